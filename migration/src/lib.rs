@@ -1,0 +1,24 @@
+//! The schema, as migrations that run on SQLite and PostgreSQL alike.
+
+pub use sea_orm_migration::prelude::*;
+
+mod m20261122_000001_users;
+mod m20261122_000002_chat_groups;
+mod m20261122_000003_memberships;
+mod turn;
+
+pub use turn::Turn;
+
+pub struct Migrator;
+
+#[async_trait::async_trait]
+impl MigratorTrait for Migrator {
+    fn migrations() -> Vec<Box<dyn MigrationTrait>> {
+        vec![
+            Box::new(m20261122_000001_users::Migration),
+            Box::new(m20261122_000002_chat_groups::Migration),
+            Box::new(m20261122_000003_memberships::Migration),
+            // inject-above (do not remove this comment: the generators write above it)
+        ]
+    }
+}

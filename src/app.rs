@@ -1,0 +1,96 @@
+//! Wiring only. The generators write here, and look for the comments that say so.
+
+use std::{path::Path, sync::Arc};
+
+use async_trait::async_trait;
+use loco_rs::{
+    Result,
+    app::{AppContext, Hooks},
+    bgworker::Queue,
+    boot::{BootResult, ServeParams, StartMode, create_app, shutdown_signal},
+    config::Config,
+    controller::AppRoutes,
+    environment::Environment,
+    task::Tasks,
+};
+use migration::{Migrator, Turn};
+use tokio_util::sync::CancellationToken;
+
+use crate::{server, settings::Settings};
+
+pub struct App;
+
+#[async_trait]
+impl Hooks for App {
+    fn app_name() -> &'static str {
+        env!("CARGO_CRATE_NAME")
+    }
+
+    fn app_version() -> String {
+        env!("CARGO_PKG_VERSION").to_owned()
+    }
+
+    async fn load_config(environment: &Environment) -> Result<Config> {
+        let config = environment.load()?;
+        // Before anything is opened: a wrong setting should be the first thing one hears of.
+        Settings::load(&config, environment)?;
+        Ok(config)
+    }
+
+    async fn boot(
+        mode: StartMode,
+        environment: &Environment,
+        config: Config,
+    ) -> Result<BootResult> {
+        let turn = Turn::wait(&config.database.uri).await?;
+        let booted = create_app::<Self, Migrator>(mode, environment, config).await;
+        drop(turn);
+        booted
+    }
+
+    async fn after_context(ctx: AppContext) -> Result<AppContext> {
+        let settings = Settings::load(&ctx.config, &ctx.environment)?;
+        ctx.shared_store.insert(Arc::new(settings));
+        Ok(ctx)
+    }
+
+    fn routes(_ctx: &AppContext) -> AppRoutes {
+        AppRoutes::with_default_routes()
+    }
+
+    async fn after_routes(router: axum::Router, _ctx: &AppContext) -> Result<axum::Router> {
+        Ok(server::finish(router))
+    }
+
+    async fn serve(app: axum::Router, _ctx: &AppContext, params: &ServeParams) -> Result<()> {
+        let listener = server::bind(&params.binding, params.port).await?;
+        server::print_addresses(listener.local_addr()?)?;
+        let stop = CancellationToken::new();
+        let serving = server::serve(listener, app, stop.clone());
+        let stopping = async {
+            shutdown_signal().await;
+            tracing::info!("stopping");
+            stop.cancel();
+        };
+        tokio::join!(serving, stopping);
+        Ok(())
+    }
+
+    #[allow(unused_variables)] // The generators' lines use them.
+    #[rustfmt::skip] // The generators look for this signature on one line.
+    async fn connect_workers(ctx: &AppContext, queue: &Queue) -> Result<()> {
+        Ok(())
+    }
+
+    fn register_tasks(_tasks: &mut Tasks) {
+        // tasks-inject (do not remove this comment: the generators write above it)
+    }
+
+    async fn truncate(_ctx: &AppContext) -> Result<()> {
+        Ok(())
+    }
+
+    async fn seed(_ctx: &AppContext, _base: &Path) -> Result<()> {
+        Ok(())
+    }
+}

@@ -1,0 +1,6 @@
+//! What is stored, and every rule about it.
+
+pub mod _entities;
+pub mod chat_groups;
+pub mod memberships;
+pub mod users;

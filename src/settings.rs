@@ -1,0 +1,184 @@
+//! The typed `settings:` block of `config/*.yaml`. Unknown keys are refused, so that a misspelt one
+//! never runs on a default in silence.
+
+use std::{fmt, sync::Arc};
+
+use chrono::Utc;
+use chrono_tz::Tz;
+use loco_rs::{Error, Result, app::AppContext, config::Config, environment::Environment};
+use serde::{Deserialize, Deserializer};
+use url::Url;
+
+/// What development secrets begin with, and what production refuses.
+const DEVELOPMENT_MARK: &str = "development-only-";
+
+/// HMAC-SHA256 wants a key of at least its own output, 32 bytes (RFC 7518, section 3.2).
+const MIN_SECRET_BYTES: usize = 32;
+
+/// Clocks of nodes that differ by more are a fault to mend, not to allow for.
+const MAX_LEEWAY_SECONDS: u64 = 30;
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Settings {
+    /// The zone of every `HH:MM:SS`.
+    pub time_zone: Tz,
+    /// Where clients reach the server, if it is not what their requests say.
+    #[serde(deserialize_with = "url_or_empty")]
+    pub public_url: Option<Url>,
+    /// Origins, besides the server's own, whose pages may open sockets with the cookie.
+    pub allowed_origins: Vec<Url>,
+    pub tokens: TokenSettings,
+    pub channels: ChannelSettings,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TokenSettings {
+    pub secret: Secret,
+    pub issuer: String,
+    pub audience: String,
+    /// Seconds.
+    pub access_lifetime: u32,
+    /// Seconds.
+    pub refresh_lifetime: u32,
+    /// Seconds, at most 30.
+    pub leeway: u64,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ChannelSettings {
+    /// `None`: messages stay in this process.
+    #[serde(deserialize_with = "url_or_empty")]
+    pub redis_url: Option<Url>,
+    /// Begins the name of every topic in Redis.
+    pub topic_prefix: String,
+    /// Bytes of one frame from a client.
+    pub frame_limit: usize,
+    /// Frames that may wait for one socket.
+    pub queue_limit: usize,
+    /// Seconds of silence after which a socket is pinged.
+    pub ping_every: u32,
+    /// Seconds in which a pinged socket must be heard of.
+    pub pong_timeout: u32,
+}
+
+/// A text that no log and no error message shows.
+#[derive(Clone, Deserialize)]
+pub struct Secret(String);
+
+impl Secret {
+    #[must_use]
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Secret(…)")
+    }
+}
+
+impl Settings {
+    /// Reads and checks the `settings:` block.
+    ///
+    /// # Errors
+    /// A key that is missing, unknown or of the wrong type; a value out of its limits; in
+    /// production, a development secret. The text says which and what to do.
+    pub fn load(config: &Config, environment: &Environment) -> Result<Self> {
+        let settings: Self = config
+            .settings()
+            .map_err(|error| refuse(&format!("the `settings:` block: {error}")))?;
+        settings.check(environment)?;
+        Ok(settings)
+    }
+
+    /// The settings of a running app.
+    ///
+    /// # Errors
+    /// When the app was not booted by [`crate::app::App`], which puts them there.
+    pub fn of(ctx: &AppContext) -> Result<Arc<Self>> {
+        ctx.shared_store
+            .get::<Arc<Self>>()
+            .ok_or_else(|| Error::string("the settings were not loaded"))
+    }
+
+    /// The server's time of day, as every message of the base contract gives it.
+    #[must_use]
+    pub fn clock(&self) -> String {
+        Utc::now()
+            .with_timezone(&self.time_zone)
+            .format("%H:%M:%S")
+            .to_string()
+    }
+
+    fn check(&self, environment: &Environment) -> Result<()> {
+        let secret = self.tokens.secret.expose();
+        if secret.len() < MIN_SECRET_BYTES {
+            return Err(refuse(&format!(
+                "JWT_SECRET has {} bytes and needs at least {MIN_SECRET_BYTES}; \
+                 `openssl rand -base64 48` makes a good one",
+                secret.len()
+            )));
+        }
+        if *environment == Environment::Production && secret.starts_with(DEVELOPMENT_MARK) {
+            return Err(refuse(
+                "JWT_SECRET is the public development value; \
+                 `openssl rand -base64 48` makes one of your own",
+            ));
+        }
+        if self.tokens.leeway > MAX_LEEWAY_SECONDS {
+            return Err(refuse(&format!(
+                "settings.tokens.leeway is {} and may be {MAX_LEEWAY_SECONDS} at most",
+                self.tokens.leeway
+            )));
+        }
+        let channels = &self.channels;
+        for (key, zero) in [
+            ("tokens.access_lifetime", self.tokens.access_lifetime == 0),
+            ("tokens.refresh_lifetime", self.tokens.refresh_lifetime == 0),
+            ("channels.frame_limit", channels.frame_limit == 0),
+            ("channels.queue_limit", channels.queue_limit == 0),
+            ("channels.ping_every", channels.ping_every == 0),
+            ("channels.pong_timeout", channels.pong_timeout == 0),
+        ] {
+            if zero {
+                return Err(refuse(&format!("settings.{key} must be above 0")));
+            }
+        }
+        check_scheme("PUBLIC_URL", self.public_url.as_ref(), &["http", "https"])?;
+        check_scheme("REDIS_URL", channels.redis_url.as_ref(), &["redis"])?;
+        for origin in &self.allowed_origins {
+            check_scheme("settings.allowed_origins", Some(origin), &["http", "https"])?;
+        }
+        Ok(())
+    }
+}
+
+fn check_scheme(name: &str, url: Option<&Url>, schemes: &[&str]) -> Result<()> {
+    match url {
+        Some(url) if !schemes.contains(&url.scheme()) || !url.has_host() => Err(refuse(&format!(
+            "{name} must be a URL that begins with {}://",
+            schemes.join(":// or ")
+        ))),
+        _ => Ok(()),
+    }
+}
+
+fn refuse(text: &str) -> Error {
+    Error::Message(format!("configuration: {text}"))
+}
+
+/// A variable that is not set arrives as an empty text.
+fn url_or_empty<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Url>, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    let text = text.trim();
+    if text.is_empty() {
+        return Ok(None);
+    }
+    Url::parse(text)
+        .map(Some)
+        .map_err(|error| serde::de::Error::custom(format!("`{text}` is not a URL: {error}")))
+}
