@@ -3,4 +3,6 @@
 pub mod _entities;
 pub mod chat_groups;
 pub mod memberships;
+pub mod passwords;
+pub mod usernames;
 pub mod users;

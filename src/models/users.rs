@@ -1,5 +1,91 @@
-use sea_orm::entity::prelude::*;
+//! Accounts.
 
-pub use super::_entities::users::{ActiveModel, Entity, Model};
+use loco_rs::prelude::*;
+use sea_orm::SqlErr;
+
+pub use super::_entities::users::{ActiveModel, Column, Entity, Model};
+use super::{
+    passwords::{Password, PasswordError},
+    usernames::{self, Username},
+};
+
+/// An account that may be created: every field has been checked.
+pub struct NewUser {
+    pub name: String,
+    pub username: Username,
+    pub password: Password,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum UserError {
+    #[error("the username is already used")]
+    UsernameTaken,
+    #[error(transparent)]
+    Password(#[from] PasswordError),
+    #[error(transparent)]
+    Db(#[from] DbErr),
+}
 
 impl ActiveModelBehavior for ActiveModel {}
+
+impl Model {
+    /// Creates an account. The database's unique index decides who gets a username.
+    ///
+    /// # Errors
+    /// [`UserError::UsernameTaken`], also where the other differs in letter case alone.
+    pub async fn register(db: &DatabaseConnection, user: NewUser) -> Result<Self, UserError> {
+        let username_key = user.username.key();
+        // Asked first to save the hashing; the index has the last word.
+        if Self::find_by_key(db, &username_key).await?.is_some() {
+            return Err(UserError::UsernameTaken);
+        }
+        let password_hash = user.password.hash().await?;
+        let row = ActiveModel {
+            username: Set(user.username.as_str().to_owned()),
+            username_key: Set(username_key),
+            name: Set(user.name),
+            password_hash: Set(password_hash),
+            ..Default::default()
+        };
+        row.insert(db).await.map_err(|error| match error.sql_err() {
+            Some(SqlErr::UniqueConstraintViolation(_)) => UserError::UsernameTaken,
+            _ => error.into(),
+        })
+    }
+
+    /// The active user with this username and password, if there is one. It takes the same time
+    /// for an unknown user, a wrong password and an inactive account.
+    ///
+    /// # Errors
+    /// When the database or the hashing fails.
+    pub async fn authenticate(
+        db: &DatabaseConnection,
+        username: &str,
+        password: &str,
+    ) -> Result<Option<Self>, UserError> {
+        let user = Self::find_by_key(db, &usernames::key(username)).await?;
+        let hash = user.as_ref().map(|user| user.password_hash.clone());
+        let matches = Password::given(password).matches(hash).await?;
+        Ok(user.filter(|user| matches && user.is_active))
+    }
+
+    /// # Errors
+    /// When the database fails.
+    pub async fn find_active(db: &DatabaseConnection, id: i64) -> Result<Option<Self>, DbErr> {
+        Ok(Entity::find_by_id(id)
+            .one(db)
+            .await?
+            .filter(|user| user.is_active))
+    }
+
+    async fn find_by_key(db: &DatabaseConnection, key: &str) -> Result<Option<Self>, DbErr> {
+        // PostgreSQL cannot store a NUL, and says so with an error instead of finding nothing.
+        if key.contains('\0') {
+            return Ok(None);
+        }
+        Entity::find()
+            .filter(Column::UsernameKey.eq(key))
+            .one(db)
+            .await
+    }
+}

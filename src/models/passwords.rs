@@ -1,0 +1,136 @@
+//! Passwords: which are good enough, and how they are hashed.
+//!
+//! Hashing takes some 20 ms and 19 MiB by design (argon2id, RFC 9106). It runs off the async
+//! threads, as many at once as there are cores; the rest wait their turn.
+
+use std::{
+    sync::{Arc, LazyLock},
+    thread::available_parallelism,
+    time::Duration,
+};
+
+use argon2::{
+    Argon2, PasswordHasher, PasswordVerifier,
+    password_hash::{self, PasswordHash, SaltString, rand_core::OsRng},
+};
+use tokio::{sync::Semaphore, task::spawn_blocking, time::timeout};
+use unicode_normalization::UnicodeNormalization;
+
+/// Code points after NFC (NIST SP 800-63B, section 5.1.1.2).
+const MIN_CHARS: usize = 8;
+const MAX_CHARS: usize = 128;
+
+/// A password that a guesser would try this early counts as one of the most common.
+const COMMON_BELOW_GUESSES: u64 = 10_000;
+
+/// How long a login waits for its turn before it is told to come back.
+const TURN_WITHIN: Duration = Duration::from_secs(10);
+
+static TURNS: LazyLock<Arc<Semaphore>> = LazyLock::new(|| {
+    Arc::new(Semaphore::new(
+        available_parallelism().map_or(2, usize::from),
+    ))
+});
+
+/// What an unknown user's password is compared with, so that it takes as long as a known one's.
+static NOBODY: LazyLock<String> =
+    LazyLock::new(|| hash_now("nobody has this password").unwrap_or_default());
+
+/// A password in the form that is hashed: NFC, so that all keyboards make the same bytes.
+#[derive(Clone)]
+pub struct Password(String);
+
+#[derive(Debug, thiserror::Error)]
+pub enum PasswordError {
+    #[error("too many passwords are being hashed at the moment")]
+    Busy,
+    #[error("hashing failed: {0}")]
+    Hash(#[from] password_hash::Error),
+    #[error("hashing was interrupted: {0}")]
+    Interrupted(#[from] tokio::task::JoinError),
+}
+
+impl Password {
+    /// A new password, which must be good enough. `about` is what a guesser knows of the user.
+    ///
+    /// # Errors
+    /// A text for the user that says what is wrong.
+    pub fn choose(text: &str, about: &[&str]) -> Result<Self, String> {
+        let password = Self::given(text);
+        match password.0.chars().count() {
+            ..MIN_CHARS => {
+                return Err(format!(
+                    "Ensure this field has at least {MIN_CHARS} characters."
+                ));
+            }
+            MIN_CHARS..=MAX_CHARS => {}
+            _ => {
+                return Err(format!(
+                    "Ensure this field has no more than {MAX_CHARS} characters."
+                ));
+            }
+        }
+        if zxcvbn::zxcvbn(&password.0, about).guesses() < COMMON_BELOW_GUESSES {
+            return Err("This password is too common.".to_owned());
+        }
+        Ok(password)
+    }
+
+    /// A password as somebody gave it to log in.
+    #[must_use]
+    pub fn given(text: &str) -> Self {
+        Self(text.nfc().collect())
+    }
+
+    /// The hash to store, in PHC string format.
+    ///
+    /// # Errors
+    /// [`PasswordError::Busy`] when no turn came within 10 s.
+    pub async fn hash(self) -> Result<String, PasswordError> {
+        Ok(in_turn(move || hash_now(&self.0)).await??)
+    }
+
+    /// Whether this password made that hash. Without a hash it takes as long and is never true.
+    ///
+    /// # Errors
+    /// [`PasswordError::Busy`] when no turn came within 10 s.
+    pub async fn matches(self, hash: Option<String>) -> Result<bool, PasswordError> {
+        in_turn(move || {
+            let known = hash.is_some();
+            verify_now(&self.0, hash.as_deref().unwrap_or(&NOBODY)) && known
+        })
+        .await
+    }
+}
+
+async fn in_turn<T: Send + 'static>(
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, PasswordError> {
+    let turn = timeout(TURN_WITHIN, TURNS.clone().acquire_owned())
+        .await
+        .ok()
+        .and_then(Result::ok)
+        .ok_or(PasswordError::Busy)?;
+    Ok(spawn_blocking(move || {
+        let result = work();
+        // Held by the work, not by the request: a client that hangs up frees no core.
+        drop(turn);
+        result
+    })
+    .await?)
+}
+
+fn hash_now(password: &str) -> Result<String, password_hash::Error> {
+    let salt = SaltString::generate(&mut OsRng);
+    Ok(Argon2::default()
+        .hash_password(password.as_bytes(), &salt)?
+        .to_string())
+}
+
+fn verify_now(password: &str, hash: &str) -> bool {
+    PasswordHash::new(hash).is_ok_and(|parsed| {
+        Argon2::default()
+            .verify_password(password.as_bytes(), &parsed)
+            .is_ok()
+    })
+}
