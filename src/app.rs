@@ -10,13 +10,21 @@ use loco_rs::{
     boot::{BootResult, ServeParams, StartMode, create_app, shutdown_signal},
     config::Config,
     controller::AppRoutes,
+    db::truncate_table,
     environment::Environment,
     task::Tasks,
 };
 use migration::{Migrator, Turn};
 use tokio_util::sync::CancellationToken;
 
-use crate::{server, settings::Settings};
+#[allow(unused_imports)] // The generators' lines use them.
+use crate::{
+    controllers,
+    models::{chat_groups, memberships, users},
+    server,
+    settings::Settings,
+    tokens::Tokens,
+};
 
 pub struct App;
 
@@ -50,12 +58,17 @@ impl Hooks for App {
 
     async fn after_context(ctx: AppContext) -> Result<AppContext> {
         let settings = Settings::load(&ctx.config, &ctx.environment)?;
+        ctx.shared_store.insert(Tokens::new(&settings.tokens));
         ctx.shared_store.insert(Arc::new(settings));
         Ok(ctx)
     }
 
+    #[rustfmt::skip] // The generators add a route after the line of `AppRoutes`.
     fn routes(_ctx: &AppContext) -> AppRoutes {
         AppRoutes::with_default_routes()
+            .add_route(controllers::auth::routes())
+            .add_route(controllers::chat::routes())
+            .add_route(controllers::docs::routes())
     }
 
     async fn after_routes(router: axum::Router, _ctx: &AppContext) -> Result<axum::Router> {
@@ -86,7 +99,10 @@ impl Hooks for App {
         // tasks-inject (do not remove this comment: the generators write above it)
     }
 
-    async fn truncate(_ctx: &AppContext) -> Result<()> {
+    async fn truncate(ctx: &AppContext) -> Result<()> {
+        truncate_table(&ctx.db, memberships::Entity).await?;
+        truncate_table(&ctx.db, chat_groups::Entity).await?;
+        truncate_table(&ctx.db, users::Entity).await?;
         Ok(())
     }
 

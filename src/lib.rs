@@ -5,6 +5,10 @@
 //! Models know nothing of sockets, views never wait, channels know nothing of controllers.
 
 pub mod app;
+pub mod controllers;
+pub mod errors;
 pub mod models;
 pub mod server;
 pub mod settings;
+pub mod tokens;
+pub mod views;

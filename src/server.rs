@@ -9,6 +9,7 @@ use axum::{
     Router,
     body::Body,
     extract::{ConnectInfo, Request},
+    middleware::map_response,
 };
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -21,6 +22,8 @@ use tokio::{
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tower::{Layer, ServiceExt};
 use tower_http::normalize_path::NormalizePathLayer;
+
+use crate::errors;
 
 /// A client that has not sent its headers by then is closed.
 const HEADERS_WITHIN: Duration = Duration::from_secs(5);
@@ -61,10 +64,12 @@ pub fn print_addresses(address: SocketAddr) -> Result<()> {
     Ok(())
 }
 
-/// Every path answers with and without its trailing slash.
+/// Every path answers with and without its trailing slash, and every error is JSON.
 pub fn finish(router: Router) -> Router {
     let any_slash = NormalizePathLayer::trim_trailing_slash().layer(router);
-    Router::new().fallback_service(any_slash)
+    Router::new()
+        .fallback_service(any_slash)
+        .layer(map_response(errors::as_json))
 }
 
 /// Serves until `stop` is cancelled, then finishes the requests in flight, for 10 s at most.

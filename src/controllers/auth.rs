@@ -1,0 +1,199 @@
+//! Accounts and tokens.
+
+use axum::{Json, extract::State, http::StatusCode, response::IntoResponse};
+use axum_extra::extract::{
+    CookieJar,
+    cookie::{Cookie, SameSite},
+};
+use loco_rs::{
+    app::AppContext,
+    controller::{Routes, extractor::shared_store::SharedStore},
+    prelude::post,
+};
+use serde::Deserialize;
+use time::Duration;
+use utoipa::ToSchema;
+
+use super::extractors::{ACCESS_COOKIE, Fields, PublicBase};
+use crate::{
+    errors::{Error, Result},
+    models::{
+        passwords::Password,
+        usernames::{Username, parse_display_name},
+        users::{self, NewUser},
+    },
+    tokens::{TokenType, Tokens},
+    views::{
+        auth::{AccessToken, Registered, TokenPair},
+        errors::{Detail, Refusal, RegisterRefused},
+    },
+};
+
+/// An account to be created.
+#[derive(Deserialize, ToSchema)]
+pub struct RegisterParams {
+    /// What others see; not unique.
+    #[schema(example = "Ann Lee", min_length = 1, max_length = 150)]
+    pub name: String,
+    /// Letters and digits of any script and `@ . + - _`; unique without regard to letter case.
+    #[schema(example = "ann", min_length = 1, max_length = 150)]
+    pub username: String,
+    /// 8 to 128 characters, not among the most common passwords.
+    #[schema(example = "a staple of batteries", min_length = 8, max_length = 128, format = Password)]
+    pub password: String,
+}
+
+/// A login.
+#[derive(Deserialize, ToSchema)]
+pub struct TokenParams {
+    #[schema(example = "ann")]
+    pub username: String,
+    #[schema(example = "a staple of batteries", format = Password)]
+    pub password: String,
+}
+
+/// A refresh token to buy an access token with.
+#[derive(Deserialize, ToSchema)]
+pub struct RefreshParams {
+    #[schema(
+        example = "eyJ0eXAiOiJKV1QiLCJhbGciOiJIUzI1NiJ9.eyJ0b2tlbl90eXBlIjoicmVmcmVzaCJ9.c2ln"
+    )]
+    pub refresh: String,
+}
+
+/// Create an account.
+#[utoipa::path(
+    post, path = "/api/register/", operation_id = "register", tag = "accounts",
+    request_body = RegisterParams,
+    responses(
+        (status = 201, description = "The account was created.", body = Registered),
+        (status = 400, description = "The username is taken, or a field is at fault.", body = RegisterRefused),
+        (status = 413, description = "The body is larger than 64 KiB.", body = Detail),
+        (status = 415, description = "The body is not declared as JSON.", body = Detail),
+        (status = 503, description = "Too many logins at once; try again.", body = Detail),
+    ),
+)]
+pub async fn register(State(ctx): State<AppContext>, fields: Fields) -> Result<impl IntoResponse> {
+    let user = users::Model::register(&ctx.db, new_user(fields)?).await?;
+    Ok((StatusCode::CREATED, Json(Registered::from(user))))
+}
+
+/// Log in. The access token also comes as the cookie `access`, for the socket.
+#[utoipa::path(
+    post, path = "/api/token/", operation_id = "token", tag = "accounts",
+    request_body = TokenParams,
+    responses(
+        (status = 200, description = "Logged in.", body = TokenPair,
+            headers(("Set-Cookie" = String, description = "`access=<jwt>; HttpOnly; SameSite=Lax; Path=/; Max-Age=…`"))),
+        (status = 400, description = "The body is not these two strings; each field at fault is named.",
+            body = serde_json::Value, example = json!({"password": ["This field is required."]})),
+        (status = 401, description = "Unknown user, wrong password or inactive account.", body = Refusal,
+            example = json!({"detail": "No active account found with the given credentials"})),
+        (status = 413, description = "The body is larger than 64 KiB.", body = Detail),
+        (status = 415, description = "The body is not declared as JSON.", body = Detail),
+        (status = 503, description = "Too many logins at once; try again.", body = Detail),
+    ),
+)]
+pub async fn token(
+    State(ctx): State<AppContext>,
+    SharedStore(tokens): SharedStore<Tokens>,
+    base: PublicBase,
+    mut fields: Fields,
+) -> Result<impl IntoResponse> {
+    let credentials = (fields.text("username"), fields.text("password"));
+    let (Some(username), Some(password)) = credentials else {
+        return Err(Error::InvalidFields(fields.errors));
+    };
+    let user = users::Model::authenticate(&ctx.db, &username, &password)
+        .await?
+        .ok_or(Error::NoActiveAccount)?;
+    let pair = TokenPair {
+        access: tokens.issue(TokenType::Access, user.id)?,
+        refresh: tokens.issue(TokenType::Refresh, user.id)?,
+    };
+    Ok((access_cookie(&pair.access, &tokens, &base), Json(pair)))
+}
+
+/// Buy a new access token; the refresh token stays good. The cookie `access` is set anew.
+#[utoipa::path(
+    post, path = "/api/token/refresh/", operation_id = "token_refresh", tag = "accounts",
+    request_body = RefreshParams,
+    responses(
+        (status = 200, description = "A new access token.", body = AccessToken,
+            headers(("Set-Cookie" = String, description = "`access=<jwt>; HttpOnly; SameSite=Lax; Path=/; Max-Age=…`"))),
+        (status = 400, description = "The body is not a JSON object.", body = Detail),
+        (status = 401, description = "Not a live refresh token.", body = Refusal,
+            example = json!({"detail": "Token is invalid or expired"})),
+        (status = 413, description = "The body is larger than 64 KiB.", body = Detail),
+        (status = 415, description = "The body is not declared as JSON.", body = Detail),
+    ),
+)]
+pub async fn refresh(
+    State(ctx): State<AppContext>,
+    SharedStore(tokens): SharedStore<Tokens>,
+    base: PublicBase,
+    mut fields: Fields,
+) -> Result<impl IntoResponse> {
+    if let Some(fault) = fields.malformed() {
+        return Err(Error::invalid(fault));
+    }
+    let refresh = fields.text("refresh").ok_or(Error::InvalidRefreshToken)?;
+    let id = tokens
+        .verify(TokenType::Refresh, &refresh)
+        .map_err(|_| Error::InvalidRefreshToken)?;
+    let user = users::Model::find_active(&ctx.db, id)
+        .await?
+        .ok_or(Error::InvalidRefreshToken)?;
+    let access = tokens.issue(TokenType::Access, user.id)?;
+    Ok((
+        access_cookie(&access, &tokens, &base),
+        Json(AccessToken { access }),
+    ))
+}
+
+pub fn routes() -> Routes {
+    Routes::new()
+        .prefix("/api")
+        .add("/register", post(register))
+        .add("/token", post(token))
+        .add("/token/refresh", post(refresh))
+}
+
+fn new_user(mut fields: Fields) -> Result<NewUser> {
+    if let Some(fault) = fields.malformed() {
+        return Err(Error::RegisterRefused {
+            error: fault.to_owned(),
+            errors: Default::default(),
+        });
+    }
+    let name = fields.parse("name", parse_display_name);
+    let username = fields.parse("username", Username::parse);
+    let about: Vec<&str> = name
+        .as_deref()
+        .into_iter()
+        .chain(username.as_ref().map(Username::as_str))
+        .collect();
+    let password = fields.parse("password", |text| Password::choose(text, &about));
+    match (name, username, password) {
+        (Some(name), Some(username), Some(password)) => Ok(NewUser {
+            name,
+            username,
+            password,
+        }),
+        _ => Err(Error::RegisterRefused {
+            error: fields.errors.summary(),
+            errors: fields.errors,
+        }),
+    }
+}
+
+/// The access token for the socket, where scripts cannot read it.
+fn access_cookie(token: &str, tokens: &Tokens, base: &PublicBase) -> CookieJar {
+    let cookie = Cookie::build((ACCESS_COOKIE, token.to_owned()))
+        .path("/")
+        .http_only(true)
+        .same_site(SameSite::Lax)
+        .max_age(Duration::seconds(tokens.lifetime(TokenType::Access)))
+        .secure(base.is_https());
+    CookieJar::new().add(cookie)
+}

@@ -1,0 +1,62 @@
+//! Starting a chat.
+
+use axum::{Json, extract::State};
+use loco_rs::{app::AppContext, controller::Routes, prelude::post};
+use serde::Deserialize;
+use utoipa::ToSchema;
+
+use super::extractors::{CurrentUser, OptionalFields, PublicBase};
+use crate::{
+    errors::Result,
+    models::{chat_groups, usernames::parse_display_name},
+    settings::Settings,
+    views::{
+        chat::ChatStarted,
+        errors::{Detail, Refusal},
+    },
+};
+
+/// A chat to be started.
+#[derive(Deserialize, ToSchema)]
+pub struct StartChatParams {
+    /// What members see; may be left out.
+    #[schema(example = "Lunch", min_length = 1, max_length = 150)]
+    pub title: Option<String>,
+}
+
+/// Start a chat group of which you are the owner.
+#[utoipa::path(
+    post, path = "/api/start-chat/", operation_id = "start_chat", tag = "chat",
+    security(("bearer" = [])),
+    request_body(content = Option<StartChatParams>, description = "May be empty."),
+    responses(
+        (status = 200, description = "The group was created.", body = ChatStarted),
+        (status = 400, description = "The body is not a JSON object, or the title is at fault.", body = Detail),
+        (status = 401, description = "No live access token in `Authorization`; a cookie does not count.", body = Refusal,
+            headers(("WWW-Authenticate" = String, description = "`Bearer`"))),
+        (status = 413, description = "The body is larger than 64 KiB.", body = Detail),
+        (status = 415, description = "There is a body and it is not declared as JSON.", body = Detail),
+    ),
+)]
+pub async fn start_chat(
+    CurrentUser(user): CurrentUser,
+    State(ctx): State<AppContext>,
+    base: PublicBase,
+    fields: OptionalFields,
+) -> Result<Json<ChatStarted>> {
+    let title = fields.parse("title", parse_display_name)?;
+    let group = chat_groups::Model::start(&ctx.db, &user, title).await?;
+    let clock = Settings::of(&ctx)?.clock();
+    Ok(Json(ChatStarted::new(
+        group.name,
+        &base.socket(),
+        &user.username,
+        &clock,
+    )))
+}
+
+pub fn routes() -> Routes {
+    Routes::new()
+        .prefix("/api")
+        .add("/start-chat", post(start_chat))
+}

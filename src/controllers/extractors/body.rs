@@ -1,0 +1,156 @@
+//! JSON bodies, read field by field, so that an answer can name all that is wrong at once.
+
+use axum::{
+    body::Bytes,
+    extract::{FromRequest, Request, rejection::BytesRejection},
+    http::{HeaderMap, StatusCode, header},
+};
+use serde_json::{Map, Value};
+
+use crate::{
+    errors::{Error, Result},
+    views::errors::FieldErrors,
+};
+
+const REQUIRED: &str = "This field is required.";
+const NOT_A_STRING: &str = "Not a valid string.";
+const NULL: &str = "This field may not be null.";
+
+/// The body of a request that must have one: whatever JSON it is, or what was wrong with it.
+///
+/// A body over the limit (413) or of another type (415) is refused here; what to say of one that
+/// is not a JSON object differs between endpoints and is left to them.
+pub struct Fields {
+    fields: Result<Map<String, Value>, String>,
+    pub errors: FieldErrors,
+}
+
+impl Fields {
+    /// A text field that must be there. What is wrong with it is noted in `errors`.
+    pub fn text(&mut self, field: &'static str) -> Option<String> {
+        let fault = match &mut self.fields {
+            Err(fault) => fault.as_str(),
+            Ok(fields) => match fields.remove(field) {
+                Some(Value::String(text)) => return Some(text),
+                Some(Value::Null) => NULL,
+                Some(_) => NOT_A_STRING,
+                None => REQUIRED,
+            },
+        };
+        self.errors.add(field, fault);
+        None
+    }
+
+    /// A text field checked by a rule; what the rule says is noted in `errors`.
+    pub fn parse<T>(
+        &mut self,
+        field: &'static str,
+        rule: impl FnOnce(&str) -> Result<T, String>,
+    ) -> Option<T> {
+        let text = self.text(field)?;
+        rule(&text)
+            .map_err(|fault| self.errors.add(field, fault))
+            .ok()
+    }
+
+    /// Why the body as a whole could not be read, if so.
+    #[must_use]
+    pub fn malformed(&self) -> Option<&str> {
+        self.fields.as_ref().err().map(String::as_str)
+    }
+}
+
+impl<S: Send + Sync> FromRequest<S> for Fields {
+    type Rejection = Error;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self> {
+        let declared_json = is_json(request.headers());
+        let body = read(request, state).await?;
+        if !declared_json {
+            return Err(Error::UnsupportedMediaType);
+        }
+        Ok(Self {
+            fields: parse_object(&body),
+            errors: FieldErrors::default(),
+        })
+    }
+}
+
+/// The body of a request that may have none.
+pub struct OptionalFields(Map<String, Value>);
+
+impl OptionalFields {
+    /// A text field that may be missing or null.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`], naming the field, when it is neither, or breaks the rule.
+    pub fn parse<T>(
+        &self,
+        field: &'static str,
+        rule: impl FnOnce(&str) -> Result<T, String>,
+    ) -> Result<Option<T>> {
+        let parsed = match self.0.get(field) {
+            None | Some(Value::Null) => return Ok(None),
+            Some(Value::String(text)) => rule(text),
+            Some(_) => Err(NOT_A_STRING.to_owned()),
+        };
+        parsed.map(Some).map_err(|detail| Error::Invalid {
+            detail,
+            field: Some(field),
+        })
+    }
+}
+
+impl<S: Send + Sync> FromRequest<S> for OptionalFields {
+    type Rejection = Error;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self> {
+        let declared_json = is_json(request.headers());
+        let body = read(request, state).await?;
+        if body.is_empty() {
+            return Ok(Self(Map::new()));
+        }
+        if !declared_json {
+            return Err(Error::UnsupportedMediaType);
+        }
+        parse_object(&body).map(Self).map_err(Error::invalid)
+    }
+}
+
+async fn read<S: Send + Sync>(request: Request, state: &S) -> Result<Bytes> {
+    Bytes::from_request(request, state)
+        .await
+        .map_err(|rejection: BytesRejection| {
+            if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE {
+                Error::TooLarge
+            } else {
+                Error::invalid("The body broke off.")
+            }
+        })
+}
+
+fn parse_object(body: &[u8]) -> Result<Map<String, Value>, String> {
+    match serde_json::from_slice(body) {
+        Ok(Value::Object(fields)) => Ok(fields),
+        Ok(_) => Err("The body must be a JSON object.".to_owned()),
+        Err(error) => Err(format!("The body is not valid JSON: {error}.")),
+    }
+}
+
+/// `application/json` or a type with the suffix `+json`, with whatever parameters (RFC 6839).
+fn is_json(headers: &HeaderMap) -> bool {
+    let Some(value) = headers
+        .get(header::CONTENT_TYPE)
+        .and_then(|value| value.to_str().ok())
+    else {
+        return false;
+    };
+    let essence = value
+        .split(';')
+        .next()
+        .unwrap_or_default()
+        .trim()
+        .to_ascii_lowercase();
+    essence == "application/json"
+        || (essence.starts_with("application/") && essence.ends_with("+json"))
+}

@@ -1,0 +1,118 @@
+//! By which address a client reached the server, and from which page.
+
+use axum::{
+    extract::FromRequestParts,
+    http::{HeaderMap, header, request::Parts, uri::Authority},
+};
+use loco_rs::app::AppContext;
+use url::Url;
+
+use crate::{
+    errors::{Error, Result},
+    settings::Settings,
+};
+
+/// Scheme and host by which clients reach the server: the configured public URL, else what the
+/// request says. A proxy that ends TLS says so by `X-Forwarded-Proto`; nobody but the sender sees
+/// what a forged one changes.
+pub struct PublicBase {
+    https: bool,
+    authority: String,
+}
+
+impl PublicBase {
+    /// Such as `wss://chat.example`.
+    #[must_use]
+    pub fn socket(&self) -> String {
+        let scheme = if self.https { "wss" } else { "ws" };
+        format!("{scheme}://{}", self.authority)
+    }
+
+    #[must_use]
+    pub fn is_https(&self) -> bool {
+        self.https
+    }
+}
+
+impl FromRequestParts<AppContext> for PublicBase {
+    type Rejection = Error;
+
+    async fn from_request_parts(parts: &mut Parts, ctx: &AppContext) -> Result<Self> {
+        let settings = Settings::of(ctx)?;
+        if let Some(url) = &settings.public_url {
+            return Ok(Self {
+                https: url.scheme() == "https",
+                authority: url.authority().to_owned(),
+            });
+        }
+        let https = text(&parts.headers, "x-forwarded-proto")
+            .and_then(|schemes| schemes.split(',').next())
+            .is_some_and(|scheme| scheme.trim().eq_ignore_ascii_case("https"));
+        let authority = own_authority(parts).map_or_else(
+            || format!("{}:{}", ctx.config.server.binding, ctx.config.server.port),
+            |authority| authority.to_string(),
+        );
+        Ok(Self { https, authority })
+    }
+}
+
+/// Proof that a socket is not opened by a page of somebody else, with the cookie of whoever looks
+/// at it (cross-site WebSocket hijacking): there is no `Origin`, as programs send none, or it is
+/// the server's own, that of the public URL, or one of the settings. `null` is nobody's.
+pub struct AllowedOrigin;
+
+impl FromRequestParts<AppContext> for AllowedOrigin {
+    type Rejection = Error;
+
+    async fn from_request_parts(parts: &mut Parts, ctx: &AppContext) -> Result<Self> {
+        let mut origins = parts.headers.get_all(header::ORIGIN).iter();
+        let Some(origin) = origins.next() else {
+            return Ok(Self);
+        };
+        let origin = origin
+            .to_str()
+            .ok()
+            .and_then(parse_origin)
+            .ok_or(Error::ForeignOrigin)?;
+        let settings = Settings::of(ctx)?;
+        let mut listed = settings.allowed_origins.iter().chain(&settings.public_url);
+        let allowed = listed.any(|url| url.origin() == origin.origin())
+            || own_authority(parts).is_some_and(|own| is_at(&origin, &own));
+        // A browser sends one Origin; more are an attempt to be misread.
+        if allowed && origins.next().is_none() {
+            Ok(Self)
+        } else {
+            Err(Error::ForeignOrigin)
+        }
+    }
+}
+
+/// An origin in the one form in which browsers send it (RFC 6454, section 6.2); nothing that a
+/// lenient parser would merely turn into one.
+fn parse_origin(text: &str) -> Option<Url> {
+    Url::parse(text)
+        .ok()
+        .filter(|url| url.origin().ascii_serialization() == text)
+}
+
+fn is_at(origin: &Url, own: &Authority) -> bool {
+    let own_port = own
+        .port_u16()
+        .unwrap_or(if origin.scheme() == "https" { 443 } else { 80 });
+    origin
+        .host_str()
+        .is_some_and(|host| host.eq_ignore_ascii_case(own.host()))
+        && origin.port_or_known_default() == Some(own_port)
+}
+
+/// The `Host` header, or the authority of an absolute request target.
+fn own_authority(parts: &Parts) -> Option<Authority> {
+    text(&parts.headers, header::HOST.as_str())
+        .and_then(|host| host.parse().ok())
+        .or_else(|| parts.uri.authority().cloned())
+        .filter(|authority: &Authority| !authority.as_str().contains('@'))
+}
+
+fn text<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
+    headers.get(name)?.to_str().ok()
+}

@@ -1,0 +1,66 @@
+//! The OpenAPI document, gathered from the handlers and their types.
+
+use utoipa::{
+    Modify, OpenApi,
+    openapi::{
+        self,
+        security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityScheme},
+    },
+};
+
+use super::{auth, chat};
+
+#[derive(OpenApi)]
+#[openapi(
+    info(
+        title = "Salam",
+        description = "Accounts, chat groups and a WebSocket. Register, log in, press Authorize \
+                       with the access token, start a chat and open its `websocket_url`.",
+        license(name = "MIT", identifier = "MIT"),
+    ),
+    servers((url = "/", description = "This server")),
+    paths(
+        auth::register,
+        auth::token,
+        auth::refresh,
+        chat::start_chat,
+        // openapi-inject (do not remove this comment: new endpoints go above it)
+    ),
+    tags(
+        (name = "accounts", description = "Accounts and tokens"),
+        (name = "chat", description = "Groups and their sockets"),
+    ),
+    modifiers(&Credentials),
+)]
+struct Document;
+
+struct Credentials;
+
+impl Modify for Credentials {
+    fn modify(&self, document: &mut openapi::OpenApi) {
+        let components = document.components.get_or_insert_default();
+        components.add_security_scheme(
+            "bearer",
+            SecurityScheme::Http(
+                HttpBuilder::new()
+                    .scheme(HttpAuthScheme::Bearer)
+                    .bearer_format("JWT")
+                    .description(Some("The access token of a login."))
+                    .build(),
+            ),
+        );
+        components.add_security_scheme(
+            "access_cookie",
+            SecurityScheme::ApiKey(ApiKey::Cookie(ApiKeyValue::with_description(
+                "access",
+                "Set by the login; for the socket alone.",
+            ))),
+        );
+    }
+}
+
+/// The document of every endpoint.
+#[must_use]
+pub fn document() -> openapi::OpenApi {
+    Document::openapi()
+}

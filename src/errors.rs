@@ -1,0 +1,209 @@
+//! Every way in which a request can fail, and the one place that maps them to answers.
+//!
+//! All answers are JSON. What is the client's fault is told to the client; what is ours is logged
+//! here, once, and told as `internal` or `unavailable`.
+
+use axum::{
+    Json,
+    body::Body,
+    http::{HeaderValue, StatusCode, header},
+    response::{IntoResponse, Response},
+};
+use sea_orm::DbErr;
+use serde::Serialize;
+
+use crate::{
+    models::{passwords::PasswordError, users::UserError},
+    views::errors::{Detail, FieldErrors, Refusal, RegisterRefused},
+};
+
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error("no live access token")]
+    Unauthenticated,
+    #[error("unknown user, wrong password or inactive account")]
+    NoActiveAccount,
+    #[error("not a live refresh token")]
+    InvalidRefreshToken,
+    #[error("the username is taken")]
+    UsernameTaken,
+    #[error("a registration with faults")]
+    RegisterRefused { error: String, errors: FieldErrors },
+    #[error("a body with faults")]
+    InvalidFields(FieldErrors),
+    #[error("{detail}")]
+    Invalid {
+        detail: String,
+        field: Option<&'static str>,
+    },
+    #[error("a foreign origin")]
+    ForeignOrigin,
+    #[error("not found")]
+    NotFound,
+    #[error("the body is too large")]
+    TooLarge,
+    #[error("the body is not declared as JSON")]
+    UnsupportedMediaType,
+    #[error("overloaded")]
+    Unavailable,
+    #[error("{0}")]
+    Internal(Box<dyn std::error::Error + Send + Sync>),
+}
+
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+impl Error {
+    #[must_use]
+    pub fn invalid(detail: impl Into<String>) -> Self {
+        Self::Invalid {
+            detail: detail.into(),
+            field: None,
+        }
+    }
+
+    fn internal(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
+        Self::Internal(error.into())
+    }
+}
+
+impl From<DbErr> for Error {
+    fn from(error: DbErr) -> Self {
+        match error {
+            // No connection was free, or none could be made: it may be well in a moment.
+            DbErr::ConnectionAcquire(_) | DbErr::Conn(_) => {
+                tracing::warn!(%error, "the database is out of reach");
+                Self::Unavailable
+            }
+            error => Self::internal(error),
+        }
+    }
+}
+
+impl From<UserError> for Error {
+    fn from(error: UserError) -> Self {
+        match error {
+            UserError::UsernameTaken => Self::UsernameTaken,
+            UserError::Password(PasswordError::Busy) => Self::Unavailable,
+            UserError::Password(error) => Self::internal(error),
+            UserError::Db(error) => error.into(),
+        }
+    }
+}
+
+impl From<loco_rs::Error> for Error {
+    fn from(error: loco_rs::Error) -> Self {
+        Self::internal(error)
+    }
+}
+
+impl From<jsonwebtoken::errors::Error> for Error {
+    fn from(error: jsonwebtoken::errors::Error) -> Self {
+        Self::internal(error)
+    }
+}
+
+impl IntoResponse for Error {
+    fn into_response(self) -> Response {
+        match self {
+            Self::Unauthenticated => (
+                StatusCode::UNAUTHORIZED,
+                [(header::WWW_AUTHENTICATE, "Bearer")],
+                refusal("Authentication credentials were not provided"),
+            )
+                .into_response(),
+            Self::NoActiveAccount => (
+                StatusCode::UNAUTHORIZED,
+                refusal("No active account found with the given credentials"),
+            )
+                .into_response(),
+            Self::InvalidRefreshToken => (
+                StatusCode::UNAUTHORIZED,
+                refusal("Token is invalid or expired"),
+            )
+                .into_response(),
+            Self::UsernameTaken => bad_request(RegisterRefused {
+                error: "Username already used".to_owned(),
+                errors: FieldErrors::default(),
+            }),
+            Self::RegisterRefused { error, errors } => {
+                bad_request(RegisterRefused { error, errors })
+            }
+            Self::InvalidFields(errors) => bad_request(errors),
+            Self::Invalid { detail, field } => bad_request(Detail {
+                detail,
+                code: "invalid",
+                field,
+            }),
+            Self::ForeignOrigin => by_status(StatusCode::FORBIDDEN),
+            Self::NotFound => by_status(StatusCode::NOT_FOUND),
+            Self::TooLarge => by_status(StatusCode::PAYLOAD_TOO_LARGE),
+            Self::UnsupportedMediaType => by_status(StatusCode::UNSUPPORTED_MEDIA_TYPE),
+            Self::Unavailable => by_status(StatusCode::SERVICE_UNAVAILABLE),
+            Self::Internal(error) => {
+                tracing::error!(%error, "a request failed");
+                by_status(StatusCode::INTERNAL_SERVER_ERROR)
+            }
+        }
+    }
+}
+
+/// Gives every error answer that is not JSON yet a JSON body: those of the router (404, 405), of
+/// the framework and of extractors. Status and headers, such as `Allow`, stay.
+pub async fn as_json(response: Response) -> Response {
+    let status = response.status();
+    let is_json = response
+        .headers()
+        .get(header::CONTENT_TYPE)
+        .is_some_and(|value| value.as_bytes().starts_with(b"application/json"));
+    if is_json || !(status.is_client_error() || status.is_server_error()) {
+        return response;
+    }
+    let (mut parts, _) = response.into_parts();
+    let (body_parts, body) = by_status(status).into_parts();
+    parts.headers.remove(header::CONTENT_LENGTH);
+    parts.headers.extend(body_parts.headers);
+    Response::from_parts(parts, Body::new(body))
+}
+
+fn refusal(detail: &str) -> Json<Refusal> {
+    Json(Refusal {
+        detail: detail.to_owned(),
+    })
+}
+
+fn bad_request(body: impl Serialize) -> Response {
+    (StatusCode::BAD_REQUEST, Json(body)).into_response()
+}
+
+/// The answer to a status that says all there is to say.
+fn by_status(status: StatusCode) -> Response {
+    let (code, detail) = match status {
+        StatusCode::UNAUTHORIZED => (
+            "unauthorized",
+            "Authentication credentials were not provided",
+        ),
+        StatusCode::FORBIDDEN => ("forbidden", "This origin may not open a socket here."),
+        StatusCode::NOT_FOUND => ("not_found", "Not found."),
+        StatusCode::METHOD_NOT_ALLOWED => ("invalid", "Method not allowed; see the Allow header."),
+        StatusCode::PAYLOAD_TOO_LARGE => ("too_large", "The body is larger than 64 KiB."),
+        StatusCode::UNSUPPORTED_MEDIA_TYPE => ("invalid", "Send the body as application/json."),
+        StatusCode::UPGRADE_REQUIRED => ("invalid", "This is a WebSocket; ask for the upgrade."),
+        StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE => ("too_large", "The headers are too large."),
+        StatusCode::TOO_MANY_REQUESTS => ("rate_limited", "Too many requests; slow down."),
+        StatusCode::SERVICE_UNAVAILABLE => ("unavailable", "Overloaded; try again in a moment."),
+        status if status.is_client_error() => ("invalid", "The request is malformed."),
+        _ => ("internal", "Something went wrong here; it has been logged."),
+    };
+    let body = Json(Detail {
+        detail: detail.to_owned(),
+        code,
+        field: None,
+    });
+    let mut response = (status, body).into_response();
+    if status == StatusCode::SERVICE_UNAVAILABLE {
+        response
+            .headers_mut()
+            .insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+    }
+    response
+}

@@ -1,0 +1,52 @@
+//! Answers about accounts and tokens.
+
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use crate::models::users;
+
+/// A new account.
+#[derive(Serialize, ToSchema)]
+pub struct Registered {
+    #[schema(example = 1)]
+    pub id: i64,
+    #[schema(example = "Ann Lee")]
+    pub name: String,
+    /// As stored: NFKC-normalised.
+    #[schema(example = "ann")]
+    pub username: String,
+}
+
+impl From<users::Model> for Registered {
+    fn from(user: users::Model) -> Self {
+        Self {
+            id: user.id,
+            name: user.name,
+            username: user.username,
+        }
+    }
+}
+
+/// The tokens of a login.
+#[derive(Serialize, ToSchema)]
+pub struct TokenPair {
+    /// Opens the API (`Authorization: Bearer …`) and the socket (cookie `access`).
+    #[schema(
+        example = "eyJ0eXAiOiJKV1QiLCJhbGciOiJIUzI1NiJ9.eyJ0b2tlbl90eXBlIjoiYWNjZXNzIn0.c2ln"
+    )]
+    pub access: String,
+    /// Buys new access tokens.
+    #[schema(
+        example = "eyJ0eXAiOiJKV1QiLCJhbGciOiJIUzI1NiJ9.eyJ0b2tlbl90eXBlIjoicmVmcmVzaCJ9.c2ln"
+    )]
+    pub refresh: String,
+}
+
+/// A new access token.
+#[derive(Serialize, ToSchema)]
+pub struct AccessToken {
+    #[schema(
+        example = "eyJ0eXAiOiJKV1QiLCJhbGciOiJIUzI1NiJ9.eyJ0b2tlbl90eXBlIjoiYWNjZXNzIn0.c2ln"
+    )]
+    pub access: String,
+}

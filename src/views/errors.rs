@@ -1,0 +1,68 @@
+//! The JSON of what went wrong.
+
+use serde::{Serialize, Serializer};
+use utoipa::ToSchema;
+
+/// A refusal of the base contract, which has no other key.
+#[derive(Serialize, ToSchema)]
+pub struct Refusal {
+    #[schema(example = "Authentication credentials were not provided")]
+    pub detail: String,
+}
+
+/// A refusal everywhere else.
+#[derive(Serialize, ToSchema)]
+pub struct Detail {
+    /// For a person.
+    #[schema(example = "Not found.")]
+    pub detail: String,
+    /// For a program: a slug that does not change.
+    #[schema(example = "not_found")]
+    pub code: &'static str,
+    /// The field of the body that is at fault, where one is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub field: Option<&'static str>,
+}
+
+/// A registration that was refused.
+#[derive(Serialize, ToSchema)]
+pub struct RegisterRefused {
+    /// For a person.
+    #[schema(example = "Username already used")]
+    pub error: String,
+    /// The fields that are at fault, each with what is wrong about it.
+    #[serde(skip_serializing_if = "FieldErrors::is_empty")]
+    #[schema(value_type = Option<Object>, example = json!({"password": ["This password is too common."]}))]
+    pub errors: FieldErrors,
+}
+
+/// What is wrong about which field, in the order of the fields.
+#[derive(Debug, Default, ToSchema)]
+#[schema(value_type = Object)]
+pub struct FieldErrors(Vec<(&'static str, String)>);
+
+impl FieldErrors {
+    pub fn add(&mut self, field: &'static str, text: impl Into<String>) {
+        self.0.push((field, text.into()));
+    }
+
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// The first of them as one sentence.
+    #[must_use]
+    pub fn summary(&self) -> String {
+        self.0
+            .first()
+            .map(|(field, text)| format!("{field}: {text}"))
+            .unwrap_or_default()
+    }
+}
+
+impl Serialize for FieldErrors {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(self.0.iter().map(|(field, text)| (field, [text])))
+    }
+}
