@@ -1,11 +1,11 @@
 //! Wiring only. The generators write here, and look for the comments that say so.
 
-use std::{path::Path, sync::Arc};
+use std::{path::Path, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use loco_rs::{
     Result,
-    app::{AppContext, Hooks},
+    app::{AppContext, Hooks, Initializer},
     bgworker::Queue,
     boot::{BootResult, ServeParams, StartMode, create_app, shutdown_signal},
     config::Config,
@@ -19,12 +19,17 @@ use tokio_util::sync::CancellationToken;
 
 #[allow(unused_imports)] // The generators' lines use them.
 use crate::{
-    controllers,
+    channels::Channels,
+    controllers, initializers,
     models::{chat_groups, memberships, users},
     server,
     settings::Settings,
+    tasks,
     tokens::Tokens,
 };
+
+/// How long sockets get to close when the server stops.
+const DRAIN_WITHIN: Duration = Duration::from_secs(10);
 
 pub struct App;
 
@@ -63,19 +68,24 @@ impl Hooks for App {
         Ok(ctx)
     }
 
+    async fn initializers(_ctx: &AppContext) -> Result<Vec<Box<dyn Initializer>>> {
+        Ok(vec![Box::new(initializers::channels::ChannelsInitializer)])
+    }
+
     #[rustfmt::skip] // The generators add a route after the line of `AppRoutes`.
     fn routes(_ctx: &AppContext) -> AppRoutes {
         AppRoutes::with_default_routes()
             .add_route(controllers::auth::routes())
             .add_route(controllers::chat::routes())
             .add_route(controllers::docs::routes())
+            .add_route(controllers::socket::routes())
     }
 
     async fn after_routes(router: axum::Router, _ctx: &AppContext) -> Result<axum::Router> {
         Ok(server::finish(router))
     }
 
-    async fn serve(app: axum::Router, _ctx: &AppContext, params: &ServeParams) -> Result<()> {
+    async fn serve(app: axum::Router, ctx: &AppContext, params: &ServeParams) -> Result<()> {
         let listener = server::bind(&params.binding, params.port).await?;
         server::print_addresses(listener.local_addr()?)?;
         let stop = CancellationToken::new();
@@ -84,9 +94,16 @@ impl Hooks for App {
             shutdown_signal().await;
             tracing::info!("stopping");
             stop.cancel();
+            Self::on_shutdown(ctx).await;
         };
         tokio::join!(serving, stopping);
         Ok(())
+    }
+
+    async fn on_shutdown(ctx: &AppContext) {
+        if let Some(channels) = ctx.shared_store.get::<Channels>() {
+            channels.drain(DRAIN_WITHIN).await;
+        }
     }
 
     #[allow(unused_variables)] // The generators' lines use them.
@@ -95,7 +112,8 @@ impl Hooks for App {
         Ok(())
     }
 
-    fn register_tasks(_tasks: &mut Tasks) {
+    fn register_tasks(tasks: &mut Tasks) {
+        tasks.register(tasks::group_send::GroupSend);
         // tasks-inject (do not remove this comment: the generators write above it)
     }
 

@@ -5,10 +5,15 @@
 //! Models know nothing of sockets, views never wait, channels know nothing of controllers.
 
 pub mod app;
+#[allow(clippy::disallowed_methods)] // The room's own tasks live as long as the process.
+pub mod channels;
 pub mod controllers;
 pub mod errors;
+pub mod initializers;
 pub mod models;
 pub mod server;
 pub mod settings;
+pub mod tasks;
 pub mod tokens;
 pub mod views;
+pub mod workers;

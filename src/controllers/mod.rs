@@ -5,3 +5,4 @@ pub mod chat;
 pub mod docs;
 pub mod extractors;
 pub mod openapi;
+pub mod socket;

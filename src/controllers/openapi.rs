@@ -8,7 +8,7 @@ use utoipa::{
     },
 };
 
-use super::{auth, chat};
+use super::{auth, chat, socket};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -24,6 +24,7 @@ use super::{auth, chat};
         auth::token,
         auth::refresh,
         chat::start_chat,
+        socket::chat,
         // openapi-inject (do not remove this comment: new endpoints go above it)
     ),
     tags(

@@ -1,0 +1,123 @@
+//! The way between nodes: one door, two ways behind it.
+//!
+//! A payload published to a topic reaches the [`Inbox`] of every *other* node that was subscribed
+//! to it: at most once, and in order as far as one publisher goes. It does not come back to the
+//! publisher, whose own sockets the hub has served already. Topics are names of groups.
+
+mod local;
+mod redis;
+
+use std::time::Duration;
+
+use axum::body::Bytes;
+use tokio::{
+    sync::{mpsc, watch},
+    time::timeout,
+};
+
+pub use self::local::{Bus, Local};
+pub use self::redis::Redis;
+use crate::settings::ChannelSettings;
+
+/// What reached this node: the topic and the payload.
+pub type Inbox = mpsc::Receiver<(String, Bytes)>;
+
+/// Payloads that may wait for the hub, which never waits for anything itself.
+const INBOX: usize = 1024;
+
+/// How long a socket waits for its group's subscription before it opens without.
+const SUBSCRIBED_WITHIN: Duration = Duration::from_secs(1);
+
+/// Redis could not be reached, or did not take it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the broker is out of reach")]
+pub struct Unavailable;
+
+pub enum Broker {
+    Local(Local),
+    Redis(Redis),
+}
+
+impl Broker {
+    /// The broker that the settings ask for, with what reaches this node through it.
+    #[must_use]
+    pub fn open(settings: &ChannelSettings) -> (Self, Inbox) {
+        match &settings.redis_url {
+            None => Self::local(&Bus::default()),
+            Some(url) => {
+                let (redis, inbox) = Redis::open(url, &settings.topic_prefix);
+                (Self::Redis(redis), inbox)
+            }
+        }
+    }
+
+    /// A node of an in-process bus.
+    #[must_use]
+    pub fn local(bus: &Bus) -> (Self, Inbox) {
+        let (local, inbox) = bus.join();
+        (Self::Local(local), inbox)
+    }
+
+    /// Subscribes this node to a topic. It is subscribed again by itself after Redis was away.
+    pub fn subscribe(&self, topic: &str) -> Subscribed {
+        match self {
+            Self::Local(local) => local.subscribe(topic),
+            Self::Redis(redis) => redis.subscribe(topic),
+        }
+    }
+
+    pub fn unsubscribe(&self, topic: &str) {
+        match self {
+            Self::Local(local) => local.unsubscribe(topic),
+            Self::Redis(redis) => redis.unsubscribe(topic),
+        }
+    }
+
+    /// Publishes at once, in the order of calls; the future only tells what became of it.
+    ///
+    /// # Errors
+    /// [`Unavailable`] when Redis is away or too much waits for it. That a payload was taken does
+    /// not mean that it arrived.
+    pub fn publish(
+        &self,
+        topic: &str,
+        payload: Bytes,
+    ) -> impl Future<Output = Result<(), Unavailable>> + use<> {
+        let taken = match self {
+            Self::Local(local) => {
+                local.publish(topic, &payload);
+                None
+            }
+            Self::Redis(redis) => Some(redis.publish(topic, payload)),
+        };
+        async {
+            match taken {
+                None => Ok(()),
+                Some(taken) => taken.await.unwrap_or(Err(Unavailable)),
+            }
+        }
+    }
+
+    /// Waits until there is a way to other nodes.
+    ///
+    /// # Errors
+    /// [`Unavailable`] when there is none within `limit`, or none is configured.
+    pub async fn connected(&self, limit: Duration) -> Result<(), Unavailable> {
+        match self {
+            Self::Local(_) => Err(Unavailable),
+            Self::Redis(redis) => redis.connected(limit).await,
+        }
+    }
+}
+
+/// Tells when a subscription stands.
+#[derive(Clone)]
+pub struct Subscribed(watch::Receiver<bool>);
+
+impl Subscribed {
+    /// Waits until the subscription stands; not at all while Redis is away, and 1 s at most.
+    pub async fn wait(mut self) {
+        // Both ways to fail mean that there is nothing to wait for.
+        let _ = timeout(SUBSCRIBED_WITHIN, self.0.wait_for(|stands| *stands)).await;
+    }
+}

@@ -1,0 +1,173 @@
+//! Who listens here to which group.
+//!
+//! A group has an entry as long as it has listeners on this node, and the node is subscribed to
+//! the group's topic for just as long. Idle groups cost nothing.
+
+use std::{
+    collections::{HashMap, hash_map::Entry},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+use axum::extract::ws::Utf8Bytes;
+use tokio::sync::mpsc::{self, error::TrySendError};
+
+use super::{
+    Member,
+    broker::{Broker, Inbox, Subscribed},
+    protocol::{self, Post},
+};
+use crate::settings::Settings;
+
+pub(super) struct Hub {
+    /// Held for short, never across an await. Joining, leaving and the broker's commands happen
+    /// under it, so that a topic's subscription always fits its listeners.
+    groups: Mutex<HashMap<Arc<str>, Group>>,
+    broker: Broker,
+    settings: Arc<Settings>,
+    next_id: AtomicU64,
+}
+
+struct Group {
+    /// Never empty.
+    listeners: Vec<Listener>,
+    subscribed: Subscribed,
+}
+
+struct Listener {
+    id: u64,
+    username: Arc<str>,
+    queue: mpsc::Sender<Utf8Bytes>,
+}
+
+/// A socket's place in a group. Dropping it leaves the group.
+pub(super) struct Subscription {
+    id: u64,
+    member: Member,
+    hub: Arc<Hub>,
+    /// Ends when the hub gave the listener up because its queue was full.
+    pub frames: mpsc::Receiver<Utf8Bytes>,
+}
+
+impl Hub {
+    pub fn start(broker: Broker, inbox: Inbox, settings: Arc<Settings>) -> Arc<Self> {
+        let hub = Arc::new(Self {
+            groups: Mutex::default(),
+            broker,
+            settings,
+            next_id: AtomicU64::new(1),
+        });
+        tokio::spawn(hub.clone().listen(inbox));
+        hub
+    }
+
+    /// Joins a group. When this returns, posts from other nodes arrive too, unless Redis is away.
+    pub async fn join(self: &Arc<Self>, member: &Member) -> Subscription {
+        let id = self.next_id.fetch_add(1, Ordering::Relaxed);
+        let (queue, frames) = mpsc::channel(self.settings.channels.queue_limit);
+        let listener = Listener {
+            id,
+            username: member.username.clone(),
+            queue,
+        };
+        let subscribed = match self.groups().entry(member.group.clone()) {
+            Entry::Occupied(mut group) => {
+                group.get_mut().listeners.push(listener);
+                group.get().subscribed.clone()
+            }
+            Entry::Vacant(vacant) => {
+                let subscribed = self.broker.subscribe(vacant.key());
+                vacant.insert(Group {
+                    listeners: vec![listener],
+                    subscribed: subscribed.clone(),
+                });
+                subscribed
+            }
+        };
+        let subscription = Subscription {
+            id,
+            member: member.clone(),
+            hub: self.clone(),
+            frames,
+        };
+        subscribed.wait().await;
+        subscription
+    }
+
+    pub fn active_groups(&self) -> usize {
+        self.groups().len()
+    }
+
+    async fn listen(self: Arc<Self>, mut inbox: Inbox) {
+        while let Some((group, payload)) = inbox.recv().await {
+            match Post::decode(&payload) {
+                Some(post) => self.deliver(&group, &post, None),
+                None => tracing::warn!(%group, "a payload came that no node of ours has sent"),
+            }
+        }
+    }
+
+    /// Puts what listeners here are shown of a post into their queues.
+    fn deliver(&self, group: &str, post: &Post, except: Option<u64>) {
+        let mut groups = self.groups();
+        let Some(entry) = groups.get_mut(group) else {
+            return;
+        };
+        let clock = self.settings.clock();
+        let same_for_all = post.by.as_ref().map(|by| protocol::arrival(by, &clock));
+        entry.listeners.retain(|listener| {
+            if Some(listener.id) == except {
+                return true;
+            }
+            let frame = same_for_all
+                .clone()
+                .unwrap_or_else(|| protocol::arrival(&listener.username, &clock));
+            // Whoever does not keep up loses its place, and with it its socket, rather than a
+            // frame in silence; nobody else waits for it.
+            !matches!(listener.queue.try_send(frame), Err(TrySendError::Full(_)))
+        });
+        if entry.listeners.is_empty() {
+            groups.remove(group);
+            self.broker.unsubscribe(group);
+        }
+    }
+
+    fn leave(&self, group: &Arc<str>, id: u64) {
+        let mut groups = self.groups();
+        if let Entry::Occupied(mut entry) = groups.entry(group.clone()) {
+            entry
+                .get_mut()
+                .listeners
+                .retain(|listener| listener.id != id);
+            if entry.get().listeners.is_empty() {
+                entry.remove();
+                self.broker.unsubscribe(group);
+            }
+        }
+    }
+
+    fn groups(&self) -> MutexGuard<'_, HashMap<Arc<str>, Group>> {
+        // A panic elsewhere leaves the map as it was between two calls of its own methods.
+        self.groups.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Subscription {
+    /// Posts to the group as this member: to all other listeners here, and to the other nodes.
+    pub fn post(&self) {
+        let post = Post {
+            by: Some(self.member.username.to_string()),
+        };
+        self.hub.deliver(&self.member.group, &post, Some(self.id));
+        // Redis is the way to the other nodes; when it is away its link says so, once.
+        drop(self.hub.broker.publish(&self.member.group, post.encode()));
+    }
+}
+
+impl Drop for Subscription {
+    fn drop(&mut self) {
+        self.hub.leave(&self.member.group, self.id);
+    }
+}

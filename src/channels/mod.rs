@@ -1,0 +1,117 @@
+//! The real-time room: the way of a message from one socket to all others of its group.
+//!
+//! 1. A request is upgraded by `controllers::socket`, which knows that the user is a member, and
+//!    handed to [`Channels::serve`].
+//! 2. One task serves the socket ([`connection`]). It joins the group in the [`hub`]; the first
+//!    listener of a group on this node subscribes to the group's topic at the [`broker`].
+//! 3. A frame arrives and is read by [`protocol`]. If it posts, the hub puts one encoded frame into
+//!    the bounded queue of each other listener here, and the broker carries the post to the other
+//!    nodes, whose hubs do the same.
+//! 4. Each connection writes what its queue holds, all of it before one flush.
+//! 5. The last listener that leaves drops the topic.
+
+pub mod broker;
+mod connection;
+mod hub;
+pub mod protocol;
+
+use std::{sync::Arc, time::Duration};
+
+use axum::{extract::ws::WebSocketUpgrade, response::Response};
+use tokio::time::timeout;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use self::{
+    broker::{Broker, Unavailable},
+    hub::Hub,
+    protocol::Post,
+};
+use crate::settings::Settings;
+
+/// tungstenite fills the free part of this buffer with zeros on each read, and every idle socket
+/// keeps one: small is fast and small is cheap.
+const READ_BUFFER: usize = 4 * 1024;
+
+/// Beyond the frames of one batch that a socket does not take, nothing is buffered for it.
+const MAX_WRITE_BUFFER: usize = 1024 * 1024;
+
+/// How long [`announce`] tries to reach Redis.
+const ANNOUNCE_WITHIN: Duration = Duration::from_secs(5);
+
+/// Whose socket it is, and of which group.
+#[derive(Debug, Clone)]
+pub struct Member {
+    pub username: Arc<str>,
+    pub group: Arc<str>,
+}
+
+/// The real-time room of one process. Clones share it.
+#[derive(Clone)]
+pub struct Channels {
+    hub: Arc<Hub>,
+    settings: Arc<Settings>,
+    draining: CancellationToken,
+    sockets: TaskTracker,
+}
+
+impl Channels {
+    /// Opens the room: connects the broker and starts to listen to it.
+    #[must_use]
+    pub fn start(settings: Arc<Settings>) -> Self {
+        let (broker, inbox) = Broker::open(&settings.channels);
+        let hub = Hub::start(broker, inbox, settings.clone());
+        Self {
+            hub,
+            settings,
+            draining: CancellationToken::new(),
+            sockets: TaskTracker::new(),
+        }
+    }
+
+    /// Upgrades a member's request and serves the socket until one side ends it.
+    pub fn serve(self, upgrade: WebSocketUpgrade, member: Member) -> Response {
+        let limit = self.settings.channels.frame_limit;
+        // Held until the socket has ended, so that a drain waits for it.
+        let socket_alive = self.sockets.token();
+        upgrade
+            .read_buffer_size(READ_BUFFER)
+            .write_buffer_size(0)
+            .max_write_buffer_size(MAX_WRITE_BUFFER)
+            .max_message_size(limit)
+            .max_frame_size(limit)
+            .on_failed_upgrade(|error| tracing::debug!(%error, "an upgrade failed"))
+            .on_upgrade(move |socket| async move {
+                connection::run(socket, &member, &self).await;
+                drop(socket_alive);
+            })
+    }
+
+    /// Tells every socket that the server restarts, and waits until they are gone, for at most
+    /// `limit`. Sockets opened from now on are told at once.
+    pub async fn drain(&self, limit: Duration) {
+        self.draining.cancel();
+        self.sockets.close();
+        if timeout(limit, self.sockets.wait()).await.is_err() {
+            tracing::warn!(
+                sockets = self.sockets.len(),
+                "some sockets did not close in time"
+            );
+        }
+    }
+
+    /// How many groups have listeners on this node.
+    #[must_use]
+    pub fn active_groups(&self) -> usize {
+        self.hub.active_groups()
+    }
+}
+
+/// Posts to a group from a process that serves no sockets.
+///
+/// # Errors
+/// [`Unavailable`] when there is no Redis to carry it, or it did not take it within 5 s.
+pub async fn announce(settings: &Settings, group: &str, post: &Post) -> Result<(), Unavailable> {
+    let (broker, _inbox) = Broker::open(&settings.channels);
+    broker.connected(ANNOUNCE_WITHIN).await?;
+    broker.publish(group, post.encode()).await
+}

@@ -1,0 +1,53 @@
+//! The only file that upgrades a request to a WebSocket.
+
+use axum::{extract::ws::WebSocketUpgrade, response::Response};
+use loco_rs::{
+    controller::{Routes, extractor::shared_store::SharedStore},
+    prelude::get,
+};
+
+use super::extractors::{AllowedOrigin, CookieUser, GroupMember};
+use crate::{
+    channels::{Channels, Member},
+    views::errors::{Detail, Refusal},
+};
+
+/// Open a socket of a group: the base mode, which speaks the contract and nothing else.
+///
+/// On open and for every message the server sends `{"type": "chat_message", "message": "…"}`. Any
+/// JSON text is answered; a sent `{"message": "<text>"}` also reaches the other sockets of the
+/// group. Closes with 1007 for text that is not JSON, 1003 for binary, 1009 for a frame over
+/// 64 KiB, 1012 when the server restarts.
+#[utoipa::path(
+    get, path = "/ws/chat/{group_name}/", operation_id = "chat_socket", tag = "chat",
+    security(("access_cookie" = [])),
+    params(("group_name" = String, Path, description = "As start-chat gave it.", example = "chat_a1b2c3d4")),
+    responses(
+        (status = 101, description = "The socket is open."),
+        (status = 400, description = "The upgrade is malformed.", body = Detail),
+        (status = 401, description = "No live access token in the cookie `access`.", body = Refusal),
+        (status = 403, description = "A page of another origin asked.", body = Detail),
+        (status = 404, description = "There is no such group, or you are no member of it.", body = Detail),
+        (status = 426, description = "The request did not ask for an upgrade.", body = Detail),
+    ),
+)]
+pub async fn chat(
+    _: AllowedOrigin,
+    member: GroupMember<CookieUser>,
+    SharedStore(channels): SharedStore<Channels>,
+    upgrade: WebSocketUpgrade,
+) -> Response {
+    channels.serve(
+        upgrade,
+        Member {
+            username: member.user.username.into(),
+            group: member.group.name.into(),
+        },
+    )
+}
+
+pub fn routes() -> Routes {
+    Routes::new()
+        .prefix("/ws")
+        .add("/chat/{group_name}", get(chat))
+}

@@ -1,0 +1,3 @@
+//! What starts with the app.
+
+pub mod channels;

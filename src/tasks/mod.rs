@@ -1,0 +1,3 @@
+//! Work from the command line: `cargo loco task <name>`.
+
+pub mod group_send;

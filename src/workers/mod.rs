@@ -1,0 +1,1 @@
+//! Work in the background. (`cargo loco generate worker` writes here.)
