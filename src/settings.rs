@@ -88,9 +88,9 @@ impl Settings {
     /// A key that is missing, unknown or of the wrong type; a value out of its limits; in
     /// production, a development secret. The text says which and what to do.
     pub fn load(config: &Config, environment: &Environment) -> Result<Self> {
-        let settings: Self = config
-            .settings()
-            .map_err(|error| refuse(&format!("the `settings:` block: {error}")))?;
+        let block = config.settings.clone().unwrap_or_default();
+        let settings: Self = serde_path_to_error::deserialize(block)
+            .map_err(|error| refuse(&format!("settings.{}: {}", error.path(), error.inner())))?;
         settings.check(environment)?;
         Ok(settings)
     }

@@ -29,7 +29,8 @@ fn main() -> ExitCode {
 /// The error as a person wants to read it.
 fn explain(error: &loco_rs::Error) -> String {
     use std::error::Error;
-    let mut text = error.to_string();
+    // The template engine of the configuration begins its errors with the word already.
+    let mut text = error.to_string().trim_start_matches("error: ").to_owned();
     let mut source = error.source();
     while let Some(cause) = source {
         let cause_text = cause.to_string();
