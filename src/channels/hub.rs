@@ -100,6 +100,13 @@ impl Hub {
         self.groups().len()
     }
 
+    pub fn listeners(&self) -> usize {
+        self.groups()
+            .values()
+            .map(|group| group.listeners.len())
+            .sum()
+    }
+
     async fn listen(self: Arc<Self>, mut inbox: Inbox) {
         while let Some((group, payload)) = inbox.recv().await {
             match Post::decode(&payload) {

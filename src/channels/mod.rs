@@ -104,6 +104,12 @@ impl Channels {
     pub fn active_groups(&self) -> usize {
         self.hub.active_groups()
     }
+
+    /// How many sockets on this node listen to a group.
+    #[must_use]
+    pub fn listeners(&self) -> usize {
+        self.hub.listeners()
+    }
 }
 
 /// Posts to a group from a process that serves no sockets.
