@@ -78,7 +78,9 @@ pub async fn register(State(ctx): State<AppContext>, fields: Fields) -> Result<i
     Ok((StatusCode::CREATED, Json(Registered::from(user))))
 }
 
-/// Log in. The access token also comes as the cookie `access`, for the socket.
+/// Log in.
+///
+/// The access token also comes as the cookie `access`, for the socket.
 #[utoipa::path(
     post, path = "/api/token/", operation_id = "token", tag = "accounts",
     request_body = TokenParams,
@@ -114,7 +116,9 @@ pub async fn token(
     Ok((access_cookie(&pair.access, &tokens, &base), Json(pair)))
 }
 
-/// Buy a new access token; the refresh token stays good. The cookie `access` is set anew.
+/// Buy a new access token.
+///
+/// The refresh token stays good, and the cookie `access` is set anew.
 #[utoipa::path(
     post, path = "/api/token/refresh/", operation_id = "token_refresh", tag = "accounts",
     request_body = RefreshParams,

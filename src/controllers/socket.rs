@@ -12,7 +12,7 @@ use crate::{
     views::errors::{Detail, Refusal},
 };
 
-/// Open a socket of a group: the base mode, which speaks the contract and nothing else.
+/// Open a socket of a group.
 ///
 /// On open and for every message the server sends `{"type": "chat_message", "message": "…"}`. Any
 /// JSON text is answered; a sent `{"message": "<text>"}` also reaches the other sockets of the
