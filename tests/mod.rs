@@ -1,1 +1,19 @@
+//! One binary: every test runs against the whole app, on a database of its own.
 
+// A panic is how a test fails, and the harness runs servers of its own.
+#![allow(
+    clippy::cast_possible_wrap,
+    clippy::disallowed_methods,
+    clippy::indexing_slicing,
+    clippy::unwrap_used
+)]
+
+mod channels;
+mod models;
+mod requests;
+mod settings;
+mod start;
+mod support;
+mod tasks;
+mod tokens;
+mod workers;

@@ -1,0 +1,150 @@
+//! The broker's contract, the same over both ways.
+
+use std::time::Duration;
+
+use axum::body::Bytes;
+use salam::channels::broker::{Broker, Bus, Inbox, Redis, Unavailable};
+use tokio::time::timeout;
+use url::Url;
+
+use crate::support::{RedisServer, soon};
+
+type Node = (Broker, Inbox);
+
+fn redis_node(server: &RedisServer, prefix: &str) -> Node {
+    let (redis, inbox) = Redis::open(&Url::parse(&server.url()).unwrap(), prefix);
+    (Broker::Redis(redis), inbox)
+}
+
+async fn connected(server: &RedisServer, prefix: &str) -> Node {
+    let node = redis_node(server, prefix);
+    node.0.connected(Duration::from_secs(5)).await.unwrap();
+    node
+}
+
+async fn received(inbox: &mut Inbox) -> (String, Bytes) {
+    soon("a payload", inbox.recv()).await.unwrap()
+}
+
+/// What every broker keeps, told over three nodes.
+async fn contract([(a, mut at_a), (b, mut at_b), (c, mut at_c)]: [Node; 3]) {
+    a.subscribe("one").wait().await;
+    b.subscribe("one").wait().await;
+    c.subscribe("two").wait().await;
+
+    // It reaches other subscribers of the topic, byte for byte, and nobody else.
+    let payload = Bytes::from_static(b"\x00\xff\r\n*1");
+    a.publish("one", payload.clone()).await.unwrap();
+    assert_eq!(received(&mut at_b).await, ("one".to_owned(), payload));
+    a.publish("two", Bytes::from_static(b"2")).await.unwrap();
+    assert_eq!(received(&mut at_c).await.1, "2");
+
+    // The order of one publisher is kept, whether it waits or not.
+    for i in 0..499 {
+        drop(b.publish("one", Bytes::from(i.to_string())));
+    }
+    b.publish("one", Bytes::from_static(b"499")).await.unwrap();
+    for i in 0..500 {
+        assert_eq!(
+            received(&mut at_a).await,
+            ("one".to_owned(), Bytes::from(i.to_string()))
+        );
+    }
+
+    // Nothing comes after the topic was dropped, nor anything twice after it was taken up again.
+    b.unsubscribe("one");
+    b.subscribe("two").wait().await;
+    a.publish("one", Bytes::from_static(b"missed"))
+        .await
+        .unwrap();
+    a.publish("two", Bytes::from_static(b"3")).await.unwrap();
+    assert_eq!(received(&mut at_b).await.1, "3");
+    b.subscribe("one").wait().await;
+    b.subscribe("one").wait().await;
+    a.publish("one", Bytes::from_static(b"4")).await.unwrap();
+    a.publish("one", Bytes::from_static(b"5")).await.unwrap();
+    assert_eq!(received(&mut at_b).await.1, "4");
+    assert_eq!(received(&mut at_b).await.1, "5");
+
+    // The publisher never heard itself, and all is said.
+    assert_eq!(received(&mut at_c).await.1, "3");
+    for inbox in [&mut at_a, &mut at_b, &mut at_c] {
+        assert!(inbox.try_recv().is_err());
+    }
+}
+
+#[tokio::test]
+async fn the_local_broker_keeps_the_contract() {
+    let bus = Bus::default();
+    contract([
+        Broker::local(&bus),
+        Broker::local(&bus),
+        Broker::local(&bus),
+    ])
+    .await;
+}
+
+#[tokio::test]
+async fn the_redis_broker_keeps_the_contract() {
+    let server = RedisServer::start().await;
+    contract([
+        connected(&server, "x").await,
+        connected(&server, "x").await,
+        connected(&server, "x").await,
+    ])
+    .await;
+}
+
+#[tokio::test]
+async fn installations_on_one_redis_do_not_hear_each_other() {
+    let server = RedisServer::start().await;
+    let (here, mut inbox) = connected(&server, "here").await;
+    let (there, _) = connected(&server, "there").await;
+    let (neighbour, _) = connected(&server, "here").await;
+    here.subscribe("one").wait().await;
+    there
+        .publish("one", Bytes::from_static(b"foreign"))
+        .await
+        .unwrap();
+    neighbour
+        .publish("one", Bytes::from_static(b"own"))
+        .await
+        .unwrap();
+    assert_eq!(received(&mut inbox).await.1, "own");
+}
+
+#[tokio::test]
+async fn a_redis_that_comes_late_or_comes_back_is_found() {
+    let mut server = RedisServer::absent();
+    let (a, _at_a) = redis_node(&server, "x");
+    let (b, mut at_b) = redis_node(&server, "x");
+    // Not there: nothing waits for it, and who publishes is told.
+    soon("the subscription", b.subscribe("one").wait()).await;
+    let refused = soon("a refusal", a.publish("one", Bytes::from_static(b"0"))).await;
+    assert_eq!(refused, Err(Unavailable));
+
+    for round in ["1", "2", "3"] {
+        server.run().await;
+        a.connected(Duration::from_secs(10)).await.unwrap();
+        b.connected(Duration::from_secs(10)).await.unwrap();
+        a.publish("one", Bytes::from_static(round.as_bytes()))
+            .await
+            .unwrap();
+        assert_eq!(received(&mut at_b).await.1, round);
+        server.kill();
+        crate::support::until("the loss to be noticed", async || {
+            a.connected(Duration::ZERO).await.is_err() && b.connected(Duration::ZERO).await.is_err()
+        })
+        .await;
+    }
+    assert!(
+        timeout(Duration::ZERO, at_b.recv()).await.is_err(),
+        "nothing came twice"
+    );
+}
+
+#[tokio::test]
+async fn a_single_process_has_no_way_to_others() {
+    let (broker, _inbox) = Broker::local(&Bus::default());
+    assert_eq!(broker.connected(Duration::ZERO).await, Err(Unavailable));
+}

@@ -1,0 +1,6 @@
+mod base_socket;
+mod broker;
+mod nodes;
+mod pressure;
+mod protocol;
+mod refusals;

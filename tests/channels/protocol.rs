@@ -1,0 +1,31 @@
+//! What counts as JSON and as a post.
+
+use proptest::prelude::*;
+use salam::channels::protocol::{BaseRequest, Post};
+use serde_json::json;
+
+proptest! {
+    #[test]
+    fn a_text_is_posted_as_it_was_sent(text in ".+", key in "[a-l]*") {
+        let frame = json!({ key: [1, {"x": null}], "message": text }).to_string();
+        prop_assert_eq!(BaseRequest::parse(&frame), Some(BaseRequest::Post(text)));
+    }
+
+    #[test]
+    fn nothing_makes_it_panic_and_json_is_what_serde_takes_for_it(text in ".*") {
+        let is_json = serde_json::from_str::<serde_json::Value>(&text).is_ok();
+        prop_assert_eq!(BaseRequest::parse(&text).is_some(), is_json);
+    }
+
+    #[test]
+    fn a_post_travels_unchanged(by in proptest::option::of(".*")) {
+        let post = Post { by };
+        prop_assert_eq!(Post::decode(&post.encode()), Some(post));
+    }
+
+    #[test]
+    fn foreign_payloads_are_no_posts(payload in proptest::collection::vec(any::<u8>(), 0..64)) {
+        prop_assume!(serde_json::from_slice::<serde_json::Value>(&payload).is_err());
+        prop_assert_eq!(Post::decode(&payload), None);
+    }
+}

@@ -1,0 +1,118 @@
+//! Who may not open a socket, and from which pages nobody may.
+
+use serde_json::json;
+
+use crate::support::{Socket, TestApp};
+
+#[tokio::test]
+async fn only_a_member_with_a_live_access_token_in_the_cookie_comes_in() {
+    let app = TestApp::start().await;
+    let ann = app.user("ann").await;
+    let stranger = app.user("bob").await;
+    let group = ann.start_chat().await;
+    let open = async |cookie: &str, group: &str| {
+        Socket::connect(app.address, group, cookie)
+            .await
+            .map(drop)
+            .map_err(|s| s.as_u16())
+    };
+    let refresh = format!("access={}", ann.refresh);
+    let broken = format!("{}x", ann.cookie());
+    for cookie in ["", "access=", "access=x", "other=x", &refresh, &broken] {
+        assert_eq!(open(cookie, &group).await, Err(401), "{cookie}");
+    }
+    assert_eq!(
+        open(&stranger.cookie(), &group).await,
+        Err(404),
+        "a stranger"
+    );
+    for name in [
+        "chat_00000000",
+        "chat_",
+        "other",
+        "chat_%00",
+        "chat_%FF",
+        "..%2F",
+    ] {
+        assert_eq!(open(&ann.cookie(), name).await, Err(404), "{name}");
+    }
+    let among_others = format!("theme=dark; {}; lang=fa", ann.cookie());
+    assert_eq!(open(&among_others, &group).await, Ok(()));
+    let bearer = format!("Bearer {}", ann.access);
+    let path = format!("/ws/chat/{group}/");
+    let by_header = Socket::with_headers(app.address, &path, &[("authorization", &bearer)]).await;
+    assert_eq!(
+        by_header.map(drop).unwrap_err(),
+        401,
+        "base mode takes the cookie alone"
+    );
+}
+
+#[tokio::test]
+async fn a_request_that_is_no_upgrade_is_told_so() {
+    let app = TestApp::start().await;
+    let ann = app.user("ann").await;
+    let path = format!("/ws/chat/{}/", ann.start_chat().await);
+    let request = app
+        .request(reqwest::Method::GET, &path)
+        .header("cookie", ann.cookie());
+    let answer = crate::support::Answer::to(request).await;
+    insta::assert_snapshot!(answer, @r#"
+    400 Bad Request
+    content-type: application/json
+
+    {"detail":"The request is malformed.","code":"invalid"}
+    "#);
+}
+
+#[tokio::test]
+async fn only_pages_of_listed_origins_open_sockets() {
+    let app = TestApp::with(json!({
+        "public_url": "https://chat.example",
+        "allowed_origins": ["https://app.example", "http://localhost:5173"],
+    }))
+    .await;
+    let ann = app.user("ann").await;
+    let path = format!("/ws/chat/{}/", ann.start_chat().await);
+    let cookie = ann.cookie();
+    let own = format!("http://{}", app.address);
+    let another_port = "http://127.0.0.1:1".to_owned();
+    let other_scheme = format!("https://{}", app.address);
+    let with_slash = format!("{own}/");
+    let with_user = format!("http://x@{}", app.address);
+    let table = [
+        (true, own.as_str()),
+        (true, "https://chat.example"),
+        (true, "https://app.example"),
+        (true, "http://localhost:5173"),
+        (true, other_scheme.as_str()),
+        (false, "null"),
+        (false, ""),
+        (false, another_port.as_str()),
+        (false, with_slash.as_str()),
+        (false, with_user.as_str()),
+        (false, "http://127.0.0.1"),
+        (false, "http://chat.example"),
+        (false, "https://chat.example:444"),
+        (false, "https://chat.example.evil.example"),
+        (false, "https://evil.example"),
+        (false, "https://app.example/page"),
+        (false, "https://APP.example"),
+        (false, "http://localhost"),
+        (false, "file://"),
+        (false, "app.example"),
+        (false, "https://app.example https://evil.example"),
+    ];
+    for (allowed, origin) in table {
+        let headers = [("cookie", cookie.as_str()), ("origin", origin)];
+        let opened = Socket::with_headers(app.address, &path, &headers)
+            .await
+            .map(drop);
+        let expected = if allowed { Ok(()) } else { Err(403) };
+        assert_eq!(
+            opened.map_err(|status| status.as_u16()),
+            expected,
+            "{origin}"
+        );
+    }
+}

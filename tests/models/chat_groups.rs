@@ -1,0 +1,79 @@
+//! Groups and their members.
+
+use salam::models::{chat_groups, memberships, users};
+use sea_orm::{EntityTrait, ModelTrait, PaginatorTrait};
+
+use crate::support::TestApp;
+
+async fn owner(app: &TestApp) -> users::Model {
+    app.user("ann").await;
+    users::Entity::find()
+        .one(&app.ctx.db)
+        .await
+        .unwrap()
+        .unwrap()
+}
+
+#[tokio::test]
+async fn a_name_that_is_taken_is_drawn_again() {
+    let app = TestApp::start().await;
+    let (db, ann) = (&app.ctx.db, owner(&app).await);
+    let start = async |names: &[&str]| {
+        let mut names = names.iter().map(|name| (*name).to_owned());
+        chat_groups::Model::start_named(db, &ann, None, || names.next().unwrap()).await
+    };
+    assert_eq!(
+        start(&["chat_00000001"]).await.unwrap().name,
+        "chat_00000001"
+    );
+    let second = start(&["chat_00000001", "chat_00000001", "chat_00000002"])
+        .await
+        .unwrap();
+    assert_eq!(second.name, "chat_00000002");
+    assert!(
+        start(&["chat_00000001"; 8]).await.is_err(),
+        "it does not try for ever"
+    );
+    assert_eq!(chat_groups::Entity::find().count(db).await.unwrap(), 2);
+    assert_eq!(
+        memberships::Entity::find().count(db).await.unwrap(),
+        2,
+        "no orphan is left"
+    );
+}
+
+#[tokio::test]
+async fn a_group_is_found_by_its_members_alone() {
+    let app = TestApp::start().await;
+    let (db, ann) = (&app.ctx.db, owner(&app).await);
+    let group = chat_groups::Model::start(db, &ann, None).await.unwrap();
+    let find = async |name: &str, user: &users::Model| {
+        chat_groups::Model::find_for_member(db, name, user)
+            .await
+            .unwrap()
+    };
+    let (found, membership) = find(&group.name, &ann).await.unwrap();
+    assert_eq!((found.id, membership.role.as_str()), (group.id, "owner"));
+
+    let stranger = users::Model {
+        id: ann.id + 1,
+        ..ann.clone()
+    };
+    assert!(find(&group.name, &stranger).await.is_none());
+    assert!(find("chat_ffffffff", &ann).await.is_none());
+    assert!(find("chat_\0", &ann).await.is_none());
+    assert!(find(&group.name.to_uppercase(), &ann).await.is_none());
+
+    // An ex-member is a stranger.
+    membership.delete(db).await.unwrap();
+    assert!(find(&group.name, &ann).await.is_none());
+}
+
+#[tokio::test]
+async fn nobody_is_a_member_twice() {
+    let app = TestApp::start().await;
+    let (db, ann) = (&app.ctx.db, owner(&app).await);
+    let group = chat_groups::Model::start(db, &ann, None).await.unwrap();
+    let again = memberships::Model::create(db, group.id, ann.id, memberships::Role::Member).await;
+    assert!(again.is_err());
+}

@@ -1,0 +1,4 @@
+mod chat_groups;
+mod database;
+mod passwords;
+mod usernames;

@@ -1,0 +1,223 @@
+//! Whatever is sent, the answer is JSON, by the client's fault, and nothing is lost.
+
+use std::io::{Read, Write};
+
+use insta::assert_snapshot;
+use proptest::{collection::vec, prelude::*, test_runner::TestRunner};
+use reqwest::Method;
+use salam::models::users;
+use sea_orm::{EntityTrait, PaginatorTrait};
+use serde_json::{Value, json};
+
+use crate::support::{Answer, TestApp};
+
+const JSON: &str = "application/json";
+const ENDPOINTS: [&str; 4] = [
+    "/api/register/",
+    "/api/token/",
+    "/api/token/refresh/",
+    "/api/start-chat/",
+];
+
+#[tokio::test]
+async fn what_the_router_refuses_is_json_too() {
+    let app = TestApp::start().await;
+    assert_snapshot!(app.get("/nowhere/").await, @r#"
+    404 Not Found
+    content-type: application/json
+
+    {"detail":"Not found.","code":"not_found"}
+    "#);
+    assert_snapshot!(app.get("/api/token/").await, @r#"
+    405 Method Not Allowed
+    allow: POST
+    content-type: application/json
+
+    {"detail":"Method not allowed; see the Allow header.","code":"invalid"}
+    "#);
+    assert_snapshot!(app.post("/swagger/", json!({})).await, @r#"
+    405 Method Not Allowed
+    allow: GET,HEAD
+    content-type: application/json
+
+    {"detail":"Method not allowed; see the Allow header.","code":"invalid"}
+    "#);
+    assert_snapshot!(app.post_raw("/api/token/", "text/plain", b"{}".to_vec()).await, @r#"
+    415 Unsupported Media Type
+    content-type: application/json
+
+    {"detail":"Send the body as application/json.","code":"invalid"}
+    "#);
+    app.post_raw(
+        "/api/token/",
+        "application/json; charset=utf-8",
+        b"{}".to_vec(),
+    )
+    .await
+    .json()
+    .get("username")
+    .expect("a charset parameter is no other type");
+}
+
+#[tokio::test]
+async fn every_path_answers_with_and_without_its_slash() {
+    let app = TestApp::start().await;
+    for path in ENDPOINTS {
+        let with = app.post(path, json!({})).await;
+        let without = app.post(path.trim_end_matches('/'), json!({})).await;
+        assert_eq!(with.to_string(), without.to_string());
+        assert!(with.status.is_client_error(), "{with}");
+    }
+    for path in [
+        "/swagger/",
+        "/api-docs/openapi.json/",
+        "/_health/",
+        "/nowhere/",
+    ] {
+        let with = app.get(path).await;
+        let without = app.get(path.trim_end_matches('/')).await;
+        assert_eq!((with.status, &with.body), (without.status, &without.body));
+        assert!(!with.status.is_redirection(), "{with}");
+    }
+}
+
+#[tokio::test]
+async fn a_body_may_have_64_kib_and_no_more() {
+    let app = TestApp::start().await;
+    let sized = |size: usize| {
+        let empty = json!({"username": "x", "password": ""}).to_string();
+        let padding = "x".repeat(size - empty.len());
+        json!({"username": "x", "password": padding})
+            .to_string()
+            .into_bytes()
+    };
+    assert_eq!(
+        app.post_raw("/api/token/", JSON, sized(65_536))
+            .await
+            .status,
+        401
+    );
+    for path in ENDPOINTS {
+        let ann;
+        let mut request = app.request(Method::POST, path).header("content-type", JSON);
+        if path == "/api/start-chat/" {
+            ann = app.user("ann").await;
+            request = request.bearer_auth(&ann.access);
+        }
+        let answer = Answer::to(request.body(sized(65_537))).await;
+        assert_eq!(answer.status, 413, "{path}: {answer}");
+        assert_eq!(answer.json()["code"], "too_large");
+    }
+}
+
+#[tokio::test]
+async fn strange_bodies_are_refused_by_every_endpoint() {
+    let app = TestApp::start().await;
+    let ann = app.user("ann").await;
+    let deep = |depth: usize| "[".repeat(depth) + &"]".repeat(depth);
+    let fields = ["name", "username", "password", "refresh", "title"];
+    let filled = |value: &str| {
+        let pairs: Vec<_> = fields
+            .iter()
+            .map(|field| format!("\"{field}\":{value}"))
+            .collect();
+        format!("{{{}}}", pairs.join(",")).into_bytes()
+    };
+    let bodies: Vec<Vec<u8>> = vec![
+        b"null".to_vec(),
+        b"[]".to_vec(),
+        b"\"x\"".to_vec(),
+        b"{".to_vec(),
+        b"{}x".to_vec(),
+        b"\xff\xfe".to_vec(),
+        b"{\"username\":\"\xff\"}".to_vec(),
+        deep(30_000).into_bytes(),
+        filled("1e999"),
+        filled("true"),
+        filled(&deep(100)),
+        filled(&deep(5_000)),
+        filled("{\"a\":1}"),
+        filled("\"\\ud800\""),
+        filled("\"\\u0000\\u0000\\u0000\\u0000\\u0000\\u0000\\u0000\\u0000\""),
+        filled(&format!("\"{}\"", "x".repeat(10_000))),
+        filled(&format!("\"{}\"", "\u{202e}".repeat(200))),
+    ];
+    for path in ENDPOINTS {
+        for body in &bodies {
+            let request = app.request(Method::POST, path).bearer_auth(&ann.access);
+            let answer = Answer::to(request.header("content-type", JSON).body(body.clone())).await;
+            answer.expect_refusal();
+        }
+    }
+    assert_eq!(
+        users::Entity::find().count(&app.ctx.db).await.unwrap(),
+        1,
+        "nobody but ann"
+    );
+}
+
+/// Any JSON, of some depth.
+fn any_json() -> impl Strategy<Value = Value> {
+    let leaf = prop_oneof![
+        Just(Value::Null),
+        any::<bool>().prop_map(Value::from),
+        any::<i64>().prop_map(Value::from),
+        any::<f64>().prop_map(Value::from),
+        any::<String>().prop_map(Value::from),
+    ];
+    leaf.prop_recursive(4, 24, 6, |inner| {
+        let key = prop_oneof![
+            Just("name".to_owned()),
+            Just("username".to_owned()),
+            Just("password".to_owned()),
+            Just("refresh".to_owned()),
+            any::<String>(),
+        ];
+        prop_oneof![
+            vec(inner.clone(), 0..6).prop_map(Value::from),
+            vec((key, inner), 0..6).prop_map(|pairs| Value::Object(pairs.into_iter().collect())),
+        ]
+    })
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_json_makes_the_server_fail() {
+    let app = TestApp::start().await;
+    let handle = tokio::runtime::Handle::current();
+    tokio::task::block_in_place(|| {
+        TestRunner::new(ProptestConfig::with_cases(64))
+            .run(&any_json(), |body| {
+                for path in ENDPOINTS {
+                    let answer = handle.block_on(app.post(path, body.clone()));
+                    // A registration may well be a good one.
+                    if answer.status != 201 {
+                        answer.expect_refusal();
+                    }
+                }
+                Ok(())
+            })
+            .unwrap();
+    });
+}
+
+#[tokio::test]
+async fn headers_that_never_end_are_closed_and_too_many_are_refused() {
+    let app = TestApp::start().await;
+    let address = app.address;
+    let answer_to = move |head: String| async move {
+        tokio::task::spawn_blocking(move || {
+            let mut stream = std::net::TcpStream::connect(address).unwrap();
+            stream.write_all(head.as_bytes()).unwrap();
+            let mut answer = String::new();
+            stream.read_to_string(&mut answer).unwrap();
+            answer
+        })
+        .await
+        .unwrap()
+    };
+    let many: String = (0..100).map(|i| format!("x-{i}: y\r\n")).collect();
+    let refused = answer_to(format!("GET / HTTP/1.1\r\nhost: x\r\n{many}\r\n")).await;
+    assert!(refused.starts_with("HTTP/1.1 431 "), "{refused}");
+    let slow = answer_to("GET / HTTP/1.1\r\nhost: x\r\n".to_owned()).await;
+    assert!(!slow.contains("200 OK"), "{slow}");
+}

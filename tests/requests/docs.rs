@@ -1,0 +1,205 @@
+//! The documents say what the server does.
+
+use std::collections::BTreeSet;
+
+use insta::assert_snapshot;
+use loco_rs::app::Hooks;
+use reqwest::Method;
+use salam::app::App;
+use serde_json::{Value, json};
+
+use crate::support::{Answer, TestApp};
+
+const DOCUMENT: &str = "/api-docs/openapi.json";
+
+/// Routes that serve people or machines of the operator, not clients of the API.
+const NOT_API: [&str; 7] = [
+    "/",
+    "/swagger",
+    "/swagger/{file}",
+    DOCUMENT,
+    "/_ping",
+    "/_health",
+    "/_readiness",
+];
+
+#[tokio::test]
+async fn swagger_ui_comes_whole_from_the_binary() {
+    let app = TestApp::start().await;
+    let page = app.get("/swagger/").await;
+    assert_eq!(page.status, 200);
+    assert_eq!(page.header("content-type"), "text/html; charset=utf-8");
+    let links = page
+        .body
+        .split('"')
+        .filter(|text| text.starts_with('/') && text.len() > 2);
+    let mut count = 0;
+    for link in links {
+        assert_eq!(app.get(link).await.status, 200, "{link}");
+        count += 1;
+    }
+    assert_eq!(count, 6, "{page}");
+    assert!(
+        !page.body.contains("//"),
+        "nothing is loaded from elsewhere: {page}"
+    );
+    let initializer = app.get("/swagger/swagger-initializer.js").await;
+    assert!(initializer.body.contains(DOCUMENT));
+    assert_eq!(app.get("/swagger/nothing.js").await.status, 404);
+}
+
+#[tokio::test]
+async fn the_first_page_leads_on() {
+    let app = TestApp::start().await;
+    let page = app.get("/").await;
+    assert_eq!(page.status, 200);
+    for link in ["/swagger/", DOCUMENT] {
+        assert!(page.body.contains(link), "{page}");
+    }
+}
+
+#[tokio::test]
+async fn every_route_is_documented_and_nothing_else() {
+    let app = TestApp::start().await;
+    let document = app.get(DOCUMENT).await.json();
+    let documented: BTreeSet<(String, String)> = document["paths"]
+        .as_object()
+        .unwrap()
+        .iter()
+        .flat_map(|(path, item)| {
+            let path = path.trim_end_matches('/');
+            let methods = item.as_object().unwrap().keys();
+            methods.map(move |method| (path.to_owned(), method.to_uppercase()))
+        })
+        .collect();
+    let served: BTreeSet<(String, String)> = App::routes(&app.ctx)
+        .collect()
+        .iter()
+        .filter(|route| !NOT_API.contains(&route.uri.as_str()))
+        .flat_map(|route| {
+            let methods = route.actions.iter();
+            methods
+                .map(|method| (route.uri.clone(), method.to_string()))
+                .collect::<Vec<_>>()
+        })
+        .collect();
+    assert_eq!(documented, served);
+}
+
+#[tokio::test]
+async fn operations_have_ids_of_their_own_and_schemas_that_exist() {
+    let app = TestApp::start().await;
+    let document = app.get(DOCUMENT).await.json();
+    let mut ids = BTreeSet::new();
+    for operation in operations(&document) {
+        let id = operation.2["operationId"].as_str().unwrap();
+        assert!(ids.insert(id), "{id} twice");
+        assert!(operation.2["summary"].is_string(), "{id} has no summary");
+    }
+    let text = document.to_string();
+    for reference in text.split("\"$ref\":\"").skip(1) {
+        let reference = reference.split('"').next().unwrap().trim_start_matches('#');
+        assert!(
+            document.pointer(reference).is_some(),
+            "{reference} leads nowhere"
+        );
+    }
+}
+
+/// A client that takes the examples as they stand gets what the document promises.
+#[tokio::test]
+async fn a_request_made_from_the_document_works() {
+    let app = TestApp::start().await;
+    let document = app.get(DOCUMENT).await.json();
+    let ann = app.user("somebody").await;
+    let mut refresh = ann.refresh.clone();
+    for operation in ["register", "token", "token_refresh", "start_chat"] {
+        let (path, method, described) = operations(&document)
+            .find(|(_, _, o)| o["operationId"] == operation)
+            .unwrap();
+        let schema = &described["requestBody"]["content"]["application/json"]["schema"];
+        let mut body = example_of(&document, schema);
+        if operation == "token_refresh" {
+            body["refresh"] = json!(refresh);
+        }
+        let method = Method::from_bytes(method.to_uppercase().as_bytes()).unwrap();
+        let mut request = app.request(method, path).json(&body);
+        if described["security"] == json!([{"bearer": []}]) {
+            request = request.bearer_auth(&ann.access);
+        }
+        let answer = Answer::to(request).await;
+        assert!(answer.status.is_success(), "{operation}: {answer}");
+        let response = &described["responses"][answer.status.as_str()];
+        let promised = example_of(
+            &document,
+            &response["content"]["application/json"]["schema"],
+        );
+        assert_eq!(keys(&answer.json()), keys(&promised), "{operation}");
+        if let Some(token) = answer.json()["refresh"].as_str() {
+            refresh = token.to_owned();
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_document_is_as_it_was_reviewed() {
+    let app = TestApp::start().await;
+    let document = app.get(DOCUMENT).await.json();
+    let mut summary = String::new();
+    for (path, method, operation) in operations(&document) {
+        let responses: Vec<_> = operation["responses"].as_object().unwrap().keys().collect();
+        summary += &format!(
+            "{} {path}: {} {responses:?} {}\n",
+            method.to_uppercase(),
+            operation["summary"].as_str().unwrap(),
+            operation["security"],
+        );
+    }
+    assert_snapshot!(summary, @r#"
+    POST /api/register/: Create an account. ["201", "400", "413", "415", "503"] null
+    POST /api/start-chat/: Start a chat group of which you are the owner. ["200", "400", "401", "413", "415"] [{"bearer":[]}]
+    POST /api/token/: Log in. ["200", "400", "401", "413", "415", "503"] null
+    POST /api/token/refresh/: Buy a new access token. ["200", "400", "401", "413", "415"] null
+    GET /ws/chat/{group_name}/: Open a socket of a group. ["101", "400", "401", "403", "404", "426"] [{"access_cookie":[]}]
+    "#);
+}
+
+fn operations(document: &Value) -> impl Iterator<Item = (&str, &str, &Value)> {
+    document["paths"]
+        .as_object()
+        .unwrap()
+        .iter()
+        .flat_map(|(path, item)| {
+            let operations = item.as_object().unwrap().iter();
+            operations.map(move |(method, operation)| (path.as_str(), method.as_str(), operation))
+        })
+}
+
+fn example_of(document: &Value, schema: &Value) -> Value {
+    if let Some(reference) = schema["$ref"].as_str() {
+        return example_of(
+            document,
+            document.pointer(reference.trim_start_matches('#')).unwrap(),
+        );
+    }
+    for choice in ["oneOf", "anyOf"] {
+        if let Some(choices) = schema[choice].as_array() {
+            let object = choices
+                .iter()
+                .find(|choice| choice["type"] != "null")
+                .unwrap();
+            return example_of(document, object);
+        }
+    }
+    let properties = schema["properties"]
+        .as_object()
+        .unwrap_or_else(|| panic!("{schema}"));
+    properties
+        .iter()
+        .map(|(key, property)| (key.clone(), property["example"].clone()))
+        .collect()
+}
+
+fn keys(value: &Value) -> BTreeSet<&String> {
+    value.as_object().unwrap().keys().collect()
+}

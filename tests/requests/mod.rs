@@ -1,0 +1,5 @@
+mod auth;
+mod bad_input;
+mod docs;
+mod refresh;
+mod start_chat;

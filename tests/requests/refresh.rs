@@ -1,0 +1,161 @@
+//! Buying access tokens with refresh tokens.
+
+use insta::assert_snapshot;
+use jsonwebtoken::{Algorithm, EncodingKey, Header, encode};
+use salam::models::users;
+use sea_orm::{ActiveModelTrait, ActiveValue::Set, EntityTrait, IntoActiveModel};
+use serde_json::{Value, json};
+
+use crate::support::TestApp;
+
+/// That of config/test.yaml.
+const SECRET: &str = "development-only-secret-of-the-tests";
+
+const ALG_NONE: &str = "eyJ0eXAiOiJKV1QiLCJhbGciOiJub25lIn0";
+
+#[tokio::test]
+async fn a_refresh_token_buys_access_again_and_again() {
+    let app = TestApp::start().await;
+    let ann = app.user("ann").await;
+    let first = app
+        .post("/api/token/refresh/", json!({"refresh": ann.refresh}))
+        .await;
+    let access = first.json()["access"].as_str().unwrap().to_owned();
+    assert!(
+        first
+            .header("set-cookie")
+            .starts_with(&format!("access={access};"))
+    );
+    assert_snapshot!(first, @r#"
+    200 OK
+    content-type: application/json
+    set-cookie: access=[access jwt]; HttpOnly; SameSite=Lax; Path=/; Max-Age=900
+
+    {"access":"[access jwt]"}
+    "#);
+
+    let second = app
+        .post("/api/token/refresh/", json!({"refresh": ann.refresh}))
+        .await;
+    assert_eq!(second.to_string(), first.to_string());
+    assert_ne!(second.json()["access"], first.json()["access"]);
+
+    let renewed = crate::support::User {
+        access,
+        ..ann.at(&app)
+    };
+    renewed.start_chat().await;
+}
+
+#[tokio::test]
+async fn nothing_but_a_live_refresh_token_is_taken() {
+    let app = TestApp::start().await;
+    let ann = app.user("ann").await;
+    let refused = app
+        .post("/api/token/refresh/", json!({"refresh": "garbage"}))
+        .await;
+    assert_snapshot!(refused, @r#"
+    401 Unauthorized
+    content-type: application/json
+
+    {"detail":"Token is invalid or expired"}
+    "#);
+
+    let now = chrono::Utc::now().timestamp();
+    let good = json!({
+        "token_type": "refresh", "exp": now + 60, "iat": now, "jti": "x", "user_id": "1",
+        "iss": "salam", "aud": "salam",
+    });
+    let with = |changes: Value| {
+        let mut claims = good.clone();
+        for (key, value) in changes.as_object().unwrap() {
+            claims[key] = value.clone();
+        }
+        sign(&claims, Algorithm::HS256, SECRET)
+    };
+    let accepted = app
+        .post("/api/token/refresh/", json!({"refresh": with(json!({}))}))
+        .await;
+    assert_eq!(accepted.status, 200, "the table's premise: {accepted}");
+
+    let (head, tail) = ann.refresh.rsplit_once('.').unwrap();
+    let (_, claims) = head.split_once('.').unwrap();
+    let tampered = format!("{}A.{tail}", &head[..head.len() - 1]);
+    let table = [
+        ("empty", String::new()),
+        ("an access token", ann.access.clone()),
+        ("tampered", tampered),
+        ("unsigned", format!("{head}.")),
+        ("alg none", format!("{ALG_NONE}.{claims}.")),
+        ("alg none, signed", format!("{ALG_NONE}.{claims}.{tail}")),
+        ("another algorithm", sign(&good, Algorithm::HS512, SECRET)),
+        (
+            "another secret",
+            sign(&good, Algorithm::HS256, "somebody else's secret"),
+        ),
+        ("expired", with(json!({"exp": now - 2}))),
+        ("no expiry", with(json!({"exp": null}))),
+        ("another issuer", with(json!({"iss": "other"}))),
+        ("another audience", with(json!({"aud": "other"}))),
+        ("another type", with(json!({"token_type": "access"}))),
+        ("an unknown type", with(json!({"token_type": "other"}))),
+        ("nobody", with(json!({"user_id": "4711"}))),
+        ("no number", with(json!({"user_id": "ann"}))),
+    ];
+    for (what, token) in table {
+        let answer = app
+            .post("/api/token/refresh/", json!({"refresh": token}))
+            .await;
+        assert_eq!(answer.to_string(), refused.to_string(), "{what}");
+    }
+    for body in [json!({}), json!({"refresh": null}), json!({"refresh": 5})] {
+        let answer = app.post("/api/token/refresh/", body.clone()).await;
+        assert_eq!(answer.to_string(), refused.to_string(), "{body}");
+    }
+}
+
+#[tokio::test]
+async fn an_inactive_user_buys_nothing() {
+    let app = TestApp::start().await;
+    let ann = app.user("ann").await;
+    let mut row = users::Entity::find()
+        .one(&app.ctx.db)
+        .await
+        .unwrap()
+        .unwrap()
+        .into_active_model();
+    row.is_active = Set(false);
+    row.update(&app.ctx.db).await.unwrap();
+    let answer = app
+        .post("/api/token/refresh/", json!({"refresh": ann.refresh}))
+        .await;
+    assert_eq!(answer.status, 401, "{answer}");
+    assert_eq!(ann.post("/api/start-chat/", json!({})).await.status, 401);
+}
+
+#[tokio::test]
+async fn a_short_lifetime_ends() {
+    let app = TestApp::with(json!({"tokens": {"access_lifetime": 1}})).await;
+    let ann = app.user("ann").await;
+    crate::support::until("the token to expire", async || {
+        ann.post("/api/start-chat/", json!({})).await.status == 401
+    })
+    .await;
+    let answer = app
+        .post("/api/token/refresh/", json!({"refresh": ann.refresh}))
+        .await;
+    assert_eq!(answer.status, 200, "{answer}");
+    assert!(
+        answer.header("set-cookie").contains("Max-Age=1"),
+        "{answer}"
+    );
+}
+
+fn sign(claims: &Value, algorithm: Algorithm, secret: &str) -> String {
+    encode(
+        &Header::new(algorithm),
+        claims,
+        &EncodingKey::from_secret(secret.as_bytes()),
+    )
+    .unwrap()
+}

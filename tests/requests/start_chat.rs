@@ -1,0 +1,167 @@
+//! Starting a chat.
+
+use insta::assert_snapshot;
+use reqwest::Method;
+use salam::models::{chat_groups, memberships};
+use sea_orm::{ColumnTrait, EntityTrait, PaginatorTrait, QueryFilter};
+use serde_json::json;
+
+use crate::support::{Answer, TestApp};
+
+const PATH: &str = "/api/start-chat/";
+
+#[tokio::test]
+async fn a_chat_is_started_and_stored_with_its_owner() {
+    let app = TestApp::start().await;
+    let ann = app.user("ann").await;
+    let answer = ann.post(PATH, json!({})).await;
+    assert_snapshot!(answer, @r#"
+    200 OK
+    content-type: application/json
+
+    {"group_name":"[group]","websocket_url":"ws://127.0.0.1:[port]/ws/chat/[group]/","message":"سلام ann الان ساعت [clock] است"}
+    "#);
+
+    let name = answer.json()["group_name"].as_str().unwrap().to_owned();
+    let url = answer.json()["websocket_url"].as_str().unwrap().to_owned();
+    assert_eq!(url, format!("ws://{}/ws/chat/{name}/", app.address));
+    let group = chat_groups::Model::find_by_name(&app.ctx.db, &name)
+        .await
+        .unwrap()
+        .unwrap();
+    assert_eq!(group.title, None);
+    let roles = memberships::Entity::find()
+        .filter(memberships::Column::GroupId.eq(group.id))
+        .all(&app.ctx.db)
+        .await
+        .unwrap();
+    let roles: Vec<_> = roles
+        .iter()
+        .map(|row| (row.user_id, row.role.as_str()))
+        .collect();
+    assert_eq!(roles, [(1, "owner")]);
+}
+
+#[tokio::test]
+async fn the_body_may_be_empty_or_have_a_title() {
+    let app = TestApp::start().await;
+    let ann = app.user("ann").await;
+    let without_body = app.request(Method::POST, PATH).bearer_auth(&ann.access);
+    assert_eq!(Answer::to(without_body).await.status, 200);
+    assert_eq!(ann.post(PATH, json!({"title": null})).await.status, 200);
+
+    let answer = ann.post(PATH, json!({"title": "ناهار"})).await;
+    let name = answer.json()["group_name"].as_str().unwrap().to_owned();
+    let group = chat_groups::Model::find_by_name(&app.ctx.db, &name)
+        .await
+        .unwrap()
+        .unwrap();
+    assert_eq!(group.title.as_deref(), Some("ناهار"));
+
+    assert_snapshot!(ann.post(PATH, json!({"title": 5})).await, @r#"
+    400 Bad Request
+    content-type: application/json
+
+    {"detail":"Not a valid string.","code":"invalid","field":"title"}
+    "#);
+    assert_snapshot!(ann.post(PATH, json!({"title": "x".repeat(151)})).await, @r#"
+    400 Bad Request
+    content-type: application/json
+
+    {"detail":"Ensure this field has no more than 150 characters.","code":"invalid","field":"title"}
+    "#);
+    assert_snapshot!(ann.post(PATH, json!([])).await, @r#"
+    400 Bad Request
+    content-type: application/json
+
+    {"detail":"The body must be a JSON object.","code":"invalid"}
+    "#);
+}
+
+#[tokio::test]
+async fn only_a_live_access_token_in_the_header_starts_one() {
+    let app = TestApp::start().await;
+    let ann = app.user("ann").await;
+    let refused = app.post(PATH, json!({})).await;
+    assert_snapshot!(refused, @r#"
+    401 Unauthorized
+    content-type: application/json
+    www-authenticate: Bearer
+
+    {"detail":"Authentication credentials were not provided"}
+    "#);
+    let headers = [
+        ("authorization", "Bearer".to_owned()),
+        ("authorization", "Bearer ".to_owned()),
+        ("authorization", ann.access.clone()),
+        ("authorization", format!("Basic {}", ann.access)),
+        ("authorization", format!("Bearer {}x", ann.access)),
+        ("authorization", format!("Bearer {}", ann.refresh)),
+        ("cookie", ann.cookie()),
+    ];
+    for (name, value) in headers {
+        let request = app.request(Method::POST, PATH).header(name, &value);
+        assert_eq!(
+            Answer::to(request).await.to_string(),
+            refused.to_string(),
+            "{name}: {value}"
+        );
+    }
+    assert_eq!(
+        chat_groups::Entity::find()
+            .count(&app.ctx.db)
+            .await
+            .unwrap(),
+        0
+    );
+    for scheme in ["bearer", "BEARER", "BeArEr"] {
+        let value = format!("{scheme} {}", ann.access);
+        let request = app
+            .request(Method::POST, PATH)
+            .header("authorization", value);
+        assert_eq!(Answer::to(request).await.status, 200, "{scheme}");
+    }
+}
+
+#[tokio::test]
+async fn the_socket_is_where_the_client_reached_the_server() {
+    let app = TestApp::start().await;
+    let ann = app.user("ann").await;
+    let url = async |headers: &[(&str, &str)]| {
+        let mut request = app.request(Method::POST, PATH).bearer_auth(&ann.access);
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let answer = Answer::to(request).await.json();
+        let name = answer["group_name"].as_str().unwrap().to_owned();
+        answer["websocket_url"]
+            .as_str()
+            .unwrap()
+            .replace(&name, "[group]")
+    };
+    assert_snapshot!(url(&[("host", "chat.example")]).await, @"ws://chat.example/ws/chat/[group]/");
+    assert_snapshot!(url(&[("host", "chat.example:8443"), ("x-forwarded-proto", "https")]).await, @"wss://chat.example:8443/ws/chat/[group]/");
+    assert_snapshot!(url(&[("host", "chat.example"), ("x-forwarded-proto", "https, http")]).await, @"wss://chat.example/ws/chat/[group]/");
+
+    let app = TestApp::with(json!({"public_url": "https://salam.example"})).await;
+    let ann = app.user("ann").await;
+    let answer = ann.post(PATH, json!({})).await.json();
+    let url = answer["websocket_url"].as_str().unwrap();
+    assert!(
+        url.starts_with("wss://salam.example/ws/chat/chat_"),
+        "{url}"
+    );
+}
+
+#[tokio::test]
+async fn the_time_is_that_of_the_configured_zone() {
+    let app = TestApp::with(json!({"time_zone": "Asia/Kathmandu"})).await;
+    let ann = app.user("ann").await;
+    let answer = ann.post(PATH, json!({})).await.json();
+    // UTC+5:45, which no other zone on a test machine is mistaken for.
+    let there = chrono::Utc::now()
+        .with_timezone(&chrono_tz::Asia::Kathmandu)
+        .format("%H:%M");
+    let message = answer["message"].as_str().unwrap();
+    assert!(message.contains(&there.to_string()), "{message} at {there}");
+}

@@ -1,0 +1,183 @@
+//! A running app on a real port, and the people who use it.
+
+use std::{net::SocketAddr, sync::Arc};
+
+use loco_rs::{
+    app::{AppContext, Hooks},
+    boot::StartMode,
+    environment::Environment,
+};
+use reqwest::{Client, Method, RequestBuilder};
+use salam::{app::App, channels::Channels, server};
+use serde_json::{Value, json};
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+use super::{Answer, Socket, TestDatabase, until};
+
+/// One node. Nodes of the same test may share a database and a Redis.
+pub struct TestApp {
+    pub address: SocketAddr,
+    pub ctx: AppContext,
+    pub database: Arc<TestDatabase>,
+    client: Client,
+    stop: CancellationToken,
+}
+
+impl TestApp {
+    pub async fn start() -> Self {
+        Self::with(json!({})).await
+    }
+
+    /// With some settings changed.
+    pub async fn with(settings: Value) -> Self {
+        Self::node(Arc::new(TestDatabase::create().await), settings).await
+    }
+
+    /// Another node on the same database.
+    pub async fn node(database: Arc<TestDatabase>, settings: Value) -> Self {
+        let mut config = App::load_config(&Environment::Test).await.unwrap();
+        config.database.uri = database.uri.clone();
+        config.database.dangerously_truncate = false;
+        merge(config.settings.as_mut().unwrap(), settings);
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let boot = App::boot(StartMode::ServerOnly, &Environment::Test, config)
+            .await
+            .unwrap();
+        let stop = CancellationToken::new();
+        tokio::spawn(server::serve(listener, boot.router.unwrap(), stop.clone()));
+        Self {
+            address,
+            ctx: boot.app_context,
+            database,
+            client: Client::new(),
+            stop,
+        }
+    }
+
+    pub fn url(&self, path: &str) -> String {
+        format!("http://{}{path}", self.address)
+    }
+
+    pub fn request(&self, method: Method, path: &str) -> RequestBuilder {
+        self.client.request(method, self.url(path))
+    }
+
+    pub async fn get(&self, path: &str) -> Answer {
+        Answer::to(self.request(Method::GET, path)).await
+    }
+
+    pub async fn post(&self, path: &str, body: Value) -> Answer {
+        Answer::to(self.request(Method::POST, path).json(&body)).await
+    }
+
+    pub async fn post_raw(&self, path: &str, content_type: &str, body: Vec<u8>) -> Answer {
+        let request = self
+            .request(Method::POST, path)
+            .header("content-type", content_type);
+        Answer::to(request.body(body)).await
+    }
+
+    /// Somebody who has registered and logged in.
+    pub async fn user(&self, username: &str) -> User<'_> {
+        let password = format!("the staple of {username}");
+        let account = json!({"name": username, "username": username, "password": password});
+        assert_eq!(
+            self.post("/api/register/", account.clone()).await.status,
+            201
+        );
+        let tokens = self.post("/api/token/", account).await.json();
+        User {
+            app: self,
+            access: tokens["access"].as_str().unwrap().to_owned(),
+            refresh: tokens["refresh"].as_str().unwrap().to_owned(),
+        }
+    }
+
+    pub fn channels(&self) -> Channels {
+        self.ctx.shared_store.get::<Channels>().unwrap()
+    }
+
+    /// What `cargo loco start` does on SIGTERM.
+    pub async fn stop(&self) {
+        self.stop.cancel();
+        App::on_shutdown(&self.ctx).await;
+    }
+
+    pub async fn until_no_group_is_active(&self) {
+        until("the last topic to go", async || {
+            self.channels().active_groups() == 0
+        })
+        .await;
+    }
+}
+
+impl Drop for TestApp {
+    fn drop(&mut self) {
+        self.stop.cancel();
+    }
+}
+
+/// A user with live tokens.
+pub struct User<'a> {
+    pub app: &'a TestApp,
+    pub access: String,
+    pub refresh: String,
+}
+
+impl<'a> User<'a> {
+    /// The same user at another node.
+    pub fn at<'b>(&self, app: &'b TestApp) -> User<'b> {
+        User {
+            app,
+            access: self.access.clone(),
+            refresh: self.refresh.clone(),
+        }
+    }
+
+    pub async fn post(&self, path: &str, body: Value) -> Answer {
+        let request = self
+            .app
+            .request(Method::POST, path)
+            .bearer_auth(&self.access);
+        Answer::to(request.json(&body)).await
+    }
+
+    /// Starts a chat and gives the name of its group.
+    pub async fn start_chat(&self) -> String {
+        let answer = self.post("/api/start-chat/", json!({})).await;
+        assert_eq!(answer.status, 200, "{answer}");
+        answer.json()["group_name"].as_str().unwrap().to_owned()
+    }
+
+    /// Opens a socket, on which the greeting is still to come.
+    pub async fn connect(&self, group: &str) -> Socket {
+        Socket::connect(self.app.address, group, &self.cookie())
+            .await
+            .unwrap()
+    }
+
+    /// Opens a socket and takes its greeting.
+    pub async fn open(&self, group: &str) -> Socket {
+        let mut socket = self.connect(group).await;
+        assert!(socket.message().await.starts_with("hi "));
+        socket
+    }
+
+    pub fn cookie(&self) -> String {
+        format!("access={}", self.access)
+    }
+}
+
+/// Lays the keys of one JSON object over another's.
+fn merge(base: &mut Value, over: Value) {
+    match (base, over) {
+        (Value::Object(base), Value::Object(over)) => {
+            for (key, value) in over {
+                merge(base.entry(key).or_insert(Value::Null), value);
+            }
+        }
+        (base, over) => *base = over,
+    }
+}

@@ -1,0 +1,138 @@
+//! A base client over a real socket.
+
+use std::net::SocketAddr;
+
+use futures_util::{SinkExt, StreamExt};
+use serde_json::Value;
+use tokio::net::{TcpSocket, TcpStream};
+use tokio_tungstenite::{
+    WebSocketStream, client_async,
+    tungstenite::{
+        Error, Message,
+        client::IntoClientRequest,
+        http::{HeaderMap, HeaderName, StatusCode},
+    },
+};
+
+use super::soon;
+
+pub struct Socket(WebSocketStream<TcpStream>);
+
+impl Socket {
+    pub async fn connect(
+        address: SocketAddr,
+        group: &str,
+        cookie: &str,
+    ) -> Result<Self, StatusCode> {
+        Self::with_headers(
+            address,
+            &format!("/ws/chat/{group}/"),
+            &[("cookie", cookie)],
+        )
+        .await
+    }
+
+    /// Opens a socket, or gives the status by which it was refused.
+    pub async fn with_headers(
+        address: SocketAddr,
+        path: &str,
+        headers: &[(&str, &str)],
+    ) -> Result<Self, StatusCode> {
+        let stream = TcpStream::connect(address).await.unwrap();
+        Self::over(stream, address, path, headers).await
+    }
+
+    /// Opens a socket whose kernel takes little before it makes the server wait.
+    pub async fn with_small_buffer(address: SocketAddr, path: &str, cookie: &str) -> Self {
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.set_recv_buffer_size(4096).unwrap();
+        let stream = socket.connect(address).await.unwrap();
+        Self::over(stream, address, path, &[("cookie", cookie)])
+            .await
+            .unwrap()
+    }
+
+    async fn over(
+        stream: TcpStream,
+        address: SocketAddr,
+        path: &str,
+        headers: &[(&str, &str)],
+    ) -> Result<Self, StatusCode> {
+        let mut request = format!("ws://{address}{path}")
+            .into_client_request()
+            .unwrap();
+        let more: HeaderMap = headers
+            .iter()
+            .map(|(name, value)| (name.parse::<HeaderName>().unwrap(), value.parse().unwrap()))
+            .collect();
+        request.headers_mut().extend(more);
+        match soon("the handshake", client_async(request, stream)).await {
+            Ok((socket, _)) => Ok(Self(socket)),
+            Err(Error::Http(response)) => {
+                let is_json = response.headers()["content-type"] == "application/json";
+                assert!(is_json, "a refusal that is not JSON: {response:?}");
+                Err(response.status())
+            }
+            Err(error) => panic!("the handshake failed: {error}"),
+        }
+    }
+
+    pub async fn send(&mut self, text: impl Into<String>) {
+        self.send_frame(Message::text(text.into())).await;
+    }
+
+    pub async fn send_frame(&mut self, message: Message) {
+        soon("a frame to be sent", self.0.send(message))
+            .await
+            .unwrap();
+    }
+
+    /// The next frame of any kind.
+    pub async fn frame(&mut self) -> Message {
+        soon("a frame", self.0.next()).await.unwrap().unwrap()
+    }
+
+    /// The text of the next chat message, with its time checked and replaced by `[clock]`.
+    pub async fn message(&mut self) -> String {
+        loop {
+            match soon("a frame", self.0.next()).await {
+                Some(Ok(Message::Text(text))) => return chat_message(&text),
+                Some(Ok(Message::Ping(_) | Message::Pong(_))) => {}
+                other => panic!("a chat message was due, not {other:?}"),
+            }
+        }
+    }
+
+    /// The code by which the server closes, after frames that may still have been under way.
+    pub async fn close_code(&mut self) -> u16 {
+        loop {
+            match soon("a close frame", self.0.next()).await {
+                Some(Ok(Message::Close(Some(frame)))) => {
+                    // The library answers a close when it is asked for more.
+                    while soon("the end", self.0.next())
+                        .await
+                        .is_some_and(|end| end.is_ok())
+                    {}
+                    return frame.code.into();
+                }
+                Some(Ok(_)) => {}
+                other => panic!("a close frame was due, not {other:?}"),
+            }
+        }
+    }
+
+    /// Proves that nothing is under way to this socket: the next frame is the answer to its own.
+    pub async fn expect_silence(&mut self) {
+        self.send("[]").await;
+        assert_eq!(self.message().await, "now is [clock]");
+    }
+}
+
+/// The message of a base frame, which has the two keys of the contract and no other.
+fn chat_message(text: &str) -> String {
+    let frame: Value = serde_json::from_str(text).unwrap();
+    let keys: Vec<_> = frame.as_object().unwrap().keys().collect();
+    assert_eq!(keys, ["message", "type"], "{text}");
+    assert_eq!(frame["type"], "chat_message");
+    super::answer::hide_clock(frame["message"].as_str().unwrap())
+}

@@ -1,0 +1,95 @@
+//! `cargo loco task group:send`, run as the operator runs it: in a process of its own.
+
+use std::process::Command;
+
+use serde_json::json;
+
+use crate::support::{RedisServer, TestApp, User, soon};
+
+async fn send(app: &TestApp, redis: &str, arguments: &[&str]) -> (bool, String) {
+    let folder = tempfile::tempdir().unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_salam-cli"));
+    command
+        // Away from a developer's own .env, which tests must not see.
+        .current_dir(folder.path())
+        .env(
+            "LOCO_CONFIG_FOLDER",
+            concat!(env!("CARGO_MANIFEST_DIR"), "/config"),
+        )
+        .args(["task", "-e", "development", "group:send"])
+        .args(arguments)
+        .env("DATABASE_URL", &app.database.uri)
+        .env("REDIS_URL", redis)
+        .env("LOG_LEVEL", "error");
+    let output = tokio::task::spawn_blocking(move || command.output().unwrap());
+    let output = soon("the task", output).await.unwrap();
+    let told = [output.stdout, output.stderr].concat();
+    (output.status.success(), String::from_utf8(told).unwrap())
+}
+
+/// Nodes of the development environment, whose topics the task's process names alike.
+async fn app(redis: &RedisServer) -> TestApp {
+    let settings = json!({"channels": {"redis_url": redis.url(), "topic_prefix": "salam"}});
+    TestApp::with(settings).await
+}
+
+async fn connected_group(user: &User<'_>, redis: &RedisServer) -> String {
+    let group = user.start_chat().await;
+    let (probe, _) = salam::channels::broker::Redis::open(&redis.url().parse().unwrap(), "probe");
+    probe.connected(crate::support::PATIENCE).await.unwrap();
+    group
+}
+
+#[tokio::test]
+async fn each_socket_is_shown_its_own_username() {
+    let redis = RedisServer::start().await;
+    let app = app(&redis).await;
+    let ann = app.user("ann").await;
+    let group = connected_group(&ann, &redis).await;
+    let mut socket = ann.open(&group).await;
+    let (ok, told) = send(
+        &app,
+        &redis.url(),
+        &[&format!("group:{group}"), "message:Hi: there"],
+    )
+    .await;
+    assert!(ok, "{told}");
+    assert_eq!(told.trim(), format!("sent to {group}"));
+    assert_eq!(socket.message().await, "ann now is [clock]");
+    socket.expect_silence().await;
+}
+
+#[tokio::test]
+async fn what_cannot_be_sent_is_told() {
+    let redis = RedisServer::start().await;
+    let app = app(&redis).await;
+    let ann = app.user("ann").await;
+    let group = format!("group:{}", ann.start_chat().await);
+    let cases = [
+        (
+            redis.url(),
+            vec!["message:x"],
+            "`group` is missing; like this: cargo loco task",
+        ),
+        (redis.url(), vec![&*group], "`message` is missing"),
+        (
+            redis.url(),
+            vec!["group:chat_00000000", "message:x"],
+            "there is no group `chat_00000000`",
+        ),
+        (
+            String::new(),
+            vec![&*group, "message:x"],
+            "set REDIS_URL for both",
+        ),
+        (
+            RedisServer::absent().url(),
+            vec![&*group, "message:x"],
+            "is Redis at REDIS_URL running?",
+        ),
+    ];
+    for (redis, arguments, expected) in cases {
+        let (ok, told) = send(&app, &redis, &arguments).await;
+        assert!(!ok && told.contains(expected), "{arguments:?}: {told}");
+    }
+}

@@ -1,0 +1,1 @@
+//! (`cargo loco generate worker` writes tests here.)
