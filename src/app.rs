@@ -3,6 +3,8 @@
 use std::{path::Path, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
+#[allow(unused_imports)] // The generators' lines use it.
+use loco_rs::bgworker::BackgroundWorker;
 use loco_rs::{
     Result,
     app::{AppContext, Hooks, Initializer},
