@@ -44,6 +44,8 @@ pub enum Error {
     TooLarge,
     #[error("the body is not declared as JSON")]
     UnsupportedMediaType,
+    #[error("not a WebSocket handshake")]
+    UpgradeRequired,
     #[error("overloaded")]
     Unavailable,
     #[error("{0}")]
@@ -138,6 +140,16 @@ impl IntoResponse for Error {
             Self::NotFound => by_status(StatusCode::NOT_FOUND),
             Self::TooLarge => by_status(StatusCode::PAYLOAD_TOO_LARGE),
             Self::UnsupportedMediaType => by_status(StatusCode::UNSUPPORTED_MEDIA_TYPE),
+            // A 426 names what to upgrade to (RFC 9110, section 15.5.22), and the version of it
+            // (RFC 6455, section 4.4).
+            Self::UpgradeRequired => (
+                [
+                    (header::UPGRADE, "websocket"),
+                    (header::SEC_WEBSOCKET_VERSION, "13"),
+                ],
+                by_status(StatusCode::UPGRADE_REQUIRED),
+            )
+                .into_response(),
             Self::Unavailable => by_status(StatusCode::SERVICE_UNAVAILABLE),
             Self::Internal(error) => {
                 tracing::error!(%error, "a request failed");

@@ -25,7 +25,7 @@ use crate::{
     tokens::{TokenType, Tokens},
     views::{
         auth::{AccessToken, Registered, TokenPair},
-        errors::{Detail, Refusal, RegisterRefused},
+        errors::{BodyRefused, Detail, Overloaded, Refusal, RegisterRefused},
     },
 };
 
@@ -68,9 +68,8 @@ pub struct RefreshParams {
     responses(
         (status = 201, description = "The account was created.", body = Registered),
         (status = 400, description = "The username is taken, or a field is at fault.", body = RegisterRefused),
-        (status = 413, description = "The body is larger than 64 KiB.", body = Detail),
-        (status = 415, description = "The body is not declared as JSON.", body = Detail),
-        (status = 503, description = "Too many logins at once; try again.", body = Detail),
+        BodyRefused,
+        Overloaded,
     ),
 )]
 pub async fn register(State(ctx): State<AppContext>, fields: Fields) -> Result<impl IntoResponse> {
@@ -91,9 +90,8 @@ pub async fn register(State(ctx): State<AppContext>, fields: Fields) -> Result<i
             body = serde_json::Value, example = json!({"password": ["This field is required."]})),
         (status = 401, description = "Unknown user, wrong password or inactive account.", body = Refusal,
             example = json!({"detail": "No active account found with the given credentials"})),
-        (status = 413, description = "The body is larger than 64 KiB.", body = Detail),
-        (status = 415, description = "The body is not declared as JSON.", body = Detail),
-        (status = 503, description = "Too many logins at once; try again.", body = Detail),
+        BodyRefused,
+        Overloaded,
     ),
 )]
 pub async fn token(
@@ -125,11 +123,11 @@ pub async fn token(
     responses(
         (status = 200, description = "A new access token.", body = AccessToken,
             headers(("Set-Cookie" = String, description = "`access=<jwt>; HttpOnly; SameSite=Lax; Path=/; Max-Age=…`"))),
-        (status = 400, description = "The body is not a JSON object.", body = Detail),
+        (status = 400, description = "The body is not a JSON object.", body = Detail,
+            example = json!({"detail": "The body must be a JSON object.", "code": "invalid"})),
         (status = 401, description = "Not a live refresh token.", body = Refusal,
             example = json!({"detail": "Token is invalid or expired"})),
-        (status = 413, description = "The body is larger than 64 KiB.", body = Detail),
-        (status = 415, description = "The body is not declared as JSON.", body = Detail),
+        BodyRefused,
     ),
 )]
 pub async fn refresh(

@@ -12,7 +12,7 @@ use crate::{
     settings::Settings,
     views::{
         chat::ChatStarted,
-        errors::{Detail, Refusal},
+        errors::{BodyRefused, Detail, Refusal},
     },
 };
 
@@ -31,11 +31,11 @@ pub struct StartChatParams {
     request_body(content = Option<StartChatParams>, description = "May be empty."),
     responses(
         (status = 200, description = "The group was created.", body = ChatStarted),
-        (status = 400, description = "The body is not a JSON object, or the title is at fault.", body = Detail),
+        (status = 400, description = "The body is not a JSON object, or the title is at fault.", body = Detail,
+            example = json!({"detail": "This field may not be blank.", "code": "invalid", "field": "title"})),
         (status = 401, description = "No live access token in `Authorization`; a cookie does not count.", body = Refusal,
             headers(("WWW-Authenticate" = String, description = "`Bearer`"))),
-        (status = 413, description = "The body is larger than 64 KiB.", body = Detail),
-        (status = 415, description = "There is a body and it is not declared as JSON.", body = Detail),
+        BodyRefused,
     ),
 )]
 pub async fn start_chat(

@@ -1,6 +1,9 @@
 //! The only file that upgrades a request to a WebSocket.
 
-use axum::{extract::ws::WebSocketUpgrade, response::Response};
+use axum::{
+    extract::ws::{WebSocketUpgrade, rejection::WebSocketUpgradeRejection},
+    response::Response,
+};
 use loco_rs::{
     controller::{Routes, extractor::shared_store::SharedStore},
     prelude::get,
@@ -9,6 +12,7 @@ use loco_rs::{
 use super::extractors::{AllowedOrigin, CookieUser, GroupMember};
 use crate::{
     channels::{Channels, Member},
+    errors::{Error, Result},
     views::errors::{Detail, Refusal},
 };
 
@@ -24,26 +28,28 @@ use crate::{
     params(("group_name" = String, Path, description = "As start-chat gave it.", example = "chat_a1b2c3d4")),
     responses(
         (status = 101, description = "The socket is open."),
-        (status = 400, description = "The upgrade is malformed.", body = Detail),
         (status = 401, description = "No live access token in the cookie `access`.", body = Refusal),
-        (status = 403, description = "A page of another origin asked.", body = Detail),
-        (status = 404, description = "There is no such group, or you are no member of it.", body = Detail),
-        (status = 426, description = "The request did not ask for an upgrade.", body = Detail),
+        (status = 403, description = "A page of another origin asked.", body = Detail,
+            example = json!({"detail": "This origin may not open a socket here.", "code": "forbidden"})),
+        (status = 404, description = "There is no such group, or you are no member of it.", body = Detail,
+            example = json!({"detail": "Not found.", "code": "not_found"})),
+        (status = 426, description = "The request did not ask for an upgrade.", body = Detail,
+            example = json!({"detail": "This is a WebSocket; ask for the upgrade.", "code": "invalid"})),
     ),
 )]
 pub async fn chat(
     _: AllowedOrigin,
     member: GroupMember<CookieUser>,
     SharedStore(channels): SharedStore<Channels>,
-    upgrade: WebSocketUpgrade,
-) -> Response {
-    channels.serve(
-        upgrade,
+    upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
+) -> Result<Response> {
+    Ok(channels.serve(
+        upgrade.map_err(|_| Error::UpgradeRequired)?,
         Member {
             username: member.user.username.into(),
             group: member.group.name.into(),
         },
-    )
+    ))
 }
 
 pub fn routes() -> Routes {

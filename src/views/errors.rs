@@ -1,7 +1,7 @@
 //! The JSON of what went wrong.
 
 use serde::{Serialize, Serializer};
-use utoipa::ToSchema;
+use utoipa::{IntoResponses, ToSchema};
 
 /// A refusal of the base contract, which has no other key.
 #[derive(Serialize, ToSchema)]
@@ -22,6 +22,25 @@ pub struct Detail {
     /// The field of the body that is at fault, where one is.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub field: Option<&'static str>,
+}
+
+/// What every endpoint that takes a body may answer.
+#[derive(IntoResponses)]
+pub enum BodyRefused {
+    /// The body is larger than 64 KiB.
+    #[response(status = 413, example = json!({"detail": "The body is larger than 64 KiB.", "code": "too_large"}))]
+    TooLarge(#[allow(dead_code, reason = "read by the document")] Detail),
+    /// There is a body and it is not declared as JSON.
+    #[response(status = 415, example = json!({"detail": "Send the body as application/json.", "code": "invalid"}))]
+    NotJson(#[allow(dead_code, reason = "read by the document")] Detail),
+}
+
+/// What endpoints that hash passwords may answer.
+#[derive(IntoResponses)]
+pub enum Overloaded {
+    /// Too many logins at once; try again.
+    #[response(status = 503, example = json!({"detail": "Overloaded; try again in a moment.", "code": "unavailable"}))]
+    Overloaded(#[allow(dead_code, reason = "read by the document")] Detail),
 }
 
 /// A registration that was refused.

@@ -58,10 +58,10 @@ async fn a_request_that_is_no_upgrade_is_told_so() {
         .header("cookie", ann.cookie());
     let answer = crate::support::Answer::to(request).await;
     insta::assert_snapshot!(answer, @r#"
-    400 Bad Request
+    426 Upgrade Required
     content-type: application/json
 
-    {"detail":"The request is malformed.","code":"invalid"}
+    {"detail":"This is a WebSocket; ask for the upgrade.","code":"invalid"}
     "#);
 }
 
