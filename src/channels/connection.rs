@@ -1,6 +1,6 @@
 //! One socket's life, in one task.
 
-use std::time::Duration;
+use std::{future::Future, time::Duration};
 
 use axum::{
     Error,
@@ -16,13 +16,13 @@ use tungstenite::error::CapacityError;
 use super::{
     Channels, Member,
     hub::Subscription,
-    protocol::{self, BaseRequest, Closing},
+    protocol::{self, BaseRequest, CloseReason},
 };
 
-/// A peer that takes nothing for this long is gone or as good as gone.
-const NO_PROGRESS: Duration = Duration::from_secs(30);
+/// A peer that does not take a batch of frames within this is gone or as good as gone.
+const WRITE_WITHIN: Duration = Duration::from_secs(30);
 
-/// How long a peer gets to answer our close.
+/// How long a peer gets to answer our close, and we to answer its.
 const LINGER: Duration = Duration::from_secs(2);
 
 /// Frames written before a flush, at most.
@@ -30,80 +30,109 @@ const BATCH: usize = 64;
 
 /// How a conversation ended.
 enum Ended {
-    /// The peer closed, or the connection broke.
+    /// The peer said goodbye.
     ByPeer,
-    ByUs(Closing),
+    /// The connection broke, without a word.
+    Broken,
+    ByUs(CloseReason),
+}
+
+/// What a connection waits for.
+enum Event {
+    Received(Option<Result<Message, Error>>),
+    /// `None` when the hub gave this listener up.
+    Arrived(Option<Utf8Bytes>),
+    Tick,
 }
 
 /// Serves a base socket until one side ends it.
 pub(super) async fn run(mut socket: WebSocket, member: &Member, channels: &Channels) {
-    let mut subscription = channels.hub.join(member).await;
-    let ended = converse(&mut socket, &mut subscription, member, channels).await;
-    // Nobody waits in the group for a socket that only says goodbye.
-    drop(subscription);
-    if let Ended::ByUs(closing) = ended {
-        close(socket, closing).await;
+    let subscription = channels.hub.join(member).await;
+    let ended = converse(&mut socket, subscription, member, channels).await;
+    match ended {
+        Ended::ByUs(reason) => close(socket, reason).await,
+        Ended::ByPeer => answer_close(socket).await,
+        Ended::Broken => {}
     }
 }
 
+/// Takes the subscription with it when it ends: nobody waits in a group for a socket that only says
+/// goodbye.
 async fn converse(
     socket: &mut WebSocket,
-    subscription: &mut Subscription,
+    mut subscription: Subscription,
     member: &Member,
     channels: &Channels,
 ) -> Ended {
     let settings = &channels.settings;
-    let ping_every = Duration::from_secs(settings.channels.ping_every.into());
-    let pong_timeout = Duration::from_secs(settings.channels.pong_timeout.into());
-    let mut pulse = Pulse::new(ping_every, pong_timeout);
-
+    let mut heartbeat = Heartbeat::new(
+        Duration::from_secs(settings.channels.ping_every.into()),
+        Duration::from_secs(settings.channels.pong_timeout.into()),
+    );
+    let mut draining = std::pin::pin!(channels.draining.cancelled());
     let greeting = protocol::greeting(&member.username, &settings.clock());
-    if let Err(ended) = write(socket, [greeting]).await {
-        return ended;
-    }
-    loop {
-        let written = select! {
-            () = channels.draining.cancelled() => return Ended::ByUs(Closing::Restart),
-            received = socket.recv() => {
-                pulse.heard();
+    let mut written = write(socket, [greeting], channels).await;
+    while written.is_ok() {
+        // In order: news of the peer counts before the clock does.
+        let event = select! {
+            biased;
+            () = &mut draining => return Ended::ByUs(CloseReason::Restart),
+            event = next_event(socket, &mut subscription) => event,
+            () = sleep_until(heartbeat.due) => Event::Tick,
+        };
+        written = match event {
+            Event::Received(received) => {
+                heartbeat.heard();
                 match received {
                     Some(Ok(Message::Text(text))) => match BaseRequest::parse(&text) {
-                        None => return Ended::ByUs(Closing::NotJson),
+                        None => return Ended::ByUs(CloseReason::NotJson),
                         Some(request) => {
                             if let BaseRequest::Post(_) = request {
                                 subscription.post();
                             }
-                            write(socket, [protocol::answer(&settings.clock())]).await
+                            write(socket, [protocol::answer(&settings.clock())], channels).await
                         }
                     },
-                    Some(Ok(Message::Binary(_))) => return Ended::ByUs(Closing::Binary),
+                    Some(Ok(Message::Binary(_))) => return Ended::ByUs(CloseReason::Binary),
                     // Pings are answered by the library.
                     Some(Ok(Message::Ping(_) | Message::Pong(_))) => Ok(()),
-                    Some(Ok(Message::Close(_))) | None => return Ended::ByPeer,
+                    Some(Ok(Message::Close(_))) => return Ended::ByPeer,
                     Some(Err(error)) => return fault(error),
+                    None => return Ended::Broken,
                 }
             }
-            frame = subscription.frames.recv() => match frame {
-                None => return Ended::ByUs(Closing::Slow),
-                Some(frame) => {
-                    let more = std::iter::from_fn(|| subscription.frames.try_recv().ok());
-                    write(socket, std::iter::once(frame).chain(more).take(BATCH)).await
-                }
-            },
-            () = sleep_until(pulse.due) => match pulse.beat() {
-                Beat::Ping => flush(socket, Message::Ping(Default::default())).await,
+            Event::Arrived(None) => return Ended::ByUs(CloseReason::Slow),
+            Event::Arrived(Some(frame)) => {
+                let more = std::iter::from_fn(|| subscription.frames.try_recv().ok());
+                write(
+                    socket,
+                    std::iter::once(frame).chain(more).take(BATCH),
+                    channels,
+                )
+                .await
+            }
+            Event::Tick => match heartbeat.tick() {
                 Beat::Rest => Ok(()),
-                Beat::Dead => return Ended::ByUs(Closing::NoPong),
+                Beat::Ping => {
+                    in_time(socket.send(Message::Ping(Default::default())), channels).await
+                }
+                Beat::Dead => return Ended::ByUs(CloseReason::NoPong),
             },
         };
-        if let Err(ended) = written {
-            return ended;
-        }
+    }
+    written.err().unwrap_or(Ended::Broken)
+}
+
+/// From the peer or from the group, whichever comes first; neither is always first.
+async fn next_event(socket: &mut WebSocket, subscription: &mut Subscription) -> Event {
+    select! {
+        received = socket.recv() => Event::Received(received),
+        frame = subscription.frames.recv() => Event::Arrived(frame),
     }
 }
 
 /// When to ask a silent peer whether it is there, and when to give it up.
-struct Pulse {
+struct Heartbeat {
     ping_every: Duration,
     pong_timeout: Duration,
     /// When to look again.
@@ -120,7 +149,7 @@ enum Beat {
     Dead,
 }
 
-impl Pulse {
+impl Heartbeat {
     fn new(ping_every: Duration, pong_timeout: Duration) -> Self {
         let due = Instant::now() + ping_every;
         Self {
@@ -136,7 +165,7 @@ impl Pulse {
         self.heard = true;
     }
 
-    fn beat(&mut self) -> Beat {
+    fn tick(&mut self) -> Beat {
         let beat = match (self.heard, self.asked) {
             (true, _) => Beat::Rest,
             (false, false) => Beat::Ping,
@@ -157,25 +186,30 @@ impl Pulse {
 async fn write(
     socket: &mut WebSocket,
     frames: impl IntoIterator<Item = Utf8Bytes>,
+    channels: &Channels,
 ) -> Result<(), Ended> {
-    in_time(async {
+    let writing = async {
         for frame in frames {
             socket.feed(Message::Text(frame)).await?;
         }
         socket.flush().await
-    })
-    .await
+    };
+    in_time(writing, channels).await
 }
 
-async fn flush(socket: &mut WebSocket, message: Message) -> Result<(), Ended> {
-    in_time(socket.send(message)).await
-}
-
-async fn in_time(writing: impl Future<Output = Result<(), Error>>) -> Result<(), Ended> {
-    match timeout(NO_PROGRESS, writing).await {
-        Ok(Ok(())) => Ok(()),
-        Ok(Err(_)) => Err(Ended::ByPeer),
-        Err(_) => Err(Ended::ByUs(Closing::Slow)),
+/// Waits for a write, but not for a peer that takes nothing, and not while the server stops.
+async fn in_time(
+    writing: impl Future<Output = Result<(), Error>>,
+    channels: &Channels,
+) -> Result<(), Ended> {
+    select! {
+        biased;
+        written = timeout(WRITE_WITHIN, writing) => match written {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(_)) => Err(Ended::Broken),
+            Err(_) => Err(Ended::ByUs(CloseReason::Slow)),
+        },
+        () = channels.draining.cancelled() => Err(Ended::ByUs(CloseReason::Restart)),
     }
 }
 
@@ -184,31 +218,40 @@ fn fault(error: Error) -> Ended {
     let error = error.into_inner();
     match error.downcast_ref::<tungstenite::Error>() {
         Some(tungstenite::Error::Capacity(CapacityError::MessageTooLong { .. })) => {
-            Ended::ByUs(Closing::TooBig)
+            Ended::ByUs(CloseReason::TooBig)
         }
-        Some(tungstenite::Error::Utf8(_)) => Ended::ByUs(Closing::NotJson),
-        Some(tungstenite::Error::Protocol(_)) => Ended::ByUs(Closing::Protocol),
-        _ => Ended::ByPeer,
+        Some(tungstenite::Error::Utf8(_)) => Ended::ByUs(CloseReason::NotJson),
+        Some(tungstenite::Error::Protocol(_)) => Ended::ByUs(CloseReason::Protocol),
+        _ => Ended::Broken,
     }
 }
 
 /// Says why, and gives the peer time to hear it: a connection that is dropped with unread bytes is
 /// reset, and the reset may overtake the close frame.
-async fn close(mut socket: WebSocket, closing: Closing) {
+async fn close(mut socket: WebSocket, reason: CloseReason) {
     let frame = CloseFrame {
-        code: closing.code(),
-        reason: closing.reason().into(),
+        code: reason.code(),
+        reason: reason.text().into(),
     };
     let goodbye = async {
-        if socket.send(Message::Close(Some(frame))).await.is_ok() {
-            while let Some(received) = socket.recv().await {
-                if received.is_err() {
-                    // Nothing more can be read after a frame that was too big; the peer still can.
-                    sleep(LINGER).await;
-                }
+        socket.send(Message::Close(Some(frame))).await?;
+        loop {
+            match socket.recv().await {
+                // The peer has answered: RFC 6455, section 7.1.1, lets the server end it now.
+                Some(Ok(Message::Close(_))) => return Ok(()),
+                Some(Ok(_)) => {}
+                // After a frame that was too big or broken nothing more can be read here, but the
+                // peer still can.
+                Some(Err(_)) | None => sleep(LINGER).await,
             }
         }
     };
     // In vain if the peer is gone.
-    let _ = timeout(LINGER, goodbye).await;
+    let _: Result<Result<(), Error>, _> = timeout(LINGER, goodbye).await;
+}
+
+/// The library has put an answer to the peer's close aside; it goes out with the next read.
+async fn answer_close(mut socket: WebSocket) {
+    // In vain if the peer did not wait for it.
+    let _ = timeout(LINGER, socket.recv()).await;
 }

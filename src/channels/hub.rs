@@ -9,6 +9,7 @@ use std::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
+    time::Duration,
 };
 
 use axum::extract::ws::Utf8Bytes;
@@ -16,7 +17,7 @@ use tokio::sync::mpsc::{self, error::TrySendError};
 
 use super::{
     Member,
-    broker::{Broker, Inbox, Subscribed},
+    broker::{Broker, Inbox, Subscribed, Unavailable},
     protocol::{self, Post},
 };
 use crate::settings::Settings;
@@ -63,7 +64,8 @@ impl Hub {
         hub
     }
 
-    /// Joins a group. When this returns, posts from other nodes arrive too, unless Redis is away.
+    /// Joins a group. When this returns, posts from other nodes arrive too, unless Redis is away
+    /// or takes longer than 1 s to subscribe.
     pub async fn join(self: &Arc<Self>, member: &Member) -> Subscription {
         let id = self.next_id.fetch_add(1, Ordering::Relaxed);
         let (queue, frames) = mpsc::channel(self.settings.channels.queue_limit);
@@ -94,6 +96,10 @@ impl Hub {
         };
         subscribed.wait().await;
         subscription
+    }
+
+    pub async fn connected(&self, limit: Duration) -> Result<(), Unavailable> {
+        self.broker.connected(limit).await
     }
 
     pub fn active_groups(&self) -> usize {
@@ -168,7 +174,7 @@ impl Subscription {
             by: Some(self.member.username.to_string()),
         };
         self.hub.deliver(&self.member.group, &post, Some(self.id));
-        // Redis is the way to the other nodes; when it is away its link says so, once.
+        // Redis is the way to the other nodes; when it does not take a post, its link says so.
         drop(self.hub.broker.publish(&self.member.group, post.encode()));
     }
 }

@@ -32,7 +32,10 @@ use crate::settings::Settings;
 /// keeps one: small is fast and small is cheap.
 const READ_BUFFER: usize = 4 * 1024;
 
-/// Beyond the frames of one batch that a socket does not take, nothing is buffered for it.
+/// Frames of a batch gather here and leave in one write; it grows with use alone.
+const WRITE_BUFFER: usize = 16 * 1024;
+
+/// More than this is never kept for a socket that takes nothing.
 const MAX_WRITE_BUFFER: usize = 1024 * 1024;
 
 /// How long [`announce`] tries to reach Redis.
@@ -75,7 +78,7 @@ impl Channels {
         let socket_alive = self.sockets.token();
         upgrade
             .read_buffer_size(READ_BUFFER)
-            .write_buffer_size(0)
+            .write_buffer_size(WRITE_BUFFER)
             .max_write_buffer_size(MAX_WRITE_BUFFER)
             .max_message_size(limit)
             .max_frame_size(limit)
@@ -97,6 +100,14 @@ impl Channels {
                 "some sockets did not close in time"
             );
         }
+    }
+
+    /// Waits until there is a way to the other nodes.
+    ///
+    /// # Errors
+    /// [`Unavailable`] when there is none within `limit`, or none is configured.
+    pub async fn connected(&self, limit: Duration) -> Result<(), Unavailable> {
+        self.hub.connected(limit).await
     }
 
     /// How many groups have listeners on this node.

@@ -12,7 +12,7 @@ use serde_json::value::RawValue;
 /// Why a socket is closed by us. Codes below 4000 are those of RFC 6455, section 7.4.1, and its
 /// registry; those above say when to come back.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Closing {
+pub enum CloseReason {
     /// The peer broke the WebSocket protocol itself.
     Protocol,
     /// A binary frame came.
@@ -29,7 +29,7 @@ pub enum Closing {
     NoPong,
 }
 
-impl Closing {
+impl CloseReason {
     #[must_use]
     pub const fn code(self) -> CloseCode {
         match self {
@@ -44,7 +44,7 @@ impl Closing {
     }
 
     #[must_use]
-    pub const fn reason(self) -> &'static str {
+    pub const fn text(self) -> &'static str {
         match self {
             Self::Protocol => "protocol error",
             Self::Binary => "binary frames are not supported",

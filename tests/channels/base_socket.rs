@@ -178,3 +178,20 @@ async fn the_last_listener_drops_the_topic() {
 fn quoted(bytes: usize) -> String {
     format!("\"{}\"", "x".repeat(bytes - 2))
 }
+
+#[tokio::test]
+async fn a_goodbye_is_answered() {
+    let app = TestApp::start().await;
+    let ann = app.user("ann").await;
+    let mut socket = ann.open(&ann.start_chat().await).await;
+    assert_eq!(socket.close(1000).await, Some(1000));
+    app.until_no_group_is_active().await;
+}
+
+#[tokio::test]
+async fn the_reason_is_heard_even_after_megabytes_that_nobody_reads() {
+    let app = TestApp::start().await;
+    let ann = app.user("ann").await;
+    let socket = ann.open(&ann.start_chat().await).await;
+    assert_eq!(socket.code_after_flood(quoted(8_000_000)).await, 1009);
+}

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde_json::json;
 
-use crate::support::{RedisServer, Socket, TestApp, TestDatabase, User, until};
+use crate::support::{RedisServer, Socket, TestApp, TestDatabase, User};
 
 async fn nodes(redis: &RedisServer) -> (TestApp, TestApp) {
     let database = Arc::new(TestDatabase::create().await);
@@ -17,6 +17,8 @@ async fn nodes(redis: &RedisServer) -> (TestApp, TestApp) {
 async fn a_post_at_one_node_reaches_sockets_of_the_other() {
     let redis = RedisServer::start().await;
     let (here, there) = nodes(&redis).await;
+    here.until_redis_is_connected().await;
+    there.until_redis_is_connected().await;
     let ann = here.user("ann").await;
     let group = ann.start_chat().await;
     let mut near = ann.open(&group).await;
@@ -45,10 +47,17 @@ async fn sockets_outlive_their_redis() {
     works_here(&mut near, &ann, &group).await;
     for _ in 0..2 {
         redis.run().await;
-        until_they_hear_each_other(&mut near, &mut far).await;
+        here.until_redis_is_connected().await;
+        there.until_redis_is_connected().await;
+        near.send(r#"{"message": "x"}"#).await;
+        assert_eq!(near.message().await, "now is [clock]");
+        assert_eq!(far.message().await, "ann now is [clock]");
         redis.kill();
+        here.until_redis_is_missed().await;
+        there.until_redis_is_missed().await;
         works_here(&mut near, &ann, &group).await;
     }
+    far.expect_silence().await;
 }
 
 /// Within one node a post needs no Redis.
@@ -57,18 +66,4 @@ async fn works_here(socket: &mut Socket, user: &User<'_>, group: &str) {
     socket.send(r#"{"message": "x"}"#).await;
     assert_eq!(socket.message().await, "now is [clock]");
     assert_eq!(other.message().await, "ann now is [clock]");
-}
-
-async fn until_they_hear_each_other(near: &mut Socket, far: &mut Socket) {
-    until("the nodes to hear each other", async || {
-        near.send(r#"{"message": "x"}"#).await;
-        assert_eq!(near.message().await, "now is [clock]");
-        far.send("[]").await;
-        let mut heard = false;
-        while far.message().await != "now is [clock]" {
-            heard = true;
-        }
-        heard
-    })
-    .await;
 }

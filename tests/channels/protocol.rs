@@ -12,9 +12,14 @@ proptest! {
     }
 
     #[test]
-    fn nothing_makes_it_panic_and_json_is_what_serde_takes_for_it(text in ".*") {
-        let is_json = serde_json::from_str::<serde_json::Value>(&text).is_ok();
-        prop_assert_eq!(BaseRequest::parse(&text).is_some(), is_json);
+    fn what_serde_takes_for_json_is_json_and_what_is_cut_is_not(
+        text in ".*", number in any::<f64>(), list in proptest::collection::vec(".*", 0..4),
+        cut in any::<proptest::sample::Index>(),
+    ) {
+        let frame = json!({"a": text, "b": [number, list, {"c": null}]}).to_string();
+        prop_assert_eq!(BaseRequest::parse(&frame), Some(BaseRequest::Other));
+        let begin: String = frame.chars().take(cut.index(frame.chars().count())).collect();
+        prop_assert_eq!(BaseRequest::parse(&begin), None);
     }
 
     #[test]

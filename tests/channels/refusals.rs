@@ -116,3 +116,24 @@ async fn only_pages_of_listed_origins_open_sockets() {
         );
     }
 }
+
+#[tokio::test]
+async fn the_public_name_is_an_origin_in_its_own_scheme_alone() {
+    let app = TestApp::with(json!({"public_url": "https://chat.example"})).await;
+    let ann = app.user("ann").await;
+    let path = format!("/ws/chat/{}/", ann.start_chat().await);
+    let cookie = ann.cookie();
+    // As a proxy that ends TLS passes it on.
+    for (allowed, origin) in [
+        (true, "https://chat.example"),
+        (false, "http://chat.example"),
+    ] {
+        let headers = [
+            ("cookie", &*cookie),
+            ("host", "chat.example"),
+            ("origin", origin),
+        ];
+        let opened = Socket::with_headers(app.address, &path, &headers).await;
+        assert_eq!(opened.is_ok(), allowed, "{origin}");
+    }
+}

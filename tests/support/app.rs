@@ -1,6 +1,6 @@
 //! A running app on a real port, and the people who use it.
 
-use std::{net::SocketAddr, sync::Arc};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use loco_rs::{
     app::{AppContext, Hooks},
@@ -93,6 +93,17 @@ impl TestApp {
             access: tokens["access"].as_str().unwrap().to_owned(),
             refresh: tokens["refresh"].as_str().unwrap().to_owned(),
         }
+    }
+
+    pub async fn until_redis_is_connected(&self) {
+        self.channels().connected(super::PATIENCE).await.unwrap();
+    }
+
+    pub async fn until_redis_is_missed(&self) {
+        until("the loss of Redis to be noticed", async || {
+            self.channels().connected(Duration::ZERO).await.is_err()
+        })
+        .await;
     }
 
     pub fn channels(&self) -> Channels {

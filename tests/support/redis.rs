@@ -21,13 +21,8 @@ impl RedisServer {
 
     /// A server that is not there yet.
     pub fn absent() -> Self {
-        let port = TcpListener::bind("127.0.0.1:0")
-            .unwrap()
-            .local_addr()
-            .unwrap()
-            .port();
         Self {
-            port,
+            port: free_port(),
             process: None,
         }
     }
@@ -43,9 +38,14 @@ impl RedisServer {
             .stdout(Stdio::null())
             .spawn()
             .expect("redis-server is installed (bin/test does it)");
-        self.process = Some(process);
+        let process = self.process.insert(process);
         let port = self.port;
         until("redis-server", async || {
+            let ended = process.try_wait().unwrap();
+            assert!(
+                ended.is_none(),
+                "redis-server ended: {ended:?}; is port {port} taken?"
+            );
             TcpStream::connect(("127.0.0.1", port)).is_ok()
         })
         .await;
@@ -64,4 +64,13 @@ impl Drop for RedisServer {
     fn drop(&mut self) {
         self.kill();
     }
+}
+
+/// A port below those that the kernel gives to connections, so that none of the many of a test run
+/// takes it between now and the start of the server.
+fn free_port() -> u16 {
+    (0..1000)
+        .map(|_| 10_000 + rand::random::<u16>() % 20_000)
+        .find(|port| TcpListener::bind(("127.0.0.1", *port)).is_ok())
+        .expect("a free port")
 }

@@ -11,6 +11,7 @@ use tokio_tungstenite::{
         Error, Message,
         client::IntoClientRequest,
         http::{HeaderMap, HeaderName, StatusCode},
+        protocol::CloseFrame,
     },
 };
 
@@ -65,7 +66,9 @@ impl Socket {
             .iter()
             .map(|(name, value)| (name.parse::<HeaderName>().unwrap(), value.parse().unwrap()))
             .collect();
-        request.headers_mut().extend(more);
+        for (name, value) in &more {
+            request.headers_mut().insert(name, value.clone());
+        }
         match soon("the handshake", client_async(request, stream)).await {
             Ok((socket, _)) => Ok(Self(socket)),
             Err(Error::Http(response)) => {
@@ -113,6 +116,40 @@ impl Socket {
                         .await
                         .is_some_and(|end| end.is_ok())
                     {}
+                    return frame.code.into();
+                }
+                Some(Ok(_)) => {}
+                other => panic!("a close frame was due, not {other:?}"),
+            }
+        }
+    }
+
+    /// Says goodbye, and gives the code of the answer if one comes.
+    pub async fn close(&mut self, code: u16) -> Option<u16> {
+        let frame = CloseFrame {
+            code: code.into(),
+            reason: "".into(),
+        };
+        soon("the goodbye", self.0.close(Some(frame)))
+            .await
+            .unwrap();
+        loop {
+            match soon("an answer", self.0.next()).await {
+                Some(Ok(Message::Close(frame))) => return frame.map(|frame| frame.code.into()),
+                Some(Ok(_)) => {}
+                _ => return None,
+            }
+        }
+    }
+
+    /// The code by which the server closes while a frame is still on its way to it.
+    pub async fn code_after_flood(self, text: String) -> u16 {
+        let (mut sink, mut stream) = self.0.split();
+        let flood = tokio::spawn(async move { sink.send(Message::text(text)).await });
+        loop {
+            match soon("a close frame", stream.next()).await {
+                Some(Ok(Message::Close(Some(frame)))) => {
+                    flood.abort();
                     return frame.code.into();
                 }
                 Some(Ok(_)) => {}
