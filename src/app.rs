@@ -16,7 +16,7 @@ use loco_rs::{
     environment::Environment,
     task::Tasks,
 };
-use migration::{Migrator, Turn};
+use migration::{MigrationLock, Migrator};
 use tokio_util::sync::CancellationToken;
 
 #[allow(unused_imports)] // The generators' lines use them.
@@ -57,9 +57,9 @@ impl Hooks for App {
         environment: &Environment,
         config: Config,
     ) -> Result<BootResult> {
-        let turn = Turn::wait(&config.database.uri).await?;
+        let lock = MigrationLock::acquire(&config.database.uri).await?;
         let booted = create_app::<Self, Migrator>(mode, environment, config).await;
-        drop(turn);
+        drop(lock);
         booted
     }
 
@@ -84,7 +84,7 @@ impl Hooks for App {
     }
 
     async fn after_routes(router: axum::Router, _ctx: &AppContext) -> Result<axum::Router> {
-        Ok(server::finish(router))
+        Ok(server::outer_layers(router))
     }
 
     async fn serve(app: axum::Router, ctx: &AppContext, params: &ServeParams) -> Result<()> {

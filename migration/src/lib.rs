@@ -2,12 +2,12 @@
 
 pub use sea_orm_migration::prelude::*;
 
+mod lock;
 mod m20261122_000001_users;
 mod m20261122_000002_chat_groups;
 mod m20261122_000003_memberships;
-mod turn;
 
-pub use turn::Turn;
+pub use lock::MigrationLock;
 
 pub struct Migrator;
 

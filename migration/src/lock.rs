@@ -5,28 +5,33 @@ use sea_orm_migration::sea_orm::{
 };
 
 /// Any number that no other program locks in this database.
-const LOCK: i64 = 0x53_41_4c_41_4d;
+const KEY: i64 = 0x53_41_4c_41_4d;
 
-/// The turn of one node; it ends when this is dropped, and with the process.
-pub struct Turn {
-    /// An advisory lock belongs to its session: the pool of one is what holds it.
+/// The right to migrate; it ends when this is dropped, and with the process.
+pub struct MigrationLock {
+    /// An advisory lock belongs to its session: the one connection of this pool, which is kept
+    /// however long it is idle.
     _session: Option<DatabaseConnection>,
 }
 
-impl Turn {
-    /// Waits for this node's turn to migrate.
+impl MigrationLock {
+    /// Waits until no other node migrates. SQLite needs no lock: it has one node.
     ///
     /// # Errors
     /// When the database cannot be reached.
-    pub async fn wait(uri: &str) -> Result<Self, DbErr> {
+    pub async fn acquire(uri: &str) -> Result<Self, DbErr> {
         if !uri.starts_with("postgres") {
             return Ok(Self { _session: None });
         }
         let mut options = ConnectOptions::new(uri);
-        options.max_connections(1).sqlx_logging(false);
+        options
+            .max_connections(1)
+            .idle_timeout(None)
+            .max_lifetime(None)
+            .sqlx_logging(false);
         let session = Database::connect(options).await?;
         session
-            .execute_unprepared(&format!("SELECT pg_advisory_lock({LOCK})"))
+            .execute_unprepared(&format!("SELECT pg_advisory_lock({KEY})"))
             .await?;
         Ok(Self {
             _session: Some(session),
