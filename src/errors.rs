@@ -9,7 +9,7 @@ use axum::{
     http::{HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
-use sea_orm::DbErr;
+use sea_orm::{DbErr, RuntimeErr, SqlxError};
 use serde::Serialize;
 
 use crate::{
@@ -70,10 +70,42 @@ impl Error {
 
 impl From<DbErr> for Error {
     fn from(error: DbErr) -> Self {
+        if may_pass(&error) {
+            tracing::warn!(%error, "the database is out of reach");
+            return Self::Unavailable;
+        }
+        Self::internal(error)
+    }
+}
+
+/// Whether the same may go well in a moment: the database is away, restarts, or is locked by others
+/// for longer than we wait.
+fn may_pass(error: &DbErr) -> bool {
+    match error {
+        DbErr::ConnectionAcquire(_) | DbErr::Conn(_) => true,
+        DbErr::Exec(RuntimeErr::SqlxError(error)) | DbErr::Query(RuntimeErr::SqlxError(error)) => {
+            match &**error {
+                SqlxError::Io(_) | SqlxError::PoolTimedOut | SqlxError::WorkerCrashed => true,
+                SqlxError::Database(error) => error.code().is_some_and(|code| {
+                    // SQLITE_BUSY; PostgreSQL's connection exceptions, lack of resources and
+                    // operator intervention.
+                    code == "5"
+                        || ["08", "53", "57"]
+                            .iter()
+                            .any(|class| code.starts_with(class))
+                }),
+                _ => false,
+            }
+        }
+        _ => false,
+    }
+}
+
+impl From<PasswordError> for Error {
+    fn from(error: PasswordError) -> Self {
         match error {
-            // No connection was free, or none could be made: it may be well in a moment.
-            DbErr::ConnectionAcquire(_) | DbErr::Conn(_) => {
-                tracing::warn!(%error, "the database is out of reach");
+            PasswordError::Busy => {
+                tracing::warn!(%error, "a login was refused");
                 Self::Unavailable
             }
             error => Self::internal(error),
@@ -85,8 +117,7 @@ impl From<UserError> for Error {
     fn from(error: UserError) -> Self {
         match error {
             UserError::UsernameTaken => Self::UsernameTaken,
-            UserError::Password(PasswordError::Busy) => Self::Unavailable,
-            UserError::Password(error) => Self::internal(error),
+            UserError::Password(error) => error.into(),
             UserError::Db(error) => error.into(),
         }
     }
@@ -197,12 +228,12 @@ fn by_status(status: StatusCode) -> Response {
         StatusCode::FORBIDDEN => ("forbidden", "This origin may not open a socket here."),
         StatusCode::NOT_FOUND => ("not_found", "Not found."),
         StatusCode::METHOD_NOT_ALLOWED => ("invalid", "Method not allowed; see the Allow header."),
-        StatusCode::PAYLOAD_TOO_LARGE => ("too_large", "The body is larger than 64 KiB."),
+        StatusCode::PAYLOAD_TOO_LARGE => ("too_large", "The body is too large."),
         StatusCode::UNSUPPORTED_MEDIA_TYPE => ("invalid", "Send the body as application/json."),
         StatusCode::UPGRADE_REQUIRED => ("invalid", "This is a WebSocket; ask for the upgrade."),
         StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE => ("too_large", "The headers are too large."),
         StatusCode::TOO_MANY_REQUESTS => ("rate_limited", "Too many requests; slow down."),
-        StatusCode::SERVICE_UNAVAILABLE => ("unavailable", "Overloaded; try again in a moment."),
+        StatusCode::SERVICE_UNAVAILABLE => ("unavailable", "Not at the moment; try again soon."),
         status if status.is_client_error() => ("invalid", "The request is malformed."),
         _ => ("internal", "Something went wrong here; it has been logged."),
     };

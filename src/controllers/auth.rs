@@ -25,7 +25,7 @@ use crate::{
     tokens::{TokenType, Tokens},
     views::{
         auth::{AccessToken, Registered, TokenPair},
-        errors::{BodyRefused, Detail, Overloaded, Refusal, RegisterRefused},
+        errors::{BodyRefused, Detail, Refusal, RegisterRefused, Unavailable},
     },
 };
 
@@ -69,11 +69,11 @@ pub struct RefreshParams {
         (status = 201, description = "The account was created.", body = Registered),
         (status = 400, description = "The username is taken, or a field is at fault.", body = RegisterRefused),
         BodyRefused,
-        Overloaded,
+        Unavailable,
     ),
 )]
 pub async fn register(State(ctx): State<AppContext>, fields: Fields) -> Result<impl IntoResponse> {
-    let user = users::Model::register(&ctx.db, new_user(fields)?).await?;
+    let user = users::Model::register(&ctx.db, new_user(fields).await?).await?;
     Ok((StatusCode::CREATED, Json(Registered::from(user))))
 }
 
@@ -91,7 +91,7 @@ pub async fn register(State(ctx): State<AppContext>, fields: Fields) -> Result<i
         (status = 401, description = "Unknown user, wrong password or inactive account.", body = Refusal,
             example = json!({"detail": "No active account found with the given credentials"})),
         BodyRefused,
-        Overloaded,
+        Unavailable,
     ),
 )]
 pub async fn token(
@@ -128,6 +128,7 @@ pub async fn token(
         (status = 401, description = "Not a live refresh token.", body = Refusal,
             example = json!({"detail": "Token is invalid or expired"})),
         BodyRefused,
+        Unavailable,
     ),
 )]
 pub async fn refresh(
@@ -161,7 +162,7 @@ pub fn routes() -> Routes {
         .add("/token/refresh", post(refresh))
 }
 
-fn new_user(mut fields: Fields) -> Result<NewUser> {
+async fn new_user(mut fields: Fields) -> Result<NewUser> {
     if let Some(fault) = fields.malformed() {
         return Err(Error::RegisterRefused {
             error: fault.to_owned(),
@@ -170,12 +171,19 @@ fn new_user(mut fields: Fields) -> Result<NewUser> {
     }
     let name = fields.parse("name", parse_display_name);
     let username = fields.parse("username", Username::parse);
-    let about: Vec<&str> = name
-        .as_deref()
-        .into_iter()
-        .chain(username.as_ref().map(Username::as_str))
-        .collect();
-    let password = fields.parse("password", |text| Password::choose(text, &about));
+    let mut password = fields.parse("password", Password::parse);
+    if let Some(chosen) = &password {
+        let username = username
+            .as_ref()
+            .map(|username| username.as_str().to_owned());
+        let about = name.iter().cloned().chain(username).collect();
+        if chosen.is_common(about).await? {
+            fields
+                .errors
+                .add("password", "This password is too common.");
+            password = None;
+        }
+    }
     match (name, username, password) {
         (Some(name), Some(username), Some(password)) => Ok(NewUser {
             name,

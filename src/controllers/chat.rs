@@ -12,7 +12,7 @@ use crate::{
     settings::Settings,
     views::{
         chat::ChatStarted,
-        errors::{BodyRefused, Detail, Refusal},
+        errors::{BodyRefused, Detail, Refusal, Unavailable},
     },
 };
 
@@ -36,6 +36,7 @@ pub struct StartChatParams {
         (status = 401, description = "No live access token in `Authorization`; a cookie does not count.", body = Refusal,
             headers(("WWW-Authenticate" = String, description = "`Bearer`"))),
         BodyRefused,
+        Unavailable,
     ),
 )]
 pub async fn start_chat(

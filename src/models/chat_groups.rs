@@ -1,4 +1,5 @@
-//! Chat groups, reached through their members only.
+//! Chat groups. What a user asks for is reached through the membership, see
+//! [`Model::find_for_member`].
 
 use loco_rs::prelude::*;
 use rand::random;

@@ -51,29 +51,35 @@ pub enum PasswordError {
 }
 
 impl Password {
-    /// A new password, which must be good enough. `about` is what a guesser knows of the user.
+    /// A new password, as far as its length goes.
     ///
     /// # Errors
     /// A text for the user that says what is wrong.
-    pub fn choose(text: &str, about: &[&str]) -> Result<Self, String> {
+    pub fn parse(text: &str) -> Result<Self, String> {
         let password = Self::given(text);
         match password.0.chars().count() {
-            ..MIN_CHARS => {
-                return Err(format!(
-                    "Ensure this field has at least {MIN_CHARS} characters."
-                ));
-            }
-            MIN_CHARS..=MAX_CHARS => {}
-            _ => {
-                return Err(format!(
-                    "Ensure this field has no more than {MAX_CHARS} characters."
-                ));
-            }
+            ..MIN_CHARS => Err(format!(
+                "Ensure this field has at least {MIN_CHARS} characters."
+            )),
+            MIN_CHARS..=MAX_CHARS => Ok(password),
+            _ => Err(format!(
+                "Ensure this field has no more than {MAX_CHARS} characters."
+            )),
         }
-        if zxcvbn::zxcvbn(&password.0, about).guesses() < COMMON_BELOW_GUESSES {
-            return Err("This password is too common.".to_owned());
-        }
-        Ok(password)
+    }
+
+    /// Whether it is among the first that a guesser would try who knows this about the user. Takes
+    /// its turn, as hashing does: a long password may take as long.
+    ///
+    /// # Errors
+    /// [`PasswordError::Busy`] when no turn came within 10 s.
+    pub async fn is_common(&self, about: Vec<String>) -> Result<bool, PasswordError> {
+        let password = self.0.clone();
+        in_turn(move || {
+            let about: Vec<&str> = about.iter().map(String::as_str).collect();
+            zxcvbn::zxcvbn(&password, &about).guesses() < COMMON_BELOW_GUESSES
+        })
+        .await
     }
 
     /// A password as somebody gave it to log in.

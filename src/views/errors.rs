@@ -28,19 +28,19 @@ pub struct Detail {
 #[derive(IntoResponses)]
 pub enum BodyRefused {
     /// The body is larger than 64 KiB.
-    #[response(status = 413, example = json!({"detail": "The body is larger than 64 KiB.", "code": "too_large"}))]
+    #[response(status = 413, example = json!({"detail": "The body is too large.", "code": "too_large"}))]
     TooLarge(#[allow(dead_code, reason = "read by the document")] Detail),
     /// There is a body and it is not declared as JSON.
     #[response(status = 415, example = json!({"detail": "Send the body as application/json.", "code": "invalid"}))]
     NotJson(#[allow(dead_code, reason = "read by the document")] Detail),
 }
 
-/// What endpoints that hash passwords may answer.
+/// What every endpoint that needs the database may answer.
 #[derive(IntoResponses)]
-pub enum Overloaded {
-    /// Too many logins at once; try again.
-    #[response(status = 503, example = json!({"detail": "Overloaded; try again in a moment.", "code": "unavailable"}))]
-    Overloaded(#[allow(dead_code, reason = "read by the document")] Detail),
+pub enum Unavailable {
+    /// The database is out of reach, or too many log in at once.
+    #[response(status = 503, example = json!({"detail": "Not at the moment; try again soon.", "code": "unavailable"}))]
+    Unavailable(#[allow(dead_code, reason = "read by the document")] Detail),
 }
 
 /// A registration that was refused.

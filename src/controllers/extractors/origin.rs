@@ -76,8 +76,11 @@ impl FromRequestParts<AppContext> for AllowedOrigin {
             .ok_or(Error::ForeignOrigin)?;
         let settings = Settings::of(ctx)?;
         let mut listed = settings.allowed_origins.iter().chain(&settings.public_url);
+        // By its public name the server is reached in the scheme of the public URL alone.
+        let public_host = settings.public_url.as_ref().and_then(Url::host_str);
+        let own = own_authority(parts).filter(|own| Some(own.host()) != public_host);
         let allowed = listed.any(|url| url.origin() == origin.origin())
-            || own_authority(parts).is_some_and(|own| is_at(&origin, &own));
+            || own.is_some_and(|own| is_at(&origin, &own));
         // A browser sends one Origin; more are an attempt to be misread.
         if allowed && origins.next().is_none() {
             Ok(Self)
