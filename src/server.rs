@@ -25,7 +25,8 @@ use tower_http::normalize_path::NormalizePathLayer;
 
 use crate::errors;
 
-/// A client that has not sent its headers by then is closed.
+/// A client that has not sent its headers by then is closed, and so is a connection that has been
+/// idle between two requests for so long: a proxy in front must keep its own for less.
 const HEADERS_WITHIN: Duration = Duration::from_secs(5);
 
 /// More headers, or more bytes of them, are answered with 431.
@@ -65,7 +66,7 @@ pub fn print_addresses(address: SocketAddr) -> Result<()> {
 }
 
 /// Every path answers with and without its trailing slash, and every error is JSON.
-pub fn finish(router: Router) -> Router {
+pub fn outer_layers(router: Router) -> Router {
     let any_slash = NormalizePathLayer::trim_trailing_slash().layer(router);
     Router::new()
         .fallback_service(any_slash)

@@ -1,7 +1,7 @@
 //! The typed `settings:` block of `config/*.yaml`. Unknown keys are refused, so that a misspelt one
 //! never runs on a default in silence.
 
-use std::{fmt, sync::Arc};
+use std::sync::Arc;
 
 use chrono::Utc;
 use chrono_tz::Tz;
@@ -18,7 +18,7 @@ const MIN_SECRET_BYTES: usize = 32;
 /// Clocks of nodes that differ by more are a fault to mend, not to allow for.
 const MAX_LEEWAY_SECONDS: u64 = 30;
 
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Settings {
     /// The zone of every `HH:MM:SS`.
@@ -32,7 +32,7 @@ pub struct Settings {
     pub channels: ChannelSettings,
 }
 
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TokenSettings {
     pub secret: Secret,
@@ -46,7 +46,7 @@ pub struct TokenSettings {
     pub leeway: u64,
 }
 
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ChannelSettings {
     /// `None`: messages stay in this process.
@@ -64,7 +64,7 @@ pub struct ChannelSettings {
     pub pong_timeout: u32,
 }
 
-/// A text that no log and no error message shows.
+/// A text that no log and no error message shows: it cannot be printed.
 #[derive(Clone, Deserialize)]
 pub struct Secret(String);
 
@@ -72,12 +72,6 @@ impl Secret {
     #[must_use]
     pub fn expose(&self) -> &str {
         &self.0
-    }
-}
-
-impl fmt::Debug for Secret {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Secret(…)")
     }
 }
 
@@ -180,5 +174,6 @@ fn url_or_empty<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Url
     }
     Url::parse(text)
         .map(Some)
-        .map_err(|error| serde::de::Error::custom(format!("`{text}` is not a URL: {error}")))
+        // Without the text itself, which may have a password in it.
+        .map_err(|error| serde::de::Error::custom(format!("not a URL: {error}")))
 }

@@ -5,7 +5,7 @@ use std::{
     process::{Child, Command, Stdio},
 };
 
-use crate::support::TestDatabase;
+use crate::support::{TestDatabase, soon};
 
 struct Server(Child);
 
@@ -36,12 +36,16 @@ async fn it_migrates_serves_says_where_and_stops_when_told() {
         .spawn()
         .map(Server)
         .unwrap();
-    let lines = BufReader::new(server.0.stdout.take().unwrap()).lines();
-    let told: Vec<String> = lines
-        .map(Result::unwrap)
-        .skip_while(|line| line != "Salam is ready")
-        .take(4)
-        .collect();
+    let output = server.0.stdout.take().unwrap();
+    let told = tokio::task::spawn_blocking(move || -> Vec<String> {
+        let lines = BufReader::new(output).lines().map(Result::unwrap);
+        lines
+            .skip_while(|line| line != "Salam is ready")
+            .take(4)
+            .collect()
+    });
+    let told = soon("the addresses", told).await.unwrap();
+    assert_eq!(told.len(), 4, "{told:?}");
     for line in &told[1..] {
         let url = line.split_whitespace().last().unwrap();
         if line.contains("API") {
@@ -51,7 +55,6 @@ async fn it_migrates_serves_says_where_and_stops_when_told() {
             assert_eq!(reqwest::get(url).await.unwrap().status(), 200, "{line}");
         }
     }
-    assert_eq!(told.len(), 4, "{told:?}");
     let pid = server.0.id().to_string();
     assert!(
         Command::new("kill")
@@ -61,10 +64,5 @@ async fn it_migrates_serves_says_where_and_stops_when_told() {
             .success()
     );
     let ended = tokio::task::spawn_blocking(move || server.0.wait().unwrap());
-    assert!(
-        crate::support::soon("the server to stop", ended)
-            .await
-            .unwrap()
-            .success()
-    );
+    assert!(soon("the server to stop", ended).await.unwrap().success());
 }

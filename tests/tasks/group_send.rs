@@ -4,7 +4,7 @@ use std::process::Command;
 
 use serde_json::json;
 
-use crate::support::{RedisServer, TestApp, User, soon};
+use crate::support::{RedisServer, TestApp, soon};
 
 async fn send(app: &TestApp, redis: &str, arguments: &[&str]) -> (bool, String) {
     let folder = tempfile::tempdir().unwrap();
@@ -33,19 +33,13 @@ async fn app(redis: &RedisServer) -> TestApp {
     TestApp::with(settings).await
 }
 
-async fn connected_group(user: &User<'_>, redis: &RedisServer) -> String {
-    let group = user.start_chat().await;
-    let (probe, _) = salam::channels::broker::Redis::open(&redis.url().parse().unwrap(), "probe");
-    probe.connected(crate::support::PATIENCE).await.unwrap();
-    group
-}
-
 #[tokio::test]
 async fn each_socket_is_shown_its_own_username() {
     let redis = RedisServer::start().await;
     let app = app(&redis).await;
     let ann = app.user("ann").await;
-    let group = connected_group(&ann, &redis).await;
+    app.until_redis_is_connected().await;
+    let group = ann.start_chat().await;
     let mut socket = ann.open(&group).await;
     let (ok, told) = send(
         &app,
