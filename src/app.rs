@@ -23,7 +23,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     channels::Channels,
     controllers, initializers,
-    models::{chat_groups, memberships, users},
+    models::{chat_groups, events, memberships, users},
     server,
     settings::Settings,
     tasks,
@@ -120,6 +120,7 @@ impl Hooks for App {
     }
 
     async fn truncate(ctx: &AppContext) -> Result<()> {
+        truncate_table(&ctx.db, events::Entity).await?;
         truncate_table(&ctx.db, memberships::Entity).await?;
         truncate_table(&ctx.db, chat_groups::Entity).await?;
         truncate_table(&ctx.db, users::Entity).await?;

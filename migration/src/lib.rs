@@ -6,6 +6,7 @@ mod lock;
 mod m20261122_000001_users;
 mod m20261122_000002_chat_groups;
 mod m20261122_000003_memberships;
+mod m20261122_000004_events;
 
 pub use lock::MigrationLock;
 
@@ -18,6 +19,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261122_000001_users::Migration),
             Box::new(m20261122_000002_chat_groups::Migration),
             Box::new(m20261122_000003_memberships::Migration),
+            Box::new(m20261122_000004_events::Migration),
             // inject-above (do not remove this comment: the generators write above it)
         ]
     }

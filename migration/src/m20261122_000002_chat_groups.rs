@@ -14,6 +14,8 @@ impl MigrationTrait for Migration {
                 ("id", ColType::PkAuto),
                 ("name", ColType::StringUniq),
                 ("title", ColType::StringNull),
+                // The number of the last event.
+                ("head", ColType::BigIntegerWithDefault(0)),
             ],
             &[],
         )

@@ -1,12 +1,16 @@
 //! Chat groups. What a user asks for is reached through the membership, see
 //! [`Model::find_for_member`].
 
+use std::collections::{BTreeMap, HashMap};
+
+use chrono::Utc;
 use loco_rs::prelude::*;
 use rand::random;
-use sea_orm::SqlErr;
+use sea_orm::{DatabaseTransaction, DbBackend, SqlErr, Statement};
 
 pub use super::_entities::chat_groups::{ActiveModel, Column, Entity, Model};
 use super::{
+    events::{self, NewEvent},
     memberships::{self, Role},
     users,
 };
@@ -79,6 +83,51 @@ impl Model {
         Ok(found.and_then(|(group, membership)| Some((group, membership?))))
     }
 
+    /// Appends events to the logs of their groups, all in one transaction, and gives each its `seq`:
+    /// the next of its group, gapless from 1, in the order in which they stand here. `None` where
+    /// the group does not exist.
+    ///
+    /// Taking the numbers holds the groups' rows until the commit, so commit order is `seq` order.
+    ///
+    /// # Errors
+    /// When the database fails. Then nothing was stored, unless it broke off while it committed.
+    pub async fn append(
+        db: &DatabaseConnection,
+        events: Vec<NewEvent>,
+    ) -> Result<Vec<Option<i64>>, DbErr> {
+        if events.is_empty() {
+            return Ok(Vec::new());
+        }
+        let mut counts = BTreeMap::new();
+        for event in &events {
+            *counts.entry(event.group_id).or_insert(0) += 1;
+        }
+        let transaction = db.begin().await?;
+        let mut last = take_numbers(&transaction, &counts).await?;
+        // The head is that of the last event; the first comes as many before it as there are.
+        for (group_id, head) in &mut last {
+            *head -= counts.get(group_id).copied().unwrap_or(0);
+        }
+        let now = Utc::now().into();
+        let mut seqs = Vec::with_capacity(events.len());
+        let mut rows = Vec::with_capacity(events.len());
+        for event in events {
+            let seq = last.get_mut(&event.group_id).map(|last| {
+                *last += 1;
+                *last
+            });
+            rows.extend(seq.map(|seq| event.at(seq, now)));
+            seqs.push(seq);
+        }
+        if !rows.is_empty() {
+            events::Entity::insert_many(rows)
+                .exec_without_returning(&transaction)
+                .await?;
+        }
+        transaction.commit().await?;
+        Ok(seqs)
+    }
+
     async fn insert_with_owner(
         db: &DatabaseConnection,
         owner: &users::Model,
@@ -97,6 +146,37 @@ impl Model {
         transaction.commit().await?;
         Ok(group)
     }
+}
+
+/// Moves each group's head on by its count, and gives the new heads. One statement does it for all
+/// groups.
+async fn take_numbers(
+    transaction: &DatabaseTransaction,
+    counts: &BTreeMap<i64, i64>,
+) -> Result<HashMap<i64, i64>, DbErr> {
+    let backend = transaction.get_database_backend();
+    // Numbers of our own and nothing else, so they need no parameters.
+    let list = |pairs: &mut dyn Iterator<Item = String>| pairs.collect::<Vec<_>>().join(",");
+    if backend == DbBackend::Postgres && counts.len() > 1 {
+        // The statement below locks rows in any order; two nodes would wait for each other.
+        let ids = list(&mut counts.keys().map(ToString::to_string));
+        let lock = format!("SELECT id FROM chat_groups WHERE id IN ({ids}) ORDER BY id FOR UPDATE");
+        transaction
+            .execute_raw(Statement::from_string(backend, lock))
+            .await?;
+    }
+    let values = list(&mut counts.iter().map(|(id, count)| format!("({id},{count})")));
+    let take = format!(
+        "WITH taken(id, n) AS (VALUES {values}) \
+         UPDATE chat_groups SET head = head + taken.n FROM taken WHERE chat_groups.id = taken.id \
+         RETURNING chat_groups.id AS id, chat_groups.head AS head"
+    );
+    let rows = transaction
+        .query_all_raw(Statement::from_string(backend, take))
+        .await?;
+    rows.iter()
+        .map(|row| Ok((row.try_get("", "id")?, row.try_get("", "head")?)))
+        .collect()
 }
 
 fn random_name() -> String {

@@ -2,6 +2,7 @@
 
 pub mod _entities;
 pub mod chat_groups;
+pub mod events;
 pub mod memberships;
 pub mod passwords;
 pub mod usernames;

@@ -1,6 +1,10 @@
 //! Groups and their members.
 
-use salam::models::{chat_groups, memberships, users};
+use salam::models::{
+    chat_groups,
+    events::{self, NewEvent},
+    memberships, users,
+};
 use sea_orm::{EntityTrait, ModelTrait, PaginatorTrait};
 
 use crate::support::TestApp;
@@ -76,4 +80,28 @@ async fn nobody_is_a_member_twice() {
     let group = chat_groups::Model::start(db, &ann, None).await.unwrap();
     let again = memberships::Model::create(db, group.id, ann.id, memberships::Role::Member).await;
     assert!(again.is_err());
+}
+
+#[tokio::test]
+async fn a_batch_is_numbered_in_its_order_group_by_group() {
+    let app = TestApp::start().await;
+    let (db, ann) = (&app.ctx.db, owner(&app).await);
+    let one = chat_groups::Model::start(db, &ann, None).await.unwrap().id;
+    let two = chat_groups::Model::start(db, &ann, None).await.unwrap().id;
+    let append = async |groups: &[i64]| {
+        let event = |group: &i64| NewEvent::message(*group, None, "x");
+        chat_groups::Model::append(db, groups.iter().map(event).collect())
+            .await
+            .unwrap()
+    };
+    assert_eq!(append(&[]).await, []);
+    assert_eq!(append(&[one]).await, [Some(1)]);
+    assert_eq!(
+        append(&[two, one, one, two]).await,
+        [Some(1), Some(2), Some(3), Some(2)]
+    );
+    assert_eq!(append(&[4711]).await, [None]);
+    assert_eq!(append(&[one, 4711, two]).await, [Some(4), None, Some(3)]);
+    assert_eq!(append(&[one; 1000]).await.last(), Some(&Some(1004)));
+    assert_eq!(events::Entity::find().count(db).await.unwrap(), 1007);
 }

@@ -14,6 +14,9 @@ pub struct Model {
     #[sea_orm(unique)]
     pub name: String,
     pub title: Option<String>,
+    pub head: i64,
+    #[sea_orm(has_many)]
+    pub events: HasMany<super::events::Entity>,
     #[sea_orm(has_many)]
     pub memberships: HasMany<super::memberships::Entity>,
 }

@@ -3,5 +3,6 @@
 pub mod prelude;
 
 pub mod chat_groups;
+pub mod events;
 pub mod memberships;
 pub mod users;
