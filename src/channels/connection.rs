@@ -87,8 +87,11 @@ async fn converse(
                     Some(Ok(Message::Text(text))) => match BaseRequest::parse(&text) {
                         None => return Ended::ByUs(CloseReason::NotJson),
                         Some(request) => {
-                            if let BaseRequest::Post(_) = request {
-                                subscription.post();
+                            if let BaseRequest::Post(text) = request {
+                                let stored = channels.writer.post(member, &text, subscription.id);
+                                if stored.await.is_err() {
+                                    return Ended::ByUs(CloseReason::NotStored);
+                                }
                             }
                             write(socket, [protocol::answer(&settings.clock())], channels).await
                         }

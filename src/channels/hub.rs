@@ -37,16 +37,19 @@ struct Group {
     subscribed: Subscribed,
 }
 
+/// Tells listeners of one node apart.
+pub(super) type ListenerId = u64;
+
 struct Listener {
-    id: u64,
+    id: ListenerId,
     username: Arc<str>,
     queue: mpsc::Sender<Utf8Bytes>,
 }
 
 /// A socket's place in a group. Dropping it leaves the group.
 pub(super) struct Subscription {
-    id: u64,
-    member: Member,
+    pub id: ListenerId,
+    group: Arc<str>,
     hub: Arc<Hub>,
     /// Ends when the hub gave the listener up because its queue was full.
     pub frames: mpsc::Receiver<Utf8Bytes>,
@@ -90,7 +93,7 @@ impl Hub {
         };
         let subscription = Subscription {
             id,
-            member: member.clone(),
+            group: member.group.clone(),
             hub: self.clone(),
             frames,
         };
@@ -122,8 +125,16 @@ impl Hub {
         }
     }
 
+    /// Tells all listeners of a group of a post, here and on the other nodes, except the one that
+    /// sent it.
+    pub fn announce(&self, group: &str, post: &Post, except: ListenerId) {
+        self.deliver(group, post, Some(except));
+        // Redis is the way to the other nodes; when it does not take a post, its link says so.
+        drop(self.broker.publish(group, post.encode()));
+    }
+
     /// Puts what listeners here are shown of a post into their queues.
-    fn deliver(&self, group: &str, post: &Post, except: Option<u64>) {
+    fn deliver(&self, group: &str, post: &Post, except: Option<ListenerId>) {
         let mut groups = self.groups();
         let Some(entry) = groups.get_mut(group) else {
             return;
@@ -147,7 +158,7 @@ impl Hub {
         }
     }
 
-    fn leave(&self, group: &Arc<str>, id: u64) {
+    fn leave(&self, group: &Arc<str>, id: ListenerId) {
         let mut groups = self.groups();
         if let Entry::Occupied(mut entry) = groups.entry(group.clone()) {
             entry
@@ -167,20 +178,8 @@ impl Hub {
     }
 }
 
-impl Subscription {
-    /// Posts to the group as this member: to all other listeners here, and to the other nodes.
-    pub fn post(&self) {
-        let post = Post {
-            by: Some(self.member.username.to_string()),
-        };
-        self.hub.deliver(&self.member.group, &post, Some(self.id));
-        // Redis is the way to the other nodes; when it does not take a post, its link says so.
-        drop(self.hub.broker.publish(&self.member.group, post.encode()));
-    }
-}
-
 impl Drop for Subscription {
     fn drop(&mut self) {
-        self.hub.leave(&self.member.group, self.id);
+        self.hub.leave(&self.group, self.id);
     }
 }

@@ -4,29 +4,33 @@
 //!    handed to [`Channels::serve`].
 //! 2. One task serves the socket ([`connection`]). It joins the group in the [`hub`]; the first
 //!    listener of a group on this node subscribes to the group's topic at the [`broker`].
-//! 3. A frame arrives and is read by [`protocol`]. If it posts, the hub puts one encoded frame into
-//!    the bounded queue of each other listener here, and the broker carries the post to the other
-//!    nodes, whose hubs do the same.
-//! 4. Each connection writes what its queue holds, all of it before one flush.
-//! 5. The last listener that leaves drops the topic.
+//! 3. A frame arrives and is read by [`protocol`]. If it posts, it waits for the [`writer`], which
+//!    stores all posts that wait in one transaction.
+//! 4. Once stored, the hub puts one encoded frame into the bounded queue of each other listener
+//!    here, the broker carries the post to the other nodes, whose hubs do the same, and the sender
+//!    gets its answer: the acknowledgement.
+//! 5. Each connection writes what its queue holds, all of it before one flush.
+//! 6. The last listener that leaves drops the topic.
 
 pub mod broker;
 mod connection;
 mod hub;
 pub mod protocol;
+mod writer;
 
 use std::{sync::Arc, time::Duration};
 
 use axum::{extract::ws::WebSocketUpgrade, response::Response};
+use sea_orm::DatabaseConnection;
 use tokio::time::timeout;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use self::{
     broker::{Broker, Unavailable},
     hub::Hub,
-    protocol::Post,
+    writer::Writer,
 };
-use crate::settings::Settings;
+use crate::settings::{ChannelSettings, Settings};
 
 /// tungstenite fills the free part of this buffer with zeros on each read, and every idle socket
 /// keeps one: small is fast and small is cheap.
@@ -38,13 +42,16 @@ const WRITE_BUFFER: usize = 16 * 1024;
 /// More than this is never kept for a socket that takes nothing.
 const MAX_WRITE_BUFFER: usize = 1024 * 1024;
 
-/// How long [`announce`] tries to reach Redis.
-const ANNOUNCE_WITHIN: Duration = Duration::from_secs(5);
+/// How long [`connect`] tries to reach Redis.
+const CONNECT_WITHIN: Duration = Duration::from_secs(5);
 
 /// Whose socket it is, and of which group.
 #[derive(Debug, Clone)]
 pub struct Member {
+    pub user_id: i64,
     pub username: Arc<str>,
+    pub group_id: i64,
+    /// The group's name.
     pub group: Arc<str>,
 }
 
@@ -52,6 +59,7 @@ pub struct Member {
 #[derive(Clone)]
 pub struct Channels {
     hub: Arc<Hub>,
+    writer: Writer,
     settings: Arc<Settings>,
     draining: CancellationToken,
     sockets: TaskTracker,
@@ -60,10 +68,11 @@ pub struct Channels {
 impl Channels {
     /// Opens the room: connects the broker and starts to listen to it.
     #[must_use]
-    pub fn start(settings: Arc<Settings>) -> Self {
+    pub fn start(settings: Arc<Settings>, db: DatabaseConnection) -> Self {
         let (broker, inbox) = Broker::open(&settings.channels);
         let hub = Hub::start(broker, inbox, settings.clone());
         Self {
+            writer: Writer::start(db, hub.clone()),
             hub,
             settings,
             draining: CancellationToken::new(),
@@ -123,12 +132,12 @@ impl Channels {
     }
 }
 
-/// Posts to a group from a process that serves no sockets.
+/// A connected broker for a process that serves no sockets.
 ///
 /// # Errors
-/// [`Unavailable`] when there is no Redis to carry it, or it did not take it within 5 s.
-pub async fn announce(settings: &Settings, group: &str, post: &Post) -> Result<(), Unavailable> {
-    let (broker, _inbox) = Broker::open(&settings.channels);
-    broker.connected(ANNOUNCE_WITHIN).await?;
-    broker.publish(group, post.encode()).await
+/// [`Unavailable`] when no Redis is configured, or it cannot be reached within 5 s.
+pub async fn connect(settings: &ChannelSettings) -> Result<Broker, Unavailable> {
+    let (broker, _) = Broker::open(settings);
+    broker.connected(CONNECT_WITHIN).await?;
+    Ok(broker)
 }

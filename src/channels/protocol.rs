@@ -23,6 +23,8 @@ pub enum CloseReason {
     TooBig,
     /// The server restarts: come back at once, somewhere.
     Restart,
+    /// A post could not be stored: come back with backoff and send it again.
+    NotStored,
     /// The socket did not take its frames as fast as they came: come back with backoff.
     Slow,
     /// The socket did not answer a ping: come back with backoff.
@@ -38,6 +40,7 @@ impl CloseReason {
             Self::NotJson => close_code::INVALID,
             Self::TooBig => close_code::SIZE,
             Self::Restart => close_code::RESTART,
+            Self::NotStored => close_code::AGAIN,
             Self::Slow => 4508,
             Self::NoPong => 4512,
         }
@@ -51,6 +54,7 @@ impl CloseReason {
             Self::NotJson => "not JSON",
             Self::TooBig => "frame too big",
             Self::Restart => "restart",
+            Self::NotStored => "not stored",
             Self::Slow => "slow",
             Self::NoPong => "no pong",
         }

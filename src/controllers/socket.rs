@@ -21,7 +21,7 @@ use crate::{
 /// On open and for every message the server sends `{"type": "chat_message", "message": "…"}`. Any
 /// JSON text is answered; a sent `{"message": "<text>"}` also reaches the other sockets of the
 /// group. Closes with 1007 for text that is not JSON, 1003 for binary, 1009 for a frame over
-/// 64 KiB, 1012 when the server restarts.
+/// 64 KiB, 1012 when the server restarts, 1013 when a post could not be stored.
 #[utoipa::path(
     get, path = "/ws/chat/{group_name}/", operation_id = "chat_socket", tag = "chat",
     security(("access_cookie" = [])),
@@ -46,7 +46,9 @@ pub async fn chat(
     Ok(channels.serve(
         upgrade.map_err(|_| Error::UpgradeRequired)?,
         Member {
+            user_id: member.user.id,
             username: member.user.username.into(),
+            group_id: member.group.id,
             group: member.group.name.into(),
         },
     ))

@@ -17,7 +17,8 @@ impl Initializer for ChannelsInitializer {
     }
 
     async fn before_run(&self, ctx: &AppContext) -> Result<()> {
-        ctx.shared_store.insert(Channels::start(Settings::of(ctx)?));
+        ctx.shared_store
+            .insert(Channels::start(Settings::of(ctx)?, ctx.db.clone()));
         Ok(())
     }
 }

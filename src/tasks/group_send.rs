@@ -6,7 +6,7 @@ use loco_rs::prelude::*;
 
 use crate::{
     channels::{self, protocol::Post},
-    models::chat_groups,
+    models::{chat_groups, events::NewEvent},
     settings::Settings,
 };
 
@@ -24,8 +24,8 @@ impl Task for GroupSend {
     }
 
     async fn run(&self, ctx: &AppContext, vars: &task::Vars) -> Result<()> {
-        let group = argument(vars, "group")?;
-        argument(vars, "message")?;
+        let name = argument(vars, "group")?;
+        let text = argument(vars, "message")?;
         let settings = Settings::of(ctx)?;
         if settings.channels.redis_url.is_none() {
             return Err(refuse(
@@ -33,16 +33,21 @@ impl Task for GroupSend {
                  set REDIS_URL for both",
             ));
         }
-        if chat_groups::Model::find_by_name(&ctx.db, group)
+        let group = chat_groups::Model::find_by_name(&ctx.db, name)
             .await?
-            .is_none()
-        {
-            return Err(refuse(&format!("there is no group `{group}`")));
-        }
-        channels::announce(&settings, group, &Post { by: None })
+            .ok_or_else(|| refuse(&format!("there is no group `{name}`")))?;
+        let out_of_reach = |error| refuse(&format!("{error}; is Redis at REDIS_URL running?"));
+        let broker = channels::connect(&settings.channels)
             .await
-            .map_err(|error| refuse(&format!("{error}; is Redis at REDIS_URL running?")))?;
-        writeln!(std::io::stdout(), "sent to {group}")?;
+            .map_err(out_of_reach)?;
+        let message = NewEvent::message(group.id, None, text);
+        chat_groups::Model::append(&ctx.db, vec![message]).await?;
+        let post = Post { by: None };
+        broker
+            .publish(name, post.encode())
+            .await
+            .map_err(out_of_reach)?;
+        writeln!(std::io::stdout(), "sent to {name}")?;
         Ok(())
     }
 }

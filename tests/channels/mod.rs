@@ -4,3 +4,4 @@ mod nodes;
 mod pressure;
 mod protocol;
 mod refusals;
+mod storage;

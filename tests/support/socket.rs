@@ -90,6 +90,15 @@ impl Socket {
             .unwrap();
     }
 
+    /// The message of the next frame, or the code of a close.
+    pub async fn frame_or_close(&mut self) -> Result<String, u16> {
+        match self.frame().await {
+            Message::Text(text) => Ok(chat_message(&text)),
+            Message::Close(frame) => Err(frame.map_or(0, |frame| frame.code.into())),
+            other => panic!("{other:?}"),
+        }
+    }
+
     /// The next frame of any kind.
     pub async fn frame(&mut self) -> Message {
         soon("a frame", self.0.next()).await.unwrap().unwrap()

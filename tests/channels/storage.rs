@@ -1,0 +1,155 @@
+//! A post that was answered is stored, and one that cannot be stored is not answered.
+
+use std::collections::BTreeMap;
+
+use salam::models::events;
+use sea_orm::{ConnectionTrait, EntityTrait, QueryOrder};
+use serde_json::{Value, json};
+
+use crate::support::{RedisServer, TestApp, TestDatabase};
+
+/// What is stored: sequence numbers and texts, by group.
+async fn logs(app: &TestApp) -> BTreeMap<i64, Vec<(i64, String)>> {
+    let rows = events::Entity::find()
+        .order_by_asc(events::Column::Seq)
+        .all(&app.ctx.db)
+        .await
+        .unwrap();
+    let mut logs = BTreeMap::<_, Vec<_>>::new();
+    for row in rows {
+        let data: Value = serde_json::from_str(&row.data).unwrap();
+        let text = data["text"].as_str().unwrap().to_owned();
+        logs.entry(row.group_id).or_default().push((row.seq, text));
+    }
+    logs
+}
+
+#[tokio::test]
+async fn what_is_answered_is_stored_as_it_was_sent() {
+    let app = TestApp::start().await;
+    let ann = app.user("ann").await;
+    let mut socket = ann.open(&ann.start_chat().await).await;
+    let texts = [
+        "hi",
+        " ",
+        "سلام\n",
+        "a\0b",
+        "\"quoted\" \\ 🙂",
+        &"x".repeat(60_000),
+    ];
+    for (i, text) in texts.iter().enumerate() {
+        socket.send(json!({"message": text}).to_string()).await;
+        assert_eq!(socket.message().await, "now is [clock]");
+        assert_eq!(logs(&app).await[&1][i], (i as i64 + 1, (*text).to_owned()));
+    }
+    // What posts nothing stores nothing.
+    for frame in ["{}", "[]", r#"{"message": ""}"#, r#"{"message": 5}"#] {
+        socket.send(frame).await;
+        assert_eq!(socket.message().await, "now is [clock]");
+    }
+    assert_eq!(logs(&app).await[&1].len(), texts.len());
+    let row = events::Entity::find()
+        .one(&app.ctx.db)
+        .await
+        .unwrap()
+        .unwrap();
+    assert_eq!(
+        (row.kind.as_str(), row.user_id, row.cid),
+        ("message.created", Some(1), None)
+    );
+}
+
+#[tokio::test]
+async fn many_senders_on_two_nodes_make_gapless_logs() {
+    let redis = RedisServer::start().await;
+    let database = std::sync::Arc::new(TestDatabase::create().await);
+    let settings = json!({"channels": {"redis_url": redis.url()}});
+    let here = TestApp::node(database.clone(), settings.clone()).await;
+    let there = TestApp::node(database, settings).await;
+    here.until_redis_is_connected().await;
+    there.until_redis_is_connected().await;
+    let ann = here.user("ann").await;
+    let mut groups = Vec::new();
+    for _ in 0..3 {
+        groups.push(ann.start_chat().await);
+    }
+    let mut senders = Vec::new();
+    for group in &groups {
+        for node in [&here, &there, &here, &there] {
+            senders.push(ann.at(node).open(group).await);
+        }
+    }
+    const POSTS: usize = 25;
+    let sending = senders
+        .into_iter()
+        .enumerate()
+        .map(|(sender, mut socket)| async move {
+            for i in 0..POSTS {
+                socket
+                    .send(json!({"message": format!("{sender}/{i}")}).to_string())
+                    .await;
+            }
+            // Its own answers, and what the other three of its group posted.
+            let (mut answers, mut arrivals) = (0, 0);
+            while answers < POSTS || arrivals < 3 * POSTS {
+                match socket.message().await.as_str() {
+                    "now is [clock]" => answers += 1,
+                    "ann now is [clock]" => arrivals += 1,
+                    other => panic!("{other}"),
+                }
+            }
+            socket.expect_silence().await;
+        });
+    futures_util::future::join_all(sending).await;
+
+    let logs = logs(&here).await;
+    assert_eq!(logs.len(), groups.len());
+    for log in logs.values() {
+        let seqs: Vec<i64> = log.iter().map(|(seq, _)| *seq).collect();
+        assert_eq!(seqs, (1..=4 * POSTS as i64).collect::<Vec<_>>());
+        let mut next = BTreeMap::<&str, usize>::new();
+        for (_, text) in log {
+            let (sender, i) = text.split_once('/').unwrap();
+            let expected = next.entry(sender).or_default();
+            assert_eq!(
+                i.parse::<usize>().unwrap(),
+                *expected,
+                "each sender's order is kept"
+            );
+            *expected += 1;
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_cannot_be_stored_is_not_answered() {
+    let app = TestApp::start().await;
+    let ann = app.user("ann").await;
+    let group = ann.start_chat().await;
+    let mut sender = ann.open(&group).await;
+    let mut other = ann.open(&group).await;
+    app.ctx
+        .db
+        .execute_unprepared("ALTER TABLE events RENAME TO gone")
+        .await
+        .unwrap();
+    sender.send(r#"{"message": "hi"}"#).await;
+    assert_eq!(sender.frame_or_close().await, Err(1013));
+    other.expect_silence().await;
+
+    // It is well again as soon as the database is.
+    app.ctx
+        .db
+        .execute_unprepared("ALTER TABLE gone RENAME TO events")
+        .await
+        .unwrap();
+    let mut again = ann.open(&group).await;
+    again.send(r#"{"message": "hi"}"#).await;
+    assert_eq!(again.message().await, "now is [clock]");
+    assert_eq!(other.message().await, "ann now is [clock]");
+    assert_eq!(
+        logs(&app).await[&1],
+        [(1, "hi".to_owned())],
+        "a number that was lost leaves no gap"
+    );
+}
