@@ -16,7 +16,7 @@ use loco_rs::{
     environment::Environment,
     task::Tasks,
 };
-use migration::{MigrationLock, Migrator};
+use migration::Migrator;
 use tokio_util::sync::CancellationToken;
 
 #[allow(unused_imports)] // The generators' lines use them.
@@ -57,10 +57,7 @@ impl Hooks for App {
         environment: &Environment,
         config: Config,
     ) -> Result<BootResult> {
-        let lock = MigrationLock::acquire(&config.database.uri).await?;
-        let booted = create_app::<Self, Migrator>(mode, environment, config).await;
-        drop(lock);
-        booted
+        create_app::<Self, Migrator>(mode, environment, config).await
     }
 
     async fn after_context(ctx: AppContext) -> Result<AppContext> {

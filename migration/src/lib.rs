@@ -8,7 +8,7 @@ mod m20261122_000002_chat_groups;
 mod m20261122_000003_memberships;
 mod m20261122_000004_events;
 
-pub use lock::MigrationLock;
+use lock::MigrationLock;
 
 pub struct Migrator;
 
@@ -22,5 +22,25 @@ impl MigratorTrait for Migrator {
             Box::new(m20261122_000004_events::Migration),
             // inject-above (do not remove this comment: the generators write above it)
         ]
+    }
+
+    async fn up<'c, C>(db: C, steps: Option<u32>) -> Result<(), DbErr>
+    where
+        C: IntoSchemaManagerConnection<'c>,
+    {
+        let db = db.into_database_executor();
+        let lock = MigrationLock::acquire(&db).await?;
+        let migrated = Unlocked::up(db, steps).await;
+        drop(lock);
+        migrated
+    }
+}
+
+/// The same migrations, for whoever holds the lock.
+struct Unlocked;
+
+impl MigratorTrait for Unlocked {
+    fn migrations() -> Vec<Box<dyn MigrationTrait>> {
+        Migrator::migrations()
     }
 }

@@ -1,40 +1,39 @@
 //! Nodes that start together on one PostgreSQL migrate one after the other.
 
-use sea_orm_migration::sea_orm::{
-    ConnectOptions, ConnectionTrait, Database, DatabaseConnection, DbErr,
+use sea_orm_migration::{
+    SchemaManagerConnection,
+    sea_orm::{ConnectionTrait, DatabaseTransaction, DbBackend, DbErr, TransactionTrait},
 };
 
 /// Any number that no other program locks in this database.
 const KEY: i64 = 0x53_41_4c_41_4d;
 
-/// The right to migrate; it ends when this is dropped, and with the process.
+/// The right to migrate; it ends when this is dropped, and with the process. It takes a second
+/// connection of the pool.
 pub struct MigrationLock {
-    /// An advisory lock belongs to its session: the one connection of this pool, which is kept
-    /// however long it is idle.
-    _session: Option<DatabaseConnection>,
+    _transaction: Option<DatabaseTransaction>,
 }
 
 impl MigrationLock {
     /// Waits until no other node migrates. SQLite needs no lock: it has one node.
     ///
     /// # Errors
-    /// When the database cannot be reached.
-    pub async fn acquire(uri: &str) -> Result<Self, DbErr> {
-        if !uri.starts_with("postgres") {
-            return Ok(Self { _session: None });
-        }
-        let mut options = ConnectOptions::new(uri);
-        options
-            .max_connections(1)
-            .idle_timeout(None)
-            .max_lifetime(None)
-            .sqlx_logging(false);
-        let session = Database::connect(options).await?;
-        session
-            .execute_unprepared(&format!("SELECT pg_advisory_lock({KEY})"))
-            .await?;
+    /// When the database fails.
+    pub async fn acquire(db: &SchemaManagerConnection<'_>) -> Result<Self, DbErr> {
+        let pool = match db {
+            SchemaManagerConnection::Connection(pool)
+                if db.get_database_backend() == DbBackend::Postgres =>
+            {
+                pool
+            }
+            // Inside a transaction of the caller there is nothing to wait for.
+            _ => return Ok(Self { _transaction: None }),
+        };
+        let transaction = pool.begin().await?;
+        let wait = format!("SELECT pg_advisory_xact_lock({KEY})");
+        transaction.execute_unprepared(&wait).await?;
         Ok(Self {
-            _session: Some(session),
+            _transaction: Some(transaction),
         })
     }
 }
