@@ -9,11 +9,13 @@ use axum::{
     Router,
     body::Body,
     extract::{ConnectInfo, Request},
+    http::{Version, header::HOST},
     middleware::map_response,
+    response::IntoResponse,
 };
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
-use loco_rs::{Error, Result};
+use loco_rs::Result;
 use tokio::{
     net::{TcpListener, TcpStream},
     select,
@@ -23,7 +25,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tower::{Layer, ServiceExt};
 use tower_http::normalize_path::NormalizePathLayer;
 
-use crate::errors;
+use crate::errors::{self, Error};
 
 /// A client that has not sent its headers by then is closed, and so is a connection that has been
 /// idle between two requests for so long: a proxy in front must keep its own for less.
@@ -46,7 +48,7 @@ const ACCEPT_AGAIN_AFTER: Duration = Duration::from_millis(100);
 pub async fn bind(binding: &str, port: i32) -> Result<TcpListener> {
     let address = format!("{binding}:{port}");
     TcpListener::bind(&address).await.map_err(|error| {
-        Error::Message(format!(
+        loco_rs::Error::Message(format!(
             "cannot listen on {address}: {error}; PORT and BINDING choose another address"
         ))
     })
@@ -109,7 +111,13 @@ async fn connection(stream: TcpStream, peer: SocketAddr, router: Router, stop: C
     }
     let service = service_fn(move |mut request: Request<Incoming>| {
         request.extensions_mut().insert(ConnectInfo(peer));
-        router.clone().oneshot(request.map(Body::new))
+        let router = router.clone();
+        async move {
+            if has_wrong_host(&request) {
+                return Ok(Error::invalid("A request needs one Host header.").into_response());
+            }
+            router.oneshot(request.map(Body::new)).await
+        }
     });
     let mut http = http1::Builder::new();
     http.timer(TokioTimer::new())
@@ -130,4 +138,10 @@ async fn connection(stream: TcpStream, peer: SocketAddr, router: Router, stop: C
     if let Err(error) = served {
         tracing::debug!(%error, %peer, "a connection ended early");
     }
+}
+
+/// HTTP/1.1 wants exactly one (RFC 9112, section 3.2).
+fn has_wrong_host(request: &Request<Incoming>) -> bool {
+    let count = request.headers().get_all(HOST).iter().count();
+    count > 1 || (count == 0 && request.version() == Version::HTTP_11)
 }

@@ -100,7 +100,11 @@ impl Tokens {
         let claims = decode::<Claims>(token, &self.verifying, &self.validation)
             .map_err(|_| Invalid)?
             .claims;
-        if claims.token_type != token_type {
+        // On its expiry a token is expired (RFC 7519, section 4.1.4); the library takes it a second
+        // longer.
+        let expired =
+            claims.exp.saturating_add_unsigned(self.settings.leeway) <= Utc::now().timestamp();
+        if expired || claims.token_type != token_type {
             return Err(Invalid);
         }
         claims.user_id.parse().map_err(|_| Invalid)

@@ -59,6 +59,9 @@ pub struct RefreshParams {
         example = "eyJ0eXAiOiJKV1QiLCJhbGciOiJIUzI1NiJ9.eyJ0b2tlbl90eXBlIjoicmVmcmVzaCJ9.c2ln"
     )]
     pub refresh: String,
+    /// Whether to answer a new refresh token too. Left out, the answer has `access` alone.
+    #[schema(example = false)]
+    pub rotate: Option<bool>,
 }
 
 /// Create an account.
@@ -116,7 +119,8 @@ pub async fn token(
 
 /// Buy a new access token.
 ///
-/// The refresh token stays good, and the cookie `access` is set anew.
+/// The refresh token stays good, and the cookie `access` is set anew. A client that adds
+/// `"rotate": true` gets a new refresh token too.
 #[utoipa::path(
     post, path = "/api/token/refresh/", operation_id = "token_refresh", tag = "accounts",
     request_body = RefreshParams,
@@ -148,9 +152,15 @@ pub async fn refresh(
         .await?
         .ok_or(Error::InvalidRefreshToken)?;
     let access = tokens.issue(TokenType::Access, user.id)?;
+    let rotated = fields
+        .is_true("rotate")
+        .then(|| tokens.issue(TokenType::Refresh, user.id));
     Ok((
         access_cookie(&access, &tokens, &base),
-        Json(AccessToken { access }),
+        Json(AccessToken {
+            access,
+            refresh: rotated.transpose()?,
+        }),
     ))
 }
 

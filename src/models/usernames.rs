@@ -2,6 +2,7 @@
 
 use icu_casemap::CaseMapper;
 use unicode_normalization::{UnicodeNormalization, char::is_combining_mark};
+use unicode_properties::{GeneralCategory, GeneralCategoryGroup, UnicodeGeneralCategory};
 
 const MAX_CHARS: usize = 150;
 
@@ -68,9 +69,17 @@ pub fn parse_display_name(text: &str) -> Result<String, String> {
     }
 }
 
-/// Many scripts write letters as a base and marks, so marks belong to letters here.
+/// Letters and decimal digits. Many scripts write letters as a base and marks, so marks that do not
+/// enclose a letter belong to it.
 fn is_allowed(c: char) -> bool {
-    (c.is_alphanumeric() || is_combining_mark(c) || "@.+-_".contains(c)) && !is_invisible(c)
+    let is_written = c.general_category_group() == GeneralCategoryGroup::Letter
+        || matches!(
+            c.general_category(),
+            GeneralCategory::DecimalNumber
+                | GeneralCategory::NonspacingMark
+                | GeneralCategory::SpacingMark
+        );
+    (is_written || "@.+-_".contains(c)) && !is_invisible(c)
 }
 
 /// Letters and marks that show nothing (Unicode's `Default_Ignorable_Code_Point`): with them two

@@ -49,4 +49,7 @@ pub struct AccessToken {
         example = "eyJ0eXAiOiJKV1QiLCJhbGciOiJIUzI1NiJ9.eyJ0b2tlbl90eXBlIjoiYWNjZXNzIn0.c2ln"
     )]
     pub access: String,
+    /// A new refresh token, for a client that asked to rotate.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub refresh: Option<String>,
 }

@@ -137,3 +137,26 @@ async fn the_public_name_is_an_origin_in_its_own_scheme_alone() {
         assert_eq!(opened.is_ok(), allowed, "{origin}");
     }
 }
+
+#[tokio::test]
+async fn a_plain_page_is_foreign_to_a_server_behind_tls() {
+    let app = TestApp::start().await;
+    let ann = app.user("ann").await;
+    let path = format!("/ws/chat/{}/", ann.start_chat().await);
+    let cookie = ann.cookie();
+    for (allowed, origin) in [
+        (true, "https://chat.example"),
+        (false, "http://chat.example"),
+        (false, "wss://chat.example"),
+        (false, "ftp://chat.example"),
+    ] {
+        let headers = [
+            ("cookie", &*cookie),
+            ("host", "chat.example"),
+            ("x-forwarded-proto", "https"),
+            ("origin", origin),
+        ];
+        let opened = Socket::with_headers(app.address, &path, &headers).await;
+        assert_eq!(opened.is_ok(), allowed, "{origin}");
+    }
+}

@@ -51,6 +51,11 @@ fn everything_else_is_not() {
         "\u{3164}",
         "\u{301}ann",
         "a\u{fe0f}",
+        "🅐",
+        "❶",
+        "𐆊",
+        "a\u{20dd}",
+        "½",
         &too_long,
         &expands,
     ] {

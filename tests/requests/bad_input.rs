@@ -1,6 +1,9 @@
 //! Whatever is sent, the answer is JSON, by the client's fault, and nothing is lost.
 
-use std::io::{Read, Write};
+use std::{
+    io::{Read, Write},
+    net::{SocketAddr, TcpStream},
+};
 
 use insta::assert_snapshot;
 use proptest::{collection::vec, prelude::*, test_runner::TestRunner};
@@ -9,7 +12,7 @@ use salam::models::users;
 use sea_orm::{EntityTrait, PaginatorTrait};
 use serde_json::{Value, json};
 
-use crate::support::{Answer, TestApp};
+use crate::support::{Answer, TestApp, soon};
 
 const JSON: &str = "application/json";
 const ENDPOINTS: [&str; 4] = [
@@ -201,23 +204,62 @@ async fn no_json_makes_the_server_fail() {
 }
 
 #[tokio::test]
+async fn a_body_that_never_comes_is_not_waited_for() {
+    let app = TestApp::configured(|config| {
+        config.server.middlewares.timeout_request =
+            Some(serde_json::from_value(json!({"enable": true, "timeout": 200})).unwrap());
+    })
+    .await;
+    let head = "POST /api/token/ HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n\
+                content-length: 100\r\n\r\n{";
+    let answer = answer_to(app.address, head.to_owned()).await;
+    assert!(answer.starts_with("HTTP/1.1 408 "), "{answer}");
+    assert!(answer.ends_with(r#""code":"invalid"}"#), "{answer}");
+}
+
+#[tokio::test]
+async fn a_request_names_one_host() {
+    let app = TestApp::start().await;
+    for (status, hosts) in [
+        ("200", "host: x\r\n"),
+        ("400", ""),
+        ("400", "host: x\r\nhost: y\r\n"),
+    ] {
+        let head = format!("GET /_ping HTTP/1.1\r\n{hosts}connection: close\r\n\r\n");
+        let answer = answer_to(app.address, head).await;
+        assert!(
+            answer.starts_with(&format!("HTTP/1.1 {status} ")),
+            "{hosts:?}: {answer}"
+        );
+        assert!(
+            answer.contains("content-type: application/json"),
+            "{answer}"
+        );
+    }
+}
+
+#[tokio::test]
 async fn headers_that_never_end_are_closed_and_too_many_are_refused() {
     let app = TestApp::start().await;
-    let address = app.address;
-    let answer_to = move |head: String| async move {
-        tokio::task::spawn_blocking(move || {
-            let mut stream = std::net::TcpStream::connect(address).unwrap();
-            stream.write_all(head.as_bytes()).unwrap();
-            let mut answer = String::new();
-            stream.read_to_string(&mut answer).unwrap();
-            answer
-        })
-        .await
-        .unwrap()
-    };
     let many: String = (0..100).map(|i| format!("x-{i}: y\r\n")).collect();
-    let refused = answer_to(format!("GET / HTTP/1.1\r\nhost: x\r\n{many}\r\n")).await;
+    let refused = answer_to(
+        app.address,
+        format!("GET / HTTP/1.1\r\nhost: x\r\n{many}\r\n"),
+    )
+    .await;
     assert!(refused.starts_with("HTTP/1.1 431 "), "{refused}");
-    let slow = answer_to("GET / HTTP/1.1\r\nhost: x\r\n".to_owned()).await;
+    let slow = answer_to(app.address, "GET / HTTP/1.1\r\nhost: x\r\n".to_owned()).await;
     assert!(!slow.contains("200 OK"), "{slow}");
+}
+
+/// Everything that comes back until the server closes.
+async fn answer_to(address: SocketAddr, head: String) -> String {
+    let asking = tokio::task::spawn_blocking(move || {
+        let mut stream = TcpStream::connect(address).unwrap();
+        stream.write_all(head.as_bytes()).unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        answer
+    });
+    soon("the end of an answer", asking).await.unwrap()
 }

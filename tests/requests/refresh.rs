@@ -48,6 +48,37 @@ async fn a_refresh_token_buys_access_again_and_again() {
 }
 
 #[tokio::test]
+async fn who_asks_to_rotate_gets_a_new_refresh_token_too() {
+    let app = TestApp::start().await;
+    let ann = app.user("ann").await;
+    let rotate = async |value: Value| {
+        let body = json!({"refresh": ann.refresh, "rotate": value});
+        app.post("/api/token/refresh/", body).await
+    };
+    let answer = rotate(json!(true)).await;
+    assert_snapshot!(answer, @r#"
+    200 OK
+    content-type: application/json
+    set-cookie: access=[access jwt]; HttpOnly; SameSite=Lax; Path=/; Max-Age=900
+
+    {"access":"[access jwt]","refresh":"[refresh jwt]"}
+    "#);
+    let refresh = answer.json()["refresh"].clone();
+    assert_ne!(refresh, json!(ann.refresh));
+    assert_eq!(
+        app.post("/api/token/refresh/", json!({"refresh": refresh}))
+            .await
+            .status,
+        200
+    );
+    for value in [json!(false), json!(null), json!("true"), json!(1)] {
+        let answer = rotate(value).await;
+        assert_eq!(answer.status, 200, "{answer}");
+        assert_eq!(answer.json()["refresh"], Value::Null, "{answer}");
+    }
+}
+
+#[tokio::test]
 async fn nothing_but_a_live_refresh_token_is_taken() {
     let app = TestApp::start().await;
     let ann = app.user("ann").await;
@@ -94,6 +125,7 @@ async fn nothing_but_a_live_refresh_token_is_taken() {
             sign(&good, Algorithm::HS256, "somebody else's secret"),
         ),
         ("expired", with(json!({"exp": now - 2}))),
+        ("expiring now", with(json!({"exp": now}))),
         ("no expiry", with(json!({"exp": null}))),
         ("another issuer", with(json!({"iss": "other"}))),
         ("another audience", with(json!({"aud": "other"}))),

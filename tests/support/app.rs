@@ -5,6 +5,7 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 use loco_rs::{
     app::{AppContext, Hooks},
     boot::StartMode,
+    config::Config,
     environment::Environment,
 };
 use reqwest::{Client, Method, RequestBuilder};
@@ -36,10 +37,22 @@ impl TestApp {
 
     /// Another node on the same database.
     pub async fn node(database: Arc<TestDatabase>, settings: Value) -> Self {
+        Self::boot(database, |config| {
+            merge(config.settings.as_mut().unwrap(), settings)
+        })
+        .await
+    }
+
+    /// With some of the framework's configuration changed.
+    pub async fn configured(change: impl FnOnce(&mut Config)) -> Self {
+        Self::boot(Arc::new(TestDatabase::create().await), change).await
+    }
+
+    async fn boot(database: Arc<TestDatabase>, change: impl FnOnce(&mut Config)) -> Self {
         let mut config = App::load_config(&Environment::Test).await.unwrap();
         config.database.uri = database.uri.clone();
         config.database.dangerously_truncate = false;
-        merge(config.settings.as_mut().unwrap(), settings);
+        change(&mut config);
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let boot = App::boot(StartMode::ServerOnly, &Environment::Test, config)

@@ -53,6 +53,14 @@ impl Fields {
             .ok()
     }
 
+    /// Whether a field is there and `true`.
+    #[must_use]
+    pub fn is_true(&self, field: &str) -> bool {
+        self.fields
+            .as_ref()
+            .is_ok_and(|fields| fields.get(field) == Some(&Value::Bool(true)))
+    }
+
     /// Why the body as a whole could not be read, if so.
     #[must_use]
     pub fn malformed(&self) -> Option<&str> {

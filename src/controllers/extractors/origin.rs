@@ -45,9 +45,7 @@ impl FromRequestParts<AppContext> for PublicBase {
                 authority: url.authority().to_owned(),
             });
         }
-        let https = text(&parts.headers, "x-forwarded-proto")
-            .and_then(|schemes| schemes.split(',').next())
-            .is_some_and(|scheme| scheme.trim().eq_ignore_ascii_case("https"));
+        let https = came_by_https(&parts.headers);
         let authority = own_authority(parts).map_or_else(
             || format!("{}:{}", ctx.config.server.binding, ctx.config.server.port),
             |authority| authority.to_string(),
@@ -79,8 +77,10 @@ impl FromRequestParts<AppContext> for AllowedOrigin {
         // By its public name the server is reached in the scheme of the public URL alone.
         let public_host = settings.public_url.as_ref().and_then(Url::host_str);
         let own = own_authority(parts).filter(|own| Some(own.host()) != public_host);
+        // A plain page of the same name may be anybody's who sits between.
+        let safe_scheme = origin.scheme() == "https" || !came_by_https(&parts.headers);
         let allowed = listed.any(|url| url.origin() == origin.origin())
-            || own.is_some_and(|own| is_at(&origin, &own));
+            || own.is_some_and(|own| safe_scheme && is_at(&origin, &own));
         // A browser sends one Origin; more are an attempt to be misread.
         if allowed && origins.next().is_none() {
             Ok(Self)
@@ -93,9 +93,9 @@ impl FromRequestParts<AppContext> for AllowedOrigin {
 /// An origin in the one form in which browsers send it (RFC 6454, section 6.2); nothing that a
 /// lenient parser would merely turn into one.
 fn parse_origin(text: &str) -> Option<Url> {
-    Url::parse(text)
-        .ok()
-        .filter(|url| url.origin().ascii_serialization() == text)
+    Url::parse(text).ok().filter(|url| {
+        matches!(url.scheme(), "http" | "https") && url.origin().ascii_serialization() == text
+    })
 }
 
 fn is_at(origin: &Url, own: &Authority) -> bool {
@@ -106,6 +106,13 @@ fn is_at(origin: &Url, own: &Authority) -> bool {
         .host_str()
         .is_some_and(|host| host.eq_ignore_ascii_case(own.host()))
         && origin.port_or_known_default() == Some(own_port)
+}
+
+/// Whether a proxy that ends TLS says so.
+fn came_by_https(headers: &HeaderMap) -> bool {
+    text(headers, "x-forwarded-proto")
+        .and_then(|schemes| schemes.split(',').next())
+        .is_some_and(|scheme| scheme.trim().eq_ignore_ascii_case("https"))
 }
 
 /// The `Host` header, or the authority of an absolute request target.
