@@ -9,12 +9,13 @@ use axum::{
 use futures_util::SinkExt;
 use tokio::{
     select,
-    time::{Instant, sleep, sleep_until, timeout},
+    time::{sleep, sleep_until, timeout},
 };
 use tungstenite::error::CapacityError;
 
 use super::{
     Channels, Member,
+    heartbeat::{Beat, Heartbeat},
     hub::Subscription,
     protocol::{self, BaseRequest, CloseReason},
 };
@@ -131,58 +132,6 @@ async fn next_event(socket: &mut WebSocket, subscription: &mut Subscription) -> 
     select! {
         received = socket.recv() => Event::Received(received),
         frame = subscription.frames.recv() => Event::Arrived(frame),
-    }
-}
-
-/// When to ask a silent peer whether it is there, and when to give it up.
-struct Heartbeat {
-    ping_every: Duration,
-    pong_timeout: Duration,
-    /// When to look again.
-    due: Instant,
-    /// Whether anything came since the last look.
-    heard: bool,
-    /// Whether a ping is out that nothing has come after.
-    asked: bool,
-}
-
-enum Beat {
-    Rest,
-    Ping,
-    Dead,
-}
-
-impl Heartbeat {
-    fn new(ping_every: Duration, pong_timeout: Duration) -> Self {
-        let due = Instant::now() + ping_every;
-        Self {
-            ping_every,
-            pong_timeout,
-            due,
-            heard: false,
-            asked: false,
-        }
-    }
-
-    fn heard(&mut self) {
-        self.heard = true;
-    }
-
-    fn tick(&mut self) -> Beat {
-        let beat = match (self.heard, self.asked) {
-            (true, _) => Beat::Rest,
-            (false, false) => Beat::Ping,
-            (false, true) => Beat::Dead,
-        };
-        self.heard = false;
-        self.asked = matches!(beat, Beat::Ping);
-        self.due = Instant::now()
-            + if self.asked {
-                self.pong_timeout
-            } else {
-                self.ping_every
-            };
-        beat
     }
 }
 

@@ -14,6 +14,7 @@
 
 pub mod broker;
 mod connection;
+mod heartbeat;
 mod hub;
 pub mod protocol;
 mod writer;

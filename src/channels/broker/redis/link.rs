@@ -1,0 +1,210 @@
+//! The task that owns the connection to Redis.
+//!
+//! It knows which topics are wanted, so whenever it reaches Redis again it subscribes to all of
+//! them. What is published while it cannot reach Redis is refused at once and never queued.
+
+use std::{collections::HashSet, sync::Arc, time::Duration};
+
+use axum::body::Bytes;
+use tokio::{
+    select,
+    sync::{mpsc, watch},
+    time::{Instant, MissedTickBehavior, interval, sleep},
+};
+
+use super::{
+    Unavailable,
+    session::{Address, Publication, Pushed, Session},
+};
+
+/// Finds a connection that is open and silent: PUBLISH alone may not.
+const PING_EVERY: Duration = Duration::from_secs(5);
+
+const RETRY_FIRST: Duration = Duration::from_millis(100);
+const RETRY_MAX: Duration = Duration::from_secs(2);
+
+/// A connection that lasted this long was a good one: the next is tried for at once.
+const LASTING: Duration = Duration::from_secs(5);
+
+/// Publications or subscriptions that go out in one write.
+const BATCH: usize = 256;
+
+pub(super) enum Command {
+    /// The sender is told when the subscription stands, or need not be waited for.
+    Subscribe(String, watch::Sender<bool>),
+    Unsubscribe(String),
+}
+
+pub(super) struct Link {
+    pub address: Arc<Address>,
+    pub commands: mpsc::UnboundedReceiver<Command>,
+    pub publications: mpsc::Receiver<Publication>,
+    pub inbox: mpsc::Sender<(String, Bytes)>,
+    pub connected: watch::Sender<bool>,
+    /// What this node wants to hear, whether Redis is there or not.
+    pub topics: HashSet<String>,
+    /// Whether it was said that Redis is away, so that it is said once.
+    pub said_away: bool,
+}
+
+/// What ends a session with Redis.
+enum Ended {
+    Lost(String),
+    /// Nobody on this node holds the broker any more.
+    Closed,
+}
+
+impl<E: std::error::Error> From<E> for Ended {
+    fn from(error: E) -> Self {
+        Self::Lost(error.to_string())
+    }
+}
+
+impl Link {
+    /// Connects, now or when Redis comes, and again whenever it was lost.
+    pub async fn run(mut self) {
+        let mut delay = RETRY_FIRST;
+        loop {
+            let reason = match self
+                .while_away(Session::connect(self.address.clone()))
+                .await
+            {
+                None => return,
+                Some(Err(error)) => error.to_string(),
+                Some(Ok(session)) => {
+                    let begin = Instant::now();
+                    let ended = self.serve(session).await;
+                    self.connected.send_replace(false);
+                    if begin.elapsed() > LASTING {
+                        delay = RETRY_FIRST;
+                    }
+                    match ended {
+                        Ended::Closed => return,
+                        Ended::Lost(reason) => reason,
+                    }
+                }
+            };
+            if !self.said_away {
+                self.said_away = true;
+                tracing::warn!(
+                    reason,
+                    "Redis is out of reach: sockets stay, and messages reach those of this node \
+                     alone; trying again until it is back"
+                );
+            }
+            if self.while_away(sleep(delay)).await.is_none() {
+                return;
+            }
+            delay = (delay * 2).min(RETRY_MAX);
+        }
+    }
+
+    /// Waits for something while there is no Redis: notes subscriptions and refuses publications.
+    /// `None` when the broker was closed.
+    async fn while_away<T>(&mut self, future: impl Future<Output = T>) -> Option<T> {
+        let mut future = std::pin::pin!(future);
+        loop {
+            select! {
+                output = &mut future => return Some(output),
+                command = self.commands.recv() => match command? {
+                    Command::Subscribe(topic, ready) => {
+                        self.topics.insert(topic);
+                        // Nothing to wait for: the socket may open.
+                        ready.send_replace(true);
+                    }
+                    Command::Unsubscribe(topic) => {
+                        self.topics.remove(&topic);
+                    }
+                },
+                publication = self.publications.recv() => {
+                    let _ = publication?.ack.send(Err(Unavailable));
+                }
+            }
+        }
+    }
+
+    /// Carries payloads both ways until the connection is lost.
+    async fn serve(&mut self, session: Session) -> Ended {
+        match self.carry(session).await {
+            Ok(ended) | Err(ended) => ended,
+        }
+    }
+
+    async fn carry(&mut self, mut session: Session) -> Result<Ended, Ended> {
+        let topics: Vec<String> = self.topics.iter().cloned().collect();
+        for topics in topics.chunks(BATCH) {
+            session.subscribe(topics).await?;
+        }
+        // A Redis that is still loading its data takes the above and refuses this.
+        session.ping().await?;
+        self.said_away = false;
+        self.connected.send_replace(true);
+        tracing::info!(topics = topics.len(), "Redis is connected");
+
+        let mut pulse = interval(PING_EVERY);
+        pulse.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut publications = Vec::with_capacity(BATCH);
+        let mut commands = Vec::with_capacity(BATCH);
+        loop {
+            select! {
+                pushed = session.next() => match pushed {
+                    // The inbox is gone only where nobody wants to hear anything.
+                    Pushed::Message(topic, payload) => drop(self.inbox.send((topic, payload)).await),
+                    Pushed::Nothing => {}
+                    Pushed::Lost(reason) => return Ok(Ended::Lost(reason.to_owned())),
+                },
+                count = self.publications.recv_many(&mut publications, BATCH) => {
+                    if count == 0 {
+                        return Ok(Ended::Closed);
+                    }
+                    session.publish(publications.drain(..)).await?;
+                }
+                count = self.commands.recv_many(&mut commands, BATCH) => {
+                    if count == 0 {
+                        return Ok(Ended::Closed);
+                    }
+                    self.apply(&mut session, commands.drain(..)).await?;
+                }
+                _ = pulse.tick() => session.ping().await?,
+            }
+        }
+    }
+
+    /// Subscribes and unsubscribes, in order, with one command for each run of the same kind.
+    async fn apply(
+        &mut self,
+        session: &mut Session,
+        commands: impl Iterator<Item = Command>,
+    ) -> Result<(), Ended> {
+        let mut commands = commands.peekable();
+        while commands.peek().is_some() {
+            let mut wanted = Vec::new();
+            let mut waiting = Vec::new();
+            while let Some(Command::Subscribe(topic, ready)) =
+                commands.next_if(|command| matches!(command, Command::Subscribe(..)))
+            {
+                self.topics.insert(topic.clone());
+                wanted.push(topic);
+                waiting.push(ready);
+            }
+            let mut unwanted = Vec::new();
+            while let Some(Command::Unsubscribe(topic)) =
+                commands.next_if(|command| matches!(command, Command::Unsubscribe(_)))
+            {
+                self.topics.remove(&topic);
+                unwanted.push(topic);
+            }
+            if !wanted.is_empty() {
+                let subscribed = session.subscribe(&wanted).await;
+                for ready in waiting {
+                    ready.send_replace(true);
+                }
+                subscribed?;
+            }
+            if !unwanted.is_empty() {
+                session.unsubscribe(&unwanted).await?;
+            }
+        }
+        Ok(())
+    }
+}
