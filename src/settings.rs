@@ -58,6 +58,8 @@ pub struct ChannelSettings {
     pub frame_limit: usize,
     /// Frames that may wait for one socket.
     pub queue_limit: usize,
+    /// Seconds between two looks whether a group's log has gone on unheard.
+    pub sweep_every: u32,
     /// Seconds of silence after which a socket is pinged.
     pub ping_every: u32,
     /// Seconds in which a pinged socket must be heard of.
@@ -135,6 +137,7 @@ impl Settings {
             ("tokens.refresh_lifetime", self.tokens.refresh_lifetime == 0),
             ("channels.frame_limit", channels.frame_limit == 0),
             ("channels.queue_limit", channels.queue_limit == 0),
+            ("channels.sweep_every", channels.sweep_every == 0),
             ("channels.ping_every", channels.ping_every == 0),
             ("channels.pong_timeout", channels.pong_timeout == 0),
         ] {

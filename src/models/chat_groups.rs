@@ -83,6 +83,21 @@ impl Model {
         Ok(found.and_then(|(group, membership)| Some((group, membership?))))
     }
 
+    /// How far the logs of these groups have gone.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn heads(db: &DatabaseConnection, ids: Vec<i64>) -> Result<HashMap<i64, i64>, DbErr> {
+        let heads: Vec<(i64, i64)> = Entity::find()
+            .select_only()
+            .columns([Column::Id, Column::Head])
+            .filter(Column::Id.is_in(ids))
+            .into_tuple()
+            .all(db)
+            .await?;
+        Ok(heads.into_iter().collect())
+    }
+
     /// Appends events to the logs of their groups, all in one transaction, and gives each its `seq`:
     /// the next of its group, gapless from 1, in the order in which they stand here. `None` where
     /// the group does not exist.
