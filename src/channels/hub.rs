@@ -1,10 +1,13 @@
-//! Who listens here to which group.
+//! Who listens here to which group, and in which order they hear.
 //!
 //! A group has an entry as long as it has listeners on this node, and the node is subscribed to
 //! the group's topic for just as long. Idle groups cost nothing.
+//!
+//! The broker is fast and may lose; the log has everything. A hub that sees a gap in the numbers
+//! of a group, or finds at the sweep that the log has gone on without it, reads the log.
 
 use std::{
-    collections::{HashMap, hash_map::Entry},
+    collections::{HashMap, HashSet, hash_map::Entry},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering},
@@ -13,28 +16,59 @@ use std::{
 };
 
 use axum::extract::ws::Utf8Bytes;
-use tokio::sync::mpsc::{self, error::TrySendError};
+use sea_orm::{DatabaseConnection, DbErr};
+use tokio::{
+    select,
+    sync::mpsc::{self, error::TrySendError},
+    time::{MissedTickBehavior, interval, sleep},
+};
 
 use super::{
     Member,
     broker::{Broker, Inbox, Subscribed, Unavailable},
+    order::Order,
     protocol::{self, Post},
 };
-use crate::settings::Settings;
+use crate::{
+    models::{chat_groups, events},
+    settings::Settings,
+};
+
+/// What comes from another node is often a little later than what was stored here after it.
+const GRACE: Duration = Duration::from_millis(25);
+
+/// Events of one group, and groups, that are read at once.
+const PAGE: usize = 500;
+const GROUPS: usize = 500;
 
 pub(super) struct Hub {
     /// Held for short, never across an await. Joining, leaving and the broker's commands happen
     /// under it, so that a topic's subscription always fits its listeners.
     groups: Mutex<HashMap<Arc<str>, Group>>,
+    /// Held while events are stored and announced, and while the log is read: who reads the log
+    /// must not find an event whose sender the hub has not been told of yet.
+    pub storing: tokio::sync::Mutex<()>,
+    /// Groups in which an event is missing.
+    gaps: mpsc::UnboundedSender<Arc<str>>,
     broker: Broker,
+    db: DatabaseConnection,
     settings: Arc<Settings>,
     next_id: AtomicU64,
 }
 
 struct Group {
+    id: i64,
     /// Never empty.
     listeners: Vec<Listener>,
+    order: Order<Arrival>,
     subscribed: Subscribed,
+}
+
+/// A post on its way to the listeners.
+struct Arrival {
+    post: Post,
+    /// The listener that sent it, if it is one of this node.
+    sender: Option<ListenerId>,
 }
 
 /// Tells listeners of one node apart.
@@ -56,19 +90,30 @@ pub(super) struct Subscription {
 }
 
 impl Hub {
-    pub fn start(broker: Broker, inbox: Inbox, settings: Arc<Settings>) -> Arc<Self> {
+    pub fn start(
+        broker: Broker,
+        inbox: Inbox,
+        db: DatabaseConnection,
+        settings: Arc<Settings>,
+    ) -> Arc<Self> {
+        let (gaps, gapped) = mpsc::unbounded_channel();
         let hub = Arc::new(Self {
             groups: Mutex::default(),
+            storing: tokio::sync::Mutex::default(),
+            gaps,
             broker,
+            db,
             settings,
             next_id: AtomicU64::new(1),
         });
         tokio::spawn(hub.clone().listen(inbox));
+        tokio::spawn(hub.clone().heal_gaps(gapped));
+        tokio::spawn(hub.clone().sweep_by_the_clock());
         hub
     }
 
-    /// Joins a group. When this returns, posts from other nodes arrive too, unless Redis is away
-    /// or takes longer than 1 s to subscribe.
+    /// Joins a group. What is stored from the moment of the member's [`Member::head`] on arrives,
+    /// from this node and from others.
     pub async fn join(self: &Arc<Self>, member: &Member) -> Subscription {
         let id = self.next_id.fetch_add(1, Ordering::Relaxed);
         let (queue, frames) = mpsc::channel(self.settings.channels.queue_limit);
@@ -77,18 +122,20 @@ impl Hub {
             username: member.username.clone(),
             queue,
         };
-        let subscribed = match self.groups().entry(member.group.clone()) {
+        let (subscribed, is_first) = match self.groups().entry(member.group.clone()) {
             Entry::Occupied(mut group) => {
                 group.get_mut().listeners.push(listener);
-                group.get().subscribed.clone()
+                (group.get().subscribed.clone(), false)
             }
             Entry::Vacant(vacant) => {
                 let subscribed = self.broker.subscribe(vacant.key());
                 vacant.insert(Group {
+                    id: member.group_id,
                     listeners: vec![listener],
+                    order: Order::after(member.head),
                     subscribed: subscribed.clone(),
                 });
-                subscribed
+                (subscribed, true)
             }
         };
         let subscription = Subscription {
@@ -98,6 +145,10 @@ impl Hub {
             frames,
         };
         subscribed.wait().await;
+        if is_first {
+            // What was stored between the look at the head and the subscription.
+            self.report_gap(&member.group);
+        }
         subscription
     }
 
@@ -116,45 +167,146 @@ impl Hub {
             .sum()
     }
 
+    /// Tells all listeners of a group of a post, here and on the other nodes, except the one that
+    /// sent it.
+    pub fn announce(&self, group: &Arc<str>, post: Post, sender: ListenerId) {
+        // Redis is the fast way to the other nodes. When it does not take a post, its link says so
+        // and they read the log.
+        drop(self.broker.publish(group, post.encode()));
+        self.arrive(
+            group,
+            Arrival {
+                post,
+                sender: Some(sender),
+            },
+        );
+    }
+
     async fn listen(self: Arc<Self>, mut inbox: Inbox) {
         while let Some((group, payload)) = inbox.recv().await {
             match Post::decode(&payload) {
-                Some(post) => self.deliver(&group, &post, None),
+                Some(post) => self.arrive(&group.into(), Arrival { post, sender: None }),
                 None => tracing::warn!(%group, "a payload came that no node of ours has sent"),
             }
         }
     }
 
-    /// Tells all listeners of a group of a post, here and on the other nodes, except the one that
-    /// sent it.
-    pub fn announce(&self, group: &str, post: &Post, except: ListenerId) {
-        self.deliver(group, post, Some(except));
-        // Redis is the way to the other nodes; when it does not take a post, its link says so.
-        drop(self.broker.publish(group, post.encode()));
-    }
-
-    /// Puts what listeners here are shown of a post into their queues.
-    fn deliver(&self, group: &str, post: &Post, except: Option<ListenerId>) {
+    /// Takes a post into the group's order, and tells the listeners here what is due.
+    fn arrive(&self, name: &Arc<str>, arrival: Arrival) {
         let mut groups = self.groups();
-        let Some(entry) = groups.get_mut(group) else {
+        let Some(group) = groups.get_mut(name) else {
             return;
         };
+        let due = group.order.arrive(arrival.post.seq, arrival);
         let clock = self.settings.clock();
-        let same_for_all = post.by.as_ref().map(|by| protocol::arrival(by, &clock));
-        entry.listeners.retain(|listener| {
-            if Some(listener.id) == except {
-                return true;
+        for arrival in due {
+            group.tell(&arrival, &clock);
+        }
+        if group.order.is_gapped() {
+            self.report_gap(name);
+        }
+        if group.listeners.is_empty() {
+            groups.remove(name);
+            self.broker.unsubscribe(name);
+        }
+    }
+
+    fn report_gap(&self, group: &Arc<str>) {
+        // The healer ends with the process.
+        let _ = self.gaps.send(group.clone());
+    }
+
+    async fn heal_gaps(self: Arc<Self>, mut gapped: mpsc::UnboundedReceiver<Arc<str>>) {
+        let mut batch = Vec::new();
+        while gapped.recv_many(&mut batch, usize::MAX).await > 0 {
+            sleep(GRACE).await;
+            while let Ok(group) = gapped.try_recv() {
+                batch.push(group);
             }
-            let frame = same_for_all
-                .clone()
-                .unwrap_or_else(|| protocol::arrival(&listener.username, &clock));
-            // Whoever does not keep up loses its place, and with it its socket, rather than a
-            // frame in silence; nobody else waits for it.
-            !matches!(listener.queue.try_send(frame), Err(TrySendError::Full(_)))
-        });
-        if entry.listeners.is_empty() {
-            groups.remove(group);
-            self.broker.unsubscribe(group);
+            let groups: HashSet<_> = batch.drain(..).collect();
+            self.compare_with_log(groups.into_iter().collect()).await;
+        }
+    }
+
+    async fn sweep_by_the_clock(self: Arc<Self>) {
+        let every = Duration::from_secs(self.settings.channels.sweep_every.into());
+        let mut until_next = Duration::ZERO;
+        let mut tick = interval(Duration::from_secs(1));
+        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut was_away = false;
+        loop {
+            let is_away = select! {
+                _ = tick.tick() => self.broker.is_away(),
+                () = self.broker.returned(), if was_away => false,
+            };
+            // While Redis is away the log is the only way from node to node; and once it is back,
+            // nobody tells what was lost meanwhile.
+            if is_away || was_away || until_next.is_zero() {
+                until_next = every;
+                let active = self.groups().keys().cloned().collect();
+                self.compare_with_log(active).await;
+            }
+            was_away = is_away;
+            until_next = until_next.saturating_sub(Duration::from_secs(1));
+        }
+    }
+
+    /// Finds the groups whose log has gone on unheard, and lets them hear.
+    async fn compare_with_log(&self, names: Vec<Arc<str>>) {
+        for names in names.chunks(GROUPS) {
+            if let Err(error) = self.heal_behind(names).await {
+                // The next sweep tries again.
+                tracing::warn!(%error, "the log could not be read; some messages are late");
+            }
+        }
+    }
+
+    async fn heal_behind(&self, names: &[Arc<str>]) -> Result<(), DbErr> {
+        let known: Vec<(&Arc<str>, i64, i64)> = {
+            let groups = self.groups();
+            let known = names
+                .iter()
+                .filter_map(|name| Some((name, groups.get(name)?)));
+            known
+                .map(|(name, group)| (name, group.id, group.order.last()))
+                .collect()
+        };
+        let ids = known.iter().map(|(_, id, _)| *id).collect();
+        let heads = chat_groups::Model::heads(&self.db, ids).await?;
+        for (name, id, last) in known {
+            if heads.get(&id).is_some_and(|head| *head > last) {
+                self.heal(name).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads what listeners here have not been told from the log.
+    async fn heal(&self, name: &Arc<str>) -> Result<(), DbErr> {
+        loop {
+            let storing = self.storing.lock().await;
+            let Some((id, last)) = self
+                .groups()
+                .get(name)
+                .map(|group| (group.id, group.order.last()))
+            else {
+                return Ok(());
+            };
+            let page = events::Model::after(&self.db, id, last, PAGE as u64).await?;
+            let is_last = page.len() < PAGE;
+            for event in page {
+                let post = Post::of(event);
+                self.arrive(name, Arrival { post, sender: None });
+            }
+            drop(storing);
+            // Without progress the log itself has a gap, which reading it again does not mend.
+            let groups = self.groups();
+            let has_advanced = groups
+                .get(name)
+                .is_some_and(|group| group.order.last() > last);
+            if is_last || !has_advanced {
+                return Ok(());
+            }
         }
     }
 
@@ -175,6 +327,28 @@ impl Hub {
     fn groups(&self) -> MutexGuard<'_, HashMap<Arc<str>, Group>> {
         // A panic elsewhere leaves the map as it was between two calls of its own methods.
         self.groups.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Group {
+    /// Puts what each listener is shown of a post into its queue.
+    fn tell(&mut self, arrival: &Arrival, clock: &str) {
+        if !arrival.post.is_message {
+            return;
+        }
+        let by = arrival.post.by.as_ref();
+        let same_for_all = by.map(|by| protocol::arrival(by, clock));
+        self.listeners.retain(|listener| {
+            if Some(listener.id) == arrival.sender {
+                return true;
+            }
+            let frame = same_for_all
+                .clone()
+                .unwrap_or_else(|| protocol::arrival(&listener.username, clock));
+            // Whoever does not keep up loses its place, and with it its socket, rather than a
+            // frame in silence; nobody else waits for it.
+            !matches!(listener.queue.try_send(frame), Err(TrySendError::Full(_)))
+        });
     }
 }
 

@@ -9,13 +9,17 @@
 //! 4. Once stored, the hub puts one encoded frame into the bounded queue of each other listener
 //!    here, the broker carries the post to the other nodes, whose hubs do the same, and the sender
 //!    gets its answer: the acknowledgement.
-//! 5. Each connection writes what its queue holds, all of it before one flush.
-//! 6. The last listener that leaves drops the topic.
+//! 5. Every post carries its number. A hub that misses one, because Redis was away or a node died
+//!    between storing and telling, reads it from the log: the [`order`] of a group is kept and
+//!    nothing is told twice.
+//! 6. Each connection writes what its queue holds, all of it before one flush.
+//! 7. The last listener that leaves drops the topic.
 
 pub mod broker;
 mod connection;
 mod heartbeat;
 mod hub;
+pub mod order;
 pub mod protocol;
 mod writer;
 
@@ -54,6 +58,8 @@ pub struct Member {
     pub group_id: i64,
     /// The group's name.
     pub group: Arc<str>,
+    /// How far the group's log had gone when the member was let in.
+    pub head: i64,
 }
 
 /// The real-time room of one process. Clones share it.
@@ -71,7 +77,7 @@ impl Channels {
     #[must_use]
     pub fn start(settings: Arc<Settings>, db: DatabaseConnection) -> Self {
         let (broker, inbox) = Broker::open(&settings.channels);
-        let hub = Hub::start(broker, inbox, settings.clone());
+        let hub = Hub::start(broker, inbox, db.clone(), settings.clone());
         Self {
             writer: Writer::start(db, hub.clone()),
             hub,

@@ -9,6 +9,8 @@ use axum::{
 use serde::{Deserialize, Serialize, de::IgnoredAny};
 use serde_json::value::RawValue;
 
+use crate::models::events::{Logged, MESSAGE_CREATED};
+
 /// Why a socket is closed by us. Codes below 4000 are those of RFC 6455, section 7.4.1, and its
 /// registry; those above say when to come back.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -90,14 +92,37 @@ fn message_of(text: &str) -> Option<String> {
     serde_json::from_str(fields.get("message")?.get()).ok()
 }
 
-/// What reached a group: who posted it. (A base frame shows no more of it.)
+/// What reached a group, and its place in the group's log. (A base frame shows no more of it than
+/// who it is by.)
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Post {
-    /// `None`: no user did, each socket is shown its own.
+    pub seq: i64,
+    /// `None`: no user did it, each socket is shown its own name.
     pub by: Option<String>,
+    /// Whether it is a message. Other events take their place and base sockets see nothing.
+    pub is_message: bool,
 }
 
 impl Post {
+    #[must_use]
+    pub fn message(seq: i64, by: Option<String>) -> Self {
+        Self {
+            seq,
+            by,
+            is_message: true,
+        }
+    }
+
+    /// An event as it stands in the log.
+    #[must_use]
+    pub fn of(event: Logged) -> Self {
+        Self {
+            seq: event.seq,
+            by: event.username,
+            is_message: event.kind == MESSAGE_CREATED,
+        }
+    }
+
     /// As it travels between nodes.
     #[must_use]
     pub fn encode(&self) -> Bytes {

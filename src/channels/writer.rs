@@ -33,7 +33,7 @@ pub(super) struct Writer(mpsc::Sender<Waiting>);
 struct Waiting {
     event: NewEvent,
     group: Arc<str>,
-    post: Post,
+    by: Arc<str>,
     sender: ListenerId,
     ack: oneshot::Sender<Result<(), NotStored>>,
 }
@@ -60,9 +60,7 @@ impl Writer {
         let waiting = Waiting {
             event: NewEvent::message(member.group_id, Some(member.user_id), text),
             group: member.group.clone(),
-            post: Post {
-                by: Some(member.username.to_string()),
-            },
+            by: member.username.clone(),
             sender,
             ack,
         };
@@ -78,6 +76,7 @@ async fn write(mut waiting: mpsc::Receiver<Waiting>, db: DatabaseConnection, hub
             .iter()
             .map(|waiting: &Waiting| waiting.event.clone())
             .collect();
+        let storing = hub.storing.lock().await;
         let seqs = match chat_groups::Model::append(&db, events).await {
             Ok(seqs) => seqs,
             Err(error) => {
@@ -87,9 +86,13 @@ async fn write(mut waiting: mpsc::Receiver<Waiting>, db: DatabaseConnection, hub
         };
         // In the order of the log, which is that of the batch.
         for (waiting, seq) in batch.drain(..).zip(seqs) {
-            let outcome = seq.map(|_| hub.announce(&waiting.group, &waiting.post, waiting.sender));
+            let outcome = seq.map(|seq| {
+                let post = Post::message(seq, Some(waiting.by.to_string()));
+                hub.announce(&waiting.group, post, waiting.sender);
+            });
             // Whoever does not wait for it any more has lost its socket meanwhile.
             let _ = waiting.ack.send(outcome.ok_or(NotStored));
         }
+        drop(storing);
     }
 }

@@ -50,6 +50,7 @@ pub async fn chat(
             username: member.user.username.into(),
             group_id: member.group.id,
             group: member.group.name.into(),
+            head: member.group.head,
         },
     ))
 }

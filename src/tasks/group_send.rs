@@ -5,9 +5,9 @@ use std::io::Write;
 use loco_rs::prelude::*;
 
 use crate::{
-    channels::{self, protocol::Post},
+    channels::{self, broker::Unavailable, protocol::Post},
     models::{chat_groups, events::NewEvent},
-    settings::Settings,
+    settings::{ChannelSettings, Settings},
 };
 
 const USAGE: &str = r#"cargo loco task group:send group:chat_a1b2c3d4 message:"Hello""#;
@@ -26,30 +26,35 @@ impl Task for GroupSend {
     async fn run(&self, ctx: &AppContext, vars: &task::Vars) -> Result<()> {
         let name = argument(vars, "group")?;
         let text = argument(vars, "message")?;
-        let settings = Settings::of(ctx)?;
-        if settings.channels.redis_url.is_none() {
-            return Err(refuse(
-                "without Redis a task cannot reach the sockets of the server's process; \
-                 set REDIS_URL for both",
-            ));
-        }
         let group = chat_groups::Model::find_by_name(&ctx.db, name)
             .await?
             .ok_or_else(|| refuse(&format!("there is no group `{name}`")))?;
-        let out_of_reach = |error| refuse(&format!("{error}; is Redis at REDIS_URL running?"));
-        let broker = channels::connect(&settings.channels)
-            .await
-            .map_err(out_of_reach)?;
         let message = NewEvent::message(group.id, None, text);
-        chat_groups::Model::append(&ctx.db, vec![message]).await?;
-        let post = Post { by: None };
-        broker
-            .publish(name, post.encode())
-            .await
-            .map_err(out_of_reach)?;
-        writeln!(std::io::stdout(), "sent to {name}")?;
+        let seqs = chat_groups::Model::append(&ctx.db, vec![message]).await?;
+        let [Some(seq)] = seqs[..] else {
+            return Err(refuse(&format!("the group `{name}` has just gone")));
+        };
+        let told = tell(
+            &Settings::of(ctx)?.channels,
+            name,
+            &Post::message(seq, None),
+        )
+        .await;
+        let told = match told {
+            Ok(()) => String::new(),
+            Err(error) => format!(" ({error}: servers will find it in the log within seconds)"),
+        };
+        writeln!(std::io::stdout(), "sent to {name}{told}")?;
         Ok(())
     }
+}
+
+/// The fast way to the servers' sockets.
+async fn tell(settings: &ChannelSettings, group: &str, post: &Post) -> Result<(), Unavailable> {
+    channels::connect(settings)
+        .await?
+        .publish(group, post.encode())
+        .await
 }
 
 fn argument<'a>(vars: &'a task::Vars, name: &str) -> Result<&'a str> {

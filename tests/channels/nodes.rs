@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use salam::models::{chat_groups, events::NewEvent};
 use serde_json::json;
 
 use crate::support::{RedisServer, Socket, TestApp, TestDatabase, User};
@@ -45,6 +46,7 @@ async fn sockets_outlive_their_redis() {
     let mut near = ann.open(&group).await;
     let mut far = ann.at(&there).open(&group).await;
     works_here(&mut near, &ann, &group).await;
+    assert_eq!(far.message().await, "ann now is [clock]", "by the log");
     for _ in 0..2 {
         redis.run().await;
         here.until_redis_is_connected().await;
@@ -56,8 +58,79 @@ async fn sockets_outlive_their_redis() {
         here.until_redis_is_missed().await;
         there.until_redis_is_missed().await;
         works_here(&mut near, &ann, &group).await;
+        // Later, by the log.
+        assert_eq!(far.message().await, "ann now is [clock]");
     }
     far.expect_silence().await;
+}
+
+/// Posts from both nodes all the while Redis goes and comes: each arrives once at every other
+/// socket, and is answered once to its sender.
+#[tokio::test]
+async fn a_redis_that_dies_under_load_loses_nothing() {
+    const ROUNDS: usize = 3;
+    const POSTS: usize = 40;
+    let mut redis = RedisServer::start().await;
+    let (here, there) = nodes(&redis).await;
+    here.until_redis_is_connected().await;
+    there.until_redis_is_connected().await;
+    let ann = here.user("ann").await;
+    let group = ann.start_chat().await;
+    let mut sockets = Vec::new();
+    for node in [&here, &there, &here, &there] {
+        sockets.push(ann.at(node).open(&group).await);
+    }
+    let talking = sockets.into_iter().map(|mut socket| async move {
+        for _ in 0..ROUNDS * POSTS {
+            socket.send(r#"{"message": "x"}"#).await;
+        }
+        let (mut answers, mut arrivals) = (0, 0);
+        while answers < ROUNDS * POSTS || arrivals < 3 * ROUNDS * POSTS {
+            match socket.message().await.as_str() {
+                "now is [clock]" => answers += 1,
+                "ann now is [clock]" => arrivals += 1,
+                other => panic!("{other}"),
+            }
+        }
+        socket.expect_silence().await;
+    });
+    let breaking = async {
+        for _ in 0..ROUNDS {
+            redis.kill();
+            here.until_redis_is_missed().await;
+            redis.run().await;
+            here.until_redis_is_connected().await;
+        }
+    };
+    tokio::join!(futures_util::future::join_all(talking), breaking);
+}
+
+/// A node that dies between storing and telling.
+#[tokio::test]
+async fn what_nobody_told_is_found_in_the_log() {
+    let redis = RedisServer::start().await;
+    let (here, there) = nodes(&redis).await;
+    here.until_redis_is_connected().await;
+    there.until_redis_is_connected().await;
+    let ann = here.user("ann").await;
+    let group = ann.start_chat().await;
+    let mut far = ann.at(&there).open(&group).await;
+    let untold = || vec![NewEvent::message(1, Some(1), "untold")];
+    chat_groups::Model::append(&here.ctx.db, untold())
+        .await
+        .unwrap();
+    chat_groups::Model::append(&here.ctx.db, untold())
+        .await
+        .unwrap();
+    // The next post shows the gap.
+    let mut near = ann.open(&group).await;
+    near.send(r#"{"message": "x"}"#).await;
+    assert_eq!(near.message().await, "now is [clock]");
+    for _ in 0..3 {
+        assert_eq!(far.message().await, "ann now is [clock]");
+    }
+    far.expect_silence().await;
+    near.expect_silence().await;
 }
 
 /// Within one node a post needs no Redis.

@@ -22,20 +22,17 @@ async fn a_slow_socket_loses_its_place_and_slows_nobody() {
     let (other_node, _inbox) = Redis::open(&redis.url().parse().unwrap(), "salam-test");
     other_node.connected(PATIENCE).await.unwrap();
     let name = "x".repeat(8000);
-    let post = Post {
-        by: Some(name.clone()),
-    }
-    .encode();
     let mut sent = 0;
     while app.channels().listeners() == 2 {
         assert!(sent < 10_000, "the slow socket never lost its place");
+        sent += 1;
+        let post = Post::message(sent, Some(name.clone()));
         other_node
-            .publish(&group, post.clone())
+            .publish(&group, post.encode())
             .await
             .unwrap()
             .unwrap();
         assert_eq!(reader.message().await, format!("{name} now is [clock]"));
-        sent += 1;
     }
     assert_eq!(slow.close_code().await, 4508);
     reader.expect_silence().await;

@@ -23,8 +23,8 @@ proptest! {
     }
 
     #[test]
-    fn a_post_travels_unchanged(by in proptest::option::of(".*")) {
-        let post = Post { by };
+    fn a_post_travels_unchanged(seq in any::<i64>(), by in proptest::option::of(".*")) {
+        let post = Post::message(seq, by);
         prop_assert_eq!(Post::decode(&post.encode()), Some(post));
     }
 

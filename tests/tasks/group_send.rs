@@ -54,36 +54,36 @@ async fn each_socket_is_shown_its_own_username() {
 }
 
 #[tokio::test]
+async fn without_redis_it_is_found_in_the_log() {
+    let app = TestApp::with(json!({"channels": {"sweep_every": 1}})).await;
+    let ann = app.user("ann").await;
+    let group = ann.start_chat().await;
+    let mut socket = ann.open(&group).await;
+    for redis in [String::new(), RedisServer::absent().url()] {
+        let (ok, told) = send(&app, &redis, &[&format!("group:{group}"), "message:Hi"]).await;
+        assert!(ok && told.contains("will find it in the log"), "{told}");
+        assert_eq!(socket.message().await, "ann now is [clock]");
+    }
+    socket.expect_silence().await;
+}
+
+#[tokio::test]
 async fn what_cannot_be_sent_is_told() {
-    let redis = RedisServer::start().await;
-    let app = app(&redis).await;
+    let app = TestApp::start().await;
     let ann = app.user("ann").await;
     let group = format!("group:{}", ann.start_chat().await);
     let cases = [
+        (vec![], "`group` is missing; like this: cargo loco task"),
+        (vec!["message:x"], "`group` is missing"),
+        (vec![&*group], "`message` is missing"),
+        (vec![&*group, "message:"], "`message` is missing"),
         (
-            redis.url(),
-            vec!["message:x"],
-            "`group` is missing; like this: cargo loco task",
-        ),
-        (redis.url(), vec![&*group], "`message` is missing"),
-        (
-            redis.url(),
             vec!["group:chat_00000000", "message:x"],
             "there is no group `chat_00000000`",
         ),
-        (
-            String::new(),
-            vec![&*group, "message:x"],
-            "set REDIS_URL for both",
-        ),
-        (
-            RedisServer::absent().url(),
-            vec![&*group, "message:x"],
-            "is Redis at REDIS_URL running?",
-        ),
     ];
-    for (redis, arguments, expected) in cases {
-        let (ok, told) = send(&app, &redis, &arguments).await;
+    for (arguments, expected) in cases {
+        let (ok, told) = send(&app, "", &arguments).await;
         assert!(!ok && told.contains(expected), "{arguments:?}: {told}");
     }
 }

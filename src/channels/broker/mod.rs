@@ -98,6 +98,23 @@ impl Broker {
         }
     }
 
+    /// Whether there should be a way to other nodes and is none.
+    #[must_use]
+    pub fn is_away(&self) -> bool {
+        match self {
+            Self::Local(_) => false,
+            Self::Redis(redis) => !redis.is_connected(),
+        }
+    }
+
+    /// Waits until Redis is connected, for ever where there is none.
+    pub async fn returned(&self) {
+        match self {
+            Self::Local(_) => std::future::pending().await,
+            Self::Redis(redis) => redis.returned().await,
+        }
+    }
+
     /// Waits until there is a way to other nodes.
     ///
     /// # Errors

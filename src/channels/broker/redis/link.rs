@@ -88,8 +88,8 @@ impl Link {
                 self.said_away = true;
                 tracing::warn!(
                     reason,
-                    "Redis is out of reach: sockets stay, and messages reach those of this node \
-                     alone; trying again until it is back"
+                    "Redis is out of reach: sockets stay, and messages cross nodes by the database, \
+                     a second late; trying again until it is back"
                 );
             }
             if self.while_away(sleep(delay)).await.is_none() {

@@ -101,11 +101,23 @@ impl Redis {
         outcome
     }
 
+    #[must_use]
+    pub fn is_connected(&self) -> bool {
+        *self.connected.borrow()
+    }
+
+    pub async fn returned(&self) {
+        // The link ends with this alone, so there is always somebody to tell.
+        let _ = self
+            .connected
+            .clone()
+            .wait_for(|connected| *connected)
+            .await;
+    }
+
     pub async fn connected(&self, limit: Duration) -> Result<(), Unavailable> {
-        let mut connected = self.connected.clone();
-        match timeout(limit, connected.wait_for(|connected| *connected)).await {
-            Ok(Ok(_)) => Ok(()),
-            _ => Err(Unavailable),
-        }
+        timeout(limit, self.returned())
+            .await
+            .map_err(|_| Unavailable)
     }
 }
