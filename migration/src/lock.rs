@@ -29,6 +29,15 @@ impl MigrationLock {
             // Inside a transaction of the caller there is nothing to wait for.
             _ => return Ok(Self { _transaction: None }),
         };
+        if pool
+            .get_postgres_connection_pool()
+            .options()
+            .get_max_connections()
+            < 2
+        {
+            let told = "on PostgreSQL, database.max_connections must be 2 at least to migrate";
+            return Err(DbErr::Custom(told.to_owned()));
+        }
         let transaction = pool.begin().await?;
         let wait = format!("SELECT pg_advisory_xact_lock({KEY})");
         transaction.execute_unprepared(&wait).await?;

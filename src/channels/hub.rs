@@ -7,7 +7,7 @@
 //! of a group, or finds at the sweep that the log has gone on without it, reads the log.
 
 use std::{
-    collections::{HashMap, HashSet, hash_map::Entry},
+    collections::{HashMap, hash_map::Entry},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering},
@@ -19,8 +19,11 @@ use axum::extract::ws::Utf8Bytes;
 use sea_orm::{DatabaseConnection, DbErr};
 use tokio::{
     select,
-    sync::mpsc::{self, error::TrySendError},
-    time::{MissedTickBehavior, interval, sleep},
+    sync::{
+        mpsc::{self, error::TrySendError},
+        watch,
+    },
+    time::{MissedTickBehavior, interval, sleep, timeout},
 };
 
 use super::{
@@ -37,9 +40,15 @@ use crate::{
 /// What comes from another node is often a little later than what was stored here after it.
 const GRACE: Duration = Duration::from_millis(25);
 
-/// Events of one group, and groups, that are read at once.
-const PAGE: usize = 500;
+/// Events of one group that are read at once: with those that wait behind them, fewer than fit
+/// into a listener's queue.
+const PAGE: usize = 256;
+
+/// Groups that are compared with their logs at once.
 const GROUPS: usize = 500;
+
+/// A database that does not answer within this is as good as away.
+pub(super) const ANSWER_WITHIN: Duration = Duration::from_secs(10);
 
 pub(super) struct Hub {
     /// Held for short, never across an await. Joining, leaving and the broker's commands happen
@@ -61,6 +70,8 @@ struct Group {
     /// Never empty.
     listeners: Vec<Listener>,
     order: Order<Arrival>,
+    /// Whether the healer has been told, so that it is told once.
+    gap_reported: bool,
     subscribed: Subscribed,
 }
 
@@ -77,6 +88,8 @@ pub(super) type ListenerId = u64;
 struct Listener {
     id: ListenerId,
     username: Arc<str>,
+    /// What was stored before it came is not told to it.
+    after: i64,
     queue: mpsc::Sender<Utf8Bytes>,
 }
 
@@ -112,14 +125,15 @@ impl Hub {
         hub
     }
 
-    /// Joins a group. What is stored from the moment of the member's [`Member::head`] on arrives,
-    /// from this node and from others.
+    /// Joins a group. What is stored from now on arrives, from this node and from others, and
+    /// nothing that was stored before the moment of [`Member::head`].
     pub async fn join(self: &Arc<Self>, member: &Member) -> Subscription {
         let id = self.next_id.fetch_add(1, Ordering::Relaxed);
         let (queue, frames) = mpsc::channel(self.settings.channels.queue_limit);
         let listener = Listener {
             id,
             username: member.username.clone(),
+            after: member.head,
             queue,
         };
         let (subscribed, is_first) = match self.groups().entry(member.group.clone()) {
@@ -133,6 +147,7 @@ impl Hub {
                     id: member.group_id,
                     listeners: vec![listener],
                     order: Order::after(member.head),
+                    gap_reported: false,
                     subscribed: subscribed.clone(),
                 });
                 (subscribed, true)
@@ -147,7 +162,9 @@ impl Hub {
         subscribed.wait().await;
         if is_first {
             // What was stored between the look at the head and the subscription.
-            self.report_gap(&member.group);
+            if let Some(group) = self.groups().get_mut(&member.group) {
+                self.report_gap(&member.group, group);
+            }
         }
         subscription
     }
@@ -160,6 +177,10 @@ impl Hub {
         self.groups().len()
     }
 
+    pub fn last_told(&self, group: &str) -> Option<i64> {
+        self.groups().get(group).map(|group| group.order.last())
+    }
+
     pub fn listeners(&self) -> usize {
         self.groups()
             .values()
@@ -170,8 +191,8 @@ impl Hub {
     /// Tells all listeners of a group of a post, here and on the other nodes, except the one that
     /// sent it.
     pub fn announce(&self, group: &Arc<str>, post: Post, sender: ListenerId) {
-        // Redis is the fast way to the other nodes. When it does not take a post, its link says so
-        // and they read the log.
+        // Redis is the fast way to the other nodes. When it does not take a post, they find it in
+        // the log: at the next gap or sweep.
         drop(self.broker.publish(group, post.encode()));
         self.arrive(
             group,
@@ -197,13 +218,17 @@ impl Hub {
         let Some(group) = groups.get_mut(name) else {
             return;
         };
-        let due = group.order.arrive(arrival.post.seq, arrival);
+        let seq = arrival.post.seq;
+        let due = match arrival.sender {
+            Some(_) => group.order.arrive_from_here(seq, arrival),
+            None => group.order.arrive(seq, arrival),
+        };
         let clock = self.settings.clock();
         for arrival in due {
             group.tell(&arrival, &clock);
         }
         if group.order.is_gapped() {
-            self.report_gap(name);
+            self.report_gap(name, group);
         }
         if group.listeners.is_empty() {
             groups.remove(name);
@@ -211,9 +236,12 @@ impl Hub {
         }
     }
 
-    fn report_gap(&self, group: &Arc<str>) {
-        // The healer ends with the process.
-        let _ = self.gaps.send(group.clone());
+    fn report_gap(&self, name: &Arc<str>, group: &mut Group) {
+        if !group.gap_reported {
+            group.gap_reported = true;
+            // The healer ends with the process.
+            let _ = self.gaps.send(name.clone());
+        }
     }
 
     async fn heal_gaps(self: Arc<Self>, mut gapped: mpsc::UnboundedReceiver<Arc<str>>) {
@@ -223,8 +251,12 @@ impl Hub {
             while let Ok(group) = gapped.try_recv() {
                 batch.push(group);
             }
-            let groups: HashSet<_> = batch.drain(..).collect();
-            self.compare_with_log(groups.into_iter().collect()).await;
+            for name in &batch {
+                if let Some(group) = self.groups().get_mut(name) {
+                    group.gap_reported = false;
+                }
+            }
+            self.compare_with_log(std::mem::take(&mut batch)).await;
         }
     }
 
@@ -233,20 +265,19 @@ impl Hub {
         let mut until_next = Duration::ZERO;
         let mut tick = interval(Duration::from_secs(1));
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut was_away = false;
+        let mut sessions = self.broker.sessions();
         loop {
-            let is_away = select! {
-                _ = tick.tick() => self.broker.is_away(),
-                () = self.broker.returned(), if was_away => false,
-            };
             // While Redis is away the log is the only way from node to node; and once it is back,
             // nobody tells what was lost meanwhile.
-            if is_away || was_away || until_next.is_zero() {
+            let is_due = select! {
+                _ = tick.tick() => until_next.is_zero() || self.broker.is_away(),
+                () = next_session(&mut sessions) => true,
+            };
+            if is_due {
                 until_next = every;
                 let active = self.groups().keys().cloned().collect();
                 self.compare_with_log(active).await;
             }
-            was_away = is_away;
             until_next = until_next.saturating_sub(Duration::from_secs(1));
         }
     }
@@ -272,10 +303,12 @@ impl Hub {
                 .collect()
         };
         let ids = known.iter().map(|(_, id, _)| *id).collect();
-        let heads = chat_groups::Model::heads(&self.db, ids).await?;
+        let heads = in_time(chat_groups::Model::heads(&self.db, ids)).await?;
         for (name, id, last) in known {
-            if heads.get(&id).is_some_and(|head| *head > last) {
-                self.heal(name).await?;
+            match heads.get(&id) {
+                Some(head) if *head > last => self.heal(name).await?,
+                Some(head) if *head < last => self.go_back(name).await?,
+                _ => {}
             }
         }
         Ok(())
@@ -292,22 +325,47 @@ impl Hub {
             else {
                 return Ok(());
             };
-            let page = events::Model::after(&self.db, id, last, PAGE as u64).await?;
+            let page = in_time(events::Model::after(&self.db, id, last, PAGE as u64)).await?;
             let is_last = page.len() < PAGE;
             for event in page {
+                // What the log does not have does not come any more.
+                if let Some(group) = self.groups().get_mut(name) {
+                    group.order.skip_to(event.seq - 1);
+                }
                 let post = Post::of(event);
                 self.arrive(name, Arrival { post, sender: None });
             }
             drop(storing);
-            // Without progress the log itself has a gap, which reading it again does not mend.
-            let groups = self.groups();
-            let has_advanced = groups
-                .get(name)
-                .is_some_and(|group| group.order.last() > last);
-            if is_last || !has_advanced {
+            if is_last {
                 return Ok(());
             }
+            // Time for the listeners to write what they have.
+            sleep(GRACE).await;
         }
+    }
+
+    /// A log that ends before what was told is another one: a backup was restored, or a replica
+    /// became the database before it had everything.
+    async fn go_back(&self, name: &Arc<str>) -> Result<(), DbErr> {
+        let _storing = self.storing.lock().await;
+        let Some((id, last)) = self
+            .groups()
+            .get(name)
+            .map(|group| (group.id, group.order.last()))
+        else {
+            return Ok(());
+        };
+        let heads = in_time(chat_groups::Model::heads(&self.db, vec![id])).await?;
+        if let Some(head) = heads.get(&id).filter(|head| **head < last) {
+            tracing::error!(group = %name, last, head, "the database has lost what it had stored");
+            if let Some(group) = self.groups().get_mut(name) {
+                group.order = Order::after(*head);
+                for listener in &mut group.listeners {
+                    listener.after = *head;
+                }
+            }
+        }
+        Ok(())
     }
 
     fn leave(&self, group: &Arc<str>, id: ListenerId) {
@@ -330,6 +388,25 @@ impl Hub {
     }
 }
 
+/// Waits for the next session with Redis, for ever where there is none to come.
+async fn next_session(sessions: &mut Option<watch::Receiver<u64>>) {
+    if let Some(sessions) = sessions
+        && sessions.changed().await.is_ok()
+    {
+        return;
+    }
+    std::future::pending().await
+}
+
+/// A query that must not hold up the others for ever.
+async fn in_time<T>(query: impl Future<Output = Result<T, DbErr>>) -> Result<T, DbErr> {
+    timeout(ANSWER_WITHIN, query).await.unwrap_or_else(|_| {
+        Err(DbErr::Custom(
+            "the database did not answer in time".to_owned(),
+        ))
+    })
+}
+
 impl Group {
     /// Puts what each listener is shown of a post into its queue.
     fn tell(&mut self, arrival: &Arrival, clock: &str) {
@@ -339,7 +416,7 @@ impl Group {
         let by = arrival.post.by.as_ref();
         let same_for_all = by.map(|by| protocol::arrival(by, clock));
         self.listeners.retain(|listener| {
-            if Some(listener.id) == arrival.sender {
+            if Some(listener.id) == arrival.sender || arrival.post.seq <= listener.after {
                 return true;
             }
             let frame = same_for_all

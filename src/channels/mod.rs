@@ -132,6 +132,12 @@ impl Channels {
         self.hub.active_groups()
     }
 
+    /// The number of the last event that sockets of a group on this node were told, if there are any.
+    #[must_use]
+    pub fn last_told(&self, group: &str) -> Option<i64> {
+        self.hub.last_told(group)
+    }
+
     /// How many sockets on this node listen to a group.
     #[must_use]
     pub fn listeners(&self) -> usize {

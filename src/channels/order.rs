@@ -3,9 +3,9 @@
 
 use std::collections::BTreeMap;
 
-/// Events that may wait for a missing one. What is over is dropped: whoever heals the gap reads it
-/// from the log again.
-const AHEAD: usize = 1024;
+/// Events from elsewhere that may wait for a missing one. What is over is dropped: whoever heals the
+/// gap reads it from the log again.
+const AHEAD: usize = 256;
 
 pub struct Order<T> {
     /// The number of the last event that came out.
@@ -29,18 +29,39 @@ impl<T> Order<T> {
         self.last
     }
 
-    /// Takes the event with this number, and gives what may be told now, it and those that waited
-    /// for it. What was told already, or waits already, is dropped.
+    /// Takes an event from elsewhere with its number, and gives what may be told now, it and those
+    /// that waited for it. What was told already, or waits already, is dropped.
     pub fn arrive(&mut self, seq: i64, event: T) -> Vec<T> {
         if seq > self.last && (self.ahead.len() < AHEAD || seq == self.last + 1) {
             self.ahead.entry(seq).or_insert(event);
         }
-        let mut now = Vec::new();
+        self.due()
+    }
+
+    /// Takes an event that was stored here. It alone knows its sender, so it is never dropped, and
+    /// is preferred to the same from elsewhere.
+    pub fn arrive_from_here(&mut self, seq: i64, event: T) -> Vec<T> {
+        if seq > self.last {
+            self.ahead.insert(seq, event);
+        }
+        self.due()
+    }
+
+    /// Takes it from the log that no event up to and with this number is missing.
+    pub fn skip_to(&mut self, seq: i64) {
+        if seq > self.last {
+            self.last = seq;
+            self.ahead = self.ahead.split_off(&(seq + 1));
+        }
+    }
+
+    fn due(&mut self) -> Vec<T> {
+        let mut due = Vec::new();
         while let Some(event) = self.ahead.remove(&(self.last + 1)) {
             self.last += 1;
-            now.push(event);
+            due.push(event);
         }
-        now
+        due
     }
 
     /// Whether an event is missing, and others wait for it.

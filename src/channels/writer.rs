@@ -6,12 +6,15 @@
 
 use std::sync::Arc;
 
-use sea_orm::DatabaseConnection;
-use tokio::sync::{mpsc, oneshot};
+use sea_orm::{DatabaseConnection, DbErr};
+use tokio::{
+    sync::{mpsc, oneshot},
+    time::timeout,
+};
 
 use super::{
     Member,
-    hub::{Hub, ListenerId},
+    hub::{ANSWER_WITHIN, Hub, ListenerId},
     protocol::Post,
 };
 use crate::models::{chat_groups, events::NewEvent};
@@ -22,7 +25,8 @@ const BATCH: usize = 256;
 /// Posts that may wait; whoever brings more waits for a place.
 const QUEUE: usize = 1024;
 
-/// The post could not be stored, so nobody was told of it.
+/// The post could not be stored, or nobody knows whether it was: the database broke off while it
+/// committed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the post could not be stored")]
 pub(super) struct NotStored;
@@ -32,6 +36,11 @@ pub(super) struct Writer(mpsc::Sender<Waiting>);
 
 struct Waiting {
     event: NewEvent,
+    origin: Origin,
+}
+
+/// Where a post comes from, and who waits for it.
+struct Origin {
     group: Arc<str>,
     by: Arc<str>,
     sender: ListenerId,
@@ -57,14 +66,19 @@ impl Writer {
         sender: ListenerId,
     ) -> Result<(), NotStored> {
         let (ack, stored) = oneshot::channel();
-        let waiting = Waiting {
-            event: NewEvent::message(member.group_id, Some(member.user_id), text),
-            group: member.group.clone(),
-            by: member.username.clone(),
+        let event = NewEvent::message(member.group_id, Some(member.user_id), text);
+        let group = member.group.clone();
+        let by = member.username.clone();
+        let origin = Origin {
+            group,
+            by,
             sender,
             ack,
         };
-        self.0.send(waiting).await.map_err(|_| NotStored)?;
+        self.0
+            .send(Waiting { event, origin })
+            .await
+            .map_err(|_| NotStored)?;
         stored.await.unwrap_or(Err(NotStored))
     }
 }
@@ -72,26 +86,29 @@ impl Writer {
 async fn write(mut waiting: mpsc::Receiver<Waiting>, db: DatabaseConnection, hub: Arc<Hub>) {
     let mut batch = Vec::with_capacity(BATCH);
     while waiting.recv_many(&mut batch, BATCH).await > 0 {
-        let events = batch
-            .iter()
-            .map(|waiting: &Waiting| waiting.event.clone())
-            .collect();
+        let (events, origins): (Vec<_>, Vec<_>) = batch
+            .drain(..)
+            .map(|waiting: Waiting| (waiting.event, waiting.origin))
+            .unzip();
         let storing = hub.storing.lock().await;
-        let seqs = match chat_groups::Model::append(&db, events).await {
+        // A database that is silent must not keep all senders waiting for ever. A transaction that
+        // is given up is rolled back.
+        let appending = timeout(ANSWER_WITHIN, chat_groups::Model::append(&db, events)).await;
+        let seqs = match appending.unwrap_or_else(|_| Err(DbErr::Custom("no answer".to_owned()))) {
             Ok(seqs) => seqs,
             Err(error) => {
-                tracing::error!(%error, posts = batch.len(), "posts could not be stored");
-                vec![None; batch.len()]
+                tracing::error!(%error, posts = origins.len(), "posts could not be stored");
+                vec![None; origins.len()]
             }
         };
         // In the order of the log, which is that of the batch.
-        for (waiting, seq) in batch.drain(..).zip(seqs) {
+        for (origin, seq) in origins.into_iter().zip(seqs) {
             let outcome = seq.map(|seq| {
-                let post = Post::message(seq, Some(waiting.by.to_string()));
-                hub.announce(&waiting.group, post, waiting.sender);
+                let post = Post::message(seq, Some(origin.by.to_string()));
+                hub.announce(&origin.group, post, origin.sender);
             });
             // Whoever does not wait for it any more has lost its socket meanwhile.
-            let _ = waiting.ack.send(outcome.ok_or(NotStored));
+            let _ = origin.ack.send(outcome.ok_or(NotStored));
         }
         drop(storing);
     }

@@ -122,6 +122,8 @@ async fn what_nobody_told_is_found_in_the_log() {
     chat_groups::Model::append(&here.ctx.db, untold())
         .await
         .unwrap();
+    // Who comes later is told nothing of what was before.
+    let mut later = ann.at(&there).open(&group).await;
     // The next post shows the gap.
     let mut near = ann.open(&group).await;
     near.send(r#"{"message": "x"}"#).await;
@@ -129,8 +131,10 @@ async fn what_nobody_told_is_found_in_the_log() {
     for _ in 0..3 {
         assert_eq!(far.message().await, "ann now is [clock]");
     }
-    far.expect_silence().await;
-    near.expect_silence().await;
+    assert_eq!(later.message().await, "ann now is [clock]");
+    for socket in [&mut far, &mut later, &mut near] {
+        socket.expect_silence().await;
+    }
 }
 
 /// Within one node a post needs no Redis.

@@ -39,6 +39,32 @@ proptest! {
 }
 
 #[test]
+fn what_was_stored_here_keeps_its_sender_however_much_waits() {
+    let mut order = Order::after(0);
+    for seq in 3..5000 {
+        assert!(order.arrive(seq, "elsewhere").is_empty());
+    }
+    assert!(order.arrive(5000, "from the log").is_empty());
+    assert!(order.arrive_from_here(5000, "own").is_empty());
+    let out: Vec<_> = (1..=5000)
+        .flat_map(|seq| order.arrive(seq, "from the log"))
+        .collect();
+    assert_eq!(out.len(), 5000);
+    assert_eq!(out[4999], "own");
+}
+
+#[test]
+fn what_the_log_does_not_have_is_not_waited_for() {
+    let mut order = Order::after(10);
+    assert!(order.arrive(12, "twelve").is_empty());
+    assert!(order.arrive(14, "fourteen").is_empty());
+    order.skip_to(13);
+    assert_eq!(order.arrive(14, "again"), ["fourteen"]);
+    order.skip_to(5);
+    assert_eq!(order.last(), 14);
+}
+
+#[test]
 fn who_was_first_is_kept() {
     let mut order = Order::after(0);
     assert!(order.arrive(2, "from its sender").is_empty());

@@ -6,7 +6,7 @@ use salam::models::events;
 use sea_orm::{ConnectionTrait, EntityTrait, QueryOrder};
 use serde_json::{Value, json};
 
-use crate::support::{RedisServer, TestApp, TestDatabase};
+use crate::support::{RedisServer, TestApp, TestDatabase, until};
 
 /// What is stored: sequence numbers and texts, by group.
 async fn logs(app: &TestApp) -> BTreeMap<i64, Vec<(i64, String)>> {
@@ -152,4 +152,35 @@ async fn what_cannot_be_stored_is_not_answered() {
         [(1, "hi".to_owned())],
         "a number that was lost leaves no gap"
     );
+}
+
+/// A backup that was restored under a running server: the log ends before what was told.
+#[tokio::test]
+async fn a_log_that_went_back_is_followed() {
+    let app = TestApp::with(json!({"channels": {"sweep_every": 1}})).await;
+    let ann = app.user("ann").await;
+    let group = ann.start_chat().await;
+    let mut sender = ann.open(&group).await;
+    let mut other = ann.open(&group).await;
+    let mut post = async || {
+        sender.send(r#"{"message": "x"}"#).await;
+        assert_eq!(sender.message().await, "now is [clock]");
+    };
+    for _ in 0..3 {
+        post().await;
+        assert_eq!(other.message().await, "ann now is [clock]");
+    }
+    for restore in [
+        "DELETE FROM events WHERE seq > 1",
+        "UPDATE chat_groups SET head = 1",
+    ] {
+        app.ctx.db.execute_unprepared(restore).await.unwrap();
+    }
+    until("the sweep to notice", async || {
+        app.channels().last_told(&group) == Some(1)
+    })
+    .await;
+    post().await;
+    assert_eq!(other.message().await, "ann now is [clock]");
+    other.expect_silence().await;
 }

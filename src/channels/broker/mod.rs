@@ -107,11 +107,12 @@ impl Broker {
         }
     }
 
-    /// Waits until Redis is connected, for ever where there is none.
-    pub async fn returned(&self) {
+    /// Counts the sessions with Redis, each of which begins after something may have been lost.
+    #[must_use]
+    pub fn sessions(&self) -> Option<watch::Receiver<u64>> {
         match self {
-            Self::Local(_) => std::future::pending().await,
-            Self::Redis(redis) => redis.returned().await,
+            Self::Local(_) => None,
+            Self::Redis(redis) => Some(redis.sessions()),
         }
     }
 

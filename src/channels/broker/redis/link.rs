@@ -41,6 +41,7 @@ pub(super) struct Link {
     pub publications: mpsc::Receiver<Publication>,
     pub inbox: mpsc::Sender<(String, Bytes)>,
     pub connected: watch::Sender<bool>,
+    pub sessions: watch::Sender<u64>,
     /// What this node wants to hear, whether Redis is there or not.
     pub topics: HashSet<String>,
     /// Whether it was said that Redis is away, so that it is said once.
@@ -89,7 +90,7 @@ impl Link {
                 tracing::warn!(
                     reason,
                     "Redis is out of reach: sockets stay, and messages cross nodes by the database, \
-                     a second late; trying again until it is back"
+                     seconds late; trying again until it is back"
                 );
             }
             if self.while_away(sleep(delay)).await.is_none() {
@@ -139,6 +140,7 @@ impl Link {
         session.ping().await?;
         self.said_away = false;
         self.connected.send_replace(true);
+        self.sessions.send_modify(|sessions| *sessions += 1);
         tracing::info!(topics = topics.len(), "Redis is connected");
 
         let mut pulse = interval(PING_EVERY);
@@ -163,7 +165,7 @@ impl Link {
                     if count == 0 {
                         return Ok(Ended::Closed);
                     }
-                    self.apply(&mut session, commands.drain(..)).await?;
+                    self.apply(&mut session, std::mem::take(&mut commands)).await?;
                 }
                 _ = pulse.tick() => session.ping().await?,
             }
@@ -171,19 +173,21 @@ impl Link {
     }
 
     /// Subscribes and unsubscribes, in order, with one command for each run of the same kind.
-    async fn apply(
-        &mut self,
-        session: &mut Session,
-        commands: impl Iterator<Item = Command>,
-    ) -> Result<(), Ended> {
-        let mut commands = commands.peekable();
+    async fn apply(&mut self, session: &mut Session, commands: Vec<Command>) -> Result<(), Ended> {
+        // All of it first: what Redis does not take now is asked of it in the next session.
+        for command in &commands {
+            match command {
+                Command::Subscribe(topic, _) => self.topics.insert(topic.clone()),
+                Command::Unsubscribe(topic) => self.topics.remove(topic),
+            };
+        }
+        let mut commands = commands.into_iter().peekable();
         while commands.peek().is_some() {
             let mut wanted = Vec::new();
             let mut waiting = Vec::new();
             while let Some(Command::Subscribe(topic, ready)) =
                 commands.next_if(|command| matches!(command, Command::Subscribe(..)))
             {
-                self.topics.insert(topic.clone());
                 wanted.push(topic);
                 waiting.push(ready);
             }
@@ -191,7 +195,6 @@ impl Link {
             while let Some(Command::Unsubscribe(topic)) =
                 commands.next_if(|command| matches!(command, Command::Unsubscribe(_)))
             {
-                self.topics.remove(&topic);
                 unwanted.push(topic);
             }
             if !wanted.is_empty() {

@@ -34,6 +34,7 @@ pub struct Redis {
     commands: mpsc::UnboundedSender<Command>,
     publications: mpsc::Sender<Publication>,
     connected: watch::Receiver<bool>,
+    sessions: watch::Receiver<u64>,
     /// Whether it was said that publications are dropped, so that it is said once.
     said_full: AtomicBool,
 }
@@ -46,12 +47,14 @@ impl Redis {
         let (publications, link_publications) = mpsc::channel(PUBLICATIONS);
         let (link_inbox, inbox) = mpsc::channel(INBOX);
         let (link_connected, connected) = watch::channel(false);
+        let (link_sessions, sessions) = watch::channel(0);
         let link = Link {
             address: Arc::new(Address::new(url.clone(), prefix)),
             commands: link_commands,
             publications: link_publications,
             inbox: link_inbox,
             connected: link_connected,
+            sessions: link_sessions,
             topics: HashSet::new(),
             said_away: false,
         };
@@ -62,6 +65,7 @@ impl Redis {
                 commands,
                 publications,
                 connected,
+                sessions,
                 said_full,
             },
             inbox,
@@ -106,18 +110,16 @@ impl Redis {
         *self.connected.borrow()
     }
 
-    pub async fn returned(&self) {
-        // The link ends with this alone, so there is always somebody to tell.
-        let _ = self
-            .connected
-            .clone()
-            .wait_for(|connected| *connected)
-            .await;
+    #[must_use]
+    pub fn sessions(&self) -> watch::Receiver<u64> {
+        self.sessions.clone()
     }
 
     pub async fn connected(&self, limit: Duration) -> Result<(), Unavailable> {
-        timeout(limit, self.returned())
-            .await
-            .map_err(|_| Unavailable)
+        let mut connected = self.connected.clone();
+        match timeout(limit, connected.wait_for(|connected| *connected)).await {
+            Ok(Ok(_)) => Ok(()),
+            _ => Err(Unavailable),
+        }
     }
 }
