@@ -62,7 +62,7 @@ pub fn print_addresses(address: SocketAddr) -> Result<()> {
     let base = format!("http://{address}");
     writeln!(
         std::io::stdout(),
-        "\nSalam is ready\n  page  {base}/\n  docs  {base}/swagger/\n  API   {base}/api/\n"
+        "\nSalam is ready\n  page  {base}/\n  docs  {base}/swagger/\n  API   {base}/api-docs/openapi.json\n"
     )?;
     Ok(())
 }

@@ -5,7 +5,12 @@ use std::sync::Arc;
 
 use chrono::Utc;
 use chrono_tz::Tz;
-use loco_rs::{Error, Result, app::AppContext, config::Config, environment::Environment};
+use loco_rs::{
+    Error, Result,
+    app::AppContext,
+    config::{Config, Database},
+    environment::Environment,
+};
 use serde::{Deserialize, Deserializer};
 use url::Url;
 
@@ -85,9 +90,15 @@ impl Settings {
     /// production, a development secret. The text says which and what to do.
     pub fn load(config: &Config, environment: &Environment) -> Result<Self> {
         let block = config.settings.clone().unwrap_or_default();
-        let settings: Self = serde_path_to_error::deserialize(block)
-            .map_err(|error| refuse(&format!("settings.{}: {}", error.path(), error.inner())))?;
+        let settings: Self =
+            serde_path_to_error::deserialize(block).map_err(|error| {
+                match error.path().to_string().as_str() {
+                    "." => refuse(&format!("the block `settings:`: {}", error.inner())),
+                    path => refuse(&format!("settings.{path}: {}", error.inner())),
+                }
+            })?;
         settings.check(environment)?;
+        check_database(&config.database)?;
         Ok(settings)
     }
 
@@ -149,6 +160,11 @@ impl Settings {
         check_scheme("REDIS_URL", channels.redis_url.as_ref(), &["redis"])?;
         for origin in &self.allowed_origins {
             check_scheme("settings.allowed_origins", Some(origin), &["http", "https"])?;
+            if origin.as_str() != format!("{}/", origin.origin().ascii_serialization()) {
+                return Err(refuse(&format!(
+                    "settings.allowed_origins: `{origin}` is more than scheme, host and port"
+                )));
+            }
         }
         Ok(())
     }
@@ -162,6 +178,22 @@ fn check_scheme(name: &str, url: Option<&Url>, schemes: &[&str]) -> Result<()> {
         ))),
         _ => Ok(()),
     }
+}
+
+fn check_database(database: &Database) -> Result<()> {
+    if !["sqlite:", "postgres:", "postgresql:"]
+        .iter()
+        .any(|scheme| database.uri.starts_with(scheme))
+    {
+        return Err(refuse(
+            "DATABASE_URL must begin with postgres:// or sqlite://, such as \
+             postgres://user:password@host:5432/name or sqlite://file.sqlite?mode=rwc",
+        ));
+    }
+    if database.max_connections == 0 {
+        return Err(refuse("database.max_connections must be above 0"));
+    }
+    Ok(())
 }
 
 fn refuse(text: &str) -> Error {
@@ -178,5 +210,9 @@ fn url_or_empty<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Url
     Url::parse(text)
         .map(Some)
         // Without the text itself, which may have a password in it.
-        .map_err(|error| serde::de::Error::custom(format!("not a URL: {error}")))
+        .map_err(|error| {
+            serde::de::Error::custom(format!(
+                "not a URL ({error}); it begins with its scheme, such as https:// or redis://"
+            ))
+        })
 }

@@ -30,9 +30,10 @@ async fn what_is_misspelt_or_out_of_bounds_is_refused() {
     assert_snapshot!(told("/tokens/access_lifetime", json!(0)).await, @"configuration: settings.tokens.access_lifetime must be above 0");
     assert_snapshot!(told("/tokens/leeway", json!(31)).await, @"configuration: settings.tokens.leeway is 31 and may be 30 at most");
     assert_snapshot!(told("/tokens/secret", json!("short")).await, @"configuration: JWT_SECRET has 5 bytes and needs at least 32; `openssl rand -base64 48` makes a good one");
-    assert_snapshot!(told("/channels/redis_url", json!("127.0.0.1:6379")).await, @"configuration: settings.channels.redis_url: not a URL: relative URL without a base");
+    assert_snapshot!(told("/channels/redis_url", json!("127.0.0.1:6379")).await, @"configuration: settings.channels.redis_url: not a URL (relative URL without a base); it begins with its scheme, such as https:// or redis://");
     assert_snapshot!(told("/channels/redis_url", json!("http://127.0.0.1")).await, @"configuration: REDIS_URL must be a URL that begins with redis://");
-    assert_snapshot!(told("/public_url", json!("chat.example")).await, @"configuration: settings.public_url: not a URL: relative URL without a base");
+    assert_snapshot!(told("/public_url", json!("chat.example")).await, @"configuration: settings.public_url: not a URL (relative URL without a base); it begins with its scheme, such as https:// or redis://");
+    assert_snapshot!(told("/allowed_origins", json!(["https://chat.example/page"])).await, @"configuration: settings.allowed_origins: `https://chat.example/page` is more than scheme, host and port");
     assert_snapshot!(told("/allowed_origins", json!(["chat.example"])).await, @r#"configuration: settings.allowed_origins[0]: relative URL without a base: "chat.example""#);
 }
 

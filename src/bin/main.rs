@@ -8,6 +8,7 @@ use std::{
 use loco_rs::cli;
 use migration::Migrator;
 use salam::app::App;
+use sea_orm::DbErr;
 
 /// Gives memory back: each login takes 19 MiB for some milliseconds, on whichever thread is free,
 /// and the system's allocator would keep that much for every one of them.
@@ -44,7 +45,16 @@ fn explain(error: &loco_rs::Error) -> String {
         }
         source = cause.source();
     }
-    text
+    let hint = match error {
+        loco_rs::Error::DB(DbErr::Conn(_) | DbErr::ConnectionAcquire(_)) => {
+            "; is the database of DATABASE_URL there, and reachable?"
+        }
+        _ if text.starts_with("no configuration file") => {
+            "; run this in the project's folder, with LOCO_ENV development, test or production"
+        }
+        _ => "",
+    };
+    text + hint
 }
 
 fn fail(text: &str) -> ExitCode {

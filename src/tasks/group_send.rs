@@ -34,17 +34,15 @@ impl Task for GroupSend {
         let [Some(seq)] = seqs[..] else {
             return Err(refuse(&format!("the group `{name}` has just gone")));
         };
-        let told = tell(
-            &Settings::of(ctx)?.channels,
-            name,
-            &Post::message(seq, None),
-        )
-        .await;
-        let told = match told {
-            Ok(()) => String::new(),
-            Err(error) => format!(" ({error}: servers will find it in the log within seconds)"),
+        let settings = &Settings::of(ctx)?.channels;
+        let told = match tell(settings, name, &Post::message(seq, None)).await {
+            Ok(()) => format!("sent to {name}"),
+            Err(_) => format!(
+                "stored for {name}; without Redis the servers' sockets are told within {} s",
+                settings.sweep_every
+            ),
         };
-        writeln!(std::io::stdout(), "sent to {name}{told}")?;
+        writeln!(std::io::stdout(), "{told}")?;
         Ok(())
     }
 }

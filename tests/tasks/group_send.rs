@@ -54,14 +54,14 @@ async fn each_socket_is_shown_its_own_username() {
 }
 
 #[tokio::test]
-async fn without_redis_it_is_found_in_the_log() {
+async fn without_redis_it_is_found_by_the_sweep() {
     let app = TestApp::with(json!({"channels": {"sweep_every": 1}})).await;
     let ann = app.user("ann").await;
     let group = ann.start_chat().await;
     let mut socket = ann.open(&group).await;
     for redis in [String::new(), RedisServer::absent().url()] {
         let (ok, told) = send(&app, &redis, &[&format!("group:{group}"), "message:Hi"]).await;
-        assert!(ok && told.contains("will find it in the log"), "{told}");
+        assert!(ok && told.contains("stored for"), "{told}");
         assert_eq!(socket.message().await, "ann now is [clock]");
     }
     socket.expect_silence().await;
