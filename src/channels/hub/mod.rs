@@ -3,8 +3,9 @@
 //! A group has an entry as long as it has listeners on this node, and the node is subscribed to
 //! the group's topic for just as long. Idle groups cost nothing.
 //!
-//! The broker is fast and may lose; the log has everything. A hub that sees a gap in the numbers
-//! of a group, or finds at the sweep that the log has gone on without it, reads the log.
+//! The broker is fast and may lose; the log has everything: see [`healing`].
+
+mod healing;
 
 use std::{
     collections::{HashMap, hash_map::Entry},
@@ -16,15 +17,8 @@ use std::{
 };
 
 use axum::extract::ws::Utf8Bytes;
-use sea_orm::{DatabaseConnection, DbErr};
-use tokio::{
-    select,
-    sync::{
-        mpsc::{self, error::TrySendError},
-        watch,
-    },
-    time::{MissedTickBehavior, interval, sleep, timeout},
-};
+use sea_orm::DatabaseConnection;
+use tokio::sync::mpsc::{self, error::TrySendError};
 
 use super::{
     Member,
@@ -32,20 +26,7 @@ use super::{
     order::Order,
     protocol::{self, Post},
 };
-use crate::{
-    models::{chat_groups, events},
-    settings::Settings,
-};
-
-/// What comes from another node is often a little later than what was stored here after it.
-const GRACE: Duration = Duration::from_millis(25);
-
-/// Events of one group that are read at once: with those that wait behind them, fewer than fit
-/// into a listener's queue.
-const PAGE: usize = 256;
-
-/// Groups that are compared with their logs at once.
-const GROUPS: usize = 500;
+use crate::settings::Settings;
 
 /// A database that does not answer within this is as good as away.
 pub(super) const ANSWER_WITHIN: Duration = Duration::from_secs(10);
@@ -244,130 +225,6 @@ impl Hub {
         }
     }
 
-    async fn heal_gaps(self: Arc<Self>, mut gapped: mpsc::UnboundedReceiver<Arc<str>>) {
-        let mut batch = Vec::new();
-        while gapped.recv_many(&mut batch, usize::MAX).await > 0 {
-            sleep(GRACE).await;
-            while let Ok(group) = gapped.try_recv() {
-                batch.push(group);
-            }
-            for name in &batch {
-                if let Some(group) = self.groups().get_mut(name) {
-                    group.gap_reported = false;
-                }
-            }
-            self.compare_with_log(std::mem::take(&mut batch)).await;
-        }
-    }
-
-    async fn sweep_by_the_clock(self: Arc<Self>) {
-        let every = Duration::from_secs(self.settings.channels.sweep_every.into());
-        let mut until_next = Duration::ZERO;
-        let mut tick = interval(Duration::from_secs(1));
-        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut sessions = self.broker.sessions();
-        loop {
-            // While Redis is away the log is the only way from node to node; and once it is back,
-            // nobody tells what was lost meanwhile.
-            let is_due = select! {
-                _ = tick.tick() => until_next.is_zero() || self.broker.is_away(),
-                () = next_session(&mut sessions) => true,
-            };
-            if is_due {
-                until_next = every;
-                let active = self.groups().keys().cloned().collect();
-                self.compare_with_log(active).await;
-            }
-            until_next = until_next.saturating_sub(Duration::from_secs(1));
-        }
-    }
-
-    /// Finds the groups whose log has gone on unheard, and lets them hear.
-    async fn compare_with_log(&self, names: Vec<Arc<str>>) {
-        for names in names.chunks(GROUPS) {
-            if let Err(error) = self.heal_behind(names).await {
-                // The next sweep tries again.
-                tracing::warn!(%error, "the log could not be read; some messages are late");
-            }
-        }
-    }
-
-    async fn heal_behind(&self, names: &[Arc<str>]) -> Result<(), DbErr> {
-        let known: Vec<(&Arc<str>, i64, i64)> = {
-            let groups = self.groups();
-            let known = names
-                .iter()
-                .filter_map(|name| Some((name, groups.get(name)?)));
-            known
-                .map(|(name, group)| (name, group.id, group.order.last()))
-                .collect()
-        };
-        let ids = known.iter().map(|(_, id, _)| *id).collect();
-        let heads = in_time(chat_groups::Model::heads(&self.db, ids)).await?;
-        for (name, id, last) in known {
-            match heads.get(&id) {
-                Some(head) if *head > last => self.heal(name).await?,
-                Some(head) if *head < last => self.go_back(name).await?,
-                _ => {}
-            }
-        }
-        Ok(())
-    }
-
-    /// Reads what listeners here have not been told from the log.
-    async fn heal(&self, name: &Arc<str>) -> Result<(), DbErr> {
-        loop {
-            let storing = self.storing.lock().await;
-            let Some((id, last)) = self
-                .groups()
-                .get(name)
-                .map(|group| (group.id, group.order.last()))
-            else {
-                return Ok(());
-            };
-            let page = in_time(events::Model::after(&self.db, id, last, PAGE as u64)).await?;
-            let is_last = page.len() < PAGE;
-            for event in page {
-                // What the log does not have does not come any more.
-                if let Some(group) = self.groups().get_mut(name) {
-                    group.order.skip_to(event.seq - 1);
-                }
-                let post = Post::of(event);
-                self.arrive(name, Arrival { post, sender: None });
-            }
-            drop(storing);
-            if is_last {
-                return Ok(());
-            }
-            // Time for the listeners to write what they have.
-            sleep(GRACE).await;
-        }
-    }
-
-    /// A log that ends before what was told is another one: a backup was restored, or a replica
-    /// became the database before it had everything.
-    async fn go_back(&self, name: &Arc<str>) -> Result<(), DbErr> {
-        let _storing = self.storing.lock().await;
-        let Some((id, last)) = self
-            .groups()
-            .get(name)
-            .map(|group| (group.id, group.order.last()))
-        else {
-            return Ok(());
-        };
-        let heads = in_time(chat_groups::Model::heads(&self.db, vec![id])).await?;
-        if let Some(head) = heads.get(&id).filter(|head| **head < last) {
-            tracing::error!(group = %name, last, head, "the database has lost what it had stored");
-            if let Some(group) = self.groups().get_mut(name) {
-                group.order = Order::after(*head);
-                for listener in &mut group.listeners {
-                    listener.after = *head;
-                }
-            }
-        }
-        Ok(())
-    }
-
     fn leave(&self, group: &Arc<str>, id: ListenerId) {
         let mut groups = self.groups();
         if let Entry::Occupied(mut entry) = groups.entry(group.clone()) {
@@ -386,25 +243,6 @@ impl Hub {
         // A panic elsewhere leaves the map as it was between two calls of its own methods.
         self.groups.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-/// Waits for the next session with Redis, for ever where there is none to come.
-async fn next_session(sessions: &mut Option<watch::Receiver<u64>>) {
-    if let Some(sessions) = sessions
-        && sessions.changed().await.is_ok()
-    {
-        return;
-    }
-    std::future::pending().await
-}
-
-/// A query that must not hold up the others for ever.
-async fn in_time<T>(query: impl Future<Output = Result<T, DbErr>>) -> Result<T, DbErr> {
-    timeout(ANSWER_WITHIN, query).await.unwrap_or_else(|_| {
-        Err(DbErr::Custom(
-            "the database did not answer in time".to_owned(),
-        ))
-    })
 }
 
 impl Group {
