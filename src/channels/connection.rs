@@ -84,47 +84,55 @@ async fn converse(
         written = match event {
             Event::Received(received) => {
                 heartbeat.heard();
-                match received {
-                    Some(Ok(Message::Text(text))) => match BaseRequest::parse(&text) {
-                        None => return Ended::ByUs(CloseReason::NotJson),
-                        Some(request) => {
-                            if let BaseRequest::Post(text) = request {
-                                let stored = channels.writer.post(member, &text, subscription.id);
-                                if stored.await.is_err() {
-                                    return Ended::ByUs(CloseReason::NotStored);
-                                }
-                            }
-                            write(socket, [protocol::answer(&settings.clock())], channels).await
-                        }
-                    },
-                    Some(Ok(Message::Binary(_))) => return Ended::ByUs(CloseReason::Binary),
-                    // Pings are answered by the library.
-                    Some(Ok(Message::Ping(_) | Message::Pong(_))) => Ok(()),
-                    Some(Ok(Message::Close(_))) => return Ended::ByPeer,
-                    Some(Err(error)) => return fault(error),
-                    None => return Ended::Broken,
-                }
+                take(received, socket, &subscription, member, channels).await
             }
-            Event::Arrived(None) => return Ended::ByUs(CloseReason::Slow),
+            Event::Arrived(None) => Err(Ended::ByUs(CloseReason::Slow)),
             Event::Arrived(Some(frame)) => {
                 let more = std::iter::from_fn(|| subscription.frames.try_recv().ok());
-                write(
-                    socket,
-                    std::iter::once(frame).chain(more).take(BATCH),
-                    channels,
-                )
-                .await
+                let batch = std::iter::once(frame).chain(more).take(BATCH);
+                write(socket, batch, channels).await
             }
             Event::Tick => match heartbeat.tick() {
                 Beat::Rest => Ok(()),
                 Beat::Ping => {
-                    in_time(socket.send(Message::Ping(Default::default())), channels).await
+                    let ping = Message::Ping(Default::default());
+                    in_time(socket.send(ping), channels).await
                 }
-                Beat::Dead => return Ended::ByUs(CloseReason::NoPong),
+                Beat::Dead => Err(Ended::ByUs(CloseReason::NoPong)),
             },
         };
     }
     written.err().unwrap_or(Ended::Broken)
+}
+
+/// Does what a frame of the peer asks for.
+async fn take(
+    received: Option<Result<Message, Error>>,
+    socket: &mut WebSocket,
+    subscription: &Subscription,
+    member: &Member,
+    channels: &Channels,
+) -> Result<(), Ended> {
+    let text = match received {
+        Some(Ok(Message::Text(text))) => text,
+        Some(Ok(Message::Binary(_))) => return Err(Ended::ByUs(CloseReason::Binary)),
+        // Pings are answered by the library.
+        Some(Ok(Message::Ping(_) | Message::Pong(_))) => return Ok(()),
+        Some(Ok(Message::Close(_))) => return Err(Ended::ByPeer),
+        Some(Err(error)) => return Err(fault(error)),
+        None => return Err(Ended::Broken),
+    };
+    let request = BaseRequest::parse(&text).ok_or(Ended::ByUs(CloseReason::NotJson))?;
+    if let BaseRequest::Post(text) = request {
+        let stored = channels.writer.post(member, &text, subscription.id).await;
+        stored.map_err(|_| Ended::ByUs(CloseReason::NotStored))?;
+    }
+    write(
+        socket,
+        [protocol::answer(&channels.settings.clock())],
+        channels,
+    )
+    .await
 }
 
 /// From the peer or from the group, whichever comes first; neither is always first.
