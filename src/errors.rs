@@ -167,7 +167,11 @@ impl IntoResponse for Error {
                 code: "invalid",
                 field,
             }),
-            Self::ForeignOrigin => by_status(StatusCode::FORBIDDEN),
+            Self::ForeignOrigin => detailed(
+                StatusCode::FORBIDDEN,
+                "forbidden",
+                "This origin may not open a socket here.",
+            ),
             Self::NotFound => by_status(StatusCode::NOT_FOUND),
             Self::TooLarge => by_status(StatusCode::PAYLOAD_TOO_LARGE),
             Self::UnsupportedMediaType => by_status(StatusCode::UNSUPPORTED_MEDIA_TYPE),
@@ -225,7 +229,7 @@ fn by_status(status: StatusCode) -> Response {
             "unauthorized",
             "Authentication credentials were not provided",
         ),
-        StatusCode::FORBIDDEN => ("forbidden", "This origin may not open a socket here."),
+        StatusCode::FORBIDDEN => ("forbidden", "This is not allowed."),
         StatusCode::NOT_FOUND => ("not_found", "Not found."),
         StatusCode::METHOD_NOT_ALLOWED => ("invalid", "Method not allowed; see the Allow header."),
         StatusCode::PAYLOAD_TOO_LARGE => ("too_large", "The body is too large."),
@@ -237,16 +241,24 @@ fn by_status(status: StatusCode) -> Response {
         status if status.is_client_error() => ("invalid", "The request is malformed."),
         _ => ("internal", "Something went wrong here; it has been logged."),
     };
-    let body = Json(Detail {
-        detail: detail.to_owned(),
-        code,
-        field: None,
-    });
-    let mut response = (status, body).into_response();
+    let mut response = detailed(status, code, detail);
     if status == StatusCode::SERVICE_UNAVAILABLE {
         response
             .headers_mut()
             .insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
     }
     response
+}
+
+fn detailed(status: StatusCode, code: &'static str, detail: &str) -> Response {
+    let detail = detail.to_owned();
+    (
+        status,
+        Json(Detail {
+            detail,
+            code,
+            field: None,
+        }),
+    )
+        .into_response()
 }
