@@ -14,12 +14,17 @@ async fn nodes(redis: &RedisServer) -> (TestApp, TestApp) {
     (first, TestApp::node(database, settings).await)
 }
 
+async fn connected_nodes(redis: &RedisServer) -> (TestApp, TestApp) {
+    let (here, there) = nodes(redis).await;
+    here.until_redis_is_connected().await;
+    there.until_redis_is_connected().await;
+    (here, there)
+}
+
 #[tokio::test]
 async fn a_post_at_one_node_reaches_sockets_of_the_other() {
     let redis = RedisServer::start().await;
-    let (here, there) = nodes(&redis).await;
-    here.until_redis_is_connected().await;
-    there.until_redis_is_connected().await;
+    let (here, there) = connected_nodes(&redis).await;
     let ann = here.user("ann").await;
     let group = ann.start_chat().await;
     let mut near = ann.open(&group).await;
@@ -71,9 +76,7 @@ async fn a_redis_that_dies_under_load_loses_nothing() {
     const ROUNDS: usize = 3;
     const POSTS: usize = 40;
     let mut redis = RedisServer::start().await;
-    let (here, there) = nodes(&redis).await;
-    here.until_redis_is_connected().await;
-    there.until_redis_is_connected().await;
+    let (here, there) = connected_nodes(&redis).await;
     let ann = here.user("ann").await;
     let group = ann.start_chat().await;
     let mut sockets = Vec::new();
@@ -109,9 +112,7 @@ async fn a_redis_that_dies_under_load_loses_nothing() {
 #[tokio::test]
 async fn what_nobody_told_is_found_in_the_log() {
     let redis = RedisServer::start().await;
-    let (here, there) = nodes(&redis).await;
-    here.until_redis_is_connected().await;
-    there.until_redis_is_connected().await;
+    let (here, there) = connected_nodes(&redis).await;
     let ann = here.user("ann").await;
     let group = ann.start_chat().await;
     let mut far = ann.at(&there).open(&group).await;

@@ -72,9 +72,6 @@ async fn only_pages_of_listed_origins_open_sockets() {
         "allowed_origins": ["https://app.example", "http://localhost:5173"],
     }))
     .await;
-    let ann = app.user("ann").await;
-    let path = format!("/ws/chat/{}/", ann.start_chat().await);
-    let cookie = ann.cookie();
     let own = format!("http://{}", app.address);
     let another_port = "http://127.0.0.1:1".to_owned();
     let other_scheme = format!("https://{}", app.address);
@@ -103,60 +100,58 @@ async fn only_pages_of_listed_origins_open_sockets() {
         (false, "app.example"),
         (false, "https://app.example https://evil.example"),
     ];
-    for (allowed, origin) in table {
-        let headers = [("cookie", cookie.as_str()), ("origin", origin)];
-        let opened = Socket::with_headers(app.address, &path, &headers)
-            .await
-            .map(drop);
-        let expected = if allowed { Ok(()) } else { Err(403) };
-        assert_eq!(
-            opened.map_err(|status| status.as_u16()),
-            expected,
-            "{origin}"
-        );
-    }
+    expect_origins(&app, &[], &table).await;
 }
 
 #[tokio::test]
 async fn the_public_name_is_an_origin_in_its_own_scheme_alone() {
     let app = TestApp::with(json!({"public_url": "https://chat.example"})).await;
-    let ann = app.user("ann").await;
-    let path = format!("/ws/chat/{}/", ann.start_chat().await);
-    let cookie = ann.cookie();
     // As a proxy that ends TLS passes it on.
-    for (allowed, origin) in [
-        (true, "https://chat.example"),
-        (false, "http://chat.example"),
-    ] {
-        let headers = [
-            ("cookie", &*cookie),
-            ("host", "chat.example"),
-            ("origin", origin),
-        ];
-        let opened = Socket::with_headers(app.address, &path, &headers).await;
-        assert_eq!(opened.is_ok(), allowed, "{origin}");
-    }
+    let through_proxy = [("host", "chat.example")];
+    expect_origins(
+        &app,
+        &through_proxy,
+        &[
+            (true, "https://chat.example"),
+            (false, "http://chat.example"),
+        ],
+    )
+    .await;
 }
 
 #[tokio::test]
 async fn a_plain_page_is_foreign_to_a_server_behind_tls() {
     let app = TestApp::start().await;
+    let through_proxy = [("host", "chat.example"), ("x-forwarded-proto", "https")];
+    expect_origins(
+        &app,
+        &through_proxy,
+        &[
+            (true, "https://chat.example"),
+            (false, "http://chat.example"),
+            (false, "wss://chat.example"),
+            (false, "ftp://chat.example"),
+        ],
+    )
+    .await;
+}
+
+/// Opens a socket from each origin with these headers, and sees who is let in.
+async fn expect_origins(app: &TestApp, headers: &[(&str, &str)], table: &[(bool, &str)]) {
     let ann = app.user("ann").await;
     let path = format!("/ws/chat/{}/", ann.start_chat().await);
     let cookie = ann.cookie();
-    for (allowed, origin) in [
-        (true, "https://chat.example"),
-        (false, "http://chat.example"),
-        (false, "wss://chat.example"),
-        (false, "ftp://chat.example"),
-    ] {
-        let headers = [
-            ("cookie", &*cookie),
-            ("host", "chat.example"),
-            ("x-forwarded-proto", "https"),
-            ("origin", origin),
-        ];
-        let opened = Socket::with_headers(app.address, &path, &headers).await;
-        assert_eq!(opened.is_ok(), allowed, "{origin}");
+    for (allowed, origin) in table {
+        let mut all = vec![("cookie", cookie.as_str()), ("origin", *origin)];
+        all.extend(headers);
+        let opened = Socket::with_headers(app.address, &path, &all)
+            .await
+            .map(drop);
+        let expected = if *allowed { Ok(()) } else { Err(403) };
+        assert_eq!(
+            opened.map_err(|status| status.as_u16()),
+            expected,
+            "{origin}"
+        );
     }
 }

@@ -47,6 +47,14 @@ impl Answer {
             .is_some_and(|value| value == "application/json")
     }
 
+    /// The access token, which the body and the cookie carry alike.
+    pub fn access(&self) -> String {
+        let access = self.json()["access"].as_str().unwrap().to_owned();
+        let cookie = self.header("set-cookie");
+        assert!(cookie.starts_with(&format!("access={access};")), "{cookie}");
+        access
+    }
+
     /// That a refusal is one by the client's fault, in JSON.
     pub fn expect_refusal(&self) {
         assert!(self.status.is_client_error() && self.is_json(), "{self}");
