@@ -76,7 +76,9 @@ impl FromRequestParts<AppContext> for AllowedOrigin {
         let mut listed = settings.allowed_origins.iter().chain(&settings.public_url);
         // By its public name the server is reached in the scheme of the public URL alone.
         let public_host = settings.public_url.as_ref().and_then(Url::host_str);
-        let own = own_authority(parts).filter(|own| Some(own.host()) != public_host);
+        let own = own_authority(parts).filter(|own| {
+            !public_host.is_some_and(|public| public.eq_ignore_ascii_case(own.host()))
+        });
         // A plain page of the same name may be anybody's who sits between.
         let safe_scheme = origin.scheme() == "https" || !came_by_https(&parts.headers);
         let allowed = listed.any(|url| url.origin() == origin.origin())
