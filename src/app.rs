@@ -23,7 +23,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     channels::Channels,
     controllers, initializers,
-    models::{chat_groups, events, memberships, users},
+    models::{bans, chat_groups, events, invites, memberships, users},
     server,
     settings::Settings,
     tasks,
@@ -77,6 +77,10 @@ impl Hooks for App {
             .add_route(controllers::auth::routes())
             .add_route(controllers::chat::routes())
             .add_route(controllers::docs::routes())
+            .add_route(controllers::groups::routes())
+            .add_route(controllers::invites::routes())
+            .add_route(controllers::members::routes())
+            .add_route(controllers::messages::routes())
             .add_route(controllers::socket::routes())
     }
 
@@ -118,6 +122,8 @@ impl Hooks for App {
 
     async fn truncate(ctx: &AppContext) -> Result<()> {
         truncate_table(&ctx.db, events::Entity).await?;
+        truncate_table(&ctx.db, invites::Entity).await?;
+        truncate_table(&ctx.db, bans::Entity).await?;
         truncate_table(&ctx.db, memberships::Entity).await?;
         truncate_table(&ctx.db, chat_groups::Entity).await?;
         truncate_table(&ctx.db, users::Entity).await?;

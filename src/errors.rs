@@ -13,14 +13,29 @@ use sea_orm::{DbErr, RuntimeErr, SqlxError};
 use serde::Serialize;
 
 use crate::{
-    models::{passwords::PasswordError, users::UserError},
-    views::errors::{Detail, FieldErrors, Refusal, RegisterRefused},
+    channels::{NotStored, TooFast},
+    models::{
+        messages::TextError,
+        passwords::PasswordError,
+        refusals::{NotDone, Refusal},
+        users::UserError,
+    },
+    views::errors::{self as views, Detail, FieldErrors, RegisterRefused},
 };
 
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
+    /// As the base contract tells it.
     #[error("no live access token")]
     Unauthenticated,
+    #[error("no live access token")]
+    Unauthorized,
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+    #[error("{0}")]
+    Text(TextError),
+    #[error(transparent)]
+    TooFast(#[from] TooFast),
     #[error("unknown user, wrong password or inactive account")]
     NoActiveAccount,
     #[error("not a live refresh token")]
@@ -75,6 +90,22 @@ impl From<DbErr> for Error {
             return Self::Unavailable;
         }
         Self::internal(error)
+    }
+}
+
+impl From<NotDone> for Error {
+    fn from(error: NotDone) -> Self {
+        match error {
+            NotDone::Refused(refusal) => refusal.into(),
+            NotDone::Db(error) => error.into(),
+        }
+    }
+}
+
+impl From<NotStored> for Error {
+    fn from(_: NotStored) -> Self {
+        // The writer has logged why.
+        Self::Unavailable
     }
 }
 
@@ -142,6 +173,40 @@ impl IntoResponse for Error {
                 StatusCode::UNAUTHORIZED,
                 [(header::WWW_AUTHENTICATE, "Bearer")],
                 refusal("Authentication credentials were not provided"),
+            )
+                .into_response(),
+            Self::Unauthorized => (
+                [(header::WWW_AUTHENTICATE, "Bearer")],
+                by_status(StatusCode::UNAUTHORIZED),
+            )
+                .into_response(),
+            // Who is no member of a group does not hear that it exists.
+            Self::Refused(Refusal::NotMember) => by_status(StatusCode::NOT_FOUND),
+            Self::Refused(refusal) => (
+                status_of(&refusal),
+                Json(Detail {
+                    detail: refusal.to_string(),
+                    code: refusal.code(),
+                    field: refusal.field(),
+                }),
+            )
+                .into_response(),
+            Self::Text(error) => (
+                match error {
+                    TextError::Blank => StatusCode::BAD_REQUEST,
+                    TextError::TooLong => StatusCode::PAYLOAD_TOO_LARGE,
+                },
+                Json(Detail {
+                    detail: error.to_string(),
+                    code: error.code(),
+                    field: Some("text"),
+                }),
+            )
+                .into_response(),
+            Self::TooFast(TooFast(wait)) => (
+                // Whole seconds, and not one too few (RFC 9110, section 10.2.3).
+                [(header::RETRY_AFTER, (wait.as_secs() + 1).to_string())],
+                by_status(StatusCode::TOO_MANY_REQUESTS),
             )
                 .into_response(),
             Self::NoActiveAccount => (
@@ -212,8 +277,18 @@ pub async fn as_json(response: Response) -> Response {
     Response::from_parts(parts, Body::new(body))
 }
 
-fn refusal(detail: &str) -> Json<Refusal> {
-    Json(Refusal {
+const fn status_of(refusal: &Refusal) -> StatusCode {
+    match refusal {
+        Refusal::NotMember | Refusal::NotFound => StatusCode::NOT_FOUND,
+        Refusal::Forbidden | Refusal::Banned => StatusCode::FORBIDDEN,
+        Refusal::NoSuchMessage { .. } => StatusCode::BAD_REQUEST,
+        Refusal::Gone => StatusCode::GONE,
+        Refusal::CidReused | Refusal::Conflict(_) => StatusCode::CONFLICT,
+    }
+}
+
+fn refusal(detail: &str) -> Json<views::Refusal> {
+    Json(views::Refusal {
         detail: detail.to_owned(),
     })
 }

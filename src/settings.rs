@@ -61,8 +61,10 @@ pub struct ChannelSettings {
     pub topic_prefix: String,
     /// Bytes of one frame from a client.
     pub frame_limit: usize,
-    /// Frames that may wait for one socket.
-    pub queue_limit: usize,
+    /// Events that a rich socket is given again when it comes back.
+    pub replay_limit: u32,
+    /// Messages, edits and so on that one user may send in 10 seconds.
+    pub sends_per_10s: u32,
     /// Seconds between two looks whether a group's log has gone on unheard.
     pub sweep_every: u32,
     /// Seconds of silence after which a socket is pinged.
@@ -147,7 +149,8 @@ impl Settings {
             ("tokens.access_lifetime", self.tokens.access_lifetime == 0),
             ("tokens.refresh_lifetime", self.tokens.refresh_lifetime == 0),
             ("channels.frame_limit", channels.frame_limit == 0),
-            ("channels.queue_limit", channels.queue_limit == 0),
+            ("channels.replay_limit", channels.replay_limit == 0),
+            ("channels.sends_per_10s", channels.sends_per_10s == 0),
             ("channels.sweep_every", channels.sweep_every == 0),
             ("channels.ping_every", channels.ping_every == 0),
             ("channels.pong_timeout", channels.pong_timeout == 0),

@@ -5,7 +5,8 @@
 
 use chrono::Utc;
 use jsonwebtoken::{
-    Algorithm, DecodingKey, EncodingKey, Header, Validation, decode, encode, errors::Error,
+    Algorithm, DecodingKey, EncodingKey, Header, Validation, decode, encode,
+    errors::{Error, ErrorKind},
 };
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -38,6 +39,31 @@ struct Claims {
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the token is invalid or expired")]
 pub struct Invalid;
+
+/// Why a token opens nothing, to somebody who has shown who they are by another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Refused {
+    /// It was good once.
+    Expired,
+    Invalid,
+}
+
+/// How long somebody may stay by a token.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Session {
+    pub user_id: i64,
+    /// Seconds since 1970: when the refresh token that was issued with this one, or bought it, ends
+    /// at the earliest.
+    pub ends_at: i64,
+}
+
+impl Session {
+    /// Seconds until the end; 0 after it.
+    #[must_use]
+    pub fn expires_in(&self) -> i64 {
+        (self.ends_at - Utc::now().timestamp()).max(0)
+    }
+}
 
 /// Issues and verifies the tokens of one installation.
 #[derive(Clone)]
@@ -97,16 +123,32 @@ impl Tokens {
     /// # Errors
     /// [`Invalid`] for anything else.
     pub fn verify(&self, token_type: TokenType, token: &str) -> Result<i64, Invalid> {
+        let session = self.session(token_type, token).map_err(|_| Invalid)?;
+        Ok(session.user_id)
+    }
+
+    /// The session that a live token of this type opens.
+    ///
+    /// # Errors
+    /// [`Refused`] for anything else.
+    pub fn session(&self, token_type: TokenType, token: &str) -> Result<Session, Refused> {
         let claims = decode::<Claims>(token, &self.verifying, &self.validation)
-            .map_err(|_| Invalid)?
+            .map_err(|error| match error.kind() {
+                ErrorKind::ExpiredSignature => Refused::Expired,
+                _ => Refused::Invalid,
+            })?
             .claims;
+        if claims.token_type != token_type {
+            return Err(Refused::Invalid);
+        }
         // On its expiry a token is expired (RFC 7519, section 4.1.4); the library takes it a second
         // longer.
-        let expired =
-            claims.exp.saturating_add_unsigned(self.settings.leeway) <= Utc::now().timestamp();
-        if expired || claims.token_type != token_type {
-            return Err(Invalid);
+        if claims.exp.saturating_add_unsigned(self.settings.leeway) <= Utc::now().timestamp() {
+            return Err(Refused::Expired);
         }
-        claims.user_id.parse().map_err(|_| Invalid)
+        Ok(Session {
+            user_id: claims.user_id.parse().map_err(|_| Refused::Invalid)?,
+            ends_at: claims.iat.saturating_add(self.lifetime(TokenType::Refresh)),
+        })
     }
 }

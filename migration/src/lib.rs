@@ -7,6 +7,10 @@ mod m20261122_000001_users;
 mod m20261122_000002_chat_groups;
 mod m20261122_000003_memberships;
 mod m20261122_000004_events;
+mod m20261122_000005_messages;
+mod m20261122_000006_invites;
+mod m20261122_000007_bans;
+mod m20261122_000008_epochs;
 
 use lock::MigrationLock;
 
@@ -20,6 +24,10 @@ impl MigratorTrait for Migrator {
             Box::new(m20261122_000002_chat_groups::Migration),
             Box::new(m20261122_000003_memberships::Migration),
             Box::new(m20261122_000004_events::Migration),
+            Box::new(m20261122_000005_messages::Migration),
+            Box::new(m20261122_000006_invites::Migration),
+            Box::new(m20261122_000007_bans::Migration),
+            Box::new(m20261122_000008_epochs::Migration),
             // inject-above (do not remove this comment: the generators write above it)
         ]
     }

@@ -1,18 +1,20 @@
 //! The real-time room: the way of a message from one socket to all others of its group.
 //!
 //! 1. A request is upgraded by `controllers::socket`, which knows that the user is a member, and
-//!    handed to [`Channels::serve`].
+//!    handed to [`Channels::serve`] (the base contract) or [`Channels::serve_rich`].
 //! 2. One task serves the socket ([`connection`]). It joins the group in the [`hub`]; the first
 //!    listener of a group on this node subscribes to the group's topic at the [`broker`].
-//! 3. A frame arrives and is read by [`protocol`]. If it posts, it waits for the [`writer`], which
-//!    stores all posts that wait in one transaction.
-//! 4. Once stored, the hub puts one encoded frame into the bounded queue of each other listener
-//!    here, the broker carries the post to the other nodes, whose hubs do the same, and the sender
-//!    gets its answer: the acknowledgement.
-//! 5. Every post carries its number. A hub that misses one, because Redis was away or a node died
+//! 3. A frame arrives and is read by [`protocol`]. If it changes something, it waits for the
+//!    [`writer`], which makes all changes that wait in one transaction.
+//! 4. Once it is committed, the event is encoded once, the broker carries it to the other nodes,
+//!    the hub puts it at the end of the group's tail and wakes the listeners, and the sender gets
+//!    its answer: the acknowledgement. What the REST API changes comes in here, by
+//!    [`Channels::make`] and [`Channels::tell`].
+//! 5. Every event carries its number. A hub that misses one, because Redis was away or a node died
 //!    between storing and telling, reads it from the log: the [`order`] of a group is kept and
 //!    nothing is told twice.
-//! 6. Each connection writes what its queue holds, all of it before one flush.
+//! 6. Each connection has its own place in the group's log. It writes what comes after it: from the
+//!    tail, or from the database where it is further behind, whether it is slow or has come back.
 //! 7. The last listener that leaves drops the topic.
 
 pub mod broker;
@@ -21,21 +23,39 @@ mod heartbeat;
 mod hub;
 pub mod order;
 pub mod protocol;
+mod sends;
 mod writer;
 
 use std::{sync::Arc, time::Duration};
 
-use axum::{extract::ws::WebSocketUpgrade, response::Response};
-use sea_orm::DatabaseConnection;
+use axum::{
+    extract::ws::{WebSocket, WebSocketUpgrade},
+    response::Response,
+};
+use sea_orm::{DatabaseConnection, DbErr};
 use tokio::time::timeout;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use self::{
     broker::{Broker, Unavailable},
+    connection::{Base, Rich},
     hub::Hub,
+    protocol::{CloseReason, rich::SUBPROTOCOL},
+    sends::Sends,
     writer::Writer,
 };
-use crate::settings::{ChannelSettings, Settings};
+pub use self::{connection::Entry, sends::TooFast, writer::NotStored};
+use crate::{
+    models::{
+        changes::{Change, Outcome, What},
+        chat_groups,
+        events::{Author, Event},
+        memberships::{self, Role},
+        users,
+    },
+    settings::{ChannelSettings, Settings},
+    tokens::{Session, Tokens},
+};
 
 /// tungstenite fills the free part of this buffer with zeros on each read, and every idle socket
 /// keeps one: small is fast and small is cheap.
@@ -50,16 +70,54 @@ const MAX_WRITE_BUFFER: usize = 1024 * 1024;
 /// How long [`connect`] tries to reach Redis.
 const CONNECT_WITHIN: Duration = Duration::from_secs(5);
 
-/// Whose socket it is, and of which group.
+/// Who speaks or listens, in which group.
 #[derive(Debug, Clone)]
 pub struct Member {
-    pub user_id: i64,
-    pub username: Arc<str>,
+    pub author: Author,
+    /// The name that others see.
+    pub name: String,
     pub group_id: i64,
     /// The group's name.
     pub group: Arc<str>,
+    pub title: Option<String>,
+    pub role: Role,
     /// How far the group's log had gone when the member was let in.
     pub head: i64,
+    /// The last event that the member has read, and how many messages came after it.
+    pub read: i64,
+    pub unread: i64,
+}
+
+impl Member {
+    #[must_use]
+    pub fn new(
+        user: &users::Model,
+        group: &chat_groups::Model,
+        membership: &memberships::Model,
+    ) -> Self {
+        Self {
+            author: Author::of(user),
+            name: user.name.clone(),
+            group_id: group.id,
+            group: group.name.as_str().into(),
+            title: group.title.clone(),
+            role: membership.role(),
+            head: group.head,
+            read: membership.read,
+            unread: group.unread(membership),
+        }
+    }
+
+    /// A change that this member asks for.
+    #[must_use]
+    pub fn change(&self, cid: Option<String>, what: What) -> Change {
+        Change {
+            group_id: self.group_id,
+            author: Some(self.author.clone()),
+            cid,
+            what,
+        }
+    }
 }
 
 /// The real-time room of one process. Clones share it.
@@ -68,27 +126,69 @@ pub struct Channels {
     hub: Arc<Hub>,
     writer: Writer,
     settings: Arc<Settings>,
+    tokens: Tokens,
+    sends: Sends,
     draining: CancellationToken,
     sockets: TaskTracker,
 }
 
 impl Channels {
     /// Opens the room: connects the broker and starts to listen to it.
-    #[must_use]
-    pub fn start(settings: Arc<Settings>, db: DatabaseConnection) -> Self {
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn start(settings: Arc<Settings>, db: DatabaseConnection) -> Result<Self, DbErr> {
         let (broker, inbox) = Broker::open(&settings.channels);
-        let hub = Hub::start(broker, inbox, db.clone(), settings.clone());
-        Self {
+        let hub = Hub::start(broker, inbox, db.clone(), settings.clone()).await?;
+        Ok(Self {
             writer: Writer::start(db, hub.clone()),
             hub,
+            tokens: Tokens::new(&settings.tokens),
+            sends: Sends::new(settings.channels.sends_per_10s),
             settings,
             draining: CancellationToken::new(),
             sockets: TaskTracker::new(),
-        }
+        })
     }
 
-    /// Upgrades a member's request and serves the socket until one side ends it.
+    /// Upgrades a member's request and serves a base socket until one side ends it.
     pub fn serve(self, upgrade: WebSocketUpgrade, member: Member) -> Response {
+        self.clone().upgrade(upgrade, async move |socket| {
+            connection::run(socket, &member, &self, Base::new(&member, &self)).await;
+        })
+    }
+
+    /// Upgrades a member's request and serves a rich socket until one side ends it.
+    pub fn serve_rich(
+        self,
+        upgrade: WebSocketUpgrade,
+        member: Member,
+        session: Session,
+        entry: Entry,
+    ) -> Response {
+        self.clone()
+            .upgrade(upgrade.protocols([SUBPROTOCOL]), async move |socket| {
+                let rich = Rich::new(&member, &self, session, entry);
+                connection::run(socket, &member, &self, rich).await;
+            })
+    }
+
+    /// Upgrades a request for a rich socket and says why there is none: a browser cannot read the
+    /// status of a refused handshake.
+    pub fn refuse_rich(self, upgrade: WebSocketUpgrade, reason: CloseReason) -> Response {
+        self.upgrade(upgrade.protocols([SUBPROTOCOL]), async move |socket| {
+            connection::refuse(socket, reason).await;
+        })
+    }
+
+    fn upgrade<F>(
+        self,
+        upgrade: WebSocketUpgrade,
+        serve: impl FnOnce(WebSocket) -> F + Send + 'static,
+    ) -> Response
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
         let limit = self.settings.channels.frame_limit;
         // Held until the socket has ended, so that a drain waits for it.
         let socket_alive = self.sockets.token();
@@ -99,10 +199,44 @@ impl Channels {
             .max_message_size(limit)
             .max_frame_size(limit)
             .on_failed_upgrade(|error| tracing::debug!(%error, "an upgrade failed"))
-            .on_upgrade(move |socket| async move {
-                connection::run(socket, &member, &self).await;
+            .on_upgrade(async move |socket| {
+                serve(socket).await;
                 drop(socket_alive);
             })
+    }
+
+    /// Makes a change in a member's group and tells all its sockets. When this returns, it is
+    /// committed, or refused.
+    ///
+    /// # Errors
+    /// [`NotStored`] when the database failed.
+    pub async fn make(&self, group: Arc<str>, change: Change) -> Result<Outcome, NotStored> {
+        self.writer.make(group, change).await
+    }
+
+    /// Tells all sockets of a group, on all nodes, of what was stored.
+    pub fn tell(&self, group: &str, events: &[Event]) {
+        for event in events {
+            self.hub.announce(group, event);
+        }
+    }
+
+    /// Ends all sockets of a group that was deleted, on all nodes.
+    pub fn tell_gone(&self, group: &str) {
+        self.hub.announce_gone(group);
+    }
+
+    /// Takes one from what a user may send.
+    ///
+    /// # Errors
+    /// [`TooFast`] when there is nothing left to take.
+    pub fn may_send(&self, user_id: i64) -> Result<(), TooFast> {
+        self.sends.take(user_id)
+    }
+
+    /// Takes one from what a user may send, once there is one.
+    pub async fn until_may_send(&self, user_id: i64) {
+        self.sends.until_taken(user_id).await;
     }
 
     /// Tells every socket that the server restarts, and waits until they are gone, for at most

@@ -3,8 +3,8 @@
 
 use std::collections::BTreeMap;
 
-/// Events from elsewhere that may wait for a missing one. What is over is dropped: whoever heals the
-/// gap reads it from the log again.
+/// Events that may wait for a missing one. What is over is dropped: whoever heals the gap reads it
+/// from the log again.
 const AHEAD: usize = 256;
 
 pub struct Order<T> {
@@ -12,6 +12,8 @@ pub struct Order<T> {
     last: i64,
     /// What came before its turn.
     ahead: BTreeMap<i64, T>,
+    /// The highest number that ever came, whether it was kept or not.
+    seen: i64,
 }
 
 impl<T> Order<T> {
@@ -21,6 +23,7 @@ impl<T> Order<T> {
         Self {
             last,
             ahead: BTreeMap::new(),
+            seen: last,
         }
     }
 
@@ -29,20 +32,12 @@ impl<T> Order<T> {
         self.last
     }
 
-    /// Takes an event from elsewhere with its number, and gives what may be told now, it and those
-    /// that waited for it. What was told already, or waits already, is dropped.
+    /// Takes an event with its number, and gives what may be told now, it and those that waited for
+    /// it. What was told already, or waits already, is dropped.
     pub fn arrive(&mut self, seq: i64, event: T) -> Vec<T> {
+        self.seen = self.seen.max(seq);
         if seq > self.last && (self.ahead.len() < AHEAD || seq == self.last + 1) {
             self.ahead.entry(seq).or_insert(event);
-        }
-        self.due()
-    }
-
-    /// Takes an event that was stored here. It alone knows its sender, so it is never dropped, and
-    /// is preferred to the same from elsewhere.
-    pub fn arrive_from_here(&mut self, seq: i64, event: T) -> Vec<T> {
-        if seq > self.last {
-            self.ahead.insert(seq, event);
         }
         self.due()
     }
@@ -51,6 +46,7 @@ impl<T> Order<T> {
     pub fn skip_to(&mut self, seq: i64) {
         if seq > self.last {
             self.last = seq;
+            self.seen = self.seen.max(seq);
             self.ahead = self.ahead.split_off(&(seq + 1));
         }
     }
@@ -64,9 +60,9 @@ impl<T> Order<T> {
         due
     }
 
-    /// Whether an event is missing, and others wait for it.
+    /// Whether an event is missing.
     #[must_use]
     pub fn is_gapped(&self) -> bool {
-        !self.ahead.is_empty()
+        self.seen > self.last
     }
 }

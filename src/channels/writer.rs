@@ -1,7 +1,7 @@
-//! Stores posts before anybody hears of them.
+//! Stores what is said before anybody hears of it.
 //!
-//! Posts that come while a transaction runs go together into the next one (group commit), many
-//! groups at once, so a post costs a share of a commit and not one each. There is no timer: who
+//! Changes that come while a transaction runs go together into the next one (group commit), many
+//! groups at once, so a message costs a share of a commit and not one each. There is no timer: who
 //! comes alone does not wait.
 
 use std::sync::Arc;
@@ -12,39 +12,28 @@ use tokio::{
     time::timeout,
 };
 
-use super::{
-    Member,
-    hub::{ANSWER_WITHIN, Hub, ListenerId},
-    protocol::Post,
-};
-use crate::models::{chat_groups, events::NewEvent};
+use super::hub::{ANSWER_WITHIN, Hub};
+use crate::models::changes::{Change, Outcome};
 
-/// Posts in one transaction, at most.
+/// Changes in one transaction, at most.
 const BATCH: usize = 256;
 
-/// Posts that may wait; whoever brings more waits for a place.
+/// Changes that may wait; whoever brings more waits for a place.
 const QUEUE: usize = 1024;
 
-/// The post could not be stored, or nobody knows whether it was: the database broke off while it
+/// It could not be stored, or nobody knows whether it was: the database broke off while it
 /// committed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("the post could not be stored")]
-pub(super) struct NotStored;
+#[error("it could not be stored")]
+pub struct NotStored;
 
 #[derive(Clone)]
 pub(super) struct Writer(mpsc::Sender<Waiting>);
 
 struct Waiting {
-    event: NewEvent,
-    origin: Origin,
-}
-
-/// Where a post comes from, and who waits for it.
-struct Origin {
     group: Arc<str>,
-    by: Arc<str>,
-    sender: ListenerId,
-    ack: oneshot::Sender<Result<(), NotStored>>,
+    change: Change,
+    answer: oneshot::Sender<Outcome>,
 }
 
 impl Writer {
@@ -54,62 +43,50 @@ impl Writer {
         Self(queue)
     }
 
-    /// Stores a member's post, then tells all listeners of the group but the sender. When this
-    /// returns, the post is committed.
+    /// Makes a change in the group of this name and tells all its sockets. When this returns, it is
+    /// committed, or refused.
     ///
     /// # Errors
-    /// [`NotStored`] when the database failed or the group is gone.
-    pub async fn post(
-        &self,
-        member: &Member,
-        text: &str,
-        sender: ListenerId,
-    ) -> Result<(), NotStored> {
-        let (ack, stored) = oneshot::channel();
-        let event = NewEvent::message(member.group_id, Some(member.user_id), text);
-        let group = member.group.clone();
-        let by = member.username.clone();
-        let origin = Origin {
+    /// [`NotStored`] when the database failed.
+    pub async fn make(&self, group: Arc<str>, change: Change) -> Result<Outcome, NotStored> {
+        let (answer, outcome) = oneshot::channel();
+        let waiting = Waiting {
             group,
-            by,
-            sender,
-            ack,
+            change,
+            answer,
         };
-        self.0
-            .send(Waiting { event, origin })
-            .await
-            .map_err(|_| NotStored)?;
-        stored.await.unwrap_or(Err(NotStored))
+        self.0.send(waiting).await.map_err(|_| NotStored)?;
+        outcome.await.map_err(|_| NotStored)
     }
 }
 
 async fn write(mut waiting: mpsc::Receiver<Waiting>, db: DatabaseConnection, hub: Arc<Hub>) {
     let mut batch = Vec::with_capacity(BATCH);
     while waiting.recv_many(&mut batch, BATCH).await > 0 {
-        let (events, origins): (Vec<_>, Vec<_>) = batch
-            .drain(..)
-            .map(|waiting: Waiting| (waiting.event, waiting.origin))
-            .unzip();
-        let storing = hub.storing.lock().await;
+        let mut changes = Vec::with_capacity(batch.len());
+        let mut origins = Vec::with_capacity(batch.len());
+        for waiting in batch.drain(..) {
+            changes.push(waiting.change);
+            origins.push((waiting.group, waiting.answer));
+        }
         // A database that is silent must not keep all senders waiting for ever. A transaction that
         // is given up is rolled back.
-        let appending = timeout(ANSWER_WITHIN, chat_groups::Model::append(&db, events)).await;
-        let seqs = match appending.unwrap_or_else(|_| Err(DbErr::Custom("no answer".to_owned()))) {
-            Ok(seqs) => seqs,
-            Err(error) => {
-                tracing::error!(%error, posts = origins.len(), "posts could not be stored");
-                vec![None; origins.len()]
+        let making = timeout(ANSWER_WITHIN, Change::make(&db, changes)).await;
+        match making.unwrap_or_else(|_| Err(DbErr::Custom("no answer".to_owned()))) {
+            Ok(outcomes) => {
+                // In the order of the log, which is that of the batch.
+                for ((group, answer), outcome) in origins.into_iter().zip(outcomes) {
+                    if let Ok(Some(event)) = outcome.as_ref().map(|stored| &stored.event) {
+                        hub.announce(&group, event);
+                    }
+                    // Whoever does not wait for it any more has lost its socket meanwhile.
+                    let _ = answer.send(outcome);
+                }
             }
-        };
-        // In the order of the log, which is that of the batch.
-        for (origin, seq) in origins.into_iter().zip(seqs) {
-            let outcome = seq.map(|seq| {
-                let post = Post::message(seq, Some(origin.by.to_string()));
-                hub.announce(&origin.group, post, origin.sender);
-            });
-            // Whoever does not wait for it any more has lost its socket meanwhile.
-            let _ = origin.ack.send(outcome.ok_or(NotStored));
+            // Whoever waits hears of it by the end of its channel.
+            Err(error) => {
+                tracing::error!(%error, changes = origins.len(), "changes could not be stored");
+            }
         }
-        drop(storing);
     }
 }

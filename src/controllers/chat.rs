@@ -5,7 +5,7 @@ use loco_rs::{app::AppContext, controller::Routes, prelude::post};
 use serde::Deserialize;
 use utoipa::ToSchema;
 
-use super::extractors::{CurrentUser, OptionalFields, PublicBase};
+use super::extractors::{ContractUser, OptionalFields, PublicBase};
 use crate::{
     errors::Result,
     models::{chat_groups, usernames::parse_display_name},
@@ -40,7 +40,7 @@ pub struct StartChatParams {
     ),
 )]
 pub async fn start_chat(
-    CurrentUser(user): CurrentUser,
+    ContractUser(user): ContractUser,
     State(ctx): State<AppContext>,
     base: PublicBase,
     fields: OptionalFields,

@@ -8,7 +8,7 @@ use utoipa::{
     },
 };
 
-use super::{auth, chat, socket};
+use super::{auth, chat, groups, invites, members, messages, socket};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -25,11 +25,35 @@ use super::{auth, chat, socket};
         auth::refresh,
         chat::start_chat,
         socket::chat,
+        groups::me,
+        groups::list,
+        groups::show,
+        groups::update,
+        groups::delete,
+        messages::list,
+        messages::create,
+        messages::edit,
+        messages::delete,
+        messages::log,
+        members::list,
+        members::update,
+        members::remove,
+        members::list_bans,
+        members::lift_ban,
+        invites::create,
+        invites::list,
+        invites::withdraw,
+        invites::show,
+        invites::accept,
         // openapi-inject (do not remove this comment: new endpoints go above it)
     ),
     tags(
         (name = "accounts", description = "Accounts and tokens"),
-        (name = "chat", description = "Groups and their sockets"),
+        (name = "chat", description = "Starting a chat, and its socket"),
+        (name = "groups", description = "The groups that you belong to"),
+        (name = "messages", description = "What is said in a group: history and log"),
+        (name = "members", description = "Who belongs to a group, and as what"),
+        (name = "invites", description = "How others come in"),
     ),
     modifiers(&Credentials),
 )]

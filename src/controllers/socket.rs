@@ -1,35 +1,54 @@
 //! The only file that upgrades a request to a WebSocket.
 
 use axum::{
-    extract::ws::{WebSocketUpgrade, rejection::WebSocketUpgradeRejection},
+    RequestPartsExt,
+    extract::{
+        State,
+        ws::{WebSocketUpgrade, rejection::WebSocketUpgradeRejection},
+    },
+    http::request::Parts,
     response::Response,
 };
 use loco_rs::{
+    app::AppContext,
     controller::{Routes, extractor::shared_store::SharedStore},
     prelude::get,
 };
 
-use super::extractors::{AllowedOrigin, CookieUser, GroupMember};
+use super::extractors::{AllowedOrigin, CookieUser, GroupMember, Params, RichUser};
 use crate::{
-    channels::{Channels, Member},
+    channels::{
+        Channels, Entry,
+        protocol::{CloseReason, rich::SUBPROTOCOL},
+    },
     errors::{Error, Result},
     views::errors::{Detail, Refusal},
 };
 
 /// Open a socket of a group.
 ///
-/// On open and for every message the server sends `{"type": "chat_message", "message": "…"}`. Any
-/// JSON text is answered; a sent `{"message": "<text>"}` also reaches the other sockets of the
-/// group. Closes with 1007 for text that is not JSON, 1003 for binary, 1009 for a frame over
-/// 64 KiB, 1012 when the server restarts, 1013 when a post could not be stored.
+/// Without a subprotocol it is a base socket. On open and for every message the server sends
+/// `{"type": "chat_message", "message": "…"}`. Any JSON text is answered; a sent
+/// `{"message": "<text>"}` also reaches the other sockets of the group. Closes with 1007 for text
+/// that is not JSON, 1003 for binary, 1009 for a frame over 64 KiB, 1012 when the server restarts,
+/// 1013 when a post could not be stored, 4403 when you are put out of the group.
+///
+/// With the subprotocol `chat.v1.json` it is a rich socket: every event of the group's log, once
+/// and in order, from `after` on. Its credential is a second subprotocol `bearer.<jwt>`, the header
+/// `Authorization`, or the cookie; what is wrong is told by a frame `bye` before the close.
 #[utoipa::path(
     get, path = "/ws/chat/{group_name}/", operation_id = "chat_socket", tag = "chat",
-    security(("access_cookie" = [])),
-    params(("group_name" = String, Path, description = "As start-chat gave it.", example = "chat_a1b2c3d4")),
+    security(("access_cookie" = []), ("bearer" = [])),
+    params(
+        ("group_name" = String, Path, description = "As start-chat gave it.", example = "chat_a1b2c3d4"),
+        ("Sec-WebSocket-Protocol" = Option<String>, Header, description = "`chat.v1.json`, for a rich socket, and its credential.", example = "chat.v1.json, bearer.eyJ0eXAi…"),
+        ("after" = Option<i64>, Query, description = "Rich: the last event that you have.", minimum = 0, example = 41),
+        ("epoch" = Option<String>, Query, description = "Rich: the `epoch` in which you got it."),
+    ),
     responses(
         (status = 101, description = "The socket is open."),
         (status = 401, description = "No live access token in the cookie `access`.", body = Refusal),
-        (status = 403, description = "A page of another origin asked.", body = Detail,
+        (status = 403, description = "A page of another origin asked, with the cookie.", body = Detail,
             example = json!({"detail": "This origin may not open a socket here.", "code": "forbidden"})),
         (status = 404, description = "There is no such group, or you are no member of it.", body = Detail,
             example = json!({"detail": "Not found.", "code": "not_found"})),
@@ -38,21 +57,59 @@ use crate::{
     ),
 )]
 pub async fn chat(
-    _: AllowedOrigin,
-    member: GroupMember<CookieUser>,
+    State(ctx): State<AppContext>,
     SharedStore(channels): SharedStore<Channels>,
+    mut parts: Parts,
     upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
 ) -> Result<Response> {
-    Ok(channels.serve(
-        upgrade.map_err(|_| Error::UpgradeRequired)?,
-        Member {
-            user_id: member.user.id,
-            username: member.user.username.into(),
-            group_id: member.group.id,
-            group: member.group.name.into(),
-            head: member.group.head,
-        },
-    ))
+    match upgrade {
+        Ok(upgrade) if offers_rich(&upgrade) => rich(ctx, channels, parts, upgrade).await,
+        upgrade => {
+            let _: AllowedOrigin = parts.extract_with_state(&ctx).await?;
+            let member: GroupMember<CookieUser> = parts.extract_with_state(&ctx).await?;
+            let upgrade = upgrade.map_err(|_| Error::UpgradeRequired)?;
+            Ok(channels.serve(upgrade, member.member()))
+        }
+    }
+}
+
+/// A rich socket is opened even to be told that it may not stay, except to a foreign page.
+async fn rich(
+    ctx: AppContext,
+    channels: Channels,
+    mut parts: Parts,
+    upgrade: WebSocketUpgrade,
+) -> Result<Response> {
+    let member = parts
+        .extract_with_state::<GroupMember<RichUser>, _>(&ctx)
+        .await;
+    let entry = parts.extract::<Params>().await.and_then(|params| {
+        Ok(Entry {
+            after: params.number("after", 0..=i64::MAX)?,
+            epoch: params.text("epoch").map(ToOwned::to_owned),
+        })
+    });
+    let reason = match (member, entry) {
+        (Ok(member), Ok(entry)) => {
+            return Ok(channels.serve_rich(upgrade, member.member(), member.session, entry));
+        }
+        (Err(Error::ForeignOrigin), _) => return Err(Error::ForeignOrigin),
+        (Ok(_), Err(_)) => CloseReason::BadAddress,
+        (Err(Error::Unauthorized), _) => CloseReason::Unauthorized,
+        (Err(Error::NotFound), _) => CloseReason::NotMember,
+        (Err(Error::Unavailable), _) => CloseReason::Overloaded,
+        (Err(error), _) => {
+            tracing::error!(%error, "a socket could not be opened");
+            CloseReason::Internal
+        }
+    };
+    Ok(channels.refuse_rich(upgrade, reason))
+}
+
+fn offers_rich(upgrade: &WebSocketUpgrade) -> bool {
+    upgrade
+        .requested_protocols()
+        .any(|offer| offer == SUBPROTOCOL)
 }
 
 pub fn routes() -> Routes {

@@ -17,8 +17,8 @@ impl Initializer for ChannelsInitializer {
     }
 
     async fn before_run(&self, ctx: &AppContext) -> Result<()> {
-        ctx.shared_store
-            .insert(Channels::start(Settings::of(ctx)?, ctx.db.clone()));
+        let channels = Channels::start(Settings::of(ctx)?, ctx.db.clone()).await?;
+        ctx.shared_store.insert(channels);
         Ok(())
     }
 }

@@ -1,22 +1,40 @@
 //! Chat groups. What a user asks for is reached through the membership, see
 //! [`Model::find_for_member`].
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 
-use chrono::Utc;
 use loco_rs::prelude::*;
 use rand::random;
-use sea_orm::{DatabaseTransaction, DbBackend, SqlErr, Statement};
+use sea_orm::{FromQueryResult, SqlErr, Statement};
+use serde_json::json;
 
 pub use super::_entities::chat_groups::{ActiveModel, Column, Entity, Model};
 use super::{
-    events::{self, NewEvent},
+    events::{Author, Event, NewEvent, kind},
+    log::{Logs, begin},
     memberships::{self, Role},
+    messages::{self, Message},
+    refusals::{NotDone, Refusal},
     users,
 };
 
 /// With 2³² names a collision is rare; this many in a row mean that something else is wrong.
 const NAME_ATTEMPTS: usize = 8;
+
+/// A group as one of its members sees it.
+pub struct Mine {
+    pub group: Model,
+    pub membership: memberships::Model,
+    pub last_message: Option<Message>,
+}
+
+/// What [`Model::list_for_member`] finds first.
+#[derive(FromQueryResult)]
+struct LastMessage {
+    group_id: i64,
+    #[sea_orm(nested)]
+    message: messages::Row,
+}
 
 impl ActiveModelBehavior for ActiveModel {}
 
@@ -98,49 +116,144 @@ impl Model {
         Ok(heads.into_iter().collect())
     }
 
-    /// Appends events to the logs of their groups, all in one transaction, and gives each its `seq`:
-    /// the next of its group, gapless from 1, in the order in which they stand here. `None` where
-    /// the group does not exist.
-    ///
-    /// Taking the numbers holds the groups' rows until the commit, so commit order is `seq` order.
+    /// The groups of a user, the one joined last first, at most `limit` of those before the
+    /// membership with the id `before`.
     ///
     /// # Errors
-    /// When the database fails. Then nothing was stored, unless it broke off while it committed.
-    pub async fn append(
+    /// When the database fails.
+    pub async fn list_for_member(
         db: &DatabaseConnection,
-        events: Vec<NewEvent>,
-    ) -> Result<Vec<Option<i64>>, DbErr> {
-        if events.is_empty() {
-            return Ok(Vec::new());
+        user: &users::Model,
+        before: i64,
+        limit: u64,
+    ) -> Result<Vec<Mine>, DbErr> {
+        let found = memberships::Entity::find()
+            .filter(memberships::Column::UserId.eq(user.id))
+            .filter(memberships::Column::Id.lt(before))
+            .order_by_desc(memberships::Column::Id)
+            .limit(limit)
+            .find_also_related(Entity)
+            .all(db)
+            .await?;
+        let found: Vec<_> = found
+            .into_iter()
+            .filter_map(|(membership, group)| Some((group?, membership)))
+            .collect();
+        let mut last = Self::last_messages(db, found.iter().map(|(group, _)| group.id)).await?;
+        Ok(found
+            .into_iter()
+            .map(|(group, membership)| Mine {
+                last_message: last.remove(&group.id),
+                group,
+                membership,
+            })
+            .collect())
+    }
+
+    async fn last_messages(
+        db: &DatabaseConnection,
+        ids: impl Iterator<Item = i64>,
+    ) -> Result<HashMap<i64, Message>, DbErr> {
+        let ids: Vec<_> = ids.map(|id| id.to_string()).collect();
+        if ids.is_empty() {
+            return Ok(HashMap::new());
         }
-        let mut counts = BTreeMap::new();
-        for event in &events {
-            *counts.entry(event.group_id).or_insert(0) += 1;
+        // Numbers of our own and nothing else, so they need no parameters.
+        let sql = format!(
+            "SELECT chat_groups.id AS group_id, {} FROM chat_groups \
+             JOIN events message ON message.group_id = chat_groups.id \
+             AND message.seq = chat_groups.last_message {} WHERE chat_groups.id IN ({})",
+            messages::COLUMNS,
+            messages::JOINS,
+            ids.join(",")
+        );
+        let backend = db.get_database_backend();
+        let rows = LastMessage::find_by_statement(Statement::from_string(backend, sql));
+        let rows = rows.all(db).await?;
+        Ok(rows
+            .into_iter()
+            .map(|row| (row.group_id, row.message.into()))
+            .collect())
+    }
+
+    /// The group as this member sees it.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn seen_by(
+        self,
+        db: &DatabaseConnection,
+        membership: memberships::Model,
+    ) -> Result<Mine, DbErr> {
+        let mut last = Self::last_messages(db, std::iter::once(self.id)).await?;
+        Ok(Mine {
+            last_message: last.remove(&self.id),
+            group: self,
+            membership,
+        })
+    }
+
+    /// Gives the group another title, or none.
+    ///
+    /// # Errors
+    /// [`Refusal::Forbidden`] to all but admins and the owner.
+    pub async fn rename(
+        self,
+        db: &DatabaseConnection,
+        actor: &users::Model,
+        title: Option<String>,
+    ) -> Result<(Self, Option<Event>), NotDone> {
+        let transaction = begin(db).await?;
+        let mut logs = Logs::lock(&transaction, [self.id].into()).await?;
+        let own = memberships::Model::of_actor(&transaction, self.id, actor).await?;
+        if own.role() < Role::Admin {
+            return Err(Refusal::Forbidden.into());
         }
-        let transaction = db.begin().await?;
-        let mut last = take_numbers(&transaction, &counts).await?;
-        // The head is that of the last event; the first comes as many before it as there are.
-        for (group_id, head) in &mut last {
-            *head -= counts.get(group_id).copied().unwrap_or(0);
+        let now = Entity::find_by_id(self.id).one(&transaction).await?;
+        let now = now.ok_or(Refusal::NotFound)?;
+        if now.title == title {
+            return Ok((now, None));
         }
-        let now = Utc::now().into();
-        let mut seqs = Vec::with_capacity(events.len());
-        let mut rows = Vec::with_capacity(events.len());
-        for event in events {
-            let seq = last.get_mut(&event.group_id).map(|last| {
-                *last += 1;
-                *last
-            });
-            rows.extend(seq.map(|seq| event.at(seq, now)));
-            seqs.push(seq);
-        }
-        if !rows.is_empty() {
-            events::Entity::insert_many(rows)
-                .exec_without_returning(&transaction)
-                .await?;
-        }
+        let data = json!({"title": title});
+        let event = logs.push(NewEvent::by(
+            Author::of(actor),
+            self.id,
+            kind::GROUP_UPDATED,
+            &data,
+        ));
+        logs.write(&transaction).await?;
+        let mut row = now.into_active_model();
+        row.title = Set(title);
+        // As it is after the event was written: the head has moved on.
+        let renamed = row.update(&transaction).await?;
         transaction.commit().await?;
-        Ok(seqs)
+        Ok((renamed, event))
+    }
+
+    /// Deletes the group with all that was said in it.
+    ///
+    /// # Errors
+    /// [`Refusal::Forbidden`] to all but the owner.
+    pub async fn delete_by(
+        self,
+        db: &DatabaseConnection,
+        actor: &users::Model,
+    ) -> Result<(), NotDone> {
+        let transaction = begin(db).await?;
+        Logs::lock(&transaction, [self.id].into()).await?;
+        let own = memberships::Model::of_actor(&transaction, self.id, actor).await?;
+        if own.role() != Role::Owner {
+            return Err(Refusal::Forbidden.into());
+        }
+        Entity::delete_by_id(self.id).exec(&transaction).await?;
+        transaction.commit().await?;
+        Ok(())
+    }
+
+    /// How many messages of this group a member has not read.
+    #[must_use]
+    pub fn unread(&self, membership: &memberships::Model) -> i64 {
+        (self.messages - membership.read_messages).max(0)
     }
 
     async fn insert_with_owner(
@@ -157,41 +270,10 @@ impl Model {
         }
         .insert(&transaction)
         .await?;
-        memberships::Model::create(&transaction, group.id, owner.id, Role::Owner).await?;
+        memberships::Model::create(&transaction, &group, owner.id, Role::Owner).await?;
         transaction.commit().await?;
         Ok(group)
     }
-}
-
-/// Moves each group's head on by its count, and gives the new heads. One statement does it for all
-/// groups.
-async fn take_numbers(
-    transaction: &DatabaseTransaction,
-    counts: &BTreeMap<i64, i64>,
-) -> Result<HashMap<i64, i64>, DbErr> {
-    let backend = transaction.get_database_backend();
-    // Numbers of our own and nothing else, so they need no parameters.
-    let list = |pairs: &mut dyn Iterator<Item = String>| pairs.collect::<Vec<_>>().join(",");
-    if backend == DbBackend::Postgres && counts.len() > 1 {
-        // The statement below locks rows in any order; two nodes would wait for each other.
-        let ids = list(&mut counts.keys().map(ToString::to_string));
-        let lock = format!("SELECT id FROM chat_groups WHERE id IN ({ids}) ORDER BY id FOR UPDATE");
-        transaction
-            .execute_raw(Statement::from_string(backend, lock))
-            .await?;
-    }
-    let values = list(&mut counts.iter().map(|(id, count)| format!("({id},{count})")));
-    let take = format!(
-        "WITH taken(id, n) AS (VALUES {values}) \
-         UPDATE chat_groups SET head = head + taken.n FROM taken WHERE chat_groups.id = taken.id \
-         RETURNING chat_groups.id AS id, chat_groups.head AS head"
-    );
-    let rows = transaction
-        .query_all_raw(Statement::from_string(backend, take))
-        .await?;
-    rows.iter()
-        .map(|row| Ok((row.try_get("", "id")?, row.try_get("", "head")?)))
-        .collect()
 }
 
 fn random_name() -> String {

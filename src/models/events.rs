@@ -1,14 +1,30 @@
 //! Events: what happened in a group, in the one order in which it happened.
 
+use std::{borrow::Cow, sync::Arc};
+
 use loco_rs::prelude::*;
-use sea_orm::{FromQueryResult, JoinType};
-use serde_json::json;
+use sea_orm::{FromQueryResult, Statement};
+use serde_json::{Value, json};
 
 pub use super::_entities::events::{ActiveModel, Column, Entity, Model};
-use super::users;
 
-/// Kinds of events, as they are stored.
-pub const MESSAGE_CREATED: &str = "message.created";
+/// Kinds of events, as they are stored. A node may meet others, of newer nodes beside it.
+pub mod kind {
+    pub const MESSAGE_CREATED: &str = "message.created";
+    pub const MESSAGE_EDITED: &str = "message.edited";
+    pub const MESSAGE_DELETED: &str = "message.deleted";
+    pub const MEMBER_JOINED: &str = "member.joined";
+    pub const MEMBER_LEFT: &str = "member.left";
+    pub const MEMBER_ROLE: &str = "member.role";
+    pub const GROUP_UPDATED: &str = "group.updated";
+}
+
+/// Who did something.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Author {
+    pub id: i64,
+    pub username: Arc<str>,
+}
 
 /// An event that has no place in its group's log yet.
 #[derive(Debug, Clone)]
@@ -16,45 +32,54 @@ pub struct NewEvent {
     pub group_id: i64,
     pub kind: &'static str,
     /// `None`: no user did it.
-    pub user_id: Option<i64>,
+    pub author: Option<Author>,
+    /// The client's own id of the request, unique for each author in each group.
+    pub cid: Option<String>,
+    /// The message that it is about.
+    pub target: Option<i64>,
     /// A JSON object; what is in it depends on the kind.
     pub data: String,
 }
 
 impl NewEvent {
-    /// Somebody, or nobody in particular, says something.
+    /// What a member does that is no message.
     #[must_use]
-    pub fn message(group_id: i64, user_id: Option<i64>, text: &str) -> Self {
-        let data = json!({ "text": text }).to_string();
+    pub fn by(author: Author, group_id: i64, kind: &'static str, data: &Value) -> Self {
         Self {
             group_id,
-            kind: MESSAGE_CREATED,
-            user_id,
-            data,
-        }
-    }
-
-    /// The row of this event at its place in the log.
-    #[must_use]
-    pub fn at(self, seq: i64, now: DateTimeWithTimeZone) -> ActiveModel {
-        ActiveModel {
-            group_id: Set(self.group_id),
-            seq: Set(seq),
-            kind: Set(self.kind.to_owned()),
-            user_id: Set(self.user_id),
-            cid: Set(None),
-            data: Set(self.data),
-            created_at: Set(now),
+            kind,
+            author: Some(author),
+            cid: None,
+            target: None,
+            data: data.to_string(),
         }
     }
 }
 
-/// An event of the log, with the name of whoever did it.
-#[derive(Debug, FromQueryResult)]
-pub struct Logged {
+/// An event of a group's log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Event {
+    /// Its place: 1 is the first.
     pub seq: i64,
-    pub kind: String,
-    pub username: Option<String>,
+    /// When it was stored, to the millisecond.
+    pub at: DateTimeWithTimeZone,
+    /// The username of whoever did it, if it was a user.
+    pub by: Option<Arc<str>>,
+    pub kind: Cow<'static, str>,
+    pub cid: Option<String>,
+    /// A JSON object.
+    pub data: String,
+}
+
+/// A row of the log.
+#[derive(FromQueryResult)]
+struct Row {
+    seq: i64,
+    kind: String,
+    username: Option<String>,
+    cid: Option<String>,
+    data: String,
+    created_at: DateTimeWithTimeZone,
 }
 
 impl ActiveModelBehavior for ActiveModel {}
@@ -69,25 +94,38 @@ impl Model {
         group_id: i64,
         seq: i64,
         limit: u64,
-    ) -> Result<Vec<Logged>, DbErr> {
-        Entity::find()
-            .select_only()
-            .columns([Column::Seq, Column::Kind])
-            .column(users::Column::Username)
-            // No reference leads from events to users, see the migration.
-            .join(
-                JoinType::LeftJoin,
-                Entity::belongs_to(users::Entity)
-                    .from(Column::UserId)
-                    .to(users::Column::Id)
-                    .into(),
-            )
-            .filter(Column::GroupId.eq(group_id))
-            .filter(Column::Seq.gt(seq))
-            .order_by_asc(Column::Seq)
-            .limit(limit)
-            .into_model()
-            .all(db)
-            .await
+    ) -> Result<Vec<Event>, DbErr> {
+        // No reference leads from events to users, see the migration.
+        let rows = Row::find_by_statement(Statement::from_sql_and_values(
+            db.get_database_backend(),
+            "SELECT seq, kind, username, cid, data, events.created_at AS created_at \
+             FROM events LEFT JOIN users ON users.id = events.user_id \
+             WHERE group_id = $1 AND seq > $2 ORDER BY seq LIMIT $3",
+            [group_id.into(), seq.into(), limit.into()],
+        ));
+        let rows = rows.all(db).await?;
+        Ok(rows
+            .into_iter()
+            .map(|row| Event {
+                seq: row.seq,
+                at: row.created_at,
+                by: row.username.map(Into::into),
+                kind: row.kind.into(),
+                cid: row.cid,
+                data: row.data,
+            })
+            .collect())
     }
+}
+
+/// What the log keeps of a message that was deleted.
+#[must_use]
+pub fn erased_message() -> String {
+    json!({"text": null, "deleted": true}).to_string()
+}
+
+/// What the log keeps of an edit of a message that was deleted.
+#[must_use]
+pub fn erased_edit(target: i64) -> String {
+    json!({"seq": target, "text": null, "deleted": true}).to_string()
 }

@@ -1,15 +1,27 @@
 //! Who belongs to which group, and as what.
 
 use loco_rs::prelude::*;
+use sea_orm::{DatabaseTransaction, FromQueryResult, Statement};
+use serde_json::json;
 
 pub use super::_entities::memberships::{ActiveModel, Column, Entity, Model};
+use super::{
+    bans, chat_groups,
+    events::{Author, Event, NewEvent, kind},
+    log::{Logs, begin},
+    refusals::{NotDone, Refusal},
+    users,
+};
 
-/// What a member may do.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// What a member may do; each role may all that the ones before it may.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Role {
-    /// Whoever started the chat.
-    Owner,
+    /// Reads, writes and leaves.
     Member,
+    /// Invites, deletes messages, puts members out.
+    Admin,
+    /// Gives roles, and the group away. A group has one.
+    Owner,
 }
 
 impl Role {
@@ -17,31 +29,261 @@ impl Role {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Owner => "owner",
+            Self::Admin => "admin",
             Self::Member => "member",
         }
     }
+
+    /// What is stored as anything else may no more than a member.
+    #[must_use]
+    pub fn parse(text: &str) -> Self {
+        match text {
+            "owner" => Self::Owner,
+            "admin" => Self::Admin,
+            _ => Self::Member,
+        }
+    }
+}
+
+/// How somebody is put out of a group.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Exit {
+    /// May come back by an invite.
+    Kick,
+    /// May not.
+    Ban,
+}
+
+/// A member as others see them.
+#[derive(Debug, FromQueryResult)]
+pub struct Listed {
+    pub id: i64,
+    pub username: String,
+    pub name: String,
+    pub role: String,
+    pub created_at: DateTimeWithTimeZone,
 }
 
 impl ActiveModelBehavior for ActiveModel {}
 
 impl Model {
-    /// Makes a user a member.
+    #[must_use]
+    pub fn role(&self) -> Role {
+        Role::parse(&self.role)
+    }
+
+    /// Makes a user a member, who has read all that was there before.
     ///
     /// # Errors
     /// When the database fails, or the user is a member already.
     pub async fn create(
         db: &impl ConnectionTrait,
-        group_id: i64,
+        group: &chat_groups::Model,
         user_id: i64,
         role: Role,
     ) -> Result<Self, DbErr> {
         ActiveModel {
-            group_id: Set(group_id),
+            group_id: Set(group.id),
             user_id: Set(user_id),
             role: Set(role.as_str().to_owned()),
+            read: Set(group.head),
+            read_messages: Set(group.messages),
             ..Default::default()
         }
         .insert(db)
         .await
+    }
+
+    /// # Errors
+    /// When the database fails.
+    pub async fn find(
+        db: &impl ConnectionTrait,
+        group_id: i64,
+        user_id: i64,
+    ) -> Result<Option<Self>, DbErr> {
+        Entity::find()
+            .filter(Column::GroupId.eq(group_id))
+            .filter(Column::UserId.eq(user_id))
+            .one(db)
+            .await
+    }
+
+    /// The members of a group in the order in which they came, at most `limit` of those after the
+    /// membership with the id `after`.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn list(
+        db: &DatabaseConnection,
+        group_id: i64,
+        after: i64,
+        limit: u64,
+    ) -> Result<Vec<Listed>, DbErr> {
+        Listed::find_by_statement(Statement::from_sql_and_values(
+            db.get_database_backend(),
+            "SELECT memberships.id, username, name, role, memberships.created_at AS created_at \
+             FROM memberships JOIN users ON users.id = user_id \
+             WHERE group_id = $1 AND memberships.id > $2 ORDER BY memberships.id LIMIT $3",
+            [group_id.into(), after.into(), limit.into()],
+        ))
+        .all(db)
+        .await
+    }
+
+    /// Gives a member another role. Who is made owner takes the place of the one who was, and who
+    /// is an admin from then on.
+    ///
+    /// # Errors
+    /// [`Refusal::Forbidden`] to all but the owner, [`Refusal::NotFound`] where `username` is no
+    /// member, [`Refusal::Conflict`] where the owner would be left without a successor.
+    pub async fn set_role(
+        db: &DatabaseConnection,
+        group: &chat_groups::Model,
+        actor: &users::Model,
+        username: &str,
+        role: Role,
+    ) -> Result<(Listed, Vec<Event>), NotDone> {
+        let transaction = begin(db).await?;
+        let mut logs = Logs::lock(&transaction, [group.id].into()).await?;
+        let own = Self::of_actor(&transaction, group.id, actor).await?;
+        if own.role() != Role::Owner {
+            return Err(Refusal::Forbidden.into());
+        }
+        let (user, membership) = Self::of_name(&transaction, group.id, username).await?;
+        let mut events = Vec::new();
+        if membership.role() != role {
+            if user.id == actor.id {
+                return Err(Refusal::Conflict("Make somebody else the owner first.").into());
+            }
+            let mut changes = vec![(membership.clone(), &user, role)];
+            if role == Role::Owner {
+                changes.push((own, actor, Role::Admin));
+            }
+            for (membership, user, role) in changes {
+                let mut row = membership.into_active_model();
+                row.role = Set(role.as_str().to_owned());
+                row.update(&transaction).await?;
+                let data = json!({"user": user.username, "role": role.as_str()});
+                let event = NewEvent::by(Author::of(actor), group.id, kind::MEMBER_ROLE, &data);
+                events.extend(logs.push(event));
+            }
+        }
+        logs.write(&transaction).await?;
+        transaction.commit().await?;
+        let listed = Listed {
+            id: membership.id,
+            username: user.username,
+            name: user.name,
+            role: role.as_str().to_owned(),
+            created_at: membership.created_at,
+        };
+        Ok((listed, events))
+    }
+
+    /// Leaves a group.
+    ///
+    /// # Errors
+    /// [`Refusal::Conflict`] to the owner, whose group would have none.
+    pub async fn leave(
+        db: &DatabaseConnection,
+        group: &chat_groups::Model,
+        user: &users::Model,
+    ) -> Result<Vec<Event>, NotDone> {
+        let transaction = begin(db).await?;
+        let mut logs = Logs::lock(&transaction, [group.id].into()).await?;
+        let own = Self::of_actor(&transaction, group.id, user).await?;
+        if own.role() == Role::Owner {
+            return Err(Refusal::Conflict(
+                "Make somebody else the owner first, or delete the group.",
+            )
+            .into());
+        }
+        own.delete(&transaction).await?;
+        let data = json!({"user": user.username, "reason": "left"});
+        let event = logs.push(NewEvent::by(
+            Author::of(user),
+            group.id,
+            kind::MEMBER_LEFT,
+            &data,
+        ));
+        logs.write(&transaction).await?;
+        transaction.commit().await?;
+        Ok(event.into_iter().collect())
+    }
+
+    /// Puts a member of a lower role out. Who is banned need not be a member (any more).
+    ///
+    /// # Errors
+    /// [`Refusal::Forbidden`] where the other's role is not below the actor's,
+    /// [`Refusal::NotFound`] where there is nobody to put out.
+    pub async fn put_out(
+        db: &DatabaseConnection,
+        group: &chat_groups::Model,
+        actor: &users::Model,
+        username: &str,
+        exit: Exit,
+    ) -> Result<Vec<Event>, NotDone> {
+        let transaction = begin(db).await?;
+        let mut logs = Logs::lock(&transaction, [group.id].into()).await?;
+        let own = Self::of_actor(&transaction, group.id, actor).await?;
+        if own.role() < Role::Admin {
+            return Err(Refusal::Forbidden.into());
+        }
+        let user = users::Model::find_by_username(&transaction, username)
+            .await?
+            .ok_or(Refusal::NotFound)?;
+        let membership = Self::find(&transaction, group.id, user.id).await?;
+        match &membership {
+            Some(membership) if membership.role() >= own.role() => {
+                return Err(Refusal::Forbidden.into());
+            }
+            None if exit == Exit::Kick => return Err(Refusal::NotFound.into()),
+            _ => {}
+        }
+        if exit == Exit::Ban {
+            bans::Model::create(&transaction, group.id, user.id, actor.id).await?;
+        }
+        let mut event = None;
+        if let Some(membership) = membership {
+            membership.delete(&transaction).await?;
+            let reason = match exit {
+                Exit::Kick => "kicked",
+                Exit::Ban => "banned",
+            };
+            let data = json!({"user": user.username, "reason": reason});
+            let left = NewEvent::by(Author::of(actor), group.id, kind::MEMBER_LEFT, &data);
+            event = logs.push(left);
+        }
+        logs.write(&transaction).await?;
+        transaction.commit().await?;
+        Ok(event.into_iter().collect())
+    }
+
+    /// The membership of whoever acts, as it is now that nobody can change it.
+    ///
+    /// # Errors
+    /// [`Refusal::NotMember`] where it has ended.
+    pub(super) async fn of_actor(
+        transaction: &DatabaseTransaction,
+        group_id: i64,
+        actor: &users::Model,
+    ) -> Result<Self, NotDone> {
+        Ok(Self::find(transaction, group_id, actor.id)
+            .await?
+            .ok_or(Refusal::NotMember)?)
+    }
+
+    async fn of_name(
+        transaction: &DatabaseTransaction,
+        group_id: i64,
+        username: &str,
+    ) -> Result<(users::Model, Self), NotDone> {
+        let user = users::Model::find_by_username(transaction, username)
+            .await?
+            .ok_or(Refusal::NotFound)?;
+        let membership = Self::find(transaction, group_id, user.id)
+            .await?
+            .ok_or(Refusal::NotFound)?;
+        Ok((user, membership))
     }
 }

@@ -1,9 +1,16 @@
 //! What is stored, and every rule about it.
 
 pub mod _entities;
+pub mod bans;
+pub mod changes;
 pub mod chat_groups;
+pub mod epochs;
 pub mod events;
+pub mod invites;
+mod log;
 pub mod memberships;
+pub mod messages;
 pub mod passwords;
+pub mod refusals;
 pub mod usernames;
 pub mod users;

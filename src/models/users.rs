@@ -5,6 +5,7 @@ use sea_orm::SqlErr;
 
 pub use super::_entities::users::{ActiveModel, Column, Entity, Model};
 use super::{
+    events::Author,
     passwords::{Password, PasswordError},
     usernames::{self, Username},
 };
@@ -78,7 +79,24 @@ impl Model {
             .filter(|user| user.is_active))
     }
 
-    async fn find_by_key(db: &DatabaseConnection, key: &str) -> Result<Option<Self>, DbErr> {
+    /// Whether this is the user's name, in whatever letter case.
+    #[must_use]
+    pub fn is_named(&self, username: &str) -> bool {
+        self.username_key == usernames::key(username)
+    }
+
+    /// The user of this name, in whatever letter case.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn find_by_username(
+        db: &impl ConnectionTrait,
+        username: &str,
+    ) -> Result<Option<Self>, DbErr> {
+        Self::find_by_key(db, &usernames::key(username)).await
+    }
+
+    async fn find_by_key(db: &impl ConnectionTrait, key: &str) -> Result<Option<Self>, DbErr> {
         // PostgreSQL cannot store a NUL, and says so with an error instead of finding nothing.
         if key.contains('\0') {
             return Ok(None);
@@ -87,5 +105,15 @@ impl Model {
             .filter(Column::UsernameKey.eq(key))
             .one(db)
             .await
+    }
+}
+
+impl Author {
+    #[must_use]
+    pub fn of(user: &Model) -> Self {
+        Self {
+            id: user.id,
+            username: user.username.as_str().into(),
+        }
     }
 }

@@ -5,8 +5,12 @@ use std::io::Write;
 use loco_rs::prelude::*;
 
 use crate::{
-    channels::{self, broker::Unavailable, protocol::Post},
-    models::{chat_groups, events::NewEvent},
+    channels::{self, broker::Unavailable, protocol::event::Told},
+    models::{
+        changes::{Change, What},
+        chat_groups,
+        events::Event,
+    },
     settings::{ChannelSettings, Settings},
 };
 
@@ -29,13 +33,21 @@ impl Task for GroupSend {
         let group = chat_groups::Model::find_by_name(&ctx.db, name)
             .await?
             .ok_or_else(|| refuse(&format!("there is no group `{name}`")))?;
-        let message = NewEvent::message(group.id, None, text);
-        let seqs = chat_groups::Model::append(&ctx.db, vec![message]).await?;
-        let [Some(seq)] = seqs[..] else {
+        let change = Change {
+            group_id: group.id,
+            author: None,
+            cid: None,
+            what: What::Send {
+                text: text.to_owned(),
+                reply_to: None,
+            },
+        };
+        let stored = change.make_alone(&ctx.db).await?;
+        let Ok(Some(event)) = stored.map(|stored| stored.event) else {
             return Err(refuse(&format!("the group `{name}` has just gone")));
         };
         let settings = &Settings::of(ctx)?.channels;
-        let told = match tell(settings, name, &Post::message(seq, None)).await {
+        let told = match tell(settings, name, &event).await {
             Ok(()) => format!("sent to {name}"),
             Err(_) => format!(
                 "stored for {name}; without Redis the servers' sockets are told within {} s",
@@ -48,10 +60,10 @@ impl Task for GroupSend {
 }
 
 /// The fast way to the servers' sockets.
-async fn tell(settings: &ChannelSettings, group: &str, post: &Post) -> Result<(), Unavailable> {
+async fn tell(settings: &ChannelSettings, group: &str, event: &Event) -> Result<(), Unavailable> {
     channels::connect(settings)
         .await?
-        .publish(group, post.encode())
+        .publish(group, Told::new(group, event).frame().into())
         .await
 }
 

@@ -43,6 +43,75 @@ pub enum Unavailable {
     Unavailable(#[allow(dead_code, reason = "read by the document")] Detail),
 }
 
+/// What every endpoint that needs a login may answer.
+#[derive(IntoResponses)]
+pub enum Unauthorized {
+    /// No live access token in `Authorization`; a cookie does not count.
+    #[response(status = 401, headers(("WWW-Authenticate" = String, description = "`Bearer`")),
+        example = json!({"detail": "Authentication credentials were not provided", "code": "unauthorized"}))]
+    Unauthorized(#[allow(dead_code, reason = "read by the document")] Detail),
+}
+
+/// What every endpoint of a group may answer.
+#[derive(IntoResponses)]
+pub enum MemberRefused {
+    /// A parameter or the body is at fault.
+    #[response(status = 400, example = json!({"detail": "A whole number, 1 or more.", "code": "invalid", "field": "limit"}))]
+    Invalid(#[allow(dead_code, reason = "read by the document")] Detail),
+    /// No live access token in `Authorization`; a cookie does not count.
+    #[response(status = 401, headers(("WWW-Authenticate" = String, description = "`Bearer`")),
+        example = json!({"detail": "Authentication credentials were not provided", "code": "unauthorized"}))]
+    Unauthorized(#[allow(dead_code, reason = "read by the document")] Detail),
+    /// There is no such group, or you are no member of it, or what you ask for is not in it.
+    #[response(status = 404, example = json!({"detail": "Not found.", "code": "not_found"}))]
+    NotFound(#[allow(dead_code, reason = "read by the document")] Detail),
+}
+
+/// What the endpoints of an invite may answer.
+#[derive(IntoResponses)]
+pub enum InviteRefused {
+    /// No live access token in `Authorization`; a cookie does not count.
+    #[response(status = 401, headers(("WWW-Authenticate" = String, description = "`Bearer`")),
+        example = json!({"detail": "Authentication credentials were not provided", "code": "unauthorized"}))]
+    Unauthorized(#[allow(dead_code, reason = "read by the document")] Detail),
+    /// There is no such invite, or it has expired, was withdrawn, or is used up.
+    #[response(status = 404, example = json!({"detail": "Not found.", "code": "not_found"}))]
+    NotFound(#[allow(dead_code, reason = "read by the document")] Detail),
+}
+
+/// What endpoints may answer that not everybody may use.
+#[derive(IntoResponses)]
+pub enum Forbidden {
+    /// Your role does not allow it, or (`banned`) you were put out for good.
+    #[response(status = 403, example = json!({"detail": "You may not do this.", "code": "forbidden"}))]
+    Forbidden(#[allow(dead_code, reason = "read by the document")] Detail),
+}
+
+/// What endpoints may answer that do not fit to how things are.
+#[derive(IntoResponses)]
+pub enum Conflict {
+    /// It does not fit to how things are; or (`cid_reused`) this id was used for something else.
+    #[response(status = 409, example = json!({"detail": "Make somebody else the owner first.", "code": "conflict"}))]
+    Conflict(#[allow(dead_code, reason = "read by the document")] Detail),
+}
+
+/// What endpoints of a message may answer.
+#[derive(IntoResponses)]
+pub enum Gone {
+    /// The message was deleted.
+    #[response(status = 410, example = json!({"detail": "This message was deleted.", "code": "gone"}))]
+    Gone(#[allow(dead_code, reason = "read by the document")] Detail),
+}
+
+/// What endpoints may answer that are limited in number.
+#[derive(IntoResponses)]
+pub enum TooFast {
+    /// You send too fast.
+    #[response(status = 429, headers(("Retry-After" = u64, description = "Seconds.")),
+        example = json!({"detail": "Too many requests; slow down.", "code": "rate_limited"}))]
+    TooFast(#[allow(dead_code, reason = "read by the document")] Detail),
+}
+
 /// A registration that was refused.
 #[derive(Serialize, ToSchema)]
 pub struct RegisterRefused {

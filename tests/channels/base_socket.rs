@@ -1,9 +1,5 @@
 //! The base mode, over real sockets.
 
-use salam::models::{
-    chat_groups,
-    memberships::{self, Role},
-};
 use serde_json::json;
 use tokio_tungstenite::tungstenite::{
     Message,
@@ -92,13 +88,7 @@ async fn a_post_reaches_every_other_socket_of_the_group_under_its_senders_name()
     let ann = app.user("ann").await;
     let bob = app.user("bob").await;
     let group = ann.start_chat().await;
-    let row = chat_groups::Model::find_by_name(&app.ctx.db, &group)
-        .await
-        .unwrap()
-        .unwrap();
-    memberships::Model::create(&app.ctx.db, row.id, 2, Role::Member)
-        .await
-        .unwrap();
+    ann.brings_in(&bob, &group).await;
 
     let mut anns = ann.open(&group).await;
     let mut anns_other = ann.open(&group).await;

@@ -5,4 +5,5 @@ mod order;
 mod pressure;
 mod protocol;
 mod refusals;
+mod rich_socket;
 mod storage;

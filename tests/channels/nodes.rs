@@ -2,10 +2,9 @@
 
 use std::sync::Arc;
 
-use salam::models::{chat_groups, events::NewEvent};
 use serde_json::json;
 
-use crate::support::{RedisServer, Socket, TestApp, TestDatabase, User};
+use crate::support::{RedisServer, Socket, TestApp, TestDatabase, User, said};
 
 async fn nodes(redis: &RedisServer) -> (TestApp, TestApp) {
     let database = Arc::new(TestDatabase::create().await);
@@ -116,13 +115,13 @@ async fn what_nobody_told_is_found_in_the_log() {
     let ann = here.user("ann").await;
     let group = ann.start_chat().await;
     let mut far = ann.at(&there).open(&group).await;
-    let untold = || vec![NewEvent::message(1, Some(1), "untold")];
-    chat_groups::Model::append(&here.ctx.db, untold())
-        .await
-        .unwrap();
-    chat_groups::Model::append(&here.ctx.db, untold())
-        .await
-        .unwrap();
+    for _ in 0..2 {
+        said(1, "untold")
+            .make_alone(&here.ctx.db)
+            .await
+            .unwrap()
+            .unwrap();
+    }
     // Who comes later is told nothing of what was before.
     let mut later = ann.at(&there).open(&group).await;
     // The next post shows the gap.
@@ -130,7 +129,11 @@ async fn what_nobody_told_is_found_in_the_log() {
     near.send(r#"{"message": "x"}"#).await;
     assert_eq!(near.message().await, "now is [clock]");
     for _ in 0..3 {
-        assert_eq!(far.message().await, "ann now is [clock]");
+        assert_eq!(
+            far.message().await,
+            "ann now is [clock]",
+            "nobody's has the reader's name"
+        );
     }
     assert_eq!(later.message().await, "ann now is [clock]");
     for socket in [&mut far, &mut later, &mut near] {

@@ -39,18 +39,24 @@ proptest! {
 }
 
 #[test]
-fn what_was_stored_here_keeps_its_sender_however_much_waits() {
+fn what_did_not_fit_is_still_missed() {
     let mut order = Order::after(0);
     for seq in 3..5000 {
-        assert!(order.arrive(seq, "elsewhere").is_empty());
+        assert!(order.arrive(seq, seq).is_empty());
     }
-    assert!(order.arrive(5000, "from the log").is_empty());
-    assert!(order.arrive_from_here(5000, "own").is_empty());
-    let out: Vec<_> = (1..=5000)
-        .flat_map(|seq| order.arrive(seq, "from the log"))
-        .collect();
-    assert_eq!(out.len(), 5000);
-    assert_eq!(out[4999], "own");
+    let mut out = order.arrive(1, 1);
+    out.extend(order.arrive(2, 2));
+    assert_eq!(out, (1..=order.last()).collect::<Vec<_>>());
+    assert!(order.last() < 4999, "not all can wait");
+    assert!(
+        order.is_gapped(),
+        "and it is known that something is missing"
+    );
+    for seq in order.last() + 1..5000 {
+        out.extend(order.arrive(seq, seq));
+    }
+    assert_eq!(out, (1..5000).collect::<Vec<_>>());
+    assert!(!order.is_gapped());
 }
 
 #[test]

@@ -1,8 +1,14 @@
 //! What counts as JSON and as a post.
 
 use proptest::prelude::*;
-use salam::channels::protocol::{BaseRequest, Post};
-use serde_json::json;
+use salam::{
+    channels::protocol::{
+        base::BaseRequest,
+        event::{Meaning, Told},
+    },
+    models::events::Event,
+};
+use serde_json::{Value, json};
 
 proptest! {
     #[test]
@@ -23,14 +29,51 @@ proptest! {
     }
 
     #[test]
-    fn a_post_travels_unchanged(seq in any::<i64>(), by in proptest::option::of(".*")) {
-        let post = Post::message(seq, by);
-        prop_assert_eq!(Post::decode(&post.encode()), Some(post));
+    fn an_event_travels_unchanged(
+        seq in any::<i64>(),
+        by in proptest::option::of(".*"),
+        cid in proptest::option::of("[!-~]{1,128}"),
+        kind in "message.created|message.edited|message.deleted|member.left|something.new",
+        text in ".*",
+    ) {
+        let data = json!({"text": text, "user": text}).to_string();
+        let event = Event {
+            seq,
+            at: chrono::DateTime::UNIX_EPOCH.into(),
+            by: by.map(Into::into),
+            kind: kind.into(),
+            cid,
+            data: data.clone(),
+        };
+        let told = Told::new("chat_00000000", &event);
+        let heard = Told::decode(told.frame().into()).unwrap();
+        prop_assert_eq!((heard.seq, &heard.by), (event.seq, &event.by));
+        prop_assert_eq!(&heard.meaning, &told.meaning);
+        prop_assert_eq!(heard.frame(), told.frame());
+        prop_assert_eq!(heard.puts_out(&text), event.kind == "member.left");
+        prop_assert_eq!(heard.meaning == Meaning::Message, event.kind == "message.created");
+        let frame: Value = serde_json::from_str(&told.frame()).unwrap();
+        prop_assert_eq!(&frame["data"], &serde_json::from_str::<Value>(&data).unwrap());
+        prop_assert_eq!(&frame["type"], "event");
     }
 
     #[test]
-    fn foreign_payloads_are_no_posts(payload in proptest::collection::vec(any::<u8>(), 0..64)) {
-        prop_assume!(serde_json::from_slice::<serde_json::Value>(&payload).is_err());
-        prop_assert_eq!(Post::decode(&payload), None);
+    fn foreign_payloads_are_no_events(payload in proptest::collection::vec(any::<u8>(), 0..64)) {
+        prop_assert!(Told::decode(payload.into()).is_none());
+    }
+
+    #[test]
+    fn cut_events_are_no_events(cut in any::<proptest::sample::Index>()) {
+        let event = Event {
+            seq: 1,
+            at: chrono::DateTime::UNIX_EPOCH.into(),
+            by: None,
+            kind: "message.created".into(),
+            cid: None,
+            data: r#"{"text":"hi"}"#.to_owned(),
+        };
+        let frame = Told::new("chat_00000000", &event).frame();
+        let cut = frame.get(..cut.index(frame.len())).unwrap().to_owned();
+        prop_assert!(Told::decode(cut.into()).is_none());
     }
 }

@@ -1,13 +1,9 @@
 //! Groups and their members.
 
-use salam::models::{
-    chat_groups,
-    events::{self, NewEvent},
-    memberships, users,
-};
+use salam::models::{changes::Change, chat_groups, events, memberships, refusals::Refusal, users};
 use sea_orm::{EntityTrait, ModelTrait, PaginatorTrait};
 
-use crate::support::TestApp;
+use crate::support::{TestApp, said};
 
 async fn owner(app: &TestApp) -> users::Model {
     app.user("ann").await;
@@ -78,7 +74,7 @@ async fn nobody_is_a_member_twice() {
     let app = TestApp::start().await;
     let (db, ann) = (&app.ctx.db, owner(&app).await);
     let group = chat_groups::Model::start(db, &ann, None).await.unwrap();
-    let again = memberships::Model::create(db, group.id, ann.id, memberships::Role::Member).await;
+    let again = memberships::Model::create(db, &group, ann.id, memberships::Role::Member).await;
     assert!(again.is_err());
 }
 
@@ -89,19 +85,22 @@ async fn a_batch_is_numbered_in_its_order_group_by_group() {
     let one = chat_groups::Model::start(db, &ann, None).await.unwrap().id;
     let two = chat_groups::Model::start(db, &ann, None).await.unwrap().id;
     let append = async |groups: &[i64]| {
-        let event = |group: &i64| NewEvent::message(*group, None, "x");
-        chat_groups::Model::append(db, groups.iter().map(event).collect())
-            .await
-            .unwrap()
+        let changes = groups.iter().map(|group| said(*group, "x")).collect();
+        let outcomes = Change::make(db, changes).await.unwrap();
+        let seqs = outcomes
+            .into_iter()
+            .map(|outcome| outcome.map(|stored| stored.seq));
+        seqs.collect::<Vec<_>>()
     };
+    let gone = Err(Refusal::NotFound);
     assert_eq!(append(&[]).await, []);
-    assert_eq!(append(&[one]).await, [Some(1)]);
+    assert_eq!(append(&[one]).await, [Ok(1)]);
     assert_eq!(
         append(&[two, one, one, two]).await,
-        [Some(1), Some(2), Some(3), Some(2)]
+        [Ok(1), Ok(2), Ok(3), Ok(2)]
     );
-    assert_eq!(append(&[4711]).await, [None]);
-    assert_eq!(append(&[one, 4711, two]).await, [Some(4), None, Some(3)]);
-    assert_eq!(append(&[one; 1000]).await.last(), Some(&Some(1004)));
+    assert_eq!(append(&[4711]).await, [gone.clone()]);
+    assert_eq!(append(&[one, 4711, two]).await, [Ok(4), gone, Ok(3)]);
+    assert_eq!(append(&[one; 1000]).await.last(), Some(&Ok(1004)));
     assert_eq!(events::Entity::find().count(db).await.unwrap(), 1007);
 }

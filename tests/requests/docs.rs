@@ -166,11 +166,31 @@ async fn the_document_is_as_it_was_reviewed() {
         );
     }
     assert_snapshot!(summary, @r#"
+    GET /api/groups/: List the groups that you belong to, the one joined last first. ["200", "400", "401", "503"] [{"bearer":[]}]
+    DELETE /api/groups/{group_name}/: Delete a group with all that was said in it. (The owner.) ["204", "400", "401", "403", "404", "503"] [{"bearer":[]}]
+    GET /api/groups/{group_name}/: Show a group. ["200", "400", "401", "404", "503"] [{"bearer":[]}]
+    PATCH /api/groups/{group_name}/: Give a group another title. (Admins and the owner.) ["200", "400", "401", "403", "404", "413", "415", "503"] [{"bearer":[]}]
+    GET /api/groups/{group_name}/bans/: List who may not come back. (Admins and the owner.) ["200", "400", "401", "403", "404", "503"] [{"bearer":[]}]
+    DELETE /api/groups/{group_name}/bans/{username}/: Let somebody come back, by an invite. (Admins and the owner.) ["204", "400", "401", "403", "404", "503"] [{"bearer":[]}]
+    GET /api/groups/{group_name}/events/: Read the log of a group, in order: what a rich socket would tell. ["200", "400", "401", "404", "503"] [{"bearer":[]}]
+    GET /api/groups/{group_name}/invites/: List the invites that still let somebody in. (Admins and the owner.) ["200", "400", "401", "403", "404", "503"] [{"bearer":[]}]
+    POST /api/groups/{group_name}/invites/: Make an invite. (Admins and the owner.) ["201", "400", "401", "403", "404", "413", "415", "503"] [{"bearer":[]}]
+    DELETE /api/groups/{group_name}/invites/{id}/: Withdraw an invite. (Admins and the owner.) ["204", "400", "401", "403", "404", "503"] [{"bearer":[]}]
+    GET /api/groups/{group_name}/members/: List the members of a group, the first to come first. ["200", "400", "401", "404", "503"] [{"bearer":[]}]
+    DELETE /api/groups/{group_name}/members/{username}/: Leave a group, or put somebody out of it. (Admins put out members, the owner everybody.) ["204", "400", "401", "403", "404", "409", "503"] [{"bearer":[]}]
+    PATCH /api/groups/{group_name}/members/{username}/: Give a member another role. (The owner.) ["200", "400", "401", "403", "404", "409", "413", "415", "503"] [{"bearer":[]}]
+    GET /api/groups/{group_name}/messages/: Read the history of a group, the newest message first. ["200", "400", "401", "404", "503"] [{"bearer":[]}]
+    POST /api/groups/{group_name}/messages/: Send a message. ["200", "201", "400", "401", "404", "409", "413", "415", "429", "503"] [{"bearer":[]}]
+    DELETE /api/groups/{group_name}/messages/{seq}/: Delete a message: your own, or, as an admin or the owner, any. ["204", "400", "401", "403", "404", "409", "410", "429", "503"] [{"bearer":[]}]
+    PATCH /api/groups/{group_name}/messages/{seq}/: Give your message another text. ["200", "400", "401", "403", "404", "409", "410", "413", "415", "429", "503"] [{"bearer":[]}]
+    GET /api/invites/{code}/: Show what an invite offers. ["200", "401", "404", "503"] [{"bearer":[]}]
+    POST /api/invites/{code}/accept/: Become a member by an invite. ["200", "401", "403", "404", "503"] [{"bearer":[]}]
+    GET /api/me/: Say who is logged in. ["200", "401", "503"] [{"bearer":[]}]
     POST /api/register/: Create an account. ["201", "400", "413", "415", "503"] null
     POST /api/start-chat/: Start a chat group of which you are the owner. ["200", "400", "401", "413", "415", "503"] [{"bearer":[]}]
     POST /api/token/: Log in. ["200", "400", "401", "413", "415", "503"] null
     POST /api/token/refresh/: Buy a new access token. ["200", "400", "401", "413", "415", "503"] null
-    GET /ws/chat/{group_name}/: Open a socket of a group. ["101", "401", "403", "404", "426"] [{"access_cookie":[]}]
+    GET /ws/chat/{group_name}/: Open a socket of a group. ["101", "401", "403", "404", "426"] [{"access_cookie":[]},{"bearer":[]}]
     "#);
 }
 

@@ -6,7 +6,7 @@ use chrono::{NaiveTime, Utc};
 use reqwest::{RequestBuilder, StatusCode, header::HeaderMap};
 use serde_json::Value;
 
-use super::soon;
+use super::{redact::redact, soon};
 
 /// Headers that are part of what the API says.
 const TOLD: [&str; 5] = [
@@ -84,10 +84,7 @@ impl fmt::Display for Answer {
                 text = text.replace(token, &format!("[{key} jwt]"));
             }
         }
-        if let Some(name) = body["group_name"].as_str() {
-            assert_group_name(name);
-            text = text.replace(name, "[group]");
-        }
+        text = redact(&text, &body);
         if let Some(url) = body["websocket_url"].as_str() {
             let port = url::Url::parse(url).unwrap().port();
             if let Some(port) = port {

@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-use super::{Answer, Socket, TestDatabase, until};
+use super::{Answer, RichSocket, Socket, TestDatabase, until};
 
 /// One node. Nodes of the same test may share a database and a Redis.
 pub struct TestApp {
@@ -144,6 +144,7 @@ impl Drop for TestApp {
 }
 
 /// A user with live tokens.
+#[derive(Clone)]
 pub struct User<'a> {
     pub app: &'a TestApp,
     pub access: String,
@@ -166,6 +167,63 @@ impl<'a> User<'a> {
             .request(Method::POST, path)
             .bearer_auth(&self.access);
         Answer::to(request.json(&body)).await
+    }
+
+    pub async fn ask(&self, method: Method, path: &str) -> Answer {
+        Answer::to(self.app.request(method, path).bearer_auth(&self.access)).await
+    }
+
+    pub async fn get(&self, path: &str) -> Answer {
+        self.ask(Method::GET, path).await
+    }
+
+    pub async fn delete(&self, path: &str) -> Answer {
+        self.ask(Method::DELETE, path).await
+    }
+
+    pub async fn patch(&self, path: &str, body: Value) -> Answer {
+        let request = self.app.request(Method::PATCH, path);
+        Answer::to(request.bearer_auth(&self.access).json(&body)).await
+    }
+
+    /// Sends a message by the REST API, as the request with this id.
+    pub async fn say(&self, group: &str, text: &str, cid: &str) -> Answer {
+        let request = self
+            .app
+            .request(Method::POST, &format!("/api/groups/{group}/messages/"))
+            .bearer_auth(&self.access)
+            .header("idempotency-key", cid);
+        Answer::to(request.json(&json!({ "text": text }))).await
+    }
+
+    /// Makes an invite and gives its code.
+    pub async fn invites(&self, group: &str) -> String {
+        let answer = self
+            .post(&format!("/api/groups/{group}/invites/"), json!({}))
+            .await;
+        assert_eq!(answer.status, 201, "{answer}");
+        answer.json()["code"].as_str().unwrap().to_owned()
+    }
+
+    /// Makes somebody a member of a group, by an invite.
+    pub async fn brings_in(&self, other: &User<'_>, group: &str) {
+        let code = self.invites(group).await;
+        let answer = other
+            .post(&format!("/api/invites/{code}/accept/"), json!({}))
+            .await;
+        assert_eq!(answer.status, 200, "{answer}");
+    }
+
+    /// Opens a rich socket; `query` is what follows the `?`.
+    pub async fn rich(&self, group: &str, query: &str) -> RichSocket {
+        RichSocket::connect(self.app.address, group, query, &self.access).await
+    }
+
+    /// Opens a rich socket and takes what it says until it is live.
+    pub async fn live(&self, group: &str) -> RichSocket {
+        let mut socket = self.rich(group, "").await;
+        socket.until_sync().await;
+        socket
     }
 
     /// Starts a chat and gives the name of its group.

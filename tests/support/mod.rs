@@ -3,18 +3,36 @@
 mod answer;
 mod app;
 mod database;
+mod redact;
 mod redis;
+mod rich;
 mod socket;
 
 pub use answer::Answer;
 pub use app::{TestApp, User};
 pub use database::TestDatabase;
+pub use redact::{all_shown, shown};
 pub use redis::RedisServer;
+pub use rich::RichSocket;
 pub use socket::Socket;
 
 use std::{future::Future, time::Duration};
 
+use salam::models::changes::{Change, What};
 use tokio::time::{sleep, timeout};
+
+/// What nobody in particular says in a group.
+pub fn said(group_id: i64, text: &str) -> Change {
+    Change {
+        group_id,
+        author: None,
+        cid: None,
+        what: What::Send {
+            text: text.to_owned(),
+            reply_to: None,
+        },
+    }
+}
 
 /// No test waits longer for anything.
 pub const PATIENCE: Duration = Duration::from_secs(20);

@@ -53,7 +53,7 @@ impl Socket {
             .unwrap()
     }
 
-    async fn over(
+    pub(super) async fn over(
         stream: TcpStream,
         address: SocketAddr,
         path: &str,

@@ -3,7 +3,11 @@
 //! A gap in a group's numbers shows that something is missing; a sweep finds what nothing came
 //! after. Both end in one comparison of what was told with the heads of the logs.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    collections::HashMap,
+    sync::{Arc, PoisonError},
+    time::Duration,
+};
 
 use sea_orm::DbErr;
 use tokio::{
@@ -12,14 +16,16 @@ use tokio::{
     time::{MissedTickBehavior, interval, sleep, timeout},
 };
 
-use super::{ANSWER_WITHIN, Arrival, Hub, Order, Post};
-use crate::models::{chat_groups, events};
+use super::{ANSWER_WITHIN, Hub, room::Room};
+use crate::{
+    channels::protocol::{CloseReason, event::Told},
+    models::{chat_groups, epochs, events},
+};
 
 /// What comes from another node is often a little later than what was stored here after it.
 const GRACE: Duration = Duration::from_millis(25);
 
-/// Events of one group that are read at once: with those that wait behind them, fewer than fit
-/// into a listener's queue.
+/// Events of one group that are read at once.
 const PAGE: usize = 256;
 
 /// Groups that are compared with their logs at once.
@@ -34,12 +40,14 @@ impl Hub {
             while let Ok(group) = gapped.try_recv() {
                 batch.push(group);
             }
-            for name in &batch {
-                if let Some(group) = self.groups().get_mut(name) {
-                    group.gap_reported = false;
-                }
+            let rooms: Vec<_> = batch
+                .drain(..)
+                .filter_map(|name| self.room(&name))
+                .collect();
+            for room in &rooms {
+                room.forget_gap();
             }
-            self.compare_with_log(std::mem::take(&mut batch)).await;
+            self.compare_with_log(rooms).await;
         }
     }
 
@@ -59,92 +67,110 @@ impl Hub {
             };
             if is_due {
                 until_next = every;
-                let active = self.groups().keys().cloned().collect();
-                self.compare_with_log(active).await;
+                self.sweep().await;
             }
             until_next = until_next.saturating_sub(Duration::from_secs(1));
         }
     }
 
+    async fn sweep(&self) {
+        match in_time(epochs::Model::current(&self.db)).await {
+            Ok(epoch) if *epoch != *self.epoch() => self.begin_epoch(epoch).await,
+            Ok(_) => {}
+            // The next sweep tries again, and so does the comparison below.
+            Err(error) => tracing::warn!(%error, "the epoch could not be read"),
+        }
+        let active = self.rooms().values().cloned().collect();
+        self.compare_with_log(active).await;
+    }
+
     /// Finds the groups whose log has gone on unheard, and lets them hear.
-    async fn compare_with_log(&self, names: Vec<Arc<str>>) {
-        for names in names.chunks(GROUPS) {
-            if let Err(error) = self.heal_behind(names).await {
+    async fn compare_with_log(&self, rooms: Vec<Arc<Room>>) {
+        for rooms in rooms.chunks(GROUPS) {
+            if let Err(error) = self.heal_behind(rooms).await {
                 // The next sweep tries again.
                 tracing::warn!(%error, "the log could not be read; some messages are late");
             }
         }
     }
 
-    async fn heal_behind(&self, names: &[Arc<str>]) -> Result<(), DbErr> {
+    async fn heal_behind(&self, rooms: &[Arc<Room>]) -> Result<(), DbErr> {
         // Before the heads are read, so that a head behind it is one that went back.
-        let known: Vec<(&Arc<str>, i64, i64)> = names
-            .iter()
-            .filter_map(|name| self.place(name).map(|(id, last)| (name, id, last)))
-            .collect();
-        let ids = known.iter().map(|(_, id, _)| *id).collect();
-        let heads = in_time(chat_groups::Model::heads(&self.db, ids)).await?;
-        for (name, id, last) in known {
-            match heads.get(&id) {
-                Some(head) if *head > last => self.heal(name).await?,
-                Some(head) if *head < last => self.go_back(name).await?,
-                _ => {}
+        let known: Vec<(&Arc<Room>, i64)> =
+            rooms.iter().map(|room| (room, room.cursor().seq)).collect();
+        let heads = self.heads(rooms).await?;
+        let mut went_back = false;
+        for (room, last) in known {
+            match heads.get(&room.id) {
+                Some(head) if *head > last => self.heal(room).await?,
+                Some(head) if *head < last => {
+                    let group = &room.name;
+                    tracing::error!(%group, last, head, "the database has lost what it had stored");
+                    went_back = true;
+                }
+                Some(_) => {}
+                None => room.end(CloseReason::GroupGone),
             }
+        }
+        if went_back {
+            self.end_epoch().await?;
         }
         Ok(())
     }
 
-    /// A group's id, and the number of the last event that its listeners here were told.
-    fn place(&self, name: &Arc<str>) -> Option<(i64, i64)> {
-        self.groups()
-            .get(name)
-            .map(|group| (group.id, group.order.last()))
+    async fn heads(&self, rooms: &[Arc<Room>]) -> Result<HashMap<i64, i64>, DbErr> {
+        let ids = rooms.iter().map(|room| room.id).collect();
+        in_time(chat_groups::Model::heads(&self.db, ids)).await
     }
 
     /// Reads what listeners here have not been told from the log.
-    async fn heal(&self, name: &Arc<str>) -> Result<(), DbErr> {
+    async fn heal(&self, room: &Arc<Room>) -> Result<(), DbErr> {
         loop {
-            let storing = self.storing.lock().await;
-            let Some((id, last)) = self.place(name) else {
-                return Ok(());
-            };
-            let page = in_time(events::Model::after(&self.db, id, last, PAGE as u64)).await?;
-            let is_last = page.len() < PAGE;
-            for event in page {
+            let last = room.cursor().seq;
+            let page = in_time(events::Model::after(&self.db, room.id, last, PAGE as u64)).await?;
+            for event in &page {
                 // What the log does not have does not come any more.
-                if let Some(group) = self.groups().get_mut(name) {
-                    group.order.skip_to(event.seq - 1);
-                }
-                let post = Post::of(event);
-                self.arrive(name, Arrival { post, sender: None });
+                room.skip_to(event.seq - 1);
+                room.arrive(Arc::new(Told::new(&room.name, event)));
             }
-            drop(storing);
-            if is_last {
+            if page.len() < PAGE {
                 return Ok(());
             }
-            // Time for the listeners to write what they have.
-            sleep(GRACE).await;
         }
     }
 
     /// A log that ends before what was told is another one: a backup was restored, or a replica
-    /// became the database before it had everything.
-    async fn go_back(&self, name: &Arc<str>) -> Result<(), DbErr> {
-        let _storing = self.storing.lock().await;
-        let Some((id, last)) = self.place(name) else {
-            return Ok(());
-        };
-        let heads = in_time(chat_groups::Model::heads(&self.db, vec![id])).await?;
-        if let Some(head) = heads.get(&id).filter(|head| **head < last) {
-            tracing::error!(group = %name, last, head, "the database has lost what it had stored");
-            if let Some(group) = self.groups().get_mut(name) {
-                group.order = Order::after(*head);
-                for listener in &mut group.listeners {
-                    listener.after = *head;
+    /// became the database before it had everything. Its numbers mean something else from now on,
+    /// and others may have gone back unseen.
+    async fn end_epoch(&self) -> Result<(), DbErr> {
+        let ended = self.epoch();
+        let epoch = in_time(epochs::Model::begin_after(&self.db, Some(&ended))).await?;
+        self.begin_epoch(epoch).await;
+        Ok(())
+    }
+
+    /// Takes all logs as they are in another life of the database.
+    async fn begin_epoch(&self, epoch: String) {
+        let rooms: Vec<_> = self.rooms().values().cloned().collect();
+        for rooms in rooms.chunks(GROUPS) {
+            match self.heads(rooms).await {
+                Ok(heads) => {
+                    for room in rooms {
+                        // Of those that are gone the sweep knows too.
+                        if let Some(head) = heads.get(&room.id) {
+                            room.begin_another_life(*head);
+                        }
+                    }
+                }
+                Err(error) => {
+                    tracing::warn!(%error, "the heads could not be read; trying again");
+                    // The epoch stays the old one, so the next sweep comes here again.
+                    return;
                 }
             }
         }
-        Ok(())
+        tracing::warn!(%epoch, "the database has begun another life: clients are told to start anew");
+        *self.epoch.write().unwrap_or_else(PoisonError::into_inner) = epoch.into();
     }
 }
 
@@ -159,7 +185,7 @@ async fn next_session(sessions: &mut Option<watch::Receiver<u64>>) {
 }
 
 /// A query that must not hold up the others for ever.
-async fn in_time<T>(query: impl Future<Output = Result<T, DbErr>>) -> Result<T, DbErr> {
+pub(super) async fn in_time<T>(query: impl Future<Output = Result<T, DbErr>>) -> Result<T, DbErr> {
     timeout(ANSWER_WITHIN, query).await.unwrap_or_else(|_| {
         Err(DbErr::Custom(
             "the database did not answer in time".to_owned(),

@@ -1,5 +1,7 @@
 //! JSON bodies, read field by field, so that an answer can name all that is wrong at once.
 
+use std::ops::RangeInclusive;
+
 use axum::{
     body::Bytes,
     extract::{FromRequest, Request, rejection::BytesRejection},
@@ -106,6 +108,45 @@ impl OptionalFields {
             detail,
             field: Some(field),
         })
+    }
+}
+
+impl OptionalFields {
+    /// A text field that must be there.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`], naming the field, when it is not, or breaks the rule.
+    pub fn required<T>(
+        &self,
+        field: &'static str,
+        rule: impl FnOnce(&str) -> Result<T, String>,
+    ) -> Result<T> {
+        self.parse(field, rule)?.ok_or_else(|| Error::Invalid {
+            detail: REQUIRED.to_owned(),
+            field: Some(field),
+        })
+    }
+
+    /// A whole number within a range, that may be missing or null.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`], naming the field, when it is anything else.
+    pub fn number(&self, field: &'static str, range: RangeInclusive<i64>) -> Result<Option<i64>> {
+        let number = match self.0.get(field) {
+            None | Some(Value::Null) => return Ok(None),
+            Some(value) => value.as_i64(),
+        };
+        let number = number.filter(|number| range.contains(number));
+        number.map(Some).ok_or_else(|| Error::Invalid {
+            detail: format!("A whole number from {} to {}.", range.start(), range.end()),
+            field: Some(field),
+        })
+    }
+
+    /// Whether the field is there at all, were it null.
+    #[must_use]
+    pub fn has(&self, field: &str) -> bool {
+        self.0.contains_key(field)
     }
 }
 

@@ -11,21 +11,34 @@ use axum::{
 use axum_extra::extract::CookieJar;
 use loco_rs::app::AppContext;
 
+use super::AllowedOrigin;
 use crate::{
+    channels::Member,
     errors::{Error, Result},
-    models::{chat_groups, memberships, users},
-    tokens::{TokenType, Tokens},
+    models::{
+        chat_groups,
+        memberships::{self, Role},
+        refusals::Refusal,
+        users,
+    },
+    tokens::{Session, TokenType, Tokens},
 };
 
 /// The cookie that carries the access token to the socket.
 pub const ACCESS_COOKIE: &str = "access";
+
+/// Who asks, and for how long they may.
+pub struct Identified {
+    pub user: users::Model,
+    pub session: Session,
+}
 
 /// A way to tell who asks.
 pub trait Identity: Sized {
     fn identify(
         parts: &mut Parts,
         ctx: &AppContext,
-    ) -> impl Future<Output = Result<users::Model>> + Send;
+    ) -> impl Future<Output = Result<Identified>> + Send;
 }
 
 /// The active user whose access token the `Authorization` header bears; 401 without one. A cookie
@@ -33,16 +46,9 @@ pub trait Identity: Sized {
 pub struct CurrentUser(pub users::Model);
 
 impl Identity for CurrentUser {
-    async fn identify(parts: &mut Parts, ctx: &AppContext) -> Result<users::Model> {
-        let header = parts
-            .headers
-            .get(header::AUTHORIZATION)
-            .and_then(|v| v.to_str().ok());
-        let token = header
-            .and_then(bearer_token)
-            .ok_or(Error::Unauthenticated)?
-            .to_owned();
-        user_of(&token, ctx).await
+    async fn identify(parts: &mut Parts, ctx: &AppContext) -> Result<Identified> {
+        let token = authorization(parts).ok_or(Error::Unauthorized)?;
+        identify_by(&token, ctx).await
     }
 }
 
@@ -50,39 +56,86 @@ impl FromRequestParts<AppContext> for CurrentUser {
     type Rejection = Error;
 
     async fn from_request_parts(parts: &mut Parts, ctx: &AppContext) -> Result<Self> {
-        Self::identify(parts, ctx).await.map(Self)
+        let identified = Self::identify(parts, ctx).await?;
+        Ok(Self(identified.user))
     }
 }
 
-/// The active user whose access token is in the cookie `access`; 401 without one. For sockets
-/// alone, where [`super::AllowedOrigin`] stands before it.
+/// The same, with the refusal that the base contract fixes.
+pub struct ContractUser(pub users::Model);
+
+impl FromRequestParts<AppContext> for ContractUser {
+    type Rejection = Error;
+
+    async fn from_request_parts(parts: &mut Parts, ctx: &AppContext) -> Result<Self> {
+        let identified = CurrentUser::identify(parts, ctx).await;
+        Ok(Self(identified.map_err(in_contract)?.user))
+    }
+}
+
+/// The active user whose access token is in the cookie `access`; 401 without one. For base sockets
+/// alone, where [`AllowedOrigin`] stands before it.
 pub struct CookieUser;
 
 impl Identity for CookieUser {
-    async fn identify(parts: &mut Parts, ctx: &AppContext) -> Result<users::Model> {
-        let jar = CookieJar::from_headers(&parts.headers);
-        let token = jar
-            .get(ACCESS_COOKIE)
-            .ok_or(Error::Unauthenticated)?
-            .value()
-            .to_owned();
-        user_of(&token, ctx).await
+    async fn identify(parts: &mut Parts, ctx: &AppContext) -> Result<Identified> {
+        let token = cookie(parts).ok_or(Error::Unauthenticated)?;
+        identify_by(&token, ctx).await.map_err(in_contract)
+    }
+}
+
+/// The active user of a rich socket: by the first credential there is of the subprotocol
+/// `bearer.<jwt>`, the `Authorization` header and the cookie, which pages of other origins may not
+/// use.
+pub struct RichUser;
+
+impl Identity for RichUser {
+    async fn identify(parts: &mut Parts, ctx: &AppContext) -> Result<Identified> {
+        let token = match offered_token(parts).or_else(|| authorization(parts)) {
+            Some(token) => token,
+            None => {
+                let token = cookie(parts).ok_or(Error::Unauthorized)?;
+                AllowedOrigin::from_request_parts(parts, ctx).await?;
+                token
+            }
+        };
+        identify_by(&token, ctx).await
     }
 }
 
 /// The group named in the path, to which the user belongs; 401 for nobody, 404 for a stranger.
 pub struct GroupMember<I> {
     pub user: users::Model,
+    pub session: Session,
     pub group: chat_groups::Model,
     pub membership: memberships::Model,
     identity: std::marker::PhantomData<I>,
+}
+
+impl<I> GroupMember<I> {
+    /// As the channels know it.
+    #[must_use]
+    pub fn member(&self) -> Member {
+        Member::new(&self.user, &self.group, &self.membership)
+    }
+
+    /// That this member may do what needs at least a role.
+    ///
+    /// # Errors
+    /// 403 where not.
+    pub fn require(&self, role: Role) -> Result<()> {
+        if self.membership.role() < role {
+            return Err(Refusal::Forbidden.into());
+        }
+        Ok(())
+    }
 }
 
 impl<I: Identity + Send> FromRequestParts<AppContext> for GroupMember<I> {
     type Rejection = Error;
 
     async fn from_request_parts(parts: &mut Parts, ctx: &AppContext) -> Result<Self> {
-        let user = I::identify(parts, ctx).await?;
+        let Identified { user, session } = I::identify(parts, ctx).await?;
         let Path(path) = parts
             .extract::<Path<HashMap<String, String>>>()
             .await
@@ -93,6 +146,7 @@ impl<I: Identity + Send> FromRequestParts<AppContext> for GroupMember<I> {
             .ok_or(Error::NotFound)?;
         Ok(Self {
             user,
+            session,
             group,
             membership,
             identity: std::marker::PhantomData,
@@ -100,18 +154,48 @@ impl<I: Identity + Send> FromRequestParts<AppContext> for GroupMember<I> {
     }
 }
 
-async fn user_of(access_token: &str, ctx: &AppContext) -> Result<users::Model> {
+async fn identify_by(access_token: &str, ctx: &AppContext) -> Result<Identified> {
     let tokens = ctx
         .shared_store
         .get_ref::<Tokens>()
         .ok_or_else(|| loco_rs::Error::string("the tokens were not set up"))?;
-    let id = tokens
-        .verify(TokenType::Access, access_token)
-        .map_err(|_| Error::Unauthenticated)?;
+    let session = tokens
+        .session(TokenType::Access, access_token)
+        .map_err(|_| Error::Unauthorized)?;
     drop(tokens);
-    users::Model::find_active(&ctx.db, id)
+    let user = users::Model::find_active(&ctx.db, session.user_id)
         .await?
-        .ok_or(Error::Unauthenticated)
+        .ok_or(Error::Unauthorized)?;
+    Ok(Identified { user, session })
+}
+
+/// A refusal as the base contract has it.
+fn in_contract(error: Error) -> Error {
+    match error {
+        Error::Unauthorized => Error::Unauthenticated,
+        other => other,
+    }
+}
+
+fn authorization(parts: &Parts) -> Option<String> {
+    let header = parts.headers.get(header::AUTHORIZATION)?.to_str().ok()?;
+    bearer_token(header).map(ToOwned::to_owned)
+}
+
+fn cookie(parts: &Parts) -> Option<String> {
+    let jar = CookieJar::from_headers(&parts.headers);
+    Some(jar.get(ACCESS_COOKIE)?.value().to_owned())
+}
+
+/// The token of an offered subprotocol `bearer.<jwt>`: the one credential that a script in a
+/// browser can give a socket.
+fn offered_token(parts: &Parts) -> Option<String> {
+    let offers = parts.headers.get_all(header::SEC_WEBSOCKET_PROTOCOL).iter();
+    offers
+        .filter_map(|offers| offers.to_str().ok())
+        .flat_map(|offers| offers.split(','))
+        .find_map(|offer| offer.trim().strip_prefix("bearer."))
+        .map(ToOwned::to_owned)
 }
 
 /// The token of `Bearer <token>`; the scheme in any letter case (RFC 9110, section 11.1).

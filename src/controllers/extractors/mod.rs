@@ -3,7 +3,12 @@
 mod body;
 mod identity;
 mod origin;
+mod params;
 
 pub use body::{Fields, OptionalFields};
-pub use identity::{ACCESS_COOKIE, CookieUser, CurrentUser, GroupMember, Identity};
+pub use identity::{
+    ACCESS_COOKIE, ContractUser, CookieUser, CurrentUser, GroupMember, Identified, Identity,
+    RichUser,
+};
 pub use origin::{AllowedOrigin, PublicBase};
+pub use params::Params;

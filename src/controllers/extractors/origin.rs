@@ -28,6 +28,13 @@ impl PublicBase {
         format!("{scheme}://{}", self.authority)
     }
 
+    /// Such as `https://chat.example`.
+    #[must_use]
+    pub fn page(&self) -> String {
+        let scheme = if self.https { "https" } else { "http" };
+        format!("{scheme}://{}", self.authority)
+    }
+
     #[must_use]
     pub fn is_https(&self) -> bool {
         self.https

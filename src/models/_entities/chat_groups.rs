@@ -15,8 +15,14 @@ pub struct Model {
     pub name: String,
     pub title: Option<String>,
     pub head: i64,
+    pub messages: i64,
+    pub last_message: i64,
+    #[sea_orm(has_many)]
+    pub bans: HasMany<super::bans::Entity>,
     #[sea_orm(has_many)]
     pub events: HasMany<super::events::Entity>,
+    #[sea_orm(has_many)]
+    pub invites: HasMany<super::invites::Entity>,
     #[sea_orm(has_many)]
     pub memberships: HasMany<super::memberships::Entity>,
 }

@@ -19,6 +19,9 @@ pub struct Model {
     #[sea_orm(column_type = "Text")]
     pub data: String,
     pub created_at: DateTimeWithTimeZone,
+    pub messages: i64,
+    pub target: Option<i64>,
+    pub revised: Option<i64>,
     #[sea_orm(
         belongs_to,
         from = "group_id",

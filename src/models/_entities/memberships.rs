@@ -16,6 +16,8 @@ pub struct Model {
     pub user_id: i64,
     #[sea_orm(unique_key = "user_id")]
     pub group_id: i64,
+    pub read: i64,
+    pub read_messages: i64,
     #[sea_orm(
         belongs_to,
         from = "group_id",

@@ -2,7 +2,10 @@
 
 pub mod prelude;
 
+pub mod bans;
 pub mod chat_groups;
+pub mod epochs;
 pub mod events;
+pub mod invites;
 pub mod memberships;
 pub mod users;

@@ -18,5 +18,9 @@ pub struct Model {
     pub password_hash: String,
     pub is_active: bool,
     #[sea_orm(has_many)]
+    pub bans: HasMany<super::bans::Entity>,
+    #[sea_orm(has_many)]
+    pub invites: HasMany<super::invites::Entity>,
+    #[sea_orm(has_many)]
     pub memberships: HasMany<super::memberships::Entity>,
 }

@@ -1,0 +1,107 @@
+//! A base socket: the contract, and nothing else ever.
+
+use std::collections::VecDeque;
+
+use axum::extract::ws::Utf8Bytes;
+use tokio::time::Instant;
+
+use super::Mode;
+use crate::{
+    channels::{
+        Channels, Member,
+        hub::Subscription,
+        protocol::{
+            CloseReason,
+            base::{self, BaseRequest},
+            event::Told,
+        },
+    },
+    models::{changes::What, refusals::Refusal},
+};
+
+pub(in crate::channels) struct Base<'a> {
+    member: &'a Member,
+    channels: &'a Channels,
+    /// What this socket has said and not passed in the log yet: it is not told to itself.
+    own: VecDeque<i64>,
+}
+
+impl<'a> Base<'a> {
+    pub fn new(member: &'a Member, channels: &'a Channels) -> Self {
+        Self {
+            member,
+            channels,
+            own: VecDeque::new(),
+        }
+    }
+
+    async fn post(&mut self, text: String) -> Result<(), CloseReason> {
+        let what = What::Send {
+            text,
+            reply_to: None,
+        };
+        let change = self.member.change(None, what);
+        self.channels.until_may_send(self.member.author.id).await;
+        let outcome = self
+            .channels
+            .writer
+            .make(self.member.group.clone(), change)
+            .await;
+        match outcome.map_err(|_| CloseReason::NotStored)? {
+            Ok(stored) => {
+                self.own.push_back(stored.seq);
+                Ok(())
+            }
+            Err(Refusal::NotMember) => Err(CloseReason::NotMember),
+            // There is nothing else for which a message without a reference can be refused but a
+            // group that has just gone.
+            Err(_) => Err(CloseReason::NotStored),
+        }
+    }
+}
+
+impl Mode for Base<'_> {
+    fn greet(&mut self, _: &mut Subscription) -> Vec<Utf8Bytes> {
+        let clock = self.channels.settings.clock();
+        vec![base::greeting(&self.member.author.username, &clock)]
+    }
+
+    async fn hear(
+        &mut self,
+        text: &str,
+        _: &mut Subscription,
+    ) -> Result<Vec<Utf8Bytes>, CloseReason> {
+        match BaseRequest::parse(text).ok_or(CloseReason::NotJson)? {
+            BaseRequest::Post(text) => self.post(text).await?,
+            BaseRequest::Other => {}
+        }
+        Ok(vec![base::answer(&self.channels.settings.clock())])
+    }
+
+    fn show(&mut self, told: &Told) -> Option<Utf8Bytes> {
+        while let Some(own) = self.own.pop_front_if(|own| *own <= told.seq) {
+            if own == told.seq {
+                return None;
+            }
+        }
+        let username = &self.member.author.username;
+        told.base_frame(username, || self.channels.settings.clock())
+    }
+
+    fn shown_to(&mut self, _: i64) -> Option<Utf8Bytes> {
+        None
+    }
+
+    fn begin_anew(&mut self, _: i64) -> Option<Utf8Bytes> {
+        self.own.clear();
+        None
+    }
+
+    fn expires(&self) -> Option<Instant> {
+        None
+    }
+
+    fn goodbye(&self, _: CloseReason) -> Option<Utf8Bytes> {
+        None
+    }
+}

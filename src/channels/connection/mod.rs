@@ -1,0 +1,222 @@
+//! One socket's life, in one task.
+
+mod base;
+mod rich;
+mod wire;
+
+use std::{future::Future, time::Duration};
+
+use axum::{
+    Error,
+    extract::ws::{Message, Utf8Bytes, WebSocket},
+};
+use tokio::{
+    select,
+    time::{Instant, sleep, sleep_until},
+};
+
+pub use self::rich::Entry;
+use self::wire::{answer_close, close, fault, in_time, write};
+pub(super) use self::{base::Base, rich::Rich, wire::refuse};
+use super::{
+    Channels, Member,
+    heartbeat::{Beat, Heartbeat},
+    hub::{News, Subscription},
+    protocol::{CloseReason, event::Told},
+};
+
+/// After this a log that could not be read is tried again.
+const READ_AGAIN_AFTER: Duration = Duration::from_secs(1);
+
+/// How a conversation ended.
+enum Ended {
+    /// The peer said goodbye.
+    ByPeer,
+    /// The connection broke, without a word.
+    Broken,
+    ByUs(CloseReason),
+}
+
+impl From<CloseReason> for Ended {
+    fn from(reason: CloseReason) -> Self {
+        Self::ByUs(reason)
+    }
+}
+
+/// What a socket says and understands: the base contract, or the rich protocol.
+pub(super) trait Mode {
+    /// The first frames, and where in the log the socket begins.
+    fn greet(&mut self, subscription: &mut Subscription) -> Vec<Utf8Bytes>;
+
+    /// Does what a frame of the peer asks for, and gives the reply.
+    ///
+    /// # Errors
+    /// Why the socket must be closed instead.
+    fn hear(
+        &mut self,
+        text: &str,
+        subscription: &mut Subscription,
+    ) -> impl Future<Output = Result<Vec<Utf8Bytes>, CloseReason>> + Send;
+
+    /// What the peer is shown of an event.
+    fn show(&mut self, told: &Told) -> Option<Utf8Bytes>;
+
+    /// What the peer is shown once it was told all up to and with an event.
+    fn shown_to(&mut self, seq: i64) -> Option<Utf8Bytes>;
+
+    /// What the peer is shown when the log is another one, that ends at `head`.
+    fn begin_anew(&mut self, head: i64) -> Option<Utf8Bytes>;
+
+    /// When the credential ends.
+    fn expires(&self) -> Option<Instant>;
+
+    /// The last frame before the close.
+    fn goodbye(&self, reason: CloseReason) -> Option<Utf8Bytes>;
+}
+
+/// What a connection waits for.
+enum Event {
+    Received(Option<Result<Message, Error>>),
+    News,
+    Tick,
+}
+
+/// Serves a socket until one side ends it.
+pub(super) async fn run<M: Mode>(
+    mut socket: WebSocket,
+    member: &Member,
+    channels: &Channels,
+    mut mode: M,
+) {
+    let subscription = channels.hub.join(member).await;
+    match converse(&mut socket, subscription, channels, &mut mode).await {
+        Ended::ByUs(reason) => close(socket, mode.goodbye(reason), reason).await,
+        Ended::ByPeer => answer_close(socket).await,
+        Ended::Broken => {}
+    }
+}
+
+/// Takes the subscription with it when it ends: nobody waits in a group for a socket that only says
+/// goodbye.
+async fn converse<M: Mode>(
+    socket: &mut WebSocket,
+    mut subscription: Subscription,
+    channels: &Channels,
+    mode: &mut M,
+) -> Ended {
+    let settings = &channels.settings.channels;
+    let mut heartbeat = Heartbeat::new(
+        Duration::from_secs(settings.ping_every.into()),
+        Duration::from_secs(settings.pong_timeout.into()),
+    );
+    let greeting = mode.greet(&mut subscription);
+    let mut written = write(socket, greeting, &subscription, channels).await;
+    // Whether there may be more to take than was taken.
+    let mut more = true;
+    while written.is_ok() {
+        let due = mode
+            .expires()
+            .map_or(heartbeat.due, |end| end.min(heartbeat.due));
+        // In order: what ends the socket, news of the peer, what is to be told, the clock.
+        let event = select! {
+            biased;
+            () = channels.draining.cancelled() => return CloseReason::Restart.into(),
+            reason = subscription.over() => return reason.into(),
+            received = socket.recv() => Event::Received(received),
+            () = subscription.news(), if !more => Event::News,
+            () = std::future::ready(()), if more => Event::News,
+            () = sleep_until(due) => Event::Tick,
+        };
+        written = match event {
+            Event::Received(received) => {
+                heartbeat.heard();
+                take(received, socket, &mut subscription, channels, mode).await
+            }
+            Event::News => Ok(()),
+            Event::Tick if mode.expires().is_some_and(|end| end <= Instant::now()) => {
+                Err(CloseReason::Unauthorized.into())
+            }
+            Event::Tick => match heartbeat.tick() {
+                Beat::Rest => Ok(()),
+                Beat::Ping => {
+                    let ping = socket.send(Message::Ping(Default::default()));
+                    in_time(ping, &subscription, channels).await
+                }
+                Beat::Dead => Err(CloseReason::NoPong.into()),
+            },
+        };
+        // After each of them: a peer that never stops talking is told what there is too.
+        if written.is_ok() {
+            match tell(socket, &mut subscription, channels, mode).await {
+                Ok(there_may_be_more) => more = there_may_be_more,
+                Err(ended) => return ended,
+            }
+        }
+    }
+    written.err().unwrap_or(Ended::Broken)
+}
+
+/// Writes the next batch of what the socket is to be told. Says whether there may be more.
+async fn tell<M: Mode>(
+    socket: &mut WebSocket,
+    subscription: &mut Subscription,
+    channels: &Channels,
+    mode: &mut M,
+) -> Result<bool, Ended> {
+    let news = match subscription.next().await {
+        Ok(news) => news,
+        Err(error) => {
+            tracing::warn!(%error, "a socket cannot be told what it has missed; trying again");
+            let pause = async {
+                sleep(READ_AGAIN_AFTER).await;
+                Ok(())
+            };
+            in_time(pause, subscription, channels).await?;
+            return Ok(true);
+        }
+    };
+    let mut frames = Vec::new();
+    let more = match news {
+        News::None => false,
+        News::InTheLog => true,
+        News::AnotherLog(cursor) => {
+            frames.extend(mode.begin_anew(cursor.seq));
+            true
+        }
+        News::Events(events) => {
+            for told in &events {
+                if subscription.is_put_out_by(told) {
+                    return Err(CloseReason::NotMember.into());
+                }
+                frames.extend(mode.show(told));
+            }
+            true
+        }
+    };
+    frames.extend(mode.shown_to(subscription.told()));
+    if !frames.is_empty() {
+        write(socket, frames, subscription, channels).await?;
+    }
+    Ok(more)
+}
+
+/// Does what a frame of the peer asks for.
+async fn take<M: Mode>(
+    received: Option<Result<Message, Error>>,
+    socket: &mut WebSocket,
+    subscription: &mut Subscription,
+    channels: &Channels,
+    mode: &mut M,
+) -> Result<(), Ended> {
+    let text = match received {
+        Some(Ok(Message::Text(text))) => text,
+        Some(Ok(Message::Binary(_))) => return Err(CloseReason::Binary.into()),
+        // Pings are answered by the library.
+        Some(Ok(Message::Ping(_) | Message::Pong(_))) => return Ok(()),
+        Some(Ok(Message::Close(_))) => return Err(Ended::ByPeer),
+        Some(Err(error)) => return Err(fault(error)),
+        None => return Err(Ended::Broken),
+    };
+    let replies = mode.hear(&text, subscription).await?;
+    write(socket, replies, subscription, channels).await
+}

@@ -1,0 +1,289 @@
+//! A rich socket: `chat.v1.json` over one group.
+
+use std::time::Duration;
+
+use axum::extract::ws::Utf8Bytes;
+use chrono::Utc;
+use tokio::time::Instant;
+use uuid::Uuid;
+
+use super::Mode;
+use crate::{
+    channels::{
+        Channels, Member,
+        hub::Subscription,
+        protocol::{
+            CloseReason,
+            event::Told,
+            request::{Ask, Place, Request},
+            rich::{Done, Fault, Frame, Group, Hello, Mode as GroupMode, Person, ResetReason},
+        },
+    },
+    models::changes::{Change, What},
+    tokens::{Refused, Session, TokenType},
+    views::time,
+};
+
+/// With what a client comes.
+#[derive(Debug, Default)]
+pub struct Entry {
+    /// The last event that it has.
+    pub after: Option<i64>,
+    /// The life of the database in which that number means something.
+    pub epoch: Option<String>,
+}
+
+pub(in crate::channels) struct Rich<'a> {
+    member: &'a Member,
+    channels: &'a Channels,
+    session: Session,
+    entry: Entry,
+    /// The event up to which the peer is brought before it is live.
+    sync_at: Option<i64>,
+}
+
+impl<'a> Rich<'a> {
+    pub fn new(member: &'a Member, channels: &'a Channels, session: Session, entry: Entry) -> Self {
+        Self {
+            member,
+            channels,
+            session,
+            entry,
+            sync_at: None,
+        }
+    }
+
+    fn hello(&self) -> Utf8Bytes {
+        let settings = &self.channels.settings.channels;
+        Frame::Hello(Hello {
+            v: 1,
+            conn: &Uuid::new_v4().simple().to_string(),
+            epoch: &self.channels.hub.epoch(),
+            user: Person {
+                id: self.member.author.id,
+                username: &self.member.author.username,
+                name: &self.member.name,
+            },
+            now: time(&Utc::now()),
+            auth_expires_in: self.session.expires_in(),
+            ping: Hello::ping(settings),
+            retry_ms: Hello::retry(),
+            limits: Hello::limits(settings),
+            features: &[],
+        })
+        .encode()
+    }
+
+    /// Brings the socket to where the client is, or says why it cannot be done.
+    fn subscribe(&mut self, entry: &Entry, subscription: &mut Subscription) -> Vec<Utf8Bytes> {
+        // The socket is attached already, so nothing that comes after this head can be missed.
+        let head = subscription.head();
+        let reset = entry.after.and_then(|after| self.reset(after, entry, head));
+        let mode = match (reset, entry.after) {
+            (Some(_), _) => GroupMode::Reset,
+            (None, Some(_)) => GroupMode::Replay,
+            (None, None) => GroupMode::Live,
+        };
+        let begin = entry.after.filter(|_| reset.is_none()).unwrap_or(head);
+        subscription.go_to(begin);
+        self.sync_at = Some(head);
+        let group = &*self.member.group;
+        let about = Frame::Group(Group {
+            group,
+            title: self.member.title.as_deref(),
+            role: self.member.role.as_str(),
+            head,
+            floor: 0,
+            read: self.member.read,
+            unread: self.member.unread,
+            mode,
+        });
+        let reset = reset.map(|reason| Frame::Reset {
+            group,
+            reason,
+            head,
+        });
+        std::iter::once(about)
+            .chain(reset)
+            .map(|frame| frame.encode())
+            .collect()
+    }
+
+    fn reset(&self, after: i64, entry: &Entry, head: i64) -> Option<ResetReason> {
+        let limit = i64::from(self.channels.settings.channels.replay_limit);
+        if entry
+            .epoch
+            .as_ref()
+            .is_some_and(|epoch| **epoch != *self.channels.hub.epoch())
+        {
+            Some(ResetReason::Epoch)
+        } else if after > head {
+            Some(ResetReason::Ahead)
+        } else if head - after > limit {
+            Some(ResetReason::TooFar)
+        } else {
+            None
+        }
+    }
+
+    async fn change(&self, id: i64, group: &str, cid: Option<String>, what: What) -> Utf8Bytes {
+        if *group != *self.member.group {
+            return not_here(id);
+        }
+        if let Err(wait) = self.channels.may_send(self.member.author.id) {
+            return Frame::Error(Fault::rate_limited(wait).to(Some(id))).encode();
+        }
+        let change: Change = self.member.change(cid.clone(), what);
+        let outcome = self
+            .channels
+            .writer
+            .make(self.member.group.clone(), change)
+            .await;
+        match outcome {
+            Ok(Ok(stored)) => Frame::Ok(Done {
+                id,
+                seq: Some(stored.seq),
+                at: Some(time(&stored.at)),
+                cid: cid.as_deref(),
+                dup: stored.event.is_none(),
+                auth_expires_in: None,
+            })
+            .encode(),
+            Ok(Err(refusal)) => {
+                let message = refusal.to_string();
+                let fault = Fault::new(refusal.code(), &message).to(Some(id));
+                let field = refusal.field();
+                Frame::Error(Fault { field, ..fault }).encode()
+            }
+            Err(_) => Frame::Error(Fault::unavailable().to(Some(id))).encode(),
+        }
+    }
+
+    fn sub(
+        &mut self,
+        id: i64,
+        epoch: Option<String>,
+        places: &[Place],
+        subscription: &mut Subscription,
+    ) -> Vec<Utf8Bytes> {
+        let [place] = places else {
+            let fault = Fault::invalid("groups", "This socket is of one group.");
+            return vec![Frame::Error(fault.to(Some(id))).encode()];
+        };
+        if *place.group != *self.member.group {
+            return vec![not_here(id)];
+        }
+        let entry = Entry {
+            after: place.after,
+            epoch,
+        };
+        let mut frames = vec![
+            Frame::Ok(Done {
+                id,
+                ..Done::default()
+            })
+            .encode(),
+        ];
+        frames.extend(self.subscribe(&entry, subscription));
+        frames
+    }
+
+    fn auth(&mut self, id: i64, token: Option<&str>) -> Utf8Bytes {
+        if let Some(token) = token {
+            let session = self.channels.tokens.session(TokenType::Access, token);
+            match session {
+                Ok(session) if session.user_id == self.session.user_id => {
+                    // An older token takes nothing away.
+                    self.session.ends_at = self.session.ends_at.max(session.ends_at);
+                }
+                Ok(_) => {
+                    return unauthorized(id, "unauthorized", "This token is of somebody else.");
+                }
+                Err(Refused::Expired) => {
+                    return unauthorized(id, "token_expired", "This token has expired.");
+                }
+                Err(Refused::Invalid) => {
+                    return unauthorized(id, "unauthorized", "This is no access token.");
+                }
+            }
+        }
+        Frame::Ok(Done {
+            id,
+            auth_expires_in: Some(self.session.expires_in()),
+            ..Done::default()
+        })
+        .encode()
+    }
+}
+
+impl Mode for Rich<'_> {
+    fn greet(&mut self, subscription: &mut Subscription) -> Vec<Utf8Bytes> {
+        let entry = std::mem::take(&mut self.entry);
+        let mut frames = vec![self.hello()];
+        frames.extend(self.subscribe(&entry, subscription));
+        frames
+    }
+
+    async fn hear(
+        &mut self,
+        text: &str,
+        subscription: &mut Subscription,
+    ) -> Result<Vec<Utf8Bytes>, CloseReason> {
+        Ok(match Request::parse(text).ok_or(CloseReason::NotJson)? {
+            Request::Ephemeral => Vec::new(),
+            Request::Faulty(fault) => vec![Frame::Error(fault).encode()],
+            Request::Asked { id, ask } => match ask {
+                Ask::Change { group, cid, what } => {
+                    vec![self.change(id, &group, cid, what).await]
+                }
+                Ask::Sub { epoch, groups } => self.sub(id, epoch, &groups, subscription),
+                Ask::Auth { token } => vec![self.auth(id, token.as_deref())],
+            },
+        })
+    }
+
+    fn show(&mut self, told: &Told) -> Option<Utf8Bytes> {
+        Some(told.frame())
+    }
+
+    fn shown_to(&mut self, seq: i64) -> Option<Utf8Bytes> {
+        let head = self.sync_at.take_if(|head| *head <= seq)?;
+        let group = &*self.member.group;
+        // The peer may have been told more than there was when it came.
+        let seq = seq.max(head);
+        Some(Frame::Sync { group, seq }.encode())
+    }
+
+    fn begin_anew(&mut self, head: i64) -> Option<Utf8Bytes> {
+        self.sync_at = Some(head);
+        let group = &*self.member.group;
+        let reason = ResetReason::Epoch;
+        Some(
+            Frame::Reset {
+                group,
+                reason,
+                head,
+            }
+            .encode(),
+        )
+    }
+
+    fn expires(&self) -> Option<Instant> {
+        let left = u64::try_from(self.session.expires_in()).unwrap_or(0);
+        Some(Instant::now() + Duration::from_secs(left))
+    }
+
+    fn goodbye(&self, reason: CloseReason) -> Option<Utf8Bytes> {
+        Some(Frame::Bye(reason.into()).encode())
+    }
+}
+
+/// A group of strangers and one that does not exist answer alike.
+fn not_here(id: i64) -> Utf8Bytes {
+    let fault = Fault::new("not_member", "This socket is not subscribed to this group.");
+    Frame::Error(fault.at("group").to(Some(id))).encode()
+}
+
+fn unauthorized(id: i64, code: &'static str, message: &str) -> Utf8Bytes {
+    Frame::Error(Fault::new(code, message).at("token").to(Some(id))).encode()
+}

@@ -1,0 +1,122 @@
+//! Writing to a socket, and parting with it.
+
+use std::{future::Future, time::Duration};
+
+use axum::{
+    Error,
+    extract::ws::{CloseFrame, Message, Utf8Bytes, WebSocket},
+};
+use futures_util::SinkExt;
+use tokio::{
+    select,
+    time::{sleep, timeout},
+};
+use tungstenite::error::CapacityError;
+
+use super::Ended;
+use crate::channels::{
+    Channels,
+    hub::Subscription,
+    protocol::{CloseReason, rich::Frame},
+};
+
+/// A peer that does not take a batch of frames within this is gone or as good as gone.
+const WRITE_WITHIN: Duration = Duration::from_secs(30);
+
+/// How long a peer gets to answer our close, and we to answer its.
+const LINGER: Duration = Duration::from_secs(2);
+
+/// Writes frames, all of them before one flush.
+pub(super) async fn write(
+    socket: &mut WebSocket,
+    frames: Vec<Utf8Bytes>,
+    subscription: &Subscription,
+    channels: &Channels,
+) -> Result<(), Ended> {
+    if frames.is_empty() {
+        return Ok(());
+    }
+    let writing = async {
+        for frame in frames {
+            socket.feed(Message::Text(frame)).await?;
+        }
+        socket.flush().await
+    };
+    in_time(writing, subscription, channels).await
+}
+
+/// Waits for something, but not for a peer that takes nothing, not for one that must go, and not
+/// while the server stops.
+pub(super) async fn in_time(
+    writing: impl Future<Output = Result<(), Error>>,
+    subscription: &Subscription,
+    channels: &Channels,
+) -> Result<(), Ended> {
+    select! {
+        biased;
+        written = timeout(WRITE_WITHIN, writing) => match written {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(_)) => Err(Ended::Broken),
+            Err(_) => Err(CloseReason::Slow.into()),
+        },
+        reason = subscription.over() => Err(reason.into()),
+        () = channels.draining.cancelled() => Err(CloseReason::Restart.into()),
+    }
+}
+
+/// What to do about an error of reading.
+pub(super) fn fault(error: Error) -> Ended {
+    let error = error.into_inner();
+    match error.downcast_ref::<tungstenite::Error>() {
+        Some(tungstenite::Error::Capacity(CapacityError::MessageTooLong { .. })) => {
+            CloseReason::TooBig.into()
+        }
+        Some(tungstenite::Error::Utf8(_)) => CloseReason::NotJson.into(),
+        Some(tungstenite::Error::Protocol(_)) => CloseReason::Protocol.into(),
+        _ => Ended::Broken,
+    }
+}
+
+/// Lets a rich client in only to tell it why it must go: a browser cannot read the status of a
+/// refused handshake.
+pub(in crate::channels) async fn refuse(socket: WebSocket, reason: CloseReason) {
+    let bye = Frame::Bye(reason.into()).encode();
+    close(socket, Some(bye), reason).await;
+}
+
+/// Says why, and gives the peer time to hear it: a connection that is dropped with unread bytes is
+/// reset, and the reset may overtake the close frame.
+pub(in crate::channels) async fn close(
+    mut socket: WebSocket,
+    goodbye: Option<Utf8Bytes>,
+    reason: CloseReason,
+) {
+    let frame = CloseFrame {
+        code: reason.code(),
+        reason: reason.text().into(),
+    };
+    let parting = async {
+        if let Some(goodbye) = goodbye {
+            socket.feed(Message::Text(goodbye)).await?;
+        }
+        socket.send(Message::Close(Some(frame))).await?;
+        loop {
+            match socket.recv().await {
+                // The peer has answered: RFC 6455, section 7.1.1, lets the server end it now.
+                Some(Ok(Message::Close(_))) => return Ok(()),
+                Some(Ok(_)) => {}
+                // After a frame that was too big or broken nothing more can be read here, but the
+                // peer still can.
+                Some(Err(_)) | None => sleep(LINGER).await,
+            }
+        }
+    };
+    // In vain if the peer is gone.
+    let _: Result<Result<(), Error>, _> = timeout(LINGER, parting).await;
+}
+
+/// The library has put an answer to the peer's close aside; it goes out with the next read.
+pub(super) async fn answer_close(mut socket: WebSocket) {
+    // In vain if the peer did not wait for it.
+    let _ = timeout(LINGER, socket.recv()).await;
+}

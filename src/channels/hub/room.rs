@@ -1,0 +1,346 @@
+//! One active group on this node: the end of its log, and who listens to it.
+//!
+//! There is no queue for each socket. All of them read the same [`Tail`], each from its own place,
+//! at its own pace; who is further behind than it reaches reads the log itself. So a slow socket
+//! costs nobody anything.
+
+use std::{
+    collections::VecDeque,
+    sync::{
+        Arc, Mutex, MutexGuard, OnceLock, PoisonError,
+        atomic::{AtomicBool, AtomicI64, Ordering},
+    },
+};
+
+use tokio::sync::Notify;
+
+use crate::channels::{
+    broker::Subscribed,
+    order::Order,
+    protocol::{
+        CloseReason,
+        event::{Meaning, Told},
+    },
+};
+
+/// Events that are kept for sockets that are behind, or come back.
+const RING: usize = 256;
+
+/// Bytes of them.
+const RING_BYTES: usize = 1024 * 1024;
+
+/// Events that a socket writes before it looks around.
+const BATCH: usize = 64;
+
+/// Bytes of them: one that takes less in half a minute takes nothing.
+const BATCH_BYTES: usize = 64 * 1024;
+
+pub(in crate::channels) struct Room {
+    pub id: i64,
+    pub name: Arc<str>,
+    pub subscribed: Subscribed,
+    tail: Mutex<Tail>,
+    listeners: Mutex<Vec<Arc<Listener>>>,
+    /// Held by the one socket that reads the log for all that are as far behind as it is.
+    pub reading: tokio::sync::Mutex<()>,
+    /// Whether the healer has been told of a gap, so that it is told once.
+    gap_reported: AtomicBool,
+}
+
+/// The end of a group's log, as far as it was told here.
+struct Tail {
+    order: Order<Arc<Told>>,
+    /// The last of what was told, without a gap.
+    ring: VecDeque<Arc<Told>>,
+    ring_bytes: usize,
+    /// Counts the times that the log was found to be another one.
+    life: u64,
+    /// Counts deletions of texts, which must not come back from what was read before.
+    deletions: u64,
+}
+
+/// A socket's place among the listeners.
+pub(in crate::channels) struct Listener {
+    pub username: Arc<str>,
+    /// How far the log had gone when its user was let in.
+    admitted: AtomicI64,
+    /// Rings when there may be something to take.
+    pub news: Notify,
+    /// Why the socket must go, once it must.
+    over: OnceLock<CloseReason>,
+    /// Rings once, then.
+    pub ended: Notify,
+}
+
+/// What a socket is to be told next.
+pub(in crate::channels) enum News {
+    /// Nothing for now.
+    None,
+    Events(Vec<Arc<Told>>),
+    /// The next event is no longer, or not yet, kept here: the log has it.
+    InTheLog,
+    /// The log is another one, which ends here.
+    AnotherLog(Cursor),
+}
+
+/// A socket's place in the log.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::channels) struct Cursor {
+    /// The last event that it was told.
+    pub seq: i64,
+    /// The life of the log in which this number means something.
+    pub life: u64,
+}
+
+impl Listener {
+    pub fn new(username: Arc<str>, admitted: i64) -> Self {
+        Self {
+            username,
+            admitted: AtomicI64::new(admitted),
+            news: Notify::new(),
+            over: OnceLock::new(),
+            ended: Notify::new(),
+        }
+    }
+
+    pub fn admitted(&self) -> i64 {
+        self.admitted.load(Ordering::Relaxed)
+    }
+
+    /// Whether this event ends the user's membership. (Another may have ended an earlier one.)
+    pub fn is_put_out_by(&self, told: &Told) -> bool {
+        told.seq > self.admitted() && told.puts_out(&self.username)
+    }
+
+    pub fn end(&self, reason: CloseReason) {
+        // The first reason is the one that is told.
+        let _ = self.over.set(reason);
+        self.ended.notify_one();
+    }
+
+    pub fn over(&self) -> Option<CloseReason> {
+        self.over.get().copied()
+    }
+}
+
+impl Room {
+    /// A room in which all up to and with `head` is taken as told.
+    pub fn new(id: i64, name: Arc<str>, head: i64, subscribed: Subscribed) -> Self {
+        Self {
+            id,
+            name,
+            subscribed,
+            tail: Mutex::new(Tail {
+                order: Order::after(head),
+                ring: VecDeque::new(),
+                ring_bytes: 0,
+                life: 0,
+                deletions: 0,
+            }),
+            listeners: Mutex::default(),
+            reading: tokio::sync::Mutex::default(),
+            gap_reported: AtomicBool::new(false),
+        }
+    }
+
+    pub fn enter(&self, listener: Arc<Listener>) {
+        self.listeners().push(listener);
+    }
+
+    /// Whether nobody is left.
+    pub fn leave(&self, listener: &Arc<Listener>) -> bool {
+        let mut listeners = self.listeners();
+        listeners.retain(|other| !Arc::ptr_eq(other, listener));
+        listeners.is_empty()
+    }
+
+    pub fn count(&self) -> usize {
+        self.listeners().len()
+    }
+
+    /// The number of the last event that was told here, and the life of the log.
+    pub fn cursor(&self) -> Cursor {
+        self.tail().cursor()
+    }
+
+    /// Takes an event into the order, and tells what is due. Says whether one is missing.
+    pub fn arrive(&self, told: Arc<Told>) -> bool {
+        let mut tail = self.tail();
+        let due = tail.order.arrive(told.seq, told);
+        for told in &due {
+            tail.keep(told.clone());
+        }
+        let is_gapped = tail.order.is_gapped();
+        drop(tail);
+        self.tell(&due);
+        is_gapped
+    }
+
+    /// Takes it from the log that no event before this number is missing any more.
+    pub fn skip_to(&self, seq: i64) {
+        let mut tail = self.tail();
+        if seq > tail.order.last() {
+            tail.order.skip_to(seq);
+            tail.forget();
+        }
+    }
+
+    /// Takes another log for this one, which ends at `head`.
+    pub fn begin_another_life(&self, head: i64) {
+        let mut tail = self.tail();
+        tail.order = Order::after(head);
+        tail.forget();
+        tail.life += 1;
+        drop(tail);
+        for listener in self.listeners().iter() {
+            listener.admitted.store(head, Ordering::Relaxed);
+        }
+        self.wake();
+    }
+
+    /// What comes after a socket's place.
+    pub fn news(&self, cursor: Cursor) -> News {
+        let tail = self.tail();
+        if cursor.life != tail.life {
+            return News::AnotherLog(tail.cursor());
+        }
+        if cursor.seq >= tail.order.last() {
+            return News::None;
+        }
+        tail.after(cursor.seq).map_or(News::InTheLog, News::Events)
+    }
+
+    /// Counts the deletions so far, for [`Room::keep_read`].
+    pub fn deletions(&self) -> u64 {
+        self.tail().deletions
+    }
+
+    /// Keeps events that a socket has read from the log, if they reach to where the kept ones begin,
+    /// for those who come after it. `deletions` was counted before they were read.
+    pub fn keep_read(&self, events: &[Arc<Told>], life: u64, deletions: u64) {
+        let mut tail = self.tail();
+        if tail.life != life || tail.deletions != deletions {
+            return;
+        }
+        let first_kept = tail
+            .ring
+            .front()
+            .map_or(tail.order.last() + 1, |first| first.seq);
+        let mut begin = first_kept;
+        for told in events
+            .iter()
+            .rev()
+            .skip_while(|told| told.seq >= first_kept)
+        {
+            let is_full = tail.ring.len() >= RING || tail.ring_bytes + told.size() > RING_BYTES;
+            if is_full || told.seq + 1 != begin {
+                return;
+            }
+            begin = told.seq;
+            tail.ring_bytes += told.size();
+            tail.ring.push_front(told.clone());
+        }
+    }
+
+    /// Notes that a gap is known. Says whether it was not, until now.
+    pub fn note_gap(&self) -> bool {
+        !self.gap_reported.swap(true, Ordering::Relaxed)
+    }
+
+    pub fn forget_gap(&self) {
+        self.gap_reported.store(false, Ordering::Relaxed);
+    }
+
+    /// Ends all sockets here.
+    pub fn end(&self, reason: CloseReason) {
+        for listener in self.listeners().iter() {
+            listener.end(reason);
+        }
+    }
+
+    fn tell(&self, due: &[Arc<Told>]) {
+        if due.is_empty() {
+            return;
+        }
+        for told in due
+            .iter()
+            .filter(|told| matches!(told.meaning, Meaning::Left(_)))
+        {
+            // At once: who is put out may be stuck in a write, and never come to read of it.
+            for listener in self.listeners().iter() {
+                if listener.is_put_out_by(told) {
+                    listener.end(CloseReason::NotMember);
+                }
+            }
+        }
+        self.wake();
+    }
+
+    fn wake(&self) {
+        for listener in self.listeners().iter() {
+            listener.news.notify_one();
+        }
+    }
+
+    // A panic elsewhere leaves both as they were between two calls of their own methods.
+
+    fn tail(&self) -> MutexGuard<'_, Tail> {
+        self.tail.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn listeners(&self) -> MutexGuard<'_, Vec<Arc<Listener>>> {
+        self.listeners
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Tail {
+    fn cursor(&self) -> Cursor {
+        Cursor {
+            seq: self.order.last(),
+            life: self.life,
+        }
+    }
+
+    fn keep(&mut self, told: Arc<Told>) {
+        if told.meaning == Meaning::Deletion {
+            // The text that it deletes may be among them. Whoever needs them reads the log, which
+            // has them without it.
+            self.forget();
+            self.deletions += 1;
+        }
+        self.ring_bytes += told.size();
+        self.ring.push_back(told);
+        while self.ring.len() > RING || self.ring_bytes > RING_BYTES {
+            match self.ring.pop_front() {
+                Some(oldest) => self.ring_bytes -= oldest.size(),
+                None => break,
+            }
+        }
+    }
+
+    fn forget(&mut self) {
+        self.ring.clear();
+        self.ring_bytes = 0;
+    }
+
+    /// A batch of what comes after an event, if it is kept.
+    fn after(&self, seq: i64) -> Option<Vec<Arc<Told>>> {
+        let first = self.ring.front()?.seq;
+        let skipped = usize::try_from(seq + 1 - first).ok()?;
+        let mut bytes = 0;
+        let batch = self
+            .ring
+            .iter()
+            .skip(skipped)
+            .take(BATCH)
+            .take_while(|told| {
+                // One at least, however large.
+                let fits = bytes == 0 || bytes + told.size() <= BATCH_BYTES;
+                bytes += told.size();
+                fits
+            });
+        Some(batch.cloned().collect()).filter(|batch: &Vec<_>| !batch.is_empty())
+    }
+}

@@ -1,0 +1,69 @@
+//! What a base client sends and is shown: the contract, and nothing else ever.
+
+use std::collections::HashMap;
+
+use axum::extract::ws::Utf8Bytes;
+use serde::{Serialize, de::IgnoredAny};
+use serde_json::value::RawValue;
+
+use super::to_json;
+
+/// A frame of a base client, as far as the contract cares.
+#[derive(Debug, PartialEq, Eq)]
+pub enum BaseRequest {
+    /// `{"message": "<text>"}`: posted to the group, then answered.
+    Post(String),
+    /// Any other JSON: answered.
+    Other,
+}
+
+impl BaseRequest {
+    /// `None` when the text is not JSON (RFC 8259). Depth does not matter: what is nested is
+    /// skipped without recursion.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        serde_json::from_str::<IgnoredAny>(text).ok()?;
+        Some(match message_of(text) {
+            Some(message) if !message.is_empty() => Self::Post(message),
+            _ => Self::Other,
+        })
+    }
+}
+
+/// The `message` of a JSON object, if it has one that is a text. (A lone surrogate makes it none,
+/// though it is JSON by its grammar.) Of several the last counts, as in a browser's `JSON.parse`.
+fn message_of(text: &str) -> Option<String> {
+    let fields: HashMap<String, &RawValue> = serde_json::from_str(text).ok()?;
+    serde_json::from_str(fields.get("message")?.get()).ok()
+}
+
+/// The first frame of a base socket.
+#[must_use]
+pub fn greeting(username: &str, clock: &str) -> Utf8Bytes {
+    chat_message(&format!("hi {username} now is {clock}"))
+}
+
+/// The answer to a frame of a base socket.
+#[must_use]
+pub fn answer(clock: &str) -> Utf8Bytes {
+    chat_message(&format!("now is {clock}"))
+}
+
+/// What a base socket is shown of a message in its group.
+#[must_use]
+pub fn arrival(username: &str, clock: &str) -> Utf8Bytes {
+    chat_message(&format!("{username} now is {clock}"))
+}
+
+fn chat_message(message: &str) -> Utf8Bytes {
+    #[derive(Serialize)]
+    struct ChatMessage<'a> {
+        r#type: &'static str,
+        message: &'a str,
+    }
+    to_json(&ChatMessage {
+        r#type: "chat_message",
+        message,
+    })
+    .into()
+}

@@ -1,0 +1,121 @@
+//! An event as it is told: encoded once, for all rich sockets of all nodes.
+
+use std::sync::{Arc, OnceLock};
+
+use axum::{body::Bytes, extract::ws::Utf8Bytes};
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use super::{base, to_json};
+use crate::{
+    models::events::{Event, kind},
+    views,
+};
+
+/// What nodes tell each other when a group was deleted. It is no event: the log is gone too.
+pub const GONE: &str = r#"{"type":"gone"}"#;
+
+/// An event on its way to the sockets.
+#[derive(Debug)]
+pub struct Told {
+    pub seq: i64,
+    /// The username of whoever did it, if it was a user.
+    pub by: Option<Arc<str>>,
+    pub meaning: Meaning,
+    /// What rich sockets are shown; it is also what travels between nodes.
+    frame: Utf8Bytes,
+    /// What base sockets are shown, once one of them asked.
+    base: OnceLock<Utf8Bytes>,
+}
+
+/// What an event means to a hub.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Meaning {
+    /// Somebody said something: base sockets are told.
+    Message,
+    /// A text is to be forgotten.
+    Deletion,
+    /// The user of this name is no member any more.
+    Left(String),
+    Other,
+}
+
+impl Told {
+    #[must_use]
+    pub fn new(group: &str, event: &Event) -> Self {
+        let frame = views::events::Event::new(group, event);
+        Self {
+            seq: event.seq,
+            by: event.by.clone(),
+            meaning: Meaning::of(&event.kind, frame.data),
+            frame: to_json(&frame).into(),
+            base: OnceLock::new(),
+        }
+    }
+
+    /// What another node has told. `None` for what no node of ours has sent as an event.
+    #[must_use]
+    pub fn decode(payload: Bytes) -> Option<Self> {
+        let text = Utf8Bytes::try_from(payload).ok()?;
+        let frame: views::events::Event<'_> = serde_json::from_str(&text).ok()?;
+        if frame.r#type != "event" {
+            return None;
+        }
+        Some(Self {
+            seq: frame.seq,
+            by: frame.by.as_deref().map(Into::into),
+            meaning: Meaning::of(&frame.kind, frame.data),
+            base: OnceLock::new(),
+            frame: text.clone(),
+        })
+    }
+
+    /// As rich sockets are shown it, and other nodes are told.
+    #[must_use]
+    pub fn frame(&self) -> Utf8Bytes {
+        self.frame.clone()
+    }
+
+    /// Bytes that it takes.
+    #[must_use]
+    pub fn size(&self) -> usize {
+        self.frame.len()
+    }
+
+    /// What a base socket of this user is shown of it at this time: of messages who it is by.
+    #[must_use]
+    pub fn base_frame(&self, username: &str, clock: impl FnOnce() -> String) -> Option<Utf8Bytes> {
+        if self.meaning != Meaning::Message {
+            return None;
+        }
+        Some(match &self.by {
+            Some(by) => self
+                .base
+                .get_or_init(|| base::arrival(by, &clock()))
+                .clone(),
+            None => base::arrival(username, &clock()),
+        })
+    }
+
+    /// Whether it ends the membership of this user.
+    #[must_use]
+    pub fn puts_out(&self, username: &str) -> bool {
+        matches!(&self.meaning, Meaning::Left(left) if left == username)
+    }
+}
+
+impl Meaning {
+    fn of(kind: &str, data: &RawValue) -> Self {
+        #[derive(Deserialize)]
+        struct Left {
+            user: String,
+        }
+        match kind {
+            kind::MESSAGE_CREATED => Self::Message,
+            kind::MESSAGE_DELETED => Self::Deletion,
+            kind::MEMBER_LEFT => serde_json::from_str::<Left>(data.get())
+                .map_or(Self::Other, |left| Self::Left(left.user)),
+            _ => Self::Other,
+        }
+    }
+}

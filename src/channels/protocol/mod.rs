@@ -1,0 +1,103 @@
+//! Frames in and out, and the codes that close a socket. No I/O.
+
+pub mod base;
+pub mod event;
+pub mod request;
+pub mod rich;
+
+use axum::extract::ws::{CloseCode, close_code};
+use serde::Serialize;
+
+/// Why a socket is closed by us. Codes below 4000 are those of RFC 6455, section 7.4.1, and its
+/// registry; those above say when to come back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CloseReason {
+    /// The peer broke the WebSocket protocol itself.
+    Protocol,
+    /// A binary frame came.
+    Binary,
+    /// Text came that is not JSON.
+    NotJson,
+    /// The address of the socket asks for what cannot be.
+    BadAddress,
+    /// A frame was over the limit.
+    TooBig,
+    /// Something is wrong here.
+    Internal,
+    /// The server restarts: come back at once, somewhere.
+    Restart,
+    /// A post could not be stored: come back with backoff and send it again.
+    NotStored,
+    /// The server cannot look anything up at the moment.
+    Overloaded,
+    /// There is no live credential (any more): refresh it, once.
+    Unauthorized,
+    /// The user is no member of the group (any more).
+    NotMember,
+    /// The group was deleted.
+    GroupGone,
+    /// The socket took nothing for long: come back with backoff.
+    Slow,
+    /// The socket did not answer a ping: come back with backoff.
+    NoPong,
+}
+
+impl CloseReason {
+    #[must_use]
+    pub const fn code(self) -> CloseCode {
+        match self {
+            Self::Protocol => close_code::PROTOCOL,
+            Self::Binary => close_code::UNSUPPORTED,
+            Self::NotJson => close_code::INVALID,
+            Self::BadAddress => close_code::POLICY,
+            Self::TooBig => close_code::SIZE,
+            Self::Internal => close_code::ERROR,
+            Self::Restart => close_code::RESTART,
+            Self::NotStored | Self::Overloaded => close_code::AGAIN,
+            Self::Unauthorized => 4401,
+            Self::NotMember => 4403,
+            Self::GroupGone => 4404,
+            Self::Slow => 4508,
+            Self::NoPong => 4512,
+        }
+    }
+
+    #[must_use]
+    pub const fn text(self) -> &'static str {
+        match self {
+            Self::Protocol => "protocol error",
+            Self::Binary => "binary frames are not supported",
+            Self::NotJson => "not JSON",
+            Self::BadAddress => "`after` must be a whole number, 0 or more",
+            Self::TooBig => "frame too big",
+            Self::Internal => "internal error",
+            Self::Restart => "restart",
+            Self::NotStored => "not stored",
+            Self::Overloaded => "overloaded",
+            Self::Unauthorized => "unauthorized",
+            Self::NotMember => "not a member",
+            Self::GroupGone => "group gone",
+            Self::Slow => "slow",
+            Self::NoPong => "no pong",
+        }
+    }
+
+    /// Whether the same client may come back and find it well, without anything else changing.
+    #[must_use]
+    pub const fn may_come_back(self) -> bool {
+        matches!(
+            self,
+            Self::Internal
+                | Self::Restart
+                | Self::NotStored
+                | Self::Overloaded
+                | Self::Slow
+                | Self::NoPong
+        )
+    }
+}
+
+fn to_json(value: &impl Serialize) -> String {
+    serde_json::to_string(value)
+        .expect("texts and numbers, and no maps: serde_json cannot fail on these")
+}

@@ -1,0 +1,143 @@
+//! Who is logged in, and their groups.
+
+use axum::{Json, extract::State, http::StatusCode};
+use loco_rs::{
+    app::AppContext,
+    controller::{Routes, extractor::shared_store::SharedStore},
+    prelude::get,
+};
+use serde::Deserialize;
+use utoipa::ToSchema;
+
+use super::extractors::{CurrentUser, GroupMember, OptionalFields, Params};
+use crate::{
+    channels::Channels,
+    errors::{Error, Result},
+    models::{chat_groups, usernames::parse_display_name},
+    views::{
+        Page,
+        errors::{BodyRefused, Detail, Forbidden, MemberRefused, Unauthorized, Unavailable},
+        groups::{Group, Me},
+    },
+};
+
+/// Groups on one page.
+const PAGE: u32 = 50;
+const MAX_PAGE: u32 = 100;
+
+/// A group's new title.
+#[derive(Deserialize, ToSchema)]
+pub struct GroupParams {
+    /// Null takes the title away.
+    #[schema(example = "Dinner", min_length = 1, max_length = 150)]
+    pub title: Option<String>,
+}
+
+/// Say who is logged in.
+#[utoipa::path(
+    get, path = "/api/me/", operation_id = "me", tag = "accounts",
+    security(("bearer" = [])),
+    responses((status = 200, description = "You.", body = Me), Unauthorized, Unavailable),
+)]
+pub async fn me(CurrentUser(user): CurrentUser) -> Json<Me> {
+    Json(user.into())
+}
+
+/// List the groups that you belong to, the one joined last first.
+#[utoipa::path(
+    get, path = "/api/groups/", operation_id = "list_groups", tag = "groups",
+    security(("bearer" = [])),
+    params(
+        ("limit" = Option<u32>, Query, description = "50 if left out, 100 at most.", minimum = 1),
+        ("cursor" = Option<String>, Query, description = "The `next` of the page before."),
+    ),
+    responses(
+        (status = 200, description = "A page of them.", body = Page<Group>),
+        (status = 400, description = "A parameter is at fault.", body = Detail,
+            example = json!({"detail": "A whole number, 1 or more.", "code": "invalid", "field": "limit"})),
+        Unauthorized, Unavailable,
+    ),
+)]
+pub async fn list(
+    CurrentUser(user): CurrentUser,
+    State(ctx): State<AppContext>,
+    params: Params,
+) -> Result<Json<Page<Group>>> {
+    let limit = params.limit(PAGE, MAX_PAGE)?;
+    let before = params.number("cursor", 1..=i64::MAX)?.unwrap_or(i64::MAX);
+    let found = chat_groups::Model::list_for_member(&ctx.db, &user, before, u64::from(limit) + 1);
+    Ok(Json(Page::of(found.await?, limit as usize, |mine| {
+        mine.membership.id
+    })))
+}
+
+/// Show a group.
+#[utoipa::path(
+    get, path = "/api/groups/{group_name}/", operation_id = "show_group", tag = "groups",
+    security(("bearer" = [])),
+    params(("group_name" = String, Path, example = "chat_a1b2c3d4")),
+    responses((status = 200, description = "The group as you see it.", body = Group), MemberRefused, Unavailable),
+)]
+pub async fn show(
+    member: GroupMember<CurrentUser>,
+    State(ctx): State<AppContext>,
+) -> Result<Json<Group>> {
+    let mine = member.group.seen_by(&ctx.db, member.membership).await?;
+    Ok(Json(mine.into()))
+}
+
+/// Give a group another title. (Admins and the owner.)
+#[utoipa::path(
+    patch, path = "/api/groups/{group_name}/", operation_id = "update_group", tag = "groups",
+    security(("bearer" = [])),
+    params(("group_name" = String, Path, example = "chat_a1b2c3d4")),
+    request_body = GroupParams,
+    responses((status = 200, description = "The group as it is now.", body = Group), Forbidden, MemberRefused, BodyRefused, Unavailable),
+)]
+pub async fn update(
+    member: GroupMember<CurrentUser>,
+    State(ctx): State<AppContext>,
+    SharedStore(channels): SharedStore<Channels>,
+    fields: OptionalFields,
+) -> Result<Json<Group>> {
+    let title = fields.parse("title", parse_display_name)?;
+    if !fields.has("title") {
+        return Err(Error::Invalid {
+            detail: "This field is required; null takes the title away.".to_owned(),
+            field: Some("title"),
+        });
+    }
+    let (group, event) = member.group.rename(&ctx.db, &member.user, title).await?;
+    channels.tell(&group.name, event.as_slice());
+    let mine = group.seen_by(&ctx.db, member.membership).await?;
+    Ok(Json(mine.into()))
+}
+
+/// Delete a group with all that was said in it. (The owner.)
+#[utoipa::path(
+    delete, path = "/api/groups/{group_name}/", operation_id = "delete_group", tag = "groups",
+    security(("bearer" = [])),
+    params(("group_name" = String, Path, example = "chat_a1b2c3d4")),
+    responses((status = 204, description = "It is gone, and its sockets are closed with 4404."), Forbidden, MemberRefused, Unavailable),
+)]
+pub async fn delete(
+    member: GroupMember<CurrentUser>,
+    State(ctx): State<AppContext>,
+    SharedStore(channels): SharedStore<Channels>,
+) -> Result<StatusCode> {
+    let name = member.group.name.clone();
+    member.group.delete_by(&ctx.db, &member.user).await?;
+    channels.tell_gone(&name);
+    Ok(StatusCode::NO_CONTENT)
+}
+
+pub fn routes() -> Routes {
+    Routes::new()
+        .prefix("/api")
+        .add("/me", get(me))
+        .add("/groups", get(list))
+        .add(
+            "/groups/{group_name}",
+            get(show).patch(update).delete(delete),
+        )
+}

@@ -1,0 +1,162 @@
+//! Invites: made and withdrawn by those who keep a group, accepted by whoever has the code.
+
+use axum::{
+    Json,
+    extract::{Path, State},
+    http::StatusCode,
+};
+use chrono::Duration;
+use loco_rs::{
+    app::AppContext,
+    controller::{Routes, extractor::shared_store::SharedStore},
+    prelude::{delete, get, post},
+};
+use serde::Deserialize;
+use utoipa::ToSchema;
+
+use super::extractors::{CurrentUser, GroupMember, OptionalFields, Params, PublicBase};
+use crate::{
+    channels::Channels,
+    errors::{Error, Result},
+    models::{invites, memberships::Role},
+    views::{
+        Page,
+        errors::{BodyRefused, Forbidden, InviteRefused, MemberRefused, Unavailable},
+        groups::Group,
+        invites::{Invite, NewInvite, Offer},
+    },
+};
+
+/// Invites on one page.
+const PAGE: u32 = 50;
+const MAX_PAGE: u32 = 100;
+
+/// Seconds: a week, and a year.
+const EXPIRES_IN: i64 = 7 * 24 * 60 * 60;
+const MAX_EXPIRES_IN: i64 = 366 * 24 * 60 * 60;
+
+const MAX_USES: i64 = 1_000_000;
+
+/// An invite to be made.
+#[derive(Deserialize, ToSchema)]
+pub struct InviteParams {
+    /// Seconds; a week if left out.
+    #[schema(example = 86400, minimum = 1, maximum = 31622400)]
+    pub expires_in: Option<i64>,
+    /// As many as come, if left out.
+    #[schema(example = 5, minimum = 1, maximum = 1000000)]
+    pub max_uses: Option<i64>,
+}
+
+/// Make an invite. (Admins and the owner.)
+#[utoipa::path(
+    post, path = "/api/groups/{group_name}/invites/", operation_id = "create_invite", tag = "invites",
+    security(("bearer" = [])),
+    params(("group_name" = String, Path, example = "chat_a1b2c3d4")),
+    request_body(content = Option<InviteParams>, description = "May be empty."),
+    responses((status = 201, description = "The invite. Its code is shown this once.", body = NewInvite), Forbidden, MemberRefused, BodyRefused, Unavailable),
+)]
+pub async fn create(
+    member: GroupMember<CurrentUser>,
+    State(ctx): State<AppContext>,
+    base: PublicBase,
+    fields: OptionalFields,
+) -> Result<(StatusCode, Json<NewInvite>)> {
+    let expires_in = fields
+        .number("expires_in", 1..=MAX_EXPIRES_IN)?
+        .unwrap_or(EXPIRES_IN);
+    let max_uses = fields.number("max_uses", 1..=MAX_USES)?;
+    let expires_in = Duration::seconds(expires_in);
+    let made = invites::Model::create(&ctx.db, &member.membership, expires_in, max_uses);
+    let (invite, code) = made.await?;
+    Ok((
+        StatusCode::CREATED,
+        Json(NewInvite::new(&invite, &code, &base.page())),
+    ))
+}
+
+/// List the invites that still let somebody in. (Admins and the owner.)
+#[utoipa::path(
+    get, path = "/api/groups/{group_name}/invites/", operation_id = "list_invites", tag = "invites",
+    security(("bearer" = [])),
+    params(
+        ("group_name" = String, Path, example = "chat_a1b2c3d4"),
+        ("limit" = Option<u32>, Query, description = "50 if left out, 100 at most.", minimum = 1),
+        ("cursor" = Option<String>, Query, description = "The `next` of the page before."),
+    ),
+    responses((status = 200, description = "A page of them.", body = Page<Invite>), Forbidden, MemberRefused, Unavailable),
+)]
+pub async fn list(
+    member: GroupMember<CurrentUser>,
+    State(ctx): State<AppContext>,
+    params: Params,
+) -> Result<Json<Page<Invite>>> {
+    member.require(Role::Admin)?;
+    let limit = params.limit(PAGE, MAX_PAGE)?;
+    let after = params.number("cursor", 1..=i64::MAX)?.unwrap_or(0);
+    let found = invites::Model::list(&ctx.db, member.group.id, after, u64::from(limit) + 1);
+    Ok(Json(Page::of(found.await?, limit as usize, |listed| {
+        listed.id
+    })))
+}
+
+/// Withdraw an invite. (Admins and the owner.)
+#[utoipa::path(
+    delete, path = "/api/groups/{group_name}/invites/{id}/", operation_id = "delete_invite", tag = "invites",
+    security(("bearer" = [])),
+    params(("group_name" = String, Path, example = "chat_a1b2c3d4"), ("id" = i64, Path, example = 3)),
+    responses((status = 204, description = "It lets nobody in any more."), Forbidden, MemberRefused, Unavailable),
+)]
+pub async fn withdraw(
+    member: GroupMember<CurrentUser>,
+    State(ctx): State<AppContext>,
+    Path((_, id)): Path<(String, i64)>,
+) -> Result<StatusCode> {
+    member.require(Role::Admin)?;
+    invites::Model::withdraw(&ctx.db, member.group.id, id).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// Show what an invite offers.
+#[utoipa::path(
+    get, path = "/api/invites/{code}/", operation_id = "show_invite", tag = "invites",
+    security(("bearer" = [])),
+    params(("code" = String, Path, example = "9f86d081884c7d659a2feaa0c55ad015")),
+    responses((status = 200, description = "The offer.", body = Offer), InviteRefused, Unavailable),
+)]
+pub async fn show(
+    _: CurrentUser,
+    State(ctx): State<AppContext>,
+    Path(code): Path<String>,
+) -> Result<Json<Offer>> {
+    let offer = invites::Model::offer(&ctx.db, &code).await?;
+    Ok(Json(offer.ok_or(Error::NotFound)?.into()))
+}
+
+/// Become a member by an invite.
+#[utoipa::path(
+    post, path = "/api/invites/{code}/accept/", operation_id = "accept_invite", tag = "invites",
+    security(("bearer" = [])),
+    params(("code" = String, Path, example = "9f86d081884c7d659a2feaa0c55ad015")),
+    responses((status = 200, description = "The group, of which you are a member now, or were one before.", body = Group), Forbidden, InviteRefused, Unavailable),
+)]
+pub async fn accept(
+    CurrentUser(user): CurrentUser,
+    State(ctx): State<AppContext>,
+    SharedStore(channels): SharedStore<Channels>,
+    Path(code): Path<String>,
+) -> Result<Json<Group>> {
+    let accepted = invites::Model::accept(&ctx.db, &code, &user).await?;
+    channels.tell(&accepted.group.name, accepted.event.as_slice());
+    let mine = accepted.group.seen_by(&ctx.db, accepted.membership).await?;
+    Ok(Json(mine.into()))
+}
+
+pub fn routes() -> Routes {
+    Routes::new()
+        .prefix("/api")
+        .add("/groups/{group_name}/invites", get(list).post(create))
+        .add("/groups/{group_name}/invites/{id}", delete(withdraw))
+        .add("/invites/{code}", get(show))
+        .add("/invites/{code}/accept", post(accept))
+}

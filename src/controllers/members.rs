@@ -1,0 +1,174 @@
+//! Who belongs to a group, as what, and who may not come back.
+
+use axum::{
+    Json,
+    extract::{Path, State},
+    http::StatusCode,
+};
+use loco_rs::{
+    app::AppContext,
+    controller::{Routes, extractor::shared_store::SharedStore},
+    prelude::{delete, get, patch},
+};
+use serde::Deserialize;
+use utoipa::ToSchema;
+
+use super::extractors::{CurrentUser, GroupMember, OptionalFields, Params};
+use crate::{
+    channels::Channels,
+    errors::Result,
+    models::{
+        bans,
+        memberships::{self, Exit, Role},
+    },
+    views::{
+        Page,
+        errors::{BodyRefused, Conflict, Forbidden, MemberRefused, Unavailable},
+        members::{Ban, Member},
+    },
+};
+
+/// Members, or bans, on one page.
+const PAGE: u32 = 100;
+const MAX_PAGE: u32 = 500;
+
+/// A member's new role.
+#[derive(Deserialize, ToSchema)]
+pub struct MemberParams {
+    /// `owner`, `admin` or `member`. Who is made owner takes your place, and you are an admin.
+    #[schema(example = "admin")]
+    pub role: String,
+}
+
+/// List the members of a group, the first to come first.
+#[utoipa::path(
+    get, path = "/api/groups/{group_name}/members/", operation_id = "list_members", tag = "members",
+    security(("bearer" = [])),
+    params(
+        ("group_name" = String, Path, example = "chat_a1b2c3d4"),
+        ("limit" = Option<u32>, Query, description = "100 if left out, 500 at most.", minimum = 1),
+        ("cursor" = Option<String>, Query, description = "The `next` of the page before."),
+    ),
+    responses((status = 200, description = "A page of them.", body = Page<Member>), MemberRefused, Unavailable),
+)]
+pub async fn list(
+    member: GroupMember<CurrentUser>,
+    State(ctx): State<AppContext>,
+    params: Params,
+) -> Result<Json<Page<Member>>> {
+    let limit = params.limit(PAGE, MAX_PAGE)?;
+    let after = params.number("cursor", 1..=i64::MAX)?.unwrap_or(0);
+    let found = memberships::Model::list(&ctx.db, member.group.id, after, u64::from(limit) + 1);
+    Ok(Json(Page::of(found.await?, limit as usize, |listed| {
+        listed.id
+    })))
+}
+
+/// Give a member another role. (The owner.)
+#[utoipa::path(
+    patch, path = "/api/groups/{group_name}/members/{username}/", operation_id = "update_member", tag = "members",
+    security(("bearer" = [])),
+    params(("group_name" = String, Path, example = "chat_a1b2c3d4"), ("username" = String, Path, example = "bob")),
+    request_body = MemberParams,
+    responses((status = 200, description = "The member as they are now.", body = Member), Forbidden, MemberRefused, Conflict, BodyRefused, Unavailable),
+)]
+pub async fn update(
+    member: GroupMember<CurrentUser>,
+    State(ctx): State<AppContext>,
+    SharedStore(channels): SharedStore<Channels>,
+    Path((_, username)): Path<(String, String)>,
+    fields: OptionalFields,
+) -> Result<Json<Member>> {
+    let role = fields.required("role", |text| {
+        let roles = [Role::Owner, Role::Admin, Role::Member];
+        let role = roles.into_iter().find(|role| role.as_str() == text);
+        role.ok_or_else(|| "One of owner, admin, member.".to_owned())
+    })?;
+    let (group, actor) = (&member.group, &member.user);
+    let changed = memberships::Model::set_role(&ctx.db, group, actor, &username, role);
+    let (listed, events) = changed.await?;
+    channels.tell(&group.name, &events);
+    Ok(Json(listed.into()))
+}
+
+/// Leave a group, or put somebody out of it. (Admins put out members, the owner everybody.)
+#[utoipa::path(
+    delete, path = "/api/groups/{group_name}/members/{username}/", operation_id = "remove_member", tag = "members",
+    security(("bearer" = [])),
+    params(
+        ("group_name" = String, Path, example = "chat_a1b2c3d4"), ("username" = String, Path, example = "bob"),
+        ("ban" = Option<bool>, Query, description = "Whether they may not come back; then they need not be a member (any more)."),
+    ),
+    responses((status = 204, description = "They are out, and their sockets of this group are closed with 4403."), Forbidden, MemberRefused, Conflict, Unavailable),
+)]
+pub async fn remove(
+    member: GroupMember<CurrentUser>,
+    State(ctx): State<AppContext>,
+    SharedStore(channels): SharedStore<Channels>,
+    Path((_, username)): Path<(String, String)>,
+    params: Params,
+) -> Result<StatusCode> {
+    let (group, actor) = (&member.group, &member.user);
+    let exit = if params.flag("ban")? {
+        Exit::Ban
+    } else {
+        Exit::Kick
+    };
+    let events = if exit == Exit::Kick && actor.is_named(&username) {
+        memberships::Model::leave(&ctx.db, group, actor).await?
+    } else {
+        memberships::Model::put_out(&ctx.db, group, actor, &username, exit).await?
+    };
+    channels.tell(&group.name, &events);
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// List who may not come back. (Admins and the owner.)
+#[utoipa::path(
+    get, path = "/api/groups/{group_name}/bans/", operation_id = "list_bans", tag = "members",
+    security(("bearer" = [])),
+    params(
+        ("group_name" = String, Path, example = "chat_a1b2c3d4"),
+        ("limit" = Option<u32>, Query, description = "100 if left out, 500 at most.", minimum = 1),
+        ("cursor" = Option<String>, Query, description = "The `next` of the page before."),
+    ),
+    responses((status = 200, description = "A page of them.", body = Page<Ban>), Forbidden, MemberRefused, Unavailable),
+)]
+pub async fn list_bans(
+    member: GroupMember<CurrentUser>,
+    State(ctx): State<AppContext>,
+    params: Params,
+) -> Result<Json<Page<Ban>>> {
+    member.require(Role::Admin)?;
+    let limit = params.limit(PAGE, MAX_PAGE)?;
+    let after = params.number("cursor", 1..=i64::MAX)?.unwrap_or(0);
+    let found = bans::Model::list(&ctx.db, member.group.id, after, u64::from(limit) + 1);
+    Ok(Json(Page::of(found.await?, limit as usize, |listed| {
+        listed.id
+    })))
+}
+
+/// Let somebody come back, by an invite. (Admins and the owner.)
+#[utoipa::path(
+    delete, path = "/api/groups/{group_name}/bans/{username}/", operation_id = "lift_ban", tag = "members",
+    security(("bearer" = [])),
+    params(("group_name" = String, Path, example = "chat_a1b2c3d4"), ("username" = String, Path, example = "bob")),
+    responses((status = 204, description = "They may come back."), Forbidden, MemberRefused, Unavailable),
+)]
+pub async fn lift_ban(
+    member: GroupMember<CurrentUser>,
+    State(ctx): State<AppContext>,
+    Path((_, username)): Path<(String, String)>,
+) -> Result<StatusCode> {
+    bans::Model::lift(&ctx.db, &member.group, &member.user, &username).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+pub fn routes() -> Routes {
+    Routes::new()
+        .prefix("/api/groups/{group_name}")
+        .add("/members", get(list))
+        .add("/members/{username}", patch(update).delete(remove))
+        .add("/bans", get(list_bans))
+        .add("/bans/{username}", delete(lift_ban))
+}

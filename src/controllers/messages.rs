@@ -1,0 +1,244 @@
+//! What is said in a group: its history, its log, and the same changes that a rich socket makes.
+
+use axum::{
+    Json,
+    extract::{FromRequestParts, Path, State},
+    http::{StatusCode, request::Parts},
+    response::{IntoResponse, Response},
+};
+use loco_rs::{
+    app::AppContext,
+    controller::{Routes, extractor::shared_store::SharedStore},
+    prelude::{get, patch},
+};
+use serde::Deserialize;
+use utoipa::ToSchema;
+
+use super::extractors::{CurrentUser, GroupMember, OptionalFields, Params};
+use crate::{
+    channels::Channels,
+    errors::{Error, Result},
+    models::{
+        changes::{Stored, What},
+        events,
+        messages::{self, Window, check_text, is_cid},
+    },
+    views::{
+        errors::{BodyRefused, Conflict, Forbidden, Gone, MemberRefused, TooFast, Unavailable},
+        events::{Event, EventPage},
+        messages::{History, Message},
+    },
+};
+
+/// Messages on one page.
+const PAGE: u32 = 50;
+const MAX_PAGE: u32 = 100;
+
+/// Events on one page.
+const LOG_PAGE: u32 = 100;
+const MAX_LOG_PAGE: u32 = 500;
+
+/// A message to be sent.
+#[derive(Deserialize, ToSchema)]
+pub struct MessageParams {
+    #[schema(example = "hi", min_length = 1, max_length = 8000)]
+    pub text: String,
+    /// The `seq` of the message that it answers.
+    #[schema(minimum = 1)]
+    pub reply_to: Option<i64>,
+}
+
+/// A message's new text.
+#[derive(Deserialize, ToSchema)]
+pub struct EditParams {
+    #[schema(example = "hi!", min_length = 1, max_length = 8000)]
+    pub text: String,
+}
+
+/// The client's own id of a request, in the header `Idempotency-Key`: a retry with the same gets
+/// the first answer.
+pub struct IdempotencyKey(Option<String>);
+
+impl<S: Send + Sync> FromRequestParts<S> for IdempotencyKey {
+    type Rejection = Error;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self> {
+        let Some(value) = parts.headers.get("idempotency-key") else {
+            return Ok(Self(None));
+        };
+        let cid = value.to_str().ok().filter(|cid| is_cid(cid));
+        cid.map(|cid| Self(Some(cid.to_owned()))).ok_or_else(|| {
+            Error::invalid("Idempotency-Key: 1 to 128 characters of ASCII, without spaces.")
+        })
+    }
+}
+
+/// Read the history of a group, the newest message first.
+#[utoipa::path(
+    get, path = "/api/groups/{group_name}/messages/", operation_id = "list_messages", tag = "messages",
+    security(("bearer" = [])),
+    params(
+        ("group_name" = String, Path, example = "chat_a1b2c3d4"),
+        ("limit" = Option<u32>, Query, description = "50 if left out, 100 at most.", minimum = 1),
+        ("before" = Option<i64>, Query, description = "Those just before this `seq`.", minimum = 1),
+        ("after" = Option<i64>, Query, description = "Those just after this `seq`.", minimum = 0),
+    ),
+    responses((status = 200, description = "A page of it. A message that was deleted stands there without its text.", body = History), MemberRefused, Unavailable),
+)]
+pub async fn list(
+    member: GroupMember<CurrentUser>,
+    State(ctx): State<AppContext>,
+    params: Params,
+) -> Result<Json<History>> {
+    let limit = params.limit(PAGE, MAX_PAGE)?;
+    let before = params.number("before", 1..=i64::MAX)?;
+    let window = match (before, params.number("after", 0..=i64::MAX)?) {
+        (None, None) => Window::Newest,
+        (Some(seq), None) => Window::Before(seq),
+        (None, Some(seq)) => Window::After(seq),
+        (Some(_), Some(_)) => return Err(Error::invalid("Either before or after.")),
+    };
+    let page = messages::Message::page(&ctx.db, member.group.id, window, limit.into()).await?;
+    Ok(Json(History {
+        results: page.into_iter().map(Into::into).collect(),
+        position: member.group.head,
+    }))
+}
+
+/// Send a message.
+#[utoipa::path(
+    post, path = "/api/groups/{group_name}/messages/", operation_id = "send_message", tag = "messages",
+    security(("bearer" = [])),
+    params(
+        ("group_name" = String, Path, example = "chat_a1b2c3d4"),
+        ("Idempotency-Key" = Option<String>, Header, description = "Your own id of this request: a retry with the same sends nothing twice.", max_length = 128, example = "01JD3ZK8Q4"),
+    ),
+    request_body = MessageParams,
+    responses(
+        (status = 201, description = "The message is stored.", body = Message),
+        (status = 200, description = "It was stored before, by this id.", body = Message),
+        MemberRefused, Conflict, BodyRefused, TooFast, Unavailable,
+    ),
+)]
+pub async fn create(
+    member: GroupMember<CurrentUser>,
+    State(ctx): State<AppContext>,
+    SharedStore(channels): SharedStore<Channels>,
+    IdempotencyKey(cid): IdempotencyKey,
+    fields: OptionalFields,
+) -> Result<(StatusCode, Json<Message>)> {
+    let reply_to = fields.number("reply_to", 1..=i64::MAX)?;
+    let text = text_of(&fields)?;
+    let stored = change(&member, &channels, cid, What::Send { text, reply_to }).await?;
+    let status = match stored.event {
+        Some(_) => StatusCode::CREATED,
+        None => StatusCode::OK,
+    };
+    Ok((status, message(&ctx, &member, stored.seq).await?))
+}
+
+/// Give your message another text.
+#[utoipa::path(
+    patch, path = "/api/groups/{group_name}/messages/{seq}/", operation_id = "edit_message", tag = "messages",
+    security(("bearer" = [])),
+    params(
+        ("group_name" = String, Path, example = "chat_a1b2c3d4"), ("seq" = i64, Path, example = 41),
+        ("Idempotency-Key" = Option<String>, Header, description = "Your own id of this request.", max_length = 128),
+    ),
+    request_body = EditParams,
+    responses((status = 200, description = "The message as it is now.", body = Message), Forbidden, MemberRefused, Conflict, Gone, BodyRefused, TooFast, Unavailable),
+)]
+pub async fn edit(
+    member: GroupMember<CurrentUser>,
+    State(ctx): State<AppContext>,
+    SharedStore(channels): SharedStore<Channels>,
+    IdempotencyKey(cid): IdempotencyKey,
+    Path((_, seq)): Path<(String, i64)>,
+    fields: OptionalFields,
+) -> Result<Json<Message>> {
+    let text = text_of(&fields)?;
+    change(&member, &channels, cid, What::Edit { seq, text }).await?;
+    message(&ctx, &member, seq).await
+}
+
+/// Delete a message: your own, or, as an admin or the owner, any.
+#[utoipa::path(
+    delete, path = "/api/groups/{group_name}/messages/{seq}/", operation_id = "delete_message", tag = "messages",
+    security(("bearer" = [])),
+    params(
+        ("group_name" = String, Path, example = "chat_a1b2c3d4"), ("seq" = i64, Path, example = 41),
+        ("Idempotency-Key" = Option<String>, Header, description = "Your own id of this request.", max_length = 128),
+    ),
+    responses((status = 204, description = "Its text is gone, from the history and from the log."), Forbidden, MemberRefused, Conflict, Gone, TooFast, Unavailable),
+)]
+pub async fn delete(
+    member: GroupMember<CurrentUser>,
+    SharedStore(channels): SharedStore<Channels>,
+    IdempotencyKey(cid): IdempotencyKey,
+    Path((_, seq)): Path<(String, i64)>,
+) -> Result<StatusCode> {
+    change(&member, &channels, cid, What::Delete { seq }).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// Read the log of a group, in order: what a rich socket would tell.
+#[utoipa::path(
+    get, path = "/api/groups/{group_name}/events/", operation_id = "list_events", tag = "messages",
+    security(("bearer" = [])),
+    params(
+        ("group_name" = String, Path, example = "chat_a1b2c3d4"),
+        ("limit" = Option<u32>, Query, description = "100 if left out, 500 at most.", minimum = 1),
+        ("after" = Option<i64>, Query, description = "The last event that you have; from the first on, if left out.", minimum = 0),
+    ),
+    responses((status = 200, description = "A page of it.", body = EventPage), MemberRefused, Unavailable),
+)]
+pub async fn log(
+    member: GroupMember<CurrentUser>,
+    State(ctx): State<AppContext>,
+    params: Params,
+) -> Result<Response> {
+    let limit = params.limit(LOG_PAGE, MAX_LOG_PAGE)?;
+    let after = params.number("after", 0..=i64::MAX)?.unwrap_or(0);
+    let events = events::Model::after(&ctx.db, member.group.id, after, limit.into()).await?;
+    let name = &member.group.name;
+    Ok(Json(EventPage {
+        results: events.iter().map(|event| Event::new(name, event)).collect(),
+        position: member.group.head,
+    })
+    .into_response())
+}
+
+fn text_of(fields: &OptionalFields) -> Result<String> {
+    let text = fields.required("text", |text| Ok(text.to_owned()))?;
+    check_text(&text).map_err(Error::Text)?;
+    Ok(text)
+}
+
+async fn change(
+    member: &GroupMember<CurrentUser>,
+    channels: &Channels,
+    cid: Option<String>,
+    what: What,
+) -> Result<Stored> {
+    let member = member.member();
+    channels.may_send(member.author.id)?;
+    let change = member.change(cid, what);
+    Ok(channels.make(member.group, change).await??)
+}
+
+async fn message(
+    ctx: &AppContext,
+    member: &GroupMember<CurrentUser>,
+    seq: i64,
+) -> Result<Json<Message>> {
+    let found = messages::Message::find(&ctx.db, member.group.id, seq).await?;
+    Ok(Json(found.ok_or(Error::NotFound)?.into()))
+}
+
+pub fn routes() -> Routes {
+    Routes::new()
+        .prefix("/api/groups/{group_name}")
+        .add("/messages", get(list).post(create))
+        .add("/messages/{seq}", patch(edit).delete(delete))
+        .add("/events", get(log))
+}

@@ -1,0 +1,219 @@
+//! Invites: codes that make whoever has them a member.
+
+use chrono::{Duration, Utc};
+use loco_rs::prelude::*;
+use rand::random;
+use sea_orm::{FromQueryResult, Statement};
+use serde_json::json;
+use sha2::{Digest, Sha256};
+
+pub use super::_entities::invites::{ActiveModel, Column, Entity, Model};
+use super::{
+    bans, chat_groups,
+    events::{Author, Event, NewEvent, kind},
+    log::{Logs, begin},
+    memberships::{self, Role},
+    refusals::{NotDone, Refusal},
+    users,
+};
+
+/// A code that nobody has seen before, and nobody will see again: the database has its hash.
+pub struct Code(String);
+
+/// An invite as those who may withdraw it see it.
+#[derive(Debug, FromQueryResult)]
+pub struct Listed {
+    pub id: i64,
+    pub created_by: String,
+    pub created_at: DateTimeWithTimeZone,
+    pub expires_at: DateTimeWithTimeZone,
+    pub max_uses: Option<i64>,
+    pub uses: i64,
+}
+
+/// What somebody who has a code is shown before they accept.
+#[derive(Debug, FromQueryResult)]
+pub struct Offer {
+    pub title: Option<String>,
+    pub username: String,
+    pub name: String,
+    pub expires_at: DateTimeWithTimeZone,
+}
+
+/// Where an accepted invite has led.
+pub struct Accepted {
+    pub group: chat_groups::Model,
+    pub membership: memberships::Model,
+    /// What is to be told. `None`: the user was a member already.
+    pub event: Option<Event>,
+}
+
+impl Code {
+    /// 128 random bits, as 32 hex digits.
+    fn new() -> Self {
+        Self(format!("{:032x}", random::<u128>()))
+    }
+
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl ActiveModelBehavior for ActiveModel {}
+
+impl Model {
+    /// Invites to a group, for `expires_in` and for `max_uses` people, or any number of them.
+    ///
+    /// # Errors
+    /// [`Refusal::Forbidden`] to all but admins and the owner.
+    pub async fn create(
+        db: &DatabaseConnection,
+        membership: &memberships::Model,
+        expires_in: Duration,
+        max_uses: Option<i64>,
+    ) -> Result<(Self, Code), NotDone> {
+        if membership.role() < Role::Admin {
+            return Err(Refusal::Forbidden.into());
+        }
+        let code = Code::new();
+        let invite = ActiveModel {
+            group_id: Set(membership.group_id),
+            created_by: Set(membership.user_id),
+            code_hash: Set(hash(code.as_str())),
+            expires_at: Set((Utc::now() + expires_in).into()),
+            max_uses: Set(max_uses),
+            ..Default::default()
+        }
+        .insert(db)
+        .await?;
+        Ok((invite, code))
+    }
+
+    /// The invites of a group that still let somebody in, the oldest first, at most `limit` of
+    /// those after the invite with the id `after`.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn list(
+        db: &DatabaseConnection,
+        group_id: i64,
+        after: i64,
+        limit: u64,
+    ) -> Result<Vec<Listed>, DbErr> {
+        Listed::find_by_statement(Statement::from_sql_and_values(
+            db.get_database_backend(),
+            "SELECT invites.id, username AS created_by, invites.created_at AS created_at, \
+             expires_at, max_uses, uses \
+             FROM invites JOIN users ON users.id = invites.created_by \
+             WHERE group_id = $1 AND invites.id > $2 AND expires_at > $3 \
+             AND (max_uses IS NULL OR uses < max_uses) ORDER BY invites.id LIMIT $4",
+            [
+                group_id.into(),
+                after.into(),
+                Utc::now().into(),
+                limit.into(),
+            ],
+        ))
+        .all(db)
+        .await
+    }
+
+    /// Withdraws an invite.
+    ///
+    /// # Errors
+    /// [`Refusal::NotFound`] where the group has none with this id.
+    pub async fn withdraw(db: &DatabaseConnection, group_id: i64, id: i64) -> Result<(), NotDone> {
+        let withdrawn = Entity::delete_many()
+            .filter(Column::Id.eq(id))
+            .filter(Column::GroupId.eq(group_id))
+            .exec(db)
+            .await?;
+        match withdrawn.rows_affected {
+            0 => Err(Refusal::NotFound.into()),
+            _ => Ok(()),
+        }
+    }
+
+    /// What a code offers, if it still lets somebody in.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn offer(db: &DatabaseConnection, code: &str) -> Result<Option<Offer>, DbErr> {
+        Offer::find_by_statement(Statement::from_sql_and_values(
+            db.get_database_backend(),
+            "SELECT title, username, users.name, expires_at \
+             FROM invites JOIN chat_groups ON chat_groups.id = group_id \
+             JOIN users ON users.id = created_by \
+             WHERE code_hash = $1 AND expires_at > $2 AND (max_uses IS NULL OR uses < max_uses)",
+            [hash(code).into(), Utc::now().into()],
+        ))
+        .one(db)
+        .await
+    }
+
+    /// Makes a user a member by a code. Who is one already stays what they are, and costs the
+    /// invite nothing.
+    ///
+    /// # Errors
+    /// [`Refusal::NotFound`] for a code that lets nobody in (any more), [`Refusal::Banned`] for a
+    /// user who was put out for good.
+    pub async fn accept(
+        db: &DatabaseConnection,
+        code: &str,
+        user: &users::Model,
+    ) -> Result<Accepted, NotDone> {
+        let hash = hash(code);
+        let by_hash = || Entity::find().filter(Column::CodeHash.eq(&hash));
+        let group_id = by_hash().one(db).await?.ok_or(Refusal::NotFound)?.group_id;
+        let transaction = begin(db).await?;
+        let mut logs = Logs::lock(&transaction, [group_id].into()).await?;
+        // Again, now that all others who would use it wait.
+        let invite = by_hash().one(&transaction).await?;
+        let invite = invite.filter(Self::is_open).ok_or(Refusal::NotFound)?;
+        let group = chat_groups::Entity::find_by_id(group_id)
+            .one(&transaction)
+            .await?
+            .ok_or(Refusal::NotFound)?;
+        if let Some(membership) = memberships::Model::find(&transaction, group_id, user.id).await? {
+            return Ok(Accepted {
+                group,
+                membership,
+                event: None,
+            });
+        }
+        if bans::Model::exists(&transaction, group_id, user.id).await? {
+            return Err(Refusal::Banned.into());
+        }
+        let uses = invite.uses + 1;
+        let mut invite = invite.into_active_model();
+        invite.uses = Set(uses);
+        invite.update(&transaction).await?;
+        let membership =
+            memberships::Model::create(&transaction, &group, user.id, Role::Member).await?;
+        let data = json!({
+            "user": user.username, "name": user.name, "role": Role::Member.as_str(),
+        });
+        let joined = NewEvent::by(Author::of(user), group_id, kind::MEMBER_JOINED, &data);
+        let event = logs.push(joined);
+        logs.write(&transaction).await?;
+        transaction.commit().await?;
+        Ok(Accepted {
+            group,
+            membership,
+            event,
+        })
+    }
+
+    fn is_open(&self) -> bool {
+        self.expires_at > Utc::now() && self.max_uses.is_none_or(|max| self.uses < max)
+    }
+}
+
+/// A code is random enough that a plain hash keeps it.
+fn hash(code: &str) -> String {
+    Sha256::digest(code.as_bytes())
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect()
+}

@@ -1,0 +1,261 @@
+//! How events get their places: the one way in which a log grows.
+//!
+//! Taking a group's row for oneself, changing what there is to change, appending the events that
+//! say so and moving the head on happen in one transaction, so commit order is `seq` order.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use chrono::{SubsecRound, Utc};
+use loco_rs::prelude::*;
+use sea_orm::{
+    DatabaseTransaction, FromQueryResult, QuerySelect, SqliteTransactionMode, Statement,
+    TransactionOptions, Value,
+};
+
+use super::{
+    chat_groups,
+    events::{self, Event, NewEvent, kind},
+};
+
+/// The logs of some groups, which nobody else appends to until the transaction ends.
+pub struct Logs {
+    logs: HashMap<i64, Log>,
+    at: DateTimeWithTimeZone,
+    events: Vec<events::ActiveModel>,
+    /// By group and message: the last event that changed it.
+    revised: HashMap<(i64, i64), i64>,
+    /// Groups and messages of which the text goes.
+    erased: Vec<(i64, i64)>,
+    /// By group and user: who said something has read what came before.
+    read: HashMap<(i64, i64), (i64, i64)>,
+}
+
+/// Where a log stands.
+#[derive(FromQueryResult)]
+struct Log {
+    id: i64,
+    head: i64,
+    messages: i64,
+    last_message: i64,
+}
+
+/// Begins a transaction that will write.
+///
+/// # Errors
+/// When the database fails.
+pub async fn begin(db: &DatabaseConnection) -> Result<DatabaseTransaction, DbErr> {
+    db.begin_with_options(TransactionOptions {
+        // One that has read already cannot wait for another that writes.
+        sqlite_transaction_mode: Some(SqliteTransactionMode::Immediate),
+        ..Default::default()
+    })
+    .await
+}
+
+impl Logs {
+    /// Waits for these groups, and keeps others waiting. Those that do not exist are left out.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn lock(
+        transaction: &DatabaseTransaction,
+        groups: BTreeSet<i64>,
+    ) -> Result<Self, DbErr> {
+        let logs: Vec<Log> = chat_groups::Entity::find()
+            .select_only()
+            .columns([
+                chat_groups::Column::Id,
+                chat_groups::Column::Head,
+                chat_groups::Column::Messages,
+                chat_groups::Column::LastMessage,
+            ])
+            .filter(chat_groups::Column::Id.is_in(groups))
+            // In one order everywhere, or two nodes would wait for each other.
+            .order_by_asc(chat_groups::Column::Id)
+            // SQLite has one writer, and this transaction is it.
+            .lock_exclusive()
+            .into_model()
+            .all(transaction)
+            .await?;
+        Ok(Self {
+            logs: logs.into_iter().map(|log| (log.id, log)).collect(),
+            at: Utc::now().trunc_subsecs(3).into(),
+            events: Vec::new(),
+            revised: HashMap::new(),
+            erased: Vec::new(),
+            read: HashMap::new(),
+        })
+    }
+
+    /// Gives an event the next place in its group's log. `None` where there is no such group.
+    pub fn push(&mut self, event: NewEvent) -> Option<Event> {
+        let group = event.group_id;
+        let log = self.logs.get_mut(&group)?;
+        log.head += 1;
+        let seq = log.head;
+        let user_id = event.author.as_ref().map(|author| author.id);
+        if event.kind == kind::MESSAGE_CREATED {
+            log.messages += 1;
+            log.last_message = seq;
+            if let Some(user_id) = user_id {
+                self.read.insert((group, user_id), (seq, log.messages));
+            }
+        }
+        if let Some(target) = event.target {
+            self.revised.insert((group, target), seq);
+            if event.kind == kind::MESSAGE_DELETED {
+                self.erased.push((group, target));
+            }
+        }
+        self.events.push(events::ActiveModel {
+            group_id: Set(group),
+            seq: Set(seq),
+            kind: Set(event.kind.to_owned()),
+            user_id: Set(user_id),
+            cid: Set(event.cid.clone()),
+            data: Set(event.data.clone()),
+            created_at: Set(self.at),
+            messages: Set(log.messages),
+            target: Set(event.target),
+            revised: Set(None),
+        });
+        Some(Event {
+            seq,
+            at: self.at,
+            by: event.author.map(|author| author.username),
+            kind: event.kind.into(),
+            cid: event.cid,
+            data: event.data,
+        })
+    }
+
+    /// Writes down what was pushed. It counts when the transaction is committed.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn write(self, transaction: &DatabaseTransaction) -> Result<(), DbErr> {
+        if self.events.is_empty() {
+            return Ok(());
+        }
+        let grown: BTreeMap<i64, &Log> = self
+            .events
+            .iter()
+            .filter_map(|event| self.logs.get_key_value(event.group_id.as_ref()))
+            .map(|(id, log)| (*id, log))
+            .collect();
+        execute::<4>(
+            transaction,
+            "id, head, messages, last_message",
+            grown
+                .values()
+                .map(|log| [log.id, log.head, log.messages, log.last_message].map(Value::from)),
+            "UPDATE chat_groups SET head = asked.head, messages = asked.messages, \
+             last_message = asked.last_message FROM asked WHERE chat_groups.id = asked.id",
+        )
+        .await?;
+        events::Entity::insert_many(self.events)
+            .exec_without_returning(transaction)
+            .await?;
+        execute::<3>(
+            transaction,
+            "group_id, seq, revised",
+            self.revised
+                .iter()
+                .map(|((group, target), seq)| [*group, *target, *seq].map(Value::from)),
+            "UPDATE events SET revised = asked.revised FROM asked \
+             WHERE events.group_id = asked.group_id AND events.seq = asked.seq",
+        )
+        .await?;
+        for (group, target) in self.erased {
+            erase(transaction, group, target).await?;
+        }
+        execute::<4>(
+            transaction,
+            "group_id, user_id, seq, messages",
+            self.read.iter().map(|((group, user), (seq, messages))| {
+                [*group, *user, *seq, *messages].map(Value::from)
+            }),
+            "UPDATE memberships SET read = asked.seq, read_messages = asked.messages FROM asked \
+             WHERE memberships.group_id = asked.group_id AND memberships.user_id = asked.user_id",
+        )
+        .await
+    }
+}
+
+/// Takes a message's text out of the log, and out of its edits.
+async fn erase(transaction: &DatabaseTransaction, group: i64, target: i64) -> Result<(), DbErr> {
+    use sea_orm::sea_query::Expr;
+    let of_kind = |kind: &str| {
+        events::Entity::update_many()
+            .filter(events::Column::GroupId.eq(group))
+            .filter(events::Column::Kind.eq(kind))
+    };
+    of_kind(kind::MESSAGE_CREATED)
+        .filter(events::Column::Seq.eq(target))
+        .col_expr(events::Column::Data, Expr::value(events::erased_message()))
+        .exec(transaction)
+        .await?;
+    of_kind(kind::MESSAGE_EDITED)
+        .filter(events::Column::Target.eq(target))
+        .col_expr(
+            events::Column::Data,
+            Expr::value(events::erased_edit(target)),
+        )
+        .exec(transaction)
+        .await?;
+    Ok(())
+}
+
+/// The rows of a query that begins with a table `asked` of the given rows; none where nothing is
+/// asked.
+///
+/// # Errors
+/// When the database fails.
+pub async fn rows_of<T: FromQueryResult, const N: usize>(
+    transaction: &DatabaseTransaction,
+    columns: &str,
+    asked: impl Iterator<Item = [Value; N]>,
+    query: &str,
+) -> Result<Vec<T>, DbErr> {
+    match with_asked(transaction, columns, asked, query) {
+        Some(statement) => T::find_by_statement(statement).all(transaction).await,
+        None => Ok(Vec::new()),
+    }
+}
+
+async fn execute<const N: usize>(
+    transaction: &DatabaseTransaction,
+    columns: &str,
+    asked: impl Iterator<Item = [Value; N]>,
+    command: &str,
+) -> Result<(), DbErr> {
+    if let Some(statement) = with_asked(transaction, columns, asked, command) {
+        transaction.execute_raw(statement).await?;
+    }
+    Ok(())
+}
+
+/// A statement over a table `asked` of the given rows. Its text depends on their number alone, so
+/// that it is prepared once.
+fn with_asked<const N: usize>(
+    transaction: &DatabaseTransaction,
+    columns: &str,
+    asked: impl Iterator<Item = [Value; N]>,
+    statement: &str,
+) -> Option<Statement> {
+    let values: Vec<Value> = asked.flatten().collect();
+    if values.is_empty() {
+        return None;
+    }
+    let places: Vec<String> = (1..=values.len()).map(|i| format!("${i}")).collect();
+    let rows: Vec<String> = places
+        .chunks(N)
+        .map(|row| format!("({})", row.join(",")))
+        .collect();
+    let sql = format!(
+        "WITH asked({columns}) AS (VALUES {}) {statement}",
+        rows.join(",")
+    );
+    let backend = transaction.get_database_backend();
+    Some(Statement::from_sql_and_values(backend, sql, values))
+}

@@ -1,0 +1,182 @@
+//! Messages: what the events of a log say about them, put together.
+
+use loco_rs::prelude::*;
+use sea_orm::{FromQueryResult, Statement, Value};
+
+use super::events::kind;
+
+/// Characters of one message.
+pub const TEXT_LIMIT: usize = 8000;
+
+/// Characters of a client's own id of a request.
+pub const CID_LIMIT: usize = 128;
+
+/// Why a text is no message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum TextError {
+    #[error("This field may not be blank.")]
+    Blank,
+    #[error("A message may have {TEXT_LIMIT} characters.")]
+    TooLong,
+}
+
+impl TextError {
+    /// For a program: a slug that does not change.
+    #[must_use]
+    pub const fn code(self) -> &'static str {
+        match self {
+            Self::Blank => "invalid",
+            Self::TooLong => "too_large",
+        }
+    }
+}
+
+/// Whether a text may be a message.
+///
+/// # Errors
+/// [`TextError`] for an empty one, and for more than [`TEXT_LIMIT`] characters.
+pub fn check_text(text: &str) -> Result<(), TextError> {
+    if text.is_empty() {
+        return Err(TextError::Blank);
+    }
+    // A character is four bytes at most.
+    if text.len() > TEXT_LIMIT && text.chars().count() > TEXT_LIMIT {
+        return Err(TextError::TooLong);
+    }
+    Ok(())
+}
+
+/// Whether a text may be a client's own id of a request: 1 to [`CID_LIMIT`] characters of ASCII
+/// that can be seen, such as a ULID or a UUID.
+#[must_use]
+pub fn is_cid(text: &str) -> bool {
+    (1..=CID_LIMIT).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic())
+}
+
+/// A message as it is now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Message {
+    pub seq: i64,
+    pub at: DateTimeWithTimeZone,
+    pub by: Option<String>,
+    pub cid: Option<String>,
+    /// `None` when it was deleted.
+    pub text: Option<String>,
+    pub reply_to: Option<i64>,
+    pub edited_at: Option<DateTimeWithTimeZone>,
+    pub deleted: bool,
+}
+
+/// Where a page of messages lies.
+#[derive(Debug, Clone, Copy)]
+pub enum Window {
+    Newest,
+    /// Those just before this number.
+    Before(i64),
+    /// Those just after this number.
+    After(i64),
+}
+
+/// A message's event with the last one that changed it.
+#[derive(FromQueryResult)]
+pub(super) struct Row {
+    seq: i64,
+    created_at: DateTimeWithTimeZone,
+    username: Option<String>,
+    cid: Option<String>,
+    data: String,
+    revision: Option<String>,
+    revised_at: Option<DateTimeWithTimeZone>,
+    revised_data: Option<String>,
+}
+
+/// The columns of a [`Row`]: of `message`, its author and its `revision`.
+pub(super) const COLUMNS: &str = "message.seq AS seq, message.created_at AS created_at, \
+    author.username AS username, message.cid AS cid, message.data AS data, \
+    revision.kind AS revision, revision.created_at AS revised_at, revision.data AS revised_data";
+
+/// What is joined to `events message` for them.
+pub(super) const JOINS: &str = "LEFT JOIN users author ON author.id = message.user_id \
+    LEFT JOIN events revision ON revision.group_id = message.group_id \
+    AND revision.seq = message.revised";
+
+impl Message {
+    /// A page of a group's messages, the newest first.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn page(
+        db: &DatabaseConnection,
+        group_id: i64,
+        window: Window,
+        limit: u64,
+    ) -> Result<Vec<Self>, DbErr> {
+        let (condition, seq, direction) = match window {
+            Window::Newest => ("<=", i64::MAX, "DESC"),
+            Window::Before(seq) => ("<", seq, "DESC"),
+            Window::After(seq) => (">", seq, "ASC"),
+        };
+        let mut messages = Self::query(
+            db,
+            &format!("message.seq {condition} $2 ORDER BY message.seq {direction} LIMIT $3"),
+            [group_id.into(), seq.into(), limit.into()],
+        )
+        .await?;
+        if let Window::After(_) = window {
+            messages.reverse();
+        }
+        Ok(messages)
+    }
+
+    /// # Errors
+    /// When the database fails.
+    pub async fn find(
+        db: &DatabaseConnection,
+        group_id: i64,
+        seq: i64,
+    ) -> Result<Option<Self>, DbErr> {
+        let found = Self::query(db, "message.seq = $2", [group_id.into(), seq.into()]).await?;
+        Ok(found.into_iter().next())
+    }
+
+    async fn query<const N: usize>(
+        db: &DatabaseConnection,
+        condition: &str,
+        values: [Value; N],
+    ) -> Result<Vec<Self>, DbErr> {
+        let sql = format!(
+            "SELECT {COLUMNS} FROM events message {JOINS} \
+             WHERE message.group_id = $1 AND message.kind = '{}' AND {condition}",
+            kind::MESSAGE_CREATED
+        );
+        let backend = db.get_database_backend();
+        let rows = Row::find_by_statement(Statement::from_sql_and_values(backend, sql, values));
+        Ok(rows.all(db).await?.into_iter().map(Self::from).collect())
+    }
+}
+
+impl From<Row> for Message {
+    fn from(row: Row) -> Self {
+        let created = object(&row.data);
+        let deleted = row.revision.as_deref() == Some(kind::MESSAGE_DELETED);
+        let edit = row
+            .revised_data
+            .filter(|_| row.revision.as_deref() == Some(kind::MESSAGE_EDITED));
+        let now = edit.as_deref().map_or_else(|| created.clone(), object);
+        Self {
+            seq: row.seq,
+            at: row.created_at,
+            by: row.username,
+            cid: row.cid,
+            text: now["text"].as_str().map(ToOwned::to_owned),
+            reply_to: created["reply_to"].as_i64(),
+            edited_at: row.revised_at.filter(|_| edit.is_some()),
+            deleted,
+        }
+    }
+}
+
+/// What our own hand has written; anything else has no fields.
+fn object(data: &str) -> serde_json::Value {
+    serde_json::from_str(data).unwrap_or_default()
+}

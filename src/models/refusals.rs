@@ -1,0 +1,59 @@
+//! Why something that somebody asked for is not done.
+
+use sea_orm::DbErr;
+
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    #[error("You are no member of this group.")]
+    NotMember,
+    #[error("You may not do this.")]
+    Forbidden,
+    #[error("Not found.")]
+    NotFound,
+    #[error("There is no such message.")]
+    NoSuchMessage { field: &'static str },
+    #[error("This message was deleted.")]
+    Gone,
+    #[error("This id was used for something else.")]
+    CidReused,
+    #[error("You are banned from this group.")]
+    Banned,
+    /// It does not fit to how things are; the text says what would.
+    #[error("{0}")]
+    Conflict(&'static str),
+}
+
+impl Refusal {
+    /// For a program: a slug that does not change.
+    #[must_use]
+    pub const fn code(&self) -> &'static str {
+        match self {
+            Self::NotMember => "not_member",
+            Self::Forbidden => "forbidden",
+            Self::NotFound => "not_found",
+            Self::NoSuchMessage { .. } => "invalid",
+            Self::Gone => "gone",
+            Self::CidReused => "cid_reused",
+            Self::Banned => "banned",
+            Self::Conflict(_) => "conflict",
+        }
+    }
+
+    /// What of the request is at fault, where it is one thing.
+    #[must_use]
+    pub const fn field(&self) -> Option<&'static str> {
+        match self {
+            Self::NoSuchMessage { field } => Some(*field),
+            _ => None,
+        }
+    }
+}
+
+/// A change of a group that was not made.
+#[derive(Debug, thiserror::Error)]
+pub enum NotDone {
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+    #[error(transparent)]
+    Db(#[from] DbErr),
+}

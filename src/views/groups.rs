@@ -1,0 +1,71 @@
+//! Answers about groups and their members' view of them.
+
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use super::{messages::Message, time};
+use crate::models::{chat_groups::Mine, users};
+
+/// Who is logged in.
+#[derive(Serialize, ToSchema)]
+pub struct Me {
+    #[schema(example = 1)]
+    pub id: i64,
+    #[schema(example = "ann")]
+    pub username: String,
+    #[schema(example = "Ann Lee")]
+    pub name: String,
+}
+
+impl From<users::Model> for Me {
+    fn from(user: users::Model) -> Self {
+        Self {
+            id: user.id,
+            username: user.username,
+            name: user.name,
+        }
+    }
+}
+
+/// A group as one of its members sees it.
+#[derive(Serialize, ToSchema)]
+pub struct Group {
+    #[schema(example = "chat_a1b2c3d4", pattern = "^chat_[0-9a-f]{8}$")]
+    pub group: String,
+    #[schema(example = "Lunch")]
+    pub title: Option<String>,
+    /// `owner`, `admin` or `member`: what you may do.
+    #[schema(example = "member")]
+    pub role: &'static str,
+    /// The number of the last event of its log.
+    #[schema(example = 58)]
+    pub head: i64,
+    /// The last event that you have read.
+    #[schema(example = 57)]
+    pub read: i64,
+    /// How many messages came after it.
+    #[schema(example = 1)]
+    pub unread: i64,
+    pub last_message: Option<Message>,
+    #[schema(example = "2026-11-22T14:05:09.123Z")]
+    pub created_at: String,
+    /// When you became a member.
+    #[schema(example = "2026-11-22T14:05:09.123Z")]
+    pub joined_at: String,
+}
+
+impl From<Mine> for Group {
+    fn from(mine: Mine) -> Self {
+        Self {
+            role: mine.membership.role().as_str(),
+            head: mine.group.head,
+            read: mine.membership.read,
+            unread: mine.group.unread(&mine.membership),
+            last_message: mine.last_message.map(Into::into),
+            created_at: time(&mine.group.created_at),
+            joined_at: time(&mine.membership.created_at),
+            group: mine.group.name,
+            title: mine.group.title,
+        }
+    }
+}

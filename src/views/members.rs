@@ -1,0 +1,57 @@
+//! Answers about members and bans.
+
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use super::time;
+use crate::models::{bans, memberships};
+
+/// A member.
+#[derive(Serialize, ToSchema)]
+pub struct Member {
+    #[schema(example = "bob")]
+    pub username: String,
+    #[schema(example = "Bob Ray")]
+    pub name: String,
+    /// `owner`, `admin` or `member`.
+    #[schema(example = "member")]
+    pub role: String,
+    #[schema(example = "2026-11-22T14:05:09.123Z")]
+    pub joined_at: String,
+}
+
+impl From<memberships::Listed> for Member {
+    fn from(member: memberships::Listed) -> Self {
+        Self {
+            username: member.username,
+            name: member.name,
+            role: member.role,
+            joined_at: time(&member.created_at),
+        }
+    }
+}
+
+/// Somebody who may not come back.
+#[derive(Serialize, ToSchema)]
+pub struct Ban {
+    #[schema(example = "bob")]
+    pub username: String,
+    #[schema(example = "Bob Ray")]
+    pub name: String,
+    /// Null where that account is gone.
+    #[schema(example = "ann")]
+    pub banned_by: Option<String>,
+    #[schema(example = "2026-11-22T14:05:09.123Z")]
+    pub banned_at: String,
+}
+
+impl From<bans::Listed> for Ban {
+    fn from(ban: bans::Listed) -> Self {
+        Self {
+            username: ban.username,
+            name: ban.name,
+            banned_by: ban.banned_by,
+            banned_at: time(&ban.created_at),
+        }
+    }
+}

@@ -1,0 +1,56 @@
+//! Answers about messages.
+
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use super::time;
+use crate::models::messages;
+
+/// A message as it is now.
+#[derive(Serialize, ToSchema)]
+pub struct Message {
+    /// Its place in the group's log.
+    #[schema(example = 41)]
+    pub seq: i64,
+    #[schema(example = "2026-11-22T14:05:09.123Z")]
+    pub at: String,
+    /// The username of the author; null where it was no user.
+    #[schema(example = "ann")]
+    pub by: Option<String>,
+    /// Null when it was deleted.
+    #[schema(example = "hi")]
+    pub text: Option<String>,
+    /// The `seq` of the message that it answers.
+    pub reply_to: Option<i64>,
+    pub edited_at: Option<String>,
+    pub deleted: bool,
+    /// The id that the author's client gave it.
+    #[schema(example = "01JD3ZK8Q4")]
+    pub cid: Option<String>,
+}
+
+impl From<messages::Message> for Message {
+    fn from(message: messages::Message) -> Self {
+        Self {
+            seq: message.seq,
+            at: time(&message.at),
+            by: message.by,
+            text: message.text,
+            reply_to: message.reply_to,
+            edited_at: message.edited_at.as_ref().map(time),
+            deleted: message.deleted,
+            cid: message.cid,
+        }
+    }
+}
+
+/// A part of a group's history.
+#[derive(Serialize, ToSchema)]
+pub struct History {
+    /// The newest first.
+    pub results: Vec<Message>,
+    /// The number of the last event before this was read: a socket that begins after it misses
+    /// nothing.
+    #[schema(example = 58)]
+    pub position: i64,
+}

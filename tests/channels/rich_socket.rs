@@ -1,0 +1,382 @@
+//! The rich mode, over real sockets.
+
+use insta::assert_snapshot;
+use serde_json::{Value, json};
+use tokio_tungstenite::tungstenite::Message;
+
+use crate::support::{RichSocket, Socket, TestApp, all_shown, shown};
+
+#[tokio::test]
+async fn a_socket_says_who_it_is_and_where_the_log_is() {
+    let app = TestApp::start().await;
+    let ann = app.user("ann").await;
+    let group = ann.start_chat().await;
+    ann.say(&group, "before", "1").await;
+    let frames = ann.rich(&group, "").await.until_sync().await;
+    assert_snapshot!(all_shown(&frames), @r#"
+    {"auth_expires_in":1209600,"conn":"[conn]","epoch":"[epoch]","features":[],"limits":{"frame":65536,"groups":1,"replay":500,"sends_per_10s":100000,"text":8000},"now":"[now]","ping":{"every":25,"timeout":10},"retry_ms":{"first":[0,5000],"max":20000},"type":"hello","user":{"id":1,"name":"ann","username":"ann"},"v":1}
+    {"floor":0,"group":"[group]","head":1,"mode":"live","read":1,"role":"owner","title":null,"type":"group","unread":0}
+    {"group":"[group]","seq":1,"type":"sync"}
+    "#);
+}
+
+#[tokio::test]
+async fn what_is_said_edited_and_deleted_is_told_to_all() {
+    let app = TestApp::start().await;
+    let (ann, bob) = (app.user("ann").await, app.user("bob").await);
+    let group = ann.start_chat().await;
+    ann.brings_in(&bob, &group).await;
+    let mut anns = ann.live(&group).await;
+    let mut bobs = bob.live(&group).await;
+    let mut base = bob.open(&group).await;
+
+    let mut told = String::new();
+    for request in [
+        json!({"type": "send", "cid": "c1", "text": "سلام\u{0} \"hi\""}),
+        json!({"type": "send", "text": "and you?", "reply_to": 2}),
+        json!({"type": "edit", "cid": "c2", "seq": 2, "text": "hi!"}),
+        json!({"type": "delete", "cid": "c3", "seq": 3}),
+    ] {
+        let ok = anns.done(request).await;
+        let event = anns.event().await;
+        assert_eq!(event, bobs.event().await);
+        told += &all_shown(&[ok, event]);
+    }
+    assert_snapshot!(told, @r#"
+    {"at":"[now]","cid":"c1","id":1,"seq":2,"type":"ok"}
+    {"at":"[now]","by":"ann","cid":"c1","data":{"text":"سلام\u0000 \"hi\""},"group":"[group]","kind":"message.created","seq":2,"type":"event"}
+    {"at":"[now]","id":2,"seq":3,"type":"ok"}
+    {"at":"[now]","by":"ann","data":{"reply_to":2,"text":"and you?"},"group":"[group]","kind":"message.created","seq":3,"type":"event"}
+    {"at":"[now]","cid":"c2","id":3,"seq":4,"type":"ok"}
+    {"at":"[now]","by":"ann","cid":"c2","data":{"seq":2,"text":"hi!"},"group":"[group]","kind":"message.edited","seq":4,"type":"event"}
+    {"at":"[now]","cid":"c3","id":4,"seq":5,"type":"ok"}
+    {"at":"[now]","by":"ann","cid":"c3","data":{"seq":3},"group":"[group]","kind":"message.deleted","seq":5,"type":"event"}
+    "#);
+    // A base socket is shown the two messages and nothing else ever.
+    for _ in 0..2 {
+        assert_eq!(base.message().await, "ann now is [clock]");
+    }
+    base.expect_silence().await;
+    base.send(r#"{"message": "from the base"}"#).await;
+    assert_eq!(base.message().await, "now is [clock]");
+    assert_eq!(anns.event().await["data"], json!({"text": "from the base"}));
+    bobs.event().await;
+    anns.expect_silence().await;
+    bobs.expect_silence().await;
+}
+
+#[tokio::test]
+async fn every_credential_opens_it_and_the_first_one_counts() {
+    let app = TestApp::start().await;
+    let (ann, bob) = (app.user("ann").await, app.user("bob").await);
+    let group = ann.start_chat().await;
+    ann.brings_in(&bob, &group).await;
+    let offer = |user: &str| {
+        (
+            "sec-websocket-protocol",
+            format!("chat.v1.json, bearer.{user}"),
+        )
+    };
+    let plain = ("sec-websocket-protocol", "chat.v1.json".to_owned());
+    let bearer = |token: &str| ("authorization", format!("Bearer {token}"));
+    let cookie = |token: &str| ("cookie", format!("access={token}"));
+    let foreign = ("origin", "https://evil.example".to_owned());
+    let (a, b) = (&*ann.access, &*bob.access);
+    for (headers, expected) in [
+        (vec![offer(a)], "ann"),
+        (vec![plain.clone(), bearer(a)], "ann"),
+        (vec![plain.clone(), cookie(a)], "ann"),
+        (vec![offer(a), bearer(b), cookie(b)], "ann"),
+        (vec![plain.clone(), bearer(a), cookie(b)], "ann"),
+        // A page that has the token needs no cookie, and may be anywhere.
+        (vec![offer(a), foreign.clone()], "ann"),
+        (vec![plain.clone(), bearer(a), foreign.clone()], "ann"),
+        // A bad credential is not passed over for a good one.
+        (vec![offer("x"), bearer(a)], "4401"),
+        (vec![offer(&ann.refresh)], "4401"),
+        (vec![plain.clone(), bearer("x"), cookie(a)], "4401"),
+        (vec![plain.clone(), cookie("x")], "4401"),
+        (vec![plain.clone()], "4401"),
+        (vec![plain.clone(), foreign.clone()], "4401"),
+    ] {
+        let headers: Vec<_> = headers.iter().map(|(k, v)| (*k, v.as_str())).collect();
+        let mut socket = RichSocket::with_headers(app.address, &group, "", &headers).await;
+        let first = socket.frame().await;
+        match first["user"]["username"].as_str() {
+            Some(username) => assert_eq!(username, expected, "{headers:?}"),
+            None => assert_eq!(first["code"].to_string(), expected, "{headers:?}"),
+        }
+    }
+    let path = format!("/ws/chat/{group}/");
+    let cookie = ann.cookie();
+    let mut headers = vec![
+        ("sec-websocket-protocol", "chat.v1.json"),
+        ("cookie", &*cookie),
+    ];
+    headers.push(("origin", "https://evil.example"));
+    let refused = Socket::with_headers(app.address, &path, &headers).await;
+    assert_eq!(refused.err().unwrap(), 403);
+}
+
+#[tokio::test]
+async fn who_may_not_come_in_is_told_so_and_strangers_learn_nothing() {
+    let app = TestApp::start().await;
+    let (ann, bob) = (app.user("ann").await, app.user("bob").await);
+    let group = ann.start_chat().await;
+    let mut told = String::new();
+    for (user, group) in [
+        ("x", &*group),
+        (&*bob.access, &*group),
+        (&*bob.access, "chat_00000000"),
+    ] {
+        let mut socket = RichSocket::connect(app.address, group, "", user).await;
+        let (bye, code) = socket.bye().await;
+        told += &format!("{code} {}\n", shown(&bye));
+    }
+    let (bye, code) = ann.rich(&group, "after=-1").await.bye().await;
+    told += &format!("{code} {}\n", shown(&bye));
+    assert_snapshot!(told, @r#"
+    4401 {"code":4401,"reason":"unauthorized","reconnect":false,"type":"bye"}
+    4403 {"code":4403,"reason":"not a member","reconnect":false,"type":"bye"}
+    4403 {"code":4403,"reason":"not a member","reconnect":false,"type":"bye"}
+    1008 {"code":1008,"reason":"`after` must be a whole number, 0 or more","reconnect":false,"type":"bye"}
+    "#);
+    assert_eq!(
+        bob.rich(&group, "after=1&epoch=x").await.bye_code().await,
+        4403
+    );
+    app.until_no_group_is_active().await;
+}
+
+#[tokio::test]
+async fn a_frame_that_is_wrong_is_answered_by_what_is_wrong() {
+    let app = TestApp::start().await;
+    let (ann, bob) = (app.user("ann").await, app.user("bob").await);
+    let group = ann.start_chat().await;
+    ann.brings_in(&bob, &group).await;
+    ann.say(&group, "ann's", "1").await;
+    let mut socket = bob.live(&group).await;
+    let g = json!(group);
+    let long = "é".repeat(8001);
+    let deep = format!(
+        r#"{{"id": 1, "type": {}1{}}}"#,
+        "[".repeat(500),
+        "]".repeat(500)
+    );
+    let frames = [
+        json!([]).to_string(),
+        json!("send").to_string(),
+        "7".to_owned(),
+        "{}".to_owned(),
+        deep,
+        r#"{"type": "send", "id": 1, "group": "x", "text": "\ud800"}"#.to_owned(),
+        json!({"id": 1, "type": 5}).to_string(),
+        json!({"id": 1, "type": "dance"}).to_string(),
+        json!({"type": "send", "group": g, "text": "hi"}).to_string(),
+        json!({"id": "7", "type": "send", "group": g, "text": "hi"}).to_string(),
+        json!({"id": 1.5, "type": "send", "group": g, "text": "hi"}).to_string(),
+        json!({"id": 1, "type": "send", "text": "hi"}).to_string(),
+        json!({"id": 1, "type": "send", "group": 5, "text": "hi"}).to_string(),
+        json!({"id": 1, "type": "send", "group": "chat_00000000", "text": "hi"}).to_string(),
+        json!({"id": 1, "type": "send", "group": g}).to_string(),
+        json!({"id": 1, "type": "send", "group": g, "text": null}).to_string(),
+        json!({"id": 1, "type": "send", "group": g, "text": ""}).to_string(),
+        json!({"id": 1, "type": "send", "group": g, "text": long}).to_string(),
+        json!({"id": 1, "type": "send", "group": g, "text": "hi", "cid": ""}).to_string(),
+        json!({"id": 1, "type": "send", "group": g, "text": "hi", "cid": "a b"}).to_string(),
+        json!({"id": 1, "type": "send", "group": g, "text": "hi", "cid": "x".repeat(129)})
+            .to_string(),
+        json!({"id": 1, "type": "send", "group": g, "text": "hi", "cid": 5}).to_string(),
+        json!({"id": 1, "type": "send", "group": g, "text": "hi", "reply_to": 0}).to_string(),
+        json!({"id": 1, "type": "send", "group": g, "text": "hi", "reply_to": 99}).to_string(),
+        // An event that is no message.
+        json!({"id": 1, "type": "send", "group": g, "text": "hi", "reply_to": 1}).to_string(),
+        json!({"id": 1, "type": "edit", "group": g, "text": "hi"}).to_string(),
+        json!({"id": 1, "type": "edit", "group": g, "seq": "2", "text": "hi"}).to_string(),
+        json!({"id": 1, "type": "edit", "group": g, "seq": 2}).to_string(),
+        json!({"id": 1, "type": "edit", "group": g, "seq": 2, "text": "not mine"}).to_string(),
+        json!({"id": 1, "type": "edit", "group": g, "seq": 1, "text": "no message"}).to_string(),
+        json!({"id": 1, "type": "edit", "group": g, "seq": 99, "text": "none"}).to_string(),
+        json!({"id": 1, "type": "delete", "group": g}).to_string(),
+        json!({"id": 1, "type": "delete", "group": g, "seq": -1}).to_string(),
+        json!({"id": 1, "type": "delete", "group": g, "seq": i64::MAX}).to_string(),
+        json!({"id": 1, "type": "delete", "group": g, "seq": 2}).to_string(),
+        json!({"id": 1, "type": "sub"}).to_string(),
+        json!({"id": 1, "type": "sub", "groups": []}).to_string(),
+        json!({"id": 1, "type": "sub", "groups": [{"group": g}, {"group": g}]}).to_string(),
+        json!({"id": 1, "type": "sub", "groups": [{"group": g, "after": -1}]}).to_string(),
+        json!({"id": 1, "type": "sub", "groups": [{"group": "chat_00000000"}]}).to_string(),
+        json!({"id": 1, "type": "auth", "token": 5}).to_string(),
+        json!({"id": 1, "type": "auth", "token": "x"}).to_string(),
+        json!({"id": 1, "type": "auth", "token": ann.access}).to_string(),
+        json!({"id": 1, "type": "auth", "token": bob.refresh}).to_string(),
+    ];
+    let mut told = String::new();
+    for frame in frames {
+        socket.send_raw(&*frame).await;
+        let error = socket.frame().await;
+        assert_eq!(error["type"], "error", "{frame}: {error}");
+        let mut keys: Vec<_> = error.as_object().unwrap().keys().collect();
+        keys.sort();
+        let expected = [
+            "code",
+            "field",
+            "id",
+            "message",
+            "retry",
+            "retry_after_ms",
+            "type",
+        ];
+        assert_eq!(keys, expected);
+        let frame: String = frame.replace(&group, "[group]").chars().take(90).collect();
+        told += &format!(
+            "{} {} {} {}: {frame}\n",
+            error["id"], error["code"], error["field"], error["message"]
+        );
+    }
+    let told = told
+        .replace(&ann.access[..20], "[ann]")
+        .replace(&bob.refresh[..20], "[refresh]");
+    assert_snapshot!(told, @r#"
+    null "invalid" null "A frame is a JSON object, and not a deep one.": []
+    null "invalid" null "A frame is a JSON object, and not a deep one.": "send"
+    null "invalid" null "A frame is a JSON object, and not a deep one.": 7
+    null "invalid" "type" "This field is required.": {}
+    null "invalid" null "A frame is a JSON object, and not a deep one.": {"id": 1, "type": [[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[
+    null "invalid" null "A frame is a JSON object, and not a deep one.": {"type": "send", "id": 1, "group": "x", "text": "\ud800"}
+    1 "invalid" "type" "This must be a text.": {"id":1,"type":5}
+    1 "invalid" "type" "There is no such request.": {"id":1,"type":"dance"}
+    null "invalid" "id" "This must be a whole number.": {"group":"[group]","text":"hi","type":"send"}
+    null "invalid" "id" "This must be a whole number.": {"group":"[group]","id":"7","text":"hi","type":"send"}
+    null "invalid" "id" "This must be a whole number.": {"group":"[group]","id":1.5,"text":"hi","type":"send"}
+    1 "invalid" "group" "This field is required.": {"id":1,"text":"hi","type":"send"}
+    1 "invalid" "group" "This must be a text.": {"group":5,"id":1,"text":"hi","type":"send"}
+    1 "not_member" "group" "This socket is not subscribed to this group.": {"group":"chat_00000000","id":1,"text":"hi","type":"send"}
+    1 "invalid" "text" "This field is required.": {"group":"[group]","id":1,"type":"send"}
+    1 "invalid" "text" "This must be a text.": {"group":"[group]","id":1,"text":null,"type":"send"}
+    1 "invalid" "text" "This may not be empty.": {"group":"[group]","id":1,"text":"","type":"send"}
+    1 "too_large" "text" "This has more characters than `limits.text`.": {"group":"[group]","id":1,"text":"éééééééééééééééééééééééééééééééééééééééééééééééééééééééé
+    1 "invalid" "cid" "This must be 1 to 128 characters of ASCII, without spaces.": {"cid":"","group":"[group]","id":1,"text":"hi","type":"send"}
+    1 "invalid" "cid" "This must be 1 to 128 characters of ASCII, without spaces.": {"cid":"a b","group":"[group]","id":1,"text":"hi","type":"send"}
+    1 "invalid" "cid" "This must be 1 to 128 characters of ASCII, without spaces.": {"cid":"xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx
+    1 "invalid" "cid" "This must be a text.": {"cid":5,"group":"[group]","id":1,"text":"hi","type":"send"}
+    1 "invalid" "reply_to" "This must be a whole number, 1 or more.": {"group":"[group]","id":1,"reply_to":0,"text":"hi","type":"send"}
+    1 "invalid" "reply_to" "There is no such message.": {"group":"[group]","id":1,"reply_to":99,"text":"hi","type":"send"}
+    1 "invalid" "reply_to" "There is no such message.": {"group":"[group]","id":1,"reply_to":1,"text":"hi","type":"send"}
+    1 "invalid" "seq" "This field is required.": {"group":"[group]","id":1,"text":"hi","type":"edit"}
+    1 "invalid" "seq" "This must be a whole number, 1 or more.": {"group":"[group]","id":1,"seq":"2","text":"hi","type":"edit"}
+    1 "invalid" "text" "This field is required.": {"group":"[group]","id":1,"seq":2,"type":"edit"}
+    1 "forbidden" null "You may not do this.": {"group":"[group]","id":1,"seq":2,"text":"not mine","type":"edit"}
+    1 "not_found" null "Not found.": {"group":"[group]","id":1,"seq":1,"text":"no message","type":"edit"}
+    1 "not_found" null "Not found.": {"group":"[group]","id":1,"seq":99,"text":"none","type":"edit"}
+    1 "invalid" "seq" "This field is required.": {"group":"[group]","id":1,"type":"delete"}
+    1 "invalid" "seq" "This must be a whole number, 1 or more.": {"group":"[group]","id":1,"seq":-1,"type":"delete"}
+    1 "invalid" "seq" "This must be a whole number, 1 or more.": {"group":"[group]","id":1,"seq":9223372036854775807,"type":"delete"}
+    1 "forbidden" null "You may not do this.": {"group":"[group]","id":1,"seq":2,"type":"delete"}
+    1 "invalid" "groups" "This field is required.": {"id":1,"type":"sub"}
+    1 "invalid" "groups" "This socket is of one group.": {"groups":[],"id":1,"type":"sub"}
+    1 "invalid" "groups" "This socket is of one group.": {"groups":[{"group":"[group]"},{"group":"[group]"}],"id":1,"type":"sub"}
+    1 "invalid" "groups" "This must be a list of {\"group\": \"…\", \"after\": 41}; `after` may be left out.": {"groups":[{"after":-1,"group":"[group]"}],"id":1,"type":"sub"}
+    1 "not_member" "group" "This socket is not subscribed to this group.": {"groups":[{"group":"chat_00000000"}],"id":1,"type":"sub"}
+    1 "invalid" "token" "This must be a text.": {"id":1,"token":5,"type":"auth"}
+    1 "unauthorized" "token" "This is no access token.": {"id":1,"token":"x","type":"auth"}
+    1 "unauthorized" "token" "This token is of somebody else.": {"id":1,"token":"[ann]bGciOiJIUzI1NiJ9.eyJ0b2tlbl90eXBlIjoiYWNjZXNzIiwiZXhw
+    1 "unauthorized" "token" "This is no access token.": {"id":1,"token":"[ann]bGciOiJIUzI1NiJ9.eyJ0b2tlbl90eXBlIjoicmVmcmVzaCIsImV4
+    "#);
+    // Nothing of it was done, and what has no reply got none.
+    socket
+        .send_raw(json!({"type": "read", "group": g, "seq": 2}).to_string())
+        .await;
+    socket
+        .send_raw(json!({"type": "typing", "group": g, "on": true}).to_string())
+        .await;
+    socket.expect_silence().await;
+    assert_eq!(
+        ann.get(&format!("/api/groups/{group}/")).await.json()["head"],
+        2
+    );
+}
+
+#[tokio::test]
+async fn what_no_client_may_send_ends_it_with_a_word() {
+    let app = TestApp::start().await;
+    let ann = app.user("ann").await;
+    let group = ann.start_chat().await;
+    let big = json!({"id": 1, "type": "send", "text": "x".repeat(70_000)}).to_string();
+    for (message, expected) in [
+        (Message::text("not json"), 1007),
+        (Message::text(r#"{"type": "send""#), 1007),
+        (Message::binary("{}"), 1003),
+        (Message::text(big), 1009),
+    ] {
+        let mut socket = ann.live(&group).await;
+        socket.send_frame(message).await;
+        assert_eq!(socket.bye_code().await, expected);
+    }
+    let mut socket = ann.live(&group).await;
+    let (_, (bye, code)) = tokio::join!(app.stop(), socket.bye());
+    assert_eq!(code, 1012);
+    assert_snapshot!(bye, @r#"{"code":1012,"reason":"restart","reconnect":true,"retry_ms":[0,8000],"type":"bye"}"#);
+}
+
+#[tokio::test]
+async fn a_socket_lives_as_long_as_its_session() {
+    let app =
+        TestApp::with(json!({"tokens": {"access_lifetime": 60, "refresh_lifetime": 4}})).await;
+    let ann = app.user("ann").await;
+    let group = ann.start_chat().await;
+    let mut socket = ann.rich(&group, "").await;
+    let hello = socket.frame().await;
+    let left = hello["auth_expires_in"].as_i64().unwrap();
+    assert!((1..=4).contains(&left), "{hello}");
+    socket.until_sync().await;
+    let mut stays = ann.live(&group).await;
+    // A new token extends it, an old one takes nothing away.
+    tokio::time::sleep(std::time::Duration::from_millis(1100)).await;
+    let tokens = json!({"username": "ann", "password": "the staple of ann"});
+    let newer = app.post("/api/token/", tokens).await.json()["access"].clone();
+    let extended = stays.done(json!({"type": "auth", "token": newer})).await;
+    let older = stays
+        .done(json!({"type": "auth", "token": ann.access}))
+        .await;
+    assert!(
+        older["auth_expires_in"].as_i64() >= extended["auth_expires_in"].as_i64().map(|s| s - 1)
+    );
+    let (bye, code) = socket.bye().await;
+    assert_eq!((code, &bye["reconnect"]), (4401, &Value::Bool(false)));
+    stays.expect_silence().await;
+    assert_eq!(stays.bye_code().await, 4401, "in the end all do");
+}
+
+#[tokio::test]
+async fn who_sends_too_fast_is_told_when_to_try_again() {
+    let app = TestApp::with(json!({"channels": {"sends_per_10s": 2}})).await;
+    let ann = app.user("ann").await;
+    let group = ann.start_chat().await;
+    let mut socket = ann.live(&group).await;
+    for i in 0..2 {
+        socket.says("x", &i.to_string()).await;
+    }
+    let error = socket
+        .done(json!({"type": "send", "cid": "2", "text": "x"}))
+        .await;
+    assert_eq!(
+        (&error["code"], &error["retry"]),
+        (&json!("rate_limited"), &json!(true))
+    );
+    let wait = error["retry_after_ms"].as_u64().unwrap();
+    assert!((1..=5000).contains(&wait), "{error}");
+    // By the REST API it is the same limit, and a base socket is read more slowly.
+    let answer = ann.say(&group, "x", "2").await;
+    assert_snapshot!(answer, @r#"
+    429 Too Many Requests
+    content-type: application/json
+    retry-after: 5
+
+    {"detail":"Too many requests; slow down.","code":"rate_limited"}
+    "#);
+    let mut base = ann.open(&group).await;
+    base.send(r#"{"message": "x"}"#).await;
+    assert_eq!(base.message().await, "now is [clock]");
+    assert_eq!(socket.event().await["seq"], 3);
+}

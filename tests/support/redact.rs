@@ -1,0 +1,80 @@
+//! What differs from run to run is checked, then hidden.
+
+use chrono::{DateTime, Utc};
+use serde_json::Value;
+
+use super::answer::assert_group_name;
+
+/// A frame as a snapshot shows it.
+pub fn shown(frame: &Value) -> String {
+    redact(&frame.to_string(), frame)
+}
+
+/// Frames as a snapshot shows them, one on each line.
+pub fn all_shown(frames: &[Value]) -> String {
+    frames.iter().map(|frame| shown(frame) + "\n").collect()
+}
+
+/// Hides in a text what a JSON value in it has of names, codes and times.
+pub fn redact(text: &str, value: &Value) -> String {
+    let mut text = text.to_owned();
+    visit(value, &mut |key, value| {
+        let hidden = match key {
+            "group" | "group_name" => {
+                assert_group_name(value);
+                "[group]"
+            }
+            "at" | "now" | "created_at" | "joined_at" | "edited_at" | "banned_at" => {
+                let age = Utc::now() - time(value);
+                assert!(
+                    (-1..60).contains(&age.num_seconds()),
+                    "{key} is not now: {value}"
+                );
+                "[now]"
+            }
+            "expires_at" => {
+                assert!(time(value) > Utc::now(), "{key} is over: {value}");
+                "[later]"
+            }
+            "conn" | "epoch" => {
+                assert_hex(value);
+                if key == "conn" { "[conn]" } else { "[epoch]" }
+            }
+            "code" if value.len() == 32 => {
+                assert_hex(value);
+                "[code]"
+            }
+            _ => return,
+        };
+        text = text.replace(value, hidden);
+    });
+    text
+}
+
+fn visit(value: &Value, found: &mut impl FnMut(&str, &str)) {
+    match value {
+        Value::Object(fields) => {
+            for (key, value) in fields {
+                match value {
+                    Value::String(text) => found(key, text),
+                    value => visit(value, found),
+                }
+            }
+        }
+        Value::Array(values) => values.iter().for_each(|value| visit(value, found)),
+        _ => {}
+    }
+}
+
+/// A time that is written as the protocol says: RFC 3339, UTC, milliseconds.
+fn time(text: &str) -> DateTime<Utc> {
+    let time = DateTime::parse_from_rfc3339(text).unwrap().to_utc();
+    let written = time.to_rfc3339_opts(chrono::SecondsFormat::Millis, true);
+    assert_eq!(written, text);
+    time
+}
+
+fn assert_hex(text: &str) {
+    let is_hex = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
+    assert!(text.len() == 32 && text.bytes().all(is_hex), "{text}");
+}

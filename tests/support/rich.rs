@@ -1,0 +1,160 @@
+//! A rich client over a real socket.
+
+use std::net::SocketAddr;
+
+use serde_json::{Value, json};
+use tokio_tungstenite::tungstenite::Message;
+
+use super::Socket;
+
+pub struct RichSocket {
+    socket: Socket,
+    group: String,
+    next_id: i64,
+}
+
+impl RichSocket {
+    pub async fn connect(address: SocketAddr, group: &str, query: &str, token: &str) -> Self {
+        let offers = format!("chat.v1.json, bearer.{token}");
+        let headers = [("sec-websocket-protocol", offers.as_str())];
+        Self::with_headers(address, group, query, &headers).await
+    }
+
+    pub async fn with_headers(
+        address: SocketAddr,
+        group: &str,
+        query: &str,
+        headers: &[(&str, &str)],
+    ) -> Self {
+        let path = format!("/ws/chat/{group}/?{query}");
+        let socket = Socket::with_headers(address, &path, headers).await.unwrap();
+        Self::over(socket, group)
+    }
+
+    pub fn over(socket: Socket, group: &str) -> Self {
+        Self {
+            socket,
+            group: group.to_owned(),
+            next_id: 1,
+        }
+    }
+
+    pub async fn send_raw(&mut self, text: impl Into<String>) {
+        self.socket.send(text).await;
+    }
+
+    pub async fn send_frame(&mut self, message: Message) {
+        self.socket.send_frame(message).await;
+    }
+
+    /// Sends a request with the next id and the socket's group, and gives the id.
+    pub async fn ask(&mut self, mut request: Value) -> i64 {
+        let id = self.next_id;
+        self.next_id += 1;
+        request["id"] = json!(id);
+        if request.get("group").is_none() {
+            request["group"] = json!(self.group);
+        }
+        self.send_raw(request.to_string()).await;
+        id
+    }
+
+    /// Asks, and gives the reply with the frames that came before it.
+    pub async fn reply_to(&mut self, request: Value) -> (Value, Vec<Value>) {
+        let id = self.ask(request).await;
+        let mut before = Vec::new();
+        loop {
+            let frame = self.frame().await;
+            if matches!(frame["type"].as_str(), Some("ok" | "error")) {
+                assert_eq!(frame["id"], json!(id), "{frame}");
+                return (frame, before);
+            }
+            before.push(frame);
+        }
+    }
+
+    /// Asks, and gives the reply, before which nothing else comes.
+    pub async fn done(&mut self, request: Value) -> Value {
+        let (reply, before) = self.reply_to(request).await;
+        assert_eq!(before, Vec::<Value>::new());
+        reply
+    }
+
+    /// Sends a message, takes its acknowledgement and its event, and gives the latter.
+    pub async fn says(&mut self, text: &str, cid: &str) -> Value {
+        let ok = self
+            .done(json!({"type": "send", "cid": cid, "text": text}))
+            .await;
+        assert_eq!(ok["type"], "ok", "{ok}");
+        let event = self.event().await;
+        assert_eq!(event["seq"], ok["seq"]);
+        event
+    }
+
+    /// The next frame.
+    pub async fn frame(&mut self) -> Value {
+        loop {
+            match self.socket.frame().await {
+                Message::Text(text) => return serde_json::from_str(&text).unwrap(),
+                Message::Ping(_) | Message::Pong(_) => {}
+                other => panic!("a frame was due, not {other:?}"),
+            }
+        }
+    }
+
+    /// The next frame, which is an event.
+    pub async fn event(&mut self) -> Value {
+        let frame = self.frame().await;
+        assert_eq!(frame["type"], "event", "{frame}");
+        frame
+    }
+
+    /// The next frames, which are messages, as their numbers and texts.
+    pub async fn messages(&mut self, count: usize) -> Vec<(i64, String)> {
+        let mut messages = Vec::new();
+        while messages.len() < count {
+            let event = self.event().await;
+            assert_eq!(event["kind"], "message.created", "{event}");
+            let text = event["data"]["text"].as_str().unwrap().to_owned();
+            messages.push((event["seq"].as_i64().unwrap(), text));
+        }
+        messages
+    }
+
+    /// What comes until the socket is live.
+    pub async fn until_sync(&mut self) -> Vec<Value> {
+        let mut frames = Vec::new();
+        loop {
+            frames.push(self.frame().await);
+            if frames.last().unwrap()["type"] == "sync" {
+                return frames;
+            }
+        }
+    }
+
+    /// The `bye`, after frames that may still have been under way, and the code of the close.
+    pub async fn bye(&mut self) -> (Value, u16) {
+        loop {
+            let frame = self.frame().await;
+            if frame["type"] == "bye" {
+                return (frame, self.socket.close_code().await);
+            }
+        }
+    }
+
+    /// The code by which the server says goodbye, in its last frame and in the close alike.
+    pub async fn bye_code(&mut self) -> u16 {
+        let (bye, code) = self.bye().await;
+        assert_eq!(bye["code"], json!(code));
+        code
+    }
+
+    /// Proves that nothing is under way to this socket: the next frame is the reply to its own.
+    pub async fn expect_silence(&mut self) {
+        self.done(json!({"type": "auth"})).await;
+    }
+
+    pub async fn close(&mut self) {
+        self.socket.close(1000).await;
+    }
+}
