@@ -1,9 +1,12 @@
 mod base_socket;
 mod broker;
+mod membership;
 mod nodes;
 mod order;
 mod pressure;
 mod protocol;
 mod refusals;
+mod resume;
+mod retries;
 mod rich_socket;
 mod storage;

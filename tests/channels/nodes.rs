@@ -13,7 +13,7 @@ async fn nodes(redis: &RedisServer) -> (TestApp, TestApp) {
     (first, TestApp::node(database, settings).await)
 }
 
-async fn connected_nodes(redis: &RedisServer) -> (TestApp, TestApp) {
+pub async fn connected_nodes(redis: &RedisServer) -> (TestApp, TestApp) {
     let (here, there) = nodes(redis).await;
     here.until_redis_is_connected().await;
     there.until_redis_is_connected().await;

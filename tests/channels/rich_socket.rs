@@ -4,7 +4,9 @@ use insta::assert_snapshot;
 use serde_json::{Value, json};
 use tokio_tungstenite::tungstenite::Message;
 
-use crate::support::{RichSocket, Socket, TestApp, all_shown, shown};
+use salam::tokens::{TokenType, Tokens};
+
+use crate::support::{RichSocket, Socket, TestApp, all_shown, shown, until};
 
 #[tokio::test]
 async fn a_socket_says_who_it_is_and_where_the_log_is() {
@@ -228,22 +230,22 @@ async fn a_frame_that_is_wrong_is_answered_by_what_is_wrong() {
             "type",
         ];
         assert_eq!(keys, expected);
-        let frame: String = frame.replace(&group, "[group]").chars().take(90).collect();
+        let frame: String = frame
+            .replace(&group, "[group]")
+            .replace(&ann.access, "[ann's]")
+            .replace(&bob.refresh, "[refresh]").chars().take(90).collect();
         told += &format!(
             "{} {} {} {}: {frame}\n",
             error["id"], error["code"], error["field"], error["message"]
         );
     }
-    let told = told
-        .replace(&ann.access[..20], "[ann]")
-        .replace(&bob.refresh[..20], "[refresh]");
     assert_snapshot!(told, @r#"
-    null "invalid" null "A frame is a JSON object, and not a deep one.": []
-    null "invalid" null "A frame is a JSON object, and not a deep one.": "send"
-    null "invalid" null "A frame is a JSON object, and not a deep one.": 7
+    null "invalid" null "A frame is a JSON object, not a deep one, of proper texts.": []
+    null "invalid" null "A frame is a JSON object, not a deep one, of proper texts.": "send"
+    null "invalid" null "A frame is a JSON object, not a deep one, of proper texts.": 7
     null "invalid" "type" "This field is required.": {}
-    null "invalid" null "A frame is a JSON object, and not a deep one.": {"id": 1, "type": [[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[
-    null "invalid" null "A frame is a JSON object, and not a deep one.": {"type": "send", "id": 1, "group": "x", "text": "\ud800"}
+    null "invalid" null "A frame is a JSON object, not a deep one, of proper texts.": {"id": 1, "type": [[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[
+    null "invalid" null "A frame is a JSON object, not a deep one, of proper texts.": {"type": "send", "id": 1, "group": "x", "text": "\ud800"}
     1 "invalid" "type" "This must be a text.": {"id":1,"type":5}
     1 "invalid" "type" "There is no such request.": {"id":1,"type":"dance"}
     null "invalid" "id" "This must be a whole number.": {"group":"[group]","text":"hi","type":"send"}
@@ -280,8 +282,8 @@ async fn a_frame_that_is_wrong_is_answered_by_what_is_wrong() {
     1 "not_member" "group" "This socket is not subscribed to this group.": {"groups":[{"group":"chat_00000000"}],"id":1,"type":"sub"}
     1 "invalid" "token" "This must be a text.": {"id":1,"token":5,"type":"auth"}
     1 "unauthorized" "token" "This is no access token.": {"id":1,"token":"x","type":"auth"}
-    1 "unauthorized" "token" "This token is of somebody else.": {"id":1,"token":"[ann]bGciOiJIUzI1NiJ9.eyJ0b2tlbl90eXBlIjoiYWNjZXNzIiwiZXhw
-    1 "unauthorized" "token" "This is no access token.": {"id":1,"token":"[ann]bGciOiJIUzI1NiJ9.eyJ0b2tlbl90eXBlIjoicmVmcmVzaCIsImV4
+    1 "unauthorized" "token" "This token is of somebody else.": {"id":1,"token":"eyJ0eXAiOiJKV1QiLCJhbGciOiJIUzI1NiJ9.eyJ0b2tlbl90eXBlIjoiYWNjZXNzIiwiZXhw
+    1 "unauthorized" "token" "This is no access token.": {"id":1,"token":"eyJ0eXAiOiJKV1QiLCJhbGciOiJIUzI1NiJ9.eyJ0b2tlbl90eXBlIjoicmVmcmVzaCIsImV4
     "#);
     // Nothing of it was done, and what has no reply got none.
     socket
@@ -332,7 +334,17 @@ async fn a_socket_lives_as_long_as_its_session() {
     socket.until_sync().await;
     let mut stays = ann.live(&group).await;
     // A new token extends it, an old one takes nothing away.
-    tokio::time::sleep(std::time::Duration::from_millis(1100)).await;
+    until("the clock to go on", async || {
+        app.ctx
+            .shared_store
+            .get::<Tokens>()
+            .unwrap()
+            .session(TokenType::Access, &ann.access)
+            .unwrap()
+            .expires_in()
+            < left
+    })
+    .await;
     let tokens = json!({"username": "ann", "password": "the staple of ann"});
     let newer = app.post("/api/token/", tokens).await.json()["access"].clone();
     let extended = stays.done(json!({"type": "auth", "token": newer})).await;

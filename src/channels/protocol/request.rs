@@ -58,7 +58,10 @@ impl Request {
         // Depth does not matter here: what is nested is skipped without recursion.
         serde_json::from_str::<IgnoredAny>(text).ok()?;
         let Ok(Value::Object(fields)) = serde_json::from_str(text) else {
-            let fault = Fault::new("invalid", "A frame is a JSON object, and not a deep one.");
+            let fault = Fault::new(
+                "invalid",
+                "A frame is a JSON object, not a deep one, of proper texts.",
+            );
             return Some(Self::Faulty(fault));
         };
         let id = fields.get("id").and_then(Value::as_i64);

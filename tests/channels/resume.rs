@@ -1,0 +1,400 @@
+//! A socket that was away is brought to where the log is, or told that it cannot be.
+
+use std::sync::Arc;
+
+use insta::assert_snapshot;
+use salam::models::{changes::Change, epochs};
+use sea_orm::ConnectionTrait;
+use serde_json::{Value, json};
+
+use super::nodes::connected_nodes;
+use crate::support::{RedisServer, TestApp, TestDatabase, User, all_shown, said, shown, until};
+
+/// The numbers of the events among frames.
+fn seqs(frames: &[Value]) -> Vec<i64> {
+    let events = frames.iter().filter(|frame| frame["type"] == "event");
+    events.map(|event| event["seq"].as_i64().unwrap()).collect()
+}
+
+/// Fills the log of the first group.
+async fn fill(app: &TestApp, count: usize) {
+    let changes = (1..=count).map(|i| said(1, &i.to_string())).collect();
+    for outcome in Change::make(&app.ctx.db, changes).await.unwrap() {
+        outcome.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn what_was_missed_is_replayed_before_what_comes() {
+    let app = TestApp::start().await;
+    let ann = app.user("ann").await;
+    let group = ann.start_chat().await;
+    fill(&app, 5).await;
+    let mut socket = ann.rich(&group, "after=3").await;
+    assert_eq!(socket.frame().await["type"], "hello");
+    assert_snapshot!(all_shown(&socket.until_sync().await), @r#"
+    {"floor":0,"group":"[group]","head":5,"mode":"replay","read":0,"role":"owner","title":null,"type":"group","unread":5}
+    {"at":"[now]","by":null,"data":{"text":"4"},"group":"[group]","kind":"message.created","seq":4,"type":"event"}
+    {"at":"[now]","by":null,"data":{"text":"5"},"group":"[group]","kind":"message.created","seq":5,"type":"event"}
+    {"group":"[group]","seq":5,"type":"sync"}
+    "#);
+    socket.says("live", "1").await;
+    // Nothing was missed.
+    let frames = ann.rich(&group, "after=6").await.until_sync().await;
+    assert_eq!(frames[1]["mode"], "replay");
+    assert!(seqs(&frames).is_empty());
+}
+
+#[tokio::test]
+async fn a_long_gap_is_read_from_the_log_page_by_page() {
+    let app = TestApp::start().await;
+    let ann = app.user("ann").await;
+    let group = ann.start_chat().await;
+    fill(&app, 501).await;
+    for after in [1, 100, 300] {
+        let mut socket = ann.rich(&group, &format!("after={after}")).await;
+        let frames = socket.until_sync().await;
+        assert_eq!(seqs(&frames), (after + 1..=501).collect::<Vec<_>>());
+        assert_eq!(frames.last().unwrap()["seq"], 501);
+    }
+}
+
+/// A reconnect storm of a busy group asks the database nothing but who they are.
+#[tokio::test]
+async fn a_short_gap_needs_no_database() {
+    let app = TestApp::start().await;
+    let ann = app.user("ann").await;
+    let group = ann.start_chat().await;
+    let mut socket = ann.live(&group).await;
+    for i in 0..20 {
+        socket.says("x", &i.to_string()).await;
+    }
+    let away = "ALTER TABLE events RENAME TO away";
+    app.ctx.db.execute_unprepared(away).await.unwrap();
+    let frames = ann.rich(&group, "after=4").await.until_sync().await;
+    assert_eq!(seqs(&frames), (5..=20).collect::<Vec<_>>());
+}
+
+/// The first who comes back to a group that slept reads the log for all who come after.
+#[tokio::test]
+async fn a_gap_is_read_once_for_all() {
+    let app = TestApp::start().await;
+    let ann = app.user("ann").await;
+    let group = ann.start_chat().await;
+    fill(&app, 50).await;
+    let mut live = ann.live(&group).await;
+    live.says("x", "1").await;
+    let first = ann.rich(&group, "after=10").await.until_sync().await;
+    let away = "ALTER TABLE events RENAME TO away";
+    app.ctx.db.execute_unprepared(away).await.unwrap();
+    let second = ann.rich(&group, "after=10").await.until_sync().await;
+    assert_eq!(seqs(&first), (11..=51).collect::<Vec<_>>());
+    assert_eq!(seqs(&first), seqs(&second));
+}
+
+#[tokio::test]
+async fn what_cannot_be_replayed_is_a_reset() {
+    let app = TestApp::with(json!({"channels": {"replay_limit": 5}})).await;
+    let ann = app.user("ann").await;
+    let group = ann.start_chat().await;
+    fill(&app, 7).await;
+    let epoch = ann.rich(&group, "").await.frame().await["epoch"].clone();
+    let epoch = epoch.as_str().unwrap();
+    let mut told = String::new();
+    for query in [
+        "after=1".to_owned(),
+        "after=8".to_owned(),
+        format!("after={}", i64::MAX),
+        "after=6&epoch=another".to_owned(),
+        format!("after=1&epoch={epoch}"),
+        format!("after=6&epoch={epoch}"),
+        // Who resumes nothing loses nothing.
+        "epoch=another".to_owned(),
+    ] {
+        let mut socket = ann.rich(&group, &query).await;
+        let frames = socket.until_sync().await;
+        let told_of = frames[1..].iter().map(|frame| match &frame["type"] {
+            kind if kind == "group" => format!("group {}", frame["mode"]),
+            kind if kind == "event" => format!("event {}", frame["seq"]),
+            _ => shown(frame),
+        });
+        let told_of: Vec<_> = told_of.collect();
+        told += &format!(
+            "{}: {}\n",
+            query.replace(epoch, "[epoch]"),
+            told_of.join(" ")
+        );
+    }
+    assert_snapshot!(told, @r#"
+    after=1: group "reset" {"group":"[group]","head":7,"reason":"too_far","type":"reset"} {"group":"[group]","seq":7,"type":"sync"}
+    after=8: group "reset" {"group":"[group]","head":7,"reason":"ahead","type":"reset"} {"group":"[group]","seq":7,"type":"sync"}
+    after=9223372036854775807: group "reset" {"group":"[group]","head":7,"reason":"ahead","type":"reset"} {"group":"[group]","seq":7,"type":"sync"}
+    after=6&epoch=another: group "reset" {"group":"[group]","head":7,"reason":"epoch","type":"reset"} {"group":"[group]","seq":7,"type":"sync"}
+    after=1&epoch=[epoch]: group "reset" {"group":"[group]","head":7,"reason":"too_far","type":"reset"} {"group":"[group]","seq":7,"type":"sync"}
+    after=6&epoch=[epoch]: group "replay" event 7 {"group":"[group]","seq":7,"type":"sync"}
+    epoch=another: group "live" {"group":"[group]","seq":7,"type":"sync"}
+    "#);
+    // After a reset what comes is told.
+    let mut socket = ann.rich(&group, "after=100").await;
+    socket.until_sync().await;
+    assert_eq!(socket.says("live", "1").await["seq"], 8);
+}
+
+#[tokio::test]
+async fn a_socket_may_subscribe_again_without_reconnecting() {
+    let app = TestApp::start().await;
+    let ann = app.user("ann").await;
+    let group = ann.start_chat().await;
+    fill(&app, 5).await;
+    let mut socket = ann.live(&group).await;
+    for (place, expected) in [
+        (json!({"group": group, "after": 2}), vec![3, 4, 5]),
+        (json!({"group": group, "after": 0}), vec![1, 2, 3, 4, 5]),
+        (json!({"group": group}), vec![]),
+    ] {
+        let ok = socket.done(json!({"type": "sub", "groups": [place]})).await;
+        assert_eq!(ok["type"], "ok");
+        assert_eq!(seqs(&socket.until_sync().await), expected);
+    }
+    let again =
+        json!({"type": "sub", "epoch": "another", "groups": [{"group": group, "after": 2}]});
+    socket.done(again).await;
+    assert_eq!(socket.until_sync().await[1]["reason"], "epoch");
+    socket.says("live", "1").await;
+}
+
+#[tokio::test]
+async fn what_was_deleted_meanwhile_is_told_without_its_text() {
+    let app = TestApp::start().await;
+    let ann = app.user("ann").await;
+    let group = ann.start_chat().await;
+    let mut socket = ann.live(&group).await;
+    socket.says("secret one", "1").await;
+    socket.says("kept", "2").await;
+    for request in [
+        json!({"type": "edit", "seq": 1, "text": "secret two"}),
+        json!({"type": "edit", "seq": 2, "text": "kept better"}),
+        json!({"type": "delete", "seq": 1}),
+    ] {
+        socket.done(request).await;
+        socket.event().await;
+    }
+    // From memory, from the log of another node, and over HTTP.
+    let other = TestApp::node(app.database.clone(), json!({})).await;
+    let here = ann.rich(&group, "after=0").await.until_sync().await;
+    let there = ann
+        .at(&other)
+        .rich(&group, "after=0")
+        .await
+        .until_sync()
+        .await;
+    assert_eq!(here[2..], there[2..]);
+    assert_snapshot!(all_shown(&here[2..]), @r#"
+    {"at":"[now]","by":"ann","cid":"1","data":{"deleted":true,"text":null},"group":"[group]","kind":"message.created","seq":1,"type":"event"}
+    {"at":"[now]","by":"ann","cid":"2","data":{"text":"kept"},"group":"[group]","kind":"message.created","seq":2,"type":"event"}
+    {"at":"[now]","by":"ann","data":{"deleted":true,"seq":1,"text":null},"group":"[group]","kind":"message.edited","seq":3,"type":"event"}
+    {"at":"[now]","by":"ann","data":{"seq":2,"text":"kept better"},"group":"[group]","kind":"message.edited","seq":4,"type":"event"}
+    {"at":"[now]","by":"ann","data":{"seq":1},"group":"[group]","kind":"message.deleted","seq":5,"type":"event"}
+    {"group":"[group]","seq":5,"type":"sync"}
+    "#);
+    let log = ann
+        .get(&format!("/api/groups/{group}/events/?after=0"))
+        .await;
+    assert_eq!(log.json()["results"], json!(here[2..here.len() - 1]));
+    let history = ann.get(&format!("/api/groups/{group}/messages/")).await;
+    assert!(!history.body.contains("secret"), "{history}");
+    assert!(history.body.contains("kept better"), "{history}");
+}
+
+/// Reads the history, then subscribes from where it was read: nothing is missing or doubled,
+/// however much is said meanwhile.
+#[tokio::test]
+async fn a_history_and_the_socket_after_it_have_no_gap() {
+    const MESSAGES: i64 = 300;
+    const READERS: usize = 8;
+    let app = TestApp::start().await;
+    let ann = app.user("ann").await;
+    let group = ann.start_chat().await;
+    let talking = async {
+        let mut socket = ann.live(&group).await;
+        for i in 0..MESSAGES {
+            socket.says("x", &i.to_string()).await;
+        }
+    };
+    let reading = (0..READERS).map(|_| async {
+        let page = ann
+            .get(&format!("/api/groups/{group}/messages/?limit=100"))
+            .await
+            .json();
+        let position = page["position"].as_i64().unwrap();
+        let mut socket = ann.rich(&group, &format!("after={position}")).await;
+        let mut told = seqs(&socket.until_sync().await);
+        while told.last().copied().unwrap_or(position) < MESSAGES {
+            told.push(socket.event().await["seq"].as_i64().unwrap());
+        }
+        assert_eq!(told, (position + 1..=MESSAGES).collect::<Vec<_>>());
+        let shown = page["results"].as_array().unwrap();
+        // The newest it shows may be newer than its position, which was read before it.
+        let newest = shown
+            .first()
+            .map_or(0, |message| message["seq"].as_i64().unwrap());
+        assert!(newest >= position);
+    });
+    tokio::join!(talking, futures_util::future::join_all(reading));
+}
+
+/// A client as the protocol describes it: it applies the next number only.
+async fn follow(user: &User<'_>, nodes: &[&TestApp], group: &str, until: i64, drop_after: usize) {
+    let mut last = 0;
+    let mut node = 0;
+    while last < until {
+        node += 1;
+        let user = user.at(nodes[node % nodes.len()]);
+        let mut socket = user.rich(group, &format!("after={last}")).await;
+        for _ in 0..drop_after + node % 3 {
+            let frame = socket.frame().await;
+            assert_ne!(frame["type"], "reset", "{frame}");
+            if frame["type"] == "event" {
+                assert_eq!(frame["seq"], last + 1, "{frame}");
+                last += 1;
+            }
+            if last == until {
+                return;
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_burst_is_followed_over_dropped_sockets_on_changing_nodes() {
+    const MESSAGES: i64 = 200;
+    let redis = RedisServer::start().await;
+    let (here, there) = connected_nodes(&redis).await;
+    let ann = here.user("ann").await;
+    let group = ann.start_chat().await;
+    let talking = [&here, &there].map(|node| {
+        let (ann, group) = (ann.at(node), &group);
+        async move {
+            let mut socket = ann.live(group).await;
+            for i in 0..MESSAGES / 2 {
+                let cid = format!("{}/{i}", node.address);
+                socket
+                    .reply_to(json!({"type": "send", "cid": cid, "text": "x"}))
+                    .await;
+            }
+        }
+    });
+    let [near, far] = talking;
+    let nodes = [&here, &there];
+    tokio::join!(
+        near,
+        far,
+        follow(&ann, &nodes, &group, MESSAGES, 3),
+        follow(&ann, &nodes, &group, MESSAGES, 7),
+        follow(&ann, &nodes, &group, MESSAGES, 40),
+    );
+}
+
+/// Three groups, many senders on two nodes, all at once: one gapless order for every reader.
+#[tokio::test]
+async fn all_readers_of_a_group_see_one_order() {
+    const SENDERS: usize = 20;
+    const EACH: usize = 10;
+    let redis = RedisServer::start().await;
+    let (here, there) = connected_nodes(&redis).await;
+    let ann = here.user("ann").await;
+    let mut groups = Vec::new();
+    for _ in 0..3 {
+        groups.push(ann.start_chat().await);
+    }
+    let ann = &ann;
+    let talking = groups.iter().flat_map(|group| {
+        let nodes = [&here, &there];
+        (0..SENDERS).map(move |sender| async move {
+            let mut socket = ann.at(nodes[sender % 2]).live(group).await;
+            for i in 0..EACH {
+                let cid = format!("{sender}/{i}");
+                let send = json!({"type": "send", "cid": cid, "text": cid});
+                let (ok, _) = socket.reply_to(send).await;
+                assert_eq!(ok["type"], "ok", "{ok}");
+            }
+        })
+    });
+    let reading = groups.iter().map(|group| {
+        let nodes = [&here, &there];
+        async move {
+            let mut orders = Vec::new();
+            for node in nodes {
+                let mut socket = ann.at(node).rich(group, "after=0").await;
+                socket.until_sync().await;
+                orders.push(socket);
+            }
+            orders
+        }
+    });
+    // The readers are there before the first word.
+    let readers = futures_util::future::join_all(reading).await;
+    let told = readers.into_iter().map(|sockets| async {
+        let mut orders = Vec::new();
+        for mut socket in sockets {
+            orders.push(socket.messages(SENDERS * EACH).await);
+            socket.expect_silence().await;
+        }
+        assert_eq!(orders[0], orders[1]);
+        let seqs: Vec<_> = orders[0].iter().map(|(seq, _)| *seq).collect();
+        assert_eq!(seqs, (1..=(SENDERS * EACH) as i64).collect::<Vec<_>>());
+        for sender in 0..SENDERS {
+            let own = orders[0]
+                .iter()
+                .filter_map(|(_, text)| text.strip_prefix(&format!("{sender}/")));
+            let expected: Vec<_> = (0..EACH).map(|i| i.to_string()).collect();
+            assert_eq!(own.collect::<Vec<_>>(), expected);
+        }
+    });
+    tokio::join!(
+        futures_util::future::join_all(talking),
+        futures_util::future::join_all(told),
+    );
+}
+
+/// A backup is restored under running servers, by an operator who knows what that means.
+#[tokio::test]
+async fn another_life_of_the_database_is_told_to_all() {
+    let database = Arc::new(TestDatabase::create().await);
+    let often = json!({"channels": {"sweep_every": 1}});
+    let app = TestApp::node(database, often).await;
+    let ann = app.user("ann").await;
+    let group = ann.start_chat().await;
+    fill(&app, 3).await;
+    let mut socket = ann.rich(&group, "").await;
+    let old = socket.until_sync().await[0]["epoch"]
+        .as_str()
+        .unwrap()
+        .to_owned();
+    let new = epochs::Model::begin_after(&app.ctx.db, Some(&old))
+        .await
+        .unwrap();
+    assert_ne!(old, new);
+    assert_eq!(
+        epochs::Model::begin_after(&app.ctx.db, Some(&old))
+            .await
+            .unwrap(),
+        new
+    );
+    let frames = socket.until_sync().await;
+    assert_snapshot!(all_shown(&frames), @r#"
+    {"group":"[group]","head":3,"reason":"epoch","type":"reset"}
+    {"group":"[group]","seq":3,"type":"sync"}
+    "#);
+    socket.says("anew", "1").await;
+    until("the new epoch", async || {
+        ann.rich(&group, "").await.frame().await["epoch"] == new
+    })
+    .await;
+    let frames = ann
+        .rich(&group, &format!("after=3&epoch={old}"))
+        .await
+        .until_sync()
+        .await;
+    assert_eq!(frames[2]["reason"], "epoch");
+}
