@@ -25,7 +25,7 @@ use crate::{
     controllers, initializers,
     models::{bans, chat_groups, events, invites, memberships, users},
     server,
-    settings::Settings,
+    settings::{self, Settings},
     tasks,
     tokens::Tokens,
 };
@@ -46,9 +46,10 @@ impl Hooks for App {
     }
 
     async fn load_config(environment: &Environment) -> Result<Config> {
-        let config = environment.load()?;
+        let mut config = environment.load()?;
         // Before anything is opened: a wrong setting should be the first thing one hears of.
         Settings::load(&config, environment)?;
+        config.database.uri = settings::with_lock_limits(&config.database.uri);
         Ok(config)
     }
 
@@ -116,6 +117,7 @@ impl Hooks for App {
     }
 
     fn register_tasks(tasks: &mut Tasks) {
+        tasks.register(tasks::epoch_begin::EpochBegin);
         tasks.register(tasks::group_send::GroupSend);
         // tasks-inject (do not remove this comment: the generators write above it)
     }

@@ -98,6 +98,7 @@ impl From<NotDone> for Error {
         match error {
             NotDone::Refused(refusal) => refusal.into(),
             NotDone::Db(error) => error.into(),
+            NotDone::Aborted => Self::Unavailable,
         }
     }
 }
@@ -118,12 +119,15 @@ fn may_pass(error: &DbErr) -> bool {
             match &**error {
                 SqlxError::Io(_) | SqlxError::PoolTimedOut | SqlxError::WorkerCrashed => true,
                 SqlxError::Database(error) => error.code().is_some_and(|code| {
-                    // SQLITE_BUSY; PostgreSQL's connection exceptions, lack of resources and
-                    // operator intervention.
-                    code == "5"
-                        || ["08", "53", "57"]
+                    // SQLITE_BUSY with its extended codes; PostgreSQL's connection exceptions,
+                    // rolled back transactions, lack of resources, operator intervention, and a
+                    // lock that somebody else holds for long.
+                    code.parse::<u32>()
+                        .is_ok_and(|code| code < 100_000 && code % 256 == 5)
+                        || code == "55P03"
+                        || ["08", "40", "53", "57"]
                             .iter()
-                            .any(|class| code.starts_with(class))
+                            .any(|class| code.len() == 5 && code.starts_with(class))
                 }),
                 _ => false,
             }

@@ -23,6 +23,12 @@ const MIN_SECRET_BYTES: usize = 32;
 /// Clocks of nodes that differ by more are a fault to mend, not to allow for.
 const MAX_LEEWAY_SECONDS: u64 = 30;
 
+/// How long a statement waits for a lock on PostgreSQL.
+const LOCK_TIMEOUT: &str = "3s";
+
+/// How long a transaction on PostgreSQL may do nothing.
+const IDLE_TIMEOUT: &str = "15s";
+
 #[derive(Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Settings {
@@ -197,6 +203,36 @@ fn check_database(database: &Database) -> Result<()> {
         return Err(refuse("database.max_connections must be above 0"));
     }
     Ok(())
+}
+
+/// The URI of a PostgreSQL with limits for whoever holds a lock, or waits for one: a node that has
+/// stopped in the middle of a transaction must not stop the others. One that has `options` of its
+/// own is left as it is; an empty one keeps them away altogether, as some poolers want it.
+#[must_use]
+pub fn with_lock_limits(uri: &str) -> String {
+    let Ok(mut url) = Url::parse(uri) else {
+        return uri.to_owned();
+    };
+    if !url.scheme().starts_with("postgres") {
+        return uri.to_owned();
+    }
+    let is_options = |name: &str| name == "options" || name.starts_with("options[");
+    let pairs: Vec<(String, String)> = url.query_pairs().into_owned().collect();
+    if !pairs.iter().any(|(name, _)| is_options(name)) {
+        url.query_pairs_mut()
+            .append_pair("options[lock_timeout]", LOCK_TIMEOUT)
+            .append_pair("options[idle_in_transaction_session_timeout]", IDLE_TIMEOUT);
+        return url.to_string();
+    }
+    let kept = pairs
+        .iter()
+        .filter(|(name, value)| name != "options" || !value.is_empty());
+    let kept: Vec<_> = kept.collect();
+    url.set_query(None);
+    if !kept.is_empty() {
+        url.query_pairs_mut().extend_pairs(kept);
+    }
+    url.to_string()
 }
 
 fn refuse(text: &str) -> Error {

@@ -72,6 +72,23 @@ async fn production_names_the_variable_that_is_missing() {
     );
 }
 
+#[test]
+fn a_postgres_is_told_how_long_locks_may_be_held() {
+    let limited = "postgres://u:p@host:5432/name?sslmode=require&options%5Block_timeout%5D=3s\
+                   &options%5Bidle_in_transaction_session_timeout%5D=15s";
+    for (given, expected) in [
+        ("postgres://u:p@host:5432/name?sslmode=require", limited),
+        (
+            "postgres://host/name?options=-c%20x%3D1",
+            "postgres://host/name?options=-c+x%3D1",
+        ),
+        ("postgres://host/name?options=", "postgres://host/name"),
+        ("sqlite://x.sqlite?mode=rwc", "sqlite://x.sqlite?mode=rwc"),
+    ] {
+        assert_eq!(salam::settings::with_lock_limits(given), expected);
+    }
+}
+
 async fn start_in_production(variables: Vec<(&'static str, &'static str)>) -> Output {
     let starting = tokio::task::spawn_blocking(move || {
         // Away from a developer's own .env, which would fill the gap.

@@ -40,7 +40,14 @@ impl MigrationLock {
         }
         let transaction = pool.begin().await?;
         let wait = format!("SELECT pg_advisory_xact_lock({KEY})");
-        transaction.execute_unprepared(&wait).await?;
+        for statement in [
+            // Another node may migrate for long, and so may this one.
+            "SET LOCAL lock_timeout = 0",
+            "SET LOCAL idle_in_transaction_session_timeout = 0",
+            &wait,
+        ] {
+            transaction.execute_unprepared(statement).await?;
+        }
         Ok(Self {
             _transaction: Some(transaction),
         })

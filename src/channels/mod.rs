@@ -51,6 +51,7 @@ use crate::{
         chat_groups,
         events::{Author, Event},
         memberships::{self, Role},
+        refusals::NotDone,
         users,
     },
     settings::{ChannelSettings, Settings},
@@ -214,16 +215,43 @@ impl Channels {
         self.writer.make(group, change).await
     }
 
-    /// Tells all sockets of a group, on all nodes, of what was stored.
-    pub fn tell(&self, group: &str, events: &[Event]) {
-        for event in events {
-            self.hub.announce(group, event);
-        }
+    /// Does something to a group and tells its sockets of the events that it gives, on all nodes.
+    /// It is done to the end, whatever becomes of the request that asked for it: who is put out
+    /// must not stay because an admin has closed the page.
+    ///
+    /// # Errors
+    /// [`NotDone`], from doing it.
+    pub async fn told<T: Send + 'static>(
+        &self,
+        group: &str,
+        doing: impl Future<Output = Result<(T, Vec<Event>), NotDone>> + Send + 'static,
+    ) -> Result<T, NotDone> {
+        let (hub, group) = (self.hub.clone(), group.to_owned());
+        let doing = tokio::spawn(async move {
+            let (done, events) = doing.await?;
+            hub.announce(&group, &events);
+            Ok(done)
+        });
+        doing.await.map_err(|_| NotDone::Aborted)?
     }
 
-    /// Ends all sockets of a group that was deleted, on all nodes.
-    pub fn tell_gone(&self, group: &str) {
-        self.hub.announce_gone(group);
+    /// Deletes a group and ends all its sockets, on all nodes. What was said in it goes by and by.
+    ///
+    /// # Errors
+    /// [`NotDone`] to all but the owner.
+    pub async fn delete(
+        &self,
+        group: chat_groups::Model,
+        actor: users::Model,
+    ) -> Result<(), NotDone> {
+        let hub = self.hub.clone();
+        let doing = tokio::spawn(async move {
+            group.close_by(hub.db(), &actor).await?;
+            hub.announce_gone(&group.name);
+            tokio::spawn(async move { hub.purge().await });
+            Ok(())
+        });
+        doing.await.map_err(|_| NotDone::Aborted)?
     }
 
     /// Takes one from what a user may send.

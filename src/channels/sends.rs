@@ -49,7 +49,12 @@ impl Sends {
     }
 
     pub fn take(&self, user_id: i64) -> Result<(), TooFast> {
-        if self.0.count.fetch_add(1, Ordering::Relaxed) % MANY == 0 {
+        if self
+            .0
+            .count
+            .fetch_add(1, Ordering::Relaxed)
+            .is_multiple_of(MANY)
+        {
             self.0.limiter.retain_recent();
         }
         self.0

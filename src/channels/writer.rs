@@ -4,16 +4,16 @@
 //! groups at once, so a message costs a share of a commit and not one each. There is no timer: who
 //! comes alone does not wait.
 
-use std::sync::Arc;
+use std::{collections::HashMap, sync::Arc};
 
-use sea_orm::{DatabaseConnection, DbErr};
-use tokio::{
-    sync::{mpsc, oneshot},
-    time::timeout,
+use sea_orm::{DatabaseConnection, DbErr, RuntimeErr, SqlxError};
+use tokio::sync::{mpsc, oneshot};
+
+use super::hub::{Hub, in_time};
+use crate::models::{
+    changes::{Change, MakeError, Outcome},
+    events::Event,
 };
-
-use super::hub::{ANSWER_WITHIN, Hub};
-use crate::models::changes::{Change, Outcome};
 
 /// Changes in one transaction, at most.
 const BATCH: usize = 256;
@@ -63,30 +63,79 @@ impl Writer {
 async fn write(mut waiting: mpsc::Receiver<Waiting>, db: DatabaseConnection, hub: Arc<Hub>) {
     let mut batch = Vec::with_capacity(BATCH);
     while waiting.recv_many(&mut batch, BATCH).await > 0 {
-        let mut changes = Vec::with_capacity(batch.len());
-        let mut origins = Vec::with_capacity(batch.len());
-        for waiting in batch.drain(..) {
-            changes.push(waiting.change);
-            origins.push((waiting.group, waiting.answer));
-        }
-        // A database that is silent must not keep all senders waiting for ever. A transaction that
-        // is given up is rolled back.
-        let making = timeout(ANSWER_WITHIN, Change::make(&db, changes)).await;
-        match making.unwrap_or_else(|_| Err(DbErr::Custom("no answer".to_owned()))) {
-            Ok(outcomes) => {
-                // In the order of the log, which is that of the batch.
-                for ((group, answer), outcome) in origins.into_iter().zip(outcomes) {
-                    if let Ok(Some(event)) = outcome.as_ref().map(|stored| &stored.event) {
-                        hub.announce(&group, event);
+        match make(&db, &hub, std::mem::take(&mut batch)).await {
+            Ok(()) => {}
+            Err(Unmade { error, batch }) if batch.is_empty() => log(&error),
+            Err(Unmade { error, batch }) => {
+                tracing::warn!(%error, "a batch was not stored; each group's part is tried alone");
+                for part in by_group(batch) {
+                    if let Err(Unmade { error, .. }) = make(&db, &hub, part).await {
+                        log(&error);
                     }
-                    // Whoever does not wait for it any more has lost its socket meanwhile.
-                    let _ = answer.send(outcome);
                 }
-            }
-            // Whoever waits hears of it by the end of its channel.
-            Err(error) => {
-                tracing::error!(%error, changes = origins.len(), "changes could not be stored");
             }
         }
     }
+}
+
+/// A batch of which nothing was stored.
+struct Unmade {
+    error: DbErr,
+    /// What may go well in smaller parts. (Whoever waits for the rest hears of it by the end of its
+    /// channel.)
+    batch: Vec<Waiting>,
+}
+
+async fn make(db: &DatabaseConnection, hub: &Hub, batch: Vec<Waiting>) -> Result<(), Unmade> {
+    let changes = batch.iter().map(|waiting| waiting.change.clone()).collect();
+    // A database that is silent must not keep all senders waiting for ever. A transaction that is
+    // given up is rolled back, unless it is being committed.
+    let outcomes = match in_time(async { Ok(Change::make(db, changes).await) }).await {
+        Ok(Ok(outcomes)) => outcomes,
+        Ok(Err(MakeError::NotMade(error))) if is_about_a_row(&error) => {
+            return Err(Unmade { error, batch });
+        }
+        Ok(Err(MakeError::NotMade(error) | MakeError::Unknown(error))) | Err(error) => {
+            let batch = Vec::new();
+            return Err(Unmade { error, batch });
+        }
+    };
+    // In the order of the log, which is that of the batch; each group's sockets are woken once.
+    let mut told: HashMap<&Arc<str>, Vec<Event>> = HashMap::new();
+    for (waiting, outcome) in batch.iter().zip(&outcomes) {
+        if let Ok(Some(event)) = outcome.as_ref().map(|stored| &stored.event) {
+            told.entry(&waiting.group).or_default().push(event.clone());
+        }
+    }
+    for (group, events) in told {
+        hub.announce(group, &events);
+    }
+    for (waiting, outcome) in batch.into_iter().zip(outcomes) {
+        // Whoever does not wait for it any more has lost its socket meanwhile.
+        let _ = waiting.answer.send(outcome);
+    }
+    Ok(())
+}
+
+/// Whether an error is about what was asked for, such as a group that somebody holds for long, and
+/// not about the database.
+fn is_about_a_row(error: &DbErr) -> bool {
+    matches!(
+        error,
+        DbErr::Exec(RuntimeErr::SqlxError(error)) | DbErr::Query(RuntimeErr::SqlxError(error))
+            if matches!(&**error, SqlxError::Database(_))
+    )
+}
+
+fn by_group(batch: Vec<Waiting>) -> impl Iterator<Item = Vec<Waiting>> {
+    let mut parts: HashMap<i64, Vec<Waiting>> = HashMap::new();
+    for waiting in batch {
+        let group = waiting.change.group_id;
+        parts.entry(group).or_default().push(waiting);
+    }
+    parts.into_values()
+}
+
+fn log(error: &DbErr) {
+    tracing::error!(%error, "changes could not be stored");
 }

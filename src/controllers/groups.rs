@@ -107,8 +107,10 @@ pub async fn update(
             field: Some("title"),
         });
     }
-    let (group, event) = member.group.rename(&ctx.db, &member.user, title).await?;
-    channels.tell(&group.name, event.as_slice());
+    let name = member.group.name.clone();
+    let db = ctx.db.clone();
+    let renaming = async move { member.group.rename(&db, &member.user, title).await };
+    let group = channels.told(&name, renaming).await?;
     let mine = group.seen_by(&ctx.db, member.membership).await?;
     Ok(Json(mine.into()))
 }
@@ -122,12 +124,9 @@ pub async fn update(
 )]
 pub async fn delete(
     member: GroupMember<CurrentUser>,
-    State(ctx): State<AppContext>,
     SharedStore(channels): SharedStore<Channels>,
 ) -> Result<StatusCode> {
-    let name = member.group.name.clone();
-    member.group.delete_by(&ctx.db, &member.user).await?;
-    channels.tell_gone(&name);
+    channels.delete(member.group, member.user).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 

@@ -67,7 +67,7 @@ pub async fn create(
         .unwrap_or(EXPIRES_IN);
     let max_uses = fields.number("max_uses", 1..=MAX_USES)?;
     let expires_in = Duration::seconds(expires_in);
-    let made = invites::Model::create(&ctx.db, &member.membership, expires_in, max_uses);
+    let made = invites::Model::create(&ctx.db, &member.group, &member.user, expires_in, max_uses);
     let (invite, code) = made.await?;
     Ok((
         StatusCode::CREATED,
@@ -146,8 +146,14 @@ pub async fn accept(
     SharedStore(channels): SharedStore<Channels>,
     Path(code): Path<String>,
 ) -> Result<Json<Group>> {
-    let accepted = invites::Model::accept(&ctx.db, &code, &user).await?;
-    channels.tell(&accepted.group.name, accepted.event.as_slice());
+    let invited = invites::Model::group_of(&ctx.db, &code).await?;
+    let (name, db) = (invited.ok_or(Error::NotFound)?.name, ctx.db.clone());
+    let accepting = async move {
+        let accepted = invites::Model::accept(&db, &code, &user).await?;
+        let events = accepted.event.iter().cloned().collect();
+        Ok((accepted, events))
+    };
+    let accepted = channels.told(&name, accepting).await?;
     let mine = accepted.group.seen_by(&ctx.db, accepted.membership).await?;
     Ok(Json(mine.into()))
 }

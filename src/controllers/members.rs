@@ -84,10 +84,11 @@ pub async fn update(
         let role = roles.into_iter().find(|role| role.as_str() == text);
         role.ok_or_else(|| "One of owner, admin, member.".to_owned())
     })?;
-    let (group, actor) = (&member.group, &member.user);
-    let changed = memberships::Model::set_role(&ctx.db, group, actor, &username, role);
-    let (listed, events) = changed.await?;
-    channels.tell(&group.name, &events);
+    let (db, group, actor) = (ctx.db.clone(), member.group, member.user);
+    let name = group.name.clone();
+    let changing =
+        async move { memberships::Model::set_role(&db, &group, &actor, &username, role).await };
+    let listed = channels.told(&name, changing).await?;
     Ok(Json(listed.into()))
 }
 
@@ -108,18 +109,22 @@ pub async fn remove(
     Path((_, username)): Path<(String, String)>,
     params: Params,
 ) -> Result<StatusCode> {
-    let (group, actor) = (&member.group, &member.user);
     let exit = if params.flag("ban")? {
         Exit::Ban
     } else {
         Exit::Kick
     };
-    let events = if exit == Exit::Kick && actor.is_named(&username) {
-        memberships::Model::leave(&ctx.db, group, actor).await?
-    } else {
-        memberships::Model::put_out(&ctx.db, group, actor, &username, exit).await?
+    let (db, group, actor) = (ctx.db.clone(), member.group, member.user);
+    let name = group.name.clone();
+    let removing = async move {
+        let events = if exit == Exit::Kick && actor.is_named(&username) {
+            memberships::Model::leave(&db, &group, &actor).await?
+        } else {
+            memberships::Model::put_out(&db, &group, &actor, &username, exit).await?
+        };
+        Ok(((), events))
     };
-    channels.tell(&group.name, &events);
+    channels.told(&name, removing).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 

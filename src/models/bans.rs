@@ -1,5 +1,6 @@
 //! Who may not come back into which group.
 
+use chrono::Utc;
 use loco_rs::prelude::*;
 use sea_orm::{FromQueryResult, Statement, sea_query::OnConflict};
 
@@ -39,6 +40,7 @@ impl Model {
             group_id: Set(group_id),
             user_id: Set(user_id),
             banned_by: Set(banned_by),
+            created_at: Set(Utc::now().into()),
             ..Default::default()
         };
         let once = OnConflict::columns([Column::GroupId, Column::UserId])

@@ -44,6 +44,17 @@ pub struct Stored {
 /// What becomes of a change.
 pub type Outcome = Result<Stored, Refusal>;
 
+/// Why changes were not made.
+#[derive(Debug, thiserror::Error)]
+pub enum MakeError {
+    /// Nothing was stored.
+    #[error(transparent)]
+    NotMade(DbErr),
+    /// The database broke off while it committed: nobody knows.
+    #[error("it is not known whether it was stored: {0}")]
+    Unknown(DbErr),
+}
+
 impl What {
     const fn kind(&self) -> &'static str {
         match self {
@@ -90,11 +101,25 @@ impl Change {
     /// while the groups are locked, so no answer is out of date when it is given.
     ///
     /// # Errors
-    /// When the database fails. Then nothing was stored, unless it broke off while it committed.
-    pub async fn make(db: &DatabaseConnection, changes: Vec<Self>) -> Result<Vec<Outcome>, DbErr> {
+    /// [`MakeError`] when the database fails.
+    pub async fn make(
+        db: &DatabaseConnection,
+        changes: Vec<Self>,
+    ) -> Result<Vec<Outcome>, MakeError> {
         if changes.is_empty() {
             return Ok(Vec::new());
         }
+        let (transaction, outcomes) = Self::prepare(db, changes)
+            .await
+            .map_err(MakeError::NotMade)?;
+        transaction.commit().await.map_err(MakeError::Unknown)?;
+        Ok(outcomes)
+    }
+
+    async fn prepare(
+        db: &DatabaseConnection,
+        changes: Vec<Self>,
+    ) -> Result<(DatabaseTransaction, Vec<Outcome>), DbErr> {
         let transaction = begin(db).await?;
         let groups = changes.iter().map(|change| change.group_id).collect();
         let mut logs = Logs::lock(&transaction, groups).await?;
@@ -104,15 +129,14 @@ impl Change {
             .map(|change| known.decide(change, &mut logs))
             .collect();
         logs.write(&transaction).await?;
-        transaction.commit().await?;
-        Ok(outcomes)
+        Ok((transaction, outcomes))
     }
 
     /// Makes one change.
     ///
     /// # Errors
-    /// When the database fails.
-    pub async fn make_alone(self, db: &DatabaseConnection) -> Result<Outcome, DbErr> {
+    /// [`MakeError`] when the database fails.
+    pub async fn make_alone(self, db: &DatabaseConnection) -> Result<Outcome, MakeError> {
         let mut outcomes = Self::make(db, vec![self]).await?;
         Ok(outcomes.pop().unwrap_or(Err(Refusal::NotFound)))
     }

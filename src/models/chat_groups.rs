@@ -3,14 +3,19 @@
 
 use std::collections::HashMap;
 
+use chrono::Utc;
 use loco_rs::prelude::*;
 use rand::random;
-use sea_orm::{FromQueryResult, SqlErr, Statement};
+use sea_orm::{
+    FromQueryResult, SqlErr, Statement,
+    sea_query::{Expr, ExprTrait, Query, SelectStatement},
+};
 use serde_json::json;
 
 pub use super::_entities::chat_groups::{ActiveModel, Column, Entity, Model};
 use super::{
-    events::{Author, Event, NewEvent, kind},
+    events::{self, Author, Event, NewEvent, kind},
+    invites,
     log::{Logs, begin},
     memberships::{self, Role},
     messages::{self, Message},
@@ -35,6 +40,9 @@ struct LastMessage {
     #[sea_orm(nested)]
     message: messages::Row,
 }
+
+/// Events that are deleted at once, of a group that is closed.
+const PURGED_AT_ONCE: u64 = 1000;
 
 impl ActiveModelBehavior for ActiveModel {}
 
@@ -101,7 +109,7 @@ impl Model {
         Ok(found.and_then(|(group, membership)| Some((group, membership?))))
     }
 
-    /// How far the logs of these groups have gone.
+    /// How far the logs of these groups have gone, of those that are not closed.
     ///
     /// # Errors
     /// When the database fails.
@@ -110,6 +118,7 @@ impl Model {
             .select_only()
             .columns([Column::Id, Column::Head])
             .filter(Column::Id.is_in(ids))
+            .filter(Expr::exists(members_of_row()))
             .into_tuple()
             .all(db)
             .await?;
@@ -202,7 +211,7 @@ impl Model {
         db: &DatabaseConnection,
         actor: &users::Model,
         title: Option<String>,
-    ) -> Result<(Self, Option<Event>), NotDone> {
+    ) -> Result<(Self, Vec<Event>), NotDone> {
         let transaction = begin(db).await?;
         let mut logs = Logs::lock(&transaction, [self.id].into()).await?;
         let own = memberships::Model::of_actor(&transaction, self.id, actor).await?;
@@ -212,7 +221,7 @@ impl Model {
         let now = Entity::find_by_id(self.id).one(&transaction).await?;
         let now = now.ok_or(Refusal::NotFound)?;
         if now.title == title {
-            return Ok((now, None));
+            return Ok((now, Vec::new()));
         }
         let data = json!({"title": title});
         let event = logs.push(NewEvent::by(
@@ -227,15 +236,16 @@ impl Model {
         // As it is after the event was written: the head has moved on.
         let renamed = row.update(&transaction).await?;
         transaction.commit().await?;
-        Ok((renamed, event))
+        Ok((renamed, event.into_iter().collect()))
     }
 
-    /// Deletes the group with all that was said in it.
+    /// Closes the group for ever: nobody is a member any more, and nobody can become one. What was
+    /// said in it is left to [`Model::purge_closed`], since it may be much.
     ///
     /// # Errors
     /// [`Refusal::Forbidden`] to all but the owner.
-    pub async fn delete_by(
-        self,
+    pub async fn close_by(
+        &self,
         db: &DatabaseConnection,
         actor: &users::Model,
     ) -> Result<(), NotDone> {
@@ -245,15 +255,62 @@ impl Model {
         if own.role() != Role::Owner {
             return Err(Refusal::Forbidden.into());
         }
-        Entity::delete_by_id(self.id).exec(&transaction).await?;
+        memberships::Entity::delete_many()
+            .filter(memberships::Column::GroupId.eq(self.id))
+            .exec(&transaction)
+            .await?;
+        invites::Entity::delete_many()
+            .filter(invites::Column::GroupId.eq(self.id))
+            .exec(&transaction)
+            .await?;
         transaction.commit().await?;
+        Ok(())
+    }
+
+    /// Deletes all groups that have no members, bit by bit, so that nobody waits for it.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn purge_closed(db: &DatabaseConnection) -> Result<(), DbErr> {
+        let closed: Vec<i64> = Entity::find()
+            .select_only()
+            .column(Column::Id)
+            .filter(Expr::exists(members_of_row()).not())
+            .into_tuple()
+            .all(db)
+            .await?;
+        for id in closed {
+            let mut reached = 0;
+            loop {
+                let last: Option<i64> = events::Entity::find()
+                    .select_only()
+                    .column(events::Column::Seq)
+                    .filter(events::Column::GroupId.eq(id))
+                    .order_by_asc(events::Column::Seq)
+                    .offset(PURGED_AT_ONCE)
+                    .limit(1)
+                    .into_tuple()
+                    .one(db)
+                    .await?;
+                let Some(last) = last.filter(|last| *last > reached) else {
+                    break;
+                };
+                reached = last;
+                events::Entity::delete_many()
+                    .filter(events::Column::GroupId.eq(id))
+                    .filter(events::Column::Seq.lt(last))
+                    .exec(db)
+                    .await?;
+            }
+            Entity::delete_by_id(id).exec(db).await?;
+        }
         Ok(())
     }
 
     /// How many messages of this group a member has not read.
     #[must_use]
     pub fn unread(&self, membership: &memberships::Model) -> i64 {
-        (self.messages - membership.read_messages).max(0)
+        Ord::max(self.messages - membership.read_messages, 0)
     }
 
     async fn insert_with_owner(
@@ -266,6 +323,7 @@ impl Model {
         let group = ActiveModel {
             name: Set(name),
             title: Set(title),
+            created_at: Set(Utc::now().into()),
             ..Default::default()
         }
         .insert(&transaction)
@@ -274,6 +332,17 @@ impl Model {
         transaction.commit().await?;
         Ok(group)
     }
+}
+
+/// The memberships of the group of a row.
+fn members_of_row() -> SelectStatement {
+    let is_of_row =
+        Expr::col((memberships::Entity, memberships::Column::GroupId)).equals((Entity, Column::Id));
+    Query::select()
+        .expr(Expr::val(1))
+        .from(memberships::Entity)
+        .and_where(is_of_row)
+        .to_owned()
 }
 
 fn random_name() -> String {

@@ -10,29 +10,26 @@ pub use super::_entities::epochs::{ActiveModel, Column, Entity, Model};
 impl ActiveModelBehavior for ActiveModel {}
 
 impl Model {
-    /// The name of the present life. The first who asks begins it.
+    /// The present life. The first who asks begins it.
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn current(db: &DatabaseConnection) -> Result<String, DbErr> {
+    pub async fn current(db: &DatabaseConnection) -> Result<Self, DbErr> {
         match Self::last(db).await? {
-            Some(epoch) => Ok(epoch.name),
+            Some(epoch) => Ok(epoch),
             None => Self::begin_after(db, None).await,
         }
     }
 
-    /// Begins a new life after the one of this name, and gives the name of the present one: that,
-    /// or the one which somebody else began meanwhile.
+    /// Begins a new life after the one of this name, and gives the present one: that, or the one
+    /// which somebody else began meanwhile.
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn begin_after(
-        db: &DatabaseConnection,
-        ended: Option<&str>,
-    ) -> Result<String, DbErr> {
+    pub async fn begin_after(db: &DatabaseConnection, ended: Option<&str>) -> Result<Self, DbErr> {
         let last = Self::last(db).await?;
         if let Some(last) = last.as_ref().filter(|last| Some(&*last.name) != ended) {
-            return Ok(last.name.clone());
+            return Ok(last.clone());
         }
         let epoch = ActiveModel {
             // Of several that begin one at once the database takes the first.
@@ -41,9 +38,9 @@ impl Model {
             ..Default::default()
         };
         match epoch.insert(db).await {
-            Ok(epoch) => Ok(epoch.name),
+            Ok(epoch) => Ok(epoch),
             Err(error) => match (error.sql_err(), Self::last(db).await?) {
-                (Some(SqlErr::UniqueConstraintViolation(_)), Some(epoch)) => Ok(epoch.name),
+                (Some(SqlErr::UniqueConstraintViolation(_)), Some(epoch)) => Ok(epoch),
                 _ => Err(error),
             },
         }

@@ -69,24 +69,30 @@ impl Model {
     /// [`Refusal::Forbidden`] to all but admins and the owner.
     pub async fn create(
         db: &DatabaseConnection,
-        membership: &memberships::Model,
+        group: &chat_groups::Model,
+        actor: &users::Model,
         expires_in: Duration,
         max_uses: Option<i64>,
     ) -> Result<(Self, Code), NotDone> {
-        if membership.role() < Role::Admin {
+        let transaction = begin(db).await?;
+        Logs::lock(&transaction, [group.id].into()).await?;
+        let own = memberships::Model::of_actor(&transaction, group.id, actor).await?;
+        if own.role() < Role::Admin {
             return Err(Refusal::Forbidden.into());
         }
         let code = Code::new();
         let invite = ActiveModel {
-            group_id: Set(membership.group_id),
-            created_by: Set(membership.user_id),
+            group_id: Set(group.id),
+            created_by: Set(actor.id),
             code_hash: Set(hash(code.as_str())),
             expires_at: Set((Utc::now() + expires_in).into()),
             max_uses: Set(max_uses),
+            created_at: Set(Utc::now().into()),
             ..Default::default()
         }
-        .insert(db)
+        .insert(&transaction)
         .await?;
+        transaction.commit().await?;
         Ok((invite, code))
     }
 
@@ -152,6 +158,22 @@ impl Model {
         .await
     }
 
+    /// The group to which a code leads, or has led.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn group_of(
+        db: &DatabaseConnection,
+        code: &str,
+    ) -> Result<Option<chat_groups::Model>, DbErr> {
+        let found = Entity::find()
+            .filter(Column::CodeHash.eq(hash(code)))
+            .find_also_related(chat_groups::Entity)
+            .one(db)
+            .await?;
+        Ok(found.and_then(|(_, group)| group))
+    }
+
     /// Makes a user a member by a code. Who is one already stays what they are, and costs the
     /// invite nothing.
     ///
@@ -163,24 +185,26 @@ impl Model {
         code: &str,
         user: &users::Model,
     ) -> Result<Accepted, NotDone> {
-        let hash = hash(code);
-        let by_hash = || Entity::find().filter(Column::CodeHash.eq(&hash));
-        let group_id = by_hash().one(db).await?.ok_or(Refusal::NotFound)?.group_id;
+        let group_id = Self::group_of(db, code).await?.ok_or(Refusal::NotFound)?.id;
         let transaction = begin(db).await?;
         let mut logs = Logs::lock(&transaction, [group_id].into()).await?;
-        // Again, now that all others who would use it wait.
-        let invite = by_hash().one(&transaction).await?;
-        let invite = invite.filter(Self::is_open).ok_or(Refusal::NotFound)?;
-        let group = chat_groups::Entity::find_by_id(group_id)
+        // Now that all others wait who would use it or change the group.
+        let (invite, group) = Entity::find()
+            .filter(Column::CodeHash.eq(hash(code)))
+            .find_also_related(chat_groups::Entity)
             .one(&transaction)
             .await?
             .ok_or(Refusal::NotFound)?;
+        let mut group = group.ok_or(Refusal::NotFound)?;
         if let Some(membership) = memberships::Model::find(&transaction, group_id, user.id).await? {
             return Ok(Accepted {
                 group,
                 membership,
                 event: None,
             });
+        }
+        if !invite.is_open() {
+            return Err(Refusal::NotFound.into());
         }
         if bans::Model::exists(&transaction, group_id, user.id).await? {
             return Err(Refusal::Banned.into());
@@ -189,19 +213,20 @@ impl Model {
         let mut invite = invite.into_active_model();
         invite.uses = Set(uses);
         invite.update(&transaction).await?;
-        let membership =
-            memberships::Model::create(&transaction, &group, user.id, Role::Member).await?;
         let data = json!({
             "user": user.username, "name": user.name, "role": Role::Member.as_str(),
         });
         let joined = NewEvent::by(Author::of(user), group_id, kind::MEMBER_JOINED, &data);
-        let event = logs.push(joined);
+        let event = logs.push(joined).ok_or(Refusal::NotFound)?;
+        group.head = event.seq;
+        let membership =
+            memberships::Model::create(&transaction, &group, user.id, Role::Member).await?;
         logs.write(&transaction).await?;
         transaction.commit().await?;
         Ok(Accepted {
             group,
             membership,
-            event,
+            event: Some(event),
         })
     }
 

@@ -1,5 +1,6 @@
 //! Who belongs to which group, and as what.
 
+use chrono::Utc;
 use loco_rs::prelude::*;
 use sea_orm::{DatabaseTransaction, FromQueryResult, Statement};
 use serde_json::json;
@@ -8,6 +9,7 @@ pub use super::_entities::memberships::{ActiveModel, Column, Entity, Model};
 use super::{
     bans, chat_groups,
     events::{Author, Event, NewEvent, kind},
+    invites,
     log::{Logs, begin},
     refusals::{NotDone, Refusal},
     users,
@@ -86,6 +88,7 @@ impl Model {
             group_id: Set(group.id),
             user_id: Set(user_id),
             role: Set(role.as_str().to_owned()),
+            created_at: Set(Utc::now().into()),
             read: Set(group.head),
             read_messages: Set(group.messages),
             ..Default::default()
@@ -243,6 +246,12 @@ impl Model {
         if exit == Exit::Ban {
             bans::Model::create(&transaction, group.id, user.id, actor.id).await?;
         }
+        // By an invite of their own they would be back at once.
+        invites::Entity::delete_many()
+            .filter(invites::Column::GroupId.eq(group.id))
+            .filter(invites::Column::CreatedBy.eq(user.id))
+            .exec(&transaction)
+            .await?;
         let mut event = None;
         if let Some(membership) = membership {
             membership.delete(&transaction).await?;

@@ -1,7 +1,8 @@
 //! Messages: what the events of a log say about them, put together.
 
 use loco_rs::prelude::*;
-use sea_orm::{FromQueryResult, Statement, Value};
+use sea_orm::{FromQueryResult, Statement};
+use serde_json::Value;
 
 use super::events::kind;
 
@@ -142,7 +143,7 @@ impl Message {
     async fn query<const N: usize>(
         db: &DatabaseConnection,
         condition: &str,
-        values: [Value; N],
+        values: [sea_orm::Value; N],
     ) -> Result<Vec<Self>, DbErr> {
         let sql = format!(
             "SELECT {COLUMNS} FROM events message {JOINS} \
@@ -168,8 +169,11 @@ impl From<Row> for Message {
             at: row.created_at,
             by: row.username,
             cid: row.cid,
-            text: now["text"].as_str().map(ToOwned::to_owned),
-            reply_to: created["reply_to"].as_i64(),
+            text: now
+                .get("text")
+                .and_then(Value::as_str)
+                .map(ToOwned::to_owned),
+            reply_to: created.get("reply_to").and_then(Value::as_i64),
             edited_at: row.revised_at.filter(|_| edit.is_some()),
             deleted,
         }
@@ -177,6 +181,6 @@ impl From<Row> for Message {
 }
 
 /// What our own hand has written; anything else has no fields.
-fn object(data: &str) -> serde_json::Value {
+fn object(data: &str) -> Value {
     serde_json::from_str(data).unwrap_or_default()
 }

@@ -56,4 +56,7 @@ pub enum NotDone {
     Refused(#[from] Refusal),
     #[error(transparent)]
     Db(#[from] DbErr),
+    /// The server stopped meanwhile, or gave up.
+    #[error("it was not done to the end")]
+    Aborted,
 }

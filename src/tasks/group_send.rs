@@ -42,7 +42,7 @@ impl Task for GroupSend {
                 reply_to: None,
             },
         };
-        let stored = change.make_alone(&ctx.db).await?;
+        let stored = change.make_alone(&ctx.db).await.map_err(Error::wrap)?;
         let Ok(Some(event)) = stored.map(|stored| stored.event) else {
             return Err(refuse(&format!("the group `{name}` has just gone")));
         };

@@ -70,6 +70,9 @@ pub enum MemberRefused {
 /// What the endpoints of an invite may answer.
 #[derive(IntoResponses)]
 pub enum InviteRefused {
+    /// The code is no text.
+    #[response(status = 400, example = json!({"detail": "The request is malformed.", "code": "invalid"}))]
+    Invalid(#[allow(dead_code, reason = "read by the document")] Detail),
     /// No live access token in `Authorization`; a cookie does not count.
     #[response(status = 401, headers(("WWW-Authenticate" = String, description = "`Bearer`")),
         example = json!({"detail": "Authentication credentials were not provided", "code": "unauthorized"}))]

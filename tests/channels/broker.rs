@@ -130,7 +130,12 @@ async fn a_redis_that_comes_late_or_comes_back_is_found() {
         a.publish("one", Bytes::from_static(round.as_bytes()))
             .await
             .unwrap();
-        assert_eq!(received(&mut at_b).await.1, round);
+        // That "0" was lost is told as soon as it can be, to whoever is there by then.
+        let mut heard = received(&mut at_b).await.1;
+        if round == "1" && heard.is_empty() {
+            heard = received(&mut at_b).await.1;
+        }
+        assert_eq!(heard, round);
         server.kill();
         crate::support::until("the loss to be noticed", async || {
             a.connected(Duration::ZERO).await.is_err() && b.connected(Duration::ZERO).await.is_err()

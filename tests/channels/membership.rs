@@ -162,3 +162,53 @@ async fn nothing_is_said_after_ones_leaving() {
     let last = log["results"].as_array().unwrap().last().unwrap();
     assert_eq!(last["kind"], "member.left", "{last}");
 }
+
+/// Handshakes that were let in just before their user was put out.
+#[tokio::test]
+async fn a_kick_catches_those_who_are_just_coming_in() {
+    let app = TestApp::start().await;
+    let (ann, bob) = (app.user("ann").await, app.user("bob").await);
+    let group = ann.start_chat().await;
+    // The room is there, and hears of the kick at once.
+    let mut anns = ann.live(&group).await;
+    for round in 0..20 {
+        ann.brings_in(&bob, &group).await;
+        let coming = (0..8).map(|i| {
+            let (bob, group) = (&bob, &group);
+            async move {
+                for _ in 0..i * round {
+                    tokio::task::yield_now().await;
+                }
+                let query = ["", "after=99999999", "after=0"][i % 3];
+                bob.rich(group, query).await
+            }
+        });
+        let path = format!("/api/groups/{group}/members/bob/");
+        let (mut sockets, kicked) =
+            tokio::join!(futures_util::future::join_all(coming), ann.delete(&path));
+        assert_eq!(kicked.status, 204);
+        for socket in &mut sockets {
+            assert_eq!(socket.bye_code().await, 4403);
+        }
+        for kind in ["member.joined", "member.left"] {
+            assert_eq!(anns.event().await["kind"], kind);
+        }
+    }
+}
+
+/// Whoever was put out does not come back by an invite of their own.
+#[tokio::test]
+async fn the_invites_of_who_is_put_out_end() {
+    let app = TestApp::start().await;
+    let (ann, bob) = (app.user("ann").await, app.user("bob").await);
+    let group = ann.start_chat().await;
+    ann.brings_in(&bob, &group).await;
+    let path = format!("/api/groups/{group}/members/bob/");
+    ann.patch(&path, json!({"role": "admin"})).await;
+    let code = bob.invites(&group).await;
+    ann.delete(&path).await;
+    let answer = bob
+        .post(&format!("/api/invites/{code}/accept/"), json!({}))
+        .await;
+    assert_eq!(answer.status, 404, "{answer}");
+}

@@ -1,6 +1,7 @@
 mod base_socket;
 mod broker;
 mod membership;
+mod model;
 mod nodes;
 mod order;
 mod pressure;

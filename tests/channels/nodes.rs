@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use salam::models::changes::What;
 use serde_json::json;
 
 use crate::support::{RedisServer, Socket, TestApp, TestDatabase, User, said};
@@ -139,6 +140,52 @@ async fn what_nobody_told_is_found_in_the_log() {
     for socket in [&mut far, &mut later, &mut near] {
         socket.expect_silence().await;
     }
+}
+
+/// The connection by which a node publishes breaks while nothing else does.
+#[tokio::test]
+async fn a_lost_publication_is_made_up_for_at_once() {
+    let redis = RedisServer::start().await;
+    let database = Arc::new(TestDatabase::create().await);
+    // The sweep would find it, much later.
+    let settings = json!({"channels": {"redis_url": redis.url(), "sweep_every": 3600}});
+    let here = TestApp::node(database.clone(), settings.clone()).await;
+    let there = TestApp::node(database, settings).await;
+    here.until_redis_is_connected().await;
+    there.until_redis_is_connected().await;
+    let (ann, bob) = (here.user("ann").await, here.user("bob").await);
+    let group = ann.start_chat().await;
+    ann.brings_in(&bob, &group).await;
+    let mut far = bob.at(&there).live(&group).await;
+    // That of a node with sockets is of another type.
+    redis.command("CLIENT KILL TYPE normal");
+    assert_eq!(ann.say(&group, "lost", "1").await.status, 201);
+    assert_eq!(far.event().await["data"]["text"], "lost");
+    redis.command("CLIENT KILL TYPE normal");
+    ann.delete(&format!("/api/groups/{group}/members/bob/"))
+        .await;
+    assert_eq!(far.bye_code().await, 4403);
+}
+
+/// A node that has not heard of a deletion yet does not give the text to whoever comes back.
+#[tokio::test]
+async fn a_node_that_is_behind_replays_no_deleted_text() {
+    let app = TestApp::with(json!({"channels": {"sweep_every": 3600}})).await;
+    let ann = app.user("ann").await;
+    let group = ann.start_chat().await;
+    let mut socket = ann.live(&group).await;
+    socket.says("secret", "1").await;
+    let mut deletion = said(1, "");
+    deletion.what = What::Delete { seq: 1 };
+    deletion.make_alone(&app.ctx.db).await.unwrap().unwrap();
+    let again = json!({"type": "sub", "groups": [{"group": group, "after": 0}]});
+    let (_, before) = socket.reply_to(again).await;
+    let frames = [before, socket.until_sync().await].concat();
+    let later = ann.rich(&group, "after=0").await.until_sync().await;
+    for frame in frames.iter().chain(&later) {
+        assert!(!frame.to_string().contains("secret"), "{frame}");
+    }
+    assert_eq!(later.last().unwrap()["seq"], 2);
 }
 
 /// Within one node a post needs no Redis.

@@ -371,30 +371,39 @@ async fn another_life_of_the_database_is_told_to_all() {
         .as_str()
         .unwrap()
         .to_owned();
-    let new = epochs::Model::begin_after(&app.ctx.db, Some(&old))
+    let begin = || epochs::Model::begin_after(&app.ctx.db, Some(&old));
+    let new = begin().await.unwrap();
+    assert_ne!(old, new.name);
+    assert_eq!(begin().await.unwrap(), new, "once");
+    // All are sent away, to come back and begin anew.
+    let (bye, code) = socket.bye().await;
+    assert_eq!((code, &bye["reconnect"]), (4501, &json!(true)));
+    let query = format!("after=3&epoch={old}");
+    let frames = ann.rich(&group, &query).await.until_sync().await;
+    assert_eq!(frames[0]["epoch"], new.name);
+    assert_eq!(frames[2]["reason"], "epoch");
+    ann.live(&group).await.says("anew", "1").await;
+}
+
+/// The database is one of an earlier life, whose name clients may still know.
+#[tokio::test]
+async fn a_database_that_has_gone_back_begins_a_life_of_its_own() {
+    let app = TestApp::with(json!({"channels": {"sweep_every": 1}})).await;
+    let ann = app.user("ann").await;
+    let group = ann.start_chat().await;
+    let first = epochs::Model::current(&app.ctx.db).await.unwrap();
+    let second = epochs::Model::begin_after(&app.ctx.db, Some(&first.name))
         .await
         .unwrap();
-    assert_ne!(old, new);
-    assert_eq!(
-        epochs::Model::begin_after(&app.ctx.db, Some(&old))
-            .await
-            .unwrap(),
-        new
-    );
-    let frames = socket.until_sync().await;
-    assert_snapshot!(all_shown(&frames), @r#"
-    {"group":"[group]","head":3,"reason":"epoch","type":"reset"}
-    {"group":"[group]","seq":3,"type":"sync"}
-    "#);
-    socket.says("anew", "1").await;
-    until("the new epoch", async || {
-        ann.rich(&group, "").await.frame().await["epoch"] == new
+    until("the second life", async || {
+        ann.rich(&group, "").await.frame().await["epoch"] == second.name
     })
     .await;
-    let frames = ann
-        .rich(&group, &format!("after=3&epoch={old}"))
-        .await
-        .until_sync()
-        .await;
-    assert_eq!(frames[2]["reason"], "epoch");
+    let restore = format!("DELETE FROM epochs WHERE id = {}", second.id);
+    app.ctx.db.execute_unprepared(&restore).await.unwrap();
+    until("a third life", async || {
+        let epoch = ann.rich(&group, "").await.frame().await["epoch"].clone();
+        epoch != first.name && epoch != second.name
+    })
+    .await;
 }

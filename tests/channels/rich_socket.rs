@@ -233,7 +233,10 @@ async fn a_frame_that_is_wrong_is_answered_by_what_is_wrong() {
         let frame: String = frame
             .replace(&group, "[group]")
             .replace(&ann.access, "[ann's]")
-            .replace(&bob.refresh, "[refresh]").chars().take(90).collect();
+            .replace(&bob.refresh, "[refresh]")
+            .chars()
+            .take(90)
+            .collect();
         told += &format!(
             "{} {} {} {}: {frame}\n",
             error["id"], error["code"], error["field"], error["message"]
@@ -282,8 +285,8 @@ async fn a_frame_that_is_wrong_is_answered_by_what_is_wrong() {
     1 "not_member" "group" "This socket is not subscribed to this group.": {"groups":[{"group":"chat_00000000"}],"id":1,"type":"sub"}
     1 "invalid" "token" "This must be a text.": {"id":1,"token":5,"type":"auth"}
     1 "unauthorized" "token" "This is no access token.": {"id":1,"token":"x","type":"auth"}
-    1 "unauthorized" "token" "This token is of somebody else.": {"id":1,"token":"eyJ0eXAiOiJKV1QiLCJhbGciOiJIUzI1NiJ9.eyJ0b2tlbl90eXBlIjoiYWNjZXNzIiwiZXhw
-    1 "unauthorized" "token" "This is no access token.": {"id":1,"token":"eyJ0eXAiOiJKV1QiLCJhbGciOiJIUzI1NiJ9.eyJ0b2tlbl90eXBlIjoicmVmcmVzaCIsImV4
+    1 "unauthorized" "token" "This token is of somebody else.": {"id":1,"token":"[ann's]","type":"auth"}
+    1 "unauthorized" "token" "This is no access token.": {"id":1,"token":"[refresh]","type":"auth"}
     "#);
     // Nothing of it was done, and what has no reply got none.
     socket

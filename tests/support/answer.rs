@@ -95,6 +95,14 @@ impl fmt::Display for Answer {
     }
 }
 
+/// An answer in one line: its status and its body.
+pub fn line(answer: &Answer) -> String {
+    let text = answer.to_string();
+    let (status, rest) = text.split_once('\n').unwrap();
+    let body = rest.split_once("\n\n").map_or("", |(_, body)| body);
+    format!("{status} {}\n", body.trim())
+}
+
 /// Replaces each `HH:MM:SS`, which must be now.
 pub fn hide_clock(text: &str) -> String {
     let mut shown = String::new();

@@ -8,7 +8,7 @@ mod redis;
 mod rich;
 mod socket;
 
-pub use answer::Answer;
+pub use answer::{Answer, line};
 pub use app::{TestApp, User};
 pub use database::TestDatabase;
 pub use redact::{all_shown, shown};

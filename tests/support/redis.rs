@@ -1,6 +1,7 @@
 //! A real `redis-server` on a free port.
 
 use std::{
+    io::{Read, Write},
     net::{TcpListener, TcpStream},
     process::{Child, Command, Stdio},
 };
@@ -49,6 +50,21 @@ impl RedisServer {
             TcpStream::connect(("127.0.0.1", port)).is_ok()
         })
         .await;
+    }
+
+    /// Has an operator's command done.
+    pub fn command(&self, command: &str) {
+        let mut stream = TcpStream::connect(("127.0.0.1", self.port)).unwrap();
+        stream
+            .write_all(format!("{command}\r\n").as_bytes())
+            .unwrap();
+        let mut answer = [0; 64];
+        let length = stream.read(&mut answer).unwrap();
+        assert!(
+            length > 0 && answer[0] != b'-',
+            "{command}: {}",
+            String::from_utf8_lossy(&answer)
+        );
     }
 
     /// Ends it at once, as a crash would.

@@ -154,7 +154,10 @@ impl RichSocket {
         self.done(json!({"type": "auth"})).await;
     }
 
-    pub async fn close(&mut self) {
-        self.socket.close(1000).await;
+    /// Takes what is still under way that is no event, and proves that no event is.
+    pub async fn until_silent(&mut self) {
+        let (_, before) = self.reply_to(json!({"type": "auth"})).await;
+        let is_event = |frame: &Value| frame["type"] == "event";
+        assert!(!before.iter().any(is_event), "{before:?}");
     }
 }

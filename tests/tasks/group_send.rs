@@ -1,30 +1,12 @@
-//! `cargo loco task group:send`, run as the operator runs it: in a process of its own.
-
-use std::process::Command;
+//! `cargo loco task group:send`.
 
 use serde_json::json;
 
-use crate::support::{RedisServer, TestApp, soon};
+use super::run;
+use crate::support::{RedisServer, TestApp};
 
 async fn send(app: &TestApp, redis: &str, arguments: &[&str]) -> (bool, String) {
-    let folder = tempfile::tempdir().unwrap();
-    let mut command = Command::new(env!("CARGO_BIN_EXE_salam-cli"));
-    command
-        // Away from a developer's own .env, which tests must not see.
-        .current_dir(folder.path())
-        .env(
-            "LOCO_CONFIG_FOLDER",
-            concat!(env!("CARGO_MANIFEST_DIR"), "/config"),
-        )
-        .args(["task", "-e", "development", "group:send"])
-        .args(arguments)
-        .env("DATABASE_URL", &app.database.uri)
-        .env("REDIS_URL", redis)
-        .env("LOG_LEVEL", "error");
-    let output = tokio::task::spawn_blocking(move || command.output().unwrap());
-    let output = soon("the task", output).await.unwrap();
-    let told = [output.stdout, output.stderr].concat();
-    (output.status.success(), String::from_utf8(told).unwrap())
+    run(app, redis, "group:send", arguments).await
 }
 
 /// Nodes of the development environment, whose topics the task's process names alike.

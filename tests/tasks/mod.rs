@@ -1,1 +1,30 @@
+//! Tasks, run as the operator runs them: in a process of its own.
+
+mod epoch_begin;
 mod group_send;
+
+use std::process::Command;
+
+use crate::support::{TestApp, soon};
+
+/// Whether the task went well, and what it told.
+async fn run(app: &TestApp, redis: &str, task: &str, arguments: &[&str]) -> (bool, String) {
+    let folder = tempfile::tempdir().unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_salam-cli"));
+    command
+        // Away from a developer's own .env, which tests must not see.
+        .current_dir(folder.path())
+        .env(
+            "LOCO_CONFIG_FOLDER",
+            concat!(env!("CARGO_MANIFEST_DIR"), "/config"),
+        )
+        .args(["task", "-e", "development", task])
+        .args(arguments)
+        .env("DATABASE_URL", &app.database.uri)
+        .env("REDIS_URL", redis)
+        .env("LOG_LEVEL", "error");
+    let output = tokio::task::spawn_blocking(move || command.output().unwrap());
+    let output = soon("the task", output).await.unwrap();
+    let told = [output.stdout, output.stderr].concat();
+    (output.status.success(), String::from_utf8(told).unwrap())
+}

@@ -2,7 +2,8 @@
 //!
 //! A payload published to a topic reaches the [`Inbox`] of every *other* node that was subscribed
 //! to it: at most once, and in order as far as one publisher goes. It does not come back to the
-//! publisher, whose own sockets the hub has served already. Topics are names of groups.
+//! publisher, whose own sockets the hub has served already. Topics are names of groups. An empty
+//! payload says that one was lost.
 
 mod local;
 mod redis;

@@ -92,11 +92,6 @@ impl Mode for Base<'_> {
         None
     }
 
-    fn begin_anew(&mut self, _: i64) -> Option<Utf8Bytes> {
-        self.own.clear();
-        None
-    }
-
     fn expires(&self) -> Option<Instant> {
         None
     }

@@ -21,12 +21,15 @@ pub(super) use self::{base::Base, rich::Rich, wire::refuse};
 use super::{
     Channels, Member,
     heartbeat::{Beat, Heartbeat},
-    hub::{News, Subscription},
+    hub::{Ending, News, Subscription},
     protocol::{CloseReason, event::Told},
 };
 
 /// After this a log that could not be read is tried again.
 const READ_AGAIN_AFTER: Duration = Duration::from_secs(1);
+
+/// How long what a socket has asked for is waited for when the server stops.
+const ANSWER_BEFORE_STOP: Duration = Duration::from_secs(2);
 
 /// How a conversation ended.
 enum Ended {
@@ -63,9 +66,6 @@ pub(super) trait Mode {
 
     /// What the peer is shown once it was told all up to and with an event.
     fn shown_to(&mut self, seq: i64) -> Option<Utf8Bytes>;
-
-    /// What the peer is shown when the log is another one, that ends at `head`.
-    fn begin_anew(&mut self, head: i64) -> Option<Utf8Bytes>;
 
     /// When the credential ends.
     fn expires(&self) -> Option<Instant>;
@@ -109,51 +109,75 @@ async fn converse<M: Mode>(
         Duration::from_secs(settings.ping_every.into()),
         Duration::from_secs(settings.pong_timeout.into()),
     );
+    let ending = subscription.ending();
     let greeting = mode.greet(&mut subscription);
-    let mut written = write(socket, greeting, &subscription, channels).await;
+    let mut written = write(socket, greeting, &ending, channels).await;
     // Whether there may be more to take than was taken.
     let mut more = true;
     while written.is_ok() {
-        let due = mode
-            .expires()
-            .map_or(heartbeat.due, |end| end.min(heartbeat.due));
+        let expires = mode.expires();
+        if expires.is_some_and(|end| end <= Instant::now()) {
+            return CloseReason::Unauthorized.into();
+        }
+        let due = expires.map_or(heartbeat.due, |end| end.min(heartbeat.due));
         // In order: what ends the socket, news of the peer, what is to be told, the clock.
         let event = select! {
             biased;
             () = channels.draining.cancelled() => return CloseReason::Restart.into(),
-            reason = subscription.over() => return reason.into(),
+            reason = ending.reason() => return reason.into(),
             received = socket.recv() => Event::Received(received),
             () = subscription.news(), if !more => Event::News,
             () = std::future::ready(()), if more => Event::News,
             () = sleep_until(due) => Event::Tick,
         };
+        let is_tick = matches!(event, Event::Tick);
         written = match event {
             Event::Received(received) => {
                 heartbeat.heard();
-                take(received, socket, &mut subscription, channels, mode).await
+                let taking = take(received, socket, &mut subscription, channels, mode);
+                unless_over(taking, &ending, channels).await
             }
             Event::News => Ok(()),
-            Event::Tick if mode.expires().is_some_and(|end| end <= Instant::now()) => {
-                Err(CloseReason::Unauthorized.into())
-            }
+            // It may be that of the session, which the next round looks at.
+            Event::Tick if heartbeat.due > Instant::now() => Ok(()),
             Event::Tick => match heartbeat.tick() {
                 Beat::Rest => Ok(()),
                 Beat::Ping => {
                     let ping = socket.send(Message::Ping(Default::default()));
-                    in_time(ping, &subscription, channels).await
+                    in_time(ping, &ending, channels).await
                 }
                 Beat::Dead => Err(CloseReason::NoPong.into()),
             },
         };
-        // After each of them: a peer that never stops talking is told what there is too.
-        if written.is_ok() {
-            match tell(socket, &mut subscription, channels, mode).await {
+        // After what it sent, too: a peer that never stops talking is told what there is.
+        if written.is_ok() && !is_tick {
+            let telling = tell(socket, &mut subscription, channels, mode);
+            match unless_over(telling, &ending, channels).await {
                 Ok(there_may_be_more) => more = there_may_be_more,
                 Err(ended) => return ended,
             }
         }
     }
     written.err().unwrap_or(Ended::Broken)
+}
+
+/// Does something for a socket, but not any longer once it must go. What it has asked for is done
+/// all the same; while the server stops, its answer is waited for.
+async fn unless_over<T>(
+    doing: impl Future<Output = Result<T, Ended>>,
+    ending: &Ending,
+    channels: &Channels,
+) -> Result<T, Ended> {
+    let stopping = async {
+        channels.draining.cancelled().await;
+        sleep(ANSWER_BEFORE_STOP).await;
+    };
+    select! {
+        biased;
+        done = doing => done,
+        reason = ending.reason() => Err(reason.into()),
+        () = stopping => Err(CloseReason::Restart.into()),
+    }
 }
 
 /// Writes the next batch of what the socket is to be told. Says whether there may be more.
@@ -167,11 +191,7 @@ async fn tell<M: Mode>(
         Ok(news) => news,
         Err(error) => {
             tracing::warn!(%error, "a socket cannot be told what it has missed; trying again");
-            let pause = async {
-                sleep(READ_AGAIN_AFTER).await;
-                Ok(())
-            };
-            in_time(pause, subscription, channels).await?;
+            sleep(READ_AGAIN_AFTER).await;
             return Ok(true);
         }
     };
@@ -179,10 +199,6 @@ async fn tell<M: Mode>(
     let more = match news {
         News::None => false,
         News::InTheLog => true,
-        News::AnotherLog(cursor) => {
-            frames.extend(mode.begin_anew(cursor.seq));
-            true
-        }
         News::Events(events) => {
             for told in &events {
                 if subscription.is_put_out_by(told) {
@@ -194,9 +210,7 @@ async fn tell<M: Mode>(
         }
     };
     frames.extend(mode.shown_to(subscription.told()));
-    if !frames.is_empty() {
-        write(socket, frames, subscription, channels).await?;
-    }
+    write(socket, frames, &subscription.ending(), channels).await?;
     Ok(more)
 }
 
@@ -218,5 +232,5 @@ async fn take<M: Mode>(
         None => return Err(Ended::Broken),
     };
     let replies = mode.hear(&text, subscription).await?;
-    write(socket, replies, subscription, channels).await
+    write(socket, replies, &subscription.ending(), channels).await
 }

@@ -34,7 +34,8 @@ pub struct Entry {
 }
 
 pub(in crate::channels) struct Rich<'a> {
-    member: &'a Member,
+    /// As it was last looked up.
+    member: Member,
     channels: &'a Channels,
     session: Session,
     entry: Entry,
@@ -43,9 +44,9 @@ pub(in crate::channels) struct Rich<'a> {
 }
 
 impl<'a> Rich<'a> {
-    pub fn new(member: &'a Member, channels: &'a Channels, session: Session, entry: Entry) -> Self {
+    pub fn new(member: &Member, channels: &'a Channels, session: Session, entry: Entry) -> Self {
         Self {
-            member,
+            member: member.clone(),
             channels,
             session,
             entry,
@@ -58,7 +59,7 @@ impl<'a> Rich<'a> {
         Frame::Hello(Hello {
             v: 1,
             conn: &Uuid::new_v4().simple().to_string(),
-            epoch: &self.channels.hub.epoch(),
+            epoch: &self.channels.hub.epoch().name,
             user: Person {
                 id: self.member.author.id,
                 username: &self.member.author.username,
@@ -77,7 +78,7 @@ impl<'a> Rich<'a> {
     /// Brings the socket to where the client is, or says why it cannot be done.
     fn subscribe(&mut self, entry: &Entry, subscription: &mut Subscription) -> Vec<Utf8Bytes> {
         // The socket is attached already, so nothing that comes after this head can be missed.
-        let head = subscription.head();
+        let head = subscription.last().max(self.member.head);
         let reset = entry.after.and_then(|after| self.reset(after, entry, head));
         let mode = match (reset, entry.after) {
             (Some(_), _) => GroupMode::Reset,
@@ -114,7 +115,7 @@ impl<'a> Rich<'a> {
         if entry
             .epoch
             .as_ref()
-            .is_some_and(|epoch| **epoch != *self.channels.hub.epoch())
+            .is_some_and(|epoch| **epoch != self.channels.hub.epoch().name)
         {
             Some(ResetReason::Epoch)
         } else if after > head {
@@ -159,19 +160,38 @@ impl<'a> Rich<'a> {
         }
     }
 
-    fn sub(
+    async fn sub(
         &mut self,
         id: i64,
         epoch: Option<String>,
         places: &[Place],
         subscription: &mut Subscription,
-    ) -> Vec<Utf8Bytes> {
+    ) -> Result<Vec<Utf8Bytes>, CloseReason> {
         let [place] = places else {
             let fault = Fault::invalid("groups", "This socket is of one group.");
-            return vec![Frame::Error(fault.to(Some(id))).encode()];
+            return Ok(vec![Frame::Error(fault.to(Some(id))).encode()]);
         };
         if *place.group != *self.member.group {
-            return vec![not_here(id)];
+            return Ok(vec![not_here(id)]);
+        }
+        if let Err(wait) = self.channels.may_send(self.member.author.id) {
+            return Ok(vec![
+                Frame::Error(Fault::rate_limited(wait).to(Some(id))).encode(),
+            ]);
+        }
+        // Since the socket was opened much may have changed.
+        match self.channels.hub.look_up(&self.member).await {
+            Ok(Some(member)) => {
+                subscription.catch_up(member.head).await;
+                self.member = member;
+            }
+            Ok(None) => return Err(CloseReason::NotMember),
+            Err(error) => {
+                tracing::warn!(%error, "a member could not be looked up");
+                return Ok(vec![
+                    Frame::Error(Fault::unavailable().to(Some(id))).encode(),
+                ]);
+            }
         }
         let entry = Entry {
             after: place.after,
@@ -185,7 +205,7 @@ impl<'a> Rich<'a> {
             .encode(),
         ];
         frames.extend(self.subscribe(&entry, subscription));
-        frames
+        Ok(frames)
     }
 
     fn auth(&mut self, id: i64, token: Option<&str>) -> Utf8Bytes {
@@ -236,7 +256,9 @@ impl Mode for Rich<'_> {
                 Ask::Change { group, cid, what } => {
                     vec![self.change(id, &group, cid, what).await]
                 }
-                Ask::Sub { epoch, groups } => self.sub(id, epoch, &groups, subscription),
+                Ask::Sub { epoch, groups } => {
+                    return self.sub(id, epoch, &groups, subscription).await;
+                }
                 Ask::Auth { token } => vec![self.auth(id, token.as_deref())],
             },
         })
@@ -252,20 +274,6 @@ impl Mode for Rich<'_> {
         // The peer may have been told more than there was when it came.
         let seq = seq.max(head);
         Some(Frame::Sync { group, seq }.encode())
-    }
-
-    fn begin_anew(&mut self, head: i64) -> Option<Utf8Bytes> {
-        self.sync_at = Some(head);
-        let group = &*self.member.group;
-        let reason = ResetReason::Epoch;
-        Some(
-            Frame::Reset {
-                group,
-                reason,
-                head,
-            }
-            .encode(),
-        )
     }
 
     fn expires(&self) -> Option<Instant> {

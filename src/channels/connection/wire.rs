@@ -16,7 +16,7 @@ use tungstenite::error::CapacityError;
 use super::Ended;
 use crate::channels::{
     Channels,
-    hub::Subscription,
+    hub::Ending,
     protocol::{CloseReason, rich::Frame},
 };
 
@@ -30,7 +30,7 @@ const LINGER: Duration = Duration::from_secs(2);
 pub(super) async fn write(
     socket: &mut WebSocket,
     frames: Vec<Utf8Bytes>,
-    subscription: &Subscription,
+    ending: &Ending,
     channels: &Channels,
 ) -> Result<(), Ended> {
     if frames.is_empty() {
@@ -42,14 +42,14 @@ pub(super) async fn write(
         }
         socket.flush().await
     };
-    in_time(writing, subscription, channels).await
+    in_time(writing, ending, channels).await
 }
 
 /// Waits for something, but not for a peer that takes nothing, not for one that must go, and not
 /// while the server stops.
 pub(super) async fn in_time(
     writing: impl Future<Output = Result<(), Error>>,
-    subscription: &Subscription,
+    ending: &Ending,
     channels: &Channels,
 ) -> Result<(), Ended> {
     select! {
@@ -59,7 +59,7 @@ pub(super) async fn in_time(
             Ok(Err(_)) => Err(Ended::Broken),
             Err(_) => Err(CloseReason::Slow.into()),
         },
-        reason = subscription.over() => Err(reason.into()),
+        reason = ending.reason() => Err(reason.into()),
         () = channels.draining.cancelled() => Err(CloseReason::Restart.into()),
     }
 }

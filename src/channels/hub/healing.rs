@@ -4,7 +4,6 @@
 //! after. Both end in one comparison of what was told with the heads of the logs.
 
 use std::{
-    collections::HashMap,
     sync::{Arc, PoisonError},
     time::Duration,
 };
@@ -27,6 +26,9 @@ const GRACE: Duration = Duration::from_millis(25);
 
 /// Events of one group that are read at once.
 const PAGE: usize = 256;
+
+/// How often it is looked whether it is time to sweep; while Redis is away it always is.
+const TICK: Duration = Duration::from_millis(500);
 
 /// Groups that are compared with their logs at once.
 const GROUPS: usize = 500;
@@ -55,7 +57,7 @@ impl Hub {
     pub(super) async fn sweep_by_the_clock(self: Arc<Self>) {
         let every = Duration::from_secs(self.settings.channels.sweep_every.into());
         let mut until_next = Duration::ZERO;
-        let mut tick = interval(Duration::from_secs(1));
+        let mut tick = interval(TICK);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut sessions = self.broker.sessions();
         loop {
@@ -69,16 +71,14 @@ impl Hub {
                 until_next = every;
                 self.sweep().await;
             }
-            until_next = until_next.saturating_sub(Duration::from_secs(1));
+            until_next = until_next.saturating_sub(TICK);
         }
     }
 
     async fn sweep(&self) {
-        match in_time(epochs::Model::current(&self.db)).await {
-            Ok(epoch) if *epoch != *self.epoch() => self.begin_epoch(epoch).await,
-            Ok(_) => {}
-            // The next sweep tries again, and so does the comparison below.
-            Err(error) => tracing::warn!(%error, "the epoch could not be read"),
+        if let Err(error) = self.compare_epochs().await {
+            // The next sweep tries again.
+            tracing::warn!(%error, "the epoch could not be read");
         }
         let active = self.rooms().values().cloned().collect();
         self.compare_with_log(active).await;
@@ -96,42 +96,36 @@ impl Hub {
 
     async fn heal_behind(&self, rooms: &[Arc<Room>]) -> Result<(), DbErr> {
         // Before the heads are read, so that a head behind it is one that went back.
-        let known: Vec<(&Arc<Room>, i64)> =
-            rooms.iter().map(|room| (room, room.cursor().seq)).collect();
-        let heads = self.heads(rooms).await?;
-        let mut went_back = false;
+        let epoch = self.epoch();
+        let known: Vec<(&Arc<Room>, i64)> = rooms.iter().map(|room| (room, room.last())).collect();
+        let ids = rooms.iter().map(|room| room.id).collect();
+        let heads = in_time(chat_groups::Model::heads(&self.db, ids)).await?;
+        let mut healed = Ok(());
         for (room, last) in known {
             match heads.get(&room.id) {
-                Some(head) if *head > last => self.heal(room).await?,
+                // One that cannot be read does not keep the others waiting.
+                Some(head) if *head > last => healed = self.heal(room).await.and(healed),
                 Some(head) if *head < last => {
                     let group = &room.name;
                     tracing::error!(%group, last, head, "the database has lost what it had stored");
-                    went_back = true;
+                    return self.end_epoch(&epoch).await;
                 }
                 Some(_) => {}
                 None => room.end(CloseReason::GroupGone),
             }
         }
-        if went_back {
-            self.end_epoch().await?;
-        }
-        Ok(())
-    }
-
-    async fn heads(&self, rooms: &[Arc<Room>]) -> Result<HashMap<i64, i64>, DbErr> {
-        let ids = rooms.iter().map(|room| room.id).collect();
-        in_time(chat_groups::Model::heads(&self.db, ids)).await
+        healed
     }
 
     /// Reads what listeners here have not been told from the log.
-    async fn heal(&self, room: &Arc<Room>) -> Result<(), DbErr> {
+    pub(super) async fn heal(&self, room: &Arc<Room>) -> Result<(), DbErr> {
         loop {
-            let last = room.cursor().seq;
+            let last = room.last();
             let page = in_time(events::Model::after(&self.db, room.id, last, PAGE as u64)).await?;
             for event in &page {
                 // What the log does not have does not come any more.
                 room.skip_to(event.seq - 1);
-                room.arrive(Arc::new(Told::new(&room.name, event)));
+                room.arrive([Told::new(&room.name, event)]);
             }
             if page.len() < PAGE {
                 return Ok(());
@@ -139,38 +133,48 @@ impl Hub {
         }
     }
 
-    /// A log that ends before what was told is another one: a backup was restored, or a replica
-    /// became the database before it had everything. Its numbers mean something else from now on,
-    /// and others may have gone back unseen.
-    async fn end_epoch(&self) -> Result<(), DbErr> {
-        let ended = self.epoch();
-        let epoch = in_time(epochs::Model::begin_after(&self.db, Some(&ended))).await?;
-        self.begin_epoch(epoch).await;
+    /// Follows the operator, or another node, into another life of the database.
+    async fn compare_epochs(&self) -> Result<(), DbErr> {
+        let known = self.epoch();
+        let current = in_time(epochs::Model::current(&self.db)).await?;
+        if current.name == known.name {
+            return Ok(());
+        }
+        if current.id <= known.id {
+            // One that was before: a backup of that time was restored, and this is not that time.
+            tracing::error!(epoch = %current.name, "the database has gone back to an older life");
+            return self.end_epoch(&current).await;
+        }
+        self.begin(current);
         Ok(())
     }
 
-    /// Takes all logs as they are in another life of the database.
-    async fn begin_epoch(&self, epoch: String) {
-        let rooms: Vec<_> = self.rooms().values().cloned().collect();
-        for rooms in rooms.chunks(GROUPS) {
-            match self.heads(rooms).await {
-                Ok(heads) => {
-                    for room in rooms {
-                        // Of those that are gone the sweep knows too.
-                        if let Some(head) = heads.get(&room.id) {
-                            room.begin_another_life(*head);
-                        }
-                    }
-                }
-                Err(error) => {
-                    tracing::warn!(%error, "the heads could not be read; trying again");
-                    // The epoch stays the old one, so the next sweep comes here again.
-                    return;
-                }
-            }
+    /// A log that ends before what was told is another one: a backup was restored, or a replica
+    /// became the database before it had everything. Its numbers mean something else from now on,
+    /// and others may have gone back unseen.
+    async fn end_epoch(&self, ended: &epochs::Model) -> Result<(), DbErr> {
+        let _beginning = self.beginning.lock().await;
+        let begun = in_time(epochs::Model::begin_after(&self.db, Some(&ended.name))).await?;
+        if begun.name != self.epoch().name {
+            self.begin(begun);
         }
-        tracing::warn!(%epoch, "the database has begun another life: clients are told to start anew");
-        *self.epoch.write().unwrap_or_else(PoisonError::into_inner) = epoch.into();
+        Ok(())
+    }
+
+    /// Sends all sockets away, to come back in another life of the database: with what they know,
+    /// who they are and where they are let in, they begin anew.
+    fn begin(&self, epoch: epochs::Model) {
+        tracing::warn!(epoch = %epoch.name, "another life of the database: all sockets begin anew");
+        let mut rooms = self.rooms();
+        *self.epoch.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(epoch);
+        let ended: Vec<_> = rooms.drain().map(|(_, room)| room).collect();
+        for room in &ended {
+            self.broker.unsubscribe(&room.name);
+        }
+        drop(rooms);
+        for room in ended {
+            room.end(CloseReason::SubscribeAgain);
+        }
     }
 }
 
@@ -185,7 +189,9 @@ async fn next_session(sessions: &mut Option<watch::Receiver<u64>>) {
 }
 
 /// A query that must not hold up the others for ever.
-pub(super) async fn in_time<T>(query: impl Future<Output = Result<T, DbErr>>) -> Result<T, DbErr> {
+pub(in crate::channels) async fn in_time<T>(
+    query: impl Future<Output = Result<T, DbErr>>,
+) -> Result<T, DbErr> {
     timeout(ANSWER_WITHIN, query).await.unwrap_or_else(|_| {
         Err(DbErr::Custom(
             "the database did not answer in time".to_owned(),

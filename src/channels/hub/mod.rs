@@ -20,19 +20,26 @@ use sea_orm::{DatabaseConnection, DbErr};
 use tokio::sync::{Semaphore, mpsc};
 
 use self::room::{Listener, Room};
-pub(super) use self::{room::News, subscription::Subscription};
+pub(super) use self::{
+    healing::in_time,
+    room::News,
+    subscription::{Ending, Subscription},
+};
 use super::{
     Member,
     broker::{Broker, Inbox, Unavailable},
-    protocol::event::{GONE, Told},
+    protocol::{
+        CloseReason,
+        event::{GONE, Told},
+    },
 };
 use crate::{
-    models::{epochs, events::Event},
+    models::{chat_groups, epochs, events::Event, users},
     settings::Settings,
 };
 
 /// A database that does not answer within this is as good as away.
-pub(super) const ANSWER_WITHIN: Duration = Duration::from_secs(10);
+const ANSWER_WITHIN: Duration = Duration::from_secs(10);
 
 /// Sockets that read the log at once; the database has others to serve.
 const READERS: usize = 4;
@@ -47,8 +54,12 @@ pub(super) struct Hub {
     db: DatabaseConnection,
     settings: Arc<Settings>,
     /// The life of the database in which the numbers mean something.
-    epoch: RwLock<Arc<str>>,
+    epoch: RwLock<Arc<epochs::Model>>,
+    /// Held while a new one begins, so that it begins once.
+    beginning: tokio::sync::Mutex<()>,
     readers: Semaphore,
+    /// Held while closed groups are purged.
+    purging: tokio::sync::Mutex<()>,
 }
 
 impl Hub {
@@ -66,13 +77,18 @@ impl Hub {
             gaps,
             broker,
             epoch: RwLock::new(epochs::Model::current(&db).await?.into()),
+            beginning: tokio::sync::Mutex::default(),
             db,
             settings,
             readers: Semaphore::new(READERS),
+            purging: tokio::sync::Mutex::default(),
         });
         tokio::spawn(hub.clone().listen(inbox));
         tokio::spawn(hub.clone().heal_gaps(gapped));
         tokio::spawn(hub.clone().sweep_by_the_clock());
+        let purger = hub.clone();
+        // What the last process did not finish.
+        tokio::spawn(async move { purger.purge().await });
         Ok(hub)
     }
 
@@ -86,7 +102,38 @@ impl Hub {
             // What was stored between the look at the head and the subscription.
             self.report_gap(&room);
         }
+        self.catch_up(&room, member.head).await;
+        if room.last() > member.head {
+            // The event that ended the membership may have been told before this listener came.
+            match in_time(self.look_up(member)).await {
+                Ok(Some(_)) => {}
+                Ok(None) => listener.end(CloseReason::NotMember),
+                Err(_) => listener.end(CloseReason::Overloaded),
+            }
+        }
         Subscription::new(self.clone(), room, listener)
+    }
+
+    /// Brings a room to where its log is known to be. What this node has not heard yet may have
+    /// taken texts away that it still keeps.
+    async fn catch_up(&self, room: &Arc<Room>, head: i64) {
+        if room.last() < head
+            && let Err(error) = self.heal(room).await
+        {
+            tracing::warn!(%error, "the log could not be read; some messages are late");
+        }
+    }
+
+    /// The member as the database has it now, if the membership has not ended.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn look_up(&self, member: &Member) -> Result<Option<Member>, DbErr> {
+        let Some(user) = users::Model::find_active(&self.db, member.author.id).await? else {
+            return Ok(None);
+        };
+        let found = chat_groups::Model::find_for_member(&self.db, &member.group, &user).await?;
+        Ok(found.map(|(group, membership)| Member::new(&user, &group, &membership)))
     }
 
     fn enter(&self, member: &Member, listener: &Arc<Listener>) -> (Arc<Room>, bool) {
@@ -107,7 +154,13 @@ impl Hub {
 
     fn leave(&self, room: &Arc<Room>, listener: &Arc<Listener>) {
         let mut rooms = self.rooms();
-        if room.leave(listener) {
+        let is_empty = room.leave(listener);
+        // In another life of the database there may be another room of this name.
+        if is_empty
+            && rooms
+                .get(&room.name)
+                .is_some_and(|there| Arc::ptr_eq(there, room))
+        {
             rooms.remove(&room.name);
             self.broker.unsubscribe(&room.name);
         }
@@ -122,7 +175,7 @@ impl Hub {
     }
 
     pub fn last_told(&self, group: &str) -> Option<i64> {
-        self.room(group).map(|room| room.cursor().seq)
+        self.room(group).map(|room| room.last())
     }
 
     pub fn listeners(&self) -> usize {
@@ -130,7 +183,7 @@ impl Hub {
     }
 
     /// The present life of the database.
-    pub fn epoch(&self) -> Arc<str> {
+    pub fn epoch(&self) -> Arc<epochs::Model> {
         self.epoch
             .read()
             .unwrap_or_else(PoisonError::into_inner)
@@ -138,11 +191,13 @@ impl Hub {
     }
 
     /// Tells all sockets of a group of what was stored, here and on the other nodes.
-    pub fn announce(&self, group: &str, event: &Event) {
-        let told = Told::new(group, event);
-        // Redis is the fast way to the other nodes. When it does not take an event, they find it in
-        // the log: at the next gap or sweep.
-        drop(self.broker.publish(group, told.frame().into()));
+    pub fn announce(&self, group: &str, events: &[Event]) {
+        let told: Vec<_> = events.iter().map(|event| Told::new(group, event)).collect();
+        for told in &told {
+            // Redis is the fast way to the other nodes. When it does not take an event, they find
+            // it in the log: at the next gap or sweep.
+            drop(self.broker.publish(group, told.frame().into()));
+        }
         self.arrive(group, told);
     }
 
@@ -155,19 +210,32 @@ impl Hub {
         self.look_after(group);
     }
 
+    pub fn db(&self) -> &DatabaseConnection {
+        &self.db
+    }
+
+    /// Deletes what was said in groups that are closed.
+    pub async fn purge(&self) {
+        let _purging = self.purging.lock().await;
+        if let Err(error) = chat_groups::Model::purge_closed(&self.db).await {
+            // The next deletion, or the next start, goes on.
+            tracing::warn!(%error, "a closed group could not be purged");
+        }
+    }
+
     async fn listen(self: Arc<Self>, mut inbox: Inbox) {
         while let Some((group, payload)) = inbox.recv().await {
             match Told::decode(payload.clone()) {
-                Some(told) => self.arrive(&group, told),
-                None if payload == GONE.as_bytes() => self.look_after(&group),
+                Some(told) => self.arrive(&group, [told]),
+                None if payload.is_empty() || payload == GONE.as_bytes() => self.look_after(&group),
                 None => tracing::warn!(%group, "a payload came that no node of ours has sent"),
             }
         }
     }
 
-    fn arrive(&self, group: &str, told: Told) {
+    fn arrive(&self, group: &str, told: impl IntoIterator<Item = Told>) {
         if let Some(room) = self.room(group)
-            && room.arrive(Arc::new(told))
+            && room.arrive(told)
         {
             self.report_gap(&room);
         }

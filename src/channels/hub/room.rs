@@ -8,7 +8,7 @@ use std::{
     collections::VecDeque,
     sync::{
         Arc, Mutex, MutexGuard, OnceLock, PoisonError,
-        atomic::{AtomicBool, AtomicI64, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
 };
 
@@ -53,8 +53,6 @@ struct Tail {
     /// The last of what was told, without a gap.
     ring: VecDeque<Arc<Told>>,
     ring_bytes: usize,
-    /// Counts the times that the log was found to be another one.
-    life: u64,
     /// Counts deletions of texts, which must not come back from what was read before.
     deletions: u64,
 }
@@ -63,13 +61,15 @@ struct Tail {
 pub(in crate::channels) struct Listener {
     pub username: Arc<str>,
     /// How far the log had gone when its user was let in.
-    admitted: AtomicI64,
+    pub admitted: i64,
+    /// Where it stands among the listeners of its room.
+    place: AtomicUsize,
     /// Rings when there may be something to take.
     pub news: Notify,
     /// Why the socket must go, once it must.
     over: OnceLock<CloseReason>,
     /// Rings once, then.
-    pub ended: Notify,
+    ended: Notify,
 }
 
 /// What a socket is to be told next.
@@ -79,37 +79,23 @@ pub(in crate::channels) enum News {
     Events(Vec<Arc<Told>>),
     /// The next event is no longer, or not yet, kept here: the log has it.
     InTheLog,
-    /// The log is another one, which ends here.
-    AnotherLog(Cursor),
-}
-
-/// A socket's place in the log.
-#[derive(Debug, Clone, Copy)]
-pub(in crate::channels) struct Cursor {
-    /// The last event that it was told.
-    pub seq: i64,
-    /// The life of the log in which this number means something.
-    pub life: u64,
 }
 
 impl Listener {
     pub fn new(username: Arc<str>, admitted: i64) -> Self {
         Self {
             username,
-            admitted: AtomicI64::new(admitted),
+            admitted,
+            place: AtomicUsize::new(0),
             news: Notify::new(),
             over: OnceLock::new(),
             ended: Notify::new(),
         }
     }
 
-    pub fn admitted(&self) -> i64 {
-        self.admitted.load(Ordering::Relaxed)
-    }
-
     /// Whether this event ends the user's membership. (Another may have ended an earlier one.)
     pub fn is_put_out_by(&self, told: &Told) -> bool {
-        told.seq > self.admitted() && told.puts_out(&self.username)
+        told.seq > self.admitted && told.puts_out(&self.username)
     }
 
     pub fn end(&self, reason: CloseReason) {
@@ -118,8 +104,14 @@ impl Listener {
         self.ended.notify_one();
     }
 
-    pub fn over(&self) -> Option<CloseReason> {
-        self.over.get().copied()
+    /// Waits until the socket must go.
+    pub async fn over(&self) -> CloseReason {
+        loop {
+            if let Some(reason) = self.over.get() {
+                return *reason;
+            }
+            self.ended.notified().await;
+        }
     }
 }
 
@@ -134,7 +126,6 @@ impl Room {
                 order: Order::after(head),
                 ring: VecDeque::new(),
                 ring_bytes: 0,
-                life: 0,
                 deletions: 0,
             }),
             listeners: Mutex::default(),
@@ -144,13 +135,25 @@ impl Room {
     }
 
     pub fn enter(&self, listener: Arc<Listener>) {
-        self.listeners().push(listener);
+        let mut listeners = self.listeners();
+        listener.place.store(listeners.len(), Ordering::Relaxed);
+        listeners.push(listener);
     }
 
     /// Whether nobody is left.
     pub fn leave(&self, listener: &Arc<Listener>) -> bool {
         let mut listeners = self.listeners();
-        listeners.retain(|other| !Arc::ptr_eq(other, listener));
+        let place = listener.place.load(Ordering::Relaxed);
+        if listeners
+            .get(place)
+            .is_some_and(|there| Arc::ptr_eq(there, listener))
+        {
+            listeners.swap_remove(place);
+            // Whoever was the last stands here now.
+            if let Some(moved) = listeners.get(place) {
+                moved.place.store(place, Ordering::Relaxed);
+            }
+        }
         listeners.is_empty()
     }
 
@@ -158,21 +161,33 @@ impl Room {
         self.listeners().len()
     }
 
-    /// The number of the last event that was told here, and the life of the log.
-    pub fn cursor(&self) -> Cursor {
-        self.tail().cursor()
+    /// The number of the last event that was told here.
+    pub fn last(&self) -> i64 {
+        self.tail().order.last()
     }
 
-    /// Takes an event into the order, and tells what is due. Says whether one is missing.
-    pub fn arrive(&self, told: Arc<Told>) -> bool {
+    /// Takes events into the order, and tells what is due. Says whether one is missing.
+    pub fn arrive(&self, events: impl IntoIterator<Item = Told>) -> bool {
         let mut tail = self.tail();
-        let due = tail.order.arrive(told.seq, told);
-        for told in &due {
-            tail.keep(told.clone());
+        let mut is_told = false;
+        for told in events {
+            // At once, and before its turn: who is put out may be stuck in a write and never come
+            // to read of it, and what is missing before it may take its time.
+            if matches!(told.meaning, Meaning::Left(_)) {
+                self.put_out(&told);
+            }
+            for told in tail.order.arrive(told.seq, Arc::new(told)) {
+                tail.keep(told);
+                is_told = true;
+            }
         }
         let is_gapped = tail.order.is_gapped();
         drop(tail);
-        self.tell(&due);
+        if is_told {
+            for listener in self.listeners().iter() {
+                listener.news.notify_one();
+            }
+        }
         is_gapped
     }
 
@@ -185,29 +200,13 @@ impl Room {
         }
     }
 
-    /// Takes another log for this one, which ends at `head`.
-    pub fn begin_another_life(&self, head: i64) {
-        let mut tail = self.tail();
-        tail.order = Order::after(head);
-        tail.forget();
-        tail.life += 1;
-        drop(tail);
-        for listener in self.listeners().iter() {
-            listener.admitted.store(head, Ordering::Relaxed);
-        }
-        self.wake();
-    }
-
-    /// What comes after a socket's place.
-    pub fn news(&self, cursor: Cursor) -> News {
+    /// What comes after an event.
+    pub fn news(&self, seq: i64) -> News {
         let tail = self.tail();
-        if cursor.life != tail.life {
-            return News::AnotherLog(tail.cursor());
-        }
-        if cursor.seq >= tail.order.last() {
+        if seq >= tail.order.last() {
             return News::None;
         }
-        tail.after(cursor.seq).map_or(News::InTheLog, News::Events)
+        tail.after(seq).map_or(News::InTheLog, News::Events)
     }
 
     /// Counts the deletions so far, for [`Room::keep_read`].
@@ -217,9 +216,9 @@ impl Room {
 
     /// Keeps events that a socket has read from the log, if they reach to where the kept ones begin,
     /// for those who come after it. `deletions` was counted before they were read.
-    pub fn keep_read(&self, events: &[Arc<Told>], life: u64, deletions: u64) {
+    pub fn keep_read(&self, events: &[Arc<Told>], deletions: u64) {
         let mut tail = self.tail();
-        if tail.life != life || tail.deletions != deletions {
+        if tail.deletions != deletions {
             return;
         }
         let first_kept = tail
@@ -258,27 +257,11 @@ impl Room {
         }
     }
 
-    fn tell(&self, due: &[Arc<Told>]) {
-        if due.is_empty() {
-            return;
-        }
-        for told in due
-            .iter()
-            .filter(|told| matches!(told.meaning, Meaning::Left(_)))
-        {
-            // At once: who is put out may be stuck in a write, and never come to read of it.
-            for listener in self.listeners().iter() {
-                if listener.is_put_out_by(told) {
-                    listener.end(CloseReason::NotMember);
-                }
-            }
-        }
-        self.wake();
-    }
-
-    fn wake(&self) {
+    fn put_out(&self, told: &Told) {
         for listener in self.listeners().iter() {
-            listener.news.notify_one();
+            if listener.is_put_out_by(told) {
+                listener.end(CloseReason::NotMember);
+            }
         }
     }
 
@@ -296,13 +279,6 @@ impl Room {
 }
 
 impl Tail {
-    fn cursor(&self) -> Cursor {
-        Cursor {
-            seq: self.order.last(),
-            life: self.life,
-        }
-    }
-
     fn keep(&mut self, told: Arc<Told>) {
         if told.meaning == Meaning::Deletion {
             // The text that it deletes may be among them. Whoever needs them reads the log, which
@@ -329,18 +305,20 @@ impl Tail {
     fn after(&self, seq: i64) -> Option<Vec<Arc<Told>>> {
         let first = self.ring.front()?.seq;
         let skipped = usize::try_from(seq + 1 - first).ok()?;
-        let mut bytes = 0;
-        let batch = self
-            .ring
-            .iter()
-            .skip(skipped)
-            .take(BATCH)
-            .take_while(|told| {
-                // One at least, however large.
-                let fits = bytes == 0 || bytes + told.size() <= BATCH_BYTES;
-                bytes += told.size();
-                fits
-            });
-        Some(batch.cloned().collect()).filter(|batch: &Vec<_>| !batch.is_empty())
+        let batch = batch_of(self.ring.iter().skip(skipped).cloned());
+        Some(batch).filter(|batch| !batch.is_empty())
     }
+}
+
+/// As many events as a socket writes before it looks around: one at least, however large.
+pub(super) fn batch_of(events: impl Iterator<Item = Arc<Told>>) -> Vec<Arc<Told>> {
+    let mut bytes = 0;
+    events
+        .take(BATCH)
+        .take_while(|told| {
+            let fits = bytes == 0 || bytes + told.size() <= BATCH_BYTES;
+            bytes += told.size();
+            fits
+        })
+        .collect()
 }

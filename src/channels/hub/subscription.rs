@@ -1,65 +1,75 @@
 //! One socket's place in a group: how far it has been told, and what comes next.
 
-use std::sync::Arc;
+use std::{collections::VecDeque, sync::Arc};
 
 use sea_orm::DbErr;
 
 use super::{
     Hub, News,
     healing::in_time,
-    room::{Cursor, Listener, Room},
+    room::{Listener, Room, batch_of},
 };
 use crate::{
     channels::protocol::{CloseReason, event::Told},
     models::events,
 };
 
-/// Events that are read from the log at once.
-const PAGE: u64 = 256;
+/// Events that are read from the log at once, at most.
+const PAGE: u64 = 128;
 
-/// How many of them are written before the socket looks around; they may be large.
-const READ_BATCH: usize = 16;
+/// Bytes of them that are kept until they are taken, beyond the first.
+const PAGE_BYTES: usize = 256 * 1024;
 
 /// A socket's place in a group. Dropping it leaves the group.
 pub(in crate::channels) struct Subscription {
     hub: Arc<Hub>,
     room: Arc<Room>,
     listener: Arc<Listener>,
-    cursor: Cursor,
+    /// The last event that the socket was told.
+    told: i64,
     /// What was read from the log and is not taken yet, in order.
-    read: std::vec::IntoIter<Arc<Told>>,
+    read: VecDeque<Arc<Told>>,
+    /// The deletions that were known when it was read.
+    deletions: u64,
+}
+
+/// Knows when a socket must go.
+pub(in crate::channels) struct Ending(Arc<Listener>);
+
+impl Ending {
+    /// Waits until the socket must go.
+    pub async fn reason(&self) -> CloseReason {
+        self.0.over().await
+    }
 }
 
 impl Subscription {
     /// Begins after what the member was let in with.
     pub fn new(hub: Arc<Hub>, room: Arc<Room>, listener: Arc<Listener>) -> Self {
-        let cursor = Cursor {
-            seq: listener.admitted(),
-            life: room.cursor().life,
-        };
         Self {
+            told: listener.admitted,
             hub,
             room,
             listener,
-            cursor,
-            read: Vec::new().into_iter(),
+            read: VecDeque::new(),
+            deletions: 0,
         }
     }
 
-    /// The last event that was told, here and to anybody.
-    pub fn head(&self) -> i64 {
-        self.room.cursor().seq.max(self.listener.admitted())
+    /// The last event that was told here to anybody.
+    pub fn last(&self) -> i64 {
+        self.room.last()
     }
 
     /// How far this socket has been told.
     pub fn told(&self) -> i64 {
-        self.cursor.seq
+        self.told
     }
 
     /// Goes on after another event.
     pub fn go_to(&mut self, seq: i64) {
-        self.cursor.seq = seq;
-        self.read = Vec::new().into_iter();
+        self.told = seq;
+        self.read.clear();
     }
 
     /// Waits until there may be something to take.
@@ -67,14 +77,8 @@ impl Subscription {
         self.listener.news.notified().await;
     }
 
-    /// Waits until the socket must go.
-    pub async fn over(&self) -> CloseReason {
-        loop {
-            if let Some(reason) = self.listener.over() {
-                return reason;
-            }
-            self.listener.ended.notified().await;
-        }
+    pub fn ending(&self) -> Ending {
+        Ending(self.listener.clone())
     }
 
     /// What comes next, at most a batch of it; from the log where it is not kept here.
@@ -82,31 +86,22 @@ impl Subscription {
     /// # Errors
     /// When the log cannot be read. Nothing is lost: the next call tries again.
     pub async fn next(&mut self) -> Result<News, DbErr> {
-        let mut news = self.room.news(self.cursor);
+        let mut news = self.room.news(self.told);
         if matches!(news, News::InTheLog) {
-            if self.read.len() == 0 {
-                self.read_log().await?;
-            }
-            let batch: Vec<_> = self.read.by_ref().take(READ_BATCH).collect();
-            if batch.is_empty() {
-                // Another socket has read the same meanwhile, and it is kept now.
-                news = self.room.news(self.cursor);
-            } else {
-                self.cursor.seq = batch.last().map_or(self.cursor.seq, |last| last.seq);
-                return Ok(News::Events(batch));
-            }
+            news = self.next_of_log().await?;
         }
-        match &news {
-            News::Events(events) => {
-                self.go_to(events.last().map_or(self.cursor.seq, |last| last.seq));
-            }
-            News::AnotherLog(cursor) => {
-                self.go_to(cursor.seq);
-                self.cursor = *cursor;
-            }
-            News::None | News::InTheLog => {}
+        if let News::Events(events) = &news
+            && let Some(last) = events.last()
+        {
+            self.told = last.seq;
+            self.read.retain(|told| told.seq > last.seq);
         }
         Ok(news)
+    }
+
+    /// Brings this node to where the log is known to be.
+    pub async fn catch_up(&self, head: i64) {
+        self.hub.catch_up(&self.room, head).await;
     }
 
     /// Whether this event ends the user's membership.
@@ -114,27 +109,50 @@ impl Subscription {
         self.listener.is_put_out_by(told)
     }
 
-    async fn read_log(&mut self) -> Result<(), DbErr> {
-        let reading = self.room.reading.lock().await;
-        if !matches!(self.room.news(self.cursor), News::InTheLog) {
+    async fn next_of_log(&mut self) -> Result<News, DbErr> {
+        if self.deletions != self.room.deletions() {
+            // What was read may have a text that has been deleted since.
+            self.read.clear();
+        }
+        if self.read.is_empty() {
+            let (hub, room) = (self.hub.clone(), self.room.clone());
+            in_time(self.read_log(&hub, &room)).await?;
+        }
+        let batch = batch_of(self.read.iter().cloned());
+        Ok(if batch.is_empty() {
+            // Another socket has read the same meanwhile, and it is kept now.
+            self.room.news(self.told)
+        } else {
+            News::Events(batch)
+        })
+    }
+
+    async fn read_log(&mut self, hub: &Hub, room: &Room) -> Result<(), DbErr> {
+        // One socket reads for all that are as far behind as it is.
+        let _reading = room.reading.lock().await;
+        if !matches!(room.news(self.told), News::InTheLog) {
             return Ok(());
         }
-        let _reader = self.hub.readers.acquire().await;
-        let deletions = self.room.deletions();
-        let last = self.room.cursor();
-        let page = events::Model::after(&self.hub.db, self.room.id, self.cursor.seq, PAGE);
-        let page = in_time(page).await?;
+        let _reader = hub.readers.acquire().await;
+        let (deletions, last) = (room.deletions(), room.last());
+        let page = events::Model::after(&hub.db, room.id, self.told, PAGE).await?;
         if page.is_empty() {
             // The log has nothing there (any more): there is nothing to wait for.
-            self.cursor.seq = last.seq;
+            self.told = last;
         }
+        let mut bytes = 0;
         let page: Vec<_> = page
             .iter()
-            .map(|event| Arc::new(Told::new(&self.room.name, event)))
+            .map(|event| Arc::new(Told::new(&room.name, event)))
+            .take_while(|told| {
+                let fits = bytes == 0 || bytes + told.size() <= PAGE_BYTES;
+                bytes += told.size();
+                fits
+            })
             .collect();
-        self.room.keep_read(&page, last.life, deletions);
-        drop(reading);
-        self.read = page.into_iter();
+        room.keep_read(&page, deletions);
+        self.deletions = deletions;
+        self.read = page.into();
         Ok(())
     }
 }

@@ -36,6 +36,8 @@ pub enum CloseReason {
     NotMember,
     /// The group was deleted.
     GroupGone,
+    /// The numbers mean something else from now on: come back and subscribe anew.
+    SubscribeAgain,
     /// The socket took nothing for long: come back with backoff.
     Slow,
     /// The socket did not answer a ping: come back with backoff.
@@ -57,6 +59,7 @@ impl CloseReason {
             Self::Unauthorized => 4401,
             Self::NotMember => 4403,
             Self::GroupGone => 4404,
+            Self::SubscribeAgain => 4501,
             Self::Slow => 4508,
             Self::NoPong => 4512,
         }
@@ -77,6 +80,7 @@ impl CloseReason {
             Self::Unauthorized => "unauthorized",
             Self::NotMember => "not a member",
             Self::GroupGone => "group gone",
+            Self::SubscribeAgain => "subscribe again",
             Self::Slow => "slow",
             Self::NoPong => "no pong",
         }
@@ -91,6 +95,7 @@ impl CloseReason {
                 | Self::Restart
                 | Self::NotStored
                 | Self::Overloaded
+                | Self::SubscribeAgain
                 | Self::Slow
                 | Self::NoPong
         )

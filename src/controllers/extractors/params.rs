@@ -53,11 +53,12 @@ impl Params {
     /// # Errors
     /// [`Error::Invalid`] for what is neither that nor `false` or `0`.
     pub fn flag(&self, name: &'static str) -> Result<bool> {
-        match self.text(name) {
+        // An empty one may be meant as either.
+        match self.0.get(name).map(String::as_str) {
             None | Some("false" | "0") => Ok(false),
             Some("true" | "1") => Ok(true),
             Some(_) => Err(Error::Invalid {
-                detail: "Either true or false.".to_owned(),
+                detail: "Either true or false (or 1 or 0).".to_owned(),
                 field: Some(name),
             }),
         }

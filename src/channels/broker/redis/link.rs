@@ -3,12 +3,16 @@
 //! It knows which topics are wanted, so whenever it reaches Redis again it subscribes to all of
 //! them. What is published while it cannot reach Redis is refused at once and never queued.
 
-use std::{collections::HashSet, sync::Arc, time::Duration};
+use std::{
+    collections::HashSet,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
 
 use axum::body::Bytes;
 use tokio::{
     select,
-    sync::{mpsc, watch},
+    sync::{mpsc, oneshot, watch},
     time::{Instant, MissedTickBehavior, interval, sleep},
 };
 
@@ -18,13 +22,16 @@ use super::{
 };
 
 /// Finds a connection that is open and silent: PUBLISH alone may not.
-const PING_EVERY: Duration = Duration::from_secs(5);
+const PING_EVERY: Duration = Duration::from_secs(1);
 
 const RETRY_FIRST: Duration = Duration::from_millis(100);
 const RETRY_MAX: Duration = Duration::from_secs(2);
 
 /// A connection that lasted this long was a good one: the next is tried for at once.
 const LASTING: Duration = Duration::from_secs(5);
+
+/// Topics that are remembered because a payload for them was lost.
+const MANY: usize = 10_000;
 
 /// Publications or subscriptions that go out in one write.
 const BATCH: usize = 256;
@@ -44,8 +51,33 @@ pub(super) struct Link {
     pub sessions: watch::Sender<u64>,
     /// What this node wants to hear, whether Redis is there or not.
     pub topics: HashSet<String>,
+    /// Topics for which a payload was lost.
+    pub unheard: Unheard,
     /// Whether it was said that Redis is away, so that it is said once.
     pub said_away: bool,
+}
+
+/// Topics for which a payload of this node was lost. Their other nodes are told so as soon as Redis
+/// takes anything, and look for themselves.
+#[derive(Clone, Default)]
+pub(super) struct Unheard(Arc<Mutex<HashSet<String>>>);
+
+impl Unheard {
+    pub fn note(&self, topic: String) {
+        let mut topics = self.topics();
+        // With more than these the sweep of the other nodes is as good.
+        if topics.len() < MANY {
+            topics.insert(topic);
+        }
+    }
+
+    fn take(&self) -> Vec<String> {
+        self.topics().drain().collect()
+    }
+
+    fn topics(&self) -> MutexGuard<'_, HashSet<String>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// What ends a session with Redis.
@@ -117,9 +149,7 @@ impl Link {
                         self.topics.remove(&topic);
                     }
                 },
-                publication = self.publications.recv() => {
-                    let _ = publication?.ack.send(Err(Unavailable));
-                }
+                publication = self.publications.recv() => self.lost(publication?),
             }
         }
     }
@@ -143,9 +173,10 @@ impl Link {
         self.sessions.send_modify(|sessions| *sessions += 1);
         tracing::info!(topics = topics.len(), "Redis is connected");
 
+        self.tell_unheard(&mut session).await?;
         let mut pulse = interval(PING_EVERY);
         pulse.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut publications = Vec::with_capacity(BATCH);
+        let mut publications = Vec::new();
         let mut commands = Vec::with_capacity(BATCH);
         loop {
             select! {
@@ -159,7 +190,7 @@ impl Link {
                     if count == 0 {
                         return Ok(Ended::Closed);
                     }
-                    session.publish(publications.drain(..)).await?;
+                    self.publish(&mut session, std::mem::take(&mut publications)).await?;
                 }
                 count = self.commands.recv_many(&mut commands, BATCH) => {
                     if count == 0 {
@@ -167,9 +198,48 @@ impl Link {
                     }
                     self.apply(&mut session, std::mem::take(&mut commands)).await?;
                 }
-                _ = pulse.tick() => session.ping().await?,
+                _ = pulse.tick() => {
+                    session.ping().await?;
+                    self.tell_unheard(&mut session).await?;
+                }
             }
         }
+    }
+
+    async fn publish(
+        &self,
+        session: &mut Session,
+        publications: Vec<Publication>,
+    ) -> Result<(), Ended> {
+        let published = session.publish(&publications).await;
+        for publication in publications {
+            match published {
+                // Whoever published does not always wait to hear it.
+                Ok(true) => drop(publication.ack.send(Ok(()))),
+                _ => self.lost(publication),
+            }
+        }
+        published?;
+        Ok(())
+    }
+
+    fn lost(&self, publication: Publication) {
+        self.unheard.note(publication.topic);
+        let _ = publication.ack.send(Err(Unavailable));
+    }
+
+    /// Publishes nothing to the topics for which something was lost.
+    async fn tell_unheard(&self, session: &mut Session) -> Result<(), Ended> {
+        let lost = self.unheard.take();
+        for topics in lost.chunks(BATCH) {
+            let nothing = topics.iter().map(|topic| Publication {
+                topic: topic.clone(),
+                payload: Bytes::new(),
+                ack: oneshot::channel().0,
+            });
+            self.publish(session, nothing.collect()).await?;
+        }
+        Ok(())
     }
 
     /// Subscribes and unsubscribes, in order, with one command for each run of the same kind.

@@ -15,13 +15,16 @@ use std::{
 
 use axum::body::Bytes;
 use tokio::{
-    sync::{mpsc, oneshot, watch},
+    sync::{
+        mpsc::{self, error::TrySendError},
+        oneshot, watch,
+    },
     time::timeout,
 };
 use url::Url;
 
 use self::{
-    link::{Command, Link},
+    link::{Command, Link, Unheard},
     session::{Address, Publication},
 };
 use super::{INBOX, Inbox, Subscribed, Unavailable};
@@ -35,6 +38,7 @@ pub struct Redis {
     publications: mpsc::Sender<Publication>,
     connected: watch::Receiver<bool>,
     sessions: watch::Receiver<u64>,
+    unheard: Unheard,
     /// Whether it was said that publications are dropped, so that it is said once.
     said_full: AtomicBool,
 }
@@ -48,6 +52,7 @@ impl Redis {
         let (link_inbox, inbox) = mpsc::channel(INBOX);
         let (link_connected, connected) = watch::channel(false);
         let (link_sessions, sessions) = watch::channel(0);
+        let unheard = Unheard::default();
         let link = Link {
             address: Arc::new(Address::new(url.clone(), prefix)),
             commands: link_commands,
@@ -56,6 +61,7 @@ impl Redis {
             connected: link_connected,
             sessions: link_sessions,
             topics: HashSet::new(),
+            unheard: unheard.clone(),
             said_away: false,
         };
         tokio::spawn(link.run());
@@ -66,6 +72,7 @@ impl Redis {
                 publications,
                 connected,
                 sessions,
+                unheard,
                 said_full,
             },
             inbox,
@@ -97,10 +104,14 @@ impl Redis {
             ack,
         };
         // What does not fit is dropped with its `ack`, which tells the caller.
-        if self.publications.try_send(publication).is_ok() {
-            self.said_full.store(false, Ordering::Relaxed);
-        } else if !self.said_full.swap(true, Ordering::Relaxed) {
-            tracing::warn!("Redis does not keep up: posts are not carried to other nodes");
+        match self.publications.try_send(publication) {
+            Ok(()) => self.said_full.store(false, Ordering::Relaxed),
+            Err(TrySendError::Full(publication) | TrySendError::Closed(publication)) => {
+                self.unheard.note(publication.topic);
+                if !self.said_full.swap(true, Ordering::Relaxed) {
+                    tracing::warn!("Redis does not keep up: messages come late to other nodes");
+                }
+            }
         }
         outcome
     }

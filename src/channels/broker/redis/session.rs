@@ -20,7 +20,7 @@ use uuid::Uuid;
 use super::Unavailable;
 
 /// Within a data centre an answer takes a millisecond; after this a partition is as good as proven.
-const ANSWER_WITHIN: Duration = Duration::from_secs(2);
+const ANSWER_WITHIN: Duration = Duration::from_secs(1);
 
 /// Pushes that may wait for the link; with more the connection is given up, and begun anew.
 const PUSHES: usize = 65_536;
@@ -123,45 +123,25 @@ impl Session {
         redis::cmd("PING").exec_async(&mut self.redis).await
     }
 
-    /// Publishes in one write. That Redis refuses a command costs no session; that it does not
-    /// answer does.
-    pub async fn publish(
-        &mut self,
-        publications: impl Iterator<Item = Publication>,
-    ) -> Result<(), RedisError> {
+    /// Publishes in one write, and says whether Redis took it. That it refuses a command costs no
+    /// session; that it does not answer does.
+    pub async fn publish(&mut self, publications: &[Publication]) -> Result<bool, RedisError> {
         let mut pipeline = redis::pipe();
-        let mut waiting = Vec::new();
-        for Publication {
-            topic,
-            payload,
-            ack,
-        } in publications
-        {
-            let framed = [&self.address.node[..], &payload].concat();
+        for Publication { topic, payload, .. } in publications {
+            let framed = [&self.address.node[..], payload].concat();
             pipeline
                 .cmd("PUBLISH")
-                .arg(self.address.channel(&topic))
+                .arg(self.address.channel(topic))
                 .arg(framed)
                 .ignore();
-            waiting.push(ack);
         }
-        let result = pipeline.exec_async(&mut self.redis).await;
-        for ack in waiting {
-            let outcome = if result.is_ok() {
-                Ok(())
-            } else {
-                Err(Unavailable)
-            };
-            // Whoever published does not always wait to hear it.
-            let _ = ack.send(outcome);
-        }
-        match result {
+        match pipeline.exec_async(&mut self.redis).await {
             Err(error) if error.is_io_error() || error.is_unrecoverable_error() => Err(error),
             Err(error) => {
                 tracing::warn!(%error, "Redis refused to publish");
-                Ok(())
+                Ok(false)
             }
-            Ok(()) => Ok(()),
+            Ok(()) => Ok(true),
         }
     }
 

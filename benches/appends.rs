@@ -1,0 +1,224 @@
+//! What group commit is worth: durable changes a second, and how long each waits for its
+//! acknowledgement, with the writer and with a transaction for each.
+//!
+//! `cargo bench --bench appends` measures SQLite as it is shipped; with `DATABASE_URL` set, that
+//! PostgreSQL server too, in a database of its own. Both ways take turns within one run.
+
+use std::{
+    io::Write,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use loco_rs::{app::Hooks, environment::Environment};
+use migration::{Migrator, MigratorTrait};
+use salam::{
+    app::App,
+    channels::Channels,
+    models::{
+        changes::{Change, What},
+        chat_groups,
+        events::Author,
+        users,
+    },
+    settings::Settings,
+};
+use sea_orm::{
+    ActiveModelTrait, ConnectOptions, ConnectionTrait, Database, DatabaseConnection, Set,
+};
+
+const ROUNDS: usize = 3;
+const ROUND: Duration = Duration::from_secs(2);
+const TEXT: &str = "a text of about a hundred bytes, as people write them in a chat when they are not in a great hurry";
+
+/// How many send at once, each waiting for its acknowledgement, into how many groups.
+const LOADS: [(usize, usize); 4] = [(1, 1), (16, 1), (256, 1), (256, 100)];
+
+type Failure = Box<dyn std::error::Error + Send + Sync>;
+
+#[derive(Clone, Copy, PartialEq)]
+enum Way {
+    GroupCommit,
+    OneEach,
+}
+
+struct Bench {
+    db: DatabaseConnection,
+    channels: Channels,
+    author: Author,
+    groups: Vec<chat_groups::Model>,
+}
+
+#[tokio::main]
+async fn main() -> Result<(), Failure> {
+    let config = App::load_config(&Environment::Test).await?;
+    let settings = Arc::new(Settings::load(&config, &Environment::Test)?);
+    let folder = tempfile::TempDir::new()?;
+    let file = folder.path().join("bench.sqlite");
+    let sqlite = format!("sqlite://{}?mode=rwc", file.display());
+    measure("SQLite (WAL, FULL)", &sqlite, settings.clone()).await?;
+    let configured = config.database.uri;
+    if configured.starts_with("postgres") {
+        let admin = Database::connect(&configured).await?;
+        let name = format!("salam_bench_{}", std::process::id());
+        admin
+            .execute_unprepared(&format!("CREATE DATABASE {name}"))
+            .await?;
+        let mut url = url::Url::parse(&configured)?;
+        url.set_path(&name);
+        let measured = measure("PostgreSQL", url.as_str(), settings).await;
+        admin
+            .execute_unprepared(&format!("DROP DATABASE {name} WITH (FORCE)"))
+            .await?;
+        measured?;
+    }
+    Ok(())
+}
+
+async fn measure(title: &str, uri: &str, settings: Arc<Settings>) -> Result<(), Failure> {
+    let bench = Bench::open(uri, settings).await?;
+    say(&format!(
+        "\n{title}\n{:>8} {:>7} | {:>10} {:>8} {:>8} | {:>10} {:>8} {:>8} | {:>6}",
+        "senders",
+        "groups",
+        "group/s",
+        "p50 ms",
+        "p99 ms",
+        "one each/s",
+        "p50 ms",
+        "p99 ms",
+        "ratio"
+    ))?;
+    for (senders, groups) in LOADS {
+        let mut runs = [Vec::new(), Vec::new()];
+        for _ in 0..ROUNDS {
+            for (way, runs) in [Way::GroupCommit, Way::OneEach].into_iter().zip(&mut runs) {
+                runs.push(bench.run(way, senders, groups).await?);
+            }
+        }
+        let [group, each] = runs.map(median);
+        say(&format!(
+            "{senders:>8} {groups:>7} | {} | {} | {:>6.1}",
+            group.columns(),
+            each.columns(),
+            group.per_second / each.per_second
+        ))?;
+    }
+    Ok(())
+}
+
+/// What came out of a run.
+struct Figures {
+    per_second: f64,
+    p50: Duration,
+    p99: Duration,
+}
+
+impl Figures {
+    fn columns(&self) -> String {
+        let ms = |time: Duration| time.as_secs_f64() * 1000.0;
+        format!(
+            "{:>10.0} {:>8.2} {:>8.2}",
+            self.per_second,
+            ms(self.p50),
+            ms(self.p99)
+        )
+    }
+}
+
+impl Bench {
+    async fn open(uri: &str, settings: Arc<Settings>) -> Result<Self, Failure> {
+        let mut options = ConnectOptions::new(uri);
+        options.max_connections(10).sqlx_logging(false);
+        let db = Database::connect(options).await?;
+        if uri.starts_with("sqlite") {
+            db.execute_unprepared("PRAGMA journal_mode = WAL").await?;
+        }
+        Migrator::up(&db, None).await?;
+        let user = users::ActiveModel {
+            username: Set("ann".to_owned()),
+            username_key: Set("ann".to_owned()),
+            name: Set("Ann".to_owned()),
+            password_hash: Set(String::new()),
+            ..Default::default()
+        };
+        let user = user.insert(&db).await?;
+        let mut groups = Vec::new();
+        for _ in 0..100 {
+            groups.push(chat_groups::Model::start(&db, &user, None).await?);
+        }
+        Ok(Self {
+            channels: Channels::start(settings, db.clone()).await?,
+            author: Author::of(&user),
+            db,
+            groups,
+        })
+    }
+
+    async fn run(&self, way: Way, senders: usize, groups: usize) -> Result<Figures, Failure> {
+        let begin = Instant::now();
+        let sending = (0..senders).map(|sender| self.send(way, sender, groups, begin + ROUND));
+        let waits = futures_util::future::join_all(sending).await;
+        let mut waits: Vec<Duration> = waits
+            .into_iter()
+            .collect::<Result<Vec<_>, _>>()?
+            .into_iter()
+            .flatten()
+            .collect();
+        let elapsed = begin.elapsed().as_secs_f64();
+        waits.sort();
+        let at = |share: usize| {
+            waits
+                .get(waits.len() * share / 100)
+                .copied()
+                .unwrap_or_default()
+        };
+        Ok(Figures {
+            per_second: f64::from(u32::try_from(waits.len())?) / elapsed,
+            p50: at(50),
+            p99: at(99),
+        })
+    }
+
+    async fn send(
+        &self,
+        way: Way,
+        sender: usize,
+        groups: usize,
+        end: Instant,
+    ) -> Result<Vec<Duration>, Failure> {
+        let group = self.groups.get(sender % groups).ok_or("no such group")?;
+        let mut waits = Vec::new();
+        while Instant::now() < end {
+            let change = Change {
+                group_id: group.id,
+                author: Some(self.author.clone()),
+                cid: Some(uuid::Uuid::new_v4().simple().to_string()),
+                what: What::Send {
+                    text: TEXT.to_owned(),
+                    reply_to: None,
+                },
+            };
+            let begin = Instant::now();
+            match way {
+                Way::GroupCommit => {
+                    self.channels
+                        .make(group.name.as_str().into(), change)
+                        .await??
+                }
+                Way::OneEach => change.make_alone(&self.db).await??,
+            };
+            waits.push(begin.elapsed());
+        }
+        Ok(waits)
+    }
+}
+
+fn median(mut runs: Vec<Figures>) -> Figures {
+    runs.sort_by(|a, b| a.per_second.total_cmp(&b.per_second));
+    runs.swap_remove(runs.len() / 2)
+}
+
+fn say(line: &str) -> std::io::Result<()> {
+    writeln!(std::io::stdout(), "{line}")
+}

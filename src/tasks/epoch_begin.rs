@@ -1,0 +1,34 @@
+//! Begins another life of the database, after a backup was restored.
+
+use std::io::Write;
+
+use loco_rs::prelude::*;
+
+use crate::models::epochs;
+
+pub struct EpochBegin;
+
+#[async_trait]
+impl Task for EpochBegin {
+    fn task(&self) -> TaskInfo {
+        TaskInfo {
+            name: "epoch:begin".to_owned(),
+            detail:
+                "After a backup was restored: tell all clients to start anew, since the numbers \
+                     that they know may mean something else now"
+                    .to_owned(),
+        }
+    }
+
+    async fn run(&self, ctx: &AppContext, _vars: &task::Vars) -> Result<()> {
+        let ended = epochs::Model::current(&ctx.db).await?;
+        let epoch = epochs::Model::begin_after(&ctx.db, Some(&ended.name)).await?;
+        writeln!(
+            std::io::stdout(),
+            "epoch {} has begun; {} has ended",
+            epoch.name,
+            ended.name
+        )?;
+        Ok(())
+    }
+}

@@ -1,0 +1,434 @@
+//! Groups, and the people in them.
+
+use insta::assert_snapshot;
+use sea_orm::EntityTrait;
+use serde_json::{Value, json};
+
+use crate::support::{TestApp, User, line};
+
+#[tokio::test]
+async fn who_is_logged_in_and_their_groups() {
+    let app = TestApp::start().await;
+    let (ann, bob) = (app.user("ann").await, app.user("bob").await);
+    let mut told = line(&ann.get("/api/me/").await);
+    told += &line(&ann.get("/api/groups").await);
+    let first = ann.start_chat().await;
+    let second = ann
+        .post("/api/start-chat/", json!({"title": "Lunch"}))
+        .await
+        .json();
+    let second = second["group_name"].as_str().unwrap();
+    ann.brings_in(&bob, second).await;
+    ann.say(second, "one", "1").await;
+    bob.say(second, "two", "1").await;
+    ann.say(second, "three", "2").await;
+    told += &line(&bob.get("/api/groups/").await);
+    told += &line(&ann.get(&format!("/api/groups/{first}/")).await);
+    // Who says something has read what came before.
+    bob.say(second, "four", "2").await;
+    told += &line(&bob.get(&format!("/api/groups/{second}")).await);
+    bob.delete(&format!("/api/groups/{second}/messages/5/"))
+        .await;
+    told += &line(&ann.get(&format!("/api/groups/{second}/")).await);
+    assert_snapshot!(told, @r#"
+    200 OK {"id":1,"username":"ann","name":"ann"}
+    200 OK {"results":[],"next":null}
+    200 OK {"results":[{"group":"[group]","title":"Lunch","role":"member","head":4,"read":3,"unread":1,"last_message":{"seq":4,"at":"[now]","by":"ann","text":"three","reply_to":null,"edited_at":null,"deleted":false,"cid":"2"},"created_at":"[now]","joined_at":"[now]"}],"next":null}
+    200 OK {"group":"[group]","title":null,"role":"owner","head":0,"read":0,"unread":0,"last_message":null,"created_at":"[now]","joined_at":"[now]"}
+    200 OK {"group":"[group]","title":"Lunch","role":"member","head":5,"read":5,"unread":0,"last_message":{"seq":5,"at":"[now]","by":"bob","text":"four","reply_to":null,"edited_at":null,"deleted":false,"cid":"2"},"created_at":"[now]","joined_at":"[now]"}
+    200 OK {"group":"[group]","title":"Lunch","role":"owner","head":6,"read":4,"unread":1,"last_message":{"seq":5,"at":"[now]","by":"bob","text":null,"reply_to":null,"edited_at":null,"deleted":true,"cid":"2"},"created_at":"[now]","joined_at":"[now]"}
+    "#);
+}
+
+#[tokio::test]
+async fn lists_are_read_page_by_page() {
+    let app = TestApp::start().await;
+    let ann = app.user("ann").await;
+    let mut groups = Vec::new();
+    for _ in 0..5 {
+        groups.insert(0, ann.start_chat().await);
+    }
+    for limit in [1, 2, 5, 100, 1000] {
+        let mut seen = Vec::new();
+        let mut cursor = String::new();
+        loop {
+            let page = ann
+                .get(&format!("/api/groups/?limit={limit}&cursor={cursor}"))
+                .await
+                .json();
+            let results = page["results"].as_array().unwrap();
+            assert!(results.len() <= limit);
+            seen.extend(
+                results
+                    .iter()
+                    .map(|group| group["group"].as_str().unwrap().to_owned()),
+            );
+            match page["next"].as_str() {
+                Some(next) => next.clone_into(&mut cursor),
+                None => break,
+            }
+        }
+        assert_eq!(seen, groups);
+    }
+    let mut told = String::new();
+    for query in [
+        "limit=0",
+        "limit=-1",
+        "limit=x",
+        "cursor=x",
+        "cursor=0",
+        "limit=99999999999999999999",
+    ] {
+        told += &line(&ann.get(&format!("/api/groups/?{query}")).await);
+    }
+    assert_snapshot!(told, @r#"
+    400 Bad Request {"detail":"A whole number, 1 or more.","code":"invalid","field":"limit"}
+    400 Bad Request {"detail":"A whole number, 1 or more.","code":"invalid","field":"limit"}
+    400 Bad Request {"detail":"A whole number, 1 or more.","code":"invalid","field":"limit"}
+    400 Bad Request {"detail":"A whole number, 1 or more.","code":"invalid","field":"cursor"}
+    400 Bad Request {"detail":"A whole number, 1 or more.","code":"invalid","field":"cursor"}
+    400 Bad Request {"detail":"A whole number, 1 or more.","code":"invalid","field":"limit"}
+    "#);
+}
+
+#[tokio::test]
+async fn a_group_is_renamed_and_deleted() {
+    let app = TestApp::start().await;
+    let ann = app.user("ann").await;
+    let group = ann.start_chat().await;
+    let path = format!("/api/groups/{group}/");
+    let mut socket = ann.live(&group).await;
+    let mut told = String::new();
+    for body in [
+        json!({"title": " Lunch "}),
+        json!({"title": "Lunch"}),
+        json!({"title": null}),
+        json!({}),
+        json!({"title": 5}),
+        json!({"title": ""}),
+        json!({"title": "x".repeat(151)}),
+    ] {
+        told += &line(&ann.patch(&path, body).await);
+    }
+    assert_snapshot!(told, @r#"
+    200 OK {"group":"[group]","title":"Lunch","role":"owner","head":1,"read":0,"unread":0,"last_message":null,"created_at":"[now]","joined_at":"[now]"}
+    200 OK {"group":"[group]","title":"Lunch","role":"owner","head":1,"read":0,"unread":0,"last_message":null,"created_at":"[now]","joined_at":"[now]"}
+    200 OK {"group":"[group]","title":null,"role":"owner","head":2,"read":0,"unread":0,"last_message":null,"created_at":"[now]","joined_at":"[now]"}
+    400 Bad Request {"detail":"This field is required; null takes the title away.","code":"invalid","field":"title"}
+    400 Bad Request {"detail":"Not a valid string.","code":"invalid","field":"title"}
+    400 Bad Request {"detail":"This field may not be blank.","code":"invalid","field":"title"}
+    400 Bad Request {"detail":"Ensure this field has no more than 150 characters.","code":"invalid","field":"title"}
+    "#);
+    // Told once each; what changes nothing is not told.
+    for title in [json!("Lunch"), Value::Null] {
+        let event = socket.event().await;
+        assert_eq!(
+            (&event["kind"], &event["data"]["title"]),
+            (&json!("group.updated"), &title)
+        );
+    }
+    socket.expect_silence().await;
+    assert_eq!(ann.delete(&path).await.status, 204);
+    assert_eq!(ann.delete(&path).await.status, 404);
+    assert_eq!(ann.get("/api/groups/").await.json()["results"], json!([]));
+}
+
+#[tokio::test]
+async fn an_invite_brings_somebody_in() {
+    let app = TestApp::start().await;
+    let (ann, bob) = (app.user("ann").await, app.user("bob").await);
+    let group = ann
+        .post("/api/start-chat/", json!({"title": "Lunch"}))
+        .await
+        .json();
+    let group = group["group_name"].as_str().unwrap();
+    let path = format!("/api/groups/{group}/invites/");
+    let made = ann
+        .post(&path, json!({"expires_in": 60, "max_uses": 1}))
+        .await;
+    let code = made.json()["code"].as_str().unwrap().to_owned();
+    let url = made.json()["url"].as_str().unwrap().to_owned();
+    assert_eq!(url, app.url(&format!("/api/invites/{code}/")));
+    let mut told = line(&made).replace(&app.address.to_string(), "[address]");
+    let mut socket = ann.live(group).await;
+    told += &line(&ann.get(&path).await);
+    told += &line(&bob.get(&format!("/api/invites/{code}/")).await);
+    told += &line(
+        &bob.post(&format!("/api/invites/{code}/accept/"), json!({}))
+            .await,
+    );
+    let event = socket.event().await;
+    assert_eq!(event["kind"], "member.joined", "{event}");
+    told += &format!("{} {}\n", event["by"], event["data"]);
+    // It is used up: for a third, and in the list; who is in already stays in.
+    let cat = app.user("cat").await;
+    told += &line(
+        &cat.post(&format!("/api/invites/{code}/accept/"), json!({}))
+            .await,
+    );
+    told += &line(&cat.get(&format!("/api/invites/{code}/")).await);
+    told += &line(&ann.get(&path).await);
+    assert_snapshot!(told, @r#"
+    201 Created {"id":1,"code":"[code]","url":"http://[address]/api/invites/[code]/","expires_at":"[later]","max_uses":1,"uses":0}
+    200 OK {"results":[{"id":1,"created_by":"ann","created_at":"[now]","expires_at":"[later]","max_uses":1,"uses":0}],"next":null}
+    200 OK {"title":"Lunch","invited_by":{"username":"ann","name":"ann"},"expires_at":"[later]"}
+    200 OK {"group":"[group]","title":"Lunch","role":"member","head":1,"read":1,"unread":0,"last_message":null,"created_at":"[now]","joined_at":"[now]"}
+    "bob" {"name":"bob","role":"member","user":"bob"}
+    404 Not Found {"detail":"Not found.","code":"not_found"}
+    404 Not Found {"detail":"Not found.","code":"not_found"}
+    200 OK {"results":[],"next":null}
+    "#);
+    socket.expect_silence().await;
+    // What is stored is no code.
+    let stored = salam::models::invites::Entity::find()
+        .one(&app.ctx.db)
+        .await
+        .unwrap()
+        .unwrap();
+    assert!(!format!("{stored:?}").contains(&code));
+}
+
+#[tokio::test]
+async fn an_invite_lets_in_as_many_as_it_says_and_no_longer_than_it_says() {
+    let app = TestApp::start().await;
+    let ann = app.user("ann").await;
+    let group = ann.start_chat().await;
+    let path = format!("/api/groups/{group}/invites/");
+    let invite = async |body: Value| {
+        let made = ann.post(&path, body).await;
+        assert_eq!(made.status, 201, "{made}");
+        made.json()
+    };
+    let people = ["bob", "cat", "dan", "eve", "fay", "gus"];
+    let mut users = Vec::new();
+    for name in people {
+        users.push(app.user(name).await);
+    }
+    // All at once; three get in.
+    let three = invite(json!({"max_uses": 3})).await;
+    let accept = format!("/api/invites/{}/accept/", three["code"].as_str().unwrap());
+    let coming = users.iter().map(|user| user.post(&accept, json!({})));
+    let answers = futures_util::future::join_all(coming).await;
+    let count = |status: u16| {
+        answers
+            .iter()
+            .filter(|answer| answer.status == status)
+            .count()
+    };
+    assert_eq!((count(200), count(404)), (3, 3));
+    // Who is in is in, and costs nothing.
+    let again = invite(json!({"max_uses": 1})).await;
+    let accept_again = format!("/api/invites/{}/accept/", again["code"].as_str().unwrap());
+    assert_eq!(ann.post(&accept_again, json!({})).await.status, 200);
+    let listed = ann.get(&path).await.json();
+    assert_eq!(
+        (&listed["results"][0]["id"], &listed["results"][0]["uses"]),
+        (&again["id"], &json!(0))
+    );
+    // Withdrawn.
+    let withdraw = format!("{path}{}/", again["id"]);
+    assert_eq!(ann.delete(&withdraw).await.status, 204);
+    assert_eq!(ann.delete(&withdraw).await.status, 404);
+    let late = users
+        .iter()
+        .zip(&answers)
+        .find(|(_, answer)| answer.status == 404)
+        .unwrap()
+        .0;
+    assert_eq!(late.post(&accept_again, json!({})).await.status, 404);
+    // Expired.
+    let short = invite(json!({"expires_in": 1})).await;
+    let offer = format!("/api/invites/{}/", short["code"].as_str().unwrap());
+    assert_eq!(late.get(&offer).await.status, 200);
+    crate::support::until("the invite to expire", async || {
+        late.get(&offer).await.status == 404
+    })
+    .await;
+    assert_eq!(
+        late.post(&format!("{offer}accept/"), json!({}))
+            .await
+            .status,
+        404
+    );
+
+    let mut told = String::new();
+    for body in [
+        json!({"expires_in": 0}),
+        json!({"expires_in": "1"}),
+        json!({"expires_in": 1e30}),
+        json!({"max_uses": 0}),
+        json!({"max_uses": 1.5}),
+        json!({"max_uses": -1}),
+    ] {
+        told += &line(&ann.post(&path, body).await);
+    }
+    for code in [
+        "x",
+        "%00",
+        "ffffffffffffffffffffffffffffffff",
+        &"x".repeat(3000),
+    ] {
+        told += &line(&ann.get(&format!("/api/invites/{code}/")).await);
+        told += &line(
+            &ann.post(&format!("/api/invites/{code}/accept/"), json!({}))
+                .await,
+        );
+    }
+    assert_snapshot!(told, @r#"
+    400 Bad Request {"detail":"A whole number from 1 to 31622400.","code":"invalid","field":"expires_in"}
+    400 Bad Request {"detail":"A whole number from 1 to 31622400.","code":"invalid","field":"expires_in"}
+    400 Bad Request {"detail":"A whole number from 1 to 31622400.","code":"invalid","field":"expires_in"}
+    400 Bad Request {"detail":"A whole number from 1 to 1000000.","code":"invalid","field":"max_uses"}
+    400 Bad Request {"detail":"A whole number from 1 to 1000000.","code":"invalid","field":"max_uses"}
+    400 Bad Request {"detail":"A whole number from 1 to 1000000.","code":"invalid","field":"max_uses"}
+    404 Not Found {"detail":"Not found.","code":"not_found"}
+    404 Not Found {"detail":"Not found.","code":"not_found"}
+    404 Not Found {"detail":"Not found.","code":"not_found"}
+    404 Not Found {"detail":"Not found.","code":"not_found"}
+    404 Not Found {"detail":"Not found.","code":"not_found"}
+    404 Not Found {"detail":"Not found.","code":"not_found"}
+    404 Not Found {"detail":"Not found.","code":"not_found"}
+    404 Not Found {"detail":"Not found.","code":"not_found"}
+    "#);
+}
+
+/// Ann owns a group in which Bob is an admin, and Cat and Dan are members.
+async fn four<'a>(app: &'a TestApp) -> ([User<'a>; 4], String) {
+    let users = [
+        app.user("ann").await,
+        app.user("bob").await,
+        app.user("cat").await,
+        app.user("dan").await,
+    ];
+    let group = users[0].start_chat().await;
+    for user in &users[1..] {
+        users[0].brings_in(user, &group).await;
+    }
+    let path = format!("/api/groups/{group}/members/bob/");
+    let answer = users[0].patch(&path, json!({"role": "admin"})).await;
+    assert_eq!(answer.status, 200, "{answer}");
+    (users, group)
+}
+
+#[tokio::test]
+async fn roles_decide_who_may_what_to_whom() {
+    let app = TestApp::start().await;
+    let ([ann, bob, cat, _dan], group) = four(&app).await;
+    let member = |name: &str| format!("/api/groups/{group}/members/{name}/");
+    let mut told = line(&cat.get(&format!("/api/groups/{group}/members/")).await);
+    let mut socket = cat.live(&group).await;
+    for (who, user, name, role) in [
+        ("cat", &cat, "cat", "admin"),
+        ("cat", &cat, "bob", "member"),
+        ("bob", &bob, "cat", "admin"),
+        ("bob", &bob, "bob", "owner"),
+        ("ann", &ann, "nobody", "admin"),
+        ("ann", &ann, "cat", "king"),
+        ("ann", &ann, "ann", "member"),
+        ("ann", &ann, "bob", "admin"),
+        ("ann", &ann, "BOB", "member"),
+        ("ann", &ann, "cat", "owner"),
+        ("ann", &ann, "ann", "owner"),
+        ("cat", &cat, "ann", "owner"),
+    ] {
+        let answer = line(&user.patch(&member(name), json!({"role": role})).await);
+        told += &format!("{who} makes {name} {role}: {answer}");
+    }
+    assert_snapshot!(told, @r#"
+    200 OK {"results":[{"username":"ann","name":"ann","role":"owner","joined_at":"[now]"},{"username":"bob","name":"bob","role":"admin","joined_at":"[now]"},{"username":"cat","name":"cat","role":"member","joined_at":"[now]"},{"username":"dan","name":"dan","role":"member","joined_at":"[now]"}],"next":null}
+    cat makes cat admin: 403 Forbidden {"detail":"You may not do this.","code":"forbidden"}
+    cat makes bob member: 403 Forbidden {"detail":"You may not do this.","code":"forbidden"}
+    bob makes cat admin: 403 Forbidden {"detail":"You may not do this.","code":"forbidden"}
+    bob makes bob owner: 403 Forbidden {"detail":"You may not do this.","code":"forbidden"}
+    ann makes nobody admin: 404 Not Found {"detail":"Not found.","code":"not_found"}
+    ann makes cat king: 400 Bad Request {"detail":"One of owner, admin, member.","code":"invalid","field":"role"}
+    ann makes ann member: 409 Conflict {"detail":"Make somebody else the owner first.","code":"conflict"}
+    ann makes bob admin: 200 OK {"username":"bob","name":"bob","role":"admin","joined_at":"[now]"}
+    ann makes BOB member: 200 OK {"username":"bob","name":"bob","role":"member","joined_at":"[now]"}
+    ann makes cat owner: 200 OK {"username":"cat","name":"cat","role":"owner","joined_at":"[now]"}
+    ann makes ann owner: 403 Forbidden {"detail":"You may not do this.","code":"forbidden"}
+    cat makes ann owner: 200 OK {"username":"ann","name":"ann","role":"owner","joined_at":"[now]"}
+    "#);
+    let mut events = String::new();
+    for _ in 0..5 {
+        let event = socket.event().await;
+        events += &format!("{} {} {}\n", event["by"], event["kind"], event["data"]);
+    }
+    assert_snapshot!(events, @r#"
+    "ann" "member.role" {"role":"member","user":"bob"}
+    "ann" "member.role" {"role":"owner","user":"cat"}
+    "ann" "member.role" {"role":"admin","user":"ann"}
+    "cat" "member.role" {"role":"owner","user":"ann"}
+    "cat" "member.role" {"role":"admin","user":"cat"}
+    "#);
+    socket.expect_silence().await;
+    let members = ann
+        .get(&format!("/api/groups/{group}/members/"))
+        .await
+        .json();
+    let owners = members["results"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter(|m| m["role"] == "owner");
+    assert_eq!(owners.count(), 1);
+}
+
+#[tokio::test]
+async fn who_may_put_out_whom() {
+    let app = TestApp::start().await;
+    let ([ann, bob, cat, dan], group) = four(&app).await;
+    let mut told = String::new();
+    for (who, user, path) in [
+        ("cat", &cat, "members/dan/"),
+        ("cat", &cat, "members/dan/?ban=true"),
+        ("bob", &bob, "members/ann/"),
+        ("bob", &bob, "members/bob/?ban=true"),
+        ("bob", &bob, "members/nobody/"),
+        ("bob", &bob, "members/nobody/?ban=1"),
+        ("bob", &bob, "members/dan/?ban=perhaps"),
+        ("ann", &ann, "members/ann/"),
+        ("bob", &bob, "members/dan/"),
+        // He is out, and may still be banned.
+        ("bob", &bob, "members/dan/"),
+        ("bob", &bob, "members/dan/?ban=true"),
+        ("bob", &bob, "members/dan/?ban=true"),
+        ("dan", &dan, "members/dan/"),
+        ("ann", &ann, "members/bob/?ban=true"),
+        ("cat", &cat, "members/Cat/"),
+    ] {
+        let answer = line(&user.delete(&format!("/api/groups/{group}/{path}")).await);
+        told += &format!("{who} {path}: {answer}");
+    }
+    told += &line(&ann.get(&format!("/api/groups/{group}/bans/")).await);
+    for name in ["dan", "dan", "cat", "nobody"] {
+        told += &line(
+            &ann.delete(&format!("/api/groups/{group}/bans/{name}/"))
+                .await,
+        );
+    }
+    told += &line(&ann.get(&format!("/api/groups/{group}/members/")).await);
+    assert_snapshot!(told, @r#"
+    cat members/dan/: 403 Forbidden {"detail":"You may not do this.","code":"forbidden"}
+    cat members/dan/?ban=true: 403 Forbidden {"detail":"You may not do this.","code":"forbidden"}
+    bob members/ann/: 403 Forbidden {"detail":"You may not do this.","code":"forbidden"}
+    bob members/bob/?ban=true: 403 Forbidden {"detail":"You may not do this.","code":"forbidden"}
+    bob members/nobody/: 404 Not Found {"detail":"Not found.","code":"not_found"}
+    bob members/nobody/?ban=1: 404 Not Found {"detail":"Not found.","code":"not_found"}
+    bob members/dan/?ban=perhaps: 400 Bad Request {"detail":"Either true or false (or 1 or 0).","code":"invalid","field":"ban"}
+    ann members/ann/: 409 Conflict {"detail":"Make somebody else the owner first, or delete the group.","code":"conflict"}
+    bob members/dan/: 204 No Content 
+    bob members/dan/: 404 Not Found {"detail":"Not found.","code":"not_found"}
+    bob members/dan/?ban=true: 204 No Content 
+    bob members/dan/?ban=true: 204 No Content 
+    dan members/dan/: 404 Not Found {"detail":"Not found.","code":"not_found"}
+    ann members/bob/?ban=true: 204 No Content 
+    cat members/Cat/: 204 No Content 
+    200 OK {"results":[{"username":"dan","name":"dan","banned_by":"bob","banned_at":"[now]"},{"username":"bob","name":"bob","banned_by":"ann","banned_at":"[now]"}],"next":null}
+    204 No Content 
+    404 Not Found {"detail":"Not found.","code":"not_found"}
+    404 Not Found {"detail":"Not found.","code":"not_found"}
+    404 Not Found {"detail":"Not found.","code":"not_found"}
+    200 OK {"results":[{"username":"ann","name":"ann","role":"owner","joined_at":"[now]"}],"next":null}
+    "#);
+}

@@ -1,0 +1,221 @@
+//! Messages by the REST API.
+
+use insta::assert_snapshot;
+use serde_json::{Value, json};
+
+use crate::support::{TestApp, line};
+
+#[tokio::test]
+async fn a_message_is_sent_edited_and_deleted() {
+    let app = TestApp::start().await;
+    let (ann, bob) = (app.user("ann").await, app.user("bob").await);
+    let group = ann.start_chat().await;
+    ann.brings_in(&bob, &group).await;
+    let path = format!("/api/groups/{group}/messages/");
+    let mut socket = bob.live(&group).await;
+    let mut base = bob.open(&group).await;
+    let mut told = line(&ann.say(&group, "hi", "c1").await);
+    told += &line(&ann.say(&group, "hi", "c1").await);
+    told += &line(&ann.say(&group, "ho", "c1").await);
+    told += &line(&bob.post(&path, json!({"text": "yes", "reply_to": 2})).await);
+    told += &line(
+        &ann.patch(&format!("{path}2/"), json!({"text": "hi!"}))
+            .await,
+    );
+    told += &line(&ann.say(&group, "hi", "c1").await);
+    told += &line(
+        &bob.patch(&format!("{path}2/"), json!({"text": "mine"}))
+            .await,
+    );
+    told += &line(&bob.delete(&format!("{path}2/")).await);
+    told += &line(&ann.delete(&format!("{path}3/")).await);
+    told += &line(
+        &bob.patch(&format!("{path}3/"), json!({"text": "mine"}))
+            .await,
+    );
+    told += &line(&ann.delete(&format!("{path}3/")).await);
+    told += &line(&ann.get(&path).await);
+    told += &line(
+        &ann.get(&format!("/api/groups/{group}/events/?after=1"))
+            .await,
+    );
+    assert_snapshot!(told, @r#"
+    201 Created {"seq":2,"at":"[now]","by":"ann","text":"hi","reply_to":null,"edited_at":null,"deleted":false,"cid":"c1"}
+    200 OK {"seq":2,"at":"[now]","by":"ann","text":"hi","reply_to":null,"edited_at":null,"deleted":false,"cid":"c1"}
+    409 Conflict {"detail":"This id was used for something else.","code":"cid_reused"}
+    201 Created {"seq":3,"at":"[now]","by":"bob","text":"yes","reply_to":2,"edited_at":null,"deleted":false,"cid":null}
+    200 OK {"seq":2,"at":"[now]","by":"ann","text":"hi!","reply_to":null,"edited_at":"[now]","deleted":false,"cid":"c1"}
+    200 OK {"seq":2,"at":"[now]","by":"ann","text":"hi!","reply_to":null,"edited_at":"[now]","deleted":false,"cid":"c1"}
+    403 Forbidden {"detail":"You may not do this.","code":"forbidden"}
+    403 Forbidden {"detail":"You may not do this.","code":"forbidden"}
+    204 No Content 
+    410 Gone {"detail":"This message was deleted.","code":"gone"}
+    410 Gone {"detail":"This message was deleted.","code":"gone"}
+    200 OK {"results":[{"seq":3,"at":"[now]","by":"bob","text":null,"reply_to":null,"edited_at":null,"deleted":true,"cid":null},{"seq":2,"at":"[now]","by":"ann","text":"hi!","reply_to":null,"edited_at":"[now]","deleted":false,"cid":"c1"}],"position":5}
+    200 OK {"results":[{"type":"event","group":"[group]","seq":2,"at":"[now]","by":"ann","kind":"message.created","cid":"c1","data":{"text":"hi"}},{"type":"event","group":"[group]","seq":3,"at":"[now]","by":"bob","kind":"message.created","data":{"deleted":true,"text":null}},{"type":"event","group":"[group]","seq":4,"at":"[now]","by":"ann","kind":"message.edited","data":{"seq":2,"text":"hi!"}},{"type":"event","group":"[group]","seq":5,"at":"[now]","by":"ann","kind":"message.deleted","data":{"seq":3}}],"position":5}
+    "#);
+    for kind in ["created", "created", "edited", "deleted"] {
+        assert_eq!(socket.event().await["kind"], format!("message.{kind}"));
+    }
+    socket.expect_silence().await;
+    assert_eq!(base.message().await, "ann now is [clock]");
+    assert_eq!(
+        base.message().await,
+        "bob now is [clock]",
+        "another socket of the same user"
+    );
+    base.expect_silence().await;
+}
+
+#[tokio::test]
+async fn what_is_no_message_is_refused() {
+    let app = TestApp::start().await;
+    let ann = app.user("ann").await;
+    let group = ann.start_chat().await;
+    let path = format!("/api/groups/{group}/messages/");
+    let mut told = String::new();
+    for body in [
+        json!({}),
+        json!({"text": ""}),
+        json!({"text": null}),
+        json!({"text": 5}),
+        json!({"text": "é".repeat(8001)}),
+        json!({"text": "hi", "reply_to": 0}),
+        json!({"text": "hi", "reply_to": "1"}),
+        json!({"text": "hi", "reply_to": 1}),
+        json!([]),
+    ] {
+        told += &line(&ann.post(&path, body).await);
+    }
+    for cid in ["a b", "", "é", &"x".repeat(129)] {
+        told += &line(&ann.say(&group, "hi", cid).await);
+    }
+    for seq in [
+        "0",
+        "-1",
+        "99",
+        "x",
+        "9223372036854775807",
+        "99999999999999999999",
+    ] {
+        told += &format!(
+            "{seq}: {}",
+            line(
+                &ann.patch(&format!("{path}{seq}/"), json!({"text": "x"}))
+                    .await
+            )
+        );
+        told += &format!(
+            "{seq}: {}",
+            line(&ann.delete(&format!("{path}{seq}/")).await)
+        );
+    }
+    for query in [
+        "before=0",
+        "before=x",
+        "after=-1",
+        "before=1&after=1",
+        "limit=0",
+        "limit=%FF",
+    ] {
+        told += &format!(
+            "{query}: {}",
+            line(&ann.get(&format!("{path}?{query}")).await)
+        );
+    }
+    assert_snapshot!(told, @r#"
+    400 Bad Request {"detail":"This field is required.","code":"invalid","field":"text"}
+    400 Bad Request {"detail":"This field may not be blank.","code":"invalid","field":"text"}
+    400 Bad Request {"detail":"This field is required.","code":"invalid","field":"text"}
+    400 Bad Request {"detail":"Not a valid string.","code":"invalid","field":"text"}
+    413 Payload Too Large {"detail":"A message may have 8000 characters.","code":"too_large","field":"text"}
+    400 Bad Request {"detail":"A whole number from 1 to 9223372036854775807.","code":"invalid","field":"reply_to"}
+    400 Bad Request {"detail":"A whole number from 1 to 9223372036854775807.","code":"invalid","field":"reply_to"}
+    400 Bad Request {"detail":"There is no such message.","code":"invalid","field":"reply_to"}
+    400 Bad Request {"detail":"The body must be a JSON object.","code":"invalid"}
+    400 Bad Request {"detail":"Idempotency-Key: 1 to 128 characters of ASCII, without spaces.","code":"invalid"}
+    400 Bad Request {"detail":"Idempotency-Key: 1 to 128 characters of ASCII, without spaces.","code":"invalid"}
+    400 Bad Request {"detail":"Idempotency-Key: 1 to 128 characters of ASCII, without spaces.","code":"invalid"}
+    400 Bad Request {"detail":"Idempotency-Key: 1 to 128 characters of ASCII, without spaces.","code":"invalid"}
+    0: 404 Not Found {"detail":"Not found.","code":"not_found"}
+    0: 404 Not Found {"detail":"Not found.","code":"not_found"}
+    -1: 404 Not Found {"detail":"Not found.","code":"not_found"}
+    -1: 404 Not Found {"detail":"Not found.","code":"not_found"}
+    99: 404 Not Found {"detail":"Not found.","code":"not_found"}
+    99: 404 Not Found {"detail":"Not found.","code":"not_found"}
+    x: 400 Bad Request {"detail":"The request is malformed.","code":"invalid"}
+    x: 400 Bad Request {"detail":"The request is malformed.","code":"invalid"}
+    9223372036854775807: 404 Not Found {"detail":"Not found.","code":"not_found"}
+    9223372036854775807: 404 Not Found {"detail":"Not found.","code":"not_found"}
+    99999999999999999999: 400 Bad Request {"detail":"The request is malformed.","code":"invalid"}
+    99999999999999999999: 400 Bad Request {"detail":"The request is malformed.","code":"invalid"}
+    before=0: 400 Bad Request {"detail":"A whole number, 1 or more.","code":"invalid","field":"before"}
+    before=x: 400 Bad Request {"detail":"A whole number, 1 or more.","code":"invalid","field":"before"}
+    after=-1: 400 Bad Request {"detail":"A whole number, 0 or more.","code":"invalid","field":"after"}
+    before=1&after=1: 400 Bad Request {"detail":"Either before or after.","code":"invalid"}
+    limit=0: 400 Bad Request {"detail":"A whole number, 1 or more.","code":"invalid","field":"limit"}
+    limit=%FF: 400 Bad Request {"detail":"A whole number, 1 or more.","code":"invalid","field":"limit"}
+    "#);
+    assert_eq!(ann.say(&group, &"é".repeat(8000), "c").await.status, 201);
+    assert_eq!(
+        ann.get(&format!("/api/groups/{group}/")).await.json()["head"],
+        1
+    );
+}
+
+#[tokio::test]
+async fn history_is_read_in_both_directions() {
+    let app = TestApp::start().await;
+    let ann = app.user("ann").await;
+    let group = ann.start_chat().await;
+    for i in 1..=10 {
+        ann.say(&group, &i.to_string(), &i.to_string()).await;
+        // Events between, that are no messages.
+        let path = format!("/api/groups/{group}/");
+        ann.patch(&path, json!({"title": i.to_string()})).await;
+    }
+    let texts = async |query: &str| {
+        let page = ann
+            .get(&format!("/api/groups/{group}/messages/?{query}"))
+            .await
+            .json();
+        assert_eq!(page["position"], 20);
+        let results = page["results"].as_array().unwrap();
+        let texts = results
+            .iter()
+            .map(|message| message["text"].as_str().unwrap());
+        texts.collect::<Vec<_>>().join(" ")
+    };
+    for (query, expected) in [
+        ("", "10 9 8 7 6 5 4 3 2 1"),
+        ("limit=3", "10 9 8"),
+        ("limit=3&before=15", "7 6 5"),
+        ("before=1", ""),
+        ("limit=3&after=0", "3 2 1"),
+        ("limit=3&after=3", "5 4 3"),
+        ("after=17", "10"),
+        ("after=19", ""),
+        ("after=9223372036854775807", ""),
+        (
+            "limit=1000&before=9223372036854775807",
+            "10 9 8 7 6 5 4 3 2 1",
+        ),
+    ] {
+        assert_eq!(texts(query).await, expected, "{query}");
+    }
+    let log = async |query: &str| {
+        let page = ann
+            .get(&format!("/api/groups/{group}/events/?{query}"))
+            .await
+            .json();
+        assert_eq!(page["position"], 20);
+        let results = page["results"].as_array().unwrap().clone();
+        results
+            .iter()
+            .map(|event: &Value| event["seq"].as_i64().unwrap())
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(log("").await, (1..=20).collect::<Vec<_>>());
+    assert_eq!(log("after=5&limit=3").await, [6, 7, 8]);
+    assert!(log("after=20").await.is_empty());
+}
