@@ -73,6 +73,8 @@ pub struct ChannelSettings {
     pub sends_per_10s: u32,
     /// Seconds between two looks whether a group's log has gone on unheard.
     pub sweep_every: u32,
+    /// Seconds after which a socket that takes nothing of what it is told is closed.
+    pub stall_timeout: u32,
     /// Seconds of silence after which a socket is pinged.
     pub ping_every: u32,
     /// Seconds in which a pinged socket must be heard of.
@@ -158,6 +160,7 @@ impl Settings {
             ("channels.replay_limit", channels.replay_limit == 0),
             ("channels.sends_per_10s", channels.sends_per_10s == 0),
             ("channels.sweep_every", channels.sweep_every == 0),
+            ("channels.stall_timeout", channels.stall_timeout == 0),
             ("channels.ping_every", channels.ping_every == 0),
             ("channels.pong_timeout", channels.pong_timeout == 0),
         ] {

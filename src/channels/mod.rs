@@ -51,6 +51,7 @@ use crate::{
         chat_groups,
         events::{Author, Event},
         memberships::{self, Role},
+        mine::Mine,
         refusals::NotDone,
         users,
     },
@@ -105,7 +106,7 @@ impl Member {
             role: membership.role(),
             head: group.head,
             read: membership.read,
-            unread: group.unread(membership),
+            unread: Mine::unread(group, membership),
         }
     }
 

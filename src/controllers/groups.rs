@@ -13,7 +13,7 @@ use super::extractors::{CurrentUser, GroupMember, OptionalFields, Params};
 use crate::{
     channels::Channels,
     errors::{Error, Result},
-    models::{chat_groups, usernames::parse_display_name},
+    models::{mine::Mine, usernames::parse_display_name},
     views::{
         Page,
         errors::{BodyRefused, Detail, Forbidden, MemberRefused, Unauthorized, Unavailable},
@@ -65,7 +65,7 @@ pub async fn list(
 ) -> Result<Json<Page<Group>>> {
     let limit = params.limit(PAGE, MAX_PAGE)?;
     let before = params.number("cursor", 1..=i64::MAX)?.unwrap_or(i64::MAX);
-    let found = chat_groups::Model::list_for_member(&ctx.db, &user, before, u64::from(limit) + 1);
+    let found = Mine::list(&ctx.db, &user, before, u64::from(limit) + 1);
     Ok(Json(Page::of(found.await?, limit as usize, |mine| {
         mine.membership.id
     })))
@@ -82,7 +82,7 @@ pub async fn show(
     member: GroupMember<CurrentUser>,
     State(ctx): State<AppContext>,
 ) -> Result<Json<Group>> {
-    let mine = member.group.seen_by(&ctx.db, member.membership).await?;
+    let mine = Mine::of(&ctx.db, member.group, member.membership).await?;
     Ok(Json(mine.into()))
 }
 
@@ -111,7 +111,7 @@ pub async fn update(
     let db = ctx.db.clone();
     let renaming = async move { member.group.rename(&db, &member.user, title).await };
     let group = channels.told(&name, renaming).await?;
-    let mine = group.seen_by(&ctx.db, member.membership).await?;
+    let mine = Mine::of(&ctx.db, group, member.membership).await?;
     Ok(Json(mine.into()))
 }
 

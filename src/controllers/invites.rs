@@ -18,7 +18,7 @@ use super::extractors::{CurrentUser, GroupMember, OptionalFields, Params, Public
 use crate::{
     channels::Channels,
     errors::{Error, Result},
-    models::{invites, memberships::Role},
+    models::{invites, memberships::Role, mine::Mine},
     views::{
         Page,
         errors::{BodyRefused, Forbidden, InviteRefused, MemberRefused, Unavailable},
@@ -154,7 +154,7 @@ pub async fn accept(
         Ok((accepted, events))
     };
     let accepted = channels.told(&name, accepting).await?;
-    let mine = accepted.group.seen_by(&ctx.db, accepted.membership).await?;
+    let mine = Mine::of(&ctx.db, accepted.group, accepted.membership).await?;
     Ok(Json(mine.into()))
 }
 

@@ -7,7 +7,7 @@ use chrono::Utc;
 use loco_rs::prelude::*;
 use rand::random;
 use sea_orm::{
-    FromQueryResult, SqlErr, Statement,
+    SqlErr,
     sea_query::{Expr, ExprTrait, Query, SelectStatement},
 };
 use serde_json::json;
@@ -18,28 +18,12 @@ use super::{
     invites,
     log::{Logs, begin},
     memberships::{self, Role},
-    messages::{self, Message},
     refusals::{NotDone, Refusal},
     users,
 };
 
 /// With 2³² names a collision is rare; this many in a row mean that something else is wrong.
 const NAME_ATTEMPTS: usize = 8;
-
-/// A group as one of its members sees it.
-pub struct Mine {
-    pub group: Model,
-    pub membership: memberships::Model,
-    pub last_message: Option<Message>,
-}
-
-/// What [`Model::list_for_member`] finds first.
-#[derive(FromQueryResult)]
-struct LastMessage {
-    group_id: i64,
-    #[sea_orm(nested)]
-    message: messages::Row,
-}
 
 /// Events that are deleted at once, of a group that is closed.
 const PURGED_AT_ONCE: u64 = 1000;
@@ -123,83 +107,6 @@ impl Model {
             .all(db)
             .await?;
         Ok(heads.into_iter().collect())
-    }
-
-    /// The groups of a user, the one joined last first, at most `limit` of those before the
-    /// membership with the id `before`.
-    ///
-    /// # Errors
-    /// When the database fails.
-    pub async fn list_for_member(
-        db: &DatabaseConnection,
-        user: &users::Model,
-        before: i64,
-        limit: u64,
-    ) -> Result<Vec<Mine>, DbErr> {
-        let found = memberships::Entity::find()
-            .filter(memberships::Column::UserId.eq(user.id))
-            .filter(memberships::Column::Id.lt(before))
-            .order_by_desc(memberships::Column::Id)
-            .limit(limit)
-            .find_also_related(Entity)
-            .all(db)
-            .await?;
-        let found: Vec<_> = found
-            .into_iter()
-            .filter_map(|(membership, group)| Some((group?, membership)))
-            .collect();
-        let mut last = Self::last_messages(db, found.iter().map(|(group, _)| group.id)).await?;
-        Ok(found
-            .into_iter()
-            .map(|(group, membership)| Mine {
-                last_message: last.remove(&group.id),
-                group,
-                membership,
-            })
-            .collect())
-    }
-
-    async fn last_messages(
-        db: &DatabaseConnection,
-        ids: impl Iterator<Item = i64>,
-    ) -> Result<HashMap<i64, Message>, DbErr> {
-        let ids: Vec<_> = ids.map(|id| id.to_string()).collect();
-        if ids.is_empty() {
-            return Ok(HashMap::new());
-        }
-        // Numbers of our own and nothing else, so they need no parameters.
-        let sql = format!(
-            "SELECT chat_groups.id AS group_id, {} FROM chat_groups \
-             JOIN events message ON message.group_id = chat_groups.id \
-             AND message.seq = chat_groups.last_message {} WHERE chat_groups.id IN ({})",
-            messages::COLUMNS,
-            messages::JOINS,
-            ids.join(",")
-        );
-        let backend = db.get_database_backend();
-        let rows = LastMessage::find_by_statement(Statement::from_string(backend, sql));
-        let rows = rows.all(db).await?;
-        Ok(rows
-            .into_iter()
-            .map(|row| (row.group_id, row.message.into()))
-            .collect())
-    }
-
-    /// The group as this member sees it.
-    ///
-    /// # Errors
-    /// When the database fails.
-    pub async fn seen_by(
-        self,
-        db: &DatabaseConnection,
-        membership: memberships::Model,
-    ) -> Result<Mine, DbErr> {
-        let mut last = Self::last_messages(db, std::iter::once(self.id)).await?;
-        Ok(Mine {
-            last_message: last.remove(&self.id),
-            group: self,
-            membership,
-        })
     }
 
     /// Gives the group another title, or none.
@@ -305,12 +212,6 @@ impl Model {
             Entity::delete_by_id(id).exec(db).await?;
         }
         Ok(())
-    }
-
-    /// How many messages of this group a member has not read.
-    #[must_use]
-    pub fn unread(&self, membership: &memberships::Model) -> i64 {
-        Ord::max(self.messages - membership.read_messages, 0)
     }
 
     async fn insert_with_owner(

@@ -10,6 +10,7 @@ pub mod invites;
 mod log;
 pub mod memberships;
 pub mod messages;
+pub mod mine;
 pub mod passwords;
 pub mod refusals;
 pub mod usernames;

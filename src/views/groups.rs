@@ -4,7 +4,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::{messages::Message, time};
-use crate::models::{chat_groups::Mine, users};
+use crate::models::{mine::Mine, users};
 
 /// Who is logged in.
 #[derive(Serialize, ToSchema)]
@@ -60,7 +60,7 @@ impl From<Mine> for Group {
             role: mine.membership.role().as_str(),
             head: mine.group.head,
             read: mine.membership.read,
-            unread: mine.group.unread(&mine.membership),
+            unread: Mine::unread(&mine.group, &mine.membership),
             last_message: mine.last_message.map(Into::into),
             created_at: time(&mine.group.created_at),
             joined_at: time(&mine.membership.created_at),

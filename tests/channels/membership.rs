@@ -20,8 +20,7 @@ async fn scene(way_out: impl AsyncFn(&User<'_>, &User<'_>, &str), code: u16, may
         rich.push(bob.at(node).live(&group).await);
     }
     // Stuck: it reads nothing, so what it would write is never written.
-    let path = format!("/ws/chat/{group}/");
-    let _stuck = Socket::with_small_buffer(here.address, &path, &bob.cookie()).await;
+    let _stuck = bob.with_small_buffer(&group).await;
     for i in 0..200 {
         ann.say(&group, &"x".repeat(8000), &i.to_string()).await;
     }

@@ -1,5 +1,6 @@
 mod base_socket;
 mod broker;
+mod delivery;
 mod membership;
 mod model;
 mod nodes;
@@ -11,3 +12,4 @@ mod resume;
 mod retries;
 mod rich_socket;
 mod storage;
+mod wrong_frames;

@@ -3,7 +3,7 @@
 use serde_json::json;
 use tokio_tungstenite::tungstenite::Message;
 
-use crate::support::{Socket, TestApp};
+use crate::support::TestApp;
 
 /// Who does not read is told all of it later, and nobody else waits for it.
 #[tokio::test]
@@ -13,8 +13,7 @@ async fn a_slow_socket_slows_nobody_and_misses_nothing() {
     let long_name = "x".repeat(80);
     let ann = app.user(&long_name).await;
     let group = ann.start_chat().await;
-    let path = format!("/ws/chat/{group}/");
-    let mut slow = Socket::with_small_buffer(app.address, &path, &ann.cookie()).await;
+    let mut slow = ann.with_small_buffer(&group).await;
     let mut reader = ann.open(&group).await;
     let mut sender = ann.open(&group).await;
     // More than the kernel's buffers and what is kept for the slow take together.
@@ -31,6 +30,49 @@ async fn a_slow_socket_slows_nobody_and_misses_nothing() {
     for socket in [&mut slow, &mut reader, &mut sender] {
         socket.expect_silence().await;
     }
+}
+
+/// Rich sockets are told the texts too, and may be stuck for good.
+#[tokio::test]
+async fn a_socket_that_takes_nothing_for_long_is_closed_and_resumes() {
+    const MESSAGES: i64 = 400;
+    let app = TestApp::with(json!({"channels": {"stall_timeout": 1}})).await;
+    let ann = app.user("ann").await;
+    let group = ann.start_chat().await;
+    let mut stuck = ann.rich_with_small_buffer(&group).await;
+    let mut reader = ann.live(&group).await;
+    for i in 0..MESSAGES {
+        ann.say(&group, &"x".repeat(8000), &i.to_string()).await;
+        assert_eq!(reader.event().await["seq"], i + 1);
+    }
+    crate::support::until("the stuck socket to go", async || {
+        app.channels().listeners() == 1
+    })
+    .await;
+    // What it did not take, it takes when it comes back.
+    let mut last = 0;
+    loop {
+        let frame = stuck.frame().await;
+        match frame["type"].as_str() {
+            Some("event") => last = frame["seq"].as_i64().unwrap(),
+            Some("bye") => {
+                assert_eq!(
+                    (&frame["code"], &frame["reconnect"]),
+                    (&json!(4508), &json!(true))
+                );
+                break;
+            }
+            _ => {}
+        }
+    }
+    assert!(last < MESSAGES);
+    let frames = ann
+        .rich(&group, &format!("after={last}"))
+        .await
+        .until_sync()
+        .await;
+    assert_eq!(frames.last().unwrap()["seq"], MESSAGES);
+    assert_eq!(i64::try_from(frames.len()).unwrap(), 3 + MESSAGES - last);
 }
 
 #[tokio::test]

@@ -3,6 +3,7 @@ mod auth;
 mod bad_input;
 mod docs;
 mod groups;
+mod members;
 mod messages;
 mod refresh;
 mod start_chat;

@@ -219,6 +219,21 @@ impl<'a> User<'a> {
         RichSocket::connect(self.app.address, group, query, &self.access).await
     }
 
+    /// Opens a base socket whose kernel takes little before it makes the server wait.
+    pub async fn with_small_buffer(&self, group: &str) -> Socket {
+        let path = format!("/ws/chat/{group}/");
+        let cookie = self.cookie();
+        Socket::with_small_buffer(self.app.address, &path, &[("cookie", &cookie)]).await
+    }
+
+    pub async fn rich_with_small_buffer(&self, group: &str) -> RichSocket {
+        let path = format!("/ws/chat/{group}/");
+        let offers = format!("chat.v1.json, bearer.{}", self.access);
+        let headers = [("sec-websocket-protocol", offers.as_str())];
+        let socket = Socket::with_small_buffer(self.app.address, &path, &headers).await;
+        RichSocket::over(socket, group)
+    }
+
     /// Opens a rich socket and takes what it says until it is live.
     pub async fn live(&self, group: &str) -> RichSocket {
         let mut socket = self.rich(group, "").await;

@@ -44,13 +44,15 @@ impl Socket {
     }
 
     /// Opens a socket whose kernel takes little before it makes the server wait.
-    pub async fn with_small_buffer(address: SocketAddr, path: &str, cookie: &str) -> Self {
+    pub async fn with_small_buffer(
+        address: SocketAddr,
+        path: &str,
+        headers: &[(&str, &str)],
+    ) -> Self {
         let socket = TcpSocket::new_v4().unwrap();
         socket.set_recv_buffer_size(4096).unwrap();
         let stream = socket.connect(address).await.unwrap();
-        Self::over(stream, address, path, &[("cookie", cookie)])
-            .await
-            .unwrap()
+        Self::over(stream, address, path, headers).await.unwrap()
     }
 
     pub(super) async fn over(

@@ -56,9 +56,11 @@ impl<'a> Rich<'a> {
 
     fn hello(&self) -> Utf8Bytes {
         let settings = &self.channels.settings.channels;
+        let conn = Uuid::new_v4().simple().to_string();
+        tracing::debug!(conn, user = self.member.author.id, group = %self.member.group, "a rich socket");
         Frame::Hello(Hello {
             v: 1,
-            conn: &Uuid::new_v4().simple().to_string(),
+            conn: &conn,
             epoch: &self.channels.hub.epoch().name,
             user: Person {
                 id: self.member.author.id,

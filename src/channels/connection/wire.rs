@@ -20,9 +20,6 @@ use crate::channels::{
     protocol::{CloseReason, rich::Frame},
 };
 
-/// A peer that does not take a batch of frames within this is gone or as good as gone.
-const WRITE_WITHIN: Duration = Duration::from_secs(30);
-
 /// How long a peer gets to answer our close, and we to answer its.
 const LINGER: Duration = Duration::from_secs(2);
 
@@ -52,9 +49,11 @@ pub(super) async fn in_time(
     ending: &Ending,
     channels: &Channels,
 ) -> Result<(), Ended> {
+    // A peer that does not take one batch of frames within this takes nothing.
+    let limit = Duration::from_secs(channels.settings.channels.stall_timeout.into());
     select! {
         biased;
-        written = timeout(WRITE_WITHIN, writing) => match written {
+        written = timeout(limit, writing) => match written {
             Ok(Ok(())) => Ok(()),
             Ok(Err(_)) => Err(Ended::Broken),
             Err(_) => Err(CloseReason::Slow.into()),

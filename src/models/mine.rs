@@ -1,0 +1,112 @@
+//! The groups of a user, as they see them.
+
+use std::collections::HashMap;
+
+use loco_rs::prelude::*;
+use sea_orm::{FromQueryResult, Statement};
+
+use super::{
+    chat_groups, memberships,
+    messages::{self, Message},
+    users,
+};
+
+/// A group as one of its members sees it.
+pub struct Mine {
+    pub group: chat_groups::Model,
+    pub membership: memberships::Model,
+    pub last_message: Option<Message>,
+}
+
+/// What [`last_messages`] finds first.
+#[derive(FromQueryResult)]
+struct LastMessage {
+    group_id: i64,
+    #[sea_orm(nested)]
+    message: messages::Row,
+}
+
+impl Mine {
+    /// The groups of a user, the one joined last first, at most `limit` of those before the
+    /// membership with the id `before`.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn list(
+        db: &DatabaseConnection,
+        user: &users::Model,
+        before: i64,
+        limit: u64,
+    ) -> Result<Vec<Self>, DbErr> {
+        let found = memberships::Entity::find()
+            .filter(memberships::Column::UserId.eq(user.id))
+            .filter(memberships::Column::Id.lt(before))
+            .order_by_desc(memberships::Column::Id)
+            .limit(limit)
+            .find_also_related(chat_groups::Entity)
+            .all(db)
+            .await?;
+        let found: Vec<_> = found
+            .into_iter()
+            .filter_map(|(membership, group)| Some((group?, membership)))
+            .collect();
+        let mut last = last_messages(db, found.iter().map(|(group, _)| group.id)).await?;
+        Ok(found
+            .into_iter()
+            .map(|(group, membership)| Self {
+                last_message: last.remove(&group.id),
+                group,
+                membership,
+            })
+            .collect())
+    }
+
+    /// The group as this member sees it.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn of(
+        db: &DatabaseConnection,
+        group: chat_groups::Model,
+        membership: memberships::Model,
+    ) -> Result<Self, DbErr> {
+        let mut last = last_messages(db, std::iter::once(group.id)).await?;
+        Ok(Self {
+            last_message: last.remove(&group.id),
+            group,
+            membership,
+        })
+    }
+
+    /// How many messages of a group a member has not read.
+    #[must_use]
+    pub fn unread(group: &chat_groups::Model, membership: &memberships::Model) -> i64 {
+        (group.messages - membership.read_messages).max(0)
+    }
+}
+
+async fn last_messages(
+    db: &DatabaseConnection,
+    ids: impl Iterator<Item = i64>,
+) -> Result<HashMap<i64, Message>, DbErr> {
+    let ids: Vec<_> = ids.map(|id| id.to_string()).collect();
+    if ids.is_empty() {
+        return Ok(HashMap::new());
+    }
+    // Numbers of our own and nothing else, so they need no parameters.
+    let sql = format!(
+        "SELECT chat_groups.id AS group_id, {} FROM chat_groups \
+         JOIN events message ON message.group_id = chat_groups.id \
+         AND message.seq = chat_groups.last_message {} WHERE chat_groups.id IN ({})",
+        messages::COLUMNS,
+        messages::JOINS,
+        ids.join(",")
+    );
+    let backend = db.get_database_backend();
+    let rows = LastMessage::find_by_statement(Statement::from_string(backend, sql));
+    let rows = rows.all(db).await?;
+    Ok(rows
+        .into_iter()
+        .map(|row| (row.group_id, row.message.into()))
+        .collect())
+}
