@@ -16,7 +16,7 @@ use crate::{
     models::{mine::Mine, usernames::parse_display_name},
     views::{
         Page,
-        errors::{BodyRefused, Detail, Forbidden, MemberRefused, Unauthorized, Unavailable},
+        errors::{BodyRefused, Forbidden, Invalid, NotFound, Unauthorized, Unavailable},
         groups::{Group, Me},
     },
 };
@@ -53,9 +53,7 @@ pub async fn me(CurrentUser(user): CurrentUser) -> Json<Me> {
     ),
     responses(
         (status = 200, description = "A page of them.", body = Page<Group>),
-        (status = 400, description = "A parameter is at fault.", body = Detail,
-            example = json!({"detail": "A whole number, 1 or more.", "code": "invalid", "field": "limit"})),
-        Unauthorized, Unavailable,
+        Invalid, Unauthorized, Unavailable,
     ),
 )]
 pub async fn list(
@@ -76,7 +74,7 @@ pub async fn list(
     get, path = "/api/groups/{group_name}/", operation_id = "show_group", tag = "groups",
     security(("bearer" = [])),
     params(("group_name" = String, Path, example = "chat_a1b2c3d4")),
-    responses((status = 200, description = "The group as you see it.", body = Group), MemberRefused, Unavailable),
+    responses((status = 200, description = "The group as you see it.", body = Group), Invalid, NotFound, Unauthorized, Unavailable),
 )]
 pub async fn show(
     member: GroupMember<CurrentUser>,
@@ -92,7 +90,7 @@ pub async fn show(
     security(("bearer" = [])),
     params(("group_name" = String, Path, example = "chat_a1b2c3d4")),
     request_body = GroupParams,
-    responses((status = 200, description = "The group as it is now.", body = Group), Forbidden, MemberRefused, BodyRefused, Unavailable),
+    responses((status = 200, description = "The group as it is now.", body = Group), Forbidden, Invalid, NotFound, Unauthorized, BodyRefused, Unavailable),
 )]
 pub async fn update(
     member: GroupMember<CurrentUser>,
@@ -120,7 +118,7 @@ pub async fn update(
     delete, path = "/api/groups/{group_name}/", operation_id = "delete_group", tag = "groups",
     security(("bearer" = [])),
     params(("group_name" = String, Path, example = "chat_a1b2c3d4")),
-    responses((status = 204, description = "It is gone, and its sockets are closed with 4404."), Forbidden, MemberRefused, Unavailable),
+    responses((status = 204, description = "It is gone, and its sockets are closed with 4404."), Forbidden, Invalid, NotFound, Unauthorized, Unavailable),
 )]
 pub async fn delete(
     member: GroupMember<CurrentUser>,

@@ -21,7 +21,7 @@ use crate::{
     models::{invites, memberships::Role, mine::Mine},
     views::{
         Page,
-        errors::{BodyRefused, Forbidden, InviteRefused, MemberRefused, Unavailable},
+        errors::{BodyRefused, Forbidden, Invalid, NotFound, Unauthorized, Unavailable},
         groups::Group,
         invites::{Invite, NewInvite, Offer},
     },
@@ -54,7 +54,7 @@ pub struct InviteParams {
     security(("bearer" = [])),
     params(("group_name" = String, Path, example = "chat_a1b2c3d4")),
     request_body(content = Option<InviteParams>, description = "May be empty."),
-    responses((status = 201, description = "The invite. Its code is shown this once.", body = NewInvite), Forbidden, MemberRefused, BodyRefused, Unavailable),
+    responses((status = 201, description = "The invite. Its code is shown this once.", body = NewInvite), Forbidden, Invalid, NotFound, Unauthorized, BodyRefused, Unavailable),
 )]
 pub async fn create(
     member: GroupMember<CurrentUser>,
@@ -84,7 +84,7 @@ pub async fn create(
         ("limit" = Option<u32>, Query, description = "50 if left out, 100 at most.", minimum = 1),
         ("cursor" = Option<String>, Query, description = "The `next` of the page before."),
     ),
-    responses((status = 200, description = "A page of them.", body = Page<Invite>), Forbidden, MemberRefused, Unavailable),
+    responses((status = 200, description = "A page of them.", body = Page<Invite>), Forbidden, Invalid, NotFound, Unauthorized, Unavailable),
 )]
 pub async fn list(
     member: GroupMember<CurrentUser>,
@@ -105,7 +105,7 @@ pub async fn list(
     delete, path = "/api/groups/{group_name}/invites/{id}/", operation_id = "delete_invite", tag = "invites",
     security(("bearer" = [])),
     params(("group_name" = String, Path, example = "chat_a1b2c3d4"), ("id" = i64, Path, example = 3)),
-    responses((status = 204, description = "It lets nobody in any more."), Forbidden, MemberRefused, Unavailable),
+    responses((status = 204, description = "It lets nobody in any more."), Forbidden, Invalid, NotFound, Unauthorized, Unavailable),
 )]
 pub async fn withdraw(
     member: GroupMember<CurrentUser>,
@@ -122,7 +122,7 @@ pub async fn withdraw(
     get, path = "/api/invites/{code}/", operation_id = "show_invite", tag = "invites",
     security(("bearer" = [])),
     params(("code" = String, Path, example = "9f86d081884c7d659a2feaa0c55ad015")),
-    responses((status = 200, description = "The offer.", body = Offer), InviteRefused, Unavailable),
+    responses((status = 200, description = "The offer.", body = Offer), Invalid, NotFound, Unauthorized, Unavailable),
 )]
 pub async fn show(
     _: CurrentUser,
@@ -138,7 +138,7 @@ pub async fn show(
     post, path = "/api/invites/{code}/accept/", operation_id = "accept_invite", tag = "invites",
     security(("bearer" = [])),
     params(("code" = String, Path, example = "9f86d081884c7d659a2feaa0c55ad015")),
-    responses((status = 200, description = "The group, of which you are a member now, or were one before.", body = Group), Forbidden, InviteRefused, Unavailable),
+    responses((status = 200, description = "The group, of which you are a member now, or were one before.", body = Group), Forbidden, Invalid, NotFound, Unauthorized, Unavailable),
 )]
 pub async fn accept(
     CurrentUser(user): CurrentUser,

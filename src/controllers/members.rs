@@ -23,7 +23,7 @@ use crate::{
     },
     views::{
         Page,
-        errors::{BodyRefused, Conflict, Forbidden, MemberRefused, Unavailable},
+        errors::{BodyRefused, Conflict, Forbidden, Invalid, NotFound, Unauthorized, Unavailable},
         members::{Ban, Member},
     },
 };
@@ -49,7 +49,7 @@ pub struct MemberParams {
         ("limit" = Option<u32>, Query, description = "100 if left out, 500 at most.", minimum = 1),
         ("cursor" = Option<String>, Query, description = "The `next` of the page before."),
     ),
-    responses((status = 200, description = "A page of them.", body = Page<Member>), MemberRefused, Unavailable),
+    responses((status = 200, description = "A page of them.", body = Page<Member>), Invalid, NotFound, Unauthorized, Unavailable),
 )]
 pub async fn list(
     member: GroupMember<CurrentUser>,
@@ -70,7 +70,7 @@ pub async fn list(
     security(("bearer" = [])),
     params(("group_name" = String, Path, example = "chat_a1b2c3d4"), ("username" = String, Path, example = "bob")),
     request_body = MemberParams,
-    responses((status = 200, description = "The member as they are now.", body = Member), Forbidden, MemberRefused, Conflict, BodyRefused, Unavailable),
+    responses((status = 200, description = "The member as they are now.", body = Member), Forbidden, Invalid, NotFound, Unauthorized, Conflict, BodyRefused, Unavailable),
 )]
 pub async fn update(
     member: GroupMember<CurrentUser>,
@@ -100,7 +100,7 @@ pub async fn update(
         ("group_name" = String, Path, example = "chat_a1b2c3d4"), ("username" = String, Path, example = "bob"),
         ("ban" = Option<bool>, Query, description = "Whether they may not come back; then they need not be a member (any more)."),
     ),
-    responses((status = 204, description = "They are out, and their sockets of this group are closed with 4403."), Forbidden, MemberRefused, Conflict, Unavailable),
+    responses((status = 204, description = "They are out, and their sockets of this group are closed with 4403."), Forbidden, Invalid, NotFound, Unauthorized, Conflict, Unavailable),
 )]
 pub async fn remove(
     member: GroupMember<CurrentUser>,
@@ -137,7 +137,7 @@ pub async fn remove(
         ("limit" = Option<u32>, Query, description = "100 if left out, 500 at most.", minimum = 1),
         ("cursor" = Option<String>, Query, description = "The `next` of the page before."),
     ),
-    responses((status = 200, description = "A page of them.", body = Page<Ban>), Forbidden, MemberRefused, Unavailable),
+    responses((status = 200, description = "A page of them.", body = Page<Ban>), Forbidden, Invalid, NotFound, Unauthorized, Unavailable),
 )]
 pub async fn list_bans(
     member: GroupMember<CurrentUser>,
@@ -158,7 +158,7 @@ pub async fn list_bans(
     delete, path = "/api/groups/{group_name}/bans/{username}/", operation_id = "lift_ban", tag = "members",
     security(("bearer" = [])),
     params(("group_name" = String, Path, example = "chat_a1b2c3d4"), ("username" = String, Path, example = "bob")),
-    responses((status = 204, description = "They may come back."), Forbidden, MemberRefused, Unavailable),
+    responses((status = 204, description = "They may come back."), Forbidden, Invalid, NotFound, Unauthorized, Unavailable),
 )]
 pub async fn lift_ban(
     member: GroupMember<CurrentUser>,

@@ -24,7 +24,10 @@ use crate::{
         messages::{self, Window, check_text, is_cid},
     },
     views::{
-        errors::{BodyRefused, Conflict, Forbidden, Gone, MemberRefused, TooFast, Unavailable},
+        errors::{
+            BodyRefused, Conflict, Forbidden, Gone, Invalid, NotFound, TooFast, Unauthorized,
+            Unavailable,
+        },
         events::{Event, EventPage},
         messages::{History, Message},
     },
@@ -37,6 +40,9 @@ const MAX_PAGE: u32 = 100;
 /// Events on one page.
 const LOG_PAGE: u32 = 100;
 const MAX_LOG_PAGE: u32 = 500;
+
+/// Bytes of what happened on one page, beyond the first event.
+const LOG_PAGE_BYTES: usize = 1024 * 1024;
 
 /// A message to be sent.
 #[derive(Deserialize, ToSchema)]
@@ -83,7 +89,7 @@ impl<S: Send + Sync> FromRequestParts<S> for IdempotencyKey {
         ("before" = Option<i64>, Query, description = "Those just before this `seq`.", minimum = 1),
         ("after" = Option<i64>, Query, description = "Those just after this `seq`.", minimum = 0),
     ),
-    responses((status = 200, description = "A page of it. A message that was deleted stands there without its text.", body = History), MemberRefused, Unavailable),
+    responses((status = 200, description = "A page of it. A message that was deleted stands there without its text.", body = History), Invalid, NotFound, Unauthorized, Unavailable),
 )]
 pub async fn list(
     member: GroupMember<CurrentUser>,
@@ -117,7 +123,7 @@ pub async fn list(
     responses(
         (status = 201, description = "The message is stored.", body = Message),
         (status = 200, description = "It was stored before, by this id.", body = Message),
-        MemberRefused, Conflict, BodyRefused, TooFast, Unavailable,
+        Invalid, NotFound, Unauthorized, Conflict, BodyRefused, TooFast, Unavailable,
     ),
 )]
 pub async fn create(
@@ -146,7 +152,7 @@ pub async fn create(
         ("Idempotency-Key" = Option<String>, Header, description = "Your own id of this request.", max_length = 128),
     ),
     request_body = EditParams,
-    responses((status = 200, description = "The message as it is now.", body = Message), Forbidden, MemberRefused, Conflict, Gone, BodyRefused, TooFast, Unavailable),
+    responses((status = 200, description = "The message as it is now.", body = Message), Forbidden, Invalid, NotFound, Unauthorized, Conflict, Gone, BodyRefused, TooFast, Unavailable),
 )]
 pub async fn edit(
     member: GroupMember<CurrentUser>,
@@ -169,7 +175,7 @@ pub async fn edit(
         ("group_name" = String, Path, example = "chat_a1b2c3d4"), ("seq" = i64, Path, example = 41),
         ("Idempotency-Key" = Option<String>, Header, description = "Your own id of this request.", max_length = 128),
     ),
-    responses((status = 204, description = "Its text is gone, from the history and from the log."), Forbidden, MemberRefused, Conflict, Gone, TooFast, Unavailable),
+    responses((status = 204, description = "Its text is gone, from the history and from the log."), Forbidden, Invalid, NotFound, Unauthorized, Conflict, Gone, TooFast, Unavailable),
 )]
 pub async fn delete(
     member: GroupMember<CurrentUser>,
@@ -190,7 +196,7 @@ pub async fn delete(
         ("limit" = Option<u32>, Query, description = "100 if left out, 500 at most.", minimum = 1),
         ("after" = Option<i64>, Query, description = "The last event that you have; from the first on, if left out.", minimum = 0),
     ),
-    responses((status = 200, description = "A page of it.", body = EventPage), MemberRefused, Unavailable),
+    responses((status = 200, description = "A page of it; less than the limit where it is long. All is read when the last is `position`.", body = EventPage), Invalid, NotFound, Unauthorized, Unavailable),
 )]
 pub async fn log(
     member: GroupMember<CurrentUser>,
@@ -201,11 +207,17 @@ pub async fn log(
     let after = params.number("after", 0..=i64::MAX)?.unwrap_or(0);
     let events = events::Model::after(&ctx.db, member.group.id, after, limit.into()).await?;
     let name = &member.group.name;
-    Ok(Json(EventPage {
-        results: events.iter().map(|event| Event::new(name, event)).collect(),
+    let mut bytes = 0;
+    let fitting = events.iter().take_while(|event| {
+        let fits = bytes == 0 || bytes + event.data.len() <= LOG_PAGE_BYTES;
+        bytes += event.data.len();
+        fits
+    });
+    let page = EventPage {
+        results: fitting.map(|event| Event::new(name, event)).collect(),
         position: member.group.head,
-    })
-    .into_response())
+    };
+    Ok(Json(page).into_response())
 }
 
 fn text_of(fields: &OptionalFields) -> Result<String> {

@@ -52,32 +52,19 @@ pub enum Unauthorized {
     Unauthorized(#[allow(dead_code, reason = "read by the document")] Detail),
 }
 
-/// What every endpoint of a group may answer.
+/// What every endpoint with parameters may answer.
 #[derive(IntoResponses)]
-pub enum MemberRefused {
+pub enum Invalid {
     /// A parameter or the body is at fault.
     #[response(status = 400, example = json!({"detail": "A whole number, 1 or more.", "code": "invalid", "field": "limit"}))]
     Invalid(#[allow(dead_code, reason = "read by the document")] Detail),
-    /// No live access token in `Authorization`; a cookie does not count.
-    #[response(status = 401, headers(("WWW-Authenticate" = String, description = "`Bearer`")),
-        example = json!({"detail": "Authentication credentials were not provided", "code": "unauthorized"}))]
-    Unauthorized(#[allow(dead_code, reason = "read by the document")] Detail),
-    /// There is no such group, or you are no member of it, or what you ask for is not in it.
-    #[response(status = 404, example = json!({"detail": "Not found.", "code": "not_found"}))]
-    NotFound(#[allow(dead_code, reason = "read by the document")] Detail),
 }
 
-/// What the endpoints of an invite may answer.
+/// What every endpoint of a group or an invite may answer.
 #[derive(IntoResponses)]
-pub enum InviteRefused {
-    /// The code is no text.
-    #[response(status = 400, example = json!({"detail": "The request is malformed.", "code": "invalid"}))]
-    Invalid(#[allow(dead_code, reason = "read by the document")] Detail),
-    /// No live access token in `Authorization`; a cookie does not count.
-    #[response(status = 401, headers(("WWW-Authenticate" = String, description = "`Bearer`")),
-        example = json!({"detail": "Authentication credentials were not provided", "code": "unauthorized"}))]
-    Unauthorized(#[allow(dead_code, reason = "read by the document")] Detail),
-    /// There is no such invite, or it has expired, was withdrawn, or is used up.
+pub enum NotFound {
+    /// There is no such group, or you are no member of it, or what you ask for is not in it; or
+    /// there is no such invite, or it has expired, was withdrawn, or is used up.
     #[response(status = 404, example = json!({"detail": "Not found.", "code": "not_found"}))]
     NotFound(#[allow(dead_code, reason = "read by the document")] Detail),
 }

@@ -117,6 +117,11 @@ impl Hub {
     /// Brings a room to where its log is known to be. What this node has not heard yet may have
     /// taken texts away that it still keeps.
     async fn catch_up(&self, room: &Arc<Room>, head: i64) {
+        if room.last() >= head {
+            return;
+        }
+        // Of many that come at once, one reads.
+        let _reading = room.reading.lock().await;
         if room.last() < head
             && let Err(error) = self.heal(room).await
         {
