@@ -1,6 +1,6 @@
 //! Wiring only. The generators write here, and look for the comments that say so.
 
-use std::{path::Path, sync::Arc, time::Duration};
+use std::{path::Path, sync::Arc};
 
 use async_trait::async_trait;
 #[allow(unused_imports)] // The generators' lines use it.
@@ -29,9 +29,6 @@ use crate::{
     tasks,
     tokens::Tokens,
 };
-
-/// How long sockets get to close when the server stops.
-const DRAIN_WITHIN: Duration = Duration::from_secs(10);
 
 pub struct App;
 
@@ -106,7 +103,7 @@ impl Hooks for App {
 
     async fn on_shutdown(ctx: &AppContext) {
         if let Some(channels) = ctx.shared_store.get::<Channels>() {
-            channels.drain(DRAIN_WITHIN).await;
+            channels.drain().await;
         }
     }
 

@@ -78,6 +78,15 @@ impl Error {
         }
     }
 
+    /// A field that must be there is not.
+    #[must_use]
+    pub fn required(field: &'static str) -> Self {
+        Self::Invalid {
+            detail: "This field is required.".to_owned(),
+            field: Some(field),
+        }
+    }
+
     fn internal(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
         Self::Internal(error.into())
     }

@@ -8,7 +8,7 @@ pub struct Migration;
 
 /// SQLite adds one column at a time.
 const ADDED: [(&str, &[&str]); 3] = [
-    ("chat_groups", &["messages", "last_message"]),
+    ("chat_groups", &["messages", "last_message", "closed_at"]),
     ("events", &["messages", "target", "revised"]),
     ("memberships", &["read", "read_messages"]),
 ];
@@ -21,6 +21,8 @@ impl MigrationTrait for Migration {
             // by a subtraction.
             ("chat_groups", big_integer("messages").default(0).take()),
             ("chat_groups", big_integer("last_message").default(0).take()),
+            // When it was deleted: what was said in it goes by and by.
+            ("chat_groups", timestamp_with_time_zone_null("closed_at")),
             // How many messages the log had with this event.
             ("events", big_integer("messages").default(0).take()),
             // The message that an event is about.

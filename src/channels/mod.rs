@@ -9,7 +9,7 @@
 //! 4. Once it is committed, the event is encoded once, the broker carries it to the other nodes,
 //!    the hub puts it at the end of the group's tail and wakes the listeners, and the sender gets
 //!    its answer: the acknowledgement. What the REST API changes comes in here, by
-//!    [`Channels::make`] and [`Channels::tell`].
+//!    [`Channels::make`] and [`Channels::told`].
 //! 5. Every event carries its number. A hub that misses one, because Redis was away or a node died
 //!    between storing and telling, reads it from the log: the [`order`] of a group is kept and
 //!    nothing is told twice.
@@ -34,7 +34,7 @@ use axum::{
 };
 use sea_orm::{DatabaseConnection, DbErr};
 use tokio::time::timeout;
-use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tokio_util::task::TaskTracker;
 
 use self::{
     broker::{Broker, Unavailable},
@@ -71,6 +71,13 @@ const MAX_WRITE_BUFFER: usize = 1024 * 1024;
 
 /// How long [`connect`] tries to reach Redis.
 const CONNECT_WITHIN: Duration = Duration::from_secs(5);
+
+/// A drain takes no longer than this, and so many sockets a second where they are few.
+const DRAIN_WITHIN: Duration = Duration::from_secs(25);
+const DRAINED_PER_SECOND: f64 = 400.0;
+
+/// How long the last sockets of a drain get to close.
+const GOODBYE_WITHIN: Duration = Duration::from_secs(10);
 
 /// Who speaks or listens, in which group.
 #[derive(Debug, Clone)]
@@ -130,7 +137,6 @@ pub struct Channels {
     settings: Arc<Settings>,
     tokens: Tokens,
     sends: Sends,
-    draining: CancellationToken,
     sockets: TaskTracker,
 }
 
@@ -148,7 +154,6 @@ impl Channels {
             tokens: Tokens::new(&settings.tokens),
             sends: Sends::new(settings.channels.sends_per_10s),
             settings,
-            draining: CancellationToken::new(),
             sockets: TaskTracker::new(),
         })
     }
@@ -228,10 +233,16 @@ impl Channels {
         doing: impl Future<Output = Result<(T, Vec<Event>), NotDone>> + Send + 'static,
     ) -> Result<T, NotDone> {
         let (hub, group) = (self.hub.clone(), group.to_owned());
-        let doing = tokio::spawn(async move {
-            let (done, events) = doing.await?;
-            hub.announce(&group, &events);
-            Ok(done)
+        // A drain waits for it.
+        let doing = self.sockets.spawn(async move {
+            let done = doing.await;
+            match &done {
+                Ok((_, events)) => hub.announce(&group, events),
+                // It may have been done all the same.
+                Err(NotDone::Db(_)) => hub.doubt(&group),
+                Err(_) => {}
+            }
+            done.map(|(done, _)| done)
         });
         doing.await.map_err(|_| NotDone::Aborted)?
     }
@@ -246,11 +257,17 @@ impl Channels {
         actor: users::Model,
     ) -> Result<(), NotDone> {
         let hub = self.hub.clone();
-        let doing = tokio::spawn(async move {
-            group.close_by(hub.db(), &actor).await?;
-            hub.announce_gone(&group.name);
-            tokio::spawn(async move { hub.purge().await });
-            Ok(())
+        let doing = self.sockets.spawn(async move {
+            let closed = group.close_by(hub.db(), &actor).await;
+            match &closed {
+                Ok(()) => {
+                    hub.announce_gone(&group.name);
+                    tokio::spawn(async move { hub.purge().await });
+                }
+                Err(NotDone::Db(_)) => hub.doubt(&group.name),
+                Err(_) => {}
+            }
+            closed
         });
         doing.await.map_err(|_| NotDone::Aborted)?
     }
@@ -268,12 +285,16 @@ impl Channels {
         self.sends.until_taken(user_id).await;
     }
 
-    /// Tells every socket that the server restarts, and waits until they are gone, for at most
-    /// `limit`. Sockets opened from now on are told at once.
-    pub async fn drain(&self, limit: Duration) {
-        self.draining.cancel();
+    /// Tells every socket that the server restarts, spread over at most 25 s so that not all come
+    /// back somewhere at once, and waits until they are gone. Sockets opened from now on are told at
+    /// once.
+    pub async fn drain(&self) {
+        let count = u32::try_from(self.sockets.len()).unwrap_or(u32::MAX);
+        let over =
+            DRAIN_WITHIN.min(Duration::from_secs(1).mul_f64(f64::from(count) / DRAINED_PER_SECOND));
         self.sockets.close();
-        if timeout(limit, self.sockets.wait()).await.is_err() {
+        self.hub.send_away(over).await;
+        if timeout(GOODBYE_WITHIN, self.sockets.wait()).await.is_err() {
             tracing::warn!(
                 sockets = self.sockets.len(),
                 "some sockets did not close in time"

@@ -4,14 +4,20 @@
 //! groups at once, so a message costs a share of a commit and not one each. There is no timer: who
 //! comes alone does not wait.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+};
 
 use sea_orm::{DatabaseConnection, DbErr, RuntimeErr, SqlxError};
 use tokio::sync::{mpsc, oneshot};
 
-use super::hub::{Hub, in_time};
+use super::{
+    hub::{Hub, in_time},
+    protocol::whisper::Whisper,
+};
 use crate::models::{
-    changes::{Change, MakeError, Outcome},
+    changes::{Change, MakeError, Outcome, What},
     events::Event,
 };
 
@@ -69,8 +75,12 @@ async fn write(mut waiting: mpsc::Receiver<Waiting>, db: DatabaseConnection, hub
             Err(Unmade { error, batch }) => {
                 tracing::warn!(%error, "a batch was not stored; each group's part is tried alone");
                 for part in by_group(batch) {
-                    if let Err(Unmade { error, .. }) = make(&db, &hub, part).await {
+                    if let Err(Unmade { error, batch }) = make(&db, &hub, part).await {
                         log(&error);
+                        if batch.is_empty() {
+                            // It is the database after all; the others are told so at once.
+                            break;
+                        }
                     }
                 }
             }
@@ -96,6 +106,8 @@ async fn make(db: &DatabaseConnection, hub: &Hub, batch: Vec<Waiting>) -> Result
             return Err(Unmade { error, batch });
         }
         Ok(Err(MakeError::NotMade(error) | MakeError::Unknown(error))) | Err(error) => {
+            let groups: HashSet<_> = batch.iter().map(|waiting| &waiting.group).collect();
+            groups.into_iter().for_each(|group| hub.doubt(group));
             let batch = Vec::new();
             return Err(Unmade { error, batch });
         }
@@ -103,8 +115,18 @@ async fn make(db: &DatabaseConnection, hub: &Hub, batch: Vec<Waiting>) -> Result
     // In the order of the log, which is that of the batch; each group's sockets are woken once.
     let mut told: HashMap<&Arc<str>, Vec<Event>> = HashMap::new();
     for (waiting, outcome) in batch.iter().zip(&outcomes) {
-        if let Ok(Some(event)) = outcome.as_ref().map(|stored| &stored.event) {
+        let Ok(stored) = outcome else { continue };
+        if let Some(event) = &stored.event {
             told.entry(&waiting.group).or_default().push(event.clone());
+        } else if let (What::Read { .. }, false, Some(author)) =
+            (&waiting.change.what, stored.dup, &waiting.change.author)
+        {
+            let whisper = Whisper::Read {
+                group: waiting.group.as_ref().into(),
+                user: author.username.as_ref().into(),
+                seq: stored.seq,
+            };
+            hub.whisper(&waiting.group, &whisper);
         }
     }
     for (group, events) in told {
@@ -117,14 +139,25 @@ async fn make(db: &DatabaseConnection, hub: &Hub, batch: Vec<Waiting>) -> Result
     Ok(())
 }
 
-/// Whether an error is about what was asked for, such as a group that somebody holds for long, and
-/// not about the database.
+/// Whether an error is about one of the groups or rows, and not about the database.
 fn is_about_a_row(error: &DbErr) -> bool {
-    matches!(
-        error,
-        DbErr::Exec(RuntimeErr::SqlxError(error)) | DbErr::Query(RuntimeErr::SqlxError(error))
-            if matches!(&**error, SqlxError::Database(_))
-    )
+    let (DbErr::Exec(RuntimeErr::SqlxError(error)) | DbErr::Query(RuntimeErr::SqlxError(error))) =
+        error
+    else {
+        return false;
+    };
+    let SqlxError::Database(error) = &**error else {
+        return false;
+    };
+    let code = error.code().unwrap_or_default();
+    // PostgreSQL: a lock that somebody holds for long, a deadlock, data and constraints; SQLite:
+    // something too big, and constraints.
+    matches!(&*code, "55P03" | "40P01" | "40001")
+        || code.len() == 5 && (code.starts_with("22") || code.starts_with("23"))
+        || code.len() < 5
+            && code
+                .parse::<u32>()
+                .is_ok_and(|code| matches!(code % 256, 18 | 19))
 }
 
 fn by_group(batch: Vec<Waiting>) -> impl Iterator<Item = Vec<Waiting>> {

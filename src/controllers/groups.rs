@@ -4,7 +4,7 @@ use axum::{Json, extract::State, http::StatusCode};
 use loco_rs::{
     app::AppContext,
     controller::{Routes, extractor::shared_store::SharedStore},
-    prelude::get,
+    prelude::{get, put},
 };
 use serde::Deserialize;
 use utoipa::ToSchema;
@@ -13,7 +13,7 @@ use super::extractors::{CurrentUser, GroupMember, OptionalFields, Params};
 use crate::{
     channels::Channels,
     errors::{Error, Result},
-    models::{mine::Mine, usernames::parse_display_name},
+    models::{changes::What, chat_groups, mine::Mine, usernames::parse_display_name},
     views::{
         Page,
         errors::{BodyRefused, Forbidden, Invalid, NotFound, Unauthorized, Unavailable},
@@ -31,6 +31,14 @@ pub struct GroupParams {
     /// Null takes the title away.
     #[schema(example = "Dinner", min_length = 1, max_length = 150)]
     pub title: Option<String>,
+}
+
+/// How far somebody has read.
+#[derive(Deserialize, ToSchema)]
+pub struct ReadParams {
+    /// The last event that you have read; one beyond the last there is means all.
+    #[schema(example = 57, minimum = 0)]
+    pub seq: i64,
 }
 
 /// Say who is logged in.
@@ -128,6 +136,33 @@ pub async fn delete(
     Ok(StatusCode::NO_CONTENT)
 }
 
+/// Say how far you have read, on all of your devices. It never goes back.
+#[utoipa::path(
+    put, path = "/api/groups/{group_name}/read/", operation_id = "mark_read", tag = "groups",
+    security(("bearer" = [])),
+    params(("group_name" = String, Path, example = "chat_a1b2c3d4")),
+    request_body = ReadParams,
+    responses((status = 200, description = "The group as you see it now.", body = Group), Invalid, NotFound, Unauthorized, BodyRefused, Unavailable),
+)]
+pub async fn read(
+    member: GroupMember<CurrentUser>,
+    State(ctx): State<AppContext>,
+    SharedStore(channels): SharedStore<Channels>,
+    fields: OptionalFields,
+) -> Result<Json<Group>> {
+    let seq = fields.number("seq", 0..=i64::MAX)?;
+    let seq = seq.ok_or_else(|| Error::required("seq"))?;
+    if seq > 0 {
+        let change = member.member().change(None, What::Read { seq });
+        let name = member.group.name.as_str().into();
+        channels.make(name, change).await??;
+    }
+    let found = chat_groups::Model::find_for_member(&ctx.db, &member.group.name, &member.user);
+    let (group, membership) = found.await?.ok_or(Error::NotFound)?;
+    let mine = Mine::of(&ctx.db, group, membership).await?;
+    Ok(Json(mine.into()))
+}
+
 pub fn routes() -> Routes {
     Routes::new()
         .prefix("/api")
@@ -137,4 +172,5 @@ pub fn routes() -> Routes {
             "/groups/{group_name}",
             get(show).patch(update).delete(delete),
         )
+        .add("/groups/{group_name}/read", put(read))
 }

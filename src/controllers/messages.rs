@@ -136,9 +136,10 @@ pub async fn create(
     let reply_to = fields.number("reply_to", 1..=i64::MAX)?;
     let text = text_of(&fields)?;
     let stored = change(&member, &channels, cid, What::Send { text, reply_to }).await?;
-    let status = match stored.event {
-        Some(_) => StatusCode::CREATED,
-        None => StatusCode::OK,
+    let status = if stored.dup {
+        StatusCode::OK
+    } else {
+        StatusCode::CREATED
     };
     Ok((status, message(&ctx, &member, stored.seq).await?))
 }
@@ -205,17 +206,14 @@ pub async fn log(
 ) -> Result<Response> {
     let limit = params.limit(LOG_PAGE, MAX_LOG_PAGE)?;
     let after = params.number("after", 0..=i64::MAX)?.unwrap_or(0);
-    let events = events::Model::after(&ctx.db, member.group.id, after, limit.into()).await?;
-    let name = &member.group.name;
-    let mut bytes = 0;
-    let fitting = events.iter().take_while(|event| {
-        let fits = bytes == 0 || bytes + event.data.len() <= LOG_PAGE_BYTES;
-        bytes += event.data.len();
-        fits
-    });
+    let (db, group) = (&ctx.db, &member.group);
+    let events = events::Model::page(db, group.id, after, limit.into(), LOG_PAGE_BYTES).await?;
     let page = EventPage {
-        results: fitting.map(|event| Event::new(name, event)).collect(),
-        position: member.group.head,
+        results: events
+            .iter()
+            .map(|event| Event::new(&group.name, event))
+            .collect(),
+        position: group.head,
     };
     Ok(Json(page).into_response())
 }

@@ -30,6 +30,7 @@ use super::{auth, chat, groups, invites, members, messages, socket};
         groups::show,
         groups::update,
         groups::delete,
+        groups::read,
         messages::list,
         messages::create,
         messages::edit,

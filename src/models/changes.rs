@@ -26,18 +26,32 @@ pub struct Change {
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum What {
-    Send { text: String, reply_to: Option<i64> },
-    Edit { seq: i64, text: String },
-    Delete { seq: i64 },
+    Send {
+        text: String,
+        reply_to: Option<i64>,
+    },
+    Edit {
+        seq: i64,
+        text: String,
+    },
+    Delete {
+        seq: i64,
+    },
+    /// Has read all up to and with an event. No event tells it.
+    Read {
+        seq: i64,
+    },
 }
 
 /// A change that is stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Stored {
-    /// The number of its event.
+    /// The number of its event; of a reading, of the last event that is read now.
     pub seq: i64,
     pub at: DateTimeWithTimeZone,
-    /// What is to be told. `None`: it was stored, and told, before; this was a retry.
+    /// Whether it was stored before: this was a retry, or a reading of what was read already.
+    pub dup: bool,
+    /// What is to be told.
     pub event: Option<Event>,
 }
 
@@ -61,13 +75,15 @@ impl What {
             Self::Send { .. } => kind::MESSAGE_CREATED,
             Self::Edit { .. } => kind::MESSAGE_EDITED,
             Self::Delete { .. } => kind::MESSAGE_DELETED,
+            // It makes no event.
+            Self::Read { .. } => "",
         }
     }
 
     /// The message that it is about.
     const fn target(&self) -> Option<i64> {
         match self {
-            Self::Send { .. } => None,
+            Self::Send { .. } | Self::Read { .. } => None,
             Self::Edit { seq, .. } | Self::Delete { seq } => Some(*seq),
         }
     }
@@ -77,6 +93,15 @@ impl What {
         match self {
             Self::Send { reply_to, .. } => *reply_to,
             Self::Edit { seq, .. } | Self::Delete { seq } => Some(*seq),
+            Self::Read { .. } => None,
+        }
+    }
+
+    /// The event up to which is read.
+    const fn read(&self) -> Option<i64> {
+        match self {
+            Self::Read { seq } => Some(*seq),
+            _ => None,
         }
     }
 
@@ -88,7 +113,7 @@ impl What {
             } => json!({"text": text}),
             Self::Send { text, reply_to } => json!({"text": text, "reply_to": reply_to}),
             Self::Edit { seq, text } => json!({"seq": seq, "text": text}),
-            Self::Delete { seq } => json!({"seq": seq}),
+            Self::Delete { seq } | Self::Read { seq } => json!({"seq": seq}),
         }
     }
 }
@@ -150,7 +175,9 @@ impl Change {
 /// What is stored that decides about changes.
 struct Known {
     /// By group and user.
-    roles: HashMap<(i64, i64), Role>,
+    members: HashMap<(i64, i64), MemberRow>,
+    /// By group and number: how many messages there were with an event.
+    counts: HashMap<(i64, i64), i64>,
     /// By group, author and `cid`.
     answered: HashMap<(i64, i64, String), Answered>,
     /// By group and number.
@@ -158,10 +185,18 @@ struct Known {
 }
 
 #[derive(FromQueryResult)]
-struct RoleRow {
+struct MemberRow {
     group_id: i64,
     user_id: i64,
     role: String,
+    read: i64,
+}
+
+#[derive(FromQueryResult)]
+struct CountRow {
+    group_id: i64,
+    seq: i64,
+    messages: i64,
 }
 
 /// An event that was stored under a `cid`.
@@ -192,17 +227,17 @@ impl Known {
             .iter()
             .filter_map(|change| Some((change.group_id, change.author.as_ref()?.id)))
             .collect();
-        let roles = rows_of::<RoleRow, 2>(
+        let members = rows_of::<MemberRow, 2>(
             transaction,
             "group_id, user_id",
             authors
                 .into_iter()
                 .map(|(group, user)| [group.into(), user.into()]),
-            "SELECT memberships.group_id, memberships.user_id, role FROM asked \
+            "SELECT memberships.group_id, memberships.user_id, role, read FROM asked \
              JOIN memberships ON memberships.group_id = asked.group_id \
              AND memberships.user_id = asked.user_id",
         );
-        let roles = roles.await?;
+        let members = members.await?;
         let cids: HashSet<_> = changes.iter().filter_map(Change::cid_key).collect();
         let answered = rows_of::<Answered, 3>(
             transaction,
@@ -231,10 +266,27 @@ impl Known {
              AND revision.seq = message.revised",
         );
         let messages = messages.await?;
+        let read: HashSet<_> = changes
+            .iter()
+            .filter_map(|change| Some((change.group_id, change.what.read()?)))
+            .collect();
+        let counts = rows_of::<CountRow, 2>(
+            transaction,
+            "group_id, seq",
+            read.into_iter()
+                .map(|(group, seq)| [group.into(), seq.into()]),
+            "SELECT events.group_id, events.seq, messages FROM asked \
+             JOIN events ON events.group_id = asked.group_id AND events.seq = asked.seq",
+        );
+        let counts = counts.await?;
         Ok(Self {
-            roles: roles
+            members: members
                 .into_iter()
-                .map(|row| ((row.group_id, row.user_id), Role::parse(&row.role)))
+                .map(|row| ((row.group_id, row.user_id), row))
+                .collect(),
+            counts: counts
+                .into_iter()
+                .map(|row| ((row.group_id, row.seq), row.messages))
                 .collect(),
             answered: answered
                 .into_iter()
@@ -248,12 +300,15 @@ impl Known {
     }
 
     fn decide(&mut self, change: Change, logs: &mut Logs) -> Outcome {
+        if let Some(seq) = change.what.read() {
+            return self.read(&change, seq, logs);
+        }
         let role = match &change.author {
             None => Role::Owner,
-            Some(author) => *self
-                .roles
-                .get(&(change.group_id, author.id))
-                .ok_or(Refusal::NotMember)?,
+            Some(author) => {
+                let member = self.members.get(&(change.group_id, author.id));
+                Role::parse(&member.ok_or(Refusal::NotMember)?.role)
+            }
         };
         let key = change.cid_key();
         if let Some(first) = key.as_ref().and_then(|key| self.answered.get(key)) {
@@ -293,7 +348,27 @@ impl Known {
         Ok(Stored {
             seq: event.seq,
             at: event.at,
+            dup: false,
             event: Some(event),
+        })
+    }
+
+    /// Moves what a member has read on, never back, and never beyond what there is.
+    fn read(&mut self, change: &Change, seq: i64, logs: &mut Logs) -> Outcome {
+        let author = change.author.as_ref().ok_or(Refusal::NotMember)?;
+        let member = self.members.get_mut(&(change.group_id, author.id));
+        let member = member.ok_or(Refusal::NotMember)?;
+        let count = self.counts.get(&(change.group_id, seq)).copied();
+        let (seq, at) = logs
+            .read(change.group_id, author.id, seq, count)
+            .ok_or(Refusal::NotFound)?;
+        let dup = seq <= member.read;
+        member.read = member.read.max(seq);
+        Ok(Stored {
+            seq: member.read,
+            at,
+            dup,
+            event: None,
         })
     }
 
@@ -310,7 +385,7 @@ impl Known {
                 .is_none_or(|author| message.user_id == Some(author.id))
         };
         match (&change.what, message) {
-            (What::Send { .. }, Some(_)) => Ok(()),
+            (What::Send { .. } | What::Read { .. }, Some(_)) => Ok(()),
             (What::Send { .. }, None) => Err(Refusal::NoSuchMessage { field: "reply_to" }),
             (_, None) => Err(Refusal::NotFound),
             (What::Edit { .. }, Some(message)) if !is_own(message) => Err(Refusal::Forbidden),
@@ -337,6 +412,7 @@ impl Answered {
         Ok(Stored {
             seq: self.seq,
             at: self.created_at,
+            dup: true,
             event: None,
         })
     }

@@ -6,10 +6,7 @@ use std::collections::HashMap;
 use chrono::Utc;
 use loco_rs::prelude::*;
 use rand::random;
-use sea_orm::{
-    SqlErr,
-    sea_query::{Expr, ExprTrait, Query, SelectStatement},
-};
+use sea_orm::SqlErr;
 use serde_json::json;
 
 pub use super::_entities::chat_groups::{ActiveModel, Column, Entity, Model};
@@ -68,7 +65,8 @@ impl Model {
         if !is_name(name) {
             return Ok(None);
         }
-        Entity::find().filter(Column::Name.eq(name)).one(db).await
+        let named = Entity::find().filter(Column::Name.eq(name));
+        named.filter(Column::ClosedAt.is_null()).one(db).await
     }
 
     /// The group of this name with the user's membership, if there is one. A group that does not
@@ -102,7 +100,7 @@ impl Model {
             .select_only()
             .columns([Column::Id, Column::Head])
             .filter(Column::Id.is_in(ids))
-            .filter(Expr::exists(members_of_row()))
+            .filter(Column::ClosedAt.is_null())
             .into_tuple()
             .all(db)
             .await?;
@@ -170,11 +168,17 @@ impl Model {
             .filter(invites::Column::GroupId.eq(self.id))
             .exec(&transaction)
             .await?;
+        let closed = ActiveModel {
+            id: sea_orm::ActiveValue::Unchanged(self.id),
+            closed_at: Set(Some(Utc::now().into())),
+            ..Default::default()
+        };
+        closed.update(&transaction).await?;
         transaction.commit().await?;
         Ok(())
     }
 
-    /// Deletes all groups that have no members, bit by bit, so that nobody waits for it.
+    /// Deletes all groups that are closed, bit by bit, so that nobody waits for it.
     ///
     /// # Errors
     /// When the database fails.
@@ -182,7 +186,7 @@ impl Model {
         let closed: Vec<i64> = Entity::find()
             .select_only()
             .column(Column::Id)
-            .filter(Expr::exists(members_of_row()).not())
+            .filter(Column::ClosedAt.is_not_null())
             .into_tuple()
             .all(db)
             .await?;
@@ -233,17 +237,6 @@ impl Model {
         transaction.commit().await?;
         Ok(group)
     }
-}
-
-/// The memberships of the group of a row.
-fn members_of_row() -> SelectStatement {
-    let is_of_row =
-        Expr::col((memberships::Entity, memberships::Column::GroupId)).equals((Entity, Column::Id));
-    Query::select()
-        .expr(Expr::val(1))
-        .from(memberships::Entity)
-        .and_where(is_of_row)
-        .to_owned()
 }
 
 fn random_name() -> String {

@@ -71,6 +71,9 @@ pub struct Event {
     pub data: String,
 }
 
+/// Events that are read at once where their size is limited; each may be as large as a frame.
+const CHUNK: u64 = 50;
+
 /// A row of the log.
 #[derive(FromQueryResult)]
 struct Row {
@@ -115,6 +118,37 @@ impl Model {
                 data: row.data,
             })
             .collect())
+    }
+
+    /// The same, and not more than about so many bytes of it; but one at least.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn page(
+        db: &DatabaseConnection,
+        group_id: i64,
+        seq: i64,
+        limit: u64,
+        bytes: usize,
+    ) -> Result<Vec<Event>, DbErr> {
+        let mut page: Vec<Event> = Vec::new();
+        let mut read = 0;
+        loop {
+            let wanted = CHUNK.min(limit - page.len() as u64);
+            let last = page.last().map_or(seq, |event| event.seq);
+            let chunk = Self::after(db, group_id, last, wanted).await?;
+            let is_last = (chunk.len() as u64) < wanted;
+            for event in chunk {
+                read += event.data.len();
+                if read > bytes && !page.is_empty() {
+                    return Ok(page);
+                }
+                page.push(event);
+            }
+            if is_last || page.len() as u64 >= limit {
+                return Ok(page);
+            }
+        }
     }
 }
 

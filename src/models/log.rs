@@ -53,7 +53,8 @@ pub async fn begin(db: &DatabaseConnection) -> Result<DatabaseTransaction, DbErr
 }
 
 impl Logs {
-    /// Waits for these groups, and keeps others waiting. Those that do not exist are left out.
+    /// Waits for these groups, and keeps others waiting. Those that do not exist, or not
+    /// any more, are left out.
     ///
     /// # Errors
     /// When the database fails.
@@ -70,6 +71,7 @@ impl Logs {
                 chat_groups::Column::LastMessage,
             ])
             .filter(chat_groups::Column::Id.is_in(groups))
+            .filter(chat_groups::Column::ClosedAt.is_null())
             // In one order everywhere, or two nodes would wait for each other.
             .order_by_asc(chat_groups::Column::Id)
             // SQLite has one writer, and this transaction is it.
@@ -98,7 +100,8 @@ impl Logs {
             log.messages += 1;
             log.last_message = seq;
             if let Some(user_id) = user_id {
-                self.read.insert((group, user_id), (seq, log.messages));
+                let place = self.read.entry((group, user_id)).or_default();
+                *place = (*place).max((seq, log.messages));
             }
         }
         if let Some(target) = event.target {
@@ -129,14 +132,32 @@ impl Logs {
         })
     }
 
+    /// Notes that a user has read up to an event, of which it is known how many messages there were
+    /// with it, or to the end where there is no such event yet. Gives the last event that was read,
+    /// and the time.
+    pub fn read(
+        &mut self,
+        group: i64,
+        user: i64,
+        seq: i64,
+        messages: Option<i64>,
+    ) -> Option<(i64, DateTimeWithTimeZone)> {
+        let log = self.logs.get(&group)?;
+        let (seq, messages) = match messages {
+            Some(messages) => (seq, messages),
+            None if seq > log.head => (log.head, log.messages),
+            None => return None,
+        };
+        let place = self.read.entry((group, user)).or_default();
+        *place = (*place).max((seq, messages));
+        Some((seq, self.at))
+    }
+
     /// Writes down what was pushed. It counts when the transaction is committed.
     ///
     /// # Errors
     /// When the database fails.
     pub async fn write(self, transaction: &DatabaseTransaction) -> Result<(), DbErr> {
-        if self.events.is_empty() {
-            return Ok(());
-        }
         let grown: BTreeMap<i64, &Log> = self
             .events
             .iter()
@@ -153,9 +174,11 @@ impl Logs {
              last_message = asked.last_message FROM asked WHERE chat_groups.id = asked.id",
         )
         .await?;
-        events::Entity::insert_many(self.events)
-            .exec_without_returning(transaction)
-            .await?;
+        if !self.events.is_empty() {
+            events::Entity::insert_many(self.events)
+                .exec_without_returning(transaction)
+                .await?;
+        }
         execute::<3>(
             transaction,
             "group_id, seq, revised",
@@ -176,7 +199,8 @@ impl Logs {
                 [*group, *user, *seq, *messages].map(Value::from)
             }),
             "UPDATE memberships SET read = asked.seq, read_messages = asked.messages FROM asked \
-             WHERE memberships.group_id = asked.group_id AND memberships.user_id = asked.user_id",
+             WHERE memberships.group_id = asked.group_id AND memberships.user_id = asked.user_id \
+             AND memberships.read < asked.seq",
         )
         .await
     }

@@ -12,4 +12,5 @@ mod resume;
 mod retries;
 mod rich_socket;
 mod storage;
+mod whispers;
 mod wrong_frames;

@@ -145,9 +145,6 @@ async fn a_frame_that_is_wrong_is_answered_by_what_is_wrong() {
     "#);
     // Nothing of it was done, and what has no reply got none.
     socket
-        .send_raw(json!({"type": "read", "group": g, "seq": 2}).to_string())
-        .await;
-    socket
         .send_raw(json!({"type": "typing", "group": g, "on": true}).to_string())
         .await;
     socket.expect_silence().await;

@@ -72,6 +72,7 @@ async fn every_door_opens_to_whom_it_should() {
         (Method::GET, "messages/".into(), Value::Null, ALL),
         (Method::GET, "events/".into(), Value::Null, ALL),
         (Method::GET, "members/".into(), Value::Null, ALL),
+        (Method::PUT, "read/".into(), json!({"seq": 1}), ALL),
         (Method::POST, "messages/".into(), text(), created),
         (
             Method::PATCH,

@@ -61,6 +61,8 @@ impl<'a> Base<'a> {
 }
 
 impl Mode for Base<'_> {
+    const HEARS_WHISPERS: bool = false;
+
     fn greet(&mut self, _: &mut Subscription) -> Vec<Utf8Bytes> {
         let clock = self.channels.settings.clock();
         vec![base::greeting(&self.member.author.username, &clock)]
@@ -92,8 +94,12 @@ impl Mode for Base<'_> {
         None
     }
 
-    fn expires(&self) -> Option<Instant> {
+    fn due(&self) -> Option<Instant> {
         None
+    }
+
+    fn look_after(&mut self) -> Result<(), CloseReason> {
+        Ok(())
     }
 
     fn goodbye(&self, _: CloseReason) -> Option<Utf8Bytes> {

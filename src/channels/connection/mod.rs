@@ -2,6 +2,7 @@
 
 mod base;
 mod rich;
+mod typing;
 mod wire;
 
 use std::{future::Future, time::Duration};
@@ -67,8 +68,17 @@ pub(super) trait Mode {
     /// What the peer is shown once it was told all up to and with an event.
     fn shown_to(&mut self, seq: i64) -> Option<Utf8Bytes>;
 
-    /// When the credential ends.
-    fn expires(&self) -> Option<Instant>;
+    /// Whether the peer is told what is in no log.
+    const HEARS_WHISPERS: bool;
+
+    /// When to look after it again, at the latest.
+    fn due(&self) -> Option<Instant>;
+
+    /// Does what is due by the clock.
+    ///
+    /// # Errors
+    /// Why the socket must be closed.
+    fn look_after(&mut self) -> Result<(), CloseReason>;
 
     /// The last frame before the close.
     fn goodbye(&self, reason: CloseReason) -> Option<Utf8Bytes>;
@@ -88,7 +98,7 @@ pub(super) async fn run<M: Mode>(
     channels: &Channels,
     mut mode: M,
 ) {
-    let subscription = channels.hub.join(member).await;
+    let subscription = channels.hub.join(member, M::HEARS_WHISPERS).await;
     match converse(&mut socket, subscription, channels, &mut mode).await {
         Ended::ByUs(reason) => close(socket, mode.goodbye(reason), reason).await,
         Ended::ByPeer => answer_close(socket).await,
@@ -110,20 +120,25 @@ async fn converse<M: Mode>(
         Duration::from_secs(settings.pong_timeout.into()),
     );
     let ending = subscription.ending();
+    if let Some(reason) = ending.now() {
+        // Meanwhile; what the greeting would say may not hold any more.
+        return reason.into();
+    }
     let greeting = mode.greet(&mut subscription);
     let mut written = write(socket, greeting, &ending, channels).await;
     // Whether there may be more to take than was taken.
     let mut more = true;
     while written.is_ok() {
-        let expires = mode.expires();
-        if expires.is_some_and(|end| end <= Instant::now()) {
-            return CloseReason::Unauthorized.into();
+        // Each time, and not by the clock alone, which a peer that never stops talking outshouts.
+        if let Err(reason) = mode.look_after() {
+            return reason.into();
         }
-        let due = expires.map_or(heartbeat.due, |end| end.min(heartbeat.due));
+        let due = mode
+            .due()
+            .map_or(heartbeat.due, |due| due.min(heartbeat.due));
         // In order: what ends the socket, news of the peer, what is to be told, the clock.
         let event = select! {
             biased;
-            () = channels.draining.cancelled() => return CloseReason::Restart.into(),
             reason = ending.reason() => return reason.into(),
             received = socket.recv() => Event::Received(received),
             () = subscription.news(), if !more => Event::News,
@@ -135,10 +150,10 @@ async fn converse<M: Mode>(
             Event::Received(received) => {
                 heartbeat.heard();
                 let taking = take(received, socket, &mut subscription, channels, mode);
-                unless_over(taking, &ending, channels).await
+                unless_over(taking, &ending).await
             }
             Event::News => Ok(()),
-            // It may be that of the session, which the next round looks at.
+            // It may be that of the mode, which the next round looks after.
             Event::Tick if heartbeat.due > Instant::now() => Ok(()),
             Event::Tick => match heartbeat.tick() {
                 Beat::Rest => Ok(()),
@@ -152,7 +167,7 @@ async fn converse<M: Mode>(
         // After what it sent, too: a peer that never stops talking is told what there is.
         if written.is_ok() && !is_tick {
             let telling = tell(socket, &mut subscription, channels, mode);
-            match unless_over(telling, &ending, channels).await {
+            match unless_over(telling, &ending).await {
                 Ok(there_may_be_more) => more = there_may_be_more,
                 Err(ended) => return ended,
             }
@@ -166,17 +181,18 @@ async fn converse<M: Mode>(
 async fn unless_over<T>(
     doing: impl Future<Output = Result<T, Ended>>,
     ending: &Ending,
-    channels: &Channels,
 ) -> Result<T, Ended> {
-    let stopping = async {
-        channels.draining.cancelled().await;
-        sleep(ANSWER_BEFORE_STOP).await;
+    let ended = async {
+        let reason = ending.reason().await;
+        if reason == CloseReason::Restart {
+            sleep(ANSWER_BEFORE_STOP).await;
+        }
+        reason
     };
     select! {
         biased;
         done = doing => done,
-        reason = ending.reason() => Err(reason.into()),
-        () = stopping => Err(CloseReason::Restart.into()),
+        reason = ended => Err(reason.into()),
     }
 }
 
@@ -197,7 +213,11 @@ async fn tell<M: Mode>(
     };
     let mut frames = Vec::new();
     let more = match news {
-        News::None => false,
+        News::None => {
+            // Last, and only to who is not behind.
+            frames.extend(subscription.whispers());
+            false
+        }
         News::InTheLog => true,
         News::Events(events) => {
             for told in &events {

@@ -7,19 +7,20 @@ use chrono::Utc;
 use tokio::time::Instant;
 use uuid::Uuid;
 
-use super::Mode;
+use super::{Mode, typing::Typing};
 use crate::{
     channels::{
         Channels, Member,
-        hub::Subscription,
+        hub::{Subscription, in_time},
         protocol::{
             CloseReason,
             event::Told,
             request::{Ask, Place, Request},
             rich::{Done, Fault, Frame, Group, Hello, Mode as GroupMode, Person, ResetReason},
+            whisper::Whisper,
         },
     },
-    models::changes::{Change, What},
+    models::changes::What,
     tokens::{Refused, Session, TokenType},
     views::time,
 };
@@ -41,6 +42,7 @@ pub(in crate::channels) struct Rich<'a> {
     entry: Entry,
     /// The event up to which the peer is brought before it is live.
     sync_at: Option<i64>,
+    typing: Typing,
 }
 
 impl<'a> Rich<'a> {
@@ -51,6 +53,7 @@ impl<'a> Rich<'a> {
             session,
             entry,
             sync_at: None,
+            typing: Typing::default(),
         }
     }
 
@@ -72,7 +75,7 @@ impl<'a> Rich<'a> {
             ping: Hello::ping(settings),
             retry_ms: Hello::retry(),
             limits: Hello::limits(settings),
-            features: &[],
+            features: &["typing", "read"],
         })
         .encode()
     }
@@ -129,14 +132,42 @@ impl<'a> Rich<'a> {
         }
     }
 
-    async fn change(&self, id: i64, group: &str, cid: Option<String>, what: What) -> Utf8Bytes {
+    /// In vain for one who is no member any more, or of what is not there; nobody waits for it.
+    async fn read(&self, seq: i64) {
+        let change = self.member.change(None, What::Read { seq });
+        let outcome = self
+            .channels
+            .writer
+            .make(self.member.group.clone(), change)
+            .await;
+        if outcome.is_err() {
+            tracing::debug!("a reading could not be stored");
+        }
+    }
+
+    fn type_on(&mut self, on: bool) {
+        if self.typing.turn(on, Instant::now()) {
+            let group = &*self.member.group;
+            let whisper = Whisper::Typing {
+                group: group.into(),
+                user: self.member.author.username.as_ref().into(),
+                on,
+            };
+            self.channels.hub.whisper(group, &whisper);
+        }
+    }
+
+    async fn change(&mut self, id: i64, group: &str, cid: Option<String>, what: What) -> Utf8Bytes {
         if *group != *self.member.group {
-            return not_here(id);
+            return not_here(Some(id));
         }
         if let Err(wait) = self.channels.may_send(self.member.author.id) {
             return Frame::Error(Fault::rate_limited(wait).to(Some(id))).encode();
         }
-        let change: Change = self.member.change(cid.clone(), what);
+        if let What::Send { .. } = what {
+            self.type_on(false);
+        }
+        let change = self.member.change(cid.clone(), what);
         let outcome = self
             .channels
             .writer
@@ -148,7 +179,7 @@ impl<'a> Rich<'a> {
                 seq: Some(stored.seq),
                 at: Some(time(&stored.at)),
                 cid: cid.as_deref(),
-                dup: stored.event.is_none(),
+                dup: stored.dup,
                 auth_expires_in: None,
             })
             .encode(),
@@ -174,7 +205,7 @@ impl<'a> Rich<'a> {
             return Ok(vec![Frame::Error(fault.to(Some(id))).encode()]);
         };
         if *place.group != *self.member.group {
-            return Ok(vec![not_here(id)]);
+            return Ok(vec![not_here(Some(id))]);
         }
         if let Err(wait) = self.channels.may_send(self.member.author.id) {
             return Ok(vec![
@@ -182,7 +213,7 @@ impl<'a> Rich<'a> {
             ]);
         }
         // Since the socket was opened much may have changed.
-        match self.channels.hub.look_up(&self.member).await {
+        match in_time(self.channels.hub.look_up(&self.member)).await {
             Ok(Some(member)) => {
                 subscription.catch_up(member.head).await;
                 self.member = member;
@@ -238,7 +269,15 @@ impl<'a> Rich<'a> {
     }
 }
 
+impl Drop for Rich<'_> {
+    fn drop(&mut self) {
+        self.type_on(false);
+    }
+}
+
 impl Mode for Rich<'_> {
+    const HEARS_WHISPERS: bool = true;
+
     fn greet(&mut self, subscription: &mut Subscription) -> Vec<Utf8Bytes> {
         let entry = std::mem::take(&mut self.entry);
         let mut frames = vec![self.hello()];
@@ -252,7 +291,19 @@ impl Mode for Rich<'_> {
         subscription: &mut Subscription,
     ) -> Result<Vec<Utf8Bytes>, CloseReason> {
         Ok(match Request::parse(text).ok_or(CloseReason::NotJson)? {
-            Request::Ephemeral => Vec::new(),
+            Request::Read { group, .. } | Request::Typing { group, .. }
+                if *group != *self.member.group =>
+            {
+                vec![not_here(None)]
+            }
+            Request::Read { seq, .. } => {
+                self.read(seq).await;
+                Vec::new()
+            }
+            Request::Typing { on, .. } => {
+                self.type_on(on);
+                Vec::new()
+            }
             Request::Faulty(fault) => vec![Frame::Error(fault).encode()],
             Request::Asked { id, ask } => match ask {
                 Ask::Change { group, cid, what } => {
@@ -278,9 +329,25 @@ impl Mode for Rich<'_> {
         Some(Frame::Sync { group, seq }.encode())
     }
 
-    fn expires(&self) -> Option<Instant> {
+    fn due(&self) -> Option<Instant> {
         let left = u64::try_from(self.session.expires_in()).unwrap_or(0);
-        Some(Instant::now() + Duration::from_secs(left))
+        let expires = Instant::now() + Duration::from_secs(left);
+        let typing = self.typing.ends();
+        Some(typing.map_or(expires, |ends| ends.min(expires)))
+    }
+
+    fn look_after(&mut self) -> Result<(), CloseReason> {
+        if self
+            .typing
+            .ends()
+            .is_some_and(|ends| ends <= Instant::now())
+        {
+            self.type_on(false);
+        }
+        if self.session.expires_in() == 0 {
+            return Err(CloseReason::Unauthorized);
+        }
+        Ok(())
     }
 
     fn goodbye(&self, reason: CloseReason) -> Option<Utf8Bytes> {
@@ -289,9 +356,9 @@ impl Mode for Rich<'_> {
 }
 
 /// A group of strangers and one that does not exist answer alike.
-fn not_here(id: i64) -> Utf8Bytes {
+fn not_here(id: Option<i64>) -> Utf8Bytes {
     let fault = Fault::new("not_member", "This socket is not subscribed to this group.");
-    Frame::Error(fault.at("group").to(Some(id))).encode()
+    Frame::Error(fault.at("group").to(id)).encode()
 }
 
 fn unauthorized(id: i64, code: &'static str, message: &str) -> Utf8Bytes {

@@ -42,8 +42,7 @@ pub(super) async fn write(
     in_time(writing, ending, channels).await
 }
 
-/// Waits for something, but not for a peer that takes nothing, not for one that must go, and not
-/// while the server stops.
+/// Waits for something, but not for a peer that takes nothing, and not for one that must go.
 pub(super) async fn in_time(
     writing: impl Future<Output = Result<(), Error>>,
     ending: &Ending,
@@ -59,7 +58,6 @@ pub(super) async fn in_time(
             Err(_) => Err(CloseReason::Slow.into()),
         },
         reason = ending.reason() => Err(reason.into()),
-        () = channels.draining.cancelled() => Err(CloseReason::Restart.into()),
     }
 }
 

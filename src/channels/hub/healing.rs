@@ -25,7 +25,7 @@ use crate::{
 const GRACE: Duration = Duration::from_millis(25);
 
 /// Events of one group that are read at once.
-const PAGE: usize = 256;
+const PAGE: usize = 128;
 
 /// How often it is looked whether it is time to sweep; while Redis is away it always is.
 const TICK: Duration = Duration::from_millis(500);
@@ -135,6 +135,7 @@ impl Hub {
 
     /// Follows the operator, or another node, into another life of the database.
     async fn compare_epochs(&self) -> Result<(), DbErr> {
+        let beginning = self.beginning.lock().await;
         let known = self.epoch();
         let current = in_time(epochs::Model::current(&self.db)).await?;
         if current.name == known.name {
@@ -143,6 +144,7 @@ impl Hub {
         if current.id <= known.id {
             // One that was before: a backup of that time was restored, and this is not that time.
             tracing::error!(epoch = %current.name, "the database has gone back to an older life");
+            drop(beginning);
             return self.end_epoch(&current).await;
         }
         self.begin(current);

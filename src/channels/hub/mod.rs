@@ -11,13 +11,19 @@ mod subscription;
 
 use std::{
     collections::{HashMap, hash_map::Entry},
-    sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError, RwLock,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
 use axum::body::Bytes;
 use sea_orm::{DatabaseConnection, DbErr};
-use tokio::sync::{Semaphore, mpsc};
+use tokio::{
+    sync::{Semaphore, mpsc},
+    time::{Instant, sleep_until},
+};
 
 use self::room::{Listener, Room};
 pub(super) use self::{
@@ -31,6 +37,7 @@ use super::{
     protocol::{
         CloseReason,
         event::{GONE, Told},
+        whisper::{Whisper, Whispered},
     },
 };
 use crate::{
@@ -58,8 +65,11 @@ pub(super) struct Hub {
     /// Held while a new one begins, so that it begins once.
     beginning: tokio::sync::Mutex<()>,
     readers: Semaphore,
+    /// Whether the server stops: who joins must go.
+    draining: AtomicBool,
     /// Held while closed groups are purged.
     purging: tokio::sync::Mutex<()>,
+    purge_wanted: AtomicBool,
 }
 
 impl Hub {
@@ -81,7 +91,9 @@ impl Hub {
             db,
             settings,
             readers: Semaphore::new(READERS),
+            draining: AtomicBool::new(false),
             purging: tokio::sync::Mutex::default(),
+            purge_wanted: AtomicBool::new(false),
         });
         tokio::spawn(hub.clone().listen(inbox));
         tokio::spawn(hub.clone().heal_gaps(gapped));
@@ -94,9 +106,13 @@ impl Hub {
 
     /// Joins a group. What comes after the moment of [`Member::head`] arrives, whether it was
     /// stored here or elsewhere, before or after this.
-    pub async fn join(self: &Arc<Self>, member: &Member) -> Subscription {
-        let listener = Arc::new(Listener::new(member.author.username.clone(), member.head));
+    pub async fn join(self: &Arc<Self>, member: &Member, hears_whispers: bool) -> Subscription {
+        let username = member.author.username.clone();
+        let listener = Arc::new(Listener::new(username, member.head, hears_whispers));
         let (room, is_first) = self.enter(member, &listener);
+        if self.draining.load(Ordering::Relaxed) {
+            listener.end(CloseReason::Restart);
+        }
         room.subscribed.clone().wait().await;
         if is_first {
             // What was stored between the look at the head and the subscription.
@@ -206,6 +222,38 @@ impl Hub {
         self.arrive(group, told);
     }
 
+    /// Tells rich sockets of a group, on all nodes, what is in no log. It may be lost.
+    pub fn whisper(&self, group: &str, whisper: &Whisper<'_>) {
+        let whispered = Whispered::new(whisper);
+        drop(self.broker.publish(group, whispered.frame().into()));
+        self.arrive_whisper(group, whispered);
+    }
+
+    fn arrive_whisper(&self, group: &str, whispered: Whispered) {
+        if let Some(room) = self.room(group) {
+            room.whisper(&Arc::new(whispered));
+        }
+    }
+
+    /// Sends all sockets away, spread over this time, and those that come from now on at once.
+    pub async fn send_away(&self, over: Duration) {
+        self.draining.store(true, Ordering::Relaxed);
+        let rooms: Vec<_> = self.rooms().values().cloned().collect();
+        let listeners: Vec<_> = rooms.iter().flat_map(|room| room.all()).collect();
+        let count = u32::try_from(listeners.len()).unwrap_or(u32::MAX);
+        let begin = Instant::now();
+        for (i, listener) in (1..).zip(listeners) {
+            sleep_until(begin + over.mul_f64(f64::from(i) / f64::from(count))).await;
+            listener.end(CloseReason::Restart);
+        }
+    }
+
+    /// Has all nodes look whether something was stored in a group: nobody here knows.
+    pub fn doubt(&self, group: &str) {
+        drop(self.broker.publish(group, Bytes::new()));
+        self.look_after(group);
+    }
+
     /// Tells all nodes that a group was deleted.
     pub fn announce_gone(&self, group: &str) {
         drop(
@@ -219,12 +267,17 @@ impl Hub {
         &self.db
     }
 
-    /// Deletes what was said in groups that are closed.
+    /// Deletes what was said in groups that are closed. Of many who ask, one does it for all.
     pub async fn purge(&self) {
-        let _purging = self.purging.lock().await;
-        if let Err(error) = chat_groups::Model::purge_closed(&self.db).await {
-            // The next deletion, or the next start, goes on.
-            tracing::warn!(%error, "a closed group could not be purged");
+        self.purge_wanted.store(true, Ordering::Relaxed);
+        let Ok(_purging) = self.purging.try_lock() else {
+            return;
+        };
+        while self.purge_wanted.swap(false, Ordering::Relaxed) {
+            if let Err(error) = chat_groups::Model::purge_closed(&self.db).await {
+                // The next deletion, or the next start, goes on.
+                tracing::warn!(%error, "a closed group could not be purged");
+            }
         }
     }
 
@@ -232,6 +285,9 @@ impl Hub {
         while let Some((group, payload)) = inbox.recv().await {
             match Told::decode(payload.clone()) {
                 Some(told) => self.arrive(&group, [told]),
+                None if let Some(whispered) = Whispered::decode(payload.clone()) => {
+                    self.arrive_whisper(&group, whispered);
+                }
                 None if payload.is_empty() || payload == GONE.as_bytes() => self.look_after(&group),
                 None => tracing::warn!(%group, "a payload came that no node of ours has sent"),
             }

@@ -20,6 +20,7 @@ use crate::channels::{
     protocol::{
         CloseReason,
         event::{Meaning, Told},
+        whisper::Whispered,
     },
 };
 
@@ -28,6 +29,9 @@ const RING: usize = 256;
 
 /// Bytes of them.
 const RING_BYTES: usize = 1024 * 1024;
+
+/// Whispers that may wait for one socket.
+const WHISPERS: usize = 32;
 
 /// Events that a socket writes before it looks around.
 const BATCH: usize = 64;
@@ -64,6 +68,8 @@ pub(in crate::channels) struct Listener {
     pub admitted: i64,
     /// Where it stands among the listeners of its room.
     place: AtomicUsize,
+    /// What is whispered to it. `None` for those that are never told.
+    whispers: Option<Mutex<VecDeque<Arc<Whispered>>>>,
     /// Rings when there may be something to take.
     pub news: Notify,
     /// Why the socket must go, once it must.
@@ -82,10 +88,11 @@ pub(in crate::channels) enum News {
 }
 
 impl Listener {
-    pub fn new(username: Arc<str>, admitted: i64) -> Self {
+    pub fn new(username: Arc<str>, admitted: i64, hears_whispers: bool) -> Self {
         Self {
             username,
             admitted,
+            whispers: hears_whispers.then(Mutex::default),
             place: AtomicUsize::new(0),
             news: Notify::new(),
             over: OnceLock::new(),
@@ -104,11 +111,39 @@ impl Listener {
         self.ended.notify_one();
     }
 
+    /// Takes what was whispered lately.
+    pub fn whispers(&self) -> VecDeque<Arc<Whispered>> {
+        let whispers = self.whispers.as_ref().map(|whispers| {
+            std::mem::take(&mut *whispers.lock().unwrap_or_else(PoisonError::into_inner))
+        });
+        whispers.unwrap_or_default()
+    }
+
+    /// Puts a whisper where the socket finds it once it has told all events. What it makes out of
+    /// date goes, and so does the oldest of too many: a socket that is behind misses them first.
+    fn whisper(&self, whispered: &Arc<Whispered>) {
+        let is_own_typing = whispered.is_typing && whispered.user == self.username;
+        let Some(whispers) = self.whispers.as_ref().filter(|_| !is_own_typing) else {
+            return;
+        };
+        let mut whispers = whispers.lock().unwrap_or_else(PoisonError::into_inner);
+        whispers.retain(|older| !whispered.replaces(older));
+        if whispers.len() >= WHISPERS {
+            whispers.pop_front();
+        }
+        whispers.push_back(whispered.clone());
+        self.news.notify_one();
+    }
+
+    pub fn over_now(&self) -> Option<CloseReason> {
+        self.over.get().copied()
+    }
+
     /// Waits until the socket must go.
     pub async fn over(&self) -> CloseReason {
         loop {
-            if let Some(reason) = self.over.get() {
-                return *reason;
+            if let Some(reason) = self.over_now() {
+                return reason;
             }
             self.ended.notified().await;
         }
@@ -239,6 +274,18 @@ impl Room {
             tail.ring_bytes += told.size();
             tail.ring.push_front(told.clone());
         }
+    }
+
+    /// Tells those who are here of something that is in no log.
+    pub fn whisper(&self, whispered: &Arc<Whispered>) {
+        for listener in self.listeners().iter() {
+            listener.whisper(whispered);
+        }
+    }
+
+    /// Who is here now.
+    pub fn all(&self) -> Vec<Arc<Listener>> {
+        self.listeners().clone()
     }
 
     /// Notes that a gap is known. Says whether it was not, until now.

@@ -2,6 +2,7 @@
 
 use std::{collections::VecDeque, sync::Arc};
 
+use axum::extract::ws::Utf8Bytes;
 use sea_orm::DbErr;
 
 use super::{
@@ -15,7 +16,7 @@ use crate::{
 };
 
 /// Events that are read from the log at once, at most.
-const PAGE: u64 = 128;
+const PAGE: u64 = 64;
 
 /// Bytes of them that are kept until they are taken, beyond the first.
 const PAGE_BYTES: usize = 256 * 1024;
@@ -37,6 +38,11 @@ pub(in crate::channels) struct Subscription {
 pub(in crate::channels) struct Ending(Arc<Listener>);
 
 impl Ending {
+    /// Why the socket must go, if it must already.
+    pub fn now(&self) -> Option<CloseReason> {
+        self.0.over_now()
+    }
+
     /// Waits until the socket must go.
     pub async fn reason(&self) -> CloseReason {
         self.0.over().await
@@ -102,6 +108,12 @@ impl Subscription {
     /// Brings this node to where the log is known to be.
     pub async fn catch_up(&self, head: i64) {
         self.hub.catch_up(&self.room, head).await;
+    }
+
+    /// Takes what was whispered lately.
+    pub fn whispers(&self) -> impl Iterator<Item = Utf8Bytes> + use<> {
+        let whispers = self.listener.whispers().into_iter();
+        whispers.map(|whispered| whispered.frame())
     }
 
     /// Whether this event ends the user's membership.

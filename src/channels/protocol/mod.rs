@@ -4,6 +4,7 @@ pub mod base;
 pub mod event;
 pub mod request;
 pub mod rich;
+pub mod whisper;
 
 use axum::extract::ws::{CloseCode, close_code};
 use serde::Serialize;

@@ -14,6 +14,7 @@ const MAX_NUMBER: i64 = (1 << 53) - 1;
 
 const MISSING: &str = "This field is required.";
 const NOT_A_TEXT: &str = "This must be a text.";
+const NOT_A_FLAG: &str = "This must be true or false.";
 const NOT_A_NUMBER: &str = "This must be a whole number, 1 or more.";
 
 /// A frame of a rich client.
@@ -22,7 +23,9 @@ pub enum Request {
     /// To be answered with this id.
     Asked { id: i64, ask: Ask },
     /// Has no reply, and may be dropped.
-    Ephemeral,
+    Read { group: String, seq: i64 },
+    /// The same.
+    Typing { group: String, on: bool },
     /// To be answered by this.
     Faulty(Fault<'static>),
 }
@@ -75,8 +78,20 @@ impl Request {
 
 fn read(fields: &Fields, id: Option<i64>) -> Result<Request, Fault<'static>> {
     let kind = fields.text("type")?;
-    if matches!(kind, "read" | "typing") {
-        return Ok(Request::Ephemeral);
+    match kind {
+        "read" => {
+            return Ok(Request::Read {
+                group: fields.text("group")?.to_owned(),
+                seq: fields.seq("seq")?,
+            });
+        }
+        "typing" => {
+            return Ok(Request::Typing {
+                group: fields.text("group")?.to_owned(),
+                on: fields.flag("on")?,
+            });
+        }
+        _ => {}
     }
     let change = |what| {
         Ok(Ask::Change {
@@ -124,6 +139,11 @@ impl Fields {
     fn text(&self, field: &'static str) -> Result<&str, Fault<'static>> {
         let text = self.value(field)?.as_str();
         text.ok_or(Fault::invalid(field, NOT_A_TEXT))
+    }
+
+    fn flag(&self, field: &'static str) -> Result<bool, Fault<'static>> {
+        let flag = self.value(field)?.as_bool();
+        flag.ok_or(Fault::invalid(field, NOT_A_FLAG))
     }
 
     fn seq(&self, field: &'static str) -> Result<i64, Fault<'static>> {

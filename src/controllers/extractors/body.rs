@@ -121,10 +121,8 @@ impl OptionalFields {
         field: &'static str,
         rule: impl FnOnce(&str) -> Result<T, String>,
     ) -> Result<T> {
-        self.parse(field, rule)?.ok_or_else(|| Error::Invalid {
-            detail: REQUIRED.to_owned(),
-            field: Some(field),
-        })
+        self.parse(field, rule)?
+            .ok_or_else(|| Error::required(field))
     }
 
     /// A whole number within a range, that may be missing or null.

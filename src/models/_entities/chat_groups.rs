@@ -17,6 +17,7 @@ pub struct Model {
     pub head: i64,
     pub messages: i64,
     pub last_message: i64,
+    pub closed_at: Option<DateTimeWithTimeZone>,
     #[sea_orm(has_many)]
     pub bans: HasMany<super::bans::Entity>,
     #[sea_orm(has_many)]

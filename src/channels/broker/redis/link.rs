@@ -237,7 +237,12 @@ impl Link {
                 payload: Bytes::new(),
                 ack: oneshot::channel().0,
             });
-            self.publish(session, nothing.collect()).await?;
+            let nothing: Vec<_> = nothing.collect();
+            if let Err(error) = session.publish(&nothing).await {
+                // Again in the next session, all of them: more often than needed does no harm.
+                lost.into_iter().for_each(|topic| self.unheard.note(topic));
+                return Err(error.into());
+            }
         }
         Ok(())
     }

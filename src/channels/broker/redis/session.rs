@@ -20,7 +20,7 @@ use uuid::Uuid;
 use super::Unavailable;
 
 /// Within a data centre an answer takes a millisecond; after this a partition is as good as proven.
-const ANSWER_WITHIN: Duration = Duration::from_secs(1);
+const ANSWER_WITHIN: Duration = Duration::from_secs(2);
 
 /// Pushes that may wait for the link; with more the connection is given up, and begun anew.
 const PUSHES: usize = 65_536;

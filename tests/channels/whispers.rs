@@ -1,0 +1,151 @@
+//! What is told beside the log: who types, who has read how far.
+
+use insta::assert_snapshot;
+use serde_json::{Value, json};
+
+use super::nodes::connected_nodes;
+use crate::support::{RedisServer, RichSocket, TestApp, all_shown};
+
+/// Whispers that are due, then nothing.
+async fn whispers(socket: &mut RichSocket, count: usize) -> Vec<Value> {
+    let mut frames = Vec::new();
+    for _ in 0..count {
+        frames.push(socket.frame().await);
+    }
+    socket.expect_silence().await;
+    frames
+}
+
+#[tokio::test]
+async fn who_has_read_how_far_is_told_on_all_nodes_and_kept() {
+    let redis = RedisServer::start().await;
+    let (here, there) = connected_nodes(&redis).await;
+    let (ann, bob) = (here.user("ann").await, here.user("bob").await);
+    let group = ann.start_chat().await;
+    ann.brings_in(&bob, &group).await;
+    let mut anns = ann.at(&there).live(&group).await;
+    let mut phone = bob.live(&group).await;
+    let mut laptop = bob.at(&there).live(&group).await;
+    let mut base = bob.open(&group).await;
+    for i in 0..3 {
+        anns.says("x", &i.to_string()).await;
+        phone.event().await;
+        laptop.event().await;
+        assert_eq!(base.message().await, "ann now is [clock]");
+    }
+    let read = |seq: Value| json!({"type": "read", "group": group, "seq": seq}).to_string();
+    phone.send_raw(read(json!(3))).await;
+    let told = whispers(&mut anns, 1).await;
+    assert_snapshot!(all_shown(&told), @r#"{"group":"[group]","seq":3,"type":"read","user":"bob"}"#);
+    assert_eq!(
+        whispers(&mut laptop, 1).await,
+        told,
+        "his other devices know"
+    );
+    assert_eq!(whispers(&mut phone, 1).await, told);
+    // It never goes back, nor beyond what there is.
+    phone.send_raw(read(json!(2))).await;
+    laptop.send_raw(read(json!(3))).await;
+    phone.send_raw(read(json!(4711))).await;
+    for socket in [&mut anns, &mut laptop, &mut phone] {
+        assert_eq!(whispers(socket, 1).await[0]["seq"], 4);
+    }
+    let shown = bob.get(&format!("/api/groups/{group}/")).await.json();
+    assert_eq!((&shown["read"], &shown["unread"]), (&json!(4), &json!(0)));
+    // By the REST API it is the same.
+    anns.says("x", "3").await;
+    for socket in [&mut phone, &mut laptop] {
+        socket.event().await;
+    }
+    let path = format!("/api/groups/{group}/read/");
+    let put = async |seq: Value| {
+        let request = here
+            .request(reqwest::Method::PUT, &path)
+            .bearer_auth(&bob.access);
+        crate::support::Answer::to(request.json(&json!({"seq": seq}))).await
+    };
+    assert_eq!(put(json!(3)).await.json()["unread"], 1);
+    assert_eq!(put(json!(5)).await.json()["unread"], 0);
+    assert_eq!(whispers(&mut anns, 1).await[0]["seq"], 5);
+    for wrong in [Value::Null, json!(-1), json!("5")] {
+        assert_eq!(put(wrong).await.status, 400);
+    }
+    assert_eq!(base.message().await, "ann now is [clock]");
+    base.expect_silence().await;
+}
+
+#[tokio::test]
+async fn who_types_is_told_to_others_and_not_too_often() {
+    let app = TestApp::start().await;
+    let (ann, bob) = (app.user("ann").await, app.user("bob").await);
+    let group = ann.start_chat().await;
+    ann.brings_in(&bob, &group).await;
+    let mut anns = ann.live(&group).await;
+    let mut bobs = bob.live(&group).await;
+    let typing = |on: bool| json!({"type": "typing", "group": group, "on": on}).to_string();
+    for _ in 0..20 {
+        bobs.send_raw(typing(true)).await;
+    }
+    bobs.expect_silence().await;
+    assert_snapshot!(all_shown(&whispers(&mut anns, 1).await), @r#"{"group":"[group]","on":true,"type":"typing","user":"bob"}"#);
+    // It ends with the message.
+    bobs.says("hi", "1").await;
+    let frames = [anns.frame().await, anns.frame().await];
+    let ends = frames
+        .iter()
+        .find(|frame| frame["type"] == "typing")
+        .unwrap();
+    assert_eq!(ends["on"], false);
+    // On and off again and again is not told.
+    for _ in 0..20 {
+        bobs.send_raw(typing(true)).await;
+        bobs.send_raw(typing(false)).await;
+    }
+    bobs.expect_silence().await;
+    anns.expect_silence().await;
+    // It ends with the socket, and by itself.
+    anns.send_raw(typing(true)).await;
+    assert_eq!(bobs.frame().await["on"], true);
+    drop(anns);
+    assert_eq!(bobs.frame().await["on"], false);
+    let mut again = ann.live(&group).await;
+    again.send_raw(typing(true)).await;
+    assert_eq!(bobs.frame().await["on"], true);
+    assert_eq!(bobs.frame().await["on"], false, "after six seconds");
+}
+
+#[tokio::test]
+async fn whispers_that_are_wrong_are_answered() {
+    let app = TestApp::start().await;
+    let ann = app.user("ann").await;
+    let group = ann.start_chat().await;
+    let mut socket = ann.live(&group).await;
+    let mut told = String::new();
+    for frame in [
+        json!({"type": "read"}),
+        json!({"type": "read", "group": group}),
+        json!({"type": "read", "group": group, "seq": 0}),
+        json!({"type": "read", "group": "chat_00000000", "seq": 1}),
+        json!({"type": "typing", "group": group}),
+        json!({"type": "typing", "group": group, "on": "yes"}),
+        json!({"type": "typing", "group": "chat_00000000", "on": true}),
+    ] {
+        socket.send_raw(frame.to_string()).await;
+        let error = socket.frame().await;
+        told += &format!("{} {} {}\n", error["id"], error["code"], error["field"]);
+    }
+    assert_snapshot!(told, @r#"
+    null "invalid" "group"
+    null "invalid" "seq"
+    null "invalid" "seq"
+    null "not_member" "group"
+    null "invalid" "on"
+    null "invalid" "on"
+    null "not_member" "group"
+    "#);
+    // Of an empty log there is nothing to have read.
+    socket
+        .send_raw(json!({"type": "read", "group": group, "seq": 5}).to_string())
+        .await;
+    socket.expect_silence().await;
+}
