@@ -61,7 +61,7 @@ use crate::{
 
 /// tungstenite fills the free part of this buffer with zeros on each read, and every idle socket
 /// keeps one: small is fast and small is cheap.
-const READ_BUFFER: usize = 4 * 1024;
+const READ_BUFFER: usize = 1024;
 
 /// Frames of a batch gather here and leave in one write; it grows with use alone.
 const WRITE_BUFFER: usize = 16 * 1024;
@@ -135,7 +135,7 @@ pub struct Channels {
     hub: Arc<Hub>,
     writer: Writer,
     settings: Arc<Settings>,
-    tokens: Tokens,
+    tokens: Arc<Tokens>,
     sends: Sends,
     sockets: TaskTracker,
 }
@@ -151,7 +151,7 @@ impl Channels {
         Ok(Self {
             writer: Writer::start(db, hub.clone()),
             hub,
-            tokens: Tokens::new(&settings.tokens),
+            tokens: Arc::new(Tokens::new(&settings.tokens)),
             sends: Sends::new(settings.channels.sends_per_10s),
             settings,
             sockets: TaskTracker::new(),
@@ -207,8 +207,11 @@ impl Channels {
             .max_frame_size(limit)
             .on_failed_upgrade(|error| tracing::debug!(%error, "an upgrade failed"))
             .on_upgrade(async move |socket| {
-                serve(socket).await;
-                drop(socket_alive);
+                // In a task of its own: that of the upgrade is larger, and ends here.
+                tokio::spawn(async move {
+                    serve(socket).await;
+                    drop(socket_alive);
+                });
             })
     }
 

@@ -74,7 +74,7 @@ impl Mode for Base<'_> {
         _: &mut Subscription,
     ) -> Result<Vec<Utf8Bytes>, CloseReason> {
         match BaseRequest::parse(text).ok_or(CloseReason::NotJson)? {
-            BaseRequest::Post(text) => self.post(text).await?,
+            BaseRequest::Post(text) => Box::pin(self.post(text)).await?,
             BaseRequest::Other => {}
         }
         Ok(vec![base::answer(&self.channels.settings.clock())])

@@ -5,7 +5,7 @@ mod rich;
 mod typing;
 mod wire;
 
-use std::{future::Future, time::Duration};
+use std::{future::Future, pin::pin, time::Duration};
 
 use axum::{
     Error,
@@ -98,10 +98,12 @@ pub(super) async fn run<M: Mode>(
     channels: &Channels,
     mut mode: M,
 ) {
-    let subscription = channels.hub.join(member, M::HEARS_WHISPERS).await;
+    // An idle socket pays for all that its task may ever hold: what is rare is boxed, here and below,
+    // and what is waited for is pinned, since a future that is moved is held twice.
+    let subscription = Box::pin(channels.hub.join(member, M::HEARS_WHISPERS)).await;
     match converse(&mut socket, subscription, channels, &mut mode).await {
-        Ended::ByUs(reason) => close(socket, mode.goodbye(reason), reason).await,
-        Ended::ByPeer => answer_close(socket).await,
+        Ended::ByUs(reason) => Box::pin(close(socket, mode.goodbye(reason), reason)).await,
+        Ended::ByPeer => Box::pin(answer_close(socket)).await,
         Ended::Broken => {}
     }
 }
@@ -149,7 +151,7 @@ async fn converse<M: Mode>(
         written = match event {
             Event::Received(received) => {
                 heartbeat.heard();
-                let taking = take(received, socket, &mut subscription, channels, mode);
+                let taking = pin!(take(received, socket, &mut subscription, channels, mode));
                 unless_over(taking, &ending).await
             }
             Event::News => Ok(()),
@@ -158,7 +160,7 @@ async fn converse<M: Mode>(
             Event::Tick => match heartbeat.tick() {
                 Beat::Rest => Ok(()),
                 Beat::Ping => {
-                    let ping = socket.send(Message::Ping(Default::default()));
+                    let ping = pin!(socket.send(Message::Ping(Default::default())));
                     in_time(ping, &ending, channels).await
                 }
                 Beat::Dead => Err(CloseReason::NoPong.into()),
@@ -166,7 +168,7 @@ async fn converse<M: Mode>(
         };
         // After what it sent, too: a peer that never stops talking is told what there is.
         if written.is_ok() && !is_tick {
-            let telling = tell(socket, &mut subscription, channels, mode);
+            let telling = pin!(tell(socket, &mut subscription, channels, mode));
             match unless_over(telling, &ending).await {
                 Ok(there_may_be_more) => more = there_may_be_more,
                 Err(ended) => return ended,

@@ -297,7 +297,7 @@ impl Mode for Rich<'_> {
                 vec![not_here(None)]
             }
             Request::Read { seq, .. } => {
-                self.read(seq).await;
+                Box::pin(self.read(seq)).await;
                 Vec::new()
             }
             Request::Typing { on, .. } => {
@@ -307,10 +307,10 @@ impl Mode for Rich<'_> {
             Request::Faulty(fault) => vec![Frame::Error(fault).encode()],
             Request::Asked { id, ask } => match ask {
                 Ask::Change { group, cid, what } => {
-                    vec![self.change(id, &group, cid, what).await]
+                    vec![Box::pin(self.change(id, &group, cid, what)).await]
                 }
                 Ask::Sub { epoch, groups } => {
-                    return self.sub(id, epoch, &groups, subscription).await;
+                    return Box::pin(self.sub(id, epoch, &groups, subscription)).await;
                 }
                 Ask::Auth { token } => vec![self.auth(id, token.as_deref())],
             },

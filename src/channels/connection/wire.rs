@@ -1,6 +1,6 @@
 //! Writing to a socket, and parting with it.
 
-use std::{future::Future, time::Duration};
+use std::{future::Future, pin::pin, time::Duration};
 
 use axum::{
     Error,
@@ -33,12 +33,12 @@ pub(super) async fn write(
     if frames.is_empty() {
         return Ok(());
     }
-    let writing = async {
+    let writing = pin!(async {
         for frame in frames {
             socket.feed(Message::Text(frame)).await?;
         }
         socket.flush().await
-    };
+    });
     in_time(writing, ending, channels).await
 }
 

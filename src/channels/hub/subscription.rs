@@ -128,7 +128,7 @@ impl Subscription {
         }
         if self.read.is_empty() {
             let (hub, room) = (self.hub.clone(), self.room.clone());
-            in_time(self.read_log(&hub, &room)).await?;
+            Box::pin(in_time(self.read_log(&hub, &room))).await?;
         }
         let batch = batch_of(self.read.iter().cloned());
         Ok(if batch.is_empty() {
