@@ -6,6 +6,7 @@
 //! The broker is fast and may lose; the log has everything: see [`healing`].
 
 mod healing;
+mod listener;
 mod room;
 mod subscription;
 
@@ -25,12 +26,12 @@ use tokio::{
     time::{Instant, sleep_until},
 };
 
-use self::room::{Listener, Room};
 pub(super) use self::{
     healing::in_time,
     room::News,
     subscription::{Ending, Subscription},
 };
+use self::{listener::Listener, room::Room};
 use super::{
     Member,
     broker::{Broker, Inbox, Unavailable},

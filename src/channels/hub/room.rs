@@ -7,13 +7,12 @@
 use std::{
     collections::VecDeque,
     sync::{
-        Arc, Mutex, MutexGuard, OnceLock, PoisonError,
-        atomic::{AtomicBool, AtomicUsize, Ordering},
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
     },
 };
 
-use tokio::sync::Notify;
-
+use super::listener::Listener;
 use crate::channels::{
     broker::Subscribed,
     order::Order,
@@ -29,9 +28,6 @@ const RING: usize = 256;
 
 /// Bytes of them.
 const RING_BYTES: usize = 1024 * 1024;
-
-/// Whispers that may wait for one socket.
-const WHISPERS: usize = 32;
 
 /// Events that a socket writes before it looks around.
 const BATCH: usize = 64;
@@ -61,23 +57,6 @@ struct Tail {
     deletions: u64,
 }
 
-/// A socket's place among the listeners.
-pub(in crate::channels) struct Listener {
-    pub username: Arc<str>,
-    /// How far the log had gone when its user was let in.
-    pub admitted: i64,
-    /// Where it stands among the listeners of its room.
-    place: AtomicUsize,
-    /// What is whispered to it. `None` for those that are never told.
-    whispers: Option<Mutex<VecDeque<Arc<Whispered>>>>,
-    /// Rings when there may be something to take.
-    pub news: Notify,
-    /// Why the socket must go, once it must.
-    over: OnceLock<CloseReason>,
-    /// Rings once, then.
-    ended: Notify,
-}
-
 /// What a socket is to be told next.
 pub(in crate::channels) enum News {
     /// Nothing for now.
@@ -85,69 +64,6 @@ pub(in crate::channels) enum News {
     Events(Vec<Arc<Told>>),
     /// The next event is no longer, or not yet, kept here: the log has it.
     InTheLog,
-}
-
-impl Listener {
-    pub fn new(username: Arc<str>, admitted: i64, hears_whispers: bool) -> Self {
-        Self {
-            username,
-            admitted,
-            whispers: hears_whispers.then(Mutex::default),
-            place: AtomicUsize::new(0),
-            news: Notify::new(),
-            over: OnceLock::new(),
-            ended: Notify::new(),
-        }
-    }
-
-    /// Whether this event ends the user's membership. (Another may have ended an earlier one.)
-    pub fn is_put_out_by(&self, told: &Told) -> bool {
-        told.seq > self.admitted && told.puts_out(&self.username)
-    }
-
-    pub fn end(&self, reason: CloseReason) {
-        // The first reason is the one that is told.
-        let _ = self.over.set(reason);
-        self.ended.notify_one();
-    }
-
-    /// Takes what was whispered lately.
-    pub fn whispers(&self) -> VecDeque<Arc<Whispered>> {
-        let whispers = self.whispers.as_ref().map(|whispers| {
-            std::mem::take(&mut *whispers.lock().unwrap_or_else(PoisonError::into_inner))
-        });
-        whispers.unwrap_or_default()
-    }
-
-    /// Puts a whisper where the socket finds it once it has told all events. What it makes out of
-    /// date goes, and so does the oldest of too many: a socket that is behind misses them first.
-    fn whisper(&self, whispered: &Arc<Whispered>) {
-        let is_own_typing = whispered.is_typing && whispered.user == self.username;
-        let Some(whispers) = self.whispers.as_ref().filter(|_| !is_own_typing) else {
-            return;
-        };
-        let mut whispers = whispers.lock().unwrap_or_else(PoisonError::into_inner);
-        whispers.retain(|older| !whispered.replaces(older));
-        if whispers.len() >= WHISPERS {
-            whispers.pop_front();
-        }
-        whispers.push_back(whispered.clone());
-        self.news.notify_one();
-    }
-
-    pub fn over_now(&self) -> Option<CloseReason> {
-        self.over.get().copied()
-    }
-
-    /// Waits until the socket must go.
-    pub async fn over(&self) -> CloseReason {
-        loop {
-            if let Some(reason) = self.over_now() {
-                return reason;
-            }
-            self.ended.notified().await;
-        }
-    }
 }
 
 impl Room {
@@ -171,14 +87,14 @@ impl Room {
 
     pub fn enter(&self, listener: Arc<Listener>) {
         let mut listeners = self.listeners();
-        listener.place.store(listeners.len(), Ordering::Relaxed);
+        listener.stand_at(listeners.len());
         listeners.push(listener);
     }
 
     /// Whether nobody is left.
     pub fn leave(&self, listener: &Arc<Listener>) -> bool {
         let mut listeners = self.listeners();
-        let place = listener.place.load(Ordering::Relaxed);
+        let place = listener.place();
         if listeners
             .get(place)
             .is_some_and(|there| Arc::ptr_eq(there, listener))
@@ -186,7 +102,7 @@ impl Room {
             listeners.swap_remove(place);
             // Whoever was the last stands here now.
             if let Some(moved) = listeners.get(place) {
-                moved.place.store(place, Ordering::Relaxed);
+                moved.stand_at(place);
             }
         }
         listeners.is_empty()
@@ -220,7 +136,7 @@ impl Room {
         drop(tail);
         if is_told {
             for listener in self.listeners().iter() {
-                listener.news.notify_one();
+                listener.ring();
             }
         }
         is_gapped

@@ -8,7 +8,8 @@ use sea_orm::DbErr;
 use super::{
     Hub, News,
     healing::in_time,
-    room::{Listener, Room, batch_of},
+    listener::Listener,
+    room::{Room, batch_of},
 };
 use crate::{
     channels::protocol::{CloseReason, event::Told},
@@ -80,7 +81,7 @@ impl Subscription {
 
     /// Waits until there may be something to take.
     pub async fn news(&self) {
-        self.listener.news.notified().await;
+        self.listener.news().await;
     }
 
     pub fn ending(&self) -> Ending {

@@ -1,0 +1,173 @@
+//! What members ask to change in the conversation, and when it is refused.
+
+mod known;
+
+use loco_rs::prelude::*;
+use sea_orm::DatabaseTransaction;
+use serde_json::{Value, json};
+
+use self::known::Known;
+use super::{
+    events::{Author, Event, kind},
+    log::{Logs, begin},
+    refusals::Refusal,
+};
+
+/// A change that somebody asks for.
+#[derive(Debug, Clone)]
+pub struct Change {
+    pub group_id: i64,
+    /// `None`: the operator, who may everything.
+    pub author: Option<Author>,
+    /// The client's own id of the request: a retry with the same gets the first answer.
+    pub cid: Option<String>,
+    pub what: What,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum What {
+    Send {
+        text: String,
+        reply_to: Option<i64>,
+    },
+    Edit {
+        seq: i64,
+        text: String,
+    },
+    Delete {
+        seq: i64,
+    },
+    /// Has read all up to and with an event. No event tells it.
+    Read {
+        seq: i64,
+    },
+}
+
+/// A change that is stored.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Stored {
+    /// The number of its event; of a reading, of the last event that is read now.
+    pub seq: i64,
+    pub at: DateTimeWithTimeZone,
+    /// Whether it was stored before: this was a retry, or a reading of what was read already.
+    pub dup: bool,
+    /// What is to be told.
+    pub event: Option<Event>,
+}
+
+/// What becomes of a change.
+pub type Outcome = Result<Stored, Refusal>;
+
+/// Why changes were not made.
+#[derive(Debug, thiserror::Error)]
+pub enum MakeError {
+    /// Nothing was stored.
+    #[error(transparent)]
+    NotMade(DbErr),
+    /// The database broke off while it committed: nobody knows.
+    #[error("it is not known whether it was stored: {0}")]
+    Unknown(DbErr),
+}
+
+impl What {
+    const fn kind(&self) -> &'static str {
+        match self {
+            Self::Send { .. } => kind::MESSAGE_CREATED,
+            Self::Edit { .. } => kind::MESSAGE_EDITED,
+            Self::Delete { .. } => kind::MESSAGE_DELETED,
+            // It makes no event.
+            Self::Read { .. } => "",
+        }
+    }
+
+    /// The message that it is about.
+    const fn target(&self) -> Option<i64> {
+        match self {
+            Self::Send { .. } | Self::Read { .. } => None,
+            Self::Edit { seq, .. } | Self::Delete { seq } => Some(*seq),
+        }
+    }
+
+    /// The messages that must be there for it.
+    const fn mentioned(&self) -> Option<i64> {
+        match self {
+            Self::Send { reply_to, .. } => *reply_to,
+            Self::Edit { seq, .. } | Self::Delete { seq } => Some(*seq),
+            Self::Read { .. } => None,
+        }
+    }
+
+    /// The event up to which is read.
+    const fn read(&self) -> Option<i64> {
+        match self {
+            Self::Read { seq } => Some(*seq),
+            _ => None,
+        }
+    }
+
+    fn data(&self) -> Value {
+        match self {
+            Self::Send {
+                text,
+                reply_to: None,
+            } => json!({"text": text}),
+            Self::Send { text, reply_to } => json!({"text": text, "reply_to": reply_to}),
+            Self::Edit { seq, text } => json!({"seq": seq, "text": text}),
+            Self::Delete { seq } | Self::Read { seq } => json!({"seq": seq}),
+        }
+    }
+}
+
+impl Change {
+    /// Makes all changes in one transaction, in the order in which they stand here, each in its
+    /// group. Each is stored or refused on its own.
+    ///
+    /// Who is a member, what was stored under a `cid` and what became of a message are looked at
+    /// while the groups are locked, so no answer is out of date when it is given.
+    ///
+    /// # Errors
+    /// [`MakeError`] when the database fails.
+    pub async fn make(
+        db: &DatabaseConnection,
+        changes: Vec<Self>,
+    ) -> Result<Vec<Outcome>, MakeError> {
+        if changes.is_empty() {
+            return Ok(Vec::new());
+        }
+        let (transaction, outcomes) = Self::prepare(db, changes)
+            .await
+            .map_err(MakeError::NotMade)?;
+        transaction.commit().await.map_err(MakeError::Unknown)?;
+        Ok(outcomes)
+    }
+
+    async fn prepare(
+        db: &DatabaseConnection,
+        changes: Vec<Self>,
+    ) -> Result<(DatabaseTransaction, Vec<Outcome>), DbErr> {
+        let transaction = begin(db).await?;
+        let groups = changes.iter().map(|change| change.group_id).collect();
+        let mut logs = Logs::lock(&transaction, groups).await?;
+        let mut known = Known::look_up(&transaction, &changes).await?;
+        let outcomes = changes
+            .into_iter()
+            .map(|change| known.decide(change, &mut logs))
+            .collect();
+        logs.write(&transaction).await?;
+        Ok((transaction, outcomes))
+    }
+
+    /// Makes one change.
+    ///
+    /// # Errors
+    /// [`MakeError`] when the database fails.
+    pub async fn make_alone(self, db: &DatabaseConnection) -> Result<Outcome, MakeError> {
+        let mut outcomes = Self::make(db, vec![self]).await?;
+        Ok(outcomes.pop().unwrap_or(Err(Refusal::NotFound)))
+    }
+
+    fn cid_key(&self) -> Option<(i64, i64, String)> {
+        let author = self.author.as_ref()?.id;
+        Some((self.group_id, author, self.cid.clone()?))
+    }
+}
