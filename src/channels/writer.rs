@@ -67,7 +67,7 @@ impl Writer {
 }
 
 async fn write(mut waiting: mpsc::Receiver<Waiting>, db: DatabaseConnection, hub: Arc<Hub>) {
-    let mut batch = Vec::with_capacity(BATCH);
+    let mut batch = Vec::new();
     while waiting.recv_many(&mut batch, BATCH).await > 0 {
         match make(&db, &hub, std::mem::take(&mut batch)).await {
             Ok(()) => {}

@@ -1,6 +1,7 @@
 //! What is told beside the log: who types, who has read how far.
 
 use insta::assert_snapshot;
+use sea_orm::{ConnectionTrait, TransactionTrait};
 use serde_json::{Value, json};
 
 use super::nodes::connected_nodes;
@@ -148,4 +149,26 @@ async fn whispers_that_are_wrong_are_answered() {
         .send_raw(json!({"type": "read", "group": group, "seq": 5}).to_string())
         .await;
     socket.expect_silence().await;
+}
+
+/// What is read already, or not there, is not asked of the database again and again.
+#[tokio::test]
+async fn a_reading_that_says_nothing_new_costs_nothing() {
+    let app = TestApp::start().await;
+    let ann = app.user("ann").await;
+    let group = ann.start_chat().await;
+    ann.say(&group, "x", "1").await;
+    let mut socket = ann.live(&group).await;
+    // Whoever asks the database waits for this, in vain.
+    let busy = app.ctx.db.begin().await.unwrap();
+    let hold = "UPDATE chat_groups SET title = title";
+    busy.execute_unprepared(hold).await.unwrap();
+    for seq in (1..20).chain([4711]) {
+        let read = json!({"type": "read", "group": group, "seq": seq});
+        socket.send_raw(read.to_string()).await;
+    }
+    socket.expect_silence().await;
+    busy.rollback().await.unwrap();
+    let shown = ann.get(&format!("/api/groups/{group}/")).await.json();
+    assert_eq!((&shown["read"], &shown["unread"]), (&json!(1), &json!(0)));
 }

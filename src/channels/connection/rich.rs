@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use axum::extract::ws::Utf8Bytes;
-use chrono::Utc;
 use tokio::time::Instant;
 use uuid::Uuid;
 
@@ -58,26 +57,18 @@ impl<'a> Rich<'a> {
     }
 
     fn hello(&self) -> Utf8Bytes {
-        let settings = &self.channels.settings.channels;
         let conn = Uuid::new_v4().simple().to_string();
-        tracing::debug!(conn, user = self.member.author.id, group = %self.member.group, "a rich socket");
-        Frame::Hello(Hello {
-            v: 1,
-            conn: &conn,
-            epoch: &self.channels.hub.epoch().name,
-            user: Person {
-                id: self.member.author.id,
-                username: &self.member.author.username,
-                name: &self.member.name,
-            },
-            now: time(&Utc::now()),
-            auth_expires_in: self.session.expires_in(),
-            ping: Hello::ping(settings),
-            retry_ms: Hello::retry(),
-            limits: Hello::limits(settings),
-            features: &["typing", "read"],
-        })
-        .encode()
+        let author = &self.member.author;
+        tracing::debug!(conn, user = author.id, group = %self.member.group, "a rich socket");
+        let user = Person {
+            id: author.id,
+            username: &author.username,
+            name: &self.member.name,
+        };
+        let epoch = self.channels.hub.epoch();
+        let settings = &self.channels.settings.channels;
+        let expires_in = self.session.expires_in();
+        Frame::Hello(Hello::new(&conn, &epoch.name, user, expires_in, settings)).encode()
     }
 
     /// Brings the socket to where the client is, or says why it cannot be done.
@@ -132,16 +123,18 @@ impl<'a> Rich<'a> {
         }
     }
 
-    /// In vain for one who is no member any more, or of what is not there; nobody waits for it.
-    async fn read(&self, seq: i64) {
+    /// In vain for one who is no member any more; nobody waits for it. What says nothing new costs
+    /// the database nothing, however often it is said.
+    async fn read(&mut self, seq: i64, last: i64) {
+        let seq = seq.min(last);
+        if seq <= self.member.read {
+            return;
+        }
         let change = self.member.change(None, What::Read { seq });
-        let outcome = self
-            .channels
-            .writer
-            .make(self.member.group.clone(), change)
-            .await;
-        if outcome.is_err() {
-            tracing::debug!("a reading could not be stored");
+        let group = self.member.group.clone();
+        match self.channels.writer.make(group, change).await {
+            Ok(_) => self.member.read = seq,
+            Err(error) => tracing::debug!(%error, "a reading"),
         }
     }
 
@@ -297,7 +290,7 @@ impl Mode for Rich<'_> {
                 vec![not_here(None)]
             }
             Request::Read { seq, .. } => {
-                Box::pin(self.read(seq)).await;
+                Box::pin(self.read(seq, subscription.last())).await;
                 Vec::new()
             }
             Request::Typing { on, .. } => {

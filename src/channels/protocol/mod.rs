@@ -105,5 +105,5 @@ impl CloseReason {
 
 fn to_json(value: &impl Serialize) -> String {
     serde_json::to_string(value)
-        .expect("texts and numbers, and no maps: serde_json cannot fail on these")
+        .expect("texts, numbers and JSON as it is, and no maps: serde_json cannot fail on these")
 }

@@ -3,10 +3,13 @@
 use std::time::Duration;
 
 use axum::extract::ws::Utf8Bytes;
+use chrono::Utc;
 use serde::Serialize;
 
 use super::{CloseReason, to_json};
-use crate::{channels::TooFast, models::messages::TEXT_LIMIT, settings::ChannelSettings};
+use crate::{
+    channels::TooFast, models::messages::TEXT_LIMIT, settings::ChannelSettings, views::time,
+};
 
 /// The subprotocol by which a client asks for it.
 pub const SUBPROTOCOL: &str = "chat.v1.json";
@@ -50,18 +53,18 @@ pub enum Frame<'a> {
 /// The first frame.
 #[derive(Serialize)]
 pub struct Hello<'a> {
-    pub v: u8,
+    v: u8,
     /// This connection's name, for whoever looks for it in a log.
-    pub conn: &'a str,
-    pub epoch: &'a str,
-    pub user: Person<'a>,
-    pub now: String,
+    conn: &'a str,
+    epoch: &'a str,
+    user: Person<'a>,
+    now: String,
     /// Seconds until the socket ends, unless `auth` extends it.
-    pub auth_expires_in: i64,
-    pub ping: Ping,
-    pub retry_ms: Retry,
-    pub limits: Limits,
-    pub features: &'static [&'static str],
+    auth_expires_in: i64,
+    ping: Ping,
+    retry_ms: Retry,
+    limits: Limits,
+    features: &'static [&'static str],
 }
 
 #[derive(Serialize)]
@@ -98,31 +101,38 @@ pub struct Limits {
     sends_per_10s: u32,
 }
 
-impl Hello<'_> {
+impl<'a> Hello<'a> {
     #[must_use]
-    pub fn ping(settings: &ChannelSettings) -> Ping {
-        Ping {
-            every: settings.ping_every,
-            timeout: settings.pong_timeout,
-        }
-    }
-
-    #[must_use]
-    pub fn retry() -> Retry {
-        Retry {
-            first: FIRST_RETRY,
-            max: MAX_RETRY,
-        }
-    }
-
-    #[must_use]
-    pub fn limits(settings: &ChannelSettings) -> Limits {
-        Limits {
-            frame: settings.frame_limit,
-            text: TEXT_LIMIT,
-            groups: GROUPS,
-            replay: settings.replay_limit,
-            sends_per_10s: settings.sends_per_10s,
+    pub fn new(
+        conn: &'a str,
+        epoch: &'a str,
+        user: Person<'a>,
+        auth_expires_in: i64,
+        settings: &ChannelSettings,
+    ) -> Self {
+        Self {
+            v: 1,
+            conn,
+            epoch,
+            user,
+            now: time(&Utc::now()),
+            auth_expires_in,
+            ping: Ping {
+                every: settings.ping_every,
+                timeout: settings.pong_timeout,
+            },
+            retry_ms: Retry {
+                first: FIRST_RETRY,
+                max: MAX_RETRY,
+            },
+            limits: Limits {
+                frame: settings.frame_limit,
+                text: TEXT_LIMIT,
+                groups: GROUPS,
+                replay: settings.replay_limit,
+                sends_per_10s: settings.sends_per_10s,
+            },
+            features: &["typing", "read"],
         }
     }
 }
