@@ -39,7 +39,7 @@ use tokio_util::task::TaskTracker;
 use self::{
     broker::{Broker, Unavailable},
     connection::{Base, Rich},
-    hub::Hub,
+    hub::{Hub, Peer, Scope},
     protocol::{CloseReason, rich::SUBPROTOCOL},
     sends::Sends,
     writer::Writer,
@@ -90,6 +90,8 @@ pub struct Member {
     pub group: Arc<str>,
     pub title: Option<String>,
     pub role: Role,
+    /// Another one when somebody comes back.
+    pub membership_id: i64,
     /// How far the group's log had gone when the member was let in.
     pub head: i64,
     /// The last event that the member has read, and how many messages came after it.
@@ -111,6 +113,7 @@ impl Member {
             group: group.name.as_str().into(),
             title: group.title.clone(),
             role: membership.role(),
+            membership_id: membership.id,
             head: group.head,
             read: membership.read,
             unread: Mine::unread(group, membership),
@@ -161,11 +164,13 @@ impl Channels {
     /// Upgrades a member's request and serves a base socket until one side ends it.
     pub fn serve(self, upgrade: WebSocketUpgrade, member: Member) -> Response {
         self.clone().upgrade(upgrade, async move |socket| {
-            connection::run(socket, &member, &self, Base::new(&member, &self)).await;
+            let peer = Peer::new(member.author.username.clone(), Scope::Base);
+            let members = std::slice::from_ref(&member);
+            connection::run(socket, peer, members, &self, Base::new(&member, &self)).await;
         })
     }
 
-    /// Upgrades a member's request and serves a rich socket until one side ends it.
+    /// Upgrades a member's request and serves a rich socket of this group until one side ends it.
     pub fn serve_rich(
         self,
         upgrade: WebSocketUpgrade,
@@ -175,8 +180,25 @@ impl Channels {
     ) -> Response {
         self.clone()
             .upgrade(upgrade.protocols([SUBPROTOCOL]), async move |socket| {
-                let rich = Rich::new(&member, &self, session, entry);
-                connection::run(socket, &member, &self, rich).await;
+                let peer = Peer::new(member.author.username.clone(), Scope::Group);
+                let rich = Rich::of_group(&member, &self, session, entry);
+                let members = std::slice::from_ref(&member);
+                connection::run(socket, peer, members, &self, rich).await;
+            })
+    }
+
+    /// Upgrades a user's request and serves a rich socket of many groups until one side ends it.
+    pub fn serve_many(
+        self,
+        upgrade: WebSocketUpgrade,
+        user: users::Model,
+        session: Session,
+    ) -> Response {
+        self.clone()
+            .upgrade(upgrade.protocols([SUBPROTOCOL]), async move |socket| {
+                let rich = Rich::of_groups(&user, &self, session);
+                let peer = Peer::new(Author::of(&user).username, Scope::Groups);
+                connection::run(socket, peer, &[], &self, rich).await;
             })
     }
 
@@ -273,6 +295,12 @@ impl Channels {
             closed
         });
         doing.await.map_err(|_| NotDone::Aborted)?
+    }
+
+    /// Lets a user's sockets know of a group that they have started.
+    pub fn welcome(&self, owner: &users::Model, group: &chat_groups::Model) {
+        let at = group.created_at.to_utc();
+        self.hub.welcome(&owner.username, &group.name, at);
     }
 
     /// Takes one from what a user may send.

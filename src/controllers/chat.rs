@@ -1,12 +1,17 @@
 //! Starting a chat.
 
 use axum::{Json, extract::State};
-use loco_rs::{app::AppContext, controller::Routes, prelude::post};
+use loco_rs::{
+    app::AppContext,
+    controller::{Routes, extractor::shared_store::SharedStore},
+    prelude::post,
+};
 use serde::Deserialize;
 use utoipa::ToSchema;
 
 use super::extractors::{ContractUser, OptionalFields, PublicBase};
 use crate::{
+    channels::Channels,
     errors::Result,
     models::{chat_groups, usernames::parse_display_name},
     settings::Settings,
@@ -42,11 +47,13 @@ pub struct StartChatParams {
 pub async fn start_chat(
     ContractUser(user): ContractUser,
     State(ctx): State<AppContext>,
+    SharedStore(channels): SharedStore<Channels>,
     base: PublicBase,
     fields: OptionalFields,
 ) -> Result<Json<ChatStarted>> {
     let title = fields.parse("title", parse_display_name)?;
     let group = chat_groups::Model::start(&ctx.db, &user, title).await?;
+    channels.welcome(&user, &group);
     let clock = Settings::of(&ctx)?.clock();
     Ok(Json(ChatStarted::new(
         group.name,

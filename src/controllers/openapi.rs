@@ -25,6 +25,7 @@ use super::{auth, chat, groups, invites, members, messages, socket};
         auth::refresh,
         chat::start_chat,
         socket::chat,
+        socket::many,
         groups::me,
         groups::list,
         groups::show,

@@ -15,7 +15,9 @@ use loco_rs::{
     prelude::get,
 };
 
-use super::extractors::{AllowedOrigin, CookieUser, GroupMember, Params, RichUser};
+use super::extractors::{
+    AllowedOrigin, CookieUser, GroupMember, Identified, Identity, Params, RichUser,
+};
 use crate::{
     channels::{
         Channels, Entry,
@@ -89,21 +91,61 @@ async fn rich(
             epoch: params.text("epoch").map(ToOwned::to_owned),
         })
     });
-    let reason = match (member, entry) {
+    match (member, entry) {
         (Ok(member), Ok(entry)) => {
-            return Ok(channels.serve_rich(upgrade, member.member(), member.session, entry));
+            Ok(channels.serve_rich(upgrade, member.member(), member.session, entry))
         }
-        (Err(Error::ForeignOrigin), _) => return Err(Error::ForeignOrigin),
-        (Ok(_), Err(_)) => CloseReason::BadAddress,
-        (Err(Error::Unauthorized), _) => CloseReason::Unauthorized,
-        (Err(Error::NotFound), _) => CloseReason::NotMember,
-        (Err(Error::Unavailable), _) => CloseReason::Overloaded,
-        (Err(error), _) => {
+        (Ok(_), Err(_)) => Ok(channels.refuse_rich(upgrade, CloseReason::BadAddress)),
+        (Err(error), _) => refuse_rich(&channels, upgrade, error),
+    }
+}
+
+/// Open a socket of many groups.
+///
+/// With the subprotocol `chat.v1.json` alone. It begins with no group: `sub` names those that it is
+/// to be told of, each with the last event that the client has of it; a group that you become a
+/// member of appears by itself. The credential is that of the rich socket of one group.
+#[utoipa::path(
+    get, path = "/ws/", operation_id = "socket", tag = "chat",
+    security(("access_cookie" = []), ("bearer" = [])),
+    params(
+        ("Sec-WebSocket-Protocol" = String, Header, description = "`chat.v1.json`, and the credential.", example = "chat.v1.json, bearer.eyJ0eXAi…"),
+    ),
+    responses(
+        (status = 101, description = "The socket is open; what is wrong with the credential is told by a frame `bye`."),
+        (status = 403, description = "A page of another origin asked, with the cookie.", body = Detail,
+            example = json!({"detail": "This origin may not open a socket here.", "code": "forbidden"})),
+        (status = 426, description = "The request did not ask for an upgrade, or not for `chat.v1.json`.", body = Detail,
+            example = json!({"detail": "This is a WebSocket; ask for the upgrade.", "code": "invalid"})),
+    ),
+)]
+pub async fn many(
+    State(ctx): State<AppContext>,
+    SharedStore(channels): SharedStore<Channels>,
+    mut parts: Parts,
+    upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
+) -> Result<Response> {
+    let upgrade = upgrade.ok().filter(offers_rich);
+    let upgrade = upgrade.ok_or(Error::UpgradeRequired)?;
+    match RichUser::identify(&mut parts, &ctx).await {
+        Ok(Identified { user, session }) => Ok(channels.serve_many(upgrade, user, session)),
+        Err(error) => refuse_rich(&channels, upgrade, error),
+    }
+}
+
+/// Tells a rich client why it may not come in, in the way that it can read.
+fn refuse_rich(channels: &Channels, upgrade: WebSocketUpgrade, error: Error) -> Result<Response> {
+    let reason = match error {
+        Error::ForeignOrigin => return Err(error),
+        Error::Unauthorized => CloseReason::Unauthorized,
+        Error::NotFound => CloseReason::NotMember,
+        Error::Unavailable => CloseReason::Overloaded,
+        error => {
             tracing::error!(%error, "a socket could not be opened");
             CloseReason::Internal
         }
     };
-    Ok(channels.refuse_rich(upgrade, reason))
+    Ok(channels.clone().refuse_rich(upgrade, reason))
 }
 
 fn offers_rich(upgrade: &WebSocketUpgrade) -> bool {
@@ -115,5 +157,6 @@ fn offers_rich(upgrade: &WebSocketUpgrade) -> bool {
 pub fn routes() -> Routes {
     Routes::new()
         .prefix("/ws")
+        .add("/", get(many))
         .add("/chat/{group_name}", get(chat))
 }

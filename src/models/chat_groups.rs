@@ -79,16 +79,32 @@ impl Model {
         name: &str,
         user: &users::Model,
     ) -> Result<Option<(Self, memberships::Model)>, DbErr> {
-        if !is_name(name) {
-            return Ok(None);
+        Ok(Self::find_all_for_member(db, &[name], user).await?.pop())
+    }
+
+    /// Those of these groups to which a user belongs, with the memberships.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn find_all_for_member(
+        db: &DatabaseConnection,
+        names: &[&str],
+        user: &users::Model,
+    ) -> Result<Vec<(Self, memberships::Model)>, DbErr> {
+        let names: Vec<_> = names.iter().copied().filter(|name| is_name(name)).collect();
+        if names.is_empty() {
+            return Ok(Vec::new());
         }
         let found = Entity::find()
-            .filter(Column::Name.eq(name))
+            .filter(Column::Name.is_in(names))
             .find_also_related(memberships::Entity)
             .filter(memberships::Column::UserId.eq(user.id))
-            .one(db)
+            .all(db)
             .await?;
-        Ok(found.and_then(|(group, membership)| Some((group, membership?))))
+        Ok(found
+            .into_iter()
+            .filter_map(|(group, membership)| Some((group, membership?)))
+            .collect())
     }
 
     /// How far the logs of these groups have gone, of those that are not closed.

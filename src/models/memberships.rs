@@ -66,6 +66,16 @@ pub struct Listed {
     pub created_at: DateTimeWithTimeZone,
 }
 
+/// A membership that has begun lately.
+#[derive(Debug, FromQueryResult)]
+pub struct Newcomer {
+    pub id: i64,
+    pub username: String,
+    /// The group's name.
+    pub group: String,
+    pub created_at: DateTimeWithTimeZone,
+}
+
 impl ActiveModelBehavior for ActiveModel {}
 
 impl Model {
@@ -128,6 +138,36 @@ impl Model {
              FROM memberships JOIN users ON users.id = user_id \
              WHERE group_id = $1 AND memberships.id > $2 ORDER BY memberships.id LIMIT $3",
             [group_id.into(), after.into(), limit.into()],
+        ))
+        .all(db)
+        .await
+    }
+
+    /// The number of the membership that began last; 0 without any.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn last_id(db: &DatabaseConnection) -> Result<i64, DbErr> {
+        let last = Entity::find().order_by_desc(Column::Id).one(db).await?;
+        Ok(last.map_or(0, |last| last.id))
+    }
+
+    /// The memberships that began after the one with this number, at most `limit`.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn after(
+        db: &DatabaseConnection,
+        id: i64,
+        limit: u64,
+    ) -> Result<Vec<Newcomer>, DbErr> {
+        Newcomer::find_by_statement(Statement::from_sql_and_values(
+            db.get_database_backend(),
+            "SELECT memberships.id, username, chat_groups.name AS \"group\", \
+             memberships.created_at AS created_at FROM memberships \
+             JOIN users ON users.id = user_id JOIN chat_groups ON chat_groups.id = group_id \
+             WHERE memberships.id > $1 ORDER BY memberships.id LIMIT $2",
+            [id.into(), limit.into()],
         ))
         .all(db)
         .await

@@ -1,6 +1,7 @@
 mod base_socket;
 mod broker;
 mod delivery;
+mod many_groups;
 mod membership;
 mod model;
 mod nodes;

@@ -134,10 +134,10 @@ async fn a_frame_that_is_wrong_is_answered_by_what_is_wrong() {
     1 "invalid" "seq" "This must be a whole number, 1 or more.": {"group":"[group]","id":1,"seq":9223372036854775807,"type":"delete"}
     1 "forbidden" null "You may not do this.": {"group":"[group]","id":1,"seq":2,"type":"delete"}
     1 "invalid" "groups" "This field is required.": {"id":1,"type":"sub"}
-    1 "invalid" "groups" "This socket is of one group.": {"groups":[],"id":1,"type":"sub"}
-    1 "invalid" "groups" "This socket is of one group.": {"groups":[{"group":"[group]"},{"group":"[group]"}],"id":1,"type":"sub"}
+    1 "invalid" "groups" "At least one.": {"groups":[],"id":1,"type":"sub"}
+    1 "invalid" "groups" "Each group once.": {"groups":[{"group":"[group]"},{"group":"[group]"}],"id":1,"type":"sub"}
     1 "invalid" "groups" "This must be a list of {\"group\": \"…\", \"after\": 41}; `after` may be left out.": {"groups":[{"after":-1,"group":"[group]"}],"id":1,"type":"sub"}
-    1 "not_member" "group" "This socket is not subscribed to this group.": {"groups":[{"group":"chat_00000000"}],"id":1,"type":"sub"}
+    1 "not_member" "groups" "This socket is of one group; `/ws/` takes more.": {"groups":[{"group":"chat_00000000"}],"id":1,"type":"sub"}
     1 "invalid" "token" "This must be a text.": {"id":1,"token":5,"type":"auth"}
     1 "unauthorized" "token" "This is no access token.": {"id":1,"token":"x","type":"auth"}
     1 "unauthorized" "token" "This token is of somebody else.": {"id":1,"token":"[ann's]","type":"auth"}

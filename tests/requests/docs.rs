@@ -191,6 +191,7 @@ async fn the_document_is_as_it_was_reviewed() {
     POST /api/start-chat/: Start a chat group of which you are the owner. ["200", "400", "401", "413", "415", "503"] [{"bearer":[]}]
     POST /api/token/: Log in. ["200", "400", "401", "413", "415", "503"] null
     POST /api/token/refresh/: Buy a new access token. ["200", "400", "401", "413", "415", "503"] null
+    GET /ws/: Open a socket of many groups. ["101", "403", "426"] [{"access_cookie":[]},{"bearer":[]}]
     GET /ws/chat/{group_name}/: Open a socket of a group. ["101", "401", "403", "404", "426"] [{"access_cookie":[]},{"bearer":[]}]
     "#);
 }

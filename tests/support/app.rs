@@ -219,6 +219,13 @@ impl<'a> User<'a> {
         RichSocket::connect(self.app.address, group, query, &self.access).await
     }
 
+    /// Opens a socket of many groups and takes its `hello`.
+    pub async fn many(&self) -> RichSocket {
+        let mut socket = RichSocket::many(self.app.address, &self.access).await;
+        assert_eq!(socket.frame().await["type"], "hello");
+        socket
+    }
+
     /// Opens a base socket whose kernel takes little before it makes the server wait.
     pub async fn with_small_buffer(&self, group: &str) -> Socket {
         let path = format!("/ws/chat/{group}/");

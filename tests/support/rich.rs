@@ -31,6 +31,14 @@ impl RichSocket {
         Self::over(socket, group)
     }
 
+    /// A socket of many groups.
+    pub async fn many(address: SocketAddr, token: &str) -> Self {
+        let offers = format!("chat.v1.json, bearer.{token}");
+        let headers = [("sec-websocket-protocol", offers.as_str())];
+        let socket = Socket::with_headers(address, "/ws/", &headers).await;
+        Self::over(socket.unwrap(), "")
+    }
+
     pub fn over(socket: Socket, group: &str) -> Self {
         Self {
             socket,
@@ -119,6 +127,15 @@ impl RichSocket {
             messages.push((event["seq"].as_i64().unwrap(), text));
         }
         messages
+    }
+
+    /// Subscribes to groups, from now on or from after an event on.
+    pub async fn subscribe(&mut self, groups: &[(&str, Option<i64>)]) -> Value {
+        let groups: Vec<_> = groups
+            .iter()
+            .map(|(group, after)| json!({"group": group, "after": after}))
+            .collect();
+        self.done(json!({"type": "sub", "groups": groups})).await
     }
 
     /// What comes until the socket is live.

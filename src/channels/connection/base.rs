@@ -1,6 +1,6 @@
 //! A base socket: the contract, and nothing else ever.
 
-use std::collections::VecDeque;
+use std::{collections::VecDeque, sync::Arc};
 
 use axum::extract::ws::Utf8Bytes;
 use tokio::time::Instant;
@@ -9,7 +9,7 @@ use super::Mode;
 use crate::{
     channels::{
         Channels, Member,
-        hub::Subscription,
+        hub::Places,
         protocol::{
             CloseReason,
             base::{self, BaseRequest},
@@ -61,18 +61,12 @@ impl<'a> Base<'a> {
 }
 
 impl Mode for Base<'_> {
-    const HEARS_WHISPERS: bool = false;
-
-    fn greet(&mut self, _: &mut Subscription) -> Vec<Utf8Bytes> {
+    fn greet(&mut self, _: &mut Places) -> Vec<Utf8Bytes> {
         let clock = self.channels.settings.clock();
         vec![base::greeting(&self.member.author.username, &clock)]
     }
 
-    async fn hear(
-        &mut self,
-        text: &str,
-        _: &mut Subscription,
-    ) -> Result<Vec<Utf8Bytes>, CloseReason> {
+    async fn hear(&mut self, text: &str, _: &mut Places) -> Result<Vec<Utf8Bytes>, CloseReason> {
         match BaseRequest::parse(text).ok_or(CloseReason::NotJson)? {
             BaseRequest::Post(text) => Box::pin(self.post(text)).await?,
             BaseRequest::Other => {}
@@ -80,7 +74,11 @@ impl Mode for Base<'_> {
         Ok(vec![base::answer(&self.channels.settings.clock())])
     }
 
-    fn show(&mut self, told: &Told) -> Option<Utf8Bytes> {
+    async fn welcome(&mut self, _: Vec<Arc<str>>, _: &mut Places) -> Vec<Utf8Bytes> {
+        Vec::new()
+    }
+
+    fn show(&mut self, _: usize, told: &Told) -> Option<Utf8Bytes> {
         while let Some(own) = self.own.pop_front_if(|own| *own <= told.seq) {
             if own == told.seq {
                 return None;
@@ -90,8 +88,12 @@ impl Mode for Base<'_> {
         told.base_frame(username, || self.channels.settings.clock())
     }
 
-    fn shown_to(&mut self, _: i64) -> Option<Utf8Bytes> {
+    fn shown_to(&mut self, _: usize, _: i64) -> Option<Utf8Bytes> {
         None
+    }
+
+    fn lose(&mut self, _: usize, reason: CloseReason) -> Result<Option<Utf8Bytes>, CloseReason> {
+        Err(reason)
     }
 
     fn due(&self) -> Option<Instant> {

@@ -2,10 +2,9 @@
 
 mod base;
 mod rich;
-mod typing;
 mod wire;
 
-use std::{future::Future, pin::pin, time::Duration};
+use std::{future::Future, pin::pin, sync::Arc, time::Duration};
 
 use axum::{
     Error,
@@ -22,7 +21,7 @@ pub(super) use self::{base::Base, rich::Rich, wire::refuse};
 use super::{
     Channels, Member,
     heartbeat::{Beat, Heartbeat},
-    hub::{Ending, News, Subscription},
+    hub::{Ending, News, Peer, Places, Subscription},
     protocol::{CloseReason, event::Told},
 };
 
@@ -47,10 +46,11 @@ impl From<CloseReason> for Ended {
     }
 }
 
-/// What a socket says and understands: the base contract, or the rich protocol.
+/// What a socket says and understands: the base contract, or the rich protocol. Its places in groups
+/// have numbers.
 pub(super) trait Mode {
-    /// The first frames, and where in the log the socket begins.
-    fn greet(&mut self, subscription: &mut Subscription) -> Vec<Utf8Bytes>;
+    /// The first frames, and where in its groups' logs the socket begins.
+    fn greet(&mut self, places: &mut Places) -> Vec<Utf8Bytes>;
 
     /// Does what a frame of the peer asks for, and gives the reply.
     ///
@@ -59,17 +59,29 @@ pub(super) trait Mode {
     fn hear(
         &mut self,
         text: &str,
-        subscription: &mut Subscription,
+        places: &mut Places,
     ) -> impl Future<Output = Result<Vec<Utf8Bytes>, CloseReason>> + Send;
 
+    /// Takes places in groups that the user has become a member of, and gives what is to be said of
+    /// it.
+    fn welcome(
+        &mut self,
+        groups: Vec<Arc<str>>,
+        places: &mut Places,
+    ) -> impl Future<Output = Vec<Utf8Bytes>> + Send;
+
     /// What the peer is shown of an event.
-    fn show(&mut self, told: &Told) -> Option<Utf8Bytes>;
+    fn show(&mut self, place: usize, told: &Told) -> Option<Utf8Bytes>;
 
     /// What the peer is shown once it was told all up to and with an event.
-    fn shown_to(&mut self, seq: i64) -> Option<Utf8Bytes>;
+    fn shown_to(&mut self, place: usize, seq: i64) -> Option<Utf8Bytes>;
 
-    /// Whether the peer is told what is in no log.
-    const HEARS_WHISPERS: bool;
+    /// What the peer is shown when it has lost a place.
+    ///
+    /// # Errors
+    /// With the reason, where the socket has no others and must be closed.
+    fn lose(&mut self, place: usize, reason: CloseReason)
+    -> Result<Option<Utf8Bytes>, CloseReason>;
 
     /// When to look after it again, at the latest.
     fn due(&self) -> Option<Instant>;
@@ -91,28 +103,30 @@ enum Event {
     Tick,
 }
 
-/// Serves a socket until one side ends it.
+/// Serves a socket, which begins as one of these members, until one side ends it.
 pub(super) async fn run<M: Mode>(
     mut socket: WebSocket,
-    member: &Member,
+    peer: Arc<Peer>,
+    members: &[Member],
     channels: &Channels,
     mut mode: M,
 ) {
     // An idle socket pays for all that its task may ever hold: what is rare is boxed, here and below,
     // and what is waited for is pinned, since a future that is moved is held twice.
-    let subscription = Box::pin(channels.hub.join(member, M::HEARS_WHISPERS)).await;
-    match converse(&mut socket, subscription, channels, &mut mode).await {
+    let mut places = Places::new(channels.hub.clone(), peer);
+    Box::pin(places.join(members)).await;
+    match converse(&mut socket, places, channels, &mut mode).await {
         Ended::ByUs(reason) => Box::pin(close(socket, mode.goodbye(reason), reason)).await,
         Ended::ByPeer => Box::pin(answer_close(socket)).await,
         Ended::Broken => {}
     }
 }
 
-/// Takes the subscription with it when it ends: nobody waits in a group for a socket that only says
+/// Takes the places with it when it ends: nobody waits in a group for a socket that only says
 /// goodbye.
 async fn converse<M: Mode>(
     socket: &mut WebSocket,
-    mut subscription: Subscription,
+    mut places: Places,
     channels: &Channels,
     mode: &mut M,
 ) -> Ended {
@@ -121,15 +135,13 @@ async fn converse<M: Mode>(
         Duration::from_secs(settings.ping_every.into()),
         Duration::from_secs(settings.pong_timeout.into()),
     );
-    let ending = subscription.ending();
+    let ending = places.ending();
     if let Some(reason) = ending.now() {
         // Meanwhile; what the greeting would say may not hold any more.
         return reason.into();
     }
-    let greeting = mode.greet(&mut subscription);
+    let greeting = mode.greet(&mut places);
     let mut written = write(socket, greeting, &ending, channels).await;
-    // Whether there may be more to take than was taken.
-    let mut more = true;
     while written.is_ok() {
         // Each time, and not by the clock alone, which a peer that never stops talking outshouts.
         if let Err(reason) = mode.look_after() {
@@ -143,15 +155,14 @@ async fn converse<M: Mode>(
             biased;
             reason = ending.reason() => return reason.into(),
             received = socket.recv() => Event::Received(received),
-            () = subscription.news(), if !more => Event::News,
-            () = std::future::ready(()), if more => Event::News,
+            () = places.news() => Event::News,
             () = sleep_until(due) => Event::Tick,
         };
         let is_tick = matches!(event, Event::Tick);
         written = match event {
             Event::Received(received) => {
                 heartbeat.heard();
-                let taking = pin!(take(received, socket, &mut subscription, channels, mode));
+                let taking = pin!(take(received, socket, &mut places, channels, mode));
                 unless_over(taking, &ending).await
             }
             Event::News => Ok(()),
@@ -168,11 +179,8 @@ async fn converse<M: Mode>(
         };
         // After what it sent, too: a peer that never stops talking is told what there is.
         if written.is_ok() && !is_tick {
-            let telling = pin!(tell(socket, &mut subscription, channels, mode));
-            match unless_over(telling, &ending).await {
-                Ok(there_may_be_more) => more = there_may_be_more,
-                Err(ended) => return ended,
-            }
+            let telling = pin!(tell(socket, &mut places, channels, mode));
+            written = unless_over(telling, &ending).await;
         }
     }
     written.err().unwrap_or(Ended::Broken)
@@ -198,49 +206,72 @@ async fn unless_over<T>(
     }
 }
 
-/// Writes the next batch of what the socket is to be told. Says whether there may be more.
+/// Writes the next batch of what the socket is to be told: of the one place whose turn it is.
 async fn tell<M: Mode>(
     socket: &mut WebSocket,
-    subscription: &mut Subscription,
+    places: &mut Places,
     channels: &Channels,
     mode: &mut M,
-) -> Result<bool, Ended> {
-    let news = match subscription.next().await {
-        Ok(news) => news,
-        Err(error) => {
-            tracing::warn!(%error, "a socket cannot be told what it has missed; trying again");
-            sleep(READ_AGAIN_AFTER).await;
-            return Ok(true);
-        }
+) -> Result<(), Ended> {
+    let welcomes = places.take_welcomes();
+    let mut frames = if welcomes.is_empty() {
+        Vec::new()
+    } else {
+        Box::pin(mode.welcome(welcomes, places)).await
     };
-    let mut frames = Vec::new();
-    let more = match news {
-        News::None => {
-            // Last, and only to who is not behind.
-            frames.extend(subscription.whispers());
-            false
-        }
-        News::InTheLog => true,
+    if let Some(number) = places.take_rung()
+        && let Some(place) = places.get_mut(number)
+        && let Some(reason) = tell_of(place, number, mode, &mut frames).await
+    {
+        frames.extend(mode.lose(number, reason)?);
+        places.leave(number);
+    }
+    write(socket, frames, &places.ending(), channels).await
+}
+
+/// Gathers the next batch of what there is to be told of one place. Gives why it is lost, if it is.
+async fn tell_of<M: Mode>(
+    place: &mut Subscription,
+    number: usize,
+    mode: &mut M,
+    frames: &mut Vec<Utf8Bytes>,
+) -> Option<CloseReason> {
+    let lost = place.over();
+    let news = match lost {
+        None => match place.next().await {
+            Ok(news) => news,
+            Err(error) => {
+                tracing::warn!(%error, "a socket cannot be told what it has missed; trying again");
+                sleep(READ_AGAIN_AFTER).await;
+                News::InTheLog
+            }
+        },
+        // Of one that is lost, the end.
+        Some(_) => place.next_kept(),
+    };
+    match news {
+        // Last, and only to who is not behind.
+        News::None => frames.extend(place.whispers()),
+        News::InTheLog => place.ring(),
         News::Events(events) => {
             for told in &events {
-                if subscription.is_put_out_by(told) {
-                    return Err(CloseReason::NotMember.into());
+                frames.extend(mode.show(number, told));
+                if place.is_put_out_by(told) {
+                    return Some(CloseReason::NotMember);
                 }
-                frames.extend(mode.show(told));
             }
-            true
+            place.ring();
         }
-    };
-    frames.extend(mode.shown_to(subscription.told()));
-    write(socket, frames, &subscription.ending(), channels).await?;
-    Ok(more)
+    }
+    frames.extend(mode.shown_to(number, place.told()));
+    lost
 }
 
 /// Does what a frame of the peer asks for.
 async fn take<M: Mode>(
     received: Option<Result<Message, Error>>,
     socket: &mut WebSocket,
-    subscription: &mut Subscription,
+    places: &mut Places,
     channels: &Channels,
     mode: &mut M,
 ) -> Result<(), Ended> {
@@ -253,6 +284,6 @@ async fn take<M: Mode>(
         Some(Err(error)) => return Err(fault(error)),
         None => return Err(Ended::Broken),
     };
-    let replies = mode.hear(&text, subscription).await?;
-    write(socket, replies, &subscription.ending(), channels).await
+    let replies = mode.hear(&text, places).await?;
+    write(socket, replies, &places.ending(), channels).await
 }

@@ -4,7 +4,7 @@
 //! after. Both end in one comparison of what was told with the heads of the logs.
 
 use std::{
-    sync::{Arc, PoisonError},
+    sync::{Arc, PoisonError, atomic::Ordering},
     time::Duration,
 };
 
@@ -18,7 +18,7 @@ use tokio::{
 use super::{ANSWER_WITHIN, Hub, room::Room};
 use crate::{
     channels::protocol::{CloseReason, event::Told},
-    models::{chat_groups, epochs, events},
+    models::{chat_groups, epochs, events, memberships},
 };
 
 /// What comes from another node is often a little later than what was stored here after it.
@@ -29,6 +29,12 @@ const PAGE: usize = 128;
 
 /// How often it is looked whether it is time to sweep; while Redis is away it always is.
 const TICK: Duration = Duration::from_millis(500);
+
+/// Memberships that are read at once.
+const NEWCOMERS: u64 = 1000;
+
+/// Memberships that may have their number and are not to be seen yet.
+const NUMBERS_IN_FLIGHT: i64 = 100;
 
 /// Groups that are compared with their logs at once.
 const GROUPS: usize = 500;
@@ -80,8 +86,31 @@ impl Hub {
             // The next sweep tries again.
             tracing::warn!(%error, "the epoch could not be read");
         }
+        if let Err(error) = self.find_newcomers().await {
+            tracing::warn!(%error, "the new memberships could not be read");
+        }
         let active = self.rooms().values().cloned().collect();
         self.compare_with_log(active).await;
+    }
+
+    /// Finds the memberships that nobody told of here.
+    async fn find_newcomers(&self) -> Result<(), DbErr> {
+        loop {
+            let last = self.last_membership.load(Ordering::Relaxed);
+            // Numbers are taken before a commit: one that is lower may be seen later.
+            let after = last - NUMBERS_IN_FLIGHT;
+            let newcomers = in_time(memberships::Model::after(&self.db, after, NEWCOMERS)).await?;
+            for newcomer in &newcomers {
+                // Those who know it already are not disturbed.
+                let (group, at) = (newcomer.group.as_str().into(), newcomer.created_at.to_utc());
+                self.people.welcome(&newcomer.username, &group, at);
+            }
+            let newest = newcomers.last().map_or(last, |newcomer| newcomer.id);
+            self.last_membership.fetch_max(newest, Ordering::Relaxed);
+            if newest == last || (newcomers.len() as u64) < NEWCOMERS {
+                return Ok(());
+            }
+        }
     }
 
     /// Finds the groups whose log has gone on unheard, and lets them hear.
@@ -169,13 +198,12 @@ impl Hub {
         tracing::warn!(epoch = %epoch.name, "another life of the database: all sockets begin anew");
         let mut rooms = self.rooms();
         *self.epoch.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(epoch);
-        let ended: Vec<_> = rooms.drain().map(|(_, room)| room).collect();
-        for room in &ended {
-            self.broker.unsubscribe(&room.name);
+        for (name, _) in rooms.drain() {
+            self.broker.unsubscribe(&name);
         }
         drop(rooms);
-        for room in ended {
-            room.end(CloseReason::SubscribeAgain);
+        for peer in self.people.all() {
+            peer.end(CloseReason::SubscribeAgain);
         }
     }
 }

@@ -1,59 +1,71 @@
-//! One socket as its room knows it: how to reach it, and what was whispered to it.
+//! One place of a socket, as the room knows it: how to reach it, and what was whispered to it.
 
 use std::{
     collections::VecDeque,
     sync::{
         Arc, Mutex, OnceLock, PoisonError,
-        atomic::{AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
 };
 
-use tokio::sync::Notify;
-
+use super::peer::{Peer, Scope};
 use crate::channels::protocol::{CloseReason, event::Told, whisper::Whispered};
 
-/// Whispers that may wait for one socket.
+/// Whispers that may wait for one place.
 const WHISPERS: usize = 32;
 
-/// A socket's place among the listeners.
+/// A socket's place among the listeners of a group.
 pub(in crate::channels) struct Listener {
-    pub username: Arc<str>,
+    pub peer: Arc<Peer>,
+    /// Which of the socket's places it is.
+    number: usize,
     /// How far the log had gone when its user was let in.
     pub admitted: i64,
     /// Where it stands among the listeners of its room.
-    place: AtomicUsize,
+    standing: AtomicUsize,
+    /// Whether the socket was asked to look here, and has not yet.
+    has_rung: AtomicBool,
     /// What is whispered to it. `None` for those that are never told.
     whispers: Option<Mutex<VecDeque<Arc<Whispered>>>>,
-    /// Rings when there may be something to take.
-    news: Notify,
-    /// Why the socket must go, once it must.
+    /// Why the place is lost, once it is, where the socket has others.
     over: OnceLock<CloseReason>,
-    /// Rings once, then.
-    ended: Notify,
 }
 
 impl Listener {
-    pub fn new(username: Arc<str>, admitted: i64, hears_whispers: bool) -> Self {
+    pub fn new(peer: Arc<Peer>, number: usize, admitted: i64) -> Self {
         Self {
-            username,
+            whispers: (peer.scope != Scope::Base).then(Mutex::default),
+            peer,
+            number,
             admitted,
-            whispers: hears_whispers.then(Mutex::default),
-            place: AtomicUsize::new(0),
-            news: Notify::new(),
+            standing: AtomicUsize::new(0),
+            has_rung: AtomicBool::new(false),
             over: OnceLock::new(),
-            ended: Notify::new(),
         }
+    }
+
+    pub fn username(&self) -> &Arc<str> {
+        &self.peer.username
     }
 
     /// Whether this event ends the user's membership. (Another may have ended an earlier one.)
     pub fn is_put_out_by(&self, told: &Told) -> bool {
-        told.seq > self.admitted && told.puts_out(&self.username)
+        told.seq > self.admitted && told.puts_out(self.username())
     }
 
+    /// Ends the place, and with it the socket where it has no others.
     pub fn end(&self, reason: CloseReason) {
-        // The first reason is the one that is told.
-        let _ = self.over.set(reason);
-        self.ended.notify_one();
+        if self.peer.scope == Scope::Groups {
+            let _ = self.over.set(reason);
+            self.ring();
+        } else {
+            self.peer.end(reason);
+        }
+    }
+
+    /// Why the place is lost, if it is.
+    pub fn over(&self) -> Option<CloseReason> {
+        self.over.get().copied()
     }
 
     /// Takes what was whispered lately.
@@ -67,7 +79,7 @@ impl Listener {
     /// Puts a whisper where the socket finds it once it has told all events. What it makes out of
     /// date goes, and so does the oldest of too many: a socket that is behind misses them first.
     pub fn whisper(&self, whispered: &Arc<Whispered>) {
-        let is_own_typing = whispered.is_typing && whispered.user == self.username;
+        let is_own_typing = whispered.is_typing && whispered.user == *self.username();
         let Some(whispers) = self.whispers.as_ref().filter(|_| !is_own_typing) else {
             return;
         };
@@ -77,39 +89,29 @@ impl Listener {
             whispers.pop_front();
         }
         whispers.push_back(whispered.clone());
-        self.news.notify_one();
+        drop(whispers);
+        self.ring();
     }
 
     /// Where it stands among the listeners of its room; they keep this up to date.
-    pub fn place(&self) -> usize {
-        self.place.load(Ordering::Relaxed)
+    pub fn standing(&self) -> usize {
+        self.standing.load(Ordering::Relaxed)
     }
 
     pub fn stand_at(&self, place: usize) {
-        self.place.store(place, Ordering::Relaxed);
+        self.standing.store(place, Ordering::Relaxed);
     }
 
     /// Lets the socket know that there may be something to take.
     pub fn ring(&self) {
-        self.news.notify_one();
-    }
-
-    /// Waits until there may be something to take.
-    pub async fn news(&self) {
-        self.news.notified().await;
-    }
-
-    pub fn over_now(&self) -> Option<CloseReason> {
-        self.over.get().copied()
-    }
-
-    /// Waits until the socket must go.
-    pub async fn over(&self) -> CloseReason {
-        loop {
-            if let Some(reason) = self.over_now() {
-                return reason;
-            }
-            self.ended.notified().await;
+        if !self.has_rung.swap(true, Ordering::AcqRel) {
+            self.peer.ring(self.number);
         }
+    }
+
+    /// The socket looks here now: what comes from now on rings anew.
+    pub fn look(&self) {
+        // And not a mere store: what was there when somebody rang in vain must be seen now.
+        self.has_rung.swap(false, Ordering::AcqRel);
     }
 }

@@ -7,6 +7,9 @@
 
 mod healing;
 mod listener;
+mod peer;
+mod people;
+mod places;
 mod room;
 mod subscription;
 
@@ -14,12 +17,13 @@ use std::{
     collections::{HashMap, hash_map::Entry},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError, RwLock,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicI64, Ordering},
     },
     time::Duration,
 };
 
 use axum::body::Bytes;
+use chrono::{DateTime, Utc};
 use sea_orm::{DatabaseConnection, DbErr};
 use tokio::{
     sync::{Semaphore, mpsc},
@@ -28,21 +32,24 @@ use tokio::{
 
 pub(super) use self::{
     healing::in_time,
+    peer::{Ending, Peer, Scope},
+    places::Places,
     room::News,
-    subscription::{Ending, Subscription},
+    subscription::Subscription,
 };
-use self::{listener::Listener, room::Room};
+use self::{listener::Listener, people::People, room::Room};
 use super::{
     Member,
     broker::{Broker, Inbox, Unavailable},
     protocol::{
         CloseReason,
-        event::{GONE, Told},
+        event::{Meaning, Told},
         whisper::{Whisper, Whispered},
+        word::{NODES, Word},
     },
 };
 use crate::{
-    models::{chat_groups, epochs, events::Event, users},
+    models::{chat_groups, epochs, events::Event, memberships, users},
     settings::Settings,
 };
 
@@ -56,6 +63,7 @@ pub(super) struct Hub {
     /// Held for short, never across an await. Joining, leaving and the broker's commands happen
     /// under it, so that a topic's subscription always fits its listeners.
     rooms: Mutex<HashMap<Arc<str>, Arc<Room>>>,
+    people: People,
     /// Groups in which an event is missing.
     gaps: mpsc::UnboundedSender<Arc<str>>,
     broker: Broker,
@@ -71,6 +79,8 @@ pub(super) struct Hub {
     /// Held while closed groups are purged.
     purging: tokio::sync::Mutex<()>,
     purge_wanted: AtomicBool,
+    /// The last membership that is known here.
+    last_membership: AtomicI64,
 }
 
 impl Hub {
@@ -83,8 +93,11 @@ impl Hub {
         settings: Arc<Settings>,
     ) -> Result<Arc<Self>, DbErr> {
         let (gaps, gapped) = mpsc::unbounded_channel();
+        broker.subscribe(NODES);
+        let last_membership = AtomicI64::new(memberships::Model::last_id(&db).await?);
         let hub = Arc::new(Self {
             rooms: Mutex::default(),
+            people: People::default(),
             gaps,
             broker,
             epoch: RwLock::new(epochs::Model::current(&db).await?.into()),
@@ -95,6 +108,7 @@ impl Hub {
             draining: AtomicBool::new(false),
             purging: tokio::sync::Mutex::default(),
             purge_wanted: AtomicBool::new(false),
+            last_membership,
         });
         tokio::spawn(hub.clone().listen(inbox));
         tokio::spawn(hub.clone().heal_gaps(gapped));
@@ -107,13 +121,14 @@ impl Hub {
 
     /// Joins a group. What comes after the moment of [`Member::head`] arrives, whether it was
     /// stored here or elsewhere, before or after this.
-    pub async fn join(self: &Arc<Self>, member: &Member, hears_whispers: bool) -> Subscription {
-        let username = member.author.username.clone();
-        let listener = Arc::new(Listener::new(username, member.head, hears_whispers));
+    async fn join(
+        self: &Arc<Self>,
+        peer: &Arc<Peer>,
+        number: usize,
+        member: &Member,
+    ) -> Subscription {
+        let listener = Arc::new(Listener::new(peer.clone(), number, member.head));
         let (room, is_first) = self.enter(member, &listener);
-        if self.draining.load(Ordering::Relaxed) {
-            listener.end(CloseReason::Restart);
-        }
         room.subscribed.clone().wait().await;
         if is_first {
             // What was stored between the look at the head and the subscription.
@@ -129,6 +144,19 @@ impl Hub {
             }
         }
         Subscription::new(self.clone(), room, listener)
+    }
+
+    /// Lets a socket in, which [`Hub::dismiss`] undoes.
+    fn admit(&self, peer: &Arc<Peer>) {
+        self.people.enter(peer);
+        // After that, or a drain that begins now would not find it.
+        if self.draining.load(Ordering::SeqCst) {
+            peer.end(CloseReason::Restart);
+        }
+    }
+
+    fn dismiss(&self, peer: &Arc<Peer>) {
+        self.people.leave(peer);
     }
 
     /// Brings a room to where its log is known to be. What this node has not heard yet may have
@@ -151,11 +179,27 @@ impl Hub {
     /// # Errors
     /// When the database fails.
     pub async fn look_up(&self, member: &Member) -> Result<Option<Member>, DbErr> {
-        let Some(user) = users::Model::find_active(&self.db, member.author.id).await? else {
-            return Ok(None);
+        let groups: [&str; 1] = [&member.group];
+        Ok(self.look_up_all(member.author.id, &groups).await?.pop())
+    }
+
+    /// A user as a member of those of these groups to which they belong, in this order.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn look_up_all(&self, user_id: i64, groups: &[&str]) -> Result<Vec<Member>, DbErr> {
+        let Some(user) = users::Model::find_active(&self.db, user_id).await? else {
+            return Ok(Vec::new());
         };
-        let found = chat_groups::Model::find_for_member(&self.db, &member.group, &user).await?;
-        Ok(found.map(|(group, membership)| Member::new(&user, &group, &membership)))
+        let found = chat_groups::Model::find_all_for_member(&self.db, groups, &user).await?;
+        let mut found: HashMap<&str, Member> = found
+            .iter()
+            .map(|(group, membership)| (&*group.name, Member::new(&user, group, membership)))
+            .collect();
+        Ok(groups
+            .iter()
+            .filter_map(|group| found.remove(group))
+            .collect())
     }
 
     fn enter(&self, member: &Member, listener: &Arc<Listener>) -> (Arc<Room>, bool) {
@@ -215,12 +259,27 @@ impl Hub {
     /// Tells all sockets of a group of what was stored, here and on the other nodes.
     pub fn announce(&self, group: &str, events: &[Event]) {
         let told: Vec<_> = events.iter().map(|event| Told::new(group, event)).collect();
-        for told in &told {
+        for (told, event) in told.iter().zip(events) {
             // Redis is the fast way to the other nodes. When it does not take an event, they find
             // it in the log: at the next gap or sweep.
             drop(self.broker.publish(group, told.frame().into()));
+            if let Meaning::Joined(user) = &told.meaning {
+                self.welcome(user, group, event.at.to_utc());
+            }
         }
         self.arrive(group, told);
+    }
+
+    /// Lets a user's sockets of many groups, on all nodes, know of a group that they have become a
+    /// member of.
+    pub fn welcome(&self, user: &str, group: &str, at: DateTime<Utc>) {
+        let joined = Word::Joined {
+            user: user.into(),
+            group: group.into(),
+            at,
+        };
+        drop(self.broker.publish(NODES, joined.encode()));
+        self.people.welcome(user, &group.into(), at);
     }
 
     /// Tells rich sockets of a group, on all nodes, what is in no log. It may be lost.
@@ -238,14 +297,13 @@ impl Hub {
 
     /// Sends all sockets away, spread over this time, and those that come from now on at once.
     pub async fn send_away(&self, over: Duration) {
-        self.draining.store(true, Ordering::Relaxed);
-        let rooms: Vec<_> = self.rooms().values().cloned().collect();
-        let listeners: Vec<_> = rooms.iter().flat_map(|room| room.all()).collect();
-        let count = u32::try_from(listeners.len()).unwrap_or(u32::MAX);
+        self.draining.store(true, Ordering::SeqCst);
+        let peers = self.people.all();
+        let count = u32::try_from(peers.len()).unwrap_or(u32::MAX);
         let begin = Instant::now();
-        for (i, listener) in (1..).zip(listeners) {
+        for (i, peer) in (1..).zip(peers) {
             sleep_until(begin + over.mul_f64(f64::from(i) / f64::from(count))).await;
-            listener.end(CloseReason::Restart);
+            peer.end(CloseReason::Restart);
         }
     }
 
@@ -257,10 +315,7 @@ impl Hub {
 
     /// Tells all nodes that a group was deleted.
     pub fn announce_gone(&self, group: &str) {
-        drop(
-            self.broker
-                .publish(group, Bytes::from_static(GONE.as_bytes())),
-        );
+        drop(self.broker.publish(group, Word::Gone.encode()));
         self.look_after(group);
     }
 
@@ -283,14 +338,21 @@ impl Hub {
     }
 
     async fn listen(self: Arc<Self>, mut inbox: Inbox) {
-        while let Some((group, payload)) = inbox.recv().await {
-            match Told::decode(payload.clone()) {
-                Some(told) => self.arrive(&group, [told]),
-                None if let Some(whispered) = Whispered::decode(payload.clone()) => {
-                    self.arrive_whisper(&group, whispered);
+        while let Some((topic, payload)) = inbox.recv().await {
+            if let Some(told) = Told::decode(payload.clone()) {
+                self.arrive(&topic, [told]);
+            } else if let Some(whispered) = Whispered::decode(payload.clone()) {
+                self.arrive_whisper(&topic, whispered);
+            } else if payload.is_empty() {
+                self.look_after(&topic);
+            } else {
+                match Word::decode(&payload) {
+                    Some(Word::Gone) => self.look_after(&topic),
+                    Some(Word::Joined { user, group, at }) => {
+                        self.people.welcome(&user, &group.as_ref().into(), at);
+                    }
+                    None => tracing::warn!(topic, "a payload came that no node of ours has sent"),
                 }
-                None if payload.is_empty() || payload == GONE.as_bytes() => self.look_after(&group),
-                None => tracing::warn!(%group, "a payload came that no node of ours has sent"),
             }
         }
     }

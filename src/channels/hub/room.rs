@@ -94,7 +94,7 @@ impl Room {
     /// Whether nobody is left.
     pub fn leave(&self, listener: &Arc<Listener>) -> bool {
         let mut listeners = self.listeners();
-        let place = listener.place();
+        let place = listener.standing();
         if listeners
             .get(place)
             .is_some_and(|there| Arc::ptr_eq(there, listener))
@@ -197,11 +197,6 @@ impl Room {
         for listener in self.listeners().iter() {
             listener.whisper(whispered);
         }
-    }
-
-    /// Who is here now.
-    pub fn all(&self) -> Vec<Arc<Listener>> {
-        self.listeners().clone()
     }
 
     /// Notes that a gap is known. Says whether it was not, until now.

@@ -1,4 +1,4 @@
-//! One socket's place in a group: how far it has been told, and what comes next.
+//! A socket's place in one group: how far it has been told, and what comes next.
 
 use std::{collections::VecDeque, sync::Arc};
 
@@ -35,21 +35,6 @@ pub(in crate::channels) struct Subscription {
     deletions: u64,
 }
 
-/// Knows when a socket must go.
-pub(in crate::channels) struct Ending(Arc<Listener>);
-
-impl Ending {
-    /// Why the socket must go, if it must already.
-    pub fn now(&self) -> Option<CloseReason> {
-        self.0.over_now()
-    }
-
-    /// Waits until the socket must go.
-    pub async fn reason(&self) -> CloseReason {
-        self.0.over().await
-    }
-}
-
 impl Subscription {
     /// Begins after what the member was let in with.
     pub fn new(hub: Arc<Hub>, room: Arc<Room>, listener: Arc<Listener>) -> Self {
@@ -77,15 +62,22 @@ impl Subscription {
     pub fn go_to(&mut self, seq: i64) {
         self.told = seq;
         self.read.clear();
+        self.ring();
     }
 
-    /// Waits until there may be something to take.
-    pub async fn news(&self) {
-        self.listener.news().await;
+    /// Asks for a turn.
+    pub fn ring(&self) {
+        self.listener.ring();
     }
 
-    pub fn ending(&self) -> Ending {
-        Ending(self.listener.clone())
+    /// Takes its turn: what comes from now on asks for another.
+    pub fn look(&self) {
+        self.listener.look();
+    }
+
+    /// Why this place is lost, if it is, where the socket has others.
+    pub fn over(&self) -> Option<CloseReason> {
+        self.listener.over()
     }
 
     /// What comes next, at most a batch of it; from the log where it is not kept here.
@@ -97,13 +89,24 @@ impl Subscription {
         if matches!(news, News::InTheLog) {
             news = self.next_of_log().await?;
         }
-        if let News::Events(events) = &news
+        self.take(&news);
+        Ok(news)
+    }
+
+    /// What comes next, as far as it is kept here.
+    pub fn next_kept(&mut self) -> News {
+        let news = self.room.news(self.told);
+        self.take(&news);
+        news
+    }
+
+    fn take(&mut self, news: &News) {
+        if let News::Events(events) = news
             && let Some(last) = events.last()
         {
             self.told = last.seq;
             self.read.retain(|told| told.seq > last.seq);
         }
-        Ok(news)
     }
 
     /// Brings this node to where the log is known to be.

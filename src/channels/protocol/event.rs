@@ -12,9 +12,6 @@ use crate::{
     views,
 };
 
-/// What nodes tell each other when a group was deleted. It is no event: the log is gone too.
-pub const GONE: &str = r#"{"type":"gone"}"#;
-
 /// An event on its way to the sockets.
 #[derive(Debug)]
 pub struct Told {
@@ -35,6 +32,8 @@ pub enum Meaning {
     Message,
     /// A text is to be forgotten.
     Deletion,
+    /// The user of this name is a member from now on.
+    Joined(String),
     /// The user of this name is no member any more.
     Left(String),
     Other,
@@ -107,14 +106,18 @@ impl Told {
 impl Meaning {
     fn of(kind: &str, data: &RawValue) -> Self {
         #[derive(Deserialize)]
-        struct Left {
+        struct About {
             user: String,
         }
+        let of_user = |meaning: fn(String) -> Self| {
+            let about = serde_json::from_str::<About>(data.get());
+            about.map_or(Self::Other, |about| meaning(about.user))
+        };
         match kind {
             kind::MESSAGE_CREATED => Self::Message,
             kind::MESSAGE_DELETED => Self::Deletion,
-            kind::MEMBER_LEFT => serde_json::from_str::<Left>(data.get())
-                .map_or(Self::Other, |left| Self::Left(left.user)),
+            kind::MEMBER_JOINED => of_user(Self::Joined),
+            kind::MEMBER_LEFT => of_user(Self::Left),
             _ => Self::Other,
         }
     }

@@ -5,6 +5,7 @@ pub mod event;
 pub mod request;
 pub mod rich;
 pub mod whisper;
+pub mod word;
 
 use axum::extract::ws::{CloseCode, close_code};
 use serde::Serialize;

@@ -43,6 +43,8 @@ pub enum Ask {
         epoch: Option<String>,
         groups: Vec<Place>,
     },
+    /// Tell me no more.
+    Unsub { groups: Vec<String> },
     /// I have a new token, or look at my session again.
     Auth { token: Option<String> },
 }
@@ -118,6 +120,9 @@ fn read(fields: &Fields, id: Option<i64>) -> Result<Request, Fault<'static>> {
                 .map(ToOwned::to_owned),
             groups: fields.places()?,
         },
+        "unsub" => Ask::Unsub {
+            groups: fields.names()?,
+        },
         "auth" => Ask::Auth {
             token: fields
                 .optional("token", Fields::text)?
@@ -184,6 +189,15 @@ impl Fields {
             return Err(Fault::invalid("cid", RULE));
         }
         Ok(cid.map(ToOwned::to_owned))
+    }
+
+    fn names(&self) -> Result<Vec<String>, Fault<'static>> {
+        let names = self.value("groups")?.as_array();
+        let names = names.and_then(|names| {
+            let names = names.iter().map(|name| Some(name.as_str()?.to_owned()));
+            names.collect()
+        });
+        names.ok_or(Fault::invalid("groups", "This must be a list of names."))
     }
 
     fn places(&self) -> Result<Vec<Place>, Fault<'static>> {

@@ -27,8 +27,8 @@ const MAX_RETRY: u32 = 20_000;
 /// After this a client may try again what could not be stored.
 const TRY_AGAIN_AFTER: Duration = Duration::from_secs(1);
 
-/// Groups on one socket.
-const GROUPS: u32 = 1;
+/// Groups on one socket of many.
+pub const MANY_GROUPS: usize = 512;
 
 /// A frame to a rich socket; events are apart, see [`super::event::Told`].
 #[derive(Serialize)]
@@ -94,7 +94,7 @@ pub struct Limits {
     frame: usize,
     /// Characters.
     text: usize,
-    groups: u32,
+    groups: usize,
     /// Events.
     replay: u32,
     /// Of one user, over all sockets and the REST API.
@@ -108,6 +108,7 @@ impl<'a> Hello<'a> {
         epoch: &'a str,
         user: Person<'a>,
         auth_expires_in: i64,
+        groups: usize,
         settings: &ChannelSettings,
     ) -> Self {
         Self {
@@ -128,7 +129,7 @@ impl<'a> Hello<'a> {
             limits: Limits {
                 frame: settings.frame_limit,
                 text: TEXT_LIMIT,
-                groups: GROUPS,
+                groups,
                 replay: settings.replay_limit,
                 sends_per_10s: settings.sends_per_10s,
             },
@@ -188,6 +189,27 @@ pub struct Done<'a> {
     pub dup: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub auth_expires_in: Option<i64>,
+    /// Groups that were asked for, among others, in vain.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub refused: Vec<Refused<'a>>,
+}
+
+/// A group that a socket may not be told of.
+#[derive(Serialize)]
+pub struct Refused<'a> {
+    group: &'a str,
+    code: &'static str,
+}
+
+impl<'a> Refused<'a> {
+    /// A group of strangers and one that does not exist answer alike.
+    #[must_use]
+    pub const fn not_member(group: &'a str) -> Self {
+        Self {
+            group,
+            code: "not_member",
+        }
+    }
 }
 
 #[allow(
@@ -211,6 +233,9 @@ pub struct Fault<'a> {
     pub retry_after_ms: Option<u64>,
     /// The field of the request that is at fault, where one is.
     pub field: Option<&'static str>,
+    /// The group that the socket has lost, where no request asked.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub group: Option<&'a str>,
 }
 
 impl<'a> Fault<'a> {
@@ -223,6 +248,22 @@ impl<'a> Fault<'a> {
             retry: false,
             retry_after_ms: None,
             field: None,
+            group: None,
+        }
+    }
+
+    /// A socket of many groups has lost this one.
+    #[must_use]
+    pub const fn lost(group: &'a str, reason: CloseReason) -> Self {
+        let (code, message) = match reason {
+            CloseReason::GroupGone => ("gone", "The group was deleted."),
+            CloseReason::Overloaded => ("unavailable", "Not at the moment; subscribe again."),
+            _ => ("not_member", "You are no member of this group any more."),
+        };
+        Self {
+            retry: matches!(reason, CloseReason::Overloaded),
+            group: Some(group),
+            ..Self::new(code, message)
         }
     }
 

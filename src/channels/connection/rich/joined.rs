@@ -1,0 +1,134 @@
+//! One group of a rich socket: how far its peer is in it, and what it does there.
+
+use axum::extract::ws::Utf8Bytes;
+use tokio::time::Instant;
+
+use super::{Entry, typing::Typing};
+use crate::{
+    channels::{
+        Channels, Member,
+        hub::Subscription,
+        protocol::{
+            rich::{Frame, Group, Mode, ResetReason},
+            whisper::Whisper,
+        },
+    },
+    models::changes::What,
+};
+
+pub(super) struct Joined {
+    /// As it was last looked up.
+    pub member: Member,
+    /// The event up to which the peer is brought before it is live.
+    sync_at: Option<i64>,
+    typing: Typing,
+}
+
+impl Joined {
+    pub fn new(member: Member) -> Self {
+        Self {
+            member,
+            sync_at: None,
+            typing: Typing::default(),
+        }
+    }
+
+    /// Brings the socket to where the client is, or says why it cannot be done.
+    pub fn subscribe(
+        &mut self,
+        entry: &Entry,
+        place: &mut Subscription,
+        channels: &Channels,
+    ) -> Vec<Utf8Bytes> {
+        // The socket is attached already, so nothing that comes after this head can be missed.
+        let head = place.last().max(self.member.head);
+        let reset = entry
+            .after
+            .and_then(|after| reset(after, entry, head, channels));
+        let mode = match (reset, entry.after) {
+            (Some(_), _) => Mode::Reset,
+            (None, Some(_)) => Mode::Replay,
+            (None, None) => Mode::Live,
+        };
+        place.go_to(entry.after.filter(|_| reset.is_none()).unwrap_or(head));
+        self.sync_at = Some(head);
+        let group = &*self.member.group;
+        let about = Frame::Group(Group {
+            group,
+            title: self.member.title.as_deref(),
+            role: self.member.role.as_str(),
+            head,
+            floor: 0,
+            read: self.member.read,
+            unread: self.member.unread,
+            mode,
+        });
+        let reset = reset.map(|reason| Frame::Reset {
+            group,
+            reason,
+            head,
+        });
+        std::iter::once(about)
+            .chain(reset)
+            .map(|frame| frame.encode())
+            .collect()
+    }
+
+    /// What the peer is shown once it was told all up to and with an event.
+    pub fn shown_to(&mut self, seq: i64) -> Option<Utf8Bytes> {
+        let head = self.sync_at.take_if(|head| *head <= seq)?;
+        let group = &*self.member.group;
+        // The peer may have been told more than there was when it came.
+        let seq = seq.max(head);
+        Some(Frame::Sync { group, seq }.encode())
+    }
+
+    /// In vain for one who is no member any more; nobody waits for it. What says nothing new costs
+    /// the database nothing, however often it is said.
+    pub async fn read(&mut self, seq: i64, last: i64, channels: &Channels) {
+        let seq = seq.min(last);
+        if seq <= self.member.read {
+            return;
+        }
+        let change = self.member.change(None, What::Read { seq });
+        let group = self.member.group.clone();
+        match channels.writer.make(group, change).await {
+            Ok(_) => self.member.read = seq,
+            Err(error) => tracing::debug!(%error, "a reading"),
+        }
+    }
+
+    pub fn type_on(&mut self, on: bool, channels: &Channels) {
+        if self.typing.turn(on, Instant::now()) {
+            let group = &*self.member.group;
+            let whisper = Whisper::Typing {
+                group: group.into(),
+                user: self.member.author.username.as_ref().into(),
+                on,
+            };
+            channels.hub.whisper(group, &whisper);
+        }
+    }
+
+    /// When the peer does not type any more, unless it says so again.
+    pub fn typing_ends(&self) -> Option<Instant> {
+        self.typing.ends()
+    }
+}
+
+fn reset(after: i64, entry: &Entry, head: i64, channels: &Channels) -> Option<ResetReason> {
+    let limit = i64::from(channels.settings.channels.replay_limit);
+    if entry
+        .epoch
+        .as_ref()
+        .is_some_and(|epoch| **epoch != channels.hub.epoch().name)
+    {
+        Some(ResetReason::Epoch)
+    } else if after > head {
+        Some(ResetReason::Ahead)
+    } else if head - after > limit {
+        Some(ResetReason::TooFar)
+    } else {
+        None
+    }
+}

@@ -1,0 +1,334 @@
+//! A rich socket: `chat.v1.json`, over one group or over many.
+
+mod joined;
+mod subs;
+mod typing;
+
+use std::{collections::HashMap, sync::Arc, time::Duration};
+
+use axum::extract::ws::Utf8Bytes;
+use tokio::time::Instant;
+use uuid::Uuid;
+
+use self::{joined::Joined, subs::not_here};
+use super::Mode;
+use crate::{
+    channels::{
+        Channels, Member,
+        hub::{Places, Scope},
+        protocol::{
+            CloseReason,
+            event::Told,
+            request::{Ask, Request},
+            rich::{Done, Fault, Frame, Hello, MANY_GROUPS, Person},
+        },
+    },
+    models::{changes::What, events::Author, users},
+    tokens::{Refused, Session, TokenType},
+    views::time,
+};
+
+/// With what a client comes to a group.
+#[derive(Debug, Default)]
+pub struct Entry {
+    /// The last event that it has.
+    pub after: Option<i64>,
+    /// The life of the database in which that number means something.
+    pub epoch: Option<String>,
+}
+
+pub(in crate::channels) struct Rich<'a> {
+    channels: &'a Channels,
+    author: Author,
+    /// The name that others see.
+    name: Box<str>,
+    session: Session,
+    scope: Scope,
+    /// The socket's only group, where it has one.
+    home: Arc<str>,
+    /// With what the client came to it.
+    entry: Entry,
+    /// By the numbers of the places.
+    joined: Vec<Option<Joined>>,
+    /// Groups that the client wants no more, with the ids of the memberships.
+    left: HashMap<Arc<str>, i64>,
+    /// When to look whether somebody's typing has ended.
+    typing_ends: Option<Instant>,
+}
+
+impl<'a> Rich<'a> {
+    /// A socket of one group.
+    pub fn of_group(
+        member: &Member,
+        channels: &'a Channels,
+        session: Session,
+        entry: Entry,
+    ) -> Self {
+        let mut rich = Self::new(member.author.clone(), &member.name, channels, session);
+        rich.scope = Scope::Group;
+        rich.home = member.group.clone();
+        rich.entry = entry;
+        rich.joined = vec![Some(Joined::new(member.clone()))];
+        rich
+    }
+
+    /// A socket of as many groups as it asks for.
+    pub fn of_groups(user: &users::Model, channels: &'a Channels, session: Session) -> Self {
+        Self::new(Author::of(user), &user.name, channels, session)
+    }
+
+    fn new(author: Author, name: &str, channels: &'a Channels, session: Session) -> Self {
+        Self {
+            channels,
+            author,
+            name: name.into(),
+            session,
+            scope: Scope::Groups,
+            home: "".into(),
+            entry: Entry::default(),
+            joined: Vec::new(),
+            left: HashMap::new(),
+            typing_ends: None,
+        }
+    }
+
+    fn hello(&self) -> Utf8Bytes {
+        let conn = Uuid::new_v4().simple().to_string();
+        tracing::debug!(conn, user = self.author.id, group = %self.home, "a rich socket");
+        let user = Person {
+            id: self.author.id,
+            username: &self.author.username,
+            name: &self.name,
+        };
+        let epoch = self.channels.hub.epoch();
+        let settings = &self.channels.settings.channels;
+        let expires_in = self.session.expires_in();
+        let groups = self.limit();
+        Frame::Hello(Hello::new(
+            &conn,
+            &epoch.name,
+            user,
+            expires_in,
+            groups,
+            settings,
+        ))
+        .encode()
+    }
+
+    /// Groups that the socket may have.
+    fn limit(&self) -> usize {
+        match self.scope {
+            Scope::Groups => MANY_GROUPS,
+            Scope::Group | Scope::Base => 1,
+        }
+    }
+
+    /// How many it may still take.
+    fn free(&self) -> usize {
+        self.limit()
+            .saturating_sub(self.joined.iter().flatten().count())
+    }
+
+    fn number_of(&self, group: &str) -> Option<usize> {
+        self.joined.iter().position(|joined| {
+            joined
+                .as_ref()
+                .is_some_and(|joined| *joined.member.group == *group)
+        })
+    }
+
+    fn joined_in(&mut self, group: &str) -> Option<&mut Joined> {
+        let number = self.number_of(group)?;
+        self.joined.get_mut(number)?.as_mut()
+    }
+
+    fn settle(&mut self, number: usize, joined: Joined) {
+        if self.joined.len() <= number {
+            self.joined.resize_with(number + 1, || None);
+        }
+        if let Some(place) = self.joined.get_mut(number) {
+            *place = Some(joined);
+        }
+    }
+
+    async fn read(&mut self, group: &str, seq: i64, places: &mut Places) -> Option<Utf8Bytes> {
+        let (channels, number) = (self.channels, self.number_of(group));
+        let place = number.and_then(|number| places.get_mut(number));
+        match (self.joined_in(group), place) {
+            (Some(joined), Some(place)) => {
+                joined.read(seq, place.last(), channels).await;
+                None
+            }
+            _ => Some(not_here(None)),
+        }
+    }
+
+    fn type_on(&mut self, group: &str, on: bool) -> Option<Utf8Bytes> {
+        let channels = self.channels;
+        let Some(joined) = self.joined_in(group) else {
+            return Some(not_here(None));
+        };
+        joined.type_on(on, channels);
+        self.typing_ends = self.next_typing_end();
+        None
+    }
+
+    fn next_typing_end(&self) -> Option<Instant> {
+        let typing = self.joined.iter().flatten().filter_map(Joined::typing_ends);
+        typing.min()
+    }
+
+    async fn change(&mut self, id: i64, group: &str, cid: Option<String>, what: What) -> Utf8Bytes {
+        let channels = self.channels;
+        let Some(joined) = self.joined_in(group) else {
+            return not_here(Some(id));
+        };
+        let member = &joined.member;
+        if let Err(wait) = channels.may_send(member.author.id) {
+            return Frame::Error(Fault::rate_limited(wait).to(Some(id))).encode();
+        }
+        let (group, change) = (member.group.clone(), member.change(cid.clone(), what));
+        if let What::Send { .. } = change.what {
+            joined.type_on(false, channels);
+        }
+        match channels.writer.make(group, change).await {
+            Ok(Ok(stored)) => Frame::Ok(Done {
+                id,
+                seq: Some(stored.seq),
+                at: Some(time(&stored.at)),
+                cid: cid.as_deref(),
+                dup: stored.dup,
+                ..Done::default()
+            })
+            .encode(),
+            Ok(Err(refusal)) => {
+                let message = refusal.to_string();
+                let fault = Fault::new(refusal.code(), &message).to(Some(id));
+                let field = refusal.field();
+                Frame::Error(Fault { field, ..fault }).encode()
+            }
+            Err(_) => Frame::Error(Fault::unavailable().to(Some(id))).encode(),
+        }
+    }
+
+    fn auth(&mut self, id: i64, token: Option<&str>) -> Utf8Bytes {
+        if let Some(token) = token {
+            let session = self.channels.tokens.session(TokenType::Access, token);
+            match session {
+                Ok(session) if session.user_id == self.session.user_id => {
+                    // An older token takes nothing away.
+                    self.session.ends_at = self.session.ends_at.max(session.ends_at);
+                }
+                Ok(_) => {
+                    return unauthorized(id, "unauthorized", "This token is of somebody else.");
+                }
+                Err(Refused::Expired) => {
+                    return unauthorized(id, "token_expired", "This token has expired.");
+                }
+                Err(Refused::Invalid) => {
+                    return unauthorized(id, "unauthorized", "This is no access token.");
+                }
+            }
+        }
+        Frame::Ok(Done {
+            id,
+            auth_expires_in: Some(self.session.expires_in()),
+            ..Done::default()
+        })
+        .encode()
+    }
+}
+
+impl Drop for Rich<'_> {
+    fn drop(&mut self) {
+        for joined in self.joined.iter_mut().flatten() {
+            joined.type_on(false, self.channels);
+        }
+    }
+}
+
+impl Mode for Rich<'_> {
+    fn greet(&mut self, places: &mut Places) -> Vec<Utf8Bytes> {
+        let (channels, entry) = (self.channels, std::mem::take(&mut self.entry));
+        let mut frames = vec![self.hello()];
+        for (number, joined) in self.joined.iter_mut().enumerate() {
+            if let (Some(joined), Some(place)) = (joined, places.get_mut(number)) {
+                frames.extend(joined.subscribe(&entry, place, channels));
+            }
+        }
+        frames
+    }
+
+    async fn hear(
+        &mut self,
+        text: &str,
+        places: &mut Places,
+    ) -> Result<Vec<Utf8Bytes>, CloseReason> {
+        let reply = match Request::parse(text).ok_or(CloseReason::NotJson)? {
+            Request::Read { group, seq } => Box::pin(self.read(&group, seq, places)).await,
+            Request::Typing { group, on } => self.type_on(&group, on),
+            Request::Faulty(fault) => Some(Frame::Error(fault).encode()),
+            Request::Asked { id, ask } => Some(match ask {
+                Ask::Change { group, cid, what } => {
+                    Box::pin(self.change(id, &group, cid, what)).await
+                }
+                Ask::Sub { epoch, groups } => {
+                    return Box::pin(self.sub(id, epoch, &groups, places)).await;
+                }
+                Ask::Unsub { groups } => self.unsub(id, &groups, places),
+                Ask::Auth { token } => self.auth(id, token.as_deref()),
+            }),
+        };
+        Ok(reply.into_iter().collect())
+    }
+
+    async fn welcome(&mut self, groups: Vec<Arc<str>>, places: &mut Places) -> Vec<Utf8Bytes> {
+        self.gain(groups, places).await
+    }
+
+    fn show(&mut self, _: usize, told: &Told) -> Option<Utf8Bytes> {
+        Some(told.frame())
+    }
+
+    fn shown_to(&mut self, place: usize, seq: i64) -> Option<Utf8Bytes> {
+        self.joined.get_mut(place)?.as_mut()?.shown_to(seq)
+    }
+
+    fn lose(
+        &mut self,
+        place: usize,
+        reason: CloseReason,
+    ) -> Result<Option<Utf8Bytes>, CloseReason> {
+        self.lost(place, reason)
+    }
+
+    fn due(&self) -> Option<Instant> {
+        let left = u64::try_from(self.session.expires_in()).unwrap_or(0);
+        let expires = Instant::now() + Duration::from_secs(left);
+        Some(self.typing_ends.map_or(expires, |ends| ends.min(expires)))
+    }
+
+    fn look_after(&mut self) -> Result<(), CloseReason> {
+        let now = Instant::now();
+        if self.typing_ends.is_some_and(|ends| ends <= now) {
+            for joined in self.joined.iter_mut().flatten() {
+                if joined.typing_ends().is_some_and(|ends| ends <= now) {
+                    joined.type_on(false, self.channels);
+                }
+            }
+            self.typing_ends = self.next_typing_end();
+        }
+        if self.session.expires_in() == 0 {
+            return Err(CloseReason::Unauthorized);
+        }
+        Ok(())
+    }
+
+    fn goodbye(&self, reason: CloseReason) -> Option<Utf8Bytes> {
+        Some(Frame::Bye(reason.into()).encode())
+    }
+}
+
+fn unauthorized(id: i64, code: &'static str, message: &str) -> Utf8Bytes {
+    Frame::Error(Fault::new(code, message).at("token").to(Some(id))).encode()
+}

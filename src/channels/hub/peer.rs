@@ -1,0 +1,130 @@
+//! One socket as the hub knows it: its bell, and why it must go.
+
+use std::{
+    collections::VecDeque,
+    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
+};
+
+use chrono::{DateTime, SubsecRound, Utc};
+use tokio::sync::Notify;
+
+use crate::channels::protocol::CloseReason;
+
+/// What a socket is told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::channels) enum Scope {
+    /// One group, as far as the base contract goes.
+    Base,
+    /// All of one group.
+    Group,
+    /// All of as many groups as it asks for.
+    Groups,
+}
+
+/// A socket, from its upgrade to its end.
+pub(in crate::channels) struct Peer {
+    pub username: Arc<str>,
+    pub scope: Scope,
+    /// When it was opened.
+    pub since: DateTime<Utc>,
+    bell: Mutex<Bell>,
+    /// Rings when there may be something to take.
+    news: Notify,
+    /// Why the socket must go, once it must.
+    over: OnceLock<CloseReason>,
+    /// Rings once, then.
+    ended: Notify,
+}
+
+/// For what a bell rang.
+#[derive(Default)]
+struct Bell {
+    /// Its places in groups that have something to take, each once, in the order in which they rang:
+    /// a busy group waits until the others had their turn.
+    rung: VecDeque<usize>,
+    /// Groups that its user has become a member of.
+    welcomes: Vec<Arc<str>>,
+}
+
+/// Knows when a socket must go.
+pub(in crate::channels) struct Ending(Arc<Peer>);
+
+impl Peer {
+    pub fn new(username: Arc<str>, scope: Scope) -> Arc<Self> {
+        Arc::new(Self {
+            username,
+            scope,
+            since: Utc::now().trunc_subsecs(3),
+            bell: Mutex::default(),
+            news: Notify::new(),
+            over: OnceLock::new(),
+            ended: Notify::new(),
+        })
+    }
+
+    /// Has the socket look at one of its places. The place sees to it that it asks once.
+    pub fn ring(&self, place: usize) {
+        self.bell().rung.push_back(place);
+        self.news.notify_one();
+    }
+
+    /// Tells the socket of a group that its user has become a member of.
+    pub fn welcome(&self, group: Arc<str>) {
+        if self.scope == Scope::Groups {
+            self.bell().welcomes.push(group);
+            self.news.notify_one();
+        }
+    }
+
+    /// The place whose turn it is.
+    pub fn take_rung(&self) -> Option<usize> {
+        self.bell().rung.pop_front()
+    }
+
+    pub fn take_welcomes(&self) -> Vec<Arc<str>> {
+        std::mem::take(&mut self.bell().welcomes)
+    }
+
+    /// Waits until there may be something to take. Safe to be cancelled.
+    pub async fn news(&self) {
+        while !self.has_news() {
+            self.news.notified().await;
+        }
+    }
+
+    pub fn end(&self, reason: CloseReason) {
+        // The first reason is the one that is told.
+        let _ = self.over.set(reason);
+        self.ended.notify_one();
+    }
+
+    fn has_news(&self) -> bool {
+        let bell = self.bell();
+        !bell.rung.is_empty() || !bell.welcomes.is_empty()
+    }
+
+    fn bell(&self) -> MutexGuard<'_, Bell> {
+        self.bell.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Ending {
+    pub fn of(peer: Arc<Peer>) -> Self {
+        Self(peer)
+    }
+
+    /// Why the socket must go, if it must already.
+    pub fn now(&self) -> Option<CloseReason> {
+        self.0.over.get().copied()
+    }
+
+    /// Waits until the socket must go.
+    pub async fn reason(&self) -> CloseReason {
+        loop {
+            if let Some(reason) = self.now() {
+                return reason;
+            }
+            self.0.ended.notified().await;
+        }
+    }
+}

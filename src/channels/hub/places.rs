@@ -1,0 +1,93 @@
+//! A socket's places in groups: one, or as many as it asks for.
+
+use std::sync::Arc;
+
+use futures_util::future::join_all;
+
+use super::{
+    Hub, Subscription,
+    peer::{Ending, Peer},
+};
+use crate::channels::Member;
+
+/// All places of one socket. Dropping it leaves all groups, and the hub.
+pub(in crate::channels) struct Places {
+    hub: Arc<Hub>,
+    peer: Arc<Peer>,
+    places: Vec<Option<Subscription>>,
+}
+
+impl Places {
+    pub fn new(hub: Arc<Hub>, peer: Arc<Peer>) -> Self {
+        hub.admit(&peer);
+        Self {
+            hub,
+            peer,
+            places: Vec::new(),
+        }
+    }
+
+    /// Takes places in groups in which the socket has none yet, and gives their numbers.
+    pub async fn join(&mut self, members: &[Member]) -> Vec<usize> {
+        let free = |number: &usize| self.places.get(*number).is_none_or(Option::is_none);
+        let numbers: Vec<_> = (0..).filter(free).take(members.len()).collect();
+        let joining = members
+            .iter()
+            .zip(&numbers)
+            .map(|(member, number)| self.hub.join(&self.peer, *number, member));
+        let joined = join_all(joining).await;
+        for (number, subscription) in numbers.iter().zip(joined) {
+            // There may be something already.
+            subscription.ring();
+            if *number == self.places.len() {
+                self.places.push(None);
+            }
+            if let Some(place) = self.places.get_mut(*number) {
+                *place = Some(subscription);
+            }
+        }
+        numbers
+    }
+
+    pub fn get_mut(&mut self, number: usize) -> Option<&mut Subscription> {
+        self.places.get_mut(number)?.as_mut()
+    }
+
+    pub fn leave(&mut self, number: usize) {
+        if let Some(place) = self.places.get_mut(number) {
+            *place = None;
+        }
+    }
+
+    /// Waits until there may be something to take. Safe to be cancelled.
+    pub async fn news(&self) {
+        self.peer.news().await;
+    }
+
+    /// The place whose turn it is to be told from.
+    pub fn take_rung(&mut self) -> Option<usize> {
+        loop {
+            let number = self.peer.take_rung()?;
+            // One that was left may have rung before.
+            if let Some(place) = self.get_mut(number) {
+                place.look();
+                return Some(number);
+            }
+        }
+    }
+
+    /// Groups that the user has become a member of lately.
+    pub fn take_welcomes(&self) -> Vec<Arc<str>> {
+        self.peer.take_welcomes()
+    }
+
+    pub fn ending(&self) -> Ending {
+        Ending::of(self.peer.clone())
+    }
+}
+
+impl Drop for Places {
+    fn drop(&mut self) {
+        self.hub.dismiss(&self.peer);
+    }
+}

@@ -1,0 +1,293 @@
+//! `/ws/`: many groups on one socket.
+
+use std::{collections::HashMap, sync::Arc};
+
+use insta::assert_snapshot;
+use salam::models::{
+    chat_groups,
+    memberships::{self, Role},
+    users,
+};
+use serde_json::{Value, json};
+
+use super::nodes::connected_nodes;
+use crate::support::{
+    RedisServer, RichSocket, Socket, TestApp, TestDatabase, User, all_shown, shown,
+};
+
+#[tokio::test]
+async fn a_socket_is_told_of_the_groups_that_it_asks_for() {
+    let app = TestApp::start().await;
+    let (ann, bob) = (app.user("ann").await, app.user("bob").await);
+    let (first, second) = (ann.start_chat().await, ann.start_chat().await);
+    let strangers = bob.start_chat().await;
+    ann.say(&first, "one", "1").await;
+    ann.say(&second, "two", "2").await;
+    let mut socket = RichSocket::many(app.address, &ann.access).await;
+    let hello = socket.frame().await;
+    assert_eq!(hello["limits"]["groups"], 512);
+
+    let named = |frames: &[Value]| {
+        let frames = frames.iter().map(|frame| {
+            let name = match frame["group"].as_str() {
+                Some(group) if group == first => "[first]",
+                Some(group) if group == second => "[second]",
+                _ => "[stranger's]",
+            };
+            shown(frame).replace("[group]", name) + "\n"
+        });
+        frames.collect::<String>()
+    };
+    let ok = socket
+        .subscribe(&[(&first, Some(0)), (&strangers, None), (&second, None)])
+        .await;
+    let mut frames = vec![ok];
+    frames.extend(socket.until_sync().await);
+    frames.extend(socket.until_sync().await);
+    for (group, text) in [(&second, "three"), (&first, "four")] {
+        let send = json!({"type": "send", "group": group, "text": text});
+        frames.push(socket.done(send).await);
+        frames.push(socket.event().await);
+    }
+    assert_snapshot!(named(&frames), @r#"
+    {"id":1,"refused":[{"code":"not_member","group":"[stranger's]"}],"type":"ok"}
+    {"floor":0,"group":"[first]","head":1,"mode":"replay","read":1,"role":"owner","title":null,"type":"group","unread":0}
+    {"floor":0,"group":"[second]","head":1,"mode":"live","read":1,"role":"owner","title":null,"type":"group","unread":0}
+    {"at":"[now]","by":"ann","cid":"1","data":{"text":"one"},"group":"[first]","kind":"message.created","seq":1,"type":"event"}
+    {"group":"[first]","seq":1,"type":"sync"}
+    {"group":"[second]","seq":1,"type":"sync"}
+    {"at":"[now]","id":2,"seq":2,"type":"ok"}
+    {"at":"[now]","by":"ann","data":{"text":"three"},"group":"[second]","kind":"message.created","seq":2,"type":"event"}
+    {"at":"[now]","id":3,"seq":2,"type":"ok"}
+    {"at":"[now]","by":"ann","data":{"text":"four"},"group":"[first]","kind":"message.created","seq":2,"type":"event"}
+    "#);
+
+    // What one does not want any more is not told, and cannot be written to.
+    let unsub = json!({"type": "unsub", "groups": [&second, "chat_00000000"]});
+    assert_eq!(socket.done(unsub).await["type"], "ok");
+    ann.say(&second, "unheard", "5").await;
+    let send = json!({"type": "send", "group": &second, "text": "x"});
+    assert_eq!(socket.done(send).await["code"], "not_member");
+    ann.say(&first, "heard", "6").await;
+    assert_eq!(socket.event().await["data"]["text"], "heard");
+    // Until one wants it again.
+    socket.subscribe(&[(&second, Some(2))]).await;
+    let frames = socket.until_sync().await;
+    assert_eq!(frames[1]["data"]["text"], "unheard", "{frames:?}");
+    let refused = socket.subscribe(&[(&strangers, Some(0))]).await;
+    assert_snapshot!(shown(&refused), @r#"{"code":"not_member","field":"groups","id":7,"message":"You are a member of none of these groups.","retry":false,"retry_after_ms":null,"type":"error"}"#);
+}
+
+#[tokio::test]
+async fn a_request_for_too_many_groups_subscribes_to_none() {
+    let app = TestApp::start().await;
+    let ann = app.user("ann").await;
+    let group = ann.start_chat().await;
+    let mut socket = ann.many().await;
+    let names: Vec<_> = (0..512).map(|i| format!("chat_{i:08x}")).collect();
+    let groups = |count: usize| {
+        let all = names.iter().take(count).chain([&group]);
+        all.map(|name| json!({"group": name})).collect::<Vec<_>>()
+    };
+    let refused = socket
+        .done(json!({"type": "sub", "groups": groups(512)}))
+        .await;
+    assert_snapshot!(shown(&refused), @r#"{"code":"limit_exceeded","field":"groups","id":1,"message":"More groups than `limits.groups`.","retry":false,"retry_after_ms":null,"type":"error"}"#);
+    let ok = socket
+        .done(json!({"type": "sub", "groups": groups(511)}))
+        .await;
+    assert_eq!(ok["refused"].as_array().unwrap().len(), 511);
+    socket.until_sync().await;
+    ann.say(&group, "hi", "1").await;
+    socket.event().await;
+}
+
+/// A busy group waits until the others had their turn.
+#[tokio::test]
+async fn a_busy_group_starves_no_other() {
+    const GROUPS: usize = 50;
+    const MESSAGES: i64 = 400;
+    let app = TestApp::start().await;
+    let ann = app.user("ann").await;
+    let mut groups = Vec::new();
+    for _ in 0..GROUPS {
+        groups.push(ann.start_chat().await);
+    }
+    let (busy, quiet) = groups.split_first().unwrap();
+    let mut sender = ann.live(busy).await;
+    for i in 0..MESSAGES {
+        sender
+            .ask(json!({"type": "send", "text": i.to_string()}))
+            .await;
+    }
+    for _ in 0..2 * MESSAGES {
+        sender.frame().await;
+    }
+    for group in quiet {
+        ann.say(group, "quiet", "1").await;
+    }
+
+    let mut socket = ann.many().await;
+    let all: Vec<_> = groups.iter().map(|group| (&**group, Some(0))).collect();
+    socket.subscribe(&all).await;
+    let mut synced = Vec::new();
+    while synced.len() < GROUPS {
+        let frame = socket.frame().await;
+        if frame["type"] == "sync" {
+            synced.push(frame["group"].clone());
+        }
+    }
+    assert_eq!(synced.last().unwrap(), busy, "after all others");
+
+    // And while it is at full load, all of it comes, in each group in its order.
+    let load = async {
+        for i in 0..MESSAGES {
+            sender
+                .ask(json!({"type": "send", "text": i.to_string()}))
+                .await;
+        }
+        for _ in 0..2 * MESSAGES {
+            sender.frame().await;
+        }
+    };
+    let others = async {
+        for group in quiet {
+            ann.say(group, "meanwhile", "2").await;
+        }
+    };
+    let told = async {
+        let mut last: HashMap<String, i64> = HashMap::new();
+        let mut due = MESSAGES + i64::try_from(quiet.len()).unwrap();
+        while due > 0 {
+            let event = socket.event().await;
+            let group = event["group"].as_str().unwrap().to_owned();
+            let before = if group == *busy { MESSAGES } else { 1 };
+            let last = last.entry(group).or_insert(before);
+            assert_eq!(event["seq"], *last + 1);
+            *last += 1;
+            due -= 1;
+        }
+    };
+    tokio::join!(load, others, told);
+    socket.expect_silence().await;
+}
+
+/// What a socket of many groups says when its user comes into a group, and out again.
+async fn comes_and_goes(socket: &mut RichSocket, ann: &User<'_>, bob: &User<'_>, group: &str) {
+    let mut frames = socket.until_sync().await;
+    ann.say(group, "welcome", "1").await;
+    frames.push(socket.event().await);
+    let path = format!("/api/groups/{group}/members/bob/");
+    assert_eq!(ann.delete(&path).await.status, 204);
+    frames.push(socket.event().await);
+    frames.push(socket.frame().await);
+    ann.say(group, "without him", "2").await;
+    let send = json!({"type": "send", "group": group, "text": "x"});
+    frames.push(socket.done(send).await);
+    frames.push(socket.subscribe(&[(group, Some(0))]).await);
+    assert_snapshot!(all_shown(&frames), @r#"
+    {"floor":0,"group":"[group]","head":1,"mode":"replay","read":1,"role":"member","title":null,"type":"group","unread":0}
+    {"at":"[now]","by":"bob","data":{"name":"bob","role":"member","user":"bob"},"group":"[group]","kind":"member.joined","seq":1,"type":"event"}
+    {"group":"[group]","seq":1,"type":"sync"}
+    {"at":"[now]","by":"ann","cid":"1","data":{"text":"welcome"},"group":"[group]","kind":"message.created","seq":2,"type":"event"}
+    {"at":"[now]","by":"ann","data":{"reason":"kicked","user":"bob"},"group":"[group]","kind":"member.left","seq":3,"type":"event"}
+    {"code":"not_member","field":null,"group":"[group]","id":null,"message":"You are no member of this group any more.","retry":false,"retry_after_ms":null,"type":"error"}
+    {"code":"not_member","field":"group","id":1,"message":"This socket is not subscribed to this group.","retry":false,"retry_after_ms":null,"type":"error"}
+    {"code":"not_member","field":"groups","id":2,"message":"You are a member of none of these groups.","retry":false,"retry_after_ms":null,"type":"error"}
+    "#);
+    assert_eq!(bob.say(group, "x", "3").await.status, 404);
+}
+
+#[tokio::test]
+async fn memberships_come_and_go_without_reconnecting() {
+    let redis = RedisServer::start().await;
+    let (here, there) = connected_nodes(&redis).await;
+    let (ann, bob) = (here.user("ann").await, here.user("bob").await);
+    let group = ann.start_chat().await;
+    let mut socket = bob.at(&there).many().await;
+    ann.brings_in(&bob, &group).await;
+    comes_and_goes(&mut socket, &ann, &bob, &group).await;
+
+    // He comes back; one's own group appears as well; and both are gone with their groups.
+    ann.brings_in(&bob, &group).await;
+    assert_eq!(socket.until_sync().await[0]["group"], *group);
+    let own = bob.start_chat().await;
+    assert_eq!(socket.until_sync().await[0]["group"], *own);
+    for (user, group) in [(&ann, &group), (&bob, &own)] {
+        let path = format!("/api/groups/{group}/");
+        assert_eq!(user.delete(&path).await.status, 204);
+        let gone = socket.frame().await;
+        assert_eq!(
+            (&gone["code"], &gone["group"]),
+            (&json!("gone"), &json!(group))
+        );
+    }
+    socket.expect_silence().await;
+}
+
+#[tokio::test]
+async fn memberships_come_and_go_while_redis_is_away() {
+    let redis = RedisServer::absent();
+    let database = Arc::new(TestDatabase::create().await);
+    let settings = json!({"channels": {"redis_url": redis.url()}});
+    let here = TestApp::node(database.clone(), settings.clone()).await;
+    let there = TestApp::node(database, settings).await;
+    let (ann, bob) = (here.user("ann").await, here.user("bob").await);
+    let group = ann.start_chat().await;
+    let mut socket = bob.at(&there).many().await;
+    ann.brings_in(&bob, &group).await;
+    comes_and_goes(&mut socket, &ann, &bob, &group).await;
+}
+
+/// A group that one knew when the socket was opened, or does not want, does not appear; one that
+/// nobody told of does.
+#[tokio::test]
+async fn nothing_appears_that_was_not_asked_for() {
+    let app = TestApp::with(json!({"channels": {"sweep_every": 1}})).await;
+    let (ann, bob) = (app.user("ann").await, app.user("bob").await);
+    ann.start_chat().await;
+    let mut socket = ann.many().await;
+    let unwanted = ann.start_chat().await;
+    socket.until_sync().await;
+    socket
+        .done(json!({"type": "unsub", "groups": [&unwanted]}))
+        .await;
+    // The sweep that finds this one tells of the others as well.
+    let unheard = bob.start_chat().await;
+    let db = &app.ctx.db;
+    let group = chat_groups::Model::find_by_name(db, &unheard).await;
+    let ann = users::Model::find_by_username(db, "ann")
+        .await
+        .unwrap()
+        .unwrap();
+    memberships::Model::create(db, &group.unwrap().unwrap(), ann.id, Role::Member)
+        .await
+        .unwrap();
+    assert_eq!(socket.until_sync().await[0]["group"], *unheard);
+    socket.expect_silence().await;
+}
+
+#[tokio::test]
+async fn nobody_comes_in_without_a_credential() {
+    let app = TestApp::start().await;
+    let ann = app.user("ann").await;
+    for token in ["", "x", &ann.refresh] {
+        let mut socket = RichSocket::many(app.address, token).await;
+        assert_eq!(socket.bye_code().await, 4401);
+    }
+    let cookie = ann.cookie();
+    let foreign = [
+        ("sec-websocket-protocol", "chat.v1.json"),
+        ("cookie", &cookie),
+        ("origin", "https://evil.example"),
+    ];
+    let refused = Socket::with_headers(app.address, "/ws/", &foreign).await;
+    assert_eq!(refused.err().unwrap(), 403);
+    // By the cookie from one's own page, or none at all; but not for a base client.
+    let [rich, cookie, _] = foreign;
+    Socket::with_headers(app.address, "/ws/", &[rich, cookie])
+        .await
+        .unwrap();
+    let base = Socket::with_headers(app.address, "/ws", &[cookie]).await;
+    assert_eq!(base.err().unwrap(), 426);
+}
