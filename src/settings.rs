@@ -79,6 +79,12 @@ pub struct ChannelSettings {
     pub ping_every: u32,
     /// Seconds in which a pinged socket must be heard of.
     pub pong_timeout: u32,
+    /// Seconds after which a node that was not heard of is taken for gone, with all who were online
+    /// there.
+    pub presence_lease: u32,
+    /// Seconds that a user whose last socket has gone is still taken for online: a page that is
+    /// loaded again is no absence.
+    pub presence_grace: u32,
 }
 
 /// A text that no log and no error message shows: it cannot be printed.
@@ -163,6 +169,7 @@ impl Settings {
             ("channels.stall_timeout", channels.stall_timeout == 0),
             ("channels.ping_every", channels.ping_every == 0),
             ("channels.pong_timeout", channels.pong_timeout == 0),
+            ("channels.presence_lease", channels.presence_lease == 0),
         ] {
             if zero {
                 return Err(refuse(&format!("settings.{key} must be above 0")));

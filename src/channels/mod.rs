@@ -15,13 +15,15 @@
 //!    nothing is told twice.
 //! 6. Each connection has its own place in the group's log. It writes what comes after it: from the
 //!    tail, or from the database where it is further behind, whether it is slow or has come back.
-//! 7. The last listener that leaves drops the topic.
+//! 7. What is in no log, who is here and who types, is whispered beside it.
+//! 8. The last listener that leaves drops the topic, unless its user comes back in time.
 
 pub mod broker;
 mod connection;
 mod heartbeat;
 mod hub;
 pub mod order;
+pub mod presence;
 pub mod protocol;
 mod sends;
 mod writer;
@@ -331,6 +333,7 @@ impl Channels {
                 "some sockets did not close in time"
             );
         }
+        self.hub.part().await;
     }
 
     /// Waits until there is a way to the other nodes.

@@ -143,6 +143,16 @@ impl Model {
         .await
     }
 
+    /// How many members a group has.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn count(db: &DatabaseConnection, group_id: i64) -> Result<i64, DbErr> {
+        let members = Entity::find().filter(Column::GroupId.eq(group_id));
+        let count = members.count(db).await?;
+        Ok(i64::try_from(count).unwrap_or(i64::MAX))
+    }
+
     /// The number of the membership that began last; 0 without any.
     ///
     /// # Errors

@@ -51,8 +51,8 @@ async fn a_socket_is_told_of_the_groups_that_it_asks_for() {
     }
     assert_snapshot!(named(&frames), @r#"
     {"id":1,"refused":[{"code":"not_member","group":"[stranger's]"}],"type":"ok"}
-    {"floor":0,"group":"[first]","head":1,"mode":"replay","read":1,"role":"owner","title":null,"type":"group","unread":0}
-    {"floor":0,"group":"[second]","head":1,"mode":"live","read":1,"role":"owner","title":null,"type":"group","unread":0}
+    {"floor":0,"group":"[first]","head":1,"mode":"replay","online":["ann"],"read":1,"role":"owner","title":null,"type":"group","unread":0}
+    {"floor":0,"group":"[second]","head":1,"mode":"live","online":["ann"],"read":1,"role":"owner","title":null,"type":"group","unread":0}
     {"at":"[now]","by":"ann","cid":"1","data":{"text":"one"},"group":"[first]","kind":"message.created","seq":1,"type":"event"}
     {"group":"[first]","seq":1,"type":"sync"}
     {"group":"[second]","seq":1,"type":"sync"}
@@ -186,7 +186,7 @@ async fn comes_and_goes(socket: &mut RichSocket, ann: &User<'_>, bob: &User<'_>,
     frames.push(socket.done(send).await);
     frames.push(socket.subscribe(&[(group, Some(0))]).await);
     assert_snapshot!(all_shown(&frames), @r#"
-    {"floor":0,"group":"[group]","head":1,"mode":"replay","read":1,"role":"member","title":null,"type":"group","unread":0}
+    {"floor":0,"group":"[group]","head":1,"mode":"replay","online":["bob"],"read":1,"role":"member","title":null,"type":"group","unread":0}
     {"at":"[now]","by":"bob","data":{"name":"bob","role":"member","user":"bob"},"group":"[group]","kind":"member.joined","seq":1,"type":"event"}
     {"group":"[group]","seq":1,"type":"sync"}
     {"at":"[now]","by":"ann","cid":"1","data":{"text":"welcome"},"group":"[group]","kind":"message.created","seq":2,"type":"event"}

@@ -6,6 +6,7 @@ mod membership;
 mod model;
 mod nodes;
 mod order;
+mod presence;
 mod pressure;
 mod protocol;
 mod refusals;

@@ -118,5 +118,5 @@ async fn a_server_that_stops_says_goodbye() {
         codes
     });
     assert_eq!(codes, [1012, 1012]);
-    assert_eq!(app.channels().active_groups(), 0);
+    assert_eq!(app.channels().listeners(), 0);
 }

@@ -33,7 +33,7 @@ async fn what_was_missed_is_replayed_before_what_comes() {
     let mut socket = ann.rich(&group, "after=3").await;
     assert_eq!(socket.frame().await["type"], "hello");
     assert_snapshot!(all_shown(&socket.until_sync().await), @r#"
-    {"floor":0,"group":"[group]","head":5,"mode":"replay","read":0,"role":"owner","title":null,"type":"group","unread":5}
+    {"floor":0,"group":"[group]","head":5,"mode":"replay","online":["ann"],"read":0,"role":"owner","title":null,"type":"group","unread":5}
     {"at":"[now]","by":null,"data":{"text":"4"},"group":"[group]","kind":"message.created","seq":4,"type":"event"}
     {"at":"[now]","by":null,"data":{"text":"5"},"group":"[group]","kind":"message.created","seq":5,"type":"event"}
     {"group":"[group]","seq":5,"type":"sync"}

@@ -248,6 +248,14 @@ impl<'a> User<'a> {
         socket
     }
 
+    /// The same, and gives what it is told of the group.
+    pub async fn live_with(&self, group: &str) -> (RichSocket, Value) {
+        let mut socket = self.rich(group, "").await;
+        let frames = socket.until_sync().await;
+        assert_eq!(frames[1]["type"], "group");
+        (socket, frames[1].clone())
+    }
+
     /// Starts a chat and gives the name of its group.
     pub async fn start_chat(&self) -> String {
         let answer = self.post("/api/start-chat/", json!({})).await;

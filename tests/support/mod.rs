@@ -6,6 +6,7 @@ mod database;
 mod redact;
 mod redis;
 mod rich;
+mod server;
 mod socket;
 
 pub use answer::{Answer, line};
@@ -14,6 +15,7 @@ pub use database::TestDatabase;
 pub use redact::{all_shown, shown};
 pub use redis::RedisServer;
 pub use rich::RichSocket;
+pub use server::Server;
 pub use socket::Socket;
 
 use std::{future::Future, time::Duration};

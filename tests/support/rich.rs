@@ -99,8 +99,32 @@ impl RichSocket {
         event
     }
 
-    /// The next frame.
+    /// The next frame, but for those of who is here: they come when they come.
     pub async fn frame(&mut self) -> Value {
+        loop {
+            let frame = self.any_frame().await;
+            if frame["type"] != "presence" {
+                return frame;
+            }
+        }
+    }
+
+    /// The next frame of who is here: their name and whether they are, or how many are.
+    pub async fn presence(&mut self) -> String {
+        loop {
+            let frame = self.any_frame().await;
+            match (&frame["user"], &frame["state"], &frame["count"]) {
+                _ if frame["type"] != "presence" => {}
+                (Value::String(user), Value::String(state), Value::Null) => {
+                    return format!("{user} is {state}");
+                }
+                (Value::Null, Value::Null, count) => return format!("{count} are here"),
+                _ => panic!("{frame}"),
+            }
+        }
+    }
+
+    pub async fn any_frame(&mut self) -> Value {
         loop {
             match self.socket.frame().await {
                 Message::Text(text) => return serde_json::from_str(&text).unwrap(),

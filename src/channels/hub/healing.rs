@@ -154,7 +154,7 @@ impl Hub {
             for event in &page {
                 // What the log does not have does not come any more.
                 room.skip_to(event.seq - 1);
-                room.arrive([Told::new(&room.name, event)]);
+                self.take_in(room, [Told::new(&room.name, event)]);
             }
             if page.len() < PAGE {
                 return Ok(());
@@ -209,7 +209,7 @@ impl Hub {
 }
 
 /// Waits for the next session with Redis, for ever where there is none to come.
-async fn next_session(sessions: &mut Option<watch::Receiver<u64>>) {
+pub(super) async fn next_session(sessions: &mut Option<watch::Receiver<u64>>) {
     if let Some(sessions) = sessions
         && sessions.changed().await.is_ok()
     {

@@ -9,7 +9,11 @@ use std::{
 };
 
 use super::peer::{Peer, Scope};
-use crate::channels::protocol::{CloseReason, event::Told, whisper::Whispered};
+use crate::channels::protocol::{
+    CloseReason,
+    event::Told,
+    whisper::{Topic, Whispered},
+};
 
 /// Whispers that may wait for one place.
 const WHISPERS: usize = 32;
@@ -42,6 +46,11 @@ impl Listener {
             has_rung: AtomicBool::new(false),
             over: OnceLock::new(),
         }
+    }
+
+    /// What tells it from all others that are there.
+    pub fn id(&self) -> usize {
+        std::ptr::from_ref(self).addr()
     }
 
     pub fn username(&self) -> &Arc<str> {
@@ -77,16 +86,23 @@ impl Listener {
     }
 
     /// Puts a whisper where the socket finds it once it has told all events. What it makes out of
-    /// date goes, and so does the oldest of too many: a socket that is behind misses them first.
+    /// date goes, and so does the oldest of too many: a socket that is behind misses them first. But
+    /// not of who is here, of which there is one for each member of a small group: that would be
+    /// missed until the end of the socket.
     pub fn whisper(&self, whispered: &Arc<Whispered>) {
-        let is_own_typing = whispered.is_typing && whispered.user == *self.username();
-        let Some(whispers) = self.whispers.as_ref().filter(|_| !is_own_typing) else {
+        // What one reads concerns one's other devices, too.
+        let is_own = whispered.topic != Topic::Reading && whispered.user == *self.username();
+        let Some(whispers) = self.whispers.as_ref().filter(|_| !is_own) else {
             return;
         };
         let mut whispers = whispers.lock().unwrap_or_else(PoisonError::into_inner);
         whispers.retain(|older| !whispered.replaces(older));
-        if whispers.len() >= WHISPERS {
-            whispers.pop_front();
+        if whispers.len() >= WHISPERS
+            && let Some(oldest) = whispers
+                .iter()
+                .position(|older| older.topic != Topic::Presence)
+        {
+            whispers.remove(oldest);
         }
         whispers.push_back(whispered.clone());
         drop(whispers);

@@ -1,20 +1,26 @@
 //! Who listens here to which group, and in which order they hear.
 //!
-//! A group has a [`room`] as long as it has listeners on this node, and the node is subscribed to
-//! the group's topic for just as long. Idle groups cost nothing.
+//! A group has a [`room`] as long as it has listeners on this node, or somebody who may be about to
+//! come back, and the node is subscribed to the group's topic for just as long. Idle groups cost
+//! nothing.
 //!
 //! The broker is fast and may lose; the log has everything: see [`healing`].
 
+mod attendance;
 mod healing;
+mod joining;
 mod listener;
+mod nodes;
 mod peer;
 mod people;
 mod places;
 mod room;
 mod subscription;
+mod tail;
 
 use std::{
-    collections::{HashMap, hash_map::Entry},
+    borrow::Cow,
+    collections::{HashMap, VecDeque},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError, RwLock,
         atomic::{AtomicBool, AtomicI64, Ordering},
@@ -30,16 +36,18 @@ use tokio::{
     time::{Instant, sleep_until},
 };
 
+use self::{attendance::Leaving, nodes::Nodes, people::People, room::Room};
 pub(super) use self::{
     healing::in_time,
     peer::{Ending, Peer, Scope},
     places::Places,
-    room::News,
+    room::Attendance,
     subscription::Subscription,
+    tail::News,
 };
-use self::{listener::Listener, people::People, room::Room};
+use uuid::Uuid;
+
 use super::{
-    Member,
     broker::{Broker, Inbox, Unavailable},
     protocol::{
         CloseReason,
@@ -49,7 +57,7 @@ use super::{
     },
 };
 use crate::{
-    models::{chat_groups, epochs, events::Event, memberships, users},
+    models::{chat_groups, epochs, events::Event, memberships},
     settings::Settings,
 };
 
@@ -64,6 +72,11 @@ pub(super) struct Hub {
     /// under it, so that a topic's subscription always fits its listeners.
     rooms: Mutex<HashMap<Arc<str>, Arc<Room>>>,
     people: People,
+    /// What other nodes call this one.
+    name: Box<str>,
+    nodes: Nodes,
+    /// In the order in which they went.
+    leaving: Mutex<VecDeque<Leaving>>,
     /// Groups in which an event is missing.
     gaps: mpsc::UnboundedSender<Arc<str>>,
     broker: Broker,
@@ -98,6 +111,9 @@ impl Hub {
         let hub = Arc::new(Self {
             rooms: Mutex::default(),
             people: People::default(),
+            name: Uuid::new_v4().simple().to_string().into(),
+            nodes: Nodes::new(Duration::from_secs(settings.channels.presence_lease.into())),
+            leaving: Mutex::default(),
             gaps,
             broker,
             epoch: RwLock::new(epochs::Model::current(&db).await?.into()),
@@ -113,37 +129,11 @@ impl Hub {
         tokio::spawn(hub.clone().listen(inbox));
         tokio::spawn(hub.clone().heal_gaps(gapped));
         tokio::spawn(hub.clone().sweep_by_the_clock());
+        tokio::spawn(hub.clone().attend());
         let purger = hub.clone();
         // What the last process did not finish.
         tokio::spawn(async move { purger.purge().await });
         Ok(hub)
-    }
-
-    /// Joins a group. What comes after the moment of [`Member::head`] arrives, whether it was
-    /// stored here or elsewhere, before or after this.
-    async fn join(
-        self: &Arc<Self>,
-        peer: &Arc<Peer>,
-        number: usize,
-        member: &Member,
-    ) -> Subscription {
-        let listener = Arc::new(Listener::new(peer.clone(), number, member.head));
-        let (room, is_first) = self.enter(member, &listener);
-        room.subscribed.clone().wait().await;
-        if is_first {
-            // What was stored between the look at the head and the subscription.
-            self.report_gap(&room);
-        }
-        self.catch_up(&room, member.head).await;
-        if room.last() > member.head {
-            // The event that ended the membership may have been told before this listener came.
-            match in_time(self.look_up(member)).await {
-                Ok(Some(_)) => {}
-                Ok(None) => listener.end(CloseReason::NotMember),
-                Err(_) => listener.end(CloseReason::Overloaded),
-            }
-        }
-        Subscription::new(self.clone(), room, listener)
     }
 
     /// Lets a socket in, which [`Hub::dismiss`] undoes.
@@ -159,79 +149,6 @@ impl Hub {
         self.people.leave(peer);
     }
 
-    /// Brings a room to where its log is known to be. What this node has not heard yet may have
-    /// taken texts away that it still keeps.
-    async fn catch_up(&self, room: &Arc<Room>, head: i64) {
-        if room.last() >= head {
-            return;
-        }
-        // Of many that come at once, one reads.
-        let _reading = room.reading.lock().await;
-        if room.last() < head
-            && let Err(error) = self.heal(room).await
-        {
-            tracing::warn!(%error, "the log could not be read; some messages are late");
-        }
-    }
-
-    /// The member as the database has it now, if the membership has not ended.
-    ///
-    /// # Errors
-    /// When the database fails.
-    pub async fn look_up(&self, member: &Member) -> Result<Option<Member>, DbErr> {
-        let groups: [&str; 1] = [&member.group];
-        Ok(self.look_up_all(member.author.id, &groups).await?.pop())
-    }
-
-    /// A user as a member of those of these groups to which they belong, in this order.
-    ///
-    /// # Errors
-    /// When the database fails.
-    pub async fn look_up_all(&self, user_id: i64, groups: &[&str]) -> Result<Vec<Member>, DbErr> {
-        let Some(user) = users::Model::find_active(&self.db, user_id).await? else {
-            return Ok(Vec::new());
-        };
-        let found = chat_groups::Model::find_all_for_member(&self.db, groups, &user).await?;
-        let mut found: HashMap<&str, Member> = found
-            .iter()
-            .map(|(group, membership)| (&*group.name, Member::new(&user, group, membership)))
-            .collect();
-        Ok(groups
-            .iter()
-            .filter_map(|group| found.remove(group))
-            .collect())
-    }
-
-    fn enter(&self, member: &Member, listener: &Arc<Listener>) -> (Arc<Room>, bool) {
-        match self.rooms().entry(member.group.clone()) {
-            Entry::Occupied(room) => {
-                room.get().enter(listener.clone());
-                (room.get().clone(), false)
-            }
-            Entry::Vacant(vacant) => {
-                let name = vacant.key().clone();
-                let subscribed = self.broker.subscribe(&name);
-                let room = Room::new(member.group_id, name, member.head, subscribed);
-                room.enter(listener.clone());
-                (vacant.insert(Arc::new(room)).clone(), true)
-            }
-        }
-    }
-
-    fn leave(&self, room: &Arc<Room>, listener: &Arc<Listener>) {
-        let mut rooms = self.rooms();
-        let is_empty = room.leave(listener);
-        // In another life of the database there may be another room of this name.
-        if is_empty
-            && rooms
-                .get(&room.name)
-                .is_some_and(|there| Arc::ptr_eq(there, room))
-        {
-            rooms.remove(&room.name);
-            self.broker.unsubscribe(&room.name);
-        }
-    }
-
     pub async fn connected(&self, limit: Duration) -> Result<(), Unavailable> {
         self.broker.connected(limit).await
     }
@@ -245,7 +162,10 @@ impl Hub {
     }
 
     pub fn listeners(&self) -> usize {
-        self.rooms().values().map(|room| room.count()).sum()
+        self.rooms()
+            .values()
+            .map(|room| room.listeners_here())
+            .sum()
     }
 
     /// The present life of the database.
@@ -351,6 +271,7 @@ impl Hub {
                     Some(Word::Joined { user, group, at }) => {
                         self.people.welcome(&user, &group.as_ref().into(), at);
                     }
+                    Some(word) => self.hear(&topic, &word),
                     None => tracing::warn!(topic, "a payload came that no node of ours has sent"),
                 }
             }
@@ -359,10 +280,19 @@ impl Hub {
 
     fn arrive(&self, group: &str, told: impl IntoIterator<Item = Told>) {
         if let Some(room) = self.room(group)
-            && room.arrive(told)
+            && self.take_in(&room, told)
         {
             self.report_gap(&room);
         }
+    }
+
+    /// Tells a room of events. Says whether one is missing.
+    fn take_in(&self, room: &Arc<Room>, told: impl IntoIterator<Item = Told>) -> bool {
+        let arrived = room.arrive(told);
+        for user in &arrived.put_out {
+            self.forget(room, user);
+        }
+        arrived.is_gapped
     }
 
     /// Has a group compared with the database.
@@ -381,6 +311,14 @@ impl Hub {
 
     fn room(&self, group: &str) -> Option<Arc<Room>> {
         self.rooms().get(group).cloned()
+    }
+
+    fn node(&self) -> Cow<'_, str> {
+        Cow::Borrowed(&self.name)
+    }
+
+    fn leaving(&self) -> MutexGuard<'_, VecDeque<Leaving>> {
+        self.leaving.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn rooms(&self) -> MutexGuard<'_, HashMap<Arc<str>, Arc<Room>>> {

@@ -5,35 +5,31 @@
 //! costs nobody anything.
 
 use std::{
-    collections::VecDeque,
+    collections::HashSet,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicI64, Ordering},
     },
 };
 
-use super::listener::Listener;
+use tokio::sync::watch;
+
+use super::{
+    listener::Listener,
+    tail::{News, Tail},
+};
 use crate::channels::{
     broker::Subscribed,
-    order::Order,
+    presence::{Change, Presence},
     protocol::{
         CloseReason,
         event::{Meaning, Told},
-        whisper::Whispered,
+        whisper::{State, Whisper, Whispered},
     },
 };
 
-/// Events that are kept for sockets that are behind, or come back.
-const RING: usize = 256;
-
-/// Bytes of them.
-const RING_BYTES: usize = 1024 * 1024;
-
-/// Events that a socket writes before it looks around.
-const BATCH: usize = 64;
-
-/// Bytes of them: one that takes less in half a minute takes nothing.
-const BATCH_BYTES: usize = 64 * 1024;
+/// Of a group with more members than this, sockets are told how many are here, and not who.
+const LARGE: i64 = 200;
 
 pub(in crate::channels) struct Room {
     pub id: i64,
@@ -45,25 +41,27 @@ pub(in crate::channels) struct Room {
     pub reading: tokio::sync::Mutex<()>,
     /// Whether the healer has been told of a gap, so that it is told once.
     gap_reported: AtomicBool,
+    presence: Mutex<Presence>,
+    /// Whether all nodes have said who is here.
+    heard: watch::Sender<bool>,
+    /// Members of the group; 0 until they are counted.
+    members: AtomicI64,
+    /// Whether the sockets are to be told how many are here.
+    is_count_due: AtomicBool,
 }
 
-/// The end of a group's log, as far as it was told here.
-struct Tail {
-    order: Order<Arc<Told>>,
-    /// The last of what was told, without a gap.
-    ring: VecDeque<Arc<Told>>,
-    ring_bytes: usize,
-    /// Counts deletions of texts, which must not come back from what was read before.
-    deletions: u64,
+/// What has come of events.
+pub(in crate::channels) struct Arrived {
+    /// Who is no member any more, of those who were here.
+    pub put_out: Vec<Arc<str>>,
+    /// Whether an event is missing.
+    pub is_gapped: bool,
 }
 
-/// What a socket is to be told next.
-pub(in crate::channels) enum News {
-    /// Nothing for now.
-    None,
-    Events(Vec<Arc<Told>>),
-    /// The next event is no longer, or not yet, kept here: the log has it.
-    InTheLog,
+/// Who is here, as sockets are told it.
+pub(in crate::channels) enum Attendance {
+    Names(Vec<String>),
+    Count(usize),
 }
 
 impl Room {
@@ -73,15 +71,14 @@ impl Room {
             id,
             name,
             subscribed,
-            tail: Mutex::new(Tail {
-                order: Order::after(head),
-                ring: VecDeque::new(),
-                ring_bytes: 0,
-                deletions: 0,
-            }),
+            tail: Mutex::new(Tail::after(head)),
             listeners: Mutex::default(),
             reading: tokio::sync::Mutex::default(),
             gap_reported: AtomicBool::new(false),
+            presence: Mutex::default(),
+            heard: watch::channel(false).0,
+            members: AtomicI64::new(0),
+            is_count_due: AtomicBool::new(false),
         }
     }
 
@@ -91,8 +88,7 @@ impl Room {
         listeners.push(listener);
     }
 
-    /// Whether nobody is left.
-    pub fn leave(&self, listener: &Arc<Listener>) -> bool {
+    pub fn leave(&self, listener: &Arc<Listener>) {
         let mut listeners = self.listeners();
         let place = listener.standing();
         if listeners
@@ -105,91 +101,64 @@ impl Room {
                 moved.stand_at(place);
             }
         }
-        listeners.is_empty()
     }
 
-    pub fn count(&self) -> usize {
+    pub fn listeners_here(&self) -> usize {
         self.listeners().len()
     }
 
     /// The number of the last event that was told here.
     pub fn last(&self) -> i64 {
-        self.tail().order.last()
+        self.tail().last()
     }
 
-    /// Takes events into the order, and tells what is due. Says whether one is missing.
-    pub fn arrive(&self, events: impl IntoIterator<Item = Told>) -> bool {
+    /// Takes events into the order, and tells what is due.
+    pub fn arrive(&self, events: impl IntoIterator<Item = Told>) -> Arrived {
         let mut tail = self.tail();
+        let mut put_out = Vec::new();
         let mut is_told = false;
         for told in events {
             // At once, and before its turn: who is put out may be stuck in a write and never come
             // to read of it, and what is missing before it may take its time.
-            if matches!(told.meaning, Meaning::Left(_)) {
-                self.put_out(&told);
+            if let Meaning::Left(user) = &told.meaning
+                && self.put_out(&told)
+            {
+                put_out.push(user.as_str().into());
             }
-            for told in tail.order.arrive(told.seq, Arc::new(told)) {
-                tail.keep(told);
+            for told in tail.arrive(told) {
+                self.count(&told);
                 is_told = true;
             }
         }
-        let is_gapped = tail.order.is_gapped();
+        let is_gapped = tail.is_gapped();
         drop(tail);
         if is_told {
             for listener in self.listeners().iter() {
                 listener.ring();
             }
         }
-        is_gapped
+        Arrived { put_out, is_gapped }
     }
 
     /// Takes it from the log that no event before this number is missing any more.
     pub fn skip_to(&self, seq: i64) {
-        let mut tail = self.tail();
-        if seq > tail.order.last() {
-            tail.order.skip_to(seq);
-            tail.forget();
-        }
+        self.tail().skip_to(seq);
     }
 
     /// What comes after an event.
     pub fn news(&self, seq: i64) -> News {
-        let tail = self.tail();
-        if seq >= tail.order.last() {
-            return News::None;
-        }
-        tail.after(seq).map_or(News::InTheLog, News::Events)
+        self.tail().news(seq)
     }
 
     /// Counts the deletions so far, for [`Room::keep_read`].
     pub fn deletions(&self) -> u64 {
-        self.tail().deletions
+        self.tail().deletions()
     }
 
-    /// Keeps events that a socket has read from the log, if they reach to where the kept ones begin,
-    /// for those who come after it. `deletions` was counted before they were read.
+    /// Keeps events that a socket has read from the log for those who come after it, see
+    /// [`Tail::keep_read`].
     pub fn keep_read(&self, events: &[Arc<Told>], deletions: u64) {
-        let mut tail = self.tail();
-        if tail.deletions != deletions {
-            return;
-        }
-        let first_kept = tail
-            .ring
-            .front()
-            .map_or(tail.order.last() + 1, |first| first.seq);
-        let mut begin = first_kept;
-        for told in events
-            .iter()
-            .rev()
-            .skip_while(|told| told.seq >= first_kept)
-        {
-            let is_full = tail.ring.len() >= RING || tail.ring_bytes + told.size() > RING_BYTES;
-            if is_full || told.seq + 1 != begin {
-                return;
-            }
-            begin = told.seq;
-            tail.ring_bytes += told.size();
-            tail.ring.push_front(told.clone());
-        }
+        self.tail().keep_read(events, deletions);
     }
 
     /// Tells those who are here of something that is in no log.
@@ -197,6 +166,88 @@ impl Room {
         for listener in self.listeners().iter() {
             listener.whisper(whispered);
         }
+    }
+
+    /// Whether it is known how many members the group has.
+    pub fn is_counted(&self) -> bool {
+        self.members.load(Ordering::Relaxed) > 0
+    }
+
+    pub fn count_members(&self, count: i64) {
+        self.members.store(count, Ordering::Relaxed);
+    }
+
+    pub fn presence(&self) -> MutexGuard<'_, Presence> {
+        self.presence.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Another node says who is there.
+    pub fn hear_who_is(&self, node: &Arc<str>, users: HashSet<Arc<str>>) -> Vec<Change> {
+        let changes = self.presence().hear(node, users);
+        self.note_heard();
+        changes
+    }
+
+    /// Lets those go on who wait for all nodes, if all have said it.
+    pub fn note_heard(&self) {
+        if self.presence().awaited().is_empty() {
+            self.heard.send_replace(true);
+        }
+    }
+
+    /// Waits until all nodes have said who is here.
+    pub async fn heard(&self) {
+        // It cannot fail: this room has the other end.
+        let _ = self.heard.subscribe().wait_for(|heard| *heard).await;
+    }
+
+    /// Tells the sockets who has come or gone. Says whether they are told names: of a large group
+    /// they are told how many there are, by and by.
+    pub fn tell_presence(&self, change: &Change) -> bool {
+        if self.is_large() {
+            self.is_count_due.store(true, Ordering::Relaxed);
+            return false;
+        }
+        let state = if change.is_online {
+            State::Online
+        } else {
+            State::Offline
+        };
+        self.whisper(&Arc::new(Whispered::new(&Whisper::Presence {
+            group: self.name.as_ref().into(),
+            user: Some(change.user.as_ref().into()),
+            state: Some(state),
+            count: None,
+        })));
+        true
+    }
+
+    /// Tells the sockets of a large group how many are here, if they do not know.
+    pub fn tell_count(&self) {
+        if self.is_count_due.swap(false, Ordering::Relaxed) {
+            let count = self.presence().online().len();
+            self.whisper(&Arc::new(Whispered::new(&Whisper::Presence {
+                group: self.name.as_ref().into(),
+                user: None,
+                state: None,
+                count: Some(count),
+            })));
+        }
+    }
+
+    /// Who is here, or how many.
+    pub fn attendance(&self) -> Attendance {
+        let presence = self.presence();
+        let online = presence.online();
+        if self.is_large() {
+            Attendance::Count(online.len())
+        } else {
+            Attendance::Names(online.into_iter().map(ToOwned::to_owned).collect())
+        }
+    }
+
+    fn is_large(&self) -> bool {
+        self.members.load(Ordering::Relaxed) > LARGE
     }
 
     /// Notes that a gap is known. Says whether it was not, until now.
@@ -215,11 +266,29 @@ impl Room {
         }
     }
 
-    fn put_out(&self, told: &Told) {
+    /// Ends the sockets of whoever is put out by an event. Says whether there were any, and none of
+    /// somebody who has come back since.
+    fn put_out(&self, told: &Told) -> bool {
+        let (mut was_here, mut is_back) = (false, false);
         for listener in self.listeners().iter() {
             if listener.is_put_out_by(told) {
                 listener.end(CloseReason::NotMember);
+                was_here = true;
+            } else {
+                is_back |= told.puts_out(listener.username());
             }
+        }
+        was_here && !is_back
+    }
+
+    fn count(&self, told: &Told) {
+        let change = match told.meaning {
+            Meaning::Joined(_) => 1,
+            Meaning::Left(_) => -1,
+            _ => return,
+        };
+        if self.is_counted() {
+            self.members.fetch_add(change, Ordering::Relaxed);
         }
     }
 
@@ -234,49 +303,4 @@ impl Room {
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-impl Tail {
-    fn keep(&mut self, told: Arc<Told>) {
-        if told.meaning == Meaning::Deletion {
-            // The text that it deletes may be among them. Whoever needs them reads the log, which
-            // has them without it.
-            self.forget();
-            self.deletions += 1;
-        }
-        self.ring_bytes += told.size();
-        self.ring.push_back(told);
-        while self.ring.len() > RING || self.ring_bytes > RING_BYTES {
-            match self.ring.pop_front() {
-                Some(oldest) => self.ring_bytes -= oldest.size(),
-                None => break,
-            }
-        }
-    }
-
-    fn forget(&mut self) {
-        self.ring.clear();
-        self.ring_bytes = 0;
-    }
-
-    /// A batch of what comes after an event, if it is kept.
-    fn after(&self, seq: i64) -> Option<Vec<Arc<Told>>> {
-        let first = self.ring.front()?.seq;
-        let skipped = usize::try_from(seq + 1 - first).ok()?;
-        let batch = batch_of(self.ring.iter().skip(skipped).cloned());
-        Some(batch).filter(|batch| !batch.is_empty())
-    }
-}
-
-/// As many events as a socket writes before it looks around: one at least, however large.
-pub(super) fn batch_of(events: impl Iterator<Item = Arc<Told>>) -> Vec<Arc<Told>> {
-    let mut bytes = 0;
-    events
-        .take(BATCH)
-        .take_while(|told| {
-            let fits = bytes == 0 || bytes + told.size() <= BATCH_BYTES;
-            bytes += told.size();
-            fits
-        })
-        .collect()
 }

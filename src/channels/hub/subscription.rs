@@ -9,7 +9,8 @@ use super::{
     Hub, News,
     healing::in_time,
     listener::Listener,
-    room::{Room, batch_of},
+    room::{Attendance, Room},
+    tail::batch_of,
 };
 use crate::{
     channels::protocol::{CloseReason, event::Told},
@@ -107,6 +108,11 @@ impl Subscription {
             self.told = last.seq;
             self.read.retain(|told| told.seq > last.seq);
         }
+    }
+
+    /// Who is here, or how many.
+    pub fn attendance(&self) -> Attendance {
+        self.room.attendance()
     }
 
     /// Brings this node to where the log is known to be.

@@ -133,7 +133,7 @@ impl<'a> Hello<'a> {
                 replay: settings.replay_limit,
                 sends_per_10s: settings.sends_per_10s,
             },
-            features: &["typing", "read"],
+            features: &["typing", "presence", "read"],
         }
     }
 }
@@ -149,6 +149,12 @@ pub struct Group<'a> {
     pub floor: i64,
     pub read: i64,
     pub unread: i64,
+    /// Who is here, in order.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub online: Option<&'a [String]>,
+    /// How many are here: of a large group, instead.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub online_count: Option<usize>,
     pub mode: Mode,
 }
 

@@ -1,5 +1,5 @@
-//! What is told at most once, and may be dropped: who types, who has read how far. It is never in
-//! the log.
+//! What is told at most once, and may be dropped: who types, who has read how far, who is here. It is
+//! never in the log.
 
 use std::{borrow::Cow, sync::Arc};
 
@@ -26,14 +26,41 @@ pub enum Whisper<'a> {
         user: Cow<'a, str>,
         seq: i64,
     },
+    /// Somebody has come or gone; or, in a large group, so many are here.
+    Presence {
+        #[serde(borrow)]
+        group: Cow<'a, str>,
+        #[serde(borrow, skip_serializing_if = "Option::is_none", default)]
+        user: Option<Cow<'a, str>>,
+        #[serde(skip_serializing_if = "Option::is_none", default)]
+        state: Option<State>,
+        #[serde(skip_serializing_if = "Option::is_none", default)]
+        count: Option<usize>,
+    },
+}
+
+/// Whether a user is here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum State {
+    Online,
+    Offline,
+}
+
+/// What a whisper is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Topic {
+    Typing,
+    Reading,
+    Presence,
 }
 
 /// A whisper on its way to the sockets: encoded once, for all of them on all nodes.
 #[derive(Debug, Clone)]
 pub struct Whispered {
-    /// Whose typing or reading it is.
+    /// Whom it is about; nobody, where it is a number.
     pub user: Arc<str>,
-    pub is_typing: bool,
+    pub topic: Topic,
     frame: Utf8Bytes,
 }
 
@@ -52,13 +79,16 @@ impl Whispered {
     }
 
     fn of(whisper: &Whisper<'_>, frame: Utf8Bytes) -> Self {
-        let (user, is_typing) = match whisper {
-            Whisper::Typing { user, .. } => (user, true),
-            Whisper::Read { user, .. } => (user, false),
+        let (user, topic) = match whisper {
+            Whisper::Typing { user, .. } => (user.as_ref(), Topic::Typing),
+            Whisper::Read { user, .. } => (user.as_ref(), Topic::Reading),
+            Whisper::Presence { user, .. } => {
+                (user.as_deref().unwrap_or_default(), Topic::Presence)
+            }
         };
         Self {
-            user: user.as_ref().into(),
-            is_typing,
+            user: user.into(),
+            topic,
             frame,
         }
     }
@@ -72,6 +102,6 @@ impl Whispered {
     /// Whether it makes the other one out of date.
     #[must_use]
     pub fn replaces(&self, other: &Self) -> bool {
-        self.is_typing == other.is_typing && self.user == other.user
+        self.topic == other.topic && self.user == other.user
     }
 }

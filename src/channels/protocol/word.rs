@@ -24,6 +24,42 @@ pub enum Word<'a> {
         group: Cow<'a, str>,
         at: DateTime<Utc>,
     },
+    /// A node is there, and its people are.
+    Pulse {
+        #[serde(borrow)]
+        node: Cow<'a, str>,
+    },
+    /// A node stops.
+    Part {
+        #[serde(borrow)]
+        node: Cow<'a, str>,
+    },
+    /// A node asks who is in these groups.
+    Who {
+        #[serde(borrow)]
+        node: Cow<'a, str>,
+        groups: Vec<Cow<'a, str>>,
+    },
+    /// All of a node's people in a group.
+    Here {
+        #[serde(borrow)]
+        node: Cow<'a, str>,
+        users: Vec<Cow<'a, str>>,
+    },
+    /// A user is there, by this node.
+    Came {
+        #[serde(borrow)]
+        node: Cow<'a, str>,
+        #[serde(borrow)]
+        user: Cow<'a, str>,
+    },
+    /// A user is not there any more, by this node.
+    Went {
+        #[serde(borrow)]
+        node: Cow<'a, str>,
+        #[serde(borrow)]
+        user: Cow<'a, str>,
+    },
 }
 
 impl<'a> Word<'a> {

@@ -7,7 +7,7 @@ use super::{Entry, typing::Typing};
 use crate::{
     channels::{
         Channels, Member,
-        hub::Subscription,
+        hub::{Attendance, Subscription},
         protocol::{
             rich::{Frame, Group, Mode, ResetReason},
             whisper::Whisper,
@@ -53,6 +53,11 @@ impl Joined {
         place.go_to(entry.after.filter(|_| reset.is_none()).unwrap_or(head));
         self.sync_at = Some(head);
         let group = &*self.member.group;
+        let attendance = place.attendance();
+        let (online, online_count) = match &attendance {
+            Attendance::Names(names) => (Some(&**names), None),
+            Attendance::Count(count) => (None, Some(*count)),
+        };
         let about = Frame::Group(Group {
             group,
             title: self.member.title.as_deref(),
@@ -61,6 +66,8 @@ impl Joined {
             floor: 0,
             read: self.member.read,
             unread: self.member.unread,
+            online,
+            online_count,
             mode,
         });
         let reset = reset.map(|reason| Frame::Reset {

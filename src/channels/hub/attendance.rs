@@ -1,0 +1,327 @@
+//! Who is here, told from node to node and to the sockets.
+//!
+//! Each node has a lease of its people, which it renews by a word to all nodes; when it ends, all
+//! nodes take them for gone, each by itself. So there is nothing to clean up after a node that was
+//! killed, and nothing to keep in Redis.
+//!
+//! In each group every node says who comes and goes there, and all it has when it is asked, when it
+//! has been out of reach, and from time to time. What is said of one group is said under the lock of
+//! its presence, so that it is heard in the order in which it happened.
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use tokio::time::{MissedTickBehavior, interval, timeout};
+
+use super::{Hub, healing::next_session, listener::Listener, room::Room};
+use crate::channels::{
+    presence::Change,
+    protocol::word::{NODES, Word},
+};
+
+/// A lease is renewed so many times before it ends.
+const RENEWALS: u32 = 3;
+
+/// How often it is looked who is gone for good.
+const TICK: Duration = Duration::from_millis(250);
+
+/// How often the sockets of a large group are told how many are here, at most.
+const COUNTED_EVERY: Duration = Duration::from_secs(1);
+
+/// How often a node says all it has, lest a word that was lost be missed for ever.
+const REPEATED_EVERY: Duration = Duration::from_secs(60);
+
+/// How long a socket waits to hear who is on other nodes before it opens without.
+const HEARD_WITHIN: Duration = Duration::from_millis(250);
+
+/// A user whose last socket here has gone.
+pub(super) struct Leaving {
+    gone: Instant,
+    room: Arc<Room>,
+    user: Arc<str>,
+}
+
+/// When something is to be done next.
+struct Due {
+    every: Duration,
+    at: Instant,
+}
+
+impl Due {
+    fn each(every: Duration) -> Self {
+        Self {
+            every,
+            at: Instant::now(),
+        }
+    }
+
+    fn is_now(&mut self) -> bool {
+        let now = Instant::now();
+        let is_now = self.at <= now;
+        if is_now {
+            self.at = now + self.every;
+        }
+        is_now
+    }
+}
+
+impl Hub {
+    /// Renews the lease of this node's people, and looks whose has ended.
+    pub(super) async fn attend(self: Arc<Self>) {
+        let lease = Duration::from_secs(self.settings.channels.presence_lease.into());
+        let mut renewal = Due::each(lease / RENEWALS);
+        let mut count = Due::each(COUNTED_EVERY);
+        let mut repetition = Due::each(REPEATED_EVERY);
+        let mut tick = interval(TICK);
+        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut sessions = self.broker.sessions();
+        loop {
+            tokio::select! {
+                _ = tick.tick() => {}
+                () = next_session(&mut sessions) => self.say_all(true),
+            }
+            if renewal.is_now() {
+                self.say(NODES, &Word::Pulse { node: self.node() });
+            }
+            for node in self.nodes.take_lost() {
+                self.lose(&node);
+            }
+            self.let_go();
+            if count.is_now() {
+                self.tell_counts();
+            }
+            if repetition.is_now() {
+                self.say_all(false);
+            }
+        }
+    }
+
+    /// Says goodbye: this node's people are somewhere else now, or gone.
+    pub async fn part(&self) {
+        let word = Word::Part { node: self.node() };
+        // In vain where Redis is away; the lease ends by itself.
+        let _ = self.broker.publish(NODES, word.encode()).await;
+    }
+
+    /// What is said between nodes about who is here, on the topic of a group or that of all nodes.
+    pub(super) fn hear(&self, topic: &str, word: &Word<'_>) {
+        let (Word::Pulse { node }
+        | Word::Part { node }
+        | Word::Who { node, .. }
+        | Word::Here { node, .. }
+        | Word::Came { node, .. }
+        | Word::Went { node, .. }) = word
+        else {
+            return;
+        };
+        let node: Arc<str> = node.as_ref().into();
+        let is_new = self.nodes.hear(&node);
+        match word {
+            Word::Part { .. } => self.nodes.part(&node, self.grace()),
+            Word::Who { groups, .. } => {
+                for group in groups {
+                    self.say_who_is_here(group);
+                }
+            }
+            Word::Here { users, .. } => {
+                let users = users.iter().map(|user| user.as_ref().into()).collect();
+                self.change(topic, |room| room.hear_who_is(&node, users));
+            }
+            Word::Came { user, .. } => {
+                let user = user.as_ref().into();
+                self.change(topic, |room| {
+                    room.presence().hear_of(&node, &user).into_iter().collect()
+                });
+            }
+            Word::Went { user, .. } => {
+                let user = user.as_ref().into();
+                self.change(topic, |room| {
+                    let change = room.presence().hear_no_more_of(&node, &user);
+                    change.into_iter().collect()
+                });
+            }
+            _ => {}
+        }
+        if is_new {
+            // It may have been away for long, and was taken for gone.
+            self.ask_in(self.all_rooms().iter().map(|room| &*room.name).collect());
+        }
+    }
+
+    /// A socket is in a group now.
+    pub(super) fn attended(&self, room: &Arc<Room>, listener: &Listener) {
+        let mut presence = room.presence();
+        let user = listener.username();
+        let (change, is_new) = presence.enter(user, listener.id());
+        if is_new {
+            self.say(
+                &room.name,
+                &Word::Came {
+                    node: self.node(),
+                    user: user.as_ref().into(),
+                },
+            );
+        }
+        drop(presence);
+        self.tell(room, change);
+    }
+
+    /// A socket is not in a group any more; its user may be for a while.
+    pub(super) fn left(&self, room: &Arc<Room>, listener: &Listener) {
+        let (user, gone) = (listener.username(), Instant::now());
+        if room.presence().leave(user, listener.id(), gone) {
+            let leaving = Leaving {
+                gone,
+                room: room.clone(),
+                user: user.clone(),
+            };
+            self.leaving().push_back(leaving);
+        }
+    }
+
+    /// A user is put out of a group.
+    pub(super) fn forget(&self, room: &Arc<Room>, user: &Arc<str>) {
+        let mut presence = room.presence();
+        if let Some(change) = presence.forget(user) {
+            self.say_went(room, user);
+            drop(presence);
+            self.tell(room, change);
+        }
+    }
+
+    /// Has the other nodes say who is in a group, the first of which is just opened here.
+    pub(super) fn ask_who_is_here(&self, room: &Room) {
+        let mut presence = room.presence();
+        presence.await_all(self.nodes.answering());
+        // As well, in case they remember something else.
+        let users = presence.here().map(|user| user.to_string().into());
+        let here = Word::Here {
+            node: self.node(),
+            users: users.collect(),
+        };
+        self.say(&room.name, &here);
+        drop(presence);
+        self.ask_in(vec![&*room.name]);
+        room.note_heard();
+    }
+
+    /// Waits until it is known who is in a group, but not for long.
+    pub(super) async fn heard_who_is_here(&self, room: &Room) {
+        if !self.broker.is_away() && timeout(HEARD_WITHIN, room.heard()).await.is_err() {
+            self.nodes.note_silent(room.presence().awaited());
+        }
+    }
+
+    fn ask_in(&self, groups: Vec<&str>) {
+        if !groups.is_empty() {
+            let groups = groups.into_iter().map(Into::into).collect();
+            let node = self.node();
+            self.say(NODES, &Word::Who { node, groups });
+        }
+    }
+
+    /// Says all that is known of this node's people, and may have the others do so.
+    fn say_all(&self, ask: bool) {
+        let rooms = self.all_rooms();
+        for room in &rooms {
+            // Alone in its group a node has nobody to tell, unless it was out of reach.
+            if ask || room.presence().is_anybody_elsewhere() {
+                self.say_who_is_here(&room.name);
+            }
+        }
+        if ask {
+            self.ask_in(rooms.iter().map(|room| &*room.name).collect());
+        }
+    }
+
+    fn say_who_is_here(&self, group: &str) {
+        let say = |users| {
+            let node = self.node();
+            self.say(group, &Word::Here { node, users });
+        };
+        match self.room(group) {
+            None => say(Vec::new()),
+            Some(room) => {
+                let presence = room.presence();
+                say(presence
+                    .here()
+                    .map(|user| user.to_string().into())
+                    .collect());
+            }
+        }
+    }
+
+    fn say_went(&self, room: &Room, user: &str) {
+        let (node, user) = (self.node(), user.into());
+        self.say(&room.name, &Word::Went { node, user });
+    }
+
+    fn say(&self, topic: &str, word: &Word<'_>) {
+        drop(self.broker.publish(topic, word.encode()));
+    }
+
+    fn lose(&self, node: &Arc<str>) {
+        tracing::warn!(%node, "a node is not heard of any more: its people are gone");
+        for room in self.all_rooms() {
+            let lost = room.presence().lose(node);
+            self.tell(&room, lost);
+        }
+    }
+
+    /// Takes those for gone who did not come back.
+    fn let_go(&self) {
+        let now = Instant::now();
+        let is_due = |leaving: &mut Leaving| leaving.gone + self.grace() <= now;
+        loop {
+            let due = self.leaving().pop_front_if(is_due);
+            let Some(Leaving { gone, room, user }) = due else {
+                return;
+            };
+            let is_current = self
+                .room(&room.name)
+                .is_some_and(|there| Arc::ptr_eq(&there, &room));
+            let mut presence = room.presence();
+            if let Some(change) = presence.expire(&user, gone)
+                && is_current
+            {
+                self.say_went(&room, &user);
+                drop(presence);
+                self.tell(&room, change);
+                self.close_if_empty(&room);
+            }
+        }
+    }
+
+    fn change(&self, group: &str, change: impl FnOnce(&Room) -> Vec<Change>) {
+        if let Some(room) = self.room(group) {
+            let changes = change(&room);
+            self.tell(&room, changes);
+        }
+    }
+
+    /// Tells the sockets of a group who has come or gone; of a large one, by and by, how many are
+    /// here.
+    fn tell(&self, room: &Arc<Room>, changes: impl IntoIterator<Item = Change>) {
+        for change in changes {
+            if !room.tell_presence(&change) {
+                return;
+            }
+        }
+    }
+
+    fn tell_counts(&self) {
+        for room in self.all_rooms() {
+            room.tell_count();
+        }
+    }
+
+    fn grace(&self) -> Duration {
+        Duration::from_secs(self.settings.channels.presence_grace.into())
+    }
+
+    fn all_rooms(&self) -> Vec<Arc<Room>> {
+        self.rooms().values().cloned().collect()
+    }
+}

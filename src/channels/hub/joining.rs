@@ -1,0 +1,151 @@
+//! How a socket comes into a group, and out of it.
+
+use std::{
+    collections::{HashMap, hash_map::Entry},
+    sync::Arc,
+};
+
+use sea_orm::DbErr;
+
+use super::{
+    Hub, Subscription,
+    healing::in_time,
+    listener::Listener,
+    peer::{Peer, Scope},
+    room::Room,
+};
+use crate::{
+    channels::{Member, protocol::CloseReason},
+    models::{chat_groups, memberships, users},
+};
+
+impl Hub {
+    /// Joins a group. What comes after the moment of [`Member::head`] arrives, whether it was
+    /// stored here or elsewhere, before or after this.
+    pub(super) async fn join(
+        self: &Arc<Self>,
+        peer: &Arc<Peer>,
+        number: usize,
+        member: &Member,
+    ) -> Subscription {
+        let listener = Arc::new(Listener::new(peer.clone(), number, member.head));
+        let (room, is_first) = self.enter(member, &listener);
+        self.attended(&room, &listener);
+        room.subscribed.clone().wait().await;
+        if is_first {
+            // What was stored between the look at the head and the subscription.
+            self.report_gap(&room);
+            self.ask_who_is_here(&room);
+        }
+        self.catch_up(&room, member.head).await;
+        if room.last() > member.head {
+            // The event that ended the membership may have been told before this listener came.
+            match in_time(self.look_up(member)).await {
+                Ok(Some(_)) => {}
+                Ok(None) => listener.end(CloseReason::NotMember),
+                Err(_) => listener.end(CloseReason::Overloaded),
+            }
+        }
+        if peer.scope != Scope::Base {
+            self.count_members(&room).await;
+            self.heard_who_is_here(&room).await;
+        }
+        Subscription::new(self.clone(), room, listener)
+    }
+
+    /// Counts the members of a group, once.
+    async fn count_members(&self, room: &Room) {
+        if room.is_counted() {
+            return;
+        }
+        match in_time(memberships::Model::count(&self.db, room.id)).await {
+            Ok(count) => room.count_members(count),
+            // It is taken for a small one until the next socket asks.
+            Err(error) => tracing::warn!(%error, "the members of a group could not be counted"),
+        }
+    }
+
+    /// Brings a room to where its log is known to be. What this node has not heard yet may have
+    /// taken texts away that it still keeps.
+    pub(super) async fn catch_up(&self, room: &Arc<Room>, head: i64) {
+        if room.last() >= head {
+            return;
+        }
+        // Of many that come at once, one reads.
+        let _reading = room.reading.lock().await;
+        if room.last() < head
+            && let Err(error) = self.heal(room).await
+        {
+            tracing::warn!(%error, "the log could not be read; some messages are late");
+        }
+    }
+
+    /// The member as the database has it now, if the membership has not ended.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn look_up(&self, member: &Member) -> Result<Option<Member>, DbErr> {
+        let groups: [&str; 1] = [&member.group];
+        Ok(self.look_up_all(member.author.id, &groups).await?.pop())
+    }
+
+    /// A user as a member of those of these groups to which they belong, in this order.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn look_up_all(&self, user_id: i64, groups: &[&str]) -> Result<Vec<Member>, DbErr> {
+        let Some(user) = users::Model::find_active(&self.db, user_id).await? else {
+            return Ok(Vec::new());
+        };
+        let found = chat_groups::Model::find_all_for_member(&self.db, groups, &user).await?;
+        let mut found: HashMap<&str, Member> = found
+            .iter()
+            .map(|(group, membership)| (&*group.name, Member::new(&user, group, membership)))
+            .collect();
+        Ok(groups
+            .iter()
+            .filter_map(|group| found.remove(group))
+            .collect())
+    }
+
+    fn enter(&self, member: &Member, listener: &Arc<Listener>) -> (Arc<Room>, bool) {
+        match self.rooms().entry(member.group.clone()) {
+            Entry::Occupied(room) => {
+                room.get().enter(listener.clone());
+                (room.get().clone(), false)
+            }
+            Entry::Vacant(vacant) => {
+                let name = vacant.key().clone();
+                let subscribed = self.broker.subscribe(&name);
+                let room = Room::new(member.group_id, name, member.head, subscribed);
+                room.enter(listener.clone());
+                (vacant.insert(Arc::new(room)).clone(), true)
+            }
+        }
+    }
+
+    pub(super) fn leave(&self, room: &Arc<Room>, listener: &Arc<Listener>) {
+        let mut rooms = self.rooms();
+        room.leave(listener);
+        self.left(room, listener);
+        self.close(&mut rooms, room);
+    }
+
+    pub(super) fn close_if_empty(&self, room: &Arc<Room>) {
+        self.close(&mut self.rooms(), room);
+    }
+
+    /// Closes a room in which nobody is, nor is about to come back.
+    fn close(&self, rooms: &mut HashMap<Arc<str>, Arc<Room>>, room: &Arc<Room>) {
+        let is_empty = room.listeners_here() == 0 && room.presence().is_nobody_here();
+        // In another life of the database there may be another room of this name.
+        if is_empty
+            && rooms
+                .get(&room.name)
+                .is_some_and(|there| Arc::ptr_eq(there, room))
+        {
+            rooms.remove(&room.name);
+            self.broker.unsubscribe(&room.name);
+        }
+    }
+}

@@ -1,0 +1,76 @@
+//! Which other nodes there are: those that were heard of lately.
+
+use std::{
+    collections::{HashMap, HashSet},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant},
+};
+
+/// The other nodes, as far as this one has heard of them.
+pub(super) struct Nodes {
+    /// How long a node is there without being heard of.
+    lease: Duration,
+    nodes: Mutex<HashMap<Arc<str>, Node>>,
+}
+
+struct Node {
+    until: Instant,
+    /// It did not answer when it was asked, and is not waited for until it is heard of again.
+    is_silent: bool,
+}
+
+impl Nodes {
+    pub fn new(lease: Duration) -> Self {
+        Self {
+            lease,
+            nodes: Mutex::default(),
+        }
+    }
+
+    /// A node was heard of. Says whether it was not there before.
+    pub fn hear(&self, node: &Arc<str>) -> bool {
+        let node_now = Node {
+            until: Instant::now() + self.lease,
+            is_silent: false,
+        };
+        self.nodes().insert(node.clone(), node_now).is_none()
+    }
+
+    /// A node says goodbye: its people have this long to come back elsewhere.
+    pub fn part(&self, node: &str, grace: Duration) {
+        if let Some(node) = self.nodes().get_mut(node) {
+            node.until = node.until.min(Instant::now() + grace);
+            node.is_silent = true;
+        }
+    }
+
+    /// Nodes of which an answer can be expected.
+    pub fn answering(&self) -> Vec<Arc<str>> {
+        let nodes = self.nodes();
+        let answering = nodes.iter().filter(|(_, node)| !node.is_silent);
+        answering.map(|(name, _)| name.clone()).collect()
+    }
+
+    /// These have not answered.
+    pub fn note_silent(&self, silent: &HashSet<Arc<str>>) {
+        let mut nodes = self.nodes();
+        for name in silent {
+            if let Some(node) = nodes.get_mut(name) {
+                node.is_silent = true;
+            }
+        }
+    }
+
+    /// Takes those of which nothing was heard for too long.
+    pub fn take_lost(&self) -> Vec<Arc<str>> {
+        let now = Instant::now();
+        let mut nodes = self.nodes();
+        let lost = nodes.extract_if(|_, node| node.until <= now);
+        lost.map(|(name, _)| name).collect()
+    }
+
+    fn nodes(&self) -> MutexGuard<'_, HashMap<Arc<str>, Node>> {
+        // A panic elsewhere leaves the map as it was between two calls of its own methods.
+        self.nodes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,162 @@
+//! The end of a group's log, as far as it was told on this node. No I/O.
+
+use std::{collections::VecDeque, sync::Arc};
+
+use crate::channels::{
+    order::Order,
+    protocol::event::{Meaning, Told},
+};
+
+/// Events that are kept for sockets that are behind, or come back.
+const RING: usize = 256;
+
+/// Bytes of them.
+const RING_BYTES: usize = 1024 * 1024;
+
+/// Events that a socket writes before it looks around.
+const BATCH: usize = 64;
+
+/// Bytes of them: one that takes less in half a minute takes nothing.
+const BATCH_BYTES: usize = 64 * 1024;
+
+pub(super) struct Tail {
+    order: Order<Arc<Told>>,
+    /// The last of what was told, without a gap.
+    ring: VecDeque<Arc<Told>>,
+    ring_bytes: usize,
+    /// Counts deletions of texts, which must not come back from what was read before.
+    deletions: u64,
+}
+
+/// What a socket is to be told next.
+pub(in crate::channels) enum News {
+    /// Nothing for now.
+    None,
+    Events(Vec<Arc<Told>>),
+    /// The next event is no longer, or not yet, kept here: the log has it.
+    InTheLog,
+}
+
+impl Tail {
+    /// All up to and with this event is taken as told.
+    pub fn after(head: i64) -> Self {
+        Self {
+            order: Order::after(head),
+            ring: VecDeque::new(),
+            ring_bytes: 0,
+            deletions: 0,
+        }
+    }
+
+    /// The number of the last event that was told.
+    pub fn last(&self) -> i64 {
+        self.order.last()
+    }
+
+    /// Whether an event is missing.
+    pub fn is_gapped(&self) -> bool {
+        self.order.is_gapped()
+    }
+
+    pub fn deletions(&self) -> u64 {
+        self.deletions
+    }
+
+    /// Takes an event into the order, and gives what is due.
+    pub fn arrive(&mut self, told: Told) -> Vec<Arc<Told>> {
+        let due: Vec<_> = self
+            .order
+            .arrive(told.seq, Arc::new(told))
+            .into_iter()
+            .collect();
+        for told in &due {
+            self.keep(told.clone());
+        }
+        due
+    }
+
+    /// No event before this number is missing any more.
+    pub fn skip_to(&mut self, seq: i64) {
+        if seq > self.order.last() {
+            self.order.skip_to(seq);
+            self.forget();
+        }
+    }
+
+    /// What comes after an event.
+    pub fn news(&self, seq: i64) -> News {
+        if seq >= self.order.last() {
+            return News::None;
+        }
+        self.batch_after(seq).map_or(News::InTheLog, News::Events)
+    }
+
+    /// Keeps events that a socket has read from the log, if they reach to where the kept ones begin,
+    /// for those who come after it. `deletions` was counted before they were read.
+    pub fn keep_read(&mut self, events: &[Arc<Told>], deletions: u64) {
+        if self.deletions != deletions {
+            return;
+        }
+        let first_kept = self
+            .ring
+            .front()
+            .map_or(self.order.last() + 1, |first| first.seq);
+        let mut begin = first_kept;
+        for told in events
+            .iter()
+            .rev()
+            .skip_while(|told| told.seq >= first_kept)
+        {
+            let is_full = self.ring.len() >= RING || self.ring_bytes + told.size() > RING_BYTES;
+            if is_full || told.seq + 1 != begin {
+                return;
+            }
+            begin = told.seq;
+            self.ring_bytes += told.size();
+            self.ring.push_front(told.clone());
+        }
+    }
+
+    fn keep(&mut self, told: Arc<Told>) {
+        if told.meaning == Meaning::Deletion {
+            // The text that it deletes may be among them. Whoever needs them reads the log, which
+            // has them without it.
+            self.forget();
+            self.deletions += 1;
+        }
+        self.ring_bytes += told.size();
+        self.ring.push_back(told);
+        while self.ring.len() > RING || self.ring_bytes > RING_BYTES {
+            match self.ring.pop_front() {
+                Some(oldest) => self.ring_bytes -= oldest.size(),
+                None => break,
+            }
+        }
+    }
+
+    fn forget(&mut self) {
+        self.ring.clear();
+        self.ring_bytes = 0;
+    }
+
+    /// A batch of what comes after an event, if it is kept.
+    fn batch_after(&self, seq: i64) -> Option<Vec<Arc<Told>>> {
+        let first = self.ring.front()?.seq;
+        let skipped = usize::try_from(seq + 1 - first).ok()?;
+        let batch = batch_of(self.ring.iter().skip(skipped).cloned());
+        Some(batch).filter(|batch| !batch.is_empty())
+    }
+}
+
+/// As many events as a socket writes before it looks around: one at least, however large.
+pub(super) fn batch_of(events: impl Iterator<Item = Arc<Told>>) -> Vec<Arc<Told>> {
+    let mut bytes = 0;
+    events
+        .take(BATCH)
+        .take_while(|told| {
+            let fits = bytes == 0 || bytes + told.size() <= BATCH_BYTES;
+            bytes += told.size();
+            fits
+        })
+        .collect()
+}

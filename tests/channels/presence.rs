@@ -1,0 +1,318 @@
+//! Who is here: on all nodes, by however many sockets, and no longer than they are.
+
+use std::{
+    collections::{BTreeSet, HashMap, HashSet},
+    sync::Arc,
+    time::Instant,
+};
+
+use proptest::prelude::*;
+use salam::{
+    channels::presence::{Change, Presence},
+    models::{
+        chat_groups,
+        memberships::{self, Role},
+        users,
+    },
+};
+use sea_orm::{ActiveModelTrait, ActiveValue::Set};
+use serde_json::{Value, json};
+
+use super::nodes::connected_nodes;
+use crate::support::{RedisServer, RichSocket, Server, TestApp, TestDatabase, User, until};
+
+/// Who is online, as a socket that opens now is told.
+async fn online(user: &User<'_>, group: &str) -> Value {
+    user.live_with(group).await.1["online"].take()
+}
+
+#[tokio::test]
+async fn several_sockets_are_one_person_and_a_reload_is_no_absence() {
+    let app = TestApp::with(json!({"channels": {"presence_grace": 2}})).await;
+    let (ann, bob) = (app.user("ann").await, app.user("bob").await);
+    let group = ann.start_chat().await;
+    ann.brings_in(&bob, &group).await;
+    let (mut anns, about) = ann.live_with(&group).await;
+    assert_eq!(about["online"], json!(["ann"]));
+
+    // By a base socket, too, which is never told of it.
+    let mut base = bob.open(&group).await;
+    assert_eq!(anns.presence().await, "bob is online");
+    let (rich, about) = bob.live_with(&group).await;
+    assert_eq!(about["online"], json!(["ann", "bob"]));
+    base.expect_silence().await;
+    drop((base, rich));
+    until("both to be gone", async || app.channels().listeners() == 1).await;
+    let again = bob.live(&group).await;
+    // Had he gone, it would be told by now.
+    let carol = app.user("carol").await;
+    ann.brings_in(&carol, &group).await;
+    let carols = carol.live(&group).await;
+    assert_eq!(anns.presence().await, "carol is online");
+    drop(again);
+    assert_eq!(anns.presence().await, "bob is offline");
+    drop(carols);
+    assert_eq!(anns.presence().await, "carol is offline");
+    assert_eq!(online(&ann, &group).await, json!(["ann"]));
+    drop(anns);
+    app.until_no_group_is_active().await;
+}
+
+#[tokio::test]
+async fn who_is_put_out_is_gone_at_once() {
+    let app = TestApp::with(json!({"channels": {"presence_grace": 600}})).await;
+    let (ann, bob) = (app.user("ann").await, app.user("bob").await);
+    let group = ann.start_chat().await;
+    ann.brings_in(&bob, &group).await;
+    let mut anns = ann.live(&group).await;
+    let mut bobs = bob.live(&group).await;
+    assert_eq!(anns.presence().await, "bob is online");
+    let path = format!("/api/groups/{group}/members/bob/");
+    assert_eq!(ann.delete(&path).await.status, 204);
+    assert_eq!(anns.presence().await, "bob is offline");
+    assert_eq!(bobs.bye_code().await, 4403);
+    ann.brings_in(&bob, &group).await;
+    let _back = bob.live(&group).await;
+    assert_eq!(anns.presence().await, "bob is online");
+}
+
+#[tokio::test]
+async fn people_are_here_on_all_nodes() {
+    let redis = RedisServer::start().await;
+    let (here, there) = connected_nodes(&redis).await;
+    let (ann, bob) = (here.user("ann").await, here.user("bob").await);
+    let group = ann.start_chat().await;
+    ann.brings_in(&bob, &group).await;
+    let (mut anns, _) = ann.live_with(&group).await;
+    let (mut far, about) = bob.at(&there).live_with(&group).await;
+    assert_eq!(about["online"], json!(["ann", "bob"]));
+    assert_eq!(anns.presence().await, "bob is online");
+    // By two nodes he is one person.
+    let (near, about) = bob.live_with(&group).await;
+    assert_eq!(about["online"], json!(["ann", "bob"]));
+    drop(far);
+    until("his first socket to go", async || {
+        there.channels().active_groups() == 0
+    })
+    .await;
+    far = bob.at(&there).live(&group).await;
+    drop(near);
+    until("his second socket to go", async || {
+        here.channels().listeners() == 1
+    })
+    .await;
+    assert_eq!(online(&ann, &group).await, json!(["ann", "bob"]));
+    drop(far);
+    assert_eq!(anns.presence().await, "bob is offline");
+
+    // A node that stops leaves nobody behind.
+    let _far = bob.at(&there).live(&group).await;
+    assert_eq!(anns.presence().await, "bob is online");
+    there.stop().await;
+    assert_eq!(anns.presence().await, "bob is offline");
+}
+
+#[tokio::test]
+async fn presence_is_right_again_when_redis_is_back() {
+    let mut redis = RedisServer::start().await;
+    let (here, there) = connected_nodes(&redis).await;
+    let (ann, bob) = (here.user("ann").await, here.user("bob").await);
+    let group = ann.start_chat().await;
+    ann.brings_in(&bob, &group).await;
+    let mut anns = ann.live(&group).await;
+    redis.kill();
+    here.until_redis_is_missed().await;
+    there.until_redis_is_missed().await;
+    // Of this nobody is told in time.
+    let bobs = bob.at(&there).live(&group).await;
+    redis.run().await;
+    here.until_redis_is_connected().await;
+    there.until_redis_is_connected().await;
+    assert_eq!(anns.presence().await, "bob is online");
+    let (_, about) = ann.at(&there).live_with(&group).await;
+    assert_eq!(about["online"], json!(["ann", "bob"]));
+
+    redis.kill();
+    here.until_redis_is_missed().await;
+    there.until_redis_is_missed().await;
+    drop(bobs);
+    redis.run().await;
+    assert_eq!(anns.presence().await, "bob is offline");
+}
+
+/// A node that is killed takes its people with it when its lease ends.
+#[tokio::test]
+async fn a_node_that_is_killed_leaves_no_ghosts() {
+    let redis = RedisServer::start().await;
+    let database = Arc::new(TestDatabase::create().await);
+    if database.uri.starts_with("sqlite:") {
+        return; // SQLite has one node.
+    }
+    let lease = ("presence_lease: 15", "presence_lease: 3");
+    let mut server = Server::with(&database, &redis.url(), &[lease]);
+    let url = server.addresses().await.remove(0);
+    let address = url.trim_start_matches("http://").trim_end_matches('/');
+    let channels = json!({
+        "redis_url": redis.url(), "topic_prefix": "salam", "presence_lease": 3,
+    });
+    let here = TestApp::node(database, json!({ "channels": channels })).await;
+    here.until_redis_is_connected().await;
+    let (ann, bob) = (here.user("ann").await, here.user("bob").await);
+    let group = ann.start_chat().await;
+    ann.brings_in(&bob, &group).await;
+    let mut anns = ann.live(&group).await;
+    let far = RichSocket::connect(address.parse().unwrap(), &group, "", &bob.access).await;
+    assert_eq!(anns.presence().await, "bob is online");
+    server.kill();
+    drop(far);
+    assert_eq!(anns.presence().await, "bob is offline");
+    assert_eq!(online(&ann, &group).await, json!(["ann"]));
+}
+
+/// Of a large group one is told how many are here.
+#[tokio::test]
+async fn a_large_group_is_counted() {
+    let app = TestApp::start().await;
+    let (ann, bob) = (app.user("ann").await, app.user("bob").await);
+    let group = ann.start_chat().await;
+    ann.brings_in(&bob, &group).await;
+    let db = &app.ctx.db;
+    let found = chat_groups::Model::find_by_name(db, &group).await.unwrap();
+    let found = found.unwrap();
+    for i in 0..199 {
+        let user = users::ActiveModel {
+            username: Set(format!("user{i}")),
+            name: Set("one of many".to_owned()),
+            username_key: Set(format!("user{i}")),
+            password_hash: Set("nobody knows it".to_owned()),
+            is_active: Set(true),
+            created_at: Set(found.created_at),
+            ..Default::default()
+        };
+        let user = user.insert(db).await.unwrap();
+        memberships::Model::create(db, &found, user.id, Role::Member)
+            .await
+            .unwrap();
+    }
+    let (mut anns, about) = ann.live_with(&group).await;
+    assert_eq!(
+        (&about["online"], &about["online_count"]),
+        (&Value::Null, &json!(1))
+    );
+    let bobs = bob.live(&group).await;
+    let mut told = anns.presence().await;
+    if told == "1 are here" {
+        told = anns.presence().await;
+    }
+    assert_eq!(told, "2 are here");
+    drop(bobs);
+    assert_eq!(anns.presence().await, "1 are here");
+}
+
+#[derive(Debug, Clone)]
+enum Step {
+    Enter(usize, usize),
+    Leave(usize, usize),
+    /// Those who have gone do not come back.
+    Expire(usize),
+    PutOut(usize),
+    Hear(usize, Vec<usize>),
+    HearOf(usize, usize),
+    HearNoMoreOf(usize, usize),
+    Lose(usize),
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    let (user, socket, node) = (0..3_usize, 0..3_usize, 0..2_usize);
+    prop_oneof![
+        (user.clone(), socket.clone()).prop_map(|(user, socket)| Step::Enter(user, socket)),
+        (user.clone(), socket).prop_map(|(user, socket)| Step::Leave(user, socket)),
+        user.clone().prop_map(Step::Expire),
+        user.clone().prop_map(Step::PutOut),
+        (node.clone(), prop::collection::vec(user.clone(), 0..3))
+            .prop_map(|(node, users)| Step::Hear(node, users)),
+        (node.clone(), user.clone()).prop_map(|(node, user)| Step::HearOf(node, user)),
+        (node.clone(), user).prop_map(|(node, user)| Step::HearNoMoreOf(node, user)),
+        node.prop_map(Step::Lose),
+    ]
+}
+
+proptest! {
+    /// Whoever follows what is told knows who is here, and is told nothing twice.
+    #[test]
+    fn what_is_told_of_presence_is_what_there_is(steps in prop::collection::vec(step(), 0..60)) {
+        let names: Vec<Arc<str>> = ["ann", "bob", "carol"].map(Into::into).into();
+        let nodes: Vec<Arc<str>> = ["a", "b"].map(Into::into).into();
+        let mut presence = Presence::default();
+        let mut told = BTreeSet::new();
+        // What there is: sockets, those who have gone when, and who is elsewhere.
+        let mut sockets: HashMap<usize, HashSet<usize>> = HashMap::new();
+        let mut gone: HashMap<usize, Instant> = HashMap::new();
+        let mut elsewhere = [HashSet::new(), HashSet::new()];
+        for step in steps {
+            let changes: Vec<Change> = match step {
+                Step::Enter(user, socket) => {
+                    if !sockets.entry(user).or_default().insert(socket) {
+                        continue;
+                    }
+                    gone.remove(&user);
+                    presence.enter(&names[user], socket).0.into_iter().collect()
+                }
+                Step::Leave(user, socket) => {
+                    let now = Instant::now();
+                    let held = sockets.get_mut(&user);
+                    let was_there = held.is_some_and(|held| held.remove(&socket));
+                    let is_last = presence.leave(&names[user], socket, now);
+                    let none_is_left = sockets.get(&user).is_none_or(HashSet::is_empty);
+                    prop_assert_eq!(is_last, was_there && none_is_left);
+                    if is_last {
+                        gone.insert(user, now);
+                    }
+                    Vec::new()
+                }
+                Step::Expire(user) => {
+                    let Some(at) = gone.remove(&user) else { continue };
+                    sockets.remove(&user);
+                    presence.expire(&names[user], at).unwrap().into_iter().collect()
+                }
+                Step::PutOut(user) => {
+                    sockets.remove(&user);
+                    gone.remove(&user);
+                    presence.forget(&names[user]).flatten().into_iter().collect()
+                }
+                Step::Hear(node, users) => {
+                    elsewhere[node] = users.iter().copied().collect();
+                    let users = users.iter().map(|user| names[*user].clone()).collect();
+                    presence.hear(&nodes[node], users)
+                }
+                Step::HearOf(node, user) => {
+                    elsewhere[node].insert(user);
+                    presence.hear_of(&nodes[node], &names[user]).into_iter().collect()
+                }
+                Step::HearNoMoreOf(node, user) => {
+                    elsewhere[node].remove(&user);
+                    presence.hear_no_more_of(&nodes[node], &names[user]).into_iter().collect()
+                }
+                Step::Lose(node) => {
+                    elsewhere[node].clear();
+                    presence.lose(&nodes[node])
+                }
+            };
+            for change in changes {
+                if change.is_online {
+                    prop_assert!(told.insert(change.user), "told twice");
+                } else {
+                    prop_assert!(told.remove(&change.user), "told twice");
+                }
+            }
+            let here = sockets.iter().filter(|(_, held)| !held.is_empty()).map(|(user, _)| user);
+            let there: BTreeSet<&str> = here
+                .chain(gone.keys())
+                .chain(elsewhere.iter().flatten())
+                .map(|user| &*names[*user])
+                .collect();
+            prop_assert_eq!(&presence.online(), &there);
+            prop_assert_eq!(&told.iter().map(|user| &**user).collect::<BTreeSet<_>>(), &there);
+        }
+    }
+}
