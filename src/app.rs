@@ -23,7 +23,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     channels::Channels,
     controllers, initializers,
-    models::{bans, chat_groups, events, invites, memberships, users},
+    models::{bans, chat_groups, events, invites, memberships, reactions, users},
     server,
     settings::{self, Settings},
     tasks,
@@ -79,6 +79,7 @@ impl Hooks for App {
             .add_route(controllers::invites::routes())
             .add_route(controllers::members::routes())
             .add_route(controllers::messages::routes())
+            .add_route(controllers::reactions::routes())
             .add_route(controllers::socket::routes())
     }
 
@@ -120,6 +121,7 @@ impl Hooks for App {
     }
 
     async fn truncate(ctx: &AppContext) -> Result<()> {
+        truncate_table(&ctx.db, reactions::Entity).await?;
         truncate_table(&ctx.db, events::Entity).await?;
         truncate_table(&ctx.db, invites::Entity).await?;
         truncate_table(&ctx.db, bans::Entity).await?;

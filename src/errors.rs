@@ -296,7 +296,10 @@ const fn status_of(refusal: &Refusal) -> StatusCode {
         Refusal::Forbidden | Refusal::Banned => StatusCode::FORBIDDEN,
         Refusal::NoSuchMessage { .. } => StatusCode::BAD_REQUEST,
         Refusal::Gone => StatusCode::GONE,
-        Refusal::CidReused | Refusal::Conflict(_) => StatusCode::CONFLICT,
+        // Who takes something away first may ask again (RFC 9110, section 15.5.10).
+        Refusal::CidReused | Refusal::Conflict(_) | Refusal::LimitExceeded(_) => {
+            StatusCode::CONFLICT
+        }
     }
 }
 

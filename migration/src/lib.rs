@@ -11,6 +11,7 @@ mod m20261122_000005_messages;
 mod m20261122_000006_invites;
 mod m20261122_000007_bans;
 mod m20261122_000008_epochs;
+mod m20261122_000009_reactions;
 
 use lock::MigrationLock;
 
@@ -28,6 +29,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261122_000006_invites::Migration),
             Box::new(m20261122_000007_bans::Migration),
             Box::new(m20261122_000008_epochs::Migration),
+            Box::new(m20261122_000009_reactions::Migration),
             // inject-above (do not remove this comment: the generators write above it)
         ]
     }

@@ -63,7 +63,7 @@ pub struct EditParams {
 
 /// The client's own id of a request, in the header `Idempotency-Key`: a retry with the same gets
 /// the first answer.
-pub struct IdempotencyKey(Option<String>);
+pub struct IdempotencyKey(pub Option<String>);
 
 impl<S: Send + Sync> FromRequestParts<S> for IdempotencyKey {
     type Rejection = Error;
@@ -104,11 +104,9 @@ pub async fn list(
         (None, Some(seq)) => Window::After(seq),
         (Some(_), Some(_)) => return Err(Error::invalid("Either before or after.")),
     };
-    let page = messages::Message::page(&ctx.db, member.group.id, window, limit.into()).await?;
-    Ok(Json(History {
-        results: page.into_iter().map(Into::into).collect(),
-        position: member.group.head,
-    }))
+    let (group, user) = (member.group.id, member.user.id);
+    let page = messages::Message::page(&ctx.db, group, user, window, limit.into()).await?;
+    Ok(Json(page.ok_or(Error::NotFound)?.into()))
 }
 
 /// Send a message.
@@ -224,7 +222,7 @@ fn text_of(fields: &OptionalFields) -> Result<String> {
     Ok(text)
 }
 
-async fn change(
+pub(super) async fn change(
     member: &GroupMember<CurrentUser>,
     channels: &Channels,
     cid: Option<String>,
@@ -236,12 +234,12 @@ async fn change(
     Ok(channels.make(member.group, change).await??)
 }
 
-async fn message(
+pub(super) async fn message(
     ctx: &AppContext,
     member: &GroupMember<CurrentUser>,
     seq: i64,
 ) -> Result<Json<Message>> {
-    let found = messages::Message::find(&ctx.db, member.group.id, seq).await?;
+    let found = messages::Message::find(&ctx.db, member.group.id, member.user.id, seq).await?;
     Ok(Json(found.ok_or(Error::NotFound)?.into()))
 }
 

@@ -9,4 +9,5 @@ pub mod invites;
 pub mod members;
 pub mod messages;
 pub mod openapi;
+pub mod reactions;
 pub mod socket;

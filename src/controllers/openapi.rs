@@ -8,7 +8,7 @@ use utoipa::{
     },
 };
 
-use super::{auth, chat, groups, invites, members, messages, socket};
+use super::{auth, chat, groups, invites, members, messages, reactions, socket};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -37,6 +37,8 @@ use super::{auth, chat, groups, invites, members, messages, socket};
         messages::edit,
         messages::delete,
         messages::log,
+        reactions::add,
+        reactions::remove,
         members::list,
         members::update,
         members::remove,

@@ -15,6 +15,7 @@ use super::{
     invites,
     log::{Logs, begin},
     memberships::{self, Role},
+    reactions,
     refusals::{NotDone, Refusal},
     users,
 };
@@ -207,6 +208,7 @@ impl Model {
             .all(db)
             .await?;
         for id in closed {
+            reactions::Model::purge(db, id).await?;
             let mut reached = 0;
             loop {
                 let last: Option<i64> = events::Entity::find()

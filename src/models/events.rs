@@ -13,6 +13,8 @@ pub mod kind {
     pub const MESSAGE_CREATED: &str = "message.created";
     pub const MESSAGE_EDITED: &str = "message.edited";
     pub const MESSAGE_DELETED: &str = "message.deleted";
+    pub const REACTION_ADDED: &str = "reaction.added";
+    pub const REACTION_REMOVED: &str = "reaction.removed";
     pub const MEMBER_JOINED: &str = "member.joined";
     pub const MEMBER_LEFT: &str = "member.left";
     pub const MEMBER_ROLE: &str = "member.role";
@@ -35,7 +37,7 @@ pub struct NewEvent {
     pub author: Option<Author>,
     /// The client's own id of the request, unique for each author in each group.
     pub cid: Option<String>,
-    /// The message that it is about.
+    /// The message that it edits or deletes.
     pub target: Option<i64>,
     /// A JSON object; what is in it depends on the kind.
     pub data: String,

@@ -8,13 +8,15 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use chrono::{SubsecRound, Utc};
 use loco_rs::prelude::*;
 use sea_orm::{
-    DatabaseTransaction, FromQueryResult, QuerySelect, SqliteTransactionMode, Statement,
-    TransactionOptions, Value,
+    DatabaseTransaction, DbBackend, FromQueryResult, IsolationLevel, QuerySelect,
+    SqliteTransactionMode, TransactionOptions, Value,
 };
 
 use super::{
+    asked::execute,
     chat_groups,
     events::{self, Event, NewEvent, kind},
+    reactions,
 };
 
 /// The logs of some groups, which nobody else appends to until the transaction ends.
@@ -47,6 +49,20 @@ pub async fn begin(db: &DatabaseConnection) -> Result<DatabaseTransaction, DbErr
     db.begin_with_options(TransactionOptions {
         // One that has read already cannot wait for another that writes.
         sqlite_transaction_mode: Some(SqliteTransactionMode::Immediate),
+        ..Default::default()
+    })
+    .await
+}
+
+/// Begins a transaction that reads, and sees in all its statements what was there at its first.
+///
+/// # Errors
+/// When the database fails.
+pub async fn begin_reading(db: &DatabaseConnection) -> Result<DatabaseTransaction, DbErr> {
+    let is_postgres = db.get_database_backend() == DbBackend::Postgres;
+    db.begin_with_options(TransactionOptions {
+        // SQLite knows no other.
+        isolation_level: is_postgres.then_some(IsolationLevel::RepeatableRead),
         ..Default::default()
     })
     .await
@@ -153,6 +169,11 @@ impl Logs {
         Some((seq, self.at))
     }
 
+    /// The last event of a group so far, and the time.
+    pub fn head(&self, group: i64) -> Option<(i64, DateTimeWithTimeZone)> {
+        Some((self.logs.get(&group)?.head, self.at))
+    }
+
     /// Writes down what was pushed. It counts when the transaction is committed.
     ///
     /// # Errors
@@ -206,7 +227,7 @@ impl Logs {
     }
 }
 
-/// Takes a message's text out of the log, and out of its edits.
+/// Takes a message's text out of the log, and out of its edits, and the reactions to it.
 async fn erase(transaction: &DatabaseTransaction, group: i64, target: i64) -> Result<(), DbErr> {
     use sea_orm::sea_query::Expr;
     let of_kind = |kind: &str| {
@@ -227,59 +248,10 @@ async fn erase(transaction: &DatabaseTransaction, group: i64, target: i64) -> Re
         )
         .exec(transaction)
         .await?;
+    reactions::Entity::delete_many()
+        .filter(reactions::Column::GroupId.eq(group))
+        .filter(reactions::Column::Seq.eq(target))
+        .exec(transaction)
+        .await?;
     Ok(())
-}
-
-/// The rows of a query that begins with a table `asked` of the given rows; none where nothing is
-/// asked.
-///
-/// # Errors
-/// When the database fails.
-pub async fn rows_of<T: FromQueryResult, const N: usize>(
-    transaction: &DatabaseTransaction,
-    columns: &str,
-    asked: impl Iterator<Item = [Value; N]>,
-    query: &str,
-) -> Result<Vec<T>, DbErr> {
-    match with_asked(transaction, columns, asked, query) {
-        Some(statement) => T::find_by_statement(statement).all(transaction).await,
-        None => Ok(Vec::new()),
-    }
-}
-
-async fn execute<const N: usize>(
-    transaction: &DatabaseTransaction,
-    columns: &str,
-    asked: impl Iterator<Item = [Value; N]>,
-    command: &str,
-) -> Result<(), DbErr> {
-    if let Some(statement) = with_asked(transaction, columns, asked, command) {
-        transaction.execute_raw(statement).await?;
-    }
-    Ok(())
-}
-
-/// A statement over a table `asked` of the given rows. Its text depends on their number alone, so
-/// that it is prepared once.
-fn with_asked<const N: usize>(
-    transaction: &DatabaseTransaction,
-    columns: &str,
-    asked: impl Iterator<Item = [Value; N]>,
-    statement: &str,
-) -> Option<Statement> {
-    let values: Vec<Value> = asked.flatten().collect();
-    if values.is_empty() {
-        return None;
-    }
-    let places: Vec<String> = (1..=values.len()).map(|i| format!("${i}")).collect();
-    let rows: Vec<String> = places
-        .chunks(N)
-        .map(|row| format!("({})", row.join(",")))
-        .collect();
-    let sql = format!(
-        "WITH asked({columns}) AS (VALUES {}) {statement}",
-        rows.join(",")
-    );
-    let backend = transaction.get_database_backend();
-    Some(Statement::from_sql_and_values(backend, sql, values))
 }

@@ -4,7 +4,7 @@ use loco_rs::prelude::*;
 use sea_orm::{FromQueryResult, Statement};
 use serde_json::Value;
 
-use super::events::kind;
+use super::{chat_groups, events::kind, log::begin_reading, reactions::Reaction};
 
 /// Characters of one message.
 pub const TEXT_LIMIT: usize = 8000;
@@ -66,6 +66,16 @@ pub struct Message {
     pub reply_to: Option<i64>,
     pub edited_at: Option<DateTimeWithTimeZone>,
     pub deleted: bool,
+    /// As whoever looks sees them, the emoji that came first before the others.
+    pub reactions: Vec<Reaction>,
+}
+
+/// A part of a group's history, and the number of the last event, at one moment. (What is counted
+/// could not be put together with events otherwise.)
+pub struct Page {
+    /// The newest first.
+    pub messages: Vec<Message>,
+    pub position: i64,
 }
 
 /// Where a page of messages lies.
@@ -102,46 +112,62 @@ pub(super) const JOINS: &str = "LEFT JOIN users author ON author.id = message.us
     AND revision.seq = message.revised";
 
 impl Message {
-    /// A page of a group's messages, the newest first.
+    /// A page of a group's messages, as a user sees them. `None` where there is no such group.
     ///
     /// # Errors
     /// When the database fails.
     pub async fn page(
         db: &DatabaseConnection,
         group_id: i64,
+        viewer: i64,
         window: Window,
         limit: u64,
-    ) -> Result<Vec<Self>, DbErr> {
+    ) -> Result<Option<Page>, DbErr> {
+        let reading = begin_reading(db).await?;
+        let heads = chat_groups::Entity::find_by_id(group_id)
+            .select_only()
+            .column(chat_groups::Column::Head)
+            .into_tuple();
+        let Some(position) = heads.one(&reading).await? else {
+            return Ok(None);
+        };
         let (condition, seq, direction) = match window {
             Window::Newest => ("<=", i64::MAX, "DESC"),
             Window::Before(seq) => ("<", seq, "DESC"),
             Window::After(seq) => (">", seq, "ASC"),
         };
         let mut messages = Self::query(
-            db,
+            &reading,
+            (group_id, viewer),
             &format!("message.seq {condition} $2 ORDER BY message.seq {direction} LIMIT $3"),
             [group_id.into(), seq.into(), limit.into()],
         )
         .await?;
+        reading.commit().await?;
         if let Window::After(_) = window {
             messages.reverse();
         }
-        Ok(messages)
+        Ok(Some(Page { messages, position }))
     }
 
+    /// A message as a user sees it.
+    ///
     /// # Errors
     /// When the database fails.
     pub async fn find(
         db: &DatabaseConnection,
         group_id: i64,
+        viewer: i64,
         seq: i64,
     ) -> Result<Option<Self>, DbErr> {
-        let found = Self::query(db, "message.seq = $2", [group_id.into(), seq.into()]).await?;
+        let values = [group_id.into(), seq.into()];
+        let found = Self::query(db, (group_id, viewer), "message.seq = $2", values).await?;
         Ok(found.into_iter().next())
     }
 
     async fn query<const N: usize>(
-        db: &DatabaseConnection,
+        db: &impl ConnectionTrait,
+        (group_id, viewer): (i64, i64),
         condition: &str,
         values: [sea_orm::Value; N],
     ) -> Result<Vec<Self>, DbErr> {
@@ -152,7 +178,14 @@ impl Message {
         );
         let backend = db.get_database_backend();
         let rows = Row::find_by_statement(Statement::from_sql_and_values(backend, sql, values));
-        Ok(rows.all(db).await?.into_iter().map(Self::from).collect())
+        let mut messages: Vec<Self> = rows.all(db).await?.into_iter().map(Self::from).collect();
+        let keys = messages.iter().map(|message| (group_id, message.seq));
+        let mut reactions = Reaction::to_messages(db, viewer, keys).await?;
+        for message in &mut messages {
+            let key = (group_id, message.seq);
+            message.reactions = reactions.remove(&key).unwrap_or_default();
+        }
+        Ok(messages)
     }
 }
 
@@ -176,6 +209,7 @@ impl From<Row> for Message {
             reply_to: created.get("reply_to").and_then(Value::as_i64),
             edited_at: row.revised_at.filter(|_| edit.is_some()),
             deleted,
+            reactions: Vec::new(),
         }
     }
 }

@@ -8,6 +8,7 @@ use sea_orm::{FromQueryResult, Statement};
 use super::{
     chat_groups, memberships,
     messages::{self, Message},
+    reactions::Reaction,
     users,
 };
 
@@ -50,7 +51,7 @@ impl Mine {
             .into_iter()
             .filter_map(|(membership, group)| Some((group?, membership)))
             .collect();
-        let mut last = last_messages(db, found.iter().map(|(group, _)| group.id)).await?;
+        let mut last = last_messages(db, user.id, found.iter().map(|(group, _)| group.id)).await?;
         Ok(found
             .into_iter()
             .map(|(group, membership)| Self {
@@ -70,7 +71,7 @@ impl Mine {
         group: chat_groups::Model,
         membership: memberships::Model,
     ) -> Result<Self, DbErr> {
-        let mut last = last_messages(db, std::iter::once(group.id)).await?;
+        let mut last = last_messages(db, membership.user_id, std::iter::once(group.id)).await?;
         Ok(Self {
             last_message: last.remove(&group.id),
             group,
@@ -87,6 +88,7 @@ impl Mine {
 
 async fn last_messages(
     db: &DatabaseConnection,
+    viewer: i64,
     ids: impl Iterator<Item = i64>,
 ) -> Result<HashMap<i64, Message>, DbErr> {
     let ids: Vec<_> = ids.map(|id| id.to_string()).collect();
@@ -105,8 +107,15 @@ async fn last_messages(
     let backend = db.get_database_backend();
     let rows = LastMessage::find_by_statement(Statement::from_string(backend, sql));
     let rows = rows.all(db).await?;
-    Ok(rows
+    let mut last: HashMap<i64, Message> = rows
         .into_iter()
         .map(|row| (row.group_id, row.message.into()))
-        .collect())
+        .collect();
+    let keys = last.iter().map(|(group, message)| (*group, message.seq));
+    let mut reactions = Reaction::to_messages(db, viewer, keys).await?;
+    for (group, message) in &mut last {
+        let key = (*group, message.seq);
+        message.reactions = reactions.remove(&key).unwrap_or_default();
+    }
+    Ok(last)
 }

@@ -1,6 +1,7 @@
 //! What is stored, and every rule about it.
 
 pub mod _entities;
+mod asked;
 pub mod bans;
 pub mod changes;
 pub mod chat_groups;
@@ -12,6 +13,7 @@ pub mod memberships;
 pub mod messages;
 pub mod mine;
 pub mod passwords;
+pub mod reactions;
 pub mod refusals;
 pub mod usernames;
 pub mod users;

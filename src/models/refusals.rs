@@ -21,6 +21,9 @@ pub enum Refusal {
     /// It does not fit to how things are; the text says what would.
     #[error("{0}")]
     Conflict(&'static str),
+    /// It would be more than there may be; the text says of what.
+    #[error("{0}")]
+    LimitExceeded(&'static str),
 }
 
 impl Refusal {
@@ -36,6 +39,7 @@ impl Refusal {
             Self::CidReused => "cid_reused",
             Self::Banned => "banned",
             Self::Conflict(_) => "conflict",
+            Self::LimitExceeded(_) => "limit_exceeded",
         }
     }
 

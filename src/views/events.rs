@@ -29,8 +29,9 @@ pub struct Event<'a> {
     #[serde(borrow)]
     #[schema(example = "ann")]
     pub by: Option<Cow<'a, str>>,
-    /// `message.created`, `message.edited`, `message.deleted`, `member.joined`, `member.left`,
-    /// `member.role`, `group.updated`, or one that is newer than the client.
+    /// `message.created`, `message.edited`, `message.deleted`, `reaction.added`,
+    /// `reaction.removed`, `member.joined`, `member.left`, `member.role`, `group.updated`, or one
+    /// that is newer than the client.
     #[serde(borrow)]
     #[schema(example = "message.created")]
     pub kind: Cow<'a, str>,

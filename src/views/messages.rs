@@ -4,7 +4,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::time;
-use crate::models::messages;
+use crate::models::{messages, reactions};
 
 /// A message as it is now.
 #[derive(Serialize, ToSchema)]
@@ -27,6 +27,21 @@ pub struct Message {
     /// The id that the author's client gave it.
     #[schema(example = "01JD3ZK8Q4")]
     pub cid: Option<String>,
+    /// The emoji that came first is the first.
+    pub reactions: Vec<Reaction>,
+}
+
+/// How often a message was reacted to by an emoji.
+#[derive(Serialize, ToSchema)]
+pub struct Reaction {
+    /// Fully qualified, in the words of Unicode.
+    #[schema(example = "👍")]
+    pub emoji: String,
+    #[schema(example = 2)]
+    pub count: i64,
+    /// Whether you are among them.
+    #[schema(example = true)]
+    pub mine: bool,
 }
 
 impl From<messages::Message> for Message {
@@ -40,6 +55,17 @@ impl From<messages::Message> for Message {
             edited_at: message.edited_at.as_ref().map(time),
             deleted: message.deleted,
             cid: message.cid,
+            reactions: message.reactions.into_iter().map(Into::into).collect(),
+        }
+    }
+}
+
+impl From<reactions::Reaction> for Reaction {
+    fn from(reaction: reactions::Reaction) -> Self {
+        Self {
+            emoji: reaction.emoji,
+            count: reaction.count,
+            mine: reaction.mine,
         }
     }
 }
@@ -49,8 +75,17 @@ impl From<messages::Message> for Message {
 pub struct History {
     /// The newest first.
     pub results: Vec<Message>,
-    /// The number of the last event before this was read: a socket that begins after it misses
-    /// nothing.
+    /// The number of the last event when this was read: a socket that begins after it misses
+    /// nothing, and counts nothing twice.
     #[schema(example = 58)]
     pub position: i64,
+}
+
+impl From<messages::Page> for History {
+    fn from(page: messages::Page) -> Self {
+        Self {
+            results: page.messages.into_iter().map(Into::into).collect(),
+            position: page.position,
+        }
+    }
 }

@@ -9,6 +9,7 @@ mod order;
 mod presence;
 mod pressure;
 mod protocol;
+mod reactions;
 mod refusals;
 mod resume;
 mod retries;

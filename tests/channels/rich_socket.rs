@@ -18,7 +18,7 @@ async fn a_socket_says_who_it_is_and_where_the_log_is() {
     let left = frames[0]["auth_expires_in"].take().as_i64().unwrap();
     assert!((1_209_500..=1_209_600).contains(&left), "{left}");
     assert_snapshot!(all_shown(&frames), @r#"
-    {"auth_expires_in":null,"conn":"[conn]","epoch":"[epoch]","features":["typing","presence","read"],"limits":{"frame":65536,"groups":1,"replay":500,"sends_per_10s":100000,"text":8000},"now":"[now]","ping":{"every":25,"timeout":10},"retry_ms":{"first":[0,5000],"max":20000},"type":"hello","user":{"id":1,"name":"ann","username":"ann"},"v":1}
+    {"auth_expires_in":null,"conn":"[conn]","epoch":"[epoch]","features":["typing","presence","read","reactions"],"limits":{"frame":65536,"groups":1,"replay":500,"sends_per_10s":100000,"text":8000},"now":"[now]","ping":{"every":25,"timeout":10},"retry_ms":{"first":[0,5000],"max":20000},"type":"hello","user":{"id":1,"name":"ann","username":"ann"},"v":1}
     {"floor":0,"group":"[group]","head":1,"mode":"live","online":["ann"],"read":1,"role":"owner","title":null,"type":"group","unread":0}
     {"group":"[group]","seq":1,"type":"sync"}
     "#);

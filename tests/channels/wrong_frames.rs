@@ -58,6 +58,25 @@ async fn a_frame_that_is_wrong_is_answered_by_what_is_wrong() {
         json!({"id": 1, "type": "delete", "group": g, "seq": -1}).to_string(),
         json!({"id": 1, "type": "delete", "group": g, "seq": i64::MAX}).to_string(),
         json!({"id": 1, "type": "delete", "group": g, "seq": 2}).to_string(),
+        json!({"id": 1, "type": "react", "group": g, "emoji": "👍", "on": true}).to_string(),
+        json!({"id": 1, "type": "react", "group": g, "seq": 0, "emoji": "👍", "on": true})
+            .to_string(),
+        json!({"id": 1, "type": "react", "group": g, "seq": 2, "on": true}).to_string(),
+        json!({"id": 1, "type": "react", "group": g, "seq": 2, "emoji": 5, "on": true}).to_string(),
+        json!({"id": 1, "type": "react", "group": g, "seq": 2, "emoji": "", "on": true})
+            .to_string(),
+        json!({"id": 1, "type": "react", "group": g, "seq": 2, "emoji": "ok", "on": true})
+            .to_string(),
+        json!({"id": 1, "type": "react", "group": g, "seq": 2, "emoji": "👍👍", "on": true})
+            .to_string(),
+        json!({"id": 1, "type": "react", "group": g, "seq": 2, "emoji": "👍"}).to_string(),
+        json!({"id": 1, "type": "react", "group": g, "seq": 2, "emoji": "👍", "on": 1}).to_string(),
+        json!({"id": 1, "type": "react", "group": g, "seq": 1, "emoji": "👍", "on": true})
+            .to_string(),
+        json!({"id": 1, "type": "react", "group": g, "seq": 99, "emoji": "👍", "on": false})
+            .to_string(),
+        json!({"id": 1, "type": "react", "group": "chat_00000000", "seq": 1, "emoji": "👍", "on": true})
+            .to_string(),
         json!({"id": 1, "type": "sub"}).to_string(),
         json!({"id": 1, "type": "sub", "groups": []}).to_string(),
         json!({"id": 1, "type": "sub", "groups": [{"group": g}, {"group": g}]}).to_string(),
@@ -133,6 +152,18 @@ async fn a_frame_that_is_wrong_is_answered_by_what_is_wrong() {
     1 "invalid" "seq" "This must be a whole number, 1 or more.": {"group":"[group]","id":1,"seq":-1,"type":"delete"}
     1 "invalid" "seq" "This must be a whole number, 1 or more.": {"group":"[group]","id":1,"seq":9223372036854775807,"type":"delete"}
     1 "forbidden" null "You may not do this.": {"group":"[group]","id":1,"seq":2,"type":"delete"}
+    1 "invalid" "seq" "This field is required.": {"emoji":"👍","group":"[group]","id":1,"on":true,"type":"react"}
+    1 "invalid" "seq" "This must be a whole number, 1 or more.": {"emoji":"👍","group":"[group]","id":1,"on":true,"seq":0,"type":"react"}
+    1 "invalid" "emoji" "This field is required.": {"group":"[group]","id":1,"on":true,"seq":2,"type":"react"}
+    1 "invalid" "emoji" "This must be a text.": {"emoji":5,"group":"[group]","id":1,"on":true,"seq":2,"type":"react"}
+    1 "invalid" "emoji" "This must be exactly one emoji.": {"emoji":"","group":"[group]","id":1,"on":true,"seq":2,"type":"react"}
+    1 "invalid" "emoji" "This must be exactly one emoji.": {"emoji":"ok","group":"[group]","id":1,"on":true,"seq":2,"type":"react"}
+    1 "invalid" "emoji" "This must be exactly one emoji.": {"emoji":"👍👍","group":"[group]","id":1,"on":true,"seq":2,"type":"react"}
+    1 "invalid" "on" "This field is required.": {"emoji":"👍","group":"[group]","id":1,"seq":2,"type":"react"}
+    1 "invalid" "on" "This must be true or false.": {"emoji":"👍","group":"[group]","id":1,"on":1,"seq":2,"type":"react"}
+    1 "not_found" null "Not found.": {"emoji":"👍","group":"[group]","id":1,"on":true,"seq":1,"type":"react"}
+    1 "not_found" null "Not found.": {"emoji":"👍","group":"[group]","id":1,"on":false,"seq":99,"type":"react"}
+    1 "not_member" "group" "This socket is not subscribed to this group.": {"emoji":"👍","group":"chat_00000000","id":1,"on":true,"seq":1,"type":"react"}
     1 "invalid" "groups" "This field is required.": {"id":1,"type":"sub"}
     1 "invalid" "groups" "At least one.": {"groups":[],"id":1,"type":"sub"}
     1 "invalid" "groups" "Each group once.": {"groups":[{"group":"[group]"},{"group":"[group]"}],"id":1,"type":"sub"}

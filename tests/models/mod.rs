@@ -1,4 +1,5 @@
 mod chat_groups;
 mod database;
 mod passwords;
+mod reactions;
 mod usernames;

@@ -80,6 +80,18 @@ async fn every_door_opens_to_whom_it_should() {
             text(),
             own_only,
         ),
+        (
+            Method::PUT,
+            format!("messages/{MESSAGE}/reactions/👍/"),
+            Value::Null,
+            ALL,
+        ),
+        (
+            Method::DELETE,
+            format!("messages/{MESSAGE}/reactions/👍/"),
+            Value::Null,
+            [401, 404, 404, 404, 204, 204, 204],
+        ),
         (Method::GET, "invites/".into(), Value::Null, KEEPERS),
         (
             Method::POST,
@@ -173,6 +185,7 @@ async fn every_door_opens_to_whom_it_should() {
         .map(|(method, door, ..)| {
             let door = door
                 .replace(&format!("messages/{MESSAGE}"), "messages/{seq}")
+                .replace("reactions/👍", "reactions/{emoji}")
                 .replace("invites/4711", "invites/{id}")
                 .replace("bans/banned", "bans/{username}")
                 .replace("members/admin", "members/{username}")

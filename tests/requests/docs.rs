@@ -183,6 +183,8 @@ async fn the_document_is_as_it_was_reviewed() {
     POST /api/groups/{group_name}/messages/: Send a message. ["200", "201", "400", "401", "404", "409", "413", "415", "429", "503"] [{"bearer":[]}]
     DELETE /api/groups/{group_name}/messages/{seq}/: Delete a message: your own, or, as an admin or the owner, any. ["204", "400", "401", "403", "404", "409", "410", "429", "503"] [{"bearer":[]}]
     PATCH /api/groups/{group_name}/messages/{seq}/: Give your message another text. ["200", "400", "401", "403", "404", "409", "410", "413", "415", "429", "503"] [{"bearer":[]}]
+    DELETE /api/groups/{group_name}/messages/{seq}/reactions/{emoji}/: Take your reaction back. Once it is so, asking again changes nothing. ["204", "400", "401", "404", "409", "410", "429", "503"] [{"bearer":[]}]
+    PUT /api/groups/{group_name}/messages/{seq}/reactions/{emoji}/: React to a message by an emoji. Once it is so, asking again changes nothing. ["200", "400", "401", "404", "409", "410", "429", "503"] [{"bearer":[]}]
     PUT /api/groups/{group_name}/read/: Say how far you have read, on all of your devices. It never goes back. ["200", "400", "401", "404", "413", "415", "503"] [{"bearer":[]}]
     GET /api/invites/{code}/: Show what an invite offers. ["200", "400", "401", "404", "503"] [{"bearer":[]}]
     POST /api/invites/{code}/accept/: Become a member by an invite. ["200", "400", "401", "403", "404", "503"] [{"bearer":[]}]

@@ -33,10 +33,10 @@ async fn who_is_logged_in_and_their_groups() {
     assert_snapshot!(told, @r#"
     200 OK {"id":1,"username":"ann","name":"ann"}
     200 OK {"results":[],"next":null}
-    200 OK {"results":[{"group":"[group]","title":"Lunch","role":"member","head":4,"read":3,"unread":1,"last_message":{"seq":4,"at":"[now]","by":"ann","text":"three","reply_to":null,"edited_at":null,"deleted":false,"cid":"2"},"created_at":"[now]","joined_at":"[now]"}],"next":null}
+    200 OK {"results":[{"group":"[group]","title":"Lunch","role":"member","head":4,"read":3,"unread":1,"last_message":{"seq":4,"at":"[now]","by":"ann","text":"three","reply_to":null,"edited_at":null,"deleted":false,"cid":"2","reactions":[]},"created_at":"[now]","joined_at":"[now]"}],"next":null}
     200 OK {"group":"[group]","title":null,"role":"owner","head":0,"read":0,"unread":0,"last_message":null,"created_at":"[now]","joined_at":"[now]"}
-    200 OK {"group":"[group]","title":"Lunch","role":"member","head":5,"read":5,"unread":0,"last_message":{"seq":5,"at":"[now]","by":"bob","text":"four","reply_to":null,"edited_at":null,"deleted":false,"cid":"2"},"created_at":"[now]","joined_at":"[now]"}
-    200 OK {"group":"[group]","title":"Lunch","role":"owner","head":6,"read":4,"unread":1,"last_message":{"seq":5,"at":"[now]","by":"bob","text":null,"reply_to":null,"edited_at":null,"deleted":true,"cid":"2"},"created_at":"[now]","joined_at":"[now]"}
+    200 OK {"group":"[group]","title":"Lunch","role":"member","head":5,"read":5,"unread":0,"last_message":{"seq":5,"at":"[now]","by":"bob","text":"four","reply_to":null,"edited_at":null,"deleted":false,"cid":"2","reactions":[]},"created_at":"[now]","joined_at":"[now]"}
+    200 OK {"group":"[group]","title":"Lunch","role":"owner","head":6,"read":4,"unread":1,"last_message":{"seq":5,"at":"[now]","by":"bob","text":null,"reply_to":null,"edited_at":null,"deleted":true,"cid":"2","reactions":[]},"created_at":"[now]","joined_at":"[now]"}
     "#);
 }
 

@@ -40,18 +40,18 @@ async fn a_message_is_sent_edited_and_deleted() {
             .await,
     );
     assert_snapshot!(told, @r#"
-    201 Created {"seq":2,"at":"[now]","by":"ann","text":"hi","reply_to":null,"edited_at":null,"deleted":false,"cid":"c1"}
-    200 OK {"seq":2,"at":"[now]","by":"ann","text":"hi","reply_to":null,"edited_at":null,"deleted":false,"cid":"c1"}
+    201 Created {"seq":2,"at":"[now]","by":"ann","text":"hi","reply_to":null,"edited_at":null,"deleted":false,"cid":"c1","reactions":[]}
+    200 OK {"seq":2,"at":"[now]","by":"ann","text":"hi","reply_to":null,"edited_at":null,"deleted":false,"cid":"c1","reactions":[]}
     409 Conflict {"detail":"This id was used for something else.","code":"cid_reused"}
-    201 Created {"seq":3,"at":"[now]","by":"bob","text":"yes","reply_to":2,"edited_at":null,"deleted":false,"cid":null}
-    200 OK {"seq":2,"at":"[now]","by":"ann","text":"hi!","reply_to":null,"edited_at":"[now]","deleted":false,"cid":"c1"}
-    200 OK {"seq":2,"at":"[now]","by":"ann","text":"hi!","reply_to":null,"edited_at":"[now]","deleted":false,"cid":"c1"}
+    201 Created {"seq":3,"at":"[now]","by":"bob","text":"yes","reply_to":2,"edited_at":null,"deleted":false,"cid":null,"reactions":[]}
+    200 OK {"seq":2,"at":"[now]","by":"ann","text":"hi!","reply_to":null,"edited_at":"[now]","deleted":false,"cid":"c1","reactions":[]}
+    200 OK {"seq":2,"at":"[now]","by":"ann","text":"hi!","reply_to":null,"edited_at":"[now]","deleted":false,"cid":"c1","reactions":[]}
     403 Forbidden {"detail":"You may not do this.","code":"forbidden"}
     403 Forbidden {"detail":"You may not do this.","code":"forbidden"}
     204 No Content 
     410 Gone {"detail":"This message was deleted.","code":"gone"}
     410 Gone {"detail":"This message was deleted.","code":"gone"}
-    200 OK {"results":[{"seq":3,"at":"[now]","by":"bob","text":null,"reply_to":null,"edited_at":null,"deleted":true,"cid":null},{"seq":2,"at":"[now]","by":"ann","text":"hi!","reply_to":null,"edited_at":"[now]","deleted":false,"cid":"c1"}],"position":5}
+    200 OK {"results":[{"seq":3,"at":"[now]","by":"bob","text":null,"reply_to":null,"edited_at":null,"deleted":true,"cid":null,"reactions":[]},{"seq":2,"at":"[now]","by":"ann","text":"hi!","reply_to":null,"edited_at":"[now]","deleted":false,"cid":"c1","reactions":[]}],"position":5}
     200 OK {"results":[{"type":"event","group":"[group]","seq":2,"at":"[now]","by":"ann","kind":"message.created","cid":"c1","data":{"text":"hi"}},{"type":"event","group":"[group]","seq":3,"at":"[now]","by":"bob","kind":"message.created","data":{"deleted":true,"text":null}},{"type":"event","group":"[group]","seq":4,"at":"[now]","by":"ann","kind":"message.edited","data":{"seq":2,"text":"hi!"}},{"type":"event","group":"[group]","seq":5,"at":"[now]","by":"ann","kind":"message.deleted","data":{"seq":3}}],"position":5}
     "#);
     for kind in ["created", "created", "edited", "deleted"] {

@@ -5,5 +5,6 @@ mod docs;
 mod groups;
 mod members;
 mod messages;
+mod reactions;
 mod refresh;
 mod start_chat;

@@ -7,6 +7,7 @@ use super::rich::Fault;
 use crate::models::{
     changes::What,
     messages::{self, CID_LIMIT},
+    reactions::Emoji,
 };
 
 /// The largest whole number that every JSON reader keeps (RFC 8259, section 6).
@@ -114,6 +115,11 @@ fn read(fields: &Fields, id: Option<i64>) -> Result<Request, Fault<'static>> {
         "delete" => change(What::Delete {
             seq: fields.seq("seq")?,
         })?,
+        "react" => change(What::React {
+            seq: fields.seq("seq")?,
+            emoji: fields.emoji()?,
+            on: fields.flag("on")?,
+        })?,
         "sub" => Ask::Sub {
             epoch: fields
                 .optional("epoch", Fields::text)?
@@ -179,6 +185,11 @@ impl Fields {
             Fault::new(error.code(), message).at("text")
         })?;
         Ok(text.to_owned())
+    }
+
+    fn emoji(&self) -> Result<Emoji, Fault<'static>> {
+        let emoji = Emoji::parse(self.text("emoji")?);
+        emoji.ok_or(Fault::invalid("emoji", Emoji::RULE))
     }
 
     fn cid(&self) -> Result<Option<String>, Fault<'static>> {

@@ -133,7 +133,7 @@ impl<'a> Hello<'a> {
                 replay: settings.replay_limit,
                 sends_per_10s: settings.sends_per_10s,
             },
-            features: &["typing", "presence", "read"],
+            features: &["typing", "presence", "read", "reactions"],
         }
     }
 }

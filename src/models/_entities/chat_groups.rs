@@ -26,4 +26,6 @@ pub struct Model {
     pub invites: HasMany<super::invites::Entity>,
     #[sea_orm(has_many)]
     pub memberships: HasMany<super::memberships::Entity>,
+    #[sea_orm(has_many)]
+    pub reactions: HasMany<super::reactions::Entity>,
 }

@@ -8,4 +8,5 @@ pub mod epochs;
 pub mod events;
 pub mod invites;
 pub mod memberships;
+pub mod reactions;
 pub mod users;

@@ -6,10 +6,14 @@ use loco_rs::prelude::*;
 use sea_orm::{DatabaseTransaction, FromQueryResult};
 use serde_json::Value;
 
-use super::{Change, Outcome, Stored, What};
+use super::{
+    Change, Outcome, Stored, What,
+    reacted::{Asked, Reacted},
+};
 use crate::models::{
-    events::{NewEvent, kind},
-    log::{Logs, rows_of},
+    asked::rows_of,
+    events::{Event, NewEvent, kind},
+    log::Logs,
     memberships::Role,
     refusals::Refusal,
 };
@@ -24,6 +28,7 @@ pub struct Known {
     answered: HashMap<(i64, i64, String), Answered>,
     /// By group and number.
     messages: HashMap<(i64, i64), Target>,
+    reacted: Reacted,
 }
 
 #[derive(FromQueryResult)]
@@ -125,6 +130,7 @@ impl Known {
         );
         let counts = counts.await?;
         Ok(Self {
+            reacted: Reacted::look_up(transaction, changes).await?,
             members: members
                 .into_iter()
                 .map(|row| ((row.group_id, row.user_id), row))
@@ -156,33 +162,58 @@ impl Known {
                 Role::parse(&member.ok_or(Refusal::NotMember)?.role)
             }
         };
-        let key = change.cid_key();
-        if let Some(first) = key.as_ref().and_then(|key| self.answered.get(key)) {
+        if let Some(key) = change.cid_key()
+            && let Some(first) = self.answered.get(&key)
+        {
             return first.again(&change.what);
         }
         self.permit(&change, role)?;
+        let reaction = Asked::by(&change);
+        if let Some(reaction) = &reaction
+            && self.reacted.is_so(reaction)?
+        {
+            let (seq, at) = logs.head(change.group_id).ok_or(Refusal::NotFound)?;
+            return Ok(Stored {
+                seq,
+                at,
+                dup: true,
+                event: None,
+            });
+        }
+        let event = self.append(change, logs).ok_or(Refusal::NotFound)?;
+        if let Some(reaction) = &reaction {
+            self.reacted.set(reaction, event.seq);
+        }
+        Ok(Stored {
+            seq: event.seq,
+            at: event.at,
+            dup: false,
+            event: Some(event),
+        })
+    }
+
+    /// Gives a change its event. What comes later in the same transaction finds it done.
+    fn append(&mut self, change: Change, logs: &mut Logs) -> Option<Event> {
+        let key = change.cid_key();
+        let target = change.what.target();
         let data = change.what.data().to_string();
-        let author_id = change.author.as_ref().map(|author| author.id);
-        let event = logs
-            .push(NewEvent {
-                group_id: change.group_id,
-                kind: change.what.kind(),
-                author: change.author,
-                cid: change.cid,
-                target: change.what.target(),
-                data: data.clone(),
-            })
-            .ok_or(Refusal::NotFound)?;
-        // What comes later in the same transaction finds this one done.
-        if let Some(target) = change.what.target()
+        let event = logs.push(NewEvent {
+            group_id: change.group_id,
+            kind: change.what.kind(),
+            author: change.author,
+            cid: change.cid,
+            target,
+            data: data.clone(),
+        })?;
+        if let Some(target) = target
             && let Some(message) = self.messages.get_mut(&(change.group_id, target))
         {
             message.revision = Some(event.kind.to_string());
         }
-        if let (Some(key), Some(user_id)) = (key, author_id) {
+        if let Some(key) = key {
             let answered = Answered {
-                group_id: change.group_id,
-                user_id,
+                group_id: key.0,
+                user_id: key.1,
                 cid: key.2.clone(),
                 seq: event.seq,
                 kind: event.kind.to_string(),
@@ -191,12 +222,15 @@ impl Known {
             };
             self.answered.insert(key, answered);
         }
-        Ok(Stored {
-            seq: event.seq,
-            at: event.at,
-            dup: false,
-            event: Some(event),
-        })
+        Some(event)
+    }
+
+    /// Writes down what is no part of the log.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn write(self, transaction: &DatabaseTransaction) -> Result<(), DbErr> {
+        self.reacted.write(transaction).await
     }
 
     /// Moves what a member has read on, never back, and never beyond what there is.
@@ -234,6 +268,8 @@ impl Known {
             (What::Send { .. } | What::Read { .. }, Some(_)) => Ok(()),
             (What::Send { .. }, None) => Err(Refusal::NoSuchMessage { field: "reply_to" }),
             (_, None) => Err(Refusal::NotFound),
+            // The operator is nobody who could be counted.
+            (What::React { .. }, _) if change.author.is_none() => Err(Refusal::Forbidden),
             (What::Edit { .. }, Some(message)) if !is_own(message) => Err(Refusal::Forbidden),
             (What::Delete { .. }, Some(message)) if !is_own(message) && role < Role::Admin => {
                 Err(Refusal::Forbidden)

@@ -1,6 +1,7 @@
 //! What members ask to change in the conversation, and when it is refused.
 
 mod known;
+mod reacted;
 
 use loco_rs::prelude::*;
 use sea_orm::DatabaseTransaction;
@@ -10,6 +11,7 @@ use self::known::Known;
 use super::{
     events::{Author, Event, kind},
     log::{Logs, begin},
+    reactions::Emoji,
     refusals::Refusal,
 };
 
@@ -37,6 +39,12 @@ pub enum What {
     Delete {
         seq: i64,
     },
+    /// Reacts to a message, or takes that back. Once it is so, asking again changes nothing.
+    React {
+        seq: i64,
+        emoji: Emoji,
+        on: bool,
+    },
     /// Has read all up to and with an event. No event tells it.
     Read {
         seq: i64,
@@ -46,10 +54,12 @@ pub enum What {
 /// A change that is stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Stored {
-    /// The number of its event; of a reading, of the last event that is read now.
+    /// The number of its event. Of a reading, of the last event that is read now; of a reaction
+    /// that was as asked for already, of the last event that there was then: whoever has the log up
+    /// to here sees it done.
     pub seq: i64,
     pub at: DateTimeWithTimeZone,
-    /// Whether it was stored before: this was a retry, or a reading of what was read already.
+    /// Whether it was so before: this was a retry, or it changed nothing.
     pub dup: bool,
     /// What is to be told.
     pub event: Option<Event>,
@@ -75,15 +85,17 @@ impl What {
             Self::Send { .. } => kind::MESSAGE_CREATED,
             Self::Edit { .. } => kind::MESSAGE_EDITED,
             Self::Delete { .. } => kind::MESSAGE_DELETED,
+            Self::React { on: true, .. } => kind::REACTION_ADDED,
+            Self::React { on: false, .. } => kind::REACTION_REMOVED,
             // It makes no event.
             Self::Read { .. } => "",
         }
     }
 
-    /// The message that it is about.
+    /// The message that it edits or deletes.
     const fn target(&self) -> Option<i64> {
         match self {
-            Self::Send { .. } | Self::Read { .. } => None,
+            Self::Send { .. } | Self::React { .. } | Self::Read { .. } => None,
             Self::Edit { seq, .. } | Self::Delete { seq } => Some(*seq),
         }
     }
@@ -92,7 +104,7 @@ impl What {
     const fn mentioned(&self) -> Option<i64> {
         match self {
             Self::Send { reply_to, .. } => *reply_to,
-            Self::Edit { seq, .. } | Self::Delete { seq } => Some(*seq),
+            Self::Edit { seq, .. } | Self::Delete { seq } | Self::React { seq, .. } => Some(*seq),
             Self::Read { .. } => None,
         }
     }
@@ -114,6 +126,7 @@ impl What {
             Self::Send { text, reply_to } => json!({"text": text, "reply_to": reply_to}),
             Self::Edit { seq, text } => json!({"seq": seq, "text": text}),
             Self::Delete { seq } | Self::Read { seq } => json!({"seq": seq}),
+            Self::React { seq, emoji, .. } => json!({"seq": seq, "emoji": emoji.as_str()}),
         }
     }
 }
@@ -153,6 +166,8 @@ impl Change {
             .into_iter()
             .map(|change| known.decide(change, &mut logs))
             .collect();
+        known.write(&transaction).await?;
+        // The last word: a deletion takes what the same batch has added to the message.
         logs.write(&transaction).await?;
         Ok((transaction, outcomes))
     }

@@ -1,0 +1,91 @@
+//! Reactions to messages.
+
+use axum::{
+    Json,
+    extract::{Path, State},
+    http::StatusCode,
+};
+use loco_rs::{
+    app::AppContext,
+    controller::{Routes, extractor::shared_store::SharedStore},
+    prelude::put,
+};
+
+use super::{
+    extractors::{CurrentUser, GroupMember},
+    messages::{IdempotencyKey, change, message},
+};
+use crate::{
+    channels::Channels,
+    errors::{Error, Result},
+    models::{changes::What, reactions::Emoji},
+    views::{
+        errors::{Conflict, Gone, Invalid, NotFound, TooFast, Unauthorized, Unavailable},
+        messages::Message,
+    },
+};
+
+/// React to a message by an emoji. Once it is so, asking again changes nothing.
+#[utoipa::path(
+    put, path = "/api/groups/{group_name}/messages/{seq}/reactions/{emoji}/", operation_id = "add_reaction", tag = "messages",
+    security(("bearer" = [])),
+    params(
+        ("group_name" = String, Path, example = "chat_a1b2c3d4"), ("seq" = i64, Path, example = 41),
+        ("emoji" = String, Path, description = "Exactly one, of Unicode's list; with or without its variation selectors.", example = "👍"),
+        ("Idempotency-Key" = Option<String>, Header, description = "Your own id of this request.", max_length = 128),
+    ),
+    responses((status = 200, description = "The message as it is now.", body = Message), Invalid, NotFound, Unauthorized, Conflict, Gone, TooFast, Unavailable),
+)]
+pub async fn add(
+    member: GroupMember<CurrentUser>,
+    State(ctx): State<AppContext>,
+    SharedStore(channels): SharedStore<Channels>,
+    IdempotencyKey(cid): IdempotencyKey,
+    Path((_, seq, emoji)): Path<(String, i64, String)>,
+) -> Result<Json<Message>> {
+    react(&member, &channels, cid, seq, &emoji, true).await?;
+    message(&ctx, &member, seq).await
+}
+
+/// Take your reaction back. Once it is so, asking again changes nothing.
+#[utoipa::path(
+    delete, path = "/api/groups/{group_name}/messages/{seq}/reactions/{emoji}/", operation_id = "remove_reaction", tag = "messages",
+    security(("bearer" = [])),
+    params(
+        ("group_name" = String, Path, example = "chat_a1b2c3d4"), ("seq" = i64, Path, example = 41),
+        ("emoji" = String, Path, example = "👍"),
+        ("Idempotency-Key" = Option<String>, Header, description = "Your own id of this request.", max_length = 128),
+    ),
+    responses((status = 204, description = "You do not react by it (any more)."), Invalid, NotFound, Unauthorized, Conflict, Gone, TooFast, Unavailable),
+)]
+pub async fn remove(
+    member: GroupMember<CurrentUser>,
+    SharedStore(channels): SharedStore<Channels>,
+    IdempotencyKey(cid): IdempotencyKey,
+    Path((_, seq, emoji)): Path<(String, i64, String)>,
+) -> Result<StatusCode> {
+    react(&member, &channels, cid, seq, &emoji, false).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+async fn react(
+    member: &GroupMember<CurrentUser>,
+    channels: &Channels,
+    cid: Option<String>,
+    seq: i64,
+    emoji: &str,
+    on: bool,
+) -> Result<()> {
+    let emoji = Emoji::parse(emoji).ok_or_else(|| Error::Invalid {
+        detail: Emoji::RULE.to_owned(),
+        field: Some("emoji"),
+    })?;
+    change(member, channels, cid, What::React { seq, emoji, on }).await?;
+    Ok(())
+}
+
+pub fn routes() -> Routes {
+    Routes::new()
+        .prefix("/api/groups/{group_name}/messages/{seq}/reactions")
+        .add("/{emoji}", put(add).delete(remove))
+}

@@ -1,0 +1,134 @@
+//! How members reacted to messages: emojis, each of them once from one user to one message.
+
+use std::collections::HashMap;
+
+use loco_rs::prelude::*;
+use sea_orm::FromQueryResult;
+use unicode_segmentation::UnicodeSegmentation;
+
+pub use super::_entities::reactions::{ActiveModel, Column, Entity, Model};
+use super::asked::rows_of;
+
+/// Different emojis of one user to one message.
+pub const LIMIT: usize = 20;
+
+/// Rows that are deleted at once, of a group that is closed.
+const PURGED_AT_ONCE: u64 = 1000;
+
+/// Asks for the emoji presentation of the character before it. Clients write it or leave it out as
+/// they like (UTS #51, section 2.2 and ED-9a).
+const EMOJI_PRESENTATION: char = '\u{fe0f}';
+
+/// One emoji, in its one form.
+///
+/// What counts is Unicode's own list, "recommended for general interchange" (UTS #51, ED-27), as
+/// the crate `emojis` has it: what keyboards offer, with families, flags, keycaps, skin tones and
+/// tags. The form is the fully qualified one of that list (ED-18), so "❤" is kept as "❤️".
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Emoji(&'static str);
+
+impl Emoji {
+    /// What is wrong about anything else, for a person.
+    pub const RULE: &str = "This must be exactly one emoji.";
+
+    /// `None` for what is not exactly one emoji.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        if text.graphemes(true).nth(1).is_some() {
+            return None;
+        }
+        // The list knows each emoji without any of these, and in its own form.
+        let bare = text.replace(EMOJI_PRESENTATION, "");
+        emojis::get(&bare).map(|emoji| Self(emoji.as_str()))
+    }
+
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        self.0
+    }
+}
+
+/// How often a message was reacted to by an emoji.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reaction {
+    pub emoji: String,
+    pub count: i64,
+    /// Whether whoever looks is among them.
+    pub mine: bool,
+}
+
+/// A [`Reaction`] to one of the messages asked for.
+#[derive(FromQueryResult)]
+struct Row {
+    group_id: i64,
+    seq: i64,
+    emoji: String,
+    count: i64,
+    own: i64,
+}
+
+impl ActiveModelBehavior for ActiveModel {}
+
+impl Reaction {
+    /// The reactions to some messages, given by group and number, as a user sees them: for each
+    /// message the emoji that came first is the first.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn to_messages(
+        db: &impl ConnectionTrait,
+        viewer: i64,
+        messages: impl Iterator<Item = (i64, i64)>,
+    ) -> Result<HashMap<(i64, i64), Vec<Self>>, DbErr> {
+        let rows = rows_of::<Row, 3>(
+            db,
+            "group_id, seq, viewer",
+            messages.map(|(group, seq)| [group.into(), seq.into(), viewer.into()]),
+            "SELECT reactions.group_id, reactions.seq, emoji, COUNT(*) AS count, \
+             COUNT(CASE WHEN user_id = viewer THEN 1 END) AS own \
+             FROM asked JOIN reactions ON reactions.group_id = asked.group_id \
+             AND reactions.seq = asked.seq \
+             GROUP BY reactions.group_id, reactions.seq, emoji ORDER BY MIN(added)",
+        );
+        let mut found: HashMap<_, Vec<Self>> = HashMap::new();
+        for row in rows.await? {
+            found
+                .entry((row.group_id, row.seq))
+                .or_default()
+                .push(Self {
+                    emoji: row.emoji,
+                    count: row.count,
+                    mine: row.own > 0,
+                });
+        }
+        Ok(found)
+    }
+}
+
+impl Model {
+    /// Deletes all reactions in a group that is closed, bit by bit, so that nobody waits for it.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn purge(db: &DatabaseConnection, group_id: i64) -> Result<(), DbErr> {
+        loop {
+            let last: Option<i64> = Entity::find()
+                .select_only()
+                .column(Column::Seq)
+                .filter(Column::GroupId.eq(group_id))
+                .order_by_asc(Column::Seq)
+                .offset(PURGED_AT_ONCE)
+                .limit(1)
+                .into_tuple()
+                .one(db)
+                .await?;
+            // Less than that goes with the group.
+            let Some(last) = last else { return Ok(()) };
+            Entity::delete_many()
+                .filter(Column::GroupId.eq(group_id))
+                .filter(Column::Seq.lte(last))
+                .exec(db)
+                .await?;
+        }
+    }
+}

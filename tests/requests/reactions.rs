@@ -1,0 +1,318 @@
+//! Reactions by the REST API, and as they are shown in the history.
+
+use insta::assert_snapshot;
+use reqwest::Method;
+use serde_json::{Value, json};
+
+use crate::support::{Answer, TestApp, User, line};
+
+/// The door of a reaction.
+fn door(group: &str, seq: impl std::fmt::Display, emoji: &str) -> String {
+    let emoji: String = emoji.bytes().map(|byte| format!("%{byte:02X}")).collect();
+    format!("/api/groups/{group}/messages/{seq}/reactions/{emoji}/")
+}
+
+async fn adds(user: &User<'_>, group: &str, seq: i64, emoji: &str) -> Answer {
+    user.ask(Method::PUT, &door(group, seq, emoji)).await
+}
+
+async fn removes(user: &User<'_>, group: &str, seq: i64, emoji: &str) -> Answer {
+    user.delete(&door(group, seq, emoji)).await
+}
+
+/// The same, as the request with this id.
+async fn adds_once(user: &User<'_>, group: &str, emoji: &str, cid: &str) -> Answer {
+    let request = user.app.request(Method::PUT, &door(group, 2, emoji));
+    let request = request.header("idempotency-key", cid);
+    Answer::to(request.bearer_auth(&user.access)).await
+}
+
+/// What a user sees of each message, the newest first.
+async fn seen(user: &User<'_>, group: &str) -> Vec<Value> {
+    let history = user.get(&format!("/api/groups/{group}/messages/")).await;
+    let results = history.json()["results"].as_array().unwrap().clone();
+    let reactions = results.iter().map(|message| message["reactions"].clone());
+    reactions.collect()
+}
+
+#[tokio::test]
+async fn reactions_are_added_counted_and_taken_back() {
+    let app = TestApp::start().await;
+    let (ann, bob) = (app.user("ann").await, app.user("bob").await);
+    let group = ann.start_chat().await;
+    ann.brings_in(&bob, &group).await;
+    ann.say(&group, "hi", "c").await;
+    let mut socket = ann.live(&group).await;
+    let mut told = String::new();
+    for answer in [
+        adds(&bob, &group, 2, "❤").await,
+        adds(&bob, &group, 2, "❤️").await,
+        adds(&ann, &group, 2, "👨‍👩‍👧‍👦").await,
+        adds(&ann, &group, 2, "❤️").await,
+        adds_once(&ann, &group, "#️⃣", "r").await,
+        removes(&ann, &group, 2, "#️⃣").await,
+        removes(&ann, &group, 2, "#️⃣").await,
+        adds_once(&ann, &group, "#️⃣", "r").await,
+        adds_once(&ann, &group, "👍", "r").await,
+        adds_once(&ann, &group, "👍", "a b").await,
+    ] {
+        told += &line(&answer);
+    }
+    told += &line(&bob.get(&format!("/api/groups/{group}/")).await);
+    let path = format!("/api/groups/{group}/messages/2/");
+    told += &line(&ann.patch(&path, json!({"text": "hi!"})).await);
+    told += &line(&ann.say(&group, "hi", "c").await);
+    told += &line(&bob.get("/api/groups/").await);
+    assert_snapshot!(told, @r##"
+    200 OK {"seq":2,"at":"[now]","by":"ann","text":"hi","reply_to":null,"edited_at":null,"deleted":false,"cid":"c","reactions":[{"emoji":"❤️","count":1,"mine":true}]}
+    200 OK {"seq":2,"at":"[now]","by":"ann","text":"hi","reply_to":null,"edited_at":null,"deleted":false,"cid":"c","reactions":[{"emoji":"❤️","count":1,"mine":true}]}
+    200 OK {"seq":2,"at":"[now]","by":"ann","text":"hi","reply_to":null,"edited_at":null,"deleted":false,"cid":"c","reactions":[{"emoji":"❤️","count":1,"mine":false},{"emoji":"👨‍👩‍👧‍👦","count":1,"mine":true}]}
+    200 OK {"seq":2,"at":"[now]","by":"ann","text":"hi","reply_to":null,"edited_at":null,"deleted":false,"cid":"c","reactions":[{"emoji":"❤️","count":2,"mine":true},{"emoji":"👨‍👩‍👧‍👦","count":1,"mine":true}]}
+    200 OK {"seq":2,"at":"[now]","by":"ann","text":"hi","reply_to":null,"edited_at":null,"deleted":false,"cid":"c","reactions":[{"emoji":"❤️","count":2,"mine":true},{"emoji":"👨‍👩‍👧‍👦","count":1,"mine":true},{"emoji":"#️⃣","count":1,"mine":true}]}
+    204 No Content 
+    204 No Content 
+    200 OK {"seq":2,"at":"[now]","by":"ann","text":"hi","reply_to":null,"edited_at":null,"deleted":false,"cid":"c","reactions":[{"emoji":"❤️","count":2,"mine":true},{"emoji":"👨‍👩‍👧‍👦","count":1,"mine":true}]}
+    409 Conflict {"detail":"This id was used for something else.","code":"cid_reused"}
+    400 Bad Request {"detail":"Idempotency-Key: 1 to 128 characters of ASCII, without spaces.","code":"invalid"}
+    200 OK {"group":"[group]","title":null,"role":"member","head":7,"read":1,"unread":1,"last_message":{"seq":2,"at":"[now]","by":"ann","text":"hi","reply_to":null,"edited_at":null,"deleted":false,"cid":"c","reactions":[{"emoji":"❤️","count":2,"mine":true},{"emoji":"👨‍👩‍👧‍👦","count":1,"mine":false}]},"created_at":"[now]","joined_at":"[now]"}
+    200 OK {"seq":2,"at":"[now]","by":"ann","text":"hi!","reply_to":null,"edited_at":"[now]","deleted":false,"cid":"c","reactions":[{"emoji":"❤️","count":2,"mine":true},{"emoji":"👨‍👩‍👧‍👦","count":1,"mine":true}]}
+    200 OK {"seq":2,"at":"[now]","by":"ann","text":"hi!","reply_to":null,"edited_at":"[now]","deleted":false,"cid":"c","reactions":[{"emoji":"❤️","count":2,"mine":true},{"emoji":"👨‍👩‍👧‍👦","count":1,"mine":true}]}
+    200 OK {"results":[{"group":"[group]","title":null,"role":"member","head":8,"read":1,"unread":1,"last_message":{"seq":2,"at":"[now]","by":"ann","text":"hi!","reply_to":null,"edited_at":"[now]","deleted":false,"cid":"c","reactions":[{"emoji":"❤️","count":2,"mine":true},{"emoji":"👨‍👩‍👧‍👦","count":1,"mine":false}]},"created_at":"[now]","joined_at":"[now]"}],"next":null}
+    "##);
+    let mut kinds = String::new();
+    for _ in 0..6 {
+        let event = socket.event().await;
+        kinds += &format!("{} {} {}\n", event["by"], event["kind"], event["data"]);
+    }
+    assert_snapshot!(kinds, @r##"
+    "bob" "reaction.added" {"emoji":"❤️","seq":2}
+    "ann" "reaction.added" {"emoji":"👨‍👩‍👧‍👦","seq":2}
+    "ann" "reaction.added" {"emoji":"❤️","seq":2}
+    "ann" "reaction.added" {"emoji":"#️⃣","seq":2}
+    "ann" "reaction.removed" {"emoji":"#️⃣","seq":2}
+    "ann" "message.edited" {"seq":2,"text":"hi!"}
+    "##);
+    socket.expect_silence().await;
+}
+
+#[tokio::test]
+async fn a_deletion_takes_them() {
+    let app = TestApp::start().await;
+    let (ann, bob) = (app.user("ann").await, app.user("bob").await);
+    let group = ann.start_chat().await;
+    ann.brings_in(&bob, &group).await;
+    ann.say(&group, "two", "2").await;
+    ann.say(&group, "three", "3").await;
+    for seq in [2, 3] {
+        adds(&bob, &group, seq, "👍").await;
+    }
+    ann.delete(&format!("/api/groups/{group}/messages/3/"))
+        .await;
+    let one = json!([{"emoji": "👍", "count": 1, "mine": false}]);
+    assert_eq!(seen(&ann, &group).await, [json!([]), one]);
+    let mut told = line(&adds(&bob, &group, 3, "👍").await);
+    told += &line(&removes(&bob, &group, 3, "👍").await);
+    told += &line(&removes(&ann, &group, 3, "🔥").await);
+    assert_snapshot!(told, @r#"
+    410 Gone {"detail":"This message was deleted.","code":"gone"}
+    410 Gone {"detail":"This message was deleted.","code":"gone"}
+    410 Gone {"detail":"This message was deleted.","code":"gone"}
+    "#);
+    let group = ann.get(&format!("/api/groups/{group}/")).await.json();
+    assert_eq!(group["last_message"]["reactions"], json!([]));
+}
+
+#[tokio::test]
+async fn what_is_no_reaction_is_refused() {
+    let app = TestApp::start().await;
+    let ann = app.user("ann").await;
+    let group = ann.start_chat().await;
+    ann.say(&group, "hi", "c").await;
+    let path = format!("/api/groups/{group}/");
+    ann.patch(&path, json!({"title": "no message"})).await;
+    let mut told = String::new();
+    for path in [
+        door(&group, 1, "a"),
+        door(&group, 1, "1"),
+        door(&group, 1, "👍👍"),
+        door(&group, 1, "👍/"),
+        door(&group, 1, "%"),
+        door(&group, 0, "👍"),
+        door(&group, -1, "👍"),
+        door(&group, 2, "👍"),
+        door(&group, 99, "👍"),
+        door(&group, i64::MAX, "👍"),
+        door(&group, "x", "👍"),
+        format!("{path}messages/1/reactions/%FF/"),
+        format!("{path}messages/1/reactions/%F0%9F%91/"),
+        format!("{path}messages/1/reactions//"),
+        format!("{path}messages/1/reactions/"),
+    ] {
+        let asked = path.replace(&group, "[group]");
+        for method in [Method::PUT, Method::DELETE] {
+            let answer = ann.ask(method.clone(), &path).await;
+            told += &format!("{method} {asked}\n    {}", line(&answer));
+        }
+    }
+    assert_snapshot!(told, @r#"
+    PUT /api/groups/[group]/messages/1/reactions/%61/
+        400 Bad Request {"detail":"This must be exactly one emoji.","code":"invalid","field":"emoji"}
+    DELETE /api/groups/[group]/messages/1/reactions/%61/
+        400 Bad Request {"detail":"This must be exactly one emoji.","code":"invalid","field":"emoji"}
+    PUT /api/groups/[group]/messages/1/reactions/%31/
+        400 Bad Request {"detail":"This must be exactly one emoji.","code":"invalid","field":"emoji"}
+    DELETE /api/groups/[group]/messages/1/reactions/%31/
+        400 Bad Request {"detail":"This must be exactly one emoji.","code":"invalid","field":"emoji"}
+    PUT /api/groups/[group]/messages/1/reactions/%F0%9F%91%8D%F0%9F%91%8D/
+        400 Bad Request {"detail":"This must be exactly one emoji.","code":"invalid","field":"emoji"}
+    DELETE /api/groups/[group]/messages/1/reactions/%F0%9F%91%8D%F0%9F%91%8D/
+        400 Bad Request {"detail":"This must be exactly one emoji.","code":"invalid","field":"emoji"}
+    PUT /api/groups/[group]/messages/1/reactions/%F0%9F%91%8D%2F/
+        400 Bad Request {"detail":"This must be exactly one emoji.","code":"invalid","field":"emoji"}
+    DELETE /api/groups/[group]/messages/1/reactions/%F0%9F%91%8D%2F/
+        400 Bad Request {"detail":"This must be exactly one emoji.","code":"invalid","field":"emoji"}
+    PUT /api/groups/[group]/messages/1/reactions/%25/
+        400 Bad Request {"detail":"This must be exactly one emoji.","code":"invalid","field":"emoji"}
+    DELETE /api/groups/[group]/messages/1/reactions/%25/
+        400 Bad Request {"detail":"This must be exactly one emoji.","code":"invalid","field":"emoji"}
+    PUT /api/groups/[group]/messages/0/reactions/%F0%9F%91%8D/
+        404 Not Found {"detail":"Not found.","code":"not_found"}
+    DELETE /api/groups/[group]/messages/0/reactions/%F0%9F%91%8D/
+        404 Not Found {"detail":"Not found.","code":"not_found"}
+    PUT /api/groups/[group]/messages/-1/reactions/%F0%9F%91%8D/
+        404 Not Found {"detail":"Not found.","code":"not_found"}
+    DELETE /api/groups/[group]/messages/-1/reactions/%F0%9F%91%8D/
+        404 Not Found {"detail":"Not found.","code":"not_found"}
+    PUT /api/groups/[group]/messages/2/reactions/%F0%9F%91%8D/
+        404 Not Found {"detail":"Not found.","code":"not_found"}
+    DELETE /api/groups/[group]/messages/2/reactions/%F0%9F%91%8D/
+        404 Not Found {"detail":"Not found.","code":"not_found"}
+    PUT /api/groups/[group]/messages/99/reactions/%F0%9F%91%8D/
+        404 Not Found {"detail":"Not found.","code":"not_found"}
+    DELETE /api/groups/[group]/messages/99/reactions/%F0%9F%91%8D/
+        404 Not Found {"detail":"Not found.","code":"not_found"}
+    PUT /api/groups/[group]/messages/9223372036854775807/reactions/%F0%9F%91%8D/
+        404 Not Found {"detail":"Not found.","code":"not_found"}
+    DELETE /api/groups/[group]/messages/9223372036854775807/reactions/%F0%9F%91%8D/
+        404 Not Found {"detail":"Not found.","code":"not_found"}
+    PUT /api/groups/[group]/messages/x/reactions/%F0%9F%91%8D/
+        400 Bad Request {"detail":"The request is malformed.","code":"invalid"}
+    DELETE /api/groups/[group]/messages/x/reactions/%F0%9F%91%8D/
+        400 Bad Request {"detail":"The request is malformed.","code":"invalid"}
+    PUT /api/groups/[group]/messages/1/reactions/%FF/
+        404 Not Found {"detail":"Not found.","code":"not_found"}
+    DELETE /api/groups/[group]/messages/1/reactions/%FF/
+        404 Not Found {"detail":"Not found.","code":"not_found"}
+    PUT /api/groups/[group]/messages/1/reactions/%F0%9F%91/
+        404 Not Found {"detail":"Not found.","code":"not_found"}
+    DELETE /api/groups/[group]/messages/1/reactions/%F0%9F%91/
+        404 Not Found {"detail":"Not found.","code":"not_found"}
+    PUT /api/groups/[group]/messages/1/reactions//
+        404 Not Found {"detail":"Not found.","code":"not_found"}
+    DELETE /api/groups/[group]/messages/1/reactions//
+        404 Not Found {"detail":"Not found.","code":"not_found"}
+    PUT /api/groups/[group]/messages/1/reactions/
+        404 Not Found {"detail":"Not found.","code":"not_found"}
+    DELETE /api/groups/[group]/messages/1/reactions/
+        404 Not Found {"detail":"Not found.","code":"not_found"}
+    "#);
+    let all: Vec<_> = emojis::iter().take(21).map(emojis::Emoji::as_str).collect();
+    for emoji in &all[..20] {
+        assert_eq!(adds(&ann, &group, 1, emoji).await.status, 200);
+    }
+    assert_snapshot!(line(&adds(&ann, &group, 1, all[20]).await), @r#"409 Conflict {"detail":"You may react to a message by 20 different emojis.","code":"limit_exceeded"}"#);
+    assert_eq!(seen(&ann, &group).await[0].as_array().unwrap().len(), 20);
+}
+
+/// Whoever reads the history and then the log from its `position` on counts what there is.
+#[tokio::test]
+async fn history_and_log_fit_together_while_others_react() {
+    let app = TestApp::start().await;
+    let (ann, bob) = (app.user("ann").await, app.user("bob").await);
+    let group = ann.start_chat().await;
+    ann.brings_in(&bob, &group).await;
+    for i in 0..5 {
+        ann.say(&group, "hi", &i.to_string()).await;
+    }
+    let reacting = async {
+        for round in 0..20 {
+            for seq in 2..7 {
+                let method = [Method::PUT, Method::DELETE][round % 2].clone();
+                bob.ask(method, &door(&group, seq, "👍")).await;
+            }
+        }
+    };
+    let reading = async {
+        for _ in 0..20 {
+            let path = format!("/api/groups/{group}/messages/");
+            let page = ann.get(&path).await.json();
+            let path = format!("/api/groups/{group}/events/?limit=500");
+            let log = ann.get(&path).await.json();
+            let read = usize::try_from(page["position"].as_i64().unwrap()).unwrap();
+            for message in page["results"].as_array().unwrap() {
+                let events = log["results"].as_array().unwrap()[..read].iter();
+                let count: i64 = events
+                    .filter(|event| event["data"]["seq"] == message["seq"])
+                    .map(|event| {
+                        if event["kind"] == "reaction.added" {
+                            1
+                        } else {
+                            -1
+                        }
+                    })
+                    .sum();
+                let shown = message["reactions"][0]["count"].as_i64().unwrap_or(0);
+                assert_eq!(shown, count, "{message} at {read}");
+            }
+        }
+    };
+    tokio::join!(reacting, reading);
+}
+
+#[tokio::test]
+async fn each_message_of_a_long_history_has_its_own() {
+    let app = TestApp::start().await;
+    let (ann, bob) = (app.user("ann").await, app.user("bob").await);
+    let group = ann.start_chat().await;
+    ann.brings_in(&bob, &group).await;
+    let another = ann.start_chat().await;
+    ann.say(&another, "hi", "c").await;
+    ann.patch(&format!("/api/groups/{another}/"), json!({"title": "x"}))
+        .await;
+    ann.say(&another, "hi", "d").await;
+    let faces: Vec<_> = emojis::iter().take(60).map(emojis::Emoji::as_str).collect();
+    for i in 0..60 {
+        ann.say(&group, "hi", &i.to_string()).await;
+    }
+    for seq in 2..62 {
+        let face = faces[usize::try_from(seq).unwrap() - 2];
+        adds(&bob, &group, seq, face).await;
+        if seq % 2 == 0 {
+            adds(&ann, &group, seq, face).await;
+            adds(&ann, &group, seq, "👍").await;
+        }
+    }
+    // In another group the same number is another message.
+    adds(&ann, &another, 3, "🔥").await;
+    let path = format!("/api/groups/{group}/messages/?limit=100");
+    let history = ann.get(&path).await.json();
+    let results = history["results"].as_array().unwrap();
+    assert_eq!(results.len(), 60);
+    for message in results {
+        let seq = message["seq"].as_i64().unwrap();
+        let face = faces[usize::try_from(seq).unwrap() - 2];
+        let expected = if seq % 2 == 0 {
+            json!([
+                {"emoji": face, "count": 2, "mine": true},
+                {"emoji": "👍", "count": 1, "mine": true},
+            ])
+        } else {
+            json!([{"emoji": face, "count": 1, "mine": false}])
+        };
+        assert_eq!(message["reactions"], expected, "{message}");
+    }
+    let fire = json!([{"emoji": "🔥", "count": 1, "mine": true}]);
+    let groups = ann.get("/api/groups/").await.json();
+    assert_eq!(groups["results"][0]["last_message"]["reactions"], fire);
+    assert_eq!(seen(&ann, &another).await, [fire, json!([])]);
+}
