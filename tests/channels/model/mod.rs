@@ -1,6 +1,8 @@
 //! Whatever two clients on two nodes do, in whatever order, everybody ends with the same log, and
 //! it is the one that a simple model predicts.
 
+mod client;
+
 use proptest::{
     collection::vec,
     prelude::*,
@@ -8,8 +10,9 @@ use proptest::{
 };
 use serde_json::{Value, json};
 
+use self::client::Client;
 use super::nodes::connected_nodes;
-use crate::support::{RedisServer, RichSocket, TestApp, User};
+use crate::support::{RedisServer, TestApp, User};
 
 /// What one of the clients does.
 #[derive(Debug, Clone)]
@@ -20,6 +23,12 @@ enum Step {
     /// Edits or deletes one of the messages so far, of whomever.
     Edit(prop::sample::Index),
     Delete(prop::sample::Index),
+    /// Reacts to one of them, or takes it back.
+    React {
+        to: prop::sample::Index,
+        emoji: &'static str,
+        on: bool,
+    },
     /// Loses the socket, and resumes on the other node or the same.
     Drop {
         elsewhere: bool,
@@ -34,6 +43,8 @@ fn step() -> impl Strategy<Value = Step> {
         1 => Just(Step::Again),
         2 => any::<prop::sample::Index>().prop_map(Step::Edit),
         1 => any::<prop::sample::Index>().prop_map(Step::Delete),
+        3 => (any::<prop::sample::Index>(), prop::sample::select(&["👍", "❤️", "🔥"]), any::<bool>())
+            .prop_map(|(to, emoji, on)| Step::React { to, emoji, on }),
         2 => any::<bool>().prop_map(|elsewhere| Step::Drop { elsewhere }),
         2 => (1_usize..5).prop_map(Step::Read),
     ]
@@ -44,6 +55,25 @@ struct Message {
     seq: i64,
     author: usize,
     deleted: bool,
+    /// Who reacted to it by what, in the order in which they did.
+    reactions: Vec<(usize, &'static str)>,
+}
+
+impl Message {
+    /// As the history shows it to one of the clients.
+    fn seen_by(&self, viewer: usize) -> Value {
+        let mut seen: Vec<(&str, usize, bool)> = Vec::new();
+        for (author, emoji) in &self.reactions {
+            let is_mine = *author == viewer;
+            match seen.iter_mut().find(|(known, ..)| known == emoji) {
+                Some((_, count, mine)) => (*count, *mine) = (*count + 1, *mine || is_mine),
+                None => seen.push((emoji, 1, is_mine)),
+            }
+        }
+        seen.into_iter()
+            .map(|(emoji, count, mine)| json!({"emoji": emoji, "count": count, "mine": mine}))
+            .collect()
+    }
 }
 
 /// The log as it should be: author, kind and data of each event.
@@ -57,132 +87,6 @@ impl Model {
     fn push(&mut self, author: usize, kind: &'static str, data: Value) -> i64 {
         self.log.push((author, kind, data));
         self.log.len() as i64
-    }
-}
-
-struct Client<'a> {
-    number: usize,
-    user: User<'a>,
-    nodes: [&'a TestApp; 2],
-    at: usize,
-    socket: RichSocket,
-    /// What it was told, in order.
-    log: Vec<Value>,
-    last: Option<(Value, i64)>,
-    sent: usize,
-}
-
-impl<'a> Client<'a> {
-    async fn open(number: usize, user: User<'a>, nodes: [&'a TestApp; 2], group: &str) -> Self {
-        let socket = user.at(nodes[number]).rich(group, "after=0").await;
-        Self {
-            number,
-            user,
-            nodes,
-            at: number,
-            socket,
-            log: Vec::new(),
-            last: None,
-            sent: 0,
-        }
-    }
-
-    fn hear(&mut self, frame: Value) {
-        assert_ne!(frame["type"], "reset", "{frame}");
-        if frame["type"] == "event" {
-            assert_eq!(frame["seq"], self.log.len() + 1, "{frame}");
-            self.log.push(frame);
-        }
-    }
-
-    async fn ask(&mut self, request: Value) -> Value {
-        let (reply, before) = self.socket.reply_to(request).await;
-        before.into_iter().for_each(|frame| self.hear(frame));
-        reply
-    }
-
-    async fn hear_until(&mut self, seq: usize) {
-        while self.log.len() < seq {
-            let frame = self.socket.frame().await;
-            self.hear(frame);
-        }
-    }
-
-    async fn take(&mut self, step: &Step, model: &mut Model, group: &str) {
-        match step {
-            Step::Send => {
-                self.sent += 1;
-                let text = format!("{}/{}", self.number, self.sent);
-                let request = json!({"type": "send", "cid": text, "text": text});
-                let ok = self.ask(request.clone()).await;
-                let seq = model.push(self.number, "message.created", json!({"text": text}));
-                assert_eq!((&ok["seq"], ok.get("dup")), (&json!(seq), None), "{ok}");
-                let author = self.number;
-                model.messages.push(Message {
-                    seq,
-                    author,
-                    deleted: false,
-                });
-                self.last = Some((request, seq));
-            }
-            Step::Again => {
-                if let Some((request, seq)) = self.last.clone() {
-                    let ok = self.ask(request).await;
-                    assert_eq!(
-                        (&ok["seq"], &ok["dup"]),
-                        (&json!(seq), &json!(true)),
-                        "{ok}"
-                    );
-                }
-            }
-            Step::Edit(index) if !model.messages.is_empty() => {
-                let message = &model.messages[index.index(model.messages.len())];
-                let seq = message.seq;
-                let data = json!({"seq": seq, "text": format!("edited by {}", self.number)});
-                let expected = match message {
-                    message if message.author != self.number => Err("forbidden"),
-                    message if message.deleted => Err("gone"),
-                    _ => Ok(model.push(self.number, "message.edited", data.clone())),
-                };
-                let mut request = data;
-                request["type"] = json!("edit");
-                self.expect(request, expected).await;
-            }
-            Step::Delete(index) if !model.messages.is_empty() => {
-                let index = index.index(model.messages.len());
-                let (seq, author) = (model.messages[index].seq, model.messages[index].author);
-                // The first client is the owner, who may delete what others said.
-                let expected = if author != self.number && self.number != 0 {
-                    Err("forbidden")
-                } else if model.messages[index].deleted {
-                    Err("gone")
-                } else {
-                    model.messages[index].deleted = true;
-                    Ok(model.push(self.number, "message.deleted", json!({"seq": seq})))
-                };
-                self.expect(json!({"type": "delete", "seq": seq}), expected)
-                    .await;
-            }
-            Step::Edit(_) | Step::Delete(_) => {}
-            Step::Drop { elsewhere } => {
-                self.at = (self.at + usize::from(*elsewhere)) % 2;
-                let user = self.user.at(self.nodes[self.at]);
-                let after = format!("after={}", self.log.len());
-                self.socket = user.rich(group, &after).await;
-            }
-            Step::Read(count) => {
-                let due = (self.log.len() + count).min(model.log.len());
-                self.hear_until(due).await;
-            }
-        }
-    }
-
-    async fn expect(&mut self, request: Value, expected: Result<i64, &str>) {
-        let reply = self.ask(request).await;
-        match expected {
-            Ok(seq) => assert_eq!(reply["seq"], seq, "{reply}"),
-            Err(code) => assert_eq!(reply["code"], code, "{reply}"),
-        }
     }
 }
 
@@ -231,6 +135,15 @@ async fn play(here: &TestApp, there: &TestApp, users: [User<'_>; 2], steps: &[(b
         client.socket.until_silent().await;
         for event in &client.log {
             assert!(agrees(event, &model, ["ann", "bob"]), "{event}");
+        }
+    }
+    // What the history shows is what the model has in mind.
+    for (number, user) in users.iter().enumerate() {
+        let path = format!("/api/groups/{group}/messages/?limit=100");
+        let history = user.get(&path).await.json();
+        let shown = history["results"].as_array().unwrap().iter().rev();
+        for (shown, message) in shown.zip(&model.messages) {
+            assert_eq!(shown["reactions"], message.seen_by(number), "{shown}");
         }
     }
     // What a newcomer is told is what is stored, and has nothing left of what was deleted.
