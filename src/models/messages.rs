@@ -178,11 +178,27 @@ impl Message {
         );
         let backend = db.get_database_backend();
         let rows = Row::find_by_statement(Statement::from_sql_and_values(backend, sql, values));
-        let mut messages: Vec<Self> = rows.all(db).await?.into_iter().map(Self::from).collect();
-        let keys = messages.iter().map(|message| (group_id, message.seq));
+        let rows = rows.all(db).await?.into_iter();
+        let messages = rows.map(|row| (group_id, row.into())).collect();
+        let messages = Self::with_reactions(db, viewer, messages).await?;
+        Ok(messages.into_iter().map(|(_, message)| message).collect())
+    }
+
+    /// Messages, each with its group, and how they were reacted to, as a user sees it.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub(super) async fn with_reactions(
+        db: &impl ConnectionTrait,
+        viewer: i64,
+        mut messages: Vec<(i64, Self)>,
+    ) -> Result<Vec<(i64, Self)>, DbErr> {
+        let keys = messages
+            .iter()
+            .map(|(group, message)| (*group, message.seq));
         let mut reactions = Reaction::to_messages(db, viewer, keys).await?;
-        for message in &mut messages {
-            let key = (group_id, message.seq);
+        for (group, message) in &mut messages {
+            let key = (*group, message.seq);
             message.reactions = reactions.remove(&key).unwrap_or_default();
         }
         Ok(messages)

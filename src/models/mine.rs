@@ -8,7 +8,6 @@ use sea_orm::{FromQueryResult, Statement};
 use super::{
     chat_groups, memberships,
     messages::{self, Message},
-    reactions::Reaction,
     users,
 };
 
@@ -107,15 +106,10 @@ async fn last_messages(
     let backend = db.get_database_backend();
     let rows = LastMessage::find_by_statement(Statement::from_string(backend, sql));
     let rows = rows.all(db).await?;
-    let mut last: HashMap<i64, Message> = rows
+    let last = rows
         .into_iter()
         .map(|row| (row.group_id, row.message.into()))
         .collect();
-    let keys = last.iter().map(|(group, message)| (*group, message.seq));
-    let mut reactions = Reaction::to_messages(db, viewer, keys).await?;
-    for (group, message) in &mut last {
-        let key = (*group, message.seq);
-        message.reactions = reactions.remove(&key).unwrap_or_default();
-    }
-    Ok(last)
+    let last = Message::with_reactions(db, viewer, last).await?;
+    Ok(last.into_iter().collect())
 }

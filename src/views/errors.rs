@@ -80,7 +80,8 @@ pub enum Forbidden {
 /// What endpoints may answer that do not fit to how things are.
 #[derive(IntoResponses)]
 pub enum Conflict {
-    /// It does not fit to how things are; or (`cid_reused`) this id was used for something else.
+    /// It does not fit to how things are; or (`cid_reused`) this id was used for something else; or
+    /// (`limit_exceeded`) it would be more than there may be.
     #[response(status = 409, example = json!({"detail": "Make somebody else the owner first.", "code": "conflict"}))]
     Conflict(#[allow(dead_code, reason = "read by the document")] Detail),
 }
