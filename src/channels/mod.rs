@@ -166,7 +166,7 @@ impl Channels {
     /// Upgrades a member's request and serves a base socket until one side ends it.
     pub fn serve(self, upgrade: WebSocketUpgrade, member: Member) -> Response {
         self.clone().upgrade(upgrade, async move |socket| {
-            let peer = Peer::new(member.author.username.clone(), Scope::Base);
+            let peer = Peer::new(member.author.username.clone(), Scope::Log);
             let members = std::slice::from_ref(&member);
             connection::run(socket, peer, members, &self, Base::new(&member, &self)).await;
         })
@@ -210,6 +210,12 @@ impl Channels {
         self.upgrade(upgrade.protocols([SUBPROTOCOL]), async move |socket| {
             connection::refuse(socket, reason).await;
         })
+    }
+
+    /// Answers a member's request with the group's log from an event on, as a stream of Server-Sent
+    /// Events, until one side ends it.
+    pub fn stream(&self, member: Member, session: Session, entry: Entry) -> Response {
+        connection::stream(self, member, session, entry)
     }
 
     fn upgrade<F>(

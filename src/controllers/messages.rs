@@ -3,7 +3,7 @@
 use axum::{
     Json,
     extract::{FromRequestParts, Path, State},
-    http::{StatusCode, request::Parts},
+    http::{HeaderMap, StatusCode, header, request::Parts},
     response::{IntoResponse, Response},
 };
 use loco_rs::{
@@ -16,7 +16,7 @@ use utoipa::ToSchema;
 
 use super::extractors::{CurrentUser, GroupMember, OptionalFields, Params};
 use crate::{
-    channels::Channels,
+    channels::{Channels, Entry},
     errors::{Error, Result},
     models::{
         changes::{Stored, What},
@@ -187,24 +187,44 @@ pub async fn delete(
 }
 
 /// Read the log of a group, in order: what a rich socket would tell.
+///
+/// With `Accept: text/event-stream` it is a stream of Server-Sent Events that goes on with what
+/// comes: each event has its `seq` as its id and is not named. Named ones are `sync` when the stream
+/// is live, `reset` where the log does not have what the client wants to go on from, and `bye`
+/// before its end; their data are the frames of the socket.
 #[utoipa::path(
     get, path = "/api/groups/{group_name}/events/", operation_id = "list_events", tag = "messages",
     security(("bearer" = [])),
     params(
         ("group_name" = String, Path, example = "chat_a1b2c3d4"),
-        ("limit" = Option<u32>, Query, description = "100 if left out, 500 at most.", minimum = 1),
+        ("limit" = Option<u32>, Query, description = "100 if left out, 500 at most. (Not of a stream.)", minimum = 1),
         ("after" = Option<i64>, Query, description = "The last event that you have; from the first on, if left out.", minimum = 0),
+        ("epoch" = Option<String>, Query, description = "Of a stream: the `epoch` in which you got it."),
+        ("Last-Event-ID" = Option<i64>, Header, description = "Of a stream: the same as `after`, before which it counts.", minimum = 0),
     ),
-    responses((status = 200, description = "A page of it; less than the limit where it is long. All is read when the last is `position`.", body = EventPage), Invalid, NotFound, Unauthorized, Unavailable),
+    responses(
+        (status = 200, description = "A page of it; less than the limit where it is long. All is read when the last is `position`.",
+            content((EventPage = "application/json"), (String = "text/event-stream"))),
+        Invalid, NotFound, Unauthorized, Unavailable,
+    ),
 )]
 pub async fn log(
     member: GroupMember<CurrentUser>,
     State(ctx): State<AppContext>,
+    SharedStore(channels): SharedStore<Channels>,
     params: Params,
+    headers: HeaderMap,
 ) -> Result<Response> {
+    let after = params.number("after", 0..=i64::MAX)?;
+    if wants_stream(&headers) {
+        let entry = Entry {
+            after: last_event_id(&headers)?.or(after),
+            epoch: params.text("epoch").map(ToOwned::to_owned),
+        };
+        return Ok(channels.stream(member.member(), member.session, entry));
+    }
     let limit = params.limit(LOG_PAGE, MAX_LOG_PAGE)?;
-    let after = params.number("after", 0..=i64::MAX)?.unwrap_or(0);
-    let (db, group) = (&ctx.db, &member.group);
+    let (db, group, after) = (&ctx.db, &member.group, after.unwrap_or(0));
     let events = events::Model::page(db, group.id, after, limit.into(), LOG_PAGE_BYTES).await?;
     let page = EventPage {
         results: events
@@ -214,6 +234,28 @@ pub async fn log(
         position: group.head,
     };
     Ok(Json(page).into_response())
+}
+
+/// Whether the client asks for Server-Sent Events.
+fn wants_stream(headers: &HeaderMap) -> bool {
+    headers
+        .get_all(header::ACCEPT)
+        .iter()
+        .filter_map(|accept| accept.to_str().ok())
+        .flat_map(|accept| accept.split(','))
+        .filter_map(|range| range.split(';').next())
+        .any(|range| range.trim().eq_ignore_ascii_case("text/event-stream"))
+}
+
+/// The last event that a stream which broke has brought.
+fn last_event_id(headers: &HeaderMap) -> Result<Option<i64>> {
+    let Some(id) = headers.get("last-event-id") else {
+        return Ok(None);
+    };
+    let id = id.to_str().ok().and_then(|id| id.trim().parse().ok());
+    id.filter(|id| *id >= 0).map(Some).ok_or_else(|| {
+        Error::invalid("Last-Event-ID: the `seq` of an event, a whole number, 0 or more.")
+    })
 }
 
 fn text_of(fields: &OptionalFields) -> Result<String> {

@@ -15,5 +15,6 @@ mod resume;
 mod retries;
 mod rich_socket;
 mod storage;
+mod stream;
 mod whispers;
 mod wrong_frames;

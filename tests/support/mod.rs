@@ -3,6 +3,7 @@
 mod answer;
 mod app;
 mod database;
+mod events;
 mod redact;
 mod redis;
 mod rich;
@@ -12,6 +13,7 @@ mod socket;
 pub use answer::{Answer, line};
 pub use app::{TestApp, User};
 pub use database::TestDatabase;
+pub use events::EventStream;
 pub use redact::{all_shown, shown};
 pub use redis::RedisServer;
 pub use rich::RichSocket;

@@ -1,7 +1,8 @@
-//! One socket's life, in one task.
+//! One socket's life, in one task; and that of a stream.
 
 mod base;
 mod rich;
+mod stream;
 mod wire;
 
 use std::{future::Future, pin::pin, sync::Arc, time::Duration};
@@ -17,7 +18,7 @@ use tokio::{
 
 pub use self::rich::Entry;
 use self::wire::{answer_close, close, fault, in_time, write};
-pub(super) use self::{base::Base, rich::Rich, wire::refuse};
+pub(super) use self::{base::Base, rich::Rich, stream::serve as stream, wire::refuse};
 use super::{
     Channels, Member,
     heartbeat::{Beat, Heartbeat},

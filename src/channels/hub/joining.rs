@@ -7,13 +7,7 @@ use std::{
 
 use sea_orm::DbErr;
 
-use super::{
-    Hub, Subscription,
-    healing::in_time,
-    listener::Listener,
-    peer::{Peer, Scope},
-    room::Room,
-};
+use super::{Hub, Subscription, healing::in_time, listener::Listener, peer::Peer, room::Room};
 use crate::{
     channels::{Member, protocol::CloseReason},
     models::{chat_groups, memberships, users},
@@ -46,7 +40,7 @@ impl Hub {
                 Err(_) => listener.end(CloseReason::Overloaded),
             }
         }
-        if peer.scope != Scope::Base {
+        if peer.scope.hears_whispers() {
             self.count_members(&room).await;
             self.heard_who_is_here(&room).await;
         }

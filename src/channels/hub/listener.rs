@@ -38,7 +38,7 @@ pub(in crate::channels) struct Listener {
 impl Listener {
     pub fn new(peer: Arc<Peer>, number: usize, admitted: i64) -> Self {
         Self {
-            whispers: (peer.scope != Scope::Base).then(Mutex::default),
+            whispers: peer.scope.hears_whispers().then(Mutex::default),
             peer,
             number,
             admitted,

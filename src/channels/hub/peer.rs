@@ -13,12 +13,19 @@ use crate::channels::protocol::CloseReason;
 /// What a socket is told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::channels) enum Scope {
-    /// One group, as far as the base contract goes.
-    Base,
+    /// The log of one group, or as much of it as the base contract knows.
+    Log,
     /// All of one group.
     Group,
     /// All of as many groups as it asks for.
     Groups,
+}
+
+impl Scope {
+    /// Whether it is told what is in no log.
+    pub fn hears_whispers(self) -> bool {
+        self != Self::Log
+    }
 }
 
 /// A socket, from its upgrade to its end.

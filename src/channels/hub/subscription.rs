@@ -76,6 +76,14 @@ impl Subscription {
         self.listener.look();
     }
 
+    /// Waits until there may be something to take, where the socket has no other place. Safe to be
+    /// cancelled.
+    pub async fn news(&self) {
+        self.listener.peer.news().await;
+        while self.listener.peer.take_rung().is_some() {}
+        self.look();
+    }
+
     /// Why this place is lost, if it is, where the socket has others.
     pub fn over(&self) -> Option<CloseReason> {
         self.listener.over()

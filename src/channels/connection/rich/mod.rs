@@ -119,7 +119,7 @@ impl<'a> Rich<'a> {
     fn limit(&self) -> usize {
         match self.scope {
             Scope::Groups => MANY_GROUPS,
-            Scope::Group | Scope::Base => 1,
+            Scope::Group | Scope::Log => 1,
         }
     }
 

@@ -1,0 +1,182 @@
+//! A stream of Server-Sent Events (WHATWG HTML, section 9.2): a group's log for who only reads.
+
+use std::{convert::Infallible, time::Duration};
+
+use axum::{
+    http::header::HeaderName,
+    response::{
+        IntoResponse, Response,
+        sse::{Event, KeepAlive, Sse},
+    },
+};
+use futures_util::stream;
+use rand::Rng;
+use tokio::{
+    select,
+    sync::mpsc,
+    time::{sleep, timeout},
+};
+
+use super::{Entry, READ_AGAIN_AFTER};
+use crate::{
+    channels::{
+        Channels, Member,
+        hub::{News, Peer, Places, Scope, Subscription},
+        protocol::{
+            CloseReason,
+            rich::{Frame, ResetReason},
+        },
+    },
+    tokens::Session,
+};
+
+/// Something is sent at least this often, so that whatever stands between does not take the stream
+/// for dead.
+const BEAT: Duration = Duration::from_secs(15);
+
+/// Milliseconds after which a client comes back, one of these for each: not all at once.
+const RETRY: std::ops::Range<u64> = 500..5000;
+
+/// Events that may wait for the client, beside the batch that is being told.
+const WAITING: usize = 16;
+
+/// Keeps a proxy from gathering the stream up before it passes it on.
+const UNBUFFERED: (HeaderName, &str) = (HeaderName::from_static("x-accel-buffering"), "no");
+
+/// What the stream of a client ended with, if it was not its own end.
+type Ended = Result<(), CloseReason>;
+
+/// Answers with the log of a member's group after an event, and all that comes.
+pub(in crate::channels) fn serve(
+    channels: &Channels,
+    member: Member,
+    session: Session,
+    entry: Entry,
+) -> Response {
+    let (events, received) = mpsc::channel(WAITING);
+    let here = channels.clone();
+    channels.sockets.spawn(async move {
+        let listening = Box::pin(tell(&here, &member, &session, &entry, &events));
+        if let Err(reason) = listening.await {
+            let bye = named("bye", &Frame::Bye(reason.into()));
+            // In vain where the client takes nothing any more.
+            let _ = events.try_send(bye);
+        }
+    });
+    let events = stream::unfold(received, async |mut received| {
+        let event: Event = received.recv().await?;
+        Some((Ok::<_, Infallible>(event), received))
+    });
+    let kept_alive = Sse::new(events).keep_alive(KeepAlive::new().interval(BEAT));
+    ([UNBUFFERED], kept_alive).into_response()
+}
+
+async fn tell(
+    channels: &Channels,
+    member: &Member,
+    session: &Session,
+    entry: &Entry,
+    events: &mpsc::Sender<Event>,
+) -> Ended {
+    let peer = Peer::new(member.author.username.clone(), Scope::Log);
+    let mut places = Places::new(channels.hub.clone(), peer);
+    places.join(std::slice::from_ref(member)).await;
+    let ending = places.ending();
+    let left = u64::try_from(session.expires_in()).unwrap_or(0);
+    let telling = async {
+        if let Some(place) = places.get_mut(0) {
+            let sync_at = begin(channels, member, entry, place, events).await?;
+            follow(channels, member, place, sync_at, events).await?;
+        }
+        Ok(())
+    };
+    select! {
+        biased;
+        reason = ending.reason() => Err(reason),
+        () = events.closed() => Ok(()),
+        () = sleep(Duration::from_secs(left)) => Err(CloseReason::Unauthorized),
+        ended = telling => ended,
+    }
+}
+
+/// Goes to where the client is. Gives the event up to which it is brought before it is live.
+async fn begin(
+    channels: &Channels,
+    member: &Member,
+    entry: &Entry,
+    place: &mut Subscription,
+    events: &mpsc::Sender<Event>,
+) -> Result<i64, CloseReason> {
+    let head = place.last().max(member.head);
+    let after = entry.after.unwrap_or(0);
+    let is_known = |epoch: &String| **epoch == channels.hub.epoch().name;
+    let reset = if !entry.epoch.as_ref().is_none_or(is_known) {
+        Some(ResetReason::Epoch)
+    } else if after > head {
+        Some(ResetReason::Ahead)
+    } else {
+        None
+    };
+    place.go_to(if reset.is_some() { head } else { after });
+    let retry = rand::rng().random_range(RETRY);
+    let first = Event::default().retry(Duration::from_millis(retry));
+    send(channels, events, first).await?;
+    if let Some(reason) = reset {
+        let group = &*member.group;
+        let reset = Frame::Reset {
+            group,
+            reason,
+            head,
+        };
+        send(channels, events, named("reset", &reset)).await?;
+    }
+    Ok(head)
+}
+
+async fn follow(
+    channels: &Channels,
+    member: &Member,
+    place: &mut Subscription,
+    sync_at: i64,
+    events: &mpsc::Sender<Event>,
+) -> Ended {
+    let mut sync_at = Some(sync_at);
+    loop {
+        match place.next().await {
+            Err(error) => {
+                tracing::warn!(%error, "a stream cannot be told what it has missed; trying again");
+                sleep(READ_AGAIN_AFTER).await;
+            }
+            Ok(News::InTheLog) => {}
+            Ok(News::None) => place.news().await,
+            Ok(News::Events(batch)) => {
+                for told in &batch {
+                    if place.is_put_out_by(told) {
+                        return Err(CloseReason::NotMember);
+                    }
+                    let event = Event::default().id(told.seq.to_string());
+                    send(channels, events, event.data(told.frame().as_str())).await?;
+                }
+            }
+        }
+        if let Some(head) = sync_at.take_if(|head| *head <= place.told()) {
+            let seq = place.told().max(head);
+            let group = &*member.group;
+            let sync = named("sync", &Frame::Sync { group, seq });
+            send(channels, events, sync).await?;
+        }
+    }
+}
+
+/// Waits for a client that is slow, but not for one that takes nothing.
+async fn send(channels: &Channels, events: &mpsc::Sender<Event>, event: Event) -> Ended {
+    let limit = Duration::from_secs(channels.settings.channels.stall_timeout.into());
+    match timeout(limit, events.send(event)).await {
+        Ok(_) => Ok(()),
+        Err(_) => Err(CloseReason::Slow),
+    }
+}
+
+fn named(name: &str, frame: &Frame<'_>) -> Event {
+    Event::default().event(name).data(frame.encode().as_str())
+}
