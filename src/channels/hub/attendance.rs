@@ -9,14 +9,20 @@
 //! its presence, so that it is heard in the order in which it happened.
 
 use std::{
+    borrow::Cow,
     sync::Arc,
     time::{Duration, Instant},
 };
 
-use tokio::time::{MissedTickBehavior, interval, timeout};
+use tokio::{
+    select,
+    sync::mpsc,
+    time::{MissedTickBehavior, interval, timeout},
+};
 
 use super::{Hub, healing::next_session, listener::Listener, room::Room};
 use crate::channels::{
+    broker::Unavailable,
     presence::Change,
     protocol::word::{NODES, Word},
 };
@@ -35,6 +41,13 @@ const REPEATED_EVERY: Duration = Duration::from_secs(60);
 
 /// How long a socket waits to hear who is on other nodes before it opens without.
 const HEARD_WITHIN: Duration = Duration::from_millis(250);
+
+/// Groups of which this is said, or asked, before it is waited for Redis to take it: events must not
+/// find its queue full.
+const AT_ONCE: usize = 256;
+
+/// People of whom it is said in one tick that they are gone.
+const GONE_AT_ONCE: usize = 500;
 
 /// A user whose last socket here has gone.
 pub(super) struct Leaving {
@@ -68,8 +81,8 @@ impl Due {
 }
 
 impl Hub {
-    /// Renews the lease of this node's people, and looks whose has ended.
-    pub(super) async fn attend(self: Arc<Self>) {
+    /// Renews the lease of this node's people, looks whose has ended, and answers the other nodes.
+    pub(super) async fn attend(self: Arc<Self>, mut asked: mpsc::UnboundedReceiver<Vec<String>>) {
         let lease = Duration::from_secs(self.settings.channels.presence_lease.into());
         let mut renewal = Due::each(lease / RENEWALS);
         let mut count = Due::each(COUNTED_EVERY);
@@ -78,22 +91,29 @@ impl Hub {
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut sessions = self.broker.sessions();
         loop {
-            tokio::select! {
+            select! {
                 _ = tick.tick() => {}
-                () = next_session(&mut sessions) => self.say_all(true),
+                () = next_session(&mut sessions) => self.say_and_ask_all().await,
+                Some(groups) = asked.recv() => self.say_each(groups).await,
             }
             if renewal.is_now() {
-                self.say(NODES, &Word::Pulse { node: self.node() });
+                drop(self.say(NODES, &Word::Pulse { node: self.node() }));
             }
             for node in self.nodes.take_lost() {
                 self.lose(&node);
             }
             self.let_go();
             if count.is_now() {
-                self.tell_counts();
+                self.all_rooms().iter().for_each(|room| room.tell_count());
             }
             if repetition.is_now() {
-                self.say_all(false);
+                // Alone in its group a node has nobody to tell.
+                let rooms = self.all_rooms();
+                let shared = rooms
+                    .iter()
+                    .filter(|room| room.presence().is_anybody_elsewhere());
+                self.say_each(shared.map(|room| room.name.to_string()).collect())
+                    .await;
             }
         }
     }
@@ -120,11 +140,7 @@ impl Hub {
         let is_new = self.nodes.hear(&node);
         match word {
             Word::Part { .. } => self.nodes.part(&node, self.grace()),
-            Word::Who { groups, .. } => {
-                for group in groups {
-                    self.say_who_is_here(group);
-                }
-            }
+            Word::Who { of, groups, .. } => self.note_asked(of.as_deref(), groups),
             Word::Here { users, .. } => {
                 let users = users.iter().map(|user| user.as_ref().into()).collect();
                 self.change(topic, |room| room.hear_who_is(&node, users));
@@ -146,8 +162,20 @@ impl Hub {
         }
         if is_new {
             // It may have been away for long, and was taken for gone.
-            self.ask_in(self.all_rooms().iter().map(|room| &*room.name).collect());
+            self.ask(Some(&node), self.names());
         }
+    }
+
+    fn note_asked(&self, of: Option<&str>, groups: &[Cow<'_, str>]) {
+        if of.is_some_and(|of| *of != *self.name) {
+            return;
+        }
+        let groups = groups
+            .iter()
+            .filter(|group| of.is_none() || self.room(group).is_some())
+            .map(|group| group.to_string());
+        // Whoever answers ends with the process.
+        let _ = self.asked.send(groups.collect());
     }
 
     /// A socket is in a group now.
@@ -156,13 +184,8 @@ impl Hub {
         let user = listener.username();
         let (change, is_new) = presence.enter(user, listener.id());
         if is_new {
-            self.say(
-                &room.name,
-                &Word::Came {
-                    node: self.node(),
-                    user: user.as_ref().into(),
-                },
-            );
+            let (node, user) = (self.node(), user.as_ref().into());
+            drop(self.say(&room.name, &Word::Came { node, user }));
         }
         drop(presence);
         self.tell(room, change);
@@ -193,17 +216,10 @@ impl Hub {
 
     /// Has the other nodes say who is in a group, the first of which is just opened here.
     pub(super) fn ask_who_is_here(&self, room: &Room) {
-        let mut presence = room.presence();
-        presence.await_all(self.nodes.answering());
+        room.presence().await_all(self.nodes.answering());
         // As well, in case they remember something else.
-        let users = presence.here().map(|user| user.to_string().into());
-        let here = Word::Here {
-            node: self.node(),
-            users: users.collect(),
-        };
-        self.say(&room.name, &here);
-        drop(presence);
-        self.ask_in(vec![&*room.name]);
+        drop(self.say_who_is_here(&room.name));
+        self.ask(None, vec![room.name.to_string()]);
         room.note_heard();
     }
 
@@ -214,52 +230,60 @@ impl Hub {
         }
     }
 
-    fn ask_in(&self, groups: Vec<&str>) {
+    /// Says all that is known of this node's people, and has the others do so.
+    async fn say_and_ask_all(&self) {
+        let groups = self.names();
+        for groups in groups.chunks(AT_ONCE) {
+            self.ask(None, groups.to_vec());
+        }
+        self.say_each(groups).await;
+    }
+
+    async fn say_each(&self, groups: Vec<String>) {
+        for (i, group) in (1..).zip(&groups) {
+            let said = self.say_who_is_here(group);
+            if i % AT_ONCE == 0 {
+                // In vain where Redis is away.
+                let _ = said.await;
+            }
+        }
+    }
+
+    fn ask(&self, of: Option<&str>, groups: Vec<String>) {
         if !groups.is_empty() {
-            let groups = groups.into_iter().map(Into::into).collect();
-            let node = self.node();
-            self.say(NODES, &Word::Who { node, groups });
+            let word = Word::Who {
+                node: self.node(),
+                of: of.map(Into::into),
+                groups: groups.into_iter().map(Into::into).collect(),
+            };
+            drop(self.say(NODES, &word));
         }
     }
 
-    /// Says all that is known of this node's people, and may have the others do so.
-    fn say_all(&self, ask: bool) {
-        let rooms = self.all_rooms();
-        for room in &rooms {
-            // Alone in its group a node has nobody to tell, unless it was out of reach.
-            if ask || room.presence().is_anybody_elsewhere() {
-                self.say_who_is_here(&room.name);
-            }
-        }
-        if ask {
-            self.ask_in(rooms.iter().map(|room| &*room.name).collect());
-        }
-    }
-
-    fn say_who_is_here(&self, group: &str) {
-        let say = |users| {
-            let node = self.node();
-            self.say(group, &Word::Here { node, users });
-        };
-        match self.room(group) {
-            None => say(Vec::new()),
-            Some(room) => {
-                let presence = room.presence();
-                say(presence
-                    .here()
-                    .map(|user| user.to_string().into())
-                    .collect());
-            }
-        }
+    fn say_who_is_here(
+        &self,
+        group: &str,
+    ) -> impl Future<Output = Result<(), Unavailable>> + use<> {
+        let room = self.room(group);
+        let presence = room.as_ref().map(|room| room.presence());
+        let here = presence.iter().flat_map(|presence| presence.here());
+        let users = here.map(|user| user.to_string().into()).collect();
+        let node = self.node();
+        // With the lock still held.
+        self.say(group, &Word::Here { node, users })
     }
 
     fn say_went(&self, room: &Room, user: &str) {
         let (node, user) = (self.node(), user.into());
-        self.say(&room.name, &Word::Went { node, user });
+        drop(self.say(&room.name, &Word::Went { node, user }));
     }
 
-    fn say(&self, topic: &str, word: &Word<'_>) {
-        drop(self.broker.publish(topic, word.encode()));
+    fn say(
+        &self,
+        topic: &str,
+        word: &Word<'_>,
+    ) -> impl Future<Output = Result<(), Unavailable>> + use<> {
+        self.broker.publish(topic, word.encode())
     }
 
     fn lose(&self, node: &Arc<str>) {
@@ -274,7 +298,7 @@ impl Hub {
     fn let_go(&self) {
         let now = Instant::now();
         let is_due = |leaving: &mut Leaving| leaving.gone + self.grace() <= now;
-        loop {
+        for _ in 0..GONE_AT_ONCE {
             let due = self.leaving().pop_front_if(is_due);
             let Some(Leaving { gone, room, user }) = due else {
                 return;
@@ -311,17 +335,16 @@ impl Hub {
         }
     }
 
-    fn tell_counts(&self) {
-        for room in self.all_rooms() {
-            room.tell_count();
-        }
-    }
-
     fn grace(&self) -> Duration {
         Duration::from_secs(self.settings.channels.presence_grace.into())
     }
 
     fn all_rooms(&self) -> Vec<Arc<Room>> {
         self.rooms().values().cloned().collect()
+    }
+
+    /// The names of the groups that are active here.
+    fn names(&self) -> Vec<String> {
+        self.rooms().keys().map(|name| name.to_string()).collect()
     }
 }

@@ -77,6 +77,8 @@ pub(super) struct Hub {
     nodes: Nodes,
     /// In the order in which they went.
     leaving: Mutex<VecDeque<Leaving>>,
+    /// Groups of which other nodes want to know who is here.
+    asked: mpsc::UnboundedSender<Vec<String>>,
     /// Groups in which an event is missing.
     gaps: mpsc::UnboundedSender<Arc<str>>,
     broker: Broker,
@@ -106,6 +108,7 @@ impl Hub {
         settings: Arc<Settings>,
     ) -> Result<Arc<Self>, DbErr> {
         let (gaps, gapped) = mpsc::unbounded_channel();
+        let (asked, inquiries) = mpsc::unbounded_channel();
         broker.subscribe(NODES);
         let last_membership = AtomicI64::new(memberships::Model::last_id(&db).await?);
         let hub = Arc::new(Self {
@@ -114,6 +117,7 @@ impl Hub {
             name: Uuid::new_v4().simple().to_string().into(),
             nodes: Nodes::new(Duration::from_secs(settings.channels.presence_lease.into())),
             leaving: Mutex::default(),
+            asked,
             gaps,
             broker,
             epoch: RwLock::new(epochs::Model::current(&db).await?.into()),
@@ -129,7 +133,7 @@ impl Hub {
         tokio::spawn(hub.clone().listen(inbox));
         tokio::spawn(hub.clone().heal_gaps(gapped));
         tokio::spawn(hub.clone().sweep_by_the_clock());
-        tokio::spawn(hub.clone().attend());
+        tokio::spawn(hub.clone().attend(inquiries));
         let purger = hub.clone();
         // What the last process did not finish.
         tokio::spawn(async move { purger.purge().await });

@@ -8,7 +8,7 @@ use std::{
     collections::HashSet,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicBool, AtomicI64, Ordering},
+        atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering},
     },
 };
 
@@ -46,6 +46,8 @@ pub(in crate::channels) struct Room {
     heard: watch::Sender<bool>,
     /// Members of the group; 0 until they are counted.
     members: AtomicI64,
+    /// How many users of a large group were online when they were last counted; 0 until then.
+    online: AtomicUsize,
     /// Whether the sockets are to be told how many are here.
     is_count_due: AtomicBool,
 }
@@ -78,6 +80,7 @@ impl Room {
             presence: Mutex::default(),
             heard: watch::channel(false).0,
             members: AtomicI64::new(0),
+            online: AtomicUsize::new(0),
             is_count_due: AtomicBool::new(false),
         }
     }
@@ -225,7 +228,7 @@ impl Room {
     /// Tells the sockets of a large group how many are here, if they do not know.
     pub fn tell_count(&self) {
         if self.is_count_due.swap(false, Ordering::Relaxed) {
-            let count = self.presence().online().len();
+            let count = self.count_online();
             self.whisper(&Arc::new(Whispered::new(&Whisper::Presence {
                 group: self.name.as_ref().into(),
                 user: None,
@@ -235,15 +238,25 @@ impl Room {
         }
     }
 
-    /// Who is here, or how many.
+    /// Who is here; of a large group, how many were here when it was last counted.
     pub fn attendance(&self) -> Attendance {
-        let presence = self.presence();
-        let online = presence.online();
         if self.is_large() {
-            Attendance::Count(online.len())
-        } else {
-            Attendance::Names(online.into_iter().map(ToOwned::to_owned).collect())
+            let counted = self.online.load(Ordering::Relaxed);
+            return Attendance::Count(if counted > 0 {
+                counted
+            } else {
+                self.count_online()
+            });
         }
+        let presence = self.presence();
+        let online = presence.online().into_iter();
+        Attendance::Names(online.map(ToOwned::to_owned).collect())
+    }
+
+    fn count_online(&self) -> usize {
+        let count = self.presence().online().len();
+        self.online.store(count, Ordering::Relaxed);
+        count
     }
 
     fn is_large(&self) -> bool {

@@ -34,10 +34,13 @@ pub enum Word<'a> {
         #[serde(borrow)]
         node: Cow<'a, str>,
     },
-    /// A node asks who is in these groups.
+    /// A node asks who is in these groups: all other nodes, or one, which need not answer where it
+    /// has nobody.
     Who {
         #[serde(borrow)]
         node: Cow<'a, str>,
+        #[serde(borrow, skip_serializing_if = "Option::is_none", default)]
+        of: Option<Cow<'a, str>>,
         groups: Vec<Cow<'a, str>>,
     },
     /// All of a node's people in a group.
