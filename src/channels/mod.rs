@@ -168,7 +168,8 @@ impl Channels {
         self.clone().upgrade(upgrade, async move |socket| {
             let peer = Peer::new(member.author.username.clone(), Scope::Log);
             let members = std::slice::from_ref(&member);
-            connection::run(socket, peer, members, &self, Base::new(&member, &self)).await;
+            let mut base = Base::new(&member, &self);
+            connection::run(socket, peer, members, &self, &mut base).await;
         })
     }
 
@@ -183,9 +184,9 @@ impl Channels {
         self.clone()
             .upgrade(upgrade.protocols([SUBPROTOCOL]), async move |socket| {
                 let peer = Peer::new(member.author.username.clone(), Scope::Group);
-                let rich = Rich::of_group(&member, &self, session, entry);
+                let mut rich = Rich::of_group(&member, &self, session, entry);
                 let members = std::slice::from_ref(&member);
-                connection::run(socket, peer, members, &self, rich).await;
+                connection::run(socket, peer, members, &self, &mut rich).await;
             })
     }
 
@@ -198,9 +199,9 @@ impl Channels {
     ) -> Response {
         self.clone()
             .upgrade(upgrade.protocols([SUBPROTOCOL]), async move |socket| {
-                let rich = Rich::of_groups(&user, &self, session);
+                let mut rich = Rich::of_groups(&user, &self, session);
                 let peer = Peer::new(Author::of(&user).username, Scope::Groups);
-                connection::run(socket, peer, &[], &self, rich).await;
+                connection::run(socket, peer, &[], &self, &mut rich).await;
             })
     }
 
@@ -221,7 +222,7 @@ impl Channels {
     fn upgrade<F>(
         self,
         upgrade: WebSocketUpgrade,
-        serve: impl FnOnce(WebSocket) -> F + Send + 'static,
+        serve: impl FnOnce(Box<WebSocket>) -> F + Send + 'static,
     ) -> Response
     where
         F: Future<Output = ()> + Send + 'static,
@@ -237,6 +238,8 @@ impl Channels {
             .max_frame_size(limit)
             .on_failed_upgrade(|error| tracing::debug!(%error, "an upgrade failed"))
             .on_upgrade(async move |socket| {
+                // What is passed on by value takes its place in each future on the way.
+                let socket = Box::new(socket);
                 // In a task of its own: that of the upgrade is larger, and ends here.
                 tokio::spawn(async move {
                     serve(socket).await;

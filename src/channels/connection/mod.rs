@@ -106,17 +106,17 @@ enum Event {
 
 /// Serves a socket, which begins as one of these members, until one side ends it.
 pub(super) async fn run<M: Mode>(
-    mut socket: WebSocket,
+    mut socket: Box<WebSocket>,
     peer: Arc<Peer>,
     members: &[Member],
     channels: &Channels,
-    mut mode: M,
+    mode: &mut M,
 ) {
     // An idle socket pays for all that its task may ever hold: what is rare is boxed, here and below,
     // and what is waited for is pinned, since a future that is moved is held twice.
     let mut places = Places::new(channels.hub.clone(), peer);
     Box::pin(places.join(members)).await;
-    match converse(&mut socket, places, channels, &mut mode).await {
+    match converse(&mut socket, places, channels, mode).await {
         Ended::ByUs(reason) => Box::pin(close(socket, mode.goodbye(reason), reason)).await,
         Ended::ByPeer => Box::pin(answer_close(socket)).await,
         Ended::Broken => {}

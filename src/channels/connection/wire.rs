@@ -76,7 +76,7 @@ pub(super) fn fault(error: Error) -> Ended {
 
 /// Lets a rich client in only to tell it why it must go: a browser cannot read the status of a
 /// refused handshake.
-pub(in crate::channels) async fn refuse(socket: WebSocket, reason: CloseReason) {
+pub(in crate::channels) async fn refuse(socket: Box<WebSocket>, reason: CloseReason) {
     let bye = Frame::Bye(reason.into()).encode();
     close(socket, Some(bye), reason).await;
 }
@@ -84,7 +84,7 @@ pub(in crate::channels) async fn refuse(socket: WebSocket, reason: CloseReason) 
 /// Says why, and gives the peer time to hear it: a connection that is dropped with unread bytes is
 /// reset, and the reset may overtake the close frame.
 pub(in crate::channels) async fn close(
-    mut socket: WebSocket,
+    mut socket: Box<WebSocket>,
     goodbye: Option<Utf8Bytes>,
     reason: CloseReason,
 ) {
@@ -113,7 +113,7 @@ pub(in crate::channels) async fn close(
 }
 
 /// The library has put an answer to the peer's close aside; it goes out with the next read.
-pub(super) async fn answer_close(mut socket: WebSocket) {
+pub(super) async fn answer_close(mut socket: Box<WebSocket>) {
     // In vain if the peer did not wait for it.
     let _ = timeout(LINGER, socket.recv()).await;
 }
