@@ -30,11 +30,57 @@ async fn what_is_misspelt_or_out_of_bounds_is_refused() {
     assert_snapshot!(told("/tokens/access_lifetime", json!(0)).await, @"configuration: settings.tokens.access_lifetime must be above 0");
     assert_snapshot!(told("/tokens/leeway", json!(31)).await, @"configuration: settings.tokens.leeway is 31 and may be 30 at most");
     assert_snapshot!(told("/tokens/secret", json!("short")).await, @"configuration: JWT_SECRET has 5 bytes and needs at least 32; `openssl rand -base64 48` makes a good one");
-    assert_snapshot!(told("/channels/redis_url", json!("127.0.0.1:6379")).await, @"configuration: settings.channels.redis_url: not a URL (relative URL without a base); it begins with its scheme, such as https:// or redis://");
-    assert_snapshot!(told("/channels/redis_url", json!("http://127.0.0.1")).await, @"configuration: REDIS_URL must be a URL that begins with redis://");
-    assert_snapshot!(told("/public_url", json!("chat.example")).await, @"configuration: settings.public_url: not a URL (relative URL without a base); it begins with its scheme, such as https:// or redis://");
+    assert_snapshot!(told("/public_url", json!("chat.example")).await, @"configuration: settings.public_url: not a URL (relative URL without a base); it begins with its scheme, such as https://");
     assert_snapshot!(told("/allowed_origins", json!(["https://chat.example/page"])).await, @"configuration: settings.allowed_origins: `https://chat.example/page` is more than scheme, host and port");
     assert_snapshot!(told("/allowed_origins", json!(["chat.example"])).await, @r#"configuration: settings.allowed_origins[0]: relative URL without a base: "chat.example""#);
+}
+
+#[tokio::test]
+async fn redis_is_found_by_one_url() {
+    let told = async |url: &str| load(&Environment::Test, "/channels/redis_url", json!(url)).await;
+    for url in [
+        "",
+        "redis://127.0.0.1",
+        "redis://user:p%40ss@redis.example:6379/0",
+        "rediss://[::1]:6380",
+        "redis://one:6379,two,three:6379",
+        "rediss://:secret@one:6379,two:6379",
+        "redis+sentinel://one,two:26379/name",
+        "rediss+sentinel://user:secret@one/name?sentinel_password=secret",
+    ] {
+        assert_eq!(told(url).await, "fine", "{url}");
+    }
+    assert_snapshot!(told("127.0.0.1:6379").await, @"configuration: settings.channels.redis_url: must begin with redis://, rediss://, redis+sentinel:// or rediss+sentinel://");
+    assert_snapshot!(told("http://127.0.0.1").await, @"configuration: settings.channels.redis_url: must begin with redis://, rediss://, redis+sentinel:// or rediss+sentinel://");
+    assert_snapshot!(told("redis://").await, @"configuration: settings.channels.redis_url: not a URL (empty host); one of Redis is redis://user:password@host:6379");
+    assert_snapshot!(told("redis://:secret@one:port").await, @"configuration: settings.channels.redis_url: not a URL (invalid port number); one of Redis is redis://user:password@host:6379");
+    assert_snapshot!(told("redis://one,,two").await, @"configuration: settings.channels.redis_url: not a URL (empty host); one of Redis is redis://user:password@host:6379");
+    assert_snapshot!(told("redis://one/name").await, @"configuration: settings.channels.redis_url: after the host may only stand the number of a database");
+    assert_snapshot!(told("rediss://one#insecure").await, @"configuration: settings.channels.redis_url: after the host may only stand the number of a database");
+    assert_snapshot!(told("redis+sentinel://one:26379").await, @"configuration: settings.channels.redis_url: after the sentinels must stand the name of the master: redis+sentinel://host:26379/name");
+}
+
+#[tokio::test]
+async fn the_authority_of_redis_is_read_at_the_start() {
+    let folder = tempfile::tempdir().unwrap();
+    let told = async |name: &str, url: &str| {
+        let mut config = App::load_config(&Environment::Test).await.unwrap();
+        let channels = &mut config.settings.as_mut().unwrap()["channels"];
+        channels["redis_url"] = json!(url);
+        channels["redis_ca_file"] = json!(folder.path().join(name));
+        match Settings::load(&config, &Environment::Test) {
+            Ok(_) => "fine".to_owned(),
+            Err(error) => error
+                .to_string()
+                .replace(folder.path().to_str().unwrap(), "[folder]"),
+        }
+    };
+    std::fs::write(folder.path().join("ca.pem"), "-----BEGIN CERTIFICATE-----").unwrap();
+    std::fs::write(folder.path().join("empty.pem"), "").unwrap();
+    assert_eq!(told("ca.pem", "rediss://one").await, "fine");
+    assert_snapshot!(told("missing.pem", "rediss://one").await, @"configuration: settings.channels.redis_ca_file: `[folder]/missing.pem`: No such file or directory (os error 2)");
+    assert_snapshot!(told("empty.pem", "rediss://one").await, @"configuration: settings.channels.redis_ca_file: `[folder]/empty.pem`: there is no `-----BEGIN CERTIFICATE-----` in it");
+    assert_snapshot!(told("ca.pem", "redis://one").await, @"configuration: settings.channels.redis_ca_file is of no use without a REDIS_URL that begins with rediss:// or rediss+sentinel://");
 }
 
 #[tokio::test]

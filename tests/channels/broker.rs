@@ -3,26 +3,35 @@
 use std::time::Duration;
 
 use axum::body::Bytes;
-use salam::channels::broker::{Broker, Bus, Inbox, Redis, Unavailable};
+use loco_rs::{app::Hooks, environment::Environment};
+use salam::{
+    app::App,
+    channels::broker::{Broker, Bus, Inbox, Unavailable},
+    settings::Settings,
+};
+use serde_json::json;
 use tokio::time::timeout;
-use url::Url;
 
-use crate::support::{RedisServer, soon};
+use crate::support::{RedisCluster, RedisServer, soon};
 
-type Node = (Broker, Inbox);
+pub(super) type Node = (Broker, Inbox);
 
-fn redis_node(server: &RedisServer, prefix: &str) -> Node {
-    let (redis, inbox) = Redis::open(&Url::parse(&server.url()).unwrap(), prefix);
-    (Broker::Redis(redis), inbox)
+pub(super) async fn redis_node(url: &str, prefix: &str) -> Node {
+    let mut config = App::load_config(&Environment::Test).await.unwrap();
+    let channels = &mut config.settings.as_mut().unwrap()["channels"];
+    channels["redis_url"] = json!(url);
+    channels["topic_prefix"] = json!(prefix);
+    let settings = Settings::load(&config, &Environment::Test).unwrap();
+    Broker::open(&settings.channels)
 }
 
-async fn connected(server: &RedisServer, prefix: &str) -> Node {
-    let node = redis_node(server, prefix);
+pub(super) async fn connected(url: &str, prefix: &str) -> Node {
+    let node = redis_node(url, prefix).await;
     node.0.connected(Duration::from_secs(5)).await.unwrap();
     node
 }
 
-async fn received(inbox: &mut Inbox) -> (String, Bytes) {
+pub(super) async fn received(inbox: &mut Inbox) -> (String, Bytes) {
     soon("a payload", inbox.recv()).await.unwrap()
 }
 
@@ -88,9 +97,27 @@ async fn the_local_broker_keeps_the_contract() {
 async fn the_redis_broker_keeps_the_contract() {
     let server = RedisServer::start().await;
     contract([
-        connected(&server, "x").await,
-        connected(&server, "x").await,
-        connected(&server, "x").await,
+        connected(&server.url(), "x").await,
+        connected(&server.url(), "x").await,
+        connected(&server.url(), "x").await,
+    ])
+    .await;
+}
+
+#[tokio::test]
+async fn a_redis_cluster_keeps_the_contract() {
+    let cluster = RedisCluster::start().await;
+    // By any node of it; one that is not there does no harm.
+    let absent = RedisServer::absent().url().replace("redis://", "");
+    let urls = [
+        cluster.masters[0].url(),
+        cluster.replica.url(),
+        format!("{},{absent}", cluster.url()),
+    ];
+    contract([
+        connected(&urls[0], "x").await,
+        connected(&urls[1], "x").await,
+        connected(&urls[2], "x").await,
     ])
     .await;
 }
@@ -98,9 +125,9 @@ async fn the_redis_broker_keeps_the_contract() {
 #[tokio::test]
 async fn installations_on_one_redis_do_not_hear_each_other() {
     let server = RedisServer::start().await;
-    let (here, mut inbox) = connected(&server, "here").await;
-    let (there, _) = connected(&server, "there").await;
-    let (neighbour, _) = connected(&server, "here").await;
+    let (here, mut inbox) = connected(&server.url(), "here").await;
+    let (there, _) = connected(&server.url(), "there").await;
+    let (neighbour, _) = connected(&server.url(), "here").await;
     here.subscribe("one").wait().await;
     there
         .publish("one", Bytes::from_static(b"foreign"))
@@ -116,8 +143,8 @@ async fn installations_on_one_redis_do_not_hear_each_other() {
 #[tokio::test]
 async fn a_redis_that_comes_late_or_comes_back_is_found() {
     let mut server = RedisServer::absent();
-    let (a, _at_a) = redis_node(&server, "x");
-    let (b, mut at_b) = redis_node(&server, "x");
+    let (a, _at_a) = redis_node(&server.url(), "x").await;
+    let (b, mut at_b) = redis_node(&server.url(), "x").await;
     // Not there: nothing waits for it, and who publishes is told.
     soon("the subscription", b.subscribe("one").wait()).await;
     let refused = soon("a refusal", a.publish("one", Bytes::from_static(b"0"))).await;

@@ -1,5 +1,6 @@
 mod base_socket;
 mod broker;
+mod cluster;
 mod delivery;
 mod many_groups;
 mod membership;
@@ -14,7 +15,9 @@ mod refusals;
 mod resume;
 mod retries;
 mod rich_socket;
+mod sentinel;
 mod storage;
 mod stream;
+mod tls;
 mod whispers;
 mod wrong_frames;

@@ -15,7 +15,7 @@ pub use app::{TestApp, User};
 pub use database::TestDatabase;
 pub use events::EventStream;
 pub use redact::{all_shown, shown};
-pub use redis::RedisServer;
+pub use redis::{Certificates, RedisCluster, RedisServer, WatchedRedis};
 pub use rich::RichSocket;
 pub use server::Server;
 pub use socket::Socket;

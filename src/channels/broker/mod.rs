@@ -46,7 +46,7 @@ impl Broker {
         match &settings.redis_url {
             None => Self::local(&Bus::default()),
             Some(url) => {
-                let (redis, inbox) = Redis::open(url, &settings.topic_prefix);
+                let (redis, inbox) = Redis::open(url, settings);
                 (Self::Redis(redis), inbox)
             }
         }

@@ -1,37 +1,33 @@
-//! The task that owns the connection to Redis.
+//! The task that owns the connection to a server of Redis: the only one, or a node of a cluster.
 //!
-//! It knows which topics are wanted, so whenever it reaches Redis again it subscribes to all of
-//! them. What is published while it cannot reach Redis is refused at once and never queued.
+//! It knows which of its topics are wanted, so whenever it reaches the server again it subscribes to
+//! all of them. What is published while it cannot reach it is refused at once and never queued.
 
-use std::{
-    collections::HashSet,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Duration,
-};
+use std::{collections::HashSet, sync::Arc, time::Duration};
 
 use axum::body::Bytes;
 use tokio::{
     select,
-    sync::{mpsc, oneshot, watch},
+    sync::{Notify, mpsc, oneshot, watch},
     time::{Instant, MissedTickBehavior, interval, sleep},
 };
 
 use super::{
     Unavailable,
-    session::{Address, Publication, Pushed, Session},
+    map::{Map, Place},
+    reach::Reach,
+    session::{Access, Publication, Pushed, Session},
+    unheard::Unheard,
 };
 
 /// Finds a connection that is open and silent: PUBLISH alone may not.
 const PING_EVERY: Duration = Duration::from_secs(1);
 
-const RETRY_FIRST: Duration = Duration::from_millis(100);
-const RETRY_MAX: Duration = Duration::from_secs(2);
+pub(super) const RETRY_FIRST: Duration = Duration::from_millis(100);
+pub(super) const RETRY_MAX: Duration = Duration::from_secs(2);
 
 /// A connection that lasted this long was a good one: the next is tried for at once.
 const LASTING: Duration = Duration::from_secs(5);
-
-/// Topics that are remembered because a payload for them was lost.
-const MANY: usize = 10_000;
 
 /// Publications or subscriptions that go out in one write.
 const BATCH: usize = 256;
@@ -40,44 +36,26 @@ pub(super) enum Command {
     /// The sender is told when the subscription stands, or need not be waited for.
     Subscribe(String, watch::Sender<bool>),
     Unsubscribe(String),
+    /// Topics that another server carried until now, so that some of theirs may be lost.
+    Adopt(Vec<String>),
 }
 
 pub(super) struct Link {
-    pub address: Arc<Address>,
+    pub place: Place,
+    pub access: Arc<Access>,
+    pub map: Arc<Map>,
     pub commands: mpsc::UnboundedReceiver<Command>,
     pub publications: mpsc::Receiver<Publication>,
     pub inbox: mpsc::Sender<(String, Bytes)>,
-    pub connected: watch::Sender<bool>,
+    pub reach: Reach,
     pub sessions: watch::Sender<u64>,
-    /// What this node wants to hear, whether Redis is there or not.
+    /// What this node wants to hear from here, whether Redis is there or not.
     pub topics: HashSet<String>,
-    /// Topics for which a payload was lost.
     pub unheard: Unheard,
+    /// Rung when the map may be wrong.
+    pub alarm: Arc<Notify>,
     /// Whether it was said that Redis is away, so that it is said once.
     pub said_away: bool,
-}
-
-/// Topics for which a payload of this node was lost. Their other nodes are told so as soon as Redis
-/// takes anything, and look for themselves.
-#[derive(Clone, Default)]
-pub(super) struct Unheard(Arc<Mutex<HashSet<String>>>);
-
-impl Unheard {
-    pub fn note(&self, topic: String) {
-        let mut topics = self.topics();
-        // With more than these the sweep of the other nodes is as good.
-        if topics.len() < MANY {
-            topics.insert(topic);
-        }
-    }
-
-    fn take(&self) -> Vec<String> {
-        self.topics().drain().collect()
-    }
-
-    fn topics(&self) -> MutexGuard<'_, HashSet<String>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
 }
 
 /// What ends a session with Redis.
@@ -94,12 +72,21 @@ impl<E: std::error::Error> From<E> for Ended {
 }
 
 impl Link {
-    /// Connects, now or when Redis comes, and again whenever it was lost.
+    /// Connects, now or when Redis comes, and again whenever it was lost, until nothing is wanted
+    /// of this server any more.
     pub async fn run(mut self) {
+        self.keep().await;
+        // Those that came too late to go this way.
+        while let Ok(publication) = self.publications.try_recv() {
+            self.lost(publication);
+        }
+    }
+
+    async fn keep(&mut self) {
         let mut delay = RETRY_FIRST;
         loop {
             let reason = match self
-                .while_away(Session::connect(self.address.clone()))
+                .while_away(Session::connect(self.access.clone(), self.place.clone()))
                 .await
             {
                 None => return,
@@ -107,7 +94,6 @@ impl Link {
                 Some(Ok(session)) => {
                     let begin = Instant::now();
                     let ended = self.serve(session).await;
-                    self.connected.send_replace(false);
                     if begin.elapsed() > LASTING {
                         delay = RETRY_FIRST;
                     }
@@ -117,10 +103,12 @@ impl Link {
                     }
                 }
             };
+            self.alarm.notify_one();
             if !self.said_away {
                 self.said_away = true;
                 tracing::warn!(
                     reason,
+                    server = %self.place,
                     "Redis is out of reach: sockets stay, and messages cross nodes by the database, \
                      seconds late; trying again until it is back"
                 );
@@ -148,6 +136,7 @@ impl Link {
                     Command::Unsubscribe(topic) => {
                         self.topics.remove(&topic);
                     }
+                    Command::Adopt(topics) => self.topics.extend(topics),
                 },
                 publication = self.publications.recv() => self.lost(publication?),
             }
@@ -169,9 +158,9 @@ impl Link {
         // A Redis that is still loading its data takes the above and refuses this.
         session.ping().await?;
         self.said_away = false;
-        self.connected.send_replace(true);
+        let _up = self.reach.up();
         self.sessions.send_modify(|sessions| *sessions += 1);
-        tracing::info!(topics = topics.len(), "Redis is connected");
+        tracing::info!(topics = topics.len(), server = %self.place, "Redis is connected");
 
         self.tell_unheard(&mut session).await?;
         let mut pulse = interval(PING_EVERY);
@@ -212,14 +201,19 @@ impl Link {
         publications: Vec<Publication>,
     ) -> Result<(), Ended> {
         let published = session.publish(&publications).await;
-        for publication in publications {
-            match published {
+        let taken = published.as_deref().unwrap_or_default().iter();
+        let taken = taken.copied().chain(std::iter::repeat(false));
+        for (publication, taken) in publications.into_iter().zip(taken) {
+            if taken {
                 // Whoever published does not always wait to hear it.
-                Ok(true) => drop(publication.ack.send(Ok(()))),
-                _ => self.lost(publication),
+                let _ = publication.ack.send(Ok(()));
+            } else {
+                self.lost(publication);
             }
         }
-        published?;
+        if published?.contains(&false) {
+            self.alarm.notify_one();
+        }
         Ok(())
     }
 
@@ -230,18 +224,19 @@ impl Link {
 
     /// Publishes nothing to the topics for which something was lost.
     async fn tell_unheard(&self, session: &mut Session) -> Result<(), Ended> {
-        let lost = self.unheard.take();
+        let lost = self
+            .unheard
+            .take(|topic| self.map.place_of(topic).as_ref() == Some(&self.place));
         for topics in lost.chunks(BATCH) {
             let nothing = topics.iter().map(|topic| Publication {
                 topic: topic.clone(),
                 payload: Bytes::new(),
                 ack: oneshot::channel().0,
             });
-            let nothing: Vec<_> = nothing.collect();
-            if let Err(error) = session.publish(&nothing).await {
+            if let Err(ended) = self.publish(session, nothing.collect()).await {
                 // Again in the next session, all of them: more often than needed does no harm.
                 lost.into_iter().for_each(|topic| self.unheard.note(topic));
-                return Err(error.into());
+                return Err(ended);
             }
         }
         Ok(())
@@ -252,35 +247,43 @@ impl Link {
         // All of it first: what Redis does not take now is asked of it in the next session.
         for command in &commands {
             match command {
-                Command::Subscribe(topic, _) => self.topics.insert(topic.clone()),
-                Command::Unsubscribe(topic) => self.topics.remove(topic),
-            };
+                Command::Subscribe(topic, _) => drop(self.topics.insert(topic.clone())),
+                Command::Unsubscribe(topic) => drop(self.topics.remove(topic)),
+                Command::Adopt(topics) => self.topics.extend(topics.iter().cloned()),
+            }
         }
         let mut commands = commands.into_iter().peekable();
-        while commands.peek().is_some() {
-            let mut wanted = Vec::new();
-            let mut waiting = Vec::new();
-            while let Some(Command::Subscribe(topic, ready)) =
-                commands.next_if(|command| matches!(command, Command::Subscribe(..)))
-            {
-                wanted.push(topic);
-                waiting.push(ready);
-            }
-            let mut unwanted = Vec::new();
-            while let Some(Command::Unsubscribe(topic)) =
-                commands.next_if(|command| matches!(command, Command::Unsubscribe(_)))
-            {
-                unwanted.push(topic);
-            }
-            if !wanted.is_empty() {
-                let subscribed = session.subscribe(&wanted).await;
-                for ready in waiting {
-                    ready.send_replace(true);
+        while let Some(command) = commands.next() {
+            match command {
+                Command::Subscribe(topic, ready) => {
+                    let (mut wanted, mut waiting) = (vec![topic], vec![ready]);
+                    while let Some(Command::Subscribe(topic, ready)) =
+                        commands.next_if(|command| matches!(command, Command::Subscribe(..)))
+                    {
+                        wanted.push(topic);
+                        waiting.push(ready);
+                    }
+                    let subscribed = session.subscribe(&wanted).await;
+                    for ready in waiting {
+                        ready.send_replace(true);
+                    }
+                    subscribed?;
                 }
-                subscribed?;
-            }
-            if !unwanted.is_empty() {
-                session.unsubscribe(&unwanted).await?;
+                Command::Unsubscribe(topic) => {
+                    let mut unwanted = vec![topic];
+                    while let Some(Command::Unsubscribe(topic)) =
+                        commands.next_if(|command| matches!(command, Command::Unsubscribe(_)))
+                    {
+                        unwanted.push(topic);
+                    }
+                    session.unsubscribe(&unwanted).await?;
+                }
+                Command::Adopt(topics) => {
+                    for topics in topics.chunks(BATCH) {
+                        session.subscribe(topics).await?;
+                    }
+                    self.sessions.send_modify(|sessions| *sessions += 1);
+                }
             }
         }
         Ok(())

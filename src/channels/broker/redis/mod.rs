@@ -1,13 +1,19 @@
-//! The broker of several nodes: Redis pub/sub. This is the hub's end of it; behind it the [`link`]
-//! keeps a [`session`] with Redis.
+//! The broker of several nodes: Redis pub/sub. This is the hub's end of it.
+//!
+//! Behind it a [`survey`] finds out whether there is one server, or which nodes of a cluster have
+//! which slots ([`map`]). For each of them [`shards`] holds a [`link`], which keeps a [`session`].
 
 mod link;
+mod map;
+mod reach;
 mod session;
+mod shards;
+mod survey;
+mod unheard;
 
 use std::{
-    collections::HashSet,
     sync::{
-        Arc,
+        Arc, Mutex,
         atomic::{AtomicBool, Ordering},
     },
     time::Duration,
@@ -15,64 +21,46 @@ use std::{
 
 use axum::body::Bytes;
 use tokio::{
-    sync::{
-        mpsc::{self, error::TrySendError},
-        oneshot, watch,
-    },
+    sync::{mpsc, oneshot, watch},
     time::timeout,
 };
-use url::Url;
 
 use self::{
-    link::{Command, Link, Unheard},
-    session::{Address, Publication},
+    reach::{Reach, Reached},
+    session::Access,
+    shards::{Put, Shards, lock},
 };
 use super::{INBOX, Inbox, Subscribed, Unavailable};
+use crate::settings::{ChannelSettings, RedisUrl};
 
-/// Publications that may wait for the link.
-const PUBLICATIONS: usize = 8192;
+type Outcome = Result<(), Unavailable>;
 
 /// This node's end of Redis.
 pub struct Redis {
-    commands: mpsc::UnboundedSender<Command>,
-    publications: mpsc::Sender<Publication>,
-    connected: watch::Receiver<bool>,
+    shards: Arc<Mutex<Shards>>,
+    reached: Reached,
     sessions: watch::Receiver<u64>,
-    unheard: Unheard,
     /// Whether it was said that publications are dropped, so that it is said once.
     said_full: AtomicBool,
 }
 
 impl Redis {
-    /// Starts the link. It connects by itself, now or when Redis comes.
+    /// Starts to connect, which goes on by itself, now or when Redis comes.
     #[must_use]
-    pub fn open(url: &Url, prefix: &str) -> (Self, Inbox) {
-        let (commands, link_commands) = mpsc::unbounded_channel();
-        let (publications, link_publications) = mpsc::channel(PUBLICATIONS);
-        let (link_inbox, inbox) = mpsc::channel(INBOX);
-        let (link_connected, connected) = watch::channel(false);
-        let (link_sessions, sessions) = watch::channel(0);
-        let unheard = Unheard::default();
-        let link = Link {
-            address: Arc::new(Address::new(url.clone(), prefix)),
-            commands: link_commands,
-            publications: link_publications,
-            inbox: link_inbox,
-            connected: link_connected,
-            sessions: link_sessions,
-            topics: HashSet::new(),
-            unheard: unheard.clone(),
-            said_away: false,
-        };
-        tokio::spawn(link.run());
+    pub fn open(url: &RedisUrl, settings: &ChannelSettings) -> (Self, Inbox) {
+        let (to_inbox, inbox) = mpsc::channel(INBOX);
+        let (reach, reached) = Reach::new();
+        let (session_count, sessions) = watch::channel(0);
+        let access = Arc::new(Access::new(url, settings));
+        let shards = Shards::new(access, to_inbox, reach, session_count);
+        let shards = Arc::new(Mutex::new(shards));
+        tokio::spawn(survey::survey(Arc::downgrade(&shards), reached.clone()));
         let said_full = AtomicBool::new(false);
         (
             Self {
-                commands,
-                publications,
-                connected,
+                shards,
+                reached,
                 sessions,
-                unheard,
                 said_full,
             },
             inbox,
@@ -81,33 +69,20 @@ impl Redis {
 
     pub fn subscribe(&self, topic: &str) -> Subscribed {
         let (ready, subscribed) = watch::channel(false);
-        // The link ends with this alone.
-        let _ = self
-            .commands
-            .send(Command::Subscribe(topic.to_owned(), ready));
+        lock(&self.shards).subscribe(topic, ready);
         Subscribed(subscribed)
     }
 
     pub fn unsubscribe(&self, topic: &str) {
-        let _ = self.commands.send(Command::Unsubscribe(topic.to_owned()));
+        lock(&self.shards).unsubscribe(topic);
     }
 
-    pub fn publish(
-        &self,
-        topic: &str,
-        payload: Bytes,
-    ) -> oneshot::Receiver<Result<(), Unavailable>> {
+    pub fn publish(&self, topic: &str, payload: Bytes) -> oneshot::Receiver<Outcome> {
         let (ack, outcome) = oneshot::channel();
-        let publication = Publication {
-            topic: topic.to_owned(),
-            payload,
-            ack,
-        };
-        // What does not fit is dropped with its `ack`, which tells the caller.
-        match self.publications.try_send(publication) {
-            Ok(()) => self.said_full.store(false, Ordering::Relaxed),
-            Err(TrySendError::Full(publication) | TrySendError::Closed(publication)) => {
-                self.unheard.note(publication.topic);
+        match lock(&self.shards).publish(topic, payload, ack) {
+            Put::Taken => self.said_full.store(false, Ordering::Relaxed),
+            Put::Nowhere => {}
+            Put::Full => {
                 if !self.said_full.swap(true, Ordering::Relaxed) {
                     tracing::warn!("Redis does not keep up: messages come late to other nodes");
                 }
@@ -118,7 +93,7 @@ impl Redis {
 
     #[must_use]
     pub fn is_connected(&self) -> bool {
-        *self.connected.borrow()
+        self.reached.borrow().is_whole()
     }
 
     #[must_use]
@@ -126,9 +101,9 @@ impl Redis {
         self.sessions.clone()
     }
 
-    pub async fn connected(&self, limit: Duration) -> Result<(), Unavailable> {
-        let mut connected = self.connected.clone();
-        match timeout(limit, connected.wait_for(|connected| *connected)).await {
+    pub async fn connected(&self, limit: Duration) -> Outcome {
+        let mut reached = self.reached.clone();
+        match timeout(limit, reached.wait_for(|state| state.is_whole())).await {
             Ok(Ok(_)) => Ok(()),
             _ => Err(Unavailable),
         }

@@ -1,0 +1,112 @@
+//! Where Redis is, as `REDIS_URL` says it.
+
+use std::str::FromStr;
+
+use url::Url;
+
+/// One server, nodes of a cluster, or sentinels:
+///
+/// - `redis://user:password@host:6379`, with TLS `rediss://`,
+/// - `redis://host:6379,host:6379`: nodes of a cluster, of which one must be up at the start,
+/// - `redis+sentinel://user:password@host:26379,host:26379/name` or `rediss+sentinel://`: the
+///   master of that name. User and password are those of Redis; what the sentinels ask for, if they
+///   do, are `?sentinel_username=` and `?sentinel_password=`.
+///
+/// What is special in a URL stands percent-encoded in a password.
+#[derive(Clone)]
+pub struct RedisUrl {
+    /// A URL for each host: at least one.
+    pub servers: Vec<Url>,
+    /// The name of the master that the servers, which are sentinels then, know.
+    pub master: Option<String>,
+}
+
+const SCHEMES: &str = "redis://, rediss://, redis+sentinel:// or rediss+sentinel://";
+
+const SENTINEL_PORT: u16 = 26379;
+
+/// Why a text is no URL of Redis. Without the text, which may have a password in it.
+#[derive(Debug, thiserror::Error)]
+pub enum NotRedis {
+    #[error("must begin with {SCHEMES}")]
+    Scheme,
+    #[error("not a URL ({0}); one of Redis is redis://user:password@host:6379")]
+    Url(#[from] url::ParseError),
+    #[error("after the host may only stand the number of a database")]
+    Path,
+    #[error(
+        "after the sentinels must stand the name of the master: redis+sentinel://host:26379/name"
+    )]
+    NoMaster,
+}
+
+impl FromStr for RedisUrl {
+    type Err = NotRedis;
+
+    fn from_str(text: &str) -> Result<Self, NotRedis> {
+        let (scheme, rest) = text.split_once("://").ok_or(NotRedis::Scheme)?;
+        let (scheme, of_sentinels) = match scheme {
+            "redis" | "rediss" => (scheme, false),
+            "redis+sentinel" => ("redis", true),
+            "rediss+sentinel" => ("rediss", true),
+            _ => return Err(NotRedis::Scheme),
+        };
+        // `Url` knows one host only.
+        let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
+        let (authority, tail) = rest.split_at(end);
+        let (user, hosts) = match authority.rsplit_once('@') {
+            Some((user, hosts)) => (format!("{user}@"), hosts),
+            None => (String::new(), authority),
+        };
+        let servers = hosts
+            .split(',')
+            .map(|host| Url::parse(&format!("{scheme}://{user}{host}{tail}")))
+            .collect::<Result<Vec<_>, _>>()?;
+        if of_sentinels {
+            Self::sentinels(servers)
+        } else {
+            Self::plain(servers)
+        }
+    }
+}
+
+impl RedisUrl {
+    fn plain(servers: Vec<Url>) -> Result<Self, NotRedis> {
+        for server in &servers {
+            if !server.has_host() {
+                return Err(url::ParseError::EmptyHost.into());
+            }
+            let database = server.path().trim_matches('/');
+            if !database.bytes().all(|byte| byte.is_ascii_digit()) || server.fragment().is_some() {
+                return Err(NotRedis::Path);
+            }
+        }
+        let master = None;
+        Ok(Self { servers, master })
+    }
+
+    fn sentinels(mut servers: Vec<Url>) -> Result<Self, NotRedis> {
+        let mut master = None;
+        for server in &mut servers {
+            let name = server.path().trim_matches('/').to_owned();
+            if name.is_empty() || name.contains('/') {
+                return Err(NotRedis::NoMaster);
+            }
+            master = Some(name);
+            // The name is no database.
+            server.set_path("");
+            if server.port().is_none() && server.set_port(Some(SENTINEL_PORT)).is_err() {
+                return Err(url::ParseError::EmptyHost.into());
+            }
+        }
+        Ok(Self { servers, master })
+    }
+
+    /// Whether the way there is encrypted.
+    #[must_use]
+    pub fn is_tls(&self) -> bool {
+        self.servers
+            .iter()
+            .any(|server| server.scheme() == "rediss")
+    }
+}

@@ -1,0 +1,114 @@
+//! A real cluster of three masters, of which the first has a replica.
+
+use tempfile::TempDir;
+
+use super::{super::until, RedisServer, free_port};
+
+/// The last slot of each master.
+const ENDS: [u16; 3] = [5460, 10922, 16383];
+
+/// Milliseconds after which a node that says nothing is taken for dead.
+const NODE_TIMEOUT: u16 = 500;
+
+pub struct RedisCluster {
+    pub masters: Vec<RedisServer>,
+    /// That of the first master.
+    pub replica: RedisServer,
+    /// What the nodes know of each other.
+    _folder: TempDir,
+}
+
+impl RedisCluster {
+    pub async fn start() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let mut nodes = Vec::new();
+        for _ in 0..4 {
+            let port = free_port();
+            let mut node = RedisServer::with(
+                port,
+                &format!(
+                    "--port {port} --save '' --appendonly no --cluster-enabled yes \
+                     --cluster-node-timeout {NODE_TIMEOUT} --repl-diskless-sync-delay 0 \
+                     --dir {} --cluster-config-file {port}",
+                    folder.path().display()
+                ),
+            );
+            node.run().await;
+            nodes.push(node);
+        }
+        let replica = nodes.pop().unwrap();
+        let cluster = Self {
+            masters: nodes,
+            replica,
+            _folder: folder,
+        };
+        cluster.make().await;
+        cluster
+    }
+
+    async fn make(&self) {
+        let mut first = 0;
+        for (number, (node, last)) in self.masters.iter().zip(ENDS).enumerate() {
+            node.command(&format!("CLUSTER SET-CONFIG-EPOCH {}", number + 1));
+            node.command(&format!("CLUSTER ADDSLOTSRANGE {first} {last}"));
+            first = last.wrapping_add(1);
+        }
+        for node in self.nodes().skip(1) {
+            node.command(&format!("CLUSTER MEET 127.0.0.1 {}", self.masters[0].port));
+        }
+        let replicate = format!("CLUSTER REPLICATE {}", id(&self.masters[0]));
+        until("the replica to know its master", async || {
+            self.replica.ask(&replicate).starts_with('+')
+        })
+        .await;
+        self.agreed("the cluster").await;
+        until("the replica to have all", async || {
+            let told = self.replica.ask("INFO replication");
+            told.contains("master_link_status:up")
+        })
+        .await;
+    }
+
+    fn nodes(&self) -> impl Iterator<Item = &RedisServer> {
+        self.masters.iter().chain([&self.replica])
+    }
+
+    async fn agreed(&self, what: &str) {
+        until(what, async || {
+            self.nodes().all(|node| {
+                let told = node.ask("CLUSTER INFO");
+                told.contains("cluster_slots_assigned:16384")
+                    && told.contains("cluster_known_nodes:4")
+                    && told.contains("cluster_size:3")
+            })
+        })
+        .await;
+    }
+
+    pub fn url(&self) -> String {
+        self.masters[1].url()
+    }
+
+    /// The number of the master that has a topic's slot at the start, and the slot.
+    pub fn slot(&self, channel: &str) -> (usize, u16) {
+        let slot = self.masters[1].ask(&format!("CLUSTER KEYSLOT {channel}"));
+        let slot = slot.trim().trim_start_matches(':').parse().unwrap();
+        (ENDS.iter().position(|end| slot <= *end).unwrap(), slot)
+    }
+
+    /// Moves a slot, as `redis-cli --cluster reshard` does.
+    pub fn move_slot(&self, slot: u16, from: usize, to: usize) {
+        let (source, target) = (&self.masters[from], &self.masters[to]);
+        let (source_id, target_id) = (id(source), id(target));
+        target.command(&format!("CLUSTER SETSLOT {slot} IMPORTING {source_id}"));
+        source.command(&format!("CLUSTER SETSLOT {slot} MIGRATING {target_id}"));
+        for node in [target, source] {
+            node.command(&format!("CLUSTER SETSLOT {slot} NODE {target_id}"));
+        }
+    }
+}
+
+fn id(node: &RedisServer) -> String {
+    let told = node.ask("CLUSTER MYID");
+    told.lines().nth(1).unwrap().to_owned()
+}

@@ -1,0 +1,133 @@
+//! A real `redis-server` on a free port, and what several of them make together.
+
+mod cluster;
+mod sentinel;
+mod tls;
+
+pub use cluster::RedisCluster;
+pub use sentinel::WatchedRedis;
+pub use tls::Certificates;
+
+use std::{
+    io::{Read, Write},
+    net::{Shutdown, TcpListener, TcpStream},
+    process::{Child, Command, Stdio},
+};
+
+use super::{PATIENCE, until};
+
+pub struct RedisServer {
+    pub port: u16,
+    scheme: &'static str,
+    arguments: Vec<String>,
+    process: Option<Child>,
+}
+
+impl RedisServer {
+    pub async fn start() -> Self {
+        let mut server = Self::absent();
+        server.run().await;
+        server
+    }
+
+    /// A server that is not there yet.
+    pub fn absent() -> Self {
+        let port = free_port();
+        Self::with(port, &format!("--port {port} --save '' --appendonly no"))
+    }
+
+    /// One that takes TLS alone.
+    pub async fn start_tls(certificates: &Certificates) -> Self {
+        let port = free_port();
+        let arguments = format!(
+            "--port 0 --tls-port {port} --tls-auth-clients no {}",
+            certificates.arguments()
+        );
+        let mut server = Self::with(port, &arguments);
+        server.scheme = "rediss";
+        server.run().await;
+        server
+    }
+
+    /// One that is not there yet, with arguments of its own.
+    fn with(port: u16, arguments: &str) -> Self {
+        let arguments = arguments.split(' ').map(|word| word.replace("''", ""));
+        Self {
+            port,
+            scheme: "redis",
+            arguments: arguments.collect(),
+            process: None,
+        }
+    }
+
+    pub fn url(&self) -> String {
+        format!("{}://127.0.0.1:{}", self.scheme, self.port)
+    }
+
+    pub async fn run(&mut self) {
+        let process = Command::new("redis-server")
+            .args(&self.arguments)
+            .args(["--bind", "127.0.0.1", "--daemonize", "no"])
+            .stdout(Stdio::null())
+            .spawn()
+            .expect("redis-server is installed (bin/test does it)");
+        let process = self.process.insert(process);
+        let port = self.port;
+        until("redis-server", async || {
+            let ended = process.try_wait().unwrap();
+            assert!(
+                ended.is_none(),
+                "redis-server ended: {ended:?}; is port {port} taken?"
+            );
+            TcpStream::connect(("127.0.0.1", port)).is_ok()
+        })
+        .await;
+    }
+
+    /// Has an operator's command done.
+    pub fn command(&self, command: &str) {
+        let answer = self.ask(command);
+        assert!(
+            !answer.is_empty() && !answer.starts_with('-'),
+            "{command}: {answer}"
+        );
+    }
+
+    /// What it answers, as it stands on the wire; nothing where the command ends the connection.
+    pub fn ask(&self, command: &str) -> String {
+        let mut stream = TcpStream::connect(("127.0.0.1", self.port)).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        stream
+            .write_all(format!("{command}\r\n").as_bytes())
+            .unwrap();
+        // It answers and then closes as well.
+        stream.shutdown(Shutdown::Write).unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        answer
+    }
+
+    /// Ends it at once, as a crash would.
+    pub fn kill(&mut self) {
+        if let Some(mut process) = self.process.take() {
+            process.kill().unwrap();
+            process.wait().unwrap();
+        }
+    }
+}
+
+impl Drop for RedisServer {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+/// A port below those that the kernel gives to connections, so that none of the many of a test run
+/// takes it between now and the start of the server. The bus of a cluster's node is 10000 above.
+fn free_port() -> u16 {
+    let is_free = |port: u16| TcpListener::bind(("127.0.0.1", port)).is_ok();
+    (0..1000)
+        .map(|_| 10_000 + rand::random::<u16>() % 10_000)
+        .find(|port| is_free(*port) && is_free(*port + 10_000))
+        .expect("a free port")
+}
