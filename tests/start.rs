@@ -1,6 +1,6 @@
 //! `cargo loco start`, as its user runs it.
 
-use crate::support::{Server, TestDatabase};
+use crate::support::{Certificates, RedisServer, Server, TestDatabase};
 
 #[tokio::test]
 async fn it_migrates_serves_says_where_and_stops_when_told() {
@@ -24,4 +24,14 @@ async fn nodes_that_start_together_migrate_one_after_the_other() {
     for server in &mut servers {
         assert_eq!(server.addresses().await.len(), 3);
     }
+}
+
+#[tokio::test]
+async fn it_says_that_the_certificate_of_redis_is_not_trusted() {
+    let database = TestDatabase::create().await;
+    let redis = RedisServer::start_tls(&Certificates::make()).await;
+    let mut server = Server::with(&database, &redis.url(), &[]);
+    let line = server.line_with("Redis is out of reach").await;
+    assert!(line.contains("UnknownIssuer"), "{line}");
+    assert!(line.contains("REDIS_CA_FILE"), "{line}");
 }

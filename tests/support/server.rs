@@ -63,6 +63,16 @@ impl Server {
         soon("the addresses", told).await.unwrap()
     }
 
+    /// The first line that it says of something.
+    pub async fn line_with(&mut self, what: &'static str) -> String {
+        let output = self.process.stdout.take().unwrap();
+        let told = tokio::task::spawn_blocking(move || {
+            let mut lines = BufReader::new(output).lines().map(Result::unwrap);
+            lines.find(|line| line.contains(what)).unwrap()
+        });
+        soon(what, told).await.unwrap()
+    }
+
     /// Has it stop as an operator does, and gives what it ends with.
     pub async fn stop(mut self) -> ExitStatus {
         let pid = self.process.id().to_string();

@@ -2,8 +2,8 @@
 
 use serde_json::json;
 
-use super::run;
-use crate::support::{RedisServer, TestApp};
+use super::{run, run_with};
+use crate::support::{Certificates, RedisCluster, RedisServer, TestApp, WatchedRedis};
 
 async fn send(app: &TestApp, redis: &str, arguments: &[&str]) -> (bool, String) {
     run(app, redis, "group:send", arguments).await
@@ -33,6 +33,38 @@ async fn each_socket_is_shown_its_own_username() {
     assert_eq!(told.trim(), format!("sent to {group}"));
     assert_eq!(socket.message().await, "ann now is [clock]");
     socket.expect_silence().await;
+}
+
+#[tokio::test]
+async fn it_goes_by_every_kind_of_redis() {
+    let certificates = Certificates::make();
+    let authority = certificates.authority();
+    let authority = authority.to_str().unwrap();
+    let (cluster, watched) = tokio::join!(RedisCluster::start(), WatchedRedis::start());
+    let tls = RedisServer::start_tls(&certificates).await;
+    for (url, authority) in [
+        (cluster.url(), ""),
+        (watched.url(), ""),
+        (tls.url(), authority),
+    ] {
+        let app = TestApp::with(json!({"channels": {
+            "redis_url": url,
+            "redis_ca_file": authority,
+            "topic_prefix": "salam",
+            "sweep_every": 3600,
+        }}))
+        .await;
+        app.until_redis_is_connected().await;
+        let ann = app.user("ann").await;
+        let group = ann.start_chat().await;
+        let mut socket = ann.open(&group).await;
+        let variables = [("REDIS_URL", url.as_str()), ("REDIS_CA_FILE", authority)];
+        let arguments = [&*format!("group:{group}"), "message:Hi"];
+        let (ok, told) = run_with(&app, &variables, "group:send", &arguments).await;
+        assert!(ok, "{told}");
+        assert_eq!(told.trim(), format!("sent to {group}"));
+        assert_eq!(socket.message().await, "ann now is [clock]");
+    }
 }
 
 #[tokio::test]

@@ -9,6 +9,15 @@ use crate::support::{TestApp, soon};
 
 /// Whether the task went well, and what it told.
 async fn run(app: &TestApp, redis: &str, task: &str, arguments: &[&str]) -> (bool, String) {
+    run_with(app, &[("REDIS_URL", redis)], task, arguments).await
+}
+
+async fn run_with(
+    app: &TestApp,
+    variables: &[(&str, &str)],
+    task: &str,
+    arguments: &[&str],
+) -> (bool, String) {
     let folder = tempfile::tempdir().unwrap();
     let mut command = Command::new(env!("CARGO_BIN_EXE_salam-cli"));
     command
@@ -21,7 +30,7 @@ async fn run(app: &TestApp, redis: &str, task: &str, arguments: &[&str]) -> (boo
         .args(["task", "-e", "development", task])
         .args(arguments)
         .env("DATABASE_URL", &app.database.uri)
-        .env("REDIS_URL", redis)
+        .envs(variables.iter().copied())
         .env("LOG_LEVEL", "error");
     let output = tokio::task::spawn_blocking(move || command.output().unwrap());
     let output = soon("the task", output).await.unwrap();

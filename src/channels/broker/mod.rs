@@ -99,7 +99,7 @@ impl Broker {
         }
     }
 
-    /// Whether there should be a way to other nodes and is none.
+    /// Whether there should be a way to other nodes and is none, be it for some topics alone.
     #[must_use]
     pub fn is_away(&self) -> bool {
         match self {
@@ -108,7 +108,8 @@ impl Broker {
         }
     }
 
-    /// Counts the sessions with Redis, each of which begins after something may have been lost.
+    /// Counts the sessions with servers of Redis, each of which begins after something may have been
+    /// lost.
     #[must_use]
     pub fn sessions(&self) -> Option<watch::Receiver<u64>> {
         match self {
@@ -117,7 +118,7 @@ impl Broker {
         }
     }
 
-    /// Waits until there is a way to other nodes.
+    /// Waits until there is a way to other nodes for all topics.
     ///
     /// # Errors
     /// [`Unavailable`] when there is none within `limit`, or none is configured.

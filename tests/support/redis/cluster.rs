@@ -2,7 +2,7 @@
 
 use tempfile::TempDir;
 
-use super::{super::until, RedisServer, free_port};
+use super::{super::until, Certificates, RedisServer};
 
 /// The last slot of each master.
 const ENDS: [u16; 3] = [5460, 10922, 16383];
@@ -20,19 +20,28 @@ pub struct RedisCluster {
 
 impl RedisCluster {
     pub async fn start() -> Self {
+        Self::with(None).await
+    }
+
+    /// One whose clients use TLS.
+    pub async fn start_tls(certificates: &Certificates) -> Self {
+        Self::with(Some(certificates)).await
+    }
+
+    async fn with(certificates: Option<&Certificates>) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let mut nodes = Vec::new();
-        for _ in 0..4 {
-            let port = free_port();
-            let mut node = RedisServer::with(
-                port,
-                &format!(
-                    "--port {port} --save '' --appendonly no --cluster-enabled yes \
-                     --cluster-node-timeout {NODE_TIMEOUT} --repl-diskless-sync-delay 0 \
-                     --dir {} --cluster-config-file {port}",
-                    folder.path().display()
-                ),
+        for number in 0..4 {
+            let arguments = format!(
+                "--cluster-enabled yes --cluster-node-timeout {NODE_TIMEOUT} \
+                 --repl-diskless-sync-delay 0 --dir {} --cluster-config-file {number}",
+                folder.path().display()
             );
+            let mut node = RedisServer::with(&arguments, certificates);
+            if certificates.is_some() {
+                // Without it the nodes do not tell each other their ports of TLS.
+                node.add("--tls-cluster yes --tls-replication yes");
+            }
             node.run().await;
             nodes.push(node);
         }
@@ -54,7 +63,8 @@ impl RedisCluster {
             first = last.wrapping_add(1);
         }
         for node in self.nodes().skip(1) {
-            node.command(&format!("CLUSTER MEET 127.0.0.1 {}", self.masters[0].port));
+            let port = self.masters[0].tls_port.unwrap_or(self.masters[0].port);
+            node.command(&format!("CLUSTER MEET 127.0.0.1 {port}"));
         }
         let replicate = format!("CLUSTER REPLICATE {}", id(&self.masters[0]));
         until("the replica to know its master", async || {

@@ -18,7 +18,7 @@ use super::{PATIENCE, until};
 
 pub struct RedisServer {
     pub port: u16,
-    scheme: &'static str,
+    tls_port: Option<u16>,
     arguments: Vec<String>,
     process: Option<Child>,
 }
@@ -32,36 +32,46 @@ impl RedisServer {
 
     /// A server that is not there yet.
     pub fn absent() -> Self {
-        let port = free_port();
-        Self::with(port, &format!("--port {port} --save '' --appendonly no"))
+        Self::with("", None)
     }
 
-    /// One that takes TLS alone.
+    /// One whose URL is that of its TLS.
     pub async fn start_tls(certificates: &Certificates) -> Self {
-        let port = free_port();
-        let arguments = format!(
-            "--port 0 --tls-port {port} --tls-auth-clients no {}",
-            certificates.arguments()
-        );
-        let mut server = Self::with(port, &arguments);
-        server.scheme = "rediss";
+        let mut server = Self::with("", Some(certificates));
         server.run().await;
         server
     }
 
     /// One that is not there yet, with arguments of its own.
-    fn with(port: u16, arguments: &str) -> Self {
-        let arguments = arguments.split(' ').map(|word| word.replace("''", ""));
-        Self {
-            port,
-            scheme: "redis",
-            arguments: arguments.collect(),
+    fn with(arguments: &str, certificates: Option<&Certificates>) -> Self {
+        let mut server = Self {
+            port: free_port(),
+            tls_port: certificates.map(|_| free_port()),
+            arguments: Vec::new(),
             process: None,
+        };
+        server.add(arguments);
+        server.add(&format!("--port {}", server.port));
+        // Nothing is stored.
+        server.add("--appendonly no --save");
+        server.arguments.push(String::new());
+        if let (Some(port), Some(certificates)) = (server.tls_port, certificates) {
+            server.add(&format!("--tls-port {port} --tls-auth-clients no"));
+            server.add(&certificates.arguments());
         }
+        server
+    }
+
+    fn add(&mut self, arguments: &str) {
+        let words = arguments.split_whitespace().map(ToOwned::to_owned);
+        self.arguments.extend(words);
     }
 
     pub fn url(&self) -> String {
-        format!("{}://127.0.0.1:{}", self.scheme, self.port)
+        match self.tls_port {
+            Some(port) => format!("rediss://127.0.0.1:{port}"),
+            None => format!("redis://127.0.0.1:{}", self.port),
+        }
     }
 
     pub async fn run(&mut self) {

@@ -2,7 +2,7 @@
 
 use tempfile::TempDir;
 
-use super::{super::until, RedisServer, free_port};
+use super::{super::until, RedisServer};
 
 /// Milliseconds after which a master that says nothing is taken for dead.
 const DOWN_AFTER: u16 = 300;
@@ -19,27 +19,23 @@ impl WatchedRedis {
         let folder = tempfile::tempdir().unwrap();
         let master = RedisServer::start().await;
         master.command("CONFIG SET repl-diskless-sync-delay 0");
-        let port = free_port();
-        let mut replica = RedisServer::with(
-            port,
-            &format!(
-                "--port {port} --save '' --appendonly no --replicaof 127.0.0.1 {} --dir {}",
-                master.port,
-                folder.path().display()
-            ),
+        let arguments = format!(
+            "--replicaof 127.0.0.1 {} --dir {}",
+            master.port,
+            folder.path().display()
         );
+        let mut replica = RedisServer::with(&arguments, None);
         replica.run().await;
         let file = folder.path().join("sentinel.conf");
-        let port = free_port();
         let conf = format!(
-            "port {port}\n\
-             sentinel monitor salam 127.0.0.1 {} 1\n\
+            "sentinel monitor salam 127.0.0.1 {} 1\n\
              sentinel down-after-milliseconds salam {DOWN_AFTER}\n\
              sentinel failover-timeout salam 2000\n",
             master.port
         );
         std::fs::write(&file, conf).unwrap();
-        let mut sentinel = RedisServer::with(port, &format!("{} --sentinel", file.display()));
+        let arguments = format!("{} --sentinel", file.display());
+        let mut sentinel = RedisServer::with(&arguments, None);
         // The master must know its replica before the sentinel asks, which it does once in 10 s.
         until("the replica to be in step", async || {
             master.ask("INFO replication").contains("state=online")

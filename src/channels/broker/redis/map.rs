@@ -81,8 +81,12 @@ impl Map {
 
 /// Whether each slot is somewhere.
 pub(super) fn is_whole(ranges: &[Range]) -> bool {
-    let slots = ranges.iter().map(|range| range.slots.len());
-    slots.sum::<usize>() == usize::from(SLOTS)
+    covered(ranges) == usize::from(SLOTS)
+}
+
+/// How many slots are somewhere.
+pub(super) fn covered(ranges: &[Range]) -> usize {
+    ranges.iter().map(|range| range.slots.len()).sum()
 }
 
 /// As the Redis Cluster Specification has it, with hash tags: what stands in the first `{…}`.

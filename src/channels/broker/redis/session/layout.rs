@@ -9,26 +9,28 @@ use redis::{
 };
 
 use super::{
-    super::map::{Map, Place, Range},
-    ANSWER_WITHIN,
+    super::map::{self, Map, Place, Range},
+    ANSWER_WITHIN, Unreachable,
     access::Access,
 };
 
 /// What one server says.
-struct Told {
-    /// `None`: it is no node of a cluster.
-    ranges: Option<Vec<Range>>,
-    /// Whether it belongs to the majority, as far as it knows.
-    is_sure: bool,
+enum Told {
+    /// It is no node of a cluster.
+    Single,
+    Cluster(Vec<Range>),
+    /// It does not see the majority of the cluster, or the cluster has lost some slots.
+    Minority(Vec<Range>),
 }
 
 impl Access {
-    /// Asks all nodes that are known at once. A node that is cut off from the others does not know
-    /// what they have decided meanwhile: its answer counts only if there is no better one.
+    /// Asks the servers of the settings and all nodes that are known, at once. A node that is cut
+    /// off from the others does not know what they have decided meanwhile: its answer counts only
+    /// if there is no better one.
     ///
     /// # Errors
     /// Why there is no answer at all.
-    pub async fn layout(&self, known: &[Place]) -> Result<Vec<Range>, RedisError> {
+    pub async fn layout(&self, known: &[Place]) -> Result<Vec<Range>, Unreachable> {
         if self.is_by_sentinels() {
             return Ok(Map::of_one());
         }
@@ -40,15 +42,20 @@ impl Access {
             .into_iter()
             .map(async |client| ask(&client?).await)
             .collect();
-        let (mut unsure, mut failed) = (None, None);
+        let mut unsure: Vec<Vec<Range>> = Vec::new();
+        let mut failed = no_answer("there is no answer to CLUSTER SLOTS");
         while let Some(answer) = answers.next().await {
             match answer {
-                Ok(told) if told.is_sure => return Ok(told.ranges.unwrap_or_else(Map::of_one)),
-                Ok(told) => unsure = unsure.or(told.ranges),
-                Err(error) => failed = Some(error),
+                Ok(Told::Cluster(ranges)) => return Ok(ranges),
+                Ok(Told::Minority(ranges)) => unsure.push(ranges),
+                // A cluster does not become a single server: one of its nodes was replaced.
+                Ok(Told::Single) if known.is_empty() => return Ok(Map::of_one()),
+                Ok(Told::Single) => {}
+                Err(error) => failed = error,
             }
         }
-        unsure.ok_or_else(|| failed.unwrap_or_else(|| no_answer("no server was asked")))
+        let best = unsure.into_iter().max_by_key(|ranges| map::covered(ranges));
+        best.ok_or_else(|| failed.into())
     }
 }
 
@@ -68,10 +75,15 @@ async fn ask(client: &Client) -> Result<Told, RedisError> {
         .query_async(&mut redis)
         .await?;
     match slots {
-        Ok(slots) => Ok(Told {
-            ranges: Some(ranges(slots, host(client))?),
-            is_sure: info.is_ok_and(|info| info.contains("cluster_state:ok")),
-        }),
+        Ok(slots) => {
+            let ranges = ranges(slots, host(client))?;
+            let is_well = info.is_ok_and(|info| info.contains("cluster_state:ok"));
+            Ok(if is_well {
+                Told::Cluster(ranges)
+            } else {
+                Told::Minority(ranges)
+            })
+        }
         // It knows no cluster, or does not let this user ask: what it takes then is the plain way,
         // which every kind of Redis has.
         Err(error)
@@ -80,10 +92,7 @@ async fn ask(client: &Client) -> Result<Told, RedisError> {
                 ErrorKind::Server(ServerErrorKind::ResponseError | ServerErrorKind::NoPerm)
             ) =>
         {
-            Ok(Told {
-                ranges: None,
-                is_sure: true,
-            })
+            Ok(Told::Single)
         }
         Err(error) => Err(error),
     }

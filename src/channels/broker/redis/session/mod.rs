@@ -62,6 +62,25 @@ const SHARDED: Words = Words {
     unsubscribe: "SUNSUBSCRIBE",
 };
 
+/// Why there is no session.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct Unreachable(String);
+
+impl From<RedisError> for Unreachable {
+    fn from(error: RedisError) -> Self {
+        let told = error.to_string();
+        // rustls says what is wrong, but not what to do.
+        let hint = if told.contains("invalid peer certificate") {
+            ": the certificate of Redis is not trusted; REDIS_CA_FILE names the file with that of \
+             its authority"
+        } else {
+            ""
+        };
+        Self(told + hint)
+    }
+}
+
 pub(super) struct Session {
     access: Arc<Access>,
     words: &'static Words,
@@ -84,7 +103,7 @@ pub(super) enum Pushed {
 }
 
 impl Session {
-    pub async fn connect(access: Arc<Access>, place: Place) -> Result<Self, RedisError> {
+    pub async fn connect(access: Arc<Access>, place: Place) -> Result<Self, Unreachable> {
         let (sender, pushes) = mpsc::channel(PUSHES);
         let overrun = Arc::new(AtomicBool::new(false));
         let overrun_here = overrun.clone();
