@@ -1,7 +1,7 @@
 //! The typed `settings:` block of `config/*.yaml`. Unknown keys are refused, so that a misspelt one
 //! never runs on a default in silence.
 
-mod redis_url;
+mod redis;
 
 use std::sync::Arc;
 
@@ -16,7 +16,7 @@ use loco_rs::{
 use serde::{Deserialize, Deserializer};
 use url::Url;
 
-pub use self::redis_url::RedisUrl;
+pub use self::redis::RedisUrl;
 
 /// What development secrets begin with, and what production refuses.
 const DEVELOPMENT_MARK: &str = "development-only-";
@@ -26,9 +26,6 @@ const MIN_SECRET_BYTES: usize = 32;
 
 /// Clocks of nodes that differ by more are a fault to mend, not to allow for.
 const MAX_LEEWAY_SECONDS: u64 = 30;
-
-/// What a file of certificates has in it.
-const PEM_CERTIFICATE: &str = "-----BEGIN CERTIFICATE-----";
 
 /// How long a statement waits for a lock on PostgreSQL.
 const LOCK_TIMEOUT: &str = "3s";
@@ -68,10 +65,13 @@ pub struct TokenSettings {
 #[serde(deny_unknown_fields)]
 pub struct ChannelSettings {
     /// `None`: messages stay in this process.
-    #[serde(deserialize_with = "redis_or_empty")]
+    #[serde(deserialize_with = "redis::url_or_empty")]
     pub redis_url: Option<RedisUrl>,
     /// The certificates, PEM, of those who may have signed that of Redis. `None`: Mozilla's list.
-    #[serde(rename = "redis_ca_file", deserialize_with = "certificates_or_empty")]
+    #[serde(
+        rename = "redis_ca_file",
+        deserialize_with = "redis::certificates_or_empty"
+    )]
     pub redis_ca: Option<Vec<u8>>,
     /// Begins the name of every topic in Redis.
     pub topic_prefix: String,
@@ -280,31 +280,4 @@ fn url_or_empty<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Url
                 "not a URL ({error}); it begins with its scheme, such as https://"
             ))
         })
-}
-
-fn redis_or_empty<'de, D: Deserializer<'de>>(
-    deserializer: D,
-) -> Result<Option<RedisUrl>, D::Error> {
-    let text = String::deserialize(deserializer)?;
-    match text.trim() {
-        "" => Ok(None),
-        text => text.parse().map(Some).map_err(serde::de::Error::custom),
-    }
-}
-
-/// Reads the file, so that one that is missing is found at the start.
-fn certificates_or_empty<'de, D: Deserializer<'de>>(
-    deserializer: D,
-) -> Result<Option<Vec<u8>>, D::Error> {
-    let path = String::deserialize(deserializer)?;
-    let path = path.trim();
-    if path.is_empty() {
-        return Ok(None);
-    }
-    let told = |what: String| serde::de::Error::custom(format!("`{path}`: {what}"));
-    let pem = std::fs::read(path).map_err(|error| told(error.to_string()))?;
-    if !String::from_utf8_lossy(&pem).contains(PEM_CERTIFICATE) {
-        return Err(told(format!("there is no `{PEM_CERTIFICATE}` in it")));
-    }
-    Ok(Some(pem))
 }

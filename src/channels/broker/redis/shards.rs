@@ -153,7 +153,9 @@ impl Shards {
         }
     }
 
-    /// Takes the topics that the map has at another place now from where they were.
+    /// Takes the topics that the map has at another place now from where they were. What is still
+    /// under way from there may come later than what comes from the new place: what is stored has
+    /// its number, and the hub puts it in order.
     fn moved(&mut self) -> HashMap<Place, Vec<String>> {
         let mut moved: HashMap<Place, Vec<String>> = HashMap::new();
         for (topic, home) in &mut self.topics {

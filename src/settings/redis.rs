@@ -1,7 +1,8 @@
-//! Where Redis is, as `REDIS_URL` says it.
+//! Where Redis is, as `REDIS_URL` says it, and whom to trust there.
 
 use std::str::FromStr;
 
+use serde::{Deserialize, Deserializer, de::Error};
 use url::Url;
 
 /// One server, nodes of a cluster, or sentinels:
@@ -24,6 +25,9 @@ pub struct RedisUrl {
 const SCHEMES: &str = "redis://, rediss://, redis+sentinel:// or rediss+sentinel://";
 
 const SENTINEL_PORT: u16 = 26379;
+
+/// What a file of certificates has in it.
+const PEM_CERTIFICATE: &str = "-----BEGIN CERTIFICATE-----";
 
 /// Why a text is no URL of Redis. Without the text, which may have a password in it.
 #[derive(Debug, thiserror::Error)]
@@ -109,4 +113,32 @@ impl RedisUrl {
             .iter()
             .any(|server| server.scheme() == "rediss")
     }
+}
+
+/// A variable that is not set arrives as an empty text.
+pub(super) fn url_or_empty<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<RedisUrl>, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    match text.trim() {
+        "" => Ok(None),
+        text => text.parse().map(Some).map_err(D::Error::custom),
+    }
+}
+
+/// Reads the file, so that one that is missing is found at the start.
+pub(super) fn certificates_or_empty<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<Vec<u8>>, D::Error> {
+    let path = String::deserialize(deserializer)?;
+    let path = path.trim();
+    if path.is_empty() {
+        return Ok(None);
+    }
+    let told = |what: String| D::Error::custom(format!("`{path}`: {what}"));
+    let pem = std::fs::read(path).map_err(|error| told(error.to_string()))?;
+    if !String::from_utf8_lossy(&pem).contains(PEM_CERTIFICATE) {
+        return Err(told(format!("there is no `{PEM_CERTIFICATE}` in it")));
+    }
+    Ok(Some(pem))
 }
