@@ -61,7 +61,7 @@ pub(super) struct Link {
 /// What ends a session with Redis.
 enum Ended {
     Lost(String),
-    /// Nobody on this node holds the broker any more.
+    /// Nothing is wanted of this server any more.
     Closed,
 }
 
@@ -121,7 +121,7 @@ impl Link {
     }
 
     /// Waits for something while there is no Redis: notes subscriptions and refuses publications.
-    /// `None` when the broker was closed.
+    /// `None` when nothing is wanted of this server any more.
     async fn while_away<T>(&mut self, future: impl Future<Output = T>) -> Option<T> {
         let mut future = std::pin::pin!(future);
         loop {
@@ -242,7 +242,7 @@ impl Link {
         Ok(())
     }
 
-    /// Subscribes and unsubscribes, in order, with one command for each run of the same kind.
+    /// Subscribes and unsubscribes, in order, with one write for each run of the same kind.
     async fn apply(&mut self, session: &mut Session, commands: Vec<Command>) -> Result<(), Ended> {
         // All of it first: what Redis does not take now is asked of it in the next session.
         for command in &commands {
@@ -253,39 +253,52 @@ impl Link {
             }
         }
         let mut commands = commands.into_iter().peekable();
-        while let Some(command) = commands.next() {
+        while let Some(command) = commands.peek() {
             match command {
-                Command::Subscribe(topic, ready) => {
-                    let (mut wanted, mut waiting) = (vec![topic], vec![ready]);
-                    while let Some(Command::Subscribe(topic, ready)) =
-                        commands.next_if(|command| matches!(command, Command::Subscribe(..)))
-                    {
-                        wanted.push(topic);
-                        waiting.push(ready);
-                    }
-                    let subscribed = session.subscribe(&wanted).await;
-                    for ready in waiting {
-                        ready.send_replace(true);
-                    }
-                    subscribed?;
-                }
-                Command::Unsubscribe(topic) => {
-                    let mut unwanted = vec![topic];
-                    while let Some(Command::Unsubscribe(topic)) =
-                        commands.next_if(|command| matches!(command, Command::Unsubscribe(_)))
-                    {
-                        unwanted.push(topic);
-                    }
-                    session.unsubscribe(&unwanted).await?;
-                }
-                Command::Adopt(topics) => {
-                    for topics in topics.chunks(BATCH) {
-                        session.subscribe(topics).await?;
-                    }
-                    self.sessions.send_modify(|sessions| *sessions += 1);
-                }
+                Command::Subscribe(..) => subscribe(session, &mut commands).await?,
+                Command::Unsubscribe(_) => unsubscribe(session, &mut commands).await?,
+                Command::Adopt(_) => self.adopt(session, &mut commands).await?,
             }
         }
         Ok(())
     }
+
+    async fn adopt(&self, session: &mut Session, commands: &mut Commands) -> Result<(), Ended> {
+        while let Some(Command::Adopt(topics)) =
+            commands.next_if(|command| matches!(command, Command::Adopt(_)))
+        {
+            for topics in topics.chunks(BATCH) {
+                session.subscribe(topics).await?;
+            }
+        }
+        self.sessions.send_modify(|sessions| *sessions += 1);
+        Ok(())
+    }
+}
+
+type Commands = std::iter::Peekable<std::vec::IntoIter<Command>>;
+
+async fn subscribe(session: &mut Session, commands: &mut Commands) -> Result<(), Ended> {
+    let (mut wanted, mut waiting) = (Vec::new(), Vec::new());
+    while let Some(Command::Subscribe(topic, ready)) =
+        commands.next_if(|command| matches!(command, Command::Subscribe(..)))
+    {
+        wanted.push(topic);
+        waiting.push(ready);
+    }
+    let subscribed = session.subscribe(&wanted).await;
+    for ready in waiting {
+        ready.send_replace(true);
+    }
+    Ok(subscribed?)
+}
+
+async fn unsubscribe(session: &mut Session, commands: &mut Commands) -> Result<(), Ended> {
+    let mut unwanted = Vec::new();
+    while let Some(Command::Unsubscribe(topic)) =
+        commands.next_if(|command| matches!(command, Command::Unsubscribe(_)))
+    {
+        unwanted.push(topic);
+    }
+    Ok(session.unsubscribe(&unwanted).await?)
 }
