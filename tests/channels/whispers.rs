@@ -172,3 +172,49 @@ async fn a_reading_that_says_nothing_new_costs_nothing() {
     let shown = ann.get(&format!("/api/groups/{group}/")).await.json();
     assert_eq!((&shown["read"], &shown["unread"]), (&json!(1), &json!(0)));
 }
+
+/// Whatever the order in which two nodes hear of it.
+#[tokio::test]
+async fn what_is_read_on_two_devices_at_once_never_goes_back() {
+    const MESSAGES: i64 = 60;
+    let redis = RedisServer::start().await;
+    let (here, there) = connected_nodes(&redis).await;
+    let (ann, bob) = (here.user("ann").await, here.user("bob").await);
+    let group = ann.start_chat().await;
+    ann.brings_in(&bob, &group).await;
+    for i in 0..MESSAGES {
+        ann.say(&group, "x", &i.to_string()).await;
+    }
+    let mut near = ann.live(&group).await;
+    let mut far = ann.at(&there).live(&group).await;
+    let mut phone = bob.live(&group).await;
+    let mut laptop = bob.at(&there).live(&group).await;
+    let reads = async |socket: &mut RichSocket, first: i64| {
+        // Two steps ahead, one back.
+        for seq in (first..=MESSAGES + 1)
+            .step_by(2)
+            .flat_map(|seq| [seq, seq - 1])
+        {
+            let read = json!({"type": "read", "group": group, "seq": seq.max(1)});
+            socket.send_raw(read.to_string()).await;
+        }
+    };
+    let watches = async |socket: &mut RichSocket| {
+        let mut last = 0;
+        while last <= MESSAGES {
+            let frame = socket.frame().await;
+            assert_eq!(frame["type"], "read");
+            let seq = frame["seq"].as_i64().unwrap();
+            assert!(seq > last, "{seq} after {last}");
+            last = seq;
+        }
+    };
+    tokio::join!(
+        reads(&mut phone, 1),
+        reads(&mut laptop, 2),
+        watches(&mut near),
+        watches(&mut far)
+    );
+    let shown = bob.get(&format!("/api/groups/{group}/")).await.json();
+    assert_eq!((&shown["read"], &shown["unread"]), (&json!(61), &json!(0)));
+}

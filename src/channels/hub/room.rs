@@ -5,7 +5,7 @@
 //! costs nobody anything.
 
 use std::{
-    collections::HashSet,
+    collections::{HashMap, HashSet},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering},
@@ -24,7 +24,7 @@ use crate::channels::{
     protocol::{
         CloseReason,
         event::{Meaning, Told},
-        whisper::{State, Whisper, Whispered},
+        whisper::{State, Topic, Whisper, Whispered},
     },
 };
 
@@ -41,6 +41,8 @@ pub(in crate::channels) struct Room {
     pub reading: tokio::sync::Mutex<()>,
     /// Whether the healer has been told of a gap, so that it is told once.
     gap_reported: AtomicBool,
+    /// How far users have read, as far as it was told here.
+    read: Mutex<HashMap<Arc<str>, i64>>,
     presence: Mutex<Presence>,
     /// Whether all nodes have said who is here.
     heard: watch::Sender<bool>,
@@ -77,6 +79,7 @@ impl Room {
             listeners: Mutex::default(),
             reading: tokio::sync::Mutex::default(),
             gap_reported: AtomicBool::new(false),
+            read: Mutex::default(),
             presence: Mutex::default(),
             heard: watch::channel(false).0,
             members: AtomicI64::new(0),
@@ -166,6 +169,9 @@ impl Room {
 
     /// Tells those who are here of something that is in no log.
     pub fn whisper(&self, whispered: &Arc<Whispered>) {
+        if whispered.topic == Topic::Reading && !self.is_further(whispered) {
+            return;
+        }
         for listener in self.listeners().iter() {
             listener.whisper(whispered);
         }
@@ -261,6 +267,16 @@ impl Room {
 
     fn is_large(&self) -> bool {
         self.members.load(Ordering::Relaxed) > LARGE
+    }
+
+    /// Whether a user has read further than was told here. Two nodes may say it in another order than
+    /// that in which it happened.
+    fn is_further(&self, whispered: &Whispered) -> bool {
+        let mut read = self.read.lock().unwrap_or_else(PoisonError::into_inner);
+        let told = read.entry(whispered.user.clone()).or_default();
+        let is_further = *told < whispered.seq;
+        *told = whispered.seq.max(*told);
+        is_further
     }
 
     /// Notes that a gap is known. Says whether it was not, until now.

@@ -61,6 +61,8 @@ pub struct Whispered {
     /// Whom it is about; nobody, where it is a number.
     pub user: Arc<str>,
     pub topic: Topic,
+    /// Of a reading: how far it goes.
+    pub seq: i64,
     frame: Utf8Bytes,
 }
 
@@ -79,16 +81,17 @@ impl Whispered {
     }
 
     fn of(whisper: &Whisper<'_>, frame: Utf8Bytes) -> Self {
-        let (user, topic) = match whisper {
-            Whisper::Typing { user, .. } => (user.as_ref(), Topic::Typing),
-            Whisper::Read { user, .. } => (user.as_ref(), Topic::Reading),
+        let (user, topic, seq) = match whisper {
+            Whisper::Typing { user, .. } => (user.as_ref(), Topic::Typing, 0),
+            Whisper::Read { user, seq, .. } => (user.as_ref(), Topic::Reading, *seq),
             Whisper::Presence { user, .. } => {
-                (user.as_deref().unwrap_or_default(), Topic::Presence)
+                (user.as_deref().unwrap_or_default(), Topic::Presence, 0)
             }
         };
         Self {
             user: user.into(),
             topic,
+            seq,
             frame,
         }
     }
