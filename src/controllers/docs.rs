@@ -9,15 +9,26 @@ use axum::{
     response::{Html, IntoResponse},
 };
 use loco_rs::{controller::Routes, prelude::get};
+use serde_json::Value;
 use utoipa::openapi::OpenApi;
 use utoipa_swagger_ui::Config;
 
-use super::openapi;
-use crate::errors::{Error, Result};
+use super::{asyncapi, openapi};
+use crate::{
+    errors::{Error, Result},
+    views::reference,
+};
 
 const DOCUMENT_PATH: &str = "/api-docs/openapi.json";
 
+const SOCKETS_PATH: &str = "/api-docs/asyncapi.json";
+
 static DOCUMENT: LazyLock<OpenApi> = LazyLock::new(openapi::document);
+
+static SOCKETS: LazyLock<Value> = LazyLock::new(asyncapi::document);
+
+static REFERENCE: LazyLock<Result<String, String>> =
+    LazyLock::new(|| reference::page(&SOCKETS).map_err(|error| error.to_string()));
 
 /// The first page.
 pub async fn index() -> Html<&'static str> {
@@ -46,10 +57,25 @@ pub async fn document() -> Json<&'static OpenApi> {
     Json(&DOCUMENT)
 }
 
+/// The AsyncAPI document, of the sockets.
+pub async fn sockets() -> Json<&'static Value> {
+    Json(&SOCKETS)
+}
+
+/// The same for people.
+pub async fn sockets_page() -> Result<Html<&'static str>> {
+    match &*REFERENCE {
+        Ok(page) => Ok(Html(page)),
+        Err(error) => Err(Error::Internal(error.as_str().into())),
+    }
+}
+
 pub fn routes() -> Routes {
     Routes::new()
         .add("/", get(index))
         .add("/swagger", get(swagger))
         .add("/swagger/{file}", get(swagger_file))
         .add(DOCUMENT_PATH, get(document))
+        .add(SOCKETS_PATH, get(sockets))
+        .add("/api-docs", get(sockets_page))
 }

@@ -1,5 +1,6 @@
 //! Thin: who (an extractor), what (the body), one call of a model, a view.
 
+pub mod asyncapi;
 pub mod auth;
 pub mod chat;
 pub mod docs;

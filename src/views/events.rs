@@ -16,18 +16,20 @@ pub struct Event<'a> {
     #[serde(borrow)]
     #[schema(example = "event")]
     pub r#type: Cow<'a, str>,
+    /// Where.
     #[serde(borrow)]
     #[schema(example = "chat_a1b2c3d4")]
     pub group: Cow<'a, str>,
     /// Its place in the group's log, gapless from 1.
     #[schema(example = 58)]
     pub seq: i64,
+    /// When it was stored.
     #[serde(borrow)]
     #[schema(example = "2026-11-22T14:05:09.123Z")]
     pub at: Cow<'a, str>,
     /// The username of whoever did it; null where it was no user.
     #[serde(borrow)]
-    #[schema(example = "ann")]
+    #[schema(example = "ann", required)]
     pub by: Option<Cow<'a, str>>,
     /// `message.created`, `message.edited`, `message.deleted`, `reaction.added`,
     /// `reaction.removed`, `member.joined`, `member.left`, `member.role`, `group.updated`, or one
@@ -37,9 +39,9 @@ pub struct Event<'a> {
     pub kind: Cow<'a, str>,
     /// The id that the author's client gave it, if it did.
     #[serde(borrow, skip_serializing_if = "Option::is_none", default)]
-    #[schema(example = "01JD3ZK8Q4")]
+    #[schema(example = "01JD3ZK8Q4", nullable = false)]
     pub cid: Option<Cow<'a, str>>,
-    /// What is in it depends on the kind.
+    /// What is in it depends on the kind: `/api-docs/` shows it.
     #[serde(borrow)]
     #[schema(value_type = Object, example = json!({"text": "hi"}))]
     pub data: &'a RawValue,
@@ -60,6 +62,123 @@ impl<'a> Event<'a> {
             data: serde_json::from_str(&event.data).unwrap_or(RawValue::NULL),
         }
     }
+}
+
+/// What the kinds of an event mean, and what their `data` is. The models write it; the tests hold
+/// every event that is told against this.
+#[derive(ToSchema)]
+#[serde(tag = "kind", content = "data")]
+pub enum Happening {
+    /// A message was sent.
+    #[serde(rename = "message.created")]
+    MessageCreated(MessageCreated),
+    /// Its author gave a message another text.
+    #[serde(rename = "message.edited")]
+    MessageEdited(MessageEdited),
+    /// A message was deleted, by its author or an admin; its text is gone from the log as well.
+    #[serde(rename = "message.deleted")]
+    MessageDeleted(MessageDeleted),
+    /// `by` has reacted to a message.
+    #[serde(rename = "reaction.added")]
+    ReactionAdded(Reaction),
+    /// `by` has taken a reaction back.
+    #[serde(rename = "reaction.removed")]
+    ReactionRemoved(Reaction),
+    /// Somebody has become a member.
+    #[serde(rename = "member.joined")]
+    MemberJoined(MemberJoined),
+    /// Somebody is no member any more.
+    #[serde(rename = "member.left")]
+    MemberLeft(MemberLeft),
+    /// A member has another role now.
+    #[serde(rename = "member.role")]
+    MemberRole(MemberRole),
+    /// The group has another title now.
+    #[serde(rename = "group.updated")]
+    GroupUpdated(GroupUpdated),
+}
+
+#[derive(ToSchema)]
+pub struct MessageCreated {
+    /// Null where the message was deleted since.
+    #[schema(example = "hi", required)]
+    pub text: Option<String>,
+    /// The `seq` of the message that it answers, where it answers one.
+    #[schema(example = 41, required = false, nullable = false)]
+    pub reply_to: Option<i64>,
+    /// True where the message was deleted since.
+    #[schema(required = false)]
+    pub deleted: bool,
+}
+
+#[derive(ToSchema)]
+pub struct MessageEdited {
+    /// The `seq` of the message.
+    #[schema(example = 41)]
+    pub seq: i64,
+    /// Null where the message was deleted since.
+    #[schema(example = "hi!", required)]
+    pub text: Option<String>,
+    /// True where the message was deleted since.
+    #[schema(required = false)]
+    pub deleted: bool,
+}
+
+#[derive(ToSchema)]
+pub struct MessageDeleted {
+    /// The `seq` of the message.
+    #[schema(example = 41)]
+    pub seq: i64,
+}
+
+#[derive(ToSchema)]
+pub struct Reaction {
+    /// The `seq` of the message.
+    #[schema(example = 41)]
+    pub seq: i64,
+    /// What it is.
+    #[schema(example = "👍")]
+    pub emoji: String,
+}
+
+#[derive(ToSchema)]
+pub struct MemberJoined {
+    /// Their username.
+    #[schema(example = "bob")]
+    pub user: String,
+    /// The name that others see.
+    #[schema(example = "Bob Ray")]
+    pub name: String,
+    /// `member`, `admin` or `owner`.
+    #[schema(example = "member")]
+    pub role: String,
+}
+
+#[derive(ToSchema)]
+pub struct MemberLeft {
+    /// Their username.
+    #[schema(example = "bob")]
+    pub user: String,
+    /// `left`, `kicked` or `banned`.
+    #[schema(example = "kicked")]
+    pub reason: String,
+}
+
+#[derive(ToSchema)]
+pub struct MemberRole {
+    /// Their username.
+    #[schema(example = "bob")]
+    pub user: String,
+    /// `member`, `admin` or `owner`.
+    #[schema(example = "admin")]
+    pub role: String,
+}
+
+#[derive(ToSchema)]
+pub struct GroupUpdated {
+    /// Null where it has none any more.
+    #[schema(example = "Lunch", required)]
+    pub title: Option<String>,
 }
 
 /// A part of a group's log.

@@ -8,6 +8,7 @@ pub mod groups;
 pub mod invites;
 pub mod members;
 pub mod messages;
+pub mod reference;
 
 use chrono::{DateTime, SecondsFormat, TimeZone, Utc};
 use serde::Serialize;

@@ -1,3 +1,4 @@
+mod any_frames;
 mod base_socket;
 mod broker;
 mod cluster;

@@ -1,14 +1,18 @@
 //! What counts as JSON and as a post.
 
-use proptest::prelude::*;
+use proptest::{prelude::*, test_runner::TestRunner};
 use salam::{
     channels::protocol::{
         base::BaseRequest,
         event::{Meaning, Told},
+        request::Request,
     },
     models::events::Event,
 };
 use serde_json::{Value, json};
+
+use super::any_frames::{any_of, requests};
+use crate::support::schemas::is_message;
 
 proptest! {
     #[test]
@@ -75,5 +79,37 @@ proptest! {
         let frame = Told::new("chat_00000000", &event).frame();
         let cut = frame.get(..cut.index(frame.len())).unwrap().to_owned();
         prop_assert!(Told::decode(cut.into()).is_none());
+    }
+}
+
+/// What the document takes, the parser takes.
+#[test]
+fn a_request_as_documented_is_read() {
+    for (kind, message) in requests() {
+        let mut runner = TestRunner::default();
+        let payload = &message["payload"];
+        let read = |request: Value| {
+            prop_assert!(is_message(&format!("client.{kind}"), &request), "{request}");
+            let read = Request::parse(&request.to_string()).unwrap();
+            prop_assert!(!matches!(read, Request::Faulty(_)), "{request}: {read:?}");
+            Ok(())
+        };
+        read(message["examples"][0]["payload"].clone()).unwrap();
+        runner.run(&any_of(payload), read).unwrap();
+    }
+}
+
+#[test]
+fn a_required_field_that_is_left_out_is_named() {
+    for (kind, message) in requests() {
+        for field in message["payload"]["required"].as_array().unwrap() {
+            let field = field.as_str().unwrap();
+            let mut request = message["examples"][0]["payload"].clone();
+            request.as_object_mut().unwrap().remove(field);
+            match Request::parse(&request.to_string()).unwrap() {
+                Request::Faulty(fault) => assert_eq!(fault.field, Some(field), "{kind}"),
+                read => panic!("{kind} without {field}: {read:?}"),
+            }
+        }
     }
 }

@@ -13,8 +13,10 @@ use crate::support::{Answer, TestApp};
 const DOCUMENT: &str = "/api-docs/openapi.json";
 
 /// Routes that serve people or machines of the operator, not clients of the API.
-const NOT_API: [&str; 7] = [
+const NOT_API: [&str; 9] = [
     "/",
+    "/api-docs",
+    "/api-docs/asyncapi.json",
     "/swagger",
     "/swagger/{file}",
     DOCUMENT,
@@ -53,7 +55,13 @@ async fn the_first_page_leads_on() {
     let app = TestApp::start().await;
     let page = app.get("/").await;
     assert_eq!(page.status, 200);
-    for link in ["/swagger/", DOCUMENT] {
+    let links = [
+        "/swagger/",
+        "/api-docs/",
+        DOCUMENT,
+        "/api-docs/asyncapi.json",
+    ];
+    for link in links {
         assert!(page.body.contains(link), "{page}");
     }
 }
@@ -96,6 +104,11 @@ async fn operations_have_ids_of_their_own_and_schemas_that_exist() {
         assert!(ids.insert(id), "{id} twice");
         assert!(operation.2["summary"].is_string(), "{id} has no summary");
     }
+    assert_references(&document);
+}
+
+/// That all that a document refers to is in it.
+pub fn assert_references(document: &Value) {
     let text = document.to_string();
     for reference in text.split("\"$ref\":\"").skip(1) {
         let reference = reference.split('"').next().unwrap().trim_start_matches('#');

@@ -7,4 +7,5 @@ mod members;
 mod messages;
 mod reactions;
 mod refresh;
+mod sockets_docs;
 mod start_chat;

@@ -7,6 +7,7 @@ mod events;
 mod redact;
 mod redis;
 mod rich;
+pub mod schemas;
 mod server;
 mod socket;
 

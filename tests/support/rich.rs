@@ -1,16 +1,18 @@
 //! A rich client over a real socket.
 
-use std::net::SocketAddr;
+use std::{collections::HashMap, net::SocketAddr};
 
 use serde_json::{Value, json};
 use tokio_tungstenite::tungstenite::Message;
 
-use super::Socket;
+use super::{Socket, schemas};
 
 pub struct RichSocket {
     socket: Socket,
     group: String,
     next_id: i64,
+    /// Requests whose reply is to come, by their `id`.
+    asked: HashMap<i64, Value>,
 }
 
 impl RichSocket {
@@ -44,10 +46,17 @@ impl RichSocket {
             socket,
             group: group.to_owned(),
             next_id: 1,
+            asked: HashMap::new(),
         }
     }
 
     pub async fn send_raw(&mut self, text: impl Into<String>) {
+        let text = text.into();
+        if let Ok(request) = serde_json::from_str::<Value>(&text)
+            && let Some(id) = request["id"].as_i64()
+        {
+            self.asked.insert(id, request);
+        }
         self.socket.send(text).await;
     }
 
@@ -124,10 +133,21 @@ impl RichSocket {
         }
     }
 
+    /// The next frame, which is as documented; so is the request that it says is done.
     pub async fn any_frame(&mut self) -> Value {
         loop {
             match self.socket.frame().await {
-                Message::Text(text) => return serde_json::from_str(&text).unwrap(),
+                Message::Text(text) => {
+                    let frame = serde_json::from_str(&text).unwrap();
+                    schemas::assert_told(&frame);
+                    let id = frame["id"].as_i64().unwrap_or_default();
+                    if let Some(request) = self.asked.remove(&id)
+                        && frame["type"] == "ok"
+                    {
+                        schemas::assert_asked(&request);
+                    }
+                    return frame;
+                }
                 Message::Ping(_) | Message::Pong(_) => {}
                 other => panic!("a frame was due, not {other:?}"),
             }

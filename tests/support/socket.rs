@@ -15,7 +15,7 @@ use tokio_tungstenite::{
     },
 };
 
-use super::soon;
+use super::{schemas, soon};
 
 pub struct Socket(WebSocketStream<TcpStream>);
 
@@ -179,8 +179,6 @@ impl Socket {
 /// The message of a base frame, which has the two keys of the contract and no other.
 fn chat_message(text: &str) -> String {
     let frame: Value = serde_json::from_str(text).unwrap();
-    let keys: Vec<_> = frame.as_object().unwrap().keys().collect();
-    assert_eq!(keys, ["message", "type"], "{text}");
-    assert_eq!(frame["type"], "chat_message");
+    schemas::assert_base(&frame);
     super::answer::hide_clock(frame["message"].as_str().unwrap())
 }

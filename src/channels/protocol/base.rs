@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use axum::extract::ws::Utf8Bytes;
 use serde::{Serialize, de::IgnoredAny};
 use serde_json::value::RawValue;
+use utoipa::ToSchema;
 
 use super::to_json;
 
@@ -55,12 +56,27 @@ pub fn arrival(username: &str, clock: &str) -> Utf8Bytes {
     chat_message(&format!("{username} now is {clock}"))
 }
 
+/// The only frame of a base socket.
+#[derive(Serialize, ToSchema)]
+pub struct ChatMessage<'a> {
+    /// `chat_message`.
+    #[schema(example = "chat_message", pattern = "^chat_message$")]
+    r#type: &'static str,
+    /// `hi <you> now is HH:MM:SS` once; `now is HH:MM:SS` for each frame of yours;
+    /// `<username> now is HH:MM:SS` for each message that comes from elsewhere.
+    #[schema(example = "now is 14:05:09")]
+    message: &'a str,
+}
+
+/// What a base client posts. Any other JSON is answered as well, and posts nothing.
+#[derive(ToSchema)]
+pub struct Post {
+    /// What is said in the group.
+    #[schema(example = "hi", min_length = 1)]
+    pub message: String,
+}
+
 fn chat_message(message: &str) -> Utf8Bytes {
-    #[derive(Serialize)]
-    struct ChatMessage<'a> {
-        r#type: &'static str,
-        message: &'a str,
-    }
     to_json(&ChatMessage {
         r#type: "chat_message",
         message,

@@ -1,7 +1,10 @@
 //! Frames in and out, and the codes that close a socket. No I/O.
 
 pub mod base;
+pub mod codes;
 pub mod event;
+pub mod forms;
+pub mod hello;
 pub mod request;
 pub mod rich;
 pub mod whisper;

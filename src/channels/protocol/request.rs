@@ -11,7 +11,7 @@ use crate::models::{
 };
 
 /// The largest whole number that every JSON reader keeps (RFC 8259, section 6).
-const MAX_NUMBER: i64 = (1 << 53) - 1;
+pub(super) const MAX_NUMBER: i64 = (1 << 53) - 1;
 
 const MISSING: &str = "This field is required.";
 const NOT_A_TEXT: &str = "This must be a text.";
@@ -224,7 +224,7 @@ impl Fields {
                     Some(after) => Some(
                         after
                             .as_i64()
-                            .filter(|after| *after >= 0)
+                            .filter(|after| (0..=MAX_NUMBER).contains(after))
                             .ok_or_else(fault)?,
                     ),
                 };

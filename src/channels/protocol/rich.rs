@@ -3,163 +3,110 @@
 use std::time::Duration;
 
 use axum::extract::ws::Utf8Bytes;
-use chrono::Utc;
 use serde::Serialize;
+use utoipa::ToSchema;
 
-use super::{CloseReason, to_json};
-use crate::{
-    channels::TooFast, models::messages::TEXT_LIMIT, settings::ChannelSettings, views::time,
-};
+use super::{CloseReason, hello::Hello, to_json};
+use crate::channels::TooFast;
 
 /// The subprotocol by which a client asks for it.
 pub const SUBPROTOCOL: &str = "chat.v1.json";
 
 /// Milliseconds in which a client comes back for the first time, at random; so that not all come
 /// at once.
-const FIRST_RETRY: [u32; 2] = [0, 5000];
+pub(super) const FIRST_RETRY: [u32; 2] = [0, 5000];
 
 /// The same when the server restarts and all its sockets lose it.
 const RESTART_RETRY: [u32; 2] = [0, 8000];
 
-/// Milliseconds between two tries, at most.
-const MAX_RETRY: u32 = 20_000;
-
 /// After this a client may try again what could not be stored.
 const TRY_AGAIN_AFTER: Duration = Duration::from_secs(1);
 
-/// Groups on one socket of many.
-pub const MANY_GROUPS: usize = 512;
-
 /// A frame to a rich socket; events are apart, see [`super::event::Told`].
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 #[serde(tag = "type", rename_all = "lowercase")]
 pub enum Frame<'a> {
+    /// The first frame of every socket.
+    #[schema(title = "Who you are, and what holds here")]
     Hello(Hello<'a>),
+    /// The first frame about each group that the socket is subscribed to.
+    #[schema(title = "A group, and what comes next of it")]
     Group(Group<'a>),
+    /// The one reply to a request that was done.
+    #[schema(title = "Done")]
     Ok(Done<'a>),
+    /// The one reply to a request that was not done.
+    #[schema(title = "Not done")]
     Error(Fault<'a>),
+    /// All that was missed has been told: what comes now happens now.
+    #[schema(title = "Live from here")]
     Sync {
+        /// Its name.
+        #[schema(example = "chat_a1b2c3d4")]
         group: &'a str,
+        /// The last event that you have been told.
+        #[schema(example = 58)]
         seq: i64,
     },
+    /// What you have missed is not told: fetch what you need of the history, and go on from `head`.
+    #[schema(title = "Too much was missed")]
     Reset {
+        /// Its name.
+        #[schema(example = "chat_a1b2c3d4")]
         group: &'a str,
         reason: ResetReason,
+        /// The last event of the log; the next that comes is the one after it.
+        #[schema(example = 9120)]
         head: i64,
     },
+    /// The last frame before the server closes the socket.
+    #[schema(title = "Goodbye")]
     Bye(Bye),
 }
 
-/// The first frame.
-#[derive(Serialize)]
-pub struct Hello<'a> {
-    v: u8,
-    /// This connection's name, for whoever looks for it in a log.
-    conn: &'a str,
-    epoch: &'a str,
-    user: Person<'a>,
-    now: String,
-    /// Seconds until the socket ends, unless `auth` extends it.
-    auth_expires_in: i64,
-    ping: Ping,
-    retry_ms: Retry,
-    limits: Limits,
-    features: &'static [&'static str],
-}
-
-#[derive(Serialize)]
-pub struct Person<'a> {
-    pub id: i64,
-    pub username: &'a str,
-    pub name: &'a str,
-}
-
-/// Seconds.
-#[derive(Serialize)]
-pub struct Ping {
-    every: u32,
-    timeout: u32,
-}
-
-/// Milliseconds.
-#[derive(Serialize)]
-pub struct Retry {
-    first: [u32; 2],
-    max: u32,
-}
-
-#[derive(Serialize)]
-pub struct Limits {
-    /// Bytes.
-    frame: usize,
-    /// Characters.
-    text: usize,
-    groups: usize,
-    /// Events.
-    replay: u32,
-    /// Of one user, over all sockets and the REST API.
-    sends_per_10s: u32,
-}
-
-impl<'a> Hello<'a> {
-    #[must_use]
-    pub fn new(
-        conn: &'a str,
-        epoch: &'a str,
-        user: Person<'a>,
-        auth_expires_in: i64,
-        groups: usize,
-        settings: &ChannelSettings,
-    ) -> Self {
-        Self {
-            v: 1,
-            conn,
-            epoch,
-            user,
-            now: time(&Utc::now()),
-            auth_expires_in,
-            ping: Ping {
-                every: settings.ping_every,
-                timeout: settings.pong_timeout,
-            },
-            retry_ms: Retry {
-                first: FIRST_RETRY,
-                max: MAX_RETRY,
-            },
-            limits: Limits {
-                frame: settings.frame_limit,
-                text: TEXT_LIMIT,
-                groups,
-                replay: settings.replay_limit,
-                sends_per_10s: settings.sends_per_10s,
-            },
-            features: &["typing", "presence", "read", "reactions"],
-        }
-    }
-}
-
 /// The first frame about a group.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 pub struct Group<'a> {
+    /// Its name.
+    #[schema(example = "chat_a1b2c3d4")]
     pub group: &'a str,
+    /// Null where it has none.
+    #[schema(example = "Lunch", required)]
     pub title: Option<&'a str>,
+    /// Yours: `member`, `admin` or `owner`.
+    #[schema(example = "member")]
     pub role: &'static str,
+    /// The last event of the log.
+    #[schema(example = 58)]
     pub head: i64,
     /// What comes before this is not kept; all is.
+    #[schema(example = 0)]
     pub floor: i64,
+    /// The last event that you have read, on any device.
+    #[schema(example = 57)]
     pub read: i64,
+    /// Messages after it.
+    #[schema(example = 1)]
     pub unread: i64,
-    /// Who is here, in order.
+    /// Who is here: usernames in order, yours among them.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(example = json!(["ann"]), nullable = false)]
     pub online: Option<&'a [String]>,
     /// How many are here: of a large group, instead.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub online_count: Option<usize>,
     pub mode: Mode,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+/// What comes next of a group.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
+#[schema(
+    description = "What comes next: `live`, what happens from now on; `replay`, first what you have \
+                   missed; `reset`, what happens from now on, and what you have missed is to be fetched.",
+    example = "replay"
+)]
 pub enum Mode {
     /// What comes from now on.
     Live,
@@ -169,41 +116,61 @@ pub enum Mode {
     Reset,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+/// Why what was missed is not told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
+#[schema(
+    description = "`too_far`: you have missed more than `limits.replay`; `ahead`: you speak of events \
+                   that the log does not have; `epoch`: your numbers are those of another life of the database.",
+    example = "too_far"
+)]
 pub enum ResetReason {
-    /// More was missed than is replayed.
+    /// More was missed than a socket is told again.
     TooFar,
-    /// The client knows of events that the log does not have.
+    /// The client speaks of events that the log does not have.
     Ahead,
     /// The numbers are those of another life of the database.
     Epoch,
 }
 
 /// The one reply to a request that was done.
-#[derive(Serialize, Default)]
+#[derive(Serialize, Default, ToSchema)]
 pub struct Done<'a> {
+    /// That of the request.
+    #[schema(example = 7)]
     pub id: i64,
+    /// The number of the event that says so.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(example = 58, nullable = false)]
     pub seq: Option<i64>,
+    /// When it was stored.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(example = "2026-11-22T14:05:09.123Z", nullable = false)]
     pub at: Option<String>,
+    /// That of the request.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(example = "01JD3ZK8Q4", nullable = false)]
     pub cid: Option<&'a str>,
     /// It was done before; this is the first answer again.
     #[serde(skip_serializing_if = "is_false")]
     pub dup: bool,
+    /// To `auth`: seconds until the socket ends.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub auth_expires_in: Option<i64>,
-    /// Groups that were asked for, among others, in vain.
+    /// To `sub`: groups that were asked for, among others, in vain.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub refused: Vec<Refused<'a>>,
 }
 
 /// A group that a socket may not be told of.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 pub struct Refused<'a> {
+    /// Its name, as you gave it.
+    #[schema(example = "chat_a1b2c3d4")]
     group: &'a str,
+    /// Why: the code of an error.
+    #[schema(example = "not_member")]
     code: &'static str,
 }
 
@@ -227,20 +194,29 @@ const fn is_false(value: &bool) -> bool {
 }
 
 /// The one reply to a request that was not done.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct Fault<'a> {
-    /// `None` where the request had none that can be read.
+    /// That of the request; null where it had none that can be read.
+    #[schema(example = 7, required)]
     pub id: Option<i64>,
+    /// For a program: a slug that does not change.
+    #[schema(example = "rate_limited")]
     pub code: &'static str,
     /// For a person.
+    #[schema(example = "Too many requests; slow down.")]
     pub message: &'a str,
     /// Whether the same may go well later.
+    #[schema(example = true)]
     pub retry: bool,
+    /// Milliseconds until then, where they are known.
+    #[schema(example = 1200, required)]
     pub retry_after_ms: Option<u64>,
     /// The field of the request that is at fault, where one is.
+    #[schema(required)]
     pub field: Option<&'static str>,
     /// The group that the socket has lost, where no request asked.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub group: Option<&'a str>,
 }
 
@@ -314,13 +290,20 @@ impl<'a> Fault<'a> {
 }
 
 /// The last frame.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 pub struct Bye {
+    /// That of the close which follows.
+    #[schema(example = 1012)]
     code: u16,
+    /// For a person.
+    #[schema(example = "restart")]
     reason: &'static str,
+    /// Whether to come back without anything else changing.
+    #[schema(example = true)]
     reconnect: bool,
-    /// Milliseconds, where the client should come back.
+    /// Milliseconds, where the client should come back: the first try, at random between these.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(example = json!([0, 8000]), nullable = false)]
     retry_ms: Option<[u32; 2]>,
 }
 

@@ -5,42 +5,68 @@ use std::{borrow::Cow, sync::Arc};
 
 use axum::{body::Bytes, extract::ws::Utf8Bytes};
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use super::to_json;
 
 /// What happens beside the log.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(tag = "type", rename_all = "lowercase")]
 pub enum Whisper<'a> {
+    /// It ends by itself when nothing more is heard of it, and with the message.
+    #[schema(title = "Somebody writes, or has stopped")]
     Typing {
+        /// Where.
         #[serde(borrow)]
+        #[schema(example = "chat_a1b2c3d4")]
         group: Cow<'a, str>,
+        /// Their username.
         #[serde(borrow)]
+        #[schema(example = "bob")]
         user: Cow<'a, str>,
+        /// False when they have stopped.
+        #[schema(example = true)]
         on: bool,
     },
+    /// Yours comes too, where it was said on another device.
+    #[schema(title = "Somebody has read so far")]
     Read {
+        /// Where.
         #[serde(borrow)]
+        #[schema(example = "chat_a1b2c3d4")]
         group: Cow<'a, str>,
+        /// Their username.
         #[serde(borrow)]
+        #[schema(example = "bob")]
         user: Cow<'a, str>,
+        /// The last event that they have read.
+        #[schema(example = 57)]
         seq: i64,
     },
-    /// Somebody has come or gone; or, in a large group, so many are here.
+    /// Of others only, never of yourself. A large group tells how many there are instead of who.
+    #[schema(title = "Somebody has come, or gone")]
     Presence {
+        /// Where.
         #[serde(borrow)]
+        #[schema(example = "chat_a1b2c3d4")]
         group: Cow<'a, str>,
+        /// Their username.
         #[serde(borrow, skip_serializing_if = "Option::is_none", default)]
+        #[schema(example = "bob", nullable = false)]
         user: Option<Cow<'a, str>>,
+        /// Whether they are here.
         #[serde(skip_serializing_if = "Option::is_none", default)]
+        #[schema(example = "online", nullable = false)]
         state: Option<State>,
+        /// In a large group: how many are here.
         #[serde(skip_serializing_if = "Option::is_none", default)]
+        #[schema(nullable = false)]
         count: Option<usize>,
     },
 }
 
 /// Whether a user is here.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum State {
     Online,

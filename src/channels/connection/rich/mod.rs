@@ -19,8 +19,9 @@ use crate::{
         protocol::{
             CloseReason,
             event::Told,
+            hello::{Hello, MANY_GROUPS, Person},
             request::{Ask, Request},
-            rich::{Done, Fault, Frame, Hello, MANY_GROUPS, Person},
+            rich::{Done, Fault, Frame},
         },
     },
     models::{changes::What, events::Author, users},

@@ -1,0 +1,245 @@
+//! The AsyncAPI document of the sockets, made of the protocol's own types.
+
+mod messages;
+
+use serde_json::{Map, Value, json};
+
+use self::messages::Messages;
+use crate::channels::protocol::{
+    CloseReason,
+    codes::{ERRORS, ErrorCode},
+    rich::SUBPROTOCOL,
+};
+
+const DESCRIPTION: &str = "\
+The WebSockets of Salam. Without a subprotocol a socket is a base socket, which has one kind of \
+frame. With the subprotocol `chat.v1.json` it is a rich socket: every event of a group's log, once \
+and in order, also after it was lost. A frame is one JSON object in one text frame. Ignore fields, \
+frames and kinds of events that you do not know.";
+
+/// The document of every frame of every socket.
+#[must_use]
+pub fn document() -> Value {
+    let base = Messages::base();
+    let rich = Messages::rich();
+    let mut channels = Map::new();
+    let mut operations = Map::new();
+    for channel in [
+        Channel {
+            name: "base",
+            address: "/ws/chat/{group}/",
+            title: "A base socket of one group",
+            description: "The base contract, and nothing else ever. Its credential is the cookie \
+                          `access`; what is wrong refuses the handshake.",
+            offers: None,
+            resumes: false,
+            messages: &base,
+        },
+        Channel {
+            name: "group",
+            address: "/ws/chat/{group}/",
+            title: "A rich socket of one group",
+            description: "Subscribed to the group from the start: what came after `after`, or what \
+                          comes from now on. What is wrong with the credential or the group is told \
+                          by `bye`.",
+            offers: Some(SUBPROTOCOL),
+            resumes: true,
+            messages: &rich,
+        },
+        Channel {
+            name: "groups",
+            address: "/ws/",
+            title: "A rich socket of many groups",
+            description: "After `hello` it is subscribed to nothing; ask with `sub`. A group of \
+                          which you become a member appears by itself, with its frame `group`.",
+            offers: Some(SUBPROTOCOL),
+            resumes: false,
+            messages: &rich,
+        },
+    ] {
+        channels.insert(channel.name.to_owned(), channel.describe());
+        operations.extend(channel.operations());
+    }
+    let messages: Map<String, Value> = base.into_iter().chain(rich).collect();
+    json!({
+        "asyncapi": "3.0.0",
+        "info": {
+            "title": "Salam",
+            "version": env!("CARGO_PKG_VERSION"),
+            "description": DESCRIPTION,
+            "license": {"name": "MIT"},
+        },
+        "defaultContentType": "application/json",
+        "servers": {"this": {
+            "host": "{host}",
+            "protocol": "ws",
+            "description": "This server; `wss` where it is reached by https.",
+            "variables": {"host": {"default": "127.0.0.1:8000", "description": "Host and port."}},
+        }},
+        "channels": channels,
+        "operations": operations,
+        "components": {"messages": messages, "securitySchemes": credentials()},
+        "x-error-codes": error_codes(),
+        "x-close-codes": close_codes(),
+    })
+}
+
+/// An address, and what is said there.
+struct Channel<'a> {
+    name: &'static str,
+    address: &'static str,
+    title: &'static str,
+    description: &'static str,
+    /// The subprotocol that makes it this channel and no other.
+    offers: Option<&'static str>,
+    /// Whether the address says where to go on.
+    resumes: bool,
+    messages: &'a Messages,
+}
+
+impl Channel<'_> {
+    fn describe(&self) -> Value {
+        let names = self.messages.names();
+        let messages: Map<String, Value> = names
+            .map(|name| (name.to_owned(), reference("components/messages", name)))
+            .collect();
+        let parameters = if self.address.contains("{group}") {
+            json!({"group": {
+                "description": "The group's name, as start-chat gave it.",
+                "examples": ["chat_a1b2c3d4"],
+            }})
+        } else {
+            json!({})
+        };
+        json!({
+            "address": self.address,
+            "title": self.title,
+            "description": self.description,
+            "parameters": parameters,
+            "messages": messages,
+            "bindings": {"ws": self.handshake()},
+        })
+    }
+
+    fn handshake(&self) -> Value {
+        let offer = self.offers.map(|subprotocol| {
+            let text = format!(
+                "`{subprotocol}`, and, where it is the credential, `bearer.<access token>`."
+            );
+            let example = format!("{subprotocol}, bearer.eyJ0eXAi…");
+            (
+                "Sec-WebSocket-Protocol",
+                json!({
+                    "type": "string", "description": text, "examples": [example],
+                }),
+            )
+        });
+        let place = self.resumes.then(|| {
+            [
+                (
+                    "after",
+                    json!({
+                        "type": "integer", "minimum": 0, "examples": [41],
+                        "description": "The last event that you have.",
+                    }),
+                ),
+                (
+                    "epoch",
+                    json!({
+                        "type": "string",
+                        "description": "The `epoch` in which you got it.",
+                    }),
+                ),
+            ]
+        });
+        let object = |fields: Map<String, Value>| json!({"type": "object", "properties": fields});
+        let named = |(name, schema): (&str, Value)| (name.to_owned(), schema);
+        json!({
+            "method": "GET",
+            "headers": object(offer.into_iter().map(named).collect()),
+            "query": object(place.into_iter().flatten().map(named).collect()),
+            "bindingVersion": "0.1.0",
+        })
+    }
+
+    /// From the server's side, as AsyncAPI has it: it receives what clients send.
+    fn operations(&self) -> [(String, Value); 2] {
+        let channel = json!({"$ref": format!("#/channels/{}", self.name)});
+        let place = format!("channels/{}/messages", self.name);
+        let references = |names: Vec<&str>| -> Vec<Value> {
+            let names = names.into_iter();
+            names.map(|name| reference(&place, name)).collect()
+        };
+        let credentials = match self.offers {
+            Some(_) => ["subprotocol", "bearer", "cookie"].as_slice(),
+            None => &["cookie"],
+        };
+        let credentials = credentials.iter();
+        let security: Vec<_> = credentials
+            .map(|name| reference("components/securitySchemes", name))
+            .collect();
+        let receive = json!({
+            "action": "receive",
+            "title": "What a client sends",
+            "channel": channel,
+            "security": security,
+            "messages": references(self.messages.asked()),
+            "reply": {"channel": channel, "messages": references(self.messages.replies())},
+        });
+        let send = json!({
+            "action": "send",
+            "title": "What the server sends",
+            "channel": channel,
+            "security": security,
+            "messages": references(self.messages.told()),
+        });
+        [
+            (format!("{}.receive", self.name), receive),
+            (format!("{}.send", self.name), send),
+        ]
+    }
+}
+
+fn reference(place: &str, name: &str) -> Value {
+    json!({"$ref": format!("#/{place}/{name}")})
+}
+
+fn credentials() -> Value {
+    json!({
+        "subprotocol": {
+            "type": "httpApiKey", "in": "header", "name": "Sec-WebSocket-Protocol",
+            "description": "A second offered subprotocol, `bearer.<access token>`. It is never \
+                            selected and never logged. For rich sockets.",
+        },
+        "bearer": {
+            "type": "http", "scheme": "bearer", "bearerFormat": "JWT",
+            "description": "The access token in the header `Authorization`. For rich sockets.",
+        },
+        "cookie": {
+            "type": "httpApiKey", "in": "cookie", "name": "access",
+            "description": "Set by the login. With a foreign `Origin` it is refused.",
+        },
+    })
+}
+
+fn error_codes() -> Vec<Value> {
+    let describe = |error| {
+        let ErrorCode { code, retry, means } = error;
+        json!({"code": code, "retry": retry, "description": means})
+    };
+    ERRORS.into_iter().map(describe).collect()
+}
+
+fn close_codes() -> Vec<Value> {
+    let mut codes: Vec<_> = CloseReason::ALL.into_iter().collect();
+    codes.sort_by_key(|reason| reason.code());
+    let describe = |reason: CloseReason| {
+        json!({
+            "code": reason.code(),
+            "reason": reason.text(),
+            "reconnect": reason.may_come_back(),
+            "description": reason.advice(),
+        })
+    };
+    codes.into_iter().map(describe).collect()
+}

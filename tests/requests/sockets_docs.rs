@@ -1,0 +1,170 @@
+//! The document of the sockets, and its page, say what the sockets do.
+
+use insta::assert_snapshot;
+use salam::views::reference;
+use serde_json::Value;
+
+use super::docs::assert_references;
+use crate::support::{TestApp, schemas};
+
+#[tokio::test]
+async fn the_document_is_served_as_the_tests_use_it() {
+    let app = TestApp::start().await;
+    let answer = app.get("/api-docs/asyncapi.json").await;
+    assert_eq!(answer.status, 200);
+    assert_eq!(answer.header("content-type"), "application/json");
+    assert_eq!(answer.json(), *schemas::DOCUMENT);
+    assert_references(&schemas::DOCUMENT);
+}
+
+#[test]
+fn every_message_has_a_title_a_summary_and_an_example_that_fits() {
+    for (name, message) in messages() {
+        let texts = ["name", "title", "summary"].map(|key| message[key].as_str());
+        assert!(texts.iter().all(Option::is_some), "{name}: {texts:?}");
+        let example = &message["examples"][0]["payload"];
+        assert!(schemas::is_message(name, example), "{name}: {example}");
+        assert_described(name, &message["payload"]);
+    }
+}
+
+/// That every field says what it means, but for those that say what the frame is.
+fn assert_described(name: &str, schema: &Value) {
+    for (field, property) in schema["properties"].as_object().into_iter().flatten() {
+        let is_described = property["description"].is_string() || property.get("const").is_some();
+        assert!(is_described, "{name}: what is `{field}`?");
+        assert_described(name, property);
+        assert_described(name, &property["items"]);
+    }
+}
+
+#[test]
+fn the_document_is_as_it_was_reviewed() {
+    let mut told = String::new();
+    for (name, message) in messages() {
+        let payload = &message["payload"];
+        let required: Vec<String> =
+            serde_json::from_value(payload["required"].clone()).unwrap_or_default();
+        let fields = payload["properties"].as_object().unwrap().keys();
+        let fields = fields.map(|field| match required.contains(field) {
+            true => field.clone(),
+            false => format!("{field}?"),
+        });
+        let fields: Vec<_> = fields.collect();
+        told += &format!("{name}: {}\n", fields.join(" "));
+    }
+    for channel in schemas::DOCUMENT["channels"].as_object().unwrap() {
+        let (name, channel) = channel;
+        let count = channel["messages"].as_object().unwrap().len();
+        told += &format!("{name}: {} {count} messages\n", channel["address"]);
+    }
+    assert_snapshot!(told, @r#"
+    base.client.post: message
+    base.server.chat_message: message type
+    client.auth: id token? type
+    client.delete: cid? group id seq type
+    client.edit: cid? group id seq text type
+    client.react: cid? emoji group id on seq type
+    client.read: group seq type
+    client.send: cid? group id reply_to? text type
+    client.sub: epoch? groups id type
+    client.typing: group on type
+    client.unsub: groups id type
+    server.bye: code reason reconnect retry_ms? type
+    server.error: code field group? id message retry retry_after_ms type
+    server.event.group.updated: at by cid? data group kind seq type
+    server.event.member.joined: at by cid? data group kind seq type
+    server.event.member.left: at by cid? data group kind seq type
+    server.event.member.role: at by cid? data group kind seq type
+    server.event.message.created: at by cid? data group kind seq type
+    server.event.message.deleted: at by cid? data group kind seq type
+    server.event.message.edited: at by cid? data group kind seq type
+    server.event.reaction.added: at by cid? data group kind seq type
+    server.event.reaction.removed: at by cid? data group kind seq type
+    server.group: floor group head mode online? online_count? read role title type unread
+    server.hello: auth_expires_in conn epoch features limits now ping retry_ms type user v
+    server.ok: at? auth_expires_in? cid? dup? id refused? seq? type
+    server.presence: count? group state? type user?
+    server.read: group seq type user
+    server.reset: group head reason type
+    server.sync: group seq type
+    server.typing: group on type user
+    base: "/ws/chat/{group}/" 2 messages
+    group: "/ws/chat/{group}/" 28 messages
+    groups: "/ws/" 28 messages
+    "#);
+}
+
+#[tokio::test]
+async fn the_page_shows_it_all_and_loads_nothing_from_elsewhere() {
+    let app = TestApp::start().await;
+    let page = app.get("/api-docs/").await;
+    assert_eq!(page.status, 200);
+    assert_eq!(page.header("content-type"), "text/html; charset=utf-8");
+    let body = page.body.as_str();
+    for foreign in ["<script", "//", "@import", "url("] {
+        assert!(!body.contains(foreign), "{foreign}");
+    }
+    for link in body.split("href=\"/").skip(1) {
+        let path = format!("/{}", link.split('"').next().unwrap());
+        assert_eq!(app.get(&path).await.status, 200, "{path}");
+    }
+    for link in body.split("href=\"#").skip(1) {
+        let anchor = link.split('"').next().unwrap();
+        assert!(body.contains(&format!("id=\"{anchor}\"")), "{anchor}");
+    }
+    for (name, message) in messages() {
+        assert!(body.contains(&format!("id=\"{name}\"")), "{name}");
+        for field in message["payload"]["properties"].as_object().unwrap().keys() {
+            assert!(body.contains(&format!("<code>{field}</code>")), "{field}");
+        }
+    }
+    for codes in ["x-error-codes", "x-close-codes"] {
+        for code in schemas::DOCUMENT[codes].as_array().unwrap() {
+            let code = code["code"].to_string().replace('"', "");
+            assert!(body.contains(&format!("<code>{code}</code>")), "{code}");
+        }
+    }
+    // What the document calls a text, the page calls so too.
+    assert!(body.contains("text, 1 to 8000 characters"));
+}
+
+#[test]
+fn the_page_shows_markup_as_text() {
+    let mut document = schemas::DOCUMENT.clone();
+    spoil(&mut document);
+    let page = reference::page(&document).unwrap();
+    assert!(page.contains("&lt;b"), "{page}");
+    assert!(!page.contains("<b\""), "{page}");
+}
+
+/// Adds to every text, and to the names of fields and messages, what would begin an element and end
+/// an attribute.
+fn spoil(value: &mut Value) {
+    const MARKUP: &str = "<b\">'&`<b\">`";
+    match value {
+        Value::String(text) => *text += MARKUP,
+        Value::Array(values) => values.iter_mut().for_each(spoil),
+        Value::Object(fields) => {
+            fields.values_mut().for_each(spoil);
+            let names = ["properties", "messages", "channels", "securitySchemes"];
+            for name in names {
+                if let Some(Value::Object(inner)) = fields.get_mut(name) {
+                    *inner = std::mem::take(inner)
+                        .into_iter()
+                        .map(|(name, value)| (name + MARKUP, value))
+                        .collect();
+                }
+            }
+        }
+        _ => {}
+    }
+}
+
+fn messages() -> impl Iterator<Item = (&'static str, &'static Value)> {
+    let messages = schemas::DOCUMENT["components"]["messages"].as_object();
+    messages
+        .unwrap()
+        .iter()
+        .map(|(name, message)| (name.as_str(), message))
+}
