@@ -9,6 +9,7 @@
 )]
 
 mod channels;
+mod clients;
 mod models;
 mod requests;
 mod settings;

@@ -75,6 +75,13 @@ async fn a_field_that_is_wrong_is_named() {
     edit.text invalid | missing | null | true | 5 | 1.5 | {} | [] | [5] | [null] | [{}] | ""
     edit.text too_large | 8001 characters
     edit.type invalid | missing | null | true | 5 | 1.5 | "x" | {} | [] | [5] | [null] | [{}]
+    react.cid invalid | true | 5 | 1.5 | {} | [] | [5] | [null] | [{}] | "" | "a b" | "é" | "\u{7f}" | 129 characters
+    react.emoji invalid | missing | null | true | 5 | 1.5 | {} | [] | [5] | [null] | [{}]
+    react.group invalid | missing | null | true | 5 | 1.5 | {} | [] | [5] | [null] | [{}]
+    react.id invalid | missing | null | true | 1.5 | "x" | {} | [] | [5] | [null] | [{}] | -9007199254740992 | 9007199254740992 | 2^64 - 1 | 1e300
+    react.on invalid | missing | null | 5 | 1.5 | "x" | {} | [] | [5] | [null] | [{}]
+    react.seq invalid | missing | null | true | 1.5 | "x" | {} | [] | [5] | [null] | [{}] | 0 | 9007199254740992 | 2^64 - 1 | 1e300
+    react.type invalid | missing | null | true | 5 | 1.5 | "x" | {} | [] | [5] | [null] | [{}]
     read.group invalid | missing | null | true | 5 | 1.5 | {} | [] | [5] | [null] | [{}]
     read.seq invalid | missing | null | true | 1.5 | "x" | {} | [] | [5] | [null] | [{}] | 0 | 9007199254740992 | 2^64 - 1 | 1e300
     read.type invalid | missing | null | true | 5 | 1.5 | "x" | {} | [] | [5] | [null] | [{}]

@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use reqwest::{Method, Response};
 use serde_json::Value;
 
-use super::{User, soon};
+use super::{User, schemas, soon};
 
 pub struct EventStream {
     response: Response,
@@ -57,7 +57,10 @@ impl EventStream {
                 None => return Some(event),
                 Some(("event", name)) => event.name = Some(name.trim().to_owned()),
                 Some(("id", id)) => event.id = Some(id.trim().to_owned()),
-                Some(("data", data)) => event.data = serde_json::from_str(data).unwrap(),
+                Some(("data", data)) => {
+                    event.data = serde_json::from_str(data).unwrap();
+                    schemas::assert_told(&event.data);
+                }
                 Some(("retry" | "", _)) => {}
                 Some(_) => panic!("{line}"),
             }

@@ -15,7 +15,7 @@ pub use answer::{Answer, line};
 pub use app::{TestApp, User};
 pub use database::TestDatabase;
 pub use events::EventStream;
-pub use redact::{all_shown, shown};
+pub use redact::{all_shown, redact, shown};
 pub use redis::{Certificates, RedisCluster, RedisServer, WatchedRedis};
 pub use rich::RichSocket;
 pub use server::Server;

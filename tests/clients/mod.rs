@@ -1,0 +1,138 @@
+//! What docs/protocol.md shows is run as it stands there.
+
+mod browser;
+mod proxy;
+mod python;
+mod recorded;
+
+use serde_json::{Value, json};
+
+use self::{browser::Browser, proxy::Proxy, python::Python};
+use crate::support::{TestApp, User, until};
+
+const DOCUMENT: &str = include_str!("../../docs/protocol.md");
+
+/// Where a rich client connects. The clients of the document must work with each of them.
+const ADDRESSES: [&str; 2] = ["/ws/chat/{group}/", "/ws/"];
+
+/// The only block of the document in this language.
+fn block(language: &str) -> &'static str {
+    let begin = format!("```{language}\n");
+    let mut blocks = DOCUMENT.split(&begin).skip(1);
+    let block = blocks.next().unwrap().split("```").next().unwrap();
+    assert!(blocks.next().is_none(), "two blocks of {language}");
+    block
+}
+
+/// A client of the document at work.
+trait Client {
+    async fn send(&mut self, text: &str);
+
+    /// All events that it has applied.
+    async fn events(&mut self) -> Vec<Value>;
+
+    async fn until_told(&mut self, text: &str) {
+        until(text, async || {
+            let events = self.events().await;
+            events.iter().any(|event| event["data"]["text"] == text)
+        })
+        .await;
+    }
+}
+
+#[tokio::test]
+async fn the_python_client_gets_all_once_and_in_order() {
+    for address in ADDRESSES {
+        let app = TestApp::start().await;
+        let ann = app.user("ann").await;
+        let group = ann.start_chat().await;
+        let mut proxy = Proxy::start(app.address).await;
+        let url = format!("ws://{}{address}", proxy.address).replace("{group}", &group);
+        let client = Python::start(block("python"), &[&url, &ann.access, &group]);
+        follow(client, &mut proxy, &ann, &group).await;
+    }
+}
+
+#[tokio::test]
+async fn the_browser_client_gets_all_once_and_in_order() {
+    let mut browser = Browser::start().await;
+    for address in ADDRESSES {
+        let app = TestApp::start().await;
+        let ann = app.user("ann").await;
+        let group = ann.start_chat().await;
+        let mut proxy = Proxy::start(app.address).await;
+        let url = format!("ws://{}{address}", proxy.address).replace("{group}", &group);
+        browser.open(&app.url("/")).await;
+        let told = "window.told = []; const onEvent = (event) => window.told.push(event);";
+        let start = format!(
+            "{}\n{told}\nwindow.chat = chat({}, {}, {}, onEvent);",
+            block("js"),
+            json!(url),
+            json!(ann.access),
+            json!(group)
+        );
+        browser.run(&start).await;
+        follow(&mut browser, &mut proxy, &ann, &group).await;
+    }
+    browser.close().await;
+}
+
+/// Breaks whatever can break between a client and the server.
+async fn follow(mut client: impl Client, proxy: &mut Proxy, ann: &User<'_>, group: &str) {
+    ann.say(group, "before", "0").await;
+    client.until_told("before").await;
+    client.send("mine").await;
+    client.until_told("mine").await;
+    // While the client is away both sides say something.
+    proxy.cut();
+    ann.say(group, "away", "1").await;
+    client.send("kept").await;
+    client.until_told("away").await;
+    client.until_told("kept").await;
+    // The request arrives and its reply does not.
+    proxy.swallow(usize::MAX);
+    client.send("unsure").await;
+    until("the request to be stored", async || {
+        texts(ann, group).await.contains(&"unsure".to_owned())
+    })
+    .await;
+    proxy.cut();
+    proxy.swallow(0);
+    client.until_told("unsure").await;
+    // Its reply is the last that was under way.
+    client.send("settled").await;
+    client.until_told("settled").await;
+    // An event is lost on a connection that goes on.
+    proxy.swallow(1);
+    ann.say(group, "lost", "2").await;
+    until("an event to be lost", async || proxy.left() == 0).await;
+    ann.say(group, "after", "3").await;
+    client.until_told("after").await;
+    client.send("last").await;
+    client.until_told("last").await;
+
+    let said = [
+        "before", "mine", "away", "kept", "unsure", "settled", "lost", "after", "last",
+    ];
+    assert_eq!(texts(ann, group).await, said);
+    let events = client.events().await;
+    let told = events
+        .iter()
+        .map(|event| event["data"]["text"].as_str().unwrap());
+    assert_eq!(told.collect::<Vec<_>>(), said);
+    let seqs = events.iter().map(|event| event["seq"].as_u64().unwrap());
+    assert!(seqs.eq(1..=9), "{events:?}");
+}
+
+/// All that was said in a group.
+async fn texts(user: &User<'_>, group: &str) -> Vec<String> {
+    let page = user
+        .get(&format!("/api/groups/{group}/events/"))
+        .await
+        .json();
+    let events = page["results"].as_array().unwrap();
+    let texts = events.iter().map(|event| &event["data"]["text"]);
+    texts
+        .map(|text| text.as_str().unwrap().to_owned())
+        .collect()
+}

@@ -1,0 +1,86 @@
+//! A Python program at work.
+
+use std::{
+    env,
+    io::{BufRead, BufReader, Write},
+    path::PathBuf,
+    process::{Child, ChildStdin, Command, Stdio},
+    sync::{Arc, Mutex},
+    thread,
+};
+
+use serde_json::Value;
+
+use super::Client;
+
+pub struct Python {
+    process: Child,
+    input: ChildStdin,
+    /// What it has printed, a JSON value on each line.
+    printed: Arc<Mutex<Vec<Value>>>,
+}
+
+impl Python {
+    pub fn start(code: &str, arguments: &[&str]) -> Self {
+        let mut process = Command::new(interpreter())
+            .args(["-c", code])
+            .args(arguments)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let printed = Arc::new(Mutex::new(Vec::new()));
+        let lines = BufReader::new(process.stdout.take().unwrap()).lines();
+        let told = printed.clone();
+        thread::spawn(move || {
+            for line in lines.map_while(Result::ok) {
+                let value = serde_json::from_str(&line).unwrap();
+                told.lock().unwrap().push(value);
+            }
+        });
+        Self {
+            input: process.stdin.take().unwrap(),
+            process,
+            printed,
+        }
+    }
+}
+
+/// The first that has `websockets`: there may be several, and bin/test sees to one.
+fn interpreter() -> PathBuf {
+    let own = PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/target/python/bin"));
+    let path = env::var_os("PATH").unwrap_or_default();
+    let folders = [own].into_iter().chain(env::split_paths(&path));
+    let mut interpreters = folders
+        .chain(["/usr/bin".into()])
+        .map(|folder| folder.join("python3"));
+    let works = |python: &PathBuf| {
+        let mut check = Command::new(python);
+        check.args(["-c", "import websockets"]);
+        let status = check.stdout(Stdio::null()).stderr(Stdio::null()).status();
+        status.is_ok_and(|status| status.success())
+    };
+    interpreters
+        .find(works)
+        .expect("a python3 has websockets (bin/test installs it)")
+}
+
+impl Client for Python {
+    async fn send(&mut self, text: &str) {
+        writeln!(self.input, "{text}").unwrap();
+    }
+
+    async fn events(&mut self) -> Vec<Value> {
+        let ended = self.process.try_wait().unwrap();
+        assert!(ended.is_none(), "the client ended: {ended:?}");
+        self.printed.lock().unwrap().clone()
+    }
+}
+
+impl Drop for Python {
+    fn drop(&mut self) {
+        // In vain if it has ended.
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
