@@ -16,6 +16,8 @@ use axum::{
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use loco_rs::Result;
+#[cfg(target_os = "linux")]
+use socket2::SockRef;
 use tokio::{
     net::{TcpListener, TcpStream},
     select,
@@ -30,6 +32,11 @@ use crate::errors::{self, Error};
 /// A client that has not sent its headers by then is closed, and so is a connection that has been
 /// idle between two requests for so long: a proxy in front must keep its own for less.
 const HEADERS_WITHIN: Duration = Duration::from_secs(5);
+
+/// A peer that acknowledges nothing, or takes nothing, for this long is gone, whatever is being sent
+/// to it (RFC 5482).
+#[cfg(target_os = "linux")]
+const GONE_AFTER: Duration = Duration::from_secs(60);
 
 /// More headers, or more bytes of them, are answered with 431.
 const MAX_HEADERS: usize = 64;
@@ -108,6 +115,10 @@ async fn connection(stream: TcpStream, peer: SocketAddr, router: Router, stop: C
     // A frame that waits for the acknowledgement of the last one is 40 ms late.
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%error, %peer, "no TCP_NODELAY");
+    }
+    #[cfg(target_os = "linux")]
+    if let Err(error) = SockRef::from(&stream).set_tcp_user_timeout(Some(GONE_AFTER)) {
+        tracing::debug!(%error, %peer, "no TCP_USER_TIMEOUT");
     }
     let service = service_fn(move |mut request: Request<Incoming>| {
         request.extensions_mut().insert(ConnectInfo(peer));
