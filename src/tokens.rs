@@ -3,6 +3,8 @@
 //! The algorithm is fixed to HS256 in code, whatever a token's header says (RFC 8725, section 3.1),
 //! and a token of one type is never taken for the other (section 3.11).
 
+use std::time::Duration;
+
 use chrono::Utc;
 use jsonwebtoken::{
     Algorithm, DecodingKey, EncodingKey, Header, Validation, decode, encode,
@@ -62,6 +64,12 @@ impl Session {
     #[must_use]
     pub fn expires_in(&self) -> i64 {
         (self.ends_at - Utc::now().timestamp()).max(0)
+    }
+
+    /// The same, to wait for.
+    #[must_use]
+    pub fn left(&self) -> Duration {
+        Duration::from_secs(u64::try_from(self.expires_in()).unwrap_or(0))
     }
 }
 

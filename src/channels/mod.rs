@@ -164,11 +164,11 @@ impl Channels {
     }
 
     /// Upgrades a member's request and serves a base socket until one side ends it.
-    pub fn serve(self, upgrade: WebSocketUpgrade, member: Member) -> Response {
+    pub fn serve(self, upgrade: WebSocketUpgrade, member: Member, session: Session) -> Response {
         self.clone().upgrade(upgrade, async move |socket| {
             let peer = Peer::new(member.author.username.clone(), Scope::Log);
             let members = std::slice::from_ref(&member);
-            let mut base = Base::new(&member, &self);
+            let mut base = Base::new(&member, &self, session);
             connection::run(socket, peer, members, &self, &mut base).await;
         })
     }
@@ -365,7 +365,7 @@ impl Channels {
         self.hub.last_told(group)
     }
 
-    /// How many sockets on this node listen to a group.
+    /// How many places in groups the sockets of this node have.
     #[must_use]
     pub fn listeners(&self) -> usize {
         self.hub.listeners()

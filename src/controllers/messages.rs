@@ -205,7 +205,7 @@ pub async fn delete(
     responses(
         (status = 200, description = "A page of it; less than the limit where it is long. All is read when the last is `position`.",
             content((EventPage = "application/json"), (String = "text/event-stream"))),
-        Invalid, NotFound, Unauthorized, Unavailable,
+        Invalid, NotFound, Unauthorized, TooFast, Unavailable,
     ),
 )]
 pub async fn log(
@@ -221,6 +221,7 @@ pub async fn log(
             after: last_event_id(&headers)?.or(after),
             epoch: params.text("epoch").map(ToOwned::to_owned),
         };
+        channels.may_send(member.user.id)?;
         return Ok(channels.stream(member.member(), member.session, entry));
     }
     let limit = params.limit(LOG_PAGE, MAX_LOG_PAGE)?;
@@ -236,15 +237,29 @@ pub async fn log(
     Ok(Json(page).into_response())
 }
 
-/// Whether the client asks for Server-Sent Events.
+/// Whether the client asks for Server-Sent Events, and not for JSON rather (RFC 9110, section
+/// 12.5.1).
 fn wants_stream(headers: &HeaderMap) -> bool {
-    headers
-        .get_all(header::ACCEPT)
-        .iter()
-        .filter_map(|accept| accept.to_str().ok())
-        .flat_map(|accept| accept.split(','))
-        .filter_map(|range| range.split(';').next())
-        .any(|range| range.trim().eq_ignore_ascii_case("text/event-stream"))
+    let quality = |wanted: &str| {
+        headers
+            .get_all(header::ACCEPT)
+            .iter()
+            .filter_map(|accept| accept.to_str().ok())
+            .flat_map(|accept| accept.split(','))
+            .filter_map(|range| {
+                let (range, parameters) = range.split_once(';').unwrap_or((range, ""));
+                let q = parameters.split(';').find_map(|parameter| {
+                    let (name, value) = parameter.split_once('=')?;
+                    let value = value.trim().parse::<f32>().ok()?;
+                    name.trim().eq_ignore_ascii_case("q").then_some(value)
+                });
+                let is_wanted = range.trim().eq_ignore_ascii_case(wanted);
+                is_wanted.then(|| q.unwrap_or(1.0))
+            })
+            .fold(0.0, f32::max)
+    };
+    let stream = quality("text/event-stream");
+    stream > 0.0 && stream >= quality("application/json")
 }
 
 /// The last event that a stream which broke has brought.

@@ -185,3 +185,11 @@ async fn the_reason_is_heard_even_after_megabytes_that_nobody_reads() {
     let socket = ann.open(&ann.start_chat().await).await;
     assert_eq!(socket.code_after_flood(quoted(8_000_000)).await, 1009);
 }
+
+#[tokio::test]
+async fn it_ends_with_its_session() {
+    let app = TestApp::with(json!({"tokens": {"refresh_lifetime": 2}})).await;
+    let ann = app.user("ann").await;
+    let mut socket = ann.open(&ann.start_chat().await).await;
+    assert_eq!(socket.close_code().await, 4401);
+}

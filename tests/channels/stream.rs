@@ -82,7 +82,7 @@ async fn a_stream_says_where_the_log_does_not_have_what_the_client_has() {
         let request = app
             .request(Method::GET, &path)
             .bearer_auth(&ann.access)
-            .header("accept", "application/json;q=0.1, Text/Event-Stream;q=0.9")
+            .header("accept", "application/json;q=0.1, Text/Event-Stream; q=0.9")
             .header("last-event-id", id);
         let refused = Answer::to(request).await;
         assert_eq!(
@@ -90,6 +90,50 @@ async fn a_stream_says_where_the_log_does_not_have_what_the_client_has() {
             (400, &json!("invalid"))
         );
     }
+}
+
+#[tokio::test]
+async fn who_would_rather_have_json_gets_it() {
+    let app = TestApp::start().await;
+    let ann = app.user("ann").await;
+    let group = ann.start_chat().await;
+    for accept in [
+        "*/*",
+        "text/event-stream;q=0, application/json",
+        "application/json, text/event-stream;q=0.5",
+    ] {
+        let path = format!("/api/groups/{group}/events/");
+        let request = app.request(Method::GET, &path).bearer_auth(&ann.access);
+        let page = Answer::to(request.header("accept", accept)).await;
+        assert_eq!(page.json()["position"], 0, "{accept}");
+    }
+}
+
+/// However much waits for it, it hears why it must go.
+#[tokio::test]
+async fn a_stream_that_is_behind_is_told_why_it_ends() {
+    let app = TestApp::start().await;
+    let (ann, bob) = (app.user("ann").await, app.user("bob").await);
+    let group = ann.start_chat().await;
+    ann.brings_in(&bob, &group).await;
+    let mut stream = EventStream::open(&bob, &group, "after=1", None).await;
+    stream.named("sync").await;
+    for i in 0..1000 {
+        ann.say(&group, &"x".repeat(8000), &i.to_string()).await;
+    }
+    let put_out = format!("/api/groups/{group}/members/bob/");
+    assert_eq!(ann.delete(&put_out).await.status, 204);
+    let mut last = 1;
+    loop {
+        let event = stream.next().await.unwrap();
+        if event.name.as_deref() == Some("bye") {
+            assert_eq!(event.data["code"], 4403);
+            break;
+        }
+        last += 1;
+        assert_eq!(event.data["seq"], last);
+    }
+    assert!(last < 1000, "it was not behind");
 }
 
 #[tokio::test]

@@ -43,6 +43,9 @@ const WAITING: usize = 16;
 /// Keeps a proxy from gathering the stream up before it passes it on.
 const UNBUFFERED: (HeaderName, &str) = (HeaderName::from_static("x-accel-buffering"), "no");
 
+/// In what life of the database the numbers mean something; for `epoch` when the client comes back.
+const EPOCH: HeaderName = HeaderName::from_static("salam-epoch");
+
 /// What the stream of a client ended with, if it was not its own end.
 type Ended = Result<(), CloseReason>;
 
@@ -54,21 +57,29 @@ pub(in crate::channels) fn serve(
     entry: Entry,
 ) -> Response {
     let (events, received) = mpsc::channel(WAITING);
+    // However much waits, there is a place for the last.
+    let last = events.clone().try_reserve_owned();
     let here = channels.clone();
     channels.sockets.spawn(async move {
         let listening = Box::pin(tell(&here, &member, &session, &entry, &events));
         if let Err(reason) = listening.await {
-            let bye = named("bye", &Frame::Bye(reason.into()));
-            // In vain where the client takes nothing any more.
-            let _ = events.try_send(bye);
+            let mut bye = named("bye", &Frame::Bye(reason.into()));
+            if reason == CloseReason::SubscribeAgain {
+                // What the client has got means nothing any more: it must not go on after it.
+                bye = bye.id("");
+            }
+            if let Ok(last) = last {
+                last.send(bye);
+            }
         }
     });
     let events = stream::unfold(received, async |mut received| {
         let event: Event = received.recv().await?;
         Some((Ok::<_, Infallible>(event), received))
     });
+    let epoch = [(EPOCH, channels.hub.epoch().name.clone())];
     let kept_alive = Sse::new(events).keep_alive(KeepAlive::new().interval(BEAT));
-    ([UNBUFFERED], kept_alive).into_response()
+    ([UNBUFFERED], epoch, kept_alive).into_response()
 }
 
 async fn tell(
@@ -82,7 +93,6 @@ async fn tell(
     let mut places = Places::new(channels.hub.clone(), peer);
     places.join(std::slice::from_ref(member)).await;
     let ending = places.ending();
-    let left = u64::try_from(session.expires_in()).unwrap_or(0);
     let telling = async {
         if let Some(place) = places.get_mut(0) {
             let sync_at = begin(channels, member, entry, place, events).await?;
@@ -94,7 +104,7 @@ async fn tell(
         biased;
         reason = ending.reason() => Err(reason),
         () = events.closed() => Ok(()),
-        () = sleep(Duration::from_secs(left)) => Err(CloseReason::Unauthorized),
+        () = sleep(session.left()) => Err(CloseReason::Unauthorized),
         ended = telling => ended,
     }
 }
