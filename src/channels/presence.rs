@@ -158,6 +158,16 @@ impl Presence {
             .collect()
     }
 
+    /// How many are here, on any node.
+    #[must_use]
+    pub fn count(&self) -> usize {
+        let elsewhere = self.elsewhere.values().flatten();
+        let elsewhere: HashSet<_> = elsewhere
+            .filter(|user| !self.here.contains_key(*user))
+            .collect();
+        self.here.len() + elsewhere.len()
+    }
+
     fn is_online(&self, user: &str) -> bool {
         self.here.contains_key(user) || self.elsewhere.values().any(|users| users.contains(user))
     }

@@ -16,7 +16,7 @@ use crate::{
     models::{changes::What, chat_groups, mine::Mine, usernames::parse_display_name},
     views::{
         Page,
-        errors::{BodyRefused, Forbidden, Invalid, NotFound, Unauthorized, Unavailable},
+        errors::{BodyRefused, Forbidden, Invalid, NotFound, TooFast, Unauthorized, Unavailable},
         groups::{Group, Me},
     },
 };
@@ -142,7 +142,7 @@ pub async fn delete(
     security(("bearer" = [])),
     params(("group_name" = String, Path, example = "chat_a1b2c3d4")),
     request_body = ReadParams,
-    responses((status = 200, description = "The group as you see it now.", body = Group), Invalid, NotFound, Unauthorized, BodyRefused, Unavailable),
+    responses((status = 200, description = "The group as you see it now.", body = Group), Invalid, NotFound, Unauthorized, BodyRefused, TooFast, Unavailable),
 )]
 pub async fn read(
     member: GroupMember<CurrentUser>,
@@ -152,6 +152,7 @@ pub async fn read(
 ) -> Result<Json<Group>> {
     let seq = fields.number("seq", 0..=i64::MAX)?;
     let seq = seq.ok_or_else(|| Error::required("seq"))?;
+    channels.may_send(member.user.id)?;
     if seq > 0 {
         let change = member.member().change(None, What::Read { seq });
         let name = member.group.name.as_str().into();

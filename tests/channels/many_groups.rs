@@ -291,3 +291,33 @@ async fn nobody_comes_in_without_a_credential() {
     let base = Socket::with_headers(app.address, "/ws", &[cookie]).await;
     assert_eq!(base.err().unwrap(), 426);
 }
+
+/// Out and in again: whatever the socket hears of first, it is told from the new membership on.
+#[tokio::test]
+async fn who_comes_back_is_told_of_the_group_again() {
+    let redis = RedisServer::start().await;
+    let (here, there) = connected_nodes(&redis).await;
+    let (ann, bob) = (here.user("ann").await, here.user("bob").await);
+    let group = ann.start_chat().await;
+    ann.brings_in(&bob, &group).await;
+    let mut near = bob.many().await;
+    let mut far = bob.at(&there).many().await;
+    for socket in [&mut near, &mut far] {
+        socket.subscribe(&[(&group, None)]).await;
+        socket.until_sync().await;
+    }
+    for i in 0..10 {
+        let path = format!("/api/groups/{group}/members/bob/");
+        assert_eq!(ann.delete(&path).await.status, 204);
+        ann.brings_in(&bob, &group).await;
+        let said = ann.say(&group, "welcome back", &i.to_string()).await.json();
+        for socket in [&mut near, &mut far] {
+            loop {
+                let frame = socket.frame().await;
+                if frame["type"] == "event" && frame["seq"] == said["seq"] {
+                    break;
+                }
+            }
+        }
+    }
+}

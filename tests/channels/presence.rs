@@ -312,6 +312,7 @@ proptest! {
                 .map(|user| &*names[*user])
                 .collect();
             prop_assert_eq!(&presence.online(), &there);
+            prop_assert_eq!(presence.count(), there.len());
             prop_assert_eq!(&told.iter().map(|user| &**user).collect::<BTreeSet<_>>(), &there);
         }
     }

@@ -243,8 +243,8 @@ async fn tell_of<M: Mode>(
             Ok(news) => news,
             Err(error) => {
                 tracing::warn!(%error, "a socket cannot be told what it has missed; trying again");
-                sleep(READ_AGAIN_AFTER).await;
-                News::InTheLog
+                place.ring_after(READ_AGAIN_AFTER);
+                return None;
             }
         },
         // Of one that is lost, the end.
@@ -252,7 +252,8 @@ async fn tell_of<M: Mode>(
     };
     match news {
         // Last, and only to who is not behind.
-        News::None => frames.extend(place.whispers()),
+        News::None if lost.is_none() => frames.extend(place.whispers()),
+        News::None => {}
         News::InTheLog => place.ring(),
         News::Events(events) => {
             for told in &events {

@@ -23,23 +23,32 @@ use crate::channels::{
 /// How long a peer gets to answer our close, and we to answer its.
 const LINGER: Duration = Duration::from_secs(2);
 
-/// Writes frames, all of them before one flush.
+/// Bytes that are written before one flush, and in the time that a batch may take.
+const PART: usize = 64 * 1024;
+
+/// Writes frames, as many as fit before one flush.
 pub(super) async fn write(
     socket: &mut WebSocket,
     frames: Vec<Utf8Bytes>,
     ending: &Ending,
     channels: &Channels,
 ) -> Result<(), Ended> {
-    if frames.is_empty() {
-        return Ok(());
+    let mut frames = frames.into_iter().peekable();
+    while frames.peek().is_some() {
+        // Of much, a part at a time: a peer that takes it slowly takes it.
+        let mut bytes = 0;
+        let writing = pin!(async {
+            while bytes < PART
+                && let Some(frame) = frames.next()
+            {
+                bytes += frame.len();
+                socket.feed(Message::Text(frame)).await?;
+            }
+            socket.flush().await
+        });
+        in_time(writing, ending, channels).await?;
     }
-    let writing = pin!(async {
-        for frame in frames {
-            socket.feed(Message::Text(frame)).await?;
-        }
-        socket.flush().await
-    });
-    in_time(writing, ending, channels).await
+    Ok(())
 }
 
 /// Waits for something, but not for a peer that takes nothing, and not for one that must go.

@@ -5,12 +5,12 @@
 //! killed, and nothing to keep in Redis.
 //!
 //! In each group every node says who comes and goes there, and all it has when it is asked, when it
-//! has been out of reach, and from time to time. What is said of one group is said under the lock of
-//! its presence, so that it is heard in the order in which it happened.
+//! has been out of reach, and from time to time. What is said of one group, to nodes and to sockets,
+//! is said under the lock of its presence, so that it is heard in the order in which it happened.
 
 use std::{
     borrow::Cow,
-    sync::Arc,
+    sync::{Arc, atomic::Ordering},
     time::{Duration, Instant},
 };
 
@@ -23,7 +23,7 @@ use tokio::{
 use super::{Hub, healing::next_session, listener::Listener, room::Room};
 use crate::channels::{
     broker::Unavailable,
-    presence::Change,
+    presence::{Change, Presence},
     protocol::word::{NODES, Word},
 };
 
@@ -96,7 +96,7 @@ impl Hub {
                 () = next_session(&mut sessions) => self.say_and_ask_all().await,
                 Some(groups) = asked.recv() => self.say_each(groups).await,
             }
-            if renewal.is_now() {
+            if renewal.is_now() && !self.draining.load(Ordering::SeqCst) {
                 drop(self.say(NODES, &Word::Pulse { node: self.node() }));
             }
             for node in self.nodes.take_lost() {
@@ -143,26 +143,21 @@ impl Hub {
             Word::Who { of, groups, .. } => self.note_asked(of.as_deref(), groups),
             Word::Here { users, .. } => {
                 let users = users.iter().map(|user| user.as_ref().into()).collect();
-                self.change(topic, |room| room.hear_who_is(&node, users));
+                self.change(topic, |presence| presence.hear(&node, users));
             }
             Word::Came { user, .. } => {
                 let user = user.as_ref().into();
-                self.change(topic, |room| {
-                    room.presence().hear_of(&node, &user).into_iter().collect()
-                });
+                self.change(topic, |presence| presence.hear_of(&node, &user));
             }
             Word::Went { user, .. } => {
                 let user = user.as_ref().into();
-                self.change(topic, |room| {
-                    let change = room.presence().hear_no_more_of(&node, &user);
-                    change.into_iter().collect()
-                });
+                self.change(topic, |presence| presence.hear_no_more_of(&node, &user));
             }
             _ => {}
         }
         if is_new {
             // It may have been away for long, and was taken for gone.
-            self.ask(Some(&node), self.names());
+            self.ask(Some(&node), &self.names());
         }
     }
 
@@ -183,12 +178,12 @@ impl Hub {
         let mut presence = room.presence();
         let user = listener.username();
         let (change, is_new) = presence.enter(user, listener.id());
-        if is_new {
+        // Of a room that is just opened it is said in a moment, of all at once.
+        if is_new && room.is_asked() {
             let (node, user) = (self.node(), user.as_ref().into());
             drop(self.say(&room.name, &Word::Came { node, user }));
         }
-        drop(presence);
-        self.tell(room, change);
+        room.tell_presences(change);
     }
 
     /// A socket is not in a group any more; its user may be for a while.
@@ -209,18 +204,20 @@ impl Hub {
         let mut presence = room.presence();
         if let Some(change) = presence.forget(user) {
             self.say_went(room, user);
-            drop(presence);
-            self.tell(room, change);
+            room.tell_presences(change);
         }
     }
 
     /// Has the other nodes say who is in a group, the first of which is just opened here.
     pub(super) fn ask_who_is_here(&self, room: &Room) {
-        room.presence().await_all(self.nodes.answering());
+        let nodes = self.nodes.answering();
+        if nodes.is_empty() {
+            room.note_heard();
+        }
+        room.presence().await_all(nodes);
         // As well, in case they remember something else.
         drop(self.say_who_is_here(&room.name));
-        self.ask(None, vec![room.name.to_string()]);
-        room.note_heard();
+        self.ask(None, &[room.name.to_string()]);
     }
 
     /// Waits until it is known who is in a group, but not for long.
@@ -233,9 +230,7 @@ impl Hub {
     /// Says all that is known of this node's people, and has the others do so.
     async fn say_and_ask_all(&self) {
         let groups = self.names();
-        for groups in groups.chunks(AT_ONCE) {
-            self.ask(None, groups.to_vec());
-        }
+        self.ask(None, &groups);
         self.say_each(groups).await;
     }
 
@@ -249,12 +244,12 @@ impl Hub {
         }
     }
 
-    fn ask(&self, of: Option<&str>, groups: Vec<String>) {
-        if !groups.is_empty() {
+    fn ask(&self, of: Option<&str>, groups: &[String]) {
+        for groups in groups.chunks(AT_ONCE) {
             let word = Word::Who {
                 node: self.node(),
                 of: of.map(Into::into),
-                groups: groups.into_iter().map(Into::into).collect(),
+                groups: groups.iter().map(|group| group.as_str().into()).collect(),
             };
             drop(self.say(NODES, &word));
         }
@@ -289,8 +284,13 @@ impl Hub {
     fn lose(&self, node: &Arc<str>) {
         tracing::warn!(%node, "a node is not heard of any more: its people are gone");
         for room in self.all_rooms() {
-            let lost = room.presence().lose(node);
-            self.tell(&room, lost);
+            let mut presence = room.presence();
+            let lost = presence.lose(node);
+            room.tell_presences(lost);
+        }
+        if self.nodes.knows(node) {
+            // It is back already, and may have said who is there before it was taken for gone.
+            self.ask(Some(node), &self.names());
         }
     }
 
@@ -298,7 +298,8 @@ impl Hub {
     fn let_go(&self) {
         let now = Instant::now();
         let is_due = |leaving: &mut Leaving| leaving.gone + self.grace() <= now;
-        for _ in 0..GONE_AT_ONCE {
+        let mut gone_now = 0;
+        while gone_now < GONE_AT_ONCE {
             let due = self.leaving().pop_front_if(is_due);
             let Some(Leaving { gone, room, user }) = due else {
                 return;
@@ -311,26 +312,26 @@ impl Hub {
                 && is_current
             {
                 self.say_went(&room, &user);
-                drop(presence);
-                self.tell(&room, change);
-                self.close_if_empty(&room);
+                room.tell_presences(change);
+                gone_now += 1;
             }
+            drop(presence);
+            self.close_if_empty(&room);
         }
     }
 
-    fn change(&self, group: &str, change: impl FnOnce(&Room) -> Vec<Change>) {
+    /// Takes what another node says of a group, and tells the sockets, before anything else is said
+    /// of it.
+    fn change<C>(&self, group: &str, change: impl FnOnce(&mut Presence) -> C)
+    where
+        C: IntoIterator<Item = Change>,
+    {
         if let Some(room) = self.room(group) {
-            let changes = change(&room);
-            self.tell(&room, changes);
-        }
-    }
-
-    /// Tells the sockets of a group who has come or gone; of a large one, by and by, how many are
-    /// here.
-    fn tell(&self, room: &Arc<Room>, changes: impl IntoIterator<Item = Change>) {
-        for change in changes {
-            if !room.tell_presence(&change) {
-                return;
+            let mut presence = room.presence();
+            let changes = change(&mut presence);
+            room.tell_presences(changes);
+            if presence.awaited().is_empty() {
+                room.note_heard();
             }
         }
     }

@@ -4,7 +4,8 @@
 //! after. Both end in one comparison of what was told with the heads of the logs.
 
 use std::{
-    sync::{Arc, PoisonError, atomic::Ordering},
+    collections::BTreeSet,
+    sync::{Arc, MutexGuard, PoisonError, atomic::Ordering},
     time::Duration,
 };
 
@@ -81,6 +82,18 @@ impl Hub {
         }
     }
 
+    /// In another life of the database numbers of memberships begin anew, too.
+    async fn forget_newcomers(&self) -> Result<(), DbErr> {
+        let last = in_time(memberships::Model::last_id(&self.db)).await?;
+        self.last_membership.store(last, Ordering::Relaxed);
+        self.welcomed().clear();
+        Ok(())
+    }
+
+    fn welcomed(&self) -> MutexGuard<'_, BTreeSet<i64>> {
+        self.welcomed.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     async fn sweep(&self) {
         if let Err(error) = self.compare_epochs().await {
             // The next sweep tries again.
@@ -100,8 +113,16 @@ impl Hub {
             // Numbers are taken before a commit: one that is lower may be seen later.
             let after = last - NUMBERS_IN_FLIGHT;
             let newcomers = in_time(memberships::Model::after(&self.db, after, NEWCOMERS)).await?;
-            for newcomer in &newcomers {
-                // Those who know it already are not disturbed.
+            let unknown: Vec<_> = {
+                let mut welcomed = self.welcomed();
+                // Those are never looked at again.
+                *welcomed = welcomed.split_off(&after);
+                let newcomers = newcomers.iter();
+                newcomers
+                    .filter(|newcomer| welcomed.insert(newcomer.id))
+                    .collect()
+            };
+            for newcomer in unknown {
                 let (group, at) = (newcomer.group.as_str().into(), newcomer.created_at.to_utc());
                 self.people.welcome(&newcomer.username, &group, at);
             }
@@ -170,6 +191,7 @@ impl Hub {
         if current.name == known.name {
             return Ok(());
         }
+        self.forget_newcomers().await?;
         if current.id <= known.id {
             // One that was before: a backup of that time was restored, and this is not that time.
             tracing::error!(epoch = %current.name, "the database has gone back to an older life");
@@ -187,6 +209,7 @@ impl Hub {
         let _beginning = self.beginning.lock().await;
         let begun = in_time(epochs::Model::begin_after(&self.db, Some(&ended.name))).await?;
         if begun.name != self.epoch().name {
+            self.forget_newcomers().await?;
             self.begin(begun);
         }
         Ok(())

@@ -23,10 +23,12 @@ impl Hub {
         member: &Member,
     ) -> Subscription {
         let listener = Arc::new(Listener::new(peer.clone(), number, member.head));
-        let (room, is_first) = self.enter(member, &listener);
+        let room = self.enter(member, &listener);
         self.attended(&room, &listener);
+        // From here on whoever gives up waiting leaves.
+        let subscription = Subscription::new(self.clone(), room.clone(), listener.clone());
         room.subscribed.clone().wait().await;
-        if is_first {
+        if room.is_fresh() {
             // What was stored between the look at the head and the subscription.
             self.report_gap(&room);
             self.ask_who_is_here(&room);
@@ -44,7 +46,7 @@ impl Hub {
             self.count_members(&room).await;
             self.heard_who_is_here(&room).await;
         }
-        Subscription::new(self.clone(), room, listener)
+        subscription
     }
 
     /// Counts the members of a group, once.
@@ -65,11 +67,15 @@ impl Hub {
         if room.last() >= head {
             return;
         }
-        // Of many that come at once, one reads.
-        let _reading = room.reading.lock().await;
-        if room.last() < head
-            && let Err(error) = self.heal(room).await
-        {
+        let healing = async {
+            // Of many that come at once, one reads.
+            let _reading = room.reading.lock().await;
+            if room.last() < head {
+                self.heal(room).await?;
+            }
+            Ok(())
+        };
+        if let Err(error) = in_time(healing).await {
             tracing::warn!(%error, "the log could not be read; some messages are late");
         }
     }
@@ -102,42 +108,40 @@ impl Hub {
             .collect())
     }
 
-    fn enter(&self, member: &Member, listener: &Arc<Listener>) -> (Arc<Room>, bool) {
+    fn enter(&self, member: &Member, listener: &Arc<Listener>) -> Arc<Room> {
         match self.rooms().entry(member.group.clone()) {
             Entry::Occupied(room) => {
                 room.get().enter(listener.clone());
-                (room.get().clone(), false)
+                room.get().clone()
             }
             Entry::Vacant(vacant) => {
                 let name = vacant.key().clone();
                 let subscribed = self.broker.subscribe(&name);
                 let room = Room::new(member.group_id, name, member.head, subscribed);
                 room.enter(listener.clone());
-                (vacant.insert(Arc::new(room)).clone(), true)
+                vacant.insert(Arc::new(room)).clone()
             }
         }
     }
 
     pub(super) fn leave(&self, room: &Arc<Room>, listener: &Arc<Listener>) {
-        let mut rooms = self.rooms();
         room.leave(listener);
         self.left(room, listener);
-        self.close(&mut rooms, room);
-    }
-
-    pub(super) fn close_if_empty(&self, room: &Arc<Room>) {
-        self.close(&mut self.rooms(), room);
+        self.close_if_empty(room);
     }
 
     /// Closes a room in which nobody is, nor is about to come back.
-    fn close(&self, rooms: &mut HashMap<Arc<str>, Arc<Room>>, room: &Arc<Room>) {
-        let is_empty = room.listeners_here() == 0 && room.presence().is_nobody_here();
+    pub(super) fn close_if_empty(&self, room: &Arc<Room>) {
+        // First without the lock that all groups share: most rooms are not.
+        if !room.is_empty() {
+            return;
+        }
+        let mut rooms = self.rooms();
         // In another life of the database there may be another room of this name.
-        if is_empty
-            && rooms
-                .get(&room.name)
-                .is_some_and(|there| Arc::ptr_eq(there, room))
-        {
+        let is_current = rooms
+            .get(&room.name)
+            .is_some_and(|there| Arc::ptr_eq(there, room));
+        if is_current && room.is_empty() {
             rooms.remove(&room.name);
             self.broker.unsubscribe(&room.name);
         }

@@ -20,7 +20,7 @@ mod tail;
 
 use std::{
     borrow::Cow,
-    collections::{HashMap, VecDeque},
+    collections::{BTreeSet, HashMap, VecDeque},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError, RwLock,
         atomic::{AtomicBool, AtomicI64, Ordering},
@@ -96,6 +96,8 @@ pub(super) struct Hub {
     purge_wanted: AtomicBool,
     /// The last membership that is known here.
     last_membership: AtomicI64,
+    /// Those about it that were told of.
+    welcomed: Mutex<BTreeSet<i64>>,
 }
 
 impl Hub {
@@ -129,6 +131,7 @@ impl Hub {
             purging: tokio::sync::Mutex::default(),
             purge_wanted: AtomicBool::new(false),
             last_membership,
+            welcomed: Mutex::default(),
         });
         tokio::spawn(hub.clone().listen(inbox));
         tokio::spawn(hub.clone().heal_gaps(gapped));

@@ -17,6 +17,8 @@ struct Node {
     until: Instant,
     /// It did not answer when it was asked, and is not waited for until it is heard of again.
     is_silent: bool,
+    /// It has said goodbye, and does not come back under this name.
+    has_parted: bool,
 }
 
 impl Nodes {
@@ -29,11 +31,22 @@ impl Nodes {
 
     /// A node was heard of. Says whether it was not there before.
     pub fn hear(&self, node: &Arc<str>) -> bool {
+        let mut nodes = self.nodes();
+        let known = nodes.get(node);
+        if known.is_some_and(|known| known.has_parted) {
+            return false;
+        }
         let node_now = Node {
             until: Instant::now() + self.lease,
             is_silent: false,
+            has_parted: false,
         };
-        self.nodes().insert(node.clone(), node_now).is_none()
+        nodes.insert(node.clone(), node_now).is_none()
+    }
+
+    /// Whether it was heard of lately.
+    pub fn knows(&self, node: &str) -> bool {
+        self.nodes().contains_key(node)
     }
 
     /// A node says goodbye: its people have this long to come back elsewhere.
@@ -41,6 +54,7 @@ impl Nodes {
         if let Some(node) = self.nodes().get_mut(node) {
             node.until = node.until.min(Instant::now() + grace);
             node.is_silent = true;
+            node.has_parted = true;
         }
     }
 

@@ -10,6 +10,9 @@ use super::{
 };
 use crate::channels::Member;
 
+/// Groups that a socket joins at once; others want the database, too.
+const AT_ONCE: usize = 16;
+
 /// All places of one socket. Dropping it leaves all groups, and the hub.
 pub(in crate::channels) struct Places {
     hub: Arc<Hub>,
@@ -31,11 +34,14 @@ impl Places {
     pub async fn join(&mut self, members: &[Member]) -> Vec<usize> {
         let free = |number: &usize| self.places.get(*number).is_none_or(Option::is_none);
         let numbers: Vec<_> = (0..).filter(free).take(members.len()).collect();
-        let joining = members
-            .iter()
-            .zip(&numbers)
-            .map(|(member, number)| self.hub.join(&self.peer, *number, member));
-        let joined = join_all(joining).await;
+        let mut joined = Vec::with_capacity(members.len());
+        for (members, numbers) in members.chunks(AT_ONCE).zip(numbers.chunks(AT_ONCE)) {
+            let joining = members
+                .iter()
+                .zip(numbers)
+                .map(|(member, number)| self.hub.join(&self.peer, *number, member));
+            joined.extend(join_all(joining).await);
+        }
         for (number, subscription) in numbers.iter().zip(joined) {
             // There may be something already.
             subscription.ring();

@@ -5,7 +5,7 @@
 //! costs nobody anything.
 
 use std::{
-    collections::{HashMap, HashSet},
+    collections::HashMap,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering},
@@ -44,6 +44,7 @@ pub(in crate::channels) struct Room {
     /// How far users have read, as far as it was told here.
     read: Mutex<HashMap<Arc<str>, i64>>,
     presence: Mutex<Presence>,
+    is_asked: AtomicBool,
     /// Whether all nodes have said who is here.
     heard: watch::Sender<bool>,
     /// Members of the group; 0 until they are counted.
@@ -81,6 +82,7 @@ impl Room {
             gap_reported: AtomicBool::new(false),
             read: Mutex::default(),
             presence: Mutex::default(),
+            is_asked: AtomicBool::new(false),
             heard: watch::channel(false).0,
             members: AtomicI64::new(0),
             online: AtomicUsize::new(0),
@@ -109,6 +111,22 @@ impl Room {
         }
     }
 
+    /// Whether nobody has asked yet who is here, and what was missed before the subscription. Says
+    /// so once.
+    pub fn is_fresh(&self) -> bool {
+        !self.is_asked.swap(true, Ordering::Relaxed)
+    }
+
+    /// Whether it was asked who is here.
+    pub fn is_asked(&self) -> bool {
+        self.is_asked.load(Ordering::Relaxed)
+    }
+
+    /// Whether nobody is here, nor about to come back.
+    pub fn is_empty(&self) -> bool {
+        self.listeners().is_empty() && self.presence().is_nobody_here()
+    }
+
     pub fn listeners_here(&self) -> usize {
         self.listeners().len()
     }
@@ -127,6 +145,7 @@ impl Room {
             // At once, and before its turn: who is put out may be stuck in a write and never come
             // to read of it, and what is missing before it may take its time.
             if let Meaning::Left(user) = &told.meaning
+                && told.seq > tail.last()
                 && self.put_out(&told)
             {
                 put_out.push(user.as_str().into());
@@ -169,8 +188,19 @@ impl Room {
 
     /// Tells those who are here of something that is in no log.
     pub fn whisper(&self, whispered: &Arc<Whispered>) {
-        if whispered.topic == Topic::Reading && !self.is_further(whispered) {
-            return;
+        if whispered.topic == Topic::Reading {
+            if !self.is_further(whispered) {
+                return;
+            }
+            if self.is_large() {
+                // When all of them read a message, all would be told of all of them.
+                for listener in self.listeners().iter() {
+                    if *listener.username() == whispered.user {
+                        listener.whisper(whispered);
+                    }
+                }
+                return;
+            }
         }
         for listener in self.listeners().iter() {
             listener.whisper(whispered);
@@ -190,18 +220,9 @@ impl Room {
         self.presence.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Another node says who is there.
-    pub fn hear_who_is(&self, node: &Arc<str>, users: HashSet<Arc<str>>) -> Vec<Change> {
-        let changes = self.presence().hear(node, users);
-        self.note_heard();
-        changes
-    }
-
-    /// Lets those go on who wait for all nodes, if all have said it.
+    /// Lets those go on who wait for all nodes.
     pub fn note_heard(&self) {
-        if self.presence().awaited().is_empty() {
-            self.heard.send_replace(true);
-        }
+        self.heard.send_replace(true);
     }
 
     /// Waits until all nodes have said who is here.
@@ -210,13 +231,19 @@ impl Room {
         let _ = self.heard.subscribe().wait_for(|heard| *heard).await;
     }
 
-    /// Tells the sockets who has come or gone. Says whether they are told names: of a large group
-    /// they are told how many there are, by and by.
-    pub fn tell_presence(&self, change: &Change) -> bool {
-        if self.is_large() {
-            self.is_count_due.store(true, Ordering::Relaxed);
-            return false;
+    /// Tells the sockets who has come or gone; of a large group, by and by, how many there are. The
+    /// caller holds the lock of the presence.
+    pub fn tell_presences(&self, changes: impl IntoIterator<Item = Change>) {
+        for change in changes {
+            if self.is_large() {
+                self.is_count_due.store(true, Ordering::Relaxed);
+            } else {
+                self.tell_presence(&change);
+            }
         }
+    }
+
+    fn tell_presence(&self, change: &Change) {
         let state = if change.is_online {
             State::Online
         } else {
@@ -228,7 +255,6 @@ impl Room {
             state: Some(state),
             count: None,
         })));
-        true
     }
 
     /// Tells the sockets of a large group how many are here, if they do not know.
@@ -255,12 +281,17 @@ impl Room {
             });
         }
         let presence = self.presence();
-        let online = presence.online().into_iter();
-        Attendance::Names(online.map(ToOwned::to_owned).collect())
+        let online = presence.online();
+        // However many members there are, if they could not be counted.
+        if i64::try_from(online.len()).is_ok_and(|online| online <= LARGE) {
+            Attendance::Names(online.into_iter().map(ToOwned::to_owned).collect())
+        } else {
+            Attendance::Count(online.len())
+        }
     }
 
     fn count_online(&self) -> usize {
-        let count = self.presence().online().len();
+        let count = self.presence().count();
         self.online.store(count, Ordering::Relaxed);
         count
     }
@@ -295,19 +326,18 @@ impl Room {
         }
     }
 
-    /// Ends the sockets of whoever is put out by an event. Says whether there were any, and none of
-    /// somebody who has come back since.
+    /// Ends the sockets of whoever is put out by an event. Says whether none is left, of somebody who
+    /// has come back since.
     fn put_out(&self, told: &Told) -> bool {
-        let (mut was_here, mut is_back) = (false, false);
+        let mut is_back = false;
         for listener in self.listeners().iter() {
             if listener.is_put_out_by(told) {
                 listener.end(CloseReason::NotMember);
-                was_here = true;
             } else {
                 is_back |= told.puts_out(listener.username());
             }
         }
-        was_here && !is_back
+        !is_back
     }
 
     fn count(&self, told: &Told) {

@@ -1,13 +1,13 @@
 //! A socket's place in one group: how far it has been told, and what comes next.
 
-use std::{collections::VecDeque, sync::Arc};
+use std::{collections::VecDeque, sync::Arc, time::Duration};
 
 use axum::extract::ws::Utf8Bytes;
 use sea_orm::DbErr;
+use tokio::time::{sleep, timeout};
 
 use super::{
-    Hub, News,
-    healing::in_time,
+    ANSWER_WITHIN, Hub, News, Scope,
     listener::Listener,
     room::{Attendance, Room},
     tail::batch_of,
@@ -19,6 +19,9 @@ use crate::{
 
 /// Events that are read from the log at once, at most.
 const PAGE: u64 = 64;
+
+/// How long the other groups of a socket wait for one of them to be read.
+const READ_WITHIN: Duration = Duration::from_secs(2);
 
 /// Bytes of them that are kept until they are taken, beyond the first.
 const PAGE_BYTES: usize = 256 * 1024;
@@ -69,6 +72,15 @@ impl Subscription {
     /// Asks for a turn.
     pub fn ring(&self) {
         self.listener.ring();
+    }
+
+    /// Asks for a turn after a while.
+    pub fn ring_after(&self, wait: Duration) {
+        let listener = self.listener.clone();
+        tokio::spawn(async move {
+            sleep(wait).await;
+            listener.ring();
+        });
     }
 
     /// Takes its turn: what comes from now on asks for another.
@@ -146,7 +158,14 @@ impl Subscription {
         }
         if self.read.is_empty() {
             let (hub, room) = (self.hub.clone(), self.room.clone());
-            Box::pin(in_time(self.read_log(&hub, &room))).await?;
+            let limit = if self.listener.peer.scope == Scope::Groups {
+                READ_WITHIN
+            } else {
+                ANSWER_WITHIN
+            };
+            let reading = timeout(limit, self.read_log(&hub, &room));
+            let read = Box::pin(reading).await;
+            read.unwrap_or_else(|_| Err(DbErr::Custom("the log was not read in time".to_owned())))?;
         }
         let batch = batch_of(self.read.iter().cloned());
         Ok(if batch.is_empty() {

@@ -271,7 +271,8 @@ impl<'a> Fault<'a> {
     pub fn rate_limited(TooFast(wait): TooFast) -> Self {
         Self {
             retry: true,
-            retry_after_ms: u64::try_from(wait.as_millis()).ok(),
+            // Not one too few.
+            retry_after_ms: u64::try_from(wait.as_millis() + 1).ok(),
             ..Self::new("rate_limited", "Too many requests; slow down.")
         }
     }

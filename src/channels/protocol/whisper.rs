@@ -28,7 +28,7 @@ pub enum Whisper<'a> {
         #[schema(example = true)]
         on: bool,
     },
-    /// Yours comes too, where it was said on another device.
+    /// Yours comes too, for your other devices. In a large group, yours alone.
     #[schema(title = "Somebody has read so far")]
     Read {
         /// Where.

@@ -1,5 +1,7 @@
 //! One group of a rich socket: how far its peer is in it, and what it does there.
 
+use std::time::Duration;
+
 use axum::extract::ws::Utf8Bytes;
 use tokio::time::Instant;
 
@@ -16,12 +18,19 @@ use crate::{
     models::changes::What,
 };
 
+/// How often it is stored how far one peer has read in one group: who scrolls says it all the time.
+const READ_EVERY: Duration = Duration::from_secs(1);
+
 pub(super) struct Joined {
     /// As it was last looked up.
     pub member: Member,
     /// The event up to which the peer is brought before it is live.
     sync_at: Option<i64>,
     typing: Typing,
+    /// How far the peer says that it has read.
+    read: i64,
+    /// When that may be stored again.
+    read_again: Option<Instant>,
 }
 
 impl Joined {
@@ -30,6 +39,8 @@ impl Joined {
             member,
             sync_at: None,
             typing: Typing::default(),
+            read: 0,
+            read_again: None,
         }
     }
 
@@ -90,19 +101,54 @@ impl Joined {
         Some(Frame::Sync { group, seq }.encode())
     }
 
-    /// In vain for one who is no member any more; nobody waits for it. What says nothing new costs
-    /// the database nothing, however often it is said.
-    pub async fn read(&mut self, seq: i64, last: i64, channels: &Channels) {
-        let seq = seq.min(last);
+    /// Notes that the peer has read up to an event of those up to `last`, and stores it if it is
+    /// time.
+    pub fn read(&mut self, seq: i64, last: i64, channels: &Channels) {
+        self.read = self.read.max(seq.min(last));
+        if self.read_again.is_none_or(|at| at <= Instant::now()) {
+            self.store_read(channels);
+        }
+    }
+
+    /// Stores how far the peer has read; what says nothing new costs nothing. Nobody waits for it,
+    /// and it is in vain for one who is no member any more.
+    pub fn store_read(&mut self, channels: &Channels) {
+        let seq = self.read;
         if seq <= self.member.read {
             return;
         }
+        self.member.read = seq;
+        self.read_again = Some(Instant::now() + READ_EVERY);
         let change = self.member.change(None, What::Read { seq });
-        let group = self.member.group.clone();
-        match channels.writer.make(group, change).await {
-            Ok(_) => self.member.read = seq,
-            Err(error) => tracing::debug!(%error, "a reading"),
+        let (group, writer) = (self.member.group.clone(), channels.writer.clone());
+        channels.sockets.spawn(async move {
+            if let Err(error) = writer.make(group, change).await {
+                tracing::debug!(%error, "a reading");
+            }
+        });
+    }
+
+    /// Does what is due by the clock.
+    pub fn look_after(&mut self, now: Instant, channels: &Channels) {
+        if self.typing.ends().is_some_and(|ends| ends <= now) {
+            self.type_on(false, channels);
         }
+        if self.read_again.is_some_and(|at| at <= now) {
+            self.store_read(channels);
+        }
+    }
+
+    /// When there is something to do by the clock.
+    pub fn due(&self) -> Option<Instant> {
+        let typing = self.typing.ends();
+        let reading = self.read_again.filter(|_| self.read > self.member.read);
+        typing.into_iter().chain(reading).min()
+    }
+
+    /// Ends what the peer has begun here.
+    pub fn finish(&mut self, channels: &Channels) {
+        self.type_on(false, channels);
+        self.store_read(channels);
     }
 
     pub fn type_on(&mut self, on: bool, channels: &Channels) {
@@ -115,11 +161,6 @@ impl Joined {
             };
             channels.hub.whisper(group, &whisper);
         }
-    }
-
-    /// When the peer does not type any more, unless it says so again.
-    pub fn typing_ends(&self) -> Option<Instant> {
-        self.typing.ends()
     }
 }
 

@@ -4,7 +4,7 @@ mod joined;
 mod subs;
 mod typing;
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{collections::HashMap, sync::Arc};
 
 use axum::extract::ws::Utf8Bytes;
 use tokio::time::Instant;
@@ -53,8 +53,8 @@ pub(in crate::channels) struct Rich<'a> {
     joined: Vec<Option<Joined>>,
     /// Groups that the client wants no more, with the ids of the memberships.
     left: HashMap<Arc<str>, i64>,
-    /// When to look whether somebody's typing has ended.
-    typing_ends: Option<Instant>,
+    /// When there is something to do by the clock in one of the groups.
+    due: Option<Instant>,
 }
 
 impl<'a> Rich<'a> {
@@ -89,7 +89,7 @@ impl<'a> Rich<'a> {
             entry: Entry::default(),
             joined: Vec::new(),
             left: HashMap::new(),
-            typing_ends: None,
+            due: None,
         }
     }
 
@@ -152,31 +152,33 @@ impl<'a> Rich<'a> {
         }
     }
 
-    async fn read(&mut self, group: &str, seq: i64, places: &mut Places) -> Option<Utf8Bytes> {
+    fn read(&mut self, group: &str, seq: i64, places: &mut Places) -> Option<Utf8Bytes> {
         let (channels, number) = (self.channels, self.number_of(group));
         let place = number.and_then(|number| places.get_mut(number));
-        match (self.joined_in(group), place) {
-            (Some(joined), Some(place)) => {
-                joined.read(seq, place.last(), channels).await;
-                None
-            }
-            _ => Some(not_here(None)),
-        }
-    }
-
-    fn type_on(&mut self, group: &str, on: bool) -> Option<Utf8Bytes> {
-        let channels = self.channels;
-        let Some(joined) = self.joined_in(group) else {
+        let (Some(joined), Some(place)) = (self.joined_in(group), place) else {
             return Some(not_here(None));
         };
-        joined.type_on(on, channels);
-        self.typing_ends = self.next_typing_end();
+        joined.read(seq, place.last(), channels);
+        self.due = self.next_due();
         None
     }
 
-    fn next_typing_end(&self) -> Option<Instant> {
-        let typing = self.joined.iter().flatten().filter_map(Joined::typing_ends);
-        typing.min()
+    fn type_on(&mut self, group: &str, on: bool, places: &mut Places) -> Option<Utf8Bytes> {
+        let channels = self.channels;
+        let place = self
+            .number_of(group)
+            .and_then(|number| places.get_mut(number));
+        let is_lost = place.is_none_or(|place| place.over().is_some());
+        let Some(joined) = self.joined_in(group).filter(|_| !is_lost) else {
+            return Some(not_here(None));
+        };
+        joined.type_on(on, channels);
+        self.due = self.next_due();
+        None
+    }
+
+    fn next_due(&self) -> Option<Instant> {
+        self.joined.iter().flatten().filter_map(Joined::due).min()
     }
 
     async fn change(&mut self, id: i64, group: &str, cid: Option<String>, what: What) -> Utf8Bytes {
@@ -243,7 +245,7 @@ impl<'a> Rich<'a> {
 impl Drop for Rich<'_> {
     fn drop(&mut self) {
         for joined in self.joined.iter_mut().flatten() {
-            joined.type_on(false, self.channels);
+            joined.finish(self.channels);
         }
     }
 }
@@ -266,8 +268,8 @@ impl Mode for Rich<'_> {
         places: &mut Places,
     ) -> Result<Vec<Utf8Bytes>, CloseReason> {
         let reply = match Request::parse(text).ok_or(CloseReason::NotJson)? {
-            Request::Read { group, seq } => Box::pin(self.read(&group, seq, places)).await,
-            Request::Typing { group, on } => self.type_on(&group, on),
+            Request::Read { group, seq } => self.read(&group, seq, places),
+            Request::Typing { group, on } => self.type_on(&group, on, places),
             Request::Faulty(fault) => Some(Frame::Error(fault).encode()),
             Request::Asked { id, ask } => Some(match ask {
                 Ask::Change { group, cid, what } => {
@@ -276,7 +278,10 @@ impl Mode for Rich<'_> {
                 Ask::Sub { epoch, groups } => {
                     return Box::pin(self.sub(id, epoch, &groups, places)).await;
                 }
-                Ask::Unsub { groups } => self.unsub(id, &groups, places),
+                Ask::Unsub { groups } => match self.unsub(id, &groups, places) {
+                    Ok(reply) => reply,
+                    Err(fault) => Frame::Error(fault.to(Some(id))).encode(),
+                },
                 Ask::Auth { token } => self.auth(id, token.as_deref()),
             }),
         };
@@ -304,22 +309,19 @@ impl Mode for Rich<'_> {
     }
 
     fn due(&self) -> Option<Instant> {
-        let left = u64::try_from(self.session.expires_in()).unwrap_or(0);
-        let expires = Instant::now() + Duration::from_secs(left);
-        Some(self.typing_ends.map_or(expires, |ends| ends.min(expires)))
+        let expires = Instant::now() + self.session.left();
+        Some(self.due.map_or(expires, |due| due.min(expires)))
     }
 
     fn look_after(&mut self) -> Result<(), CloseReason> {
         let now = Instant::now();
-        if self.typing_ends.is_some_and(|ends| ends <= now) {
+        if self.due.is_some_and(|due| due <= now) {
             for joined in self.joined.iter_mut().flatten() {
-                if joined.typing_ends().is_some_and(|ends| ends <= now) {
-                    joined.type_on(false, self.channels);
-                }
+                joined.look_after(now, self.channels);
             }
-            self.typing_ends = self.next_typing_end();
+            self.due = self.next_due();
         }
-        if self.session.expires_in() == 0 {
+        if self.session.left().is_zero() {
             return Err(CloseReason::Unauthorized);
         }
         Ok(())

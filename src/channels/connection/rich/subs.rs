@@ -64,7 +64,10 @@ impl Rich<'_> {
         ];
         let (here, new) = members
             .into_iter()
-            .partition::<Vec<_>, _>(|member| self.number_of(&member.group).is_some());
+            .partition::<Vec<_>, _>(|member| self.holds(member, places));
+        for member in &new {
+            self.leave(&member.group, places);
+        }
         for member in here {
             self.renew(member, places).await;
         }
@@ -80,18 +83,24 @@ impl Rich<'_> {
     }
 
     /// Tells of groups no more.
-    pub(super) fn unsub(&mut self, id: i64, groups: &[String], places: &mut Places) -> Utf8Bytes {
+    pub(super) fn unsub(
+        &mut self,
+        id: i64,
+        groups: &[String],
+        places: &mut Places,
+    ) -> Result<Utf8Bytes, Fault<'static>> {
+        self.permit(groups.len())?;
         for group in groups {
             if let Some(joined) = self.leave(group, places) {
                 let member = joined.member;
                 self.left.insert(member.group, member.membership_id);
             }
         }
-        Frame::Ok(Done {
+        Ok(Frame::Ok(Done {
             id,
             ..Done::default()
         })
-        .encode()
+        .encode())
     }
 
     /// Begins to tell of groups that the user has become a member of.
@@ -100,21 +109,21 @@ impl Rich<'_> {
         groups: Vec<Arc<str>>,
         places: &mut Places,
     ) -> Vec<Utf8Bytes> {
-        let unknown: HashSet<&str> = groups
-            .iter()
-            .map(|group| &**group)
-            .filter(|group| self.number_of(group).is_none())
-            .take(self.free())
-            .collect();
-        let unknown: Vec<_> = unknown.into_iter().collect();
-        let found = self.channels.hub.look_up_all(self.author.id, &unknown);
+        let names: HashSet<&str> = groups.iter().map(|group| &**group).collect();
+        let names: Vec<_> = names.into_iter().collect();
+        let found = self.channels.hub.look_up_all(self.author.id, &names);
         let members = in_time(found).await.unwrap_or_else(|error| {
-            // The next sweep tells of them again.
-            tracing::warn!(%error, "a new membership could not be looked up");
+            tracing::warn!(%error, "a new membership could not be looked up; it does not appear");
             Vec::new()
         });
-        let is_new = |member: &Member| self.left.get(&member.group) != Some(&member.membership_id);
-        let members: Vec<_> = members.into_iter().filter(is_new).collect();
+        let is_wanted =
+            |member: &Member| self.left.get(&member.group) != Some(&member.membership_id);
+        let mut members: Vec<_> = members.into_iter().filter(is_wanted).collect();
+        members.retain(|member| !self.holds(member, places));
+        for member in &members {
+            self.leave(&member.group, places);
+        }
+        members.truncate(self.free());
         // From how they came in; or, where they have read more of it, from there.
         let places_in: Vec<_> = members
             .iter()
@@ -145,7 +154,20 @@ impl Rich<'_> {
             return Err(reason);
         }
         let joined = self.joined.get_mut(number).and_then(Option::take);
-        Ok(joined.map(|joined| Frame::Error(Fault::lost(&joined.member.group, reason)).encode()))
+        Ok(joined.map(|mut joined| {
+            joined.finish(self.channels);
+            Frame::Error(Fault::lost(&joined.member.group, reason)).encode()
+        }))
+    }
+
+    /// Takes a request about so many groups for one of those that the user may make.
+    fn permit(&self, groups: usize) -> Result<(), Fault<'static>> {
+        if groups > self.limit() {
+            return Err(too_many());
+        }
+        self.channels
+            .may_send(self.author.id)
+            .map_err(Fault::rate_limited)
     }
 
     fn check(&self, asked: &[Place]) -> Result<(), Fault<'static>> {
@@ -167,13 +189,23 @@ impl Rich<'_> {
             .iter()
             .filter(|place| self.number_of(&place.group).is_none());
         if new.count() > self.free() {
-            return Err(
-                Fault::new("limit_exceeded", "More groups than `limits.groups`.").at("groups"),
-            );
+            return Err(too_many());
         }
-        self.channels
-            .may_send(self.author.id)
-            .map_err(Fault::rate_limited)
+        self.permit(asked.len())
+    }
+
+    /// Whether the socket has a place by this very membership, which it has not lost.
+    fn holds(&self, member: &Member, places: &mut Places) -> bool {
+        let Some(number) = self.number_of(&member.group) else {
+            return false;
+        };
+        let joined = self.joined.get(number).and_then(Option::as_ref);
+        let is_same =
+            joined.is_some_and(|joined| joined.member.membership_id == member.membership_id);
+        is_same
+            && places
+                .get_mut(number)
+                .is_some_and(|place| place.over().is_none())
     }
 
     async fn renew(&mut self, member: Member, places: &mut Places) {
@@ -211,9 +243,13 @@ impl Rich<'_> {
         let number = self.number_of(group)?;
         places.leave(number);
         let mut joined = self.joined.get_mut(number)?.take()?;
-        joined.type_on(false, self.channels);
+        joined.finish(self.channels);
         Some(joined)
     }
+}
+
+fn too_many() -> Fault<'static> {
+    Fault::new("limit_exceeded", "More groups than `limits.groups`.").at("groups")
 }
 
 /// A group of strangers and one that does not exist answer alike.
