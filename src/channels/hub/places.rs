@@ -1,8 +1,9 @@
 //! A socket's places in groups: one, or as many as it asks for.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use futures_util::future::join_all;
+use tokio::time::sleep;
 
 use super::{
     Hub, Subscription,
@@ -85,6 +86,15 @@ impl Places {
     /// Groups that the user has become a member of lately.
     pub fn take_welcomes(&self) -> Vec<Arc<str>> {
         self.peer.take_welcomes()
+    }
+
+    /// Asks again after a while to take places in groups that the user has become a member of.
+    pub fn welcome_after(&self, wait: Duration, groups: Vec<Arc<str>>) {
+        let peer = self.peer.clone();
+        tokio::spawn(async move {
+            sleep(wait).await;
+            groups.into_iter().for_each(|group| peer.welcome(group));
+        });
     }
 
     pub fn ending(&self) -> Ending {

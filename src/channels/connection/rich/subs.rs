@@ -4,7 +4,7 @@ use std::{collections::HashSet, sync::Arc};
 
 use axum::extract::ws::Utf8Bytes;
 
-use super::{Entry, Rich, joined::Joined};
+use super::{super::READ_AGAIN_AFTER, Entry, Rich, joined::Joined};
 use crate::channels::{
     Member,
     hub::{Places, Scope, in_time},
@@ -112,10 +112,14 @@ impl Rich<'_> {
         let names: HashSet<&str> = groups.iter().map(|group| &**group).collect();
         let names: Vec<_> = names.into_iter().collect();
         let found = self.channels.hub.look_up_all(self.author.id, &names);
-        let members = in_time(found).await.unwrap_or_else(|error| {
-            tracing::warn!(%error, "a new membership could not be looked up; it does not appear");
-            Vec::new()
-        });
+        let members = match in_time(found).await {
+            Ok(members) => members,
+            Err(error) => {
+                tracing::warn!(%error, "a new membership could not be looked up; trying again");
+                places.welcome_after(READ_AGAIN_AFTER, groups);
+                return Vec::new();
+            }
+        };
         let is_wanted =
             |member: &Member| self.left.get(&member.group) != Some(&member.membership_id);
         let mut members: Vec<_> = members.into_iter().filter(is_wanted).collect();
