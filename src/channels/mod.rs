@@ -167,7 +167,7 @@ impl Channels {
     pub fn serve(self, upgrade: WebSocketUpgrade, member: Member, session: Session) -> Response {
         self.clone().upgrade(upgrade, async move |socket| {
             let peer = Peer::new(member.author.username.clone(), Scope::Log);
-            let members = std::slice::from_ref(&member);
+            let members = vec![member.clone()];
             let mut base = Base::new(&member, &self, session);
             connection::run(socket, peer, members, &self, &mut base).await;
         })
@@ -181,12 +181,14 @@ impl Channels {
         session: Session,
         entry: Entry,
     ) -> Response {
+        // What is needed at the beginning alone takes no place in the socket's task.
+        let beginning = Box::new((member, entry));
         self.clone()
             .upgrade(upgrade.protocols([SUBPROTOCOL]), async move |socket| {
+                let (member, entry) = *beginning;
                 let peer = Peer::new(member.author.username.clone(), Scope::Group);
                 let mut rich = Rich::of_group(&member, &self, session, entry);
-                let members = std::slice::from_ref(&member);
-                connection::run(socket, peer, members, &self, &mut rich).await;
+                connection::run(socket, peer, vec![member], &self, &mut rich).await;
             })
     }
 
@@ -201,7 +203,7 @@ impl Channels {
             .upgrade(upgrade.protocols([SUBPROTOCOL]), async move |socket| {
                 let mut rich = Rich::of_groups(&user, &self, session);
                 let peer = Peer::new(Author::of(&user).username, Scope::Groups);
-                connection::run(socket, peer, &[], &self, &mut rich).await;
+                connection::run(socket, peer, Vec::new(), &self, &mut rich).await;
             })
     }
 

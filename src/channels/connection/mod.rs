@@ -108,14 +108,15 @@ enum Event {
 pub(super) async fn run<M: Mode>(
     mut socket: Box<WebSocket>,
     peer: Arc<Peer>,
-    members: &[Member],
+    members: Vec<Member>,
     channels: &Channels,
     mode: &mut M,
 ) {
     // An idle socket pays for all that its task may ever hold: what is rare is boxed, here and below,
     // and what is waited for is pinned, since a future that is moved is held twice.
     let mut places = Places::new(channels.hub.clone(), peer);
-    Box::pin(places.join(members)).await;
+    Box::pin(places.join(&members)).await;
+    drop(members);
     match converse(&mut socket, places, channels, mode).await {
         Ended::ByUs(reason) => Box::pin(close(socket, mode.goodbye(reason), reason)).await,
         Ended::ByPeer => Box::pin(answer_close(socket)).await,
@@ -238,12 +239,15 @@ async fn tell_of<M: Mode>(
     frames: &mut Vec<Utf8Bytes>,
 ) -> Option<CloseReason> {
     let lost = place.over();
+    if lost.is_none() && place.is_resting() {
+        return None;
+    }
     let news = match lost {
         None => match place.next().await {
             Ok(news) => news,
             Err(error) => {
                 tracing::warn!(%error, "a socket cannot be told what it has missed; trying again");
-                place.ring_after(READ_AGAIN_AFTER);
+                place.rest(READ_AGAIN_AFTER);
                 return None;
             }
         },

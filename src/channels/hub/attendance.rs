@@ -96,7 +96,7 @@ impl Hub {
                 () = next_session(&mut sessions) => self.say_and_ask_all().await,
                 Some(groups) = asked.recv() => self.say_each(groups).await,
             }
-            if renewal.is_now() && !self.draining.load(Ordering::SeqCst) {
+            if renewal.is_now() && !self.has_parted.load(Ordering::Relaxed) {
                 drop(self.say(NODES, &Word::Pulse { node: self.node() }));
             }
             for node in self.nodes.take_lost() {
@@ -120,6 +120,7 @@ impl Hub {
 
     /// Says goodbye: this node's people are somewhere else now, or gone.
     pub async fn part(&self) {
+        self.has_parted.store(true, Ordering::Relaxed);
         let word = Word::Part { node: self.node() };
         // In vain where Redis is away; the lease ends by itself.
         let _ = self.broker.publish(NODES, word.encode()).await;
@@ -223,7 +224,11 @@ impl Hub {
     /// Waits until it is known who is in a group, but not for long.
     pub(super) async fn heard_who_is_here(&self, room: &Room) {
         if !self.broker.is_away() && timeout(HEARD_WITHIN, room.heard()).await.is_err() {
-            self.nodes.note_silent(room.presence().awaited());
+            let mut presence = room.presence();
+            self.nodes.note_silent(presence.awaited());
+            // Nobody waits for them again.
+            presence.await_all([]);
+            room.note_heard();
         }
     }
 
@@ -287,6 +292,9 @@ impl Hub {
             let mut presence = room.presence();
             let lost = presence.lose(node);
             room.tell_presences(lost);
+            if room.is_asked() && presence.awaited().is_empty() {
+                room.note_heard();
+            }
         }
         if self.nodes.knows(node) {
             // It is back already, and may have said who is there before it was taken for gone.
@@ -330,7 +338,7 @@ impl Hub {
             let mut presence = room.presence();
             let changes = change(&mut presence);
             room.tell_presences(changes);
-            if presence.awaited().is_empty() {
+            if room.is_asked() && presence.awaited().is_empty() {
                 room.note_heard();
             }
         }

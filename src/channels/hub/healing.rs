@@ -127,8 +127,9 @@ impl Hub {
                 self.people.welcome(&newcomer.username, &group, at);
             }
             let newest = newcomers.last().map_or(last, |newcomer| newcomer.id);
-            self.last_membership.fetch_max(newest, Ordering::Relaxed);
-            if newest == last || (newcomers.len() as u64) < NEWCOMERS {
+            let (seen, order) = (&self.last_membership, Ordering::Relaxed);
+            let is_same_life = seen.compare_exchange(last, newest, order, order).is_ok();
+            if !is_same_life || newest == last || (newcomers.len() as u64) < NEWCOMERS {
                 return Ok(());
             }
         }

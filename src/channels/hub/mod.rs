@@ -75,6 +75,8 @@ pub(super) struct Hub {
     /// What other nodes call this one.
     name: Box<str>,
     nodes: Nodes,
+    /// Whether this node has said goodbye to the others.
+    has_parted: AtomicBool,
     /// In the order in which they went.
     leaving: Mutex<VecDeque<Leaving>>,
     /// Groups of which other nodes want to know who is here.
@@ -118,6 +120,7 @@ impl Hub {
             people: People::default(),
             name: Uuid::new_v4().simple().to_string().into(),
             nodes: Nodes::new(Duration::from_secs(settings.channels.presence_lease.into())),
+            has_parted: AtomicBool::new(false),
             leaving: Mutex::default(),
             asked,
             gaps,

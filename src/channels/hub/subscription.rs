@@ -4,10 +4,11 @@ use std::{collections::VecDeque, sync::Arc, time::Duration};
 
 use axum::extract::ws::Utf8Bytes;
 use sea_orm::DbErr;
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 
 use super::{
     ANSWER_WITHIN, Hub, News, Scope,
+    healing::in_time,
     listener::Listener,
     room::{Attendance, Room},
     tail::batch_of,
@@ -20,8 +21,8 @@ use crate::{
 /// Events that are read from the log at once, at most.
 const PAGE: u64 = 64;
 
-/// How long the other groups of a socket wait for one of them to be read.
-const READ_WITHIN: Duration = Duration::from_secs(2);
+/// How long the other groups of a socket wait for the turn of one of them to be read.
+const TURN_WITHIN: Duration = Duration::from_secs(2);
 
 /// Bytes of them that are kept until they are taken, beyond the first.
 const PAGE_BYTES: usize = 256 * 1024;
@@ -35,6 +36,8 @@ pub(in crate::channels) struct Subscription {
     told: i64,
     /// What was read from the log and is not taken yet, in order.
     read: VecDeque<Arc<Told>>,
+    /// When it tries again to read the log, if it could not.
+    resting: Option<Instant>,
     /// The deletions that were known when it was read.
     deletions: u64,
 }
@@ -48,6 +51,7 @@ impl Subscription {
             room,
             listener,
             read: VecDeque::new(),
+            resting: None,
             deletions: 0,
         }
     }
@@ -74,13 +78,18 @@ impl Subscription {
         self.listener.ring();
     }
 
-    /// Asks for a turn after a while.
-    pub fn ring_after(&self, wait: Duration) {
+    /// Does nothing for a while, then asks for a turn.
+    pub fn rest(&mut self, wait: Duration) {
+        self.resting = Some(Instant::now() + wait);
         let listener = self.listener.clone();
         tokio::spawn(async move {
             sleep(wait).await;
             listener.ring();
         });
+    }
+
+    pub fn is_resting(&self) -> bool {
+        self.resting.is_some_and(|until| until > Instant::now())
     }
 
     /// Takes its turn: what comes from now on asks for another.
@@ -158,14 +167,7 @@ impl Subscription {
         }
         if self.read.is_empty() {
             let (hub, room) = (self.hub.clone(), self.room.clone());
-            let limit = if self.listener.peer.scope == Scope::Groups {
-                READ_WITHIN
-            } else {
-                ANSWER_WITHIN
-            };
-            let reading = timeout(limit, self.read_log(&hub, &room));
-            let read = Box::pin(reading).await;
-            read.unwrap_or_else(|_| Err(DbErr::Custom("the log was not read in time".to_owned())))?;
+            Box::pin(self.read_log(&hub, &room)).await?;
         }
         let batch = batch_of(self.read.iter().cloned());
         Ok(if batch.is_empty() {
@@ -178,13 +180,20 @@ impl Subscription {
 
     async fn read_log(&mut self, hub: &Hub, room: &Room) -> Result<(), DbErr> {
         // One socket reads for all that are as far behind as it is.
-        let _reading = room.reading.lock().await;
+        let patience = if self.listener.peer.scope == Scope::Groups {
+            TURN_WITHIN
+        } else {
+            ANSWER_WITHIN
+        };
+        let turn = async { (room.reading.lock().await, hub.readers.acquire().await) };
+        let _turn = timeout(patience, turn)
+            .await
+            .map_err(|_| DbErr::Custom("too many wait to read the log".to_owned()))?;
         if !matches!(room.news(self.told), News::InTheLog) {
             return Ok(());
         }
-        let _reader = hub.readers.acquire().await;
         let (deletions, last) = (room.deletions(), room.last());
-        let page = events::Model::after(&hub.db, room.id, self.told, PAGE).await?;
+        let page = in_time(events::Model::after(&hub.db, room.id, self.told, PAGE)).await?;
         if page.is_empty() {
             // The log has nothing there (any more): there is nothing to wait for.
             self.told = last;

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use axum::extract::ws::Utf8Bytes;
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep};
 
 use super::{Entry, typing::Typing};
 use crate::{
@@ -20,6 +20,9 @@ use crate::{
 
 /// How often it is stored how far one peer has read in one group: who scrolls says it all the time.
 const READ_EVERY: Duration = Duration::from_secs(1);
+
+/// How often it is tried.
+const READ_TRIES: usize = 5;
 
 pub(super) struct Joined {
     /// As it was last looked up.
@@ -122,9 +125,13 @@ impl Joined {
         let change = self.member.change(None, What::Read { seq });
         let (group, writer) = (self.member.group.clone(), channels.writer.clone());
         channels.sockets.spawn(async move {
-            if let Err(error) = writer.make(group, change).await {
-                tracing::debug!(%error, "a reading");
+            for _ in 0..READ_TRIES {
+                if writer.make(group.clone(), change.clone()).await.is_ok() {
+                    return;
+                }
+                sleep(READ_EVERY).await;
             }
+            tracing::warn!(%group, seq, "it could not be stored how far somebody has read");
         });
     }
 

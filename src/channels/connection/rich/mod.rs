@@ -4,7 +4,7 @@ mod joined;
 mod subs;
 mod typing;
 
-use std::{collections::HashMap, sync::Arc};
+use std::{collections::BTreeMap, sync::Arc};
 
 use axum::extract::ws::Utf8Bytes;
 use tokio::time::Instant;
@@ -47,12 +47,12 @@ pub(in crate::channels) struct Rich<'a> {
     scope: Scope,
     /// The socket's only group, where it has one.
     home: Arc<str>,
-    /// With what the client came to it.
-    entry: Entry,
+    /// With what the client came to it, until it is greeted.
+    entry: Option<Box<Entry>>,
     /// By the numbers of the places.
     joined: Vec<Option<Joined>>,
     /// Groups that the client wants no more, with the ids of the memberships.
-    left: HashMap<Arc<str>, i64>,
+    left: BTreeMap<Arc<str>, i64>,
     /// When there is something to do by the clock in one of the groups.
     due: Option<Instant>,
 }
@@ -68,7 +68,7 @@ impl<'a> Rich<'a> {
         let mut rich = Self::new(member.author.clone(), &member.name, channels, session);
         rich.scope = Scope::Group;
         rich.home = member.group.clone();
-        rich.entry = entry;
+        rich.entry = Some(Box::new(entry));
         rich.joined = vec![Some(Joined::new(member.clone()))];
         rich
     }
@@ -86,9 +86,9 @@ impl<'a> Rich<'a> {
             session,
             scope: Scope::Groups,
             home: "".into(),
-            entry: Entry::default(),
+            entry: None,
             joined: Vec::new(),
-            left: HashMap::new(),
+            left: BTreeMap::new(),
             due: None,
         }
     }
@@ -252,7 +252,7 @@ impl Drop for Rich<'_> {
 
 impl Mode for Rich<'_> {
     fn greet(&mut self, places: &mut Places) -> Vec<Utf8Bytes> {
-        let (channels, entry) = (self.channels, std::mem::take(&mut self.entry));
+        let (channels, entry) = (self.channels, self.entry.take().unwrap_or_default());
         let mut frames = vec![self.hello()];
         for (number, joined) in self.joined.iter_mut().enumerate() {
             if let (Some(joined), Some(place)) = (joined, places.get_mut(number)) {

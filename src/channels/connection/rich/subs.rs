@@ -124,6 +124,8 @@ impl Rich<'_> {
             |member: &Member| self.left.get(&member.group) != Some(&member.membership_id);
         let mut members: Vec<_> = members.into_iter().filter(is_wanted).collect();
         members.retain(|member| !self.holds(member, places));
+        // Those that take no place more come first.
+        members.sort_by_key(|member| self.number_of(&member.group).is_none());
         for member in &members {
             self.leave(&member.group, places);
         }
