@@ -1,24 +1,20 @@
 //! Two nodes, one database, and a cluster of Redis.
 
-use std::sync::Arc;
-
 use axum::body::Bytes;
 use futures_util::future::join_all;
 use salam::channels::broker::Unavailable;
 use serde_json::json;
 
-use super::broker::{connected, received};
-use crate::support::{PATIENCE, RedisCluster, TestApp, TestDatabase, User, soon, until};
+use super::{
+    broker::{connected, received},
+    nodes::{connected_nodes_with, posts_cross},
+};
+use crate::support::{PATIENCE, RedisCluster, TestApp, User, soon, until};
 
 /// Nodes that find by no sweep what Redis loses, as long as it is there.
 async fn nodes(cluster: &RedisCluster) -> (TestApp, TestApp) {
-    let database = Arc::new(TestDatabase::create().await);
-    let settings = json!({"channels": {"redis_url": cluster.url(), "sweep_every": 3600}});
-    let here = TestApp::node(database.clone(), settings.clone()).await;
-    let there = TestApp::node(database, settings).await;
-    here.until_redis_is_connected().await;
-    there.until_redis_is_connected().await;
-    (here, there)
+    let channels = json!({"redis_url": cluster.url(), "sweep_every": 3600});
+    connected_nodes_with(channels).await
 }
 
 /// A group on each of the masters, and its slot.
@@ -38,18 +34,7 @@ async fn messages_cross_by_each_node_of_a_cluster() {
     let (here, there) = nodes(&cluster).await;
     let ann = here.user("ann").await;
     for (group, _) in groups(&cluster, &ann).await {
-        let mut near = ann.open(&group).await;
-        let mut far = ann.at(&there).open(&group).await;
-        for _ in 0..20 {
-            near.send(r#"{"message": "x"}"#).await;
-            assert_eq!(near.message().await, "now is [clock]");
-            assert_eq!(far.message().await, "ann now is [clock]");
-            far.send(r#"{"message": "y"}"#).await;
-            assert_eq!(far.message().await, "now is [clock]");
-            assert_eq!(near.message().await, "ann now is [clock]");
-        }
-        near.expect_silence().await;
-        far.expect_silence().await;
+        posts_cross(&ann, &there, &group).await;
     }
 }
 

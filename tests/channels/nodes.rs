@@ -3,22 +3,48 @@
 use std::sync::Arc;
 
 use salam::models::changes::What;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::support::{RedisServer, Socket, TestApp, TestDatabase, User, said};
 
 async fn nodes(redis: &RedisServer) -> (TestApp, TestApp) {
+    nodes_with(json!({"redis_url": redis.url()})).await
+}
+
+async fn nodes_with(channels: Value) -> (TestApp, TestApp) {
     let database = Arc::new(TestDatabase::create().await);
-    let settings = json!({"channels": {"redis_url": redis.url()}});
+    let settings = json!({ "channels": channels });
     let first = TestApp::node(database.clone(), settings.clone()).await;
     (first, TestApp::node(database, settings).await)
 }
 
 pub async fn connected_nodes(redis: &RedisServer) -> (TestApp, TestApp) {
-    let (here, there) = nodes(redis).await;
+    connected_nodes_with(json!({"redis_url": redis.url()})).await
+}
+
+/// With these settings of the channels.
+pub async fn connected_nodes_with(channels: Value) -> (TestApp, TestApp) {
+    let (here, there) = nodes_with(channels).await;
     here.until_redis_is_connected().await;
     there.until_redis_is_connected().await;
     (here, there)
+}
+
+/// What Ann posts at each of two nodes is told at the other.
+pub async fn posts_cross(ann: &User<'_>, there: &TestApp, group: &str) {
+    let mut near = ann.open(group).await;
+    let mut far = ann.at(there).open(group).await;
+    let arrival = "ann now is [clock]";
+    for _ in 0..20 {
+        near.send(r#"{"message": "x"}"#).await;
+        assert_eq!(near.message().await, "now is [clock]");
+        assert_eq!(far.message().await, arrival);
+        far.send(r#"{"message": "y"}"#).await;
+        assert_eq!(far.message().await, "now is [clock]");
+        assert_eq!(near.message().await, arrival);
+    }
+    near.expect_silence().await;
+    far.expect_silence().await;
 }
 
 #[tokio::test]
@@ -26,19 +52,7 @@ async fn a_post_at_one_node_reaches_sockets_of_the_other() {
     let redis = RedisServer::start().await;
     let (here, there) = connected_nodes(&redis).await;
     let ann = here.user("ann").await;
-    let group = ann.start_chat().await;
-    let mut near = ann.open(&group).await;
-    let mut far = ann.at(&there).open(&group).await;
-    for _ in 0..20 {
-        near.send(r#"{"message": "x"}"#).await;
-        assert_eq!(near.message().await, "now is [clock]");
-        assert_eq!(far.message().await, "ann now is [clock]");
-        far.send(r#"{"message": "y"}"#).await;
-        assert_eq!(far.message().await, "now is [clock]");
-        assert_eq!(near.message().await, "ann now is [clock]");
-    }
-    near.expect_silence().await;
-    far.expect_silence().await;
+    posts_cross(&ann, &there, &ann.start_chat().await).await;
 }
 
 #[tokio::test]
