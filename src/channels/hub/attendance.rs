@@ -211,11 +211,10 @@ impl Hub {
 
     /// Has the other nodes say who is in a group, the first of which is just opened here.
     pub(super) fn ask_who_is_here(&self, room: &Room) {
-        let nodes = self.nodes.answering();
-        if nodes.is_empty() {
-            room.note_heard();
-        }
-        room.presence().await_all(nodes);
+        let mut presence = room.presence();
+        presence.await_all(self.nodes.answering());
+        room.note_heard(&presence);
+        drop(presence);
         // As well, in case they remember something else.
         drop(self.say_who_is_here(&room.name));
         self.ask(None, &[room.name.to_string()]);
@@ -228,7 +227,7 @@ impl Hub {
             self.nodes.note_silent(presence.awaited());
             // Nobody waits for them again.
             presence.await_all([]);
-            room.note_heard();
+            room.note_heard(&presence);
         }
     }
 
@@ -292,9 +291,7 @@ impl Hub {
             let mut presence = room.presence();
             let lost = presence.lose(node);
             room.tell_presences(lost);
-            if room.is_asked() && presence.awaited().is_empty() {
-                room.note_heard();
-            }
+            room.note_heard(&presence);
         }
         if self.nodes.knows(node) {
             // It is back already, and may have said who is there before it was taken for gone.
@@ -338,9 +335,7 @@ impl Hub {
             let mut presence = room.presence();
             let changes = change(&mut presence);
             room.tell_presences(changes);
-            if room.is_asked() && presence.awaited().is_empty() {
-                room.note_heard();
-            }
+            room.note_heard(&presence);
         }
     }
 

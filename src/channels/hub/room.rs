@@ -96,6 +96,7 @@ impl Room {
         listeners.push(listener);
     }
 
+    /// Takes a listener out; in vain where it is out already.
     pub fn leave(&self, listener: &Arc<Listener>) {
         let mut listeners = self.listeners();
         let place = listener.standing();
@@ -220,9 +221,12 @@ impl Room {
         self.presence.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Lets those go on who wait for all nodes.
-    pub fn note_heard(&self) {
-        self.heard.send_replace(true);
+    /// Lets those go on who wait for all nodes, if all have said who is there.
+    pub fn note_heard(&self, presence: &Presence) {
+        // Before anybody has asked nothing is known.
+        if self.is_asked.load(Ordering::Relaxed) && presence.awaited().is_empty() {
+            self.heard.send_replace(true);
+        }
     }
 
     /// Waits until all nodes have said who is here.
@@ -351,7 +355,7 @@ impl Room {
         }
     }
 
-    // A panic elsewhere leaves both as they were between two calls of their own methods.
+    // A panic elsewhere leaves what the locks hold as it was between two calls of its own methods.
 
     fn tail(&self) -> MutexGuard<'_, Tail> {
         self.tail.lock().unwrap_or_else(PoisonError::into_inner)
