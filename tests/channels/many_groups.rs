@@ -106,7 +106,7 @@ async fn a_request_for_too_many_groups_subscribes_to_none() {
 #[tokio::test]
 async fn a_busy_group_starves_no_other() {
     const GROUPS: usize = 50;
-    const MESSAGES: i64 = 400;
+    const MESSAGES: usize = 400;
     let app = TestApp::start().await;
     let ann = app.user("ann").await;
     let mut groups = Vec::new();
@@ -115,14 +115,7 @@ async fn a_busy_group_starves_no_other() {
     }
     let (busy, quiet) = groups.split_first().unwrap();
     let mut sender = ann.live(busy).await;
-    for i in 0..MESSAGES {
-        sender
-            .ask(json!({"type": "send", "text": i.to_string()}))
-            .await;
-    }
-    for _ in 0..2 * MESSAGES {
-        sender.frame().await;
-    }
+    sender.floods(MESSAGES).await;
     for group in quiet {
         ann.say(group, "quiet", "1").await;
     }
@@ -140,24 +133,15 @@ async fn a_busy_group_starves_no_other() {
     assert_eq!(synced.last().unwrap(), busy, "after all others");
 
     // And while it is at full load, all of it comes, in each group in its order.
-    let load = async {
-        for i in 0..MESSAGES {
-            sender
-                .ask(json!({"type": "send", "text": i.to_string()}))
-                .await;
-        }
-        for _ in 0..2 * MESSAGES {
-            sender.frame().await;
-        }
-    };
+    let load = sender.floods(MESSAGES);
     let others = async {
         for group in quiet {
             ann.say(group, "meanwhile", "2").await;
         }
     };
     let told = async {
-        let mut last: HashMap<String, i64> = HashMap::new();
-        let mut due = MESSAGES + i64::try_from(quiet.len()).unwrap();
+        let mut last: HashMap<String, usize> = HashMap::new();
+        let mut due = MESSAGES + quiet.len();
         while due > 0 {
             let event = socket.event().await;
             let group = event["group"].as_str().unwrap().to_owned();

@@ -45,12 +45,7 @@ async fn a_stream_begins_with_the_first_event() {
     let ann = app.user("ann").await;
     let group = ann.start_chat().await;
     let mut socket = ann.live(&group).await;
-    for _ in 0..EVENTS {
-        socket.ask(json!({"type": "send", "text": "x"})).await;
-    }
-    for _ in 0..2 * EVENTS {
-        socket.frame().await;
-    }
+    socket.floods(EVENTS).await;
     let mut stream = EventStream::open(&ann, &group, "", None).await;
     for seq in 1..=EVENTS {
         assert_eq!(stream.event().await["seq"], seq);

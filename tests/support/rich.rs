@@ -161,6 +161,17 @@ impl RichSocket {
         frame
     }
 
+    /// Sends so many messages at once, and takes their acknowledgements and events.
+    pub async fn floods(&mut self, count: usize) {
+        for i in 0..count {
+            self.ask(json!({"type": "send", "text": i.to_string()}))
+                .await;
+        }
+        for _ in 0..2 * count {
+            self.frame().await;
+        }
+    }
+
     /// The next frames, which are messages, as their numbers and texts.
     pub async fn messages(&mut self, count: usize) -> Vec<(i64, String)> {
         let mut messages = Vec::new();
