@@ -23,7 +23,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     channels::Channels,
     controllers, initializers,
-    models::{bans, chat_groups, events, invites, memberships, reactions, users},
+    models::{bans, chat_groups, events, invites, memberships, reactions, sessions, users},
     server,
     settings::{self, Settings},
     tasks,
@@ -80,6 +80,7 @@ impl Hooks for App {
             .add_route(controllers::members::routes())
             .add_route(controllers::messages::routes())
             .add_route(controllers::reactions::routes())
+            .add_route(controllers::sessions::routes())
             .add_route(controllers::socket::routes())
     }
 
@@ -127,6 +128,7 @@ impl Hooks for App {
         truncate_table(&ctx.db, bans::Entity).await?;
         truncate_table(&ctx.db, memberships::Entity).await?;
         truncate_table(&ctx.db, chat_groups::Entity).await?;
+        truncate_table(&ctx.db, sessions::Entity).await?;
         truncate_table(&ctx.db, users::Entity).await?;
         Ok(())
     }

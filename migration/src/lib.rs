@@ -12,6 +12,7 @@ mod m20261122_000006_invites;
 mod m20261122_000007_bans;
 mod m20261122_000008_epochs;
 mod m20261122_000009_reactions;
+mod m20261123_000010_sessions;
 
 use lock::MigrationLock;
 
@@ -30,6 +31,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261122_000007_bans::Migration),
             Box::new(m20261122_000008_epochs::Migration),
             Box::new(m20261122_000009_reactions::Migration),
+            Box::new(m20261123_000010_sessions::Migration),
             // inject-above (do not remove this comment: the generators write above it)
         ]
     }

@@ -55,10 +55,11 @@ use crate::{
         memberships::{self, Role},
         mine::Mine,
         refusals::NotDone,
+        sessions::Live,
         users,
     },
     settings::{ChannelSettings, Settings},
-    tokens::{Session, Tokens},
+    tokens::Tokens,
 };
 
 /// tungstenite fills the free part of this buffer with zeros on each read, and every idle socket
@@ -164,11 +165,11 @@ impl Channels {
     }
 
     /// Upgrades a member's request and serves a base socket until one side ends it.
-    pub fn serve(self, upgrade: WebSocketUpgrade, member: Member, session: Session) -> Response {
+    pub fn serve(self, upgrade: WebSocketUpgrade, member: Member, session: Live) -> Response {
         self.clone().upgrade(upgrade, async move |socket| {
-            let peer = Peer::new(member.author.username.clone(), Scope::Log);
+            let peer = Peer::new(member.author.username.clone(), Scope::Log, session);
             let members = vec![member.clone()];
-            let mut base = Base::new(&member, &self, session);
+            let mut base = Base::new(&member, &self);
             connection::run(socket, peer, members, &self, &mut base).await;
         })
     }
@@ -178,7 +179,7 @@ impl Channels {
         self,
         upgrade: WebSocketUpgrade,
         member: Member,
-        session: Session,
+        session: Live,
         entry: Entry,
     ) -> Response {
         // What is needed at the beginning alone takes no place in the socket's task.
@@ -186,8 +187,8 @@ impl Channels {
         self.clone()
             .upgrade(upgrade.protocols([SUBPROTOCOL]), async move |socket| {
                 let (member, entry) = *beginning;
-                let peer = Peer::new(member.author.username.clone(), Scope::Group);
-                let mut rich = Rich::of_group(&member, &self, session, entry);
+                let peer = Peer::new(member.author.username.clone(), Scope::Group, session);
+                let mut rich = Rich::of_group(&member, &self, entry);
                 connection::run(socket, peer, vec![member], &self, &mut rich).await;
             })
     }
@@ -197,12 +198,12 @@ impl Channels {
         self,
         upgrade: WebSocketUpgrade,
         user: users::Model,
-        session: Session,
+        session: Live,
     ) -> Response {
         self.clone()
             .upgrade(upgrade.protocols([SUBPROTOCOL]), async move |socket| {
-                let mut rich = Rich::of_groups(&user, &self, session);
-                let peer = Peer::new(Author::of(&user).username, Scope::Groups);
+                let mut rich = Rich::of_groups(&user, &self);
+                let peer = Peer::new(Author::of(&user).username, Scope::Groups, session);
                 connection::run(socket, peer, Vec::new(), &self, &mut rich).await;
             })
     }
@@ -217,7 +218,7 @@ impl Channels {
 
     /// Answers a member's request with the group's log from an event on, as a stream of Server-Sent
     /// Events, until one side ends it.
-    pub fn stream(&self, member: Member, session: Session, entry: Entry) -> Response {
+    pub fn stream(&self, member: Member, session: Live, entry: Entry) -> Response {
         connection::stream(self, member, session, entry)
     }
 
@@ -308,6 +309,32 @@ impl Channels {
             closed
         });
         doing.await.map_err(|_| NotDone::Aborted)?
+    }
+
+    /// Ends sessions of a user, and with them their sockets, on all nodes. It is done to the end,
+    /// whatever becomes of the request that asked for it.
+    ///
+    /// # Errors
+    /// [`NotDone::Aborted`] when the server stopped meanwhile.
+    pub async fn ended<T: Send + 'static>(
+        &self,
+        user: &users::Model,
+        ending: impl Future<Output = T> + Send + 'static,
+    ) -> Result<T, NotDone> {
+        let (hub, user) = (self.hub.clone(), user.username.clone());
+        // A drain waits for it.
+        let doing = self.sockets.spawn(async move {
+            let done = ending.await;
+            // After an error, too: it may have been done all the same.
+            hub.doubt_sessions(&user);
+            done
+        });
+        doing.await.map_err(|_| NotDone::Aborted)
+    }
+
+    /// Ends the sockets of a user whose session has ended, on all nodes.
+    pub fn doubt_sessions(&self, user: &users::Model) {
+        self.hub.doubt_sessions(&user.username);
     }
 
     /// Lets a user's sockets know of a group that they have started.

@@ -1,6 +1,11 @@
 //! Accounts and tokens.
 
-use axum::{Json, extract::State, http::StatusCode, response::IntoResponse};
+use axum::{
+    Json,
+    extract::State,
+    http::{HeaderMap, StatusCode, header},
+    response::IntoResponse,
+};
 use axum_extra::extract::{
     CookieJar,
     cookie::{Cookie, SameSite},
@@ -16,9 +21,11 @@ use utoipa::ToSchema;
 
 use super::extractors::{ACCESS_COOKIE, Fields, PublicBase};
 use crate::{
+    channels::Channels,
     errors::{Error, Result},
     models::{
         passwords::Password,
+        sessions::{self, RefreshId, Refreshed},
         usernames::{Username, parse_display_name},
         users::{self, NewUser},
     },
@@ -101,6 +108,7 @@ pub async fn token(
     State(ctx): State<AppContext>,
     SharedStore(tokens): SharedStore<Tokens>,
     base: PublicBase,
+    headers: HeaderMap,
     mut fields: Fields,
 ) -> Result<impl IntoResponse> {
     let credentials = (fields.text("username"), fields.text("password"));
@@ -110,9 +118,15 @@ pub async fn token(
     let user = users::Model::authenticate(&ctx.db, &username, &password)
         .await?
         .ok_or(Error::NoActiveAccount)?;
+    let refresh = RefreshId::first();
+    let lifetime = tokens.lifetime(TokenType::Refresh);
+    let agent = user_agent(&headers);
+    let session = sessions::Model::begin(&ctx.db, &user, agent, lifetime, refresh)
+        .await?
+        .ok_or(Error::NoActiveAccount)?;
     let pair = TokenPair {
-        access: tokens.issue(TokenType::Access, user.id)?,
-        refresh: tokens.issue(TokenType::Refresh, user.id)?,
+        access: tokens.access(&session)?,
+        refresh: tokens.refresh(&session, refresh)?,
     };
     Ok((access_cookie(&pair.access, &tokens, &base), Json(pair)))
 }
@@ -120,7 +134,9 @@ pub async fn token(
 /// Buy a new access token.
 ///
 /// The refresh token stays good, and the cookie `access` is set anew. A client that adds
-/// `"rotate": true` gets a new refresh token too.
+/// `"rotate": true` gets a new refresh token too; then the old one is good until the new one is used
+/// for the first time, and 10 s more. Whoever comes with it after that has a copy of it: the session
+/// ends.
 #[utoipa::path(
     post, path = "/api/token/refresh/", operation_id = "token_refresh", tag = "accounts",
     request_body = RefreshParams,
@@ -138,6 +154,7 @@ pub async fn token(
 pub async fn refresh(
     State(ctx): State<AppContext>,
     SharedStore(tokens): SharedStore<Tokens>,
+    SharedStore(channels): SharedStore<Channels>,
     base: PublicBase,
     mut fields: Fields,
 ) -> Result<impl IntoResponse> {
@@ -145,16 +162,26 @@ pub async fn refresh(
         return Err(Error::invalid(fault));
     }
     let refresh = fields.text("refresh").ok_or(Error::InvalidRefreshToken)?;
-    let id = tokens
+    let claimed = tokens
         .verify(TokenType::Refresh, &refresh)
         .map_err(|_| Error::InvalidRefreshToken)?;
-    let user = users::Model::find_active(&ctx.db, id)
-        .await?
-        .ok_or(Error::InvalidRefreshToken)?;
-    let access = tokens.issue(TokenType::Access, user.id)?;
+    let lifetime = tokens.lifetime(TokenType::Refresh);
+    let (session, parent) = match sessions::Model::refresh(&ctx.db, claimed, lifetime).await? {
+        Refreshed::Live { session, parent } => (session, parent),
+        Refreshed::Gone => return Err(Error::InvalidRefreshToken),
+        Refreshed::Reused { user } => {
+            tracing::warn!(
+                user = user.id,
+                "a refresh token came twice: its session was ended"
+            );
+            channels.doubt_sessions(&user);
+            return Err(Error::InvalidRefreshToken);
+        }
+    };
+    let access = tokens.access(&session)?;
     let rotated = fields
         .is_true("rotate")
-        .then(|| tokens.issue(TokenType::Refresh, user.id));
+        .then(|| tokens.refresh(&session, RefreshId::after(parent)));
     Ok((
         access_cookie(&access, &tokens, &base),
         Json(AccessToken {
@@ -207,13 +234,31 @@ async fn new_user(mut fields: Fields) -> Result<NewUser> {
     }
 }
 
+/// What a client calls itself.
+fn user_agent(headers: &HeaderMap) -> Option<&str> {
+    headers.get(header::USER_AGENT)?.to_str().ok()
+}
+
 /// The access token for the socket, where scripts cannot read it.
 fn access_cookie(token: &str, tokens: &Tokens, base: &PublicBase) -> CookieJar {
+    cookie(
+        token,
+        tokens.lifetime(TokenType::Access).num_seconds(),
+        base,
+    )
+}
+
+/// Has a browser forget the access token.
+pub(super) fn no_cookie(base: &PublicBase) -> CookieJar {
+    cookie("", 0, base)
+}
+
+fn cookie(token: &str, max_age: i64, base: &PublicBase) -> CookieJar {
     let cookie = Cookie::build((ACCESS_COOKIE, token.to_owned()))
         .path("/")
         .http_only(true)
         .same_site(SameSite::Lax)
-        .max_age(Duration::seconds(tokens.lifetime(TokenType::Access)))
+        .max_age(Duration::seconds(max_age))
         .secure(base.is_https());
     CookieJar::new().add(cookie)
 }

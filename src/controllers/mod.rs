@@ -11,4 +11,5 @@ pub mod members;
 pub mod messages;
 pub mod openapi;
 pub mod reactions;
+pub mod sessions;
 pub mod socket;

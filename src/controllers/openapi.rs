@@ -8,7 +8,7 @@ use utoipa::{
     },
 };
 
-use super::{auth, chat, groups, invites, members, messages, reactions, socket};
+use super::{auth, chat, groups, invites, members, messages, reactions, sessions, socket};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -23,6 +23,11 @@ use super::{auth, chat, groups, invites, members, messages, reactions, socket};
         auth::register,
         auth::token,
         auth::refresh,
+        sessions::logout,
+        sessions::list,
+        sessions::end_one,
+        sessions::end_others,
+        sessions::change_password,
         chat::start_chat,
         socket::chat,
         socket::many,

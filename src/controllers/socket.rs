@@ -34,7 +34,7 @@ use crate::{
 /// `{"message": "<text>"}` also reaches the other sockets of the group. Closes with 1007 for text
 /// that is not JSON, 1003 for binary, 1009 for a frame over 64 KiB, 1012 when the server restarts,
 /// 1013 when a post could not be stored, 4401 at the end of the session, 4403 when you are put out of
-/// the group.
+/// the group, 4410 when the session was ended.
 ///
 /// With the subprotocol `chat.v1.json` it is a rich socket: every event of the group's log, once
 /// and in order, from `after` on. Its credential is a second subprotocol `bearer.<jwt>`, the header

@@ -15,5 +15,6 @@ pub mod mine;
 pub mod passwords;
 pub mod reactions;
 pub mod refusals;
+pub mod sessions;
 pub mod usernames;
 pub mod users;

@@ -1,12 +1,15 @@
 //! Accounts.
 
 use loco_rs::prelude::*;
-use sea_orm::SqlErr;
+use sea_orm::{SqlErr, sea_query::Expr};
+use uuid::Uuid;
 
 pub use super::_entities::users::{ActiveModel, Column, Entity, Model};
 use super::{
     events::Author,
+    log::begin,
     passwords::{Password, PasswordError},
+    sessions,
     usernames::{self, Username},
 };
 
@@ -68,6 +71,88 @@ impl Model {
         let hash = user.as_ref().map(|user| user.password_hash.clone());
         let matches = Password::given(password).matches(hash).await?;
         Ok(user.filter(|user| matches && user.is_active))
+    }
+
+    /// Gives the user another password, if the old one is right, and ends all sessions but this.
+    /// Says whether it was.
+    ///
+    /// # Errors
+    /// When the database or the hashing fails.
+    pub async fn change_password(
+        &self,
+        db: &DatabaseConnection,
+        old: &str,
+        new: Password,
+        session: Uuid,
+    ) -> Result<bool, UserError> {
+        let hash = Some(self.password_hash.clone());
+        if !Password::given(old).matches(hash).await? {
+            return Ok(false);
+        }
+        let new = new.hash().await?;
+        let changed = ActiveModel {
+            password_hash: Set(new),
+            ..Default::default()
+        };
+        // Unless it was changed meanwhile: then the old one is right no more.
+        let unchanged = Column::PasswordHash.eq(&self.password_hash);
+        Ok(self.change(db, changed, unchanged, Some(session)).await?)
+    }
+
+    /// Gives the user another password, whatever the old one was, and ends all sessions.
+    ///
+    /// # Errors
+    /// When the database or the hashing fails.
+    pub async fn reset_password(
+        &self,
+        db: &DatabaseConnection,
+        new: Password,
+    ) -> Result<(), UserError> {
+        let changed = ActiveModel {
+            password_hash: Set(new.hash().await?),
+            ..Default::default()
+        };
+        self.change(db, changed, Column::Id.eq(self.id), None)
+            .await?;
+        Ok(())
+    }
+
+    /// Lets the user log in, or not any more. All sessions end.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn set_active(&self, db: &DatabaseConnection, is_active: bool) -> Result<(), DbErr> {
+        let changed = ActiveModel {
+            is_active: Set(is_active),
+            ..Default::default()
+        };
+        self.change(db, changed, Column::Id.eq(self.id), None)
+            .await?;
+        Ok(())
+    }
+
+    /// Changes the user, where a condition holds, and ends all sessions but one, or none. Says whether
+    /// it held.
+    async fn change(
+        &self,
+        db: &DatabaseConnection,
+        changed: ActiveModel,
+        condition: Expr,
+        but: Option<Uuid>,
+    ) -> Result<bool, DbErr> {
+        let transaction = begin(db).await?;
+        let updated = Entity::update_many()
+            .set(changed)
+            .filter(Column::Id.eq(self.id))
+            .filter(condition)
+            .exec(&transaction)
+            .await?;
+        if updated.rows_affected == 0 {
+            return Ok(false);
+        }
+        sessions::Model::end_all(&transaction, self.id, but).await?;
+        transaction.commit().await?;
+        Ok(true)
     }
 
     /// # Errors

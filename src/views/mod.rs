@@ -9,6 +9,7 @@ pub mod invites;
 pub mod members;
 pub mod messages;
 pub mod reference;
+pub mod sessions;
 
 use chrono::{DateTime, SecondsFormat, TimeZone, Utc};
 use serde::Serialize;

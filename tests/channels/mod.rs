@@ -17,6 +17,7 @@ mod resume;
 mod retries;
 mod rich_socket;
 mod sentinel;
+mod sessions;
 mod storage;
 mod stream;
 mod tls;

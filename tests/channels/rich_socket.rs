@@ -1,10 +1,10 @@
 //! The rich mode, over real sockets.
 
+use std::time::{Duration, Instant};
+
 use insta::assert_snapshot;
 use serde_json::{Value, json};
 use tokio_tungstenite::tungstenite::Message;
-
-use salam::tokens::{TokenType, Tokens};
 
 use crate::support::{RichSocket, Socket, TestApp, all_shown, line, shown, until};
 
@@ -185,32 +185,37 @@ async fn a_socket_lives_as_long_as_its_session() {
     let left = hello["auth_expires_in"].as_i64().unwrap();
     assert!((1..=4).contains(&left), "{hello}");
     socket.until_sync().await;
-    let mut stays = ann.live(&group).await;
-    // A new token extends it, an old one takes nothing away.
-    until("the clock to go on", async || {
-        app.ctx
-            .shared_store
-            .get::<Tokens>()
-            .unwrap()
-            .session(TokenType::Access, &ann.access)
-            .unwrap()
-            .expires_in()
-            < left
-    })
-    .await;
-    let tokens = json!({"username": "ann", "password": "the staple of ann"});
-    let newer = app.post("/api/token/", tokens).await.json()["access"].clone();
-    let extended = stays.done(json!({"type": "auth", "token": newer})).await;
-    let older = stays
-        .done(json!({"type": "auth", "token": ann.access}))
-        .await;
-    assert!(
-        older["auth_expires_in"].as_i64() >= extended["auth_expires_in"].as_i64().map(|s| s - 1)
-    );
     let (bye, code) = socket.bye().await;
     assert_eq!((code, &bye["reconnect"]), (4401, &Value::Bool(false)));
-    stays.expect_silence().await;
-    assert_eq!(stays.bye_code().await, 4401, "in the end all do");
+}
+
+#[tokio::test]
+async fn a_session_that_is_refreshed_goes_on_with_all_its_sockets() {
+    let app =
+        TestApp::with(json!({"tokens": {"access_lifetime": 60, "refresh_lifetime": 4}})).await;
+    let ann = app.user("ann").await;
+    let group = ann.start_chat().await;
+    let (mut rich, mut base) = (ann.live(&group).await, ann.open(&group).await);
+    let at_first = Instant::now() + Duration::from_secs(4);
+    let left = async |rich: &mut RichSocket| {
+        let done = rich.done(json!({"type": "auth"})).await;
+        done["auth_expires_in"].as_i64().unwrap()
+    };
+    until("the clock to go on", async || left(&mut rich).await < 3).await;
+    let refresh = json!({"refresh": ann.refresh});
+    let access = app.post("/api/token/refresh/", refresh).await.access();
+    assert!(left(&mut rich).await >= 3, "it was less than that");
+    let done = rich.done(json!({"type": "auth", "token": access})).await;
+    assert_eq!(done["type"], "ok", "{done}");
+    until("what it had at first to be over", async || {
+        at_first < Instant::now()
+    })
+    .await;
+    left(&mut rich).await;
+    base.send("{}").await;
+    assert_eq!(base.message().await, "now is [clock]");
+    assert_eq!(rich.bye_code().await, 4401, "in the end all do");
+    assert_eq!(base.close_code().await, 4401);
 }
 
 #[tokio::test]

@@ -2,4 +2,5 @@ mod chat_groups;
 mod database;
 mod passwords;
 mod reactions;
+mod sessions;
 mod usernames;

@@ -201,8 +201,13 @@ async fn the_document_is_as_it_was_reviewed() {
     PUT /api/groups/{group_name}/read/: Say how far you have read, on all of your devices. It never goes back. ["200", "400", "401", "404", "413", "415", "429", "503"] [{"bearer":[]}]
     GET /api/invites/{code}/: Show what an invite offers. ["200", "400", "401", "404", "503"] [{"bearer":[]}]
     POST /api/invites/{code}/accept/: Become a member by an invite. ["200", "400", "401", "403", "404", "503"] [{"bearer":[]}]
+    POST /api/logout/: Log out. ["204", "401", "503"] [{"bearer":[]}]
     GET /api/me/: Say who is logged in. ["200", "401", "503"] [{"bearer":[]}]
+    PUT /api/me/password/: Change your password. All your other sessions end. ["204", "400", "401", "413", "415", "429", "503"] [{"bearer":[]}]
     POST /api/register/: Create an account. ["201", "400", "413", "415", "503"] null
+    DELETE /api/sessions/: End all your other sessions. Their sockets are closed with 4410. ["204", "401", "503"] [{"bearer":[]}]
+    GET /api/sessions/: List where you are logged in, the last used first, 200 at most. ["200", "401", "503"] [{"bearer":[]}]
+    DELETE /api/sessions/{id}/: End a session, wherever it is. Its sockets are closed with 4410. ["204", "401", "404", "503"] [{"bearer":[]}]
     POST /api/start-chat/: Start a chat group of which you are the owner. ["200", "400", "401", "413", "415", "503"] [{"bearer":[]}]
     POST /api/token/: Log in. ["200", "400", "401", "413", "415", "503"] null
     POST /api/token/refresh/: Buy a new access token. ["200", "400", "401", "413", "415", "503"] null

@@ -7,5 +7,6 @@ mod members;
 mod messages;
 mod reactions;
 mod refresh;
+mod sessions;
 mod sockets_docs;
 mod start_chat;

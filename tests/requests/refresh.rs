@@ -1,10 +1,11 @@
 //! Buying access tokens with refresh tokens.
 
 use insta::assert_snapshot;
-use jsonwebtoken::{Algorithm, EncodingKey, Header, encode};
+use jsonwebtoken::{Algorithm, EncodingKey, Header, dangerous::insecure_decode, encode};
 use salam::models::users;
 use sea_orm::{ActiveModelTrait, ActiveValue::Set, EntityTrait, IntoActiveModel};
 use serde_json::{Value, json};
+use uuid::Uuid;
 
 use crate::support::TestApp;
 
@@ -77,6 +78,7 @@ async fn who_asks_to_rotate_gets_a_new_refresh_token_too() {
 async fn nothing_but_a_live_refresh_token_is_taken() {
     let app = TestApp::start().await;
     let ann = app.user("ann").await;
+    app.user("bob").await;
     let refused = app
         .post("/api/token/refresh/", json!({"refresh": "garbage"}))
         .await;
@@ -88,10 +90,7 @@ async fn nothing_but_a_live_refresh_token_is_taken() {
     "#);
 
     let now = chrono::Utc::now().timestamp();
-    let good = json!({
-        "token_type": "refresh", "exp": now + 60, "iat": now, "jti": "x", "user_id": "1",
-        "iss": "salam", "aud": "salam",
-    });
+    let good = insecure_decode::<Value>(&ann.refresh).unwrap().claims;
     let with = |changes: Value| {
         let mut claims = good.clone();
         for (key, value) in changes.as_object().unwrap() {
@@ -127,6 +126,9 @@ async fn nothing_but_a_live_refresh_token_is_taken() {
         ("another type", with(json!({"token_type": "access"}))),
         ("an unknown type", with(json!({"token_type": "other"}))),
         ("nobody", with(json!({"user_id": "4711"}))),
+        ("another's", with(json!({"user_id": "2"}))),
+        ("no session", with(json!({"sid": Uuid::new_v4()}))),
+        ("from later", with(json!({"iat": now + 60}))),
         ("no number", with(json!({"user_id": "ann"}))),
     ];
     for (what, token) in table {

@@ -100,7 +100,14 @@ impl TestApp {
             self.post("/api/register/", account.clone()).await.status,
             201
         );
-        let tokens = self.post("/api/token/", account).await.json();
+        self.log_in(username).await
+    }
+
+    /// Another session of somebody who has registered.
+    pub async fn log_in(&self, username: &str) -> User<'_> {
+        let password = format!("the staple of {username}");
+        let login = json!({"username": username, "password": password});
+        let tokens = self.post("/api/token/", login).await.json();
         User {
             app: self,
             access: tokens["access"].as_str().unwrap().to_owned(),
@@ -181,6 +188,11 @@ impl<'a> User<'a> {
         self.ask(Method::DELETE, path).await
     }
 
+    pub async fn put(&self, path: &str, body: Value) -> Answer {
+        let request = self.app.request(Method::PUT, path);
+        Answer::to(request.bearer_auth(&self.access).json(&body)).await
+    }
+
     pub async fn patch(&self, path: &str, body: Value) -> Answer {
         let request = self.app.request(Method::PATCH, path);
         Answer::to(request.bearer_auth(&self.access).json(&body)).await
@@ -254,6 +266,13 @@ impl<'a> User<'a> {
         let frames = socket.until_sync().await;
         assert_eq!(frames[1]["type"], "group");
         (socket, frames[1].clone())
+    }
+
+    /// Whether the API takes the access token.
+    pub async fn is_logged_in(&self) -> bool {
+        let status = self.get("/api/me/").await.status;
+        assert!(status == 200 || status == 401, "{status}");
+        status == 200
     }
 
     /// Starts a chat and gives the name of its group.

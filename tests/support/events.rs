@@ -68,6 +68,11 @@ impl EventStream {
     }
 
     /// The next event of the log, whose id is its number.
+    /// Takes what it says until it is live.
+    pub async fn until_sync(&mut self) {
+        while self.next().await.unwrap().name.as_deref() != Some("sync") {}
+    }
+
     pub async fn event(&mut self) -> Value {
         let event = self.next().await.unwrap();
         assert_eq!(event.name, None, "{event:?}");

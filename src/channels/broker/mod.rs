@@ -108,6 +108,15 @@ impl Broker {
         }
     }
 
+    /// Whether there is a way to other nodes, and to this one from whoever else runs beside it.
+    #[must_use]
+    pub fn is_connected(&self) -> bool {
+        match self {
+            Self::Local(_) => false,
+            Self::Redis(redis) => redis.is_connected(),
+        }
+    }
+
     /// Counts the sessions with servers of Redis, each of which begins after something may have been
     /// lost.
     #[must_use]

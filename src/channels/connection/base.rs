@@ -17,23 +17,20 @@ use crate::{
         },
     },
     models::{changes::What, refusals::Refusal},
-    tokens::Session,
 };
 
 pub(in crate::channels) struct Base<'a> {
     member: &'a Member,
     channels: &'a Channels,
-    session: Session,
     /// What this socket has said and not passed in the log yet: it is not told to itself.
     own: VecDeque<i64>,
 }
 
 impl<'a> Base<'a> {
-    pub fn new(member: &'a Member, channels: &'a Channels, session: Session) -> Self {
+    pub fn new(member: &'a Member, channels: &'a Channels) -> Self {
         Self {
             member,
             channels,
-            session,
             own: VecDeque::new(),
         }
     }
@@ -100,15 +97,10 @@ impl Mode for Base<'_> {
     }
 
     fn due(&self) -> Option<Instant> {
-        Some(Instant::now() + self.session.left())
+        None
     }
 
-    fn look_after(&mut self) -> Result<(), CloseReason> {
-        if self.session.left().is_zero() {
-            return Err(CloseReason::Unauthorized);
-        }
-        Ok(())
-    }
+    fn look_after(&mut self) {}
 
     fn goodbye(&self, _: CloseReason) -> Option<Utf8Bytes> {
         None

@@ -88,10 +88,7 @@ pub(super) trait Mode {
     fn due(&self) -> Option<Instant>;
 
     /// Does what is due by the clock.
-    ///
-    /// # Errors
-    /// Why the socket must be closed.
-    fn look_after(&mut self) -> Result<(), CloseReason>;
+    fn look_after(&mut self);
 
     /// The last frame before the close.
     fn goodbye(&self, reason: CloseReason) -> Option<Utf8Bytes>;
@@ -146,12 +143,14 @@ async fn converse<M: Mode>(
     let mut written = write(socket, greeting, &ending, channels).await;
     while written.is_ok() {
         // Each time, and not by the clock alone, which a peer that never stops talking outshouts.
-        if let Err(reason) = mode.look_after() {
+        mode.look_after();
+        if places.session().left().is_zero()
+            && let Err(reason) = Box::pin(places.expiry().look()).await
+        {
             return reason.into();
         }
-        let due = mode
-            .due()
-            .map_or(heartbeat.due, |due| due.min(heartbeat.due));
+        let due = heartbeat.due.min(Instant::now() + places.session().left());
+        let due = mode.due().map_or(due, |earlier| due.min(earlier));
         // In order: what ends the socket, news of the peer, what is to be told, the clock.
         let event = select! {
             biased;

@@ -27,7 +27,7 @@ use crate::{
             rich::{Frame, ResetReason},
         },
     },
-    tokens::Session,
+    models::sessions::Live,
 };
 
 /// Something is sent at least this often, so that whatever stands between does not take the stream
@@ -53,7 +53,7 @@ type Ended = Result<(), CloseReason>;
 pub(in crate::channels) fn serve(
     channels: &Channels,
     member: Member,
-    session: Session,
+    session: Live,
     entry: Entry,
 ) -> Response {
     let (events, received) = mpsc::channel(WAITING);
@@ -61,7 +61,7 @@ pub(in crate::channels) fn serve(
     let last = events.clone().try_reserve_owned();
     let here = channels.clone();
     channels.sockets.spawn(async move {
-        let listening = Box::pin(tell(&here, &member, &session, &entry, &events));
+        let listening = Box::pin(tell(&here, &member, session, &entry, &events));
         if let Err(reason) = listening.await {
             let mut bye = named("bye", &Frame::Bye(reason.into()));
             if reason == CloseReason::SubscribeAgain {
@@ -85,14 +85,14 @@ pub(in crate::channels) fn serve(
 async fn tell(
     channels: &Channels,
     member: &Member,
-    session: &Session,
+    session: Live,
     entry: &Entry,
     events: &mpsc::Sender<Event>,
 ) -> Ended {
-    let peer = Peer::new(member.author.username.clone(), Scope::Log);
+    let peer = Peer::new(member.author.username.clone(), Scope::Log, session);
     let mut places = Places::new(channels.hub.clone(), peer);
     places.join(std::slice::from_ref(member)).await;
-    let ending = places.ending();
+    let (ending, expiry) = (places.ending(), places.expiry());
     let telling = async {
         if let Some(place) = places.get_mut(0) {
             let sync_at = begin(channels, member, entry, place, events).await?;
@@ -104,7 +104,7 @@ async fn tell(
         biased;
         reason = ending.reason() => Err(reason),
         () = events.closed() => Ok(()),
-        () = sleep(session.left()) => Err(CloseReason::Unauthorized),
+        reason = expiry.reason() => Err(reason),
         ended = telling => ended,
     }
 }

@@ -15,6 +15,7 @@ mod peer;
 mod people;
 mod places;
 mod room;
+mod sessions;
 mod subscription;
 mod tail;
 
@@ -32,11 +33,11 @@ use axum::body::Bytes;
 use chrono::{DateTime, Utc};
 use sea_orm::{DatabaseConnection, DbErr};
 use tokio::{
-    sync::{Semaphore, mpsc},
+    sync::{Notify, Semaphore, mpsc},
     time::{Instant, sleep_until},
 };
 
-use self::{attendance::Leaving, nodes::Nodes, people::People, room::Room};
+use self::{attendance::Leaving, nodes::Nodes, people::People, room::Room, sessions::Suspects};
 pub(super) use self::{
     healing::in_time,
     peer::{Ending, Peer, Scope},
@@ -100,6 +101,9 @@ pub(super) struct Hub {
     last_membership: AtomicI64,
     /// Those about it that were told of.
     welcomed: Mutex<BTreeSet<i64>>,
+    /// Users of whose sessions one may have ended.
+    suspects: Mutex<Suspects>,
+    suspected: Notify,
 }
 
 impl Hub {
@@ -135,11 +139,14 @@ impl Hub {
             purge_wanted: AtomicBool::new(false),
             last_membership,
             welcomed: Mutex::default(),
+            suspects: Mutex::default(),
+            suspected: Notify::new(),
         });
         tokio::spawn(hub.clone().listen(inbox));
         tokio::spawn(hub.clone().heal_gaps(gapped));
         tokio::spawn(hub.clone().sweep_by_the_clock());
         tokio::spawn(hub.clone().attend(inquiries));
+        tokio::spawn(hub.clone().look_after_sessions());
         let purger = hub.clone();
         // What the last process did not finish.
         tokio::spawn(async move { purger.purge().await });
@@ -149,6 +156,7 @@ impl Hub {
     /// Lets a socket in, which [`Hub::dismiss`] undoes.
     fn admit(&self, peer: &Arc<Peer>) {
         self.people.enter(peer);
+        self.suspect_newcomer(peer);
         // After that, or a drain that begins now would not find it.
         if self.draining.load(Ordering::SeqCst) {
             peer.end(CloseReason::Restart);
@@ -281,6 +289,7 @@ impl Hub {
                     Some(Word::Joined { user, group, at }) => {
                         self.people.welcome(&user, &group.as_ref().into(), at);
                     }
+                    Some(Word::Sessions { user }) => self.suspect(&user),
                     Some(word) => self.hear(&topic, &word),
                     None => tracing::warn!(topic, "a payload came that no node of ours has sent"),
                 }

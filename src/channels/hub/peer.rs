@@ -1,14 +1,15 @@
 //! One socket as the hub knows it: its bell, and why it must go.
 
 use std::{
-    collections::VecDeque,
+    collections::{HashMap, VecDeque},
     sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
 };
 
 use chrono::{DateTime, SubsecRound, Utc};
 use tokio::sync::Notify;
+use uuid::Uuid;
 
-use crate::channels::protocol::CloseReason;
+use crate::{channels::protocol::CloseReason, models::sessions::Live};
 
 /// What a socket is told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,6 +35,8 @@ pub(in crate::channels) struct Peer {
     pub scope: Scope,
     /// When it was opened.
     pub since: DateTime<Utc>,
+    /// By which it was opened, or goes on.
+    session: Mutex<Live>,
     bell: Mutex<Bell>,
     /// Rings when there may be something to take.
     news: Notify,
@@ -57,11 +60,12 @@ struct Bell {
 pub(in crate::channels) struct Ending(Arc<Peer>);
 
 impl Peer {
-    pub fn new(username: Arc<str>, scope: Scope) -> Arc<Self> {
+    pub fn new(username: Arc<str>, scope: Scope, session: Live) -> Arc<Self> {
         Arc::new(Self {
             username,
             scope,
             since: Utc::now().trunc_subsecs(3),
+            session: Mutex::new(session),
             bell: Mutex::default(),
             news: Notify::new(),
             over: OnceLock::new(),
@@ -99,15 +103,44 @@ impl Peer {
         }
     }
 
+    pub fn session(&self) -> Live {
+        *self.own_session()
+    }
+
+    /// Goes on by another session, or by the same one for longer.
+    pub fn go_on_by(&self, session: Live) {
+        *self.own_session() = session;
+    }
+
+    /// Goes on for as long as the session, or ends with it. These are those that live.
+    pub fn compare_session(&self, live: &HashMap<Uuid, Live>, asked: Uuid) {
+        let mut own = self.own_session();
+        match live.get(&own.id) {
+            Some(session) => *own = *session,
+            // It may go on by another one meanwhile, of which nobody asked.
+            None if own.id == asked => self.end(CloseReason::SessionRevoked),
+            None => {}
+        }
+    }
+
     pub fn end(&self, reason: CloseReason) {
         // The first reason is the one that is told.
         let _ = self.over.set(reason);
         self.ended.notify_one();
     }
 
+    /// Why the socket must go, if it must already.
+    pub fn over(&self) -> Option<CloseReason> {
+        self.over.get().copied()
+    }
+
     fn has_news(&self) -> bool {
         let bell = self.bell();
         !bell.rung.is_empty() || !bell.welcomes.is_empty()
+    }
+
+    fn own_session(&self) -> MutexGuard<'_, Live> {
+        self.session.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn bell(&self) -> MutexGuard<'_, Bell> {
@@ -122,7 +155,7 @@ impl Ending {
 
     /// Why the socket must go, if it must already.
     pub fn now(&self) -> Option<CloseReason> {
-        self.0.over.get().copied()
+        self.0.over()
     }
 
     /// Waits until the socket must go.

@@ -34,6 +34,11 @@ impl People {
         self.people().values().flatten().cloned().collect()
     }
 
+    /// The sockets of a user.
+    pub fn of(&self, username: &str) -> Vec<Arc<Peer>> {
+        self.people().get(username).cloned().unwrap_or_default()
+    }
+
     /// Lets the sockets of a user know of a group that they have become a member of, at this time.
     pub fn welcome(&self, username: &str, group: &Arc<str>, at: DateTime<Utc>) {
         for peer in self.people().get(username).into_iter().flatten() {

@@ -3,13 +3,15 @@
 use std::{sync::Arc, time::Duration};
 
 use futures_util::future::join_all;
+use sea_orm::DbErr;
 use tokio::time::sleep;
 
 use super::{
     Hub, Subscription,
     peer::{Ending, Peer},
+    sessions::Expiry,
 };
-use crate::channels::Member;
+use crate::{channels::Member, models::sessions::Live};
 
 /// Groups that a socket joins at once; others want the database, too.
 const AT_ONCE: usize = 16;
@@ -95,6 +97,32 @@ impl Places {
             sleep(wait).await;
             groups.into_iter().for_each(|group| peer.welcome(group));
         });
+    }
+
+    /// The session by which the socket goes on.
+    pub fn session(&self) -> Live {
+        self.peer.session()
+    }
+
+    /// Lets the socket go on by another session of its user, or by the same one for longer.
+    pub fn go_on_by(&self, session: Live) {
+        self.peer.go_on_by(session);
+    }
+
+    /// Looks whether the session lives, and for how long: it may have been refreshed elsewhere. Where
+    /// it does not, the socket must go.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn check_session(&self) -> Result<(), DbErr> {
+        self.hub
+            .check_sessions(std::slice::from_ref(&self.peer))
+            .await
+    }
+
+    /// Of the session, by the clock.
+    pub fn expiry(&self) -> Expiry {
+        Expiry::new(self.hub.clone(), self.peer.clone())
     }
 
     pub fn ending(&self) -> Ending {

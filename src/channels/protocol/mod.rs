@@ -41,6 +41,8 @@ pub enum CloseReason {
     NotMember,
     /// The group was deleted.
     GroupGone,
+    /// The session was ended: log in again.
+    SessionRevoked,
     /// The numbers mean something else from now on: come back and subscribe anew.
     SubscribeAgain,
     /// The socket took nothing for long: come back with backoff.
@@ -64,6 +66,7 @@ impl CloseReason {
             Self::Unauthorized => 4401,
             Self::NotMember => 4403,
             Self::GroupGone => 4404,
+            Self::SessionRevoked => 4410,
             Self::SubscribeAgain => 4501,
             Self::Slow => 4508,
             Self::NoPong => 4512,
@@ -85,6 +88,7 @@ impl CloseReason {
             Self::Unauthorized => "unauthorized",
             Self::NotMember => "not a member",
             Self::GroupGone => "group gone",
+            Self::SessionRevoked => "session revoked",
             Self::SubscribeAgain => "subscribe again",
             Self::Slow => "slow",
             Self::NoPong => "no pong",

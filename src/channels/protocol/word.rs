@@ -24,6 +24,11 @@ pub enum Word<'a> {
         group: Cow<'a, str>,
         at: DateTime<Utc>,
     },
+    /// One of a user's sessions may have ended: their sockets are to be looked at.
+    Sessions {
+        #[serde(borrow)]
+        user: Cow<'a, str>,
+    },
     /// A node is there, and its people are.
     Pulse {
         #[serde(borrow)]

@@ -19,18 +19,19 @@ use crate::{
         chat_groups,
         memberships::{self, Role},
         refusals::Refusal,
+        sessions::{self, Live},
         users,
     },
-    tokens::{Session, TokenType, Tokens},
+    tokens::{TokenType, Tokens},
 };
 
 /// The cookie that carries the access token to the socket.
 pub const ACCESS_COOKIE: &str = "access";
 
-/// Who asks, and for how long they may.
+/// Who asks, and by which session.
 pub struct Identified {
     pub user: users::Model,
-    pub session: Session,
+    pub session: Live,
 }
 
 /// A way to tell who asks.
@@ -58,6 +59,17 @@ impl FromRequestParts<AppContext> for CurrentUser {
     async fn from_request_parts(parts: &mut Parts, ctx: &AppContext) -> Result<Self> {
         let identified = Self::identify(parts, ctx).await?;
         Ok(Self(identified.user))
+    }
+}
+
+/// The same, with the session by which they ask.
+pub struct CurrentSession(pub Identified);
+
+impl FromRequestParts<AppContext> for CurrentSession {
+    type Rejection = Error;
+
+    async fn from_request_parts(parts: &mut Parts, ctx: &AppContext) -> Result<Self> {
+        Ok(Self(CurrentUser::identify(parts, ctx).await?))
     }
 }
 
@@ -106,7 +118,7 @@ impl Identity for RichUser {
 /// The group named in the path, to which the user belongs; 401 for nobody, 404 for a stranger.
 pub struct GroupMember<I> {
     pub user: users::Model,
-    pub session: Session,
+    pub session: Live,
     pub group: chat_groups::Model,
     pub membership: memberships::Model,
     identity: std::marker::PhantomData<I>,
@@ -159,14 +171,17 @@ async fn identify_by(access_token: &str, ctx: &AppContext) -> Result<Identified>
         .shared_store
         .get_ref::<Tokens>()
         .ok_or_else(|| loco_rs::Error::string("the tokens were not set up"))?;
-    let session = tokens
-        .session(TokenType::Access, access_token)
+    let claimed = tokens
+        .verify(TokenType::Access, access_token)
         .map_err(|_| Error::Unauthorized)?;
     drop(tokens);
-    let user = users::Model::find_active(&ctx.db, session.user_id)
+    let (session, user) = sessions::Model::find_live(&ctx.db, claimed.session_id, claimed.user_id)
         .await?
         .ok_or(Error::Unauthorized)?;
-    Ok(Identified { user, session })
+    Ok(Identified {
+        session: session.live(),
+        user,
+    })
 }
 
 /// A refusal as the base contract has it.

@@ -7,8 +7,8 @@ mod params;
 
 pub use body::{Fields, OptionalFields};
 pub use identity::{
-    ACCESS_COOKIE, ContractUser, CookieUser, CurrentUser, GroupMember, Identified, Identity,
-    RichUser,
+    ACCESS_COOKIE, ContractUser, CookieUser, CurrentSession, CurrentUser, GroupMember, Identified,
+    Identity, RichUser,
 };
 pub use origin::{AllowedOrigin, PublicBase};
 pub use params::Params;

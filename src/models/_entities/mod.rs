@@ -9,4 +9,5 @@ pub mod events;
 pub mod invites;
 pub mod memberships;
 pub mod reactions;
+pub mod sessions;
 pub mod users;

@@ -7,4 +7,5 @@ pub use super::events::Entity as Events;
 pub use super::invites::Entity as Invites;
 pub use super::memberships::Entity as Memberships;
 pub use super::reactions::Entity as Reactions;
+pub use super::sessions::Entity as Sessions;
 pub use super::users::Entity as Users;

@@ -23,4 +23,6 @@ pub struct Model {
     pub invites: HasMany<super::invites::Entity>,
     #[sea_orm(has_many)]
     pub memberships: HasMany<super::memberships::Entity>,
+    #[sea_orm(has_many)]
+    pub sessions: HasMany<super::sessions::Entity>,
 }

@@ -1,5 +1,6 @@
 //! A rich socket: `chat.v1.json`, over one group or over many.
 
+mod auth;
 mod joined;
 mod subs;
 mod typing;
@@ -24,8 +25,7 @@ use crate::{
             rich::{Done, Fault, Frame},
         },
     },
-    models::{changes::What, events::Author, users},
-    tokens::{Refused, Session, TokenType},
+    models::{changes::What, events::Author, sessions::Live, users},
     views::time,
 };
 
@@ -43,7 +43,6 @@ pub(in crate::channels) struct Rich<'a> {
     author: Author,
     /// The name that others see.
     name: Box<str>,
-    session: Session,
     scope: Scope,
     /// The socket's only group, where it has one.
     home: Arc<str>,
@@ -59,13 +58,8 @@ pub(in crate::channels) struct Rich<'a> {
 
 impl<'a> Rich<'a> {
     /// A socket of one group.
-    pub fn of_group(
-        member: &Member,
-        channels: &'a Channels,
-        session: Session,
-        entry: Entry,
-    ) -> Self {
-        let mut rich = Self::new(member.author.clone(), &member.name, channels, session);
+    pub fn of_group(member: &Member, channels: &'a Channels, entry: Entry) -> Self {
+        let mut rich = Self::new(member.author.clone(), &member.name, channels);
         rich.scope = Scope::Group;
         rich.home = member.group.clone();
         rich.entry = Some(Box::new(entry));
@@ -74,16 +68,15 @@ impl<'a> Rich<'a> {
     }
 
     /// A socket of as many groups as it asks for.
-    pub fn of_groups(user: &users::Model, channels: &'a Channels, session: Session) -> Self {
-        Self::new(Author::of(user), &user.name, channels, session)
+    pub fn of_groups(user: &users::Model, channels: &'a Channels) -> Self {
+        Self::new(Author::of(user), &user.name, channels)
     }
 
-    fn new(author: Author, name: &str, channels: &'a Channels, session: Session) -> Self {
+    fn new(author: Author, name: &str, channels: &'a Channels) -> Self {
         Self {
             channels,
             author,
             name: name.into(),
-            session,
             scope: Scope::Groups,
             home: "".into(),
             entry: None,
@@ -93,7 +86,7 @@ impl<'a> Rich<'a> {
         }
     }
 
-    fn hello(&self) -> Utf8Bytes {
+    fn hello(&self, session: &Live) -> Utf8Bytes {
         let conn = Uuid::new_v4().simple().to_string();
         tracing::debug!(conn, user = self.author.id, group = %self.home, "a rich socket");
         let user = Person {
@@ -103,7 +96,7 @@ impl<'a> Rich<'a> {
         };
         let epoch = self.channels.hub.epoch();
         let settings = &self.channels.settings.channels;
-        let expires_in = self.session.expires_in();
+        let expires_in = session.expires_in();
         let groups = self.limit();
         Frame::Hello(Hello::new(
             &conn,
@@ -213,33 +206,6 @@ impl<'a> Rich<'a> {
             Err(_) => Frame::Error(Fault::unavailable().to(Some(id))).encode(),
         }
     }
-
-    fn auth(&mut self, id: i64, token: Option<&str>) -> Utf8Bytes {
-        if let Some(token) = token {
-            let session = self.channels.tokens.session(TokenType::Access, token);
-            match session {
-                Ok(session) if session.user_id == self.session.user_id => {
-                    // An older token takes nothing away.
-                    self.session.ends_at = self.session.ends_at.max(session.ends_at);
-                }
-                Ok(_) => {
-                    return unauthorized(id, "unauthorized", "This token is of somebody else.");
-                }
-                Err(Refused::Expired) => {
-                    return unauthorized(id, "token_expired", "This token has expired.");
-                }
-                Err(Refused::Invalid) => {
-                    return unauthorized(id, "unauthorized", "This is no access token.");
-                }
-            }
-        }
-        Frame::Ok(Done {
-            id,
-            auth_expires_in: Some(self.session.expires_in()),
-            ..Done::default()
-        })
-        .encode()
-    }
 }
 
 impl Drop for Rich<'_> {
@@ -253,7 +219,7 @@ impl Drop for Rich<'_> {
 impl Mode for Rich<'_> {
     fn greet(&mut self, places: &mut Places) -> Vec<Utf8Bytes> {
         let (channels, entry) = (self.channels, self.entry.take().unwrap_or_default());
-        let mut frames = vec![self.hello()];
+        let mut frames = vec![self.hello(&places.session())];
         for (number, joined) in self.joined.iter_mut().enumerate() {
             if let (Some(joined), Some(place)) = (joined, places.get_mut(number)) {
                 frames.extend(joined.subscribe(&entry, place, channels));
@@ -282,7 +248,7 @@ impl Mode for Rich<'_> {
                     Ok(reply) => reply,
                     Err(fault) => Frame::Error(fault.to(Some(id))).encode(),
                 },
-                Ask::Auth { token } => self.auth(id, token.as_deref()),
+                Ask::Auth { token } => Box::pin(self.auth(id, token.as_deref(), places)).await?,
             }),
         };
         Ok(reply.into_iter().collect())
@@ -309,11 +275,10 @@ impl Mode for Rich<'_> {
     }
 
     fn due(&self) -> Option<Instant> {
-        let expires = Instant::now() + self.session.left();
-        Some(self.due.map_or(expires, |due| due.min(expires)))
+        self.due
     }
 
-    fn look_after(&mut self) -> Result<(), CloseReason> {
+    fn look_after(&mut self) {
         let now = Instant::now();
         if self.due.is_some_and(|due| due <= now) {
             for joined in self.joined.iter_mut().flatten() {
@@ -321,17 +286,9 @@ impl Mode for Rich<'_> {
             }
             self.due = self.next_due();
         }
-        if self.session.left().is_zero() {
-            return Err(CloseReason::Unauthorized);
-        }
-        Ok(())
     }
 
     fn goodbye(&self, reason: CloseReason) -> Option<Utf8Bytes> {
         Some(Frame::Bye(reason.into()).encode())
     }
-}
-
-fn unauthorized(id: i64, code: &'static str, message: &str) -> Utf8Bytes {
-    Frame::Error(Fault::new(code, message).at("token").to(Some(id))).encode()
 }

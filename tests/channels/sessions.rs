@@ -1,0 +1,124 @@
+//! Sockets end with their session, on every node.
+
+use salam::models::{sessions, users};
+use sea_orm::EntityTrait;
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use super::nodes::connected_nodes;
+use crate::support::{EventStream, RedisServer, TestApp, User};
+
+/// Ann ends sessions of hers.
+async fn end(way: &str, ann: &User<'_>) {
+    let answer = match way {
+        "logout" => ann.post("/api/logout/", json!({})).await,
+        "others" => ann.delete("/api/sessions/").await,
+        "password" => {
+            let body = json!({"old": "the staple of ann", "new": "a battery of staples"});
+            ann.put("/api/me/password/", body).await
+        }
+        _ => unreachable!(),
+    };
+    assert_eq!(answer.status, 204, "{way}: {answer}");
+}
+
+#[tokio::test]
+async fn they_end_on_every_node_and_only_they() {
+    let redis = RedisServer::start().await;
+    for way in ["logout", "others", "password"] {
+        let (here, there) = connected_nodes(&redis).await;
+        let ann = here.user("ann").await;
+        let other = here.log_in("ann").await;
+        let bob = here.user("bob").await;
+        let group = ann.start_chat().await;
+        ann.brings_in(&bob, &group).await;
+        let (ends, stays) = match way {
+            "logout" => (&ann, &other),
+            _ => (&other, &ann),
+        };
+        let far = ends.at(&there);
+        let (mut rich, mut base) = (far.live(&group).await, far.open(&group).await);
+        let mut many = ends.many().await;
+        let mut stream = EventStream::open(&far, &group, "", None).await;
+        stream.until_sync().await;
+        let mut own = stays.at(&there).live(&group).await;
+        let mut strangers = bob.at(&there).open(&group).await;
+        end(way, &ann).await;
+        for code in [rich.bye_code().await, many.bye_code().await] {
+            assert_eq!(code, 4410, "{way}");
+        }
+        assert_eq!(base.close_code().await, 4410, "{way}");
+        assert_eq!(stream.named("bye").await["code"], 4410, "{way}");
+        own.expect_silence().await;
+        strangers.expect_silence().await;
+        let back = far.rich(&group, "after=1").await.bye_code().await;
+        assert_eq!(back, 4401, "{way}: resume is refused");
+    }
+}
+
+#[tokio::test]
+async fn without_redis_they_are_found_by_looking() {
+    let app = TestApp::start().await;
+    let ann = app.user("ann").await;
+    let other = app.log_in("ann").await;
+    let group = ann.start_chat().await;
+    let (mut rich, mut base) = (ann.live(&group).await, ann.open(&group).await);
+    let mut stays = other.live(&group).await;
+    // As from another process: nobody tells this one.
+    let ended = sessions::Entity::delete_by_id(session_of(&ann).await);
+    ended.exec(&app.ctx.db).await.unwrap();
+    assert_eq!(rich.bye_code().await, 4410);
+    assert_eq!(base.close_code().await, 4410);
+    stays.says("still here", "1").await;
+    let row = users::Entity::find_by_id(1_i64)
+        .one(&app.ctx.db)
+        .await
+        .unwrap();
+    row.unwrap().set_active(&app.ctx.db, false).await.unwrap();
+    assert_eq!(stays.bye_code().await, 4410);
+}
+
+async fn session_of(user: &User<'_>) -> Uuid {
+    let listed = user.get("/api/sessions/").await.json();
+    let listed = listed["results"].as_array().unwrap().clone();
+    let current = listed.iter().find(|session| session["current"] == true);
+    current.unwrap()["id"].as_str().unwrap().parse().unwrap()
+}
+
+#[tokio::test]
+async fn a_socket_that_goes_on_by_another_session_ends_with_that() {
+    let app = TestApp::start().await;
+    let ann = app.user("ann").await;
+    let other = app.log_in("ann").await;
+    let group = ann.start_chat().await;
+    let mut socket = ann.live(&group).await;
+    let auth = |token: &str| json!({"type": "auth", "token": token});
+    assert_eq!(socket.done(auth(&other.access)).await["type"], "ok");
+    assert_eq!(ann.post("/api/logout/", json!({})).await.status, 204);
+    // The token of an ended session does nothing.
+    let refused = socket.done(auth(&ann.access)).await;
+    assert_eq!(refused["code"], "unauthorized", "{refused}");
+    let looked = socket.done(json!({"type": "auth"})).await;
+    assert_eq!(looked["type"], "ok", "{looked}");
+    assert_eq!(other.post("/api/logout/", json!({})).await.status, 204);
+    let (bye, code) = socket.bye().await;
+    assert_eq!((code, &bye["reconnect"]), (4410, &Value::Bool(false)));
+}
+
+#[tokio::test]
+async fn a_copied_refresh_token_ends_the_sockets_too() {
+    let app = TestApp::start().await;
+    let ann = app.user("ann").await;
+    let group = ann.start_chat().await;
+    let mut socket = ann.live(&group).await;
+    let rotate = async |token: &Value| {
+        let body = json!({"refresh": token, "rotate": true});
+        app.post("/api/token/refresh/", body).await
+    };
+    let first = json!(ann.refresh);
+    let second = rotate(&first).await.json()["refresh"].clone();
+    let third = rotate(&second).await.json()["refresh"].clone();
+    assert_eq!(rotate(&third).await.status, 200);
+    assert_eq!(rotate(&first).await.status, 401);
+    assert_eq!(socket.bye_code().await, 4410);
+}

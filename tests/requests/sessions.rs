@@ -1,0 +1,197 @@
+//! Where a user is logged in, and how that ends.
+
+use futures_util::future::join_all;
+use insta::assert_snapshot;
+use reqwest::Method;
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use crate::support::{Answer, TestApp, User, line};
+
+/// The ids of a user's sessions, the last used first.
+async fn ids(user: &User<'_>) -> Vec<String> {
+    let listed = user.get("/api/sessions/").await.json();
+    let listed = listed["results"].as_array().unwrap().iter();
+    listed
+        .map(|session| session["id"].as_str().unwrap().to_owned())
+        .collect()
+}
+
+async fn refresh(user: &User<'_>, token: &str, rotate: bool) -> Answer {
+    let body = json!({"refresh": token, "rotate": rotate});
+    user.app.post("/api/token/refresh/", body).await
+}
+
+#[tokio::test]
+async fn each_login_is_a_session_that_is_listed() {
+    let app = TestApp::start().await;
+    let ann = app.user("ann").await;
+    let login = app.request(Method::POST, "/api/token/").header(
+        "user-agent",
+        "Mozilla/5.0 (a\u{7f}phone) "
+            .repeat(20)
+            .replace('\u{7f}', "\t"),
+    );
+    let login = login.json(&json!({"username": "ann", "password": "the staple of ann"}));
+    let phone = User {
+        access: Answer::to(login).await.access(),
+        ..ann.clone()
+    };
+    app.user("bob").await;
+    let answer = phone.get("/api/sessions/").await;
+    let listed = answer.json()["results"].clone();
+    for id in listed.as_array().unwrap() {
+        id["id"].as_str().unwrap().parse::<Uuid>().unwrap();
+    }
+    let agent = listed[0]["user_agent"].as_str().unwrap();
+    assert_eq!(agent.chars().count(), 200);
+    let told = line(&answer)
+        .replace(agent, "[200 characters]")
+        .replace(listed[0]["id"].as_str().unwrap(), "[first]")
+        .replace(listed[1]["id"].as_str().unwrap(), "[second]");
+    assert_snapshot!(told, @r#"200 OK {"results":[{"id":"[first]","created_at":"[now]","last_used_at":"[now]","expires_at":"[later]","user_agent":"[200 characters]","current":true},{"id":"[second]","created_at":"[now]","last_used_at":"[now]","expires_at":"[later]","user_agent":null,"current":false}]}"#);
+    assert!(agent.starts_with("Mozilla/5.0 (aphone) Mozilla"), "{agent}");
+}
+
+#[tokio::test]
+async fn who_logs_out_is_out() {
+    let app = TestApp::start().await;
+    let ann = app.user("ann").await;
+    let elsewhere = app.log_in("ann").await;
+    let answer = ann.post("/api/logout/", json!({})).await;
+    assert_snapshot!(answer, @"
+    204 No Content
+    set-cookie: access=; HttpOnly; SameSite=Lax; Path=/; Max-Age=0
+    ");
+    assert!(!ann.is_logged_in().await && elsewhere.is_logged_in().await);
+    assert_eq!(refresh(&ann, &ann.refresh, false).await.status, 401);
+    assert_eq!(ann.post("/api/logout/", json!({})).await.status, 401);
+    assert_eq!(ids(&elsewhere).await.len(), 1);
+    // A cookie is not enough: no page of somebody else logs anybody out.
+    let by_cookie = app
+        .request(Method::POST, "/api/logout/")
+        .header("cookie", elsewhere.cookie());
+    assert_eq!(Answer::to(by_cookie).await.status, 401);
+    assert!(elsewhere.is_logged_in().await);
+}
+
+#[tokio::test]
+async fn a_session_is_ended_from_another() {
+    let app = TestApp::start().await;
+    let ann = app.user("ann").await;
+    let bob = app.user("bob").await;
+    let phone = app.log_in("ann").await;
+    let [own, other] = [ids(&phone).await[0].clone(), ids(&phone).await[1].clone()];
+    let path = |id: &str| format!("/api/sessions/{id}/");
+    for id in [&own, "x", "1", &Uuid::new_v4().to_string()] {
+        let answer = bob.delete(&path(id)).await;
+        assert_eq!(
+            line(&answer).trim(),
+            r#"404 Not Found {"detail":"Not found.","code":"not_found"}"#
+        );
+    }
+    assert_eq!(phone.delete(&path(&other)).await.status, 204);
+    assert!(!ann.is_logged_in().await && phone.is_logged_in().await);
+    assert_eq!(phone.delete(&path(&other)).await.status, 404);
+    // One's own is a session, too.
+    assert_eq!(phone.delete(&path(&own)).await.status, 204);
+    assert!(!phone.is_logged_in().await && bob.is_logged_in().await);
+}
+
+#[tokio::test]
+async fn all_others_end_at_once() {
+    let app = TestApp::start().await;
+    let [ann, bob] = [app.user("ann").await, app.user("bob").await];
+    let others = [app.log_in("ann").await, app.log_in("ann").await];
+    assert_eq!(ann.delete("/api/sessions/").await.status, 204);
+    for other in others {
+        assert!(!other.is_logged_in().await);
+    }
+    assert!(ann.is_logged_in().await && bob.is_logged_in().await);
+    assert_eq!(ann.delete("/api/sessions/").await.status, 204);
+    assert_eq!(ids(&ann).await.len(), 1);
+}
+
+#[tokio::test]
+async fn a_changed_password_ends_all_other_sessions() {
+    let app = TestApp::start().await;
+    let ann = app.user("ann").await;
+    let other = app.log_in("ann").await;
+    let change = async |body: Value| ann.put("/api/me/password/", body).await;
+    let (old, new) = ("the staple of ann", "a battery of staples");
+    let mut told = String::new();
+    for body in [
+        json!({}),
+        json!({"old": old, "new": "short"}),
+        json!({"old": old, "new": "password"}),
+        json!({"old": old, "new": 5}),
+        json!({"old": new, "new": new}),
+    ] {
+        told += &line(&change(body).await);
+    }
+    assert_snapshot!(told, @r#"
+    400 Bad Request {"detail":"This field is required.","code":"invalid","field":"old"}
+    400 Bad Request {"detail":"Ensure this field has at least 8 characters.","code":"invalid","field":"new"}
+    400 Bad Request {"detail":"This password is too common.","code":"invalid","field":"new"}
+    400 Bad Request {"detail":"Not a valid string.","code":"invalid","field":"new"}
+    400 Bad Request {"detail":"This is not your password.","code":"invalid","field":"old"}
+    "#);
+    assert!(other.is_logged_in().await);
+    assert_eq!(change(json!({"old": old, "new": new})).await.status, 204);
+    assert!(ann.is_logged_in().await && !other.is_logged_in().await);
+    assert_eq!(refresh(&ann, &ann.refresh, false).await.status, 200);
+    assert_eq!(refresh(&ann, &other.refresh, false).await.status, 401);
+    for (password, status) in [(old, 401), (new, 200)] {
+        let login = json!({"username": "ann", "password": password});
+        assert_eq!(app.post("/api/token/", login).await.status, status);
+    }
+}
+
+#[tokio::test]
+async fn a_copied_refresh_token_ends_the_session_for_both() {
+    let app = TestApp::start().await;
+    let ann = app.user("ann").await;
+    let other = app.log_in("ann").await;
+    let next = async |token: &str| {
+        let answer = refresh(&ann, token, true).await;
+        assert_eq!(answer.status, 200, "{answer}");
+        answer.json()["refresh"].as_str().unwrap().to_owned()
+    };
+    // An answer that was lost costs nothing: the first is good until a second one is used.
+    let lost = next(&ann.refresh).await;
+    let second = next(&ann.refresh).await;
+    let third = next(&second).await;
+    // Two tabs at the same moment: for 10 s those that it has overtaken are taken.
+    for token in [&ann.refresh, &lost] {
+        assert_eq!(refresh(&ann, token, false).await.status, 200);
+    }
+    // Two generations ago is too old even so.
+    let fourth = next(&third).await;
+    assert_eq!(refresh(&ann, &ann.refresh, true).await.status, 401);
+    assert!(!ann.is_logged_in().await && other.is_logged_in().await);
+    for token in [&second, &third, &fourth] {
+        assert_eq!(refresh(&ann, token, false).await.status, 401);
+    }
+}
+
+#[tokio::test]
+async fn no_login_with_the_old_password_outlives_the_new_one() {
+    let app = TestApp::start().await;
+    let ann = app.user("ann").await;
+    let mut passwords = ["the staple of ann", "a battery of staples"];
+    for _ in 0..5 {
+        let [old, new] = passwords;
+        let login = json!({"username": "ann", "password": old});
+        let logins = join_all((0..4).map(|_| app.post("/api/token/", login.clone())));
+        let change = ann.put("/api/me/password/", json!({"old": old, "new": new}));
+        let (logins, changed) = tokio::join!(logins, change);
+        assert_eq!(changed.status, 204, "{changed}");
+        let statuses: Vec<_> = logins.iter().map(|login| login.status.as_u16()).collect();
+        assert!(
+            statuses.iter().all(|status| [200, 401].contains(status)),
+            "{statuses:?}"
+        );
+        assert_eq!(ids(&ann).await.len(), 1, "{statuses:?}");
+        passwords.reverse();
+    }
+}
