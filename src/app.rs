@@ -118,6 +118,11 @@ impl Hooks for App {
     fn register_tasks(tasks: &mut Tasks) {
         tasks.register(tasks::epoch_begin::EpochBegin);
         tasks.register(tasks::group_send::GroupSend);
+        tasks.register(tasks::session_list::SessionList);
+        tasks.register(tasks::session_revoke::SessionRevoke);
+        tasks.register(tasks::user_activate::UserActivate);
+        tasks.register(tasks::user_deactivate::UserDeactivate);
+        tasks.register(tasks::user_reset_password::UserResetPassword);
         // tasks-inject (do not remove this comment: the generators write above it)
     }
 

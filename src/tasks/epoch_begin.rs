@@ -1,9 +1,8 @@
 //! Begins another life of the database, after a backup was restored.
 
-use std::io::Write;
-
 use loco_rs::prelude::*;
 
+use super::operator::say;
 use crate::models::epochs;
 
 pub struct EpochBegin;
@@ -23,12 +22,9 @@ impl Task for EpochBegin {
     async fn run(&self, ctx: &AppContext, _vars: &task::Vars) -> Result<()> {
         let ended = epochs::Model::current(&ctx.db).await?;
         let epoch = epochs::Model::begin_after(&ctx.db, Some(&ended.name)).await?;
-        writeln!(
-            std::io::stdout(),
+        say(&format!(
             "epoch {} has begun; {} has ended",
-            epoch.name,
-            ended.name
-        )?;
-        Ok(())
+            epoch.name, ended.name
+        ))
     }
 }

@@ -1,9 +1,8 @@
 //! Sends to a group from outside the server, as `channel_layer.group_send` did.
 
-use std::io::Write;
-
 use loco_rs::prelude::*;
 
+use super::operator::{Usage, say};
 use crate::{
     channels::{self, broker::Unavailable, protocol::event::Told},
     models::{
@@ -14,7 +13,10 @@ use crate::{
     settings::{ChannelSettings, Settings},
 };
 
-const USAGE: &str = r#"cargo loco task group:send group:chat_a1b2c3d4 message:"Hello""#;
+const USAGE: Usage = Usage {
+    name: "group:send",
+    example: r#"cargo loco task group:send group:chat_a1b2c3d4 message:"Hello""#,
+};
 
 pub struct GroupSend;
 
@@ -22,17 +24,20 @@ pub struct GroupSend;
 impl Task for GroupSend {
     fn task(&self) -> TaskInfo {
         TaskInfo {
-            name: "group:send".to_owned(),
-            detail: format!("Send to all sockets of a group, on every node: {USAGE}"),
+            name: USAGE.name.to_owned(),
+            detail: format!(
+                "Send to all sockets of a group, on every node: {}",
+                USAGE.example
+            ),
         }
     }
 
     async fn run(&self, ctx: &AppContext, vars: &task::Vars) -> Result<()> {
-        let name = argument(vars, "group")?;
-        let text = argument(vars, "message")?;
+        let name = USAGE.argument(vars, "group")?;
+        let text = USAGE.argument(vars, "message")?;
         let group = chat_groups::Model::find_by_name(&ctx.db, name)
             .await?
-            .ok_or_else(|| refuse(&format!("there is no group `{name}`")))?;
+            .ok_or_else(|| USAGE.refuse(&format!("there is no group `{name}`")))?;
         let change = Change {
             group_id: group.id,
             author: None,
@@ -44,7 +49,7 @@ impl Task for GroupSend {
         };
         let stored = change.make_alone(&ctx.db).await.map_err(Error::wrap)?;
         let Ok(Some(event)) = stored.map(|stored| stored.event) else {
-            return Err(refuse(&format!("the group `{name}` has just gone")));
+            return Err(USAGE.refuse(&format!("the group `{name}` has just gone")));
         };
         let settings = &Settings::of(ctx)?.channels;
         let told = match tell(settings, name, &event).await {
@@ -54,8 +59,7 @@ impl Task for GroupSend {
                 settings.sweep_every
             ),
         };
-        writeln!(std::io::stdout(), "{told}")?;
-        Ok(())
+        say(&told)
     }
 }
 
@@ -65,15 +69,4 @@ async fn tell(settings: &ChannelSettings, group: &str, event: &Event) -> Result<
         .await?
         .publish(group, Told::new(group, event).frame().into())
         .await
-}
-
-fn argument<'a>(vars: &'a task::Vars, name: &str) -> Result<&'a str> {
-    match vars.cli_arg(name) {
-        Ok(value) if !value.is_empty() => Ok(value),
-        _ => Err(refuse(&format!("`{name}` is missing; like this: {USAGE}"))),
-    }
-}
-
-fn refuse(text: &str) -> Error {
-    Error::Message(format!("group:send: {text}"))
 }

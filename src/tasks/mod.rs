@@ -2,3 +2,9 @@
 
 pub mod epoch_begin;
 pub mod group_send;
+mod operator;
+pub mod session_list;
+pub mod session_revoke;
+pub mod user_activate;
+pub mod user_deactivate;
+pub mod user_reset_password;

@@ -1,5 +1,6 @@
 //! Tasks, run as the operator runs them: in a process of its own.
 
+mod accounts;
 mod epoch_begin;
 mod group_send;
 

@@ -1,0 +1,85 @@
+//! What the tasks of operators have in common: their arguments, and the word to the servers.
+
+use std::io::Write;
+
+use loco_rs::prelude::*;
+
+use crate::{
+    channels::{
+        self,
+        protocol::word::{NODES, Word},
+    },
+    models::users,
+    settings::Settings,
+};
+
+/// A task as its errors name it.
+pub struct Usage {
+    pub name: &'static str,
+    /// Such as `cargo loco task user:activate username:ann`.
+    pub example: &'static str,
+}
+
+impl Usage {
+    /// An argument that must be there.
+    ///
+    /// # Errors
+    /// When it is not; the text says how to call the task.
+    pub fn argument<'a>(&self, vars: &'a task::Vars, name: &str) -> Result<&'a str> {
+        self.optional(vars, name).ok_or_else(|| {
+            let example = self.example;
+            self.refuse(&format!("`{name}` is missing; like this: {example}"))
+        })
+    }
+
+    /// One that may be left out.
+    pub fn optional<'a>(&self, vars: &'a task::Vars, name: &str) -> Option<&'a str> {
+        let argument = vars.cli_arg(name).ok()?;
+        Some(argument).filter(|argument| !argument.is_empty())
+    }
+
+    /// The user that the argument `username` names, in whatever letter case.
+    ///
+    /// # Errors
+    /// When it is missing, there is no such user, or the database fails.
+    pub async fn user(&self, ctx: &AppContext, vars: &task::Vars) -> Result<users::Model> {
+        let username = self.argument(vars, "username")?;
+        users::Model::find_by_username(&ctx.db, username)
+            .await?
+            .ok_or_else(|| self.refuse(&format!("there is no user `{username}`")))
+    }
+
+    #[must_use]
+    pub fn refuse(&self, text: &str) -> Error {
+        Error::Message(format!("{}: {text}", self.name))
+    }
+}
+
+/// Has the servers close the sockets of sessions that were ended. Says when they will have.
+///
+/// # Errors
+/// When the settings were not loaded.
+pub async fn close_sockets(ctx: &AppContext, user: &users::Model) -> Result<&'static str> {
+    let settings = Settings::of(ctx)?;
+    let word = Word::Sessions {
+        user: user.username.as_str().into(),
+    };
+    let telling = async {
+        let broker = channels::connect(&settings.channels).await?;
+        broker.publish(NODES, word.encode()).await
+    };
+    Ok(match telling.await {
+        Ok(()) => "within a second",
+        // They look by themselves.
+        Err(_) => "within 30 seconds",
+    })
+}
+
+/// Says what was done.
+///
+/// # Errors
+/// When standard output is closed.
+pub fn say(text: &str) -> Result<()> {
+    writeln!(std::io::stdout(), "{text}")?;
+    Ok(())
+}

@@ -1,0 +1,46 @@
+//! Ends one session of a user, or all.
+
+use loco_rs::prelude::*;
+
+use super::operator::{Usage, close_sockets, say};
+use crate::models::sessions;
+
+const USAGE: Usage = Usage {
+    name: "session:revoke",
+    example: "cargo loco task session:revoke username:ann \
+              [id:67e55044-10b1-426f-9247-bb680e5fe0c8]",
+};
+
+pub struct SessionRevoke;
+
+#[async_trait]
+impl Task for SessionRevoke {
+    fn task(&self) -> TaskInfo {
+        TaskInfo {
+            name: USAGE.name.to_owned(),
+            detail: format!("End all sessions of a user, or one: {}", USAGE.example),
+        }
+    }
+
+    async fn run(&self, ctx: &AppContext, vars: &task::Vars) -> Result<()> {
+        let user = USAGE.user(ctx, vars).await?;
+        let ended = match USAGE.optional(vars, "id") {
+            None => sessions::Model::end_all(&ctx.db, user.id, None).await?,
+            Some(id) => {
+                let parsed = id.parse();
+                let parsed = parsed.map_err(|_| USAGE.refuse(&format!("`{id}` is no id")))?;
+                if !sessions::Model::end(&ctx.db, user.id, parsed).await? {
+                    let username = &user.username;
+                    return Err(USAGE.refuse(&format!("{username} has no session `{id}`")));
+                }
+                1
+            }
+        };
+        let when = close_sockets(ctx, &user).await?;
+        let sessions = if ended == 1 { "session" } else { "sessions" };
+        say(&format!(
+            "{ended} {sessions} of {} ended; the sockets are closed {when}",
+            user.username
+        ))
+    }
+}

@@ -1,0 +1,126 @@
+//! What an operator does about accounts and sessions.
+
+use serde_json::json;
+
+use super::run;
+use crate::support::{RedisServer, TestApp};
+
+/// A node of the development environment, which the task's process speaks to.
+async fn app(redis: &RedisServer) -> TestApp {
+    let settings = json!({"channels": {"redis_url": redis.url(), "topic_prefix": "salam"}});
+    let app = TestApp::with(settings).await;
+    app.until_redis_is_connected().await;
+    app
+}
+
+async fn log_in(app: &TestApp, password: &str) -> u16 {
+    let login = json!({"username": "ann", "password": password});
+    app.post("/api/token/", login).await.status.as_u16()
+}
+
+#[tokio::test]
+async fn who_is_deactivated_is_out_until_they_are_let_in() {
+    let redis = RedisServer::start().await;
+    let app = app(&redis).await;
+    let ann = app.user("ann").await;
+    let bob = app.user("bob").await;
+    let group = ann.start_chat().await;
+    ann.brings_in(&bob, &group).await;
+    let (mut rich, mut base) = (ann.live(&group).await, ann.open(&group).await);
+    let mut other = bob.open(&group).await;
+    let (ok, told) = run(&app, &redis.url(), "user:deactivate", &["username:ANN"]).await;
+    assert!(ok, "{told}");
+    assert_eq!(
+        told.trim(),
+        "ann cannot log in any more; all sessions have ended, their sockets are closed within a second"
+    );
+    assert_eq!(rich.bye_code().await, 4410);
+    assert_eq!(base.close_code().await, 4410);
+    other.expect_silence().await;
+    assert!(!ann.is_logged_in().await && bob.is_logged_in().await);
+    assert_eq!(log_in(&app, "the staple of ann").await, 401);
+    let (ok, told) = run(&app, &redis.url(), "user:activate", &["username:ann"]).await;
+    assert_eq!((ok, told.trim()), (true, "ann can log in"));
+    assert_eq!(log_in(&app, "the staple of ann").await, 200);
+    assert!(!ann.is_logged_in().await, "what has ended has ended");
+}
+
+#[tokio::test]
+async fn a_password_is_reset_to_one_that_nobody_knows() {
+    let redis = RedisServer::start().await;
+    let app = app(&redis).await;
+    let ann = app.user("ann").await;
+    let group = ann.start_chat().await;
+    let mut socket = ann.live(&group).await;
+    let (ok, told) = run(&app, &redis.url(), "user:reset-password", &["username:ann"]).await;
+    assert!(ok, "{told}");
+    assert_eq!(socket.bye_code().await, 4410);
+    let said = told.lines().next().unwrap();
+    let password = said.strip_prefix("the password of ann is now ").unwrap();
+    assert!(
+        password.len() == 23 && password.split('-').count() == 4,
+        "{password}"
+    );
+    assert_eq!(log_in(&app, "the staple of ann").await, 401);
+    assert_eq!(log_in(&app, password).await, 200);
+    assert!(!ann.is_logged_in().await);
+}
+
+#[tokio::test]
+async fn sessions_are_shown_and_revoked_one_or_all() {
+    let app = TestApp::start().await;
+    let ann = app.user("ann").await;
+    let others = [app.log_in("ann").await, app.log_in("ann").await];
+    let group = ann.start_chat().await;
+    let mut socket = ann.open(&group).await;
+    let (ok, told) = run(&app, "", "session:list", &["username:ann"]).await;
+    assert!(ok && told.lines().count() == 3, "{told}");
+    // The last used first.
+    let first = told
+        .lines()
+        .last()
+        .unwrap()
+        .split_whitespace()
+        .next()
+        .unwrap();
+    let one = ["username:ann", &format!("id:{first}")];
+    let (ok, told) = run(&app, "", "session:revoke", &one).await;
+    assert!(ok, "{told}");
+    assert_eq!(
+        told.trim(),
+        "1 session of ann ended; the sockets are closed within 30 seconds"
+    );
+    assert!(!ann.is_logged_in().await && others[0].is_logged_in().await);
+    assert_eq!(socket.close_code().await, 4410);
+    let (ok, told) = run(&app, "", "session:revoke", &["username:ann"]).await;
+    assert!(ok && told.starts_with("2 sessions of ann ended"), "{told}");
+    assert!(!others[0].is_logged_in().await && !others[1].is_logged_in().await);
+    let (ok, told) = run(&app, "", "session:list", &["username:ann"]).await;
+    assert_eq!((ok, told.trim()), (true, "ann is not logged in"));
+    for (task, arguments, expected) in [
+        (
+            "session:revoke",
+            vec![],
+            "`username` is missing; like this: cargo loco",
+        ),
+        (
+            "session:revoke",
+            vec!["username:eve"],
+            "there is no user `eve`",
+        ),
+        (
+            "session:revoke",
+            vec!["username:ann", "id:x"],
+            "`x` is no id",
+        ),
+        ("session:revoke", one.to_vec(), "ann has no session"),
+        (
+            "user:deactivate",
+            vec!["username:"],
+            "`username` is missing",
+        ),
+    ] {
+        let (ok, told) = run(&app, "", task, &arguments).await;
+        assert!(!ok && told.contains(expected), "{arguments:?}: {told}");
+    }
+}
