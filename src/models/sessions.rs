@@ -239,39 +239,33 @@ impl Model {
     ) -> Result<Refreshed, DbErr> {
         let (id, user_id, token) = (claimed.session_id, claimed.user_id, claimed.refresh);
         for _ in 0..ATTEMPTS {
-            let Some((session, user)) = Self::find_live(db, id, user_id).await? else {
+            let Some((mut session, user)) = Self::find_live(db, id, user_id).await? else {
                 return Ok(Refreshed::Gone);
             };
-            let now = Utc::now();
-            let standing = session.standing(token, now);
-            if standing == Standing::Reused {
+            let (known, now) = (session.refresh_jti, Utc::now());
+            if session.take(token, now) == Standing::Reused {
                 Self::end(db, user_id, id).await?;
                 return Ok(Refreshed::Reused { user });
             }
-            let current = match standing {
-                Standing::Successor => token.jti,
-                _ => session.refresh_jti,
-            };
             let ends_at = now + lifetime;
-            let mut going_on = Entity::update_many()
+            let gone_on = Entity::update_many()
                 .col_expr(Column::UsedAt, Expr::value(now))
                 .col_expr(Column::ExpiresAt, Expr::value(ends_at))
+                .col_expr(Column::RefreshJti, Expr::value(session.refresh_jti))
+                .col_expr(Column::ParentJti, Expr::value(session.parent_jti))
+                .col_expr(Column::RotatedAt, Expr::value(session.rotated_at))
                 .filter(Column::Id.eq(id))
                 // Somebody else may have been quicker, or have ended it.
-                .filter(Column::RefreshJti.eq(session.refresh_jti));
-            if standing == Standing::Successor {
-                going_on = going_on
-                    .col_expr(Column::RefreshJti, Expr::value(token.jti))
-                    .col_expr(Column::ParentJti, Expr::value(session.refresh_jti))
-                    .col_expr(Column::RotatedAt, Expr::value(now));
-            }
-            if going_on.exec(db).await?.rows_affected > 0 {
+                .filter(Column::RefreshJti.eq(known))
+                .exec(db)
+                .await?;
+            if gone_on.rows_affected > 0 {
                 return Ok(Refreshed::Live {
                     session: Live {
                         ends_at,
                         ..session.live()
                     },
-                    parent: current,
+                    parent: session.refresh_jti,
                 });
             }
         }
@@ -280,21 +274,25 @@ impl Model {
         ))
     }
 
-    /// What a refresh token of this session is to it at a time.
-    #[must_use]
-    pub fn standing(&self, token: RefreshId, now: DateTime<Utc>) -> Standing {
+    /// Takes a refresh token of this session at a time, and says what it was to it.
+    pub fn take(&mut self, token: RefreshId, now: DateTime<Utc>) -> Standing {
         let current = self.refresh_jti;
+        if token.jti == current {
+            return Standing::Current;
+        }
+        if token.parent == Some(current) {
+            self.refresh_jti = token.jti;
+            self.parent_jti = Some(current);
+            self.rotated_at = Some(now.into());
+            return Standing::Successor;
+        }
         let is_fresh = self
             .rotated_at
             .is_some_and(|rotated| now - rotated.to_utc() < GRACE);
         let is_parent = self.parent_jti == Some(token.jti);
         // Two were issued for the same one, and the other was used first.
         let is_sibling = self.parent_jti.is_some() && self.parent_jti == token.parent;
-        if token.jti == current {
-            Standing::Current
-        } else if token.parent == Some(current) {
-            Standing::Successor
-        } else if is_fresh && (is_parent || is_sibling) {
+        if is_fresh && (is_parent || is_sibling) {
             Standing::Overtaken
         } else {
             Standing::Reused

@@ -1,6 +1,7 @@
 //! What a refresh token is worth at a time.
 
 use chrono::{DateTime, Duration, Utc};
+use proptest::{collection::vec, prelude::*};
 use salam::models::sessions::{Model, RefreshId, Standing};
 use uuid::Uuid;
 
@@ -55,6 +56,61 @@ fn a_refresh_token_is_good_until_its_successor_is_used_and_ten_seconds_more() {
         (&turned, token(sibling, Some(first)), late, Standing::Reused),
         (&turned, token(stranger, None), soon, Standing::Reused),
     ] {
-        assert_eq!(session.standing(token, at), expected, "{token:?}");
+        assert_eq!(session.clone().take(token, at), expected, "{token:?}");
+    }
+}
+
+/// Somebody with a refresh token of the session, who rotates it.
+#[derive(Clone, Copy)]
+struct Client(RefreshId);
+
+impl Client {
+    /// Whether the session goes on. An answer that is lost leaves the client with what it had.
+    fn rotates(&mut self, session: &mut Model, is_lost: bool, now: DateTime<Utc>) -> bool {
+        let standing = session.take(self.0, now);
+        if !is_lost {
+            self.0 = RefreshId::after(session.refresh_jti);
+        }
+        standing != Standing::Reused
+    }
+}
+
+proptest! {
+    #[test]
+    fn a_client_keeps_its_session_whatever_answers_are_lost(
+        steps in vec((any::<bool>(), 0_i64..100_000), 1..50),
+    ) {
+        let first = RefreshId::first();
+        let mut session = session(first.jti, None, None);
+        let (mut client, mut now) = (Client(first), Utc::now());
+        for (is_lost, waits) in steps {
+            now += Duration::seconds(waits);
+            prop_assert!(client.rotates(&mut session, is_lost, now));
+        }
+    }
+
+    #[test]
+    fn a_copy_is_found_out_once_both_have_gone_on(
+        before in 0_usize..5,
+        steps in vec((any::<bool>(), any::<bool>(), 10_i64..100_000), 0..50),
+    ) {
+        let first = RefreshId::first();
+        let mut session = session(first.jti, None, None);
+        let (mut client, mut now) = (Client(first), Utc::now());
+        for _ in 0..before {
+            client.rotates(&mut session, false, now);
+        }
+        let mut thief = client;
+        let mut gone_on = [0; 2];
+        for (is_thief, is_lost, waits) in steps {
+            now += Duration::seconds(waits);
+            let who = if is_thief { &mut thief } else { &mut client };
+            if !who.rotates(&mut session, is_lost, now) {
+                return Ok(());
+            }
+            gone_on[usize::from(is_thief)] += usize::from(!is_lost);
+            // The first answer that each gets is worth the same; the second use is one too many.
+            prop_assert!(gone_on[0].min(gone_on[1]) < 2);
+        }
     }
 }
