@@ -57,6 +57,8 @@ pub struct TokenSettings {
     pub access_lifetime: u32,
     /// Seconds.
     pub refresh_lifetime: u32,
+    /// Seconds that a socket stays by one access token; 0: as long as its session.
+    pub socket_lifetime: u32,
     /// Seconds, at most 30.
     pub leeway: u64,
 }

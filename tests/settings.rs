@@ -26,7 +26,7 @@ async fn what_is_misspelt_or_out_of_bounds_is_refused() {
     let told = async |pointer: &str, value: Value| load(&Environment::Test, pointer, value).await;
     assert_eq!(told("/time_zone", json!("Asia/Tehran")).await, "fine");
     assert_snapshot!(told("/time_zone", json!("Mars/Olympus")).await, @"configuration: settings.time_zone: failed to parse timezone: 'Mars/Olympus'");
-    assert_snapshot!(told("/tokens/acess_lifetime", json!(5)).await, @"configuration: settings.tokens.acess_lifetime: unknown field `acess_lifetime`, expected one of `secret`, `issuer`, `audience`, `access_lifetime`, `refresh_lifetime`, `leeway`");
+    assert_snapshot!(told("/tokens/acess_lifetime", json!(5)).await, @"configuration: settings.tokens.acess_lifetime: unknown field `acess_lifetime`, expected one of `secret`, `issuer`, `audience`, `access_lifetime`, `refresh_lifetime`, `socket_lifetime`, `leeway`");
     assert_snapshot!(told("/tokens/access_lifetime", json!(0)).await, @"configuration: settings.tokens.access_lifetime must be above 0");
     assert_snapshot!(told("/tokens/leeway", json!(31)).await, @"configuration: settings.tokens.leeway is 31 and may be 30 at most");
     assert_snapshot!(told("/tokens/secret", json!("short")).await, @"configuration: JWT_SECRET has 5 bytes and needs at least 32; `openssl rand -base64 48` makes a good one");

@@ -167,7 +167,7 @@ impl Channels {
     /// Upgrades a member's request and serves a base socket until one side ends it.
     pub fn serve(self, upgrade: WebSocketUpgrade, member: Member, session: Live) -> Response {
         self.clone().upgrade(upgrade, async move |socket| {
-            let peer = Peer::new(member.author.username.clone(), Scope::Log, session);
+            let peer = self.peer(&member.author, Scope::Log, session);
             let members = vec![member.clone()];
             let mut base = Base::new(&member, &self);
             connection::run(socket, peer, members, &self, &mut base).await;
@@ -187,7 +187,7 @@ impl Channels {
         self.clone()
             .upgrade(upgrade.protocols([SUBPROTOCOL]), async move |socket| {
                 let (member, entry) = *beginning;
-                let peer = Peer::new(member.author.username.clone(), Scope::Group, session);
+                let peer = self.peer(&member.author, Scope::Group, session);
                 let mut rich = Rich::of_group(&member, &self, entry);
                 connection::run(socket, peer, vec![member], &self, &mut rich).await;
             })
@@ -203,7 +203,7 @@ impl Channels {
         self.clone()
             .upgrade(upgrade.protocols([SUBPROTOCOL]), async move |socket| {
                 let mut rich = Rich::of_groups(&user, &self);
-                let peer = Peer::new(Author::of(&user).username, Scope::Groups, session);
+                let peer = self.peer(&Author::of(&user), Scope::Groups, session);
                 connection::run(socket, peer, Vec::new(), &self, &mut rich).await;
             })
     }
@@ -220,6 +220,12 @@ impl Channels {
     /// Events, until one side ends it.
     pub fn stream(&self, member: Member, session: Live, entry: Entry) -> Response {
         connection::stream(self, member, session, entry)
+    }
+
+    /// A socket, or a stream, that is opened by a session.
+    fn peer(&self, user: &Author, scope: Scope, session: Live) -> Arc<Peer> {
+        let session = session.shown_for(self.settings.tokens.socket_lifetime);
+        Peer::new(user.username.clone(), scope, session)
     }
 
     fn upgrade<F>(

@@ -28,19 +28,37 @@ pub struct Live {
     pub user_id: i64,
     /// Later with each refresh.
     pub ends_at: DateTime<Utc>,
+    /// When who came by it must show a token again, if the session does not end before.
+    pub shown_until: Option<DateTime<Utc>>,
 }
 
 impl Live {
-    /// How long it lives, if it is not refreshed.
+    /// As somebody has just come by it, with a token that is good for so many seconds; 0: as long as
+    /// the session.
+    #[must_use]
+    pub fn shown_for(self, seconds: u32) -> Self {
+        let until = Utc::now() + Duration::seconds(seconds.into());
+        Self {
+            shown_until: Some(until).filter(|_| seconds > 0),
+            ..self
+        }
+    }
+
+    /// How long one may stay by it, if it is not refreshed and no token is shown.
     #[must_use]
     pub fn left(&self) -> std::time::Duration {
-        (self.ends_at - Utc::now()).to_std().unwrap_or_default()
+        self.until_end().to_std().unwrap_or_default()
     }
 
     /// The same in whole seconds.
     #[must_use]
     pub fn expires_in(&self) -> i64 {
-        (self.ends_at - Utc::now()).num_seconds().max(0)
+        self.until_end().num_seconds().max(0)
+    }
+
+    fn until_end(&self) -> Duration {
+        let end = self.shown_until.unwrap_or(self.ends_at).min(self.ends_at);
+        end - Utc::now()
     }
 }
 
@@ -182,6 +200,7 @@ impl Model {
             id: self.id,
             user_id: self.user_id,
             ends_at: self.expires_at.to_utc(),
+            shown_until: None,
         }
     }
 
@@ -202,6 +221,7 @@ impl Model {
             id: row.id,
             user_id: row.user_id,
             ends_at: row.expires_at.to_utc(),
+            shown_until: None,
         });
         Ok(live.map(|live| (live.id, live)).collect())
     }

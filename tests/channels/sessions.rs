@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::nodes::connected_nodes;
-use crate::support::{EventStream, RedisServer, TestApp, User};
+use crate::support::{EventStream, RedisServer, TestApp, User, until};
 
 /// Ann ends sessions of hers.
 async fn end(way: &str, ann: &User<'_>) {
@@ -121,4 +121,28 @@ async fn a_copied_refresh_token_ends_the_sockets_too() {
     assert_eq!(rotate(&third).await.status, 200);
     assert_eq!(rotate(&first).await.status, 401);
     assert_eq!(socket.bye_code().await, 4410);
+}
+
+#[tokio::test]
+async fn a_setting_has_sockets_show_a_token_again() {
+    let app = TestApp::with(json!({"tokens": {"socket_lifetime": 4}})).await;
+    let ann = app.user("ann").await;
+    let group = ann.start_chat().await;
+    let mut rich = ann.rich(&group, "").await;
+    let hello = rich.frame().await;
+    assert!(hello["auth_expires_in"].as_i64().unwrap() < 4, "{hello}");
+    let mut base = ann.open(&group).await;
+    rich.until_sync().await;
+    for _ in 0..3 {
+        // To look at the session again is not to show a token.
+        until("a while to pass", async || {
+            let looked = rich.done(json!({"type": "auth"})).await;
+            looked["auth_expires_in"].as_i64().unwrap() <= 2
+        })
+        .await;
+        let shown = rich.done(json!({"type": "auth", "token": ann.access}));
+        assert_eq!(shown.await["auth_expires_in"], 3);
+    }
+    assert_eq!(base.close_code().await, 4401);
+    assert_eq!(rich.bye_code().await, 4401);
 }

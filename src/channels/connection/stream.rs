@@ -21,7 +21,7 @@ use super::{Entry, READ_AGAIN_AFTER};
 use crate::{
     channels::{
         Channels, Member,
-        hub::{News, Peer, Places, Scope, Subscription},
+        hub::{News, Places, Scope, Subscription},
         protocol::{
             CloseReason,
             rich::{Frame, ResetReason},
@@ -89,7 +89,7 @@ async fn tell(
     entry: &Entry,
     events: &mpsc::Sender<Event>,
 ) -> Ended {
-    let peer = Peer::new(member.author.username.clone(), Scope::Log, session);
+    let peer = channels.peer(&member.author, Scope::Log, session);
     let mut places = Places::new(channels.hub.clone(), peer);
     places.join(std::slice::from_ref(member)).await;
     let (ending, expiry) = (places.ending(), places.expiry());

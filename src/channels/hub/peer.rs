@@ -116,7 +116,7 @@ impl Peer {
     pub fn compare_session(&self, live: &HashMap<Uuid, Live>, asked: Uuid) {
         let mut own = self.own_session();
         match live.get(&own.id) {
-            Some(session) => *own = *session,
+            Some(session) => own.ends_at = session.ends_at,
             // It may go on by another one meanwhile, of which nobody asked.
             None if own.id == asked => self.end(CloseReason::SessionRevoked),
             None => {}

@@ -69,7 +69,10 @@ impl Rich<'_> {
         let (db, session) = (self.channels.hub.db(), claimed.session_id);
         let live = in_time(sessions::Model::find_live(db, session, claimed.user_id)).await;
         match live.map_err(unread)? {
-            Some((session, _)) => Ok(session.live()),
+            Some((session, _)) => {
+                let lifetime = self.channels.settings.tokens.socket_lifetime;
+                Ok(session.live().shown_for(lifetime))
+            }
             None => Err(refused(
                 "unauthorized",
                 "The session of this token has ended.",
