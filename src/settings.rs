@@ -1,6 +1,7 @@
 //! The typed `settings:` block of `config/*.yaml`. Unknown keys are refused, so that a misspelt one
 //! never runs on a default in silence.
 
+mod door;
 mod redis;
 
 use std::sync::Arc;
@@ -16,7 +17,10 @@ use loco_rs::{
 use serde::{Deserialize, Deserializer};
 use url::Url;
 
-pub use self::redis::RedisUrl;
+pub use self::{
+    door::{DoorSettings, Networks},
+    redis::RedisUrl,
+};
 
 /// What development secrets begin with, and what production refuses.
 const DEVELOPMENT_MARK: &str = "development-only-";
@@ -43,6 +47,7 @@ pub struct Settings {
     pub public_url: Option<Url>,
     /// Origins, besides the server's own, whose pages may open sockets with the cookie.
     pub allowed_origins: Vec<Url>,
+    pub door: DoorSettings,
     pub tokens: TokenSettings,
     pub channels: ChannelSettings,
 }

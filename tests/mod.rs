@@ -10,6 +10,7 @@
 
 mod channels;
 mod clients;
+mod door;
 mod models;
 mod requests;
 mod settings;

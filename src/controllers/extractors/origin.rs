@@ -7,14 +7,15 @@ use axum::{
 use loco_rs::app::AppContext;
 use url::Url;
 
+use super::client::peer;
 use crate::{
     errors::{Error, Result},
     settings::Settings,
 };
 
 /// Scheme and host by which clients reach the server: the configured public URL, else what the
-/// request says. A proxy that ends TLS says so by `X-Forwarded-Proto`; nobody but the sender sees
-/// what a forged one changes.
+/// request says. A proxy of `settings.door.trusted_proxies` that ends TLS says so by
+/// `X-Forwarded-Proto`, and passes on the `Host`: there is no believing `X-Forwarded-Host`.
 pub struct PublicBase {
     https: bool,
     authority: String,
@@ -52,7 +53,7 @@ impl FromRequestParts<AppContext> for PublicBase {
                 authority: url.authority().to_owned(),
             });
         }
-        let https = came_by_https(&parts.headers);
+        let https = came_by_https(parts, &settings);
         let authority = own_authority(parts).map_or_else(
             || format!("{}:{}", ctx.config.server.binding, ctx.config.server.port),
             |authority| authority.to_string(),
@@ -87,7 +88,7 @@ impl FromRequestParts<AppContext> for AllowedOrigin {
             !public_host.is_some_and(|public| public.eq_ignore_ascii_case(own.host()))
         });
         // A plain page of the same name may be anybody's who sits between.
-        let safe_scheme = origin.scheme() == "https" || !came_by_https(&parts.headers);
+        let safe_scheme = origin.scheme() == "https" || !came_by_https(parts, &settings);
         let allowed = listed.any(|url| url.origin() == origin.origin())
             || own.is_some_and(|own| safe_scheme && is_at(&origin, &own));
         // A browser sends one Origin; more are an attempt to be misread.
@@ -117,11 +118,13 @@ fn is_at(origin: &Url, own: &Authority) -> bool {
         && origin.port_or_known_default() == Some(own_port)
 }
 
-/// Whether a proxy that ends TLS says so.
-fn came_by_https(headers: &HeaderMap) -> bool {
-    text(headers, "x-forwarded-proto")
-        .and_then(|schemes| schemes.split(',').next())
-        .is_some_and(|scheme| scheme.trim().eq_ignore_ascii_case("https"))
+/// Whether a proxy that ends TLS says so, and is one of ours.
+fn came_by_https(parts: &Parts, settings: &Settings) -> bool {
+    let is_ours = |peer| settings.door.trusted_proxies.contains(peer);
+    peer(&parts.extensions).is_some_and(is_ours)
+        && text(&parts.headers, "x-forwarded-proto")
+            .and_then(|schemes| schemes.split(',').next())
+            .is_some_and(|scheme| scheme.trim().eq_ignore_ascii_case("https"))
 }
 
 /// The `Host` header, or the authority of an absolute request target.

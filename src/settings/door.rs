@@ -1,0 +1,67 @@
+//! Who may come in, from where, and who is believed about where others come from.
+
+use std::net::IpAddr;
+
+use ipnet::{IpNet, Ipv4Net};
+use serde::Deserialize;
+
+/// Prefix bits of `::ffff:0:0/96`, in which IPv6 writes addresses of IPv4 (RFC 4291, section
+/// 2.5.5.2).
+const MAPPED_PREFIX: u8 = 96;
+
+#[derive(Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DoorSettings {
+    /// The proxies in front of the server, which are believed about the addresses and schemes by
+    /// which clients reached them.
+    pub trusted_proxies: Networks,
+}
+
+/// Some addresses and networks.
+#[derive(Clone, Debug, Default, Deserialize)]
+pub struct Networks(Vec<Network>);
+
+impl Networks {
+    /// Whether an address is one of them; one of IPv4 that IPv6 wraps counts as what it is.
+    #[must_use]
+    pub fn contains(&self, address: IpAddr) -> bool {
+        let address = address.to_canonical();
+        self.0.iter().any(|network| network.0.contains(&address))
+    }
+}
+
+/// `203.0.113.7`, `10.0.0.0/8`, `2001:db8::/32`.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(try_from = "String")]
+struct Network(IpNet);
+
+/// Why a text is none.
+#[derive(Debug, thiserror::Error)]
+#[error("`{0}` is neither an address nor a network such as 10.0.0.0/8")]
+struct NotNetwork(String);
+
+impl TryFrom<String> for Network {
+    type Error = NotNetwork;
+
+    fn try_from(text: String) -> Result<Self, NotNetwork> {
+        let parsed = match text.parse::<IpAddr>() {
+            Ok(address) => Some(IpNet::from(address)),
+            Err(_) => text.parse::<IpNet>().ok(),
+        };
+        parsed
+            .map(|network| Self(unmapped(network)))
+            .ok_or(NotNetwork(text))
+    }
+}
+
+/// Peers are looked up by what they are, so networks must stand as what they are too.
+fn unmapped(network: IpNet) -> IpNet {
+    let IpNet::V6(wide) = network else {
+        return network;
+    };
+    let bits = wide.prefix_len().checked_sub(MAPPED_PREFIX);
+    match (bits, wide.addr().to_ipv4_mapped()) {
+        (Some(bits), Some(address)) => Ipv4Net::new(address, bits).map_or(network, IpNet::V4),
+        _ => network,
+    }
+}
