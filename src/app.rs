@@ -84,15 +84,16 @@ impl Hooks for App {
             .add_route(controllers::socket::routes())
     }
 
-    async fn after_routes(router: axum::Router, _ctx: &AppContext) -> Result<axum::Router> {
-        Ok(server::outer_layers(router))
+    async fn after_routes(router: axum::Router, ctx: &AppContext) -> Result<axum::Router> {
+        server::outer_layers(router, ctx)
     }
 
     async fn serve(app: axum::Router, ctx: &AppContext, params: &ServeParams) -> Result<()> {
+        let settings = Settings::of(ctx)?;
         let listener = server::bind(&params.binding, params.port).await?;
         server::print_addresses(listener.local_addr()?)?;
         let stop = CancellationToken::new();
-        let serving = server::serve(listener, app, stop.clone());
+        let serving = server::serve(listener, app, &settings.door, stop.clone());
         let stopping = async {
             shutdown_signal().await;
             tracing::info!("stopping");

@@ -53,6 +53,12 @@ pub enum Error {
     },
     #[error("a foreign origin")]
     ForeignOrigin,
+    #[error("a foreign host")]
+    ForeignHost,
+    #[error("the body takes too long")]
+    TooSlow,
+    #[error("too many connections of one client")]
+    TooManyConnections,
     #[error("not found")]
     NotFound,
     #[error("the body is too large")]
@@ -250,6 +256,17 @@ impl IntoResponse for Error {
                 "forbidden",
                 "This origin may not open a socket here.",
             ),
+            Self::ForeignHost => detailed(
+                StatusCode::MISDIRECTED_REQUEST,
+                "invalid",
+                "This server does not go by that name.",
+            ),
+            Self::TooSlow => by_status(StatusCode::REQUEST_TIMEOUT),
+            Self::TooManyConnections => (
+                [(header::RETRY_AFTER, "10")],
+                by_status(StatusCode::TOO_MANY_REQUESTS),
+            )
+                .into_response(),
             Self::NotFound => by_status(StatusCode::NOT_FOUND),
             Self::TooLarge => by_status(StatusCode::PAYLOAD_TOO_LARGE),
             Self::UnsupportedMediaType => by_status(StatusCode::UNSUPPORTED_MEDIA_TYPE),
@@ -323,6 +340,7 @@ fn by_status(status: StatusCode) -> Response {
         StatusCode::FORBIDDEN => ("forbidden", "This is not allowed."),
         StatusCode::NOT_FOUND => ("not_found", "Not found."),
         StatusCode::METHOD_NOT_ALLOWED => ("invalid", "Method not allowed; see the Allow header."),
+        StatusCode::REQUEST_TIMEOUT => ("invalid", "The request took too long."),
         StatusCode::PAYLOAD_TOO_LARGE => ("too_large", "The body is too large."),
         StatusCode::UNSUPPORTED_MEDIA_TYPE => ("invalid", "Send the body as application/json."),
         StatusCode::UPGRADE_REQUIRED => ("invalid", "This is a WebSocket; ask for the upgrade."),

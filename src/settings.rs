@@ -2,6 +2,7 @@
 //! never runs on a default in silence.
 
 mod door;
+mod hosts;
 mod redis;
 
 use std::sync::Arc;
@@ -19,6 +20,7 @@ use url::Url;
 
 pub use self::{
     door::{DoorSettings, Networks},
+    hosts::Host,
     redis::RedisUrl,
 };
 
@@ -187,6 +189,11 @@ impl Settings {
             ("channels.ping_every", channels.ping_every == 0),
             ("channels.pong_timeout", channels.pong_timeout == 0),
             ("channels.presence_lease", channels.presence_lease == 0),
+            ("door.max_connections", self.door.max_connections == 0),
+            (
+                "door.connections_per_address",
+                self.door.connections_per_address == 0,
+            ),
         ] {
             if zero {
                 return Err(refuse(&format!("settings.{key} must be above 0")));

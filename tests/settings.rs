@@ -34,6 +34,9 @@ async fn what_is_misspelt_or_out_of_bounds_is_refused() {
     assert_snapshot!(told("/allowed_origins", json!(["https://chat.example/page"])).await, @"configuration: settings.allowed_origins: `https://chat.example/page` is more than scheme, host and port");
     assert_snapshot!(told("/door/trusted_proxies", json!(["10.0.0.0/8", "proxy.example"])).await, @"configuration: settings.door.trusted_proxies[1]: `proxy.example` is neither an address nor a network such as 10.0.0.0/8");
     assert_snapshot!(told("/door/trusted_proxies", json!(["10.0.0.0/33"])).await, @"configuration: settings.door.trusted_proxies[0]: `10.0.0.0/33` is neither an address nor a network such as 10.0.0.0/8");
+    assert_snapshot!(told("/door/allowed_hosts", json!(["chat.example:8000"])).await, @"configuration: settings.door.allowed_hosts[0]: `chat.example:8000` is neither a host name such as chat.example nor an address");
+    assert_snapshot!(told("/door/allowed_hosts", json!(["https://chat.example"])).await, @"configuration: settings.door.allowed_hosts[0]: `https://chat.example` is neither a host name such as chat.example nor an address");
+    assert_snapshot!(told("/door/connections_per_address", json!(0)).await, @"configuration: settings.door.connections_per_address must be above 0");
     assert_snapshot!(told("/allowed_origins", json!(["chat.example"])).await, @r#"configuration: settings.allowed_origins[0]: relative URL without a base: "chat.example""#);
 }
 

@@ -5,8 +5,8 @@ use std::sync::{Arc, LazyLock};
 use axum::{
     Json,
     extract::Path,
-    http::header,
-    response::{Html, IntoResponse},
+    http::{HeaderName, header},
+    response::{Html, IntoResponse, Response},
 };
 use loco_rs::{controller::Routes, prelude::get};
 use serde_json::Value;
@@ -30,26 +30,58 @@ static SOCKETS: LazyLock<Value> = LazyLock::new(asyncapi::document);
 static REFERENCE: LazyLock<Result<String, String>> =
     LazyLock::new(|| reference::page(&SOCKETS).map_err(|error| error.to_string()));
 
+/// What a page that is only read may load: its style sheet, and its empty icon.
+const READ_ONLY: &str = "default-src 'none'; style-src 'self'; img-src data:; \
+     base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+
+/// What Swagger UI needs: its own files, the images in its style sheet, the API to try it out, and the
+/// one style sheet that it has inline, that of its logo.
+const SWAGGER: &str = "default-src 'none'; script-src 'self'; \
+     style-src 'self' 'sha256-RL3ie0nH+Lzz2YNqQN83mnU0J1ot4QL7b99vMdIX99w='; \
+     img-src 'self' data:; connect-src 'self'; \
+     base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+
+/// Files change with the server alone, and are the same for everybody.
+const FOR_AN_HOUR: (HeaderName, &str) = (header::CACHE_CONTROL, "public, max-age=3600");
+
+/// A page, and what a browser may load for it.
+type Page = ([(HeaderName, &'static str); 1], Html<&'static str>);
+
+fn page(policy: &'static str, html: &'static str) -> Page {
+    ([(header::CONTENT_SECURITY_POLICY, policy)], Html(html))
+}
+
 /// The first page.
-pub async fn index() -> Html<&'static str> {
-    Html(include_str!("../../assets/pages/index.html"))
+pub async fn index() -> Page {
+    page(READ_ONLY, include_str!("../../assets/pages/index.html"))
+}
+
+/// The style sheet of the pages.
+pub async fn style() -> impl IntoResponse {
+    let css_type = (header::CONTENT_TYPE, "text/css; charset=utf-8");
+    let css = include_str!("../../assets/pages/style.css");
+    ([css_type, FOR_AN_HOUR], css)
 }
 
 /// Swagger UI over the OpenAPI document.
-pub async fn swagger() -> Html<&'static str> {
-    Html(include_str!("../../assets/pages/swagger.html"))
+pub async fn swagger() -> Page {
+    page(SWAGGER, include_str!("../../assets/pages/swagger.html"))
 }
 
 /// A file of Swagger UI.
-pub async fn swagger_file(Path(file): Path<String>) -> Result<impl IntoResponse> {
+pub async fn swagger_file(Path(file): Path<String>) -> Result<Response> {
     let config = Arc::new(Config::from(DOCUMENT_PATH).persist_authorization(true));
     let file = utoipa_swagger_ui::serve(&file, config)
         .map_err(|error| Error::Internal(error.to_string().into()))?
         .ok_or(Error::NotFound)?;
     Ok((
-        [(header::CONTENT_TYPE, file.content_type)],
+        [
+            (header::CONTENT_TYPE, file.content_type.as_str()),
+            FOR_AN_HOUR,
+        ],
         file.bytes.into_owned(),
-    ))
+    )
+        .into_response())
 }
 
 /// The OpenAPI document.
@@ -63,9 +95,9 @@ pub async fn sockets() -> Json<&'static Value> {
 }
 
 /// The same for people.
-pub async fn sockets_page() -> Result<Html<&'static str>> {
+pub async fn sockets_page() -> Result<Page> {
     match &*REFERENCE {
-        Ok(page) => Ok(Html(page)),
+        Ok(html) => Ok(page(READ_ONLY, html)),
         Err(error) => Err(Error::Internal(error.as_str().into())),
     }
 }
@@ -73,6 +105,7 @@ pub async fn sockets_page() -> Result<Html<&'static str>> {
 pub fn routes() -> Routes {
     Routes::new()
         .add("/", get(index))
+        .add("/style.css", get(style))
         .add("/swagger", get(swagger))
         .add("/swagger/{file}", get(swagger_file))
         .add(DOCUMENT_PATH, get(document))

@@ -5,6 +5,8 @@ use std::net::IpAddr;
 use ipnet::{IpNet, Ipv4Net};
 use serde::Deserialize;
 
+use super::Host;
+
 /// Prefix bits of `::ffff:0:0/96`, in which IPv6 writes addresses of IPv4 (RFC 4291, section
 /// 2.5.5.2).
 const MAPPED_PREFIX: u8 = 96;
@@ -15,6 +17,13 @@ pub struct DoorSettings {
     /// The proxies in front of the server, which are believed about the addresses and schemes by
     /// which clients reached them.
     pub trusted_proxies: Networks,
+    /// Names, besides that of the public URL, by which clients may call the server. None: in
+    /// production only those of the machine itself, else any.
+    pub allowed_hosts: Vec<Host>,
+    /// Open at once; fewer where the system gives fewer files.
+    pub max_connections: u32,
+    /// Open at once of one address, or of one /64 of IPv6.
+    pub connections_per_address: u32,
 }
 
 /// Some addresses and networks.

@@ -7,7 +7,8 @@ mod recorded;
 
 use serde_json::{Value, json};
 
-use self::{browser::Browser, proxy::Proxy, python::Python};
+pub use self::browser::Browser;
+use self::{proxy::Proxy, python::Python};
 use crate::support::{TestApp, User, until};
 
 const DOCUMENT: &str = include_str!("../../docs/protocol.md");

@@ -13,8 +13,9 @@ use crate::support::{Answer, TestApp};
 const DOCUMENT: &str = "/api-docs/openapi.json";
 
 /// Routes that serve people or machines of the operator, not clients of the API.
-const NOT_API: [&str; 9] = [
+const NOT_API: [&str; 10] = [
     "/",
+    "/style.css",
     "/api-docs",
     "/api-docs/asyncapi.json",
     "/swagger",

@@ -9,7 +9,7 @@ use loco_rs::{
     environment::Environment,
 };
 use reqwest::{Client, Method, RequestBuilder};
-use salam::{app::App, channels::Channels, server};
+use salam::{app::App, channels::Channels, server, settings::Settings};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -59,7 +59,9 @@ impl TestApp {
             .await
             .unwrap();
         let stop = CancellationToken::new();
-        tokio::spawn(server::serve(listener, boot.router.unwrap(), stop.clone()));
+        let (router, stopped) = (boot.router.unwrap(), stop.clone());
+        let door = Settings::of(&boot.app_context).unwrap().door.clone();
+        tokio::spawn(async move { server::serve(listener, router, &door, stopped).await });
         Self {
             address,
             ctx: boot.app_context,

@@ -3,6 +3,7 @@
 use std::{
     fs,
     io::{BufRead, BufReader},
+    net::SocketAddr,
     path::Path,
     process::{Child, Command, ExitStatus, Stdio},
 };
@@ -24,22 +25,40 @@ impl Server {
 
     /// With a Redis, and some lines of its configuration changed.
     pub fn with(database: &TestDatabase, redis: &str, changes: &[(&str, &str)]) -> Self {
+        let secret = "development-only-secret-of-the-tests";
+        let variables = [("REDIS_URL", redis), ("JWT_SECRET", secret)];
+        Self::run("development", database, &variables, changes)
+    }
+
+    /// As it is deployed. An empty URL is none.
+    pub fn in_production(database: &TestDatabase, public_url: &str) -> Self {
+        let secret = "vFqk0n3vT7Qm3yq1yQm0bq3H1nJ5y0aW";
+        let variables = [("PUBLIC_URL", public_url), ("JWT_SECRET", secret)];
+        Self::run("production", database, &variables, &[])
+    }
+
+    fn run(
+        environment: &str,
+        database: &TestDatabase,
+        variables: &[(&str, &str)],
+        changes: &[(&str, &str)],
+    ) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let configured = Path::new(env!("CARGO_MANIFEST_DIR")).join("config/development.yaml");
-        let mut config = fs::read_to_string(configured).unwrap();
+        let file = format!("{environment}.yaml");
+        let configured = Path::new(env!("CARGO_MANIFEST_DIR")).join("config");
+        let mut config = fs::read_to_string(configured.join(&file)).unwrap();
         for (line, changed) in changes {
             assert!(config.contains(line), "{line}");
             config = config.replace(line, changed);
         }
-        fs::write(folder.path().join("development.yaml"), config).unwrap();
+        fs::write(folder.path().join(&file), config).unwrap();
         let process = Command::new(env!("CARGO_BIN_EXE_salam-cli"))
-            .args(["start", "-e", "development"])
+            .args(["start", "-e", environment])
             .current_dir(folder.path())
             .env("LOCO_CONFIG_FOLDER", folder.path())
             .env("DATABASE_URL", &database.uri)
-            .env("JWT_SECRET", "development-only-secret-of-the-tests")
-            .env("REDIS_URL", redis)
             .env("PORT", "0")
+            .envs(variables.iter().copied())
             .stdout(Stdio::piped())
             .spawn();
         Self {
@@ -61,6 +80,13 @@ impl Server {
                 .collect()
         });
         soon("the addresses", told).await.unwrap()
+    }
+
+    /// Where it listens.
+    pub async fn address(&mut self) -> SocketAddr {
+        let told = self.addresses().await;
+        let url = url::Url::parse(told.first().expect("it starts")).unwrap();
+        url.socket_addrs(|| None).unwrap()[0]
     }
 
     /// The first line that it says of something.

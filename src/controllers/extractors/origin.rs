@@ -127,11 +127,14 @@ fn came_by_https(parts: &Parts, settings: &Settings) -> bool {
             .is_some_and(|scheme| scheme.trim().eq_ignore_ascii_case("https"))
 }
 
-/// The `Host` header, or the authority of an absolute request target.
+/// The authority of an absolute request target, else the `Host` header (RFC 9112, section 3.2.2).
 fn own_authority(parts: &Parts) -> Option<Authority> {
-    text(&parts.headers, header::HOST.as_str())
-        .and_then(|host| host.parse().ok())
-        .or_else(|| parts.uri.authority().cloned())
+    let host = || text(&parts.headers, header::HOST.as_str())?.parse().ok();
+    parts
+        .uri
+        .authority()
+        .cloned()
+        .or_else(host)
         .filter(|authority: &Authority| !authority.as_str().contains('@'))
 }
 

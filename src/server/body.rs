@@ -1,0 +1,77 @@
+//! A request's body may take its time, but not for ever.
+
+use std::{
+    pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+
+use axum::{
+    Error as BodyError,
+    body::{Body, Bytes, HttpBody},
+    extract::Request,
+    middleware::Next,
+    response::{IntoResponse, Response},
+};
+use hyper::body::{Frame, SizeHint};
+use tokio::time::{Sleep, sleep};
+
+use crate::errors::Error;
+
+/// From its first byte on a body of 64 KiB has so long: 7 KB a second.
+const BODY_WITHIN: Duration = Duration::from_secs(10);
+
+/// Answers 408 for a body that was waited for in vain, whatever its reader made of that.
+pub(super) async fn in_time(request: Request, next: Next) -> Response {
+    if request.body().is_end_stream() {
+        return next.run(request).await;
+    }
+    let late = Arc::new(AtomicBool::new(false));
+    let timed = |body| {
+        Body::new(InTime {
+            body,
+            end: Box::pin(sleep(BODY_WITHIN)),
+            late: late.clone(),
+        })
+    };
+    let response = next.run(request.map(timed)).await;
+    if late.load(Ordering::Relaxed) {
+        return Error::TooSlow.into_response();
+    }
+    response
+}
+
+struct InTime {
+    body: Body,
+    end: Pin<Box<Sleep>>,
+    late: Arc<AtomicBool>,
+}
+
+impl HttpBody for InTime {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        if let Poll::Ready(frame) = Pin::new(&mut self.body).poll_frame(cx) {
+            return Poll::Ready(frame);
+        }
+        ready!(self.end.as_mut().poll(cx));
+        self.late.store(true, Ordering::Relaxed);
+        Poll::Ready(Some(Err(BodyError::new(Error::TooSlow))))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}

@@ -1,0 +1,133 @@
+//! One connection, which carries requests one after the other until it is a socket.
+
+use std::{net::SocketAddr, sync::Arc, time::Duration};
+
+use axum::{
+    Router,
+    body::Body,
+    extract::{ConnectInfo, Request},
+    http::{StatusCode, header::CONTENT_TYPE},
+    response::Response,
+};
+use hyper::{body::Incoming, server::conn::http1, service::service_fn};
+use hyper_util::rt::{TokioIo, TokioTimer};
+#[cfg(target_os = "linux")]
+use socket2::SockRef;
+use tokio::{net::TcpStream, select};
+use tokio_util::sync::CancellationToken;
+use tower::ServiceExt;
+
+use super::{
+    crowd::{Full, Guest},
+    stream::{Patience, Stream},
+};
+
+/// A client that has not sent its headers by then is closed, and so is a connection that has been
+/// idle between two requests for so long: a proxy in front must keep its own for less.
+const HEADERS_WITHIN: Duration = Duration::from_secs(5);
+
+/// Who is turned away has less time to ask for it.
+const TURNED_AWAY_WITHIN: Duration = Duration::from_secs(2);
+
+/// A peer that acknowledges nothing, or takes nothing, for this long is gone, whatever is being sent
+/// to it (RFC 5482).
+#[cfg(target_os = "linux")]
+const GONE_AFTER: Duration = Duration::from_secs(60);
+
+/// Bytes that the kernel takes of what cannot be sent yet: what a client does not read should wait
+/// here, where it is seen, and not there.
+#[cfg(target_os = "linux")]
+const UNSENT: u32 = 16 * 1024;
+
+/// More headers, or more bytes of them, are answered with 431.
+const MAX_HEADERS: usize = 64;
+const HEADER_BUFFER: usize = 16 * 1024;
+
+/// Serves a connection until it ends, or `stop` is cancelled and the request in flight is answered.
+pub(super) async fn serve(
+    stream: TcpStream,
+    peer: SocketAddr,
+    guest: Arc<Guest>,
+    router: Router,
+    stop: CancellationToken,
+) {
+    tune(&stream, peer);
+    let patience = Patience::default();
+    let stream = Stream::new(stream, patience.clone(), Some(guest.clone()));
+    let service = service_fn(move |mut request: Request<Incoming>| {
+        request.extensions_mut().insert(ConnectInfo(peer));
+        request.extensions_mut().insert(guest.clone());
+        let answering = router.clone().oneshot(request.map(Body::new));
+        let patience = patience.clone();
+        async move {
+            let answer = answering.await;
+            // These may wait for more to tell, and their own tasks see whether it is taken.
+            patience.set(answer.as_ref().is_ok_and(goes_on));
+            answer
+        }
+    });
+    let serving = http(HEADERS_WITHIN).serve_connection(TokioIo::new(stream), service);
+    let mut serving = std::pin::pin!(serving.with_upgrades());
+    let served = select! {
+        served = serving.as_mut() => served,
+        () = stop.cancelled() => {
+            serving.as_mut().graceful_shutdown();
+            serving.await
+        }
+    };
+    if let Err(error) = served {
+        tracing::debug!(%error, %peer, "a connection ended early");
+    }
+}
+
+/// Answers one request with why there is no place for it.
+pub(super) async fn turn_away(stream: TcpStream, peer: SocketAddr, full: Full, router: Router) {
+    tune(&stream, peer);
+    let stream = Stream::new(stream, Patience::default(), None);
+    let service = service_fn(move |mut request: Request<Incoming>| {
+        request.extensions_mut().insert(ConnectInfo(peer));
+        request.extensions_mut().insert(full);
+        router.clone().oneshot(request.map(Body::new))
+    });
+    let mut http = http(TURNED_AWAY_WITHIN);
+    let serving = http
+        .keep_alive(false)
+        .serve_connection(TokioIo::new(stream), service);
+    if let Err(error) = serving.await {
+        tracing::debug!(%error, %peer, "a connection was turned away unheard");
+    }
+}
+
+fn http(headers_within: Duration) -> http1::Builder {
+    let mut http = http1::Builder::new();
+    http.timer(TokioTimer::new())
+        .header_read_timeout(headers_within)
+        .max_headers(MAX_HEADERS)
+        .max_buf_size(HEADER_BUFFER);
+    http
+}
+
+fn tune(stream: &TcpStream, peer: SocketAddr) {
+    // A frame that waits for the acknowledgement of the last one is 40 ms late.
+    if let Err(error) = stream.set_nodelay(true) {
+        tracing::debug!(%error, %peer, "no TCP_NODELAY");
+    }
+    #[cfg(target_os = "linux")]
+    {
+        let socket = SockRef::from(stream);
+        if let Err(error) = socket.set_tcp_user_timeout(Some(GONE_AFTER)) {
+            tracing::debug!(%error, %peer, "no TCP_USER_TIMEOUT");
+        }
+        if let Err(error) = socket.set_tcp_notsent_lowat(UNSENT) {
+            tracing::debug!(%error, %peer, "no TCP_NOTSENT_LOWAT");
+        }
+    }
+}
+
+/// Whether it is the beginning of a socket or of a stream of events.
+fn goes_on(answer: &Response) -> bool {
+    let of_events =
+        |value: &axum::http::HeaderValue| value.as_bytes().starts_with(b"text/event-stream");
+    answer.status() == StatusCode::SWITCHING_PROTOCOLS
+        || answer.headers().get(CONTENT_TYPE).is_some_and(of_events)
+}

@@ -1,0 +1,140 @@
+//! The accept loop: what a connection may cost, and how the server stops.
+//!
+//! `axum::serve` has no time-out for headers, no limit of connections, sends small frames late
+//! (Nagle's algorithm) and knows no deadline when it stops; this has. Around the routes stand, from
+//! the outside: what every answer carries ([`headers`]), who is turned away ([`crowd`]), by which
+//! names the server may be called ([`hosts`]), and how long a body may take ([`body`]).
+
+mod body;
+mod connection;
+mod crowd;
+mod files;
+mod headers;
+mod hosts;
+mod stream;
+mod warning;
+
+use std::{io::Write, net::SocketAddr, sync::Arc, time::Duration};
+
+use axum::{
+    Router,
+    middleware::{from_fn, from_fn_with_state, map_response},
+};
+use loco_rs::{Result, app::AppContext};
+use tokio::{
+    net::TcpListener,
+    select,
+    sync::Semaphore,
+    time::{sleep, timeout},
+};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tower::Layer;
+use tower_http::normalize_path::NormalizePathLayer;
+
+use self::{crowd::Door, hosts::AllowedHosts};
+use crate::{
+    errors,
+    settings::{DoorSettings, Settings},
+};
+
+/// How long requests in flight may take once the server stops.
+const FINISH_WITHIN: Duration = Duration::from_secs(10);
+
+/// After an error of `accept`, such as no free file descriptor, it would fail again at once.
+const ACCEPT_AGAIN_AFTER: Duration = Duration::from_millis(100);
+
+/// So many connections over the limit are told so at the same time; more are only closed.
+const TURNED_AWAY_AT_ONCE: usize = 64;
+
+/// Binds the address of the configuration.
+///
+/// # Errors
+/// When the address is taken or not of this machine; the text says what to do.
+pub async fn bind(binding: &str, port: i32) -> Result<TcpListener> {
+    let address = format!("{binding}:{port}");
+    TcpListener::bind(&address).await.map_err(|error| {
+        loco_rs::Error::Message(format!(
+            "cannot listen on {address}: {error}; PORT and BINDING choose another address"
+        ))
+    })
+}
+
+/// Says where everything is, whatever the log level.
+///
+/// # Errors
+/// When standard output is closed.
+pub fn print_addresses(address: SocketAddr) -> Result<()> {
+    let base = format!("http://{address}");
+    writeln!(
+        std::io::stdout(),
+        "\nSalam is ready\n  page  {base}/\n  docs  {base}/swagger/\n  API   {base}/api-docs/openapi.json\n"
+    )?;
+    Ok(())
+}
+
+/// Every path answers with and without its trailing slash, and every error is JSON.
+///
+/// # Errors
+/// When the settings were not loaded.
+pub fn outer_layers(router: Router, ctx: &AppContext) -> Result<Router> {
+    let settings = Settings::of(ctx)?;
+    let allowed = Arc::new(AllowedHosts::new(&settings, &ctx.environment));
+    let any_slash = NormalizePathLayer::trim_trailing_slash().layer(router);
+    Ok(Router::new()
+        .fallback_service(any_slash)
+        .layer(from_fn(body::in_time))
+        .layer(from_fn_with_state(allowed, hosts::check))
+        .layer(from_fn_with_state(ctx.clone(), crowd::turn_away))
+        .layer(map_response(errors::as_json))
+        .layer(from_fn_with_state(ctx.clone(), headers::add)))
+}
+
+/// Serves until `stop` is cancelled, then finishes the requests in flight, for 10 s at most.
+/// Sockets are no requests any more: whoever stops the server drains them.
+pub async fn serve(
+    listener: TcpListener,
+    router: Router,
+    settings: &DoorSettings,
+    stop: CancellationToken,
+) {
+    let door = Door::new(settings, files::most_connections(settings.max_connections));
+    let turned_away = Arc::new(Semaphore::new(TURNED_AWAY_AT_ONCE));
+    let connections = TaskTracker::new();
+    loop {
+        let accepted = select! {
+            () = stop.cancelled() => break,
+            accepted = listener.accept() => accepted,
+        };
+        let (stream, peer) = match accepted {
+            Ok(accepted) => accepted,
+            Err(error) => {
+                tracing::warn!(%error, "a connection could not be accepted");
+                sleep(ACCEPT_AGAIN_AFTER).await;
+                continue;
+            }
+        };
+        match door.admit(peer.ip()) {
+            Ok(guest) => {
+                let serving = connection::serve(stream, peer, guest, router.clone(), stop.clone());
+                connections.spawn(serving);
+            }
+            Err(full) => {
+                if let Ok(place) = turned_away.clone().try_acquire_owned() {
+                    let router = router.clone();
+                    connections.spawn(async move {
+                        connection::turn_away(stream, peer, full, router).await;
+                        drop(place);
+                    });
+                }
+            }
+        }
+    }
+    drop(listener);
+    connections.close();
+    if timeout(FINISH_WITHIN, connections.wait()).await.is_err() {
+        tracing::warn!(
+            requests = connections.len(),
+            "some requests did not finish in time"
+        );
+    }
+}

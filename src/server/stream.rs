@@ -1,0 +1,142 @@
+//! The bytes of a connection. A client that does not take its answer is not waited for.
+
+use std::{
+    io::{self, ErrorKind, IoSlice},
+    pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+
+use socket2::SockRef;
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    net::TcpStream,
+    time::{Instant, Sleep, sleep},
+};
+
+use super::crowd::Guest;
+
+/// While an answer waits to be taken, each such time must see some of it go.
+const TAKES_WITHIN: Duration = Duration::from_secs(10);
+
+/// Bytes that count as some of it: 400 a second are less than the slowest network has.
+const TAKES_AT_LEAST: usize = 4096;
+
+/// Whether the client may take its time.
+#[derive(Clone, Default)]
+pub(super) struct Patience(Arc<AtomicBool>);
+
+impl Patience {
+    pub(super) fn set(&self, patient: bool) {
+        self.0.store(patient, Ordering::Relaxed);
+    }
+}
+
+pub(super) struct Stream {
+    tcp: TcpStream,
+    patience: Patience,
+    /// While something waits to be taken: when to look how much went since.
+    look: Option<Pin<Box<Sleep>>>,
+    /// Bytes that went since the last look.
+    taken: usize,
+    /// Here, so that it counts for as long as there is a socket.
+    _guest: Option<Arc<Guest>>,
+}
+
+impl Stream {
+    pub(super) fn new(tcp: TcpStream, patience: Patience, guest: Option<Arc<Guest>>) -> Self {
+        Self {
+            tcp,
+            patience,
+            look: None,
+            taken: 0,
+            _guest: guest,
+        }
+    }
+
+    /// Notes what came of a try to write; one in vain is waited for, but not for ever.
+    fn note(
+        &mut self,
+        cx: &mut Context<'_>,
+        tried: Poll<io::Result<usize>>,
+    ) -> Poll<io::Result<usize>> {
+        match tried {
+            Poll::Ready(Ok(written)) => {
+                self.taken = self.taken.saturating_add(written);
+                Poll::Ready(Ok(written))
+            }
+            Poll::Pending if !self.patience.0.load(Ordering::Relaxed) => {
+                ready!(self.poll_stuck(cx));
+                // Otherwise the kernel would go on in our place, for a minute and more.
+                let abort = SockRef::from(&self.tcp).set_linger(Some(Duration::ZERO));
+                let error = io::Error::new(ErrorKind::TimedOut, "the client takes nothing");
+                Poll::Ready(Err(abort.err().unwrap_or(error)))
+            }
+            tried => tried,
+        }
+    }
+
+    /// Ready when too little has gone for too long.
+    fn poll_stuck(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let taken = &mut self.taken;
+        let look = self.look.get_or_insert_with(|| {
+            *taken = 0;
+            Box::pin(sleep(TAKES_WITHIN))
+        });
+        while look.as_mut().poll(cx).is_ready() {
+            if std::mem::take(taken) < TAKES_AT_LEAST {
+                return Poll::Ready(());
+            }
+            look.as_mut().reset(Instant::now() + TAKES_WITHIN);
+        }
+        Poll::Pending
+    }
+}
+
+impl AsyncRead for Stream {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.tcp).poll_read(cx, buffer)
+    }
+}
+
+impl AsyncWrite for Stream {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let tried = Pin::new(&mut self.tcp).poll_write(cx, bytes);
+        self.note(cx, tried)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let tried = Pin::new(&mut self.tcp).poll_write_vectored(cx, slices);
+        self.note(cx, tried)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.tcp.is_write_vectored()
+    }
+
+    /// All that was to be written has been.
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.look = None;
+        Pin::new(&mut self.tcp).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.tcp).poll_shutdown(cx)
+    }
+}
