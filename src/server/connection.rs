@@ -34,11 +34,6 @@ const TURNED_AWAY_WITHIN: Duration = Duration::from_secs(2);
 #[cfg(target_os = "linux")]
 const GONE_AFTER: Duration = Duration::from_secs(60);
 
-/// Bytes that the kernel takes of what cannot be sent yet: what a client does not read should wait
-/// here, where it is seen, and not there.
-#[cfg(target_os = "linux")]
-const UNSENT: u32 = 16 * 1024;
-
 /// More headers, or more bytes of them, are answered with 431.
 const MAX_HEADERS: usize = 64;
 const HEADER_BUFFER: usize = 16 * 1024;
@@ -113,14 +108,8 @@ fn tune(stream: &TcpStream, peer: SocketAddr) {
         tracing::debug!(%error, %peer, "no TCP_NODELAY");
     }
     #[cfg(target_os = "linux")]
-    {
-        let socket = SockRef::from(stream);
-        if let Err(error) = socket.set_tcp_user_timeout(Some(GONE_AFTER)) {
-            tracing::debug!(%error, %peer, "no TCP_USER_TIMEOUT");
-        }
-        if let Err(error) = socket.set_tcp_notsent_lowat(UNSENT) {
-            tracing::debug!(%error, %peer, "no TCP_NOTSENT_LOWAT");
-        }
+    if let Err(error) = SockRef::from(stream).set_tcp_user_timeout(Some(GONE_AFTER)) {
+        tracing::debug!(%error, %peer, "no TCP_USER_TIMEOUT");
     }
 }
 

@@ -26,6 +26,15 @@ const TAKES_WITHIN: Duration = Duration::from_secs(10);
 /// Bytes that count as some of it: 400 a second are less than the slowest network has.
 const TAKES_AT_LEAST: usize = 4096;
 
+/// Bytes that the kernel takes of what cannot be sent yet: what a client does not read should wait
+/// here, where it is seen, and not there.
+#[cfg(target_os = "linux")]
+const UNSENT: u32 = 16 * 1024;
+
+/// As the system has it: 0 is no limit of the socket's own.
+#[cfg(target_os = "linux")]
+const UNSENT_BY_DEFAULT: u32 = 0;
+
 /// Whether the client may take its time.
 #[derive(Clone, Default)]
 pub(super) struct Patience(Arc<AtomicBool>);
@@ -39,6 +48,9 @@ impl Patience {
 pub(super) struct Stream {
     tcp: TcpStream,
     patience: Patience,
+    /// Whether the kernel takes little of what waits.
+    #[cfg(target_os = "linux")]
+    is_tight: bool,
     /// While something waits to be taken: when to look how much went since.
     look: Option<Pin<Box<Sleep>>>,
     /// Bytes that went since the last look.
@@ -50,11 +62,23 @@ pub(super) struct Stream {
 impl Stream {
     pub(super) fn new(tcp: TcpStream, patience: Patience, guest: Option<Arc<Guest>>) -> Self {
         Self {
+            #[cfg(target_os = "linux")]
+            is_tight: SockRef::from(&tcp).set_tcp_notsent_lowat(UNSENT).is_ok(),
             tcp,
             patience,
             look: None,
             taken: 0,
             _guest: guest,
+        }
+    }
+
+    /// Gives the kernel room where the client may take its time: who is slow is then told so, however
+    /// much waits before it.
+    fn give_room(&mut self) {
+        #[cfg(target_os = "linux")]
+        if self.is_tight && self.patience.0.load(Ordering::Relaxed) {
+            let socket = SockRef::from(&self.tcp);
+            self.is_tight = socket.set_tcp_notsent_lowat(UNSENT_BY_DEFAULT).is_err();
         }
     }
 
@@ -113,6 +137,7 @@ impl AsyncWrite for Stream {
         cx: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
+        self.give_room();
         let tried = Pin::new(&mut self.tcp).poll_write(cx, bytes);
         self.note(cx, tried)
     }
@@ -122,6 +147,7 @@ impl AsyncWrite for Stream {
         cx: &mut Context<'_>,
         slices: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
+        self.give_room();
         let tried = Pin::new(&mut self.tcp).poll_write_vectored(cx, slices);
         self.note(cx, tried)
     }

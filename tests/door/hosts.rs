@@ -153,7 +153,7 @@ async fn outside_of_production_any_name_will_do_unless_some_are_listed() {
 async fn production_answers_to_its_public_name_and_on_its_own_machine() {
     let database = TestDatabase::create().await;
     for (public_url, own) in [("https://salam.example", 200), ("", 421)] {
-        let mut server = Server::in_production(&database, public_url);
+        let mut server = Server::in_production(&database, public_url, &[]);
         let address = server.address().await;
         for (host, expected) in [
             ("salam.example", own),

@@ -5,6 +5,7 @@ mod connections;
 mod headers;
 mod hosts;
 mod pages;
+mod proxies;
 
 use std::net::SocketAddr;
 

@@ -30,11 +30,15 @@ impl Server {
         Self::run("development", database, &variables, changes)
     }
 
-    /// As it is deployed. An empty URL is none.
-    pub fn in_production(database: &TestDatabase, public_url: &str) -> Self {
+    /// As it is deployed, with some lines changed. An empty URL is none.
+    pub fn in_production(
+        database: &TestDatabase,
+        public_url: &str,
+        changes: &[(&str, &str)],
+    ) -> Self {
         let secret = "vFqk0n3vT7Qm3yq1yQm0bq3H1nJ5y0aW";
         let variables = [("PUBLIC_URL", public_url), ("JWT_SECRET", secret)];
-        Self::run("production", database, &variables, &[])
+        Self::run("production", database, &variables, changes)
     }
 
     fn run(
@@ -58,6 +62,7 @@ impl Server {
             .env("LOCO_CONFIG_FOLDER", folder.path())
             .env("DATABASE_URL", &database.uri)
             .env("PORT", "0")
+            .env("REDIS_URL", "")
             .envs(variables.iter().copied())
             .stdout(Stdio::piped())
             .spawn();

@@ -1,4 +1,4 @@
-//! An authority of our own, and what it signed for a server on 127.0.0.1.
+//! An authority of our own, and what it signed for a server on 127.0.0.1, or chat.example.
 
 use std::{path::PathBuf, process::Command};
 
@@ -12,12 +12,16 @@ impl Certificates {
     pub fn make() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let made = Self { folder };
-        std::fs::write(made.path("names"), "subjectAltName=IP:127.0.0.1").unwrap();
+        std::fs::write(
+            made.path("names"),
+            "subjectAltName=IP:127.0.0.1,DNS:chat.example",
+        )
+        .unwrap();
         made.openssl("req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=Authority -keyout ca.key -out ca.pem");
         made.openssl(
-            "req -newkey rsa:2048 -nodes -subj /CN=Redis -keyout redis.key -out redis.csr",
+            "req -newkey rsa:2048 -nodes -subj /CN=Server -keyout server.key -out server.csr",
         );
-        made.openssl("x509 -req -in redis.csr -CA ca.pem -CAkey ca.key -CAcreateserial -days 2 -extfile names -out redis.pem");
+        made.openssl("x509 -req -in server.csr -CA ca.pem -CAkey ca.key -CAcreateserial -days 2 -extfile names -out server.pem");
         made
     }
 
@@ -26,13 +30,20 @@ impl Certificates {
         self.path("ca.pem")
     }
 
+    pub fn certificate(&self) -> PathBuf {
+        self.path("server.pem")
+    }
+
+    pub fn key(&self) -> PathBuf {
+        self.path("server.key")
+    }
+
     pub(super) fn arguments(&self) -> String {
-        let path = |name| self.path(name).display().to_string();
         format!(
             "--tls-cert-file {} --tls-key-file {} --tls-ca-cert-file {}",
-            path("redis.pem"),
-            path("redis.key"),
-            path("ca.pem")
+            self.certificate().display(),
+            self.key().display(),
+            self.authority().display()
         )
     }
 
