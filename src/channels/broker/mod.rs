@@ -17,7 +17,7 @@ use tokio::{
 };
 
 pub use self::local::{Bus, Local};
-pub use self::redis::Redis;
+pub use self::redis::{Counters, Redis};
 use crate::settings::ChannelSettings;
 
 /// What reached this node: the topic and the payload.
@@ -124,6 +124,15 @@ impl Broker {
         match self {
             Self::Local(_) => None,
             Self::Redis(redis) => Some(redis.sessions()),
+        }
+    }
+
+    /// What all nodes count together. It does not keep the broker alive.
+    #[must_use]
+    pub fn counters(&self) -> Counters {
+        match self {
+            Self::Local(_) => Counters::nowhere(),
+            Self::Redis(redis) => redis.counters(),
         }
     }
 

@@ -16,7 +16,7 @@ use super::{
     Unavailable,
     map::{Map, Place},
     reach::Reach,
-    session::{Access, Publication, Pushed, Session},
+    session::{Access, Caller, Publication, Pushed, Session},
     unheard::Unheard,
 };
 
@@ -54,6 +54,8 @@ pub(super) struct Link {
     pub unheard: Unheard,
     /// Rung when the map may be wrong.
     pub alarm: Arc<Notify>,
+    /// Who can ask the server, while it is in reach.
+    pub caller: watch::Sender<Option<Caller>>,
     /// Whether it was said that Redis is away, so that it is said once.
     pub said_away: bool,
 }
@@ -145,7 +147,9 @@ impl Link {
 
     /// Carries payloads both ways until the connection is lost.
     async fn serve(&mut self, session: Session) -> Ended {
-        match self.carry(session).await {
+        let ended = self.carry(session).await;
+        self.caller.send_replace(None);
+        match ended {
             Ok(ended) | Err(ended) => ended,
         }
     }
@@ -159,6 +163,7 @@ impl Link {
         session.ping().await?;
         self.said_away = false;
         let _up = self.reach.up();
+        self.caller.send_replace(Some(session.caller()));
         self.sessions.send_modify(|sessions| *sessions += 1);
         tracing::info!(topics = topics.len(), server = %self.place, "Redis is connected");
 

@@ -3,6 +3,7 @@
 //! Behind it a [`survey`] finds out whether there is one server, or which nodes of a cluster have
 //! which slots ([`map`]). For each of them [`shards`] holds a [`link`], which keeps a [`session`].
 
+mod counters;
 mod link;
 mod map;
 mod reach;
@@ -25,6 +26,7 @@ use tokio::{
     time::timeout,
 };
 
+pub use self::counters::Counters;
 use self::{
     reach::{Reach, Reached},
     session::Access,
@@ -99,6 +101,11 @@ impl Redis {
     #[must_use]
     pub fn sessions(&self) -> watch::Receiver<u64> {
         self.sessions.clone()
+    }
+
+    #[must_use]
+    pub fn counters(&self) -> Counters {
+        Counters::new(Arc::downgrade(&self.shards))
     }
 
     pub async fn connected(&self, limit: Duration) -> Outcome {

@@ -20,7 +20,7 @@ use super::{
     link::{Command, Link},
     map::{self, Map, Place, Range},
     reach::Reach,
-    session::{Access, Publication},
+    session::{Access, Caller, Publication},
     unheard::Unheard,
 };
 
@@ -44,6 +44,7 @@ pub(super) struct Shards {
 struct Ends {
     commands: mpsc::UnboundedSender<Command>,
     publications: mpsc::Sender<Publication>,
+    caller: watch::Receiver<Option<Caller>>,
 }
 
 /// What became of a publication at once.
@@ -125,6 +126,12 @@ impl Shards {
         }
     }
 
+    /// Who can ask the server of a key, if it is in reach.
+    pub fn caller(&self, key: &str) -> Option<Caller> {
+        let place = self.map.place_of(key);
+        self.link(place.as_ref())?.caller.borrow().clone()
+    }
+
     fn link(&self, place: Option<&Place>) -> Option<&Ends> {
         self.links.get(place?)
     }
@@ -177,6 +184,7 @@ impl Shards {
     fn begin(&self, place: Place, topics: Vec<String>) -> Ends {
         let (commands, link_commands) = mpsc::unbounded_channel();
         let (publications, link_publications) = mpsc::channel(PUBLICATIONS);
+        let (link_caller, caller) = watch::channel(None);
         let link = Link {
             place,
             access: self.access.clone(),
@@ -189,12 +197,14 @@ impl Shards {
             topics: topics.into_iter().collect(),
             unheard: self.unheard.clone(),
             alarm: self.alarm.clone(),
+            caller: link_caller,
             said_away: false,
         };
         tokio::spawn(link.run());
         Ends {
             commands,
             publications,
+            caller,
         }
     }
 }

@@ -9,6 +9,7 @@
 //! keeps, and the others go on whatever becomes of it.
 
 mod access;
+mod caller;
 mod layout;
 
 use std::{
@@ -28,6 +29,7 @@ use tokio::sync::{mpsc, oneshot};
 
 pub use self::access::Access;
 use self::access::NODE_ID;
+pub use self::caller::Caller;
 use super::{Unavailable, map::Place};
 
 /// Within a data centre an answer takes a millisecond; after this a partition is as good as proven.
@@ -132,6 +134,11 @@ impl Session {
             overrun,
             dropped: 0,
         })
+    }
+
+    /// Who may ask on this connection for as long as the session lasts.
+    pub fn caller(&self) -> Caller {
+        Caller::new(self.redis.clone())
     }
 
     /// Returns when the subscriptions stand.
