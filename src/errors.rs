@@ -15,6 +15,7 @@ use serde::Serialize;
 use crate::{
     channels::{NotStored, TooFast},
     models::{
+        hashing::Busy,
         messages::TextError,
         passwords::PasswordError,
         refusals::{NotDone, Refusal},
@@ -151,13 +152,17 @@ fn may_pass(error: &DbErr) -> bool {
     }
 }
 
+impl From<Busy> for Error {
+    fn from(_: Busy) -> Self {
+        // It was logged, once for many.
+        Self::Unavailable
+    }
+}
+
 impl From<PasswordError> for Error {
     fn from(error: PasswordError) -> Self {
         match error {
-            PasswordError::Busy => {
-                tracing::warn!(%error, "a login was refused");
-                Self::Unavailable
-            }
+            PasswordError::Busy(busy) => busy.into(),
             error => Self::internal(error),
         }
     }

@@ -7,6 +7,7 @@ pub mod changes;
 pub mod chat_groups;
 pub mod epochs;
 pub mod events;
+pub mod hashing;
 pub mod invites;
 mod log;
 pub mod memberships;

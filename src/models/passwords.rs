@@ -1,21 +1,17 @@
 //! Passwords: which are good enough, and how they are hashed.
 //!
-//! Hashing takes some 20 ms and 19 MiB by design (argon2id, RFC 9106). It runs off the async
-//! threads, as many at once as there are cores; the rest wait their turn.
+//! What takes long is done in its turn, see [`hashing`](super::hashing).
 
-use std::{
-    sync::{Arc, LazyLock},
-    thread::available_parallelism,
-    time::Duration,
-};
+use std::sync::LazyLock;
 
 use argon2::{
     Argon2, PasswordHasher, PasswordVerifier,
     password_hash::{self, PasswordHash, SaltString, rand_core::OsRng},
 };
 use rand::seq::IndexedRandom;
-use tokio::{sync::Semaphore, task::spawn_blocking, time::timeout};
 use unicode_normalization::UnicodeNormalization;
+
+use super::hashing::{Busy, in_turn};
 
 /// Code points after NFC (NIST SP 800-63B, section 5.1.1.2).
 const MIN_CHARS: usize = 8;
@@ -30,15 +26,6 @@ const LEGIBLE: [char; 31] = [
     'w', 'x', 'y', 'z', '2', '3', '4', '5', '6', '7', '8', '9',
 ];
 
-/// How long a login waits for its turn before it is told to come back.
-const TURN_WITHIN: Duration = Duration::from_secs(10);
-
-static TURNS: LazyLock<Arc<Semaphore>> = LazyLock::new(|| {
-    Arc::new(Semaphore::new(
-        available_parallelism().map_or(2, usize::from),
-    ))
-});
-
 /// What an unknown user's password is compared with, so that it takes as long as a known one's.
 static NOBODY: LazyLock<String> =
     LazyLock::new(|| hash_now("nobody has this password").unwrap_or_default());
@@ -49,12 +36,10 @@ pub struct Password(String);
 
 #[derive(Debug, thiserror::Error)]
 pub enum PasswordError {
-    #[error("too many passwords are being hashed at the moment")]
-    Busy,
+    #[error(transparent)]
+    Busy(#[from] Busy),
     #[error("hashing failed: {0}")]
     Hash(#[from] password_hash::Error),
-    #[error("hashing was interrupted: {0}")]
-    Interrupted(#[from] tokio::task::JoinError),
 }
 
 impl Password {
@@ -97,14 +82,14 @@ impl Password {
     /// its turn, as hashing does: a long password may take as long.
     ///
     /// # Errors
-    /// [`PasswordError::Busy`] when no turn came within 10 s.
+    /// [`PasswordError::Busy`] when there is no turn for it.
     pub async fn is_common(&self, about: Vec<String>) -> Result<bool, PasswordError> {
         let password = self.0.clone();
-        in_turn(move || {
+        let common = in_turn(move || {
             let about: Vec<&str> = about.iter().map(String::as_str).collect();
             zxcvbn::zxcvbn(&password, &about).guesses() < COMMON_BELOW_GUESSES
-        })
-        .await
+        });
+        Ok(common.await?)
     }
 
     /// A password as somebody gave it to log in.
@@ -116,7 +101,7 @@ impl Password {
     /// The hash to store, in PHC string format.
     ///
     /// # Errors
-    /// [`PasswordError::Busy`] when no turn came within 10 s.
+    /// [`PasswordError::Busy`] when there is no turn for it.
     pub async fn hash(self) -> Result<String, PasswordError> {
         Ok(in_turn(move || hash_now(&self.0)).await??)
     }
@@ -124,31 +109,14 @@ impl Password {
     /// Whether this password made that hash. Without a hash it takes as long and is never true.
     ///
     /// # Errors
-    /// [`PasswordError::Busy`] when no turn came within 10 s.
+    /// [`PasswordError::Busy`] when there is no turn for it.
     pub async fn matches(self, hash: Option<String>) -> Result<bool, PasswordError> {
-        in_turn(move || {
+        let matches = in_turn(move || {
             let known = hash.is_some();
             verify_now(&self.0, hash.as_deref().unwrap_or(&NOBODY)) && known
-        })
-        .await
+        });
+        Ok(matches.await?)
     }
-}
-
-async fn in_turn<T: Send + 'static>(
-    work: impl FnOnce() -> T + Send + 'static,
-) -> Result<T, PasswordError> {
-    let turn = timeout(TURN_WITHIN, TURNS.clone().acquire_owned())
-        .await
-        .ok()
-        .and_then(Result::ok)
-        .ok_or(PasswordError::Busy)?;
-    Ok(spawn_blocking(move || {
-        let result = work();
-        // Held by the work, not by the request: a client that hangs up frees no core.
-        drop(turn);
-        result
-    })
-    .await?)
 }
 
 fn hash_now(password: &str) -> Result<String, password_hash::Error> {
