@@ -3,6 +3,8 @@
 //! All answers are JSON. What is the client's fault is told to the client; what is ours is logged
 //! here, once, and told as `internal` or `unavailable`.
 
+use std::time::Duration;
+
 use axum::{
     Json,
     body::Body,
@@ -13,7 +15,8 @@ use sea_orm::{DbErr, RuntimeErr, SqlxError};
 use serde::Serialize;
 
 use crate::{
-    channels::{NotStored, TooFast},
+    channels::NotStored,
+    limits::{Full, TooFast},
     models::{
         hashing::Busy,
         messages::TextError,
@@ -23,6 +26,11 @@ use crate::{
     },
     views::errors::{self as views, Detail, FieldErrors, RegisterRefused},
 };
+
+const SLOW_DOWN: &str = "Too many requests; slow down.";
+
+/// When to try again to open a socket where there is no room for one more.
+const SEAT_AFTER: Duration = Duration::from_secs(10);
 
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -37,6 +45,13 @@ pub enum Error {
     Text(TextError),
     #[error(transparent)]
     TooFast(#[from] TooFast),
+    /// As the base contract tells it.
+    #[error("too many requests")]
+    ContractTooFast(TooFast),
+    #[error("too many registrations")]
+    RegisterTooFast(TooFast),
+    #[error(transparent)]
+    Full(#[from] Full),
     #[error("unknown user, wrong password or inactive account")]
     NoActiveAccount,
     #[error("not a live refresh token")]
@@ -227,12 +242,24 @@ impl IntoResponse for Error {
                 }),
             )
                 .into_response(),
-            Self::TooFast(TooFast(wait)) => (
-                // Whole seconds, and not one too few (RFC 9110, section 10.2.3).
-                [(header::RETRY_AFTER, (wait.as_secs() + 1).to_string())],
-                by_status(StatusCode::TOO_MANY_REQUESTS),
-            )
-                .into_response(),
+            Self::TooFast(wait) => after(wait, by_status(StatusCode::TOO_MANY_REQUESTS)),
+            Self::ContractTooFast(wait) => after(wait, refusal(SLOW_DOWN)),
+            Self::RegisterTooFast(wait) => after(
+                wait,
+                Json(RegisterRefused {
+                    error: SLOW_DOWN.to_owned(),
+                    errors: FieldErrors::default(),
+                }),
+            ),
+            // Who has as many as there may be must close one, and nobody knows when.
+            Self::Full(_) => after(
+                TooFast(SEAT_AFTER),
+                detailed(
+                    StatusCode::TOO_MANY_REQUESTS,
+                    "rate_limited",
+                    "Too many sockets; close one.",
+                ),
+            ),
             Self::NoActiveAccount => (
                 StatusCode::UNAUTHORIZED,
                 refusal("No active account found with the given credentials"),
@@ -325,6 +352,18 @@ const fn status_of(refusal: &Refusal) -> StatusCode {
     }
 }
 
+/// The answer to who must wait.
+fn after(TooFast(wait): TooFast, body: impl IntoResponse) -> Response {
+    // Whole seconds, and not one too few (RFC 9110, section 10.2.3).
+    let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
+    (
+        StatusCode::TOO_MANY_REQUESTS,
+        [(header::RETRY_AFTER, seconds.max(1).to_string())],
+        body,
+    )
+        .into_response()
+}
+
 fn refusal(detail: &str) -> Json<views::Refusal> {
     Json(views::Refusal {
         detail: detail.to_owned(),
@@ -350,7 +389,7 @@ fn by_status(status: StatusCode) -> Response {
         StatusCode::UNSUPPORTED_MEDIA_TYPE => ("invalid", "Send the body as application/json."),
         StatusCode::UPGRADE_REQUIRED => ("invalid", "This is a WebSocket; ask for the upgrade."),
         StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE => ("too_large", "The headers are too large."),
-        StatusCode::TOO_MANY_REQUESTS => ("rate_limited", "Too many requests; slow down."),
+        StatusCode::TOO_MANY_REQUESTS => ("rate_limited", SLOW_DOWN),
         StatusCode::SERVICE_UNAVAILABLE => ("unavailable", "Not at the moment; try again soon."),
         status if status.is_client_error() => ("invalid", "The request is malformed."),
         _ => ("internal", "Something went wrong here; it has been logged."),

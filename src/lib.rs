@@ -2,6 +2,7 @@
 //!
 //! One direction, which a reader can check with grep: routes → [`controllers`] → [`models`] →
 //! database; controllers → [`views`]; controllers → [`channels`] → models, broker → Redis.
+//! What one client may ask of a node is in [`limits`], and who guesses at passwords in [`logins`].
 //! Models know nothing of sockets, views never wait, channels know nothing of controllers.
 
 pub mod app;
@@ -10,6 +11,8 @@ pub mod channels;
 pub mod controllers;
 pub mod errors;
 pub mod initializers;
+pub mod limits;
+pub mod logins;
 pub mod models;
 pub mod server;
 pub mod settings;

@@ -3,6 +3,7 @@
 
 mod door;
 mod hosts;
+mod limits;
 mod redis;
 
 use std::sync::Arc;
@@ -21,6 +22,7 @@ use url::Url;
 pub use self::{
     door::{DoorSettings, Networks},
     hosts::Host,
+    limits::LimitSettings,
     redis::RedisUrl,
 };
 
@@ -52,6 +54,7 @@ pub struct Settings {
     pub door: DoorSettings,
     pub tokens: TokenSettings,
     pub channels: ChannelSettings,
+    pub limits: LimitSettings,
 }
 
 #[derive(Clone, Deserialize)]
@@ -198,6 +201,9 @@ impl Settings {
             if zero {
                 return Err(refuse(&format!("settings.{key} must be above 0")));
             }
+        }
+        if let Some(fault) = self.limits.fault() {
+            return Err(refuse(&fault));
         }
         check_scheme("PUBLIC_URL", self.public_url.as_ref(), &["http", "https"])?;
         let has_tls = channels.redis_url.as_ref().is_some_and(RedisUrl::is_tls);

@@ -11,6 +11,7 @@
 mod channels;
 mod clients;
 mod door;
+mod limits;
 mod models;
 mod requests;
 mod settings;

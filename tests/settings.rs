@@ -30,6 +30,8 @@ async fn what_is_misspelt_or_out_of_bounds_is_refused() {
     assert_snapshot!(told("/tokens/access_lifetime", json!(0)).await, @"configuration: settings.tokens.access_lifetime must be above 0");
     assert_snapshot!(told("/tokens/leeway", json!(31)).await, @"configuration: settings.tokens.leeway is 31 and may be 30 at most");
     assert_snapshot!(told("/tokens/secret", json!("short")).await, @"configuration: JWT_SECRET has 5 bytes and needs at least 32; `openssl rand -base64 48` makes a good one");
+    assert_snapshot!(told("/limits/sockets_per_user", json!(0)).await, @"configuration: settings.limits.sockets_per_user must be above 0");
+    assert_snapshot!(told("/limits/subs_per_10s", json!(511)).await, @"configuration: settings.limits.subs_per_10s must be 512 or more: so many groups may be on one socket, which subscribes to all of them when it comes back");
     assert_snapshot!(told("/public_url", json!("chat.example")).await, @"configuration: settings.public_url: not a URL (relative URL without a base); it begins with its scheme, such as https://");
     assert_snapshot!(told("/allowed_origins", json!(["https://chat.example/page"])).await, @"configuration: settings.allowed_origins: `https://chat.example/page` is more than scheme, host and port");
     assert_snapshot!(told("/door/trusted_proxies", json!(["10.0.0.0/8", "proxy.example"])).await, @"configuration: settings.door.trusted_proxies[1]: `proxy.example` is neither an address nor a network such as 10.0.0.0/8");

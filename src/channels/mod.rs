@@ -25,29 +25,29 @@ mod hub;
 pub mod order;
 pub mod presence;
 pub mod protocol;
-mod sends;
 mod writer;
 
-use std::{sync::Arc, time::Duration};
+use std::{num::NonZeroU32, sync::Arc, time::Duration};
 
 use axum::{
     extract::ws::{WebSocket, WebSocketUpgrade},
     response::Response,
 };
+use ipnet::IpNet;
 use sea_orm::{DatabaseConnection, DbErr};
 use tokio::time::timeout;
 use tokio_util::task::TaskTracker;
 
 use self::{
-    broker::{Broker, Unavailable},
+    broker::{Broker, Counters, Unavailable},
     connection::{Base, Rich},
     hub::{Hub, Peer, Scope},
     protocol::{CloseReason, rich::SUBPROTOCOL},
-    sends::Sends,
     writer::Writer,
 };
-pub use self::{connection::Entry, sends::TooFast, writer::NotStored};
+pub use self::{connection::Entry, writer::NotStored};
 use crate::{
+    limits::{Full, Rates, Seat, Seats, TooFast},
     models::{
         changes::{Change, Outcome, What},
         chat_groups,
@@ -74,6 +74,9 @@ const MAX_WRITE_BUFFER: usize = 1024 * 1024;
 
 /// How long [`connect`] tries to reach Redis.
 const CONNECT_WITHIN: Duration = Duration::from_secs(5);
+
+/// The time over which a user's sends, and the groups subscribed to, are limited.
+const WINDOW: Duration = Duration::from_secs(10);
 
 /// A drain takes no longer than this, and so many sockets a second where they are few.
 const DRAIN_WITHIN: Duration = Duration::from_secs(25);
@@ -142,7 +145,10 @@ pub struct Channels {
     writer: Writer,
     settings: Arc<Settings>,
     tokens: Arc<Tokens>,
-    sends: Sends,
+    sends: Rates<i64>,
+    subs: Rates<i64>,
+    seats: Seats,
+    counters: Counters,
     sockets: TaskTracker,
 }
 
@@ -153,25 +159,47 @@ impl Channels {
     /// When the database fails.
     pub async fn start(settings: Arc<Settings>, db: DatabaseConnection) -> Result<Self, DbErr> {
         let (broker, inbox) = Broker::open(&settings.channels);
+        let counters = broker.counters();
         let hub = Hub::start(broker, inbox, db.clone(), settings.clone()).await?;
         Ok(Self {
             writer: Writer::start(db, hub.clone()),
             hub,
             tokens: Arc::new(Tokens::new(&settings.tokens)),
-            sends: Sends::new(settings.channels.sends_per_10s),
+            sends: Rates::new(settings.channels.sends_per_10s, WINDOW),
+            subs: Rates::new(settings.limits.subs_per_10s, WINDOW),
+            seats: Seats::new(
+                settings.limits.sockets_per_user,
+                settings.limits.sockets_per_network,
+            ),
+            counters,
             settings,
             sockets: TaskTracker::new(),
         })
     }
 
+    /// Takes one of the sockets and streams that a user, and a network, may have at once.
+    ///
+    /// # Errors
+    /// [`Full`] when there is none left.
+    pub fn take_seat(&self, user_id: i64, network: IpNet) -> Result<Seat, Full> {
+        self.seats.take(user_id, network)
+    }
+
     /// Upgrades a member's request and serves a base socket until one side ends it.
-    pub fn serve(self, upgrade: WebSocketUpgrade, member: Member, session: Live) -> Response {
-        self.clone().upgrade(upgrade, async move |socket| {
-            let peer = self.peer(&member.author, Scope::Log, session);
-            let members = vec![member.clone()];
-            let mut base = Base::new(&member, &self);
-            connection::run(socket, peer, members, &self, &mut base).await;
-        })
+    pub fn serve(
+        self,
+        upgrade: WebSocketUpgrade,
+        member: Member,
+        session: Live,
+        seat: Seat,
+    ) -> Response {
+        self.clone()
+            .upgrade(upgrade, Some(seat), async move |socket| {
+                let peer = self.peer(&member.author, Scope::Log, session);
+                let members = vec![member.clone()];
+                let mut base = Base::new(&member, &self);
+                connection::run(socket, peer, members, &self, &mut base).await;
+            })
     }
 
     /// Upgrades a member's request and serves a rich socket of this group until one side ends it.
@@ -181,11 +209,13 @@ impl Channels {
         member: Member,
         session: Live,
         entry: Entry,
+        seat: Seat,
     ) -> Response {
         // What is needed at the beginning alone takes no place in the socket's task.
         let beginning = Box::new((member, entry));
+        let upgrade = upgrade.protocols([SUBPROTOCOL]);
         self.clone()
-            .upgrade(upgrade.protocols([SUBPROTOCOL]), async move |socket| {
+            .upgrade(upgrade, Some(seat), async move |socket| {
                 let (member, entry) = *beginning;
                 let peer = self.peer(&member.author, Scope::Group, session);
                 let mut rich = Rich::of_group(&member, &self, entry);
@@ -199,9 +229,11 @@ impl Channels {
         upgrade: WebSocketUpgrade,
         user: users::Model,
         session: Live,
+        seat: Seat,
     ) -> Response {
+        let upgrade = upgrade.protocols([SUBPROTOCOL]);
         self.clone()
-            .upgrade(upgrade.protocols([SUBPROTOCOL]), async move |socket| {
+            .upgrade(upgrade, Some(seat), async move |socket| {
                 let mut rich = Rich::of_groups(&user, &self);
                 let peer = self.peer(&Author::of(&user), Scope::Groups, session);
                 connection::run(socket, peer, Vec::new(), &self, &mut rich).await;
@@ -211,15 +243,16 @@ impl Channels {
     /// Upgrades a request for a rich socket and says why there is none: a browser cannot read the
     /// status of a refused handshake.
     pub fn refuse_rich(self, upgrade: WebSocketUpgrade, reason: CloseReason) -> Response {
-        self.upgrade(upgrade.protocols([SUBPROTOCOL]), async move |socket| {
+        let upgrade = upgrade.protocols([SUBPROTOCOL]);
+        self.upgrade(upgrade, None, async move |socket| {
             connection::refuse(socket, reason).await;
         })
     }
 
     /// Answers a member's request with the group's log from an event on, as a stream of Server-Sent
     /// Events, until one side ends it.
-    pub fn stream(&self, member: Member, session: Live, entry: Entry) -> Response {
-        connection::stream(self, member, session, entry)
+    pub fn stream(&self, member: Member, session: Live, entry: Entry, seat: Seat) -> Response {
+        connection::stream(self, member, session, entry, seat)
     }
 
     /// A socket, or a stream, that is opened by a session.
@@ -231,6 +264,7 @@ impl Channels {
     fn upgrade<F>(
         self,
         upgrade: WebSocketUpgrade,
+        seat: Option<Seat>,
         serve: impl FnOnce(Box<WebSocket>) -> F + Send + 'static,
     ) -> Response
     where
@@ -252,7 +286,7 @@ impl Channels {
                 // In a task of its own: that of the upgrade is larger, and ends here.
                 tokio::spawn(async move {
                     serve(socket).await;
-                    drop(socket_alive);
+                    drop((socket_alive, seat));
                 });
             })
     }
@@ -357,6 +391,16 @@ impl Channels {
         self.sends.take(user_id)
     }
 
+    /// Takes so many from the groups that a user may subscribe to.
+    ///
+    /// # Errors
+    /// [`TooFast`] when there are fewer left.
+    pub fn may_subscribe(&self, user_id: i64, groups: usize) -> Result<(), TooFast> {
+        let groups = u32::try_from(groups).ok().and_then(NonZeroU32::new);
+        self.subs
+            .take_many(user_id, groups.unwrap_or(NonZeroU32::MIN))
+    }
+
     /// Takes one from what a user may send, once there is one.
     pub async fn until_may_send(&self, user_id: i64) {
         self.sends.until_taken(user_id).await;
@@ -386,6 +430,12 @@ impl Channels {
     /// [`Unavailable`] when there is none within `limit`, or none is configured.
     pub async fn connected(&self, limit: Duration) -> Result<(), Unavailable> {
         self.hub.connected(limit).await
+    }
+
+    /// What all nodes count together.
+    #[must_use]
+    pub fn counters(&self) -> Counters {
+        self.counters.clone()
     }
 
     /// How many groups have listeners on this node.

@@ -19,7 +19,7 @@ use serde::Deserialize;
 use time::Duration;
 use utoipa::ToSchema;
 
-use super::extractors::{ACCESS_COOKIE, Fields, PublicBase};
+use super::extractors::{ACCESS_COOKIE, Allowance, Fields, PublicBase};
 use crate::{
     channels::Channels,
     errors::{Error, Result},
@@ -32,7 +32,10 @@ use crate::{
     tokens::{TokenType, Tokens},
     views::{
         auth::{AccessToken, Registered, TokenPair},
-        errors::{BodyRefused, Detail, Refusal, RegisterRefused, Unavailable},
+        errors::{
+            BodyRefused, ContractTooFast, Detail, Refusal, RegisterRefused, RegisterTooFast,
+            Unavailable,
+        },
     },
 };
 
@@ -79,17 +82,24 @@ pub struct RefreshParams {
         (status = 201, description = "The account was created.", body = Registered),
         (status = 400, description = "The username is taken, or a field is at fault.", body = RegisterRefused),
         BodyRefused,
+        RegisterTooFast,
         Unavailable,
     ),
 )]
-pub async fn register(State(ctx): State<AppContext>, fields: Fields) -> Result<impl IntoResponse> {
+pub async fn register(
+    State(ctx): State<AppContext>,
+    allowance: Allowance,
+    fields: Fields,
+) -> Result<impl IntoResponse> {
+    allowance.registration()?;
     let user = users::Model::register(&ctx.db, new_user(fields).await?).await?;
     Ok((StatusCode::CREATED, Json(Registered::from(user))))
 }
 
 /// Log in.
 ///
-/// The access token also comes as the cookie `access`, for the socket.
+/// The access token also comes as the cookie `access`, for the socket. After ten failures in a row for
+/// one username each further attempt must wait, twice as long each time, up to a minute.
 #[utoipa::path(
     post, path = "/api/token/", operation_id = "token", tag = "accounts",
     request_body = TokenParams,
@@ -101,12 +111,14 @@ pub async fn register(State(ctx): State<AppContext>, fields: Fields) -> Result<i
         (status = 401, description = "Unknown user, wrong password or inactive account.", body = Refusal,
             example = json!({"detail": "No active account found with the given credentials"})),
         BodyRefused,
+        ContractTooFast,
         Unavailable,
     ),
 )]
 pub async fn token(
     State(ctx): State<AppContext>,
     SharedStore(tokens): SharedStore<Tokens>,
+    allowance: Allowance,
     base: PublicBase,
     headers: HeaderMap,
     mut fields: Fields,
@@ -115,9 +127,9 @@ pub async fn token(
     let (Some(username), Some(password)) = credentials else {
         return Err(Error::InvalidFields(fields.errors));
     };
-    let user = users::Model::authenticate(&ctx.db, &username, &password)
-        .await?
-        .ok_or(Error::NoActiveAccount)?;
+    let attempt = allowance.login(&username).await?;
+    let found = users::Model::authenticate(&ctx.db, &username, &password);
+    let user = attempt.settle(found).await?.ok_or(Error::NoActiveAccount)?;
     let refresh = RefreshId::first();
     let lifetime = tokens.lifetime(TokenType::Refresh);
     let agent = user_agent(&headers);
@@ -148,6 +160,7 @@ pub async fn token(
         (status = 401, description = "Not a live refresh token.", body = Refusal,
             example = json!({"detail": "Token is invalid or expired"})),
         BodyRefused,
+        ContractTooFast,
         Unavailable,
     ),
 )]
@@ -155,9 +168,11 @@ pub async fn refresh(
     State(ctx): State<AppContext>,
     SharedStore(tokens): SharedStore<Tokens>,
     SharedStore(channels): SharedStore<Channels>,
+    allowance: Allowance,
     base: PublicBase,
     mut fields: Fields,
 ) -> Result<impl IntoResponse> {
+    allowance.refresh()?;
     if let Some(fault) = fields.malformed() {
         return Err(Error::invalid(fault));
     }

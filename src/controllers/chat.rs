@@ -9,7 +9,7 @@ use loco_rs::{
 use serde::Deserialize;
 use utoipa::ToSchema;
 
-use super::extractors::{ContractUser, OptionalFields, PublicBase};
+use super::extractors::{Allowance, ContractUser, OptionalFields, PublicBase};
 use crate::{
     channels::Channels,
     errors::Result,
@@ -17,7 +17,7 @@ use crate::{
     settings::Settings,
     views::{
         chat::ChatStarted,
-        errors::{BodyRefused, Detail, Refusal, Unavailable},
+        errors::{BodyRefused, ContractTooFast, Detail, Refusal, Unavailable},
     },
 };
 
@@ -41,6 +41,7 @@ pub struct StartChatParams {
         (status = 401, description = "No live access token in `Authorization`; a cookie does not count.", body = Refusal,
             headers(("WWW-Authenticate" = String, description = "`Bearer`"))),
         BodyRefused,
+        ContractTooFast,
         Unavailable,
     ),
 )]
@@ -48,10 +49,12 @@ pub async fn start_chat(
     ContractUser(user): ContractUser,
     State(ctx): State<AppContext>,
     SharedStore(channels): SharedStore<Channels>,
+    allowance: Allowance,
     base: PublicBase,
     fields: OptionalFields,
 ) -> Result<Json<ChatStarted>> {
     let title = fields.parse("title", parse_display_name)?;
+    allowance.start(&user)?;
     let group = chat_groups::Model::start(&ctx.db, &user, title).await?;
     channels.welcome(&user, &group);
     let clock = Settings::of(&ctx)?.clock();

@@ -14,14 +14,14 @@ use loco_rs::{
 use serde::Deserialize;
 use utoipa::ToSchema;
 
-use super::extractors::{CurrentUser, GroupMember, OptionalFields, Params, PublicBase};
+use super::extractors::{Allowance, CurrentUser, GroupMember, OptionalFields, Params, PublicBase};
 use crate::{
     channels::Channels,
     errors::{Error, Result},
     models::{invites, memberships::Role, mine::Mine},
     views::{
         Page,
-        errors::{BodyRefused, Forbidden, Invalid, NotFound, Unauthorized, Unavailable},
+        errors::{BodyRefused, Forbidden, Invalid, NotFound, TooFast, Unauthorized, Unavailable},
         groups::Group,
         invites::{Invite, NewInvite, Offer},
     },
@@ -54,11 +54,12 @@ pub struct InviteParams {
     security(("bearer" = [])),
     params(("group_name" = String, Path, example = "chat_a1b2c3d4")),
     request_body(content = Option<InviteParams>, description = "May be empty."),
-    responses((status = 201, description = "The invite. Its code is shown this once.", body = NewInvite), Forbidden, Invalid, NotFound, Unauthorized, BodyRefused, Unavailable),
+    responses((status = 201, description = "The invite. Its code is shown this once.", body = NewInvite), Forbidden, Invalid, NotFound, Unauthorized, BodyRefused, TooFast, Unavailable),
 )]
 pub async fn create(
     member: GroupMember<CurrentUser>,
     State(ctx): State<AppContext>,
+    allowance: Allowance,
     base: PublicBase,
     fields: OptionalFields,
 ) -> Result<(StatusCode, Json<NewInvite>)> {
@@ -66,6 +67,7 @@ pub async fn create(
         .number("expires_in", 1..=MAX_EXPIRES_IN)?
         .unwrap_or(EXPIRES_IN);
     let max_uses = fields.number("max_uses", 1..=MAX_USES)?;
+    allowance.invite(&member.user)?;
     let expires_in = Duration::seconds(expires_in);
     let made = invites::Model::create(&ctx.db, &member.group, &member.user, expires_in, max_uses);
     let (invite, code) = made.await?;

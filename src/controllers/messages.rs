@@ -14,7 +14,7 @@ use loco_rs::{
 use serde::Deserialize;
 use utoipa::ToSchema;
 
-use super::extractors::{CurrentUser, GroupMember, OptionalFields, Params};
+use super::extractors::{Allowance, CurrentUser, GroupMember, OptionalFields, Params};
 use crate::{
     channels::{Channels, Entry},
     errors::{Error, Result},
@@ -213,6 +213,7 @@ pub async fn log(
     State(ctx): State<AppContext>,
     SharedStore(channels): SharedStore<Channels>,
     params: Params,
+    allowance: Allowance,
     headers: HeaderMap,
 ) -> Result<Response> {
     let after = params.number("after", 0..=i64::MAX)?;
@@ -221,8 +222,10 @@ pub async fn log(
             after: last_event_id(&headers)?.or(after),
             epoch: params.text("epoch").map(ToOwned::to_owned),
         };
+        allowance.socket()?;
         channels.may_send(member.user.id)?;
-        return Ok(channels.stream(member.member(), member.session, entry));
+        let seat = allowance.seat(&channels, &member.user)?;
+        return Ok(channels.stream(member.member(), member.session, entry, seat));
     }
     let limit = params.limit(LOG_PAGE, MAX_LOG_PAGE)?;
     let (db, group, after) = (&ctx.db, &member.group, after.unwrap_or(0));

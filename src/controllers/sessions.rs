@@ -17,12 +17,12 @@ use uuid::Uuid;
 
 use super::{
     auth::no_cookie,
-    extractors::{CurrentSession, Identified, OptionalFields, PublicBase},
+    extractors::{Allowance, CurrentSession, Identified, OptionalFields, PublicBase},
 };
 use crate::{
     channels::Channels,
     errors::{Error, Result},
-    models::{passwords::Password, sessions},
+    models::{passwords::Password, sessions, users::UserError},
     views::{
         errors::{BodyRefused, Invalid, NotFound, TooFast, Unauthorized, Unavailable},
         sessions::{Session, Sessions},
@@ -124,6 +124,9 @@ pub async fn end_others(
 }
 
 /// Change your password. All your other sessions end.
+///
+/// A wrong old one counts as a login that failed: after ten of them in a row each further attempt must
+/// wait.
 #[utoipa::path(
     put, path = "/api/me/password/", operation_id = "change_password", tag = "accounts",
     security(("bearer" = [])),
@@ -134,6 +137,7 @@ pub async fn change_password(
     CurrentSession(Identified { user, session }): CurrentSession,
     State(ctx): State<AppContext>,
     SharedStore(channels): SharedStore<Channels>,
+    allowance: Allowance,
     fields: OptionalFields,
 ) -> Result<StatusCode> {
     let old = fields.required("old", |text| Ok(text.to_owned()))?;
@@ -147,9 +151,15 @@ pub async fn change_password(
             field: Some("new"),
         });
     }
+    let attempt = allowance.password(&user).await?;
     let (db, asking) = (ctx.db.clone(), user.clone());
-    let changing = async move { asking.change_password(&db, &old, new, session.id).await };
-    if !channels.ended(&user, changing).await?? {
+    let changing = async move {
+        let changing = asking.change_password(&db, &old, new, session.id);
+        let changed = async { Ok(changing.await?.then_some(())) };
+        attempt.settle(changed).await
+    };
+    let changed: Result<_, UserError> = channels.ended(&user, changing).await?;
+    if changed?.is_none() {
         return Err(Error::Invalid {
             detail: "This is not your password.".to_owned(),
             field: Some("old"),

@@ -16,7 +16,7 @@ use loco_rs::{
 };
 
 use super::extractors::{
-    AllowedOrigin, CookieUser, GroupMember, Identified, Identity, Params, RichUser,
+    Allowance, AllowedOrigin, CookieUser, GroupMember, Identified, Identity, Params, RichUser,
 };
 use crate::{
     channels::{
@@ -24,7 +24,8 @@ use crate::{
         protocol::{CloseReason, rich::SUBPROTOCOL},
     },
     errors::{Error, Result},
-    views::errors::{Detail, Refusal},
+    limits::Full,
+    views::errors::{Detail, Refusal, SocketTooFast},
 };
 
 /// Open a socket of a group.
@@ -57,21 +58,27 @@ use crate::{
             example = json!({"detail": "Not found.", "code": "not_found"})),
         (status = 426, description = "The request did not ask for an upgrade.", body = Detail,
             example = json!({"detail": "This is a WebSocket; ask for the upgrade.", "code": "invalid"})),
+        SocketTooFast,
     ),
 )]
 pub async fn chat(
     State(ctx): State<AppContext>,
     SharedStore(channels): SharedStore<Channels>,
+    allowance: Allowance,
     mut parts: Parts,
     upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
 ) -> Result<Response> {
+    allowance.socket()?;
     match upgrade {
-        Ok(upgrade) if offers_rich(&upgrade) => rich(ctx, channels, parts, upgrade).await,
+        Ok(upgrade) if offers_rich(&upgrade) => {
+            rich(ctx, channels, allowance, parts, upgrade).await
+        }
         upgrade => {
             let _: AllowedOrigin = parts.extract_with_state(&ctx).await?;
             let member: GroupMember<CookieUser> = parts.extract_with_state(&ctx).await?;
             let upgrade = upgrade.map_err(|_| Error::UpgradeRequired)?;
-            Ok(channels.serve(upgrade, member.member(), member.session))
+            let seat = allowance.seat(&channels, &member.user)?;
+            Ok(channels.serve(upgrade, member.member(), member.session, seat))
         }
     }
 }
@@ -80,6 +87,7 @@ pub async fn chat(
 async fn rich(
     ctx: AppContext,
     channels: Channels,
+    allowance: Allowance,
     mut parts: Parts,
     upgrade: WebSocketUpgrade,
 ) -> Result<Response> {
@@ -93,9 +101,12 @@ async fn rich(
         })
     });
     match (member, entry) {
-        (Ok(member), Ok(entry)) => {
-            Ok(channels.serve_rich(upgrade, member.member(), member.session, entry))
-        }
+        (Ok(member), Ok(entry)) => match allowance.seat(&channels, &member.user) {
+            Ok(seat) => {
+                Ok(channels.serve_rich(upgrade, member.member(), member.session, entry, seat))
+            }
+            Err(full) => refuse_rich(&channels, upgrade, full.into()),
+        },
         (Ok(_), Err(_)) => Ok(channels.refuse_rich(upgrade, CloseReason::BadAddress)),
         (Err(error), _) => refuse_rich(&channels, upgrade, error),
     }
@@ -118,18 +129,28 @@ async fn rich(
             example = json!({"detail": "This origin may not open a socket here.", "code": "forbidden"})),
         (status = 426, description = "The request did not ask for an upgrade, or not for `chat.v1.json`.", body = Detail,
             example = json!({"detail": "This is a WebSocket; ask for the upgrade.", "code": "invalid"})),
+        SocketTooFast,
     ),
 )]
 pub async fn many(
     State(ctx): State<AppContext>,
     SharedStore(channels): SharedStore<Channels>,
+    allowance: Allowance,
     mut parts: Parts,
     upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
 ) -> Result<Response> {
+    allowance.socket()?;
     let upgrade = upgrade.ok().filter(offers_rich);
     let upgrade = upgrade.ok_or(Error::UpgradeRequired)?;
-    match RichUser::identify(&mut parts, &ctx).await {
-        Ok(Identified { user, session }) => Ok(channels.serve_many(upgrade, user, session)),
+    let identified = RichUser::identify(&mut parts, &ctx).await;
+    let seated = identified.and_then(|identified| {
+        let seat = allowance.seat(&channels, &identified.user)?;
+        Ok((identified, seat))
+    });
+    match seated {
+        Ok((Identified { user, session }, seat)) => {
+            Ok(channels.serve_many(upgrade, user, session, seat))
+        }
         Err(error) => refuse_rich(&channels, upgrade, error),
     }
 }
@@ -137,7 +158,9 @@ pub async fn many(
 /// Tells a rich client why it may not come in, in the way that it can read.
 fn refuse_rich(channels: &Channels, upgrade: WebSocketUpgrade, error: Error) -> Result<Response> {
     let reason = match error {
-        Error::ForeignOrigin => return Err(error),
+        // Who is one of many from one place must come back later, as after any refusal.
+        Error::ForeignOrigin | Error::Full(Full::Network) => return Err(error),
+        Error::Full(Full::User) => CloseReason::TooManySockets,
         Error::Unauthorized => CloseReason::Unauthorized,
         Error::NotFound => CloseReason::NotMember,
         Error::Unavailable => CloseReason::Overloaded,

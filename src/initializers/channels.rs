@@ -1,4 +1,6 @@
-//! Opens the real-time room when the server starts. (Tasks have none.)
+//! Opens the real-time room when the server starts, and what is limited with it. (Tasks have none.)
+
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use loco_rs::{
@@ -6,7 +8,7 @@ use loco_rs::{
     app::{AppContext, Initializer},
 };
 
-use crate::{channels::Channels, settings::Settings};
+use crate::{channels::Channels, limits::Limits, logins::Logins, settings::Settings};
 
 pub struct ChannelsInitializer;
 
@@ -17,8 +19,13 @@ impl Initializer for ChannelsInitializer {
     }
 
     async fn before_run(&self, ctx: &AppContext) -> Result<()> {
-        let channels = Channels::start(Settings::of(ctx)?, ctx.db.clone()).await?;
+        let settings = Settings::of(ctx)?;
+        let channels = Channels::start(settings.clone(), ctx.db.clone()).await?;
+        let logins = Logins::new(&settings.tokens.secret, channels.counters());
         ctx.shared_store.insert(channels);
+        ctx.shared_store.insert(logins);
+        ctx.shared_store
+            .insert(Arc::new(Limits::new(&settings.limits)));
         Ok(())
     }
 }

@@ -97,10 +97,38 @@ pub enum Gone {
 /// What endpoints may answer that are limited in number.
 #[derive(IntoResponses)]
 pub enum TooFast {
-    /// You send too fast.
+    /// There was too much of this lately; `Retry-After` says when there may be more.
     #[response(status = 429, headers(("Retry-After" = u64, description = "Seconds.")),
         example = json!({"detail": "Too many requests; slow down.", "code": "rate_limited"}))]
     TooFast(#[allow(dead_code, reason = "read by the document")] Detail),
+}
+
+/// What the sockets may answer to a handshake.
+#[derive(IntoResponses)]
+pub enum SocketTooFast {
+    /// Too many sockets come from your address; or, of a base socket, you have too many. (A rich
+    /// socket of somebody who has too many is told so by a frame `bye`.)
+    #[response(status = 429, headers(("Retry-After" = u64, description = "Seconds.")),
+        example = json!({"detail": "Too many sockets; close one.", "code": "rate_limited"}))]
+    TooFast(#[allow(dead_code, reason = "read by the document")] Detail),
+}
+
+/// What endpoints of the base contract may answer that are limited in number.
+#[derive(IntoResponses)]
+pub enum ContractTooFast {
+    /// Too much comes from your address, or too many logins to this account have failed.
+    #[response(status = 429, headers(("Retry-After" = u64, description = "Seconds.")),
+        example = json!({"detail": "Too many requests; slow down."}))]
+    TooFast(#[allow(dead_code, reason = "read by the document")] Refusal),
+}
+
+/// What a registration may answer besides.
+#[derive(IntoResponses)]
+pub enum RegisterTooFast {
+    /// Too many accounts come from your address.
+    #[response(status = 429, headers(("Retry-After" = u64, description = "Seconds.")),
+        example = json!({"error": "Too many requests; slow down."}))]
+    TooFast(#[allow(dead_code, reason = "read by the document")] RegisterRefused),
 }
 
 /// A registration that was refused.

@@ -3,6 +3,7 @@ mod base_socket;
 mod broker;
 mod cluster;
 mod delivery;
+mod limits;
 mod many_groups;
 mod membership;
 mod model;

@@ -188,7 +188,7 @@ async fn the_document_is_as_it_was_reviewed() {
     DELETE /api/groups/{group_name}/bans/{username}/: Let somebody come back, by an invite. (Admins and the owner.) ["204", "400", "401", "403", "404", "503"] [{"bearer":[]}]
     GET /api/groups/{group_name}/events/: Read the log of a group, in order: what a rich socket would tell. ["200", "400", "401", "404", "429", "503"] [{"bearer":[]}]
     GET /api/groups/{group_name}/invites/: List the invites that still let somebody in. (Admins and the owner.) ["200", "400", "401", "403", "404", "503"] [{"bearer":[]}]
-    POST /api/groups/{group_name}/invites/: Make an invite. (Admins and the owner.) ["201", "400", "401", "403", "404", "413", "415", "503"] [{"bearer":[]}]
+    POST /api/groups/{group_name}/invites/: Make an invite. (Admins and the owner.) ["201", "400", "401", "403", "404", "413", "415", "429", "503"] [{"bearer":[]}]
     DELETE /api/groups/{group_name}/invites/{id}/: Withdraw an invite. (Admins and the owner.) ["204", "400", "401", "403", "404", "503"] [{"bearer":[]}]
     GET /api/groups/{group_name}/members/: List the members of a group, the first to come first. ["200", "400", "401", "404", "503"] [{"bearer":[]}]
     DELETE /api/groups/{group_name}/members/{username}/: Leave a group, or put somebody out of it. (Admins put out members, the owner everybody.) ["204", "400", "401", "403", "404", "409", "503"] [{"bearer":[]}]
@@ -205,15 +205,15 @@ async fn the_document_is_as_it_was_reviewed() {
     POST /api/logout/: Log out. ["204", "401", "503"] [{"bearer":[]}]
     GET /api/me/: Say who is logged in. ["200", "401", "503"] [{"bearer":[]}]
     PUT /api/me/password/: Change your password. All your other sessions end. ["204", "400", "401", "413", "415", "429", "503"] [{"bearer":[]}]
-    POST /api/register/: Create an account. ["201", "400", "413", "415", "503"] null
+    POST /api/register/: Create an account. ["201", "400", "413", "415", "429", "503"] null
     DELETE /api/sessions/: End all your other sessions. Their sockets are closed with 4410. ["204", "401", "503"] [{"bearer":[]}]
     GET /api/sessions/: List where you are logged in, the last used first, 200 at most. ["200", "401", "503"] [{"bearer":[]}]
     DELETE /api/sessions/{id}/: End a session, wherever it is. Its sockets are closed with 4410. ["204", "401", "404", "503"] [{"bearer":[]}]
-    POST /api/start-chat/: Start a chat group of which you are the owner. ["200", "400", "401", "413", "415", "503"] [{"bearer":[]}]
-    POST /api/token/: Log in. ["200", "400", "401", "413", "415", "503"] null
-    POST /api/token/refresh/: Buy a new access token. ["200", "400", "401", "413", "415", "503"] null
-    GET /ws/: Open a socket of many groups. ["101", "403", "426"] [{"access_cookie":[]},{"bearer":[]}]
-    GET /ws/chat/{group_name}/: Open a socket of a group. ["101", "401", "403", "404", "426"] [{"access_cookie":[]},{"bearer":[]}]
+    POST /api/start-chat/: Start a chat group of which you are the owner. ["200", "400", "401", "413", "415", "429", "503"] [{"bearer":[]}]
+    POST /api/token/: Log in. ["200", "400", "401", "413", "415", "429", "503"] null
+    POST /api/token/refresh/: Buy a new access token. ["200", "400", "401", "413", "415", "429", "503"] null
+    GET /ws/: Open a socket of many groups. ["101", "403", "426", "429"] [{"access_cookie":[]},{"bearer":[]}]
+    GET /ws/chat/{group_name}/: Open a socket of a group. ["101", "401", "403", "404", "426", "429"] [{"access_cookie":[]},{"bearer":[]}]
     "#);
 }
 

@@ -3,6 +3,8 @@ mod auth;
 mod bad_input;
 mod docs;
 mod groups;
+mod limits;
+mod logins;
 mod members;
 mod messages;
 mod reactions;

@@ -61,6 +61,8 @@ impl<'a> Base<'a> {
 }
 
 impl Mode for Base<'_> {
+    const ENDS_FLOODS: bool = false;
+
     fn greet(&mut self, _: &mut Places) -> Vec<Utf8Bytes> {
         let clock = self.channels.settings.clock();
         vec![base::greeting(&self.member.author.username, &clock)]

@@ -25,6 +25,7 @@ use super::{
     hub::{Ending, News, Peer, Places, Subscription},
     protocol::{CloseReason, event::Told},
 };
+use crate::limits::Pace;
 
 /// After this a log that could not be read is tried again.
 const READ_AGAIN_AFTER: Duration = Duration::from_secs(1);
@@ -50,6 +51,10 @@ impl From<CloseReason> for Ended {
 /// What a socket says and understands: the base contract, or the rich protocol. Its places in groups
 /// have numbers.
 pub(super) trait Mode {
+    /// Whether the peer may learn that it says too much, and be closed for it; else what it says is
+    /// read more slowly, and nothing else.
+    const ENDS_FLOODS: bool;
+
     /// The first frames, and where in its groups' logs the socket begins.
     fn greet(&mut self, places: &mut Places) -> Vec<Utf8Bytes>;
 
@@ -134,6 +139,7 @@ async fn converse<M: Mode>(
         Duration::from_secs(settings.ping_every.into()),
         Duration::from_secs(settings.pong_timeout.into()),
     );
+    let mut pace = Pace::new(channels.settings.limits.frames_per_second, Instant::now());
     let ending = places.ending();
     if let Some(reason) = ending.now() {
         // Meanwhile; what the greeting would say may not hold any more.
@@ -151,11 +157,13 @@ async fn converse<M: Mode>(
         }
         let due = heartbeat.due.min(Instant::now() + places.session().left());
         let due = mode.due().map_or(due, |earlier| due.min(earlier));
+        let held_until = pace.held_until(Instant::now());
+        let due = held_until.map_or(due, |until| due.min(until));
         // In order: what ends the socket, news of the peer, what is to be told, the clock.
         let event = select! {
             biased;
             reason = ending.reason() => return reason.into(),
-            received = socket.recv() => Event::Received(received),
+            received = socket.recv(), if held_until.is_none() => Event::Received(received),
             () = places.news() => Event::News,
             () = sleep_until(due) => Event::Tick,
         };
@@ -163,6 +171,11 @@ async fn converse<M: Mode>(
         written = match event {
             Event::Received(received) => {
                 heartbeat.heard();
+                pace.heard(Instant::now());
+                let held_at_most = u64::from(channels.settings.limits.frames_held);
+                if M::ENDS_FLOODS && pace.in_excess_for().as_secs() >= held_at_most {
+                    return CloseReason::TooFast.into();
+                }
                 let taking = pin!(take(received, socket, &mut places, channels, mode));
                 unless_over(taking, &ending).await
             }

@@ -27,6 +27,7 @@ use crate::{
             rich::{Frame, ResetReason},
         },
     },
+    limits::Seat,
     models::sessions::Live,
 };
 
@@ -55,6 +56,7 @@ pub(in crate::channels) fn serve(
     member: Member,
     session: Live,
     entry: Entry,
+    seat: Seat,
 ) -> Response {
     let (events, received) = mpsc::channel(WAITING);
     // However much waits, there is a place for the last.
@@ -72,6 +74,7 @@ pub(in crate::channels) fn serve(
                 last.send(bye);
             }
         }
+        drop(seat);
     });
     let events = stream::unfold(received, async |mut received| {
         let event: Event = received.recv().await?;

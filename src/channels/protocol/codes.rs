@@ -56,7 +56,7 @@ const fn later(code: &'static str, means: &'static str) -> ErrorCode {
 
 impl CloseReason {
     /// Every one of them.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 18] = [
         Self::Protocol,
         Self::Binary,
         Self::NotJson,
@@ -69,10 +69,12 @@ impl CloseReason {
         Self::Unauthorized,
         Self::NotMember,
         Self::GroupGone,
+        Self::TooManySockets,
         Self::SessionRevoked,
         Self::SubscribeAgain,
         Self::Slow,
         Self::NoPong,
+        Self::TooFast,
     ];
 
     /// What the client should do about it.
@@ -93,10 +95,12 @@ impl CloseReason {
             }
             Self::NotMember => "Stay away until the user is a member (again).",
             Self::GroupGone => "Forget the group.",
+            Self::TooManySockets => "Close another socket of the user first.",
             Self::SessionRevoked => "The session was ended, here or elsewhere: the user logs in.",
             Self::SubscribeAgain => "Come back and subscribe: the numbers mean something else now.",
             Self::Slow => "Come back with backoff, and take faster what comes.",
             Self::NoPong => "Come back with backoff.",
+            Self::TooFast => "Come back with backoff, and send less.",
         }
     }
 }

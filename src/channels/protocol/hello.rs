@@ -5,10 +5,14 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::rich::FIRST_RETRY;
-use crate::{models::messages::TEXT_LIMIT, settings::ChannelSettings, views::time};
+use crate::{
+    models::messages::TEXT_LIMIT,
+    settings::{ChannelSettings, LimitSettings},
+    views::time,
+};
 
 /// Groups on one socket of many.
-pub const MANY_GROUPS: usize = 512;
+pub const MANY_GROUPS: usize = LimitSettings::LEAST_SUBS as usize;
 
 /// Milliseconds between two tries, at most.
 const MAX_RETRY: u32 = 20_000;

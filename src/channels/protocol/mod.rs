@@ -41,6 +41,8 @@ pub enum CloseReason {
     NotMember,
     /// The group was deleted.
     GroupGone,
+    /// The user has as many sockets as one may have.
+    TooManySockets,
     /// The session was ended: log in again.
     SessionRevoked,
     /// The numbers mean something else from now on: come back and subscribe anew.
@@ -49,6 +51,8 @@ pub enum CloseReason {
     Slow,
     /// The socket did not answer a ping: come back with backoff.
     NoPong,
+    /// More frames came than are read, for long: come back with backoff.
+    TooFast,
 }
 
 impl CloseReason {
@@ -66,10 +70,12 @@ impl CloseReason {
             Self::Unauthorized => 4401,
             Self::NotMember => 4403,
             Self::GroupGone => 4404,
+            Self::TooManySockets => 4409,
             Self::SessionRevoked => 4410,
             Self::SubscribeAgain => 4501,
             Self::Slow => 4508,
             Self::NoPong => 4512,
+            Self::TooFast => 4529,
         }
     }
 
@@ -88,10 +94,12 @@ impl CloseReason {
             Self::Unauthorized => "unauthorized",
             Self::NotMember => "not a member",
             Self::GroupGone => "group gone",
+            Self::TooManySockets => "too many sockets",
             Self::SessionRevoked => "session revoked",
             Self::SubscribeAgain => "subscribe again",
             Self::Slow => "slow",
             Self::NoPong => "no pong",
+            Self::TooFast => "too fast",
         }
     }
 
@@ -107,6 +115,7 @@ impl CloseReason {
                 | Self::SubscribeAgain
                 | Self::Slow
                 | Self::NoPong
+                | Self::TooFast
         )
     }
 }

@@ -7,7 +7,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::{CloseReason, hello::Hello, to_json};
-use crate::channels::TooFast;
+use crate::limits::TooFast;
 
 /// The subprotocol by which a client asks for it.
 pub const SUBPROTOCOL: &str = "chat.v1.json";

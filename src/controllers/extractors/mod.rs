@@ -1,11 +1,13 @@
 //! What handlers are given: who asks, what they may see, what they sent, how they got here.
 
+mod allowance;
 mod body;
 mod client;
 mod identity;
 mod origin;
 mod params;
 
+pub use allowance::Allowance;
 pub use body::{Fields, OptionalFields};
 pub use client::ClientAddress;
 pub use identity::{

@@ -217,6 +217,8 @@ impl Drop for Rich<'_> {
 }
 
 impl Mode for Rich<'_> {
+    const ENDS_FLOODS: bool = true;
+
     fn greet(&mut self, places: &mut Places) -> Vec<Utf8Bytes> {
         let (channels, entry) = (self.channels, self.entry.take().unwrap_or_default());
         let mut frames = vec![self.hello(&places.session())];

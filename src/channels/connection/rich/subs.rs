@@ -197,7 +197,11 @@ impl Rich<'_> {
         if new.count() > self.free() {
             return Err(too_many());
         }
-        self.permit(asked.len())
+        self.permit(asked.len())?;
+        // One request of many groups costs the database as much as many of one.
+        self.channels
+            .may_subscribe(self.author.id, asked.len())
+            .map_err(Fault::rate_limited)
     }
 
     /// Whether the socket has a place by this very membership, which it has not lost.

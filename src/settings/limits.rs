@@ -1,0 +1,64 @@
+//! How much one client may ask for.
+
+use serde::Deserialize;
+
+/// All of these are of one node, and above 0.
+#[derive(Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LimitSettings {
+    /// Accounts that one network may create in an hour, attempts that fail included.
+    pub registrations_per_hour: u32,
+    /// Times that one network may try to log in, in a minute.
+    pub logins_per_minute: u32,
+    /// Access tokens that one network may buy with refresh tokens in a minute.
+    pub refreshes_per_minute: u32,
+    /// Sockets and streams that one network may open in a minute.
+    pub sockets_per_minute: u32,
+    /// Sockets and streams that one network may have at once.
+    pub sockets_per_network: u32,
+    /// Sockets and streams that one user may have at once.
+    pub sockets_per_user: u32,
+    /// Chats that one user may start in an hour.
+    pub starts_per_hour: u32,
+    /// Invites that one user may make in an hour.
+    pub invites_per_hour: u32,
+    /// Groups that one user may subscribe to in 10 seconds, over all sockets.
+    pub subs_per_10s: u32,
+    /// Frames of every kind that one socket may send in a second.
+    pub frames_per_second: u32,
+    /// Seconds for which a rich socket may be held back by that before it is closed.
+    pub frames_held: u32,
+}
+
+impl LimitSettings {
+    /// With less a socket of as many groups as there may be could not come back.
+    pub const LEAST_SUBS: u32 = 512;
+
+    /// What is wrong, if anything is.
+    pub(super) fn fault(&self) -> Option<String> {
+        let zero = [
+            ("registrations_per_hour", self.registrations_per_hour),
+            ("logins_per_minute", self.logins_per_minute),
+            ("refreshes_per_minute", self.refreshes_per_minute),
+            ("sockets_per_minute", self.sockets_per_minute),
+            ("sockets_per_network", self.sockets_per_network),
+            ("sockets_per_user", self.sockets_per_user),
+            ("starts_per_hour", self.starts_per_hour),
+            ("invites_per_hour", self.invites_per_hour),
+            ("frames_per_second", self.frames_per_second),
+            ("frames_held", self.frames_held),
+        ]
+        .into_iter()
+        .find(|(_, value)| *value == 0);
+        if let Some((key, _)) = zero {
+            return Some(format!("settings.limits.{key} must be above 0"));
+        }
+        (self.subs_per_10s < Self::LEAST_SUBS).then(|| {
+            format!(
+                "settings.limits.subs_per_10s must be {} or more: so many groups may be on one \
+                 socket, which subscribes to all of them when it comes back",
+                Self::LEAST_SUBS
+            )
+        })
+    }
+}

@@ -1,0 +1,103 @@
+//! What one network, and one user, may ask for.
+
+use insta::assert_snapshot;
+use reqwest::Method;
+use serde_json::{Value, json};
+
+use crate::support::{Answer, TestApp, User};
+
+async fn limited(limits: Value) -> TestApp {
+    TestApp::with(json!({ "limits": limits })).await
+}
+
+async fn post_from(app: &TestApp, address: &str, path: &str, body: &Value) -> Answer {
+    let request = app.request(Method::POST, path);
+    Answer::to(request.header("x-forwarded-for", address).json(body)).await
+}
+
+/// That an answer says to come back within these seconds.
+fn assert_wait(answer: &Answer, longest: u64) {
+    let seconds: u64 = answer.header("retry-after").parse().unwrap();
+    assert!((1..=longest).contains(&seconds), "{answer}");
+}
+
+/// A body, posted from an address as often as it may be: one more is refused, from elsewhere not.
+async fn expect_limit(app: &TestApp, path: &str, body: &Value, times: usize) -> Answer {
+    let (here, there) = ("2001:db8::1", "2001:db8:0:1::1");
+    for _ in 0..times {
+        assert_ne!(post_from(app, here, path, body).await.status, 429);
+    }
+    let neighbour = "2001:db8::ffff";
+    let refused = post_from(app, neighbour, path, body).await;
+    assert_eq!(refused.status, 429, "{refused}");
+    assert_ne!(post_from(app, there, path, body).await.status, 429);
+    refused
+}
+
+#[tokio::test]
+async fn one_network_creates_so_many_accounts() {
+    let app = limited(json!({"registrations_per_hour": 2})).await;
+    let answer = expect_limit(&app, "/api/register/", &json!({}), 2).await;
+    assert_wait(&answer, 1800);
+    let body = &answer.body;
+    assert_snapshot!(body, @r#"{"error":"Too many requests; slow down."}"#);
+}
+
+#[tokio::test]
+async fn one_network_logs_in_so_often() {
+    let app = limited(json!({"logins_per_minute": 3})).await;
+    let body = json!({"username": "nobody", "password": "x"});
+    let answer = expect_limit(&app, "/api/token/", &body, 3).await;
+    assert_wait(&answer, 20);
+    let body = &answer.body;
+    assert_snapshot!(body, @r#"{"detail":"Too many requests; slow down."}"#);
+}
+
+#[tokio::test]
+async fn one_network_refreshes_so_often() {
+    let app = limited(json!({"refreshes_per_minute": 3})).await;
+    let answer = expect_limit(&app, "/api/token/refresh/", &json!({"refresh": "x"}), 3).await;
+    assert_wait(&answer, 20);
+    let body = &answer.body;
+    assert_snapshot!(body, @r#"{"detail":"Too many requests; slow down."}"#);
+}
+
+#[tokio::test]
+async fn one_user_starts_so_many_chats() {
+    let app = limited(json!({"starts_per_hour": 2})).await;
+    let [ann, bob] = [app.user("ann").await, app.user("bob").await];
+    for _ in 0..2 {
+        ann.start_chat().await;
+    }
+    let answer = ann.post("/api/start-chat/", json!({})).await;
+    assert_eq!(answer.status, 429);
+    assert_wait(&answer, 1800);
+    let body = &answer.body;
+    assert_snapshot!(body, @r#"{"detail":"Too many requests; slow down."}"#);
+    bob.start_chat().await;
+}
+
+#[tokio::test]
+async fn one_user_makes_so_many_invites() {
+    let app = limited(json!({"invites_per_hour": 2})).await;
+    let [ann, bob] = [app.user("ann").await, app.user("bob").await];
+    let invite = async |user: &User<'_>, group: &str| {
+        user.post(&format!("/api/groups/{group}/invites/"), json!({}))
+            .await
+    };
+    let (of_ann, of_bob) = (ann.start_chat().await, bob.start_chat().await);
+    for _ in 0..2 {
+        assert_eq!(invite(&ann, &of_ann).await.status, 201);
+    }
+    let answer = invite(&ann, &of_ann).await;
+    assert_eq!(answer.status, 429);
+    assert_wait(&answer, 1800);
+    let body = &answer.body;
+    assert_snapshot!(body, @r#"{"detail":"Too many requests; slow down.","code":"rate_limited"}"#);
+    assert_eq!(invite(&bob, &of_bob).await.status, 201);
+    assert_eq!(
+        invite(&bob, &of_ann).await.status,
+        404,
+        "a stranger, as ever"
+    );
+}
