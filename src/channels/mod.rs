@@ -25,6 +25,7 @@ mod hub;
 pub mod order;
 pub mod presence;
 pub mod protocol;
+pub mod transport;
 mod writer;
 
 use std::{num::NonZeroU32, sync::Arc, time::Duration};
@@ -61,16 +62,6 @@ use crate::{
     settings::{ChannelSettings, Settings},
     tokens::Tokens,
 };
-
-/// tungstenite fills the free part of this buffer with zeros on each read, and every idle socket
-/// keeps one: small is fast and small is cheap.
-const READ_BUFFER: usize = 1024;
-
-/// Frames of a batch gather here and leave in one write; it grows with use alone.
-const WRITE_BUFFER: usize = 16 * 1024;
-
-/// More than this is never kept for a socket that takes nothing.
-const MAX_WRITE_BUFFER: usize = 1024 * 1024;
 
 /// How long [`connect`] tries to reach Redis.
 const CONNECT_WITHIN: Duration = Duration::from_secs(5);
@@ -273,12 +264,7 @@ impl Channels {
         let limit = self.settings.channels.frame_limit;
         // Held until the socket has ended, so that a drain waits for it.
         let socket_alive = self.sockets.token();
-        upgrade
-            .read_buffer_size(READ_BUFFER)
-            .write_buffer_size(WRITE_BUFFER)
-            .max_write_buffer_size(MAX_WRITE_BUFFER)
-            .max_message_size(limit)
-            .max_frame_size(limit)
+        transport::limited(upgrade, limit)
             .on_failed_upgrade(|error| tracing::debug!(%error, "an upgrade failed"))
             .on_upgrade(async move |socket| {
                 // What is passed on by value takes its place in each future on the way.

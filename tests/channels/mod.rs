@@ -2,6 +2,7 @@ mod any_frames;
 mod base_socket;
 mod broker;
 mod cluster;
+mod conformance;
 mod delivery;
 mod limits;
 mod many_groups;

@@ -17,13 +17,14 @@ use tokio::{
 };
 
 pub use self::rich::Entry;
-use self::wire::{answer_close, close, fault, in_time, write};
+use self::wire::{fault, in_time, write};
 pub(super) use self::{base::Base, rich::Rich, stream::serve as stream, wire::refuse};
 use super::{
     Channels, Member,
     heartbeat::{Beat, Heartbeat},
     hub::{Ending, News, Peer, Places, Subscription},
     protocol::{CloseReason, event::Told},
+    transport::{answer_close, close},
 };
 use crate::limits::Pace;
 

@@ -1,0 +1,72 @@
+//! RFC 6455, told by the cases of the Autobahn suite.
+//!
+//! They speak to an echo that is made of what every socket of ours is made of: the accept loop, the
+//! options of the upgrade, the way in which frames are written, faults are told and goodbyes are
+//! said. Only the frame limit is another: some cases send 16 MiB in one message.
+
+use std::{path::Path, process::Command};
+
+use axum::{
+    Router,
+    extract::ws::{Message, WebSocket, WebSocketUpgrade},
+    routing::get,
+};
+use salam::{
+    channels::transport::{answer_close, close, fault, limited, write_part},
+    server,
+};
+use tokio::{net::TcpListener, task::spawn_blocking};
+use tokio_util::sync::CancellationToken;
+
+const LIMIT: usize = 16 * 1024 * 1024;
+
+/// Takes minutes, and a Python with `kosoku`: `tests/slow/autobahn` sees to both.
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "run by tests/slow/autobahn"]
+async fn every_case_of_the_autobahn_suite_passes() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let route = get(async |upgrade: WebSocketUpgrade| {
+        limited(upgrade, LIMIT).on_upgrade(|socket| echo(Box::new(socket)))
+    });
+    let router = server::outer_layers(Router::new().route("/", route));
+    let stop = CancellationToken::new();
+    tokio::spawn(server::serve(listener, router, stop.clone()));
+
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    // 12 and 13 are compression, which the server does not offer.
+    let sections = [
+        "1.*", "2.*", "3.*", "4.*", "5.*", "6.*", "7.*", "9.*", "10.*",
+    ];
+    let mut cases = Command::new(root.join("target/python/bin/kosoku"));
+    cases.arg("--outdir").arg(root.join("target/autobahn"));
+    for section in sections {
+        cases.args(["--include", section]);
+    }
+    cases.arg(address.to_string());
+    let ran = spawn_blocking(move || cases.status().unwrap()).await;
+    assert!(ran.unwrap().success());
+    stop.cancel();
+}
+
+async fn echo(mut socket: Box<WebSocket>) {
+    loop {
+        match socket.recv().await {
+            Some(Ok(frame @ (Message::Text(_) | Message::Binary(_)))) => {
+                if write_part(&mut socket, &mut [frame].into_iter())
+                    .await
+                    .is_err()
+                {
+                    return;
+                }
+            }
+            Some(Ok(Message::Ping(_) | Message::Pong(_))) => {}
+            Some(Ok(Message::Close(_))) => return answer_close(socket).await,
+            Some(Err(error)) => match fault(error) {
+                Some(reason) => return close(socket, None, reason).await,
+                None => return,
+            },
+            None => return,
+        }
+    }
+}

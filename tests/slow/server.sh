@@ -1,0 +1,44 @@
+# Sourced: a server of its own, on a database and a port of its own, gone at the end of the script.
+# shellcheck shell=bash
+
+# Python packages of the tests, in target/python, installed once.
+python_packages() { # <pip requirement…>
+  [ -x target/python/bin/pip ] || python3 -m venv target/python
+  target/python/bin/pip install --quiet "$@"
+}
+
+# Sets `base`, such as http://127.0.0.1:43210.
+start_server() { # <profile of cargo: dev or release>
+  local folder=$1
+  cargo build --quiet --profile "$1" --bin salam-cli
+  if [ "$folder" = dev ]; then folder=debug; fi
+  scratch=$(mktemp -d "${TMPDIR:-/tmp}/salam-slow.XXXXXX")
+  env -u DATABASE_URL -u REDIS_URL -u PUBLIC_URL PORT=0 LOG_LEVEL=warn \
+    DATABASE_URL="sqlite://$scratch/slow.sqlite?mode=rwc" \
+    "target/$folder/salam-cli" start -e development >"$scratch/log" 2>&1 &
+  server=$!
+  trap stop_server EXIT
+  local _
+  for _ in $(seq 600); do
+    base=$(sed -n 's|^ *page  \(http://[^/]*\)/$|\1|p' "$scratch/log")
+    if [ -n "$base" ]; then return; fi
+    kill -0 "$server" 2>/dev/null || break
+    sleep 0.1
+  done
+  cat "$scratch/log" >&2
+  return 1
+}
+
+stop_server() {
+  kill -TERM "$server" 2>/dev/null || true
+  wait "$server" || true
+  rm -rf "$scratch"
+}
+
+# That the server has said nothing of an error of its own.
+expect_no_errors() {
+  if grep -E ' ERROR |panicked' "$scratch/log" >&2; then
+    echo "the server has logged errors" >&2
+    return 1
+  fi
+}
