@@ -13,6 +13,7 @@ mod clients;
 mod door;
 mod limits;
 mod models;
+mod properties;
 mod requests;
 mod settings;
 mod start;

@@ -14,7 +14,7 @@ use tokio::time::timeout;
 
 use crate::support::{RedisCluster, RedisServer, soon};
 
-pub(super) type Node = (Broker, Inbox);
+pub type Node = (Broker, Inbox);
 
 pub(super) async fn redis_node(url: &str, prefix: &str) -> Node {
     let mut config = App::load_config(&Environment::Test).await.unwrap();
@@ -25,7 +25,7 @@ pub(super) async fn redis_node(url: &str, prefix: &str) -> Node {
     Broker::open(&settings.channels)
 }
 
-pub(super) async fn connected(url: &str, prefix: &str) -> Node {
+pub async fn connected(url: &str, prefix: &str) -> Node {
     let node = redis_node(url, prefix).await;
     node.0.connected(Duration::from_secs(5)).await.unwrap();
     node

@@ -25,3 +25,5 @@ mod stream;
 mod tls;
 mod whispers;
 mod wrong_frames;
+
+pub use self::{any_frames::requests, broker::connected};

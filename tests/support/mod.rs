@@ -42,6 +42,12 @@ pub fn said(group_id: i64, text: &str) -> Change {
 /// No test waits longer for anything.
 pub const PATIENCE: Duration = Duration::from_secs(20);
 
+/// How many cases a property is tried with: a few hundred, or `SALAM_CASES` of them.
+pub fn cases() -> u32 {
+    let asked = std::env::var("SALAM_CASES").ok();
+    asked.map_or(300, |asked| asked.parse().unwrap())
+}
+
 /// What a future gives, if it does so in time.
 pub async fn soon<T>(what: &str, future: impl Future<Output = T>) -> T {
     match timeout(PATIENCE, future).await {

@@ -92,6 +92,11 @@ impl Socket {
             .unwrap();
     }
 
+    /// Sends a text, if the server still takes it.
+    pub async fn try_send(&mut self, text: String) {
+        let _ = soon("a frame to be sent", self.0.send(Message::text(text))).await;
+    }
+
     /// The message of the next frame, or the code of a close.
     pub async fn frame_or_close(&mut self) -> Result<String, u16> {
         match self.frame().await {

@@ -1,0 +1,126 @@
+//! What comes over Redis and no node of ours has sent.
+
+use axum::body::Bytes;
+use proptest::prelude::*;
+use salam::channels::protocol::{
+    event::Told,
+    whisper::Whispered,
+    word::{NODES, Word},
+};
+use serde_json::{Value, json};
+use tokio_tungstenite::tungstenite::Message;
+
+use super::{cases, for_any, near};
+use crate::{
+    channels::connected,
+    support::{RedisServer, Socket, TestApp, soon},
+};
+
+const LETTERS: &str = "{}[]\":,.-+eE0123456789truefalsn\\u \u{0}";
+
+/// What nodes send, about this group.
+fn sent_by_nodes(group: &str) -> Vec<String> {
+    let event = json!({"type": "event", "group": group, "seq": 1, "at": "2026-01-01T00:00:00.000Z",
+        "by": "ann", "kind": "message.created", "cid": null, "data": {"text": "hi"}});
+    let words = [
+        json!({"type": "gone"}),
+        json!({"type": "joined", "user": "ann", "group": group, "at": "2026-01-01T00:00:00Z"}),
+        json!({"type": "sessions", "user": "ann"}),
+        json!({"type": "pulse", "node": "x"}),
+        json!({"type": "part", "node": "x"}),
+        json!({"type": "who", "node": "x", "of": null, "groups": [group]}),
+        json!({"type": "here", "node": "x", "users": ["ann", "bob"]}),
+        json!({"type": "came", "node": "x", "user": "bob"}),
+        json!({"type": "went", "node": "x", "user": "bob"}),
+    ];
+    let whispers = [
+        json!({"type": "typing", "group": group, "user": "bob", "on": true}),
+        json!({"type": "read", "group": group, "user": "bob", "seq": 1}),
+        json!({"type": "presence", "group": group, "user": "bob", "state": "online"}),
+        json!({"type": "presence", "group": group, "count": 3}),
+    ];
+    let all = words.into_iter().chain(whispers).chain([event]);
+    all.map(|sent| sent.to_string()).collect()
+}
+
+fn any_payload(group: &str) -> impl Strategy<Value = Vec<u8>> + use<> {
+    let nearly = near(sent_by_nodes(group), LETTERS).prop_map(String::into_bytes);
+    prop_oneof![
+        6 => nearly,
+        1 => any::<String>().prop_map(String::into_bytes),
+        2 => proptest::collection::vec(any::<u8>(), 0..300),
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(cases()))]
+
+    #[test]
+    fn any_payload_is_read_or_is_none(payload in any_payload("chat_a1b2c3d4")) {
+        let bytes = Bytes::from(payload.clone());
+        if let Some(told) = Told::decode(bytes.clone()) {
+            prop_assert!(told.frame().as_bytes() == payload);
+        }
+        if let Some(whispered) = Whispered::decode(bytes) {
+            prop_assert!(whispered.frame().as_bytes() == payload);
+        }
+        if let Some(word) = Word::decode(&payload) {
+            let encoded = word.encode();
+            prop_assert_eq!(Word::decode(&encoded), Some(word));
+        }
+    }
+}
+
+/// Whatever another node says, the log is told once and in order.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_payload_breaks_the_order_of_a_group() {
+    let redis = RedisServer::start().await;
+    let settings = json!({"channels": {"redis_url": redis.url(), "sends_per_10s": 1_000_000}});
+    let app = TestApp::with(settings).await;
+    app.until_redis_is_connected().await;
+    let ann = app.user("ann").await;
+    let group = ann.start_chat().await;
+    let path = format!("/ws/chat/{group}/");
+    let offers = format!("chat.v1.json, bearer.{}", ann.access);
+    let headers = [("sec-websocket-protocol", offers.as_str())];
+    let socket = Socket::with_headers(app.address, &path, &headers).await;
+    let mut socket = socket.unwrap();
+    let (stranger, _inbox) = connected(&redis.url(), "salam-test").await;
+
+    let mut said = 0;
+    let topics = [group.clone(), NODES.to_owned()];
+    let payloads = (
+        any_payload(&group),
+        proptest::sample::select(topics.to_vec()),
+    );
+    for_any(payloads, async |(payload, topic)| {
+        // What a node of ours would have sent is believed: Redis is as trusted as the database.
+        let told = Told::decode(payload.clone().into());
+        prop_assume!(told.is_none_or(|told| told.seq <= said));
+        let published = stranger.publish(&topic, payload.into());
+        soon("Redis to take it", published).await.unwrap();
+        said += 1;
+        let answer = ann.say(&group, &said.to_string(), &said.to_string()).await;
+        prop_assert_eq!(answer.status.as_u16(), 201);
+        prop_assert_eq!(next_event(&mut socket).await, (said, said.to_string()));
+        Ok(())
+    });
+    socket.close(1000).await;
+}
+
+/// The number and the text of the next event.
+async fn next_event(socket: &mut Socket) -> (i64, String) {
+    loop {
+        match socket.frame().await {
+            Message::Text(text) => {
+                let frame: Value = serde_json::from_str(&text).unwrap();
+                if frame["type"] == "event" {
+                    let text = frame["data"]["text"].as_str().unwrap().to_owned();
+                    return (frame["seq"].as_i64().unwrap(), text);
+                }
+            }
+            Message::Ping(_) => {}
+            other => panic!("{other:?}"),
+        }
+    }
+}

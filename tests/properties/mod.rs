@@ -1,0 +1,87 @@
+//! Whatever comes from outside is answered or refused, and nothing breaks: properties that are tried
+//! with a few hundred cases here, and with many more by `tests/slow/properties`.
+
+mod envelopes;
+mod frames;
+mod requests;
+mod usernames;
+
+use proptest::{collection::vec, prelude::*, test_runner::TestRunner};
+use tokio::{runtime::Handle, task::block_in_place};
+
+pub use crate::support::cases;
+
+/// Tries something that waits with many values, and shrinks the one that it fails with.
+fn for_any<T: std::fmt::Debug>(
+    values: impl Strategy<Value = T>,
+    mut holds: impl AsyncFnMut(T) -> Result<(), TestCaseError>,
+) {
+    let handle = Handle::current();
+    let holds = std::cell::RefCell::new(&mut holds);
+    block_in_place(|| {
+        let mut runner = TestRunner::new(ProptestConfig {
+            cases: cases(),
+            failure_persistence: None,
+            // Of what fails by waiting in vain, each step waits in vain.
+            max_shrink_time: 30_000,
+            ..ProptestConfig::default()
+        });
+        let tried = runner.run(&values, |value| {
+            handle.block_on((*holds.borrow_mut())(value))
+        });
+        tried.unwrap();
+    });
+}
+
+/// A change of a text at a place, which is counted modulo its length.
+#[derive(Debug, Clone)]
+pub enum Mutation {
+    Replace(usize, char),
+    Insert(usize, char),
+    Remove(usize),
+    Truncate(usize),
+    Swap(usize, usize),
+    Repeat(usize),
+}
+
+impl Mutation {
+    pub fn of(&self, text: &str) -> String {
+        let mut chars: Vec<char> = text.chars().collect();
+        let length = chars.len().max(1);
+        match *self {
+            _ if chars.is_empty() => {}
+            Self::Replace(at, c) => chars[at % length] = c,
+            Self::Insert(at, c) => chars.insert(at % length, c),
+            Self::Remove(at) => drop(chars.remove(at % length)),
+            Self::Truncate(at) => chars.truncate(at % length),
+            Self::Swap(one, other) => chars.swap(one % length, other % length),
+            Self::Repeat(at) => chars.extend_from_within(at % length..),
+        }
+        chars.into_iter().collect()
+    }
+}
+
+/// One to three mutations, mostly by some of these letters.
+pub fn mutations(letters: &str) -> impl Strategy<Value = Vec<Mutation>> + use<> {
+    let letters: Vec<char> = letters.chars().collect();
+    let letter = prop_oneof![8 => proptest::sample::select(letters), 1 => any::<char>()].boxed();
+    let at = 0..4_096usize;
+    let mutation = prop_oneof![
+        4 => (at.clone(), letter.clone()).prop_map(|(at, c)| Mutation::Replace(at, c)),
+        2 => (at.clone(), letter).prop_map(|(at, c)| Mutation::Insert(at, c)),
+        2 => at.clone().prop_map(Mutation::Remove),
+        1 => at.clone().prop_map(Mutation::Truncate),
+        1 => (at.clone(), at.clone()).prop_map(|(one, other)| Mutation::Swap(one, other)),
+        1 => at.prop_map(Mutation::Repeat),
+    ];
+    vec(mutation, 1..4)
+}
+
+/// One of some texts, mutated or as it is.
+pub fn near(texts: Vec<String>, letters: &str) -> impl Strategy<Value = String> + use<> {
+    let changes = prop_oneof![4 => mutations(letters), 1 => Just(Vec::new())];
+    (proptest::sample::select(texts), changes).prop_map(|(text, changes)| {
+        let changes = changes.iter();
+        changes.fold(text, |text, change| change.of(&text))
+    })
+}
