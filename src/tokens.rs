@@ -5,7 +5,7 @@
 
 use chrono::{Duration, Utc};
 use jsonwebtoken::{
-    Algorithm, DecodingKey, EncodingKey, Header, Validation, decode, encode,
+    Algorithm, DecodingKey, EncodingKey, Header, TokenData, Validation, decode, encode,
     errors::{Error, ErrorKind},
 };
 use serde::{Deserialize, Serialize};
@@ -129,15 +129,15 @@ impl Tokens {
     /// # Errors
     /// [`Refused`] for anything else.
     pub fn verify(&self, token_type: TokenType, token: &str) -> Result<Claimed, Refused> {
-        let claims = decode::<Claims>(token, &self.verifying, &self.validation)
-            .map_err(|error| match error.kind() {
-                ErrorKind::ExpiredSignature => Refused::Expired,
-                _ => Refused::Invalid,
-            })?
-            .claims;
+        let TokenData { header, claims } =
+            decode::<Claims>(token, &self.verifying, &self.validation).map_err(
+                |error| match error.kind() {
+                    ErrorKind::ExpiredSignature => Refused::Expired,
+                    _ => Refused::Invalid,
+                },
+            )?;
         let now = Utc::now().timestamp();
-        let is_from_later = claims.iat > now + CLOCKS_DIFFER;
-        if claims.token_type != token_type || is_from_later {
+        if claims.token_type != token_type || !self.would_be_ours(&header, &claims, now) {
             return Err(Refused::Invalid);
         }
         // On its expiry a token is expired (RFC 7519, section 4.1.4); the library takes it a second
@@ -153,5 +153,17 @@ impl Tokens {
                 parent: claims.parent,
             },
         })
+    }
+
+    /// Whether we could have issued it at this time, or before.
+    fn would_be_ours(&self, header: &Header, claims: &Claims, now: i64) -> bool {
+        // Any other has extensions that the library does not know, or names a key (RFC 7515, section
+        // 4.1.11; RFC 8725, sections 3.10 and 3.11).
+        let is_headed_as_ours = *header == Header::new(Algorithm::HS256);
+        let is_from_later = claims.iat > now + CLOCKS_DIFFER;
+        // It was issued while tokens lived longer: whoever shortens that means those, too.
+        let longest = self.lifetime(claims.token_type).num_seconds() + CLOCKS_DIFFER;
+        let is_too_long = claims.exp.saturating_sub(now) > longest;
+        is_headed_as_ours && !is_from_later && !is_too_long
     }
 }

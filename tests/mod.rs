@@ -12,6 +12,7 @@ mod channels;
 mod clients;
 mod door;
 mod limits;
+mod forged;
 mod models;
 mod properties;
 mod requests;

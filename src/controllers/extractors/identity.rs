@@ -8,7 +8,7 @@ use axum::{
     extract::{FromRequestParts, Path},
     http::{header, request::Parts},
 };
-use axum_extra::extract::CookieJar;
+use axum_extra::extract::cookie::Cookie;
 use loco_rs::app::AppContext;
 
 use super::AllowedOrigin;
@@ -192,14 +192,23 @@ fn in_contract(error: Error) -> Error {
     }
 }
 
+/// Of two headers a proxy might have looked at the other one.
 fn authorization(parts: &Parts) -> Option<String> {
-    let header = parts.headers.get(header::AUTHORIZATION)?.to_str().ok()?;
-    bearer_token(header).map(ToOwned::to_owned)
+    let mut headers = parts.headers.get_all(header::AUTHORIZATION).iter();
+    let header = headers.next().filter(|_| headers.next().is_none());
+    bearer_token(header?.to_str().ok()?).map(ToOwned::to_owned)
 }
 
+/// As it stands there: percent-decoded, other texts would be good tokens too.
 fn cookie(parts: &Parts) -> Option<String> {
-    let jar = CookieJar::from_headers(&parts.headers);
-    Some(jar.get(ACCESS_COOKIE)?.value().to_owned())
+    let headers = parts.headers.get_all(header::COOKIE).iter();
+    headers
+        .filter_map(|cookies| cookies.to_str().ok())
+        .flat_map(Cookie::split_parse)
+        .filter_map(Result::ok)
+        .filter(|cookie| cookie.name() == ACCESS_COOKIE)
+        .last()
+        .map(|cookie| cookie.value().to_owned())
 }
 
 /// The token of an offered subprotocol `bearer.<jwt>`: the one credential that a script in a

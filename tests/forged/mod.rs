@@ -1,0 +1,316 @@
+//! Tokens that were never issued, at every door that takes one.
+
+mod kinds;
+
+use std::collections::BTreeSet;
+
+use reqwest::{Method, header::HeaderValue};
+use salam::models::users;
+use sea_orm::{ActiveModelTrait, ActiveValue::Set, EntityTrait, IntoActiveModel};
+use serde_json::{Value, json};
+use tokio_tungstenite::tungstenite::Message;
+
+use self::kinds::{Mint, forged};
+use crate::properties::mutations;
+use crate::support::{Answer, RichSocket, Socket, TestApp, User};
+
+/// What a token is made of, and what a lenient reader might take for it.
+const LETTERS: &str = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_.=+/ ";
+
+/// A rich client may try so many tokens in this test.
+async fn start() -> TestApp {
+    TestApp::with(json!({"channels": {"sends_per_10s": 1_000_000}})).await
+}
+
+/// The doors that take an access token, each with an open rich socket for `auth`.
+struct Doors<'a> {
+    app: &'a TestApp,
+    group: String,
+    socket: RichSocket,
+}
+
+impl<'a> Doors<'a> {
+    async fn of(user: &User<'a>) -> Self {
+        let group = user.start_chat().await;
+        Self {
+            app: user.app,
+            socket: user.live(&group).await,
+            group,
+        }
+    }
+
+    /// That an access token opens none of them, and is answered as the contract has it.
+    async fn refuse(&mut self, name: &str, token: &str) {
+        // Some could not be sent by any client, and HTTP takes the white space around a field away;
+        // in JSON it is part of the text.
+        let header = format!("Bearer {token}");
+        if HeaderValue::from_str(&header).is_ok() && token.trim() == token {
+            self.refuse_in_header(name, &header).await;
+            if token.is_ascii() {
+                self.refuse_at_sockets(name, token).await;
+            }
+        }
+        let (reply, _) = self
+            .socket
+            .reply_to(json!({"type": "auth", "token": token}))
+            .await;
+        let code = reply["code"].as_str().unwrap_or("none");
+        let expected = if name.starts_with("expired") {
+            "token_expired"
+        } else {
+            "unauthorized"
+        };
+        assert_eq!(
+            (code, &reply["type"]),
+            (expected, &json!("error")),
+            "{name}: {reply}"
+        );
+        assert_eq!(reply["field"], "token", "{name}: {reply}");
+    }
+
+    async fn refuse_in_header(&self, name: &str, authorization: &str) {
+        for (method, path, body) in [
+            (
+                Method::POST,
+                "/api/start-chat/",
+                r#"{"detail":"Authentication credentials were not provided"}"#,
+            ),
+            (
+                Method::GET,
+                "/api/me/",
+                r#"{"detail":"Authentication credentials were not provided","code":"unauthorized"}"#,
+            ),
+        ] {
+            let request = self.app.request(method, path);
+            let answer = Answer::to(request.header("authorization", authorization)).await;
+            assert_eq!(
+                (answer.status.as_u16(), answer.body.as_str()),
+                (401, body),
+                "{name}"
+            );
+            assert_eq!(answer.header("www-authenticate"), "Bearer", "{name}");
+        }
+    }
+
+    /// Base and rich, of one group and of many, new and coming back.
+    async fn refuse_at_sockets(&self, name: &str, token: &str) {
+        let base = format!("/ws/chat/{}/", self.group);
+        let cookie = format!("access={token}");
+        let headers = [("cookie", cookie.as_str())];
+        let refused = Socket::with_headers(self.app.address, &base, &headers).await;
+        assert_eq!(
+            refused.err().map(|status| status.as_u16()),
+            Some(401),
+            "{name}"
+        );
+        let authorization = format!("Bearer {token}");
+        let resumed = format!("{base}?after=0");
+        for path in [&base, &resumed] {
+            let headers = [
+                ("sec-websocket-protocol", "chat.v1.json"),
+                ("authorization", authorization.as_str()),
+            ];
+            self.refuse_rich(name, path, &headers).await;
+        }
+        // Offers are a list, of which the first may be the good one.
+        let is_one = !token.contains(',');
+        for path in [resumed.as_str(), "/ws/"].into_iter().filter(|_| is_one) {
+            let offers = format!("chat.v1.json, bearer.{token}");
+            let headers = [("sec-websocket-protocol", offers.as_str())];
+            self.refuse_rich(name, path, &headers).await;
+        }
+        let log = format!("/api/groups/{}/events/?after=0", self.group);
+        let request = self.app.request(Method::GET, &log);
+        let request = request
+            .header("authorization", &authorization)
+            .header("accept", "text/event-stream");
+        assert_eq!(Answer::to(request).await.status, 401, "{name}");
+    }
+
+    async fn refuse_rich(&self, name: &str, path: &str, headers: &[(&str, &str)]) {
+        let mut socket = Socket::with_headers(self.app.address, path, headers)
+            .await
+            .unwrap_or_else(|status| panic!("{name}: {status}"));
+        let Message::Text(bye) = socket.frame().await else {
+            panic!("{name}: no bye");
+        };
+        let bye: Value = serde_json::from_str(&bye).unwrap();
+        assert_eq!(
+            (&bye["type"], &bye["code"]),
+            (&json!("bye"), &json!(4401)),
+            "{name}: {bye}"
+        );
+        assert_eq!(socket.close_code().await, 4401, "{name}");
+    }
+}
+
+/// That a refresh token buys nothing.
+async fn refuse_refresh(app: &TestApp, name: &str, token: &str) {
+    let body = json!({"refresh": token, "rotate": true});
+    let answer = app.post("/api/token/refresh/", body).await;
+    assert_eq!(
+        (answer.status.as_u16(), answer.body.as_str()),
+        (401, r#"{"detail":"Token is invalid or expired"}"#),
+        "{name}"
+    );
+    assert!(!answer.headers.contains_key("set-cookie"), "{name}");
+}
+
+#[tokio::test]
+async fn no_forged_access_token_opens_any_door() {
+    let app = start().await;
+    let [ann, bob] = [app.user("ann").await, app.user("bob").await];
+    let mut doors = Doors::of(&ann).await;
+    let tokens = forged(&Mint::of(&app, &ann.access), &ann.refresh, &bob.access);
+    let names: BTreeSet<_> = tokens.iter().map(|(name, _)| name).collect();
+    assert_eq!(names.len(), tokens.len(), "two of one name");
+    assert!(tokens.len() >= 60, "only {}", tokens.len());
+    for (name, token) in &tokens {
+        doors.refuse(name, token).await;
+    }
+    assert!(ann.is_logged_in().await, "and the good one is still good");
+}
+
+#[tokio::test]
+async fn no_forged_refresh_token_buys_anything() {
+    let app = start().await;
+    let [ann, bob] = [app.user("ann").await, app.user("bob").await];
+    let tokens = forged(&Mint::of(&app, &ann.refresh), &ann.access, &bob.refresh);
+    assert!(tokens.len() >= 60, "only {}", tokens.len());
+    for (name, token) in &tokens {
+        refuse_refresh(&app, name, token).await;
+    }
+    let body = json!({"refresh": ann.refresh});
+    assert_eq!(app.post("/api/token/refresh/", body).await.status, 200);
+}
+
+/// What was good once, or is of somebody else.
+#[tokio::test]
+async fn no_token_outlives_its_session_or_its_user() {
+    let app = start().await;
+    let ann = app.user("ann").await;
+    let mut doors = Doors::of(&ann).await;
+    let out = app.log_in("ann").await;
+    assert_eq!(out.post("/api/logout/", json!({})).await.status, 204);
+    let gone = app.user("gone").await;
+    users::Entity::delete_by_id(2)
+        .exec(&app.ctx.db)
+        .await
+        .unwrap();
+    let inactive = app.user("inactive").await;
+    let user = users::Entity::find_by_id(3).one(&app.ctx.db).await.unwrap();
+    let mut user = user.unwrap().into_active_model();
+    user.is_active = Set(false);
+    user.update(&app.ctx.db).await.unwrap();
+    let bob = app.user("bob").await;
+    for (name, user) in [
+        ("of a session that was logged out", &out),
+        ("of a user who was deleted", &gone),
+        ("of a user who is inactive", &inactive),
+    ] {
+        doors.refuse(name, &user.access).await;
+        refuse_refresh(&app, name, &user.refresh).await;
+    }
+    // Signed as ours are, and yet not what was issued to anybody.
+    let claims = |token: &str| Mint::of(&app, token).claims;
+    for (name, field, of) in [
+        ("of bob's session, for ann", "sid", &bob),
+        ("of ann's session, for bob", "user_id", &bob),
+        ("of ann's session, for nobody", "user_id", &gone),
+    ] {
+        for (good, other) in [(&ann.access, &of.access), (&ann.refresh, &of.refresh)] {
+            let mint = Mint::of(&app, good);
+            let mut mixed = mint.claims.clone();
+            mixed[field] = claims(other)[field].clone();
+            let token = mint.sign(&mixed);
+            if good == &ann.access {
+                doors.refuse(name, &token).await;
+            } else {
+                refuse_refresh(&app, name, &token).await;
+            }
+        }
+    }
+    // And it is not by the signing that they were refused.
+    let mint = Mint::of(&app, &ann.access);
+    let mine = User {
+        access: mint.sign(&mint.claims),
+        ..ann.clone()
+    };
+    assert!(mine.is_logged_in().await);
+}
+
+/// A good token, said in a way that is none.
+#[tokio::test]
+async fn a_good_token_counts_only_where_it_belongs() {
+    let app = start().await;
+    let ann = app.user("ann").await;
+    let doors = Doors::of(&ann).await;
+    let good = &ann.access;
+    for header in [
+        format!("Basic {good}"),
+        format!("Token {good}"),
+        format!("JWT {good}"),
+        format!("Bearer{good}"),
+        format!("Bearer:{good}"),
+        format!("Bearer,{good}"),
+        format!("Bearer={good}"),
+        format!("Bearer\t{good}"),
+        format!("Bearer \"{good}\""),
+        format!("Bearer token=\"{good}\""),
+        format!("Bearer Bearer {good}"),
+        format!("Bearer {good}, Bearer {good}"),
+        format!("Bearer {good} {good}"),
+        format!("Basic x, Bearer {good}"),
+        format!("Negotiate x Bearer {good}"),
+        good.clone(),
+        "Bearer".to_owned(),
+        "Bearer ".to_owned(),
+        String::new(),
+    ] {
+        doors.refuse_in_header(&header, &header).await;
+    }
+    let bearer = format!("Bearer {good}");
+    let two = [
+        [bearer.as_str(), "Bearer x"],
+        ["Bearer x", &bearer],
+        [&bearer, &bearer],
+    ];
+    for [one, other] in two {
+        let request = app.request(Method::GET, "/api/me/");
+        let request = request.header("authorization", one);
+        let answer = Answer::to(request.header("authorization", other)).await;
+        assert_eq!(answer.status, 401, "which of two counts is nobody's guess");
+    }
+    for (name, value) in [
+        ("proxy-authorization", bearer.as_str()),
+        ("x-authorization", &bearer),
+        ("cookie", &ann.cookie()),
+        ("x-access-token", good),
+    ] {
+        let request = app.request(Method::GET, "/api/me/").header(name, value);
+        assert_eq!(Answer::to(request).await.status, 401, "{name}");
+    }
+    for query in ["access", "access_token", "token", "jwt"] {
+        let answer = app.get(&format!("/api/me/?{query}={good}")).await;
+        assert_eq!(answer.status, 401, "{query}");
+    }
+    // The scheme is of no letter case, and the base contract says so.
+    for scheme in ["Bearer", "bearer", "BEARER", "bEaReR"] {
+        let request = app.request(Method::GET, "/api/me/");
+        let request = request.header("authorization", format!("{scheme} {good}"));
+        assert_eq!(Answer::to(request).await.status, 200, "{scheme}");
+    }
+}
+
+proptest::proptest! {
+    #![proptest_config(proptest::prelude::ProptestConfig::with_cases(crate::support::cases()))]
+
+    /// However a good token is altered, it is not the good one any more.
+    #[test]
+    fn no_mutation_of_a_token_is_taken(mutations in mutations(LETTERS)) {
+        let (tokens, good) = kinds::by_themselves();
+        let text = mutations.iter().fold(good.clone(), |text, mutation| mutation.of(&text));
+        let verified = tokens.verify(salam::tokens::TokenType::Access, &text);
+        proptest::prop_assert_eq!(verified.is_ok(), text == good, "{}", text);
+    }
+}
