@@ -1,219 +1,297 @@
-//! Every door of a group, and everybody before it.
+//! Every door, and everybody before it.
 
+use std::collections::BTreeMap;
+
+use insta::assert_snapshot;
 use reqwest::Method;
 use serde_json::{Value, json};
+use tokio_tungstenite::tungstenite::Message;
+use uuid::Uuid;
 
-use crate::support::{Answer, TestApp, User};
+use super::docs::{example_of, operations};
+use crate::support::{Answer, Socket, TestApp, User};
 
-/// How each of them is answered: nobody, a stranger, an ex-member, a banned one, a member, an admin
-/// and the owner.
-type Expected = [u16; 7];
+/// Who stands before a door. All but the first two have been members of the group; the last is one,
+/// by a session that has ended.
+const ROLES: [&str; 8] = [
+    "nobody",
+    "stranger",
+    "member",
+    "admin",
+    "owner",
+    "ex-member",
+    "banned",
+    "revoked",
+];
 
-const ALL: Expected = [401, 404, 404, 404, 200, 200, 200];
-const KEEPERS: Expected = [401, 404, 404, 404, 403, 200, 200];
+/// Those to whom a group must look like none.
+const OUTSIDE: [&str; 3] = ["stranger", "ex-member", "banned"];
 
-/// A group that nobody has touched, with a message of the owner in it.
-struct Scene<'a> {
+/// The number of the message in the scene: five joined, a role, two left.
+const MESSAGE: &str = "9";
+
+type People<'a> = BTreeMap<&'static str, User<'a>>;
+
+/// A group that nobody has touched, with a message of the owner in it and an invite to it.
+struct Scene {
     group: String,
-    people: [Option<User<'a>>; 7],
+    code: String,
+    invite: i64,
 }
 
-async fn scene<'a>(app: &'a TestApp, users: &[User<'a>; 6]) -> Scene<'a> {
-    let [stranger, ex_member, banned, member, admin, owner] = users;
+async fn scene(people: &People<'_>) -> Scene {
+    let owner = &people["owner"];
     let group = owner.start_chat().await;
-    for user in [ex_member, banned, member, admin] {
-        owner.brings_in(user, &group).await;
+    for role in [
+        "ex-member",
+        "banned",
+        "member",
+        "admin",
+        "logged in elsewhere",
+    ] {
+        owner.brings_in(&people[role], &group).await;
     }
     let members = format!("/api/groups/{group}/members");
-    let out = [
+    let invites = format!("/api/groups/{group}/invites/");
+    let made = [
         owner
             .patch(&format!("{members}/admin/"), json!({"role": "admin"}))
             .await,
-        ex_member.delete(&format!("{members}/ex-member/")).await,
+        people["ex-member"]
+            .delete(&format!("{members}/ex-member/"))
+            .await,
         owner.delete(&format!("{members}/banned/?ban=true")).await,
         owner.say(&group, "hi", "1").await,
+        owner.post(&invites, json!({})).await,
     ];
-    assert!(out.iter().all(|answer| answer.status.is_success()));
-    let _ = app;
-    let someone = |user: &User<'a>| Some(user.clone());
+    assert!(made.iter().all(|answer| answer.status.is_success()));
+    let invite = made[4].json();
     Scene {
         group,
-        people: [
-            None,
-            someone(stranger),
-            someone(ex_member),
-            someone(banned),
-            someone(member),
-            someone(admin),
-            someone(owner),
-        ],
+        code: invite["code"].as_str().unwrap().to_owned(),
+        invite: invite["id"].as_i64().unwrap(),
     }
 }
 
-/// The number of the message in the scene: four joined, a role, two left.
-const MESSAGE: i64 = 8;
-
+/// The table is made of the document, so a new door is a line that nobody has reviewed.
 #[tokio::test]
 async fn every_door_opens_to_whom_it_should() {
     let app = TestApp::start().await;
-    let users = [
-        app.user("stranger").await,
-        app.user("ex-member").await,
-        app.user("banned").await,
-        app.user("member").await,
-        app.user("admin").await,
-        app.user("owner").await,
-    ];
-    let text = || json!({"text": "x"});
-    let created = [401, 404, 404, 404, 201, 201, 201];
-    let own_only = [401, 404, 404, 404, 403, 403, 200];
-    let doors: Vec<(Method, String, Value, Expected)> = vec![
-        (Method::GET, String::new(), Value::Null, ALL),
-        (Method::GET, "messages/".into(), Value::Null, ALL),
-        (Method::GET, "events/".into(), Value::Null, ALL),
-        (Method::GET, "members/".into(), Value::Null, ALL),
-        (Method::PUT, "read/".into(), json!({"seq": 1}), ALL),
-        (Method::POST, "messages/".into(), text(), created),
-        (
-            Method::PATCH,
-            format!("messages/{MESSAGE}/"),
-            text(),
-            own_only,
-        ),
-        (
-            Method::PUT,
-            format!("messages/{MESSAGE}/reactions/👍/"),
-            Value::Null,
-            ALL,
-        ),
-        (
-            Method::DELETE,
-            format!("messages/{MESSAGE}/reactions/👍/"),
-            Value::Null,
-            [401, 404, 404, 404, 204, 204, 204],
-        ),
-        (Method::GET, "invites/".into(), Value::Null, KEEPERS),
-        (
-            Method::POST,
-            "invites/".into(),
-            json!({}),
-            [401, 404, 404, 404, 403, 201, 201],
-        ),
-        (
-            Method::DELETE,
-            "invites/4711/".into(),
-            Value::Null,
-            [401, 404, 404, 404, 403, 404, 404],
-        ),
-        (Method::GET, "bans/".into(), Value::Null, KEEPERS),
-        (Method::PATCH, String::new(), json!({"title": "x"}), KEEPERS),
-        (
-            Method::PATCH,
-            "members/admin/".into(),
-            json!({"role": "admin"}),
-            own_only,
-        ),
-        (
-            Method::DELETE,
-            format!("messages/{MESSAGE}/"),
-            Value::Null,
-            [401, 404, 404, 404, 403, 204, 204],
-        ),
-        (
-            Method::DELETE,
-            "bans/banned/".into(),
-            Value::Null,
-            [401, 404, 404, 404, 403, 204, 204],
-        ),
-        (
-            Method::DELETE,
-            "members/member/".into(),
-            Value::Null,
-            [401, 404, 404, 404, 204, 204, 204],
-        ),
-        (
-            Method::DELETE,
-            String::new(),
-            Value::Null,
-            [401, 404, 404, 404, 403, 403, 204],
-        ),
-    ];
-    for (method, door, body, expected) in &doors {
-        let mut answered = Vec::new();
-        let mut scene_of = scene(&app, &users).await;
-        for index in 0..expected.len() {
-            let user = &scene_of.people[index];
-            let path = format!("/api/groups/{}/{door}", scene_of.group);
-            let answer = ask(&app, user.as_ref(), method, &path, body).await;
-            // Strangers hear what is heard of a group that does not exist, to the letter.
-            if answer.status == 404 && index < 4 {
-                let none = format!("/api/groups/chat_00000000/{door}");
-                let nothing = ask(&app, user.as_ref(), method, &none, body).await;
-                assert_eq!(
-                    (nothing.status, nothing.body),
-                    (answer.status, answer.body.clone())
-                );
-            }
-            if !answer.status.is_success() {
-                let body = answer.json();
-                assert!(
-                    body["detail"].is_string() && body["code"].is_string(),
-                    "{answer}"
-                );
-            }
-            answered.push(answer.status.as_u16());
-            if answer.status.is_success() && *method != Method::GET {
-                scene_of = scene(&app, &users).await;
-            }
-        }
-        assert_eq!(answered, expected, "{method} {door}");
+    let mut people = People::new();
+    for role in &ROLES[1..] {
+        people.insert(role, app.user(role).await);
     }
-
-    // No door is left out.
+    assert_eq!(
+        people["revoked"]
+            .post("/api/logout/", json!({}))
+            .await
+            .status,
+        204
+    );
+    people.insert("logged in elsewhere", app.log_in("revoked").await);
     let document = app.get("/api-docs/openapi.json").await.json();
-    let mut described: Vec<String> = Vec::new();
-    for (path, item) in document["paths"].as_object().unwrap() {
-        let Some(door) = path.strip_prefix("/api/groups/{group_name}/") else {
-            continue;
+    let mut table = format!("{}\n", ROLES.join(" "));
+    let mut scene_now = scene(&people).await;
+    for (path, method, operation) in operations(&document) {
+        let door = Door {
+            app: &app,
+            method: Method::from_bytes(method.to_uppercase().as_bytes()).unwrap(),
+            path,
+            body: &operation["requestBody"]["content"]["application/json"]["schema"],
+            document: &document,
         };
-        for method in item.as_object().unwrap().keys() {
-            described.push(format!("{} {door}", method.to_uppercase()));
+        let mut row = Vec::new();
+        for role in ROLES {
+            let user = people.get(role);
+            let double = door.double(role).await;
+            let status = door.ask(double.as_ref().or(user), &scene_now).await;
+            let is_open = (200..300).contains(&status);
+            let needs_login = !operation["security"].is_null();
+            let is_out = role == "nobody" || role == "revoked";
+            assert!(!(needs_login && is_out && is_open), "{path} {role}");
+            if path.starts_with("/api/groups/{") && OUTSIDE.contains(&role) {
+                door.expect_nothing(user, &scene_now).await;
+            }
+            row.push(status.to_string());
+            let is_of_group = path.contains("{group_name}") || path.contains("{code}");
+            if is_open && is_of_group && door.method != Method::GET {
+                scene_now = scene(&people).await;
+            }
         }
+        table += &format!("{} {} {path}\n", row.join(" "), door.method);
     }
-    let mut tried: Vec<String> = doors
-        .iter()
-        .map(|(method, door, ..)| {
-            let door = door
-                .replace(&format!("messages/{MESSAGE}"), "messages/{seq}")
-                .replace("reactions/👍", "reactions/{emoji}")
-                .replace("invites/4711", "invites/{id}")
-                .replace("bans/banned", "bans/{username}")
-                .replace("members/admin", "members/{username}")
-                .replace("members/member", "members/{username}");
-            format!("{method} {door}")
-        })
-        .collect();
-    described.sort();
-    tried.sort();
-    assert_eq!(described, tried);
+    assert_snapshot!(table, @"
+    nobody stranger member admin owner ex-member banned revoked
+    401 200 200 200 200 200 200 401 GET /api/groups/
+    401 404 403 403 204 404 404 401 DELETE /api/groups/{group_name}/
+    401 404 200 200 200 404 404 401 GET /api/groups/{group_name}/
+    401 404 403 200 200 404 404 401 PATCH /api/groups/{group_name}/
+    401 404 403 200 200 404 404 401 GET /api/groups/{group_name}/bans/
+    401 404 403 204 204 404 404 401 DELETE /api/groups/{group_name}/bans/{username}/
+    401 404 200 200 200 404 404 401 GET /api/groups/{group_name}/events/
+    401 404 403 200 200 404 404 401 GET /api/groups/{group_name}/invites/
+    401 404 403 201 201 404 404 401 POST /api/groups/{group_name}/invites/
+    401 404 403 204 204 404 404 401 DELETE /api/groups/{group_name}/invites/{id}/
+    401 404 200 200 200 404 404 401 GET /api/groups/{group_name}/members/
+    401 404 204 204 204 404 404 401 DELETE /api/groups/{group_name}/members/{username}/
+    401 404 403 403 200 404 404 401 PATCH /api/groups/{group_name}/members/{username}/
+    401 404 200 200 200 404 404 401 GET /api/groups/{group_name}/messages/
+    401 404 201 201 201 404 404 401 POST /api/groups/{group_name}/messages/
+    401 404 403 204 204 404 404 401 DELETE /api/groups/{group_name}/messages/{seq}/
+    401 404 403 403 200 404 404 401 PATCH /api/groups/{group_name}/messages/{seq}/
+    401 404 204 204 204 404 404 401 DELETE /api/groups/{group_name}/messages/{seq}/reactions/{emoji}/
+    401 404 200 200 200 404 404 401 PUT /api/groups/{group_name}/messages/{seq}/reactions/{emoji}/
+    401 404 200 200 200 404 404 401 PUT /api/groups/{group_name}/read/
+    401 200 200 200 200 200 200 401 GET /api/invites/{code}/
+    401 200 200 200 200 200 403 401 POST /api/invites/{code}/accept/
+    401 204 204 204 204 204 204 401 POST /api/logout/
+    401 200 200 200 200 200 200 401 GET /api/me/
+    401 204 204 204 204 204 204 401 PUT /api/me/password/
+    201 201 201 201 201 201 201 201 POST /api/register/
+    401 204 204 204 204 204 204 401 DELETE /api/sessions/
+    401 200 200 200 200 200 200 401 GET /api/sessions/
+    401 204 204 204 204 204 204 401 DELETE /api/sessions/{id}/
+    401 200 200 200 200 200 200 401 POST /api/start-chat/
+    401 200 200 200 200 200 200 200 POST /api/token/
+    401 200 200 200 200 200 200 401 POST /api/token/refresh/
+    4401 101 101 101 101 101 101 4401 GET /ws/
+    401 404 101 101 101 404 404 401 GET /ws/chat/{group_name}/
+    ");
 }
 
-async fn ask(
-    app: &TestApp,
-    user: Option<&User<'_>>,
-    method: &Method,
-    path: &str,
-    body: &Value,
-) -> Answer {
-    let mut request = app.request(method.clone(), path);
-    if let Some(user) = user {
-        // The cookie alone would not do.
-        request = request.bearer_auth(&user.access);
+/// An operation of the document.
+struct Door<'a> {
+    app: &'a TestApp,
+    method: Method,
+    path: &'a str,
+    /// The schema of its body, if it takes one.
+    body: &'a Value,
+    document: &'a Value,
+}
+
+impl<'a> Door<'a> {
+    /// What ends sessions is asked for by somebody else of the same kind, whom nobody needs after it.
+    async fn double(&self, role: &str) -> Option<User<'a>> {
+        let ends_sessions = ["/api/logout/", "/api/sessions/", "/api/me/password/"];
+        let is_spent = self.method != Method::GET
+            && ends_sessions.iter().any(|path| self.path.starts_with(path))
+            && role != "nobody"
+            && role != "revoked";
+        if !is_spent {
+            return None;
+        }
+        let name = format!("{role}.{}", Uuid::new_v4().simple());
+        Some(self.app.user(&name).await)
     }
-    if !body.is_null() {
-        request = request.json(body);
+
+    /// What somebody is answered, a refusal being one as it should be. Of a socket that is closed
+    /// at once, the code of the close.
+    async fn ask(&self, user: Option<&User<'_>>, scene: &Scene) -> u16 {
+        let mut path = self.path_in(scene);
+        if path.starts_with("/api/sessions/{id}") {
+            path = path.replace("{id}", &self.session_of(user).await);
+        }
+        if path.starts_with("/ws/") {
+            return self.knock(user, &path).await;
+        }
+        let answer = self.answer(user, &path).await;
+        if !answer.status.is_success() {
+            let body = answer.json();
+            // The base contract has no other key.
+            let is_contract = ["/api/token/", "/api/token/refresh/", "/api/start-chat/"];
+            let is_coded = body["code"].is_string() || is_contract.contains(&self.path);
+            assert!(body["detail"].is_string() && is_coded, "{answer}");
+        }
+        answer.status.as_u16()
     }
-    Answer::to(request).await
+
+    /// That somebody hears what is heard of a group that does not exist, to the letter.
+    async fn expect_nothing(&self, user: Option<&User<'_>>, scene: &Scene) {
+        let path = self.path_in(scene);
+        let here = self.answer(user, &path).await;
+        let nowhere = path.replace(&scene.group, "chat_00000000");
+        let nothing = self.answer(user, &nowhere).await;
+        assert_eq!(here.status, 404, "{path}: {here}");
+        assert_eq!(
+            (here.status, here.body),
+            (nothing.status, nothing.body),
+            "{path}"
+        );
+    }
+
+    fn path_in(&self, scene: &Scene) -> String {
+        self.path
+            .replace("bans/{username}", "bans/banned")
+            .replace("{username}", "member")
+            .replace("{group_name}", &scene.group)
+            .replace("{seq}", MESSAGE)
+            .replace("{emoji}", "👍")
+            .replace("{code}", &scene.code)
+            .replace("invites/{id}", &format!("invites/{}", scene.invite))
+    }
+
+    /// The id of a session of somebody, or of nobody.
+    async fn session_of(&self, user: Option<&User<'_>>) -> String {
+        let Some(user) = user else {
+            return Uuid::nil().to_string();
+        };
+        let listed = user.get("/api/sessions/").await.json();
+        let id = listed["results"][0]["id"].as_str();
+        id.map_or_else(|| Uuid::nil().to_string(), ToOwned::to_owned)
+    }
+
+    async fn answer(&self, user: Option<&User<'_>>, path: &str) -> Answer {
+        let mut request = self.app.request(self.method.clone(), path);
+        if let Some(user) = user {
+            request = request.bearer_auth(&user.access);
+        }
+        if !self.body.is_null() {
+            request = request.json(&self.body_of(user));
+        }
+        Answer::to(request).await
+    }
+
+    /// The example of the document, but for what must be of the asking person.
+    fn body_of(&self, user: Option<&User<'_>>) -> Value {
+        let mut body = example_of(self.document, self.body);
+        let username = user.map_or("nobody", |user| &user.username);
+        match self.path {
+            "/api/register/" => body["username"] = json!(format!("another.{username}")),
+            "/api/token/" => {
+                body["username"] = json!(username);
+                body["password"] = json!(TestApp::password_of(username));
+            }
+            "/api/me/password/" => body["old"] = json!(TestApp::password_of(username)),
+            "/api/token/refresh/" if user.is_some() => {
+                body["refresh"] = json!(user.unwrap().refresh);
+            }
+            _ => {}
+        }
+        body
+    }
+
+    /// Opens a socket: a base one where there can be one.
+    async fn knock(&self, user: Option<&User<'_>>, path: &str) -> u16 {
+        let is_base = path.starts_with("/ws/chat/");
+        let mut headers = Vec::new();
+        let cookie = user.map(User::cookie).unwrap_or_default();
+        headers.push(("cookie", cookie.as_str()));
+        if !is_base {
+            headers.push(("sec-websocket-protocol", "chat.v1.json"));
+        }
+        let mut socket = match Socket::with_headers(self.app.address, path, &headers).await {
+            Ok(socket) => socket,
+            Err(status) => return status.as_u16(),
+        };
+        let Message::Text(first) = socket.frame().await else {
+            panic!("{path}: no greeting");
+        };
+        let first: Value = serde_json::from_str(&first).unwrap();
+        match first["type"].as_str() {
+            Some("bye") => socket.close_code().await,
+            _ => 101,
+        }
+    }
 }
 
 #[tokio::test]

@@ -217,7 +217,7 @@ async fn the_document_is_as_it_was_reviewed() {
     "#);
 }
 
-fn operations(document: &Value) -> impl Iterator<Item = (&str, &str, &Value)> {
+pub fn operations(document: &Value) -> impl Iterator<Item = (&str, &str, &Value)> {
     document["paths"]
         .as_object()
         .unwrap()
@@ -248,7 +248,7 @@ fn resolve<'a>(document: &'a Value, schema: &'a Value) -> &'a Value {
     }
 }
 
-fn example_of(document: &Value, schema: &Value) -> Value {
+pub fn example_of(document: &Value, schema: &Value) -> Value {
     let properties = resolve(document, schema)["properties"].as_object().unwrap();
     properties
         .iter()

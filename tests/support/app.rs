@@ -96,7 +96,7 @@ impl TestApp {
 
     /// Somebody who has registered and logged in.
     pub async fn user(&self, username: &str) -> User<'_> {
-        let password = format!("the staple of {username}");
+        let password = Self::password_of(username);
         let account = json!({"name": username, "username": username, "password": password});
         assert_eq!(
             self.post("/api/register/", account.clone()).await.status,
@@ -107,14 +107,19 @@ impl TestApp {
 
     /// Another session of somebody who has registered.
     pub async fn log_in(&self, username: &str) -> User<'_> {
-        let password = format!("the staple of {username}");
-        let login = json!({"username": username, "password": password});
+        let login = json!({"username": username, "password": Self::password_of(username)});
         let tokens = self.post("/api/token/", login).await.json();
         User {
             app: self,
+            username: username.to_owned(),
             access: tokens["access"].as_str().unwrap().to_owned(),
             refresh: tokens["refresh"].as_str().unwrap().to_owned(),
         }
+    }
+
+    /// That of somebody whom [`TestApp::user`] has made.
+    pub fn password_of(username: &str) -> String {
+        format!("the staple of {username}")
     }
 
     pub async fn until_redis_is_connected(&self) {
@@ -156,6 +161,7 @@ impl Drop for TestApp {
 #[derive(Clone)]
 pub struct User<'a> {
     pub app: &'a TestApp,
+    pub username: String,
     pub access: String,
     pub refresh: String,
 }
@@ -165,6 +171,7 @@ impl<'a> User<'a> {
     pub fn at<'b>(&self, app: &'b TestApp) -> User<'b> {
         User {
             app,
+            username: self.username.clone(),
             access: self.access.clone(),
             refresh: self.refresh.clone(),
         }
