@@ -148,7 +148,7 @@ pub async fn accept(
     SharedStore(channels): SharedStore<Channels>,
     Path(code): Path<String>,
 ) -> Result<Json<Group>> {
-    let invited = invites::Model::group_of(&ctx.db, &code).await?;
+    let invited = invites::Model::group_of(&ctx.db, &code, &user).await?;
     let (name, db) = (invited.ok_or(Error::NotFound)?.name, ctx.db.clone());
     let accepting = async move {
         let accepted = invites::Model::accept(&db, &code, &user).await?;

@@ -158,20 +158,28 @@ impl Model {
         .await
     }
 
-    /// The group to which a code leads, or has led.
+    /// The group to which a code leads a user: it lets somebody in, or they are a member already. One
+    /// query, whatever the code is: how long it takes tells nobody whether there ever was one.
     ///
     /// # Errors
     /// When the database fails.
     pub async fn group_of(
         db: &DatabaseConnection,
         code: &str,
+        user: &users::Model,
     ) -> Result<Option<chat_groups::Model>, DbErr> {
-        let found = Entity::find()
-            .filter(Column::CodeHash.eq(hash(code)))
-            .find_also_related(chat_groups::Entity)
+        let found = Statement::from_sql_and_values(
+            db.get_database_backend(),
+            "SELECT chat_groups.* FROM invites JOIN chat_groups ON chat_groups.id = group_id \
+             WHERE code_hash = $1 \
+             AND (expires_at > $2 AND (max_uses IS NULL OR uses < max_uses) OR EXISTS \
+             (SELECT 1 FROM memberships WHERE group_id = chat_groups.id AND user_id = $3))",
+            [hash(code).into(), Utc::now().into(), user.id.into()],
+        );
+        chat_groups::Entity::find()
+            .from_raw_sql(found)
             .one(db)
-            .await?;
-        Ok(found.and_then(|(_, group)| group))
+            .await
     }
 
     /// Makes a user a member by a code. Who is one already stays what they are, and costs the
@@ -185,7 +193,8 @@ impl Model {
         code: &str,
         user: &users::Model,
     ) -> Result<Accepted, NotDone> {
-        let group_id = Self::group_of(db, code).await?.ok_or(Refusal::NotFound)?.id;
+        let led = Self::group_of(db, code, user).await?;
+        let group_id = led.ok_or(Refusal::NotFound)?.id;
         let transaction = begin(db).await?;
         let mut logs = Logs::lock(&transaction, [group_id].into()).await?;
         // Now that all others wait who would use it or change the group.

@@ -5,6 +5,7 @@ mod docs;
 mod groups;
 mod limits;
 mod logins;
+mod invites;
 mod members;
 mod messages;
 mod reactions;
