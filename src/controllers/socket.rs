@@ -45,7 +45,7 @@ use crate::{
     security(("access_cookie" = []), ("bearer" = [])),
     params(
         ("group_name" = String, Path, description = "As start-chat gave it.", example = "chat_a1b2c3d4"),
-        ("Sec-WebSocket-Protocol" = Option<String>, Header, description = "`chat.v1.json`, for a rich socket, and its credential.", example = "chat.v1.json, bearer.eyJ0eXAi…"),
+        ("Sec-WebSocket-Protocol" = Option<String>, Header, description = "`chat.v1.json`, for a rich socket, and its credential.", example = "chat.v1.json, bearer.eyJ0eXAi.eyJ0b2tl.c2ln"),
         ("after" = Option<i64>, Query, description = "Rich: the last event that you have.", minimum = 0, example = 41),
         ("epoch" = Option<String>, Query, description = "Rich: the `epoch` in which you got it."),
     ),
@@ -121,7 +121,7 @@ async fn rich(
     get, path = "/ws/", operation_id = "socket", tag = "chat",
     security(("access_cookie" = []), ("bearer" = [])),
     params(
-        ("Sec-WebSocket-Protocol" = String, Header, description = "`chat.v1.json`, and the credential.", example = "chat.v1.json, bearer.eyJ0eXAi…"),
+        ("Sec-WebSocket-Protocol" = String, Header, description = "`chat.v1.json`, and the credential.", example = "chat.v1.json, bearer.eyJ0eXAi.eyJ0b2tl.c2ln"),
     ),
     responses(
         (status = 101, description = "The socket is open; what is wrong with the credential is told by a frame `bye`."),
