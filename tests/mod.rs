@@ -16,6 +16,7 @@ mod forged;
 mod models;
 mod properties;
 mod requests;
+mod security;
 mod settings;
 mod start;
 mod support;
