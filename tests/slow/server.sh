@@ -8,14 +8,13 @@ python_packages() { # <pip requirement…>
 }
 
 # Sets `base`, such as http://127.0.0.1:43210.
-start_server() { # <profile of cargo: dev or release>
-  local folder=$1
-  cargo build --quiet --profile "$1" --bin salam-cli
-  if [ "$folder" = dev ]; then folder=debug; fi
+start_server() { # <salam-cli; empty: target/release/salam-cli, which is built>
+  local program=${1:-target/release/salam-cli}
+  if [ -z "${1:-}" ]; then cargo build --quiet --release --bin salam-cli; fi
   scratch=$(mktemp -d "${TMPDIR:-/tmp}/salam-slow.XXXXXX")
   env -u DATABASE_URL -u REDIS_URL -u PUBLIC_URL PORT=0 LOG_LEVEL=warn \
     DATABASE_URL="sqlite://$scratch/slow.sqlite?mode=rwc" \
-    "target/$folder/salam-cli" start -e development >"$scratch/log" 2>&1 &
+    "$program" start -e development >"$scratch/log" 2>&1 &
   server=$!
   trap stop_server EXIT
   local _
