@@ -14,9 +14,12 @@ use axum::{
 use salam::{
     channels::transport::{answer_close, close, fault, limited, write_part},
     server,
+    settings::Settings,
 };
 use tokio::{net::TcpListener, task::spawn_blocking};
 use tokio_util::sync::CancellationToken;
+
+use crate::support::TestApp;
 
 const LIMIT: usize = 16 * 1024 * 1024;
 
@@ -29,9 +32,12 @@ async fn every_case_of_the_autobahn_suite_passes() {
     let route = get(async |upgrade: WebSocketUpgrade| {
         limited(upgrade, LIMIT).on_upgrade(|socket| echo(Box::new(socket)))
     });
-    let router = server::outer_layers(Router::new().route("/", route));
+    let router = Router::new().route("/", route);
     let stop = CancellationToken::new();
-    tokio::spawn(server::serve(listener, router, stop.clone()));
+    let app = TestApp::start().await;
+    let settings = Settings::of(&app.ctx).unwrap();
+    let stopped = stop.clone();
+    tokio::spawn(async move { server::serve(listener, router, &settings.door, stopped).await });
 
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     // 12 and 13 are compression, which the server does not offer.
