@@ -23,7 +23,9 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     channels::Channels,
     controllers, initializers,
-    models::{bans, chat_groups, events, invites, memberships, reactions, sessions, users},
+    models::{
+        bans, chat_groups, events, invites, memberships, reactions, sessions, skeletons, users,
+    },
     server,
     settings::{self, Settings},
     tasks,
@@ -135,6 +137,7 @@ impl Hooks for App {
         truncate_table(&ctx.db, memberships::Entity).await?;
         truncate_table(&ctx.db, chat_groups::Entity).await?;
         truncate_table(&ctx.db, sessions::Entity).await?;
+        truncate_table(&ctx.db, skeletons::Entity).await?;
         truncate_table(&ctx.db, users::Entity).await?;
         Ok(())
     }

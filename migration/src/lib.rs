@@ -13,8 +13,12 @@ mod m20261122_000007_bans;
 mod m20261122_000008_epochs;
 mod m20261122_000009_reactions;
 mod m20261123_000010_sessions;
+mod m20261123_000011_skeletons;
+pub mod skeletons;
+mod state;
 
 use lock::MigrationLock;
+pub use state::State;
 
 pub struct Migrator;
 
@@ -32,6 +36,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261122_000008_epochs::Migration),
             Box::new(m20261122_000009_reactions::Migration),
             Box::new(m20261123_000010_sessions::Migration),
+            Box::new(m20261123_000011_skeletons::Migration),
             // inject-above (do not remove this comment: the generators write above it)
         ]
     }
@@ -42,6 +47,7 @@ impl MigratorTrait for Migrator {
     {
         let db = db.into_database_executor();
         let lock = MigrationLock::acquire(&db).await?;
+        State::seen_by(&db).await?.check()?;
         let migrated = Unlocked::up(db, steps).await;
         drop(lock);
         migrated

@@ -45,7 +45,8 @@ pub struct RegisterParams {
     /// What others see; not unique.
     #[schema(example = "Ann Lee", min_length = 1, max_length = 150)]
     pub name: String,
-    /// Letters and digits of any script and `@ . + - _`; unique without regard to letter case.
+    /// Letters and digits of any script and `@ . + - _`; unique without regard to letter case, and to
+    /// letters that look alike.
     #[schema(example = "ann", min_length = 1, max_length = 150)]
     pub username: String,
     /// 8 to 128 characters, not among the most common passwords.

@@ -17,5 +17,6 @@ pub mod passwords;
 pub mod reactions;
 pub mod refusals;
 pub mod sessions;
+pub mod skeletons;
 pub mod usernames;
 pub mod users;

@@ -10,6 +10,7 @@ use super::{
     log::begin,
     passwords::{Password, PasswordError},
     sessions,
+    skeletons::Look,
     usernames::{self, Username},
 };
 
@@ -33,14 +34,16 @@ pub enum UserError {
 impl ActiveModelBehavior for ActiveModel {}
 
 impl Model {
-    /// Creates an account. The database's unique index decides who gets a username.
+    /// Creates an account. The database's unique indexes decide who gets a username.
     ///
     /// # Errors
-    /// [`UserError::UsernameTaken`], also where the other differs in letter case alone.
+    /// [`UserError::UsernameTaken`], also where the other differs in letter case alone, or looks the
+    /// same.
     pub async fn register(db: &DatabaseConnection, user: NewUser) -> Result<Self, UserError> {
         let username_key = user.username.key();
-        // Asked first to save the hashing; the index has the last word.
-        if Self::find_by_key(db, &username_key).await?.is_some() {
+        let look = Look::of(&user.username);
+        // Asked first to save the hashing; the indexes have the last word.
+        if Self::find_by_key(db, &username_key).await?.is_some() || look.is_taken(db).await? {
             return Err(UserError::UsernameTaken);
         }
         let password_hash = user.password.hash().await?;
@@ -51,10 +54,17 @@ impl Model {
             password_hash: Set(password_hash),
             ..Default::default()
         };
-        row.insert(db).await.map_err(|error| match error.sql_err() {
+        let transaction = begin(db).await?;
+        if !look.take(&transaction).await? {
+            return Err(UserError::UsernameTaken);
+        }
+        let inserted = row.insert(&transaction).await;
+        let inserted = inserted.map_err(|error| match error.sql_err() {
             Some(SqlErr::UniqueConstraintViolation(_)) => UserError::UsernameTaken,
             _ => error.into(),
-        })
+        })?;
+        transaction.commit().await?;
+        Ok(inserted)
     }
 
     /// The active user with this username and password, if there is one. It takes the same time

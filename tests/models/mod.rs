@@ -3,4 +3,5 @@ mod database;
 mod passwords;
 mod reactions;
 mod sessions;
+mod skeletons;
 mod usernames;

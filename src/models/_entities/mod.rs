@@ -10,4 +10,5 @@ pub mod invites;
 pub mod memberships;
 pub mod reactions;
 pub mod sessions;
+pub mod skeletons;
 pub mod users;

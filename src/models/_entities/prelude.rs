@@ -8,4 +8,5 @@ pub use super::invites::Entity as Invites;
 pub use super::memberships::Entity as Memberships;
 pub use super::reactions::Entity as Reactions;
 pub use super::sessions::Entity as Sessions;
+pub use super::skeletons::Entity as Skeletons;
 pub use super::users::Entity as Users;

@@ -1,0 +1,84 @@
+//! What usernames look like, so that no two can be taken for one another.
+
+use sea_orm_migration::{prelude::*, schema::string, sea_orm::QueryResult};
+
+use super::skeletons;
+
+#[derive(DeriveMigrationName)]
+pub struct Migration;
+
+/// Users that are read, and written, at once.
+const BATCH: u64 = 1000;
+
+struct User {
+    id: i64,
+    username: String,
+    username_key: String,
+}
+
+#[async_trait::async_trait]
+impl MigrationTrait for Migration {
+    async fn up(&self, m: &SchemaManager) -> Result<(), DbErr> {
+        m.create_table(
+            Table::create()
+                .table("skeletons")
+                .col(string("skeleton").primary_key())
+                // The key of the only username that may look like this; empty: any of ASCII alone.
+                .col(string("holder"))
+                .to_owned(),
+        )
+        .await?;
+        let mut after = 0;
+        loop {
+            let users = users(m, after).await?;
+            let Some(last) = users.last() else {
+                return Ok(());
+            };
+            after = last.id;
+            m.get_connection().execute(&taking(&users)).await?;
+        }
+    }
+
+    async fn down(&self, m: &SchemaManager) -> Result<(), DbErr> {
+        m.drop_table(Table::drop().table("skeletons").to_owned())
+            .await
+    }
+}
+
+async fn users(m: &SchemaManager<'_>, after: i64) -> Result<Vec<User>, DbErr> {
+    let next = Query::select()
+        .columns(["id", "username", "username_key"])
+        .from("users")
+        .and_where(Expr::col("id").gt(after))
+        .order_by("id", Order::Asc)
+        .limit(BATCH)
+        .to_owned();
+    let rows = m.get_connection().query_all(&next).await?;
+    rows.iter().map(User::from_row).collect()
+}
+
+impl User {
+    fn from_row(row: &QueryResult) -> Result<Self, DbErr> {
+        Ok(Self {
+            id: row.try_get("", "id")?,
+            username: row.try_get("", "username")?,
+            username_key: row.try_get("", "username_key")?,
+        })
+    }
+}
+
+/// Where names look alike already, the skeleton is the older one's. The younger stays what it is.
+fn taking(users: &[User]) -> InsertStatement {
+    let mut insert = Query::insert();
+    insert
+        .into_table("skeletons")
+        .columns(["skeleton", "holder"])
+        .on_conflict(OnConflict::column("skeleton").do_nothing().to_owned());
+    for user in users {
+        let holder = skeletons::holder(&user.username, &user.username_key);
+        for skeleton in skeletons::of(&user.username, &user.username_key) {
+            insert.values_panic([skeleton.into(), holder.into()]);
+        }
+    }
+    insert
+}

@@ -1,0 +1,271 @@
+//! Which usernames can be taken for one another.
+
+use migration::{Migrator, MigratorTrait};
+use proptest::prelude::*;
+use salam::models::{
+    passwords::Password,
+    skeletons::Look,
+    usernames::Username,
+    users::{self, NewUser, UserError},
+};
+use sea_orm::{ActiveModelTrait, ActiveValue::Set, EntityTrait, PaginatorTrait};
+use serde_json::json;
+
+use crate::support::{TestApp, soon};
+
+/// What becomes of a second name beside the first.
+async fn second(app: &TestApp, first: &str, second: &str) -> u16 {
+    for table in ["users", "skeletons"] {
+        let statement = format!("DELETE FROM {table}");
+        sea_orm::ConnectionTrait::execute_unprepared(&app.ctx.db, &statement)
+            .await
+            .unwrap();
+    }
+    assert_eq!(register(app, first).await, 201, "{first}");
+    register(app, second).await
+}
+
+/// Without hashing a password, which takes most of the time.
+async fn register(app: &TestApp, name: &str) -> u16 {
+    let user = NewUser {
+        name: "x".to_owned(),
+        username: Username::parse(name).unwrap(),
+        password: Password::given("x"),
+    };
+    match users::Model::register(&app.ctx.db, user).await {
+        Ok(_) => 201,
+        Err(UserError::UsernameTaken) => 400,
+        Err(error) => panic!("{error}"),
+    }
+}
+
+#[tokio::test]
+async fn a_name_that_looks_like_another_is_taken() {
+    let app = TestApp::start().await;
+    let account = |name: &str| json!({"name": "x", "username": name, "password": "a staple of it"});
+    assert_eq!(
+        app.post("/api/register/", account("admin")).await.status,
+        201
+    );
+    let answer = app.post("/api/register/", account("аdmin")).await;
+    assert_eq!(answer.status, 400);
+    assert_eq!(answer.body, r#"{"error":"Username already used"}"#);
+    assert_eq!(
+        app.post("/api/register/", account("admin2")).await.status,
+        201
+    );
+}
+
+#[tokio::test]
+async fn names_that_look_alike_are_not_both_given() {
+    let app = TestApp::start().await;
+    for (first, looks_alike) in [
+        // Cyrillic.
+        ("admin", "аdmin"),
+        ("admin", "Аdmin"),
+        ("admin", "АDMIN"),
+        ("аdmin", "admin"),
+        ("paypal", "раураl"),
+        ("paypal", "раypaI"),
+        ("bob", "ВОВ"),
+        ("Bob", "Вob"),
+        ("sax", "ѕах"),
+        ("сору", "copy"),
+        // Greek.
+        ("admin", "ΑDΜΙΝ"),
+        ("nikh", "ΝΙΚΗ"),
+        ("oo", "οο"),
+        ("volvo", "νοlνο"),
+        // Armenian, Cherokee, Lisu, mathematical and full-width letters, which NFKC makes ASCII of.
+        ("hou", "հօս"),
+        ("so", "ѕօ"),
+        ("DEAR", "ꓓꓰꓮꓣ"),
+        ("bob", "𝐛𝐨𝐛"),
+        ("bob", "ｂｏｂ"),
+        // Neither is ASCII.
+        ("аnn", "аnո"),
+        ("علی", "على"),
+        ("рома", "pома"),
+        // Digits of other scripts.
+        ("room1", "room١"),
+        ("l1", "lו"),
+        ("o0", "o٥"),
+        ("agent007", "agentοο7"),
+        // Letters that were put together otherwise.
+        ("zürich", "zu\u{308}rich"),
+        ("ı", "i"),
+        ("łódź", "l\u{337}o\u{301}dz\u{301}"),
+    ] {
+        assert_eq!(
+            second(&app, first, looks_alike).await,
+            400,
+            "{first} {looks_alike}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn names_that_only_seem_alike_to_a_table_are_both_given() {
+    let app = TestApp::start().await;
+    for (first, other) in [
+        // By UTS 39 each of these pairs is confusable.
+        ("modern", "modem"),
+        ("user1", "userl"),
+        ("user1", "userI"),
+        ("alice10", "alice1O"),
+        ("b0b", "bob"),
+        ("vvest", "west"),
+        // Whole names of other scripts.
+        ("anna", "анна"),
+        ("boris", "борис"),
+        ("roma", "рома"),
+        ("poma", "рома"),
+        ("boba", "вова"),
+        ("nikos", "νίκος"),
+        ("anna", "άννα"),
+        ("zoe", "zoë"),
+        ("jose", "josé"),
+        ("ali", "علی"),
+        ("david", "דוד"),
+        ("рома1", "рома2"),
+        ("علی", "ولی"),
+        ("李明", "李朋"),
+        ("ひろ", "ヒロ"),
+        // As Django's users are named.
+        ("ann@chat.example", "ann@chat.exampel"),
+        ("ann.lee+chat", "ann_lee-chat"),
+        ("a.b", "a-b"),
+        ("a_b", "a-b"),
+    ] {
+        assert_eq!(second(&app, first, other).await, 201, "{first} {other}");
+    }
+}
+
+#[tokio::test]
+async fn of_those_who_ask_at_once_for_what_looks_alike_one_gets_it() {
+    for names in [
+        ["admin", "аdmin", "аdmіn", "аԁmin", "aԁmіn", "admіn"],
+        ["сору", "сoру", "соpу", "copу", "cору", "соpy"],
+    ] {
+        let app = TestApp::start().await;
+        let asking = names.iter().map(|name| register(&app, name));
+        let answers = soon("the answers", futures_util::future::join_all(asking)).await;
+        let given = answers.iter().filter(|status| **status == 201).count();
+        assert_eq!(given, 1, "{names:?}: {answers:?}");
+        assert_eq!(users::Entity::find().count(&app.ctx.db).await.unwrap(), 1);
+    }
+    // Of ASCII alone everybody gets theirs.
+    let app = TestApp::start().await;
+    let names = [
+        "user1", "userl", "useri", "modern", "modem", "rnodern", "b0b", "bob",
+    ];
+    let asking = names.iter().map(|name| register(&app, name));
+    let answers = soon("the answers", futures_util::future::join_all(asking)).await;
+    assert!(answers.iter().all(|status| *status == 201), "{answers:?}");
+}
+
+#[tokio::test]
+async fn a_name_that_was_refused_holds_nothing() {
+    let app = TestApp::start().await;
+    assert_eq!(register(&app, "сору").await, 201);
+    // The whole of it is taken, though a part was free.
+    assert_eq!(register(&app, "Copy").await, 400);
+    assert_eq!(register(&app, "сору").await, 400);
+    assert_eq!(register(&app, "COPYcat").await, 201);
+}
+
+#[tokio::test]
+async fn the_longest_name_is_told_from_its_twin_too() {
+    let app = TestApp::start().await;
+    let syllables = |count| "쮔".repeat(count);
+    assert_eq!(register(&app, &(syllables(149) + "a")).await, 201);
+    assert_eq!(register(&app, &(syllables(149) + "а")).await, 400);
+    assert_eq!(register(&app, &(syllables(149) + "b")).await, 201);
+    assert_eq!(register(&app, &syllables(150)).await, 201);
+}
+
+#[tokio::test]
+async fn the_migration_takes_the_names_that_are_there() {
+    let app = TestApp::start().await;
+    let db = &app.ctx.db;
+    // Before it, all of these could be.
+    let migrations = Migrator::migrations();
+    let names = migrations.iter().map(|migration| migration.name());
+    let after = names.rev().position(|name| name.ends_with("_skeletons"));
+    let after = after.unwrap();
+    let back = u32::try_from(after + 1).unwrap();
+    Migrator::down(db, Some(back)).await.unwrap();
+    for name in ["admin", "аdmin", "modern", "modem", "сору", "copy", "علی"] {
+        let user = users::ActiveModel {
+            username: Set(name.to_owned()),
+            username_key: Set(salam::models::usernames::key(name)),
+            name: Set("x".to_owned()),
+            password_hash: Set("x".to_owned()),
+            ..Default::default()
+        };
+        user.insert(db).await.unwrap();
+    }
+    Migrator::up(db, None).await.unwrap();
+    assert_eq!(users::Entity::find().count(db).await.unwrap(), 7);
+    for (name, expected) in [
+        ("аdmіn", 400),
+        ("соpу", 400),
+        ("copy", 400),
+        ("على", 400),
+        ("modem2", 201),
+        ("соpу2", 201),
+    ] {
+        assert_eq!(register(&app, name).await, expected, "{name}");
+    }
+}
+
+/// A letter of ASCII, and what looks like it.
+const TWINS: [(char, char); 12] = [
+    ('a', 'а'),
+    ('c', 'с'),
+    ('e', 'е'),
+    ('i', 'і'),
+    ('j', 'ј'),
+    ('o', 'о'),
+    ('p', 'р'),
+    ('s', 'ѕ'),
+    ('x', 'х'),
+    ('y', 'у'),
+    ('d', 'ԁ'),
+    ('v', 'ν'),
+];
+
+fn look(name: &str) -> Look {
+    Look::of(&Username::parse(name).unwrap())
+}
+
+proptest! {
+    #[test]
+    fn a_twin_of_any_letter_is_found(name in "[a-zA-Z0-9._-]{1,20}", at in any::<prop::sample::Index>()) {
+        let twin = |c: char| TWINS.iter().find(|(ascii, _)| *ascii == c).map(|(_, twin)| *twin);
+        let places: Vec<usize> = name.char_indices().filter(|(_, c)| twin(*c).is_some()).map(|(at, _)| at).collect();
+        prop_assume!(!places.is_empty());
+        let at = places[at.index(places.len())];
+        let other: String = name
+            .char_indices()
+            .map(|(here, c)| if here == at { twin(c).unwrap() } else { c })
+            .collect();
+        prop_assert!(look(&name).is_like(&look(&other)), "{} {}", name, other);
+        prop_assert!(look(&other).is_like(&look(&name)), "{} {}", other, name);
+    }
+
+    #[test]
+    fn two_names_in_ascii_are_never_alike(one in "[a-zA-Z0-9@.+_-]{1,20}", other in "[a-zA-Z0-9@.+_-]{1,20}") {
+        prop_assert!(!look(&one).is_like(&look(&other)));
+    }
+
+    #[test]
+    fn what_a_name_looks_like_can_be_stored(name in "[\\p{L}\\p{Nd}\\p{Mn}]{1,150}") {
+        if let Ok(name) = Username::parse(&name) {
+            for skeleton in migration::skeletons::of(name.as_str(), &name.key()) {
+                // PostgreSQL keeps no more than 2704 bytes of a row in an index.
+                prop_assert!((1..2000).contains(&skeleton.len()), "{}", skeleton);
+            }
+        }
+    }
+}
