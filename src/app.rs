@@ -11,7 +11,7 @@ use loco_rs::{
     bgworker::Queue,
     boot::{BootResult, ServeParams, StartMode, create_app, shutdown_signal},
     config::Config,
-    controller::AppRoutes,
+    controller::{AppRoutes, middleware::MiddlewareLayer},
     db::truncate_table,
     environment::Environment,
     task::Tasks,
@@ -22,7 +22,7 @@ use tokio_util::sync::CancellationToken;
 #[allow(unused_imports)] // The generators' lines use them.
 use crate::{
     channels::Channels,
-    controllers, initializers,
+    controllers, initializers, logs, middleware,
     models::{
         bans, chat_groups, events, invites, memberships, reactions, sessions, skeletons, users,
     },
@@ -67,8 +67,19 @@ impl Hooks for App {
         Ok(ctx)
     }
 
+    fn init_logger(ctx: &AppContext) -> Result<bool> {
+        Ok(logs::begin::<Self>(&ctx.config.logger))
+    }
+
+    fn middlewares(ctx: &AppContext) -> Vec<Box<dyn MiddlewareLayer>> {
+        middleware::stack(ctx)
+    }
+
     async fn initializers(_ctx: &AppContext) -> Result<Vec<Box<dyn Initializer>>> {
-        Ok(vec![Box::new(initializers::channels::ChannelsInitializer)])
+        Ok(vec![
+            Box::new(initializers::schema::SchemaInitializer),
+            Box::new(initializers::channels::ChannelsInitializer),
+        ])
     }
 
     #[rustfmt::skip] // The generators add a route after the line of `AppRoutes`.

@@ -9,10 +9,14 @@ pub mod app;
 #[allow(clippy::disallowed_methods)] // The room's own tasks live as long as the process.
 pub mod channels;
 pub mod controllers;
+pub mod doctor;
 pub mod errors;
+pub mod explain;
 pub mod initializers;
 pub mod limits;
 pub mod logins;
+pub mod logs;
+pub mod middleware;
 pub mod models;
 pub mod server;
 pub mod settings;

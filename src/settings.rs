@@ -1,45 +1,36 @@
 //! The typed `settings:` block of `config/*.yaml`. Unknown keys are refused, so that a misspelt one
 //! never runs on a default in silence.
 
+mod checks;
+mod database;
 mod door;
 mod hosts;
 mod limits;
+mod origins;
 mod redis;
+mod secret;
 
 use std::sync::Arc;
 
 use chrono::Utc;
 use chrono_tz::Tz;
-use loco_rs::{
-    Error, Result,
-    app::AppContext,
-    config::{Config, Database},
-    environment::Environment,
-};
+use loco_rs::{Error, Result, app::AppContext, config::Config, environment::Environment};
 use serde::{Deserialize, Deserializer};
 use url::Url;
 
 pub use self::{
+    checks::Check,
+    database::{sqlite_file, with_lock_limits},
     door::{DoorSettings, Networks},
     hosts::Host,
     limits::LimitSettings,
+    origins::Origins,
     redis::RedisUrl,
+    secret::Secret,
 };
-
-/// What development secrets begin with, and what production refuses.
-const DEVELOPMENT_MARK: &str = "development-only-";
-
-/// HMAC-SHA256 wants a key of at least its own output, 32 bytes (RFC 7518, section 3.2).
-const MIN_SECRET_BYTES: usize = 32;
 
 /// Clocks of nodes that differ by more are a fault to mend, not to allow for.
 const MAX_LEEWAY_SECONDS: u64 = 30;
-
-/// How long a statement waits for a lock on PostgreSQL.
-const LOCK_TIMEOUT: &str = "3s";
-
-/// How long a transaction on PostgreSQL may do nothing.
-const IDLE_TIMEOUT: &str = "15s";
 
 #[derive(Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -50,7 +41,7 @@ pub struct Settings {
     #[serde(deserialize_with = "url_or_empty")]
     pub public_url: Option<Url>,
     /// Origins, besides the server's own, whose pages may open sockets with the cookie.
-    pub allowed_origins: Vec<Url>,
+    pub allowed_origins: Origins,
     pub door: DoorSettings,
     pub tokens: TokenSettings,
     pub channels: ChannelSettings,
@@ -109,35 +100,22 @@ pub struct ChannelSettings {
     pub presence_grace: u32,
 }
 
-/// A text that no log and no error message shows: it cannot be printed.
-#[derive(Clone, Deserialize)]
-pub struct Secret(String);
-
-impl Secret {
-    #[must_use]
-    pub fn expose(&self) -> &str {
-        &self.0
-    }
-}
-
 impl Settings {
-    /// Reads and checks the `settings:` block.
+    /// Reads and checks the configuration.
     ///
     /// # Errors
-    /// A key that is missing, unknown or of the wrong type; a value out of its limits; in
-    /// production, a development secret. The text says which and what to do.
+    /// Everything that is wrong with it, each in a line of its own that says what to do: a key that
+    /// is missing, unknown or of the wrong type; a value out of its limits; in production, also what
+    /// would be regretted there. No line has a secret in it.
     pub fn load(config: &Config, environment: &Environment) -> Result<Self> {
-        let block = config.settings.clone().unwrap_or_default();
-        let settings: Self =
-            serde_path_to_error::deserialize(block).map_err(|error| {
-                match error.path().to_string().as_str() {
-                    "." => refuse(&format!("the block `settings:`: {}", error.inner())),
-                    path => refuse(&format!("settings.{path}: {}", error.inner())),
-                }
-            })?;
-        settings.check(environment)?;
-        check_database(&config.database)?;
-        Ok(settings)
+        let (settings, checks) = Self::checked(config, environment);
+        let faults = checks.into_iter().flat_map(|check| check.faults);
+        let faults: Vec<_> = faults
+            .map(|fault| format!("configuration: {fault}"))
+            .collect();
+        settings
+            .filter(|_| faults.is_empty())
+            .ok_or_else(|| Error::Message(faults.join("\n")))
     }
 
     /// The settings of a running app.
@@ -159,26 +137,14 @@ impl Settings {
             .to_string()
     }
 
-    fn check(&self, environment: &Environment) -> Result<()> {
-        let secret = self.tokens.secret.expose();
-        if secret.len() < MIN_SECRET_BYTES {
-            return Err(refuse(&format!(
-                "JWT_SECRET has {} bytes and needs at least {MIN_SECRET_BYTES}; \
-                 `openssl rand -base64 48` makes a good one",
-                secret.len()
-            )));
-        }
-        if *environment == Environment::Production && secret.starts_with(DEVELOPMENT_MARK) {
-            return Err(refuse(
-                "JWT_SECRET is the public development value; \
-                 `openssl rand -base64 48` makes one of your own",
-            ));
-        }
+    /// Values out of their limits.
+    fn faults(&self) -> Vec<String> {
+        let mut faults = Vec::new();
         if self.tokens.leeway > MAX_LEEWAY_SECONDS {
-            return Err(refuse(&format!(
+            faults.push(format!(
                 "settings.tokens.leeway is {} and may be {MAX_LEEWAY_SECONDS} at most",
                 self.tokens.leeway
-            )));
+            ));
         }
         let channels = &self.channels;
         for (key, zero) in [
@@ -199,90 +165,20 @@ impl Settings {
             ),
         ] {
             if zero {
-                return Err(refuse(&format!("settings.{key} must be above 0")));
+                faults.push(format!("settings.{key} must be above 0"));
             }
         }
-        if let Some(fault) = self.limits.fault() {
-            return Err(refuse(&fault));
-        }
-        check_scheme("PUBLIC_URL", self.public_url.as_ref(), &["http", "https"])?;
+        faults.extend(self.limits.fault());
         let has_tls = channels.redis_url.as_ref().is_some_and(RedisUrl::is_tls);
         if channels.redis_ca.is_some() && !has_tls {
-            return Err(refuse(
+            faults.push(
                 "settings.channels.redis_ca_file is of no use without a REDIS_URL that begins with \
-                 rediss:// or rediss+sentinel://",
-            ));
+                 rediss:// or rediss+sentinel://"
+                    .to_owned(),
+            );
         }
-        for origin in &self.allowed_origins {
-            check_scheme("settings.allowed_origins", Some(origin), &["http", "https"])?;
-            if origin.as_str() != format!("{}/", origin.origin().ascii_serialization()) {
-                return Err(refuse(&format!(
-                    "settings.allowed_origins: `{origin}` is more than scheme, host and port"
-                )));
-            }
-        }
-        Ok(())
+        faults
     }
-}
-
-fn check_scheme(name: &str, url: Option<&Url>, schemes: &[&str]) -> Result<()> {
-    match url {
-        Some(url) if !schemes.contains(&url.scheme()) || !url.has_host() => Err(refuse(&format!(
-            "{name} must be a URL that begins with {}://",
-            schemes.join(":// or ")
-        ))),
-        _ => Ok(()),
-    }
-}
-
-fn check_database(database: &Database) -> Result<()> {
-    if !["sqlite:", "postgres:", "postgresql:"]
-        .iter()
-        .any(|scheme| database.uri.starts_with(scheme))
-    {
-        return Err(refuse(
-            "DATABASE_URL must begin with postgres:// or sqlite://, such as \
-             postgres://user:password@host:5432/name or sqlite://file.sqlite?mode=rwc",
-        ));
-    }
-    if database.max_connections == 0 {
-        return Err(refuse("database.max_connections must be above 0"));
-    }
-    Ok(())
-}
-
-/// The URI of a PostgreSQL with limits for whoever holds a lock, or waits for one: a node that has
-/// stopped in the middle of a transaction must not stop the others. One that has `options` of its
-/// own is left as it is; an empty one keeps them away altogether, as some poolers want it.
-#[must_use]
-pub fn with_lock_limits(uri: &str) -> String {
-    let Ok(mut url) = Url::parse(uri) else {
-        return uri.to_owned();
-    };
-    if !url.scheme().starts_with("postgres") {
-        return uri.to_owned();
-    }
-    let is_options = |name: &str| name == "options" || name.starts_with("options[");
-    let pairs: Vec<(String, String)> = url.query_pairs().into_owned().collect();
-    if !pairs.iter().any(|(name, _)| is_options(name)) {
-        url.query_pairs_mut()
-            .append_pair("options[lock_timeout]", LOCK_TIMEOUT)
-            .append_pair("options[idle_in_transaction_session_timeout]", IDLE_TIMEOUT);
-        return url.to_string();
-    }
-    let kept = pairs
-        .iter()
-        .filter(|(name, value)| name != "options" || !value.is_empty());
-    let kept: Vec<_> = kept.collect();
-    url.set_query(None);
-    if !kept.is_empty() {
-        url.query_pairs_mut().extend_pairs(kept);
-    }
-    url.to_string()
-}
-
-fn refuse(text: &str) -> Error {
-    Error::Message(format!("configuration: {text}"))
 }
 
 /// A variable that is not set arrives as an empty text.

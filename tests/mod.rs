@@ -11,8 +11,8 @@
 mod channels;
 mod clients;
 mod door;
-mod limits;
 mod forged;
+mod limits;
 mod models;
 mod properties;
 mod requests;

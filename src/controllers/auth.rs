@@ -17,6 +17,7 @@ use loco_rs::{
 };
 use serde::Deserialize;
 use time::Duration;
+use tracing::Span;
 use utoipa::ToSchema;
 
 use super::extractors::{ACCESS_COOKIE, Allowance, Fields, PublicBase};
@@ -94,6 +95,7 @@ pub async fn register(
 ) -> Result<impl IntoResponse> {
     allowance.registration()?;
     let user = users::Model::register(&ctx.db, new_user(fields).await?).await?;
+    Span::current().record("user", user.id);
     Ok((StatusCode::CREATED, Json(Registered::from(user))))
 }
 
@@ -131,6 +133,7 @@ pub async fn token(
     let attempt = allowance.login(&username).await?;
     let found = users::Model::authenticate(&ctx.db, &username, &password);
     let user = attempt.settle(found).await?.ok_or(Error::NoActiveAccount)?;
+    Span::current().record("user", user.id);
     let refresh = RefreshId::first();
     let lifetime = tokens.lifetime(TokenType::Refresh);
     let agent = user_agent(&headers);
@@ -194,6 +197,7 @@ pub async fn refresh(
             return Err(Error::InvalidRefreshToken);
         }
     };
+    Span::current().record("user", session.user_id);
     let access = tokens.access(&session)?;
     let rotated = fields
         .is_true("rotate")

@@ -7,6 +7,7 @@ use loco_rs::{
     prelude::post,
 };
 use serde::Deserialize;
+use tracing::Span;
 use utoipa::ToSchema;
 
 use super::extractors::{Allowance, ContractUser, OptionalFields, PublicBase};
@@ -56,6 +57,7 @@ pub async fn start_chat(
     let title = fields.parse("title", parse_display_name)?;
     allowance.start(&user)?;
     let group = chat_groups::Model::start(&ctx.db, &user, title).await?;
+    Span::current().record("group", group.name.as_str());
     channels.welcome(&user, &group);
     let clock = Settings::of(&ctx)?.clock();
     Ok(Json(ChatStarted::new(

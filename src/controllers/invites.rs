@@ -12,6 +12,7 @@ use loco_rs::{
     prelude::{delete, get, post},
 };
 use serde::Deserialize;
+use tracing::Span;
 use utoipa::ToSchema;
 
 use super::extractors::{Allowance, CurrentUser, GroupMember, OptionalFields, Params, PublicBase};
@@ -150,6 +151,7 @@ pub async fn accept(
 ) -> Result<Json<Group>> {
     let invited = invites::Model::group_of(&ctx.db, &code, &user).await?;
     let (name, db) = (invited.ok_or(Error::NotFound)?.name, ctx.db.clone());
+    Span::current().record("group", name.as_str());
     let accepting = async move {
         let accepted = invites::Model::accept(&db, &code, &user).await?;
         let events = accepted.event.iter().cloned().collect();

@@ -1,3 +1,4 @@
 //! What starts with the app.
 
 pub mod channels;
+pub mod schema;

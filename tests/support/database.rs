@@ -24,7 +24,7 @@ impl TestDatabase {
         let configured = config.database.uri;
         if configured.starts_with("sqlite:") {
             let folder = TempDir::new().unwrap();
-            let file = folder.path().join("test.sqlite");
+            let file = folder.path().join("salam.sqlite");
             return Self {
                 uri: format!("sqlite://{}?mode=rwc", file.display()),
                 home: Home::Folder(folder),

@@ -18,7 +18,7 @@ pub use events::EventStream;
 pub use redact::{all_shown, redact, shown};
 pub use redis::{Certificates, RedisCluster, RedisServer, WatchedRedis};
 pub use rich::RichSocket;
-pub use server::Server;
+pub use server::{Recording, Server};
 pub use socket::Socket;
 
 use std::{future::Future, time::Duration};

@@ -2,20 +2,27 @@
 
 use std::{
     fs,
-    io::{BufRead, BufReader},
+    io::{BufRead, BufReader, Read},
     net::SocketAddr,
     path::Path,
     process::{Child, Command, ExitStatus, Stdio},
+    sync::{Arc, Mutex},
 };
 
 use tempfile::TempDir;
 
-use super::{TestDatabase, soon};
+use super::{TestDatabase, soon, until};
 
 pub struct Server {
     process: Child,
     /// Away from a developer's own .env, which tests must not see.
     _folder: TempDir,
+}
+
+/// The variables of a server on a developer's machine.
+fn of_tests(redis: &str) -> [(&str, &str); 2] {
+    let secret = "development-only-secret-of-the-tests";
+    [("REDIS_URL", redis), ("JWT_SECRET", secret)]
 }
 
 impl Server {
@@ -25,9 +32,30 @@ impl Server {
 
     /// With a Redis, and some lines of its configuration changed.
     pub fn with(database: &TestDatabase, redis: &str, changes: &[(&str, &str)]) -> Self {
-        let secret = "development-only-secret-of-the-tests";
-        let variables = [("REDIS_URL", redis), ("JWT_SECRET", secret)];
-        Self::run("development", database, &variables, changes)
+        Self::run("development", database, &of_tests(redis), changes, |_| {})
+    }
+
+    /// The same, with its environment changed, and all that it says kept.
+    pub fn recorded(
+        database: &TestDatabase,
+        redis: &str,
+        changes: &[(&str, &str)],
+        environment: impl FnOnce(&mut Command),
+    ) -> (Self, Recording) {
+        let mut server = Self::run(
+            "development",
+            database,
+            &of_tests(redis),
+            changes,
+            |command| {
+                command.stderr(Stdio::piped());
+                environment(command);
+            },
+        );
+        let recording = Recording::default();
+        recording.keep(server.process.stdout.take().unwrap());
+        recording.keep(server.process.stderr.take().unwrap());
+        (server, recording)
     }
 
     /// As it is deployed, with some lines changed. An empty URL is none.
@@ -37,8 +65,12 @@ impl Server {
         changes: &[(&str, &str)],
     ) -> Self {
         let secret = "vFqk0n3vT7Qm3yq1yQm0bq3H1nJ5y0aW";
-        let variables = [("PUBLIC_URL", public_url), ("JWT_SECRET", secret)];
-        Self::run("production", database, &variables, changes)
+        let variables = [
+            ("PUBLIC_URL", public_url),
+            ("JWT_SECRET", secret),
+            ("REDIS_URL", ""),
+        ];
+        Self::run("production", database, &variables, changes, |_| {})
     }
 
     fn run(
@@ -46,43 +78,52 @@ impl Server {
         database: &TestDatabase,
         variables: &[(&str, &str)],
         changes: &[(&str, &str)],
+        prepare: impl FnOnce(&mut Command),
     ) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let file = format!("{environment}.yaml");
-        let configured = Path::new(env!("CARGO_MANIFEST_DIR")).join("config");
-        let mut config = fs::read_to_string(configured.join(&file)).unwrap();
+        let configured = Path::new(env!("CARGO_MANIFEST_DIR"))
+            .join("config")
+            .join(&file);
+        let mut config = fs::read_to_string(configured).unwrap();
         for (line, changed) in changes {
             assert!(config.contains(line), "{line}");
             config = config.replace(line, changed);
         }
         fs::write(folder.path().join(&file), config).unwrap();
-        let process = Command::new(env!("CARGO_BIN_EXE_salam-cli"))
+        let mut command = Command::new(env!("CARGO_BIN_EXE_salam-cli"));
+        command
             .args(["start", "-e", environment])
             .current_dir(folder.path())
             .env("LOCO_CONFIG_FOLDER", folder.path())
             .env("DATABASE_URL", &database.uri)
             .env("PORT", "0")
-            .env("REDIS_URL", "")
             .envs(variables.iter().copied())
-            .stdout(Stdio::piped())
-            .spawn();
+            .stdout(Stdio::piped());
+        prepare(&mut command);
         Self {
-            process: process.unwrap(),
+            process: command.spawn().unwrap(),
             _folder: folder,
         }
     }
 
     /// What it says of where it is; nothing if it ends first.
     pub async fn addresses(&mut self) -> Vec<String> {
-        let output = self.process.stdout.take().unwrap();
+        self.addresses_alone().await.0
+    }
+
+    /// The same, with what it says after that, which nobody reads.
+    pub async fn addresses_alone(&mut self) -> (Vec<String>, impl Read) {
+        let mut output = BufReader::new(self.process.stdout.take().unwrap());
         let told = tokio::task::spawn_blocking(move || {
-            let lines = BufReader::new(output).lines().map(Result::unwrap);
-            lines
+            let lines = output.by_ref().lines().map(Result::unwrap);
+            let addresses = lines
                 .skip_while(|line| line != "Salam is ready")
                 .skip(1)
                 .take(3)
                 .filter_map(|line| Some(line.split_whitespace().last()?.to_owned()))
-                .collect()
+                .collect();
+            (addresses, output)
         });
         soon("the addresses", told).await.unwrap()
     }
@@ -124,5 +165,31 @@ impl Server {
 impl Drop for Server {
     fn drop(&mut self) {
         self.kill();
+    }
+}
+
+/// All that a server has said, on both outputs, line by line.
+#[derive(Clone, Default)]
+pub struct Recording(Arc<Mutex<Vec<String>>>);
+
+impl Recording {
+    fn keep(&self, output: impl Read + Send + 'static) {
+        let lines = self.0.clone();
+        std::thread::spawn(move || {
+            for line in BufReader::new(output).lines().map_while(Result::ok) {
+                lines.lock().unwrap().push(line);
+            }
+        });
+    }
+
+    pub fn lines(&self) -> Vec<String> {
+        self.0.lock().unwrap().clone()
+    }
+
+    /// The first line with something in it, once there is one.
+    pub async fn line_with(&self, what: &str) -> String {
+        let find = || self.lines().into_iter().find(|line| line.contains(what));
+        until(what, async || find().is_some()).await;
+        find().unwrap()
     }
 }

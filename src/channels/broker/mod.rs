@@ -17,7 +17,7 @@ use tokio::{
 };
 
 pub use self::local::{Bus, Local};
-pub use self::redis::{Counters, Redis};
+pub use self::redis::{Counters, Redis, probe as probe_redis};
 use crate::settings::ChannelSettings;
 
 /// What reached this node: the topic and the payload.

@@ -5,7 +5,7 @@ use std::ops::RangeInclusive;
 use axum::{
     body::Bytes,
     extract::{FromRequest, Request, rejection::BytesRejection},
-    http::{HeaderMap, StatusCode, header},
+    http::{HeaderMap, StatusCode, header, request::Parts},
 };
 use serde_json::{Map, Value};
 
@@ -182,6 +182,22 @@ fn parse_object(body: &[u8]) -> Result<Map<String, Value>, String> {
         Ok(_) => Err("The body must be a JSON object.".to_owned()),
         Err(error) => Err(format!("The body is not valid JSON: {error}.")),
     }
+}
+
+/// Whether a request that may change something comes with a body that is declared as something else
+/// than JSON, be it that nothing in the body counts: a form of a foreign page can be sent as text, and
+/// not as JSON.
+pub(super) fn is_form(parts: &Parts) -> bool {
+    let headers = &parts.headers;
+    let is_empty = headers
+        .get(header::CONTENT_LENGTH)
+        .is_none_or(|length| length == "0");
+    let has_body = !is_empty || headers.contains_key(header::TRANSFER_ENCODING);
+    // One without a type is judged by who reads it.
+    has_body
+        && !parts.method.is_safe()
+        && headers.contains_key(header::CONTENT_TYPE)
+        && !is_json(headers)
 }
 
 /// `application/json` or a type with the suffix `+json`, with whatever parameters (RFC 6839).

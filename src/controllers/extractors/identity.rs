@@ -10,8 +10,9 @@ use axum::{
 };
 use axum_extra::extract::cookie::Cookie;
 use loco_rs::app::AppContext;
+use tracing::Span;
 
-use super::AllowedOrigin;
+use super::{AllowedOrigin, body::is_form};
 use crate::{
     channels::Member,
     errors::{Error, Result},
@@ -49,7 +50,11 @@ pub struct CurrentUser(pub users::Model);
 impl Identity for CurrentUser {
     async fn identify(parts: &mut Parts, ctx: &AppContext) -> Result<Identified> {
         let token = authorization(parts).ok_or(Error::Unauthorized)?;
-        identify_by(&token, ctx).await
+        let identified = identify_by(&token, ctx).await?;
+        if is_form(parts) {
+            return Err(Error::UnsupportedMediaType);
+        }
+        Ok(identified)
     }
 }
 
@@ -156,6 +161,7 @@ impl<I: Identity + Send> FromRequestParts<AppContext> for GroupMember<I> {
         let (group, membership) = chat_groups::Model::find_for_member(&ctx.db, name, &user)
             .await?
             .ok_or(Error::NotFound)?;
+        Span::current().record("group", group.name.as_str());
         Ok(Self {
             user,
             session,
@@ -178,6 +184,7 @@ async fn identify_by(access_token: &str, ctx: &AppContext) -> Result<Identified>
     let (session, user) = sessions::Model::find_live(&ctx.db, claimed.session_id, claimed.user_id)
         .await?
         .ok_or(Error::Unauthorized)?;
+    Span::current().record("user", user.id);
     Ok(Identified {
         session: session.live(),
         user,

@@ -13,6 +13,7 @@ mod survey;
 mod unheard;
 
 use std::{
+    collections::HashSet,
     sync::{
         Arc, Mutex,
         atomic::{AtomicBool, Ordering},
@@ -29,11 +30,28 @@ use tokio::{
 pub use self::counters::Counters;
 use self::{
     reach::{Reach, Reached},
-    session::Access,
+    session::{Access, Session, Unreachable},
     shards::{Put, Shards, lock},
 };
 use super::{INBOX, Inbox, Subscribed, Unavailable};
 use crate::settings::{ChannelSettings, RedisUrl};
+
+/// Looks once whether Redis is there, with all nodes that it has, and takes commands.
+///
+/// # Errors
+/// Why not. Without what may be a password.
+pub async fn probe(url: &RedisUrl, settings: &ChannelSettings) -> Result<(), Unreachable> {
+    let access = Arc::new(Access::new(url, settings));
+    let ranges = access.layout(&[]).await?;
+    let places: HashSet<_> = ranges.into_iter().map(|range| range.place).collect();
+    for place in places {
+        Session::connect(access.clone(), place)
+            .await?
+            .ping()
+            .await?;
+    }
+    Ok(())
+}
 
 type Outcome = Result<(), Unavailable>;
 

@@ -1,4 +1,9 @@
-//! `cargo loco start`, as its user runs it.
+//! The commands, as their user runs them.
+
+mod command;
+mod doctor;
+mod logs;
+mod production;
 
 use crate::support::{Certificates, RedisServer, Server, TestDatabase};
 

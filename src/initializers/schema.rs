@@ -1,0 +1,29 @@
+//! Refuses to serve on a database that is not migrated: every request would fail.
+
+use async_trait::async_trait;
+use loco_rs::{
+    Error, Result,
+    app::{AppContext, Initializer},
+};
+use migration::State;
+
+pub struct SchemaInitializer;
+
+#[async_trait]
+impl Initializer for SchemaInitializer {
+    fn name(&self) -> String {
+        "schema".to_owned()
+    }
+
+    async fn before_run(&self, ctx: &AppContext) -> Result<()> {
+        let state = State::of(&ctx.db).await?;
+        state.check()?;
+        match state {
+            State::Pending(1..) => Err(Error::string(
+                "the database is not migrated, and database.auto_migrate is false; `db migrate` \
+                 does it",
+            )),
+            _ => Ok(()),
+        }
+    }
+}

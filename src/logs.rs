@@ -1,0 +1,47 @@
+//! Where the log goes: to standard output, in the format and from the level of the configuration.
+//!
+//! It is written by a thread of its own. Where nobody reads it, lines are dropped, and the server
+//! goes on.
+
+use std::{
+    io::{IsTerminal, stdout},
+    sync::{Mutex, PoisonError},
+};
+
+use loco_rs::{
+    app::Hooks,
+    config::Logger,
+    logger::{init_env_filter, init_layer},
+};
+use tracing_appender::non_blocking::{NonBlockingBuilder, WorkerGuard};
+use tracing_subscriber::{layer::SubscriberExt, util::SubscriberInitExt};
+
+/// Lines that may wait to be written: some megabytes.
+const WAITING: usize = 16_384;
+
+/// Held while the log is open; its end writes what waits.
+static WRITER: Mutex<Option<WorkerGuard>> = Mutex::new(None);
+
+/// Opens the log. Says whether it did: where files are configured, Loco does it by itself.
+pub fn begin<H: Hooks>(config: &Logger) -> bool {
+    let has_file = config.file_appender.as_ref();
+    if has_file.is_some_and(|file| file.enable) || !config.enable {
+        return false;
+    }
+    let writing = NonBlockingBuilder::default().buffered_lines_limit(WAITING);
+    let (writer, guard) = writing.finish(stdout());
+    let filter = init_env_filter::<H>(config.override_filter.as_ref(), &config.level);
+    let layer = init_layer(writer, &config.format, stdout().is_terminal());
+    tracing_subscriber::registry()
+        .with(vec![layer])
+        .with(filter)
+        .init();
+    *WRITER.lock().unwrap_or_else(PoisonError::into_inner) = Some(guard);
+    true
+}
+
+/// Writes what waits, for the process ends.
+pub fn end() {
+    let guard = WRITER.lock().unwrap_or_else(PoisonError::into_inner).take();
+    drop(guard);
+}

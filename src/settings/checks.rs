@@ -1,0 +1,113 @@
+//! What is looked at before the server starts; `cargo loco doctor` shows the same.
+
+use loco_rs::{
+    config::{Config, QueueConfig},
+    environment::Environment,
+};
+
+use super::{
+    Settings, database,
+    origins::{self, Known},
+    secret,
+};
+
+/// One thing that was looked at.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Check {
+    pub name: &'static str,
+    /// What is wrong with it and how to mend it, a line each.
+    pub faults: Vec<String>,
+}
+
+impl Settings {
+    /// Looks at the whole configuration, and gives the settings if they can be read.
+    #[must_use]
+    pub fn checked(config: &Config, environment: &Environment) -> (Option<Self>, Vec<Check>) {
+        // One that has another name, such as `staging`, is as open to the world.
+        let in_production = !matches!(environment, Environment::Development | Environment::Test);
+        let (settings, read) = match read(config) {
+            Ok(settings) => (Some(settings), Vec::new()),
+            Err(fault) => (None, vec![fault]),
+        };
+        let limits = settings.as_ref().map(Self::faults).unwrap_or_default();
+        let checks = [
+            ("settings", [read, limits].concat()),
+            // The others look also where the block as a whole could not be read.
+            ("JWT_SECRET", secret_of(config, in_production)),
+            (
+                "DATABASE_URL",
+                database::faults(&config.database, in_production),
+            ),
+            ("origins", origins_of(config, in_production)),
+            ("framework", framework(config, in_production)),
+        ];
+        let checks = checks.map(|(name, faults)| Check { name, faults });
+        (settings, checks.into())
+    }
+}
+
+fn read(config: &Config) -> Result<Settings, String> {
+    let block = config.settings.clone().unwrap_or_default();
+    serde_path_to_error::deserialize(block).map_err(|error| {
+        match error.path().to_string().as_str() {
+            "." => format!("the block `settings:`: {}", error.inner()),
+            path => format!("settings.{path}: {}", error.inner()),
+        }
+    })
+}
+
+fn secret_of(config: &Config, in_production: bool) -> Vec<String> {
+    let block = config.settings.as_ref();
+    let secret = block.and_then(|block| block.pointer("/tokens/secret")?.as_str());
+    // Where there is none, or it is no text, the check of the settings says so.
+    secret
+        .and_then(|secret| secret::fault(secret, in_production))
+        .into_iter()
+        .collect()
+}
+
+fn origins_of(config: &Config, in_production: bool) -> Vec<String> {
+    let block = config.settings.clone().unwrap_or_default();
+    // Where they cannot be read either, the check of the settings says so.
+    serde_json::from_value(block)
+        .map(|known: Known| origins::faults(&known, in_production))
+        .unwrap_or_default()
+}
+
+/// What of the framework's own configuration would be regretted in production.
+fn framework(config: &Config, in_production: bool) -> Vec<String> {
+    if !in_production {
+        return Vec::new();
+    }
+    let cors = config.server.middlewares.cors.as_ref();
+    let is_open = |origin: &String| origin.contains('*') || origin == "null";
+    let has_open_cors =
+        cors.is_some_and(|cors| cors.enable && cors.allow_origins.iter().any(is_open));
+    let flushes = config
+        .queue
+        .as_ref()
+        .is_some_and(QueueConfig::dangerously_flush);
+    let regretted = [
+        (
+            has_open_cors,
+            "server.middlewares.cors.allow_origins has a wildcard or `null` in it, as it has by \
+             default; name each origin",
+        ),
+        (
+            !config.logger.enable,
+            "logger.enable is false: nobody would see what goes wrong; make it true",
+        ),
+        (
+            config.logger.pretty_backtrace,
+            "logger.pretty_backtrace slows every error down and logs paths of the sources; make it \
+             false",
+        ),
+        (
+            flushes,
+            "queue.dangerously_flush drops all jobs at each start; take it out of the \
+             configuration",
+        ),
+    ];
+    let regretted = regretted.into_iter().filter(|(is_set, _)| *is_set);
+    regretted.map(|(_, told)| told.to_owned()).collect()
+}

@@ -1,0 +1,110 @@
+//! Where clients may come from: the public URL and the origins besides it.
+
+use serde::{Deserialize, Deserializer};
+use url::{Host, Url};
+
+/// Origins, besides the server's own, whose pages may open sockets with the cookie.
+#[derive(Clone, Default)]
+pub struct Origins {
+    listed: Vec<Url>,
+    /// What is wrong with the others.
+    faults: Vec<String>,
+}
+
+impl Origins {
+    pub fn iter(&self) -> impl Iterator<Item = &Url> {
+        self.listed.iter()
+    }
+}
+
+impl<'de> Deserialize<'de> for Origins {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let mut origins = Self::default();
+        for text in Vec::<String>::deserialize(deserializer)? {
+            match parse(&text) {
+                Ok(url) => origins.listed.push(url),
+                Err(fault) if text.contains('@') => origins.faults.push(fault),
+                Err(fault) => origins.faults.push(format!("`{text}` {fault}")),
+            }
+        }
+        Ok(origins)
+    }
+}
+
+fn parse(text: &str) -> Result<Url, String> {
+    if text.contains('*') {
+        return Err(
+            "is a wildcard; name each origin: a page of any other could act for whoever \
+                    looks at it"
+                .to_owned(),
+        );
+    }
+    if text == "null" {
+        return Err("is the origin of every sandboxed page; name one of your own".to_owned());
+    }
+    let url = Url::parse(text).map_err(|error| {
+        format!("is no origin ({error}); one begins with https://, such as https://chat.example")
+    })?;
+    match fault_of(&url) {
+        None => Ok(url),
+        Some(fault) => Err(fault.to_owned()),
+    }
+}
+
+/// What keeps a URL from being an origin.
+fn fault_of(url: &Url) -> Option<&'static str> {
+    if !matches!(url.scheme(), "http" | "https") || !url.has_host() {
+        Some("must be a URL that begins with http:// or https://")
+    } else if url.as_str() != format!("{}/", url.origin().ascii_serialization()) {
+        Some("is more than scheme, host and port")
+    } else {
+        None
+    }
+}
+
+/// Those of the settings, by themselves.
+#[derive(Deserialize)]
+pub(super) struct Known {
+    #[serde(deserialize_with = "super::url_or_empty")]
+    public_url: Option<Url>,
+    allowed_origins: Origins,
+}
+
+/// What is wrong with where clients may come from. Without what may be a password.
+pub(super) fn faults(known: &Known, in_production: bool) -> Vec<String> {
+    let (public_url, allowed) = (known.public_url.as_ref(), &known.allowed_origins);
+    let mut faults = Vec::new();
+    if let Some(fault) = public_url.and_then(fault_of) {
+        faults.push(format!("PUBLIC_URL {fault}"));
+    }
+    let of_origin = |fault: &str| format!("settings.allowed_origins: {fault}");
+    faults.extend(allowed.faults.iter().map(String::as_str).map(of_origin));
+    if !in_production {
+        return faults;
+    }
+    if public_url.is_some_and(is_plain) {
+        faults.push(
+            "PUBLIC_URL begins with http://, so that passwords and tokens can be read on the way; \
+             let a proxy end TLS, and begin it with https://"
+                .to_owned(),
+        );
+    }
+    for origin in allowed.iter().filter(|origin| is_plain(origin)) {
+        faults.push(of_origin(&format!(
+            "`{origin}` begins with http://: whoever sits on the way can make it any page; serve \
+             it by https://"
+        )));
+    }
+    faults
+}
+
+/// Whether a page of this address can be changed on its way.
+fn is_plain(url: &Url) -> bool {
+    let is_loopback = match url.host() {
+        Some(Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),
+        Some(Host::Ipv4(address)) => address.is_loopback(),
+        Some(Host::Ipv6(address)) => address.is_loopback(),
+        None => false,
+    };
+    url.scheme() == "http" && !is_loopback
+}

@@ -1,0 +1,338 @@
+//! What the log says, and what it never says.
+
+use std::net::SocketAddr;
+
+use reqwest::{Client, Method, RequestBuilder};
+use sea_orm::ConnectionTrait;
+use serde_json::{Value, json};
+use tokio_tungstenite::tungstenite::Message;
+
+use crate::support::{Answer, Recording, RichSocket, Server, Socket, TestDatabase};
+
+/// In everything that must not be logged.
+const CANARY: &str = "cnry";
+
+const AS_JSON: [(&str, &str); 2] = [
+    ("  format: compact", "  format: json"),
+    (
+        r#"level: <%= get_env(name="LOG_LEVEL", default="info") %>"#,
+        "level: trace",
+    ),
+];
+
+/// Who does everything that can be done, and much that cannot.
+struct Session {
+    address: SocketAddr,
+    /// What was given to them, and nobody else may know.
+    given: Vec<String>,
+}
+
+impl Session {
+    fn request(&self, method: Method, path: &str) -> RequestBuilder {
+        Client::new()
+            .request(method, format!("http://{}{path}", self.address))
+            .header("user-agent", "cnry-agent")
+            .header("x-secret", "cnry-header")
+    }
+
+    async fn post(&self, path: &str, token: &str, body: Value) -> Answer {
+        let request = self.request(Method::POST, path).bearer_auth(token);
+        Answer::to(request.json(&body)).await
+    }
+
+    /// Gives the access token.
+    async fn join(&mut self, username: &str) -> String {
+        let account = json!({
+            "name": "cnry-name", "username": username, "password": "cnry staple of batteries",
+        });
+        assert_eq!(
+            self.post("/api/register/", "cnry", account.clone())
+                .await
+                .status,
+            201
+        );
+        assert_eq!(
+            self.post("/api/register/", "cnry", account.clone())
+                .await
+                .status,
+            400
+        );
+        let tokens = self.post("/api/token/", "cnry", account).await.json();
+        let access = tokens["access"].as_str().unwrap().to_owned();
+        let refresh = tokens["refresh"].as_str().unwrap().to_owned();
+        let bought = self
+            .post(
+                "/api/token/refresh/",
+                "cnry",
+                json!({"refresh": refresh, "rotate": true}),
+            )
+            .await
+            .json();
+        for token in [
+            &tokens["access"],
+            &tokens["refresh"],
+            &bought["access"],
+            &bought["refresh"],
+        ] {
+            let signature = token.as_str().unwrap().rsplit('.').next().unwrap();
+            self.given.push(signature.to_owned());
+        }
+        access
+    }
+
+    async fn fail_to_come_in(&self) {
+        for (path, body) in [
+            (
+                "/api/register/",
+                json!({"username": "cnry!", "name": "cnry", "password": "cnry"}),
+            ),
+            (
+                "/api/token/",
+                json!({"username": "cnry-nobody", "password": "cnry-wrong"}),
+            ),
+            (
+                "/api/token/",
+                json!({"username": "ann", "password": "cnry-wrong"}),
+            ),
+            (
+                "/api/token/",
+                json!({"username": ["cnry"], "password": null}),
+            ),
+            ("/api/token/refresh/", json!({"refresh": "cnry.cnry.cnry"})),
+            ("/api/start-chat/", json!({"title": "cnry-title"})),
+            ("/cnry-path/", json!({})),
+            ("/api/me/?token=cnry-query", json!({})),
+            ("/api/invites/cnry-code/accept/", json!({})),
+        ] {
+            self.post(path, "cnry.cnry.cnry", body)
+                .await
+                .expect_refusal();
+        }
+        for (name, value) in [
+            ("authorization", "Basic cnry"),
+            ("authorization", "cnry"),
+            ("cookie", "access=cnry; other=cnry"),
+        ] {
+            let request = self
+                .request(Method::GET, "/api/me/?after=cnry")
+                .header(name, value);
+            assert_eq!(Answer::to(request).await.status, 401);
+        }
+        for body in ["{\"cnry", "cnry", "[\"cnry\"]"] {
+            let request = self
+                .request(Method::POST, "/api/token/")
+                .header("content-type", "application/json");
+            Answer::to(request.body(body)).await.expect_refusal();
+        }
+        for (path, headers) in [
+            ("/ws/chat/chat_00000000/", vec![("cookie", "access=cnry")]),
+            (
+                "/ws/chat/cnry/?token=cnry",
+                vec![("origin", "https://cnry.example")],
+            ),
+            (
+                "/ws/chat/chat_00000000/",
+                vec![("sec-websocket-protocol", "bearer.cnry, cnry")],
+            ),
+            (
+                "/ws/?token=cnry",
+                vec![("sec-websocket-protocol", "bearer.cnry")],
+            ),
+        ] {
+            assert!(
+                Socket::with_headers(self.address, path, &headers)
+                    .await
+                    .is_err()
+            );
+        }
+        for offers in ["chat.v1.json, bearer.cnry.cnry.cnry", "chat.v1.json"] {
+            let headers = [("sec-websocket-protocol", offers)];
+            let mut socket = Socket::with_headers(self.address, "/ws/?after=cnry", &headers)
+                .await
+                .unwrap();
+            assert_eq!(socket.close_code().await, 4401);
+        }
+    }
+
+    /// Gives the name of the group.
+    async fn talk(&mut self, ann: &str, bob: &str) -> String {
+        let body = json!({"title": "cnry-title"});
+        let group = self.post("/api/start-chat/", ann, body).await.json();
+        let group = group["group_name"].as_str().unwrap().to_owned();
+        let invites = format!("/api/groups/{group}/invites/");
+        let code = self.post(&invites, ann, json!({})).await.json();
+        let code = code["code"].as_str().unwrap().to_owned();
+        let accept = format!("/api/invites/{code}/accept/");
+        assert_eq!(self.post(&accept, bob, json!({})).await.status, 200);
+        self.given.push(code);
+
+        let cookie = format!("access={bob}; other=cnry");
+        let mut base = Socket::connect(self.address, &group, &cookie)
+            .await
+            .unwrap();
+        base.message().await;
+        base.send(r#"{"message": "cnry-base"}"#).await;
+        base.message().await;
+        let mut rich = RichSocket::connect(self.address, &group, "after=0", ann).await;
+        rich.until_sync().await;
+        let (sent, _) = rich
+            .reply_to(json!({"type": "send", "cid": "cnry", "text": "cnry-rich"}))
+            .await;
+        for request in [
+            json!({"type": "edit", "cid": "cnry2", "seq": sent["seq"], "text": "cnry-edit"}),
+            json!({"type": "edit", "cid": "cnry3", "seq": 4711, "text": "cnry-edit"}),
+            json!({"type": "send", "cid": "cnry", "text": "cnry-other"}),
+            json!({"type": "auth", "token": "cnry.cnry.cnry"}),
+            json!({"type": "auth", "token": ann}),
+            json!({"type": "cnry", "text": "cnry"}),
+        ] {
+            rich.reply_to(request).await;
+        }
+        rich.send_raw("cnry").await;
+        base.send_frame(Message::binary(b"cnry".to_vec())).await;
+        assert_eq!(base.close_code().await, 1003);
+        let mut base = Socket::connect(self.address, &group, &cookie)
+            .await
+            .unwrap();
+        base.send("cnry").await;
+        assert_eq!(base.close_code().await, 1007);
+
+        let messages = format!("/api/groups/{group}/messages/");
+        let sent = self
+            .post(&messages, bob, json!({"text": "cnry-rest"}))
+            .await
+            .json();
+        let message = format!("{messages}{}/", sent["seq"]);
+        let edit = self.request(Method::PATCH, &message).bearer_auth(bob);
+        let edited = Answer::to(edit.json(&json!({"text": "cnry-edit"}))).await;
+        assert_eq!(edited.status, 200, "{edited}");
+        group
+    }
+}
+
+/// A whole session with a server of its own; gives what it said, and the group.
+async fn session(environment: &[(&str, &str)]) -> (Recording, String) {
+    let database = TestDatabase::create().await;
+    let redis = "redis://cnry:cnry@127.0.0.1:1";
+    let (server, said) = Server::recorded(&database, redis, &AS_JSON, |command| {
+        command.envs(environment.iter().copied());
+    });
+    let line = said.line_with("  page  ").await;
+    let address = line.trim().rsplit("//").next().unwrap();
+    let mut session = Session {
+        address: address.trim_end_matches('/').parse().unwrap(),
+        given: Vec::new(),
+    };
+    let (ann, bob) = (session.join("ann").await, session.join("bob").await);
+    session.fail_to_come_in().await;
+    let group = session.talk(&ann, &bob).await;
+    let named = session
+        .request(
+            Method::GET,
+            &format!("/api/groups/{group}/members/?cursor=cnry"),
+        )
+        .header("x-request-id", "request-of-ann\t<&\"");
+    let answer = Answer::to(named.bearer_auth(&ann)).await;
+    assert_eq!(answer.header("x-request-id"), "request-of-ann");
+
+    // What goes wrong here is said, and no more.
+    let db = sea_orm::Database::connect(&database.uri).await.unwrap();
+    db.execute_unprepared("DROP TABLE invites").await.unwrap();
+    let code = session.given.last().unwrap();
+    let broken = session.request(Method::GET, &format!("/api/invites/{code}/"));
+    assert_eq!(Answer::to(broken.bearer_auth(&bob)).await.status, 500);
+    db.close().await.unwrap();
+    said.line_with("a request failed").await;
+    server.stop().await;
+
+    for line in said.lines() {
+        assert!(!line.to_lowercase().contains(CANARY), "{line}");
+        assert!(!line.contains("eyJ"), "a JWT: {line}");
+        assert!(!line.contains("development-only"), "the secret: {line}");
+        for given in &session.given {
+            assert!(!line.contains(given), "{line}");
+        }
+    }
+    (said, group)
+}
+
+/// The fields of the request on whose behalf a line was written.
+fn request_of(line: &Value) -> Option<&Value> {
+    line["spans"]
+        .as_array()?
+        .iter()
+        .find(|span| span["name"] == "request")
+}
+
+#[tokio::test]
+async fn nothing_that_is_secret_is_logged_and_every_line_says_whose_it_is() {
+    let (said, group) = session(&[]).await;
+    let lines: Vec<Value> = said
+        .lines()
+        .iter()
+        .filter(|line| line.starts_with('{'))
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    let answered = lines
+        .iter()
+        .filter(|line| line["fields"]["message"] == "answered");
+    for line in answered.clone() {
+        let request = request_of(line).unwrap();
+        assert!(
+            !request["request_id"].as_str().unwrap().is_empty(),
+            "{line}"
+        );
+        assert!(
+            request["route"].is_string() && request["method"].is_string(),
+            "{line}"
+        );
+        assert!(
+            line["fields"]["status"].is_u64() && line["fields"]["ms"].is_f64(),
+            "{line}"
+        );
+    }
+    let count = answered.clone().count();
+    assert!(count > 30, "{count}");
+    let with = |key: &str, value: Value| {
+        let mut lines = lines
+            .iter()
+            .filter(|line| request_of(line).is_some_and(|request| request[key] == value));
+        lines
+            .next()
+            .unwrap_or_else(|| panic!("no line with {key} {value}"))
+    };
+    let named = request_of(with("request_id", json!("request-of-ann"))).unwrap();
+    assert_eq!(named["user"], 1);
+    assert_eq!(named["group"], group.as_str());
+    assert_eq!(named["route"], "/api/groups/{group_name}/members");
+    with("route", json!("/api/invites/{code}/accept"));
+    // A socket's lines are those of the request that opened it.
+    let socket = lines
+        .iter()
+        .find(|line| line["fields"]["message"] == "a rich socket");
+    let request = request_of(socket.unwrap()).unwrap();
+    assert_eq!(
+        (&request["user"], &request["group"]),
+        (&json!(1), &json!(group))
+    );
+    let failed = lines.iter().find(|line| line["level"] == "ERROR").unwrap();
+    assert_eq!(request_of(failed).unwrap()["user"], 2);
+}
+
+#[tokio::test]
+async fn nothing_that_is_secret_is_logged_by_libraries() {
+    session(&[("RUST_LOG", "trace")]).await;
+}
+
+#[tokio::test]
+async fn a_log_that_nobody_reads_stops_nobody() {
+    let database = TestDatabase::create().await;
+    let mut server = Server::with(&database, "", &[(AS_JSON[1].0, AS_JSON[1].1)]);
+    let (told, _unread) = server.addresses_alone().await;
+    let client = Client::new();
+    // More lines than a pipe holds.
+    for _ in 0..1000 {
+        let answer = Answer::to(client.get(format!("{}api/me/", told[0]))).await;
+        assert_eq!(answer.status, 401);
+    }
+}
