@@ -1,6 +1,7 @@
 //! What docs/protocol.md shows is run as it stands there.
 
 mod browser;
+mod foreign_pages;
 mod proxy;
 mod python;
 mod recorded;

@@ -1,0 +1,218 @@
+//! From which pages the cookie opens sockets, and that it opens nothing else (RFC 6455, section
+//! 10.2; cross-site WebSocket hijacking).
+
+use reqwest::Method;
+use serde_json::json;
+
+use crate::support::{Socket, TestApp, User, soon};
+
+/// What a handshake with the cookie comes to: base, rich of one group, rich of many.
+async fn tried(user: &User<'_>, group: &str, headers: &[(&str, &str)]) -> [u16; 3] {
+    let base = format!("/ws/chat/{group}/");
+    let mut answered = [0; 3];
+    for (at, (path, offers)) in [
+        (base.as_str(), None),
+        (base.as_str(), Some("chat.v1.json")),
+        ("/ws/", Some("chat.v1.json")),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let mut request = user
+            .app
+            .request(Method::GET, path)
+            .header("connection", "upgrade")
+            .header("upgrade", "websocket")
+            .header("sec-websocket-version", "13")
+            .header("sec-websocket-key", "dGhlIHNhbXBsZSBub25jZQ==")
+            .header("cookie", user.cookie());
+        if let Some(offers) = offers {
+            request = request.header("sec-websocket-protocol", offers);
+        }
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let response = soon("an answer", request.send()).await.unwrap();
+        answered[at] = response.status().as_u16();
+    }
+    answered
+}
+
+/// Headers of a handshake, and what it comes to.
+type Row<'a> = (Vec<(&'a str, &'a str)>, [u16; 3]);
+
+const IN: [u16; 3] = [101; 3];
+const OUT: [u16; 3] = [403; 3];
+
+async fn assert_all(app: &TestApp, rows: &[Row<'_>]) {
+    let ann = app.user("ann").await;
+    let group = ann.start_chat().await;
+    let mut wrong = Vec::new();
+    for (headers, expected) in rows {
+        let answered = tried(&ann, &group, headers).await;
+        if answered != *expected {
+            wrong.push((headers, answered));
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+#[tokio::test]
+async fn a_page_of_somebody_else_opens_no_socket_with_the_cookie() {
+    let app = TestApp::start().await;
+    let port = app.address.port();
+    let own = format!("http://127.0.0.1:{port}");
+    let with_tls = format!("https://127.0.0.1:{port}");
+    let refused = [
+        "null".to_owned(),
+        String::new(),
+        " ".to_owned(),
+        // Another port, another scheme.
+        "http://127.0.0.1".to_owned(),
+        format!("http://127.0.0.1:{}", port - 1),
+        format!("ws://127.0.0.1:{port}"),
+        format!("ftp://127.0.0.1:{port}"),
+        // Another name for the same machine.
+        format!("http://localhost:{port}"),
+        format!("http://[::1]:{port}"),
+        format!("http://[::ffff:127.0.0.1]:{port}"),
+        format!("http://127.0.0.2:{port}"),
+        format!("http://127.1:{port}"),
+        format!("http://2130706433:{port}"),
+        format!("http://0x7f.0.0.1:{port}"),
+        format!("http://127.0.0.1.:{port}"),
+        // Suffixes, prefixes and what a lenient parser would take for ours.
+        format!("http://127.0.0.1.evil.example:{port}"),
+        format!("http://evil.example/127.0.0.1:{port}"),
+        format!("http://evil.example#127.0.0.1:{port}"),
+        format!("http://evil.example?127.0.0.1:{port}"),
+        format!("http://127.0.0.1:{port}@evil.example"),
+        format!("http://ann@127.0.0.1:{port}"),
+        format!("http://evil127.0.0.1:{port}"),
+        format!("{own}0"),
+        format!("{own}/"),
+        format!("{own}/page"),
+        format!("{own}?"),
+        format!("{own}."),
+        format!("{own} {own}"),
+        format!("{own}, {own}"),
+        format!("{own},null"),
+        format!("HTTP://127.0.0.1:{port}"),
+        format!("http:127.0.0.1:{port}"),
+        format!("http:/127.0.0.1:{port}"),
+        format!("//127.0.0.1:{port}"),
+        format!("127.0.0.1:{port}"),
+        format!("http:\\\\127.0.0.1:{port}"),
+        format!("http://127.0.0.1:0{port}"),
+        // What is no page of the web.
+        "file://".to_owned(),
+        "file:///srv/page.html".to_owned(),
+        "about:blank".to_owned(),
+        "data:".to_owned(),
+        format!("blob:{own}"),
+        "chrome-extension://aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa".to_owned(),
+        "moz-extension://00000000-0000-0000-0000-000000000000".to_owned(),
+        "capacitor://localhost".to_owned(),
+        "*".to_owned(),
+    ];
+    let mut rows: Vec<Row<'_>> = vec![
+        (vec![], IN),
+        (vec![("origin", own.as_str())], IN),
+        // A proxy that ends TLS, and does not say so: the same port can have one scheme alone.
+        (vec![("origin", with_tls.as_str())], IN),
+        (
+            vec![("origin", own.as_str()), ("origin", own.as_str())],
+            OUT,
+        ),
+        (
+            vec![("origin", own.as_str()), ("origin", "https://evil.example")],
+            OUT,
+        ),
+        (
+            vec![("origin", "https://evil.example"), ("origin", own.as_str())],
+            OUT,
+        ),
+        // What only a proxy says does not make a foreign page ours.
+        (
+            vec![
+                ("origin", "http://evil.example"),
+                ("x-forwarded-host", "evil.example"),
+            ],
+            OUT,
+        ),
+        (
+            vec![("origin", own.as_str()), ("x-forwarded-proto", "https")],
+            OUT,
+        ),
+    ];
+    rows.extend(
+        refused
+            .iter()
+            .map(|origin| (vec![("origin", origin.as_str())], OUT)),
+    );
+    assert!(rows.len() > 40);
+    assert_all(&app, &rows).await;
+}
+
+#[tokio::test]
+async fn with_a_public_url_its_pages_and_those_listed_open_sockets() {
+    let app = TestApp::with(json!({
+        "public_url": "https://chat.example",
+        "allowed_origins": ["https://bücher.example", "https://app.example:8443", "http://[::1]:3000"],
+    }))
+    .await;
+    let here = format!("http://{}", app.address);
+    let rows: Vec<Row<'_>> = vec![
+        (vec![("origin", "https://chat.example")], IN),
+        (
+            vec![("origin", "https://chat.example"), ("host", "chat.example")],
+            IN,
+        ),
+        // By its address it is still reached by those who know that.
+        (vec![("origin", &here)], IN),
+        (vec![("origin", "https://xn--bcher-kva.example")], IN),
+        (vec![("origin", "https://app.example:8443")], IN),
+        (vec![("origin", "http://[::1]:3000")], IN),
+        // Browsers never send these.
+        (vec![("origin", "https://chat.example:443")], OUT),
+        (vec![("origin", "https://CHAT.example")], OUT),
+        (vec![("origin", "https://chat.example.")], OUT),
+        (vec![("origin", "https://bücher.example")], OUT),
+        (vec![("origin", "http://[0:0:0:0:0:0:0:1]:3000")], OUT),
+        // Plain pages, other ports and other names.
+        (vec![("origin", "http://chat.example")], OUT),
+        (
+            vec![("origin", "http://chat.example"), ("host", "chat.example")],
+            OUT,
+        ),
+        (vec![("origin", "https://chat.example:8000")], OUT),
+        (vec![("origin", "https://evil.chat.example")], OUT),
+        (vec![("origin", "https://evilchat.example")], OUT),
+        (vec![("origin", "https://chat.example.evil.example")], OUT),
+        (vec![("origin", "https://chat.example@evil.example")], OUT),
+        (vec![("origin", "https://сhat.example")], OUT),
+        (vec![("origin", "https://xn--hat-5cd.example")], OUT),
+        (vec![("origin", "https://app.example")], OUT),
+        (vec![("origin", "http://app.example:8443")], OUT),
+        (vec![("origin", "null")], OUT),
+    ];
+    assert_all(&app, &rows).await;
+}
+
+#[tokio::test]
+async fn with_a_credential_of_its_own_any_page_opens_a_rich_socket() {
+    let app = TestApp::start().await;
+    let ann = app.user("ann").await;
+    let group = ann.start_chat().await;
+    let offers = format!("chat.v1.json, bearer.{}", ann.access);
+    for path in [format!("/ws/chat/{group}/"), "/ws/".to_owned()] {
+        for origin in ["https://evil.example", "null"] {
+            let headers = [
+                ("sec-websocket-protocol", offers.as_str()),
+                ("origin", origin),
+            ];
+            let opened = Socket::with_headers(app.address, &path, &headers).await;
+            assert!(opened.is_ok(), "{path} {origin}");
+        }
+    }
+}
