@@ -30,8 +30,9 @@ static SOCKETS: LazyLock<Value> = LazyLock::new(asyncapi::document);
 static REFERENCE: LazyLock<Result<String, String>> =
     LazyLock::new(|| reference::page(&SOCKETS).map_err(|error| error.to_string()));
 
-/// What a page that is only read may load: its style sheet, and its empty icon.
-const READ_ONLY: &str = "default-src 'none'; style-src 'self'; img-src data:; \
+/// What a page that is only read may load: its style sheet, its empty icon, and from the console of
+/// whoever looks into it, the API.
+const READ_ONLY: &str = "default-src 'none'; style-src 'self'; img-src data:; connect-src 'self'; \
      base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
 /// What Swagger UI needs: its own files, the images in its style sheet, the API to try it out, and the

@@ -1,7 +1,8 @@
 //! A headless Chromium, driven by ChromeDriver.
 
 use std::{
-    io::{BufRead, BufReader},
+    io::{BufRead, BufReader, Write},
+    net::TcpListener,
     process::{Child, Command, Stdio},
 };
 
@@ -64,6 +65,22 @@ impl Browser {
         let closing = self.client.clone().close();
         soon("Chromium to end", closing).await.unwrap();
     }
+}
+
+/// The address of an empty page that is not the server's, for a few visits.
+pub fn foreign_page() -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}/", listener.local_addr().unwrap());
+    std::thread::spawn(move || {
+        for stream in listener.incoming().map_while(Result::ok) {
+            // In vain for connections that the browser opens on suspicion.
+            let _ = BufReader::new(&stream).read_line(&mut String::new());
+            let _ = (&stream).write_all(
+                b"HTTP/1.1 200 OK\r\ncontent-type: text/html\r\ncontent-length: 0\r\nconnection: close\r\n\r\n",
+            );
+        }
+    });
+    url
 }
 
 /// The port that the driver has chosen.

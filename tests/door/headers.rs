@@ -78,7 +78,7 @@ async fn pages_say_what_they_need() {
             .header("content-security-policy")
             .to_owned()
     };
-    assert_snapshot!(policy("/").await, @"default-src 'none'; style-src 'self'; img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'");
+    assert_snapshot!(policy("/").await, @"default-src 'none'; style-src 'self'; img-src data:; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'");
     assert_snapshot!(policy("/swagger/").await, @"default-src 'none'; script-src 'self'; style-src 'self' 'sha256-RL3ie0nH+Lzz2YNqQN83mnU0J1ot4QL7b99vMdIX99w='; img-src 'self' data:; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'");
     assert_eq!(policy("/api-docs/").await, policy("/").await);
     for page in ["/", "/swagger/", "/api-docs/"] {
