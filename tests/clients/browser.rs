@@ -73,11 +73,13 @@ pub fn foreign_page() -> String {
     let url = format!("http://{}/", listener.local_addr().unwrap());
     std::thread::spawn(move || {
         for stream in listener.incoming().map_while(Result::ok) {
-            // In vain for connections that the browser opens on suspicion.
-            let _ = BufReader::new(&stream).read_line(&mut String::new());
-            let _ = (&stream).write_all(
-                b"HTTP/1.1 200 OK\r\ncontent-type: text/html\r\ncontent-length: 0\r\nconnection: close\r\n\r\n",
-            );
+            // Some the browser opens on suspicion, and asks for nothing.
+            std::thread::spawn(move || {
+                let _ = BufReader::new(&stream).read_line(&mut String::new());
+                let head = "HTTP/1.1 200 OK\r\ncontent-type: text/html\r\n";
+                let end = "content-length: 0\r\nconnection: close\r\n\r\n";
+                let _ = write!(&stream, "{head}{end}");
+            });
         }
     });
     url
