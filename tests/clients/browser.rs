@@ -1,8 +1,7 @@
 //! A headless Chromium, driven by ChromeDriver.
 
 use std::{
-    io::{BufRead, BufReader, Write},
-    net::TcpListener,
+    io::{BufRead, BufReader},
     process::{Child, Command, Stdio},
 };
 
@@ -65,24 +64,6 @@ impl Browser {
         let closing = self.client.clone().close();
         soon("Chromium to end", closing).await.unwrap();
     }
-}
-
-/// The address of an empty page that is not the server's, for a few visits.
-pub fn foreign_page() -> String {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let url = format!("http://{}/", listener.local_addr().unwrap());
-    std::thread::spawn(move || {
-        for stream in listener.incoming().map_while(Result::ok) {
-            // Some the browser opens on suspicion, and asks for nothing.
-            std::thread::spawn(move || {
-                let _ = BufReader::new(&stream).read_line(&mut String::new());
-                let head = "HTTP/1.1 200 OK\r\ncontent-type: text/html\r\n";
-                let end = "content-length: 0\r\nconnection: close\r\n\r\n";
-                let _ = write!(&stream, "{head}{end}");
-            });
-        }
-    });
-    url
 }
 
 /// The port that the driver has chosen.

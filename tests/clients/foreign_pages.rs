@@ -44,7 +44,7 @@ const WITH_COOKIE: [&str; 5] = ["", "", "", "unreadable", "unreadable"];
 const WITHOUT: [&str; 5] = ["", "bye", "bye", "unreadable", "unreadable"];
 
 /// A page with nothing on it, on a port of its own.
-async fn foreign_page() -> u16 {
+pub async fn foreign_page() -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = listener.local_addr().unwrap().port();
     let page = Router::new().route("/", get(async || Html("<title>x</title>")));

@@ -65,7 +65,8 @@ async fn the_browser_client_gets_all_once_and_in_order() {
         let mut proxy = Proxy::start(app.address).await;
         let url = format!("ws://{}{address}", proxy.address).replace("{group}", &group);
         // Pages of the server itself may connect to it alone, and not to what stands between.
-        browser.open(&browser::foreign_page()).await;
+        let page = foreign_pages::foreign_page().await;
+        browser.open(&format!("http://127.0.0.1:{page}/")).await;
         let told = "window.told = []; const onEvent = (event) => window.told.push(event);";
         let start = format!(
             "{}\n{told}\nwindow.chat = chat({}, {}, {}, onEvent);",
