@@ -16,7 +16,7 @@ const socket = (path, offers) => new Promise((resolve) => {
     let opened = "";
     socket.onmessage = (event) => { opened = JSON.parse(event.data).type; socket.close(); };
     socket.onclose = () => resolve(opened);
-    socket.onerror = () => {};
+    socket.onerror = () => resolve(opened);
 });
 const ask = async (method, path, body) => {
     try {
@@ -91,11 +91,11 @@ async fn no_page_but_our_own_does_anything_with_the_cookie() {
             assert_eq!(foreign, json!(expected), "{url} to {server}");
         }
     }
-    // Another name of the server itself is another page too.
+    // Another name of the server itself is another page too, which may connect to no name but its own.
     let server = format!("http://127.0.0.1:{port}");
     let page = format!("http://localhost:{port}/");
     let foreign = tried(&browser, &page, &server, &group).await;
-    assert_eq!(foreign, json!(WITHOUT));
+    assert_eq!(foreign, json!(WITH_COOKIE));
     browser.close().await;
 
     // What could not be read was not done either.
