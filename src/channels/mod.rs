@@ -38,7 +38,6 @@ use ipnet::IpNet;
 use sea_orm::{DatabaseConnection, DbErr};
 use tokio::time::timeout;
 use tokio_util::task::TaskTracker;
-use tracing::{Instrument, Span};
 
 use self::{
     broker::{Broker, Counters, Unavailable},
@@ -265,19 +264,18 @@ impl Channels {
         let limit = self.settings.channels.frame_limit;
         // Held until the socket has ended, so that a drain waits for it.
         let socket_alive = self.sockets.token();
-        // What is logged of the socket tells who it is as the request does that opened it.
-        let request = Span::current();
         transport::limited(upgrade, limit)
             .on_failed_upgrade(|error| tracing::debug!(%error, "an upgrade failed"))
             .on_upgrade(async move |socket| {
                 // What is passed on by value takes its place in each future on the way.
                 let socket = Box::new(socket);
                 // In a task of its own: that of the upgrade is larger, and ends here.
-                let serving = async move {
+                // Without the span of the request, which would cost an idle socket some 1 KiB: what is
+                // logged of a socket says by itself whose it is.
+                tokio::spawn(async move {
                     serve(socket).await;
                     drop((socket_alive, seat));
-                };
-                tokio::spawn(serving.instrument(request));
+                });
             })
     }
 

@@ -234,9 +234,10 @@ async fn tell<M: Mode>(
     } else {
         Box::pin(mode.welcome(welcomes, places)).await
     };
+    let user = places.session().user_id;
     if let Some(number) = places.take_rung()
         && let Some(place) = places.get_mut(number)
-        && let Some(reason) = tell_of(place, number, mode, &mut frames).await
+        && let Some(reason) = tell_of(place, number, mode, &mut frames, user).await
     {
         frames.extend(mode.lose(number, reason)?);
         places.leave(number);
@@ -250,6 +251,7 @@ async fn tell_of<M: Mode>(
     number: usize,
     mode: &mut M,
     frames: &mut Vec<Utf8Bytes>,
+    user: i64,
 ) -> Option<CloseReason> {
     let lost = place.over();
     if lost.is_none() && place.is_resting() {
@@ -259,7 +261,7 @@ async fn tell_of<M: Mode>(
         None => match place.next().await {
             Ok(news) => news,
             Err(error) => {
-                tracing::warn!(%error, "a socket cannot be told what it has missed; trying again");
+                tracing::warn!(%error, user, "a socket cannot be told what it has missed; trying again");
                 place.rest(READ_AGAIN_AFTER);
                 return None;
             }

@@ -157,7 +157,8 @@ async fn follow(
     loop {
         match place.next().await {
             Err(error) => {
-                tracing::warn!(%error, "a stream cannot be told what it has missed; trying again");
+                let (user, group) = (member.author.id, &member.group);
+                tracing::warn!(%error, user, %group, "a stream cannot be told what it has missed; trying again");
                 sleep(READ_AGAIN_AFTER).await;
             }
             Ok(News::InTheLog) => {}

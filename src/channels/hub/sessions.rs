@@ -178,7 +178,8 @@ impl Hub {
     /// Why a socket whose session is at its end must go, unless the session was refreshed.
     async fn expire(&self, peer: &Arc<Peer>) -> Result<(), CloseReason> {
         if let Err(error) = self.check_sessions(std::slice::from_ref(peer)).await {
-            tracing::warn!(%error, "a session cannot be looked up at its end");
+            let user = peer.session().user_id;
+            tracing::warn!(%error, user, "a session cannot be looked up at its end");
         }
         match peer.over() {
             Some(reason) => Err(reason),

@@ -34,7 +34,10 @@ impl Rich<'_> {
                     .session_of(token)
                     .await
                     .map(|session| places.go_on_by(session)),
-                None => places.check_session().await.map_err(unread),
+                None => places
+                    .check_session()
+                    .await
+                    .map_err(|error| self.unread(&error)),
             },
         };
         if let Err(fault) = gone_on {
@@ -68,7 +71,7 @@ impl Rich<'_> {
         }
         let (db, session) = (self.channels.hub.db(), claimed.session_id);
         let live = in_time(sessions::Model::find_live(db, session, claimed.user_id)).await;
-        match live.map_err(unread)? {
+        match live.map_err(|error| self.unread(&error))? {
             Some((session, _)) => {
                 let lifetime = self.channels.settings.tokens.socket_lifetime;
                 Ok(session.live().shown_for(lifetime))
@@ -79,9 +82,9 @@ impl Rich<'_> {
             )),
         }
     }
-}
 
-fn unread(error: DbErr) -> Fault<'static> {
-    tracing::warn!(%error, "a session cannot be looked up");
-    Fault::unavailable()
+    fn unread(&self, error: &DbErr) -> Fault<'static> {
+        tracing::warn!(%error, user = self.author.id, "a session cannot be looked up");
+        Fault::unavailable()
+    }
 }

@@ -36,7 +36,7 @@ impl Rich<'_> {
         let members = match in_time(found).await {
             Ok(members) => members,
             Err(error) => {
-                tracing::warn!(%error, "a member could not be looked up");
+                tracing::warn!(%error, user = self.author.id, "a member could not be looked up");
                 let fault = Fault::unavailable().to(Some(id));
                 return Ok(vec![Frame::Error(fault).encode()]);
             }
@@ -115,7 +115,7 @@ impl Rich<'_> {
         let members = match in_time(found).await {
             Ok(members) => members,
             Err(error) => {
-                tracing::warn!(%error, "a new membership could not be looked up; trying again");
+                tracing::warn!(%error, user = self.author.id, "a new membership could not be looked up; trying again");
                 places.welcome_after(READ_AGAIN_AFTER, groups);
                 return Vec::new();
             }
