@@ -20,8 +20,10 @@
 
 pub mod broker;
 mod connection;
+mod doing;
 mod heartbeat;
 mod hub;
+mod member;
 pub mod order;
 pub mod presence;
 pub mod protocol;
@@ -46,16 +48,13 @@ use self::{
     protocol::{CloseReason, rich::SUBPROTOCOL},
     writer::Writer,
 };
-pub use self::{connection::Entry, writer::NotStored};
+pub use self::{connection::Entry, member::Member, writer::NotStored};
 use crate::{
     limits::{Full, Rates, Seat, Seats, TooFast},
     models::{
-        changes::{Change, Outcome, What},
+        changes::{Change, Outcome},
         chat_groups,
-        events::{Author, Event},
-        memberships::{self, Role},
-        mine::Mine,
-        refusals::NotDone,
+        events::Author,
         sessions::Live,
         users,
     },
@@ -75,59 +74,6 @@ const DRAINED_PER_SECOND: f64 = 400.0;
 
 /// How long the last sockets of a drain get to close.
 const GOODBYE_WITHIN: Duration = Duration::from_secs(10);
-
-/// Who speaks or listens, in which group.
-#[derive(Debug, Clone)]
-pub struct Member {
-    pub author: Author,
-    /// The name that others see.
-    pub name: String,
-    pub group_id: i64,
-    /// The group's name.
-    pub group: Arc<str>,
-    pub title: Option<String>,
-    pub role: Role,
-    /// Another one when somebody comes back.
-    pub membership_id: i64,
-    /// How far the group's log had gone when the member was let in.
-    pub head: i64,
-    /// The last event that the member has read, and how many messages came after it.
-    pub read: i64,
-    pub unread: i64,
-}
-
-impl Member {
-    #[must_use]
-    pub fn new(
-        user: &users::Model,
-        group: &chat_groups::Model,
-        membership: &memberships::Model,
-    ) -> Self {
-        Self {
-            author: Author::of(user),
-            name: user.name.clone(),
-            group_id: group.id,
-            group: group.name.as_str().into(),
-            title: group.title.clone(),
-            role: membership.role(),
-            membership_id: membership.id,
-            head: group.head,
-            read: membership.read,
-            unread: Mine::unread(group, membership),
-        }
-    }
-
-    /// A change that this member asks for.
-    #[must_use]
-    pub fn change(&self, cid: Option<String>, what: What) -> Change {
-        Change {
-            group_id: self.group_id,
-            author: Some(self.author.clone()),
-            cid,
-            what,
-        }
-    }
-}
 
 /// The real-time room of one process. Clones share it.
 #[derive(Clone)]
@@ -286,78 +232,6 @@ impl Channels {
     /// [`NotStored`] when the database failed.
     pub async fn make(&self, group: Arc<str>, change: Change) -> Result<Outcome, NotStored> {
         self.writer.make(group, change).await
-    }
-
-    /// Does something to a group and tells its sockets of the events that it gives, on all nodes.
-    /// It is done to the end, whatever becomes of the request that asked for it: who is put out
-    /// must not stay because an admin has closed the page.
-    ///
-    /// # Errors
-    /// [`NotDone`], from doing it.
-    pub async fn told<T: Send + 'static>(
-        &self,
-        group: &str,
-        doing: impl Future<Output = Result<(T, Vec<Event>), NotDone>> + Send + 'static,
-    ) -> Result<T, NotDone> {
-        let (hub, group) = (self.hub.clone(), group.to_owned());
-        // A drain waits for it.
-        let doing = self.sockets.spawn(async move {
-            let done = doing.await;
-            match &done {
-                Ok((_, events)) => hub.announce(&group, events),
-                // It may have been done all the same.
-                Err(NotDone::Db(_)) => hub.doubt(&group),
-                Err(_) => {}
-            }
-            done.map(|(done, _)| done)
-        });
-        doing.await.map_err(|_| NotDone::Aborted)?
-    }
-
-    /// Deletes a group and ends all its sockets, on all nodes. What was said in it goes by and by.
-    ///
-    /// # Errors
-    /// [`NotDone`] to all but the owner.
-    pub async fn delete(
-        &self,
-        group: chat_groups::Model,
-        actor: users::Model,
-    ) -> Result<(), NotDone> {
-        let hub = self.hub.clone();
-        let doing = self.sockets.spawn(async move {
-            let closed = group.close_by(hub.db(), &actor).await;
-            match &closed {
-                Ok(()) => {
-                    hub.announce_gone(&group.name);
-                    tokio::spawn(async move { hub.purge().await });
-                }
-                Err(NotDone::Db(_)) => hub.doubt(&group.name),
-                Err(_) => {}
-            }
-            closed
-        });
-        doing.await.map_err(|_| NotDone::Aborted)?
-    }
-
-    /// Ends sessions of a user, and with them their sockets, on all nodes. It is done to the end,
-    /// whatever becomes of the request that asked for it.
-    ///
-    /// # Errors
-    /// [`NotDone::Aborted`] when the server stopped meanwhile.
-    pub async fn ended<T: Send + 'static>(
-        &self,
-        user: &users::Model,
-        ending: impl Future<Output = T> + Send + 'static,
-    ) -> Result<T, NotDone> {
-        let (hub, user) = (self.hub.clone(), user.username.clone());
-        // A drain waits for it.
-        let doing = self.sockets.spawn(async move {
-            let done = ending.await;
-            // After an error, too: it may have been done all the same.
-            hub.doubt_sessions(&user);
-            done
-        });
-        doing.await.map_err(|_| NotDone::Aborted)
     }
 
     /// Ends the sockets of a user whose session has ended, on all nodes.
