@@ -36,7 +36,10 @@ const NICE: i32 = 5;
 #[error("too many passwords are being hashed at the moment")]
 pub struct Busy;
 
-type Job = Box<dyn FnOnce() + Send>;
+/// What is to be done, which gives what is to be done with the result.
+type Job = Box<dyn FnOnce() -> Answer + Send>;
+
+type Answer = Box<dyn FnOnce() + Send>;
 
 static HASHING: LazyLock<Hashing> = LazyLock::new(Hashing::start);
 
@@ -68,12 +71,15 @@ pub async fn in_turn<T: Send + 'static>(
 ) -> Result<T, Busy> {
     let room = HASHING.room()?;
     let (done, result) = oneshot::channel();
-    let job = Box::new(move || {
-        if !done.is_closed() {
-            // In vain where the client has hung up meanwhile.
-            let _ = done.send(work());
-        }
-        drop(room);
+    let job = Box::new(move || -> Answer {
+        let result = (!done.is_closed()).then(work);
+        Box::new(move || {
+            if let Some(result) = result {
+                // In vain where the client has hung up meanwhile.
+                let _ = done.send(result);
+            }
+            drop(room);
+        })
     });
     HASHING.jobs.send(job).map_err(|_| Busy)?;
     match timeout(TURN_WITHIN, result).await {
@@ -86,15 +92,14 @@ impl Hashing {
     fn start() -> Self {
         let (jobs, queue) = mpsc::channel::<Job>();
         let queue = Arc::new(Mutex::new(queue));
+        let (answers, answered) = mpsc::channel::<Answer>();
+        start_thread("hashed", move || {
+            answered.into_iter().for_each(|answer| answer())
+        });
         let turns = available_parallelism().map_or(2, usize::from);
         for _ in 0..turns {
-            let queue = queue.clone();
-            let started = thread::Builder::new()
-                .name("hashing".to_owned())
-                .spawn(move || work_off(&queue));
-            if let Err(error) = started {
-                tracing::error!(%error, "a thread to hash passwords could not be started");
-            }
+            let (queue, answers) = (queue.clone(), answers.clone());
+            start_thread("hashing", move || work_off(&queue, &answers));
         }
         Self {
             jobs,
@@ -120,15 +125,30 @@ impl Hashing {
     }
 }
 
+fn start_thread(name: &str, work: impl FnOnce() + Send + 'static) {
+    let started = thread::Builder::new().name(name.to_owned()).spawn(work);
+    if let Err(error) = started {
+        tracing::error!(%error, "a thread to hash passwords could not be started");
+    }
+}
+
 /// Ends with the process.
-fn work_off(queue: &Mutex<mpsc::Receiver<Job>>) {
+///
+/// Who waits is told by a thread that does not give way: to wake a task takes locks of the runtime,
+/// and who is put aside while it holds one keeps all sockets waiting.
+fn work_off(queue: &Mutex<mpsc::Receiver<Job>>, answers: &mpsc::Sender<Answer>) {
     give_way();
     loop {
         // Held while it waits: one thread waits for the next job, the others for the lock.
         let job = queue.lock().unwrap_or_else(PoisonError::into_inner).recv();
         match job {
             // One that panics must not take the thread with it; who waits is told that it is busy.
-            Ok(job) => drop(catch_unwind(AssertUnwindSafe(job))),
+            Ok(job) => {
+                if let Ok(answer) = catch_unwind(AssertUnwindSafe(job)) {
+                    // It ends with the process, too.
+                    let _ = answers.send(answer);
+                }
+            }
             Err(mpsc::RecvError) => return,
         }
     }
