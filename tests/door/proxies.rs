@@ -138,7 +138,7 @@ async fn go_through(language: &str, command: impl FnOnce(String, &Here) -> Comma
             "trusted_proxies: [127.0.0.1]",
         ),
         ("allowed_hosts: []", "allowed_hosts: [chat.example]"),
-        ("connections_per_address: 200", limit.as_str()),
+        ("connections_per_address: 1200", limit.as_str()),
     ];
     let mut server = Server::in_production(&database, "", &changes);
     let salam = server.address().await;
