@@ -1,50 +1,62 @@
-//! Where passwords are hashed: threads of their own, one for each core, that give way to all others.
+//! Where passwords are hashed: threads of their own, one fewer than there are cores.
 //!
 //! Hashing takes some 20 ms and 19 MiB by design (argon2id, RFC 9106). What is asked for waits its
 //! turn, so memory does not grow with it, and no more waits than can be done in the time that
-//! somebody waits for it.
+//! somebody waits for it. One core stays free of it: however many log in, messages go on. (Threads
+//! on all cores that give way by their priority do not do that: who is put aside may hold a lock.)
 
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
     sync::{
-        Arc, LazyLock, Mutex, PoisonError,
+        Arc, LazyLock,
         atomic::{AtomicBool, Ordering},
-        mpsc,
     },
     thread::{self, available_parallelism},
     time::Duration,
 };
 
+use argon2::Block;
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, unbounded};
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore, oneshot},
     time::timeout,
 };
 
-/// How much may wait: on two cores, for 6 s.
+/// How much may wait: on two cores, for 5 s.
 const WAITING: usize = 512;
 
 /// How long anybody waits for their turn.
 const TURN_WITHIN: Duration = Duration::from_secs(10);
 
-/// What is left of a core to a hash beside one who works all the time: a quarter. Sockets are served
-/// at once, and a login still comes to its end on a machine that is busy otherwise.
-#[cfg(target_os = "linux")]
-const NICE: i32 = 5;
+/// A thread that has done nothing for this long gives its memory back.
+const IDLE: Duration = Duration::from_secs(10);
 
 /// There is no turn for it in time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("too many passwords are being hashed at the moment")]
 pub struct Busy;
 
-/// What is to be done, which gives what is to be done with the result.
-type Job = Box<dyn FnOnce() -> Answer + Send>;
+type Job = Box<dyn FnOnce(&mut Memory) + Send>;
 
-type Answer = Box<dyn FnOnce() + Send>;
+/// What one thread hashes in, kept from one hash to the next: to have 19 MiB of the kernel, page by
+/// page, and to give them back takes time of a lock that all threads of the process need.
+#[derive(Default)]
+pub struct Memory(Vec<Block>);
+
+impl Memory {
+    /// So many blocks of 1 KiB, whatever is in them.
+    pub fn blocks(&mut self, count: usize) -> &mut [Block] {
+        if self.0.len() < count {
+            self.0.resize(count, Block::default());
+        }
+        self.0.split_at_mut(count).0
+    }
+}
 
 static HASHING: LazyLock<Hashing> = LazyLock::new(Hashing::start);
 
 struct Hashing {
-    jobs: mpsc::Sender<Job>,
+    jobs: Sender<Job>,
     /// A permit for each job that waits or is being done.
     room: Arc<Semaphore>,
     /// Whether it was said that there is none left, so that it is said once.
@@ -67,19 +79,16 @@ pub fn expect_room() -> Result<(), Busy> {
 /// # Errors
 /// [`Busy`] when too much waits already, or no turn came within 10 s.
 pub async fn in_turn<T: Send + 'static>(
-    work: impl FnOnce() -> T + Send + 'static,
+    work: impl FnOnce(&mut Memory) -> T + Send + 'static,
 ) -> Result<T, Busy> {
     let room = HASHING.room()?;
     let (done, result) = oneshot::channel();
-    let job = Box::new(move || -> Answer {
-        let result = (!done.is_closed()).then(work);
-        Box::new(move || {
-            if let Some(result) = result {
-                // In vain where the client has hung up meanwhile.
-                let _ = done.send(result);
-            }
-            drop(room);
-        })
+    let job = Box::new(move |memory: &mut Memory| {
+        if !done.is_closed() {
+            // In vain where the client has hung up meanwhile.
+            let _ = done.send(work(memory));
+        }
+        drop(room);
     });
     HASHING.jobs.send(job).map_err(|_| Busy)?;
     match timeout(TURN_WITHIN, result).await {
@@ -90,16 +99,15 @@ pub async fn in_turn<T: Send + 'static>(
 
 impl Hashing {
     fn start() -> Self {
-        let (jobs, queue) = mpsc::channel::<Job>();
-        let queue = Arc::new(Mutex::new(queue));
-        let (answers, answered) = mpsc::channel::<Answer>();
-        start_thread("hashed", move || {
-            answered.into_iter().for_each(|answer| answer())
-        });
-        let turns = available_parallelism().map_or(2, usize::from);
+        let (jobs, queue) = unbounded::<Job>();
+        let cores = available_parallelism().map_or(1, usize::from);
+        let turns = cores.saturating_sub(1).max(1);
         for _ in 0..turns {
-            let (queue, answers) = (queue.clone(), answers.clone());
-            start_thread("hashing", move || work_off(&queue, &answers));
+            let queue = queue.clone();
+            let thread = thread::Builder::new().name("hashing".to_owned());
+            if let Err(error) = thread.spawn(move || work_off(&queue)) {
+                tracing::error!(%error, "a thread to hash passwords could not be started");
+            }
         }
         Self {
             jobs,
@@ -125,40 +133,15 @@ impl Hashing {
     }
 }
 
-fn start_thread(name: &str, work: impl FnOnce() + Send + 'static) {
-    let started = thread::Builder::new().name(name.to_owned()).spawn(work);
-    if let Err(error) = started {
-        tracing::error!(%error, "a thread to hash passwords could not be started");
-    }
-}
-
 /// Ends with the process.
-///
-/// Who waits is told by a thread that does not give way: to wake a task takes locks of the runtime,
-/// and who is put aside while it holds one keeps all sockets waiting.
-fn work_off(queue: &Mutex<mpsc::Receiver<Job>>, answers: &mpsc::Sender<Answer>) {
-    give_way();
+fn work_off(queue: &Receiver<Job>) {
+    let mut memory = Memory::default();
     loop {
-        // Held while it waits: one thread waits for the next job, the others for the lock.
-        let job = queue.lock().unwrap_or_else(PoisonError::into_inner).recv();
-        match job {
+        match queue.recv_timeout(IDLE) {
             // One that panics must not take the thread with it; who waits is told that it is busy.
-            Ok(job) => {
-                if let Ok(answer) = catch_unwind(AssertUnwindSafe(job)) {
-                    // It ends with the process, too.
-                    let _ = answers.send(answer);
-                }
-            }
-            Err(mpsc::RecvError) => return,
+            Ok(job) => drop(catch_unwind(AssertUnwindSafe(|| job(&mut memory)))),
+            Err(RecvTimeoutError::Timeout) => memory = Memory::default(),
+            Err(RecvTimeoutError::Disconnected) => return,
         }
-    }
-}
-
-/// Has the kernel prefer other threads to this one.
-fn give_way() {
-    // Elsewhere than on Linux it would be the whole process.
-    #[cfg(target_os = "linux")]
-    if let Err(error) = rustix::process::setpriority_process(None, NICE) {
-        tracing::debug!(%error, "hashing does not give way");
     }
 }

@@ -5,13 +5,13 @@
 use std::sync::LazyLock;
 
 use argon2::{
-    Argon2, PasswordHasher, PasswordVerifier,
-    password_hash::{self, PasswordHash, SaltString, rand_core::OsRng},
+    Algorithm, Argon2, Params, Version,
+    password_hash::{self, Output, ParamsString, PasswordHash, Salt, SaltString, rand_core::OsRng},
 };
 use rand::seq::IndexedRandom;
 use unicode_normalization::UnicodeNormalization;
 
-use super::hashing::{Busy, in_turn};
+use super::hashing::{Busy, Memory, in_turn};
 
 /// Code points after NFC (NIST SP 800-63B, section 5.1.1.2).
 const MIN_CHARS: usize = 8;
@@ -27,8 +27,9 @@ const LEGIBLE: [char; 31] = [
 ];
 
 /// What an unknown user's password is compared with, so that it takes as long as a known one's.
-static NOBODY: LazyLock<String> =
-    LazyLock::new(|| hash_now("nobody has this password").unwrap_or_default());
+static NOBODY: LazyLock<String> = LazyLock::new(|| {
+    hash_now("nobody has this password", &mut Memory::default()).unwrap_or_default()
+});
 
 /// A password in the form that is hashed: NFC, so that all keyboards make the same bytes.
 #[derive(Clone)]
@@ -85,7 +86,7 @@ impl Password {
     /// [`PasswordError::Busy`] when there is no turn for it.
     pub async fn is_common(&self, about: Vec<String>) -> Result<bool, PasswordError> {
         let password = self.0.clone();
-        let common = in_turn(move || {
+        let common = in_turn(move |_| {
             let about: Vec<&str> = about.iter().map(String::as_str).collect();
             zxcvbn::zxcvbn(&password, &about).guesses() < COMMON_BELOW_GUESSES
         });
@@ -103,7 +104,7 @@ impl Password {
     /// # Errors
     /// [`PasswordError::Busy`] when there is no turn for it.
     pub async fn hash(self) -> Result<String, PasswordError> {
-        Ok(in_turn(move || hash_now(&self.0)).await??)
+        Ok(in_turn(move |memory| hash_now(&self.0, memory)).await??)
     }
 
     /// Whether this password made that hash. Without a hash it takes as long and is never true.
@@ -111,25 +112,54 @@ impl Password {
     /// # Errors
     /// [`PasswordError::Busy`] when there is no turn for it.
     pub async fn matches(self, hash: Option<String>) -> Result<bool, PasswordError> {
-        let matches = in_turn(move || {
+        let matches = in_turn(move |memory| {
             let known = hash.is_some();
-            verify_now(&self.0, hash.as_deref().unwrap_or(&NOBODY)) && known
+            verify_now(&self.0, hash.as_deref().unwrap_or(&NOBODY), memory) && known
         });
         Ok(matches.await?)
     }
 }
 
-fn hash_now(password: &str) -> Result<String, password_hash::Error> {
+fn hash_now(password: &str, memory: &mut Memory) -> Result<String, password_hash::Error> {
     let salt = SaltString::generate(&mut OsRng);
-    Ok(Argon2::default()
-        .hash_password(password.as_bytes(), &salt)?
-        .to_string())
+    let argon2 = Argon2::default();
+    let hash = compute(&argon2, password, salt.as_salt(), memory)?;
+    let hash = PasswordHash {
+        algorithm: Algorithm::default().ident(),
+        version: Some(Version::default().into()),
+        params: ParamsString::try_from(argon2.params())?,
+        salt: Some(salt.as_salt()),
+        hash: Some(hash),
+    };
+    Ok(hash.to_string())
 }
 
-fn verify_now(password: &str, hash: &str) -> bool {
-    PasswordHash::new(hash).is_ok_and(|parsed| {
-        Argon2::default()
-            .verify_password(password.as_bytes(), &parsed)
-            .is_ok()
+fn verify_now(password: &str, hash: &str, memory: &mut Memory) -> bool {
+    let recomputed = PasswordHash::new(hash).and_then(|known| {
+        let algorithm = Algorithm::try_from(known.algorithm)?;
+        let version = known
+            .version
+            .map_or(Ok(Version::default()), Version::try_from)?;
+        let argon2 = Argon2::new(algorithm, version, Params::try_from(&known)?);
+        let salt = known.salt.ok_or(password_hash::Error::Password)?;
+        let computed = compute(&argon2, password, salt, memory)?;
+        // It takes the same time wherever they differ.
+        Ok(known.hash == Some(computed))
+    });
+    recomputed.unwrap_or(false)
+}
+
+fn compute(
+    argon2: &Argon2<'_>,
+    password: &str,
+    salt: Salt<'_>,
+    memory: &mut Memory,
+) -> Result<Output, password_hash::Error> {
+    let mut bytes = [0; Salt::MAX_LENGTH];
+    let salt = salt.decode_b64(&mut bytes)?;
+    let length = argon2.params().output_len();
+    let blocks = memory.blocks(argon2.params().block_count());
+    Output::init_with(length.unwrap_or(Params::DEFAULT_OUTPUT_LEN), |output| {
+        Ok(argon2.hash_password_into_with_memory(password.as_bytes(), salt, output, blocks)?)
     })
 }
