@@ -314,9 +314,12 @@ impl Hub {
         arrived.is_gapped
     }
 
-    /// Has a group compared with the database.
-    fn look_after(&self, group: &str) {
-        if let Some(room) = self.room(group) {
+    /// Has a group compared with the database; or, where the topic is that of the nodes, the sessions
+    /// of all sockets.
+    fn look_after(&self, topic: &str) {
+        if topic == NODES {
+            self.suspect_all();
+        } else if let Some(room) = self.room(topic) {
             self.report_gap(&room);
         }
     }

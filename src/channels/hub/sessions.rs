@@ -48,6 +48,8 @@ const HANDSHAKE: Duration = Duration::from_secs(60);
 pub(super) struct Suspects {
     /// Not looked at yet.
     waiting: HashSet<Arc<str>>,
+    /// Whether a word was lost that may have been of anybody.
+    all: bool,
     /// When it was said last. Who comes in soon after may have been let in before.
     said: HashMap<Arc<str>, Instant>,
 }
@@ -105,6 +107,12 @@ impl Hub {
         self.suspected.notify_one();
     }
 
+    /// Has this node look at everybody.
+    pub(super) fn suspect_all(&self) {
+        self.suspects().all = true;
+        self.suspected.notify_one();
+    }
+
     /// Looks again at who has just come in, where there was reason to look.
     pub(super) fn suspect_newcomer(&self, peer: &Peer) {
         let mut suspects = self.suspects();
@@ -121,25 +129,21 @@ impl Hub {
         let mut forget_next = Instant::now();
         let mut links = self.broker.sessions();
         loop {
-            let is_all = select! {
+            let is_time = select! {
                 () = self.suspected.notified() => false,
                 () = next_session(&mut links) => true,
                 () = sleep_until(all_next.into()) => true,
             };
             let begun = Instant::now();
-            // Who is suspected from now on is looked at again.
-            let suspected = std::mem::take(&mut self.suspects().waiting);
-            let peers = if is_all {
-                self.people.all()
+            let is_all = std::mem::take(&mut self.suspects().all) || is_time;
+            let looked = if is_all {
+                self.look_at_all().await
             } else {
-                suspected
-                    .iter()
-                    .flat_map(|user| self.people.of(user))
-                    .collect()
+                self.look_at_suspects().await
             };
-            if let Err(error) = self.check_sessions(&peers).await {
+            if let Err(error) = looked {
                 tracing::warn!(%error, "the sessions could not be read; trying again");
-                self.suspects().waiting.extend(suspected);
+                self.suspects().all |= is_all;
                 sleep(AGAIN_AFTER).await;
                 self.suspected.notify_one();
                 continue;
@@ -157,6 +161,26 @@ impl Hub {
                 }
             }
         }
+    }
+
+    /// Who is suspected meanwhile does not wait until all have been looked at.
+    async fn look_at_all(&self) -> Result<(), DbErr> {
+        for peers in self.people.all().chunks(AT_ONCE) {
+            self.look_at_suspects().await?;
+            self.check_sessions(peers).await?;
+        }
+        self.look_at_suspects().await
+    }
+
+    async fn look_at_suspects(&self) -> Result<(), DbErr> {
+        // Who is suspected from now on is looked at again.
+        let suspected = std::mem::take(&mut self.suspects().waiting);
+        let peers = suspected.iter().flat_map(|user| self.people.of(user));
+        let looked = self.check_sessions(&peers.collect::<Vec<_>>()).await;
+        if looked.is_err() {
+            self.suspects().waiting.extend(suspected);
+        }
+        looked
     }
 
     /// Ends the sockets whose session has ended, and lets the others know how long theirs lives.
