@@ -1,19 +1,13 @@
-//! Every way in which a request can fail, and the one place that maps them to answers.
+//! Every way in which a request can fail.
 //!
-//! All answers are JSON. What is the client's fault is told to the client; what is ours is logged
-//! here, once, and told as `internal` or `unavailable`.
+//! What is the client's fault is told to the client; what is ours is logged, once, and told as
+//! `internal` or `unavailable`: see [`answers`].
 
-use std::time::Duration;
+mod answers;
 
-use axum::{
-    Json,
-    body::Body,
-    http::{HeaderValue, StatusCode, header},
-    response::{IntoResponse, Response},
-};
 use sea_orm::{DbErr, RuntimeErr, SqlxError};
-use serde::Serialize;
 
+pub use self::answers::as_json;
 use crate::{
     channels::NotStored,
     limits::{Full, TooFast},
@@ -24,13 +18,8 @@ use crate::{
         refusals::{NotDone, Refusal},
         users::UserError,
     },
-    views::errors::{self as views, Detail, FieldErrors, RegisterRefused},
+    views::errors::FieldErrors,
 };
-
-const SLOW_DOWN: &str = "Too many requests; slow down.";
-
-/// When to try again to open a socket where there is no room for one more.
-const SEAT_AFTER: Duration = Duration::from_secs(10);
 
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -153,8 +142,8 @@ fn may_pass(error: &DbErr) -> bool {
                     // SQLITE_BUSY with its extended codes; PostgreSQL's connection exceptions,
                     // rolled back transactions, lack of resources, operator intervention, and a
                     // lock that somebody else holds for long.
-                    code.parse::<u32>()
-                        .is_ok_and(|code| code < 100_000 && code % 256 == 5)
+                    // (Those of PostgreSQL have five characters, which may all be digits.)
+                    (code.len() < 5 && code.parse::<u32>().is_ok_and(|code| code % 256 == 5))
                         || code == "55P03"
                         || ["08", "40", "53", "57"]
                             .iter()
@@ -203,215 +192,4 @@ impl From<jsonwebtoken::errors::Error> for Error {
     fn from(error: jsonwebtoken::errors::Error) -> Self {
         Self::internal(error)
     }
-}
-
-impl IntoResponse for Error {
-    fn into_response(self) -> Response {
-        match self {
-            Self::Unauthenticated => (
-                StatusCode::UNAUTHORIZED,
-                [(header::WWW_AUTHENTICATE, "Bearer")],
-                refusal("Authentication credentials were not provided"),
-            )
-                .into_response(),
-            Self::Unauthorized => (
-                [(header::WWW_AUTHENTICATE, "Bearer")],
-                by_status(StatusCode::UNAUTHORIZED),
-            )
-                .into_response(),
-            // Who is no member of a group does not hear that it exists.
-            Self::Refused(Refusal::NotMember) => by_status(StatusCode::NOT_FOUND),
-            Self::Refused(refusal) => (
-                status_of(&refusal),
-                Json(Detail {
-                    detail: refusal.to_string(),
-                    code: refusal.code(),
-                    field: refusal.field(),
-                }),
-            )
-                .into_response(),
-            Self::Text(error) => (
-                match error {
-                    TextError::Blank => StatusCode::BAD_REQUEST,
-                    TextError::TooLong => StatusCode::PAYLOAD_TOO_LARGE,
-                },
-                Json(Detail {
-                    detail: error.to_string(),
-                    code: error.code(),
-                    field: Some("text"),
-                }),
-            )
-                .into_response(),
-            Self::TooFast(wait) => after(wait, by_status(StatusCode::TOO_MANY_REQUESTS)),
-            Self::ContractTooFast(wait) => after(wait, refusal(SLOW_DOWN)),
-            Self::RegisterTooFast(wait) => after(
-                wait,
-                Json(RegisterRefused {
-                    error: SLOW_DOWN.to_owned(),
-                    errors: FieldErrors::default(),
-                }),
-            ),
-            // Who has as many as there may be must close one, and nobody knows when.
-            Self::Full(_) => after(
-                TooFast(SEAT_AFTER),
-                detailed(
-                    StatusCode::TOO_MANY_REQUESTS,
-                    "rate_limited",
-                    "Too many sockets; close one.",
-                ),
-            ),
-            Self::NoActiveAccount => (
-                StatusCode::UNAUTHORIZED,
-                refusal("No active account found with the given credentials"),
-            )
-                .into_response(),
-            Self::InvalidRefreshToken => (
-                StatusCode::UNAUTHORIZED,
-                refusal("Token is invalid or expired"),
-            )
-                .into_response(),
-            Self::UsernameTaken => bad_request(RegisterRefused {
-                error: "Username already used".to_owned(),
-                errors: FieldErrors::default(),
-            }),
-            Self::RegisterRefused { error, errors } => {
-                bad_request(RegisterRefused { error, errors })
-            }
-            Self::InvalidFields(errors) => bad_request(errors),
-            Self::Invalid { detail, field } => bad_request(Detail {
-                detail,
-                code: "invalid",
-                field,
-            }),
-            Self::ForeignOrigin => detailed(
-                StatusCode::FORBIDDEN,
-                "forbidden",
-                "This origin may not open a socket here.",
-            ),
-            Self::ForeignHost => detailed(
-                StatusCode::MISDIRECTED_REQUEST,
-                "invalid",
-                "This server does not go by that name.",
-            ),
-            Self::TooSlow => by_status(StatusCode::REQUEST_TIMEOUT),
-            Self::TooManyConnections => (
-                [(header::RETRY_AFTER, "10")],
-                by_status(StatusCode::TOO_MANY_REQUESTS),
-            )
-                .into_response(),
-            Self::NotFound => by_status(StatusCode::NOT_FOUND),
-            Self::TooLarge => by_status(StatusCode::PAYLOAD_TOO_LARGE),
-            Self::UnsupportedMediaType => by_status(StatusCode::UNSUPPORTED_MEDIA_TYPE),
-            // A 426 names what to upgrade to (RFC 9110, section 15.5.22), and the version of it
-            // (RFC 6455, section 4.4).
-            Self::UpgradeRequired => (
-                [
-                    (header::UPGRADE, "websocket"),
-                    (header::SEC_WEBSOCKET_VERSION, "13"),
-                ],
-                by_status(StatusCode::UPGRADE_REQUIRED),
-            )
-                .into_response(),
-            Self::Unavailable => by_status(StatusCode::SERVICE_UNAVAILABLE),
-            Self::Internal(error) => {
-                tracing::error!(%error, "a request failed");
-                by_status(StatusCode::INTERNAL_SERVER_ERROR)
-            }
-        }
-    }
-}
-
-/// Gives every error answer that is not JSON yet a JSON body: those of the router (404, 405), of
-/// the framework and of extractors. Status and headers, such as `Allow`, stay.
-pub async fn as_json(response: Response) -> Response {
-    let status = response.status();
-    let is_json = response
-        .headers()
-        .get(header::CONTENT_TYPE)
-        .is_some_and(|value| value.as_bytes().starts_with(b"application/json"));
-    if is_json || !(status.is_client_error() || status.is_server_error()) {
-        return response;
-    }
-    let (mut parts, _) = response.into_parts();
-    let (body_parts, body) = by_status(status).into_parts();
-    parts.headers.remove(header::CONTENT_LENGTH);
-    parts.headers.extend(body_parts.headers);
-    Response::from_parts(parts, Body::new(body))
-}
-
-const fn status_of(refusal: &Refusal) -> StatusCode {
-    match refusal {
-        Refusal::NotMember | Refusal::NotFound => StatusCode::NOT_FOUND,
-        Refusal::Forbidden | Refusal::Banned => StatusCode::FORBIDDEN,
-        Refusal::NoSuchMessage { .. } => StatusCode::BAD_REQUEST,
-        Refusal::Gone => StatusCode::GONE,
-        // Who takes something away first may ask again (RFC 9110, section 15.5.10).
-        Refusal::CidReused | Refusal::Conflict(_) | Refusal::LimitExceeded(_) => {
-            StatusCode::CONFLICT
-        }
-    }
-}
-
-/// The answer to who must wait.
-fn after(TooFast(wait): TooFast, body: impl IntoResponse) -> Response {
-    // Whole seconds, and not one too few (RFC 9110, section 10.2.3).
-    let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
-    (
-        StatusCode::TOO_MANY_REQUESTS,
-        [(header::RETRY_AFTER, seconds.max(1).to_string())],
-        body,
-    )
-        .into_response()
-}
-
-fn refusal(detail: &str) -> Json<views::Refusal> {
-    Json(views::Refusal {
-        detail: detail.to_owned(),
-    })
-}
-
-fn bad_request(body: impl Serialize) -> Response {
-    (StatusCode::BAD_REQUEST, Json(body)).into_response()
-}
-
-/// The answer to a status that says all there is to say.
-fn by_status(status: StatusCode) -> Response {
-    let (code, detail) = match status {
-        StatusCode::UNAUTHORIZED => (
-            "unauthorized",
-            "Authentication credentials were not provided",
-        ),
-        StatusCode::FORBIDDEN => ("forbidden", "This is not allowed."),
-        StatusCode::NOT_FOUND => ("not_found", "Not found."),
-        StatusCode::METHOD_NOT_ALLOWED => ("invalid", "Method not allowed; see the Allow header."),
-        StatusCode::REQUEST_TIMEOUT => ("invalid", "The request took too long."),
-        StatusCode::PAYLOAD_TOO_LARGE => ("too_large", "The body is too large."),
-        StatusCode::UNSUPPORTED_MEDIA_TYPE => ("invalid", "Send the body as application/json."),
-        StatusCode::UPGRADE_REQUIRED => ("invalid", "This is a WebSocket; ask for the upgrade."),
-        StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE => ("too_large", "The headers are too large."),
-        StatusCode::TOO_MANY_REQUESTS => ("rate_limited", SLOW_DOWN),
-        StatusCode::SERVICE_UNAVAILABLE => ("unavailable", "Not at the moment; try again soon."),
-        status if status.is_client_error() => ("invalid", "The request is malformed."),
-        _ => ("internal", "Something went wrong here; it has been logged."),
-    };
-    let mut response = detailed(status, code, detail);
-    if status == StatusCode::SERVICE_UNAVAILABLE {
-        response
-            .headers_mut()
-            .insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
-    }
-    response
-}
-
-fn detailed(status: StatusCode, code: &'static str, detail: &str) -> Response {
-    let detail = detail.to_owned();
-    (
-        status,
-        Json(Detail {
-            detail,
-            code,
-            field: None,
-        }),
-    )
-        .into_response()
 }
