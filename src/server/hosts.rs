@@ -16,7 +16,7 @@ use loco_rs::environment::Environment;
 use super::warning::Seldom;
 use crate::{
     errors::{Error, Result},
-    settings::{Host, Settings},
+    settings::{Host, Settings, in_production},
 };
 
 /// Load balancers ask by address whether the server is well.
@@ -34,7 +34,7 @@ impl AllowedHosts {
     /// settings name none.
     pub(super) fn new(settings: &Settings, environment: &Environment) -> Self {
         let names = &settings.door.allowed_hosts;
-        let any = names.is_empty() && *environment != Environment::Production;
+        let any = names.is_empty() && !in_production(environment);
         let public = settings.public_url.as_ref().and_then(Host::of);
         Self {
             listed: (!any).then(|| names.iter().cloned().chain(public).collect()),

@@ -23,15 +23,19 @@ impl Settings {
     /// Looks at the whole configuration, and gives the settings if they can be read.
     #[must_use]
     pub fn checked(config: &Config, environment: &Environment) -> (Option<Self>, Vec<Check>) {
-        // One that has another name, such as `staging`, is as open to the world.
-        let in_production = !matches!(environment, Environment::Development | Environment::Test);
+        let in_production = in_production(environment);
         let (settings, read) = match read(config) {
             Ok(settings) => (Some(settings), Vec::new()),
             Err(fault) => (None, vec![fault]),
         };
         let limits = settings.as_ref().map(Self::faults).unwrap_or_default();
+        let trusting = settings.as_ref().filter(|_| in_production);
+        let trusting = trusting.and_then(|settings| settings.door.fault());
         let checks = [
-            ("settings", [read, limits].concat()),
+            (
+                "settings",
+                read.into_iter().chain(limits).chain(trusting).collect(),
+            ),
             // The others look also where the block as a whole could not be read.
             ("JWT_SECRET", secret_of(config, in_production)),
             (
@@ -44,6 +48,13 @@ impl Settings {
         let checks = checks.map(|(name, faults)| Check { name, faults });
         (settings, checks.into())
     }
+}
+
+/// Whether what would be regretted in production is refused: everywhere but in development and in
+/// tests, for one that has another name, such as `staging`, is as open to the world.
+#[must_use]
+pub const fn in_production(environment: &Environment) -> bool {
+    !matches!(environment, Environment::Development | Environment::Test)
 }
 
 fn read(config: &Config) -> Result<Settings, String> {

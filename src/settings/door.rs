@@ -26,6 +26,22 @@ pub struct DoorSettings {
     pub connections_per_address: u32,
 }
 
+impl DoorSettings {
+    /// What would be regretted in production, if anything would.
+    pub(super) fn fault(&self) -> Option<String> {
+        let trusts_all = self
+            .trusted_proxies
+            .0
+            .iter()
+            .any(|it| it.0.prefix_len() == 0);
+        trusts_all.then(|| {
+            "settings.door.trusted_proxies has everybody in it, so that everybody could say that they \
+             come from anywhere, past every limit; name the networks of your proxies"
+                .to_owned()
+        })
+    }
+}
+
 /// Some addresses and networks.
 #[derive(Clone, Debug, Default, Deserialize)]
 pub struct Networks(Vec<Network>);

@@ -209,6 +209,17 @@ async fn origins_that_anybody_can_have_are_refused() {
 }
 
 #[tokio::test]
+async fn a_proxy_that_is_everybody_is_refused() {
+    let told = async |network: &str| told("/settings/door/trusted_proxies", json!([network])).await;
+    assert_snapshot!(told("0.0.0.0/0").await, @"configuration: settings.door.trusted_proxies has everybody in it, so that everybody could say that they come from anywhere, past every limit; name the networks of your proxies");
+    assert!(told("::/0").await.contains("has everybody in it"));
+    assert!(told("::ffff:0:0/96").await.contains("has everybody in it"));
+    for network in ["10.0.0.0/8", "fd00::/8", "127.0.0.1"] {
+        assert_eq!(told(network).await, "fine", "{network}");
+    }
+}
+
+#[tokio::test]
 async fn a_public_url_without_tls_is_refused_off_this_machine() {
     let told = async |url: &str| told("/settings/public_url", json!(url)).await;
     assert_snapshot!(told("http://chat.example").await, @"configuration: PUBLIC_URL begins with http://, so that passwords and tokens can be read on the way; let a proxy end TLS, and begin it with https://");
