@@ -142,16 +142,17 @@ pub async fn change_password(
 ) -> Result<StatusCode> {
     let old = fields.required("old", |text| Ok(text.to_owned()))?;
     let new = fields.required("new", Password::parse)?;
-    if new
-        .is_common(vec![user.name.clone(), user.username.clone()])
-        .await?
-    {
+    let attempt = allowance.password(&user).await?;
+    let about = vec![user.name.clone(), user.username.clone()];
+    let is_common = new.is_common(about).await;
+    if !matches!(is_common, Ok(false)) {
+        attempt.undone().await;
+        is_common?;
         return Err(Error::Invalid {
             detail: "This password is too common.".to_owned(),
             field: Some("new"),
         });
     }
-    let attempt = allowance.password(&user).await?;
     let (db, asking) = (ctx.db.clone(), user.clone());
     let changing = async move {
         let changing = asking.change_password(&db, &old, new, session.id);

@@ -19,6 +19,11 @@ const LONGEST_WAIT: Duration = Duration::from_secs(60);
 /// guesses less often than who goes on once a minute.
 const FORGOTTEN_AFTER: Duration = Duration::from_secs(60 * 60);
 
+/// The longest wait in ms.
+pub(super) fn longest_wait() -> i64 {
+    millis(LONGEST_WAIT)
+}
+
 /// The numbers above, for who counts elsewhere by the same rule; times in ms.
 pub(super) fn rule() -> [i64; 4] {
     let [first, longest, forgotten] = [FIRST_WAIT, LONGEST_WAIT, FORGOTTEN_AFTER].map(millis);
@@ -74,6 +79,12 @@ impl Count {
         self.failures = self.failures.saturating_add(1);
         self.at = now;
         Ok(())
+    }
+
+    /// Takes the last attempt back: it had waited, and nobody waits for it.
+    pub fn undo(&mut self) {
+        self.failures = self.failures.saturating_sub(1);
+        self.at = self.at.checked_sub(LONGEST_WAIT).unwrap_or(self.at);
     }
 
     #[must_use]

@@ -62,7 +62,7 @@ impl Memory {
             Kind::Network => self.networks.get_mut(network).map(|known| &mut known.count),
         };
         if let Some(count) = count {
-            count.failures = count.failures.saturating_sub(1);
+            count.undo();
         }
     }
 

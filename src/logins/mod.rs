@@ -1,4 +1,4 @@
-//! Who guesses at the password of an account is made to wait, and nobody is ever kept out.
+//! Who guesses at the password of an account is made to wait, and no account is ever locked.
 //!
 //! The first ten failures in a row cost nothing; after each further one the next attempt must wait
 //! twice as long as before, up to a minute. An attempt counts as failed before the password is looked
@@ -191,7 +191,8 @@ impl Attempt {
             kind,
         } = self;
         logins.memory().undo(kind, &account, &network);
-        logins.ask(UNDO, &account, &network, &[kind.number()]).await;
+        let arguments = [kind.number(), count::longest_wait()];
+        logins.ask(UNDO, &account, &network, &arguments).await;
     }
 }
 

@@ -42,12 +42,15 @@ impl Allowance {
         attempt.map_err(Error::ContractTooFast)
     }
 
-    /// An attempt to show that somebody who is logged in knows the password.
+    /// An attempt to show that somebody who is logged in knows the password. It counts as a login.
     ///
     /// # Errors
-    /// [`TooFast`] when too many attempts for the account have failed.
-    pub async fn password(&self, user: &users::Model) -> Result<Attempt, TooFast> {
-        self.logins.attempt(&user.username, self.network).await
+    /// [`Error::TooFast`] when there is nothing left, or too many attempts for the account have
+    /// failed; [`Error::Unavailable`] when nobody could look at the password.
+    pub async fn password(&self, user: &users::Model) -> Result<Attempt> {
+        self.limits.logins.take(self.network)?;
+        hashing::expect_room()?;
+        Ok(self.logins.attempt(&user.username, self.network).await?)
     }
 
     /// # Errors
