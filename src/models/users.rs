@@ -127,7 +127,7 @@ impl Model {
         Ok(())
     }
 
-    /// Lets the user log in, or not any more. All sessions end.
+    /// Lets the user log in, or not any more. All sessions end, unless it was so before.
     ///
     /// # Errors
     /// When the database fails.
@@ -136,7 +136,7 @@ impl Model {
             is_active: Set(is_active),
             ..Default::default()
         };
-        self.change(db, changed, Column::Id.eq(self.id), None)
+        self.change(db, changed, Column::IsActive.ne(is_active), None)
             .await?;
         Ok(())
     }

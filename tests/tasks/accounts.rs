@@ -43,6 +43,8 @@ async fn who_is_deactivated_is_out_until_they_are_let_in() {
     assert_eq!((ok, told.trim()), (true, "ann can log in"));
     assert_eq!(log_in(&app, "the staple of ann").await, 200);
     assert!(!ann.is_logged_in().await, "what has ended has ended");
+    let (ok, _) = run(&app, &redis.url(), "user:activate", &["username:bob"]).await;
+    assert!(ok && bob.is_logged_in().await, "who is active stays so");
 }
 
 #[tokio::test]
