@@ -1,7 +1,7 @@
 //! The OpenAPI document, gathered from the handlers and their types.
 
 use utoipa::{
-    Modify, OpenApi,
+    IntoResponses, Modify, OpenApi,
     openapi::{
         self,
         security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityScheme},
@@ -9,6 +9,7 @@ use utoipa::{
 };
 
 use super::{auth, chat, groups, invites, members, messages, reactions, sessions, socket};
+use crate::views::errors::BodyRefused;
 
 #[derive(OpenApi)]
 #[openapi(
@@ -64,7 +65,7 @@ use super::{auth, chat, groups, invites, members, messages, reactions, sessions,
         (name = "members", description = "Who belongs to a group, and as what"),
         (name = "invites", description = "How others come in"),
     ),
-    modifiers(&Credentials),
+    modifiers(&Credentials, &Forms),
 )]
 struct Document;
 
@@ -90,6 +91,34 @@ impl Modify for Credentials {
                 "Set by the login; for the socket alone.",
             ))),
         );
+    }
+}
+
+/// Whatever changes something refuses a body of another type than JSON, be it that it reads none: so
+/// no form of a foreign page does anything.
+struct Forms;
+
+impl Modify for Forms {
+    fn modify(&self, document: &mut openapi::OpenApi) {
+        const STATUS: &str = "415";
+        let Some(refused) = BodyRefused::responses().remove(STATUS) else {
+            return;
+        };
+        let items = document.paths.paths.values_mut();
+        let changing = items.flat_map(|item| {
+            [
+                &mut item.post,
+                &mut item.put,
+                &mut item.patch,
+                &mut item.delete,
+            ]
+        });
+        for operation in changing.flatten() {
+            let responses = &mut operation.responses.responses;
+            responses
+                .entry(STATUS.to_owned())
+                .or_insert_with(|| refused.clone());
+        }
     }
 }
 
