@@ -4,11 +4,14 @@
 //! Loco's own looks only where the configuration has no fault and the database is open, which is when
 //! nobody asks for a doctor. This one takes each as it is, and changes nothing.
 
-use std::{fmt, io::Write, path::Path, time::Duration};
+use std::{fmt, io::Write, path::Path, sync::Arc, time::Duration};
 
 use loco_rs::{Result, config::Config, config::Database, environment::Environment};
 use migration::State;
-use sea_orm::{ConnectOptions, DbErr};
+use sea_orm::{
+    ConnectOptions, DbErr, RuntimeErr,
+    sqlx::{Connection, PgConnection},
+};
 use serde_json::{Value, json};
 use tokio::time::timeout;
 
@@ -181,7 +184,14 @@ async fn database(database: &Database) -> Finding {
 }
 
 async fn state(database: &Database) -> Result<State, DbErr> {
-    let mut options = ConnectOptions::new(with_lock_limits(&database.uri));
+    let uri = with_lock_limits(&database.uri);
+    if !uri.starts_with("sqlite:") {
+        // A pool tries until its time is over, and then says no more than that it is.
+        let connected = PgConnection::connect(&uri).await;
+        let why = |error| DbErr::Conn(RuntimeErr::SqlxError(error));
+        connected.map_err(|error| why(Arc::new(error)))?;
+    }
+    let mut options = ConnectOptions::new(uri);
     options
         .max_connections(1)
         .connect_timeout(CONNECT_WITHIN)

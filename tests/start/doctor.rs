@@ -91,7 +91,7 @@ async fn it_says_what_is_out_of_reach() {
       passed  DATABASE_URL
       passed  origins
       passed  framework
-      FAILED  database      Connection Error: pool timed out while waiting for an open connection; is the one of DATABASE_URL there, and reachable?
+      FAILED  database      Connection Error: error communicating with database: Connection refused (os error 111); is the one of DATABASE_URL there, and reachable?
       FAILED  Redis         Connection refused (os error 111); is the one of REDIS_URL there, and reachable?
     ");
 }
