@@ -1,7 +1,7 @@
 //! Salam: a real-time chat back end.
 //!
 //! One direction, which a reader can check with grep: routes → [`controllers`] → [`models`] →
-//! database; controllers → [`views`]; controllers → [`channels`] → models, broker → Redis.
+//! database; controllers → [`views`]; controllers → [`channels`] → models, views, broker → Redis.
 //! What one client may ask of a node is in [`limits`], and who guesses at passwords in [`logins`].
 //! Models know nothing of sockets, views never wait, channels know nothing of controllers.
 

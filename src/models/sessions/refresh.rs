@@ -12,7 +12,7 @@ use crate::models::users;
 /// browser may refresh at the same moment.
 const GRACE: Duration = Duration::seconds(10);
 
-/// Refreshes of one session at the same moment; more of them are told to come back.
+/// Who loses a race finds another standing of the token, which may be lost in turn, but not for ever.
 const ATTEMPTS: usize = 8;
 
 /// A refresh token, as it names itself.
