@@ -10,6 +10,7 @@
 
 mod channels;
 mod clients;
+mod configuration;
 mod door;
 mod forged;
 mod limits;

@@ -1,0 +1,82 @@
+# Sourced in the project's root: installs what the tests need where it is missing, by apt-get or brew.
+# shellcheck shell=bash
+
+as_root() { if [ "$(id -u)" = 0 ]; then "$@"; else sudo "$@"; fi; }
+
+install() { # <package of apt> <package of brew>
+  echo "==> installing $1"
+  if command -v apt-get >/dev/null; then
+    as_root apt-get update -qq
+    DEBIAN_FRONTEND=noninteractive as_root apt-get install -y -qq "$1" >/dev/null
+  elif command -v brew >/dev/null; then
+    brew install --quiet "$2"
+  else
+    echo "bin/${0##*/}: $1 is missing, and there is neither apt-get nor brew to install it with" >&2
+    exit 1
+  fi
+}
+
+# Debian starts servers that it installs; the tests run their own.
+install_proxy() { # <package of apt> <its name, as of brew>
+  install "$1" "$2"
+  if command -v systemctl >/dev/null; then
+    as_root systemctl disable --now "$2" >/dev/null 2>&1 || true
+  elif command -v service >/dev/null; then
+    as_root service "$2" stop >/dev/null 2>&1 || true
+  fi
+}
+
+# Where PostgreSQL's server programs are; Debian and Homebrew keep them off the PATH.
+postgres_bin() {
+  local initdb
+  for initdb in /usr/lib/postgresql/*/bin/initdb /opt/homebrew/opt/postgresql*/bin/initdb \
+    /usr/local/opt/postgresql*/bin/initdb "$(command -v initdb || true)"; do
+    if [ -x "$initdb" ]; then
+      dirname "$initdb"
+      return
+    fi
+  done
+}
+
+# Of several python3 one is enough, on the PATH or not: the tests look in the same places.
+python_with_websockets() {
+  local python
+  for python in target/python/bin/python3 $(type -aP python3 || true) /usr/bin/python3; do
+    if "$python" -c 'import websockets' 2>/dev/null; then
+      echo "$python"
+      return
+    fi
+  done
+  return 1
+}
+
+install_websockets() {
+  if command -v apt-get >/dev/null; then
+    install python3-websockets -
+  else
+    command -v python3 >/dev/null || install python3 python3
+    echo "==> installing websockets from PyPI into target/python"
+    python3 -m venv target/python
+    target/python/bin/pip install --quiet websockets
+  fi
+}
+
+# What `bin/test --fast` needs.
+install_for_tests() {
+  command -v redis-server >/dev/null || install redis-server redis
+  command -v openssl >/dev/null || install openssl openssl
+  command -v nginx >/dev/null || [ -x /usr/sbin/nginx ] || install_proxy nginx-light nginx
+  command -v caddy >/dev/null || install_proxy caddy caddy
+  command -v chromedriver >/dev/null || { install chromium-driver chromedriver; install chromium chromium; }
+  python_with_websockets >/dev/null || install_websockets
+}
+
+# What `bin/test` needs besides.
+install_postgres() {
+  if [ -z "$(postgres_bin)" ]; then install postgresql postgresql; fi
+}
+
+# What `bin/test --all` needs besides.
+install_slowhttptest() {
+  command -v slowhttptest >/dev/null || install slowhttptest slowhttptest
+}
