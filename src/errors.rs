@@ -5,7 +5,9 @@
 
 mod answers;
 
-use sea_orm::{DbErr, RuntimeErr, SqlxError};
+use std::borrow::Cow;
+
+use sea_orm::{DbErr, RuntimeErr, SqlErr, SqlxError};
 
 pub use self::answers::as_json;
 use crate::{
@@ -54,7 +56,7 @@ pub enum Error {
     #[error("{detail}")]
     Invalid {
         detail: String,
-        field: Option<&'static str>,
+        field: Option<Cow<'static, str>>,
     },
     #[error("a foreign origin")]
     ForeignOrigin,
@@ -94,7 +96,7 @@ impl Error {
     pub fn required(field: &'static str) -> Self {
         Self::Invalid {
             detail: "This field is required.".to_owned(),
-            field: Some(field),
+            field: Some(field.into()),
         }
     }
 
@@ -109,7 +111,16 @@ impl From<DbErr> for Error {
             tracing::warn!(%error, "the database is out of reach");
             return Self::Unavailable;
         }
-        Self::internal(error)
+        match error.sql_err() {
+            Some(SqlErr::UniqueConstraintViolation(_)) => {
+                Refusal::Conflict("There is one already.").into()
+            }
+            Some(SqlErr::ForeignKeyConstraintViolation(_)) => {
+                Refusal::Conflict("What it refers to is not there.").into()
+            }
+            _ if is_unstorable(&error) => Self::invalid("A value cannot be stored."),
+            _ => Self::internal(error),
+        }
     }
 }
 
@@ -154,6 +165,18 @@ fn may_pass(error: &DbErr) -> bool {
         }
         _ => false,
     }
+}
+
+/// Whether a value is none to the database: a number out of its range, or a NUL in a text, which
+/// PostgreSQL has no place for (data exceptions, class 22).
+fn is_unstorable(error: &DbErr) -> bool {
+    let (DbErr::Exec(RuntimeErr::SqlxError(error)) | DbErr::Query(RuntimeErr::SqlxError(error))) =
+        error
+    else {
+        return false;
+    };
+    let code = error.as_database_error().and_then(|error| error.code());
+    code.is_some_and(|code| code.len() == 5 && code.starts_with("22"))
 }
 
 impl From<Busy> for Error {

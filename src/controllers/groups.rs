@@ -9,7 +9,7 @@ use loco_rs::{
 use serde::Deserialize;
 use utoipa::ToSchema;
 
-use super::extractors::{CurrentUser, GroupMember, OptionalFields, Params};
+use super::extractors::{Allowance, CurrentUser, GroupMember, OptionalFields, Params};
 use crate::{
     channels::Channels,
     errors::{Error, Result},
@@ -98,19 +98,21 @@ pub async fn show(
     security(("bearer" = [])),
     params(("group_name" = String, Path, example = "chat_a1b2c3d4")),
     request_body = GroupParams,
-    responses((status = 200, description = "The group as it is now.", body = Group), Forbidden, Invalid, NotFound, Unauthorized, BodyRefused, Unavailable),
+    responses((status = 200, description = "The group as it is now.", body = Group), Forbidden, Invalid, NotFound, Unauthorized, BodyRefused, TooFast, Unavailable),
 )]
 pub async fn update(
     member: GroupMember<CurrentUser>,
     State(ctx): State<AppContext>,
+    allowance: Allowance,
     SharedStore(channels): SharedStore<Channels>,
     fields: OptionalFields,
 ) -> Result<Json<Group>> {
+    allowance.change(Some(&member.user))?;
     let title = fields.parse("title", parse_display_name)?;
     if !fields.has("title") {
         return Err(Error::Invalid {
             detail: "This field is required; null takes the title away.".to_owned(),
-            field: Some("title"),
+            field: Some("title".into()),
         });
     }
     let name = member.group.name.clone();

@@ -108,13 +108,15 @@ pub async fn list(
     delete, path = "/api/groups/{group_name}/invites/{id}/", operation_id = "delete_invite", tag = "invites",
     security(("bearer" = [])),
     params(("group_name" = String, Path, example = "chat_a1b2c3d4"), ("id" = i64, Path, example = 3)),
-    responses((status = 204, description = "It lets nobody in any more."), Forbidden, Invalid, NotFound, Unauthorized, Unavailable),
+    responses((status = 204, description = "It lets nobody in any more."), Forbidden, Invalid, NotFound, Unauthorized, TooFast, Unavailable),
 )]
 pub async fn withdraw(
     member: GroupMember<CurrentUser>,
     State(ctx): State<AppContext>,
+    allowance: Allowance,
     Path((_, id)): Path<(String, i64)>,
 ) -> Result<StatusCode> {
+    allowance.change(Some(&member.user))?;
     member.require(Role::Admin)?;
     invites::Model::withdraw(&ctx.db, member.group.id, id).await?;
     Ok(StatusCode::NO_CONTENT)
@@ -141,14 +143,16 @@ pub async fn show(
     post, path = "/api/invites/{code}/accept/", operation_id = "accept_invite", tag = "invites",
     security(("bearer" = [])),
     params(("code" = String, Path, example = "9f86d081884c7d659a2feaa0c55ad015")),
-    responses((status = 200, description = "The group, of which you are a member now, or were one before.", body = Group), Forbidden, Invalid, NotFound, Unauthorized, Unavailable),
+    responses((status = 200, description = "The group, of which you are a member now, or were one before.", body = Group), Forbidden, Invalid, NotFound, Unauthorized, TooFast, Unavailable),
 )]
 pub async fn accept(
     CurrentUser(user): CurrentUser,
     State(ctx): State<AppContext>,
+    allowance: Allowance,
     SharedStore(channels): SharedStore<Channels>,
     Path(code): Path<String>,
 ) -> Result<Json<Group>> {
+    allowance.change(Some(&user))?;
     let invited = invites::Model::group_of(&ctx.db, &code, &user).await?;
     let (name, db) = (invited.ok_or(Error::NotFound)?.name, ctx.db.clone());
     Span::current().record("group", name.as_str());

@@ -13,7 +13,7 @@ use loco_rs::{
 use serde::Deserialize;
 use utoipa::ToSchema;
 
-use super::extractors::{CurrentUser, GroupMember, OptionalFields, Params};
+use super::extractors::{Allowance, CurrentUser, GroupMember, OptionalFields, Params};
 use crate::{
     channels::Channels,
     errors::Result,
@@ -23,7 +23,9 @@ use crate::{
     },
     views::{
         Page,
-        errors::{BodyRefused, Conflict, Forbidden, Invalid, NotFound, Unauthorized, Unavailable},
+        errors::{
+            BodyRefused, Conflict, Forbidden, Invalid, NotFound, TooFast, Unauthorized, Unavailable,
+        },
         members::{Ban, Member},
     },
 };
@@ -70,15 +72,17 @@ pub async fn list(
     security(("bearer" = [])),
     params(("group_name" = String, Path, example = "chat_a1b2c3d4"), ("username" = String, Path, example = "bob")),
     request_body = MemberParams,
-    responses((status = 200, description = "The member as they are now.", body = Member), Forbidden, Invalid, NotFound, Unauthorized, Conflict, BodyRefused, Unavailable),
+    responses((status = 200, description = "The member as they are now.", body = Member), Forbidden, Invalid, NotFound, Unauthorized, Conflict, BodyRefused, TooFast, Unavailable),
 )]
 pub async fn update(
     member: GroupMember<CurrentUser>,
     State(ctx): State<AppContext>,
+    allowance: Allowance,
     SharedStore(channels): SharedStore<Channels>,
     Path((_, username)): Path<(String, String)>,
     fields: OptionalFields,
 ) -> Result<Json<Member>> {
+    allowance.change(Some(&member.user))?;
     let role = fields.required("role", |text| {
         let roles = [Role::Owner, Role::Admin, Role::Member];
         let role = roles.into_iter().find(|role| role.as_str() == text);
@@ -100,15 +104,17 @@ pub async fn update(
         ("group_name" = String, Path, example = "chat_a1b2c3d4"), ("username" = String, Path, example = "bob"),
         ("ban" = Option<bool>, Query, description = "Whether they may not come back; then they need not be a member (any more)."),
     ),
-    responses((status = 204, description = "They are out, and their sockets of this group are closed with 4403."), Forbidden, Invalid, NotFound, Unauthorized, Conflict, Unavailable),
+    responses((status = 204, description = "They are out, and their sockets of this group are closed with 4403."), Forbidden, Invalid, NotFound, Unauthorized, Conflict, TooFast, Unavailable),
 )]
 pub async fn remove(
     member: GroupMember<CurrentUser>,
     State(ctx): State<AppContext>,
+    allowance: Allowance,
     SharedStore(channels): SharedStore<Channels>,
     Path((_, username)): Path<(String, String)>,
     params: Params,
 ) -> Result<StatusCode> {
+    allowance.change(Some(&member.user))?;
     let exit = if params.flag("ban")? {
         Exit::Ban
     } else {
@@ -158,13 +164,15 @@ pub async fn list_bans(
     delete, path = "/api/groups/{group_name}/bans/{username}/", operation_id = "lift_ban", tag = "members",
     security(("bearer" = [])),
     params(("group_name" = String, Path, example = "chat_a1b2c3d4"), ("username" = String, Path, example = "bob")),
-    responses((status = 204, description = "They may come back."), Forbidden, Invalid, NotFound, Unauthorized, Unavailable),
+    responses((status = 204, description = "They may come back."), Forbidden, Invalid, NotFound, Unauthorized, TooFast, Unavailable),
 )]
 pub async fn lift_ban(
     member: GroupMember<CurrentUser>,
     State(ctx): State<AppContext>,
+    allowance: Allowance,
     Path((_, username)): Path<(String, String)>,
 ) -> Result<StatusCode> {
+    allowance.change(Some(&member.user))?;
     bans::Model::lift(&ctx.db, &member.group, &member.user, &username).await?;
     Ok(StatusCode::NO_CONTENT)
 }

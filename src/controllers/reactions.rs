@@ -78,7 +78,7 @@ async fn react(
 ) -> Result<()> {
     let emoji = Emoji::parse(emoji).ok_or_else(|| Error::Invalid {
         detail: Emoji::RULE.to_owned(),
-        field: Some("emoji"),
+        field: Some("emoji".into()),
     })?;
     change(member, channels, cid, What::React { seq, emoji, on }).await?;
     Ok(())

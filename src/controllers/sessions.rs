@@ -150,7 +150,7 @@ pub async fn change_password(
         is_common?;
         return Err(Error::Invalid {
             detail: "This password is too common.".to_owned(),
-            field: Some("new"),
+            field: Some("new".into()),
         });
     }
     let (db, asking) = (ctx.db.clone(), user.clone());
@@ -163,7 +163,7 @@ pub async fn change_password(
     if changed?.is_none() {
         return Err(Error::Invalid {
             detail: "This is not your password.".to_owned(),
-            field: Some("old"),
+            field: Some("old".into()),
         });
     }
     Ok(StatusCode::NO_CONTENT)

@@ -43,7 +43,7 @@ impl IntoResponse for Error {
                 Json(Detail {
                     detail: refusal.to_string(),
                     code: refusal.code(),
-                    field: refusal.field(),
+                    field: refusal.field().map(Into::into),
                 }),
             )
                 .into_response(),
@@ -55,7 +55,7 @@ impl IntoResponse for Error {
                 Json(Detail {
                     detail: error.to_string(),
                     code: error.code(),
-                    field: Some("text"),
+                    field: Some("text".into()),
                 }),
             )
                 .into_response(),

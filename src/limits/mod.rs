@@ -31,6 +31,15 @@ pub struct Limits {
     pub starts: Rates<i64>,
     /// Invites that a user makes.
     pub invites: Rates<i64>,
+    /// Changes of what is no message.
+    pub changes: Rates<Asker>,
+}
+
+/// Who asks: a user, or where nobody has to be logged in, a network.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Asker {
+    User(i64),
+    Network(IpNet),
 }
 
 impl Limits {
@@ -43,6 +52,7 @@ impl Limits {
             sockets: Rates::new(settings.sockets_per_minute, MINUTE),
             starts: Rates::new(settings.starts_per_hour, HOUR),
             invites: Rates::new(settings.invites_per_hour, HOUR),
+            changes: Rates::new(settings.changes_per_minute, MINUTE),
         }
     }
 }

@@ -22,6 +22,9 @@ pub struct LimitSettings {
     pub starts_per_hour: u32,
     /// Invites that one user may make in an hour.
     pub invites_per_hour: u32,
+    /// Changes of groups, members, invites and whatever else is no message that one user may make in a
+    /// minute; where nobody has to be logged in, that one network may make.
+    pub changes_per_minute: u32,
     /// Groups that one user may subscribe to in 10 seconds, over all sockets.
     pub subs_per_10s: u32,
     /// Frames of every kind that one socket may send in a second.
@@ -45,6 +48,7 @@ impl LimitSettings {
             ("sockets_per_user", self.sockets_per_user),
             ("starts_per_hour", self.starts_per_hour),
             ("invites_per_hour", self.invites_per_hour),
+            ("changes_per_minute", self.changes_per_minute),
             ("frames_per_second", self.frames_per_second),
             ("frames_held", self.frames_held),
         ]

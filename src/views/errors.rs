@@ -1,5 +1,7 @@
 //! The JSON of what went wrong.
 
+use std::borrow::Cow;
+
 use serde::{Serialize, Serializer};
 use utoipa::{IntoResponses, ToSchema};
 
@@ -21,7 +23,7 @@ pub struct Detail {
     pub code: &'static str,
     /// The field of the body that is at fault, where one is.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub field: Option<&'static str>,
+    pub field: Option<Cow<'static, str>>,
 }
 
 /// What every endpoint that takes a body may answer.

@@ -78,6 +78,27 @@ async fn one_user_starts_so_many_chats() {
 }
 
 #[tokio::test]
+async fn one_user_changes_so_much() {
+    let app = limited(json!({"changes_per_minute": 2})).await;
+    let [ann, bob] = [app.user("ann").await, app.user("bob").await];
+    let rename = async |user: &User<'_>, group: &str| {
+        let path = format!("/api/groups/{group}/");
+        user.patch(&path, json!({"title": "Lunch"})).await
+    };
+    let (group, other) = (ann.start_chat().await, bob.start_chat().await);
+    assert_eq!(rename(&ann, &group).await.status, 200);
+    assert_eq!(rename(&ann, &group).await.status, 200);
+    let refused = rename(&ann, &group).await;
+    assert_eq!(
+        (refused.status.as_u16(), refused.header("retry-after")),
+        (429, "30")
+    );
+    let withdrawal = ann.delete(&format!("/api/groups/{group}/invites/1/")).await;
+    assert_eq!(withdrawal.status, 429, "all kinds count together");
+    assert_eq!(rename(&bob, &other).await.status, 200);
+}
+
+#[tokio::test]
 async fn one_user_makes_so_many_invites() {
     let app = limited(json!({"invites_per_hour": 2})).await;
     let [ann, bob] = [app.user("ann").await, app.user("bob").await];

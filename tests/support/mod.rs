@@ -3,6 +3,7 @@
 mod answer;
 mod app;
 mod database;
+pub mod document;
 mod events;
 mod redact;
 mod redis;
@@ -37,6 +38,23 @@ pub fn said(group_id: i64, text: &str) -> Change {
             reply_to: None,
         },
     }
+}
+
+/// That these lines are those which somebody has reviewed, in whatever order.
+pub fn assert_reviewed(lines: Vec<String>, reviewed: &[&str]) {
+    let new = lines
+        .iter()
+        .filter(|line| !reviewed.contains(&line.as_str()));
+    let gone = reviewed
+        .iter()
+        .filter(|line| lines.iter().all(|it| it != *line));
+    let new: String = new.map(|line| format!("  + {line}\n")).collect();
+    let gone: String = gone.map(|line| format!("  - {line}\n")).collect();
+    assert!(
+        new.is_empty() && gone.is_empty(),
+        "review this:\n{gone}{new}"
+    );
+    assert_eq!(lines.len(), reviewed.len(), "a line stands there twice");
 }
 
 /// No test waits longer for anything.

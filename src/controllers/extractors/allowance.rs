@@ -11,7 +11,7 @@ use super::ClientAddress;
 use crate::{
     channels::Channels,
     errors::{Error, Result},
-    limits::{Full, Limits, Seat, TooFast},
+    limits::{Asker, Full, Limits, Seat, TooFast},
     logins::{Attempt, Logins},
     models::{hashing, users},
 };
@@ -71,6 +71,16 @@ impl Allowance {
     /// [`TooFast`] when there is nothing left.
     pub fn invite(&self, user: &users::Model) -> Result<(), TooFast> {
         self.limits.invites.take(user.id)
+    }
+
+    /// A change of something that is no message, by a user, or where nobody has to be logged in for
+    /// it, by whoever it is.
+    ///
+    /// # Errors
+    /// [`TooFast`] when there is nothing left.
+    pub fn change(&self, user: Option<&users::Model>) -> Result<(), TooFast> {
+        let asker = user.map_or(Asker::Network(self.network), |user| Asker::User(user.id));
+        self.limits.changes.take(asker)
     }
 
     /// A socket or stream that is to be opened, whoever asks.

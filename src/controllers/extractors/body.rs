@@ -7,7 +7,9 @@ use axum::{
     extract::{FromRequest, Request, rejection::BytesRejection},
     http::{HeaderMap, StatusCode, header, request::Parts},
 };
+use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
+use validator::{Validate, ValidationError, ValidationErrors};
 
 use crate::{
     errors::{Error, Result},
@@ -17,6 +19,8 @@ use crate::{
 const REQUIRED: &str = "This field is required.";
 const NOT_A_STRING: &str = "Not a valid string.";
 const NULL: &str = "This field may not be null.";
+const NOT_VALID: &str = "Not a valid value.";
+const NOT_AN_OBJECT: &str = "The body must be a JSON object.";
 
 /// The body of a request that must have one: whatever JSON it is, or what was wrong with it.
 ///
@@ -106,7 +110,7 @@ impl OptionalFields {
         };
         parsed.map(Some).map_err(|detail| Error::Invalid {
             detail,
-            field: Some(field),
+            field: Some(field.into()),
         })
     }
 }
@@ -137,7 +141,7 @@ impl OptionalFields {
         let number = number.filter(|number| range.contains(number));
         number.map(Some).ok_or_else(|| Error::Invalid {
             detail: format!("A whole number from {} to {}.", range.start(), range.end()),
-            field: Some(field),
+            field: Some(field.into()),
         })
     }
 
@@ -164,6 +168,77 @@ impl<S: Send + Sync> FromRequest<S> for OptionalFields {
     }
 }
 
+/// The body as a type of its own, by the rules that it derives from `Validate`. The answer to one that
+/// breaks them, or is of another form, names the first field that is at fault.
+pub struct Body<T>(pub T);
+
+impl<S: Send + Sync, T: DeserializeOwned + Validate> FromRequest<S> for Body<T> {
+    type Rejection = Error;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self> {
+        let declared_json = is_json(request.headers());
+        let body = read(request, state).await?;
+        if !declared_json {
+            return Err(Error::UnsupportedMediaType);
+        }
+        // An array would be taken for the fields in their order.
+        let object: Value =
+            serde_json::from_slice(&body).map_err(|error| Error::invalid(not_json(&error)))?;
+        if !object.is_object() {
+            return Err(Error::invalid(NOT_AN_OBJECT));
+        }
+        let parsed: T = serde_path_to_error::deserialize(object).map_err(|error| {
+            let path = error.path().to_string();
+            misshapen(&path, &error.into_inner())
+        })?;
+        parsed.validate().map_err(|errors| first_of(&errors))?;
+        Ok(Self(parsed))
+    }
+}
+
+/// Why a value is none of its type.
+fn misshapen(path: &str, error: &serde_json::Error) -> Error {
+    let told = error.to_string();
+    let missing = told.strip_prefix("missing field `");
+    let (detail, field) = match missing.and_then(|rest| rest.split('`').next()) {
+        Some(field) => (REQUIRED.to_owned(), Some(field)),
+        None => (
+            format!("Not valid: {told}."),
+            Some(path).filter(|path| *path != "."),
+        ),
+    };
+    Error::Invalid {
+        detail,
+        field: field.map(|field| field.to_owned().into()),
+    }
+}
+
+/// The first field in the order of their names, and the first of its rules that is broken.
+fn first_of(errors: &ValidationErrors) -> Error {
+    let fields = errors.field_errors();
+    let first = fields.iter().min_by(|(a, _), (b, _)| a.cmp(b));
+    let told = first
+        .and_then(|(_, broken)| broken.first())
+        .map(broken_rule);
+    Error::Invalid {
+        detail: told.unwrap_or_else(|| NOT_VALID.to_owned()),
+        field: first.map(|(field, _)| field.to_string().into()),
+    }
+}
+
+fn broken_rule(error: &ValidationError) -> String {
+    if let Some(message) = &error.message {
+        return message.to_string();
+    }
+    let bound = |name: &str| error.params.get(name);
+    match (error.code.as_ref(), bound("min"), bound("max")) {
+        ("length", Some(min), Some(max)) => format!("{min} to {max} characters."),
+        ("length", None, Some(max)) => format!("{max} characters at most."),
+        ("range", Some(min), Some(max)) => format!("A number from {min} to {max}."),
+        _ => NOT_VALID.to_owned(),
+    }
+}
+
 async fn read<S: Send + Sync>(request: Request, state: &S) -> Result<Bytes> {
     Bytes::from_request(request, state)
         .await
@@ -179,9 +254,13 @@ async fn read<S: Send + Sync>(request: Request, state: &S) -> Result<Bytes> {
 fn parse_object(body: &[u8]) -> Result<Map<String, Value>, String> {
     match serde_json::from_slice(body) {
         Ok(Value::Object(fields)) => Ok(fields),
-        Ok(_) => Err("The body must be a JSON object.".to_owned()),
-        Err(error) => Err(format!("The body is not valid JSON: {error}.")),
+        Ok(_) => Err(NOT_AN_OBJECT.to_owned()),
+        Err(error) => Err(not_json(&error)),
     }
+}
+
+fn not_json(error: &serde_json::Error) -> String {
+    format!("The body is not valid JSON: {error}.")
 }
 
 /// Whether a request that may change something comes with a body that is declared as something else

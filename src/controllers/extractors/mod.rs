@@ -8,7 +8,7 @@ mod origin;
 mod params;
 
 pub use allowance::Allowance;
-pub use body::{Fields, OptionalFields};
+pub use body::{Body, Fields, OptionalFields};
 pub use client::ClientAddress;
 pub use identity::{
     ACCESS_COOKIE, ContractUser, CookieUser, CurrentSession, CurrentUser, GroupMember, Identified,

@@ -34,7 +34,7 @@ impl Params {
         let number = text.parse().ok().filter(|number| range.contains(number));
         number.map(Some).ok_or_else(|| Error::Invalid {
             detail: format!("A whole number, {} or more.", range.start()),
-            field: Some(name),
+            field: Some(name.into()),
         })
     }
 
@@ -59,7 +59,7 @@ impl Params {
             Some("true" | "1") => Ok(true),
             Some(_) => Err(Error::Invalid {
                 detail: "Either true or false (or 1 or 0).".to_owned(),
-                field: Some(name),
+                field: Some(name.into()),
             }),
         }
     }

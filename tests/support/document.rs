@@ -1,0 +1,75 @@
+//! The OpenAPI document, and requests that are made of it.
+
+use serde_json::Value;
+
+use super::User;
+
+pub const DOCUMENT: &str = "/api-docs/openapi.json";
+
+impl User<'_> {
+    /// Makes something by the example that the document has of it, and gives its id. What it refers
+    /// to is made before it. `{group_name}` in the path is that of a group in `group`.
+    pub async fn makes(&self, document: &Value, path: &str, group: &str) -> i64 {
+        let schema = &document["paths"][path]["post"]["requestBody"]["content"]["application/json"];
+        let mut body = example_of(document, &schema["schema"]);
+        for (key, value) in body.as_object_mut().unwrap() {
+            let Some(name) = key.strip_suffix("_id").filter(|_| !value.is_null()) else {
+                continue;
+            };
+            let (other, ..) = operations(document)
+                .find(|(other, method, _)| *method == "post" && is_collection(other, name))
+                .unwrap_or_else(|| panic!("no endpoint makes what {key} refers to"));
+            *value = Box::pin(self.makes(document, other, group)).await.into();
+        }
+        let made = self.post(&path.replace("{group_name}", group), body).await;
+        assert_eq!(made.status, 201, "{path}: {made}");
+        made.json()["id"].as_i64().unwrap()
+    }
+}
+
+/// Whether a path ends in the plural of a name.
+fn is_collection(path: &str, name: &str) -> bool {
+    let last = path.trim_end_matches('/').rsplit('/').next().unwrap();
+    let stem = name.strip_suffix('y').unwrap_or(name);
+    last.starts_with(stem) && last.ends_with('s')
+}
+
+/// Path, method and description of each operation.
+pub fn operations(document: &Value) -> impl Iterator<Item = (&str, &str, &Value)> {
+    document["paths"]
+        .as_object()
+        .unwrap()
+        .iter()
+        .flat_map(|(path, item)| {
+            let operations = item.as_object().unwrap().iter();
+            operations.map(move |(method, operation)| (path.as_str(), method.as_str(), operation))
+        })
+}
+
+/// The schema itself, where it is given by reference or may also be null.
+pub fn resolve<'a>(document: &'a Value, schema: &'a Value) -> &'a Value {
+    if let Some(reference) = schema["$ref"].as_str() {
+        return resolve(
+            document,
+            document.pointer(reference.trim_start_matches('#')).unwrap(),
+        );
+    }
+    match schema["oneOf"].as_array() {
+        Some(choices) => {
+            let choice = choices
+                .iter()
+                .find(|choice| choice["type"] != "null")
+                .unwrap();
+            resolve(document, choice)
+        }
+        None => schema,
+    }
+}
+
+pub fn example_of(document: &Value, schema: &Value) -> Value {
+    let properties = resolve(document, schema)["properties"].as_object().unwrap();
+    properties
+        .iter()
+        .map(|(key, property)| (key.clone(), property["example"].clone()))
+        .collect()
+}
