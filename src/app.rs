@@ -26,7 +26,7 @@ use crate::{
     models::{
         bans, chat_groups, events, invites, memberships, reactions, sessions, skeletons, users,
     },
-    server,
+    seed, server,
     settings::{self, Settings},
     tasks,
     tokens::Tokens,
@@ -153,7 +153,7 @@ impl Hooks for App {
         Ok(())
     }
 
-    async fn seed(_ctx: &AppContext, _base: &Path) -> Result<()> {
-        Ok(())
+    async fn seed(ctx: &AppContext, _base: &Path) -> Result<()> {
+        seed::run(ctx).await
     }
 }

@@ -18,6 +18,7 @@ pub mod logins;
 pub mod logs;
 pub mod middleware;
 pub mod models;
+pub mod seed;
 pub mod server;
 pub mod settings;
 pub mod tasks;

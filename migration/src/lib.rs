@@ -52,6 +52,19 @@ impl MigratorTrait for Migrator {
         drop(lock);
         migrated
     }
+
+    /// By the way back of each migration: tables that others refer to cannot go first.
+    async fn fresh<'c, C>(db: C) -> Result<(), DbErr>
+    where
+        C: IntoSchemaManagerConnection<'c>,
+    {
+        let db = db.into_database_executor();
+        let lock = MigrationLock::acquire(&db).await?;
+        State::seen_by(&db).await?.check()?;
+        let migrated = Unlocked::refresh(db).await;
+        drop(lock);
+        migrated
+    }
 }
 
 /// The same migrations, for whoever holds the lock.

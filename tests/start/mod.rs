@@ -4,6 +4,7 @@ mod command;
 mod doctor;
 mod logs;
 mod production;
+mod seed;
 
 use crate::support::{Certificates, RedisServer, Server, TestDatabase};
 
