@@ -80,3 +80,23 @@ install_postgres() {
 install_slowhttptest() {
   command -v slowhttptest >/dev/null || install slowhttptest slowhttptest
 }
+
+# `1.95.0 (f2d3ce0bd 2026-03-21)` and the like; empty where there is none.
+version_of() { # <program>
+  "$1" --version 2>/dev/null | sed -n '1s/^[^ ]* //p' || true
+}
+
+# What `cargo loco generate` needs, of the version in Cargo.lock; another one that is there is replaced.
+# A debug build: it is made in a third of the time, and runs for a second.
+install_sea_orm_cli() {
+  local wanted
+  wanted=$(sed -n '/^name = "sea-orm-cli"$/{n;s/^version = "\(.*\)"$/\1/p;}' Cargo.lock)
+  if [ "$(version_of sea-orm-cli)" = "$wanted" ]; then return; fi
+  echo "==> installing sea-orm-cli $wanted"
+  cargo install sea-orm-cli --version "$wanted" --locked --debug --quiet --no-default-features \
+    --features cli,codegen,runtime-tokio-rustls,sqlx-sqlite,sqlx-postgres
+  if [ "$(version_of sea-orm-cli)" != "$wanted" ]; then
+    echo "bin/${0##*/}: sea-orm-cli $wanted was installed, but is not on the PATH: put cargo's bin folder first" >&2
+    exit 1
+  fi
+}
