@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use crate::support::{
     Answer, Socket, TestApp, User, assert_reviewed,
-    document::{example_of, operations},
+    document::{example_of, fresh_example_of, operations},
 };
 
 /// Who stands before a door. All but the first two have been members of the group; the last is one,
@@ -287,9 +287,19 @@ impl<'a> Door<'a> {
             "/api/token/refresh/" if user.is_some() => {
                 body["refresh"] = json!(user.unwrap().refresh);
             }
+            path if path.contains("/{id}/") || self.is_of_many(path) => {
+                body = fresh_example_of(self.document, self.body);
+            }
             _ => {}
         }
         body
+    }
+
+    /// Whether things of one kind are made there, of which each is at an address of its own.
+    fn is_of_many(&self, path: &str) -> bool {
+        self.document["paths"]
+            .get(format!("{path}{{id}}/"))
+            .is_some()
     }
 
     /// Opens a socket: a base one where there can be one.

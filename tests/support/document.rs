@@ -1,6 +1,7 @@
 //! The OpenAPI document, and requests that are made of it.
 
 use serde_json::Value;
+use uuid::Uuid;
 
 use super::User;
 
@@ -11,7 +12,7 @@ impl User<'_> {
     /// to is made before it. `{group_name}` in the path is that of a group in `group`.
     pub async fn makes(&self, document: &Value, path: &str, group: &str) -> i64 {
         let schema = &document["paths"][path]["post"]["requestBody"]["content"]["application/json"];
-        let mut body = example_of(document, &schema["schema"]);
+        let mut body = fresh_example_of(document, &schema["schema"]);
         for (key, value) in body.as_object_mut().unwrap() {
             let Some(name) = key.strip_suffix("_id").filter(|_| !value.is_null()) else {
                 continue;
@@ -66,10 +67,29 @@ pub fn resolve<'a>(document: &'a Value, schema: &'a Value) -> &'a Value {
     }
 }
 
+/// The example, with something of its own in each text that may be any.
+pub fn fresh_example_of(document: &Value, schema: &Value) -> Value {
+    let mut body = example_of(document, schema);
+    let properties = &resolve(document, schema)["properties"];
+    for (key, value) in body.as_object_mut().unwrap() {
+        let property = resolve(document, &properties[key]);
+        let is_text = property["type"] == "string" || property["type"][0] == "string";
+        if is_text && property["format"].is_null() && property["enum"].is_null() {
+            let fresh = Uuid::new_v4().simple();
+            *value = format!("{} {fresh}", value.as_str().unwrap()).into();
+        }
+    }
+    body
+}
+
 pub fn example_of(document: &Value, schema: &Value) -> Value {
     let properties = resolve(document, schema)["properties"].as_object().unwrap();
     properties
         .iter()
-        .map(|(key, property)| (key.clone(), property["example"].clone()))
+        .map(|(key, property)| {
+            let own = Some(&property["example"]).filter(|example| !example.is_null());
+            let example = own.unwrap_or_else(|| &resolve(document, property)["example"]);
+            (key.clone(), example.clone())
+        })
         .collect()
 }

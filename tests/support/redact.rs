@@ -24,8 +24,8 @@ pub fn redact(text: &str, value: &Value) -> String {
                 assert_group_name(value);
                 "[group]"
             }
-            "at" | "now" | "created_at" | "joined_at" | "edited_at" | "banned_at"
-            | "last_used_at" => {
+            "at" | "now" | "created_at" | "updated_at" | "joined_at" | "edited_at"
+            | "banned_at" | "last_used_at" => {
                 let age = Utc::now() - time(value);
                 assert!(
                     (-1..60).contains(&age.num_seconds()),
