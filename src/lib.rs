@@ -12,6 +12,8 @@ pub mod controllers;
 pub mod doctor;
 pub mod errors;
 pub mod explain;
+#[cfg(debug_assertions)] // As Loco has it: what is released generates nothing.
+pub mod generate;
 pub mod initializers;
 pub mod limits;
 pub mod logins;

@@ -50,6 +50,10 @@ fn main() -> ExitCode {
         }
         Err(error) => return fail(&format!(".env: {error}")),
     }
+    #[cfg(debug_assertions)]
+    if let Some(asked) = salam::generate::asked(args_os()) {
+        return salam::generate::run(asked).unwrap_or_else(|error| fail(&explain(&error)));
+    }
     let runtime = match tokio::runtime::Runtime::new() {
         Ok(runtime) => runtime,
         Err(error) => return fail(&format!("the runtime did not start: {error}")),

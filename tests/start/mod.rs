@@ -2,6 +2,7 @@
 
 mod command;
 mod doctor;
+mod generate;
 mod logs;
 mod production;
 mod seed;

@@ -1,158 +1,383 @@
+{% set words = snake_plural | replace(from="_", to=" ") -%}
+{% set word = snake_singular | replace(from="_", to=" ") -%}
+{% set_global owned = false -%}
+{% set_global grouped = false -%}
+{% set_global sample = "" -%}
+{% set_global fields_sent = "" -%}
+{% set_global required = "" -%}
+{% set_global texts = "" -%}
+{% set_global times = false -%}
+{% for f in fields -%}
+{% set t = f.rust_type | replace(from="Option<", to="") | replace(from=">", to="") -%}
+{% if f.field_name == "user_id" and auth %}{% set_global owned = true -%}
+{% elif f.field_name == "group_id" and auth %}{% set_global grouped = true -%}
+{% else -%}
+{% set key = '"' ~ f.field_name ~ '":' -%}
+{% if f.is_enum %}{% set value = f.initial_value -%}
+{% elif t == "String" %}{% set value = '"' ~ f.field_name ~ '"' -%}
+{% elif t == "bool" %}{% set value = "true" -%}
+{% elif t == "f32" or t == "f64" %}{% set value = "1.5" -%}
+{% elif t == "Uuid" %}{% set value = '"67e55044-10b1-426f-9247-bb680e5fe0c8"' -%}
+{% elif t == "Date" %}{% set value = '"2026-11-22"' -%}
+{% elif t == "Time" %}{% set value = '"14:05:09"' -%}
+{% elif t == "DateTime" %}{% set value = '"2026-11-22T14:05:09"' -%}
+{% elif t == "DateTimeWithTimeZone" %}{% set value = '"2026-11-22T14:05:09.123Z"' -%}
+{% elif t == "serde_json::Value" %}{% set value = '{"key":"value"}' -%}
+{% else %}{% set value = "1" -%}
+{% endif -%}
+{% set_global sample = sample ~ key ~ value ~ "," -%}
+{% set_global fields_sent = fields_sent ~ key ~ " " ~ value ~ ", " -%}
+{% if t == "DateTimeWithTimeZone" %}{% set_global times = true %}{% endif -%}
+{% if f.rust_type is not starting_with("Option") %}{% set_global required = required ~ '"' ~ f.field_name ~ '", ' %}{% endif -%}
+{% if t == "String" and not f.is_enum %}{% set_global texts = texts ~ '"' ~ f.field_name ~ '", ' %}{% endif -%}
+{% endif -%}
+{% endfor -%}
+{% if grouped -%}
+{% set base = "/api/groups/{group_name}/" ~ snake_plural -%}
+{% set security = "bearer" -%}
+{% set codes_list = "200 400 401 404 503" -%}
+{% set codes_create = "201 400 401 404 409 413 415 429 503" -%}
+{% set codes_get = "200 400 401 404 503" -%}
+{% if owned %}{% set codes_update = "200 400 401 403 404 409 413 415 429 503" %}{% set codes_remove = "204 400 401 403 404 415 429 503" -%}
+{% else %}{% set codes_update = "200 400 401 404 409 413 415 429 503" %}{% set codes_remove = "204 400 401 404 415 429 503" %}{% endif -%}
+{% set doors_list = "401 404 200 200 200 404 404 401" -%}
+{% set doors_create = "401 404 201 201 201 404 404 401" -%}
+{% set doors_get = "401 404 200 200 200 404 404 401" -%}
+{% if owned %}{% set doors_update = "401 404 403 403 200 404 404 401" %}{% set doors_remove = "401 404 403 403 204 404 404 401" -%}
+{% else %}{% set doors_update = "401 404 200 200 200 404 404 401" %}{% set doors_remove = "401 404 204 204 204 404 404 401" %}{% endif -%}
+{% elif auth -%}
+{% set base = "/api/" ~ snake_plural -%}
+{% set security = "bearer" -%}
+{% set codes_list = "200 400 401 503" -%}
+{% set codes_create = "201 400 401 409 413 415 429 503" -%}
+{% set codes_get = "200 400 401 404 503" -%}
+{% set codes_update = "200 400 401 404 409 413 415 429 503" -%}
+{% set codes_remove = "204 400 401 404 415 429 503" -%}
+{% set doors_list = "401 200 200 200 200 200 200 401" -%}
+{% set doors_create = "401 201 201 201 201 201 201 401" -%}
+{% set doors_get = "401 404 404 404 200 404 404 401" -%}
+{% set doors_update = "401 404 404 404 200 404 404 401" -%}
+{% set doors_remove = "401 404 404 404 204 404 404 401" -%}
+{% else -%}
+{% set base = "/api/" ~ snake_plural -%}
+{% set security = "nobody in particular" -%}
+{% set codes_list = "200 400 503" -%}
+{% set codes_create = "201 400 409 413 415 429 503" -%}
+{% set codes_get = "200 400 404 503" -%}
+{% set codes_update = "200 400 404 409 413 415 429 503" -%}
+{% set codes_remove = "204 400 404 415 429 503" -%}
+{% set doors_list = "200 200 200 200 200 200 200 200" -%}
+{% set doors_create = "201 201 201 201 201 201 201 201" -%}
+{% set doors_get = "200 200 200 200 200 200 200 200" -%}
+{% set doors_update = "200 200 200 200 200 200 200 200" -%}
+{% set doors_remove = "204 204 204 204 204 204 204 204" -%}
+{% endif -%}
 to: src/controllers/{{ snake_plural }}.rs
 skip_exists: true
-message: "Controller `{{ pascal_singular }}` was added. Its routes need an access token; whoever has one may read and change every row, so narrow that where rows belong to somebody."
+message: "The endpoints {{ base }}/ were added: {% if grouped %}every member of the group may read and make {{ words }}, {% if owned %}and change those of their own{% else %}and change all of them{% endif %}{% elif auth %}each user has {{ words }} of their own{% else %}whoever comes may read and change all {{ words }}{% endif %}."
 injections:
 - into: src/controllers/mod.rs
-  append: true
+  after_last: "^pub mod "
   content: "pub mod {{ snake_plural }};"
 - into: src/app.rs
   after: "AppRoutes::"
   content: "            .add_route(controllers::{{ snake_plural }}::routes())"
 - into: src/controllers/openapi.rs
   before: "// openapi-inject"
-  content: "        super::{{ snake_plural }}::list,\n        super::{{ snake_plural }}::create,\n        super::{{ snake_plural }}::get_one,\n        super::{{ snake_plural }}::update,\n        super::{{ snake_plural }}::remove,"
+  content: "        super::{{ snake_plural }}::list,\n        super::{{ snake_plural }}::create,\n        super::{{ snake_plural }}::show,\n        super::{{ snake_plural }}::update,\n        super::{{ snake_plural }}::remove,"
+- into: tests/requests/mod.rs
+  after_last: "^mod "
+  content: "mod {{ snake_plural }};"
+- into: tests/requests/access.rs
+  before: "// access-inject"
+  content: "    \"{{ doors_list }} GET {{ base }}/\",\n    \"{{ doors_create }} POST {{ base }}/\",\n    \"{{ doors_get }} GET {{ base }}/{id}/\",\n    \"{{ doors_update }} PUT {{ base }}/{id}/\",\n    \"{{ doors_remove }} DELETE {{ base }}/{id}/\","
+- into: tests/requests/docs.rs
+  before: "// operations-inject"
+  content: "    \"GET {{ base }}/: List {{ words }}, the oldest first. {{ codes_list }} {{ security }}\",\n    \"POST {{ base }}/: Make a {{ word }}. {{ codes_create }} {{ security }}\",\n    \"GET {{ base }}/{id}/: Show a {{ word }}. {{ codes_get }} {{ security }}\",\n    \"PUT {{ base }}/{id}/: Change a {{ word }}. {{ codes_update }} {{ security }}\",\n    \"DELETE {{ base }}/{id}/: Delete a {{ word }}. {{ codes_remove }} {{ security }}\","
 ---
-//! The endpoints of {{ snake_plural }}.
+//! {{ words | capitalize }}{% if grouped %} of a group{% elif auth %}, each of the user who made it{% endif %}.
 
 use axum::{
+    Json,
     extract::{Path, State},
     http::StatusCode,
 };
-use loco_rs::{
-    app::AppContext,
-    controller::{Json, Routes},
-    prelude::{delete, get, post, put},
-};
-use sea_orm::{ActiveModelTrait, ActiveValue::Set, EntityTrait, IntoActiveModel, QueryOrder, QuerySelect};
+use loco_rs::{app::AppContext, controller::Routes, prelude::get};
+{% if prelude_use %}{% if times %}{{ prelude_use }}{% else %}{{ prelude_use | replace(from="DateTimeWithTimeZone, ", to="") | replace(from=", DateTimeWithTimeZone", to="") | replace(from="use sea_orm::prelude::{DateTimeWithTimeZone};", to="") }}{% endif %}
+{% endif %}use sea_orm::{ActiveModelTrait, ActiveValue::Set, IntoActiveModel, ModelTrait};
+use serde::Deserialize;
+use utoipa::ToSchema;
+use validator::Validate;
 
-use super::extractors::CurrentUser;
+use super::extractors::{Allowance, Body{% if auth %}, CurrentUser{% endif %}{% if grouped %}, GroupMember{% endif %}, Params};
 use crate::{
     errors::{Error, Result},
-    models::_entities::{{ snake_plural }}::{ActiveModel, Column, Entity, Model},
+    models::{ {%- if grouped and owned %}refusals::Refusal, {% endif %}{{ snake_plural }}{% if auth and not grouped %}, users{% endif -%} },
     views::{
-        errors::{Detail, Refusal},
-        {{ snake_plural }}::{ {{- pascal_singular }}, {{ pascal_singular }}Params},
+        Page,
+        errors::{BodyRefused, Conflict{% if grouped and owned %}, Forbidden{% endif %}, Invalid, NotFound, TooFast{% if auth %}, Unauthorized{% endif %}, Unavailable},
+        {{ snake_plural }}::{ {{- pascal_singular }}{% for e in enums %}, {{ e.enum_type }}{% endfor -%} },
     },
 };
 
-/// Rows of one answer, at most.
-const PAGE: u64 = 100;
+/// {{ words | capitalize }} on one page.
+const PAGE: u32 = 50;
+const MAX_PAGE: u32 = 100;
 
-/// List the first 100.
+/// A {{ word }} as it is sent. What is too long, or not of its type, is refused.
+#[derive(Deserialize, ToSchema, Validate)]
+pub struct {{ pascal_singular }}Params {
+{% for f in fields %}{% set t = f.rust_type | replace(from="Option<", to="") | replace(from=">", to="") %}{% if f.field_name == "user_id" and owned %}{% elif f.field_name == "group_id" and grouped %}{% else %}{% if f.is_enum %}{% elif t == "String" and f.input_kind == "textarea" %}    #[validate(length(max = 8000))]
+    #[schema(example = "{{ f.field_name }}", max_length = 8000)]
+{% elif t == "String" %}    #[validate(length(min = 1, max = 255))]
+    #[schema(example = "{{ f.field_name }}", min_length = 1, max_length = 255)]
+{% elif t == "bool" %}    #[schema(example = true)]
+{% elif t == "f32" or t == "f64" %}    #[schema(example = 1.5)]
+{% elif t == "Uuid" %}    #[schema(example = "67e55044-10b1-426f-9247-bb680e5fe0c8")]
+{% elif t == "Date" %}    #[schema(value_type = {{ f.rust_type | replace(from=t, to="String") }}, format = Date, example = "2026-11-22")]
+{% elif t == "Time" %}    #[schema(value_type = {{ f.rust_type | replace(from=t, to="String") }}, format = "time", example = "14:05:09")]
+{% elif t == "DateTime" %}    #[schema(value_type = {{ f.rust_type | replace(from=t, to="String") }}, format = "date-time-local", example = "2026-11-22T14:05:09")]
+{% elif t == "DateTimeWithTimeZone" %}    #[schema(value_type = {{ f.rust_type | replace(from=t, to="String") }}, format = DateTime, example = "2026-11-22T14:05:09.123Z")]
+{% elif t == "serde_json::Value" %}    #[schema(value_type = {{ f.rust_type | replace(from=t, to="Object") }}, example = json!({"key": "value"}))]
+{% else %}    #[schema(example = 1)]
+{% endif %}    pub {{ f.field_name }}: {{ f.rust_type }},
+{% endif %}{% endfor %}}
+
+impl {{ pascal_singular }}Params {
+    /// A row as it is after they were set in it.
+    fn set(self, mut row: {{ snake_plural }}::ActiveModel) -> {{ snake_plural }}::ActiveModel {
+        let params = self;
+{% for f in fields %}{% if f.field_name == "user_id" and owned %}{% elif f.field_name == "group_id" and grouped %}{% else %}        row.{{ f.field_name }} = Set({{ f.set_expr | replace(from="to_string()", to="to_owned()") }});
+{% endif %}{% endfor %}        row
+    }
+}
+
+/// List {{ words }}, the oldest first.
 #[utoipa::path(
-    get, path = "/api/{{ snake_plural }}/", operation_id = "{{ snake_plural }}_list", tag = "{{ snake_plural }}",
-    security(("bearer" = [])),
-    responses(
-        (status = 200, description = "In the order of their ids.", body = Vec<{{ pascal_singular }}>),
-        (status = 401, description = "No live access token.", body = Refusal),
+    get, path = "{{ base }}/", operation_id = "list_{{ snake_plural }}", tag = "{{ words }}",
+{% if auth %}    security(("bearer" = [])),
+{% endif %}    params(
+{% if grouped %}        ("group_name" = String, Path, example = "chat_a1b2c3d4"),
+{% endif %}        ("limit" = Option<u32>, Query, description = "50 if left out, 100 at most.", minimum = 1),
+        ("cursor" = Option<String>, Query, description = "The `next` of the page before."),
     ),
+    responses((status = 200, description = "A page of them.", body = Page<{{ pascal_singular }}>), Invalid{% if grouped %}, NotFound{% endif %}{% if auth %}, Unauthorized{% endif %}, Unavailable),
 )]
 pub async fn list(
-    _: CurrentUser,
-    State(ctx): State<AppContext>,
-) -> Result<Json<Vec<{{ pascal_singular }}>>> {
-    let rows = Entity::find().order_by_asc(Column::Id).limit(PAGE).all(&ctx.db).await?;
-    Ok(Json(rows.into_iter().map({{ pascal_singular }}::from).collect()))
+{% if grouped %}    member: GroupMember<CurrentUser>,
+{% elif auth %}    CurrentUser(user): CurrentUser,
+{% endif %}    State(ctx): State<AppContext>,
+    params: Params,
+) -> Result<Json<Page<{{ pascal_singular }}>>> {
+    let limit = params.limit(PAGE, MAX_PAGE)?;
+    let after = params.number("cursor", 1..=i64::MAX)?.unwrap_or(0);
+    let found = {{ snake_plural }}::Model::list(&ctx.db, {% if grouped %}&member.group, {% elif auth %}&user, {% endif %}after, u64::from(limit) + 1);
+    Ok(Json(Page::of(found.await?, limit as usize, |row| row.id)))
 }
 
-/// Create one.
+/// Make a {{ word }}.
 #[utoipa::path(
-    post, path = "/api/{{ snake_plural }}/", operation_id = "{{ snake_plural }}_create", tag = "{{ snake_plural }}",
-    security(("bearer" = [])),
-    request_body = {{ pascal_singular }}Params,
-    responses(
-        (status = 201, description = "Created.", body = {{ pascal_singular }}),
-        (status = 401, description = "No live access token.", body = Refusal),
-    ),
+    post, path = "{{ base }}/", operation_id = "create_{{ snake_singular }}", tag = "{{ words }}",
+{% if auth %}    security(("bearer" = [])),
+{% endif %}{% if grouped %}    params(("group_name" = String, Path, example = "chat_a1b2c3d4")),
+{% endif %}    request_body = {{ pascal_singular }}Params,
+    responses((status = 201, description = "It is made.", body = {{ pascal_singular }}), Invalid{% if grouped %}, NotFound{% endif %}{% if auth %}, Unauthorized{% endif %}, Conflict, BodyRefused, TooFast, Unavailable),
 )]
 pub async fn create(
-    _: CurrentUser,
-    State(ctx): State<AppContext>,
-    Json(params): Json<{{ pascal_singular }}Params>,
+{% if grouped %}    member: GroupMember<CurrentUser>,
+{% elif auth %}    CurrentUser(user): CurrentUser,
+{% endif %}    State(ctx): State<AppContext>,
+    allowance: Allowance,
+    Body(params): Body<{{ pascal_singular }}Params>,
 ) -> Result<(StatusCode, Json<{{ pascal_singular }}>)> {
-    let row = ActiveModel {
-        {% for f in fields -%}
-        {{ f.field_name }}: Set({{ f.set_expr }}),
-        {% endfor -%}
-        ..Default::default()
+    allowance.change({% if grouped %}Some(&member.user){% elif auth %}Some(&user){% else %}None{% endif %})?;
+{% if grouped or owned %}    let row = {{ snake_plural }}::ActiveModel {
+{% if grouped %}        group_id: Set(member.group.id),
+{% endif %}{% if owned %}        user_id: Set({% if grouped %}member.{% endif %}user.id),
+{% endif %}        ..Default::default()
     };
-    Ok((StatusCode::CREATED, Json(row.insert(&ctx.db).await?.into())))
+    let made = params.set(row).insert(&ctx.db).await?;
+{% else %}    let made = params.set(Default::default()).insert(&ctx.db).await?;
+{% endif %}    Ok((StatusCode::CREATED, Json(made.into())))
 }
 
-/// Get one.
+/// Show a {{ word }}.
 #[utoipa::path(
-    get, path = "/api/{{ snake_plural }}/{id}/", operation_id = "{{ snake_plural }}_get", tag = "{{ snake_plural }}",
-    security(("bearer" = [])),
-    params(("id" = i64, Path)),
-    responses(
-        (status = 200, description = "Here it is.", body = {{ pascal_singular }}),
-        (status = 401, description = "No live access token.", body = Refusal),
-        (status = 404, description = "There is none.", body = Detail),
-    ),
+    get, path = "{{ base }}/{id}/", operation_id = "show_{{ snake_singular }}", tag = "{{ words }}",
+{% if auth %}    security(("bearer" = [])),
+{% endif %}    params({% if grouped %}("group_name" = String, Path, example = "chat_a1b2c3d4"), {% endif %}("id" = i64, Path, example = 1)),
+    responses((status = 200, description = "Here it is.", body = {{ pascal_singular }}), Invalid, NotFound{% if auth %}, Unauthorized{% endif %}, Unavailable),
 )]
-pub async fn get_one(
-    _: CurrentUser,
-    State(ctx): State<AppContext>,
-    Path(id): Path<i64>,
+pub async fn show(
+{% if grouped %}    member: GroupMember<CurrentUser>,
+{% elif auth %}    CurrentUser(user): CurrentUser,
+{% endif %}    State(ctx): State<AppContext>,
+    Path({% if grouped %}(_, id){% else %}id{% endif %}): Path<{% if grouped %}(String, i64){% else %}i64{% endif %}>,
 ) -> Result<Json<{{ pascal_singular }}>> {
-    Ok(Json(find(&ctx, id).await?.into()))
+    Ok(Json(find(&ctx, {% if grouped %}&member, {% elif auth %}&user, {% endif %}id).await?.into()))
 }
 
-/// Change one.
+/// Change a {{ word }}.
 #[utoipa::path(
-    put, path = "/api/{{ snake_plural }}/{id}/", operation_id = "{{ snake_plural }}_update", tag = "{{ snake_plural }}",
-    security(("bearer" = [])),
-    params(("id" = i64, Path)),
+    put, path = "{{ base }}/{id}/", operation_id = "update_{{ snake_singular }}", tag = "{{ words }}",
+{% if auth %}    security(("bearer" = [])),
+{% endif %}    params({% if grouped %}("group_name" = String, Path, example = "chat_a1b2c3d4"), {% endif %}("id" = i64, Path, example = 1)),
     request_body = {{ pascal_singular }}Params,
-    responses(
-        (status = 200, description = "Changed.", body = {{ pascal_singular }}),
-        (status = 401, description = "No live access token.", body = Refusal),
-        (status = 404, description = "There is none.", body = Detail),
-    ),
+    responses((status = 200, description = "As it is now.", body = {{ pascal_singular }}), Invalid{% if grouped and owned %}, Forbidden{% endif %}, NotFound{% if auth %}, Unauthorized{% endif %}, Conflict, BodyRefused, TooFast, Unavailable),
 )]
 pub async fn update(
-    _: CurrentUser,
-    State(ctx): State<AppContext>,
-    Path(id): Path<i64>,
-    Json(params): Json<{{ pascal_singular }}Params>,
+{% if grouped %}    member: GroupMember<CurrentUser>,
+{% elif auth %}    CurrentUser(user): CurrentUser,
+{% endif %}    State(ctx): State<AppContext>,
+    Path({% if grouped %}(_, id){% else %}id{% endif %}): Path<{% if grouped %}(String, i64){% else %}i64{% endif %}>,
+    allowance: Allowance,
+    Body(params): Body<{{ pascal_singular }}Params>,
 ) -> Result<Json<{{ pascal_singular }}>> {
-    let mut row = find(&ctx, id).await?.into_active_model();
-    {% for f in fields -%}
-    row.{{ f.field_name }} = Set({{ f.set_expr }});
-    {% endfor -%}
-    Ok(Json(row.update(&ctx.db).await?.into()))
+    allowance.change({% if grouped %}Some(&member.user){% elif auth %}Some(&user){% else %}None{% endif %})?;
+    let row = find{% if grouped and owned %}_own{% endif %}(&ctx, {% if grouped %}&member, {% elif auth %}&user, {% endif %}id).await?;
+    let changed = params.set(row.into_active_model());
+    Ok(Json(changed.update(&ctx.db).await?.into()))
 }
 
-/// Delete one.
+/// Delete a {{ word }}.
 #[utoipa::path(
-    delete, path = "/api/{{ snake_plural }}/{id}/", operation_id = "{{ snake_plural }}_remove", tag = "{{ snake_plural }}",
-    security(("bearer" = [])),
-    params(("id" = i64, Path)),
-    responses(
-        (status = 204, description = "Deleted."),
-        (status = 401, description = "No live access token.", body = Refusal),
-        (status = 404, description = "There is none.", body = Detail),
-    ),
+    delete, path = "{{ base }}/{id}/", operation_id = "delete_{{ snake_singular }}", tag = "{{ words }}",
+{% if auth %}    security(("bearer" = [])),
+{% endif %}    params({% if grouped %}("group_name" = String, Path, example = "chat_a1b2c3d4"), {% endif %}("id" = i64, Path, example = 1)),
+    responses((status = 204, description = "It is gone."), Invalid{% if grouped and owned %}, Forbidden{% endif %}, NotFound{% if auth %}, Unauthorized{% endif %}, TooFast, Unavailable),
 )]
 pub async fn remove(
-    _: CurrentUser,
-    State(ctx): State<AppContext>,
-    Path(id): Path<i64>,
+{% if grouped %}    member: GroupMember<CurrentUser>,
+{% elif auth %}    CurrentUser(user): CurrentUser,
+{% endif %}    State(ctx): State<AppContext>,
+    Path({% if grouped %}(_, id){% else %}id{% endif %}): Path<{% if grouped %}(String, i64){% else %}i64{% endif %}>,
+    allowance: Allowance,
 ) -> Result<StatusCode> {
-    find(&ctx, id).await?.into_active_model().delete(&ctx.db).await?;
+    allowance.change({% if grouped %}Some(&member.user){% elif auth %}Some(&user){% else %}None{% endif %})?;
+    let row = find{% if grouped and owned %}_own{% endif %}(&ctx, {% if grouped %}&member, {% elif auth %}&user, {% endif %}id).await?;
+    row.delete(&ctx.db).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
-async fn find(ctx: &AppContext, id: i64) -> Result<Model> {
-    Entity::find_by_id(id).one(&ctx.db).await?.ok_or(Error::NotFound)
+{% if grouped %}async fn find(ctx: &AppContext, member: &GroupMember<CurrentUser>, id: i64) -> Result<{{ snake_plural }}::Model> {
+    let found = {{ snake_plural }}::Model::find(&ctx.db, &member.group, id).await?;
+    found.ok_or(Error::NotFound)
+}
+{% elif auth %}async fn find(ctx: &AppContext, user: &users::Model, id: i64) -> Result<{{ snake_plural }}::Model> {
+    let found = {{ snake_plural }}::Model::find(&ctx.db, user, id).await?;
+    found.ok_or(Error::NotFound)
+}
+{% else %}async fn find(ctx: &AppContext, id: i64) -> Result<{{ snake_plural }}::Model> {
+    let found = {{ snake_plural }}::Model::find(&ctx.db, id).await?;
+    found.ok_or(Error::NotFound)
+}
+{% endif %}
+{% if grouped and owned %}/// One that the asking member has made.
+async fn find_own(ctx: &AppContext, member: &GroupMember<CurrentUser>, id: i64) -> Result<{{ snake_plural }}::Model> {
+    let row = find(ctx, member, id).await?;
+    if row.user_id != member.user.id {
+        return Err(Refusal::Forbidden.into());
+    }
+    Ok(row)
 }
 
-pub fn routes() -> Routes {
+{% endif %}pub fn routes() -> Routes {
     Routes::new()
-        .prefix("/api/{{ snake_plural }}")
-        .add("/", get(list))
-        .add("/", post(create))
-        .add("/{id}", get(get_one))
-        .add("/{id}", put(update))
-        .add("/{id}", delete(remove))
+        .prefix("{{ base }}")
+        .add("/", get(list).post(create))
+        .add("/{id}", get(show).put(update).delete(remove))
+}
+// ==> tests/requests/{{ snake_plural }}.rs
+//! {{ words | capitalize }}: {% if grouped %}those of a group{% elif auth %}each of the user who made it{% else %}everybody's{% endif %}.
+
+use insta::assert_snapshot;
+use reqwest::Method;
+use serde_json::{Value, json};
+
+use crate::support::{Answer, TestApp, line, redact};
+
+/// One as it is sent.
+fn {{ snake_singular }}() -> Value {
+    json!({ {{- fields_sent | trim_end_matches(pat=", ") -}} })
+}
+
+#[tokio::test]
+async fn a_{{ snake_singular }}_is_made_read_changed_and_deleted() {
+    let app = TestApp::start().await;
+    let ann = app.user("ann").await;
+{% if grouped %}    let all = format!("/api/groups/{}/{{ snake_plural }}/", ann.start_chat().await);
+{% else %}    let all = "{{ base }}/".to_owned();
+{% endif %}    let made = ann.post(&all, {{ snake_singular }}()).await;
+    assert_eq!(made.status, 201, "{made}");
+    assert_snapshot!(redact(&made.body, &made.json()), @r#"{"id":1,{% if with_tz %}{{ sample }}"created_at":"[now]","updated_at":"[now]"{% else %}{{ sample | trim_end_matches(pat=",") }}{% endif %}}"#);
+    let one = format!("{all}{}/", made.json()["id"]);
+    assert_eq!(ann.get(&one).await.json(), made.json());
+    let listed = ann.get(&all).await.json();
+    assert_eq!(listed, json!({"results": [made.json()], "next": null}));
+    let changed = ann.put(&one, {{ snake_singular }}()).await;
+    assert_eq!(changed.status, 200, "{changed}");
+    assert_eq!(changed.json()["id"], made.json()["id"]);
+    assert_eq!(ann.delete(&one).await.status, 204);
+    for gone in [ann.get(&one).await, ann.put(&one, {{ snake_singular }}()).await, ann.delete(&one).await] {
+        insta::allow_duplicates! {
+            assert_snapshot!(line(&gone), @r#"404 Not Found {"detail":"Not found.","code":"not_found"}"#);
+        }
+    }
+}
+
+#[tokio::test]
+async fn {% if auth %}no_stranger_and_nobody{% else %}everybody{% endif %}_finds_a_{{ snake_singular }}() {
+    let app = TestApp::start().await;
+    let [ann, bob] = [app.user("ann").await, app.user("bob").await];
+{% if grouped %}    let all = format!("/api/groups/{}/{{ snake_plural }}/", ann.start_chat().await);
+{% else %}    let all = "{{ base }}/".to_owned();
+{% endif %}    let made = ann.post(&all, {{ snake_singular }}()).await.json();
+    let one = format!("{all}{}/", made["id"]);
+{% if grouped %}    for answer in [bob.get(&all).await, bob.post(&all, {{ snake_singular }}()).await] {
+        assert_eq!(answer.status, 404, "{answer}");
+    }
+{% elif auth %}    assert_eq!(bob.get(&all).await.json(), json!({"results": [], "next": null}));
+{% else %}    assert_eq!(bob.get(&all).await.json(), json!({"results": [made], "next": null}));
+{% endif %}{% if auth %}    for answer in [bob.get(&one).await, bob.put(&one, {{ snake_singular }}()).await, bob.delete(&one).await] {
+        assert_eq!(answer.status, 404, "{answer}");
+    }
+    for path in [&all, &one] {
+        let answer = Answer::to(app.request(Method::GET, path)).await;
+        assert_eq!(answer.status, 401, "{answer}");
+    }
+    assert_eq!(ann.get(&one).await.json(), made);
+{% else %}    let answer = Answer::to(app.request(Method::GET, &one)).await;
+    assert_eq!(answer.json(), made);
+{% endif %}}
+
+#[tokio::test]
+async fn a_{{ snake_singular }}_that_is_wrong_is_refused() {
+    let app = TestApp::start().await;
+    let ann = app.user("ann").await;
+{% if grouped %}    let all = format!("/api/groups/{}/{{ snake_plural }}/", ann.start_chat().await);
+{% else %}    let all = "{{ base }}/".to_owned();
+{% endif %}{% if required or texts %}    let refused = async |field: &str, value: Option<Value>| {
+        let mut body = {{ snake_singular }}();
+        match value {
+            Some(value) => body[field] = value,
+            None => drop(body.as_object_mut().unwrap().remove(field)),
+        }
+        let answer = ann.post(&all, body).await;
+        assert_eq!((answer.status.as_u16(), &answer.json()["field"]), (400, &json!(field)), "{answer}");
+    };
+{% endif %}{% if required %}    for field in [{{ required | trim_end_matches(pat=", ") }}] {
+        refused(field, None).await;
+    }
+{% endif %}{% if texts %}    for field in [{{ texts | trim_end_matches(pat=", ") }}] {
+        refused(field, Some(json!(1))).await;
+        refused(field, Some(json!("x".repeat(8001)))).await;
+    }
+{% endif %}    for body in [json!([]), json!("text"), Value::Null] {
+        let answer = ann.post(&all, body).await;
+        insta::allow_duplicates! {
+            assert_snapshot!(line(&answer), @r#"400 Bad Request {"detail":"The body must be a JSON object.","code":"invalid"}"#);
+        }
+    }
+    assert_eq!(ann.get(&format!("{all}?limit=0")).await.status, 400);
+    assert_eq!(ann.get(&all).await.json()["results"], json!([]));
 }

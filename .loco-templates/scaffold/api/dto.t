@@ -1,21 +1,24 @@
 to: src/views/{{ snake_plural }}.rs
 skip_exists: true
-message: "View `{{ pascal_singular }}` was added."
+message: "The view `{{ pascal_singular }}` was added."
 injections:
 - into: src/views/mod.rs
-  append: true
+  after_last: "^pub mod "
   content: "pub mod {{ snake_plural }};"
 ---
-//! Answers about {{ snake_plural }}, and what is sent to change them.
+{% set_global times = false %}{% for f in fields %}{% if f.rust_type is containing("DateTimeWithTimeZone") %}{% set_global times = true %}{% endif %}{% endfor -%}
+//! Answers about {{ snake_plural | replace(from="_", to=" ") }}.
 
-{% if prelude_use %}{{ prelude_use }}
-{% endif %}use serde::{Deserialize, Serialize};
+{% if prelude_use %}{{ prelude_use | replace(from="DateTimeWithTimeZone, ", to="") | replace(from=", DateTimeWithTimeZone", to="") | replace(from="use sea_orm::prelude::{DateTimeWithTimeZone};", to="") }}
+{% endif %}use serde::{ {%- if enums %}Deserialize, {% endif %}Serialize};
 use utoipa::ToSchema;
 
-use crate::models::_entities::{{ snake_plural }}::Model;
+{% if with_tz or times %}use super::time;
+{% endif %}use crate::models::{{ snake_plural }}::Model;
 
-{% for e in enums %}#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+{% for e in enums %}#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
+#[schema(example = json!("{{ e.variants.0.value }}"))]
 pub enum {{ e.enum_type }} {
 {% for v in e.variants %}    {{ v.variant }},
 {% endfor %}}
@@ -31,7 +34,7 @@ impl From<String> for {{ e.enum_type }} {
 
 impl {{ e.enum_type }} {
     #[must_use]
-    pub const fn as_str(&self) -> &'static str {
+    pub const fn as_str(self) -> &'static str {
         match self {
 {% for v in e.variants %}            Self::{{ v.variant }} => "{{ v.value }}",
 {% endfor %}        }
@@ -42,29 +45,25 @@ impl {{ e.enum_type }} {
 /// As it is answered.
 #[derive(Serialize, ToSchema)]
 pub struct {{ pascal_singular }} {
+    #[schema(example = 1)]
     pub id: i64,
-{% for f in fields %}{% if f.rust_type is containing("DateTimeWithTimeZone") %}    #[schema(value_type = String, format = DateTime)]
+{% for f in fields %}{% if f.field_name != "user_id" and f.field_name != "group_id" %}{% if f.rust_type is containing("DateTimeWithTimeZone") %}    #[schema(example = "2026-11-22T14:05:09.123Z")]
+    pub {{ f.field_name }}: {{ f.rust_type | replace(from="DateTimeWithTimeZone", to="String") }},
+{% else %}{% set t = f.rust_type | replace(from="Option<", to="") | replace(from=">", to="") %}{% if t == "Date" or t == "Time" or t == "DateTime" %}    #[schema(value_type = {{ f.rust_type | replace(from=t, to="String") }}{% if t == "Date" %}, format = Date{% endif %})]
 {% endif %}    pub {{ f.field_name }}: {{ f.rust_type }},
-{% endfor %}{% if with_tz %}    #[schema(value_type = String, format = DateTime)]
-    pub created_at: DateTimeWithTimeZone,
-    #[schema(value_type = String, format = DateTime)]
-    pub updated_at: DateTimeWithTimeZone,
+{% endif %}{% endif %}{% endfor %}{% if with_tz %}    #[schema(example = "2026-11-22T14:05:09.123Z")]
+    pub created_at: String,
+    #[schema(example = "2026-11-22T14:05:09.123Z")]
+    pub updated_at: String,
 {% endif %}}
 
 impl From<Model> for {{ pascal_singular }} {
-    fn from(m: Model) -> Self {
+    fn from(row: Model) -> Self {
         Self {
-            id: m.id,
-{% for f in fields %}            {{ f.field_name }}: {{ f.from_expr }},
-{% endfor %}{% if with_tz %}            created_at: m.created_at,
-            updated_at: m.updated_at,
+            id: row.id,
+{% for f in fields %}{% if f.field_name != "user_id" and f.field_name != "group_id" %}            {{ f.field_name }}: {% if f.rust_type is starting_with("Option<DateTimeWithTimeZone") %}row.{{ f.field_name }}.as_ref().map(time){% elif f.rust_type is containing("DateTimeWithTimeZone") %}time(&row.{{ f.field_name }}){% elif f.is_enum %}{% if f.nullable %}row.{{ f.field_name }}.map({{ f.enum_type }}::from){% else %}row.{{ f.field_name }}.into(){% endif %}{% else %}row.{{ f.field_name }}{% endif %},
+{% endif %}{% endfor %}{% if with_tz %}            created_at: time(&row.created_at),
+            updated_at: time(&row.updated_at),
 {% endif %}        }
     }
 }
-
-/// As it is sent.
-#[derive(Deserialize, ToSchema)]
-pub struct {{ pascal_singular }}Params {
-{% for f in fields %}{% if f.rust_type is containing("DateTimeWithTimeZone") %}    #[schema(value_type = String, format = DateTime)]
-{% endif %}    pub {{ f.field_name }}: {{ f.rust_type }},
-{% endfor %}}

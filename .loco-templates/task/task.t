@@ -1,0 +1,40 @@
+{% set file_name = name | snake_case -%}
+{% set struct_name = file_name | pascal_case -%}
+to: "src/tasks/{{ file_name }}.rs"
+skip_exists: true
+message: "The task `{{ name }}` was added: `cargo loco task {{ name }}` runs it."
+injections:
+- into: "src/tasks/mod.rs"
+  after_last: "^pub mod "
+  content: "pub mod {{ file_name }};"
+- into: src/app.rs
+  before: "// tasks-inject"
+  content: "        tasks.register(tasks::{{ file_name }}::{{ struct_name }});"
+---
+//! What `cargo loco task {{ name }}` does.
+
+use loco_rs::prelude::*;
+
+use super::operator::{Usage, say};
+
+const USAGE: Usage = Usage {
+    name: "{{ name }}",
+    example: "cargo loco task {{ name }} username:ann",
+};
+
+pub struct {{ struct_name }};
+
+#[async_trait]
+impl Task for {{ struct_name }} {
+    fn task(&self) -> TaskInfo {
+        TaskInfo {
+            name: USAGE.name.to_owned(),
+            detail: format!("Say what it is for: {}", USAGE.example),
+        }
+    }
+
+    async fn run(&self, ctx: &AppContext, vars: &task::Vars) -> Result<()> {
+        let user = USAGE.user(ctx, vars).await?;
+        say(&format!("{}: found {}", USAGE.name, user.username))
+    }
+}
