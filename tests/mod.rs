@@ -8,6 +8,7 @@
     clippy::unwrap_used
 )]
 
+mod architecture;
 mod channels;
 mod clients;
 mod configuration;
