@@ -160,11 +160,12 @@ async fn a_setting_has_sockets_show_a_token_again() {
         // To look at the session again is not to show a token.
         until("a while to pass", async || {
             let looked = rich.done(json!({"type": "auth"})).await;
-            looked["auth_expires_in"].as_i64().unwrap() <= 6
+            looked["auth_expires_in"].as_i64().unwrap() <= 5
         })
         .await;
         let shown = rich.done(json!({"type": "auth", "token": ann.access}));
-        assert_eq!(shown.await["auth_expires_in"], 7);
+        let left = shown.await["auth_expires_in"].as_i64().unwrap();
+        assert!(left == 7 || left == 6, "{left}");
     }
     assert_eq!(base.close_code().await, 4401);
     assert_eq!(rich.bye_code().await, 4401);

@@ -52,6 +52,8 @@ pub(super) struct Suspects {
     all: bool,
     /// When it was said last. Who comes in soon after may have been let in before.
     said: HashMap<Arc<str>, Instant>,
+    /// The same of everybody.
+    all_said: Option<Instant>,
 }
 
 /// Knows when a socket's session ends by the clock.
@@ -109,14 +111,20 @@ impl Hub {
 
     /// Has this node look at everybody.
     pub(super) fn suspect_all(&self) {
-        self.suspects().all = true;
+        let mut suspects = self.suspects();
+        suspects.all = true;
+        suspects.all_said = Some(Instant::now());
+        drop(suspects);
         self.suspected.notify_one();
     }
 
     /// Looks again at who has just come in, where there was reason to look.
     pub(super) fn suspect_newcomer(&self, peer: &Peer) {
         let mut suspects = self.suspects();
-        if suspects.said.contains_key(&peer.username) {
+        let all_said = suspects
+            .all_said
+            .is_some_and(|said| said.elapsed() < HANDSHAKE);
+        if all_said || suspects.said.contains_key(&peer.username) {
             suspects.waiting.insert(peer.username.clone());
             drop(suspects);
             self.suspected.notify_one();
