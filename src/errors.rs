@@ -111,6 +111,10 @@ impl From<DbErr> for Error {
             tracing::warn!(%error, "the database is out of reach");
             return Self::Unavailable;
         }
+        if matches!(error, DbErr::RecordNotUpdated) {
+            // Somebody has deleted it since it was read.
+            return Self::NotFound;
+        }
         match error.sql_err() {
             Some(SqlErr::UniqueConstraintViolation(_)) => {
                 Refusal::Conflict("There is one already.").into()
@@ -167,8 +171,8 @@ fn may_pass(error: &DbErr) -> bool {
     }
 }
 
-/// Whether a value is none to the database: a number out of its range, or a NUL in a text, which
-/// PostgreSQL has no place for (data exceptions, class 22).
+/// Whether PostgreSQL has no place for a value: a text that is too long or has a NUL in it, a number or
+/// a time out of range. What else is wrong with data (class 22) is our fault.
 fn is_unstorable(error: &DbErr) -> bool {
     let (DbErr::Exec(RuntimeErr::SqlxError(error)) | DbErr::Query(RuntimeErr::SqlxError(error))) =
         error
@@ -176,7 +180,7 @@ fn is_unstorable(error: &DbErr) -> bool {
         return false;
     };
     let code = error.as_database_error().and_then(|error| error.code());
-    code.is_some_and(|code| code.len() == 5 && code.starts_with("22"))
+    code.is_some_and(|code| ["22001", "22003", "22008", "22021", "22P05"].contains(&code.as_ref()))
 }
 
 impl From<Busy> for Error {
