@@ -187,9 +187,10 @@ async fn state(database: &Database) -> Result<State, DbErr> {
     let uri = with_lock_limits(&database.uri);
     if !uri.starts_with("sqlite:") {
         // A pool tries until its time is over, and then says no more than that it is.
-        let connected = PgConnection::connect(&uri).await;
-        let why = |error| DbErr::Conn(RuntimeErr::SqlxError(error));
-        connected.map_err(|error| why(Arc::new(error)))?;
+        let why = |error| DbErr::Conn(RuntimeErr::SqlxError(Arc::new(error)));
+        if let Ok(connected) = timeout(CONNECT_WITHIN, PgConnection::connect(&uri)).await {
+            connected.map_err(why)?.close().await.map_err(why)?;
+        }
     }
     let mut options = ConnectOptions::new(uri);
     options
