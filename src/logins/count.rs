@@ -81,7 +81,8 @@ impl Count {
         Ok(())
     }
 
-    /// Takes the last attempt back: it had waited, and nobody waits for it.
+    /// Takes the last attempt back: it had waited, and nobody waits for it. (One more guess for who
+    /// guesses in the very moment in which nobody can look at a password is no loss.)
     pub fn undo(&mut self) {
         self.failures = self.failures.saturating_sub(1);
         self.at = self.at.checked_sub(LONGEST_WAIT).unwrap_or(self.at);

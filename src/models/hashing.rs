@@ -1,9 +1,10 @@
 //! Where passwords are hashed: threads of their own, one fewer than there are cores.
 //!
-//! Hashing takes some 20 ms and 19 MiB by design (argon2id, RFC 9106). What is asked for waits its
+//! Hashing takes some 10 ms and 19 MiB by design (argon2id, RFC 9106). What is asked for waits its
 //! turn, so memory does not grow with it, and no more waits than can be done in the time that
-//! somebody waits for it. One core stays free of it: however many log in, messages go on. (Threads
-//! on all cores that give way by their priority do not do that: who is put aside may hold a lock.)
+//! somebody waits for it. One core stays free of it, where there is more than one: however many log
+//! in, messages go on. (Threads on all cores that give way by their priority do not do that: who is
+//! put aside may hold a lock.)
 
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},

@@ -22,8 +22,8 @@ pub struct LimitSettings {
     pub starts_per_hour: u32,
     /// Invites that one user may make in an hour.
     pub invites_per_hour: u32,
-    /// Changes of groups, members, invites and whatever else is no message that one user may make in a
-    /// minute; where nobody has to be logged in, that one network may make.
+    /// Changes of titles, roles, members, bans and invites, and of what the generators make, that one
+    /// user may make in a minute; where nobody has to be logged in, that one network may make.
     pub changes_per_minute: u32,
     /// Groups that one user may subscribe to in 10 seconds, over all sockets.
     pub subs_per_10s: u32,
