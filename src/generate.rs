@@ -8,6 +8,7 @@
 //! formatted.
 
 use std::{
+    collections::HashSet,
     env::{self, current_exe},
     ffi::OsString,
     fs,
@@ -26,6 +27,9 @@ const ANOTHER_FILE: &str = "// ==> ";
 
 /// Where generated files are that have others in them.
 const BUNDLES: [&str; 2] = ["src/controllers", "tests/models"];
+
+/// Where those are that they have in them.
+const BUNDLED: [&str; 2] = ["src/models", "tests/requests"];
 
 /// What cargo gives to a program that it runs.
 const OF_CARGO: [&str; 2] = ["CARGO_MANIFEST_", "CARGO_PKG_"];
@@ -53,6 +57,9 @@ const TYPES: [&str; 16] = [
     "enum",
 ];
 
+/// The fields that say whose they are: a user's, or a group's.
+const OWNERS: [&str; 2] = ["user:references", "chat_group:references:group_id"];
+
 /// What is asked of the generators, if anything.
 #[must_use]
 pub fn asked(args: impl Iterator<Item = OsString>) -> Option<Vec<String>> {
@@ -72,12 +79,13 @@ pub fn run(mut args: Vec<String>) -> Result<ExitCode> {
     let kind = args.get(1).cloned().unwrap_or_default();
     let is_help = args.iter().any(|arg| arg == "--help" || arg == "-h");
     if matches!(kind.as_str(), "scaffold" | "model") && !is_help {
-        check_types(&args)?;
+        check_fields(&args)?;
         expect_sea_orm_cli()?;
         if kind == "scaffold" {
             add_owner(&mut args)?;
         }
     }
+    let before: HashSet<_> = sources(&BUNDLED).into_iter().collect();
     let mut part = Command::new(current_exe()?);
     part.args(&args).env(PART, "1");
     // Loco writes the entities as part of a warning: where none is logged, none are written.
@@ -91,31 +99,77 @@ pub fn run(mut args: Vec<String>) -> Result<ExitCode> {
     if !part.status()?.success() {
         return Ok(ExitCode::FAILURE);
     }
-    let written = unpack()?;
-    for path in &written {
-        say(&format!("added: \"{}\"", path.display()))?;
+    if is_help {
+        return Ok(ExitCode::SUCCESS);
     }
-    if !is_help {
-        format_all()?;
+    for bundle in sources(&BUNDLES) {
+        unpack(&bundle, &before)?;
     }
+    format_all()?;
     Ok(ExitCode::SUCCESS)
 }
 
 /// Fields are what has a colon in it: `title:string!`.
 fn fields(args: &[String]) -> impl Iterator<Item = (&str, &str)> {
-    let given = args.iter().skip(3).filter(|arg| !arg.starts_with('-'));
+    let given = args.iter().skip(2).filter(|arg| !arg.starts_with('-'));
     given.filter_map(|arg| arg.split_once(':'))
 }
 
-fn check_types(args: &[String]) -> Result<()> {
+/// What Loco would take, and the templates do not.
+fn check_fields(args: &[String]) -> Result<()> {
+    let is_public = args.iter().any(|arg| arg == "--no-auth");
     for (name, spec) in fields(args) {
+        let field = format!("{name}:{spec}");
+        let column = match spec.strip_prefix("references") {
+            Some(rest) => match rest.split_once(':') {
+                Some((_, column)) => column.to_owned(),
+                None => format!("{name}_id"),
+            },
+            None => name.to_owned(),
+        };
+        let says_whose = OWNERS.contains(&field.as_str());
+        if says_whose && is_public {
+            return Err(Error::Message(format!(
+                "`{field}` says whose they are, and `--no-auth` that they are everybody's"
+            )));
+        }
+        if !says_whose && ["user_id", "group_id"].contains(&column.as_str()) {
+            return Err(Error::Message(format!(
+                "`{field}`: the column `{column}` says whose they are, as `{}` or `{}` alone",
+                OWNERS[0], OWNERS[1]
+            )));
+        }
+        check_values(&field, spec)?;
         let word = spec.split(':').next().unwrap_or_default();
         let word = word.trim_end_matches(['!', '^', '?']);
         if word != "references" && !TYPES.contains(&word) {
             return Err(Error::Message(format!(
-                "`{name}:{spec}`: `{word}` is not among the types that are the same on SQLite and \
+                "`{field}`: `{word}` is not among the types that are the same on SQLite and \
                  PostgreSQL: {}, references",
                 TYPES.join(", ")
+            )));
+        }
+    }
+    Ok(())
+}
+
+/// Each value of an enum is the name of a variant, too.
+fn check_values(field: &str, spec: &str) -> Result<()> {
+    let Some(values) = spec
+        .split_once(':')
+        .filter(|(word, _)| word.starts_with("enum"))
+    else {
+        return Ok(());
+    };
+    for value in values.1.trim_end_matches(['!', '^']).split(',') {
+        let is_name = value.starts_with(|c: char| c.is_ascii_alphabetic())
+            && value
+                .chars()
+                .all(|c| c.is_ascii_alphanumeric() || c == '_' || c == '-');
+        if !is_name {
+            return Err(Error::Message(format!(
+                "`{field}`: `{value}` is no value of an enum; one is of letters, digits, `_` and `-`, \
+                 and begins with a letter"
             )));
         }
     }
@@ -125,13 +179,16 @@ fn check_types(args: &[String]) -> Result<()> {
 /// What nobody says otherwise of belongs to the user who makes it.
 fn add_owner(args: &mut Vec<String>) -> Result<()> {
     let is_public = args.iter().any(|arg| arg == "--no-auth");
-    let has_owner = fields(args).any(|field| {
-        field == ("user", "references") || field == ("chat_group", "references:group_id")
-    });
-    if is_public || has_owner {
+    let has_owner = args.iter().any(|arg| OWNERS.contains(&arg.as_str()));
+    // Without a name it would be taken for one.
+    let has_name = args
+        .iter()
+        .skip(2)
+        .any(|arg| !arg.starts_with('-') && !arg.contains(':'));
+    if is_public || has_owner || !has_name {
         return Ok(());
     }
-    args.push("user:references".to_owned());
+    args.push(OWNERS[0].to_owned());
     say(
         "Added `user:references`: each user has some of their own. `chat_group:references:group_id` \
          makes them a group's instead, and `--no-auth` everybody's.",
@@ -152,35 +209,37 @@ fn expect_sea_orm_cli() -> Result<()> {
     )))
 }
 
-/// Takes the files apart that have others in them.
-fn unpack() -> Result<Vec<PathBuf>> {
-    let mut written = Vec::new();
-    for folder in BUNDLES {
-        for entry in fs::read_dir(folder)? {
-            let path = entry?.path();
-            if path.extension().is_some_and(|extension| extension == "rs") {
-                written.extend(unpack_file(&path)?);
-            }
-        }
-    }
-    Ok(written)
+/// The source files in some folders.
+fn sources(folders: &[&str]) -> Vec<PathBuf> {
+    let entries = folders
+        .iter()
+        .filter_map(|folder| fs::read_dir(folder).ok());
+    let paths = entries
+        .flatten()
+        .filter_map(|entry| Some(entry.ok()?.path()));
+    paths
+        .filter(|path| path.extension().is_some_and(|extension| extension == "rs"))
+        .collect()
 }
 
-fn unpack_file(path: &Path) -> Result<Vec<PathBuf>> {
+/// Takes a file apart, if it has others in it. What was there `before` stays as it is.
+fn unpack(bundle: &Path, before: &HashSet<PathBuf>) -> Result<()> {
     let mark = format!("\n{ANOTHER_FILE}");
-    let text = fs::read_to_string(path)?;
+    let text = fs::read_to_string(bundle)?;
     let mut files = text.split(mark.as_str());
     let own = files.next().unwrap_or_default();
-    let mut written = Vec::new();
     for file in files {
         let (name, content) = file.split_once('\n').unwrap_or((file, ""));
-        fs::write(name.trim(), content)?;
-        written.push(name.trim().into());
+        let path = PathBuf::from(name.trim());
+        if before.contains(&path) {
+            say(&format!("skipped (exists): \"{}\"", path.display()))?;
+        } else {
+            fs::write(&path, content)?;
+            say(&format!("added: \"{}\"", path.display()))?;
+        }
+        fs::write(bundle, format!("{own}\n"))?;
     }
-    if !written.is_empty() {
-        fs::write(path, format!("{own}\n"))?;
-    }
-    Ok(written)
+    Ok(())
 }
 
 fn format_all() -> Result<()> {

@@ -20,6 +20,46 @@ async fn types_that_differ_between_databases_are_refused() {
 }
 
 #[tokio::test]
+async fn what_the_templates_do_not_take_is_refused() {
+    for (args, told) in [
+        (
+            "--no-auth post user:references",
+            "`user:references` says whose they are, and `--no-auth` that they are everybody's",
+        ),
+        (
+            "post chat_group:references:group_id title:string --no-auth",
+            "`chat_group:references:group_id` says whose they are, and `--no-auth`",
+        ),
+        (
+            "post user:references?",
+            "`user:references?`: the column `user_id` says whose",
+        ),
+        (
+            "post user_id:big_int",
+            "`user_id:big_int`: the column `user_id` says whose",
+        ),
+        (
+            "post group:references",
+            "`group:references`: the column `group_id` says whose",
+        ),
+        (
+            "post chat_group:references?:group_id",
+            "the column `group_id` says whose",
+        ),
+        ("post kind:enum:2d,3d", "`2d` is no value of an enum"),
+        ("post kind:enum:a,,b!", "`` is no value of an enum"),
+    ] {
+        let args: Vec<&str> = ["generate", "scaffold"]
+            .into_iter()
+            .chain(args.split(' '))
+            .collect();
+        let run = Run::of(&args, &[]).await;
+        assert_eq!(run.code, Some(1), "{args:?}");
+        assert!(run.told.contains(told), "{args:?}: {}", run.told);
+    }
+}
+
+#[tokio::test]
 async fn without_the_tool_that_writes_entities_nothing_is_written() {
     let nowhere = tempfile::tempdir().unwrap();
     let path = nowhere.path().display().to_string();

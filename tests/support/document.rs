@@ -32,7 +32,12 @@ impl User<'_> {
 fn is_collection(path: &str, name: &str) -> bool {
     let last = path.trim_end_matches('/').rsplit('/').next().unwrap();
     let stem = name.strip_suffix('y').unwrap_or(name);
-    last.starts_with(stem) && last.ends_with('s')
+    [
+        format!("{name}s"),
+        format!("{name}es"),
+        format!("{stem}ies"),
+    ]
+    .contains(&last.to_owned())
 }
 
 /// Path, method and description of each operation.

@@ -132,7 +132,10 @@ pub struct {{ pascal_singular }}Params {
 {% elif t == "String" %}    #[validate(length(min = 1, max = 255))]
     #[schema(example = "{{ f.field_name }}", min_length = 1, max_length = 255)]
 {% elif t == "bool" %}    #[schema(example = true)]
-{% elif t == "f32" or t == "f64" %}    #[schema(example = 1.5)]
+{% elif t == "f32" %}    // What is beyond is infinity to it.
+    #[validate(range(min = -3.4e38, max = 3.4e38))]
+    #[schema(example = 1.5)]
+{% elif t == "f64" %}    #[schema(example = 1.5)]
 {% elif t == "Uuid" %}    #[schema(example = "67e55044-10b1-426f-9247-bb680e5fe0c8")]
 {% elif t == "Date" %}    #[schema(value_type = {{ f.rust_type | replace(from=t, to="String") }}, format = Date, example = "2026-11-22")]
 {% elif t == "Time" %}    #[schema(value_type = {{ f.rust_type | replace(from=t, to="String") }}, format = "time", example = "14:05:09")]

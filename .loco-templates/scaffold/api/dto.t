@@ -17,10 +17,10 @@ use utoipa::ToSchema;
 {% endif %}use crate::models::{{ snake_plural }}::Model;
 
 {% for e in enums %}#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-#[serde(rename_all = "snake_case")]
 #[schema(example = json!("{{ e.variants.0.value }}"))]
 pub enum {{ e.enum_type }} {
-{% for v in e.variants %}    {{ v.variant }},
+{% for v in e.variants %}    #[serde(rename = "{{ v.value }}")]
+    {{ v.variant }},
 {% endfor %}}
 
 impl From<String> for {{ e.enum_type }} {
