@@ -102,8 +102,16 @@ pub fn run(mut args: Vec<String>) -> Result<ExitCode> {
     if is_help {
         return Ok(ExitCode::SUCCESS);
     }
+    let mut is_new = false;
     for bundle in sources(&BUNDLES) {
-        unpack(&bundle, &before)?;
+        is_new |= unpack(&bundle, &before)?;
+    }
+    if !is_new && matches!(kind.as_str(), "scaffold" | "model") {
+        return Err(Error::Message(
+            "there is one of this name already, which stays as it is; `cargo loco generate migration` \
+             makes another column"
+                .to_owned(),
+        ));
     }
     format_all()?;
     Ok(ExitCode::SUCCESS)
@@ -222,13 +230,16 @@ fn sources(folders: &[&str]) -> Vec<PathBuf> {
         .collect()
 }
 
-/// Takes a file apart, if it has others in it. What was there `before` stays as it is.
-fn unpack(bundle: &Path, before: &HashSet<PathBuf>) -> Result<()> {
+/// Takes a file apart, if it has others in it, and says whether it has. What was there `before` stays as
+/// it is.
+fn unpack(bundle: &Path, before: &HashSet<PathBuf>) -> Result<bool> {
     let mark = format!("\n{ANOTHER_FILE}");
     let text = fs::read_to_string(bundle)?;
     let mut files = text.split(mark.as_str());
     let own = files.next().unwrap_or_default();
+    let mut is_bundle = false;
     for file in files {
+        is_bundle = true;
         let (name, content) = file.split_once('\n').unwrap_or((file, ""));
         let path = PathBuf::from(name.trim());
         if before.contains(&path) {
@@ -239,7 +250,7 @@ fn unpack(bundle: &Path, before: &HashSet<PathBuf>) -> Result<()> {
         }
         fs::write(bundle, format!("{own}\n"))?;
     }
-    Ok(())
+    Ok(is_bundle)
 }
 
 fn format_all() -> Result<()> {
@@ -247,7 +258,7 @@ fn format_all() -> Result<()> {
     if !formatted.is_ok_and(|status| status.success()) {
         say("`cargo fmt` did not go well: what was generated is not formatted.")?;
     }
-    say("Try it: `cargo nextest run`, or `cargo test`. `git diff` shows all that was changed.")
+    say("Try it: `cargo nextest run`, or `cargo test`. `git status` shows what was made.")
 }
 
 fn say(text: &str) -> Result<()> {

@@ -3,7 +3,7 @@
 {% set module_name = "m" ~  mig_ts ~ "_" ~ plural_snake -%}
 to: "migration/src/{{module_name}}.rs"
 skip_glob: "migration/src/m????????_??????_{{plural_snake}}.rs"
-message: "The migration `{{module_name}}` was added; the next start runs it."
+message: "The migration `{{module_name}}` was added, and run here; other databases get it by their next start."
 injections:
 - into: "migration/src/lib.rs"
   before: "inject-above"

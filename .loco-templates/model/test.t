@@ -79,8 +79,12 @@ pub use super::_entities::{{plural_snake}}::{ActiveModel, Column, Entity, Model}
 {% if with_tz %}#[async_trait]
 impl ActiveModelBehavior for ActiveModel {
     async fn before_save<C: ConnectionTrait>(mut self, _: &C, insert: bool) -> Result<Self, DbErr> {
-        if !insert && self.updated_at.is_unchanged() {
-            self.updated_at = Set(Utc::now().into());
+        let now = Utc::now().into();
+        if insert && self.created_at.is_not_set() {
+            self.created_at = Set(now);
+        }
+        if self.updated_at.is_not_set() || self.updated_at.is_unchanged() {
+            self.updated_at = Set(now);
         }
         Ok(self)
     }

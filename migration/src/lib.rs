@@ -60,12 +60,7 @@ impl MigratorTrait for Migrator {
     {
         let db = db.into_database_executor();
         let lock = MigrationLock::acquire(&db).await?;
-        State::seen_by(&db).await?.check().map_err(|error| {
-            DbErr::Migration(format!(
-                "{error}; a reset goes back by the migrations that are known here: drop the database \
-                 yourself, or delete its file"
-            ))
-        })?;
+        State::seen_by(&db).await?.check()?;
         let migrated = Unlocked::refresh(db).await;
         drop(lock);
         migrated

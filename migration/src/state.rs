@@ -68,7 +68,7 @@ impl State {
             )),
             Self::Newer(unknown) => Err(DbErr::Migration(format!(
                 "the database was migrated by a newer version, which knows {}; start that, or \
-                 restore a backup of before",
+                 restore a backup of before, or delete the database if it is only for development",
                 unknown.join(", ")
             ))),
         }
