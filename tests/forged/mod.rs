@@ -171,6 +171,24 @@ async fn no_forged_access_token_opens_any_door() {
     assert!(ann.is_logged_in().await, "and the good one is still good");
 }
 
+/// By more than any leeway there may be, and tried at once: it is not to become true meanwhile.
+#[tokio::test]
+async fn a_token_of_the_next_minute_opens_no_door() {
+    let app = start().await;
+    let ann = app.user("ann").await;
+    let mut doors = Doors::of(&ann).await;
+    let next_minute = |token: &str| {
+        let mint = Mint::of(&app, token);
+        let mut claims = mint.claims.clone();
+        claims["iat"] = json!(chrono::Utc::now().timestamp() + 60);
+        mint.sign(&claims)
+    };
+    doors
+        .refuse("issued in a minute", &next_minute(&ann.access))
+        .await;
+    refuse_refresh(&app, "issued in a minute", &next_minute(&ann.refresh)).await;
+}
+
 #[tokio::test]
 async fn no_forged_refresh_token_buys_anything() {
     let app = start().await;
