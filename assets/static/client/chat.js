@@ -1,0 +1,346 @@
+// @ts-check
+import { now } from './clock.js';
+import { Emitter } from './emitter.js';
+import { SalamError } from './error.js';
+import { Outbox } from './outbox.js';
+
+/**
+ * @typedef {import('./api.js').Salam} Salam
+ * @typedef {import('./connection.js').Connection} Connection
+ * @typedef {import('./types.js').ChatEvent} ChatEvent
+ * @typedef {import('./types.js').Pending} Pending
+ * @typedef {import('./types.js').Reset} Reset
+ * @typedef {import('./types.js').Role} Role
+ * @typedef {import('./types.js').Stored} Stored
+ */
+
+/** Others are told again that you write after this; and forget that somebody does. Milliseconds. */
+const TYPING_EVERY = 3_000;
+const TYPING_LASTS = 7_000;
+
+/** How far one has read is said after this, for all that was read meanwhile. Milliseconds. */
+const READ_AFTER = 300;
+
+/**
+ * A group that is followed.
+ *
+ * Events: `event` (of the log, each once and in order), `reset` (load anew what you show), `live` (all
+ * that was missed has been told), `change` (title, role, unread …), `pending` (what you have sent and is
+ * not in the log yet), `typing`, `presence`, `read` (how far somebody has read), `lost` (why).
+ * @extends {Emitter<{ event: ChatEvent, reset: Reset, live: number, change: Chat, pending: readonly Pending[],
+ *   typing: string[], presence: Chat, read: { user: string, seq: number }, lost: string }>}
+ */
+export class Chat extends Emitter {
+  #salam;
+  #connection;
+  /** Subscriptions that the server has not begun to answer. */
+  #asked = 0;
+  #head = 0;
+  #outbox;
+  /** @type {Map<string, ReturnType<typeof setTimeout>>} */
+  #typists = new Map();
+  #saidTyping = 0;
+  #toRead = 0;
+  /** @type {ReturnType<typeof setTimeout> | undefined} */
+  #readTimer;
+  #isOver = false;
+
+  /**
+   * @internal
+   * @param {Salam} salam
+   * @param {Connection} connection
+   * @param {string} group
+   * @param {number | null} after
+   * @param {string} epoch
+   */
+  constructor(salam, connection, group, after, epoch) {
+    super();
+    this.#salam = salam;
+    this.#connection = connection;
+    /** The name of the group. */
+    this.group = group;
+    /** The last event that was applied; null before the first. Kept with `epoch`, it is where to go on. */
+    this.last = after;
+    /** The life of the database under which `last` was told. */
+    this.epoch = epoch;
+    /** Whether all that was missed has been told. */
+    this.isLive = false;
+    /** @type {string | null} */
+    this.title = null;
+    /** @type {Role} */
+    this.role = 'member';
+    /** The last event that you have read, on any device. */
+    this.readSeq = 0;
+    /** Messages of others after that. */
+    this.unread = 0;
+    /** @type {Set<string> | null} who is here; null in a large group */
+    this.online = new Set();
+    /** How many are here. */
+    this.onlineCount = 0;
+    this.#outbox = new Outbox(this.#way());
+  }
+
+  /** What you have sent and is not in the log yet, in order. */
+  get pending() { return this.#outbox.pending; }
+
+  /** Who is writing, besides you. */
+  get typists() { return [...this.#typists.keys()]; }
+
+  /**
+   * Sends a message: again and again, until the server has stored it or refuses it for good.
+   * @param {string} text
+   * @param {{ replyTo?: number | null }} [how]
+   * @returns {Promise<Stored>}
+   */
+  send(text, { replyTo = null } = {}) {
+    this.#saidTyping = 0; // a message ends it
+    return this.#outbox.send(text, replyTo);
+  }
+
+  /**
+   * Tries a message again that has failed.
+   * @param {string} cid
+   */
+  retry(cid) { this.#outbox.retry(cid); }
+
+  /**
+   * Gives up a message. (One that is being sent stays; one that was being sent when the connection broke
+   * may have arrived all the same.)
+   * @param {string} cid
+   */
+  discard(cid) { this.#outbox.discard(cid); }
+
+  /**
+   * @param {number} seq of a message of yours
+   * @param {string} text
+   * @returns {Promise<Stored>}
+   */
+  edit(seq, text) { return this.#outbox.request({ type: 'edit', seq, text }); }
+
+  /**
+   * @param {number} seq
+   * @returns {Promise<Stored>}
+   */
+  delete(seq) { return this.#outbox.request({ type: 'delete', seq }); }
+
+  /**
+   * @param {number} seq
+   * @param {string} emoji
+   * @param {boolean} [on] false takes it back
+   * @returns {Promise<Stored>}
+   */
+  react(seq, emoji, on = true) { return this.#outbox.request({ type: 'react', seq, emoji, on }); }
+
+  /**
+   * Says that you have read so far, on all of your devices.
+   * @param {number} seq
+   */
+  read(seq) {
+    if (seq <= this.readSeq) return;
+    this.#readTo(seq);
+    this.#toRead = seq;
+    this.#readTimer ??= setTimeout(() => this.#sayRead(), READ_AFTER);
+  }
+
+  /**
+   * Says that you write, or have stopped; as often as you like.
+   * @param {boolean} on
+   */
+  typing(on) {
+    if (on ? now() - this.#saidTyping < TYPING_EVERY : !this.#saidTyping) return;
+    this.#saidTyping = on ? now() : 0;
+    if (this.isLive) this.#connection._say({ type: 'typing', group: this.group, on });
+  }
+
+  /**
+   * The events, and resets, from now on; ends when the chat is lost or parted from.
+   * @returns {AsyncIterableIterator<ChatEvent | Reset>}
+   */
+  async *[Symbol.asyncIterator]() {
+    /** @type {(ChatEvent | Reset)[]} */
+    const told = [];
+    let wake = () => {};
+    const tell = (/** @type {ChatEvent | Reset} */ frame) => { told.push(frame); wake(); };
+    const listeners = [this.on('event', tell), this.on('reset', tell), this.on('lost', () => wake())];
+    this.#ends.add(() => wake());
+    try {
+      for (;;) {
+        const next = told.shift();
+        if (next) yield next;
+        else if (this.#isOver) return;
+        else await new Promise((resolve) => { wake = () => resolve(undefined); });
+      }
+    } finally {
+      listeners.forEach((end) => end());
+    }
+  }
+
+  /** @type {Set<() => void>} */
+  #ends = new Set();
+
+  /** @internal */
+  _subscribing() {
+    this.isLive = false;
+    this.#asked += 1;
+  }
+
+  /** @internal */
+  _lostSocket() {
+    this.isLive = false;
+    this.#asked = 0;
+    this.#saidTyping = 0;
+    for (const user of this.typists) this._typing({ user, on: false });
+    this.#outbox.interrupt();
+  }
+
+  /** @internal */
+  _missing() { return this.last === null ? 0 : Math.max(0, this.#head - this.last); }
+
+  /** @internal @param {any} frame */
+  _group(frame) {
+    this.#asked = Math.max(0, this.#asked - 1);
+    this.isLive = false;
+    this.#head = frame.head;
+    [this.title, this.role, this.readSeq, this.unread] = [frame.title, frame.role, frame.read, frame.unread];
+    this.online = frame.online ? new Set(frame.online) : null;
+    this.onlineCount = frame.online_count ?? frame.online.length;
+    if (frame.mode === 'live') this.#at(frame.head);
+    this._emit('change', this);
+    this._emit('presence', this);
+    this.#connection._progress();
+  }
+
+  /** @internal @param {ChatEvent} event */
+  _event(event) {
+    if (this.last !== null && event.seq !== this.last + 1) {
+      // What is old was told already. A jump is healed, unless that is under way.
+      if (event.seq > this.last && this.isLive) this.#connection._subscribe(this);
+      return;
+    }
+    this.#at(event.seq);
+    this.#apply(event);
+    this._emit('event', event);
+    if (!this.isLive) this.#connection._progress();
+  }
+
+  /** @internal @param {Reset} frame */
+  _reset(frame) {
+    this.#at(frame.head);
+    this._emit('reset', frame);
+  }
+
+  /** @internal @param {{ seq: number }} frame */
+  _sync({ seq }) {
+    if (this.#asked) return; // it ends a subscription that a newer one has replaced
+    if (this.last === null) this.#at(seq);
+    if (seq > /** @type {number} */ (this.last)) return this.#connection._subscribe(this);
+    this.isLive = true;
+    this.#connection._progress();
+    this._emit('live', seq);
+    this.#sayRead();
+    this.#outbox.flush();
+  }
+
+  /** @internal @param {{ user: string, on: boolean }} frame */
+  _typing({ user, on }) {
+    const was = this.#typists.get(user);
+    clearTimeout(was);
+    if (on) this.#typists.set(user, setTimeout(() => this._typing({ user, on: false }), TYPING_LASTS));
+    else this.#typists.delete(user);
+    if (on !== (was !== undefined)) this._emit('typing', this.typists);
+  }
+
+  /** @internal @param {{ user?: string, state?: string, count?: number }} frame */
+  _presence({ user, state, count }) {
+    if (count !== undefined) [this.online, this.onlineCount] = [null, count];
+    if (user && this.online) {
+      if (state === 'online') this.online.add(user);
+      else this.online.delete(user);
+      this.onlineCount = this.online.size;
+      if (state !== 'online') this._typing({ user, on: false });
+    }
+    this._emit('presence', this);
+  }
+
+  /** @internal @param {{ user: string, seq: number }} frame */
+  _read({ user, seq }) {
+    if (user === this.#salam.user?.username) this.#readTo(seq);
+    else this._emit('read', { user, seq });
+  }
+
+  /** @internal @param {string} code */
+  _lost(code) {
+    this.#outbox.end(new SalamError(code, 'You are no member of this group any more.'));
+    this._close();
+    this._emit('lost', code);
+  }
+
+  /** @internal */
+  _close() {
+    this.#isOver = true;
+    this._lostSocket();
+    clearTimeout(this.#readTimer);
+    this.#outbox.end();
+    this.#ends.forEach((end) => end());
+  }
+
+  /** @param {number} seq */
+  #at(seq) {
+    this.last = seq;
+    this.#head = Math.max(this.#head, seq);
+    this.epoch = this.#connection.epoch;
+  }
+
+  /** What an event says about you and the group. @param {ChatEvent} event */
+  #apply({ kind, seq, by, cid, data }) {
+    const me = this.#salam.user?.username;
+    if (kind === 'message.created') {
+      if (by) this._typing({ user: by, on: false });
+      if (by === me) {
+        this.#readTo(seq); // who says something has read what came before
+        this.#outbox.arrived(cid);
+      } else if (seq > this.readSeq) this.unread += 1;
+    } else if (kind === 'group.updated') this.title = data.title;
+    else if (kind === 'member.role' && data.user === me) this.role = data.role;
+    else return;
+    this._emit('change', this);
+  }
+
+  /** @param {number} seq */
+  #readTo(seq) {
+    if (seq <= this.readSeq) return;
+    this.readSeq = seq;
+    if (this.last !== null && seq >= this.last) this.unread = 0;
+    else this.#recount();
+    this._emit('change', this);
+  }
+
+  /** How many messages come after the last that was read on another device, the server knows. */
+  async #recount() {
+    const group = await this.#salam.group(this.group).catch(() => null);
+    if (!group || group.read < this.readSeq) return;
+    this.unread = group.unread;
+    this._emit('change', this);
+  }
+
+  #sayRead() {
+    clearTimeout(this.#readTimer);
+    this.#readTimer = undefined;
+    if (!this.isLive || !this.#toRead) return;
+    this.#connection._say({ type: 'read', group: this.group, seq: this.#toRead });
+    this.#toRead = 0;
+  }
+
+  /** @returns {import('./outbox.js').Way} */
+  #way() {
+    const prefix = `outbox.${this.#salam.user?.id}.${this.group}.`;
+    return {
+      ask: (request, reply) => this.#connection._ask({ ...request, group: this.group }, reply),
+      isOpen: () => this.isLive,
+      hasApplied: (seq) => this.last !== null && seq <= this.last,
+      store: (key, value) => { this.#salam._store(prefix + key, value); },
+      stored: () => this.#salam._stored(prefix),
+      changed: (pending) => this._emit('pending', pending),
+    };
+  }
+}

@@ -1,0 +1,385 @@
+// @ts-check
+import { Chat } from './chat.js';
+import { between, later, now } from './clock.js';
+import { Emitter } from './emitter.js';
+import { SalamError } from './error.js';
+
+/**
+ * @typedef {import('./api.js').Salam} Salam
+ * @typedef {import('./types.js').State} State
+ */
+
+/** Milliseconds that the server may take for a reply, to greet, and to show that it is there. */
+const REPLY_WITHIN = 15_000;
+const GREETED_WITHIN = 10_000;
+const PROBED_WITHIN = 5_000;
+
+/** Milliseconds of silence after which a page that is looked at asks whether the socket still lives. */
+const PROBE_AFTER = 45_000;
+
+/** When to come back, in milliseconds, before a `hello` has said so. */
+const RETRY = { first: [0, 5000], max: 20_000 };
+
+/** Groups in one request to subscribe: as many as a socket may have are more than a frame should hold. */
+const GROUPS_AT_ONCE = 500;
+
+/**
+ * The one socket of a user: comes back by itself, and has each chat go on where it was.
+ *
+ * Events: `state` (what it is doing), `hello` (it is open, again: groups of which you became a member
+ * meanwhile are in `groups`), `chat` (a chat that has appeared, of a group of which you became a member),
+ * `lost` (a chat of which you are no member any more, or that is gone).
+ * @extends {Emitter<{ state: State, hello: any, chat: Chat, lost: Chat }>}
+ */
+export class Connection extends Emitter {
+  #salam;
+  /** @type {WebSocket | null} */
+  #socket = null;
+  /** @type {Map<string, Chat>} */
+  #chats = new Map();
+  /** @type {Map<number, { reply: (frame: any) => void, timer: ReturnType<typeof setTimeout> }>} */
+  #asked = new Map();
+  #ids = 0;
+  #tries = 0;
+  #retry = RETRY;
+  #epoch = '';
+  #greeted = false;
+  /** @type {{ code: number, reconnect: boolean, retry_ms?: number[] } | null} */
+  #bye = null;
+  #refused = 0;
+  #heard = 0;
+  /** @type {ReturnType<typeof setTimeout> | undefined} */
+  #timer;
+  /** @type {ReturnType<typeof setTimeout> | undefined} */
+  #authTimer;
+  /** @type {ReturnType<typeof setInterval> | undefined} */
+  #pulse;
+  /** @type {Set<Chat>} */
+  #subscribing = new Set();
+  /** @type {State} */
+  #state = { name: 'idle', missing: 0, retryAt: 0, code: 0 };
+
+  /** @param {Salam} salam */
+  constructor(salam) {
+    super();
+    this.#salam = salam;
+  }
+
+  /** What it is doing. */
+  get state() { return this.#state; }
+
+  /** The chats that are joined, by the names of their groups. */
+  get chats() { return /** @type {ReadonlyMap<string, Chat>} */ (this.#chats); }
+
+  /** The life of the database in which numbers mean something now; empty before the first `hello`. */
+  get epoch() { return this.#epoch; }
+
+  /** Whose it is. */
+  get user() { return this.#salam.user; }
+
+  /**
+   * Follows a group: from `after` on (0: from its beginning), or from now on, if left out. Whoever has
+   * kept `last` and `epoch` of a chat goes on there.
+   * @param {string} group
+   * @param {{ after?: number | null, epoch?: string }} [from]
+   * @returns {Chat}
+   */
+  join(group, { after = null, epoch = '' } = {}) {
+    const known = this.#chats.get(group);
+    if (known) return known;
+    const chat = new Chat(this.#salam, this, group, after, epoch);
+    this.#chats.set(group, chat);
+    this._subscribe(chat);
+    return chat;
+  }
+
+  /**
+   * Follows a group no more. (You are still a member.)
+   * @param {string} group
+   */
+  part(group) {
+    const chat = this.#chats.get(group);
+    if (!chat) return;
+    this.#chats.delete(group);
+    this.#subscribing.delete(chat);
+    chat._close();
+    if (this.#greeted) this._ask({ type: 'unsub', groups: [group] }, () => {});
+    this._progress();
+  }
+
+  /** Tries at once, whatever it waits for. */
+  retry() {
+    if (this.#state.name === 'waiting' || this.#state.name === 'over') this.#open();
+  }
+
+  /** Ends it for good. What is unsent is kept, for the next time. */
+  close() {
+    this.#drop();
+    clearTimeout(this.#timer);
+    clearInterval(this.#pulse);
+    const { document } = globalThis;
+    document?.removeEventListener('visibilitychange', this.#look);
+    globalThis.removeEventListener?.('online', this.#look);
+    globalThis.removeEventListener?.('pageshow', this.#look);
+    for (const chat of this.#chats.values()) chat._close();
+    this.#become({ name: 'idle' });
+  }
+
+  /**
+   * Drops the socket as a network would, and comes back: for tests, and to see what happens.
+   */
+  drop() {
+    if (this.#socket) this.#lost(1006);
+  }
+
+  /** @internal */
+  _start() {
+    if (this.#state.name !== 'idle') return;
+    globalThis.document?.addEventListener('visibilitychange', this.#look);
+    globalThis.addEventListener?.('online', this.#look);
+    globalThis.addEventListener?.('pageshow', this.#look);
+    this.#pulse = setInterval(this.#listen, PROBE_AFTER / 3);
+    /** @type {any} */ (this.#pulse).unref?.();
+    this.#become({ name: 'connecting' });
+    this.#open();
+  }
+
+  /** Somebody looks at the page again, or the network is back: nothing is waited for. */
+  #look = () => {
+    if (globalThis.document?.visibilityState === 'hidden') return;
+    if (this.#state.name === 'waiting') {
+      clearTimeout(this.#timer);
+      // Not all at once, where a whole office gets its network back.
+      this.#timer = setTimeout(() => this.#open(), between(0, 1000));
+    } else if (now() - this.#heard > PROBED_WITHIN) this.#probe();
+  };
+
+  /** A browser tells no page of pings, and a network that is gone says nothing. */
+  #listen = () => {
+    const isSeen = globalThis.document?.visibilityState !== 'hidden';
+    if (isSeen && this.#greeted && now() - this.#heard > PROBE_AFTER) this.#probe();
+  };
+
+  #probe() {
+    if (this.#greeted) this._ask({ type: 'auth' }, (reply) => this.#live(reply), PROBED_WITHIN);
+  }
+
+  async #open() {
+    if (this.#state.name === 'idle') return;
+    clearTimeout(this.#timer);
+    this.#drop();
+    this.#become({ name: 'connecting' });
+    /** @type {string} */
+    let token;
+    try {
+      token = await this.#salam.accessToken();
+    } catch (error) {
+      // Who is not logged in any more was told so, and this is closed.
+      const isOver = error instanceof SalamError && error.status === 401;
+      if (!isOver && this.#state.name === 'connecting') this.#wait(1006);
+      return;
+    }
+    if (this.#state.name !== 'connecting' || this.#socket) return;
+    const socket = new this.#salam._WebSocket(this.#salam.socketUrl, ['chat.v1.json', `bearer.${token}`]);
+    this.#socket = socket;
+    this.#timer = setTimeout(() => this.#lost(1006), GREETED_WITHIN);
+    socket.onmessage = ({ data }) => {
+      this.#heard = now();
+      const frame = JSON.parse(data);
+      this.#hear[frame.type]?.(frame);
+    };
+    socket.onclose = ({ code }) => this.#lost(code);
+  }
+
+  /** Lets the socket go without waiting for its end, which may never come. */
+  #drop() {
+    const socket = this.#socket;
+    this.#socket = null;
+    this.#greeted = false;
+    clearTimeout(this.#authTimer);
+    if (socket) {
+      socket.onmessage = socket.onclose = null;
+      socket.close();
+    }
+    const asked = [...this.#asked.values()];
+    this.#asked.clear();
+    for (const { timer } of asked) clearTimeout(timer);
+    for (const chat of this.#chats.values()) chat._lostSocket();
+  }
+
+  /** @param {number} code */
+  #lost(code) {
+    const bye = this.#bye;
+    this.#bye = null;
+    this.#drop();
+    const why = bye?.code ?? code;
+    if (why === 4401 && ++this.#refused < 2) {
+      // The token, not the session, may be at its end. `_renew` says so if it is not.
+      this.#salam._renew().then(() => this.#open(), () => this.#wait(why));
+    } else if (why === 4401 || why === 4410) {
+      this.#salam._signOut(why === 4410 ? 'elsewhere' : 'expired');
+    } else if (bye ? !bye.reconnect : [1002, 1003, 1007, 1008, 1009, 4409].includes(code)) {
+      clearTimeout(this.#timer);
+      this.#become({ name: 'over', code: why });
+    } else this.#wait(why, bye?.retry_ms);
+  }
+
+  /**
+   * Full jitter, so that those who lose one server do not come back all at once.
+   * @param {number} code
+   * @param {number[]} [first]
+   */
+  #wait(code, first = this.#retry.first) {
+    if (this.#state.name === 'idle') return;
+    const [low, high] = this.#tries ? [0, Math.min(this.#retry.max, this.#retry.first[1] * 2 ** this.#tries)] : first;
+    this.#tries += 1;
+    const delay = between(low, high);
+    clearTimeout(this.#timer);
+    this.#timer = setTimeout(() => this.#open(), delay);
+    this.#become({ name: 'waiting', retryAt: now() + delay, code });
+  }
+
+  /** @param {Partial<State> & { name: State['name'] }} state */
+  #become(state) {
+    const next = { missing: 0, retryAt: 0, code: 0, ...state };
+    const last = this.#state;
+    if (next.name === last.name && next.missing === last.missing && next.retryAt === last.retryAt) return;
+    this.#state = next;
+    this._emit('state', next);
+  }
+
+  /** What comes of how far the chats have got. @internal */
+  _progress() {
+    if (!this.#greeted) return;
+    const behind = [...this.#chats.values()].filter((chat) => !chat.isLive);
+    const missing = behind.reduce((sum, chat) => sum + chat._missing(), 0);
+    this.#become(behind.length ? { name: 'catching-up', missing } : { name: 'live' });
+  }
+
+  /** @type {Record<string, (frame: any) => void>} */
+  #hear = {
+    hello: (frame) => {
+      clearTimeout(this.#timer);
+      [this.#epoch, this.#retry] = [frame.epoch, frame.retry_ms];
+      [this.#tries, this.#refused, this.#greeted] = [0, 0, true];
+      this.#live(frame);
+      for (const chat of this.#chats.values()) this._subscribe(chat);
+      this._progress();
+      this._emit('hello', frame);
+    },
+    group: (frame) => {
+      const known = this.#chats.get(frame.group);
+      // A group of which you became a member appears by itself, from that event on.
+      const chat = known ?? new Chat(this.#salam, this, frame.group, null, '');
+      this.#chats.set(frame.group, chat);
+      chat._group(frame);
+      if (!known) this._emit('chat', chat);
+    },
+    event: (frame) => this.#chats.get(frame.group)?._event(frame),
+    reset: (frame) => this.#chats.get(frame.group)?._reset(frame),
+    sync: (frame) => this.#chats.get(frame.group)?._sync(frame),
+    typing: (frame) => this.#chats.get(frame.group)?._typing(frame),
+    presence: (frame) => this.#chats.get(frame.group)?._presence(frame),
+    read: (frame) => this.#chats.get(frame.group)?._read(frame),
+    ok: (frame) => this.#reply(frame),
+    error: (frame) => {
+      if (frame.id !== null) this.#reply(frame);
+      else if (frame.group) this.#outOf(frame);
+    },
+    bye: (frame) => { this.#bye = frame; },
+  };
+
+  /** @param {{ id: number }} frame */
+  #reply(frame) {
+    const asked = this.#asked.get(frame.id);
+    if (!asked) return;
+    this.#asked.delete(frame.id);
+    clearTimeout(asked.timer);
+    asked.reply(frame);
+  }
+
+  /** The subscription of a group has ended. @param {{ group: string, code: string, retry: boolean }} frame */
+  #outOf(frame) {
+    const chat = this.#chats.get(frame.group);
+    if (!chat) return;
+    if (frame.retry) {
+      chat._lostSocket();
+      setTimeout(() => this._subscribe(chat), between(500, 2000));
+    } else {
+      this.#chats.delete(chat.group);
+      this.#subscribing.delete(chat);
+      chat._lost(frame.code);
+      this._emit('lost', chat);
+    }
+    this._progress();
+  }
+
+  /** How long the socket lives: shows a token well before its end. @param {{ auth_expires_in?: number }} frame */
+  #live({ auth_expires_in: lasts }) {
+    if (lasts === undefined) return;
+    clearTimeout(this.#authTimer);
+    const again = async () => {
+      const token = await this.#salam.accessToken().catch(() => undefined);
+      if (this.#greeted) this._ask({ type: 'auth', token }, (reply) => this.#live(reply));
+    };
+    // A timer of more than 24 days would go off at once.
+    this.#authTimer = later(again, 1000 * Math.min(lasts * between(0.7, 0.8), 86_400));
+  }
+
+  /**
+   * Asks for something on this socket, which is given up when it does not answer.
+   * @internal
+   * @param {object} request
+   * @param {(reply: any) => void} reply called once, unless the socket is lost before
+   * @param {number} [within] milliseconds
+   */
+  _ask(request, reply, within = REPLY_WITHIN) {
+    const id = ++this.#ids;
+    this.#asked.set(id, { reply, timer: setTimeout(() => this.#lost(1006), within) });
+    this._say({ ...request, id });
+  }
+
+  /** @internal @param {object} frame */
+  _say(frame) {
+    const socket = this.#socket;
+    if (socket && this.#greeted && socket.readyState === 1) socket.send(JSON.stringify(frame));
+  }
+
+  /** Has a chat told from where it is; those of one moment are asked for together. @internal @param {Chat} chat */
+  _subscribe(chat) {
+    if (!this.#greeted) return;
+    chat._subscribing();
+    this.#subscribing.add(chat);
+    if (this.#subscribing.size === 1) queueMicrotask(() => this.#subscribe());
+  }
+
+  #subscribe() {
+    const chats = [...this.#subscribing];
+    this.#subscribing.clear();
+    // `after` means something in its own epoch alone.
+    const epochs = new Set(chats.map((chat) => chat.epoch));
+    for (const epoch of epochs) {
+      const those = chats.filter((chat) => chat.epoch === epoch);
+      for (let at = 0; at < those.length; at += GROUPS_AT_ONCE) this.#sub(those.slice(at, at + GROUPS_AT_ONCE), epoch);
+    }
+  }
+
+  /**
+   * @param {Chat[]} chats
+   * @param {string} epoch
+   */
+  #sub(chats, epoch) {
+    if (!this.#greeted) return;
+    const groups = chats.map(({ group, last }) => (last === null ? { group } : { group, after: last }));
+    this._ask({ type: 'sub', epoch: epoch || undefined, groups }, (reply) => {
+      if (reply.type === 'ok') {
+        for (const { group, code } of reply.refused ?? []) this.#outOf({ group, code, retry: false });
+      } else if (reply.retry) {
+        setTimeout(() => chats.forEach((chat) => this.#chats.get(chat.group) === chat && this._subscribe(chat)), reply.retry_after_ms ?? 1000);
+      } else {
+        for (const { group } of chats) this.#outOf({ group, code: reply.code, retry: false });
+      }
+    });
+    this._progress();
+  }
+}

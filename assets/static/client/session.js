@@ -1,0 +1,271 @@
+// @ts-check
+import { between, later, now } from './clock.js';
+import { Emitter } from './emitter.js';
+import { SalamError, refusal } from './error.js';
+
+/** @typedef {import('./types.js').User} User */
+
+/** Milliseconds that an answer may take. */
+const ANSWER_WITHIN = 30_000;
+
+/**
+ * Who is logged in, and for how long: buys access tokens before they end, keeps one refresh token for
+ * all tabs of a browser, and asks the server in its name.
+ *
+ * Events: `signed-in` (a user), `signed-out` (why: `here`, `elsewhere`, `expired`).
+ * @extends {Emitter<{ 'signed-in': User, 'signed-out': 'here' | 'elsewhere' | 'expired' }>}
+ */
+export class Session extends Emitter {
+  #storage;
+  #fetch;
+  /** @type {{ access: string, since: number, lasts: number } | null} */
+  #token = null;
+  /** @type {Promise<string> | null} */
+  #renewing = null;
+  /** @type {ReturnType<typeof setTimeout> | undefined} */
+  #renewal;
+  /** @type {User | null} */
+  #user = null;
+
+  /**
+   * @param {object} [options]
+   * @param {string} [options.base] scheme and host of the server; that of the page, if left out
+   * @param {Storage | null} [options.storage] where the refresh token and what is unsent outlive the page:
+   *   `localStorage` if left out; null keeps them nowhere
+   * @param {typeof fetch} [options.fetch]
+   * @param {typeof WebSocket} [options.WebSocket]
+   */
+  constructor(options = {}) {
+    super();
+    /** @internal */
+    this._base = options.base ?? globalThis.location?.origin ?? '';
+    this.#storage = options.storage === undefined ? ownStorage() : options.storage;
+    this.#fetch = options.fetch ?? globalThis.fetch.bind(globalThis);
+    /** @internal */
+    this._WebSocket = options.WebSocket ?? globalThis.WebSocket;
+    this.#user = this.#saved()?.user ?? null;
+    globalThis.addEventListener?.('storage', () => this.#look());
+  }
+
+  /** Who is logged in, here or in another tab of this browser; null where nobody is. */
+  get user() { return this.#user; }
+
+  /**
+   * Creates an account. It is not logged in by that.
+   * @param {{ name: string, username: string, password: string }} account
+   * @returns {Promise<User>}
+   */
+  register(account) { return this.#ask('POST', '/api/register/', account); }
+
+  /**
+   * Logs in, and stays so until `logout`, here or from elsewhere.
+   * @param {{ username: string, password: string }} login
+   * @returns {Promise<User>}
+   */
+  async login({ username, password }) {
+    const pair = await this.#ask('POST', '/api/token/', { username, password });
+    const user = /** @type {User} */ (await this.#ask('GET', '/api/me/', undefined, pair.access));
+    this.#keep(pair.access);
+    this.#user = user;
+    this.#save(pair.refresh, user);
+    this._emit('signed-in', user);
+    return user;
+  }
+
+  /** Ends this session on the server, or, when it cannot be reached, here alone. */
+  async logout() {
+    await this._call('POST', '/api/logout/').catch(() => {});
+    this._signOut('here');
+  }
+
+  /** A live access token; a new one where the last is about to end. */
+  async accessToken() {
+    const token = this.#token;
+    const isFresh = token && now() - token.since < token.lasts * 0.9 && now() >= token.since;
+    return isFresh ? token.access : this._renew();
+  }
+
+  /**
+   * An answer to a request with an access token; once more with another where it is refused.
+   * @internal
+   * @param {string} method
+   * @param {string} path
+   * @param {object} [body]
+   * @returns {Promise<any>}
+   */
+  async _call(method, path, body) {
+    const access = await this.accessToken();
+    try {
+      return await this.#ask(method, path, body, access);
+    } catch (error) {
+      if (!(error instanceof SalamError) || error.status !== 401) throw error;
+      return this.#ask(method, path, body, await this._renew());
+    }
+  }
+
+  /**
+   * Buys a new access token, and a new refresh token with it: one purchase at a time, also among tabs.
+   * @internal
+   * @returns {Promise<string>}
+   */
+  _renew() {
+    const buy = () => this.#buy();
+    const locks = globalThis.navigator?.locks; // missing without https: the server bears with both for 10 s
+    if (!this.#renewing) {
+      const bought = /** @type {Promise<string>} */ (locks && this.#storage ? locks.request('salam.refresh', buy) : buy());
+      this.#renewing = bought.finally(() => { this.#renewing = null; });
+    }
+    return this.#renewing;
+  }
+
+  /** @returns {Promise<string>} */
+  async #buy() {
+    for (;;) {
+      const saved = this.#saved(); // the newest, if another tab has bought one meanwhile
+      if (!saved || saved.user.id !== this.#user?.id) {
+        this._signOut('elsewhere');
+        throw new SalamError('unauthorized', 'Nobody is logged in.', { status: 401 });
+      }
+      try {
+        const { access, refresh } = await this.#ask('POST', '/api/token/refresh/', { refresh: saved.refresh, rotate: true });
+        this.#keep(access);
+        this.#save(refresh, saved.user);
+        return access;
+      } catch (error) {
+        if (!(error instanceof SalamError) || error.status !== 401) throw error;
+        if (this.#saved()?.refresh !== saved.refresh) continue;
+        this._signOut('expired');
+        throw error;
+      }
+    }
+  }
+
+  /**
+   * Everything of this session is over, here.
+   * @internal
+   * @param {'here' | 'elsewhere' | 'expired'} why
+   */
+  _signOut(why) {
+    if (!this.#user) return;
+    // Another tab may have logged in as somebody else, which is theirs.
+    if (this.#saved()?.user.id === this.#user.id) this.#remove('session');
+    clearTimeout(this.#renewal);
+    [this.#token, this.#user] = [null, null];
+    this._emit('signed-out', why);
+  }
+
+  /** Another tab has changed what is stored. */
+  #look() {
+    const user = this.#saved()?.user ?? null;
+    if (this.#user && user?.id !== this.#user.id) this._signOut('elsewhere');
+    if (!this.#user && user) {
+      this.#user = user;
+      this._emit('signed-in', user);
+    }
+  }
+
+  /**
+   * Keeps an access token, and buys the next before it ends. How long it lasts is the difference of
+   * two of the server's times, so that a clock here that is wrong does no harm.
+   * @param {string} access
+   */
+  #keep(access) {
+    const lasts = 1000 * lifetime(access);
+    this.#token = { access, since: now(), lasts };
+    clearTimeout(this.#renewal);
+    this.#renewal = later(() => this._renew().catch(() => {}), lasts * between(0.7, 0.85));
+  }
+
+  /**
+   * @param {string} method
+   * @param {string} path
+   * @param {object} [body]
+   * @param {string} [access]
+   * @returns {Promise<any>}
+   */
+  async #ask(method, path, body, access) {
+    /** @type {Record<string, string>} */
+    const headers = { accept: 'application/json' };
+    if (body) headers['content-type'] = 'application/json';
+    if (access) headers.authorization = `Bearer ${access}`;
+    const request = { method, headers, body: body && JSON.stringify(body), signal: AbortSignal.timeout(ANSWER_WITHIN) };
+    try {
+      const answer = await this.#fetch(this._base + path, request);
+      const text = await answer.text();
+      if (answer.ok) return text && JSON.parse(text);
+      throw refusal(answer, text);
+    } catch (error) {
+      if (error instanceof SalamError) throw error;
+      throw new SalamError('offline', 'The server cannot be reached.', { retry: true });
+    }
+  }
+
+  /** @type {string | null} what stands in for a storage that there is none of */
+  #memory = null;
+
+  /** @returns {{ refresh: string, user: User } | null} */
+  #saved() {
+    try {
+      return JSON.parse((this.#storage ? this.#storage.getItem('salam.session') : this.#memory) ?? 'null');
+    } catch { return null; }
+  }
+
+  /**
+   * @param {string} refresh
+   * @param {User} user
+   */
+  #save(refresh, user) {
+    this.#memory = JSON.stringify({ refresh, user });
+    // What is stored must not be older than what was bought: then nothing is.
+    if (!this._store('session', this.#memory)) this.#storage = null;
+  }
+
+  /** @param {string} key */
+  #remove(key) {
+    this.#memory = null;
+    this._store(key, null);
+  }
+
+  /**
+   * @internal
+   * @param {string} key
+   * @param {string | null} value
+   * @returns {boolean} false where it is full, or forbidden: then it does not outlive the page
+   */
+  _store(key, value) {
+    try {
+      if (value === null) this.#storage?.removeItem(`salam.${key}`);
+      else this.#storage?.setItem(`salam.${key}`, value);
+      return true;
+    } catch { return false; }
+  }
+
+  /**
+   * What is stored under keys that begin so.
+   * @internal
+   * @param {string} prefix
+   * @returns {string[]}
+   */
+  _stored(prefix) {
+    const storage = this.#storage;
+    if (!storage) return [];
+    const keys = Array.from({ length: storage.length }, (_, index) => storage.key(index) ?? '');
+    return keys.filter((key) => key.startsWith(`salam.${prefix}`)).map((key) => storage.getItem(key) ?? '');
+  }
+}
+
+/** Where storage is forbidden, asking for it throws. */
+function ownStorage() {
+  try { return globalThis.localStorage ?? null; } catch { return null; }
+}
+
+/**
+ * Seconds from the issue of a token to its end; a minute where it does not say.
+ * @param {string} token
+ */
+function lifetime(token) {
+  try {
+    const { iat, exp } = JSON.parse(atob(token.split('.')[1].replace(/-/g, '+').replace(/_/g, '/')));
+    return exp > iat ? exp - iat : 60;
+  } catch { return 60; }
+}

@@ -1,0 +1,41 @@
+// @ts-check
+/**
+ * Salam in a browser, or in any runtime that has `fetch` and `WebSocket`. No dependencies, no build:
+ *
+ *     import { Salam } from '/static/salam.js';
+ *
+ *     const salam = new Salam();
+ *     await salam.login({ username: 'ann', password: 'a staple of batteries' });
+ *     const chat = salam.connect().join('chat_a1b2c3d4', { after: 0 });
+ *     chat.on('event', (event) => console.log(event.seq, event.by, event.data.text));
+ *     const { seq } = await chat.send('hi'); // it is stored
+ *
+ * One socket serves all chats. A chat is a log: its events come once and in order, whatever happens to
+ * the socket, the server or the network; what you send is sent until it is answered, and done once.
+ * The rules that this keeps, and the states that it goes through, are in docs/protocol.md.
+ *
+ * @module salam
+ */
+
+export { Salam } from './client/api.js';
+export { Connection } from './client/connection.js';
+export { Chat } from './client/chat.js';
+export { SalamError } from './client/error.js';
+
+/**
+ * @typedef {import('./client/types.js').User} User
+ * @typedef {import('./client/types.js').Role} Role
+ * @typedef {import('./client/types.js').ChatEvent} ChatEvent
+ * @typedef {import('./client/types.js').Reset} Reset
+ * @typedef {import('./client/types.js').Message} Message
+ * @typedef {import('./client/types.js').Group} Group
+ * @typedef {import('./client/types.js').Member} Member
+ * @typedef {import('./client/types.js').Ban} Ban
+ * @typedef {import('./client/types.js').NewInvite} NewInvite
+ * @typedef {import('./client/types.js').Invite} Invite
+ * @typedef {import('./client/types.js').Offer} Offer
+ * @typedef {import('./client/types.js').Session} Session
+ * @typedef {import('./client/types.js').Pending} Pending
+ * @typedef {import('./client/types.js').Stored} Stored
+ * @typedef {import('./client/types.js').State} State
+ */
