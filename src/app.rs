@@ -79,6 +79,7 @@ impl Hooks for App {
         Ok(vec![
             Box::new(initializers::schema::SchemaInitializer),
             Box::new(initializers::channels::ChannelsInitializer),
+            Box::new(initializers::view_engine::ViewEngineInitializer),
         ])
     }
 
@@ -92,6 +93,7 @@ impl Hooks for App {
             .add_route(controllers::invites::routes())
             .add_route(controllers::members::routes())
             .add_route(controllers::messages::routes())
+            .add_route(controllers::pages::routes())
             .add_route(controllers::reactions::routes())
             .add_route(controllers::sessions::routes())
             .add_route(controllers::socket::routes())

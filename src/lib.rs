@@ -6,6 +6,7 @@
 //! Models know nothing of sockets, views never wait, channels know nothing of controllers.
 
 pub mod app;
+pub mod assets;
 #[allow(clippy::disallowed_methods)] // The room's own tasks live as long as the process.
 pub mod channels;
 pub mod controllers;

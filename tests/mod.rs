@@ -24,4 +24,5 @@ mod start;
 mod support;
 mod tasks;
 mod tokens;
+mod views;
 mod workers;

@@ -1,4 +1,4 @@
-//! The first page and the API's documents, all served from the binary.
+//! The API's documents, all served from the binary.
 
 use std::sync::{Arc, LazyLock};
 
@@ -52,21 +52,9 @@ fn page(policy: &'static str, html: &'static str) -> Page {
     ([(header::CONTENT_SECURITY_POLICY, policy)], Html(html))
 }
 
-/// The first page.
-pub async fn index() -> Page {
-    page(READ_ONLY, include_str!("../../assets/pages/index.html"))
-}
-
-/// The style sheet of the pages.
-pub async fn style() -> impl IntoResponse {
-    let css_type = (header::CONTENT_TYPE, "text/css; charset=utf-8");
-    let css = include_str!("../../assets/pages/style.css");
-    ([css_type, FOR_AN_HOUR], css)
-}
-
 /// Swagger UI over the OpenAPI document.
 pub async fn swagger() -> Page {
-    page(SWAGGER, include_str!("../../assets/pages/swagger.html"))
+    page(SWAGGER, include_str!("../../assets/views/swagger.html"))
 }
 
 /// A file of Swagger UI.
@@ -105,8 +93,6 @@ pub async fn sockets_page() -> Result<Page> {
 
 pub fn routes() -> Routes {
     Routes::new()
-        .add("/", get(index))
-        .add("/style.css", get(style))
         .add("/swagger", get(swagger))
         .add("/swagger/{file}", get(swagger_file))
         .add(DOCUMENT_PATH, get(document))

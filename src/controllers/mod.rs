@@ -10,6 +10,7 @@ pub mod invites;
 pub mod members;
 pub mod messages;
 pub mod openapi;
+pub mod pages;
 pub mod reactions;
 pub mod sessions;
 pub mod socket;

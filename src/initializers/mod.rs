@@ -2,3 +2,4 @@
 
 pub mod channels;
 pub mod schema;
+pub mod view_engine;

@@ -1,4 +1,4 @@
-//! The JSON of each answer. Entities never go on the wire.
+//! The JSON of each answer, and the pages. Entities never go on the wire.
 
 pub mod auth;
 pub mod chat;
@@ -8,8 +8,10 @@ pub mod groups;
 pub mod invites;
 pub mod members;
 pub mod messages;
+pub mod pages;
 pub mod reference;
 pub mod sessions;
+pub mod texts;
 
 use chrono::{DateTime, SecondsFormat, TimeZone, Utc};
 use serde::Serialize;

@@ -5,7 +5,7 @@ use serde_json::Value;
 use tera::{Context, Tera};
 
 /// How a document is laid out. What is in its texts is escaped, see [`prose`] and Tera itself.
-const TEMPLATE: &str = include_str!("../../assets/pages/reference.html");
+const TEMPLATE: &str = include_str!("../../assets/views/reference.html");
 
 /// Groups of messages, by how their names in the document begin; the first that fits has them.
 const SECTIONS: [(&str, &str, &str); 4] = [

@@ -78,10 +78,11 @@ async fn pages_say_what_they_need() {
             .header("content-security-policy")
             .to_owned()
     };
-    assert_snapshot!(policy("/").await, @"default-src 'none'; style-src 'self'; img-src data:; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'");
+    assert_snapshot!(policy("/").await, @"default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; form-action 'none'; base-uri 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'; trusted-types 'none'");
+    assert_eq!(policy("/playground/").await, policy("/").await);
+    assert_snapshot!(policy("/api-docs/").await, @"default-src 'none'; style-src 'self'; img-src data:; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'");
     assert_snapshot!(policy("/swagger/").await, @"default-src 'none'; script-src 'self'; style-src 'self' 'sha256-RL3ie0nH+Lzz2YNqQN83mnU0J1ot4QL7b99vMdIX99w='; img-src 'self' data:; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'");
-    assert_eq!(policy("/api-docs/").await, policy("/").await);
-    for page in ["/", "/swagger/", "/api-docs/"] {
+    for page in ["/", "/playground/", "/swagger/", "/api-docs/"] {
         let html = app.get(page).await.body;
         for inline in ["<style", "style=", "<script>", "onclick=", "onload="] {
             assert!(!html.contains(inline), "{page} has {inline}");
@@ -95,8 +96,32 @@ async fn pages_say_what_they_need() {
     x-content-type-options: nosniff
     x-frame-options: DENY
     ");
-    let style = app.get("/style.css").await;
-    assert_eq!(style.header("content-type"), "text/css; charset=utf-8");
+    // What is everybody's has these besides what all answers have.
+    let file = app.get("/static/docs.css").await;
+    let told = shown(&file.headers);
+    assert_snapshot!(told.replace(file.header("etag"), "[tag]"), @"
+    cache-control: no-cache
+    content-security-policy: default-src 'none'; frame-ancestors 'none'
+    cross-origin-resource-policy: same-origin
+    etag: [tag]
+    referrer-policy: same-origin
+    vary: accept-encoding
+    x-content-type-options: nosniff
+    x-frame-options: DENY
+    ");
+    let page = app.get("/").await;
+    let policy = page.header("content-security-policy");
+    assert_snapshot!(shown(&page.headers).replace(policy, "[policy]"), @"
+    cache-control: no-cache
+    content-language: en
+    content-security-policy: [policy]
+    cross-origin-resource-policy: same-origin
+    referrer-policy: same-origin
+    vary: Accept-Language, Cookie
+    vary: accept-encoding
+    x-content-type-options: nosniff
+    x-frame-options: DENY
+    ");
 }
 
 #[tokio::test]

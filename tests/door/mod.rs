@@ -31,7 +31,7 @@ async fn finish(mut stream: TcpStream, text: &str) -> String {
 }
 
 /// The status of the answer to a request with these lines after the first.
-async fn status_of(address: SocketAddr, target: &str, lines: &str) -> u16 {
+pub async fn status_of(address: SocketAddr, target: &str, lines: &str) -> u16 {
     let head = format!("GET {target} HTTP/1.1\r\n{lines}connection: close\r\n\r\n");
     let answer = answer_to(address, &head).await;
     let status = answer.split(' ').nth(1);

@@ -28,9 +28,9 @@ async fn until_true(browser: &Browser, script: &str) {
 async fn pages_have_all_they_need_and_no_more() {
     let app = TestApp::start().await;
     let browser = Browser::start().await;
-    for path in ["/", "/api-docs/"] {
+    for path in ["/", "/playground/", "/api-docs/"] {
         browser.open(&app.url(path)).await;
-        let styled = "return getComputedStyle(document.body).maxWidth.endsWith('px')";
+        let styled = "return [...document.styleSheets].some(sheet => sheet.cssRules.length)";
         until_true(&browser, styled).await;
         assert_eq!(violations(&browser).await, json!([]), "{path}");
     }

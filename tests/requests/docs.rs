@@ -13,9 +13,10 @@ use crate::support::{
 };
 
 /// Routes that serve people or machines of the operator, not clients of the API.
-const NOT_API: [&str; 10] = [
+const NOT_API: [&str; 11] = [
     "/",
-    "/style.css",
+    "/playground",
+    "/static/{*path}",
     "/api-docs",
     "/api-docs/asyncapi.json",
     "/swagger",
@@ -59,6 +60,7 @@ async fn the_first_page_leads_on() {
     let links = [
         "/swagger/",
         "/api-docs/",
+        "/playground/",
         DOCUMENT,
         "/api-docs/asyncapi.json",
     ];

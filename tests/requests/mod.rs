@@ -10,6 +10,7 @@ mod logins;
 mod members;
 mod messages;
 mod origins;
+mod pages;
 mod reactions;
 mod refresh;
 mod sessions;

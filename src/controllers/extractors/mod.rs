@@ -4,6 +4,7 @@ mod allowance;
 mod body;
 mod client;
 mod identity;
+mod language;
 mod origin;
 mod params;
 
@@ -14,5 +15,6 @@ pub use identity::{
     ACCESS_COOKIE, ContractUser, CookieUser, CurrentSession, CurrentUser, GroupMember, Identified,
     Identity, RichUser,
 };
+pub use language::Language;
 pub use origin::{AllowedOrigin, PublicBase};
 pub use params::Params;

@@ -1,0 +1,82 @@
+// @ts-check
+/** You: where you are signed in, your password, and signing out. */
+
+import { avatar, busy, button, clone, on, part, toast } from './dom.js';
+import { fault, fromNow, plain, text } from './texts.js';
+
+/** @typedef {import('../salam.js').Salam} Salam */
+
+/** @param {Salam} salam */
+export function accountView(salam) {
+  const view = clone('account');
+  const { username = '', name = '' } = salam.user ?? {};
+  avatar(part(view, 'avatar'), username, plain(name));
+  part(view, 'name').textContent = plain(name);
+  part(view, 'username').textContent = `@${username}`;
+  part(view, 'for').value = username;
+  on(part(view, 'out'), 'click', () => busy(part(view, 'out'), () => salam.logout()));
+  on(part(view, 'others'), 'click', () => busy(part(view, 'others'), () => end(() => salam.endOtherSessions())));
+  on(part(view, 'password'), 'submit', (event) => {
+    event.preventDefault();
+    change(salam, view);
+  });
+  const end = async (/** @type {() => Promise<void>} */ ends) => {
+    await ends().catch((error) => toast(fault(error)));
+    await sessions(salam, view, end);
+  };
+  sessions(salam, view, end);
+  return view;
+}
+
+/**
+ * @param {Salam} salam
+ * @param {import('./dom.js').Part} view
+ * @param {(ends: () => Promise<void>) => Promise<void>} end
+ */
+async function sessions(salam, view, end) {
+  const error = part(view, 'sessions-error');
+  error.textContent = '';
+  try {
+    const found = await salam.sessions();
+    part(view, 'others').hidden = found.length < 2;
+    part(view, 'sessions').replaceChildren(...found.map((session) => {
+      const row = clone('row');
+      part(row, 'avatar').remove();
+      part(row, 'name').textContent = device(session.user_agent);
+      const when = text('last-used', { when: fromNow(new Date(session.last_used_at)) });
+      part(row, 'detail').textContent = session.current ? `${text('this-device')} · ${when}` : when;
+      const label = text('end-session');
+      if (!session.current) part(row, 'actions').append(button(label, () => end(() => salam.endSession(session.id))));
+      return row;
+    }));
+  } catch (failed) {
+    error.textContent = fault(failed);
+  }
+}
+
+/** A browser's long name in two words, where it can be told. @param {string | null} agent */
+function device(agent) {
+  if (!agent) return text('device-unknown');
+  const browser = [['Edg/', 'Edge'], ['OPR/', 'Opera'], ['Firefox/', 'Firefox'], ['Chrome/', 'Chrome'], ['Safari/', 'Safari']].find(([sign]) => agent.includes(sign));
+  const system = ['Android', 'iPhone', 'iPad', 'Windows', 'Mac OS', 'Linux'].find((name) => agent.includes(name));
+  const words = [browser?.[1], system].filter(Boolean).join(', ');
+  return plain(words || agent).slice(0, 80);
+}
+
+/**
+ * @param {Salam} salam
+ * @param {import('./dom.js').Part} view
+ */
+async function change(salam, view) {
+  const form = part(view, 'password');
+  const error = part(view, 'password-error');
+  error.textContent = '';
+  try {
+    await salam.changePassword(form.elements.old.value, form.elements.new.value);
+    form.reset();
+    toast(text('password-changed'));
+  } catch (failed) {
+    error.textContent = fault(failed);
+    form.elements[/** @type {any} */ (failed).field ?? 'old']?.focus();
+  }
+}

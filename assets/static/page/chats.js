@@ -1,0 +1,202 @@
+// @ts-check
+/** The list of chats: who is in them, what was said last, and how much of it is unread. */
+
+import { avatar, clone, part } from './dom.js';
+import { inline } from './prose.js';
+import { number, plain, shortTime, text } from './texts.js';
+
+/**
+ * @typedef {import('../salam.js').Salam} Salam
+ * @typedef {import('../salam.js').Connection} Connection
+ * @typedef {import('../salam.js').Chat} Chat
+ * @typedef {import('../salam.js').Group} Group
+ * @typedef {import('../salam.js').ChatEvent} ChatEvent
+ *
+ * @typedef {object} Row
+ * @property {Chat} chat
+ * @property {string} at when something was said last, or the chat began
+ * @property {{ seq: number, by: string | null, text: string | null } | null} last
+ * @property {string} others those who are in it besides you, for a chat without a name
+ * @property {import('./dom.js').Part} element
+ */
+
+/** Groups on a page of the list, and pages that are asked for: more are found by their address. */
+const PAGE = 100;
+const PAGES = 5;
+
+export class Chats {
+  #salam;
+  #connection;
+  #list;
+  #changed;
+  /** @type {Map<string, Row>} */
+  #rows = new Map();
+  #isLoaded = false;
+  #open = '';
+  #ends;
+
+  /**
+   * @param {Salam} salam
+   * @param {Connection} connection
+   * @param {HTMLElement} list
+   * @param {() => void} changed is called when the list, or what is unread, is another
+   */
+  constructor(salam, connection, list, changed) {
+    this.#salam = salam;
+    this.#connection = connection;
+    this.#list = list;
+    this.#changed = changed;
+    this.#ends = [
+      connection.on('chat', (chat) => this.#appear(chat)),
+      connection.on('lost', (chat) => this.#remove(chat.group)),
+      // Whoever lists after `hello` misses nothing.
+      connection.on('hello', () => this.load()),
+    ];
+  }
+
+  /** Whether the list was loaded. */
+  get isLoaded() { return this.#isLoaded; }
+
+  get isEmpty() { return this.#rows.size === 0; }
+
+  /** Messages of others that are not read, in all chats. */
+  get unread() { return [...this.#rows.values()].reduce((sum, { chat }) => sum + chat.unread, 0); }
+
+  /** @param {string} group */
+  chat(group) { return this.#rows.get(group)?.chat; }
+
+  /** What a chat is called: by its name, or by who is in it. @param {string} group */
+  titleOf(group) {
+    const row = this.#rows.get(group);
+    if (!row) return '';
+    return row.chat.title === null ? row.others || text('untitled') : plain(row.chat.title);
+  }
+
+  close() { this.#ends.forEach((end) => end()); }
+
+  /** @param {string} group that is looked at, or none */
+  show(group) {
+    this.#open = group;
+    this.#render();
+  }
+
+  async load() {
+    /** @type {string | undefined} */
+    let cursor;
+    for (let page = 0; page < PAGES; page += 1) {
+      const found = await this.#salam.groups({ limit: PAGE, cursor }).catch(() => null);
+      if (!found) return; // the next `hello` tries again
+      found.results.forEach((group) => this.add(group));
+      // After the first time only those can be new that were joined last.
+      if (!found.next || this.#isLoaded) break;
+      cursor = found.next;
+    }
+    this.#isLoaded = true;
+    this.#render();
+    this.#changed();
+  }
+
+  /** Takes a group into the list, and follows it. @param {Group} group */
+  add(group) {
+    if (this.#rows.has(group.group)) return;
+    const chat = this.#connection.join(group.group, { after: group.head });
+    if (!chat.isLive) [chat.title, chat.role, chat.readSeq, chat.unread] = [group.title, group.role, group.read, group.unread];
+    this.#take(chat, group);
+  }
+
+  /** @param {Chat} chat that you were let in to, here or elsewhere */
+  async #appear(chat) {
+    const group = await this.#salam.group(chat.group).catch(() => null);
+    if (group && !this.#rows.has(chat.group)) this.#take(chat, group);
+    this.#changed();
+  }
+
+  /**
+   * @param {Chat} chat
+   * @param {Group} group
+   */
+  #take(chat, group) {
+    const { last_message: last } = group;
+    const element = clone('chat');
+    /** @type {Row} */
+    const row = { chat, last, at: last?.at ?? group.joined_at, others: '', element };
+    this.#rows.set(chat.group, row);
+    part(element, 'link').href = `#/chat/${chat.group}`;
+    const show = () => { this.#render(); this.#changed(); };
+    chat.on('event', (event) => { if (this.#follow(row, event)) show(); });
+    chat.on('change', show);
+    chat.on('reset', () => this.#again(row));
+    if (chat.title === null) this.#name(row);
+    this.#render();
+  }
+
+  /** @param {string} group */
+  #remove(group) {
+    this.#rows.get(group)?.element.remove();
+    this.#rows.delete(group);
+    this.#changed();
+  }
+
+  /**
+   * @param {Row} row
+   * @param {ChatEvent} event
+   * @returns {boolean} whether the row is another by it
+   */
+  #follow(row, { kind, seq, at, by, data }) {
+    if (kind.startsWith('member.') && row.chat.title === null) this.#name(row);
+    const { last } = row;
+    if (kind === 'message.created') [row.last, row.at] = [{ seq, by, text: data.text }, at];
+    else if (kind === 'message.edited' && last && last.seq === data.seq) row.last = { ...last, text: data.text };
+    else if (kind === 'message.deleted' && last && last.seq === data.seq) row.last = { ...last, text: null };
+    else if (kind === 'group.updated' && data.title === null) this.#name(row);
+    else return false;
+    return true;
+  }
+
+  /** Too much was missed. @param {Row} row */
+  async #again(row) {
+    const group = await this.#salam.group(row.chat.group).catch(() => null);
+    if (!group) return;
+    [row.last, row.at] = [group.last_message, group.last_message?.at ?? row.at];
+    this.#render();
+  }
+
+  /** Who is in a chat without a name. @param {Row} row */
+  async #name(row) {
+    const { results } = await this.#salam.members(row.chat.group, { limit: 5 }).catch(() => ({ results: [] }));
+    const others = results.filter(({ username }) => username !== this.#salam.user?.username);
+    row.others = others.map(({ name }) => plain(name)).join(text('list-comma'));
+    this.#render();
+    this.#changed();
+  }
+
+  #render() {
+    const rows = [...this.#rows.values()].sort((a, b) => b.at.localeCompare(a.at));
+    rows.forEach((row, index) => {
+      this.#fill(row);
+      if (this.#list.children[index] !== row.element) this.#list.insertBefore(row.element, this.#list.children[index] ?? null);
+    });
+  }
+
+  /** @param {Row} row */
+  #fill({ chat, last, at, element }) {
+    const title = this.titleOf(chat.group);
+    avatar(part(element, 'avatar'), chat.group, title);
+    part(element, 'title').textContent = title;
+    const time = part(element, 'time');
+    time.textContent = shortTime(new Date(at));
+    time.dateTime = at;
+    part(element, 'last').textContent = last ? this.#said(last) : text('nothing-said');
+    part(element, 'unread').hidden = chat.unread === 0;
+    part(element, 'count').textContent = number(chat.unread);
+    part(element, 'spoken').textContent = text('unread', { count: chat.unread });
+    part(element, 'link').ariaCurrent = chat.group === this.#open ? 'page' : null;
+  }
+
+  /** @param {{ by: string | null, text: string | null }} last */
+  #said({ by, text: words }) {
+    const said = words === null ? text('deleted') : inline(words);
+    return by === this.#salam.user?.username ? text('you-said', { text: said }) : by ? text('they-said', { name: by, text: said }) : said;
+  }
+}
+

@@ -1,0 +1,158 @@
+// @ts-check
+/** Where messages are written: sends, edits, answers; keeps what was not sent. */
+
+import { on, part, toast } from './dom.js';
+import { inline } from './prose.js';
+import { fault, number, text } from './texts.js';
+
+/**
+ * @typedef {import('../salam.js').Chat} Chat
+ * @typedef {import('../timeline.js').Line} Line
+ */
+
+/** Characters of a message at most, as the server's `limits.text`, and when they begin to be counted. */
+const LIMIT = 8000;
+const COUNTED = 7000;
+
+export class Composer {
+  #chat;
+  #form;
+  #field;
+  #key;
+  /** @type {{ type: 'reply' | 'edit', line: Line } | null} */
+  #context = null;
+  #nameOf;
+
+  /**
+   * @param {Chat} chat
+   * @param {import('./dom.js').Part} view of the conversation
+   * @param {{ key: string, nameOf: (username: string | null) => string, lastOwn: () => any, sent: () => void }} own
+   *   `key` is where the draft is kept
+   */
+  constructor(chat, view, { key, nameOf, lastOwn, sent }) {
+    this.#chat = chat;
+    this.#form = part(view, 'composer');
+    this.#field = part(view, 'text');
+    this.#key = key;
+    this.#nameOf = nameOf;
+    this.#field.value = localStorage.getItem(key) ?? '';
+    on(this.#field, 'input', () => this.#changed());
+    on(this.#field, 'keydown', (event) => this.#press(event, lastOwn));
+    on(this.#form, 'submit', (event) => {
+      event.preventDefault();
+      if (this.#submit()) sent();
+      this.#field.focus();
+    });
+    on(part(view, 'context-end'), 'click', () => this.#cancel());
+    this.#grow();
+  }
+
+  focus() { this.#field.focus(); }
+
+  /** Is called when the view is shown: on a screen that is touched, the focus would bring a keyboard up. */
+  shown() {
+    this.#grow();
+    if (matchMedia('(pointer: fine)').matches) this.focus();
+  }
+
+  /** @param {Line} line */
+  reply(line) { this.#begin({ type: 'reply', line }, this.#field.value); }
+
+  /** @param {Line} line */
+  edit(line) { this.#begin({ type: 'edit', line }, line.text ?? ''); }
+
+  /** A line that is gone is neither answered nor edited. @param {number} seq */
+  gone(seq) { if (this.#context?.line.seq === seq) this.#cancel(); }
+
+  /**
+   * @param {{ type: 'reply' | 'edit', line: Line }} context
+   * @param {string} words
+   */
+  #begin(context, words) {
+    if (this.#context?.type === 'edit') this.#cancel();
+    this.#context = context;
+    const { type, line } = context;
+    part(this.#form, 'context').hidden = false;
+    part(this.#form, 'context-text').textContent = type === 'edit'
+      ? text('editing') : text('replying', { name: this.#nameOf(line.by), text: inline(line.text ?? '') });
+    this.#field.value = words;
+    this.#grow();
+    this.#field.focus();
+  }
+
+  #cancel() {
+    const wasEdit = this.#context?.type === 'edit';
+    this.#context = null;
+    part(this.#form, 'context').hidden = true;
+    if (wasEdit) this.#field.value = localStorage.getItem(this.#key) ?? '';
+    this.#grow();
+    this.#field.focus();
+  }
+
+  #changed() {
+    const { value } = this.#field;
+    this.#grow();
+    if (this.#context?.type === 'edit') return;
+    this.#keep(value);
+    this.#chat.typing(value.trim() !== '');
+  }
+
+  /** @param {string} draft */
+  #keep(draft) {
+    try {
+      if (draft) localStorage.setItem(this.#key, draft);
+      else localStorage.removeItem(this.#key);
+    } catch { /* it is full */ }
+  }
+
+  /**
+   * @param {KeyboardEvent} event
+   * @param {() => any} lastOwn
+   */
+  #press(event, lastOwn) {
+    if (event.isComposing) return; // Enter ends the composition of a character
+    const isTouch = matchMedia('(pointer: coarse)').matches;
+    if (event.key === 'Enter' && !event.shiftKey && !isTouch) {
+      event.preventDefault();
+      this.#form.requestSubmit();
+    } else if (event.key === 'Escape' && this.#context) {
+      event.preventDefault();
+      this.#cancel();
+    } else if (event.key === 'ArrowUp' && this.#field.value === '') {
+      const line = lastOwn();
+      if (line) {
+        event.preventDefault();
+        this.edit(line);
+      }
+    }
+  }
+
+  /** @returns {boolean} whether something was sent */
+  #submit() {
+    const words = this.#field.value.trim();
+    if (!words || [...words].length > LIMIT) return false;
+    const context = this.#context;
+    if (context?.type === 'edit') {
+      if (words !== context.line.text) this.#chat.edit(context.line.seq, words).catch((error) => toast(fault(error)));
+      this.#cancel();
+      return false;
+    }
+    // What becomes of it is shown at the message itself.
+    this.#chat.send(words, { replyTo: context?.line.seq }).catch(() => {});
+    this.#field.value = '';
+    this.#keep('');
+    this.#cancel();
+    return true;
+  }
+
+  #grow() {
+    const { style, value } = this.#field;
+    style.blockSize = 'auto';
+    style.blockSize = `${this.#field.scrollHeight}px`;
+    const length = [...value.trim()].length;
+    const count = part(this.#form, 'count');
+    count.textContent = length > LIMIT ? text('too-long', { count: length - LIMIT }) : length > COUNTED ? `${number(length)} / ${number(LIMIT)}` : '';
+    count.classList.toggle('error', length > LIMIT);
+    part(this.#form, 'send').ariaDisabled = length === 0 || length > LIMIT ? 'true' : null;
+  }
+}

@@ -1,0 +1,216 @@
+// @ts-check
+/** Who is in a chat, who may come, and who may not come back. */
+
+import { ask, avatar, busy, button, byId, clone, part } from './dom.js';
+import { fault, fromNow, plain, text } from './texts.js';
+
+/**
+ * @typedef {import('../salam.js').Salam} Salam
+ * @typedef {import('../salam.js').Chat} Chat
+ * @typedef {import('../salam.js').Member} Member
+ */
+
+const ROLES = { owner: 'role-owner', admin: 'role-admin', member: 'role-member' };
+
+export class People {
+  #salam;
+  #chat;
+  #titleOf;
+  #dialog = /** @type {HTMLDialogElement & import('./dom.js').Part} */ (byId('people'));
+  #isOpen = false;
+  /** @type {string | undefined} */
+  #cursor;
+  /** @type {(() => void)[]} */
+  #ends;
+
+  /**
+   * @param {Salam} salam
+   * @param {Chat} chat
+   * @param {() => string} titleOf
+   */
+  constructor(salam, chat, titleOf) {
+    this.#salam = salam;
+    this.#chat = chat;
+    this.#titleOf = titleOf;
+    const again = () => { if (this.#isOpen) this.#load(); };
+    this.#ends = [
+      chat.on('event', ({ kind }) => { if (kind.startsWith('member.')) again(); }),
+      chat.on('presence', () => { if (this.#isOpen) this.#showPresence(); }),
+    ];
+  }
+
+  get #group() { return this.#chat.group; }
+
+  get #isAdmin() { return this.#chat.role !== 'member'; }
+
+  /** @param {string} name */
+  #part(name) { return part(this.#dialog, name); }
+
+  open() {
+    this.#isOpen = true;
+    this.#bind();
+    this.#part('error').textContent = '';
+    this.#part('made').hidden = true;
+    this.#part('rename').elements.title.value = this.#chat.title ?? '';
+    for (const list of ['members', 'invites', 'bans']) this.#part(list).replaceChildren();
+    this.#part('members-title').textContent = text('members');
+    this.#dialog.showModal();
+    this.#load();
+  }
+
+  close() {
+    this.#ends.forEach((end) => end());
+    if (this.#isOpen) this.#dialog.close();
+  }
+
+  /** The dialog is one for all chats. */
+  #bind() {
+    const acts = /** @type {Record<string, () => unknown>} */ ({
+      close: () => this.#dialog.close(), copy: () => this.#copy(), more: () => this.#members(),
+      leave: () => this.#leave(), delete: () => this.#delete(),
+    });
+    for (const [name, act] of Object.entries(acts)) this.#part(name).onclick = () => busy(this.#part(name), () => this.#try(act));
+    this.#part('rename').onsubmit = (event) => { event.preventDefault(); this.#try(() => this.#rename()); };
+    this.#part('invite-form').onsubmit = (event) => { event.preventDefault(); this.#try(() => this.#invite()); };
+    this.#dialog.onclose = () => { this.#isOpen = false; };
+    this.#dialog.onclick = (event) => { if (event.target === this.#dialog) this.#dialog.close(); };
+  }
+
+  /** @param {() => unknown} act */
+  async #try(act) {
+    this.#part('error').textContent = '';
+    try {
+      await act();
+    } catch (error) {
+      this.#part('error').textContent = fault(error);
+      this.#part('error').scrollIntoView({ block: 'nearest' });
+    }
+  }
+
+  #load() {
+    this.#part('rename').hidden = this.#part('inviting').hidden = !this.#isAdmin;
+    this.#part('delete').hidden = this.#chat.role !== 'owner';
+    this.#cursor = undefined;
+    return this.#try(() => Promise.all([this.#members(), ...(this.#isAdmin ? [this.#invites(), this.#bans()] : [])]));
+  }
+
+  async #members() {
+    const cursor = this.#cursor;
+    const { results, next } = await this.#salam.members(this.#group, { limit: 100, cursor });
+    const rows = results.map((member) => this.#member(member));
+    if (cursor) this.#part('members').append(...rows);
+    else this.#part('members').replaceChildren(...rows);
+    this.#cursor = next ?? undefined;
+    this.#part('more').hidden = !next;
+    this.#showPresence();
+  }
+
+  /** @param {Member} member */
+  #member(member) {
+    const { username, name, role } = member;
+    const row = clone('row');
+    row.dataset.username = username;
+    avatar(part(row, 'avatar'), username, plain(name));
+    part(row, 'name').textContent = plain(name);
+    const isMe = username === this.#salam.user?.username;
+    part(row, 'detail').textContent = [`@${username}`, text(ROLES[role]), ...(isMe ? [text('you')] : [])].join(' · ');
+    if (!isMe) part(row, 'actions').append(...this.#actions(member));
+    return row;
+  }
+
+  /** What you may do to somebody. @param {Member} member */
+  #actions({ username, name, role }) {
+    const mine = this.#chat.role;
+    const act = (/** @type {string} */ label, /** @type {() => Promise<unknown>} */ does) => {
+      const made = button(label, () => this.#try(async () => { await does(); await this.#load(); }));
+      made.ariaLabel = `${label}: ${plain(name)}`;
+      return made;
+    };
+    const sure = async (/** @type {string} */ question, /** @type {() => Promise<unknown>} */ does) => {
+      if (await ask({ title: plain(name), text: question, yes: text('yes') })) await does();
+    };
+    const actions = [];
+    if (mine === 'owner') {
+      const other = role === 'admin' ? 'member' : 'admin';
+      actions.push(act(text(other === 'admin' ? 'make-admin' : 'make-member'), () => this.#salam.setRole(this.#group, username, other)));
+      actions.push(act(text('make-owner'), () => sure(text('sure-owner'), () => this.#salam.setRole(this.#group, username, 'owner'))));
+    }
+    if (mine === 'owner' || (mine === 'admin' && role === 'member')) {
+      actions.push(act(text('kick'), () => sure(text('sure-kick'), () => this.#salam.kick(this.#group, username))));
+      actions.push(act(text('ban'), () => sure(text('sure-ban'), () => this.#salam.kick(this.#group, username, { ban: true }))));
+    }
+    return actions;
+  }
+
+  #showPresence() {
+    for (const row of this.#part('members').children) {
+      const { username = '' } = /** @type {HTMLElement} */ (row).dataset;
+      row.classList.toggle('online', this.#chat.online?.has(username) ?? false);
+    }
+  }
+
+  async #rename() {
+    const title = this.#part('rename').elements.title.value.trim();
+    await this.#salam.rename(this.#group, title || null);
+  }
+
+  async #invite() {
+    const uses = this.#part('invite-form').elements.uses.value;
+    const { code } = await this.#salam.invite(this.#group, uses ? { max_uses: Number(uses) } : {});
+    // After the #, which is sent to no server and stands in no log.
+    this.#part('invite-link').value = `${location.origin}/#/invite/${code}`;
+    this.#part('made').hidden = false;
+    this.#part('invite-link').focus();
+    this.#part('invite-link').select();
+    await this.#invites();
+  }
+
+  async #copy() {
+    const field = this.#part('invite-link');
+    field.select();
+    // Without https there is no clipboard to ask for, and the old way works.
+    if (navigator.clipboard) await navigator.clipboard.writeText(field.value);
+    else document.execCommand('copy');
+    this.#part('copy').textContent = text('copied');
+    setTimeout(() => { this.#part('copy').textContent = text('copy'); }, 2000);
+  }
+
+  async #invites() {
+    const { results } = await this.#salam.invites(this.#group, { limit: 100 });
+    this.#part('invites').replaceChildren(...results.map((invite) => {
+      const row = clone('row');
+      part(row, 'avatar').remove();
+      const left = invite.max_uses === null ? text('used', { count: invite.uses }) : text('uses-left', { count: invite.max_uses - invite.uses });
+      part(row, 'name').textContent = text('invite-by', { name: invite.created_by });
+      part(row, 'detail').textContent = `${left} · ${text('ends', { when: fromNow(new Date(invite.expires_at)) })}`;
+      const withdraw = async () => { await this.#salam.withdrawInvite(this.#group, invite.id); await this.#invites(); };
+      part(row, 'actions').append(button(text('withdraw'), () => this.#try(withdraw)));
+      return row;
+    }));
+  }
+
+  async #bans() {
+    const { results } = await this.#salam.bans(this.#group, { limit: 100 });
+    this.#part('banned').hidden = results.length === 0;
+    this.#part('bans').replaceChildren(...results.map(({ username, name }) => {
+      const row = clone('row');
+      avatar(part(row, 'avatar'), username, plain(name));
+      part(row, 'name').textContent = plain(name);
+      part(row, 'detail').textContent = `@${username}`;
+      const lift = async () => { await this.#salam.liftBan(this.#group, username); await this.#bans(); };
+      part(row, 'actions').append(button(text('lift-ban'), () => this.#try(lift)));
+      return row;
+    }));
+  }
+
+  async #leave() {
+    const isSure = await ask({ title: text('leave'), text: text('sure-leave', { title: this.#titleOf() }), yes: text('leave') });
+    if (isSure) await this.#salam.leave(this.#group);
+  }
+
+  async #delete() {
+    const isSure = await ask({ title: text('delete-chat'), text: text('sure-delete', { title: this.#titleOf() }), yes: text('delete-yes') });
+    if (isSure) await this.#salam.deleteGroup(this.#group);
+  }
+}
+

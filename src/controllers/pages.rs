@@ -1,0 +1,112 @@
+//! The pages that people use, and the files that these load.
+
+use axum::{
+    body::Body,
+    extract::Path,
+    http::{HeaderMap, StatusCode, header},
+    response::{Html, IntoResponse, Response},
+};
+use loco_rs::{
+    controller::{
+        Routes,
+        views::{ViewEngine, ViewRenderer},
+    },
+    prelude::get,
+};
+use tower_http::compression::CompressionLayer;
+
+use super::extractors::{Language, PublicBase};
+use crate::{
+    assets::{self, StaticFile},
+    errors::{Error, Result},
+    views::pages::{INDEX, PLAYGROUND, Page, Pages},
+};
+
+/// What the pages may do: load their own files, and ask this server. No text of anybody can become
+/// markup or a script, by the browser's own word: what is inline does not run, and whatever would make
+/// markup of a text throws (Trusted Types).
+const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; \
+     img-src 'self' data:; connect-src 'self'; form-action 'none'; base-uri 'none'; \
+     frame-ancestors 'none'; require-trusted-types-for 'script'; trusted-types 'none'";
+
+/// Under an address that names its version a file never changes.
+const FOR_GOOD: &str = "public, max-age=31536000, immutable";
+
+/// May be kept, if it is asked each time whether it has changed.
+const ASK_AGAIN: &str = "no-cache";
+
+/// The first page.
+pub async fn index(
+    ViewEngine(pages): ViewEngine<Pages>,
+    language: Language,
+    base: PublicBase,
+) -> Result<Response> {
+    page(&pages, INDEX, &language, &base)
+}
+
+/// The page to try the API and the sockets by hand.
+pub async fn playground(
+    ViewEngine(pages): ViewEngine<Pages>,
+    language: Language,
+    base: PublicBase,
+) -> Result<Response> {
+    page(&pages, PLAYGROUND, &language, &base)
+}
+
+/// A file that pages load: of `v-<version>/<path>`, or of the path alone. A page that is still open
+/// may ask for an older version; it is given what there is.
+pub async fn file(Path(path): Path<String>, headers: HeaderMap) -> Result<Response> {
+    let versioned = path
+        .strip_prefix("v-")
+        .and_then(|path| path.split_once('/'));
+    let (is_present, path) = match versioned {
+        Some((version, path)) => (version == assets::version(), path),
+        None => (false, path.as_str()),
+    };
+    let file = StaticFile::find(path).ok_or(Error::NotFound)?;
+    let keep = if is_present { FOR_GOOD } else { ASK_AGAIN };
+    let about = [
+        (header::CACHE_CONTROL, keep),
+        (header::ETAG, file.etag.as_str()),
+        (header::VARY, header::ACCEPT_ENCODING.as_str()),
+    ];
+    if has(&headers, &file.etag) {
+        return Ok((StatusCode::NOT_MODIFIED, about).into_response());
+    }
+    let content_type = [(header::CONTENT_TYPE, file.content_type)];
+    Ok((about, content_type, Body::from(file.bytes)).into_response())
+}
+
+pub fn routes() -> Routes {
+    Routes::new()
+        .add("/", get(index).layer(compression()))
+        .add("/playground", get(playground).layer(compression()))
+        .add("/static/{*path}", get(file).layer(compression()))
+}
+
+/// Compresses what is the same for everybody. Never what has secrets in it beside something that others
+/// may have a say in: its length would tell them (BREACH). So answers of the API are sent as they are.
+fn compression() -> CompressionLayer {
+    CompressionLayer::new().no_br().no_deflate().no_zstd()
+}
+
+fn page(pages: &Pages, name: &str, language: &Language, base: &PublicBase) -> Result<Response> {
+    let lang = language.tag();
+    let html = pages.render(name, Page { lang })?;
+    let about = [
+        (header::CONTENT_SECURITY_POLICY, POLICY),
+        (header::CACHE_CONTROL, ASK_AGAIN),
+        (header::CONTENT_LANGUAGE, lang),
+        (header::VARY, "Accept-Language, Cookie"),
+    ];
+    Ok((about, language.cookie(base), Html(html)).into_response())
+}
+
+/// Whether the client has this version (RFC 9110, section 13.1.2).
+fn has(headers: &HeaderMap, etag: &str) -> bool {
+    let lines = headers.get_all(header::IF_NONE_MATCH).iter();
+    let mut tags = lines
+        .filter_map(|line| line.to_str().ok())
+        .flat_map(|line| line.split(','));
+    tags.any(|tag| tag.trim() == etag)
+}

@@ -1,0 +1,330 @@
+//! The pages that people use: in which language, and how they and their files are kept and sent.
+
+use std::collections::BTreeSet;
+
+use insta::assert_snapshot;
+use reqwest::{Method, Response, StatusCode};
+use salam::assets;
+use serde_json::json;
+use url::Url;
+
+use crate::{
+    door::status_of,
+    support::{Answer, TestApp, soon},
+};
+
+const PAGES: [&str; 2] = ["/", "/playground/"];
+
+/// What all that the first page loads may weigh on its way.
+const MOST_BYTES: usize = 60 * 1024;
+
+async fn get(app: &TestApp, path: &str, headers: &[(&str, &str)]) -> Response {
+    let mut request = app.request(Method::GET, path);
+    for (name, value) in headers {
+        request = request.header(*name, *value);
+    }
+    soon("an answer", request.send()).await.unwrap()
+}
+
+/// The language of a page, in which all of it is.
+async fn language(app: &TestApp, path: &str, headers: &[(&str, &str)]) -> String {
+    let response = get(app, path, headers).await;
+    assert_eq!(response.status(), 200);
+    let told = header(&response, "content-language").to_owned();
+    let html = response.text().await.unwrap();
+    let direction = if told == "fa" { "rtl" } else { "ltr" };
+    assert!(
+        html.contains(&format!("<html lang=\"{told}\" dir=\"{direction}\"")),
+        "{html}"
+    );
+    told
+}
+
+fn header<'a>(response: &'a Response, name: &str) -> &'a str {
+    response
+        .headers()
+        .get(name)
+        .map_or("", |value| value.to_str().unwrap())
+}
+
+/// The address of a file as it is now.
+fn present(file: &str) -> String {
+    format!("/static/v-{}/{file}", assets::version())
+}
+
+#[tokio::test]
+async fn a_page_is_in_the_language_of_whoever_asks() {
+    let app = TestApp::start().await;
+    for page in PAGES {
+        let language = async |query: &str, headers: &[(&str, &str)]| {
+            language(&app, &format!("{page}{query}"), headers).await
+        };
+        let persian = ("accept-language", "fa-IR,fa;q=0.9,en;q=0.5");
+        assert_eq!(language("", &[]).await, "en");
+        assert_eq!(language("", &[persian]).await, "fa");
+        let both = [("accept-language", "de"), ("accept-language", "fa;q=0.1")];
+        assert_eq!(language("", &both).await, "fa");
+        // Nothing of ours, and nothing at all.
+        for wish in ["de-DE,de", ";;=,", "*", "../../etc"] {
+            assert_eq!(language("", &[("accept-language", wish)]).await, "en");
+        }
+        assert_eq!(language("", &[("cookie", "lang=en"), persian]).await, "en");
+        assert_eq!(language("", &[("cookie", "a=b; lang=fa")]).await, "fa");
+        assert_eq!(language("", &[("cookie", "lang=de"), persian]).await, "fa");
+        let cookie = ("cookie", "lang=fa");
+        assert_eq!(language("?lang=en", &[cookie, persian]).await, "en");
+        assert_eq!(language("?lang=fa", &[]).await, "fa");
+        for unknown in [
+            "?lang=de",
+            "?lang=",
+            "?lang=%ff",
+            "?lang",
+            "?lang=en%00",
+            "?lang=EN",
+        ] {
+            assert_eq!(language(unknown, &[cookie]).await, "fa", "{unknown}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_chosen_language_is_remembered() {
+    let app = TestApp::start().await;
+    let cookie = async |app: &TestApp, path: &str, headers: &[(&str, &str)]| {
+        let response = get(app, path, headers).await;
+        header(&response, "set-cookie").to_owned()
+    };
+    assert_snapshot!(cookie(&app, "/?lang=fa", &[]).await, @"lang=fa; SameSite=Lax; Path=/; Max-Age=31536000");
+    assert_eq!(cookie(&app, "/", &[("cookie", "lang=fa")]).await, "");
+    assert_eq!(cookie(&app, "/?lang=de", &[]).await, "");
+    let by_https = [("x-forwarded-proto", "https")];
+    assert_snapshot!(cookie(&app, "/playground/?lang=en", &by_https).await, @"lang=en; SameSite=Lax; Secure; Path=/; Max-Age=31536000");
+    let public = TestApp::with(json!({"public_url": "https://salam.example"})).await;
+    let told = cookie(&public, "/?lang=en", &[("host", "localhost")]).await;
+    assert!(
+        told.ends_with("; Secure") || told.contains("; Secure;"),
+        "{told}"
+    );
+}
+
+#[tokio::test]
+async fn files_are_kept_for_good_under_the_address_of_their_version() {
+    let app = TestApp::start().await;
+    let now = app.get(&present("app.css")).await;
+    assert_eq!(now.status, 200);
+    assert_eq!(now.header("content-type"), "text/css; charset=utf-8");
+    assert_eq!(
+        now.header("cache-control"),
+        "public, max-age=31536000, immutable"
+    );
+    // A page of before an update asks for what there was, and one of no page for what there is.
+    for path in [
+        "/static/v-0123456789ab/app.css",
+        "/static/v-/app.css",
+        "/static/app.css",
+    ] {
+        let other = app.get(path).await;
+        assert_eq!(other.header("cache-control"), "no-cache", "{path}");
+        assert_eq!(other.body, now.body);
+        assert_eq!(other.header("etag"), now.header("etag"));
+    }
+    let tag = now.header("etag");
+    for (known, status) in [
+        (tag.to_owned(), 304),
+        (format!("\"other\", {tag}"), 304),
+        ("W/\"other\"".to_owned(), 200),
+    ] {
+        for path in [present("app.css"), "/static/app.css".to_owned()] {
+            let response = get(&app, &path, &[("if-none-match", &known)]).await;
+            assert_eq!(response.status(), status, "{known}");
+            assert_eq!(header(&response, "etag"), tag);
+            let keep = header(&response, "cache-control").to_owned();
+            assert_eq!(keep.contains("immutable"), path.contains("/v-"), "{keep}");
+            assert_eq!(response.bytes().await.unwrap().is_empty(), status == 304);
+        }
+    }
+}
+
+#[tokio::test]
+async fn files_say_what_they_are() {
+    let app = TestApp::start().await;
+    for module in assets::modules() {
+        let answer = app.get(&present(&module)).await;
+        assert_eq!(
+            answer.header("content-type"),
+            "text/javascript; charset=utf-8",
+            "{module}"
+        );
+    }
+    let icon = app.get(&present("icon.svg")).await;
+    assert_eq!(icon.header("content-type"), "image/svg+xml; charset=utf-8");
+    for nothing in [
+        "/static/nothing.js",
+        "/static/v-0/nothing.js",
+        "/static/",
+        "/static/v-0",
+    ] {
+        let answer = app.get(nothing).await;
+        assert_eq!(answer.status, StatusCode::NOT_FOUND, "{nothing}");
+        answer.expect_refusal();
+    }
+}
+
+#[tokio::test]
+async fn no_path_leads_out_of_the_folder() {
+    let app = TestApp::start().await;
+    for path in [
+        "../views/index.html",
+        "..%2fviews%2findex.html",
+        "%2e%2e/views/index.html",
+        "%2e%2e%2fviews%2findex.html",
+        "..%5cviews%5cindex.html",
+        "v-0/../../views/index.html",
+        "v-0/..%2f..%2fviews%2findex.html",
+        "v-..%2f..%2fviews/index.html",
+        "./app.css",
+        "%2fetc%2fpasswd",
+        "v-0//etc/passwd",
+        "v-0/%2fetc%2fpasswd",
+        "app.css%00.js",
+        "app.css%2f..%2fapp.css",
+    ] {
+        let target = format!("/static/{path}");
+        let status = status_of(app.address, &target, "host: localhost\r\n").await;
+        assert_eq!(status, 404, "{path}");
+    }
+    let status = status_of(app.address, "/static/%ff", "host: localhost\r\n").await;
+    assert_eq!(status, 400);
+    let status = status_of(app.address, "/static/app%2ecss", "host: localhost\r\n").await;
+    assert_eq!(status, 200);
+}
+
+#[tokio::test]
+async fn what_is_the_same_for_everybody_is_compressed_and_nothing_else() {
+    let app = TestApp::start().await;
+    let ann = app.user("ann").await;
+    let gzip = ("accept-encoding", "gzip, deflate, br, zstd");
+    for path in [
+        "/".to_owned(),
+        "/playground/".to_owned(),
+        present("docs.css"),
+    ] {
+        let response = get(&app, &path, &[gzip]).await;
+        assert_eq!(header(&response, "content-encoding"), "gzip", "{path}");
+        let vary: Vec<_> = response.headers().get_all("vary").iter().collect();
+        assert!(
+            vary.iter().any(|names| *names == "accept-encoding"),
+            "{path}: {vary:?}"
+        );
+        let bytes = response.bytes().await.unwrap();
+        assert_eq!(bytes[..2], [0x1f, 0x8b], "{path}");
+        for other in [
+            &[][..],
+            &[("accept-encoding", "br")],
+            &[("accept-encoding", "gzip;q=0")],
+        ] {
+            let plain = get(&app, &path, other).await;
+            assert_eq!(header(&plain, "content-encoding"), "", "{path}");
+            assert!(plain.text().await.unwrap().len() > bytes.len(), "{path}");
+        }
+    }
+    let bearer = format!("Bearer {}", ann.access);
+    ann.start_chat().await;
+    for path in [
+        "/api/groups/",
+        "/api/me/",
+        "/api-docs/openapi.json",
+        "/api-docs/",
+    ] {
+        let response = get(&app, path, &[gzip, ("authorization", &bearer)]).await;
+        assert_eq!(response.status(), 200, "{path}");
+        assert_eq!(header(&response, "content-encoding"), "", "{path}");
+    }
+}
+
+/// The addresses on this server that a page names.
+fn addresses(html: &str) -> BTreeSet<String> {
+    let named = ["href=\"/", "src=\"/"].iter().flat_map(|begin| {
+        html.split(*begin)
+            .skip(1)
+            .map(|rest| format!("/{}", rest.split('"').next().unwrap()))
+    });
+    named.collect()
+}
+
+#[tokio::test]
+async fn pages_name_nothing_that_is_not_there() {
+    let app = TestApp::start().await;
+    for page in PAGES {
+        let answer = app.get(page).await;
+        assert_eq!(answer.header("content-type"), "text/html; charset=utf-8");
+        let named = addresses(&answer.body);
+        assert!(
+            named.iter().any(|path| path.starts_with("/static/v-")),
+            "{named:?}"
+        );
+        for path in named {
+            let found: Answer = app.get(&path).await;
+            assert_eq!(found.status, 200, "{path}");
+            // By an address without its version the browser would ask each time.
+            let is_kept = !path.starts_with("/static/")
+                || found.header("cache-control").ends_with("immutable");
+            assert!(is_kept, "{path}");
+        }
+        let own = answer.body.replace("http://www.w3.org/", "");
+        assert!(
+            !own.contains("//"),
+            "nothing is loaded from elsewhere: {own}"
+        );
+    }
+}
+
+/// The files that a page loads: those that it names, and what their scripts import.
+async fn loaded(app: &TestApp, page: &str) -> BTreeSet<String> {
+    let html = app.get(page).await.body;
+    let mut to_do: Vec<String> = addresses(&html)
+        .into_iter()
+        .filter(|path| path.starts_with("/static/"))
+        .collect();
+    let mut loaded = BTreeSet::new();
+    while let Some(path) = to_do.pop() {
+        if path.ends_with(".js") && !loaded.contains(&path) {
+            let script = app.get(&path).await.body;
+            let here = Url::parse(&app.url(&path)).unwrap();
+            let imports = script.split("from '.").skip(1);
+            to_do.extend(imports.map(|rest| {
+                let (module, _) = rest.split_once('\'').unwrap();
+                here.join(&format!(".{module}")).unwrap().path().to_owned()
+            }));
+        }
+        loaded.insert(path);
+    }
+    loaded
+}
+
+/// Else the browser would learn of each only when it has the one that imports it.
+#[tokio::test]
+async fn pages_name_all_that_they_load() {
+    let app = TestApp::start().await;
+    for page in PAGES {
+        let named = addresses(&app.get(page).await.body);
+        let loaded = loaded(&app, page).await;
+        let unnamed: Vec<_> = loaded.difference(&named).collect();
+        assert!(unnamed.is_empty(), "{page} does not name {unnamed:?}");
+    }
+}
+
+#[tokio::test]
+async fn the_first_page_is_light() {
+    let app = TestApp::start().await;
+    let mut paths = loaded(&app, "/").await;
+    paths.insert("/".to_owned());
+    let mut sizes = Vec::new();
+    for path in paths {
+        let response = get(&app, &path, &[("accept-encoding", "gzip")]).await;
+        assert_eq!(response.status(), 200, "{path}");
+        sizes.push((response.bytes().await.unwrap().len(), path));
+    }
+    let total: usize = sizes.iter().map(|(size, _)| size).sum();
+    assert!(total < MOST_BYTES, "{total} bytes: {sizes:#?}");
+}

@@ -1,0 +1,4 @@
+//! What pages say.
+
+mod pages;
+mod texts;

@@ -1,0 +1,319 @@
+//! The texts of pages: whole, in all languages, and in no file that nobody reads.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs,
+    path::{Path, PathBuf},
+};
+
+use fluent_bundle::{FluentArgs, FluentResource};
+use fluent_syntax::ast::Entry;
+use insta::assert_snapshot;
+use salam::views::texts::{Language, Texts};
+
+const ASSETS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/assets");
+
+/// What a language calls itself, which no template asks for: it is in the list of languages.
+const OWN_NAME: &str = "language-name";
+
+type Ids = BTreeSet<String>;
+
+/// The messages of a file.
+fn ids(language: &str, file: &str) -> Ids {
+    let source = fs::read_to_string(format!("{ASSETS}/i18n/{language}/{file}")).unwrap();
+    let resource = FluentResource::try_new(source).unwrap();
+    let names = resource.entries().filter_map(|entry| match entry {
+        Entry::Message(message) => Some(message.id.name.to_owned()),
+        _ => None,
+    });
+    names.collect()
+}
+
+/// The sources of all files below a folder of assets/ whose names end so.
+fn sources(folder: &str, end: &str) -> Vec<String> {
+    let mut folders = vec![PathBuf::from(ASSETS).join(folder)];
+    let mut found = Vec::new();
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).unwrap() {
+            let path: PathBuf = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.to_str().unwrap().ends_with(end) {
+                found.push(fs::read_to_string(path).unwrap());
+            }
+        }
+    }
+    found
+}
+
+/// What stands before `| t`, between quotes.
+fn used_by_templates() -> Ids {
+    let mut used = Ids::new();
+    for template in sources("views", ".html") {
+        let template = template.replace("| t", "|t").replace(" |t", "|t");
+        for (end, _) in template.match_indices("\"|t") {
+            let goes_on =
+                template[end + 3..].starts_with(|c: char| c.is_alphanumeric() || c == '_');
+            let (_, id) = template[..end].rsplit_once('"').unwrap();
+            if !goes_on {
+                used.insert(id.to_owned());
+            }
+        }
+    }
+    used
+}
+
+/// What scripts ask for by `t('…'` or `text('…'`.
+fn used_by_scripts() -> Ids {
+    let mut used = Ids::new();
+    for script in sources("static", ".js") {
+        for (begin, call) in script.match_indices("t('") {
+            let before = script[..begin].trim_end_matches(|c: char| c.is_ascii_alphanumeric());
+            let name = &script[before.len()..=begin];
+            let is_method = before.ends_with(['.', '_', '$']);
+            if is_method || !["t", "text"].contains(&name) {
+                continue;
+            }
+            let id = script[begin + call.len()..].split('\'').next().unwrap();
+            used.insert(id.to_owned());
+        }
+    }
+    used
+}
+
+#[test]
+fn all_languages_say_the_same() {
+    let languages: Vec<String> = Texts::read()
+        .unwrap()
+        .languages()
+        .map(|language| language.tag.clone())
+        .collect();
+    assert_eq!(languages, ["en", "fa"]);
+    for file in ["page.ftl", "script.ftl"] {
+        let english = ids("en", file);
+        for language in &languages {
+            let missing: Vec<_> = english.difference(&ids(language, file)).cloned().collect();
+            let unknown: Vec<_> = ids(language, file).difference(&english).cloned().collect();
+            assert!(missing.is_empty(), "{language}/{file} lacks {missing:?}");
+            assert!(unknown.is_empty(), "en/{file} lacks {unknown:?}");
+        }
+    }
+}
+
+/// Else it would be offered by its tag.
+#[test]
+fn all_languages_say_their_names() {
+    for language in Texts::read().unwrap().languages() {
+        let there = ids(&language.tag, "page.ftl");
+        assert!(
+            there.contains(OWN_NAME),
+            "{}/page.ftl lacks {OWN_NAME}",
+            language.tag
+        );
+    }
+}
+
+#[test]
+fn templates_use_every_text_and_no_other() {
+    let used = used_by_templates();
+    let mut there = ids("en", "page.ftl");
+    there.remove(OWN_NAME);
+    assert_eq!(
+        used.difference(&there).collect::<Vec<_>>(),
+        [""; 0],
+        "are not there"
+    );
+    assert_eq!(
+        there.difference(&used).collect::<Vec<_>>(),
+        [""; 0],
+        "nobody uses"
+    );
+}
+
+#[test]
+fn scripts_use_every_text_and_no_other() {
+    let there = ids("en", "script.ftl");
+    let used = used_by_scripts();
+    assert_eq!(
+        used.difference(&there).collect::<Vec<_>>(),
+        [""; 0],
+        "are not there"
+    );
+    // Some names are chosen first and asked for then.
+    let scripts = sources("static", ".js").concat();
+    let is_named = |id: &&String| {
+        let quoted = ["'", "\"", "`"].map(|quote| format!("{quote}{id}{quote}"));
+        quoted.iter().any(|quoted| scripts.contains(quoted))
+    };
+    let unused: Vec<_> = there.iter().filter(|id| !is_named(id)).collect();
+    assert_eq!(unused, [""; 0], "nobody uses");
+}
+
+/// What needs arguments has the same in all languages, or a translation would be an error in use.
+#[test]
+fn all_languages_need_the_same_arguments() {
+    for file in ["page.ftl", "script.ftl"] {
+        let english = arguments("en", file);
+        let persian = arguments("fa", file);
+        for (id, names) in &english {
+            let other = persian.get(id).cloned().unwrap_or_default();
+            assert!(
+                other.is_subset(names),
+                "{file}, {id}: {other:?} are not {names:?}"
+            );
+        }
+    }
+}
+
+/// The variables that each message names.
+fn arguments(language: &str, file: &str) -> BTreeMap<String, Ids> {
+    let path = Path::new(ASSETS).join("i18n").join(language).join(file);
+    let source = fs::read_to_string(path).unwrap();
+    let mut found = BTreeMap::<String, Ids>::new();
+    let mut current = String::new();
+    for line in source.lines().filter(|line| !line.starts_with('#')) {
+        if let Some((id, _)) = line.split_once('=').filter(|_| !line.starts_with(' ')) {
+            current = id.trim().to_owned();
+        }
+        let names = line.split('$').skip(1).map(|rest| {
+            let end = rest.find(|c: char| !c.is_ascii_alphanumeric() && c != '-' && c != '_');
+            rest[..end.unwrap_or(rest.len())].to_owned()
+        });
+        found.entry(current.clone()).or_default().extend(names);
+    }
+    found
+}
+
+/// The JSON of a script.ftl, a message a line.
+fn compiled(script: &str) -> String {
+    let language = match Language::read("en", "language-name = English\n".to_owned(), script) {
+        Ok(language) => language,
+        Err(fault) => return fault.to_string(),
+    };
+    let lines = language.script.iter().map(|(id, pattern)| {
+        let json = serde_json::to_string(pattern).unwrap();
+        format!("{id}: {json}\n")
+    });
+    lines.collect()
+}
+
+#[test]
+fn scripts_are_given_patterns() {
+    assert_snapshot!(compiled(r#"
+# A comment.
+plain = Just text
+literal = {"{"}quoted{"}"} \u00e9 {"\u00e9"} { 5 }
+lines =
+    Two
+    lines
+greeting = Hi { $name }!
+alone = { $name }
+members = { $count ->
+    [0] nobody
+    [one] { $name } alone
+   *[other] { $count ->
+        [two] both
+       *[other] { $count }
+    } members
+}
+"#), @r#"
+    alone: [{"var":"name"}]
+    greeting: ["Hi ",{"var":"name"},"!"]
+    lines: "Two\nlines"
+    literal: "{quoted} \\u00e9 é 5"
+    members: [{"select":"count","cases":{"0":"nobody","one":[{"var":"name"}," alone"],"other":[{"select":"count","cases":{"other":[{"var":"count"}],"two":"both"},"default":"other"}," members"]},"default":"other"}]
+    plain: "Just text"
+    "#);
+}
+
+#[test]
+fn what_scripts_cannot_be_given_is_refused() {
+    let faults = [
+        "a = 1\nb = { NUMBER($n) }",
+        "a = { $n ->\n [one] 1\n *[other] { NUMBER($n) }\n }",
+        "a = { NUMBER($n) ->\n *[other] 1\n }",
+        "a = 1\n .title = 2",
+        "a = 1\nb = { a }",
+        "-brand = Salam",
+        "a = { -brand }",
+        "a = 1\na = 2",
+        "a = { $n ->\n [one] 1\n [one] 2\n *[other] 3\n }",
+        "a = 1\n\nb = { $n ->\n [one] 1\n }",
+        "a = 1\nwrong",
+        "a = { $n",
+    ];
+    let told: Vec<_> = faults.map(compiled).to_vec();
+    assert_snapshot!(told.join("\n"), @r#"
+    assets/i18n/en/script.ftl, b: functions are for page.ftl alone
+    assets/i18n/en/script.ftl, a: functions are for page.ftl alone
+    assets/i18n/en/script.ftl, a: only a variable selects
+    assets/i18n/en/script.ftl, a: attributes are for page.ftl alone
+    assets/i18n/en/script.ftl, b: references are for page.ftl alone
+    assets/i18n/en/script.ftl, -brand: terms are for page.ftl alone
+    assets/i18n/en/script.ftl, a: references are for page.ftl alone
+    assets/i18n/en/script.ftl, a: is there twice
+    assets/i18n/en/script.ftl, a: a case is there twice
+    assets/i18n/en/script.ftl, line 5: The select expression must have a default variant
+    assets/i18n/en/script.ftl, line 2: Expected a token starting with "="
+    assets/i18n/en/script.ftl, line 1: Expected a token starting with "}"
+    "#);
+}
+
+#[test]
+fn faults_of_pages_say_where_they_are() {
+    let fault = |page: &str| {
+        Language::read("fa", page.to_owned(), "")
+            .map(drop)
+            .unwrap_err()
+    };
+    let told = [
+        "a = { $n",
+        "language-name = فارسی\n\n\nwrong",
+        "a = 1\nlanguage-name = a\na = 2",
+        "language-name = { $tag }",
+    ];
+    let told: Vec<_> = told.map(|page| fault(page).to_string()).to_vec();
+    assert_snapshot!(told.join("\n"), @r#"
+    assets/i18n/fa/page.ftl, line 1: Expected a token starting with "}"
+    assets/i18n/fa/page.ftl, line 4: Expected a token starting with "="
+    assets/i18n/fa/page.ftl: Attempt to override an existing message: "a".
+    assets/i18n/fa/page.ftl, language-name: Resolver error: Unknown variable: $tag
+    "#);
+    let unknown = Language::read("f", String::new(), "")
+        .map(drop)
+        .unwrap_err();
+    assert_snapshot!(unknown, @"assets/i18n/f: the name of no language");
+    let language = Language::read(
+        "en",
+        "language-name = English\nhi = Hi { $name }".to_owned(),
+        "",
+    );
+    let said = language.unwrap().say("hi", &FluentArgs::new()).unwrap_err();
+    assert_snapshot!(said, @"assets/i18n/en/page.ftl, hi: Resolver error: Unknown variable: $name");
+}
+
+#[test]
+fn languages_are_chosen_by_their_weights() {
+    let texts = Texts::read().unwrap();
+    for (asked, given) in [
+        ("fa-IR,fa;q=0.9,en;q=0.5", "fa"),
+        ("fa-IR", "fa"),
+        ("fa-Arab-IR, en", "fa"),
+        ("FA", "fa"),
+        ("de, fa;q=0.5, en;q=0.9", "en"),
+        ("en;q=0.1, fa;q=0.2", "fa"),
+        ("fa;q=0, en;q=0.1", "en"),
+        ("fa;q=0", "en"),
+        ("en-GB, fa", "en"),
+        ("de, fr", "en"),
+        ("*", "en"),
+        ("*, fa;q=0.5", "fa"),
+        ("", "en"),
+        (";q=;,,;;q=1,fa;q=x,=", "en"),
+        ("fa;q=NaN", "en"),
+        ("fa ; q=0.5 , en;q=0.4", "fa"),
+        ("سلام", "en"),
+    ] {
+        assert_eq!(texts.best(asked).tag, given, "{asked}");
+    }
+}
