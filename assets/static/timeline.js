@@ -37,6 +37,9 @@ const PAGE = 100;
 /** Lines that are wanted to begin with, and of each load. */
 const ENOUGH = 25;
 
+/** Milliseconds after which a line that is quoted may be asked for again, if it did not come. */
+const QUOTED_AGAIN_AFTER = 5000;
+
 const NOTES = ['member.joined', 'member.left', 'member.role', 'group.updated'];
 
 export class Timeline {
@@ -47,10 +50,13 @@ export class Timeline {
   #events = new Map();
   /** @type {Map<number, Line | Note>} */
   #items = new Map();
-  /** @type {Map<number, Line | null>} lines that are quoted and not loaded */
+  /** @type {Map<number, Line | null | undefined>} lines that are quoted and not loaded; undefined until they come */
   #quoted = new Map();
   #first = 0;
   #last = 0;
+  /** Is another number once what was known means nothing any more. */
+  #life = 0;
+  #isClosed = false;
   /** @type {Promise<void> | null} */
   #loading = null;
   #ends;
@@ -91,12 +97,13 @@ export class Timeline {
     const item = this.#items.get(seq);
     if (item) return item.type === 'line' ? item : null;
     if (this.#quoted.has(seq)) return this.#quoted.get(seq);
+    this.#quoted.set(seq, undefined); // it is asked for once
     this.#salam.messages(this.#chat.group, { before: seq + 1, limit: 1 }).then(({ results: [message] }) => {
       const { at = '', by = null, text = null } = message?.seq === seq ? message : {};
       const line = { type: /** @type {const} */ ('line'), seq, at, by, text, edited: false, replyTo: null, reactions: new Map() };
       this.#quoted.set(seq, message?.seq === seq ? line : null);
       loaded();
-    }, () => {});
+    }, () => { setTimeout(() => this.#quoted.delete(seq), QUOTED_AGAIN_AFTER); });
     return undefined;
   }
 
@@ -111,12 +118,15 @@ export class Timeline {
     return this.#loading;
   }
 
-  close() { this.#ends.forEach((end) => end()); }
+  close() {
+    this.#isClosed = true;
+    this.#ends.forEach((end) => end());
+  }
 
   /** Numbers that were known mean nothing any more, or the gap is too wide to be told. */
   #begin() {
     for (const map of [this.#events, this.#items, this.#quoted]) map.clear();
-    [this.#first, this.#last] = [0, 0];
+    [this.#first, this.#last, this.#life] = [0, 0, this.#life + 1];
     this.#tell('all');
     this.load();
   }
@@ -124,7 +134,7 @@ export class Timeline {
   async #loadOlder() {
     this.error = null;
     try {
-      for (let lines = 0; lines < ENOUGH && !this.isComplete;) lines += await this.#loadPage();
+      for (let lines = 0; lines < ENOUGH && !this.isComplete && !this.#isClosed;) lines += await this.#loadPage();
     } catch (error) {
       this.error = /** @type {Error} */ (error);
     }
@@ -133,6 +143,7 @@ export class Timeline {
 
   /** @returns {Promise<number>} how many lines it brought */
   async #loadPage() {
+    const life = this.#life;
     const before = this.#first || (this.#chat.last ?? 0) + 1;
     const begin = Math.max(1, before - PAGE);
     /** @type {ChatEvent[]} */
@@ -140,11 +151,11 @@ export class Timeline {
     for (let after = begin - 1; after < before - 1;) {
       // A page of long texts may hold less than it was asked for.
       const { results } = await this.#salam.events(this.#chat.group, { after, limit: before - 1 - after });
+      if (life !== this.#life) return 0; // and the next page is of the new one
       if (!results.length) break;
       loaded.push(...results);
       after = loaded[loaded.length - 1].seq;
     }
-    if (this.#first && this.#first !== before) return 0; // begun anew meanwhile
     for (const event of loaded) this.#events.set(event.seq, event);
     this.#first = begin;
     this.#last = Math.max(this.#last, before - 1);

@@ -6,7 +6,7 @@ have-account = Have you been here before?
 no-account = New here?
 invited-sign = You are invited to a chat. Create an account or sign in to join it.
 signed-out-elsewhere = You were signed out from elsewhere.
-signed-out-expired = You were away for long. Sign in again.
+signed-out-expired = Your session has ended. Sign in again.
 the-name = Name
 the-username = Username
 the-password = Password
@@ -25,7 +25,7 @@ status-waiting = { $seconds ->
    *[other] Offline. Trying again in { $seconds } seconds.
 }
 status-too-many = This is open in too many places. Close one.
-status-over = The server does not want this page ({ $code }).
+status-over = The server has refused this page ({ $code }). Load it again.
 
 untitled = New chat
 nothing-said = Nothing was said yet
@@ -45,6 +45,7 @@ newer = { $count ->
 }
 to-end = To the end
 lost-chat = You are not in this chat any more.
+too-many-chats = You are in more chats than one page can follow.
 
 here-nobody = Nobody else is here
 here = { $more ->
@@ -59,12 +60,12 @@ typing-one = { $name } is writing…
 typing-two = { $first } and { $second } are writing…
 typing-many = { $count } people are writing…
 
-nobody = Salam
+nobody = System
 deleted = This message was deleted.
-in-reply = In reply to { $name }: { $text }
+in-reply = In reply to
 reacted = { $emoji } by { $names }
 read-by = Read by { $names }
-waiting = Waits for the connection
+waiting = Waiting for the connection
 sending = Sending…
 stored = Sent
 failed = Not sent. { $why }
@@ -127,6 +128,12 @@ this-device = this browser
 end-session = Sign out
 device-unknown = Unknown device
 password-changed = The password was changed.
+unsent = { $count ->
+    [one] One message is not sent yet
+   *[other] { $count } messages are not sent yet
+}
+unsent-lost = Signing out now loses what is not sent.
+sign-out = Sign out
 
 fault-login = Username or password is wrong.
 fault-taken = This username is taken.
@@ -139,7 +146,7 @@ fault-rate = { $seconds ->
 fault-offline = The server cannot be reached.
 fault-unavailable = The server cannot do this at the moment. Try again soon.
 fault-not-member = You are not in this chat.
-fault-not-found = There is no such chat, or you are not in it.
+fault-not-found = There is no such thing here, or you may not see it.
 fault-banned = You were put out of this chat for good.
 fault-forbidden = You may not do this here.
 fault-gone = This is gone.

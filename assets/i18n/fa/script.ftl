@@ -5,14 +5,14 @@ sign-up = ساختن حساب
 have-account = پیش‌تر اینجا بوده‌اید؟
 no-account = تازه آمده‌اید؟
 invited-sign = به یک گفت‌وگو دعوت شده‌اید. برای پیوستن حساب بسازید یا وارد شوید.
-signed-out-elsewhere = از جای دیگری از حساب خارج شدید.
-signed-out-expired = مدت زیادی نبودید. دوباره وارد شوید.
+signed-out-elsewhere = نشست شما از جای دیگری بسته شد.
+signed-out-expired = نشست شما پایان یافته است. دوباره وارد شوید.
 the-name = نام
 the-username = نام کاربری
 the-password = گذرواژه
 
 status-connecting = در حال اتصال…
-status-catching = در حال رسیدن به پیام‌ها…
+status-catching = در حال دریافت پیام‌های تازه…
 status-missing = { $count ->
     [one] در حال دریافت یک پیام…
    *[other] در حال دریافت { $count } پیام…
@@ -24,7 +24,7 @@ status-waiting = { $seconds ->
    *[other] آفلاین. تلاش دوباره تا { $seconds } ثانیهٔ دیگر.
 }
 status-too-many = این صفحه در جاهای زیادی باز است. یکی را ببندید.
-status-over = سرور این صفحه را نمی‌پذیرد ({ $code }).
+status-over = سرور این صفحه را نپذیرفت ({ $code }). آن را دوباره بارگذاری کنید.
 
 untitled = گفت‌وگوی تازه
 nothing-said = هنوز چیزی گفته نشده است
@@ -40,8 +40,9 @@ new-messages = تازه
 newer = { $count ->
    *[other] { $count } پیام تازه
 }
-to-end = به پایان
+to-end = رفتن به پایان
 lost-chat = دیگر در این گفت‌وگو نیستید.
+too-many-chats = شمار گفت‌وگوهای شما بیش از آن است که یک صفحه بتواند دنبال کند.
 
 here-nobody = کس دیگری اینجا نیست
 here = { $more ->
@@ -55,11 +56,11 @@ typing-one = { $name } می‌نویسد…
 typing-two = { $first } و { $second } می‌نویسند…
 typing-many = { $count } نفر می‌نویسند…
 
-nobody = سلام
+nobody = سامانه
 deleted = این پیام حذف شد.
-in-reply = در پاسخ به { $name }: { $text }
+in-reply = در پاسخ به
 reacted = { $emoji } از { $names }
-read-by = { $names } خوانده است
+read-by = دیده‌شده: { $names }
 waiting = در انتظار اتصال
 sending = در حال ارسال…
 stored = ارسال شد
@@ -74,11 +75,11 @@ delete-yes = حذف
 
 note-joined = { $name } پیوست.
 note-left = { $name } رفت.
-note-kicked = { $actor } { $name } را بیرون کرد.
-note-banned = { $actor } { $name } را برای همیشه بیرون کرد.
+note-kicked = { $name } به دست { $actor } بیرون شد.
+note-banned = { $name } به دست { $actor } برای همیشه بیرون شد.
 note-owner = { $name } اکنون صاحب این گفت‌وگوست.
-note-admin = { $actor } { $name } را مدیر کرد.
-note-member = { $actor } { $name } را عضو عادی کرد.
+note-admin = { $name } به دست { $actor } مدیر شد.
+note-member = { $name } به دست { $actor } عضو عادی شد.
 note-titled = { $actor } نام این گفت‌وگو را { $title } گذاشت.
 note-untitled = { $actor } نام این گفت‌وگو را برداشت.
 
@@ -88,11 +89,11 @@ role-admin = مدیر
 role-member = عضو
 you = شما
 yes = بله
-make-admin = مدیر کن
-make-member = عضو عادی کن
-make-owner = صاحب کن
-kick = بیرون کن
-ban = محروم کن
+make-admin = مدیر کردن
+make-member = عضو عادی کردن
+make-owner = صاحب کردن
+kick = بیرون کردن
+ban = مسدود کردن
 lift-ban = اجازهٔ بازگشت
 withdraw = پس گرفتن
 sure-owner = صاحب گفت‌وگو شود؟ شما مدیر خواهید بود.
@@ -120,6 +121,11 @@ this-device = همین مرورگر
 end-session = خروج
 device-unknown = دستگاه ناشناس
 password-changed = گذرواژه تغییر کرد.
+unsent = { $count ->
+   *[other] { $count } پیام هنوز ارسال نشده است
+}
+unsent-lost = با خروج، آنچه ارسال نشده از دست می‌رود.
+sign-out = خروج
 
 fault-login = نام کاربری یا گذرواژه نادرست است.
 fault-taken = این نام کاربری گرفته شده است.
@@ -131,10 +137,10 @@ fault-rate = { $seconds ->
 fault-offline = سرور در دسترس نیست.
 fault-unavailable = سرور اکنون نمی‌تواند. کمی بعد دوباره امتحان کنید.
 fault-not-member = شما در این گفت‌وگو نیستید.
-fault-not-found = چنین گفت‌وگویی نیست، یا شما در آن نیستید.
-fault-banned = شما برای همیشه از این گفت‌وگو بیرون شده‌اید.
+fault-not-found = چنین چیزی اینجا نیست، یا شما اجازهٔ دیدنش را ندارید.
+fault-banned = شما برای همیشه از این گفت‌وگو بیرون گذاشته شده‌اید.
 fault-forbidden = اینجا اجازهٔ این کار را ندارید.
-fault-gone = این دیگر نیست.
+fault-gone = این دیگر وجود ندارد.
 
 # The playground
 play-asking = فرستاده شد؛ هنوز پاسخی نیامده است.

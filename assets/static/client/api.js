@@ -54,7 +54,7 @@ export class Salam extends Session {
    * @param {string} id
    * @returns {Promise<void>}
    */
-  endSession(id) { return this._call('DELETE', `/api/sessions/${id}/`); }
+  endSession(id) { return this._call('DELETE', `/api/sessions/${encodeURIComponent(id)}/`); }
 
   /** @returns {Promise<void>} */
   endOtherSessions() { return this._call('DELETE', '/api/sessions/'); }
@@ -70,7 +70,15 @@ export class Salam extends Session {
    * @param {string} group
    * @returns {Promise<Group>}
    */
-  group(group) { return this._call('GET', `/api/groups/${group}/`); }
+  group(group) { return this._call('GET', `${place(group)}`); }
+
+  /**
+   * Says how far you have read, on all of your devices, and tells what is unread then.
+   * @param {string} group
+   * @param {number} seq
+   * @returns {Promise<Group>}
+   */
+  markRead(group, seq) { return this._call('PUT', `${place(group)}read/`, { seq }); }
 
   /**
    * Starts a chat of which you are the owner.
@@ -84,21 +92,21 @@ export class Salam extends Session {
    * @param {string | null} title
    * @returns {Promise<Group>}
    */
-  rename(group, title) { return this._call('PATCH', `/api/groups/${group}/`, { title }); }
+  rename(group, title) { return this._call('PATCH', `${place(group)}`, { title }); }
 
   /**
    * Deletes a group with all that was said in it.
    * @param {string} group
    * @returns {Promise<void>}
    */
-  deleteGroup(group) { return this._call('DELETE', `/api/groups/${group}/`); }
+  deleteGroup(group) { return this._call('DELETE', `${place(group)}`); }
 
   /**
    * @param {string} group
    * @param {{ cursor?: string, limit?: number }} [page]
    * @returns {Promise<{ results: Member[], next: string | null }>}
    */
-  members(group, page = {}) { return this._call('GET', `/api/groups/${group}/members/${query(page)}`); }
+  members(group, page = {}) { return this._call('GET', `${place(group)}members/${query(page)}`); }
 
   /**
    * @param {string} group
@@ -128,14 +136,14 @@ export class Salam extends Session {
    * @param {{ cursor?: string, limit?: number }} [page]
    * @returns {Promise<{ results: Ban[], next: string | null }>}
    */
-  bans(group, page = {}) { return this._call('GET', `/api/groups/${group}/bans/${query(page)}`); }
+  bans(group, page = {}) { return this._call('GET', `${place(group)}bans/${query(page)}`); }
 
   /**
    * @param {string} group
    * @param {string} username
    * @returns {Promise<void>}
    */
-  liftBan(group, username) { return this._call('DELETE', `/api/groups/${group}/bans/${encodeURIComponent(username)}/`); }
+  liftBan(group, username) { return this._call('DELETE', `${place(group)}bans/${encodeURIComponent(username)}/`); }
 
   /**
    * Makes an invite. Its code is told this once.
@@ -143,21 +151,21 @@ export class Salam extends Session {
    * @param {{ expires_in?: number, max_uses?: number }} [how] seconds, and people
    * @returns {Promise<NewInvite>}
    */
-  invite(group, how = {}) { return this._call('POST', `/api/groups/${group}/invites/`, how); }
+  invite(group, how = {}) { return this._call('POST', `${place(group)}invites/`, how); }
 
   /**
    * @param {string} group
    * @param {{ cursor?: string, limit?: number }} [page]
    * @returns {Promise<{ results: Invite[], next: string | null }>}
    */
-  invites(group, page = {}) { return this._call('GET', `/api/groups/${group}/invites/${query(page)}`); }
+  invites(group, page = {}) { return this._call('GET', `${place(group)}invites/${query(page)}`); }
 
   /**
    * @param {string} group
    * @param {number} id
    * @returns {Promise<void>}
    */
-  withdrawInvite(group, id) { return this._call('DELETE', `/api/groups/${group}/invites/${id}/`); }
+  withdrawInvite(group, id) { return this._call('DELETE', `${place(group)}invites/${id}/`); }
 
   /**
    * What an invite offers.
@@ -179,7 +187,7 @@ export class Salam extends Session {
    * @param {{ before?: number, after?: number, limit?: number }} [window]
    * @returns {Promise<{ results: Message[], position: number }>}
    */
-  messages(group, window = {}) { return this._call('GET', `/api/groups/${group}/messages/${query(window)}`); }
+  messages(group, window = {}) { return this._call('GET', `${place(group)}messages/${query(window)}`); }
 
   /**
    * A part of the log, in order: what a chat is told.
@@ -187,7 +195,7 @@ export class Salam extends Session {
    * @param {{ after?: number, limit?: number }} [window]
    * @returns {Promise<{ results: ChatEvent[], position: number }>}
    */
-  events(group, window = {}) { return this._call('GET', `/api/groups/${group}/events/${query(window)}`); }
+  events(group, window = {}) { return this._call('GET', `${place(group)}events/${query(window)}`); }
 
   /** The connection, opened at the first call. It stays until `close`, and comes back by itself. */
   connect() {
@@ -207,4 +215,7 @@ function query(params) {
  * @param {string} group
  * @param {string} username
  */
-const member = (group, username) => `/api/groups/${group}/members/${encodeURIComponent(username)}/`;
+const member = (group, username) => `${place(group)}members/${encodeURIComponent(username)}/`;
+
+/** @param {string} group */
+const place = (group) => `/api/groups/${encodeURIComponent(group)}/`;

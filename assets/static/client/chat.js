@@ -3,6 +3,7 @@ import { now } from './clock.js';
 import { Emitter } from './emitter.js';
 import { SalamError } from './error.js';
 import { Outbox } from './outbox.js';
+import { Reading } from './reading.js';
 
 /**
  * @typedef {import('./api.js').Salam} Salam
@@ -18,8 +19,8 @@ import { Outbox } from './outbox.js';
 const TYPING_EVERY = 3_000;
 const TYPING_LASTS = 7_000;
 
-/** How far one has read is said after this, for all that was read meanwhile. Milliseconds. */
-const READ_AFTER = 300;
+/** Why a group is lost with all that was to be sent there. */
+const FOR_GOOD = ['not_member', 'gone', 'banned'];
 
 /**
  * A group that is followed.
@@ -40,9 +41,7 @@ export class Chat extends Emitter {
   /** @type {Map<string, ReturnType<typeof setTimeout>>} */
   #typists = new Map();
   #saidTyping = 0;
-  #toRead = 0;
-  /** @type {ReturnType<typeof setTimeout> | undefined} */
-  #readTimer;
+  #reading;
   #isOver = false;
 
   /**
@@ -63,22 +62,27 @@ export class Chat extends Emitter {
     this.last = after;
     /** The life of the database under which `last` was told. */
     this.epoch = epoch;
+    /** Why it is lost, once it is: the code of an error. */
+    this.lostBy = '';
     /** Whether all that was missed has been told. */
     this.isLive = false;
     /** @type {string | null} */
     this.title = null;
     /** @type {Role} */
     this.role = 'member';
-    /** The last event that you have read, on any device. */
-    this.readSeq = 0;
-    /** Messages of others after that. */
-    this.unread = 0;
     /** @type {Set<string> | null} who is here; null in a large group */
     this.online = new Set();
     /** How many are here. */
     this.onlineCount = 0;
+    this.#reading = new Reading(this.#reader());
     this.#outbox = new Outbox(this.#way());
   }
+
+  /** The last event that you have read, on any device. */
+  get readSeq() { return this.#reading.seq; }
+
+  /** Messages of others after that. */
+  get unread() { return this.#reading.unread; }
 
   /** What you have sent and is not in the log yet, in order. */
   get pending() { return this.#outbox.pending; }
@@ -135,12 +139,7 @@ export class Chat extends Emitter {
    * Says that you have read so far, on all of your devices.
    * @param {number} seq
    */
-  read(seq) {
-    if (seq <= this.readSeq) return;
-    this.#readTo(seq);
-    this.#toRead = seq;
-    this.#readTimer ??= setTimeout(() => this.#sayRead(), READ_AFTER);
-  }
+  read(seq) { this.#reading.read(seq); }
 
   /**
    * Says that you write, or have stopped; as often as you like.
@@ -162,7 +161,8 @@ export class Chat extends Emitter {
     let wake = () => {};
     const tell = (/** @type {ChatEvent | Reset} */ frame) => { told.push(frame); wake(); };
     const listeners = [this.on('event', tell), this.on('reset', tell), this.on('lost', () => wake())];
-    this.#ends.add(() => wake());
+    const end = () => wake();
+    this.#ends.add(end);
     try {
       for (;;) {
         const next = told.shift();
@@ -171,7 +171,8 @@ export class Chat extends Emitter {
         else await new Promise((resolve) => { wake = () => resolve(undefined); });
       }
     } finally {
-      listeners.forEach((end) => end());
+      this.#ends.delete(end);
+      listeners.forEach((stop) => stop());
     }
   }
 
@@ -182,6 +183,19 @@ export class Chat extends Emitter {
   _subscribing() {
     this.isLive = false;
     this.#asked += 1;
+  }
+
+  /** The server has not taken a subscription, for now. @internal */
+  _notSubscribed() { this.#asked = Math.max(0, this.#asked - 1); }
+
+  /**
+   * Takes what the API has said of the group, until the socket says it.
+   * @param {import('./types.js').Group} group
+   */
+  know(group) {
+    if (this.isLive) return;
+    [this.title, this.role] = [group.title, group.role];
+    this.#reading.told(group);
   }
 
   /** @internal */
@@ -201,10 +215,13 @@ export class Chat extends Emitter {
     this.#asked = Math.max(0, this.#asked - 1);
     this.isLive = false;
     this.#head = frame.head;
-    [this.title, this.role, this.readSeq, this.unread] = [frame.title, frame.role, frame.read, frame.unread];
+    [this.title, this.role] = [frame.title, frame.role];
     this.online = frame.online ? new Set(frame.online) : null;
     this.onlineCount = frame.online_count ?? frame.online.length;
     if (frame.mode === 'live') this.#at(frame.head);
+    // One that appears by itself is told from how its member came in.
+    if (frame.mode === 'replay' && this.last === null) this.#at(Math.max(0, frame.read - 1), frame.head);
+    this.#reading.told(frame);
     this._emit('change', this);
     this._emit('presence', this);
     this.#connection._progress();
@@ -226,6 +243,7 @@ export class Chat extends Emitter {
   /** @internal @param {Reset} frame */
   _reset(frame) {
     this.#at(frame.head);
+    this.#outbox.reached(frame.head);
     this._emit('reset', frame);
   }
 
@@ -237,7 +255,8 @@ export class Chat extends Emitter {
     this.isLive = true;
     this.#connection._progress();
     this._emit('live', seq);
-    this.#sayRead();
+    this.#reading.live();
+    this.#outbox.reached(seq);
     this.#outbox.flush();
   }
 
@@ -264,13 +283,15 @@ export class Chat extends Emitter {
 
   /** @internal @param {{ user: string, seq: number }} frame */
   _read({ user, seq }) {
-    if (user === this.#salam.user?.username) this.#readTo(seq);
+    if (user === this.#salam.user?.username) this.#reading.to(seq);
     else this._emit('read', { user, seq });
   }
 
   /** @internal @param {string} code */
   _lost(code) {
-    this.#outbox.end(new SalamError(code, 'You are no member of this group any more.'));
+    this.lostBy = code;
+    // What cannot be sent by this socket may be by another.
+    if (FOR_GOOD.includes(code)) this.#outbox.end(new SalamError(code, 'You are no member of this group any more.'));
     this._close();
     this._emit('lost', code);
   }
@@ -279,15 +300,18 @@ export class Chat extends Emitter {
   _close() {
     this.#isOver = true;
     this._lostSocket();
-    clearTimeout(this.#readTimer);
+    this.#reading.end();
     this.#outbox.end();
     this.#ends.forEach((end) => end());
   }
 
-  /** @param {number} seq */
-  #at(seq) {
+  /**
+   * @param {number} seq
+   * @param {number} [head]
+   */
+  #at(seq, head = seq) {
     this.last = seq;
-    this.#head = Math.max(this.#head, seq);
+    this.#head = Math.max(this.#head, head);
     this.epoch = this.#connection.epoch;
   }
 
@@ -297,49 +321,41 @@ export class Chat extends Emitter {
     if (kind === 'message.created') {
       if (by) this._typing({ user: by, on: false });
       if (by === me) {
-        this.#readTo(seq); // who says something has read what came before
+        this.#reading.to(seq); // who says something has read what came before
         this.#outbox.arrived(cid);
-      } else if (seq > this.readSeq) this.unread += 1;
+      } else this.#reading.came(seq);
     } else if (kind === 'group.updated') this.title = data.title;
     else if (kind === 'member.role' && data.user === me) this.role = data.role;
     else return;
     this._emit('change', this);
   }
 
-  /** @param {number} seq */
-  #readTo(seq) {
-    if (seq <= this.readSeq) return;
-    this.readSeq = seq;
-    if (this.last !== null && seq >= this.last) this.unread = 0;
-    else this.#recount();
-    this._emit('change', this);
-  }
-
-  /** How many messages come after the last that was read on another device, the server knows. */
-  async #recount() {
-    const group = await this.#salam.group(this.group).catch(() => null);
-    if (!group || group.read < this.readSeq) return;
-    this.unread = group.unread;
-    this._emit('change', this);
-  }
-
-  #sayRead() {
-    clearTimeout(this.#readTimer);
-    this.#readTimer = undefined;
-    if (!this.isLive || !this.#toRead) return;
-    this.#connection._say({ type: 'read', group: this.group, seq: this.#toRead });
-    this.#toRead = 0;
+  /** @returns {import('./reading.js').Reader} */
+  #reader() {
+    return {
+      last: () => this.last ?? 0,
+      say: (seq) => this.isLive && this.#connection._say({ type: 'read', group: this.group, seq }),
+      count: (seq) => this.#salam.markRead(this.group, seq),
+      changed: () => this._emit('change', this),
+    };
   }
 
   /** @returns {import('./outbox.js').Way} */
   #way() {
     const prefix = `outbox.${this.#salam.user?.id}.${this.group}.`;
     return {
-      ask: (request, reply) => this.#connection._ask({ ...request, group: this.group }, reply),
+      ask: (request, reply) => this.#connection._ask({ ...request, group: this.group }, (frame) => {
+        // The subscription was lost for a moment: whether the membership is too, subscribing tells.
+        const isOut = frame.type === 'error' && frame.code === 'not_member' && frame.field === 'group';
+        if (!isOut) return reply(frame);
+        this.#outbox.interrupt();
+        this.#connection._subscribe(this);
+      }),
       isOpen: () => this.isLive,
       hasApplied: (seq) => this.last !== null && seq <= this.last,
       store: (key, value) => { this.#salam._store(prefix + key, value); },
       stored: () => this.#salam._stored(prefix),
+      isStored: (key) => this.#salam._isStored(prefix + key),
       changed: (pending) => this._emit('pending', pending),
     };
   }

@@ -47,6 +47,9 @@ export class Connection extends Emitter {
   /** @type {{ code: number, reconnect: boolean, retry_ms?: number[] } | null} */
   #bye = null;
   #refused = 0;
+  #limit = Infinity;
+  /** @type {Set<string>} groups that are followed no more, until the server knows */
+  #parted = new Set();
   #heard = 0;
   /** @type {ReturnType<typeof setTimeout> | undefined} */
   #timer;
@@ -87,6 +90,7 @@ export class Connection extends Emitter {
   join(group, { after = null, epoch = '' } = {}) {
     const known = this.#chats.get(group);
     if (known) return known;
+    this.#parted.delete(group);
     const chat = new Chat(this.#salam, this, group, after, epoch);
     this.#chats.set(group, chat);
     this._subscribe(chat);
@@ -103,8 +107,18 @@ export class Connection extends Emitter {
     this.#chats.delete(group);
     this.#subscribing.delete(chat);
     chat._close();
-    if (this.#greeted) this._ask({ type: 'unsub', groups: [group] }, () => {});
+    this.#parted.add(group);
+    this.#unsubscribe(group);
     this._progress();
+  }
+
+  /** @param {string} group */
+  #unsubscribe(group) {
+    if (!this.#greeted || !this.#parted.has(group)) return;
+    this._ask({ type: 'unsub', groups: [group] }, (reply) => {
+      if (reply.retry) setTimeout(() => this.#unsubscribe(group), reply.retry_after_ms ?? 1000);
+      else this.#parted.delete(group);
+    });
   }
 
   /** Tries at once, whatever it waits for. */
@@ -122,6 +136,9 @@ export class Connection extends Emitter {
     globalThis.removeEventListener?.('online', this.#look);
     globalThis.removeEventListener?.('pageshow', this.#look);
     for (const chat of this.#chats.values()) chat._close();
+    this.#chats.clear();
+    this.#subscribing.clear();
+    [this.#bye, this.#tries, this.#refused] = [null, 0, 0];
     this.#become({ name: 'idle' });
   }
 
@@ -174,9 +191,9 @@ export class Connection extends Emitter {
     try {
       token = await this.#salam.accessToken();
     } catch (error) {
-      // Who is not logged in any more was told so, and this is closed.
-      const isOver = error instanceof SalamError && error.status === 401;
-      if (!isOver && this.#state.name === 'connecting') this.#wait(1006);
+      // Who is not logged in (any more) has nothing to connect with.
+      if (error instanceof SalamError && error.status === 401) this.close();
+      else if (this.#state.name === 'connecting') this.#wait(1006);
       return;
     }
     if (this.#state.name !== 'connecting' || this.#socket) return;
@@ -203,6 +220,7 @@ export class Connection extends Emitter {
     }
     const asked = [...this.#asked.values()];
     this.#asked.clear();
+    this.#parted.clear();
     for (const { timer } of asked) clearTimeout(timer);
     for (const chat of this.#chats.values()) chat._lostSocket();
   }
@@ -211,17 +229,31 @@ export class Connection extends Emitter {
   #lost(code) {
     const bye = this.#bye;
     this.#bye = null;
+    clearTimeout(this.#timer);
     this.#drop();
     const why = bye?.code ?? code;
-    if (why === 4401 && ++this.#refused < 2) {
-      // The token, not the session, may be at its end. `_renew` says so if it is not.
-      this.#salam._renew().then(() => this.#open(), () => this.#wait(why));
-    } else if (why === 4401 || why === 4410) {
-      this.#salam._signOut(why === 4410 ? 'elsewhere' : 'expired');
-    } else if (bye ? !bye.reconnect : [1002, 1003, 1007, 1008, 1009, 4409].includes(code)) {
-      clearTimeout(this.#timer);
+    if ((why === 4401 || why === 4410) && this.#refused < 2) this.#renew(why);
+    else if (why === 4401 || why === 4410) this.#salam._signOut('expired');
+    else if (bye ? !bye.reconnect : [1002, 1003, 1007, 1008, 1009, 4409].includes(code)) {
       this.#become({ name: 'over', code: why });
     } else this.#wait(why, bye?.retry_ms);
+  }
+
+  /**
+   * The token, not the session, may be at its end; or another tab has a newer session of the same user.
+   * Whoever sells tokens knows, and says so if it is over.
+   * @param {number} why
+   */
+  #renew(why) {
+    this.#become({ name: 'connecting' });
+    this.#salam._forgetToken();
+    const sold = () => {
+      this.#refused += 1;
+      this.#open();
+    };
+    this.#salam._renew(why === 4410 ? 'elsewhere' : 'expired').then(sold, () => {
+      if (this.#salam.user) this.#wait(why);
+    });
   }
 
   /**
@@ -259,8 +291,10 @@ export class Connection extends Emitter {
   /** @type {Record<string, (frame: any) => void>} */
   #hear = {
     hello: (frame) => {
+      // Somebody else has logged in while this was being opened.
+      if (frame.user && frame.user.id !== this.#salam.user?.id) return this.#lost(1006);
       clearTimeout(this.#timer);
-      [this.#epoch, this.#retry] = [frame.epoch, frame.retry_ms];
+      [this.#epoch, this.#retry, this.#limit] = [frame.epoch, frame.retry_ms, frame.limits?.groups ?? Infinity];
       [this.#tries, this.#refused, this.#greeted] = [0, 0, true];
       this.#live(frame);
       for (const chat of this.#chats.values()) this._subscribe(chat);
@@ -268,6 +302,7 @@ export class Connection extends Emitter {
       this._emit('hello', frame);
     },
     group: (frame) => {
+      if (this.#parted.has(frame.group)) return;
       const known = this.#chats.get(frame.group);
       // A group of which you became a member appears by itself, from that event on.
       const chat = known ?? new Chat(this.#salam, this, frame.group, null, '');
@@ -320,7 +355,11 @@ export class Connection extends Emitter {
     clearTimeout(this.#authTimer);
     const again = async () => {
       const token = await this.#salam.accessToken().catch(() => undefined);
-      if (this.#greeted) this._ask({ type: 'auth', token }, (reply) => this.#live(reply));
+      if (!this.#greeted) return;
+      this._ask({ type: 'auth', token }, (reply) => {
+        if (reply.retry) this.#authTimer = later(again, reply.retry_after_ms ?? 1000);
+        else this.#live(reply);
+      });
     };
     // A timer of more than 24 days would go off at once.
     this.#authTimer = later(again, 1000 * Math.min(lasts * between(0.7, 0.8), 86_400));
@@ -339,10 +378,12 @@ export class Connection extends Emitter {
     this._say({ ...request, id });
   }
 
-  /** @internal @param {object} frame */
+  /** @internal @param {object} frame @returns {boolean} whether there was a way */
   _say(frame) {
     const socket = this.#socket;
-    if (socket && this.#greeted && socket.readyState === 1) socket.send(JSON.stringify(frame));
+    const isOpen = socket !== null && this.#greeted && socket.readyState === 1;
+    if (isOpen) socket.send(JSON.stringify(frame));
+    return isOpen;
   }
 
   /** Has a chat told from where it is; those of one moment are asked for together. @internal @param {Chat} chat */
@@ -354,8 +395,11 @@ export class Connection extends Emitter {
   }
 
   #subscribe() {
-    const chats = [...this.#subscribing];
+    // Of more than a socket may have, those that were joined last are refused, and no others with them.
+    const places = new Set([...this.#chats.values()].slice(0, this.#limit));
+    const [chats, tooMany] = [[...this.#subscribing].filter((chat) => places.has(chat)), [...this.#subscribing].filter((chat) => !places.has(chat))];
     this.#subscribing.clear();
+    for (const { group } of tooMany) this.#outOf({ group, code: 'limit_exceeded', retry: false });
     // `after` means something in its own epoch alone.
     const epochs = new Set(chats.map((chat) => chat.epoch));
     for (const epoch of epochs) {
@@ -375,6 +419,7 @@ export class Connection extends Emitter {
       if (reply.type === 'ok') {
         for (const { group, code } of reply.refused ?? []) this.#outOf({ group, code, retry: false });
       } else if (reply.retry) {
+        for (const chat of chats) chat._notSubscribed();
         setTimeout(() => chats.forEach((chat) => this.#chats.get(chat.group) === chat && this._subscribe(chat)), reply.retry_after_ms ?? 1000);
       } else {
         for (const { group } of chats) this.#outOf({ group, code: reply.code, retry: false });

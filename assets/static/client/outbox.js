@@ -18,6 +18,7 @@ import { SalamError } from './error.js';
  * @property {(seq: number) => boolean} hasApplied whether that event was told already
  * @property {(key: string, value: string | null) => void} store
  * @property {() => string[]} stored
+ * @property {(key: string) => boolean} isStored
  * @property {(pending: readonly Pending[]) => void} changed
  */
 
@@ -38,6 +39,8 @@ export class Outbox {
   /** @type {ReturnType<typeof setTimeout> | undefined} */
   #timer;
   #isOver = false;
+  /** @type {Set<string>} */
+  #recovered = new Set();
 
   /** @param {Way} way */
   constructor(way) {
@@ -90,11 +93,20 @@ export class Outbox {
 
   /** Makes the next request: one at a time, so that what is refused for now is not overtaken by what came after it. */
   flush() {
+    if (this.#isBusy || !this.#way.isOpen()) return;
+    this.#dropDiscarded();
     const [request] = this.#queue;
-    if (!request || this.#isBusy || !this.#way.isOpen()) return;
+    if (!request) return;
     this.#isBusy = true;
     if (request.message) this.#become(request.message, 'sending');
     this.#way.ask(request.frame, (reply) => this.#answered(request, reply));
+  }
+
+  /** What another tab has sent or discarded of what an earlier page has left is not to be sent here. */
+  #dropDiscarded() {
+    const gone = this.#queue.filter(({ message }) => message && this.#recovered.has(message.cid) && !this.#way.isStored(message.cid));
+    this.#queue = this.#queue.filter((request) => !gone.includes(request));
+    for (const { message } of gone) if (message) this.#settled(message);
   }
 
   /** The way is gone, and with it the reply to what was under way: that is made again. */
@@ -102,6 +114,13 @@ export class Outbox {
     clearTimeout(this.#timer);
     this.#isBusy = false;
     for (const message of this.#pending) if (message.state === 'sending') this.#become(message, 'waiting');
+  }
+
+  /** All events up to this were told, or never will be: what is stored there is in the log. @param {number} seq */
+  reached(seq) {
+    for (const message of [...this.#pending]) {
+      if (message.state === 'stored' && (message.seq ?? Infinity) <= seq) this.#settled(message);
+    }
   }
 
   /** The event of a message has come: it is in the log. @param {string | undefined} cid */
@@ -125,10 +144,12 @@ export class Outbox {
    */
   #answered(request, reply) {
     if (reply.type === 'error' && reply.retry) {
+      if (request.message) this.#become(request.message, 'waiting');
       this.#timer = setTimeout(() => { this.#isBusy = false; this.flush(); }, reply.retry_after_ms ?? 1000);
       return;
     }
     this.#isBusy = false;
+    // It may have been discarded meanwhile.
     this.#queue = this.#queue.filter((it) => it !== request);
     const { message } = request;
     if (reply.type === 'ok') {
@@ -163,7 +184,10 @@ export class Outbox {
     this.#way.store(message.cid, null);
     // It leaves the list when its event comes, so that it is never missing from what is shown.
     if (this.#way.hasApplied(seq)) this.#settled(message);
-    else this.#become(message, 'stored');
+    else {
+      message.seq = seq;
+      this.#become(message, 'stored');
+    }
   }
 
   /**
@@ -207,7 +231,10 @@ export class Outbox {
     for (const message of kept.sort((a, b) => a.at - b.at)) {
       const { error } = message;
       if (message.state === 'failed') this.#pending.push({ ...message, error: error && new SalamError(error.code, error.message) });
-      else this.#enqueue({ ...message, state: 'waiting' }).catch(() => {});
+      else {
+        this.#recovered.add(message.cid);
+        this.#enqueue({ ...message, state: 'waiting' }).catch(() => {});
+      }
     }
   }
 }

@@ -26,6 +26,7 @@ export class Session extends Emitter {
   #renewal;
   /** @type {User | null} */
   #user = null;
+  #isLeaving = false;
 
   /**
    * @param {object} [options]
@@ -65,6 +66,7 @@ export class Session extends Emitter {
   async login({ username, password }) {
     const pair = await this.#ask('POST', '/api/token/', { username, password });
     const user = /** @type {User} */ (await this.#ask('GET', '/api/me/', undefined, pair.access));
+    if (this.#user && this.#user.id !== user.id) this._signOut('here');
     this.#keep(pair.access);
     this.#user = user;
     this.#save(pair.refresh, user);
@@ -72,10 +74,15 @@ export class Session extends Emitter {
     return user;
   }
 
-  /** Ends this session on the server, or, when it cannot be reached, here alone. */
+  /**
+   * Ends this session on the server, or, when it cannot be reached, here alone. What this user has not
+   * sent is forgotten: others may use this browser.
+   */
   async logout() {
+    this.#isLeaving = true;
     await this._call('POST', '/api/logout/').catch(() => {});
     this._signOut('here');
+    this.#isLeaving = false;
   }
 
   /** A live access token; a new one where the last is about to end. */
@@ -94,49 +101,64 @@ export class Session extends Emitter {
    * @returns {Promise<any>}
    */
   async _call(method, path, body) {
-    const access = await this.accessToken();
+    const me = this.#user?.id;
+    // Never in the name of somebody else, who may have logged in meanwhile.
+    const mine = (/** @type {string} */ access) => {
+      if (this.#user?.id !== me) throw new SalamError('unauthorized', 'Somebody else is logged in now.', { status: 401 });
+      return access;
+    };
     try {
-      return await this.#ask(method, path, body, access);
+      return await this.#ask(method, path, body, mine(await this.accessToken()));
     } catch (error) {
-      if (!(error instanceof SalamError) || error.status !== 401) throw error;
-      return this.#ask(method, path, body, await this._renew());
+      if (!(error instanceof SalamError) || error.status !== 401 || this.#user?.id !== me) throw error;
+      return this.#ask(method, path, body, mine(await this._renew()));
     }
   }
 
   /**
    * Buys a new access token, and a new refresh token with it: one purchase at a time, also among tabs.
    * @internal
+   * @param {'elsewhere' | 'expired'} [why] what has happened if none is sold
    * @returns {Promise<string>}
    */
-  _renew() {
-    const buy = () => this.#buy();
+  _renew(why = 'expired') {
+    const buy = () => this.#buy(why);
     const locks = globalThis.navigator?.locks; // missing without https: the server bears with both for 10 s
     if (!this.#renewing) {
       const bought = /** @type {Promise<string>} */ (locks && this.#storage ? locks.request('salam.refresh', buy) : buy());
-      this.#renewing = bought.finally(() => { this.#renewing = null; });
+      const renewing = bought.finally(() => { if (this.#renewing === renewing) this.#renewing = null; });
+      this.#renewing = renewing;
     }
     return this.#renewing;
   }
 
-  /** @returns {Promise<string>} */
-  async #buy() {
+  /** What is kept as a token is not one any more, whatever the clock says. @internal */
+  _forgetToken() { this.#token = null; }
+
+  /**
+   * @param {'elsewhere' | 'expired'} why
+   * @returns {Promise<string>}
+   */
+  async #buy(why) {
     for (;;) {
       const saved = this.#saved(); // the newest, if another tab has bought one meanwhile
       if (!saved || saved.user.id !== this.#user?.id) {
         this._signOut('elsewhere');
         throw new SalamError('unauthorized', 'Nobody is logged in.', { status: 401 });
       }
-      try {
-        const { access, refresh } = await this.#ask('POST', '/api/token/refresh/', { refresh: saved.refresh, rotate: true });
-        this.#keep(access);
-        this.#save(refresh, saved.user);
-        return access;
-      } catch (error) {
-        if (!(error instanceof SalamError) || error.status !== 401) throw error;
-        if (this.#saved()?.refresh !== saved.refresh) continue;
-        this._signOut('expired');
-        throw error;
+      const request = { refresh: saved.refresh, rotate: true };
+      const sold = await this.#ask('POST', '/api/token/refresh/', request).catch((/** @type {SalamError} */ error) => error);
+      // Somebody has logged out, or somebody else in, while this was under way.
+      const isMine = [this.#user?.id, this.#saved()?.user.id].every((id) => id === saved.user.id);
+      if (!isMine) throw new SalamError('unauthorized', 'Somebody else is logged in now.', { status: 401 });
+      if (!(sold instanceof SalamError)) {
+        this.#keep(sold.access);
+        this.#save(sold.refresh, saved.user);
+        return sold.access;
       }
+      if (sold.status === 401 && this.#saved()?.refresh !== saved.refresh) continue;
+      if (sold.status === 401) this._signOut(why);
+      throw sold;
     }
   }
 
@@ -146,12 +168,15 @@ export class Session extends Emitter {
    * @param {'here' | 'elsewhere' | 'expired'} why
    */
   _signOut(why) {
-    if (!this.#user) return;
+    const user = this.#user;
+    if (!user) return;
     // Another tab may have logged in as somebody else, which is theirs.
-    if (this.#saved()?.user.id === this.#user.id) this.#remove('session');
+    if (this.#saved()?.user.id === user.id) this.#remove('session');
+    const reason = this.#isLeaving ? 'here' : why;
+    if (reason === 'here') for (const kept of ['outbox', 'draft']) this.#forget(`${kept}.${user.id}.`);
     clearTimeout(this.#renewal);
-    [this.#token, this.#user] = [null, null];
-    this._emit('signed-out', why);
+    [this.#token, this.#user, this.#renewing] = [null, null, null];
+    this._emit('signed-out', reason);
   }
 
   /** Another tab has changed what is stored. */
@@ -217,7 +242,10 @@ export class Session extends Emitter {
   #save(refresh, user) {
     this.#memory = JSON.stringify({ refresh, user });
     // What is stored must not be older than what was bought: then nothing is.
-    if (!this._store('session', this.#memory)) this.#storage = null;
+    if (!this._store('session', this.#memory)) {
+      this._store('session', null);
+      this.#storage = null;
+    }
   }
 
   /** @param {string} key */
@@ -246,11 +274,19 @@ export class Session extends Emitter {
    * @param {string} prefix
    * @returns {string[]}
    */
-  _stored(prefix) {
-    const storage = this.#storage;
-    if (!storage) return [];
-    const keys = Array.from({ length: storage.length }, (_, index) => storage.key(index) ?? '');
-    return keys.filter((key) => key.startsWith(`salam.${prefix}`)).map((key) => storage.getItem(key) ?? '');
+  _stored(prefix) { return this.#keys(prefix).map((key) => this.#storage?.getItem(key) ?? ''); }
+
+  /** @internal @param {string} key */
+  _isStored(key) { return !this.#storage || this.#storage.getItem(`salam.${key}`) !== null; }
+
+  /** @param {string} prefix */
+  #forget(prefix) { this.#keys(prefix).forEach((key) => this.#storage?.removeItem(key)); }
+
+  /** @param {string} prefix */
+  #keys(prefix) {
+    const { length } = this.#storage ?? { length: 0 };
+    const keys = Array.from({ length }, (_, index) => this.#storage?.key(index) ?? '');
+    return keys.filter((key) => key.startsWith(`salam.${prefix}`));
   }
 }
 

@@ -61,6 +61,7 @@
  * @property {number} at milliseconds, by the clock of this device
  * @property {'waiting' | 'sending' | 'stored' | 'failed'} state `failed` is final: `retry` or `discard` it
  * @property {SalamError | null} error
+ * @property {number} [seq] once it is stored
  *
  * @typedef {{ seq: number, at: string, dup: boolean }} Stored What was done, and whether it had been before.
  *

@@ -1,7 +1,7 @@
 // @ts-check
 /** You: where you are signed in, your password, and signing out. */
 
-import { avatar, busy, button, clone, on, part, toast } from './dom.js';
+import { ask, avatar, busy, button, clone, on, part, toast } from './dom.js';
 import { fault, fromNow, plain, text } from './texts.js';
 
 /** @typedef {import('../salam.js').Salam} Salam */
@@ -14,7 +14,7 @@ export function accountView(salam) {
   part(view, 'name').textContent = plain(name);
   part(view, 'username').textContent = `@${username}`;
   part(view, 'for').value = username;
-  on(part(view, 'out'), 'click', () => busy(part(view, 'out'), () => salam.logout()));
+  on(part(view, 'out'), 'click', () => busy(part(view, 'out'), () => leave(salam)));
   on(part(view, 'others'), 'click', () => busy(part(view, 'others'), () => end(() => salam.endOtherSessions())));
   on(part(view, 'password'), 'submit', (event) => {
     event.preventDefault();
@@ -26,6 +26,13 @@ export function accountView(salam) {
   };
   sessions(salam, view, end);
   return view;
+}
+
+/** What was not sent yet is lost by signing out. @param {Salam} salam */
+async function leave(salam) {
+  const unsent = [...salam.connect().chats.values()].reduce((sum, { pending }) => sum + pending.length, 0);
+  const isSure = unsent === 0 || await ask({ title: text('unsent', { count: unsent }), text: text('unsent-lost'), yes: text('sign-out') });
+  if (isSure) await salam.logout();
 }
 
 /**

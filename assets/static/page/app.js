@@ -21,16 +21,21 @@ let room = null;
 /** @type {Conversation | null} */
 let conversation = null;
 let signedOutBy = '';
+/** A group that was asked for in vain: once is enough. */
+let notFound = '';
 
 /** Where the address leads: `#/chat/chat_a1b2c3d4`, `#/invite/<code>`, `#/account`, or to the list. */
 function route() {
-  const [, place = '', name = ''] = location.hash.split('/');
-  return { place, name: decodeURIComponent(name) };
+  const [, place = '', code = ''] = location.hash.split('/');
+  // Anybody can write an address: what is no name and no code is none.
+  return { place, name: /^(?:chat_)?[0-9a-f]{8,32}$/.test(code) ? code : '' };
 }
 
 async function show() {
+  for (const dialog of document.querySelectorAll('dialog')) dialog.close(); // they are about where one was
   if (!salam.user) return showSign();
   room ??= enter();
+  notFound = '';
   const { place, name } = route();
   const { shell, chats } = room;
   shell.classList.toggle('inside', place !== '');
@@ -42,6 +47,14 @@ async function show() {
   else if (place === 'invite') fill(inviteView(name));
   else fill(clone('nothing'));
   badge();
+  keepFocus();
+}
+
+/** What had the focus may be gone: whoever uses a keyboard goes on at what there is instead. */
+function keepFocus() {
+  const { activeElement } = document;
+  if (!room || (activeElement && activeElement !== document.body && activeElement.checkVisibility())) return;
+  part(room.shell, route().place === '' ? 'new' : 'main').focus();
 }
 
 /** @param {HTMLElement} view */
@@ -71,7 +84,7 @@ function enter() {
   const endStatus = showStatus(shell, connection);
   const lost = connection.on('lost', (chat) => {
     if (route().name !== chat.group) return;
-    toast(text('lost-chat'));
+    toast(chat.lostBy === 'limit_exceeded' ? text('too-many-chats') : text('lost-chat'));
     location.hash = '#/';
   });
   for (const name of ['new', 'first']) on(part(shell, name), 'click', newChat);
@@ -86,7 +99,7 @@ function changed() {
   part(shell, 'no-chats').hidden = !chats.isLoaded || !chats.isEmpty;
   part(shell, 'chats').hidden = chats.isEmpty;
   const { place, name } = route();
-  if (place === 'chat' && !conversation && (chats.isLoaded || chats.chat(name))) showChat(name);
+  if (place === 'chat' && !conversation && notFound !== name && (chats.isLoaded || chats.chat(name))) showChat(name);
   badge();
 }
 
@@ -110,11 +123,16 @@ async function showChat(group) {
   [part(view, 'title').textContent, part(view, 'text').textContent] = [text('loading'), ''];
   fill(view);
   if (!chats.isLoaded) return; // `changed` comes back to it
+  if (!group || notFound === group) {
+    part(view, 'title').textContent = text('fault-not-found');
+    return;
+  }
   try {
     // One of more chats than are listed.
     chats.add(await salam.group(group));
     changed();
   } catch (error) {
+    if (/** @type {any} */ (error).status) notFound = group;
     part(view, 'title').textContent = fault(error);
   }
 }
@@ -136,6 +154,7 @@ function inviteView(code) {
     try {
       const group = await salam.accept(code);
       room?.chats.add(group);
+      if (!view.isConnected) return; // they went elsewhere meanwhile
       location.replace(`#/chat/${group.group}`);
     } catch (refused) {
       error.textContent = fault(refused);
@@ -155,9 +174,8 @@ function newChat() {
     busy(form, async () => {
       try {
         const group = await salam.startChat(form.elements.title.value.trim());
-        room?.chats.add(await salam.group(group));
         dialog.close();
-        location.hash = `#/chat/${group}`;
+        location.hash = `#/chat/${group}`; // it is listed by itself, or found by its address
       } catch (refused) {
         part(dialog, 'error').textContent = fault(refused);
       }
@@ -182,7 +200,6 @@ salam.on('signed-out', (why) => {
   conversation?.close();
   room?.end();
   [conversation, room] = [null, null];
-  for (const dialog of document.querySelectorAll('dialog')) dialog.close();
   if (why === 'here') history.replaceState(null, '', location.pathname);
   show();
 });

@@ -24,6 +24,9 @@ import { number, plain, shortTime, text } from './texts.js';
 const PAGE = 100;
 const PAGES = 5;
 
+/** Milliseconds after which the list is asked for again, if it did not come. */
+const AGAIN_AFTER = 3000;
+
 export class Chats {
   #salam;
   #connection;
@@ -33,6 +36,11 @@ export class Chats {
   #rows = new Map();
   #isLoaded = false;
   #open = '';
+  /** @type {Set<Row>} rows that are to be filled anew */
+  #stale = new Set();
+  #isClosed = false;
+  /** Names of chats are asked for one after the other. */
+  #naming = Promise.resolve();
   #ends;
 
   /**
@@ -72,12 +80,16 @@ export class Chats {
     return row.chat.title === null ? row.others || text('untitled') : plain(row.chat.title);
   }
 
-  close() { this.#ends.forEach((end) => end()); }
+  close() {
+    this.#isClosed = true;
+    this.#ends.forEach((end) => end());
+  }
 
   /** @param {string} group that is looked at, or none */
   show(group) {
+    const rows = [this.#rows.get(this.#open), this.#rows.get(group)];
     this.#open = group;
-    this.#render();
+    for (const row of rows) if (row) this.#fill(row);
   }
 
   async load() {
@@ -85,7 +97,11 @@ export class Chats {
     let cursor;
     for (let page = 0; page < PAGES; page += 1) {
       const found = await this.#salam.groups({ limit: PAGE, cursor }).catch(() => null);
-      if (!found) return; // the next `hello` tries again
+      if (this.#isClosed) return;
+      if (!found) {
+        setTimeout(() => { if (!this.#isClosed) this.load(); }, AGAIN_AFTER);
+        return;
+      }
       found.results.forEach((group) => this.add(group));
       // After the first time only those can be new that were joined last.
       if (!found.next || this.#isLoaded) break;
@@ -93,22 +109,22 @@ export class Chats {
     }
     this.#isLoaded = true;
     this.#render();
-    this.#changed();
   }
 
   /** Takes a group into the list, and follows it. @param {Group} group */
   add(group) {
     if (this.#rows.has(group.group)) return;
     const chat = this.#connection.join(group.group, { after: group.head });
-    if (!chat.isLive) [chat.title, chat.role, chat.readSeq, chat.unread] = [group.title, group.role, group.read, group.unread];
+    chat.know(group);
     this.#take(chat, group);
   }
 
   /** @param {Chat} chat that you were let in to, here or elsewhere */
   async #appear(chat) {
     const group = await this.#salam.group(chat.group).catch(() => null);
+    if (this.#isClosed) return;
     if (group && !this.#rows.has(chat.group)) this.#take(chat, group);
-    this.#changed();
+    if (!group) setTimeout(() => { if (!this.#isClosed) this.load(); }, AGAIN_AFTER);
   }
 
   /**
@@ -122,12 +138,11 @@ export class Chats {
     const row = { chat, last, at: last?.at ?? group.joined_at, others: '', element };
     this.#rows.set(chat.group, row);
     part(element, 'link').href = `#/chat/${chat.group}`;
-    const show = () => { this.#render(); this.#changed(); };
-    chat.on('event', (event) => { if (this.#follow(row, event)) show(); });
-    chat.on('change', show);
+    chat.on('event', (event) => { if (this.#follow(row, event)) this.#show(row); });
+    chat.on('change', () => this.#show(row));
     chat.on('reset', () => this.#again(row));
     if (chat.title === null) this.#name(row);
-    this.#render();
+    this.#show(row);
   }
 
   /** @param {string} group */
@@ -158,24 +173,34 @@ export class Chats {
     const group = await this.#salam.group(row.chat.group).catch(() => null);
     if (!group) return;
     [row.last, row.at] = [group.last_message, group.last_message?.at ?? row.at];
-    this.#render();
+    this.#show(row);
   }
 
   /** Who is in a chat without a name. @param {Row} row */
-  async #name(row) {
-    const { results } = await this.#salam.members(row.chat.group, { limit: 5 }).catch(() => ({ results: [] }));
-    const others = results.filter(({ username }) => username !== this.#salam.user?.username);
-    row.others = others.map(({ name }) => plain(name)).join(text('list-comma'));
-    this.#render();
-    this.#changed();
+  #name(row) {
+    this.#naming = this.#naming.then(async () => {
+      const members = this.#isClosed ? null : await this.#salam.members(row.chat.group, { limit: 5 }).catch(() => null);
+      if (!members) return; // then it keeps the name that it has
+      const others = members.results.filter(({ username }) => username !== this.#salam.user?.username);
+      row.others = others.map(({ name }) => plain(name)).join(text('list-comma'));
+      this.#show(row);
+    });
+  }
+
+  /** Shows a row as it is now; many changes of one moment are shown together. @param {Row} row */
+  #show(row) {
+    this.#stale.add(row);
+    if (this.#stale.size === 1) setTimeout(() => this.#render());
   }
 
   #render() {
+    for (const row of this.#stale) if (this.#rows.get(row.chat.group) === row) this.#fill(row);
+    this.#stale.clear();
     const rows = [...this.#rows.values()].sort((a, b) => b.at.localeCompare(a.at));
-    rows.forEach((row, index) => {
-      this.#fill(row);
-      if (this.#list.children[index] !== row.element) this.#list.insertBefore(row.element, this.#list.children[index] ?? null);
+    rows.forEach(({ element }, index) => {
+      if (this.#list.children[index] !== element) this.#list.insertBefore(element, this.#list.children[index] ?? null);
     });
+    this.#changed();
   }
 
   /** @param {Row} row */

@@ -35,7 +35,7 @@ export class Composer {
     this.#field = part(view, 'text');
     this.#key = key;
     this.#nameOf = nameOf;
-    this.#field.value = localStorage.getItem(key) ?? '';
+    this.#field.value = this.#draft;
     on(this.#field, 'input', () => this.#changed());
     on(this.#field, 'keydown', (event) => this.#press(event, lastOwn));
     on(this.#form, 'submit', (event) => {
@@ -56,20 +56,29 @@ export class Composer {
   }
 
   /** @param {Line} line */
-  reply(line) { this.#begin({ type: 'reply', line }, this.#field.value); }
+  reply(line) {
+    if (this.#context?.type === 'edit') this.#cancel();
+    this.#begin({ type: 'reply', line }, this.#field.value);
+  }
 
   /** @param {Line} line */
   edit(line) { this.#begin({ type: 'edit', line }, line.text ?? ''); }
 
   /** A line that is gone is neither answered nor edited. @param {number} seq */
-  gone(seq) { if (this.#context?.line.seq === seq) this.#cancel(); }
+  gone(seq) {
+    if (this.#context?.line.seq !== seq) return;
+    // What was being written is not lost with it.
+    const words = this.#field.value;
+    this.#end();
+    this.#field.value = words;
+    this.#changed();
+  }
 
   /**
    * @param {{ type: 'reply' | 'edit', line: Line }} context
    * @param {string} words
    */
   #begin(context, words) {
-    if (this.#context?.type === 'edit') this.#cancel();
     this.#context = context;
     const { type, line } = context;
     part(this.#form, 'context').hidden = false;
@@ -81,12 +90,16 @@ export class Composer {
   }
 
   #cancel() {
+    this.#end();
+    this.#field.focus();
+  }
+
+  #end() {
     const wasEdit = this.#context?.type === 'edit';
     this.#context = null;
     part(this.#form, 'context').hidden = true;
-    if (wasEdit) this.#field.value = localStorage.getItem(this.#key) ?? '';
+    if (wasEdit) this.#field.value = this.#draft;
     this.#grow();
-    this.#field.focus();
   }
 
   #changed() {
@@ -97,12 +110,16 @@ export class Composer {
     this.#chat.typing(value.trim() !== '');
   }
 
+  get #draft() {
+    try { return localStorage.getItem(this.#key) ?? ''; } catch { return ''; }
+  }
+
   /** @param {string} draft */
   #keep(draft) {
     try {
       if (draft) localStorage.setItem(this.#key, draft);
       else localStorage.removeItem(this.#key);
-    } catch { /* it is full */ }
+    } catch { /* it is full, or forbidden */ }
   }
 
   /**
@@ -133,7 +150,7 @@ export class Composer {
     if (!words || [...words].length > LIMIT) return false;
     const context = this.#context;
     if (context?.type === 'edit') {
-      if (words !== context.line.text) this.#chat.edit(context.line.seq, words).catch((error) => toast(fault(error)));
+      if (words !== context.line.text) this.#change(context.line, words);
       this.#cancel();
       return false;
     }
@@ -145,10 +162,24 @@ export class Composer {
     return true;
   }
 
+  /**
+   * @param {Line} line
+   * @param {string} words
+   */
+  async #change(line, words) {
+    try {
+      await this.#chat.edit(line.seq, words);
+    } catch (error) {
+      toast(fault(error));
+      if (!this.#context && !this.#field.value && line.text !== null) this.#begin({ type: 'edit', line }, words);
+    }
+  }
+
   #grow() {
     const { style, value } = this.#field;
     style.blockSize = 'auto';
-    style.blockSize = `${this.#field.scrollHeight}px`;
+    const { scrollHeight, offsetHeight, clientHeight } = this.#field;
+    style.blockSize = `${scrollHeight + offsetHeight - clientHeight}px`; // with its border
     const length = [...value.trim()].length;
     const count = part(this.#form, 'count');
     count.textContent = length > LIMIT ? text('too-long', { count: length - LIMIT }) : length > COUNTED ? `${number(length)} / ${number(LIMIT)}` : '';

@@ -7,7 +7,7 @@ import { noteText } from './line.js';
 import { Lines } from './lines.js';
 import { People } from './people.js';
 import { inline } from './prose.js';
-import { plain, text } from './texts.js';
+import { handle, plain, text } from './texts.js';
 
 /**
  * @typedef {import('../salam.js').Salam} Salam
@@ -26,6 +26,7 @@ export class Conversation {
   #people;
   /** @type {Map<string, string>} */
   #names = new Map();
+  #hasNames = false;
   /** @type {(() => void)[]} */
   #ends = [];
 
@@ -56,12 +57,10 @@ export class Conversation {
   get #me() { return this.#salam.user?.username ?? ''; }
 
   /** Is called when the view is shown. */
-  async shown() {
+  shown() {
     this.#composer.shown();
-    const [members] = await Promise.all([this.#salam.members(this.#chat.group, { limit: 500 }).catch(() => null), this.#lines.load()]);
-    for (const { username, name } of members?.results ?? []) this.#names.set(username, plain(name));
-    this.#lines.show('all');
-    this.#heading();
+    this.#learnNames();
+    this.#lines.load();
   }
 
   close() {
@@ -69,6 +68,15 @@ export class Conversation {
     this.#lines.close();
     this.#people.close();
     this.#chat.typing(false);
+  }
+
+  /** What members call themselves; who comes later says so. */
+  async #learnNames() {
+    const members = await this.#salam.members(this.#chat.group, { limit: 500 }).catch(() => null);
+    this.#hasNames = members !== null;
+    for (const { username, name } of members?.results ?? []) this.#names.set(username, plain(name));
+    this.#lines.show('all');
+    this.#heading();
   }
 
   #listen() {
@@ -85,7 +93,7 @@ export class Conversation {
       chat.on('change', () => this.#heading()),
       chat.on('presence', () => this.#heading()),
       chat.on('typing', (who) => this.#showTyping(who)),
-      chat.on('live', () => this.#moved()),
+      chat.on('live', () => { this.#moved(); if (!this.#hasNames) this.#learnNames(); }),
     );
     on(part(this.view, 'newer'), 'click', () => this.#lines.toEnd());
     on(part(this.view, 'people'), 'click', () => this.#people.open());
@@ -103,8 +111,13 @@ export class Conversation {
     else if (kind.startsWith('member.')) announce(noteText(event, (username) => this.#nameOf(username)));
   }
 
-  /** @param {string | null} username */
-  #nameOf(username) { return username === null ? text('nobody') : this.#names.get(username) ?? plain(username); }
+  /** Names are free: where two people have one, they are told apart. @param {string | null} username */
+  #nameOf(username) {
+    if (username === null) return text('nobody');
+    const name = this.#names.get(username) ?? plain(username);
+    const isShared = [...this.#names].some(([other, its]) => its === name && other !== username);
+    return isShared ? `${name} (${handle(username)})` : name;
+  }
 
   #heading() {
     const title = this.#titleOf();

@@ -91,6 +91,8 @@ export function toast(message) {
   toasting = setTimeout(() => { element.hidden = true; }, 6000);
 }
 
+const graphemes = new Intl.Segmenter(undefined, { granularity: 'grapheme' });
+
 /**
  * The initial of a name on a colour that is always the same for it.
  * @param {Part} element
@@ -98,12 +100,15 @@ export function toast(message) {
  * @param {string} name
  */
 export function avatar(element, key, name) {
-  const [initial = '?'] = new Intl.Segmenter(undefined, { granularity: 'grapheme' }).segment(name.trim());
-  element.textContent = typeof initial === 'string' ? initial : initial.segment.toUpperCase();
+  const [initial] = graphemes.segment(name.trim());
+  element.textContent = initial?.segment.toUpperCase() ?? '?';
   let hue = 7;
   for (const character of key) hue = (hue * 31 + (character.codePointAt(0) ?? 0)) % 9973;
   element.style.setProperty('--hue', String((hue * 137) % 360)); // by the golden angle, so that neighbours differ
 }
+
+/** The answer to the last question; in vain if there was one. @type {((isSure: boolean) => void) | undefined} */
+let unanswered;
 
 /**
  * Asks before something that cannot be undone.
@@ -116,10 +121,13 @@ export function ask({ title, text, yes }) {
   part(dialog, 'text').textContent = text;
   part(dialog, 'yes').textContent = yes;
   dialog.showModal();
+  unanswered?.(false);
   return new Promise((resolve) => {
+    unanswered = resolve;
     part(dialog, 'yes').onclick = () => dialog.close('yes');
     part(dialog, 'no').onclick = () => dialog.close('');
     dialog.onclose = () => {
+      if (dialog.open) return; // it was the question before that was closed
       resolve(dialog.returnValue === 'yes');
       dialog.returnValue = '';
     };

@@ -3,7 +3,7 @@
 
 import { avatar, button, clone, make, part } from './dom.js';
 import { inline, isEmoji, prose } from './prose.js';
-import { dayOf, fullTime, number, plain, text, timeOf } from './texts.js';
+import { dayOf, fault, fullTime, number, plain, text, timeOf } from './texts.js';
 
 /**
  * @typedef {import('../timeline.js').Line} Line
@@ -38,6 +38,7 @@ export function lineView(line, follows, eyes, element = clone('line')) {
   element.classList.toggle('deleted', line.text === null);
   avatar(part(element, 'avatar'), by ?? '', name);
   part(element, 'by').textContent = name;
+  part(element, 'by').title = by ? `@${by}` : '';
   part(element, 'edited').hidden = !line.edited || line.text === null;
   said(part(element, 'text'), line.text);
   const time = part(element, 'time');
@@ -72,8 +73,7 @@ function quote(element, replyTo, eyes) {
   const line = eyes.quoted(replyTo);
   const words = line?.text ?? (line === undefined ? '…' : text('deleted'));
   const by = make('b', {}, make('bdi', {}, line ? eyes.nameOf(line.by) : ''));
-  place.replaceChildren(by, make('span', { dir: 'auto' }, inline(words)));
-  place.ariaLabel = text('in-reply', { name: line ? eyes.nameOf(line.by) : '', text: inline(words) });
+  place.replaceChildren(make('span', { className: 'unseen' }, text('in-reply')), by, make('span', { dir: 'auto' }, inline(words)));
   place.onclick = () => eyes.go(replyTo);
 }
 
@@ -86,11 +86,12 @@ function reactions(place, line, eyes) {
   place.hidden = line.reactions.size === 0;
   const focused = place.contains(document.activeElement) ? document.activeElement?.textContent : null;
   place.replaceChildren(...[...line.reactions].map(([emoji, who]) => {
-    const chip = button(`${emoji} ${number(who.size)}`, () => eyes.react(line, emoji), 'chip');
+    const chip = button('', () => eyes.react(line, emoji), 'chip');
+    chip.append(make('span', { className: 'glyph' }, emoji), ` ${number(who.size)}`);
     const names = [...who].map((username) => eyes.nameOf(username)).join(text('list-comma'));
     chip.ariaPressed = String(who.has(eyes.me));
-    chip.ariaLabel = chip.title = text('reacted', { emoji, names });
-    chip.tabIndex = -1;
+    chip.title = text('reacted', { emoji, names });
+    chip.tabIndex = place.closest('li')?.tabIndex ?? -1;
     return chip;
   }));
   if (focused) /** @type {HTMLElement | null} */ (place.firstElementChild ?? place.closest('li'))?.focus();
@@ -115,7 +116,7 @@ export function pendingView(message, eyes, remedies, element = clone('line')) {
   time.textContent = timeOf(new Date(message.at));
   time.dateTime = new Date(message.at).toISOString();
   const failed = message.state === 'failed';
-  part(element, 'state').textContent = failed ? text('failed', { why: message.error?.message ?? '' }) : text(STATES[message.state]);
+  part(element, 'state').textContent = failed ? text('failed', { why: fault(message.error) }) : text(STATES[message.state]);
   part(element, 'remedy').hidden = !(failed || message.state === 'waiting');
   part(element, 'resend').hidden = !failed;
   part(element, 'resend').onclick = remedies.retry;

@@ -26,6 +26,9 @@ import { dayOf, fault, text } from './texts.js';
 const AT_END = 48;
 const NEAR_TOP = 600;
 
+/** Lines that are loaded at most to find the first that is new. */
+const ENOUGH = 500;
+
 /** Milliseconds within which lines of one person stand together. */
 const TOGETHER = 5 * 60_000;
 
@@ -63,13 +66,15 @@ export class Lines {
     this.#around = around;
     this.#freshAfter = chat.unread > 0 ? chat.readSeq : Infinity;
     this.#timeline = new Timeline(salam, chat, (seqs) => this.show(seqs));
-    this.#tools = new Tools(chat, this.#me, around);
+    this.#tools = new Tools(chat, this.#me, (seq) => this.#line(seq), around);
     this.#eyes = {
       me: this.#me, nameOf: around.nameOf, react: (line, emoji) => this.#tools.react(line, emoji),
       quoted: (seq) => this.#timeline.quoted(seq, () => this.show('all')), go: (seq) => this.#go(seq),
     };
     this.#ends = [
       chat.on('pending', () => this.#showPending()),
+      // What could not be loaded while the server was away.
+      chat.on('live', () => { if (this.#timeline.error) this.#timeline.load(); }),
       chat.on('read', ({ user, seq }) => { this.#readers.set(user, seq); this.#showReaders(); }),
     ];
     this.#listen();
@@ -112,10 +117,15 @@ export class Lines {
     if (!this.#view.isConnected) return;
     const stay = this.#anchor();
     const changed = new Set(seqs === 'all' ? [] : seqs);
-    place(this.#list, this.#laidOut((item) => seqs === 'all' || changed.has(item.seq)));
+    // With a line those change that quote it.
+    const isChanged = (/** @type {Line | Note} */ item) => changed.has(item.seq) || (item.type === 'line' && changed.has(item.replyTo ?? 0));
+    place(this.#list, this.#laidOut((item) => seqs === 'all' || isChanged(item)));
     this.#edge();
     this.#showReaders();
-    if (!this.#isPlaced && this.#timeline.isOpen) this.#placeFirst();
+    this.#tools.refresh();
+    const isReady = !this.#isPlaced && this.#timeline.isOpen;
+    if (isReady && this.#hasFresh) this.#placeFirst();
+    else if (isReady) setTimeout(() => this.#older()); // after the load that has just ended
     else if (this.#isAtEnd) this.toEnd();
     else stay();
     this.#around.moved();
@@ -148,7 +158,7 @@ export class Lines {
       const today = dayOf(new Date(item.at));
       /** @type {boolean} */
       const isNew = !hasNew && item.seq > this.#freshAfter && item.type === 'line' && item.by !== this.#me;
-      if (today !== day) elements.push(this.#kept(-item.seq, () => dayView(item.at)));
+      if (today !== day) elements.push(this.#dayOf(item));
       if (isNew) elements.push(this.#kept(0, newView));
       const follows = today === day && !isNew && before !== null && isTogether(before, item);
       elements.push(this.#element(item, follows, isChanged(item)));
@@ -156,6 +166,19 @@ export class Lines {
       hasNew ||= isNew;
     }
     return elements;
+  }
+
+  /** What was today when it was made may be yesterday. @param {Line | Note} item */
+  #dayOf({ seq, at }) {
+    const element = this.#kept(-seq, () => dayView(at));
+    /** @type {HTMLElement} */ (element.firstElementChild).textContent = dayOf(new Date(at));
+    return element;
+  }
+
+  /** @param {number} seq */
+  #line(seq) {
+    const item = this.#timeline.item(seq);
+    return item?.type === 'line' ? item : undefined;
   }
 
   /**
@@ -220,15 +243,22 @@ export class Lines {
   #anchor() {
     const scroll = this.#scroll;
     const { top } = scroll.getBoundingClientRect();
-    const seen = [...this.#list.children].find((element) => element.getBoundingClientRect().bottom > top);
+    // Headings of days, and that of what is new, move when something comes in above them.
+    const seen = [...this.#list.querySelectorAll('.line, .note')].find((element) => element.getBoundingClientRect().bottom > top);
     const before = seen?.getBoundingClientRect().top ?? 0;
     return () => { if (seen?.isConnected) scroll.scrollTop += seen.getBoundingClientRect().top - before; };
   }
 
+  /** Whether the first line that is new is loaded; or so many that one begins where they do. */
+  get #hasFresh() {
+    const { items, isComplete, error } = this.#timeline;
+    return this.#freshAfter === Infinity || isComplete || error !== null || items.length >= ENOUGH || (items[0]?.seq ?? 0) <= this.#freshAfter;
+  }
+
   /** To what is new, or to the end. */
   #placeFirst() {
-    this.#isPlaced = true;
     this.#showPending();
+    this.#isPlaced = true; // and not before: what was not shown is not read
     const fresh = this.#elements.get(0);
     if (!fresh) return this.toEnd();
     this.#scroll.scrollTop = fresh.offsetTop - this.#scroll.clientHeight / 3;
@@ -255,8 +285,7 @@ export class Lines {
 
   /** @param {HTMLElement | null | undefined} element */
   #tool(element) {
-    const item = this.#timeline.item(Number(element?.dataset.seq));
-    if (element && item?.type === 'line') this.#tools.put(element, item);
+    if (element?.dataset.seq) this.#tools.put(element, this.#line(Number(element.dataset.seq)));
   }
 
   /** One line at a time is in the order of Tab, with what is in it. @param {Part | null} element */
@@ -313,6 +342,9 @@ function place(list, elements) {
     if (element === next) next = next.nextElementSibling;
     else list.insertBefore(element, next);
   }
-  const last = list.querySelector('.line[tabindex="0"]') ? null : [...list.querySelectorAll('.line')].at(-1);
+  if (list.contains(document.activeElement)) return;
+  // Whoever comes from where one writes comes to what was said last.
+  const last = [...list.querySelectorAll('.line')].at(-1);
+  for (const other of list.querySelectorAll('.line[tabindex="0"]')) if (other !== last) reach(other, -1);
   if (last) reach(last, 0);
 }

@@ -2,7 +2,7 @@
 /** Who is in a chat, who may come, and who may not come back. */
 
 import { ask, avatar, busy, button, byId, clone, part } from './dom.js';
-import { fault, fromNow, plain, text } from './texts.js';
+import { fault, fromNow, handle, plain, text } from './texts.js';
 
 /**
  * @typedef {import('../salam.js').Salam} Salam
@@ -18,6 +18,8 @@ export class People {
   #titleOf;
   #dialog = /** @type {HTMLDialogElement & import('./dom.js').Part} */ (byId('people'));
   #isOpen = false;
+  /** Another number each time it is opened: what comes late is for nobody. */
+  #opened = 0;
   /** @type {string | undefined} */
   #cursor;
   /** @type {(() => void)[]} */
@@ -48,6 +50,7 @@ export class People {
 
   open() {
     this.#isOpen = true;
+    this.#opened += 1;
     this.#bind();
     this.#part('error').textContent = '';
     this.#part('made').hidden = true;
@@ -78,14 +81,21 @@ export class People {
 
   /** @param {() => unknown} act */
   async #try(act) {
+    const opened = this.#opened;
     this.#part('error').textContent = '';
     try {
       await act();
     } catch (error) {
+      if (this.#isLate(opened)) return;
       this.#part('error').textContent = fault(error);
       this.#part('error').scrollIntoView({ block: 'nearest' });
     }
+    // What was pressed may be gone by it.
+    if (!this.#isLate(opened) && document.activeElement === document.body) this.#part('close').focus();
   }
+
+  /** @param {number} opened */
+  #isLate(opened) { return opened !== this.#opened || !this.#isOpen; }
 
   #load() {
     this.#part('rename').hidden = this.#part('inviting').hidden = !this.#isAdmin;
@@ -95,14 +105,18 @@ export class People {
   }
 
   async #members() {
-    const cursor = this.#cursor;
+    const [cursor, opened] = [this.#cursor, this.#opened];
     const { results, next } = await this.#salam.members(this.#group, { limit: 100, cursor });
+    if (this.#isLate(opened)) return;
+    const focused = /** @type {HTMLElement | null} */ (document.activeElement?.closest('[data-username]'))?.dataset.username;
     const rows = results.map((member) => this.#member(member));
     if (cursor) this.#part('members').append(...rows);
     else this.#part('members').replaceChildren(...rows);
     this.#cursor = next ?? undefined;
     this.#part('more').hidden = !next;
     this.#showPresence();
+    // Whoever has just done something is where they were.
+    if (focused !== undefined) rows.find((row) => row.dataset.username === focused)?.focus();
   }
 
   /** @param {Member} member */
@@ -110,10 +124,11 @@ export class People {
     const { username, name, role } = member;
     const row = clone('row');
     row.dataset.username = username;
+    row.tabIndex = -1;
     avatar(part(row, 'avatar'), username, plain(name));
     part(row, 'name').textContent = plain(name);
     const isMe = username === this.#salam.user?.username;
-    part(row, 'detail').textContent = [`@${username}`, text(ROLES[role]), ...(isMe ? [text('you')] : [])].join(' · ');
+    part(row, 'detail').textContent = [handle(username), text(ROLES[role]), ...(isMe ? [text('you')] : [])].join(' · ');
     if (!isMe) part(row, 'actions').append(...this.#actions(member));
     return row;
   }
@@ -156,7 +171,9 @@ export class People {
 
   async #invite() {
     const uses = this.#part('invite-form').elements.uses.value;
+    const opened = this.#opened;
     const { code } = await this.#salam.invite(this.#group, uses ? { max_uses: Number(uses) } : {});
+    if (this.#isLate(opened)) return;
     // After the #, which is sent to no server and stands in no log.
     this.#part('invite-link').value = `${location.origin}/#/invite/${code}`;
     this.#part('made').hidden = false;
@@ -176,7 +193,9 @@ export class People {
   }
 
   async #invites() {
+    const opened = this.#opened;
     const { results } = await this.#salam.invites(this.#group, { limit: 100 });
+    if (this.#isLate(opened)) return;
     this.#part('invites').replaceChildren(...results.map((invite) => {
       const row = clone('row');
       part(row, 'avatar').remove();
@@ -190,13 +209,15 @@ export class People {
   }
 
   async #bans() {
+    const opened = this.#opened;
     const { results } = await this.#salam.bans(this.#group, { limit: 100 });
+    if (this.#isLate(opened)) return;
     this.#part('banned').hidden = results.length === 0;
     this.#part('bans').replaceChildren(...results.map(({ username, name }) => {
       const row = clone('row');
       avatar(part(row, 'avatar'), username, plain(name));
       part(row, 'name').textContent = plain(name);
-      part(row, 'detail').textContent = `@${username}`;
+      part(row, 'detail').textContent = handle(username);
       const lift = async () => { await this.#salam.liftBan(this.#group, username); await this.#bans(); };
       part(row, 'actions').append(button(text('lift-ban'), () => this.#try(lift)));
       return row;

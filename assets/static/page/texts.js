@@ -43,6 +43,9 @@ const shown = (value) => (typeof value === 'number' ? numbers.format(value) : `\
 /** A name or title without the characters that would turn around what stands beside it. @param {string} name */
 export const plain = (name) => name.replace(/[\u202a-\u202e\u2066-\u2069\u200e\u200f\u061c]/g, '');
 
+/** A username as it is written, also among letters that go from right to left. @param {string} username */
+export const handle = (username) => `\u2066@${username}\u2069`;
+
 /** @param {number} value */
 export const number = (value) => numbers.format(value);
 

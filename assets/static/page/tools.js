@@ -15,19 +15,24 @@ export class Tools {
   #chat;
   #me;
   #element = clone('tools');
-  /** @type {Line | null} */
-  #line = null;
+  #find;
+  #seq = 0;
 
   /**
    * @param {Chat} chat
    * @param {string} me
+   * @param {(seq: number) => Line | undefined} find the line of that number as it is now
    * @param {{ reply: (line: Line) => void, edit: (line: Line) => void }} composer
    */
-  constructor(chat, me, composer) {
+  constructor(chat, me, find, composer) {
     this.#chat = chat;
     this.#me = me;
+    this.#find = find;
     const bind = (/** @type {string} */ name, /** @type {(line: Line) => void} */ act) => {
-      on(part(this.#element, name), 'click', () => { if (this.#line) act(this.#line); });
+      on(part(this.#element, name), 'click', () => {
+        const line = this.#find(this.#seq);
+        if (line) act(line);
+      });
     };
     bind('react', (line) => chooseEmoji((emoji) => this.react(line, emoji)));
     bind('reply', (line) => composer.reply(line));
@@ -40,15 +45,26 @@ export class Tools {
    * @param {Line | undefined} line none where nothing can be done
    */
   put(element, line) {
-    if (this.#element.parentNode === part(element, 'bubble') && this.#line === line) return;
+    const isThere = this.#element.parentNode === part(element, 'bubble');
+    if (!line || line.text === null) {
+      if (isThere || !this.#element.contains(document.activeElement)) this.#element.remove();
+      return;
+    }
     // Whoever uses them keeps them.
-    if (this.#element.contains(document.activeElement) && this.#line?.text !== null) return;
-    this.#line = line ?? null;
-    if (!line || line.text === null) return this.#element.remove();
+    if (isThere || this.#element.contains(document.activeElement)) return;
+    this.#seq = line.seq;
     const isMine = line.by === this.#me;
     part(this.#element, 'edit').hidden = !isMine;
     part(this.#element, 'delete').hidden = !isMine && this.#chat.role === 'member';
     part(element, 'bubble').append(this.#element);
+  }
+
+  /** A line that was deleted has none, and its focus stays where it is. */
+  refresh() {
+    const element = this.#element.closest('li');
+    if (!element || this.#find(this.#seq)?.text !== null) return;
+    if (this.#element.contains(document.activeElement)) element.focus();
+    this.#element.remove();
   }
 
   /**
