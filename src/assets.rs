@@ -43,6 +43,24 @@ impl StaticFile {
     }
 }
 
+/// A script without the comments that have lines of their own, nearly half of it: those who read it find
+/// them in the file itself. Every line keeps its number.
+#[must_use]
+pub fn without_comments(script: &str) -> String {
+    let mut is_within = false;
+    let bare = script.split_inclusive('\n').map(|line| {
+        let words = line.trim();
+        // After one that ends within its line there may be code.
+        let begins = !is_within
+            && words.starts_with("/**")
+            && (words.ends_with("*/") || !words.contains("*/"));
+        let is_comment = is_within || begins || words.starts_with("//");
+        is_within = (is_within || begins) && !words.ends_with("*/");
+        if is_comment { "\n" } else { line }
+    });
+    bare.collect()
+}
+
 /// What changes whenever one of the files does that pages load.
 #[must_use]
 pub fn version() -> String {

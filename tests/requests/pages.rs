@@ -145,6 +145,26 @@ async fn files_are_kept_for_good_under_the_address_of_their_version() {
     }
 }
 
+/// Pages are given scripts without what is there to be read, at the same lines; others have all of it.
+#[tokio::test]
+async fn scripts_of_pages_come_without_their_comments() {
+    let app = TestApp::start().await;
+    for module in assets::modules() {
+        let whole = app.get(&format!("/static/{module}")).await.body;
+        let bare = app.get(&present(&module)).await.body;
+        let lines: Vec<_> = whole.lines().zip(bare.lines()).collect();
+        assert_eq!(lines.len(), whole.lines().count(), "{module}");
+        for (line, left) in lines {
+            let words = line.trim();
+            let is_comment = ["/**", "*", "//"]
+                .iter()
+                .any(|sign| words.starts_with(sign) && !words.contains("*/ ("));
+            assert_eq!(left, if is_comment { "" } else { line }, "{module}");
+        }
+        assert!(whole.contains("/**") || whole.contains("//"), "{module}");
+    }
+}
+
 #[tokio::test]
 async fn files_say_what_they_are() {
     let app = TestApp::start().await;
