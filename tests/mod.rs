@@ -16,6 +16,7 @@ mod door;
 mod forged;
 mod limits;
 mod models;
+mod page;
 mod properties;
 mod requests;
 mod security;

@@ -5,8 +5,7 @@ use axum::{Router, response::Html, routing::get};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 
-use super::Browser;
-use crate::support::TestApp;
+use crate::support::{Browser, TestApp};
 
 /// Tries every way in, and tells what came of each.
 const TRY: &str = r#"

@@ -2,15 +2,16 @@
 
 mod browser;
 mod foreign_pages;
+mod module;
 mod proxy;
 mod python;
 mod recorded;
 
 use serde_json::{Value, json};
 
-pub use self::browser::Browser;
-use self::{proxy::Proxy, python::Python};
-use crate::support::{TestApp, User, until};
+pub use self::proxy::Proxy;
+use self::python::Python;
+use crate::support::{Browser, TestApp, User, until};
 
 const DOCUMENT: &str = include_str!("../../docs/protocol.md");
 

@@ -2,6 +2,7 @@
 
 mod answer;
 mod app;
+mod browser;
 mod database;
 pub mod document;
 mod events;
@@ -14,6 +15,7 @@ mod socket;
 
 pub use answer::{Answer, line};
 pub use app::{TestApp, User};
+pub use browser::{Browser, Look};
 pub use database::TestDatabase;
 pub use events::EventStream;
 pub use redact::{all_shown, redact, shown};

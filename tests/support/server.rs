@@ -30,6 +30,13 @@ impl Server {
         Self::with(database, "", &[])
     }
 
+    /// At a given port: where one was before it.
+    pub fn at(database: &TestDatabase, port: u16) -> Self {
+        Self::run("development", database, &of_tests(""), &[], |command| {
+            command.env("PORT", port.to_string());
+        })
+    }
+
     /// With a Redis, and some lines of its configuration changed.
     pub fn with(database: &TestDatabase, redis: &str, changes: &[(&str, &str)]) -> Self {
         Self::run("development", database, &of_tests(redis), changes, |_| {})

@@ -1,0 +1,163 @@
+//! Names, titles and texts of somebody who means harm: they are shown as what they are, they run
+//! nothing, ask for nothing, and spoil nothing that stands beside them.
+
+use serde_json::json;
+
+use super::Somebody;
+use crate::support::{Look, TestApp};
+
+const NAME: &str = "<img src=x onerror=alert(1)>\u{202e}gnp";
+const TITLE: &str = "\"><script>alert(1)</script>\u{202e}txt";
+
+/// What is wider than the window, and so has it scroll, or is cut off.
+const TOO_WIDE: &str = "
+const { scrollingElement: page } = document;
+if (page.scrollWidth > innerWidth) return ['the page'];
+if (document.querySelector('.app') && page.scrollHeight > innerHeight) return ['the height of the page'];
+return [...document.querySelectorAll('body *')].filter((it) => {
+    if (!it.checkVisibility() || it.closest('.unseen, svg, pre') || it.closest('.app:not(.inside) > .main')) return false;
+    const { left, right } = it.getBoundingClientRect();
+    return right - left > 0 && (left < -1 || right > innerWidth + 1);
+}).map((it) => it.outerHTML.slice(0, 200));";
+
+/// What was asked of another server.
+const ELSEWHERE: &str = "
+const hosts = performance.getEntriesByType('resource').map(({ name }) => new URL(name).host);
+return hosts.filter((host) => host !== location.host);";
+
+/// What turns around the words that stand beside it: it is neither alone nor isolated.
+const TURNED: &str = "
+const turned = [];
+const nodes = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+for (let node = nodes.nextNode(); node; node = nodes.nextNode()) {
+    const { parentElement: parent, data } = node;
+    if (!/[\\u202a-\\u202e]/.test(data) || !parent.checkVisibility()) continue;
+    const { display, unicodeBidi } = getComputedStyle(parent);
+    const isAlone = display !== 'inline' && parent.childNodes.length === 1;
+    if (unicodeBidi === 'normal' && !isAlone && !parent.closest('.text')) turned.push(parent.outerHTML);
+}
+return turned;";
+
+/// Links that lead where none may, or tell there where they are from.
+const LINKS: &str = "
+return [...document.querySelectorAll('a[href]')].filter(({ href, rel, host }) =>
+    !/^https?:/.test(href) || (host !== location.host && !/noopener noreferrer/.test(rel))).map(({ outerHTML }) => outerHTML);";
+
+fn texts() -> Vec<String> {
+    let mut texts = [
+        "<script>alert(1)</script>",
+        "<img src=x onerror=alert(1)>",
+        "<svg/onload=alert(1)>",
+        "javascript:alert(1)",
+        "[x](javascript:alert(1))",
+        "`<b onmouseover=alert(1)>` ```<iframe srcdoc='<script>alert(1)</script>'>```",
+        "data:text/html,<script>alert(1)</script> https://evil.example/?q=<script>",
+        "&lt;b&gt; &#60;script&#62; {{7*7}} ${7*7} <!-- ]]>",
+        "\u{202e}desrever si siht\u{202c} and \u{2066}isolated",
+        "open \u{2067}\u{2068}\u{202b}\u{202d} isolates",
+        "a\u{2028}b\u{2029}c",
+        "a\u{1}b\u{8}c\u{7f}d\u{85}e\u{feff}f",
+    ]
+    .map(str::to_owned)
+    .to_vec();
+    texts.push("x".repeat(8000));
+    texts.push("word ".repeat(1599) + "ends!");
+    texts.push("a".to_owned() + &"\u{301}".repeat(3000));
+    texts.push("https://evil.example/".to_owned() + &"y".repeat(3000));
+    texts.push("😀".repeat(2000));
+    texts
+}
+
+/// A chat in which Mallory says all of it, and Ann answers; its name, and an invite.
+async fn stage(app: &TestApp) -> (String, String) {
+    let ann = app.user("ann").await;
+    let password = TestApp::password_of("mallory");
+    let account = json!({"name": NAME, "username": "mallory", "password": password});
+    let answer = app.post("/api/register/", account).await;
+    assert_eq!(answer.status, 201, "{answer}");
+    let mallory = app.log_in("mallory").await;
+    let group = super::titled(&mallory, TITLE).await;
+    mallory.brings_in(&ann, &group).await;
+    for (at, text) in texts().into_iter().enumerate() {
+        let answer = mallory.say(&group, &text, &at.to_string()).await;
+        assert_eq!(answer.status, 201, "{answer}");
+    }
+    let messages = format!("/api/groups/{group}/messages/");
+    for seq in [10, 15] {
+        ann.post(&messages, json!({"text": "<i>Well</i>", "reply_to": seq}))
+            .await;
+    }
+    let invite = mallory.invites(&group).await;
+    (group, invite)
+}
+
+/// That a view is none the worse for it.
+async fn expect_no_harm(somebody: &Somebody, view: &str) {
+    for script in [TOO_WIDE, ELSEWHERE, TURNED, LINKS] {
+        let found = somebody.run(script).await;
+        assert_eq!(found, json!([]), "{view}: {script}");
+    }
+    assert_eq!(somebody.tabs().await, 1);
+}
+
+async fn look_at_all(look: Look) {
+    let app = TestApp::start().await;
+    let (group, invite) = stage(&app).await;
+    let carol = Somebody::arrives(look, &app.url(&format!("/#/invite/{invite}"))).await;
+    carol.signs_up("carol", "Carol").await;
+    carol.sees("<img src=x onerror=alert(1)>").await;
+    expect_no_harm(&carol, "the invite").await;
+    carol.press("Join this chat").await;
+    carol.hears("<i>Well</i>").await;
+    expect_no_harm(&carol, "the conversation").await;
+
+    // All is read as it was written, but for what marks code.
+    let shown = carol
+        .run("return [...document.querySelectorAll('.line .text')].map((it) => it.textContent)")
+        .await;
+    let shown: Vec<String> = serde_json::from_value(shown).unwrap();
+    for text in texts().iter().filter(|text| !text.contains('`')) {
+        assert!(shown.contains(text), "{text}");
+    }
+    let scroll = "document.querySelector('[data-part=scroll]').scrollTop = arguments[0]";
+    for top in [0, 1500, 3000] {
+        carol.run_with(scroll, &[json!(top)]).await;
+        expect_no_harm(&carol, &format!("the conversation at {top}")).await;
+    }
+    let line = carol.line("<i>Well</i>").await;
+    carol.presses(&format!("{line} .text")).await;
+    carol.press_in(&line, "Reply").await;
+    expect_no_harm(&carol, "an answer").await;
+    carol.says("<u>I see</u>").await;
+    carol.hears("<u>I see</u>").await;
+    carol.press("People and invites").await;
+    carol.sees("@mallory").await;
+    expect_no_harm(&carol, "the people").await;
+    carol.press_in("#people", "Leave this chat").await;
+    expect_no_harm(&carol, "the question").await;
+    carol.goes().await;
+
+    // She sees herself, too.
+    let mallory = Somebody::arrives(look, &app.url("/")).await;
+    mallory.signs_in("mallory").await;
+    mallory.sees("carol: <u>I see</u>").await;
+    expect_no_harm(&mallory, "the list").await;
+    mallory.press("Account").await;
+    mallory.sees("this browser").await;
+    expect_no_harm(&mallory, "the account").await;
+    mallory.open(&app.url(&format!("/#/chat/{group}"))).await;
+    mallory.press("People and invites").await;
+    mallory.press_in("#people", "Put out: ann").await;
+    expect_no_harm(&mallory, "the question").await;
+    mallory.goes().await;
+}
+
+#[tokio::test]
+async fn at_a_desk_nothing_comes_of_it() {
+    look_at_all(Look::desktop()).await;
+}
+
+#[tokio::test]
+async fn on_a_phone_nothing_comes_of_it() {
+    look_at_all(Look::phone()).await;
+}
