@@ -61,6 +61,21 @@ install_websockets() {
   fi
 }
 
+# A package of npm, of this version, in a folder of its own: npm takes away what else is in it.
+install_npm() { # <package> <version> <folder>
+  local installed=$3/node_modules/$1/package.json
+  if [ -f "$installed" ] && grep -q "\"version\": \"$2\"" "$installed"; then return; fi
+  command -v npm >/dev/null || install npm node
+  echo "==> installing $1 from npm into $3"
+  npm install --prefix "$3" --no-save --no-audit --no-fund --silent "$1@$2"
+}
+
+# What the tests of the page look at it with.
+install_axe() { install_npm axe-core 4.14.1 target/node; }
+
+# What looks at the types of the page's scripts.
+install_typescript() { install_npm typescript 5.9.3 target/typescript; }
+
 # What `bin/test --fast` needs.
 install_for_tests() {
   command -v redis-server >/dev/null || install redis-server redis
@@ -69,6 +84,7 @@ install_for_tests() {
   command -v caddy >/dev/null || install_proxy caddy caddy
   command -v chromedriver >/dev/null || { install chromium-driver chromedriver; install chromium chromium; }
   python_with_websockets >/dev/null || install_websockets
+  install_axe
 }
 
 # What `bin/test` needs besides.
