@@ -15,14 +15,17 @@
 //!    nothing is told twice.
 //! 6. Each connection has its own place in the group's log. It writes what comes after it: from the
 //!    tail, or from the database where it is further behind, whether it is slow or has come back.
+//!    To a rich socket that was told all there is the room writes the next event itself ([`line`]).
 //! 7. What is in no log, who is here and who types, is whispered beside it.
 //! 8. The last listener that leaves drops the topic, unless its user comes back in time.
 
 pub mod broker;
 mod connection;
 mod doing;
+mod frame;
 mod heartbeat;
 mod hub;
+pub mod line;
 mod member;
 pub mod order;
 pub mod presence;
@@ -45,6 +48,7 @@ use self::{
     broker::{Broker, Counters, Unavailable},
     connection::{Base, Rich},
     hub::{Hub, Peer, Scope},
+    line::Line,
     protocol::{CloseReason, rich::SUBPROTOCOL},
     writer::Writer,
 };
@@ -132,7 +136,7 @@ impl Channels {
     ) -> Response {
         self.clone()
             .upgrade(upgrade, Some(seat), async move |socket| {
-                let peer = self.peer(&member.author, Scope::Log, session);
+                let peer = self.peer(&member.author, Scope::Log, session, None);
                 let members = vec![member.clone()];
                 let mut base = Base::new(&member, &self);
                 connection::run(socket, peer, members, &self, &mut base).await;
@@ -146,7 +150,7 @@ impl Channels {
         member: Member,
         session: Live,
         entry: Entry,
-        seat: Seat,
+        (seat, line): (Seat, Option<Arc<Line>>),
     ) -> Response {
         // What is needed at the beginning alone takes no place in the socket's task.
         let beginning = Box::new((member, entry));
@@ -154,7 +158,7 @@ impl Channels {
         self.clone()
             .upgrade(upgrade, Some(seat), async move |socket| {
                 let (member, entry) = *beginning;
-                let peer = self.peer(&member.author, Scope::Group, session);
+                let peer = self.peer(&member.author, Scope::Group, session, line);
                 let mut rich = Rich::of_group(&member, &self, entry);
                 connection::run(socket, peer, vec![member], &self, &mut rich).await;
             })
@@ -166,13 +170,13 @@ impl Channels {
         upgrade: WebSocketUpgrade,
         user: users::Model,
         session: Live,
-        seat: Seat,
+        (seat, line): (Seat, Option<Arc<Line>>),
     ) -> Response {
         let upgrade = upgrade.protocols([SUBPROTOCOL]);
         self.clone()
             .upgrade(upgrade, Some(seat), async move |socket| {
                 let mut rich = Rich::of_groups(&user, &self);
-                let peer = self.peer(&Author::of(&user), Scope::Groups, session);
+                let peer = self.peer(&Author::of(&user), Scope::Groups, session, line);
                 connection::run(socket, peer, Vec::new(), &self, &mut rich).await;
             })
     }
@@ -193,9 +197,15 @@ impl Channels {
     }
 
     /// A socket, or a stream, that is opened by a session.
-    fn peer(&self, user: &Author, scope: Scope, session: Live) -> Arc<Peer> {
+    fn peer(
+        &self,
+        user: &Author,
+        scope: Scope,
+        session: Live,
+        line: Option<Arc<Line>>,
+    ) -> Arc<Peer> {
         let session = session.shown_for(self.settings.tokens.socket_lifetime);
-        Peer::new(user.username.clone(), scope, session)
+        Peer::new(user.username.clone(), scope, session, line)
     }
 
     fn upgrade<F>(

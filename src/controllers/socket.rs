@@ -1,5 +1,7 @@
 //! The only file that upgrades a request to a WebSocket.
 
+use std::sync::Arc;
+
 use axum::{
     RequestPartsExt,
     extract::{
@@ -21,6 +23,7 @@ use super::extractors::{
 use crate::{
     channels::{
         Channels, Entry,
+        line::Line,
         protocol::{CloseReason, rich::SUBPROTOCOL},
     },
     errors::{Error, Result},
@@ -103,7 +106,8 @@ async fn rich(
     match (member, entry) {
         (Ok(member), Ok(entry)) => match allowance.seat(&channels, &member.user) {
             Ok(seat) => {
-                Ok(channels.serve_rich(upgrade, member.member(), member.session, entry, seat))
+                let chair = (seat, line_of(&parts));
+                Ok(channels.serve_rich(upgrade, member.member(), member.session, entry, chair))
             }
             Err(full) => refuse_rich(&channels, upgrade, full.into()),
         },
@@ -149,7 +153,8 @@ pub async fn many(
     });
     match seated {
         Ok((Identified { user, session }, seat)) => {
-            Ok(channels.serve_many(upgrade, user, session, seat))
+            let chair = (seat, line_of(&parts));
+            Ok(channels.serve_many(upgrade, user, session, chair))
         }
         Err(error) => refuse_rich(&channels, upgrade, error),
     }
@@ -170,6 +175,11 @@ fn refuse_rich(channels: &Channels, upgrade: WebSocketUpgrade, error: Error) -> 
         }
     };
     Ok(channels.clone().refuse_rich(upgrade, reason))
+}
+
+/// By which the connection of this request is written to, where the accept loop is ours.
+fn line_of(parts: &Parts) -> Option<Arc<Line>> {
+    parts.extensions.get().cloned()
 }
 
 fn offers_rich(upgrade: &WebSocketUpgrade) -> bool {

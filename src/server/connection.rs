@@ -49,9 +49,11 @@ pub(super) async fn serve(
     tune(&stream, peer);
     let patience = Patience::default();
     let stream = Stream::new(stream, patience.clone(), Some(guest.clone()));
+    let line = stream.line();
     let service = service_fn(move |mut request: Request<Incoming>| {
         request.extensions_mut().insert(ConnectInfo(peer));
         request.extensions_mut().insert(guest.clone());
+        request.extensions_mut().insert(line.clone());
         let answering = router.clone().oneshot(request.map(Body::new));
         let patience = patience.clone();
         async move {

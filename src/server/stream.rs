@@ -14,11 +14,12 @@ use std::{
 use socket2::SockRef;
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
-    net::TcpStream,
+    net::{TcpStream, tcp::OwnedReadHalf},
     time::{Instant, Sleep, sleep},
 };
 
 use super::crowd::Guest;
+use crate::channels::line::Line;
 
 /// While an answer waits to be taken, each such time must see some of it go.
 const TAKES_WITHIN: Duration = Duration::from_secs(10);
@@ -46,7 +47,8 @@ impl Patience {
 }
 
 pub(super) struct Stream {
-    tcp: TcpStream,
+    read: OwnedReadHalf,
+    line: Arc<Line>,
     patience: Patience,
     /// Whether the kernel takes little of what waits.
     #[cfg(target_os = "linux")]
@@ -61,10 +63,14 @@ pub(super) struct Stream {
 
 impl Stream {
     pub(super) fn new(tcp: TcpStream, patience: Patience, guest: Option<Arc<Guest>>) -> Self {
+        #[cfg(target_os = "linux")]
+        let is_tight = SockRef::from(&tcp).set_tcp_notsent_lowat(UNSENT).is_ok();
+        let (read, write) = tcp.into_split();
         Self {
             #[cfg(target_os = "linux")]
-            is_tight: SockRef::from(&tcp).set_tcp_notsent_lowat(UNSENT).is_ok(),
-            tcp,
+            is_tight,
+            read,
+            line: Arc::new(Line::new(write)),
             patience,
             look: None,
             taken: 0,
@@ -72,12 +78,17 @@ impl Stream {
         }
     }
 
+    /// By which others may write to it, once it is a socket.
+    pub(super) fn line(&self) -> Arc<Line> {
+        self.line.clone()
+    }
+
     /// Gives the kernel room where the client may take its time: who is slow is then told so, however
     /// much waits before it.
     fn give_room(&mut self) {
         #[cfg(target_os = "linux")]
         if self.is_tight && self.patience.0.load(Ordering::Relaxed) {
-            let socket = SockRef::from(&self.tcp);
+            let socket = SockRef::from(self.read.as_ref());
             self.is_tight = socket.set_tcp_notsent_lowat(UNSENT_BY_DEFAULT).is_err();
         }
     }
@@ -96,7 +107,7 @@ impl Stream {
             Poll::Pending if !self.patience.0.load(Ordering::Relaxed) => {
                 ready!(self.poll_stuck(cx));
                 // Otherwise the kernel would go on in our place, for a minute and more.
-                let abort = SockRef::from(&self.tcp).set_linger(Some(Duration::ZERO));
+                let abort = SockRef::from(self.read.as_ref()).set_linger(Some(Duration::ZERO));
                 let error = io::Error::new(ErrorKind::TimedOut, "the client takes nothing");
                 Poll::Ready(Err(abort.err().unwrap_or(error)))
             }
@@ -127,7 +138,7 @@ impl AsyncRead for Stream {
         cx: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.tcp).poll_read(cx, buffer)
+        Pin::new(&mut self.read).poll_read(cx, buffer)
     }
 }
 
@@ -138,7 +149,7 @@ impl AsyncWrite for Stream {
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
         self.give_room();
-        let tried = Pin::new(&mut self.tcp).poll_write(cx, bytes);
+        let tried = self.line.poll_write(cx, bytes);
         self.note(cx, tried)
     }
 
@@ -148,21 +159,27 @@ impl AsyncWrite for Stream {
         slices: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         self.give_room();
-        let tried = Pin::new(&mut self.tcp).poll_write_vectored(cx, slices);
+        let tried = self.line.poll_write_vectored(cx, slices);
         self.note(cx, tried)
     }
 
     fn is_write_vectored(&self) -> bool {
-        self.tcp.is_write_vectored()
+        true
     }
 
     /// All that was to be written has been.
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.look = None;
-        Pin::new(&mut self.tcp).poll_flush(cx)
+        self.line.poll_flush(cx)
     }
 
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.tcp).poll_shutdown(cx)
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.line.poll_shutdown(cx)
+    }
+}
+
+impl Drop for Stream {
+    fn drop(&mut self) {
+        self.line.close();
     }
 }

@@ -94,6 +94,11 @@ impl Mode for Base<'_> {
         None
     }
 
+    /// It is shown other frames than rich sockets, and not its own messages.
+    fn may_be_told_at_once(&self, _: usize) -> bool {
+        false
+    }
+
     fn lose(&mut self, _: usize, reason: CloseReason) -> Result<Option<Utf8Bytes>, CloseReason> {
         Err(reason)
     }

@@ -17,7 +17,7 @@ use tokio::{
 };
 
 pub use self::rich::Entry;
-use self::wire::{fault, in_time, write};
+use self::wire::{fault, flush, in_time, write};
 pub(super) use self::{base::Base, rich::Rich, stream::serve as stream, wire::refuse};
 use super::{
     Channels, Member,
@@ -82,6 +82,9 @@ pub(super) trait Mode {
 
     /// What the peer is shown once it was told all up to and with an event.
     fn shown_to(&mut self, place: usize, seq: i64) -> Option<Utf8Bytes>;
+
+    /// Whether what the peer is to be shown next of a place is events as they are, and nothing else.
+    fn may_be_told_at_once(&self, place: usize) -> bool;
 
     /// What the peer is shown when it has lost a place.
     ///
@@ -177,8 +180,14 @@ async fn converse<M: Mode>(
                 if M::ENDS_FLOODS && pace.in_excess_for().as_secs() >= held_at_most {
                     return CloseReason::TooFast.into();
                 }
-                let taking = pin!(take(received, socket, &mut places, channels, mode));
-                unless_over(taking, &ending).await
+                // What comes of it the peer hears after the reply.
+                places.be_busy(true);
+                let taken = {
+                    let taking = pin!(take(received, socket, &mut places, channels, mode));
+                    unless_over(taking, &ending).await
+                };
+                places.be_busy(false);
+                taken
             }
             Event::News => Ok(()),
             // It may be that of the mode, which the next round looks after.
@@ -235,14 +244,24 @@ async fn tell<M: Mode>(
         Box::pin(mode.welcome(welcomes, places)).await
     };
     let user = places.session().user_id;
-    if let Some(number) = places.take_rung()
+    let rung = places.take_rung();
+    if let Some(number) = rung
         && let Some(place) = places.get_mut(number)
         && let Some(reason) = tell_of(place, number, mode, &mut frames, user).await
     {
         frames.extend(mode.lose(number, reason)?);
         places.leave(number);
     }
-    write(socket, frames, &places.ending(), channels).await
+    write(socket, frames, &places.ending(), channels).await?;
+    if places.has_rest() {
+        flush(socket, &places.ending(), channels).await?;
+    }
+    if let Some(number) = rung.filter(|number| mode.may_be_told_at_once(*number))
+        && let Some(place) = places.get_mut(number)
+    {
+        place.let_the_room_tell();
+    }
+    Ok(())
 }
 
 /// Gathers the next batch of what there is to be told of one place. Gives why it is lost, if it is.

@@ -92,7 +92,7 @@ async fn tell(
     entry: &Entry,
     events: &mpsc::Sender<Event>,
 ) -> Ended {
-    let peer = channels.peer(&member.author, Scope::Log, session);
+    let peer = channels.peer(&member.author, Scope::Log, session, None);
     let mut places = Places::new(channels.hub.clone(), peer);
     places.join(std::slice::from_ref(member)).await;
     let (ending, expiry) = (places.ending(), places.expiry());

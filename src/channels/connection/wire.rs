@@ -1,6 +1,6 @@
 //! Writing to a socket in time, and saying why it ends.
 
-use std::{future::Future, pin::pin, time::Duration};
+use std::{future::Future, iter, pin::pin, time::Duration};
 
 use axum::{
     Error,
@@ -30,6 +30,17 @@ pub(super) async fn write(
         in_time(writing, ending, channels).await?;
     }
     Ok(())
+}
+
+/// Waits until all that was written is on its way, past the task of the socket too.
+pub(super) async fn flush(
+    socket: &mut WebSocket,
+    ending: &Ending,
+    channels: &Channels,
+) -> Result<(), Ended> {
+    let mut nothing = iter::empty();
+    let flushing = pin!(write_part(socket, &mut nothing));
+    in_time(flushing, ending, channels).await
 }
 
 /// Waits for something, but not for a peer that takes nothing, and not for one that must go.

@@ -3,12 +3,15 @@
 use std::{
     collections::VecDeque,
     sync::{
-        Arc, Mutex, OnceLock, PoisonError,
+        Arc, Mutex, MutexGuard, OnceLock, PoisonError,
         atomic::{AtomicBool, AtomicUsize, Ordering},
     },
 };
 
+use axum::body::Bytes;
+
 use super::peer::{Peer, Scope};
+use crate::channels::line::Put;
 use crate::channels::protocol::{
     CloseReason,
     event::Told,
@@ -17,6 +20,15 @@ use crate::channels::protocol::{
 
 /// Whispers that may wait for one place.
 const WHISPERS: usize = 32;
+
+/// How far the peer was told past the socket's task.
+#[derive(Default)]
+struct Lane {
+    /// The last event that the peer was told.
+    told: i64,
+    /// Whether the next may be written without the task: it has nothing else to tell.
+    is_open: bool,
+}
 
 /// A socket's place among the listeners of a group.
 pub(in crate::channels) struct Listener {
@@ -31,6 +43,7 @@ pub(in crate::channels) struct Listener {
     has_rung: AtomicBool,
     /// What is whispered to it. `None` for those that are never told.
     whispers: Option<Mutex<VecDeque<Arc<Whispered>>>>,
+    lane: Mutex<Lane>,
     /// Why the place is lost, once it is, where the socket has others.
     over: OnceLock<CloseReason>,
 }
@@ -44,6 +57,7 @@ impl Listener {
             admitted,
             standing: AtomicUsize::new(0),
             has_rung: AtomicBool::new(false),
+            lane: Mutex::default(),
             over: OnceLock::new(),
         }
     }
@@ -107,6 +121,49 @@ impl Listener {
         whispers.push_back(whispered.clone());
         drop(whispers);
         self.ring();
+    }
+
+    /// Writes events to the peer without a turn of its task, if they are the next that it is to be told
+    /// and nothing else is. `first` and `last` are their numbers. Says whether they were written.
+    pub fn tell_at_once(&self, first: i64, last: i64, frames: &Bytes) -> bool {
+        let Some(line) = &self.peer.line else {
+            return false;
+        };
+        let mut lane = self.lane();
+        let is_due = lane.is_open && lane.told + 1 == first;
+        let is_over = self.peer.over().is_some() || self.over().is_some();
+        if !is_due || is_over || self.peer.is_busy() {
+            return false;
+        }
+        let put = line.put(frames);
+        if put != Put::Refused {
+            lane.told = last;
+        }
+        drop(lane);
+        if put == Put::Part {
+            // The task sees to the rest.
+            self.ring();
+        }
+        put != Put::Refused
+    }
+
+    /// Lets events be written without the task from here on, unless the room has more by now: then the
+    /// task was, or is about to be, asked to tell it.
+    pub fn open_lane(&self, told: i64, last: impl FnOnce() -> i64) {
+        let mut lane = self.lane();
+        lane.told = told;
+        lane.is_open = last() <= told;
+    }
+
+    /// Has all events told by the task again. Gives the last that was written without it, if any was.
+    pub fn close_lane(&self) -> Option<i64> {
+        let mut lane = self.lane();
+        let was_open = std::mem::take(&mut lane.is_open);
+        was_open.then_some(lane.told)
+    }
+
+    fn lane(&self) -> MutexGuard<'_, Lane> {
+        self.lane.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Where it stands among the listeners of its room; they keep this up to date.

@@ -18,6 +18,7 @@ mod room;
 mod sessions;
 mod subscription;
 mod tail;
+mod telling;
 
 use std::{
     borrow::Cow,

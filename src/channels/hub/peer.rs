@@ -2,14 +2,20 @@
 
 use std::{
     collections::{HashMap, VecDeque},
-    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, OnceLock, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use chrono::{DateTime, SubsecRound, Utc};
 use tokio::sync::Notify;
 use uuid::Uuid;
 
-use crate::{channels::protocol::CloseReason, models::sessions::Live};
+use crate::{
+    channels::{line::Line, protocol::CloseReason},
+    models::sessions::Live,
+};
 
 /// What a socket is told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,6 +46,10 @@ pub(in crate::channels) struct Peer {
     bell: Mutex<Bell>,
     /// Rings when there may be something to take.
     news: Notify,
+    /// By which it is written to past its task, if it may be.
+    pub line: Option<Arc<Line>>,
+    /// Whether its task does something that the peer is to hear of first.
+    is_busy: AtomicBool,
     /// Why the socket must go, once it must.
     over: OnceLock<CloseReason>,
     /// Rings once, then.
@@ -60,7 +70,13 @@ struct Bell {
 pub(in crate::channels) struct Ending(Arc<Peer>);
 
 impl Peer {
-    pub fn new(username: Arc<str>, scope: Scope, session: Live) -> Arc<Self> {
+    /// `line` is where there is one that others than the socket's task may write to.
+    pub fn new(
+        username: Arc<str>,
+        scope: Scope,
+        session: Live,
+        line: Option<Arc<Line>>,
+    ) -> Arc<Self> {
         Arc::new(Self {
             username,
             scope,
@@ -68,6 +84,8 @@ impl Peer {
             session: Mutex::new(session),
             bell: Mutex::default(),
             news: Notify::new(),
+            line,
+            is_busy: AtomicBool::new(false),
             over: OnceLock::new(),
             ended: Notify::new(),
         })
@@ -127,6 +145,15 @@ impl Peer {
         // The first reason is the one that is told.
         let _ = self.over.set(reason);
         self.ended.notify_one();
+    }
+
+    /// From here on nobody writes past its task, which does what the peer asked for and says so first.
+    pub fn be_busy(&self, is_busy: bool) {
+        self.is_busy.store(is_busy, Ordering::Release);
+    }
+
+    pub fn is_busy(&self) -> bool {
+        self.is_busy.load(Ordering::Acquire)
     }
 
     /// Why the socket must go, if it must already.

@@ -99,6 +99,17 @@ impl Places {
         });
     }
 
+    /// Whether something was written to the peer past its task that the system has not taken yet.
+    pub fn has_rest(&self) -> bool {
+        let line = self.peer.line.as_ref();
+        line.is_some_and(|line| line.has_rest())
+    }
+
+    /// While it is, nothing is written to the peer past its task.
+    pub fn be_busy(&self, is_busy: bool) {
+        self.peer.be_busy(is_busy);
+    }
+
     /// The session by which the socket goes on.
     pub fn session(&self) -> Live {
         self.peer.session()

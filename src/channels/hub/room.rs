@@ -17,6 +17,7 @@ use tokio::sync::watch;
 use super::{
     listener::Listener,
     tail::{News, Tail},
+    telling::Telling,
 };
 use crate::channels::{
     broker::Subscribed,
@@ -36,6 +37,7 @@ pub(in crate::channels) struct Room {
     pub name: Arc<str>,
     pub subscribed: Subscribed,
     tail: Mutex<Tail>,
+    pub(super) telling: Telling,
     listeners: Mutex<Vec<Arc<Listener>>>,
     /// Held by the one socket that reads the log for all that are as far behind as it is.
     pub reading: tokio::sync::Mutex<()>,
@@ -77,6 +79,7 @@ impl Room {
             name,
             subscribed,
             tail: Mutex::new(Tail::after(head)),
+            telling: Telling::default(),
             listeners: Mutex::default(),
             reading: tokio::sync::Mutex::default(),
             gap_reported: AtomicBool::new(false),
@@ -128,6 +131,11 @@ impl Room {
         self.listeners().is_empty() && self.presence().is_nobody_here()
     }
 
+    /// Those who are here now.
+    pub(super) fn all_listeners(&self) -> Vec<Arc<Listener>> {
+        self.listeners().clone()
+    }
+
     pub fn listeners_here(&self) -> usize {
         self.listeners().len()
     }
@@ -137,11 +145,11 @@ impl Room {
         self.tail().last()
     }
 
-    /// Takes events into the order, and tells what is due.
-    pub fn arrive(&self, events: impl IntoIterator<Item = Told>) -> Arrived {
+    /// Takes events into the order, and has told what is due.
+    pub fn arrive(self: &Arc<Self>, events: impl IntoIterator<Item = Told>) -> Arrived {
         let mut tail = self.tail();
         let mut put_out = Vec::new();
-        let mut is_told = false;
+        let mut news = Vec::new();
         for told in events {
             // At once, and before its turn: who is put out may be stuck in a write and never come
             // to read of it, and what is missing before it may take its time.
@@ -153,15 +161,15 @@ impl Room {
             }
             for told in tail.arrive(told) {
                 self.count(&told);
-                is_told = true;
+                news.push(told);
             }
         }
         let is_gapped = tail.is_gapped();
+        // Under the lock of the tail: in order.
+        let begins = self.telling.add(news);
         drop(tail);
-        if is_told {
-            for listener in self.listeners().iter() {
-                listener.ring();
-            }
+        if begins {
+            tokio::spawn(self.clone().tell());
         }
         Arrived { put_out, is_gapped }
     }

@@ -68,6 +68,7 @@ impl Subscription {
 
     /// Goes on after another event.
     pub fn go_to(&mut self, seq: i64) {
+        self.listener.close_lane();
         self.told = seq;
         self.read.clear();
         self.ring();
@@ -93,13 +94,20 @@ impl Subscription {
     }
 
     /// Takes its turn: what comes from now on asks for another.
-    pub fn look(&self) {
+    pub fn look(&mut self) {
         self.listener.look();
+        self.told = self.listener.close_lane().unwrap_or(self.told);
+    }
+
+    /// Has the room tell what comes next, without a turn of this socket's task: it was told all there
+    /// is.
+    pub fn let_the_room_tell(&self) {
+        self.listener.open_lane(self.told, || self.room.last());
     }
 
     /// Waits until there may be something to take, where the socket has no other place. Safe to be
     /// cancelled.
-    pub async fn news(&self) {
+    pub async fn news(&mut self) {
         self.listener.peer.news().await;
         while self.listener.peer.take_rung().is_some() {}
         self.look();

@@ -104,6 +104,11 @@ impl Joined {
         Some(Frame::Sync { group, seq }.encode())
     }
 
+    /// Whether the peer was brought to where it is told what happens now.
+    pub fn is_live(&self) -> bool {
+        self.sync_at.is_none()
+    }
+
     /// Notes that the peer has read up to an event of those up to `last`, and stores it if it is
     /// time.
     pub fn read(&mut self, seq: i64, last: i64, channels: &Channels) {

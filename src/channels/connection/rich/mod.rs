@@ -268,6 +268,11 @@ impl Mode for Rich<'_> {
         self.joined.get_mut(place)?.as_mut()?.shown_to(seq)
     }
 
+    fn may_be_told_at_once(&self, place: usize) -> bool {
+        let joined = self.joined.get(place).and_then(Option::as_ref);
+        joined.is_some_and(Joined::is_live)
+    }
+
     fn lose(
         &mut self,
         place: usize,

@@ -1,0 +1,24 @@
+//! Texts as a server frames them (RFC 6455, section 5.2): whole, without a mask. No I/O.
+
+/// Bytes that stand before a text, at most.
+pub(super) const MOST_HEADER: usize = 10;
+
+/// The last frame of a message, of a text.
+const TEXT: u8 = 0x81;
+
+/// Appends a text as one frame.
+pub(super) fn put_text(frames: &mut Vec<u8>, text: &[u8]) {
+    frames.push(TEXT);
+    match (u8::try_from(text.len()), u16::try_from(text.len())) {
+        (Ok(length @ ..126), _) => frames.push(length),
+        (_, Ok(length)) => {
+            frames.push(126);
+            frames.extend(length.to_be_bytes());
+        }
+        _ => {
+            frames.push(127);
+            frames.extend((text.len() as u64).to_be_bytes());
+        }
+    }
+    frames.extend(text);
+}
