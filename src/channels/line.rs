@@ -104,11 +104,6 @@ impl Line {
         Pin::new(&mut way.tcp).poll_shutdown(cx)
     }
 
-    /// Something about the connection itself, as long as there is one.
-    pub fn with<T>(&self, ask: impl FnOnce(&tokio::net::TcpStream) -> T) -> Option<T> {
-        self.way().as_ref().map(|way| ask(way.tcp.as_ref()))
-    }
-
     /// Nothing is written any more. With the half that is read the connection is closed by it, whoever
     /// still knows the line.
     pub fn close(&self) {

@@ -305,3 +305,49 @@ async fn who_comes_back_is_told_of_the_group_again() {
         }
     }
 }
+
+/// A room tells many sockets at once, beside their own tasks. Whoever wants no more hears no more, and
+/// whoever comes back misses nothing and hears nothing twice.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_comes_and_goes_in_a_storm_is_told_each_event_once() {
+    let app = TestApp::start().await;
+    let ann = app.user("ann").await;
+    let group = ann.start_chat().await;
+    let mut crowd = Vec::new();
+    for _ in 0..300 {
+        crowd.push(RichSocket::connect(app.address, &group, "", &ann.access).await);
+    }
+    let gusts = async |from: &str| {
+        for number in 0.. {
+            ann.say(&group, "a gust", &format!("{from}{number}")).await;
+        }
+    };
+    let storm = async { tokio::join!(gusts("n"), gusts("e"), gusts("s"), gusts("w")) };
+    let coming_and_going = async {
+        let mut socket = RichSocket::many(app.address, &ann.access).await;
+        assert_eq!(socket.frame().await["type"], "hello");
+        let mut last = 0;
+        for round in 0..90 {
+            let sub = json!({"type": "sub", "groups": [{"group": &group, "after": last}]});
+            assert_eq!(socket.done(sub).await["type"], "ok");
+            let mut frames = socket.until_sync().await;
+            for _ in 0..round % 3 {
+                frames.push(socket.event().await);
+            }
+            let unsub = json!({"type": "unsub", "groups": [&group]});
+            let (ok, before) = socket.reply_to(unsub).await;
+            assert_eq!(ok["type"], "ok");
+            frames.extend(before);
+            for event in frames.iter().filter(|frame| frame["type"] == "event") {
+                last += 1;
+                assert_eq!(event["seq"], last);
+            }
+            // Nothing is told until this is answered.
+            assert_eq!(socket.done(json!({"type": "auth"})).await["type"], "ok");
+        }
+    };
+    tokio::select! {
+        _ = storm => {}
+        () = coming_and_going => {}
+    }
+}

@@ -154,10 +154,14 @@ async fn converse<M: Mode>(
     while written.is_ok() {
         // Each time, and not by the clock alone, which a peer that never stops talking outshouts.
         mode.look_after();
-        if places.session().left().is_zero()
-            && let Err(reason) = Box::pin(places.expiry().look()).await
-        {
-            return reason.into();
+        if places.session().left().is_zero() {
+            // Whoever may have to go is told nothing meanwhile.
+            places.be_busy(true);
+            let looked = Box::pin(places.expiry().look()).await;
+            places.be_busy(false);
+            if let Err(reason) = looked {
+                return reason.into();
+            }
         }
         let due = heartbeat.due.min(Instant::now() + places.session().left());
         let due = mode.due().map_or(due, |earlier| due.min(earlier));

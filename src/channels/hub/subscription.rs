@@ -96,7 +96,10 @@ impl Subscription {
     /// Takes its turn: what comes from now on asks for another.
     pub fn look(&mut self) {
         self.listener.look();
-        self.told = self.listener.close_lane().unwrap_or(self.told);
+        if let Some(told) = self.listener.close_lane() {
+            self.told = told;
+            self.read.retain(|event| event.seq > told);
+        }
     }
 
     /// Has the room tell what comes next, without a turn of this socket's task: it was told all there
@@ -225,6 +228,8 @@ impl Subscription {
 
 impl Drop for Subscription {
     fn drop(&mut self) {
+        // Whoever is telling may know it for a while yet.
+        self.listener.close_lane();
         self.hub.leave(&self.room, &self.listener);
     }
 }

@@ -2,21 +2,23 @@
 //! meanwhile, and what comes while they are being told is told with it, in one write.
 
 use std::{
-    mem::take,
+    mem::{replace, take},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
+    thread::panicking,
 };
 
 use axum::body::Bytes;
 use tokio::task::yield_now;
 
-use super::{listener::Listener, room::Room};
+use super::room::Room;
 use crate::channels::{
     frame::{MOST_HEADER, put_text},
     protocol::event::{Meaning, Told},
 };
 
-/// Bytes that are written to a socket without a turn of its task, at most.
-const AT_ONCE: usize = 16 * 1024;
+/// Events that are written to a socket without a turn of its task, at most, and bytes of them.
+const AT_ONCE: usize = 64;
+const BYTES_AT_ONCE: usize = 16 * 1024;
 
 /// Listeners that are told before others get the thread.
 const IN_A_ROW: usize = 128;
@@ -27,15 +29,23 @@ pub(super) struct Telling(Mutex<Waiting>);
 
 #[derive(Default)]
 struct Waiting {
+    /// In order, and no more than is written at once.
     news: Vec<Arc<Told>>,
+    /// Whether there is more than that: all of it is in the tail.
+    is_more: bool,
     is_under_way: bool,
 }
 
-/// Events as they go over the wire to rich sockets, one after the other.
-struct Framed {
-    first: i64,
-    last: i64,
-    frames: Bytes,
+/// What is to be told now.
+enum Turn {
+    /// Events as they go over the wire to rich sockets, one after the other, and their numbers.
+    Write {
+        first: i64,
+        last: i64,
+        frames: Bytes,
+    },
+    /// It is for the tasks, each of which reads the tail at its own pace.
+    Ring,
 }
 
 impl Telling {
@@ -46,15 +56,30 @@ impl Telling {
             return false;
         }
         let mut waiting = self.waiting();
-        waiting.news.extend(news);
-        !std::mem::replace(&mut waiting.is_under_way, true)
+        if waiting.is_more || waiting.news.len() + news.len() > AT_ONCE {
+            waiting.is_more = true;
+            waiting.news.clear();
+        } else {
+            waiting.news.extend(news);
+        }
+        !replace(&mut waiting.is_under_way, true)
     }
 
     /// What has come since. Where there is nothing, nobody tells any more.
-    fn next(&self) -> Vec<Arc<Told>> {
+    fn next(&self) -> Option<Turn> {
         let mut waiting = self.waiting();
-        waiting.is_under_way = !waiting.news.is_empty();
-        take(&mut waiting.news)
+        let (news, is_more) = (take(&mut waiting.news), take(&mut waiting.is_more));
+        waiting.is_under_way = is_more || !news.is_empty();
+        drop(waiting);
+        if is_more {
+            return Some(Turn::Ring);
+        }
+        let (first, last) = (news.first()?.seq, news.last()?.seq);
+        Some(framed(&news).map_or(Turn::Ring, |frames| Turn::Write {
+            first,
+            last,
+            frames,
+        }))
     }
 
     // A panic elsewhere leaves it as it was between two calls.
@@ -63,13 +88,14 @@ impl Telling {
     }
 }
 
-/// Whoever fails to tell leaves it to the next.
-struct Guard<'a>(&'a Telling);
+/// Where telling fails, the tasks do it.
+struct Guard<'a>(&'a Room);
 
 impl Drop for Guard<'_> {
     fn drop(&mut self) {
-        if std::thread::panicking() {
-            self.0.waiting().is_under_way = false;
+        if panicking() {
+            self.0.telling.waiting().is_under_way = false;
+            self.0.all_listeners().iter().for_each(|it| it.ring());
         }
     }
 }
@@ -77,17 +103,22 @@ impl Drop for Guard<'_> {
 impl Room {
     /// Tells all that has come, and what comes meanwhile.
     pub(super) async fn tell(self: Arc<Self>) {
-        let _unless_it_fails = Guard(&self.telling);
-        loop {
-            let news = self.telling.next();
-            if news.is_empty() {
-                return;
-            }
-            let framed = framed(&news);
+        let _unless_it_fails = Guard(&self);
+        while let Some(turn) = self.telling.next() {
             // Who comes in now finds it in the tail.
             for listeners in self.all_listeners().chunks(IN_A_ROW) {
                 for listener in listeners {
-                    tell(listener, framed.as_deref());
+                    let is_told = match &turn {
+                        Turn::Write {
+                            first,
+                            last,
+                            frames,
+                        } => listener.tell_at_once(*first, *last, frames),
+                        Turn::Ring => false,
+                    };
+                    if !is_told {
+                        listener.ring();
+                    }
                 }
                 yield_now().await;
             }
@@ -95,21 +126,9 @@ impl Room {
     }
 }
 
-/// Writes it to who was told all that came before, and asks the tasks of others to.
-fn tell(listener: &Listener, framed: Option<&[Framed]>) {
-    let is_told = framed.is_some_and(|framed| {
-        framed
-            .iter()
-            .all(|part| listener.tell_at_once(part.first, part.last, &part.frames))
-    });
-    if !is_told {
-        listener.ring();
-    }
-}
-
-/// What may be written past the tasks, in parts that are not too large. What takes something back, or
-/// somebody out, or leaves something out, is told by the tasks, with care.
-fn framed(news: &[Arc<Told>]) -> Option<Vec<Framed>> {
+/// Events as they are written past the tasks. `None` for those that are told by the tasks, with care:
+/// what takes something back, or somebody out, or leaves something out, or is large.
+fn framed(news: &[Arc<Told>]) -> Option<Bytes> {
     let is_plain = news
         .iter()
         .all(|told| !matches!(told.meaning, Meaning::Deletion | Meaning::Left(_)));
@@ -117,29 +136,13 @@ fn framed(news: &[Arc<Told>]) -> Option<Vec<Framed>> {
         .iter()
         .zip(news.iter().skip(1))
         .all(|(told, next)| told.seq + 1 == next.seq);
-    let is_small = news.iter().all(|told| told.size() <= AT_ONCE);
-    if !(is_plain && is_gapless && is_small) {
+    let size = news.iter().map(|told| told.size()).sum::<usize>();
+    if !is_plain || !is_gapless || size > BYTES_AT_ONCE {
         return None;
     }
-    let mut parts = Vec::new();
-    let mut rest = news;
-    while let Some(first) = rest.first() {
-        let mut bytes = 0;
-        let fitting = rest.iter().take_while(|told| {
-            bytes += told.size();
-            bytes <= AT_ONCE
-        });
-        let (part, others) = rest.split_at(fitting.count());
-        let mut frames = Vec::with_capacity(bytes + part.len() * MOST_HEADER);
-        for told in part {
-            put_text(&mut frames, told.frame().as_bytes());
-        }
-        parts.push(Framed {
-            first: first.seq,
-            last: part.last()?.seq,
-            frames: frames.into(),
-        });
-        rest = others;
+    let mut frames = Vec::with_capacity(size + news.len() * MOST_HEADER);
+    for told in news {
+        put_text(&mut frames, told.frame().as_bytes());
     }
-    Some(parts)
+    Some(frames.into())
 }
