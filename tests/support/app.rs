@@ -66,7 +66,7 @@ impl TestApp {
             address,
             ctx: boot.app_context,
             database,
-            client: Client::new(),
+            client: client(),
             stop,
         }
     }
@@ -308,6 +308,13 @@ impl<'a> User<'a> {
     pub fn cookie(&self) -> String {
         format!("access={}", self.access)
     }
+}
+
+/// Keeps its connections for less time than the server does, as everybody must: a request that meets the
+/// end of its connection fails.
+fn client() -> Client {
+    let client = Client::builder().pool_idle_timeout(Duration::from_secs(2));
+    client.build().unwrap()
 }
 
 /// Lays the keys of one JSON object over another's.
