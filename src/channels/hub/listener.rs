@@ -11,11 +11,13 @@ use std::{
 use axum::body::Bytes;
 
 use super::peer::{Peer, Scope};
-use crate::channels::line::Put;
-use crate::channels::protocol::{
-    CloseReason,
-    event::Told,
-    whisper::{Topic, Whispered},
+use crate::channels::{
+    line::Put,
+    protocol::{
+        CloseReason,
+        event::Told,
+        whisper::{Topic, Whispered},
+    },
 };
 
 /// Whispers that may wait for one place.
