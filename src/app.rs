@@ -22,7 +22,7 @@ use tokio_util::sync::CancellationToken;
 #[allow(unused_imports)] // The generators' lines use them.
 use crate::{
     channels::Channels,
-    controllers, initializers, logs, middleware,
+    controllers, database, initializers, logs, middleware,
     models::{
         bans, chat_groups, events, invites, memberships, reactions, sessions, skeletons, users,
     },
@@ -60,8 +60,10 @@ impl Hooks for App {
         create_app::<Self, Migrator>(mode, environment, config).await
     }
 
-    async fn after_context(ctx: AppContext) -> Result<AppContext> {
+    async fn after_context(mut ctx: AppContext) -> Result<AppContext> {
         let settings = Settings::load(&ctx.config, &ctx.environment)?;
+        settings::pack(&mut ctx.config)?;
+        ctx.db = database::tuned(ctx.db);
         ctx.shared_store.insert(Tokens::new(&settings.tokens));
         ctx.shared_store.insert(Arc::new(settings));
         Ok(ctx)

@@ -10,6 +10,7 @@ pub mod assets;
 #[allow(clippy::disallowed_methods)] // The room's own tasks live as long as the process.
 pub mod channels;
 pub mod controllers;
+pub mod database;
 pub mod doctor;
 pub mod errors;
 pub mod explain;

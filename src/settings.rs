@@ -19,7 +19,7 @@ use serde::{Deserialize, Deserializer};
 use url::Url;
 
 pub use self::{
-    checks::{Check, in_production},
+    checks::{Check, in_production, pack},
     database::{sqlite_file, with_lock_limits},
     door::{DoorSettings, Networks},
     hosts::Host,

@@ -89,7 +89,7 @@ async fn the_authority_of_redis_is_read_at_the_start() {
 #[test]
 fn a_postgres_is_told_how_long_locks_may_be_held() {
     let limited = "postgres://u:p@host:5432/name?sslmode=require&options%5Block_timeout%5D=3s\
-                   &options%5Bidle_in_transaction_session_timeout%5D=15s";
+                   &options%5Bidle_in_transaction_session_timeout%5D=15s&options%5Bjit%5D=off";
     for (given, expected) in [
         ("postgres://u:p@host:5432/name?sslmode=require", limited),
         (

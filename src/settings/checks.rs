@@ -1,9 +1,12 @@
 //! What is looked at before the server starts; `cargo loco doctor` shows the same.
 
+use std::borrow::Cow;
+
 use loco_rs::{
     config::{Config, QueueConfig},
     environment::Environment,
 };
+use serde_json::Value;
 
 use super::{
     Settings, database,
@@ -24,6 +27,7 @@ impl Settings {
     #[must_use]
     pub fn checked(config: &Config, environment: &Environment) -> (Option<Self>, Vec<Check>) {
         let in_production = in_production(environment);
+        let config = &unpacked(config);
         let (settings, read) = match read(config) {
             Ok(settings) => (Some(settings), Vec::new()),
             Err(fault) => (None, vec![fault]),
@@ -47,6 +51,31 @@ impl Settings {
         ];
         let checks = checks.map(|(name, faults)| Check { name, faults });
         (settings, checks.into())
+    }
+}
+
+/// Makes one text of the block `settings:`, as which it can be read all the same. The framework clones
+/// the configuration several times for each request: as a tree that costs more than the rest of most.
+///
+/// # Errors
+/// When it cannot be written as JSON.
+pub fn pack(config: &mut Config) -> serde_json::Result<()> {
+    if let Some(block) = config.settings.as_mut().filter(|block| !block.is_string()) {
+        *block = serde_json::to_string(block)?.into();
+    }
+    Ok(())
+}
+
+fn unpacked(config: &Config) -> Cow<'_, Config> {
+    let text = config.settings.as_ref().and_then(Value::as_str);
+    match text.map(serde_json::from_str) {
+        Some(Ok(block)) => {
+            let mut config = config.clone();
+            config.settings = Some(block);
+            Cow::Owned(config)
+        }
+        // What is no block at all is refused as such.
+        Some(Err(_)) | None => Cow::Borrowed(config),
     }
 }
 

@@ -112,7 +112,8 @@ fn is_for_development(uri: &str) -> bool {
 }
 
 /// The URI of a PostgreSQL with limits for whoever holds a lock, or waits for one: a node that has
-/// stopped in the middle of a transaction must not stop the others. One that has `options` of its
+/// stopped in the middle of a transaction must not stop the others. And without its compiler (JIT), which
+/// takes longer for a statement about a large group than the statement does. One that has `options` of its
 /// own is left as it is; an empty one keeps them away altogether, as some poolers want it.
 #[must_use]
 pub fn with_lock_limits(uri: &str) -> String {
@@ -127,7 +128,8 @@ pub fn with_lock_limits(uri: &str) -> String {
     if !pairs.iter().any(|(name, _)| is_options(name)) {
         url.query_pairs_mut()
             .append_pair("options[lock_timeout]", LOCK_TIMEOUT)
-            .append_pair("options[idle_in_transaction_session_timeout]", IDLE_TIMEOUT);
+            .append_pair("options[idle_in_transaction_session_timeout]", IDLE_TIMEOUT)
+            .append_pair("options[jit]", "off");
         return url.to_string();
     }
     let kept = pairs

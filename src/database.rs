@@ -1,0 +1,52 @@
+//! What is wanted of the connections to the database, where the framework has no setting for it.
+
+use sea_orm::{
+    DatabaseConnection, DbBackend, SqlxSqliteConnector,
+    sqlx::{SqlitePool, sqlite::SqlitePoolOptions},
+};
+
+/// Pages of 4 KiB that SQLite writes to its log before it brings them into the file: what changes often
+/// is brought there once, and not for each thousand of pages as by default. 32 MiB of log.
+const PAGES_OF_LOG: &str = "8192";
+
+/// What the one who writes all messages keeps of the file, in KiB: mostly the ends of indices.
+const KEPT_FOR_WRITING: &str = "-16384";
+
+/// Takes a connection to a file of SQLite without asking first whether it still works: there is no
+/// network in between that could have broken it, and the answer would cost as much as a query.
+#[must_use]
+pub fn tuned(db: DatabaseConnection) -> DatabaseConnection {
+    let Some(pool) = pool_of_file(&db) else {
+        return db;
+    };
+    let options = pool.options().clone().test_before_acquire(false);
+    let connect = (*pool.connect_options()).clone();
+    let pool = options.connect_lazy_with(connect.pragma("wal_autocheckpoint", PAGES_OF_LOG));
+    SqlxSqliteConnector::from_sqlx_sqlite_pool(pool)
+}
+
+/// The same database for who writes one transaction after the other. To a file of SQLite it is a
+/// connection of its own: what that has read stays true as long as nobody else writes, while each of
+/// several that took turns would have to read it again.
+#[must_use]
+pub fn for_writing(db: &DatabaseConnection) -> DatabaseConnection {
+    let Some(pool) = pool_of_file(db) else {
+        return db.clone();
+    };
+    let options: SqlitePoolOptions = pool.options().clone().min_connections(0).max_connections(1);
+    let connect = (*pool.connect_options()).clone();
+    let pool = options.connect_lazy_with(connect.pragma("cache_size", KEPT_FOR_WRITING));
+    SqlxSqliteConnector::from_sqlx_sqlite_pool(pool)
+}
+
+/// The connections to a file of SQLite. (Another one to a database in memory would be to another
+/// database.)
+fn pool_of_file(db: &DatabaseConnection) -> Option<&SqlitePool> {
+    if db.get_database_backend() != DbBackend::Sqlite {
+        return None;
+    }
+    let pool = db.get_sqlite_connection_pool();
+    let options = pool.connect_options();
+    let name = options.get_filename().to_string_lossy();
+    (!name.contains(":memory:") && !name.starts_with("file:")).then_some(pool)
+}
