@@ -1,7 +1,7 @@
 //! One statement about many rows: those that are asked about come as a table beside it.
 
 use loco_rs::prelude::*;
-use sea_orm::{DatabaseTransaction, FromQueryResult, Statement, Value};
+use sea_orm::{DatabaseTransaction, DbBackend, FromQueryResult, Statement, Value};
 
 /// The rows of a query that begins with a table `asked` of the given rows; none where nothing is
 /// asked.
@@ -36,19 +36,26 @@ pub async fn execute<const N: usize>(
     Ok(())
 }
 
-/// A statement over a table `asked` of the given rows. Its text depends on their number alone, so
-/// that it is prepared once.
+/// A statement over a table `asked` of the given rows, and of as many rows of nothing as make their
+/// number a power of two: its text depends on that number, and each text is prepared once. What joins
+/// the table never meets those; what inserts from it must leave them out.
 fn with_asked<const N: usize>(
     db: &impl ConnectionTrait,
     columns: &str,
     asked: impl Iterator<Item = [Value; N]>,
     statement: &str,
 ) -> Option<Statement> {
-    let values: Vec<Value> = asked.flatten().collect();
-    if values.is_empty() {
-        return None;
-    }
-    let places: Vec<String> = (1..=values.len()).map(|i| format!("${i}")).collect();
+    let mut values: Vec<Value> = asked.flatten().collect();
+    let nothing: Vec<_> = values.get(..N)?.iter().map(Value::as_null).collect();
+    let rows = (values.len() / N).next_power_of_two();
+    values.extend(nothing.into_iter().cycle().take(rows * N - values.len()));
+    let backend = db.get_database_backend();
+    let place = |i: usize| match backend {
+        // SQLite finds one without a number faster.
+        DbBackend::Sqlite => "?".to_owned(),
+        _ => format!("${i}"),
+    };
+    let places: Vec<String> = (1..=values.len()).map(place).collect();
     let rows: Vec<String> = places
         .chunks(N)
         .map(|row| format!("({})", row.join(",")))
@@ -57,6 +64,5 @@ fn with_asked<const N: usize>(
         "WITH asked({columns}) AS (VALUES {}) {statement}",
         rows.join(",")
     );
-    let backend = db.get_database_backend();
     Some(Statement::from_sql_and_values(backend, sql, values))
 }

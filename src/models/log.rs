@@ -3,18 +3,17 @@
 //! Taking a group's row for oneself, changing what there is to change, appending the events that
 //! say so and moving the head on happen in one transaction, so commit order is `seq` order.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap};
 
 use chrono::{SubsecRound, Utc};
 use loco_rs::prelude::*;
 use sea_orm::{
-    DatabaseTransaction, DbBackend, FromQueryResult, IsolationLevel, QuerySelect,
-    SqliteTransactionMode, TransactionOptions, Value,
+    DatabaseTransaction, DbBackend, FromQueryResult, IsolationLevel, SqliteTransactionMode,
+    TransactionOptions, Value,
 };
 
 use super::{
-    asked::execute,
-    chat_groups,
+    asked::{execute, rows_of},
     events::{self, Event, NewEvent, kind},
     reactions,
 };
@@ -23,7 +22,9 @@ use super::{
 pub struct Logs {
     logs: HashMap<i64, Log>,
     at: DateTimeWithTimeZone,
-    events: Vec<events::ActiveModel>,
+    /// The groups that have grown, and the rows that they have grown by.
+    grown: BTreeSet<i64>,
+    events: Vec<[Value; 9]>,
     /// By group and message: the last event that changed it.
     revised: HashMap<(i64, i64), i64>,
     /// Groups and messages of which the text goes.
@@ -78,26 +79,18 @@ impl Logs {
         transaction: &DatabaseTransaction,
         groups: BTreeSet<i64>,
     ) -> Result<Self, DbErr> {
-        let logs: Vec<Log> = chat_groups::Entity::find()
-            .select_only()
-            .columns([
-                chat_groups::Column::Id,
-                chat_groups::Column::Head,
-                chat_groups::Column::Messages,
-                chat_groups::Column::LastMessage,
-            ])
-            .filter(chat_groups::Column::Id.is_in(groups))
-            .filter(chat_groups::Column::ClosedAt.is_null())
-            // In one order everywhere, or two nodes would wait for each other.
-            .order_by_asc(chat_groups::Column::Id)
-            // SQLite has one writer, and this transaction is it.
-            .lock_exclusive()
-            .into_model()
-            .all(transaction)
-            .await?;
+        // In one order everywhere, or two nodes would wait for each other.
+        let query = "SELECT chat_groups.id, head, messages, last_message FROM chat_groups \
+                     WHERE id IN (SELECT id FROM asked) AND closed_at IS NULL ORDER BY id";
+        // SQLite has one writer, and this transaction is it.
+        let is_sqlite = transaction.get_database_backend() == DbBackend::Sqlite;
+        let lock = if is_sqlite { "" } else { " FOR UPDATE" };
+        let asked = groups.into_iter().map(|group| [group.into()]);
+        let logs: Vec<Log> = rows_of(transaction, "id", asked, &format!("{query}{lock}")).await?;
         Ok(Self {
             logs: logs.into_iter().map(|log| (log.id, log)).collect(),
             at: Utc::now().trunc_subsecs(3).into(),
+            grown: BTreeSet::new(),
             events: Vec::new(),
             revised: HashMap::new(),
             erased: Vec::new(),
@@ -126,18 +119,18 @@ impl Logs {
                 self.erased.push((group, target));
             }
         }
-        self.events.push(events::ActiveModel {
-            group_id: Set(group),
-            seq: Set(seq),
-            kind: Set(event.kind.to_owned()),
-            user_id: Set(user_id),
-            cid: Set(event.cid.clone()),
-            data: Set(event.data.clone()),
-            created_at: Set(self.at),
-            messages: Set(log.messages),
-            target: Set(event.target),
-            revised: Set(None),
-        });
+        self.grown.insert(group);
+        self.events.push([
+            group.into(),
+            seq.into(),
+            event.kind.into(),
+            user_id.into(),
+            event.cid.clone().into(),
+            event.data.clone().into(),
+            self.at.into(),
+            log.messages.into(),
+            event.target.into(),
+        ]);
         Some(Event {
             seq,
             at: self.at,
@@ -179,27 +172,26 @@ impl Logs {
     /// # Errors
     /// When the database fails.
     pub async fn write(self, transaction: &DatabaseTransaction) -> Result<(), DbErr> {
-        let grown: BTreeMap<i64, &Log> = self
-            .events
-            .iter()
-            .filter_map(|event| self.logs.get_key_value(event.group_id.as_ref()))
-            .map(|(id, log)| (*id, log))
-            .collect();
         execute::<4>(
             transaction,
             "id, head, messages, last_message",
-            grown
-                .values()
+            self.grown
+                .iter()
+                .filter_map(|group| self.logs.get(group))
                 .map(|log| [log.id, log.head, log.messages, log.last_message].map(Value::from)),
             "UPDATE chat_groups SET head = asked.head, messages = asked.messages, \
              last_message = asked.last_message FROM asked WHERE chat_groups.id = asked.id",
         )
         .await?;
-        if !self.events.is_empty() {
-            events::Entity::insert_many(self.events)
-                .exec_without_returning(transaction)
-                .await?;
-        }
+        execute::<9>(
+            transaction,
+            "group_id, seq, kind, user_id, cid, data, created_at, messages, target",
+            self.events.into_iter(),
+            "INSERT INTO events \
+             (group_id, seq, kind, user_id, cid, data, created_at, messages, target) \
+             SELECT * FROM asked WHERE seq IS NOT NULL",
+        )
+        .await?;
         execute::<3>(
             transaction,
             "group_id, seq, revised",
