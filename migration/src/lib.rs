@@ -14,6 +14,7 @@ mod m20261122_000008_epochs;
 mod m20261122_000009_reactions;
 mod m20261123_000010_sessions;
 mod m20261123_000011_skeletons;
+mod m20261126_000012_lists;
 pub mod skeletons;
 mod state;
 
@@ -37,6 +38,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261122_000009_reactions::Migration),
             Box::new(m20261123_000010_sessions::Migration),
             Box::new(m20261123_000011_skeletons::Migration),
+            Box::new(m20261126_000012_lists::Migration),
             // inject-above (do not remove this comment: the generators write above it)
         ]
     }
