@@ -14,7 +14,12 @@ mod hosts;
 mod stream;
 mod warning;
 
-use std::{io::Write, net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    io::{self, Write},
+    net::SocketAddr,
+    sync::Arc,
+    time::Duration,
+};
 
 use axum::{
     Router,
@@ -22,7 +27,7 @@ use axum::{
 };
 use loco_rs::{Result, app::AppContext};
 use tokio::{
-    net::TcpListener,
+    net::{TcpListener, TcpSocket, lookup_host},
     select,
     sync::Semaphore,
     time::{sleep, timeout},
@@ -40,6 +45,10 @@ use crate::{
 /// How long requests in flight may take once the server stops.
 const FINISH_WITHIN: Duration = Duration::from_secs(10);
 
+/// Connections that may wait to be accepted; the system allows no more than `net.core.somaxconn`. When
+/// all come back at once, who finds no place tries again a second later.
+const BACKLOG: u32 = 4096;
+
 /// After an error of `accept`, such as no free file descriptor, it would fail again at once.
 const ACCEPT_AGAIN_AFTER: Duration = Duration::from_millis(100);
 
@@ -52,11 +61,36 @@ const TURNED_AWAY_AT_ONCE: usize = 64;
 /// When the address is taken or not of this machine; the text says what to do.
 pub async fn bind(binding: &str, port: i32) -> Result<TcpListener> {
     let address = format!("{binding}:{port}");
-    TcpListener::bind(&address).await.map_err(|error| {
+    listen(&address).await.map_err(|error| {
         loco_rs::Error::Message(format!(
             "cannot listen on {address}: {error}; PORT and BINDING choose another address"
         ))
     })
+}
+
+/// At the first address that a name has and that can be listened on.
+async fn listen(address: &str) -> io::Result<TcpListener> {
+    let mut last = io::Error::from(io::ErrorKind::AddrNotAvailable);
+    for address in lookup_host(address).await? {
+        match listen_on(address) {
+            Ok(listener) => return Ok(listener),
+            Err(error) => last = error,
+        }
+    }
+    Err(last)
+}
+
+fn listen_on(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = if address.is_ipv4() {
+        TcpSocket::new_v4()?
+    } else {
+        TcpSocket::new_v6()?
+    };
+    // Or one that has just stopped would keep the next from starting.
+    #[cfg(unix)]
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG)
 }
 
 /// Says where everything is, whatever the log level.
