@@ -1,13 +1,24 @@
 //! Texts as a server frames them (RFC 6455, section 5.2): whole, without a mask. No I/O.
 
+use axum::{body::Bytes, extract::ws::Utf8Bytes};
+
 /// Bytes that stand before a text, at most.
-pub(super) const MOST_HEADER: usize = 10;
+const MOST_HEADER: usize = 10;
 
 /// The last frame of a message, of a text.
 const TEXT: u8 = 0x81;
 
-/// Appends a text as one frame.
-pub(super) fn put_text(frames: &mut Vec<u8>, text: &[u8]) {
+/// Texts, each as one frame, one after the other.
+pub(super) fn framed(texts: impl IntoIterator<Item = Utf8Bytes>) -> Bytes {
+    let mut frames = Vec::new();
+    for text in texts {
+        frames.reserve(text.len() + MOST_HEADER);
+        put_text(&mut frames, text.as_bytes());
+    }
+    frames.into()
+}
+
+fn put_text(frames: &mut Vec<u8>, text: &[u8]) {
     frames.push(TEXT);
     match (u8::try_from(text.len()), u16::try_from(text.len())) {
         (Ok(length @ ..126), _) => frames.push(length),

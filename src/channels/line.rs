@@ -33,10 +33,12 @@ struct Way {
 pub(super) enum Put {
     /// They are on their way.
     Whole,
-    /// A part of them is; the rest goes first, as soon as somebody flushes.
+    /// A part of them is, or nothing yet; the rest goes first, as soon as somebody flushes.
     Part,
-    /// Nothing is: something else is, or the connection has ended.
+    /// Nothing is, for something else is, which must be flushed before.
     Refused,
+    /// Nothing is, nor will be: the connection has ended.
+    Ended,
 }
 
 impl Line {
@@ -50,22 +52,25 @@ impl Line {
     }
 
     /// Writes whole frames, if nothing stands in their way.
-    pub(super) fn put(&self, frames: &Bytes) -> Put {
+    pub(super) fn put(&self, frames: Bytes) -> Put {
         let mut way = self.way();
-        let Some(way) = way
-            .as_mut()
-            .filter(|way| !way.is_torn && way.rest.is_empty())
-        else {
-            return Put::Refused;
+        let Some(way) = &mut *way else {
+            return Put::Ended;
         };
-        match way.tcp.try_write(frames) {
+        if way.is_torn || !way.rest.is_empty() {
+            return Put::Refused;
+        }
+        match way.tcp.try_write(&frames) {
             Ok(taken) if taken == frames.len() => Put::Whole,
             Ok(taken) => {
                 way.rest = frames.slice(taken..);
                 Put::Part
             }
-            // Broken, or full: the task sees which.
-            Err(_) => Put::Refused,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                way.rest = frames;
+                Put::Part
+            }
+            Err(_) => Put::Ended,
         }
     }
 

@@ -42,7 +42,8 @@ use axum::{
 use ipnet::IpNet;
 use sea_orm::{DatabaseConnection, DbErr};
 use tokio::time::timeout;
-use tokio_util::task::TaskTracker;
+use tokio_util::task::{TaskTracker, task_tracker::TaskTrackerToken};
+use uuid::Uuid;
 
 use self::{
     broker::{Broker, Counters, Unavailable},
@@ -54,6 +55,7 @@ use self::{
 };
 pub use self::{connection::Entry, member::Member, writer::NotStored};
 use crate::{
+    database,
     limits::{Full, Rates, Seat, Seats, TooFast},
     models::{
         changes::{Change, Outcome},
@@ -79,6 +81,12 @@ const DRAINED_PER_SECOND: f64 = 400.0;
 /// How long the last sockets of a drain get to close.
 const GOODBYE_WITHIN: Duration = Duration::from_secs(10);
 
+/// Held until a socket has ended: its seat, and so that a drain waits for it.
+struct Alive {
+    _seat: Option<Seat>,
+    _token: TaskTrackerToken,
+}
+
 /// The real-time room of one process. Clones share it.
 #[derive(Clone)]
 pub struct Channels {
@@ -103,7 +111,7 @@ impl Channels {
         let counters = broker.counters();
         let hub = Hub::start(broker, inbox, db.clone(), settings.clone()).await?;
         Ok(Self {
-            writer: Writer::start(db, hub.clone()),
+            writer: Writer::start(database::for_writing(&db), hub.clone()),
             hub,
             tokens: Arc::new(Tokens::new(&settings.tokens)),
             sends: Rates::new(settings.channels.sends_per_10s, WINDOW),
@@ -132,11 +140,11 @@ impl Channels {
         upgrade: WebSocketUpgrade,
         member: Member,
         session: Live,
-        seat: Seat,
+        (seat, line): (Seat, Option<Arc<Line>>),
     ) -> Response {
         self.clone()
-            .upgrade(upgrade, Some(seat), async move |socket| {
-                let peer = self.peer(&member.author, Scope::Log, session, None);
+            .upgrade(upgrade, Some(seat), async move |socket, _alive| {
+                let peer = self.peer(&member.author, Scope::Log, session, line);
                 let members = vec![member.clone()];
                 let mut base = Base::new(&member, &self);
                 connection::run(socket, peer, members, &self, &mut base).await;
@@ -156,7 +164,7 @@ impl Channels {
         let beginning = Box::new((member, entry));
         let upgrade = upgrade.protocols([SUBPROTOCOL]);
         self.clone()
-            .upgrade(upgrade, Some(seat), async move |socket| {
+            .upgrade(upgrade, Some(seat), async move |socket, _alive| {
                 let (member, entry) = *beginning;
                 let peer = self.peer(&member.author, Scope::Group, session, line);
                 let mut rich = Rich::of_group(&member, &self, entry);
@@ -174,7 +182,7 @@ impl Channels {
     ) -> Response {
         let upgrade = upgrade.protocols([SUBPROTOCOL]);
         self.clone()
-            .upgrade(upgrade, Some(seat), async move |socket| {
+            .upgrade(upgrade, Some(seat), async move |socket, _alive| {
                 let mut rich = Rich::of_groups(&user, &self);
                 let peer = self.peer(&Author::of(&user), Scope::Groups, session, line);
                 connection::run(socket, peer, Vec::new(), &self, &mut rich).await;
@@ -185,7 +193,7 @@ impl Channels {
     /// status of a refused handshake.
     pub fn refuse_rich(self, upgrade: WebSocketUpgrade, reason: CloseReason) -> Response {
         let upgrade = upgrade.protocols([SUBPROTOCOL]);
-        self.upgrade(upgrade, None, async move |socket| {
+        self.upgrade(upgrade, None, async move |socket, _alive| {
             connection::refuse(socket, reason).await;
         })
     }
@@ -212,14 +220,16 @@ impl Channels {
         self,
         upgrade: WebSocketUpgrade,
         seat: Option<Seat>,
-        serve: impl FnOnce(Box<WebSocket>) -> F + Send + 'static,
+        serve: impl FnOnce(Box<WebSocket>, Alive) -> F + Send + 'static,
     ) -> Response
     where
         F: Future<Output = ()> + Send + 'static,
     {
         let limit = self.settings.channels.frame_limit;
-        // Held until the socket has ended, so that a drain waits for it.
-        let socket_alive = self.sockets.token();
+        let alive = Alive {
+            _seat: seat,
+            _token: self.sockets.token(),
+        };
         transport::limited(upgrade, limit)
             .on_failed_upgrade(|error| tracing::debug!(%error, "an upgrade failed"))
             .on_upgrade(async move |socket| {
@@ -228,10 +238,7 @@ impl Channels {
                 // In a task of its own: that of the upgrade is larger, and ends here.
                 // Without the span of the request, which would cost an idle socket some 1 KiB: what is
                 // logged of a socket says by itself whose it is.
-                tokio::spawn(async move {
-                    serve(socket).await;
-                    drop((socket_alive, seat));
-                });
+                tokio::spawn(serve(socket, alive));
             })
     }
 
@@ -242,6 +249,20 @@ impl Channels {
     /// [`NotStored`] when the database failed.
     pub async fn make(&self, group: Arc<str>, change: Change) -> Result<Outcome, NotStored> {
         self.writer.make(group, change).await
+    }
+
+    /// The session of an active user, if it lives, for who asks for a socket. The database is not asked
+    /// of one that was found alive in the last 30 s, unless a session of the user was ended since, on
+    /// any node; where Redis is away, always.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn find_live(
+        &self,
+        session: Uuid,
+        user_id: i64,
+    ) -> Result<Option<(Live, users::Model)>, DbErr> {
+        self.hub.find_live(session, user_id).await
     }
 
     /// Ends the sockets of a user whose session has ended, on all nodes.

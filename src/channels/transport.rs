@@ -16,8 +16,9 @@ use tungstenite::error::CapacityError;
 use super::protocol::CloseReason;
 
 /// tungstenite fills the free part of this buffer with zeros on each read, and every idle socket
-/// keeps one: small is fast and small is cheap.
-const READ_BUFFER: usize = 1024;
+/// keeps one: small is fast and small is cheap. Most of what people type fits; the rest of a larger
+/// frame has room made for it, once.
+const READ_BUFFER: usize = 256;
 
 /// Frames of a batch gather here and leave in one write; it grows with use alone.
 const WRITE_BUFFER: usize = 16 * 1024;
@@ -29,7 +30,7 @@ const MAX_WRITE_BUFFER: usize = 1024 * 1024;
 const LINGER: Duration = Duration::from_secs(2);
 
 /// Bytes that are written before one flush, and in the time that a batch may take.
-const PART: usize = 64 * 1024;
+pub(super) const PART: usize = 64 * 1024;
 
 /// What an upgrade may cost. `limit` is in bytes, of a message and of a frame.
 pub fn limited(upgrade: WebSocketUpgrade, limit: usize) -> WebSocketUpgrade {

@@ -1,16 +1,21 @@
 //! Stores what is said before anybody hears of it.
 //!
 //! Changes that come while a transaction runs go together into the next one (group commit), many
-//! groups at once, so a message costs a share of a commit and not one each. There is no timer: who
-//! comes alone does not wait.
+//! groups at once, so a message costs a share of a commit and not one each. Who comes alone does not
+//! wait; who comes with others waits for a share of a commit until they are there, too: after an
+//! answer they come one by one, and the first would have a transaction for itself.
 
 use std::{
     collections::{HashMap, HashSet},
     sync::Arc,
+    time::{Duration, Instant},
 };
 
 use sea_orm::{DatabaseConnection, DbErr, RuntimeErr, SqlxError};
-use tokio::sync::{mpsc, oneshot};
+use tokio::{
+    sync::{mpsc, oneshot},
+    task::yield_now,
+};
 
 use super::{
     hub::{Hub, in_time},
@@ -55,6 +60,14 @@ impl Writer {
     /// # Errors
     /// [`NotStored`] when the database failed.
     pub async fn make(&self, group: Arc<str>, change: Change) -> Result<Outcome, NotStored> {
+        self.begin(group, change).await?.outcome().await
+    }
+
+    /// Has a change made after those that were begun before, and does not wait for it.
+    ///
+    /// # Errors
+    /// [`NotStored`] when nothing can be stored any more.
+    pub async fn begin(&self, group: Arc<str>, change: Change) -> Result<Begun, NotStored> {
         let (answer, outcome) = oneshot::channel();
         let waiting = Waiting {
             group,
@@ -62,13 +75,57 @@ impl Writer {
             answer,
         };
         self.0.send(waiting).await.map_err(|_| NotStored)?;
-        outcome.await.map_err(|_| NotStored)
+        Ok(Begun(outcome))
+    }
+}
+
+/// A change that is being made.
+pub(super) struct Begun(oneshot::Receiver<Outcome>);
+
+impl Begun {
+    /// Waits until it is committed, or refused.
+    ///
+    /// # Errors
+    /// [`NotStored`] when the database failed.
+    pub async fn outcome(self) -> Result<Outcome, NotStored> {
+        self.0.await.map_err(|_| NotStored)
+    }
+}
+
+/// The share of the time of the last transaction for which those who were in it are waited for.
+const GATHER: u32 = 4;
+
+/// At most.
+const GATHER_WITHIN: Duration = Duration::from_millis(1);
+
+/// How the last transaction went.
+#[derive(Default)]
+struct Last {
+    changes: usize,
+    took: Duration,
+}
+
+/// Waits until as many are there as the last time, if they come soon.
+async fn gather(waiting: &mut mpsc::Receiver<Waiting>, batch: &mut Vec<Waiting>, last: &Last) {
+    let begun = Instant::now();
+    let patience = (last.took / GATHER).min(GATHER_WITHIN);
+    while batch.len() < last.changes && begun.elapsed() < patience {
+        // The clock of the runtime is too coarse for it; meanwhile others have their turns.
+        yield_now().await;
+        while batch.len() < BATCH
+            && let Ok(next) = waiting.try_recv()
+        {
+            batch.push(next);
+        }
     }
 }
 
 async fn write(mut waiting: mpsc::Receiver<Waiting>, db: DatabaseConnection, hub: Arc<Hub>) {
     let mut batch = Vec::new();
+    let mut last = Last::default();
     while waiting.recv_many(&mut batch, BATCH).await > 0 {
+        gather(&mut waiting, &mut batch, &last).await;
+        let (begun, changes) = (Instant::now(), batch.len());
         match make(&db, &hub, std::mem::take(&mut batch)).await {
             Ok(()) => {}
             Err(Unmade { error, batch }) if batch.is_empty() => log(&error),
@@ -85,6 +142,10 @@ async fn write(mut waiting: mpsc::Receiver<Waiting>, db: DatabaseConnection, hub
                 }
             }
         }
+        last = Last {
+            changes,
+            took: begun.elapsed(),
+        };
     }
 }
 

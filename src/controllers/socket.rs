@@ -80,8 +80,8 @@ pub async fn chat(
             let _: AllowedOrigin = parts.extract_with_state(&ctx).await?;
             let member: GroupMember<CookieUser> = parts.extract_with_state(&ctx).await?;
             let upgrade = upgrade.map_err(|_| Error::UpgradeRequired)?;
-            let seat = allowance.seat(&channels, &member.user)?;
-            Ok(channels.serve(upgrade, member.member(), member.session, seat))
+            let chair = (allowance.seat(&channels, &member.user)?, line_of(&parts));
+            Ok(channels.serve(upgrade, member.member(), member.session, chair))
         }
     }
 }

@@ -193,3 +193,49 @@ async fn it_ends_with_its_session() {
     let mut socket = ann.open(&ann.start_chat().await).await;
     assert_eq!(socket.close_code().await, 4401);
 }
+
+/// The room itself tells sockets that wait for nothing else; those that have just said something are
+/// told by their own tasks, which know what not to tell.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn in_a_storm_each_is_told_of_each_message_but_its_own() {
+    const ANNS: usize = 600;
+    const BOBS: usize = 60;
+    let app = TestApp::start().await;
+    let (ann, bob) = (app.user("ann").await, app.user("bob").await);
+    let group = ann.start_chat().await;
+    ann.brings_in(&bob, &group).await;
+    let mut storm = ann.live(&group).await;
+    let mut says = bob.open(&group).await;
+    let mut hears = bob.open(&group).await;
+    let saying = async {
+        let mut told = Vec::new();
+        for _ in 0..BOBS {
+            says.send(r#"{"message": "in between"}"#).await;
+            loop {
+                told.push(says.message().await);
+                if told.last().is_some_and(|last| last == "now is [clock]") {
+                    break;
+                }
+            }
+        }
+        while told.len() < ANNS + BOBS {
+            told.push(says.message().await);
+        }
+        told
+    };
+    let hearing = async {
+        let mut told = Vec::new();
+        while told.len() < ANNS + BOBS {
+            told.push(hears.message().await);
+        }
+        told
+    };
+    let (said, heard, ()) = tokio::join!(saying, hearing, storm.floods(ANNS));
+    let count = |told: &[String], text: &str| told.iter().filter(|one| **one == text).count();
+    assert_eq!(count(&said, "ann now is [clock]"), ANNS);
+    assert_eq!(count(&said, "now is [clock]"), BOBS);
+    assert_eq!(count(&heard, "ann now is [clock]"), ANNS);
+    assert_eq!(count(&heard, "bob now is [clock]"), BOBS);
+    says.expect_silence().await;
+    hears.expect_silence().await;
+}

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::nodes::connected_nodes;
-use crate::support::{EventStream, RedisServer, TestApp, User, until};
+use crate::support::{EventStream, RedisServer, Socket, TestApp, User, until};
 
 /// Ann ends sessions of hers.
 async fn end(way: &str, ann: &User<'_>) {
@@ -76,6 +76,28 @@ async fn without_redis_they_are_found_by_looking() {
         .unwrap();
     row.unwrap().set_active(&app.ctx.db, false).await.unwrap();
     assert_eq!(stays.bye_code().await, 4410);
+}
+
+/// Who was let in a moment ago is let in again without a look at the database.
+#[tokio::test]
+async fn a_session_that_has_ended_lets_nobody_in_again() {
+    let app = TestApp::start().await;
+    let ann = app.user("ann").await;
+    let group = ann.start_chat().await;
+    let path = format!("/ws/chat/{group}/");
+    let cookie = ann.cookie();
+    let open = async || Socket::with_headers(app.address, &path, &[("cookie", &cookie)]).await;
+    drop((ann.open(&group).await, open().await.unwrap()));
+    // As from another process: nobody tells this one.
+    let ended = sessions::Entity::delete_by_id(session_of(&ann).await);
+    ended.exec(&app.ctx.db).await.unwrap();
+    if let Ok(mut socket) = open().await {
+        assert_eq!(socket.close_code().await, 4410);
+    }
+    let again = app.log_in("ann").await;
+    drop(again.live(&group).await);
+    end("logout", &again).await;
+    assert_eq!(again.rich(&group, "").await.bye_code().await, 4401);
 }
 
 /// A node that could not say of whom to look says, once Redis is there again, that something was lost.

@@ -5,7 +5,7 @@ use std::{collections::VecDeque, sync::Arc};
 use axum::extract::ws::Utf8Bytes;
 use tokio::time::Instant;
 
-use super::Mode;
+use super::{Heard, Mode};
 use crate::{
     channels::{
         Channels, Member,
@@ -63,17 +63,30 @@ impl<'a> Base<'a> {
 impl Mode for Base<'_> {
     const ENDS_FLOODS: bool = false;
 
+    /// Each is answered before the next is read.
+    const FRAMES_AT_ONCE: usize = 1;
+
     fn greet(&mut self, _: &mut Places) -> Vec<Utf8Bytes> {
         let clock = self.channels.settings.clock();
         vec![base::greeting(&self.member.author.username, &clock)]
     }
 
-    async fn hear(&mut self, text: &str, _: &mut Places) -> Result<Vec<Utf8Bytes>, CloseReason> {
-        match BaseRequest::parse(text).ok_or(CloseReason::NotJson)? {
-            BaseRequest::Post(text) => Box::pin(self.post(text)).await?,
-            BaseRequest::Other => {}
+    async fn hear(&mut self, texts: &[Utf8Bytes], _: &mut Places) -> Heard {
+        let mut heard = Heard::default();
+        for text in texts {
+            let done = match BaseRequest::parse(text) {
+                Some(BaseRequest::Post(text)) => Box::pin(self.post(text)).await,
+                Some(BaseRequest::Other) => Ok(()),
+                None => Err(CloseReason::NotJson),
+            };
+            if let Err(reason) = done {
+                heard.end = Some(reason);
+                break;
+            }
+            let answer = base::answer(&self.channels.settings.clock());
+            heard.replies.push(answer);
         }
-        Ok(vec![base::answer(&self.channels.settings.clock())])
+        heard
     }
 
     async fn welcome(&mut self, _: Vec<Arc<str>>, _: &mut Places) -> Vec<Utf8Bytes> {
@@ -94,9 +107,13 @@ impl Mode for Base<'_> {
         None
     }
 
-    /// It is shown other frames than rich sockets, and not its own messages.
     fn may_be_told_at_once(&self, _: usize) -> bool {
-        false
+        true
+    }
+
+    /// Its own messages, which it is not told.
+    fn must_see(&self) -> bool {
+        !self.own.is_empty()
     }
 
     fn lose(&mut self, _: usize, reason: CloseReason) -> Result<Option<Utf8Bytes>, CloseReason> {

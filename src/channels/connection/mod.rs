@@ -5,12 +5,13 @@ mod rich;
 mod stream;
 mod wire;
 
-use std::{future::Future, pin::pin, sync::Arc, time::Duration};
+use std::{future::Future, mem::take, pin::pin, sync::Arc, time::Duration};
 
 use axum::{
     Error,
     extract::ws::{Message, Utf8Bytes, WebSocket},
 };
+use futures_util::FutureExt;
 use tokio::{
     select,
     time::{Instant, sleep, sleep_until},
@@ -31,6 +32,9 @@ use crate::limits::Pace;
 /// After this a log that could not be read is tried again.
 const READ_AGAIN_AFTER: Duration = Duration::from_secs(1);
 
+/// Bytes of frames of a peer that are heard together, at most.
+const BYTES_AT_ONCE: usize = 64 * 1024;
+
 /// How long what a socket has asked for is waited for when the server stops.
 const ANSWER_BEFORE_STOP: Duration = Duration::from_secs(2);
 
@@ -49,6 +53,14 @@ impl From<CloseReason> for Ended {
     }
 }
 
+/// What has come of frames of the peer.
+#[derive(Default)]
+pub(super) struct Heard {
+    pub replies: Vec<Utf8Bytes>,
+    /// Why the socket must be closed after these.
+    pub end: Option<CloseReason>,
+}
+
 /// What a socket says and understands: the base contract, or the rich protocol. Its places in groups
 /// have numbers.
 pub(super) trait Mode {
@@ -56,18 +68,19 @@ pub(super) trait Mode {
     /// read more slowly, and nothing else.
     const ENDS_FLOODS: bool;
 
+    /// Frames that are heard together, at most.
+    const FRAMES_AT_ONCE: usize;
+
     /// The first frames, and where in its groups' logs the socket begins.
     fn greet(&mut self, places: &mut Places) -> Vec<Utf8Bytes>;
 
-    /// Does what a frame of the peer asks for, and gives the reply.
-    ///
-    /// # Errors
-    /// Why the socket must be closed instead.
+    /// Does what frames of the peer ask for, in their order, and gives the replies. Changes that come
+    /// one after the other are made together.
     fn hear(
         &mut self,
-        text: &str,
+        texts: &[Utf8Bytes],
         places: &mut Places,
-    ) -> impl Future<Output = Result<Vec<Utf8Bytes>, CloseReason>> + Send;
+    ) -> impl Future<Output = Heard> + Send;
 
     /// Takes places in groups that the user has become a member of, and gives what is to be said of
     /// it.
@@ -85,6 +98,9 @@ pub(super) trait Mode {
 
     /// Whether what the peer is to be shown next of a place is events as they are, and nothing else.
     fn may_be_told_at_once(&self, place: usize) -> bool;
+
+    /// Whether it must see itself what comes next: until then nothing is written past the socket's task.
+    fn must_see(&self) -> bool;
 
     /// What the peer is shown when it has lost a place.
     ///
@@ -118,8 +134,7 @@ pub(super) async fn run<M: Mode>(
     channels: &Channels,
     mode: &mut M,
 ) {
-    // An idle socket pays for all that its task may ever hold: what is rare is boxed, here and below,
-    // and what is waited for is pinned, since a future that is moved is held twice.
+    // An idle socket pays for all that its task may ever hold: whatever it does but wait is boxed.
     let mut places = Places::new(channels.hub.clone(), peer);
     Box::pin(places.join(&members)).await;
     drop(members);
@@ -150,7 +165,8 @@ async fn converse<M: Mode>(
         return reason.into();
     }
     let greeting = mode.greet(&mut places);
-    let mut written = write(socket, greeting, &ending, channels).await;
+    let mut written = Box::pin(write(socket, greeting, &places, channels)).await;
+    let mut alarm = pin!(sleep_until(heartbeat.due));
     while written.is_ok() {
         // Each time, and not by the clock alone, which a peer that never stops talking outshouts.
         mode.look_after();
@@ -158,7 +174,7 @@ async fn converse<M: Mode>(
             // Whoever may have to go is told nothing meanwhile.
             places.be_busy(true);
             let looked = Box::pin(places.expiry().look()).await;
-            places.be_busy(false);
+            places.be_busy(mode.must_see());
             if let Err(reason) = looked {
                 return reason.into();
             }
@@ -167,16 +183,22 @@ async fn converse<M: Mode>(
         let due = mode.due().map_or(due, |earlier| due.min(earlier));
         let held_until = pace.held_until(Instant::now());
         let due = held_until.map_or(due, |until| due.min(until));
+        // It may go off too early, for nothing, and seldom does: set each time it would cost more.
+        if due < alarm.deadline() || alarm.is_elapsed() {
+            alarm.as_mut().reset(due);
+        }
         // In order: what ends the socket, news of the peer, what is to be told, the clock.
+        if let Some(reason) = ending.now() {
+            return reason.into();
+        }
         let event = select! {
             biased;
-            reason = ending.reason() => return reason.into(),
             received = socket.recv(), if held_until.is_none() => Event::Received(received),
             () = places.news() => Event::News,
-            () = sleep_until(due) => Event::Tick,
+            () = &mut alarm => Event::Tick,
         };
         let is_tick = matches!(event, Event::Tick);
-        written = match event {
+        let done = match event {
             Event::Received(received) => {
                 heartbeat.heard();
                 pace.heard(Instant::now());
@@ -186,30 +208,31 @@ async fn converse<M: Mode>(
                 }
                 // What comes of it the peer hears after the reply.
                 places.be_busy(true);
-                let taken = {
-                    let taking = pin!(take(received, socket, &mut places, channels, mode));
-                    unless_over(taking, &ending).await
-                };
-                places.be_busy(false);
-                taken
+                let heard = gather::<M>(received, socket, &mut pace);
+                let hearing = hear(heard, socket, &mut places, channels, mode);
+                Box::pin(unless_over(hearing, &ending)).await
             }
-            Event::News => Ok(()),
+            Event::News => Ok(Vec::new()),
             // It may be that of the mode, which the next round looks after.
-            Event::Tick if heartbeat.due > Instant::now() => Ok(()),
+            Event::Tick if heartbeat.due > Instant::now() => Ok(Vec::new()),
             Event::Tick => match heartbeat.tick() {
-                Beat::Rest => Ok(()),
+                Beat::Rest => Ok(Vec::new()),
                 Beat::Ping => {
-                    let ping = pin!(socket.send(Message::Ping(Default::default())));
-                    in_time(ping, &ending, channels).await
+                    let ping = socket.send(Message::Ping(Default::default()));
+                    let pinged = Box::pin(in_time(ping, &ending, channels)).await;
+                    pinged.map(|()| Vec::new())
                 }
                 Beat::Dead => Err(CloseReason::NoPong.into()),
             },
         };
-        // After what it sent, too: a peer that never stops talking is told what there is.
-        if written.is_ok() && !is_tick {
-            let telling = pin!(tell(socket, &mut places, channels, mode));
-            written = unless_over(telling, &ending).await;
-        }
+        written = match done {
+            // After what it sent, too: a peer that never stops talking is told what there is.
+            Ok(replies) if !is_tick => {
+                let telling = tell(replies, socket, &mut places, channels, mode);
+                Box::pin(unless_over(telling, &ending)).await
+            }
+            done => done.map(drop),
+        };
     }
     written.err().unwrap_or(Ended::Broken)
 }
@@ -234,32 +257,45 @@ async fn unless_over<T>(
     }
 }
 
-/// Writes the next batch of what the socket is to be told: of the one place whose turn it is.
+/// Writes replies, and with them the next batch of what the socket is to be told: of the one place
+/// whose turn it is.
 async fn tell<M: Mode>(
+    mut frames: Vec<Utf8Bytes>,
     socket: &mut WebSocket,
     places: &mut Places,
     channels: &Channels,
     mode: &mut M,
 ) -> Result<(), Ended> {
-    let welcomes = places.take_welcomes();
-    let mut frames = if welcomes.is_empty() {
-        Vec::new()
-    } else {
-        Box::pin(mode.welcome(welcomes, places)).await
-    };
+    let (welcomes, rung) = (places.take_welcomes(), places.take_rung());
+    let is_behind = rung.and_then(|number| Some(places.get_mut(number)?.is_behind()));
+    if !welcomes.is_empty() || is_behind == Some(true) {
+        // Nobody waits for a reply until the database has been read.
+        write(socket, take(&mut frames), places, channels).await?;
+    }
+    if !welcomes.is_empty() {
+        frames = Box::pin(mode.welcome(welcomes, places)).await;
+    }
+    let replies = frames.len();
     let user = places.session().user_id;
-    let rung = places.take_rung();
     if let Some(number) = rung
         && let Some(place) = places.get_mut(number)
         && let Some(reason) = tell_of(place, number, mode, &mut frames, user).await
     {
-        frames.extend(mode.lose(number, reason)?);
+        match mode.lose(number, reason) {
+            Ok(loss) => frames.extend(loss),
+            Err(reason) => {
+                frames.truncate(replies);
+                write(socket, frames, places, channels).await?;
+                return Err(reason.into());
+            }
+        }
         places.leave(number);
     }
-    write(socket, frames, &places.ending(), channels).await?;
+    write(socket, frames, places, channels).await?;
     if places.has_rest() {
-        flush(socket, &places.ending(), channels).await?;
+        flush(socket, places, channels).await?;
     }
+    places.be_busy(mode.must_see());
     if let Some(number) = rung.filter(|number| mode.may_be_told_at_once(*number))
         && let Some(place) = places.get_mut(number)
     {
@@ -311,23 +347,66 @@ async fn tell_of<M: Mode>(
     lost
 }
 
-/// Does what a frame of the peer asks for.
-async fn take<M: Mode>(
-    received: Option<Result<Message, Error>>,
+/// What a peer has said by now.
+struct Said {
+    texts: Vec<Utf8Bytes>,
+    /// What came after them and is no text, if anything.
+    last: Option<Option<Result<Message, Error>>>,
+}
+
+/// Takes what has come with a frame, for as long as it may be read.
+fn gather<M: Mode>(
+    first: Option<Result<Message, Error>>,
+    socket: &mut WebSocket,
+    pace: &mut Pace,
+) -> Said {
+    let (mut texts, mut bytes) = (Vec::new(), 0);
+    let mut received = first;
+    loop {
+        match received {
+            Some(Ok(Message::Text(text))) => {
+                bytes += text.len();
+                texts.push(text);
+            }
+            last => {
+                let last = Some(last);
+                return Said { texts, last };
+            }
+        }
+        let is_enough = texts.len() >= M::FRAMES_AT_ONCE || bytes >= BYTES_AT_ONCE;
+        let next = if is_enough || pace.held_until(Instant::now()).is_some() {
+            None
+        } else {
+            socket.recv().now_or_never()
+        };
+        let Some(next) = next else {
+            return Said { texts, last: None };
+        };
+        pace.heard(Instant::now());
+        received = next;
+    }
+}
+
+/// Does what a peer has asked for, and gives the replies; or writes them, and says how it ends.
+async fn hear<M: Mode>(
+    said: Said,
     socket: &mut WebSocket,
     places: &mut Places,
     channels: &Channels,
     mode: &mut M,
-) -> Result<(), Ended> {
-    let text = match received {
-        Some(Ok(Message::Text(text))) => text,
-        Some(Ok(Message::Binary(_))) => return Err(CloseReason::Binary.into()),
+) -> Result<Vec<Utf8Bytes>, Ended> {
+    let heard = mode.hear(&said.texts, places).await;
+    let end = match (heard.end, said.last) {
+        (Some(reason), _) => reason.into(),
         // Pings are answered by the library.
-        Some(Ok(Message::Ping(_) | Message::Pong(_))) => return Ok(()),
-        Some(Ok(Message::Close(_))) => return Err(Ended::ByPeer),
-        Some(Err(error)) => return Err(fault(error)),
-        None => return Err(Ended::Broken),
+        (None, None | Some(Some(Ok(Message::Text(_) | Message::Ping(_) | Message::Pong(_))))) => {
+            return Ok(heard.replies);
+        }
+        (None, Some(Some(Ok(Message::Binary(_))))) => CloseReason::Binary.into(),
+        (None, Some(Some(Ok(Message::Close(_))))) => Ended::ByPeer,
+        (None, Some(Some(Err(error)))) => fault(error),
+        (None, Some(None)) => Ended::Broken,
     };
-    let replies = mode.hear(&text, places).await?;
-    write(socket, replies, &places.ending(), channels).await
+    write(socket, heard.replies, places, channels).await?;
+    Err(end)
 }

@@ -1,46 +1,88 @@
 //! Writing to a socket in time, and saying why it ends.
 
-use std::{future::Future, iter, pin::pin, time::Duration};
+use std::{future::Future, io, time::Duration};
 
 use axum::{
     Error,
+    body::Bytes,
     extract::ws::{Message, Utf8Bytes, WebSocket},
 };
+use futures_util::SinkExt;
 use tokio::{select, time::timeout};
 
 use super::Ended;
 use crate::channels::{
     Channels,
-    hub::Ending,
+    frame::framed,
+    hub::{Ending, Places},
+    line::{Line, Put},
     protocol::{CloseReason, rich::Frame},
-    transport::{self, close, write_part},
+    transport::{self, PART, close, write_part},
 };
 
-/// Writes frames, as many as fit before one flush.
+/// Writes frames, as many as fit at once. They go past the library, which would keep a buffer for each
+/// socket, where there is a line.
 pub(super) async fn write(
     socket: &mut WebSocket,
     frames: Vec<Utf8Bytes>,
-    ending: &Ending,
+    places: &Places,
     channels: &Channels,
 ) -> Result<(), Ended> {
-    let mut frames = frames.into_iter().map(Message::Text).peekable();
+    let mut frames = frames.into_iter().peekable();
     while frames.peek().is_some() {
         // Of much, a part at a time: a peer that takes it slowly takes it.
-        let writing = pin!(write_part(socket, &mut frames));
-        in_time(writing, ending, channels).await?;
+        let Some(line) = places.line() else {
+            let mut frames = frames.by_ref().map(Message::Text);
+            let writing = write_part(socket, &mut frames);
+            Box::pin(in_time(writing, &places.ending(), channels)).await?;
+            continue;
+        };
+        let frames = framed(part(&mut frames));
+        let put = line.put(frames.clone());
+        if put != Put::Whole {
+            let writing = put_after(put, socket, line, frames);
+            Box::pin(in_time(writing, &places.ending(), channels)).await?;
+        }
     }
     Ok(())
+}
+
+/// As many as are written before one flush.
+fn part(frames: &mut impl Iterator<Item = Utf8Bytes>) -> impl Iterator<Item = Utf8Bytes> {
+    let mut bytes = 0;
+    std::iter::from_fn(move || {
+        let frame = (bytes < PART).then(|| frames.next())??;
+        bytes += frame.len();
+        Some(frame)
+    })
+}
+
+/// Waits until frames that were not put on a line at once are on their way.
+async fn put_after(
+    mut put: Put,
+    socket: &mut WebSocket,
+    line: &Line,
+    frames: Bytes,
+) -> Result<(), Error> {
+    loop {
+        match put {
+            Put::Whole => return Ok(()),
+            Put::Part => return socket.flush().await,
+            // After what the library has begun to write.
+            Put::Refused => socket.flush().await?,
+            Put::Ended => return Err(Error::new(io::Error::from(io::ErrorKind::BrokenPipe))),
+        }
+        put = line.put(frames.clone());
+    }
 }
 
 /// Waits until all that was written is on its way, past the task of the socket too.
 pub(super) async fn flush(
     socket: &mut WebSocket,
-    ending: &Ending,
+    places: &Places,
     channels: &Channels,
 ) -> Result<(), Ended> {
-    let mut nothing = iter::empty();
-    let flushing = pin!(write_part(socket, &mut nothing));
-    in_time(flushing, ending, channels).await
+    Box::pin(in_time(socket.flush(), &places.ending(), channels)).await
 }
 
 /// Waits for something, but not for a peer that takes nothing, and not for one that must go.

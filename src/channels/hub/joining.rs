@@ -115,9 +115,8 @@ impl Hub {
                 room.get().clone()
             }
             Entry::Vacant(vacant) => {
-                let name = vacant.key().clone();
-                let subscribed = self.broker.subscribe(&name);
-                let room = Room::new(member.group_id, name, member.head, subscribed);
+                let subscribed = self.broker.subscribe(vacant.key());
+                let room = Room::new(member, subscribed, self.settings.clone());
                 room.enter(listener.clone());
                 vacant.insert(Arc::new(room)).clone()
             }

@@ -137,8 +137,14 @@ impl Listener {
         if !is_due || is_over || self.peer.is_busy() {
             return false;
         }
-        let put = line.put(frames);
-        if put != Put::Refused {
+        // Of some events a base socket is told nothing.
+        let put = if frames.is_empty() {
+            Put::Whole
+        } else {
+            line.put(frames.clone())
+        };
+        let is_written = matches!(put, Put::Whole | Put::Part);
+        if is_written {
             lane.told = last;
         }
         drop(lane);
@@ -146,7 +152,7 @@ impl Listener {
             // The task sees to the rest.
             self.ring();
         }
-        put != Put::Refused
+        is_written
     }
 
     /// Lets events be written without the task from here on, unless the room has more by now: then the

@@ -34,11 +34,17 @@ use axum::body::Bytes;
 use chrono::{DateTime, Utc};
 use sea_orm::{DatabaseConnection, DbErr};
 use tokio::{
-    sync::{Notify, Semaphore, mpsc},
+    sync::{Notify, Semaphore, mpsc, watch},
     time::{Instant, sleep_until},
 };
 
-use self::{attendance::Leaving, nodes::Nodes, people::People, room::Room, sessions::Suspects};
+use self::{
+    attendance::Leaving,
+    nodes::Nodes,
+    people::People,
+    room::Room,
+    sessions::{Found, Suspects},
+};
 pub(super) use self::{
     healing::in_time,
     peer::{Ending, Peer, Scope},
@@ -105,6 +111,9 @@ pub(super) struct Hub {
     /// Users of whose sessions one may have ended.
     suspects: Mutex<Suspects>,
     suspected: Notify,
+    found: Found,
+    /// Counts the sessions with Redis.
+    links: Option<watch::Receiver<u64>>,
 }
 
 impl Hub {
@@ -119,6 +128,7 @@ impl Hub {
         let (gaps, gapped) = mpsc::unbounded_channel();
         let (asked, inquiries) = mpsc::unbounded_channel();
         broker.subscribe(NODES);
+        let links = broker.sessions();
         let last_membership = AtomicI64::new(memberships::Model::last_id(&db).await?);
         let hub = Arc::new(Self {
             rooms: Mutex::default(),
@@ -142,6 +152,8 @@ impl Hub {
             welcomed: Mutex::default(),
             suspects: Mutex::default(),
             suspected: Notify::new(),
+            found: Found::default(),
+            links,
         });
         tokio::spawn(hub.clone().listen(inbox));
         tokio::spawn(hub.clone().heal_gaps(gapped));

@@ -44,7 +44,7 @@ pub(in crate::channels) struct Peer {
     /// By which it was opened, or goes on.
     session: Mutex<Live>,
     bell: Mutex<Bell>,
-    /// Rings when there may be something to take.
+    /// Rings when there may be something to take, and when the socket must go.
     news: Notify,
     /// By which it is written to past its task, if it may be.
     pub line: Option<Arc<Line>>,
@@ -121,6 +121,13 @@ impl Peer {
         }
     }
 
+    /// The same, or until the socket must go.
+    pub async fn news_or_end(&self) {
+        while !self.has_news() && self.over().is_none() {
+            self.news.notified().await;
+        }
+    }
+
     pub fn session(&self) -> Live {
         *self.own_session()
     }
@@ -145,6 +152,7 @@ impl Peer {
         // The first reason is the one that is told.
         let _ = self.over.set(reason);
         self.ended.notify_one();
+        self.news.notify_one();
     }
 
     /// From here on nobody writes past its task, which does what the peer asked for and says so first.

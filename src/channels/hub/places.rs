@@ -11,7 +11,10 @@ use super::{
     peer::{Ending, Peer},
     sessions::Expiry,
 };
-use crate::{channels::Member, models::sessions::Live};
+use crate::{
+    channels::{Member, line::Line},
+    models::sessions::Live,
+};
 
 /// Groups that a socket joins at once; others want the database, too.
 const AT_ONCE: usize = 16;
@@ -68,9 +71,14 @@ impl Places {
         }
     }
 
-    /// Waits until there may be something to take. Safe to be cancelled.
+    /// Waits until there may be something to take, or the socket must go. Safe to be cancelled.
     pub async fn news(&self) {
-        self.peer.news().await;
+        self.peer.news_or_end().await;
+    }
+
+    /// By which the peer may be written to past its socket, if there is one.
+    pub fn line(&self) -> Option<&Line> {
+        self.peer.line.as_deref()
     }
 
     /// The place whose turn it is to be told from.
@@ -101,8 +109,7 @@ impl Places {
 
     /// Whether something was written to the peer past its task that the system has not taken yet.
     pub fn has_rest(&self) -> bool {
-        let line = self.peer.line.as_ref();
-        line.is_some_and(|line| line.has_rest())
+        self.line().is_some_and(Line::has_rest)
     }
 
     /// While it is, nothing is written to the peer past its task.

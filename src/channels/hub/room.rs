@@ -19,14 +19,18 @@ use super::{
     tail::{News, Tail},
     telling::Telling,
 };
-use crate::channels::{
-    broker::Subscribed,
-    presence::{Change, Presence},
-    protocol::{
-        CloseReason,
-        event::{Meaning, Told},
-        whisper::{State, Topic, Whisper, Whispered},
+use crate::{
+    channels::{
+        Member,
+        broker::Subscribed,
+        presence::{Change, Presence},
+        protocol::{
+            CloseReason,
+            event::{Meaning, Told},
+            whisper::{State, Topic, Whisper, Whispered},
+        },
     },
+    settings::Settings,
 };
 
 /// Of a group with more members than this, sockets are told how many are here, and not who.
@@ -36,6 +40,7 @@ pub(in crate::channels) struct Room {
     pub id: i64,
     pub name: Arc<str>,
     pub subscribed: Subscribed,
+    pub(super) settings: Arc<Settings>,
     tail: Mutex<Tail>,
     pub(super) telling: Telling,
     listeners: Mutex<Vec<Arc<Listener>>>,
@@ -72,13 +77,14 @@ pub(in crate::channels) enum Attendance {
 }
 
 impl Room {
-    /// A room in which all up to and with `head` is taken as told.
-    pub fn new(id: i64, name: Arc<str>, head: i64, subscribed: Subscribed) -> Self {
+    /// The room of a member's group, in which all up to and with its head is taken as told.
+    pub fn new(member: &Member, subscribed: Subscribed, settings: Arc<Settings>) -> Self {
         Self {
-            id,
-            name,
+            id: member.group_id,
+            name: member.group.clone(),
             subscribed,
-            tail: Mutex::new(Tail::after(head)),
+            settings,
+            tail: Mutex::new(Tail::after(member.head)),
             telling: Telling::default(),
             listeners: Mutex::default(),
             reading: tokio::sync::Mutex::default(),
@@ -177,6 +183,11 @@ impl Room {
     /// Takes it from the log that no event before this number is missing any more.
     pub fn skip_to(&self, seq: i64) {
         self.tail().skip_to(seq);
+    }
+
+    /// Whether what comes after an event is not kept here.
+    pub fn is_behind(&self, seq: i64) -> bool {
+        self.tail().is_behind(seq)
     }
 
     /// What comes after an event.

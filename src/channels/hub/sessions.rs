@@ -5,7 +5,7 @@
 
 use std::{
     collections::{HashMap, HashSet},
-    sync::{Arc, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
 
@@ -14,6 +14,7 @@ use tokio::{
     select,
     time::{sleep, sleep_until},
 };
+use uuid::Uuid;
 
 use super::{Hub, Peer, healing::next_session, in_time};
 use crate::{
@@ -21,7 +22,10 @@ use crate::{
         CloseReason,
         word::{NODES, Word},
     },
-    models::sessions,
+    models::{
+        sessions::{self, Live},
+        users,
+    },
 };
 
 /// How often all sessions are looked at where words come from the other nodes.
@@ -43,6 +47,11 @@ const FORGET_EVERY: Duration = Duration::from_secs(3600);
 /// A socket whose handshake takes longer than this may outlive its session until all are looked at.
 const HANDSHAKE: Duration = Duration::from_secs(60);
 
+/// How long a session that was found alive lets its user in without being looked up again, if nothing
+/// is said of it. (Its sockets are looked at all the same.) Not longer than [`HANDSHAKE`], for which
+/// it is kept what was said.
+const FOUND_FOR: Duration = Duration::from_secs(30);
+
 /// Of whom it was said that their sessions are to be looked at.
 #[derive(Default)]
 pub(super) struct Suspects {
@@ -54,6 +63,27 @@ pub(super) struct Suspects {
     said: HashMap<Arc<str>, Instant>,
     /// The same of everybody.
     all_said: Option<Instant>,
+}
+
+/// Sessions that were found alive lately: who comes back soon is let in without a query.
+#[derive(Default)]
+pub(super) struct Found(Mutex<HashMap<Uuid, Alive>>);
+
+struct Alive {
+    session: Live,
+    user: users::Model,
+    /// When it was about to be looked up.
+    at: Instant,
+    /// The session with Redis in which it was.
+    link: u64,
+}
+
+impl Suspects {
+    /// Whether something was said of the user since then, or of everybody.
+    fn is_said_since(&self, user: &str, then: Instant) -> bool {
+        let said = self.said.get(user).into_iter().chain(&self.all_said);
+        said.copied().any(|said| said >= then)
+    }
 }
 
 /// Knows when a socket's session ends by the clock.
@@ -131,6 +161,60 @@ impl Hub {
         }
     }
 
+    /// The session of an active user, if it lives, for who asks to come in; without a look at the
+    /// database where it was found alive in the last 30 s and no word of its user has come since. What
+    /// no word tells, looking at all sockets finds.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn find_live(
+        &self,
+        id: Uuid,
+        user_id: i64,
+    ) -> Result<Option<(Live, users::Model)>, DbErr> {
+        if let Some(found) = self.found_alive(id, user_id) {
+            return Ok(Some(found));
+        }
+        let (at, link) = (Instant::now(), self.link());
+        let found = in_time(sessions::Model::find_live(&self.db, id, user_id)).await?;
+        Ok(found.map(|(session, user)| {
+            let session = session.live();
+            let alive = Alive {
+                session,
+                user: user.clone(),
+                at,
+                link,
+            };
+            self.found().insert(id, alive);
+            (session, user)
+        }))
+    }
+
+    fn found_alive(&self, id: Uuid, user_id: i64) -> Option<(Live, users::Model)> {
+        // Without a way to hear what is said of sessions elsewhere, the database alone knows.
+        if self.broker.is_away() {
+            return None;
+        }
+        let found = self.found();
+        let alive = found.get(&id)?;
+        let is_new = alive.at.elapsed() < FOUND_FOR && alive.link == self.link();
+        let is_live = alive.user.id == user_id && !alive.session.left().is_zero();
+        let is_doubted = || {
+            self.suspects()
+                .is_said_since(&alive.user.username, alive.at)
+        };
+        (is_new && is_live && !is_doubted()).then(|| (alive.session, alive.user.clone()))
+    }
+
+    /// Counts the sessions with Redis; between two of them words may have been lost.
+    fn link(&self) -> u64 {
+        self.links.as_ref().map_or(0, |links| *links.borrow())
+    }
+
+    fn found(&self) -> MutexGuard<'_, HashMap<Uuid, Alive>> {
+        self.found.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Looks who may stay: at once where there is a suspicion, and at all from time to time.
     pub(super) async fn look_after_sessions(self: Arc<Self>) {
         let mut all_next = Instant::now() + ALL_ALONE_EVERY;
@@ -160,6 +244,9 @@ impl Hub {
                 all_next = Instant::now() + self.until_all(begun.elapsed());
                 let mut suspects = self.suspects();
                 suspects.said.retain(|_, said| said.elapsed() < HANDSHAKE);
+                drop(suspects);
+                self.found()
+                    .retain(|_, alive| alive.at.elapsed() < FOUND_FOR);
             }
             if forget_next <= begun {
                 forget_next = begun + FORGET_EVERY;

@@ -108,6 +108,11 @@ impl Subscription {
         self.listener.open_lane(self.told, || self.room.last());
     }
 
+    /// Whether what comes next must be read from the log.
+    pub fn is_behind(&self) -> bool {
+        self.room.is_behind(self.told)
+    }
+
     /// Waits until there may be something to take, where the socket has no other place. Safe to be
     /// cancelled.
     pub async fn news(&mut self) {

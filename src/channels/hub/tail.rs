@@ -83,6 +83,12 @@ impl Tail {
         }
     }
 
+    /// Whether what comes after an event is not kept here.
+    pub fn is_behind(&self, seq: i64) -> bool {
+        let first = self.ring.front().map(|first| first.seq);
+        seq < self.order.last() && first.is_none_or(|first| seq + 1 < first)
+    }
+
     /// What comes after an event.
     pub fn news(&self, seq: i64) -> News {
         if seq >= self.order.last() {

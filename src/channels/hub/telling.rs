@@ -3,22 +3,25 @@
 
 use std::{
     mem::{replace, take},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
     thread::panicking,
 };
 
 use axum::body::Bytes;
 use tokio::task::yield_now;
 
-use super::room::Room;
-use crate::channels::{
-    frame::{MOST_HEADER, put_text},
-    protocol::event::{Meaning, Told},
+use super::{listener::Listener, peer::Scope, room::Room};
+use crate::{
+    channels::{
+        frame::framed,
+        protocol::event::{Meaning, Told},
+    },
+    settings::Settings,
 };
 
 /// Events that are written to a socket without a turn of its task, at most, and bytes of them.
 const AT_ONCE: usize = 64;
-const BYTES_AT_ONCE: usize = 16 * 1024;
+const BYTES_AT_ONCE: usize = 64 * 1024;
 
 /// Listeners that are told before others get the thread.
 const IN_A_ROW: usize = 128;
@@ -38,14 +41,19 @@ struct Waiting {
 
 /// What is to be told now.
 enum Turn {
-    /// Events as they go over the wire to rich sockets, one after the other, and their numbers.
-    Write {
-        first: i64,
-        last: i64,
-        frames: Bytes,
-    },
+    Write(Batch),
     /// It is for the tasks, each of which reads the tail at its own pace.
     Ring,
+}
+
+/// Events that follow one another, and how they go over the wire, once somebody is to be told so.
+struct Batch {
+    news: Vec<Arc<Told>>,
+    first: i64,
+    last: i64,
+    rich: OnceLock<Bytes>,
+    /// `None` where base sockets are not all told the same.
+    base: OnceLock<Option<Bytes>>,
 }
 
 impl Telling {
@@ -74,12 +82,7 @@ impl Telling {
         if is_more {
             return Some(Turn::Ring);
         }
-        let (first, last) = (news.first()?.seq, news.last()?.seq);
-        Some(framed(&news).map_or(Turn::Ring, |frames| Turn::Write {
-            first,
-            last,
-            frames,
-        }))
+        Batch::of(news)
     }
 
     // A panic elsewhere leaves it as it was between two calls.
@@ -109,11 +112,7 @@ impl Room {
             for listeners in self.all_listeners().chunks(IN_A_ROW) {
                 for listener in listeners {
                     let is_told = match &turn {
-                        Turn::Write {
-                            first,
-                            last,
-                            frames,
-                        } => listener.tell_at_once(*first, *last, frames),
+                        Turn::Write(batch) => batch.write_to(listener, &self.settings),
                         Turn::Ring => false,
                     };
                     if !is_told {
@@ -126,23 +125,54 @@ impl Room {
     }
 }
 
-/// Events as they are written past the tasks. `None` for those that are told by the tasks, with care:
-/// what takes something back, or somebody out, or leaves something out, or is large.
-fn framed(news: &[Arc<Told>]) -> Option<Bytes> {
-    let is_plain = news
-        .iter()
-        .all(|told| !matches!(told.meaning, Meaning::Deletion | Meaning::Left(_)));
-    let is_gapless = news
-        .iter()
-        .zip(news.iter().skip(1))
-        .all(|(told, next)| told.seq + 1 == next.seq);
-    let size = news.iter().map(|told| told.size()).sum::<usize>();
-    if !is_plain || !is_gapless || size > BYTES_AT_ONCE {
-        return None;
+impl Batch {
+    /// What is told by the tasks is what takes something back, or somebody out, or leaves something
+    /// out, or is large: that wants care. `None` where there is nothing.
+    fn of(news: Vec<Arc<Told>>) -> Option<Turn> {
+        let (first, last) = (news.first()?.seq, news.last()?.seq);
+        let is_plain = news
+            .iter()
+            .all(|told| !matches!(told.meaning, Meaning::Deletion | Meaning::Left(_)));
+        let is_gapless = news
+            .iter()
+            .zip(news.iter().skip(1))
+            .all(|(told, next)| told.seq + 1 == next.seq);
+        let size = news.iter().map(|told| told.size()).sum::<usize>();
+        if !is_plain || !is_gapless || size > BYTES_AT_ONCE {
+            return Some(Turn::Ring);
+        }
+        Some(Turn::Write(Self {
+            news,
+            first,
+            last,
+            rich: OnceLock::new(),
+            base: OnceLock::new(),
+        }))
     }
-    let mut frames = Vec::with_capacity(size + news.len() * MOST_HEADER);
-    for told in news {
-        put_text(&mut frames, told.frame().as_bytes());
+
+    /// Says whether it was written.
+    fn write_to(&self, listener: &Listener, settings: &Settings) -> bool {
+        let frames = if listener.peer.scope == Scope::Log {
+            self.base
+                .get_or_init(|| self.framed_base(settings))
+                .as_ref()
+        } else {
+            Some(self.rich.get_or_init(|| self.framed_rich()))
+        };
+        frames.is_some_and(|frames| listener.tell_at_once(self.first, self.last, frames))
     }
-    Some(frames.into())
+
+    fn framed_rich(&self) -> Bytes {
+        framed(self.news.iter().map(|told| told.frame()))
+    }
+
+    fn framed_base(&self, settings: &Settings) -> Option<Bytes> {
+        let is_message = |told: &&Arc<Told>| told.meaning == Meaning::Message;
+        let messages = self.news.iter().filter(is_message);
+        let frames = messages.map(|told| {
+            let by = told.by.as_deref()?;
+            told.base_frame(by, || settings.clock())
+        });
+        Some(framed(frames.collect::<Option<Vec<_>>>()?))
+    }
 }

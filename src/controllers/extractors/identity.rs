@@ -14,13 +14,13 @@ use tracing::Span;
 
 use super::{AllowedOrigin, body::is_form};
 use crate::{
-    channels::Member,
+    channels::{Channels, Member},
     errors::{Error, Result},
     models::{
         chat_groups,
         memberships::{self, Role},
         refusals::Refusal,
-        sessions::{self, Live},
+        sessions::{self, Claimed, Live},
         users,
     },
     tokens::{TokenType, Tokens},
@@ -97,7 +97,7 @@ pub struct CookieUser;
 impl Identity for CookieUser {
     async fn identify(parts: &mut Parts, ctx: &AppContext) -> Result<Identified> {
         let token = cookie(parts).ok_or(Error::Unauthenticated)?;
-        identify_by(&token, ctx).await.map_err(in_contract)
+        admit_by(&token, ctx).await.map_err(in_contract)
     }
 }
 
@@ -116,7 +116,7 @@ impl Identity for RichUser {
                 token
             }
         };
-        identify_by(&token, ctx).await
+        admit_by(&token, ctx).await
     }
 }
 
@@ -173,22 +173,39 @@ impl<I: Identity + Send> FromRequestParts<AppContext> for GroupMember<I> {
 }
 
 async fn identify_by(access_token: &str, ctx: &AppContext) -> Result<Identified> {
-    let tokens = ctx
-        .shared_store
-        .get_ref::<Tokens>()
-        .ok_or_else(|| loco_rs::Error::string("the tokens were not set up"))?;
-    let claimed = tokens
-        .verify(TokenType::Access, access_token)
-        .map_err(|_| Error::Unauthorized)?;
-    drop(tokens);
-    let (session, user) = sessions::Model::find_live(&ctx.db, claimed.session_id, claimed.user_id)
-        .await?
-        .ok_or(Error::Unauthorized)?;
+    let claimed = claimed(access_token, ctx)?;
+    let live = sessions::Model::find_live(&ctx.db, claimed.session_id, claimed.user_id).await?;
+    let (session, user) = live.ok_or(Error::Unauthorized)?;
     Span::current().record("user", user.id);
     Ok(Identified {
         session: session.live(),
         user,
     })
+}
+
+/// The same for who asks for a socket, which ends with its session whenever that ends.
+async fn admit_by(access_token: &str, ctx: &AppContext) -> Result<Identified> {
+    let claimed = claimed(access_token, ctx)?;
+    let channels = ctx
+        .shared_store
+        .get::<Channels>()
+        .ok_or_else(|| loco_rs::Error::string("the channels were not opened"))?;
+    let live = channels
+        .find_live(claimed.session_id, claimed.user_id)
+        .await?;
+    let (session, user) = live.ok_or(Error::Unauthorized)?;
+    Span::current().record("user", user.id);
+    Ok(Identified { session, user })
+}
+
+fn claimed(access_token: &str, ctx: &AppContext) -> Result<Claimed> {
+    let tokens = ctx
+        .shared_store
+        .get_ref::<Tokens>()
+        .ok_or_else(|| loco_rs::Error::string("the tokens were not set up"))?;
+    tokens
+        .verify(TokenType::Access, access_token)
+        .map_err(|_| Error::Unauthorized)
 }
 
 /// A refusal as the base contract has it.

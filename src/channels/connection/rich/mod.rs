@@ -12,7 +12,7 @@ use tokio::time::Instant;
 use uuid::Uuid;
 
 use self::{joined::Joined, subs::not_here};
-use super::Mode;
+use super::{Heard, Mode};
 use crate::{
     channels::{
         Channels, Member,
@@ -24,6 +24,7 @@ use crate::{
             request::{Ask, Request},
             rich::{Done, Fault, Frame},
         },
+        writer::{Begun, NotStored},
     },
     models::{changes::What, events::Author, sessions::Live, users},
     views::time,
@@ -174,20 +175,71 @@ impl<'a> Rich<'a> {
         self.joined.iter().flatten().filter_map(Joined::due).min()
     }
 
-    async fn change(&mut self, id: i64, group: &str, cid: Option<String>, what: What) -> Utf8Bytes {
+    /// Begins to make a change.
+    async fn change(&mut self, id: i64, group: &str, cid: Option<String>, what: What) -> Reply {
         let channels = self.channels;
         let Some(joined) = self.joined_in(group) else {
-            return not_here(Some(id));
+            return Reply::Now(not_here(Some(id)));
         };
         let member = &joined.member;
         if let Err(wait) = channels.may_send(member.author.id) {
-            return Frame::Error(Fault::rate_limited(wait).to(Some(id))).encode();
+            return Reply::Now(Frame::Error(Fault::rate_limited(wait).to(Some(id))).encode());
         }
         let (group, change) = (member.group.clone(), member.change(cid.clone(), what));
         if let What::Send { .. } = change.what {
             joined.type_on(false, channels);
         }
-        match channels.writer.make(group, change).await {
+        let begun = channels.writer.begin(group, change).await;
+        Reply::Due { id, cid, begun }
+    }
+
+    /// Does what a frame asks for that is no change, and gives the replies.
+    async fn do_at_once(
+        &mut self,
+        request: Request,
+        places: &mut Places,
+    ) -> Result<Vec<Utf8Bytes>, CloseReason> {
+        let reply = match request {
+            Request::Read { group, seq } => self.read(&group, seq, places),
+            Request::Typing { group, on } => self.type_on(&group, on, places),
+            Request::Faulty(fault) => Some(Frame::Error(fault).encode()),
+            Request::Asked { id, ask } => Some(match ask {
+                Ask::Change { group, cid, what } => {
+                    self.change(id, &group, cid, what).await.frame().await
+                }
+                Ask::Sub { epoch, groups } => {
+                    return Box::pin(self.sub(id, epoch, &groups, places)).await;
+                }
+                Ask::Unsub { groups } => match self.unsub(id, &groups, places) {
+                    Ok(reply) => reply,
+                    Err(fault) => Frame::Error(fault.to(Some(id))).encode(),
+                },
+                Ask::Auth { token } => Box::pin(self.auth(id, token.as_deref(), places)).await?,
+            }),
+        };
+        Ok(reply.into_iter().collect())
+    }
+}
+
+/// The reply to what asks for a change.
+enum Reply {
+    Now(Utf8Bytes),
+    /// Once it is made.
+    Due {
+        id: i64,
+        cid: Option<String>,
+        begun: Result<Begun, NotStored>,
+    },
+}
+
+impl Reply {
+    async fn frame(self) -> Utf8Bytes {
+        let (id, cid, begun) = match self {
+            Self::Now(frame) => return frame,
+            Self::Due { id, cid, begun } => (id, cid, begun),
+        };
+        let outcome = async { begun?.outcome().await };
+        match outcome.await {
             Ok(Ok(stored)) => Frame::Ok(Done {
                 id,
                 seq: Some(stored.seq),
@@ -208,6 +260,13 @@ impl<'a> Rich<'a> {
     }
 }
 
+/// Waits for the replies that are due.
+async fn settle(due: &mut Vec<Reply>, heard: &mut Heard) {
+    for reply in due.drain(..) {
+        heard.replies.push(reply.frame().await);
+    }
+}
+
 impl Drop for Rich<'_> {
     fn drop(&mut self) {
         for joined in self.joined.iter_mut().flatten() {
@@ -218,6 +277,8 @@ impl Drop for Rich<'_> {
 
 impl Mode for Rich<'_> {
     const ENDS_FLOODS: bool = true;
+
+    const FRAMES_AT_ONCE: usize = 64;
 
     fn greet(&mut self, places: &mut Places) -> Vec<Utf8Bytes> {
         let (channels, entry) = (self.channels, self.entry.take().unwrap_or_default());
@@ -230,30 +291,36 @@ impl Mode for Rich<'_> {
         frames
     }
 
-    async fn hear(
-        &mut self,
-        text: &str,
-        places: &mut Places,
-    ) -> Result<Vec<Utf8Bytes>, CloseReason> {
-        let reply = match Request::parse(text).ok_or(CloseReason::NotJson)? {
-            Request::Read { group, seq } => self.read(&group, seq, places),
-            Request::Typing { group, on } => self.type_on(&group, on, places),
-            Request::Faulty(fault) => Some(Frame::Error(fault).encode()),
-            Request::Asked { id, ask } => Some(match ask {
-                Ask::Change { group, cid, what } => {
-                    Box::pin(self.change(id, &group, cid, what)).await
+    async fn hear(&mut self, texts: &[Utf8Bytes], places: &mut Places) -> Heard {
+        let mut heard = Heard::default();
+        let mut due = Vec::new();
+        for text in texts {
+            let request = match Request::parse(text) {
+                Some(Request::Asked {
+                    id,
+                    ask: Ask::Change { group, cid, what },
+                }) => {
+                    due.push(self.change(id, &group, cid, what).await);
+                    continue;
                 }
-                Ask::Sub { epoch, groups } => {
-                    return Box::pin(self.sub(id, epoch, &groups, places)).await;
+                request => request,
+            };
+            // All else may depend on what was asked for before it.
+            settle(&mut due, &mut heard).await;
+            let done = match request {
+                Some(request) => self.do_at_once(request, places).await,
+                None => Err(CloseReason::NotJson),
+            };
+            match done {
+                Ok(replies) => heard.replies.extend(replies),
+                Err(reason) => {
+                    heard.end = Some(reason);
+                    return heard;
                 }
-                Ask::Unsub { groups } => match self.unsub(id, &groups, places) {
-                    Ok(reply) => reply,
-                    Err(fault) => Frame::Error(fault.to(Some(id))).encode(),
-                },
-                Ask::Auth { token } => Box::pin(self.auth(id, token.as_deref(), places)).await?,
-            }),
-        };
-        Ok(reply.into_iter().collect())
+            }
+        }
+        settle(&mut due, &mut heard).await;
+        heard
     }
 
     async fn welcome(&mut self, groups: Vec<Arc<str>>, places: &mut Places) -> Vec<Utf8Bytes> {
@@ -271,6 +338,10 @@ impl Mode for Rich<'_> {
     fn may_be_told_at_once(&self, place: usize) -> bool {
         let joined = self.joined.get(place).and_then(Option::as_ref);
         joined.is_some_and(Joined::is_live)
+    }
+
+    fn must_see(&self) -> bool {
+        false
     }
 
     fn lose(
