@@ -1,7 +1,7 @@
 //! What group commit is worth: durable changes a second, and how long each waits for its
 //! acknowledgement, with the writer and with a transaction for each.
 //!
-//! `cargo bench --bench appends` measures SQLite as it is shipped; with `DATABASE_URL` set, that
+//! `cargo bench -p salam-benches --bench appends` measures SQLite as it is shipped; with `DATABASE_URL` set, that
 //! PostgreSQL server too, in a database of its own. Both ways take turns within one run.
 
 use std::{

@@ -1,0 +1,133 @@
+//! What durable sends cost without group commit: a transaction for each, by Salam's own model, without
+//! sockets, and as many senders as beside it.
+//!
+//! It is a process of its own, so that it gets the core that Salam gets.
+
+use std::{
+    env,
+    process::Stdio,
+    time::{Duration, Instant},
+};
+
+use clap::Args;
+use migration::{Migrator, MigratorTrait};
+use salam::models::{
+    changes::{Change, What},
+    chat_groups,
+    events::Author,
+    users,
+};
+use salam_benches::{
+    Result,
+    cores::{self, Core},
+    node::Place,
+};
+use sea_orm::{
+    ActiveModelTrait, ConnectOptions, ConnectionTrait, Database, DatabaseConnection, Set,
+};
+
+const TEXT: &str =
+    "as long as people write in a chat when they are not in a great hurry, and no longer";
+
+/// As many as the configuration of development has.
+const CONNECTIONS: u32 = 10;
+
+#[derive(Args, Clone, Copy)]
+pub struct Alone {
+    pub senders: usize,
+    pub groups: usize,
+    pub millis: u64,
+}
+
+impl Alone {
+    /// Sends a second, measured in a process on the core of what is measured.
+    pub fn start(self, place: &Place) -> Result<f64> {
+        let mut command = cores::command(Core::Measured, env::current_exe()?);
+        command.arg("alone").args([
+            self.senders.to_string(),
+            self.groups.to_string(),
+            self.millis.to_string(),
+        ]);
+        // As an argument it would be seen by others of this machine.
+        command.env("DATABASE_URL", &place.database_url);
+        let done = command
+            .stdout(Stdio::piped())
+            .stderr(Stdio::inherit())
+            .output()?;
+        Ok(String::from_utf8(done.stdout)?.trim().parse()?)
+    }
+
+    /// The process: says its figure and ends.
+    #[allow(clippy::disallowed_methods)] // No config/*.yaml is read here.
+    pub fn run(self) -> Result<()> {
+        let uri = env::var("DATABASE_URL")?;
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()?;
+        let figure = runtime.block_on(self.measure(&uri))?;
+        let line = format!("{figure}\n");
+        Ok(std::io::Write::write_all(
+            &mut std::io::stdout(),
+            line.as_bytes(),
+        )?)
+    }
+
+    async fn measure(self, uri: &str) -> Result<f64> {
+        let mut options = ConnectOptions::new(uri);
+        options.max_connections(CONNECTIONS).sqlx_logging(false);
+        let db = Database::connect(options).await?;
+        if uri.starts_with("sqlite:") {
+            db.execute_unprepared("PRAGMA journal_mode = WAL").await?;
+        }
+        Migrator::up(&db, None).await?;
+        let (author, groups) = self.settle(&db).await?;
+        let begin = Instant::now();
+        let end = begin + Duration::from_millis(self.millis);
+        let senders = groups.iter().cycle().take(self.senders);
+        let sending = senders.map(|&group| send(&db, &author, group, end));
+        let sent = futures_util::future::try_join_all(sending).await?;
+        let sent: u32 = sent.into_iter().sum();
+        Ok(f64::from(sent) / begin.elapsed().as_secs_f64())
+    }
+
+    /// One user, and the ids of the groups.
+    async fn settle(self, db: &DatabaseConnection) -> Result<(Author, Vec<i64>)> {
+        let user = users::ActiveModel {
+            username: Set("person".to_owned()),
+            username_key: Set("person".to_owned()),
+            name: Set("Person".to_owned()),
+            password_hash: Set(String::new()),
+            ..Default::default()
+        };
+        let user = user.insert(db).await?;
+        let mut groups = Vec::new();
+        for _ in 0..self.groups {
+            groups.push(chat_groups::Model::start(db, &user, None).await?.id);
+        }
+        Ok((Author::of(&user), groups))
+    }
+}
+
+/// One after the other, until the end; how many.
+async fn send(
+    db: &DatabaseConnection,
+    author: &Author,
+    group_id: i64,
+    end: Instant,
+) -> Result<u32> {
+    let mut sent = 0;
+    while Instant::now() < end {
+        let change = Change {
+            group_id,
+            author: Some(author.clone()),
+            cid: Some(uuid::Uuid::new_v4().simple().to_string()),
+            what: What::Send {
+                text: TEXT.to_owned(),
+                reply_to: None,
+            },
+        };
+        change.make_alone(db).await??;
+        sent += 1;
+    }
+    Ok(sent)
+}

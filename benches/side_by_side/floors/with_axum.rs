@@ -1,0 +1,111 @@
+//! The floor of axum: its WebSocket, a task for each socket, and tokio's broadcast.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use axum::{
+    Router,
+    extract::{
+        RawQuery, State,
+        ws::{Message, Utf8Bytes, WebSocket, WebSocketUpgrade},
+    },
+    response::Response,
+    routing::get,
+    serve::ListenerExt,
+};
+use futures_util::SinkExt;
+use salam_benches::Result;
+use tokio::{
+    net::TcpListener,
+    sync::broadcast::{self, Receiver, Sender, error::RecvError},
+};
+
+/// Of what is read at once; axum's own default is zeroed at each read.
+const READ_BUFFER: usize = 4096;
+
+/// Texts that wait for the slowest socket of a group.
+const WAITING: usize = 128;
+
+type Groups = Arc<Mutex<HashMap<String, Sender<Utf8Bytes>>>>;
+
+pub fn serve(port: u16) -> Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    runtime.block_on(async {
+        let routes = Router::new()
+            .route("/fan", get(fan))
+            .route("/answer", get(answer))
+            .with_state(Groups::default());
+        let listener = TcpListener::bind(("127.0.0.1", port)).await?;
+        let listener = listener.tap_io(|stream| {
+            // Without it small frames would wait for acknowledgements: slower, not wrong.
+            let _ = stream.set_nodelay(true);
+        });
+        Ok(axum::serve(listener, routes).await?)
+    })
+}
+
+async fn fan(
+    State(groups): State<Groups>,
+    RawQuery(group): RawQuery,
+    upgrade: WebSocketUpgrade,
+) -> Response {
+    let group = {
+        let mut groups = groups.lock().unwrap_or_else(PoisonError::into_inner);
+        let made = || broadcast::channel(WAITING).0;
+        groups
+            .entry(group.unwrap_or_default())
+            .or_insert_with(made)
+            .clone()
+    };
+    let heard = group.subscribe();
+    upgrade
+        .read_buffer_size(READ_BUFFER)
+        .on_upgrade(move |socket| pass_on(socket, group, heard))
+}
+
+/// Ends when the socket does.
+async fn pass_on(mut socket: WebSocket, group: Sender<Utf8Bytes>, mut heard: Receiver<Utf8Bytes>) {
+    loop {
+        tokio::select! {
+            said = socket.recv() => match said {
+                // Whoever says it hears it too, so there is somebody.
+                Some(Ok(Message::Text(text))) => drop(group.send(text)),
+                Some(Ok(_)) => {}
+                Some(Err(_)) | None => return,
+            },
+            text = heard.recv() => {
+                let mut text = match text {
+                    Ok(text) => Some(text),
+                    // The load sees what is missing.
+                    Err(RecvError::Lagged(_)) => None,
+                    Err(RecvError::Closed) => return,
+                };
+                while let Some(next) = text {
+                    if socket.feed(Message::Text(next)).await.is_err() {
+                        return;
+                    }
+                    text = heard.try_recv().ok();
+                }
+                if socket.flush().await.is_err() {
+                    return;
+                }
+            }
+        }
+    }
+}
+
+async fn answer(upgrade: WebSocketUpgrade) -> Response {
+    let answering = async |mut socket: WebSocket| {
+        while let Some(Ok(said)) = socket.recv().await {
+            let answer = Message::Text(Utf8Bytes::from_static(super::ANSWER));
+            if matches!(said, Message::Text(_)) && socket.send(answer).await.is_err() {
+                return;
+            }
+        }
+    };
+    upgrade.read_buffer_size(READ_BUFFER).on_upgrade(answering)
+}

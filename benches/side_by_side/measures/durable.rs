@@ -1,0 +1,109 @@
+//! Sends that are stored before they are answered: how many in a second.
+
+use std::sync::Arc;
+
+use salam_benches::{
+    Result,
+    load::{Load, drive},
+    node::Place,
+};
+
+use super::{Measure, Row, Target};
+use crate::{
+    alone::Alone,
+    setting::Setting,
+    sheet::Sheet,
+    stage::{SALAM, Stage},
+};
+
+const ALONE: &str = "a transaction each";
+
+pub const MEASURE: Measure = Measure {
+    name: "durable",
+    title: "Durable sends a second",
+    contenders: &[SALAM, ALONE],
+    rows: &[
+        Row {
+            what: "SQLite, 64 senders in 1 group",
+            target: Target::TimesOrMore(3.0),
+        },
+        Row {
+            what: "SQLite, 256 senders in 100 groups",
+            target: Target::TimesOrMore(3.0),
+        },
+        Row {
+            what: "PostgreSQL and Redis, 64 senders in 1 group",
+            target: Target::TimesOrMore(3.0),
+        },
+        Row {
+            what: "PostgreSQL and Redis, 256 senders in 100 groups",
+            target: Target::TimesOrMore(1.5),
+        },
+        Row {
+            what: "SQLite, 64 senders in 1 group, p99 ms",
+            target: Target::AtMost(100.0),
+        },
+        Row {
+            what: "SQLite, 256 senders in 100 groups, p99 ms",
+            target: Target::AtMost(250.0),
+        },
+        Row {
+            what: "PostgreSQL and Redis, 64 senders in 1 group, p99 ms",
+            target: Target::AtMost(100.0),
+        },
+        Row {
+            what: "PostgreSQL and Redis, 256 senders in 100 groups, p99 ms",
+            target: Target::AtMost(250.0),
+        },
+    ],
+    how: "Each sender is a rich socket that waits for its `ok` before it sends again, and hears what all \
+          others of its group send. SQLite commits with `synchronous = FULL`, PostgreSQL with `fsync`. \
+          Beside it: as many senders that make each change in a transaction of its own, by Salam's \
+          model, in a process without sockets and without anybody to tell.",
+    round,
+};
+
+fn round(setting: &Setting, sheet: &mut Sheet) -> Result<()> {
+    for (senders, groups, label) in [
+        (64, 1, "64 senders in 1 group"),
+        (256, 100, "256 senders in 100 groups"),
+    ] {
+        let row = format!("SQLite, {label}");
+        measure(setting, sheet, &row, (senders, groups), Place::sqlite)?;
+        if let Some(stores) = setting.stores()? {
+            let row = format!("PostgreSQL and Redis, {label}");
+            measure(setting, sheet, &row, (senders, groups), || stores.place())?;
+        }
+    }
+    Ok(())
+}
+
+fn measure(
+    setting: &Setting,
+    sheet: &mut Sheet,
+    row: &str,
+    (senders, groups): (usize, usize),
+    place: impl Fn() -> Result<Arc<Place>>,
+) -> Result<()> {
+    let stage = Stage::salam(setting, &place()?, groups)?;
+    let mut load = Load::new()?;
+    let specs = (0..senders).map(|number| stage.listener(number % groups, number));
+    let sockets = drive::open_all(&mut load, specs.collect())?;
+    drive::converse(&mut load, &sockets, setting.time() / 4)?;
+    load.tally.begin();
+    let time = drive::converse(&mut load, &sockets, setting.time())?;
+    load.count_lost();
+    load.check()?;
+    sheet.add(row, SALAM, load.tally.answered as f64 / time.as_secs_f64());
+    let p99 = load.tally.waits.percentile(99.0);
+    sheet.add(&format!("{row}, p99 ms"), SALAM, p99);
+    sheet.blame(row, load.tally.flaws);
+    drop(stage);
+    let alone = Alone {
+        senders,
+        groups,
+        millis: u64::try_from(setting.time().as_millis())?,
+    };
+    sheet.add(row, ALONE, alone.start(place()?.as_ref())?);
+    Ok(())
+}

@@ -1,0 +1,111 @@
+//! Sockets that say nothing: what one of them holds, and what it cost to let it in.
+
+use std::{thread::sleep, time::Duration};
+
+use salam_benches::{
+    Result,
+    figures::micros_each,
+    load::{Load, Spec, drive},
+    say,
+};
+
+use super::{Measure, Row, Target};
+use crate::{
+    setting::Setting,
+    sheet::Sheet,
+    stage::{ALL, Stage},
+};
+
+pub const MEASURE: Measure = Measure {
+    name: "idle",
+    title: "Idle sockets",
+    contenders: &ALL,
+    rows: &[
+        Row {
+            what: "1,000 rich, KiB each",
+            target: Target::AtMost(16.0),
+        },
+        Row {
+            what: "5,000 rich, KiB each",
+            target: Target::AtMost(12.0),
+        },
+        Row {
+            what: "10,000 rich, KiB each",
+            target: Target::AtMost(12.0),
+        },
+        Row {
+            what: "5,000 base, KiB each",
+            target: Target::AtMost(12.0),
+        },
+        Row {
+            what: "1,000 rich, µs of CPU to connect",
+            target: Target::AtMost(400.0),
+        },
+        Row {
+            what: "5,000 rich, µs of CPU to connect",
+            target: Target::AtMost(400.0),
+        },
+        Row {
+            what: "10,000 rich, µs of CPU to connect",
+            target: Target::AtMost(400.0),
+        },
+        Row {
+            what: "5,000 base, µs of CPU to connect",
+            target: Target::AtMost(400.0),
+        },
+    ],
+    how: "Sockets of four users in 100 groups, each let in by an access token in `Authorization` (base: \
+          in the cookie), connect 128 at a time and say nothing. The memory is what the server's PSS has \
+          grown by a second after the last one was told all that it is told at first, for each; what the \
+          kernel holds for a socket is not in it. The floors know neither tokens nor modes.",
+    round,
+};
+
+const GROUPS: usize = 100;
+
+fn round(setting: &Setting, sheet: &mut Sheet) -> Result<()> {
+    for (label, count, is_rich) in [
+        ("1,000 rich", 1000, true),
+        ("5,000 rich", 5000, true),
+        ("10,000 rich", 10_000, true),
+        ("5,000 base", 5000, false),
+    ] {
+        if !setting.may_have(count) {
+            say(&format!(
+                "    {label}: left out, a process may not have so many files"
+            ));
+            continue;
+        }
+        for contender in ALL {
+            let stage = Stage::set(setting, contender, GROUPS)?;
+            let spec = |number: usize| {
+                if is_rich {
+                    stage.listener(number % GROUPS, number)
+                } else {
+                    stage.asker(number)
+                }
+            };
+            let (memory, cpu) = gather(&stage, (0..count).map(spec).collect())?;
+            sheet.add(&format!("{label}, KiB each"), contender, memory);
+            sheet.add(&format!("{label}, µs of CPU to connect"), contender, cpu);
+        }
+    }
+    Ok(())
+}
+
+/// KiB and microseconds for each of these.
+fn gather(stage: &Stage, specs: Vec<Spec>) -> Result<(f64, f64)> {
+    let mut load = Load::new()?;
+    let server = stage.process();
+    let count = specs.len();
+    // The first socket has things made that all others share.
+    drive::open_all(&mut load, specs.first().cloned().into_iter().collect())?;
+    let (memory, cpu) = (server.pss()?, server.cpu()?);
+    drive::open_all(&mut load, specs)?;
+    let spent = server.cpu()?.saturating_sub(cpu);
+    sleep(Duration::from_secs(1));
+    let grown = server.pss()?.saturating_sub(memory);
+    load.check()?;
+    let each = grown as f64 / count as f64;
+    Ok((each, micros_each(spent, u64::try_from(count)?)))
+}

@@ -1,0 +1,94 @@
+//! The whole way of a message over two nodes, beside the way within one.
+
+use std::time::Duration;
+
+use salam_benches::{
+    Result,
+    cores::Core,
+    figures::micros_each,
+    load::{Load, drive, tally::Flaws},
+    node::Node,
+    people::Town,
+    stores::Stores,
+};
+
+use super::{Measure, Row, Target};
+use crate::{
+    setting::Setting,
+    sheet::Sheet,
+    stage::{PEOPLE, rich},
+};
+
+const FAR: &str = "far node";
+const NEAR: &str = "near node";
+
+pub const MEASURE: Measure = Measure {
+    name: "path",
+    title: "Two nodes, µs of CPU a delivery",
+    contenders: &[FAR, NEAR],
+    rows: &[
+        Row {
+            what: "100 listeners on each",
+            target: Target::Times(1.0),
+        },
+        Row {
+            what: "1,000 listeners on each",
+            target: Target::Times(1.1),
+        },
+    ],
+    how: "One group on PostgreSQL and Redis, with as many listeners on the node at which its sender is as on \
+          the other; both nodes share core 0. The near one stores each message, tells the other and its \
+          own listeners; the far one hears of it by Redis. One sender keeps eight messages in flight.",
+    round,
+};
+
+const WINDOW: u64 = 8;
+
+fn round(setting: &Setting, sheet: &mut Sheet) -> Result<()> {
+    let Some(stores) = setting.stores()? else {
+        return Ok(());
+    };
+    for (row, listeners) in [
+        ("100 listeners on each", 100),
+        ("1,000 listeners on each", 1000),
+    ] {
+        let (costs, flaws) = measure(setting, stores, listeners)?;
+        for (contender, cost) in [FAR, NEAR].into_iter().zip(costs) {
+            sheet.add(row, contender, cost);
+        }
+        sheet.blame(row, flaws);
+    }
+    Ok(())
+}
+
+/// Microseconds a delivery on the far node and on the near one.
+fn measure(setting: &Setting, stores: &Stores, listeners: usize) -> Result<([f64; 2], Flaws)> {
+    let place = stores.place()?;
+    let near = Node::start(&setting.salam, &place, Core::Measured)?;
+    let far = Node::start(&setting.salam, &place, Core::Measured)?;
+    let town = Town::settle(near.port, PEOPLE, 1)?;
+    let mut load = Load::new()?;
+    let both = [far.port, near.port].into_iter();
+    let both = both.flat_map(|port| (0..listeners).map(move |number| (port, number)));
+    let specs = both.map(|(port, number)| rich(&town, port, 0, number, true));
+    drive::open_all(&mut load, specs.collect())?;
+    let speaker = rich(&town, near.port, 0, 0, false);
+    let speaker = drive::open_all(&mut load, vec![speaker])?;
+    let speaker: Vec<_> = speaker.into_iter().map(|number| (number, 0)).collect();
+    drive::flood(&mut load, &speaker, WINDOW, setting.time() / 4)?;
+    load.tally.begin();
+    let spent = || -> Result<[Duration; 2]> { Ok([far.process.cpu()?, near.process.cpu()?]) };
+    let before = spent()?;
+    drive::flood(&mut load, &speaker, WINDOW, setting.time())?;
+    let [far_after, near_after] = spent()?;
+    load.count_lost();
+    load.check()?;
+    let [far_before, near_before] = before;
+    // Both have as many listeners, and all have heard everything.
+    let each = |spent: Duration| micros_each(spent, load.tally.delivered / 2);
+    let costs = [
+        each(far_after.saturating_sub(far_before)),
+        each(near_after.saturating_sub(near_before)),
+    ];
+    Ok((costs, load.tally.flaws))
+}

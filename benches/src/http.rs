@@ -1,0 +1,114 @@
+//! As much of an HTTP client as it takes to prepare a measurement: one connection, which is kept, one
+//! request after the other.
+
+use std::{
+    io::{BufRead, BufReader, Read, Write},
+    net::TcpStream,
+    time::Duration,
+};
+
+use serde_json::Value;
+
+use crate::Result;
+
+const PATIENCE: Duration = Duration::from_secs(30);
+
+pub struct Client(BufReader<TcpStream>);
+
+#[derive(Debug)]
+pub struct Answer {
+    pub status: u16,
+    pub body: Vec<u8>,
+}
+
+impl Client {
+    /// # Errors
+    /// Nobody listens there.
+    pub fn connect(port: u16) -> Result<Self> {
+        let stream = TcpStream::connect(("127.0.0.1", port))?;
+        stream.set_nodelay(true)?;
+        stream.set_read_timeout(Some(PATIENCE))?;
+        Ok(Self(BufReader::new(stream)))
+    }
+
+    /// # Errors
+    /// The connection breaks.
+    pub fn get(&mut self, path: &str, token: Option<&str>) -> Result<Answer> {
+        self.ask("GET", path, token, "")
+    }
+
+    /// # Errors
+    /// The connection breaks.
+    pub fn post(&mut self, path: &str, token: Option<&str>, body: &Value) -> Result<Answer> {
+        self.ask("POST", path, token, &body.to_string())
+    }
+
+    fn ask(&mut self, method: &str, path: &str, token: Option<&str>, body: &str) -> Result<Answer> {
+        let mut head = format!("{method} {path} HTTP/1.1\r\nHost: 127.0.0.1\r\n");
+        if let Some(token) = token {
+            head += &format!("Authorization: Bearer {token}\r\n");
+        }
+        if !body.is_empty() {
+            head += "Content-Type: application/json\r\n";
+            head += &format!("Content-Length: {}\r\n", body.len());
+        }
+        // In one write, or the second waits for the acknowledgement of the first.
+        let request = format!("{head}\r\n{body}");
+        self.0.get_mut().write_all(request.as_bytes())?;
+        self.answer()
+    }
+
+    fn answer(&mut self) -> Result<Answer> {
+        let status = self.line()?;
+        let status = status.split(' ').nth(1).and_then(|code| code.parse().ok());
+        let mut length = 0;
+        loop {
+            let line = self.line()?.to_ascii_lowercase();
+            if line.is_empty() {
+                break;
+            }
+            if let Some(given) = line.strip_prefix("content-length:") {
+                length = given.trim().parse()?;
+            }
+        }
+        let mut body = vec![0; length];
+        self.0.read_exact(&mut body)?;
+        Ok(Answer {
+            status: status.ok_or("this is no answer of HTTP")?,
+            body,
+        })
+    }
+
+    fn line(&mut self) -> Result<String> {
+        let mut line = String::new();
+        if self.0.read_line(&mut line)? == 0 {
+            return Err("the server has closed the connection".into());
+        }
+        Ok(line.trim_end().to_owned())
+    }
+}
+
+impl Answer {
+    /// What the answer says, if it has the expected status.
+    ///
+    /// # Errors
+    /// It has another, or is no JSON.
+    pub fn expect(&self, status: u16) -> Result<Value> {
+        if self.status != status {
+            let body = String::from_utf8_lossy(&self.body);
+            return Err(format!("{} instead of {status}: {body}", self.status).into());
+        }
+        Ok(serde_json::from_slice(&self.body)?)
+    }
+}
+
+/// A text of an answer.
+///
+/// # Errors
+/// There is none by this name.
+pub fn text(answer: &Value, name: &str) -> Result<String> {
+    let found = answer.get(name).and_then(Value::as_str);
+    Ok(found
+        .ok_or_else(|| format!("no {name} in {answer}"))?
+        .to_owned())
+}

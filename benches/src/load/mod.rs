@@ -1,0 +1,238 @@
+//! The load: up to ten thousand sockets of one thread, which hears every frame and checks its number.
+//!
+//! The rule: it never waits for one socket, and does as little for each frame as telling apart lost,
+//! doubled and reordered allows, so that it is the server that is slow. What is said when stands in
+//! [`drive`].
+
+pub mod drive;
+pub mod frames;
+mod hearing;
+pub mod order;
+pub mod socket;
+mod spec;
+pub mod speech;
+pub mod tally;
+
+use std::{
+    net::{Ipv4Addr, SocketAddr},
+    time::{Duration, Instant},
+};
+
+use mio::{Events, Interest, Poll, Token, net::TcpStream};
+
+pub use self::spec::Spec;
+use self::{
+    socket::{Phase, Socket},
+    speech::Speech,
+    tally::Tally,
+};
+use crate::{Result, figures::nanos};
+
+/// Read at once: more than a socket has between two turns.
+const AT_ONCE: usize = 128 * 1024;
+
+pub struct Load {
+    pub tally: Tally,
+    sockets: Vec<Socket>,
+    /// Sockets that were answered since somebody looked.
+    answered: Vec<usize>,
+    poll: Poll,
+    events: Events,
+    /// What was read last.
+    bytes: Vec<u8>,
+    begin: Instant,
+    /// When the last answer came.
+    pub last_answer: u64,
+}
+
+impl Load {
+    /// # Errors
+    /// The system's.
+    pub fn new() -> Result<Self> {
+        Ok(Self {
+            tally: Tally::default(),
+            sockets: Vec::new(),
+            answered: Vec::new(),
+            poll: Poll::new()?,
+            events: Events::with_capacity(1024),
+            bytes: Vec::new(),
+            begin: Instant::now(),
+            last_answer: 0,
+        })
+    }
+
+    /// Nanoseconds since the load began.
+    #[must_use]
+    pub fn now(&self) -> u64 {
+        nanos(self.begin.elapsed())
+    }
+
+    /// How many sockets there were.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.sockets.len()
+    }
+
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.sockets.is_empty()
+    }
+
+    /// # Errors
+    /// A socket has failed.
+    pub fn check(&self) -> Result<()> {
+        match self.tally.faults.as_slice() {
+            [] => Ok(()),
+            [first, ..] => Err(format!(
+                "{} sockets failed, the first: {first}",
+                self.tally.faults.len()
+            )
+            .into()),
+        }
+    }
+
+    /// Begins to open a socket; its number.
+    ///
+    /// # Errors
+    /// The system has no more of them.
+    pub fn open(&mut self, spec: Spec) -> Result<usize> {
+        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, spec.port));
+        let (number, begun) = (self.sockets.len(), self.now());
+        let stream = TcpStream::connect(address)?;
+        stream.set_nodelay(true)?;
+        self.tally.opened(spec.group, spec.counts);
+        let mut socket = Socket::new(spec, stream, begun);
+        let both = Interest::READABLE | Interest::WRITABLE;
+        self.poll
+            .registry()
+            .register(socket.stream(), Token(number), both)?;
+        self.sockets.push(socket);
+        Ok(number)
+    }
+
+    /// Sends the next text of a socket, which was due at this time.
+    ///
+    /// # Errors
+    /// There is no such socket. (What befalls it is in the tally.)
+    pub fn post(&mut self, number: usize, due: u64) -> Result<()> {
+        let asked = self.now();
+        let socket = self.sockets.get_mut(number).ok_or("no such socket")?;
+        (socket.asked, socket.sent) = (asked, socket.sent + 1);
+        let text = socket.spec.speech.say(number, socket.sent, due);
+        socket.queue(frames::TEXT, text.as_bytes());
+        self.tally.sent(socket.spec.group);
+        let flushed = socket.flush();
+        self.note(number, flushed);
+        Ok(())
+    }
+
+    /// Reads and writes whatever can be, after waiting so long for something.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn turn(&mut self, wait: Duration) -> Result<()> {
+        if let Err(error) = self.poll.poll(&mut self.events, Some(wait)) {
+            return if error.kind() == std::io::ErrorKind::Interrupted {
+                Ok(())
+            } else {
+                Err(error.into())
+            };
+        }
+        let turns = self.events.iter();
+        let turns: Vec<_> = turns
+            .map(|e| (e.token().0, e.is_writable(), e.is_readable()))
+            .collect();
+        for (number, writable, readable) in turns {
+            let done = self.attend(number, writable, readable);
+            self.note(number, done);
+        }
+        Ok(())
+    }
+
+    /// Takes turns until it is so.
+    ///
+    /// # Errors
+    /// It is not so in time, or a socket was lost meanwhile.
+    pub fn until(
+        &mut self,
+        what: &str,
+        patience: Duration,
+        is_so: impl Fn(&Self) -> bool,
+    ) -> Result<()> {
+        let begin = Instant::now();
+        while !is_so(self) {
+            self.turn(Duration::from_millis(1))?;
+            self.check()
+                .map_err(|error| format!("while waiting for {what}: {error}"))?;
+            if begin.elapsed() > patience {
+                return Err(format!("waited in vain for {what}").into());
+            }
+        }
+        Ok(())
+    }
+
+    /// Sockets that were answered since this was asked last.
+    pub fn take_answered(&mut self) -> Vec<usize> {
+        std::mem::take(&mut self.answered)
+    }
+
+    /// Adds what nobody has been told to what is lost.
+    pub fn count_lost(&mut self) {
+        for socket in &self.sockets {
+            let missing = socket.order.missing(self.tally.last(socket.spec.group));
+            if socket.phase == Phase::Ready && socket.spec.speech != Speech::Base {
+                self.tally.flaws.lost += missing;
+            }
+        }
+    }
+
+    fn attend(&mut self, number: usize, writable: bool, readable: bool) -> Result<()> {
+        let socket = self.sockets.get_mut(number).ok_or("no such socket")?;
+        if socket.phase == Phase::Closed {
+            return Ok(());
+        }
+        if writable {
+            socket.flush()?;
+        }
+        let mut bytes = std::mem::take(&mut self.bytes);
+        let mut more = readable;
+        let mut done = Ok(());
+        while more && done.is_ok() {
+            done = match self
+                .sockets
+                .get_mut(number)
+                .ok_or("no such socket")?
+                .read(&mut bytes, AT_ONCE)
+            {
+                Ok(full) => {
+                    more = full;
+                    self.hear(number, &bytes)
+                }
+                Err(error) => Err(error),
+            };
+        }
+        self.bytes = bytes;
+        done
+    }
+
+    fn hear(&mut self, number: usize, bytes: &[u8]) -> Result<()> {
+        let now = self.now();
+        let socket = self.sockets.get_mut(number).ok_or("no such socket")?;
+        let answers = hearing::hear(socket, &mut self.tally, bytes, now)?;
+        if answers > 0 {
+            self.answered.extend(std::iter::repeat_n(number, answers));
+            self.last_answer = now;
+        }
+        Ok(())
+    }
+
+    /// A socket that failed is over, and the tally says why.
+    fn note(&mut self, number: usize, done: Result<()>) {
+        if let (Err(error), Some(socket)) = (done, self.sockets.get_mut(number)) {
+            socket.phase = Phase::Closed;
+            // It may never have been registered, and goes with the load anyway.
+            let _ = self.poll.registry().deregister(socket.stream());
+            self.tally.faults.push(error.to_string());
+        }
+    }
+}
