@@ -54,6 +54,13 @@ impl Alone {
             .stdout(Stdio::piped())
             .stderr(Stdio::inherit())
             .output()?;
+        if !done.status.success() {
+            return Err(format!(
+                "what sends without group commit has failed: {}",
+                done.status
+            )
+            .into());
+        }
         Ok(String::from_utf8(done.stdout)?.trim().parse()?)
     }
 

@@ -2,7 +2,12 @@
 
 use std::{fmt::Write, fs, process::Command};
 
-use salam_benches::{Result, cores, figures::Spread, node, say};
+use salam_benches::{
+    Result, cores,
+    figures::Spread,
+    page::{self, Page},
+    say,
+};
 
 use super::{
     measures::{Measure, Row},
@@ -51,9 +56,10 @@ pub fn write(measures: &[Measure]) -> Result<()> {
     if quick {
         text += "\n**Some of these are of one short round each (`--quick`): they only show that it works.**\n";
     }
-    text += &format!("\n{FOOT}");
-    let file = node::root().join("docs/benchmarks.md");
-    fs::write(&file, text)?;
+    text.push('\n');
+    let file = page::file();
+    let page = Page::read(&file)?.with_rest(text, format!("\n{FOOT}"));
+    page.write(&file)?;
     say("docs/benchmarks.md is written");
     Ok(())
 }

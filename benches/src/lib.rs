@@ -9,6 +9,7 @@ pub mod figures;
 pub mod http;
 pub mod load;
 pub mod node;
+pub mod page;
 pub mod people;
 pub mod running;
 pub mod stores;

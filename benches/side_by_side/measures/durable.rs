@@ -37,23 +37,23 @@ pub const MEASURE: Measure = Measure {
         },
         Row {
             what: "PostgreSQL and Redis, 256 senders in 100 groups",
-            target: Target::TimesOrMore(1.5),
+            target: Target::TimesOrMore(3.0),
         },
         Row {
             what: "SQLite, 64 senders in 1 group, p99 ms",
-            target: Target::AtMost(100.0),
+            target: Target::AtMost(20.0),
         },
         Row {
             what: "SQLite, 256 senders in 100 groups, p99 ms",
-            target: Target::AtMost(250.0),
+            target: Target::AtMost(50.0),
         },
         Row {
             what: "PostgreSQL and Redis, 64 senders in 1 group, p99 ms",
-            target: Target::AtMost(100.0),
+            target: Target::AtMost(20.0),
         },
         Row {
             what: "PostgreSQL and Redis, 256 senders in 100 groups, p99 ms",
-            target: Target::AtMost(250.0),
+            target: Target::AtMost(50.0),
         },
     ],
     how: "Each sender is a rich socket that waits for its `ok` before it sends again, and hears what all \

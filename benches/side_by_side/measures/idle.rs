@@ -27,15 +27,15 @@ pub const MEASURE: Measure = Measure {
         },
         Row {
             what: "5,000 rich, KiB each",
-            target: Target::AtMost(12.0),
+            target: Target::AtMost(10.0),
         },
         Row {
             what: "10,000 rich, KiB each",
-            target: Target::AtMost(12.0),
+            target: Target::AtMost(10.0),
         },
         Row {
             what: "5,000 base, KiB each",
-            target: Target::AtMost(12.0),
+            target: Target::AtMost(10.0),
         },
         Row {
             what: "1,000 rich, µs of CPU to connect",

@@ -24,11 +24,11 @@ pub const MEASURE: Measure = Measure {
     rows: &[
         Row {
             what: "1,000 sockets, 100 events each, µs of CPU each",
-            target: Target::AtMost(600.0),
+            target: Target::AtMost(400.0),
         },
         Row {
             what: "1,000 sockets, 100 events each, ms until all have their `sync`",
-            target: Target::AtMost(1000.0),
+            target: Target::AtMost(600.0),
         },
         Row {
             what: "5,000 sockets, 50 groups, µs of CPU each",
@@ -36,16 +36,18 @@ pub const MEASURE: Measure = Measure {
         },
         Row {
             what: "5,000 sockets, 50 groups, p50 ms to `sync`",
-            target: Target::AtMost(1500.0),
+            target: Target::AtMost(2500.0),
         },
         Row {
             what: "5,000 sockets, 50 groups, p99 ms to `sync`",
-            target: Target::AtMost(3000.0),
+            target: Target::AtMost(4000.0),
         },
     ],
-    how: "All connect at once, to groups in which others are talking: 1,000 sockets to one group, each with \
-          `after` a hundred events behind its head; 5,000 sockets to 50 groups, twenty behind. Times are \
-          from the begin of each connection to its frame `sync`. One node on SQLite, one core.",
+    how: "To groups in which others are. 1,000 sockets, at most 128 of them on their way at a time, to one \
+          group, each with `after` a hundred events behind its head. 5,000 sockets, all at once, to 50 \
+          groups, twenty behind; those that the listening queue does not take are tried again by the \
+          kernel, after a second and more. Times are from the begin of each connection to its frame \
+          `sync`. One node on SQLite, one core.",
     round,
 };
 
@@ -54,6 +56,8 @@ struct Return {
     sockets: usize,
     groups: usize,
     behind: u64,
+    /// Whether all come at once.
+    storm: bool,
 }
 
 const RETURNS: [Return; 2] = [
@@ -62,12 +66,14 @@ const RETURNS: [Return; 2] = [
         sockets: 1000,
         groups: 1,
         behind: 100,
+        storm: false,
     },
     Return {
         label: "5,000 sockets, 50 groups",
         sockets: 5000,
         groups: 50,
         behind: 20,
+        storm: true,
     },
 ];
 
@@ -103,9 +109,13 @@ fn come_back(setting: &Setting, sheet: &mut Sheet, back: &Return) -> Result<()> 
             head - back.behind,
         )
     });
-    let specs = specs.collect();
+    let specs: Vec<_> = specs.collect();
     let (begin, before) = (Instant::now(), stage.process().cpu()?);
-    drive::storm(&mut load, specs)?;
+    if back.storm {
+        drive::storm(&mut load, specs)?;
+    } else {
+        drive::open_all(&mut load, specs)?;
+    }
     let time = begin.elapsed();
     let spent = stage.process().cpu()?.saturating_sub(before);
     load.count_lost();
