@@ -1,0 +1,117 @@
+//! How Salam grows: what a page of history, the list of groups, a send, a resume and a start cost with
+//! 10 thousand, a million and ten million events in the log.
+//!
+//! `cargo run --release -p salam-benches --bin growth` writes the table in docs/benchmarks.md, and says
+//! how each database goes about each query. The rule: what is looked up by a key costs about the same
+//! at every size, and no query that a request waits for reads a whole table.
+
+mod engine;
+mod fill;
+mod measure;
+mod plans;
+mod report;
+mod size;
+mod socket;
+
+use std::{
+    env::{current_exe, set_current_dir},
+    io::Write,
+    path::{Path, PathBuf},
+    process::Command,
+    time::Instant,
+};
+
+use clap::Parser;
+use salam_benches::{Result, cores, node::root, say, stores::Stores};
+
+use self::{
+    engine::{Database, Engine},
+    measure::Figures,
+    size::{SIZES, Size},
+};
+
+#[derive(Parser)]
+struct Arguments {
+    /// Leave out the largest size, which takes minutes.
+    #[arg(long)]
+    quick: bool,
+    /// Measure this database alone; of the others the table keeps what it has.
+    #[arg(long, value_enum)]
+    only: Option<Engine>,
+    /// The released server, if it does not lie beside this program.
+    #[arg(long)]
+    server: Option<PathBuf>,
+    /// Write nothing into docs/benchmarks.md.
+    #[arg(long)]
+    dry: bool,
+}
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<()> {
+    let arguments = Arguments::parse();
+    let beside = current_exe()?.with_file_name("salam-cli");
+    let binary = arguments.server.clone().unwrap_or(beside).canonicalize()?;
+    // Where the configuration is.
+    set_current_dir(root())?;
+    // Whatever this process starts later, and is not told otherwise, stays there with it.
+    leave_the_first_core();
+    let stores = match arguments.only {
+        Some(Engine::Sqlite) => None,
+        _ => Stores::start()?,
+    };
+    let spoken = plans::listen()?;
+    let sizes = sizes(arguments.quick);
+    let mut rows = Vec::new();
+    for engine in engines(arguments.only, stores.is_some()) {
+        for size in sizes {
+            let database = Database::create(engine, stores.as_ref()).await?;
+            let figures = measure_one(&database, size, &binary).await?;
+            rows.push(report::row(&figures));
+            if Some(size) == sizes.last() {
+                plans::show(&database, size, &spoken).await?;
+            }
+        }
+    }
+    print(&report::publish(rows, arguments.dry)?)
+}
+
+async fn measure_one(database: &Database, size: &Size, binary: &Path) -> Result<Figures> {
+    let title = format!("{}, {} events", database.engine.title(), size.events);
+    let begin = Instant::now();
+    let session = fill::fill(database, size, &title).await?;
+    say(&format!("{title}: made in {:.0?}", begin.elapsed()));
+    let figures = measure::measure(database, size, binary, &session).await?;
+    say(&report::row(&figures));
+    Ok(figures)
+}
+
+fn sizes(quick: bool) -> &'static [Size] {
+    match SIZES.split_last() {
+        Some((_, smaller)) if quick => smaller,
+        _ => &SIZES,
+    }
+}
+
+/// The databases that are to be measured, of those that are there.
+fn engines(only: Option<Engine>, has_postgres: bool) -> impl Iterator<Item = Engine> {
+    let all = [Engine::Sqlite, Engine::Postgres].into_iter();
+    all.filter(move |engine| only.is_none_or(|only| only == *engine))
+        .filter(move |engine| has_postgres || *engine == Engine::Sqlite)
+}
+
+/// The server has it to itself.
+fn leave_the_first_core() {
+    if cores::are_pinned() {
+        let process = std::process::id().to_string();
+        // In vain, the figures are worse, and still true.
+        let _ = Command::new("taskset")
+            .args(["-cp", "1", &process])
+            .output();
+    }
+}
+
+/// A result, for standard output.
+fn print(text: &str) -> Result<()> {
+    writeln!(std::io::stdout(), "{text}")?;
+    Ok(())
+}

@@ -1,0 +1,106 @@
+//! The table, in its part of docs/benchmarks.md. A row that was not measured anew stays.
+
+use std::{cmp::Reverse, collections::BTreeMap, time::Duration};
+
+use salam_benches::{
+    Result,
+    page::{self, Page},
+};
+
+use crate::measure::Figures;
+
+const HEAD: &str = "\
+## How it grows
+
+One node on a core of its own, started on a database of this size; the data is in the cache of the system.
+Half of the events are in one group, whose history and members are read and to which is sent; who asks
+is a member of it and of up to 199 others. A page has 50 messages or members, or groups with what is
+unread and the last message. A send is over when the socket has its `ok`. A resume of 100 events begins
+with the connection, in a group in which nobody else is, and ends with `sync`. All are medians, of 200,
+and of a resume for each of up to 50 groups.
+
+    $ cargo build --release
+    $ cargo run --release -p salam-benches --bin growth   # --quick: without ten million
+
+That prints the plan of each query too, and marks what goes through a whole table.
+
+| database | events | groups | on disk | start | memory | newest page | page in the middle | list of groups | members | send | resume |
+|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|
+";
+
+/// As a line of the table.
+pub fn row(figures: &Figures) -> String {
+    format!(
+        "| {} | {} | {} | {} MiB | {:.0} ms | {} MiB | {} | {} | {} | {} | {} | {} |",
+        figures.engine.title(),
+        grouped(figures.events),
+        grouped(figures.groups),
+        grouped(figures.bytes / (1024 * 1024)),
+        ms(figures.start),
+        figures.memory,
+        shown(figures.newest),
+        shown(figures.middle),
+        shown(figures.groups_list),
+        shown(figures.members),
+        shown(figures.send),
+        shown(figures.resume),
+    )
+}
+
+/// Puts rows into the page, in place of those of the same size, and gives the table.
+///
+/// # Errors
+/// The page cannot be read, or written.
+pub fn publish(rows: Vec<String>, is_dry: bool) -> Result<String> {
+    let file = page::file();
+    let mut page = Page::read(&file)?;
+    let old = page.growth.take().unwrap_or_default();
+    let mut all: BTreeMap<_, _> = old
+        .lines()
+        .filter(|line| line.ends_with("ms |"))
+        .map(|line| (key(line), line.to_owned()))
+        .collect();
+    all.extend(rows.into_iter().map(|row| (key(&row), row)));
+    // SQLite first: it is what one has without asking.
+    let rows: Vec<_> = all.into_values().rev().collect();
+    let table = format!("{HEAD}{}\n", rows.join("\n"));
+    if !is_dry {
+        page.growth = Some(format!("\n{table}\n"));
+        page.write(&file)?;
+    }
+    Ok(table)
+}
+
+/// By which rows are sorted and found: the database and the number of events.
+fn key(row: &str) -> (String, Reverse<u64>) {
+    let mut cells = row.split('|').map(str::trim).skip(1);
+    let database = cells.next().unwrap_or_default().to_owned();
+    let digits: String = cells
+        .next()
+        .unwrap_or_default()
+        .chars()
+        .filter(char::is_ascii_digit)
+        .collect();
+    (database, Reverse(digits.parse().unwrap_or(0)))
+}
+
+/// `10 000 000`
+fn grouped(number: i64) -> String {
+    let digits = number.to_string();
+    let mut text = String::new();
+    for (i, digit) in digits.chars().enumerate() {
+        if i > 0 && (digits.len() - i).is_multiple_of(3) {
+            text.push(' ');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+fn shown(time: Duration) -> String {
+    format!("{:.2} ms", ms(time))
+}
+
+fn ms(time: Duration) -> f64 {
+    time.as_secs_f64() * 1000.0
+}
