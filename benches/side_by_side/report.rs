@@ -40,8 +40,10 @@ and all rounds: each socket checks the number of everything that it is told.
 - **floor** is one thread between epoll and the frames, which writes once to a socket for all that a round
   has brought: about what the kernel costs.
 
-CPU is the time that the server's threads were on a core, from `/proc/<pid>/task/*/schedstat`. The
-targets are the project's own: `2×` of the last column before *ratio*.
+CPU is the time that the server's threads were on a core, from `/proc/<pid>/task/*/schedstat`.
+
+The targets were set when the first figures were there, somewhat above them: they show when something
+has become slower, and do not say that it is fast. `2×` is twice the last column before *ratio*.
 ";
 
 pub fn write(measures: &[Measure]) -> Result<()> {
@@ -104,7 +106,7 @@ fn line(text: &mut String, measure: &Measure, row: &Row, figures: &Figures) -> R
     let last = spreads.last().copied().flatten();
     if measure.contenders.len() > 1 {
         let others = spreads.iter().skip(1).copied().flatten();
-        let ratios = others.filter_map(|other| Some(number(first?.median / other.median)));
+        let ratios = others.filter_map(|other| Some(ratio(first?.median / other.median)));
         write!(text, " {} |", ratios.collect::<Vec<_>>().join(" · "))?;
     }
     let is_met = first.is_some_and(|first| {
@@ -130,6 +132,15 @@ fn shown(spread: Spread) -> String {
         number(median)
     } else {
         format!("{} ({}–{})", number(median), number(min), number(max))
+    }
+}
+
+/// Of nothing at all there is none.
+fn ratio(value: f64) -> String {
+    if value.is_finite() {
+        number(value)
+    } else {
+        "–".to_owned()
     }
 }
 

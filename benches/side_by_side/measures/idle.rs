@@ -57,7 +57,8 @@ pub const MEASURE: Measure = Measure {
     how: "Sockets of four users in 100 groups, each let in by an access token in `Authorization` (base: \
           in the cookie), connect 128 at a time and say nothing. The memory is what the server's PSS has \
           grown by a second after the last one was told all that it is told at first, for each; what the \
-          kernel holds for a socket is not in it. The floors know neither tokens nor modes.",
+          kernel holds for a socket is not in it. The allocator, mimalloc in all three, takes it in large \
+          steps, so the figures of few sockets are coarse. The floors know neither tokens nor modes.",
     round,
 };
 

@@ -37,7 +37,7 @@ pub struct Row {
     pub target: Target,
 }
 
-/// What the project wants of the first contender.
+/// What the first contender is not to become worse than: set by what was measured at first.
 #[derive(Clone, Copy)]
 pub enum Target {
     AtMost(f64),
