@@ -68,6 +68,9 @@ pub struct Figures {
     /// Memory for each event of a ring, bytes (guess)
     #[arg(long, default_value_t = 500.0)]
     pub kept_bytes: f64,
+    /// A name among those of who is here, bytes (guess)
+    #[arg(long, default_value_t = 20.0)]
+    pub name_bytes: f64,
     /// An event as it travels, with the headers of TCP and IP, bytes (guess)
     #[arg(long, default_value_t = 350.0)]
     pub wire_bytes: f64,

@@ -4,6 +4,7 @@
 //! comes meanwhile is told in the next round, in one write for each socket. More than a write takes
 //! is left to the sockets' own tasks, which run on all cores.
 
+mod beside;
 mod teller;
 
 use std::io::{Result, Write};
@@ -27,7 +28,8 @@ const NETWORK: f64 = 10e9;
 
 pub fn print(out: &mut impl Write, figures: &Figures, seed: u64) -> Result<()> {
     told(out, figures, seed)?;
-    limits(out, figures)
+    limits(out, figures)?;
+    beside::print(out, figures)
 }
 
 /// What one node tells, and when it arrives.
