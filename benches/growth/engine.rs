@@ -165,7 +165,8 @@ impl Database {
             Engine::Sqlite => "",
             Engine::Postgres => {
                 "?options[session_preload_libraries]=auto_explain\
-                 &options[auto_explain.log_min_duration]=0&options[auto_explain.log_level]=notice"
+                 &options[auto_explain.log_min_duration]=0&options[auto_explain.log_level]=notice\
+                 &options[auto_explain.log_analyze]=on"
             }
         };
         let mut options = ConnectOptions::new(format!("{}{aloud}", self.place.database_url));

@@ -23,6 +23,7 @@ use std::{
 
 use clap::Parser;
 use salam_benches::{Result, cores, node::root, say, stores::Stores};
+use tokio::{select, signal::ctrl_c};
 
 use self::{
     engine::{Database, Engine},
@@ -48,6 +49,14 @@ struct Arguments {
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<()> {
+    select! {
+        done = run() => done,
+        // By returning: what was started ends with what stands for it here.
+        _ = ctrl_c() => Err("interrupted".into()),
+    }
+}
+
+async fn run() -> Result<()> {
     let arguments = Arguments::parse();
     let beside = current_exe()?.with_file_name("salam-cli");
     let binary = arguments.server.clone().unwrap_or(beside).canonicalize()?;

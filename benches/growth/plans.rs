@@ -36,6 +36,9 @@ use crate::{
 /// Until what a statement is heard to be has come from the thread that runs it.
 const HEARD_WITHIN: Duration = Duration::from_millis(50);
 
+/// Rows that an answer of a page or two has no need to read.
+const MANY: u64 = 1000;
+
 /// What was heard and not looked at yet: statements, and plans that PostgreSQL tells.
 #[derive(Clone, Default)]
 pub struct Spoken(Arc<Mutex<Vec<String>>>);
@@ -111,18 +114,22 @@ pub async fn show(database: &Database, size: &Size, spoken: &Spoken) -> Result<(
 
 /// A plan as PostgreSQL tells it, after what it took.
 fn show_told(heard: &str) -> Result<()> {
-    let Some((_, plan)) = heard.split_once("Query Text: ") else {
+    let Some((took, plan)) = heard.split_once("Query Text: ") else {
         return Ok(());
     };
+    print(&format!("   -- {}", took.trim().trim_end_matches("plan:")))?;
     for line in shortened(plan).lines() {
-        let mark = if line.contains("Seq Scan on") {
-            "!! "
-        } else {
-            "   "
-        };
+        let mark = if is_long(line) { "!! " } else { "   " };
         print(&format!("{mark}{}", line.trim_end()))?;
     }
     Ok(())
+}
+
+/// Whether a step of a plan reads a whole table, or walks by much that is not wanted.
+fn is_long(step: &str) -> bool {
+    let removed = step.trim().strip_prefix("Rows Removed by Filter: ");
+    let removed = removed.and_then(|rows| rows.parse::<u64>().ok());
+    step.contains("Seq Scan on") || removed.is_some_and(|rows| rows >= MANY)
 }
 
 async fn show_asked(db: &DatabaseConnection, statement: &str) -> Result<()> {
