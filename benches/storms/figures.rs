@@ -4,7 +4,7 @@
 
 use clap::Args;
 
-use crate::clock::{Nanos, micros};
+use crate::clock::{Nanos, micros, seconds};
 
 #[derive(Args, Clone, Debug)]
 pub struct Figures {
@@ -53,6 +53,10 @@ pub struct Figures {
     /// From a node to the database and back, µs (guess)
     #[arg(long, default_value_t = 300.0)]
     pub database_rtt_us: f64,
+    /// How long a query waits for a connection to the database, s (`connect_timeout` of
+    /// config/production.yaml)
+    #[arg(long, default_value_t = 5.0)]
+    pub acquire_s: f64,
     /// From a client to a node and back, ms (guess)
     #[arg(long, default_value_t = 50.0)]
     pub rtt_ms: f64,
@@ -128,6 +132,10 @@ pub struct Figures {
 impl Figures {
     pub fn rtt(&self) -> Nanos {
         micros(1000.0 * self.rtt_ms)
+    }
+
+    pub fn acquire_within(&self) -> Nanos {
+        seconds(self.acquire_s)
     }
 
     pub fn all_sockets(&self) -> u64 {

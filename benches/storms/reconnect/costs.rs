@@ -15,11 +15,7 @@ const WORDS_WITHIN: Nanos = 1250 * MILLISECOND;
 /// `src/channels/broker/redis/shards.rs`.
 const PUBLICATIONS: u64 = 8192;
 
-/// How long a query waits for a connection to the database: `connect_timeout` of
-/// `config/production.yaml`.
-pub const ACQUIRE_WITHIN: Nanos = 5 * SECOND;
-
-/// How long it waits for its turn to read a log: `TURN_WITHIN` of
+/// How long a socket waits for its turn to read a log: `TURN_WITHIN` of
 /// `src/channels/hub/subscription.rs`; and how many read at once: `READERS` of
 /// `src/channels/hub/mod.rs`.
 pub const TURN_WITHIN: Nanos = 2 * SECOND;
@@ -54,7 +50,9 @@ impl<'a> Costs<'a> {
     pub fn ask(&mut self, now: Nanos, queries: u64, more_us: f64) -> Option<Nanos> {
         let count = queries as f64;
         let work = micros(count * self.figures.query_us + more_us);
-        let done = self.database.take_within(now, work, ACQUIRE_WITHIN)?;
+        let done = self
+            .database
+            .take_within(now, work, self.figures.acquire_within())?;
         self.queries.add(now, queries);
         Some(done + micros(count * self.figures.database_rtt_us))
     }

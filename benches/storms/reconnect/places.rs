@@ -3,7 +3,7 @@
 
 use super::{
     client::{AFTER_RESTART, FIRST, REPLY_WITHIN},
-    costs::{ACQUIRE_WITHIN, TURN_WITHIN},
+    costs::TURN_WITHIN,
     steps::Step,
     world::World,
 };
@@ -66,14 +66,11 @@ impl World<'_> {
     }
 
     pub(super) fn join(&mut self, number: usize) -> Option<()> {
-        let now = self.agenda.now;
+        let (now, patience) = (self.agenda.now, self.plan.figures.acquire_within());
         let done = match self.client(number)?.uncounted {
             0 => now,
             // What cannot be counted is taken for small.
-            new => self
-                .costs
-                .count_members(now, new)
-                .unwrap_or(now + ACQUIRE_WITHIN),
+            new => self.costs.count_members(now, new).unwrap_or(now + patience),
         };
         self.go_on(number, done, Step::Read)
     }
@@ -122,7 +119,7 @@ impl World<'_> {
     /// A node tells a client that its groups are not to be had now.
     fn subscribe_again(&mut self, number: usize) -> Option<()> {
         self.tally.refused += 1;
-        let told = self.agenda.now + ACQUIRE_WITHIN + self.plan.figures.rtt();
+        let told = self.agenda.now + self.plan.figures.acquire_within() + self.plan.figures.rtt();
         let client = self.clients.get_mut(number)?;
         let wait = if self.plan.is_patient {
             client.backoff(FIRST, self.plan.has_jitter, &mut self.chance)

@@ -91,6 +91,9 @@ fn under_all_circumstances(plan: &Plan) -> Vec<Plan> {
             small_database.but("the same, with patient clients", |plan| {
                 plan.is_patient = true;
             }),
+            small_database.but("the same, 2 s for a connection", |plan| {
+                plan.figures.acquire_s = 2.0;
+            }),
             small_database.but("the same, with a gate before it", |plan| {
                 plan.is_gated = true
             }),

@@ -7,7 +7,6 @@ use std::mem::take;
 
 use super::{
     client::{Client, FIRST, GREETED_WITHIN},
-    costs::ACQUIRE_WITHIN,
     world::World,
 };
 use crate::clock::{Nanos, SECOND, micros};
@@ -97,7 +96,7 @@ impl World<'_> {
         match self.costs.ask(now, queries, 0.0) {
             // The greeting goes half the way, and the question comes half the way.
             Some(done) => self.go_on(number, done + self.plan.figures.rtt(), Step::Subscribe),
-            None => self.refuse(number, now + ACQUIRE_WITHIN),
+            None => self.refuse(number, now + self.plan.figures.acquire_within()),
         }
     }
 
