@@ -42,8 +42,8 @@ and all rounds: each socket checks the number of everything that it is told.
 
 CPU is the time that the server's threads were on a core, from `/proc/<pid>/task/*/schedstat`.
 
-The targets were set when the first figures were there, somewhat above them: they show when something
-has become slower, and do not say that it is fast. `2×` is twice the last column before *ratio*.
+The targets were set before anything was measured, from what other servers need; where there is none,
+the row is there to be seen. `1.6×` is 1.6 times the last column before *ratio*.
 ";
 
 pub fn write(measures: &[Measure]) -> Result<()> {

@@ -25,7 +25,7 @@ pub const MEASURE: Measure = Measure {
     rows: &[
         Row {
             what: CPU,
-            target: Target::Times(1.5),
+            target: Target::Times(1.3),
         },
         Row {
             what: SECOND,

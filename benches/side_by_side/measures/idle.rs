@@ -23,35 +23,35 @@ pub const MEASURE: Measure = Measure {
     rows: &[
         Row {
             what: "1,000 rich, KiB each",
-            target: Target::AtMost(16.0),
+            target: Target::None,
         },
         Row {
             what: "5,000 rich, KiB each",
-            target: Target::AtMost(10.0),
+            target: Target::AtMost(8.0),
         },
         Row {
             what: "10,000 rich, KiB each",
-            target: Target::AtMost(10.0),
+            target: Target::AtMost(8.0),
         },
         Row {
             what: "5,000 base, KiB each",
-            target: Target::AtMost(10.0),
+            target: Target::AtMost(8.0),
         },
         Row {
             what: "1,000 rich, µs of CPU to connect",
-            target: Target::AtMost(400.0),
+            target: Target::AtMost(100.0),
         },
         Row {
             what: "5,000 rich, µs of CPU to connect",
-            target: Target::AtMost(400.0),
+            target: Target::AtMost(100.0),
         },
         Row {
             what: "10,000 rich, µs of CPU to connect",
-            target: Target::AtMost(400.0),
+            target: Target::AtMost(100.0),
         },
         Row {
             what: "5,000 base, µs of CPU to connect",
-            target: Target::AtMost(400.0),
+            target: Target::AtMost(100.0),
         },
     ],
     how: "Sockets of four users in 100 groups, each let in by an access token in `Authorization` (base: \

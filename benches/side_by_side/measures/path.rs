@@ -29,11 +29,11 @@ pub const MEASURE: Measure = Measure {
     rows: &[
         Row {
             what: "100 listeners on each",
-            target: Target::Times(1.0),
+            target: Target::Times(1.5),
         },
         Row {
             what: "1,000 listeners on each",
-            target: Target::Times(1.1),
+            target: Target::Times(1.5),
         },
     ],
     how: "One group on PostgreSQL and Redis, with as many listeners on the node at which its sender is as on \
