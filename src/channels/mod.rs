@@ -15,7 +15,7 @@
 //!    nothing is told twice.
 //! 6. Each connection has its own place in the group's log. It writes what comes after it: from the
 //!    tail, or from the database where it is further behind, whether it is slow or has come back.
-//!    To a rich socket that was told all there is the room writes the next event itself ([`mod@line`]).
+//!    To a socket that was told all there is the room writes the next event itself ([`mod@line`]).
 //! 7. What is in no log, who is here and who types, is whispered beside it.
 //! 8. The last listener that leaves drops the topic, unless its user comes back in time.
 
