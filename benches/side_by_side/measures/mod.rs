@@ -37,7 +37,7 @@ pub struct Row {
     pub target: Target,
 }
 
-/// What the first contender is not to become worse than: set by what was measured at first.
+/// What the first contender is to reach, set before anything was measured.
 #[derive(Clone, Copy)]
 pub enum Target {
     AtMost(f64),
