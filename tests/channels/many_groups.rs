@@ -351,3 +351,37 @@ async fn who_comes_and_goes_in_a_storm_is_told_each_event_once() {
         () = coming_and_going => {}
     }
 }
+
+/// Between the look at a membership and the place in the room the log goes on.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_unread_is_said_of_the_head_beside_it() {
+    let app = TestApp::start().await;
+    let (ann, bob) = (app.user("ann").await, app.user("bob").await);
+    let group = ann.start_chat().await;
+    ann.brings_in(&bob, &group).await;
+    let gusts = async |from: &str| {
+        for number in 0.. {
+            bob.say(&group, "a gust", &format!("{from}{number}")).await;
+        }
+    };
+    let storm = async { tokio::join!(gusts("n"), gusts("e"), gusts("s"), gusts("w")) };
+    let coming_and_going = async {
+        let mut socket = RichSocket::many(app.address, &ann.access).await;
+        assert_eq!(socket.frame().await["type"], "hello");
+        for _ in 0..60 {
+            assert_eq!(socket.subscribe(&[(&group, None)]).await["type"], "ok");
+            let frames = socket.until_sync().await;
+            let about = frames.iter().find(|frame| frame["type"] == "group");
+            let about = about.unwrap();
+            let said = |field: &str| about[field].as_i64().unwrap();
+            // All but the first, by which bob came in, are messages of his.
+            assert_eq!(said("unread"), said("head") - 1, "{about}");
+            let unsub = json!({"type": "unsub", "groups": [&group]});
+            assert_eq!(socket.reply_to(unsub).await.0["type"], "ok");
+        }
+    };
+    tokio::select! {
+        _ = storm => {}
+        () = coming_and_going => {}
+    }
+}

@@ -151,6 +151,13 @@ impl Room {
         self.tail().last()
     }
 
+    /// Where the log ends, and how far a member has read of it and how many messages not, by now.
+    pub fn standing(&self, member: &Member) -> (i64, i64, i64) {
+        let then = (member.read, member.unread);
+        self.tail()
+            .standing(&member.author.username, member.head, then)
+    }
+
     /// Takes events into the order, and has told what is due.
     pub fn arrive(self: &Arc<Self>, events: impl IntoIterator<Item = Told>) -> Arrived {
         let mut tail = self.tail();

@@ -14,7 +14,10 @@ use super::{
     tail::batch_of,
 };
 use crate::{
-    channels::protocol::{CloseReason, event::Told},
+    channels::{
+        Member,
+        protocol::{CloseReason, event::Told},
+    },
     models::events,
 };
 
@@ -59,6 +62,11 @@ impl Subscription {
     /// The last event that was told here to anybody.
     pub fn last(&self) -> i64 {
         self.room.last()
+    }
+
+    /// Where the log ends, and how far a member has read of it and how many messages not, by now.
+    pub fn standing(&self, member: &Member) -> (i64, i64, i64) {
+        self.room.standing(member)
     }
 
     /// How far this socket has been told.

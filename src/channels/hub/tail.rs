@@ -58,6 +58,21 @@ impl Tail {
         self.order.is_gapped()
     }
 
+    /// The number of the last event, and how far a user has read who had read up to `read`, with so many
+    /// messages `unread`, when the log ended at `after`: what one says oneself one has read.
+    pub fn standing(&self, user: &str, after: i64, (read, unread): (i64, i64)) -> (i64, i64, i64) {
+        let since = self.ring.iter().filter(|told| told.seq > after);
+        let messages = since.filter(|told| told.meaning == Meaning::Message);
+        let (read, unread) = messages.fold((read, unread), |(read, unread), told| {
+            if told.by.as_deref() == Some(user) {
+                (told.seq, 0)
+            } else {
+                (read, unread + 1)
+            }
+        });
+        (self.order.last().max(after), read, unread)
+    }
+
     pub fn deletions(&self) -> u64 {
         self.deletions
     }

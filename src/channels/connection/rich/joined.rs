@@ -54,8 +54,9 @@ impl Joined {
         place: &mut Subscription,
         channels: &Channels,
     ) -> Vec<Utf8Bytes> {
-        // The socket is attached already, so nothing that comes after this head can be missed.
-        let head = place.last().max(self.member.head);
+        // The socket is attached already, so nothing that comes after this head can be missed; what
+        // came since the member was looked up is counted with it.
+        let (head, read, unread) = place.standing(&self.member);
         let reset = entry
             .after
             .and_then(|after| reset(after, entry, head, channels));
@@ -78,8 +79,8 @@ impl Joined {
             role: self.member.role.as_str(),
             head,
             floor: 0,
-            read: self.member.read,
-            unread: self.member.unread,
+            read,
+            unread,
             online,
             online_count,
             mode,
