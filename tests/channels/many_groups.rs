@@ -317,12 +317,6 @@ async fn who_comes_and_goes_in_a_storm_is_told_each_event_once() {
     for _ in 0..300 {
         crowd.push(RichSocket::connect(app.address, &group, "", &ann.access).await);
     }
-    let gusts = async |from: &str| {
-        for number in 0.. {
-            ann.say(&group, "a gust", &format!("{from}{number}")).await;
-        }
-    };
-    let storm = async { tokio::join!(gusts("n"), gusts("e"), gusts("s"), gusts("w")) };
     let coming_and_going = async {
         let mut socket = RichSocket::many(app.address, &ann.access).await;
         assert_eq!(socket.frame().await["type"], "hello");
@@ -347,7 +341,7 @@ async fn who_comes_and_goes_in_a_storm_is_told_each_event_once() {
         }
     };
     tokio::select! {
-        _ = storm => {}
+        () = storm(&ann, &group) => {}
         () = coming_and_going => {}
     }
 }
@@ -359,12 +353,6 @@ async fn what_is_unread_is_said_of_the_head_beside_it() {
     let (ann, bob) = (app.user("ann").await, app.user("bob").await);
     let group = ann.start_chat().await;
     ann.brings_in(&bob, &group).await;
-    let gusts = async |from: &str| {
-        for number in 0.. {
-            bob.say(&group, "a gust", &format!("{from}{number}")).await;
-        }
-    };
-    let storm = async { tokio::join!(gusts("n"), gusts("e"), gusts("s"), gusts("w")) };
     let coming_and_going = async {
         let mut socket = RichSocket::many(app.address, &ann.access).await;
         assert_eq!(socket.frame().await["type"], "hello");
@@ -381,7 +369,17 @@ async fn what_is_unread_is_said_of_the_head_beside_it() {
         }
     };
     tokio::select! {
-        _ = storm => {}
+        () = storm(&bob, &group) => {}
         () = coming_and_going => {}
     }
+}
+
+/// Messages from all sides, without an end.
+async fn storm(user: &User<'_>, group: &str) {
+    let gusts = async |from: &str| {
+        for number in 0.. {
+            user.say(group, "a gust", &format!("{from}{number}")).await;
+        }
+    };
+    tokio::join!(gusts("n"), gusts("e"), gusts("s"), gusts("w"));
 }
