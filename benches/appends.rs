@@ -15,17 +15,11 @@ use migration::{Migrator, MigratorTrait};
 use salam::{
     app::App,
     channels::Channels,
-    models::{
-        changes::{Change, What},
-        chat_groups,
-        events::Author,
-        users,
-    },
+    models::{chat_groups, events::Author},
     settings::Settings,
 };
-use sea_orm::{
-    ActiveModelTrait, ConnectOptions, ConnectionTrait, Database, DatabaseConnection, Set,
-};
+use salam_benches::log;
+use sea_orm::{ConnectOptions, ConnectionTrait, Database, DatabaseConnection};
 
 const ROUNDS: usize = 3;
 const ROUND: Duration = Duration::from_secs(2);
@@ -135,21 +129,10 @@ impl Bench {
             db.execute_unprepared("PRAGMA journal_mode = WAL").await?;
         }
         Migrator::up(&db, None).await?;
-        let user = users::ActiveModel {
-            username: Set("ann".to_owned()),
-            username_key: Set("ann".to_owned()),
-            name: Set("Ann".to_owned()),
-            password_hash: Set(String::new()),
-            ..Default::default()
-        };
-        let user = user.insert(&db).await?;
-        let mut groups = Vec::new();
-        for _ in 0..100 {
-            groups.push(chat_groups::Model::start(&db, &user, None).await?);
-        }
+        let (author, groups) = log::begin(&db, 100).await?;
         Ok(Self {
             channels: Channels::start(settings, db.clone()).await?,
-            author: Author::of(&user),
+            author,
             db,
             groups,
         })
@@ -190,15 +173,7 @@ impl Bench {
         let group = self.groups.get(sender % groups).ok_or("no such group")?;
         let mut waits = Vec::new();
         while Instant::now() < end {
-            let change = Change {
-                group_id: group.id,
-                author: Some(self.author.clone()),
-                cid: Some(uuid::Uuid::new_v4().simple().to_string()),
-                what: What::Send {
-                    text: TEXT.to_owned(),
-                    reply_to: None,
-                },
-            };
+            let change = log::message(group.id, &self.author, TEXT);
             let begin = Instant::now();
             match way {
                 Way::GroupCommit => {

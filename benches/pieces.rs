@@ -18,10 +18,8 @@ use salam::{
         protocol::{base::BaseRequest, event::Told, request::Request},
     },
     models::{
-        changes::{Change, What},
-        chat_groups,
+        changes::Change,
         events::{Author, Event, kind},
-        users,
     },
     server,
     settings::Settings,
@@ -29,12 +27,11 @@ use salam::{
 use salam_benches::{
     Result,
     load::{Load, Spec, speech::Speech},
+    log,
     node::{Place, root},
     people::Town,
 };
-use sea_orm::{
-    ActiveModelTrait, ConnectOptions, ConnectionTrait, Database, DatabaseConnection, Set,
-};
+use sea_orm::{ConnectOptions, ConnectionTrait, Database, DatabaseConnection};
 use tokio::{net::TcpListener, runtime::Runtime};
 use tokio_util::sync::CancellationToken;
 
@@ -140,15 +137,7 @@ fn batches(criterion: &mut Criterion) -> Result<()> {
     let place = Place::sqlite()?;
     let (db, author, group_id) = runtime.block_on(prepare(&place))?;
     let changes = |count| {
-        let change = || Change {
-            group_id,
-            author: Some(author.clone()),
-            cid: Some(uuid::Uuid::new_v4().simple().to_string()),
-            what: What::Send {
-                text: TEXT.to_owned(),
-                reply_to: None,
-            },
-        };
+        let change = || log::message(group_id, &author, TEXT);
         std::iter::repeat_with(change).take(count).collect()
     };
     let mut group = criterion.benchmark_group("batch");
@@ -171,16 +160,9 @@ async fn prepare(place: &Place) -> Result<(DatabaseConnection, Author, i64)> {
     let db = Database::connect(options).await?;
     db.execute_unprepared("PRAGMA journal_mode = WAL").await?;
     Migrator::up(&db, None).await?;
-    let user = users::ActiveModel {
-        username: Set("ann".to_owned()),
-        username_key: Set("ann".to_owned()),
-        name: Set("Ann".to_owned()),
-        password_hash: Set(String::new()),
-        ..Default::default()
-    };
-    let user = user.insert(&db).await?;
-    let group = chat_groups::Model::start(&db, &user, None).await?;
-    Ok((db, Author::of(&user), group.id))
+    let (author, groups) = log::begin(&db, 1).await?;
+    let group = groups.first().ok_or("no group was started")?;
+    Ok((db, author, group.id))
 }
 
 /// One send to a server in this process, on a thread of its own, until all of its sockets have read

@@ -11,20 +11,14 @@ use std::{
 
 use clap::Args;
 use migration::{Migrator, MigratorTrait};
-use salam::models::{
-    changes::{Change, What},
-    chat_groups,
-    events::Author,
-    users,
-};
+use salam::models::events::Author;
 use salam_benches::{
     Result,
     cores::{self, Core},
+    log,
     node::Place,
 };
-use sea_orm::{
-    ActiveModelTrait, ConnectOptions, ConnectionTrait, Database, DatabaseConnection, Set,
-};
+use sea_orm::{ConnectOptions, ConnectionTrait, Database, DatabaseConnection};
 
 const TEXT: &str =
     "as long as people write in a chat when they are not in a great hurry, and no longer";
@@ -87,31 +81,14 @@ impl Alone {
             db.execute_unprepared("PRAGMA journal_mode = WAL").await?;
         }
         Migrator::up(&db, None).await?;
-        let (author, groups) = self.settle(&db).await?;
+        let (author, groups) = log::begin(&db, self.groups).await?;
         let begin = Instant::now();
         let end = begin + Duration::from_millis(self.millis);
         let senders = groups.iter().cycle().take(self.senders);
-        let sending = senders.map(|&group| send(&db, &author, group, end));
+        let sending = senders.map(|group| send(&db, &author, group.id, end));
         let sent = futures_util::future::try_join_all(sending).await?;
         let sent: u32 = sent.into_iter().sum();
         Ok(f64::from(sent) / begin.elapsed().as_secs_f64())
-    }
-
-    /// One user, and the ids of the groups.
-    async fn settle(self, db: &DatabaseConnection) -> Result<(Author, Vec<i64>)> {
-        let user = users::ActiveModel {
-            username: Set("person".to_owned()),
-            username_key: Set("person".to_owned()),
-            name: Set("Person".to_owned()),
-            password_hash: Set(String::new()),
-            ..Default::default()
-        };
-        let user = user.insert(db).await?;
-        let mut groups = Vec::new();
-        for _ in 0..self.groups {
-            groups.push(chat_groups::Model::start(db, &user, None).await?.id);
-        }
-        Ok((Author::of(&user), groups))
     }
 }
 
@@ -124,15 +101,7 @@ async fn send(
 ) -> Result<u32> {
     let mut sent = 0;
     while Instant::now() < end {
-        let change = Change {
-            group_id,
-            author: Some(author.clone()),
-            cid: Some(uuid::Uuid::new_v4().simple().to_string()),
-            what: What::Send {
-                text: TEXT.to_owned(),
-                reply_to: None,
-            },
-        };
+        let change = log::message(group_id, author, TEXT);
         change.make_alone(db).await??;
         sent += 1;
     }

@@ -8,6 +8,7 @@ pub mod cores;
 pub mod figures;
 pub mod http;
 pub mod load;
+pub mod log;
 pub mod node;
 pub mod page;
 pub mod people;

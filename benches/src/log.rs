@@ -1,0 +1,49 @@
+//! A log to append to by Salam's own models, without a server: somebody, groups of theirs, and what
+//! they say.
+
+use salam::models::{
+    changes::{Change, What},
+    chat_groups,
+    events::Author,
+    users,
+};
+use sea_orm::{ActiveModelTrait, DatabaseConnection, Set};
+
+use crate::Result;
+
+/// One user, who has started so many groups.
+///
+/// # Errors
+/// The database's.
+pub async fn begin(
+    db: &DatabaseConnection,
+    count: usize,
+) -> Result<(Author, Vec<chat_groups::Model>)> {
+    let user = users::ActiveModel {
+        username: Set("ann".to_owned()),
+        username_key: Set("ann".to_owned()),
+        name: Set("Ann".to_owned()),
+        password_hash: Set(String::new()),
+        ..Default::default()
+    };
+    let user = user.insert(db).await?;
+    let mut groups = Vec::new();
+    for _ in 0..count {
+        groups.push(chat_groups::Model::start(db, &user, None).await?);
+    }
+    Ok((Author::of(&user), groups))
+}
+
+/// A message, each time another one.
+#[must_use]
+pub fn message(group_id: i64, author: &Author, text: &str) -> Change {
+    Change {
+        group_id,
+        author: Some(author.clone()),
+        cid: Some(uuid::Uuid::new_v4().simple().to_string()),
+        what: What::Send {
+            text: text.to_owned(),
+            reply_to: None,
+        },
+    }
+}
