@@ -5,6 +5,7 @@
 //! PostgreSQL server too, in a database of its own. Both ways take turns within one run.
 
 use std::{
+    env::set_current_dir,
     io::Write,
     sync::Arc,
     time::{Duration, Instant},
@@ -18,7 +19,7 @@ use salam::{
     models::{chat_groups, events::Author},
     settings::Settings,
 };
-use salam_benches::log;
+use salam_benches::{log, node::root};
 use sea_orm::{ConnectOptions, ConnectionTrait, Database, DatabaseConnection};
 
 const ROUNDS: usize = 3;
@@ -45,6 +46,8 @@ struct Bench {
 
 #[tokio::main]
 async fn main() -> Result<(), Failure> {
+    // Cargo runs it in the folder of its own package.
+    set_current_dir(root())?;
     let config = App::load_config(&Environment::Test).await?;
     let settings = Arc::new(Settings::load(&config, &Environment::Test)?);
     let folder = tempfile::TempDir::new()?;

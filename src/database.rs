@@ -1,8 +1,8 @@
 //! What is wanted of the connections to the database, where the framework has no setting for it.
 
 use sea_orm::{
-    DatabaseConnection, DbBackend, SqlxSqliteConnector,
-    sqlx::{SqlitePool, sqlite::SqlitePoolOptions},
+    DatabaseConnection, DbBackend, SqlxPostgresConnector, SqlxSqliteConnector,
+    sqlx::{Database, SqlitePool, pool::PoolOptions},
 };
 
 /// Pages of 4 KiB that SQLite writes to its log before it brings them into the file: what changes often
@@ -25,18 +25,42 @@ pub fn tuned(db: DatabaseConnection) -> DatabaseConnection {
     SqlxSqliteConnector::from_sqlx_sqlite_pool(pool)
 }
 
-/// The same database for who writes one transaction after the other. To a file of SQLite it is a
-/// connection of its own: what that has read stays true as long as nobody else writes, while each of
-/// several that took turns would have to read it again.
+/// The same database for who writes one transaction after the other, by a connection of its own: it
+/// waits for no reader.
+///
+/// What it has read of a file of SQLite stays true as long as nobody else writes, while each of several
+/// that took turns would have to read it again. PostgreSQL keeps its plans, also those that it made when
+/// a table was small and that went through all of it; this one goes by the indices from the beginning.
 #[must_use]
 pub fn for_writing(db: &DatabaseConnection) -> DatabaseConnection {
-    let Some(pool) = pool_of_file(db) else {
-        return db.clone();
-    };
-    let options: SqlitePoolOptions = pool.options().clone().min_connections(0).max_connections(1);
-    let connect = (*pool.connect_options()).clone();
-    let pool = options.connect_lazy_with(connect.pragma("cache_size", KEPT_FOR_WRITING));
-    SqlxSqliteConnector::from_sqlx_sqlite_pool(pool)
+    if let Some(pool) = pool_of_file(db) {
+        let options = alone(pool.options());
+        let connect = (*pool.connect_options()).clone();
+        let connect = connect
+            .pragma("cache_size", KEPT_FOR_WRITING)
+            // What a statement may have to take back: small ones keep it in memory anyway, while
+            // many rows at once would make a file of it, for each statement.
+            .pragma("temp_store", "MEMORY");
+        let pool = options.connect_lazy_with(connect);
+        return SqlxSqliteConnector::from_sqlx_sqlite_pool(pool);
+    }
+    if db.get_database_backend() == DbBackend::Postgres {
+        let pool = db.get_postgres_connection_pool();
+        let options = alone(pool.options());
+        let connect = (*pool.connect_options()).clone().options([
+            ("enable_seqscan", "off"),
+            ("enable_hashjoin", "off"),
+            ("enable_mergejoin", "off"),
+        ]);
+        let pool = options.connect_lazy_with(connect);
+        return SqlxPostgresConnector::from_sqlx_postgres_pool(pool);
+    }
+    db.clone()
+}
+
+/// The same options, for one connection.
+fn alone<DB: Database>(options: &PoolOptions<DB>) -> PoolOptions<DB> {
+    options.clone().min_connections(0).max_connections(1)
 }
 
 /// The connections to a file of SQLite. (Another one to a database in memory would be to another

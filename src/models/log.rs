@@ -11,9 +11,10 @@ use sea_orm::{
     DatabaseTransaction, DbBackend, FromQueryResult, IsolationLevel, SqliteTransactionMode,
     TransactionOptions, Value,
 };
+use serde::Deserialize;
 
 use super::{
-    asked::{execute, rows_of},
+    asked::{execute, many_rows_of},
     events::{self, Event, NewEvent, kind},
     reactions,
 };
@@ -34,7 +35,7 @@ pub struct Logs {
 }
 
 /// Where a log stands.
-#[derive(FromQueryResult)]
+#[derive(FromQueryResult, Deserialize)]
 struct Log {
     id: i64,
     head: i64,
@@ -86,7 +87,14 @@ impl Logs {
         let is_sqlite = transaction.get_database_backend() == DbBackend::Sqlite;
         let lock = if is_sqlite { "" } else { " FOR UPDATE" };
         let asked = groups.into_iter().map(|group| [group.into()]);
-        let logs: Vec<Log> = rows_of(transaction, "id", asked, &format!("{query}{lock}")).await?;
+        let logs: Vec<Log> = many_rows_of(
+            transaction,
+            "id",
+            asked,
+            "id, head, messages, last_message",
+            &format!("{query}{lock}"),
+        )
+        .await?;
         Ok(Self {
             logs: logs.into_iter().map(|log| (log.id, log)).collect(),
             at: Utc::now().trunc_subsecs(3).into(),

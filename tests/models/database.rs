@@ -1,7 +1,8 @@
 //! What every connection to the database is like, and that migrations go both ways.
 
 use migration::{Migrator, MigratorTrait};
-use sea_orm::{ConnectionTrait, DbBackend, TransactionTrait};
+use salam::database::for_writing;
+use sea_orm::{ConnectionTrait, DbBackend, Statement, TransactionTrait};
 
 use crate::support::TestApp;
 
@@ -14,7 +15,10 @@ async fn every_connection_to_sqlite_is_durable_and_patient() {
     // Held at once, so each is another connection of the pool.
     let mut held = Vec::new();
     for _ in 0..app.ctx.config.database.max_connections {
-        let connection = app.ctx.db.begin().await.unwrap();
+        held.push(app.ctx.db.begin().await.unwrap());
+    }
+    held.push(for_writing(&app.ctx.db).begin().await.unwrap());
+    for connection in held {
         for (pragma, value) in [
             ("foreign_keys", "1"),
             ("synchronous", "2"),
@@ -30,8 +34,34 @@ async fn every_connection_to_sqlite_is_durable_and_patient() {
         )
         .await;
         assert_eq!(journal, "wal");
-        held.push(connection);
     }
+}
+
+/// A plan is made when a statement comes first, often to an empty table, and kept.
+#[tokio::test]
+async fn who_writes_to_postgresql_goes_by_the_indices_of_empty_tables_too() {
+    let app = TestApp::start().await;
+    if app.ctx.db.get_database_backend() != DbBackend::Postgres {
+        return;
+    }
+    let many = (1..=256)
+        .map(|number| format!("({number}, {number}, '{number}')"))
+        .collect::<Vec<_>>()
+        .join(",");
+    let sql = format!(
+        "EXPLAIN WITH asked(group_id, user_id, cid) AS (VALUES {many}) SELECT seq FROM asked \
+         JOIN events ON events.group_id = asked.group_id AND events.user_id = asked.user_id \
+         AND events.cid = asked.cid"
+    );
+    let statement = Statement::from_string(DbBackend::Postgres, sql);
+    let plan = for_writing(&app.ctx.db).query_all_raw(statement).await;
+    let lines = plan.unwrap().into_iter();
+    let plan: Vec<String> = lines
+        .map(|line| line.try_get_by_index(0).unwrap())
+        .collect();
+    let plan = plan.join("\n");
+    let index = "Index Scan using \"idx-events-group_id-user_id-cid\" on events";
+    assert!(plan.contains(index), "{plan}");
 }
 
 #[tokio::test]
@@ -43,7 +73,7 @@ async fn migrations_go_down_and_up_again() {
 }
 
 async fn text(db: &impl ConnectionTrait, sql: &str) -> String {
-    let statement = sea_orm::Statement::from_string(DbBackend::Sqlite, sql);
+    let statement = Statement::from_string(DbBackend::Sqlite, sql);
     db.query_one_raw(statement)
         .await
         .unwrap()

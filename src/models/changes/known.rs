@@ -4,6 +4,7 @@ use std::collections::{HashMap, HashSet};
 
 use loco_rs::prelude::*;
 use sea_orm::{DatabaseTransaction, FromQueryResult};
+use serde::Deserialize;
 use serde_json::Value;
 
 use super::{
@@ -11,7 +12,7 @@ use super::{
     reacted::{Asked, Reacted},
 };
 use crate::models::{
-    asked::rows_of,
+    asked::{many_rows_of, rows_of},
     events::{Event, NewEvent, kind},
     log::Logs,
     memberships::Role,
@@ -31,7 +32,7 @@ pub struct Known {
     reacted: Reacted,
 }
 
-#[derive(FromQueryResult)]
+#[derive(FromQueryResult, Deserialize)]
 struct MemberRow {
     group_id: i64,
     user_id: i64,
@@ -77,12 +78,13 @@ impl Known {
             .iter()
             .filter_map(|change| Some((change.group_id, change.author.as_ref()?.id)))
             .collect();
-        let members = rows_of::<MemberRow, 2>(
+        let members = many_rows_of::<MemberRow, 2>(
             transaction,
             "group_id, user_id",
             authors
                 .into_iter()
                 .map(|(group, user)| [group.into(), user.into()]),
+            "group_id, user_id, role, read",
             "SELECT memberships.group_id, memberships.user_id, role, read FROM asked \
              JOIN memberships ON memberships.group_id = asked.group_id \
              AND memberships.user_id = asked.user_id",
