@@ -22,7 +22,7 @@ use super::{
     protocol::whisper::Whisper,
 };
 use crate::models::{
-    changes::{Change, MakeError, Outcome, What},
+    changes::{Change, MakeError, Outcome, Retries, What},
     events::Event,
 };
 
@@ -103,6 +103,8 @@ const GATHER_WITHIN: Duration = Duration::from_millis(1);
 struct Last {
     changes: usize,
     took: Duration,
+    /// Who comes back sends again what was not answered, and more of it follows.
+    retries: Retries,
 }
 
 /// Waits until as many are there as the last time, if they come soon.
@@ -126,13 +128,16 @@ async fn write(mut waiting: mpsc::Receiver<Waiting>, db: DatabaseConnection, hub
     while waiting.recv_many(&mut batch, BATCH).await > 0 {
         gather(&mut waiting, &mut batch, &last).await;
         let (begun, changes) = (Instant::now(), batch.len());
-        match make(&db, &hub, std::mem::take(&mut batch)).await {
-            Ok(()) => {}
+        // After a failure they come again.
+        let mut retries = Retries::Likely;
+        match make(&db, &hub, std::mem::take(&mut batch), last.retries).await {
+            Ok(found) => retries = found,
             Err(Unmade { error, batch }) if batch.is_empty() => log(&error),
             Err(Unmade { error, batch }) => {
                 tracing::warn!(%error, "a batch was not stored; each group's part is tried alone");
                 for part in by_group(batch) {
-                    if let Err(Unmade { error, batch }) = make(&db, &hub, part).await {
+                    let made = make(&db, &hub, part, last.retries).await;
+                    if let Err(Unmade { error, batch }) = made {
                         log(&error);
                         if batch.is_empty() {
                             // It is the database after all; the others are told so at once.
@@ -145,6 +150,7 @@ async fn write(mut waiting: mpsc::Receiver<Waiting>, db: DatabaseConnection, hub
         last = Last {
             changes,
             took: begun.elapsed(),
+            retries,
         };
     }
 }
@@ -157,11 +163,18 @@ struct Unmade {
     batch: Vec<Waiting>,
 }
 
-async fn make(db: &DatabaseConnection, hub: &Hub, batch: Vec<Waiting>) -> Result<(), Unmade> {
+/// Gives whether there were retries.
+async fn make(
+    db: &DatabaseConnection,
+    hub: &Hub,
+    batch: Vec<Waiting>,
+    retries: Retries,
+) -> Result<Retries, Unmade> {
     let changes = batch.iter().map(|waiting| waiting.change.clone()).collect();
     // A database that is silent must not keep all senders waiting for ever. A transaction that is
     // given up is rolled back, unless it is being committed.
-    let outcomes = match in_time(async { Ok(Change::make(db, changes).await) }).await {
+    let outcomes = match in_time(async { Ok(Change::make_among(db, changes, retries).await) }).await
+    {
         Ok(Ok(outcomes)) => outcomes,
         Ok(Err(MakeError::NotMade(error))) if is_about_a_row(&error) => {
             return Err(Unmade { error, batch });
@@ -193,11 +206,16 @@ async fn make(db: &DatabaseConnection, hub: &Hub, batch: Vec<Waiting>) -> Result
     for (group, events) in told {
         hub.announce(group, &events);
     }
+    let mut retries = Retries::Unlikely;
     for (waiting, outcome) in batch.into_iter().zip(outcomes) {
+        let is_dup = outcome.as_ref().is_ok_and(|stored| stored.dup);
+        if is_dup && waiting.change.cid.is_some() {
+            retries = Retries::Likely;
+        }
         // Whoever does not wait for it any more has lost its socket meanwhile.
         let _ = waiting.answer.send(outcome);
     }
-    Ok(())
+    Ok(retries)
 }
 
 /// Whether an error is about one of the groups or rows, and not about the database.

@@ -56,6 +56,7 @@ pub async fn many_rows_of<T: FromQueryResult + DeserializeOwned, const N: usize>
 }
 
 /// Executes a command that begins with a table `asked` of the given rows; not where there are none.
+/// Gives the number of rows that it has written.
 ///
 /// # Errors
 /// When the database fails.
@@ -64,11 +65,11 @@ pub async fn execute<const N: usize>(
     columns: &str,
     asked: impl Iterator<Item = [Value; N]>,
     command: &str,
-) -> Result<(), DbErr> {
-    if let Some(statement) = with_asked(transaction, columns, asked, command) {
-        transaction.execute_raw(statement).await?;
+) -> Result<u64, DbErr> {
+    match with_asked(transaction, columns, asked, command) {
+        Some(statement) => Ok(transaction.execute_raw(statement).await?.rows_affected()),
+        None => Ok(0),
     }
-    Ok(())
 }
 
 /// A statement over a table `asked` of the given rows, and of as many rows of nothing as make their

@@ -178,8 +178,30 @@ impl Logs {
     /// Writes down what was pushed. It counts when the transaction is committed.
     ///
     /// # Errors
-    /// When the database fails.
+    /// When the database fails, and when there is an event with the same `cid` by the same user in one
+    /// of the groups.
     pub async fn write(self, transaction: &DatabaseTransaction) -> Result<(), DbErr> {
+        self.grow(transaction, "").await?;
+        self.write_rest(transaction).await
+    }
+
+    /// The same, but `false` when there is an event with such a `cid`: the transaction must be rolled
+    /// back.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn write_new(self, transaction: &DatabaseTransaction) -> Result<bool, DbErr> {
+        let or_not = "ON CONFLICT (group_id, user_id, cid) DO NOTHING";
+        let grown = self.grow(transaction, or_not).await?;
+        if grown < self.events.len() {
+            return Ok(false);
+        }
+        self.write_rest(transaction).await?;
+        Ok(true)
+    }
+
+    /// Writes down the events and how long the logs are. Gives how many events that were.
+    async fn grow(&self, transaction: &DatabaseTransaction, or_not: &str) -> Result<usize, DbErr> {
         execute::<4>(
             transaction,
             "id, head, messages, last_message",
@@ -191,15 +213,22 @@ impl Logs {
              last_message = asked.last_message FROM asked WHERE chat_groups.id = asked.id",
         )
         .await?;
-        execute::<9>(
+        let grown = execute::<9>(
             transaction,
             "group_id, seq, kind, user_id, cid, data, created_at, messages, target",
-            self.events.into_iter(),
-            "INSERT INTO events \
-             (group_id, seq, kind, user_id, cid, data, created_at, messages, target) \
-             SELECT * FROM asked WHERE seq IS NOT NULL",
+            self.events.iter().cloned(),
+            &format!(
+                "INSERT INTO events \
+                 (group_id, seq, kind, user_id, cid, data, created_at, messages, target) \
+                 SELECT * FROM asked WHERE seq IS NOT NULL {or_not}"
+            ),
         )
         .await?;
+        Ok(usize::try_from(grown).unwrap_or(usize::MAX))
+    }
+
+    /// Writes down what the events have made of others, and what was read.
+    async fn write_rest(self, transaction: &DatabaseTransaction) -> Result<(), DbErr> {
         execute::<3>(
             transaction,
             "group_id, seq, revised",
@@ -223,7 +252,8 @@ impl Logs {
              WHERE memberships.group_id = asked.group_id AND memberships.user_id = asked.user_id \
              AND memberships.read < asked.seq",
         )
-        .await
+        .await?;
+        Ok(())
     }
 }
 

@@ -1,3 +1,4 @@
+mod changes;
 mod chat_groups;
 mod database;
 mod passwords;

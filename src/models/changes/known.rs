@@ -8,7 +8,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::{
-    Change, Outcome, Stored, What,
+    Change, Outcome, Retries, Stored, What,
     reacted::{Asked, Reacted},
 };
 use crate::models::{
@@ -73,6 +73,7 @@ impl Known {
     pub async fn look_up(
         transaction: &DatabaseTransaction,
         changes: &[Change],
+        retries: Retries,
     ) -> Result<Self, DbErr> {
         let authors: HashSet<_> = changes
             .iter()
@@ -90,7 +91,10 @@ impl Known {
              AND memberships.user_id = asked.user_id",
         );
         let members = members.await?;
-        let cids: HashSet<_> = changes.iter().filter_map(Change::cid_key).collect();
+        let cids: HashSet<_> = match retries {
+            Retries::Likely => changes.iter().filter_map(Change::cid_key).collect(),
+            Retries::Unlikely => HashSet::new(),
+        };
         let answered = rows_of::<Answered, 3>(
             transaction,
             "group_id, user_id, cid",
