@@ -7,7 +7,8 @@ use crate::models::{
     chat_groups,
     events::Author,
     memberships::{self, Role},
-    mine::Mine,
+    mine,
+    standings::Standing,
     users,
 };
 
@@ -31,6 +32,26 @@ pub struct Member {
     pub unread: i64,
 }
 
+impl From<Standing> for Member {
+    fn from(standing: Standing) -> Self {
+        Self {
+            author: Author {
+                id: standing.user_id,
+                username: standing.username.into(),
+            },
+            name: standing.display_name,
+            group_id: standing.group_id,
+            group: standing.group_name.into(),
+            title: standing.title,
+            role: Role::parse(&standing.role),
+            membership_id: standing.membership_id,
+            head: standing.head,
+            read: standing.read,
+            unread: mine::unread(standing.messages, standing.read_messages),
+        }
+    }
+}
+
 impl Member {
     #[must_use]
     pub fn new(
@@ -48,7 +69,7 @@ impl Member {
             membership_id: membership.id,
             head: group.head,
             read: membership.read,
-            unread: Mine::unread(group, membership),
+            unread: mine::unread(group.messages, membership.read_messages),
         }
     }
 

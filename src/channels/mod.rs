@@ -265,6 +265,19 @@ impl Channels {
         self.hub.find_live(session, user_id).await
     }
 
+    /// A user as a member of the group of this name; `None` for a stranger, or where there is no such
+    /// group.
+    ///
+    /// # Errors
+    /// When the database fails, or does not answer in time.
+    pub async fn find_member(
+        &self,
+        user: &users::Model,
+        group: &str,
+    ) -> Result<Option<Member>, DbErr> {
+        Ok(self.hub.look_up_all(user.id, &[group]).await?.pop())
+    }
+
     /// Ends the sockets of a user whose session has ended, on all nodes.
     pub fn doubt_sessions(&self, user: &users::Model) {
         self.hub.doubt_sessions(&user.username);

@@ -18,7 +18,7 @@ use loco_rs::{
 };
 
 use super::extractors::{
-    Allowance, AllowedOrigin, CookieUser, GroupMember, Identified, Identity, Params, RichUser,
+    Allowance, AllowedOrigin, CookieUser, Identified, Identity, Params, RichUser, SocketMember,
 };
 use crate::{
     channels::{
@@ -78,10 +78,10 @@ pub async fn chat(
         }
         upgrade => {
             let _: AllowedOrigin = parts.extract_with_state(&ctx).await?;
-            let member: GroupMember<CookieUser> = parts.extract_with_state(&ctx).await?;
+            let found: SocketMember<CookieUser> = parts.extract_with_state(&ctx).await?;
             let upgrade = upgrade.map_err(|_| Error::UpgradeRequired)?;
-            let chair = (allowance.seat(&channels, &member.user)?, line_of(&parts));
-            Ok(channels.serve(upgrade, member.member(), member.session, chair))
+            let chair = (allowance.seat(&channels, &found.user)?, line_of(&parts));
+            Ok(channels.serve(upgrade, found.member, found.session, chair))
         }
     }
 }
@@ -94,8 +94,8 @@ async fn rich(
     mut parts: Parts,
     upgrade: WebSocketUpgrade,
 ) -> Result<Response> {
-    let member = parts
-        .extract_with_state::<GroupMember<RichUser>, _>(&ctx)
+    let found = parts
+        .extract_with_state::<SocketMember<RichUser>, _>(&ctx)
         .await;
     let entry = parts.extract::<Params>().await.and_then(|params| {
         Ok(Entry {
@@ -103,11 +103,11 @@ async fn rich(
             epoch: params.text("epoch").map(ToOwned::to_owned),
         })
     });
-    match (member, entry) {
-        (Ok(member), Ok(entry)) => match allowance.seat(&channels, &member.user) {
+    match (found, entry) {
+        (Ok(found), Ok(entry)) => match allowance.seat(&channels, &found.user) {
             Ok(seat) => {
                 let chair = (seat, line_of(&parts));
-                Ok(channels.serve_rich(upgrade, member.member(), member.session, entry, chair))
+                Ok(channels.serve_rich(upgrade, found.member, found.session, entry, chair))
             }
             Err(full) => refuse_rich(&channels, upgrade, full.into()),
         },

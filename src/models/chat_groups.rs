@@ -80,32 +80,16 @@ impl Model {
         name: &str,
         user: &users::Model,
     ) -> Result<Option<(Self, memberships::Model)>, DbErr> {
-        Ok(Self::find_all_for_member(db, &[name], user).await?.pop())
-    }
-
-    /// Those of these groups to which a user belongs, with the memberships.
-    ///
-    /// # Errors
-    /// When the database fails.
-    pub async fn find_all_for_member(
-        db: &DatabaseConnection,
-        names: &[&str],
-        user: &users::Model,
-    ) -> Result<Vec<(Self, memberships::Model)>, DbErr> {
-        let names: Vec<_> = names.iter().copied().filter(|name| is_name(name)).collect();
-        if names.is_empty() {
-            return Ok(Vec::new());
+        if !is_name(name) {
+            return Ok(None);
         }
         let found = Entity::find()
-            .filter(Column::Name.is_in(names))
+            .filter(Column::Name.eq(name))
             .find_also_related(memberships::Entity)
             .filter(memberships::Column::UserId.eq(user.id))
-            .all(db)
+            .one(db)
             .await?;
-        Ok(found
-            .into_iter()
-            .filter_map(|(group, membership)| Some((group, membership?)))
-            .collect())
+        Ok(found.and_then(|(group, membership)| Some((group, membership?))))
     }
 
     /// How far the logs of these groups have gone, of those that are not closed.
@@ -262,7 +246,7 @@ fn random_name() -> String {
 }
 
 /// Whether this is the form of a group's name: `chat_` and 8 lower-case hex digits.
-fn is_name(text: &str) -> bool {
+pub(super) fn is_name(text: &str) -> bool {
     text.strip_prefix("chat_").is_some_and(|digits| {
         digits.len() == 8
             && digits

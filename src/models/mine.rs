@@ -78,11 +78,17 @@ impl Mine {
         })
     }
 
-    /// How many messages of a group a member has not read.
+    /// How many messages of the group the member has not read.
     #[must_use]
-    pub fn unread(group: &chat_groups::Model, membership: &memberships::Model) -> i64 {
-        (group.messages - membership.read_messages).max(0)
+    pub fn unread(&self) -> i64 {
+        unread(self.group.messages, self.membership.read_messages)
     }
+}
+
+/// How many messages of a group a member has not read, of those that there are, after reading so many.
+#[must_use]
+pub fn unread(messages: i64, read: i64) -> i64 {
+    (messages - read).max(0)
 }
 
 async fn last_messages(

@@ -18,5 +18,6 @@ pub mod reactions;
 pub mod refusals;
 pub mod sessions;
 pub mod skeletons;
+pub mod standings;
 pub mod usernames;
 pub mod users;

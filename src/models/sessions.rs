@@ -74,6 +74,15 @@ struct Row {
     expires_at: DateTimeWithTimeZone,
 }
 
+/// What [`Model::find_all_live`] finds.
+#[derive(FromQueryResult)]
+struct OfUser {
+    session_id: Uuid,
+    expires_at: DateTimeWithTimeZone,
+    #[sea_orm(nested)]
+    user: users::Model,
+}
+
 impl ActiveModelBehavior for ActiveModel {}
 
 impl Model {
@@ -134,6 +143,33 @@ impl Model {
             .one(db)
             .await?;
         Ok(found.and_then(|(session, user)| Some((session, user?))))
+    }
+
+    /// Those of these sessions that live and are of active users.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn find_all_live(
+        db: &DatabaseConnection,
+        ids: impl IntoIterator<Item = Uuid>,
+    ) -> Result<HashMap<Uuid, (Live, users::Model)>, DbErr> {
+        let asked = ids.into_iter().map(|id| [id.into()]);
+        let query = "SELECT sessions.id AS session_id, expires_at, users.* FROM asked \
+                     JOIN sessions ON sessions.id = asked.id \
+                     JOIN users ON users.id = user_id WHERE is_active";
+        let rows: Vec<OfUser> = rows_of(db, "id", asked, query).await?;
+        let live = rows.into_iter().map(|row| {
+            let live = Live {
+                id: row.session_id,
+                user_id: row.user.id,
+                ends_at: row.expires_at.to_utc(),
+                shown_until: None,
+            };
+            (row.session_id, (live, row.user))
+        });
+        Ok(live
+            .filter(|(_, (live, _))| !live.left().is_zero())
+            .collect())
     }
 
     #[must_use]

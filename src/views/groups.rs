@@ -60,7 +60,7 @@ impl From<Mine> for Group {
             role: mine.membership.role().as_str(),
             head: mine.group.head,
             read: mine.membership.read,
-            unread: Mine::unread(&mine.group, &mine.membership),
+            unread: mine.unread(),
             last_message: mine.last_message.map(Into::into),
             created_at: time(&mine.group.created_at),
             joined_at: time(&mine.membership.created_at),

@@ -1,5 +1,6 @@
 //! Who may not open a socket, and from which pages nobody may.
 
+use futures_util::future::join_all;
 use serde_json::json;
 
 use crate::support::{Socket, TestApp};
@@ -46,6 +47,37 @@ async fn only_a_member_with_a_live_access_token_in_the_cookie_comes_in() {
         401,
         "base mode takes the cookie alone"
     );
+}
+
+/// They are looked up together, and each gets the answer that is theirs.
+#[tokio::test]
+async fn of_many_who_come_at_once_members_come_in_and_strangers_do_not() {
+    let app = TestApp::start().await;
+    let (ann, bob) = (app.user("ann").await, app.user("bob").await);
+    let (anns, shared) = (ann.start_chat().await, ann.start_chat().await);
+    ann.brings_in(&bob, &shared).await;
+    let left = ann.start_chat().await;
+    ann.brings_in(&bob, &left).await;
+    let leaving = bob
+        .delete(&format!("/api/groups/{left}/members/bob/"))
+        .await;
+    assert_eq!(leaving.status, 204);
+    let nobodys = "chat_00000000".to_owned();
+    let address = app.address;
+    let groups = [&anns, &shared, &left, &nobodys];
+    let coming = (0..48).map(|number| {
+        let (user, group) = ([&ann, &bob][number % 2], groups[number / 2 % 4]);
+        let cookie = user.cookie();
+        async move {
+            let opened = Socket::connect(address, group, &cookie).await;
+            (number % 8, opened.map_err(|status| status.as_u16()).err())
+        }
+    });
+    for (who, refused) in join_all(coming).await {
+        // ann in her three, bob in the one that they share.
+        let comes_in = [0, 2, 3, 4].contains(&who);
+        assert_eq!(refused, (!comes_in).then_some(404), "{who}");
+    }
 }
 
 #[tokio::test]

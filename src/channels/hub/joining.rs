@@ -1,17 +1,32 @@
 //! How a socket comes into a group, and out of it.
 
-use std::{
-    collections::{HashMap, hash_map::Entry},
-    sync::Arc,
+use std::{collections::hash_map::Entry, sync::Arc};
+
+use sea_orm::{DatabaseConnection, DbErr};
+
+use super::{
+    Hub, Subscription, healing::in_time, listener::Listener, peer::Peer, room::Room,
+    together::Together,
 };
-
-use sea_orm::DbErr;
-
-use super::{Hub, Subscription, healing::in_time, listener::Listener, peer::Peer, room::Room};
 use crate::{
     channels::{Member, protocol::CloseReason},
-    models::{chat_groups, memberships, users},
+    models::{memberships, standings::Standing},
 };
+
+/// Looks up members.
+pub(super) fn members(db: &DatabaseConnection) -> Together<(i64, Arc<str>), Member> {
+    let db = db.clone();
+    Together::start(move |asked| {
+        let db = db.clone();
+        async move {
+            let found = Standing::find_all(&db, asked).await?;
+            let members = found.into_iter().map(Member::from);
+            Ok(members
+                .map(|member| ((member.author.id, member.group.clone()), member))
+                .collect())
+        }
+    })
+}
 
 impl Hub {
     /// Joins a group. What comes after the moment of [`Member::head`] arrives, whether it was
@@ -36,7 +51,7 @@ impl Hub {
         self.catch_up(&room, member.head).await;
         if room.last() > member.head {
             // The event that ended the membership may have been told before this listener came.
-            match in_time(self.look_up(member)).await {
+            match self.look_up(member).await {
                 Ok(Some(_)) => {}
                 Ok(None) => listener.end(CloseReason::NotMember),
                 Err(_) => listener.end(CloseReason::Overloaded),
@@ -92,20 +107,10 @@ impl Hub {
     /// A user as a member of those of these groups to which they belong, in this order.
     ///
     /// # Errors
-    /// When the database fails.
+    /// When the database fails, or does not answer in time.
     pub async fn look_up_all(&self, user_id: i64, groups: &[&str]) -> Result<Vec<Member>, DbErr> {
-        let Some(user) = users::Model::find_active(&self.db, user_id).await? else {
-            return Ok(Vec::new());
-        };
-        let found = chat_groups::Model::find_all_for_member(&self.db, groups, &user).await?;
-        let mut found: HashMap<&str, Member> = found
-            .iter()
-            .map(|(group, membership)| (&*group.name, Member::new(&user, group, membership)))
-            .collect();
-        Ok(groups
-            .iter()
-            .filter_map(|group| found.remove(group))
-            .collect())
+        let keys = groups.iter().map(|group| (user_id, (*group).into()));
+        self.members.find(keys.collect()).await
     }
 
     fn enter(&self, member: &Member, listener: &Arc<Listener>) -> Arc<Room> {

@@ -19,6 +19,7 @@ mod sessions;
 mod subscription;
 mod tail;
 mod telling;
+mod together;
 
 use std::{
     borrow::Cow,
@@ -44,6 +45,7 @@ use self::{
     people::People,
     room::Room,
     sessions::{Found, Suspects},
+    together::Together,
 };
 pub(super) use self::{
     healing::in_time,
@@ -56,6 +58,7 @@ pub(super) use self::{
 use uuid::Uuid;
 
 use super::{
+    Member,
     broker::{Broker, Inbox, Unavailable},
     protocol::{
         CloseReason,
@@ -65,7 +68,7 @@ use super::{
     },
 };
 use crate::{
-    models::{chat_groups, epochs, events::Event, memberships},
+    models::{chat_groups, epochs, events::Event, memberships, sessions::Live, users},
     settings::Settings,
 };
 
@@ -112,6 +115,10 @@ pub(super) struct Hub {
     suspects: Mutex<Suspects>,
     suspected: Notify,
     found: Found,
+    /// Sessions that live, with their users.
+    lives: Together<Uuid, (Live, users::Model)>,
+    /// Members, by user and group.
+    members: Together<(i64, Arc<str>), Member>,
     /// Counts the sessions with Redis.
     links: Option<watch::Receiver<u64>>,
 }
@@ -130,6 +137,7 @@ impl Hub {
         broker.subscribe(NODES);
         let links = broker.sessions();
         let last_membership = AtomicI64::new(memberships::Model::last_id(&db).await?);
+        let (lives, members) = (sessions::lives(&db), joining::members(&db));
         let hub = Arc::new(Self {
             rooms: Mutex::default(),
             people: People::default(),
@@ -153,6 +161,8 @@ impl Hub {
             suspects: Mutex::default(),
             suspected: Notify::new(),
             found: Found::default(),
+            lives,
+            members,
             links,
         });
         tokio::spawn(hub.clone().listen(inbox));

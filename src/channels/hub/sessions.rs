@@ -9,14 +9,14 @@ use std::{
     time::{Duration, Instant},
 };
 
-use sea_orm::DbErr;
+use sea_orm::{DatabaseConnection, DbErr};
 use tokio::{
     select,
     time::{sleep, sleep_until},
 };
 use uuid::Uuid;
 
-use super::{Hub, Peer, healing::next_session, in_time};
+use super::{Hub, Peer, healing::next_session, in_time, together::Together};
 use crate::{
     channels::protocol::{
         CloseReason,
@@ -84,6 +84,15 @@ impl Suspects {
         let said = self.said.get(user).into_iter().chain(&self.all_said);
         said.copied().any(|said| said >= then)
     }
+}
+
+/// Looks up sessions.
+pub(super) fn lives(db: &DatabaseConnection) -> Together<Uuid, (Live, users::Model)> {
+    let db = db.clone();
+    Together::start(move |ids| {
+        let db = db.clone();
+        async move { sessions::Model::find_all_live(&db, ids).await }
+    })
 }
 
 /// Knows when a socket's session ends by the clock.
@@ -176,9 +185,9 @@ impl Hub {
             return Ok(Some(found));
         }
         let (at, link) = (Instant::now(), self.link());
-        let found = in_time(sessions::Model::find_live(&self.db, id, user_id)).await?;
+        let found = self.lives.find(vec![id]).await?.pop();
+        let found = found.filter(|(session, _)| session.user_id == user_id);
         Ok(found.map(|(session, user)| {
-            let session = session.live();
             let alive = Alive {
                 session,
                 user: user.clone(),

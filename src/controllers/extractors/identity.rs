@@ -1,7 +1,7 @@
 //! Who asks, and whether they belong to the group they name. A handler that takes a
 //! [`GroupMember`] cannot forget to check: without the membership it is never called.
 
-use std::{collections::HashMap, future::Future};
+use std::{collections::HashMap, future::Future, marker::PhantomData};
 
 use axum::{
     RequestPartsExt,
@@ -126,7 +126,7 @@ pub struct GroupMember<I> {
     pub session: Live,
     pub group: chat_groups::Model,
     pub membership: memberships::Model,
-    identity: std::marker::PhantomData<I>,
+    identity: PhantomData<I>,
 }
 
 impl<I> GroupMember<I> {
@@ -153,12 +153,8 @@ impl<I: Identity + Send> FromRequestParts<AppContext> for GroupMember<I> {
 
     async fn from_request_parts(parts: &mut Parts, ctx: &AppContext) -> Result<Self> {
         let Identified { user, session } = I::identify(parts, ctx).await?;
-        let Path(path) = parts
-            .extract::<Path<HashMap<String, String>>>()
-            .await
-            .map_err(|_| Error::NotFound)?;
-        let name = path.get("group_name").ok_or(Error::NotFound)?;
-        let (group, membership) = chat_groups::Model::find_for_member(&ctx.db, name, &user)
+        let name = group_name(parts).await?;
+        let (group, membership) = chat_groups::Model::find_for_member(&ctx.db, &name, &user)
             .await?
             .ok_or(Error::NotFound)?;
         Span::current().record("group", group.name.as_str());
@@ -167,9 +163,49 @@ impl<I: Identity + Send> FromRequestParts<AppContext> for GroupMember<I> {
             session,
             group,
             membership,
-            identity: std::marker::PhantomData,
+            identity: PhantomData,
         })
     }
+}
+
+/// The same, for who asks for a socket; of the group no more is known than a socket needs.
+pub struct SocketMember<I> {
+    pub user: users::Model,
+    pub session: Live,
+    pub member: Member,
+    identity: PhantomData<I>,
+}
+
+impl<I: Identity + Send> FromRequestParts<AppContext> for SocketMember<I> {
+    type Rejection = Error;
+
+    async fn from_request_parts(parts: &mut Parts, ctx: &AppContext) -> Result<Self> {
+        let Identified { user, session } = I::identify(parts, ctx).await?;
+        let name = group_name(parts).await?;
+        let member = channels(ctx)?.find_member(&user, &name).await?;
+        let member = member.ok_or(Error::NotFound)?;
+        Span::current().record("group", &*member.group);
+        Ok(Self {
+            user,
+            session,
+            member,
+            identity: PhantomData,
+        })
+    }
+}
+
+/// The name of a group that the path gives.
+async fn group_name(parts: &mut Parts) -> Result<String> {
+    let path = parts.extract::<Path<HashMap<String, String>>>().await;
+    let name = path
+        .ok()
+        .and_then(|Path(mut path)| path.remove("group_name"));
+    name.ok_or(Error::NotFound)
+}
+
+fn channels(ctx: &AppContext) -> Result<Channels> {
+    let channels = ctx.shared_store.get::<Channels>();
+    Ok(channels.ok_or_else(|| loco_rs::Error::string("the channels were not opened"))?)
 }
 
 async fn identify_by(access_token: &str, ctx: &AppContext) -> Result<Identified> {
@@ -186,11 +222,7 @@ async fn identify_by(access_token: &str, ctx: &AppContext) -> Result<Identified>
 /// The same for who asks for a socket, which ends with its session whenever that ends.
 async fn admit_by(access_token: &str, ctx: &AppContext) -> Result<Identified> {
     let claimed = claimed(access_token, ctx)?;
-    let channels = ctx
-        .shared_store
-        .get::<Channels>()
-        .ok_or_else(|| loco_rs::Error::string("the channels were not opened"))?;
-    let live = channels
+    let live = channels(ctx)?
         .find_live(claimed.session_id, claimed.user_id)
         .await?;
     let (session, user) = live.ok_or(Error::Unauthorized)?;

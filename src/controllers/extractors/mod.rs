@@ -13,7 +13,7 @@ pub use body::{Body, Fields, OptionalFields};
 pub use client::ClientAddress;
 pub use identity::{
     ACCESS_COOKIE, ContractUser, CookieUser, CurrentSession, CurrentUser, GroupMember, Identified,
-    Identity, RichUser,
+    Identity, RichUser, SocketMember,
 };
 pub use language::Language;
 pub use origin::{AllowedOrigin, PublicBase};

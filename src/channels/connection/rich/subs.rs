@@ -7,7 +7,7 @@ use axum::extract::ws::Utf8Bytes;
 use super::{super::READ_AGAIN_AFTER, Entry, Rich, joined::Joined};
 use crate::channels::{
     Member,
-    hub::{Places, Scope, in_time},
+    hub::{Places, Scope},
     protocol::{
         CloseReason,
         request::Place,
@@ -33,7 +33,7 @@ impl Rich<'_> {
         let names: Vec<&str> = asked.iter().map(|place| &*place.group).collect();
         // Since the socket was opened much may have changed.
         let found = self.channels.hub.look_up_all(self.author.id, &names);
-        let members = match in_time(found).await {
+        let members = match found.await {
             Ok(members) => members,
             Err(error) => {
                 tracing::warn!(%error, user = self.author.id, "a member could not be looked up");
@@ -112,7 +112,7 @@ impl Rich<'_> {
         let names: HashSet<&str> = groups.iter().map(|group| &**group).collect();
         let names: Vec<_> = names.into_iter().collect();
         let found = self.channels.hub.look_up_all(self.author.id, &names);
-        let members = match in_time(found).await {
+        let members = match found.await {
             Ok(members) => members,
             Err(error) => {
                 tracing::warn!(%error, user = self.author.id, "a new membership could not be looked up; trying again");

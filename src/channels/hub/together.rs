@@ -1,0 +1,93 @@
+//! What many ask of the database at the same time is asked in one query.
+//!
+//! When a node comes back, thousands come at once, each of whom the database has to be asked about.
+//! While it answers, who comes next gathers; so there is one query on its way, and not one for each
+//! that waits for a connection. An answer is never older than the question.
+
+use std::{
+    collections::{HashMap, HashSet},
+    hash::Hash,
+};
+
+use sea_orm::{DbErr, RuntimeErr};
+use tokio::sync::{mpsc, oneshot};
+
+use super::in_time;
+
+/// Who asks while so many are waiting waits for a place.
+const QUEUE: usize = 1024;
+
+/// Keys from which on a query takes no more of those that wait.
+const AT_ONCE: usize = 256;
+
+/// Values of the database by their keys.
+pub(super) struct Together<K, V>(mpsc::Sender<Asked<K, V>>);
+
+struct Asked<K, V> {
+    keys: Vec<K>,
+    answer: oneshot::Sender<Vec<V>>,
+}
+
+impl<K, V> Together<K, V>
+where
+    K: Clone + Eq + Hash + Send + 'static,
+    V: Clone + Send + 'static,
+{
+    /// Answers by a query that gives the values of those keys that have one.
+    pub fn start<Q, F>(query: Q) -> Self
+    where
+        Q: Fn(HashSet<K>) -> F + Send + 'static,
+        F: Future<Output = Result<HashMap<K, V>, DbErr>> + Send + 'static,
+    {
+        let (queue, asked) = mpsc::channel(QUEUE);
+        tokio::spawn(answer(asked, query));
+        Self(queue)
+    }
+
+    /// The values of those of these keys that have one, in their order.
+    ///
+    /// # Errors
+    /// When the database fails, or does not answer in time.
+    pub async fn find(&self, keys: Vec<K>) -> Result<Vec<V>, DbErr> {
+        let (answer, found) = oneshot::channel();
+        let asked = Asked { keys, answer };
+        in_time(async {
+            let failed = || RuntimeErr::Internal("a query of many failed".to_owned());
+            let sent = self.0.send(asked).await;
+            sent.map_err(|_| DbErr::Conn(failed()))?;
+            found.await.map_err(|_| DbErr::Conn(failed()))
+        })
+        .await
+    }
+}
+
+async fn answer<K, V, Q, F>(mut waiting: mpsc::Receiver<Asked<K, V>>, query: Q)
+where
+    K: Clone + Eq + Hash,
+    V: Clone,
+    Q: Fn(HashSet<K>) -> F,
+    F: Future<Output = Result<HashMap<K, V>, DbErr>>,
+{
+    while let Some(first) = waiting.recv().await {
+        let mut keys: HashSet<K> = first.keys.iter().cloned().collect();
+        let mut asked = vec![first];
+        while keys.len() < AT_ONCE
+            && let Ok(next) = waiting.try_recv()
+        {
+            keys.extend(next.keys.iter().cloned());
+            asked.push(next);
+        }
+        // Who has gone meanwhile need not be asked about.
+        asked.retain(|asked| !asked.answer.is_closed());
+        match in_time(query(keys)).await {
+            Ok(found) => {
+                for Asked { keys, answer } in asked {
+                    let values = keys.iter().filter_map(|key| found.get(key).cloned());
+                    let _ = answer.send(values.collect());
+                }
+            }
+            // Those who wait hear of it by the end of their channels.
+            Err(error) => tracing::warn!(%error, askers = asked.len(), "nobody could be looked up"),
+        }
+    }
+}
