@@ -1,5 +1,7 @@
 //! Who belongs to which group, and as what.
 
+use std::collections::HashMap;
+
 use chrono::Utc;
 use loco_rs::prelude::*;
 use sea_orm::{DatabaseTransaction, FromQueryResult, Statement};
@@ -7,6 +9,7 @@ use serde_json::json;
 
 pub use super::_entities::memberships::{ActiveModel, Column, Entity, Model};
 use super::{
+    asked::rows_of,
     bans, chat_groups,
     events::{Author, Event, NewEvent, kind},
     invites,
@@ -14,6 +17,13 @@ use super::{
     refusals::{NotDone, Refusal},
     users,
 };
+
+/// What [`Model::count`] finds.
+#[derive(FromQueryResult)]
+struct Count {
+    group_id: i64,
+    members: i64,
+}
 
 /// What a member may do; each role may all that the ones before it may.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -143,14 +153,24 @@ impl Model {
         .await
     }
 
-    /// How many members a group has.
+    /// How many members these groups have, of those that have any.
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn count(db: &DatabaseConnection, group_id: i64) -> Result<i64, DbErr> {
-        let members = Entity::find().filter(Column::GroupId.eq(group_id));
-        let count = members.count(db).await?;
-        Ok(i64::try_from(count).unwrap_or(i64::MAX))
+    pub async fn count(
+        db: &DatabaseConnection,
+        groups: impl IntoIterator<Item = i64>,
+    ) -> Result<HashMap<i64, i64>, DbErr> {
+        let counts: Vec<Count> = rows_of(
+            db,
+            "group_id",
+            groups.into_iter().map(|group| [group.into()]),
+            "SELECT asked.group_id, COUNT(*) AS members FROM asked \
+             JOIN memberships ON memberships.group_id = asked.group_id GROUP BY asked.group_id",
+        )
+        .await?;
+        let counts = counts.into_iter().map(|row| (row.group_id, row.members));
+        Ok(counts.collect())
     }
 
     /// The number of the membership that began last; 0 without any.

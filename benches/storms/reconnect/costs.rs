@@ -57,10 +57,15 @@ impl<'a> Costs<'a> {
         Some(done + micros(count * self.figures.database_rtt_us))
     }
 
-    /// Each new group has its members counted, all at once, and the healer compares the heads of
-    /// many.
-    pub fn count_members(&mut self, now: Nanos, new: u64) -> Option<Nanos> {
-        self.ask(now, new, new as f64 * self.figures.row_us)
+    /// One query for rows of many keys.
+    pub fn find(&mut self, now: Nanos, rows: u64) -> Option<Nanos> {
+        self.ask(now, 1, rows as f64 * self.figures.row_us)
+    }
+
+    /// More rows of such a query, which has just begun. Says when it has been answered.
+    pub fn more_rows(&mut self, now: Nanos, rows: u64) -> Nanos {
+        let work = micros(rows as f64 * self.figures.row_us);
+        self.database.take(now, work) + micros(self.figures.database_rtt_us)
     }
 
     /// Reads a page of a log, by one of those of a node that may. `None` where it is not its turn

@@ -12,6 +12,7 @@ mod plan;
 mod rooms;
 mod steps;
 mod tally;
+mod together;
 mod world;
 
 use std::io::{Result, Write};

@@ -1,6 +1,6 @@
 //! The nodes as the balancer and their doors know them.
 
-use super::{costs::READERS, plan::Balance};
+use super::{costs::READERS, plan::Balance, together::Together};
 use crate::{
     chance::Chance,
     clock::{Nanos, SECOND, micros},
@@ -20,6 +20,9 @@ pub struct Node {
     pub cores: Station,
     /// Those of its sockets that read logs.
     pub readers: Station,
+    pub sessions: Together,
+    pub members: Together,
+    pub counts: Together,
     pub arrivals: PerSecond,
     sockets: u64,
     pub most_sockets: u64,
@@ -45,6 +48,9 @@ impl Nodes {
         let node = |_| Node {
             cores: Station::new(figures.cores),
             readers: Station::new(READERS),
+            sessions: Together::default(),
+            members: Together::default(),
+            counts: Together::default(),
             arrivals: PerSecond::default(),
             sockets: 0,
             most_sockets: 0,

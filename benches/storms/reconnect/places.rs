@@ -5,6 +5,7 @@ use super::{
     client::{AFTER_RESTART, FIRST, REPLY_WITHIN},
     costs::TURN_WITHIN,
     steps::Step,
+    together::{Answer, Question},
     world::World,
 };
 use crate::clock::{Nanos, SECOND, in_seconds, micros};
@@ -12,6 +13,9 @@ use crate::clock::{Nanos, SECOND, in_seconds, micros};
 /// A place that could not be had, or a log that could not be read, is asked for again after this:
 /// `TRY_AGAIN_AFTER` of `src/channels/protocol/rich.rs`, `READ_AGAIN_AFTER` of `connection/mod.rs`.
 const AGAIN_AFTER: Nanos = SECOND;
+
+/// A group, a membership and a user: rows of each place.
+const PLACE_ROWS: u64 = 3;
 
 impl World<'_> {
     pub(super) fn subscribe(&mut self, number: usize) -> Option<()> {
@@ -21,11 +25,7 @@ impl World<'_> {
             client.begin_anew();
         }
         client.deadline = now + REPLY_WITHIN;
-        // `users::Model::find_active`.
-        match self.costs.ask(now, 1, 0.0) {
-            Some(done) => self.go_on(number, done, Step::Enter),
-            None => self.subscribe_again(number),
-        }
+        self.go_on(number, now, Step::Enter)
     }
 
     pub(super) fn enter(&mut self, number: usize) -> Option<()> {
@@ -34,9 +34,15 @@ impl World<'_> {
         if !self.nodes.is_taking(node) {
             return self.lose(number, AFTER_RESTART);
         }
-        // `chat_groups::Model::find_all_for_member`.
-        let Some(found) = self.costs.ask(now, 1, 0.0) else {
-            return self.subscribe_again(number);
+        let places = Question {
+            keys: u64::from(self.plan.figures.groups),
+            rows: PLACE_ROWS,
+        };
+        let members = &mut self.nodes.get_mut(node)?.members;
+        let found = match members.ask(now, places, &mut self.costs) {
+            Answer::At(done) => done,
+            Answer::AskAt(then) => return self.go_on(number, then, Step::Enter),
+            Answer::Never => return self.subscribe_again(number),
         };
         let heard = self.take_places(number)?;
         self.go_on(number, found.max(heard), Step::Join)
@@ -67,12 +73,22 @@ impl World<'_> {
 
     pub(super) fn join(&mut self, number: usize) -> Option<()> {
         let (now, patience) = (self.agenda.now, self.plan.figures.acquire_within());
-        let done = match self.client(number)?.uncounted {
-            0 => now,
-            // What cannot be counted is taken for small.
-            new => self.costs.count_members(now, new).unwrap_or(now + patience),
+        let client = self.clients.get_mut(number)?;
+        let node = self.nodes.get_mut(client.node)?;
+        // Each new group has its members counted, and the healer compares the heads of many.
+        let groups = Question {
+            keys: client.uncounted,
+            rows: u64::from(self.plan.figures.online) + 1,
         };
-        self.go_on(number, done, Step::Read)
+        if groups.keys == 0 {
+            return self.go_on(number, now, Step::Read);
+        }
+        match node.counts.ask(now, groups, &mut self.costs) {
+            Answer::At(done) => self.go_on(number, done, Step::Read),
+            Answer::AskAt(then) => self.go_on(number, then, Step::Join),
+            // What cannot be counted is taken for small.
+            Answer::Never => self.go_on(number, now + patience, Step::Read),
+        }
     }
 
     pub(super) fn read(&mut self, number: usize) -> Option<()> {

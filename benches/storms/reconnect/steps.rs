@@ -7,12 +7,16 @@ use std::mem::take;
 
 use super::{
     client::{Client, FIRST, GREETED_WITHIN},
+    together::{Answer, Question},
     world::World,
 };
 use crate::clock::{Nanos, SECOND, micros};
 
 /// A gate is closed while the database makes others wait for longer than this.
 const GATED_FROM: Nanos = SECOND / 4;
+
+/// A session, and its user.
+const SESSION: Question = Question { keys: 1, rows: 2 };
 
 #[derive(Clone, Copy)]
 pub enum Step {
@@ -23,7 +27,7 @@ pub enum Step {
     LookUp,
     /// It was greeted, and asks for its groups.
     Subscribe,
-    /// Its user is found; its memberships are looked up.
+    /// Its memberships are looked up.
     Enter,
     /// It has its places; what nobody knows of them yet is asked.
     Join,
@@ -90,13 +94,22 @@ impl World<'_> {
     }
 
     fn look_up(&mut self, number: usize) -> Option<()> {
-        let now = self.agenda.now;
-        // `sessions::Model::find_live`; and for a token that, and an update.
-        let queries = if self.client(number)?.is_stale { 3 } else { 1 };
-        match self.costs.ask(now, queries, 0.0) {
+        let (now, rtt) = (self.agenda.now, self.plan.figures.rtt());
+        let client = self.clients.get_mut(number)?;
+        let (node, is_stale) = (client.node, take(&mut client.is_stale));
+        if is_stale {
+            // A token: its session, and an update.
+            return match self.costs.ask(now, 2, 0.0) {
+                Some(done) => self.go_on(number, done, Step::LookUp),
+                None => self.refuse(number, now + self.plan.figures.acquire_within()),
+            };
+        }
+        let sessions = &mut self.nodes.get_mut(node)?.sessions;
+        match sessions.ask(now, SESSION, &mut self.costs) {
             // The greeting goes half the way, and the question comes half the way.
-            Some(done) => self.go_on(number, done + self.plan.figures.rtt(), Step::Subscribe),
-            None => self.refuse(number, now + self.plan.figures.acquire_within()),
+            Answer::At(done) => self.go_on(number, done + rtt, Step::Subscribe),
+            Answer::AskAt(then) => self.go_on(number, then, Step::LookUp),
+            Answer::Never => self.refuse(number, now + self.plan.figures.acquire_within()),
         }
     }
 

@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use sea_orm::DbErr;
+use sea_orm::{DbErr, RuntimeErr};
 use tokio::{
     select,
     sync::{mpsc, watch},
@@ -247,8 +247,7 @@ pub(in crate::channels) async fn in_time<T>(
     query: impl Future<Output = Result<T, DbErr>>,
 ) -> Result<T, DbErr> {
     timeout(ANSWER_WITHIN, query).await.unwrap_or_else(|_| {
-        Err(DbErr::Custom(
-            "the database did not answer in time".to_owned(),
-        ))
+        let silent = "the database did not answer in time".to_owned();
+        Err(DbErr::Conn(RuntimeErr::Internal(silent)))
     })
 }

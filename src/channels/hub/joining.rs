@@ -28,6 +28,15 @@ pub(super) fn members(db: &DatabaseConnection) -> Together<(i64, Arc<str>), Memb
     })
 }
 
+/// Counts the members of groups.
+pub(super) fn counts(db: &DatabaseConnection) -> Together<i64, i64> {
+    let db = db.clone();
+    Together::start(move |groups| {
+        let db = db.clone();
+        async move { memberships::Model::count(&db, groups).await }
+    })
+}
+
 impl Hub {
     /// Joins a group. What comes after the moment of [`Member::head`] arrives, whether it was
     /// stored here or elsewhere, before or after this.
@@ -69,8 +78,8 @@ impl Hub {
         if room.is_counted() {
             return;
         }
-        match in_time(memberships::Model::count(&self.db, room.id)).await {
-            Ok(count) => room.count_members(count),
+        match self.counts.find(vec![room.id]).await {
+            Ok(count) => room.count_members(count.first().copied().unwrap_or_default()),
             // It is taken for a small one until the next socket asks.
             Err(error) => tracing::warn!(%error, "the members of a group could not be counted"),
         }

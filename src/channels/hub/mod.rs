@@ -119,6 +119,8 @@ pub(super) struct Hub {
     lives: Together<Uuid, (Live, users::Model)>,
     /// Members, by user and group.
     members: Together<(i64, Arc<str>), Member>,
+    /// How many members groups have.
+    counts: Together<i64, i64>,
     /// Counts the sessions with Redis.
     links: Option<watch::Receiver<u64>>,
 }
@@ -138,6 +140,7 @@ impl Hub {
         let links = broker.sessions();
         let last_membership = AtomicI64::new(memberships::Model::last_id(&db).await?);
         let (lives, members) = (sessions::lives(&db), joining::members(&db));
+        let counts = joining::counts(&db);
         let hub = Arc::new(Self {
             rooms: Mutex::default(),
             people: People::default(),
@@ -163,6 +166,7 @@ impl Hub {
             found: Found::default(),
             lives,
             members,
+            counts,
             links,
         });
         tokio::spawn(hub.clone().listen(inbox));

@@ -87,7 +87,9 @@ where
                 }
             }
             // Those who wait hear of it by the end of their channels.
-            Err(error) => tracing::warn!(%error, askers = asked.len(), "nobody could be looked up"),
+            Err(error) => {
+                tracing::warn!(%error, askers = asked.len(), "who asks to come in could not be looked up")
+            }
         }
     }
 }
