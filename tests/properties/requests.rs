@@ -125,7 +125,9 @@ async fn any_host_is_answered_or_refused() {
     ];
     for_any(host, async |host| {
         let status = status_of(&app, &request(&ann, b"/api/me/", &host, b"")).await;
-        let is_known = matches!(status, 0 | 200 | 400 | 421 | 431);
+        // A line that ends early ends the headers, with the token still to come.
+        let is_known =
+            matches!(status, 0 | 200 | 400 | 421 | 431) || status == 401 && host.contains(&b'\n');
         prop_assert!(
             is_known,
             "{} to {:?}",
