@@ -84,6 +84,8 @@ async fn one_walks_step_by_step_and_is_told_what_is_wrong() {
     learner.press_in("#play-login", "Send").await;
     learner.sees("200 OK").await;
     learner.press_in("#play-chat", "Send").await;
+    let is_started = "return document.querySelector('#play-chat').textContent.includes('chat_')";
+    learner.until_true(is_started).await;
     learner.press_in("#play-sockets", "Open both").await;
     until_logged(&learner, "rich", "\"type\":\"sync\"").await;
     learner.press_in("#play-rich", "Close").await;
