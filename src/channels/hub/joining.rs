@@ -15,25 +15,19 @@ use crate::{
 
 /// Looks up members.
 pub(super) fn members(db: &DatabaseConnection) -> Together<(i64, Arc<str>), Member> {
-    let db = db.clone();
-    Together::start(move |asked| {
-        let db = db.clone();
-        async move {
-            let found = Standing::find_all(&db, asked).await?;
-            let members = found.into_iter().map(Member::from);
-            Ok(members
-                .map(|member| ((member.author.id, member.group.clone()), member))
-                .collect())
-        }
+    Together::start(db, |db, asked| async move {
+        let found = Standing::find_all(&db, asked).await?;
+        let members = found.into_iter().map(Member::from);
+        Ok(members
+            .map(|member| ((member.author.id, member.group.clone()), member))
+            .collect())
     })
 }
 
 /// Counts the members of groups.
 pub(super) fn counts(db: &DatabaseConnection) -> Together<i64, i64> {
-    let db = db.clone();
-    Together::start(move |groups| {
-        let db = db.clone();
-        async move { memberships::Model::count(&db, groups).await }
+    Together::start(db, |db, groups| async move {
+        memberships::Model::count(&db, groups).await
     })
 }
 

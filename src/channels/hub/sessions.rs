@@ -88,10 +88,8 @@ impl Suspects {
 
 /// Looks up sessions.
 pub(super) fn lives(db: &DatabaseConnection) -> Together<Uuid, (Live, users::Model)> {
-    let db = db.clone();
-    Together::start(move |ids| {
-        let db = db.clone();
-        async move { sessions::Model::find_all_live(&db, ids).await }
+    Together::start(db, |db, ids| async move {
+        sessions::Model::find_all_live(&db, ids).await
     })
 }
 

@@ -9,7 +9,7 @@ use std::{
     hash::Hash,
 };
 
-use sea_orm::{DbErr, RuntimeErr};
+use sea_orm::{DatabaseConnection, DbErr, RuntimeErr};
 use tokio::sync::{mpsc, oneshot};
 
 use super::in_time;
@@ -34,13 +34,13 @@ where
     V: Clone + Send + 'static,
 {
     /// Answers by a query that gives the values of those keys that have one.
-    pub fn start<Q, F>(query: Q) -> Self
+    pub fn start<Q, F>(db: &DatabaseConnection, query: Q) -> Self
     where
-        Q: Fn(HashSet<K>) -> F + Send + 'static,
+        Q: Fn(DatabaseConnection, HashSet<K>) -> F + Send + 'static,
         F: Future<Output = Result<HashMap<K, V>, DbErr>> + Send + 'static,
     {
         let (queue, asked) = mpsc::channel(QUEUE);
-        tokio::spawn(answer(asked, query));
+        tokio::spawn(answer(asked, db.clone(), query));
         Self(queue)
     }
 
@@ -61,25 +61,36 @@ where
     }
 }
 
-async fn answer<K, V, Q, F>(mut waiting: mpsc::Receiver<Asked<K, V>>, query: Q)
-where
+async fn answer<K, V, Q, F>(
+    mut waiting: mpsc::Receiver<Asked<K, V>>,
+    db: DatabaseConnection,
+    query: Q,
+) where
     K: Clone + Eq + Hash,
     V: Clone,
-    Q: Fn(HashSet<K>) -> F,
+    Q: Fn(DatabaseConnection, HashSet<K>) -> F,
     F: Future<Output = Result<HashMap<K, V>, DbErr>>,
 {
     while let Some(first) = waiting.recv().await {
-        let mut keys: HashSet<K> = first.keys.iter().cloned().collect();
-        let mut asked = vec![first];
-        while keys.len() < AT_ONCE
-            && let Ok(next) = waiting.try_recv()
-        {
-            keys.extend(next.keys.iter().cloned());
-            asked.push(next);
+        let (mut keys, mut asked) = (HashSet::new(), Vec::new());
+        let mut next = Some(first);
+        while let Some(who) = next {
+            // Who has given up meanwhile need not be asked about.
+            if !who.answer.is_closed() {
+                keys.extend(who.keys.iter().cloned());
+                asked.push(who);
+            }
+            let is_full = keys.len() >= AT_ONCE;
+            next = if is_full {
+                None
+            } else {
+                waiting.try_recv().ok()
+            };
         }
-        // Who has gone meanwhile need not be asked about.
-        asked.retain(|asked| !asked.answer.is_closed());
-        match in_time(query(keys)).await {
+        if asked.is_empty() {
+            continue;
+        }
+        match in_time(query(db.clone(), keys)).await {
             Ok(found) => {
                 for Asked { keys, answer } in asked {
                     let values = keys.iter().filter_map(|key| found.get(key).cloned());
