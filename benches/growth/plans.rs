@@ -16,7 +16,9 @@ use salam::models::{
     memberships,
     messages::{Message, Window},
     mine::Mine,
-    sessions, users,
+    sessions,
+    standings::Standing,
+    users,
 };
 use salam_benches::Result;
 use sea_orm::{ConnectionTrait, DatabaseConnection, EntityTrait, Statement};
@@ -223,14 +225,17 @@ impl<'a> Asker<'a> {
             Question::MembershipAtTheDoor => {
                 let name = format!("chat_{LARGE_GROUP:08x}");
                 chat_groups::Model::find_for_member(db, &name, &self.visitor).await?;
+                // And for a socket, of which many are looked up at once.
+                Standing::find_all(db, [(VISITOR, name.into())].into()).await?;
             }
             Question::SessionAtTheDoor => {
                 sessions::Model::find_live(db, self.session, VISITOR).await?;
+                sessions::Model::find_all_live(db, [self.session]).await?;
             }
             Question::BatchWithACid => self.change().await?,
             Question::MembersOfAGroup => {
                 memberships::Model::list(db, LARGE_GROUP, 0, 51).await?;
-                memberships::Model::count(db, LARGE_GROUP).await?;
+                memberships::Model::count(db, [LARGE_GROUP]).await?;
             }
             Question::HeadsOfActiveGroups => {
                 chat_groups::Model::heads(db, (1..=10).collect()).await?;
