@@ -1,5 +1,7 @@
 //! One statement about many rows: those that are asked about come as a table beside it.
 
+use std::array::from_fn;
+
 use loco_rs::prelude::*;
 use sea_orm::{DatabaseTransaction, DbBackend, FromQueryResult, Statement, Value};
 use serde::de::DeserializeOwned;
@@ -56,7 +58,6 @@ pub async fn many_rows_of<T: FromQueryResult + DeserializeOwned, const N: usize>
 }
 
 /// Executes a command that begins with a table `asked` of the given rows; not where there are none.
-/// Gives the number of rows that it has written.
 ///
 /// # Errors
 /// When the database fails.
@@ -65,43 +66,100 @@ pub async fn execute<const N: usize>(
     columns: &str,
     asked: impl Iterator<Item = [Value; N]>,
     command: &str,
-) -> Result<u64, DbErr> {
-    match with_asked(transaction, columns, asked, command) {
-        Some(statement) => Ok(transaction.execute_raw(statement).await?.rows_affected()),
-        None => Ok(0),
+) -> Result<(), DbErr> {
+    if let Some(statement) = with_asked(transaction, columns, asked, command) {
+        transaction.execute_raw(statement).await?;
     }
+    Ok(())
 }
 
-/// A statement over a table `asked` of the given rows, and of as many rows of nothing as make their
-/// number a power of two: its text depends on that number, and each text is prepared once. What joins
-/// the table never meets those; what inserts from it must leave them out.
+/// A statement over a table `asked` of the given rows. Its text says little about how many they are:
+/// each text is prepared once.
 fn with_asked<const N: usize>(
     db: &impl ConnectionTrait,
     columns: &str,
     asked: impl Iterator<Item = [Value; N]>,
     statement: &str,
 ) -> Option<Statement> {
-    let mut values: Vec<Value> = asked.flatten().collect();
-    let nothing: Vec<_> = values.get(..N)?.iter().map(Value::as_null).collect();
-    let rows = (values.len() / N).next_power_of_two();
-    values.extend(nothing.into_iter().cycle().take(rows * N - values.len()));
+    let rows: Vec<[Value; N]> = asked.collect();
+    if rows.is_empty() {
+        return None;
+    }
     let backend = db.get_database_backend();
-    let mut sql = format!("WITH asked({columns}) AS (VALUES ");
-    for row in 0..rows {
-        for column in 0..N {
-            sql.push_str(match (row, column) {
-                (0, 0) => "(",
-                (_, 0) => "),(",
-                _ => ",",
-            });
-            match backend {
-                // SQLite finds one without a number faster.
-                DbBackend::Sqlite => sql.push('?'),
-                _ => sql.push_str(&format!("${}", row * N + column + 1)),
-            }
+    let (rows, values) = match backend {
+        DbBackend::Sqlite => one_by_one(rows),
+        _ if rows.len() == 1 => one_row(rows),
+        _ => in_columns(rows),
+    };
+    let sql = format!("WITH asked({columns}) AS ({rows}) {statement}");
+    Some(Statement::from_sql_and_values(backend, sql, values))
+}
+
+/// Each value is a parameter, and as many rows of nothing follow as make their number a power of two.
+/// What joins the table never meets those; what inserts from it must leave them out.
+fn one_by_one<const N: usize>(asked: Vec<[Value; N]>) -> (String, Vec<Value>) {
+    let rows = asked.len().next_power_of_two();
+    let mut values: Vec<_> = asked.into_iter().flatten().collect();
+    let nothing: Vec<_> = values.iter().take(N).map(Value::as_null).collect();
+    values.extend(nothing.into_iter().cycle().take(rows * N - values.len()));
+    // SQLite finds one without a number faster.
+    let row = format!("({})", ["?"; N].join(","));
+    (format!("VALUES {}", vec![row; rows].join(",")), values)
+}
+
+/// Each value is a parameter, by its number.
+fn one_row<const N: usize>(asked: Vec<[Value; N]>) -> (String, Vec<Value>) {
+    let row: [String; N] = from_fn(|place| format!("${}", place + 1));
+    let values = asked.into_iter().flatten().collect();
+    (format!("VALUES ({})", row.join(",")), values)
+}
+
+/// What stands for a number that is null.
+const NO_NUMBER: i64 = -1;
+
+/// What stands for a text that is null.
+const NO_TEXT: &str = "";
+
+/// Each column is a parameter: PostgreSQL has a few arrays to read, where each of many values would be
+/// an expression to evaluate.
+///
+/// The columns hold numbers, texts, UUIDs or times. Null is a number or text that none of them holds, as
+/// the driver's arrays cannot; the others are never null.
+fn in_columns<const N: usize>(asked: Vec<[Value; N]>) -> (String, Vec<Value>) {
+    let mut columns = [const { Vec::new() }; N];
+    for row in asked {
+        for (column, value) in columns.iter_mut().zip(row) {
+            column.push(value);
         }
     }
-    sql.push_str(")) ");
-    sql.push_str(statement);
-    Some(Statement::from_sql_and_values(backend, sql, values))
+    let (mut found, mut names, mut arrays) = (Vec::new(), Vec::new(), Vec::new());
+    for (place, column) in columns.iter_mut().enumerate() {
+        let (name, parameter) = (format!("c{place}"), place + 1);
+        let (kind, null) = match column.first() {
+            Some(Value::BigInt(_)) => ("bigint", Some(Value::from(NO_NUMBER))),
+            Some(Value::String(_)) => ("text", Some(Value::from(NO_TEXT))),
+            Some(Value::Uuid(_)) => ("uuid", None),
+            _ => ("timestamptz", None),
+        };
+        found.push(match &null {
+            Some(null) => format!("NULLIF({name}, {null})"),
+            None => name.clone(),
+        });
+        for value in column.iter_mut().filter(|value| !value.is_some()) {
+            *value = null.clone().unwrap_or_else(|| value.as_null());
+        }
+        names.push(name);
+        arrays.push(format!("${parameter}::{kind}[]"));
+    }
+    let rows = format!(
+        "SELECT {} FROM unnest({}) AS given({})",
+        found.join(", "),
+        arrays.join(", "),
+        names.join(", ")
+    );
+    let values = columns.into_iter().filter_map(|column| {
+        let kind = column.first()?.array_type();
+        Some(Value::Array(kind, Some(Box::new(column))))
+    });
+    (rows, values.collect())
 }

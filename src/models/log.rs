@@ -8,7 +8,7 @@ use std::collections::{BTreeSet, HashMap};
 use chrono::{SubsecRound, Utc};
 use loco_rs::prelude::*;
 use sea_orm::{
-    DatabaseTransaction, DbBackend, FromQueryResult, IsolationLevel, SqliteTransactionMode,
+    DatabaseTransaction, DbBackend, FromQueryResult, IsolationLevel, SqlErr, SqliteTransactionMode,
     TransactionOptions, Value,
 };
 use serde::Deserialize;
@@ -181,7 +181,7 @@ impl Logs {
     /// When the database fails, and when there is an event with the same `cid` by the same user in one
     /// of the groups.
     pub async fn write(self, transaction: &DatabaseTransaction) -> Result<(), DbErr> {
-        self.grow(transaction, "").await?;
+        self.grow(transaction).await?;
         self.write_rest(transaction).await
     }
 
@@ -191,17 +191,16 @@ impl Logs {
     /// # Errors
     /// When the database fails.
     pub async fn write_new(self, transaction: &DatabaseTransaction) -> Result<bool, DbErr> {
-        let or_not = "ON CONFLICT (group_id, user_id, cid) DO NOTHING";
-        let grown = self.grow(transaction, or_not).await?;
-        if grown < self.events.len() {
-            return Ok(false);
+        if let Err(error) = self.grow(transaction).await {
+            let is_there = matches!(error.sql_err(), Some(SqlErr::UniqueConstraintViolation(_)));
+            return if is_there { Ok(false) } else { Err(error) };
         }
         self.write_rest(transaction).await?;
         Ok(true)
     }
 
-    /// Writes down the events and how long the logs are. Gives how many events that were.
-    async fn grow(&self, transaction: &DatabaseTransaction, or_not: &str) -> Result<usize, DbErr> {
+    /// Writes down the events and how long the logs are.
+    async fn grow(&self, transaction: &DatabaseTransaction) -> Result<(), DbErr> {
         execute::<4>(
             transaction,
             "id, head, messages, last_message",
@@ -213,18 +212,15 @@ impl Logs {
              last_message = asked.last_message FROM asked WHERE chat_groups.id = asked.id",
         )
         .await?;
-        let grown = execute::<9>(
+        execute::<9>(
             transaction,
             "group_id, seq, kind, user_id, cid, data, created_at, messages, target",
             self.events.iter().cloned(),
-            &format!(
-                "INSERT INTO events \
-                 (group_id, seq, kind, user_id, cid, data, created_at, messages, target) \
-                 SELECT * FROM asked WHERE seq IS NOT NULL {or_not}"
-            ),
+            "INSERT INTO events \
+             (group_id, seq, kind, user_id, cid, data, created_at, messages, target) \
+             SELECT * FROM asked WHERE seq IS NOT NULL",
         )
-        .await?;
-        Ok(usize::try_from(grown).unwrap_or(usize::MAX))
+        .await
     }
 
     /// Writes down what the events have made of others, and what was read.

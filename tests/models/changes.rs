@@ -2,7 +2,7 @@
 
 use proptest::{collection::vec, prelude::*, sample::select, strategy::ValueTree, test_runner};
 use salam::models::{
-    changes::{Change, Outcome, Retries, What},
+    changes::{Change, Outcome, Retries, Stored, What},
     chat_groups,
     events::{self, Author},
     memberships::{self, Role},
@@ -14,7 +14,7 @@ use sea_orm::{ColumnTrait, EntityTrait, QueryFilter, QueryOrder};
 
 use crate::support::{TestApp, cases};
 
-/// By whom of three, under which of few ids, and what.
+/// By whom of three, or by the operator; under which of few ids, if any; and what.
 type Asked = (usize, Option<String>, What);
 
 fn asked() -> impl Strategy<Value = Asked> {
@@ -30,7 +30,7 @@ fn asked() -> impl Strategy<Value = Asked> {
         1 => seq().prop_map(|seq| What::Read { seq }),
     ];
     let cid = prop::option::weighted(0.8, (0..12).prop_map(|id| format!("c{id}")));
-    (0..3_usize, cid, what)
+    (0..4_usize, cid, what)
 }
 
 #[tokio::test]
@@ -77,17 +77,27 @@ async fn make(
     memberships::Model::create(db, &group, people[1].id, Role::Member)
         .await
         .unwrap();
-    let mut told = Vec::new();
+    let (mut told, mut stored) = (Vec::new(), Vec::new());
     for batch in batches {
         let changes = batch.iter().map(|(who, cid, what)| Change {
             group_id: group.id,
-            author: Some(Author::of(&people[*who])),
+            author: people.get(*who).map(Author::of),
             cid: cid.clone(),
             what: what.clone(),
         });
         let outcomes = Change::make_among(db, changes.collect(), retries).await;
+        let outcomes = outcomes.unwrap();
+        for ((who, cid, _), outcome) in batch.iter().zip(&outcomes) {
+            if let Ok(Stored {
+                event: Some(event), ..
+            }) = outcome
+            {
+                let author = people.get(*who).map(|user| user.id);
+                stored.push((event.seq, author, cid.clone()));
+            }
+        }
         let line = |outcome: Outcome| outcome.map(|stored| (stored.seq, stored.dup));
-        told.extend(outcomes.unwrap().into_iter().map(line));
+        told.extend(outcomes.into_iter().map(line));
     }
     let log = events::Entity::find()
         .filter(events::Column::GroupId.eq(group.id))
@@ -95,6 +105,10 @@ async fn make(
         .all(db)
         .await
         .unwrap();
+    let found = log
+        .iter()
+        .map(|event| (event.seq, event.user_id, event.cid.clone()));
+    assert_eq!(found.collect::<Vec<_>>(), stored, "{batches:?}");
     let log = log
         .into_iter()
         .map(|event| (event.seq, event.kind, event.data));
