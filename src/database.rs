@@ -1,8 +1,11 @@
 //! What is wanted of the connections to the database, where the framework has no setting for it.
 
+use std::time::Duration;
+
 use sea_orm::{
-    DatabaseConnection, DbBackend, SqlxPostgresConnector, SqlxSqliteConnector,
-    sqlx::{Database, SqlitePool, pool::PoolOptions},
+    DatabaseConnection, DbBackend, DbErr, RuntimeErr, SqlxError, SqlxPostgresConnector,
+    SqlxSqliteConnector,
+    sqlx::{Connection, Database, SqlitePool, pool::PoolOptions},
 };
 
 /// Pages of 4 KiB that SQLite writes to its log before it brings them into the file: what changes often
@@ -11,6 +14,9 @@ const PAGES_OF_LOG: &str = "8192";
 
 /// What the one who writes all messages keeps of the file, in KiB: mostly the ends of indices.
 const KEPT_FOR_WRITING: &str = "-16384";
+
+/// How long a connection may have had nothing to do until it is asked whether it still works.
+const ASKED_AFTER: Duration = Duration::from_secs(1);
 
 /// Takes a connection to a file of SQLite without asking first whether it still works: there is no
 /// network in between that could have broken it, and the answer would cost as much as a query.
@@ -30,7 +36,8 @@ pub fn tuned(db: DatabaseConnection) -> DatabaseConnection {
 ///
 /// What it has read of a file of SQLite stays true as long as nobody else writes, while each of several
 /// that took turns would have to read it again. PostgreSQL keeps its plans, also those that it made when
-/// a table was small and that went through all of it; this one goes by the indices from the beginning.
+/// a table was small and that went through all of it; this one goes by the indices from the beginning,
+/// and keeps each plan, where others are made anew for each length of what is asked.
 #[must_use]
 pub fn for_writing(db: &DatabaseConnection) -> DatabaseConnection {
     if let Some(pool) = pool_of_file(db) {
@@ -46,16 +53,44 @@ pub fn for_writing(db: &DatabaseConnection) -> DatabaseConnection {
     }
     if db.get_database_backend() == DbBackend::Postgres {
         let pool = db.get_postgres_connection_pool();
-        let options = alone(pool.options());
+        let options = alone(pool.options())
+            .test_before_acquire(false)
+            .before_acquire(|connection, of| {
+                Box::pin(async move {
+                    // One that has just worked is not asked whether it does.
+                    if of.idle_for > ASKED_AFTER {
+                        connection.ping().await?;
+                    }
+                    Ok(true)
+                })
+            });
         let connect = (*pool.connect_options()).clone().options([
             ("enable_seqscan", "off"),
             ("enable_hashjoin", "off"),
             ("enable_mergejoin", "off"),
+            ("plan_cache_mode", "force_generic_plan"),
         ]);
         let pool = options.connect_lazy_with(connect);
         return SqlxPostgresConnector::from_sqlx_postgres_pool(pool);
     }
     db.clone()
+}
+
+/// Whether an error says that a connection is gone, and nothing about the next one.
+#[must_use]
+pub fn is_cut(error: &DbErr) -> bool {
+    let (DbErr::Exec(RuntimeErr::SqlxError(error))
+    | DbErr::Query(RuntimeErr::SqlxError(error))
+    | DbErr::Conn(RuntimeErr::SqlxError(error))) = error
+    else {
+        return false;
+    };
+    match &**error {
+        SqlxError::Io(_) => true,
+        // An operator has ended it, or another process of the server has crashed.
+        SqlxError::Database(error) => matches!(error.code().as_deref(), Some("57P01" | "57P02")),
+        _ => false,
+    }
 }
 
 /// The same options, for one connection.

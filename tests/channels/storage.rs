@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use salam::models::events;
-use sea_orm::{ConnectionTrait, EntityTrait, QueryOrder};
+use sea_orm::{ConnectionTrait, DbBackend, EntityTrait, QueryOrder};
 use serde_json::{Value, json};
 
 use crate::support::{RedisServer, TestApp, TestDatabase};
@@ -119,6 +119,25 @@ async fn many_senders_on_two_nodes_make_gapless_logs() {
             *expected += 1;
         }
     }
+}
+
+/// SQLite has no connection that anybody could cut.
+#[tokio::test]
+async fn who_sends_does_not_notice_that_connections_to_the_database_are_cut() {
+    let app = TestApp::start().await;
+    if app.ctx.db.get_database_backend() != DbBackend::Postgres {
+        return;
+    }
+    let ann = app.user("ann").await;
+    let mut socket = ann.open(&ann.start_chat().await).await;
+    let cut = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity \
+               WHERE datname = current_database() AND pid <> pg_backend_pid()";
+    for _ in 0..10 {
+        app.ctx.db.execute_unprepared(cut).await.unwrap();
+        socket.send(r#"{"message": "hi"}"#).await;
+        assert_eq!(socket.message().await, "now is [clock]");
+    }
+    assert_eq!(logs(&app).await[&1].len(), 10);
 }
 
 #[tokio::test]

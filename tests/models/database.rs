@@ -44,17 +44,16 @@ async fn who_writes_to_postgresql_goes_by_the_indices_of_empty_tables_too() {
     if app.ctx.db.get_database_backend() != DbBackend::Postgres {
         return;
     }
-    let many = (1..=256)
-        .map(|number| format!("({number}, {number}, '{number}')"))
-        .collect::<Vec<_>>()
-        .join(",");
-    let sql = format!(
-        "EXPLAIN WITH asked(group_id, user_id, cid) AS (VALUES {many}) SELECT seq FROM asked \
-         JOIN events ON events.group_id = asked.group_id AND events.user_id = asked.user_id \
-         AND events.cid = asked.cid"
-    );
+    let connection = for_writing(&app.ctx.db).begin().await.unwrap();
+    let look_up = "PREPARE look_up(bigint[], bigint[], text[]) AS \
+        WITH asked(group_id, user_id, cid) AS (SELECT * FROM unnest($1, $2, $3)) \
+        SELECT seq FROM asked JOIN events ON events.group_id = asked.group_id \
+        AND events.user_id = asked.user_id AND events.cid = asked.cid";
+    connection.execute_unprepared(look_up).await.unwrap();
+    let many = "array_fill(1, '{256}')";
+    let sql = format!("EXPLAIN EXECUTE look_up({many}, {many}, {many}::text[])");
     let statement = Statement::from_string(DbBackend::Postgres, sql);
-    let plan = for_writing(&app.ctx.db).query_all_raw(statement).await;
+    let plan = connection.query_all_raw(statement).await;
     let lines = plan.unwrap().into_iter();
     let plan: Vec<String> = lines
         .map(|line| line.try_get_by_index(0).unwrap())

@@ -14,6 +14,7 @@ use super::{
     reactions::Emoji,
     refusals::Refusal,
 };
+use crate::database::is_cut;
 
 /// A change that somebody asks for.
 #[derive(Debug, Clone)]
@@ -146,7 +147,8 @@ impl Change {
     /// group. Each is stored or refused on its own.
     ///
     /// Who is a member, what was stored under a `cid` and what became of a message are looked at
-    /// while the groups are locked, so no answer is out of date when it is given.
+    /// while the groups are locked, so no answer is out of date when it is given. When the connection is
+    /// cut before it is asked to commit, another one is taken, once.
     ///
     /// # Errors
     /// [`MakeError`] when the database fails.
@@ -169,9 +171,11 @@ impl Change {
         if changes.is_empty() {
             return Ok(Vec::new());
         }
-        let (transaction, outcomes) = Self::prepare(db, &changes, retries)
-            .await
-            .map_err(MakeError::NotMade)?;
+        let mut prepared = Self::prepare(db, &changes, retries).await;
+        if prepared.as_ref().is_err_and(is_cut) {
+            prepared = Self::prepare(db, &changes, retries).await;
+        }
+        let (transaction, outcomes) = prepared.map_err(MakeError::NotMade)?;
         transaction.commit().await.map_err(MakeError::Unknown)?;
         Ok(outcomes)
     }
