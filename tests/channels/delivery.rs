@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::nodes::connected_nodes;
-use crate::support::RedisServer;
+use crate::support::{RedisServer, TestApp};
 
 /// Three groups, many senders on two nodes, all at once: one gapless order for every reader.
 #[tokio::test]
@@ -64,5 +64,51 @@ async fn all_readers_of_a_group_see_one_order() {
     tokio::join!(
         futures_util::future::join_all(talking),
         futures_util::future::join_all(told),
+    );
+}
+
+/// A large room is told in rounds, and what comes meanwhile with them: to some in one piece, to others
+/// in two. Now and then something comes that each has to be told by its own task.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_crowd_hears_a_flood_once_and_in_order() {
+    const CROWD: usize = 300;
+    const FLOODS: usize = 12;
+    const SAID: usize = 30;
+    let app = TestApp::start().await;
+    let ann = app.user("ann").await;
+    let group = ann.start_chat().await;
+    let (mut rich, mut base) = (Vec::new(), Vec::new());
+    for _ in 0..CROWD {
+        rich.push(ann.live(&group).await);
+    }
+    for _ in 0..CROWD / 10 {
+        base.push(ann.open(&group).await);
+    }
+    let mut speaker = ann.live(&group).await;
+    let speaking = async {
+        for _ in 0..FLOODS {
+            speaker.floods(SAID).await;
+            let (ok, _) = speaker.reply_to(json!({"type": "delete", "seq": 1})).await;
+            assert!(ok["type"] == "ok" || ok["code"] == "gone", "{ok}");
+        }
+    };
+    // The first deletion is an event, too.
+    let all = (FLOODS * SAID + 1) as i64;
+    let hearing = rich.into_iter().map(|mut socket| async move {
+        for seq in 1..=all {
+            assert_eq!(socket.event().await["seq"], seq);
+        }
+        socket.expect_silence().await;
+    });
+    let answered = base.into_iter().map(|mut socket| async move {
+        for _ in 0..FLOODS * SAID {
+            assert_eq!(socket.message().await, "ann now is [clock]");
+        }
+        socket.expect_silence().await;
+    });
+    tokio::join!(
+        speaking,
+        futures_util::future::join_all(hearing),
+        futures_util::future::join_all(answered),
     );
 }

@@ -125,23 +125,32 @@ impl Listener {
         self.ring();
     }
 
-    /// Writes events to the peer without a turn of its task, if they are the next that it is to be told
-    /// and nothing else is. `first` and `last` are their numbers. Says whether they were written.
-    pub fn tell_at_once(&self, first: i64, last: i64, frames: &Bytes) -> bool {
+    /// Writes to the peer, without a turn of its task, all events up to the one of the number `last` that
+    /// it was not told, if it is to be told nothing else. `after` gives those that come after one. Says
+    /// whether the peer is told all of them.
+    pub fn tell_at_once(&self, last: i64, after: impl FnOnce(i64) -> Option<Bytes>) -> bool {
         let Some(line) = &self.peer.line else {
             return false;
         };
         let mut lane = self.lane();
-        let is_due = lane.is_open && lane.told + 1 == first;
-        let is_over = self.peer.over().is_some() || self.over().is_some();
-        if !is_due || is_over || self.peer.is_busy() {
+        if !lane.is_open {
             return false;
         }
+        if lane.told >= last {
+            return true;
+        }
+        let is_over = self.peer.over().is_some() || self.over().is_some();
+        if is_over || self.peer.is_busy() {
+            return false;
+        }
+        let Some(frames) = after(lane.told) else {
+            return false;
+        };
         // Of some events a base socket is told nothing.
         let put = if frames.is_empty() {
             Put::Whole
         } else {
-            line.put(frames.clone())
+            line.put(frames)
         };
         let is_written = matches!(put, Put::Whole | Put::Part);
         if is_written {

@@ -1,9 +1,14 @@
 //! Telling a room's listeners what has come, beside whoever brought it: the next change is stored
 //! meanwhile, and what comes while they are being told is told with it, in one write.
+//!
+//! A large room is gone through in rounds, as a lift goes through a house: what comes meanwhile gets on
+//! where the round is, and off after a whole one. Nothing waits for the next round to begin, and each
+//! listener is told all that has come since its last turn.
 
 use std::{
+    collections::VecDeque,
     mem::{replace, take},
-    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     thread::panicking,
 };
 
@@ -46,14 +51,20 @@ enum Turn {
     Ring,
 }
 
-/// Events that follow one another, and how they go over the wire, once somebody is to be told so.
+/// Events that follow one another.
+#[derive(Default)]
 struct Batch {
-    news: Vec<Arc<Told>>,
-    first: i64,
-    last: i64,
-    rich: OnceLock<Bytes>,
+    news: VecDeque<Arc<Told>>,
+    bytes: usize,
+    frames: Frames,
+}
+
+/// How they go over the wire to whom the first of them are told already, by the number of the next.
+#[derive(Default)]
+struct Frames {
+    rich: Vec<(i64, Bytes)>,
     /// `None` where base sockets are not all told the same.
-    base: OnceLock<Option<Bytes>>,
+    base: Vec<(i64, Option<Bytes>)>,
 }
 
 impl Telling {
@@ -79,10 +90,25 @@ impl Telling {
         let (news, is_more) = (take(&mut waiting.news), take(&mut waiting.is_more));
         waiting.is_under_way = is_more || !news.is_empty();
         drop(waiting);
-        if is_more {
-            return Some(Turn::Ring);
+        if !is_more && news.is_empty() {
+            return None;
         }
-        Batch::of(news)
+        let mut batch = Batch::default();
+        let fits = !is_more && batch.is_followed_by(&news);
+        Some(if fits {
+            batch.extend(news);
+            Turn::Write(batch)
+        } else {
+            Turn::Ring
+        })
+    }
+
+    /// Puts what has come since to a batch that is being told, if it can be told with it.
+    fn join(&self, batch: &mut Batch) {
+        let mut waiting = self.waiting();
+        if !waiting.is_more && batch.is_followed_by(&waiting.news) {
+            batch.extend(take(&mut waiting.news));
+        }
     }
 
     // A panic elsewhere leaves it as it was between two calls.
@@ -108,71 +134,115 @@ impl Room {
     pub(super) async fn tell(self: Arc<Self>) {
         let _unless_it_fails = Guard(&self);
         while let Some(turn) = self.telling.next() {
+            match turn {
+                Turn::Write(batch) => self.write(batch).await,
+                Turn::Ring => self.ring().await,
+            }
+        }
+    }
+
+    async fn write(&self, mut batch: Batch) {
+        while let Some(last) = batch.last() {
             // Who comes in now finds it in the tail.
             for listeners in self.all_listeners().chunks(IN_A_ROW) {
                 for listener in listeners {
-                    let is_told = match &turn {
-                        Turn::Write(batch) => batch.write_to(listener, &self.settings),
-                        Turn::Ring => false,
-                    };
-                    if !is_told {
+                    if !batch.write_to(listener, &self.settings) {
                         listener.ring();
                     }
                 }
                 yield_now().await;
+                self.telling.join(&mut batch);
             }
+            batch.drop_to(last);
+        }
+    }
+
+    async fn ring(&self) {
+        for listeners in self.all_listeners().chunks(IN_A_ROW) {
+            listeners.iter().for_each(|listener| listener.ring());
+            yield_now().await;
         }
     }
 }
 
 impl Batch {
-    /// What is told by the tasks is what takes something back, or somebody out, or leaves something
-    /// out, or is large: that wants care. `None` where there is nothing.
-    fn of(news: Vec<Arc<Told>>) -> Option<Turn> {
-        let (first, last) = (news.first()?.seq, news.last()?.seq);
-        let is_plain = news
-            .iter()
-            .all(|told| !matches!(told.meaning, Meaning::Deletion | Meaning::Left(_)));
-        let is_gapless = news
-            .iter()
-            .zip(news.iter().skip(1))
-            .all(|(told, next)| told.seq + 1 == next.seq);
-        let size = news.iter().map(|told| told.size()).sum::<usize>();
-        if !is_plain || !is_gapless || size > BYTES_AT_ONCE {
-            return Some(Turn::Ring);
+    /// The number of the last event; `None` where there is none.
+    fn last(&self) -> Option<i64> {
+        Some(self.news.back()?.seq)
+    }
+
+    /// Whether events may be told with these, or alone where there are none. What takes something back,
+    /// or somebody out, or leaves something out, or is large wants care: that is for the tasks.
+    fn is_followed_by(&self, news: &[Arc<Told>]) -> bool {
+        let mut last = self.last();
+        let mut bytes = self.bytes;
+        news.iter().all(|told| {
+            bytes += told.size();
+            let is_next = last
+                .replace(told.seq)
+                .is_none_or(|last| last + 1 == told.seq);
+            is_next && !matches!(told.meaning, Meaning::Deletion | Meaning::Left(_))
+        }) && bytes <= BYTES_AT_ONCE
+            && self.news.len() + news.len() <= AT_ONCE
+    }
+
+    fn extend(&mut self, news: Vec<Arc<Told>>) {
+        if !news.is_empty() {
+            self.bytes += news.iter().map(|told| told.size()).sum::<usize>();
+            self.news.extend(news);
+            self.frames = Frames::default();
         }
-        Some(Turn::Write(Self {
-            news,
-            first,
-            last,
-            rich: OnceLock::new(),
-            base: OnceLock::new(),
-        }))
     }
 
-    /// Says whether it was written.
-    fn write_to(&self, listener: &Listener, settings: &Settings) -> bool {
-        let frames = if listener.peer.scope == Scope::Log {
-            self.base
-                .get_or_init(|| self.framed_base(settings))
-                .as_ref()
+    /// Takes off what all were told.
+    fn drop_to(&mut self, last: i64) {
+        while let Some(told) = self.news.pop_front_if(|told| told.seq <= last) {
+            self.bytes -= told.size();
+        }
+    }
+
+    /// Says whether a listener is told all of it.
+    fn write_to(&mut self, listener: &Listener, settings: &Settings) -> bool {
+        self.last().is_none_or(|last| {
+            let scope = listener.peer.scope;
+            listener.tell_at_once(last, |told| self.frames_after(told, scope, settings))
+        })
+    }
+
+    /// All that comes after an event. `None` if that is not all here, or not the same for all.
+    fn frames_after(&mut self, told: i64, scope: Scope, settings: &Settings) -> Option<Bytes> {
+        let next = told + 1;
+        let told_already = usize::try_from(next - self.news.front()?.seq).ok()?;
+        let news = self.news.iter().skip(told_already);
+        if scope == Scope::Log {
+            kept_or(&mut self.frames.base, next, || framed_base(news, settings))
         } else {
-            Some(self.rich.get_or_init(|| self.framed_rich()))
-        };
-        frames.is_some_and(|frames| listener.tell_at_once(self.first, self.last, frames))
+            let frames = kept_or(&mut self.frames.rich, next, || {
+                framed(news.map(|told| told.frame()))
+            });
+            Some(frames)
+        }
     }
+}
 
-    fn framed_rich(&self) -> Bytes {
-        framed(self.news.iter().map(|told| told.frame()))
+/// Those who stand side by side were mostly told as much as each other.
+fn kept_or<T: Clone>(kept: &mut Vec<(i64, T)>, next: i64, make: impl FnOnce() -> T) -> T {
+    if let Some((_, frames)) = kept.iter().rev().find(|(of, _)| *of == next) {
+        return frames.clone();
     }
+    let frames = make();
+    kept.push((next, frames.clone()));
+    frames
+}
 
-    fn framed_base(&self, settings: &Settings) -> Option<Bytes> {
-        let is_message = |told: &&Arc<Told>| told.meaning == Meaning::Message;
-        let messages = self.news.iter().filter(is_message);
-        let frames = messages.map(|told| {
-            let by = told.by.as_deref()?;
-            told.base_frame(by, || settings.clock())
-        });
-        Some(framed(frames.collect::<Option<Vec<_>>>()?))
-    }
+fn framed_base<'a>(
+    news: impl Iterator<Item = &'a Arc<Told>>,
+    settings: &Settings,
+) -> Option<Bytes> {
+    let messages = news.filter(|told| told.meaning == Meaning::Message);
+    let frames = messages.map(|told| {
+        let by = told.by.as_deref()?;
+        told.base_frame(by, || settings.clock())
+    });
+    Some(framed(frames.collect::<Option<Vec<_>>>()?))
 }
