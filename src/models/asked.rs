@@ -23,9 +23,7 @@ pub async fn rows_of<T: FromQueryResult, const N: usize>(
     }
 }
 
-/// The same, for many short rows: the columns are those that the query finds, and hold nothing but
-/// numbers and texts. What reads SQLite is a thread of its own, and would wake its reader for each row;
-/// it is given one, of JSON.
+/// The same, for many rows: see [`all_rows`].
 ///
 /// # Errors
 /// When the database fails.
@@ -36,20 +34,35 @@ pub async fn many_rows_of<T: FromQueryResult + DeserializeOwned, const N: usize>
     found: &str,
     query: &str,
 ) -> Result<Vec<T>, DbErr> {
-    if db.get_database_backend() != DbBackend::Sqlite {
-        return rows_of(db, columns, asked, query).await;
+    match with_asked(db, columns, asked, query) {
+        Some(statement) => all_rows(db, found, statement).await,
+        None => Ok(Vec::new()),
+    }
+}
+
+/// The rows of a query, in any order. The columns `found` are all that it finds, and hold nothing but
+/// numbers, texts and times. What reads SQLite is a thread of its own, and would wake its reader for
+/// each row; it is given one, of JSON.
+///
+/// # Errors
+/// When the database fails.
+pub async fn all_rows<T: FromQueryResult + DeserializeOwned>(
+    db: &impl ConnectionTrait,
+    found: &str,
+    mut statement: Statement,
+) -> Result<Vec<T>, DbErr> {
+    if statement.db_backend != DbBackend::Sqlite {
+        return T::find_by_statement(statement).all(db).await;
     }
     let fields: Vec<String> = found
         .split(", ")
         .map(|column| format!("'{column}',{column}"))
         .collect();
-    let query = format!(
-        "SELECT json_group_array(json_object({})) FROM ({query})",
-        fields.join(",")
+    statement.sql = format!(
+        "SELECT json_group_array(json_object({})) FROM ({})",
+        fields.join(","),
+        statement.sql
     );
-    let Some(statement) = with_asked(db, columns, asked, &query) else {
-        return Ok(Vec::new());
-    };
     let Some(row) = db.query_one_raw(statement).await? else {
         return Ok(Vec::new());
     };

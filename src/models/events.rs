@@ -4,7 +4,10 @@ use std::{borrow::Cow, sync::Arc};
 
 use loco_rs::prelude::*;
 use sea_orm::{FromQueryResult, Statement};
+use serde::Deserialize;
 use serde_json::{Value, json};
+
+use super::asked::all_rows;
 
 pub use super::_entities::events::{ActiveModel, Column, Entity, Model};
 
@@ -77,7 +80,7 @@ pub struct Event {
 const CHUNK: u64 = 50;
 
 /// A row of the log.
-#[derive(FromQueryResult)]
+#[derive(FromQueryResult, Deserialize)]
 struct Row {
     seq: i64,
     kind: String,
@@ -101,14 +104,16 @@ impl Model {
         limit: u64,
     ) -> Result<Vec<Event>, DbErr> {
         // No reference leads from events to users, see the migration.
-        let rows = Row::find_by_statement(Statement::from_sql_and_values(
+        let query = Statement::from_sql_and_values(
             db.get_database_backend(),
             "SELECT seq, kind, username, cid, data, events.created_at AS created_at \
              FROM events LEFT JOIN users ON users.id = events.user_id \
              WHERE group_id = $1 AND seq > $2 ORDER BY seq LIMIT $3",
             [group_id.into(), seq.into(), limit.into()],
-        ));
-        let rows = rows.all(db).await?;
+        );
+        let found = "seq, kind, username, cid, data, created_at";
+        let mut rows: Vec<Row> = all_rows(db, found, query).await?;
+        rows.sort_unstable_by_key(|row| row.seq);
         Ok(rows
             .into_iter()
             .map(|row| Event {

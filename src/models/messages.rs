@@ -1,10 +1,13 @@
 //! Messages: what the events of a log say about them, put together.
 
+use std::cmp::Reverse;
+
 use loco_rs::prelude::*;
 use sea_orm::{FromQueryResult, Statement};
+use serde::Deserialize;
 use serde_json::Value;
 
-use super::{chat_groups, events::kind, log::begin_reading, reactions::Reaction};
+use super::{asked::all_rows, chat_groups, events::kind, log::begin_reading, reactions::Reaction};
 
 /// Characters of one message.
 pub const TEXT_LIMIT: usize = 8000;
@@ -89,7 +92,7 @@ pub enum Window {
 }
 
 /// A message's event with the last one that changed it.
-#[derive(FromQueryResult)]
+#[derive(FromQueryResult, Deserialize)]
 pub(super) struct Row {
     seq: i64,
     created_at: DateTimeWithTimeZone,
@@ -105,6 +108,9 @@ pub(super) struct Row {
 pub(super) const COLUMNS: &str = "message.seq AS seq, message.created_at AS created_at, \
     author.username AS username, message.cid AS cid, message.data AS data, \
     revision.kind AS revision, revision.created_at AS revised_at, revision.data AS revised_data";
+
+/// What they are called.
+const FOUND: &str = "seq, created_at, username, cid, data, revision, revised_at, revised_data";
 
 /// What is joined to `events message` for them.
 pub(super) const JOINS: &str = "LEFT JOIN users author ON author.id = message.user_id \
@@ -136,7 +142,7 @@ impl Message {
             Window::Before(seq) => ("<", seq, "DESC"),
             Window::After(seq) => (">", seq, "ASC"),
         };
-        let mut messages = Self::query(
+        let messages = Self::query(
             &reading,
             (group_id, viewer),
             &format!("message.seq {condition} $2 ORDER BY message.seq {direction} LIMIT $3"),
@@ -144,9 +150,6 @@ impl Message {
         )
         .await?;
         reading.commit().await?;
-        if let Window::After(_) = window {
-            messages.reverse();
-        }
         Ok(Some(Page { messages, position }))
     }
 
@@ -165,6 +168,7 @@ impl Message {
         Ok(found.into_iter().next())
     }
 
+    /// The newest first.
     async fn query<const N: usize>(
         db: &impl ConnectionTrait,
         (group_id, viewer): (i64, i64),
@@ -177,9 +181,11 @@ impl Message {
             kind::MESSAGE_CREATED
         );
         let backend = db.get_database_backend();
-        let rows = Row::find_by_statement(Statement::from_sql_and_values(backend, sql, values));
-        let rows = rows.all(db).await?.into_iter();
-        let messages = rows.map(|row| (group_id, row.into())).collect();
+        let query = Statement::from_sql_and_values(backend, sql, values);
+        let mut rows: Vec<Row> = all_rows(db, FOUND, query).await?;
+        rows.sort_unstable_by_key(|row| Reverse(row.seq));
+        let messages = rows.into_iter().map(|row| (group_id, row.into()));
+        let messages = messages.collect();
         let messages = Self::with_reactions(db, viewer, messages).await?;
         Ok(messages.into_iter().map(|(_, message)| message).collect())
     }
