@@ -94,6 +94,9 @@ pub enum Window {
 /// A message's event with the last one that changed it.
 #[derive(FromQueryResult, Deserialize)]
 pub(super) struct Row {
+    pub group_id: i64,
+    /// The last event of the group.
+    position: i64,
     seq: i64,
     created_at: DateTimeWithTimeZone,
     username: Option<String>,
@@ -102,20 +105,52 @@ pub(super) struct Row {
     revision: Option<String>,
     revised_at: Option<DateTimeWithTimeZone>,
     revised_data: Option<String>,
+    reactions: Option<String>,
 }
 
-/// The columns of a [`Row`]: of `message`, its author and its `revision`.
-pub(super) const COLUMNS: &str = "message.seq AS seq, message.created_at AS created_at, \
+/// The columns of a [`Row`], but for the reactions: of a group and one of its messages, with its author
+/// and its revision.
+const COLUMNS: &str = "chat_groups.id AS group_id, chat_groups.head AS position, \
+    message.seq AS seq, message.created_at AS created_at, \
     author.username AS username, message.cid AS cid, message.data AS data, \
     revision.kind AS revision, revision.created_at AS revised_at, revision.data AS revised_data";
 
-/// What they are called.
-const FOUND: &str = "seq, created_at, username, cid, data, revision, revised_at, revised_data";
+/// What all of them are called.
+const FOUND: &str = "group_id, position, seq, created_at, username, cid, data, revision, revised_at, \
+    revised_data, reactions";
 
 /// What is joined to `events message` for them.
-pub(super) const JOINS: &str = "LEFT JOIN users author ON author.id = message.user_id \
+const JOINS: &str = "JOIN chat_groups ON chat_groups.id = message.group_id \
+    LEFT JOIN users author ON author.id = message.user_id \
     LEFT JOIN events revision ON revision.group_id = message.group_id \
     AND revision.seq = message.revised";
+
+impl Row {
+    /// The messages that meet a condition, as a user sees them, all at one moment; in any order. What
+    /// follows the values is the number of the user.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn find<const N: usize>(
+        db: &impl ConnectionTrait,
+        viewer: i64,
+        condition: &str,
+        values: [sea_orm::Value; N],
+    ) -> Result<Vec<Self>, DbErr> {
+        let backend = db.get_database_backend();
+        let sql = format!(
+            "SELECT {COLUMNS}, {} AS reactions FROM events message {JOINS} WHERE {condition}",
+            Reaction::column(backend, &format!("${}", N + 1))
+        );
+        let values = values.into_iter().chain([viewer.into()]);
+        all_rows(
+            db,
+            FOUND,
+            Statement::from_sql_and_values(backend, sql, values),
+        )
+        .await
+    }
+}
 
 impl Message {
     /// A page of a group's messages, as a user sees them. `None` where there is no such group.
@@ -129,6 +164,22 @@ impl Message {
         window: Window,
         limit: u64,
     ) -> Result<Option<Page>, DbErr> {
+        let (condition, seq, direction) = match window {
+            Window::Newest => ("<=", i64::MAX, "DESC"),
+            Window::Before(seq) => ("<", seq, "DESC"),
+            Window::After(seq) => (">", seq, "ASC"),
+        };
+        let condition = format!(
+            "message.group_id = $1 AND message.kind = '{}' AND message.seq {condition} $2 \
+             ORDER BY message.seq {direction} LIMIT $3",
+            kind::MESSAGE_CREATED
+        );
+        let values = || [group_id.into(), seq.into(), limit.into()];
+        let found = Row::find(db, viewer, &condition, values()).await?;
+        if let Some(position) = found.first().map(|row| row.position) {
+            return Ok(Some(Page::of(found, position)));
+        }
+        // No row says where the log ends.
         let reading = begin_reading(db).await?;
         let heads = chat_groups::Entity::find_by_id(group_id)
             .select_only()
@@ -137,20 +188,9 @@ impl Message {
         let Some(position) = heads.one(&reading).await? else {
             return Ok(None);
         };
-        let (condition, seq, direction) = match window {
-            Window::Newest => ("<=", i64::MAX, "DESC"),
-            Window::Before(seq) => ("<", seq, "DESC"),
-            Window::After(seq) => (">", seq, "ASC"),
-        };
-        let messages = Self::query(
-            &reading,
-            (group_id, viewer),
-            &format!("message.seq {condition} $2 ORDER BY message.seq {direction} LIMIT $3"),
-            [group_id.into(), seq.into(), limit.into()],
-        )
-        .await?;
+        let found = Row::find(&reading, viewer, &condition, values()).await?;
         reading.commit().await?;
-        Ok(Some(Page { messages, position }))
+        Ok(Some(Page::of(found, position)))
     }
 
     /// A message as a user sees it.
@@ -163,51 +203,22 @@ impl Message {
         viewer: i64,
         seq: i64,
     ) -> Result<Option<Self>, DbErr> {
-        let values = [group_id.into(), seq.into()];
-        let found = Self::query(db, (group_id, viewer), "message.seq = $2", values).await?;
-        Ok(found.into_iter().next())
-    }
-
-    /// The newest first.
-    async fn query<const N: usize>(
-        db: &impl ConnectionTrait,
-        (group_id, viewer): (i64, i64),
-        condition: &str,
-        values: [sea_orm::Value; N],
-    ) -> Result<Vec<Self>, DbErr> {
-        let sql = format!(
-            "SELECT {COLUMNS} FROM events message {JOINS} \
-             WHERE message.group_id = $1 AND message.kind = '{}' AND {condition}",
+        let condition = format!(
+            "message.group_id = $1 AND message.kind = '{}' AND message.seq = $2",
             kind::MESSAGE_CREATED
         );
-        let backend = db.get_database_backend();
-        let query = Statement::from_sql_and_values(backend, sql, values);
-        let mut rows: Vec<Row> = all_rows(db, FOUND, query).await?;
-        rows.sort_unstable_by_key(|row| Reverse(row.seq));
-        let messages = rows.into_iter().map(|row| (group_id, row.into()));
-        let messages = messages.collect();
-        let messages = Self::with_reactions(db, viewer, messages).await?;
-        Ok(messages.into_iter().map(|(_, message)| message).collect())
+        let found = Row::find(db, viewer, &condition, [group_id.into(), seq.into()]).await?;
+        Ok(found.into_iter().next().map(Into::into))
     }
+}
 
-    /// Messages, each with its group, and how they were reacted to, as a user sees it.
-    ///
-    /// # Errors
-    /// When the database fails.
-    pub(super) async fn with_reactions(
-        db: &impl ConnectionTrait,
-        viewer: i64,
-        mut messages: Vec<(i64, Self)>,
-    ) -> Result<Vec<(i64, Self)>, DbErr> {
-        let keys = messages
-            .iter()
-            .map(|(group, message)| (*group, message.seq));
-        let mut reactions = Reaction::to_messages(db, viewer, keys).await?;
-        for (group, message) in &mut messages {
-            let key = (*group, message.seq);
-            message.reactions = reactions.remove(&key).unwrap_or_default();
+impl Page {
+    fn of(mut rows: Vec<Row>, position: i64) -> Self {
+        rows.sort_unstable_by_key(|row| Reverse(row.seq));
+        Self {
+            messages: rows.into_iter().map(Into::into).collect(),
+            position,
         }
-        Ok(messages)
     }
 }
 
@@ -231,7 +242,7 @@ impl From<Row> for Message {
             reply_to: created.get("reply_to").and_then(Value::as_i64),
             edited_at: row.revised_at.filter(|_| edit.is_some()),
             deleted,
-            reactions: Vec::new(),
+            reactions: Reaction::read(row.reactions.as_deref()),
         }
     }
 }

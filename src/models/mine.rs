@@ -3,7 +3,6 @@
 use std::collections::HashMap;
 
 use loco_rs::prelude::*;
-use sea_orm::{FromQueryResult, Statement};
 
 use super::{
     chat_groups, memberships,
@@ -16,14 +15,6 @@ pub struct Mine {
     pub group: chat_groups::Model,
     pub membership: memberships::Model,
     pub last_message: Option<Message>,
-}
-
-/// What [`last_messages`] finds first.
-#[derive(FromQueryResult)]
-struct LastMessage {
-    group_id: i64,
-    #[sea_orm(nested)]
-    message: messages::Row,
 }
 
 impl Mine {
@@ -101,21 +92,11 @@ async fn last_messages(
         return Ok(HashMap::new());
     }
     // Numbers of our own and nothing else, so they need no parameters.
-    let sql = format!(
-        "SELECT chat_groups.id AS group_id, {} FROM chat_groups \
-         JOIN events message ON message.group_id = chat_groups.id \
-         AND message.seq = chat_groups.last_message {} WHERE chat_groups.id IN ({})",
-        messages::COLUMNS,
-        messages::JOINS,
+    let condition = format!(
+        "chat_groups.id IN ({}) AND message.seq = chat_groups.last_message",
         ids.join(",")
     );
-    let backend = db.get_database_backend();
-    let rows = LastMessage::find_by_statement(Statement::from_string(backend, sql));
-    let rows = rows.all(db).await?;
-    let last = rows
-        .into_iter()
-        .map(|row| (row.group_id, row.message.into()))
-        .collect();
-    let last = Message::with_reactions(db, viewer, last).await?;
-    Ok(last.into_iter().collect())
+    let rows = messages::Row::find(db, viewer, &condition, []).await?;
+    let last = rows.into_iter().map(|row| (row.group_id, row.into()));
+    Ok(last.collect())
 }

@@ -1,13 +1,10 @@
 //! How members reacted to messages: emojis, each of them once from one user to one message.
 
-use std::collections::HashMap;
-
 use loco_rs::prelude::*;
-use sea_orm::FromQueryResult;
+use sea_orm::DbBackend;
 use unicode_segmentation::UnicodeSegmentation;
 
 pub use super::_entities::reactions::{ActiveModel, Column, Entity, Model};
-use super::asked::rows_of;
 
 /// Different emojis of one user to one message.
 pub const LIMIT: usize = 20;
@@ -57,51 +54,37 @@ pub struct Reaction {
     pub mine: bool,
 }
 
-/// A [`Reaction`] to one of the messages asked for.
-#[derive(FromQueryResult)]
-struct Row {
-    group_id: i64,
-    seq: i64,
-    emoji: String,
-    count: i64,
-    own: i64,
-}
-
 impl ActiveModelBehavior for ActiveModel {}
 
 impl Reaction {
-    /// The reactions to some messages, given by group and number, as a user sees them: for each
-    /// message the emoji that came first is the first.
-    ///
-    /// # Errors
-    /// When the database fails.
-    pub async fn to_messages(
-        db: &impl ConnectionTrait,
-        viewer: i64,
-        messages: impl Iterator<Item = (i64, i64)>,
-    ) -> Result<HashMap<(i64, i64), Vec<Self>>, DbErr> {
-        let rows = rows_of::<Row, 3>(
-            db,
-            "group_id, seq, viewer",
-            messages.map(|(group, seq)| [group.into(), seq.into(), viewer.into()]),
-            "SELECT reactions.group_id, reactions.seq, emoji, COUNT(*) AS count, \
-             COUNT(CASE WHEN user_id = viewer THEN 1 END) AS own \
-             FROM asked JOIN reactions ON reactions.group_id = asked.group_id \
-             AND reactions.seq = asked.seq \
-             GROUP BY reactions.group_id, reactions.seq, emoji ORDER BY MIN(added)",
-        );
-        let mut found: HashMap<_, Vec<Self>> = HashMap::new();
-        for row in rows.await? {
-            found
-                .entry((row.group_id, row.seq))
-                .or_default()
-                .push(Self {
-                    emoji: row.emoji,
-                    count: row.count,
-                    mine: row.own > 0,
-                });
-        }
-        Ok(found)
+    /// A column of a query about `events message`: how each was reacted to, as a text for
+    /// [`Reaction::read`]. `viewer` is who looks, as it is said in the query.
+    pub fn column(backend: DbBackend, viewer: &str) -> String {
+        let (rows, row) = match backend {
+            DbBackend::Sqlite => ("json_group_array", "json_array"),
+            _ => ("json_agg", "json_build_array"),
+        };
+        format!(
+            "(SELECT CAST({rows}({row}(emoji, count, own, first)) AS TEXT) FROM \
+             (SELECT emoji, COUNT(*) AS count, COUNT(CASE WHEN user_id = {viewer} THEN 1 END) AS own, \
+             MIN(added) AS first FROM reactions WHERE reactions.group_id = message.group_id \
+             AND reactions.seq = message.seq GROUP BY emoji) AS by_emoji)"
+        )
+    }
+
+    /// What such a column says: the emoji that came first is the first.
+    pub fn read(text: Option<&str>) -> Vec<Self> {
+        // What our own hand has written; there is none where there was no reaction.
+        let rows = text.and_then(|text| serde_json::from_str(text).ok());
+        let mut rows: Vec<(String, i64, i64, i64)> = rows.unwrap_or_default();
+        rows.sort_unstable_by_key(|(.., first)| *first);
+        rows.into_iter()
+            .map(|(emoji, count, own, _)| Self {
+                emoji,
+                count,
+                mine: own > 0,
+            })
+            .collect()
     }
 }
 
