@@ -85,15 +85,16 @@ impl Stage {
         }
     }
 
-    /// A socket of a group that speaks. On a single server it listens like the others.
+    /// A socket of a group that speaks, of another person than in the next group: no limit is to be met.
+    /// On a single server it listens like the others.
     pub fn speaker(&self, group: usize) -> Spec {
         match self {
             Self::Salam {
                 town,
                 near: Some(near),
                 ..
-            } => rich(town, near.port, group, 0, false),
-            _ => self.listener(group, 0),
+            } => rich(town, near.port, group, group, false),
+            _ => self.listener(group, group),
         }
     }
 
