@@ -79,11 +79,11 @@ fn telling(criterion: &mut Criterion) -> Result<()> {
     });
     let told = Told::new(GROUP, &event);
     let payload = Bytes::copy_from_slice(told.frame().as_bytes());
-    if Told::decode(payload.clone()).is_none() {
+    if Told::decode(&payload).is_none() {
         return Err("an event is not taken by another node".into());
     }
     criterion.bench_function("decode", |bencher| {
-        bencher.iter(|| Told::decode(black_box(payload.clone())));
+        bencher.iter(|| Told::decode(black_box(&payload)));
     });
     Ok(())
 }

@@ -50,7 +50,8 @@ proptest! {
             data: data.clone(),
         };
         let told = Told::new("chat_00000000", &event);
-        let heard = Told::decode(told.frame().into()).unwrap();
+        let heard = Told::decode(&told.frame().into()).unwrap();
+        let [heard] = heard.try_into().unwrap();
         prop_assert_eq!((heard.seq, &heard.by), (event.seq, &event.by));
         prop_assert_eq!(&heard.meaning, &told.meaning);
         prop_assert_eq!(heard.frame(), told.frame());
@@ -62,24 +63,48 @@ proptest! {
     }
 
     #[test]
+    fn events_that_follow_one_another_travel_together(
+        lengths in proptest::collection::vec(prop_oneof![0..200_usize, 30_000..70_000_usize], 0..40),
+    ) {
+        let told: Vec<_> = (1..).zip(&lengths).map(|(seq, length)| message(seq, *length)).collect();
+        let payloads = Told::payloads(&told);
+        let small = payloads.iter().filter(|payload| payload.len() < 32 * 1024).count();
+        prop_assert!(small <= payloads.len() / 2 + 1, "{small} of {}", payloads.len());
+        let heard = payloads.iter().map(|payload| Told::decode(payload).unwrap());
+        for (payload, events) in payloads.iter().zip(heard.clone()) {
+            prop_assert!(payload.len() <= 64 * 1024 || events.len() == 1, "{}", payload.len());
+        }
+        let heard: Vec<_> = heard.flatten().map(|told| (told.seq, told.frame())).collect();
+        let told: Vec<_> = told.iter().map(|told| (told.seq, told.frame())).collect();
+        prop_assert_eq!(heard, told);
+    }
+
+    #[test]
     fn foreign_payloads_are_no_events(payload in proptest::collection::vec(any::<u8>(), 0..64)) {
-        prop_assert!(Told::decode(payload.into()).is_none());
+        prop_assert!(Told::decode(&payload.into()).is_none());
     }
 
     #[test]
     fn cut_events_are_no_events(cut in any::<proptest::sample::Index>()) {
-        let event = Event {
-            seq: 1,
-            at: chrono::DateTime::UNIX_EPOCH.into(),
-            by: None,
-            kind: "message.created".into(),
-            cid: None,
-            data: r#"{"text":"hi"}"#.to_owned(),
-        };
-        let frame = Told::new("chat_00000000", &event).frame();
+        let frame = message(1, 2).frame();
         let cut = frame.get(..cut.index(frame.len())).unwrap().to_owned();
-        prop_assert!(Told::decode(cut.into()).is_none());
+        let followed = [frame.as_str(), &cut].concat();
+        prop_assert_eq!(Told::decode(&followed.into()).is_none(), !cut.is_empty());
+        prop_assert!(Told::decode(&cut.into()).is_none());
     }
+}
+
+/// A message of so many letters.
+fn message(seq: i64, letters: usize) -> Told {
+    let event = Event {
+        seq,
+        at: chrono::DateTime::UNIX_EPOCH.into(),
+        by: None,
+        kind: "message.created".into(),
+        cid: None,
+        data: json!({"text": "x".repeat(letters)}).to_string(),
+    };
+    Told::new("chat_00000000", &event)
 }
 
 /// What the document takes, the parser takes.

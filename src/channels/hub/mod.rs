@@ -224,10 +224,12 @@ impl Hub {
     /// Tells all sockets of a group of what was stored, here and on the other nodes.
     pub fn announce(&self, group: &str, events: &[Event]) {
         let told: Vec<_> = events.iter().map(|event| Told::new(group, event)).collect();
+        // Redis is the fast way to the other nodes. When it does not take an event, they find it in the
+        // log: at the next gap or sweep.
+        for payload in Told::payloads(&told) {
+            drop(self.broker.publish(group, payload));
+        }
         for (told, event) in told.iter().zip(events) {
-            // Redis is the fast way to the other nodes. When it does not take an event, they find
-            // it in the log: at the next gap or sweep.
-            drop(self.broker.publish(group, told.frame().into()));
             if let Meaning::Joined(user) = &told.meaning {
                 self.welcome(user, group, event.at.to_utc());
             }
@@ -304,8 +306,8 @@ impl Hub {
 
     async fn listen(self: Arc<Self>, mut inbox: Inbox) {
         while let Some((topic, payload)) = inbox.recv().await {
-            if let Some(told) = Told::decode(payload.clone()) {
-                self.arrive(&topic, [told]);
+            if let Some(told) = Told::decode(&payload) {
+                self.arrive(&topic, told);
             } else if let Some(whispered) = Whispered::decode(payload.clone()) {
                 self.arrive_whisper(&topic, whispered);
             } else if payload.is_empty() {

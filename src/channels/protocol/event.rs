@@ -12,6 +12,9 @@ use crate::{
     views,
 };
 
+/// Bytes of events that travel together between nodes, at most; one alone may be larger.
+const PAYLOAD: usize = 64 * 1024;
+
 /// An event on its way to the sockets.
 #[derive(Debug)]
 pub struct Told {
@@ -52,21 +55,55 @@ impl Told {
         }
     }
 
-    /// What another node has told. `None` for what no node of ours has sent as an event.
+    /// What a node tells the others at once, of events that follow one another in a group: their frames,
+    /// one after the other. Each payload costs Redis and both nodes as much as an event in it.
     #[must_use]
-    pub fn decode(payload: Bytes) -> Option<Self> {
-        let text = Utf8Bytes::try_from(payload).ok()?;
-        let frame: views::events::Event<'_> = serde_json::from_str(&text).ok()?;
-        if frame.r#type != "event" {
-            return None;
+    pub fn payloads(events: &[Self]) -> Vec<Bytes> {
+        let mut payloads = Vec::new();
+        let mut rest = events;
+        while let Some((first, others)) = rest.split_first() {
+            let mut size = first.size();
+            let followers = others.iter().take_while(|told| {
+                size += told.size();
+                size <= PAYLOAD
+            });
+            let (together, after) = rest.split_at(1 + followers.count());
+            payloads.push(match together {
+                [alone] => alone.frame().into(),
+                _ => {
+                    let frames: Vec<_> =
+                        together.iter().map(|told| told.frame.as_bytes()).collect();
+                    frames.concat().into()
+                }
+            });
+            rest = after;
         }
-        Some(Self {
-            seq: frame.seq,
-            by: frame.by.as_deref().map(Into::into),
-            meaning: Meaning::of(&frame.kind, frame.data),
-            base: OnceLock::new(),
-            frame: text.clone(),
-        })
+        payloads
+    }
+
+    /// What another node has told. `None` for what no node of ours has sent as events.
+    #[must_use]
+    pub fn decode(payload: &Bytes) -> Option<Vec<Self>> {
+        let text = str::from_utf8(payload).ok()?;
+        let mut frames = serde_json::Deserializer::from_str(text).into_iter();
+        let mut events = Vec::new();
+        let mut begin = 0;
+        while let Some(frame) = frames.next() {
+            let end = frames.byte_offset();
+            let frame: views::events::Event<'_> = frame.ok()?;
+            if frame.r#type != "event" {
+                return None;
+            }
+            events.push(Self {
+                seq: frame.seq,
+                by: frame.by.as_deref().map(Into::into),
+                meaning: Meaning::of(&frame.kind, frame.data),
+                base: OnceLock::new(),
+                frame: payload.slice(begin..end).try_into().ok()?,
+            });
+            begin = end;
+        }
+        (begin == payload.len() && !events.is_empty()).then_some(events)
     }
 
     /// As rich sockets are shown it, and other nodes are told.
