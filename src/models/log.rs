@@ -3,15 +3,19 @@
 //! Taking a group's row for oneself, changing what there is to change, appending the events that
 //! say so and moving the head on happen in one transaction, so commit order is `seq` order.
 
-use std::collections::{BTreeSet, HashMap};
+use std::{
+    collections::{BTreeSet, HashMap},
+    time::Duration,
+};
 
 use chrono::{SubsecRound, Utc};
 use loco_rs::prelude::*;
 use sea_orm::{
     DatabaseTransaction, DbBackend, FromQueryResult, IsolationLevel, SqlErr, SqliteTransactionMode,
-    TransactionOptions, Value,
+    Statement, TransactionOptions, Value,
 };
 use serde::Deserialize;
+use tokio::time::{sleep, timeout};
 
 use super::{
     asked::{execute, many_rows_of},
@@ -19,8 +23,14 @@ use super::{
     reactions,
 };
 
+/// How long it is asked what became of a transaction, and how often.
+const SETTLED_WITHIN: Duration = Duration::from_secs(5);
+const ASK_EVERY: Duration = Duration::from_millis(20);
+
 /// The logs of some groups, which nobody else appends to until the transaction ends.
 pub struct Logs {
+    /// By which PostgreSQL knows what became of the transaction.
+    xid: Option<String>,
     logs: HashMap<i64, Log>,
     at: DateTimeWithTimeZone,
     /// The groups that have grown, and the rows that they have grown by.
@@ -41,6 +51,7 @@ struct Log {
     head: i64,
     messages: i64,
     last_message: i64,
+    xid: Option<String>,
 }
 
 /// Begins a transaction that will write.
@@ -70,6 +81,30 @@ pub async fn begin_reading(db: &DatabaseConnection) -> Result<DatabaseTransactio
     .await
 }
 
+/// Whether a transaction of PostgreSQL was committed, where the answer was lost with the connection, by
+/// its `pg_current_xact_id()`. `None` if nobody says so within 5 s.
+pub async fn was_committed(db: &DatabaseConnection, xid: &str) -> Option<bool> {
+    let query = Statement::from_sql_and_values(
+        DbBackend::Postgres,
+        "SELECT pg_xact_status($1::xid8)",
+        [xid.into()],
+    );
+    let settled = async {
+        loop {
+            let answer = db.query_one_raw(query.clone()).await;
+            let status = answer.ok().flatten();
+            let status = status.and_then(|row| row.try_get_by_index::<String>(0).ok());
+            match status.as_deref() {
+                Some("committed") => return true,
+                Some("aborted") => return false,
+                // It is still under way there, or the server is about to come back.
+                _ => sleep(ASK_EVERY).await,
+            }
+        }
+    };
+    timeout(SETTLED_WITHIN, settled).await.ok()
+}
+
 impl Logs {
     /// Waits for these groups, and keeps others waiting. Those that do not exist, or not
     /// any more, are left out.
@@ -80,22 +115,24 @@ impl Logs {
         transaction: &DatabaseTransaction,
         groups: BTreeSet<i64>,
     ) -> Result<Self, DbErr> {
-        // In one order everywhere, or two nodes would wait for each other.
-        let query = "SELECT chat_groups.id, head, messages, last_message FROM chat_groups \
-                     WHERE id IN (SELECT id FROM asked) AND closed_at IS NULL ORDER BY id";
         // SQLite has one writer, and this transaction is it.
         let is_sqlite = transaction.get_database_backend() == DbBackend::Sqlite;
-        let lock = if is_sqlite { "" } else { " FOR UPDATE" };
+        let (xid, lock) = if is_sqlite {
+            ("NULL", "")
+        } else {
+            ("(SELECT pg_current_xact_id()::text)", " FOR UPDATE")
+        };
+        // In one order everywhere, or two nodes would wait for each other.
+        let query = format!(
+            "SELECT chat_groups.id, head, messages, last_message, {xid} AS xid \
+             FROM chat_groups WHERE id IN (SELECT id FROM asked) AND closed_at IS NULL \
+             ORDER BY id{lock}"
+        );
         let asked = groups.into_iter().map(|group| [group.into()]);
-        let logs: Vec<Log> = many_rows_of(
-            transaction,
-            "id",
-            asked,
-            "id, head, messages, last_message",
-            &format!("{query}{lock}"),
-        )
-        .await?;
+        let found = "id, head, messages, last_message, xid";
+        let logs: Vec<Log> = many_rows_of(transaction, "id", asked, found, &query).await?;
         Ok(Self {
+            xid: logs.first().and_then(|log| log.xid.clone()),
             logs: logs.into_iter().map(|log| (log.id, log)).collect(),
             at: Utc::now().trunc_subsecs(3).into(),
             grown: BTreeSet::new(),
@@ -104,6 +141,11 @@ impl Logs {
             erased: Vec::new(),
             read: HashMap::new(),
         })
+    }
+
+    /// PostgreSQL's number of the transaction; `None` where none of the groups exists.
+    pub fn xid(&self) -> Option<&str> {
+        self.xid.as_deref()
     }
 
     /// Gives an event the next place in its group's log. `None` where there is no such group.

@@ -6,7 +6,7 @@ use salam::models::events;
 use sea_orm::{ConnectionTrait, DbBackend, EntityTrait, QueryOrder};
 use serde_json::{Value, json};
 
-use crate::support::{RedisServer, TestApp, TestDatabase};
+use crate::support::{Cut, Cutter, RedisServer, TestApp, TestDatabase};
 
 /// What is stored: sequence numbers and texts, by group.
 async fn logs(app: &TestApp) -> BTreeMap<i64, Vec<(i64, String)>> {
@@ -138,6 +138,40 @@ async fn who_sends_does_not_notice_that_connections_to_the_database_are_cut() {
         assert_eq!(socket.message().await, "now is [clock]");
     }
     assert_eq!(logs(&app).await[&1].len(), 10);
+}
+
+#[tokio::test]
+async fn who_sends_does_not_notice_that_a_commit_is_cut() {
+    let mut cutter = None;
+    let app = TestApp::configured(|config| {
+        let uri = &mut config.database.uri;
+        if uri.starts_with("postgres") {
+            *uri = cutter.insert(Cutter::before(uri)).uri();
+        }
+    })
+    .await;
+    let Some(cutter) = cutter else {
+        return;
+    };
+    let ann = app.user("ann").await;
+    let group = ann.start_chat().await;
+    let mut other = ann.live(&group).await;
+    let mut sender = ann.open(&group).await;
+    for (seq, cut) in (1..).zip([Cut::Request, Cut::Answer].repeat(4)) {
+        cutter.cut(cut);
+        // A base post has no id: nothing but the database's own word says whether it was stored.
+        let text = format!("{seq} {cut:?}");
+        sender.send(json!({"message": text}).to_string()).await;
+        assert_eq!(sender.message().await, "now is [clock]", "{text}");
+        assert!(cutter.has_cut());
+        let event = other.event().await;
+        assert_eq!(
+            (&event["seq"], &event["data"]),
+            (&json!(seq), &json!({"text": text}))
+        );
+    }
+    other.expect_silence().await;
+    assert_eq!(logs(&app).await[&1].len(), 8);
 }
 
 #[tokio::test]

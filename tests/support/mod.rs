@@ -3,6 +3,7 @@
 mod answer;
 mod app;
 mod browser;
+mod cutter;
 mod database;
 pub mod document;
 mod events;
@@ -16,6 +17,7 @@ mod socket;
 pub use answer::{Answer, line};
 pub use app::{TestApp, User};
 pub use browser::{Browser, Look};
+pub use cutter::{Cut, Cutter};
 pub use database::TestDatabase;
 pub use events::EventStream;
 pub use redact::{all_shown, redact, shown};

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use self::known::Known;
 use super::{
     events::{Author, Event, kind},
-    log::{Logs, begin},
+    log::{Logs, begin, was_committed},
     reactions::Emoji,
     refusals::Refusal,
 };
@@ -85,9 +85,33 @@ pub enum MakeError {
     /// Nothing was stored.
     #[error(transparent)]
     NotMade(DbErr),
-    /// The database broke off while it committed: nobody knows.
+    /// The database broke off while it committed, and cannot say what became of it: nobody knows.
     #[error("it is not known whether it was stored: {0}")]
     Unknown(DbErr),
+}
+
+/// Changes that are made once they are committed.
+struct Prepared {
+    transaction: DatabaseTransaction,
+    xid: Option<String>,
+    outcomes: Vec<Outcome>,
+}
+
+impl Prepared {
+    async fn commit(self, db: &DatabaseConnection) -> Result<Vec<Outcome>, MakeError> {
+        let Err(error) = self.transaction.commit().await else {
+            return Ok(self.outcomes);
+        };
+        let committed = match &self.xid {
+            Some(xid) => was_committed(db, xid).await,
+            None => None,
+        };
+        match committed {
+            Some(true) => Ok(self.outcomes),
+            Some(false) => Err(MakeError::NotMade(error)),
+            None => Err(MakeError::Unknown(error)),
+        }
+    }
 }
 
 impl What {
@@ -147,8 +171,10 @@ impl Change {
     /// group. Each is stored or refused on its own.
     ///
     /// Who is a member, what was stored under a `cid` and what became of a message are looked at
-    /// while the groups are locked, so no answer is out of date when it is given. When the connection is
-    /// cut before it is asked to commit, another one is taken, once.
+    /// while the groups are locked, so no answer is out of date when it is given.
+    ///
+    /// When the connection is cut, another one is taken, once. Whether what was to be committed meanwhile
+    /// was, PostgreSQL knows.
     ///
     /// # Errors
     /// [`MakeError`] when the database fails.
@@ -171,24 +197,29 @@ impl Change {
         if changes.is_empty() {
             return Ok(Vec::new());
         }
-        let mut prepared = Self::prepare(db, &changes, retries).await;
-        if prepared.as_ref().is_err_and(is_cut) {
-            prepared = Self::prepare(db, &changes, retries).await;
+        let mut is_second = false;
+        loop {
+            let made = match Self::prepare(db, &changes, retries).await {
+                Ok(prepared) => prepared.commit(db).await,
+                Err(error) => Err(MakeError::NotMade(error)),
+            };
+            match made {
+                Err(MakeError::NotMade(error)) if is_cut(&error) && !is_second => is_second = true,
+                made => return made,
+            }
         }
-        let (transaction, outcomes) = prepared.map_err(MakeError::NotMade)?;
-        transaction.commit().await.map_err(MakeError::Unknown)?;
-        Ok(outcomes)
     }
 
     async fn prepare(
         db: &DatabaseConnection,
         changes: &[Self],
         mut retries: Retries,
-    ) -> Result<(DatabaseTransaction, Vec<Outcome>), DbErr> {
+    ) -> Result<Prepared, DbErr> {
         loop {
             let transaction = begin(db).await?;
             let groups = changes.iter().map(|change| change.group_id).collect();
             let mut logs = Logs::lock(&transaction, groups).await?;
+            let xid = logs.xid().map(ToOwned::to_owned);
             let mut known = Known::look_up(&transaction, changes, retries).await?;
             let outcomes: Vec<_> = changes
                 .iter()
@@ -205,7 +236,11 @@ impl Change {
                 }
             };
             if is_written {
-                return Ok((transaction, outcomes));
+                return Ok(Prepared {
+                    transaction,
+                    xid,
+                    outcomes,
+                });
             }
             transaction.rollback().await?;
             retries = Retries::Likely;
