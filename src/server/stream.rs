@@ -2,6 +2,7 @@
 
 use std::{
     io::{self, ErrorKind, IoSlice},
+    mem::MaybeUninit,
     pin::Pin,
     sync::{
         Arc,
@@ -11,6 +12,7 @@ use std::{
     time::Duration,
 };
 
+use axum::body::Bytes;
 use socket2::SockRef;
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
@@ -26,6 +28,10 @@ const TAKES_WITHIN: Duration = Duration::from_secs(10);
 
 /// Bytes that count as some of it: 400 a second are less than the slowest network has.
 const TAKES_AT_LEAST: usize = 4096;
+
+/// Bytes that are read at once. A socket keeps a smaller buffer, because it is idle mostly; but frames
+/// that come together would cost a call of the system each.
+const READ_AT_ONCE: usize = 4096;
 
 /// Bytes that the kernel takes of what cannot be sent yet: what a client does not read should wait
 /// here, where it is seen, and not there.
@@ -48,6 +54,8 @@ impl Patience {
 
 pub(super) struct Stream {
     read: OwnedReadHalf,
+    /// What was read and not asked for yet.
+    ahead: Bytes,
     line: Arc<Line>,
     patience: Patience,
     /// Whether the kernel takes little of what waits.
@@ -70,6 +78,7 @@ impl Stream {
             #[cfg(target_os = "linux")]
             is_tight,
             read,
+            ahead: Bytes::new(),
             line: Arc::new(Line::new(write)),
             patience,
             look: None,
@@ -138,7 +147,22 @@ impl AsyncRead for Stream {
         cx: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.read).poll_read(cx, buffer)
+        if !self.ahead.is_empty() {
+            let wanted = self.ahead.len().min(buffer.remaining());
+            buffer.put_slice(&self.ahead.split_to(wanted));
+            return Poll::Ready(Ok(()));
+        }
+        let room = buffer.remaining();
+        if room == 0 || room >= READ_AT_ONCE {
+            return Pin::new(&mut self.read).poll_read(cx, buffer);
+        }
+        let mut bytes = [MaybeUninit::uninit(); READ_AT_ONCE];
+        let mut read = ReadBuf::uninit(&mut bytes);
+        ready!(Pin::new(&mut self.read).poll_read(cx, &mut read))?;
+        let (wanted, ahead) = read.filled().split_at(room.min(read.filled().len()));
+        buffer.put_slice(wanted);
+        self.ahead = Bytes::copy_from_slice(ahead);
+        Poll::Ready(Ok(()))
     }
 }
 
