@@ -170,11 +170,11 @@ async fn make(
     batch: Vec<Waiting>,
     retries: Retries,
 ) -> Result<Retries, Unmade> {
-    let changes = batch.iter().map(|waiting| waiting.change.clone()).collect();
+    let changes: Vec<_> = batch.iter().map(|waiting| &waiting.change).collect();
     // A database that is silent must not keep all senders waiting for ever. A transaction that is
     // given up is rolled back, unless it is being committed.
-    let outcomes = match in_time(async { Ok(Change::make_among(db, changes, retries).await) }).await
-    {
+    let making = async { Ok(Change::make_among(db, &changes, retries).await) };
+    let outcomes = match in_time(making).await {
         Ok(Ok(outcomes)) => outcomes,
         Ok(Err(MakeError::NotMade(error))) if is_about_a_row(&error) => {
             return Err(Unmade { error, batch });

@@ -96,7 +96,9 @@ async fn make(
             cid: cid.clone(),
             what: what.clone(),
         });
-        let outcomes = Change::make_among(&writing, changes.collect(), retries).await;
+        let changes: Vec<_> = changes.collect();
+        let changes: Vec<_> = changes.iter().collect();
+        let outcomes = Change::make_among(&writing, &changes, retries).await;
         let outcomes = outcomes.unwrap();
         for ((who, cid, _), outcome) in batch.iter().zip(&outcomes) {
             if let Ok(Stored {

@@ -72,7 +72,7 @@ struct Target {
 impl Known {
     pub async fn look_up(
         transaction: &DatabaseTransaction,
-        changes: &[Change],
+        changes: &[&Change],
         retries: Retries,
     ) -> Result<Self, DbErr> {
         let authors: HashSet<_> = changes
@@ -92,7 +92,10 @@ impl Known {
         );
         let members = members.await?;
         let cids: HashSet<_> = match retries {
-            Retries::Likely => changes.iter().filter_map(Change::cid_key).collect(),
+            Retries::Likely => changes
+                .iter()
+                .filter_map(|change| change.cid_key())
+                .collect(),
             Retries::Unlikely => HashSet::new(),
         };
         let answered = rows_of::<Answered, 3>(
@@ -157,9 +160,9 @@ impl Known {
     }
 
     /// Makes a change, or refuses it.
-    pub fn decide(&mut self, change: Change, logs: &mut Logs) -> Outcome {
+    pub fn decide(&mut self, change: &Change, logs: &mut Logs) -> Outcome {
         if let Some(seq) = change.what.read() {
-            return self.read(&change, seq, logs);
+            return self.read(change, seq, logs);
         }
         let role = match &change.author {
             None => Role::Owner,
@@ -173,8 +176,8 @@ impl Known {
         {
             return first.again(&change.what);
         }
-        self.permit(&change, role)?;
-        let reaction = Asked::by(&change);
+        self.permit(change, role)?;
+        let reaction = Asked::by(change);
         if let Some(reaction) = &reaction
             && self.reacted.is_so(reaction)?
         {
@@ -199,15 +202,15 @@ impl Known {
     }
 
     /// Gives a change its event. What comes later in the same transaction finds it done.
-    fn append(&mut self, change: Change, logs: &mut Logs) -> Option<Event> {
+    fn append(&mut self, change: &Change, logs: &mut Logs) -> Option<Event> {
         let key = change.cid_key();
         let target = change.what.target();
         let data = change.what.data().to_string();
         let event = logs.push(NewEvent {
             group_id: change.group_id,
             kind: change.what.kind(),
-            author: change.author,
-            cid: change.cid,
+            author: change.author.clone(),
+            cid: change.cid.clone(),
             target,
             data: data.clone(),
         })?;

@@ -182,7 +182,8 @@ impl Change {
         db: &DatabaseConnection,
         changes: Vec<Self>,
     ) -> Result<Vec<Outcome>, MakeError> {
-        Self::make_among(db, changes, Retries::Likely).await
+        let changes: Vec<_> = changes.iter().collect();
+        Self::make_among(db, &changes, Retries::Likely).await
     }
 
     /// The same, faster where none of them is a retry, and slower where one is.
@@ -191,7 +192,7 @@ impl Change {
     /// [`MakeError`] when the database fails.
     pub async fn make_among(
         db: &DatabaseConnection,
-        changes: Vec<Self>,
+        changes: &[&Self],
         retries: Retries,
     ) -> Result<Vec<Outcome>, MakeError> {
         if changes.is_empty() {
@@ -199,7 +200,7 @@ impl Change {
         }
         let mut is_second = false;
         loop {
-            let made = match Self::prepare(db, &changes, retries).await {
+            let made = match Self::prepare(db, changes, retries).await {
                 Ok(prepared) => prepared.commit(db).await,
                 Err(error) => Err(MakeError::NotMade(error)),
             };
@@ -212,7 +213,7 @@ impl Change {
 
     async fn prepare(
         db: &DatabaseConnection,
-        changes: &[Self],
+        changes: &[&Self],
         mut retries: Retries,
     ) -> Result<Prepared, DbErr> {
         loop {
@@ -223,7 +224,7 @@ impl Change {
             let mut known = Known::look_up(&transaction, changes, retries).await?;
             let outcomes: Vec<_> = changes
                 .iter()
-                .map(|change| known.decide(change.clone(), &mut logs))
+                .map(|change| known.decide(change, &mut logs))
                 .collect();
             known.write(&transaction).await?;
             // The last word: a deletion takes what the same batch has added to the message.

@@ -55,7 +55,7 @@ impl Asked {
 impl Reacted {
     pub async fn look_up(
         transaction: &DatabaseTransaction,
-        changes: &[Change],
+        changes: &[&Change],
     ) -> Result<Self, DbErr> {
         let places: HashSet<_> = changes
             .iter()
