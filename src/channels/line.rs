@@ -14,6 +14,7 @@ use std::{
 };
 
 use axum::body::Bytes;
+use socket2::SockRef;
 use tokio::{io::AsyncWrite, net::tcp::OwnedWriteHalf};
 
 /// One connection, as far as it is written to.
@@ -60,7 +61,8 @@ impl Line {
         if way.is_torn || !way.rest.is_empty() {
             return Put::Refused;
         }
-        match way.tcp.try_write(&frames) {
+        // The system is asked at once: what the runtime knows of the connection would have to be looked up.
+        match SockRef::from(way.tcp.as_ref()).send(&frames) {
             Ok(taken) if taken == frames.len() => Put::Whole,
             Ok(taken) => {
                 way.rest = frames.slice(taken..);
