@@ -43,7 +43,8 @@ pub(in crate::channels) struct Room {
     pub(super) settings: Arc<Settings>,
     tail: Mutex<Tail>,
     pub(super) telling: Telling,
-    listeners: Mutex<Vec<Arc<Listener>>>,
+    /// Shared with who goes through them, who sees them as they were when that began.
+    listeners: Mutex<Arc<Vec<Arc<Listener>>>>,
     /// Held by the one socket that reads the log for all that are as far behind as it is.
     pub reading: tokio::sync::Mutex<()>,
     /// Whether the healer has been told of a gap, so that it is told once.
@@ -101,6 +102,7 @@ impl Room {
 
     pub fn enter(&self, listener: Arc<Listener>) {
         let mut listeners = self.listeners();
+        let listeners = Arc::make_mut(&mut listeners);
         listener.stand_at(listeners.len());
         listeners.push(listener);
     }
@@ -108,6 +110,7 @@ impl Room {
     /// Takes a listener out; in vain where it is out already.
     pub fn leave(&self, listener: &Arc<Listener>) {
         let mut listeners = self.listeners();
+        let listeners = Arc::make_mut(&mut listeners);
         let place = listener.standing();
         if listeners
             .get(place)
@@ -138,7 +141,7 @@ impl Room {
     }
 
     /// Those who are here now.
-    pub(super) fn all_listeners(&self) -> Vec<Arc<Listener>> {
+    pub(super) fn all_listeners(&self) -> Arc<Vec<Arc<Listener>>> {
         self.listeners().clone()
     }
 
@@ -387,7 +390,7 @@ impl Room {
         self.tail.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn listeners(&self) -> MutexGuard<'_, Vec<Arc<Listener>>> {
+    fn listeners(&self) -> MutexGuard<'_, Arc<Vec<Arc<Listener>>>> {
         self.listeners
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
