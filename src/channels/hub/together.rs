@@ -10,7 +10,10 @@ use std::{
 };
 
 use sea_orm::{DatabaseConnection, DbErr, RuntimeErr};
-use tokio::sync::{mpsc, oneshot};
+use tokio::{
+    sync::{mpsc, oneshot},
+    task::yield_now,
+};
 
 use super::in_time;
 
@@ -72,6 +75,8 @@ async fn answer<K, V, Q, F>(
     F: Future<Output = Result<HashMap<K, V>, DbErr>>,
 {
     while let Some(first) = waiting.recv().await {
+        // Whoever else is about to ask has its turn before.
+        yield_now().await;
         let (mut keys, mut asked) = (HashSet::new(), Vec::new());
         let mut next = Some(first);
         while let Some(who) = next {
