@@ -61,7 +61,7 @@ impl Line {
         if way.is_torn || !way.rest.is_empty() {
             return Put::Refused;
         }
-        // The system is asked at once: what the runtime knows of the connection would have to be looked up.
+        // The system is asked itself: it would take longer to look up what the runtime knows of it.
         match SockRef::from(way.tcp.as_ref()).send(&frames) {
             Ok(taken) if taken == frames.len() => Put::Whole,
             Ok(taken) => {

@@ -55,8 +55,8 @@ impl Told {
         }
     }
 
-    /// What a node tells the others at once, of events that follow one another in a group: their frames,
-    /// one after the other. Each payload costs Redis and both nodes as much as an event in it.
+    /// How events that follow one another in a group travel to other nodes: their frames, one after the
+    /// other, in as few payloads as may be. Redis is paid by the payload.
     #[must_use]
     pub fn payloads(events: &[Self]) -> Vec<Bytes> {
         let mut payloads = Vec::new();
