@@ -31,8 +31,8 @@ pub fn tuned(db: DatabaseConnection) -> DatabaseConnection {
     SqlxSqliteConnector::from_sqlx_sqlite_pool(pool)
 }
 
-/// The same database for who writes the log, one transaction after the other, by a connection of its
-/// own: it waits for no reader.
+/// The same database for who writes one transaction after the other, by a connection of its own: it
+/// waits for no reader.
 ///
 /// What it has read of a file of SQLite stays true as long as nobody else writes, while each of several
 /// that took turns would have to read it again. PostgreSQL keeps its plans, also those that it made when
@@ -44,9 +44,6 @@ pub fn for_writing(db: &DatabaseConnection) -> DatabaseConnection {
         let options = alone(pool.options());
         let connect = (*pool.connect_options()).clone();
         let connect = connect
-            // The log looks up all that it refers to in the same transaction. A foreign key would have it
-            // looked up again for each row, and each statement noted down, to be taken back.
-            .foreign_keys(false)
             .pragma("cache_size", KEPT_FOR_WRITING)
             // What a statement may have to take back: small ones keep it in memory anyway, while
             // many rows at once would make a file of it, for each statement.

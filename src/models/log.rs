@@ -243,7 +243,6 @@ impl Logs {
 
     /// Writes down the events and how long the logs are.
     async fn grow(&self, transaction: &DatabaseTransaction) -> Result<(), DbErr> {
-        let or_fail = or_fail(transaction);
         execute::<4>(
             transaction,
             "id, head, messages, last_message",
@@ -251,21 +250,17 @@ impl Logs {
                 .iter()
                 .filter_map(|group| self.logs.get(group))
                 .map(|log| [log.id, log.head, log.messages, log.last_message].map(Value::from)),
-            &format!(
-                "UPDATE {or_fail} chat_groups SET head = asked.head, messages = asked.messages, \
-                 last_message = asked.last_message FROM asked WHERE chat_groups.id = asked.id"
-            ),
+            "UPDATE chat_groups SET head = asked.head, messages = asked.messages, \
+             last_message = asked.last_message FROM asked WHERE chat_groups.id = asked.id",
         )
         .await?;
         execute::<9>(
             transaction,
             "group_id, seq, kind, user_id, cid, data, created_at, messages, target",
             self.events.iter().cloned(),
-            &format!(
-                "INSERT {or_fail} INTO events \
-                 (group_id, seq, kind, user_id, cid, data, created_at, messages, target) \
-                 SELECT * FROM asked WHERE seq IS NOT NULL"
-            ),
+            "INSERT INTO events \
+             (group_id, seq, kind, user_id, cid, data, created_at, messages, target) \
+             SELECT * FROM asked WHERE seq IS NOT NULL",
         )
         .await
     }
@@ -285,31 +280,18 @@ impl Logs {
         for (group, target) in self.erased {
             erase(transaction, group, target).await?;
         }
-        let or_fail = or_fail(transaction);
         execute::<4>(
             transaction,
             "group_id, user_id, seq, messages",
             self.read.iter().map(|((group, user), (seq, messages))| {
                 [*group, *user, *seq, *messages].map(Value::from)
             }),
-            &format!(
-                "UPDATE {or_fail} memberships \
-                 SET read = asked.seq, read_messages = asked.messages FROM asked \
-                 WHERE memberships.group_id = asked.group_id \
-                 AND memberships.user_id = asked.user_id AND memberships.read < asked.seq"
-            ),
+            "UPDATE memberships SET read = asked.seq, read_messages = asked.messages FROM asked \
+             WHERE memberships.group_id = asked.group_id AND memberships.user_id = asked.user_id \
+             AND memberships.read < asked.seq",
         )
         .await?;
         Ok(())
-    }
-}
-
-/// How a statement that fails ends in SQLite: what it has done is taken back with the transaction, and
-/// need not be before. For that, all of it would be noted down as it is done.
-fn or_fail(transaction: &DatabaseTransaction) -> &'static str {
-    match transaction.get_database_backend() {
-        DbBackend::Sqlite => "OR FAIL",
-        _ => "",
     }
 }
 

@@ -15,13 +15,12 @@ async fn every_connection_to_sqlite_is_durable_and_patient() {
     // Held at once, so each is another connection of the pool.
     let mut held = Vec::new();
     for _ in 0..app.ctx.config.database.max_connections {
-        held.push((app.ctx.db.begin().await.unwrap(), "1"));
+        held.push(app.ctx.db.begin().await.unwrap());
     }
-    // That of the log looks after its references itself.
-    held.push((for_writing(&app.ctx.db).begin().await.unwrap(), "0"));
-    for (connection, foreign_keys) in held {
+    held.push(for_writing(&app.ctx.db).begin().await.unwrap());
+    for connection in held {
         for (pragma, value) in [
-            ("foreign_keys", foreign_keys),
+            ("foreign_keys", "1"),
             ("synchronous", "2"),
             ("busy_timeout", "5000"),
         ] {
