@@ -8,9 +8,10 @@ use sea_orm::{
     sqlx::{Connection, Database, SqlitePool, pool::PoolOptions},
 };
 
-/// Pages of 4 KiB that SQLite writes to its log before it brings them into the file: what changes often
-/// is brought there once, and not for each thousand of pages as by default. 32 MiB of log.
-const PAGES_OF_LOG: &str = "8192";
+/// Pages that SQLite writes to its log before it brings them into the file: what changes often is brought
+/// there once, and not for each thousand of pages as by default. 32 MiB of log with pages of 2 KiB, which
+/// `database.run_on_start` gives a new file.
+const PAGES_OF_LOG: &str = "16384";
 
 /// What the one who writes all messages keeps of the file, in KiB: mostly the ends of indices.
 const KEPT_FOR_WRITING: &str = "-16384";

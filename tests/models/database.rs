@@ -34,6 +34,8 @@ async fn every_connection_to_sqlite_is_durable_and_patient() {
         )
         .await;
         assert_eq!(journal, "wal");
+        let page = "SELECT CAST(page_size AS TEXT) AS v FROM pragma_page_size";
+        assert_eq!(text(&connection, page).await, "2048");
     }
 }
 
