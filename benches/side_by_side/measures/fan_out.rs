@@ -63,13 +63,14 @@ pub const MEASURE: Measure = Measure {
             target: Target::None,
         },
     ],
-    how: "Groups × listeners. One sender in each group keeps eight messages in flight. *Far node*: two \
-          nodes on one PostgreSQL and one Redis; the senders are at the near one, which shares the core \
-          of the load, and what the far one spends is the fan-out alone. *With the append*: one node, \
-          which stores each message before it tells it. The floors store nothing, and so have all \
-          eight at once: a write is most of the cost of a delivery, and how many events share one (as \
-          many as a socket of the load has read at once) says what the ratio is worth. Events and the \
-          floors' texts are about 250 bytes long.",
+    how: "Groups × listeners. One sender in each group keeps eight messages in flight, and sends the next \
+          when all listeners have heard: as those hear of eight at once, it sends eight at once. *Far \
+          node*: two nodes on one PostgreSQL and one Redis; the senders are at the near one, which \
+          shares the core of the load, and what the far one spends is the fan-out alone. *With the \
+          append*: one node, which stores each message before it tells it. The floors store nothing. A \
+          write is most of the cost of a delivery, and how many events share one (as many as a socket \
+          of the load has read at once) says what the ratio is worth. Events and the floors' texts are \
+          about 250 bytes long.",
     round,
 };
 

@@ -48,7 +48,8 @@ pub fn storm(load: &mut Load, specs: Vec<Spec>) -> Result<()> {
     })
 }
 
-/// The senders, one for each group, keep so many messages of theirs in flight.
+/// The senders, one for each group, keep so many messages of theirs in flight: what one has to say at
+/// once leaves at once.
 ///
 /// # Errors
 /// The system's.
@@ -63,8 +64,9 @@ pub fn flood(
         let now = load.now();
         let mut waiting = false;
         for &(sender, group) in senders {
-            while now < end && load.tally.in_flight(group) < window {
-                load.post(sender, now)?;
+            let room = window.saturating_sub(load.tally.in_flight(group));
+            if now < end && room > 0 {
+                load.post_all(sender, room, now)?;
             }
             waiting |= load.tally.in_flight(group) > 0;
         }

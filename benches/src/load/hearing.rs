@@ -71,7 +71,8 @@ fn event(socket: &mut Socket, tally: &mut Tally, seq: u64, latency: Option<u64>)
         Arrival::Doubled => tally.flaws.doubled += 1,
     }
     if socket.spec.counts && arrival != Arrival::Doubled {
-        tally.delivered(socket.spec.group, latency);
+        tally.delivered(socket.spec.group, socket.heard, latency);
+        socket.heard += 1;
     }
 }
 

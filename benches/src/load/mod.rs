@@ -115,12 +115,23 @@ impl Load {
     /// # Errors
     /// There is no such socket. (What befalls it is in the tally.)
     pub fn post(&mut self, number: usize, due: u64) -> Result<()> {
+        self.post_all(number, 1, due)
+    }
+
+    /// Sends the next so many texts of a socket at once.
+    ///
+    /// # Errors
+    /// There is no such socket. (What befalls it is in the tally.)
+    pub fn post_all(&mut self, number: usize, texts: u64, due: u64) -> Result<()> {
         let asked = self.now();
         let socket = self.sockets.get_mut(number).ok_or("no such socket")?;
-        (socket.asked, socket.sent) = (asked, socket.sent + 1);
-        let text = socket.spec.speech.say(number, socket.sent, due);
-        socket.queue(frames::TEXT, text.as_bytes());
-        self.tally.sent(socket.spec.group);
+        socket.asked = asked;
+        for _ in 0..texts {
+            socket.sent += 1;
+            let text = socket.spec.speech.say(number, socket.sent, due);
+            socket.queue(frames::TEXT, text.as_bytes());
+            self.tally.sent(socket.spec.group);
+        }
         let flushed = socket.flush();
         self.note(number, flushed);
         Ok(())

@@ -26,8 +26,9 @@ pub struct Socket {
     /// Nanoseconds of the load's clock at which it was opened, and last asked for something.
     pub begun: u64,
     pub asked: u64,
-    /// How many texts it has sent, and whether one has come.
+    /// How many texts it has sent, how many events it was told of, and whether anything has come.
     pub sent: u64,
+    pub heard: u64,
     pub greeted: bool,
     stream: TcpStream,
     /// What was read of a frame that is not whole, and what could not be written yet.
@@ -45,6 +46,7 @@ impl Socket {
             begun,
             asked: begun,
             sent: 0,
+            heard: 0,
             greeted: false,
             stream,
             inbox: Vec::new(),

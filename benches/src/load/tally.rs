@@ -1,5 +1,7 @@
 //! What all sockets of the load have heard together.
 
+use std::collections::VecDeque;
+
 use crate::figures::Times;
 
 /// What must never happen.
@@ -41,10 +43,31 @@ struct Group {
     /// Sockets whose deliveries count.
     listeners: u64,
     sent: u64,
-    delivered: u64,
+    /// How many messages all of them have heard, and how many of them have heard each later one.
+    told: u64,
+    heard: VecDeque<u64>,
     /// The highest number that a sender was told, and how many were sent: of a server that does not
     /// number them itself that is the same.
     numbered: Option<u64>,
+}
+
+impl Group {
+    fn hear(&mut self, nth: u64) {
+        let Some(place) = nth.checked_sub(self.told) else {
+            return;
+        };
+        let place = usize::try_from(place).unwrap_or(usize::MAX);
+        while self.heard.len() <= place {
+            self.heard.push_back(0);
+        }
+        if let Some(heard) = self.heard.get_mut(place) {
+            *heard += 1;
+        }
+        while self.heard.front() == Some(&self.listeners) {
+            self.heard.pop_front();
+            self.told += 1;
+        }
+    }
 }
 
 impl Tally {
@@ -62,9 +85,10 @@ impl Tally {
         self.group(group).sent += 1;
     }
 
-    pub fn delivered(&mut self, group: usize, latency: Option<u64>) {
+    /// A socket that counts was told of its group's `nth` message, from 0.
+    pub fn delivered(&mut self, group: usize, nth: u64, latency: Option<u64>) {
         self.delivered += 1;
-        self.group(group).delivered += 1;
+        self.group(group).hear(nth);
         if let Some(latency) = latency {
             self.latency.record(latency);
         }
@@ -87,11 +111,8 @@ impl Tally {
     /// How many of a group's messages some listener has not heard of yet.
     #[must_use]
     pub fn in_flight(&self, group: usize) -> u64 {
-        self.groups.get(group).map_or(0, |group| {
-            (group.sent * group.listeners)
-                .saturating_sub(group.delivered)
-                .div_ceil(group.listeners.max(1))
-        })
+        let group = self.groups.get(group);
+        group.map_or(0, |group| group.sent.saturating_sub(group.told))
     }
 
     /// Whether every listener has heard of everything that was sent.
