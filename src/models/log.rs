@@ -12,7 +12,7 @@ use chrono::{SubsecRound, Utc};
 use loco_rs::prelude::*;
 use sea_orm::{
     DatabaseTransaction, DbBackend, FromQueryResult, IsolationLevel, SqlErr, SqliteTransactionMode,
-    Statement, TransactionOptions, Value,
+    TransactionOptions, Value,
 };
 use serde::Deserialize;
 use tokio::time::{sleep, timeout};
@@ -29,8 +29,6 @@ const ASK_EVERY: Duration = Duration::from_millis(20);
 
 /// The logs of some groups, which nobody else appends to until the transaction ends.
 pub struct Logs {
-    /// By which PostgreSQL knows what became of the transaction.
-    xid: Option<String>,
     logs: HashMap<i64, Log>,
     at: DateTimeWithTimeZone,
     /// The groups that have grown, and the rows that they have grown by.
@@ -51,7 +49,6 @@ struct Log {
     head: i64,
     messages: i64,
     last_message: i64,
-    xid: Option<String>,
 }
 
 /// Begins a transaction that will write.
@@ -81,28 +78,35 @@ pub async fn begin_reading(db: &DatabaseConnection) -> Result<DatabaseTransactio
     .await
 }
 
-/// Whether a transaction of PostgreSQL was committed, where the answer was lost with the connection, by
-/// its `pg_current_xact_id()`. `None` if nobody says so within 5 s.
-pub async fn was_committed(db: &DatabaseConnection, xid: &str) -> Option<bool> {
-    let query = Statement::from_sql_and_values(
-        DbBackend::Postgres,
-        "SELECT pg_xact_status($1::xid8)",
-        [xid.into()],
-    );
+/// Whether a transaction of PostgreSQL was committed, where the answer was lost with the connection, by an
+/// event of its own: whether that is in the log once the transaction is over. `None` if it is not known
+/// within 5 s.
+///
+/// The number of a transaction would not tell: one that a crash has undone may have left no trace, and the
+/// next one gets its number.
+pub async fn was_committed(db: &DatabaseConnection, group: i64, event: &Event) -> Option<bool> {
     let settled = async {
         loop {
-            let answer = db.query_one_raw(query.clone()).await;
-            let status = answer.ok().flatten();
-            let status = status.and_then(|row| row.try_get_by_index::<String>(0).ok());
-            match status.as_deref() {
-                Some("committed") => return true,
-                Some("aborted") => return false,
-                // It is still under way there, or the server is about to come back.
-                _ => sleep(ASK_EVERY).await,
+            match is_stored(db, group, event).await {
+                Ok(is_stored) => return is_stored,
+                // The server is about to come back, or does not know yet that the connection is gone.
+                Err(_) => sleep(ASK_EVERY).await,
             }
         }
     };
     timeout(SETTLED_WITHIN, settled).await.ok()
+}
+
+async fn is_stored(db: &DatabaseConnection, group: i64, event: &Event) -> Result<bool, DbErr> {
+    let transaction = begin(db).await?;
+    // The one that appended has the group for itself until it is over.
+    Logs::lock(&transaction, BTreeSet::from([group])).await?;
+    // Another one may have taken the place since, but not at that time.
+    let found = events::Entity::find_by_id((group, event.seq))
+        .filter(events::Column::CreatedAt.eq(event.at))
+        .one(&transaction)
+        .await?;
+    Ok(found.is_some())
 }
 
 impl Logs {
@@ -117,22 +121,16 @@ impl Logs {
     ) -> Result<Self, DbErr> {
         // SQLite has one writer, and this transaction is it.
         let is_sqlite = transaction.get_database_backend() == DbBackend::Sqlite;
-        let (xid, lock) = if is_sqlite {
-            ("NULL", "")
-        } else {
-            ("(SELECT pg_current_xact_id()::text)", " FOR UPDATE")
-        };
+        let lock = if is_sqlite { "" } else { " FOR UPDATE" };
         // In one order everywhere, or two nodes would wait for each other.
         let query = format!(
-            "SELECT chat_groups.id, head, messages, last_message, {xid} AS xid \
-             FROM chat_groups WHERE id IN (SELECT id FROM asked) AND closed_at IS NULL \
-             ORDER BY id{lock}"
+            "SELECT chat_groups.id, head, messages, last_message FROM chat_groups \
+             WHERE id IN (SELECT id FROM asked) AND closed_at IS NULL ORDER BY id{lock}"
         );
         let asked = groups.into_iter().map(|group| [group.into()]);
-        let found = "id, head, messages, last_message, xid";
+        let found = "id, head, messages, last_message";
         let logs: Vec<Log> = many_rows_of(transaction, "id", asked, found, &query).await?;
         Ok(Self {
-            xid: logs.first().and_then(|log| log.xid.clone()),
             logs: logs.into_iter().map(|log| (log.id, log)).collect(),
             at: Utc::now().trunc_subsecs(3).into(),
             grown: BTreeSet::new(),
@@ -141,11 +139,6 @@ impl Logs {
             erased: Vec::new(),
             read: HashMap::new(),
         })
-    }
-
-    /// PostgreSQL's number of the transaction; `None` where none of the groups exists.
-    pub fn xid(&self) -> Option<&str> {
-        self.xid.as_deref()
     }
 
     /// Gives an event the next place in its group's log. `None` where there is no such group.

@@ -4,7 +4,7 @@ mod known;
 mod reacted;
 
 use loco_rs::prelude::*;
-use sea_orm::DatabaseTransaction;
+use sea_orm::{DatabaseTransaction, DbBackend};
 use serde_json::{Value, json};
 
 use self::known::Known;
@@ -93,20 +93,32 @@ pub enum MakeError {
 /// Changes that are made once they are committed.
 struct Prepared {
     transaction: DatabaseTransaction,
-    xid: Option<String>,
     outcomes: Vec<Outcome>,
 }
 
 impl Prepared {
-    async fn commit(self, db: &DatabaseConnection) -> Result<Vec<Outcome>, MakeError> {
+    /// Of these changes.
+    async fn commit(
+        self,
+        db: &DatabaseConnection,
+        changes: &[&Change],
+    ) -> Result<Vec<Outcome>, MakeError> {
+        let is_postgres = self.transaction.get_database_backend() == DbBackend::Postgres;
         let Err(error) = self.transaction.commit().await else {
             return Ok(self.outcomes);
         };
-        let committed = match &self.xid {
-            Some(xid) => was_committed(db, xid).await,
-            None => None,
+        let mut made = changes.iter().zip(&self.outcomes);
+        let event = made.find_map(|(change, outcome)| {
+            let event = outcome.as_ref().ok()?.event.as_ref()?;
+            Some((change.group_id, event))
+        });
+        let is_committed = match event {
+            _ if !is_postgres => None,
+            Some((group, event)) => was_committed(db, group, event).await,
+            // It can be made again if it was: nobody reads less than before.
+            None => Some(false),
         };
-        match committed {
+        match is_committed {
             Some(true) => Ok(self.outcomes),
             Some(false) => Err(MakeError::NotMade(error)),
             None => Err(MakeError::Unknown(error)),
@@ -174,7 +186,7 @@ impl Change {
     /// while the groups are locked, so no answer is out of date when it is given.
     ///
     /// When the connection is cut, another one is taken, once. Whether what was to be committed meanwhile
-    /// was, PostgreSQL knows.
+    /// was is seen in the log.
     ///
     /// # Errors
     /// [`MakeError`] when the database fails.
@@ -201,7 +213,7 @@ impl Change {
         let mut is_second = false;
         loop {
             let made = match Self::prepare(db, changes, retries).await {
-                Ok(prepared) => prepared.commit(db).await,
+                Ok(prepared) => prepared.commit(db, changes).await,
                 Err(error) => Err(MakeError::NotMade(error)),
             };
             match made {
@@ -220,7 +232,6 @@ impl Change {
             let transaction = begin(db).await?;
             let groups = changes.iter().map(|change| change.group_id).collect();
             let mut logs = Logs::lock(&transaction, groups).await?;
-            let xid = logs.xid().map(ToOwned::to_owned);
             let mut known = Known::look_up(&transaction, changes, retries).await?;
             let outcomes: Vec<_> = changes
                 .iter()
@@ -239,7 +250,6 @@ impl Change {
             if is_written {
                 return Ok(Prepared {
                     transaction,
-                    xid,
                     outcomes,
                 });
             }
