@@ -77,19 +77,24 @@ pub fn for_writing(db: &DatabaseConnection) -> DatabaseConnection {
     db.clone()
 }
 
-/// Whether an error says that a connection is gone, and nothing about the next one.
+/// Whether an error says that a connection is gone, or was not made, and nothing about the next one.
 #[must_use]
 pub fn is_cut(error: &DbErr) -> bool {
-    let (DbErr::Exec(RuntimeErr::SqlxError(error))
-    | DbErr::Query(RuntimeErr::SqlxError(error))
-    | DbErr::Conn(RuntimeErr::SqlxError(error))) = error
+    let (DbErr::Exec(RuntimeErr::SqlxError(cause))
+    | DbErr::Query(RuntimeErr::SqlxError(cause))
+    | DbErr::Conn(RuntimeErr::SqlxError(cause))) = error
     else {
         return false;
     };
-    match &**error {
+    match &**cause {
         SqlxError::Io(_) => true,
-        // An operator has ended it, or another process of the server has crashed.
-        SqlxError::Database(error) => matches!(error.code().as_deref(), Some("57P01" | "57P02")),
+        // It was closed before it was asked who is there.
+        SqlxError::Protocol(_) => matches!(error, DbErr::Conn(_)),
+        // An operator has ended it, another process of the server has crashed, or it is not up yet.
+        SqlxError::Database(error) => {
+            let code = error.code();
+            matches!(code.as_deref(), Some("57P01" | "57P02" | "57P03"))
+        }
         _ => false,
     }
 }

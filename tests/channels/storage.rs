@@ -6,7 +6,7 @@ use salam::models::events;
 use sea_orm::{ConnectionTrait, DbBackend, EntityTrait, QueryOrder};
 use serde_json::{Value, json};
 
-use crate::support::{Cut, Cutter, RedisServer, TestApp, TestDatabase};
+use crate::support::{Cut, Cutter, RedisServer, TestApp, TestDatabase, until};
 
 /// What is stored: sequence numbers and texts, by group.
 async fn logs(app: &TestApp) -> BTreeMap<i64, Vec<(i64, String)>> {
@@ -121,6 +121,10 @@ async fn many_senders_on_two_nodes_make_gapless_logs() {
     }
 }
 
+/// Cuts all connections to PostgreSQL's database but the one that asks for it.
+const CUT_OTHERS: &str = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity \
+                          WHERE datname = current_database() AND pid <> pg_backend_pid()";
+
 /// SQLite has no connection that anybody could cut.
 #[tokio::test]
 async fn who_sends_does_not_notice_that_connections_to_the_database_are_cut() {
@@ -130,10 +134,8 @@ async fn who_sends_does_not_notice_that_connections_to_the_database_are_cut() {
     }
     let ann = app.user("ann").await;
     let mut socket = ann.open(&ann.start_chat().await).await;
-    let cut = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity \
-               WHERE datname = current_database() AND pid <> pg_backend_pid()";
     for _ in 0..10 {
-        app.ctx.db.execute_unprepared(cut).await.unwrap();
+        app.ctx.db.execute_unprepared(CUT_OTHERS).await.unwrap();
         socket.send(r#"{"message": "hi"}"#).await;
         assert_eq!(socket.message().await, "now is [clock]");
     }
@@ -142,15 +144,7 @@ async fn who_sends_does_not_notice_that_connections_to_the_database_are_cut() {
 
 #[tokio::test]
 async fn who_sends_does_not_notice_that_a_commit_is_cut() {
-    let mut cutter = None;
-    let app = TestApp::configured(|config| {
-        let uri = &mut config.database.uri;
-        if uri.starts_with("postgres") {
-            *uri = cutter.insert(Cutter::before(uri)).uri();
-        }
-    })
-    .await;
-    let Some(cutter) = cutter else {
+    let Some((app, cutter)) = behind_a_cutter().await else {
         return;
     };
     let ann = app.user("ann").await;
@@ -172,6 +166,35 @@ async fn who_sends_does_not_notice_that_a_commit_is_cut() {
     }
     other.expect_silence().await;
     assert_eq!(logs(&app).await[&1].len(), 8);
+}
+
+#[tokio::test]
+async fn who_sends_does_not_notice_that_postgresql_starts_again() {
+    let Some((app, cutter)) = behind_a_cutter().await else {
+        return;
+    };
+    let ann = app.user("ann").await;
+    let mut socket = ann.open(&ann.start_chat().await).await;
+    cutter.go_away();
+    app.ctx.db.execute_unprepared(CUT_OTHERS).await.unwrap();
+    socket.send(r#"{"message": "hi"}"#).await;
+    until("several are in vain", async || cutter.missed() >= 5).await;
+    cutter.come_back();
+    assert_eq!(socket.message().await, "now is [clock]");
+    assert_eq!(logs(&app).await[&1].len(), 1);
+}
+
+/// An app whose PostgreSQL may be cut off.
+async fn behind_a_cutter() -> Option<(TestApp, Cutter)> {
+    let mut cutter = None;
+    let app = TestApp::configured(|config| {
+        let uri = &mut config.database.uri;
+        if uri.starts_with("postgres") {
+            *uri = cutter.insert(Cutter::before(uri)).uri();
+        }
+    })
+    .await;
+    Some((app, cutter?))
 }
 
 #[tokio::test]

@@ -1,8 +1,12 @@
-//! A network that breaks when it is to carry a COMMIT, or the answer to it.
+//! A network that breaks when it is to carry a COMMIT, or the answer to it, or that has nobody at its other
+//! end.
 
 use std::{
     io,
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
 };
 
 use tokio::{
@@ -26,6 +30,9 @@ pub enum Cut {
 pub struct Cutter {
     uri: Url,
     next: Arc<Mutex<Option<Cut>>>,
+    is_away: Arc<AtomicBool>,
+    /// How many have come while it was away.
+    missed: Arc<AtomicUsize>,
 }
 
 impl Cutter {
@@ -39,12 +46,20 @@ impl Cutter {
         uri.set_host(Some("127.0.0.1")).unwrap();
         let port = listener.local_addr().unwrap().port();
         uri.set_port(Some(port)).unwrap();
-        let next = Arc::new(Mutex::new(None));
-        let cutter = Self { uri, next };
+        let cutter = Self {
+            uri,
+            next: Arc::default(),
+            is_away: Arc::default(),
+            missed: Arc::default(),
+        };
         let cutting = cutter.clone();
         let listener = TcpListener::from_std(listener).unwrap();
         tokio::spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
+                if cutting.is_away.load(Ordering::Relaxed) {
+                    cutting.missed.fetch_add(1, Ordering::Relaxed);
+                    continue;
+                }
                 let server = TcpStream::connect(server.clone()).await.unwrap();
                 let cutting = cutting.clone();
                 // An end is an end, on whichever side it comes.
@@ -66,6 +81,20 @@ impl Cutter {
     /// Whether a COMMIT has come since.
     pub fn has_cut(&self) -> bool {
         self.next.lock().unwrap().is_none()
+    }
+
+    /// Closes new connections at once, as a server does that is about to come back.
+    pub fn go_away(&self) {
+        self.is_away.store(true, Ordering::Relaxed);
+    }
+
+    pub fn come_back(&self) {
+        self.is_away.store(false, Ordering::Relaxed);
+    }
+
+    /// How many connections were closed so.
+    pub fn missed(&self) -> usize {
+        self.missed.load(Ordering::Relaxed)
     }
 
     async fn carry(&self, mut client: TcpStream, mut server: TcpStream) -> io::Result<()> {

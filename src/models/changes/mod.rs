@@ -3,9 +3,12 @@
 mod known;
 mod reacted;
 
+use std::time::{Duration, Instant};
+
 use loco_rs::prelude::*;
 use sea_orm::{DatabaseTransaction, DbBackend};
 use serde_json::{Value, json};
+use tokio::time::sleep;
 
 use self::known::Known;
 use super::{
@@ -15,6 +18,11 @@ use super::{
     refusals::Refusal,
 };
 use crate::database::is_cut;
+
+/// How long another connection is taken when one is cut, for as long as PostgreSQL takes to come back,
+/// and the pause before each but the first.
+const TAKEN_AGAIN_WITHIN: Duration = Duration::from_secs(5);
+const TAKE_AGAIN_EVERY: Duration = Duration::from_millis(50);
 
 /// A change that somebody asks for.
 #[derive(Debug, Clone)]
@@ -185,8 +193,8 @@ impl Change {
     /// Who is a member, what was stored under a `cid` and what became of a message are looked at
     /// while the groups are locked, so no answer is out of date when it is given.
     ///
-    /// When the connection is cut, another one is taken, once. Whether what was to be committed meanwhile
-    /// was is seen in the log.
+    /// When the connection is cut, another one is taken, for 5 s: PostgreSQL may be starting again. Whether
+    /// what was to be committed meanwhile was is seen in the log.
     ///
     /// # Errors
     /// [`MakeError`] when the database fails.
@@ -210,15 +218,22 @@ impl Change {
         if changes.is_empty() {
             return Ok(Vec::new());
         }
-        let mut is_second = false;
+        let mut cut = None;
         loop {
             let made = match Self::prepare(db, changes, retries).await {
                 Ok(prepared) => prepared.commit(db, changes).await,
                 Err(error) => Err(MakeError::NotMade(error)),
             };
-            match made {
-                Err(MakeError::NotMade(error)) if is_cut(&error) && !is_second => is_second = true,
+            let error = match made {
+                Err(MakeError::NotMade(error)) if is_cut(&error) => error,
                 made => return made,
+            };
+            match cut {
+                None => cut = Some(Instant::now()),
+                Some(first) if first.elapsed() < TAKEN_AGAIN_WITHIN => {
+                    sleep(TAKE_AGAIN_EVERY).await;
+                }
+                Some(_) => return Err(MakeError::NotMade(error)),
             }
         }
     }
