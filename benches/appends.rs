@@ -12,7 +12,6 @@ use std::{
 };
 
 use loco_rs::{app::Hooks, environment::Environment};
-use migration::{Migrator, MigratorTrait};
 use salam::{
     app::App,
     channels::Channels,
@@ -20,7 +19,7 @@ use salam::{
     settings::Settings,
 };
 use salam_benches::{log, node::root};
-use sea_orm::{ConnectOptions, ConnectionTrait, Database, DatabaseConnection};
+use sea_orm::{ConnectionTrait, Database, DatabaseConnection};
 
 const ROUNDS: usize = 3;
 const ROUND: Duration = Duration::from_secs(2);
@@ -125,13 +124,7 @@ impl Figures {
 
 impl Bench {
     async fn open(uri: &str, settings: Arc<Settings>) -> Result<Self, Failure> {
-        let mut options = ConnectOptions::new(uri);
-        options.max_connections(10).sqlx_logging(false);
-        let db = Database::connect(options).await?;
-        if uri.starts_with("sqlite") {
-            db.execute_unprepared("PRAGMA journal_mode = WAL").await?;
-        }
-        Migrator::up(&db, None).await?;
+        let db = log::migrated(uri, 10).await?;
         let (author, groups) = log::begin(&db, 100).await?;
         Ok(Self {
             channels: Channels::start(settings, db.clone()).await?,

@@ -3,8 +3,7 @@
 use std::sync::Arc;
 
 use clap::ValueEnum;
-use migration::{Migrator, MigratorTrait};
-use salam_benches::{Result, node::Place, stores::Stores};
+use salam_benches::{Result, log, node::Place, stores::Stores};
 use sea_orm::{ConnectOptions, ConnectionTrait, Database as Connector, DatabaseConnection};
 
 /// Connections that it takes to migrate a PostgreSQL: one holds the lock.
@@ -127,9 +126,9 @@ impl Database {
                 })
             }
         };
-        let database = Self { engine, place };
-        Migrator::up(&database.connect().await?, None).await?;
-        Ok(database)
+        let db = log::migrated(&place.database_url, MIGRATING).await?;
+        db.close().await?;
+        Ok(Self { engine, place })
     }
 
     /// # Errors

@@ -10,7 +10,6 @@ use std::{
 };
 
 use clap::Args;
-use migration::{Migrator, MigratorTrait};
 use salam::models::events::Author;
 use salam_benches::{
     Result,
@@ -18,7 +17,7 @@ use salam_benches::{
     log,
     node::Place,
 };
-use sea_orm::{ConnectOptions, ConnectionTrait, Database, DatabaseConnection};
+use sea_orm::DatabaseConnection;
 
 const TEXT: &str =
     "as long as people write in a chat when they are not in a great hurry, and no longer";
@@ -74,13 +73,7 @@ impl Alone {
     }
 
     async fn measure(self, uri: &str) -> Result<f64> {
-        let mut options = ConnectOptions::new(uri);
-        options.max_connections(CONNECTIONS).sqlx_logging(false);
-        let db = Database::connect(options).await?;
-        if uri.starts_with("sqlite:") {
-            db.execute_unprepared("PRAGMA journal_mode = WAL").await?;
-        }
-        Migrator::up(&db, None).await?;
+        let db = log::migrated(uri, CONNECTIONS).await?;
         let (author, groups) = log::begin(&db, self.groups).await?;
         let begin = Instant::now();
         let end = begin + Duration::from_millis(self.millis);

@@ -1,15 +1,36 @@
 //! A log to append to by Salam's own models, without a server: somebody, groups of theirs, and what
 //! they say.
 
+use migration::{Migrator, MigratorTrait};
 use salam::models::{
     changes::{Change, What},
     chat_groups,
     events::Author,
     users,
 };
-use sea_orm::{ActiveModelTrait, DatabaseConnection, Set};
+use sea_orm::{
+    ActiveModelTrait, ConnectOptions, ConnectionTrait, Database, DatabaseConnection, Set,
+};
 
 use crate::Result;
+
+/// What `database.run_on_start` says to SQLite.
+const RUN_ON_START: &str = "PRAGMA page_size = 2048; PRAGMA journal_mode = WAL;";
+
+/// So many connections to an empty database, which is migrated then.
+///
+/// # Errors
+/// The database's.
+pub async fn migrated(uri: &str, connections: u32) -> Result<DatabaseConnection> {
+    let mut options = ConnectOptions::new(uri);
+    options.max_connections(connections).sqlx_logging(false);
+    let db = Database::connect(options).await?;
+    if uri.starts_with("sqlite:") {
+        db.execute_unprepared(RUN_ON_START).await?;
+    }
+    Migrator::up(&db, None).await?;
+    Ok(db)
+}
 
 /// One user, who has started so many groups.
 ///
