@@ -106,6 +106,8 @@ async fn is_stored(db: &DatabaseConnection, group: i64, event: &Event) -> Result
         .filter(events::Column::CreatedAt.eq(event.at))
         .one(&transaction)
         .await?;
+    // Others wait for the group.
+    transaction.rollback().await?;
     Ok(found.is_some())
 }
 
