@@ -53,12 +53,12 @@ struct Group {
 
 impl Group {
     fn hear(&mut self, nth: u64) {
-        let Some(place) = nth.checked_sub(self.told) else {
+        let place = nth.checked_sub(self.told);
+        let Some(place) = place.and_then(|place| usize::try_from(place).ok()) else {
             return;
         };
-        let place = usize::try_from(place).unwrap_or(usize::MAX);
-        while self.heard.len() <= place {
-            self.heard.push_back(0);
+        if self.heard.len() <= place {
+            self.heard.resize(place + 1, 0);
         }
         if let Some(heard) = self.heard.get_mut(place) {
             *heard += 1;
