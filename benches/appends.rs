@@ -16,7 +16,8 @@ use salam::{
     app::App,
     channels::Channels,
     models::{chat_groups, events::Author},
-    settings::Settings,
+    settings::{DatabaseSettings, Settings},
+    supervisor::Supervisor,
 };
 use salam_benches::{log, node::root};
 use sea_orm::{ConnectionTrait, Database, DatabaseConnection};
@@ -53,7 +54,7 @@ async fn main() -> Result<(), Failure> {
     let file = folder.path().join("bench.sqlite");
     let sqlite = format!("sqlite://{}?mode=rwc", file.display());
     measure("SQLite (WAL, FULL)", &sqlite, settings.clone()).await?;
-    let configured = config.database.uri;
+    let configured = DatabaseSettings::of(&config).uri;
     if configured.starts_with("postgres") {
         let admin = Database::connect(&configured).await?;
         let name = format!("salam_bench_{}", std::process::id());
@@ -127,7 +128,7 @@ impl Bench {
         let db = log::migrated(uri, 10).await?;
         let (author, groups) = log::begin(&db, 100).await?;
         Ok(Self {
-            channels: Channels::start(settings, db.clone()).await?,
+            channels: Channels::start(settings, db.clone(), Supervisor::default()).await?,
             author,
             db,
             groups,

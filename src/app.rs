@@ -9,7 +9,7 @@ use loco_rs::{
     Result,
     app::{AppContext, Hooks, Initializer},
     bgworker::Queue,
-    boot::{BootResult, ServeParams, StartMode, create_app, shutdown_signal},
+    boot::{BootResult, ServeParams, StartMode, create_app},
     config::Config,
     controller::{AppRoutes, middleware::MiddlewareLayer},
     db::truncate_table,
@@ -22,12 +22,15 @@ use tokio_util::sync::CancellationToken;
 #[allow(unused_imports)] // The generators' lines use them.
 use crate::{
     channels::Channels,
-    controllers, database, initializers, logs, middleware,
+    controllers, database,
+    health::Fault,
+    initializers, logs, middleware,
     models::{
         bans, chat_groups, events, invites, memberships, reactions, sessions, skeletons, users,
     },
     seed, server,
-    settings::{self, Settings},
+    settings::{self, DatabaseSettings, Settings},
+    supervisor::Supervisor,
     tasks,
     tokens::Tokens,
 };
@@ -46,24 +49,30 @@ impl Hooks for App {
 
     async fn load_config(environment: &Environment) -> Result<Config> {
         let mut config = environment.load()?;
+        DatabaseSettings::expect_none(&config)?;
         // Before anything is opened: a wrong setting should be the first thing one hears of.
         Settings::load(&config, environment)?;
-        config.database.uri = settings::with_lock_limits(&config.database.uri);
+        // Before anything opens the file.
+        database::sqlite_file::check_log(&config.database.uri).map_err(loco_rs::Error::Message)?;
+        DatabaseSettings::set_aside(&mut config)?;
         Ok(config)
     }
 
     async fn boot(
         mode: StartMode,
         environment: &Environment,
-        config: Config,
+        mut config: Config,
     ) -> Result<BootResult> {
+        // Tests name the database of each app here.
+        DatabaseSettings::set_aside(&mut config)?;
         create_app::<Self, Migrator>(mode, environment, config).await
     }
 
     async fn after_context(mut ctx: AppContext) -> Result<AppContext> {
         let settings = Settings::load(&ctx.config, &ctx.environment)?;
+        let DatabaseSettings { uri, run_on_start } = DatabaseSettings::of(&ctx.config);
+        ctx.db = database::open(&uri, run_on_start.as_deref(), &ctx.config.database)?;
         settings::pack(&mut ctx.config)?;
-        ctx.db = database::tuned(ctx.db);
         ctx.shared_store.insert(Tokens::new(&settings.tokens));
         ctx.shared_store.insert(Arc::new(settings));
         Ok(ctx)
@@ -87,11 +96,12 @@ impl Hooks for App {
 
     #[rustfmt::skip] // The generators add a route after the line of `AppRoutes`.
     fn routes(_ctx: &AppContext) -> AppRoutes {
-        AppRoutes::with_default_routes()
+        AppRoutes::empty()
             .add_route(controllers::auth::routes())
             .add_route(controllers::chat::routes())
             .add_route(controllers::docs::routes())
             .add_route(controllers::groups::routes())
+            .add_route(controllers::health::routes())
             .add_route(controllers::invites::routes())
             .add_route(controllers::members::routes())
             .add_route(controllers::messages::routes())
@@ -111,13 +121,22 @@ impl Hooks for App {
         server::print_addresses(listener.local_addr()?)?;
         let stop = CancellationToken::new();
         let serving = server::serve(listener, app, &settings.door, stop.clone());
+        let supervisor = ctx.shared_store.get::<Supervisor>().unwrap_or_default();
         let stopping = async {
-            shutdown_signal().await;
-            tracing::info!("stopping");
+            let is_patient = server::stop_requested(&supervisor).await;
+            supervisor.health().note(Fault::Stopping);
+            if is_patient {
+                server::delay_drain(settings.drain_delay).await;
+            }
             stop.cancel();
             Self::on_shutdown(ctx).await;
         };
         tokio::join!(serving, stopping);
+        if supervisor.has_failed() {
+            return Err(loco_rs::Error::string(
+                "a task of the server failed, see the log; start it again",
+            ));
+        }
         Ok(())
     }
 

@@ -4,21 +4,19 @@
 //! Loco's own looks only where the configuration has no fault and the database is open, which is when
 //! nobody asks for a doctor. This one takes each as it is, and changes nothing.
 
-use std::{fmt, io::Write, path::Path, sync::Arc, time::Duration};
+use std::{fmt, io::Write, path::Path, time::Duration};
 
-use loco_rs::{Result, config::Config, config::Database, environment::Environment};
+use loco_rs::{Error, Result, config::Config, config::Database, environment::Environment};
 use migration::State;
-use sea_orm::{
-    ConnectOptions, DbErr, RuntimeErr,
-    sqlx::{Connection, PgConnection},
-};
 use serde_json::{Value, json};
 use tokio::time::timeout;
 
 use crate::{
     channels::broker::probe_redis,
+    database::{check_pooler_of, open, sqlite_file::check_log},
     explain::explain,
-    settings::{ChannelSettings, Check, Settings, sqlite_file, with_lock_limits},
+    models::epochs,
+    settings::{ChannelSettings, Check, Settings, sqlite_file},
 };
 
 /// How long each of the others may take to answer.
@@ -145,6 +143,9 @@ fn checks_pass(findings: &[Finding], name: &str) -> bool {
 
 async fn database(database: &Database) -> Finding {
     const NAME: &str = "database";
+    if let Err(told) = check_log(&database.uri) {
+        return Finding::failed(NAME, told);
+    }
     if let Some(file) = sqlite_file(&database.uri).map(Path::new)
         && !file.exists()
     {
@@ -161,47 +162,71 @@ async fn database(database: &Database) -> Finding {
             )
         };
     }
-    match timeout(ANSWER_WITHIN, state(database)).await {
-        Err(_) => Finding::failed(NAME, format!("did not answer within {ANSWER_WITHIN:?}")),
-        Ok(Err(error)) => Finding::failed(
-            NAME,
-            format!("{error}; is the one of DATABASE_URL there, and reachable?"),
-        ),
-        Ok(Ok(State::Pending(0))) => Finding::passed(NAME, "answers, and is migrated"),
-        Ok(Ok(State::Pending(count))) if database.auto_migrate => Finding::passed(
+    let looked = match timeout(ANSWER_WITHIN, look_at(database)).await {
+        Err(_) => return Finding::failed(NAME, format!("did not answer within {ANSWER_WITHIN:?}")),
+        Ok(looked) => looked,
+    };
+    let Examined { state, read_only } = match looked {
+        Ok(looked) => looked,
+        Err(error @ Error::DB(_)) => {
+            let told = format!("{error}; is the one of DATABASE_URL there, and reachable?");
+            return Finding::failed(NAME, told);
+        }
+        Err(error) => return Finding::failed(NAME, explain(&error)),
+    };
+    if let Some(error) = read_only {
+        return Finding::failed(NAME, format!("answers, and takes no writes: {error}"));
+    }
+    match state {
+        State::Pending(0) => Finding::passed(NAME, "answers, and is migrated"),
+        State::Pending(count) if database.auto_migrate => Finding::passed(
             NAME,
             format!("answers; migrations that the next start runs: {count}"),
         ),
-        Ok(Ok(State::Pending(count))) => Finding::failed(
+        State::Pending(count) => Finding::failed(
             NAME,
             format!("answers; migrations that have not run: {count}; `db migrate` runs them"),
         ),
-        Ok(Ok(state)) => match state.check() {
+        state => match state.check() {
             Ok(()) => Finding::passed(NAME, "answers"),
             Err(error) => Finding::failed(NAME, error.to_string()),
         },
     }
 }
 
-async fn state(database: &Database) -> Result<State, DbErr> {
-    let uri = with_lock_limits(&database.uri);
-    if !uri.starts_with("sqlite:") {
+/// What the database says of itself.
+struct Examined {
+    state: State,
+    /// Why it takes no writes, if it takes none.
+    read_only: Option<String>,
+}
+
+async fn look_at(database: &Database) -> Result<Examined> {
+    let config = Database {
+        connect_timeout: u64::try_from(CONNECT_WITHIN.as_millis()).unwrap_or(u64::MAX),
+        acquire_timeout: None,
+        max_connections: 2,
+        min_connections: 0,
+        ..database.clone()
+    };
+    if !database.uri.starts_with("sqlite:") {
         // A pool tries until its time is over, and then says no more than that it is.
-        let why = |error| DbErr::Conn(RuntimeErr::SqlxError(Arc::new(error)));
-        if let Ok(connected) = timeout(CONNECT_WITHIN, PgConnection::connect(&uri)).await {
-            connected.map_err(why)?.close().await.map_err(why)?;
-        }
+        check_pooler_of(&database.uri).await?;
     }
-    let mut options = ConnectOptions::new(uri);
-    options
-        .max_connections(1)
-        .connect_timeout(CONNECT_WITHIN)
-        .acquire_timeout(CONNECT_WITHIN)
-        .sqlx_logging(false);
-    let db = sea_orm::Database::connect(options).await?;
-    let state = State::of(&db).await;
+    let db = open(&database.uri, database.run_on_start.as_deref(), &config)?;
+    let looking = async {
+        let state = State::of(&db).await?;
+        // Nothing is changed: what is written is taken back.
+        let read_only = match state {
+            State::Pending(0) => epochs::Model::try_to_write(&db).await.err(),
+            _ => None,
+        };
+        let read_only = read_only.map(|error| error.to_string());
+        Ok(Examined { state, read_only })
+    };
+    let looked = looking.await;
     db.close().await?;
-    state
+    looked
 }
 
 async fn redis(settings: &ChannelSettings) -> Finding {

@@ -7,11 +7,12 @@ mod answers;
 
 use std::borrow::Cow;
 
-use sea_orm::{DbErr, RuntimeErr, SqlErr, SqlxError};
+use sea_orm::DbErr;
 
 pub use self::answers::as_json;
 use crate::{
     channels::NotStored,
+    database::{ErrorKind, Outage, classify},
     limits::{Full, TooFast},
     models::{
         hashing::Busy,
@@ -76,6 +77,8 @@ pub enum Error {
     UpgradeRequired,
     #[error("overloaded")]
     Unavailable,
+    #[error("the database does not serve: {}", .0.code())]
+    DatabaseDown(Outage),
     #[error("{0}")]
     Internal(Box<dyn std::error::Error + Send + Sync>),
 }
@@ -107,22 +110,21 @@ impl Error {
 
 impl From<DbErr> for Error {
     fn from(error: DbErr) -> Self {
-        if may_pass(&error) {
-            tracing::warn!(%error, "the database is out of reach");
-            return Self::Unavailable;
+        let kind = classify(&error);
+        if let Some(outage) = kind.outage() {
+            tracing::warn!(%error, reason = outage.code(), "the database does not serve");
+            return Self::DatabaseDown(outage);
         }
         if matches!(error, DbErr::RecordNotUpdated) {
             // Somebody has deleted it since it was read.
             return Self::NotFound;
         }
-        match error.sql_err() {
-            Some(SqlErr::UniqueConstraintViolation(_)) => {
-                Refusal::Conflict("There is one already.").into()
-            }
-            Some(SqlErr::ForeignKeyConstraintViolation(_)) => {
+        match kind {
+            ErrorKind::NotUnique => Refusal::Conflict("There is one already.").into(),
+            ErrorKind::MissingReference => {
                 Refusal::Conflict("What it refers to is not there.").into()
             }
-            _ if is_unstorable(&error) => Self::invalid("A value cannot be stored."),
+            ErrorKind::Unstorable => Self::invalid("A value cannot be stored."),
             _ => Self::internal(error),
         }
     }
@@ -143,44 +145,6 @@ impl From<NotStored> for Error {
         // The writer has logged why.
         Self::Unavailable
     }
-}
-
-/// Whether the same may go well in a moment: the database is away, restarts, or is locked by others
-/// for longer than we wait.
-fn may_pass(error: &DbErr) -> bool {
-    match error {
-        DbErr::ConnectionAcquire(_) | DbErr::Conn(_) => true,
-        DbErr::Exec(RuntimeErr::SqlxError(error)) | DbErr::Query(RuntimeErr::SqlxError(error)) => {
-            match &**error {
-                SqlxError::Io(_) | SqlxError::PoolTimedOut | SqlxError::WorkerCrashed => true,
-                SqlxError::Database(error) => error.code().is_some_and(|code| {
-                    // SQLITE_BUSY with its extended codes; PostgreSQL's connection exceptions,
-                    // rolled back transactions, lack of resources, operator intervention, and a
-                    // lock that somebody else holds for long.
-                    // (Those of PostgreSQL have five characters, which may all be digits.)
-                    (code.len() < 5 && code.parse::<u32>().is_ok_and(|code| code % 256 == 5))
-                        || code == "55P03"
-                        || ["08", "40", "53", "57"]
-                            .iter()
-                            .any(|class| code.len() == 5 && code.starts_with(class))
-                }),
-                _ => false,
-            }
-        }
-        _ => false,
-    }
-}
-
-/// Whether PostgreSQL has no place for a value: a text that is too long or has a NUL in it, a number or
-/// a time out of range. What else is wrong with data (class 22) is our fault.
-fn is_unstorable(error: &DbErr) -> bool {
-    let (DbErr::Exec(RuntimeErr::SqlxError(error)) | DbErr::Query(RuntimeErr::SqlxError(error))) =
-        error
-    else {
-        return false;
-    };
-    let code = error.as_database_error().and_then(|error| error.code());
-    code.is_some_and(|code| ["22001", "22003", "22008", "22021", "22P05"].contains(&code.as_ref()))
 }
 
 impl From<Busy> for Error {
@@ -211,7 +175,10 @@ impl From<UserError> for Error {
 
 impl From<loco_rs::Error> for Error {
     fn from(error: loco_rs::Error) -> Self {
-        Self::internal(error)
+        match error {
+            loco_rs::Error::DB(error) => error.into(),
+            error => Self::internal(error),
+        }
     }
 }
 

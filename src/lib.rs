@@ -11,11 +11,13 @@ pub mod assets;
 pub mod channels;
 pub mod controllers;
 pub mod database;
+pub mod db_command;
 pub mod doctor;
 pub mod errors;
 pub mod explain;
 #[cfg(debug_assertions)] // As Loco has it: what is released generates nothing.
 pub mod generate;
+pub mod health;
 pub mod initializers;
 pub mod limits;
 pub mod logins;
@@ -25,6 +27,8 @@ pub mod models;
 pub mod seed;
 pub mod server;
 pub mod settings;
+#[allow(clippy::disallowed_methods)] // It starts the tasks of channels/.
+pub mod supervisor;
 pub mod tasks;
 pub mod tokens;
 pub mod views;

@@ -18,7 +18,7 @@ use crate::{
         chat_groups,
         events::Author,
         invites,
-        memberships::{self, Role},
+        memberships::{self, Quotas, Role},
         passwords::Password,
         skeletons::Look,
         usernames::{Username, parse_display_name},
@@ -257,7 +257,7 @@ async fn bring_in(
         let (_, code) = invites::Model::create(db, group, owner, Duration::minutes(1), Some(1))
             .await
             .map_err(Error::wrap)?;
-        invites::Model::accept(db, code.as_str(), user)
+        invites::Model::accept(db, code.as_str(), user, Quotas::NONE)
             .await
             .map_err(Error::wrap)?;
     }

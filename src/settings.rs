@@ -20,7 +20,7 @@ use url::Url;
 
 pub use self::{
     checks::{Check, in_production, pack},
-    database::{sqlite_file, with_lock_limits},
+    database::{DatabaseSettings, sqlite_file},
     door::{DoorSettings, Networks},
     hosts::Host,
     limits::LimitSettings,
@@ -28,6 +28,9 @@ pub use self::{
     redis::RedisUrl,
     secret::Secret,
 };
+
+/// A process that is told to stop must be gone before whoever runs it loses patience.
+const MAX_DRAIN_DELAY_SECONDS: u32 = 300;
 
 /// Clocks of nodes that differ by more are a fault to mend, not to allow for.
 const MAX_LEEWAY_SECONDS: u64 = 30;
@@ -42,10 +45,16 @@ pub struct Settings {
     pub public_url: Option<Url>,
     /// Origins, besides the server's own, whose pages may open sockets with the cookie.
     pub allowed_origins: Origins,
+    /// Seconds between the word to stop (SIGTERM) and the end of new connections. The node is not ready
+    /// meanwhile, so that load balancers notice.
+    pub drain_delay: u32,
     pub door: DoorSettings,
     pub tokens: TokenSettings,
     pub channels: ChannelSettings,
     pub limits: LimitSettings,
+    /// The database that the app opens itself; never from a file, see [`DatabaseSettings::set_aside`].
+    #[serde(default)]
+    pub database: Option<DatabaseSettings>,
 }
 
 #[derive(Clone, Deserialize)]
@@ -95,6 +104,9 @@ pub struct ChannelSettings {
     /// Seconds after which a node that was not heard of is taken for gone, with all who were online
     /// there.
     pub presence_lease: u32,
+    /// Bytes that the event buffers of all groups of this node may take. Of the groups in which nothing
+    /// happened for the longest time, sockets that are behind read the log instead.
+    pub buffer_bytes: usize,
     /// Seconds that a user whose last socket has gone is still taken for online: a page that is
     /// loaded again is no absence.
     pub presence_grace: u32,
@@ -146,6 +158,12 @@ impl Settings {
                 self.tokens.leeway
             ));
         }
+        if self.drain_delay > MAX_DRAIN_DELAY_SECONDS {
+            faults.push(format!(
+                "settings.drain_delay is {} and may be {MAX_DRAIN_DELAY_SECONDS} at most",
+                self.drain_delay
+            ));
+        }
         let channels = &self.channels;
         for (key, zero) in [
             ("tokens.access_lifetime", self.tokens.access_lifetime == 0),
@@ -158,6 +176,7 @@ impl Settings {
             ("channels.ping_every", channels.ping_every == 0),
             ("channels.pong_timeout", channels.pong_timeout == 0),
             ("channels.presence_lease", channels.presence_lease == 0),
+            ("channels.buffer_bytes", channels.buffer_bytes == 0),
             ("door.max_connections", self.door.max_connections == 0),
             (
                 "door.connections_per_address",

@@ -85,20 +85,3 @@ async fn the_authority_of_redis_is_read_at_the_start() {
     assert_snapshot!(told("empty.pem", "rediss://one").await, @"configuration: settings.channels.redis_ca_file: `[folder]/empty.pem`: there is no `-----BEGIN CERTIFICATE-----` in it");
     assert_snapshot!(told("ca.pem", "redis://one").await, @"configuration: settings.channels.redis_ca_file is of no use without a REDIS_URL that begins with rediss:// or rediss+sentinel://");
 }
-
-#[test]
-fn a_postgres_is_told_how_long_locks_may_be_held() {
-    let limited = "postgres://u:p@host:5432/name?sslmode=require&options%5Block_timeout%5D=3s\
-                   &options%5Bidle_in_transaction_session_timeout%5D=15s&options%5Bjit%5D=off";
-    for (given, expected) in [
-        ("postgres://u:p@host:5432/name?sslmode=require", limited),
-        (
-            "postgres://host/name?options=-c%20x%3D1",
-            "postgres://host/name?options=-c+x%3D1",
-        ),
-        ("postgres://host/name?options=", "postgres://host/name"),
-        ("sqlite://x.sqlite?mode=rwc", "sqlite://x.sqlite?mode=rwc"),
-    ] {
-        assert_eq!(salam::settings::with_lock_limits(given), expected);
-    }
-}

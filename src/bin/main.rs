@@ -13,7 +13,7 @@ use loco_rs::{
     environment::{Environment, resolve_from_env},
 };
 use migration::Migrator;
-use salam::{app::App, doctor, explain::explain, logs};
+use salam::{app::App, database, db_command::DbCommand, doctor, explain::explain, logs};
 
 /// Gives memory back: each login takes 19 MiB for some milliseconds, on whichever thread is free,
 /// and the system's allocator would keep that much for every one of them.
@@ -58,25 +58,54 @@ fn main() -> ExitCode {
         Ok(runtime) => runtime,
         Err(error) => return fail(&format!("the runtime did not start: {error}")),
     };
-    let ended = match asked_of_doctor(args_os()) {
-        Some(asked) => runtime.block_on(ask_doctor(Doctor::parse_from(asked))),
-        None => {
-            let done = runtime.block_on(cli::main::<App, Migrator>());
-            done.map(|()| ExitCode::SUCCESS)
-        }
-    };
+    database::track_pools();
+    let ended = runtime.block_on(async {
+        survive_file_limit();
+        let ended = run().await;
+        database::close_all().await;
+        ended
+    });
     logs::end();
     ended.unwrap_or_else(|error| fail(&explain(&error)))
 }
 
-/// What is asked of the doctor, if anything. Loco's command line, which knows one of its own, has all
-/// the rest.
-fn asked_of_doctor(args: impl Iterator<Item = OsString>) -> Option<Vec<OsString>> {
+/// Runs the command: the doctor and `db` of this program, and all others of Loco.
+async fn run() -> loco_rs::Result<ExitCode> {
+    if let Some(args) = args_of("doctor", args_os()) {
+        return ask_doctor(Doctor::parse_from(args)).await;
+    }
+    if let Some(args) = args_of("db", args_os()) {
+        DbCommand::parse_from(args).run().await?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    cli::main::<App, Migrator>().await?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// A write beyond the limit of a file's size (`ulimit -f`) fails, as on a full disk. By default the system would
+/// end the process for it (SIGXFSZ).
+fn survive_file_limit() {
+    #[cfg(unix)]
+    {
+        use tokio::signal::unix::{SignalKind, signal};
+        const SIGXFSZ: i32 = 25;
+        // The handler stays when the stream of signals is dropped.
+        if let Err(error) = signal(SignalKind::from_raw(SIGXFSZ)) {
+            let _ = writeln!(
+                std::io::stderr(),
+                "the limit of a file's size ends the process: {error}"
+            );
+        }
+    }
+}
+
+/// The arguments without the name of a command, if it is the one that was given.
+fn args_of(command: &str, args: impl Iterator<Item = OsString>) -> Option<Vec<OsString>> {
     let mut args: Vec<OsString> = args.collect();
     let mut at = 1;
     while let Some(arg) = args.get(at).and_then(|arg| arg.to_str()) {
         match arg {
-            "doctor" => {
+            arg if arg == command => {
                 args.remove(at);
                 return Some(args);
             }

@@ -30,6 +30,7 @@ mod member;
 pub mod order;
 pub mod presence;
 pub mod protocol;
+mod readiness;
 pub mod transport;
 mod writer;
 
@@ -51,11 +52,15 @@ use self::{
     hub::{Hub, Peer, Scope},
     line::Line,
     protocol::{CloseReason, rich::SUBPROTOCOL},
+    readiness::Readiness,
     writer::Writer,
 };
 pub use self::{connection::Entry, member::Member, writer::NotStored};
 use crate::{
-    database,
+    database::{
+        self,
+        checkpoint::{Checkpointer, WriterGate},
+    },
     limits::{Full, Rates, Seat, Seats, TooFast},
     models::{
         changes::{Change, Outcome},
@@ -65,6 +70,7 @@ use crate::{
         users,
     },
     settings::{ChannelSettings, Settings},
+    supervisor::Supervisor,
     tokens::Tokens,
 };
 
@@ -99,20 +105,37 @@ pub struct Channels {
     seats: Seats,
     counters: Counters,
     sockets: TaskTracker,
+    supervisor: Supervisor,
+    readiness: Arc<Readiness>,
 }
 
 impl Channels {
-    /// Opens the room: connects the broker and starts to listen to it.
+    /// Opens the room: connects the broker and starts to listen to it. The supervisor watches over its tasks.
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn start(settings: Arc<Settings>, db: DatabaseConnection) -> Result<Self, DbErr> {
-        let (broker, inbox) = Broker::open(&settings.channels);
+    pub async fn start(
+        settings: Arc<Settings>,
+        db: DatabaseConnection,
+        supervisor: Supervisor,
+    ) -> Result<Self, DbErr> {
+        let (broker, inbox) = Broker::open(&settings.channels, &supervisor);
         let counters = broker.counters();
-        let hub = Hub::start(broker, inbox, db.clone(), settings.clone()).await?;
+        let hub = Hub::start(broker, inbox, db.clone(), settings.clone(), &supervisor).await?;
+        let gate = WriterGate::default();
+        if let Some(checkpointer) = Checkpointer::new(&db, gate.clone()).await? {
+            let health = supervisor.health().clone();
+            let run = checkpointer.run(move |is_replaced| health.note_replaced_file(is_replaced));
+            supervisor.spawn("checkpointer", run);
+        }
+        let run_on_start = settings.database.as_ref();
+        let run_on_start = run_on_start.and_then(|database| database.run_on_start.as_deref());
+        let writing = database::for_writing(&db, run_on_start);
         Ok(Self {
-            writer: Writer::start(database::for_writing(&db), hub.clone()),
+            writer: Writer::start(writing, hub.clone(), gate, &supervisor),
             hub,
+            supervisor,
+            readiness: Arc::default(),
             tokens: Arc::new(Tokens::new(&settings.tokens)),
             sends: Rates::new(settings.channels.sends_per_10s, WINDOW),
             subs: Rates::new(settings.limits.subs_per_10s, WINDOW),
@@ -368,7 +391,7 @@ impl Channels {
 /// # Errors
 /// [`Unavailable`] when no Redis is configured, or it cannot be reached within 5 s.
 pub async fn connect(settings: &ChannelSettings) -> Result<Broker, Unavailable> {
-    let (broker, _) = Broker::open(settings);
+    let (broker, _) = Broker::open(settings, &Supervisor::default());
     broker.connected(CONNECT_WITHIN).await?;
     Ok(broker)
 }

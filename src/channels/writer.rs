@@ -11,7 +11,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use sea_orm::{DatabaseConnection, DbErr, RuntimeErr, SqlxError};
+use sea_orm::DatabaseConnection;
 use tokio::{
     sync::{mpsc, oneshot},
     task::yield_now,
@@ -21,9 +21,16 @@ use super::{
     hub::{Hub, in_time},
     protocol::whisper::Whisper,
 };
-use crate::models::{
-    changes::{Change, MakeError, Outcome, Retries, What},
-    events::Event,
+use crate::{
+    database::{Outage, checkpoint::WriterGate, classify},
+    health::Health,
+    models::{
+        changes::{Change, MakeError, Outcome, Retries, What},
+        epochs,
+        events::Event,
+        log::LogBehind,
+    },
+    supervisor::Supervisor,
 };
 
 /// Changes in one transaction, at most.
@@ -39,7 +46,14 @@ const QUEUE: usize = 1024;
 pub struct NotStored;
 
 #[derive(Clone)]
-pub(super) struct Writer(mpsc::Sender<Waiting>);
+pub(super) struct Writer(mpsc::Sender<Queued>);
+
+/// What waits for the writer.
+enum Queued {
+    Change(Waiting),
+    /// A question whether the database takes writes, over the writer's own connection.
+    Probe(oneshot::Sender<Result<(), Outage>>),
+}
 
 struct Waiting {
     group: Arc<str>,
@@ -48,10 +62,28 @@ struct Waiting {
 }
 
 impl Writer {
-    pub fn start(db: DatabaseConnection, hub: Arc<Hub>) -> Self {
+    /// Starts the task that writes, over a connection of its own. It holds the gate while it does.
+    pub fn start(
+        db: DatabaseConnection,
+        hub: Arc<Hub>,
+        gate: WriterGate,
+        supervisor: &Supervisor,
+    ) -> Self {
         let (queue, waiting) = mpsc::channel(QUEUE);
-        tokio::spawn(write(waiting, db, hub));
+        let health = supervisor.health().clone();
+        supervisor.spawn("writer", write(waiting, db, hub, gate, health));
         Self(queue)
+    }
+
+    /// Asks whether the database takes writes. Waits for its turn among the changes.
+    ///
+    /// # Errors
+    /// Why not; `None` when the writer has ended.
+    pub async fn probe(&self) -> Result<(), Option<Outage>> {
+        let (answer, answered) = oneshot::channel();
+        let sent = self.0.send(Queued::Probe(answer)).await;
+        sent.map_err(|_| None)?;
+        answered.await.map_err(|_| None)?.map_err(Some)
     }
 
     /// Makes a change in the group of this name and tells all its sockets. When this returns, it is
@@ -74,7 +106,8 @@ impl Writer {
             change,
             answer,
         };
-        self.0.send(waiting).await.map_err(|_| NotStored)?;
+        let sent = self.0.send(Queued::Change(waiting)).await;
+        sent.map_err(|_| NotStored)?;
         Ok(Begun(outcome))
     }
 }
@@ -108,7 +141,7 @@ struct Last {
 }
 
 /// Waits until as many are there as the last time, if they come soon.
-async fn gather(waiting: &mut mpsc::Receiver<Waiting>, batch: &mut Vec<Waiting>, last: &Last) {
+async fn gather(waiting: &mut mpsc::Receiver<Queued>, batch: &mut Vec<Queued>, last: &Last) {
     let begun = Instant::now();
     let patience = (last.took / GATHER).min(GATHER_WITHIN);
     while batch.len() < last.changes && begun.elapsed() < patience {
@@ -122,42 +155,98 @@ async fn gather(waiting: &mut mpsc::Receiver<Waiting>, batch: &mut Vec<Waiting>,
     }
 }
 
-async fn write(mut waiting: mpsc::Receiver<Waiting>, db: DatabaseConnection, hub: Arc<Hub>) {
-    let mut batch = Vec::new();
+async fn write(
+    mut waiting: mpsc::Receiver<Queued>,
+    db: DatabaseConnection,
+    hub: Arc<Hub>,
+    gate: WriterGate,
+    health: Health,
+) {
+    let mut queued = Vec::new();
     let mut last = Last::default();
-    while waiting.recv_many(&mut batch, BATCH).await > 0 {
-        gather(&mut waiting, &mut batch, &last).await;
-        let (begun, changes) = (Instant::now(), batch.len());
-        // After a failure they come again.
-        let mut retries = Retries::Likely;
-        match make(&db, &hub, std::mem::take(&mut batch), last.retries).await {
-            Ok(found) => retries = found,
-            Err(Unmade { error, batch }) if batch.is_empty() => log(&error),
-            Err(Unmade { error, batch }) => {
-                tracing::warn!(%error, "a batch was not stored; each group's part is tried alone");
-                for part in by_group(batch) {
-                    let made = make(&db, &hub, part, last.retries).await;
-                    if let Err(Unmade { error, batch }) = made {
-                        log(&error);
-                        if batch.is_empty() {
-                            // It is the database after all; the others are told so at once.
-                            break;
-                        }
+    while waiting.recv_many(&mut queued, BATCH).await > 0 {
+        gather(&mut waiting, &mut queued, &last).await;
+        let (mut batch, mut probes) = (Vec::with_capacity(queued.len()), Vec::new());
+        for item in queued.drain(..) {
+            match item {
+                Queued::Change(change) => batch.push(change),
+                Queued::Probe(probe) => probes.push(probe),
+            }
+        }
+        if health.forbids_writes() {
+            // Who waits hears of it by the end of its channel.
+            batch.clear();
+        }
+        let _writing = gate.enter().await;
+        if !batch.is_empty() {
+            let (begun, changes) = (Instant::now(), batch.len());
+            let (retries, error) = store(&db, &hub, batch, last.retries).await;
+            if let Some(outage) = error.as_ref().and_then(outage_of) {
+                health.note_failed_write(outage);
+            }
+            last = Last {
+                changes,
+                took: begun.elapsed(),
+                retries,
+            };
+        }
+        if !probes.is_empty() {
+            let proven = in_time(epochs::Model::prove_writable(&db)).await;
+            let proven = proven.map_err(|error| {
+                tracing::warn!(%error, "the database takes no writes");
+                classify(&error).outage().unwrap_or(Outage::Storage)
+            });
+            for probe in probes {
+                let _ = probe.send(proven);
+            }
+        }
+    }
+}
+
+/// Stores a batch, in smaller parts where one of its rows is at fault. Returns whether retries are likely next, and
+/// the last error.
+async fn store(
+    db: &DatabaseConnection,
+    hub: &Hub,
+    batch: Vec<Waiting>,
+    retries: Retries,
+) -> (Retries, Option<MakeError>) {
+    let last = match make(db, hub, batch, retries).await {
+        Ok(found) => return (found, None),
+        Err(Unmade { error, batch }) if batch.is_empty() => {
+            log(&error);
+            Some(error)
+        }
+        Err(Unmade { error, batch }) => {
+            tracing::warn!(%error, "a batch was not stored; each group's part is tried alone");
+            let mut last = None;
+            for part in by_group(batch) {
+                if let Err(Unmade { error, batch }) = make(db, hub, part, retries).await {
+                    log(&error);
+                    last = Some(error);
+                    if batch.is_empty() {
+                        // It is the database after all; the others are told so at once.
+                        break;
                     }
                 }
             }
+            last
         }
-        last = Last {
-            changes,
-            took: begun.elapsed(),
-            retries,
-        };
+    };
+    // Clients send again what was not stored.
+    (Retries::Likely, last)
+}
+
+fn outage_of(error: &MakeError) -> Option<Outage> {
+    match error {
+        MakeError::NotMade(error) | MakeError::Unknown(error) => classify(error).outage(),
+        MakeError::LogBehind(_) => None,
     }
 }
 
 /// A batch of which nothing was stored.
 struct Unmade {
-    error: DbErr,
+    error: MakeError,
     /// What may go well in smaller parts. (Whoever waits for the rest hears of it by the end of its
     /// channel.)
     batch: Vec<Waiting>,
@@ -173,19 +262,31 @@ async fn make(
     let changes: Vec<_> = batch.iter().map(|waiting| &waiting.change).collect();
     // A database that is silent must not keep all senders waiting for ever. A transaction that is
     // given up is rolled back, unless it is being committed.
-    let making = async { Ok(Change::make_among(db, &changes, retries).await) };
-    let outcomes = match in_time(making).await {
-        Ok(Ok(outcomes)) => outcomes,
-        Ok(Err(MakeError::NotMade(error))) if is_about_a_row(&error) => {
+    let acknowledged = hub.acknowledged();
+    let making = async { Ok(Change::make_among(db, &changes, retries, acknowledged).await) };
+    let made = in_time(making).await;
+    let outcomes = match made.map_err(MakeError::Unknown).and_then(|made| made) {
+        Ok(outcomes) => outcomes,
+        Err(MakeError::NotMade(error)) if classify(&error).is_about_rows() => {
+            let error = error.into();
             return Err(Unmade { error, batch });
         }
-        Ok(Err(MakeError::NotMade(error) | MakeError::Unknown(error))) | Err(error) => {
-            let groups: HashSet<_> = batch.iter().map(|waiting| &waiting.group).collect();
-            groups.into_iter().for_each(|group| hub.doubt(group));
+        Err(error) => {
+            if let MakeError::LogBehind(LogBehind { .. }) = &error {
+                hub.stop_writes_if_log_is_behind(&error).await;
+            } else {
+                let groups: HashSet<_> = batch.iter().map(|waiting| &waiting.group).collect();
+                groups.into_iter().for_each(|group| hub.doubt(group));
+            }
             let batch = Vec::new();
             return Err(Unmade { error, batch });
         }
     };
+    let stored = batch.iter().zip(&outcomes);
+    acknowledged.note(stored.filter_map(|(waiting, outcome)| {
+        let event = outcome.as_ref().ok()?.event.as_ref()?;
+        Some((waiting.change.group_id, event.seq))
+    }));
     // In the order of the log, which is that of the batch; each group's sockets are woken once.
     let mut told: HashMap<&Arc<str>, Vec<Event>> = HashMap::new();
     for (waiting, outcome) in batch.iter().zip(&outcomes) {
@@ -218,27 +319,6 @@ async fn make(
     Ok(retries)
 }
 
-/// Whether an error is about one of the groups or rows, and not about the database.
-fn is_about_a_row(error: &DbErr) -> bool {
-    let (DbErr::Exec(RuntimeErr::SqlxError(error)) | DbErr::Query(RuntimeErr::SqlxError(error))) =
-        error
-    else {
-        return false;
-    };
-    let SqlxError::Database(error) = &**error else {
-        return false;
-    };
-    let code = error.code().unwrap_or_default();
-    // PostgreSQL: a lock that somebody holds for long, a deadlock, data and constraints; SQLite:
-    // something too big, and constraints.
-    matches!(&*code, "55P03" | "40P01" | "40001")
-        || code.len() == 5 && (code.starts_with("22") || code.starts_with("23"))
-        || code.len() < 5
-            && code
-                .parse::<u32>()
-                .is_ok_and(|code| matches!(code % 256, 18 | 19))
-}
-
 fn by_group(batch: Vec<Waiting>) -> impl Iterator<Item = Vec<Waiting>> {
     let mut parts: HashMap<i64, Vec<Waiting>> = HashMap::new();
     for waiting in batch {
@@ -248,6 +328,6 @@ fn by_group(batch: Vec<Waiting>) -> impl Iterator<Item = Vec<Waiting>> {
     parts.into_values()
 }
 
-fn log(error: &DbErr) {
+fn log(error: &MakeError) {
     tracing::error!(%error, "changes could not be stored");
 }

@@ -30,6 +30,7 @@ use crate::{
         usernames::{Username, parse_display_name},
         users::{self, NewUser},
     },
+    settings::Settings,
     tokens::{TokenType, Tokens},
     views::{
         auth::{AccessToken, Registered, TokenPair},
@@ -121,6 +122,7 @@ pub async fn register(
 pub async fn token(
     State(ctx): State<AppContext>,
     SharedStore(tokens): SharedStore<Tokens>,
+    SharedStore(channels): SharedStore<Channels>,
     allowance: Allowance,
     base: PublicBase,
     headers: HeaderMap,
@@ -137,9 +139,14 @@ pub async fn token(
     let refresh = RefreshId::first();
     let lifetime = tokens.lifetime(TokenType::Refresh);
     let agent = user_agent(&headers);
-    let session = sessions::Model::begin(&ctx.db, &user, agent, lifetime, refresh)
-        .await?
-        .ok_or(Error::NoActiveAccount)?;
+    let most = Settings::of(&ctx)?.limits.sessions_per_user;
+    let (session, has_ended_others) =
+        sessions::Model::begin(&ctx.db, &user, agent, lifetime, refresh, most)
+            .await?
+            .ok_or(Error::NoActiveAccount)?;
+    if has_ended_others {
+        channels.doubt_sessions(&user);
+    }
     let pair = TokenPair {
         access: tokens.access(&session)?,
         refresh: tokens.refresh(&session, refresh)?,

@@ -41,6 +41,8 @@ pub struct StartChatParams {
             example = json!({"detail": "This field may not be blank.", "code": "invalid", "field": "title"})),
         (status = 401, description = "No live access token in `Authorization`; a cookie does not count.", body = Refusal,
             headers(("WWW-Authenticate" = String, description = "`Bearer`"))),
+        (status = 409, description = "You are a member of as many groups as one user may be.", body = Detail,
+            example = json!({"detail": "You are a member of as many groups as one user may be; leave one first.", "code": "limit_exceeded"})),
         BodyRefused,
         ContractTooFast,
         Unavailable,
@@ -56,10 +58,12 @@ pub async fn start_chat(
 ) -> Result<Json<ChatStarted>> {
     let title = fields.parse("title", parse_display_name)?;
     allowance.start(&user)?;
-    let group = chat_groups::Model::start(&ctx.db, &user, title).await?;
+    let settings = Settings::of(&ctx)?;
+    let quotas = settings.limits.quotas();
+    let group = chat_groups::Model::start_within(&ctx.db, &user, title, quotas).await?;
     Span::current().record("group", group.name.as_str());
     channels.welcome(&user, &group);
-    let clock = Settings::of(&ctx)?.clock();
+    let clock = settings.clock();
     Ok(Json(ChatStarted::new(
         group.name,
         &base.socket(),

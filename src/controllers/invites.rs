@@ -20,9 +20,12 @@ use crate::{
     channels::Channels,
     errors::{Error, Result},
     models::{invites, memberships::Role, mine::Mine},
+    settings::Settings,
     views::{
         Page,
-        errors::{BodyRefused, Forbidden, Invalid, NotFound, TooFast, Unauthorized, Unavailable},
+        errors::{
+            BodyRefused, Conflict, Forbidden, Invalid, NotFound, TooFast, Unauthorized, Unavailable,
+        },
         groups::Group,
         invites::{Invite, NewInvite, Offer},
     },
@@ -143,7 +146,7 @@ pub async fn show(
     post, path = "/api/invites/{code}/accept/", operation_id = "accept_invite", tag = "invites",
     security(("bearer" = [])),
     params(("code" = String, Path, example = "9f86d081884c7d659a2feaa0c55ad015")),
-    responses((status = 200, description = "The group, of which you are a member now, or were one before.", body = Group), Forbidden, Invalid, NotFound, Unauthorized, TooFast, Unavailable),
+    responses((status = 200, description = "The group, of which you are a member now, or were one before.", body = Group), Conflict, Forbidden, Invalid, NotFound, Unauthorized, TooFast, Unavailable),
 )]
 pub async fn accept(
     CurrentUser(user): CurrentUser,
@@ -156,8 +159,9 @@ pub async fn accept(
     let invited = invites::Model::group_of(&ctx.db, &code, &user).await?;
     let (name, db) = (invited.ok_or(Error::NotFound)?.name, ctx.db.clone());
     Span::current().record("group", name.as_str());
+    let quotas = Settings::of(&ctx)?.limits.quotas();
     let accepting = async move {
-        let accepted = invites::Model::accept(&db, &code, &user).await?;
+        let accepted = invites::Model::accept(&db, &code, &user, quotas).await?;
         let events = accepted.event.iter().cloned().collect();
         Ok((accepted, events))
     };

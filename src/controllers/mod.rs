@@ -6,6 +6,7 @@ pub mod chat;
 pub mod docs;
 pub mod extractors;
 pub mod groups;
+pub mod health;
 pub mod invites;
 pub mod members;
 pub mod messages;

@@ -130,6 +130,12 @@ impl IntoResponse for Error {
             )
                 .into_response(),
             Self::Unavailable => by_status(StatusCode::SERVICE_UNAVAILABLE),
+            Self::DatabaseDown(outage) => {
+                let mut response = by_status(StatusCode::SERVICE_UNAVAILABLE);
+                // For readiness: see `server/writes.rs`.
+                response.extensions_mut().insert(outage);
+                response
+            }
             Self::Internal(error) => {
                 tracing::error!(%error, "a request failed");
                 by_status(StatusCode::INTERNAL_SERVER_ERROR)

@@ -8,7 +8,10 @@ use loco_rs::{
     app::{AppContext, Initializer},
 };
 
-use crate::{channels::Channels, limits::Limits, logins::Logins, settings::Settings};
+use crate::{
+    channels::Channels, database::sqlite_file, limits::Limits, logins::Logins, settings::Settings,
+    supervisor::Supervisor,
+};
 
 pub struct ChannelsInitializer;
 
@@ -20,7 +23,14 @@ impl Initializer for ChannelsInitializer {
 
     async fn before_run(&self, ctx: &AppContext) -> Result<()> {
         let settings = Settings::of(ctx)?;
-        let channels = Channels::start(settings.clone(), ctx.db.clone()).await?;
+        if let Err(error) = sqlite_file::claim(&ctx.db).await {
+            // The disk may be full, which readiness says; the file keeps the id that it has.
+            tracing::warn!(%error, "the file of the database could not be given a new id");
+        }
+        let supervisor = Supervisor::default();
+        let (db, watched) = (ctx.db.clone(), supervisor.clone());
+        let channels = Channels::start(settings.clone(), db, watched).await?;
+        ctx.shared_store.insert(supervisor);
         let logins = Logins::new(&settings.tokens.secret, channels.counters());
         ctx.shared_store.insert(channels);
         ctx.shared_store.insert(logins);

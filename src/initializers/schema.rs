@@ -1,4 +1,5 @@
-//! Refuses to serve on a database that is not migrated: every request would fail.
+//! Refuses to serve on a database that is not migrated, or behind a pooler that mixes sessions: every request
+//! would fail.
 
 use async_trait::async_trait;
 use loco_rs::{
@@ -6,6 +7,8 @@ use loco_rs::{
     app::{AppContext, Initializer},
 };
 use migration::State;
+
+use crate::database::check_pooler;
 
 pub struct SchemaInitializer;
 
@@ -16,6 +19,7 @@ impl Initializer for SchemaInitializer {
     }
 
     async fn before_run(&self, ctx: &AppContext) -> Result<()> {
+        check_pooler(&ctx.db).await?;
         let state = State::of(&ctx.db).await?;
         state.check()?;
         match state {

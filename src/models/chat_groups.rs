@@ -14,7 +14,7 @@ use super::{
     events::{self, Author, Event, NewEvent, kind},
     invites,
     log::{Logs, begin},
-    memberships::{self, Role},
+    memberships::{self, Quotas, Role},
     reactions,
     refusals::{NotDone, Refusal},
     users,
@@ -39,6 +39,20 @@ impl Model {
         title: Option<String>,
     ) -> Result<Self, DbErr> {
         Self::start_named(db, owner, title, random_name).await
+    }
+
+    /// The same, for a user who is not a member of as many groups as one may be.
+    ///
+    /// # Errors
+    /// [`Refusal::LimitExceeded`] for one who is.
+    pub async fn start_within(
+        db: &DatabaseConnection,
+        owner: &users::Model,
+        title: Option<String>,
+        quotas: Quotas,
+    ) -> Result<Self, NotDone> {
+        memberships::Model::check_quotas(db, owner.id, None, quotas).await?;
+        Ok(Self::start(db, owner, title).await?)
     }
 
     /// [`Model::start`] with a given source of names.
@@ -226,7 +240,7 @@ impl Model {
         title: Option<String>,
         name: String,
     ) -> Result<Self, DbErr> {
-        let transaction = db.begin().await?;
+        let transaction = begin(db).await?;
         let group = ActiveModel {
             name: Set(name),
             title: Set(title),

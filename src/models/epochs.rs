@@ -1,11 +1,14 @@
 //! The lives of this database. Numbers of a log mean something within one of them: after a backup
 //! was restored, the same number may be another event.
 
+use chrono::Utc;
 use loco_rs::prelude::*;
-use sea_orm::SqlErr;
+use sea_orm::{DatabaseTransaction, SqlErr, Statement, sea_query::Expr};
 use uuid::Uuid;
 
 pub use super::_entities::epochs::{ActiveModel, Column, Entity, Model};
+
+use super::log::begin;
 
 impl ActiveModelBehavior for ActiveModel {}
 
@@ -44,6 +47,55 @@ impl Model {
                 _ => Err(error),
             },
         }
+    }
+
+    /// Writes a row that is there already and commits, which proves that the database takes writes.
+    ///
+    /// # Errors
+    /// When the database does not take them.
+    pub async fn prove_writable(db: &DatabaseConnection) -> Result<(), DbErr> {
+        Self::write_again(db).await?.commit().await
+    }
+
+    /// Writes a row that is there already and takes that back.
+    ///
+    /// # Errors
+    /// When the database takes no writes.
+    pub async fn try_to_write(db: &DatabaseConnection) -> Result<(), DbErr> {
+        Self::write_again(db).await?.rollback().await
+    }
+
+    async fn write_again(db: &DatabaseConnection) -> Result<DatabaseTransaction, DbErr> {
+        let transaction = begin(db).await?;
+        let now: DateTimeWithTimeZone = Utc::now().into();
+        Entity::update_many()
+            .col_expr(Column::UpdatedAt, Expr::value(now))
+            .exec(&transaction)
+            .await?;
+        Ok(transaction)
+    }
+
+    /// Reads nothing of every table that the server needs, which proves that they are there.
+    ///
+    /// # Errors
+    /// When one of them, or the database, is not.
+    pub async fn prove_readable(db: &DatabaseConnection) -> Result<(), DbErr> {
+        const TABLES: [&str; 9] = [
+            "users",
+            "chat_groups",
+            "memberships",
+            "events",
+            "invites",
+            "bans",
+            "epochs",
+            "reactions",
+            "sessions",
+        ];
+        let tables = TABLES.map(|table| format!("(SELECT COUNT(*) FROM {table} WHERE 1 = 0)"));
+        let sql = format!("SELECT {}", tables.join(" + "));
+        db.query_one_raw(Statement::from_string(db.get_database_backend(), sql))
+            .await?;
+        Ok(())
     }
 
     async fn last(db: &DatabaseConnection) -> Result<Option<Self>, DbErr> {

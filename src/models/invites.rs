@@ -3,7 +3,7 @@
 use chrono::{Duration, Utc};
 use loco_rs::prelude::*;
 use rand::random;
-use sea_orm::{FromQueryResult, Statement};
+use sea_orm::{FromQueryResult, QuerySelect, Statement};
 use serde_json::json;
 use sha2::{Digest, Sha256};
 
@@ -12,10 +12,13 @@ use super::{
     bans, chat_groups,
     events::{Author, Event, NewEvent, kind},
     log::{Logs, begin},
-    memberships::{self, Role},
+    memberships::{self, Quotas, Role},
     refusals::{NotDone, Refusal},
     users,
 };
+
+/// Expired invites that one statement deletes.
+const DELETED_AT_ONCE: u64 = 500;
 
 /// A code that nobody has seen before, and nobody will see again: the database has its hash.
 pub struct Code(String);
@@ -187,11 +190,13 @@ impl Model {
     ///
     /// # Errors
     /// [`Refusal::NotFound`] for a code that lets nobody in (any more), [`Refusal::Banned`] for a
-    /// user who was put out for good.
+    /// user who was banned, [`Refusal::LimitExceeded`] where the user or the group has as many memberships as it
+    /// may have.
     pub async fn accept(
         db: &DatabaseConnection,
         code: &str,
         user: &users::Model,
+        quotas: Quotas,
     ) -> Result<Accepted, NotDone> {
         let led = Self::group_of(db, code, user).await?;
         let group_id = led.ok_or(Refusal::NotFound)?.id;
@@ -218,6 +223,7 @@ impl Model {
         if bans::Model::exists(&transaction, group_id, user.id).await? {
             return Err(Refusal::Banned.into());
         }
+        memberships::Model::check_quotas(&transaction, user.id, Some(group_id), quotas).await?;
         let uses = invite.uses + 1;
         let mut invite = invite.into_active_model();
         invite.uses = Set(uses);
@@ -237,6 +243,30 @@ impl Model {
             membership,
             event: Some(event),
         })
+    }
+
+    /// Deletes the invites that have expired, some hundreds in each statement, so that writers do not wait for long.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn delete_expired(db: &DatabaseConnection) -> Result<(), DbErr> {
+        let expired = || Entity::find().filter(Column::ExpiresAt.lt(Utc::now()));
+        loop {
+            let ids: Vec<i64> = expired()
+                .select_only()
+                .column(Column::Id)
+                .limit(DELETED_AT_ONCE)
+                .into_tuple()
+                .all(db)
+                .await?;
+            if ids.is_empty() {
+                return Ok(());
+            }
+            Entity::delete_many()
+                .filter(Column::Id.is_in(ids))
+                .exec(db)
+                .await?;
+        }
     }
 
     fn is_open(&self) -> bool {

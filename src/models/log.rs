@@ -5,6 +5,7 @@
 
 use std::{
     collections::{BTreeSet, HashMap},
+    sync::{Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
@@ -49,6 +50,67 @@ struct Log {
     head: i64,
     messages: i64,
     last_message: i64,
+}
+
+/// Groups of which [`AcknowledgedHeads`] keeps the head.
+const MOST_HEADS: usize = 65_536;
+
+/// The last events of groups that this process has acknowledged. A database whose log ends before them has
+/// lost what it had stored.
+#[derive(Default)]
+pub struct AcknowledgedHeads(Mutex<HashMap<i64, i64>>);
+
+/// A log that ends before what was acknowledged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the log of group {group} ends at {head}, and {acknowledged} was acknowledged")]
+pub struct LogBehind {
+    pub group: i64,
+    pub head: i64,
+    pub acknowledged: i64,
+}
+
+impl AcknowledgedHeads {
+    /// Notes that events up to these were acknowledged.
+    pub fn note(&self, heads: impl IntoIterator<Item = (i64, i64)>) {
+        let mut known = self.heads();
+        for (group, seq) in heads {
+            if known.len() >= MOST_HEADS && !known.contains_key(&group) {
+                known.clear();
+            }
+            let head = known.entry(group).or_default();
+            *head = seq.max(*head);
+        }
+    }
+
+    /// Forgets all of them: the numbers mean something else from now on.
+    pub fn clear(&self) {
+        self.heads().clear();
+    }
+
+    /// All of them, by group. Heads that are read after this call are compared with these.
+    #[must_use]
+    pub fn all(&self) -> HashMap<i64, i64> {
+        self.heads().clone()
+    }
+
+    /// The first of these logs, by group and head, that ends too early. They must be locked.
+    #[must_use]
+    fn find_behind(&self, logs: impl IntoIterator<Item = (i64, i64)>) -> Option<LogBehind> {
+        let known = self.heads();
+        logs.into_iter().find_map(|(group, head)| {
+            let acknowledged = *known.get(&group)?;
+            (head < acknowledged).then_some(LogBehind {
+                group,
+                head,
+                acknowledged,
+            })
+        })
+    }
+
+    fn heads(&self) -> MutexGuard<'_, HashMap<i64, i64>> {
+        // A panic elsewhere leaves the map as it was between two calls.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// Begins a transaction that will write.
@@ -205,6 +267,12 @@ impl Logs {
         let place = self.read.entry((group, user)).or_default();
         *place = (*place).max((seq, messages));
         Some((seq, self.at))
+    }
+
+    /// The first of the locked logs that ends before what was acknowledged.
+    #[must_use]
+    pub fn find_behind(&self, acknowledged: &AcknowledgedHeads) -> Option<LogBehind> {
+        acknowledged.find_behind(self.logs.values().map(|log| (log.id, log.head)))
     }
 
     /// The last event of a group so far, and the time.

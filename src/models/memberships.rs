@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use chrono::Utc;
 use loco_rs::prelude::*;
-use sea_orm::{DatabaseTransaction, FromQueryResult, Statement};
+use sea_orm::{DatabaseTransaction, FromQueryResult, QuerySelect, Statement};
 use serde_json::json;
 
 pub use super::_entities::memberships::{ActiveModel, Column, Entity, Model};
@@ -86,6 +86,25 @@ pub struct Newcomer {
     pub created_at: DateTimeWithTimeZone,
 }
 
+const TOO_MANY_GROUPS: &str =
+    "You are a member of as many groups as one user may be; leave one first.";
+const TOO_MANY_MEMBERS: &str = "This group has as many members as a group may have.";
+
+/// How many memberships there may be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Quotas {
+    pub groups_per_user: u32,
+    pub members_per_group: u32,
+}
+
+impl Quotas {
+    /// As many as anybody wants.
+    pub const NONE: Self = Self {
+        groups_per_user: u32::MAX,
+        members_per_group: u32::MAX,
+    };
+}
+
 impl ActiveModelBehavior for ActiveModel {}
 
 impl Model {
@@ -115,6 +134,39 @@ impl Model {
         }
         .insert(db)
         .await
+    }
+
+    /// Refuses one more membership where the user, or the group, has as many as it may have.
+    ///
+    /// # Errors
+    /// [`Refusal::LimitExceeded`].
+    pub async fn check_quotas(
+        db: &impl ConnectionTrait,
+        user_id: i64,
+        group_id: Option<i64>,
+        quotas: Quotas,
+    ) -> Result<(), NotDone> {
+        // The last that may be there: nothing is counted beyond it.
+        let is_reached = async |column: Column, of: i64, most: u32| {
+            let last = Entity::find()
+                .select_only()
+                .column(Column::Id)
+                .filter(column.eq(of))
+                .order_by_asc(Column::Id)
+                .offset(u64::from(most.saturating_sub(1)))
+                .limit(1);
+            let last: Option<i64> = last.into_tuple().one(db).await?;
+            Ok::<_, DbErr>(last.is_some())
+        };
+        if is_reached(Column::UserId, user_id, quotas.groups_per_user).await? {
+            return Err(Refusal::LimitExceeded(TOO_MANY_GROUPS).into());
+        }
+        if let Some(group_id) = group_id
+            && is_reached(Column::GroupId, group_id, quotas.members_per_group).await?
+        {
+            return Err(Refusal::LimitExceeded(TOO_MANY_MEMBERS).into());
+        }
+        Ok(())
     }
 
     /// # Errors

@@ -9,7 +9,7 @@ pub mod epochs;
 pub mod events;
 pub mod hashing;
 pub mod invites;
-mod log;
+pub mod log;
 pub mod memberships;
 pub mod messages;
 pub mod mine;

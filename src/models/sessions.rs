@@ -83,11 +83,17 @@ struct OfUser {
     user: users::Model,
 }
 
+/// Sessions beyond the quota that one login ends.
+const SURPLUS_AT_ONCE: u64 = 500;
+
 impl ActiveModelBehavior for ActiveModel {}
 
 impl Model {
     /// Begins a session with a login, unless the user's password was changed, or the account was
-    /// deactivated, since the user was read. `refresh` is the session's first refresh token.
+    /// deactivated, since the user was read. `refresh` is the session's first refresh token. Where the user has
+    /// more than `most` sessions then, those end that were not used for the longest time.
+    ///
+    /// Returns the session, and whether others ended.
     ///
     /// # Errors
     /// When the database fails.
@@ -97,7 +103,8 @@ impl Model {
         user_agent: Option<&str>,
         lifetime: Duration,
         refresh: RefreshId,
-    ) -> Result<Option<Live>, DbErr> {
+        most: u32,
+    ) -> Result<Option<(Live, bool)>, DbErr> {
         let transaction = begin(db).await?;
         // Whoever changes the user waits until this session is there to be ended, or is seen here.
         let same = users::Entity::find_by_id(user.id)
@@ -122,8 +129,27 @@ impl Model {
         }
         .insert(&transaction)
         .await?;
+        // The new one is not among the others, whatever the clocks of other nodes say.
+        let surplus: Vec<Uuid> = Entity::find()
+            .select_only()
+            .column(Column::Id)
+            .filter(Column::UserId.eq(user.id))
+            .filter(Column::Id.ne(session.id))
+            .order_by_desc(Column::UsedAt)
+            .offset(u64::from(most.saturating_sub(1)))
+            .limit(SURPLUS_AT_ONCE)
+            .into_tuple()
+            .all(&transaction)
+            .await?;
+        let has_surplus = !surplus.is_empty();
+        if has_surplus {
+            Entity::delete_many()
+                .filter(Column::Id.is_in(surplus))
+                .exec(&transaction)
+                .await?;
+        }
         transaction.commit().await?;
-        Ok(Some(session.live()))
+        Ok(Some((session.live(), has_surplus)))
     }
 
     /// The session of an active user, if it lives.

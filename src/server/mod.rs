@@ -11,8 +11,10 @@ mod crowd;
 mod files;
 mod headers;
 mod hosts;
+mod stop;
 mod stream;
 mod warning;
+mod writes;
 
 use std::{
     io::{self, Write},
@@ -36,10 +38,12 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tower::Layer;
 use tower_http::normalize_path::NormalizePathLayer;
 
+pub use self::stop::{delay_drain, stop_requested};
 use self::{crowd::Door, hosts::AllowedHosts};
 use crate::{
     errors,
     settings::{DoorSettings, Settings},
+    supervisor::Supervisor,
 };
 
 /// How long requests in flight may take once the server stops.
@@ -49,11 +53,28 @@ const FINISH_WITHIN: Duration = Duration::from_secs(10);
 /// all come back at once, who finds no place tries again a second later.
 const BACKLOG: u32 = 4096;
 
-/// After an error of `accept`, such as no free file descriptor, it would fail again at once.
+/// Without a free file descriptor, or memory, `accept` would fail again at once.
 const ACCEPT_AGAIN_AFTER: Duration = Duration::from_millis(100);
 
 /// So many connections over the limit are told so at the same time; more are only closed.
 const TURNED_AWAY_AT_ONCE: usize = 64;
+
+/// Whether an error of `accept` is about the connection that was to be accepted, and not about the listener:
+/// those that the connection itself has met, and those of its network (accept(2), "Error handling").
+fn is_about_one_connection(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::ConnectionAborted
+            | io::ErrorKind::ConnectionRefused
+            | io::ErrorKind::ConnectionReset
+            | io::ErrorKind::HostUnreachable
+            | io::ErrorKind::Interrupted
+            | io::ErrorKind::NetworkDown
+            | io::ErrorKind::NetworkUnreachable
+            | io::ErrorKind::PermissionDenied
+            | io::ErrorKind::TimedOut
+    )
+}
 
 /// Binds the address of the configuration.
 ///
@@ -113,10 +134,15 @@ pub fn print_addresses(address: SocketAddr) -> Result<()> {
 pub fn outer_layers(router: Router, ctx: &AppContext) -> Result<Router> {
     let settings = Settings::of(ctx)?;
     let allowed = Arc::new(AllowedHosts::new(&settings, &ctx.environment));
+    let supervisor = ctx.shared_store.get::<Supervisor>().unwrap_or_default();
     let any_slash = NormalizePathLayer::trim_trailing_slash().layer(router);
     Ok(Router::new()
         .fallback_service(any_slash)
         .layer(from_fn(body::in_time))
+        .layer(from_fn_with_state(
+            supervisor.health().clone(),
+            writes::refuse,
+        ))
         .layer(from_fn_with_state(allowed, hosts::check))
         .layer(from_fn_with_state(ctx.clone(), crowd::turn_away))
         .layer(map_response(errors::as_json))
@@ -141,6 +167,8 @@ pub async fn serve(
         };
         let (stream, peer) = match accepted {
             Ok(accepted) => accepted,
+            // The client took its connection back; the next one waits already.
+            Err(error) if is_about_one_connection(&error) => continue,
             Err(error) => {
                 tracing::warn!(%error, "a connection could not be accepted");
                 sleep(ACCEPT_AGAIN_AFTER).await;

@@ -42,10 +42,7 @@ impl Settings {
             ),
             // The others look also where the block as a whole could not be read.
             ("JWT_SECRET", secret_of(config, in_production)),
-            (
-                "DATABASE_URL",
-                database::faults(&config.database, in_production),
-            ),
+            ("DATABASE_URL", database::faults(config, in_production)),
             ("origins", origins_of(config, in_production)),
             ("framework", framework(config, in_production)),
         ];
@@ -66,7 +63,7 @@ pub fn pack(config: &mut Config) -> serde_json::Result<()> {
     Ok(())
 }
 
-fn unpacked(config: &Config) -> Cow<'_, Config> {
+pub(super) fn unpacked(config: &Config) -> Cow<'_, Config> {
     let text = config.settings.as_ref().and_then(Value::as_str);
     match text.map(serde_json::from_str) {
         Some(Ok(block)) => {

@@ -1,21 +1,114 @@
 //! Which database it is, and what must not be done to it.
 
-use loco_rs::config::Database;
+use loco_rs::{
+    Error, Result,
+    config::{Config, Database},
+};
+use serde::{Deserialize, Serialize};
 use url::Url;
 
-/// How long a statement waits for a lock on PostgreSQL.
-const LOCK_TIMEOUT: &str = "3s";
+/// The address that the framework is given to connect to: nothing lasts there, and nobody can be away.
+const PLACEHOLDER: &str = "sqlite::memory:?cache=private";
 
-/// How long a transaction on PostgreSQL may do nothing.
-const IDLE_TIMEOUT: &str = "15s";
+/// The database that the app opens itself.
+///
+/// The framework connects to the database of its configuration before a command is known. That would create
+/// the file of SQLite for `cargo loco task`, and sends PostgreSQL parameters that poolers refuse. So its
+/// configuration names a placeholder, and the app opens the real database on first use.
+#[derive(Clone, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct DatabaseSettings {
+    /// That of `DATABASE_URL`. It may have a password in it.
+    pub uri: String,
+    /// Statements for every new connection.
+    pub run_on_start: Option<String>,
+}
+
+impl DatabaseSettings {
+    /// Refuses a configuration whose files have the block that is set aside.
+    ///
+    /// # Errors
+    /// When they have.
+    pub fn expect_none(config: &Config) -> Result<()> {
+        let block = config.settings.as_ref();
+        if block.is_some_and(|block| block.get("database").is_some()) {
+            return Err(Error::string(
+                "configuration: settings.database: unknown field; the database is that of database.uri",
+            ));
+        }
+        Ok(())
+    }
+
+    /// Puts the database of a configuration aside, where [`Self::of`] finds it.
+    ///
+    /// # Errors
+    /// When the settings are not a block, as another check says.
+    pub fn set_aside(config: &mut Config) -> Result<()> {
+        if config.database.uri == PLACEHOLDER {
+            return Ok(());
+        }
+        let aside = Self {
+            uri: std::mem::replace(&mut config.database.uri, PLACEHOLDER.to_owned()),
+            run_on_start: config
+                .database
+                .run_on_start
+                .replace("PRAGMA user_version".to_owned()),
+        };
+        let mut block = super::checks::unpacked(config)
+            .settings
+            .clone()
+            .unwrap_or_default();
+        let fields = block.as_object_mut();
+        let fields = fields.ok_or_else(|| Error::string("the block `settings:` is missing"))?;
+        fields.insert("database".to_owned(), serde_json::to_value(aside)?);
+        config.settings = Some(block);
+        Ok(())
+    }
+
+    /// The database of a configuration, put aside or not.
+    #[must_use]
+    pub fn of(config: &Config) -> Self {
+        let unpacked = super::checks::unpacked(config);
+        let block = unpacked.settings.as_ref();
+        let aside = block
+            .filter(|_| config.database.uri == PLACEHOLDER)
+            .and_then(|block| serde_json::from_value(block.get("database")?.clone()).ok());
+        aside.unwrap_or_else(|| Self {
+            uri: config.database.uri.clone(),
+            run_on_start: config.database.run_on_start.clone(),
+        })
+    }
+
+    /// What an operator may read: where it is, without its password.
+    #[must_use]
+    pub fn shown(&self) -> String {
+        match (sqlite_file(&self.uri), Url::parse(&self.uri)) {
+            (Some(file), _) => format!("the file {file}"),
+            (None, Ok(mut url)) if url.has_host() => {
+                let name = url.path().trim_start_matches('/').to_owned();
+                // A URL with a host takes both.
+                let _ = (url.set_username(""), url.set_password(None));
+                let host = url.host_str().unwrap_or_default();
+                let port = url
+                    .port()
+                    .map(|port| format!(":{port}"))
+                    .unwrap_or_default();
+                format!("the database {name} at {host}{port}")
+            }
+            _ => "the database".to_owned(),
+        }
+    }
+}
 
 const MEND: &str = "such as postgres://user:password@host:5432/name or \
                     sqlite://file.sqlite?mode=rwc";
 
 /// What is wrong with the database of the configuration. Without its URL, which may have a password
 /// in it, or a part of one where the URL is malformed.
-pub(super) fn faults(database: &Database, in_production: bool) -> Vec<String> {
-    let uri = database.uri.trim();
+pub(super) fn faults(config: &Config, in_production: bool) -> Vec<String> {
+    let database: &Database = &config.database;
+    let real = DatabaseSettings::of(config);
+    let uri = real.uri.trim();
     let mut faults = Vec::new();
     if uri.is_empty() {
         faults.push(format!("DATABASE_URL is not set; it names one, {MEND}"));
@@ -109,36 +202,4 @@ fn is_for_development(uri: &str) -> bool {
     ["development", "dev", "test", "tests"]
         .iter()
         .any(|other| word.eq_ignore_ascii_case(other))
-}
-
-/// The URI of a PostgreSQL with limits for whoever holds a lock, or waits for one: a node that has
-/// stopped in the middle of a transaction must not stop the others. And without its compiler (JIT), which
-/// takes longer for a statement about a large group than the statement does. One that has `options` of its
-/// own is left as it is; an empty one keeps them away altogether, as some poolers want it.
-#[must_use]
-pub fn with_lock_limits(uri: &str) -> String {
-    let Ok(mut url) = Url::parse(uri) else {
-        return uri.to_owned();
-    };
-    if !url.scheme().starts_with("postgres") {
-        return uri.to_owned();
-    }
-    let is_options = |name: &str| name == "options" || name.starts_with("options[");
-    let pairs: Vec<(String, String)> = url.query_pairs().into_owned().collect();
-    if !pairs.iter().any(|(name, _)| is_options(name)) {
-        url.query_pairs_mut()
-            .append_pair("options[lock_timeout]", LOCK_TIMEOUT)
-            .append_pair("options[idle_in_transaction_session_timeout]", IDLE_TIMEOUT)
-            .append_pair("options[jit]", "off");
-        return url.to_string();
-    }
-    let kept = pairs
-        .iter()
-        .filter(|(name, value)| name != "options" || !value.is_empty());
-    let kept: Vec<_> = kept.collect();
-    url.set_query(None);
-    if !kept.is_empty() {
-        url.query_pairs_mut().extend_pairs(kept);
-    }
-    url.to_string()
 }

@@ -2,7 +2,9 @@
 
 use serde::Deserialize;
 
-/// All of these are of one node, and above 0.
+use crate::models::memberships::Quotas;
+
+/// All of these are above 0. Those of stored rows hold for all nodes together, the others for each node.
 #[derive(Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct LimitSettings {
@@ -31,11 +33,27 @@ pub struct LimitSettings {
     pub frames_per_second: u32,
     /// Seconds for which a rich socket may be held back by that before it is closed.
     pub frames_held: u32,
+    /// Sessions that one user may have. A login beyond that ends the session that was not used for the longest
+    /// time.
+    pub sessions_per_user: u32,
+    /// Groups that one user may be a member of.
+    pub groups_per_user: u32,
+    /// Members that one group may have.
+    pub members_per_group: u32,
 }
 
 impl LimitSettings {
     /// With less a socket of as many groups as there may be could not come back.
     pub const LEAST_SUBS: u32 = 512;
+
+    /// How many memberships there may be.
+    #[must_use]
+    pub const fn quotas(&self) -> Quotas {
+        Quotas {
+            groups_per_user: self.groups_per_user,
+            members_per_group: self.members_per_group,
+        }
+    }
 
     /// What is wrong, if anything is.
     pub(super) fn fault(&self) -> Option<String> {
@@ -51,6 +69,9 @@ impl LimitSettings {
             ("changes_per_minute", self.changes_per_minute),
             ("frames_per_second", self.frames_per_second),
             ("frames_held", self.frames_held),
+            ("sessions_per_user", self.sessions_per_user),
+            ("groups_per_user", self.groups_per_user),
+            ("members_per_group", self.members_per_group),
         ]
         .into_iter()
         .find(|(_, value)| *value == 0);

@@ -5,6 +5,7 @@ pub mod chat;
 pub mod errors;
 pub mod events;
 pub mod groups;
+pub mod health;
 pub mod invites;
 pub mod members;
 pub mod messages;

@@ -8,6 +8,7 @@ use salam::{
     app::App,
     channels::broker::{Broker, Bus, Inbox, Unavailable},
     settings::Settings,
+    supervisor::Supervisor,
 };
 use serde_json::json;
 use tokio::time::timeout;
@@ -22,7 +23,7 @@ pub(super) async fn redis_node(url: &str, prefix: &str) -> Node {
     channels["redis_url"] = json!(url);
     channels["topic_prefix"] = json!(prefix);
     let settings = Settings::load(&config, &Environment::Test).unwrap();
-    Broker::open(&settings.channels)
+    Broker::open(&settings.channels, &Supervisor::default())
 }
 
 pub async fn connected(url: &str, prefix: &str) -> Node {

@@ -7,6 +7,7 @@ use salam::{
         changes::{Change, Outcome, Retries, Stored, What},
         chat_groups,
         events::{self, Author},
+        log::AcknowledgedHeads,
         memberships::{self, Role},
         reactions::Emoji,
         refusals::Refusal,
@@ -74,7 +75,7 @@ async fn make(
     Vec<(i64, String, String)>,
 ) {
     let db = &app.ctx.db;
-    let writing = for_writing(db);
+    let writing = for_writing(db, None);
     let group = chat_groups::Model::start(db, &people[0], None)
         .await
         .unwrap();
@@ -91,7 +92,8 @@ async fn make(
         });
         let changes: Vec<_> = changes.collect();
         let changes: Vec<_> = changes.iter().collect();
-        let outcomes = Change::make_among(&writing, &changes, retries).await;
+        let outcomes =
+            Change::make_among(&writing, &changes, retries, &AcknowledgedHeads::default()).await;
         let outcomes = outcomes.unwrap();
         for ((who, cid, _), outcome) in batch.iter().zip(&outcomes) {
             if let Ok(Stored {

@@ -1,23 +1,23 @@
 //! What every connection to the database is like, and that migrations go both ways.
 
 use migration::{Migrator, MigratorTrait};
-use salam::database::for_writing;
-use sea_orm::{ConnectionTrait, DbBackend, Statement, TransactionTrait};
+use salam::database::{self, for_writing};
+use sea_orm::{ConnectionTrait, DatabaseConnection, DbBackend, Statement, TransactionTrait};
 
-use crate::support::TestApp;
+use crate::support::{TestApp, skip};
 
 #[tokio::test]
 async fn every_connection_to_sqlite_is_durable_and_patient() {
     let app = TestApp::start().await;
     if app.ctx.db.get_database_backend() != DbBackend::Sqlite {
-        return;
+        return skip("needs SQLite");
     }
     // Held at once, so each is another connection of the pool.
     let mut held = Vec::new();
     for _ in 0..app.ctx.config.database.max_connections {
         held.push(app.ctx.db.begin().await.unwrap());
     }
-    held.push(for_writing(&app.ctx.db).begin().await.unwrap());
+    held.push(for_writing(&app.ctx.db, None).begin().await.unwrap());
     for connection in held {
         for (pragma, value) in [
             ("foreign_keys", "1"),
@@ -44,9 +44,9 @@ async fn every_connection_to_sqlite_is_durable_and_patient() {
 async fn who_writes_to_postgresql_goes_by_the_indices_of_empty_tables_too() {
     let app = TestApp::start().await;
     if app.ctx.db.get_database_backend() != DbBackend::Postgres {
-        return;
+        return skip("needs PostgreSQL");
     }
-    let connection = for_writing(&app.ctx.db).begin().await.unwrap();
+    let connection = for_writing(&app.ctx.db, None).begin().await.unwrap();
     let look_up = "PREPARE look_up(bigint[], bigint[], text[]) AS \
         WITH asked(group_id, user_id, cid) AS (SELECT * FROM unnest($1, $2, $3)) \
         SELECT seq FROM asked JOIN events ON events.group_id = asked.group_id \
@@ -63,6 +63,45 @@ async fn who_writes_to_postgresql_goes_by_the_indices_of_empty_tables_too() {
     let plan = plan.join("\n");
     let index = "Index Scan using \"idx-events-group_id-user_id-cid\" on events";
     assert!(plan.contains(index), "{plan}");
+}
+
+#[tokio::test]
+async fn every_session_on_postgresql_gives_up_locks() {
+    let app = TestApp::start().await;
+    if app.ctx.db.get_database_backend() != DbBackend::Postgres {
+        return skip("needs PostgreSQL");
+    }
+    let writing = for_writing(&app.ctx.db, Some("SET search_path = public"));
+    for db in [&app.ctx.db, &writing] {
+        assert_eq!(shown(db, "lock_timeout").await, "3s");
+        assert_eq!(
+            shown(db, "idle_in_transaction_session_timeout").await,
+            "15s"
+        );
+        assert_eq!(shown(db, "jit").await, "off");
+    }
+    assert_eq!(shown(&writing, "enable_seqscan").await, "off");
+    assert_eq!(shown(&writing, "search_path").await, "public");
+    // The operator's own options take their place, and an empty one is none.
+    for (options, timeout) in [
+        ("?options=-c%20lock_timeout%3D7s", "7s"),
+        ("?options=", "3s"),
+    ] {
+        let uri = format!("{}{options}", app.database.uri);
+        let config = &app.ctx.config.database;
+        let db = database::open(&uri, None, config).unwrap();
+        assert_eq!(shown(&db, "lock_timeout").await, timeout);
+        assert_eq!(
+            shown(&for_writing(&db, None), "lock_timeout").await,
+            timeout
+        );
+    }
+}
+
+async fn shown(db: &DatabaseConnection, parameter: &str) -> String {
+    let statement = Statement::from_string(DbBackend::Postgres, format!("SHOW {parameter}"));
+    let row = db.query_one_raw(statement).await.unwrap().unwrap();
+    row.try_get_by_index(0).unwrap()
 }
 
 #[tokio::test]

@@ -1,7 +1,7 @@
 //! A database that lives as long as its test.
 
 use loco_rs::{app::Hooks, environment::Environment};
-use salam::app::App;
+use salam::{app::App, settings::DatabaseSettings};
 use sea_orm::{ConnectionTrait, Database};
 use tempfile::TempDir;
 use url::Url;
@@ -21,7 +21,7 @@ enum Home {
 impl TestDatabase {
     pub async fn create() -> Self {
         let config = App::load_config(&Environment::Test).await.unwrap();
-        let configured = config.database.uri;
+        let configured = DatabaseSettings::of(&config).uri;
         if configured.starts_with("sqlite:") {
             let folder = TempDir::new().unwrap();
             let file = folder.path().join("salam.sqlite");

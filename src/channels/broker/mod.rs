@@ -18,7 +18,7 @@ use tokio::{
 
 pub use self::local::{Bus, Local};
 pub use self::redis::{Counters, Redis, probe as probe_redis};
-use crate::settings::ChannelSettings;
+use crate::{settings::ChannelSettings, supervisor::Supervisor};
 
 /// What reached this node: the topic and the payload.
 pub type Inbox = mpsc::Receiver<(String, Bytes)>;
@@ -42,11 +42,11 @@ pub enum Broker {
 impl Broker {
     /// The broker that the settings ask for, with what reaches this node through it.
     #[must_use]
-    pub fn open(settings: &ChannelSettings) -> (Self, Inbox) {
+    pub fn open(settings: &ChannelSettings, supervisor: &Supervisor) -> (Self, Inbox) {
         match &settings.redis_url {
             None => Self::local(&Bus::default()),
             Some(url) => {
-                let (redis, inbox) = Redis::open(url, settings);
+                let (redis, inbox) = Redis::open(url, settings, supervisor);
                 (Self::Redis(redis), inbox)
             }
         }

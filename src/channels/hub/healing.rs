@@ -19,6 +19,7 @@ use tokio::{
 use super::{ANSWER_WITHIN, Hub, room::Room};
 use crate::{
     channels::protocol::{CloseReason, event::Told},
+    health::Fault,
     models::{chat_groups, epochs, events, memberships},
 };
 
@@ -70,8 +71,13 @@ impl Hub {
         loop {
             // While Redis is away the log is the only way from node to node; and once it is back,
             // nobody tells what was lost meanwhile.
+            // Writing goes on as soon as the log is whole again, or another epoch has begun.
             let is_due = select! {
-                _ = tick.tick() => until_next.is_zero() || self.broker.is_away(),
+                _ = tick.tick() => {
+                    until_next.is_zero()
+                        || self.broker.is_away()
+                        || self.health.has(Fault::LogBehind)
+                }
                 () = next_session(&mut sessions) => true,
             };
             if is_due {
@@ -104,6 +110,59 @@ impl Hub {
         }
         let active = self.rooms().values().cloned().collect();
         self.compare_with_log(active).await;
+        if self.health.has(Fault::LogBehind) {
+            match self.is_log_behind().await {
+                Ok(true) => {}
+                Ok(false) => {
+                    self.health.clear(Fault::LogBehind);
+                    tracing::warn!("the log has all that was acknowledged again: writing goes on");
+                }
+                Err(error) => tracing::warn!(%error, "the log could not be read"),
+            }
+        }
+    }
+
+    /// Stops all writes of this node, because the database has lost what it had stored: a backup was restored
+    /// under the running server, a replica became the primary before it had everything, or a disk lies. Only an
+    /// operator knows which, and what is to be done. Not where another epoch has begun: its numbers mean
+    /// something else.
+    pub async fn stop_writes_if_log_is_behind(&self, why: &(impl std::fmt::Display + Sync)) {
+        if let Err(error) = self.compare_epochs().await {
+            tracing::warn!(%error, "the epoch could not be read");
+        }
+        match self.is_log_behind().await {
+            Ok(false) => {}
+            Ok(true) => {
+                if self.health.note(Fault::LogBehind) {
+                    tracing::error!(
+                        %why,
+                        "the database has lost acknowledged events: this node stops all writes; restore \
+                         what is missing, or accept the loss with `cargo loco task epoch:begin`"
+                    );
+                }
+            }
+            // The next write, or the next sweep, finds it again.
+            Err(error) => tracing::warn!(%error, "the log could not be read"),
+        }
+    }
+
+    /// Whether the log of a group ends before what was acknowledged, or delivered to a room here.
+    async fn is_log_behind(&self) -> Result<bool, DbErr> {
+        // Before the heads are read, which only grow meanwhile.
+        let mut known = self.acknowledged.all();
+        for room in self.rooms().values() {
+            let head = known.entry(room.id).or_default();
+            *head = room.last().max(*head);
+        }
+        let groups: Vec<i64> = known.keys().copied().collect();
+        for groups in groups.chunks(GROUPS) {
+            let heads = in_time(chat_groups::Model::heads(&self.db, groups.to_vec())).await?;
+            let mut heads = heads.iter();
+            if heads.any(|(group, head)| known.get(group).is_some_and(|known| head < known)) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     /// Finds the memberships that nobody told of here.
@@ -146,24 +205,25 @@ impl Hub {
     }
 
     async fn heal_behind(&self, rooms: &[Arc<Room>]) -> Result<(), DbErr> {
-        // Before the heads are read, so that a head behind it is one that went back.
-        let epoch = self.epoch();
         let known: Vec<(&Arc<Room>, i64)> = rooms.iter().map(|room| (room, room.last())).collect();
         let ids = rooms.iter().map(|room| room.id).collect();
         let heads = in_time(chat_groups::Model::heads(&self.db, ids)).await?;
         let mut healed = Ok(());
+        let mut is_behind = None;
         for (room, last) in known {
             match heads.get(&room.id) {
                 // One that cannot be read does not keep the others waiting.
                 Some(head) if *head > last => healed = self.heal(room).await.and(healed),
-                Some(head) if *head < last => {
-                    let group = &room.name;
-                    tracing::error!(%group, last, head, "the database has lost what it had stored");
-                    return self.end_epoch(&epoch).await;
-                }
+                Some(head) if *head < last => is_behind = Some((room.name.clone(), *head, last)),
                 Some(_) => {}
                 None => room.end(CloseReason::GroupGone),
             }
+        }
+        if let Some((group, head, last)) = is_behind
+            && !self.health.has(Fault::LogBehind)
+        {
+            let why = format!("the log of {group} ends at {head}, and {last} was delivered");
+            self.stop_writes_if_log_is_behind(&why).await;
         }
         healed
     }
@@ -203,9 +263,8 @@ impl Hub {
         Ok(())
     }
 
-    /// A log that ends before what was told is another one: a backup was restored, or a replica
-    /// became the database before it had everything. Its numbers mean something else from now on,
-    /// and others may have gone back unseen.
+    /// Begins a new epoch after one that was restored from a backup: its numbers mean something else from now
+    /// on.
     async fn end_epoch(&self, ended: &epochs::Model) -> Result<(), DbErr> {
         let _beginning = self.beginning.lock().await;
         let begun = in_time(epochs::Model::begin_after(&self.db, Some(&ended.name))).await?;
@@ -222,6 +281,7 @@ impl Hub {
         tracing::warn!(epoch = %epoch.name, "another life of the database: all sockets begin anew");
         let mut rooms = self.rooms();
         *self.epoch.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(epoch);
+        self.acknowledged.clear();
         for (name, _) in rooms.drain() {
             self.broker.unsubscribe(&name);
         }

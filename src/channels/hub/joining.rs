@@ -11,11 +11,15 @@ use super::{
 use crate::{
     channels::{Member, protocol::CloseReason},
     models::{memberships, standings::Standing},
+    supervisor::Supervisor,
 };
 
 /// Looks up members.
-pub(super) fn members(db: &DatabaseConnection) -> Together<(i64, Arc<str>), Member> {
-    Together::start(db, |db, asked| async move {
+pub(super) fn members(
+    db: &DatabaseConnection,
+    supervisor: &Supervisor,
+) -> Together<(i64, Arc<str>), Member> {
+    Together::start(db, supervisor, "member loader", |db, asked| async move {
         let found = Standing::find_all(&db, asked).await?;
         let members = found.into_iter().map(Member::from);
         Ok(members
@@ -25,8 +29,8 @@ pub(super) fn members(db: &DatabaseConnection) -> Together<(i64, Arc<str>), Memb
 }
 
 /// Counts the members of groups.
-pub(super) fn counts(db: &DatabaseConnection) -> Together<i64, i64> {
-    Together::start(db, |db, groups| async move {
+pub(super) fn counts(db: &DatabaseConnection, supervisor: &Supervisor) -> Together<i64, i64> {
+    Together::start(db, supervisor, "count loader", |db, groups| async move {
         memberships::Model::count(&db, groups).await
     })
 }
@@ -124,7 +128,8 @@ impl Hub {
             }
             Entry::Vacant(vacant) => {
                 let subscribed = self.broker.subscribe(vacant.key());
-                let room = Room::new(member, subscribed, self.settings.clone());
+                let (settings, buffers) = (self.settings.clone(), self.buffers.clone());
+                let room = Room::new(member, subscribed, settings, buffers);
                 room.enter(listener.clone());
                 vacant.insert(Arc::new(room)).clone()
             }

@@ -7,6 +7,7 @@
 //! The broker is fast and may lose; the log has everything: see [`healing`].
 
 mod attendance;
+mod buffers;
 mod healing;
 mod joining;
 mod listener;
@@ -41,6 +42,7 @@ use tokio::{
 
 use self::{
     attendance::Leaving,
+    buffers::BufferMemory,
     nodes::Nodes,
     people::People,
     room::Room,
@@ -68,8 +70,13 @@ use super::{
     },
 };
 use crate::{
-    models::{chat_groups, epochs, events::Event, memberships, sessions::Live, users},
+    health::Health,
+    models::{
+        chat_groups, epochs, events::Event, log::AcknowledgedHeads, memberships, sessions::Live,
+        users,
+    },
     settings::Settings,
+    supervisor::Supervisor,
 };
 
 /// A database that does not answer within this is as good as away.
@@ -97,6 +104,11 @@ pub(super) struct Hub {
     broker: Broker,
     db: DatabaseConnection,
     settings: Arc<Settings>,
+    health: Health,
+    /// The heads of the logs as the writer has acknowledged them.
+    acknowledged: AcknowledgedHeads,
+    /// The memory of the event buffers of all rooms.
+    buffers: Arc<BufferMemory>,
     /// The life of the database in which the numbers mean something.
     epoch: RwLock<Arc<epochs::Model>>,
     /// Held while a new one begins, so that it begins once.
@@ -133,14 +145,17 @@ impl Hub {
         inbox: Inbox,
         db: DatabaseConnection,
         settings: Arc<Settings>,
+        supervisor: &Supervisor,
     ) -> Result<Arc<Self>, DbErr> {
         let (gaps, gapped) = mpsc::unbounded_channel();
         let (asked, inquiries) = mpsc::unbounded_channel();
         broker.subscribe(NODES);
         let links = broker.sessions();
         let last_membership = AtomicI64::new(memberships::Model::last_id(&db).await?);
-        let (lives, members) = (sessions::lives(&db), joining::members(&db));
-        let counts = joining::counts(&db);
+        let lives = sessions::lives(&db, supervisor);
+        let members = joining::members(&db, supervisor);
+        let counts = joining::counts(&db, supervisor);
+        let buffers = Arc::new(BufferMemory::new(settings.channels.buffer_bytes));
         let hub = Arc::new(Self {
             rooms: Mutex::default(),
             people: People::default(),
@@ -155,6 +170,9 @@ impl Hub {
             beginning: tokio::sync::Mutex::default(),
             db,
             settings,
+            health: supervisor.health().clone(),
+            acknowledged: AcknowledgedHeads::default(),
+            buffers,
             readers: Semaphore::new(READERS),
             draining: AtomicBool::new(false),
             purging: tokio::sync::Mutex::default(),
@@ -169,14 +187,15 @@ impl Hub {
             counts,
             links,
         });
-        tokio::spawn(hub.clone().listen(inbox));
-        tokio::spawn(hub.clone().heal_gaps(gapped));
-        tokio::spawn(hub.clone().sweep_by_the_clock());
-        tokio::spawn(hub.clone().attend(inquiries));
-        tokio::spawn(hub.clone().look_after_sessions());
+        supervisor.spawn("hub", hub.clone().listen(inbox));
+        supervisor.spawn("gap repair", hub.clone().heal_gaps(gapped));
+        supervisor.spawn("sweep", hub.clone().sweep_by_the_clock());
+        supervisor.spawn("presence", hub.clone().attend(inquiries));
+        supervisor.spawn("session monitor", hub.clone().look_after_sessions());
+        supervisor.spawn("buffer eviction", hub.clone().evict_buffers());
         let purger = hub.clone();
         // What the last process did not finish.
-        tokio::spawn(async move { purger.purge().await });
+        supervisor.spawn("purge", async move { purger.purge().await });
         Ok(hub)
     }
 
@@ -284,6 +303,11 @@ impl Hub {
     pub fn announce_gone(&self, group: &str) {
         drop(self.broker.publish(group, Word::Gone.encode()));
         self.look_after(group);
+    }
+
+    /// The heads of the logs that the writer has acknowledged.
+    pub fn acknowledged(&self) -> &AcknowledgedHeads {
+        &self.acknowledged
     }
 
     pub fn db(&self) -> &DatabaseConnection {

@@ -10,11 +10,13 @@ use std::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering},
     },
+    time::Instant,
 };
 
 use tokio::sync::watch;
 
 use super::{
+    buffers::{BufferMemory, BufferShare},
     listener::Listener,
     tail::{News, Tail},
     telling::Telling,
@@ -79,13 +81,18 @@ pub(in crate::channels) enum Attendance {
 
 impl Room {
     /// The room of a member's group, in which all up to and with its head is taken as told.
-    pub fn new(member: &Member, subscribed: Subscribed, settings: Arc<Settings>) -> Self {
+    pub(super) fn new(
+        member: &Member,
+        subscribed: Subscribed,
+        settings: Arc<Settings>,
+        buffers: Arc<BufferMemory>,
+    ) -> Self {
         Self {
             id: member.group_id,
             name: member.group.clone(),
             subscribed,
             settings,
-            tail: Mutex::new(Tail::after(member.head)),
+            tail: Mutex::new(Tail::after(member.head, BufferShare::of(buffers))),
             telling: Telling::default(),
             listeners: Mutex::default(),
             reading: tokio::sync::Mutex::default(),
@@ -188,6 +195,16 @@ impl Room {
             tokio::spawn(self.clone().tell());
         }
         Arrived { put_out, is_gapped }
+    }
+
+    /// When the last event came here.
+    pub fn last_event_at(&self) -> Instant {
+        self.tail().last_event_at()
+    }
+
+    /// Empties the event buffer.
+    pub fn evict_buffer(&self) {
+        self.tail().evict();
     }
 
     /// Takes it from the log that no event before this number is missing any more.

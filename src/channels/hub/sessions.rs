@@ -23,9 +23,11 @@ use crate::{
         word::{NODES, Word},
     },
     models::{
+        invites,
         sessions::{self, Live},
         users,
     },
+    supervisor::Supervisor,
 };
 
 /// How often all sessions are looked at where words come from the other nodes.
@@ -87,8 +89,11 @@ impl Suspects {
 }
 
 /// Looks up sessions.
-pub(super) fn lives(db: &DatabaseConnection) -> Together<Uuid, (Live, users::Model)> {
-    Together::start(db, |db, ids| async move {
+pub(super) fn lives(
+    db: &DatabaseConnection,
+    supervisor: &Supervisor,
+) -> Together<Uuid, (Live, users::Model)> {
+    Together::start(db, supervisor, "session loader", |db, ids| async move {
         sessions::Model::find_all_live(&db, ids).await
     })
 }
@@ -260,6 +265,9 @@ impl Hub {
                 if let Err(error) = in_time(sessions::Model::forget_expired(&self.db)).await {
                     // The next time does it.
                     tracing::warn!(%error, "expired sessions could not be forgotten");
+                }
+                if let Err(error) = in_time(invites::Model::delete_expired(&self.db)).await {
+                    tracing::warn!(%error, "expired invites could not be deleted");
                 }
             }
         }

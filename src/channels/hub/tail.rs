@@ -1,7 +1,8 @@
 //! The end of a group's log, as far as it was told on this node. No I/O.
 
-use std::{collections::VecDeque, sync::Arc};
+use std::{collections::VecDeque, sync::Arc, time::Instant};
 
+use super::buffers::BufferShare;
 use crate::channels::{
     order::Order,
     protocol::event::{Meaning, Told},
@@ -23,7 +24,10 @@ pub(super) struct Tail {
     order: Order<Arc<Told>>,
     /// The last of what was told, without a gap.
     ring: VecDeque<Arc<Told>>,
-    ring_bytes: usize,
+    /// What the ring takes of the memory of all rings.
+    share: BufferShare,
+    /// When the last event came, or the group became active.
+    last_event_at: Instant,
     /// Counts deletions of texts, which must not come back from what was read before.
     deletions: u64,
 }
@@ -39,11 +43,12 @@ pub(in crate::channels) enum News {
 
 impl Tail {
     /// All up to and with this event is taken as told.
-    pub fn after(head: i64) -> Self {
+    pub fn after(head: i64, share: BufferShare) -> Self {
         Self {
             order: Order::after(head),
             ring: VecDeque::new(),
-            ring_bytes: 0,
+            share,
+            last_event_at: Instant::now(),
             deletions: 0,
         }
     }
@@ -128,12 +133,12 @@ impl Tail {
             .rev()
             .skip_while(|told| told.seq >= first_kept)
         {
-            let is_full = self.ring.len() >= RING || self.ring_bytes + told.size() > RING_BYTES;
+            let is_full = self.ring.len() >= RING || self.share.bytes() + told.size() > RING_BYTES;
             if is_full || told.seq + 1 != begin {
                 return;
             }
             begin = told.seq;
-            self.ring_bytes += told.size();
+            self.share.add(told.size());
             self.ring.push_front(told.clone());
         }
     }
@@ -145,19 +150,31 @@ impl Tail {
             self.forget();
             self.deletions += 1;
         }
-        self.ring_bytes += told.size();
+        self.last_event_at = Instant::now();
+        self.share.add(told.size());
         self.ring.push_back(told);
-        while self.ring.len() > RING || self.ring_bytes > RING_BYTES {
+        while self.ring.len() > RING || self.share.bytes() > RING_BYTES {
             match self.ring.pop_front() {
-                Some(oldest) => self.ring_bytes -= oldest.size(),
+                Some(oldest) => self.share.remove(oldest.size()),
                 None => break,
             }
         }
     }
 
+    /// When the last event came.
+    pub fn last_event_at(&self) -> Instant {
+        self.last_event_at
+    }
+
+    /// Gives all kept events back: who needs them reads the log.
+    pub fn evict(&mut self) {
+        self.forget();
+        self.ring.shrink_to_fit();
+    }
+
     fn forget(&mut self) {
         self.ring.clear();
-        self.ring_bytes = 0;
+        self.share.clear();
     }
 
     /// A batch of what comes after an event, if it is kept.

@@ -16,6 +16,7 @@ use tokio::{
 };
 
 use super::in_time;
+use crate::supervisor::Supervisor;
 
 /// Who asks while so many are waiting waits for a place.
 const QUEUE: usize = 1024;
@@ -37,13 +38,18 @@ where
     V: Clone + Send + 'static,
 {
     /// Answers by a query that gives the values of those keys that have one.
-    pub fn start<Q, F>(db: &DatabaseConnection, query: Q) -> Self
+    pub fn start<Q, F>(
+        db: &DatabaseConnection,
+        supervisor: &Supervisor,
+        name: &'static str,
+        query: Q,
+    ) -> Self
     where
         Q: Fn(DatabaseConnection, HashSet<K>) -> F + Send + 'static,
         F: Future<Output = Result<HashMap<K, V>, DbErr>> + Send + 'static,
     {
         let (queue, asked) = mpsc::channel(QUEUE);
-        tokio::spawn(answer(asked, db.clone(), query));
+        supervisor.spawn(name, answer(asked, db.clone(), query));
         Self(queue)
     }
 

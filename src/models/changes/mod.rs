@@ -13,11 +13,11 @@ use tokio::time::sleep;
 use self::known::Known;
 use super::{
     events::{Author, Event, kind},
-    log::{Logs, begin, was_committed},
+    log::{AcknowledgedHeads, LogBehind, Logs, begin, was_committed},
     reactions::Emoji,
     refusals::Refusal,
 };
-use crate::database::is_cut;
+use crate::database::{ErrorKind, classify};
 
 /// How long another connection is taken when one is cut, for as long as PostgreSQL takes to come back,
 /// and the pause before each but the first.
@@ -92,7 +92,10 @@ pub enum Retries {
 pub enum MakeError {
     /// Nothing was stored.
     #[error(transparent)]
-    NotMade(DbErr),
+    NotMade(#[from] DbErr),
+    /// Nothing was stored: the database has lost what it had stored before.
+    #[error(transparent)]
+    LogBehind(#[from] LogBehind),
     /// The database broke off while it committed, and cannot say what became of it: nobody knows.
     #[error("it is not known whether it was stored: {0}")]
     Unknown(DbErr),
@@ -203,29 +206,34 @@ impl Change {
         changes: Vec<Self>,
     ) -> Result<Vec<Outcome>, MakeError> {
         let changes: Vec<_> = changes.iter().collect();
-        Self::make_among(db, &changes, Retries::Likely).await
+        let unknown = AcknowledgedHeads::default();
+        Self::make_among(db, &changes, Retries::Likely, &unknown).await
     }
 
-    /// The same, faster where none of them is a retry, and slower where one is.
+    /// The same, faster where none of them is a retry, and slower where one is. A log that ends before what
+    /// was `acknowledged` is not appended to; what is stored now is not noted there.
     ///
     /// # Errors
-    /// [`MakeError`] when the database fails.
+    /// [`MakeError`] when the database fails, or has lost events.
     pub async fn make_among(
         db: &DatabaseConnection,
         changes: &[&Self],
         retries: Retries,
+        acknowledged: &AcknowledgedHeads,
     ) -> Result<Vec<Outcome>, MakeError> {
         if changes.is_empty() {
             return Ok(Vec::new());
         }
         let mut cut = None;
         loop {
-            let made = match Self::prepare(db, changes, retries).await {
+            let made = match Self::prepare(db, changes, retries, acknowledged).await {
                 Ok(prepared) => prepared.commit(db, changes).await,
-                Err(error) => Err(MakeError::NotMade(error)),
+                Err(error) => Err(error),
             };
             let error = match made {
-                Err(MakeError::NotMade(error)) if is_cut(&error) => error,
+                Err(MakeError::NotMade(error)) if classify(&error) == ErrorKind::ConnectionLost => {
+                    error
+                }
                 made => return made,
             };
             match cut {
@@ -242,11 +250,15 @@ impl Change {
         db: &DatabaseConnection,
         changes: &[&Self],
         mut retries: Retries,
-    ) -> Result<Prepared, DbErr> {
+        acknowledged: &AcknowledgedHeads,
+    ) -> Result<Prepared, MakeError> {
         loop {
             let transaction = begin(db).await?;
             let groups = changes.iter().map(|change| change.group_id).collect();
             let mut logs = Logs::lock(&transaction, groups).await?;
+            if let Some(behind) = logs.find_behind(acknowledged) {
+                return Err(behind.into());
+            }
             let mut known = Known::look_up(&transaction, changes, retries).await?;
             let outcomes: Vec<_> = changes
                 .iter()

@@ -34,7 +34,10 @@ use self::{
     shards::{Put, Shards, lock},
 };
 use super::{INBOX, Inbox, Subscribed, Unavailable};
-use crate::settings::{ChannelSettings, RedisUrl};
+use crate::{
+    settings::{ChannelSettings, RedisUrl},
+    supervisor::Supervisor,
+};
 
 /// Looks once whether Redis is there, with all nodes that it has, and takes commands.
 ///
@@ -67,14 +70,19 @@ pub struct Redis {
 impl Redis {
     /// Starts to connect, which goes on by itself, now or when Redis comes.
     #[must_use]
-    pub fn open(url: &RedisUrl, settings: &ChannelSettings) -> (Self, Inbox) {
+    pub fn open(
+        url: &RedisUrl,
+        settings: &ChannelSettings,
+        supervisor: &Supervisor,
+    ) -> (Self, Inbox) {
         let (to_inbox, inbox) = mpsc::channel(INBOX);
         let (reach, reached) = Reach::new();
         let (session_count, sessions) = watch::channel(0);
         let access = Arc::new(Access::new(url, settings));
-        let shards = Shards::new(access, to_inbox, reach, session_count);
+        let shards = Shards::new(access, to_inbox, reach, session_count, supervisor.clone());
         let shards = Arc::new(Mutex::new(shards));
-        tokio::spawn(survey::survey(Arc::downgrade(&shards), reached.clone()));
+        let survey = survey::survey(Arc::downgrade(&shards), reached.clone());
+        supervisor.spawn("Redis survey", survey);
         let said_full = AtomicBool::new(false);
         (
             Self {

@@ -23,6 +23,7 @@ use super::{
     session::{Access, Caller, Publication},
     unheard::Unheard,
 };
+use crate::supervisor::Supervisor;
 
 /// Publications that may wait for a link.
 const PUBLICATIONS: usize = 8192;
@@ -38,6 +39,7 @@ pub(super) struct Shards {
     links: HashMap<Place, Ends>,
     /// What this node wants to hear, and where that is.
     topics: HashMap<String, Option<Place>>,
+    supervisor: Supervisor,
 }
 
 /// The ends of a link that are held here. It ends with them.
@@ -66,6 +68,7 @@ impl Shards {
         inbox: mpsc::Sender<(String, Bytes)>,
         reach: Reach,
         sessions: watch::Sender<u64>,
+        supervisor: Supervisor,
     ) -> Self {
         Self {
             map: Arc::new(Map::new(access.clone())),
@@ -77,6 +80,7 @@ impl Shards {
             unheard: Unheard::default(),
             links: HashMap::new(),
             topics: HashMap::new(),
+            supervisor,
         }
     }
 
@@ -200,7 +204,7 @@ impl Shards {
             caller: link_caller,
             said_away: false,
         };
-        tokio::spawn(link.run());
+        self.supervisor.spawn("Redis link", link.run());
         Ends {
             commands,
             publications,

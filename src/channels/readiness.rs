@@ -1,0 +1,85 @@
+//! Whether this node can serve: the answer to load balancers.
+//!
+//! The node looks when somebody asks, at most four times a second for all who ask. It does what requests do: it
+//! reads the schema over the pool of the readers, and writes a row and commits over the writer's connection, in
+//! its turn among the messages. A node whose writer is stuck, whose disk is full or whose database went away says
+//! so within a second.
+
+use std::time::{Duration, Instant};
+
+use migration::State;
+use tokio::{join, sync::Mutex, time::timeout};
+
+use super::Channels;
+use crate::{
+    database::{Outage, classify},
+    health::Fault,
+    models::epochs,
+};
+
+/// How long an answer holds for others who ask.
+const HOLDS_FOR: Duration = Duration::from_millis(250);
+
+/// How long the database may take. A load balancer is answered within a second.
+const ANSWER_WITHIN: Duration = Duration::from_millis(700);
+
+/// The last look.
+#[derive(Default)]
+pub(super) struct Readiness(Mutex<Option<(Instant, Vec<Fault>)>>);
+
+impl Channels {
+    /// Why this node cannot serve; empty where it can. Answers within a second.
+    pub async fn faults(&self) -> Vec<Fault> {
+        let health = self.supervisor.health();
+        let standing = health.all();
+        if !standing.is_empty() {
+            return standing;
+        }
+        // One looks for all.
+        let mut last = self.readiness.0.lock().await;
+        if let Some((at, faults)) = &*last
+            && at.elapsed() < HOLDS_FOR
+        {
+            return faults.clone();
+        }
+        let (read, write) = join!(self.read_fault(), self.write_fault());
+        let mut faults: Vec<_> = [read, write].into_iter().flatten().collect();
+        faults.extend(health.all());
+        faults.sort_unstable();
+        faults.dedup();
+        let before = last.replace((Instant::now(), faults.clone()));
+        let before = before.map(|(_, faults)| faults).unwrap_or_default();
+        if faults != before {
+            let reasons: Vec<_> = faults.iter().map(|fault| fault.code()).collect();
+            tracing::warn!(reasons = reasons.join(", "), "readiness changed");
+        }
+        faults
+    }
+
+    async fn read_fault(&self) -> Option<Fault> {
+        let db = self.hub.db();
+        let reading = async {
+            let state = State::of(db).await?;
+            epochs::Model::prove_readable(db).await?;
+            Ok(state)
+        };
+        match timeout(ANSWER_WITHIN, reading).await {
+            Ok(Ok(State::Pending(0))) => None,
+            Ok(Ok(State::Pending(_) | State::Foreign)) => Some(Fault::SchemaPending),
+            Ok(Ok(State::Newer(_))) => Some(Fault::SchemaNewer),
+            Ok(Err(error)) => Some(Fault::Database(
+                classify(&error).outage().unwrap_or(Outage::Storage),
+            )),
+            Err(_) => Some(Fault::Database(Outage::Unreachable)),
+        }
+    }
+
+    async fn write_fault(&self) -> Option<Fault> {
+        match timeout(ANSWER_WITHIN, self.writer.probe()).await {
+            Ok(Ok(())) => None,
+            Ok(Err(Some(outage))) => Some(Fault::Database(outage)),
+            Ok(Err(None)) => Some(Fault::TaskFailed),
+            Err(_) => Some(Fault::WriterStalled),
+        }
+    }
+}

@@ -1,0 +1,220 @@
+//! Checkpoints of SQLite off the commit path.
+//!
+//! A commit appends pages to the write-ahead log, and a checkpoint copies them into the file. By default the
+//! commit that crosses a limit of the log runs the checkpoint itself, and everybody waits for that commit. Here
+//! a task with a connection of its own copies in small steps, beside the writer and without a lock that the
+//! writer needs. Only when the log has grown to its limit does the task hold the writer between two batches,
+//! for the few pages that are left, so that the next commit starts the log from its beginning.
+//! <https://sqlite.org/wal.html#ckpt>
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::{Duration, Instant, SystemTime},
+};
+
+use sea_orm::{
+    DatabaseConnection, DbErr, SqlxError, SqlxSqliteConnector,
+    sqlx::{AssertSqlSafe, Row, Sqlite, SqlitePool, pool::PoolConnection, raw_sql},
+};
+use tokio::{
+    select,
+    sync::{Mutex, OwnedMutexGuard},
+    time::sleep,
+};
+
+use super::{
+    cannot_connect, pool_of_file, record, single,
+    sqlite_file::{FileIdentity, companion, path_of},
+};
+
+/// How often the log is looked at.
+const TICK: Duration = Duration::from_millis(50);
+
+/// Pages of the log from which it is started from its beginning: 32 MiB.
+const MOST_PAGES: i64 = 16_384;
+
+/// Pages from which the writer waits longer for readers: 128 MiB.
+const TOO_MANY_PAGES: i64 = 4 * MOST_PAGES;
+
+/// How long the writer waits for readers that keep the log from being started again.
+const WAIT_FOR_READERS: Duration = Duration::from_millis(20);
+const WAIT_LONG_FOR_READERS: Duration = Duration::from_secs(2);
+
+/// How long nothing is written until the log is cut to no bytes.
+const IDLE: Duration = Duration::from_secs(5);
+
+/// How often a fault is logged while it lasts.
+const LOG_EVERY: Duration = Duration::from_secs(60);
+
+/// Held by the writer during each transaction, and by the checkpoint that starts the log again. Clones share
+/// it.
+#[derive(Clone, Default)]
+pub struct WriterGate(Arc<Mutex<()>>);
+
+impl WriterGate {
+    /// Waits for the turn.
+    pub async fn enter(&self) -> OwnedMutexGuard<()> {
+        self.0.clone().lock_owned().await
+    }
+}
+
+/// Which checkpoint it is. <https://sqlite.org/pragma.html#pragma_wal_checkpoint>
+#[derive(Clone, Copy)]
+enum Mode {
+    /// Copies what no reader needs, beside the writer.
+    Passive,
+    /// Copies all, so that the next commit starts the log from its beginning. Waits for readers.
+    Restart,
+    /// The same, and cuts the log to no bytes.
+    Truncate,
+}
+
+/// The state of the log after a checkpoint, in pages.
+struct Progress {
+    is_busy: bool,
+    logged: i64,
+    copied: i64,
+}
+
+/// Keeps the log of a file of SQLite short, for as long as the process runs.
+pub struct Checkpointer {
+    pool: SqlitePool,
+    /// Held all the time, so that the last connection does not close and take the log with it.
+    connection: PoolConnection<Sqlite>,
+    file: PathBuf,
+    log: PathBuf,
+    gate: WriterGate,
+}
+
+impl Checkpointer {
+    /// A checkpointer with a connection of its own. `None` where the database is not a file of SQLite.
+    ///
+    /// # Errors
+    /// When the file cannot be opened.
+    pub async fn new(db: &DatabaseConnection, gate: WriterGate) -> Result<Option<Self>, DbErr> {
+        let (Some(pool), Some(file)) = (pool_of_file(db), path_of(db)) else {
+            return Ok(None);
+        };
+        let options = single(pool.options()).idle_timeout(None);
+        let pool = options.connect_lazy_with((*pool.connect_options()).clone());
+        record(SqlxSqliteConnector::from_sqlx_sqlite_pool(pool.clone()));
+        let connection = pool.acquire().await.map_err(cannot_connect)?;
+        let log = companion(&file, "-wal");
+        Ok(Some(Self {
+            pool,
+            connection,
+            file,
+            log,
+            gate,
+        }))
+    }
+
+    /// Runs until the pools are closed. `on_replaced` is called with whether another file, or none, lies where
+    /// the open one or its log was, whenever that changes: what is stored then is lost with the process.
+    pub async fn run(mut self, on_replaced: impl Fn(bool)) {
+        // The log is there from the first use on.
+        let _ = self.checkpoint(Mode::Passive, Duration::ZERO).await;
+        let (file, log) = (self.file.clone(), self.log.clone());
+        let identity = || (FileIdentity::of(&file), FileIdentity::of(&log));
+        let opened = identity();
+        let mut was_replaced = false;
+        let mut written = None;
+        let mut written_at = Instant::now();
+        let mut is_done = true;
+        let mut is_cut = false;
+        let mut logged_at: Option<Instant> = None;
+        loop {
+            select! {
+                () = sleep(TICK) => {}
+                () = self.pool.close_event() => return,
+            }
+            let is_replaced = identity() != opened;
+            if is_replaced != was_replaced {
+                was_replaced = is_replaced;
+                on_replaced(is_replaced);
+            }
+            let now = last_write(&self.log);
+            let result = if now != written {
+                (written, written_at, is_cut) = (now, Instant::now(), false);
+                self.keep_short().await
+            } else if !is_done {
+                self.keep_short().await
+            } else if !is_cut && written_at.elapsed() > IDLE {
+                self.cut().await
+            } else {
+                continue;
+            };
+            match result {
+                Ok(progress) => {
+                    is_cut = progress.logged == 0 && !progress.is_busy;
+                    is_done = progress.copied >= progress.logged;
+                    if is_cut {
+                        written = last_write(&self.log);
+                    }
+                }
+                Err(error) => {
+                    // Tried again at the next tick.
+                    is_done = false;
+                    if logged_at.is_none_or(|at| at.elapsed() > LOG_EVERY) {
+                        logged_at = Some(Instant::now());
+                        tracing::warn!(%error, "a checkpoint of SQLite failed; the write-ahead log grows");
+                    }
+                }
+            }
+        }
+    }
+
+    async fn keep_short(&mut self) -> Result<Progress, SqlxError> {
+        let mut progress = self.checkpoint(Mode::Passive, Duration::ZERO).await?;
+        if progress.logged < MOST_PAGES {
+            return Ok(progress);
+        }
+        // What was written meanwhile, so that little is left for the moment in which the writer waits.
+        progress = self.checkpoint(Mode::Passive, Duration::ZERO).await?;
+        let is_long = progress.logged >= TOO_MANY_PAGES;
+        let is_held_up = progress.logged - progress.copied > MOST_PAGES / 8;
+        if is_held_up && !is_long {
+            // A reader needs old pages: the next tick tries again.
+            return Ok(progress);
+        }
+        let patience = if is_long {
+            WAIT_LONG_FOR_READERS
+        } else {
+            WAIT_FOR_READERS
+        };
+        let _writer_waits = self.gate.enter().await;
+        self.checkpoint(Mode::Restart, patience).await
+    }
+
+    async fn cut(&mut self) -> Result<Progress, SqlxError> {
+        let _writer_waits = self.gate.enter().await;
+        self.checkpoint(Mode::Truncate, WAIT_FOR_READERS).await
+    }
+
+    async fn checkpoint(&mut self, mode: Mode, patience: Duration) -> Result<Progress, SqlxError> {
+        let mode = match mode {
+            Mode::Passive => "PASSIVE",
+            Mode::Restart => "RESTART",
+            Mode::Truncate => "TRUNCATE",
+        };
+        let wait = format!("PRAGMA busy_timeout = {}", patience.as_millis());
+        let copy = format!("PRAGMA wal_checkpoint({mode})");
+        let connection = &mut *self.connection;
+        raw_sql(AssertSqlSafe(wait))
+            .execute(&mut *connection)
+            .await?;
+        let row = raw_sql(AssertSqlSafe(copy)).fetch_one(connection).await?;
+        Ok(Progress {
+            is_busy: row.try_get::<i64, _>(0)? != 0,
+            logged: row.try_get(1)?,
+            copied: row.try_get(2)?,
+        })
+    }
+}
+
+/// When something was last written to the log.
+fn last_write(log: &Path) -> Option<SystemTime> {
+    fs::metadata(log).ok()?.modified().ok()
+}

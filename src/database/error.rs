@@ -1,0 +1,194 @@
+//! What went wrong with a statement, in the terms that callers act on.
+
+use sea_orm::{DbErr, RuntimeErr, SqlErr, SqlxError, sqlx};
+
+/// The kind of an error of the database.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ErrorKind {
+    /// The connection is gone, or could not be made. The next one may work.
+    ConnectionLost,
+    /// The database does not serve now, and nothing is wrong with the request. The same may work later.
+    Unavailable(Outage),
+    /// Another transaction holds the rows for long, or two wait for each other.
+    LockConflict,
+    /// A unique index has the row already.
+    NotUnique,
+    /// A row that this one refers to does not exist.
+    MissingReference,
+    /// Another rule of the schema forbids it.
+    Constraint,
+    /// The database has no place for the value: a NUL, or a number or time out of range.
+    Unstorable,
+    /// An error of this program.
+    Other,
+}
+
+/// Why a database does not serve.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Outage {
+    /// No connection, or no answer, in time.
+    Unreachable,
+    /// Others hold its locks, or it has too much to do.
+    Busy,
+    /// The disk or a quota is full.
+    Full,
+    /// It takes no writes.
+    ReadOnly,
+    /// The storage fails, or the file is damaged.
+    Storage,
+    /// Tables or columns are missing.
+    Schema,
+}
+
+impl Outage {
+    /// A fixed word for a program.
+    #[must_use]
+    pub const fn code(self) -> &'static str {
+        match self {
+            Self::Unreachable => "database_unreachable",
+            Self::Busy => "database_busy",
+            Self::Full => "database_full",
+            Self::ReadOnly => "database_read_only",
+            Self::Storage => "database_storage_failed",
+            Self::Schema => "database_schema_missing",
+        }
+    }
+}
+
+impl ErrorKind {
+    /// Why the database does not serve, if that is the kind.
+    #[must_use]
+    pub const fn outage(self) -> Option<Outage> {
+        match self {
+            Self::ConnectionLost => Some(Outage::Unreachable),
+            Self::Unavailable(outage) => Some(outage),
+            Self::LockConflict => Some(Outage::Busy),
+            _ => None,
+        }
+    }
+
+    /// Whether the error is about some of the rows of a batch, so that smaller parts may succeed.
+    #[must_use]
+    pub const fn is_about_rows(self) -> bool {
+        matches!(
+            self,
+            Self::LockConflict
+                | Self::NotUnique
+                | Self::MissingReference
+                | Self::Constraint
+                | Self::Unstorable
+        )
+    }
+}
+
+/// The kind of an error.
+#[must_use]
+pub fn classify(error: &DbErr) -> ErrorKind {
+    let unavailable = |outage| ErrorKind::Unavailable(outage);
+    match error {
+        DbErr::ConnectionAcquire(_) => return unavailable(Outage::Unreachable),
+        DbErr::Conn(RuntimeErr::Internal(_)) => return unavailable(Outage::Unreachable),
+        // The schema is not the one of this version.
+        DbErr::Migration(_) => return unavailable(Outage::Schema),
+        _ => {}
+    }
+    let (DbErr::Exec(RuntimeErr::SqlxError(cause))
+    | DbErr::Query(RuntimeErr::SqlxError(cause))
+    | DbErr::Conn(RuntimeErr::SqlxError(cause))) = error
+    else {
+        return ErrorKind::Other;
+    };
+    match &**cause {
+        SqlxError::Io(_) | SqlxError::WorkerCrashed => ErrorKind::ConnectionLost,
+        // The connection was closed before the server said anything.
+        SqlxError::Protocol(_) if matches!(error, DbErr::Conn(_)) => ErrorKind::ConnectionLost,
+        SqlxError::PoolTimedOut | SqlxError::PoolClosed | SqlxError::Tls(_) => {
+            unavailable(Outage::Unreachable)
+        }
+        // The connection is inside a transaction that it should not be in: it is closed, see
+        // `is_outside_transaction`.
+        SqlxError::BeginFailed | SqlxError::InvalidSavePointStatement => {
+            unavailable(Outage::Storage)
+        }
+        SqlxError::Database(cause) => {
+            let kind = if cause
+                .try_downcast_ref::<sqlx::postgres::PgDatabaseError>()
+                .is_some()
+            {
+                of_postgres(&cause.code().unwrap_or_default())
+            } else {
+                let code = cause.code().and_then(|code| code.parse().ok());
+                of_sqlite(code.unwrap_or_default(), cause.message())
+            };
+            match (kind, error.sql_err()) {
+                (ErrorKind::Constraint, Some(SqlErr::UniqueConstraintViolation(_))) => {
+                    ErrorKind::NotUnique
+                }
+                (ErrorKind::Constraint, Some(SqlErr::ForeignKeyConstraintViolation(_))) => {
+                    ErrorKind::MissingReference
+                }
+                (kind, _) => kind,
+            }
+        }
+        _ => ErrorKind::Other,
+    }
+}
+
+/// The kind of an SQLSTATE. <https://www.postgresql.org/docs/current/errcodes-appendix.html>
+fn of_postgres(code: &str) -> ErrorKind {
+    let unavailable = ErrorKind::Unavailable;
+    match code {
+        // An operator ended the session, another process of the server crashed, or it still starts.
+        "57P01" | "57P02" | "57P03" => ErrorKind::ConnectionLost,
+        // Waited too long for a lock, a serialization failure, and a deadlock.
+        "55P03" | "40001" | "40P01" => ErrorKind::LockConflict,
+        "25006" => unavailable(Outage::ReadOnly),
+        "53100" => unavailable(Outage::Full),
+        "XX001" | "XX002" => unavailable(Outage::Storage),
+        // A table, a column or a schema is not there.
+        "42P01" | "42703" | "3F000" => unavailable(Outage::Schema),
+        // A text that is too long or has a NUL, a number or a time out of range. Other errors about data
+        // are those of this program.
+        "22001" | "22003" | "22008" | "22021" | "22P05" => ErrorKind::Unstorable,
+        // The database does not exist. Further down: the account may not use the table, or may not log in.
+        "3D000" => unavailable(Outage::Unreachable),
+        "42501" => unavailable(Outage::ReadOnly),
+        _ => match code.get(..2) {
+            // Poolers report their own errors as 08P01.
+            Some("08") => ErrorKind::ConnectionLost,
+            Some("28") => unavailable(Outage::Unreachable),
+            Some("40" | "53" | "57") => unavailable(Outage::Busy),
+            Some("58") => unavailable(Outage::Storage),
+            Some("23") => ErrorKind::Constraint,
+            _ => ErrorKind::Other,
+        },
+    }
+}
+
+/// The kind of a result code of SQLite; the low byte is the primary one. <https://sqlite.org/rescode.html>
+fn of_sqlite(code: u32, message: &str) -> ErrorKind {
+    let unavailable = ErrorKind::Unavailable;
+    match code % 256 {
+        // BUSY, LOCKED, INTERRUPT and PROTOCOL.
+        5 | 6 | 9 | 15 => unavailable(Outage::Busy),
+        // FULL
+        13 => unavailable(Outage::Full),
+        // READONLY and PERM
+        8 | 3 => unavailable(Outage::ReadOnly),
+        // NOMEM, IOERR, CORRUPT, CANTOPEN, NOLFS and NOTADB.
+        7 | 10 | 11 | 14 | 22 | 26 => unavailable(Outage::Storage),
+        // SCHEMA
+        17 => unavailable(Outage::Schema),
+        // CONSTRAINT
+        19 => ErrorKind::Constraint,
+        // TOOBIG
+        18 => ErrorKind::Unstorable,
+        // ERROR, of which only the text tells more.
+        1 if message.starts_with("no such table") || message.starts_with("no such column") => {
+            unavailable(Outage::Schema)
+        }
+        // SQLite has rolled back by itself, as it does when a disk is full or fails.
+        1 if message.contains("no transaction is active") => unavailable(Outage::Storage),
+        _ => ErrorKind::Other,
+    }
+}

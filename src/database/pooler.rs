@@ -1,0 +1,85 @@
+//! Which poolers may stand between this program and PostgreSQL.
+//!
+//! Salam uses prepared statements and settings of its sessions, so a session must keep its server connection:
+//! PgBouncer in session mode, Pgpool-II, RDS Proxy (which pins such sessions) and Supabase's session port fit.
+//! In transaction mode a pooler gives one server connection to many sessions, and a statement that one of
+//! them has prepared is unknown to, or in the way of, another.
+
+use std::time::Duration;
+
+use loco_rs::{Error, Result};
+use sea_orm::{
+    DatabaseConnection, DbErr, RuntimeErr, SqlxError,
+    sqlx::{ConnectOptions, Connection, PgConnection, Row, postgres::PgConnectOptions, raw_sql},
+};
+use tokio::time::timeout;
+
+use super::{pool_of_postgres, postgres_options};
+
+/// How often two sessions are compared: a pooler that has several free server connections may give each
+/// session one of its own for a while.
+const COMPARISONS: usize = 5;
+
+/// How long a session may take to answer.
+const ANSWER_WITHIN: Duration = Duration::from_secs(4);
+
+const REFUSAL: &str = "a pooler in transaction mode stands before PostgreSQL: two sessions share one server \
+                       connection, and Salam needs sessions of its own; use session mode (PgBouncer: \
+                       `pool_mode = session`), or connect to PostgreSQL directly";
+
+/// Refuses a pooler that lets two sessions share a server connection. Accepts SQLite.
+///
+/// # Errors
+/// One sentence that says what to change; or that the database cannot be reached.
+pub async fn check_pooler(db: &DatabaseConnection) -> Result<()> {
+    let Some(pool) = pool_of_postgres(db) else {
+        return Ok(());
+    };
+    compare_sessions(&pool.connect_options()).await
+}
+
+/// The same for a URI.
+///
+/// # Errors
+/// See [`check_pooler`].
+pub async fn check_pooler_of(uri: &str) -> Result<()> {
+    compare_sessions(&postgres_options(uri)?).await
+}
+
+async fn compare_sessions(options: &PgConnectOptions) -> Result<()> {
+    let comparing = async {
+        let mut first = options.connect().await?;
+        let mut second = options.connect().await?;
+        let mut is_shared = false;
+        for _ in 0..COMPARISONS {
+            // In turns, and outside a transaction: only then does such a pooler hand the connection on.
+            is_shared |= backend(&mut first).await? == backend(&mut second).await?;
+        }
+        // What else goes wrong while they close tells nothing.
+        let _ = first.close().await;
+        let _ = second.close().await;
+        Ok::<_, SqlxError>(is_shared)
+    };
+    let compared = timeout(ANSWER_WITHIN, comparing).await;
+    let silent = || {
+        DbErr::Conn(RuntimeErr::Internal(
+            "PostgreSQL does not answer".to_owned(),
+        ))
+    };
+    match compared
+        .map_err(|_| silent())?
+        .map_err(super::cannot_connect)?
+    {
+        true => Err(Error::string(REFUSAL)),
+        false => Ok(()),
+    }
+}
+
+/// The process of the server that answers a session. Asked without a prepared statement, which would be in
+/// the way of others behind a pooler in transaction mode.
+async fn backend(session: &mut PgConnection) -> Result<i32, SqlxError> {
+    let row = raw_sql("SELECT pg_backend_pid()::int4")
+        .fetch_one(session)
+        .await?;
+    row.try_get(0)
+}

@@ -1,0 +1,193 @@
+//! A file of SQLite and its companions: whether they belong together, and how the file is left whole.
+//!
+//! While a server runs, the latest commits are in a write-ahead log beside the file (`-wal`, with an index in
+//! `-shm`). A clean stop brings all of it into the file and removes the companions. After a crash the log stays,
+//! and SQLite applies it at the next start to whatever file lies there: if an operator has copied a backup over
+//! the file, the log of the other file would overwrite the backup's pages.
+//!
+//! So each server gives the file a new id when it starts. The id is in the header of the file (`user_version`),
+//! and in a third companion, `-id`, as long as there may be a log. A file whose header has another id is not
+//! the one that the log belongs to.
+
+use std::{
+    ffi::OsString,
+    fs::{self, File},
+    io::{ErrorKind, Read, Seek, SeekFrom, Write},
+    path::{Path, PathBuf},
+    str::FromStr,
+};
+
+use rand::random;
+use sea_orm::{
+    ConnectionTrait, DatabaseConnection, DbErr, SqlxError, Statement,
+    sqlx::{ConnectOptions, Connection, raw_sql, sqlite::SqliteConnectOptions},
+};
+
+use super::pool_of_file;
+
+/// Where the header of a file has `user_version`. <https://sqlite.org/fileformat2.html#user_version_number>
+const ID_OFFSET: u64 = 60;
+
+/// The file of a database, if it is one of SQLite and not in memory.
+#[must_use]
+pub fn path_of(db: &DatabaseConnection) -> Option<PathBuf> {
+    let pool = pool_of_file(db)?;
+    Some(pool.connect_options().get_filename().to_owned())
+}
+
+/// The companion of a file with this ending.
+#[must_use]
+pub fn companion(file: &Path, ending: &str) -> PathBuf {
+    let mut name = OsString::from(file);
+    name.push(ending);
+    name.into()
+}
+
+/// Refuses a file beside which lies the write-ahead log of another file. To look changes nothing. It must happen
+/// before this process has opened the file: when a process closes a file, the system takes back all locks that
+/// the process holds on it, also those of SQLite (POSIX, `fcntl`).
+///
+/// # Errors
+/// What lies there, and what to do.
+pub fn check_log(uri: &str) -> Result<(), String> {
+    let Ok(options) = SqliteConnectOptions::from_str(uri) else {
+        // Another check says so.
+        return Ok(());
+    };
+    let file = options.get_filename();
+    let log = companion(file, "-wal");
+    let has_log = fs::metadata(&log).is_ok_and(|found| found.len() > 0);
+    // SQLite itself removes a log without a file.
+    let has_file = fs::metadata(file).is_ok_and(|found| found.len() > 0);
+    if !has_log || !has_file {
+        return Ok(());
+    }
+    // A version before this one has left no id.
+    let Ok(ids) = fs::read_to_string(companion(file, "-id")) else {
+        return Ok(());
+    };
+    let id = id_in_header(file).map_err(|error| format!("{}: {error}", file.display()))?;
+    if ids.split_whitespace().any(|known| known == id.to_string()) {
+        return Ok(());
+    }
+    Err(format!(
+        "{log} is the write-ahead log of another file than {file}, which was replaced, such as by a backup, \
+         after a crash. Opening the two together would damage the file. To go on with the file, delete \
+         {log}; to go on with the database of before, put its file back",
+        log = log.display(),
+        file = file.display(),
+    ))
+}
+
+/// Gives the file of a server that starts a new id, if nobody else has the file open.
+///
+/// # Errors
+/// When the database fails, or the id cannot be written.
+pub async fn claim(db: &DatabaseConnection) -> Result<(), DbErr> {
+    let Some(file) = path_of(db) else {
+        return Ok(());
+    };
+    let id_file = companion(&file, "-id");
+    let asking = Statement::from_string(db.get_database_backend(), "PRAGMA user_version");
+    let old: i32 = match db.query_one_raw(asking).await? {
+        Some(row) => row.try_get_by_index(0)?,
+        None => 0,
+    };
+    // 0 is that of a new file.
+    let new = random::<u32>().max(1) & 0x7fff_ffff;
+    // With all that the header may still have: a process that reads keeps the log from being emptied.
+    let known = fs::read_to_string(&id_file).unwrap_or_default();
+    write_whole(&id_file, &format!("{} {old} {new}\n", known.trim()))
+        .map_err(|error| cannot_write(&id_file, &error))?;
+    db.execute_unprepared(&format!("PRAGMA user_version = {new}"))
+        .await?;
+    let emptying =
+        Statement::from_string(db.get_database_backend(), "PRAGMA wal_checkpoint(TRUNCATE)");
+    let busy: i32 = match db.query_one_raw(emptying).await? {
+        Some(row) => row.try_get_by_index(0)?,
+        None => 1,
+    };
+    if busy == 0 {
+        write_whole(&id_file, &format!("{new}\n"))
+            .map_err(|error| cannot_write(&id_file, &error))?;
+    }
+    Ok(())
+}
+
+/// Brings the write-ahead log into the file and removes the companions, as far as no other process has the
+/// file open. Logs what keeps it from doing so.
+pub(super) async fn fold_log(file: &Path) {
+    if !file.exists() {
+        return;
+    }
+    let log = companion(file, "-wal");
+    match fold(file).await {
+        Ok(()) if !log.exists() => {
+            let _ = fs::remove_file(companion(file, "-id"));
+        }
+        Ok(()) => {
+            tracing::info!(file = %log.display(), "the write-ahead log stays: another process uses it")
+        }
+        Err(error) => {
+            tracing::warn!(%error, file = %log.display(), "the write-ahead log stays: copy it with its file");
+        }
+    }
+}
+
+async fn fold(file: &Path) -> Result<(), SqlxError> {
+    let options = SqliteConnectOptions::new().filename(file);
+    let mut connection = options.disable_statement_logging().connect().await?;
+    raw_sql("PRAGMA wal_checkpoint(TRUNCATE)")
+        .execute(&mut connection)
+        .await?;
+    // SQLite removes the companions when the last connection closes.
+    connection.close().await
+}
+
+/// Which file a path leads to, so that it is noticed when another one lies there. `None` where there is none.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FileIdentity(u64, u64);
+
+impl FileIdentity {
+    /// The identity of the file at a path, by its device and inode; `None` where there is none, and on
+    /// systems without inodes.
+    #[must_use]
+    pub fn of(path: &Path) -> Option<Self> {
+        #[cfg(unix)]
+        {
+            use std::os::unix::fs::MetadataExt;
+            let found = fs::metadata(path).ok()?;
+            Some(Self(found.dev(), found.ino()))
+        }
+        #[cfg(not(unix))]
+        {
+            let _ = path;
+            None
+        }
+    }
+}
+
+fn id_in_header(file: &Path) -> std::io::Result<u32> {
+    let mut header = File::open(file)?;
+    header.seek(SeekFrom::Start(ID_OFFSET))?;
+    let mut id = [0; 4];
+    match header.read_exact(&mut id) {
+        Ok(()) => Ok(u32::from_be_bytes(id)),
+        // A new file is empty until something is checkpointed.
+        Err(error) if error.kind() == ErrorKind::UnexpectedEof => Ok(0),
+        Err(error) => Err(error),
+    }
+}
+
+/// Writes a small file so that a crash leaves the old text or the new one.
+fn write_whole(path: &Path, text: &str) -> std::io::Result<()> {
+    let draft = companion(path, ".new");
+    let mut file = File::create(&draft)?;
+    file.write_all(text.as_bytes())?;
+    file.sync_all()?;
+    fs::rename(&draft, path)
+}
+
+fn cannot_write(path: &Path, error: &std::io::Error) -> DbErr {
+    DbErr::Custom(format!("{}: {error}", path.display()))
+}

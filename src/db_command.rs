@@ -1,0 +1,156 @@
+//! `cargo loco db …`: Loco's own commands, of which those that delete everything ask first in production.
+
+use std::path::PathBuf;
+
+use clap::{Parser, Subcommand};
+use loco_rs::{
+    Error, Result,
+    app::Hooks,
+    boot::{RunDbCommand, create_context, run_db},
+    db,
+    environment::{Environment, resolve_from_env},
+};
+use migration::Migrator;
+
+use crate::{
+    app::App,
+    settings::{DatabaseSettings, in_production},
+};
+
+/// Perform database operations
+#[derive(Parser)]
+#[command(name = "db", bin_name = "cargo loco db")]
+pub struct DbCommand {
+    #[command(subcommand)]
+    action: Action,
+    /// Specify the environment [default: development]
+    #[arg(short, long, global = true)]
+    environment: Option<String>,
+}
+
+#[derive(Subcommand)]
+enum Action {
+    /// Create the database (PostgreSQL)
+    Create,
+    /// Run the migrations that have not run
+    Migrate,
+    /// Take migrations back, one or so many; the tables that they made are deleted
+    Down {
+        /// How many
+        #[arg(default_value_t = 1)]
+        steps: u32,
+        #[command(flatten)]
+        consent: Consent,
+    },
+    /// Delete all tables, then run all migrations
+    Reset {
+        #[command(flatten)]
+        consent: Consent,
+    },
+    /// Show which migrations have run
+    Status,
+    /// Write the entities in src/models/_entities from the database
+    #[cfg(debug_assertions)]
+    Entities,
+    /// Delete all rows of all tables
+    Truncate {
+        #[command(flatten)]
+        consent: Consent,
+    },
+    /// Make people and groups to look at; or write tables to files
+    Seed {
+        /// Delete everything before
+        #[arg(short, long)]
+        reset: bool,
+        /// Write all tables to files instead
+        #[arg(short, long)]
+        dump: bool,
+        /// Write these tables to files instead
+        #[arg(long, value_delimiter = ',')]
+        dump_tables: Option<Vec<String>>,
+        /// The folder of the files
+        #[arg(long, default_value = "src/fixtures")]
+        from: PathBuf,
+        #[command(flatten)]
+        consent: Consent,
+    },
+    /// Write the schema to schema_dump.json
+    Schema,
+}
+
+#[derive(clap::Args)]
+struct Consent {
+    /// Do it in production, too, where it deletes what people have written
+    #[arg(long)]
+    yes_delete_everything: bool,
+}
+
+impl Action {
+    /// What the command deletes, and whether that was agreed to. `None` where it deletes nothing.
+    const fn deletes(&self) -> Option<(&'static str, &Consent)> {
+        match self {
+            Self::Down { consent, .. } => Some(("db down", consent)),
+            Self::Reset { consent } => Some(("db reset", consent)),
+            Self::Truncate { consent } => Some(("db truncate", consent)),
+            Self::Seed {
+                reset: true,
+                consent,
+                ..
+            } => Some(("db seed --reset", consent)),
+            _ => None,
+        }
+    }
+}
+
+impl DbCommand {
+    /// Runs the command.
+    ///
+    /// # Errors
+    /// When the configuration is at fault, the database fails, or the command would delete everything in
+    /// production and `--yes-delete-everything` is missing.
+    pub async fn run(self) -> Result<()> {
+        let environment: Environment = self.environment.unwrap_or_else(resolve_from_env).into();
+        let config = App::load_config(&environment).await?;
+        let database = DatabaseSettings::of(&config);
+        if in_production(&environment)
+            && let Some((command, consent)) = self.action.deletes()
+            && !consent.yes_delete_everything
+        {
+            return Err(Error::Message(format!(
+                "`{command}` would delete everything in {} ({environment}); nothing was done. Make a backup, \
+                 then add --yes-delete-everything",
+                database.shown()
+            )));
+        }
+        let mut ctx = create_context::<App>(&environment, config).await?;
+        if !App::init_logger(&ctx)? {
+            loco_rs::logger::init::<App>(&ctx.config.logger)?;
+        }
+        // These two are given the address, and not the connection.
+        ctx.config.database.uri = database.uri;
+        let command = match self.action {
+            Action::Create => return db::create(&ctx.config.database.uri).await,
+            Action::Migrate => RunDbCommand::Migrate,
+            Action::Down { steps, .. } => RunDbCommand::Down(steps),
+            Action::Reset { .. } => RunDbCommand::Reset,
+            Action::Status => RunDbCommand::Status,
+            #[cfg(debug_assertions)]
+            Action::Entities => RunDbCommand::Entities,
+            Action::Truncate { .. } => RunDbCommand::Truncate,
+            Action::Seed {
+                reset,
+                dump,
+                dump_tables,
+                from,
+                ..
+            } => RunDbCommand::Seed {
+                reset,
+                from,
+                dump,
+                dump_tables,
+            },
+            Action::Schema => RunDbCommand::Schema,
+        };
+        run_db::<App, Migrator>(&ctx, command).await
+    }
+}

@@ -1,0 +1,35 @@
+//! The answers to probes.
+
+use serde::Serialize;
+
+use crate::health::Fault;
+
+/// The process answers.
+#[derive(Serialize)]
+pub struct Alive {
+    ok: bool,
+}
+
+impl Default for Alive {
+    fn default() -> Self {
+        Self { ok: true }
+    }
+}
+
+/// Whether the node can serve, and why not.
+#[derive(Serialize)]
+pub struct Readiness {
+    ok: bool,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    reasons: Vec<&'static str>,
+}
+
+impl Readiness {
+    #[must_use]
+    pub fn new(faults: &[Fault]) -> Self {
+        Self {
+            ok: faults.is_empty(),
+            reasons: faults.iter().map(|fault| fault.code()).collect(),
+        }
+    }
+}
