@@ -90,6 +90,7 @@ install_for_tests() {
 # What `bin/test` needs besides.
 install_postgres() {
   if [ -z "$(postgres_bin)" ]; then install postgresql postgresql; fi
+  command -v pgbouncer >/dev/null || [ -x /usr/sbin/pgbouncer ] || install_proxy pgbouncer pgbouncer
 }
 
 # What `bin/test --all` needs besides.

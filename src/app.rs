@@ -49,7 +49,6 @@ impl Hooks for App {
 
     async fn load_config(environment: &Environment) -> Result<Config> {
         let mut config = environment.load()?;
-        DatabaseSettings::expect_none(&config)?;
         // Before anything is opened: a wrong setting should be the first thing one hears of.
         Settings::load(&config, environment)?;
         // Before anything opens the file.

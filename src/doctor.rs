@@ -7,13 +7,14 @@
 use std::{fmt, io::Write, path::Path, time::Duration};
 
 use loco_rs::{Error, Result, config::Config, config::Database, environment::Environment};
-use migration::State;
+use migration::{State, check_pooler};
+use sea_orm::DbErr;
 use serde_json::{Value, json};
 use tokio::time::timeout;
 
 use crate::{
     channels::broker::probe_redis,
-    database::{check_pooler_of, open, sqlite_file::check_log},
+    database::{open, sqlite_file::check_log},
     explain::explain,
     models::epochs,
     settings::{ChannelSettings, Check, Settings, sqlite_file},
@@ -168,7 +169,7 @@ async fn database(database: &Database) -> Finding {
     };
     let Examined { state, read_only } = match looked {
         Ok(looked) => looked,
-        Err(error @ Error::DB(_)) => {
+        Err(error @ Error::DB(DbErr::Conn(_) | DbErr::ConnectionAcquire(_))) => {
             let told = format!("{error}; is the one of DATABASE_URL there, and reachable?");
             return Finding::failed(NAME, told);
         }
@@ -209,12 +210,10 @@ async fn look_at(database: &Database) -> Result<Examined> {
         min_connections: 0,
         ..database.clone()
     };
-    if !database.uri.starts_with("sqlite:") {
-        // A pool tries until its time is over, and then says no more than that it is.
-        check_pooler_of(&database.uri).await?;
-    }
     let db = open(&database.uri, database.run_on_start.as_deref(), &config)?;
     let looking = async {
+        // First: a pool tries until its time is over, and then says no more than that it is.
+        check_pooler(&db).await?;
         let state = State::of(&db).await?;
         // Nothing is changed: what is written is taken back.
         let read_only = match state {

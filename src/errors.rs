@@ -112,7 +112,12 @@ impl From<DbErr> for Error {
     fn from(error: DbErr) -> Self {
         let kind = classify(&error);
         if let Some(outage) = kind.outage() {
-            tracing::warn!(%error, reason = outage.code(), "the database does not serve");
+            let reason = outage.code();
+            if outage.may_pass() {
+                tracing::warn!(%error, reason, "the database does not serve");
+            } else {
+                tracing::error!(%error, reason, "the database does not serve");
+            }
             return Self::DatabaseDown(outage);
         }
         if matches!(error, DbErr::RecordNotUpdated) {

@@ -53,7 +53,7 @@ pub struct Settings {
     pub channels: ChannelSettings,
     pub limits: LimitSettings,
     /// The database that the app opens itself; never from a file, see [`DatabaseSettings::set_aside`].
-    #[serde(default)]
+    #[serde(skip)]
     pub database: Option<DatabaseSettings>,
 }
 

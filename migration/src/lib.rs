@@ -15,10 +15,12 @@ mod m20261122_000009_reactions;
 mod m20261123_000010_sessions;
 mod m20261123_000011_skeletons;
 mod m20261126_000012_lists;
+mod pooler;
 pub mod skeletons;
 mod state;
 
 use lock::MigrationLock;
+pub use pooler::check_pooler;
 pub use state::State;
 
 pub struct Migrator;
@@ -48,6 +50,9 @@ impl MigratorTrait for Migrator {
         C: IntoSchemaManagerConnection<'c>,
     {
         let db = db.into_database_executor();
+        if let SchemaManagerConnection::Connection(pool) = &db {
+            check_pooler(pool).await?;
+        }
         let lock = MigrationLock::acquire(&db).await?;
         State::seen_by(&db).await?.check()?;
         let migrated = Unlocked::up(db, steps).await;
@@ -61,6 +66,9 @@ impl MigratorTrait for Migrator {
         C: IntoSchemaManagerConnection<'c>,
     {
         let db = db.into_database_executor();
+        if let SchemaManagerConnection::Connection(pool) = &db {
+            check_pooler(pool).await?;
+        }
         let lock = MigrationLock::acquire(&db).await?;
         State::seen_by(&db).await?.check()?;
         let migrated = Unlocked::refresh(db).await;

@@ -97,8 +97,12 @@ impl Checkpointer {
         let (Some(pool), Some(file)) = (pool_of_file(db), path_of(db)) else {
             return Ok(None);
         };
+        // The file is there. If it is moved away later, a new connection must not make another one, which would
+        // take the log of the first.
+        let connect = (*pool.connect_options()).clone().create_if_missing(false);
+        pool.set_connect_options(connect.clone());
         let options = single(pool.options()).idle_timeout(None);
-        let pool = options.connect_lazy_with((*pool.connect_options()).clone());
+        let pool = options.connect_lazy_with(connect);
         record(SqlxSqliteConnector::from_sqlx_sqlite_pool(pool.clone()));
         let connection = pool.acquire().await.map_err(cannot_connect)?;
         let log = companion(&file, "-wal");

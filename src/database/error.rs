@@ -41,6 +41,12 @@ pub enum Outage {
 }
 
 impl Outage {
+    /// Whether it often passes by itself; an operator must end the others.
+    #[must_use]
+    pub const fn may_pass(self) -> bool {
+        matches!(self, Self::Unreachable | Self::Busy)
+    }
+
     /// A fixed word for a program.
     #[must_use]
     pub const fn code(self) -> &'static str {

@@ -12,7 +12,6 @@
 
 pub mod checkpoint;
 mod error;
-mod pooler;
 pub mod sqlite_file;
 
 use std::{
@@ -35,10 +34,7 @@ use sea_orm::{
 };
 use tokio::time::timeout;
 
-pub use self::{
-    error::{ErrorKind, Outage, classify},
-    pooler::{check_pooler, check_pooler_of},
-};
+pub use self::error::{ErrorKind, Outage, classify};
 
 /// Bytes of a page of a new file of SQLite. A commit writes every page that it touches, so small pages make
 /// more commits a second. A file that exists keeps its own size.
@@ -274,7 +270,7 @@ fn only_usable(options: PoolOptions<Sqlite>, run_on_start: Option<&str>) -> Pool
         .after_connect(move |connection, _| {
             let (statements, read_only) = (statements.clone(), read_only.clone());
             Box::pin(async move {
-                if !statements.is_empty() {
+                if !statements.trim().is_empty() {
                     connection.execute(AssertSqlSafe(statements)).await?;
                 }
                 read_only.test(connection).await

@@ -6,9 +6,7 @@ use loco_rs::{
     Error, Result,
     app::{AppContext, Initializer},
 };
-use migration::State;
-
-use crate::database::check_pooler;
+use migration::{State, check_pooler};
 
 pub struct SchemaInitializer;
 

@@ -84,12 +84,15 @@ pub const fn in_production(environment: &Environment) -> bool {
 }
 
 fn read(config: &Config) -> Result<Settings, String> {
-    let block = config.settings.clone().unwrap_or_default();
-    serde_path_to_error::deserialize(block).map_err(|error| {
-        match error.path().to_string().as_str() {
-            "." => format!("the block `settings:`: {}", error.inner()),
-            path => format!("settings.{path}: {}", error.inner()),
-        }
+    let mut block = config.settings.clone().unwrap_or_default();
+    let database = database::DatabaseSettings::take_from(config, &mut block);
+    let read = serde_path_to_error::deserialize(block).map(|settings| Settings {
+        database,
+        ..settings
+    });
+    read.map_err(|error| match error.path().to_string().as_str() {
+        "." => format!("the block `settings:`: {}", error.inner()),
+        path => format!("settings.{path}: {}", error.inner()),
     })
 }
 

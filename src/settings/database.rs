@@ -5,10 +5,14 @@ use loco_rs::{
     config::{Config, Database},
 };
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use url::Url;
 
 /// The address that the framework is given to connect to: nothing lasts there, and nobody can be away.
 const PLACEHOLDER: &str = "sqlite::memory:?cache=private";
+
+/// Where a database is put aside in the settings. No file has such a key.
+const ASIDE: &str = "(database)";
 
 /// The database that the app opens itself.
 ///
@@ -25,20 +29,6 @@ pub struct DatabaseSettings {
 }
 
 impl DatabaseSettings {
-    /// Refuses a configuration whose files have the block that is set aside.
-    ///
-    /// # Errors
-    /// When they have.
-    pub fn expect_none(config: &Config) -> Result<()> {
-        let block = config.settings.as_ref();
-        if block.is_some_and(|block| block.get("database").is_some()) {
-            return Err(Error::string(
-                "configuration: settings.database: unknown field; the database is that of database.uri",
-            ));
-        }
-        Ok(())
-    }
-
     /// Puts the database of a configuration aside, where [`Self::of`] finds it.
     ///
     /// # Errors
@@ -60,7 +50,7 @@ impl DatabaseSettings {
             .unwrap_or_default();
         let fields = block.as_object_mut();
         let fields = fields.ok_or_else(|| Error::string("the block `settings:` is missing"))?;
-        fields.insert("database".to_owned(), serde_json::to_value(aside)?);
+        fields.insert(ASIDE.to_owned(), serde_json::to_value(aside)?);
         config.settings = Some(block);
         Ok(())
     }
@@ -69,14 +59,19 @@ impl DatabaseSettings {
     #[must_use]
     pub fn of(config: &Config) -> Self {
         let unpacked = super::checks::unpacked(config);
-        let block = unpacked.settings.as_ref();
-        let aside = block
-            .filter(|_| config.database.uri == PLACEHOLDER)
-            .and_then(|block| serde_json::from_value(block.get("database")?.clone()).ok());
-        aside.unwrap_or_else(|| Self {
+        let mut block = unpacked.settings.clone().unwrap_or_default();
+        Self::take_from(config, &mut block).unwrap_or_else(|| Self {
             uri: config.database.uri.clone(),
             run_on_start: config.database.run_on_start.clone(),
         })
+    }
+
+    /// Takes what was put aside out of the settings of a configuration. `None` where there is nothing, or the
+    /// configuration names another database by now.
+    pub(super) fn take_from(config: &Config, block: &mut Value) -> Option<Self> {
+        let aside = block.as_object_mut()?.remove(ASIDE)?;
+        let aside = serde_json::from_value(aside).ok();
+        aside.filter(|_| config.database.uri == PLACEHOLDER)
     }
 
     /// What an operator may read: where it is, without its password.

@@ -2,6 +2,7 @@ mod changes;
 mod chat_groups;
 mod database;
 mod passwords;
+mod pooler;
 mod reactions;
 mod sessions;
 mod skeletons;

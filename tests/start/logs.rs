@@ -240,9 +240,9 @@ async fn session(environment: &[(&str, &str)]) -> (Recording, String) {
     db.execute_unprepared("DROP TABLE invites").await.unwrap();
     let code = session.given.last().unwrap();
     let broken = session.request(Method::GET, &format!("/api/invites/{code}/"));
-    assert_eq!(Answer::to(broken.bearer_auth(&bob)).await.status, 500);
+    assert_eq!(Answer::to(broken.bearer_auth(&bob)).await.status, 503);
     db.close().await.unwrap();
-    said.line_with("a request failed").await;
+    said.line_with("the database does not serve").await;
     server.stop().await;
 
     for line in said.lines() {

@@ -2,12 +2,14 @@
 
 mod command;
 mod doctor;
+mod faults;
 mod generate;
 mod logs;
 mod production;
 mod seed;
+mod stops;
 
-use crate::support::{Certificates, RedisServer, Server, TestDatabase};
+use crate::support::{Certificates, RedisServer, Server, TestDatabase, skip};
 
 #[tokio::test]
 async fn it_migrates_serves_says_where_and_stops_when_told() {
@@ -25,7 +27,7 @@ async fn it_migrates_serves_says_where_and_stops_when_told() {
 async fn nodes_that_start_together_migrate_one_after_the_other() {
     let database = TestDatabase::create().await;
     if database.uri.starts_with("sqlite:") {
-        return; // SQLite has one node.
+        return skip("SQLite has one node");
     }
     let mut servers = [(); 4].map(|()| Server::start(&database));
     for server in &mut servers {

@@ -93,6 +93,12 @@ impl Server {
             .join("config")
             .join(&file);
         let mut config = fs::read_to_string(configured).unwrap();
+        if changes
+            .iter()
+            .all(|(line, _)| !line.contains("drain_delay"))
+        {
+            config = config.replace("drain_delay: 5", "drain_delay: 0");
+        }
         for (line, changed) in changes {
             assert!(config.contains(line), "{line}");
             config = config.replace(line, changed);
@@ -152,11 +158,25 @@ impl Server {
         soon(what, told).await.unwrap()
     }
 
-    /// Has it stop as an operator does, and gives what it ends with.
-    pub async fn stop(mut self) -> ExitStatus {
+    pub fn id(&self) -> u32 {
+        self.process.id()
+    }
+
+    /// Sends it the signal of an operator who wants it to stop.
+    pub fn terminate(&self) {
         let pid = self.process.id().to_string();
         let told = Command::new("kill").args(["-TERM", &pid]).status();
         assert!(told.unwrap().success());
+    }
+
+    /// Has it stop as an operator does, and gives what it ends with.
+    pub async fn stop(self) -> ExitStatus {
+        self.terminate();
+        self.ended().await
+    }
+
+    /// Waits until it has ended, and gives with what.
+    pub async fn ended(mut self) -> ExitStatus {
         let ended = tokio::task::spawn_blocking(move || self.process.wait().unwrap());
         soon("the server to stop", ended).await.unwrap()
     }

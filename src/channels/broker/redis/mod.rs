@@ -29,6 +29,7 @@ use tokio::{
 
 pub use self::counters::Counters;
 use self::{
+    map::Map,
     reach::{Reach, Reached},
     session::{Access, Session, Unreachable},
     shards::{Put, Shards, lock},
@@ -39,19 +40,27 @@ use crate::{
     supervisor::Supervisor,
 };
 
-/// Looks once whether Redis is there, with all nodes that it has, and takes commands.
+/// Topics of which one is at home at any node of a cluster, as good as surely.
+const PROBES: u32 = 10_000;
+
+/// Looks once whether Redis is there, with all nodes that it has, and lets this account publish and subscribe.
 ///
 /// # Errors
 /// Why not. Without what may be a password.
 pub async fn probe(url: &RedisUrl, settings: &ChannelSettings) -> Result<(), Unreachable> {
     let access = Arc::new(Access::new(url, settings));
     let ranges = access.layout(&[]).await?;
-    let places: HashSet<_> = ranges.into_iter().map(|range| range.place).collect();
+    let places: HashSet<_> = ranges.iter().map(|range| range.place.clone()).collect();
+    let map = Map::new(access.clone());
+    map.set(ranges);
     for place in places {
-        Session::connect(access.clone(), place)
-            .await?
-            .ping()
-            .await?;
+        let mut topics = (0..PROBES).map(|n| format!("doctor-{n}"));
+        let topic = topics.find(|topic| map.place_of(topic).as_ref() == Some(&place));
+        let mut session = Session::connect(access.clone(), place).await?;
+        session.ping().await?;
+        if let Some(topic) = topic {
+            session.try_channel(&topic).await?;
+        }
     }
     Ok(())
 }

@@ -173,6 +173,30 @@ impl Session {
         pipeline.ignore_errors().query_async(&mut self.redis).await
     }
 
+    /// Subscribes to a topic and publishes nothing to it, which an ACL of Redis may forbid.
+    ///
+    /// # Errors
+    /// Why not; of an ACL, what to allow.
+    pub async fn try_channel(&mut self, topic: &str) -> Result<(), Unreachable> {
+        let channel = self.access.channel(topic);
+        let publish = redis::cmd(self.words.publish).arg(&channel).arg("").clone();
+        let tried = async {
+            self.subscribe(&[topic.to_owned()]).await?;
+            publish.exec_async(&mut self.redis).await
+        };
+        tried.await.map_err(|error| {
+            let told = Unreachable::from(error).0;
+            if told.contains("NOPERM") || told.contains("No permissions") {
+                let prefix = self.access.channel("");
+                return Unreachable(format!(
+                    "{told}; its account (ACL) must allow {} and {} on the channels `{prefix}*`",
+                    self.words.publish, self.words.subscribe
+                ));
+            }
+            Unreachable(told)
+        })
+    }
+
     pub async fn ping(&mut self) -> Result<(), RedisError> {
         redis::cmd("PING").exec_async(&mut self.redis).await
     }

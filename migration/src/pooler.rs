@@ -5,16 +5,13 @@
 //! In transaction mode a pooler gives one server connection to many sessions, and a statement that one of
 //! them has prepared is unknown to, or in the way of, another.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
-use loco_rs::{Error, Result};
-use sea_orm::{
-    DatabaseConnection, DbErr, RuntimeErr, SqlxError,
-    sqlx::{ConnectOptions, Connection, PgConnection, Row, postgres::PgConnectOptions, raw_sql},
+use sea_orm_migration::sea_orm::{
+    DatabaseConnection, DbBackend, DbErr, RuntimeErr, SqlxError,
+    sqlx::{ConnectOptions, Connection, PgConnection, Row, raw_sql},
 };
 use tokio::time::timeout;
-
-use super::{pool_of_postgres, postgres_options};
 
 /// How often two sessions are compared: a pooler that has several free server connections may give each
 /// session one of its own for a while.
@@ -30,23 +27,12 @@ const REFUSAL: &str = "a pooler in transaction mode stands before PostgreSQL: tw
 /// Refuses a pooler that lets two sessions share a server connection. Accepts SQLite.
 ///
 /// # Errors
-/// One sentence that says what to change; or that the database cannot be reached.
-pub async fn check_pooler(db: &DatabaseConnection) -> Result<()> {
-    let Some(pool) = pool_of_postgres(db) else {
+/// One sentence that says what to change; or why the database cannot be reached.
+pub async fn check_pooler(db: &DatabaseConnection) -> Result<(), DbErr> {
+    if db.get_database_backend() != DbBackend::Postgres {
         return Ok(());
-    };
-    compare_sessions(&pool.connect_options()).await
-}
-
-/// The same for a URI.
-///
-/// # Errors
-/// See [`check_pooler`].
-pub async fn check_pooler_of(uri: &str) -> Result<()> {
-    compare_sessions(&postgres_options(uri)?).await
-}
-
-async fn compare_sessions(options: &PgConnectOptions) -> Result<()> {
+    }
+    let options = db.get_postgres_connection_pool().connect_options();
     let comparing = async {
         let mut first = options.connect().await?;
         let mut second = options.connect().await?;
@@ -60,17 +46,16 @@ async fn compare_sessions(options: &PgConnectOptions) -> Result<()> {
         let _ = second.close().await;
         Ok::<_, SqlxError>(is_shared)
     };
-    let compared = timeout(ANSWER_WITHIN, comparing).await;
     let silent = || {
         DbErr::Conn(RuntimeErr::Internal(
             "PostgreSQL does not answer".to_owned(),
         ))
     };
-    match compared
-        .map_err(|_| silent())?
-        .map_err(super::cannot_connect)?
-    {
-        true => Err(Error::string(REFUSAL)),
+    let compared = timeout(ANSWER_WITHIN, comparing)
+        .await
+        .map_err(|_| silent())?;
+    match compared.map_err(|error| DbErr::Conn(RuntimeErr::SqlxError(Arc::new(error))))? {
+        true => Err(DbErr::Migration(REFUSAL.to_owned())),
         false => Ok(()),
     }
 }

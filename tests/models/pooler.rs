@@ -1,0 +1,83 @@
+//! A PgBouncer between the server and PostgreSQL.
+
+use std::sync::Arc;
+
+use insta::assert_snapshot;
+use loco_rs::{app::Hooks, boot::StartMode, environment::Environment};
+use migration::check_pooler;
+use salam::{app::App, database};
+use sea_orm::DbErr;
+use serde_json::json;
+
+use crate::support::{PgBouncer, TestApp, TestDatabase, skip, until};
+
+async fn database() -> Option<Arc<TestDatabase>> {
+    let database = TestDatabase::create().await;
+    database
+        .uri
+        .starts_with("postgres")
+        .then(|| Arc::new(database))
+}
+
+async fn check(uri: &str) -> Result<(), DbErr> {
+    let config = App::load_config(&Environment::Test).await.unwrap();
+    check_pooler(&database::open(uri, None, &config.database).unwrap()).await
+}
+
+#[tokio::test]
+async fn session_mode_needs_no_setting_of_the_pooler() {
+    let Some(database) = database().await else {
+        return skip("needs PostgreSQL");
+    };
+    let mut pooler = PgBouncer::before(&database.uri, "session").await;
+    let uri = pooler.uri(&database.uri);
+    check(&uri).await.unwrap();
+    // Migrations run through it, too.
+    let app = TestApp::configured(|config| config.database.uri.clone_from(&uri)).await;
+    assert_eq!(app.get("/_readiness").await.status, 200);
+    let ann = app.user("ann").await;
+    let group = ann.start_chat().await;
+    let mut socket = ann.live(&group).await;
+    for cid in ["1", "2", "3"] {
+        assert_eq!(ann.say(&group, cid, cid).await.status, 201);
+        assert_eq!(socket.event().await["data"], json!({"text": cid}));
+    }
+    // A resume reads the log.
+    let mut back = ann.rich(&group, "after=1").await;
+    let frames = back.until_sync().await;
+    assert_eq!(frames.last().unwrap()["seq"], 3);
+
+    // A pooler that starts again under senders costs them nothing that was acknowledged.
+    pooler.kill();
+    until("the node to be unready", async || {
+        app.get("/_readiness").await.status == 503
+    })
+    .await;
+    let saying = ann.say(&group, "4", "4");
+    let (said, ()) = tokio::join!(saying, pooler.run());
+    assert!(matches!(said.status.as_u16(), 201 | 503), "{said}");
+    until("the node to be ready", async || {
+        app.get("/_readiness").await.status == 200
+    })
+    .await;
+    assert!(ann.say(&group, "4", "4").await.status.is_success());
+    assert_eq!(socket.event().await["seq"], 4);
+    socket.expect_silence().await;
+}
+
+#[tokio::test]
+async fn transaction_mode_is_refused_in_one_sentence() {
+    let Some(database) = database().await else {
+        return skip("needs PostgreSQL");
+    };
+    let pooler = PgBouncer::before(&database.uri, "transaction").await;
+    let uri = pooler.uri(&database.uri);
+    let refused = check(&uri).await.unwrap_err().to_string();
+    assert_snapshot!(refused, @"");
+    // `start` says the same, before it serves anybody.
+    let mut config = App::load_config(&Environment::Test).await.unwrap();
+    config.database.uri = uri;
+    config.database.dangerously_truncate = false;
+    let boot = App::boot(StartMode::ServerOnly, &Environment::Test, config).await;
+    assert!(boot.err().unwrap().to_string().contains(&refused));
+}

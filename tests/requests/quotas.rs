@@ -1,0 +1,100 @@
+//! What is stored is bounded: sessions, memberships and invites.
+
+use chrono::{Duration, Utc};
+use insta::assert_snapshot;
+use salam::models::invites;
+use sea_orm::{ColumnTrait, EntityTrait, PaginatorTrait, QueryFilter};
+use serde_json::json;
+
+use crate::support::{TestApp, until};
+
+#[tokio::test]
+async fn a_login_beyond_the_quota_ends_the_session_that_rested_longest() {
+    let app = TestApp::with(json!({"limits": {"sessions_per_user": 3}})).await;
+    let first = app.user("ann").await;
+    let group = first.start_chat().await;
+    let mut socket = first.live(&group).await;
+    let (second, third) = (app.log_in("ann").await, app.log_in("ann").await);
+    for session in [&first, &second, &third] {
+        assert!(session.is_logged_in().await);
+    }
+    let fourth = app.log_in("ann").await;
+    assert_eq!(socket.bye_code().await, 4410, "its sockets end with it");
+    assert!(!first.is_logged_in().await);
+    for session in [&second, &third, &fourth] {
+        assert!(session.is_logged_in().await);
+    }
+    // Nobody else's end.
+    let bob = app.user("bob").await;
+    app.log_in("ann").await;
+    assert!(bob.is_logged_in().await);
+    assert!(!second.is_logged_in().await);
+}
+
+#[tokio::test]
+async fn one_may_be_in_so_many_groups() {
+    let app = TestApp::with(json!({"limits": {"groups_per_user": 2}})).await;
+    let (ann, bob) = (app.user("ann").await, app.user("bob").await);
+    let group = ann.start_chat().await;
+    bob.start_chat().await;
+    ann.brings_in(&bob, &group).await;
+    let refused = bob.post("/api/start-chat/", json!({})).await;
+    assert_eq!(refused.status, 409);
+    assert_snapshot!(refused.json(), @r#"{"code":"limit_exceeded","detail":"You are a member of as many groups as one user may be; leave one first."}"#);
+    let other = ann.start_chat().await;
+    let code = ann.invites(&other).await;
+    let path = format!("/api/invites/{code}/accept/");
+    assert_eq!(bob.post(&path, json!({})).await.status, 409);
+    // Who is a member already stays one, and who leaves has room again.
+    ann.brings_in(&bob, &group).await;
+    let own = format!("/api/groups/{group}/members/bob/");
+    assert_eq!(bob.delete(&own).await.status, 204);
+    assert_eq!(bob.post(&path, json!({})).await.status, 200);
+}
+
+#[tokio::test]
+async fn a_group_may_have_so_many_members() {
+    let app = TestApp::with(json!({"limits": {"members_per_group": 2}})).await;
+    let (ann, bob, cyd) = (
+        app.user("ann").await,
+        app.user("bob").await,
+        app.user("cyd").await,
+    );
+    let group = ann.start_chat().await;
+    ann.brings_in(&bob, &group).await;
+    let code = ann.invites(&group).await;
+    let path = format!("/api/invites/{code}/accept/");
+    let refused = cyd.post(&path, json!({})).await;
+    assert_eq!(refused.status, 409);
+    assert_snapshot!(refused.json(), @r#"{"code":"limit_exceeded","detail":"This group has as many members as a group may have."}"#);
+    // It costs the invite nothing.
+    let own = format!("/api/groups/{group}/members/bob/");
+    assert_eq!(bob.delete(&own).await.status, 204);
+    assert_eq!(cyd.post(&path, json!({})).await.status, 200);
+}
+
+#[tokio::test]
+async fn expired_invites_are_deleted() {
+    let app = TestApp::start().await;
+    let ann = app.user("ann").await;
+    let group = ann.start_chat().await;
+    for _ in 0..3 {
+        ann.invites(&group).await;
+    }
+    let db = &app.ctx.db;
+    invites::Entity::update_many()
+        .col_expr(
+            invites::Column::ExpiresAt,
+            sea_orm::sea_query::Expr::value(Utc::now() - Duration::seconds(1)),
+        )
+        .filter(invites::Column::Id.lte(2))
+        .exec(db)
+        .await
+        .unwrap();
+    // As another node does when it starts.
+    let other = TestApp::node(app.database.clone(), json!({})).await;
+    until("the expired ones to go", async || {
+        invites::Entity::find().count(&other.ctx.db).await.unwrap() == 1
+    })
+    .await;
+}

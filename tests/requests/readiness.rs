@@ -1,0 +1,165 @@
+//! `/_readiness` says whether the node can serve, and why not.
+
+use loco_rs::{app::Hooks, boot::ServeParams, boot::StartMode, environment::Environment};
+use salam::{app::App, supervisor::Supervisor};
+use sea_orm::{ConnectionTrait, DbBackend};
+use serde_json::{Value, json};
+
+use crate::support::{Cutter, TestApp, TestDatabase, skip, soon, until};
+
+async fn reasons(app: &TestApp) -> Value {
+    let answer = app.get("/_readiness").await;
+    let body = answer.json();
+    assert_eq!(body["ok"], answer.status == 200);
+    assert!(answer.status == 200 || answer.status == 503);
+    body["reasons"].clone()
+}
+
+/// Until it is said with these reasons alone; none: that the node is ready.
+async fn until_said(app: &TestApp, expected: Value) {
+    until(&format!("{expected}"), async || {
+        reasons(app).await == expected
+    })
+    .await;
+}
+
+async fn run(app: &TestApp, sql: &str) {
+    app.ctx.db.execute_unprepared(sql).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_node_that_can_serve_says_so_and_no_more() {
+    let app = TestApp::start().await;
+    for path in ["/_readiness", "/_readiness/", "/_ping", "/_health"] {
+        let answer = app.get(path).await;
+        assert_eq!(
+            (answer.status.as_u16(), answer.json()),
+            (200, json!({"ok": true})),
+            "{path}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_schema_that_is_missing_or_newer_is_named() {
+    let app = TestApp::start().await;
+    let ann = app.user("ann").await;
+    let group = ann.start_chat().await;
+    for table in ["events", "sessions"] {
+        run(&app, &format!("ALTER TABLE {table} RENAME TO gone")).await;
+        until_said(&app, json!(["database_schema_missing"])).await;
+        if table == "events" {
+            let answer = ann.say(&group, "x", "1").await;
+            assert_eq!(answer.status, 503);
+            assert_eq!(answer.header("retry-after"), "1");
+        }
+        run(&app, &format!("ALTER TABLE gone RENAME TO {table}")).await;
+        until_said(&app, Value::Null).await;
+    }
+    run(
+        &app,
+        "INSERT INTO seaql_migrations (version, applied_at) VALUES ('m2999_x', 0)",
+    )
+    .await;
+    until_said(&app, json!(["database_schema_newer"])).await;
+    run(
+        &app,
+        "DELETE FROM seaql_migrations WHERE version = 'm2999_x'",
+    )
+    .await;
+    until_said(&app, Value::Null).await;
+    let last = "SELECT MAX(version) FROM seaql_migrations";
+    run(
+        &app,
+        &format!("DELETE FROM seaql_migrations WHERE version = ({last})"),
+    )
+    .await;
+    until_said(&app, json!(["database_schema_missing"])).await;
+}
+
+#[tokio::test]
+async fn a_postgresql_that_takes_no_writes_or_is_gone_is_named() {
+    let mut cutter = None;
+    let app = TestApp::configured(|config| {
+        let uri = &mut config.database.uri;
+        if uri.starts_with("postgres") {
+            *uri = cutter.insert(Cutter::before(uri)).uri();
+        }
+    })
+    .await;
+    let Some(cutter) = cutter else {
+        return skip("needs PostgreSQL");
+    };
+    let ann = app.user("ann").await;
+    let group = ann.start_chat().await;
+    let cut = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity \
+               WHERE datname = current_database() AND pid <> pg_backend_pid()";
+    let name = app.database.uri.rsplit('/').next().unwrap().to_owned();
+    let own = sea_orm::Database::connect(&app.database.uri).await.unwrap();
+    for (value, expected) in [("on", json!(["database_read_only"])), ("off", Value::Null)] {
+        let set = format!("ALTER DATABASE {name} SET default_transaction_read_only = {value}");
+        for sql in ["SET default_transaction_read_only = off", &set, cut] {
+            own.execute_unprepared(sql).await.unwrap();
+        }
+        until_said(&app, expected).await;
+        // All ways to write answer alike.
+        let status = if value == "on" { 503 } else { 200 };
+        let path = format!("/api/groups/{group}/");
+        assert_eq!(
+            ann.patch(&path, json!({"title": value})).await.status,
+            status
+        );
+        assert_eq!(ann.get(&path).await.status, 200, "reading goes on");
+        let said = ann.say(&group, "x", value).await.status;
+        assert_eq!(said, if value == "on" { 503 } else { 201 });
+    }
+    cutter.go_away();
+    own.execute_unprepared(cut).await.unwrap();
+    until_said(&app, json!(["database_unreachable", "writer_stalled"])).await;
+    assert_eq!(ann.get("/api/groups/").await.status, 503);
+    cutter.come_back();
+    until_said(&app, Value::Null).await;
+    assert_eq!(ann.say(&group, "x", "2").await.status, 201);
+}
+
+#[tokio::test]
+async fn a_writer_that_cannot_write_is_noticed_without_a_write_of_anybody() {
+    let app = TestApp::start().await;
+    if app.ctx.db.get_database_backend() != DbBackend::Sqlite {
+        return skip("needs SQLite");
+    }
+    let other = sea_orm::Database::connect(&app.database.uri).await.unwrap();
+    other.execute_unprepared("BEGIN IMMEDIATE").await.unwrap();
+    until("the node to be unready", async || {
+        reasons(&app).await != Value::Null
+    })
+    .await;
+    other.execute_unprepared("ROLLBACK").await.unwrap();
+    until_said(&app, Value::Null).await;
+}
+
+#[tokio::test]
+async fn a_task_that_panics_makes_the_node_unready_and_ends_the_server() {
+    let database = TestDatabase::create().await;
+    let mut config = App::load_config(&Environment::Test).await.unwrap();
+    config.database.uri = database.uri.clone();
+    config.database.dangerously_truncate = false;
+    let boot = App::boot(StartMode::ServerOnly, &Environment::Test, config).await;
+    let boot = boot.unwrap();
+    let (ctx, router) = (boot.app_context, boot.router.unwrap());
+    let supervisor = ctx.shared_store.get::<Supervisor>().unwrap();
+    let params = ServeParams {
+        port: 0,
+        binding: "127.0.0.1".to_owned(),
+    };
+    let serving = tokio::spawn(async move { App::serve(router, &ctx, &params).await });
+    // One that ends is no fault.
+    supervisor.spawn("a task that ends", async {});
+    assert!(!supervisor.has_failed());
+    supervisor.spawn("a task that panics", async { panic!("on purpose") });
+    let ended = soon("the server to end", serving).await.unwrap();
+    assert!(ended.is_err(), "the process ends with an error");
+    let faults: Vec<_> = supervisor.health().all();
+    let codes: Vec<_> = faults.iter().map(|fault| fault.code()).collect();
+    assert_eq!(codes, ["stopping", "task_failed"]);
+}
