@@ -11,6 +11,9 @@ use url::Url;
 /// The address that the framework is given to connect to: nothing lasts there, and nobody can be away.
 const PLACEHOLDER: &str = "sqlite::memory:?cache=private";
 
+/// A statement for the placeholder; without one the framework has its own.
+const NOTHING: &str = "PRAGMA user_version";
+
 /// Where a database is put aside in the settings. No file has such a key.
 const ASIDE: &str = "(database)";
 
@@ -42,7 +45,8 @@ impl DatabaseSettings {
             run_on_start: config
                 .database
                 .run_on_start
-                .replace("PRAGMA user_version".to_owned()),
+                .replace(NOTHING.to_owned())
+                .filter(|statements| statements != NOTHING),
         };
         let mut block = super::checks::unpacked(config)
             .settings
