@@ -38,6 +38,9 @@ const MAX_LEEWAY_SECONDS: u64 = 30;
 #[derive(Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Settings {
+    /// Seconds between the word to stop (SIGTERM) and the end of new connections. The node is not ready
+    /// meanwhile, so that load balancers notice.
+    pub drain_delay: u32,
     /// The zone of every `HH:MM:SS`.
     pub time_zone: Tz,
     /// Where clients reach the server, if it is not what their requests say.
@@ -45,9 +48,6 @@ pub struct Settings {
     pub public_url: Option<Url>,
     /// Origins, besides the server's own, whose pages may open sockets with the cookie.
     pub allowed_origins: Origins,
-    /// Seconds between the word to stop (SIGTERM) and the end of new connections. The node is not ready
-    /// meanwhile, so that load balancers notice.
-    pub drain_delay: u32,
     pub door: DoorSettings,
     pub tokens: TokenSettings,
     pub channels: ChannelSettings,
