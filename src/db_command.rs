@@ -10,7 +10,7 @@ use loco_rs::{
     db,
     environment::{Environment, resolve_from_env},
 };
-use migration::Migrator;
+use migration::{Migrator, check_pooler};
 
 use crate::{
     app::App,
@@ -125,6 +125,9 @@ impl DbCommand {
         let mut ctx = create_context::<App>(&environment, config).await?;
         if !App::init_logger(&ctx)? {
             loco_rs::logger::init::<App>(&ctx.config.logger)?;
+        }
+        if !matches!(self.action, Action::Create) {
+            check_pooler(&ctx.db).await?;
         }
         // These two are given the address, and not the connection.
         ctx.config.database.uri = database.uri;

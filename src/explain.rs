@@ -3,7 +3,8 @@
 use std::error::Error as _;
 
 use loco_rs::Error;
-use sea_orm::DbErr;
+
+use crate::database::{Outage, classify};
 
 /// An error with what caused it, and what to do about it.
 #[must_use]
@@ -18,9 +19,17 @@ pub fn explain(error: &Error) -> String {
         }
         source = cause.source();
     }
-    let hint = match error {
-        Error::DB(DbErr::Conn(_) | DbErr::ConnectionAcquire(_)) => {
-            "; is the database of DATABASE_URL there, and reachable?"
+    let outage = match error {
+        Error::DB(error) => classify(error).outage(),
+        _ => None,
+    };
+    let hint = match outage {
+        Some(Outage::Unreachable) => "; is the database of DATABASE_URL there, and reachable?",
+        Some(Outage::Busy) => "; another process holds the locks of the database",
+        Some(Outage::Full) => "; the disk of the database is full",
+        Some(Outage::ReadOnly) => "; the database takes no writes",
+        Some(Outage::Storage) => {
+            "; look at the disk of the database and the space on it; if the file is damaged, restore a backup"
         }
         _ if text.starts_with("no configuration file") => {
             "; run this in the project's folder, with LOCO_ENV development, test or production"

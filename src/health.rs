@@ -88,9 +88,8 @@ impl Health {
         if is_replaced {
             self.note(Fault::FileReplaced);
             tracing::error!(
-                "the file of the database, or its write-ahead log, was moved, deleted or replaced under the \
-                 running server: this node stops all writes; put it back, or stop the server before you \
-                 replace it"
+                "the file of the database, its -wal or its -shm was moved, deleted or replaced under the \
+                 running server: this node stops all writes; put it back, or restart the server"
             );
         } else {
             self.clear(Fault::FileReplaced);

@@ -20,7 +20,7 @@ const COMPARISONS: usize = 5;
 /// How long a session may take to answer.
 const ANSWER_WITHIN: Duration = Duration::from_secs(4);
 
-const REFUSAL: &str = "a pooler in transaction mode stands before PostgreSQL: two sessions share one server \
+const REFUSAL: &str = "a pooler in transaction or statement mode stands before PostgreSQL: two sessions share one server \
                        connection, and Salam needs sessions of its own; use session mode (PgBouncer: \
                        `pool_mode = session`), or connect to PostgreSQL directly";
 

@@ -367,6 +367,12 @@ impl Channels {
         self.counters.clone()
     }
 
+    /// Bytes that the event buffers of all groups take on this node.
+    #[must_use]
+    pub fn buffered_bytes(&self) -> usize {
+        self.hub.buffered_bytes()
+    }
+
     /// How many groups have listeners on this node.
     #[must_use]
     pub fn active_groups(&self) -> usize {

@@ -23,6 +23,9 @@ const HOLDS_FOR: Duration = Duration::from_millis(250);
 /// How long the database may take. A load balancer is answered within a second.
 const ANSWER_WITHIN: Duration = Duration::from_millis(700);
 
+/// The readers' pool gave no answer in time.
+struct Waited;
+
 /// The last look.
 #[derive(Default)]
 pub(super) struct Readiness(Mutex<Option<(Instant, Vec<Fault>)>>);
@@ -43,6 +46,9 @@ impl Channels {
             return faults.clone();
         }
         let (read, write) = join!(self.read_fault(), self.write_fault());
+        // A pool that is in full use is no fault, as long as the writer's own connection works.
+        let read =
+            read.unwrap_or_else(|Waited| write.map(|_| Fault::Database(Outage::Unreachable)));
         let mut faults: Vec<_> = [read, write].into_iter().flatten().collect();
         faults.extend(health.all());
         faults.sort_unstable();
@@ -56,22 +62,22 @@ impl Channels {
         faults
     }
 
-    async fn read_fault(&self) -> Option<Fault> {
+    async fn read_fault(&self) -> Result<Option<Fault>, Waited> {
         let db = self.hub.db();
         let reading = async {
             let state = State::of(db).await?;
             epochs::Model::prove_readable(db).await?;
             Ok(state)
         };
-        match timeout(ANSWER_WITHIN, reading).await {
+        Ok(match timeout(ANSWER_WITHIN, reading).await {
             Ok(Ok(State::Pending(0))) => None,
             Ok(Ok(State::Pending(_) | State::Foreign)) => Some(Fault::SchemaPending),
             Ok(Ok(State::Newer(_))) => Some(Fault::SchemaNewer),
             Ok(Err(error)) => Some(Fault::Database(
                 classify(&error).outage().unwrap_or(Outage::Storage),
             )),
-            Err(_) => Some(Fault::Database(Outage::Unreachable)),
-        }
+            Err(_) => return Err(Waited),
+        })
     }
 
     async fn write_fault(&self) -> Option<Fault> {

@@ -15,6 +15,7 @@ mod error;
 pub mod sqlite_file;
 
 use std::{
+    path::PathBuf,
     str::FromStr,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
@@ -113,7 +114,8 @@ pub fn open(
             // There is no network in between that could have broken it, and a ping costs as much as a query.
             .test_before_acquire(false)
             .acquire_timeout(Duration::from_millis(acquire));
-        let pool = only_usable(options, run_on_start).connect_lazy_with(connect);
+        let file = connect.get_filename().to_owned();
+        let pool = only_usable(options, file, run_on_start).connect_lazy_with(connect);
         SqlxSqliteConnector::from_sqlx_sqlite_pool(pool)
     } else {
         let mut connect = postgres_options(uri)?;
@@ -262,14 +264,23 @@ where
 
 /// The same options, with the tests that a connection to a file of SQLite must pass whenever it is taken or given
 /// back: it is outside a transaction, and it may write if the file may be written.
-fn only_usable(options: PoolOptions<Sqlite>, run_on_start: Option<&str>) -> PoolOptions<Sqlite> {
+fn only_usable(
+    options: PoolOptions<Sqlite>,
+    file: PathBuf,
+    run_on_start: Option<&str>,
+) -> PoolOptions<Sqlite> {
     let statements = run_on_start.unwrap_or("").to_owned();
     let read_only = ReadOnlySince::default();
     let taken = read_only.clone();
     options
         .after_connect(move |connection, _| {
             let (statements, read_only) = (statements.clone(), read_only.clone());
+            let is_replaced = sqlite_file::is_replaced(&file);
             Box::pin(async move {
+                if is_replaced {
+                    // It would mix two databases. The others go on with the one that they have open.
+                    return Err(SqlxError::Protocol("the file was replaced".to_owned()));
+                }
                 if !statements.trim().is_empty() {
                     connection.execute(AssertSqlSafe(statements)).await?;
                 }

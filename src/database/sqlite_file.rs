@@ -10,11 +10,13 @@
 //! the one that the log belongs to.
 
 use std::{
+    collections::HashMap,
     ffi::OsString,
     fs::{self, File},
     io::{ErrorKind, Read, Seek, SeekFrom, Write},
     path::{Path, PathBuf},
     str::FromStr,
+    sync::{LazyLock, Mutex, MutexGuard, PoisonError},
 };
 
 use rand::random;
@@ -62,10 +64,11 @@ pub fn check_log(uri: &str) -> Result<(), String> {
     if !has_log || !has_file {
         return Ok(());
     }
-    // A version before this one has left no id.
-    let Ok(ids) = fs::read_to_string(companion(file, "-id")) else {
+    let ids = fs::read_to_string(companion(file, "-id")).unwrap_or_default();
+    // A version before this one has left no id, and a power cut may leave an empty one.
+    if ids.split_whitespace().all(|id| id.parse::<u32>().is_err()) {
         return Ok(());
-    };
+    }
     let id = id_in_header(file).map_err(|error| format!("{}: {error}", file.display()))?;
     if ids.split_whitespace().any(|known| known == id.to_string()) {
         return Ok(());
@@ -120,6 +123,13 @@ pub(super) async fn fold_log(file: &Path) {
     if !file.exists() {
         return;
     }
+    if is_replaced(file) {
+        tracing::error!(
+            file = %file.display(),
+            "the file, its -wal or its -shm was moved, deleted or replaced: nothing is brought into it"
+        );
+        return;
+    }
     let log = companion(file, "-wal");
     match fold(file).await {
         Ok(()) if !log.exists() => {
@@ -144,15 +154,46 @@ async fn fold(file: &Path) -> Result<(), SqlxError> {
     connection.close().await
 }
 
-/// Which file a path leads to, so that it is noticed when another one lies there. `None` where there is none.
+/// The files that a server of this process has open, with what lay at their paths when it opened them.
+static OPENED: LazyLock<Mutex<HashMap<PathBuf, Identities>>> = LazyLock::new(Mutex::default);
+
+/// Those of the file, its log and the index of its log.
+type Identities = [Option<FileIdentity>; 3];
+
+/// Notes what lies at the path of a file, its log and the index of the log, so that [`is_replaced`] can tell.
+pub(super) fn watch(file: &Path) {
+    opened().insert(file.to_owned(), identities(file));
+}
+
+/// Whether another file, or none, lies where a file that is watched, its log or the index of its log was. What is
+/// stored then is lost with the process, and a connection that is opened then mixes two databases.
+pub(super) fn is_replaced(file: &Path) -> bool {
+    let opened = opened().get(file).copied();
+    opened.is_some_and(|opened| opened != identities(file))
+}
+
+fn identities(file: &Path) -> Identities {
+    let paths = [
+        file.to_owned(),
+        companion(file, "-wal"),
+        companion(file, "-shm"),
+    ];
+    paths.map(|path| FileIdentity::of(&path))
+}
+
+fn opened() -> MutexGuard<'static, HashMap<PathBuf, Identities>> {
+    // A panic elsewhere leaves the map as it was between two calls.
+    OPENED.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Which file a path leads to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct FileIdentity(u64, u64);
+struct FileIdentity(u64, u64);
 
 impl FileIdentity {
     /// The identity of the file at a path, by its device and inode; `None` where there is none, and on
     /// systems without inodes.
-    #[must_use]
-    pub fn of(path: &Path) -> Option<Self> {
+    fn of(path: &Path) -> Option<Self> {
         #[cfg(unix)]
         {
             use std::os::unix::fs::MetadataExt;

@@ -3,7 +3,7 @@
 use serde_json::json;
 use tokio_tungstenite::tungstenite::Message;
 
-use crate::support::TestApp;
+use crate::support::{TestApp, until};
 
 /// Who does not read is told all of it later, and nobody else waits for it.
 #[tokio::test]
@@ -119,4 +119,42 @@ async fn a_server_that_stops_says_goodbye() {
     });
     assert_eq!(codes, [1012, 1012]);
     assert_eq!(app.channels().listeners(), 0);
+}
+
+/// The groups that were quiet for longest give their events up, and nobody misses one.
+#[tokio::test]
+async fn the_buffers_of_all_groups_are_bounded_together() {
+    const LIMIT: usize = 100_000;
+    let app = TestApp::with(json!({"channels": {"buffer_bytes": LIMIT}})).await;
+    let ann = app.user("ann").await;
+    let text = "x".repeat(5000);
+    let mut sockets = Vec::new();
+    for _ in 0..8 {
+        let group = ann.start_chat().await;
+        let mut socket = ann.live(&group).await;
+        for cid in ["1", "2", "3", "4", "5"] {
+            assert_eq!(ann.say(&group, &text, cid).await.status, 201);
+            socket.event().await;
+        }
+        sockets.push((group, socket));
+    }
+    until("the oldest buffers to go", async || {
+        app.channels().buffered_bytes() <= LIMIT
+    })
+    .await;
+    assert!(app.channels().buffered_bytes() > 0, "the newest stay");
+    for (group, socket) in &mut sockets {
+        // Who comes back is told all of it, from the log where the buffer is gone.
+        let mut back = ann.rich(group, "after=0").await;
+        let frames = back.until_sync().await;
+        let events = frames.iter().filter(|frame| frame["type"] == "event");
+        let seqs: Vec<_> = events.map(|frame| frame["seq"].clone()).collect();
+        assert_eq!(seqs, [1, 2, 3, 4, 5]);
+        // Who was there goes on.
+        assert_eq!(ann.say(group, "y", "6").await.status, 201);
+        assert_eq!(socket.event().await["seq"], 6);
+    }
+    drop(sockets);
+    app.until_no_group_is_active().await;
+    assert_eq!(app.channels().buffered_bytes(), 0);
 }

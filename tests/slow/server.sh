@@ -29,7 +29,7 @@ start_server() { # <salam-cli; empty: target/release/salam-cli, which is built>
 }
 
 stop_server() {
-  kill -TERM "$server" 2>/dev/null || true
+  kill -INT "$server" 2>/dev/null || true
   wait "$server" || true
   rm -rf "$scratch"
 }

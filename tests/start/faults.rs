@@ -33,6 +33,7 @@ impl Scene {
             count: 0,
         };
         let account = json!({"name": "Ann", "username": "ann", "password": "the staple of ann"});
+        // Taken where an earlier server has registered her.
         scene.post("/api/register/", &account).await;
         scene.access = text(&scene.post("/api/token/", &account).await.1["access"]);
         scene.group = text(&scene.post("/api/start-chat/", &json!({})).await.1["group_name"]);
@@ -175,6 +176,28 @@ async fn a_disk_that_takes_no_more_loses_nothing_that_was_acknowledged() {
     let stored = scene.stored(&database).await;
     let lost: Vec<_> = scene.acknowledged.difference(&stored).collect();
     assert!(lost.is_empty(), "{lost:?}");
+}
+
+#[tokio::test]
+async fn nothing_is_written_without_the_index_of_the_log() {
+    let database = TestDatabase::create().await;
+    let Some(file) = file_of(&database) else {
+        return skip("needs SQLite");
+    };
+    for ending in ["-shm", "-wal"] {
+        let mut server = Server::start(&database);
+        let mut scene = Scene::open(&mut server).await;
+        // Another process would make one of its own, and the two would not see each other's locks.
+        fs::remove_file(salam::database::sqlite_file::companion(file, ending)).unwrap();
+        until("the node to be unready", async || {
+            scene.readiness().await.1["reasons"] == json!(["database_file_replaced"])
+        })
+        .await;
+        scene.write().await;
+        assert_eq!(scene.refused, 3, "{ending}");
+        assert!(server.stop().await.success());
+        assert!(scene.acknowledged.is_subset(&scene.stored(&database).await));
+    }
 }
 
 #[tokio::test]

@@ -221,6 +221,10 @@ impl Hub {
         self.rooms().len()
     }
 
+    pub fn buffered_bytes(&self) -> usize {
+        self.buffers.used()
+    }
+
     pub fn last_told(&self, group: &str) -> Option<i64> {
         self.room(group).map(|room| room.last())
     }
