@@ -1,4 +1,4 @@
-//! What keeps this node from serving, for readiness and for those who must not write.
+//! The faults that keep this node from serving, for readiness, for the writer and for requests that write.
 
 use std::{
     collections::BTreeSet,

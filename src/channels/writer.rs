@@ -48,7 +48,7 @@ pub struct NotStored;
 #[derive(Clone)]
 pub(super) struct Writer(mpsc::Sender<Queued>);
 
-/// What waits for the writer.
+/// An item of the writer's queue.
 enum Queued {
     Change(Waiting),
     /// A question whether the database takes writes, over the writer's own connection.
@@ -174,7 +174,7 @@ async fn write(
             }
         }
         if health.forbids_writes() {
-            // Who waits hears of it by the end of its channel.
+            // The senders are told by the end of their channels.
             batch.clear();
         }
         let _writing = gate.enter().await;

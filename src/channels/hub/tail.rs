@@ -24,7 +24,7 @@ pub(super) struct Tail {
     order: Order<Arc<Told>>,
     /// The last of what was told, without a gap.
     ring: VecDeque<Arc<Told>>,
-    /// What the ring takes of the memory of all rings.
+    /// The ring's share of the memory of all rings.
     share: BufferShare,
     /// When the last event came, or the group became active.
     last_event_at: Instant,
