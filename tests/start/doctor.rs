@@ -71,6 +71,33 @@ async fn it_reaches_the_database_and_redis() {
 }
 
 #[tokio::test]
+async fn it_finds_a_redis_that_denies_the_channels() {
+    let redis = RedisServer::start().await;
+    redis.command("ACL SETUSER limited on >word ~* +@all resetchannels &other:*");
+    let url = redis.url().replace("redis://", "redis://limited:word@");
+    let variables = [
+        ("JWT_SECRET", GOOD),
+        ("DATABASE_URL", "sqlite://salam.sqlite?mode=rwc"),
+        ("REDIS_URL", url.as_str()),
+    ];
+    let run = Run::of(&["-e", "production", "doctor"], &variables).await;
+    assert_eq!(run.code, Some(1), "{}", run.told);
+    let line = run
+        .told
+        .lines()
+        .find(|line| line.contains("Redis"))
+        .unwrap();
+    assert!(line.contains("FAILED"), "{line}");
+    assert!(
+        line.contains("must allow PUBLISH and SUBSCRIBE on the channels `salam"),
+        "{line}"
+    );
+    redis.command("ACL SETUSER limited &salam*");
+    let run = Run::of(&["-e", "production", "doctor"], &variables).await;
+    assert_eq!(run.code, Some(0), "{}", run.told);
+}
+
+#[tokio::test]
 async fn it_says_what_is_out_of_reach() {
     let run = Run::of(
         &["doctor", "--production"],
