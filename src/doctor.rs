@@ -235,6 +235,10 @@ async fn redis(settings: &ChannelSettings) -> Finding {
     };
     match timeout(ANSWER_WITHIN, probe_redis(url, settings)).await {
         Ok(Ok(())) => Finding::passed(NAME, "answers"),
+        // It is there, and says itself what to change.
+        Ok(Err(error)) if error.to_string().contains("ACL") => {
+            Finding::failed(NAME, error.to_string())
+        }
         Ok(Err(error)) => Finding::failed(
             NAME,
             format!("{error}; is the one of REDIS_URL there, and reachable?"),

@@ -185,19 +185,28 @@ pub fn track_pools() {
 /// into the file and removed, unless another process has the file open.
 pub async fn close_all() {
     let pools = opened().as_mut().map(std::mem::take).unwrap_or_default();
-    let files: Vec<_> = pools.iter().filter_map(sqlite_file::path_of).collect();
+    let mut files: Vec<_> = pools.iter().filter_map(sqlite_file::path_of).collect();
+    files.sort();
+    files.dedup();
+    // Before the last connection closes, which removes the log.
+    files.retain(|file| {
+        let is_replaced = sqlite_file::is_replaced(file);
+        if is_replaced {
+            tracing::error!(
+                file = %file.display(),
+                "the file, its -wal or its -shm was moved, deleted or replaced: nothing is brought into it"
+            );
+        }
+        !is_replaced
+    });
     for pool in pools {
         // By reference: handles elsewhere must not keep it open.
         if timeout(CLOSE_WITHIN, pool.close_by_ref()).await.is_err() {
             tracing::warn!("some connections to the database did not close in time");
         }
     }
-    let mut closed = Vec::new();
-    for file in files {
-        if !closed.contains(&file) {
-            sqlite_file::fold_log(&file).await;
-            closed.push(file);
-        }
+    for file in &files {
+        sqlite_file::fold_log(file).await;
     }
 }
 

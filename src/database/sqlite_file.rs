@@ -123,13 +123,6 @@ pub(super) async fn fold_log(file: &Path) {
     if !file.exists() {
         return;
     }
-    if is_replaced(file) {
-        tracing::error!(
-            file = %file.display(),
-            "the file, its -wal or its -shm was moved, deleted or replaced: nothing is brought into it"
-        );
-        return;
-    }
     let log = companion(file, "-wal");
     match fold(file).await {
         Ok(()) if !log.exists() => {

@@ -186,7 +186,7 @@ impl Session {
         };
         tried.await.map_err(|error| {
             let told = Unreachable::from(error).0;
-            if told.contains("NOPERM") || told.contains("No permissions") {
+            if told.to_lowercase().contains("no permissions") {
                 let prefix = self.access.channel("");
                 return Unreachable(format!(
                     "{told}; its account (ACL) must allow {} and {} on the channels `{prefix}*`",
