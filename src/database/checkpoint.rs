@@ -32,11 +32,11 @@ use super::{
 /// How often the files are looked at.
 const TICK: Duration = Duration::from_millis(50);
 
-/// The pause between two steps. Each step flushes the file, and copies pages that change often once more: a writer
-/// that has all of a core stores 10 % less with short steps than with long ones. So the steps are short where a commit
-/// is not to wait, and long where the writer has no time to lose.
+/// The pause between two steps. Each step flushes the file, and copies pages that change often once more, so a writer
+/// that has all of a core stores more with long steps than with short ones. The steps are short where a commit is not
+/// to wait, and long where the writer has no time to lose.
 const STEP_EVERY: Duration = Duration::from_millis(100);
-const STEP_EVERY_BUSY: Duration = Duration::from_millis(400);
+const STEP_EVERY_BUSY: Duration = Duration::from_millis(800);
 
 /// Pages of the log that a busy writer fills in a second: some 15,000 messages.
 const BUSY_PAGES: f64 = 20_000.0;
