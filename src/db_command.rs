@@ -86,7 +86,7 @@ struct Consent {
 }
 
 impl Action {
-    /// What the command deletes, and whether that was agreed to. `None` where it deletes nothing.
+    /// The name of a command that deletes, and whether the operator has agreed. `None` for the others.
     const fn deletes(&self) -> Option<(&'static str, &Consent)> {
         match self {
             Self::Down { consent, .. } => Some(("db down", consent)),

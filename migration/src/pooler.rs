@@ -41,7 +41,7 @@ pub async fn check_pooler(db: &DatabaseConnection) -> Result<(), DbErr> {
             // In turns, and outside a transaction: only then does such a pooler hand the connection on.
             is_shared |= backend(&mut first).await? == backend(&mut second).await?;
         }
-        // What else goes wrong while they close tells nothing.
+        // An error while they close is of no interest.
         let _ = first.close().await;
         let _ = second.close().await;
         Ok::<_, SqlxError>(is_shared)

@@ -46,7 +46,7 @@ impl Channels {
             return faults.clone();
         }
         let (read, write) = join!(self.read_fault(), self.write_fault());
-        // A pool that is in full use is no fault, as long as the writer's own connection works.
+        // A pool in full use is not a fault, as long as the writer's own connection works.
         let read =
             read.unwrap_or_else(|Waited| write.map(|_| Fault::Database(Outage::Unreachable)));
         let mut faults: Vec<_> = [read, write].into_iter().flatten().collect();

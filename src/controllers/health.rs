@@ -1,4 +1,4 @@
-//! Whether the process runs, and whether it may be given requests.
+//! Probes: the process runs; the node may be given requests.
 
 use axum::{Json, http::StatusCode};
 use loco_rs::{

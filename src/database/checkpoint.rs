@@ -213,7 +213,8 @@ impl Checkpointer {
         if progress.logged < MOST_PAGES {
             return Ok(progress);
         }
-        // What was written meanwhile, so that little is left for the moment in which the writer waits.
+        // A second step copies the pages that were written meanwhile. Little is left for the moment in which the
+        // writer waits.
         progress = self.checkpoint(Mode::Passive, Duration::ZERO).await?;
         let is_long = progress.logged >= TOO_MANY_PAGES && self.long_wait_at <= Instant::now();
         let is_held_up = progress.logged - progress.copied > MOST_PAGES / 8;

@@ -1,4 +1,4 @@
-//! What went wrong with a statement, in the terms that callers act on.
+//! The kinds of errors of the database, in the terms that callers act on.
 
 use sea_orm::{DbErr, RuntimeErr, SqlErr, SqlxError, sqlx};
 
@@ -73,7 +73,7 @@ impl ErrorKind {
         }
     }
 
-    /// Whether the error is about some of the rows of a batch, so that smaller parts may succeed.
+    /// Returns whether the error is about some of the rows of a batch, so that smaller parts may succeed.
     #[must_use]
     pub const fn is_about_rows(self) -> bool {
         matches!(

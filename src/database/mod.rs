@@ -111,7 +111,8 @@ pub fn open(
             .max_connections(if is_file { config.max_connections } else { 1 })
             .idle_timeout(is_file.then(|| Duration::from_millis(config.idle_timeout)))
             .max_lifetime(None)
-            // There is no network in between that could have broken it, and a ping costs as much as a query.
+            // No network lies in between that could have broken the connection, and a ping costs as much as a
+            // query.
             .test_before_acquire(false)
             .acquire_timeout(Duration::from_millis(acquire));
         let file = connect.get_filename().to_owned();
@@ -340,7 +341,7 @@ impl ReadOnlySince {
     }
 }
 
-/// Whether a connection is in no transaction. It costs nothing where that is so.
+/// Returns whether a connection is outside a transaction. The common answer, yes, costs an atomic read.
 async fn is_outside_transaction(connection: &mut SqliteConnection) -> Result<bool, SqlxError> {
     if !connection.is_in_transaction() {
         return Ok(true);

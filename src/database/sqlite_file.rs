@@ -50,7 +50,7 @@ pub fn companion(file: &Path, ending: &str) -> PathBuf {
 /// the process holds on it, also those of SQLite (POSIX, `fcntl`).
 ///
 /// # Errors
-/// What lies there, and what to do.
+/// A sentence that names the files and says what to do.
 pub fn check_log(uri: &str) -> Result<(), String> {
     let Ok(options) = SqliteConnectOptions::from_str(uri) else {
         // Another check says so.
@@ -158,8 +158,8 @@ pub(super) fn watch(file: &Path) {
     opened().insert(file.to_owned(), identities(file));
 }
 
-/// Whether another file, or none, lies where a file that is watched, its log or the index of its log was. What is
-/// stored then is lost with the process, and a connection that is opened then mixes two databases.
+/// Returns whether another file, or none, lies where a watched file, its log or the index of its log was. Commits
+/// are then lost with the process, and a new connection would mix two databases.
 pub(super) fn is_replaced(file: &Path) -> bool {
     let opened = opened().get(file).copied();
     opened.is_some_and(|opened| opened != identities(file))

@@ -146,7 +146,7 @@ impl Hub {
         }
     }
 
-    /// Whether the log of a group ends before what was acknowledged, or delivered to a room here.
+    /// Returns whether the log of a group ends before the last event that was acknowledged, or delivered here.
     async fn is_log_behind(&self) -> Result<bool, DbErr> {
         // Before the heads are read, which only grow meanwhile.
         let mut known = self.acknowledged.all();
