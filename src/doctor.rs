@@ -195,7 +195,7 @@ async fn database(database: &Database) -> Finding {
     }
 }
 
-/// What the database says of itself.
+/// The findings about a database that answers.
 struct Examined {
     state: State,
     /// Why it takes no writes, if it takes none.
@@ -212,7 +212,7 @@ async fn look_at(database: &Database) -> Result<Examined> {
     };
     let db = open(&database.uri, database.run_on_start.as_deref(), &config)?;
     let looking = async {
-        // First: a pool tries until its time is over, and then says no more than that it is.
+        // First, because this connects without the pool: the pool would hide the reason behind its time-out.
         check_pooler(&db).await?;
         let state = State::of(&db).await?;
         // Nothing is changed: what is written is taken back.

@@ -97,7 +97,7 @@ impl Health {
         }
     }
 
-    /// Whether a fault is noted.
+    /// Returns whether a fault is noted.
     #[must_use]
     pub fn has(&self, fault: Fault) -> bool {
         self.faults().contains(&fault)
@@ -119,7 +119,7 @@ impl Health {
         }
     }
 
-    /// Whether nothing may be written, because it would be lost, or follow on what was lost.
+    /// Returns whether writes are forbidden, because they would be lost, or would follow on lost events.
     #[must_use]
     pub fn forbids_writes(&self) -> bool {
         self.0.forbids_writes.load(Ordering::Relaxed)

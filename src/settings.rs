@@ -29,7 +29,7 @@ pub use self::{
     secret::Secret,
 };
 
-/// A process that is told to stop must be gone before whoever runs it loses patience.
+/// The longest drain delay, in seconds. Service managers kill a process that takes much longer to stop.
 const MAX_DRAIN_DELAY_SECONDS: u32 = 300;
 
 /// Clocks of nodes that differ by more are a fault to mend, not to allow for.

@@ -1,8 +1,8 @@
 //! The tasks that a node cannot do without: the writer, the hub, its loaders, the links to Redis.
 //!
 //! One that panics would leave a node that answers and does half of its work. So its end is logged, the node is
-//! no longer ready, and the process ends after a drain, with an exit code that is not 0: whoever runs it starts
-//! it again.
+//! no longer ready, and the process ends after a drain, with an exit code that is not 0. The service manager then
+//! starts it again.
 
 use std::any::Any;
 
@@ -44,7 +44,7 @@ impl Supervisor {
         self.failed.cancelled().await;
     }
 
-    /// Whether a task has panicked.
+    /// Returns whether a task has panicked.
     #[must_use]
     pub fn has_failed(&self) -> bool {
         self.failed.is_cancelled()

@@ -51,8 +51,8 @@ const TOO_MANY_PAGES: i64 = 4 * MOST_PAGES;
 const WAIT_FOR_READERS: Duration = Duration::from_millis(20);
 const WAIT_LONG_FOR_READERS: Duration = Duration::from_secs(2);
 
-/// The pause after the writer has waited long without success, which doubles each time: a reader that stays for hours, such
-/// as a shell inside a transaction, must not stop the writer.
+/// The pause after a long wait without success. It doubles each time, up to the longest: a reader that stays for
+/// hours, such as a shell inside a transaction, must not stop the writer.
 const FIRST_PAUSE: Duration = Duration::from_secs(2);
 const LONGEST_PAUSE: Duration = Duration::from_secs(120);
 
@@ -192,7 +192,7 @@ impl Checkpointer {
                     if is_cut {
                         written = last_write(&self.log);
                     } else if progress.is_busy {
-                        // A reader is in the way of cutting it: not before the next time of rest.
+                        // A reader keeps the log from being cut. The next attempt waits for the next idle time.
                         written_at = Instant::now();
                     }
                 }

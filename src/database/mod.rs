@@ -138,7 +138,7 @@ pub fn open(
 /// A pool of one connection to the same database, for the group commit writer: it waits for no reader.
 ///
 /// The connection to a file of SQLite keeps the pages that it has read as long as nobody else writes. The
-/// session on PostgreSQL keeps each plan, where others plan anew for each length of a list.
+/// session on PostgreSQL keeps each plan, while other sessions make a new plan for each length of a list.
 ///
 /// `run_on_start` is that of [`open`].
 #[must_use]

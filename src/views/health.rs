@@ -16,7 +16,7 @@ impl Default for Alive {
     }
 }
 
-/// Whether the node can serve, and why not.
+/// The answer of the readiness probe: ready or not, and the reasons.
 #[derive(Serialize)]
 pub struct Readiness {
     ok: bool,

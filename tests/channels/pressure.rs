@@ -144,13 +144,13 @@ async fn the_buffers_of_all_groups_are_bounded_together() {
     .await;
     assert!(app.channels().buffered_bytes() > 0, "the newest stay");
     for (group, socket) in &mut sockets {
-        // Who comes back is told all of it, from the log where the buffer is gone.
+        // A socket that resumes gets every event, from the log where the buffer is gone.
         let mut back = ann.rich(group, "after=0").await;
         let frames = back.until_sync().await;
         let events = frames.iter().filter(|frame| frame["type"] == "event");
         let seqs: Vec<_> = events.map(|frame| frame["seq"].clone()).collect();
         assert_eq!(seqs, [1, 2, 3, 4, 5]);
-        // Who was there goes on.
+        // The open socket goes on.
         assert_eq!(ann.say(group, "y", "6").await.status, 201);
         assert_eq!(socket.event().await["seq"], 6);
     }

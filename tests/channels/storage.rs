@@ -275,7 +275,7 @@ async fn a_log_that_went_back_stops_all_writes_until_another_epoch_begins() {
     let mut base = ann.open(&group).await;
     base.send(r#"{"message": "x"}"#).await;
     let closed = loop {
-        // What was delivered before is still shown.
+        // Events that were delivered before are still shown.
         match base.frame_or_close().await {
             Ok(shown) => assert_eq!(shown, "ann now is [clock]"),
             Err(code) => break code,

@@ -45,7 +45,7 @@ async fn one_may_be_in_so_many_groups() {
     let code = ann.invites(&other).await;
     let path = format!("/api/invites/{code}/accept/");
     assert_eq!(bob.post(&path, json!({})).await.status, 409);
-    // Who is a member already stays one, and who leaves has room again.
+    // An existing member stays one, and a member who leaves has room again.
     ann.brings_in(&bob, &group).await;
     let own = format!("/api/groups/{group}/members/bob/");
     assert_eq!(bob.delete(&own).await.status, 204);

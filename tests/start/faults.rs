@@ -1,6 +1,6 @@
 //! What a disk does to a server on SQLite, tried on a process of its own. `tests/slow/diskfaults` tries more.
 
-use std::{collections::BTreeSet, fs, path::Path, process::Command};
+use std::{collections::BTreeSet, fs, process::Command};
 
 use reqwest::{Client, StatusCode};
 use serde_json::{Value, json};
@@ -117,17 +117,11 @@ fn text(value: &Value) -> String {
     value.as_str().unwrap().to_owned()
 }
 
-/// The file of a database of SQLite.
-fn file_of(database: &TestDatabase) -> Option<&Path> {
-    let file = salam::settings::sqlite_file(&database.uri)?;
-    Some(Path::new(file))
-}
-
 #[cfg(target_os = "linux")]
 #[tokio::test]
 async fn a_disk_that_takes_no_more_loses_nothing_that_was_acknowledged() {
     let database = TestDatabase::create().await;
-    let Some(file) = file_of(&database) else {
+    let Some(file) = database.file() else {
         return skip("needs SQLite");
     };
     let mut server = Server::start(&database);
@@ -181,7 +175,7 @@ async fn a_disk_that_takes_no_more_loses_nothing_that_was_acknowledged() {
 #[tokio::test]
 async fn nothing_is_written_without_the_index_of_the_log() {
     let database = TestDatabase::create().await;
-    let Some(file) = file_of(&database) else {
+    let Some(file) = database.file() else {
         return skip("needs SQLite");
     };
     for ending in ["-shm", "-wal"] {
@@ -203,7 +197,7 @@ async fn nothing_is_written_without_the_index_of_the_log() {
 #[tokio::test]
 async fn nothing_is_written_to_a_file_that_was_moved_away() {
     let database = TestDatabase::create().await;
-    let Some(file) = file_of(&database) else {
+    let Some(file) = database.file() else {
         return skip("needs SQLite");
     };
     let mut server = Server::start(&database);

@@ -8,11 +8,6 @@ use sea_orm::{ConnectionTrait, Database};
 use super::command::Run;
 use crate::support::{Server, TestDatabase, skip, until};
 
-fn file_of(database: &TestDatabase) -> Option<&Path> {
-    let file = salam::settings::sqlite_file(&database.uri)?;
-    Some(Path::new(file))
-}
-
 /// What lies beside a file, and the file.
 fn beside(file: &Path) -> Vec<String> {
     let names = fs::read_dir(file.parent().unwrap()).unwrap();
@@ -50,7 +45,7 @@ async fn usernames(file: &Path) -> Vec<String> {
 #[tokio::test]
 async fn a_clean_stop_leaves_one_whole_file() {
     let database = TestDatabase::create().await;
-    let Some(file) = file_of(&database) else {
+    let Some(file) = database.file() else {
         return skip("needs SQLite");
     };
     for username in ["ann", "bob", "cyd"] {
@@ -67,7 +62,7 @@ async fn a_clean_stop_leaves_one_whole_file() {
 #[tokio::test]
 async fn a_command_leaves_one_whole_file_too() {
     let database = TestDatabase::create().await;
-    let Some(file) = file_of(&database) else {
+    let Some(file) = database.file() else {
         return skip("needs SQLite");
     };
     let run = Run::of(&["db", "seed"], &[("DATABASE_URL", &database.uri)]).await;
@@ -79,7 +74,7 @@ async fn a_command_leaves_one_whole_file_too() {
 #[tokio::test]
 async fn the_log_of_another_file_is_refused() {
     let database = TestDatabase::create().await;
-    let Some(file) = file_of(&database) else {
+    let Some(file) = database.file() else {
         return skip("needs SQLite");
     };
     let mut server = Server::start(&database);
@@ -134,7 +129,7 @@ async fn the_log_of_another_file_is_refused() {
 #[tokio::test]
 async fn what_deletes_everything_asks_first_in_production() {
     let database = TestDatabase::create().await;
-    let Some(file) = file_of(&database) else {
+    let Some(file) = database.file() else {
         return skip("needs SQLite");
     };
     let mut server = Server::start(&database);
@@ -196,7 +191,7 @@ async fn what_would_be_deleted_is_named_without_its_password() {
 #[tokio::test]
 async fn a_command_that_needs_no_database_creates_no_file() {
     let database = TestDatabase::create().await;
-    let Some(file) = file_of(&database) else {
+    let Some(file) = database.file() else {
         return skip("needs SQLite");
     };
     let variables = [("DATABASE_URL", database.uri.as_str())];

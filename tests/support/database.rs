@@ -1,5 +1,7 @@
 //! A database that lives as long as its test.
 
+use std::path::Path;
+
 use loco_rs::{app::Hooks, environment::Environment};
 use salam::{app::App, settings::DatabaseSettings};
 use sea_orm::{ConnectionTrait, Database};
@@ -37,6 +39,13 @@ impl TestDatabase {
             uri: with_database(&configured, &name),
             home: Home::Server { admin, name },
         }
+    }
+}
+
+impl TestDatabase {
+    /// The file, if it is one of SQLite.
+    pub fn file(&self) -> Option<&Path> {
+        salam::settings::sqlite_file(&self.uri).map(Path::new)
     }
 }
 
