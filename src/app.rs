@@ -94,11 +94,11 @@ impl Hooks for App {
     }
 
     #[rustfmt::skip] // The generators add a route after the line of `AppRoutes`.
-    fn routes(_ctx: &AppContext) -> AppRoutes {
+    fn routes(ctx: &AppContext) -> AppRoutes {
         AppRoutes::empty()
             .add_route(controllers::auth::routes())
             .add_route(controllers::chat::routes())
-            .add_route(controllers::docs::routes())
+            .add_route(controllers::docs::routes(Settings::of(ctx).ok().as_deref()))
             .add_route(controllers::groups::routes())
             .add_route(controllers::health::routes())
             .add_route(controllers::invites::routes())

@@ -1,8 +1,20 @@
 //! The files of assets/, which are in the binary. A debug build reads them from the disk, each time
 //! anew: an edit is seen at the next reload.
 
-use std::{borrow::Cow, sync::LazyLock};
+use std::{
+    borrow::Cow,
+    collections::HashMap,
+    io::Write,
+    sync::{LazyLock, Mutex, PoisonError},
+};
 
+use axum::{
+    Extension,
+    body::{Body, Bytes},
+    http::{HeaderMap, HeaderName, StatusCode, header},
+    response::{IntoResponse, Response},
+};
+use flate2::{Compression, write::GzEncoder};
 use rust_embed::RustEmbed;
 use sha2::{Digest, Sha256};
 
@@ -20,27 +32,137 @@ struct Views;
 #[folder = "assets/i18n"]
 struct I18n;
 
-/// A file that pages load.
+/// The smallest file that is sent compressed.
+const COMPRESSED_FROM: usize = 1024;
+
+/// A marker of answers whose bytes are shared with all other answers: they take no memory of their own.
+#[derive(Clone, Copy)]
+pub struct Embedded;
+
+/// A file that pages load. Clones share its bytes.
+#[derive(Clone)]
 pub struct StaticFile {
-    pub bytes: Cow<'static, [u8]>,
-    pub content_type: &'static str,
-    /// Weak, as the file goes out compressed too.
-    pub etag: String,
+    bytes: Bytes,
+    gzip: Option<Bytes>,
+    content_type: &'static str,
+    /// Weak, because the file is sent compressed too.
+    etag: String,
 }
 
 impl StaticFile {
-    /// The file of this path below assets/static. Only what is listed is read, so that no path leads
-    /// out of there, however it is written.
+    /// Returns the file of this path below assets/static, a script without its comments if `bare`. Only
+    /// listed files are read, so that no path leads out of the folder.
+    ///
+    /// A release build prepares each file once.
     #[must_use]
-    pub fn find(path: &str) -> Option<Self> {
+    pub fn find(path: &str, bare: bool) -> Option<Self> {
+        static PREPARED: LazyLock<Mutex<HashMap<(String, bool), StaticFile>>> =
+            LazyLock::new(Mutex::default);
+        let key = (path.to_owned(), bare);
+        let prepared = || PREPARED.lock().unwrap_or_else(PoisonError::into_inner);
+        if !cfg!(debug_assertions)
+            && let Some(file) = prepared().get(&key)
+        {
+            return Some(file.clone());
+        }
         Static::iter().find(|listed| listed == path)?;
         let file = Static::get(path)?;
-        Some(Self {
-            etag: format!("W/\"{}\"", digits(&file.metadata.sha256_hash())),
-            content_type: content_type(path),
-            bytes: file.data,
-        })
+        let script = str::from_utf8(&file.data).ok();
+        let bytes = match (script.filter(|_| bare && path.ends_with(".js")), &file.data) {
+            (Some(script), _) => without_comments(script).into(),
+            (None, Cow::Borrowed(bytes)) => Bytes::from_static(bytes),
+            (None, Cow::Owned(bytes)) => Bytes::copy_from_slice(bytes),
+        };
+        let file = Self::new(path, bytes, &file.metadata.sha256_hash());
+        if !cfg!(debug_assertions) {
+            prepared().insert(key, file.clone());
+        }
+        Some(file)
     }
+
+    /// Prepares a file: its type by the end of its name, its version by its content.
+    #[must_use]
+    pub fn of(name: &str, bytes: Bytes) -> Self {
+        let hash = Sha256::digest(&bytes);
+        Self::new(name, bytes, &hash)
+    }
+
+    fn new(name: &str, bytes: Bytes, hash: &[u8]) -> Self {
+        let content_type = content_type(name);
+        let is_text = !content_type.starts_with("image/") || content_type.contains("svg");
+        let gzip = (is_text && bytes.len() >= COMPRESSED_FROM)
+            .then(|| gzip(&bytes))
+            .flatten();
+        Self {
+            etag: format!("W/\"{}\"", digits(hash)),
+            content_type,
+            gzip,
+            bytes,
+        }
+    }
+
+    /// Returns the answer to a request with these headers: the file, compressed if the client takes gzip,
+    /// or 304 if the client has this version (RFC 9110, section 13.1.2).
+    #[must_use]
+    pub fn answer(&self, headers: &HeaderMap, cache_control: &'static str) -> Response {
+        let about = [
+            (header::CACHE_CONTROL, cache_control),
+            (header::ETAG, self.etag.as_str()),
+            (header::VARY, header::ACCEPT_ENCODING.as_str()),
+        ];
+        if list(headers, &header::IF_NONE_MATCH).any(|tag| tag == self.etag || tag == "*") {
+            return (StatusCode::NOT_MODIFIED, about).into_response();
+        }
+        let content_type = [(header::CONTENT_TYPE, self.content_type)];
+        match self.gzip.as_ref().filter(|_| accepts_gzip(headers)) {
+            Some(gzip) => {
+                let encoding = [(header::CONTENT_ENCODING, "gzip")];
+                let body = Body::from(gzip.clone());
+                (Extension(Embedded), about, content_type, encoding, body).into_response()
+            }
+            None => {
+                let body = Body::from(self.bytes.clone());
+                (Extension(Embedded), about, content_type, body).into_response()
+            }
+        }
+    }
+}
+
+/// Compresses a file. Returns `None` where that saves nothing.
+fn gzip(bytes: &[u8]) -> Option<Bytes> {
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::best());
+    encoder.write_all(bytes).ok()?;
+    let compressed = encoder.finish().ok()?;
+    (compressed.len() < bytes.len()).then(|| compressed.into())
+}
+
+/// Returns whether a client takes gzip (RFC 9110, section 12.5.3): named, or by `*`, with a quality above 0.
+fn accepts_gzip(headers: &HeaderMap) -> bool {
+    let mut accepted = None;
+    let mut any = None;
+    for coding in list(headers, &header::ACCEPT_ENCODING) {
+        let (name, parameters) = coding.split_once(';').unwrap_or((coding, ""));
+        let quality = parameters
+            .trim()
+            .strip_prefix("q=")
+            .and_then(|quality| quality.trim().parse::<f32>().ok());
+        let is_accepted = quality.unwrap_or(1.0) > 0.0;
+        match name.trim() {
+            "gzip" | "x-gzip" => accepted = Some(is_accepted),
+            "*" => any = Some(is_accepted),
+            _ => {}
+        }
+    }
+    accepted.or(any).unwrap_or(false)
+}
+
+/// The members of a list in a header, over all of its lines.
+fn list<'a>(headers: &'a HeaderMap, name: &HeaderName) -> impl Iterator<Item = &'a str> + use<'a> {
+    let lines = headers.get_all(name).iter();
+    lines
+        .filter_map(|line| line.to_str().ok())
+        .flat_map(|line| line.split(','))
+        .map(str::trim)
 }
 
 /// A script without the comments that have lines of their own, nearly half of it: those who read it find

@@ -16,7 +16,7 @@ use crate::{
     channels::broker::probe_redis,
     database::{open, sqlite_file::check_log},
     explain::explain,
-    models::epochs,
+    models::{epochs, users},
     settings::{ChannelSettings, Check, Settings, sqlite_file},
 };
 
@@ -167,7 +167,11 @@ async fn database(database: &Database) -> Finding {
         Err(_) => return Finding::failed(NAME, format!("did not answer within {ANSWER_WITHIN:?}")),
         Ok(looked) => looked,
     };
-    let Examined { state, read_only } = match looked {
+    let Examined {
+        state,
+        read_only,
+        renamed,
+    } = match looked {
         Ok(looked) => looked,
         Err(error @ Error::DB(DbErr::Conn(_) | DbErr::ConnectionAcquire(_))) => {
             let told = format!("{error}; is the one of DATABASE_URL there, and reachable?");
@@ -175,10 +179,29 @@ async fn database(database: &Database) -> Finding {
         }
         Err(error) => return Finding::failed(NAME, explain(&error)),
     };
+    let names: Vec<_> = renamed
+        .iter()
+        .filter_map(|user| {
+            Some(format!(
+                "`{}` (was `{}`)",
+                user.username,
+                user.former_username.as_ref()?
+            ))
+        })
+        .collect();
+    let (renamed, names) = (renamed.len(), names.join(", "));
     if let Some(error) = read_only {
         return Finding::failed(NAME, format!("answers, and takes no writes: {error}"));
     }
     match state {
+        State::Pending(0) if renamed > 0 => Finding::passed(
+            NAME,
+            format!(
+                "answers, and is migrated; {renamed} accounts were renamed, because their usernames had no \
+                 letter and no digit: their users can still log in by the former username. They are now \
+                 {names}"
+            ),
+        ),
         State::Pending(0) => Finding::passed(NAME, "answers, and is migrated"),
         State::Pending(count) if database.auto_migrate => Finding::passed(
             NAME,
@@ -200,6 +223,8 @@ struct Examined {
     state: State,
     /// Why it takes no writes, if it takes none.
     read_only: Option<String>,
+    /// The accounts whose usernames were replaced, 100 at most.
+    renamed: Vec<users::Model>,
 }
 
 async fn look_at(database: &Database) -> Result<Examined> {
@@ -221,7 +246,15 @@ async fn look_at(database: &Database) -> Result<Examined> {
             _ => None,
         };
         let read_only = read_only.map(|error| error.to_string());
-        Ok(Examined { state, read_only })
+        let renamed = match state {
+            State::Pending(0) => users::Model::list_renamed(&db).await?,
+            _ => Vec::new(),
+        };
+        Ok(Examined {
+            state,
+            read_only,
+            renamed,
+        })
     };
     let looked = looking.await;
     db.close().await?;

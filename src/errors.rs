@@ -24,6 +24,9 @@ use crate::{
     views::errors::FieldErrors,
 };
 
+/// The text for a password that an attacker guesses early.
+pub const COMMON_PASSWORD: &str = "This password is too common.";
+
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// As the base contract tells it.
@@ -172,6 +175,15 @@ impl From<UserError> for Error {
     fn from(error: UserError) -> Self {
         match error {
             UserError::UsernameTaken => Self::UsernameTaken,
+            UserError::CommonPassword => Self::Invalid {
+                detail: COMMON_PASSWORD.to_owned(),
+                field: Some("new".into()),
+            },
+            UserError::WrongPassword => Self::Invalid {
+                detail: "This is not your password.".to_owned(),
+                field: Some("old".into()),
+            },
+            UserError::SessionEnded => Self::Unauthorized,
             UserError::Password(error) => error.into(),
             UserError::Db(error) => error.into(),
         }

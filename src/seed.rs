@@ -17,6 +17,7 @@ use crate::{
         changes::Change,
         chat_groups,
         events::Author,
+        hashing::Requester,
         invites,
         memberships::{self, Quotas, Role},
         passwords::Password,
@@ -125,9 +126,10 @@ impl Who {
     /// Where it is somebody else.
     async fn find(self, db: &DatabaseConnection) -> Result<Option<users::Model>> {
         let username = Username::parse(self.username()).map_err(Error::Message)?;
-        let found = users::Model::authenticate(db, username.as_str(), PASSWORD)
-            .await
-            .map_err(Error::wrap)?;
+        let found =
+            users::Model::authenticate(db, username.as_str(), PASSWORD, Requester::OPERATOR)
+                .await
+                .map_err(Error::wrap)?;
         if found.is_some() {
             return Ok(found);
         }
@@ -157,7 +159,9 @@ impl Who {
             username: Username::parse(self.username()).map_err(Error::Message)?,
             password: Password::parse(PASSWORD).map_err(Error::Message)?,
         };
-        users::Model::register(db, user).await.map_err(Error::wrap)
+        users::Model::register(db, user, Requester::OPERATOR)
+            .await
+            .map_err(Error::wrap)
     }
 }
 

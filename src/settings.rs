@@ -48,6 +48,8 @@ pub struct Settings {
     pub public_url: Option<Url>,
     /// Origins, besides the server's own, whose pages may open sockets with the cookie.
     pub allowed_origins: Origins,
+    /// Whether the server has Swagger UI and the documents of its API.
+    pub api_docs: bool,
     pub door: DoorSettings,
     pub tokens: TokenSettings,
     pub channels: ChannelSettings,
@@ -188,6 +190,7 @@ impl Settings {
             }
         }
         faults.extend(self.limits.fault());
+        faults.extend(self.door.small_answers());
         let has_tls = channels.redis_url.as_ref().is_some_and(RedisUrl::is_tls);
         if channels.redis_ca.is_some() && !has_tls {
             faults.push(

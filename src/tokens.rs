@@ -38,6 +38,9 @@ struct Claims {
     jti: Uuid,
     /// The session.
     sid: Uuid,
+    /// The generation of the session's tokens; left out where it is 0, before the first password change.
+    #[serde(rename = "gen", skip_serializing_if = "is_zero", default)]
+    generation: i32,
     /// Of a refresh token: the one that was rotated for it.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     parent: Option<Uuid>,
@@ -45,6 +48,11 @@ struct Claims {
     user_id: String,
     iss: String,
     aud: String,
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde passes references")]
+const fn is_zero(number: &i32) -> bool {
+    *number == 0
 }
 
 /// Why a token opens nothing. Which of the many reasons it was is told at most to somebody who has
@@ -116,6 +124,7 @@ impl Tokens {
             iat: now,
             jti: id.jti,
             sid: session.id,
+            generation: session.generation,
             parent: id.parent,
             user_id: session.user_id.to_string(),
             iss: self.settings.issuer.clone(),
@@ -148,6 +157,7 @@ impl Tokens {
         Ok(Claimed {
             user_id: claims.user_id.parse().map_err(|_| Refused::Invalid)?,
             session_id: claims.sid,
+            generation: claims.generation,
             refresh: RefreshId {
                 jti: claims.jti,
                 parent: claims.parent,

@@ -5,7 +5,7 @@ use std::{collections::HashSet, num::NonZeroU32, time::Duration};
 use ipnet::IpNet;
 use proptest::prelude::*;
 use salam::{
-    limits::{Full, Pace, Rates, Seats, TooFast},
+    limits::{Full, NetworkCounts, Pace, Rates, Seats, TooFast},
     logins::Count,
 };
 use tokio::time::Instant;
@@ -164,4 +164,42 @@ fn excess_is_forgotten_once_the_socket_was_quiet() {
     now += Duration::from_secs(3);
     pace.heard(now);
     assert_eq!(pace.in_excess_for(), Duration::ZERO);
+}
+
+#[test]
+fn when_a_limit_is_full_it_forgets_the_oldest_alone() {
+    let rates = Rates::new(1, HOUR);
+    rates.take(u32::MAX).unwrap();
+    for network in 0..49_000_u32 {
+        rates.take(network).unwrap();
+    }
+    // It was used again, so it is not the oldest.
+    rates.take(u32::MAX).unwrap_err();
+    for network in 49_000..90_000_u32 {
+        rates.take(network).unwrap();
+    }
+    rates.take(u32::MAX).unwrap_err();
+    for network in [89_999, 70_000, 50_000] {
+        rates.take(network).unwrap_err();
+    }
+    assert!(rates.remembered() <= 50_000, "{}", rates.remembered());
+    rates.take(0).unwrap();
+}
+
+#[test]
+fn a_site_has_room_for_so_many_of_its_networks() {
+    let mut counts = NetworkCounts::default();
+    let network = |number: u32| {
+        format!("2001:db8:1:{number:x}::/64")
+            .parse::<IpNet>()
+            .unwrap()
+    };
+    let added = (0..100)
+        .filter(|number| counts.add(network(*number), 2))
+        .count();
+    assert_eq!(added, 32);
+    let elsewhere = "2001:db8:2::/64".parse().unwrap();
+    assert!(counts.add(elsewhere, 2));
+    counts.remove(network(0));
+    assert!(counts.add(network(99), 2) && !counts.add(network(98), 2));
 }

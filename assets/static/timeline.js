@@ -193,7 +193,8 @@ export class Timeline {
     }
     const line = this.#items.get(data?.seq) ?? this.#quoted.get(data?.seq);
     if (line?.type !== 'line') return [seq];
-    if (kind === 'message.edited' && line.text !== null) [line.text, line.edited] = [data.text, true];
+    // A later edit follows an edit that was replaced.
+    if (kind === 'message.edited' && line.text !== null && !data.replaced) [line.text, line.edited] = [data.text, true];
     if (kind === 'message.deleted') {
       line.text = null;
       line.reactions.clear();

@@ -15,6 +15,7 @@ mod m20261122_000009_reactions;
 mod m20261123_000010_sessions;
 mod m20261123_000011_skeletons;
 mod m20261126_000012_lists;
+mod m20261130_000013_usernames;
 mod pooler;
 pub mod skeletons;
 mod state;
@@ -41,6 +42,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261123_000010_sessions::Migration),
             Box::new(m20261123_000011_skeletons::Migration),
             Box::new(m20261126_000012_lists::Migration),
+            Box::new(m20261130_000013_usernames::Migration),
             // inject-above (do not remove this comment: the generators write above it)
         ]
     }

@@ -44,7 +44,6 @@ use ipnet::IpNet;
 use sea_orm::{DatabaseConnection, DbErr};
 use tokio::time::timeout;
 use tokio_util::task::{TaskTracker, task_tracker::TaskTrackerToken};
-use uuid::Uuid;
 
 use self::{
     broker::{Broker, Counters, Unavailable},
@@ -64,12 +63,12 @@ use crate::{
     limits::{Full, Rates, Seat, Seats, TooFast},
     models::{
         changes::{Change, Outcome},
-        chat_groups,
+        chat_groups, epochs,
         events::Author,
-        sessions::Live,
+        sessions::{Claimed, Live},
         users,
     },
-    settings::{ChannelSettings, Settings},
+    settings::Settings,
     supervisor::Supervisor,
     tokens::Tokens,
 };
@@ -119,10 +118,18 @@ impl Channels {
         db: DatabaseConnection,
         supervisor: Supervisor,
     ) -> Result<Self, DbErr> {
-        let (broker, inbox) = Broker::open(&settings.channels, &supervisor);
+        let (broker, inbox) = Broker::open(&settings, &supervisor);
         let counters = broker.counters();
-        let hub = Hub::start(broker, inbox, db.clone(), settings.clone(), &supervisor).await?;
         let gate = WriterGate::default();
+        let hub = Hub::start(
+            broker,
+            inbox,
+            db.clone(),
+            settings.clone(),
+            gate.clone(),
+            &supervisor,
+        );
+        let hub = hub.await?;
         if let Some(checkpointer) = Checkpointer::new(&db, gate.clone()).await? {
             let health = supervisor.health().clone();
             let run = checkpointer.run(move |is_replaced| health.note_replaced_file(is_replaced));
@@ -274,18 +281,17 @@ impl Channels {
         self.writer.make(group, change).await
     }
 
-    /// The session of an active user, if it lives, for who asks for a socket. The database is not asked
-    /// of one that was found alive in the last 30 s, unless a session of the user was ended since, on
-    /// any node; where Redis is away, always.
+    /// Returns the session of a token that opens a socket, if the session lives and its user is active. A
+    /// session that was found in the last 30 s is not read from the database, unless a session of the user
+    /// was ended or renewed since, on any node. While Redis is away the database is always read.
     ///
     /// # Errors
     /// When the database fails.
     pub async fn find_live(
         &self,
-        session: Uuid,
-        user_id: i64,
+        claimed: &Claimed,
     ) -> Result<Option<(Live, users::Model)>, DbErr> {
-        self.hub.find_live(session, user_id).await
+        self.hub.find_live(claimed).await
     }
 
     /// A user as a member of the group of this name; `None` for a stranger, or where there is no such
@@ -392,12 +398,15 @@ impl Channels {
     }
 }
 
-/// A connected broker for a process that serves no sockets.
+/// Returns a connected broker for a process that serves no sockets, for messages of the current epoch.
 ///
 /// # Errors
-/// [`Unavailable`] when no Redis is configured, or it cannot be reached within 5 s.
-pub async fn connect(settings: &ChannelSettings) -> Result<Broker, Unavailable> {
+/// [`Unavailable`] when no Redis is configured, Redis cannot be reached within 5 s, or the epoch cannot be
+/// read.
+pub async fn connect(settings: &Settings, db: &DatabaseConnection) -> Result<Broker, Unavailable> {
     let (broker, _) = Broker::open(settings, &Supervisor::default());
+    let epoch = epochs::Model::current(db).await.map_err(|_| Unavailable)?;
+    broker.set_epoch(&epoch.name);
     broker.connected(CONNECT_WITHIN).await?;
     Ok(broker)
 }

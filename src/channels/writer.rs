@@ -178,6 +178,9 @@ async fn write(
             batch.clear();
         }
         let _writing = gate.enter().await;
+        if batch.iter().any(|waiting| waiting.change.removes_text()) {
+            gate.note_deleted();
+        }
         if !batch.is_empty() {
             let (begun, changes) = (Instant::now(), batch.len());
             let (retries, error) = store(&db, &hub, batch, last.retries).await;

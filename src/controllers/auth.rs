@@ -23,20 +23,20 @@ use utoipa::ToSchema;
 use super::extractors::{ACCESS_COOKIE, Allowance, Fields, PublicBase};
 use crate::{
     channels::Channels,
-    errors::{Error, Result},
+    errors::{COMMON_PASSWORD, Error, Result},
     models::{
         passwords::Password,
-        sessions::{self, RefreshId, Refreshed},
+        sessions::{self, Live, RefreshId, Refreshed},
         usernames::{Username, parse_display_name},
-        users::{self, NewUser},
+        users::{self, NewUser, UserError},
     },
     settings::Settings,
     tokens::{TokenType, Tokens},
     views::{
         auth::{AccessToken, Registered, TokenPair},
         errors::{
-            BodyRefused, ContractTooFast, Detail, Refusal, RegisterRefused, RegisterTooFast,
-            Unavailable,
+            BodyRefused, ContractTooFast, Detail, FieldErrors, Refusal, RegisterRefused,
+            RegisterTooFast, Unavailable,
         },
     },
 };
@@ -94,8 +94,12 @@ pub async fn register(
     allowance: Allowance,
     fields: Fields,
 ) -> Result<impl IntoResponse> {
-    allowance.registration()?;
-    let user = users::Model::register(&ctx.db, new_user(fields).await?).await?;
+    let requester = allowance.registration()?;
+    let registered = users::Model::register(&ctx.db, new_user(fields)?, requester);
+    let user = registered.await.map_err(|error| match error {
+        UserError::CommonPassword => refused("password", COMMON_PASSWORD),
+        error => error.into(),
+    })?;
     Span::current().record("user", user.id);
     Ok((StatusCode::CREATED, Json(Registered::from(user))))
 }
@@ -133,7 +137,8 @@ pub async fn token(
         return Err(Error::InvalidFields(fields.errors));
     };
     let attempt = allowance.login(&username).await?;
-    let found = users::Model::authenticate(&ctx.db, &username, &password);
+    let requester = attempt.requester();
+    let found = users::Model::authenticate(&ctx.db, &username, &password, requester);
     let user = attempt.settle(found).await?.ok_or(Error::NoActiveAccount)?;
     Span::current().record("user", user.id);
     let refresh = RefreshId::first();
@@ -147,11 +152,21 @@ pub async fn token(
     if has_ended_others {
         channels.doubt_sessions(&user);
     }
+    give_tokens(&tokens, &base, &session, refresh)
+}
+
+/// Answers a new pair of tokens, and sets the cookie.
+pub(super) fn give_tokens(
+    tokens: &Tokens,
+    base: &PublicBase,
+    session: &Live,
+    refresh: RefreshId,
+) -> Result<(CookieJar, Json<TokenPair>)> {
     let pair = TokenPair {
-        access: tokens.access(&session)?,
-        refresh: tokens.refresh(&session, refresh)?,
+        access: tokens.access(session)?,
+        refresh: tokens.refresh(session, refresh)?,
     };
-    Ok((access_cookie(&pair.access, &tokens, &base), Json(pair)))
+    Ok((access_cookie(&pair.access, tokens, base), Json(pair)))
 }
 
 /// Buy a new access token.
@@ -226,7 +241,7 @@ pub fn routes() -> Routes {
         .add("/token/refresh", post(refresh))
 }
 
-async fn new_user(mut fields: Fields) -> Result<NewUser> {
+fn new_user(mut fields: Fields) -> Result<NewUser> {
     if let Some(fault) = fields.malformed() {
         return Err(Error::RegisterRefused {
             error: fault.to_owned(),
@@ -235,19 +250,7 @@ async fn new_user(mut fields: Fields) -> Result<NewUser> {
     }
     let name = fields.parse("name", parse_display_name);
     let username = fields.parse("username", Username::parse);
-    let mut password = fields.parse("password", Password::parse);
-    if let Some(chosen) = &password {
-        let username = username
-            .as_ref()
-            .map(|username| username.as_str().to_owned());
-        let about = name.iter().cloned().chain(username).collect();
-        if chosen.is_common(about).await? {
-            fields
-                .errors
-                .add("password", "This password is too common.");
-            password = None;
-        }
-    }
+    let password = fields.parse("password", Password::parse);
     match (name, username, password) {
         (Some(name), Some(username), Some(password)) => Ok(NewUser {
             name,
@@ -258,6 +261,16 @@ async fn new_user(mut fields: Fields) -> Result<NewUser> {
             error: fields.errors.summary(),
             errors: fields.errors,
         }),
+    }
+}
+
+/// The refusal of a registration for one field.
+fn refused(field: &'static str, fault: &str) -> Error {
+    let mut errors = FieldErrors::default();
+    errors.add(field, fault);
+    Error::RegisterRefused {
+        error: errors.summary(),
+        errors,
     }
 }
 

@@ -1,21 +1,25 @@
 //! The API's documents, all served from the binary.
 
-use std::sync::{Arc, LazyLock};
+use std::sync::LazyLock;
 
 use axum::{
-    Json,
-    extract::Path,
-    http::{HeaderName, header},
-    response::{Html, IntoResponse, Response},
+    Extension, Router,
+    body::{Body, Bytes, to_bytes},
+    extract::{Path, Request},
+    http::{HeaderMap, HeaderName, header},
+    response::{Html, Response},
 };
 use loco_rs::{controller::Routes, prelude::get};
 use serde_json::Value;
-use utoipa::openapi::OpenApi;
-use utoipa_swagger_ui::Config;
+use swagger_ui_dist::{ApiDefinition, OpenApiSource, generate_routes};
+use tokio::sync::OnceCell;
+use tower::ServiceExt;
 
 use super::{asyncapi, openapi};
 use crate::{
+    assets::{Embedded, StaticFile},
     errors::{Error, Result},
+    settings::Settings,
     views::reference,
 };
 
@@ -23,9 +27,14 @@ const DOCUMENT_PATH: &str = "/api-docs/openapi.json";
 
 const SOCKETS_PATH: &str = "/api-docs/asyncapi.json";
 
-static DOCUMENT: LazyLock<OpenApi> = LazyLock::new(openapi::document);
+static DOCUMENT: LazyLock<StaticFile> = LazyLock::new(|| json_file(&openapi::document()));
 
 static SOCKETS: LazyLock<Value> = LazyLock::new(asyncapi::document);
+
+static SOCKETS_FILE: LazyLock<StaticFile> = LazyLock::new(|| json_file(&*SOCKETS));
+
+/// The files of Swagger UI that its page loads.
+const SWAGGER_FILES: [&str; 2] = ["swagger-ui.css", "swagger-ui-bundle.js"];
 
 static REFERENCE: LazyLock<Result<String, String>> =
     LazyLock::new(|| reference::page(&SOCKETS).map_err(|error| error.to_string()));
@@ -35,21 +44,33 @@ static REFERENCE: LazyLock<Result<String, String>> =
 const READ_ONLY: &str = "default-src 'none'; style-src 'self'; img-src data:; connect-src 'self'; \
      base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
-/// What Swagger UI needs: its own files, the images in its style sheet, the API to try it out, and the
-/// one style sheet that it has inline, that of its logo.
-const SWAGGER: &str = "default-src 'none'; script-src 'self'; \
-     style-src 'self' 'sha256-RL3ie0nH+Lzz2YNqQN83mnU0J1ot4QL7b99vMdIX99w='; \
+/// The policy of Swagger UI: its own files, the images in its style sheet, and the API to try out.
+const SWAGGER: &str = "default-src 'none'; script-src 'self'; style-src 'self'; \
      img-src 'self' data:; connect-src 'self'; \
      base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
-/// Files change with the server alone, and are the same for everybody.
-const FOR_AN_HOUR: (HeaderName, &str) = (header::CACHE_CONTROL, "public, max-age=3600");
+/// Files change with the server alone, and are the same for all clients.
+const FOR_AN_HOUR: &str = "public, max-age=3600";
 
-/// A page, and what a browser may load for it.
-type Page = ([(HeaderName, &'static str); 1], Html<&'static str>);
+/// Documents may describe what the next version changes.
+const ASK_AGAIN: &str = "no-cache";
+
+/// A page, and the policy for its browser.
+type Page = (
+    Extension<Embedded>,
+    [(HeaderName, &'static str); 1],
+    Html<&'static str>,
+);
 
 fn page(policy: &'static str, html: &'static str) -> Page {
-    ([(header::CONTENT_SECURITY_POLICY, policy)], Html(html))
+    let policy = [(header::CONTENT_SECURITY_POLICY, policy)];
+    (Extension(Embedded), policy, Html(html))
+}
+
+fn json_file(document: &impl serde::Serialize) -> StaticFile {
+    // A document of our own types has no keys that are not strings.
+    let json = serde_json::to_vec(document).unwrap_or_default();
+    StaticFile::of("document.json", json.into())
 }
 
 /// Swagger UI over the OpenAPI document.
@@ -57,30 +78,50 @@ pub async fn swagger() -> Page {
     page(SWAGGER, include_str!("../../assets/views/swagger.html"))
 }
 
-/// A file of Swagger UI.
-pub async fn swagger_file(Path(file): Path<String>) -> Result<Response> {
-    let config = Arc::new(Config::from(DOCUMENT_PATH).persist_authorization(true));
-    let file = utoipa_swagger_ui::serve(&file, config)
-        .map_err(|error| Error::Internal(error.to_string().into()))?
-        .ok_or(Error::NotFound)?;
-    Ok((
-        [
-            (header::CONTENT_TYPE, file.content_type.as_str()),
-            FOR_AN_HOUR,
-        ],
-        file.bytes.into_owned(),
-    )
-        .into_response())
+/// A file of Swagger UI, or the script that starts it.
+pub async fn swagger_file(Path(name): Path<String>, headers: HeaderMap) -> Result<Response> {
+    static FILES: OnceCell<Vec<(&str, StaticFile)>> = OnceCell::const_new();
+    let files = FILES.get_or_try_init(swagger_files).await?;
+    let file = match files.iter().find(|(known, _)| *known == name) {
+        Some((_, file)) => file.clone(),
+        None if name == "swagger-initializer.js" => {
+            StaticFile::find("swagger-initializer.js", false).ok_or(Error::NotFound)?
+        }
+        None => return Err(Error::NotFound),
+    };
+    Ok(file.answer(&headers, FOR_AN_HOUR))
+}
+
+/// Takes the files out of the routes of the crate that has them in the binary.
+async fn swagger_files() -> Result<Vec<(&'static str, StaticFile)>> {
+    let routes: Router = generate_routes(ApiDefinition {
+        uri_prefix: "/swagger",
+        api_definition: OpenApiSource::Uri(DOCUMENT_PATH),
+        title: None,
+    });
+    let mut files = Vec::new();
+    for name in SWAGGER_FILES {
+        let request = Request::get(format!("/swagger/{name}"))
+            .body(Body::empty())
+            .map_err(|error| Error::Internal(error.into()))?;
+        let Ok(answer) = routes.clone().oneshot(request).await;
+        // The body is one piece of the binary: nothing is copied.
+        let bytes: Bytes = to_bytes(answer.into_body(), usize::MAX)
+            .await
+            .map_err(|error| Error::Internal(error.into()))?;
+        files.push((name, StaticFile::of(name, bytes)));
+    }
+    Ok(files)
 }
 
 /// The OpenAPI document.
-pub async fn document() -> Json<&'static OpenApi> {
-    Json(&DOCUMENT)
+pub async fn document(headers: HeaderMap) -> Response {
+    DOCUMENT.answer(&headers, ASK_AGAIN)
 }
 
 /// The AsyncAPI document, of the sockets.
-pub async fn sockets() -> Json<&'static Value> {
-    Json(&SOCKETS)
+pub async fn sockets(headers: HeaderMap) -> Response {
+    SOCKETS_FILE.answer(&headers, ASK_AGAIN)
 }
 
 /// The same for people.
@@ -91,7 +132,11 @@ pub async fn sockets_page() -> Result<Page> {
     }
 }
 
-pub fn routes() -> Routes {
+/// The routes, unless the settings switch the documents off.
+pub fn routes(settings: Option<&Settings>) -> Routes {
+    if settings.is_some_and(|settings| !settings.api_docs) {
+        return Routes::new();
+    }
     Routes::new()
         .add("/swagger", get(swagger))
         .add("/swagger/{file}", get(swagger_file))

@@ -9,11 +9,15 @@ use loco_rs::{
 use serde::Deserialize;
 use utoipa::ToSchema;
 
-use super::extractors::{Allowance, CurrentUser, GroupMember, OptionalFields, Params};
+use super::extractors::{
+    Allowance, Confirmation, CurrentUser, GroupMember, OptionalFields, Params,
+};
 use crate::{
     channels::Channels,
     errors::{Error, Result},
-    models::{changes::What, chat_groups, mine::Mine, usernames::parse_display_name},
+    models::{
+        changes::What, chat_groups, memberships::Role, mine::Mine, usernames::parse_display_name,
+    },
     views::{
         Page,
         errors::{BodyRefused, Forbidden, Invalid, NotFound, TooFast, Unauthorized, Unavailable},
@@ -45,7 +49,7 @@ pub struct ReadParams {
 #[utoipa::path(
     get, path = "/api/me/", operation_id = "me", tag = "accounts",
     security(("bearer" = [])),
-    responses((status = 200, description = "You.", body = Me), Unauthorized, Unavailable),
+    responses((status = 200, description = "You.", body = Me), Unauthorized, TooFast, Unavailable),
 )]
 pub async fn me(CurrentUser(user): CurrentUser) -> Json<Me> {
     Json(user.into())
@@ -60,21 +64,21 @@ pub async fn me(CurrentUser(user): CurrentUser) -> Json<Me> {
         ("cursor" = Option<String>, Query, description = "The `next` of the page before."),
     ),
     responses(
-        (status = 200, description = "A page of them.", body = Page<Group>),
-        Invalid, Unauthorized, Unavailable,
+        (status = 200, description = "A page of them; shorter than its limit where last messages are long. `next` is null after the last.", body = Page<Group>),
+        Invalid, Unauthorized, TooFast, Unavailable,
     ),
 )]
 pub async fn list(
     CurrentUser(user): CurrentUser,
     State(ctx): State<AppContext>,
+    allowance: Allowance,
     params: Params,
 ) -> Result<Json<Page<Group>>> {
     let limit = params.limit(PAGE, MAX_PAGE)?;
     let before = params.number("cursor", 1..=i64::MAX)?.unwrap_or(i64::MAX);
-    let found = Mine::list(&ctx.db, &user, before, u64::from(limit) + 1);
-    Ok(Json(Page::of(found.await?, limit as usize, |mine| {
-        mine.membership.id
-    })))
+    let _turn = allowance.page().await;
+    let (found, on_page) = Mine::list(&ctx.db, &user, before, limit as usize).await?;
+    Ok(Json(Page::of(found, on_page, |mine| mine.membership.id)))
 }
 
 /// Show a group.
@@ -82,7 +86,7 @@ pub async fn list(
     get, path = "/api/groups/{group_name}/", operation_id = "show_group", tag = "groups",
     security(("bearer" = [])),
     params(("group_name" = String, Path, example = "chat_a1b2c3d4")),
-    responses((status = 200, description = "The group as you see it.", body = Group), Invalid, NotFound, Unauthorized, Unavailable),
+    responses((status = 200, description = "The group as you see it.", body = Group), Invalid, NotFound, Unauthorized, TooFast, Unavailable),
 )]
 pub async fn show(
     member: GroupMember<CurrentUser>,
@@ -124,16 +128,27 @@ pub async fn update(
 }
 
 /// Delete a group with all that was said in it. (The owner.)
+///
+/// This cannot be undone, so the request repeats the name of the group: `?confirm=<group>`, or
+/// `{"confirm": "<group>"}` as its body.
 #[utoipa::path(
     delete, path = "/api/groups/{group_name}/", operation_id = "delete_group", tag = "groups",
     security(("bearer" = [])),
-    params(("group_name" = String, Path, example = "chat_a1b2c3d4")),
-    responses((status = 204, description = "It is gone, and its sockets are closed with 4404."), Forbidden, Invalid, NotFound, Unauthorized, Unavailable),
+    params(
+        ("group_name" = String, Path, example = "chat_a1b2c3d4"),
+        ("confirm" = Option<String>, Query, description = "The name of the group once more, unless the body has it.", example = "chat_a1b2c3d4"),
+    ),
+    responses((status = 204, description = "It is gone, and its sockets are closed with 4404."), Forbidden, Invalid, NotFound, Unauthorized, BodyRefused, TooFast, Unavailable),
 )]
 pub async fn delete(
     member: GroupMember<CurrentUser>,
+    allowance: Allowance,
     SharedStore(channels): SharedStore<Channels>,
+    confirmation: Confirmation,
 ) -> Result<StatusCode> {
+    allowance.change(Some(&member.user))?;
+    member.require(Role::Owner)?;
+    confirmation.expect("group", |given| given == member.group.name)?;
     channels.delete(member.group, member.user).await?;
     Ok(StatusCode::NO_CONTENT)
 }

@@ -90,7 +90,7 @@ pub async fn create(
         ("limit" = Option<u32>, Query, description = "50 if left out, 100 at most.", minimum = 1),
         ("cursor" = Option<String>, Query, description = "The `next` of the page before."),
     ),
-    responses((status = 200, description = "A page of them.", body = Page<Invite>), Forbidden, Invalid, NotFound, Unauthorized, Unavailable),
+    responses((status = 200, description = "A page of them.", body = Page<Invite>), Forbidden, Invalid, NotFound, Unauthorized, TooFast, Unavailable),
 )]
 pub async fn list(
     member: GroupMember<CurrentUser>,
@@ -120,8 +120,7 @@ pub async fn withdraw(
     Path((_, id)): Path<(String, i64)>,
 ) -> Result<StatusCode> {
     allowance.change(Some(&member.user))?;
-    member.require(Role::Admin)?;
-    invites::Model::withdraw(&ctx.db, member.group.id, id).await?;
+    invites::Model::withdraw(&ctx.db, member.group.id, &member.user, id).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -130,7 +129,7 @@ pub async fn withdraw(
     get, path = "/api/invites/{code}/", operation_id = "show_invite", tag = "invites",
     security(("bearer" = [])),
     params(("code" = String, Path, example = "9f86d081884c7d659a2feaa0c55ad015")),
-    responses((status = 200, description = "The offer.", body = Offer), Invalid, NotFound, Unauthorized, Unavailable),
+    responses((status = 200, description = "The offer.", body = Offer), Invalid, NotFound, Unauthorized, TooFast, Unavailable),
 )]
 pub async fn show(
     _: CurrentUser,

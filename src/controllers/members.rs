@@ -51,7 +51,7 @@ pub struct MemberParams {
         ("limit" = Option<u32>, Query, description = "100 if left out, 500 at most.", minimum = 1),
         ("cursor" = Option<String>, Query, description = "The `next` of the page before."),
     ),
-    responses((status = 200, description = "A page of them.", body = Page<Member>), Invalid, NotFound, Unauthorized, Unavailable),
+    responses((status = 200, description = "A page of them.", body = Page<Member>), Invalid, NotFound, Unauthorized, TooFast, Unavailable),
 )]
 pub async fn list(
     member: GroupMember<CurrentUser>,
@@ -143,7 +143,7 @@ pub async fn remove(
         ("limit" = Option<u32>, Query, description = "100 if left out, 500 at most.", minimum = 1),
         ("cursor" = Option<String>, Query, description = "The `next` of the page before."),
     ),
-    responses((status = 200, description = "A page of them.", body = Page<Ban>), Forbidden, Invalid, NotFound, Unauthorized, Unavailable),
+    responses((status = 200, description = "A page of them.", body = Page<Ban>), Forbidden, Invalid, NotFound, Unauthorized, TooFast, Unavailable),
 )]
 pub async fn list_bans(
     member: GroupMember<CurrentUser>,

@@ -42,7 +42,7 @@ const LOG_PAGE: u32 = 100;
 const MAX_LOG_PAGE: u32 = 500;
 
 /// Bytes of what happened on one page, beyond the first event.
-const LOG_PAGE_BYTES: usize = 1024 * 1024;
+const LOG_PAGE_BYTES: usize = 512 * 1024;
 
 /// A message to be sent.
 #[derive(Deserialize, ToSchema)]
@@ -89,11 +89,12 @@ impl<S: Send + Sync> FromRequestParts<S> for IdempotencyKey {
         ("before" = Option<i64>, Query, description = "Those just before this `seq`.", minimum = 1),
         ("after" = Option<i64>, Query, description = "Those just after this `seq`.", minimum = 0),
     ),
-    responses((status = 200, description = "A page of it. A message that was deleted stands there without its text.", body = History), Invalid, NotFound, Unauthorized, Unavailable),
+    responses((status = 200, description = "A page of it. A message that was deleted stands there without its text.", body = History), Invalid, NotFound, Unauthorized, TooFast, Unavailable),
 )]
 pub async fn list(
     member: GroupMember<CurrentUser>,
     State(ctx): State<AppContext>,
+    allowance: Allowance,
     params: Params,
 ) -> Result<Json<History>> {
     let limit = params.limit(PAGE, MAX_PAGE)?;
@@ -105,6 +106,7 @@ pub async fn list(
         (Some(_), Some(_)) => return Err(Error::invalid("Either before or after.")),
     };
     let (group, user) = (member.group.id, member.user.id);
+    let _turn = allowance.page().await;
     let page = messages::Message::page(&ctx.db, group, user, window, limit.into()).await?;
     Ok(Json(page.ok_or(Error::NotFound)?.into()))
 }
@@ -229,6 +231,7 @@ pub async fn log(
     }
     let limit = params.limit(LOG_PAGE, MAX_LOG_PAGE)?;
     let (db, group, after) = (&ctx.db, &member.group, after.unwrap_or(0));
+    let _turn = allowance.page().await;
     let events = events::Model::page(db, group.id, after, limit.into(), LOG_PAGE_BYTES).await?;
     let page = EventPage {
         results: events

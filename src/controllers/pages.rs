@@ -1,9 +1,8 @@
 //! The pages that people use, and the files that these load.
 
 use axum::{
-    body::Body,
     extract::Path,
-    http::{HeaderMap, StatusCode, header},
+    http::{HeaderMap, header},
     response::{Html, IntoResponse, Response},
 };
 use loco_rs::{
@@ -63,32 +62,17 @@ pub async fn file(Path(path): Path<String>, headers: HeaderMap) -> Result<Respon
         Some((version, path)) => (version == assets::version(), path),
         None => (false, path.as_str()),
     };
-    let mut file = StaticFile::find(path).ok_or(Error::NotFound)?;
-    // Pages name versions; who asks for the file itself may want to read it.
-    if let (true, Ok(script)) = (
-        path.ends_with(".js") && versioned.is_some(),
-        str::from_utf8(&file.bytes),
-    ) {
-        file.bytes = assets::without_comments(script).into_bytes().into();
-    }
+    // Pages name versions. A developer who asks for the file itself may want to read its comments.
+    let file = StaticFile::find(path, versioned.is_some()).ok_or(Error::NotFound)?;
     let keep = if is_present { FOR_GOOD } else { ASK_AGAIN };
-    let about = [
-        (header::CACHE_CONTROL, keep),
-        (header::ETAG, file.etag.as_str()),
-        (header::VARY, header::ACCEPT_ENCODING.as_str()),
-    ];
-    if has(&headers, &file.etag) {
-        return Ok((StatusCode::NOT_MODIFIED, about).into_response());
-    }
-    let content_type = [(header::CONTENT_TYPE, file.content_type)];
-    Ok((about, content_type, Body::from(file.bytes)).into_response())
+    Ok(file.answer(&headers, keep))
 }
 
 pub fn routes() -> Routes {
     Routes::new()
         .add("/", get(index).layer(compression()))
         .add("/playground", get(playground).layer(compression()))
-        .add("/static/{*path}", get(file).layer(compression()))
+        .add("/static/{*path}", get(file))
 }
 
 /// Compresses what is the same for everybody. Never what has secrets in it beside something that others
@@ -107,13 +91,4 @@ fn page(pages: &Pages, name: &str, language: &Language, base: &PublicBase) -> Re
         (header::VARY, "Accept-Language, Cookie"),
     ];
     Ok((about, language.cookie(base), Html(html)).into_response())
-}
-
-/// Whether the client has this version (RFC 9110, section 13.1.2).
-fn has(headers: &HeaderMap, etag: &str) -> bool {
-    let lines = headers.get_all(header::IF_NONE_MATCH).iter();
-    let mut tags = lines
-        .filter_map(|line| line.to_str().ok())
-        .flat_map(|line| line.split(','));
-    tags.any(|tag| tag.trim() == etag)
 }

@@ -16,14 +16,21 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::{
-    auth::no_cookie,
-    extractors::{Allowance, CurrentSession, Identified, OptionalFields, PublicBase},
+    auth::{give_tokens, no_cookie},
+    extractors::{Allowance, Confirmation, CurrentSession, Identified, OptionalFields, PublicBase},
 };
 use crate::{
     channels::Channels,
     errors::{Error, Result},
-    models::{passwords::Password, sessions, users::UserError},
+    models::{
+        hashing::{Priority, Requester},
+        passwords::Password,
+        sessions::{self, RefreshId},
+        users::UserError,
+    },
+    tokens::Tokens,
     views::{
+        auth::TokenPair,
         errors::{BodyRefused, Invalid, NotFound, TooFast, Unauthorized, Unavailable},
         sessions::{Session, Sessions},
     },
@@ -52,15 +59,17 @@ pub struct PasswordParams {
     responses(
         (status = 204, description = "Logged out, and the cookie `access` is gone.",
             headers(("Set-Cookie" = String, description = "`access=; HttpOnly; SameSite=Lax; Path=/; Max-Age=0`"))),
-        Unauthorized, Unavailable,
+        Unauthorized, TooFast, Unavailable,
     ),
 )]
 pub async fn logout(
     CurrentSession(asking): CurrentSession,
     State(ctx): State<AppContext>,
+    allowance: Allowance,
     SharedStore(channels): SharedStore<Channels>,
     base: PublicBase,
 ) -> Result<impl IntoResponse> {
+    allowance.change(Some(&asking.user))?;
     let id = asking.session.id;
     // It may have been ended elsewhere meanwhile: all the same.
     end(&ctx, &channels, asking, id).await?;
@@ -71,7 +80,7 @@ pub async fn logout(
 #[utoipa::path(
     get, path = "/api/sessions/", operation_id = "list_sessions", tag = "accounts",
     security(("bearer" = [])),
-    responses((status = 200, description = "Your sessions.", body = Sessions), Unauthorized, Unavailable),
+    responses((status = 200, description = "Your sessions.", body = Sessions), Unauthorized, TooFast, Unavailable),
 )]
 pub async fn list(
     CurrentSession(Identified { user, session }): CurrentSession,
@@ -90,14 +99,16 @@ pub async fn list(
     delete, path = "/api/sessions/{id}/", operation_id = "end_session", tag = "accounts",
     security(("bearer" = [])),
     params(("id" = Uuid, Path, example = "67e55044-10b1-426f-9247-bb680e5fe0c8")),
-    responses((status = 204, description = "It has ended."), NotFound, Unauthorized, Unavailable),
+    responses((status = 204, description = "It has ended."), NotFound, Unauthorized, TooFast, Unavailable),
 )]
 pub async fn end_one(
     CurrentSession(asking): CurrentSession,
     State(ctx): State<AppContext>,
+    allowance: Allowance,
     SharedStore(channels): SharedStore<Channels>,
     Path(id): Path<String>,
 ) -> Result<StatusCode> {
+    allowance.change(Some(&asking.user))?;
     let id = id.parse().map_err(|_| Error::NotFound)?;
     if end(&ctx, &channels, asking, id).await? {
         Ok(StatusCode::NO_CONTENT)
@@ -107,16 +118,24 @@ pub async fn end_one(
 }
 
 /// End all your other sessions. Their sockets are closed with 4410.
+///
+/// This cannot be undone, so the request repeats your username: `?confirm=<username>`, or
+/// `{"confirm": "<username>"}` as its body.
 #[utoipa::path(
     delete, path = "/api/sessions/", operation_id = "end_other_sessions", tag = "accounts",
     security(("bearer" = [])),
-    responses((status = 204, description = "This is the only one."), Unauthorized, Unavailable),
+    params(("confirm" = Option<String>, Query, description = "Your username, unless the body has it.", example = "ann")),
+    responses((status = 204, description = "This is the only one."), Invalid, Unauthorized, BodyRefused, TooFast, Unavailable),
 )]
 pub async fn end_others(
     CurrentSession(Identified { user, session }): CurrentSession,
     State(ctx): State<AppContext>,
+    allowance: Allowance,
     SharedStore(channels): SharedStore<Channels>,
+    confirmation: Confirmation,
 ) -> Result<StatusCode> {
+    allowance.change(Some(&user))?;
+    confirmation.expect("username", |given| user.is_named(given))?;
     let (db, user_id) = (ctx.db.clone(), user.id);
     let ending = async move { sessions::Model::end_all(&db, user_id, Some(session.id)).await };
     channels.ended(&user, ending).await??;
@@ -125,48 +144,50 @@ pub async fn end_others(
 
 /// Change your password. All your other sessions end.
 ///
-/// A wrong old one counts as a login that failed: after ten of them in a row each further attempt must
-/// wait.
+/// Every token that was issued before is invalid from then on, those of this session too: the answer has
+/// new ones, and the cookie `access` is set anew. The sockets of this session stay open. A wrong current
+/// password counts as a login that failed: after ten failures in a row each further attempt must wait.
 #[utoipa::path(
     put, path = "/api/me/password/", operation_id = "change_password", tag = "accounts",
     security(("bearer" = [])),
     request_body = PasswordParams,
-    responses((status = 204, description = "The new one holds."), Invalid, Unauthorized, BodyRefused, TooFast, Unavailable),
+    responses(
+        (status = 200, description = "The password is changed. These are the new tokens.", body = TokenPair,
+            headers(("Set-Cookie" = String, description = "`access=<jwt>; HttpOnly; SameSite=Lax; Path=/; Max-Age=…`"))),
+        Invalid, Unauthorized, BodyRefused, TooFast, Unavailable,
+    ),
 )]
 pub async fn change_password(
     CurrentSession(Identified { user, session }): CurrentSession,
     State(ctx): State<AppContext>,
     SharedStore(channels): SharedStore<Channels>,
+    SharedStore(tokens): SharedStore<Tokens>,
+    base: PublicBase,
     allowance: Allowance,
     fields: OptionalFields,
-) -> Result<StatusCode> {
+) -> Result<impl IntoResponse> {
     let old = fields.required("old", |text| Ok(text.to_owned()))?;
     let new = fields.required("new", Password::parse)?;
     let attempt = allowance.password(&user).await?;
-    let about = vec![user.name.clone(), user.username.clone()];
-    let is_common = new.is_common(about).await;
-    if !matches!(is_common, Ok(false)) {
-        attempt.undone().await;
-        is_common?;
-        return Err(Error::Invalid {
-            detail: "This password is too common.".to_owned(),
-            field: Some("new".into()),
-        });
-    }
-    let (db, asking) = (ctx.db.clone(), user.clone());
+    let (db, asking, refresh) = (ctx.db.clone(), user.clone(), RefreshId::first());
     let changing = async move {
-        let changing = asking.change_password(&db, &old, new, session.id);
-        let changed = async { Ok(changing.await?.then_some(())) };
-        attempt.settle(changed).await
+        let requester = Requester {
+            priority: Priority::Account,
+            ..attempt.requester()
+        };
+        let changing = asking.change_password(&db, &old, new, session.id, refresh, requester);
+        let changed = changing.await;
+        match &changed {
+            Err(UserError::WrongPassword) => drop(attempt),
+            Ok(_) | Err(UserError::CommonPassword | UserError::SessionEnded) => {
+                attempt.succeeded().await;
+            }
+            Err(_) => attempt.undone().await,
+        }
+        changed
     };
-    let changed: Result<_, UserError> = channels.ended(&user, changing).await?;
-    if changed?.is_none() {
-        return Err(Error::Invalid {
-            detail: "This is not your password.".to_owned(),
-            field: Some("old".into()),
-        });
-    }
-    Ok(StatusCode::NO_CONTENT)
+    let renewed: Result<_, UserError> = channels.ended(&user, changing).await?;
+    give_tokens(&tokens, &base, &renewed?, refresh)
 }
 
 /// Says whether there was such a session.

@@ -10,7 +10,10 @@
 use std::{
     fs,
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     time::{Duration, Instant, SystemTime},
 };
 
@@ -62,15 +65,36 @@ const IDLE: Duration = Duration::from_secs(5);
 /// How often a fault is logged while it lasts.
 const LOG_EVERY: Duration = Duration::from_secs(60);
 
+/// The longest time that a deleted text stays in the log, unless a reader keeps the log from being cut. The
+/// texts that are deleted meanwhile go together.
+const ERASED_WITHIN: Duration = Duration::from_secs(5);
+
 /// Held by the writer during each transaction, and by the checkpoint that starts the log again. Clones share
 /// it.
 #[derive(Clone, Default)]
-pub struct WriterGate(Arc<Mutex<()>>);
+pub struct WriterGate(Arc<Gate>);
+
+#[derive(Default)]
+struct Gate {
+    turn: Arc<Mutex<()>>,
+    /// Whether something was deleted since the log was cut.
+    has_deleted: AtomicBool,
+}
 
 impl WriterGate {
     /// Waits for the turn.
     pub async fn enter(&self) -> OwnedMutexGuard<()> {
-        self.0.clone().lock_owned().await
+        self.0.turn.clone().lock_owned().await
+    }
+
+    /// Notes that something was deleted that must not stay in the log: the next checkpoint within 5 s cuts
+    /// the log to no bytes.
+    pub fn note_deleted(&self) {
+        self.0.has_deleted.store(true, Ordering::Release);
+    }
+
+    fn take_deleted(&self) -> bool {
+        self.0.has_deleted.swap(false, Ordering::AcqRel)
     }
 }
 
@@ -149,6 +173,7 @@ impl Checkpointer {
         let mut is_done = true;
         let mut is_cut = false;
         let mut logged_at: Option<Instant> = None;
+        let mut erased_at = Instant::now();
         loop {
             select! {
                 () = sleep(TICK) => {}
@@ -163,7 +188,16 @@ impl Checkpointer {
                 continue;
             }
             let now = last_write(&self.log);
-            let result = if now != written {
+            let must_erase = erased_at.elapsed() >= ERASED_WITHIN && self.gate.take_deleted();
+            let result = if must_erase {
+                (written, written_at, is_cut) = (now, Instant::now(), false);
+                erased_at = Instant::now();
+                // Most pages are copied beside the writer.
+                match self.checkpoint(Mode::Passive, Duration::ZERO).await {
+                    Ok(_) => self.cut().await,
+                    failed => failed,
+                }
+            } else if now != written {
                 (written, written_at, is_cut) = (now, Instant::now(), false);
                 self.keep_short().await
             } else if !is_done {
@@ -189,6 +223,10 @@ impl Checkpointer {
                     };
                     is_cut = progress.logged == 0 && !progress.is_busy;
                     is_done = progress.copied >= progress.logged;
+                    if must_erase && !is_cut {
+                        // A reader keeps the old pages: tried again in 5 s.
+                        self.gate.note_deleted();
+                    }
                     if is_cut {
                         written = last_write(&self.log);
                     } else if progress.is_busy {
@@ -199,6 +237,9 @@ impl Checkpointer {
                 Err(error) => {
                     // Tried again at the next tick.
                     is_done = false;
+                    if must_erase {
+                        self.gate.note_deleted();
+                    }
                     if logged_at.is_none_or(|at| at.elapsed() > LOG_EVERY) {
                         logged_at = Some(Instant::now());
                         tracing::warn!(%error, "a checkpoint of SQLite failed; the write-ahead log grows");

@@ -101,6 +101,8 @@ pub fn open(
             connect = connect
                 .page_size(PAGE_BYTES)
                 .journal_mode(SqliteJournalMode::Wal)
+                // A deleted text is overwritten with zeros: <https://sqlite.org/pragma.html#pragma_secure_delete>
+                .pragma("secure_delete", "ON")
                 .pragma("wal_autocheckpoint", PAGES_BEFORE_OWN_CHECKPOINT);
         }
         if !config.enable_logging {

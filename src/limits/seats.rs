@@ -2,11 +2,12 @@
 
 use std::{
     collections::HashMap,
-    hash::Hash,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 use ipnet::IpNet;
+
+use super::network_counts::{NetworkCounts, count, subtract};
 
 /// The sockets and streams of this node. Clones share it.
 #[derive(Clone)]
@@ -21,7 +22,7 @@ struct House {
 #[derive(Default)]
 struct Taken {
     users: HashMap<i64, u32>,
-    networks: HashMap<IpNet, u32>,
+    networks: NetworkCounts,
 }
 
 /// One socket's, which is free again when this is dropped, served or not.
@@ -55,14 +56,14 @@ impl Seats {
     pub fn take(&self, user_id: i64, network: IpNet) -> Result<Seat, Full> {
         let house = self.0.clone();
         let mut taken = house.taken();
-        if count(&taken.networks, &network) >= house.per_network {
+        if taken.networks.is_full(network, house.per_network) {
             return Err(Full::Network);
         }
         if count(&taken.users, &user_id) >= house.per_user {
             return Err(Full::User);
         }
         *taken.users.entry(user_id).or_default() += 1;
-        *taken.networks.entry(network).or_default() += 1;
+        taken.networks.add(network, house.per_network);
         drop(taken);
         Ok(Seat {
             house,
@@ -81,21 +82,7 @@ impl House {
 impl Drop for Seat {
     fn drop(&mut self) {
         let mut taken = self.house.taken();
-        one_less(&mut taken.users, &self.user_id);
-        one_less(&mut taken.networks, &self.network);
-    }
-}
-
-fn count<K: Eq + Hash>(taken: &HashMap<K, u32>, key: &K) -> u32 {
-    taken.get(key).copied().unwrap_or(0)
-}
-
-/// Who has none any more is forgotten.
-fn one_less<K: Eq + Hash>(taken: &mut HashMap<K, u32>, key: &K) {
-    if let Some(count) = taken.get_mut(key) {
-        *count -= 1;
-        if *count == 0 {
-            taken.remove(key);
-        }
+        subtract(&mut taken.users, &self.user_id);
+        taken.networks.remove(self.network);
     }
 }

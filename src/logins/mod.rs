@@ -26,7 +26,15 @@ use tokio::time::Instant;
 
 pub use self::count::Count;
 use self::memory::Memory;
-use crate::{channels::broker::Counters, limits::TooFast, models::usernames, settings::Secret};
+use crate::{
+    channels::broker::Counters,
+    limits::TooFast,
+    models::{
+        hashing::{Priority, Requester},
+        usernames,
+    },
+    settings::Secret,
+};
 
 /// So long is a network remembered from which somebody has logged in.
 const KNOWN_FOR: Duration = Duration::from_secs(30 * 24 * 60 * 60);
@@ -57,6 +65,8 @@ pub struct Attempt {
     logins: Logins,
     account: Id,
     network: Id,
+    /// The network that the attempt came from.
+    from: IpNet,
     /// In which count it stands.
     kind: Kind,
 }
@@ -88,6 +98,7 @@ impl Logins {
     pub async fn attempt(&self, username: &str, network: IpNet) -> Result<Attempt, TooFast> {
         let username = usernames::key(username);
         let account = self.id(&username, "");
+        let from = network;
         let network = self.id(&username, &network.to_string());
         let answer = self.ask(ATTEMPT, &account, &network, &count::rule()).await;
         let now = Instant::now();
@@ -108,6 +119,7 @@ impl Logins {
             logins: self.clone(),
             account,
             network,
+            from,
             kind,
         })
     }
@@ -149,6 +161,17 @@ impl Logins {
 }
 
 impl Attempt {
+    /// Returns the attempt's place in the queue for hashing. A network that is known to the account comes
+    /// first.
+    #[must_use]
+    pub const fn requester(&self) -> Requester {
+        let priority = match self.kind {
+            Kind::Network => Priority::Known,
+            Kind::Account => Priority::Login,
+        };
+        Requester::client(priority, self.from)
+    }
+
     /// Looks at the password, and counts by what is found: somebody, nobody, or that nobody could
     /// look.
     ///
@@ -174,6 +197,7 @@ impl Attempt {
             account,
             network,
             kind,
+            ..
         } = self;
         logins
             .memory()
@@ -189,6 +213,7 @@ impl Attempt {
             account,
             network,
             kind,
+            ..
         } = self;
         logins.memory().undo(kind, &account, &network);
         let arguments = [kind.number(), count::longest_wait()];

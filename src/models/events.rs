@@ -5,7 +5,7 @@ use std::{borrow::Cow, sync::Arc};
 use loco_rs::prelude::*;
 use sea_orm::{FromQueryResult, Statement};
 use serde::Deserialize;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::asked::all_rows;
 
@@ -163,6 +163,35 @@ impl Model {
 #[must_use]
 pub fn erased_message() -> String {
     json!({"text": null, "deleted": true}).to_string()
+}
+
+/// Returns the data that the log keeps of a message that was edited: the data of the message, with the text
+/// of its edit.
+#[must_use]
+pub fn edited_message(message: &str, edit: &str) -> String {
+    let mut data: Map<String, Value> = serde_json::from_str(message).unwrap_or_default();
+    let edit: Map<String, Value> = serde_json::from_str(edit).unwrap_or_default();
+    let text = edit.get("text").cloned().unwrap_or_default();
+    data.insert("text".to_owned(), text);
+    data.insert("edited".to_owned(), true.into());
+    Value::Object(data).to_string()
+}
+
+/// Returns the data that the log keeps of an edit that a later edit replaced. The text is empty and not null:
+/// clients take null for a message that was deleted, and the later edit follows in the log.
+#[must_use]
+pub fn replaced_edit(target: i64) -> String {
+    json!({"seq": target, "text": "", "replaced": true}).to_string()
+}
+
+/// Returns whether the log has kept no text to compare with: that of a message which was edited or deleted,
+/// or of an edit which was replaced.
+#[must_use]
+pub fn is_altered(data: &Value) -> bool {
+    let marks = ["deleted", "edited", "replaced"];
+    marks
+        .iter()
+        .any(|mark| data.get(mark) == Some(&Value::Bool(true)))
 }
 
 /// What the log keeps of an edit of a message that was deleted.

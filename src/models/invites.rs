@@ -3,7 +3,7 @@
 use chrono::{Duration, Utc};
 use loco_rs::prelude::*;
 use rand::random;
-use sea_orm::{FromQueryResult, QuerySelect, Statement};
+use sea_orm::{DatabaseTransaction, FromQueryResult, QuerySelect, Statement};
 use serde_json::json;
 use sha2::{Digest, Sha256};
 
@@ -128,20 +128,51 @@ impl Model {
         .await
     }
 
-    /// Withdraws an invite.
+    /// Withdraws an invite. The role of the actor is checked while the group is locked.
     ///
     /// # Errors
-    /// [`Refusal::NotFound`] where the group has none with this id.
-    pub async fn withdraw(db: &DatabaseConnection, group_id: i64, id: i64) -> Result<(), NotDone> {
+    /// [`Refusal::Forbidden`] to all but admins and the owner, [`Refusal::NotFound`] where the group has no
+    /// invite with this id.
+    pub async fn withdraw(
+        db: &DatabaseConnection,
+        group_id: i64,
+        actor: &users::Model,
+        id: i64,
+    ) -> Result<(), NotDone> {
+        let transaction = begin(db).await?;
+        Logs::lock(&transaction, [group_id].into()).await?;
+        let own = memberships::Model::of_actor(&transaction, group_id, actor).await?;
+        if own.role() < Role::Admin {
+            return Err(Refusal::Forbidden.into());
+        }
         let withdrawn = Entity::delete_many()
             .filter(Column::Id.eq(id))
             .filter(Column::GroupId.eq(group_id))
-            .exec(db)
+            .exec(&transaction)
             .await?;
-        match withdrawn.rows_affected {
-            0 => Err(Refusal::NotFound.into()),
-            _ => Ok(()),
+        if withdrawn.rows_affected == 0 {
+            return Err(Refusal::NotFound.into());
         }
+        transaction.commit().await?;
+        Ok(())
+    }
+
+    /// Ends the invites that a user has made, to one group or to all groups: the right to invite ends with
+    /// the role, the membership and the account.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn end_of(
+        transaction: &DatabaseTransaction,
+        user_id: i64,
+        group_id: Option<i64>,
+    ) -> Result<(), DbErr> {
+        let mut ending = Entity::delete_many().filter(Column::CreatedBy.eq(user_id));
+        if let Some(group_id) = group_id {
+            ending = ending.filter(Column::GroupId.eq(group_id));
+        }
+        ending.exec(transaction).await?;
+        Ok(())
     }
 
     /// What a code offers, if it still lets somebody in.

@@ -4,7 +4,7 @@
 //! say so and moving the head on happen in one transaction, so commit order is `seq` order.
 
 use std::{
-    collections::{BTreeSet, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap},
     sync::{Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -39,6 +39,8 @@ pub struct Logs {
     revised: HashMap<(i64, i64), i64>,
     /// Groups and messages of which the text goes.
     erased: Vec<(i64, i64)>,
+    /// The texts that replace those of a message, by group and message, the newest one.
+    replaced: BTreeMap<(i64, i64), Replaced>,
     /// By group and user: who said something has read what came before.
     read: HashMap<(i64, i64), (i64, i64)>,
 }
@@ -201,6 +203,7 @@ impl Logs {
             events: Vec::new(),
             revised: HashMap::new(),
             erased: Vec::new(),
+            replaced: BTreeMap::new(),
             read: HashMap::new(),
         })
     }
@@ -221,9 +224,14 @@ impl Logs {
             }
         }
         if let Some(target) = event.target {
-            self.revised.insert((group, target), seq);
+            let before = self.revised.insert((group, target), seq);
             if event.kind == kind::MESSAGE_DELETED {
                 self.erased.push((group, target));
+            }
+            if event.kind == kind::MESSAGE_EDITED {
+                let replaced = self.replaced.entry((group, target)).or_default();
+                replaced.edits.extend(before);
+                replaced.data.clone_from(&event.data);
             }
         }
         self.grown.insert(group);
@@ -330,6 +338,10 @@ impl Logs {
 
     /// Writes down what the events have made of others, and what was read.
     async fn write_rest(self, transaction: &DatabaseTransaction) -> Result<(), DbErr> {
+        // Before the messages refer to the new edits.
+        for ((group, target), replaced) in &self.replaced {
+            replaced.write(transaction, *group, *target).await?;
+        }
         execute::<3>(
             transaction,
             "group_id, seq, revised",
@@ -354,6 +366,63 @@ impl Logs {
              AND memberships.read < asked.seq",
         )
         .await?;
+        Ok(())
+    }
+}
+
+/// The edits of one message in one transaction.
+#[derive(Default)]
+struct Replaced {
+    /// The data of the newest edit.
+    data: String,
+    /// The edits before it, in the same transaction.
+    edits: Vec<i64>,
+}
+
+impl Replaced {
+    /// Takes the texts that the newest edit replaces out of the log: those of the message and of the edit
+    /// before. The message gets the newest text, so that the log replays a whole message. Earlier edits lost
+    /// their texts when they were replaced.
+    async fn write(
+        &self,
+        transaction: &DatabaseTransaction,
+        group: i64,
+        target: i64,
+    ) -> Result<(), DbErr> {
+        use sea_orm::sea_query::Expr;
+        let message: Option<(String, Option<i64>)> = events::Entity::find()
+            .select_only()
+            .column(events::Column::Data)
+            .column(events::Column::Revised)
+            .filter(events::Column::GroupId.eq(group))
+            .filter(events::Column::Seq.eq(target))
+            .into_tuple()
+            .one(transaction)
+            .await?;
+        let Some((message, revised)) = message else {
+            return Ok(());
+        };
+        events::Entity::update_many()
+            .filter(events::Column::GroupId.eq(group))
+            .filter(events::Column::Seq.eq(target))
+            .filter(events::Column::Kind.eq(kind::MESSAGE_CREATED))
+            .col_expr(
+                events::Column::Data,
+                Expr::value(events::edited_message(&message, &self.data)),
+            )
+            .exec(transaction)
+            .await?;
+        let edits: Vec<i64> = self.edits.iter().copied().chain(revised).collect();
+        events::Entity::update_many()
+            .filter(events::Column::GroupId.eq(group))
+            .filter(events::Column::Seq.is_in(edits))
+            .filter(events::Column::Kind.eq(kind::MESSAGE_EDITED))
+            .col_expr(
+                events::Column::Data,
+                Expr::value(events::replaced_edit(target)),
+            )
+            .exec(transaction)
+            .await?;
         Ok(())
     }
 }

@@ -288,6 +288,9 @@ impl Model {
                 let mut row = membership.into_active_model();
                 row.role = Set(role.as_str().to_owned());
                 row.update(&transaction).await?;
+                if role < Role::Admin {
+                    invites::Model::end_of(&transaction, user.id, Some(group.id)).await?;
+                }
                 let data = json!({"user": user.username, "role": role.as_str()});
                 let event = NewEvent::by(Author::of(actor), group.id, kind::MEMBER_ROLE, &data);
                 events.extend(logs.push(event));
@@ -324,6 +327,7 @@ impl Model {
             .into());
         }
         own.delete(&transaction).await?;
+        invites::Model::end_of(&transaction, user.id, Some(group.id)).await?;
         let data = json!({"user": user.username, "reason": "left"});
         let event = logs.push(NewEvent::by(
             Author::of(user),
@@ -368,12 +372,8 @@ impl Model {
         if exit == Exit::Ban {
             bans::Model::create(&transaction, group.id, user.id, actor.id).await?;
         }
-        // By an invite of their own they would be back at once.
-        invites::Entity::delete_many()
-            .filter(invites::Column::GroupId.eq(group.id))
-            .filter(invites::Column::CreatedBy.eq(user.id))
-            .exec(&transaction)
-            .await?;
+        // An invite of their own would let them return at once.
+        invites::Model::end_of(&transaction, user.id, Some(group.id)).await?;
         let mut event = None;
         if let Some(membership) = membership {
             membership.delete(&transaction).await?;

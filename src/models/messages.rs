@@ -3,11 +3,17 @@
 use std::cmp::Reverse;
 
 use loco_rs::prelude::*;
-use sea_orm::{FromQueryResult, Statement};
+use sea_orm::{FromQueryResult, QuerySelect, Statement};
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::{asked::all_rows, chat_groups, events::kind, log::begin_reading, reactions::Reaction};
+use super::{
+    asked::all_rows,
+    chat_groups,
+    events::{self, kind},
+    log::begin_reading,
+    reactions::Reaction,
+};
 
 /// Characters of one message.
 pub const TEXT_LIMIT: usize = 8000;
@@ -79,7 +85,15 @@ pub struct Page {
     /// The newest first.
     pub messages: Vec<Message>,
     pub position: i64,
+    /// Whether the history goes on beyond the page, in the direction of its window.
+    pub has_more: bool,
 }
+
+/// Bytes of stored messages on one page, beyond the first message.
+const PAGE_BYTES: i64 = 256 * 1024;
+
+/// The most bytes that one stored message takes: JSON writes a control character as six.
+const MESSAGE_BYTES: usize = 6 * TEXT_LIMIT + 1024;
 
 /// Where a page of messages lies.
 #[derive(Debug, Clone, Copy)]
@@ -126,6 +140,11 @@ const JOINS: &str = "JOIN chat_groups ON chat_groups.id = message.group_id \
     AND revision.seq = message.revised";
 
 impl Row {
+    /// Returns the bytes that are stored of it.
+    fn size(&self) -> usize {
+        self.data.len() + self.revised_data.as_ref().map_or(0, String::len)
+    }
+
     /// The messages that meet a condition, as a user sees them, all at one moment; in any order. What
     /// follows the values is the number of the user.
     ///
@@ -153,7 +172,8 @@ impl Row {
 }
 
 impl Message {
-    /// A page of a group's messages, as a user sees them. `None` where there is no such group.
+    /// Returns a page of a group's messages, as a user sees them: at most `limit` messages, and at most some
+    /// 256 KiB of them, but one message at least. Returns `None` where there is no such group.
     ///
     /// # Errors
     /// When the database fails.
@@ -164,20 +184,25 @@ impl Message {
         window: Window,
         limit: u64,
     ) -> Result<Option<Page>, DbErr> {
-        let (condition, seq, direction) = match window {
-            Window::Newest => ("<=", i64::MAX, "DESC"),
-            Window::Before(seq) => ("<", seq, "DESC"),
-            Window::After(seq) => (">", seq, "ASC"),
-        };
+        let (comparison, seq, direction) = window.parts();
+        // The sizes are summed up before any text is read. An edited text is that of its edit.
         let condition = format!(
-            "message.group_id = $1 AND message.kind = '{}' AND message.seq {condition} $2 \
-             ORDER BY message.seq {direction} LIMIT $3",
-            kind::MESSAGE_CREATED
+            "message.group_id = $1 AND message.kind = '{kind}' AND message.seq IN \
+             (SELECT seq FROM \
+             (SELECT seq, SUM(size) OVER (ORDER BY seq {direction}) - size AS before FROM \
+             (SELECT sized.seq, octet_length(sized.data) + COALESCE((SELECT octet_length(edit.data) \
+             FROM events edit WHERE edit.group_id = $1 AND edit.seq = sized.revised), 0) AS size \
+             FROM events sized WHERE sized.group_id = $1 AND sized.kind = '{kind}' \
+             AND sized.seq {comparison} $2 ORDER BY sized.seq {direction} LIMIT $3) AS sizes) \
+             AS sums WHERE before < {PAGE_BYTES})",
+            kind = kind::MESSAGE_CREATED
         );
-        let values = || [group_id.into(), seq.into(), limit.into()];
+        // One more tells whether there is more.
+        let values = || [group_id.into(), seq.into(), (limit + 1).into()];
         let found = Row::find(db, viewer, &condition, values()).await?;
         if let Some(position) = found.first().map(|row| row.position) {
-            return Ok(Some(Page::of(found, position)));
+            let has_more = Self::has_more(db, group_id, window, limit, &found).await?;
+            return Ok(Some(Page::of(found, position, window, limit, has_more)));
         }
         // No row says where the log ends.
         let reading = begin_reading(db).await?;
@@ -189,8 +214,44 @@ impl Message {
             return Ok(None);
         };
         let found = Row::find(&reading, viewer, &condition, values()).await?;
+        let has_more = Self::has_more(&reading, group_id, window, limit, &found).await?;
         reading.commit().await?;
-        Ok(Some(Page::of(found, position)))
+        Ok(Some(Page::of(found, position, window, limit, has_more)))
+    }
+
+    /// Returns whether there is a message beyond those that were found for a page. The database is asked
+    /// only where the page may have ended because of its bytes.
+    async fn has_more(
+        db: &impl ConnectionTrait,
+        group_id: i64,
+        window: Window,
+        limit: u64,
+        found: &[Row],
+    ) -> Result<bool, DbErr> {
+        if found.len() as u64 > limit {
+            return Ok(true);
+        }
+        let bytes: usize = found.iter().map(Row::size).sum();
+        let may_be_cut = bytes + MESSAGE_BYTES >= usize::try_from(PAGE_BYTES).unwrap_or(0);
+        let seqs = found.iter().map(|row| row.seq);
+        let last = match window {
+            Window::Newest | Window::Before(_) => seqs.min(),
+            Window::After(_) => seqs.max(),
+        };
+        let (true, Some(last)) = (may_be_cut, last) else {
+            return Ok(false);
+        };
+        let mut beyond = events::Entity::find()
+            .select_only()
+            .column(events::Column::Seq)
+            .filter(events::Column::GroupId.eq(group_id))
+            .filter(events::Column::Kind.eq(kind::MESSAGE_CREATED));
+        beyond = match window {
+            Window::Newest | Window::Before(_) => beyond.filter(events::Column::Seq.lt(last)),
+            Window::After(_) => beyond.filter(events::Column::Seq.gt(last)),
+        };
+        let beyond: Option<i64> = beyond.limit(1).into_tuple().one(db).await?;
+        Ok(beyond.is_some())
     }
 
     /// A message as a user sees it.
@@ -213,11 +274,31 @@ impl Message {
 }
 
 impl Page {
-    fn of(mut rows: Vec<Row>, position: i64) -> Self {
+    fn of(mut rows: Vec<Row>, position: i64, window: Window, limit: u64, has_more: bool) -> Self {
         rows.sort_unstable_by_key(|row| Reverse(row.seq));
+        let surplus = rows
+            .len()
+            .saturating_sub(usize::try_from(limit).unwrap_or(usize::MAX));
+        match window {
+            Window::Newest | Window::Before(_) => rows.truncate(rows.len() - surplus),
+            Window::After(_) => drop(rows.drain(..surplus)),
+        }
         Self {
             messages: rows.into_iter().map(Into::into).collect(),
             position,
+            has_more,
+        }
+    }
+}
+
+impl Window {
+    /// Returns how the numbers of its messages compare with a number, that number, and the order in which
+    /// they are read.
+    const fn parts(self) -> (&'static str, i64, &'static str) {
+        match self {
+            Self::Newest => ("<=", i64::MAX, "DESC"),
+            Self::Before(seq) => ("<", seq, "DESC"),
+            Self::After(seq) => (">", seq, "ASC"),
         }
     }
 }

@@ -7,7 +7,7 @@ use std::collections::HashMap;
 
 use chrono::{DateTime, Duration, Utc};
 use loco_rs::prelude::*;
-use sea_orm::{FromQueryResult, QuerySelect};
+use sea_orm::{DatabaseTransaction, FromQueryResult, QuerySelect, sea_query::Expr};
 use uuid::Uuid;
 
 pub use self::refresh::{RefreshId, Refreshed, Standing};
@@ -22,6 +22,8 @@ const USER_AGENT_CHARS: usize = 200;
 pub struct Claimed {
     pub user_id: i64,
     pub session_id: Uuid,
+    /// The generation of the session's tokens.
+    pub generation: i32,
     /// Of a refresh token.
     pub refresh: RefreshId,
 }
@@ -31,6 +33,8 @@ pub struct Claimed {
 pub struct Live {
     pub id: Uuid,
     pub user_id: i64,
+    /// The generation of the session's valid tokens: a password change begins the next one.
+    pub generation: i32,
     /// Later with each refresh.
     pub ends_at: DateTime<Utc>,
     /// When who came by it must show a token again, if the session does not end before.
@@ -71,6 +75,7 @@ impl Live {
 struct Row {
     id: Uuid,
     user_id: i64,
+    generation: i32,
     expires_at: DateTimeWithTimeZone,
 }
 
@@ -78,6 +83,7 @@ struct Row {
 #[derive(FromQueryResult)]
 struct OfUser {
     session_id: Uuid,
+    generation: i32,
     expires_at: DateTimeWithTimeZone,
     #[sea_orm(nested)]
     user: users::Model,
@@ -152,17 +158,18 @@ impl Model {
         Ok(Some((session.live(), has_surplus)))
     }
 
-    /// The session of an active user, if it lives.
+    /// Returns the session of a token, if the session lives, its user is active, and the token is of the
+    /// session's current generation.
     ///
     /// # Errors
     /// When the database fails.
     pub async fn find_live(
         db: &DatabaseConnection,
-        id: Uuid,
-        user_id: i64,
+        claimed: &Claimed,
     ) -> Result<Option<(Self, users::Model)>, DbErr> {
-        let found = Entity::find_by_id(id)
-            .filter(Column::UserId.eq(user_id))
+        let found = Entity::find_by_id(claimed.session_id)
+            .filter(Column::UserId.eq(claimed.user_id))
+            .filter(Column::Generation.eq(claimed.generation))
             .filter(Column::ExpiresAt.gt(Utc::now()))
             .find_also_related(users::Entity)
             .filter(users::Column::IsActive.eq(true))
@@ -180,7 +187,7 @@ impl Model {
         ids: impl IntoIterator<Item = Uuid>,
     ) -> Result<HashMap<Uuid, (Live, users::Model)>, DbErr> {
         let asked = ids.into_iter().map(|id| [id.into()]);
-        let query = "SELECT sessions.id AS session_id, expires_at, users.* FROM asked \
+        let query = "SELECT sessions.id AS session_id, generation, expires_at, users.* FROM asked \
                      JOIN sessions ON sessions.id = asked.id \
                      JOIN users ON users.id = user_id WHERE is_active";
         let rows: Vec<OfUser> = rows_of(db, "id", asked, query).await?;
@@ -188,6 +195,7 @@ impl Model {
             let live = Live {
                 id: row.session_id,
                 user_id: row.user.id,
+                generation: row.generation,
                 ends_at: row.expires_at.to_utc(),
                 shown_until: None,
             };
@@ -203,6 +211,7 @@ impl Model {
         Live {
             id: self.id,
             user_id: self.user_id,
+            generation: self.generation,
             ends_at: self.expires_at.to_utc(),
             shown_until: None,
         }
@@ -217,13 +226,14 @@ impl Model {
         ids: impl IntoIterator<Item = Uuid>,
     ) -> Result<HashMap<Uuid, Live>, DbErr> {
         let asked = ids.into_iter().map(|id| [id.into()]);
-        let query = "SELECT sessions.id, user_id, expires_at FROM asked \
+        let query = "SELECT sessions.id, user_id, generation, expires_at FROM asked \
                      JOIN sessions ON sessions.id = asked.id \
                      JOIN users ON users.id = user_id WHERE is_active";
         let rows: Vec<Row> = rows_of(db, "id", asked, query).await?;
         let live = rows.into_iter().map(|row| Live {
             id: row.id,
             user_id: row.user_id,
+            generation: row.generation,
             ends_at: row.expires_at.to_utc(),
             shown_until: None,
         });
@@ -247,6 +257,30 @@ impl Model {
             .limit(limit)
             .all(db)
             .await
+    }
+
+    /// Begins the next generation of a session's tokens: all tokens that were issued before are invalid.
+    /// `refresh` is the id of the next refresh token. Returns `None` when the session has ended.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn renew(
+        transaction: &DatabaseTransaction,
+        id: Uuid,
+        refresh: RefreshId,
+    ) -> Result<Option<Live>, DbErr> {
+        use sea_orm::sea_query::ExprTrait as _;
+        let generation = Expr::col(Column::Generation).add(1);
+        Entity::update_many()
+            .col_expr(Column::Generation, generation)
+            .col_expr(Column::RefreshJti, Expr::value(refresh.jti))
+            .col_expr(Column::ParentJti, Expr::value(None::<Uuid>))
+            .col_expr(Column::RotatedAt, Expr::value(None::<DateTimeWithTimeZone>))
+            .filter(Column::Id.eq(id))
+            .exec(transaction)
+            .await?;
+        let renewed = Entity::find_by_id(id).one(transaction).await?;
+        Ok(renewed.map(|session| session.live()))
     }
 
     /// Ends a session of a user. Says whether there was one.

@@ -1,4 +1,4 @@
-//! Usernames and display names: what may be one, and when two are the same.
+//! Usernames and display names: the rules for them, and when two are the same.
 
 use icu_casemap::CaseMapper;
 use unicode_normalization::{UnicodeNormalization, char::is_combining_mark};
@@ -28,7 +28,23 @@ impl Username {
         if begins_with_mark || !name.chars().all(is_allowed) {
             return Err("Enter a valid username: letters, digits and @ . + - _ only.".to_owned());
         }
+        if !name.chars().any(is_letter_or_digit) {
+            return Err("A username has at least one letter or digit.".to_owned());
+        }
         Ok(Self(name))
+    }
+
+    /// Returns the stored form of a name that was a valid username once: it has no letter and no digit.
+    ///
+    /// Such a name is no longer valid, because `.` and `..` have a meaning in paths: RFC 3986, section
+    /// 5.2.4, removes them, so that a request about a member becomes a request about the group.
+    #[must_use]
+    pub fn former(text: &str) -> Option<String> {
+        let name: String = text.nfkc().collect();
+        let is_former = (1..=MAX_CHARS).contains(&name.chars().count())
+            && name.chars().all(is_allowed)
+            && !name.chars().any(is_letter_or_digit);
+        is_former.then_some(name)
     }
 
     #[must_use]
@@ -51,35 +67,68 @@ pub fn key(text: &str) -> String {
     CaseMapper::new().fold_string(&name).nfkc().collect()
 }
 
-/// A display name: trimmed, NFC-normalised, 1 to 150 characters without control characters.
+/// Returns a display name or a title: trimmed, NFC-normalised, 1 to 150 characters, at least one of them
+/// visible, without control characters and without controls of the writing direction (Unicode's
+/// `Bidi_Control`), which would turn around the text beside the name.
 ///
 /// # Errors
-/// A text for the user that says what is wrong.
+/// A text for the user that names the broken rule.
 pub fn parse_display_name(text: &str) -> Result<String, String> {
     let name: String = text.trim().nfc().collect();
-    match name.chars().count() {
-        0 => Err("This field may not be blank.".to_owned()),
-        1..=MAX_CHARS if name.chars().any(char::is_control) => {
-            Err("Control characters are not allowed.".to_owned())
-        }
-        1..=MAX_CHARS => Ok(name),
-        _ => Err(format!(
+    let count = name.chars().count();
+    if count > MAX_CHARS {
+        return Err(format!(
             "Ensure this field has no more than {MAX_CHARS} characters."
-        )),
+        ));
     }
+    if name.chars().any(is_control) {
+        return Err("Control characters are not allowed.".to_owned());
+    }
+    if name.chars().any(is_direction_control) {
+        return Err("Controls of the writing direction are not allowed.".to_owned());
+    }
+    if !name.chars().any(is_visible) {
+        return Err("This field may not be blank.".to_owned());
+    }
+    Ok(name)
 }
 
-/// Letters and decimal digits. Many scripts write letters as a base and marks, so marks that do not
-/// enclose a letter belong to it.
+/// Returns whether a character may stand in a username: a letter, a decimal digit, a mark or one of
+/// `@ . + - _`. Many scripts write letters as a base and marks, so marks that do not enclose a letter
+/// belong to it.
 fn is_allowed(c: char) -> bool {
-    let is_written = c.general_category_group() == GeneralCategoryGroup::Letter
-        || matches!(
-            c.general_category(),
-            GeneralCategory::DecimalNumber
-                | GeneralCategory::NonspacingMark
-                | GeneralCategory::SpacingMark
-        );
-    (is_written || "@.+-_".contains(c)) && !is_invisible(c)
+    let is_mark = matches!(
+        c.general_category(),
+        GeneralCategory::NonspacingMark | GeneralCategory::SpacingMark
+    );
+    (is_letter_or_digit(c) || is_mark || "@.+-_".contains(c)) && !is_invisible(c)
+}
+
+fn is_letter_or_digit(c: char) -> bool {
+    let is_letter = c.general_category_group() == GeneralCategoryGroup::Letter;
+    (is_letter || c.general_category() == GeneralCategory::DecimalNumber) && !is_invisible(c)
+}
+
+/// Returns whether a character leaves something on the screen by itself.
+fn is_visible(c: char) -> bool {
+    use GeneralCategoryGroup::{Letter, Number, Punctuation, Symbol};
+    // The braille pattern without a dot is a symbol of its category.
+    matches!(
+        c.general_category_group(),
+        Letter | Number | Punctuation | Symbol
+    ) && !is_invisible(c)
+        && c != '\u{2800}'
+}
+
+/// Returns whether a character is a control character, or ends a line or a paragraph.
+fn is_control(c: char) -> bool {
+    c.is_control() || matches!(c, '\u{2028}' | '\u{2029}')
+}
+
+/// Unicode's `Bidi_Control`. The joiners U+200C and U+200D, which Persian needs, are no such controls.
+fn is_direction_control(c: char) -> bool {
+    matches!(c,
+        '\u{061C}' | '\u{200E}'..='\u{200F}' | '\u{202A}'..='\u{202E}' | '\u{2066}'..='\u{2069}')
 }
 
 /// Letters and marks that show nothing (Unicode's `Default_Ignorable_Code_Point`): with them two

@@ -1,15 +1,17 @@
 //! Accounts.
 
 use loco_rs::prelude::*;
-use sea_orm::{SqlErr, sea_query::Expr};
+use sea_orm::{DatabaseTransaction, QuerySelect, SqlErr, sea_query::Expr};
 use uuid::Uuid;
 
 pub use super::_entities::users::{ActiveModel, Column, Entity, Model};
 use super::{
     events::Author,
+    hashing::Requester,
+    invites,
     log::begin,
     passwords::{Password, PasswordError},
-    sessions,
+    sessions::{self, Live, RefreshId},
     skeletons::Look,
     usernames::{self, Username},
 };
@@ -25,6 +27,12 @@ pub struct NewUser {
 pub enum UserError {
     #[error("the username is already used")]
     UsernameTaken,
+    #[error("the password is among the most common ones")]
+    CommonPassword,
+    #[error("the current password is wrong")]
+    WrongPassword,
+    #[error("the session has ended")]
+    SessionEnded,
     #[error(transparent)]
     Password(#[from] PasswordError),
     #[error(transparent)]
@@ -34,19 +42,28 @@ pub enum UserError {
 impl ActiveModelBehavior for ActiveModel {}
 
 impl Model {
-    /// Creates an account. The database's unique indexes decide who gets a username.
+    /// Creates an account. The unique indexes of the database decide between two registrations of one
+    /// username. The password is judged after all cheap checks.
     ///
     /// # Errors
-    /// [`UserError::UsernameTaken`], also where the other differs in letter case alone, or looks the
-    /// same.
-    pub async fn register(db: &DatabaseConnection, user: NewUser) -> Result<Self, UserError> {
+    /// [`UserError::UsernameTaken`], also where the other username differs in letter case alone, or looks
+    /// the same; [`UserError::CommonPassword`].
+    pub async fn register(
+        db: &DatabaseConnection,
+        user: NewUser,
+        requester: Requester,
+    ) -> Result<Self, UserError> {
         let username_key = user.username.key();
         let look = Look::of(&user.username);
-        // Asked first to save the hashing; the indexes have the last word.
+        // This check saves the hashing. The indexes decide.
         if Self::find_by_key(db, &username_key).await?.is_some() || look.is_taken(db).await? {
             return Err(UserError::UsernameTaken);
         }
-        let password_hash = user.password.hash().await?;
+        let about = vec![user.name.clone(), user.username.as_str().to_owned()];
+        if user.password.is_common(requester, about).await? {
+            return Err(UserError::CommonPassword);
+        }
+        let password_hash = user.password.hash(requester).await?;
         let row = ActiveModel {
             username: Set(user.username.as_str().to_owned()),
             username_key: Set(username_key),
@@ -67,8 +84,10 @@ impl Model {
         Ok(inserted)
     }
 
-    /// The active user with this username and password, if there is one. It takes the same time
-    /// for an unknown user, a wrong password and an inactive account.
+    /// Returns the active user with this username and password. The call takes the same time for an
+    /// unknown user, a wrong password and an inactive account.
+    ///
+    /// A user whose username is no longer valid, and was replaced, may still log in by the former one.
     ///
     /// # Errors
     /// When the database or the hashing fails.
@@ -76,37 +95,61 @@ impl Model {
         db: &DatabaseConnection,
         username: &str,
         password: &str,
+        requester: Requester,
     ) -> Result<Option<Self>, UserError> {
-        let user = Self::find_by_key(db, &usernames::key(username)).await?;
+        let mut user = Self::find_by_key(db, &usernames::key(username)).await?;
+        if let (None, Some(former)) = (&user, Username::former(username)) {
+            user = Self::find_by_former(db, &former).await?;
+        }
         let hash = user.as_ref().map(|user| user.password_hash.clone());
-        let matches = Password::given(password).matches(hash).await?;
+        let matches = Password::given(password).matches(requester, hash).await?;
         Ok(user.filter(|user| matches && user.is_active))
     }
 
-    /// Gives the user another password, if the old one is right, and ends all sessions but this.
-    /// Says whether it was.
+    /// Replaces the password and ends all other sessions. Every token of this session that was issued
+    /// before is invalid from then on: `refresh` is the id of its next refresh token.
+    ///
+    /// The new password is judged after the current one was found right.
+    ///
+    /// Returns the session, from which new tokens are issued.
     ///
     /// # Errors
-    /// When the database or the hashing fails.
+    /// [`UserError::WrongPassword`], [`UserError::CommonPassword`], and when the database or the hashing
+    /// fails.
     pub async fn change_password(
         &self,
         db: &DatabaseConnection,
-        old: &str,
+        current: &str,
         new: Password,
         session: Uuid,
-    ) -> Result<bool, UserError> {
+        refresh: RefreshId,
+        requester: Requester,
+    ) -> Result<Live, UserError> {
         let hash = Some(self.password_hash.clone());
-        if !Password::given(old).matches(hash).await? {
-            return Ok(false);
+        if !Password::given(current).matches(requester, hash).await? {
+            return Err(UserError::WrongPassword);
         }
-        let new = new.hash().await?;
+        let about = vec![self.name.clone(), self.username.clone()];
+        if new.is_common(requester, about).await? {
+            return Err(UserError::CommonPassword);
+        }
         let changed = ActiveModel {
-            password_hash: Set(new),
+            password_hash: Set(new.hash(requester).await?),
             ..Default::default()
         };
-        // Unless it was changed meanwhile: then the old one is right no more.
+        let transaction = begin(db).await?;
+        // A password that was changed meanwhile is no longer the current one.
         let unchanged = Column::PasswordHash.eq(&self.password_hash);
-        Ok(self.change(db, changed, unchanged, Some(session)).await?)
+        if !self
+            .change(&transaction, changed, unchanged, Some(session))
+            .await?
+        {
+            return Err(UserError::WrongPassword);
+        }
+        let renewed = sessions::Model::renew(&transaction, session, refresh).await?;
+        transaction.commit().await?;
+        // A session that was ended meanwhile gets no tokens, and the password stays changed.
+        renewed.ok_or(UserError::SessionEnded)
     }
 
     /// Gives the user another password, whatever the old one was, and ends all sessions.
@@ -119,15 +162,18 @@ impl Model {
         new: Password,
     ) -> Result<(), UserError> {
         let changed = ActiveModel {
-            password_hash: Set(new.hash().await?),
+            password_hash: Set(new.hash(Requester::OPERATOR).await?),
             ..Default::default()
         };
-        self.change(db, changed, Column::Id.eq(self.id), None)
+        let transaction = begin(db).await?;
+        self.change(&transaction, changed, Column::Id.eq(self.id), None)
             .await?;
+        transaction.commit().await?;
         Ok(())
     }
 
-    /// Lets the user log in, or not any more. All sessions end, unless it was so before.
+    /// Activates or deactivates the account. Unless it was so before, all sessions end. The invites of a
+    /// deactivated user end too.
     ///
     /// # Errors
     /// When the database fails.
@@ -136,32 +182,34 @@ impl Model {
             is_active: Set(is_active),
             ..Default::default()
         };
-        self.change(db, changed, Column::IsActive.ne(is_active), None)
+        let transaction = begin(db).await?;
+        self.change(&transaction, changed, Column::IsActive.ne(is_active), None)
             .await?;
-        Ok(())
+        if !is_active {
+            invites::Model::end_of(&transaction, self.id, None).await?;
+        }
+        transaction.commit().await
     }
 
-    /// Changes the user, where a condition holds, and ends all sessions but one, or none. Says whether
-    /// it held.
+    /// Changes the user where a condition holds, and ends all sessions but one, or all. Returns whether the
+    /// condition held.
     async fn change(
         &self,
-        db: &DatabaseConnection,
+        transaction: &DatabaseTransaction,
         changed: ActiveModel,
         condition: Expr,
         but: Option<Uuid>,
     ) -> Result<bool, DbErr> {
-        let transaction = begin(db).await?;
         let updated = Entity::update_many()
             .set(changed)
             .filter(Column::Id.eq(self.id))
             .filter(condition)
-            .exec(&transaction)
+            .exec(transaction)
             .await?;
         if updated.rows_affected == 0 {
             return Ok(false);
         }
-        sessions::Model::end_all(&transaction, self.id, but).await?;
-        transaction.commit().await?;
+        sessions::Model::end_all(transaction, self.id, but).await?;
         Ok(true)
     }
 
@@ -189,6 +237,30 @@ impl Model {
         username: &str,
     ) -> Result<Option<Self>, DbErr> {
         Self::find_by_key(db, &usernames::key(username)).await
+    }
+
+    /// Lists the users whose username is not valid, or was replaced because of that, the oldest account
+    /// first, 100 at most.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn list_renamed(db: &DatabaseConnection) -> Result<Vec<Self>, DbErr> {
+        Entity::find()
+            .filter(Column::FormerUsername.is_not_null())
+            .order_by_asc(Column::Id)
+            .limit(100)
+            .all(db)
+            .await
+    }
+
+    async fn find_by_former(
+        db: &impl ConnectionTrait,
+        username: &str,
+    ) -> Result<Option<Self>, DbErr> {
+        Entity::find()
+            .filter(Column::FormerUsername.eq(username))
+            .one(db)
+            .await
     }
 
     async fn find_by_key(db: &impl ConnectionTrait, key: &str) -> Result<Option<Self>, DbErr> {

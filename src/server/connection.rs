@@ -19,7 +19,7 @@ use tower::ServiceExt;
 
 use super::{
     crowd::{Full, Guest},
-    stream::{Patience, Stream},
+    stream::{Sending, Stream},
 };
 
 /// A client that has not sent its headers by then is closed, and so is a connection that has been
@@ -47,19 +47,20 @@ pub(super) async fn serve(
     stop: CancellationToken,
 ) {
     tune(&stream, peer);
-    let patience = Patience::default();
-    let stream = Stream::new(stream, patience.clone(), Some(guest.clone()));
+    let sending = Sending::default();
+    let stream = Stream::new(stream, sending.clone(), Some(guest.clone()));
     let line = stream.line();
     let service = service_fn(move |mut request: Request<Incoming>| {
         request.extensions_mut().insert(ConnectInfo(peer));
         request.extensions_mut().insert(guest.clone());
         request.extensions_mut().insert(line.clone());
+        request.extensions_mut().insert(sending.clone());
         let answering = router.clone().oneshot(request.map(Body::new));
-        let patience = patience.clone();
+        let sending = sending.clone();
         async move {
             let answer = answering.await;
-            // These may wait for more to tell, and their own tasks see whether it is taken.
-            patience.set(answer.as_ref().is_ok_and(goes_on));
+            // A stream may wait for events. Its own task sees whether the client reads them.
+            sending.begin(answer.as_ref().is_ok_and(is_stream));
             answer
         }
     });
@@ -80,7 +81,7 @@ pub(super) async fn serve(
 /// Answers one request with why there is no place for it.
 pub(super) async fn turn_away(stream: TcpStream, peer: SocketAddr, full: Full, router: Router) {
     tune(&stream, peer);
-    let stream = Stream::new(stream, Patience::default(), None);
+    let stream = Stream::new(stream, Sending::default(), None);
     let service = service_fn(move |mut request: Request<Incoming>| {
         request.extensions_mut().insert(ConnectInfo(peer));
         request.extensions_mut().insert(full);
@@ -115,8 +116,8 @@ fn tune(stream: &TcpStream, peer: SocketAddr) {
     }
 }
 
-/// Whether it is the beginning of a socket or of a stream of events.
-fn goes_on(answer: &Response) -> bool {
+/// Returns whether an answer is the beginning of a socket or of a stream of events.
+pub(super) fn is_stream(answer: &Response) -> bool {
     let of_events =
         |value: &axum::http::HeaderValue| value.as_bytes().starts_with(b"text/event-stream");
     answer.status() == StatusCode::SWITCHING_PROTOCOLS

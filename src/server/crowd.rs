@@ -1,7 +1,6 @@
 //! How many may be here at once: in all, and of one client.
 
 use std::{
-    collections::HashMap,
     net::IpAddr,
     sync::{Arc, Mutex, PoisonError},
 };
@@ -15,10 +14,10 @@ use ipnet::IpNet;
 use loco_rs::app::AppContext;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use super::warning::Seldom;
 use crate::{
     controllers::extractors::ClientAddress,
     errors::{Error, Result},
+    limits::{LogThrottle, NetworkCounts},
     settings::{DoorSettings, Networks, Settings},
 };
 
@@ -30,7 +29,7 @@ pub(super) struct Door {
     places: Arc<Semaphore>,
     crowd: Arc<Crowd>,
     trusted: Networks,
-    full: Seldom,
+    full: LogThrottle,
 }
 
 /// Why there is no place.
@@ -58,17 +57,17 @@ impl Door {
             crowd: Arc::new(Crowd {
                 shares: Mutex::default(),
                 limit: settings.connections_per_address,
-                full: Seldom::default(),
+                full: LogThrottle::default(),
             }),
             trusted: settings.trusted_proxies.clone(),
-            full: Seldom::default(),
+            full: LogThrottle::default(),
         }
     }
 
     /// A place for a new connection.
     pub(super) fn admit(&self, peer: IpAddr) -> Result<Arc<Guest>, Full> {
         let Ok(place) = self.places.clone().try_acquire_owned() else {
-            if let Some(unheard) = self.full.now() {
+            if let Some(unheard) = self.full.permit() {
                 tracing::warn!(unheard, "there are as many connections as there may be");
             }
             return Err(Full::Everybody);
@@ -86,20 +85,19 @@ impl Door {
 }
 
 struct Crowd {
-    /// Connections of each client, of which there is one at least.
-    shares: Mutex<HashMap<IpNet, u32>>,
+    /// Connections of each client.
+    shares: Mutex<NetworkCounts>,
     limit: u32,
-    full: Seldom,
+    full: LogThrottle,
 }
 
 impl Crowd {
     fn join(self: &Arc<Self>, client: ClientAddress) -> Result<Share, Full> {
         let network = client.network();
         let mut shares = self.shares.lock().unwrap_or_else(PoisonError::into_inner);
-        let count = shares.entry(network).or_insert(0);
-        if *count >= self.limit {
+        if !shares.add(network, self.limit) {
             drop(shares);
-            if let Some(unheard) = self.full.now() {
+            if let Some(unheard) = self.full.permit() {
                 tracing::warn!(
                     %network,
                     unheard,
@@ -109,7 +107,6 @@ impl Crowd {
             }
             return Err(Full::Client);
         }
-        *count += 1;
         Ok(Share {
             crowd: self.clone(),
             network,
@@ -127,12 +124,7 @@ impl Drop for Share {
     fn drop(&mut self) {
         let shares = self.crowd.shares.lock();
         let mut shares = shares.unwrap_or_else(PoisonError::into_inner);
-        if let Some(count) = shares.get_mut(&self.network) {
-            *count -= 1;
-            if *count == 0 {
-                shares.remove(&self.network);
-            }
-        }
+        shares.remove(self.network);
     }
 }
 

@@ -16,7 +16,7 @@ use axum::{
 use crate::{controllers::extractors::PublicBase, errors::Result};
 
 /// Unless a handler has said something else.
-const DEFAULTS: [(HeaderName, &str); 6] = [
+const DEFAULTS: [(HeaderName, &str); 8] = [
     // An answer is what it says it is, whatever a browser would guess from its content.
     (X_CONTENT_TYPE_OPTIONS, "nosniff"),
     // Data needs nothing and nobody; pages name what they need.
@@ -32,6 +32,16 @@ const DEFAULTS: [(HeaderName, &str); 6] = [
     (
         HeaderName::from_static("cross-origin-resource-policy"),
         "same-origin",
+    ),
+    // A page of another site that opened ours gets no handle of it.
+    (
+        HeaderName::from_static("cross-origin-opener-policy"),
+        "same-origin",
+    ),
+    // A chat needs none of these.
+    (
+        HeaderName::from_static("permissions-policy"),
+        "camera=(), display-capture=(), geolocation=(), microphone=(), payment=(), usb=()",
     ),
     // Answers have tokens and messages in them.
     (CACHE_CONTROL, "no-store"),

@@ -13,20 +13,20 @@ use axum::{
 };
 use loco_rs::environment::Environment;
 
-use super::warning::Seldom;
 use crate::{
     errors::{Error, Result},
+    limits::LogThrottle,
     settings::{Host, Settings, in_production},
 };
 
 /// Load balancers ask by address whether the server is well.
-const PROBES: [&str; 3] = ["/_ping", "/_health", "/_readiness"];
+pub(super) const PROBES: [&str; 3] = ["/_ping", "/_health", "/_readiness"];
 
 /// The names; loopback is always one.
 pub(super) struct AllowedHosts {
     /// `None`: any.
     listed: Option<Vec<Host>>,
-    foreign: Seldom,
+    foreign: LogThrottle,
 }
 
 impl AllowedHosts {
@@ -38,7 +38,7 @@ impl AllowedHosts {
         let public = settings.public_url.as_ref().and_then(Host::of);
         Self {
             listed: (!any).then(|| names.iter().cloned().chain(public).collect()),
-            foreign: Seldom::default(),
+            foreign: LogThrottle::default(),
         }
     }
 
@@ -69,7 +69,7 @@ pub(super) async fn check(
             .as_ref()
             .map_or(allowed.listed.is_none(), |host| allowed.allow(host));
         if !is_allowed {
-            if let Some(unheard) = allowed.foreign.now() {
+            if let Some(unheard) = allowed.foreign.permit() {
                 tracing::warn!(
                     host = authority.unwrap_or_default(),
                     unheard,

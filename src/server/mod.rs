@@ -5,15 +5,16 @@
 //! the outside: what every answer carries ([`headers`]), who is turned away ([`crowd`]), by which
 //! names the server may be called ([`hosts`]), and how long a body may take ([`body`]).
 
+mod answers;
 mod body;
 mod connection;
 mod crowd;
 mod files;
 mod headers;
 mod hosts;
+mod line_endings;
 mod stop;
 mod stream;
-mod warning;
 mod writes;
 
 use std::{
@@ -39,7 +40,7 @@ use tower::Layer;
 use tower_http::normalize_path::NormalizePathLayer;
 
 pub use self::stop::{delay_drain, stop_requested};
-use self::{crowd::Door, hosts::AllowedHosts};
+use self::{answers::Answers, crowd::Door, hosts::AllowedHosts};
 use crate::{
     errors,
     settings::{DoorSettings, Settings},
@@ -135,6 +136,7 @@ pub fn outer_layers(router: Router, ctx: &AppContext) -> Result<Router> {
     let settings = Settings::of(ctx)?;
     let allowed = Arc::new(AllowedHosts::new(&settings, &ctx.environment));
     let supervisor = ctx.shared_store.get::<Supervisor>().unwrap_or_default();
+    ctx.shared_store.insert(Answers::new(&settings.door));
     let any_slash = NormalizePathLayer::trim_trailing_slash().layer(router);
     Ok(Router::new()
         .fallback_service(any_slash)
@@ -146,6 +148,7 @@ pub fn outer_layers(router: Router, ctx: &AppContext) -> Result<Router> {
         .layer(from_fn_with_state(allowed, hosts::check))
         .layer(from_fn_with_state(ctx.clone(), crowd::turn_away))
         .layer(map_response(errors::as_json))
+        .layer(from_fn_with_state(ctx.clone(), answers::bound))
         .layer(from_fn_with_state(ctx.clone(), headers::add)))
 }
 

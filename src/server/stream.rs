@@ -5,7 +5,7 @@ use std::{
     mem::MaybeUninit,
     pin::Pin,
     sync::{
-        Arc,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
     task::{Context, Poll, ready},
@@ -13,6 +13,7 @@ use std::{
 };
 
 use axum::body::Bytes;
+use futures_util::task::AtomicWaker;
 use socket2::SockRef;
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
@@ -20,7 +21,7 @@ use tokio::{
     time::{Instant, Sleep, sleep},
 };
 
-use super::crowd::Guest;
+use super::{crowd::Guest, line_endings::LineEndings};
 use crate::channels::line::Line;
 
 /// While an answer waits to be taken, each such time must see some of it go.
@@ -42,13 +43,50 @@ const UNSENT: u32 = 16 * 1024;
 #[cfg(target_os = "linux")]
 const UNSENT_BY_DEFAULT: u32 = 0;
 
-/// Whether the client may take its time.
-#[derive(Clone, Default)]
-pub(super) struct Patience(Arc<AtomicBool>);
+/// The longest time that an answer takes, unless it is a stream: Swagger UI's 1.7 MB at 30 KB a second.
+const SENT_WITHIN: Duration = Duration::from_secs(60);
 
-impl Patience {
-    pub(super) fn set(&self, patient: bool) {
-        self.0.store(patient, Ordering::Relaxed);
+/// The answer that a connection sends. Clones share it.
+#[derive(Clone, Default)]
+pub(super) struct Sending(Arc<Answer>);
+
+#[derive(Default)]
+struct Answer {
+    /// Whether the client may take its time: a socket or a stream of events.
+    is_stream: AtomicBool,
+    since: Mutex<Option<Instant>>,
+    is_cancelled: AtomicBool,
+    /// Wakes the connection while it waits for its client.
+    waiting: AtomicWaker,
+}
+
+impl Sending {
+    /// Begins an answer.
+    pub(super) fn begin(&self, is_stream: bool) {
+        *self.since() = Some(Instant::now());
+        self.0.is_stream.store(is_stream, Ordering::Relaxed);
+    }
+
+    /// Closes the connection, if it waits for its client.
+    pub(super) fn cancel(&self) {
+        self.0.is_cancelled.store(true, Ordering::Release);
+        self.0.waiting.wake();
+    }
+
+    fn is_stream(&self) -> bool {
+        self.0.is_stream.load(Ordering::Relaxed)
+    }
+
+    fn is_over(&self) -> bool {
+        let is_late = || {
+            self.since()
+                .is_some_and(|since| since.elapsed() >= SENT_WITHIN)
+        };
+        self.0.is_cancelled.load(Ordering::Acquire) || is_late()
+    }
+
+    fn since(&self) -> MutexGuard<'_, Option<Instant>> {
+        self.0.since.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -57,7 +95,8 @@ pub(super) struct Stream {
     /// What was read and not asked for yet.
     ahead: Bytes,
     line: Arc<Line>,
-    patience: Patience,
+    sending: Sending,
+    line_endings: LineEndings,
     /// Whether the kernel takes little of what waits.
     #[cfg(target_os = "linux")]
     is_tight: bool,
@@ -70,7 +109,7 @@ pub(super) struct Stream {
 }
 
 impl Stream {
-    pub(super) fn new(tcp: TcpStream, patience: Patience, guest: Option<Arc<Guest>>) -> Self {
+    pub(super) fn new(tcp: TcpStream, sending: Sending, guest: Option<Arc<Guest>>) -> Self {
         #[cfg(target_os = "linux")]
         let is_tight = SockRef::from(&tcp).set_tcp_notsent_lowat(UNSENT).is_ok();
         let (read, write) = tcp.into_split();
@@ -80,7 +119,8 @@ impl Stream {
             read,
             ahead: Bytes::new(),
             line: Arc::new(Line::new(write)),
-            patience,
+            sending,
+            line_endings: LineEndings::default(),
             look: None,
             taken: 0,
             _guest: guest,
@@ -96,10 +136,15 @@ impl Stream {
     /// much waits before it.
     fn give_room(&mut self) {
         #[cfg(target_os = "linux")]
-        if self.is_tight && self.patience.0.load(Ordering::Relaxed) {
+        if self.is_tight && self.sending.is_stream() {
             let socket = SockRef::from(self.read.as_ref());
             self.is_tight = socket.set_tcp_notsent_lowat(UNSENT_BY_DEFAULT).is_err();
         }
+    }
+
+    fn check_line_endings(&mut self, bytes: &mut [u8]) {
+        let sending = &self.sending;
+        self.line_endings.check(bytes, || sending.is_stream());
     }
 
     /// Notes what came of a try to write; one in vain is waited for, but not for ever.
@@ -113,7 +158,7 @@ impl Stream {
                 self.taken = self.taken.saturating_add(written);
                 Poll::Ready(Ok(written))
             }
-            Poll::Pending if !self.patience.0.load(Ordering::Relaxed) => {
+            Poll::Pending if !self.sending.is_stream() => {
                 ready!(self.poll_stuck(cx));
                 // Otherwise the kernel would go on in our place, for a minute and more.
                 let abort = SockRef::from(self.read.as_ref()).set_linger(Some(Duration::ZERO));
@@ -124,8 +169,13 @@ impl Stream {
         }
     }
 
-    /// Ready when too little has gone for too long.
+    /// Ready when too little has gone for too long, or the whole answer has taken too long, or somebody has
+    /// cancelled it.
     fn poll_stuck(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        self.sending.0.waiting.register(cx.waker());
+        if self.sending.is_over() {
+            return Poll::Ready(());
+        }
         let taken = &mut self.taken;
         let look = self.look.get_or_insert_with(|| {
             *taken = 0;
@@ -154,11 +204,16 @@ impl AsyncRead for Stream {
         }
         let room = buffer.remaining();
         if room == 0 || room >= READ_AT_ONCE {
-            return Pin::new(&mut self.read).poll_read(cx, buffer);
+            let before = buffer.filled().len();
+            ready!(Pin::new(&mut self.read).poll_read(cx, buffer))?;
+            let (_, bytes) = buffer.filled_mut().split_at_mut(before);
+            self.check_line_endings(bytes);
+            return Poll::Ready(Ok(()));
         }
         let mut bytes = [MaybeUninit::uninit(); READ_AT_ONCE];
         let mut read = ReadBuf::uninit(&mut bytes);
         ready!(Pin::new(&mut self.read).poll_read(cx, &mut read))?;
+        self.check_line_endings(read.filled_mut());
         let (wanted, ahead) = read.filled().split_at(room.min(read.filled().len()));
         buffer.put_slice(wanted);
         self.ahead = Bytes::copy_from_slice(ahead);

@@ -24,9 +24,25 @@ pub struct DoorSettings {
     pub max_connections: u32,
     /// Open at once of one address, or of one /64 of IPv6.
     pub connections_per_address: u32,
+    /// Bytes of answers that wait for slow clients, on this node. A user may have an eighth of them, a
+    /// network half of them.
+    pub answer_bytes: u64,
 }
 
+/// With less, one answer could not be sent.
+const LEAST_ANSWER_BYTES: u64 = 8 * 1024 * 1024;
+
 impl DoorSettings {
+    /// The fault of a bound of answers that is too small for one answer.
+    pub(super) fn small_answers(&self) -> Option<String> {
+        (self.answer_bytes < LEAST_ANSWER_BYTES).then(|| {
+            format!(
+                "settings.door.answer_bytes must be {LEAST_ANSWER_BYTES} or more: a user may have an \
+                 eighth of it, which one page of history needs"
+            )
+        })
+    }
+
     /// What would be regretted in production, if anything would.
     pub(super) fn fault(&self) -> Option<String> {
         let trusts_all = self

@@ -27,6 +27,11 @@ pub struct LimitSettings {
     /// Changes of titles, roles, members, bans and invites, and of what the generators make, that one
     /// user may make in a minute; where nobody has to be logged in, that one network may make.
     pub changes_per_minute: u32,
+    /// Requests of one user that read, in 10 seconds.
+    pub reads_per_10s: u32,
+    /// Requests of one network that read, in 10 seconds, with and without an account: pages and documents
+    /// too.
+    pub network_reads_per_10s: u32,
     /// Groups that one user may subscribe to in 10 seconds, over all sockets.
     pub subs_per_10s: u32,
     /// Frames of every kind that one socket may send in a second.
@@ -67,6 +72,8 @@ impl LimitSettings {
             ("starts_per_hour", self.starts_per_hour),
             ("invites_per_hour", self.invites_per_hour),
             ("changes_per_minute", self.changes_per_minute),
+            ("reads_per_10s", self.reads_per_10s),
+            ("network_reads_per_10s", self.network_reads_per_10s),
             ("frames_per_second", self.frames_per_second),
             ("frames_held", self.frames_held),
             ("sessions_per_user", self.sessions_per_user),

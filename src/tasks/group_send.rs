@@ -10,7 +10,7 @@ use crate::{
         chat_groups,
         events::Event,
     },
-    settings::{ChannelSettings, Settings},
+    settings::Settings,
 };
 
 const USAGE: Usage = Usage {
@@ -51,12 +51,12 @@ impl Task for GroupSend {
         let Ok(Some(event)) = stored.map(|stored| stored.event) else {
             return Err(USAGE.refuse(&format!("the group `{name}` has just gone")));
         };
-        let settings = &Settings::of(ctx)?.channels;
-        let told = match tell(settings, name, &event).await {
+        let settings = Settings::of(ctx)?;
+        let told = match tell(ctx, &settings, name, &event).await {
             Ok(()) => format!("sent to {name}"),
             Err(_) => format!(
                 "stored for {name}; without Redis the servers' sockets are told within {} s",
-                settings.sweep_every
+                settings.channels.sweep_every
             ),
         };
         say(&told)
@@ -64,8 +64,13 @@ impl Task for GroupSend {
 }
 
 /// The fast way to the servers' sockets.
-async fn tell(settings: &ChannelSettings, group: &str, event: &Event) -> Result<(), Unavailable> {
-    channels::connect(settings)
+async fn tell(
+    ctx: &AppContext,
+    settings: &Settings,
+    group: &str,
+    event: &Event,
+) -> Result<(), Unavailable> {
+    channels::connect(settings, &ctx.db)
         .await?
         .publish(group, Told::new(group, event).frame().into())
         .await

@@ -65,7 +65,7 @@ pub async fn close_sockets(ctx: &AppContext, user: &users::Model) -> Result<&'st
         user: user.username.as_str().into(),
     };
     let telling = async {
-        let broker = channels::connect(&settings.channels).await?;
+        let broker = channels::connect(&settings, &ctx.db).await?;
         broker.publish(NODES, word.encode()).await
     };
     Ok(match telling.await {

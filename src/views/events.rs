@@ -100,9 +100,12 @@ pub enum Happening {
 
 #[derive(ToSchema)]
 pub struct MessageCreated {
-    /// Null where the message was deleted since.
+    /// The newest text, where the message was edited since; null where it was deleted.
     #[schema(example = "hi", required)]
     pub text: Option<String>,
+    /// True where the message was edited since.
+    #[schema(required = false)]
+    pub edited: bool,
     /// The `seq` of the message that it answers, where it answers one.
     #[schema(example = 41, required = false, nullable = false)]
     pub reply_to: Option<i64>,
@@ -116,9 +119,12 @@ pub struct MessageEdited {
     /// The `seq` of the message.
     #[schema(example = 41)]
     pub seq: i64,
-    /// Null where the message was deleted since.
+    /// Null where the message was deleted since; empty where a later edit replaced the text.
     #[schema(example = "hi!", required)]
     pub text: Option<String>,
+    /// True where a later edit, which follows in the log, replaced the text.
+    #[schema(required = false)]
+    pub replaced: bool,
     /// True where the message was deleted since.
     #[schema(required = false)]
     pub deleted: bool,

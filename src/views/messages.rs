@@ -79,6 +79,10 @@ pub struct History {
     /// nothing, and counts nothing twice.
     #[schema(example = 58)]
     pub position: i64,
+    /// Whether there are more messages: older ones than these, or with `after`, newer ones. A page may be
+    /// shorter than its limit although there are more, because its bytes are limited too.
+    #[schema(example = false)]
+    pub has_more: bool,
 }
 
 impl From<messages::Page> for History {
@@ -86,6 +90,7 @@ impl From<messages::Page> for History {
         Self {
             results: page.messages.into_iter().map(Into::into).collect(),
             position: page.position,
+            has_more: page.has_more,
         }
     }
 }

@@ -17,13 +17,25 @@ use crate::support::{RedisCluster, RedisServer, soon};
 
 pub type Node = (Broker, Inbox);
 
+/// A node of the tests' installation, but for the secret.
+pub async fn node_with_secret(url: &str, secret: &str) -> Node {
+    let mut config = App::load_config(&Environment::Test).await.unwrap();
+    let settings = config.settings.as_mut().unwrap();
+    settings["channels"]["redis_url"] = json!(url);
+    settings["tokens"]["secret"] = json!(secret);
+    let settings = Settings::load(&config, &Environment::Test).unwrap();
+    let node = Broker::open(&settings, &Supervisor::default());
+    node.0.connected(Duration::from_secs(5)).await.unwrap();
+    node
+}
+
 pub(super) async fn redis_node(url: &str, prefix: &str) -> Node {
     let mut config = App::load_config(&Environment::Test).await.unwrap();
     let channels = &mut config.settings.as_mut().unwrap()["channels"];
     channels["redis_url"] = json!(url);
     channels["topic_prefix"] = json!(prefix);
     let settings = Settings::load(&config, &Environment::Test).unwrap();
-    Broker::open(&settings.channels, &Supervisor::default())
+    Broker::open(&settings, &Supervisor::default())
 }
 
 pub async fn connected(url: &str, prefix: &str) -> Node {

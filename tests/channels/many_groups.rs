@@ -198,7 +198,7 @@ async fn memberships_come_and_go_without_reconnecting() {
     let own = bob.start_chat().await;
     assert_eq!(socket.until_sync().await[0]["group"], *own);
     for (user, group) in [(&ann, &group), (&bob, &own)] {
-        let path = format!("/api/groups/{group}/");
+        let path = format!("/api/groups/{group}/?confirm={group}");
         assert_eq!(user.delete(&path).await.status, 204);
         let gone = socket.frame().await;
         assert_eq!(

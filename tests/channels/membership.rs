@@ -110,7 +110,7 @@ async fn who_leaves_is_out_and_may_be_invited_again() {
 #[tokio::test]
 async fn the_sockets_of_a_deleted_group_end() {
     let delete = async |ann: &User<'_>, _: &User<'_>, group: &str| {
-        let path = format!("/api/groups/{group}/");
+        let path = format!("/api/groups/{group}/?confirm={group}");
         assert_eq!(ann.delete(&path).await.status, 204);
     };
     scene(delete, 4404, false).await;

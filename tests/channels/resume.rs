@@ -191,7 +191,7 @@ async fn what_was_deleted_meanwhile_is_told_without_its_text() {
     assert_eq!(here[2..], there[2..]);
     assert_snapshot!(all_shown(&here[2..]), @r#"
     {"at":"[now]","by":"ann","cid":"1","data":{"deleted":true,"text":null},"group":"[group]","kind":"message.created","seq":1,"type":"event"}
-    {"at":"[now]","by":"ann","cid":"2","data":{"text":"kept"},"group":"[group]","kind":"message.created","seq":2,"type":"event"}
+    {"at":"[now]","by":"ann","cid":"2","data":{"edited":true,"text":"kept better"},"group":"[group]","kind":"message.created","seq":2,"type":"event"}
     {"at":"[now]","by":"ann","data":{"deleted":true,"seq":1,"text":null},"group":"[group]","kind":"message.edited","seq":3,"type":"event"}
     {"at":"[now]","by":"ann","data":{"seq":2,"text":"kept better"},"group":"[group]","kind":"message.edited","seq":4,"type":"event"}
     {"at":"[now]","by":"ann","data":{"seq":1},"group":"[group]","kind":"message.deleted","seq":5,"type":"event"}

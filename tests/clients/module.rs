@@ -87,7 +87,7 @@ async fn it_says_that_its_session_was_ended() {
     let browser = Browser::start().await;
     connect(&browser, &app.url("/"), &group).await;
     browser.run("return chat.send('hi')").await;
-    assert_eq!(ann.delete("/api/sessions/").await.status, 204);
+    assert_eq!(ann.delete("/api/sessions/?confirm=ann").await.status, 204);
     until("the end", async || {
         browser.run("return ended").await == json!(["elsewhere"])
     })

@@ -45,6 +45,8 @@ async fn a_client_may_have_so_many_connections_and_no_more() {
     x-frame-options: DENY
     referrer-policy: same-origin
     cross-origin-resource-policy: same-origin
+    cross-origin-opener-policy: same-origin
+    permissions-policy: camera=(), display-capture=(), geolocation=(), microphone=(), payment=(), usb=()
     cache-control: no-store
     connection: close
     content-length: 64
@@ -128,6 +130,8 @@ async fn there_may_be_so_many_connections_and_no_more() {
     x-frame-options: DENY
     referrer-policy: same-origin
     cross-origin-resource-policy: same-origin
+    cross-origin-opener-policy: same-origin
+    permissions-policy: camera=(), display-capture=(), geolocation=(), microphone=(), payment=(), usb=()
     cache-control: no-store
     connection: close
     content-length: 68

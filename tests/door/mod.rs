@@ -1,9 +1,11 @@
 //! Who comes in, from where, and what everybody is told on the way out.
 
+mod answers;
 mod client_address;
 mod connections;
 mod headers;
 mod hosts;
+mod line_endings;
 mod pages;
 mod proxies;
 

@@ -518,6 +518,7 @@ pub fn by_themselves() -> (&'static Tokens, String) {
         let session = Live {
             id: Uuid::new_v4(),
             user_id: 1,
+            generation: 0,
             ends_at: Utc::now(),
             shown_until: None,
         };

@@ -1,9 +1,11 @@
 mod changes;
 mod chat_groups;
 mod database;
+mod erasure;
+mod hashing;
 mod passwords;
 mod pooler;
 mod reactions;
 mod sessions;
-mod skeletons;
+pub mod skeletons;
 mod usernames;

@@ -1,6 +1,6 @@
 //! Which passwords are good enough, and that hashes keep them.
 
-use salam::models::passwords::Password;
+use salam::models::{hashing::Requester, passwords::Password};
 
 #[test]
 fn a_password_has_8_to_128_characters() {
@@ -21,7 +21,10 @@ fn a_password_has_8_to_128_characters() {
 async fn the_most_common_passwords_are_known() {
     let is_common = async |text: &str, about: &str| {
         let password = Password::parse(text).unwrap();
-        password.is_common(vec![about.to_owned()]).await.unwrap()
+        password
+            .is_common(Requester::OPERATOR, vec![about.to_owned()])
+            .await
+            .unwrap()
     };
     for text in [
         "your_password",
@@ -53,7 +56,7 @@ async fn the_most_common_passwords_are_known() {
 #[tokio::test]
 async fn a_hash_knows_its_password_and_no_other() {
     let hash = Password::given("a staple of batteries")
-        .hash()
+        .hash(Requester::OPERATOR)
         .await
         .unwrap();
     assert!(
@@ -62,7 +65,7 @@ async fn a_hash_knows_its_password_and_no_other() {
     );
     let matches = async |text: &str| {
         Password::given(text)
-            .matches(Some(hash.clone()))
+            .matches(Requester::OPERATOR, Some(hash.clone()))
             .await
             .unwrap()
     };
@@ -74,10 +77,13 @@ async fn a_hash_knows_its_password_and_no_other() {
 
 #[tokio::test]
 async fn keyboards_that_compose_differently_make_the_same_password() {
-    let hash = Password::given("caf\u{e9} staples").hash().await.unwrap();
+    let hash = Password::given("caf\u{e9} staples")
+        .hash(Requester::OPERATOR)
+        .await
+        .unwrap();
     assert!(
         Password::given("cafe\u{301} staples")
-            .matches(Some(hash))
+            .matches(Requester::OPERATOR, Some(hash))
             .await
             .unwrap()
     );
@@ -86,8 +92,49 @@ async fn keyboards_that_compose_differently_make_the_same_password() {
 #[tokio::test]
 async fn without_a_hash_nothing_matches() {
     for text in ["", "nobody has this password"] {
-        assert!(!Password::given(text).matches(None).await.unwrap());
+        assert!(
+            !Password::given(text)
+                .matches(Requester::OPERATOR, None)
+                .await
+                .unwrap()
+        );
     }
     let not_a_hash = Some("plain".to_owned());
-    assert!(!Password::given("plain").matches(not_a_hash).await.unwrap());
+    assert!(
+        !Password::given("plain")
+            .matches(Requester::OPERATOR, not_a_hash)
+            .await
+            .unwrap()
+    );
+}
+
+#[tokio::test]
+async fn a_long_password_is_judged_by_its_ends() {
+    let is_common = async |text: &str| {
+        let password = Password::parse(text).unwrap();
+        let about = vec!["ann".to_owned()];
+        password
+            .is_common(Requester::OPERATOR, about)
+            .await
+            .unwrap()
+    };
+    for weak in [
+        "a".repeat(128),
+        "password".repeat(4),
+        "qwerty".repeat(20),
+        "abc".repeat(9),
+    ] {
+        assert!(is_common(&weak).await, "{weak}");
+    }
+    // A weak beginning does not spoil a strong end, nor the other way round.
+    let strong = "tall giraffes rarely whistle";
+    for fine in [
+        format!("{}{strong}", "a".repeat(40)),
+        format!("{strong}{}", "a".repeat(40)),
+    ] {
+        assert!(!is_common(&fine).await, "{fine}");
+    }
+    // These took the check most of a second.
+    let expensive = format!("4@8({{[<369!1|7$50+%2{}", "444555666777".repeat(9));
+    assert!(!is_common(&expensive[..128]).await);
 }

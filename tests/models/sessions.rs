@@ -17,6 +17,7 @@ fn session(current: Uuid, parent: Option<Uuid>, rotated: Option<DateTime<Utc>>) 
         refresh_jti: current,
         parent_jti: parent,
         rotated_at: rotated.map(Into::into),
+        generation: 0,
         user_id: 1,
     }
 }

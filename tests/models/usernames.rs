@@ -1,7 +1,19 @@
-//! What may be a username, and when two are the same.
+//! The rules for usernames, and when two are the same.
 
+use migration::{Migrator, MigratorTrait};
 use proptest::prelude::*;
-use salam::models::usernames::{Username, key, parse_display_name};
+use salam::models::{
+    events,
+    hashing::Requester,
+    passwords::Password,
+    usernames::{Username, key, parse_display_name},
+    users,
+};
+use sea_orm::{ColumnTrait, EntityTrait, QueryFilter, QueryOrder};
+use serde_json::{Value, json};
+
+use super::skeletons::{insert_before_migrations, migrate_down_before};
+use crate::support::TestApp;
 
 #[test]
 fn letters_and_digits_of_any_script_are_usernames() {
@@ -111,4 +123,148 @@ proptest! {
             prop_assert_eq!(key(&shouted), key(&shouted.to_lowercase()));
         }
     }
+}
+
+#[test]
+fn a_username_has_a_letter_or_a_digit() {
+    for text in [
+        ".",
+        "..",
+        "...",
+        "\u{2025}",
+        "\u{2024}",
+        "\u{ff0e}\u{ff0e}",
+        "\u{2026}",
+        "-",
+        "@",
+        "_",
+        "+",
+        "@.+-_",
+        "\u{ff20}",
+        "._.",
+        "-\u{301}",
+        "_\u{5bf}",
+    ] {
+        assert!(Username::parse(text).is_err(), "{text:?}");
+    }
+    for text in ["..a", "a..", "-1-", ".é", "@ann", "١.", "..\u{627}"] {
+        assert_eq!(Username::parse(text).unwrap().as_str(), text);
+    }
+}
+
+#[test]
+fn display_names_and_titles_turn_no_text_around_and_can_be_seen() {
+    for control in [
+        "\u{61c}", "\u{200e}", "\u{200f}", "\u{202a}", "\u{202e}", "\u{2066}", "\u{2069}",
+    ] {
+        assert!(
+            parse_display_name(&format!("a{control}b")).is_err(),
+            "{control:?}"
+        );
+    }
+    for unseen in [
+        "\u{200c}",
+        "\u{200d}\u{200c}",
+        "\u{2800}",
+        "\u{3164}",
+        "\u{115f}",
+        "\u{ad}",
+        "\u{feff}",
+        "\u{301}",
+        "\u{2060}",
+        "\u{e0041}",
+        "\u{fe0f}",
+    ] {
+        assert!(parse_display_name(unseen).is_err(), "{unseen:?}");
+        assert!(
+            parse_display_name(&format!(" {unseen} ")).is_err(),
+            "{unseen:?}"
+        );
+    }
+    assert!(parse_display_name("a\u{2028}b").is_err());
+    // Persian needs the zero-width non-joiner, emoji the joiner.
+    for text in ["می\u{200c}خواهم", "👩\u{200d}💻", "...", "❤\u{fe0f}", "½"] {
+        assert_eq!(parse_display_name(text), Ok(text.to_owned()));
+    }
+}
+
+#[tokio::test]
+async fn accounts_without_a_letter_are_renamed_and_still_log_in() {
+    let app = TestApp::start().await;
+    let db = &app.ctx.db;
+    let [ann, taken] = [app.user("ann").await, app.user("user_3").await];
+    let group = ann.start_chat().await;
+    migrate_down_before(db, "_usernames").await;
+    let hash = Password::given("the staple of dots");
+    let hash = hash.hash(Requester::OPERATOR).await.unwrap();
+    for name in ["..", "@", "_\u{301}", "x."] {
+        insert_before_migrations(db, name, &hash).await;
+    }
+    let events = sea_orm::Statement::from_string(
+        sea_orm::ConnectionTrait::get_database_backend(db),
+        "INSERT INTO events (group_id, seq, kind, user_id, data, created_at, messages) \
+         VALUES (1, 2, 'member.joined', 3, '{\"name\":\"x\",\"role\":\"member\",\"user\":\"..\"}', \
+         CURRENT_TIMESTAMP, 0), \
+         (1, 3, 'message.created', 3, '{\"text\":\"..\"}', CURRENT_TIMESTAMP, 1)",
+    );
+    sea_orm::ConnectionTrait::execute_raw(db, events)
+        .await
+        .unwrap();
+    Migrator::up(db, None).await.unwrap();
+    Migrator::up(db, None).await.unwrap();
+
+    let users = users::Entity::find()
+        .order_by_asc(users::Column::Id)
+        .all(db)
+        .await
+        .unwrap();
+    let names: Vec<_> = users
+        .iter()
+        .map(|user| (user.username.as_str(), user.former_username.as_deref()))
+        .collect();
+    let expected = [
+        ("ann", None),
+        ("user_3", None),
+        ("user_3_2", Some("..")),
+        ("user_4", Some("@")),
+        ("user_5", Some("_\u{301}")),
+        ("x.", None),
+    ];
+    assert_eq!(names, expected);
+    let data = events::Entity::find()
+        .filter(events::Column::Kind.ne("group.updated"))
+        .order_by_asc(events::Column::Seq)
+        .all(db)
+        .await
+        .unwrap();
+    let of: Vec<Value> = data
+        .iter()
+        .map(|event| serde_json::from_str(&event.data).unwrap())
+        .collect();
+    assert!(of.iter().any(|data| data["user"] == "user_3_2"), "{of:?}");
+    assert!(
+        of.iter().any(|data| data["text"] == ".."),
+        "a text stays: {of:?}"
+    );
+
+    for (name, is_called) in [
+        ("..", "user_3_2"),
+        ("\u{2025}", "user_3_2"),
+        ("user_3_2", "user_3_2"),
+        ("@", "user_4"),
+    ] {
+        let login = json!({"username": name, "password": "the staple of dots"});
+        let answer = app.post("/api/token/", login).await;
+        assert_eq!(answer.status, 200, "{name}: {answer}");
+        let me = app
+            .request(reqwest::Method::GET, "/api/me/")
+            .bearer_auth(answer.json()["access"].as_str().unwrap());
+        let me = crate::support::Answer::to(me).await.json();
+        assert_eq!(me["username"], is_called);
+    }
+    let login = json!({"username": "-", "password": "the staple of dots"});
+    assert_eq!(app.post("/api/token/", login).await.status, 401);
+    assert!(taken.is_logged_in().await);
+    assert_eq!(users::Model::list_renamed(db).await.unwrap().len(), 3);
+    assert_eq!(ann.get(&format!("/api/groups/{group}/")).await.status, 200);
 }

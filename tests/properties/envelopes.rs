@@ -7,6 +7,7 @@ use salam::channels::protocol::{
     whisper::Whispered,
     word::{NODES, Word},
 };
+use salam::models::epochs;
 use serde_json::{Value, json};
 use tokio_tungstenite::tungstenite::Message;
 
@@ -87,7 +88,10 @@ async fn no_payload_breaks_the_order_of_a_group() {
     let headers = [("sec-websocket-protocol", offers.as_str())];
     let socket = Socket::with_headers(app.address, &path, &headers).await;
     let mut socket = socket.unwrap();
+    // It has the key of the installation: even so it breaks nothing.
     let (stranger, _inbox) = connected(&redis.url(), "salam-test").await;
+    let epoch = epochs::Model::current(&app.ctx.db).await.unwrap();
+    stranger.set_epoch(&epoch.name);
 
     let mut said = 0;
     let topics = [group.clone(), NODES.to_owned()];

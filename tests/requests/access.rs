@@ -103,7 +103,7 @@ const DOORS: &[&str] = &[
     "401 200 200 200 200 200 403 401 POST /api/invites/{code}/accept/",
     "401 204 204 204 204 204 204 401 POST /api/logout/",
     "401 200 200 200 200 200 200 401 GET /api/me/",
-    "401 204 204 204 204 204 204 401 PUT /api/me/password/",
+    "401 200 200 200 200 200 200 401 PUT /api/me/password/",
     "201 201 201 201 201 201 201 201 POST /api/register/",
     "401 204 204 204 204 204 204 401 DELETE /api/sessions/",
     "401 200 200 200 200 200 200 401 GET /api/sessions/",
@@ -201,6 +201,16 @@ impl<'a> Door<'a> {
         }
         if path.starts_with("/ws/") {
             return self.knock(user, &path).await;
+        }
+        // An action that cannot be undone is confirmed.
+        match (&self.method, self.path) {
+            (&Method::DELETE, "/api/groups/{group_name}/") => {
+                path += &format!("?confirm={}", scene.group);
+            }
+            (&Method::DELETE, "/api/sessions/") => {
+                path += &format!("?confirm={}", user.map_or("nobody", |user| &user.username));
+            }
+            _ => {}
         }
         let answer = self.answer(user, &path).await;
         if !answer.status.is_success() {

@@ -128,8 +128,9 @@ async fn a_group_is_renamed_and_deleted() {
         );
     }
     socket.expect_silence().await;
-    assert_eq!(ann.delete(&path).await.status, 204);
-    assert_eq!(ann.delete(&path).await.status, 404);
+    let delete = format!("{path}?confirm={group}");
+    assert_eq!(ann.delete(&delete).await.status, 204);
+    assert_eq!(ann.delete(&delete).await.status, 404);
     assert_eq!(ann.get("/api/groups/").await.json()["results"], json!([]));
 }
 

@@ -64,3 +64,79 @@ async fn an_invite_that_is_dead_looks_like_none() {
     // Who came in by it is in all the same.
     assert_eq!(bob.post(&accept, json!({})).await.status, 200);
 }
+
+#[tokio::test]
+async fn an_invite_ends_with_the_right_to_make_it() {
+    let app = TestApp::start().await;
+    let ann = app.user("ann").await;
+    let bob = app.user("bob").await;
+    let cem = app.user("cem").await;
+    let group = ann.start_chat().await;
+    ann.brings_in(&bob, &group).await;
+    let member = format!("/api/groups/{group}/members/bob/");
+    let promote = async || {
+        let answer = ann.patch(&member, json!({"role": "admin"})).await;
+        assert_eq!(answer.status, 200, "{answer}");
+    };
+    let is_open = async |code: &str| {
+        let status = cem.get(&format!("/api/invites/{code}/")).await.status;
+        assert!(status == 200 || status == 404, "{status}");
+        status == 200
+    };
+    promote().await;
+    let of_ann = ann.invites(&group).await;
+    let code = bob.invites(&group).await;
+    assert!(is_open(&code).await);
+    // Demoted, and an admin again.
+    ann.patch(&member, json!({"role": "member"})).await;
+    assert!(!is_open(&code).await);
+    let accepted = cem
+        .post(&format!("/api/invites/{code}/accept/"), json!({}))
+        .await;
+    assert_eq!(accepted.status, 404, "{accepted}");
+    promote().await;
+    assert!(!is_open(&code).await, "it does not come back");
+    // Gone by himself.
+    let code = bob.invites(&group).await;
+    assert_eq!(bob.delete(&member).await.status, 204);
+    assert!(!is_open(&code).await);
+    // Deactivated by the operator.
+    ann.brings_in(&bob, &group).await;
+    promote().await;
+    let code = bob.invites(&group).await;
+    let user = salam::models::users::Model::find_by_username(&app.ctx.db, "bob").await;
+    let user = user.unwrap().unwrap();
+    user.set_active(&app.ctx.db, false).await.unwrap();
+    assert!(!is_open(&code).await);
+    user.set_active(&app.ctx.db, true).await.unwrap();
+    assert!(!is_open(&code).await);
+    // An owner who becomes an admin keeps theirs.
+    assert!(is_open(&of_ann).await);
+    ann.patch(&member, json!({"role": "owner"})).await;
+    assert!(is_open(&of_ann).await);
+}
+
+#[tokio::test]
+async fn a_role_that_has_just_ended_withdraws_nothing() {
+    let app = TestApp::start().await;
+    let (ann, bob) = (app.user("ann").await, app.user("bob").await);
+    let stranger = app.user("stranger").await;
+    let group = ann.start_chat().await;
+    ann.brings_in(&bob, &group).await;
+    let member = format!("/api/groups/{group}/members/bob/");
+    ann.patch(&member, json!({"role": "admin"})).await;
+    let code = ann.invites(&group).await;
+    let user = salam::models::users::Model::find_by_username(&app.ctx.db, "bob").await;
+    let user = user.unwrap().unwrap();
+    let found =
+        salam::models::chat_groups::Model::find_for_member(&app.ctx.db, &group, &user).await;
+    let (found, _) = found.unwrap().unwrap();
+    // The request was let in as an admin's, and waits for the group.
+    ann.patch(&member, json!({"role": "member"})).await;
+    let withdrawn = invites::Model::withdraw(&app.ctx.db, found.id, &user, 2).await;
+    assert!(withdrawn.is_err());
+    let path = format!("/api/groups/{group}/invites/2/");
+    assert_eq!(bob.delete(&path).await.status, 403);
+    assert_eq!(stranger.delete(&path).await.status, 404);
+    assert_eq!(bob.get(&format!("/api/invites/{code}/")).await.status, 200);
+}

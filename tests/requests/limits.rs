@@ -122,3 +122,102 @@ async fn one_user_makes_so_many_invites() {
         "a stranger, as ever"
     );
 }
+
+#[tokio::test]
+async fn one_user_and_one_network_read_so_often() {
+    let app = limited(json!({"reads_per_10s": 5, "network_reads_per_10s": 12})).await;
+    let ann = app.user("ann").await;
+    let bob = app.user("bob").await;
+    let group = ann.start_chat().await;
+    let get_from = async |user: Option<&User<'_>>, address: &str, path: &str| {
+        let mut request = app
+            .request(Method::GET, path)
+            .header("x-forwarded-for", address);
+        if let Some(user) = user {
+            request = request.bearer_auth(&user.access);
+        }
+        Answer::to(request).await
+    };
+    let paths = [
+        "/api/me/".to_owned(),
+        "/api/groups/".to_owned(),
+        format!("/api/groups/{group}/messages/"),
+        "/api/sessions/".to_owned(),
+        format!("/api/groups/{group}/members/"),
+    ];
+    // All kinds count together, wherever they come from.
+    for (number, path) in paths.iter().enumerate() {
+        let answer = get_from(Some(&ann), &format!("192.0.2.{number}"), path).await;
+        assert_eq!(answer.status, 200, "{path}: {answer}");
+    }
+    for path in &paths {
+        let refused = get_from(Some(&ann), "192.0.2.9", path).await;
+        assert_eq!(refused.status, 429, "{path}: {refused}");
+        assert_wait(&refused, 2);
+        assert_eq!(
+            refused.body,
+            r#"{"detail":"Too many requests; slow down.","code":"rate_limited"}"#
+        );
+    }
+    // She may still write, and others may read.
+    assert_eq!(ann.say(&group, "hi", "1").await.status, 201);
+    assert_eq!(
+        get_from(Some(&bob), "192.0.2.9", "/api/me/").await.status,
+        200
+    );
+    // A network, without any account.
+    for path in [
+        "/",
+        "/swagger/",
+        "/static/salam.js",
+        "/api-docs/openapi.json",
+        "/nothing/",
+        "/api/me/",
+    ]
+    .iter()
+    .cycle()
+    .take(12)
+    {
+        assert_ne!(
+            get_from(None, "2001:db8::1", path).await.status,
+            429,
+            "{path}"
+        );
+    }
+    let refused = get_from(None, "2001:db8::2", "/swagger/").await;
+    assert_eq!(refused.status, 429, "{refused}");
+    assert_wait(&refused, 1);
+    assert_eq!(
+        get_from(None, "2001:db8:0:1::1", "/swagger/").await.status,
+        200
+    );
+    // The operator's probes are never refused.
+    for _ in 0..20 {
+        assert_eq!(
+            get_from(None, "2001:db8::1", "/_readiness/").await.status,
+            200
+        );
+    }
+}
+
+#[tokio::test]
+async fn the_networks_of_a_site_count_together() {
+    let app = limited(json!({"refreshes_per_minute": 2})).await;
+    let body = json!({"refresh": "x"});
+    let mut taken = 0;
+    for network in 0..64 {
+        let address = format!("2001:db8:7:{network:x}::1");
+        if post_from(&app, &address, "/api/token/refresh/", &body)
+            .await
+            .status
+            != 429
+        {
+            taken += 1;
+        }
+    }
+    assert_eq!(taken, 32, "sixteen times what one network may");
+    let elsewhere = post_from(&app, "2001:db8:8::1", "/api/token/refresh/", &body).await;
+    assert_ne!(elsewhere.status, 429);
+    let v4 = post_from(&app, "192.0.2.1", "/api/token/refresh/", &body).await;
+    assert_ne!(v4.status, 429);
+}

@@ -51,8 +51,8 @@ async fn a_message_is_sent_edited_and_deleted() {
     204 No Content 
     410 Gone {"detail":"This message was deleted.","code":"gone"}
     410 Gone {"detail":"This message was deleted.","code":"gone"}
-    200 OK {"results":[{"seq":3,"at":"[now]","by":"bob","text":null,"reply_to":null,"edited_at":null,"deleted":true,"cid":null,"reactions":[]},{"seq":2,"at":"[now]","by":"ann","text":"hi!","reply_to":null,"edited_at":"[now]","deleted":false,"cid":"c1","reactions":[]}],"position":5}
-    200 OK {"results":[{"type":"event","group":"[group]","seq":2,"at":"[now]","by":"ann","kind":"message.created","cid":"c1","data":{"text":"hi"}},{"type":"event","group":"[group]","seq":3,"at":"[now]","by":"bob","kind":"message.created","data":{"deleted":true,"text":null}},{"type":"event","group":"[group]","seq":4,"at":"[now]","by":"ann","kind":"message.edited","data":{"seq":2,"text":"hi!"}},{"type":"event","group":"[group]","seq":5,"at":"[now]","by":"ann","kind":"message.deleted","data":{"seq":3}}],"position":5}
+    200 OK {"results":[{"seq":3,"at":"[now]","by":"bob","text":null,"reply_to":null,"edited_at":null,"deleted":true,"cid":null,"reactions":[]},{"seq":2,"at":"[now]","by":"ann","text":"hi!","reply_to":null,"edited_at":"[now]","deleted":false,"cid":"c1","reactions":[]}],"position":5,"has_more":false}
+    200 OK {"results":[{"type":"event","group":"[group]","seq":2,"at":"[now]","by":"ann","kind":"message.created","cid":"c1","data":{"edited":true,"text":"hi!"}},{"type":"event","group":"[group]","seq":3,"at":"[now]","by":"bob","kind":"message.created","data":{"deleted":true,"text":null}},{"type":"event","group":"[group]","seq":4,"at":"[now]","by":"ann","kind":"message.edited","data":{"seq":2,"text":"hi!"}},{"type":"event","group":"[group]","seq":5,"at":"[now]","by":"ann","kind":"message.deleted","data":{"seq":3}}],"position":5}
     "#);
     for kind in ["created", "created", "edited", "deleted"] {
         assert_eq!(socket.event().await["kind"], format!("message.{kind}"));
@@ -218,4 +218,168 @@ async fn history_is_read_in_both_directions() {
     assert_eq!(log("").await, (1..=20).collect::<Vec<_>>());
     assert_eq!(log("after=5&limit=3").await, [6, 7, 8]);
     assert!(log("after=20").await.is_empty());
+}
+
+#[tokio::test]
+async fn pages_are_bounded_in_bytes_and_lose_nothing() {
+    let app = TestApp::start().await;
+    let (ann, bob) = (app.user("ann").await, app.user("bob").await);
+    let group = ann.start_chat().await;
+    ann.brings_in(&bob, &group).await;
+    // JSON writes each of its characters as six bytes.
+    let long = "\u{1}".repeat(8000);
+    for number in 0..30 {
+        let text = if number % 3 == 2 { "short" } else { &long };
+        let answer = ann.say(&group, text, &number.to_string()).await;
+        assert_eq!(answer.status, 201, "{answer}");
+    }
+    // An edit is as long as a message.
+    let edited = format!("/api/groups/{group}/messages/4/");
+    assert_eq!(
+        ann.patch(&edited, json!({ "text": long })).await.status,
+        200
+    );
+    let path = format!("/api/groups/{group}/messages/?limit=100");
+    let most = 400 * 1024;
+    let walk = async |mut query: String, next: fn(&Value) -> String| {
+        let mut seqs = Vec::new();
+        loop {
+            let page = bob.get(&format!("{path}{query}")).await;
+            assert!(page.body.len() < most, "{}", page.body.len());
+            let page = page.json();
+            let results = page["results"].as_array().unwrap().clone();
+            assert!(!results.is_empty());
+            seqs.extend(
+                results
+                    .iter()
+                    .map(|message| message["seq"].as_i64().unwrap()),
+            );
+            if page["has_more"] == false {
+                return seqs;
+            }
+            query = next(&page["results"]);
+        }
+    };
+    let last = |results: &Value| results.as_array().unwrap().last().unwrap()["seq"].clone();
+    let _ = last;
+    let backwards = walk(String::new(), |results| {
+        let last = results.as_array().unwrap().last().unwrap();
+        format!("&before={}", last["seq"])
+    })
+    .await;
+    let expected: Vec<i64> = (2..32).collect();
+    assert_eq!(
+        backwards,
+        expected.iter().rev().copied().collect::<Vec<_>>()
+    );
+    let mut forwards = walk("&after=0".to_owned(), |results| {
+        format!("&after={}", results[0]["seq"])
+    })
+    .await;
+    forwards.sort_unstable();
+    assert_eq!(forwards, expected);
+    // A page that is full by its limit, and the last one.
+    let page = async |query: &str| {
+        let page = bob
+            .get(&format!("/api/groups/{group}/messages/?{query}"))
+            .await
+            .json();
+        (
+            page["results"].as_array().unwrap().len(),
+            page["has_more"].as_bool().unwrap(),
+        )
+    };
+    assert_eq!(page("limit=1").await, (1, true));
+    assert_eq!(page("limit=1&before=3").await, (1, false));
+    assert_eq!(page("limit=1&after=30").await, (1, false));
+    assert_eq!(page("limit=1&after=29").await, (1, true));
+    assert_eq!(page("before=2").await, (0, false));
+    let events = bob
+        .get(&format!("/api/groups/{group}/events/?limit=500"))
+        .await;
+    assert!(events.body.len() < 2 * most, "{}", events.body.len());
+}
+
+#[tokio::test]
+async fn a_page_of_groups_is_bounded_in_bytes() {
+    let app = TestApp::start().await;
+    let ann = app.user("ann").await;
+    let long = "\u{1}".repeat(8000);
+    let mut groups = Vec::new();
+    for number in 0..12 {
+        groups.push(ann.start_chat().await);
+        ann.say(groups.last().unwrap(), &long, &number.to_string())
+            .await;
+    }
+    groups.reverse();
+    let (mut found, mut cursor, mut pages) = (Vec::new(), String::new(), 0);
+    loop {
+        let page = ann.get(&format!("/api/groups/?limit=100{cursor}")).await;
+        assert!(page.body.len() < 400 * 1024, "{}", page.body.len());
+        let page = page.json();
+        for group in page["results"].as_array().unwrap() {
+            assert_eq!(group["last_message"]["text"], long.as_str());
+            found.push(group["group"].as_str().unwrap().to_owned());
+        }
+        pages += 1;
+        match page["next"].as_str() {
+            Some(next) => cursor = format!("&cursor={next}"),
+            None => break,
+        }
+    }
+    assert_eq!((found, pages), (groups, 2));
+}
+
+#[tokio::test]
+async fn an_edited_text_is_gone_from_the_log() {
+    let app = TestApp::start().await;
+    let (ann, bob) = (app.user("ann").await, app.user("bob").await);
+    let group = ann.start_chat().await;
+    ann.brings_in(&bob, &group).await;
+    let path = format!("/api/groups/{group}/messages/");
+    ann.say(&group, "other", "0").await;
+    ann.say(&group, "secret one", "1").await;
+    let mut live = bob.live(&group).await;
+    for text in ["secret two", "secret three", "kept"] {
+        let edited = ann
+            .patch(&format!("{path}3/"), json!({ "text": text }))
+            .await;
+        assert_eq!(edited.status, 200, "{edited}");
+        assert_eq!(
+            live.event().await["data"]["text"],
+            text,
+            "a live socket has it"
+        );
+    }
+    let reply = ann
+        .post(&path, json!({"text": "to it", "reply_to": 3}))
+        .await;
+    assert_eq!(reply.status, 201);
+    let log = bob
+        .get(&format!("/api/groups/{group}/events/?after=1"))
+        .await;
+    assert!(!log.body.contains("secret"), "{log}");
+    assert_snapshot!(line(&log), @r#"200 OK {"results":[{"type":"event","group":"[group]","seq":2,"at":"[now]","by":"ann","kind":"message.created","cid":"0","data":{"text":"other"}},{"type":"event","group":"[group]","seq":3,"at":"[now]","by":"ann","kind":"message.created","cid":"1","data":{"edited":true,"text":"kept"}},{"type":"event","group":"[group]","seq":4,"at":"[now]","by":"ann","kind":"message.edited","data":{"replaced":true,"seq":3,"text":""}},{"type":"event","group":"[group]","seq":5,"at":"[now]","by":"ann","kind":"message.edited","data":{"replaced":true,"seq":3,"text":""}},{"type":"event","group":"[group]","seq":6,"at":"[now]","by":"ann","kind":"message.edited","data":{"seq":3,"text":"kept"}},{"type":"event","group":"[group]","seq":7,"at":"[now]","by":"ann","kind":"message.created","data":{"reply_to":3,"text":"to it"}}],"position":7}"#);
+    // A socket that comes back, on this node and on another.
+    let other = TestApp::node(app.database.clone(), json!({})).await;
+    for node in [&app, &other] {
+        let frames = bob
+            .at(node)
+            .rich(&group, "after=0")
+            .await
+            .until_sync()
+            .await;
+        let frames = json!(frames).to_string();
+        assert!(
+            !frames.contains("secret") && frames.contains("kept"),
+            "{frames}"
+        );
+    }
+    // A retry of the first request is still known, whatever became of its text.
+    assert_eq!(ann.say(&group, "secret one", "1").await.status, 200);
+    let history = bob.get(&path).await;
+    assert!(
+        !history.body.contains("secret") && history.body.contains("kept"),
+        "{history}"
+    );
 }

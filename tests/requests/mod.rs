@@ -1,6 +1,7 @@
 mod access;
 mod auth;
 mod bad_input;
+mod confirmation;
 mod docs;
 mod forgery;
 mod groups;

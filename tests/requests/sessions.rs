@@ -103,12 +103,12 @@ async fn all_others_end_at_once() {
     let app = TestApp::start().await;
     let [ann, bob] = [app.user("ann").await, app.user("bob").await];
     let others = [app.log_in("ann").await, app.log_in("ann").await];
-    assert_eq!(ann.delete("/api/sessions/").await.status, 204);
+    assert_eq!(ann.delete("/api/sessions/?confirm=ann").await.status, 204);
     for other in others {
         assert!(!other.is_logged_in().await);
     }
     assert!(ann.is_logged_in().await && bob.is_logged_in().await);
-    assert_eq!(ann.delete("/api/sessions/").await.status, 204);
+    assert_eq!(ann.delete("/api/sessions/?confirm=ann").await.status, 204);
     assert_eq!(ids(&ann).await.len(), 1);
 }
 
@@ -137,9 +137,12 @@ async fn a_changed_password_ends_all_other_sessions() {
     400 Bad Request {"detail":"This is not your password.","code":"invalid","field":"old"}
     "#);
     assert!(other.is_logged_in().await);
-    assert_eq!(change(json!({"old": old, "new": new})).await.status, 204);
-    assert!(ann.is_logged_in().await && !other.is_logged_in().await);
-    assert_eq!(refresh(&ann, &ann.refresh, false).await.status, 200);
+    let answer = change(json!({"old": old, "new": new})).await;
+    assert_eq!(answer.status, 200, "{answer}");
+    let tokens = answer.json();
+    assert!(!ann.is_logged_in().await && !other.is_logged_in().await);
+    let token = tokens["refresh"].as_str().unwrap();
+    assert_eq!(refresh(&ann, token, false).await.status, 200);
     assert_eq!(refresh(&ann, &other.refresh, false).await.status, 401);
     for (password, status) in [(old, 401), (new, 200)] {
         let login = json!({"username": "ann", "password": password});
@@ -177,7 +180,7 @@ async fn a_copied_refresh_token_ends_the_session_for_both() {
 #[tokio::test]
 async fn no_login_with_the_old_password_outlives_the_new_one() {
     let app = TestApp::start().await;
-    let ann = app.user("ann").await;
+    let mut ann = app.user("ann").await;
     let mut passwords = ["the staple of ann", "a battery of staples"];
     for _ in 0..5 {
         let [old, new] = passwords;
@@ -185,7 +188,8 @@ async fn no_login_with_the_old_password_outlives_the_new_one() {
         let logins = join_all((0..4).map(|_| app.post("/api/token/", login.clone())));
         let change = ann.put("/api/me/password/", json!({"old": old, "new": new}));
         let (logins, changed) = tokio::join!(logins, change);
-        assert_eq!(changed.status, 204, "{changed}");
+        assert_eq!(changed.status, 200, "{changed}");
+        ann.access = changed.access();
         let statuses: Vec<_> = logins.iter().map(|login| login.status.as_u16()).collect();
         assert!(
             statuses.iter().all(|status| [200, 401].contains(status)),
@@ -194,4 +198,69 @@ async fn no_login_with_the_old_password_outlives_the_new_one() {
         assert_eq!(ids(&ann).await.len(), 1, "{statuses:?}");
         passwords.reverse();
     }
+}
+
+#[tokio::test]
+async fn a_changed_password_ends_every_token_that_was_there_before() {
+    let app = TestApp::start().await;
+    let ann = app.user("ann").await;
+    let group = ann.start_chat().await;
+    let mut rich = ann.live(&group).await;
+    let mut base = ann.open(&group).await;
+    let rotated = refresh(&ann, &ann.refresh, true).await.json()["refresh"].clone();
+    let body = json!({"old": "the staple of ann", "new": "a battery of staples"});
+    let answer = ann.put("/api/me/password/", body).await;
+    assert_eq!(answer.status, 200, "{answer}");
+    let tokens = answer.json();
+    let cookie = answer.header("set-cookie").to_owned();
+    assert!(cookie.starts_with(&format!("access={};", tokens["access"].as_str().unwrap())));
+    let new = User {
+        access: tokens["access"].as_str().unwrap().to_owned(),
+        refresh: tokens["refresh"].as_str().unwrap().to_owned(),
+        ..ann.clone()
+    };
+    // Whoever has a copy of an old token has nothing, and cannot end the session either.
+    assert!(!ann.is_logged_in().await);
+    for old in [ann.refresh.as_str(), rotated.as_str().unwrap()] {
+        for rotate in [false, true] {
+            assert_eq!(refresh(&ann, old, rotate).await.status, 401);
+        }
+    }
+    assert!(
+        crate::support::Socket::connect(app.address, &group, &ann.cookie())
+            .await
+            .is_err()
+    );
+    let old = json!({"type": "auth", "token": ann.access});
+    assert_eq!(rich.reply_to(old).await.0["code"], "unauthorized");
+    // The session goes on, by the new tokens and by its sockets.
+    assert!(new.is_logged_in().await);
+    assert_eq!(ids(&new).await.len(), 1);
+    rich.says("still here", "1").await;
+    assert_eq!(base.message().await, "ann now is [clock]");
+    base.send(r#"{"message": "so am I"}"#).await;
+    assert_eq!(base.message().await, "now is [clock]");
+    rich.done(json!({"type": "auth", "token": new.access}))
+        .await;
+    new.open(&group).await;
+    let next = refresh(&new, &new.refresh, true).await.json();
+    let next = next["refresh"].as_str().unwrap();
+    assert_eq!(refresh(&new, next, false).await.status, 200);
+    assert!(new.is_logged_in().await);
+}
+
+/// The old password is looked at before anything that takes long.
+#[tokio::test]
+async fn a_wrong_old_password_is_told_before_the_new_one_is_judged() {
+    let app = TestApp::start().await;
+    let ann = app.user("ann").await;
+    let body = json!({"old": "not the staple", "new": "password"});
+    let answer = ann.put("/api/me/password/", body).await;
+    assert_snapshot!(line(&answer), @r#"400 Bad Request {"detail":"This is not your password.","code":"invalid","field":"old"}"#);
+    let taken = json!({"name": "x", "username": "ann", "password": "password"});
+    let answer = app.post("/api/register/", taken).await;
+    assert_eq!(answer.body, r#"{"error":"Username already used"}"#);
+    let invalid = json!({"name": "x", "username": "a b", "password": "password"});
+    let answer = app.post("/api/register/", invalid).await;
+    assert!(!answer.body.contains("common"), "{answer}");
 }

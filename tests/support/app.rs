@@ -133,6 +133,12 @@ impl TestApp {
         .await;
     }
 
+    /// The secret of this installation.
+    pub fn secret(&self) -> String {
+        let settings = Settings::of(&self.ctx).unwrap();
+        settings.tokens.secret.expose().to_owned()
+    }
+
     pub fn channels(&self) -> Channels {
         self.ctx.shared_store.get::<Channels>().unwrap()
     }

@@ -31,6 +31,8 @@ async fn run_with(
         .args(["task", "-e", "development", task])
         .args(arguments)
         .env("DATABASE_URL", &app.database.uri)
+        // Nodes believe what is sealed with their own secret.
+        .env("JWT_SECRET", app.secret())
         .envs(variables.iter().copied())
         .env("LOG_LEVEL", "error");
     let output = tokio::task::spawn_blocking(move || command.output().unwrap());

@@ -60,8 +60,8 @@ sessions-hint = Each sign-in has its own line until it is ended. Whoever is sign
 end-others = Sign out everywhere else
 sign-out = Sign out
 change-password = Change password
-change-password-hint = Everywhere else you are signed out by it.
-password-old = Present password
+change-password-hint = This signs you out everywhere else. You stay signed in here.
+password-old = Current password
 password-new = New password
 
 invitation = Invitation

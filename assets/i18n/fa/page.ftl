@@ -60,7 +60,7 @@ sessions-hint = هر ورود تا پایان یافتنش سطری از آن خ
 end-others = خروج از همهٔ جاهای دیگر
 sign-out = خروج
 change-password = تغییر گذرواژه
-change-password-hint = با این کار از همهٔ جاهای دیگر خارج می‌شوید.
+change-password-hint = با این کار از همهٔ جاهای دیگر خارج می‌شوید، ولی اینجا همچنان وارد می‌مانید.
 password-old = گذرواژهٔ کنونی
 password-new = گذرواژهٔ تازه
 

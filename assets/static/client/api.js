@@ -1,5 +1,7 @@
 // @ts-check
 import { Connection } from './connection.js';
+import { SalamError } from './error.js';
+import { path, query } from './path.js';
 import { Session } from './session.js';
 
 /**
@@ -37,14 +39,6 @@ export class Salam extends Session {
   me() { return this._call('GET', '/api/me/'); }
 
   /**
-   * Changes the password. All other sessions end.
-   * @param {string} old
-   * @param {string} replacement
-   * @returns {Promise<void>}
-   */
-  changePassword(old, replacement) { return this._call('PUT', '/api/me/password/', { old, new: replacement }); }
-
-  /**
    * Where you are logged in.
    * @returns {Promise<Login[]>}
    */
@@ -54,23 +48,30 @@ export class Salam extends Session {
    * @param {string} id
    * @returns {Promise<void>}
    */
-  endSession(id) { return this._call('DELETE', `/api/sessions/${encodeURIComponent(id)}/`); }
-
-  /** @returns {Promise<void>} */
-  endOtherSessions() { return this._call('DELETE', '/api/sessions/'); }
+  async endSession(id) { return this._call('DELETE', path`/api/sessions/${id}/`); }
 
   /**
-   * Your groups, a page of them; `next` is the cursor of the next page.
+   * Ends all sessions but this one.
+   *
+   * The server requires the username in the query. A client that builds the path of another request
+   * wrongly, and reaches this path, ends nothing.
+   * @returns {Promise<void>}
+   */
+  async endOtherSessions() { return this._call('DELETE', `/api/sessions/${query({ confirm: this.#username })}`); }
+
+  /**
+   * A page of your groups. `next` is the cursor of the next page, or null on the last page. A page may have
+   * fewer groups than `limit`.
    * @param {{ cursor?: string, limit?: number }} [page]
    * @returns {Promise<{ results: Group[], next: string | null }>}
    */
-  groups(page = {}) { return this._call('GET', `/api/groups/${query(page)}`); }
+  async groups(page = {}) { return this._call('GET', `/api/groups/${query(page)}`); }
 
   /**
    * @param {string} group
    * @returns {Promise<Group>}
    */
-  group(group) { return this._call('GET', `${place(group)}`); }
+  async group(group) { return this._call('GET', place(group)); }
 
   /**
    * Says how far you have read, on all of your devices, and tells what is unread then.
@@ -78,7 +79,7 @@ export class Salam extends Session {
    * @param {number} seq
    * @returns {Promise<Group>}
    */
-  markRead(group, seq) { return this._call('PUT', `${place(group)}read/`, { seq }); }
+  async markRead(group, seq) { return this._call('PUT', `${place(group)}read/`, { seq }); }
 
   /**
    * Starts a chat of which you are the owner.
@@ -92,21 +93,23 @@ export class Salam extends Session {
    * @param {string | null} title
    * @returns {Promise<Group>}
    */
-  rename(group, title) { return this._call('PATCH', `${place(group)}`, { title }); }
+  async rename(group, title) { return this._call('PATCH', place(group), { title }); }
 
   /**
-   * Deletes a group with all that was said in it.
+   * Deletes a group with all of its messages.
+   *
+   * The server requires the name of the group in the query, as for `endOtherSessions`.
    * @param {string} group
    * @returns {Promise<void>}
    */
-  deleteGroup(group) { return this._call('DELETE', `${place(group)}`); }
+  async deleteGroup(group) { return this._call('DELETE', place(group) + query({ confirm: group })); }
 
   /**
    * @param {string} group
    * @param {{ cursor?: string, limit?: number }} [page]
    * @returns {Promise<{ results: Member[], next: string | null }>}
    */
-  members(group, page = {}) { return this._call('GET', `${place(group)}members/${query(page)}`); }
+  async members(group, page = {}) { return this._call('GET', `${place(group)}members/${query(page)}`); }
 
   /**
    * @param {string} group
@@ -114,7 +117,7 @@ export class Salam extends Session {
    * @param {Role} role
    * @returns {Promise<Member>}
    */
-  setRole(group, username, role) { return this._call('PATCH', member(group, username), { role }); }
+  async setRole(group, username, role) { return this._call('PATCH', member(group, username), { role }); }
 
   /**
    * Puts somebody out; `ban` keeps them out.
@@ -123,27 +126,27 @@ export class Salam extends Session {
    * @param {{ ban?: boolean }} [how]
    * @returns {Promise<void>}
    */
-  kick(group, username, { ban = false } = {}) { return this._call('DELETE', member(group, username) + (ban ? '?ban=true' : '')); }
+  async kick(group, username, { ban = false } = {}) { return this._call('DELETE', member(group, username) + query({ ban: ban || undefined })); }
 
   /**
    * @param {string} group
    * @returns {Promise<void>}
    */
-  leave(group) { return this._call('DELETE', member(group, this.user?.username ?? '')); }
+  async leave(group) { return this._call('DELETE', member(group, this.#username)); }
 
   /**
    * @param {string} group
    * @param {{ cursor?: string, limit?: number }} [page]
    * @returns {Promise<{ results: Ban[], next: string | null }>}
    */
-  bans(group, page = {}) { return this._call('GET', `${place(group)}bans/${query(page)}`); }
+  async bans(group, page = {}) { return this._call('GET', `${place(group)}bans/${query(page)}`); }
 
   /**
    * @param {string} group
    * @param {string} username
    * @returns {Promise<void>}
    */
-  liftBan(group, username) { return this._call('DELETE', `${place(group)}bans/${encodeURIComponent(username)}/`); }
+  async liftBan(group, username) { return this._call('DELETE', place(group) + path`bans/${username}/`); }
 
   /**
    * Makes an invite. Its code is told this once.
@@ -151,43 +154,46 @@ export class Salam extends Session {
    * @param {{ expires_in?: number, max_uses?: number }} [how] seconds, and people
    * @returns {Promise<NewInvite>}
    */
-  invite(group, how = {}) { return this._call('POST', `${place(group)}invites/`, how); }
+  async invite(group, how = {}) { return this._call('POST', `${place(group)}invites/`, how); }
 
   /**
    * @param {string} group
    * @param {{ cursor?: string, limit?: number }} [page]
    * @returns {Promise<{ results: Invite[], next: string | null }>}
    */
-  invites(group, page = {}) { return this._call('GET', `${place(group)}invites/${query(page)}`); }
+  async invites(group, page = {}) { return this._call('GET', `${place(group)}invites/${query(page)}`); }
 
   /**
    * @param {string} group
    * @param {number} id
    * @returns {Promise<void>}
    */
-  withdrawInvite(group, id) { return this._call('DELETE', `${place(group)}invites/${id}/`); }
+  async withdrawInvite(group, id) { return this._call('DELETE', place(group) + path`invites/${id}/`); }
 
   /**
    * What an invite offers.
    * @param {string} code
    * @returns {Promise<Offer>}
    */
-  offer(code) { return this._call('GET', `/api/invites/${encodeURIComponent(code)}/`); }
+  async offer(code) { return this._call('GET', path`/api/invites/${code}/`); }
 
   /**
    * Becomes a member by an invite.
    * @param {string} code
    * @returns {Promise<Group>}
    */
-  accept(code) { return this._call('POST', `/api/invites/${encodeURIComponent(code)}/accept/`); }
+  async accept(code) { return this._call('POST', path`/api/invites/${code}/accept/`); }
 
   /**
-   * Messages as they are now, the newest first. A chat that joins after `position` misses nothing.
+   * A page of messages as they are now, the newest first. A chat that joins after `position` misses nothing.
+   *
+   * A page may have fewer messages than `limit` although there are more. `has_more` is true when there are
+   * more: newer messages for `after`, older messages otherwise.
    * @param {string} group
    * @param {{ before?: number, after?: number, limit?: number }} [window]
-   * @returns {Promise<{ results: Message[], position: number }>}
+   * @returns {Promise<{ results: Message[], position: number, has_more: boolean }>}
    */
-  messages(group, window = {}) { return this._call('GET', `${place(group)}messages/${query(window)}`); }
+  async messages(group, window = {}) { return this._call('GET', `${place(group)}messages/${query(window)}`); }
 
   /**
    * A part of the log, in order: what a chat is told.
@@ -195,7 +201,13 @@ export class Salam extends Session {
    * @param {{ after?: number, limit?: number }} [window]
    * @returns {Promise<{ results: ChatEvent[], position: number }>}
    */
-  events(group, window = {}) { return this._call('GET', `${place(group)}events/${query(window)}`); }
+  async events(group, window = {}) { return this._call('GET', `${place(group)}events/${query(window)}`); }
+
+  /** The username of the logged-in user. @throws {SalamError} if nobody is logged in */
+  get #username() {
+    if (!this.user) throw new SalamError('unauthorized', 'Nobody is logged in.', { status: 401 });
+    return this.user.username;
+  }
 
   /** The connection, opened at the first call. It stays until `close`, and comes back by itself. */
   connect() {
@@ -205,17 +217,11 @@ export class Salam extends Session {
   }
 }
 
-/** @param {Record<string, string | number | undefined>} params */
-function query(params) {
-  const given = Object.entries(params).filter(([, value]) => value !== undefined);
-  return given.length ? `?${new URLSearchParams(given.map(([name, value]) => [name, String(value)]))}` : '';
-}
+/** @param {string} group */
+const place = (group) => path`/api/groups/${group}/`;
 
 /**
  * @param {string} group
  * @param {string} username
  */
-const member = (group, username) => `${place(group)}members/${encodeURIComponent(username)}/`;
-
-/** @param {string} group */
-const place = (group) => `/api/groups/${encodeURIComponent(group)}/`;
+const member = (group, username) => place(group) + path`members/${username}/`;

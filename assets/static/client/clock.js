@@ -20,3 +20,10 @@ export function later(act, delay) {
   /** @type {any} */ (timer).unref?.();
   return timer;
 }
+
+/**
+ * Waits. A runtime stays for it, as it stays for a request.
+ * @param {number} delay milliseconds
+ * @returns {Promise<void>}
+ */
+export const pause = (delay) => new Promise((resolve) => { setTimeout(resolve, delay); });

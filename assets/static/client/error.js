@@ -2,7 +2,8 @@
 /** What went wrong, in the server's words where it has said something. */
 export class SalamError extends Error {
   /**
-   * @param {string} code for programs: `offline`, or what the server says (`invalid`, `rate_limited` …)
+   * @param {string} code for programs: `offline`, or what the server says (`invalid`, `rate_limited` …); `invalid`
+   *   with the status 0 is a request that the client did not send, since its path cannot be built
    * @param {string} message for people
    * @param {{ status?: number, field?: string | null, errors?: Record<string, string[]>, retry?: boolean, retryAfter?: number }} [more]
    */

@@ -1,12 +1,20 @@
 // @ts-check
-import { between, later, now } from './clock.js';
+import { between, later, now, pause } from './clock.js';
 import { Emitter } from './emitter.js';
 import { SalamError, refusal } from './error.js';
+import { address } from './path.js';
 
 /** @typedef {import('./types.js').User} User */
 
 /** Milliseconds that an answer may take. */
 const ANSWER_WITHIN = 30_000;
+
+/** Rate limited reads wait this many milliseconds in total at most, and are repeated this often at most. */
+const READ_WAITS = 10_000;
+const READ_REPEATS = 2;
+
+/** Milliseconds in which another tab, without Web Locks, stores the refresh token that it has just got. */
+const STORED_WITHIN = 2_000;
 
 /**
  * Who is logged in, and for how long: buys access tokens before they end, keeps one refresh token for
@@ -22,6 +30,8 @@ export class Session extends Emitter {
   #token = null;
   /** @type {Promise<string> | null} */
   #renewing = null;
+  /** The end of the last `#alone` of this page, for browsers without Web Locks. @type {Promise<unknown>} */
+  #turn = Promise.resolve();
   /** @type {ReturnType<typeof setTimeout> | undefined} */
   #renewal;
   /** @type {User | null} */
@@ -39,7 +49,7 @@ export class Session extends Emitter {
   constructor(options = {}) {
     super();
     /** @internal */
-    this._base = options.base ?? globalThis.location?.origin ?? '';
+    this._base = (options.base ?? globalThis.location?.origin ?? '').replace(/\/+$/, '');
     this.#storage = options.storage === undefined ? ownStorage() : options.storage;
     this.#fetch = options.fetch ?? globalThis.fetch.bind(globalThis);
     /** @internal */
@@ -85,11 +95,39 @@ export class Session extends Emitter {
     this.#isLeaving = false;
   }
 
+  /**
+   * Changes the password. All other sessions end. This session continues with new tokens, in all tabs of
+   * this browser.
+   *
+   * The server revokes every older token of this session too. No tab may use the old refresh token
+   * between the answer of the server and the moment when the new one is stored, so the method holds the
+   * lock of a renewal.
+   * @param {string} old
+   * @param {string} replacement
+   * @returns {Promise<void>}
+   */
+  async changePassword(old, replacement) {
+    const user = this.#user;
+    await this.#alone(async () => {
+      if (!user || this.#user?.id !== user.id) throw new SalamError('unauthorized', 'Nobody is logged in.', { status: 401 });
+      const change = { old, new: replacement };
+      const pair = await this.#called('PUT', '/api/me/password/', change, () => this.#buy('expired'));
+      // A server of an older version answers without tokens, and the old tokens stay valid.
+      if (pair?.access && this.#isOf(user)) {
+        this.#keep(pair.access);
+        this.#save(pair.refresh, user);
+      }
+    });
+  }
+
   /** A live access token; a new one where the last is about to end. */
-  async accessToken() {
+  async accessToken() { return this.#fresh() ?? this._renew(); }
+
+  /** The access token, if it is not about to expire. */
+  #fresh() {
     const token = this.#token;
     const isFresh = token && now() - token.since < token.lasts * 0.9 && now() >= token.since;
-    return isFresh ? token.access : this._renew();
+    return isFresh ? token.access : null;
   }
 
   /**
@@ -100,7 +138,16 @@ export class Session extends Emitter {
    * @param {object} [body]
    * @returns {Promise<any>}
    */
-  async _call(method, path, body) {
+  async _call(method, path, body) { return this.#called(method, path, body, () => this._renew()); }
+
+  /**
+   * @param {string} method
+   * @param {string} path
+   * @param {object | undefined} body
+   * @param {() => Promise<string>} renew gets a new access token
+   * @returns {Promise<any>}
+   */
+  async #called(method, path, body, renew) {
     const me = this.#user?.id;
     // Never in the name of somebody else, who may have logged in meanwhile.
     const mine = (/** @type {string} */ access) => {
@@ -108,10 +155,10 @@ export class Session extends Emitter {
       return access;
     };
     try {
-      return await this.#ask(method, path, body, mine(await this.accessToken()));
+      return await this.#ask(method, path, body, mine(this.#fresh() ?? await renew()));
     } catch (error) {
       if (!(error instanceof SalamError) || error.status !== 401 || this.#user?.id !== me) throw error;
-      return this.#ask(method, path, body, mine(await this._renew()));
+      return this.#ask(method, path, body, mine(await renew()));
     }
   }
 
@@ -122,15 +169,35 @@ export class Session extends Emitter {
    * @returns {Promise<string>}
    */
   _renew(why = 'expired') {
-    const buy = () => this.#buy(why);
-    const locks = globalThis.navigator?.locks; // missing without https: the server bears with both for 10 s
     if (!this.#renewing) {
-      const bought = /** @type {Promise<string>} */ (locks && this.#storage ? locks.request('salam.refresh', buy) : buy());
-      const renewing = bought.finally(() => { if (this.#renewing === renewing) this.#renewing = null; });
+      const renewing = this.#alone(() => this.#buy(why)).finally(() => { if (this.#renewing === renewing) this.#renewing = null; });
       this.#renewing = renewing;
     }
     return this.#renewing;
   }
+
+  /**
+   * Runs `act` while nothing else in this browser gets tokens.
+   *
+   * Browsers have Web Locks with https and on `localhost` only. Without Web Locks two tabs may get tokens
+   * at the same time: the server accepts a replaced refresh token for 10 seconds.
+   * @template T
+   * @param {() => Promise<T>} act
+   * @returns {Promise<T>}
+   */
+  #alone(act) {
+    const locks = this.#locks;
+    if (locks) return /** @type {Promise<T>} */ (locks.request('salam.refresh', act));
+    const turn = this.#turn.then(act);
+    this.#turn = turn.catch(() => {});
+    return turn;
+  }
+
+  /** The locks that all tabs share; undefined without Web Locks, or when no other tab shares the storage. */
+  get #locks() { return this.#storage ? globalThis.navigator?.locks : undefined; }
+
+  /** Whether this user is still logged in, here and in the storage. @param {User} user */
+  #isOf(user) { return [this.#user?.id, this.#saved()?.user.id].every((id) => id === user.id); }
 
   /** What is kept as a token is not one any more, whatever the clock says. @internal */
   _forgetToken() { this.#token = null; }
@@ -140,6 +207,8 @@ export class Session extends Emitter {
    * @returns {Promise<string>}
    */
   async #buy(why) {
+    // Without locks another tab may have changed the password, and not stored the new token yet.
+    let isSure = !this.#storage || this.#locks !== undefined;
     for (;;) {
       const saved = this.#saved(); // the newest, if another tab has bought one meanwhile
       if (!saved || saved.user.id !== this.#user?.id) {
@@ -149,14 +218,19 @@ export class Session extends Emitter {
       const request = { refresh: saved.refresh, rotate: true };
       const sold = await this.#ask('POST', '/api/token/refresh/', request).catch((/** @type {SalamError} */ error) => error);
       // Somebody has logged out, or somebody else in, while this was under way.
-      const isMine = [this.#user?.id, this.#saved()?.user.id].every((id) => id === saved.user.id);
-      if (!isMine) throw new SalamError('unauthorized', 'Somebody else is logged in now.', { status: 401 });
+      if (!this.#isOf(saved.user)) throw new SalamError('unauthorized', 'Somebody else is logged in now.', { status: 401 });
       if (!(sold instanceof SalamError)) {
         this.#keep(sold.access);
-        this.#save(sold.refresh, saved.user);
+        // Without locks another tab may have stored a newer token, of a changed password.
+        if (this.#saved()?.refresh === saved.refresh) this.#save(sold.refresh, saved.user);
         return sold.access;
       }
       if (sold.status === 401 && this.#saved()?.refresh !== saved.refresh) continue;
+      if (sold.status === 401 && !isSure) {
+        isSure = true;
+        await pause(STORED_WITHIN);
+        continue;
+      }
       if (sold.status === 401) this._signOut(why);
       throw sold;
     }
@@ -202,6 +276,8 @@ export class Session extends Emitter {
   }
 
   /**
+   * Sends a request. A read that is rate limited waits and is repeated: a read changes nothing, and the
+   * server says when to repeat it.
    * @param {string} method
    * @param {string} path
    * @param {object} [body]
@@ -209,13 +285,38 @@ export class Session extends Emitter {
    * @returns {Promise<any>}
    */
   async #ask(method, path, body, access) {
+    let left = method === 'GET' ? READ_WAITS : 0;
+    for (let repeats = 0; ; repeats += 1) {
+      try {
+        return await this.#askOnce(method, path, body, access);
+      } catch (error) {
+        if (!(error instanceof SalamError) || error.status !== 429) throw error;
+        // The random part keeps reads that were refused together from coming back together.
+        const wait = (error.retryAfter || 1000) + between(0, 500);
+        if (repeats === READ_REPEATS || error.retryAfter > left || left <= 0) throw error;
+        left -= wait;
+        await pause(wait);
+      }
+    }
+  }
+
+  /**
+   * The only place where the client calls `fetch`.
+   * @param {string} method
+   * @param {string} path
+   * @param {object} [body]
+   * @param {string} [access]
+   * @returns {Promise<any>}
+   */
+  async #askOnce(method, path, body, access) {
     /** @type {Record<string, string>} */
     const headers = { accept: 'application/json' };
     if (body) headers['content-type'] = 'application/json';
     if (access) headers.authorization = `Bearer ${access}`;
     const request = { method, headers, body: body && JSON.stringify(body), signal: AbortSignal.timeout(ANSWER_WITHIN) };
+    const url = address(this._base, path);
     try {
-      const answer = await this.#fetch(this._base + path, request);
+      const answer = await this.#fetch(url, request);
       const text = await answer.text();
       if (answer.ok) return text && JSON.parse(text);
       throw refusal(answer, text);

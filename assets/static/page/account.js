@@ -18,7 +18,10 @@ export function accountView(salam) {
   on(part(view, 'others'), 'click', () => busy(part(view, 'others'), () => end(() => salam.endOtherSessions())));
   on(part(view, 'password'), 'submit', (event) => {
     event.preventDefault();
-    change(salam, view);
+    busy(part(view, 'change'), async () => {
+      // The change has ended the other sessions in the list.
+      if (await change(salam, view)) await sessions(salam, view, end);
+    });
   });
   const end = async (/** @type {() => Promise<void>} */ ends) => {
     await ends().catch((error) => toast(fault(error)));
@@ -71,8 +74,10 @@ function device(agent) {
 }
 
 /**
+ * Changes the password. The client keeps the new tokens, so that this page stays signed in.
  * @param {Salam} salam
  * @param {import('./dom.js').Part} view
+ * @returns {Promise<boolean>} whether the password was changed
  */
 async function change(salam, view) {
   const form = part(view, 'password');
@@ -82,8 +87,10 @@ async function change(salam, view) {
     await salam.changePassword(form.elements.old.value, form.elements.new.value);
     form.reset();
     toast(text('password-changed'));
+    return true;
   } catch (failed) {
     error.textContent = fault(failed);
     form.elements[/** @type {any} */ (failed).field ?? 'old']?.focus();
+    return false;
   }
 }

@@ -20,9 +20,11 @@ import { number, plain, shortTime, text } from './texts.js';
  * @property {import('./dom.js').Part} element
  */
 
-/** Groups on a page of the list, and pages that are asked for: more are found by their address. */
+/** Groups that one request asks for. A page may have fewer of them: only `next` shows whether there are more. */
 const PAGE = 100;
-const PAGES = 5;
+
+/** Groups that the list loads at first. Other groups are found by their address. */
+const LISTED = 500;
 
 /** Milliseconds after which the list is asked for again, if it did not come. */
 const AGAIN_AFTER = 3000;
@@ -95,7 +97,9 @@ export class Chats {
   async load() {
     /** @type {string | undefined} */
     let cursor;
-    for (let page = 0; page < PAGES; page += 1) {
+    // After the first time, new groups are among those that were joined last.
+    const wanted = this.#isLoaded ? PAGE : LISTED;
+    for (let listed = 0; listed < wanted;) {
       const found = await this.#salam.groups({ limit: PAGE, cursor }).catch(() => null);
       if (this.#isClosed) return;
       if (!found) {
@@ -103,8 +107,8 @@ export class Chats {
         return;
       }
       found.results.forEach((group) => this.add(group));
-      // After the first time only those can be new that were joined last.
-      if (!found.next || this.#isLoaded) break;
+      if (!found.next || found.results.length === 0) break;
+      listed += found.results.length;
       cursor = found.next;
     }
     this.#isLoaded = true;
@@ -161,7 +165,7 @@ export class Chats {
     if (kind.startsWith('member.') && row.chat.title === null) this.#name(row);
     const { last } = row;
     if (kind === 'message.created') [row.last, row.at] = [{ seq, by, text: data.text }, at];
-    else if (kind === 'message.edited' && last && last.seq === data.seq) row.last = { ...last, text: data.text };
+    else if (kind === 'message.edited' && last && last.seq === data.seq && !data.replaced) row.last = { ...last, text: data.text };
     else if (kind === 'message.deleted' && last && last.seq === data.seq) row.last = { ...last, text: null };
     else if (kind === 'group.updated' && data.title === null) this.#name(row);
     else return false;

@@ -1,6 +1,7 @@
 // @ts-check
 /** Requests of the playground, shown as they travel: what is asked, and what is answered. */
 
+import { address } from '../client/path.js';
 import { clone, part } from './dom.js';
 import { text } from './texts.js';
 
@@ -44,7 +45,7 @@ export class Exchange {
     part(this.root, 'status').textContent = text('play-asking');
     const since = performance.now();
     try {
-      const response = await fetch(ask.path, { method: 'POST', headers: headersOf(ask), body: ask.body });
+      const response = await fetch(address(location.origin, ask.path), { method: 'POST', headers: headersOf(ask), body: ask.body });
       const body = await response.text();
       return this.#answered(response, body, Math.round(performance.now() - since));
     } catch (error) {

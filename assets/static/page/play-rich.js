@@ -1,6 +1,7 @@
 // @ts-check
 /** The rich socket of the playground: it is told everything, by number, and goes on where it was. */
 
+import { address, path, query } from '../client/path.js';
 import { part } from './dom.js';
 import { Exchange, hex, parsed } from './play-http.js';
 import { Column } from './play-sockets.js';
@@ -41,9 +42,7 @@ export class RichColumn extends Column {
    * @param {import('./play-sockets.js').Target} target
    */
   address({ group }) {
-    const address = new URL(`/ws/chat/${group}/`, location.href);
-    address.protocol = address.protocol.replace('http', 'ws');
-    return address.href;
+    return address(location.origin.replace(/^http/, 'ws'), path`/ws/chat/${group}/`);
   }
 
   offers() {
@@ -52,10 +51,9 @@ export class RichColumn extends Column {
 
   comeBack() {
     if (!this.target || this.state !== 'away') return;
-    const address = new URL(this.address(this.target));
-    address.search = String(new URLSearchParams({ after: String(this.#last), epoch: this.#epoch }));
-    this.say(text('play-resume', { address: address.pathname + address.search }));
-    this.connect(address.href);
+    const again = new URL(this.address(this.target) + query({ after: this.#last, epoch: this.#epoch }));
+    this.say(text('play-resume', { address: again.pathname + again.search }));
+    this.connect(again.href);
   }
 
   /** @param {string} words */
@@ -125,7 +123,7 @@ export class RichColumn extends Column {
     const { target } = this;
     if (!target) return;
     const body = JSON.stringify({ text: text('play-meanwhile', { number: ++this.#posts }) });
-    await this.exchange.post({ path: `/api/groups/${target.group}/messages/`, body, access: target.access, key: hex(16) });
+    await this.exchange.post({ path: path`/api/groups/${target.group}/messages/`, body, access: target.access, key: hex(16) });
   }
 
   render() {

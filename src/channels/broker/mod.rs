@@ -7,6 +7,7 @@
 
 mod local;
 mod redis;
+mod seal;
 
 use std::time::Duration;
 
@@ -18,7 +19,8 @@ use tokio::{
 
 pub use self::local::{Bus, Local};
 pub use self::redis::{Counters, Redis, probe as probe_redis};
-use crate::{settings::ChannelSettings, supervisor::Supervisor};
+pub use self::seal::Seal;
+use crate::{settings::Settings, supervisor::Supervisor};
 
 /// What reached this node: the topic and the payload.
 pub type Inbox = mpsc::Receiver<(String, Bytes)>;
@@ -42,11 +44,12 @@ pub enum Broker {
 impl Broker {
     /// The broker that the settings ask for, with what reaches this node through it.
     #[must_use]
-    pub fn open(settings: &ChannelSettings, supervisor: &Supervisor) -> (Self, Inbox) {
-        match &settings.redis_url {
+    pub fn open(settings: &Settings, supervisor: &Supervisor) -> (Self, Inbox) {
+        match &settings.channels.redis_url {
             None => Self::local(&Bus::default()),
             Some(url) => {
-                let (redis, inbox) = Redis::open(url, settings, supervisor);
+                let seal = Seal::new(&settings.tokens.secret);
+                let (redis, inbox) = Redis::open(url, &settings.channels, seal, supervisor);
                 (Self::Redis(redis), inbox)
             }
         }
@@ -96,6 +99,13 @@ impl Broker {
                 None => Ok(()),
                 Some(taken) => taken.await.unwrap_or(Err(Unavailable)),
             }
+        }
+    }
+
+    /// Binds the messages from now on to an epoch of the database. Messages of other epochs are ignored.
+    pub fn set_epoch(&self, epoch: &str) {
+        if let Self::Redis(redis) = self {
+            redis.set_epoch(epoch);
         }
     }
 

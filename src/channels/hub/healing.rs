@@ -280,6 +280,7 @@ impl Hub {
     fn begin(&self, epoch: epochs::Model) {
         tracing::warn!(epoch = %epoch.name, "another life of the database: all sockets begin anew");
         let mut rooms = self.rooms();
+        self.broker.set_epoch(&epoch.name);
         *self.epoch.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(epoch);
         self.acknowledged.clear();
         for (name, _) in rooms.drain() {

@@ -15,6 +15,7 @@ mod nodes;
 mod peer;
 mod people;
 mod places;
+mod read_ahead;
 mod room;
 mod sessions;
 mod subscription;
@@ -70,7 +71,9 @@ use super::{
     },
 };
 use crate::{
+    database::checkpoint::WriterGate,
     health::Health,
+    limits::LogThrottle,
     models::{
         chat_groups, epochs, events::Event, log::AcknowledgedHeads, memberships, sessions::Live,
         users,
@@ -119,6 +122,10 @@ pub(super) struct Hub {
     /// Held while closed groups are purged.
     purging: tokio::sync::Mutex<()>,
     purge_wanted: AtomicBool,
+    /// Messages of a kind that a newer node may know.
+    unknown: LogThrottle,
+    /// Is told of what was deleted.
+    gate: WriterGate,
     /// The last membership that is known here.
     last_membership: AtomicI64,
     /// Those about it that were told of.
@@ -145,8 +152,11 @@ impl Hub {
         inbox: Inbox,
         db: DatabaseConnection,
         settings: Arc<Settings>,
+        gate: WriterGate,
         supervisor: &Supervisor,
     ) -> Result<Arc<Self>, DbErr> {
+        let epoch = epochs::Model::current(&db).await?;
+        broker.set_epoch(&epoch.name);
         let (gaps, gapped) = mpsc::unbounded_channel();
         let (asked, inquiries) = mpsc::unbounded_channel();
         broker.subscribe(NODES);
@@ -166,7 +176,7 @@ impl Hub {
             asked,
             gaps,
             broker,
-            epoch: RwLock::new(epochs::Model::current(&db).await?.into()),
+            epoch: RwLock::new(epoch.into()),
             beginning: tokio::sync::Mutex::default(),
             db,
             settings,
@@ -177,6 +187,8 @@ impl Hub {
             draining: AtomicBool::new(false),
             purging: tokio::sync::Mutex::default(),
             purge_wanted: AtomicBool::new(false),
+            unknown: LogThrottle::new(),
+            gate,
             last_membership,
             welcomed: Mutex::default(),
             suspects: Mutex::default(),
@@ -325,7 +337,9 @@ impl Hub {
             return;
         };
         while self.purge_wanted.swap(false, Ordering::Relaxed) {
-            if let Err(error) = chat_groups::Model::purge_closed(&self.db).await {
+            let purged = chat_groups::Model::purge_closed(&self.db).await;
+            self.gate.note_deleted();
+            if let Err(error) = purged {
                 // The next deletion, or the next start, goes on.
                 tracing::warn!(%error, "a closed group could not be purged");
             }
@@ -348,7 +362,11 @@ impl Hub {
                     }
                     Some(Word::Sessions { user }) => self.suspect(&user),
                     Some(word) => self.hear(&topic, &word),
-                    None => tracing::warn!(topic, "a payload came that no node of ours has sent"),
+                    None => {
+                        if let Some(suppressed) = self.unknown.permit() {
+                            tracing::warn!(topic, suppressed, "node message of an unknown kind");
+                        }
+                    }
                 }
             }
         }

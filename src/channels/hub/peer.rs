@@ -12,6 +12,7 @@ use chrono::{DateTime, SubsecRound, Utc};
 use tokio::sync::Notify;
 use uuid::Uuid;
 
+use super::read_ahead::ReadAheadBytes;
 use crate::{
     channels::{line::Line, protocol::CloseReason},
     models::sessions::Live,
@@ -48,6 +49,8 @@ pub(in crate::channels) struct Peer {
     news: Notify,
     /// By which it is written to past its task, if it may be.
     pub line: Option<Arc<Line>>,
+    /// The bytes that its groups have read from the log and not sent.
+    pub read_ahead: ReadAheadBytes,
     /// Whether its task does something that the peer is to hear of first.
     is_busy: AtomicBool,
     /// Why the socket must go, once it must.
@@ -85,6 +88,7 @@ impl Peer {
             bell: Mutex::default(),
             news: Notify::new(),
             line,
+            read_ahead: ReadAheadBytes::default(),
             is_busy: AtomicBool::new(false),
             over: OnceLock::new(),
             ended: Notify::new(),
@@ -141,7 +145,10 @@ impl Peer {
     pub fn compare_session(&self, live: &HashMap<Uuid, Live>, asked: Uuid) {
         let mut own = self.own_session();
         match live.get(&own.id) {
-            Some(session) => own.ends_at = session.ends_at,
+            Some(session) => {
+                own.ends_at = session.ends_at;
+                own.generation = session.generation;
+            }
             // It may go on by another one meanwhile, of which nobody asked.
             None if own.id == asked => self.end(CloseReason::SessionRevoked),
             None => {}

@@ -24,7 +24,7 @@ use crate::{
     },
     models::{
         invites,
-        sessions::{self, Live},
+        sessions::{self, Claimed, Live},
         users,
     },
     supervisor::Supervisor,
@@ -86,6 +86,11 @@ impl Suspects {
         let said = self.said.get(user).into_iter().chain(&self.all_said);
         said.copied().any(|said| said >= then)
     }
+}
+
+/// Returns whether a token is of this session's user, and of its current generation.
+fn is_of(session: &Live, claimed: &Claimed) -> bool {
+    session.user_id == claimed.user_id && session.generation == claimed.generation
 }
 
 /// Looks up sessions.
@@ -173,23 +178,25 @@ impl Hub {
         }
     }
 
-    /// The session of an active user, if it lives, for who asks to come in; without a look at the
-    /// database where it was found alive in the last 30 s and no word of its user has come since. What
-    /// no word tells, looking at all sockets finds.
+    /// Returns the session of a token that opens a socket, if the session lives, its user is active, and
+    /// the token is of the session's current generation.
+    ///
+    /// A session that was found in the last 30 s is not read from the database, if no node has announced a
+    /// change of the user's sessions since. The check of all sockets finds a change that no node announced.
     ///
     /// # Errors
     /// When the database fails.
     pub async fn find_live(
         &self,
-        id: Uuid,
-        user_id: i64,
+        claimed: &Claimed,
     ) -> Result<Option<(Live, users::Model)>, DbErr> {
-        if let Some(found) = self.found_alive(id, user_id) {
+        let id = claimed.session_id;
+        if let Some(found) = self.found_alive(claimed) {
             return Ok(Some(found));
         }
         let (at, link) = (Instant::now(), self.link());
         let found = self.lives.find(vec![id]).await?.pop();
-        let found = found.filter(|(session, _)| session.user_id == user_id);
+        let found = found.filter(|(session, _)| is_of(session, claimed));
         Ok(found.map(|(session, user)| {
             let alive = Alive {
                 session,
@@ -202,15 +209,15 @@ impl Hub {
         }))
     }
 
-    fn found_alive(&self, id: Uuid, user_id: i64) -> Option<(Live, users::Model)> {
+    fn found_alive(&self, claimed: &Claimed) -> Option<(Live, users::Model)> {
         // Without a way to hear what is said of sessions elsewhere, the database alone knows.
         if self.broker.is_away() {
             return None;
         }
         let found = self.found();
-        let alive = found.get(&id)?;
+        let alive = found.get(&claimed.session_id)?;
         let is_new = alive.at.elapsed() < FOUND_FOR && alive.link == self.link();
-        let is_live = alive.user.id == user_id && !alive.session.left().is_zero();
+        let is_live = is_of(&alive.session, claimed) && !alive.session.left().is_zero();
         let is_doubted = || {
             self.suspects()
                 .is_said_since(&alive.user.username, alive.at)

@@ -1,6 +1,6 @@
 //! A socket's place in one group: how far it has been told, and what comes next.
 
-use std::{collections::VecDeque, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use axum::extract::ws::Utf8Bytes;
 use sea_orm::DbErr;
@@ -10,8 +10,9 @@ use super::{
     ANSWER_WITHIN, Hub, News, Scope,
     healing::in_time,
     listener::Listener,
+    read_ahead::ReadAhead,
     room::{Attendance, Room},
-    tail::batch_of,
+    tail::{BATCH_BYTES, batch_of},
 };
 use crate::{
     channels::{
@@ -30,6 +31,10 @@ const TURN_WITHIN: Duration = Duration::from_secs(2);
 /// Bytes of them that are kept until they are taken, beyond the first.
 const PAGE_BYTES: usize = 256 * 1024;
 
+/// Events that are read at once where the other groups of the socket keep as much as they may: no more than
+/// are sent next.
+const FEW: u64 = 8;
+
 /// A socket's place in a group. Dropping it leaves the group.
 pub(in crate::channels) struct Subscription {
     hub: Arc<Hub>,
@@ -37,8 +42,8 @@ pub(in crate::channels) struct Subscription {
     listener: Arc<Listener>,
     /// The last event that the socket was told.
     told: i64,
-    /// What was read from the log and is not taken yet, in order.
-    read: VecDeque<Arc<Told>>,
+    /// The events that were read from the log and not taken yet, in order.
+    read: ReadAhead,
     /// When it tries again to read the log, if it could not.
     resting: Option<Instant>,
     /// The deletions that were known when it was read.
@@ -50,10 +55,10 @@ impl Subscription {
     pub fn new(hub: Arc<Hub>, room: Arc<Room>, listener: Arc<Listener>) -> Self {
         Self {
             told: listener.admitted,
+            read: ReadAhead::new(listener.peer.read_ahead.clone()),
             hub,
             room,
             listener,
-            read: VecDeque::new(),
             resting: None,
             deletions: 0,
         }
@@ -106,7 +111,7 @@ impl Subscription {
         self.listener.look();
         if let Some(told) = self.listener.close_lane() {
             self.told = told;
-            self.read.retain(|event| event.seq > told);
+            self.read.drop_to(told);
         }
     }
 
@@ -159,7 +164,7 @@ impl Subscription {
             && let Some(last) = events.last()
         {
             self.told = last.seq;
-            self.read.retain(|told| told.seq > last.seq);
+            self.read.drop_to(last.seq);
         }
     }
 
@@ -217,7 +222,12 @@ impl Subscription {
             return Ok(());
         }
         let (deletions, last) = (room.deletions(), room.last());
-        let page = in_time(events::Model::after(&hub.db, room.id, self.told, PAGE)).await?;
+        let (events, most) = if self.read.is_socket_full() {
+            (FEW, BATCH_BYTES)
+        } else {
+            (PAGE, PAGE_BYTES)
+        };
+        let page = in_time(events::Model::after(&hub.db, room.id, self.told, events)).await?;
         if page.is_empty() {
             // The log has nothing there (any more): there is nothing to wait for.
             self.told = last;
@@ -227,14 +237,14 @@ impl Subscription {
             .iter()
             .map(|event| Arc::new(Told::new(&room.name, event)))
             .take_while(|told| {
-                let fits = bytes == 0 || bytes + told.size() <= PAGE_BYTES;
+                let fits = bytes == 0 || bytes + told.size() <= most;
                 bytes += told.size();
                 fits
             })
             .collect();
         room.keep_read(&page, deletions);
         self.deletions = deletions;
-        self.read = page.into();
+        self.read.replace(page);
         Ok(())
     }
 }

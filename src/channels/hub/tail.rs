@@ -18,7 +18,7 @@ const RING_BYTES: usize = 1024 * 1024;
 const BATCH: usize = 64;
 
 /// Bytes of them: one that takes less in half a minute takes nothing.
-const BATCH_BYTES: usize = 64 * 1024;
+pub(super) const BATCH_BYTES: usize = 64 * 1024;
 
 pub(super) struct Tail {
     order: Order<Arc<Told>>,
@@ -28,7 +28,7 @@ pub(super) struct Tail {
     share: BufferShare,
     /// When the last event came, or the group became active.
     last_event_at: Instant,
-    /// Counts deletions of texts, which must not come back from what was read before.
+    /// Counts deletions and edits: events that were read before have the old texts.
     deletions: u64,
 }
 
@@ -144,9 +144,9 @@ impl Tail {
     }
 
     fn keep(&mut self, told: Arc<Told>) {
-        if told.meaning == Meaning::Deletion {
-            // The text that it deletes may be among them. Whoever needs them reads the log, which
-            // has them without it.
+        if matches!(told.meaning, Meaning::Deletion | Meaning::Edit) {
+            // The old text may be among the kept events. A socket that needs them reads the log, which has
+            // no old texts.
             self.forget();
             self.deletions += 1;
         }

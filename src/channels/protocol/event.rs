@@ -33,8 +33,10 @@ pub struct Told {
 pub enum Meaning {
     /// Somebody said something: base sockets are told.
     Message,
-    /// A text is to be forgotten.
+    /// A text is deleted: the texts before it are forgotten.
     Deletion,
+    /// A text replaces another, which is forgotten.
+    Edit,
     /// The user of this name is a member from now on.
     Joined(String),
     /// The user of this name is no member any more.
@@ -153,6 +155,7 @@ impl Meaning {
         match kind {
             kind::MESSAGE_CREATED => Self::Message,
             kind::MESSAGE_DELETED => Self::Deletion,
+            kind::MESSAGE_EDITED => Self::Edit,
             kind::MEMBER_JOINED => of_user(Self::Joined),
             kind::MEMBER_LEFT => of_user(Self::Left),
             _ => Self::Other,

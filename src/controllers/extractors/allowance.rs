@@ -6,14 +6,18 @@ use std::sync::Arc;
 use axum::{extract::FromRequestParts, http::request::Parts};
 use ipnet::IpNet;
 use loco_rs::app::AppContext;
+use tokio::sync::SemaphorePermit;
 
 use super::ClientAddress;
 use crate::{
     channels::Channels,
     errors::{Error, Result},
-    limits::{Asker, Full, Limits, Seat, TooFast},
+    limits::{Full, Limits, Seat, TooFast},
     logins::{Attempt, Logins},
-    models::{hashing, users},
+    models::{
+        hashing::{self, Priority, Requester},
+        users,
+    },
 };
 
 /// Each method takes what it is named after from what the client, or the user, may do.
@@ -24,11 +28,14 @@ pub struct Allowance {
 }
 
 impl Allowance {
+    /// Takes a registration. Returns its place in the queue for hashing.
+    ///
     /// # Errors
     /// [`Error::RegisterTooFast`] when there is nothing left.
-    pub fn registration(&self) -> Result<()> {
+    pub fn registration(&self) -> Result<Requester> {
         let taken = self.limits.registrations.take(self.network);
-        taken.map_err(Error::RegisterTooFast)
+        taken.map_err(Error::RegisterTooFast)?;
+        Ok(Requester::client(Priority::Account, self.network))
     }
 
     /// # Errors
@@ -37,7 +44,7 @@ impl Allowance {
     pub async fn login(&self, username: &str) -> Result<Attempt> {
         let taken = self.limits.logins.take(self.network);
         taken.map_err(Error::ContractTooFast)?;
-        hashing::expect_room()?;
+        hashing::expect_room(self.network)?;
         let attempt = self.logins.attempt(username, self.network).await;
         attempt.map_err(Error::ContractTooFast)
     }
@@ -49,7 +56,7 @@ impl Allowance {
     /// failed; [`Error::Unavailable`] when nobody could look at the password.
     pub async fn password(&self, user: &users::Model) -> Result<Attempt> {
         self.limits.logins.take(self.network)?;
-        hashing::expect_room()?;
+        hashing::expect_room(self.network)?;
         Ok(self.logins.attempt(&user.username, self.network).await?)
     }
 
@@ -79,8 +86,16 @@ impl Allowance {
     /// # Errors
     /// [`TooFast`] when there is nothing left.
     pub fn change(&self, user: Option<&users::Model>) -> Result<(), TooFast> {
-        let asker = user.map_or(Asker::Network(self.network), |user| Asker::User(user.id));
-        self.limits.changes.take(asker)
+        match user {
+            Some(user) => self.limits.changes.take(user.id),
+            None => self.limits.network_changes.take(self.network),
+        }
+    }
+
+    /// Waits for the turn to read a long page, which lasts until the permit is dropped.
+    pub async fn page(&self) -> Option<SemaphorePermit<'_>> {
+        // Nobody closes the semaphore.
+        self.limits.pages.acquire().await.ok()
     }
 
     /// A socket or stream that is to be opened, whoever asks.

@@ -1,14 +1,18 @@
 //! Who asks, and whether they belong to the group they name. A handler that takes a
 //! [`GroupMember`] cannot forget to check: without the membership it is never called.
 
-use std::{collections::HashMap, future::Future, marker::PhantomData};
+use std::{
+    collections::HashMap,
+    future::Future,
+    marker::PhantomData,
+    sync::{Arc, OnceLock},
+};
 
 use axum::{
     RequestPartsExt,
     extract::{FromRequestParts, Path},
-    http::{header, request::Parts},
+    http::{HeaderMap, header, request::Parts},
 };
-use axum_extra::extract::cookie::Cookie;
 use loco_rs::app::AppContext;
 use tracing::Span;
 
@@ -16,6 +20,7 @@ use super::{AllowedOrigin, body::is_form};
 use crate::{
     channels::{Channels, Member},
     errors::{Error, Result},
+    limits::Limits,
     models::{
         chat_groups,
         memberships::{self, Role},
@@ -26,8 +31,27 @@ use crate::{
     tokens::{TokenType, Tokens},
 };
 
+/// The cookies named `access` that are looked at in one request.
+const COOKIES: usize = 4;
+
 /// The cookie that carries the access token to the socket.
 pub const ACCESS_COOKIE: &str = "access";
+
+/// The user of a request, once they are known: the server counts by user the answers that wait to be sent.
+#[derive(Clone, Default)]
+pub struct Reader(Arc<OnceLock<i64>>);
+
+impl Reader {
+    fn set(&self, user_id: i64) {
+        // One request has one user.
+        let _ = self.0.set(user_id);
+    }
+
+    #[must_use]
+    pub fn user_id(&self) -> Option<i64> {
+        self.0.get().copied()
+    }
+}
 
 /// Who asks, and by which session.
 pub struct Identified {
@@ -51,6 +75,12 @@ impl Identity for CurrentUser {
     async fn identify(parts: &mut Parts, ctx: &AppContext) -> Result<Identified> {
         let token = authorization(parts).ok_or(Error::Unauthorized)?;
         let identified = identify_by(&token, ctx).await?;
+        if let Some(reader) = parts.extensions.get::<Reader>() {
+            reader.set(identified.user.id);
+        }
+        if parts.method.is_safe() {
+            limits(ctx)?.reads.take(identified.user.id)?;
+        }
         if is_form(parts) {
             return Err(Error::UnsupportedMediaType);
         }
@@ -96,8 +126,7 @@ pub struct CookieUser;
 
 impl Identity for CookieUser {
     async fn identify(parts: &mut Parts, ctx: &AppContext) -> Result<Identified> {
-        let token = cookie(parts).ok_or(Error::Unauthenticated)?;
-        admit_by(&token, ctx).await.map_err(in_contract)
+        admit_by_cookie(parts, ctx).await.map_err(in_contract)
     }
 }
 
@@ -108,15 +137,14 @@ pub struct RichUser;
 
 impl Identity for RichUser {
     async fn identify(parts: &mut Parts, ctx: &AppContext) -> Result<Identified> {
-        let token = match offered_token(parts).or_else(|| authorization(parts)) {
-            Some(token) => token,
+        match offered_token(parts).or_else(|| authorization(parts)) {
+            Some(token) => admit(&claimed(&token, ctx)?, ctx).await,
+            None if access_cookies(&parts.headers).next().is_none() => Err(Error::Unauthorized),
             None => {
-                let token = cookie(parts).ok_or(Error::Unauthorized)?;
                 AllowedOrigin::from_request_parts(parts, ctx).await?;
-                token
+                admit_by_cookie(parts, ctx).await
             }
-        };
-        admit_by(&token, ctx).await
+        }
     }
 }
 
@@ -203,6 +231,11 @@ async fn group_name(parts: &mut Parts) -> Result<String> {
     name.ok_or(Error::NotFound)
 }
 
+fn limits(ctx: &AppContext) -> Result<Arc<Limits>> {
+    let limits = ctx.shared_store.get::<Arc<Limits>>();
+    Ok(limits.ok_or_else(|| loco_rs::Error::string("the limits were not set up"))?)
+}
+
 fn channels(ctx: &AppContext) -> Result<Channels> {
     let channels = ctx.shared_store.get::<Channels>();
     Ok(channels.ok_or_else(|| loco_rs::Error::string("the channels were not opened"))?)
@@ -210,7 +243,7 @@ fn channels(ctx: &AppContext) -> Result<Channels> {
 
 async fn identify_by(access_token: &str, ctx: &AppContext) -> Result<Identified> {
     let claimed = claimed(access_token, ctx)?;
-    let live = sessions::Model::find_live(&ctx.db, claimed.session_id, claimed.user_id).await?;
+    let live = sessions::Model::find_live(&ctx.db, &claimed).await?;
     let (session, user) = live.ok_or(Error::Unauthorized)?;
     Span::current().record("user", user.id);
     Ok(Identified {
@@ -219,12 +252,34 @@ async fn identify_by(access_token: &str, ctx: &AppContext) -> Result<Identified>
     })
 }
 
-/// The same for who asks for a socket, which ends with its session whenever that ends.
-async fn admit_by(access_token: &str, ctx: &AppContext) -> Result<Identified> {
-    let claimed = claimed(access_token, ctx)?;
-    let live = channels(ctx)?
-        .find_live(claimed.session_id, claimed.user_id)
-        .await?;
+/// Admits the user of the cookie `access` to a socket.
+///
+/// Other hosts of the same site can set a cookie of this name too (RFC 6265, section 8.6), and the base
+/// contract rules out the prefix `__Host-`. A cookie that is no valid token is ignored, so that none locks
+/// a user out. Valid tokens of two users are refused: either of them may be an attacker's, who wants the
+/// user to write in the attacker's name.
+async fn admit_by_cookie(parts: &Parts, ctx: &AppContext) -> Result<Identified> {
+    let cookies = access_cookies(&parts.headers).take(COOKIES);
+    let claims: Vec<_> = cookies
+        .filter_map(|token| claimed(&token, ctx).ok())
+        .collect();
+    let mut users = claims.iter().map(|claimed| claimed.user_id);
+    let first = users.next().ok_or(Error::Unauthorized)?;
+    if users.any(|user| user != first) {
+        return Err(Error::Unauthorized);
+    }
+    for claimed in &claims {
+        match admit(claimed, ctx).await {
+            Err(Error::Unauthorized) => {}
+            admitted => return admitted,
+        }
+    }
+    Err(Error::Unauthorized)
+}
+
+/// Admits the user of a token to a socket, which ends with the session.
+async fn admit(claimed: &Claimed, ctx: &AppContext) -> Result<Identified> {
+    let live = channels(ctx)?.find_live(claimed).await?;
     let (session, user) = live.ok_or(Error::Unauthorized)?;
     Span::current().record("user", user.id);
     Ok(Identified { session, user })
@@ -255,16 +310,25 @@ fn authorization(parts: &Parts) -> Option<String> {
     bearer_token(header?.to_str().ok()?).map(ToOwned::to_owned)
 }
 
-/// As it stands there: percent-decoded, other texts would be good tokens too.
-fn cookie(parts: &Parts) -> Option<String> {
-    let headers = parts.headers.get_all(header::COOKIE).iter();
-    headers
-        .filter_map(|cookies| cookies.to_str().ok())
-        .flat_map(Cookie::split_parse)
-        .filter_map(Result::ok)
-        .filter(|cookie| cookie.name() == ACCESS_COOKIE)
-        .last()
-        .map(|cookie| cookie.value().to_owned())
+/// Returns the values of the cookies named `access`, in the order of the header.
+///
+/// The header is split as bytes: a cookie of another app may hold any of them. A value may be quoted
+/// (RFC 6265, section 4.1.1). Values are not percent-decoded, or other texts would be valid tokens too.
+fn access_cookies(headers: &HeaderMap) -> impl Iterator<Item = String> + '_ {
+    let lines = headers.get_all(header::COOKIE).iter();
+    let pairs = lines.flat_map(|line| line.as_bytes().split(|byte| *byte == b';'));
+    pairs.filter_map(|pair| {
+        let equals = pair.iter().position(|byte| *byte == b'=')?;
+        let (name, value) = pair.split_at(equals);
+        if name.trim_ascii() != ACCESS_COOKIE.as_bytes() {
+            return None;
+        }
+        let value = str::from_utf8(value).ok()?.strip_prefix('=')?.trim();
+        let unquoted = value
+            .strip_prefix('"')
+            .and_then(|value| value.strip_suffix('"'));
+        Some(unquoted.unwrap_or(value).to_owned())
+    })
 }
 
 /// The token of an offered subprotocol `bearer.<jwt>`: the one credential that a script in a

@@ -3,6 +3,7 @@
 mod allowance;
 mod body;
 mod client;
+mod confirmation;
 mod identity;
 mod language;
 mod origin;
@@ -11,9 +12,10 @@ mod params;
 pub use allowance::Allowance;
 pub use body::{Body, Fields, OptionalFields};
 pub use client::ClientAddress;
+pub use confirmation::Confirmation;
 pub use identity::{
     ACCESS_COOKIE, ContractUser, CookieUser, CurrentSession, CurrentUser, GroupMember, Identified,
-    Identity, RichUser, SocketMember,
+    Identity, Reader, RichUser, SocketMember,
 };
 pub use language::Language;
 pub use origin::{AllowedOrigin, PublicBase};

@@ -13,7 +13,7 @@ use super::{
 };
 use crate::models::{
     asked::{many_rows_of, rows_of},
-    events::{Event, NewEvent, kind},
+    events::{Event, NewEvent, is_altered, kind},
     log::Logs,
     memberships::Role,
     refusals::Refusal,
@@ -296,9 +296,8 @@ impl Answered {
     /// The first answer, to whoever asks the same again.
     fn again(&self, what: &What) -> Outcome {
         let first: Value = serde_json::from_str(&self.data).unwrap_or_default();
-        // What was said has been deleted since: there is nothing to compare with any more.
-        let is_erased = first.get("deleted") == Some(&Value::Bool(true));
-        if self.kind != what.kind() || !(is_erased || first == what.data()) {
+        // A text that was edited or deleted since cannot be compared.
+        if self.kind != what.kind() || !(is_altered(&first) || first == what.data()) {
             return Err(Refusal::CidReused);
         }
         Ok(Stored {

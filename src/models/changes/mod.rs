@@ -304,6 +304,12 @@ impl Change {
         Ok(outcomes.pop().unwrap_or(Err(Refusal::NotFound)))
     }
 
+    /// Returns whether a text of a message is gone once the change is made.
+    #[must_use]
+    pub const fn removes_text(&self) -> bool {
+        matches!(self.what, What::Edit { .. } | What::Delete { .. })
+    }
+
     fn cid_key(&self) -> Option<(i64, i64, String)> {
         let author = self.author.as_ref()?.id;
         Some((self.group_id, author, self.cid.clone()?))

@@ -83,8 +83,9 @@ impl Model {
         lifetime: Duration,
     ) -> Result<Refreshed, DbErr> {
         let (id, user_id, token) = (claimed.session_id, claimed.user_id, claimed.refresh);
+        let generation = claimed.generation;
         for _ in 0..ATTEMPTS {
-            let Some((mut session, user)) = Self::find_live(db, id, user_id).await? else {
+            let Some((mut session, user)) = Self::find_live(db, &claimed).await? else {
                 return Ok(Refreshed::Gone);
             };
             let (known, now) = (session.refresh_jti, Utc::now());
@@ -102,6 +103,7 @@ impl Model {
                 .filter(Column::Id.eq(id))
                 // Somebody else may have been quicker, or have ended it.
                 .filter(Column::RefreshJti.eq(known))
+                .filter(Column::Generation.eq(generation))
                 .exec(db)
                 .await?;
             if gone_on.rows_affected > 0 {

@@ -106,7 +106,32 @@ fn agrees(event: &Value, model: &Model, names: [&str; 2]) -> bool {
         .any(|message| message.seq == target && message.deleted);
     let is_erased =
         is_deleted && event["data"]["deleted"] == true && event["data"]["text"].is_null();
-    event["by"] == names[*author] && event["kind"] == *kind && (event["data"] == *data || is_erased)
+    let is_altered = is_edited(event, model, seq) || is_erased;
+    event["by"] == names[*author]
+        && event["kind"] == *kind
+        && (event["data"] == *data || is_altered)
+}
+
+/// Whether the log has replaced the text: that of a message by the text of its last edit, that of an edit by
+/// none where another one follows.
+fn is_edited(event: &Value, model: &Model, seq: i64) -> bool {
+    let data = &event["data"];
+    let edits = |target: i64| {
+        let edits = model.log.iter().filter(move |(_, kind, data)| {
+            *kind == "message.edited" && data["seq"].as_i64() == Some(target)
+        });
+        edits
+            .map(|(_, _, data)| data["text"].clone())
+            .collect::<Vec<_>>()
+    };
+    match event["kind"].as_str() {
+        Some("message.created") => data["edited"] == true && edits(seq).contains(&data["text"]),
+        Some("message.edited") => {
+            let target = data["seq"].as_i64().unwrap();
+            data["replaced"] == true && data["text"] == "" && edits(target).len() > 1
+        }
+        _ => false,
+    }
 }
 
 async fn play(here: &TestApp, there: &TestApp, users: [User<'_>; 2], steps: &[(bool, Step)]) {
@@ -165,7 +190,10 @@ async fn play(here: &TestApp, there: &TestApp, users: [User<'_>; 2], steps: &[(b
         // Whatever each was told differs by the texts that went since, and by nothing else.
         for (told, stored) in client.log.iter().zip(&log) {
             assert!(
-                told == stored || stored["data"]["deleted"] == true,
+                told == stored
+                    || stored["data"]["deleted"] == true
+                    || stored["data"]["edited"] == true
+                    || stored["data"]["replaced"] == true,
                 "{told} {stored}"
             );
         }

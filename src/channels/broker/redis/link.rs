@@ -5,7 +5,6 @@
 
 use std::{collections::HashSet, sync::Arc, time::Duration};
 
-use axum::body::Bytes;
 use tokio::{
     select,
     sync::{Notify, mpsc, oneshot, watch},
@@ -13,7 +12,7 @@ use tokio::{
 };
 
 use super::{
-    Unavailable,
+    SealedInbox, Unavailable,
     map::{Map, Place},
     reach::Reach,
     session::{Access, Caller, Publication, Pushed, Session},
@@ -46,7 +45,7 @@ pub(super) struct Link {
     pub map: Arc<Map>,
     pub commands: mpsc::UnboundedReceiver<Command>,
     pub publications: mpsc::Receiver<Publication>,
-    pub inbox: mpsc::Sender<(String, Bytes)>,
+    pub inbox: SealedInbox,
     pub reach: Reach,
     pub sessions: watch::Sender<u64>,
     /// What this node wants to hear from here, whether Redis is there or not.
@@ -175,8 +174,7 @@ impl Link {
         loop {
             select! {
                 pushed = session.next() => match pushed {
-                    // The inbox is gone only where nobody wants to hear anything.
-                    Pushed::Message(topic, payload) => drop(self.inbox.send((topic, payload)).await),
+                    Pushed::Message(topic, payload) => self.inbox.deliver(topic, &payload).await,
                     Pushed::Nothing => {}
                     Pushed::Lost(reason) => return Ok(Ended::Lost(reason.to_owned())),
                 },
@@ -235,7 +233,7 @@ impl Link {
         for topics in lost.chunks(BATCH) {
             let nothing = topics.iter().map(|topic| Publication {
                 topic: topic.clone(),
-                payload: Bytes::new(),
+                payload: self.inbox.seal.seal(topic, &[]),
                 ack: oneshot::channel().0,
             });
             if let Err(ended) = self.publish(session, nothing.collect()).await {

@@ -34,8 +34,9 @@ use self::{
     session::{Access, Session, Unreachable},
     shards::{Put, Shards, lock},
 };
-use super::{INBOX, Inbox, Subscribed, Unavailable};
+use super::{INBOX, Inbox, Seal, Subscribed, Unavailable};
 use crate::{
+    limits::LogThrottle,
     settings::{ChannelSettings, RedisUrl},
     supervisor::Supervisor,
 };
@@ -67,6 +68,42 @@ pub async fn probe(url: &RedisUrl, settings: &ChannelSettings) -> Result<(), Unr
 
 type Outcome = Result<(), Unavailable>;
 
+/// The inbox of the hub, for messages with a valid seal.
+#[derive(Clone)]
+struct SealedInbox {
+    inbox: mpsc::Sender<(String, Bytes)>,
+    seal: Seal,
+    rejected: Arc<LogThrottle>,
+}
+
+impl SealedInbox {
+    fn new(inbox: mpsc::Sender<(String, Bytes)>, seal: Seal) -> Self {
+        Self {
+            inbox,
+            seal,
+            rejected: Arc::default(),
+        }
+    }
+
+    /// Delivers a message. A message without a valid seal is ignored, whoever sent it: nodes find by the log
+    /// what they miss.
+    async fn deliver(&self, topic: String, sealed: &Bytes) {
+        match self.seal.open(&topic, sealed) {
+            // The inbox is gone only where the hub has ended.
+            Some(message) => drop(self.inbox.send((topic, message)).await),
+            None => {
+                if let Some(suppressed) = self.rejected.permit() {
+                    tracing::warn!(
+                        topic,
+                        suppressed,
+                        "node message rejected: not sealed by this installation in this epoch"
+                    );
+                }
+            }
+        }
+    }
+}
+
 /// This node's end of Redis.
 pub struct Redis {
     shards: Arc<Mutex<Shards>>,
@@ -74,6 +111,7 @@ pub struct Redis {
     sessions: watch::Receiver<u64>,
     /// Whether it was said that publications are dropped, so that it is said once.
     said_full: AtomicBool,
+    seal: Seal,
 }
 
 impl Redis {
@@ -82,13 +120,21 @@ impl Redis {
     pub fn open(
         url: &RedisUrl,
         settings: &ChannelSettings,
+        seal: Seal,
         supervisor: &Supervisor,
     ) -> (Self, Inbox) {
         let (to_inbox, inbox) = mpsc::channel(INBOX);
         let (reach, reached) = Reach::new();
         let (session_count, sessions) = watch::channel(0);
         let access = Arc::new(Access::new(url, settings));
-        let shards = Shards::new(access, to_inbox, reach, session_count, supervisor.clone());
+        let inbox_of_all = SealedInbox::new(to_inbox, seal.clone());
+        let shards = Shards::new(
+            access,
+            inbox_of_all,
+            reach,
+            session_count,
+            supervisor.clone(),
+        );
         let shards = Arc::new(Mutex::new(shards));
         let survey = survey::survey(Arc::downgrade(&shards), reached.clone());
         supervisor.spawn("Redis survey", survey);
@@ -99,6 +145,7 @@ impl Redis {
                 reached,
                 sessions,
                 said_full,
+                seal,
             },
             inbox,
         )
@@ -114,9 +161,14 @@ impl Redis {
         lock(&self.shards).unsubscribe(topic);
     }
 
+    pub fn set_epoch(&self, epoch: &str) {
+        self.seal.set_epoch(epoch);
+    }
+
     pub fn publish(&self, topic: &str, payload: Bytes) -> oneshot::Receiver<Outcome> {
         let (ack, outcome) = oneshot::channel();
-        match lock(&self.shards).publish(topic, payload, ack) {
+        let sealed = self.seal.seal(topic, &payload);
+        match lock(&self.shards).publish(topic, sealed, ack) {
             Put::Taken => self.said_full.store(false, Ordering::Relaxed),
             Put::Nowhere => {}
             Put::Full => {

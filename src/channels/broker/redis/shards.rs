@@ -16,7 +16,7 @@ use tokio::sync::{
 };
 
 use super::{
-    Outcome,
+    Outcome, SealedInbox,
     link::{Command, Link},
     map::{self, Map, Place, Range},
     reach::Reach,
@@ -30,7 +30,7 @@ const PUBLICATIONS: usize = 8192;
 
 pub(super) struct Shards {
     pub access: Arc<Access>,
-    pub inbox: mpsc::Sender<(String, Bytes)>,
+    pub inbox: SealedInbox,
     pub reach: Reach,
     pub sessions: watch::Sender<u64>,
     pub alarm: Arc<Notify>,
@@ -65,7 +65,7 @@ pub(super) fn lock(shards: &Mutex<Shards>) -> MutexGuard<'_, Shards> {
 impl Shards {
     pub fn new(
         access: Arc<Access>,
-        inbox: mpsc::Sender<(String, Bytes)>,
+        inbox: SealedInbox,
         reach: Reach,
         sessions: watch::Sender<u64>,
         supervisor: Supervisor,

@@ -69,8 +69,8 @@ impl Rich<'_> {
         if claimed.user_id != self.author.id {
             return Err(refused("unauthorized", "This token is of somebody else."));
         }
-        let (db, session) = (self.channels.hub.db(), claimed.session_id);
-        let live = in_time(sessions::Model::find_live(db, session, claimed.user_id)).await;
+        let db = self.channels.hub.db();
+        let live = in_time(sessions::Model::find_live(db, &claimed)).await;
         match live.map_err(|error| self.unread(&error))? {
             Some((session, _)) => {
                 let lifetime = self.channels.settings.tokens.socket_lifetime;

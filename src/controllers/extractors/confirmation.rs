@@ -1,0 +1,45 @@
+//! The confirmation of an action that cannot be undone.
+
+use axum::extract::{FromRequest, FromRequestParts, Request};
+
+use super::{OptionalFields, Params};
+use crate::errors::{Error, Result};
+
+const FIELD: &str = "confirm";
+
+/// The name of the thing that the action is about, repeated in the query (`?confirm=<name>`) or in the body
+/// (`{"confirm": "<name>"}`).
+///
+/// A path that a client built wrongly, or that a proxy rewrote, has no such name. So it can delete nothing.
+pub struct Confirmation(Option<String>);
+
+impl Confirmation {
+    /// Checks that the request repeats the name. `what` says in the error which name is expected.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`], naming the field `confirm`.
+    pub fn expect(&self, what: &str, is_named: impl FnOnce(&str) -> bool) -> Result<()> {
+        if self.0.as_deref().is_some_and(is_named) {
+            return Ok(());
+        }
+        Err(Error::Invalid {
+            detail: format!("This cannot be undone. Add ?confirm=<{what}> to confirm it."),
+            field: Some(FIELD.into()),
+        })
+    }
+}
+
+impl<S: Send + Sync> FromRequest<S> for Confirmation {
+    type Rejection = Error;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self> {
+        let (mut parts, body) = request.into_parts();
+        let query = Params::from_request_parts(&mut parts, state).await?;
+        if let Some(name) = query.text(FIELD) {
+            return Ok(Self(Some(name.to_owned())));
+        }
+        let request = Request::from_parts(parts, body);
+        let fields = OptionalFields::from_request(request, state).await?;
+        Ok(Self(fields.parse(FIELD, |name| Ok(name.to_owned()))?))
+    }
+}

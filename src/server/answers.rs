@@ -1,0 +1,307 @@
+//! Answers on their way to slow clients: bounded in time, in bytes, and in the rate of requests.
+
+use std::{
+    collections::HashMap,
+    pin::Pin,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+
+use axum::{
+    Error as BodyError,
+    body::{Body, Bytes, HttpBody},
+    extract::{Request, State},
+    http::header::UPGRADE,
+    middleware::Next,
+    response::{IntoResponse, Response},
+};
+use hyper::body::{Frame, SizeHint};
+use ipnet::IpNet;
+use loco_rs::app::AppContext;
+use tokio::time::Instant;
+
+use super::{connection::is_stream, hosts::PROBES, stream::Sending};
+use crate::{
+    assets::Embedded,
+    controllers::extractors::{ClientAddress, Reader},
+    errors::{Error, Result},
+    limits::{Limits, LogThrottle, TooFast},
+    settings::DoorSettings,
+};
+
+/// The largest answer that is not counted: the kernel takes an answer of this size at once.
+const SMALL: u64 = 16 * 1024;
+
+/// The bytes that are given to the connection at once.
+const SLICE: usize = 16 * 1024;
+
+/// The size that is assumed of an answer that does not tell its size.
+const UNKNOWN: u64 = 64 * 1024;
+
+/// The share of all bytes that one user, and one network, may have in flight.
+const USER_SHARE: u64 = 8;
+const NETWORK_SHARE: u64 = 2;
+
+/// The time after which a refused client may ask again.
+const RETRY_AFTER: Duration = Duration::from_secs(1);
+
+/// The answers that wait to be sent.
+///
+/// Each user and each network may have a share of the bytes. When an answer does not fit into the bytes of
+/// the node, the slowest clients lose their connections.
+pub(super) struct Answers {
+    limit: u64,
+    in_flight: Mutex<InFlight>,
+    closed: LogThrottle,
+}
+
+#[derive(Default)]
+struct InFlight {
+    answers: HashMap<u64, Answer>,
+    last_id: u64,
+    bytes: u64,
+    by_user: HashMap<i64, u64>,
+    by_network: HashMap<IpNet, u64>,
+}
+
+struct Answer {
+    user_id: Option<i64>,
+    network: Option<IpNet>,
+    bytes: u64,
+    sent: Arc<AtomicU64>,
+    since: Instant,
+    sending: Sending,
+}
+
+impl Answers {
+    pub(super) fn new(settings: &DoorSettings) -> Arc<Self> {
+        Arc::new(Self {
+            limit: settings.answer_bytes,
+            in_flight: Mutex::default(),
+            closed: LogThrottle::new(),
+        })
+    }
+
+    /// Counts an answer until the ticket is dropped.
+    fn admit(self: &Arc<Self>, answer: Answer) -> Result<Ticket, TooFast> {
+        let mut in_flight = self.in_flight();
+        let (bytes, user_id, network) = (answer.bytes, answer.user_id, answer.network);
+        let is_above = |counted: u64, share: u64| {
+            // One answer is always allowed.
+            counted > 0 && counted.saturating_add(bytes) > self.limit / share
+        };
+        let of_user = user_id.and_then(|id| in_flight.by_user.get(&id)).copied();
+        let of_network = network
+            .and_then(|it| in_flight.by_network.get(&it))
+            .copied();
+        if is_above(of_user.unwrap_or(0), USER_SHARE)
+            || is_above(of_network.unwrap_or(0), NETWORK_SHARE)
+        {
+            return Err(TooFast(RETRY_AFTER));
+        }
+        while in_flight.bytes.saturating_add(bytes) > self.limit {
+            let Some(slowest) = in_flight.slowest() else {
+                break;
+            };
+            if let Some(answer) = in_flight.remove(slowest) {
+                answer.sending.cancel();
+            }
+            if let Some(suppressed) = self.closed.permit() {
+                tracing::warn!(
+                    suppressed,
+                    "answer memory full: the slowest client is disconnected"
+                );
+            }
+        }
+        let sent = answer.sent.clone();
+        let id = in_flight.add(answer);
+        drop(in_flight);
+        Ok(Ticket {
+            answers: self.clone(),
+            id,
+            sent,
+        })
+    }
+
+    fn in_flight(&self) -> MutexGuard<'_, InFlight> {
+        self.in_flight
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl InFlight {
+    fn add(&mut self, answer: Answer) -> u64 {
+        self.last_id += 1;
+        self.bytes += answer.bytes;
+        if let Some(user_id) = answer.user_id {
+            *self.by_user.entry(user_id).or_default() += answer.bytes;
+        }
+        if let Some(network) = answer.network {
+            *self.by_network.entry(network).or_default() += answer.bytes;
+        }
+        self.answers.insert(self.last_id, answer);
+        self.last_id
+    }
+
+    fn remove(&mut self, id: u64) -> Option<Answer> {
+        let answer = self.answers.remove(&id)?;
+        self.bytes = self.bytes.saturating_sub(answer.bytes);
+        if let Some(user_id) = answer.user_id {
+            subtract(&mut self.by_user, user_id, answer.bytes);
+        }
+        if let Some(network) = answer.network {
+            subtract(&mut self.by_network, network, answer.bytes);
+        }
+        Some(answer)
+    }
+
+    /// Returns the answer of the client that has read the fewest bytes a second.
+    fn slowest(&self) -> Option<u64> {
+        let rate = |answer: &Answer| {
+            let micros = answer.since.elapsed().as_micros().max(1);
+            u128::from(answer.sent.load(Ordering::Relaxed)) * 1_000_000 / micros
+        };
+        // Of those that have read nothing, the oldest.
+        let slowest = self
+            .answers
+            .iter()
+            .min_by_key(|(_, answer)| (rate(answer), answer.since));
+        slowest.map(|(id, _)| *id)
+    }
+}
+
+fn subtract<K: Copy + Eq + std::hash::Hash>(counts: &mut HashMap<K, u64>, key: K, bytes: u64) {
+    if let Some(count) = counts.get_mut(&key) {
+        *count = count.saturating_sub(bytes);
+        if *count == 0 {
+            counts.remove(&key);
+        }
+    }
+}
+
+/// The place of an answer among those in flight, until it is dropped.
+struct Ticket {
+    answers: Arc<Answers>,
+    id: u64,
+    sent: Arc<AtomicU64>,
+}
+
+impl Drop for Ticket {
+    fn drop(&mut self) {
+        self.answers.in_flight().remove(self.id);
+    }
+}
+
+/// Refuses a network that reads too often, and counts each answer until its client has read it.
+pub(super) async fn bound(
+    State(ctx): State<AppContext>,
+    client: Result<ClientAddress>,
+    mut request: Request,
+    next: Next,
+) -> Response {
+    let network = client.ok().map(ClientAddress::network);
+    if let Some(network) = network
+        && is_read(&request)
+        && let Some(limits) = ctx.shared_store.get::<Arc<Limits>>()
+        && let Err(too_fast) = limits.network_reads.take(network)
+    {
+        return Error::from(too_fast).into_response();
+    }
+    let sending = request.extensions().get::<Sending>().cloned();
+    let reader = Reader::default();
+    request.extensions_mut().insert(reader.clone());
+    let response = next.run(request).await;
+    let Some(sending) = sending.filter(|_| response.extensions().get::<Embedded>().is_none())
+    else {
+        return response;
+    };
+    let Some(answers) = ctx.shared_store.get::<Arc<Answers>>() else {
+        return response;
+    };
+    if is_stream(&response) {
+        return response;
+    }
+    let bytes = response.body().size_hint().exact().unwrap_or(UNKNOWN);
+    if bytes <= SMALL {
+        return response;
+    }
+    let answer = Answer {
+        user_id: reader.user_id(),
+        network,
+        bytes,
+        sent: Arc::default(),
+        since: Instant::now(),
+        sending,
+    };
+    match answers.admit(answer) {
+        Ok(ticket) => response.map(|body| {
+            Body::new(Sliced {
+                body,
+                rest: Bytes::new(),
+                ticket,
+            })
+        }),
+        Err(too_fast) => Error::from(too_fast).into_response(),
+    }
+}
+
+/// Returns whether a request counts as a read. Sockets have limits of their own, and probes have none.
+fn is_read(request: &Request) -> bool {
+    request.method().is_safe()
+        && !request.headers().contains_key(UPGRADE)
+        && !PROBES.contains(&request.uri().path().trim_end_matches('/'))
+}
+
+/// A body that is given to the connection in slices, so that the progress of its client is known.
+struct Sliced {
+    body: Body,
+    rest: Bytes,
+    ticket: Ticket,
+}
+
+impl HttpBody for Sliced {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        if self.rest.is_empty() {
+            match ready!(Pin::new(&mut self.body).poll_frame(cx)) {
+                Some(Ok(frame)) => match frame.into_data() {
+                    Ok(data) => self.rest = data,
+                    Err(trailers) => return Poll::Ready(Some(Ok(trailers))),
+                },
+                end => return Poll::Ready(end),
+            }
+        }
+        let slice = self.rest.len().min(SLICE);
+        let slice = self.rest.split_to(slice);
+        // The connection asks for a slice when it has sent the one before.
+        self.ticket
+            .sent
+            .fetch_add(slice.len() as u64, Ordering::Relaxed);
+        Poll::Ready(Some(Ok(Frame::data(slice))))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.rest.is_empty() && self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        let rest = self.rest.len() as u64;
+        let hint = self.body.size_hint();
+        let mut size = SizeHint::new();
+        size.set_lower(hint.lower() + rest);
+        if let Some(upper) = hint.upper() {
+            size.set_upper(upper + rest);
+        }
+        size
+    }
+}

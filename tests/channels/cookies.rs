@@ -1,0 +1,103 @@
+//! The cookie `access` among others, as browsers and other clients send them.
+
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+};
+
+use crate::support::{TestApp, User, soon};
+
+/// Asks for a base socket with these lines of cookies, byte by byte as they are. Returns the status.
+async fn open(app: &TestApp, group: &str, lines: &[&[u8]]) -> u16 {
+    let mut request = format!(
+        "GET /ws/chat/{group}/ HTTP/1.1\r\nhost: {}\r\nconnection: upgrade\r\nupgrade: websocket\r\n\
+         sec-websocket-version: 13\r\nsec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n",
+        app.address
+    )
+    .into_bytes();
+    for line in lines {
+        request.extend([b"cookie: ", *line, b"\r\n"].concat());
+    }
+    request.extend(b"\r\n");
+    let mut stream = TcpStream::connect(app.address).await.unwrap();
+    stream.write_all(&request).await.unwrap();
+    let mut line = [0; 12];
+    soon("an answer", stream.read_exact(&mut line))
+        .await
+        .unwrap();
+    std::str::from_utf8(&line[9..]).unwrap().parse().unwrap()
+}
+
+#[tokio::test]
+async fn cookies_of_other_apps_do_no_harm() {
+    let app = TestApp::start().await;
+    let ann = app.user("ann").await;
+    let group = ann.start_chat().await;
+    let own = ann.cookie();
+    let own = own.as_bytes();
+    let with = |before: &[u8], after: &[u8]| [before, own, after].concat();
+    for line in [
+        own.to_vec(),
+        with(b"theme=d\xc3\xa4rk; ", b""),
+        with(b"x=\xff\xfe\x80; ", b"; y=\xf0"),
+        with(b"", b";"),
+        with(b";;; ;", b" ; ;"),
+        with(b"no-value; =; ", b"; access2=x; Access=x; accessx"),
+        with(b"a=\"b; ", b""),
+        [
+            b"$Version=1; access=\"",
+            ann.access.as_bytes(),
+            b"\"; $Path=\"/\"",
+        ]
+        .concat(),
+        [b"access = ", ann.access.as_bytes(), b" ; x=y"].concat(),
+        // Garbage that another host has set locks nobody out.
+        with(b"access=garbage; ", b"; access="),
+        with(b"access=; access=\xff; ", b""),
+    ] {
+        let shown = String::from_utf8_lossy(&line).replace(&ann.access, "<token>");
+        assert_eq!(open(&app, &group, &[&line]).await, 101, "{shown}");
+    }
+    assert_eq!(open(&app, &group, &[b"x=y", own, b"z=\xff"]).await, 101);
+    assert_eq!(open(&app, &group, &[b"x=\xff"]).await, 401);
+    assert_eq!(open(&app, &group, &[b"access=%65yJ"]).await, 401);
+}
+
+#[tokio::test]
+async fn cookies_of_two_users_open_nothing() {
+    let app = TestApp::start().await;
+    let [ann, eve]: [User<'_>; 2] = [app.user("ann").await, app.user("eve").await];
+    let group = ann.start_chat().await;
+    ann.brings_in(&eve, &group).await;
+    let again = app.log_in("ann").await;
+    let both = |one: &User<'_>, other: &User<'_>| format!("{}; {}", one.cookie(), other.cookie());
+    // Either may have been set by a page of a host beside this one.
+    assert_eq!(
+        open(&app, &group, &[both(&ann, &eve).as_bytes()]).await,
+        401
+    );
+    assert_eq!(
+        open(&app, &group, &[both(&eve, &ann).as_bytes()]).await,
+        401
+    );
+    assert_eq!(
+        open(
+            &app,
+            &group,
+            &[ann.cookie().as_bytes(), eve.cookie().as_bytes()]
+        )
+        .await,
+        401
+    );
+    // Two of one user are theirs, also where one of the sessions has ended.
+    assert_eq!(
+        open(&app, &group, &[both(&again, &ann).as_bytes()]).await,
+        101
+    );
+    again.post("/api/logout/", serde_json::json!({})).await;
+    assert_eq!(
+        open(&app, &group, &[both(&again, &ann).as_bytes()]).await,
+        101
+    );
+    assert_eq!(open(&app, &group, &[again.cookie().as_bytes()]).await, 401);
+}

@@ -1,0 +1,55 @@
+//! Messages in Redis that no node of the installation has sent.
+
+use axum::body::Bytes;
+use serde_json::json;
+
+use super::{broker::node_with_secret, nodes::connected_nodes};
+use crate::support::{RedisServer, soon};
+
+#[tokio::test]
+async fn no_forged_message_is_believed() {
+    let redis = RedisServer::start().await;
+    let (here, there) = connected_nodes(&redis).await;
+    let ann = here.user("ann").await;
+    let group = ann.start_chat().await;
+    let mut socket = ann.at(&there).live(&group).await;
+    socket.says("one", "1").await;
+    let forged = json!({
+        "type": "event", "group": group, "seq": 2, "at": "2026-11-22T14:05:09.123Z", "by": "ann",
+        "kind": "message.created", "data": {"text": "forged"},
+    });
+    let kick = json!({
+        "type": "event", "group": group, "seq": 2, "at": "2026-11-22T14:05:09.123Z", "by": "ann",
+        "kind": "member.left", "data": {"user": "ann", "reason": "kicked"},
+    });
+    let typing = json!({"type": "typing", "group": group, "user": "eve", "on": true});
+    let payloads = [forged, kick, typing, json!({"type": "gone"})].map(|it| it.to_string());
+    let epoch = salam::models::epochs::Model::current(&here.ctx.db)
+        .await
+        .unwrap();
+    // By another key, by the right key in another epoch, and of another topic.
+    let (foreign, _foreign) =
+        node_with_secret(&redis.url(), "another secret of thirty-two bytes").await;
+    foreign.set_epoch(&epoch.name);
+    let (older, _older) = node_with_secret(&redis.url(), &here.secret()).await;
+    older.set_epoch("another epoch");
+    for payload in &payloads {
+        for forger in [&foreign, &older] {
+            let published = forger.publish(&group, Bytes::from(payload.clone()));
+            soon("Redis to take it", published).await.unwrap();
+        }
+        // As a shell on Redis does it, with a message and without.
+        for raw in [payload.as_str(), ""] {
+            let channel = json!(format!("salam-test:{group}"));
+            redis.command(&format!("PUBLISH {channel} {}", json!(raw)));
+        }
+    }
+    // The next is a real one, and stands where the forged one claimed to.
+    ann.say(&group, "two", "2").await;
+    let event = socket.event().await;
+    assert_eq!(
+        (event["seq"].as_i64(), &event["data"]["text"]),
+        (Some(2), &json!("two"))
+    );
+    socket.expect_silence().await;
+}

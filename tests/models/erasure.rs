@@ -1,0 +1,70 @@
+//! Deleted texts leave the file of SQLite and its log.
+
+use std::fs;
+
+use serde_json::json;
+
+use crate::support::{Server, TestDatabase, skip, until};
+
+/// A text that stands nowhere else.
+const SECRET: &str = "quokka-juniper-palindrome";
+
+fn count(file: &std::path::Path) -> usize {
+    let bytes = fs::read(file).unwrap_or_default();
+    let found = bytes.windows(SECRET.len());
+    found.filter(|window| *window == SECRET.as_bytes()).count()
+}
+
+#[tokio::test]
+async fn a_deleted_text_is_nowhere_in_the_files() {
+    let database = TestDatabase::create().await;
+    let Some(file) = database.file() else {
+        return skip("PostgreSQL keeps deleted rows until it vacuums; see docs/security.md");
+    };
+    let log = file.with_file_name(format!(
+        "{}-wal",
+        file.file_name().unwrap().to_string_lossy()
+    ));
+    let mut server = Server::start(&database);
+    let base = format!("http://{}", server.address().await);
+    let client = reqwest::Client::new();
+    let post = async |path: &str, token: &str, body: serde_json::Value| {
+        let request = client.post(format!("{base}{path}")).bearer_auth(token);
+        let answer = request.json(&body).send().await.unwrap();
+        assert!(answer.status().is_success(), "{path}: {answer:?}");
+        answer.json::<serde_json::Value>().await.unwrap()
+    };
+    let account = json!({"name": "Ann", "username": "ann", "password": "the staple of ann"});
+    post("/api/register/", "", account.clone()).await;
+    let token = post("/api/token/", "", account).await["access"]
+        .as_str()
+        .unwrap()
+        .to_owned();
+    let mut paths = Vec::new();
+    let group = post("/api/start-chat/", &token, json!({})).await["group_name"].clone();
+    let messages = format!("/api/groups/{}/messages/", group.as_str().unwrap());
+    // Among others, so that pages are filled, split and merged.
+    for number in 0..60 {
+        let text = format!("{SECRET} {number} {}", "x".repeat(number * 37 % 900));
+        let sent = post(&messages, &token, json!({ "text": text })).await;
+        paths.push(format!("{base}{messages}{}/", sent["seq"]));
+        let text = "y".repeat(number * 61 % 1500 + 1);
+        post(&messages, &token, json!({ "text": text })).await;
+    }
+    assert!(count(file) + count(&log) >= 60);
+    for (number, path) in paths.iter().enumerate() {
+        let changed = if number % 2 == 0 {
+            client.delete(path)
+        } else {
+            client.patch(path).json(&json!({"text": "edited away"}))
+        };
+        let changed = changed.bearer_auth(&token).send().await.unwrap();
+        assert!(changed.status().is_success(), "{changed:?}");
+    }
+    until("the text to be gone from both files", async || {
+        count(file) + count(&log) == 0
+    })
+    .await;
+    assert!(server.stop().await.success());
+    assert_eq!(count(file) + count(&log), 0);
+}

@@ -1,0 +1,78 @@
+//! The order in which passwords are hashed.
+
+use std::{
+    sync::{Arc, Mutex, mpsc},
+    thread::available_parallelism,
+};
+
+use futures_util::future::join_all;
+use ipnet::IpNet;
+use salam::models::hashing::{Priority, Requester, in_turn};
+
+use crate::support::soon;
+
+fn client(priority: Priority, address: &str) -> Requester {
+    let address: std::net::IpAddr = address.parse().unwrap();
+    Requester::client(priority, IpNet::from(address))
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn networks_take_turns_and_logins_come_before_registrations() {
+    let threads = available_parallelism()
+        .map_or(1, usize::from)
+        .saturating_sub(1)
+        .max(1);
+    let (begun, all_begun) = mpsc::channel();
+    let (go, gate) = mpsc::channel::<()>();
+    let gate = Arc::new(Mutex::new(gate));
+    // All threads are held until everything waits.
+    let held = (0..threads).map(|_| {
+        let (begun, gate) = (begun.clone(), gate.clone());
+        tokio::spawn(in_turn(Requester::OPERATOR, move |_| {
+            begun.send(()).unwrap();
+            let _ = gate.lock().unwrap().recv();
+        }))
+    });
+    let held: Vec<_> = held.collect();
+    tokio::task::spawn_blocking(move || (0..threads).for_each(|_| all_begun.recv().unwrap()))
+        .await
+        .unwrap();
+    let order = Arc::new(Mutex::new(Vec::new()));
+    let mut waiting = Vec::new();
+    let mut add = |name: &'static str, requester: Requester| {
+        let order = order.clone();
+        let mut job = Box::pin(in_turn(requester, move |_| {
+            order.lock().unwrap().push(name)
+        }));
+        // Its place is taken at the first poll.
+        let polled = futures_util::FutureExt::now_or_never(&mut job);
+        assert!(polled.is_none());
+        waiting.push(job);
+    };
+    for _ in 0..40 {
+        add(
+            "flood of registrations",
+            client(Priority::Account, "192.0.2.1"),
+        );
+    }
+    for _ in 0..40 {
+        add("flood of logins", client(Priority::Login, "192.0.2.1"));
+    }
+    add("other registration", client(Priority::Account, "192.0.2.2"));
+    add("other login", client(Priority::Login, "192.0.2.2"));
+    add("known login", client(Priority::Known, "192.0.2.3"));
+    drop(go);
+    for done in soon("all passwords", join_all(waiting)).await {
+        done.unwrap();
+    }
+    for done in held {
+        done.await.unwrap().unwrap();
+    }
+    let order = order.lock().unwrap();
+    let place = |name: &str| order.iter().position(|done| *done == name).unwrap();
+    // As many may be done at once as there are threads.
+    let slack = threads + 1;
+    assert!(place("known login") <= 1 + slack, "{order:?}");
+    assert!(place("other login") <= 5 + slack, "{order:?}");
+    assert!(place("other registration") <= 10 + slack, "{order:?}");
+}

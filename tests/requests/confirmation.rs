@@ -1,0 +1,124 @@
+//! Actions that cannot be undone are confirmed by a name in the request, and no path leads to them by
+//! accident.
+
+use insta::assert_snapshot;
+use reqwest::Method;
+use serde_json::json;
+use url::Url;
+
+use crate::support::{Answer, TestApp, User, line};
+
+/// Deletes with a JSON body.
+async fn delete_with(user: &User<'_>, path: &str, body: serde_json::Value) -> Answer {
+    let request = user.app.request(Method::DELETE, path);
+    Answer::to(request.bearer_auth(&user.access).json(&body)).await
+}
+
+#[tokio::test]
+async fn a_group_is_deleted_by_its_name_alone() {
+    let app = TestApp::start().await;
+    let [ann, bob, stranger] = [
+        app.user("ann").await,
+        app.user("bob").await,
+        app.user("stranger").await,
+    ];
+    let (group, other) = (ann.start_chat().await, ann.start_chat().await);
+    ann.brings_in(&bob, &group).await;
+    let path = format!("/api/groups/{group}/");
+    let mut told = String::new();
+    for query in [
+        "",
+        "?confirm=",
+        "?confirm=true",
+        &format!("?confirm={other}"),
+    ] {
+        told += &line(&ann.delete(&format!("{path}{query}")).await).replace(&group, "[group]");
+    }
+    told += &line(&delete_with(&ann, &path, json!({"confirm": other})).await);
+    told += &line(&delete_with(&ann, &path, json!({"confirm": 1})).await);
+    assert_snapshot!(told, @r#"
+    400 Bad Request {"detail":"This cannot be undone. Add ?confirm=<group> to confirm it.","code":"invalid","field":"confirm"}
+    400 Bad Request {"detail":"This cannot be undone. Add ?confirm=<group> to confirm it.","code":"invalid","field":"confirm"}
+    400 Bad Request {"detail":"This cannot be undone. Add ?confirm=<group> to confirm it.","code":"invalid","field":"confirm"}
+    400 Bad Request {"detail":"This cannot be undone. Add ?confirm=<group> to confirm it.","code":"invalid","field":"confirm"}
+    400 Bad Request {"detail":"This cannot be undone. Add ?confirm=<group> to confirm it.","code":"invalid","field":"confirm"}
+    400 Bad Request {"detail":"Not a valid string.","code":"invalid","field":"confirm"}
+    "#);
+    let confirmed = format!("{path}?confirm={group}");
+    assert_eq!(stranger.delete(&confirmed).await.status, 404);
+    assert_eq!(bob.delete(&confirmed).await.status, 403);
+    assert_eq!(
+        bob.delete(&path).await.status,
+        403,
+        "whether confirmed or not"
+    );
+    assert_eq!(ann.get(&path).await.status, 200, "nothing was deleted");
+    assert_eq!(ann.delete(&confirmed).await.status, 204);
+    assert_eq!(ann.get(&path).await.status, 404);
+    let (path, body) = (format!("/api/groups/{other}/"), json!({"confirm": other}));
+    assert_eq!(delete_with(&ann, &path, body).await.status, 204);
+}
+
+#[tokio::test]
+async fn other_sessions_are_ended_by_the_username_alone() {
+    let app = TestApp::start().await;
+    let ann = app.user("ann").await;
+    let phone = app.log_in("ann").await;
+    let path = "/api/sessions/";
+    for query in ["", "?confirm=bob", "?confirm=*"] {
+        let answer = ann.delete(&format!("{path}{query}")).await;
+        assert_eq!(answer.status, 400, "{answer}");
+    }
+    assert!(phone.is_logged_in().await);
+    assert_eq!(ann.delete("/api/sessions/?confirm=ANN").await.status, 204);
+    assert!(ann.is_logged_in().await && !phone.is_logged_in().await);
+    let phone = app.log_in("ann").await;
+    assert_eq!(
+        delete_with(&ann, path, json!({"confirm": "ann"}))
+            .await
+            .status,
+        204
+    );
+    assert!(!phone.is_logged_in().await);
+}
+
+/// Clients resolve dot segments before they send a path (RFC 3986, section 5.2.4).
+#[tokio::test]
+async fn no_dot_segment_leads_to_a_deletion() {
+    let app = TestApp::start().await;
+    let [ann, bob] = [app.user("ann").await, app.user("bob").await];
+    let phone = app.log_in("ann").await;
+    let group = ann.start_chat().await;
+    ann.brings_in(&bob, &group).await;
+    let mut tried = 0;
+    for name in [
+        ".",
+        "..",
+        "%2e",
+        "%2E%2e",
+        ".%2e",
+        "%2e%2e/..",
+        "..%2f",
+        "bob/..",
+        "//",
+        "\\..",
+        "",
+    ] {
+        for of in ["members", "bans", "messages", "invites"] {
+            for query in ["", "?ban=true"] {
+                let path = format!("/api/groups/{group}/{of}/{name}/{query}");
+                let path = path.replace('\\', "/");
+                let url = Url::parse(&app.url(&path)).unwrap();
+                let answer = ann.delete(&url[url::Position::BeforePath..]).await;
+                assert!(answer.status.is_client_error(), "{path}: {answer}");
+                tried += 1;
+            }
+        }
+        let url = Url::parse(&app.url(&format!("/api/sessions/{name}/"))).unwrap();
+        let answer = ann.delete(&url[url::Position::BeforePath..]).await;
+        assert!(answer.status.is_client_error(), "{url}: {answer}");
+    }
+    assert_eq!(tried, 88);
+    assert_eq!(bob.get(&format!("/api/groups/{group}/")).await.status, 200);
+    assert!(phone.is_logged_in().await);
+}
