@@ -41,6 +41,8 @@ pub struct Settings {
     /// Seconds between the word to stop (SIGTERM) and the end of new connections. The node is not ready
     /// meanwhile, so that load balancers notice.
     pub drain_delay: u32,
+    /// Whether the server has Swagger UI and the documents of its API.
+    pub api_docs: bool,
     /// The zone of every `HH:MM:SS`.
     pub time_zone: Tz,
     /// Where clients reach the server, if it is not what their requests say.
@@ -48,8 +50,6 @@ pub struct Settings {
     pub public_url: Option<Url>,
     /// Origins, besides the server's own, whose pages may open sockets with the cookie.
     pub allowed_origins: Origins,
-    /// Whether the server has Swagger UI and the documents of its API.
-    pub api_docs: bool,
     pub door: DoorSettings,
     pub tokens: TokenSettings,
     pub channels: ChannelSettings,

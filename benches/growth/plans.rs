@@ -16,7 +16,7 @@ use salam::models::{
     memberships,
     messages::{Message, Window},
     mine::Mine,
-    sessions,
+    sessions::{self, Claimed, RefreshId},
     standings::Standing,
     users,
 };
@@ -193,7 +193,7 @@ const QUESTIONS: [Question; 12] = [
 struct Asker<'a> {
     db: &'a DatabaseConnection,
     visitor: users::Model,
-    session: uuid::Uuid,
+    session: Claimed,
     middle: i64,
     last_membership: i64,
 }
@@ -206,7 +206,12 @@ impl<'a> Asker<'a> {
         Ok(Self {
             db,
             visitor: visitor.ok_or("nobody is here")?,
-            session: sessions.first().ok_or("no session")?.id,
+            session: Claimed {
+                user_id: VISITOR,
+                session_id: sessions.first().ok_or("no session")?.id,
+                generation: 0,
+                refresh: RefreshId::first(),
+            },
             middle: size.large() / 2,
             last_membership: memberships,
         })
@@ -221,7 +226,7 @@ impl<'a> Asker<'a> {
             Question::EventsAfterOne => {
                 events::Model::after(db, LARGE_GROUP, self.middle, 100).await?;
             }
-            Question::ListOfGroups => drop(Mine::list(db, &self.visitor, i64::MAX, 51).await?),
+            Question::ListOfGroups => drop(Mine::list(db, &self.visitor, i64::MAX, 50).await?),
             Question::MembershipAtTheDoor => {
                 let name = format!("chat_{LARGE_GROUP:08x}");
                 chat_groups::Model::find_for_member(db, &name, &self.visitor).await?;
@@ -229,8 +234,8 @@ impl<'a> Asker<'a> {
                 Standing::find_all(db, [(VISITOR, name.into())].into()).await?;
             }
             Question::SessionAtTheDoor => {
-                sessions::Model::find_live(db, self.session, VISITOR).await?;
-                sessions::Model::find_all_live(db, [self.session]).await?;
+                sessions::Model::find_live(db, &self.session).await?;
+                sessions::Model::find_all_live(db, [self.session.session_id]).await?;
             }
             Question::BatchWithACid => self.change().await?,
             Question::MembersOfAGroup => {
@@ -244,7 +249,7 @@ impl<'a> Asker<'a> {
                 memberships::Model::after(db, self.last_membership - 10, 100).await?;
             }
             Question::SessionsOfASweep => {
-                sessions::Model::which_live(db, [self.session]).await?;
+                sessions::Model::which_live(db, [self.session.session_id]).await?;
             }
             Question::ClosedGroups => chat_groups::Model::purge_closed(db).await?,
         }

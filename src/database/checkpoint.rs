@@ -164,6 +164,8 @@ impl Checkpointer {
         // The log is there from the first use on.
         let _ = self.checkpoint(Mode::Passive, Duration::ZERO).await;
         watch(&self.file);
+        // The last process may have ended before it cut a deleted text from the log.
+        self.gate.note_deleted();
         let mut was_replaced = false;
         let mut written = None;
         let mut written_at = Instant::now();

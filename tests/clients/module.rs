@@ -1,5 +1,6 @@
 //! The module of the page, salam.js, as others may use it.
 
+use salam::models::usernames::Username;
 use serde_json::json;
 
 use super::{Proxy, follow};
@@ -150,5 +151,62 @@ async fn it_subscribes_again_where_it_was_too_fast() {
         .run("return [chat.isLive, ...told.map(({ data }) => data.text)]")
         .await;
     assert_eq!(texts, json!([true, "1", "2", "3", "4", "5"]));
+    browser.close().await;
+}
+
+/// Builds the path of a member for each name, as the client does, and has the browser parse it.
+const PATHS: &str = "
+const [names, hostile] = arguments;
+const { path, address } = await import('/static/client/path.js');
+const of = (name) => path`/api/groups/chat_a1b2c3d4/members/${name}/`;
+const changed = names.filter((name) => {
+    const built = of(name);
+    const parsed = new URL(address(location.origin, built));
+    return parsed.pathname !== built || decodeURIComponent(parsed.pathname.split('/')[5]) !== name;
+});
+const accepted = hostile.filter((name) => {
+    try { return new URL(address(location.origin, of(name))).pathname !== of(name) || name === '' || /^\\.\\.?$/.test(name); } catch { return false; }
+});
+return [changed, accepted];";
+
+/// Every character that a username may have, and every short name of letters and marks that paths know.
+fn names() -> Vec<String> {
+    let single = ('\0'..=char::MAX).map(String::from);
+    let mut short = vec![String::new()];
+    for _ in 0..4 {
+        let longer: Vec<_> = short
+            .iter()
+            .flat_map(|name| ".-@_+a1".chars().map(move |c| format!("{name}{c}")))
+            .collect();
+        short.extend(longer);
+    }
+    short.sort();
+    short.dedup();
+    let parsed = single
+        .chain(short)
+        .filter_map(|name| Username::parse(&name).ok());
+    let mut names: Vec<_> = parsed.map(|name| name.as_str().to_owned()).collect();
+    names.sort();
+    names.dedup();
+    names
+}
+
+#[tokio::test]
+async fn every_name_stays_what_it_is_in_a_path() {
+    let app = TestApp::start().await;
+    let browser = Browser::start().await;
+    browser.open(&app.url("/")).await;
+    let names = names();
+    assert!(names.len() > 100_000, "{}", names.len());
+    let hostile = [
+        "", ".", "..", "%2e", "%2e%2e", "a/..", "..\\", "?", "#", "//", "a b", "\u{2025}", "\t",
+        "\n",
+    ];
+    for names in names.chunks(20_000) {
+        let found = browser
+            .run_with(PATHS, &[json!(names), json!(hostile)])
+            .await;
+        assert_eq!(found, json!([[], []]));
+    }
     browser.close().await;
 }

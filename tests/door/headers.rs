@@ -90,14 +90,18 @@ async fn pages_say_what_they_need() {
             assert!(!html.contains(inline), "{page} has {inline}");
         }
     }
-    assert_snapshot!(shown(&app.get("/swagger/swagger-ui.css").await.headers), @"
+    assert_snapshot!(shown(&app.get("/swagger/swagger-ui.css").await.headers), @r#"
     cache-control: public, max-age=3600
     content-security-policy: default-src 'none'; frame-ancestors 'none'
+    cross-origin-opener-policy: same-origin
     cross-origin-resource-policy: same-origin
+    etag: W/"c3cfe8248c4b"
+    permissions-policy: camera=(), display-capture=(), geolocation=(), microphone=(), payment=(), usb=()
     referrer-policy: same-origin
+    vary: accept-encoding
     x-content-type-options: nosniff
     x-frame-options: DENY
-    ");
+    "#);
     // What is everybody's has these besides what all answers have.
     let file = app.get("/static/docs.css").await;
     let told = shown(&file.headers);

@@ -240,6 +240,7 @@ async fn a_changed_password_ends_every_token_that_was_there_before() {
     assert_eq!(base.message().await, "ann now is [clock]");
     base.send(r#"{"message": "so am I"}"#).await;
     assert_eq!(base.message().await, "now is [clock]");
+    rich.event().await;
     rich.done(json!({"type": "auth", "token": new.access}))
         .await;
     new.open(&group).await;

@@ -164,7 +164,7 @@ impl {{ pascal_singular }}Params {
 {% endif %}        ("limit" = Option<u32>, Query, description = "50 if left out, 100 at most.", minimum = 1),
         ("cursor" = Option<String>, Query, description = "The `next` of the page before."),
     ),
-    responses((status = 200, description = "A page of them.", body = Page<{{ pascal_singular }}>), Invalid{% if grouped %}, NotFound{% endif %}{% if auth %}, Unauthorized{% endif %}, Unavailable),
+    responses((status = 200, description = "A page of them.", body = Page<{{ pascal_singular }}>), Invalid{% if grouped %}, NotFound{% endif %}{% if auth %}, Unauthorized{% endif %}, TooFast, Unavailable),
 )]
 pub async fn list(
 {% if grouped %}    member: GroupMember<CurrentUser>,
@@ -209,7 +209,7 @@ pub async fn create(
     get, path = "{{ base }}/{id}/", operation_id = "show_{{ snake_singular }}", tag = "{{ words }}",
 {% if auth %}    security(("bearer" = [])),
 {% endif %}    params({% if grouped %}("group_name" = String, Path, example = "chat_a1b2c3d4"), {% endif %}("id" = i64, Path, example = 1)),
-    responses((status = 200, description = "Here it is.", body = {{ pascal_singular }}), Invalid, NotFound{% if auth %}, Unauthorized{% endif %}, Unavailable),
+    responses((status = 200, description = "Here it is.", body = {{ pascal_singular }}), Invalid, NotFound{% if auth %}, Unauthorized{% endif %}, TooFast, Unavailable),
 )]
 pub async fn show(
 {% if grouped %}    member: GroupMember<CurrentUser>,

@@ -31,8 +31,8 @@ use crate::{
     tokens::{TokenType, Tokens},
 };
 
-/// The cookies named `access` that are looked at in one request.
-const COOKIES: usize = 4;
+/// The sessions of one user that are looked up for one request, where several cookies have valid tokens.
+const SESSIONS_TRIED: usize = 8;
 
 /// The cookie that carries the access token to the socket.
 pub const ACCESS_COOKIE: &str = "access";
@@ -259,8 +259,7 @@ async fn identify_by(access_token: &str, ctx: &AppContext) -> Result<Identified>
 /// a user out. Valid tokens of two users are refused: either of them may be an attacker's, who wants the
 /// user to write in the attacker's name.
 async fn admit_by_cookie(parts: &Parts, ctx: &AppContext) -> Result<Identified> {
-    let cookies = access_cookies(&parts.headers).take(COOKIES);
-    let claims: Vec<_> = cookies
+    let claims: Vec<_> = access_cookies(&parts.headers)
         .filter_map(|token| claimed(&token, ctx).ok())
         .collect();
     let mut users = claims.iter().map(|claimed| claimed.user_id);
@@ -268,7 +267,7 @@ async fn admit_by_cookie(parts: &Parts, ctx: &AppContext) -> Result<Identified> 
     if users.any(|user| user != first) {
         return Err(Error::Unauthorized);
     }
-    for claimed in &claims {
+    for claimed in claims.iter().take(SESSIONS_TRIED) {
         match admit(claimed, ctx).await {
             Err(Error::Unauthorized) => {}
             admitted => return admitted,
