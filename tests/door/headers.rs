@@ -47,7 +47,6 @@ async fn data_needs_nothing_and_is_kept_by_nobody() {
     for path in [
         format!("/api/groups/{group}/messages/"),
         "/api/nowhere/".to_owned(),
-        "/api-docs/openapi.json".to_owned(),
         "/_health".to_owned(),
         "/nowhere".to_owned(),
         "/ws/".to_owned(),
@@ -108,8 +107,10 @@ async fn pages_say_what_they_need() {
     assert_snapshot!(told.replace(file.header("etag"), "[tag]"), @"
     cache-control: no-cache
     content-security-policy: default-src 'none'; frame-ancestors 'none'
+    cross-origin-opener-policy: same-origin
     cross-origin-resource-policy: same-origin
     etag: [tag]
+    permissions-policy: camera=(), display-capture=(), geolocation=(), microphone=(), payment=(), usb=()
     referrer-policy: same-origin
     vary: accept-encoding
     x-content-type-options: nosniff
@@ -121,7 +122,9 @@ async fn pages_say_what_they_need() {
     cache-control: no-cache
     content-language: en
     content-security-policy: [policy]
+    cross-origin-opener-policy: same-origin
     cross-origin-resource-policy: same-origin
+    permissions-policy: camera=(), display-capture=(), geolocation=(), microphone=(), payment=(), usb=()
     referrer-policy: same-origin
     vary: Accept-Language, Cookie
     vary: accept-encoding
