@@ -40,7 +40,7 @@ struct Claims {
     sid: Uuid,
     /// The generation of the session's tokens; left out where it is 0, before the first password change.
     #[serde(rename = "gen", skip_serializing_if = "is_zero", default)]
-    generation: i32,
+    generation: i64,
     /// Of a refresh token: the one that was rotated for it.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     parent: Option<Uuid>,
@@ -51,7 +51,7 @@ struct Claims {
 }
 
 #[allow(clippy::trivially_copy_pass_by_ref, reason = "serde passes references")]
-const fn is_zero(number: &i32) -> bool {
+const fn is_zero(number: &i64) -> bool {
     *number == 0
 }
 

@@ -5,7 +5,7 @@
 
 use sea_orm_migration::{
     prelude::*,
-    schema::{integer, string_null},
+    schema::{big_integer, string_null},
     sea_orm::QueryResult,
 };
 use serde_json::Value;
@@ -35,7 +35,7 @@ impl MigrationTrait for Migration {
         m.alter_table(
             Table::alter()
                 .table("sessions")
-                .add_column(integer("generation").default(0))
+                .add_column(big_integer("generation").default(0))
                 .to_owned(),
         )
         .await?;

@@ -23,7 +23,7 @@ pub struct Claimed {
     pub user_id: i64,
     pub session_id: Uuid,
     /// The generation of the session's tokens.
-    pub generation: i32,
+    pub generation: i64,
     /// Of a refresh token.
     pub refresh: RefreshId,
 }
@@ -34,7 +34,7 @@ pub struct Live {
     pub id: Uuid,
     pub user_id: i64,
     /// The generation of the session's valid tokens: a password change begins the next one.
-    pub generation: i32,
+    pub generation: i64,
     /// Later with each refresh.
     pub ends_at: DateTime<Utc>,
     /// When who came by it must show a token again, if the session does not end before.
@@ -75,7 +75,7 @@ impl Live {
 struct Row {
     id: Uuid,
     user_id: i64,
-    generation: i32,
+    generation: i64,
     expires_at: DateTimeWithTimeZone,
 }
 
@@ -83,7 +83,7 @@ struct Row {
 #[derive(FromQueryResult)]
 struct OfUser {
     session_id: Uuid,
-    generation: i32,
+    generation: i64,
     expires_at: DateTimeWithTimeZone,
     #[sea_orm(nested)]
     user: users::Model,
