@@ -86,8 +86,9 @@ impl Answers {
         })
     }
 
-    /// Counts an answer until the ticket is dropped.
-    fn admit(self: &Arc<Self>, answer: Answer) -> Result<Ticket, TooFast> {
+    /// Counts an answer until the ticket is dropped. An answer that may not be refused is counted beyond the
+    /// shares too.
+    fn admit(self: &Arc<Self>, answer: Answer, may_refuse: bool) -> Result<Ticket, TooFast> {
         let mut in_flight = self.in_flight();
         let (bytes, user_id, network) = (answer.bytes, answer.user_id, answer.network);
         let is_above = |counted: u64, share: u64| {
@@ -98,9 +99,9 @@ impl Answers {
         let of_network = network
             .and_then(|it| in_flight.by_network.get(&it))
             .copied();
-        if is_above(of_user.unwrap_or(0), USER_SHARE)
-            || is_above(of_network.unwrap_or(0), NETWORK_SHARE)
-        {
+        let is_above_share = is_above(of_user.unwrap_or(0), USER_SHARE)
+            || is_above(of_network.unwrap_or(0), NETWORK_SHARE);
+        if may_refuse && is_above_share {
             return Err(TooFast(RETRY_AFTER));
         }
         while in_flight.bytes.saturating_add(bytes) > self.limit {
@@ -212,6 +213,8 @@ pub(super) async fn bound(
     {
         return Error::from(too_fast).into_response();
     }
+    // A request that has changed something is answered: its client would repeat it otherwise.
+    let may_refuse = request.method().is_safe();
     let sending = request.extensions().get::<Sending>().cloned();
     let reader = Reader::default();
     request.extensions_mut().insert(reader.clone());
@@ -238,7 +241,7 @@ pub(super) async fn bound(
         since: Instant::now(),
         sending,
     };
-    match answers.admit(answer) {
+    match answers.admit(answer, may_refuse) {
         Ok(ticket) => response.map(|body| {
             Body::new(Sliced {
                 body,

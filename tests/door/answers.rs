@@ -70,10 +70,13 @@ async fn one_user_has_so_many_unread_answers() {
     }
     let mut refused = ask(app.address, &path, &ann, "192.0.2.99").await;
     assert_eq!(status(&mut refused).await, "429");
-    // What is small is answered, and others are.
+    // What is small is answered, what was written is, and others are.
     assert_eq!(ann.get("/api/me/").await.status, 200);
-    let bob = app.user("bob").await;
     let group = path.split('/').nth(3).unwrap();
+    let written = ann.say(group, &"\u{1}".repeat(8000), "long").await;
+    assert_eq!(written.status, 201, "{written}");
+    let path = format!("{path}&before=8");
+    let bob = app.user("bob").await;
     ann.brings_in(&bob, group).await;
     assert_eq!(bob.get(&path).await.body.len(), size);
     // One that is read, or given up, makes room.

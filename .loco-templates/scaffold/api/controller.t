@@ -35,9 +35,9 @@
 {% if grouped -%}
 {% set base = "/api/groups/{group_name}/" ~ snake_plural -%}
 {% set security = "bearer" -%}
-{% set codes_list = "200 400 401 404 503" -%}
+{% set codes_list = "200 400 401 404 429 503" -%}
 {% set codes_create = "201 400 401 404 409 413 415 429 503" -%}
-{% set codes_get = "200 400 401 404 503" -%}
+{% set codes_get = "200 400 401 404 429 503" -%}
 {% if owned %}{% set codes_update = "200 400 401 403 404 409 413 415 429 503" %}{% set codes_remove = "204 400 401 403 404 415 429 503" -%}
 {% else %}{% set codes_update = "200 400 401 404 409 413 415 429 503" %}{% set codes_remove = "204 400 401 404 415 429 503" %}{% endif -%}
 {% set doors_list = "401 404 200 200 200 404 404 401" -%}
@@ -48,9 +48,9 @@
 {% elif auth -%}
 {% set base = "/api/" ~ snake_plural -%}
 {% set security = "bearer" -%}
-{% set codes_list = "200 400 401 503" -%}
+{% set codes_list = "200 400 401 429 503" -%}
 {% set codes_create = "201 400 401 409 413 415 429 503" -%}
-{% set codes_get = "200 400 401 404 503" -%}
+{% set codes_get = "200 400 401 404 429 503" -%}
 {% set codes_update = "200 400 401 404 409 413 415 429 503" -%}
 {% set codes_remove = "204 400 401 404 415 429 503" -%}
 {% set doors_list = "401 200 200 200 200 200 200 401" -%}
@@ -61,9 +61,9 @@
 {% else -%}
 {% set base = "/api/" ~ snake_plural -%}
 {% set security = "nobody in particular" -%}
-{% set codes_list = "200 400 503" -%}
+{% set codes_list = "200 400 429 503" -%}
 {% set codes_create = "201 400 409 413 415 429 503" -%}
-{% set codes_get = "200 400 404 503" -%}
+{% set codes_get = "200 400 404 429 503" -%}
 {% set codes_update = "200 400 404 409 413 415 429 503" -%}
 {% set codes_remove = "204 400 404 415 429 503" -%}
 {% set doors_list = "200 200 200 200 200 200 200 200" -%}

@@ -17,8 +17,8 @@ pub struct Model {
     pub refresh_jti: Uuid,
     pub parent_jti: Option<Uuid>,
     pub rotated_at: Option<DateTimeWithTimeZone>,
-    pub generation: i64,
     pub user_id: i64,
+    pub generation: i64,
     #[sea_orm(
         belongs_to,
         from = "user_id",

@@ -17,6 +17,7 @@ pub struct Model {
     pub name: String,
     pub password_hash: String,
     pub is_active: bool,
+    #[sea_orm(unique)]
     pub former_username: Option<String>,
     #[sea_orm(has_many)]
     pub bans: HasMany<super::bans::Entity>,
