@@ -1,7 +1,7 @@
 //! Answers on their way to slow clients: bounded in time, in bytes, and in the rate of requests.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, VecDeque},
     pin::Pin,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
@@ -245,7 +245,7 @@ pub(super) async fn bound(
         Ok(ticket) => response.map(|body| {
             Body::new(Sliced {
                 body,
-                rest: Bytes::new(),
+                rest: VecDeque::new(),
                 ticket,
             })
         }),
@@ -263,7 +263,9 @@ fn is_read(request: &Request) -> bool {
 /// A body that is given to the connection in slices, so that the progress of its client is known.
 struct Sliced {
     body: Body,
-    rest: Bytes,
+    /// The slices that are left. Each has memory of its own, which is freed when it is sent. The buffer that
+    /// JSON was written to is up to twice as long as its content.
+    rest: VecDeque<Bytes>,
     ticket: Ticket,
 }
 
@@ -278,14 +280,15 @@ impl HttpBody for Sliced {
         if self.rest.is_empty() {
             match ready!(Pin::new(&mut self.body).poll_frame(cx)) {
                 Some(Ok(frame)) => match frame.into_data() {
-                    Ok(data) => self.rest = data,
+                    Ok(data) => {
+                        self.rest = data.chunks(SLICE).map(Bytes::copy_from_slice).collect()
+                    }
                     Err(trailers) => return Poll::Ready(Some(Ok(trailers))),
                 },
                 end => return Poll::Ready(end),
             }
         }
-        let slice = self.rest.len().min(SLICE);
-        let slice = self.rest.split_to(slice);
+        let slice = self.rest.pop_front().unwrap_or_default();
         // The connection asks for a slice when it has sent the one before.
         self.ticket
             .sent
@@ -298,7 +301,7 @@ impl HttpBody for Sliced {
     }
 
     fn size_hint(&self) -> SizeHint {
-        let rest = self.rest.len() as u64;
+        let rest: u64 = self.rest.iter().map(|slice| slice.len() as u64).sum();
         let hint = self.body.size_hint();
         let mut size = SizeHint::new();
         size.set_lower(hint.lower() + rest);

@@ -95,7 +95,10 @@ async fn a_postgresql_that_takes_no_writes_or_is_gone_is_named() {
     let cut = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity \
                WHERE datname = current_database() AND pid <> pg_backend_pid()";
     let name = app.database.uri.rsplit('/').next().unwrap().to_owned();
-    let own = sea_orm::Database::connect(&app.database.uri).await.unwrap();
+    // One session alone, which is allowed to write whatever the database says.
+    let mut options = sea_orm::ConnectOptions::new(&app.database.uri);
+    options.max_connections(1);
+    let own = sea_orm::Database::connect(options).await.unwrap();
     for (value, expected) in [("on", json!(["database_read_only"])), ("off", Value::Null)] {
         let set = format!("ALTER DATABASE {name} SET default_transaction_read_only = {value}");
         for sql in ["SET default_transaction_read_only = off", &set, cut] {
