@@ -155,10 +155,12 @@ impl NetworkRates {
     /// # Errors
     /// [`TooFast`] when nothing is left for the network, or for its site.
     pub fn take(&self, network: IpNet) -> Result<(), TooFast> {
-        if let Some((site, _)) = site_of(network, 0) {
-            self.sites.take(site)?;
+        // A refused request of one network costs its neighbours nothing.
+        self.networks.take(network)?;
+        match site_of(network, 0) {
+            Some((site, _)) => self.sites.take(site),
+            None => Ok(()),
         }
-        self.networks.take(network)
     }
 }
 

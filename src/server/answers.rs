@@ -15,7 +15,6 @@ use axum::{
     Error as BodyError,
     body::{Body, Bytes, HttpBody},
     extract::{Request, State},
-    http::header::UPGRADE,
     middleware::Next,
     response::{IntoResponse, Response},
 };
@@ -256,7 +255,7 @@ pub(super) async fn bound(
 /// Returns whether a request counts as a read. Sockets have limits of their own, and probes have none.
 fn is_read(request: &Request) -> bool {
     request.method().is_safe()
-        && !request.headers().contains_key(UPGRADE)
+        && !request.uri().path().starts_with("/ws/")
         && !PROBES.contains(&request.uri().path().trim_end_matches('/'))
 }
 

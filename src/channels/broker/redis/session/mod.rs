@@ -12,6 +12,7 @@ mod access;
 mod caller;
 mod layout;
 
+use crate::limits::LogThrottle;
 use std::{
     sync::{
         Arc,
@@ -262,7 +263,10 @@ impl Session {
         let topic = self.access.topic(&channel);
         let node = framed.first_chunk::<NODE_ID>();
         let (Some(topic), Some(node)) = (topic, node) else {
-            tracing::warn!(%channel, "a message came that no node of ours has sent");
+            static MALFORMED: LogThrottle = LogThrottle::new();
+            if let Some(suppressed) = MALFORMED.permit() {
+                tracing::warn!(%channel, suppressed, "node message rejected: malformed");
+            }
             return Pushed::Nothing;
         };
         if *node == self.access.node {
