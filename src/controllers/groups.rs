@@ -148,7 +148,7 @@ pub async fn delete(
 ) -> Result<StatusCode> {
     allowance.change(Some(&member.user))?;
     member.require(Role::Owner)?;
-    confirmation.expect("group", |given| given == member.group.name)?;
+    confirmation.check("group", |given| given == member.group.name)?;
     channels.delete(member.group, member.user).await?;
     Ok(StatusCode::NO_CONTENT)
 }

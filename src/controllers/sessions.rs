@@ -135,7 +135,7 @@ pub async fn end_others(
     confirmation: Confirmation,
 ) -> Result<StatusCode> {
     allowance.change(Some(&user))?;
-    confirmation.expect("username", |given| user.is_named(given))?;
+    confirmation.check("username", |given| user.is_named(given))?;
     let (db, user_id) = (ctx.db.clone(), user.id);
     let ending = async move { sessions::Model::end_all(&db, user_id, Some(session.id)).await };
     channels.ended(&user, ending).await??;
@@ -145,7 +145,7 @@ pub async fn end_others(
 /// Change your password. All your other sessions end.
 ///
 /// Every token that was issued before is invalid from then on, those of this session too: the answer has
-/// new ones, and the cookie `access` is set anew. The sockets of this session stay open. A wrong current
+/// new ones, and the cookie `access` is set again. The sockets of this session stay open. A wrong current
 /// password counts as a login that failed: after ten failures in a row each further attempt must wait.
 #[utoipa::path(
     put, path = "/api/me/password/", operation_id = "change_password", tag = "accounts",

@@ -70,7 +70,7 @@ async fn one_user_has_so_many_unread_answers() {
     }
     let mut refused = ask(app.address, &path, &ann, "192.0.2.99").await;
     assert_eq!(status(&mut refused).await, "429");
-    // What is small is answered, what was written is, and others are.
+    // Small answers, answers to writes and answers to other users are sent.
     assert_eq!(ann.get("/api/me/").await.status, 200);
     let group = path.split('/').nth(3).unwrap();
     let written = ann.say(group, &"\u{1}".repeat(8000), "long").await;

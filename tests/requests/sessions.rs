@@ -219,7 +219,7 @@ async fn a_changed_password_ends_every_token_that_was_there_before() {
         refresh: tokens["refresh"].as_str().unwrap().to_owned(),
         ..ann.clone()
     };
-    // Whoever has a copy of an old token has nothing, and cannot end the session either.
+    // A copy of an old token is useless, and cannot end the session either.
     assert!(!ann.is_logged_in().await);
     for old in [ann.refresh.as_str(), rotated.as_str().unwrap()] {
         for rotate in [false, true] {

@@ -31,8 +31,7 @@ const TURN_WITHIN: Duration = Duration::from_secs(2);
 /// Bytes of them that are kept until they are taken, beyond the first.
 const PAGE_BYTES: usize = 256 * 1024;
 
-/// Events that are read at once where the other groups of the socket keep as much as they may: no more than
-/// are sent next.
+/// Events that are read at once while the other groups of the socket fill its read-ahead.
 const FEW: u64 = 8;
 
 /// A socket's place in a group. Dropping it leaves the group.

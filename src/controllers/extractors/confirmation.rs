@@ -18,7 +18,7 @@ impl Confirmation {
     ///
     /// # Errors
     /// [`Error::Invalid`], naming the field `confirm`.
-    pub fn expect(&self, what: &str, is_named: impl FnOnce(&str) -> bool) -> Result<()> {
+    pub fn check(&self, what: &str, is_named: impl FnOnce(&str) -> bool) -> Result<()> {
         if self.0.as_deref().is_some_and(is_named) {
             return Ok(());
         }

@@ -255,8 +255,8 @@ async fn identify_by(access_token: &str, ctx: &AppContext) -> Result<Identified>
 /// Admits the user of the cookie `access` to a socket.
 ///
 /// Other hosts of the same site can set a cookie of this name too (RFC 6265, section 8.6), and the base
-/// contract rules out the prefix `__Host-`. A cookie that is no valid token is ignored, so that none locks
-/// a user out. Valid tokens of two users are refused: either of them may be an attacker's, who wants the
+/// contract rules out the prefix `__Host-`. A cookie that is not a valid token is ignored, so that a
+/// cookie of another host locks no user out. Valid tokens of two users are refused: either of them may be an attacker's, who wants the
 /// user to write in the attacker's name.
 async fn admit_by_cookie(parts: &Parts, ctx: &AppContext) -> Result<Identified> {
     let claims: Vec<_> = access_cookies(&parts.headers)

@@ -85,8 +85,7 @@ impl SealedInbox {
         }
     }
 
-    /// Delivers a message. A message without a valid seal is ignored, whoever sent it: nodes find by the log
-    /// what they miss.
+    /// Delivers a message. A message without a valid seal is ignored. Nodes find missing events in the log.
     async fn deliver(&self, topic: String, sealed: &Bytes) {
         match self.seal.open(&topic, sealed) {
             // The inbox is gone only where the hub has ended.
