@@ -12,13 +12,9 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::{
-    models::sessions::{Claimed, Live, RefreshId},
+    models::sessions::{Claimed, Live, RefreshId, Rotated},
     settings::TokenSettings,
 };
-
-/// By so many seconds clocks of nodes may differ before one takes a token of another for one that is
-/// yet to be issued. (Expiry knows the setting `leeway` alone.)
-const CLOCKS_DIFFER: i64 = 5;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -105,27 +101,27 @@ impl Tokens {
     /// # Errors
     /// When the library cannot sign, which a key of any length and these claims never cause.
     pub fn access(&self, session: &Live) -> Result<String, Error> {
-        self.sign(TokenType::Access, session, RefreshId::first())
+        self.sign(TokenType::Access, session, Rotated::now(RefreshId::first()))
     }
 
-    /// Signs a refresh token of a session.
+    /// Signs a refresh token of a session. A token that is signed twice is the same text.
     ///
     /// # Errors
     /// When the library cannot sign, which a key of any length and these claims never cause.
-    pub fn refresh(&self, session: &Live, id: RefreshId) -> Result<String, Error> {
-        self.sign(TokenType::Refresh, session, id)
+    pub fn refresh(&self, session: &Live, token: Rotated) -> Result<String, Error> {
+        self.sign(TokenType::Refresh, session, token)
     }
 
-    fn sign(&self, token_type: TokenType, session: &Live, id: RefreshId) -> Result<String, Error> {
-        let now = Utc::now().timestamp();
+    fn sign(&self, token_type: TokenType, session: &Live, token: Rotated) -> Result<String, Error> {
+        let issued_at = token.issued_at.timestamp();
         let claims = Claims {
             token_type,
-            exp: now + self.lifetime(token_type).num_seconds(),
-            iat: now,
-            jti: id.jti,
+            exp: issued_at + self.lifetime(token_type).num_seconds(),
+            iat: issued_at,
+            jti: token.id.jti,
             sid: session.id,
             generation: session.generation,
-            parent: id.parent,
+            parent: token.id.parent,
             user_id: session.user_id.to_string(),
             iss: self.settings.issuer.clone(),
             aud: self.settings.audience.clone(),
@@ -133,7 +129,10 @@ impl Tokens {
         encode(&Header::new(Algorithm::HS256), &claims, &self.signing)
     }
 
-    /// What a live token of this type claims. Whether its session lives only the database knows.
+    /// Returns the claims of a valid token of this type. Only the database knows whether its session lives.
+    ///
+    /// A token that was issued in the future is valid: the clock of the node that issued it was ahead, or that
+    /// of this node was set back (RFC 7519, section 4.1.6, asks for no check of `iat`).
     ///
     /// # Errors
     /// [`Refused`] for anything else.
@@ -146,11 +145,17 @@ impl Tokens {
                 },
             )?;
         let now = Utc::now().timestamp();
-        if claims.token_type != token_type || !self.would_be_ours(&header, &claims, now) {
+        // Another header has extensions that the library does not know, or names a key (RFC 7515, section
+        // 4.1.11; RFC 8725, sections 3.10 and 3.11).
+        let is_our_header = header == Header::new(Algorithm::HS256);
+        // Longer lives a token from before a shorter lifetime was set: an operator who sets it means those too.
+        let longest = self.lifetime(token_type).num_seconds();
+        let lives_for = claims.exp.checked_sub(claims.iat);
+        let is_our_lifetime = lives_for.is_some_and(|seconds| (0..=longest).contains(&seconds));
+        if claims.token_type != token_type || !is_our_header || !is_our_lifetime {
             return Err(Refused::Invalid);
         }
-        // On its expiry a token is expired (RFC 7519, section 4.1.4); the library takes it a second
-        // longer.
+        // On its expiry a token is expired (RFC 7519, section 4.1.4). The library takes it a second longer.
         if claims.exp.saturating_add_unsigned(self.settings.leeway) <= now {
             return Err(Refused::Expired);
         }
@@ -163,17 +168,5 @@ impl Tokens {
                 parent: claims.parent,
             },
         })
-    }
-
-    /// Whether we could have issued it at this time, or before.
-    fn would_be_ours(&self, header: &Header, claims: &Claims, now: i64) -> bool {
-        // Any other has extensions that the library does not know, or names a key (RFC 7515, section
-        // 4.1.11; RFC 8725, sections 3.10 and 3.11).
-        let is_headed_as_ours = *header == Header::new(Algorithm::HS256);
-        let is_from_later = claims.iat > now + CLOCKS_DIFFER;
-        // It was issued while tokens lived longer: whoever shortens that means those, too.
-        let longest = self.lifetime(claims.token_type).num_seconds() + CLOCKS_DIFFER;
-        let is_too_long = claims.exp.saturating_sub(now) > longest;
-        is_headed_as_ours && !is_from_later && !is_too_long
     }
 }

@@ -16,6 +16,7 @@ mod m20261123_000010_sessions;
 mod m20261123_000011_skeletons;
 mod m20261126_000012_lists;
 mod m20261130_000013_usernames;
+mod m20261130_000014_timeline;
 mod pooler;
 pub mod skeletons;
 mod state;
@@ -43,6 +44,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261123_000011_skeletons::Migration),
             Box::new(m20261126_000012_lists::Migration),
             Box::new(m20261130_000013_usernames::Migration),
+            Box::new(m20261130_000014_timeline::Migration),
             // inject-above (do not remove this comment: the generators write above it)
         ]
     }

@@ -11,6 +11,7 @@
 //! no caller can forget it; a connection that fails the test is closed.
 
 pub mod checkpoint;
+pub mod clock;
 mod error;
 pub mod sqlite_file;
 

@@ -1,6 +1,6 @@
 //! Invites: codes that make whoever has them a member.
 
-use chrono::{Duration, Utc};
+use chrono::{DateTime, Duration, Utc};
 use loco_rs::prelude::*;
 use rand::random;
 use sea_orm::{DatabaseTransaction, FromQueryResult, QuerySelect, Statement};
@@ -16,6 +16,7 @@ use super::{
     refusals::{NotDone, Refusal},
     users,
 };
+use crate::database::clock;
 
 /// Expired invites that one statement deletes.
 const DELETED_AT_ONCE: u64 = 500;
@@ -84,13 +85,14 @@ impl Model {
             return Err(Refusal::Forbidden.into());
         }
         let code = Code::new();
+        let now = clock::now(&transaction).await?;
         let invite = ActiveModel {
             group_id: Set(group.id),
             created_by: Set(actor.id),
             code_hash: Set(hash(code.as_str())),
-            expires_at: Set((Utc::now() + expires_in).into()),
+            expires_at: Set((now + expires_in).into()),
             max_uses: Set(max_uses),
-            created_at: Set(Utc::now().into()),
+            created_at: Set(now.into()),
             ..Default::default()
         }
         .insert(&transaction)
@@ -110,19 +112,17 @@ impl Model {
         after: i64,
         limit: u64,
     ) -> Result<Vec<Listed>, DbErr> {
-        Listed::find_by_statement(Statement::from_sql_and_values(
-            db.get_database_backend(),
+        let sql = format!(
             "SELECT invites.id, username AS created_by, invites.created_at AS created_at, \
              expires_at, max_uses, uses \
              FROM invites JOIN users ON users.id = invites.created_by \
-             WHERE group_id = $1 AND invites.id > $2 AND expires_at > $3 \
-             AND (max_uses IS NULL OR uses < max_uses) ORDER BY invites.id LIMIT $4",
-            [
-                group_id.into(),
-                after.into(),
-                Utc::now().into(),
-                limit.into(),
-            ],
+             WHERE group_id = $1 AND invites.id > $2 AND {} ORDER BY invites.id LIMIT $3",
+            is_open(db)
+        );
+        Listed::find_by_statement(Statement::from_sql_and_values(
+            db.get_database_backend(),
+            sql,
+            [group_id.into(), after.into(), limit.into()],
         ))
         .all(db)
         .await
@@ -180,13 +180,16 @@ impl Model {
     /// # Errors
     /// When the database fails.
     pub async fn offer(db: &DatabaseConnection, code: &str) -> Result<Option<Offer>, DbErr> {
-        Offer::find_by_statement(Statement::from_sql_and_values(
-            db.get_database_backend(),
+        let sql = format!(
             "SELECT title, username, users.name, expires_at \
              FROM invites JOIN chat_groups ON chat_groups.id = group_id \
-             JOIN users ON users.id = created_by \
-             WHERE code_hash = $1 AND expires_at > $2 AND (max_uses IS NULL OR uses < max_uses)",
-            [hash(code).into(), Utc::now().into()],
+             JOIN users ON users.id = created_by WHERE code_hash = $1 AND {}",
+            is_open(db)
+        );
+        Offer::find_by_statement(Statement::from_sql_and_values(
+            db.get_database_backend(),
+            sql,
+            [hash(code).into()],
         ))
         .one(db)
         .await
@@ -202,13 +205,16 @@ impl Model {
         code: &str,
         user: &users::Model,
     ) -> Result<Option<chat_groups::Model>, DbErr> {
+        let sql = format!(
+            "SELECT chat_groups.* FROM invites JOIN chat_groups ON chat_groups.id = group_id \
+             WHERE code_hash = $1 AND ({} OR EXISTS \
+             (SELECT 1 FROM memberships WHERE group_id = chat_groups.id AND user_id = $2))",
+            is_open(db)
+        );
         let found = Statement::from_sql_and_values(
             db.get_database_backend(),
-            "SELECT chat_groups.* FROM invites JOIN chat_groups ON chat_groups.id = group_id \
-             WHERE code_hash = $1 \
-             AND (expires_at > $2 AND (max_uses IS NULL OR uses < max_uses) OR EXISTS \
-             (SELECT 1 FROM memberships WHERE group_id = chat_groups.id AND user_id = $3))",
-            [hash(code).into(), Utc::now().into(), user.id.into()],
+            sql,
+            [hash(code).into(), user.id.into()],
         );
         chat_groups::Entity::find()
             .from_raw_sql(found)
@@ -248,7 +254,7 @@ impl Model {
                 event: None,
             });
         }
-        if !invite.is_open() {
+        if !invite.is_open(clock::now(&transaction).await?) {
             return Err(Refusal::NotFound.into());
         }
         if bans::Model::exists(&transaction, group_id, user.id).await? {
@@ -276,12 +282,14 @@ impl Model {
         })
     }
 
-    /// Deletes the invites that have expired, some hundreds in each statement, so that writers do not wait for long.
+    /// Deletes the invites that expired more than a day ago, some hundreds in each statement, so that writers do
+    /// not wait for long. The day is for a clock that is set wrong for a moment.
     ///
     /// # Errors
     /// When the database fails.
     pub async fn delete_expired(db: &DatabaseConnection) -> Result<(), DbErr> {
-        let expired = || Entity::find().filter(Column::ExpiresAt.lt(Utc::now()));
+        let before = clock::now(db).await? - Duration::days(1);
+        let expired = || Entity::find().filter(Column::ExpiresAt.lt(before));
         loop {
             let ids: Vec<i64> = expired()
                 .select_only()
@@ -300,9 +308,15 @@ impl Model {
         }
     }
 
-    fn is_open(&self) -> bool {
-        self.expires_at > Utc::now() && self.max_uses.is_none_or(|max| self.uses < max)
+    fn is_open(&self, now: DateTime<Utc>) -> bool {
+        self.expires_at > now && self.max_uses.is_none_or(|max| self.uses < max)
     }
+}
+
+/// Returns the SQL condition that an invite still admits somebody.
+fn is_open(db: &DatabaseConnection) -> String {
+    let now = clock::now_sql(db.get_database_backend());
+    format!("(expires_at > {now} AND (max_uses IS NULL OR uses < max_uses))")
 }
 
 /// A code is random enough that a plain hash keeps it.

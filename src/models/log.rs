@@ -52,6 +52,8 @@ struct Log {
     head: i64,
     messages: i64,
     last_message: i64,
+    /// The time of the database at which it was locked; on PostgreSQL alone.
+    now: Option<DateTimeWithTimeZone>,
 }
 
 /// Groups of which [`AcknowledgedHeads`] keeps the head.
@@ -187,18 +189,24 @@ impl Logs {
     ) -> Result<Self, DbErr> {
         // SQLite has one writer, and this transaction is it.
         let is_sqlite = transaction.get_database_backend() == DbBackend::Sqlite;
-        let lock = if is_sqlite { "" } else { " FOR UPDATE" };
         // In one order everywhere, or two nodes would wait for each other.
-        let query = format!(
-            "SELECT chat_groups.id, head, messages, last_message FROM chat_groups \
-             WHERE id IN (SELECT id FROM asked) AND closed_at IS NULL ORDER BY id{lock}"
-        );
+        let logs = "SELECT chat_groups.id, head, messages, last_message FROM chat_groups \
+                    WHERE id IN (SELECT id FROM asked) AND closed_at IS NULL ORDER BY id";
+        // All nodes share the clock of PostgreSQL. The time is that at which the lock was granted, so that a
+        // later event of a group never has an earlier time.
+        let query = if is_sqlite {
+            format!("SELECT *, NULL AS now FROM ({logs})")
+        } else {
+            format!("SELECT *, clock_timestamp() AS now FROM ({logs} FOR UPDATE) AS locked")
+        };
         let asked = groups.into_iter().map(|group| [group.into()]);
-        let found = "id, head, messages, last_message";
+        let found = "id, head, messages, last_message, now";
         let logs: Vec<Log> = many_rows_of(transaction, "id", asked, found, &query).await?;
+        let granted = logs.iter().filter_map(|log| log.now).max();
+        let at = granted.unwrap_or_else(|| Utc::now().into());
         Ok(Self {
             logs: logs.into_iter().map(|log| (log.id, log)).collect(),
-            at: Utc::now().trunc_subsecs(3).into(),
+            at: at.trunc_subsecs(3),
             grown: BTreeSet::new(),
             events: Vec::new(),
             revised: HashMap::new(),
@@ -281,6 +289,11 @@ impl Logs {
     #[must_use]
     pub fn find_behind(&self, acknowledged: &AcknowledgedHeads) -> Option<LogBehind> {
         acknowledged.find_behind(self.logs.values().map(|log| (log.id, log.head)))
+    }
+
+    /// Returns how many messages a group has so far.
+    pub fn messages(&self, group: i64) -> Option<i64> {
+        Some(self.logs.get(&group)?.messages)
     }
 
     /// The last event of a group so far, and the time.

@@ -1,18 +1,25 @@
 //! Sessions: who is logged in, where, and for how long. A token is worth as much as its session; a
 //! session that was ended has no row any more.
+//!
+//! The database's clock says when a session ends. A node keeps the time that is left by its own monotonic
+//! clock, so that neither the difference between two nodes nor a clock that is set ends a session.
 
 mod refresh;
 
-use std::collections::HashMap;
+use std::{collections::HashMap, time::Instant};
 
 use chrono::{DateTime, Duration, Utc};
 use loco_rs::prelude::*;
-use sea_orm::{DatabaseTransaction, FromQueryResult, QuerySelect, sea_query::Expr};
+use sea_orm::{
+    DatabaseTransaction, FromQueryResult, QuerySelect, QueryTrait as _,
+    sea_query::{Expr, ExprTrait as _},
+};
 use uuid::Uuid;
 
-pub use self::refresh::{RefreshId, Refreshed, Standing};
+pub use self::refresh::{RefreshId, Refreshed, Rotated, Standing};
 pub use super::_entities::sessions::{ActiveModel, Column, Entity, Model};
 use super::{asked::rows_of, log::begin, users};
+use crate::database::clock;
 
 /// Characters of a user agent that are kept.
 const USER_AGENT_CHARS: usize = 200;
@@ -35,10 +42,11 @@ pub struct Live {
     pub user_id: i64,
     /// The generation of the session's valid tokens: a password change begins the next one.
     pub generation: i64,
-    /// Later with each refresh.
-    pub ends_at: DateTime<Utc>,
-    /// When who came by it must show a token again, if the session does not end before.
-    pub shown_until: Option<DateTime<Utc>>,
+    /// The end of the session, later with each refresh.
+    pub ends: Instant,
+    /// The time until which a socket may stay without showing a token again, if the session does not end
+    /// before.
+    pub shown_until: Option<Instant>,
 }
 
 impl Live {
@@ -46,7 +54,7 @@ impl Live {
     /// the session.
     #[must_use]
     pub fn shown_for(self, seconds: u32) -> Self {
-        let until = Utc::now() + Duration::seconds(seconds.into());
+        let until = Instant::now() + std::time::Duration::from_secs(seconds.into());
         Self {
             shown_until: Some(until).filter(|_| seconds > 0),
             ..self
@@ -56,19 +64,27 @@ impl Live {
     /// How long one may stay by it, if it is not refreshed and no token is shown.
     #[must_use]
     pub fn left(&self) -> std::time::Duration {
-        self.until_end().to_std().unwrap_or_default()
+        let end = self.shown_until.unwrap_or(self.ends).min(self.ends);
+        end.saturating_duration_since(Instant::now())
     }
 
     /// The same in whole seconds.
     #[must_use]
     pub fn expires_in(&self) -> i64 {
-        self.until_end().num_seconds().max(0)
+        i64::try_from(self.left().as_secs()).unwrap_or(i64::MAX)
     }
+}
 
-    fn until_end(&self) -> Duration {
-        let end = self.shown_until.unwrap_or(self.ends_at).min(self.ends_at);
-        end - Utc::now()
-    }
+/// Returns the condition that a session has not expired.
+fn lives(db: &impl ConnectionTrait) -> Expr {
+    Expr::col((Entity, Column::ExpiresAt)).gt(clock::now_expr(db))
+}
+
+/// Returns the end of a session by the clock of this process.
+fn end_of(expires_at: DateTimeWithTimeZone, now: DateTimeWithTimeZone) -> Instant {
+    let (here, left) = (Instant::now(), expires_at - now);
+    here.checked_add(left.to_std().unwrap_or_default())
+        .unwrap_or(here)
 }
 
 #[derive(FromQueryResult)]
@@ -77,16 +93,33 @@ struct Row {
     user_id: i64,
     generation: i64,
     expires_at: DateTimeWithTimeZone,
+    now: DateTimeWithTimeZone,
 }
 
-/// What [`Model::find_all_live`] finds.
+/// The rows of [`Model::find_all_live`].
 #[derive(FromQueryResult)]
 struct OfUser {
     session_id: Uuid,
     generation: i64,
     expires_at: DateTimeWithTimeZone,
+    now: DateTimeWithTimeZone,
     #[sea_orm(nested)]
     user: users::Model,
+}
+
+/// A session that lives, with its user.
+pub struct Found {
+    pub session: Model,
+    pub user: users::Model,
+    /// The time of the database at which it lived.
+    pub now: DateTime<Utc>,
+}
+
+impl Found {
+    #[must_use]
+    pub fn live(&self) -> Live {
+        self.session.live(self.now)
+    }
 }
 
 /// Sessions beyond the quota that one login ends.
@@ -122,7 +155,7 @@ impl Model {
         if same.is_none() {
             return Ok(None);
         }
-        let now = Utc::now();
+        let now = clock::now(&transaction).await?;
         let session = ActiveModel {
             id: Set(Uuid::new_v4()),
             user_id: Set(user.id),
@@ -135,7 +168,7 @@ impl Model {
         }
         .insert(&transaction)
         .await?;
-        // The new one is not among the others, whatever the clocks of other nodes say.
+        // The new session is not among the others.
         let surplus: Vec<Uuid> = Entity::find()
             .select_only()
             .column(Column::Id)
@@ -155,7 +188,7 @@ impl Model {
                 .await?;
         }
         transaction.commit().await?;
-        Ok(Some((session.live(), has_surplus)))
+        Ok(Some((session.live(now), has_surplus)))
     }
 
     /// Returns the session of a token, if the session lives, its user is active, and the token is of the
@@ -166,16 +199,23 @@ impl Model {
     pub async fn find_live(
         db: &DatabaseConnection,
         claimed: &Claimed,
-    ) -> Result<Option<(Self, users::Model)>, DbErr> {
-        let found = Entity::find_by_id(claimed.session_id)
+    ) -> Result<Option<Found>, DbErr> {
+        let query = Entity::find_by_id(claimed.session_id)
             .filter(Column::UserId.eq(claimed.user_id))
             .filter(Column::Generation.eq(claimed.generation))
-            .filter(Column::ExpiresAt.gt(Utc::now()))
+            .filter(lives(db))
             .find_also_related(users::Entity)
             .filter(users::Column::IsActive.eq(true))
-            .one(db)
-            .await?;
-        Ok(found.and_then(|(session, user)| Some((session, user?))))
+            .expr_as(clock::now_expr(db), "now")
+            .build(db.get_database_backend());
+        let Some(row) = db.query_one_raw(query).await? else {
+            return Ok(None);
+        };
+        Ok(Some(Found {
+            session: Self::from_query_result(&row, "A_")?,
+            user: users::Model::from_query_result(&row, "B_")?,
+            now: row.try_get("", "now")?,
+        }))
     }
 
     /// Those of these sessions that live and are of active users.
@@ -187,16 +227,19 @@ impl Model {
         ids: impl IntoIterator<Item = Uuid>,
     ) -> Result<HashMap<Uuid, (Live, users::Model)>, DbErr> {
         let asked = ids.into_iter().map(|id| [id.into()]);
-        let query = "SELECT sessions.id AS session_id, generation, expires_at, users.* FROM asked \
-                     JOIN sessions ON sessions.id = asked.id \
-                     JOIN users ON users.id = user_id WHERE is_active";
-        let rows: Vec<OfUser> = rows_of(db, "id", asked, query).await?;
+        let query = format!(
+            "SELECT sessions.id AS session_id, generation, expires_at, {} AS now, users.* \
+             FROM asked JOIN sessions ON sessions.id = asked.id \
+             JOIN users ON users.id = user_id WHERE is_active",
+            clock::now_sql(db.get_database_backend())
+        );
+        let rows: Vec<OfUser> = rows_of(db, "id", asked, &query).await?;
         let live = rows.into_iter().map(|row| {
             let live = Live {
                 id: row.session_id,
                 user_id: row.user.id,
                 generation: row.generation,
-                ends_at: row.expires_at.to_utc(),
+                ends: end_of(row.expires_at, row.now),
                 shown_until: None,
             };
             (row.session_id, (live, row.user))
@@ -206,13 +249,14 @@ impl Model {
             .collect())
     }
 
+    /// Returns the session as sockets and tokens need it, at this time of the database.
     #[must_use]
-    pub fn live(&self) -> Live {
+    pub fn live(&self, now: DateTime<Utc>) -> Live {
         Live {
             id: self.id,
             user_id: self.user_id,
             generation: self.generation,
-            ends_at: self.expires_at.to_utc(),
+            ends: end_of(self.expires_at, now.into()),
             shown_until: None,
         }
     }
@@ -226,15 +270,18 @@ impl Model {
         ids: impl IntoIterator<Item = Uuid>,
     ) -> Result<HashMap<Uuid, Live>, DbErr> {
         let asked = ids.into_iter().map(|id| [id.into()]);
-        let query = "SELECT sessions.id, user_id, generation, expires_at FROM asked \
-                     JOIN sessions ON sessions.id = asked.id \
-                     JOIN users ON users.id = user_id WHERE is_active";
-        let rows: Vec<Row> = rows_of(db, "id", asked, query).await?;
+        let query = format!(
+            "SELECT sessions.id, user_id, generation, expires_at, {} AS now FROM asked \
+             JOIN sessions ON sessions.id = asked.id \
+             JOIN users ON users.id = user_id WHERE is_active",
+            clock::now_sql(db.get_database_backend())
+        );
+        let rows: Vec<Row> = rows_of(db, "id", asked, &query).await?;
         let live = rows.into_iter().map(|row| Live {
             id: row.id,
             user_id: row.user_id,
             generation: row.generation,
-            ends_at: row.expires_at.to_utc(),
+            ends: end_of(row.expires_at, row.now),
             shown_until: None,
         });
         Ok(live.map(|live| (live.id, live)).collect())
@@ -251,7 +298,7 @@ impl Model {
     ) -> Result<Vec<Self>, DbErr> {
         Entity::find()
             .filter(Column::UserId.eq(user_id))
-            .filter(Column::ExpiresAt.gt(Utc::now()))
+            .filter(lives(db))
             .order_by_desc(Column::UsedAt)
             .order_by_desc(Column::Id)
             .limit(limit)
@@ -269,18 +316,22 @@ impl Model {
         id: Uuid,
         refresh: RefreshId,
     ) -> Result<Option<Live>, DbErr> {
-        use sea_orm::sea_query::ExprTrait as _;
         let generation = Expr::col(Column::Generation).add(1);
         Entity::update_many()
             .col_expr(Column::Generation, generation)
             .col_expr(Column::RefreshJti, Expr::value(refresh.jti))
             .col_expr(Column::ParentJti, Expr::value(None::<Uuid>))
             .col_expr(Column::RotatedAt, Expr::value(None::<DateTimeWithTimeZone>))
+            .col_expr(
+                Column::SuccessorAt,
+                Expr::value(None::<DateTimeWithTimeZone>),
+            )
             .filter(Column::Id.eq(id))
             .exec(transaction)
             .await?;
         let renewed = Entity::find_by_id(id).one(transaction).await?;
-        Ok(renewed.map(|session| session.live()))
+        let now = clock::now(transaction).await?;
+        Ok(renewed.map(|session| session.live(now)))
     }
 
     /// Ends a session of a user. Says whether there was one.
@@ -312,14 +363,17 @@ impl Model {
         Ok(ending.exec(db).await?.rows_affected)
     }
 
-    /// Forgets the sessions that have expired.
+    /// Forgets the sessions that expired more than a day ago. A clock that is set wrong for a moment does not
+    /// cost everybody their sessions.
     ///
     /// # Errors
     /// When the database fails.
     pub async fn forget_expired(db: &DatabaseConnection) -> Result<(), DbErr> {
-        let now = Utc::now();
-        let expired = Entity::delete_many().filter(Column::ExpiresAt.lt(now));
-        expired.exec(db).await?;
+        let margin = Duration::days(1);
+        Entity::delete_many()
+            .filter(Column::ExpiresAt.lt(clock::now(db).await? - margin))
+            .exec(db)
+            .await?;
         Ok(())
     }
 }

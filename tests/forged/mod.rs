@@ -69,27 +69,26 @@ impl<'a> Doors<'a> {
     }
 
     async fn refuse_in_header(&self, name: &str, authorization: &str) {
-        for (method, path, body) in [
+        let request = self.app.request(Method::POST, "/api/start-chat/");
+        let answer = Answer::to(request.header("authorization", authorization)).await;
+        assert_eq!(
+            (answer.status.as_u16(), answer.body.as_str()),
             (
-                Method::POST,
-                "/api/start-chat/",
-                r#"{"detail":"Authentication credentials were not provided"}"#,
+                401,
+                r#"{"detail":"Authentication credentials were not provided"}"#
             ),
-            (
-                Method::GET,
-                "/api/me/",
-                r#"{"detail":"Authentication credentials were not provided","code":"unauthorized"}"#,
-            ),
-        ] {
-            let request = self.app.request(method, path);
-            let answer = Answer::to(request.header("authorization", authorization)).await;
-            assert_eq!(
-                (answer.status.as_u16(), answer.body.as_str()),
-                (401, body),
-                "{name}"
-            );
-            assert_eq!(answer.header("www-authenticate"), "Bearer", "{name}");
-        }
+            "{name}"
+        );
+        assert_eq!(answer.header("www-authenticate"), "Bearer", "{name}");
+        let request = self.app.request(Method::GET, "/api/me/");
+        let answer = Answer::to(request.header("authorization", authorization)).await;
+        assert_eq!(answer.status, 401, "{name}");
+        let code = answer.json()["code"].clone();
+        let challenge = answer.header("www-authenticate");
+        assert!(
+            (code == "unauthorized" || code == "token_expired") && challenge.starts_with("Bearer"),
+            "{name}: {answer}"
+        );
     }
 
     /// Base and rich, of one group and of many, new and coming back.
@@ -173,22 +172,30 @@ async fn no_forged_access_token_opens_any_door() {
     assert!(ann.is_logged_in().await, "and the good one is still good");
 }
 
-/// By more than any leeway there may be, and tried at once: it is not to become true meanwhile.
+/// A token of a node whose clock is ten minutes ahead, or from before the clock was set back.
 #[tokio::test]
-async fn a_token_of_the_next_minute_opens_no_door() {
+async fn a_token_that_was_issued_in_the_future_is_valid() {
     let app = start().await;
     let ann = app.user("ann").await;
-    let mut doors = Doors::of(&ann).await;
-    let next_minute = |token: &str| {
+    let ahead = |token: &str| {
         let mint = Mint::of(&app, token);
         let mut claims = mint.claims.clone();
-        claims["iat"] = json!(chrono::Utc::now().timestamp() + 60);
+        for claim in ["iat", "exp"] {
+            claims[claim] = json!(claims[claim].as_i64().unwrap() + 600);
+        }
         mint.sign(&claims)
     };
-    doors
-        .refuse("issued in a minute", &next_minute(&ann.access))
-        .await;
-    refuse_refresh(&app, "issued in a minute", &next_minute(&ann.refresh)).await;
+    let (access, refresh) = (ahead(&ann.access), ahead(&ann.refresh));
+    let ann = User {
+        access,
+        ..ann.at(&app)
+    };
+    assert!(ann.is_logged_in().await);
+    let group = ann.start_chat().await;
+    ann.connect(&group).await;
+    ann.live(&group).await;
+    let body = json!({"refresh": refresh, "rotate": true});
+    assert_eq!(app.post("/api/token/refresh/", body).await.status, 200);
 }
 
 #[tokio::test]

@@ -18,6 +18,7 @@ fn session(current: Uuid, parent: Option<Uuid>, rotated: Option<DateTime<Utc>>) 
         parent_jti: parent,
         rotated_at: rotated.map(Into::into),
         generation: 0,
+        successor_at: None,
         user_id: 1,
     }
 }
@@ -66,13 +67,17 @@ fn a_refresh_token_is_good_until_its_successor_is_used_and_ten_seconds_more() {
 struct Client(RefreshId);
 
 impl Client {
-    /// Whether the session goes on. An answer that is lost leaves the client with what it had.
+    /// Returns whether the session goes on. An answer that is lost leaves the client with its old token.
     fn rotates(&mut self, session: &mut Model, is_lost: bool, now: DateTime<Utc>) -> bool {
         let standing = session.take(self.0, now);
-        if !is_lost {
-            self.0 = RefreshId::after(session.refresh_jti);
+        if standing == Standing::Reused {
+            return false;
         }
-        standing != Standing::Reused
+        let rotated = session.rotate(self.0, standing, now);
+        if !is_lost {
+            self.0 = rotated.id;
+        }
+        true
     }
 }
 
@@ -88,6 +93,42 @@ proptest! {
             now += Duration::seconds(waits);
             prop_assert!(client.rotates(&mut session, is_lost, now));
         }
+    }
+
+    /// Two tabs rotate the same token within the grace, and go on at any time later with the answers.
+    #[test]
+    fn two_tabs_that_rotate_at_once_have_one_successor(
+        apart in 0_i64..10_000,
+        uses in vec((any::<bool>(), 0_i64..1_000_000), 1..20),
+    ) {
+        let first = RefreshId::first();
+        let mut session = session(first.jti, None, None);
+        let (mut one, mut other, mut now) = (Client(first), Client(first), Utc::now());
+        prop_assert!(one.rotates(&mut session, false, now));
+        now += Duration::milliseconds(apart);
+        prop_assert!(other.rotates(&mut session, false, now));
+        prop_assert_eq!(one.0, other.0);
+        for (is_one, waits) in uses {
+            now += Duration::milliseconds(waits);
+            let tab = if is_one { one } else { other };
+            prop_assert!(session.take(tab.0, now) != Standing::Reused);
+        }
+    }
+
+    /// A tab that shows the old token within the grace gets the token that the other tab uses.
+    #[test]
+    fn a_late_tab_gets_the_token_in_use(late in 0_i64..10_000, later in 0_i64..1_000_000) {
+        let first = RefreshId::first();
+        let mut session = session(first.jti, None, None);
+        let (mut one, mut other, mut now) = (Client(first), Client(first), Utc::now());
+        prop_assert!(one.rotates(&mut session, false, now));
+        now += Duration::seconds(900);
+        prop_assert_eq!(session.take(one.0, now), Standing::Successor);
+        now += Duration::milliseconds(late);
+        prop_assert!(other.rotates(&mut session, false, now));
+        prop_assert_eq!(one.0, other.0);
+        now += Duration::milliseconds(later);
+        prop_assert_eq!(session.take(other.0, now), Standing::Current);
     }
 
     #[test]

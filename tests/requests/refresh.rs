@@ -2,7 +2,7 @@
 
 use insta::assert_snapshot;
 use jsonwebtoken::{Algorithm, EncodingKey, Header, dangerous::insecure_decode, encode};
-use salam::models::users;
+use salam::models::{sessions, users};
 use sea_orm::{ActiveModelTrait, ActiveValue::Set, EntityTrait, IntoActiveModel};
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -128,7 +128,8 @@ async fn nothing_but_a_live_refresh_token_is_taken() {
         ("nobody", with(json!({"user_id": "4711"}))),
         ("another's", with(json!({"user_id": "2"}))),
         ("no session", with(json!({"sid": Uuid::new_v4()}))),
-        ("from later", with(json!({"iat": now + 60}))),
+        ("longer than its lifetime", with(json!({"iat": 0}))),
+        ("over before it begins", with(json!({"iat": i64::MAX}))),
         ("no number", with(json!({"user_id": "ann"}))),
     ];
     for (what, token) in table {
@@ -187,4 +188,44 @@ fn sign(claims: &Value, algorithm: Algorithm, secret: &str) -> String {
         &EncodingKey::from_secret(secret.as_bytes()),
     )
     .unwrap()
+}
+
+/// Two tabs that rotate one token at once get the same successor, and go on with it at any time.
+#[tokio::test]
+async fn two_tabs_get_one_successor() {
+    let app = TestApp::start().await;
+    let ann = app.user("ann").await;
+    let rotate = async |refresh: &str| {
+        let body = json!({"refresh": refresh, "rotate": true});
+        let answer = app.post("/api/token/refresh/", body).await;
+        assert_eq!(answer.status, 200, "{answer}");
+        answer.json()["refresh"].as_str().unwrap().to_owned()
+    };
+    let (one, other, third) = tokio::join!(
+        rotate(&ann.refresh),
+        rotate(&ann.refresh),
+        rotate(&ann.refresh)
+    );
+    assert_eq!(one, other);
+    assert_eq!(one, third);
+    assert_eq!(rotate(&ann.refresh).await, one, "a moment later, too");
+    let next = rotate(&one).await;
+    assert_ne!(next, one);
+    assert_eq!(rotate(&ann.refresh).await, one, "the token in use");
+    // Much later than the grace: as if the first use had been a minute ago.
+    let session = sessions::Entity::find().one(&app.ctx.db).await.unwrap();
+    let mut session = session.unwrap().into_active_model();
+    let minute = chrono::Duration::minutes(1);
+    for at in [&mut session.rotated_at, &mut session.successor_at] {
+        let earlier = at.take().unwrap().map(|at| at - minute);
+        *at = Set(earlier);
+    }
+    session.update(&app.ctx.db).await.unwrap();
+    rotate(&one).await;
+    rotate(&one).await;
+    let body = json!({"refresh": ann.refresh, "rotate": true});
+    let copy = app.post("/api/token/refresh/", body).await;
+    assert_eq!(copy.status, 401, "a copy ends the session");
+    let body = json!({"refresh": one});
+    assert_eq!(app.post("/api/token/refresh/", body).await.status, 401);
 }

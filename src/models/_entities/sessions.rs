@@ -19,6 +19,7 @@ pub struct Model {
     pub rotated_at: Option<DateTimeWithTimeZone>,
     pub user_id: i64,
     pub generation: i64,
+    pub successor_at: Option<DateTimeWithTimeZone>,
     #[sea_orm(
         belongs_to,
         from = "user_id",

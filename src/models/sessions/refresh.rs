@@ -1,30 +1,32 @@
-//! Going on with a session, and what a refresh token is worth to it.
+//! Refreshing a session, and the rules of refresh tokens.
 
 use chrono::{DateTime, Duration, Utc};
 use loco_rs::prelude::*;
-use sea_orm::sea_query::Expr;
+use sea_orm::sea_query::{Expr, ExprTrait as _};
+use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
 use super::{Claimed, Column, Entity, Live, Model};
 use crate::models::users;
 
-/// How long the refresh token that another one has just replaced is still taken: two tabs of one
-/// browser may refresh at the same moment.
+/// The grace: two tabs of one browser may refresh at the same moment. All rotations of one refresh token
+/// within it give the same successor, and the token itself stays valid for as long after the first use of
+/// its successor.
 const GRACE: Duration = Duration::seconds(10);
 
-/// Who loses a race finds another standing of the token, which may be lost in turn, but not for ever.
+/// Attempts to store a refresh while others refresh the same session.
 const ATTEMPTS: usize = 8;
 
-/// A refresh token, as it names itself.
+/// The id of a refresh token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RefreshId {
     pub jti: Uuid,
-    /// The one that was rotated for it; `None` for that of a login.
+    /// The token that was rotated for this one; `None` for the token of a login.
     pub parent: Option<Uuid>,
 }
 
 impl RefreshId {
-    /// That of a login.
+    /// Returns the id of a login's refresh token.
     #[must_use]
     pub fn first() -> Self {
         Self {
@@ -33,86 +35,125 @@ impl RefreshId {
         }
     }
 
-    /// One that is to take the place of another.
+    /// Returns the id of the successor of a token that is issued at this time: always the same one. The id
+    /// need not be a secret, because tokens are signed.
     #[must_use]
-    pub fn after(parent: Uuid) -> Self {
+    pub fn after(parent: Uuid, issued_at: DateTime<Utc>) -> Self {
+        let digest = Sha256::new()
+            .chain_update(parent.as_bytes())
+            .chain_update(issued_at.timestamp_micros().to_be_bytes())
+            .finalize();
+        let mut bytes = [0; 16];
+        bytes
+            .iter_mut()
+            .zip(digest)
+            .for_each(|(byte, of)| *byte = of);
         Self {
-            jti: Uuid::new_v4(),
+            jti: uuid::Builder::from_custom_bytes(bytes).into_uuid(),
             parent: Some(parent),
         }
     }
 }
 
-/// What became of a refresh.
+/// A refresh token that is to be signed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Rotated {
+    pub id: RefreshId,
+    /// The time of its first issue: the same token is signed again as it was.
+    pub issued_at: DateTime<Utc>,
+}
+
+impl Rotated {
+    /// A token that is issued now, for the first time.
+    #[must_use]
+    pub fn now(id: RefreshId) -> Self {
+        Self {
+            id,
+            issued_at: Utc::now(),
+        }
+    }
+}
+
+/// The result of a refresh.
 pub enum Refreshed {
     /// The session goes on.
     Live {
         session: Live,
-        /// The refresh token whose place the next one takes.
-        parent: Uuid,
+        /// The successor of the token, if one was requested.
+        rotated: Option<Rotated>,
     },
-    /// The token was replaced long ago, so somebody else has a copy of it: the session has ended.
+    /// The token was replaced before the grace, so that somebody else has a copy of it: the session has ended.
     Reused { user: users::Model },
-    /// There is no such session.
+    /// The session does not exist.
     Gone,
 }
 
-/// What a refresh token is to its session.
+/// The place of a refresh token in its session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Standing {
-    /// The one that was used last.
+    /// The token that was used last.
     Current,
-    /// A successor of that, which has arrived: its parent is not needed any more.
+    /// A successor of the current token, used for the first time. It is the current token from then on.
     Successor,
-    /// One that has just been replaced.
+    /// The token that the current one has replaced within the grace.
     Overtaken,
+    /// A copy.
     Reused,
 }
 
 impl Model {
-    /// Goes on with a session by a refresh token: it lives for `lifetime` from now on.
+    /// Refreshes a session by a refresh token: the session lives for `lifetime` from now on. With `rotate` the
+    /// token gets a successor.
     ///
-    /// A token is good until its successor is used, so that an answer that was lost costs nothing.
-    /// After that it can only be a copy (RFC 9700, section 4.14.2), and the session ends.
+    /// A token is valid until its successor is used, so that a lost answer costs nothing. After that and the
+    /// grace it can only be a copy (RFC 9700, section 4.14.2), and the session ends. All times are those of
+    /// the database's clock.
     ///
     /// # Errors
     /// When the database fails.
     pub async fn refresh(
         db: &DatabaseConnection,
         claimed: Claimed,
+        rotate: bool,
         lifetime: Duration,
     ) -> Result<Refreshed, DbErr> {
         let (id, user_id, token) = (claimed.session_id, claimed.user_id, claimed.refresh);
         let generation = claimed.generation;
         for _ in 0..ATTEMPTS {
-            let Some((mut session, user)) = Self::find_live(db, &claimed).await? else {
+            let Some(found) = Self::find_live(db, &claimed).await? else {
                 return Ok(Refreshed::Gone);
             };
-            let (known, now) = (session.refresh_jti, Utc::now());
-            if session.take(token, now) == Standing::Reused {
+            let (mut session, user, now) = (found.session, found.user, found.now);
+            let known = (session.refresh_jti, session.successor_at);
+            let standing = session.take(token, now);
+            if standing == Standing::Reused {
                 Self::end(db, user_id, id).await?;
                 return Ok(Refreshed::Reused { user });
             }
-            let ends_at = now + lifetime;
-            let gone_on = Entity::update_many()
+            let rotated = rotate.then(|| session.rotate(token, standing, now));
+            session.expires_at = (now + lifetime).into();
+            let is_same_successor = match known.1 {
+                Some(at) => Expr::col(Column::SuccessorAt).eq(at),
+                None => Expr::col(Column::SuccessorAt).is_null(),
+            };
+            let stored = Entity::update_many()
                 .col_expr(Column::UsedAt, Expr::value(now))
-                .col_expr(Column::ExpiresAt, Expr::value(ends_at))
+                .col_expr(Column::ExpiresAt, Expr::value(session.expires_at))
                 .col_expr(Column::RefreshJti, Expr::value(session.refresh_jti))
                 .col_expr(Column::ParentJti, Expr::value(session.parent_jti))
                 .col_expr(Column::RotatedAt, Expr::value(session.rotated_at))
+                .col_expr(Column::SuccessorAt, Expr::value(session.successor_at))
                 .filter(Column::Id.eq(id))
-                // Somebody else may have been quicker, or have ended it.
-                .filter(Column::RefreshJti.eq(known))
+                // Another request may have refreshed the session first, or have ended it.
+                .filter(Column::RefreshJti.eq(known.0))
+                .filter(is_same_successor)
                 .filter(Column::Generation.eq(generation))
                 .exec(db)
                 .await?;
-            if gone_on.rows_affected > 0 {
+            if stored.rows_affected > 0 {
                 return Ok(Refreshed::Live {
-                    session: Live {
-                        ends_at,
-                        ..session.live()
-                    },
-                    parent: session.refresh_jti,
+                    session: session.live(now),
+                    rotated,
                 });
             }
         }
@@ -121,7 +162,7 @@ impl Model {
         ))
     }
 
-    /// Takes a refresh token of this session at a time, and says what it was to it.
+    /// Takes a refresh token of this session at a time, and returns its standing.
     pub fn take(&mut self, token: RefreshId, now: DateTime<Utc>) -> Standing {
         let current = self.refresh_jti;
         if token.jti == current {
@@ -137,12 +178,40 @@ impl Model {
             .rotated_at
             .is_some_and(|rotated| now - rotated.to_utc() < GRACE);
         let is_parent = self.parent_jti == Some(token.jti);
-        // Two were issued for the same one, and the other was used first.
+        // Rotations further apart than the grace give different successors.
         let is_sibling = self.parent_jti.is_some() && self.parent_jti == token.parent;
         if is_fresh && (is_parent || is_sibling) {
             Standing::Overtaken
         } else {
             Standing::Reused
+        }
+    }
+
+    /// Returns the successor of a token that was taken with this standing. An overtaken token has one that is
+    /// in use already: the current token.
+    pub fn rotate(&mut self, token: RefreshId, standing: Standing, now: DateTime<Utc>) -> Rotated {
+        let rotated_at = self.rotated_at.map(|at| at.to_utc());
+        let successor_at = self.successor_at.map(|at| at.to_utc());
+        // From before the first use of the current token, it is the time of that token.
+        let is_of_current = |at: &DateTime<Utc>| rotated_at.is_some_and(|rotated| *at < rotated);
+        if standing == Standing::Overtaken {
+            let id = RefreshId {
+                jti: self.refresh_jti,
+                parent: self.parent_jti.or(token.parent),
+            };
+            let issued_at = successor_at.filter(is_of_current).or(rotated_at);
+            return Rotated {
+                id,
+                issued_at: issued_at.unwrap_or(now),
+            };
+        }
+        let issued_at = successor_at
+            .filter(|at| !is_of_current(at) && now - *at < GRACE)
+            .unwrap_or(now);
+        self.successor_at = Some(issued_at.into());
+        Rotated {
+            id: RefreshId::after(self.refresh_jti, issued_at),
+            issued_at,
         }
     }
 }
