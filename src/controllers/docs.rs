@@ -1,6 +1,9 @@
 //! The API's documents, all served from the binary.
 
-use std::sync::LazyLock;
+use std::{
+    collections::HashMap,
+    sync::{LazyLock, Mutex, PoisonError},
+};
 
 use axum::{
     Extension, Router,
@@ -15,7 +18,7 @@ use swagger_ui_dist::{ApiDefinition, OpenApiSource, generate_routes};
 use tokio::sync::OnceCell;
 use tower::ServiceExt;
 
-use super::{asyncapi, openapi};
+use super::{asyncapi, extractors::PublicBase, openapi};
 use crate::{
     assets::{Embedded, StaticFile},
     errors::{Error, Result},
@@ -27,11 +30,16 @@ const DOCUMENT_PATH: &str = "/api-docs/openapi.json";
 
 const SOCKETS_PATH: &str = "/api-docs/asyncapi.json";
 
-static DOCUMENT: LazyLock<StaticFile> = LazyLock::new(|| json_file(&openapi::document()));
+/// The OpenAPI documents that were made, by the address of the server that they name.
+static DOCUMENTS: LazyLock<Mutex<HashMap<String, StaticFile>>> = LazyLock::new(Mutex::default);
+
+/// Addresses of which the document is kept. A server has one or two; a client may send any `Host`.
+const ADDRESSES: usize = 8;
 
 static SOCKETS: LazyLock<Value> = LazyLock::new(asyncapi::document);
 
-static SOCKETS_FILE: LazyLock<StaticFile> = LazyLock::new(|| json_file(&*SOCKETS));
+static SOCKETS_FILE: LazyLock<StaticFile> =
+    LazyLock::new(|| json_file(&asyncapi::for_clients(&SOCKETS)));
 
 /// The files of Swagger UI that its page loads.
 const SWAGGER_FILES: [&str; 2] = ["swagger-ui.css", "swagger-ui-bundle.js"];
@@ -114,9 +122,24 @@ async fn swagger_files() -> Result<Vec<(&'static str, StaticFile)>> {
     Ok(files)
 }
 
-/// The OpenAPI document.
-pub async fn document(headers: HeaderMap) -> Response {
-    DOCUMENT.answer(&headers, ASK_AGAIN)
+/// The OpenAPI document, with the address by which the client reached the server.
+pub async fn document(base: PublicBase, headers: HeaderMap) -> Result<Response> {
+    let server = base.page();
+    let documents = || DOCUMENTS.lock().unwrap_or_else(PoisonError::into_inner);
+    let known = documents().get(&server).cloned();
+    let file = match known {
+        Some(file) => file,
+        None => {
+            let document = openapi::document(&server);
+            let file = json_file(&document.map_err(|error| Error::Internal(error.into()))?);
+            let mut documents = documents();
+            if documents.len() < ADDRESSES {
+                documents.insert(server, file.clone());
+            }
+            file
+        }
+    };
+    Ok(file.answer(&headers, ASK_AGAIN))
 }
 
 /// The AsyncAPI document, of the sockets.

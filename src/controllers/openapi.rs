@@ -1,5 +1,8 @@
 //! The OpenAPI document, gathered from the handlers and their types.
 
+mod conventions;
+
+use serde_json::{Value, json};
 use utoipa::{
     IntoResponses, Modify, OpenApi,
     openapi::{
@@ -19,7 +22,6 @@ use crate::views::errors::BodyRefused;
                        with the access token, start a chat and open its `websocket_url`.",
         license(name = "MIT", identifier = "MIT"),
     ),
-    servers((url = "/", description = "This server")),
     paths(
         auth::register,
         auth::token,
@@ -85,7 +87,7 @@ impl Modify for Credentials {
             ),
         );
         components.add_security_scheme(
-            "access_cookie",
+            "cookie",
             SecurityScheme::ApiKey(ApiKey::Cookie(ApiKeyValue::with_description(
                 "access",
                 "Set by the login; for the socket alone.",
@@ -122,8 +124,17 @@ impl Modify for Forms {
     }
 }
 
-/// The document of every endpoint.
-#[must_use]
-pub fn document() -> openapi::OpenApi {
-    Document::openapi()
+/// Returns the document of every endpoint, of the server at this address, such as `https://chat.example`:
+/// generated clients know no other.
+///
+/// # Errors
+/// When the document cannot be written as JSON, which these types never cause.
+pub fn document(server: &str) -> Result<Value, serde_json::Error> {
+    let mut document = serde_json::to_value(Document::openapi())?;
+    conventions::apply(&mut document);
+    if let Some(fields) = document.as_object_mut() {
+        let servers = json!([{"url": server, "description": "This server"}]);
+        fields.insert("servers".to_owned(), servers);
+    }
+    Ok(document)
 }

@@ -27,7 +27,11 @@ impl Messages {
         let title = "Post a message";
         let post = merged([schema::<Post>(), json!({"title": title})]);
         let title = "The greeting, an answer, or news of a message";
-        let shown = merged([schema::<ChatMessage<'static>>(), json!({"title": title})]);
+        let kind = json!({"type": {
+            "type": "string", "const": "chat_message", "examples": ["chat_message"],
+        }});
+        let named = json!({"title": title, "properties": kind});
+        let shown = merged([schema::<ChatMessage<'static>>(), named]);
         Self(Map::from_iter([
             ("base.client.post".to_owned(), message("post", post)),
             (

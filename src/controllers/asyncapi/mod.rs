@@ -1,6 +1,9 @@
 //! The AsyncAPI document of the sockets, made of the protocol's own types.
 
+mod conventions;
 mod messages;
+
+pub use conventions::apply as for_clients;
 
 use serde_json::{Map, Value, json};
 

@@ -1,0 +1,214 @@
+//! The conventions of the whole OpenAPI document, for the clients that generators make of it.
+//!
+//! The rules hold for each endpoint, those of extensions too, so no handler repeats them:
+//!
+//! - A key of an answer that may be null is always sent, so it is required. A key that may be left out is never
+//!   null.
+//! - A request body that may be absent is optional, and never null. Some generators take a body without
+//!   `required` for a required one.
+//! - A page refers to its items, so that there is one type for each thing.
+//! - Times are of the format `date-time`.
+//! - Parameters are never null, and have an example that works as it stands.
+//! - An operation without credentials says so.
+
+use serde_json::{Map, Value, json};
+
+const SCHEMAS: &str = "#/components/schemas/";
+
+/// What the names of types of request bodies end with.
+const PARAMS: &str = "Params";
+
+/// The examples of parameters, by name. A client that sends all of them gets no error.
+fn example_of(parameter: &str) -> Option<Value> {
+    Some(match parameter {
+        "limit" => json!(50),
+        "cursor" | "before" => json!(1000),
+        "after" | "Last-Event-ID" => json!(0),
+        _ => return None,
+    })
+}
+
+/// Applies the conventions to a document.
+pub fn apply(document: &mut Value) {
+    refer_to_items(document);
+    if let Some(Value::Object(schemas)) = document.pointer_mut("/components/schemas") {
+        for (name, schema) in schemas {
+            let is_request = name.ends_with(PARAMS);
+            describe_fields(schema, !is_request);
+        }
+    }
+    let Some(Value::Object(paths)) = document.get_mut("paths") else {
+        return;
+    };
+    let operations = paths.values_mut().filter_map(Value::as_object_mut);
+    let operations = operations.flat_map(Map::values_mut);
+    for (number, operation) in operations.filter_map(Value::as_object_mut).enumerate() {
+        operation.entry("security").or_insert_with(|| json!([]));
+        if let Some(body) = operation.get_mut("requestBody") {
+            describe_body(body);
+        }
+        let parameters = operation
+            .get_mut("parameters")
+            .and_then(Value::as_array_mut);
+        for parameter in parameters.into_iter().flatten() {
+            describe_parameter(parameter, number);
+        }
+    }
+}
+
+/// Lets each page refer to its items, and names it after them: utoipa calls the page of a `Group` `Page_Group`,
+/// and copies the group.
+fn refer_to_items(document: &mut Value) {
+    let Some(Value::Object(schemas)) = document.pointer_mut("/components/schemas") else {
+        return;
+    };
+    let pages: Vec<String> = schemas
+        .keys()
+        .filter(|name| name.starts_with("Page_"))
+        .cloned()
+        .collect();
+    let mut renamed = Map::new();
+    for page in pages {
+        let item = page.trim_start_matches("Page_").to_owned();
+        let Some(mut schema) = schemas.remove(&page) else {
+            continue;
+        };
+        if let Some(items) = schema.pointer_mut("/properties/results/items")
+            && schemas.contains_key(&item)
+        {
+            *items = json!({"$ref": format!("{SCHEMAS}{item}")});
+        }
+        let name = format!("{item}Page");
+        renamed.insert(
+            format!("{SCHEMAS}{page}"),
+            json!(format!("{SCHEMAS}{name}")),
+        );
+        schemas.insert(name, schema);
+    }
+    rename(document, &renamed);
+}
+
+fn rename(value: &mut Value, renamed: &Map<String, Value>) {
+    match value {
+        Value::Object(fields) => {
+            for (key, value) in fields {
+                match value.as_str().and_then(|text| renamed.get(text)) {
+                    Some(new) if key == "$ref" => *value = new.clone(),
+                    _ => rename(value, renamed),
+                }
+            }
+        }
+        Value::Array(values) => values.iter_mut().for_each(|value| rename(value, renamed)),
+        _ => {}
+    }
+}
+
+/// Describes the fields of an object and of the objects in it.
+fn describe_fields(schema: &mut Value, is_answer: bool) {
+    let Some(fields) = schema.as_object_mut() else {
+        return;
+    };
+    let mut always = Vec::new();
+    if let Some(Value::Object(properties)) = fields.get_mut("properties") {
+        for (name, property) in properties {
+            if name == "at" || name.ends_with("_at") {
+                describe_time(property);
+            }
+            if is_answer && is_nullable(property) {
+                always.push(json!(name));
+            }
+            describe_fields(property, is_answer);
+        }
+    }
+    if !always.is_empty() {
+        let required = fields.entry("required").or_insert_with(|| json!([]));
+        if let Some(required) = required.as_array_mut() {
+            always.retain(|name| !required.contains(name));
+            required.extend(always);
+        }
+    }
+    for of in ["oneOf", "allOf"] {
+        let parts = fields.get_mut(of).and_then(Value::as_array_mut);
+        for part in parts.into_iter().flatten() {
+            describe_fields(part, is_answer);
+        }
+    }
+    if let Some(items) = fields.get_mut("items") {
+        describe_fields(items, is_answer);
+    }
+}
+
+fn describe_time(property: &mut Value) {
+    let is_text = match property.get("type") {
+        Some(Value::String(name)) => name == "string",
+        Some(Value::Array(names)) => names.iter().any(|name| name == "string"),
+        _ => false,
+    };
+    if let Some(fields) = property.as_object_mut().filter(|_| is_text) {
+        fields.entry("format").or_insert_with(|| json!("date-time"));
+    }
+}
+
+/// Returns whether a schema allows null, as utoipa writes it for an `Option`.
+fn is_nullable(schema: &Value) -> bool {
+    let is_null = |name: &Value| name == "null";
+    let has_null_type = |schema: &Value| schema.get("type").is_some_and(is_null);
+    match (schema.get("type"), schema.get("oneOf")) {
+        (Some(Value::Array(names)), _) => names.iter().any(is_null),
+        (_, Some(Value::Array(parts))) => parts.iter().any(has_null_type),
+        _ => false,
+    }
+}
+
+/// Makes a body that may be null one that may be absent.
+fn describe_body(body: &mut Value) {
+    let mut is_optional = false;
+    let contents = body.get_mut("content").and_then(Value::as_object_mut);
+    for content in contents.into_iter().flat_map(Map::values_mut) {
+        if let Some(schema) = content
+            .get_mut("schema")
+            .filter(|schema| is_nullable(schema))
+        {
+            is_optional = true;
+            without_null(schema);
+        }
+    }
+    if let Some(fields) = body.as_object_mut().filter(|_| is_optional) {
+        fields.insert("required".to_owned(), json!(false));
+    }
+}
+
+fn describe_parameter(parameter: &mut Value, operation: usize) {
+    let Some(fields) = parameter.as_object_mut() else {
+        return;
+    };
+    if let Some(schema) = fields.get_mut("schema") {
+        without_null(schema);
+    }
+    let name = fields.get("name").and_then(Value::as_str).unwrap_or("");
+    let example = match name {
+        // One key names one request: an operation with the key of another is refused.
+        "Idempotency-Key" => Some(json!(format!("01JD3ZK8Q{operation:03}"))),
+        _ => example_of(name).filter(|_| !fields.contains_key("example")),
+    };
+    if let Some(example) = example {
+        fields.insert("example".to_owned(), example);
+    }
+}
+
+/// Takes null out of a schema.
+fn without_null(schema: &mut Value) {
+    if let Some(Value::Array(names)) = schema.get_mut("type") {
+        names.retain(|name| name != "null");
+        if let [name] = names.as_slice() {
+            let name = name.clone();
+            schema["type"] = name;
+        }
+    }
+    if let Some(Value::Array(parts)) = schema.get_mut("oneOf") {
+        parts.retain(|part| part.get("type").is_none_or(|name| name != "null"));
+        if let [part] = parts.as_slice() {
+            *schema = part.clone();
+        }
+    }
+}
