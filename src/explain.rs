@@ -1,6 +1,6 @@
 //! Why a command failed, as a person wants to read it.
 
-use std::error::Error as _;
+use std::{collections::BTreeSet, error::Error as _};
 
 use loco_rs::Error;
 
@@ -36,5 +36,35 @@ pub fn explain(error: &Error) -> String {
         }
         _ => "",
     };
+    if text.starts_with("cannot parse `")
+        && let Some(file) = text.split('`').nth(1)
+    {
+        return format!("{text}{}", suspects(file, &text));
+    }
     text + hint
+}
+
+/// Returns a hint that names the environment variables that may have made a configuration file unreadable: those
+/// that the file reads, and that are empty or have a value that the error shows.
+fn suspects(file: &str, error: &str) -> String {
+    let Ok(config) = std::fs::read_to_string(file) else {
+        return String::new();
+    };
+    let names = config
+        .split("get_env(name=\"")
+        .skip(1)
+        .filter_map(|rest| rest.split('"').next());
+    let is_suspect = |name: &&str| {
+        #[allow(clippy::disallowed_methods, reason = "only to name it in an error")]
+        let value = std::env::var(name);
+        value.is_ok_and(|value| value.trim().is_empty() || error.contains(&format!("\"{value}\"")))
+    };
+    let names: BTreeSet<&str> = names.filter(is_suspect).collect();
+    match names.into_iter().collect::<Vec<_>>().as_slice() {
+        [] => String::new(),
+        names => format!(
+            "; look at the environment variable {}: set it to a valid value, or unset it",
+            names.join(", ")
+        ),
+    }
 }

@@ -1,11 +1,14 @@
-//! Where the log goes: to standard output, in the format and from the level of the configuration.
+//! Where the log goes: to standard output, and to standard error for other commands than `start`, in the format and from the level of the configuration.
 //!
 //! It is written by a thread of its own. Where nobody reads it, lines are dropped, and the server
 //! goes on.
 
 use std::{
-    io::{IsTerminal, stdout},
-    sync::{Mutex, PoisonError},
+    io::{IsTerminal, stderr, stdout},
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use loco_rs::{
@@ -22,6 +25,15 @@ const WAITING: usize = 16_384;
 /// Held while the log is open; its end writes what waits.
 static WRITER: Mutex<Option<WorkerGuard>> = Mutex::new(None);
 
+/// Whether the log goes to standard error.
+static TO_STANDARD_ERROR: AtomicBool = AtomicBool::new(false);
+
+/// Writes the log to standard error from its opening on: standard output is that of a command, such as a task
+/// that prints a password.
+pub fn to_standard_error() {
+    TO_STANDARD_ERROR.store(true, Ordering::Relaxed);
+}
+
 /// Opens the log. Says whether it did: where files are configured, Loco does it by itself.
 pub fn begin<H: Hooks>(config: &Logger) -> bool {
     let has_file = config.file_appender.as_ref();
@@ -29,9 +41,13 @@ pub fn begin<H: Hooks>(config: &Logger) -> bool {
         return false;
     }
     let writing = NonBlockingBuilder::default().buffered_lines_limit(WAITING);
-    let (writer, guard) = writing.finish(stdout());
+    let ((writer, guard), is_terminal) = if TO_STANDARD_ERROR.load(Ordering::Relaxed) {
+        (writing.finish(stderr()), stderr().is_terminal())
+    } else {
+        (writing.finish(stdout()), stdout().is_terminal())
+    };
     let filter = init_env_filter::<H>(config.override_filter.as_ref(), &config.level);
-    let layer = init_layer(writer, &config.format, stdout().is_terminal());
+    let layer = init_layer(writer, &config.format, is_terminal);
     tracing_subscriber::registry()
         .with(vec![layer])
         .with(filter)

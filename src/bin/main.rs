@@ -13,7 +13,10 @@ use loco_rs::{
     environment::{Environment, resolve_from_env},
 };
 use migration::Migrator;
-use salam::{app::App, database, db_command::DbCommand, doctor, explain::explain, logs};
+use salam::{
+    app::App, database, db_command::DbCommand, doctor, explain::explain, logs, overview,
+    start_command::StartCommand,
+};
 
 /// Gives memory back: each login takes 19 MiB for some milliseconds, on whichever thread is free,
 /// and the system's allocator would keep that much for every one of them.
@@ -54,6 +57,16 @@ fn main() -> ExitCode {
     if let Some(asked) = salam::generate::asked(args_os()) {
         return salam::generate::run(asked).unwrap_or_else(|error| fail(&explain(&error)));
     }
+    if let Some(text) = overview::asked(args_os()) {
+        return match write!(stdout(), "{text}") {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(_) => ExitCode::FAILURE,
+        };
+    }
+    if args_of("start", args_os()).is_none() && args_of("s", args_os()).is_none() {
+        // The output of a task is for whoever runs it.
+        logs::to_standard_error();
+    }
     let runtime = match tokio::runtime::Runtime::new() {
         Ok(runtime) => runtime,
         Err(error) => return fail(&format!("the runtime did not start: {error}")),
@@ -69,10 +82,14 @@ fn main() -> ExitCode {
     ended.unwrap_or_else(|error| fail(&explain(&error)))
 }
 
-/// Runs the command: the doctor and `db` of this program, and all others of Loco.
+/// Runs the command: `start`, `doctor` and `db` of this program, and all others of Loco.
 async fn run() -> loco_rs::Result<ExitCode> {
     if let Some(args) = args_of("doctor", args_os()) {
         return ask_doctor(Doctor::parse_from(args)).await;
+    }
+    if let Some(args) = args_of("start", args_os()).or_else(|| args_of("s", args_os())) {
+        StartCommand::parse_from(args).run().await?;
+        return Ok(ExitCode::SUCCESS);
     }
     if let Some(args) = args_of("db", args_os()) {
         DbCommand::parse_from(args).run().await?;

@@ -14,6 +14,7 @@ use axum::{
     Error as BodyError,
     body::{Body, Bytes, HttpBody},
     extract::Request,
+    http::{HeaderValue, header},
     middleware::Next,
     response::{IntoResponse, Response},
 };
@@ -26,7 +27,15 @@ use crate::errors::Error;
 const BODY_WITHIN: Duration = Duration::from_secs(10);
 
 /// Answers 408 for a body that was waited for in vain, whatever its reader made of that.
+///
+/// A body in another transfer coding than `chunked` is refused: nothing here decodes it (RFC 9112, section
+/// 6.1).
 pub(super) async fn in_time(request: Request, next: Next) -> Response {
+    let codings = request.headers().get_all(header::TRANSFER_ENCODING);
+    let is_chunked = |coding: &HeaderValue| coding.as_bytes().eq_ignore_ascii_case(b"chunked");
+    if !codings.iter().all(is_chunked) {
+        return Error::TransferCoding.into_response();
+    }
     if request.body().is_end_stream() {
         return next.run(request).await;
     }

@@ -28,7 +28,9 @@ use axum::{
     Router,
     middleware::{from_fn, from_fn_with_state, map_response},
 };
-use loco_rs::{Result, app::AppContext};
+use chrono::Utc;
+use loco_rs::{Result, app::AppContext, logger::Format};
+use serde_json::json;
 use tokio::{
     net::{TcpListener, TcpSocket, lookup_host},
     select,
@@ -45,6 +47,7 @@ use crate::{
     errors,
     settings::{DoorSettings, Settings},
     supervisor::Supervisor,
+    views,
 };
 
 /// How long requests in flight may take once the server stops.
@@ -115,12 +118,24 @@ fn listen_on(address: SocketAddr) -> io::Result<TcpListener> {
     socket.listen(BACKLOG)
 }
 
-/// Says where everything is, whatever the log level.
+/// Prints where everything is, whatever the log level: as a line of JSON where the log is JSON, because
+/// programs read standard output then.
 ///
 /// # Errors
 /// When standard output is closed.
-pub fn print_addresses(address: SocketAddr) -> Result<()> {
+pub fn print_addresses(address: SocketAddr, format: &Format) -> Result<()> {
     let base = format!("http://{address}");
+    if matches!(format, Format::Json) {
+        let line = json!({
+            "timestamp": views::time(&Utc::now()),
+            "level": "INFO",
+            "fields": {"message": "Salam is ready", "page": format!("{base}/"),
+                       "docs": format!("{base}/swagger/"), "api": format!("{base}/api-docs/openapi.json")},
+            "target": "salam::server",
+        });
+        writeln!(std::io::stdout(), "{line}")?;
+        return Ok(());
+    }
     writeln!(
         std::io::stdout(),
         "\nSalam is ready\n  page  {base}/\n  docs  {base}/swagger/\n  API   {base}/api-docs/openapi.json\n"

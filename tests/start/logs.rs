@@ -128,7 +128,7 @@ impl Session {
             ("/ws/chat/chat_00000000/", vec![("cookie", "access=cnry")]),
             (
                 "/ws/chat/cnry/?token=cnry",
-                vec![("origin", "https://cnry.example")],
+                vec![("origin", "https://other.example")],
             ),
             (
                 "/ws/chat/chat_00000000/",
@@ -217,8 +217,10 @@ async fn session(environment: &[(&str, &str)]) -> (Recording, String) {
     let (server, said) = Server::recorded(&database, redis, &AS_JSON, |command| {
         command.envs(environment.iter().copied());
     });
-    let line = said.line_with("  page  ").await;
-    let address = line.trim().rsplit("//").next().unwrap();
+    let line = said.line_with("Salam is ready").await;
+    let ready: Value = serde_json::from_str(&line).unwrap();
+    let page = ready["fields"]["page"].as_str().unwrap();
+    let address = page.rsplit("//").next().unwrap();
     let mut session = Session {
         address: address.trim_end_matches('/').parse().unwrap(),
         given: Vec::new(),

@@ -5,6 +5,7 @@ mod doctor;
 mod faults;
 mod generate;
 mod logs;
+mod overview;
 mod production;
 mod seed;
 mod stops;

@@ -189,7 +189,7 @@ async fn a_second_run_leaves_all_as_people_have_it_by_then() {
     assert_eq!(all().await, before);
 }
 
-/// So it does for who has registered as the README says.
+/// The seed takes over an account that has its name and its password.
 #[tokio::test]
 async fn what_a_run_has_left_out_the_next_adds_and_repeats_nothing() {
     let app = TestApp::start().await;

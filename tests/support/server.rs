@@ -9,6 +9,7 @@ use std::{
     sync::{Arc, Mutex},
 };
 
+use serde_json::Value;
 use tempfile::TempDir;
 
 use super::{TestDatabase, soon, until};
@@ -129,13 +130,20 @@ impl Server {
     pub async fn addresses_alone(&mut self) -> (Vec<String>, impl Read) {
         let mut output = BufReader::new(self.process.stdout.take().unwrap());
         let told = tokio::task::spawn_blocking(move || {
-            let lines = output.by_ref().lines().map(Result::unwrap);
-            let addresses = lines
-                .skip_while(|line| line != "Salam is ready")
-                .skip(1)
-                .take(3)
-                .filter_map(|line| Some(line.split_whitespace().last()?.to_owned()))
-                .collect();
+            let mut lines = output.by_ref().lines().map(Result::unwrap);
+            let ready = lines.find(|line| line.contains("Salam is ready"));
+            // In production it is a line of JSON.
+            let said: Option<Value> = ready.and_then(|line| serde_json::from_str(&line).ok());
+            let addresses = match said {
+                Some(said) => ["page", "docs", "api"]
+                    .iter()
+                    .filter_map(|name| Some(said["fields"][name].as_str()?.to_owned()))
+                    .collect(),
+                None => lines
+                    .take(3)
+                    .filter_map(|line| Some(line.split_whitespace().last()?.to_owned()))
+                    .collect(),
+            };
             (addresses, output)
         });
         soon("the addresses", told).await.unwrap()

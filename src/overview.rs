@@ -1,0 +1,68 @@
+//! The overview of the command line: `--help` and `--version` of the program.
+//!
+//! Loco parses its own commands, and would introduce itself. Commands for development alone are listed in debug
+//! builds.
+
+use std::ffi::OsString;
+
+use clap::{CommandFactory, Parser, Subcommand};
+
+/// Salam: accounts, chat groups, and a WebSocket that delivers each message once and in order.
+#[derive(Parser)]
+#[command(name = "salam-cli", version, arg_required_else_help = true)]
+struct Overview {
+    #[command(subcommand)]
+    command: Command,
+    /// Specify the environment [default: development]
+    #[arg(short, long, global = true)]
+    environment: Option<String>,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Start the server
+    Start,
+    /// Check the configuration, the database and Redis, and name each problem
+    Doctor,
+    /// Migrate, seed or reset the database
+    Db,
+    /// Run a task of an operator; without a name, list the tasks
+    Task,
+    /// List the endpoints
+    #[command(hide = cfg!(not(debug_assertions)))]
+    Routes,
+    /// List the middlewares
+    #[command(hide = cfg!(not(debug_assertions)))]
+    Middleware,
+    /// Write a model, a controller, a scaffold or a task
+    #[command(hide = cfg!(not(debug_assertions)))]
+    Generate,
+    /// Restart the server when a file changes
+    #[command(hide = cfg!(not(debug_assertions)))]
+    Watch,
+    /// Print the version
+    Version,
+}
+
+/// The text that a command line asks for.
+enum Wanted {
+    Help,
+    Version,
+}
+
+/// Returns the overview, or the version, if these arguments ask for it, and not for the help of a command.
+#[must_use]
+pub fn asked(args: impl Iterator<Item = OsString>) -> Option<String> {
+    let args: Vec<OsString> = args.skip(1).collect();
+    let args: Option<Vec<&str>> = args.iter().map(|arg| arg.to_str()).collect();
+    let wanted = match args?.as_slice() {
+        [] | ["-h" | "--help" | "help"] => Wanted::Help,
+        ["-V" | "--version" | "version"] => Wanted::Version,
+        _ => return None,
+    };
+    let mut command = Overview::command();
+    Some(match wanted {
+        Wanted::Help => command.render_help().to_string(),
+        Wanted::Version => command.render_version(),
+    })
+}

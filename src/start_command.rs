@@ -1,0 +1,84 @@
+//! The command `start`, with the options of Loco's own, which it replaces: Loco prints a banner, and programs read
+//! standard output where the log is JSON.
+
+use clap::{ArgGroup, Parser};
+use loco_rs::{
+    Result,
+    app::Hooks,
+    boot::{ServeParams, StartMode, create_app, create_context, start},
+    environment::{Environment, resolve_from_env},
+    logger::Format,
+};
+use migration::Migrator;
+
+use crate::app::App;
+
+/// Start the server
+#[derive(Parser)]
+#[command(name = "start", bin_name = "cargo loco start")]
+#[command(group(ArgGroup::new("start_mode").args(&["worker", "server_and_worker", "all"])))]
+pub struct StartCommand {
+    /// Start a worker; with tags, for their jobs alone (--worker=tag1,tag2)
+    #[arg(short, long, value_delimiter = ',', num_args = 0.., conflicts_with_all = ["server_and_worker", "all"])]
+    worker: Option<Vec<String>>,
+    /// Start the server and a worker in one process
+    #[arg(short, long, conflicts_with_all = ["worker", "all"])]
+    server_and_worker: bool,
+    /// Start the server, a worker and the scheduler in one process
+    #[arg(short, long, conflicts_with_all = ["worker", "server_and_worker"])]
+    all: bool,
+    /// Run the scheduler
+    #[arg(long, conflicts_with = "all")]
+    scheduler: bool,
+    /// Specify the address to listen on [default: server.binding]
+    #[arg(short, long)]
+    binding: Option<String>,
+    /// Specify the port to listen on; 0 takes any [default: server.port]
+    #[arg(short, long)]
+    port: Option<i32>,
+    /// Print no banner; where the log is JSON, there is none
+    #[arg(short, long)]
+    no_banner: bool,
+    /// Specify the environment [default: development]
+    #[arg(short, long)]
+    environment: Option<String>,
+}
+
+impl StartCommand {
+    /// Runs the command until the server is told to stop.
+    ///
+    /// # Errors
+    /// When the configuration is at fault, the database or the port is not available, or a task of the server
+    /// fails.
+    pub async fn run(self) -> Result<()> {
+        let environment: Environment = match &self.environment {
+            Some(name) => name.clone().into(),
+            None => resolve_from_env().into(),
+        };
+        let config = App::load_config(&environment).await?;
+        let ctx = create_context::<App>(&environment, config).await?;
+        if !App::init_logger(&ctx)? {
+            loco_rs::logger::init::<App>(&ctx.config.logger)?;
+        }
+        let no_banner = self.no_banner || matches!(ctx.config.logger.format, Format::Json);
+        let (binding, port) = (self.binding.clone(), self.port);
+        let boot = create_app::<App, Migrator>(self.mode(), &environment, ctx.config).await?;
+        let server = &boot.app_context.config.server;
+        let serve = ServeParams {
+            port: port.unwrap_or(server.port),
+            binding: binding.unwrap_or_else(|| server.binding.clone()),
+        };
+        start::<App>(boot, serve, no_banner).await
+    }
+
+    fn mode(self) -> StartMode {
+        match (self.worker, self.scheduler) {
+            _ if self.all || (self.server_and_worker && self.scheduler) => StartMode::All,
+            _ if self.server_and_worker => StartMode::ServerAndWorker,
+            (Some(tags), true) => StartMode::WorkerAndScheduler { tags },
+            (Some(tags), false) => StartMode::WorkerOnly { tags },
+            (None, true) => StartMode::ServerAndScheduler,
+            (None, false) => StartMode::ServerOnly,
+        }
+    }
+}

@@ -1,0 +1,139 @@
+//! The command line as it introduces itself, and what it writes where.
+
+use std::process::Command;
+
+use insta::assert_snapshot;
+use serde_json::Value;
+
+use super::command::Run;
+use crate::support::{TestApp, soon};
+
+#[tokio::test]
+async fn the_program_speaks_of_itself() {
+    let version = Run::of(&["--version"], &[]).await;
+    let own = format!("salam-cli {}\n", env!("CARGO_PKG_VERSION"));
+    assert_eq!(
+        (version.code, version.told.as_str()),
+        (Some(0), own.as_str())
+    );
+    assert_eq!(Run::of(&["-V"], &[]).await.told, own);
+    assert_eq!(Run::of(&["version"], &[]).await.told, own);
+    let help = Run::of(&["--help"], &[]).await;
+    assert_eq!(help.code, Some(0));
+    assert!(!help.told.contains("oco"), "{}", help.told);
+    assert_snapshot!(help.told, @"
+    Salam: accounts, chat groups, and a WebSocket that delivers each message once and in order
+
+    Usage: salam-cli [OPTIONS] <COMMAND>
+
+    Commands:
+      start       Start the server
+      doctor      Check the configuration, the database and Redis, and name each problem
+      db          Migrate, seed or reset the database
+      task        Run a task of an operator; without a name, list the tasks
+      routes      List the endpoints
+      middleware  List the middlewares
+      generate    Write a model, a controller, a scaffold or a task
+      watch       Restart the server when a file changes
+      version     Print the version
+      help        Print this message or the help of the given subcommand(s)
+
+    Options:
+      -e, --environment <ENVIRONMENT>  Specify the environment [default: development]
+      -h, --help                       Print help
+      -V, --version                    Print version
+    ");
+    assert_eq!(Run::of(&["help"], &[]).await.told, help.told);
+    assert_eq!(Run::of(&[], &[]).await.told, help.told);
+    let start = Run::of(&["start", "--help"], &[]).await;
+    assert!(start.told.contains("Usage"), "{}", start.told);
+}
+
+#[tokio::test]
+async fn a_variable_that_breaks_the_configuration_is_named() {
+    for (value, is_named) in [("", true), ("abc", true), ("  ", true)] {
+        let run = Run::of(&["start"], &[("PORT", value)]).await;
+        assert_eq!(run.code, Some(1), "{value:?}: {}", run.told);
+        let hint = "look at the environment variable PORT";
+        assert_eq!(run.told.contains(hint), is_named, "{value:?}: {}", run.told);
+    }
+}
+
+/// Whoever pipes the output of a task gets nothing else.
+#[tokio::test]
+async fn a_task_writes_its_log_to_standard_error() {
+    let app = TestApp::start().await;
+    app.user("ann").await;
+    let folder = tempfile::tempdir().unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_salam-cli"));
+    command
+        .current_dir(folder.path())
+        .env(
+            "LOCO_CONFIG_FOLDER",
+            concat!(env!("CARGO_MANIFEST_DIR"), "/config"),
+        )
+        .args(["task", "-e", "development", "user:reset-password"])
+        .arg("username:ann")
+        .env("DATABASE_URL", &app.database.uri)
+        .env("JWT_SECRET", app.secret())
+        .env("LOG_LEVEL", "debug");
+    let output = tokio::task::spawn_blocking(move || command.output().unwrap());
+    let output = soon("the task", output).await.unwrap();
+    let told = String::from_utf8(output.stdout).unwrap();
+    assert!(output.status.success(), "{told}");
+    assert!(told.starts_with("the password of ann is now "), "{told}");
+    assert!(!output.stderr.is_empty(), "a log of this level");
+}
+
+/// In production, programs read standard output.
+#[tokio::test]
+async fn the_output_of_production_is_lines_of_json() {
+    let folder = tempfile::tempdir().unwrap();
+    let database = folder.path().join("salam.sqlite");
+    let mut command = Command::new(env!("CARGO_BIN_EXE_salam-cli"));
+    let mut server = command
+        .current_dir(folder.path())
+        .env(
+            "LOCO_CONFIG_FOLDER",
+            concat!(env!("CARGO_MANIFEST_DIR"), "/config"),
+        )
+        .args(["start", "-e", "production"])
+        .env(
+            "DATABASE_URL",
+            format!("sqlite://{}?mode=rwc", database.display()),
+        )
+        .env(
+            "JWT_SECRET",
+            "Zm9ydHktdHdvIGJ5dGVzIG9mIGEgc2VjcmV0IHRoYXQgaXMgbm90",
+        )
+        .env("PUBLIC_URL", "https://chat.example")
+        .env("PORT", "0")
+        .env_remove("REDIS_URL")
+        .stdout(std::process::Stdio::piped())
+        .stderr(std::process::Stdio::null())
+        .spawn()
+        .unwrap();
+    let output = server.stdout.take().unwrap();
+    let reading = tokio::task::spawn_blocking(move || {
+        use std::io::BufRead as _;
+        let mut lines = Vec::new();
+        for line in std::io::BufReader::new(output).lines() {
+            let line = line.unwrap();
+            let parsed: Result<Value, _> = serde_json::from_str(&line);
+            assert!(parsed.is_ok_and(|line| line.is_object()), "{line}");
+            let is_ready = line.contains("Salam is ready");
+            lines.push(line);
+            if is_ready {
+                return lines;
+            }
+        }
+        panic!("it did not start: {lines:?}");
+    });
+    let lines = soon("the server to be ready", reading).await;
+    server.kill().unwrap();
+    server.wait().unwrap();
+    let lines = lines.unwrap();
+    let ready: Value = serde_json::from_str(lines.last().unwrap()).unwrap();
+    let page = ready["fields"]["page"].as_str().unwrap();
+    assert!(page.starts_with("http://127.0.0.1:"), "{page}");
+}
