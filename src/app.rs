@@ -117,7 +117,7 @@ impl Hooks for App {
     async fn serve(app: axum::Router, ctx: &AppContext, params: &ServeParams) -> Result<()> {
         let settings = Settings::of(ctx)?;
         let listener = server::bind(&params.binding, params.port).await?;
-        server::print_addresses(listener.local_addr()?)?;
+        server::print_addresses(listener.local_addr()?, &ctx.config.logger.format)?;
         let stop = CancellationToken::new();
         let serving = server::serve(listener, app, &settings.door, stop.clone());
         let supervisor = ctx.shared_store.get::<Supervisor>().unwrap_or_default();

@@ -32,17 +32,18 @@ pub enum Error {
     /// As the base contract tells it.
     #[error("no live access token")]
     Unauthenticated,
-    #[error("no live access token")]
+    #[error("no access token")]
     Unauthorized,
+    #[error("the access token has expired")]
+    TokenExpired,
+    #[error("not a live access token")]
+    TokenInvalid,
     #[error(transparent)]
     Refused(#[from] Refusal),
     #[error("{0}")]
     Text(TextError),
     #[error(transparent)]
     TooFast(#[from] TooFast),
-    /// As the base contract tells it.
-    #[error("too many requests")]
-    ContractTooFast(TooFast),
     #[error("too many registrations")]
     RegisterTooFast(TooFast),
     #[error(transparent)]
@@ -76,8 +77,17 @@ pub enum Error {
     TooLarge,
     #[error("the body is not declared as JSON")]
     UnsupportedMediaType,
+    #[error("the body is encoded")]
+    ContentEncoding,
+    #[error("the body has a transfer coding other than chunked")]
+    TransferCoding,
+    /// An error of the body of a registration, in the form of that endpoint.
+    #[error("a registration with an unreadable body")]
+    RegisterBody(Box<Self>),
     #[error("not a WebSocket handshake")]
     UpgradeRequired,
+    #[error("a WebSocket handshake without the subprotocol of rich sockets")]
+    SubprotocolRequired,
     #[error("overloaded")]
     Unavailable,
     #[error("the database does not serve: {}", .0.code())]
@@ -183,7 +193,7 @@ impl From<UserError> for Error {
                 detail: "This is not your password.".to_owned(),
                 field: Some("old".into()),
             },
-            UserError::SessionEnded => Self::Unauthorized,
+            UserError::SessionEnded => Self::TokenInvalid,
             UserError::Password(error) => error.into(),
             UserError::Db(error) => error.into(),
         }

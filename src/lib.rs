@@ -24,9 +24,11 @@ pub mod logins;
 pub mod logs;
 pub mod middleware;
 pub mod models;
+pub mod overview;
 pub mod seed;
 pub mod server;
 pub mod settings;
+pub mod start_command;
 #[allow(clippy::disallowed_methods)] // It starts the tasks of channels/.
 pub mod supervisor;
 pub mod tasks;

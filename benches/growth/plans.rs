@@ -14,7 +14,7 @@ use salam::models::{
     chat_groups,
     events::{self, Author},
     memberships,
-    messages::{Message, Window},
+    messages::{Content, Message, Window},
     mine::Mine,
     sessions::{self, Claimed, RefreshId},
     standings::Standing,
@@ -219,7 +219,7 @@ impl<'a> Asker<'a> {
 
     async fn ask(&self, question: Question) -> Result<()> {
         let db = self.db;
-        let page = |window| Message::page(db, LARGE_GROUP, VISITOR, window, 50);
+        let page = |window| Message::page(db, LARGE_GROUP, VISITOR, window, Content::Messages, 50);
         match question {
             Question::NewestPageOfHistory => drop(page(Window::Newest).await?),
             Question::PageInTheMiddle => drop(page(Window::Before(self.middle)).await?),

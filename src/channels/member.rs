@@ -47,7 +47,11 @@ impl From<Standing> for Member {
             membership_id: standing.membership_id,
             head: standing.head,
             read: standing.read,
-            unread: mine::unread(standing.messages, standing.read_messages),
+            unread: mine::unread(
+                standing.messages,
+                standing.read_messages,
+                standing.deleted_unread,
+            ),
         }
     }
 }
@@ -69,7 +73,7 @@ impl Member {
             membership_id: membership.id,
             head: group.head,
             read: membership.read,
-            unread: mine::unread(group.messages, membership.read_messages),
+            unread: mine::unread(group.messages, membership.read_messages, 0),
         }
     }
 

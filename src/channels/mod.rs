@@ -65,6 +65,8 @@ use crate::{
         changes::{Change, Outcome},
         chat_groups, epochs,
         events::Author,
+        memberships,
+        reactions::Emoji,
         sessions::{Claimed, Live},
         users,
     },
@@ -75,6 +77,10 @@ use crate::{
 
 /// How long [`connect`] tries to reach Redis.
 const CONNECT_WITHIN: Duration = Duration::from_secs(5);
+
+/// The changes of one reaction by one user that are allowed at once, and again within the window.
+const TOGGLES: u32 = 10;
+const TOGGLES_WINDOW: Duration = Duration::from_secs(3000);
 
 /// The time over which a user's sends, and the groups subscribed to, are limited.
 const WINDOW: Duration = Duration::from_secs(10);
@@ -101,6 +107,8 @@ pub struct Channels {
     tokens: Arc<Tokens>,
     sends: Rates<i64>,
     subs: Rates<i64>,
+    /// By user, group, message and emoji.
+    toggles: Rates<(i64, i64, i64, Emoji)>,
     seats: Seats,
     counters: Counters,
     sockets: TaskTracker,
@@ -146,6 +154,7 @@ impl Channels {
             tokens: Arc::new(Tokens::new(&settings.tokens)),
             sends: Rates::new(settings.channels.sends_per_10s, WINDOW),
             subs: Rates::new(settings.limits.subs_per_10s, WINDOW),
+            toggles: Rates::new(TOGGLES, TOGGLES_WINDOW),
             seats: Seats::new(
                 settings.limits.sockets_per_user,
                 settings.limits.sockets_per_network,
@@ -312,10 +321,37 @@ impl Channels {
         self.hub.doubt_sessions(&user.username);
     }
 
-    /// Lets a user's sockets know of a group that they have started.
-    pub fn welcome(&self, owner: &users::Model, group: &chat_groups::Model) {
-        let at = group.created_at.to_utc();
-        self.hub.welcome(&owner.username, &group.name, at);
+    /// Notifies the sockets of a user that the user has become a member of a group, on all nodes. A membership
+    /// that is not announced is found by each node within seconds.
+    pub fn welcome(
+        &self,
+        user: &users::Model,
+        group: &chat_groups::Model,
+        membership: &memberships::Model,
+    ) {
+        let (user, group) = (&user.username, &group.name);
+        self.hub.welcome(user, group, membership.id);
+    }
+
+    /// Returns the present epoch: the life of the database in which numbers of events mean something.
+    #[must_use]
+    pub fn epoch(&self) -> String {
+        self.hub.epoch().name.clone()
+    }
+
+    /// Takes one change of a reaction from what a user may change. One user, message and emoji may change ten
+    /// times at once, and then once in five minutes: each change is an event for ever, which all others read.
+    ///
+    /// # Errors
+    /// [`TooFast`] when there is nothing left to take.
+    pub fn may_react(
+        &self,
+        user_id: i64,
+        group_id: i64,
+        message: i64,
+        emoji: Emoji,
+    ) -> Result<(), TooFast> {
+        self.toggles.take((user_id, group_id, message, emoji))
     }
 
     /// Takes one from what a user may send.

@@ -1,5 +1,8 @@
 //! Accounts and tokens.
 
+#[allow(unused_imports, reason = "named by the document")]
+use std::collections::HashMap;
+
 use axum::{
     Json,
     extract::State,
@@ -26,7 +29,7 @@ use crate::{
     errors::{COMMON_PASSWORD, Error, Result},
     models::{
         passwords::Password,
-        sessions::{self, Live, RefreshId, Refreshed},
+        sessions::{self, Live, RefreshId, Refreshed, Rotated},
         usernames::{Username, parse_display_name},
         users::{self, NewUser, UserError},
     },
@@ -35,8 +38,8 @@ use crate::{
     views::{
         auth::{AccessToken, Registered, TokenPair},
         errors::{
-            BodyRefused, ContractTooFast, Detail, FieldErrors, Refusal, RegisterRefused,
-            RegisterTooFast, Unavailable,
+            BodyRefused, Detail, FieldErrors, Refusal, RegisterRefused, RegisterTooFast, TooFast,
+            Unavailable,
         },
     },
 };
@@ -45,11 +48,11 @@ use crate::{
 #[derive(Deserialize, ToSchema)]
 pub struct RegisterParams {
     /// What others see; not unique.
-    #[schema(example = "Ann Lee", min_length = 1, max_length = 150)]
+    #[schema(example = "Nora Lind", min_length = 1, max_length = 150)]
     pub name: String,
     /// Letters and digits of any script and `@ . + - _`; unique without regard to letter case, and to
     /// letters that look alike.
-    #[schema(example = "ann", min_length = 1, max_length = 150)]
+    #[schema(example = "nora", min_length = 1, max_length = 150)]
     pub username: String,
     /// 8 to 128 characters, not among the most common passwords.
     #[schema(example = "a staple of batteries", min_length = 8, max_length = 128, format = Password)]
@@ -59,13 +62,13 @@ pub struct RegisterParams {
 /// A login.
 #[derive(Deserialize, ToSchema)]
 pub struct TokenParams {
-    #[schema(example = "ann")]
+    #[schema(example = "nora")]
     pub username: String,
     #[schema(example = "a staple of batteries", format = Password)]
     pub password: String,
 }
 
-/// A refresh token to buy an access token with.
+/// A refresh token, exchanged for a new access token.
 #[derive(Deserialize, ToSchema)]
 pub struct RefreshParams {
     #[schema(
@@ -92,9 +95,10 @@ pub struct RefreshParams {
 pub async fn register(
     State(ctx): State<AppContext>,
     allowance: Allowance,
-    fields: Fields,
+    fields: Result<Fields>,
 ) -> Result<impl IntoResponse> {
     let requester = allowance.registration()?;
+    let fields = fields.map_err(|error| Error::RegisterBody(error.into()))?;
     let registered = users::Model::register(&ctx.db, new_user(fields)?, requester);
     let user = registered.await.map_err(|error| match error {
         UserError::CommonPassword => refused("password", COMMON_PASSWORD),
@@ -115,11 +119,11 @@ pub async fn register(
         (status = 200, description = "Logged in.", body = TokenPair,
             headers(("Set-Cookie" = String, description = "`access=<jwt>; HttpOnly; SameSite=Lax; Path=/; Max-Age=…`"))),
         (status = 400, description = "The body is not these two strings; each field at fault is named.",
-            body = serde_json::Value, example = json!({"password": ["This field is required."]})),
+            body = HashMap<String, Vec<String>>, example = json!({"password": ["This field is required."]})),
         (status = 401, description = "Unknown user, wrong password or inactive account.", body = Refusal,
             example = json!({"detail": "No active account found with the given credentials"})),
         BodyRefused,
-        ContractTooFast,
+        TooFast,
         Unavailable,
     ),
 )]
@@ -164,17 +168,17 @@ pub(super) fn give_tokens(
 ) -> Result<(CookieJar, Json<TokenPair>)> {
     let pair = TokenPair {
         access: tokens.access(session)?,
-        refresh: tokens.refresh(session, refresh)?,
+        refresh: tokens.refresh(session, Rotated::now(refresh))?,
     };
     Ok((access_cookie(&pair.access, tokens, base), Json(pair)))
 }
 
-/// Buy a new access token.
+/// Get a new access token.
 ///
-/// The refresh token stays good, and the cookie `access` is set anew. A client that adds
-/// `"rotate": true` gets a new refresh token too; then the old one is good until the new one is used
-/// for the first time, and 10 s more. Whoever comes with it after that has a copy of it: the session
-/// ends.
+/// The refresh token stays valid, and the cookie `access` is set again. A client that adds
+/// `"rotate": true` gets a new refresh token too. All rotations of one refresh token within 10 s give the
+/// same new one, so that two tabs may refresh at once. The old refresh token is valid until 10 s after the
+/// first use of the new one. An old token that comes later is a copy: the session ends.
 #[utoipa::path(
     post, path = "/api/token/refresh/", operation_id = "token_refresh", tag = "accounts",
     request_body = RefreshParams,
@@ -186,7 +190,7 @@ pub(super) fn give_tokens(
         (status = 401, description = "Not a live refresh token.", body = Refusal,
             example = json!({"detail": "Token is invalid or expired"})),
         BodyRefused,
-        ContractTooFast,
+        TooFast,
         Unavailable,
     ),
 )]
@@ -207,8 +211,10 @@ pub async fn refresh(
         .verify(TokenType::Refresh, &refresh)
         .map_err(|_| Error::InvalidRefreshToken)?;
     let lifetime = tokens.lifetime(TokenType::Refresh);
-    let (session, parent) = match sessions::Model::refresh(&ctx.db, claimed, lifetime).await? {
-        Refreshed::Live { session, parent } => (session, parent),
+    let rotate = fields.is_true("rotate");
+    let refreshed = sessions::Model::refresh(&ctx.db, claimed, rotate, lifetime).await?;
+    let (session, rotated) = match refreshed {
+        Refreshed::Live { session, rotated } => (session, rotated),
         Refreshed::Gone => return Err(Error::InvalidRefreshToken),
         Refreshed::Reused { user } => {
             tracing::warn!(
@@ -221,14 +227,12 @@ pub async fn refresh(
     };
     Span::current().record("user", session.user_id);
     let access = tokens.access(&session)?;
-    let rotated = fields
-        .is_true("rotate")
-        .then(|| tokens.refresh(&session, RefreshId::after(parent)));
+    let refresh = rotated.map(|rotated| tokens.refresh(&session, rotated));
     Ok((
         access_cookie(&access, &tokens, &base),
         Json(AccessToken {
             access,
-            refresh: rotated.transpose()?,
+            refresh: refresh.transpose()?,
         }),
     ))
 }

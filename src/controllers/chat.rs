@@ -18,7 +18,7 @@ use crate::{
     settings::Settings,
     views::{
         chat::ChatStarted,
-        errors::{BodyRefused, ContractTooFast, Detail, Refusal, Unavailable},
+        errors::{BodyRefused, Detail, Refusal, TooFast, Unavailable},
     },
 };
 
@@ -44,7 +44,7 @@ pub struct StartChatParams {
         (status = 409, description = "You are a member of as many groups as one user may be.", body = Detail,
             example = json!({"detail": "You are a member of as many groups as one user may be; leave one first.", "code": "limit_exceeded"})),
         BodyRefused,
-        ContractTooFast,
+        TooFast,
         Unavailable,
     ),
 )]
@@ -60,9 +60,10 @@ pub async fn start_chat(
     allowance.start(&user)?;
     let settings = Settings::of(&ctx)?;
     let quotas = settings.limits.quotas();
-    let group = chat_groups::Model::start_within(&ctx.db, &user, title, quotas).await?;
+    let (group, membership) =
+        chat_groups::Model::start_within(&ctx.db, &user, title, quotas).await?;
     Span::current().record("group", group.name.as_str());
-    channels.welcome(&user, &group);
+    channels.welcome(&user, &group, &membership);
     let clock = settings.clock();
     Ok(Json(ChatStarted::new(
         group.name,

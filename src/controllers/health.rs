@@ -1,6 +1,9 @@
 //! Probes: the process runs; the node may be given requests.
 
-use axum::{Json, http::StatusCode};
+use axum::{
+    Json,
+    http::{HeaderName, StatusCode, header},
+};
 use loco_rs::{
     controller::{Routes, extractor::shared_store::SharedStore},
     prelude::get,
@@ -28,9 +31,17 @@ async fn ready(SharedStore(channels): SharedStore<Channels>) -> (StatusCode, Jso
     (status, Json(Readiness::new(&faults)))
 }
 
+/// Lists the methods of a probe (RFC 9110, section 9.3.7): some load balancers ask.
+async fn methods() -> (StatusCode, [(HeaderName, &'static str); 1]) {
+    (
+        StatusCode::NO_CONTENT,
+        [(header::ALLOW, "GET,HEAD,OPTIONS")],
+    )
+}
+
 pub fn routes() -> Routes {
     Routes::new()
-        .add("/_ping", get(alive))
-        .add("/_health", get(alive))
-        .add("/_readiness", get(ready))
+        .add("/_ping", get(alive).options(methods))
+        .add("/_health", get(alive).options(methods))
+        .add("/_readiness", get(ready).options(methods))
 }

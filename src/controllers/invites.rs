@@ -15,7 +15,9 @@ use serde::Deserialize;
 use tracing::Span;
 use utoipa::ToSchema;
 
-use super::extractors::{Allowance, CurrentUser, GroupMember, OptionalFields, Params, PublicBase};
+use super::extractors::{
+    Allowance, CurrentUser, GroupMember, OptionalFields, Params, PathNumber, PublicBase,
+};
 use crate::{
     channels::Channels,
     errors::{Error, Result},
@@ -117,7 +119,7 @@ pub async fn withdraw(
     member: GroupMember<CurrentUser>,
     State(ctx): State<AppContext>,
     allowance: Allowance,
-    Path((_, id)): Path<(String, i64)>,
+    Path((_, PathNumber(id))): Path<(String, PathNumber)>,
 ) -> Result<StatusCode> {
     allowance.change(Some(&member.user))?;
     invites::Model::withdraw(&ctx.db, member.group.id, &member.user, id).await?;
@@ -159,12 +161,16 @@ pub async fn accept(
     let (name, db) = (invited.ok_or(Error::NotFound)?.name, ctx.db.clone());
     Span::current().record("group", name.as_str());
     let quotas = Settings::of(&ctx)?.limits.quotas();
+    let joining = user.clone();
     let accepting = async move {
-        let accepted = invites::Model::accept(&db, &code, &user, quotas).await?;
+        let accepted = invites::Model::accept(&db, &code, &joining, quotas).await?;
         let events = accepted.event.iter().cloned().collect();
         Ok((accepted, events))
     };
     let accepted = channels.told(&name, accepting).await?;
+    if accepted.event.is_some() {
+        channels.welcome(&user, &accepted.group, &accepted.membership);
+    }
     let mine = Mine::of(&ctx.db, accepted.group, accepted.membership).await?;
     Ok(Json(mine.into()))
 }

@@ -37,8 +37,8 @@ const MAX_PAGE: u32 = 500;
 /// A member's new role.
 #[derive(Deserialize, ToSchema)]
 pub struct MemberParams {
-    /// `owner`, `admin` or `member`. Who is made owner takes your place, and you are an admin.
-    #[schema(example = "admin")]
+    /// A new owner takes your place, and you become an admin.
+    #[schema(value_type = crate::views::members::Role, example = "admin")]
     pub role: String,
 }
 

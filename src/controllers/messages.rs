@@ -14,21 +14,23 @@ use loco_rs::{
 use serde::Deserialize;
 use utoipa::ToSchema;
 
-use super::extractors::{Allowance, CurrentUser, GroupMember, OptionalFields, Params};
+use super::extractors::{
+    Allowance, CurrentUser, GroupMember, OptionalFields, Params, PathNumber, number,
+};
 use crate::{
     channels::{Channels, Entry},
     errors::{Error, Result},
     models::{
         changes::{Stored, What},
         events,
-        messages::{self, Window, check_text, is_cid},
+        messages::{self, Content, Window, check_text, is_cid},
     },
     views::{
         errors::{
             BodyRefused, Conflict, Forbidden, Gone, Invalid, NotFound, TooFast, Unauthorized,
             Unavailable,
         },
-        events::{Event, EventPage},
+        events::{Event, EventPage, PageReset},
         messages::{History, Message},
     },
 };
@@ -52,6 +54,9 @@ pub struct MessageParams {
     /// The `seq` of the message that it answers.
     #[schema(minimum = 1)]
     pub reply_to: Option<i64>,
+    /// Your own id of this request, where you cannot send the header `Idempotency-Key`.
+    #[schema(min_length = 1, max_length = 128)]
+    pub cid: Option<String>,
 }
 
 /// A message's new text.
@@ -59,23 +64,49 @@ pub struct MessageParams {
 pub struct EditParams {
     #[schema(example = "hi!", min_length = 1, max_length = 8000)]
     pub text: String,
+    /// Your own id of this request, where you cannot send the header `Idempotency-Key`.
+    #[schema(min_length = 1, max_length = 128)]
+    pub cid: Option<String>,
 }
 
-/// The client's own id of a request, in the header `Idempotency-Key`: a retry with the same gets
-/// the first answer.
+/// The client's own id of a request, in the header `Idempotency-Key`: a retry with the same id gets the first
+/// answer.
 pub struct IdempotencyKey(pub Option<String>);
+
+impl IdempotencyKey {
+    /// Returns the id of a request whose body may give it too, in the field `cid`.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] for a field that is not such an id, or differs from the header.
+    fn or_in(self, fields: &OptionalFields) -> Result<Option<String>> {
+        let rule = |cid: &str| {
+            let cid = is_cid(cid).then(|| cid.to_owned());
+            cid.ok_or_else(|| CID_RULE.to_owned())
+        };
+        match (self.0, fields.parse("cid", rule)?) {
+            (Some(header), Some(field)) if header != field => Err(Error::Invalid {
+                detail: "Idempotency-Key and cid differ; send one of them.".to_owned(),
+                field: Some("cid".into()),
+            }),
+            (header, field) => Ok(header.or(field)),
+        }
+    }
+}
+
+const CID_RULE: &str = "1 to 128 characters of ASCII, without spaces.";
 
 impl<S: Send + Sync> FromRequestParts<S> for IdempotencyKey {
     type Rejection = Error;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self> {
-        let Some(value) = parts.headers.get("idempotency-key") else {
+        let mut values = parts.headers.get_all("idempotency-key").iter();
+        let Some(value) = values.next() else {
             return Ok(Self(None));
         };
         let cid = value.to_str().ok().filter(|cid| is_cid(cid));
-        cid.map(|cid| Self(Some(cid.to_owned()))).ok_or_else(|| {
-            Error::invalid("Idempotency-Key: 1 to 128 characters of ASCII, without spaces.")
-        })
+        let cid = cid.filter(|_| values.next().is_none());
+        cid.map(|cid| Self(Some(cid.to_owned())))
+            .ok_or_else(|| Error::invalid(format!("Idempotency-Key: {CID_RULE}")))
     }
 }
 
@@ -88,6 +119,7 @@ impl<S: Send + Sync> FromRequestParts<S> for IdempotencyKey {
         ("limit" = Option<u32>, Query, description = "50 if left out, 100 at most.", minimum = 1),
         ("before" = Option<i64>, Query, description = "Those just before this `seq`.", minimum = 1),
         ("after" = Option<i64>, Query, description = "Those just after this `seq`.", minimum = 0),
+        ("notes" = Option<bool>, Query, description = "`true`: with the other events that stand on their own, such as new members; the limit counts both.", example = false),
     ),
     responses((status = 200, description = "A page of it. A message that was deleted stands there without its text.", body = History), Invalid, NotFound, Unauthorized, TooFast, Unavailable),
 )]
@@ -96,7 +128,7 @@ pub async fn list(
     State(ctx): State<AppContext>,
     allowance: Allowance,
     params: Params,
-) -> Result<Json<History>> {
+) -> Result<Response> {
     let limit = params.limit(PAGE, MAX_PAGE)?;
     let before = params.number("before", 1..=i64::MAX)?;
     let window = match (before, params.number("after", 0..=i64::MAX)?) {
@@ -105,10 +137,17 @@ pub async fn list(
         (None, Some(seq)) => Window::After(seq),
         (Some(_), Some(_)) => return Err(Error::invalid("Either before or after.")),
     };
-    let (group, user) = (member.group.id, member.user.id);
+    let with_notes = params.flag("notes")?;
+    let content = if with_notes {
+        Content::MessagesAndNotes
+    } else {
+        Content::Messages
+    };
+    let (db, group, viewer) = (&ctx.db, &member.group, member.user.id);
     let _turn = allowance.page().await;
-    let page = messages::Message::page(&ctx.db, group, user, window, limit.into()).await?;
-    Ok(Json(page.ok_or(Error::NotFound)?.into()))
+    let page = messages::Message::page(db, group.id, viewer, window, content, limit.into());
+    let page = page.await?.ok_or(Error::NotFound)?;
+    Ok(Json(History::new(&group.name, &page, with_notes)).into_response())
 }
 
 /// Send a message.
@@ -117,22 +156,23 @@ pub async fn list(
     security(("bearer" = [])),
     params(
         ("group_name" = String, Path, example = "chat_a1b2c3d4"),
-        ("Idempotency-Key" = Option<String>, Header, description = "Your own id of this request: a retry with the same sends nothing twice.", max_length = 128, example = "01JD3ZK8Q4"),
+        ("Idempotency-Key" = Option<String>, Header, description = "Your own id of this request: a retry with the same sends nothing twice.", max_length = 128),
     ),
-    request_body = MessageParams,
+    request_body(content = MessageParams, example = json!({"text": "hi"})),
     responses(
         (status = 201, description = "The message is stored.", body = Message),
         (status = 200, description = "It was stored before, by this id.", body = Message),
-        Invalid, NotFound, Unauthorized, Conflict, BodyRefused, TooFast, Unavailable,
+        Invalid, NotFound, Unauthorized, Conflict, Gone, BodyRefused, TooFast, Unavailable,
     ),
 )]
 pub async fn create(
     member: GroupMember<CurrentUser>,
     State(ctx): State<AppContext>,
     SharedStore(channels): SharedStore<Channels>,
-    IdempotencyKey(cid): IdempotencyKey,
+    key: IdempotencyKey,
     fields: OptionalFields,
 ) -> Result<(StatusCode, Json<Message>)> {
+    let cid = key.or_in(&fields)?;
     let reply_to = fields.number("reply_to", 1..=i64::MAX)?;
     let text = text_of(&fields)?;
     let stored = change(&member, &channels, cid, What::Send { text, reply_to }).await?;
@@ -152,17 +192,18 @@ pub async fn create(
         ("group_name" = String, Path, example = "chat_a1b2c3d4"), ("seq" = i64, Path, example = 41),
         ("Idempotency-Key" = Option<String>, Header, description = "Your own id of this request.", max_length = 128),
     ),
-    request_body = EditParams,
+    request_body(content = EditParams, example = json!({"text": "hi!"})),
     responses((status = 200, description = "The message as it is now.", body = Message), Forbidden, Invalid, NotFound, Unauthorized, Conflict, Gone, BodyRefused, TooFast, Unavailable),
 )]
 pub async fn edit(
     member: GroupMember<CurrentUser>,
     State(ctx): State<AppContext>,
     SharedStore(channels): SharedStore<Channels>,
-    IdempotencyKey(cid): IdempotencyKey,
-    Path((_, seq)): Path<(String, i64)>,
+    key: IdempotencyKey,
+    Path((_, PathNumber(seq))): Path<(String, PathNumber)>,
     fields: OptionalFields,
 ) -> Result<Json<Message>> {
+    let cid = key.or_in(&fields)?;
     let text = text_of(&fields)?;
     change(&member, &channels, cid, What::Edit { seq, text }).await?;
     message(&ctx, &member, seq).await
@@ -182,7 +223,7 @@ pub async fn delete(
     member: GroupMember<CurrentUser>,
     SharedStore(channels): SharedStore<Channels>,
     IdempotencyKey(cid): IdempotencyKey,
-    Path((_, seq)): Path<(String, i64)>,
+    Path((_, PathNumber(seq))): Path<(String, PathNumber)>,
 ) -> Result<StatusCode> {
     change(&member, &channels, cid, What::Delete { seq }).await?;
     Ok(StatusCode::NO_CONTENT)
@@ -201,7 +242,7 @@ pub async fn delete(
         ("group_name" = String, Path, example = "chat_a1b2c3d4"),
         ("limit" = Option<u32>, Query, description = "100 if left out, 500 at most. (Not of a stream.)", minimum = 1),
         ("after" = Option<i64>, Query, description = "The last event that you have; from the first on, if left out.", minimum = 0),
-        ("epoch" = Option<String>, Query, description = "Of a stream: the `epoch` in which you got it."),
+        ("epoch" = Option<String>, Query, description = "The `epoch` in which you got it.", example = "7c9e6679742540de944be07fc1f90ae7"),
         ("Last-Event-ID" = Option<i64>, Header, description = "Of a stream: the same as `after`, before which it counts.", minimum = 0),
     ),
     responses(
@@ -222,7 +263,7 @@ pub async fn log(
     if wants_stream(&headers) {
         let entry = Entry {
             after: last_event_id(&headers)?.or(after),
-            epoch: params.text("epoch").map(ToOwned::to_owned),
+            epoch: params.text("epoch")?.map(ToOwned::to_owned),
         };
         allowance.socket()?;
         channels.may_send(member.user.id)?;
@@ -231,20 +272,34 @@ pub async fn log(
     }
     let limit = params.limit(LOG_PAGE, MAX_LOG_PAGE)?;
     let (db, group, after) = (&ctx.db, &member.group, after.unwrap_or(0));
-    let _turn = allowance.page().await;
-    let events = events::Model::page(db, group.id, after, limit.into(), LOG_PAGE_BYTES).await?;
+    let epoch = channels.epoch();
+    let is_other_epoch = params.text("epoch")?.is_some_and(|known| known != epoch);
+    let reason = match () {
+        () if is_other_epoch => Some("epoch"),
+        () if after > group.head => Some("ahead"),
+        () => None,
+    };
+    let events = if reason.is_some() {
+        Vec::new()
+    } else {
+        let _turn = allowance.page().await;
+        events::Model::page(db, group.id, after, limit.into(), LOG_PAGE_BYTES).await?
+    };
+    let head = group.head;
     let page = EventPage {
         results: events
             .iter()
             .map(|event| Event::new(&group.name, event))
             .collect(),
-        position: group.head,
+        position: head,
+        epoch: &epoch,
+        reset: reason.map(|reason| PageReset { reason, head }),
     };
     Ok(Json(page).into_response())
 }
 
-/// Whether the client asks for Server-Sent Events, and not for JSON rather (RFC 9110, section
-/// 12.5.1).
+/// Returns whether the client prefers Server-Sent Events to JSON (RFC 9110, section 12.5.1). Clients that
+/// generators make accept both alike, and get JSON.
 fn wants_stream(headers: &HeaderMap) -> bool {
     let quality = |wanted: &str| {
         headers
@@ -264,18 +319,19 @@ fn wants_stream(headers: &HeaderMap) -> bool {
             })
             .fold(0.0, f32::max)
     };
-    let stream = quality("text/event-stream");
-    stream > 0.0 && stream >= quality("application/json")
+    quality("text/event-stream") > quality("application/json")
 }
 
-/// The last event that a stream which broke has brought.
+/// Returns the last event that a stream which was cut has delivered. An empty header counts as absent.
 fn last_event_id(headers: &HeaderMap) -> Result<Option<i64>> {
-    let Some(id) = headers.get("last-event-id") else {
+    let mut lines = headers.get_all("last-event-id").iter();
+    let (first, other) = (lines.next(), lines.next());
+    let Some(id) = first.filter(|id| !id.is_empty() || other.is_some()) else {
         return Ok(None);
     };
-    let id = id.to_str().ok().and_then(|id| id.trim().parse().ok());
-    id.filter(|id| *id >= 0).map(Some).ok_or_else(|| {
-        Error::invalid("Last-Event-ID: the `seq` of an event, a whole number, 0 or more.")
+    let id = id.to_str().ok().filter(|_| other.is_none());
+    id.and_then(number).map(Some).ok_or_else(|| {
+        Error::invalid("Last-Event-ID: the `seq` of one event, a whole number, 0 or more.")
     })
 }
 

@@ -12,7 +12,7 @@ use loco_rs::{
 };
 
 use super::{
-    extractors::{CurrentUser, GroupMember},
+    extractors::{CurrentUser, GroupMember, PathNumber},
     messages::{IdempotencyKey, change, message},
 };
 use crate::{
@@ -41,7 +41,7 @@ pub async fn add(
     State(ctx): State<AppContext>,
     SharedStore(channels): SharedStore<Channels>,
     IdempotencyKey(cid): IdempotencyKey,
-    Path((_, seq, emoji)): Path<(String, i64, String)>,
+    Path((_, PathNumber(seq), emoji)): Path<(String, PathNumber, String)>,
 ) -> Result<Json<Message>> {
     react(&member, &channels, cid, seq, &emoji, true).await?;
     message(&ctx, &member, seq).await
@@ -62,7 +62,7 @@ pub async fn remove(
     member: GroupMember<CurrentUser>,
     SharedStore(channels): SharedStore<Channels>,
     IdempotencyKey(cid): IdempotencyKey,
-    Path((_, seq, emoji)): Path<(String, i64, String)>,
+    Path((_, PathNumber(seq), emoji)): Path<(String, PathNumber, String)>,
 ) -> Result<StatusCode> {
     react(&member, &channels, cid, seq, &emoji, false).await?;
     Ok(StatusCode::NO_CONTENT)
@@ -80,6 +80,7 @@ async fn react(
         detail: Emoji::RULE.to_owned(),
         field: Some("emoji".into()),
     })?;
+    channels.may_react(member.user.id, member.group.id, seq, emoji)?;
     change(member, channels, cid, What::React { seq, emoji, on }).await?;
     Ok(())
 }

@@ -4,10 +4,7 @@ use std::sync::Arc;
 
 use axum::{
     RequestPartsExt,
-    extract::{
-        State,
-        ws::{WebSocketUpgrade, rejection::WebSocketUpgradeRejection},
-    },
+    extract::{State, ws::WebSocketUpgrade},
     http::request::Parts,
     response::Response,
 };
@@ -18,7 +15,8 @@ use loco_rs::{
 };
 
 use super::extractors::{
-    Allowance, AllowedOrigin, CookieUser, Identified, Identity, Params, RichUser, SocketMember,
+    Allowance, AllowedOrigin, CookieUser, Handshake, Identified, Identity, Params, RichUser,
+    SocketMember,
 };
 use crate::{
     channels::{
@@ -45,7 +43,7 @@ use crate::{
 /// `Authorization`, or the cookie; what is wrong is told by a frame `bye` before the close.
 #[utoipa::path(
     get, path = "/ws/chat/{group_name}/", operation_id = "chat_socket", tag = "chat",
-    security(("access_cookie" = []), ("bearer" = [])),
+    security(("cookie" = []), ("bearer" = [])),
     params(
         ("group_name" = String, Path, description = "As start-chat gave it.", example = "chat_a1b2c3d4"),
         ("Sec-WebSocket-Protocol" = Option<String>, Header, description = "`chat.v1.json`, for a rich socket, and its credential.", example = "chat.v1.json, bearer.eyJ0eXAi.eyJ0b2tl.c2ln"),
@@ -59,6 +57,8 @@ use crate::{
             example = json!({"detail": "This origin may not open a socket here.", "code": "forbidden"})),
         (status = 404, description = "There is no such group, or you are no member of it.", body = Detail,
             example = json!({"detail": "Not found.", "code": "not_found"})),
+        (status = 400, description = "`Sec-WebSocket-Key` is not the Base64 of 16 bytes.", body = Detail,
+            example = json!({"detail": "Sec-WebSocket-Key: one line, the Base64 of 16 bytes.", "code": "invalid"})),
         (status = 426, description = "The request did not ask for an upgrade.", body = Detail,
             example = json!({"detail": "This is a WebSocket; ask for the upgrade.", "code": "invalid"})),
         SocketTooFast,
@@ -69,17 +69,16 @@ pub async fn chat(
     SharedStore(channels): SharedStore<Channels>,
     allowance: Allowance,
     mut parts: Parts,
-    upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
 ) -> Result<Response> {
     allowance.socket()?;
-    match upgrade {
-        Ok(upgrade) if offers_rich(&upgrade) => {
+    match parts.extract::<Handshake>().await {
+        Ok(Handshake(upgrade)) if offers_rich(&upgrade) => {
             rich(ctx, channels, allowance, parts, upgrade).await
         }
-        upgrade => {
+        handshake => {
             let _: AllowedOrigin = parts.extract_with_state(&ctx).await?;
             let found: SocketMember<CookieUser> = parts.extract_with_state(&ctx).await?;
-            let upgrade = upgrade.map_err(|_| Error::UpgradeRequired)?;
+            let Handshake(upgrade) = handshake?;
             let chair = (allowance.seat(&channels, &found.user)?, line_of(&parts));
             Ok(channels.serve(upgrade, found.member, found.session, chair))
         }
@@ -100,7 +99,7 @@ async fn rich(
     let entry = parts.extract::<Params>().await.and_then(|params| {
         Ok(Entry {
             after: params.number("after", 0..=i64::MAX)?,
-            epoch: params.text("epoch").map(ToOwned::to_owned),
+            epoch: params.text("epoch")?.map(ToOwned::to_owned),
         })
     });
     match (found, entry) {
@@ -123,7 +122,7 @@ async fn rich(
 /// member of appears by itself. The credential is that of the rich socket of one group.
 #[utoipa::path(
     get, path = "/ws/", operation_id = "socket", tag = "chat",
-    security(("access_cookie" = []), ("bearer" = [])),
+    security(("cookie" = []), ("bearer" = [])),
     params(
         ("Sec-WebSocket-Protocol" = String, Header, description = "`chat.v1.json`, and the credential.", example = "chat.v1.json, bearer.eyJ0eXAi.eyJ0b2tl.c2ln"),
     ),
@@ -131,8 +130,10 @@ async fn rich(
         (status = 101, description = "The socket is open; what is wrong with the credential is told by a frame `bye`."),
         (status = 403, description = "A page of another origin asked, with the cookie.", body = Detail,
             example = json!({"detail": "This origin may not open a socket here.", "code": "forbidden"})),
-        (status = 426, description = "The request did not ask for an upgrade, or not for `chat.v1.json`.", body = Detail,
-            example = json!({"detail": "This is a WebSocket; ask for the upgrade.", "code": "invalid"})),
+        (status = 400, description = "`Sec-WebSocket-Key` is not the Base64 of 16 bytes.", body = Detail,
+            example = json!({"detail": "Sec-WebSocket-Key: one line, the Base64 of 16 bytes.", "code": "invalid"})),
+        (status = 426, description = "The request did not ask for an upgrade, or did not offer `chat.v1.json`.", body = Detail,
+            example = json!({"detail": "Offer the subprotocol chat.v1.json.", "code": "invalid"})),
         SocketTooFast,
     ),
 )]
@@ -141,11 +142,12 @@ pub async fn many(
     SharedStore(channels): SharedStore<Channels>,
     allowance: Allowance,
     mut parts: Parts,
-    upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
 ) -> Result<Response> {
     allowance.socket()?;
-    let upgrade = upgrade.ok().filter(offers_rich);
-    let upgrade = upgrade.ok_or(Error::UpgradeRequired)?;
+    let Handshake(upgrade) = parts.extract().await?;
+    if !offers_rich(&upgrade) {
+        return Err(Error::SubprotocolRequired);
+    }
     let identified = RichUser::identify(&mut parts, &ctx).await;
     let seated = identified.and_then(|identified| {
         let seat = allowance.seat(&channels, &identified.user)?;
@@ -166,7 +168,9 @@ fn refuse_rich(channels: &Channels, upgrade: WebSocketUpgrade, error: Error) -> 
         // Who is one of many from one place must come back later, as after any refusal.
         Error::ForeignOrigin | Error::Full(Full::Network) => return Err(error),
         Error::Full(Full::User) => CloseReason::TooManySockets,
-        Error::Unauthorized => CloseReason::Unauthorized,
+        Error::Unauthorized | Error::TokenExpired | Error::TokenInvalid => {
+            CloseReason::Unauthorized
+        }
         Error::NotFound => CloseReason::NotMember,
         Error::Unavailable => CloseReason::Overloaded,
         error => {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use axum::{
     Json,
     body::Body,
-    http::{HeaderValue, StatusCode, header},
+    http::{HeaderName, HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
 use serde::Serialize;
@@ -18,6 +18,15 @@ use crate::{
 };
 
 const SLOW_DOWN: &str = "Too many requests; slow down.";
+
+const INVALID_TOKEN: &str = "Bearer error=\"invalid_token\"";
+
+/// The headers of a 426: the protocol to upgrade to and its version.
+const TO_WEBSOCKET: [(HeaderName, &str); 3] = [
+    (header::CONNECTION, "upgrade"),
+    (header::UPGRADE, "websocket"),
+    (header::SEC_WEBSOCKET_VERSION, "13"),
+];
 
 /// When to try again to open a socket where there is no room for one more.
 const SEAT_AFTER: Duration = Duration::from_secs(10);
@@ -34,6 +43,25 @@ impl IntoResponse for Error {
             Self::Unauthorized => (
                 [(header::WWW_AUTHENTICATE, "Bearer")],
                 by_status(StatusCode::UNAUTHORIZED),
+            )
+                .into_response(),
+            // RFC 6750, section 3.1.
+            Self::TokenExpired => (
+                [(header::WWW_AUTHENTICATE, INVALID_TOKEN)],
+                detailed(
+                    StatusCode::UNAUTHORIZED,
+                    "token_expired",
+                    "The access token has expired; refresh it.",
+                ),
+            )
+                .into_response(),
+            Self::TokenInvalid => (
+                [(header::WWW_AUTHENTICATE, INVALID_TOKEN)],
+                detailed(
+                    StatusCode::UNAUTHORIZED,
+                    "unauthorized",
+                    "The access token is not valid, or its session has ended.",
+                ),
             )
                 .into_response(),
             // Who is no member of a group does not hear that it exists.
@@ -60,7 +88,6 @@ impl IntoResponse for Error {
             )
                 .into_response(),
             Self::TooFast(wait) => after(wait, by_status(StatusCode::TOO_MANY_REQUESTS)),
-            Self::ContractTooFast(wait) => after(wait, refusal(SLOW_DOWN)),
             Self::RegisterTooFast(wait) => after(
                 wait,
                 Json(RegisterRefused {
@@ -119,14 +146,38 @@ impl IntoResponse for Error {
             Self::NotFound => by_status(StatusCode::NOT_FOUND),
             Self::TooLarge => by_status(StatusCode::PAYLOAD_TOO_LARGE),
             Self::UnsupportedMediaType => by_status(StatusCode::UNSUPPORTED_MEDIA_TYPE),
+            // RFC 9110, section 15.5.16.
+            Self::ContentEncoding => (
+                [(header::ACCEPT_ENCODING, "identity")],
+                detailed(
+                    StatusCode::UNSUPPORTED_MEDIA_TYPE,
+                    "invalid",
+                    "Send the body without a Content-Encoding.",
+                ),
+            )
+                .into_response(),
+            Self::TransferCoding => (
+                [(header::CONNECTION, "close")],
+                detailed(
+                    StatusCode::NOT_IMPLEMENTED,
+                    "invalid",
+                    "The only Transfer-Encoding that is supported is chunked.",
+                ),
+            )
+                .into_response(),
+            Self::RegisterBody(error) => register_body(&error),
             // A 426 names what to upgrade to (RFC 9110, section 15.5.22), and the version of it
             // (RFC 6455, section 4.4).
-            Self::UpgradeRequired => (
-                [
-                    (header::UPGRADE, "websocket"),
-                    (header::SEC_WEBSOCKET_VERSION, "13"),
-                ],
-                by_status(StatusCode::UPGRADE_REQUIRED),
+            Self::UpgradeRequired => {
+                (TO_WEBSOCKET, by_status(StatusCode::UPGRADE_REQUIRED)).into_response()
+            }
+            Self::SubprotocolRequired => (
+                TO_WEBSOCKET,
+                detailed(
+                    StatusCode::UPGRADE_REQUIRED,
+                    "invalid",
+                    "Offer the subprotocol chat.v1.json.",
+                ),
             )
                 .into_response(),
             Self::Unavailable => by_status(StatusCode::SERVICE_UNAVAILABLE),
@@ -167,7 +218,7 @@ const fn status_of(refusal: &Refusal) -> StatusCode {
         Refusal::NotMember | Refusal::NotFound => StatusCode::NOT_FOUND,
         Refusal::Forbidden | Refusal::Banned => StatusCode::FORBIDDEN,
         Refusal::NoSuchMessage { .. } => StatusCode::BAD_REQUEST,
-        Refusal::Gone => StatusCode::GONE,
+        Refusal::Gone | Refusal::GroupGone => StatusCode::GONE,
         // Who takes something away first may ask again (RFC 9110, section 15.5.10).
         Refusal::CidReused | Refusal::Conflict(_) | Refusal::LimitExceeded(_) => {
             StatusCode::CONFLICT
@@ -191,6 +242,27 @@ fn refusal(detail: &str) -> Json<views::Refusal> {
     Json(views::Refusal {
         detail: detail.to_owned(),
     })
+}
+
+/// The answer to a registration whose body cannot be read: with the key `error`, as that endpoint answers.
+fn register_body(error: &Error) -> Response {
+    let (status, error) = match error {
+        Error::TooLarge => (
+            StatusCode::PAYLOAD_TOO_LARGE,
+            "The body is too large.".to_owned(),
+        ),
+        Error::UnsupportedMediaType => (
+            StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            "Send the body as application/json.".to_owned(),
+        ),
+        Error::ContentEncoding => (
+            StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            "Send the body without a Content-Encoding.".to_owned(),
+        ),
+        error => (StatusCode::BAD_REQUEST, error.to_string()),
+    };
+    let errors = FieldErrors::default();
+    (status, Json(RegisterRefused { error, errors })).into_response()
 }
 
 fn bad_request(body: impl Serialize) -> Response {

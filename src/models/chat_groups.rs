@@ -50,9 +50,9 @@ impl Model {
         owner: &users::Model,
         title: Option<String>,
         quotas: Quotas,
-    ) -> Result<Self, NotDone> {
+    ) -> Result<(Self, memberships::Model), NotDone> {
         memberships::Model::check_quotas(db, owner.id, None, quotas).await?;
-        Ok(Self::start(db, owner, title).await?)
+        Ok(Self::start_as_owner(db, owner, title, random_name).await?)
     }
 
     /// [`Model::start`] with a given source of names.
@@ -63,8 +63,18 @@ impl Model {
         db: &DatabaseConnection,
         owner: &users::Model,
         title: Option<String>,
-        mut next_name: impl FnMut() -> String,
+        next_name: impl FnMut() -> String,
     ) -> Result<Self, DbErr> {
+        let (group, _) = Self::start_as_owner(db, owner, title, next_name).await?;
+        Ok(group)
+    }
+
+    async fn start_as_owner(
+        db: &DatabaseConnection,
+        owner: &users::Model,
+        title: Option<String>,
+        mut next_name: impl FnMut() -> String,
+    ) -> Result<(Self, memberships::Model), DbErr> {
         let mut attempt = 1;
         loop {
             match Self::insert_with_owner(db, owner, title.clone(), next_name()).await {
@@ -239,7 +249,7 @@ impl Model {
         owner: &users::Model,
         title: Option<String>,
         name: String,
-    ) -> Result<Self, DbErr> {
+    ) -> Result<(Self, memberships::Model), DbErr> {
         let transaction = begin(db).await?;
         let group = ActiveModel {
             name: Set(name),
@@ -249,9 +259,10 @@ impl Model {
         }
         .insert(&transaction)
         .await?;
-        memberships::Model::create(&transaction, &group, owner.id, Role::Owner).await?;
+        let membership =
+            memberships::Model::create(&transaction, &group, owner.id, Role::Owner).await?;
         transaction.commit().await?;
-        Ok(group)
+        Ok((group, membership))
     }
 }
 

@@ -24,6 +24,19 @@ pub mod kind {
     pub const GROUP_UPDATED: &str = "group.updated";
 }
 
+/// The SQL condition of events that stand on their own in the history of a group, for the table of this name. The
+/// index `idx-events-timeline` has this condition, and a database uses it where the query repeats it.
+#[must_use]
+pub fn on_timeline(table: &str) -> String {
+    format!(
+        "{table}.kind NOT IN ('{}', '{}', '{}', '{}')",
+        kind::MESSAGE_EDITED,
+        kind::MESSAGE_DELETED,
+        kind::REACTION_ADDED,
+        kind::REACTION_REMOVED
+    )
+}
+
 /// Who did something.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Author {

@@ -23,6 +23,7 @@ use super::{
 struct Count {
     group_id: i64,
     members: i64,
+    head: i64,
 }
 
 /// What a member may do; each role may all that the ones before it may.
@@ -73,6 +74,8 @@ pub struct Listed {
     pub username: String,
     pub name: String,
     pub role: String,
+    /// Whether the account is active.
+    pub is_active: bool,
     pub created_at: DateTimeWithTimeZone,
 }
 
@@ -83,9 +86,9 @@ pub struct Newcomer {
     pub username: String,
     /// The group's name.
     pub group: String,
-    pub created_at: DateTimeWithTimeZone,
 }
 
+const INACTIVE: &str = "This account is deactivated; it cannot be given a role.";
 const TOO_MANY_GROUPS: &str =
     "You are a member of as many groups as one user may be; leave one first.";
 const TOO_MANY_MEMBERS: &str = "This group has as many members as a group may have.";
@@ -196,7 +199,8 @@ impl Model {
     ) -> Result<Vec<Listed>, DbErr> {
         Listed::find_by_statement(Statement::from_sql_and_values(
             db.get_database_backend(),
-            "SELECT memberships.id, username, name, role, memberships.created_at AS created_at \
+            "SELECT memberships.id, username, name, role, is_active, \
+             memberships.created_at AS created_at \
              FROM memberships JOIN users ON users.id = user_id \
              WHERE group_id = $1 AND memberships.id > $2 ORDER BY memberships.id LIMIT $3",
             [group_id.into(), after.into(), limit.into()],
@@ -205,23 +209,26 @@ impl Model {
         .await
     }
 
-    /// How many members these groups have, of those that have any.
+    /// Returns how many members these groups have, of those that have any, and where their logs end then.
     ///
     /// # Errors
     /// When the database fails.
     pub async fn count(
         db: &DatabaseConnection,
         groups: impl IntoIterator<Item = i64>,
-    ) -> Result<HashMap<i64, i64>, DbErr> {
+    ) -> Result<HashMap<i64, (i64, i64)>, DbErr> {
         let counts: Vec<Count> = rows_of(
             db,
             "group_id",
             groups.into_iter().map(|group| [group.into()]),
-            "SELECT asked.group_id, COUNT(*) AS members FROM asked \
-             JOIN memberships ON memberships.group_id = asked.group_id GROUP BY asked.group_id",
+            "SELECT chat_groups.id AS group_id, head, \
+             (SELECT COUNT(*) FROM memberships WHERE memberships.group_id = chat_groups.id) AS members \
+             FROM asked JOIN chat_groups ON chat_groups.id = asked.group_id",
         )
         .await?;
-        let counts = counts.into_iter().map(|row| (row.group_id, row.members));
+        let counts = counts
+            .into_iter()
+            .map(|row| (row.group_id, (row.members, row.head)));
         Ok(counts.collect())
     }
 
@@ -245,8 +252,7 @@ impl Model {
     ) -> Result<Vec<Newcomer>, DbErr> {
         Newcomer::find_by_statement(Statement::from_sql_and_values(
             db.get_database_backend(),
-            "SELECT memberships.id, username, chat_groups.name AS \"group\", \
-             memberships.created_at AS created_at FROM memberships \
+            "SELECT memberships.id, username, chat_groups.name AS \"group\" FROM memberships \
              JOIN users ON users.id = user_id JOIN chat_groups ON chat_groups.id = group_id \
              WHERE memberships.id > $1 ORDER BY memberships.id LIMIT $2",
             [id.into(), limit.into()],
@@ -259,8 +265,9 @@ impl Model {
     /// is an admin from then on.
     ///
     /// # Errors
-    /// [`Refusal::Forbidden`] to all but the owner, [`Refusal::NotFound`] where `username` is no
-    /// member, [`Refusal::Conflict`] where the owner would be left without a successor.
+    /// [`Refusal::Forbidden`] to all but the owner, [`Refusal::NotFound`] where `username` is not a
+    /// member, [`Refusal::Conflict`] where the owner would be left without a successor, and for a deactivated
+    /// account.
     pub async fn set_role(
         db: &DatabaseConnection,
         group: &chat_groups::Model,
@@ -275,6 +282,9 @@ impl Model {
             return Err(Refusal::Forbidden.into());
         }
         let (user, membership) = Self::of_name(&transaction, group.id, username).await?;
+        if !user.is_active && role > Role::Member {
+            return Err(Refusal::Conflict(INACTIVE).into());
+        }
         let mut events = Vec::new();
         if membership.role() != role {
             if user.id == actor.id {
@@ -303,9 +313,96 @@ impl Model {
             username: user.username,
             name: user.name,
             role: role.as_str().to_owned(),
+            is_active: user.is_active,
             created_at: membership.created_at,
         };
         Ok((listed, events))
+    }
+
+    /// Passes on the groups that a deactivated user owns: each to the active admin who has been a member for
+    /// the longest time, else to such a member. The former owner stays a member. A group without another active
+    /// member keeps its owner.
+    ///
+    /// Returns the groups, by name, with the events to announce. The groups of one transaction are few, so that
+    /// writers do not wait for long.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn pass_on(
+        db: &DatabaseConnection,
+        user: &users::Model,
+    ) -> Result<Vec<(String, Vec<Event>)>, DbErr> {
+        let owned: Vec<(i64, String)> = Entity::find()
+            .select_only()
+            .column(Column::GroupId)
+            .column(chat_groups::Column::Name)
+            .inner_join(chat_groups::Entity)
+            .filter(Column::UserId.eq(user.id))
+            .filter(Column::Role.eq(Role::Owner.as_str()))
+            .order_by_asc(Column::GroupId)
+            .into_tuple()
+            .all(db)
+            .await?;
+        let mut passed = Vec::new();
+        for (group_id, name) in owned {
+            let events = Self::pass_on_group(db, user, group_id).await?;
+            if !events.is_empty() {
+                passed.push((name, events));
+            }
+        }
+        Ok(passed)
+    }
+
+    async fn pass_on_group(
+        db: &DatabaseConnection,
+        user: &users::Model,
+        group_id: i64,
+    ) -> Result<Vec<Event>, DbErr> {
+        let transaction = begin(db).await?;
+        let mut logs = Logs::lock(&transaction, [group_id].into()).await?;
+        let own = Self::find(&transaction, group_id, user.id).await?;
+        // Both may have changed since they were listed.
+        let is_active = users::Entity::find_by_id(user.id).one(&transaction).await?;
+        let is_active = is_active.is_some_and(|user| user.is_active);
+        let Some(own) = own.filter(|own| own.role() == Role::Owner && !is_active) else {
+            return Ok(Vec::new());
+        };
+        let longest = async |role: Role| {
+            Entity::find()
+                .filter(Column::GroupId.eq(group_id))
+                .filter(Column::Role.eq(role.as_str()))
+                .find_also_related(users::Entity)
+                .filter(users::Column::IsActive.eq(true))
+                .order_by_asc(Column::Id)
+                .limit(1)
+                .one(&transaction)
+                .await
+        };
+        let mut heir = longest(Role::Admin).await?;
+        if heir.is_none() {
+            heir = longest(Role::Member).await?;
+        }
+        let Some((heirs, Some(heir))) = heir else {
+            return Ok(Vec::new());
+        };
+        let mut events = Vec::new();
+        for (membership, user, role) in [(heirs, &heir, Role::Owner), (own, user, Role::Member)] {
+            let mut row = membership.into_active_model();
+            row.role = Set(role.as_str().to_owned());
+            row.update(&transaction).await?;
+            let data = json!({"user": user.username, "role": role.as_str()});
+            events.extend(logs.push(NewEvent {
+                group_id,
+                kind: kind::MEMBER_ROLE,
+                author: None,
+                cid: None,
+                target: None,
+                data: data.to_string(),
+            }));
+        }
+        logs.write(&transaction).await?;
+        transaction.commit().await?;
+        Ok(events)
     }
 
     /// Leaves a group.

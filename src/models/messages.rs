@@ -3,16 +3,17 @@
 use std::cmp::Reverse;
 
 use loco_rs::prelude::*;
-use sea_orm::{FromQueryResult, QuerySelect, Statement};
+use sea_orm::{DbBackend, FromQueryResult, QuerySelect, Statement, sea_query::Expr};
 use serde::Deserialize;
 use serde_json::Value;
 
 use super::{
-    asked::all_rows,
+    asked::{all_rows, many_rows_of},
     chat_groups,
-    events::{self, kind},
+    events::{self, Event, kind},
     log::begin_reading,
     reactions::Reaction,
+    usernames::is_visible,
 };
 
 /// Characters of one message.
@@ -24,7 +25,7 @@ pub const CID_LIMIT: usize = 128;
 /// Why a text is no message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum TextError {
-    #[error("This field may not be blank.")]
+    #[error("This field needs at least one visible character.")]
     Blank,
     #[error("A message may have {TEXT_LIMIT} characters.")]
     TooLong,
@@ -41,12 +42,12 @@ impl TextError {
     }
 }
 
-/// Whether a text may be a message.
+/// Checks that a text may be a message: it has a visible character.
 ///
 /// # Errors
-/// [`TextError`] for an empty one, and for more than [`TEXT_LIMIT`] characters.
+/// [`TextError`] for a text without a visible character, and for more than [`TEXT_LIMIT`] characters.
 pub fn check_text(text: &str) -> Result<(), TextError> {
-    if text.is_empty() {
+    if !text.chars().any(is_visible) {
         return Err(TextError::Blank);
     }
     // A character is four bytes at most.
@@ -69,6 +70,8 @@ pub struct Message {
     pub seq: i64,
     pub at: DateTimeWithTimeZone,
     pub by: Option<String>,
+    /// Whether the account of the author is active; `None` where the author was not a user.
+    pub is_by_active: Option<bool>,
     pub cid: Option<String>,
     /// `None` when it was deleted.
     pub text: Option<String>,
@@ -84,6 +87,10 @@ pub struct Message {
 pub struct Page {
     /// The newest first.
     pub messages: Vec<Message>,
+    /// The notes among them, the newest first, where they were asked for.
+    pub notes: Vec<Event>,
+    /// The first event of the log that the page covers.
+    pub first: i64,
     pub position: i64,
     /// Whether the history goes on beyond the page, in the direction of its window.
     pub has_more: bool,
@@ -94,6 +101,14 @@ const PAGE_BYTES: i64 = 256 * 1024;
 
 /// The most bytes that one stored message takes: JSON writes a control character as six.
 const MESSAGE_BYTES: usize = 6 * TEXT_LIMIT + 1024;
+
+/// The content of a page of history.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Content {
+    Messages,
+    /// Messages, and the other events that stand on their own, such as a new member.
+    MessagesAndNotes,
+}
 
 /// Where a page of messages lies.
 #[derive(Debug, Clone, Copy)]
@@ -112,8 +127,10 @@ pub(super) struct Row {
     /// The last event of the group.
     position: i64,
     seq: i64,
+    kind: String,
     created_at: DateTimeWithTimeZone,
     username: Option<String>,
+    is_active: Option<i64>,
     cid: Option<String>,
     data: String,
     revision: Option<String>,
@@ -125,17 +142,16 @@ pub(super) struct Row {
 /// The columns of a [`Row`], but for the reactions: of a group and one of its messages, with its author
 /// and its revision.
 const COLUMNS: &str = "chat_groups.id AS group_id, chat_groups.head AS position, \
-    message.seq AS seq, message.created_at AS created_at, \
-    author.username AS username, message.cid AS cid, message.data AS data, \
+    message.seq AS seq, message.kind AS kind, message.created_at AS created_at, \
+    author.username AS username, CAST(CASE WHEN author.is_active THEN 1 ELSE author.id * 0 END AS bigint) AS is_active, message.cid AS cid, message.data AS data, \
     revision.kind AS revision, revision.created_at AS revised_at, revision.data AS revised_data";
 
 /// What all of them are called.
-const FOUND: &str = "group_id, position, seq, created_at, username, cid, data, revision, revised_at, \
+const FOUND: &str = "group_id, position, seq, kind, created_at, username, is_active, cid, data, revision, revised_at, \
     revised_data, reactions";
 
-/// What is joined to `events message` for them.
-const JOINS: &str = "JOIN chat_groups ON chat_groups.id = message.group_id \
-    LEFT JOIN users author ON author.id = message.user_id \
+/// The joins to `events message` and `chat_groups` for them.
+const OTHER_JOINS: &str = "LEFT JOIN users author ON author.id = message.user_id \
     LEFT JOIN events revision ON revision.group_id = message.group_id \
     AND revision.seq = message.revised";
 
@@ -158,7 +174,8 @@ impl Row {
     ) -> Result<Vec<Self>, DbErr> {
         let backend = db.get_database_backend();
         let sql = format!(
-            "SELECT {COLUMNS}, {} AS reactions FROM events message {JOINS} WHERE {condition}",
+            "SELECT {COLUMNS}, {} AS reactions FROM events message \
+             JOIN chat_groups ON chat_groups.id = message.group_id {OTHER_JOINS} WHERE {condition}",
             Reaction::column(backend, &format!("${}", N + 1))
         );
         let values = values.into_iter().chain([viewer.into()]);
@@ -168,6 +185,29 @@ impl Row {
             Statement::from_sql_and_values(backend, sql, values),
         )
         .await
+    }
+}
+
+impl Row {
+    /// Returns the last message of each of these groups, as a user sees it, of those that have one. The text of
+    /// the statement does not depend on the groups, so that it is prepared once.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn find_last(
+        db: &DatabaseConnection,
+        viewer: i64,
+        groups: &[i64],
+    ) -> Result<Vec<Self>, DbErr> {
+        let reactions = Reaction::column(db.get_database_backend(), "asked.viewer");
+        let query = format!(
+            "SELECT {COLUMNS}, {reactions} AS reactions FROM asked \
+             JOIN chat_groups ON chat_groups.id = asked.id \
+             JOIN events message ON message.group_id = chat_groups.id \
+             AND message.seq = chat_groups.last_message {OTHER_JOINS}"
+        );
+        let asked = groups.iter().map(|id| [(*id).into(), viewer.into()]);
+        many_rows_of(db, "id, viewer", asked, FOUND, &query).await
     }
 }
 
@@ -182,26 +222,33 @@ impl Message {
         group_id: i64,
         viewer: i64,
         window: Window,
+        content: Content,
         limit: u64,
     ) -> Result<Option<Page>, DbErr> {
         let (comparison, seq, direction) = window.parts();
+        let index = match db.get_database_backend() {
+            // It has no statistics to choose by.
+            DbBackend::Sqlite => "INDEXED BY \"idx-events-timeline\"",
+            _ => "",
+        };
         // The sizes are summed up before any text is read. An edited text is that of its edit.
         let condition = format!(
-            "message.group_id = $1 AND message.kind = '{kind}' AND message.seq IN \
+            "message.group_id = $1 AND message.seq IN \
              (SELECT seq FROM \
              (SELECT seq, SUM(size) OVER (ORDER BY seq {direction}) - size AS before FROM \
              (SELECT sized.seq, octet_length(sized.data) + COALESCE((SELECT octet_length(edit.data) \
              FROM events edit WHERE edit.group_id = $1 AND edit.seq = sized.revised), 0) AS size \
-             FROM events sized WHERE sized.group_id = $1 AND sized.kind = '{kind}' \
+             FROM events sized {index} WHERE sized.group_id = $1 AND {listed} \
              AND sized.seq {comparison} $2 ORDER BY sized.seq {direction} LIMIT $3) AS sizes) \
              AS sums WHERE before < {PAGE_BYTES})",
-            kind = kind::MESSAGE_CREATED
+            listed = content.condition("sized")
         );
         // One more tells whether there is more.
         let values = || [group_id.into(), seq.into(), (limit + 1).into()];
         let found = Row::find(db, viewer, &condition, values()).await?;
         if let Some(position) = found.first().map(|row| row.position) {
-            let has_more = Self::has_more(db, group_id, window, limit, &found).await?;
+            let more = Self::has_more(db, group_id, window, content, limit, &found);
+            let has_more = more.await?;
             return Ok(Some(Page::of(found, position, window, limit, has_more)));
         }
         // No row says where the log ends.
@@ -214,7 +261,8 @@ impl Message {
             return Ok(None);
         };
         let found = Row::find(&reading, viewer, &condition, values()).await?;
-        let has_more = Self::has_more(&reading, group_id, window, limit, &found).await?;
+        let more = Self::has_more(&reading, group_id, window, content, limit, &found);
+        let has_more = more.await?;
         reading.commit().await?;
         Ok(Some(Page::of(found, position, window, limit, has_more)))
     }
@@ -225,6 +273,7 @@ impl Message {
         db: &impl ConnectionTrait,
         group_id: i64,
         window: Window,
+        content: Content,
         limit: u64,
         found: &[Row],
     ) -> Result<bool, DbErr> {
@@ -245,7 +294,7 @@ impl Message {
             .select_only()
             .column(events::Column::Seq)
             .filter(events::Column::GroupId.eq(group_id))
-            .filter(events::Column::Kind.eq(kind::MESSAGE_CREATED));
+            .filter(Expr::cust(content.condition("events")));
         beyond = match window {
             Window::Newest | Window::Before(_) => beyond.filter(events::Column::Seq.lt(last)),
             Window::After(_) => beyond.filter(events::Column::Seq.gt(last)),
@@ -283,10 +332,44 @@ impl Page {
             Window::Newest | Window::Before(_) => rows.truncate(rows.len() - surplus),
             Window::After(_) => drop(rows.drain(..surplus)),
         }
+        let lowest = rows.last().map(|row| row.seq);
+        let first = match window {
+            Window::Newest | Window::Before(_) => lowest.filter(|_| has_more).unwrap_or(1),
+            Window::After(seq) => seq.saturating_add(1),
+        };
+        let (messages, notes): (Vec<_>, Vec<_>) = rows
+            .into_iter()
+            .partition(|row| row.kind == kind::MESSAGE_CREATED);
         Self {
-            messages: rows.into_iter().map(Into::into).collect(),
+            messages: messages.into_iter().map(Into::into).collect(),
+            notes: notes.into_iter().map(Into::into).collect(),
+            first,
             position,
             has_more,
+        }
+    }
+}
+
+impl Content {
+    /// Returns the SQL condition of the events of the page, for the table of this name.
+    fn condition(self, table: &str) -> String {
+        let timeline = events::on_timeline(table);
+        match self {
+            Self::Messages => format!("{timeline} AND {table}.kind = '{}'", kind::MESSAGE_CREATED),
+            Self::MessagesAndNotes => timeline,
+        }
+    }
+}
+
+impl From<Row> for Event {
+    fn from(row: Row) -> Self {
+        Self {
+            seq: row.seq,
+            at: row.created_at,
+            by: row.username.map(Into::into),
+            kind: row.kind.into(),
+            cid: row.cid,
+            data: row.data,
         }
     }
 }
@@ -315,6 +398,7 @@ impl From<Row> for Message {
             seq: row.seq,
             at: row.created_at,
             by: row.username,
+            is_by_active: row.is_active.map(|is_active| is_active > 0),
             cid: row.cid,
             text: now
                 .get("text")

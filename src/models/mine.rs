@@ -3,10 +3,11 @@
 use std::collections::HashMap;
 
 use loco_rs::prelude::*;
-use sea_orm::FromQueryResult;
+use sea_orm::{DbBackend, FromQueryResult};
+use serde::Deserialize;
 
 use super::{
-    asked::rows_of,
+    asked::{many_rows_of, rows_of},
     chat_groups, memberships,
     messages::{self, Message},
     users,
@@ -17,7 +18,25 @@ pub struct Mine {
     pub group: chat_groups::Model,
     pub membership: memberships::Model,
     pub last_message: Option<Message>,
+    pub about: About,
 }
+
+/// What a list of groups shows besides the rows of group and membership.
+#[derive(Debug, Clone, Default)]
+pub struct About {
+    /// Messages that the member has not read and that were deleted.
+    deleted: i64,
+    /// Members of the group, [`MEMBERS_COUNTED`] at most.
+    pub members: i64,
+    /// The first other members, as username and name.
+    pub others: Vec<(String, String)>,
+}
+
+/// Members that are counted at most.
+pub const MEMBERS_COUNTED: i64 = 1000;
+
+/// Other members that are listed at most.
+pub const OTHERS: usize = 4;
 
 impl Mine {
     /// Lists the groups of a user, the last joined first: those before the membership with the id `before`,
@@ -60,12 +79,15 @@ impl Mine {
                 fits
             })
             .collect();
-        let mut last = last_messages(db, user.id, on_page.iter().copied()).await?;
+        let mut last = last_messages(db, user.id, &on_page).await?;
+        let memberships = found.iter().take(on_page.len()).map(|(_, own)| own.id);
+        let mut about = about(db, memberships).await?;
         let listed = found
             .into_iter()
             .take(on_page.len() + 1)
             .map(|(group, membership)| Self {
                 last_message: last.remove(&group.id),
+                about: about.remove(&membership.id).unwrap_or_default(),
                 group,
                 membership,
             });
@@ -81,9 +103,11 @@ impl Mine {
         group: chat_groups::Model,
         membership: memberships::Model,
     ) -> Result<Self, DbErr> {
-        let mut last = last_messages(db, membership.user_id, std::iter::once(group.id)).await?;
+        let mut last = last_messages(db, membership.user_id, &[group.id]).await?;
+        let mut about = about(db, std::iter::once(membership.id)).await?;
         Ok(Self {
             last_message: last.remove(&group.id),
+            about: about.remove(&membership.id).unwrap_or_default(),
             group,
             membership,
         })
@@ -92,14 +116,70 @@ impl Mine {
     /// How many messages of the group the member has not read.
     #[must_use]
     pub fn unread(&self) -> i64 {
-        unread(self.group.messages, self.membership.read_messages)
+        unread(
+            self.group.messages,
+            self.membership.read_messages,
+            self.about.deleted,
+        )
     }
 }
 
-/// How many messages of a group a member has not read, of those that there are, after reading so many.
+/// Returns the number of unread messages: of those that were sent, a member has read some, and some that the
+/// member has not read were deleted.
 #[must_use]
-pub fn unread(messages: i64, read: i64) -> i64 {
-    (messages - read).max(0)
+pub fn unread(messages: i64, read: i64, deleted: i64) -> i64 {
+    (messages - read - deleted).max(0)
+}
+
+/// The SQL of the number of deleted messages that a member of `memberships` has not read. At most 1,000 are
+/// counted, so that no member who never reads makes a list slow.
+pub const DELETED_UNREAD: &str = "(SELECT COUNT(*) FROM (SELECT 1 FROM events deletion \
+    WHERE deletion.group_id = memberships.group_id AND deletion.kind = 'message.deleted' \
+    AND deletion.target > memberships.read LIMIT 1000) AS deletions)";
+
+/// A row of [`about`].
+#[derive(FromQueryResult, Deserialize)]
+struct AboutRow {
+    id: i64,
+    deleted: i64,
+    members: i64,
+    others: Option<String>,
+}
+
+/// Returns what lists show of these memberships, by their ids.
+async fn about(
+    db: &DatabaseConnection,
+    memberships: impl Iterator<Item = i64>,
+) -> Result<HashMap<i64, About>, DbErr> {
+    let (array, pair) = match db.get_database_backend() {
+        DbBackend::Sqlite => ("json_group_array", "json_array"),
+        _ => ("json_agg", "json_build_array"),
+    };
+    let query = format!(
+        "SELECT memberships.id AS id, {DELETED_UNREAD} AS deleted, \
+         (SELECT COUNT(*) FROM (SELECT 1 FROM memberships other \
+         WHERE other.group_id = memberships.group_id LIMIT {MEMBERS_COUNTED}) AS counted) AS members, \
+         (SELECT CAST({array}({pair}(username, name)) AS TEXT) FROM \
+         (SELECT username, users.name FROM memberships other JOIN users ON users.id = other.user_id \
+         WHERE other.group_id = memberships.group_id AND other.user_id <> memberships.user_id \
+         ORDER BY other.id LIMIT {OTHERS}) AS first) AS others \
+         FROM asked JOIN memberships ON memberships.id = asked.id"
+    );
+    let asked = memberships.map(|id| [id.into()]);
+    let found = "id, deleted, members, others";
+    let rows: Vec<AboutRow> = many_rows_of(db, "id", asked, found, &query).await?;
+    let about = rows.into_iter().map(|row| {
+        let others = row.others.as_deref();
+        let about = About {
+            deleted: row.deleted,
+            members: row.members,
+            others: others
+                .and_then(|others| serde_json::from_str(others).ok())
+                .unwrap_or_default(),
+        };
+        (row.id, about)
+    });
+    Ok(about.collect())
 }
 
 /// Bytes of the last messages on one page, beyond the first one.
@@ -138,18 +218,9 @@ async fn sizes_of_last_messages(
 async fn last_messages(
     db: &DatabaseConnection,
     viewer: i64,
-    ids: impl Iterator<Item = i64>,
+    ids: &[i64],
 ) -> Result<HashMap<i64, Message>, DbErr> {
-    let ids: Vec<_> = ids.map(|id| id.to_string()).collect();
-    if ids.is_empty() {
-        return Ok(HashMap::new());
-    }
-    // Numbers of our own and nothing else, so they need no parameters.
-    let condition = format!(
-        "chat_groups.id IN ({}) AND message.seq = chat_groups.last_message",
-        ids.join(",")
-    );
-    let rows = messages::Row::find(db, viewer, &condition, []).await?;
+    let rows = messages::Row::find_last(db, viewer, ids).await?;
     let last = rows.into_iter().map(|row| (row.group_id, row.into()));
     Ok(last.collect())
 }

@@ -50,9 +50,18 @@ impl Emoji {
 pub struct Reaction {
     pub emoji: String,
     pub count: i64,
-    /// Whether whoever looks is among them.
+    /// Whether the viewer is among them.
     pub mine: bool,
+    /// The usernames of those who reacted first, [`NAMED`] at most.
+    pub by: Vec<String>,
 }
+
+/// An emoji in the text of [`Reaction::column`]: how many reacted by it, how many of them are the viewer, the
+/// event that added it first, and the first users, each with the event of the reaction.
+type Row = (String, i64, i64, i64, Vec<(i64, Option<String>)>);
+
+/// Users that a reaction names at most.
+pub const NAMED: usize = 10;
 
 impl ActiveModelBehavior for ActiveModel {}
 
@@ -60,15 +69,21 @@ impl Reaction {
     /// A column of a query about `events message`: how each was reacted to, as a text for
     /// [`Reaction::read`]. `viewer` is who looks, as it is said in the query.
     pub fn column(backend: DbBackend, viewer: &str) -> String {
-        let (rows, row) = match backend {
-            DbBackend::Sqlite => ("json_group_array", "json_array"),
-            _ => ("json_agg", "json_build_array"),
+        let (rows, row, by) = match backend {
+            // A subquery of SQLite hands on JSON as a text.
+            DbBackend::Sqlite => ("json_group_array", "json_array", "json(by)"),
+            _ => ("json_agg", "json_build_array", "by"),
         };
         format!(
-            "(SELECT CAST({rows}({row}(emoji, count, own, first)) AS TEXT) FROM \
+            "(SELECT CAST({rows}({row}(emoji, count, own, first, {by})) AS TEXT) FROM \
              (SELECT emoji, COUNT(*) AS count, COUNT(CASE WHEN user_id = {viewer} THEN 1 END) AS own, \
-             MIN(added) AS first FROM reactions WHERE reactions.group_id = message.group_id \
-             AND reactions.seq = message.seq GROUP BY emoji) AS by_emoji)"
+             MIN(added) AS first, \
+             {rows}({row}(added, username)) FILTER (WHERE place <= {NAMED}) AS by FROM \
+             (SELECT emoji, user_id, added, \
+             ROW_NUMBER() OVER (PARTITION BY emoji ORDER BY added) AS place FROM reactions \
+             WHERE reactions.group_id = message.group_id AND reactions.seq = message.seq) AS placed \
+             LEFT JOIN users ON users.id = placed.user_id AND place <= {NAMED} \
+             GROUP BY emoji) AS by_emoji)"
         )
     }
 
@@ -76,13 +91,17 @@ impl Reaction {
     pub fn read(text: Option<&str>) -> Vec<Self> {
         // What our own hand has written; there is none where there was no reaction.
         let rows = text.and_then(|text| serde_json::from_str(text).ok());
-        let mut rows: Vec<(String, i64, i64, i64)> = rows.unwrap_or_default();
-        rows.sort_unstable_by_key(|(.., first)| *first);
+        let mut rows: Vec<Row> = rows.unwrap_or_default();
+        rows.sort_unstable_by_key(|(_, _, _, first, _)| *first);
         rows.into_iter()
-            .map(|(emoji, count, own, _)| Self {
-                emoji,
-                count,
-                mine: own > 0,
+            .map(|(emoji, count, own, _, mut by)| {
+                by.sort_unstable_by_key(|(added, _)| *added);
+                Self {
+                    emoji,
+                    count,
+                    mine: own > 0,
+                    by: by.into_iter().filter_map(|(_, name)| name).collect(),
+                }
             })
             .collect()
     }

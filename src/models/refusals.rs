@@ -14,6 +14,8 @@ pub enum Refusal {
     NoSuchMessage { field: &'static str },
     #[error("This message was deleted.")]
     Gone,
+    #[error("This group was deleted.")]
+    GroupGone,
     #[error("This id was used for something else.")]
     CidReused,
     #[error("You are banned from this group.")]
@@ -35,7 +37,7 @@ impl Refusal {
             Self::Forbidden => "forbidden",
             Self::NotFound => "not_found",
             Self::NoSuchMessage { .. } => "invalid",
-            Self::Gone => "gone",
+            Self::Gone | Self::GroupGone => "gone",
             Self::CidReused => "cid_reused",
             Self::Banned => "banned",
             Self::Conflict(_) => "conflict",

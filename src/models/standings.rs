@@ -6,7 +6,7 @@ use loco_rs::prelude::*;
 use sea_orm::FromQueryResult;
 use serde::Deserialize;
 
-use super::{asked::many_rows_of, chat_groups::is_name};
+use super::{asked::many_rows_of, chat_groups::is_name, mine::DELETED_UNREAD};
 
 /// A member of a group, and how far its log has gone.
 #[derive(Debug, Clone, FromQueryResult, Deserialize)]
@@ -24,6 +24,8 @@ pub struct Standing {
     pub messages: i64,
     pub read: i64,
     pub read_messages: i64,
+    /// Messages that were deleted, of those that the member has not read.
+    pub deleted_unread: i64,
 }
 
 impl Standing {
@@ -42,14 +44,15 @@ impl Standing {
             "user_id, group_name",
             asked.map(|(user, group)| [(*user).into(), (&**group).into()]),
             "user_id, username, display_name, group_id, group_name, title, membership_id, role, head, \
-             messages, read, read_messages",
-            "SELECT users.id AS user_id, username, users.name AS display_name, \
+             messages, read, read_messages, deleted_unread",
+            &format!("SELECT users.id AS user_id, username, users.name AS display_name, \
              chat_groups.id AS group_id, chat_groups.name AS group_name, title, \
-             memberships.id AS membership_id, role, head, messages, read, read_messages FROM asked \
+             memberships.id AS membership_id, role, head, messages, read, read_messages, \
+             {DELETED_UNREAD} AS deleted_unread FROM asked \
              JOIN chat_groups ON chat_groups.name = asked.group_name \
              JOIN memberships ON memberships.group_id = chat_groups.id \
              AND memberships.user_id = asked.user_id \
-             JOIN users ON users.id = asked.user_id WHERE is_active",
+             JOIN users ON users.id = asked.user_id WHERE is_active"),
         )
         .await
     }

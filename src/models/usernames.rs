@@ -87,7 +87,7 @@ pub fn parse_display_name(text: &str) -> Result<String, String> {
     if name.chars().any(is_direction_control) {
         return Err("Controls of the writing direction are not allowed.".to_owned());
     }
-    if !name.chars().any(is_visible) {
+    if !name.chars().any(is_visible_alone) {
         return Err("This field may not be blank.".to_owned());
     }
     Ok(name)
@@ -109,15 +109,29 @@ fn is_letter_or_digit(c: char) -> bool {
     (is_letter || c.general_category() == GeneralCategory::DecimalNumber) && !is_invisible(c)
 }
 
-/// Returns whether a character leaves something on the screen by itself.
-fn is_visible(c: char) -> bool {
-    use GeneralCategoryGroup::{Letter, Number, Punctuation, Symbol};
-    // The braille pattern without a dot is a symbol of its category.
-    matches!(
-        c.general_category_group(),
-        Letter | Number | Punctuation | Symbol
-    ) && !is_invisible(c)
-        && c != '\u{2800}'
+/// Returns whether a character leaves something on the screen. Separators, controls and what Unicode calls
+/// `Default_Ignorable_Code_Point` do not. A character that is newer than the tables here is taken as visible, such
+/// as a new emoji.
+#[must_use]
+pub fn is_visible(c: char) -> bool {
+    use GeneralCategoryGroup::Separator;
+    let is_blank = c.general_category_group() == Separator
+        || matches!(
+            c.general_category(),
+            GeneralCategory::Control | GeneralCategory::Format
+        );
+    // Some format characters of Arabic, Syriac and Kaithi are signs before a number.
+    let is_sign = matches!(c,
+        '\u{0600}'..='\u{0605}' | '\u{06DD}' | '\u{070F}' | '\u{0890}'..='\u{0891}' | '\u{08E2}'
+        | '\u{110BD}' | '\u{110CD}');
+    // The braille pattern without a dot, the place of an embedded object and the empty note head are symbols.
+    let is_empty = matches!(c, '\u{2800}' | '\u{FFFC}' | '\u{1D159}');
+    (!is_blank || is_sign) && !is_empty && !is_invisible(c)
+}
+
+/// Returns whether a character can stand for somebody in a list: it is visible and not a mark alone.
+fn is_visible_alone(c: char) -> bool {
+    is_visible(c) && c.general_category_group() != GeneralCategoryGroup::Mark
 }
 
 /// Returns whether a character is a control character, or ends a line or a paragraph.
@@ -136,5 +150,5 @@ fn is_direction_control(c: char) -> bool {
 fn is_invisible(c: char) -> bool {
     matches!(c,
         '\u{034F}' | '\u{115F}'..='\u{1160}' | '\u{17B4}'..='\u{17B5}' | '\u{180B}'..='\u{180F}'
-        | '\u{3164}' | '\u{FE00}'..='\u{FE0F}' | '\u{FFA0}' | '\u{E0100}'..='\u{E01EF}')
+        | '\u{2065}' | '\u{3164}' | '\u{FE00}'..='\u{FE0F}' | '\u{FFA0}' | '\u{FFF0}'..='\u{FFF8}' | '\u{E0000}'..='\u{E0FFF}')
 }

@@ -7,9 +7,12 @@ use loco_rs::prelude::*;
 use crate::{
     channels::{
         self,
-        protocol::word::{NODES, Word},
+        protocol::{
+            event::Told,
+            word::{NODES, Word},
+        },
     },
-    models::users,
+    models::{events::Event, users},
     settings::Settings,
 };
 
@@ -73,6 +76,28 @@ pub async fn close_sockets(ctx: &AppContext, user: &users::Model) -> Result<&'st
         // They look by themselves.
         Err(_) => "within 30 seconds",
     })
+}
+
+/// Announces events of groups to the servers. Without Redis they find the events by themselves.
+///
+/// # Errors
+/// When the settings were not loaded.
+pub async fn announce(ctx: &AppContext, groups: &[(String, Vec<Event>)]) -> Result<()> {
+    if groups.is_empty() {
+        return Ok(());
+    }
+    let settings = Settings::of(ctx)?;
+    let Ok(broker) = channels::connect(&settings, &ctx.db).await else {
+        return Ok(());
+    };
+    for (group, events) in groups {
+        for event in events {
+            // What Redis does not take is found in the log.
+            let payload = Told::new(group, event).frame().into();
+            let _ = broker.publish(group, payload).await;
+        }
+    }
+    Ok(())
 }
 
 /// Says what was done.

@@ -2,7 +2,8 @@
 
 use loco_rs::prelude::*;
 
-use super::operator::{Usage, close_sockets, say};
+use super::operator::{Usage, announce, close_sockets, say};
+use crate::models::memberships;
 
 const USAGE: Usage = Usage {
     name: "user:deactivate",
@@ -27,8 +28,12 @@ impl Task for UserDeactivate {
         let user = USAGE.user(ctx, vars).await?;
         user.set_active(&ctx.db, false).await?;
         let when = close_sockets(ctx, &user).await?;
+        let passed = memberships::Model::pass_on(&ctx.db, &user).await?;
+        announce(ctx, &passed).await?;
+        let count = passed.len();
         say(&format!(
-            "{} cannot log in any more; all sessions have ended, their sockets are closed {when}",
+            "{} cannot log in any more; all sessions have ended, their sockets are closed {when}; \
+             groups that have another owner now: {count}",
             user.username
         ))
     }

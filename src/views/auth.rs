@@ -10,10 +10,10 @@ use crate::models::users;
 pub struct Registered {
     #[schema(example = 1)]
     pub id: i64,
-    #[schema(example = "Ann Lee")]
+    #[schema(example = "Nora Lind")]
     pub name: String,
     /// As stored: NFKC-normalised.
-    #[schema(example = "ann")]
+    #[schema(example = "nora")]
     pub username: String,
 }
 
@@ -51,5 +51,6 @@ pub struct AccessToken {
     pub access: String,
     /// A new refresh token, for a client that asked to rotate.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub refresh: Option<String>,
 }

@@ -1,6 +1,8 @@
 //! The JSON of what went wrong.
 
 use std::borrow::Cow;
+#[allow(unused_imports, reason = "named by the document")]
+use std::collections::HashMap;
 
 use serde::{Serialize, Serializer};
 use utoipa::{IntoResponses, ToSchema};
@@ -23,6 +25,7 @@ pub struct Detail {
     pub code: &'static str,
     /// The field of the body that is at fault, where one is.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub field: Option<Cow<'static, str>>,
 }
 
@@ -48,9 +51,10 @@ pub enum Unavailable {
 /// What every endpoint that needs a login may answer.
 #[derive(IntoResponses)]
 pub enum Unauthorized {
-    /// No live access token in `Authorization`; a cookie does not count.
+    /// No access token in `Authorization` (a cookie does not count), or one that is not valid. The code
+    /// `token_expired` says that a refresh helps.
     #[response(status = 401, headers(("WWW-Authenticate" = String, description = "`Bearer`")),
-        example = json!({"detail": "Authentication credentials were not provided", "code": "unauthorized"}))]
+        example = json!({"detail": "The access token has expired; refresh it.", "code": "token_expired"}))]
     Unauthorized(#[allow(dead_code, reason = "read by the document")] Detail),
 }
 
@@ -91,7 +95,7 @@ pub enum Conflict {
 /// What endpoints of a message may answer.
 #[derive(IntoResponses)]
 pub enum Gone {
-    /// The message was deleted.
+    /// The message was deleted, or the group while it was sent.
     #[response(status = 410, example = json!({"detail": "This message was deleted.", "code": "gone"}))]
     Gone(#[allow(dead_code, reason = "read by the document")] Detail),
 }
@@ -115,15 +119,6 @@ pub enum SocketTooFast {
     TooFast(#[allow(dead_code, reason = "read by the document")] Detail),
 }
 
-/// What endpoints of the base contract may answer that are limited in number.
-#[derive(IntoResponses)]
-pub enum ContractTooFast {
-    /// Too much comes from your address, or too many logins to this account have failed.
-    #[response(status = 429, headers(("Retry-After" = u64, description = "Seconds.")),
-        example = json!({"detail": "Too many requests; slow down."}))]
-    TooFast(#[allow(dead_code, reason = "read by the document")] Refusal),
-}
-
 /// What a registration may answer besides.
 #[derive(IntoResponses)]
 pub enum RegisterTooFast {
@@ -141,7 +136,7 @@ pub struct RegisterRefused {
     pub error: String,
     /// The fields that are at fault, each with what is wrong about it.
     #[serde(skip_serializing_if = "FieldErrors::is_empty")]
-    #[schema(value_type = Option<Object>, example = json!({"password": ["This password is too common."]}))]
+    #[schema(value_type = HashMap<String, Vec<String>>, required = false, example = json!({"password": ["This password is too common."]}))]
     pub errors: FieldErrors,
 }
 

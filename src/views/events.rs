@@ -1,9 +1,12 @@
 //! Events as everybody is shown them: over the socket and over HTTP alike.
 
 use std::borrow::Cow;
+#[allow(unused_imports, reason = "named by the document")]
+use std::collections::HashMap;
 
 use serde::{Deserialize, Serialize};
-use serde_json::value::RawValue;
+#[allow(unused_imports, reason = "named by the document")]
+use serde_json::{Value, value::RawValue};
 use utoipa::ToSchema;
 
 use super::time;
@@ -43,7 +46,7 @@ pub struct Event<'a> {
     pub cid: Option<Cow<'a, str>>,
     /// What is in it depends on the kind: `/api-docs/` shows it.
     #[serde(borrow)]
-    #[schema(value_type = Object, example = json!({"text": "hi"}))]
+    #[schema(value_type = HashMap<String, Value>, example = json!({"text": "hi"}))]
     pub data: &'a RawValue,
 }
 
@@ -195,4 +198,22 @@ pub struct EventPage<'a> {
     /// The number of the last event when this was read.
     #[schema(example = 58)]
     pub position: i64,
+    /// The epoch in which the numbers mean something: send it back as `epoch`, with `after`.
+    #[schema(example = "7c9e6679742540de944be07fc1f90ae7")]
+    pub epoch: &'a str,
+    /// The log has nothing that follows `after`: load what you show again, and go on after `head`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub reset: Option<PageReset>,
+}
+
+/// Why a page of events does not follow the events that the client has.
+#[derive(Serialize, ToSchema)]
+pub struct PageReset {
+    /// `epoch`: the database was restored or replaced since. `ahead`: the log ends before `after`.
+    #[schema(example = "ahead")]
+    pub reason: &'static str,
+    /// The number of the last event.
+    #[schema(example = 58)]
+    pub head: i64,
 }

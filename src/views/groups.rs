@@ -3,7 +3,7 @@
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::{messages::Message, time};
+use super::{members::Role, messages::Message, time};
 use crate::models::{mine::Mine, users};
 
 /// Who is logged in.
@@ -27,6 +27,15 @@ impl From<users::Model> for Me {
     }
 }
 
+/// A member by name.
+#[derive(Serialize, ToSchema)]
+pub struct Person {
+    #[schema(example = "bob")]
+    pub username: String,
+    #[schema(example = "Bob Ray")]
+    pub name: String,
+}
+
 /// A group as one of its members sees it.
 #[derive(Serialize, ToSchema)]
 pub struct Group {
@@ -34,8 +43,8 @@ pub struct Group {
     pub group: String,
     #[schema(example = "Lunch")]
     pub title: Option<String>,
-    /// `owner`, `admin` or `member`: what you may do.
-    #[schema(example = "member")]
+    /// Your role.
+    #[schema(value_type = Role, example = "member")]
     pub role: &'static str,
     /// The number of the last event of its log.
     #[schema(example = 58)]
@@ -43,10 +52,15 @@ pub struct Group {
     /// The last event that you have read.
     #[schema(example = 57)]
     pub read: i64,
-    /// How many messages came after it.
+    /// The number of messages after it that were not deleted.
     #[schema(example = 1)]
     pub unread: i64,
     pub last_message: Option<Message>,
+    /// The number of members; 1000 stands for 1000 or more.
+    #[schema(example = 3)]
+    pub member_count: i64,
+    /// The first members besides you, 4 at most: the name of a group without a title.
+    pub others: Vec<Person>,
     #[schema(example = "2026-11-22T14:05:09.123Z")]
     pub created_at: String,
     /// When you became a member.
@@ -62,6 +76,13 @@ impl From<Mine> for Group {
             read: mine.membership.read,
             unread: mine.unread(),
             last_message: mine.last_message.map(Into::into),
+            member_count: mine.about.members,
+            others: mine
+                .about
+                .others
+                .into_iter()
+                .map(|(username, name)| Person { username, name })
+                .collect(),
             created_at: time(&mine.group.created_at),
             joined_at: time(&mine.membership.created_at),
             group: mine.group.name,

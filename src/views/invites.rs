@@ -17,8 +17,12 @@ pub struct NewInvite {
         pattern = "^[0-9a-f]{32}$"
     )]
     pub code: String,
-    #[schema(example = "http://127.0.0.1:8000/api/invites/9f86d081884c7d659a2feaa0c55ad015/")]
+    /// The link for people: it opens the page.
+    #[schema(example = "http://127.0.0.1:8000/#/invite/9f86d081884c7d659a2feaa0c55ad015")]
     pub url: String,
+    /// The invite in the API.
+    #[schema(example = "http://127.0.0.1:8000/api/invites/9f86d081884c7d659a2feaa0c55ad015/")]
+    pub api_url: String,
     #[schema(example = "2026-11-29T14:05:09.123Z")]
     pub expires_at: String,
     /// Null: as many as come.
@@ -35,7 +39,8 @@ impl NewInvite {
         let code = code.as_str();
         Self {
             id: invite.id,
-            url: format!("{base}/api/invites/{code}/"),
+            url: format!("{base}/#/invite/{code}"),
+            api_url: format!("{base}/api/invites/{code}/"),
             code: code.to_owned(),
             expires_at: time(&invite.expires_at),
             max_uses: invite.max_uses,

@@ -6,6 +6,17 @@ use utoipa::ToSchema;
 use super::time;
 use crate::models::{bans, memberships};
 
+/// The role of a member in a group.
+#[derive(ToSchema)]
+#[serde(rename_all = "lowercase")]
+#[schema(example = "admin")]
+#[allow(dead_code, reason = "read by the document")]
+pub enum Role {
+    Owner,
+    Admin,
+    Member,
+}
+
 /// A member.
 #[derive(Serialize, ToSchema)]
 pub struct Member {
@@ -13,9 +24,11 @@ pub struct Member {
     pub username: String,
     #[schema(example = "Bob Ray")]
     pub name: String,
-    /// `owner`, `admin` or `member`.
-    #[schema(example = "member")]
+    #[schema(value_type = Role, example = "member")]
     pub role: String,
+    /// Whether the account is active. A deactivated member cannot log in, nor be given a role.
+    #[schema(example = true)]
+    pub active: bool,
     #[schema(example = "2026-11-22T14:05:09.123Z")]
     pub joined_at: String,
 }
@@ -26,6 +39,7 @@ impl From<memberships::Listed> for Member {
             username: member.username,
             name: member.name,
             role: member.role,
+            active: member.is_active,
             joined_at: time(&member.created_at),
         }
     }

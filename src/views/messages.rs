@@ -3,7 +3,7 @@
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::time;
+use super::{events::Event, time};
 use crate::models::{messages, reactions};
 
 /// A message as it is now.
@@ -17,6 +17,9 @@ pub struct Message {
     /// The username of the author; null where it was no user.
     #[schema(example = "ann")]
     pub by: Option<String>,
+    /// Whether the author's account is active; null where the author was not a user.
+    #[schema(example = true)]
+    pub by_active: Option<bool>,
     /// Null when it was deleted.
     #[schema(example = "hi")]
     pub text: Option<String>,
@@ -42,6 +45,9 @@ pub struct Reaction {
     /// Whether you are among them.
     #[schema(example = true)]
     pub mine: bool,
+    /// The usernames of those who reacted first, 10 at most.
+    #[schema(example = json!(["ann", "bob"]))]
+    pub by: Vec<String>,
 }
 
 impl From<messages::Message> for Message {
@@ -50,6 +56,7 @@ impl From<messages::Message> for Message {
             seq: message.seq,
             at: time(&message.at),
             by: message.by,
+            by_active: message.is_by_active,
             text: message.text,
             reply_to: message.reply_to,
             edited_at: message.edited_at.as_ref().map(time),
@@ -66,15 +73,26 @@ impl From<reactions::Reaction> for Reaction {
             emoji: reaction.emoji,
             count: reaction.count,
             mine: reaction.mine,
+            by: reaction.by,
         }
     }
 }
 
 /// A part of a group's history.
 #[derive(Serialize, ToSchema)]
-pub struct History {
+pub struct History<'a> {
     /// The newest first.
     pub results: Vec<Message>,
+    /// With `notes=true`: the other events of the log that stand on their own, such as a new member, the newest
+    /// first.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub notes: Option<Vec<Event<'a>>>,
+    /// With `notes=true`: the page has every message and note from this `seq` on, up to the end of the page. The
+    /// page before it is `before=<first>`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(example = 12, nullable = false)]
+    pub first: Option<i64>,
     /// The number of the last event when this was read: a socket that begins after it misses
     /// nothing, and counts nothing twice.
     #[schema(example = 58)]
@@ -85,10 +103,15 @@ pub struct History {
     pub has_more: bool,
 }
 
-impl From<messages::Page> for History {
-    fn from(page: messages::Page) -> Self {
+impl<'a> History<'a> {
+    /// Returns a page of messages, and of `notes` where they are asked for.
+    #[must_use]
+    pub fn new(group: &'a str, page: &'a messages::Page, with_notes: bool) -> Self {
+        let notes = page.notes.iter().map(|event| Event::new(group, event));
         Self {
-            results: page.messages.into_iter().map(Into::into).collect(),
+            results: page.messages.iter().cloned().map(Into::into).collect(),
+            notes: with_notes.then(|| notes.collect()),
+            first: with_notes.then_some(page.first),
             position: page.position,
             has_more: page.has_more,
         }

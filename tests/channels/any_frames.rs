@@ -83,7 +83,7 @@ async fn a_field_that_is_wrong_is_named() {
     react.seq invalid | missing | null | true | 1.5 | "x" | {} | [] | [5] | [null] | [{}] | 0 | 9007199254740992 | 2^64 - 1 | 1e300
     react.type invalid | missing | null | true | 5 | 1.5 | "x" | {} | [] | [5] | [null] | [{}]
     read.group invalid | missing | null | true | 5 | 1.5 | {} | [] | [5] | [null] | [{}]
-    read.seq invalid | missing | null | true | 1.5 | "x" | {} | [] | [5] | [null] | [{}] | 0 | 9007199254740992 | 2^64 - 1 | 1e300
+    read.seq invalid | missing | null | true | 1.5 | "x" | {} | [] | [5] | [null] | [{}] | -1 | 9007199254740992 | 2^64 - 1 | 1e300
     read.type invalid | missing | null | true | 5 | 1.5 | "x" | {} | [] | [5] | [null] | [{}]
     send.cid invalid | true | 5 | 1.5 | {} | [] | [5] | [null] | [{}] | "" | "a b" | "é" | "\u{7f}" | 129 characters
     send.group invalid | missing | null | true | 5 | 1.5 | {} | [] | [5] | [null] | [{}]

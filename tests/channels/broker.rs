@@ -11,11 +11,16 @@ use salam::{
     supervisor::Supervisor,
 };
 use serde_json::json;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use crate::support::{RedisCluster, RedisServer, soon};
 
 pub type Node = (Broker, Inbox);
+
+/// Returns the time until which a subscription is waited for.
+pub fn patience() -> Instant {
+    Instant::now() + Duration::from_secs(5)
+}
 
 /// A node of the tests' installation, but for the secret.
 pub async fn node_with_secret(url: &str, secret: &str) -> Node {
@@ -50,9 +55,9 @@ pub(super) async fn received(inbox: &mut Inbox) -> (String, Bytes) {
 
 /// What every broker keeps, told over three nodes.
 async fn contract([(a, mut at_a), (b, mut at_b), (c, mut at_c)]: [Node; 3]) {
-    a.subscribe("one").wait().await;
-    b.subscribe("one").wait().await;
-    c.subscribe("two").wait().await;
+    a.subscribe("one").wait(patience()).await;
+    b.subscribe("one").wait(patience()).await;
+    c.subscribe("two").wait(patience()).await;
 
     // It reaches other subscribers of the topic, byte for byte, and nobody else.
     let payload = Bytes::from_static(b"\x00\xff\r\n*1");
@@ -75,14 +80,14 @@ async fn contract([(a, mut at_a), (b, mut at_b), (c, mut at_c)]: [Node; 3]) {
 
     // Nothing comes after the topic was dropped, nor anything twice after it was taken up again.
     b.unsubscribe("one");
-    b.subscribe("two").wait().await;
+    b.subscribe("two").wait(patience()).await;
     a.publish("one", Bytes::from_static(b"missed"))
         .await
         .unwrap();
     a.publish("two", Bytes::from_static(b"3")).await.unwrap();
     assert_eq!(received(&mut at_b).await.1, "3");
-    b.subscribe("one").wait().await;
-    b.subscribe("one").wait().await;
+    b.subscribe("one").wait(patience()).await;
+    b.subscribe("one").wait(patience()).await;
     a.publish("one", Bytes::from_static(b"4")).await.unwrap();
     a.publish("one", Bytes::from_static(b"5")).await.unwrap();
     assert_eq!(received(&mut at_b).await.1, "4");
@@ -141,7 +146,7 @@ async fn installations_on_one_redis_do_not_hear_each_other() {
     let (here, mut inbox) = connected(&server.url(), "here").await;
     let (there, _) = connected(&server.url(), "there").await;
     let (neighbour, _) = connected(&server.url(), "here").await;
-    here.subscribe("one").wait().await;
+    here.subscribe("one").wait(patience()).await;
     there
         .publish("one", Bytes::from_static(b"foreign"))
         .await
@@ -159,7 +164,7 @@ async fn a_redis_that_comes_late_or_comes_back_is_found() {
     let (a, _at_a) = redis_node(&server.url(), "x").await;
     let (b, mut at_b) = redis_node(&server.url(), "x").await;
     // Not there: nothing waits for it, and who publishes is told.
-    soon("the subscription", b.subscribe("one").wait()).await;
+    soon("the subscription", b.subscribe("one").wait(patience())).await;
     let refused = soon("a refusal", a.publish("one", Bytes::from_static(b"0"))).await;
     assert_eq!(refused, Err(Unavailable));
 

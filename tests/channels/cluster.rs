@@ -6,7 +6,7 @@ use salam::channels::broker::Unavailable;
 use serde_json::json;
 
 use super::{
-    broker::{connected, received},
+    broker::{connected, patience, received},
     nodes::{connected_nodes_with, posts_cross},
 };
 use crate::support::{PATIENCE, RedisCluster, TestApp, User, soon, until};
@@ -95,7 +95,7 @@ async fn what_becomes_of_one_node_is_nothing_to_the_others() {
     let (b, mut at_b) = connected(&cluster.masters[2].url(), "x").await;
     let topics = topics(&cluster);
     for topic in &topics {
-        b.subscribe(topic).wait().await;
+        b.subscribe(topic).wait(patience()).await;
     }
     let mut crosses = async |topic: &str, payload: &'static str| {
         let payload = Bytes::from_static(payload.as_bytes());

@@ -1,11 +1,13 @@
 mod any_frames;
 mod base_socket;
 mod broker;
+mod clocks;
 mod cluster;
 mod conformance;
 mod cookies;
 mod delivery;
 mod forged_messages;
+mod handshake;
 mod limits;
 mod many_groups;
 mod membership;

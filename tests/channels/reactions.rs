@@ -104,14 +104,15 @@ async fn of_two_at_the_same_moment_one_is_an_event() {
     ann.say(&group, "hi", "c").await;
     let mut listener = ann.live(&group).await;
     let mut head = 1;
+    // Each of them may change ten times at once.
     for round in 0..10 {
-        let on = round % 2 == 0;
+        let (on, emoji) = (round % 2 == 0, ["👍", "🎉", "❤️", "😀", "😢"][round / 2]);
         let mut sockets = Vec::new();
         for node in [&here, &there, &here, &there] {
             sockets.push(ann.at(node).live(&group).await);
         }
         let replies = sockets.iter_mut().map(|socket| async {
-            let (reply, _) = socket.reply_to(react(1, "👍", on)).await;
+            let (reply, _) = socket.reply_to(react(1, emoji, on)).await;
             reply
         });
         let replies = futures_util::future::join_all(replies).await;
@@ -153,7 +154,7 @@ async fn who_is_put_out_reacts_no_more_and_what_they_said_by_it_stays() {
     let reactions = &history.json()["results"][0]["reactions"];
     assert_eq!(
         *reactions,
-        json!([{"emoji": "👍", "count": 1, "mine": false}])
+        json!([{"emoji": "👍", "count": 1, "mine": false, "by": ["bob"]}])
     );
 }
 

@@ -72,7 +72,7 @@ async fn a_stream_says_where_the_log_does_not_have_what_the_client_has() {
         );
         assert_eq!(stream.named("sync").await["seq"], 1);
     }
-    for id in ["x", "-1", "", "1.5", "99999999999999999999"] {
+    for id in ["x", "-1", "+1", "1.5", "99999999999999999999"] {
         let path = format!("/api/groups/{group}/events/");
         let request = app
             .request(Method::GET, &path)

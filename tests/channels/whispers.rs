@@ -125,7 +125,7 @@ async fn whispers_that_are_wrong_are_answered() {
     for frame in [
         json!({"type": "read"}),
         json!({"type": "read", "group": group}),
-        json!({"type": "read", "group": group, "seq": 0}),
+        json!({"type": "read", "group": group, "seq": -1}),
         json!({"type": "read", "group": "chat_00000000", "seq": 1}),
         json!({"type": "typing", "group": group}),
         json!({"type": "typing", "group": group, "on": "yes"}),
@@ -144,10 +144,12 @@ async fn whispers_that_are_wrong_are_answered() {
     null "invalid" "on"
     null "not_member" "group"
     "#);
-    // Of an empty log there is nothing to have read.
-    socket
-        .send_raw(json!({"type": "read", "group": group, "seq": 5}).to_string())
-        .await;
+    // Of an empty log there is nothing to have read, and 0 is before the first event.
+    for seq in [5, 0] {
+        socket
+            .send_raw(json!({"type": "read", "group": group, "seq": seq}).to_string())
+            .await;
+    }
     socket.expect_silence().await;
 }
 

@@ -133,7 +133,7 @@ async fn a_frame_that_is_wrong_is_answered_by_what_is_wrong() {
     1 "not_member" "group" "This socket is not subscribed to this group.": {"group":"chat_00000000","id":1,"text":"hi","type":"send"}
     1 "invalid" "text" "This field is required.": {"group":"[group]","id":1,"type":"send"}
     1 "invalid" "text" "This must be a text.": {"group":"[group]","id":1,"text":null,"type":"send"}
-    1 "invalid" "text" "This may not be empty.": {"group":"[group]","id":1,"text":"","type":"send"}
+    1 "invalid" "text" "This needs at least one visible character.": {"group":"[group]","id":1,"text":"","type":"send"}
     1 "too_large" "text" "This has more characters than `limits.text`.": {"group":"[group]","id":1,"text":"éééééééééééééééééééééééééééééééééééééééééééééééééééééééé
     1 "invalid" "cid" "This must be 1 to 128 characters of ASCII, without spaces.": {"cid":"","group":"[group]","id":1,"text":"hi","type":"send"}
     1 "invalid" "cid" "This must be 1 to 128 characters of ASCII, without spaces.": {"cid":"a b","group":"[group]","id":1,"text":"hi","type":"send"}

@@ -42,7 +42,7 @@ async fn rest(mut stream: TcpStream) -> std::io::Result<usize> {
 async fn filled(app: &TestApp) -> (User<'_>, String) {
     let ann = app.user("ann").await;
     let group = ann.start_chat().await;
-    let long = "\u{1}".repeat(8000);
+    let long = format!("{}x", "\u{1}".repeat(7999));
     for number in 0..7 {
         assert_eq!(
             ann.say(&group, &long, &number.to_string()).await.status,
@@ -73,7 +73,9 @@ async fn one_user_has_so_many_unread_answers() {
     // Small answers, answers to writes and answers to other users are sent.
     assert_eq!(ann.get("/api/me/").await.status, 200);
     let group = path.split('/').nth(3).unwrap();
-    let written = ann.say(group, &"\u{1}".repeat(8000), "long").await;
+    let written = ann
+        .say(group, &format!("{}x", "\u{1}".repeat(7999)), "long")
+        .await;
     assert_eq!(written.status, 201, "{written}");
     let path = format!("{path}&before=8");
     let bob = app.user("bob").await;

@@ -92,7 +92,7 @@ async fn a_batch_is_numbered_in_its_order_group_by_group() {
             .map(|outcome| outcome.map(|stored| stored.seq));
         seqs.collect::<Vec<_>>()
     };
-    let gone = Err(Refusal::NotFound);
+    let gone = Err(Refusal::GroupGone);
     assert_eq!(append(&[]).await, []);
     assert_eq!(append(&[one]).await, [Ok(1)]);
     assert_eq!(

@@ -3,6 +3,7 @@ mod chat_groups;
 mod database;
 mod erasure;
 mod hashing;
+mod ownership;
 mod passwords;
 mod pooler;
 mod reactions;

@@ -6,7 +6,7 @@ use salam::models::{
     chat_groups,
     events::{self, Author},
     memberships::{self, Role},
-    messages::{Message, Window},
+    messages::{Content, Message, Window},
     reactions::{self, Emoji},
     refusals::Refusal,
     users,
@@ -174,7 +174,8 @@ impl Scene {
     /// What ann sees of each message, the newest first.
     async fn seen(&self) -> Vec<String> {
         let db = &self.app.ctx.db;
-        let page = Message::page(db, self.group.id, self.ann.id, Window::Newest, 10).await;
+        let (window, content) = (Window::Newest, Content::Messages);
+        let page = Message::page(db, self.group.id, self.ann.id, window, content, 10).await;
         let messages = page.unwrap().unwrap().messages;
         let line = |message: &Message| -> String {
             let reactions = message.reactions.iter();

@@ -33,10 +33,10 @@ async fn who_is_logged_in_and_their_groups() {
     assert_snapshot!(told, @r#"
     200 OK {"id":1,"username":"ann","name":"ann"}
     200 OK {"results":[],"next":null}
-    200 OK {"results":[{"group":"[group]","title":"Lunch","role":"member","head":4,"read":3,"unread":1,"last_message":{"seq":4,"at":"[now]","by":"ann","text":"three","reply_to":null,"edited_at":null,"deleted":false,"cid":"2","reactions":[]},"created_at":"[now]","joined_at":"[now]"}],"next":null}
-    200 OK {"group":"[group]","title":null,"role":"owner","head":0,"read":0,"unread":0,"last_message":null,"created_at":"[now]","joined_at":"[now]"}
-    200 OK {"group":"[group]","title":"Lunch","role":"member","head":5,"read":5,"unread":0,"last_message":{"seq":5,"at":"[now]","by":"bob","text":"four","reply_to":null,"edited_at":null,"deleted":false,"cid":"2","reactions":[]},"created_at":"[now]","joined_at":"[now]"}
-    200 OK {"group":"[group]","title":"Lunch","role":"owner","head":6,"read":4,"unread":1,"last_message":{"seq":5,"at":"[now]","by":"bob","text":null,"reply_to":null,"edited_at":null,"deleted":true,"cid":"2","reactions":[]},"created_at":"[now]","joined_at":"[now]"}
+    200 OK {"results":[{"group":"[group]","title":"Lunch","role":"member","head":4,"read":3,"unread":1,"last_message":{"seq":4,"at":"[now]","by":"ann","by_active":true,"text":"three","reply_to":null,"edited_at":null,"deleted":false,"cid":"2","reactions":[]},"member_count":2,"others":[{"username":"ann","name":"ann"}],"created_at":"[now]","joined_at":"[now]"}],"next":null}
+    200 OK {"group":"[group]","title":null,"role":"owner","head":0,"read":0,"unread":0,"last_message":null,"member_count":1,"others":[],"created_at":"[now]","joined_at":"[now]"}
+    200 OK {"group":"[group]","title":"Lunch","role":"member","head":5,"read":5,"unread":0,"last_message":{"seq":5,"at":"[now]","by":"bob","by_active":true,"text":"four","reply_to":null,"edited_at":null,"deleted":false,"cid":"2","reactions":[]},"member_count":2,"others":[{"username":"ann","name":"ann"}],"created_at":"[now]","joined_at":"[now]"}
+    200 OK {"group":"[group]","title":"Lunch","role":"owner","head":6,"read":4,"unread":0,"last_message":{"seq":5,"at":"[now]","by":"bob","by_active":true,"text":null,"reply_to":null,"edited_at":null,"deleted":true,"cid":"2","reactions":[]},"member_count":2,"others":[{"username":"bob","name":"bob"}],"created_at":"[now]","joined_at":"[now]"}
     "#);
 }
 
@@ -111,9 +111,9 @@ async fn a_group_is_renamed_and_deleted() {
         told += &line(&ann.patch(&path, body).await);
     }
     assert_snapshot!(told, @r#"
-    200 OK {"group":"[group]","title":"Lunch","role":"owner","head":1,"read":0,"unread":0,"last_message":null,"created_at":"[now]","joined_at":"[now]"}
-    200 OK {"group":"[group]","title":"Lunch","role":"owner","head":1,"read":0,"unread":0,"last_message":null,"created_at":"[now]","joined_at":"[now]"}
-    200 OK {"group":"[group]","title":null,"role":"owner","head":2,"read":0,"unread":0,"last_message":null,"created_at":"[now]","joined_at":"[now]"}
+    200 OK {"group":"[group]","title":"Lunch","role":"owner","head":1,"read":0,"unread":0,"last_message":null,"member_count":1,"others":[],"created_at":"[now]","joined_at":"[now]"}
+    200 OK {"group":"[group]","title":"Lunch","role":"owner","head":1,"read":0,"unread":0,"last_message":null,"member_count":1,"others":[],"created_at":"[now]","joined_at":"[now]"}
+    200 OK {"group":"[group]","title":null,"role":"owner","head":2,"read":0,"unread":0,"last_message":null,"member_count":1,"others":[],"created_at":"[now]","joined_at":"[now]"}
     400 Bad Request {"detail":"This field is required; null takes the title away.","code":"invalid","field":"title"}
     400 Bad Request {"detail":"Not a valid string.","code":"invalid","field":"title"}
     400 Bad Request {"detail":"This field may not be blank.","code":"invalid","field":"title"}
@@ -149,7 +149,9 @@ async fn an_invite_brings_somebody_in() {
         .await;
     let code = made.json()["code"].as_str().unwrap().to_owned();
     let url = made.json()["url"].as_str().unwrap().to_owned();
-    assert_eq!(url, app.url(&format!("/api/invites/{code}/")));
+    assert_eq!(url, app.url(&format!("/#/invite/{code}")));
+    let api_url = made.json()["api_url"].as_str().unwrap().to_owned();
+    assert_eq!(api_url, app.url(&format!("/api/invites/{code}/")));
     let mut told = line(&made).replace(&app.address.to_string(), "[address]");
     let mut socket = ann.live(group).await;
     told += &line(&ann.get(&path).await);
@@ -170,10 +172,10 @@ async fn an_invite_brings_somebody_in() {
     told += &line(&cat.get(&format!("/api/invites/{code}/")).await);
     told += &line(&ann.get(&path).await);
     assert_snapshot!(told, @r#"
-    201 Created {"id":1,"code":"[code]","url":"http://[address]/api/invites/[code]/","expires_at":"[later]","max_uses":1,"uses":0}
+    201 Created {"id":1,"code":"[code]","url":"http://[address]/#/invite/[code]","api_url":"http://[address]/api/invites/[code]/","expires_at":"[later]","max_uses":1,"uses":0}
     200 OK {"results":[{"id":1,"created_by":"ann","created_at":"[now]","expires_at":"[later]","max_uses":1,"uses":0}],"next":null}
     200 OK {"title":"Lunch","invited_by":{"username":"ann","name":"ann"},"expires_at":"[later]"}
-    200 OK {"group":"[group]","title":"Lunch","role":"member","head":1,"read":1,"unread":0,"last_message":null,"created_at":"[now]","joined_at":"[now]"}
+    200 OK {"group":"[group]","title":"Lunch","role":"member","head":1,"read":1,"unread":0,"last_message":null,"member_count":2,"others":[{"username":"ann","name":"ann"}],"created_at":"[now]","joined_at":"[now]"}
     "bob" {"name":"bob","role":"member","user":"bob"}
     404 Not Found {"detail":"Not found.","code":"not_found"}
     404 Not Found {"detail":"Not found.","code":"not_found"}

@@ -50,7 +50,7 @@ async fn one_network_logs_in_so_often() {
     let answer = expect_limit(&app, "/api/token/", &body, 3).await;
     assert_wait(&answer, 20);
     let body = &answer.body;
-    assert_snapshot!(body, @r#"{"detail":"Too many requests; slow down."}"#);
+    assert_snapshot!(body, @r#"{"detail":"Too many requests; slow down.","code":"rate_limited"}"#);
 }
 
 #[tokio::test]
@@ -59,7 +59,7 @@ async fn one_network_refreshes_so_often() {
     let answer = expect_limit(&app, "/api/token/refresh/", &json!({"refresh": "x"}), 3).await;
     assert_wait(&answer, 20);
     let body = &answer.body;
-    assert_snapshot!(body, @r#"{"detail":"Too many requests; slow down."}"#);
+    assert_snapshot!(body, @r#"{"detail":"Too many requests; slow down.","code":"rate_limited"}"#);
 }
 
 #[tokio::test]
@@ -73,7 +73,7 @@ async fn one_user_starts_so_many_chats() {
     assert_eq!(answer.status, 429);
     assert_wait(&answer, 1800);
     let body = &answer.body;
-    assert_snapshot!(body, @r#"{"detail":"Too many requests; slow down."}"#);
+    assert_snapshot!(body, @r#"{"detail":"Too many requests; slow down.","code":"rate_limited"}"#);
     bob.start_chat().await;
 }
 

@@ -87,7 +87,7 @@ async fn an_account_that_is_not_there_is_treated_alike() {
         // How long the wait is depends on how many guesses a slow machine takes.
         assert!(seconds(&refused.1) >= 1, "{}", refused.1);
         insta::allow_duplicates! {
-            assert_snapshot!(refused.1.body, @r#"{"detail":"Too many requests; slow down."}"#);
+            assert_snapshot!(refused.1.body, @r#"{"detail":"Too many requests; slow down.","code":"rate_limited"}"#);
         }
     }
 }

@@ -48,7 +48,7 @@ async fn roles_decide_who_may_what_to_whom() {
         told += &format!("{who} makes {name} {role}: {answer}");
     }
     assert_snapshot!(told, @r#"
-    200 OK {"results":[{"username":"ann","name":"ann","role":"owner","joined_at":"[now]"},{"username":"bob","name":"bob","role":"admin","joined_at":"[now]"},{"username":"cat","name":"cat","role":"member","joined_at":"[now]"},{"username":"dan","name":"dan","role":"member","joined_at":"[now]"}],"next":null}
+    200 OK {"results":[{"username":"ann","name":"ann","role":"owner","active":true,"joined_at":"[now]"},{"username":"bob","name":"bob","role":"admin","active":true,"joined_at":"[now]"},{"username":"cat","name":"cat","role":"member","active":true,"joined_at":"[now]"},{"username":"dan","name":"dan","role":"member","active":true,"joined_at":"[now]"}],"next":null}
     cat makes cat admin: 403 Forbidden {"detail":"You may not do this.","code":"forbidden"}
     cat makes bob member: 403 Forbidden {"detail":"You may not do this.","code":"forbidden"}
     bob makes cat admin: 403 Forbidden {"detail":"You may not do this.","code":"forbidden"}
@@ -56,11 +56,11 @@ async fn roles_decide_who_may_what_to_whom() {
     ann makes nobody admin: 404 Not Found {"detail":"Not found.","code":"not_found"}
     ann makes cat king: 400 Bad Request {"detail":"One of owner, admin, member.","code":"invalid","field":"role"}
     ann makes ann member: 409 Conflict {"detail":"Make somebody else the owner first.","code":"conflict"}
-    ann makes bob admin: 200 OK {"username":"bob","name":"bob","role":"admin","joined_at":"[now]"}
-    ann makes BOB member: 200 OK {"username":"bob","name":"bob","role":"member","joined_at":"[now]"}
-    ann makes cat owner: 200 OK {"username":"cat","name":"cat","role":"owner","joined_at":"[now]"}
+    ann makes bob admin: 200 OK {"username":"bob","name":"bob","role":"admin","active":true,"joined_at":"[now]"}
+    ann makes BOB member: 200 OK {"username":"bob","name":"bob","role":"member","active":true,"joined_at":"[now]"}
+    ann makes cat owner: 200 OK {"username":"cat","name":"cat","role":"owner","active":true,"joined_at":"[now]"}
     ann makes ann owner: 403 Forbidden {"detail":"You may not do this.","code":"forbidden"}
-    cat makes ann owner: 200 OK {"username":"ann","name":"ann","role":"owner","joined_at":"[now]"}
+    cat makes ann owner: 200 OK {"username":"ann","name":"ann","role":"owner","active":true,"joined_at":"[now]"}
     "#);
     let mut events = String::new();
     for _ in 0..5 {
@@ -142,6 +142,6 @@ async fn who_may_put_out_whom() {
     404 Not Found {"detail":"Not found.","code":"not_found"}
     404 Not Found {"detail":"Not found.","code":"not_found"}
     404 Not Found {"detail":"Not found.","code":"not_found"}
-    200 OK {"results":[{"username":"ann","name":"ann","role":"owner","joined_at":"[now]"}],"next":null}
+    200 OK {"results":[{"username":"ann","name":"ann","role":"owner","active":true,"joined_at":"[now]"}],"next":null}
     "#);
 }

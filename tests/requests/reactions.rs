@@ -64,20 +64,20 @@ async fn reactions_are_added_counted_and_taken_back() {
     told += &line(&ann.say(&group, "hi", "c").await);
     told += &line(&bob.get("/api/groups/").await);
     assert_snapshot!(told, @r##"
-    200 OK {"seq":2,"at":"[now]","by":"ann","text":"hi","reply_to":null,"edited_at":null,"deleted":false,"cid":"c","reactions":[{"emoji":"❤️","count":1,"mine":true}]}
-    200 OK {"seq":2,"at":"[now]","by":"ann","text":"hi","reply_to":null,"edited_at":null,"deleted":false,"cid":"c","reactions":[{"emoji":"❤️","count":1,"mine":true}]}
-    200 OK {"seq":2,"at":"[now]","by":"ann","text":"hi","reply_to":null,"edited_at":null,"deleted":false,"cid":"c","reactions":[{"emoji":"❤️","count":1,"mine":false},{"emoji":"👨‍👩‍👧‍👦","count":1,"mine":true}]}
-    200 OK {"seq":2,"at":"[now]","by":"ann","text":"hi","reply_to":null,"edited_at":null,"deleted":false,"cid":"c","reactions":[{"emoji":"❤️","count":2,"mine":true},{"emoji":"👨‍👩‍👧‍👦","count":1,"mine":true}]}
-    200 OK {"seq":2,"at":"[now]","by":"ann","text":"hi","reply_to":null,"edited_at":null,"deleted":false,"cid":"c","reactions":[{"emoji":"❤️","count":2,"mine":true},{"emoji":"👨‍👩‍👧‍👦","count":1,"mine":true},{"emoji":"#️⃣","count":1,"mine":true}]}
+    200 OK {"seq":2,"at":"[now]","by":"ann","by_active":true,"text":"hi","reply_to":null,"edited_at":null,"deleted":false,"cid":"c","reactions":[{"emoji":"❤️","count":1,"mine":true,"by":["bob"]}]}
+    200 OK {"seq":2,"at":"[now]","by":"ann","by_active":true,"text":"hi","reply_to":null,"edited_at":null,"deleted":false,"cid":"c","reactions":[{"emoji":"❤️","count":1,"mine":true,"by":["bob"]}]}
+    200 OK {"seq":2,"at":"[now]","by":"ann","by_active":true,"text":"hi","reply_to":null,"edited_at":null,"deleted":false,"cid":"c","reactions":[{"emoji":"❤️","count":1,"mine":false,"by":["bob"]},{"emoji":"👨‍👩‍👧‍👦","count":1,"mine":true,"by":["ann"]}]}
+    200 OK {"seq":2,"at":"[now]","by":"ann","by_active":true,"text":"hi","reply_to":null,"edited_at":null,"deleted":false,"cid":"c","reactions":[{"emoji":"❤️","count":2,"mine":true,"by":["bob","ann"]},{"emoji":"👨‍👩‍👧‍👦","count":1,"mine":true,"by":["ann"]}]}
+    200 OK {"seq":2,"at":"[now]","by":"ann","by_active":true,"text":"hi","reply_to":null,"edited_at":null,"deleted":false,"cid":"c","reactions":[{"emoji":"❤️","count":2,"mine":true,"by":["bob","ann"]},{"emoji":"👨‍👩‍👧‍👦","count":1,"mine":true,"by":["ann"]},{"emoji":"#️⃣","count":1,"mine":true,"by":["ann"]}]}
     204 No Content 
     204 No Content 
-    200 OK {"seq":2,"at":"[now]","by":"ann","text":"hi","reply_to":null,"edited_at":null,"deleted":false,"cid":"c","reactions":[{"emoji":"❤️","count":2,"mine":true},{"emoji":"👨‍👩‍👧‍👦","count":1,"mine":true}]}
+    200 OK {"seq":2,"at":"[now]","by":"ann","by_active":true,"text":"hi","reply_to":null,"edited_at":null,"deleted":false,"cid":"c","reactions":[{"emoji":"❤️","count":2,"mine":true,"by":["bob","ann"]},{"emoji":"👨‍👩‍👧‍👦","count":1,"mine":true,"by":["ann"]}]}
     409 Conflict {"detail":"This id was used for something else.","code":"cid_reused"}
     400 Bad Request {"detail":"Idempotency-Key: 1 to 128 characters of ASCII, without spaces.","code":"invalid"}
-    200 OK {"group":"[group]","title":null,"role":"member","head":7,"read":1,"unread":1,"last_message":{"seq":2,"at":"[now]","by":"ann","text":"hi","reply_to":null,"edited_at":null,"deleted":false,"cid":"c","reactions":[{"emoji":"❤️","count":2,"mine":true},{"emoji":"👨‍👩‍👧‍👦","count":1,"mine":false}]},"created_at":"[now]","joined_at":"[now]"}
-    200 OK {"seq":2,"at":"[now]","by":"ann","text":"hi!","reply_to":null,"edited_at":"[now]","deleted":false,"cid":"c","reactions":[{"emoji":"❤️","count":2,"mine":true},{"emoji":"👨‍👩‍👧‍👦","count":1,"mine":true}]}
-    200 OK {"seq":2,"at":"[now]","by":"ann","text":"hi!","reply_to":null,"edited_at":"[now]","deleted":false,"cid":"c","reactions":[{"emoji":"❤️","count":2,"mine":true},{"emoji":"👨‍👩‍👧‍👦","count":1,"mine":true}]}
-    200 OK {"results":[{"group":"[group]","title":null,"role":"member","head":8,"read":1,"unread":1,"last_message":{"seq":2,"at":"[now]","by":"ann","text":"hi!","reply_to":null,"edited_at":"[now]","deleted":false,"cid":"c","reactions":[{"emoji":"❤️","count":2,"mine":true},{"emoji":"👨‍👩‍👧‍👦","count":1,"mine":false}]},"created_at":"[now]","joined_at":"[now]"}],"next":null}
+    200 OK {"group":"[group]","title":null,"role":"member","head":7,"read":1,"unread":1,"last_message":{"seq":2,"at":"[now]","by":"ann","by_active":true,"text":"hi","reply_to":null,"edited_at":null,"deleted":false,"cid":"c","reactions":[{"emoji":"❤️","count":2,"mine":true,"by":["bob","ann"]},{"emoji":"👨‍👩‍👧‍👦","count":1,"mine":false,"by":["ann"]}]},"member_count":2,"others":[{"username":"ann","name":"ann"}],"created_at":"[now]","joined_at":"[now]"}
+    200 OK {"seq":2,"at":"[now]","by":"ann","by_active":true,"text":"hi!","reply_to":null,"edited_at":"[now]","deleted":false,"cid":"c","reactions":[{"emoji":"❤️","count":2,"mine":true,"by":["bob","ann"]},{"emoji":"👨‍👩‍👧‍👦","count":1,"mine":true,"by":["ann"]}]}
+    200 OK {"seq":2,"at":"[now]","by":"ann","by_active":true,"text":"hi!","reply_to":null,"edited_at":"[now]","deleted":false,"cid":"c","reactions":[{"emoji":"❤️","count":2,"mine":true,"by":["bob","ann"]},{"emoji":"👨‍👩‍👧‍👦","count":1,"mine":true,"by":["ann"]}]}
+    200 OK {"results":[{"group":"[group]","title":null,"role":"member","head":8,"read":1,"unread":1,"last_message":{"seq":2,"at":"[now]","by":"ann","by_active":true,"text":"hi!","reply_to":null,"edited_at":"[now]","deleted":false,"cid":"c","reactions":[{"emoji":"❤️","count":2,"mine":true,"by":["bob","ann"]},{"emoji":"👨‍👩‍👧‍👦","count":1,"mine":false,"by":["ann"]}]},"member_count":2,"others":[{"username":"ann","name":"ann"}],"created_at":"[now]","joined_at":"[now]"}],"next":null}
     "##);
     let mut kinds = String::new();
     for _ in 0..6 {
@@ -108,7 +108,7 @@ async fn a_deletion_takes_them() {
     }
     ann.delete(&format!("/api/groups/{group}/messages/3/"))
         .await;
-    let one = json!([{"emoji": "👍", "count": 1, "mine": false}]);
+    let one = json!([{"emoji": "👍", "count": 1, "mine": false, "by": ["bob"]}]);
     assert_eq!(seen(&ann, &group).await, [json!([]), one]);
     let mut told = line(&adds(&bob, &group, 3, "👍").await);
     told += &line(&removes(&bob, &group, 3, "👍").await);
@@ -180,9 +180,9 @@ async fn what_is_no_reaction_is_refused() {
     DELETE /api/groups/[group]/messages/0/reactions/%F0%9F%91%8D/
         404 Not Found {"detail":"Not found.","code":"not_found"}
     PUT /api/groups/[group]/messages/-1/reactions/%F0%9F%91%8D/
-        404 Not Found {"detail":"Not found.","code":"not_found"}
+        400 Bad Request {"detail":"The request is malformed.","code":"invalid"}
     DELETE /api/groups/[group]/messages/-1/reactions/%F0%9F%91%8D/
-        404 Not Found {"detail":"Not found.","code":"not_found"}
+        400 Bad Request {"detail":"The request is malformed.","code":"invalid"}
     PUT /api/groups/[group]/messages/2/reactions/%F0%9F%91%8D/
         404 Not Found {"detail":"Not found.","code":"not_found"}
     DELETE /api/groups/[group]/messages/2/reactions/%F0%9F%91%8D/
@@ -303,15 +303,15 @@ async fn each_message_of_a_long_history_has_its_own() {
         let face = faces[usize::try_from(seq).unwrap() - 2];
         let expected = if seq % 2 == 0 {
             json!([
-                {"emoji": face, "count": 2, "mine": true},
-                {"emoji": "👍", "count": 1, "mine": true},
+                {"emoji": face, "count": 2, "mine": true, "by": ["bob", "ann"]},
+                {"emoji": "👍", "count": 1, "mine": true, "by": ["ann"]},
             ])
         } else {
-            json!([{"emoji": face, "count": 1, "mine": false}])
+            json!([{"emoji": face, "count": 1, "mine": false, "by": ["bob"]}])
         };
         assert_eq!(message["reactions"], expected, "{message}");
     }
-    let fire = json!([{"emoji": "🔥", "count": 1, "mine": true}]);
+    let fire = json!([{"emoji": "🔥", "count": 1, "mine": true, "by": ["ann"]}]);
     let groups = ann.get("/api/groups/").await.json();
     assert_eq!(groups["results"][0]["last_message"]["reactions"], fire);
     assert_eq!(seen(&ann, &another).await, [fire, json!([])]);

@@ -46,14 +46,14 @@ async fn a_schema_that_is_missing_or_newer_is_named() {
     let ann = app.user("ann").await;
     let group = ann.start_chat().await;
     for table in ["events", "sessions"] {
-        run(&app, &format!("ALTER TABLE {table} RENAME TO gone")).await;
+        run(&app, &format!("ALTER TABLE {table} RENAME TO no_{table}")).await;
         until_said(&app, json!(["database_schema_missing"])).await;
         if table == "events" {
             let answer = ann.say(&group, "x", "1").await;
             assert_eq!(answer.status, 503);
             assert_eq!(answer.header("retry-after"), "1");
         }
-        run(&app, &format!("ALTER TABLE gone RENAME TO {table}")).await;
+        run(&app, &format!("ALTER TABLE no_{table} RENAME TO {table}")).await;
         until_said(&app, Value::Null).await;
     }
     run(

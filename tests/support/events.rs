@@ -53,7 +53,8 @@ impl EventStream {
         loop {
             let line = self.line().await?;
             match line.split_once(':') {
-                None if event.data.is_null() => {}
+                // Some parsers make an empty event of it.
+                None if event.data.is_null() => panic!("a block without data"),
                 None => return Some(event),
                 Some(("event", name)) => event.name = Some(name.trim().to_owned()),
                 Some(("id", id)) => event.id = Some(id.trim().to_owned()),

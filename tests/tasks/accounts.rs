@@ -1,9 +1,10 @@
 //! What an operator does about accounts and sessions.
 
+use insta::assert_snapshot;
 use serde_json::json;
 
 use super::run;
-use crate::support::{RedisServer, TestApp};
+use crate::support::{RedisServer, TestApp, line};
 
 /// A node of the development environment, which the task's process speaks to.
 async fn app(redis: &RedisServer) -> TestApp {
@@ -27,16 +28,39 @@ async fn who_is_deactivated_is_out_until_they_are_let_in() {
     let group = ann.start_chat().await;
     ann.brings_in(&bob, &group).await;
     let (mut rich, mut base) = (ann.live(&group).await, ann.open(&group).await);
+    ann.say(&group, "hi", "1").await;
     let mut other = bob.open(&group).await;
     let (ok, told) = run(&app, &redis.url(), "user:deactivate", &["username:ANN"]).await;
     assert!(ok, "{told}");
     assert_eq!(
         told.trim(),
-        "ann cannot log in any more; all sessions have ended, their sockets are closed within a second"
+        "ann cannot log in any more; all sessions have ended, their sockets are closed within a second; \
+         groups that have another owner now: 1"
     );
     assert_eq!(rich.bye_code().await, 4410);
     assert_eq!(base.close_code().await, 4410);
     other.expect_silence().await;
+    let members = format!("/api/groups/{group}/members/");
+    assert_snapshot!(line(&bob.get(&members).await), @r#"200 OK {"results":[{"username":"ann","name":"ann","role":"member","active":false,"joined_at":"[now]"},{"username":"bob","name":"bob","role":"owner","active":true,"joined_at":"[now]"}],"next":null}"#);
+    // Bob owns the group now, and nobody makes the deactivated account an owner or an admin again.
+    for role in ["owner", "admin"] {
+        let given = bob
+            .patch(&format!("{members}ann/"), json!({"role": role}))
+            .await;
+        assert_eq!(
+            (given.status.as_u16(), &given.json()["code"]),
+            (409, &json!("conflict"))
+        );
+    }
+    let renamed = bob
+        .patch(&format!("/api/groups/{group}/"), json!({"title": "Ours"}))
+        .await;
+    assert_eq!(renamed.status, 200, "{renamed}");
+    let said = bob
+        .get(&format!("/api/groups/{group}/messages/"))
+        .await
+        .json();
+    assert_eq!(said["results"][0]["by_active"], false, "{said}");
     assert!(!ann.is_logged_in().await && bob.is_logged_in().await);
     assert_eq!(log_in(&app, "the staple of ann").await, 401);
     let (ok, told) = run(&app, &redis.url(), "user:activate", &["username:ann"]).await;

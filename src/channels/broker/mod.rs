@@ -14,7 +14,7 @@ use std::time::Duration;
 use axum::body::Bytes;
 use tokio::{
     sync::{mpsc, watch},
-    time::timeout,
+    time::{Instant, timeout_at},
 };
 
 pub use self::local::{Bus, Local};
@@ -163,9 +163,11 @@ impl Broker {
 pub struct Subscribed(watch::Receiver<bool>);
 
 impl Subscribed {
-    /// Waits until the subscription stands; not at all while Redis is away, and 1 s at most.
-    pub async fn wait(mut self) {
+    /// Waits until the subscription stands; not at all while Redis is away, 1 s at most, and
+    /// not beyond `patience`.
+    pub async fn wait(mut self, patience: Instant) {
         // Both ways to fail mean that there is nothing to wait for.
-        let _ = timeout(SUBSCRIBED_WITHIN, self.0.wait_for(|stands| *stands)).await;
+        let until = patience.min(Instant::now() + SUBSCRIBED_WITHIN);
+        let _ = timeout_at(until, self.0.wait_for(|stands| *stands)).await;
     }
 }

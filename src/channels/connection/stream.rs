@@ -3,13 +3,14 @@
 use std::{convert::Infallible, time::Duration};
 
 use axum::{
-    http::header::HeaderName,
+    body::{Body, BodyDataStream, Bytes},
+    http::header::{self, HeaderName},
     response::{
         IntoResponse, Response,
-        sse::{Event, KeepAlive, Sse},
+        sse::{Event, Sse},
     },
 };
-use futures_util::stream;
+use futures_util::{StreamExt, stream};
 use rand::Rng;
 use tokio::{
     select,
@@ -34,6 +35,10 @@ use crate::{
 /// Something is sent at least this often, so that whatever stands between does not take the stream
 /// for dead.
 const BEAT: Duration = Duration::from_secs(15);
+
+/// A comment, without the empty line that ends an event: some parsers make an empty event of a block without
+/// data.
+const COMMENT: Bytes = Bytes::from_static(b":\n");
 
 /// Milliseconds after which a client comes back, one of these for each: not all at once.
 const RETRY: std::ops::Range<u64> = 500..5000;
@@ -81,8 +86,27 @@ pub(in crate::channels) fn serve(
         Some((Ok::<_, Infallible>(event), received))
     });
     let epoch = [(EPOCH, channels.hub.epoch().name.clone())];
-    let kept_alive = Sse::new(events).keep_alive(KeepAlive::new().interval(BEAT));
-    ([UNBUFFERED], epoch, kept_alive).into_response()
+    let response = Sse::new(events).into_response().map(kept_alive);
+    let private = [(header::CACHE_CONTROL, "no-store")];
+    (private, [UNBUFFERED], epoch, response).into_response()
+}
+
+/// Returns a body that sends a comment whenever it would be silent for [`BEAT`].
+fn kept_alive(body: Body) -> Body {
+    let next = async |mut body: BodyDataStream| match timeout(BEAT, body.next()).await {
+        Ok(part) => Some((part?, body)),
+        Err(_) => Some((Ok(COMMENT), body)),
+    };
+    Body::from_stream(stream::unfold(body.into_data_stream(), next))
+}
+
+/// The way to the client of a stream.
+struct Outlet<'a> {
+    events: &'a mpsc::Sender<Event>,
+    /// The time within which the client takes something.
+    limit: Duration,
+    /// The time after which the client reconnects, until it is sent with the first event.
+    retry: Option<Duration>,
 }
 
 async fn tell(
@@ -98,8 +122,14 @@ async fn tell(
     let (ending, expiry) = (places.ending(), places.expiry());
     let telling = async {
         if let Some(place) = places.get_mut(0) {
-            let sync_at = begin(channels, member, entry, place, events).await?;
-            follow(channels, member, place, sync_at, events).await?;
+            let stall_timeout = channels.settings.channels.stall_timeout;
+            let mut outlet = Outlet {
+                events,
+                limit: Duration::from_secs(stall_timeout.into()),
+                retry: Some(Duration::from_millis(rand::rng().random_range(RETRY))),
+            };
+            let sync_at = begin(channels, member, entry, place, &mut outlet).await?;
+            follow(member, place, sync_at, &mut outlet).await?;
         }
         Ok(())
     };
@@ -118,7 +148,7 @@ async fn begin(
     member: &Member,
     entry: &Entry,
     place: &mut Subscription,
-    events: &mpsc::Sender<Event>,
+    outlet: &mut Outlet<'_>,
 ) -> Result<i64, CloseReason> {
     let head = place.last().max(member.head);
     let after = entry.after.unwrap_or(0);
@@ -131,9 +161,6 @@ async fn begin(
         None
     };
     place.go_to(if reset.is_some() { head } else { after });
-    let retry = rand::rng().random_range(RETRY);
-    let first = Event::default().retry(Duration::from_millis(retry));
-    send(channels, events, first).await?;
     if let Some(reason) = reset {
         let group = &*member.group;
         let reset = Frame::Reset {
@@ -141,17 +168,16 @@ async fn begin(
             reason,
             head,
         };
-        send(channels, events, named("reset", &reset)).await?;
+        outlet.send(named("reset", &reset)).await?;
     }
     Ok(head)
 }
 
 async fn follow(
-    channels: &Channels,
     member: &Member,
     place: &mut Subscription,
     sync_at: i64,
-    events: &mpsc::Sender<Event>,
+    outlet: &mut Outlet<'_>,
 ) -> Ended {
     let mut sync_at = Some(sync_at);
     loop {
@@ -169,7 +195,7 @@ async fn follow(
                         return Err(CloseReason::NotMember);
                     }
                     let event = Event::default().id(told.seq.to_string());
-                    send(channels, events, event.data(told.frame().as_str())).await?;
+                    outlet.send(event.data(told.frame().as_str())).await?;
                 }
             }
         }
@@ -177,17 +203,23 @@ async fn follow(
             let seq = place.told().max(head);
             let group = &*member.group;
             let sync = named("sync", &Frame::Sync { group, seq });
-            send(channels, events, sync).await?;
+            outlet.send(sync).await?;
         }
     }
 }
 
-/// Waits for a client that is slow, but not for one that takes nothing.
-async fn send(channels: &Channels, events: &mpsc::Sender<Event>, event: Event) -> Ended {
-    let limit = Duration::from_secs(channels.settings.channels.stall_timeout.into());
-    match timeout(limit, events.send(event)).await {
-        Ok(_) => Ok(()),
-        Err(_) => Err(CloseReason::Slow),
+impl Outlet<'_> {
+    /// Sends an event. Waits for a client that is slow, but not for a client that takes nothing.
+    async fn send(&mut self, event: Event) -> Ended {
+        // In the block of an event: some parsers make an empty event of a block that has no data.
+        let event = match self.retry.take() {
+            Some(retry) => event.retry(retry),
+            None => event,
+        };
+        match timeout(self.limit, self.events.send(event)).await {
+            Ok(_) => Ok(()),
+            Err(_) => Err(CloseReason::Slow),
+        }
     }
 }
 

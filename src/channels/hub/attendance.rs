@@ -17,7 +17,7 @@ use std::{
 use tokio::{
     select,
     sync::mpsc,
-    time::{MissedTickBehavior, interval, timeout},
+    time::{MissedTickBehavior, interval, timeout_at},
 };
 
 use super::{Hub, healing::next_session, listener::Listener, room::Room};
@@ -103,6 +103,7 @@ impl Hub {
                 self.lose(&node);
             }
             self.let_go();
+            self.all_rooms().iter().for_each(|room| room.end_typing());
             if count.is_now() {
                 self.all_rooms().iter().for_each(|room| room.tell_count());
             }
@@ -220,9 +221,14 @@ impl Hub {
         self.ask(None, &[room.name.to_string()]);
     }
 
-    /// Waits until it is known who is in a group, but not for long.
-    pub(super) async fn heard_who_is_here(&self, room: &Room) {
-        if !self.broker.is_away() && timeout(HEARD_WITHIN, room.heard()).await.is_err() {
+    /// Waits until it is known who is in a group, but not for long, and not beyond `patience`.
+    pub(super) async fn heard_who_is_here(&self, room: &Room, patience: tokio::time::Instant) {
+        if self.broker.is_away() {
+            return;
+        }
+        let long_enough = tokio::time::Instant::now() + HEARD_WITHIN;
+        let until = long_enough.min(patience);
+        if timeout_at(until, room.heard()).await.is_err() && until == long_enough {
             let mut presence = room.presence();
             self.nodes.note_silent(presence.awaited());
             // Nobody waits for them again.

@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use sea_orm::{DbErr, RuntimeErr};
+use sea_orm::{DatabaseConnection, DbErr, RuntimeErr};
 use tokio::{
     select,
     sync::{mpsc, watch},
@@ -40,6 +40,18 @@ const NUMBERS_IN_FLIGHT: i64 = 100;
 
 /// Groups that are compared with their logs at once.
 const GROUPS: usize = 500;
+
+/// Returns the last membership, and those that may be committed after it although their numbers are lower.
+/// Sockets that are opened from now on know them.
+pub(super) async fn known_memberships(
+    db: &DatabaseConnection,
+) -> Result<(i64, BTreeSet<i64>), DbErr> {
+    let last = memberships::Model::last_id(db).await?;
+    let recent = last - NUMBERS_IN_FLIGHT;
+    let limit = NUMBERS_IN_FLIGHT.unsigned_abs();
+    let known = memberships::Model::after(db, recent, limit).await?;
+    Ok((last, known.into_iter().map(|known| known.id).collect()))
+}
 
 impl Hub {
     /// Heals the gaps that are reported.
@@ -90,13 +102,13 @@ impl Hub {
 
     /// In another life of the database numbers of memberships begin anew, too.
     async fn forget_newcomers(&self) -> Result<(), DbErr> {
-        let last = in_time(memberships::Model::last_id(&self.db)).await?;
+        let (last, known) = in_time(known_memberships(&self.db)).await?;
         self.last_membership.store(last, Ordering::Relaxed);
-        self.welcomed().clear();
+        *self.welcomed() = known;
         Ok(())
     }
 
-    fn welcomed(&self) -> MutexGuard<'_, BTreeSet<i64>> {
+    pub(super) fn welcomed(&self) -> MutexGuard<'_, BTreeSet<i64>> {
         self.welcomed.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -172,18 +184,13 @@ impl Hub {
             // Numbers are taken before a commit: one that is lower may be seen later.
             let after = last - NUMBERS_IN_FLIGHT;
             let newcomers = in_time(memberships::Model::after(&self.db, after, NEWCOMERS)).await?;
-            let unknown: Vec<_> = {
+            {
                 let mut welcomed = self.welcomed();
                 // Those are never looked at again.
                 *welcomed = welcomed.split_off(&after);
-                let newcomers = newcomers.iter();
-                newcomers
-                    .filter(|newcomer| welcomed.insert(newcomer.id))
-                    .collect()
-            };
-            for newcomer in unknown {
-                let (group, at) = (newcomer.group.as_str().into(), newcomer.created_at.to_utc());
-                self.people.welcome(&newcomer.username, &group, at);
+            }
+            for newcomer in &newcomers {
+                self.welcome_here(&newcomer.username, &newcomer.group, newcomer.id);
             }
             let newest = newcomers.last().map_or(last, |newcomer| newcomer.id);
             let (seen, order) = (&self.last_membership, Ordering::Relaxed);

@@ -3,6 +3,7 @@
 use std::{collections::hash_map::Entry, sync::Arc};
 
 use sea_orm::{DatabaseConnection, DbErr};
+use tokio::time::Instant;
 
 use super::{
     Hub, Subscription, healing::in_time, listener::Listener, peer::Peer, room::Room,
@@ -29,27 +30,31 @@ pub(super) fn members(
 }
 
 /// Counts the members of groups.
-pub(super) fn counts(db: &DatabaseConnection, supervisor: &Supervisor) -> Together<i64, i64> {
+pub(super) fn counts(
+    db: &DatabaseConnection,
+    supervisor: &Supervisor,
+) -> Together<i64, (i64, i64)> {
     Together::start(db, supervisor, "count loader", |db, groups| async move {
         memberships::Model::count(&db, groups).await
     })
 }
 
 impl Hub {
-    /// Joins a group. What comes after the moment of [`Member::head`] arrives, whether it was
+    /// Joins a group; waits for Redis and for other nodes until `patience` at most. What comes after the moment of [`Member::head`] arrives, whether it was
     /// stored here or elsewhere, before or after this.
     pub(super) async fn join(
         self: &Arc<Self>,
         peer: &Arc<Peer>,
         number: usize,
         member: &Member,
+        patience: Instant,
     ) -> Subscription {
         let listener = Arc::new(Listener::new(peer.clone(), number, member.head));
         let room = self.enter(member, &listener);
         self.attended(&room, &listener);
         // From here on whoever gives up waiting leaves.
         let subscription = Subscription::new(self.clone(), room.clone(), listener.clone());
-        room.subscribed.clone().wait().await;
+        room.subscribed.clone().wait(patience).await;
         if room.is_fresh() {
             // What was stored between the look at the head and the subscription.
             self.report_gap(&room);
@@ -66,7 +71,7 @@ impl Hub {
         }
         if peer.scope.hears_whispers() {
             self.count_members(&room).await;
-            self.heard_who_is_here(&room).await;
+            self.heard_who_is_here(&room, patience).await;
         }
         subscription
     }
@@ -77,7 +82,10 @@ impl Hub {
             return;
         }
         match self.counts.find(vec![room.id]).await {
-            Ok(count) => room.count_members(count.first().copied().unwrap_or_default()),
+            Ok(count) => {
+                let (count, head) = count.first().copied().unwrap_or_default();
+                room.count_members(count, head);
+            }
             // It is taken for a small one until the next socket asks.
             Err(error) => tracing::warn!(%error, "the members of a group could not be counted"),
         }

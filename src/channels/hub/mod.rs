@@ -34,7 +34,6 @@ use std::{
 };
 
 use axum::body::Bytes;
-use chrono::{DateTime, Utc};
 use sea_orm::{DatabaseConnection, DbErr};
 use tokio::{
     sync::{Notify, Semaphore, mpsc, watch},
@@ -65,7 +64,7 @@ use super::{
     broker::{Broker, Inbox, Unavailable},
     protocol::{
         CloseReason,
-        event::{Meaning, Told},
+        event::Told,
         whisper::{Whisper, Whispered},
         word::{NODES, Word},
     },
@@ -74,10 +73,7 @@ use crate::{
     database::checkpoint::WriterGate,
     health::Health,
     limits::LogThrottle,
-    models::{
-        chat_groups, epochs, events::Event, log::AcknowledgedHeads, memberships, sessions::Live,
-        users,
-    },
+    models::{chat_groups, epochs, events::Event, log::AcknowledgedHeads, sessions::Live, users},
     settings::Settings,
     supervisor::Supervisor,
 };
@@ -128,7 +124,7 @@ pub(super) struct Hub {
     gate: WriterGate,
     /// The last membership that is known here.
     last_membership: AtomicI64,
-    /// Those about it that were told of.
+    /// The memberships about that one of which this node has notified its sockets.
     welcomed: Mutex<BTreeSet<i64>>,
     /// Users of whose sessions one may have ended.
     suspects: Mutex<Suspects>,
@@ -139,7 +135,7 @@ pub(super) struct Hub {
     /// Members, by user and group.
     members: Together<(i64, Arc<str>), Member>,
     /// How many members groups have.
-    counts: Together<i64, i64>,
+    counts: Together<i64, (i64, i64)>,
     /// Counts the sessions with Redis.
     links: Option<watch::Receiver<u64>>,
 }
@@ -161,7 +157,7 @@ impl Hub {
         let (asked, inquiries) = mpsc::unbounded_channel();
         broker.subscribe(NODES);
         let links = broker.sessions();
-        let last_membership = AtomicI64::new(memberships::Model::last_id(&db).await?);
+        let (last_membership, welcomed) = healing::known_memberships(&db).await?;
         let lives = sessions::lives(&db, supervisor);
         let members = joining::members(&db, supervisor);
         let counts = joining::counts(&db, supervisor);
@@ -189,8 +185,8 @@ impl Hub {
             purge_wanted: AtomicBool::new(false),
             unknown: LogThrottle::new(),
             gate,
-            last_membership,
-            welcomed: Mutex::default(),
+            last_membership: AtomicI64::new(last_membership),
+            welcomed: Mutex::new(welcomed),
             suspects: Mutex::default(),
             suspected: Notify::new(),
             found: Found::default(),
@@ -264,24 +260,27 @@ impl Hub {
         for payload in Told::payloads(&told) {
             drop(self.broker.publish(group, payload));
         }
-        for (told, event) in told.iter().zip(events) {
-            if let Meaning::Joined(user) = &told.meaning {
-                self.welcome(user, group, event.at.to_utc());
-            }
-        }
         self.arrive(group, told);
     }
 
-    /// Lets a user's sockets of many groups, on all nodes, know of a group that they have become a
-    /// member of.
-    pub fn welcome(&self, user: &str, group: &str, at: DateTime<Utc>) {
+    /// Notifies the sockets of many groups of a user, on all nodes, that the user has become a member of a
+    /// group.
+    pub fn welcome(&self, user: &str, group: &str, membership: i64) {
         let joined = Word::Joined {
             user: user.into(),
             group: group.into(),
-            at,
+            membership,
         };
         drop(self.broker.publish(NODES, joined.encode()));
-        self.people.welcome(user, &group.into(), at);
+        self.welcome_here(user, group, membership);
+    }
+
+    /// Notifies the sockets of this node, once for each membership. No clock is compared: a socket that was
+    /// opened since the first notification found the group in its list.
+    fn welcome_here(&self, user: &str, group: &str, membership: i64) {
+        if self.welcomed().insert(membership) {
+            self.people.welcome(user, &group.into());
+        }
     }
 
     /// Tells rich sockets of a group, on all nodes, what is in no log. It may be lost.
@@ -357,9 +356,11 @@ impl Hub {
             } else {
                 match Word::decode(&payload) {
                     Some(Word::Gone) => self.look_after(&topic),
-                    Some(Word::Joined { user, group, at }) => {
-                        self.people.welcome(&user, &group.as_ref().into(), at);
-                    }
+                    Some(Word::Joined {
+                        user,
+                        group,
+                        membership,
+                    }) => self.welcome_here(&user, &group, membership),
                     Some(Word::Sessions { user }) => self.suspect(&user),
                     Some(word) => self.hear(&topic, &word),
                     None => {

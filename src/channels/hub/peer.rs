@@ -8,7 +8,6 @@ use std::{
     },
 };
 
-use chrono::{DateTime, SubsecRound, Utc};
 use tokio::sync::Notify;
 use uuid::Uuid;
 
@@ -40,8 +39,6 @@ impl Scope {
 pub(in crate::channels) struct Peer {
     pub username: Arc<str>,
     pub scope: Scope,
-    /// When it was opened.
-    pub since: DateTime<Utc>,
     /// By which it was opened, or goes on.
     session: Mutex<Live>,
     bell: Mutex<Bell>,
@@ -83,7 +80,6 @@ impl Peer {
         Arc::new(Self {
             username,
             scope,
-            since: Utc::now().trunc_subsecs(3),
             session: Mutex::new(session),
             bell: Mutex::default(),
             news: Notify::new(),
@@ -146,7 +142,7 @@ impl Peer {
         let mut own = self.own_session();
         match live.get(&own.id) {
             Some(session) => {
-                own.ends_at = session.ends_at;
+                own.ends = session.ends;
                 own.generation = session.generation;
             }
             // It may go on by another one meanwhile, of which nobody asked.

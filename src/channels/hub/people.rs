@@ -5,8 +5,6 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use chrono::{DateTime, Utc};
-
 use super::peer::Peer;
 
 /// All sockets of this node, by the names of their users.
@@ -39,13 +37,10 @@ impl People {
         self.people().get(username).cloned().unwrap_or_default()
     }
 
-    /// Lets the sockets of a user know of a group that they have become a member of, at this time.
-    pub fn welcome(&self, username: &str, group: &Arc<str>, at: DateTime<Utc>) {
+    /// Notifies the sockets of a user of a group that the user has become a member of.
+    pub fn welcome(&self, username: &str, group: &Arc<str>) {
         for peer in self.people().get(username).into_iter().flatten() {
-            // One that was opened after that knew of it, and did not ask for it.
-            if peer.since <= at {
-                peer.welcome(group.clone());
-            }
+            peer.welcome(group.clone());
         }
     }
 

@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use futures_util::future::join_all;
 use sea_orm::DbErr;
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 
 use super::{
     Hub, Subscription,
@@ -18,6 +18,9 @@ use crate::{
 
 /// Groups that a socket joins at once; others want the database, too.
 const AT_ONCE: usize = 16;
+
+/// The time that a socket waits for Redis and for other nodes when it joins, however many groups it joins.
+const PATIENCE: Duration = Duration::from_secs(2);
 
 /// All places of one socket. Dropping it leaves all groups, and the hub.
 pub(in crate::channels) struct Places {
@@ -41,11 +44,13 @@ impl Places {
         let free = |number: &usize| self.places.get(*number).is_none_or(Option::is_none);
         let numbers: Vec<_> = (0..).filter(free).take(members.len()).collect();
         let mut joined = Vec::with_capacity(members.len());
+        // One patience for all: a client that asks for hundreds of groups waits for one reply.
+        let patience = Instant::now() + PATIENCE;
         for (members, numbers) in members.chunks(AT_ONCE).zip(numbers.chunks(AT_ONCE)) {
             let joining = members
                 .iter()
                 .zip(numbers)
-                .map(|(member, number)| self.hub.join(&self.peer, *number, member));
+                .map(|(member, number)| self.hub.join(&self.peer, *number, member, patience));
             joined.extend(join_all(joining).await);
         }
         for (number, subscription) in numbers.iter().zip(joined) {

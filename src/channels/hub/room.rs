@@ -10,7 +10,7 @@ use std::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering},
     },
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use tokio::sync::watch;
@@ -35,6 +35,12 @@ use crate::{
     settings::Settings,
 };
 
+/// The time after which a user who types is taken to have stopped, where the node of the user says nothing more.
+const TYPING_LASTS: Duration = Duration::from_millis(5500);
+
+/// Users who type in one group that are kept.
+const MOST_TYPISTS: usize = 1000;
+
 /// Of a group with more members than this, sockets are told how many are here, and not who.
 const LARGE: i64 = 200;
 
@@ -53,17 +59,33 @@ pub(in crate::channels) struct Room {
     gap_reported: AtomicBool,
     /// How far users have read, as far as it was told here.
     read: Mutex<HashMap<Arc<str>, i64>>,
+    /// The users who type, and the time at which that ends if nothing more is heard of it: the node of a user
+    /// may have died.
+    typists: Mutex<HashMap<Arc<str>, Instant>>,
     presence: Mutex<Presence>,
     is_asked: AtomicBool,
     /// Whether all nodes have said who is here.
     heard: watch::Sender<bool>,
     /// Members of the group; 0 until they are counted.
     members: AtomicI64,
+    counted: Mutex<Counted>,
     /// How many users of a large group were online when they were last counted; 0 until then.
     online: AtomicUsize,
     /// Whether the sockets are to be told how many are here.
     is_count_due: AtomicBool,
 }
+
+/// What the number of members was counted from.
+#[derive(Default)]
+struct Counted {
+    /// The end of the log at which the members were counted.
+    at: i64,
+    /// Members who came and went while they were not counted yet: the number of the event, and 1 or -1.
+    changes: Vec<(i64, i64)>,
+}
+
+/// Changes that are kept while the members are counted.
+const CHANGES_KEPT: usize = 1024;
 
 /// What has come of events.
 pub(in crate::channels) struct Arrived {
@@ -98,10 +120,12 @@ impl Room {
             reading: tokio::sync::Mutex::default(),
             gap_reported: AtomicBool::new(false),
             read: Mutex::default(),
+            typists: Mutex::default(),
             presence: Mutex::default(),
             is_asked: AtomicBool::new(false),
             heard: watch::channel(false).0,
             members: AtomicI64::new(0),
+            counted: Mutex::default(),
             online: AtomicUsize::new(0),
             is_count_due: AtomicBool::new(false),
         }
@@ -235,6 +259,9 @@ impl Room {
 
     /// Tells those who are here of something that is in no log.
     pub fn whisper(&self, whispered: &Arc<Whispered>) {
+        if whispered.topic == Topic::Typing && !self.note_typing(whispered) {
+            return;
+        }
         if whispered.topic == Topic::Reading {
             if !self.is_further(whispered) {
                 return;
@@ -254,13 +281,60 @@ impl Room {
         }
     }
 
+    /// Notes that a user types, or has stopped. Returns whether the sockets are to be told: not twice of an end.
+    fn note_typing(&self, whispered: &Whispered) -> bool {
+        let mut typists = self.typists();
+        if !whispered.is_on {
+            return typists.remove(&whispered.user).is_some();
+        }
+        if typists.len() < MOST_TYPISTS || typists.contains_key(&whispered.user) {
+            let ends = Instant::now() + TYPING_LASTS;
+            typists.insert(whispered.user.clone(), ends);
+        }
+        true
+    }
+
+    /// Tells the sockets of users of whom nothing more was heard that they have stopped typing.
+    pub fn end_typing(&self) {
+        let now = Instant::now();
+        let typists = self.typists();
+        let silent: Vec<Arc<str>> = typists
+            .iter()
+            .filter(|(_, ends)| **ends <= now)
+            .map(|(user, _)| user.clone())
+            .collect();
+        drop(typists);
+        for user in silent {
+            self.whisper(&Arc::new(Whispered::new(&Whisper::Typing {
+                group: self.name.as_ref().into(),
+                user: user.as_ref().into(),
+                on: false,
+            })));
+        }
+    }
+
+    fn typists(&self) -> MutexGuard<'_, HashMap<Arc<str>, Instant>> {
+        self.typists.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Whether it is known how many members the group has.
     pub fn is_counted(&self) -> bool {
         self.members.load(Ordering::Relaxed) > 0
     }
 
-    pub fn count_members(&self, count: i64) {
-        self.members.store(count, Ordering::Relaxed);
+    /// Takes the number of members that the log had when it ended at `head`. Changes after that count, whether
+    /// they have arrived or not, and changes up to there do not.
+    pub fn count_members(&self, count: i64, head: i64) {
+        let mut counted = self.counted();
+        counted.at = head;
+        let later = counted.changes.iter().filter(|(seq, _)| *seq > head);
+        let changed: i64 = later.map(|(_, change)| change).sum();
+        counted.changes.clear();
+        self.members.store(count + changed, Ordering::Relaxed);
+    }
+
+    fn counted(&self) -> MutexGuard<'_, Counted> {
+        self.counted.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub fn presence(&self) -> MutexGuard<'_, Presence> {
@@ -396,7 +470,13 @@ impl Room {
             Meaning::Left(_) => -1,
             _ => return,
         };
-        if self.is_counted() {
+        let mut counted = self.counted();
+        if !self.is_counted() {
+            if counted.changes.len() == CHANGES_KEPT {
+                counted.changes.remove(0);
+            }
+            counted.changes.push((told.seq, change));
+        } else if told.seq > counted.at {
             self.members.fetch_add(change, Ordering::Relaxed);
         }
     }

@@ -9,6 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use chrono::Utc;
 use sea_orm::{DatabaseConnection, DbErr};
 use tokio::{
     select,
@@ -22,6 +23,7 @@ use crate::{
         CloseReason,
         word::{NODES, Word},
     },
+    database::clock,
     models::{
         invites,
         sessions::{self, Claimed, Live},
@@ -43,8 +45,16 @@ const AGAIN_AFTER: Duration = Duration::from_secs(1);
 /// Sessions that are looked up at once.
 const AT_ONCE: usize = 500;
 
-/// How often expired sessions are forgotten.
+/// How often expired sessions are forgotten, and how long after the start for the first time: the clock of a
+/// machine that has just started may be wrong.
 const FORGET_EVERY: Duration = Duration::from_secs(3600);
+const FORGET_FIRST: Duration = Duration::from_secs(600);
+
+/// The difference between the clocks of this node and of the database from which on it is logged.
+const CLOCKS_APART: chrono::Duration = chrono::Duration::seconds(2);
+
+/// How often the clocks are compared.
+const CLOCKS_EVERY: Duration = Duration::from_secs(300);
 
 /// A socket whose handshake takes longer than this may outlive its session until all are looked at.
 const HANDSHAKE: Duration = Duration::from_secs(60);
@@ -237,7 +247,8 @@ impl Hub {
     /// Looks who may stay: at once where there is a suspicion, and at all from time to time.
     pub(super) async fn look_after_sessions(self: Arc<Self>) {
         let mut all_next = Instant::now() + ALL_ALONE_EVERY;
-        let mut forget_next = Instant::now();
+        let mut forget_next = Instant::now() + FORGET_FIRST;
+        let mut clocks_next = Instant::now();
         let mut links = self.broker.sessions();
         loop {
             let is_time = select! {
@@ -267,6 +278,10 @@ impl Hub {
                 self.found()
                     .retain(|_, alive| alive.at.elapsed() < FOUND_FOR);
             }
+            if clocks_next <= begun {
+                clocks_next = begun + CLOCKS_EVERY;
+                self.compare_clocks().await;
+            }
             if forget_next <= begun {
                 forget_next = begun + FORGET_EVERY;
                 if let Err(error) = in_time(sessions::Model::forget_expired(&self.db)).await {
@@ -277,6 +292,23 @@ impl Hub {
                     tracing::warn!(%error, "expired invites could not be deleted");
                 }
             }
+        }
+    }
+
+    /// Warns an operator of a clock that is wrong. Nothing is lost by the difference, but the times that this node
+    /// shows are wrong, and its access tokens live shorter or longer on other nodes.
+    async fn compare_clocks(&self) {
+        let (before, asked) = (Utc::now(), Instant::now());
+        let Ok(now) = in_time(clock::now(&self.db)).await else {
+            return;
+        };
+        let apart = before - now;
+        let slack = chrono::Duration::from_std(asked.elapsed()).unwrap_or_default();
+        if apart.abs() > CLOCKS_APART + slack {
+            tracing::warn!(
+                seconds_ahead = apart.num_seconds(),
+                "the clock of this node differs from the clock of the database"
+            );
         }
     }
 

@@ -67,14 +67,13 @@ impl Tail {
     /// messages `unread`, when the log ended at `after`: what one says oneself one has read.
     pub fn standing(&self, user: &str, after: i64, (read, unread): (i64, i64)) -> (i64, i64, i64) {
         let since = self.ring.iter().filter(|told| told.seq > after);
-        let messages = since.filter(|told| told.meaning == Meaning::Message);
-        let (read, unread) = messages.fold((read, unread), |(read, unread), told| {
-            if told.by.as_deref() == Some(user) {
-                (told.seq, 0)
-            } else {
-                (read, unread + 1)
-            }
-        });
+        let (read, unread) =
+            since.fold((read, unread), |(read, unread), told| match told.meaning {
+                Meaning::Message if told.by.as_deref() == Some(user) => (told.seq, 0),
+                Meaning::Message => (read, unread + 1),
+                Meaning::Deletion(seq) if seq > read => (read, (unread - 1).max(0)),
+                _ => (read, unread),
+            });
         (self.order.last().max(after), read, unread)
     }
 
@@ -144,7 +143,7 @@ impl Tail {
     }
 
     fn keep(&mut self, told: Arc<Told>) {
-        if matches!(told.meaning, Meaning::Deletion | Meaning::Edit) {
+        if matches!(told.meaning, Meaning::Deletion(_) | Meaning::Edit) {
             // The old text may be among the kept events. A socket that needs them reads the log, which has
             // no old texts.
             self.forget();

@@ -181,7 +181,7 @@ impl Batch {
             let is_next = last
                 .replace(told.seq)
                 .is_none_or(|last| last + 1 == told.seq);
-            is_next && !matches!(told.meaning, Meaning::Deletion | Meaning::Left(_))
+            is_next && !matches!(told.meaning, Meaning::Deletion(_) | Meaning::Left(_))
         }) && bytes <= BYTES_AT_ONCE
             && self.news.len() + news.len() <= AT_ONCE
     }

@@ -33,8 +33,8 @@ pub struct Told {
 pub enum Meaning {
     /// Somebody said something: base sockets are told.
     Message,
-    /// A text is deleted: the texts before it are forgotten.
-    Deletion,
+    /// The message with this number is deleted: the texts before it are forgotten.
+    Deletion(i64),
     /// A text replaces another, which is forgotten.
     Edit,
     /// The user of this name is a member from now on.
@@ -148,13 +148,20 @@ impl Meaning {
         struct About {
             user: String,
         }
+        #[derive(Deserialize)]
+        struct Of {
+            seq: i64,
+        }
         let of_user = |meaning: fn(String) -> Self| {
             let about = serde_json::from_str::<About>(data.get());
             about.map_or(Self::Other, |about| meaning(about.user))
         };
         match kind {
             kind::MESSAGE_CREATED => Self::Message,
-            kind::MESSAGE_DELETED => Self::Deletion,
+            kind::MESSAGE_DELETED => {
+                let of = serde_json::from_str::<Of>(data.get());
+                Self::Deletion(of.map_or(0, |of| of.seq))
+            }
             kind::MESSAGE_EDITED => Self::Edit,
             kind::MEMBER_JOINED => of_user(Self::Joined),
             kind::MEMBER_LEFT => of_user(Self::Left),

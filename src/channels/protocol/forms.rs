@@ -100,8 +100,8 @@ pub enum Form {
     Read {
         #[schema(schema_with = group)]
         group: String,
-        /// The last event that you have read.
-        #[schema(example = 57, minimum = 1, maximum = 9_007_199_254_740_991_i64)]
+        /// The last event that you have read; 0 changes nothing.
+        #[schema(example = 57, minimum = 0, maximum = 9_007_199_254_740_991_i64)]
         seq: i64,
     },
     /// Again every few seconds, as long as it goes on. There is no reply.

@@ -85,7 +85,7 @@ fn read(fields: &Fields, id: Option<i64>) -> Result<Request, Fault<'static>> {
         "read" => {
             return Ok(Request::Read {
                 group: fields.text("group")?.to_owned(),
-                seq: fields.seq("seq")?,
+                seq: fields.position("seq")?,
             });
         }
         "typing" => {
@@ -163,6 +163,13 @@ impl Fields {
             .ok_or(Fault::invalid(field, NOT_A_NUMBER))
     }
 
+    /// The number of an event, or 0: before the first.
+    fn position(&self, field: &'static str) -> Result<i64, Fault<'static>> {
+        let seq = self.value(field)?.as_i64();
+        seq.filter(|seq| (0..=MAX_NUMBER).contains(seq))
+            .ok_or(Fault::invalid(field, NOT_A_NUMBER))
+    }
+
     /// A field that may be missing or null.
     fn optional<'a, T>(
         &'a self,
@@ -179,7 +186,7 @@ impl Fields {
         let text = self.text("text")?;
         messages::check_text(text).map_err(|error| {
             let message = match error {
-                messages::TextError::Blank => "This may not be empty.",
+                messages::TextError::Blank => "This needs at least one visible character.",
                 messages::TextError::TooLong => "This has more characters than `limits.text`.",
             };
             Fault::new(error.code(), message).at("text")

@@ -89,6 +89,8 @@ pub struct Whispered {
     pub topic: Topic,
     /// Of a reading: how far it goes.
     pub seq: i64,
+    /// Of typing: whether the user types.
+    pub is_on: bool,
     frame: Utf8Bytes,
 }
 
@@ -107,6 +109,7 @@ impl Whispered {
     }
 
     fn of(whisper: &Whisper<'_>, frame: Utf8Bytes) -> Self {
+        let is_on = matches!(whisper, Whisper::Typing { on: true, .. });
         let (user, topic, seq) = match whisper {
             Whisper::Typing { user, .. } => (user.as_ref(), Topic::Typing, 0),
             Whisper::Read { user, seq, .. } => (user.as_ref(), Topic::Reading, *seq),
@@ -118,6 +121,7 @@ impl Whispered {
             user: user.into(),
             topic,
             seq,
+            is_on,
             frame,
         }
     }

@@ -3,7 +3,6 @@
 use std::borrow::Cow;
 
 use axum::body::Bytes;
-use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use super::to_json;
@@ -16,13 +15,14 @@ pub const NODES: &str = "nodes";
 pub enum Word<'a> {
     /// A group was deleted. It is no event: the log is gone too.
     Gone,
-    /// A user has become a member of a group, which their sockets of many groups are told of.
+    /// A user has become a member of a group: the sockets of the user that follow many groups are notified.
     Joined {
         #[serde(borrow)]
         user: Cow<'a, str>,
         #[serde(borrow)]
         group: Cow<'a, str>,
-        at: DateTime<Utc>,
+        /// The id of the membership: each node notifies its sockets once.
+        membership: i64,
     },
     /// One of a user's sessions may have ended: their sockets are to be looked at.
     Sessions {

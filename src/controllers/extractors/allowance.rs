@@ -39,14 +39,14 @@ impl Allowance {
     }
 
     /// # Errors
-    /// [`Error::ContractTooFast`] when there is nothing left, or too many attempts for the account
+    /// [`Error::TooFast`] when there is nothing left, or too many attempts for the account
     /// have failed; [`Error::Unavailable`] when nobody could look at the password.
     pub async fn login(&self, username: &str) -> Result<Attempt> {
         let taken = self.limits.logins.take(self.network);
-        taken.map_err(Error::ContractTooFast)?;
+        taken.map_err(Error::TooFast)?;
         hashing::expect_room(self.network)?;
         let attempt = self.logins.attempt(username, self.network).await;
-        attempt.map_err(Error::ContractTooFast)
+        attempt.map_err(Error::TooFast)
     }
 
     /// An attempt to show that somebody who is logged in knows the password. It counts as a login.
@@ -61,17 +61,17 @@ impl Allowance {
     }
 
     /// # Errors
-    /// [`Error::ContractTooFast`] when there is nothing left.
+    /// [`Error::TooFast`] when there is nothing left.
     pub fn refresh(&self) -> Result<()> {
         let taken = self.limits.refreshes.take(self.network);
-        taken.map_err(Error::ContractTooFast)
+        taken.map_err(Error::TooFast)
     }
 
     /// # Errors
-    /// [`Error::ContractTooFast`] when there is nothing left.
+    /// [`Error::TooFast`] when there is nothing left.
     pub fn start(&self, user: &users::Model) -> Result<()> {
         let taken = self.limits.starts.take(user.id);
-        taken.map_err(Error::ContractTooFast)
+        taken.map_err(Error::TooFast)
     }
 
     /// # Errors

@@ -5,7 +5,7 @@ use std::ops::RangeInclusive;
 use axum::{
     body::Bytes,
     extract::{FromRequest, Request, rejection::BytesRejection},
-    http::{HeaderMap, StatusCode, header, request::Parts},
+    http::{HeaderMap, HeaderValue, StatusCode, header, request::Parts},
 };
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
@@ -240,6 +240,10 @@ fn broken_rule(error: &ValidationError) -> String {
 }
 
 async fn read<S: Send + Sync>(request: Request, state: &S) -> Result<Bytes> {
+    let encodings = request.headers().get_all(header::CONTENT_ENCODING);
+    if encodings.iter().any(|coding| !is_identity(coding)) {
+        return Err(Error::ContentEncoding);
+    }
     Bytes::from_request(request, state)
         .await
         .map_err(|rejection: BytesRejection| {
@@ -249,6 +253,12 @@ async fn read<S: Send + Sync>(request: Request, state: &S) -> Result<Bytes> {
                 Error::invalid("The body broke off.")
             }
         })
+}
+
+/// Returns whether a value of `Content-Encoding` says that the body is as it is (RFC 9110, section 8.4.1).
+fn is_identity(coding: &HeaderValue) -> bool {
+    let coding = coding.as_bytes().trim_ascii();
+    coding.is_empty() || coding.eq_ignore_ascii_case(b"identity")
 }
 
 fn parse_object(body: &[u8]) -> Result<Map<String, Value>, String> {

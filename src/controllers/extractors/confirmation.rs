@@ -35,7 +35,7 @@ impl<S: Send + Sync> FromRequest<S> for Confirmation {
     async fn from_request(request: Request, state: &S) -> Result<Self> {
         let (mut parts, body) = request.into_parts();
         let query = Params::from_request_parts(&mut parts, state).await?;
-        if let Some(name) = query.text(FIELD) {
+        if let Some(name) = query.text(FIELD)? {
             return Ok(Self(Some(name.to_owned())));
         }
         let request = Request::from_parts(parts, body);

@@ -28,7 +28,7 @@ use crate::{
         sessions::{self, Claimed, Live},
         users,
     },
-    tokens::{TokenType, Tokens},
+    tokens::{Refused, TokenType, Tokens},
 };
 
 /// The sessions of one user that are looked up for one request, where several cookies have valid tokens.
@@ -243,12 +243,12 @@ fn channels(ctx: &AppContext) -> Result<Channels> {
 
 async fn identify_by(access_token: &str, ctx: &AppContext) -> Result<Identified> {
     let claimed = claimed(access_token, ctx)?;
-    let live = sessions::Model::find_live(&ctx.db, &claimed).await?;
-    let (session, user) = live.ok_or(Error::Unauthorized)?;
-    Span::current().record("user", user.id);
+    let found = sessions::Model::find_live(&ctx.db, &claimed).await?;
+    let found = found.ok_or(Error::TokenInvalid)?;
+    Span::current().record("user", found.user.id);
     Ok(Identified {
-        session: session.live(),
-        user,
+        session: found.live(),
+        user: found.user,
     })
 }
 
@@ -269,7 +269,7 @@ async fn admit_by_cookie(parts: &Parts, ctx: &AppContext) -> Result<Identified> 
     }
     for claimed in claims.iter().take(SESSIONS_TRIED) {
         match admit(claimed, ctx).await {
-            Err(Error::Unauthorized) => {}
+            Err(Error::TokenInvalid) => {}
             admitted => return admitted,
         }
     }
@@ -279,7 +279,7 @@ async fn admit_by_cookie(parts: &Parts, ctx: &AppContext) -> Result<Identified> 
 /// Admits the user of a token to a socket, which ends with the session.
 async fn admit(claimed: &Claimed, ctx: &AppContext) -> Result<Identified> {
     let live = channels(ctx)?.find_live(claimed).await?;
-    let (session, user) = live.ok_or(Error::Unauthorized)?;
+    let (session, user) = live.ok_or(Error::TokenInvalid)?;
     Span::current().record("user", user.id);
     Ok(Identified { session, user })
 }
@@ -291,13 +291,16 @@ fn claimed(access_token: &str, ctx: &AppContext) -> Result<Claimed> {
         .ok_or_else(|| loco_rs::Error::string("the tokens were not set up"))?;
     tokens
         .verify(TokenType::Access, access_token)
-        .map_err(|_| Error::Unauthorized)
+        .map_err(|refused| match refused {
+            Refused::Expired => Error::TokenExpired,
+            Refused::Invalid => Error::TokenInvalid,
+        })
 }
 
 /// A refusal as the base contract has it.
 fn in_contract(error: Error) -> Error {
     match error {
-        Error::Unauthorized => Error::Unauthenticated,
+        Error::Unauthorized | Error::TokenExpired | Error::TokenInvalid => Error::Unauthenticated,
         other => other,
     }
 }

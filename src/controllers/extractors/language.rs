@@ -54,7 +54,7 @@ impl FromRequestParts<AppContext> for Language {
         let texts = pages.texts();
         // A page is no place to complain of a query.
         let params = parts.extract::<Params>().await.ok();
-        let chosen = params.and_then(|params| known(texts, params.text(LANG)?));
+        let chosen = params.and_then(|params| known(texts, params.text(LANG).ok()??));
         let is_chosen = chosen.is_some();
         let tag = chosen
             .or_else(|| {

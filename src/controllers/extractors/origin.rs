@@ -2,7 +2,7 @@
 
 use axum::{
     extract::FromRequestParts,
-    http::{HeaderMap, header, request::Parts, uri::Authority},
+    http::{HeaderMap, HeaderValue, header, request::Parts, uri::Authority},
 };
 use loco_rs::app::AppContext;
 use url::Url;
@@ -10,6 +10,7 @@ use url::Url;
 use super::client::peer;
 use crate::{
     errors::{Error, Result},
+    limits::LogThrottle,
     settings::Settings,
 };
 
@@ -75,12 +76,10 @@ impl FromRequestParts<AppContext> for AllowedOrigin {
         let Some(origin) = origins.next() else {
             return Ok(Self);
         };
-        let origin = origin
-            .to_str()
-            .ok()
-            .and_then(parse_origin)
-            .ok_or(Error::ForeignOrigin)?;
         let settings = Settings::of(ctx)?;
+        let Some(origin) = origin.to_str().ok().and_then(parse_origin) else {
+            return Err(refuse(origin, parts, &settings));
+        };
         let mut listed = settings.allowed_origins.iter().chain(&settings.public_url);
         // By its public name the server is reached in the scheme of the public URL alone.
         let public_host = settings.public_url.as_ref().and_then(Url::host_str);
@@ -95,9 +94,33 @@ impl FromRequestParts<AppContext> for AllowedOrigin {
         if allowed && origins.next().is_none() {
             Ok(Self)
         } else {
-            Err(Error::ForeignOrigin)
+            let origin = origin.origin().ascii_serialization();
+            let origin = HeaderValue::try_from(origin).unwrap_or(HeaderValue::from_static("?"));
+            Err(refuse(&origin, parts, &settings))
         }
     }
+}
+
+/// Returns the refusal of a foreign origin, and logs what came and what was expected, at most once in 10 s: the
+/// client may not see it, and an operator who forgot a setting must.
+fn refuse(origin: &HeaderValue, parts: &Parts, settings: &Settings) -> Error {
+    static THROTTLE: LogThrottle = LogThrottle::new();
+    if let Some(suppressed) = THROTTLE.permit() {
+        let listed = settings.allowed_origins.iter().chain(&settings.public_url);
+        let listed: Vec<_> = listed
+            .map(|url| url.origin().ascii_serialization())
+            .collect();
+        let host = own_authority(parts).map(|own| own.to_string());
+        tracing::warn!(
+            ?origin,
+            host = host.as_deref().unwrap_or("none"),
+            by_https = came_by_https(parts, settings),
+            allowed = listed.join(" "),
+            suppressed,
+            "socket of a foreign origin refused: see public_url, allowed_origins and door.trusted_proxies"
+        );
+    }
+    Error::ForeignOrigin
 }
 
 /// An origin in the one form in which browsers send it (RFC 6454, section 6.2); nothing that a

@@ -1,64 +1,86 @@
-//! What the query of a request asks for.
+//! The parameters of a request: those of the query, and numbers in the path.
 
-use std::{collections::HashMap, ops::RangeInclusive};
+use std::{collections::HashMap, fmt, ops::RangeInclusive};
 
 use axum::{
     RequestPartsExt,
     extract::{FromRequestParts, Query},
     http::request::Parts,
 };
+use serde::{
+    Deserialize, Deserializer,
+    de::{self, Visitor},
+};
 
 use crate::errors::{Error, Result};
 
-/// The parameters of the query; of several of one name the last counts.
-pub struct Params(HashMap<String, String>);
+/// Returns the number that a text gives: digits of ASCII alone, without a sign. It is the one rule for numbers
+/// in a query, a path and a header.
+#[must_use]
+pub fn number(text: &str) -> Option<i64> {
+    let is_plain = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    is_plain.then(|| text.parse().ok()).flatten()
+}
+
+/// The parameters of the query. A parameter that the endpoint reads may be given once.
+pub struct Params(HashMap<String, Vec<String>>);
 
 impl Params {
-    /// A parameter; one without a value is as good as none.
-    #[must_use]
-    pub fn text(&self, name: &str) -> Option<&str> {
-        self.0
-            .get(name)
-            .map(String::as_str)
-            .filter(|text| !text.is_empty())
+    /// Returns a parameter. A parameter without a value counts as absent.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] for a parameter that is given more than once.
+    pub fn text(&self, name: &'static str) -> Result<Option<&str>> {
+        Ok(self.one(name)?.filter(|text| !text.is_empty()))
     }
 
-    /// A whole number within a range.
+    /// Returns a whole number within a range.
     ///
     /// # Errors
     /// [`Error::Invalid`] for anything else.
     pub fn number(&self, name: &'static str, range: RangeInclusive<i64>) -> Result<Option<i64>> {
-        let Some(text) = self.text(name) else {
+        let Some(text) = self.text(name)? else {
             return Ok(None);
         };
-        let number = text.parse().ok().filter(|number| range.contains(number));
+        let number = number(text).filter(|number| range.contains(number));
         number.map(Some).ok_or_else(|| Error::Invalid {
             detail: format!("A whole number, {} or more.", range.start()),
             field: Some(name.into()),
         })
     }
 
-    /// How many results are wanted; more than `max` are not given.
+    /// Returns the number of results that a page may have: the parameter `limit`, and `max` at most.
     ///
     /// # Errors
-    /// [`Error::Invalid`] for what is no number above 0.
+    /// [`Error::Invalid`] for anything but a number above 0.
     pub fn limit(&self, default: u32, max: u32) -> Result<u32> {
-        let asked = self.number("limit", 1..=i64::MAX)?;
-        let limit = asked.map_or(default, |asked| u32::try_from(asked).unwrap_or(max));
+        let limit = self.number("limit", 1..=i64::MAX)?;
+        let limit = limit.map_or(default, |limit| u32::try_from(limit).unwrap_or(max));
         Ok(limit.min(max))
     }
 
-    /// Whether something is asked for by `true` or `1`.
+    /// Returns whether a parameter is `true` or `1`.
     ///
     /// # Errors
-    /// [`Error::Invalid`] for what is neither that nor `false` or `0`.
+    /// [`Error::Invalid`] for anything but that and `false` or `0`.
     pub fn flag(&self, name: &'static str) -> Result<bool> {
-        // An empty one may be meant as either.
-        match self.0.get(name).map(String::as_str) {
+        // An empty one may mean either.
+        match self.one(name)? {
             None | Some("false" | "0") => Ok(false),
             Some("true" | "1") => Ok(true),
             Some(_) => Err(Error::Invalid {
                 detail: "Either true or false (or 1 or 0).".to_owned(),
+                field: Some(name.into()),
+            }),
+        }
+    }
+
+    fn one(&self, name: &'static str) -> Result<Option<&str>> {
+        match self.0.get(name).map(Vec::as_slice) {
+            None | Some([]) => Ok(None),
+            Some([value]) => Ok(Some(value)),
+            Some(_) => Err(Error::Invalid {
+                detail: "Give this parameter once.".to_owned(),
                 field: Some(name.into()),
             }),
         }
@@ -71,6 +93,35 @@ impl<S: Send + Sync> FromRequestParts<S> for Params {
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self> {
         let query = parts.extract::<Query<Vec<(String, String)>>>().await;
         let Query(pairs) = query.map_err(|_| Error::invalid("The query is malformed."))?;
-        Ok(Self(pairs.into_iter().collect()))
+        let mut params: HashMap<String, Vec<String>> = HashMap::new();
+        for (name, value) in pairs {
+            params.entry(name).or_default().push(value);
+        }
+        Ok(Self(params))
+    }
+}
+
+/// A number in a path, such as the `seq` of a message, by the same rule as in a query.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PathNumber(pub i64);
+
+impl<'de> Deserialize<'de> for PathNumber {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Digits;
+
+        impl Visitor<'_> for Digits {
+            type Value = PathNumber;
+
+            fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+                formatter.write_str("a whole number")
+            }
+
+            fn visit_str<E: de::Error>(self, text: &str) -> Result<PathNumber, E> {
+                let number = number(text).ok_or_else(|| E::custom("not a whole number"))?;
+                Ok(PathNumber(number))
+            }
+        }
+
+        deserializer.deserialize_str(Digits)
     }
 }

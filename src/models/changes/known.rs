@@ -29,7 +29,18 @@ pub struct Known {
     answered: HashMap<(i64, i64, String), Answered>,
     /// By group and number.
     messages: HashMap<(i64, i64), Target>,
+    /// The texts of the messages that are to be edited, by group and number.
+    texts: HashMap<(i64, i64), String>,
     reacted: Reacted,
+}
+
+/// A message that is to be edited: its event, and the last edit, which older versions kept apart.
+#[derive(FromQueryResult)]
+struct TextRow {
+    group_id: i64,
+    seq: i64,
+    data: String,
+    edited: Option<String>,
 }
 
 #[derive(FromQueryResult, Deserialize)]
@@ -138,7 +149,36 @@ impl Known {
              JOIN events ON events.group_id = asked.group_id AND events.seq = asked.seq",
         );
         let counts = counts.await?;
+        let edited: HashSet<_> = changes
+            .iter()
+            .filter_map(|change| match change.what {
+                What::Edit { seq, .. } => Some((change.group_id, seq)),
+                _ => None,
+            })
+            .collect();
+        let texts = rows_of::<TextRow, 2>(
+            transaction,
+            "group_id, seq",
+            edited
+                .into_iter()
+                .map(|(group, seq)| [group.into(), seq.into()]),
+            "SELECT message.group_id, message.seq, message.data, revision.data AS edited \
+             FROM asked JOIN events message ON message.group_id = asked.group_id \
+             AND message.seq = asked.seq AND message.kind = 'message.created' \
+             LEFT JOIN events revision ON revision.group_id = message.group_id \
+             AND revision.seq = message.revised AND revision.kind = 'message.edited'",
+        );
+        let texts = texts.await?;
         Ok(Self {
+            texts: texts
+                .into_iter()
+                .filter_map(|row| {
+                    let data = row.edited.as_deref().unwrap_or(&row.data);
+                    let data: Value = serde_json::from_str(data).ok()?;
+                    let text = data.get("text")?.as_str()?.to_owned();
+                    Some(((row.group_id, row.seq), text))
+                })
+                .collect(),
             reacted: Reacted::look_up(transaction, changes).await?,
             members: members
                 .into_iter()
@@ -161,6 +201,10 @@ impl Known {
 
     /// Makes a change, or refuses it.
     pub fn decide(&mut self, change: &Change, logs: &mut Logs) -> Outcome {
+        if logs.head(change.group_id).is_none() {
+            // Deleted since the author was looked up as a member.
+            return Err(Refusal::GroupGone);
+        }
         if let Some(seq) = change.what.read() {
             return self.read(change, seq, logs);
         }
@@ -178,9 +222,11 @@ impl Known {
         }
         self.permit(change, role)?;
         let reaction = Asked::by(change);
-        if let Some(reaction) = &reaction
-            && self.reacted.is_so(reaction)?
-        {
+        let is_so = match &reaction {
+            Some(reaction) => self.reacted.is_so(reaction)?,
+            None => self.is_text_of(change),
+        };
+        if is_so {
             let (seq, at) = logs.head(change.group_id).ok_or(Refusal::NotFound)?;
             return Ok(Stored {
                 seq,
@@ -219,6 +265,13 @@ impl Known {
         {
             message.revision = Some(event.kind.to_string());
         }
+        if let What::Edit { seq, text } = &change.what {
+            self.texts.insert((change.group_id, *seq), text.clone());
+        }
+        // A reading of the same batch may go up to here.
+        if let Some(messages) = logs.messages(change.group_id) {
+            self.counts.insert((change.group_id, event.seq), messages);
+        }
         if let Some(key) = key {
             let answered = Answered {
                 group_id: key.0,
@@ -240,6 +293,14 @@ impl Known {
     /// When the database fails.
     pub async fn write(self, transaction: &DatabaseTransaction) -> Result<(), DbErr> {
         self.reacted.write(transaction).await
+    }
+
+    /// Returns whether an edit would change nothing: the message has this text already.
+    fn is_text_of(&self, change: &Change) -> bool {
+        let What::Edit { seq, text } = &change.what else {
+            return false;
+        };
+        self.texts.get(&(change.group_id, *seq)) == Some(text)
     }
 
     /// Moves what a member has read on, never back, and never beyond what there is.

@@ -291,7 +291,10 @@ impl Change {
         match outcome {
             Ok(stored) => self.cid.is_none() || stored.event.is_some(),
             // That is looked at before.
-            Err(refusal) => self.cid.is_none() || *refusal == Refusal::NotMember,
+            Err(refusal) => {
+                let is_before = matches!(refusal, Refusal::NotMember | Refusal::GroupGone);
+                self.cid.is_none() || is_before
+            }
         }
     }
 

@@ -67,6 +67,7 @@ impl<'a> Client<'a> {
                     seq,
                     author,
                     deleted: false,
+                    edited: false,
                     reactions: Vec::new(),
                 });
                 self.last = Some((request, seq));
@@ -82,13 +83,20 @@ impl<'a> Client<'a> {
                 }
             }
             Step::Edit(index) if !model.messages.is_empty() => {
-                let message = &model.messages[index.index(model.messages.len())];
+                let index = index.index(model.messages.len());
+                let head = model.log.len() as i64;
+                let message = &mut model.messages[index];
                 let seq = message.seq;
                 let data = json!({"seq": seq, "text": format!("edited by {}", self.number)});
                 let expected = match message {
                     message if message.author != self.number => Err("forbidden"),
                     message if message.deleted => Err("gone"),
-                    _ => Ok(model.push(self.number, "message.edited", data.clone())),
+                    // It has this text already.
+                    message if message.edited => Ok(head),
+                    message => {
+                        message.edited = true;
+                        Ok(model.push(self.number, "message.edited", data.clone()))
+                    }
                 };
                 let mut request = data;
                 request["type"] = json!("edit");

@@ -55,6 +55,7 @@ struct Message {
     seq: i64,
     author: usize,
     deleted: bool,
+    edited: bool,
     /// Who reacted to it by what, in the order in which they did.
     reactions: Vec<(usize, &'static str)>,
 }
@@ -62,16 +63,20 @@ struct Message {
 impl Message {
     /// As the history shows it to one of the clients.
     fn seen_by(&self, viewer: usize) -> Value {
-        let mut seen: Vec<(&str, usize, bool)> = Vec::new();
+        let mut seen: Vec<(&str, Vec<usize>)> = Vec::new();
         for (author, emoji) in &self.reactions {
-            let is_mine = *author == viewer;
-            match seen.iter_mut().find(|(known, ..)| known == emoji) {
-                Some((_, count, mine)) => (*count, *mine) = (*count + 1, *mine || is_mine),
-                None => seen.push((emoji, 1, is_mine)),
+            match seen.iter_mut().find(|(known, _)| known == emoji) {
+                Some((_, by)) => by.push(*author),
+                None => seen.push((emoji, vec![*author])),
             }
         }
         seen.into_iter()
-            .map(|(emoji, count, mine)| json!({"emoji": emoji, "count": count, "mine": mine}))
+            .map(|(emoji, by)| {
+                let names: Vec<_> = by.iter().map(|author| ["ann", "bob"][*author]).collect();
+                json!({
+                    "emoji": emoji, "count": by.len(), "mine": by.contains(&viewer), "by": names,
+                })
+            })
             .collect()
     }
 }

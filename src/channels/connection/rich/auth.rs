@@ -72,9 +72,9 @@ impl Rich<'_> {
         let db = self.channels.hub.db();
         let live = in_time(sessions::Model::find_live(db, &claimed)).await;
         match live.map_err(|error| self.unread(&error))? {
-            Some((session, _)) => {
+            Some(found) => {
                 let lifetime = self.channels.settings.tokens.socket_lifetime;
-                Ok(session.live().shown_for(lifetime))
+                Ok(found.live().shown_for(lifetime))
             }
             None => Err(refused(
                 "unauthorized",

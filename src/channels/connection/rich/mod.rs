@@ -185,6 +185,11 @@ impl<'a> Rich<'a> {
         if let Err(wait) = channels.may_send(member.author.id) {
             return Reply::Now(Frame::Error(Fault::rate_limited(wait).to(Some(id))).encode());
         }
+        if let What::React { seq, emoji, .. } = what
+            && let Err(wait) = channels.may_react(member.author.id, member.group_id, seq, emoji)
+        {
+            return Reply::Now(Frame::Error(Fault::rate_limited(wait).to(Some(id))).encode());
+        }
         let (group, change) = (member.group.clone(), member.change(cid.clone(), what));
         if let What::Send { .. } = change.what {
             joined.type_on(false, channels);

@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// Others are told again that somebody types after this, and not more often.
-const TOLD_EVERY: Duration = Duration::from_secs(3);
+/// Others are told again that somebody types after this, and not more often. Clients say so every 3 s, and the
+/// other nodes forget it after 5.5 s.
+const TOLD_EVERY: Duration = Duration::from_millis(2500);
 
 /// Who has not said so again by then does not type any more.
 const LASTS: Duration = Duration::from_secs(6);

@@ -1,0 +1,59 @@
+//! The opening handshake of a WebSocket (RFC 6455, section 4.2.1).
+
+use axum::{
+    extract::{FromRequestParts, ws::WebSocketUpgrade},
+    http::{HeaderMap, HeaderName, HeaderValue, header, request::Parts},
+};
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+
+use crate::errors::{Error, Result};
+
+/// Bytes of the nonce in `Sec-WebSocket-Key`.
+const NONCE: usize = 16;
+
+/// A request that opens a WebSocket.
+///
+/// `Connection` and `Upgrade` are lists, which may be spread over several lines (RFC 9110, section 5.3).
+pub struct Handshake(pub WebSocketUpgrade);
+
+impl<S: Send + Sync> FromRequestParts<S> for Handshake {
+    type Rejection = Error;
+
+    /// # Errors
+    /// [`Error::UpgradeRequired`] for a request that does not ask for a WebSocket of version 13, and
+    /// [`Error::Invalid`] for a key that is not the Base64 of 16 bytes.
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self> {
+        let headers = &mut parts.headers;
+        if !lists(headers, &header::CONNECTION, "upgrade")
+            || !lists(headers, &header::UPGRADE, "websocket")
+        {
+            return Err(Error::UpgradeRequired);
+        }
+        // axum reads the first line of each, and takes it for one value.
+        headers.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
+        headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
+        let has_key = has_valid_key(headers);
+        let upgrade = WebSocketUpgrade::from_request_parts(parts, state).await;
+        let upgrade = upgrade.map_err(|_| Error::UpgradeRequired)?;
+        if !has_key {
+            return Err(Error::invalid(
+                "Sec-WebSocket-Key: one line, the Base64 of 16 bytes.",
+            ));
+        }
+        Ok(Self(upgrade))
+    }
+}
+
+/// Returns whether a header that is a list names a value, in any letter case.
+fn lists(headers: &HeaderMap, name: &HeaderName, value: &str) -> bool {
+    let lines = headers.get_all(name).iter();
+    let mut values = lines.flat_map(|line| line.as_bytes().split(|byte| *byte == b','));
+    values.any(|listed| listed.trim_ascii().eq_ignore_ascii_case(value.as_bytes()))
+}
+
+fn has_valid_key(headers: &HeaderMap) -> bool {
+    let mut keys = headers.get_all(header::SEC_WEBSOCKET_KEY).iter();
+    let key = keys.next().filter(|_| keys.next().is_none());
+    let nonce = key.and_then(|key| STANDARD.decode(key.as_bytes().trim_ascii()).ok());
+    nonce.is_some_and(|nonce| nonce.len() == NONCE)
+}

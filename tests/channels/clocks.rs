@@ -1,0 +1,92 @@
+//! Clocks of nodes that differ, and clocks that are set.
+
+use chrono::{Duration, Utc};
+use salam::models::{
+    memberships::{self, Role},
+    sessions, users,
+};
+use sea_orm::{ActiveModelTrait, ActiveValue::Set, EntityTrait, IntoActiveModel};
+use serde_json::json;
+
+use crate::support::{TestApp, until};
+
+/// Another node, whose clock is an hour behind, has stored a membership and has not announced it.
+#[tokio::test]
+async fn a_membership_of_a_node_with_another_clock_is_announced() {
+    let app = TestApp::with(json!({"channels": {"sweep_every": 1}})).await;
+    let [ann, bob] = [app.user("ann").await, app.user("bob").await];
+    let group = ann.start_chat().await;
+    let mut socket = bob.many().await;
+    let db = &app.ctx.db;
+    let row = salam::models::chat_groups::Model::find_by_name(db, &group);
+    let row = row.await.unwrap().unwrap();
+    let made = memberships::Model::create(db, &row, 2, Role::Member).await;
+    let mut made = made.unwrap().into_active_model();
+    made.created_at = Set((Utc::now() - Duration::hours(1)).into());
+    made.update(db).await.unwrap();
+    let frame = socket.frame().await;
+    assert_eq!(
+        (&frame["type"], &frame["group"]),
+        (&json!("group"), &json!(group))
+    );
+}
+
+/// A socket that was opened after a membership was announced is not told of it again.
+#[tokio::test]
+async fn a_membership_is_announced_once() {
+    let app = TestApp::with(json!({"channels": {"sweep_every": 1}})).await;
+    let ann = app.user("ann").await;
+    let mut before = ann.many().await;
+    let group = ann.start_chat().await;
+    assert_eq!(before.frame().await["group"], group);
+    assert_eq!(before.frame().await["type"], "sync");
+    let mut after = ann.many().await;
+    // Long enough for two sweeps.
+    let swept = std::time::Instant::now();
+    until("two sweeps", async || {
+        swept.elapsed() > std::time::Duration::from_millis(2500)
+    })
+    .await;
+    after.expect_silence().await;
+    before.expect_silence().await;
+}
+
+/// A node whose clock is far ahead must not delete the sessions of all others.
+#[tokio::test]
+async fn sessions_are_forgotten_a_day_after_their_end() {
+    let app = TestApp::start().await;
+    let ann = app.user("ann").await;
+    let db = &app.ctx.db;
+    let ends_at = async |at| {
+        let session = sessions::Entity::find().one(db).await.unwrap().unwrap();
+        let mut session = session.into_active_model();
+        session.expires_at = Set(at);
+        session.update(db).await.unwrap();
+    };
+    ends_at((Utc::now() - Duration::hours(23)).into()).await;
+    sessions::Model::forget_expired(db).await.unwrap();
+    assert_eq!(sessions::Entity::find().all(db).await.unwrap().len(), 1);
+    assert!(!ann.is_logged_in().await, "it has ended all the same");
+    ends_at((Utc::now() - Duration::hours(25)).into()).await;
+    sessions::Model::forget_expired(db).await.unwrap();
+    assert_eq!(sessions::Entity::find().all(db).await.unwrap().len(), 0);
+    assert_eq!(users::Entity::find().all(db).await.unwrap().len(), 1);
+}
+
+/// All nodes take the times of sessions, invites and events from the database.
+#[tokio::test]
+async fn the_clock_of_the_database_has_the_form_of_stored_times() {
+    let app = TestApp::start().await;
+    let ann = app.user("ann").await;
+    let db = &app.ctx.db;
+    let now = salam::database::clock::now(db).await.unwrap();
+    assert!((Utc::now() - now).abs() < Duration::seconds(60), "{now}");
+    // A session that ends in a moment lives, and one that has just ended does not.
+    for (by, lives) in [(60, true), (-1, false), (60, true)] {
+        let session = sessions::Entity::find().one(db).await.unwrap().unwrap();
+        let mut session = session.into_active_model();
+        session.expires_at = Set((now + Duration::seconds(by)).into());
+        session.update(db).await.unwrap();
+        assert_eq!(ann.is_logged_in().await, lives, "{by}");
+    }
+}

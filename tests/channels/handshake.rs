@@ -1,0 +1,136 @@
+//! The opening handshake, as clients and proxies write it.
+
+use insta::assert_snapshot;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+};
+
+use crate::support::{TestApp, soon};
+
+const KEY: &str = "sec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==";
+
+/// Sends a handshake of these lines, and returns the head of the answer.
+async fn open(app: &TestApp, path: &str, lines: &[&str]) -> String {
+    let mut request = format!("GET {path} HTTP/1.1\r\nhost: {}\r\n", app.address);
+    for line in lines {
+        request += line;
+        request += "\r\n";
+    }
+    request += "\r\n";
+    let mut stream = TcpStream::connect(app.address).await.unwrap();
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        let byte = soon("an answer", stream.read_u8()).await.unwrap();
+        head.push(byte);
+    }
+    String::from_utf8(head).unwrap().to_lowercase()
+}
+
+fn status(head: &str) -> u16 {
+    head[9..12].parse().unwrap()
+}
+
+#[tokio::test]
+async fn connection_and_upgrade_are_lists() {
+    let app = TestApp::start().await;
+    let ann = app.user("ann").await;
+    let group = ann.start_chat().await;
+    let cookie = format!("cookie: {}", ann.cookie());
+    let path = format!("/ws/chat/{group}/");
+    for lists in [
+        ["connection: upgrade", "upgrade: websocket", "x: y"],
+        [
+            "connection: keep-alive",
+            "connection: Upgrade",
+            "upgrade: websocket",
+        ],
+        [
+            "Connection: keep-alive, Upgrade",
+            "Upgrade: WebSocket",
+            "x: y",
+        ],
+        ["connection: Upgrade , x", "upgrade: h2c, websocket", "x: y"],
+        [
+            "connection: upgrade",
+            "upgrade: h2c",
+            "upgrade:  websocket ",
+        ],
+    ] {
+        let mut lines = lists.to_vec();
+        lines.extend(["sec-websocket-version: 13", KEY, &cookie]);
+        let head = open(&app, &path, &lines).await;
+        assert_eq!(status(&head), 101, "{lists:?}: {head}");
+        // A rich socket of many groups by the same headers.
+        let bearer = format!("authorization: Bearer {}", ann.access);
+        lines.extend(["sec-websocket-protocol: chat.v1.json", &bearer]);
+        let head = open(&app, "/ws/", &lines).await;
+        assert_eq!(status(&head), 101, "{lists:?}: {head}");
+    }
+    for lists in [
+        ["connection: keep-alive", "upgrade: websocket"],
+        ["connection: upgraded", "upgrade: websocket"],
+        ["connection: upgrade", "upgrade: websockets"],
+        ["connection: upgrade", "x: y"],
+    ] {
+        let mut lines = lists.to_vec();
+        lines.extend(["sec-websocket-version: 13", KEY, &cookie]);
+        let head = open(&app, &path, &lines).await;
+        assert_eq!(status(&head), 426, "{lists:?}: {head}");
+        for header in [
+            "connection: upgrade",
+            "upgrade: websocket",
+            "sec-websocket-version: 13",
+        ] {
+            assert!(head.contains(header), "{lists:?}: {head}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_key_is_the_base64_of_16_bytes() {
+    let app = TestApp::start().await;
+    let ann = app.user("ann").await;
+    let group = ann.start_chat().await;
+    let cookie = format!("cookie: {}", ann.cookie());
+    let path = format!("/ws/chat/{group}/");
+    for keys in [
+        &["sec-websocket-key: abc"][..],
+        &["sec-websocket-key: dGhlIHNhbXBsZSBub25jZQ"],
+        &["sec-websocket-key: dGhlIHNhbXBsZSBub25jZXM="],
+        &["sec-websocket-key: dGhlIHNhbXBsZSBub25j!Q=="],
+        &["sec-websocket-key:"],
+        &[KEY, KEY],
+    ] {
+        let mut lines = vec![
+            "connection: upgrade",
+            "upgrade: websocket",
+            "sec-websocket-version: 13",
+            &cookie,
+        ];
+        lines.extend(keys);
+        let head = open(&app, &path, &lines).await;
+        assert_eq!(status(&head), 400, "{keys:?}: {head}");
+    }
+}
+
+/// The credential is right, so the answer names what is missing.
+#[tokio::test]
+async fn a_socket_of_many_groups_names_its_subprotocol() {
+    let app = TestApp::start().await;
+    let ann = app.user("ann").await;
+    let request = app
+        .request(reqwest::Method::GET, "/ws/")
+        .bearer_auth(&ann.access)
+        .header("connection", "upgrade")
+        .header("upgrade", "websocket")
+        .header("sec-websocket-version", "13")
+        .header("sec-websocket-key", "dGhlIHNhbXBsZSBub25jZQ==");
+    assert_snapshot!(crate::support::Answer::to(request).await, @r#"
+    426 Upgrade Required
+    content-type: application/json
+
+    {"detail":"Offer the subprotocol chat.v1.json.","code":"invalid"}
+    "#);
+}

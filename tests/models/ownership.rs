@@ -1,0 +1,117 @@
+//! The groups of a deactivated owner, and unread counts.
+
+use salam::models::{
+    memberships::{self, Role},
+    users,
+};
+use sea_orm::EntityTrait;
+use serde_json::json;
+
+use crate::support::TestApp;
+
+async fn user(app: &TestApp, name: &str) -> users::Model {
+    let found = users::Model::find_by_username(&app.ctx.db, name).await;
+    found.unwrap().unwrap()
+}
+
+async fn roles(app: &TestApp) -> Vec<(i64, String)> {
+    let rows = memberships::Entity::find().all(&app.ctx.db).await.unwrap();
+    let mut roles: Vec<_> = rows
+        .into_iter()
+        .map(|row| (row.user_id, row.role))
+        .collect();
+    roles.sort();
+    roles
+}
+
+#[tokio::test]
+async fn the_longest_serving_admin_inherits_and_else_a_member() {
+    let app = TestApp::start().await;
+    let db = &app.ctx.db;
+    let [ann, bob, cat, dan] = [
+        app.user("ann").await,
+        app.user("bob").await,
+        app.user("cat").await,
+        app.user("dan").await,
+    ];
+    let group = ann.start_chat().await;
+    for other in [&bob, &cat, &dan] {
+        ann.brings_in(other, &group).await;
+    }
+    for admin in ["dan", "cat"] {
+        let path = format!("/api/groups/{group}/members/{admin}/");
+        assert_eq!(ann.patch(&path, json!({"role": "admin"})).await.status, 200);
+    }
+    let deactivate = async |name: &str| {
+        let user = user(&app, name).await;
+        user.set_active(db, false).await.unwrap();
+        memberships::Model::pass_on(db, &user).await.unwrap()
+    };
+    let role = Role::as_str;
+    // Cat came before dan, whoever was made an admin first.
+    let passed = deactivate("ann").await;
+    assert_eq!(passed.len(), 1);
+    let kinds: Vec<_> = passed[0].1.iter().map(|event| event.data.clone()).collect();
+    assert_eq!(
+        kinds,
+        [
+            r#"{"role":"owner","user":"cat"}"#,
+            r#"{"role":"member","user":"ann"}"#
+        ]
+    );
+    let expected = |roles: [Role; 4]| -> Vec<(i64, String)> {
+        let roles = (1..).zip(roles);
+        roles.map(|(id, of)| (id, role(of).to_owned())).collect()
+    };
+    use Role::{Admin, Member, Owner};
+    assert_eq!(roles(&app).await, expected([Member, Member, Owner, Admin]));
+    deactivate("cat").await;
+    assert_eq!(roles(&app).await, expected([Member, Member, Member, Owner]));
+    deactivate("dan").await;
+    assert_eq!(roles(&app).await, expected([Member, Owner, Member, Member]));
+    // Nobody active is left, so the owner stays.
+    assert!(deactivate("bob").await.is_empty());
+    assert_eq!(roles(&app).await, expected([Member, Owner, Member, Member]));
+    // A user who is active keeps everything.
+    user(&app, "bob").await.set_active(db, true).await.unwrap();
+    let bob = user(&app, "bob").await;
+    assert!(
+        memberships::Model::pass_on(db, &bob)
+            .await
+            .unwrap()
+            .is_empty()
+    );
+}
+
+#[tokio::test]
+async fn a_deleted_message_is_not_unread() {
+    let app = TestApp::start().await;
+    let [ann, bob] = [app.user("ann").await, app.user("bob").await];
+    let group = ann.start_chat().await;
+    ann.brings_in(&bob, &group).await;
+    let path = format!("/api/groups/{group}/");
+    let unread = async || bob.get(&path).await.json()["unread"].clone();
+    for i in 0..3 {
+        ann.say(&group, "hi", &i.to_string()).await;
+    }
+    assert_eq!(unread().await, 3);
+    let delete = async |seq: i64| {
+        let path = format!("/api/groups/{group}/messages/{seq}/");
+        assert_eq!(ann.delete(&path).await.status, 204);
+    };
+    delete(3).await;
+    assert_eq!(unread().await, 2);
+    let groups = bob.get("/api/groups/").await.json();
+    assert_eq!(groups["results"][0]["unread"], 2, "{groups}");
+    let (_, frame) = bob.live_with(&group).await;
+    assert_eq!(frame["unread"], 2, "{frame}");
+    // A message that was read before it was deleted counts neither way.
+    bob.put(&format!("{path}read/"), json!({"seq": 2})).await;
+    assert_eq!(unread().await, 1);
+    delete(2).await;
+    assert_eq!(unread().await, 1);
+    delete(4).await;
+    assert_eq!(unread().await, 0);
+    ann.say(&group, "again", "x").await;
+    assert_eq!(unread().await, 1);
+}

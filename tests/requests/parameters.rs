@@ -1,0 +1,295 @@
+//! Parameters, headers and bodies, as generated clients and proxies send them.
+
+use std::{
+    io::{Read, Write},
+    net::TcpStream,
+};
+
+use insta::assert_snapshot;
+use reqwest::Method;
+use serde_json::{Value, json};
+
+use crate::support::{Answer, TestApp, User};
+
+#[tokio::test]
+async fn a_number_is_digits_and_is_given_once() {
+    let app = TestApp::start().await;
+    let ann = app.user("ann").await;
+    let group = ann.start_chat().await;
+    for i in 0..3 {
+        ann.say(&group, "hi", &i.to_string()).await;
+    }
+    let messages = format!("/api/groups/{group}/messages/");
+    let events = format!("/api/groups/{group}/events/");
+    for query in [
+        "after=%2B1",
+        "after=-0",
+        "after=+1",
+        "after=1&after=2",
+        "after=1&after=1",
+        "after=%D9%A1",
+        "after=%EF%BC%91",
+        "after=0x1",
+        "after=1.0",
+        "after=1e0",
+        "after=%201",
+        "after=9223372036854775808",
+        "limit=%2B5",
+        "limit=5&limit=5",
+        "limit=0",
+    ] {
+        for path in [&messages, &events] {
+            let answer = ann.get(&format!("{path}?{query}")).await;
+            assert_eq!(answer.status, 400, "{path}?{query}: {answer}");
+            let field = &query[..5];
+            assert_eq!(answer.json()["field"], field, "{query}: {answer}");
+        }
+    }
+    for query in [
+        "after=1",
+        "after=01",
+        "after=",
+        "limit=5",
+        "other=1&other=2",
+    ] {
+        for path in [&messages, &events] {
+            let answer = ann.get(&format!("{path}?{query}")).await;
+            assert_eq!(answer.status, 200, "{path}?{query}: {answer}");
+        }
+    }
+    for seq in ["+1", "-1", "-0", "%2B1", "%D9%A1", "1.0", "x"] {
+        let answer = ann.delete(&format!("{messages}{seq}/")).await;
+        assert_eq!(answer.status, 400, "{seq}: {answer}");
+    }
+    let first = ann.get(&format!("{messages}?after=0&limit=1")).await.json();
+    assert_eq!(first["results"][0]["deleted"], false);
+}
+
+#[tokio::test]
+async fn the_last_event_id_is_one_number() {
+    let app = TestApp::start().await;
+    let ann = app.user("ann").await;
+    let group = ann.start_chat().await;
+    let path = format!("/api/groups/{group}/events/");
+    let ask = async |ids: &[&str]| {
+        let mut request = app
+            .request(Method::GET, &path)
+            .bearer_auth(&ann.access)
+            .header("accept", "text/event-stream");
+        for id in ids {
+            request = request.header("last-event-id", *id);
+        }
+        let response = request.send().await.unwrap();
+        response.status().as_u16()
+    };
+    assert_eq!(ask(&[""]).await, 200, "as if it were not there");
+    assert_eq!(ask(&["0"]).await, 200);
+    for ids in [
+        &["+1"][..],
+        &["-0"],
+        &["x"],
+        &["1", "2"],
+        &["1", "1"],
+        &["", ""],
+    ] {
+        assert_eq!(ask(ids).await, 400, "{ids:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_client_that_accepts_both_gets_json() {
+    let app = TestApp::start().await;
+    let ann = app.user("ann").await;
+    let group = ann.start_chat().await;
+    let path = format!("/api/groups/{group}/events/");
+    for (accept, expected) in [
+        ("application/json, text/event-stream", "application/json"),
+        ("text/event-stream,application/json", "application/json"),
+        (
+            "text/event-stream;q=0.9, application/json",
+            "application/json",
+        ),
+        ("*/*", "application/json"),
+        (
+            "application/json;q=0.5, text/event-stream",
+            "text/event-stream",
+        ),
+        ("text/event-stream", "text/event-stream"),
+        ("text/event-stream, */*", "text/event-stream"),
+    ] {
+        let request = app.request(Method::GET, &path).bearer_auth(&ann.access);
+        let response = request.header("accept", accept).send().await.unwrap();
+        assert_eq!(response.headers()["content-type"], expected, "{accept}");
+        let cached = response.headers().get("cache-control");
+        if expected == "text/event-stream" {
+            assert_eq!(cached.unwrap(), "no-store", "{accept}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_encoded_body_is_refused() {
+    let app = TestApp::start().await;
+    let ann = app.user("ann").await;
+    let with = async |path: &str, coding: &str, body: Value| {
+        let request = app.request(Method::POST, path).bearer_auth(&ann.access);
+        let request = request.header("content-encoding", coding);
+        Answer::to(request.json(&body)).await
+    };
+    assert_snapshot!(with("/api/start-chat/", "gzip", json!({})).await, @r#"
+    415 Unsupported Media Type
+    content-type: application/json
+
+    {"detail":"Send the body without a Content-Encoding.","code":"invalid"}
+    "#);
+    assert_snapshot!(with("/api/register/", "br", json!({})).await, @r#"
+    415 Unsupported Media Type
+    content-type: application/json
+
+    {"error":"Send the body without a Content-Encoding."}
+    "#);
+    assert_eq!(
+        with("/api/start-chat/", "identity", json!({})).await.status,
+        200
+    );
+    let mut stream = TcpStream::connect(app.address).unwrap();
+    let request = format!(
+        "POST /api/token/ HTTP/1.1\r\nhost: {}\r\ncontent-type: application/json\r\n\
+         transfer-encoding: gzip, chunked\r\n\r\n2\r\n{{}}\r\n0\r\n\r\n",
+        app.address
+    );
+    let answer = tokio::task::spawn_blocking(move || {
+        stream.write_all(request.as_bytes()).unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        answer
+    });
+    let answer = answer.await.unwrap();
+    assert!(answer.starts_with("HTTP/1.1 501 "), "{answer}");
+}
+
+#[tokio::test]
+async fn a_registration_is_refused_in_its_own_form() {
+    let app = TestApp::start().await;
+    let text = app.post_raw("/api/register/", "text/plain", b"{}".to_vec());
+    assert_snapshot!(text.await, @r#"
+    415 Unsupported Media Type
+    content-type: application/json
+
+    {"error":"Send the body as application/json."}
+    "#);
+    let large = app.post_raw("/api/register/", "application/json", vec![b' '; 70_000]);
+    assert_snapshot!(large.await, @r#"
+    413 Payload Too Large
+    content-type: application/json
+
+    {"error":"The body is too large."}
+    "#);
+}
+
+#[tokio::test]
+async fn probes_list_their_methods() {
+    let app = TestApp::start().await;
+    for path in ["/_ping", "/_health", "/_readiness", "/_readiness/"] {
+        let answer = Answer::to(app.request(Method::OPTIONS, path)).await;
+        assert_eq!(answer.status, 204, "{path}: {answer}");
+        assert_eq!(answer.header("allow"), "GET,HEAD,OPTIONS", "{path}");
+    }
+}
+
+#[tokio::test]
+async fn a_token_that_is_refused_is_named() {
+    let app = TestApp::with(json!({"tokens": {"access_lifetime": 1}})).await;
+    let ann = app.user("ann").await;
+    let with = async |token: &str| {
+        let request = app.request(Method::GET, "/api/me/").bearer_auth(token);
+        Answer::to(request).await
+    };
+    assert_snapshot!(app.get("/api/me/").await, @r#"
+    401 Unauthorized
+    content-type: application/json
+    www-authenticate: Bearer
+
+    {"detail":"Authentication credentials were not provided","code":"unauthorized"}
+    "#);
+    assert_snapshot!(with("nonsense").await, @r#"
+    401 Unauthorized
+    content-type: application/json
+    www-authenticate: Bearer error="invalid_token"
+
+    {"detail":"The access token is not valid, or its session has ended.","code":"unauthorized"}
+    "#);
+    crate::support::until("the token to expire", async || {
+        with(&ann.access).await.status == 401
+    })
+    .await;
+    assert_snapshot!(with(&ann.access).await, @r#"
+    401 Unauthorized
+    content-type: application/json
+    www-authenticate: Bearer error="invalid_token"
+
+    {"detail":"The access token has expired; refresh it.","code":"token_expired"}
+    "#);
+    let ended = app.log_in("ann").await;
+    let out = ended.post("/api/logout/", json!({})).await;
+    assert_eq!(out.status, 204, "{out}");
+    let answer = with(&ended.access).await.json();
+    assert_eq!(answer["code"], "unauthorized", "{answer}");
+}
+
+async fn sends(ann: &User<'_>, group: &str, key: Option<&str>, body: Value) -> Answer {
+    let path = format!("/api/groups/{group}/messages/");
+    let mut request = ann
+        .app
+        .request(Method::POST, &path)
+        .bearer_auth(&ann.access);
+    if let Some(key) = key {
+        request = request.header("idempotency-key", key);
+    }
+    Answer::to(request.json(&body)).await
+}
+
+#[tokio::test]
+async fn the_id_of_a_request_may_stand_in_its_body() {
+    let app = TestApp::start().await;
+    let ann = app.user("ann").await;
+    let group = ann.start_chat().await;
+    let body = json!({"text": "x", "cid": "k"});
+    let first = sends(&ann, &group, None, body.clone()).await;
+    assert_eq!(
+        (first.status.as_u16(), &first.json()["cid"]),
+        (201, &json!("k"))
+    );
+    for key in [None, Some("k")] {
+        let again = sends(&ann, &group, key, body.clone()).await;
+        assert_eq!(
+            (again.status.as_u16(), &again.json()["seq"]),
+            (200, &json!(1))
+        );
+    }
+    let again = sends(&ann, &group, Some("k"), json!({"text": "x"})).await;
+    assert_eq!(again.status, 200);
+    assert_snapshot!(sends(&ann, &group, Some("other"), body.clone()).await, @r#"
+    400 Bad Request
+    content-type: application/json
+
+    {"detail":"Idempotency-Key and cid differ; send one of them.","code":"invalid","field":"cid"}
+    "#);
+    for cid in [
+        json!(""),
+        json!("a b"),
+        json!(5),
+        json!("é"),
+        json!("x".repeat(129)),
+    ] {
+        let refused = sends(&ann, &group, None, json!({"text": "x", "cid": cid})).await;
+        assert_eq!(refused.json()["field"], "cid", "{refused}");
+    }
+    let path = format!("/api/groups/{group}/messages/1/");
+    let edit = json!({"text": "y", "cid": "e"});
+    let edited = ann.patch(&path, edit.clone()).await;
+    assert_eq!(edited.json()["text"], "y");
+    ann.patch(&path, json!({"text": "z", "cid": "f"})).await;
+    let again = ann.patch(&path, edit).await.json();
+    assert_eq!(again["text"], "z", "the retry changes nothing");
+}
