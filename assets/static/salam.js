@@ -1,6 +1,6 @@
 // @ts-check
 /**
- * Salam in a browser, or in any runtime that has `fetch` and `WebSocket`. No dependencies, no build:
+ * Salam in a browser, in a worker, or in any runtime that has `fetch`. No dependencies, no build:
  *
  *     import { Salam } from '/static/salam.js';
  *
@@ -12,6 +12,11 @@
  *
  * One socket serves all chats. A chat is a log: its events come once and in order, whatever happens to
  * the socket, the server or the network; what you send is sent until it is answered, and done once.
+ *
+ * A runtime without a `WebSocket` class, such as Node.js 20, needs the class of a package such as `ws`:
+ * `new Salam({ base: 'https://chat.example', WebSocket })`. `salam.dispose()` frees everything that the object
+ * uses.
+ *
  * The rules that this keeps, and the states that it goes through, are in docs/protocol.md.
  *
  * @module salam
@@ -21,6 +26,7 @@ export { Salam } from './client/api.js';
 export { Connection } from './client/connection.js';
 export { Chat } from './client/chat.js';
 export { SalamError } from './client/error.js';
+export { path } from './client/path.js';
 
 /**
  * @typedef {import('./client/types.js').User} User
@@ -28,6 +34,8 @@ export { SalamError } from './client/error.js';
  * @typedef {import('./client/types.js').ChatEvent} ChatEvent
  * @typedef {import('./client/types.js').Reset} Reset
  * @typedef {import('./client/types.js').Message} Message
+ * @typedef {import('./client/types.js').MessagePage} MessagePage
+ * @typedef {import('./client/types.js').Reaction} Reaction
  * @typedef {import('./client/types.js').Group} Group
  * @typedef {import('./client/types.js').Member} Member
  * @typedef {import('./client/types.js').Ban} Ban
@@ -38,4 +46,5 @@ export { SalamError } from './client/error.js';
  * @typedef {import('./client/types.js').Pending} Pending
  * @typedef {import('./client/types.js').Stored} Stored
  * @typedef {import('./client/types.js').State} State
+ * @typedef {import('./client/session.js').CallOptions} CallOptions
  */

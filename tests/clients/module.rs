@@ -210,3 +210,210 @@ async fn every_name_stays_what_it_is_in_a_path() {
     }
     browser.close().await;
 }
+
+/// Joins values that are not the name of a group, and returns what each call throws.
+const WRONG_JOINS: &str = "
+const thrown = (group) => { try { salam.connect().join(group); return null; } catch (error) { return error.constructor.name; } };
+return [thrown('x'), thrown(undefined), thrown({ group_name: chat.group }), thrown(chat.group), salam.connect().chats.size];";
+
+#[tokio::test]
+async fn it_joins_nothing_but_groups() {
+    let app = TestApp::start().await;
+    let ann = app.user("ann").await;
+    let group = ann.start_chat().await;
+    let browser = Browser::start().await;
+    connect(&browser, &app.url("/"), &group).await;
+    let thrown = browser.run(WRONG_JOINS).await;
+    let error = "TypeError";
+    assert_eq!(thrown, json!([error, error, error, null, 1]));
+    // The wrong names have not cost the connection.
+    browser.run("return chat.send('still here')").await;
+    assert_eq!(browser.complaints().await, Vec::<String>::new());
+    browser.close().await;
+}
+
+/// Keeps a list of the listeners of all objects, and counts those of the window and the document.
+const COUNT_LISTENERS: &str = "
+window.listening = [];
+window.listened = () => listening.filter(([on]) => on === window || on === document).map(([, type]) => type);
+const without = (on, type, listener) => listening.filter((it) => it[0] !== on || it[1] !== type || it[2] !== listener);
+const { addEventListener, removeEventListener } = EventTarget.prototype;
+EventTarget.prototype.addEventListener = function (type, listener, ...more) {
+    window.listening = [...without(this ?? window, type, listener), [this ?? window, type, listener]];
+    return addEventListener.call(this ?? window, type, listener, ...more);
+};
+EventTarget.prototype.removeEventListener = function (type, listener, ...more) {
+    window.listening = without(this ?? window, type, listener);
+    return removeEventListener.call(this ?? window, type, listener, ...more);
+};";
+
+/// Uses and disposes 20 objects, one after the other, and then one that is connected. Returns the listeners
+/// that are left each time, and whether there were any before.
+const DISPOSE: &str = "
+const { Salam } = await import('/static/salam.js');
+for (let n = 0; n < 20; n += 1) {
+    const other = new Salam();
+    other.on('signed-out', () => {});
+    other.connect().join(chat.group, { after: 0 });
+    other.dispose();
+}
+const before = listened();
+salam.dispose();
+return [before.length > 0, before.length === new Set(before).size, listened()];";
+
+#[tokio::test]
+async fn it_leaves_no_listener_behind() {
+    let app = TestApp::start().await;
+    let ann = app.user("ann").await;
+    let group = ann.start_chat().await;
+    let browser = Browser::start().await;
+    browser.open(&app.url("/")).await;
+    browser.run(COUNT_LISTENERS).await;
+    browser.run_with(CONNECT, &[json!(group)]).await;
+    browser.run("return chat.send('hi')").await;
+    // The one that is in use has one listener of each kind.
+    assert_eq!(browser.run(DISPOSE).await, json!([true, true, []]));
+    let refused = "return salam.me().then(() => '', ({ code }) => code)";
+    assert_eq!(browser.run(refused).await, "closed");
+    assert_eq!(browser.complaints().await, Vec::<String>::new());
+    browser.close().await;
+}
+
+/// Tells the page that the network is gone, and that it is back. The random delays are long: a client that does
+/// not react to the event would come back after `retryAt` alone.
+const OFFLINE_AND_ONLINE: &str = "
+Math.random = () => 0.9;
+const connection = salam.connect();
+dispatchEvent(new Event('offline'));
+const { name, retryAt } = connection.state;
+window.back = [];
+connection.on('state', (state) => { if (state.name === 'live') back.push(Date.now() < retryAt); });
+dispatchEvent(new Event('online'));
+return name;";
+
+#[tokio::test]
+async fn it_follows_the_network_at_once() {
+    let app = TestApp::start().await;
+    let ann = app.user("ann").await;
+    let group = ann.start_chat().await;
+    let browser = Browser::start().await;
+    connect(&browser, &app.url("/"), &group).await;
+    browser.run("return chat.send('before')").await;
+    assert_eq!(browser.run(OFFLINE_AND_ONLINE).await, "waiting");
+    until("the connection", async || {
+        browser.run("return back").await == json!([true])
+    })
+    .await;
+    browser.run("return chat.send('after')").await;
+    let texts = "return told.map(({ data }) => data.text)";
+    until("both texts", async || {
+        browser.run(texts).await == json!(["before", "after"])
+    })
+    .await;
+    browser.close().await;
+}
+
+/// Connects in a page in which no WebSocket can be created.
+const WITHOUT_SOCKETS: &str = "
+const { Salam } = await import('/static/salam.js');
+window.unhandled = [];
+addEventListener('unhandledrejection', ({ reason }) => unhandled.push(String(reason)));
+window.WebSocket = class { constructor() { throw new DOMException('No sockets here.', 'SecurityError'); } };
+window.salam = new Salam();
+await salam.login({ username: 'ann', password: 'the staple of ann' });
+salam.connect();";
+
+#[tokio::test]
+async fn it_reports_that_no_socket_can_be_created() {
+    let app = TestApp::start().await;
+    app.user("ann").await;
+    let browser = Browser::start().await;
+    browser.open(&app.url("/")).await;
+    browser.run(WITHOUT_SOCKETS).await;
+    let state = "
+        const { name, code, error } = salam.connect().state;
+        return [name, code, error?.code, error?.message.includes('No sockets here.')];";
+    let over = json!(["over", 0, "no_websocket", true]);
+    until("the end", async || browser.run(state).await == over).await;
+    // Another attempt fails in the same way.
+    browser.run("salam.connect().retry()").await;
+    until("the end again", async || browser.run(state).await == over).await;
+    assert_eq!(browser.run("return unhandled").await, json!([]));
+    assert_eq!(browser.complaints().await, Vec::<String>::new());
+    browser.close().await;
+}
+
+/// Connects, closes and connects again at once, as a component does that React mounts twice.
+const MOUNT_TWICE: &str = "
+const [group] = arguments;
+const { Salam } = await import('/static/salam.js');
+const Native = WebSocket;
+window.sockets = [];
+window.WebSocket = class extends Native { constructor(...all) { super(...all); sockets.push(this); } };
+window.salam = new Salam();
+await salam.login({ username: 'ann', password: 'the staple of ann' });
+window.told = [];
+window.mount = () => {
+    window.chat = salam.connect().join(group, { after: 0 });
+    chat.on('event', ({ data }) => told.push(data.text));
+};
+mount();
+salam.connect().close();
+mount();";
+
+#[tokio::test]
+async fn it_connects_again_with_one_socket() {
+    let app = TestApp::start().await;
+    let ann = app.user("ann").await;
+    let group = ann.start_chat().await;
+    let browser = Browser::start().await;
+    browser.open(&app.url("/")).await;
+    browser.run_with(MOUNT_TWICE, &[json!(group)]).await;
+    let is_all = async |texts: &[&str]| {
+        until("each event once, by one socket", async || {
+            let script = "return [told, sockets.filter(({ readyState }) => readyState < 2).length]";
+            browser.run(script).await == json!([texts, 1])
+        })
+        .await;
+    };
+    ann.say(&group, "one", "1").await;
+    is_all(&["one"]).await;
+    browser.run("return chat.send('two')").await;
+    is_all(&["one", "two"]).await;
+    // The same while the connection is live: the chat begins again.
+    browser
+        .run("told.length = 0; salam.connect().close(); mount();")
+        .await;
+    is_all(&["one", "two"]).await;
+    ann.say(&group, "three", "3").await;
+    is_all(&["one", "two", "three"]).await;
+    assert_eq!(browser.complaints().await, Vec::<String>::new());
+    browser.close().await;
+}
+
+#[tokio::test]
+async fn it_notices_a_proxy_that_blocks_sockets() {
+    let app = TestApp::start().await;
+    let ann = app.user("ann").await;
+    let group = ann.start_chat().await;
+    let proxy = Proxy::without_upgrades(app.address).await;
+    let browser = Browser::start().await;
+    connect(&browser, &format!("http://{}/", proxy.address), &group).await;
+    assert_eq!(
+        browser.run("return salam.connect().state.blocked").await,
+        false
+    );
+    // The pauses between the attempts are skipped.
+    let blocked = "salam.connect().retry(); return salam.connect().state.blocked";
+    until("the proxy to be noticed", async || {
+        browser.run(blocked).await == true
+    })
+    .await;
+    let name = browser.run("return salam.connect().state.name").await;
+    assert!(name == "waiting" || name == "connecting", "{name}");
+    // Everything but the socket works.
+    let me = "return salam.me().then(({ username }) => username)";
+    assert_eq!(browser.run(me).await, "ann");
+    assert_eq!(browser.complaints().await, Vec::<String>::new());
+    browser.close().await;
+}

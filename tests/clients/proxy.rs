@@ -10,7 +10,7 @@ use std::{
 
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt, copy},
-    net::{TcpListener, TcpStream},
+    net::{TcpListener, TcpStream, tcp::ReadHalf},
     select,
 };
 use tokio_util::sync::CancellationToken;
@@ -26,6 +26,15 @@ pub struct Proxy {
 
 impl Proxy {
     pub async fn start(server: SocketAddr) -> Self {
+        Self::run(server, false).await
+    }
+
+    /// Starts a proxy that drops the header `Upgrade` of requests: no WebSocket gets through.
+    pub async fn without_upgrades(server: SocketAddr) -> Self {
+        Self::run(server, true).await
+    }
+
+    async fn run(server: SocketAddr, drops_upgrades: bool) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let proxy = Self {
             address: listener.local_addr().unwrap(),
@@ -38,7 +47,7 @@ impl Proxy {
                 let (client, _) = listener.accept().await.unwrap();
                 let server = TcpStream::connect(server).await.unwrap();
                 let wire = wire.lock().unwrap().clone();
-                tokio::spawn(pass(client, server, wire, left.clone()));
+                tokio::spawn(pass(client, server, wire, left.clone(), drops_upgrades));
             }
         });
         proxy
@@ -67,9 +76,20 @@ async fn pass(
     mut server: TcpStream,
     wire: CancellationToken,
     left: Arc<AtomicUsize>,
+    drops_upgrades: bool,
 ) {
     let (mut from_client, mut to_client) = client.split();
     let (mut from_server, mut to_server) = server.split();
+    let forth = async {
+        if drops_upgrades {
+            let head = without_upgrade(&head(&mut from_client).await);
+            if to_server.write_all(&head).await.is_err() {
+                return;
+            }
+        }
+        // Whatever ends it, the connection ends with it.
+        let _ = copy(&mut from_client, &mut to_server).await;
+    };
     let back = async {
         let mut piece = vec![0; 64 * 1024];
         while let Ok(size @ 1..) = from_server.read(&mut piece).await {
@@ -84,8 +104,27 @@ async fn pass(
         }
     };
     select! {
-        _ = copy(&mut from_client, &mut to_server) => {}
+        () = forth => {}
         () = back => {}
         () = wire.cancelled() => {}
     }
+}
+
+/// Reads the head of the first request of a connection, and the bytes that arrive with it.
+async fn head(client: &mut ReadHalf<'_>) -> Vec<u8> {
+    let mut head = Vec::new();
+    while !head.windows(4).any(|bytes| bytes == b"\r\n\r\n") {
+        let read = client.read_buf(&mut head).await;
+        if !matches!(read, Ok(1..)) {
+            break;
+        }
+    }
+    head
+}
+
+/// Returns a request without its header `Upgrade`. A handshake is always the first request of its connection.
+fn without_upgrade(request: &[u8]) -> Vec<u8> {
+    let lines = request.split_inclusive(|byte| *byte == b'\n');
+    let is_kept = |line: &&[u8]| !line.to_ascii_lowercase().starts_with(b"upgrade:");
+    lines.filter(is_kept).flatten().copied().collect()
 }

@@ -5,7 +5,7 @@ use std::{fs, path::Path};
 
 use serde_json::{Value, json};
 
-use super::{Somebody, group_of_two};
+use super::{Somebody, group_of_two, set_active};
 use crate::{
     clients::Proxy,
     support::{Look, TestApp},
@@ -100,6 +100,8 @@ async fn lively(app: &TestApp) -> (String, String) {
     bob.put(&thumb, json!({})).await;
     bob.say(&group, "```\nlet code = 1;\n```", "5").await;
     let code = ann.invites(&group).await;
+    // The mark of a deactivated account is seen, too.
+    set_active(app, "bob", false).await;
     (group, code)
 }
 

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::{Somebody, at, group_of_two};
+use super::{Somebody, at, group_of_two, reacts};
 use crate::support::{Look, TestApp, User};
 
 /// The first line that is seen, and where; both stay when older lines come in above it.
@@ -63,6 +63,38 @@ async fn what_is_older_comes_in_above_what_is_read() {
     let said = ann.said().await;
     let expected: Vec<_> = (1..=400).map(|n| format!("line {n}")).collect();
     assert_eq!(said[..400], expected);
+    ann.goes().await;
+}
+
+/// 324 events of the log are no lines: a page of events would be spent on them.
+#[tokio::test]
+async fn many_reactions_cost_few_requests() {
+    const EMOJI: [&str; 12] = [
+        "👍", "❤️", "😂", "🎉", "😮", "😢", "🙏", "👏", "🔥", "👀", "✅", "😀",
+    ];
+    let app = TestApp::start().await;
+    let (group, _, bob) = group_of_two(&app).await;
+    say_many(&bob, &group, 3).await;
+    // The first event is that of Bob, who joined.
+    for seq in 2..=4 {
+        for emoji in EMOJI {
+            // A user may change one reaction ten times at once.
+            for turn in 0..9 {
+                reacts(&bob, &group, seq, emoji, turn % 2 == 0).await;
+            }
+        }
+    }
+    let ann = at(&app.url(&format!("/#/chat/{group}")), "ann").await;
+    ann.until_said(&["line 1", "line 2", "line 3"]).await;
+    ann.sees("This is where the chat begins.").await;
+    let chips = EMOJI.map(|emoji| format!("{emoji} 1"));
+    for line in ["#m2", "#m3", "#m4"] {
+        assert_eq!(ann.texts(&format!("{line} .chip")).await, chips);
+    }
+    let pages = ann.requested(&format!("{group}/messages/")).await;
+    let events = ann.requested(&format!("{group}/events/")).await;
+    let all = [pages, events].concat();
+    assert!((1..=3).contains(&all.len()), "{all:?}");
     ann.goes().await;
 }
 

@@ -1,6 +1,6 @@
 //! Who is in a chat, and what the owner may do about it.
 
-use super::{Lunch, lunch};
+use super::{Lunch, at, group_of_two, lunch, set_active};
 use crate::support::TestApp;
 
 #[tokio::test]
@@ -90,4 +90,48 @@ async fn who_leaves_and_what_is_deleted_is_gone() {
     ann.sees("You are in no chat yet.").await;
     ann.goes().await;
     bob.goes().await;
+}
+
+#[tokio::test]
+async fn a_deactivated_member_is_marked_and_gets_no_role() {
+    let app = TestApp::start().await;
+    let (group, _, bob) = group_of_two(&app).await;
+    bob.say(&group, "One", "1").await;
+    set_active(&app, "bob", false).await;
+    let ann = at(&app.url(&format!("/#/chat/{group}")), "ann").await;
+    ann.hears("One").await;
+    let is_by = async |author: &str| {
+        ann.until(author, async || ann.texts(".line .by").await == [author])
+            .await;
+    };
+    is_by("bob Deactivated").await;
+    let are_members = async |rows: &[&str]| {
+        ann.until("the members", async || {
+            ann.texts("[data-part=members] .row-name").await == rows
+        })
+        .await;
+    };
+    ann.press("People and invites").await;
+    are_members(&["ann @ann · owner · you", "bob Deactivated @bob · member"]).await;
+    for (action, is_offered) in [
+        ("Make admin: bob", false),
+        ("Make owner: bob", false),
+        ("Put out: bob", true),
+        ("Ban: bob", true),
+    ] {
+        let offers = ann.offers("#people", action).await;
+        assert_eq!(offers, is_offered, "{action}");
+    }
+    ann.press_in("#people", "Close").await;
+
+    // An account that is active again is not marked.
+    set_active(&app, "bob", true).await;
+    app.log_in("bob").await.say(&group, "Two", "2").await;
+    ann.until_said(&["One", "Two"]).await;
+    is_by("bob").await;
+    ann.press("People and invites").await;
+    are_members(&["ann @ann · owner · you", "bob @bob · member"]).await;
+    assert!(ann.offers("#people", "Make admin: bob").await);
+    ann.press_in("#people", "Close").await;
+    ann.goes().await;
 }

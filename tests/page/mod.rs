@@ -5,6 +5,7 @@ mod breaks;
 mod history;
 mod hostile;
 mod keyboard;
+mod list;
 mod members;
 mod persian;
 mod phone;
@@ -13,6 +14,7 @@ mod screenshots;
 mod somebody;
 mod walk;
 
+use salam::models::users;
 use serde_json::json;
 
 use self::somebody::Somebody;
@@ -48,6 +50,26 @@ async fn titled(user: &User<'_>, title: &str) -> String {
         .post("/api/start-chat/", json!({ "title": title }))
         .await;
     answer.json()["group_name"].as_str().unwrap().to_owned()
+}
+
+/// Adds a reaction of a user to a message, or takes it back.
+async fn reacts(user: &User<'_>, group: &str, seq: usize, emoji: &str, on: bool) {
+    let emoji: String = emoji.bytes().map(|byte| format!("%{byte:02X}")).collect();
+    let path = format!("/api/groups/{group}/messages/{seq}/reactions/{emoji}/");
+    let answer = if on {
+        user.put(&path, json!({})).await
+    } else {
+        user.delete(&path).await
+    };
+    assert!(answer.status.is_success(), "{answer}");
+}
+
+/// Activates or deactivates an account, as an operator does.
+async fn set_active(app: &TestApp, username: &str, is_active: bool) {
+    let db = &app.ctx.db;
+    let user = users::Model::find_by_username(db, username).await;
+    let user = user.unwrap().unwrap();
+    user.set_active(db, is_active).await.unwrap();
 }
 
 /// Somebody who has signed in there, and is connected.

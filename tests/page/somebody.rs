@@ -145,6 +145,14 @@ impl Somebody {
         self.texts(".chats .chat").await
     }
 
+    /// The addresses that the page has requested, as far as they contain a text.
+    pub async fn requested(&self, part: &str) -> Vec<String> {
+        let script = "
+            const names = performance.getEntriesByType('resource').map(({ name }) => name);
+            return names.filter((name) => name.includes(arguments[0]));";
+        serde_json::from_value(self.run_with(script, &[json!(part)]).await).unwrap()
+    }
+
     /// Goes, and was shown nothing that was wrong.
     pub async fn goes(self) {
         assert_eq!(self.violations().await, json!([]));

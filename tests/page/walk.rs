@@ -2,7 +2,7 @@
 
 use fantoccini::key::Key;
 
-use super::{Lunch, Somebody, at, lunch};
+use super::{Lunch, Somebody, at, group_of_two, lunch, reacts};
 use crate::support::{Look, TestApp};
 
 #[tokio::test]
@@ -114,6 +114,34 @@ async fn messages_are_answered_reacted_to_edited_and_deleted() {
     }
     ann.goes().await;
     bob.goes().await;
+}
+
+#[tokio::test]
+async fn a_reaction_that_is_toggled_too_often_is_refused_with_a_toast() {
+    let app = TestApp::start().await;
+    let (group, owner, bob) = group_of_two(&app).await;
+    bob.say(&group, "At noon?", "1").await;
+    // As often as the server accepts at once.
+    for turn in 0..10 {
+        reacts(&owner, &group, 2, "👍", turn % 2 == 0).await;
+    }
+    let ann = at(&app.url(&format!("/#/chat/{group}")), "ann").await;
+    ann.does("React", "At noon?").await;
+    ann.press_in("#emoji", "👍").await;
+    ann.until("a toast", async || {
+        let toast = ann.texts("#toast").await.concat();
+        toast.starts_with("That was too fast. Wait ")
+    })
+    .await;
+    assert_eq!(ann.texts(".chip").await, Vec::<String>::new());
+    // Another reaction does not wait for the one that was refused.
+    ann.does("React", "At noon?").await;
+    ann.press_in("#emoji", "🎉").await;
+    ann.until("the other reaction", async || {
+        ann.texts(".chip").await == ["🎉 1"]
+    })
+    .await;
+    ann.goes().await;
 }
 
 #[tokio::test]

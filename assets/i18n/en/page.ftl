@@ -51,6 +51,7 @@ make-link = Make a link
 invite-link = Link
 invites = Invites that are open
 copy = Copy
+deactivated = Deactivated
 banned = May not come back
 leave = Leave this chat
 delete-chat = Delete this chat for everybody

@@ -24,10 +24,18 @@ status-waiting = { $seconds ->
     [one] Offline. Trying again in one second.
    *[other] Offline. Trying again in { $seconds } seconds.
 }
+status-blocked = { $seconds ->
+    [0] The server is reachable, but WebSocket connections do not get through. A proxy in between probably blocks them. Trying again…
+    [one] The server is reachable, but WebSocket connections do not get through. A proxy in between probably blocks them. Trying again in one second.
+   *[other] The server is reachable, but WebSocket connections do not get through. A proxy in between probably blocks them. Trying again in { $seconds } seconds.
+}
+status-blocked-hint = For the operator: the proxy must use HTTP/1.1 and pass the headers Upgrade, Connection and Sec-WebSocket-Protocol. See the deploying guide.
+status-no-socket = This page cannot open a connection. { $why }
 status-too-many = This is open in too many places. Close one.
 status-over = The server has refused this page ({ $code }). Load it again.
 
 untitled = New chat
+others = { $names } and { $more } more
 nothing-said = Nothing was said yet
 you-said = You: { $text }
 they-said = { $name }: { $text }
@@ -63,7 +71,10 @@ typing-many = { $count } people are writing…
 nobody = System
 deleted = This message was deleted.
 in-reply = In reply to
-reacted = { $emoji } by { $names }
+reacted = { $more ->
+    [0] { $emoji } by { $names }
+   *[other] { $emoji } by { $names } and { $more } more
+}
 read-by = Read by { $names }
 waiting = Waiting for the connection
 sending = Sending…

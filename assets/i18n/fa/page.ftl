@@ -51,6 +51,7 @@ make-link = ساختن پیوند
 invite-link = پیوند
 invites = دعوت‌های باز
 copy = رونوشت
+deactivated = غیرفعال
 banned = اجازهٔ بازگشت ندارند
 leave = ترک این گفت‌وگو
 delete-chat = حذف این گفت‌وگو برای همه

@@ -23,10 +23,17 @@ status-waiting = { $seconds ->
     [0] آفلاین. در حال تلاش…
    *[other] آفلاین. تلاش دوباره تا { $seconds } ثانیهٔ دیگر.
 }
+status-blocked = { $seconds ->
+    [0] سرور در دسترس است، ولی اتصال WebSocket برقرار نمی‌شود. احتمالاً یک پروکسی در میان راه آن را می‌بندد. در حال تلاش دوباره…
+   *[other] سرور در دسترس است، ولی اتصال WebSocket برقرار نمی‌شود. احتمالاً یک پروکسی در میان راه آن را می‌بندد. تلاش دوباره تا { $seconds } ثانیهٔ دیگر.
+}
+status-blocked-hint = برای مدیر سرور: پروکسی باید از HTTP/1.1 استفاده کند و سرآیندهای Upgrade، Connection و Sec-WebSocket-Protocol را عبور دهد. راهنمای استقرار را ببینید.
+status-no-socket = این صفحه نمی‌تواند اتصال را باز کند. { $why }
 status-too-many = این صفحه در جاهای زیادی باز است. یکی را ببندید.
 status-over = سرور این صفحه را نپذیرفت ({ $code }). آن را دوباره بارگذاری کنید.
 
 untitled = گفت‌وگوی تازه
+others = { $names } و { $more } نفر دیگر
 nothing-said = هنوز چیزی گفته نشده است
 you-said = شما: { $text }
 they-said = { $name }: { $text }
@@ -59,7 +66,10 @@ typing-many = { $count } نفر می‌نویسند…
 nobody = سامانه
 deleted = این پیام حذف شد.
 in-reply = در پاسخ به
-reacted = { $emoji } از { $names }
+reacted = { $more ->
+    [0] { $emoji } از { $names }
+   *[other] { $emoji } از { $names } و { $more } نفر دیگر
+}
 read-by = دیده‌شده: { $names }
 waiting = در انتظار اتصال
 sending = در حال ارسال…

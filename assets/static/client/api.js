@@ -1,4 +1,5 @@
 // @ts-check
+import { groupName, seqNumber } from './check.js';
 import { Connection } from './connection.js';
 import { SalamError } from './error.js';
 import { path, query } from './path.js';
@@ -8,7 +9,7 @@ import { Session } from './session.js';
  * @typedef {import('./types.js').User} User
  * @typedef {import('./types.js').Role} Role
  * @typedef {import('./types.js').ChatEvent} ChatEvent
- * @typedef {import('./types.js').Message} Message
+ * @typedef {import('./types.js').MessagePage} MessagePage
  * @typedef {import('./types.js').Group} Group
  * @typedef {import('./types.js').Member} Member
  * @typedef {import('./types.js').Ban} Ban
@@ -18,18 +19,26 @@ import { Session } from './session.js';
  * @typedef {import('./types.js').Session} Login
  */
 
-/** One user at one server: the API, and the connection. */
+/**
+ * One user at one server: the API, and the connection.
+ *
+ * Each method that takes the name of a group or a seq checks it first. For any other value, the method rejects
+ * with a `TypeError` and sends nothing.
+ */
 export class Salam extends Session {
   /** @type {Connection | null} */
   #connection = null;
 
-  /** @param {ConstructorParameters<typeof Session>[0]} [options] */
-  constructor(options) {
-    super(options);
-    this.on('signed-out', () => {
-      this.#connection?.close();
-      this.#connection = null;
-    });
+  /** @internal */
+  _signedOut() {
+    this.#connection?.close();
+    this.#connection = null;
+  }
+
+  dispose() {
+    this.#connection?.close();
+    this.#connection = null;
+    super.dispose();
   }
 
   /** The socket's address. */
@@ -79,10 +88,13 @@ export class Salam extends Session {
    * @param {number} seq
    * @returns {Promise<Group>}
    */
-  async markRead(group, seq) { return this._call('PUT', `${place(group)}read/`, { seq }); }
+  async markRead(group, seq) { return this._call('PUT', `${place(group)}read/`, { seq: seqNumber(seq) }); }
 
   /**
    * Starts a chat of which you are the owner.
+   *
+   * The method resolves to the name of the group: a string such as `chat_a1b2c3d4`, not an object. Pass the name
+   * to `connect().join(group)` and to all methods that take a group.
    * @param {string} [title]
    * @returns {Promise<string>} the name of the group
    */
@@ -187,13 +199,17 @@ export class Salam extends Session {
   /**
    * A page of messages as they are now, the newest first. A chat that joins after `position` misses nothing.
    *
+   * With `notes: true`, `notes` has the other events that a reader sees between the messages: members that
+   * join and leave, new roles, new titles. The limit counts messages and notes together. The page has all of
+   * them from the seq `first` on. The next older page is `before: first`.
+   *
    * A page may have fewer messages than `limit` although there are more. `has_more` is true when there are
    * more: newer messages for `after`, older messages otherwise.
    * @param {string} group
-   * @param {{ before?: number, after?: number, limit?: number }} [window]
-   * @returns {Promise<{ results: Message[], position: number, has_more: boolean }>}
+   * @param {{ before?: number, after?: number, limit?: number, notes?: boolean }} [window]
+   * @returns {Promise<MessagePage>}
    */
-  async messages(group, window = {}) { return this._call('GET', `${place(group)}messages/${query(window)}`); }
+  async messages(group, window = {}) { return this._call('GET', `${place(group)}messages/${query(checked(window))}`); }
 
   /**
    * A part of the log, in order: what a chat is told.
@@ -201,7 +217,7 @@ export class Salam extends Session {
    * @param {{ after?: number, limit?: number }} [window]
    * @returns {Promise<{ results: ChatEvent[], position: number }>}
    */
-  async events(group, window = {}) { return this._call('GET', `${place(group)}events/${query(window)}`); }
+  async events(group, window = {}) { return this._call('GET', `${place(group)}events/${query(checked(window))}`); }
 
   /** The username of the logged-in user. @throws {SalamError} if nobody is logged in */
   get #username() {
@@ -209,16 +225,37 @@ export class Salam extends Session {
     return this.user.username;
   }
 
-  /** The connection, opened at the first call. It stays until `close`, and comes back by itself. */
+  /**
+   * Returns the connection, and opens it where it is closed. The connection stays open until `close`, and
+   * reconnects by itself.
+   * @returns {Connection}
+   * @throws {SalamError} `no_websocket` in a runtime without a WebSocket class; `closed` after `dispose`
+   */
   connect() {
-    this.#connection ??= new Connection(this);
-    this.#connection._start();
-    return this.#connection;
+    if (this._isDisposed) throw new SalamError('closed', 'This Salam object was disposed. Make a new one.');
+    if (!this._WebSocket) {
+      throw new SalamError('no_websocket', 'This runtime has no WebSocket class. Pass a WebSocket class: new Salam({ WebSocket }).');
+    }
+    const connection = this.#connection ?? new Connection(this);
+    this.#connection = connection;
+    connection._start();
+    return connection;
   }
 }
 
 /** @param {string} group */
-const place = (group) => path`/api/groups/${group}/`;
+const place = (group) => path`/api/groups/${groupName(group)}/`;
+
+/**
+ * @template {{ before?: number, after?: number }} Window
+ * @param {Window} window
+ * @returns {Window}
+ */
+function checked(window) {
+  if (window.before !== undefined) seqNumber(window.before, 'before');
+  if (window.after !== undefined) seqNumber(window.after, 'after', 0);
+  return window;
+}
 
 /**
  * @param {string} group

@@ -1,8 +1,10 @@
 // @ts-check
+import { seqNumber, textOf } from './check.js';
 import { now } from './clock.js';
 import { Emitter } from './emitter.js';
 import { SalamError } from './error.js';
 import { Outbox } from './outbox.js';
+import { Reactions } from './reactions.js';
 import { Reading } from './reading.js';
 
 /**
@@ -38,6 +40,7 @@ export class Chat extends Emitter {
   #asked = 0;
   #head = 0;
   #outbox;
+  #reactions;
   /** @type {Map<string, ReturnType<typeof setTimeout>>} */
   #typists = new Map();
   #saidTyping = 0;
@@ -75,7 +78,9 @@ export class Chat extends Emitter {
     /** How many are here. */
     this.onlineCount = 0;
     this.#reading = new Reading(this.#reader());
-    this.#outbox = new Outbox(this.#way());
+    const way = this.#way();
+    this.#outbox = new Outbox(way);
+    this.#reactions = new Reactions(way);
   }
 
   /** The last event that you have read, on any device. */
@@ -96,7 +101,9 @@ export class Chat extends Emitter {
    * @param {{ replyTo?: number | null }} [how]
    * @returns {Promise<Stored>}
    */
-  send(text, { replyTo = null } = {}) {
+  async send(text, { replyTo = null } = {}) {
+    textOf(text, 'text');
+    if (replyTo !== null) seqNumber(replyTo, 'replyTo');
     this.#saidTyping = 0; // a message ends it
     return this.#outbox.send(text, replyTo);
   }
@@ -119,27 +126,32 @@ export class Chat extends Emitter {
    * @param {string} text
    * @returns {Promise<Stored>}
    */
-  edit(seq, text) { return this.#outbox.request({ type: 'edit', seq, text }); }
+  async edit(seq, text) { return this.#outbox.request({ type: 'edit', seq: seqNumber(seq), text: textOf(text, 'text') }); }
 
   /**
    * @param {number} seq
    * @returns {Promise<Stored>}
    */
-  delete(seq) { return this.#outbox.request({ type: 'delete', seq }); }
+  async delete(seq) { return this.#outbox.request({ type: 'delete', seq: seqNumber(seq) }); }
 
   /**
+   * Reacts to a message, or takes the reaction back.
+   *
+   * When an emoji is toggled faster than the server answers, the client sends only the last state. A reaction
+   * that is rate limited for more than 10 seconds rejects with a `SalamError` with the code `rate_limited`. Its
+   * `retryAfter` is the time until the server accepts the reaction.
    * @param {number} seq
    * @param {string} emoji
    * @param {boolean} [on] false takes it back
    * @returns {Promise<Stored>}
    */
-  react(seq, emoji, on = true) { return this.#outbox.request({ type: 'react', seq, emoji, on }); }
+  async react(seq, emoji, on = true) { return this.#reactions.react(seqNumber(seq), textOf(emoji, 'emoji'), Boolean(on)); }
 
   /**
    * Says that you have read so far, on all of your devices.
    * @param {number} seq
    */
-  read(seq) { this.#reading.read(seq); }
+  read(seq) { this.#reading.read(seqNumber(seq)); }
 
   /**
    * Says that you write, or have stopped; as often as you like.
@@ -205,6 +217,7 @@ export class Chat extends Emitter {
     this.#saidTyping = 0;
     for (const user of this.typists) this._typing({ user, on: false });
     this.#outbox.interrupt();
+    this.#reactions.interrupt();
   }
 
   /** @internal */
@@ -258,6 +271,7 @@ export class Chat extends Emitter {
     this.#reading.live();
     this.#outbox.reached(seq);
     this.#outbox.flush();
+    this.#reactions.flush();
   }
 
   /** @internal @param {{ user: string, on: boolean }} frame */
@@ -291,7 +305,11 @@ export class Chat extends Emitter {
   _lost(code) {
     this.lostBy = code;
     // What cannot be sent by this socket may be by another.
-    if (FOR_GOOD.includes(code)) this.#outbox.end(new SalamError(code, 'You are no member of this group any more.'));
+    if (FOR_GOOD.includes(code)) {
+      const error = new SalamError(code, 'You are no longer a member of this group.');
+      this.#outbox.end(error);
+      this.#reactions.end(error);
+    }
     this._close();
     this._emit('lost', code);
   }
@@ -302,6 +320,7 @@ export class Chat extends Emitter {
     this._lostSocket();
     this.#reading.end();
     this.#outbox.end();
+    this.#reactions.end(new SalamError('closed', 'This chat is no longer followed.'));
     this.#ends.forEach((end) => end());
   }
 
@@ -349,6 +368,7 @@ export class Chat extends Emitter {
         const isOut = frame.type === 'error' && frame.code === 'not_member' && frame.field === 'group';
         if (!isOut) return reply(frame);
         this.#outbox.interrupt();
+        this.#reactions.interrupt();
         this.#connection._subscribe(this);
       }),
       isOpen: () => this.isLive,

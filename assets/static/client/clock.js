@@ -1,5 +1,5 @@
 // @ts-check
-/** Time and chance. */
+/** Time and random values. */
 
 export const now = () => Date.now();
 
@@ -21,9 +21,5 @@ export function later(act, delay) {
   return timer;
 }
 
-/**
- * Waits. A runtime stays for it, as it stays for a request.
- * @param {number} delay milliseconds
- * @returns {Promise<void>}
- */
-export const pause = (delay) => new Promise((resolve) => { setTimeout(resolve, delay); });
+/** An id of your own for something to be done once. (`crypto.randomUUID` is missing where there is no https.) */
+export const newCid = () => Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) => byte.toString(16).padStart(2, '0')).join('');

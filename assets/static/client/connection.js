@@ -1,5 +1,6 @@
 // @ts-check
 import { Chat } from './chat.js';
+import { groupName, seqNumber } from './check.js';
 import { between, later, now } from './clock.js';
 import { Emitter } from './emitter.js';
 import { SalamError } from './error.js';
@@ -13,6 +14,19 @@ import { SalamError } from './error.js';
 const REPLY_WITHIN = 15_000;
 const GREETED_WITHIN = 10_000;
 const PROBED_WITHIN = 5_000;
+
+/** Milliseconds after the error of a socket in which most runtimes close the socket. */
+const CLOSED_WITHIN = 500;
+
+/** Milliseconds after which the client destroys a closed socket of the package `ws`. */
+const DESTROYED_AFTER = 2_000;
+
+/**
+ * After this many failed handshakes in a row, the client asks over HTTP whether the server is reachable. After
+ * this many answers in a row, the state is `blocked`.
+ */
+const HANDSHAKES = 2;
+const ANSWERS = 2;
 
 /** Milliseconds of silence after which a page that is looked at asks whether the socket still lives. */
 const PROBE_AFTER = 45_000;
@@ -47,6 +61,13 @@ export class Connection extends Emitter {
   /** @type {{ code: number, reconnect: boolean, retry_ms?: number[] } | null} */
   #bye = null;
   #refused = 0;
+  /** The number of the current attempt to connect: an older attempt must not go on. */
+  #attempt = 0;
+  /** Handshakes in a row that failed, without a frame of the server. */
+  #unmet = 0;
+  /** Answers in a row of the server over HTTP, during these handshakes. */
+  #answers = 0;
+  #isWatching = false;
   #limit = Infinity;
   /** @type {Set<string>} groups that are followed no more, until the server knows */
   #parted = new Set();
@@ -59,8 +80,10 @@ export class Connection extends Emitter {
   #pulse;
   /** @type {Set<Chat>} */
   #subscribing = new Set();
+  /** Timers that end with the socket. @type {Set<ReturnType<typeof setTimeout>>} */
+  #timers = new Set();
   /** @type {State} */
-  #state = { name: 'idle', missing: 0, retryAt: 0, code: 0 };
+  #state = { name: 'idle', missing: 0, retryAt: 0, code: 0, blocked: false, error: null };
 
   /** @param {Salam} salam */
   constructor(salam) {
@@ -86,8 +109,11 @@ export class Connection extends Emitter {
    * @param {string} group
    * @param {{ after?: number | null, epoch?: string }} [from]
    * @returns {Chat}
+   * @throws {TypeError} for something that is not the name of a group, or for an `after` that is not a seq
    */
   join(group, { after = null, epoch = '' } = {}) {
+    groupName(group);
+    if (after !== null) seqNumber(after, 'after', 0);
     const known = this.#chats.get(group);
     if (known) return known;
     this.#parted.delete(group);
@@ -102,6 +128,7 @@ export class Connection extends Emitter {
    * @param {string} group
    */
   part(group) {
+    groupName(group);
     const chat = this.#chats.get(group);
     if (!chat) return;
     this.#chats.delete(group);
@@ -116,7 +143,7 @@ export class Connection extends Emitter {
   #unsubscribe(group) {
     if (!this.#greeted || !this.#parted.has(group)) return;
     this._ask({ type: 'unsub', groups: [group] }, (reply) => {
-      if (reply.retry) setTimeout(() => this.#unsubscribe(group), reply.retry_after_ms ?? 1000);
+      if (reply.retry) this.#after(reply.retry_after_ms ?? 1000, () => this.#unsubscribe(group));
       else this.#parted.delete(group);
     });
   }
@@ -126,19 +153,19 @@ export class Connection extends Emitter {
     if (this.#state.name === 'waiting' || this.#state.name === 'over') this.#open();
   }
 
-  /** Ends it for good. What is unsent is kept, for the next time. */
+  /**
+   * Closes the socket, parts from all chats, and removes all timers and all listeners of the page. The storage
+   * keeps unsent messages. `salam.connect()` opens the connection again.
+   */
   close() {
     this.#drop();
     clearTimeout(this.#timer);
     clearInterval(this.#pulse);
-    const { document } = globalThis;
-    document?.removeEventListener('visibilitychange', this.#look);
-    globalThis.removeEventListener?.('online', this.#look);
-    globalThis.removeEventListener?.('pageshow', this.#look);
+    if (this.#isWatching) this.#unwatch();
     for (const chat of this.#chats.values()) chat._close();
     this.#chats.clear();
     this.#subscribing.clear();
-    [this.#bye, this.#tries, this.#refused] = [null, 0, 0];
+    [this.#bye, this.#tries, this.#refused, this.#unmet, this.#answers] = [null, 0, 0, 0, 0];
     this.#become({ name: 'idle' });
   }
 
@@ -152,13 +179,27 @@ export class Connection extends Emitter {
   /** @internal */
   _start() {
     if (this.#state.name !== 'idle') return;
-    globalThis.document?.addEventListener('visibilitychange', this.#look);
-    globalThis.addEventListener?.('online', this.#look);
-    globalThis.addEventListener?.('pageshow', this.#look);
+    this.#watch();
     this.#pulse = setInterval(this.#listen, PROBE_AFTER / 3);
     /** @type {any} */ (this.#pulse).unref?.();
     this.#become({ name: 'connecting' });
     this.#open();
+  }
+
+  #watch() {
+    this.#isWatching = true;
+    this.#salam._watch();
+    globalThis.document?.addEventListener('visibilitychange', this.#look);
+    for (const type of ['online', 'pageshow']) globalThis.addEventListener?.(type, this.#look);
+    globalThis.addEventListener?.('offline', this.#offline);
+  }
+
+  #unwatch() {
+    this.#isWatching = false;
+    this.#salam._unwatch();
+    globalThis.document?.removeEventListener('visibilitychange', this.#look);
+    for (const type of ['online', 'pageshow']) globalThis.removeEventListener?.(type, this.#look);
+    globalThis.removeEventListener?.('offline', this.#offline);
   }
 
   /** Somebody looks at the page again, or the network is back: nothing is waited for. */
@@ -169,6 +210,12 @@ export class Connection extends Emitter {
       // Not all at once, where a whole office gets its network back.
       this.#timer = setTimeout(() => this.#open(), between(0, 1000));
     } else if (now() - this.#heard > PROBED_WITHIN) this.#probe();
+  };
+
+  /** The browser has lost its network. The socket would notice this much later. */
+  #offline = () => {
+    const { name } = this.#state;
+    if (name === 'connecting' || name === 'catching-up' || name === 'live') this.#lost(1006);
   };
 
   /** A browser tells no page of pings, and a network that is gone says nothing. */
@@ -185,27 +232,54 @@ export class Connection extends Emitter {
     if (this.#state.name === 'idle') return;
     clearTimeout(this.#timer);
     this.#drop();
+    const attempt = this.#attempt;
     this.#become({ name: 'connecting' });
     /** @type {string} */
     let token;
     try {
       token = await this.#salam.accessToken();
     } catch (error) {
+      if (attempt !== this.#attempt) return;
       // Who is not logged in (any more) has nothing to connect with.
       if (error instanceof SalamError && error.status === 401) this.close();
-      else if (this.#state.name === 'connecting') this.#wait(1006);
+      else if (error instanceof SalamError && error.code === 'invalid') this.#become({ name: 'over', error });
+      else this.#wait(1006);
       return;
     }
-    if (this.#state.name !== 'connecting' || this.#socket) return;
-    const socket = new this.#salam._WebSocket(this.#salam.socketUrl, ['chat.v1.json', `bearer.${token}`]);
+    if (attempt !== this.#attempt) return;
+    const socket = this.#create(token);
+    if (!socket) return;
     this.#socket = socket;
-    this.#timer = setTimeout(() => this.#lost(1006), GREETED_WITHIN);
+    this.#timer = setTimeout(() => this.#lost(1006, true), GREETED_WITHIN);
     socket.onmessage = ({ data }) => {
       this.#heard = now();
       const frame = JSON.parse(data);
       this.#hear[frame.type]?.(frame);
     };
-    socket.onclose = ({ code }) => this.#lost(code);
+    socket.onclose = ({ code }) => this.#lost(code, !this.#greeted);
+    // Some runtimes report an error and never close the socket.
+    socket.onerror = () => this.#after(CLOSED_WITHIN, () => this.#lost(1006, !this.#greeted));
+  }
+
+  /** A new socket; null if the runtime refuses to create it. Another attempt would fail too. @param {string} token */
+  #create(token) {
+    const { _WebSocket: Socket, socketUrl } = this.#salam;
+    try {
+      return new /** @type {typeof WebSocket} */ (Socket)(socketUrl, ['chat.v1.json', `bearer.${token}`]);
+    } catch (thrown) {
+      const why = thrown instanceof Error ? thrown.message : String(thrown);
+      this.#become({ name: 'over', error: new SalamError('no_websocket', `The WebSocket to ${socketUrl} cannot be created: ${why}`) });
+      return null;
+    }
+  }
+
+  /** Calls `act` later, unless the socket is lost before. @param {number} delay @param {() => void} act */
+  #after(delay, act) {
+    const timer = setTimeout(() => {
+      this.#timers.delete(timer);
+      act();
+    }, delay);
+    this.#timers.add(timer);
   }
 
   /** Lets the socket go without waiting for its end, which may never come. */
@@ -213,11 +287,11 @@ export class Connection extends Emitter {
     const socket = this.#socket;
     this.#socket = null;
     this.#greeted = false;
+    this.#attempt += 1;
     clearTimeout(this.#authTimer);
-    if (socket) {
-      socket.onmessage = socket.onclose = null;
-      socket.close();
-    }
+    for (const timer of this.#timers) clearTimeout(timer);
+    this.#timers.clear();
+    if (socket) discard(socket);
     const asked = [...this.#asked.values()];
     this.#asked.clear();
     this.#parted.clear();
@@ -225,18 +299,38 @@ export class Connection extends Emitter {
     for (const chat of this.#chats.values()) chat._lostSocket();
   }
 
-  /** @param {number} code */
-  #lost(code) {
+  /**
+   * @param {number} code
+   * @param {boolean} [isUnmet] whether the handshake has failed
+   */
+  #lost(code, isUnmet = false) {
     const bye = this.#bye;
     this.#bye = null;
     clearTimeout(this.#timer);
     this.#drop();
+    if (isUnmet && !bye) this.#inquire();
     const why = bye?.code ?? code;
     if ((why === 4401 || why === 4410) && this.#refused < 2) this.#renew(why);
     else if (why === 4401 || why === 4410) this.#salam._signOut('expired');
     else if (bye ? !bye.reconnect : [1002, 1003, 1007, 1008, 1009, 4409].includes(code)) {
       this.#become({ name: 'over', code: why });
     } else this.#wait(why, bye?.retry_ms);
+  }
+
+  /**
+   * Finds out whether only WebSockets fail.
+   *
+   * A browser does not tell why a handshake failed. If the server answers HTTP requests meanwhile, a proxy in
+   * between probably does not pass WebSockets.
+   */
+  async #inquire() {
+    this.#unmet += 1;
+    if (this.#unmet < HANDSHAKES) return;
+    const status = await this.#salam.me().then(() => 200, (/** @type {any} */ error) => error?.status ?? 0);
+    if (this.#unmet === 0) return; // it is connected, or closed
+    if (status === 200) this.#answers += 1;
+    else if (status === 0 || status >= 500) this.#answers = 0;
+    this.#become(this.#state);
   }
 
   /**
@@ -273,9 +367,12 @@ export class Connection extends Emitter {
 
   /** @param {Partial<State> & { name: State['name'] }} state */
   #become(state) {
-    const next = { missing: 0, retryAt: 0, code: 0, ...state };
+    const blocked = this.#answers >= ANSWERS;
+    /** @type {State} */
+    const next = { missing: 0, retryAt: 0, code: 0, error: null, ...state, blocked };
     const last = this.#state;
-    if (next.name === last.name && next.missing === last.missing && next.retryAt === last.retryAt) return;
+    const fields = /** @type {(keyof State)[]} */ (Object.keys(next));
+    if (fields.every((field) => next[field] === last[field])) return;
     this.#state = next;
     this._emit('state', next);
   }
@@ -295,7 +392,7 @@ export class Connection extends Emitter {
       if (frame.user && frame.user.id !== this.#salam.user?.id) return this.#lost(1006);
       clearTimeout(this.#timer);
       [this.#epoch, this.#retry, this.#limit] = [frame.epoch, frame.retry_ms, frame.limits?.groups ?? Infinity];
-      [this.#tries, this.#refused, this.#greeted] = [0, 0, true];
+      [this.#tries, this.#refused, this.#unmet, this.#answers, this.#greeted] = [0, 0, 0, 0, true];
       this.#live(frame);
       for (const chat of this.#chats.values()) this._subscribe(chat);
       this._progress();
@@ -321,7 +418,10 @@ export class Connection extends Emitter {
       if (frame.id !== null) this.#reply(frame);
       else if (frame.group) this.#outOf(frame);
     },
-    bye: (frame) => { this.#bye = frame; },
+    bye: (frame) => {
+      this.#bye = frame;
+      [this.#unmet, this.#answers] = [0, 0];
+    },
   };
 
   /** @param {{ id: number }} frame */
@@ -339,7 +439,7 @@ export class Connection extends Emitter {
     if (!chat) return;
     if (frame.retry) {
       chat._lostSocket();
-      setTimeout(() => this._subscribe(chat), between(500, 2000));
+      this.#after(between(500, 2000), () => { if (this.#chats.get(chat.group) === chat) this._subscribe(chat); });
     } else {
       this.#chats.delete(chat.group);
       this.#subscribing.delete(chat);
@@ -420,11 +520,26 @@ export class Connection extends Emitter {
         for (const { group, code } of reply.refused ?? []) this.#outOf({ group, code, retry: false });
       } else if (reply.retry) {
         for (const chat of chats) chat._notSubscribed();
-        setTimeout(() => chats.forEach((chat) => this.#chats.get(chat.group) === chat && this._subscribe(chat)), reply.retry_after_ms ?? 1000);
+        const again = () => chats.forEach((chat) => this.#chats.get(chat.group) === chat && this._subscribe(chat));
+        this.#after(reply.retry_after_ms ?? 1000, again);
       } else {
         for (const { group } of chats) this.#outOf({ group, code: reply.code, retry: false });
       }
     });
     this._progress();
   }
+}
+
+/**
+ * Closes a socket, and ignores its further events.
+ * @param {WebSocket} socket
+ */
+function discard(socket) {
+  socket.onmessage = socket.onclose = null;
+  // A socket of the package `ws` throws an error for which it has no listener.
+  socket.onerror = () => {};
+  socket.close();
+  // It also waits 30 s for the other end to close, and keeps the program running meanwhile.
+  const { terminate } = /** @type {any} */ (socket);
+  if (terminate) later(() => terminate.call(socket), DESTROYED_AFTER);
 }

@@ -20,6 +20,9 @@ export class Emitter {
     return () => listeners.delete(listener);
   }
 
+  /** Removes all listeners. @internal */
+  _removeListeners() { this.#listeners.clear(); }
+
   /**
    * @internal
    * @template {keyof Events} Name

@@ -2,8 +2,9 @@
 /** What went wrong, in the server's words where it has said something. */
 export class SalamError extends Error {
   /**
-   * @param {string} code for programs: `offline`, or what the server says (`invalid`, `rate_limited` …); `invalid`
-   *   with the status 0 is a request that the client did not send, since its path cannot be built
+   * @param {string} code for programs: `offline`, or what the server says (`invalid`, `rate_limited` …). Codes of
+   *   the client itself have the status 0. `invalid`: the request was not sent, because its path cannot be built.
+   *   `closed`: the chat or the client was closed. `no_websocket`: the runtime cannot create a WebSocket
    * @param {string} message for people
    * @param {{ status?: number, field?: string | null, errors?: Record<string, string[]>, retry?: boolean, retryAfter?: number }} [more]
    */
@@ -36,8 +37,9 @@ const CODES = /** @type {Record<number, string>} */ ({
  */
 export function refusal(answer, text) {
   /** @type {any} */
-  let body = {};
+  let body = null;
   try { body = JSON.parse(text); } catch { /* a proxy's own words */ }
+  if (typeof body !== 'object' || body === null) body = {};
   const { status } = answer;
   const retry = status === 429 || status >= 500;
   const [field, faults] = Object.entries(body).find(([, value]) => Array.isArray(value)) ?? [];

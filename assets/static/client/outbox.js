@@ -1,5 +1,5 @@
 // @ts-check
-import { now } from './clock.js';
+import { newCid, now } from './clock.js';
 import { SalamError } from './error.js';
 
 /**
@@ -21,9 +21,6 @@ import { SalamError } from './error.js';
  * @property {(key: string) => boolean} isStored
  * @property {(pending: readonly Pending[]) => void} changed
  */
-
-/** An id of your own for something to be done once. (`crypto.randomUUID` is missing where there is no https.) */
-const newCid = () => Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) => byte.toString(16).padStart(2, '0')).join('');
 
 /**
  * What is to be done in one chat, in the order in which it was asked for. A request is made again, with

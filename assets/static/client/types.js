@@ -29,12 +29,27 @@
  * @property {number} seq
  * @property {string} at
  * @property {string | null} by
+ * @property {boolean | null} [by_active] whether the account of the author is active; null without an author
  * @property {string | null} text null when it was deleted
  * @property {number | null} reply_to
  * @property {string | null} edited_at
  * @property {boolean} deleted
  * @property {string | null} cid
- * @property {{ emoji: string, count: number, mine: boolean }[]} reactions
+ * @property {Reaction[]} reactions
+ *
+ * @typedef {object} Reaction An emoji under a message.
+ * @property {string} emoji
+ * @property {number} count members that reacted with it
+ * @property {boolean} mine whether you reacted with it
+ * @property {string[]} by at most 10 of their usernames; the member that reacted first comes first
+ *
+ * @typedef {object} MessagePage A page of messages, and of notes on request.
+ * @property {Message[]} results the newest first
+ * @property {ChatEvent[]} [notes] other events between the messages, such as `member.joined`; the newest first
+ * @property {number} [first] with notes: the page has each message and note from this seq on; the next older
+ *   page is `before: first`
+ * @property {number} position the seq of the last event that the messages of this page include
+ * @property {boolean} has_more
  *
  * @typedef {object} Group A group as you see it.
  * @property {string} group
@@ -46,8 +61,18 @@
  * @property {Message | null} last_message
  * @property {string} created_at
  * @property {string} joined_at
+ * @property {number} member_count 1000 stands for 1000 or more
+ * @property {{ username: string, name: string }[]} others at most 4 other members; the member that joined first
+ *   comes first
  *
- * @typedef {{ username: string, name: string, role: Role, joined_at: string }} Member
+ * @typedef {object} Member
+ * @property {string} username
+ * @property {string} name
+ * @property {Role} role
+ * @property {boolean} [active] whether the account is active; a deactivated member cannot log in, and cannot become
+ *   an admin or the owner
+ * @property {string} joined_at
+ *
  * @typedef {{ username: string, name: string, banned_by: string | null, banned_at: string }} Ban
  * @typedef {{ id: number, code: string, url: string, expires_at: string, max_uses: number | null, uses: number }} NewInvite
  * @typedef {{ id: number, created_by: string, created_at: string, expires_at: string, max_uses: number | null, uses: number }} Invite
@@ -70,6 +95,9 @@
  * @property {number} missing while it catches up: events that are still to come
  * @property {number} retryAt while it waits: when it tries again, in milliseconds of `Date.now()`
  * @property {number} code the close code for which it waits or is over; 1006 where there was none
+ * @property {boolean} blocked whether the server answers HTTP requests, and WebSocket handshakes still fail:
+ *   a proxy in between probably does not pass them
+ * @property {SalamError | null} error why no socket could be created, when the state is `over` with the code 0
  */
 
 export {};

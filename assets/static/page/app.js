@@ -27,8 +27,9 @@ let notFound = '';
 /** Where the address leads: `#/chat/chat_a1b2c3d4`, `#/invite/<code>`, `#/account`, or to the list. */
 function route() {
   const [, place = '', code = ''] = location.hash.split('/');
-  // Anybody can write an address: what is no name and no code is none.
-  return { place, name: /^(?:chat_)?[0-9a-f]{8,32}$/.test(code) ? code : '' };
+  // Anybody can write an address: only the form of a group's name, or of an invite's code, is accepted.
+  const form = place === 'chat' ? /^chat_[0-9a-f]{8,32}$/ : /^[0-9a-f]{8,32}$/;
+  return { place, name: form.test(code) ? code : '' };
 }
 
 async function show() {

@@ -16,7 +16,7 @@ import { number, plain, shortTime, text } from './texts.js';
  * @property {Chat} chat
  * @property {string} at when something was said last, or the chat began
  * @property {{ seq: number, by: string | null, text: string | null } | null} last
- * @property {string} others those who are in it besides you, for a chat without a name
+ * @property {string} others the names of its other members, for a chat without a name
  * @property {import('./dom.js').Part} element
  */
 
@@ -29,6 +29,9 @@ const LISTED = 500;
 /** Milliseconds after which the list is asked for again, if it did not come. */
 const AGAIN_AFTER = 3000;
 
+/** Milliseconds after a change of its members in which further changes of a chat are asked for together. */
+const NAMED_AFTER = 250;
+
 export class Chats {
   #salam;
   #connection;
@@ -37,12 +40,15 @@ export class Chats {
   /** @type {Map<string, Row>} */
   #rows = new Map();
   #isLoaded = false;
+  #isLoading = false;
   #open = '';
   /** @type {Set<Row>} rows that are to be filled anew */
   #stale = new Set();
   #isClosed = false;
-  /** Names of chats are asked for one after the other. */
-  #naming = Promise.resolve();
+  /** Rows without a title whose members have changed. @type {Set<Row>} */
+  #unnamed = new Set();
+  /** @type {ReturnType<typeof setTimeout> | undefined} */
+  #naming;
   #ends;
 
   /**
@@ -61,6 +67,8 @@ export class Chats {
       connection.on('lost', (chat) => this.#remove(chat.group)),
       // Whoever lists after `hello` misses nothing.
       connection.on('hello', () => this.load()),
+      // The page can show the chats without a socket.
+      connection.on('state', ({ blocked }) => { if (blocked && !this.#isLoaded && !this.#isLoading) this.load(); }),
     ];
   }
 
@@ -84,6 +92,7 @@ export class Chats {
 
   close() {
     this.#isClosed = true;
+    clearTimeout(this.#naming);
     this.#ends.forEach((end) => end());
   }
 
@@ -95,6 +104,7 @@ export class Chats {
   }
 
   async load() {
+    this.#isLoading = true;
     /** @type {string | undefined} */
     let cursor;
     // After the first time, new groups are among those that were joined last.
@@ -111,13 +121,14 @@ export class Chats {
       listed += found.results.length;
       cursor = found.next;
     }
-    this.#isLoaded = true;
+    [this.#isLoaded, this.#isLoading] = [true, false];
     this.#render();
   }
 
   /** Takes a group into the list, and follows it. @param {Group} group */
   add(group) {
-    if (this.#rows.has(group.group)) return;
+    const row = this.#rows.get(group.group);
+    if (row) return this.#name(row, group);
     const chat = this.#connection.join(group.group, { after: group.head });
     chat.know(group);
     this.#take(chat, group);
@@ -125,28 +136,37 @@ export class Chats {
 
   /** @param {Chat} chat that you were let in to, here or elsewhere */
   async #appear(chat) {
+    // Events that arrive before the answer may be newer than the answer.
+    /** @type {ChatEvent[]} */
+    const told = [];
+    const stop = chat.on('event', (event) => told.push(event));
     const group = await this.#salam.group(chat.group).catch(() => null);
+    stop();
     if (this.#isClosed) return;
-    if (group && !this.#rows.has(chat.group)) this.#take(chat, group);
+    if (group && !this.#rows.has(chat.group)) {
+      const row = this.#take(chat, group);
+      for (const event of told) if (event.seq > group.head) this.#follow(row, event);
+    }
     if (!group) setTimeout(() => { if (!this.#isClosed) this.load(); }, AGAIN_AFTER);
   }
 
   /**
    * @param {Chat} chat
    * @param {Group} group
+   * @returns {Row}
    */
   #take(chat, group) {
     const { last_message: last } = group;
     const element = clone('chat');
     /** @type {Row} */
-    const row = { chat, last, at: last?.at ?? group.joined_at, others: '', element };
+    const row = { chat, last, at: last?.at ?? group.joined_at, others: names(group), element };
     this.#rows.set(chat.group, row);
     part(element, 'link').href = `#/chat/${chat.group}`;
     chat.on('event', (event) => { if (this.#follow(row, event)) this.#show(row); });
     chat.on('change', () => this.#show(row));
     chat.on('reset', () => this.#again(row));
-    if (chat.title === null) this.#name(row);
     this.#show(row);
+    return row;
   }
 
   /** @param {string} group */
@@ -162,12 +182,12 @@ export class Chats {
    * @returns {boolean} whether the row is another by it
    */
   #follow(row, { kind, seq, at, by, data }) {
-    if (kind.startsWith('member.') && row.chat.title === null) this.#name(row);
+    if (['member.joined', 'member.left'].includes(kind) && row.chat.title === null) this.#rename(row);
     const { last } = row;
     if (kind === 'message.created') [row.last, row.at] = [{ seq, by, text: data.text }, at];
     else if (kind === 'message.edited' && last && last.seq === data.seq && !data.replaced) row.last = { ...last, text: data.text };
     else if (kind === 'message.deleted' && last && last.seq === data.seq) row.last = { ...last, text: null };
-    else if (kind === 'group.updated' && data.title === null) this.#name(row);
+    else if (kind === 'group.updated' && data.title === null) this.#rename(row);
     else return false;
     return true;
   }
@@ -177,18 +197,37 @@ export class Chats {
     const group = await this.#salam.group(row.chat.group).catch(() => null);
     if (!group) return;
     [row.last, row.at] = [group.last_message, group.last_message?.at ?? row.at];
+    this.#name(row, group);
     this.#show(row);
   }
 
-  /** Who is in a chat without a name. @param {Row} row */
-  #name(row) {
-    this.#naming = this.#naming.then(async () => {
-      const members = this.#isClosed ? null : await this.#salam.members(row.chat.group, { limit: 5 }).catch(() => null);
-      if (!members) return; // then it keeps the name that it has
-      const others = members.results.filter(({ username }) => username !== this.#salam.user?.username);
-      row.others = others.map(({ name }) => plain(name)).join(text('list-comma'));
-      this.#show(row);
-    });
+  /** Asks for the members of a chat without a title. Changes of one moment share one request. @param {Row} row */
+  #rename(row) {
+    this.#unnamed.add(row);
+    this.#naming ??= setTimeout(async () => {
+      // Later changes need another request.
+      const rows = [...this.#unnamed];
+      this.#unnamed.clear();
+      for (const changed of rows) await this.#askName(changed);
+      this.#naming = undefined;
+      const [next] = this.#unnamed;
+      if (next && !this.#isClosed) this.#rename(next);
+    }, NAMED_AFTER);
+  }
+
+  /** @param {Row} row */
+  async #askName(row) {
+    const isListed = () => !this.#isClosed && this.#rows.get(row.chat.group) === row;
+    const group = isListed() && row.chat.title === null ? await this.#salam.group(row.chat.group).catch(() => null) : null;
+    if (group && isListed()) this.#name(row, group);
+  }
+
+  /** @param {Row} row @param {Group} group */
+  #name(row, group) {
+    const others = names(group);
+    if (row.others === others) return;
+    row.others = others;
+    this.#show(row);
   }
 
   /** Shows a row as it is now; many changes of one moment are shown together. @param {Row} row */
@@ -229,3 +268,9 @@ export class Chats {
   }
 }
 
+/** The names of the first other members, and the number of the rest. @param {Group} group */
+function names({ others = [], member_count: count = 0 }) {
+  const listed = others.map(({ name }) => plain(name)).join(text('list-comma'));
+  const more = count - 1 - others.length;
+  return listed && more > 0 ? plain(text('others', { names: listed, more })) : listed;
+}

@@ -13,10 +13,14 @@ import { dayOf, fault, fullTime, number, plain, text, timeOf } from './texts.js'
  * @typedef {object} Eyes Who looks, and what they know.
  * @property {string} me
  * @property {(username: string | null) => string} nameOf
+ * @property {(username: string | null) => boolean} isInactive whether the account is inactive
  * @property {(seq: number) => Line | null | undefined} quoted
  * @property {(line: Line, emoji: string) => void} react
  * @property {(seq: number) => void} go to that line
  */
+
+/** Names of members in the title of a reaction, at most. */
+const NAMES = 10;
 
 const STATES = { waiting: 'waiting', sending: 'sending', stored: 'stored', failed: 'failed' };
 const LEFT = /** @type {Record<string, string>} */ ({ left: 'note-left', kicked: 'note-kicked', banned: 'note-banned' });
@@ -39,6 +43,7 @@ export function lineView(line, follows, eyes, element = clone('line')) {
   avatar(part(element, 'avatar'), by ?? '', name);
   part(element, 'by').textContent = name;
   part(element, 'by').title = by ? `@${by}` : '';
+  part(element, 'inactive').hidden = !eyes.isInactive(by);
   part(element, 'edited').hidden = !line.edited || line.text === null;
   said(part(element, 'text'), line.text);
   const time = part(element, 'time');
@@ -85,12 +90,12 @@ function quote(element, replyTo, eyes) {
 function reactions(place, line, eyes) {
   place.hidden = line.reactions.size === 0;
   const focused = place.contains(document.activeElement) ? document.activeElement?.textContent : null;
-  place.replaceChildren(...[...line.reactions].map(([emoji, who]) => {
+  place.replaceChildren(...[...line.reactions].map(([emoji, { count, mine, by }]) => {
     const chip = button('', () => eyes.react(line, emoji), 'chip');
-    chip.append(make('span', { className: 'glyph' }, emoji), ` ${number(who.size)}`);
-    const names = [...who].map((username) => eyes.nameOf(username)).join(text('list-comma'));
-    chip.ariaPressed = String(who.has(eyes.me));
-    chip.title = text('reacted', { emoji, names });
+    chip.append(make('span', { className: 'glyph' }, emoji), ` ${number(count)}`);
+    const names = [...by].slice(0, NAMES).map((username) => eyes.nameOf(username));
+    chip.ariaPressed = String(mine);
+    chip.title = text('reacted', { emoji, names: names.join(text('list-comma')), more: Math.max(0, count - names.length) });
     chip.tabIndex = place.closest('li')?.tabIndex ?? -1;
     return chip;
   }));

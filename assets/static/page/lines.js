@@ -68,7 +68,7 @@ export class Lines {
     this.#timeline = new Timeline(salam, chat, (seqs) => this.show(seqs));
     this.#tools = new Tools(chat, this.#me, (seq) => this.#line(seq), around);
     this.#eyes = {
-      me: this.#me, nameOf: around.nameOf, react: (line, emoji) => this.#tools.react(line, emoji),
+      me: this.#me, nameOf: around.nameOf, isInactive: (username) => this.#timeline.isInactive(username), react: (line, emoji) => this.#tools.react(line, emoji),
       quoted: (seq) => this.#timeline.quoted(seq, () => this.show('all')), go: (seq) => this.#go(seq),
     };
     this.#ends = [

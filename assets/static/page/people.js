@@ -121,12 +121,13 @@ export class People {
 
   /** @param {Member} member */
   #member(member) {
-    const { username, name, role } = member;
+    const { username, name, role, active: isActive = true } = member;
     const row = clone('row');
     row.dataset.username = username;
     row.tabIndex = -1;
     avatar(part(row, 'avatar'), username, plain(name));
     part(row, 'name').textContent = plain(name);
+    part(row, 'inactive').hidden = isActive;
     const isMe = username === this.#salam.user?.username;
     part(row, 'detail').textContent = [handle(username), text(ROLES[role]), ...(isMe ? [text('you')] : [])].join(' · ');
     if (!isMe) part(row, 'actions').append(...this.#actions(member));
@@ -134,7 +135,7 @@ export class People {
   }
 
   /** What you may do to somebody. @param {Member} member */
-  #actions({ username, name, role }) {
+  #actions({ username, name, role, active: isActive = true }) {
     const mine = this.#chat.role;
     const act = (/** @type {string} */ label, /** @type {() => Promise<unknown>} */ does) => {
       const made = button(label, () => this.#try(async () => { await does(); await this.#load(); }));
@@ -147,8 +148,11 @@ export class People {
     const actions = [];
     if (mine === 'owner') {
       const other = role === 'admin' ? 'member' : 'admin';
-      actions.push(act(text(other === 'admin' ? 'make-admin' : 'make-member'), () => this.#salam.setRole(this.#group, username, other)));
-      actions.push(act(text('make-owner'), () => sure(text('sure-owner'), () => this.#salam.setRole(this.#group, username, 'owner'))));
+      const toOther = act(text(other === 'admin' ? 'make-admin' : 'make-member'), () => this.#salam.setRole(this.#group, username, other));
+      const toOwner = act(text('make-owner'), () => sure(text('sure-owner'), () => this.#salam.setRole(this.#group, username, 'owner')));
+      // The server gives a deactivated member no higher role.
+      if (isActive) actions.push(toOther, toOwner);
+      else if (other === 'member') actions.push(toOther);
     }
     if (mine === 'owner' || (mine === 'admin' && role === 'member')) {
       actions.push(act(text('kick'), () => sure(text('sure-kick'), () => this.#salam.kick(this.#group, username))));

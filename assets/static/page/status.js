@@ -17,14 +17,19 @@ import { number, text } from './texts.js';
  */
 export function showStatus(root, connection) {
   const [line, spoken, retry] = ['status-text', 'status-spoken', 'status-retry'].map((name) => part(root, name));
+  const hint = part(root, 'status-hint');
   let last = '';
   const show = () => {
     const { state } = connection;
-    part(root, 'status').dataset.state = state.name;
+    const isBlocked = state.blocked && state.name !== 'over';
+    part(root, 'status').dataset.state = isBlocked ? 'waiting' : state.name;
     line.textContent = words(state);
     retry.hidden = !['waiting', 'over'].includes(state.name);
+    hint.hidden = !isBlocked;
+    hint.textContent = isBlocked ? text('status-blocked-hint') : '';
     // Seconds and counts are for the eye: whoever listens is told once.
-    const said = state.name === 'waiting' ? text('status-offline') : state.name === 'catching-up' ? text('status-catching') : line.textContent;
+    const said = isBlocked ? `${text('status-blocked', { seconds: 0 })} ${hint.textContent}`
+      : state.name === 'waiting' ? text('status-offline') : state.name === 'catching-up' ? text('status-catching') : line.textContent;
     if (said !== last) spoken.textContent = last = said;
   };
   on(retry, 'click', () => connection.retry());
@@ -35,9 +40,12 @@ export function showStatus(root, connection) {
 }
 
 /** @param {State} state */
-function words({ name, missing, retryAt, code }) {
-  if (name === 'waiting') return text('status-waiting', { seconds: Math.max(0, Math.ceil((retryAt - Date.now()) / 1000)) });
+function words({ name, missing, retryAt, code, blocked, error }) {
+  const seconds = Math.max(0, Math.ceil((retryAt - Date.now()) / 1000));
+  if (blocked && ['waiting', 'connecting'].includes(name)) return text('status-blocked', { seconds });
+  if (name === 'waiting') return text('status-waiting', { seconds });
   if (name === 'catching-up') return missing ? text('status-missing', { count: missing }) : text('status-catching');
+  if (name === 'over' && error) return text('status-no-socket', { why: error.message });
   if (name === 'over') return text(code === 4409 ? 'status-too-many' : 'status-over', { code: String(code) });
   return text(name === 'live' ? 'status-live' : 'status-connecting');
 }

@@ -17,6 +17,8 @@ export class Tools {
   #element = clone('tools');
   #find;
   #seq = 0;
+  /** Wanted states of reactions that are not shown yet, by message and emoji. @type {Map<string, boolean>} */
+  #wanted = new Map();
 
   /**
    * @param {Chat} chat
@@ -68,13 +70,34 @@ export class Tools {
   }
 
   /**
-   * Reacts, or takes it back.
+   * Toggles a reaction. The last wanted state counts, which may not be shown yet.
    * @param {Line} line
    * @param {string} emoji
    */
-  react(line, emoji) {
-    const isMine = line.reactions.get(emoji)?.has(this.#me) ?? false;
-    this.#chat.react(line.seq, emoji, !isMine).catch((error) => toast(fault(error)));
+  async react({ seq }, emoji) {
+    const key = `${seq} ${emoji}`;
+    const isMine = () => this.#find(seq)?.reactions.get(emoji)?.mine ?? false;
+    const on = !(this.#wanted.get(key) ?? isMine());
+    this.#wanted.set(key, on);
+    try {
+      const stored = await this.#chat.react(seq, emoji, on);
+      // Its event may come after the answer.
+      if (stored.seq > (this.#chat.last ?? 0)) await this.#told(stored.seq);
+    } catch (error) {
+      if (this.#wanted.get(key) === on) toast(fault(error));
+    } finally {
+      if (this.#wanted.get(key) === on) this.#wanted.delete(key);
+    }
+  }
+
+  /** Waits for the event of that seq, or for the end of the chat. @param {number} seq @returns {Promise<void>} */
+  #told(seq) {
+    return new Promise((resolve) => {
+      /** @type {(() => void)[]} */
+      const ends = [];
+      const end = () => { ends.forEach((stop) => stop()); resolve(); };
+      ends.push(this.#chat.on('event', (event) => { if (event.seq >= seq) end(); }), this.#chat.on('reset', end), this.#chat.on('lost', end));
+    });
   }
 
   /** @param {Line} line */
