@@ -12,6 +12,7 @@ use std::{
 use serde_json::Value;
 
 use super::Client;
+use crate::support::until;
 
 pub struct Python {
     process: Child,
@@ -43,6 +44,15 @@ impl Python {
             process,
             printed,
         }
+    }
+
+    /// Waits until the program has ended, and returns whether it has reported an error.
+    pub async fn has_failed(mut self) -> bool {
+        until("the program to end", async || {
+            self.process.try_wait().unwrap().is_some()
+        })
+        .await;
+        !self.process.wait().unwrap().success()
     }
 }
 
