@@ -98,6 +98,10 @@ install_slowhttptest() {
   command -v slowhttptest >/dev/null || install slowhttptest slowhttptest
 }
 
+install_faketime() {
+  compgen -G '/usr/lib/*/faketime/libfaketimeMT.so.1' >/dev/null || install faketime libfaketime
+}
+
 # `1.95.0 (f2d3ce0bd 2026-03-21)` and the like; empty where there is none.
 version_of() { # <program>
   "$1" --version 2>/dev/null | sed -n '1s/^[^ ]* //p' || true
