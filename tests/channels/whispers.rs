@@ -1,11 +1,12 @@
 //! What is told beside the log: who types, who has read how far.
 
+use axum::body::Bytes;
 use insta::assert_snapshot;
 use sea_orm::{ConnectionTrait, TransactionTrait};
 use serde_json::{Value, json};
 
-use super::nodes::connected_nodes;
-use crate::support::{RedisServer, RichSocket, TestApp, all_shown};
+use super::{broker::node_with_secret, nodes::connected_nodes};
+use crate::support::{RedisServer, RichSocket, TestApp, all_shown, soon};
 
 /// Whispers that are due, then nothing.
 async fn whispers(socket: &mut RichSocket, count: usize) -> Vec<Value> {
@@ -219,4 +220,29 @@ async fn what_is_read_on_two_devices_at_once_never_goes_back() {
     );
     let shown = bob.get(&format!("/api/groups/{group}/")).await.json();
     assert_eq!((&shown["read"], &shown["unread"]), (&json!(61), &json!(0)));
+}
+
+/// The node of a user who types has died, and nobody says that the user has stopped.
+#[tokio::test]
+async fn typing_ends_although_its_node_has_died() {
+    let redis = RedisServer::start().await;
+    let (here, _there) = connected_nodes(&redis).await;
+    let ann = here.user("ann").await;
+    let group = ann.start_chat().await;
+    let mut socket = ann.live(&group).await;
+    let (dead, inbox) = node_with_secret(&redis.url(), &here.secret()).await;
+    let epoch = salam::models::epochs::Model::current(&here.ctx.db).await;
+    dead.set_epoch(&epoch.unwrap().name);
+    let typing = json!({"type": "typing", "group": group, "user": "bob", "on": true});
+    let published = dead.publish(&group, Bytes::from(typing.to_string()));
+    soon("Redis to take it", published).await.unwrap();
+    drop((dead, inbox));
+    assert_eq!(socket.frame().await["on"], true);
+    let ends = socket.frame().await;
+    assert_eq!(
+        (&ends["type"], &ends["user"], &ends["on"]),
+        (&json!("typing"), &json!("bob"), &json!(false)),
+        "after six seconds"
+    );
+    socket.expect_silence().await;
 }

@@ -40,7 +40,7 @@ async fn swagger_ui_works_and_calls_the_api() {
             .await;
         browser.run(&format!("{register}{step}').click()")).await;
     }
-    let told = " .live-responses-table')?.innerText.includes('Ann Lee')";
+    let told = " .live-responses-table')?.innerText.includes('Nora Lind')";
     browser
         .until_true(&format!("return {register}{told}"))
         .await;

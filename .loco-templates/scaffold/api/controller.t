@@ -109,7 +109,9 @@ use serde::Deserialize;
 use utoipa::ToSchema;
 use validator::Validate;
 
-use super::extractors::{Allowance, Body{% if auth %}, CurrentUser{% endif %}{% if grouped %}, GroupMember{% endif %}, Params};
+use super::extractors::{
+    Allowance, Body{% if auth %}, CurrentUser{% endif %}{% if grouped %}, GroupMember{% endif %}, Params, PathNumber,
+};
 use crate::{
     errors::{Error, Result},
     models::{ {%- if grouped and owned %}refusals::Refusal, {% endif %}{{ snake_plural }}{% if auth and not grouped %}, users{% endif -%} },
@@ -215,7 +217,7 @@ pub async fn show(
 {% if grouped %}    member: GroupMember<CurrentUser>,
 {% elif auth %}    CurrentUser(user): CurrentUser,
 {% endif %}    State(ctx): State<AppContext>,
-    Path({% if grouped %}(_, id){% else %}id{% endif %}): Path<{% if grouped %}(String, i64){% else %}i64{% endif %}>,
+    Path({% if grouped %}(_, PathNumber(id)){% else %}PathNumber(id){% endif %}): Path<{% if grouped %}(String, PathNumber){% else %}PathNumber{% endif %}>,
 ) -> Result<Json<{{ pascal_singular }}>> {
     Ok(Json(find(&ctx, {% if grouped %}&member, {% elif auth %}&user, {% endif %}id).await?.into()))
 }
@@ -232,7 +234,7 @@ pub async fn update(
 {% if grouped %}    member: GroupMember<CurrentUser>,
 {% elif auth %}    CurrentUser(user): CurrentUser,
 {% endif %}    State(ctx): State<AppContext>,
-    Path({% if grouped %}(_, id){% else %}id{% endif %}): Path<{% if grouped %}(String, i64){% else %}i64{% endif %}>,
+    Path({% if grouped %}(_, PathNumber(id)){% else %}PathNumber(id){% endif %}): Path<{% if grouped %}(String, PathNumber){% else %}PathNumber{% endif %}>,
     allowance: Allowance,
     Body(params): Body<{{ pascal_singular }}Params>,
 ) -> Result<Json<{{ pascal_singular }}>> {
@@ -253,7 +255,7 @@ pub async fn remove(
 {% if grouped %}    member: GroupMember<CurrentUser>,
 {% elif auth %}    CurrentUser(user): CurrentUser,
 {% endif %}    State(ctx): State<AppContext>,
-    Path({% if grouped %}(_, id){% else %}id{% endif %}): Path<{% if grouped %}(String, i64){% else %}i64{% endif %}>,
+    Path({% if grouped %}(_, PathNumber(id)){% else %}PathNumber(id){% endif %}): Path<{% if grouped %}(String, PathNumber){% else %}PathNumber{% endif %}>,
     allowance: Allowance,
 ) -> Result<StatusCode> {
     allowance.change({% if grouped %}Some(&member.user){% elif auth %}Some(&user){% else %}None{% endif %})?;

@@ -1,6 +1,9 @@
 //! Where a request comes from, whatever stands between.
 
-use std::net::{IpAddr, SocketAddr};
+use std::{
+    net::{IpAddr, SocketAddr},
+    sync::atomic::{AtomicBool, Ordering},
+};
 
 use axum::{
     extract::{ConnectInfo, FromRequestParts},
@@ -73,7 +76,27 @@ impl FromRequestParts<AppContext> for ClientAddress {
         let peer = peer(&parts.extensions).ok_or_else(|| {
             loco_rs::Error::string("the accept loop has not said who the peer is")
         })?;
+        if parts.headers.contains_key("x-forwarded-for") && !trusted.contains(peer) {
+            warn_of_proxy(peer);
+        }
         Ok(Self::of(peer, &parts.headers, trusted))
+    }
+}
+
+/// Warns once that a proxy of the own network is not trusted: all its clients count as one. Anybody on the
+/// Internet may send the header, so that an address out there says nothing.
+fn warn_of_proxy(peer: IpAddr) {
+    static WARNED: AtomicBool = AtomicBool::new(false);
+    let is_near = match peer.to_canonical() {
+        IpAddr::V4(address) => address.is_private() || address.is_loopback(),
+        IpAddr::V6(address) => address.is_unique_local() || address.is_loopback(),
+    };
+    if is_near && !WARNED.swap(true, Ordering::Relaxed) {
+        tracing::warn!(
+            %peer,
+            "X-Forwarded-For of a peer that is not in settings.door.trusted_proxies: if it is your proxy, list it, \
+             or all its clients share the limits of one"
+        );
     }
 }
 
