@@ -1,6 +1,6 @@
 //! Why a command failed, as a person wants to read it.
 
-use std::{collections::BTreeSet, error::Error as _};
+use std::{collections::BTreeMap, error::Error as _};
 
 use loco_rs::Error;
 
@@ -54,13 +54,23 @@ fn suspects(file: &str, error: &str) -> String {
         .split("get_env(name=\"")
         .skip(1)
         .filter_map(|rest| rest.split('"').next());
-    let is_suspect = |name: &&str| {
-        #[allow(clippy::disallowed_methods, reason = "only to name it in an error")]
-        let value = std::env::var(name);
-        value.is_ok_and(|value| value.trim().is_empty() || error.contains(&format!("\"{value}\"")))
-    };
-    let names: BTreeSet<&str> = names.filter(is_suspect).collect();
-    match names.into_iter().collect::<Vec<_>>().as_slice() {
+    let set: BTreeMap<&str, String> = names
+        .filter_map(|name| {
+            #[allow(clippy::disallowed_methods, reason = "only to name it in an error")]
+            let value = std::env::var(name);
+            Some((name, value.ok()?))
+        })
+        .collect();
+    let is_shown = |value: &str| value.trim().is_empty() || error.contains(&format!("\"{value}\""));
+    let mut names: Vec<&str> = set
+        .iter()
+        .filter(|(_, value)| is_shown(value))
+        .map(|(name, _)| *name)
+        .collect();
+    if names.is_empty() {
+        names = set.into_keys().collect();
+    }
+    match names.as_slice() {
         [] => String::new(),
         names => format!(
             "; look at the environment variable {}: set it to a valid value, or unset it",

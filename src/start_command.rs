@@ -3,7 +3,7 @@
 
 use clap::{ArgGroup, Parser};
 use loco_rs::{
-    Result,
+    Error, Result,
     app::Hooks,
     boot::{ServeParams, StartMode, create_app, create_context, start},
     environment::{Environment, resolve_from_env},
@@ -60,12 +60,19 @@ impl StartCommand {
         if !App::init_logger(&ctx)? {
             loco_rs::logger::init::<App>(&ctx.config.logger)?;
         }
+        let port = self.port.unwrap_or(ctx.config.server.port);
+        if u16::try_from(port).is_err() {
+            // Before anything is created.
+            return Err(Error::Message(format!(
+                "the port {port} is not a number from 0 to 65535; look at --port, at PORT and at server.port"
+            )));
+        }
         let no_banner = self.no_banner || matches!(ctx.config.logger.format, Format::Json);
-        let (binding, port) = (self.binding.clone(), self.port);
+        let binding = self.binding.clone();
         let boot = create_app::<App, Migrator>(self.mode(), &environment, ctx.config).await?;
         let server = &boot.app_context.config.server;
         let serve = ServeParams {
-            port: port.unwrap_or(server.port),
+            port,
             binding: binding.unwrap_or_else(|| server.binding.clone()),
         };
         start::<App>(boot, serve, no_banner).await

@@ -104,7 +104,7 @@ impl Tokens {
         self.sign(TokenType::Access, session, Rotated::now(RefreshId::first()))
     }
 
-    /// Signs a refresh token of a session. A token that is signed twice is the same text.
+    /// Signs a refresh token of a session. A token with the same id and time is the same text.
     ///
     /// # Errors
     /// When the library cannot sign, which a key of any length and these claims never cause.

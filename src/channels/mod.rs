@@ -66,7 +66,6 @@ use crate::{
         chat_groups, epochs,
         events::Author,
         memberships,
-        reactions::Emoji,
         sessions::{Claimed, Live},
         users,
     },
@@ -77,10 +76,6 @@ use crate::{
 
 /// How long [`connect`] tries to reach Redis.
 const CONNECT_WITHIN: Duration = Duration::from_secs(5);
-
-/// The changes of one reaction by one user that are allowed at once, and again within the window.
-const TOGGLES: u32 = 10;
-const TOGGLES_WINDOW: Duration = Duration::from_secs(3000);
 
 /// The time over which a user's sends, and the groups subscribed to, are limited.
 const WINDOW: Duration = Duration::from_secs(10);
@@ -107,8 +102,6 @@ pub struct Channels {
     tokens: Arc<Tokens>,
     sends: Rates<i64>,
     subs: Rates<i64>,
-    /// By user, group, message and emoji.
-    toggles: Rates<(i64, i64, i64, Emoji)>,
     seats: Seats,
     counters: Counters,
     sockets: TaskTracker,
@@ -154,7 +147,6 @@ impl Channels {
             tokens: Arc::new(Tokens::new(&settings.tokens)),
             sends: Rates::new(settings.channels.sends_per_10s, WINDOW),
             subs: Rates::new(settings.limits.subs_per_10s, WINDOW),
-            toggles: Rates::new(TOGGLES, TOGGLES_WINDOW),
             seats: Seats::new(
                 settings.limits.sockets_per_user,
                 settings.limits.sockets_per_network,
@@ -337,21 +329,6 @@ impl Channels {
     #[must_use]
     pub fn epoch(&self) -> String {
         self.hub.epoch().name.clone()
-    }
-
-    /// Takes one change of a reaction from what a user may change. One user, message and emoji may change ten
-    /// times at once, and then once in five minutes: each change is an event for ever, which all others read.
-    ///
-    /// # Errors
-    /// [`TooFast`] when there is nothing left to take.
-    pub fn may_react(
-        &self,
-        user_id: i64,
-        group_id: i64,
-        message: i64,
-        emoji: Emoji,
-    ) -> Result<(), TooFast> {
-        self.toggles.take((user_id, group_id, message, emoji))
     }
 
     /// Takes one from what a user may send.

@@ -25,7 +25,7 @@ use crate::{
     database::{Outage, checkpoint::WriterGate, classify},
     health::Health,
     models::{
-        changes::{Change, MakeError, Outcome, Retries, What},
+        changes::{Change, MakeError, Outcome, Retries, ToggleLimit, What},
         epochs,
         events::Event,
         log::LogBehind,
@@ -164,6 +164,7 @@ async fn write(
 ) {
     let mut queued = Vec::new();
     let mut last = Last::default();
+    let toggles = ToggleLimit::default();
     while waiting.recv_many(&mut queued, BATCH).await > 0 {
         gather(&mut waiting, &mut queued, &last).await;
         let (mut batch, mut probes) = (Vec::with_capacity(queued.len()), Vec::new());
@@ -183,7 +184,7 @@ async fn write(
         }
         if !batch.is_empty() {
             let (begun, changes) = (Instant::now(), batch.len());
-            let (retries, error) = store(&db, &hub, batch, last.retries).await;
+            let (retries, error) = store(&db, &hub, &toggles, batch, last.retries).await;
             if let Some(outage) = error.as_ref().and_then(outage_of) {
                 health.note_failed_write(outage);
             }
@@ -211,10 +212,11 @@ async fn write(
 async fn store(
     db: &DatabaseConnection,
     hub: &Hub,
+    toggles: &ToggleLimit,
     batch: Vec<Waiting>,
     retries: Retries,
 ) -> (Retries, Option<MakeError>) {
-    let last = match make(db, hub, batch, retries).await {
+    let last = match make(db, hub, toggles, batch, retries).await {
         Ok(found) => return (found, None),
         Err(Unmade { error, batch }) if batch.is_empty() => {
             log(&error);
@@ -224,7 +226,7 @@ async fn store(
             tracing::warn!(%error, "a batch was not stored; each group's part is tried alone");
             let mut last = None;
             for part in by_group(batch) {
-                if let Err(Unmade { error, batch }) = make(db, hub, part, retries).await {
+                if let Err(Unmade { error, batch }) = make(db, hub, toggles, part, retries).await {
                     log(&error);
                     last = Some(error);
                     if batch.is_empty() {
@@ -259,6 +261,7 @@ struct Unmade {
 async fn make(
     db: &DatabaseConnection,
     hub: &Hub,
+    toggles: &ToggleLimit,
     batch: Vec<Waiting>,
     retries: Retries,
 ) -> Result<Retries, Unmade> {
@@ -266,7 +269,8 @@ async fn make(
     // A database that is silent must not keep all senders waiting for ever. A transaction that is
     // given up is rolled back, unless it is being committed.
     let acknowledged = hub.acknowledged();
-    let making = async { Ok(Change::make_among(db, &changes, retries, acknowledged).await) };
+    let making =
+        async { Ok(Change::make_among(db, &changes, retries, acknowledged, toggles).await) };
     let made = in_time(making).await;
     let outcomes = match made.map_err(MakeError::Unknown).and_then(|made| made) {
         Ok(outcomes) => outcomes,
@@ -290,6 +294,12 @@ async fn make(
         let event = outcome.as_ref().ok()?.event.as_ref()?;
         Some((waiting.change.group_id, event.seq))
     }));
+    for (waiting, outcome) in batch.iter().zip(&outcomes) {
+        let is_event = outcome.as_ref().is_ok_and(|stored| stored.event.is_some());
+        if let Some(key) = ToggleLimit::key(&waiting.change).filter(|_| is_event) {
+            toggles.note(key);
+        }
+    }
     // In the order of the log, which is that of the batch; each group's sockets are woken once.
     let mut told: HashMap<&Arc<str>, Vec<Event>> = HashMap::new();
     for (waiting, outcome) in batch.iter().zip(&outcomes) {

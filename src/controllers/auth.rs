@@ -178,7 +178,8 @@ pub(super) fn give_tokens(
 /// The refresh token stays valid, and the cookie `access` is set again. A client that adds
 /// `"rotate": true` gets a new refresh token too. All rotations of one refresh token within 10 s give the
 /// same new one, so that two tabs may refresh at once. The old refresh token is valid until 10 s after the
-/// first use of the new one. An old token that comes later is a copy: the session ends.
+/// first use of the new one, or until the new one is replaced in turn. An old token that comes later is a copy:
+/// the session ends.
 #[utoipa::path(
     post, path = "/api/token/refresh/", operation_id = "token_refresh", tag = "accounts",
     request_body = RefreshParams,

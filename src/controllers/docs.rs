@@ -133,9 +133,10 @@ pub async fn document(base: PublicBase, headers: HeaderMap) -> Result<Response> 
             let document = openapi::document(&server);
             let file = json_file(&document.map_err(|error| Error::Internal(error.into()))?);
             let mut documents = documents();
-            if documents.len() < ADDRESSES {
-                documents.insert(server, file.clone());
+            if documents.len() >= ADDRESSES {
+                documents.clear();
             }
+            documents.insert(server, file.clone());
             file
         }
     };

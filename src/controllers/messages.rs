@@ -242,7 +242,7 @@ pub async fn delete(
         ("group_name" = String, Path, example = "chat_a1b2c3d4"),
         ("limit" = Option<u32>, Query, description = "100 if left out, 500 at most. (Not of a stream.)", minimum = 1),
         ("after" = Option<i64>, Query, description = "The last event that you have; from the first on, if left out.", minimum = 0),
-        ("epoch" = Option<String>, Query, description = "The `epoch` in which you got it.", example = "7c9e6679742540de944be07fc1f90ae7"),
+        ("epoch" = Option<String>, Query, description = "The `epoch` in which you got it."),
         ("Last-Event-ID" = Option<i64>, Header, description = "Of a stream: the same as `after`, before which it counts.", minimum = 0),
     ),
     responses(
@@ -285,7 +285,9 @@ pub async fn log(
         let _turn = allowance.page().await;
         events::Model::page(db, group.id, after, limit.into(), LOG_PAGE_BYTES).await?
     };
-    let head = group.head;
+    // Some events may have been stored since the head was read.
+    let last = events.last().map_or(0, |event| event.seq);
+    let head = group.head.max(last);
     let page = EventPage {
         results: events
             .iter()

@@ -80,7 +80,6 @@ async fn react(
         detail: Emoji::RULE.to_owned(),
         field: Some("emoji".into()),
     })?;
-    channels.may_react(member.user.id, member.group.id, seq, emoji)?;
     change(member, channels, cid, What::React { seq, emoji, on }).await?;
     Ok(())
 }

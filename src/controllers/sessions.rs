@@ -124,7 +124,7 @@ pub async fn end_one(
 #[utoipa::path(
     delete, path = "/api/sessions/", operation_id = "end_other_sessions", tag = "accounts",
     security(("bearer" = [])),
-    params(("confirm" = Option<String>, Query, description = "Your username, unless the body has it.", example = "ann")),
+    params(("confirm" = Option<String>, Query, description = "Your username, unless the body has it.", example = "nora")),
     responses((status = 204, description = "This is the only one."), Invalid, Unauthorized, BodyRefused, TooFast, Unavailable),
 )]
 pub async fn end_others(

@@ -75,6 +75,7 @@ pub async fn chat(
         Ok(Handshake(upgrade)) if offers_rich(&upgrade) => {
             rich(ctx, channels, allowance, parts, upgrade).await
         }
+        Err(error) if Handshake::offers(&parts.headers, SUBPROTOCOL) => Err(error),
         handshake => {
             let _: AllowedOrigin = parts.extract_with_state(&ctx).await?;
             let found: SocketMember<CookieUser> = parts.extract_with_state(&ctx).await?;

@@ -66,6 +66,7 @@ impl IntoResponse for Error {
                 .into_response(),
             // Who is no member of a group does not hear that it exists.
             Self::Refused(Refusal::NotMember) => by_status(StatusCode::NOT_FOUND),
+            Self::Refused(Refusal::TooOften(wait)) => Self::TooFast(TooFast(wait)).into_response(),
             Self::Refused(refusal) => (
                 status_of(&refusal),
                 Json(Detail {
@@ -219,6 +220,7 @@ const fn status_of(refusal: &Refusal) -> StatusCode {
         Refusal::Forbidden | Refusal::Banned => StatusCode::FORBIDDEN,
         Refusal::NoSuchMessage { .. } => StatusCode::BAD_REQUEST,
         Refusal::Gone | Refusal::GroupGone => StatusCode::GONE,
+        Refusal::TooOften(_) => StatusCode::TOO_MANY_REQUESTS,
         // Who takes something away first may ask again (RFC 9110, section 15.5.10).
         Refusal::CidReused | Refusal::Conflict(_) | Refusal::LimitExceeded(_) => {
             StatusCode::CONFLICT

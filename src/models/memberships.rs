@@ -353,6 +353,39 @@ impl Model {
         Ok(passed)
     }
 
+    /// Passes on the groups of a user whose owner is deactivated: when the owner left, nobody active was there.
+    ///
+    /// Returns the groups, by name, with the events to announce.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn inherit(
+        db: &DatabaseConnection,
+        user: &users::Model,
+    ) -> Result<Vec<(String, Vec<Event>)>, DbErr> {
+        let mut passed = Vec::new();
+        let groups = Entity::find().filter(Column::UserId.eq(user.id)).all(db);
+        for own in groups.await? {
+            let owner = Entity::find()
+                .filter(Column::GroupId.eq(own.group_id))
+                .filter(Column::Role.eq(Role::Owner.as_str()))
+                .find_also_related(users::Entity)
+                .one(db)
+                .await?;
+            let Some((_, Some(owner))) = owner.filter(|(owner, _)| owner.user_id != user.id) else {
+                continue;
+            };
+            let events = Self::pass_on_group(db, &owner, own.group_id).await?;
+            let group = chat_groups::Entity::find_by_id(own.group_id)
+                .one(db)
+                .await?;
+            if let Some(group) = group.filter(|_| !events.is_empty()) {
+                passed.push((group.name, events));
+            }
+        }
+        Ok(passed)
+    }
+
     async fn pass_on_group(
         db: &DatabaseConnection,
         user: &users::Model,

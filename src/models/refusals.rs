@@ -1,5 +1,7 @@
 //! Why something that somebody asked for is not done.
 
+use std::time::Duration;
+
 use sea_orm::DbErr;
 
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -23,6 +25,9 @@ pub enum Refusal {
     /// It does not fit to how things are; the text says what would.
     #[error("{0}")]
     Conflict(&'static str),
+    /// This reaction was changed too often; one more change is allowed after this time.
+    #[error("Too many requests; slow down.")]
+    TooOften(Duration),
     /// It would be more than there may be; the text says of what.
     #[error("{0}")]
     LimitExceeded(&'static str),
@@ -41,6 +46,7 @@ impl Refusal {
             Self::CidReused => "cid_reused",
             Self::Banned => "banned",
             Self::Conflict(_) => "conflict",
+            Self::TooOften(_) => "rate_limited",
             Self::LimitExceeded(_) => "limit_exceeded",
         }
     }

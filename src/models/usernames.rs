@@ -125,7 +125,10 @@ pub fn is_visible(c: char) -> bool {
         '\u{0600}'..='\u{0605}' | '\u{06DD}' | '\u{070F}' | '\u{0890}'..='\u{0891}' | '\u{08E2}'
         | '\u{110BD}' | '\u{110CD}');
     // The braille pattern without a dot, the place of an embedded object and the empty note head are symbols.
-    let is_empty = matches!(c, '\u{2800}' | '\u{FFFC}' | '\u{1D159}');
+    // Noncharacters are nothing.
+    let is_empty = matches!(c, '\u{2800}' | '\u{FFFC}' | '\u{1D159}')
+        || matches!(c, '\u{FDD0}'..='\u{FDEF}')
+        || u32::from(c) & 0xFFFE == 0xFFFE;
     (!is_blank || is_sign) && !is_empty && !is_invisible(c)
 }
 

@@ -9,6 +9,7 @@ use crate::{
         changes::{Change, What},
         chat_groups,
         events::Event,
+        messages::check_text,
     },
     settings::Settings,
 };
@@ -35,6 +36,7 @@ impl Task for GroupSend {
     async fn run(&self, ctx: &AppContext, vars: &task::Vars) -> Result<()> {
         let name = USAGE.argument(vars, "group")?;
         let text = USAGE.argument(vars, "message")?;
+        check_text(text).map_err(|error| USAGE.refuse(&format!("message: {error}")))?;
         let group = chat_groups::Model::find_by_name(&ctx.db, name)
             .await?
             .ok_or_else(|| USAGE.refuse(&format!("there is no group `{name}`")))?;

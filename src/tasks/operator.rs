@@ -29,16 +29,40 @@ impl Usage {
     /// # Errors
     /// When it is not; the text says how to call the task.
     pub fn argument<'a>(&self, vars: &'a task::Vars, name: &str) -> Result<&'a str> {
-        self.optional(vars, name).ok_or_else(|| {
+        self.optional(vars, name)?.ok_or_else(|| {
             let example = self.example;
             self.refuse(&format!("`{name}` is missing; like this: {example}"))
         })
     }
 
-    /// One that may be left out.
-    pub fn optional<'a>(&self, vars: &'a task::Vars, name: &str) -> Option<&'a str> {
-        let argument = vars.cli_arg(name).ok()?;
-        Some(argument).filter(|argument| !argument.is_empty())
+    /// Returns an argument that may be left out.
+    ///
+    /// # Errors
+    /// When an argument is empty, or is not one of those in the example: a task that goes on without an argument
+    /// may do more than was asked for.
+    pub fn optional<'a>(&self, vars: &'a task::Vars, name: &str) -> Result<Option<&'a str>> {
+        let example = self.example;
+        for (key, value) in &vars.cli {
+            if !self.names().any(|known| known == key) {
+                let told = format!("`{key}` is not an argument; like this: {example}");
+                return Err(self.refuse(&told));
+            }
+            if value.is_empty() {
+                let told = format!("`{key}` is missing its value; like this: {example}");
+                return Err(self.refuse(&told));
+            }
+        }
+        Ok(vars.cli.get(name).map(String::as_str))
+    }
+
+    /// Returns the names of the arguments, which are those of the example.
+    fn names(&self) -> impl Iterator<Item = &'static str> {
+        let words = self.example.split_whitespace();
+        words
+            .skip_while(|word| *word != self.name)
+            .skip(1)
+            .filter_map(|word| word.trim_start_matches('[').split_once(':'))
+            .map(|(name, _)| name)
     }
 
     /// The user that the argument `username` names, in whatever letter case.

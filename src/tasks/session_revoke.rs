@@ -24,7 +24,7 @@ impl Task for SessionRevoke {
 
     async fn run(&self, ctx: &AppContext, vars: &task::Vars) -> Result<()> {
         let user = USAGE.user(ctx, vars).await?;
-        let ended = match USAGE.optional(vars, "id") {
+        let ended = match USAGE.optional(vars, "id")? {
             None => sessions::Model::end_all(&ctx.db, user.id, None).await?,
             Some(id) => {
                 let parsed = id.parse();

@@ -2,7 +2,8 @@
 
 use loco_rs::prelude::*;
 
-use super::operator::{Usage, say};
+use super::operator::{Usage, announce, say};
+use crate::models::memberships;
 
 const USAGE: Usage = Usage {
     name: "user:activate",
@@ -26,6 +27,8 @@ impl Task for UserActivate {
     async fn run(&self, ctx: &AppContext, vars: &task::Vars) -> Result<()> {
         let user = USAGE.user(ctx, vars).await?;
         user.set_active(&ctx.db, true).await?;
+        let passed = memberships::Model::inherit(&ctx.db, &user).await?;
+        announce(ctx, &passed).await?;
         say(&format!("{} can log in", user.username))
     }
 }

@@ -89,6 +89,42 @@ async fn connection_and_upgrade_are_lists() {
 }
 
 #[tokio::test]
+async fn the_version_is_13_and_there_is_no_body() {
+    let app = TestApp::start().await;
+    let ann = app.user("ann").await;
+    let group = ann.start_chat().await;
+    let cookie = format!("cookie: {}", ann.cookie());
+    let upgrade = ["connection: upgrade", "upgrade: websocket", KEY, &cookie];
+    let version = "sec-websocket-version: 13";
+    for (more, expected) in [
+        (&[version][..], 101),
+        (&[version, "content-length: 0"], 101),
+        (&[], 426),
+        (&["sec-websocket-version: 8"], 426),
+        (&[version, "sec-websocket-version: 8"], 426),
+        (&["sec-websocket-version: 13, 8"], 426),
+        (&[version, "content-length: 5"], 400),
+        (&[version, "transfer-encoding: chunked"], 400),
+    ] {
+        let lines = [&upgrade[..], more].concat();
+        let head = open(&app, &format!("/ws/chat/{group}/"), &lines).await;
+        assert_eq!(status(&head), expected, "{more:?}: {head}");
+    }
+    // A rich socket hears what is wrong with its handshake, and not that it has no cookie.
+    let bearer = format!("authorization: Bearer {}", ann.access);
+    let rich = ["sec-websocket-protocol: chat.v1.json", &bearer];
+    for path in [format!("/ws/chat/{group}/"), "/ws/".to_owned()] {
+        let head = open(
+            &app,
+            &path,
+            &[&rich[..], &["connection: upgrade", version]].concat(),
+        )
+        .await;
+        assert_eq!(status(&head), 426, "{path}: {head}");
+    }
+}
+
+#[tokio::test]
 async fn a_key_is_the_base64_of_16_bytes() {
     let app = TestApp::start().await;
     let ann = app.user("ann").await;
@@ -101,6 +137,7 @@ async fn a_key_is_the_base64_of_16_bytes() {
         &["sec-websocket-key: dGhlIHNhbXBsZSBub25jZXM="],
         &["sec-websocket-key: dGhlIHNhbXBsZSBub25j!Q=="],
         &["sec-websocket-key:"],
+        &[],
         &[KEY, KEY],
     ] {
         let mut lines = vec![

@@ -40,7 +40,7 @@ fn frontend(part: &str) -> &'static str {
 
 /// The samples of the documents that run in a browser, each with its start.
 fn scripts() -> [String; 2] {
-    let parts = ["post(", "renew(", "path(", "follow(", "send("];
+    let parts = ["request(", "renew(", "path(", "follow(", "send("];
     let front = parts.map(|part| frontend(&format!("function {part}")));
     [
         format!("{}\n{CHAT}", block("js")),

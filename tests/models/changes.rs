@@ -4,7 +4,7 @@ use proptest::{collection::vec, prelude::*, sample::select, strategy::ValueTree,
 use salam::{
     database::for_writing,
     models::{
-        changes::{Change, Outcome, Retries, Stored, What},
+        changes::{Change, Outcome, Retries, Stored, ToggleLimit, What},
         chat_groups,
         events::{self, Author},
         log::AcknowledgedHeads,
@@ -92,8 +92,9 @@ async fn make(
         });
         let changes: Vec<_> = changes.collect();
         let changes: Vec<_> = changes.iter().collect();
+        let (acknowledged, toggles) = (AcknowledgedHeads::default(), ToggleLimit::default());
         let outcomes =
-            Change::make_among(&writing, &changes, retries, &AcknowledgedHeads::default()).await;
+            Change::make_among(&writing, &changes, retries, &acknowledged, &toggles).await;
         let outcomes = outcomes.unwrap();
         for ((who, cid, _), outcome) in batch.iter().zip(&outcomes) {
             if let Ok(Stored {

@@ -72,15 +72,17 @@ async fn the_longest_serving_admin_inherits_and_else_a_member() {
     // Nobody active is left, so the owner stays.
     assert!(deactivate("bob").await.is_empty());
     assert_eq!(roles(&app).await, expected([Member, Owner, Member, Member]));
+    // The first who comes back inherits from an owner who is away.
+    user(&app, "dan").await.set_active(db, true).await.unwrap();
+    let dan = user(&app, "dan").await;
+    let inherited = memberships::Model::inherit(db, &dan).await.unwrap();
+    assert_eq!(inherited.len(), 1);
+    assert_eq!(roles(&app).await, expected([Member, Member, Member, Owner]));
     // A user who is active keeps everything.
-    user(&app, "bob").await.set_active(db, true).await.unwrap();
-    let bob = user(&app, "bob").await;
-    assert!(
-        memberships::Model::pass_on(db, &bob)
-            .await
-            .unwrap()
-            .is_empty()
-    );
+    let passed = memberships::Model::pass_on(db, &dan).await.unwrap();
+    assert!(passed.is_empty());
+    let again = memberships::Model::inherit(db, &dan).await.unwrap();
+    assert!(again.is_empty());
 }
 
 #[tokio::test]

@@ -263,6 +263,22 @@ async fn one_reaction_may_change_so_often() {
     );
     let wait = reply["retry_after_ms"].as_i64().unwrap();
     assert!((250_000..=300_000).contains(&wait), "{wait}");
+    // A request that changes nothing, and the retry of a stored one, are answered as ever.
+    assert_eq!(ann.delete(&door(2, thumb)).await.status, 204);
+    let retried = |cid: &str| json!({"type": "react", "group": group, "seq": 3, "emoji": "🎉", "on": true, "cid": cid});
+    let (first, _) = socket.reply_to(retried("c")).await;
+    for _ in 0..12 {
+        let (again, _) = socket.reply_to(retried("c")).await;
+        assert_eq!(
+            (&again["seq"], &again["dup"]),
+            (&first["seq"], &json!(true)),
+            "{again}"
+        );
+        assert_eq!(
+            ann.ask(Method::PUT, &door(3, "%F0%9F%8E%89")).await.status,
+            200
+        );
+    }
     // Another emoji, another message and another member are not affected.
     assert_eq!(ann.ask(Method::PUT, &door(2, heart)).await.status, 200);
     assert_eq!(ann.ask(Method::PUT, &door(3, thumb)).await.status, 200);

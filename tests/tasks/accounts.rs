@@ -71,6 +71,23 @@ async fn who_is_deactivated_is_out_until_they_are_let_in() {
     assert!(ok && bob.is_logged_in().await, "who is active stays so");
 }
 
+/// A task that goes on without an argument would do more than was asked for.
+#[tokio::test]
+async fn an_argument_that_is_unknown_or_empty_is_refused() {
+    let app = TestApp::start().await;
+    let ann = app.user("ann").await;
+    for arguments in [
+        &["username:ann", "Id:67e55044-10b1-426f-9247-bb680e5fe0c8"][..],
+        &["username:ann", "id:"],
+        &["username:ann", "all:true"],
+        &["username:"],
+    ] {
+        let (ok, told) = run(&app, "", "session:revoke", arguments).await;
+        assert!(!ok && told.contains("like this:"), "{arguments:?}: {told}");
+    }
+    assert!(ann.is_logged_in().await);
+}
+
 #[tokio::test]
 async fn a_password_is_reset_to_one_that_nobody_knows() {
     let redis = RedisServer::start().await;

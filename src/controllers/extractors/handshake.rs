@@ -21,26 +21,37 @@ impl<S: Send + Sync> FromRequestParts<S> for Handshake {
 
     /// # Errors
     /// [`Error::UpgradeRequired`] for a request that does not ask for a WebSocket of version 13, and
-    /// [`Error::Invalid`] for a key that is not the Base64 of 16 bytes.
+    /// [`Error::Invalid`] for a body, and for a key that is not the Base64 of 16 bytes.
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self> {
         let headers = &mut parts.headers;
         if !lists(headers, &header::CONNECTION, "upgrade")
             || !lists(headers, &header::UPGRADE, "websocket")
+            || !has_version(headers)
         {
             return Err(Error::UpgradeRequired);
         }
-        // axum reads the first line of each, and takes it for one value.
-        headers.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
-        headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
-        let has_key = has_valid_key(headers);
-        let upgrade = WebSocketUpgrade::from_request_parts(parts, state).await;
-        let upgrade = upgrade.map_err(|_| Error::UpgradeRequired)?;
-        if !has_key {
+        if has_body(headers) {
+            // Its bytes would be taken for frames, or frames for its bytes.
+            return Err(Error::invalid("A WebSocket handshake has no body."));
+        }
+        if !has_valid_key(headers) {
             return Err(Error::invalid(
                 "Sec-WebSocket-Key: one line, the Base64 of 16 bytes.",
             ));
         }
-        Ok(Self(upgrade))
+        // axum reads the first line of each, and takes it for one value.
+        headers.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
+        headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
+        let upgrade = WebSocketUpgrade::from_request_parts(parts, state).await;
+        Ok(Self(upgrade.map_err(|_| Error::UpgradeRequired)?))
+    }
+}
+
+impl Handshake {
+    /// Returns whether a request offers a subprotocol, whatever else is wrong with it.
+    #[must_use]
+    pub fn offers(headers: &HeaderMap, subprotocol: &str) -> bool {
+        lists(headers, &header::SEC_WEBSOCKET_PROTOCOL, subprotocol)
     }
 }
 
@@ -49,6 +60,19 @@ fn lists(headers: &HeaderMap, name: &HeaderName, value: &str) -> bool {
     let lines = headers.get_all(name).iter();
     let mut values = lines.flat_map(|line| line.as_bytes().split(|byte| *byte == b','));
     values.any(|listed| listed.trim_ascii().eq_ignore_ascii_case(value.as_bytes()))
+}
+
+/// Returns whether the one version that is named is 13 (RFC 6455, section 4.1).
+fn has_version(headers: &HeaderMap) -> bool {
+    let mut versions = headers.get_all(header::SEC_WEBSOCKET_VERSION).iter();
+    let version = versions.next().filter(|_| versions.next().is_none());
+    version.is_some_and(|version| version.as_bytes().trim_ascii() == b"13")
+}
+
+fn has_body(headers: &HeaderMap) -> bool {
+    let mut lengths = headers.get_all(header::CONTENT_LENGTH).iter();
+    headers.contains_key(header::TRANSFER_ENCODING)
+        || lengths.any(|length| length.as_bytes().trim_ascii() != b"0")
 }
 
 fn has_valid_key(headers: &HeaderMap) -> bool {

@@ -8,8 +8,9 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::{
-    Change, Outcome, Retries, Stored, What,
+    Change, Outcome, Retries, Stored, ToggleLimit, What,
     reacted::{Asked, Reacted},
+    toggles,
 };
 use crate::models::{
     asked::{many_rows_of, rows_of},
@@ -31,6 +32,8 @@ pub struct Known {
     messages: HashMap<(i64, i64), Target>,
     /// The texts of the messages that are to be edited, by group and number.
     texts: HashMap<(i64, i64), String>,
+    /// How often this batch changes a reaction.
+    toggled: HashMap<toggles::Key, u32>,
     reacted: Reacted,
 }
 
@@ -170,6 +173,7 @@ impl Known {
         );
         let texts = texts.await?;
         Ok(Self {
+            toggled: HashMap::new(),
             texts: texts
                 .into_iter()
                 .filter_map(|row| {
@@ -200,7 +204,7 @@ impl Known {
     }
 
     /// Makes a change, or refuses it.
-    pub fn decide(&mut self, change: &Change, logs: &mut Logs) -> Outcome {
+    pub fn decide(&mut self, change: &Change, logs: &mut Logs, toggles: &ToggleLimit) -> Outcome {
         if logs.head(change.group_id).is_none() {
             // Deleted since the author was looked up as a member.
             return Err(Refusal::GroupGone);
@@ -234,6 +238,13 @@ impl Known {
                 dup: true,
                 event: None,
             });
+        }
+        if let Some(key) = ToggleLimit::key(change) {
+            let pending = self.toggled.entry(key).or_default();
+            if let Some(wait) = toggles.wait(&key, *pending) {
+                return Err(Refusal::TooOften(wait));
+            }
+            *pending += 1;
         }
         let event = self.append(change, logs).ok_or(Refusal::NotFound)?;
         if let Some(reaction) = &reaction {

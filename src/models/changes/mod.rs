@@ -2,6 +2,7 @@
 
 mod known;
 mod reacted;
+mod toggles;
 
 use std::time::{Duration, Instant};
 
@@ -11,6 +12,7 @@ use serde_json::{Value, json};
 use tokio::time::sleep;
 
 use self::known::Known;
+pub use self::toggles::ToggleLimit;
 use super::{
     events::{Author, Event, kind},
     log::{AcknowledgedHeads, LogBehind, Logs, begin, was_committed},
@@ -206,12 +208,12 @@ impl Change {
         changes: Vec<Self>,
     ) -> Result<Vec<Outcome>, MakeError> {
         let changes: Vec<_> = changes.iter().collect();
-        let unknown = AcknowledgedHeads::default();
-        Self::make_among(db, &changes, Retries::Likely, &unknown).await
+        let (unknown, unlimited) = (AcknowledgedHeads::default(), ToggleLimit::default());
+        Self::make_among(db, &changes, Retries::Likely, &unknown, &unlimited).await
     }
 
     /// The same, faster where none of them is a retry, and slower where one is. A log that ends before what
-    /// was `acknowledged` is not appended to; what is stored now is not noted there.
+    /// was `acknowledged` is not appended to; what is stored now is not noted there, nor in `toggles`.
     ///
     /// # Errors
     /// [`MakeError`] when the database fails, or has lost events.
@@ -220,13 +222,14 @@ impl Change {
         changes: &[&Self],
         retries: Retries,
         acknowledged: &AcknowledgedHeads,
+        toggles: &ToggleLimit,
     ) -> Result<Vec<Outcome>, MakeError> {
         if changes.is_empty() {
             return Ok(Vec::new());
         }
         let mut cut = None;
         loop {
-            let made = match Self::prepare(db, changes, retries, acknowledged).await {
+            let made = match Self::prepare(db, changes, retries, acknowledged, toggles).await {
                 Ok(prepared) => prepared.commit(db, changes).await,
                 Err(error) => Err(error),
             };
@@ -251,6 +254,7 @@ impl Change {
         changes: &[&Self],
         mut retries: Retries,
         acknowledged: &AcknowledgedHeads,
+        toggles: &ToggleLimit,
     ) -> Result<Prepared, MakeError> {
         loop {
             let transaction = begin(db).await?;
@@ -262,7 +266,7 @@ impl Change {
             let mut known = Known::look_up(&transaction, changes, retries).await?;
             let outcomes: Vec<_> = changes
                 .iter()
-                .map(|change| known.decide(change, &mut logs))
+                .map(|change| known.decide(change, &mut logs, toggles))
                 .collect();
             known.write(&transaction).await?;
             // The last word: a deletion takes what the same batch has added to the message.

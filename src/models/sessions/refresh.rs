@@ -127,7 +127,17 @@ impl Model {
             let known = (session.refresh_jti, session.successor_at);
             let standing = session.take(token, now);
             if standing == Standing::Reused {
-                Self::end(db, user_id, id).await?;
+                let ended = Entity::delete_many()
+                    .filter(Column::Id.eq(id))
+                    .filter(Column::UserId.eq(user_id))
+                    // A password change may have renewed the session meanwhile.
+                    .filter(Column::RefreshJti.eq(known.0))
+                    .filter(Column::Generation.eq(generation))
+                    .exec(db)
+                    .await?;
+                if ended.rows_affected == 0 {
+                    continue;
+                }
                 return Ok(Refreshed::Reused { user });
             }
             let rotated = rotate.then(|| session.rotate(token, standing, now));

@@ -26,7 +26,8 @@ use crate::{
         },
         writer::{Begun, NotStored},
     },
-    models::{changes::What, events::Author, sessions::Live, users},
+    limits::TooFast,
+    models::{changes::What, events::Author, refusals::Refusal, sessions::Live, users},
     views::time,
 };
 
@@ -185,11 +186,6 @@ impl<'a> Rich<'a> {
         if let Err(wait) = channels.may_send(member.author.id) {
             return Reply::Now(Frame::Error(Fault::rate_limited(wait).to(Some(id))).encode());
         }
-        if let What::React { seq, emoji, .. } = what
-            && let Err(wait) = channels.may_react(member.author.id, member.group_id, seq, emoji)
-        {
-            return Reply::Now(Frame::Error(Fault::rate_limited(wait).to(Some(id))).encode());
-        }
         let (group, change) = (member.group.clone(), member.change(cid.clone(), what));
         if let What::Send { .. } = change.what {
             joined.type_on(false, channels);
@@ -254,6 +250,9 @@ impl Reply {
                 ..Done::default()
             })
             .encode(),
+            Ok(Err(Refusal::TooOften(wait))) => {
+                Frame::Error(Fault::rate_limited(TooFast(wait)).to(Some(id))).encode()
+            }
             Ok(Err(refusal)) => {
                 let message = refusal.to_string();
                 let fault = Fault::new(refusal.code(), &message).to(Some(id));
