@@ -1,8 +1,29 @@
 // @ts-nocheck: the bundle of Swagger UI has no types.
 // Starts Swagger UI over the OpenAPI document of this server.
+
+const DOCUMENT = '/api-docs/openapi.json';
+
+/**
+ * Removes the examples of optional parameters. Swagger UI fills them in and sends them: a cursor skips a page, and
+ * a second request with the same `Idempotency-Key` stores nothing. Without `confirm` the server refuses a request.
+ */
+function withoutExamples(text) {
+  const spec = JSON.parse(text);
+  const operations = Object.values(spec.paths).flatMap((path) => Object.values(path));
+  for (const parameter of operations.flatMap(({ parameters }) => parameters ?? [])) {
+    if (!parameter.required && parameter.name !== 'confirm') delete parameter.example;
+  }
+  return JSON.stringify(spec);
+}
+
 window.ui = window.SwaggerUIBundle({
-  url: '/api-docs/openapi.json',
+  url: DOCUMENT,
   dom_id: '#swagger-ui',
   deepLinking: true,
   persistAuthorization: true,
+  responseInterceptor: (response) => {
+    const isDocument = response.ok && new URL(response.url, location.href).pathname === DOCUMENT;
+    if (isDocument) response.text = withoutExamples(response.text);
+    return response;
+  },
 });

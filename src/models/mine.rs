@@ -21,7 +21,7 @@ pub struct Mine {
     pub about: About,
 }
 
-/// What a list of groups shows besides the rows of group and membership.
+/// The facts that a list of groups shows beside the rows of group and membership.
 #[derive(Debug, Clone, Default)]
 pub struct About {
     /// Messages that the member has not read and that were deleted.

@@ -116,7 +116,7 @@ pub async fn announce(ctx: &AppContext, groups: &[(String, Vec<Event>)]) -> Resu
     };
     for (group, events) in groups {
         for event in events {
-            // What Redis does not take is found in the log.
+            // The servers find an event in the log that Redis does not take.
             let payload = Told::new(group, event).frame().into();
             let _ = broker.publish(group, payload).await;
         }

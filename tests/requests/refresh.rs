@@ -211,7 +211,7 @@ async fn two_tabs_get_one_successor() {
     assert_eq!(rotate(&ann.refresh).await, one, "a moment later, too");
     let next = rotate(&one).await;
     assert_ne!(next, one);
-    assert_eq!(rotate(&ann.refresh).await, one, "the token in use");
+    assert_eq!(rotate(&ann.refresh).await, next, "the newest one");
     // Much later than the grace: as if the first use had been a minute ago.
     let session = sessions::Entity::find().one(&app.ctx.db).await.unwrap();
     let mut session = session.unwrap().into_active_model();

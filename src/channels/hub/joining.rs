@@ -40,8 +40,9 @@ pub(super) fn counts(
 }
 
 impl Hub {
-    /// Joins a group; waits for Redis and for other nodes until `patience` at most. What comes after the moment of [`Member::head`] arrives, whether it was
-    /// stored here or elsewhere, before or after this.
+    /// Joins a group. Waits for Redis and for other nodes until `patience` at most.
+    ///
+    /// Each event after [`Member::head`] arrives, whether it was stored here or elsewhere, before this or after.
     pub(super) async fn join(
         self: &Arc<Self>,
         peer: &Arc<Peer>,

@@ -75,7 +75,7 @@ pub(in crate::channels) struct Room {
     is_count_due: AtomicBool,
 }
 
-/// What the number of members was counted from.
+/// The base of the number of members.
 #[derive(Default)]
 struct Counted {
     /// The end of the log at which the members were counted.

@@ -8,22 +8,25 @@
 //!   `required` for a required one.
 //! - A page refers to its items, so that there is one type for each thing.
 //! - Times are of the format `date-time`.
-//! - Parameters are never null, and say what values are valid.
+//! - Parameters are never null, and have an example that works as it stands.
 //! - An operation without credentials says so.
 
 use serde_json::{Map, Value, json};
 
 const SCHEMAS: &str = "#/components/schemas/";
 
-/// What the names of types of request bodies end with.
+/// The end of the names of types of request bodies.
 const PARAMS: &str = "Params";
 
-/// The patterns of parameters, by name: a tool that makes up values makes up valid ones. They have no example,
-/// which Swagger UI would send by itself: a cursor skips a page, and a key is for one request.
-fn pattern_of(parameter: &str) -> Option<&'static str> {
+/// The examples of parameters, by name. A tool that sends all of them gets no error. The page of Swagger UI takes
+/// those of optional parameters out (assets/static/swagger-initializer.js): a person who sends them by accident skips
+/// a page.
+fn example_of(parameter: &str) -> Option<Value> {
     Some(match parameter {
-        "cursor" => "^[0-9]{1,18}$",
-        "Idempotency-Key" => "^[!-~]{1,128}$",
+        "limit" => json!(50),
+        "cursor" => json!("1000"),
+        "before" => json!(1000),
+        "after" | "Last-Event-ID" => json!(0),
         _ => return None,
     })
 }
@@ -42,7 +45,7 @@ pub fn apply(document: &mut Value) {
     };
     let operations = paths.values_mut().filter_map(Value::as_object_mut);
     let operations = operations.flat_map(Map::values_mut);
-    for operation in operations.filter_map(Value::as_object_mut) {
+    for (number, operation) in operations.filter_map(Value::as_object_mut).enumerate() {
         operation.entry("security").or_insert_with(|| json!([]));
         if let Some(body) = operation.get_mut("requestBody") {
             describe_body(body);
@@ -51,7 +54,7 @@ pub fn apply(document: &mut Value) {
             .get_mut("parameters")
             .and_then(Value::as_array_mut);
         for parameter in parameters.into_iter().flatten() {
-            describe_parameter(parameter);
+            describe_parameter(parameter, number);
         }
     }
 }
@@ -178,17 +181,21 @@ fn describe_body(body: &mut Value) {
     }
 }
 
-fn describe_parameter(parameter: &mut Value) {
+fn describe_parameter(parameter: &mut Value, operation: usize) {
     let Some(fields) = parameter.as_object_mut() else {
         return;
     };
-    let name = fields.get("name").and_then(Value::as_str);
-    let pattern = name.and_then(pattern_of);
     if let Some(schema) = fields.get_mut("schema") {
         without_null(schema);
-        if let (Some(pattern), Some(schema)) = (pattern, schema.as_object_mut()) {
-            schema.insert("pattern".to_owned(), json!(pattern));
-        }
+    }
+    let name = fields.get("name").and_then(Value::as_str).unwrap_or("");
+    let example = match name {
+        // One key names one request: an operation with the key of another is refused.
+        "Idempotency-Key" => Some(json!(format!("01JD3ZK8Q{operation:03}"))),
+        _ => example_of(name).filter(|_| !fields.contains_key("example")),
+    };
+    if let Some(example) = example {
+        fields.insert("example".to_owned(), example);
     }
 }
 

@@ -29,7 +29,7 @@ pub type Key = (i64, i64, i64, Emoji);
 /// The limit on one node.
 pub struct ToggleLimit(Mutex<LruCache<Key, Spent>>);
 
-/// What is spent of a limit: each change adds one, and time takes it away.
+/// The spent part of a limit: each change adds one, and time takes it away.
 #[derive(Clone, Copy)]
 struct Spent {
     changes: f64,

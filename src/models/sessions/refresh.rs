@@ -197,23 +197,25 @@ impl Model {
         }
     }
 
-    /// Returns the successor of a token that was taken with this standing. An overtaken token has one that is
-    /// in use already: the current token.
+    /// Returns the successor of a token that was taken with this standing.
+    ///
+    /// The successor of an overtaken token is in use already. It is given once more within the grace of its issue:
+    /// two tabs rotated at the same moment. Later than that, whoever shows the overtaken token may be a thief, and
+    /// gets a token of a line of its own: one of the two lines is a copy as soon as both go on.
     pub fn rotate(&mut self, token: RefreshId, standing: Standing, now: DateTime<Utc>) -> Rotated {
         let rotated_at = self.rotated_at.map(|at| at.to_utc());
         let successor_at = self.successor_at.map(|at| at.to_utc());
         // From before the first use of the current token, it is the time of that token.
         let is_of_current = |at: &DateTime<Utc>| rotated_at.is_some_and(|rotated| *at < rotated);
-        if standing == Standing::Overtaken {
+        let issued_at = successor_at.filter(|at| is_of_current(at) && now - *at < GRACE);
+        if standing == Standing::Overtaken
+            && let Some(issued_at) = issued_at
+        {
             let id = RefreshId {
                 jti: self.refresh_jti,
                 parent: self.parent_jti.or(token.parent),
             };
-            let issued_at = successor_at.filter(is_of_current).or(rotated_at);
-            return Rotated {
-                id,
-                issued_at: issued_at.unwrap_or(now),
-            };
+            return Rotated { id, issued_at };
         }
         let issued_at = successor_at
             .filter(|at| !is_of_current(at) && now - *at < GRACE)
