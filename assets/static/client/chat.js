@@ -343,7 +343,8 @@ export class Chat extends Emitter {
         this.#reading.to(seq); // who says something has read what came before
         this.#outbox.arrived(cid);
       } else this.#reading.came(seq);
-    } else if (kind === 'group.updated') this.title = data.title;
+    } else if (kind === 'message.deleted') this.#reading.deleted(seq, data.seq);
+    else if (kind === 'group.updated') this.title = data.title;
     else if (kind === 'member.role' && data.user === me) this.role = data.role;
     else return;
     this._emit('change', this);

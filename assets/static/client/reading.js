@@ -34,6 +34,8 @@ export class Reading {
   /** What the server says. @param {{ read: number, unread: number, head: number }} counted */
   told({ read, unread, head }) {
     [this.seq, this.unread, this.#countedTo, this.#isGuess] = [read, unread, head, false];
+    // After a reset the log may be shorter. A place past its end belongs to the old log.
+    if (this.#toSay > head) this.#toSay = 0;
     // What was read while there was no way to say so is read all the same.
     if (this.#toSay > read) this.to(this.#toSay);
   }
@@ -41,6 +43,16 @@ export class Reading {
   /** A message of somebody else has come. @param {number} seq */
   came(seq) {
     if (seq > this.seq && seq > this.#countedTo) this.unread += 1;
+  }
+
+  /**
+   * Reduces the count by a deleted message that was unread. The user's own messages are never unread.
+   * @param {number} seq the event of the deletion
+   * @param {number} message the seq of the deleted message
+   */
+  deleted(seq, message) {
+    // The count of the server excludes the messages that were deleted up to `#countedTo`.
+    if (message > this.seq && seq > this.#countedTo) this.unread = Math.max(0, this.unread - 1);
   }
 
   /** You have read so far, here. @param {number} seq */

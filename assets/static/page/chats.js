@@ -3,7 +3,7 @@
 
 import { avatar, clone, part } from './dom.js';
 import { inline } from './prose.js';
-import { number, plain, shortTime, text } from './texts.js';
+import { directionOf, number, plain, shortTime, text } from './texts.js';
 
 /**
  * @typedef {import('../salam.js').Salam} Salam
@@ -251,10 +251,12 @@ export class Chats {
     const title = this.titleOf(chat.group);
     avatar(part(element, 'avatar'), chat.group, title);
     part(element, 'title').textContent = title;
+    part(element, 'title').dir = directionOf(title);
     const time = part(element, 'time');
     time.textContent = shortTime(new Date(at));
     time.dateTime = at;
     part(element, 'last').textContent = last ? this.#said(last) : text('nothing-said');
+    part(element, 'last').dir = directionOf(last?.text ?? '');
     part(element, 'unread').hidden = chat.unread === 0;
     part(element, 'count').textContent = number(chat.unread);
     part(element, 'spoken').textContent = text('unread', { count: chat.unread });

@@ -7,7 +7,7 @@ import { noteText } from './line.js';
 import { Lines } from './lines.js';
 import { People } from './people.js';
 import { inline } from './prose.js';
-import { handle, plain, text } from './texts.js';
+import { directionOf, handle, plain, text } from './texts.js';
 
 /**
  * @typedef {import('../salam.js').Salam} Salam
@@ -122,6 +122,7 @@ export class Conversation {
   #heading() {
     const title = this.#titleOf();
     part(this.view, 'title').textContent = title;
+    part(this.view, 'title').dir = directionOf(title);
     avatar(part(this.view, 'avatar'), this.#chat.group, title);
     part(this.view, 'presence').textContent = this.#presence();
     this.#moved();

@@ -36,7 +36,11 @@ export class People {
     this.#titleOf = titleOf;
     const again = () => { if (this.#isOpen) this.#load(); };
     this.#ends = [
-      chat.on('event', ({ kind }) => { if (kind.startsWith('member.')) again(); }),
+      chat.on('event', ({ kind, data }) => {
+        // The server answers a user who is no longer a member with 404.
+        const isOut = kind === 'member.left' && data.user === salam.user?.username;
+        if (kind.startsWith('member.') && !isOut) again();
+      }),
       chat.on('presence', () => { if (this.#isOpen) this.#showPresence(); }),
     ];
   }

@@ -43,6 +43,20 @@ const shown = (value) => (typeof value === 'number' ? numbers.format(value) : `\
 /** A name or title without the characters that would turn around what stands beside it. @param {string} name */
 export const plain = (name) => name.replace(/[\u202a-\u202e\u2066-\u2069\u200e\u200f\u061c]/g, '');
 
+/** Letters that are written from right to left. */
+const LEFTWARD = /[\u0590-\u08ff\ufb1d-\ufdff\ufe70-\ufefc\u{10800}-\u{10fff}\u{1e800}-\u{1efff}]/u;
+
+/**
+ * The direction of a text, as its first letter is written; an empty string for a text without letters. An element
+ * with this `dir` cuts a long text at its end, and not at its beginning.
+ * @param {string} words
+ */
+export function directionOf(words) {
+  const letter = words.match(/\p{L}/u)?.[0];
+  if (letter === undefined) return '';
+  return LEFTWARD.test(letter) ? 'rtl' : 'ltr';
+}
+
 /** A username as it is written, also among letters that go from right to left. @param {string} username */
 export const handle = (username) => `\u2066@${username}\u2069`;
 
