@@ -38,8 +38,8 @@ use crate::{
     views::{
         auth::{AccessToken, Registered, TokenPair},
         errors::{
-            BodyRefused, Detail, FieldErrors, Refusal, RegisterRefused, RegisterTooFast, TooFast,
-            Unavailable,
+            BodyRefused, Detail, FieldErrors, Refusal, RegisterBodyRefused, RegisterRefused,
+            RegisterTooFast, TooFast, Unavailable,
         },
     },
 };
@@ -87,7 +87,7 @@ pub struct RefreshParams {
     responses(
         (status = 201, description = "The account was created.", body = Registered),
         (status = 400, description = "The username is taken, or a field is at fault.", body = RegisterRefused),
-        BodyRefused,
+        RegisterBodyRefused,
         RegisterTooFast,
         Unavailable,
     ),

@@ -128,6 +128,17 @@ pub enum RegisterTooFast {
     TooFast(#[allow(dead_code, reason = "read by the document")] RegisterRefused),
 }
 
+/// The refusals of a registration whose body cannot be read.
+#[derive(IntoResponses)]
+pub enum RegisterBodyRefused {
+    /// The body is larger than 64 KiB.
+    #[response(status = 413, example = json!({"error": "The body is too large."}))]
+    TooLarge(#[allow(dead_code, reason = "read by the document")] RegisterRefused),
+    /// The body is not declared as JSON, or is encoded.
+    #[response(status = 415, example = json!({"error": "Send the body as application/json."}))]
+    NotJson(#[allow(dead_code, reason = "read by the document")] RegisterRefused),
+}
+
 /// A registration that was refused.
 #[derive(Serialize, ToSchema)]
 pub struct RegisterRefused {
