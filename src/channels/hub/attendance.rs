@@ -10,6 +10,7 @@
 
 use std::{
     borrow::Cow,
+    mem,
     sync::{Arc, atomic::Ordering},
     time::{Duration, Instant},
 };
@@ -103,7 +104,7 @@ impl Hub {
                 self.lose(&node);
             }
             self.let_go();
-            self.all_rooms().iter().for_each(|room| room.end_typing());
+            self.end_typing();
             if count.is_now() {
                 self.all_rooms().iter().for_each(|room| room.tell_count());
             }
@@ -347,6 +348,17 @@ impl Hub {
 
     fn grace(&self) -> Duration {
         Duration::from_secs(self.settings.channels.presence_grace.into())
+    }
+
+    /// Ends the typing of users of whom nothing more was heard.
+    fn end_typing(&self) {
+        // A room that gets a typist in the meantime is added again.
+        let rooms = mem::take(&mut *self.typing());
+        for (id, room) in rooms {
+            if room.end_typing() {
+                self.typing().insert(id, room);
+            }
+        }
     }
 
     fn all_rooms(&self) -> Vec<Arc<Room>> {

@@ -65,7 +65,7 @@ use super::{
     protocol::{
         CloseReason,
         event::Told,
-        whisper::{Whisper, Whispered},
+        whisper::{Topic, Whisper, Whispered},
         word::{NODES, Word},
     },
 };
@@ -96,6 +96,8 @@ pub(super) struct Hub {
     has_parted: AtomicBool,
     /// In the order in which they went.
     leaving: Mutex<VecDeque<Leaving>>,
+    /// The rooms with users who type.
+    typing: Mutex<HashMap<i64, Arc<Room>>>,
     /// Groups of which other nodes want to know who is here.
     asked: mpsc::UnboundedSender<Vec<String>>,
     /// Groups in which an event is missing.
@@ -169,6 +171,7 @@ impl Hub {
             nodes: Nodes::new(Duration::from_secs(settings.channels.presence_lease.into())),
             has_parted: AtomicBool::new(false),
             leaving: Mutex::default(),
+            typing: Mutex::default(),
             asked,
             gaps,
             broker,
@@ -292,7 +295,11 @@ impl Hub {
 
     fn arrive_whisper(&self, group: &str, whispered: Whispered) {
         if let Some(room) = self.room(group) {
+            let is_typing = whispered.topic == Topic::Typing && whispered.is_on;
             room.whisper(&Arc::new(whispered));
+            if is_typing {
+                self.typing().insert(room.id, room);
+            }
         }
     }
 
@@ -417,6 +424,10 @@ impl Hub {
 
     fn leaving(&self) -> MutexGuard<'_, VecDeque<Leaving>> {
         self.leaving.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn typing(&self) -> MutexGuard<'_, HashMap<i64, Arc<Room>>> {
+        self.typing.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn rooms(&self) -> MutexGuard<'_, HashMap<Arc<str>, Arc<Room>>> {

@@ -294,8 +294,9 @@ impl Room {
         true
     }
 
-    /// Tells the sockets of users of whom nothing more was heard that they have stopped typing.
-    pub fn end_typing(&self) {
+    /// Notifies the sockets that users have stopped typing, where their node says nothing more. Returns `true`
+    /// while other users type.
+    pub fn end_typing(&self) -> bool {
         let now = Instant::now();
         let typists = self.typists();
         let silent: Vec<Arc<str>> = typists
@@ -311,6 +312,7 @@ impl Room {
                 on: false,
             })));
         }
+        !self.typists().is_empty()
     }
 
     fn typists(&self) -> MutexGuard<'_, HashMap<Arc<str>, Instant>> {
@@ -324,8 +326,14 @@ impl Room {
 
     /// Takes the number of members that the log had when it ended at `head`. Changes after that count, whether
     /// they have arrived or not, and changes up to there do not.
+    ///
+    /// Only the first count is taken. A second one of the same time would come after changes that are no longer
+    /// kept.
     pub fn count_members(&self, count: i64, head: i64) {
         let mut counted = self.counted();
+        if self.is_counted() {
+            return;
+        }
         counted.at = head;
         let later = counted.changes.iter().filter(|(seq, _)| *seq > head);
         let changed: i64 = later.map(|(_, change)| change).sum();
