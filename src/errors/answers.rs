@@ -19,6 +19,12 @@ use crate::{
 
 const SLOW_DOWN: &str = "Too many requests; slow down.";
 
+const BODY_TOO_LARGE: &str = "The body is too large.";
+
+const SEND_JSON: &str = "Send the body as application/json.";
+
+const SEND_UNENCODED: &str = "Send the body without a Content-Encoding.";
+
 const INVALID_TOKEN: &str = "Bearer error=\"invalid_token\"";
 
 /// The headers of a 426: the protocol to upgrade to and its version.
@@ -153,7 +159,7 @@ impl IntoResponse for Error {
                 detailed(
                     StatusCode::UNSUPPORTED_MEDIA_TYPE,
                     "invalid",
-                    "Send the body without a Content-Encoding.",
+                    SEND_UNENCODED,
                 ),
             )
                 .into_response(),
@@ -249,17 +255,11 @@ fn refusal(detail: &str) -> Json<views::Refusal> {
 /// The answer to a registration whose body cannot be read: with the key `error`, as that endpoint answers.
 fn register_body(error: &Error) -> Response {
     let (status, error) = match error {
-        Error::TooLarge => (
-            StatusCode::PAYLOAD_TOO_LARGE,
-            "The body is too large.".to_owned(),
-        ),
-        Error::UnsupportedMediaType => (
-            StatusCode::UNSUPPORTED_MEDIA_TYPE,
-            "Send the body as application/json.".to_owned(),
-        ),
+        Error::TooLarge => (StatusCode::PAYLOAD_TOO_LARGE, BODY_TOO_LARGE.to_owned()),
+        Error::UnsupportedMediaType => (StatusCode::UNSUPPORTED_MEDIA_TYPE, SEND_JSON.to_owned()),
         Error::ContentEncoding => (
             StatusCode::UNSUPPORTED_MEDIA_TYPE,
-            "Send the body without a Content-Encoding.".to_owned(),
+            SEND_UNENCODED.to_owned(),
         ),
         error => (StatusCode::BAD_REQUEST, error.to_string()),
     };
@@ -282,8 +282,8 @@ fn by_status(status: StatusCode) -> Response {
         StatusCode::NOT_FOUND => ("not_found", "Not found."),
         StatusCode::METHOD_NOT_ALLOWED => ("invalid", "Method not allowed; see the Allow header."),
         StatusCode::REQUEST_TIMEOUT => ("invalid", "The request took too long."),
-        StatusCode::PAYLOAD_TOO_LARGE => ("too_large", "The body is too large."),
-        StatusCode::UNSUPPORTED_MEDIA_TYPE => ("invalid", "Send the body as application/json."),
+        StatusCode::PAYLOAD_TOO_LARGE => ("too_large", BODY_TOO_LARGE),
+        StatusCode::UNSUPPORTED_MEDIA_TYPE => ("invalid", SEND_JSON),
         StatusCode::UPGRADE_REQUIRED => ("invalid", "This is a WebSocket; ask for the upgrade."),
         StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE => ("too_large", "The headers are too large."),
         StatusCode::TOO_MANY_REQUESTS => ("rate_limited", SLOW_DOWN),
