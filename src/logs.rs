@@ -1,7 +1,7 @@
-//! Where the log goes: to standard output, and to standard error for other commands than `start`, in the format and from the level of the configuration.
+//! The output of the log: standard output for `start`, and standard error for other commands. The configuration has
+//! its format and level.
 //!
-//! It is written by a thread of its own. Where nobody reads it, lines are dropped, and the server
-//! goes on.
+//! A thread of its own writes the log. When nobody reads the output, the log drops lines, and the server goes on.
 
 use std::{
     io::{IsTerminal, stderr, stdout},
@@ -25,7 +25,7 @@ const WAITING: usize = 16_384;
 /// Held while the log is open; its end writes what waits.
 static WRITER: Mutex<Option<WorkerGuard>> = Mutex::new(None);
 
-/// Whether the log goes to standard error.
+/// `true` when the log goes to standard error.
 static TO_STANDARD_ERROR: AtomicBool = AtomicBool::new(false);
 
 /// Writes the log to standard error from its opening on: standard output is that of a command, such as a task

@@ -112,7 +112,7 @@ export class Timeline {
   /** @param {number} seq */
   item(seq) { return this.#items.get(seq); }
 
-  /** Whether the account of an author is inactive, as far as the loaded pages say. @param {string | null} username */
+  /** Returns true when a loaded page says that the account of an author is inactive. @param {string | null} username */
   isInactive(username) { return username !== null && this.#inactive.has(username); }
 
   /**

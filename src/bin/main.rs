@@ -64,7 +64,7 @@ fn main() -> ExitCode {
         };
     }
     if args_of("start", args_os()).is_none() && args_of("s", args_os()).is_none() {
-        // The output of a task is for whoever runs it.
+        // Standard output has the output of the task alone.
         logs::to_standard_error();
     }
     let runtime = match tokio::runtime::Runtime::new() {

@@ -77,7 +77,7 @@ pub struct WriterGate(Arc<Gate>);
 #[derive(Default)]
 struct Gate {
     turn: Arc<Mutex<()>>,
-    /// Whether something was deleted since the log was cut.
+    /// `true` when rows were deleted since the log was last truncated.
     has_deleted: AtomicBool,
 }
 

@@ -74,7 +74,7 @@ pub struct Listed {
     pub username: String,
     pub name: String,
     pub role: String,
-    /// Whether the account is active.
+    /// `true` while the account is active.
     pub is_active: bool,
     pub created_at: DateTimeWithTimeZone,
 }
@@ -323,8 +323,8 @@ impl Model {
     /// the longest time, else to such a member. The former owner stays a member. A group without another active
     /// member keeps its owner.
     ///
-    /// Returns the groups, by name, with the events to announce. The groups of one transaction are few, so that
-    /// writers do not wait for long.
+    /// Returns the groups, by name, with the events to announce. Each group has a transaction of its own, so that
+    /// other writers do not wait for long.
     ///
     /// # Errors
     /// When the database fails.
@@ -353,9 +353,11 @@ impl Model {
         Ok(passed)
     }
 
-    /// Passes on the groups of a user whose owner is deactivated: when the owner left, nobody active was there.
+    /// Passes on groups to a user who becomes active again: those groups of the user whose owner is deactivated.
+    /// Such a group had no other active member when its owner was deactivated.
     ///
-    /// Returns the groups, by name, with the events to announce.
+    /// Returns the groups, by name, with the events to announce. An admin who is active goes before the user, as
+    /// in [`Model::pass_on`].
     ///
     /// # Errors
     /// When the database fails.
@@ -415,11 +417,12 @@ impl Model {
         if heir.is_none() {
             heir = longest(Role::Member).await?;
         }
-        let Some((heirs, Some(heir))) = heir else {
+        let Some((membership, Some(heir))) = heir else {
             return Ok(Vec::new());
         };
         let mut events = Vec::new();
-        for (membership, user, role) in [(heirs, &heir, Role::Owner), (own, user, Role::Member)] {
+        let roles = [(membership, &heir, Role::Owner), (own, user, Role::Member)];
+        for (membership, user, role) in roles {
             let mut row = membership.into_active_model();
             row.role = Set(role.as_str().to_owned());
             row.update(&transaction).await?;

@@ -70,7 +70,7 @@ pub struct Message {
     pub seq: i64,
     pub at: DateTimeWithTimeZone,
     pub by: Option<String>,
-    /// Whether the account of the author is active; `None` where the author was not a user.
+    /// `true` while the account of the author is active; `None` where the author was not a user.
     pub is_by_active: Option<bool>,
     pub cid: Option<String>,
     /// `None` when it was deleted.
@@ -92,7 +92,7 @@ pub struct Page {
     /// The first event of the log that the page covers.
     pub first: i64,
     pub position: i64,
-    /// Whether the history goes on beyond the page, in the direction of its window.
+    /// `true` when the history goes on beyond the page, in the direction of its window.
     pub has_more: bool,
 }
 

@@ -50,7 +50,7 @@ impl Emoji {
 pub struct Reaction {
     pub emoji: String,
     pub count: i64,
-    /// Whether the viewer is among them.
+    /// `true` when the viewer has reacted with this emoji.
     pub mine: bool,
     /// The usernames of those who reacted first, [`NAMED`] at most.
     pub by: Vec<String>,

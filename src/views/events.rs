@@ -207,7 +207,7 @@ pub struct EventPage<'a> {
     pub reset: Option<PageReset>,
 }
 
-/// Why a page of events does not follow the events that the client has.
+/// The reason why a page of events does not follow the events that the client has.
 #[derive(Serialize, ToSchema)]
 pub struct PageReset {
     /// `epoch`: the database was restored or replaced since. `ahead`: the log ends before `after`.

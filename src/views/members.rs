@@ -26,7 +26,7 @@ pub struct Member {
     pub name: String,
     #[schema(value_type = Role, example = "member")]
     pub role: String,
-    /// Whether the account is active. A deactivated member cannot log in, nor be given a role.
+    /// True while the account is active. A deactivated member cannot log in, nor be given a role.
     #[schema(example = true)]
     pub active: bool,
     #[schema(example = "2026-11-22T14:05:09.123Z")]

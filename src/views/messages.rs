@@ -17,7 +17,7 @@ pub struct Message {
     /// The username of the author; null where it was no user.
     #[schema(example = "ann")]
     pub by: Option<String>,
-    /// Whether the author's account is active; null where the author was not a user.
+    /// True while the author's account is active; null where the author was not a user.
     #[schema(example = true)]
     pub by_active: Option<bool>,
     /// Null when it was deleted.
@@ -42,7 +42,7 @@ pub struct Reaction {
     pub emoji: String,
     #[schema(example = 2)]
     pub count: i64,
-    /// Whether you are among them.
+    /// True when you have reacted with this emoji.
     #[schema(example = true)]
     pub mine: bool,
     /// The usernames of those who reacted first, 10 at most.
@@ -97,7 +97,7 @@ pub struct History<'a> {
     /// nothing, and counts nothing twice.
     #[schema(example = 58)]
     pub position: i64,
-    /// Whether there are more messages: older ones than these, or with `after`, newer ones. A page may be
+    /// True when there are more messages: older ones than these, or with `after`, newer ones. A page may be
     /// shorter than its limit although there are more, because its bytes are limited too.
     #[schema(example = false)]
     pub has_more: bool,

@@ -87,7 +87,7 @@ async fn pass(
                 return;
             }
         }
-        // Whatever ends it, the connection ends with it.
+        // The connection ends with either direction.
         let _ = copy(&mut from_client, &mut to_server).await;
     };
     let back = async {

@@ -62,7 +62,7 @@ async fn one_user_has_so_many_unread_answers() {
     let fit = 1024 * 1024 / size;
     let mut unread = Vec::new();
     for number in 0..fit {
-        // Wherever they come from.
+        // The bound holds for all addresses together.
         let from = format!("192.0.2.{number}");
         let mut stream = ask(app.address, &path, &ann, &from).await;
         assert_eq!(status(&mut stream).await, "200");

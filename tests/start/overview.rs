@@ -66,7 +66,7 @@ async fn a_variable_that_breaks_the_configuration_is_named() {
     }
 }
 
-/// Whoever pipes the output of a task gets nothing else.
+/// Standard output has the output of a task and nothing else.
 #[tokio::test]
 async fn a_task_writes_its_log_to_standard_error() {
     let app = TestApp::start().await;

@@ -320,7 +320,7 @@ export class Chat extends Emitter {
     this._lostSocket();
     this.#reading.end();
     this.#outbox.end();
-    this.#reactions.end(new SalamError('closed', 'This chat is no longer followed.'));
+    this.#reactions.end(new SalamError('closed', 'This chat is not followed any more.'));
     this.#ends.forEach((end) => end());
   }
 

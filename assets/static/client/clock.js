@@ -21,5 +21,5 @@ export function later(act, delay) {
   return timer;
 }
 
-/** An id of your own for something to be done once. (`crypto.randomUUID` is missing where there is no https.) */
+/** Returns a new client id (`cid`), which lets the server recognise a retry. `crypto.randomUUID` needs https. */
 export const newCid = () => Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) => byte.toString(16).padStart(2, '0')).join('');

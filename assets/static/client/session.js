@@ -132,7 +132,7 @@ export class Session extends Emitter {
     if (this.#watchers === 0 && !this.#isDisposed) globalThis.removeEventListener?.('storage', this.#look);
   }
 
-  /** Reads what other tabs have stored, if there is no watcher. */
+  /** Reads the tokens that other tabs have stored, if there is no watcher. */
   #catchUp() { if (this.#watchers === 0 && !this.#isDisposed) this.#look(); }
 
   /**
@@ -294,7 +294,7 @@ export class Session extends Emitter {
   /** The locks that all tabs share; undefined without Web Locks, or when no other tab shares the storage. */
   get #locks() { return this.#storage ? globalThis.navigator?.locks : undefined; }
 
-  /** Whether this user is still logged in, here and in the storage. @param {User} user */
+  /** Returns true while this user is logged in, here and in the storage. @param {User} user */
   #isOf(user) { return [this.#user?.id, this.#saved()?.user.id].every((id) => id === user.id); }
 
   /** What is kept as a token is not one any more, whatever the clock says. @internal */
@@ -528,7 +528,7 @@ function ownStorage() {
 
 const disposed = () => new SalamError('closed', 'This Salam object was disposed. Make a new one.');
 
-/** Whether a body is to be sent as JSON. @param {any} body */
+/** Returns true for a body that is sent as JSON. @param {any} body */
 function isPlain(body) {
   const kinds = [globalThis.Blob, globalThis.FormData, globalThis.URLSearchParams, globalThis.ReadableStream, ArrayBuffer];
   return typeof body !== 'string' && !ArrayBuffer.isView(body) && !kinds.some((kind) => kind && body instanceof kind);

@@ -1,6 +1,6 @@
 //! The seal of messages between nodes: a message authentication code (HMAC-SHA256, RFC 2104).
 //!
-//! Whoever can write to Redis could otherwise forge events, and close sockets. The key comes from the secret
+//! Without it, a program that can write to Redis could forge events and close sockets. The key comes from the secret
 //! of the installation. The code is bound to the topic and to the epoch of the database, so that a message
 //! cannot be moved to another group, or replayed after a restore.
 

@@ -45,15 +45,15 @@ const AGAIN_AFTER: Duration = Duration::from_secs(1);
 /// Sessions that are looked up at once.
 const AT_ONCE: usize = 500;
 
-/// How often expired sessions are forgotten, and how long after the start for the first time: the clock of a
-/// machine that has just started may be wrong.
+/// The time between two deletions of expired sessions, and the time from the start to the first deletion. The clock
+/// of a machine that has just started may be wrong.
 const FORGET_EVERY: Duration = Duration::from_secs(3600);
 const FORGET_FIRST: Duration = Duration::from_secs(600);
 
 /// The difference between the clocks of this node and of the database from which on it is logged.
 const CLOCKS_APART: chrono::Duration = chrono::Duration::seconds(2);
 
-/// How often the clocks are compared.
+/// The time between two comparisons of the clocks.
 const CLOCKS_EVERY: Duration = Duration::from_secs(300);
 
 /// A socket whose handshake takes longer than this may outlive its session until all are looked at.

@@ -89,7 +89,7 @@ pub struct Whispered {
     pub topic: Topic,
     /// Of a reading: how far it goes.
     pub seq: i64,
-    /// Of typing: whether the user types.
+    /// Of typing: `true` while the user types.
     pub is_on: bool,
     frame: Utf8Bytes,
 }

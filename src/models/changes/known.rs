@@ -32,7 +32,7 @@ pub struct Known {
     messages: HashMap<(i64, i64), Target>,
     /// The texts of the messages that are to be edited, by group and number.
     texts: HashMap<(i64, i64), String>,
-    /// How often this batch changes a reaction.
+    /// The number of changes of each reaction in this batch.
     toggled: HashMap<toggles::Key, u32>,
     reacted: Reacted,
 }

@@ -1,7 +1,9 @@
-//! How often one user may change one reaction.
+//! The limit of changes of one reaction by one user.
 //!
 //! Each change of a reaction is an event for ever, which all members read. So a reaction that goes on and off all
 //! day costs everybody. Only changes that were stored count: a request that changes nothing and a retry do not.
+//! The rate limiter of requests takes from its limit when it is asked. This limit is first looked at, then taken from
+//! when the change is stored.
 
 use std::{
     sync::{Mutex, MutexGuard, PoisonError},
