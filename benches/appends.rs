@@ -15,16 +15,16 @@ use loco_rs::{app::Hooks, environment::Environment};
 use salam::{
     app::App,
     channels::Channels,
-    models::{chat_groups, events::Author},
+    models::{chat_groups, events::Actor},
     settings::{DatabaseSettings, Settings},
     supervisor::Supervisor,
 };
-use salam_benches::{log, node::root};
+use salam_benches::{event_log, node::project_root};
 use sea_orm::{ConnectionTrait, Database, DatabaseConnection};
 
 const ROUNDS: usize = 3;
-const ROUND: Duration = Duration::from_secs(2);
-const TEXT: &str = "a text of about a hundred bytes, as people write them in a chat when they are not in a great hurry";
+const ROUND_TIME: Duration = Duration::from_secs(2);
+const MESSAGE_TEXT: &str = "a text of about a hundred bytes, as people write them in a chat when they are not in a great hurry";
 
 /// How many send at once, each waiting for its acknowledgement, into how many groups.
 const LOADS: [(usize, usize); 4] = [(1, 1), (16, 1), (256, 1), (256, 100)];
@@ -32,29 +32,29 @@ const LOADS: [(usize, usize); 4] = [(1, 1), (16, 1), (256, 1), (256, 100)];
 type Failure = Box<dyn std::error::Error + Send + Sync>;
 
 #[derive(Clone, Copy, PartialEq)]
-enum Way {
+enum CommitMode {
     GroupCommit,
-    OneEach,
+    OnePerTransaction,
 }
 
 struct Bench {
     db: DatabaseConnection,
     channels: Channels,
-    author: Author,
+    author: Actor,
     groups: Vec<chat_groups::Model>,
 }
 
 #[tokio::main]
 async fn main() -> Result<(), Failure> {
     // Cargo runs it in the folder of its own package.
-    set_current_dir(root())?;
+    set_current_dir(project_root())?;
     let config = App::load_config(&Environment::Test).await?;
     let settings = Arc::new(Settings::load(&config, &Environment::Test)?);
     let folder = tempfile::TempDir::new()?;
     let file = folder.path().join("bench.sqlite");
     let sqlite = format!("sqlite://{}?mode=rwc", file.display());
     measure("SQLite (WAL, FULL)", &sqlite, settings.clone()).await?;
-    let configured = DatabaseSettings::of(&config).uri;
+    let configured = DatabaseSettings::from_config(&config).uri;
     if configured.starts_with("postgres") {
         let admin = Database::connect(&configured).await?;
         let name = format!("salam_bench_{}", std::process::id());
@@ -74,7 +74,7 @@ async fn main() -> Result<(), Failure> {
 
 async fn measure(title: &str, uri: &str, settings: Arc<Settings>) -> Result<(), Failure> {
     let bench = Bench::open(uri, settings).await?;
-    say(&format!(
+    print_line(&format!(
         "\n{title}\n{:>8} {:>7} | {:>10} {:>8} {:>8} | {:>10} {:>8} {:>8} | {:>6}",
         "senders",
         "groups",
@@ -89,15 +89,18 @@ async fn measure(title: &str, uri: &str, settings: Arc<Settings>) -> Result<(), 
     for (senders, groups) in LOADS {
         let mut runs = [Vec::new(), Vec::new()];
         for _ in 0..ROUNDS {
-            for (way, runs) in [Way::GroupCommit, Way::OneEach].into_iter().zip(&mut runs) {
+            for (way, runs) in [CommitMode::GroupCommit, CommitMode::OnePerTransaction]
+                .into_iter()
+                .zip(&mut runs)
+            {
                 runs.push(bench.run(way, senders, groups).await?);
             }
         }
         let [group, each] = runs.map(median);
-        say(&format!(
+        print_line(&format!(
             "{senders:>8} {groups:>7} | {} | {} | {:>6.1}",
-            group.columns(),
-            each.columns(),
+            group.format_columns(),
+            each.format_columns(),
             group.per_second / each.per_second
         ))?;
     }
@@ -105,14 +108,14 @@ async fn measure(title: &str, uri: &str, settings: Arc<Settings>) -> Result<(), 
 }
 
 /// What came out of a run.
-struct Figures {
+struct RunStats {
     per_second: f64,
     p50: Duration,
     p99: Duration,
 }
 
-impl Figures {
-    fn columns(&self) -> String {
+impl RunStats {
+    fn format_columns(&self) -> String {
         let ms = |time: Duration| time.as_secs_f64() * 1000.0;
         format!(
             "{:>10.0} {:>8.2} {:>8.2}",
@@ -125,8 +128,8 @@ impl Figures {
 
 impl Bench {
     async fn open(uri: &str, settings: Arc<Settings>) -> Result<Self, Failure> {
-        let db = log::migrated(uri, 10).await?;
-        let (author, groups) = log::begin(&db, 100).await?;
+        let db = event_log::open_migrated(uri, 10).await?;
+        let (author, groups) = event_log::create_user_and_groups(&db, 100).await?;
         Ok(Self {
             channels: Channels::start(settings, db.clone(), Supervisor::default()).await?,
             author,
@@ -135,9 +138,14 @@ impl Bench {
         })
     }
 
-    async fn run(&self, way: Way, senders: usize, groups: usize) -> Result<Figures, Failure> {
+    async fn run(
+        &self,
+        way: CommitMode,
+        senders: usize,
+        groups: usize,
+    ) -> Result<RunStats, Failure> {
         let begin = Instant::now();
-        let sending = (0..senders).map(|sender| self.send(way, sender, groups, begin + ROUND));
+        let sending = (0..senders).map(|sender| self.send(way, sender, groups, begin + ROUND_TIME));
         let waits = futures_util::future::join_all(sending).await;
         let mut waits: Vec<Duration> = waits
             .into_iter()
@@ -153,7 +161,7 @@ impl Bench {
                 .copied()
                 .unwrap_or_default()
         };
-        Ok(Figures {
+        Ok(RunStats {
             per_second: f64::from(u32::try_from(waits.len())?) / elapsed,
             p50: at(50),
             p99: at(99),
@@ -162,7 +170,7 @@ impl Bench {
 
     async fn send(
         &self,
-        way: Way,
+        way: CommitMode,
         sender: usize,
         groups: usize,
         end: Instant,
@@ -170,15 +178,15 @@ impl Bench {
         let group = self.groups.get(sender % groups).ok_or("no such group")?;
         let mut waits = Vec::new();
         while Instant::now() < end {
-            let change = log::message(group.id, &self.author, TEXT);
+            let change = event_log::message_command(group.id, &self.author, MESSAGE_TEXT);
             let begin = Instant::now();
             match way {
-                Way::GroupCommit => {
+                CommitMode::GroupCommit => {
                     self.channels
-                        .make(group.name.as_str().into(), change)
+                        .execute(group.name.as_str().into(), change)
                         .await??
                 }
-                Way::OneEach => change.make_alone(&self.db).await??,
+                CommitMode::OnePerTransaction => change.apply_single(&self.db).await??,
             };
             waits.push(begin.elapsed());
         }
@@ -186,11 +194,11 @@ impl Bench {
     }
 }
 
-fn median(mut runs: Vec<Figures>) -> Figures {
+fn median(mut runs: Vec<RunStats>) -> RunStats {
     runs.sort_by(|a, b| a.per_second.total_cmp(&b.per_second));
     runs.swap_remove(runs.len() / 2)
 }
 
-fn say(line: &str) -> std::io::Result<()> {
+fn print_line(line: &str) -> std::io::Result<()> {
     writeln!(std::io::stdout(), "{line}")
 }

@@ -24,7 +24,7 @@ use crate::{
     channels::Channels,
     controllers, database,
     health::Fault,
-    initializers, logs, middleware,
+    initializers, logging, middleware,
     models::{
         bans, chat_groups, events, invites, memberships, reactions, sessions, skeletons, users,
     },
@@ -52,8 +52,9 @@ impl Hooks for App {
         // Before anything is opened: a wrong setting should be the first thing one hears of.
         Settings::load(&config, environment)?;
         // Before anything opens the file.
-        database::sqlite_file::check_log(&config.database.uri).map_err(loco_rs::Error::Message)?;
-        DatabaseSettings::set_aside(&mut config)?;
+        database::sqlite_file::check_wal_owner(&config.database.uri)
+            .map_err(loco_rs::Error::Message)?;
+        DatabaseSettings::stash(&mut config)?;
         Ok(config)
     }
 
@@ -63,22 +64,22 @@ impl Hooks for App {
         mut config: Config,
     ) -> Result<BootResult> {
         // Tests name the database of each app here.
-        DatabaseSettings::set_aside(&mut config)?;
+        DatabaseSettings::stash(&mut config)?;
         create_app::<Self, Migrator>(mode, environment, config).await
     }
 
     async fn after_context(mut ctx: AppContext) -> Result<AppContext> {
         let settings = Settings::load(&ctx.config, &ctx.environment)?;
-        let DatabaseSettings { uri, run_on_start } = DatabaseSettings::of(&ctx.config);
-        ctx.db = database::open(&uri, run_on_start.as_deref(), &ctx.config.database)?;
-        settings::pack(&mut ctx.config)?;
+        let DatabaseSettings { uri, run_on_start } = DatabaseSettings::from_config(&ctx.config);
+        ctx.db = database::open_pool(&uri, run_on_start.as_deref(), &ctx.config.database)?;
+        settings::encode_settings(&mut ctx.config)?;
         ctx.shared_store.insert(Tokens::new(&settings.tokens));
         ctx.shared_store.insert(Arc::new(settings));
         Ok(ctx)
     }
 
     fn init_logger(ctx: &AppContext) -> Result<bool> {
-        Ok(logs::begin::<Self>(&ctx.config.logger))
+        Ok(logging::init::<Self>(&ctx.config.logger))
     }
 
     fn middlewares(ctx: &AppContext) -> Vec<Box<dyn MiddlewareLayer>> {
@@ -98,7 +99,7 @@ impl Hooks for App {
         AppRoutes::empty()
             .add_route(controllers::auth::routes())
             .add_route(controllers::chat::routes())
-            .add_route(controllers::docs::routes(Settings::of(ctx).ok().as_deref()))
+            .add_route(controllers::docs::routes(Settings::from_context(ctx).ok().as_deref()))
             .add_route(controllers::groups::routes())
             .add_route(controllers::health::routes())
             .add_route(controllers::invites::routes())
@@ -111,19 +112,19 @@ impl Hooks for App {
     }
 
     async fn after_routes(router: axum::Router, ctx: &AppContext) -> Result<axum::Router> {
-        server::outer_layers(router, ctx)
+        server::add_outer_layers(router, ctx)
     }
 
     async fn serve(app: axum::Router, ctx: &AppContext, params: &ServeParams) -> Result<()> {
-        let settings = Settings::of(ctx)?;
+        let settings = Settings::from_context(ctx)?;
         let listener = server::bind(&params.binding, params.port).await?;
         server::print_addresses(listener.local_addr()?, &ctx.config.logger.format)?;
         let stop = CancellationToken::new();
         let serving = server::serve(listener, app, &settings.door, stop.clone());
         let supervisor = ctx.shared_store.get::<Supervisor>().unwrap_or_default();
         let stopping = async {
-            let is_patient = server::stop_requested(&supervisor).await;
-            supervisor.health().note(Fault::Stopping);
+            let is_patient = server::wait_for_stop(&supervisor).await;
+            supervisor.health().add_fault(Fault::Stopping);
             if is_patient {
                 server::delay_drain(settings.drain_delay).await;
             }

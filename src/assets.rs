@@ -21,23 +21,23 @@ use sha2::{Digest, Sha256};
 /// What pages load: style sheets, modules, images.
 #[derive(RustEmbed)]
 #[folder = "assets/static"]
-struct Static;
+struct StaticAssets;
 
 #[derive(RustEmbed)]
 #[folder = "assets/views"]
-struct Views;
+struct ViewTemplates;
 
 /// A folder for each language.
 #[derive(RustEmbed)]
 #[folder = "assets/i18n"]
-struct I18n;
+struct I18nFiles;
 
 /// The smallest file that is sent compressed.
-const COMPRESSED_FROM: usize = 1024;
+const MIN_GZIP_BYTES: usize = 1024;
 
 /// A marker of answers whose bytes are shared with all other answers: they take no memory of their own.
 #[derive(Clone, Copy)]
-pub struct Embedded;
+pub struct SharedBytes;
 
 /// A file that pages load. Clones share its bytes.
 #[derive(Clone)]
@@ -65,11 +65,11 @@ impl StaticFile {
         {
             return Some(file.clone());
         }
-        Static::iter().find(|listed| listed == path)?;
-        let file = Static::get(path)?;
+        StaticAssets::iter().find(|listed| listed == path)?;
+        let file = StaticAssets::get(path)?;
         let script = str::from_utf8(&file.data).ok();
         let bytes = match (script.filter(|_| bare && path.ends_with(".js")), &file.data) {
-            (Some(script), _) => without_comments(script).into(),
+            (Some(script), _) => strip_comments(script).into(),
             (None, Cow::Borrowed(bytes)) => Bytes::from_static(bytes),
             (None, Cow::Owned(bytes)) => Bytes::copy_from_slice(bytes),
         };
@@ -82,7 +82,7 @@ impl StaticFile {
 
     /// Prepares a file: its type by the end of its name, its version by its content.
     #[must_use]
-    pub fn of(name: &str, bytes: Bytes) -> Self {
+    pub fn from_bytes(name: &str, bytes: Bytes) -> Self {
         let hash = Sha256::digest(&bytes);
         Self::new(name, bytes, &hash)
     }
@@ -90,11 +90,11 @@ impl StaticFile {
     fn new(name: &str, bytes: Bytes, hash: &[u8]) -> Self {
         let content_type = content_type(name);
         let is_text = !content_type.starts_with("image/") || content_type.contains("svg");
-        let gzip = (is_text && bytes.len() >= COMPRESSED_FROM)
+        let gzip = (is_text && bytes.len() >= MIN_GZIP_BYTES)
             .then(|| gzip(&bytes))
             .flatten();
         Self {
-            etag: format!("W/\"{}\"", digits(hash)),
+            etag: format!("W/\"{}\"", hex_digest(hash)),
             content_type,
             gzip,
             bytes,
@@ -104,13 +104,14 @@ impl StaticFile {
     /// Returns the answer to a request with these headers: the file, compressed if the client takes gzip,
     /// or 304 if the client has this version (RFC 9110, section 13.1.2).
     #[must_use]
-    pub fn answer(&self, headers: &HeaderMap, cache_control: &'static str) -> Response {
+    pub fn respond(&self, headers: &HeaderMap, cache_control: &'static str) -> Response {
         let about = [
             (header::CACHE_CONTROL, cache_control),
             (header::ETAG, self.etag.as_str()),
             (header::VARY, header::ACCEPT_ENCODING.as_str()),
         ];
-        if list(headers, &header::IF_NONE_MATCH).any(|tag| tag == self.etag || tag == "*") {
+        if header_values(headers, &header::IF_NONE_MATCH).any(|tag| tag == self.etag || tag == "*")
+        {
             return (StatusCode::NOT_MODIFIED, about).into_response();
         }
         let content_type = [(header::CONTENT_TYPE, self.content_type)];
@@ -118,11 +119,11 @@ impl StaticFile {
             Some(gzip) => {
                 let encoding = [(header::CONTENT_ENCODING, "gzip")];
                 let body = Body::from(gzip.clone());
-                (Extension(Embedded), about, content_type, encoding, body).into_response()
+                (Extension(SharedBytes), about, content_type, encoding, body).into_response()
             }
             None => {
                 let body = Body::from(self.bytes.clone());
-                (Extension(Embedded), about, content_type, body).into_response()
+                (Extension(SharedBytes), about, content_type, body).into_response()
             }
         }
     }
@@ -140,7 +141,7 @@ fn gzip(bytes: &[u8]) -> Option<Bytes> {
 fn accepts_gzip(headers: &HeaderMap) -> bool {
     let mut accepted = None;
     let mut any = None;
-    for coding in list(headers, &header::ACCEPT_ENCODING) {
+    for coding in header_values(headers, &header::ACCEPT_ENCODING) {
         let (name, parameters) = coding.split_once(';').unwrap_or((coding, ""));
         let quality = parameters
             .trim()
@@ -157,7 +158,10 @@ fn accepts_gzip(headers: &HeaderMap) -> bool {
 }
 
 /// The members of a list in a header, over all of its lines.
-fn list<'a>(headers: &'a HeaderMap, name: &HeaderName) -> impl Iterator<Item = &'a str> + use<'a> {
+fn header_values<'a>(
+    headers: &'a HeaderMap,
+    name: &HeaderName,
+) -> impl Iterator<Item = &'a str> + use<'a> {
     let lines = headers.get_all(name).iter();
     lines
         .filter_map(|line| line.to_str().ok())
@@ -168,7 +172,7 @@ fn list<'a>(headers: &'a HeaderMap, name: &HeaderName) -> impl Iterator<Item = &
 /// A script without the comments that have lines of their own, nearly half of it: those who read it find
 /// them in the file itself. Every line keeps its number.
 #[must_use]
-pub fn without_comments(script: &str) -> String {
+pub fn strip_comments(script: &str) -> String {
     let mut is_within = false;
     let bare = script.split_inclusive('\n').map(|line| {
         let words = line.trim();
@@ -186,18 +190,18 @@ pub fn without_comments(script: &str) -> String {
 /// What changes whenever one of the files does that pages load.
 #[must_use]
 pub fn version() -> String {
-    static OF_THE_BINARY: LazyLock<String> = LazyLock::new(hash_all);
+    static EMBEDDED_VERSION: LazyLock<String> = LazyLock::new(hash_static_files);
     if cfg!(debug_assertions) {
-        hash_all()
+        hash_static_files()
     } else {
-        OF_THE_BINARY.clone()
+        EMBEDDED_VERSION.clone()
     }
 }
 
 /// The scripts below assets/static, by name.
 #[must_use]
-pub fn modules() -> Vec<Cow<'static, str>> {
-    let mut modules: Vec<_> = Static::iter()
+pub fn script_modules() -> Vec<Cow<'static, str>> {
+    let mut modules: Vec<_> = StaticAssets::iter()
         .filter(|path| path.ends_with(".js"))
         .collect();
     modules.sort_unstable();
@@ -207,10 +211,10 @@ pub fn modules() -> Vec<Cow<'static, str>> {
 /// The name and the source of each template.
 #[must_use]
 pub fn templates() -> Vec<(String, String)> {
-    let named = Views::iter().filter(|name| name.ends_with(".html"));
+    let named = ViewTemplates::iter().filter(|name| name.ends_with(".html"));
     let templates = named.filter_map(|name| {
-        let source = Views::get(&name)?;
-        Some((name.into_owned(), text(source.data)))
+        let source = ViewTemplates::get(&name)?;
+        Some((name.into_owned(), to_text(source.data)))
     });
     templates.collect()
 }
@@ -218,7 +222,7 @@ pub fn templates() -> Vec<(String, String)> {
 /// The tags of the languages that there are texts in, by name.
 #[must_use]
 pub fn languages() -> Vec<String> {
-    let folders = I18n::iter().filter_map(|path| Some(path.split_once('/')?.0.to_owned()));
+    let folders = I18nFiles::iter().filter_map(|path| Some(path.split_once('/')?.0.to_owned()));
     let mut tags: Vec<_> = folders.collect();
     tags.sort_unstable();
     tags.dedup();
@@ -227,34 +231,34 @@ pub fn languages() -> Vec<String> {
 
 /// The source of a language's texts, of `page.ftl` or `script.ftl`.
 #[must_use]
-pub fn texts(language: &str, file: &str) -> Option<String> {
-    let source = I18n::get(&format!("{language}/{file}"))?;
-    Some(text(source.data))
+pub fn translation_source(language: &str, file: &str) -> Option<String> {
+    let source = I18nFiles::get(&format!("{language}/{file}"))?;
+    Some(to_text(source.data))
 }
 
-fn hash_all() -> String {
-    let mut paths: Vec<_> = Static::iter().collect();
+fn hash_static_files() -> String {
+    let mut paths: Vec<_> = StaticAssets::iter().collect();
     paths.sort_unstable();
     let mut hash = Sha256::new();
     for path in paths {
-        let Some(file) = Static::get(&path) else {
+        let Some(file) = StaticAssets::get(&path) else {
             continue;
         };
         hash.update(path.as_bytes());
         hash.update([0]);
         hash.update(file.metadata.sha256_hash());
     }
-    digits(&hash.finalize())
+    hex_digest(&hash.finalize())
 }
 
 /// As much of a hash as tells a few versions of some files apart.
-fn digits(hash: &[u8]) -> String {
+fn hex_digest(hash: &[u8]) -> String {
     let bytes = hash.iter().take(6);
     bytes.map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// What is no UTF-8 was no text: it is shown as what it is not, rather than hidden.
-fn text(bytes: Cow<'static, [u8]>) -> String {
+fn to_text(bytes: Cow<'static, [u8]>) -> String {
     String::from_utf8_lossy(&bytes).into_owned()
 }
 

@@ -14,7 +14,7 @@ use migration::{Migrator, check_pooler};
 
 use crate::{
     app::App,
-    settings::{DatabaseSettings, in_production},
+    settings::{DatabaseSettings, is_production},
 };
 
 /// Perform database operations
@@ -87,7 +87,7 @@ struct Consent {
 
 impl Action {
     /// The name of a command that deletes, and whether the operator has agreed. `None` for the others.
-    const fn deletes(&self) -> Option<(&'static str, &Consent)> {
+    const fn destructive_command(&self) -> Option<(&'static str, &Consent)> {
         match self {
             Self::Down { consent, .. } => Some(("db down", consent)),
             Self::Reset { consent } => Some(("db reset", consent)),
@@ -111,15 +111,15 @@ impl DbCommand {
     pub async fn run(self) -> Result<()> {
         let environment: Environment = self.environment.unwrap_or_else(resolve_from_env).into();
         let config = App::load_config(&environment).await?;
-        let database = DatabaseSettings::of(&config);
-        if in_production(&environment)
-            && let Some((command, consent)) = self.action.deletes()
+        let database = DatabaseSettings::from_config(&config);
+        if is_production(&environment)
+            && let Some((command, consent)) = self.action.destructive_command()
             && !consent.yes_delete_everything
         {
             return Err(Error::Message(format!(
                 "`{command}` would delete everything in {} ({environment}); nothing was done. Make a backup, \
                  then add --yes-delete-everything",
-                database.shown()
+                database.describe()
             )));
         }
         let mut ctx = create_context::<App>(&environment, config).await?;

@@ -3,22 +3,22 @@
 //! What is the client's fault is told to the client; what is ours is logged, once, and told as
 //! `internal` or `unavailable`: see [`answers`].
 
-mod answers;
+mod responses;
 
 use std::borrow::Cow;
 
 use sea_orm::DbErr;
 
-pub use self::answers::as_json;
+pub use self::responses::ensure_json_errors;
 use crate::{
-    channels::NotStored,
-    database::{ErrorKind, Outage, classify},
-    limits::{Full, TooFast},
+    channels::StoreError,
+    database::{DbErrorKind, Outage, classify},
+    limits::{RateLimited, TooManySockets},
     models::{
-        hashing::Busy,
+        hashing::HashingBusy,
         messages::TextError,
         passwords::PasswordError,
-        refusals::{NotDone, Refusal},
+        rejections::{CommandError, Rejection},
         users::UserError,
     },
     views::errors::FieldErrors,
@@ -31,7 +31,7 @@ pub const COMMON_PASSWORD: &str = "This password is too common.";
 pub enum Error {
     /// As the base contract tells it.
     #[error("no live access token")]
-    Unauthenticated,
+    BasicApiUnauthorized,
     #[error("no access token")]
     Unauthorized,
     #[error("the access token has expired")]
@@ -39,15 +39,15 @@ pub enum Error {
     #[error("not a live access token")]
     TokenInvalid,
     #[error(transparent)]
-    Refused(#[from] Refusal),
+    Rejected(#[from] Rejection),
     #[error("{0}")]
-    Text(TextError),
+    InvalidText(TextError),
     #[error(transparent)]
-    TooFast(#[from] TooFast),
+    RateLimited(#[from] RateLimited),
     #[error("too many registrations")]
-    RegisterTooFast(TooFast),
+    RegisterRateLimited(RateLimited),
     #[error(transparent)]
-    Full(#[from] Full),
+    TooManySockets(#[from] TooManySockets),
     #[error("unknown user, wrong password or inactive account")]
     NoActiveAccount,
     #[error("not a live refresh token")]
@@ -55,7 +55,7 @@ pub enum Error {
     #[error("the username is taken")]
     UsernameTaken,
     #[error("a registration with faults")]
-    RegisterRefused { error: String, errors: FieldErrors },
+    InvalidRegistration { error: String, errors: FieldErrors },
     #[error("a body with faults")]
     InvalidFields(FieldErrors),
     #[error("{detail}")]
@@ -68,22 +68,22 @@ pub enum Error {
     #[error("a foreign host")]
     ForeignHost,
     #[error("the body takes too long")]
-    TooSlow,
+    RequestTimeout,
     #[error("too many connections of one client")]
     TooManyConnections,
     #[error("not found")]
     NotFound,
     #[error("the body is too large")]
-    TooLarge,
+    BodyTooLarge,
     #[error("the body is not declared as JSON")]
     UnsupportedMediaType,
     #[error("the body is encoded")]
-    ContentEncoding,
+    UnsupportedContentEncoding,
     #[error("the body has a transfer coding other than chunked")]
-    TransferCoding,
+    UnsupportedTransferCoding,
     /// An error of the body of a registration, in the form of that endpoint.
     #[error("a registration with an unreadable body")]
-    RegisterBody(Box<Self>),
+    InvalidRegistrationBody(Box<Self>),
     #[error("not a WebSocket handshake")]
     UpgradeRequired,
     #[error("a WebSocket handshake without the subprotocol of rich sockets")]
@@ -109,7 +109,7 @@ impl Error {
 
     /// A field that must be there is not.
     #[must_use]
-    pub fn required(field: &'static str) -> Self {
+    pub fn missing_field(field: &'static str) -> Self {
         Self::Invalid {
             detail: "This field is required.".to_owned(),
             field: Some(field.into()),
@@ -126,7 +126,7 @@ impl From<DbErr> for Error {
         let kind = classify(&error);
         if let Some(outage) = kind.outage() {
             let reason = outage.code();
-            if outage.may_pass() {
+            if outage.is_transient() {
                 tracing::warn!(%error, reason, "the database does not serve");
             } else {
                 tracing::error!(%error, reason, "the database does not serve");
@@ -138,35 +138,35 @@ impl From<DbErr> for Error {
             return Self::NotFound;
         }
         match kind {
-            ErrorKind::NotUnique => Refusal::Conflict("There is one already.").into(),
-            ErrorKind::MissingReference => {
-                Refusal::Conflict("What it refers to is not there.").into()
+            DbErrorKind::UniqueViolation => Rejection::Conflict("There is one already.").into(),
+            DbErrorKind::ForeignKeyViolation => {
+                Rejection::Conflict("What it refers to is not there.").into()
             }
-            ErrorKind::Unstorable => Self::invalid("A value cannot be stored."),
+            DbErrorKind::InvalidValue => Self::invalid("A value cannot be stored."),
             _ => Self::internal(error),
         }
     }
 }
 
-impl From<NotDone> for Error {
-    fn from(error: NotDone) -> Self {
+impl From<CommandError> for Error {
+    fn from(error: CommandError) -> Self {
         match error {
-            NotDone::Refused(refusal) => refusal.into(),
-            NotDone::Db(error) => error.into(),
-            NotDone::Aborted => Self::Unavailable,
+            CommandError::Rejected(refusal) => refusal.into(),
+            CommandError::Db(error) => error.into(),
+            CommandError::Aborted => Self::Unavailable,
         }
     }
 }
 
-impl From<NotStored> for Error {
-    fn from(_: NotStored) -> Self {
+impl From<StoreError> for Error {
+    fn from(_: StoreError) -> Self {
         // The writer has logged why.
         Self::Unavailable
     }
 }
 
-impl From<Busy> for Error {
-    fn from(_: Busy) -> Self {
+impl From<HashingBusy> for Error {
+    fn from(_: HashingBusy) -> Self {
         // It was logged, once for many.
         Self::Unavailable
     }

@@ -8,7 +8,7 @@ use crate::database::{Outage, classify};
 
 /// An error with what caused it, and what to do about it.
 #[must_use]
-pub fn explain(error: &Error) -> String {
+pub fn explain_error(error: &Error) -> String {
     // The template engine of the configuration begins its errors with the word already.
     let mut text = error.to_string().trim_start_matches("error: ").to_owned();
     let mut source = error.source();
@@ -26,9 +26,9 @@ pub fn explain(error: &Error) -> String {
     let hint = match outage {
         Some(Outage::Unreachable) => "; is the database of DATABASE_URL there, and reachable?",
         Some(Outage::Busy) => "; another process holds the locks of the database",
-        Some(Outage::Full) => "; the disk of the database is full",
+        Some(Outage::DiskFull) => "; the disk of the database is full",
         Some(Outage::ReadOnly) => "; the database takes no writes",
-        Some(Outage::Storage) => {
+        Some(Outage::StorageFailed) => {
             "; look at the disk of the database and the space on it; if the file is damaged, restore a backup"
         }
         _ if text.starts_with("no configuration file") => {
@@ -39,14 +39,14 @@ pub fn explain(error: &Error) -> String {
     if text.starts_with("cannot parse `")
         && let Some(file) = text.split('`').nth(1)
     {
-        return format!("{text}{}", suspects(file, &text));
+        return format!("{text}{}", environment_hint(file, &text));
     }
     text + hint
 }
 
 /// Returns a hint that names the environment variables that may have made a configuration file unreadable: those
 /// that the file reads, and that are empty or have a value that the error shows.
-fn suspects(file: &str, error: &str) -> String {
+fn environment_hint(file: &str, error: &str) -> String {
     let Ok(config) = std::fs::read_to_string(file) else {
         return String::new();
     };

@@ -20,25 +20,25 @@ use std::{
 use loco_rs::{Error, Result};
 
 /// Set for the process that does Loco's part.
-const PART: &str = "SALAM_GENERATES";
+const CHILD_ENV: &str = "SALAM_GENERATES";
 
 /// Begins the line before the content of another file.
-const ANOTHER_FILE: &str = "// ==> ";
+const FILE_SEPARATOR: &str = "// ==> ";
 
 /// Where generated files are that have others in them.
-const BUNDLES: [&str; 2] = ["src/controllers", "tests/models"];
+const BUNDLE_FOLDERS: [&str; 2] = ["src/controllers", "tests/models"];
 
 /// Where those are that they have in them.
-const BUNDLED: [&str; 2] = ["src/models", "tests/requests"];
+const UNPACKED_FOLDERS: [&str; 2] = ["src/models", "tests/requests"];
 
 /// What cargo gives to a program that it runs.
-const OF_CARGO: [&str; 2] = ["CARGO_MANIFEST_", "CARGO_PKG_"];
+const CARGO_ENV_PREFIXES: [&str; 2] = ["CARGO_MANIFEST_", "CARGO_PKG_"];
 
 /// The version that writes entities as they are here.
-const SEA_ORM_CLI: &str = "2.0";
+const SEA_ORM_CLI_VERSION: &str = "2.0";
 
 /// Types whose columns and JSON are the same on SQLite and PostgreSQL.
-const TYPES: [&str; 16] = [
+const COLUMN_TYPES: [&str; 16] = [
     "string",
     "text",
     "uuid",
@@ -58,13 +58,13 @@ const TYPES: [&str; 16] = [
 ];
 
 /// The fields that say whose they are: a user's, or a group's.
-const OWNERS: [&str; 2] = ["user:references", "chat_group:references:group_id"];
+const OWNER_FIELDS: [&str; 2] = ["user:references", "chat_group:references:group_id"];
 
 /// What is asked of the generators, if anything.
 #[must_use]
-pub fn asked(args: impl Iterator<Item = OsString>) -> Option<Vec<String>> {
+pub fn generator_args(args: impl Iterator<Item = OsString>) -> Option<Vec<String>> {
     // The part of Loco's is not to do this again.
-    if env::var_os(PART).is_some() {
+    if env::var_os(CHILD_ENV).is_some() {
         return None;
     }
     let args: Option<Vec<String>> = args.skip(1).map(|arg| arg.into_string().ok()).collect();
@@ -80,18 +80,22 @@ pub fn run(mut args: Vec<String>) -> Result<ExitCode> {
     let is_help = args.iter().any(|arg| arg == "--help" || arg == "-h");
     if matches!(kind.as_str(), "scaffold" | "model") && !is_help {
         check_fields(&args)?;
-        expect_sea_orm_cli()?;
+        check_sea_orm_cli()?;
         if kind == "scaffold" {
-            add_owner(&mut args)?;
+            add_default_owner(&mut args)?;
         }
     }
-    let before: HashSet<_> = sources(&BUNDLED).into_iter().collect();
+    let before: HashSet<_> = source_files(&UNPACKED_FOLDERS).into_iter().collect();
     let mut part = Command::new(current_exe()?);
-    part.args(&args).env(PART, "1");
+    part.args(&args).env(CHILD_ENV, "1");
     // Loco writes the entities as part of a warning: where none is logged, none are written.
     part.env("LOG_LEVEL", "warn").env_remove("RUST_LOG");
     for (name, _) in env::vars_os() {
-        let is_of_cargo = |name: &str| OF_CARGO.iter().any(|prefix| name.starts_with(prefix));
+        let is_of_cargo = |name: &str| {
+            CARGO_ENV_PREFIXES
+                .iter()
+                .any(|prefix| name.starts_with(prefix))
+        };
         if name.to_str().is_some_and(is_of_cargo) {
             part.env_remove(&name);
         }
@@ -103,8 +107,8 @@ pub fn run(mut args: Vec<String>) -> Result<ExitCode> {
         return Ok(ExitCode::SUCCESS);
     }
     let mut is_new = false;
-    for bundle in sources(&BUNDLES) {
-        is_new |= unpack(&bundle, &before)?;
+    for bundle in source_files(&BUNDLE_FOLDERS) {
+        is_new |= unpack_bundle(&bundle, &before)?;
     }
     if !is_new && matches!(kind.as_str(), "scaffold" | "model") {
         return Err(Error::Message(
@@ -118,7 +122,7 @@ pub fn run(mut args: Vec<String>) -> Result<ExitCode> {
 }
 
 /// Fields are what has a colon in it: `title:string!`.
-fn fields(args: &[String]) -> impl Iterator<Item = (&str, &str)> {
+fn field_args(args: &[String]) -> impl Iterator<Item = (&str, &str)> {
     let given = args.iter().skip(2).filter(|arg| !arg.starts_with('-'));
     given.filter_map(|arg| arg.split_once(':'))
 }
@@ -126,7 +130,7 @@ fn fields(args: &[String]) -> impl Iterator<Item = (&str, &str)> {
 /// What Loco would take, and the templates do not.
 fn check_fields(args: &[String]) -> Result<()> {
     let is_public = args.iter().any(|arg| arg == "--no-auth");
-    for (name, spec) in fields(args) {
+    for (name, spec) in field_args(args) {
         let field = format!("{name}:{spec}");
         let column = match spec.strip_prefix("references") {
             Some(rest) => match rest.split_once(':') {
@@ -135,7 +139,7 @@ fn check_fields(args: &[String]) -> Result<()> {
             },
             None => name.to_owned(),
         };
-        let says_whose = OWNERS.contains(&field.as_str());
+        let says_whose = OWNER_FIELDS.contains(&field.as_str());
         if says_whose && is_public {
             return Err(Error::Message(format!(
                 "`{field}` says whose they are, and `--no-auth` that they are everybody's"
@@ -144,17 +148,17 @@ fn check_fields(args: &[String]) -> Result<()> {
         if !says_whose && ["user_id", "group_id"].contains(&column.as_str()) {
             return Err(Error::Message(format!(
                 "`{field}`: the column `{column}` says whose they are, as `{}` or `{}` alone",
-                OWNERS[0], OWNERS[1]
+                OWNER_FIELDS[0], OWNER_FIELDS[1]
             )));
         }
-        check_values(&field, spec)?;
+        check_enum_values(&field, spec)?;
         let word = spec.split(':').next().unwrap_or_default();
         let word = word.trim_end_matches(['!', '^', '?']);
-        if word != "references" && !TYPES.contains(&word) {
+        if word != "references" && !COLUMN_TYPES.contains(&word) {
             return Err(Error::Message(format!(
                 "`{field}`: `{word}` is not among the types that are the same on SQLite and \
                  PostgreSQL: {}, references",
-                TYPES.join(", ")
+                COLUMN_TYPES.join(", ")
             )));
         }
     }
@@ -162,7 +166,7 @@ fn check_fields(args: &[String]) -> Result<()> {
 }
 
 /// Each value of an enum is the name of a variant, too.
-fn check_values(field: &str, spec: &str) -> Result<()> {
+fn check_enum_values(field: &str, spec: &str) -> Result<()> {
     let Some(values) = spec
         .split_once(':')
         .filter(|(word, _)| word.starts_with("enum"))
@@ -185,9 +189,9 @@ fn check_values(field: &str, spec: &str) -> Result<()> {
 }
 
 /// What nobody says otherwise of belongs to the user who makes it.
-fn add_owner(args: &mut Vec<String>) -> Result<()> {
+fn add_default_owner(args: &mut Vec<String>) -> Result<()> {
     let is_public = args.iter().any(|arg| arg == "--no-auth");
-    let has_owner = args.iter().any(|arg| OWNERS.contains(&arg.as_str()));
+    let has_owner = args.iter().any(|arg| OWNER_FIELDS.contains(&arg.as_str()));
     // Without a name it would be taken for one.
     let has_name = args
         .iter()
@@ -196,29 +200,29 @@ fn add_owner(args: &mut Vec<String>) -> Result<()> {
     if is_public || has_owner || !has_name {
         return Ok(());
     }
-    args.push(OWNERS[0].to_owned());
-    say(
+    args.push(OWNER_FIELDS[0].to_owned());
+    print_line(
         "Added `user:references`: each user has some of their own. `chat_group:references:group_id` \
          makes them a group's instead, and `--no-auth` everybody's.",
     )
 }
 
-fn expect_sea_orm_cli() -> Result<()> {
+fn check_sea_orm_cli() -> Result<()> {
     let asked = Command::new("sea-orm-cli")
         .arg("--version")
         .stderr(Stdio::null())
         .output();
     let told = asked.map(|asked| String::from_utf8_lossy(&asked.stdout).into_owned());
-    if told.is_ok_and(|told| told.contains(&format!(" {SEA_ORM_CLI}."))) {
+    if told.is_ok_and(|told| told.contains(&format!(" {SEA_ORM_CLI_VERSION}."))) {
         return Ok(());
     }
     Err(Error::Message(format!(
-        "sea-orm-cli {SEA_ORM_CLI} is needed, which writes the entities; `bin/setup` installs it"
+        "sea-orm-cli {SEA_ORM_CLI_VERSION} is needed, which writes the entities; `bin/setup` installs it"
     )))
 }
 
 /// The source files in some folders.
-fn sources(folders: &[&str]) -> Vec<PathBuf> {
+fn source_files(folders: &[&str]) -> Vec<PathBuf> {
     let entries = folders
         .iter()
         .filter_map(|folder| fs::read_dir(folder).ok());
@@ -232,8 +236,8 @@ fn sources(folders: &[&str]) -> Vec<PathBuf> {
 
 /// Takes a file apart, if it has others in it, and says whether it has. What was there `before` stays as
 /// it is.
-fn unpack(bundle: &Path, before: &HashSet<PathBuf>) -> Result<bool> {
-    let mark = format!("\n{ANOTHER_FILE}");
+fn unpack_bundle(bundle: &Path, before: &HashSet<PathBuf>) -> Result<bool> {
+    let mark = format!("\n{FILE_SEPARATOR}");
     let text = fs::read_to_string(bundle)?;
     let mut files = text.split(mark.as_str());
     let own = files.next().unwrap_or_default();
@@ -243,10 +247,10 @@ fn unpack(bundle: &Path, before: &HashSet<PathBuf>) -> Result<bool> {
         let (name, content) = file.split_once('\n').unwrap_or((file, ""));
         let path = PathBuf::from(name.trim());
         if before.contains(&path) {
-            say(&format!("skipped (exists): \"{}\"", path.display()))?;
+            print_line(&format!("skipped (exists): \"{}\"", path.display()))?;
         } else {
             fs::write(&path, content)?;
-            say(&format!("added: \"{}\"", path.display()))?;
+            print_line(&format!("added: \"{}\"", path.display()))?;
         }
         fs::write(bundle, format!("{own}\n"))?;
     }
@@ -256,12 +260,12 @@ fn unpack(bundle: &Path, before: &HashSet<PathBuf>) -> Result<bool> {
 fn format_all() -> Result<()> {
     let formatted = Command::new("cargo").args(["fmt", "--all"]).status();
     if !formatted.is_ok_and(|status| status.success()) {
-        say("`cargo fmt` did not go well: what was generated is not formatted.")?;
+        print_line("`cargo fmt` did not go well: what was generated is not formatted.")?;
     }
-    say("Try it: `cargo nextest run`, or `cargo test`. `git status` shows what was made.")
+    print_line("Try it: `cargo nextest run`, or `cargo test`. `git status` shows what was made.")
 }
 
-fn say(text: &str) -> Result<()> {
+fn print_line(text: &str) -> Result<()> {
     writeln!(std::io::stdout(), "{text}")?;
     Ok(())
 }

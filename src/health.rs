@@ -51,10 +51,10 @@ impl Fault {
 
 /// The faults of this node that last until something changes. Clones share them.
 #[derive(Clone, Default)]
-pub struct Health(Arc<Standing>);
+pub struct Health(Arc<HealthState>);
 
 #[derive(Default)]
-struct Standing {
+struct HealthState {
     faults: Mutex<BTreeSet<Fault>>,
     /// Whether one of them forbids to write; read for each batch and each request.
     forbids_writes: AtomicBool,
@@ -64,58 +64,58 @@ struct Standing {
 
 /// How long a write that failed makes the node unready. A disk with a little room takes some writes and refuses
 /// others, so a probe that succeeds is not enough.
-const FAILED_WRITE_COUNTS_FOR: Duration = Duration::from_secs(2);
+const FAILED_WRITE_WINDOW: Duration = Duration::from_secs(2);
 
 impl Health {
     /// Notes a fault. Returns whether it is new.
-    pub fn note(&self, fault: Fault) -> bool {
-        let mut faults = self.faults();
+    pub fn add_fault(&self, fault: Fault) -> bool {
+        let mut faults = self.lock_faults();
         let is_new = faults.insert(fault);
-        self.update(&faults);
+        self.update_forbids_writes(&faults);
         is_new
     }
 
     /// Takes a fault back. Returns whether it was noted.
-    pub fn clear(&self, fault: Fault) -> bool {
-        let mut faults = self.faults();
+    pub fn clear_fault(&self, fault: Fault) -> bool {
+        let mut faults = self.lock_faults();
         let was_noted = faults.remove(&fault);
-        self.update(&faults);
+        self.update_forbids_writes(&faults);
         was_noted
     }
 
     /// Notes that another file lies where the open file of SQLite was, or that the open one is back.
-    pub fn note_replaced_file(&self, is_replaced: bool) {
+    pub fn set_file_replaced(&self, is_replaced: bool) {
         if is_replaced {
-            self.note(Fault::FileReplaced);
+            self.add_fault(Fault::FileReplaced);
             tracing::error!(
                 "the file of the database, its -wal or its -shm was moved, deleted or replaced under the \
                  running server: this node stops all writes; put it back, or restart the server"
             );
         } else {
-            self.clear(Fault::FileReplaced);
+            self.clear_fault(Fault::FileReplaced);
             tracing::warn!("the file of the database is back: writing goes on");
         }
     }
 
     /// Returns whether a fault is noted.
     #[must_use]
-    pub fn has(&self, fault: Fault) -> bool {
-        self.faults().contains(&fault)
+    pub fn has_fault(&self, fault: Fault) -> bool {
+        self.lock_faults().contains(&fault)
     }
 
     /// All noted faults, and a write that failed within the last 2 s.
     #[must_use]
-    pub fn all(&self) -> Vec<Fault> {
-        let failed = *self.failed_write();
-        let failed = failed.filter(|(at, _)| at.elapsed() < FAILED_WRITE_COUNTS_FOR);
+    pub fn active_faults(&self) -> Vec<Fault> {
+        let failed = *self.lock_failed_write();
+        let failed = failed.filter(|(at, _)| at.elapsed() < FAILED_WRITE_WINDOW);
         let failed = failed.map(|(_, outage)| Fault::Database(outage));
-        self.faults().iter().copied().chain(failed).collect()
+        self.lock_faults().iter().copied().chain(failed).collect()
     }
 
     /// Notes that the database did not take a write. Locks that others hold are no fault of the node.
-    pub fn note_failed_write(&self, outage: Outage) {
+    pub fn record_failed_write(&self, outage: Outage) {
         if outage != Outage::Busy {
-            *self.failed_write() = Some((Instant::now(), outage));
+            *self.lock_failed_write() = Some((Instant::now(), outage));
         }
     }
 
@@ -125,19 +125,19 @@ impl Health {
         self.0.forbids_writes.load(Ordering::Relaxed)
     }
 
-    fn update(&self, faults: &BTreeSet<Fault>) {
+    fn update_forbids_writes(&self, faults: &BTreeSet<Fault>) {
         let forbids = [Fault::LogBehind, Fault::FileReplaced]
             .iter()
             .any(|fault| faults.contains(fault));
         self.0.forbids_writes.store(forbids, Ordering::Relaxed);
     }
 
-    fn failed_write(&self) -> MutexGuard<'_, Option<(Instant, Outage)>> {
+    fn lock_failed_write(&self) -> MutexGuard<'_, Option<(Instant, Outage)>> {
         let failed = self.0.failed_write.lock();
         failed.unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn faults(&self) -> MutexGuard<'_, BTreeSet<Fault>> {
+    fn lock_faults(&self) -> MutexGuard<'_, BTreeSet<Fault>> {
         // A panic elsewhere leaves the set as it was between two calls.
         self.0.faults.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -45,24 +45,24 @@ enum Command {
 }
 
 /// The text that a command line asks for.
-enum Wanted {
+enum OverviewText {
     Help,
     Version,
 }
 
 /// Returns the overview, or the version, if these arguments ask for it, and not for the help of a command.
 #[must_use]
-pub fn asked(args: impl Iterator<Item = OsString>) -> Option<String> {
+pub fn requested_text(args: impl Iterator<Item = OsString>) -> Option<String> {
     let args: Vec<OsString> = args.skip(1).collect();
     let args: Option<Vec<&str>> = args.iter().map(|arg| arg.to_str()).collect();
     let wanted = match args?.as_slice() {
-        [] | ["-h" | "--help" | "help"] => Wanted::Help,
-        ["-V" | "--version" | "version"] => Wanted::Version,
+        [] | ["-h" | "--help" | "help"] => OverviewText::Help,
+        ["-V" | "--version" | "version"] => OverviewText::Version,
         _ => return None,
     };
     let mut command = Overview::command();
     Some(match wanted {
-        Wanted::Help => command.render_help().to_string(),
-        Wanted::Version => command.render_version(),
+        OverviewText::Help => command.render_help().to_string(),
+        OverviewText::Version => command.render_version(),
     })
 }

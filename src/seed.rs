@@ -10,35 +10,35 @@ use chrono::Duration;
 use loco_rs::{db, prelude::*};
 use migration::Migrator;
 
-use self::stories::{LUNCH, SALAM, Story, Who};
+use self::stories::{LUNCH, SALAM, SeedUser, Story};
 use crate::{
     initializers::schema::SchemaInitializer,
     models::{
-        changes::Change,
         chat_groups,
-        events::Author,
+        events::Actor,
+        group_commands::GroupCommand,
         hashing::Requester,
         invites,
         memberships::{self, Quotas, Role},
         passwords::Password,
-        skeletons::Look,
+        skeletons::ConfusableKey,
         usernames::{Username, parse_display_name},
         users::{self, NewUser},
     },
-    settings::in_production,
-    tasks::operator::{Usage, say},
+    settings::is_production,
+    tasks::operator::{TaskUsage, print_line},
 };
 
-const USAGE: Usage = Usage {
+const USAGE: TaskUsage = TaskUsage {
     name: "db seed",
     example: "cargo loco db seed",
 };
 
 /// Everybody's.
-const PASSWORD: &str = "a staple of batteries";
+const SEED_PASSWORD: &str = "a staple of batteries";
 
 /// How long the invite lets people in.
-const INVITED_FOR: Duration = Duration::days(7);
+const INVITE_LIFETIME: Duration = Duration::days(7);
 
 /// Everybody, as they are stored.
 struct Cast {
@@ -54,8 +54,8 @@ struct Cast {
 /// In production, and where one of the people is somebody else; nothing is written then. When the
 /// database fails.
 pub async fn run(ctx: &AppContext) -> Result<()> {
-    if in_production(&ctx.environment) {
-        return Err(USAGE.refuse(&format!(
+    if is_production(&ctx.environment) {
+        return Err(USAGE.error(&format!(
             "everybody knows the password of those whom it makes, so it runs in development and in \
              tests alone, and this is {}",
             ctx.environment
@@ -65,15 +65,14 @@ pub async fn run(ctx: &AppContext) -> Result<()> {
     let db = &ctx.db;
     // All are looked for before one is made.
     let found = [
-        Who::Ann.find(db).await?,
-        Who::Bob.find(db).await?,
-        Who::Leyla.find(db).await?,
+        SeedUser::Ann.find_user(db).await?,
+        SeedUser::Bob.find_user(db).await?,
+        SeedUser::Leyla.find_user(db).await?,
     ];
-    let is_there = found.iter().all(Option::is_some)
-        && LUNCH.is_there(db).await?
-        && SALAM.is_there(db).await?;
+    let is_there =
+        found.iter().all(Option::is_some) && LUNCH.exists(db).await? && SALAM.exists(db).await?;
     if is_there {
-        return say(&told(
+        return print_line(&summary(
             "It was all there already: nothing was changed.",
             &format!(
                 "its code was shown when it was made; {} can make another",
@@ -81,20 +80,20 @@ pub async fn run(ctx: &AppContext) -> Result<()> {
             ),
         ));
     }
-    let cast = Cast::gather(db, found).await?;
-    LUNCH.make(db, &cast).await?;
-    let group = SALAM.make(db, &cast).await?;
-    let host = cast.of(SALAM.owner);
-    let (_, code) = invites::Model::create(db, &group, host, INVITED_FOR, None)
+    let cast = Cast::register_all(db, found).await?;
+    LUNCH.seed(db, &cast).await?;
+    let group = SALAM.seed(db, &cast).await?;
+    let host = cast.user(SALAM.owner);
+    let (_, code) = invites::Model::create(db, &group, host, INVITE_LIFETIME, None)
         .await
         .map_err(Error::wrap)?;
-    say(&told(
+    print_line(&summary(
         "There is something to look at now.",
         &format!(
             "{} (to {}, for {} days)",
             code.as_str(),
             group.name,
-            INVITED_FOR.num_days()
+            INVITE_LIFETIME.num_days()
         ),
     ))
 }
@@ -108,34 +107,38 @@ async fn migrate(ctx: &AppContext) -> Result<()> {
 }
 
 /// What there is, with a word before it, and one about the invite.
-fn told(first: &str, invite: &str) -> String {
-    let people = Who::ALL.map(|who| format!("{} ({})", who.username(), who.name()));
+fn summary(first: &str, invite: &str) -> String {
+    let people = SeedUser::ALL.map(|who| format!("{} ({})", who.username(), who.name()));
     let groups = [&LUNCH, &SALAM].map(|group| format!("{} ({})", group.name, group.title));
     format!(
-        "{first}\n  users     {}\n  password  {PASSWORD}\n  groups    {}\n  invite    {invite}\n\
+        "{first}\n  users     {}\n  password  {SEED_PASSWORD}\n  groups    {}\n  invite    {invite}\n\
          A server that runs on this database shows it to whoever logs in.",
         people.join(", "),
         groups.join(", ")
     )
 }
 
-impl Who {
+impl SeedUser {
     /// Who it is, if they are there already.
     ///
     /// # Errors
     /// Where it is somebody else.
-    async fn find(self, db: &DatabaseConnection) -> Result<Option<users::Model>> {
+    async fn find_user(self, db: &DatabaseConnection) -> Result<Option<users::Model>> {
         let username = Username::parse(self.username()).map_err(Error::Message)?;
         let found =
-            users::Model::authenticate(db, username.as_str(), PASSWORD, Requester::OPERATOR)
+            users::Model::authenticate(db, username.as_str(), SEED_PASSWORD, Requester::OPERATOR)
                 .await
                 .map_err(Error::wrap)?;
         if found.is_some() {
             return Ok(found);
         }
         let another = users::Model::find_by_username(db, username.as_str()).await?;
-        if another.is_some() || Look::of(&username).is_taken(db).await? {
-            return Err(USAGE.refuse(&format!(
+        if another.is_some()
+            || ConfusableKey::from_username(&username)
+                .is_reserved_by_other(db)
+                .await?
+        {
+            return Err(USAGE.error(&format!(
                 "`{}` is somebody else here (another password, deactivated, or a name that looks the \
                  same), and nothing was changed; name another database by DATABASE_URL, or empty this \
                  one with `cargo loco db reset`",
@@ -146,7 +149,7 @@ impl Who {
     }
 
     /// Who was found, or else is made.
-    async fn or_register(
+    async fn find_or_register(
         self,
         db: &DatabaseConnection,
         found: Option<users::Model>,
@@ -157,7 +160,7 @@ impl Who {
         let user = NewUser {
             name: parse_display_name(self.name()).map_err(Error::Message)?,
             username: Username::parse(self.username()).map_err(Error::Message)?,
-            password: Password::parse(PASSWORD).map_err(Error::Message)?,
+            password: Password::parse(SEED_PASSWORD).map_err(Error::Message)?,
         };
         users::Model::register(db, user, Requester::OPERATOR)
             .await
@@ -166,23 +169,23 @@ impl Who {
 }
 
 impl Cast {
-    /// In the order of [`Who::ALL`].
-    async fn gather(
+    /// In the order of [`SeedUser::ALL`].
+    async fn register_all(
         db: &DatabaseConnection,
         [ann, bob, leyla]: [Option<users::Model>; 3],
     ) -> Result<Self> {
         Ok(Self {
-            ann: Who::Ann.or_register(db, ann).await?,
-            bob: Who::Bob.or_register(db, bob).await?,
-            leyla: Who::Leyla.or_register(db, leyla).await?,
+            ann: SeedUser::Ann.find_or_register(db, ann).await?,
+            bob: SeedUser::Bob.find_or_register(db, bob).await?,
+            leyla: SeedUser::Leyla.find_or_register(db, leyla).await?,
         })
     }
 
-    const fn of(&self, who: Who) -> &users::Model {
+    const fn user(&self, who: SeedUser) -> &users::Model {
         match who {
-            Who::Ann => &self.ann,
-            Who::Bob => &self.bob,
-            Who::Leyla => &self.leyla,
+            SeedUser::Ann => &self.ann,
+            SeedUser::Bob => &self.bob,
+            SeedUser::Leyla => &self.leyla,
         }
     }
 }
@@ -190,29 +193,29 @@ impl Cast {
 impl Story {
     /// Whether the group is there, with all that is said in it. What its people have changed since is
     /// theirs.
-    async fn is_there(&self, db: &DatabaseConnection) -> Result<bool> {
+    async fn exists(&self, db: &DatabaseConnection) -> Result<bool> {
         let group = chat_groups::Model::find_by_name(db, self.name).await?;
-        Ok(group.is_some_and(|group| self.is_told(&group)))
+        Ok(group.is_some_and(|group| self.is_complete(&group)))
     }
 
-    fn is_told(&self, group: &chat_groups::Model) -> bool {
+    fn is_complete(&self, group: &chat_groups::Model) -> bool {
         // The last of it is a line, and to delete one takes none from what is counted.
-        usize::try_from(group.messages).is_ok_and(|said| said >= self.lines())
+        usize::try_from(group.messages).is_ok_and(|said| said >= self.line_count())
     }
 
-    async fn make(&self, db: &DatabaseConnection, cast: &Cast) -> Result<chat_groups::Model> {
-        let owner = cast.of(self.owner);
-        let group = self.start(db, owner).await?;
-        if !self.is_told(&group) {
+    async fn seed(&self, db: &DatabaseConnection, cast: &Cast) -> Result<chat_groups::Model> {
+        let owner = cast.user(self.owner);
+        let group = self.find_or_create_group(db, owner).await?;
+        if !self.is_complete(&group) {
             for (who, role) in self.others {
-                bring_in(db, &group, owner, cast.of(*who), *role).await?;
+                add_member(db, &group, owner, cast.user(*who), *role).await?;
             }
-            self.tell(db, &group, cast).await?;
+            self.apply_acts(db, &group, cast).await?;
         }
         Ok(group)
     }
 
-    async fn start(
+    async fn find_or_create_group(
         &self,
         db: &DatabaseConnection,
         owner: &users::Model,
@@ -222,10 +225,10 @@ impl Story {
         }
         let title = parse_display_name(self.title).map_err(Error::Message)?;
         let name = || self.name.to_owned();
-        Ok(chat_groups::Model::start_named(db, owner, Some(title), name).await?)
+        Ok(chat_groups::Model::create_named(db, owner, Some(title), name).await?)
     }
 
-    async fn tell(
+    async fn apply_acts(
         &self,
         db: &DatabaseConnection,
         group: &chat_groups::Model,
@@ -233,23 +236,23 @@ impl Story {
     ) -> Result<()> {
         let mut lines: Vec<(&str, i64)> = Vec::new();
         for (at, (who, act)) in self.acts.iter().enumerate() {
-            let change = Change {
+            let change = GroupCommand {
                 group_id: group.id,
-                author: Some(Author::of(cast.of(*who))),
+                actor: Some(Actor::from_user(cast.user(*who))),
                 // As a client retries: what a run that broke off has done is not done again.
                 cid: Some(format!("seed-{at}")),
-                what: act.what(&lines)?,
+                kind: act.command_kind(&lines)?,
             };
-            let outcome = change.make_alone(db).await.map_err(Error::wrap)?;
+            let outcome = change.apply_single(db).await.map_err(Error::wrap)?;
             let stored = outcome.map_err(Error::wrap)?;
-            lines.extend(act.line().map(|text| (text, stored.seq)));
+            lines.extend(act.text().map(|text| (text, stored.seq)));
         }
         Ok(())
     }
 }
 
 /// Has somebody come in as people do, by an invite, and gives them their role.
-async fn bring_in(
+async fn add_member(
     db: &DatabaseConnection,
     group: &chat_groups::Model,
     owner: &users::Model,
@@ -261,7 +264,7 @@ async fn bring_in(
         let (_, code) = invites::Model::create(db, group, owner, Duration::minutes(1), Some(1))
             .await
             .map_err(Error::wrap)?;
-        invites::Model::accept(db, code.as_str(), user, Quotas::NONE)
+        invites::Model::accept(db, code.as_str(), user, Quotas::UNLIMITED)
             .await
             .map_err(Error::wrap)?;
     }

@@ -3,8 +3,8 @@
 
 mod checks;
 mod database;
-mod door;
 mod hosts;
+mod http;
 mod limits;
 mod origins;
 mod redis;
@@ -19,10 +19,10 @@ use serde::{Deserialize, Deserializer};
 use url::Url;
 
 pub use self::{
-    checks::{Check, in_production, pack},
+    checks::{ConfigCheck, encode_settings, is_production},
     database::{DatabaseSettings, sqlite_file},
-    door::{DoorSettings, Networks},
     hosts::Host,
+    http::{HttpSettings, NetworkSet},
     limits::LimitSettings,
     origins::Origins,
     redis::RedisUrl,
@@ -50,11 +50,11 @@ pub struct Settings {
     pub public_url: Option<Url>,
     /// Origins, besides the server's own, whose pages may open sockets with the cookie.
     pub allowed_origins: Origins,
-    pub door: DoorSettings,
+    pub door: HttpSettings,
     pub tokens: TokenSettings,
     pub channels: ChannelSettings,
     pub limits: LimitSettings,
-    /// The database that the app opens itself; never from a file, see [`DatabaseSettings::set_aside`].
+    /// The database that the app opens itself; never from a file, see [`DatabaseSettings::stash`].
     #[serde(skip)]
     pub database: Option<DatabaseSettings>,
 }
@@ -122,7 +122,7 @@ impl Settings {
     /// is missing, unknown or of the wrong type; a value out of its limits; in production, also what
     /// would be regretted there. No line has a secret in it.
     pub fn load(config: &Config, environment: &Environment) -> Result<Self> {
-        let (settings, checks) = Self::checked(config, environment);
+        let (settings, checks) = Self::load_with_checks(config, environment);
         let faults = checks.into_iter().flat_map(|check| check.faults);
         let faults: Vec<_> = faults
             .map(|fault| format!("configuration: {fault}"))
@@ -136,7 +136,7 @@ impl Settings {
     ///
     /// # Errors
     /// When the app was not booted by [`crate::app::App`], which puts them there.
-    pub fn of(ctx: &AppContext) -> Result<Arc<Self>> {
+    pub fn from_context(ctx: &AppContext) -> Result<Arc<Self>> {
         ctx.shared_store
             .get::<Arc<Self>>()
             .ok_or_else(|| Error::string("the settings were not loaded"))
@@ -144,7 +144,7 @@ impl Settings {
 
     /// The server's time of day, as every message of the base contract gives it.
     #[must_use]
-    pub fn clock(&self) -> String {
+    pub fn time_of_day(&self) -> String {
         Utc::now()
             .with_timezone(&self.time_zone)
             .format("%H:%M:%S")
@@ -152,7 +152,7 @@ impl Settings {
     }
 
     /// Values out of their limits.
-    fn faults(&self) -> Vec<String> {
+    fn range_faults(&self) -> Vec<String> {
         let mut faults = Vec::new();
         if self.tokens.leeway > MAX_LEEWAY_SECONDS {
             faults.push(format!(
@@ -189,8 +189,8 @@ impl Settings {
                 faults.push(format!("settings.{key} must be above 0"));
             }
         }
-        faults.extend(self.limits.fault());
-        faults.extend(self.door.small_answers());
+        faults.extend(self.limits.range_fault());
+        faults.extend(self.door.answer_bytes_fault());
         let has_tls = channels.redis_url.as_ref().is_some_and(RedisUrl::is_tls);
         if channels.redis_ca.is_some() && !has_tls {
             faults.push(

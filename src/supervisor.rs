@@ -32,15 +32,19 @@ impl Supervisor {
             let Err(error) = running.await else { return };
             // A runtime that shuts down cancels its tasks.
             if let Ok(panic) = error.try_into_panic() {
-                tracing::error!(task = name, panic = text_of(&*panic), "a task panicked");
-                supervisor.health.note(Fault::TaskFailed);
+                tracing::error!(
+                    task = name,
+                    panic = panic_message(&*panic),
+                    "a task panicked"
+                );
+                supervisor.health.add_fault(Fault::TaskFailed);
                 supervisor.failed.cancel();
             }
         });
     }
 
     /// Waits until a task has panicked.
-    pub async fn failed(&self) {
+    pub async fn wait_for_failure(&self) {
         self.failed.cancelled().await;
     }
 
@@ -51,7 +55,7 @@ impl Supervisor {
     }
 }
 
-fn text_of(panic: &(dyn Any + Send)) -> &str {
+fn panic_message(panic: &(dyn Any + Send)) -> &str {
     let text = panic.downcast_ref::<&str>().copied();
     text.or_else(|| panic.downcast_ref::<String>().map(String::as_str))
         .unwrap_or("unknown")

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::{
-    models::sessions::{Claimed, Live, RefreshId, Rotated},
+    models::sessions::{ActiveSession, RefreshId, TokenClaims, UnsignedRefreshToken},
     settings::TokenSettings,
 };
 
@@ -54,7 +54,7 @@ const fn is_zero(number: &i64) -> bool {
 /// Why a token opens nothing. Which of the many reasons it was is told at most to somebody who has
 /// shown who they are by another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Refused {
+pub enum TokenError {
     /// It was good once.
     Expired,
     Invalid,
@@ -63,8 +63,8 @@ pub enum Refused {
 /// Issues and verifies the tokens of one installation.
 #[derive(Clone)]
 pub struct Tokens {
-    signing: EncodingKey,
-    verifying: DecodingKey,
+    signing_key: EncodingKey,
+    verifying_key: DecodingKey,
     validation: Validation,
     settings: TokenSettings,
 }
@@ -80,8 +80,8 @@ impl Tokens {
         validation.set_required_spec_claims(&["exp", "iss", "aud"]);
         validation.validate_nbf = true;
         Self {
-            signing: EncodingKey::from_secret(secret),
-            verifying: DecodingKey::from_secret(secret),
+            signing_key: EncodingKey::from_secret(secret),
+            verifying_key: DecodingKey::from_secret(secret),
             validation,
             settings: settings.clone(),
         }
@@ -100,19 +100,32 @@ impl Tokens {
     ///
     /// # Errors
     /// When the library cannot sign, which a key of any length and these claims never cause.
-    pub fn access(&self, session: &Live) -> Result<String, Error> {
-        self.sign(TokenType::Access, session, Rotated::now(RefreshId::first()))
+    pub fn issue_access(&self, session: &ActiveSession) -> Result<String, Error> {
+        self.sign(
+            TokenType::Access,
+            session,
+            UnsignedRefreshToken::issue_now(RefreshId::for_login()),
+        )
     }
 
     /// Signs a refresh token of a session. A token with the same id and time is the same text.
     ///
     /// # Errors
     /// When the library cannot sign, which a key of any length and these claims never cause.
-    pub fn refresh(&self, session: &Live, token: Rotated) -> Result<String, Error> {
+    pub fn issue_refresh(
+        &self,
+        session: &ActiveSession,
+        token: UnsignedRefreshToken,
+    ) -> Result<String, Error> {
         self.sign(TokenType::Refresh, session, token)
     }
 
-    fn sign(&self, token_type: TokenType, session: &Live, token: Rotated) -> Result<String, Error> {
+    fn sign(
+        &self,
+        token_type: TokenType,
+        session: &ActiveSession,
+        token: UnsignedRefreshToken,
+    ) -> Result<String, Error> {
         let issued_at = token.issued_at.timestamp();
         let claims = Claims {
             token_type,
@@ -126,7 +139,7 @@ impl Tokens {
             iss: self.settings.issuer.clone(),
             aud: self.settings.audience.clone(),
         };
-        encode(&Header::new(Algorithm::HS256), &claims, &self.signing)
+        encode(&Header::new(Algorithm::HS256), &claims, &self.signing_key)
     }
 
     /// Returns the claims of a valid token of this type. Only the database knows whether its session lives.
@@ -136,14 +149,14 @@ impl Tokens {
     ///
     /// # Errors
     /// [`Refused`] for anything else.
-    pub fn verify(&self, token_type: TokenType, token: &str) -> Result<Claimed, Refused> {
+    pub fn verify(&self, token_type: TokenType, token: &str) -> Result<TokenClaims, TokenError> {
         let TokenData { header, claims } =
-            decode::<Claims>(token, &self.verifying, &self.validation).map_err(
-                |error| match error.kind() {
-                    ErrorKind::ExpiredSignature => Refused::Expired,
-                    _ => Refused::Invalid,
-                },
-            )?;
+            decode::<Claims>(token, &self.verifying_key, &self.validation).map_err(|error| {
+                match error.kind() {
+                    ErrorKind::ExpiredSignature => TokenError::Expired,
+                    _ => TokenError::Invalid,
+                }
+            })?;
         let now = Utc::now().timestamp();
         // Another header has extensions that the library does not know, or names a key (RFC 7515, section
         // 4.1.11; RFC 8725, sections 3.10 and 3.11).
@@ -153,14 +166,14 @@ impl Tokens {
         let lives_for = claims.exp.checked_sub(claims.iat);
         let is_our_lifetime = lives_for.is_some_and(|seconds| (0..=longest).contains(&seconds));
         if claims.token_type != token_type || !is_our_header || !is_our_lifetime {
-            return Err(Refused::Invalid);
+            return Err(TokenError::Invalid);
         }
         // On its expiry a token is expired (RFC 7519, section 4.1.4). The library takes it a second longer.
         if claims.exp.saturating_add_unsigned(self.settings.leeway) <= now {
-            return Err(Refused::Expired);
+            return Err(TokenError::Expired);
         }
-        Ok(Claimed {
-            user_id: claims.user_id.parse().map_err(|_| Refused::Invalid)?,
+        Ok(TokenClaims {
+            user_id: claims.user_id.parse().map_err(|_| TokenError::Invalid)?,
             session_id: claims.sid,
             generation: claims.generation,
             refresh: RefreshId {

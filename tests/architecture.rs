@@ -3,11 +3,11 @@
 use std::{path::Path, process::Command};
 
 const ROOT: &str = env!("CARGO_MANIFEST_DIR");
-const DOCUMENT: &str = include_str!("../docs/architecture.md");
+const ARCHITECTURE_MD: &str = include_str!("../docs/architecture.md");
 
 #[test]
-fn what_it_says_never_happens_does_not() {
-    let (_, block) = DOCUMENT.split_once("```sh\n").unwrap();
+fn architecture_invariants_hold() {
+    let (_, block) = ARCHITECTURE_MD.split_once("```sh\n").unwrap();
     let (block, _) = block.split_once("```").unwrap();
     let mut count = 0;
     let mut rule = "";
@@ -34,8 +34,8 @@ fn what_it_says_never_happens_does_not() {
 
 /// Each `path/of/a/file.rs` and each folder that it names.
 #[test]
-fn what_it_names_is_there() {
-    let words = DOCUMENT.split(|c: char| c.is_whitespace() || "`(),;:".contains(c));
+fn paths_named_in_the_architecture_document_exist() {
+    let words = ARCHITECTURE_MD.split(|c: char| c.is_whitespace() || "`(),;:".contains(c));
     let named = words.filter(|word| word.starts_with("src/") || word.starts_with("tests/"));
     for path in named.map(|word| word.trim_end_matches('.')) {
         let is_pattern = path.contains(['*', '…', '\'']);

@@ -12,18 +12,18 @@ use salam::settings::Settings;
 use serde_json::{Map, Value, json};
 use tracing_subscriber::EnvFilter;
 
-const DOCUMENT: &str = include_str!("../docs/configuration.md");
+const CONFIGURATION_MD: &str = include_str!("../docs/configuration.md");
 
 /// In the order of its columns.
 const ENVIRONMENTS: [&str; 3] = ["development", "test", "production"];
 
-const FOLDER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/config");
+const CONFIG_FOLDER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/config");
 
 /// What is asked for by this name has its default.
-const UNSET: &str = "SALAM_IS_NEVER_SET";
+const UNSET_VARIABLE: &str = "SALAM_IS_NEVER_SET";
 
 /// The least with which the framework reads a file. What stands under `settings` it takes as it is.
-const FRAME: &str = "
+const MINIMAL_CONFIG: &str = "
 logger: { enable: false, level: info, format: compact }
 server: { port: 0, host: localhost }
 database:
@@ -38,18 +38,18 @@ settings:
 
 #[test]
 fn every_setting_is_documented() {
-    let rows = rows();
-    for key in keys() {
+    let rows = documented_rows();
+    for key in config_keys() {
         assert!(rows.contains_key(key.as_str()), "`{key}` has no row");
     }
 }
 
 #[test]
-fn every_row_is_of_something_that_is_read() {
-    let (keys, variables) = (keys(), variables());
-    for name in rows().into_keys() {
-        let is_there = if is_variable(name) {
-            variables.contains(name) || is_read(name)
+fn every_documented_key_is_read() {
+    let (keys, variables) = (config_keys(), all_variables());
+    for name in documented_rows().into_keys() {
+        let is_there = if is_variable_name(name) {
+            variables.contains(name) || is_read_by_program(name)
         } else {
             keys.contains(name)
         };
@@ -58,31 +58,33 @@ fn every_row_is_of_something_that_is_read() {
 }
 
 #[test]
-fn every_default_is_that_of_its_file() {
-    let rows = rows();
+fn documented_defaults_match_the_config_files() {
+    let rows = documented_rows();
     for (at, environment) in ENVIRONMENTS.into_iter().enumerate() {
-        let values = values(environment, None);
-        for (key, cells) in rows.iter().filter(|(name, _)| !is_variable(name)) {
+        let values = config_values(environment, None);
+        for (key, cells) in rows.iter().filter(|(name, _)| !is_variable_name(name)) {
             assert_eq!(cells.len(), 5, "the row of `{key}` lacks cells");
-            let default = shown(values.get(*key));
+            let default = format_value(values.get(*key));
             assert_eq!(cells[1 + at], default, "`{key}` in {environment}");
         }
     }
 }
 
 #[test]
-fn every_variable_is_documented_with_what_it_sets() {
-    let rows = rows();
-    for name in variables() {
+fn every_environment_variable_is_documented_with_its_keys() {
+    let rows = documented_rows();
+    for name in all_variables() {
         let cells = rows.get(name.as_str());
         let cells = cells.unwrap_or_else(|| panic!("`{name}` has no row"));
         assert_eq!(cells.len(), 5, "the row of `{name}` lacks cells");
-        let named: BTreeSet<_> = ticked(cells[0]).map(str::to_owned).collect();
-        assert_eq!(named, set_by(&name), "what `{name}` sets");
+        let named: BTreeSet<_> = backticked(cells[0]).map(str::to_owned).collect();
+        assert_eq!(named, keys_set_by(&name), "what `{name}` sets");
         for (at, environment) in ENVIRONMENTS.into_iter().enumerate() {
-            let template = template(environment);
-            let asked = asked(&template).into_iter().find(|asked| asked.0 == name);
-            let default = shown(asked.map(|(_, default)| Value::from(default)).as_ref());
+            let template = read_template(environment);
+            let asked = template_variables(&template)
+                .into_iter()
+                .find(|asked| asked.0 == name);
+            let default = format_value(asked.map(|(_, default)| Value::from(default)).as_ref());
             assert_eq!(cells[1 + at], default, "`{name}` in {environment}");
         }
     }
@@ -90,10 +92,10 @@ fn every_variable_is_documented_with_what_it_sets() {
 
 /// It would ignore one that is misspelt.
 #[test]
-fn the_framework_knows_every_key_of_its_own() {
+fn loco_knows_every_key_outside_settings() {
     for environment in ENVIRONMENTS {
-        let known = serde_json::to_value(read(&filled(environment, None))).unwrap();
-        for key in values(environment, None).into_keys() {
+        let known = serde_json::to_value(parse_config(&fill_defaults(environment, None))).unwrap();
+        for key in config_values(environment, None).into_keys() {
             let pointer = format!("/{}", key.replace('.', "/"));
             assert!(known.pointer(&pointer).is_some(), "`{key}`");
         }
@@ -101,34 +103,37 @@ fn the_framework_knows_every_key_of_its_own() {
 }
 
 #[test]
-fn a_local_file_changes_what_it_names_alone() {
+fn a_local_config_file_overrides_only_its_own_keys() {
     let folder = tempfile::tempdir().unwrap();
     let write = |name: &str, yaml: &str| fs::write(folder.path().join(name), yaml).unwrap();
-    write("test.yaml", &filled("test", None));
+    write("test.yaml", &fill_defaults("test", None));
     write(
         "test.local.yaml",
         "settings: { door: { trusted_proxies: [10.0.0.0/8] }, tokens: { leeway: 7 } }",
     );
     let changed = Config::from_folder(&Environment::Test, folder.path()).unwrap();
-    let mut expected = read(&filled("test", None)).settings.unwrap();
+    let mut expected = parse_config(&fill_defaults("test", None)).settings.unwrap();
     expected["door"]["trusted_proxies"] = json!(["10.0.0.0/8"]);
     expected["tokens"]["leeway"] = json!(7);
     assert_eq!(changed.settings, Some(expected));
 }
 
 #[test]
-fn what_the_document_refers_to_is_there() {
+fn links_in_the_configuration_document_exist() {
     let docs = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs");
-    for rest in DOCUMENT.split("](").skip(1) {
+    for rest in CONFIGURATION_MD.split("](").skip(1) {
         let (link, _) = rest.split_once(')').unwrap();
         assert!(docs.join(link).exists(), "{link}");
     }
 }
 
 /// What stands behind the name in the first cell of each row.
-fn rows() -> BTreeMap<&'static str, Vec<&'static str>> {
+fn documented_rows() -> BTreeMap<&'static str, Vec<&'static str>> {
     let mut rows = BTreeMap::new();
-    for line in DOCUMENT.lines().filter(|line| line.starts_with("| `")) {
+    for line in CONFIGURATION_MD
+        .lines()
+        .filter(|line| line.starts_with("| `"))
+    {
         let mut cells = line.trim_matches('|').trim().split(" | ");
         let name = cells.next().unwrap().trim_matches('`');
         let others: Vec<_> = cells.collect();
@@ -138,19 +143,22 @@ fn rows() -> BTreeMap<&'static str, Vec<&'static str>> {
 }
 
 /// What stands in backticks.
-fn ticked(text: &str) -> impl Iterator<Item = &str> {
+fn backticked(text: &str) -> impl Iterator<Item = &str> {
     text.split('`').skip(1).step_by(2)
 }
 
 /// A value as the document writes it.
-fn shown(value: Option<&Value>) -> String {
+fn format_value(value: Option<&Value>) -> String {
     match value {
         None => "—".to_owned(),
         Some(Value::String(text)) if text.is_empty() => "empty".to_owned(),
         Some(Value::String(text)) => format!("`{text}`"),
         Some(Value::Array(values)) if values.is_empty() => "empty".to_owned(),
         Some(Value::Array(values)) => {
-            let values: Vec<_> = values.iter().map(|value| shown(Some(value))).collect();
+            let values: Vec<_> = values
+                .iter()
+                .map(|value| format_value(Some(value)))
+                .collect();
             values.join(", ")
         }
         Some(value) => format!("`{value}`"),
@@ -158,16 +166,16 @@ fn shown(value: Option<&Value>) -> String {
 }
 
 /// Every key: those of the files, and those of `settings` as the compiler knows them.
-fn keys() -> BTreeSet<String> {
-    let in_files = ENVIRONMENTS.map(|environment| values(environment, None));
+fn config_keys() -> BTreeSet<String> {
+    let in_files = ENVIRONMENTS.map(|environment| config_values(environment, None));
     let in_files = in_files.into_iter().flat_map(BTreeMap::into_keys);
-    let config = read(&filled("test", None));
-    in_files.chain(typed_keys(&config, "")).collect()
+    let config = parse_config(&fill_defaults("test", None));
+    in_files.chain(settings_keys(&config, "")).collect()
 }
 
 /// Those of a block of the settings, and of the blocks in it: who misspells one is told which are
 /// expected.
-fn typed_keys(config: &Config, block: &str) -> Vec<String> {
+fn settings_keys(config: &Config, block: &str) -> Vec<String> {
     let mut misspelt = config.clone();
     let settings = misspelt.settings.as_mut().unwrap();
     settings.pointer_mut(block).unwrap()["misspelt"] = Value::Null;
@@ -175,11 +183,11 @@ fn typed_keys(config: &Config, block: &str) -> Vec<String> {
     let told = refused.expect("an unknown key is refused").to_string();
     let (_, expected) = told.split_once("`misspelt`, expected").unwrap();
     let mut keys = Vec::new();
-    for name in ticked(expected) {
+    for name in backticked(expected) {
         let pointer = format!("{block}/{name}");
         let value = config.settings.as_ref().unwrap().pointer(&pointer);
         if value.is_some_and(Value::is_object) {
-            keys.extend(typed_keys(config, &pointer));
+            keys.extend(settings_keys(config, &pointer));
         } else {
             keys.push(format!("settings{}", pointer.replace('/', ".")));
         }
@@ -188,18 +196,18 @@ fn typed_keys(config: &Config, block: &str) -> Vec<String> {
 }
 
 /// What stands at each key of an environment's file, where no variable is set but this one.
-fn values(environment: &str, set: Option<(&str, &str)>) -> BTreeMap<String, Value> {
-    let tree = tree(&filled(environment, set));
+fn config_values(environment: &str, set: Option<(&str, &str)>) -> BTreeMap<String, Value> {
+    let tree = parse_yaml(&fill_defaults(environment, set));
     let mut values = BTreeMap::new();
-    gather(tree.as_object().unwrap(), "", &mut values);
+    flatten_block(tree.as_object().unwrap(), "", &mut values);
     values
 }
 
-fn gather(block: &Map<String, Value>, prefix: &str, values: &mut BTreeMap<String, Value>) {
+fn flatten_block(block: &Map<String, Value>, prefix: &str, values: &mut BTreeMap<String, Value>) {
     for (name, value) in block {
         let key = format!("{prefix}{name}");
         if let Value::Object(block) = value {
-            gather(block, &format!("{key}."), values);
+            flatten_block(block, &format!("{key}."), values);
         } else {
             values.insert(key, value.clone());
         }
@@ -207,13 +215,15 @@ fn gather(block: &Map<String, Value>, prefix: &str, values: &mut BTreeMap<String
 }
 
 /// All that a file says, whether the framework knows of it or not.
-fn tree(yaml: &str) -> Value {
+fn parse_yaml(yaml: &str) -> Value {
     let indented: String = yaml.lines().map(|line| format!("  {line}\n")).collect();
-    read(&format!("{FRAME}{indented}")).settings.unwrap()
+    parse_config(&format!("{MINIMAL_CONFIG}{indented}"))
+        .settings
+        .unwrap()
 }
 
 /// A file as the framework reads it.
-fn read(yaml: &str) -> Config {
+fn parse_config(yaml: &str) -> Config {
     let folder = tempfile::tempdir().unwrap();
     fs::write(folder.path().join("test.yaml"), yaml).unwrap();
     Config::from_folder(&Environment::Test, folder.path()).unwrap()
@@ -221,56 +231,59 @@ fn read(yaml: &str) -> Config {
 
 /// The file of an environment in which each variable has its default, whatever the tests are run
 /// with; but for the one that is set here.
-fn filled(environment: &str, set: Option<(&str, &str)>) -> String {
-    let template = template(environment);
+fn fill_defaults(environment: &str, set: Option<(&str, &str)>) -> String {
+    let template = read_template(environment);
     let mut filled = template.clone();
-    for (name, default) in asked(&template) {
+    for (name, default) in template_variables(&template) {
         let value = match set {
             Some((variable, value)) if variable == name => value,
             _ => default,
         };
         filled = filled.replace(
             &format!("name=\"{name}\", default=\"{default}\""),
-            &format!("name=\"{UNSET}\", default=\"{value}\""),
+            &format!("name=\"{UNSET_VARIABLE}\", default=\"{value}\""),
         );
     }
     filled
 }
 
-fn template(environment: &str) -> String {
-    fs::read_to_string(format!("{FOLDER}/{environment}.yaml")).unwrap()
+fn read_template(environment: &str) -> String {
+    fs::read_to_string(format!("{CONFIG_FOLDER}/{environment}.yaml")).unwrap()
 }
 
 /// The variables that a file asks for, with their defaults, in its order.
-fn asked(template: &str) -> Vec<(&str, &str)> {
+fn template_variables(template: &str) -> Vec<(&str, &str)> {
     let questions = template.split("get_env(").skip(1);
     let asked = questions.map(|question| {
         let question = question.strip_prefix("name=\"").unwrap();
         let (name, rest) = question.split_once("\", default=\"").unwrap();
-        assert!(is_variable(name), "a variable without a default: {name}");
+        assert!(
+            is_variable_name(name),
+            "a variable without a default: {name}"
+        );
         (name, rest.split_once("\")").unwrap().0)
     });
     asked.collect()
 }
 
 /// Those of all files.
-fn variables() -> BTreeSet<String> {
-    let files = ENVIRONMENTS.map(template);
-    let asked = files.iter().flat_map(|file| asked(file));
+fn all_variables() -> BTreeSet<String> {
+    let files = ENVIRONMENTS.map(read_template);
+    let asked = files.iter().flat_map(|file| template_variables(file));
     asked.map(|(name, _)| name.to_owned()).collect()
 }
 
 /// Keys have small letters.
-fn is_variable(name: &str) -> bool {
+fn is_variable_name(name: &str) -> bool {
     name.bytes()
         .all(|byte| byte.is_ascii_uppercase() || byte == b'_')
 }
 
 /// The keys that change with a variable. (Of a database its kind may matter.)
-fn set_by(variable: &str) -> BTreeSet<String> {
+fn keys_set_by(variable: &str) -> BTreeSet<String> {
     let mut keys = BTreeSet::new();
     for environment in ENVIRONMENTS {
-        let with = |value| values(environment, Some((variable, value)));
+        let with = |value| config_values(environment, Some((variable, value)));
         let (one, other) = (with("one"), with("sqlite:other"));
         let changed = one
             .into_iter()
@@ -281,18 +294,22 @@ fn set_by(variable: &str) -> BTreeSet<String> {
 }
 
 /// Whether a variable for which no file asks makes a difference all the same.
-fn is_read(name: &str) -> bool {
-    let folder = ("LOCO_CONFIG_FOLDER", FOLDER);
+fn is_read_by_program(name: &str) -> bool {
+    let folder = ("LOCO_CONFIG_FOLDER", CONFIG_FOLDER);
     match name {
-        "LOCO_ENV" | "RAILS_ENV" | "NODE_ENV" => is_in("test", &[folder, (name, "test")]),
-        "LOCO_CONFIG_FOLDER" => is_in("development", &[folder]) && !is_in("development", &[]),
+        "LOCO_ENV" | "RAILS_ENV" | "NODE_ENV" => {
+            finds_environment("test", &[folder, (name, "test")])
+        }
+        "LOCO_CONFIG_FOLDER" => {
+            finds_environment("development", &[folder]) && !finds_environment("development", &[])
+        }
         "RUST_LOG" => EnvFilter::DEFAULT_ENV == name,
         _ => false,
     }
 }
 
 /// Whether the program finds the configuration of this environment, by these variables alone.
-fn is_in(environment: &str, variables: &[(&str, &str)]) -> bool {
+fn finds_environment(environment: &str, variables: &[(&str, &str)]) -> bool {
     let folder = tempfile::tempdir().unwrap();
     let mut command = Command::new(env!("CARGO_BIN_EXE_salam-cli"));
     command

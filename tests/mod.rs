@@ -10,18 +10,18 @@
 
 mod architecture;
 mod channels;
+mod cli;
 mod clients;
 mod configuration;
-mod door;
-mod forged;
+mod forged_tokens;
 mod limits;
 mod models;
 mod page;
 mod properties;
 mod requests;
 mod security;
+mod server;
 mod settings;
-mod start;
 mod support;
 mod tasks;
 mod tokens;

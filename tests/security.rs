@@ -2,16 +2,16 @@
 
 use std::{fs, path::Path};
 
-const NOTES: &str = include_str!("../docs/security.md");
+const SECURITY_MD: &str = include_str!("../docs/security.md");
 
 #[test]
 fn every_test_that_the_security_notes_name_exists() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut code = String::new();
     for folder in ["src", "tests"] {
-        read(&root.join(folder), &mut code);
+        read_rust_files(&root.join(folder), &mut code);
     }
-    let rows = NOTES
+    let rows = SECURITY_MD
         .lines()
         .filter(|line| line.starts_with('|') && line.contains("` |"));
     let mut count = 0;
@@ -33,11 +33,11 @@ fn every_test_that_the_security_notes_name_exists() {
     assert!(count > 100, "only {count} are named");
 }
 
-fn read(folder: &Path, code: &mut String) {
+fn read_rust_files(folder: &Path, code: &mut String) {
     for entry in fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
         if path.is_dir() {
-            read(&path, code);
+            read_rust_files(&path, code);
         } else if path.extension().is_some_and(|extension| extension == "rs") {
             *code += &fs::read_to_string(&path).unwrap();
         }

@@ -6,7 +6,7 @@ use salam::{app::App, settings::Settings};
 use serde_json::{Value, json};
 
 /// What loading says of the test settings with one change.
-async fn load(environment: &Environment, pointer: &str, value: Value) -> String {
+async fn load_with_change(environment: &Environment, pointer: &str, value: Value) -> String {
     let mut config = App::load_config(&Environment::Test).await.unwrap();
     let settings = config.settings.as_mut().unwrap();
     let (parent, key) = pointer.rsplit_once('/').unwrap();
@@ -18,8 +18,10 @@ async fn load(environment: &Environment, pointer: &str, value: Value) -> String 
 }
 
 #[tokio::test]
-async fn what_is_misspelt_or_out_of_bounds_is_refused() {
-    let told = async |pointer: &str, value: Value| load(&Environment::Test, pointer, value).await;
+async fn unknown_or_out_of_range_settings_are_rejected() {
+    let told = async |pointer: &str, value: Value| {
+        load_with_change(&Environment::Test, pointer, value).await
+    };
     assert_eq!(told("/time_zone", json!("Asia/Tehran")).await, "fine");
     assert_snapshot!(told("/time_zone", json!("Mars/Olympus")).await, @"configuration: settings.time_zone: failed to parse timezone: 'Mars/Olympus'");
     assert_snapshot!(told("/tokens/acess_lifetime", json!(5)).await, @"configuration: settings.tokens.acess_lifetime: unknown field `acess_lifetime`, expected one of `secret`, `issuer`, `audience`, `access_lifetime`, `refresh_lifetime`, `socket_lifetime`, `leeway`");
@@ -39,8 +41,10 @@ async fn what_is_misspelt_or_out_of_bounds_is_refused() {
 }
 
 #[tokio::test]
-async fn redis_is_found_by_one_url() {
-    let told = async |url: &str| load(&Environment::Test, "/channels/redis_url", json!(url)).await;
+async fn redis_url_formats_are_validated() {
+    let told = async |url: &str| {
+        load_with_change(&Environment::Test, "/channels/redis_url", json!(url)).await
+    };
     for url in [
         "",
         "redis://127.0.0.1",
@@ -64,7 +68,7 @@ async fn redis_is_found_by_one_url() {
 }
 
 #[tokio::test]
-async fn the_authority_of_redis_is_read_at_the_start() {
+async fn redis_ca_file_is_validated_at_startup() {
     let folder = tempfile::tempdir().unwrap();
     let told = async |name: &str, url: &str| {
         let mut config = App::load_config(&Environment::Test).await.unwrap();

@@ -1,13 +1,13 @@
 //! What is in a token.
 
 use jsonwebtoken::{dangerous::insecure_decode, decode_header};
-use salam::tokens::{Refused, TokenType};
+use salam::tokens::{TokenError, TokenType};
 use serde_json::Value;
 
 use crate::support::TestApp;
 
 #[tokio::test]
-async fn tokens_carry_the_claims_that_clients_know() {
+async fn tokens_have_the_documented_claims() {
     let app = TestApp::start().await;
     let ann = app.user("ann").await;
     for (token, token_type, lifetime) in [
@@ -34,7 +34,7 @@ async fn tokens_carry_the_claims_that_clients_know() {
 }
 
 #[tokio::test]
-async fn a_token_of_one_type_is_never_taken_for_the_other() {
+async fn access_and_refresh_tokens_are_not_interchangeable() {
     let app = TestApp::start().await;
     let ann = app.user("ann").await;
     let tokens = app.ctx.shared_store.get::<salam::tokens::Tokens>().unwrap();
@@ -50,7 +50,7 @@ async fn a_token_of_one_type_is_never_taken_for_the_other() {
             if expected {
                 Ok(1)
             } else {
-                Err(Refused::Invalid)
+                Err(TokenError::Invalid)
             }
         );
     }

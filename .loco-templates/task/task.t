@@ -15,9 +15,9 @@ injections:
 
 use loco_rs::prelude::*;
 
-use super::operator::{Usage, say};
+use super::operator::{TaskUsage, print_line};
 
-const USAGE: Usage = Usage {
+const USAGE: TaskUsage = TaskUsage {
     name: "{{ name }}",
     example: "cargo loco task {{ name }} username:ann",
 };
@@ -34,7 +34,7 @@ impl Task for {{ struct_name }} {
     }
 
     async fn run(&self, ctx: &AppContext, vars: &task::Vars) -> Result<()> {
-        let user = USAGE.user(ctx, vars).await?;
-        say(&format!("{}: found {}", USAGE.name, user.username))
+        let user = USAGE.find_user(ctx, vars).await?;
+        print_line(&format!("{}: found {}", USAGE.name, user.username))
     }
 }

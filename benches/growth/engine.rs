@@ -3,11 +3,11 @@
 use std::sync::Arc;
 
 use clap::ValueEnum;
-use salam_benches::{Result, log, node::Place, stores::Stores};
+use salam_benches::{Result, event_log, node::Installation, stores::Stores};
 use sea_orm::{ConnectOptions, ConnectionTrait, Database as Connector, DatabaseConnection};
 
 /// Connections that it takes to migrate a PostgreSQL: one holds the lock.
-const MIGRATING: u32 = 2;
+const MIGRATION_CONNECTIONS: u32 = 2;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Engine {
@@ -16,9 +16,9 @@ pub enum Engine {
 }
 
 /// A migrated database.
-pub struct Database {
+pub struct BenchDatabase {
     pub engine: Engine,
-    pub place: Arc<Place>,
+    pub installation: Arc<Installation>,
 }
 
 impl Engine {
@@ -30,7 +30,7 @@ impl Engine {
     }
 
     /// SQL for a table `n` of the whole numbers `i` from one to another, both included.
-    pub fn series(self, from: i64, to: i64) -> String {
+    pub fn numbers_table(self, from: i64, to: i64) -> String {
         match self {
             Self::Sqlite => format!(
                 "(WITH RECURSIVE counted(i) AS (SELECT {from} UNION ALL \
@@ -41,7 +41,7 @@ impl Engine {
     }
 
     /// SQL for the time so many seconds ago, as the server writes it.
-    pub fn ago(self, seconds: &str) -> String {
+    pub fn seconds_ago(self, seconds: &str) -> String {
         match self {
             Self::Sqlite => {
                 format!("strftime('%Y-%m-%dT%H:%M:%f+00:00', 'now', (-({seconds})) || ' seconds')")
@@ -51,7 +51,7 @@ impl Engine {
     }
 
     /// SQL for a random UUID.
-    pub const fn uuid(self) -> &'static str {
+    pub const fn random_uuid(self) -> &'static str {
         match self {
             Self::Sqlite => "randomblob(16)",
             Self::Postgres => "gen_random_uuid()",
@@ -59,7 +59,7 @@ impl Engine {
     }
 
     /// SQL for the name of a group with this number.
-    pub fn group_name(self, number: &str) -> String {
+    pub fn group_name_sql(self, number: &str) -> String {
         match self {
             Self::Sqlite => format!("printf('chat_%08x', {number})"),
             Self::Postgres => format!("'chat_' || lpad(to_hex({number}), 8, '0')"),
@@ -67,7 +67,7 @@ impl Engine {
     }
 
     /// SQL for an id as clients make them.
-    pub const fn cid(self) -> &'static str {
+    pub const fn random_cid(self) -> &'static str {
         match self {
             Self::Sqlite => "lower(hex(randomblob(16)))",
             Self::Postgres => "replace(gen_random_uuid()::text, '-', '')",
@@ -76,7 +76,7 @@ impl Engine {
 
     /// What makes a connection fast that nobody relies on: of a crash while the database is being made
     /// nothing is to be kept, and what refers to what is known to be there.
-    const fn in_a_hurry(self) -> &'static [&'static str] {
+    const fn fast_write_statements(self) -> &'static [&'static str] {
         match self {
             Self::Sqlite => &[
                 "PRAGMA journal_mode = OFF",
@@ -92,7 +92,7 @@ impl Engine {
     }
 
     /// What a server of this kind does by itself after some time.
-    pub const fn tidy(self) -> Option<&'static str> {
+    pub const fn maintenance(self) -> Option<&'static str> {
         match self {
             Self::Sqlite => None,
             Self::Postgres => Some("VACUUM ANALYZE"),
@@ -100,7 +100,7 @@ impl Engine {
     }
 
     /// SQL for the bytes that the database takes.
-    pub const fn bytes(self) -> &'static str {
+    pub const fn database_size(self) -> &'static str {
         match self {
             Self::Sqlite => {
                 "SELECT page_count * page_size AS n FROM pragma_page_count, pragma_page_size"
@@ -110,15 +110,17 @@ impl Engine {
     }
 }
 
-impl Database {
+impl BenchDatabase {
     /// # Errors
     /// It cannot be made, or is one of stores that do not run.
     pub async fn create(engine: Engine, stores: Option<&Stores>) -> Result<Self> {
         let place = match engine {
-            Engine::Sqlite => Place::sqlite()?,
+            Engine::Sqlite => Installation::sqlite()?,
             Engine::Postgres => {
-                let place = stores.ok_or("PostgreSQL does not run")?.place()?;
-                Arc::new(Place {
+                let place = stores
+                    .ok_or("PostgreSQL does not run")?
+                    .create_installation()?;
+                Arc::new(Installation {
                     database_url: place.database_url.clone(),
                     // One node alone has nobody to tell.
                     redis_url: String::new(),
@@ -126,31 +128,34 @@ impl Database {
                 })
             }
         };
-        let db = log::migrated(&place.database_url, MIGRATING).await?;
+        let db = event_log::open_migrated(&place.database_url, MIGRATION_CONNECTIONS).await?;
         db.close().await?;
-        Ok(Self { engine, place })
+        Ok(Self {
+            engine,
+            installation: place,
+        })
     }
 
     /// # Errors
     /// The database fails.
     pub async fn connect(&self) -> Result<DatabaseConnection> {
-        self.connect_with(MIGRATING).await
+        self.connect_with(MIGRATION_CONNECTIONS).await
     }
 
     /// One connection, of which nobody relies on what it writes.
     ///
     /// # Errors
     /// The database fails.
-    pub async fn connect_in_a_hurry(&self) -> Result<DatabaseConnection> {
+    pub async fn connect_for_fast_writes(&self) -> Result<DatabaseConnection> {
         let db = self.connect_with(1).await?;
-        for statement in self.engine.in_a_hurry() {
+        for statement in self.engine.fast_write_statements() {
             db.execute_unprepared(statement).await?;
         }
         Ok(db)
     }
 
     async fn connect_with(&self, connections: u32) -> Result<DatabaseConnection> {
-        let mut options = ConnectOptions::new(&self.place.database_url);
+        let mut options = ConnectOptions::new(&self.installation.database_url);
         options.max_connections(connections).sqlx_logging(false);
         Ok(Connector::connect(options).await?)
     }
@@ -159,7 +164,7 @@ impl Database {
     ///
     /// # Errors
     /// The database fails.
-    pub async fn connect_aloud(&self) -> Result<DatabaseConnection> {
+    pub async fn connect_with_logging(&self) -> Result<DatabaseConnection> {
         let aloud = match self.engine {
             Engine::Sqlite => "",
             Engine::Postgres => {
@@ -168,7 +173,7 @@ impl Database {
                  &options[auto_explain.log_analyze]=on"
             }
         };
-        let mut options = ConnectOptions::new(format!("{}{aloud}", self.place.database_url));
+        let mut options = ConnectOptions::new(format!("{}{aloud}", self.installation.database_url));
         options.max_connections(1).sqlx_logging(true);
         Ok(Connector::connect(options).await?)
     }

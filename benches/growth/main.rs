@@ -8,7 +8,7 @@
 mod engine;
 mod fill;
 mod measure;
-mod plans;
+mod query_plans;
 mod report;
 mod size;
 mod socket;
@@ -22,13 +22,13 @@ use std::{
 };
 
 use clap::Parser;
-use salam_benches::{Result, cores, node::root, say, stores::Stores};
+use salam_benches::{Result, cores, log_progress, node::project_root, stores::Stores};
 use tokio::{select, signal::ctrl_c};
 
 use self::{
-    engine::{Database, Engine},
-    measure::Figures,
-    size::{SIZES, Size},
+    engine::{BenchDatabase, Engine},
+    measure::GrowthFigures,
+    size::{DATASET_SIZES, DatasetSize},
 };
 
 #[derive(Parser)]
@@ -61,43 +61,47 @@ async fn run() -> Result<()> {
     let beside = current_exe()?.with_file_name("salam-cli");
     let binary = arguments.server.clone().unwrap_or(beside).canonicalize()?;
     // Where the configuration is.
-    set_current_dir(root())?;
+    set_current_dir(project_root())?;
     // Whatever this process starts later, and is not told otherwise, stays there with it.
-    leave_the_first_core();
+    move_off_first_core();
     let stores = match arguments.only {
         Some(Engine::Sqlite) => None,
         _ => Stores::start()?,
     };
-    let spoken = plans::listen()?;
+    let spoken = query_plans::install_query_log()?;
     let sizes = sizes(arguments.quick);
     let mut rows = Vec::new();
     for engine in engines(arguments.only, stores.is_some()) {
         for size in sizes {
-            let database = Database::create(engine, stores.as_ref()).await?;
-            let figures = measure_one(&database, size, &binary).await?;
-            rows.push(report::row(&figures));
+            let database = BenchDatabase::create(engine, stores.as_ref()).await?;
+            let figures = fill_and_measure(&database, size, &binary).await?;
+            rows.push(report::table_row(&figures));
             if Some(size) == sizes.last() {
-                plans::show(&database, size, &spoken).await?;
+                query_plans::print_plans(&database, size, &spoken).await?;
             }
         }
     }
-    print(&report::publish(rows, arguments.dry)?)
+    print_line(&report::update_page(rows, arguments.dry)?)
 }
 
-async fn measure_one(database: &Database, size: &Size, binary: &Path) -> Result<Figures> {
+async fn fill_and_measure(
+    database: &BenchDatabase,
+    size: &DatasetSize,
+    binary: &Path,
+) -> Result<GrowthFigures> {
     let title = format!("{}, {} events", database.engine.title(), size.events);
     let begin = Instant::now();
     let session = fill::fill(database, size, &title).await?;
-    say(&format!("{title}: made in {:.0?}", begin.elapsed()));
+    log_progress(&format!("{title}: made in {:.0?}", begin.elapsed()));
     let figures = measure::measure(database, size, binary, &session).await?;
-    say(&report::row(&figures));
+    log_progress(&report::table_row(&figures));
     Ok(figures)
 }
 
-fn sizes(quick: bool) -> &'static [Size] {
-    match SIZES.split_last() {
+fn sizes(quick: bool) -> &'static [DatasetSize] {
+    match DATASET_SIZES.split_last() {
         Some((_, smaller)) if quick => smaller,
-        _ => &SIZES,
+        _ => &DATASET_SIZES,
     }
 }
 
@@ -109,7 +113,7 @@ fn engines(only: Option<Engine>, has_postgres: bool) -> impl Iterator<Item = Eng
 }
 
 /// The server has it to itself.
-fn leave_the_first_core() {
+fn move_off_first_core() {
     if cores::are_pinned() {
         let process = std::process::id().to_string();
         // In vain, the figures are worse, and still true.
@@ -120,7 +124,7 @@ fn leave_the_first_core() {
 }
 
 /// A result, for standard output.
-fn print(text: &str) -> Result<()> {
+fn print_line(text: &str) -> Result<()> {
     writeln!(std::io::stdout(), "{text}")?;
     Ok(())
 }

@@ -4,12 +4,12 @@ use std::{cmp::Reverse, collections::BTreeMap, time::Duration};
 
 use salam_benches::{
     Result,
-    page::{self, Page},
+    benchmarks_page::{self, BenchmarksPage},
 };
 
-use crate::measure::Figures;
+use crate::measure::GrowthFigures;
 
-const HEAD: &str = "\
+const TABLE_HEAD: &str = "\
 ## How it grows
 
 One node on a core of its own, started on a database of this size; the data is in the cache of the system.
@@ -29,21 +29,21 @@ That prints the plan of each query too, and marks what goes through a whole tabl
 ";
 
 /// As a line of the table.
-pub fn row(figures: &Figures) -> String {
+pub fn table_row(figures: &GrowthFigures) -> String {
     format!(
         "| {} | {} | {} | {} MiB | {:.0} ms | {} MiB | {} | {} | {} | {} | {} | {} |",
         figures.engine.title(),
-        grouped(figures.events),
-        grouped(figures.groups),
-        grouped(figures.bytes / (1024 * 1024)),
-        ms(figures.start),
-        figures.memory,
-        shown(figures.newest),
-        shown(figures.middle),
-        shown(figures.groups_list),
-        shown(figures.members),
-        shown(figures.send),
-        shown(figures.resume),
+        group_digits(figures.events),
+        group_digits(figures.groups),
+        group_digits(figures.bytes / (1024 * 1024)),
+        to_ms(figures.start),
+        figures.memory_mib,
+        format_ms(figures.newest_page),
+        format_ms(figures.middle_page),
+        format_ms(figures.groups_list),
+        format_ms(figures.members_page),
+        format_ms(figures.send),
+        format_ms(figures.resume),
     )
 }
 
@@ -51,19 +51,19 @@ pub fn row(figures: &Figures) -> String {
 ///
 /// # Errors
 /// The page cannot be read, or written.
-pub fn publish(rows: Vec<String>, is_dry: bool) -> Result<String> {
-    let file = page::file();
-    let mut page = Page::read(&file)?;
+pub fn update_page(rows: Vec<String>, is_dry: bool) -> Result<String> {
+    let file = benchmarks_page::page_path();
+    let mut page = BenchmarksPage::read(&file)?;
     let old = page.growth.take().unwrap_or_default();
     let mut all: BTreeMap<_, _> = old
         .lines()
         .filter(|line| line.ends_with("ms |"))
-        .map(|line| (key(line), line.to_owned()))
+        .map(|line| (row_key(line), line.to_owned()))
         .collect();
-    all.extend(rows.into_iter().map(|row| (key(&row), row)));
+    all.extend(rows.into_iter().map(|row| (row_key(&row), row)));
     // SQLite first: it is what one has without asking.
     let rows: Vec<_> = all.into_values().rev().collect();
-    let table = format!("{HEAD}{}\n", rows.join("\n"));
+    let table = format!("{TABLE_HEAD}{}\n", rows.join("\n"));
     if !is_dry {
         page.growth = Some(format!("\n{table}\n"));
         page.write(&file)?;
@@ -72,7 +72,7 @@ pub fn publish(rows: Vec<String>, is_dry: bool) -> Result<String> {
 }
 
 /// By which rows are sorted and found: the database and the number of events.
-fn key(row: &str) -> (String, Reverse<u64>) {
+fn row_key(row: &str) -> (String, Reverse<u64>) {
     let mut cells = row.split('|').map(str::trim).skip(1);
     let database = cells.next().unwrap_or_default().to_owned();
     let digits: String = cells
@@ -85,7 +85,7 @@ fn key(row: &str) -> (String, Reverse<u64>) {
 }
 
 /// `10 000 000`
-fn grouped(number: i64) -> String {
+fn group_digits(number: i64) -> String {
     let digits = number.to_string();
     let mut text = String::new();
     for (i, digit) in digits.chars().enumerate() {
@@ -97,10 +97,10 @@ fn grouped(number: i64) -> String {
     text
 }
 
-fn shown(time: Duration) -> String {
-    format!("{:.2} ms", ms(time))
+fn format_ms(time: Duration) -> String {
+    format!("{:.2} ms", to_ms(time))
 }
 
-fn ms(time: Duration) -> f64 {
+fn to_ms(time: Duration) -> f64 {
     time.as_secs_f64() * 1000.0
 }

@@ -11,11 +11,11 @@ use tungstenite::{
 };
 
 /// How long a frame may take.
-const PATIENCE: Duration = Duration::from_secs(30);
+const FRAME_TIMEOUT: Duration = Duration::from_secs(30);
 
-pub struct Socket(WebSocket<TcpStream>);
+pub struct BlockingSocket(WebSocket<TcpStream>);
 
-impl Socket {
+impl BlockingSocket {
     /// # Errors
     /// The server does not open it.
     pub fn open(port: u16, path: &str, token: &str) -> Result<Self> {
@@ -24,7 +24,7 @@ impl Socket {
         request.headers_mut().insert(SEC_WEBSOCKET_PROTOCOL, offers);
         let stream = TcpStream::connect(("127.0.0.1", port))?;
         stream.set_nodelay(true)?;
-        stream.set_read_timeout(Some(PATIENCE))?;
+        stream.set_read_timeout(Some(FRAME_TIMEOUT))?;
         let opened = tungstenite::client(request, stream);
         let (socket, _) = opened.map_err(|error| format!("{path}: {error}"))?;
         Ok(Self(socket))
@@ -40,7 +40,7 @@ impl Socket {
     ///
     /// # Errors
     /// Something was refused, or the connection is over.
-    pub fn until(&mut self, kind: &str) -> Result<usize> {
+    pub fn read_until(&mut self, kind: &str) -> Result<usize> {
         let mut events = 0;
         loop {
             let Message::Text(text) = self.0.read()? else {

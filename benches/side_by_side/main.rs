@@ -5,20 +5,20 @@
 //! core, as a process of its own, and each figure comes with how far the rounds were apart and with
 //! what was lost, doubled or reordered meanwhile.
 
-mod alone;
 mod floors;
+mod measure_results;
 mod measures;
 mod report;
-mod setting;
-mod sheet;
-mod stage;
+mod run_context;
+mod single_commits;
+mod testbed;
 
 use std::{path::PathBuf, process::ExitCode};
 
 use clap::{Parser, Subcommand};
-use salam_benches::{Result, node, say};
+use salam_benches::{Result, log_progress, node};
 
-use self::{measures::MEASURES, setting::Setting, sheet::Sheet};
+use self::{measure_results::MeasureResults, measures::MEASURES, run_context::RunContext};
 
 /// As in Salam, so that memory can be compared.
 #[global_allocator]
@@ -34,26 +34,26 @@ struct Options {
     #[arg(long)]
     quick: bool,
     /// Only these
-    #[arg(long, value_name = "NAME", value_delimiter = ',', value_parser = names())]
+    #[arg(long, value_name = "NAME", value_delimiter = ',', value_parser = measure_names())]
     only: Vec<String>,
     /// The Salam to measure
     #[arg(long, value_name = "FILE", default_value = "target/release/salam-cli")]
     salam: PathBuf,
     #[command(subcommand)]
-    role: Option<Role>,
+    role: Option<Subprocess>,
 }
 
 /// What this program is when it has started itself.
 #[derive(Subcommand)]
 #[command(disable_help_subcommand = true)]
-enum Role {
+enum Subprocess {
     #[command(hide = true)]
-    Floor { kind: floors::Kind, port: u16 },
+    Floor { kind: floors::Baseline, port: u16 },
     #[command(hide = true)]
-    Alone(alone::Alone),
+    Alone(single_commits::SingleCommits),
 }
 
-fn names() -> clap::builder::PossibleValuesParser {
+fn measure_names() -> clap::builder::PossibleValuesParser {
     MEASURES
         .iter()
         .map(|measure| measure.name)
@@ -64,21 +64,21 @@ fn names() -> clap::builder::PossibleValuesParser {
 fn main() -> ExitCode {
     let options = Options::parse();
     let done = salam_benches::raise_file_limit().and_then(|files| match &options.role {
-        Some(Role::Floor { kind, port }) => kind.serve(*port),
-        Some(Role::Alone(alone)) => alone.run(),
-        None => measure(&options, files),
+        Some(Subprocess::Floor { kind, port }) => kind.serve(*port),
+        Some(Subprocess::Alone(alone)) => alone.run(),
+        None => run_measures(&options, files),
     });
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            say(&format!("bin/bench: {error}"));
+            log_progress(&format!("bin/bench: {error}"));
             ExitCode::FAILURE
         }
     }
 }
 
-fn measure(options: &Options, files: u64) -> Result<()> {
-    let salam = node::root().join(&options.salam);
+fn run_measures(options: &Options, files: u64) -> Result<()> {
+    let salam = node::project_root().join(&options.salam);
     if !salam.is_file() {
         return Err(format!(
             "there is no {}: cargo build --release",
@@ -86,13 +86,13 @@ fn measure(options: &Options, files: u64) -> Result<()> {
         )
         .into());
     }
-    let setting = Setting::new(salam, options.quick, files);
+    let setting = RunContext::new(salam, options.quick, files);
     let is_wanted =
         |name: &str| options.only.is_empty() || options.only.iter().any(|only| only == name);
     for measure in MEASURES.iter().filter(|measure| is_wanted(measure.name)) {
-        let mut sheet = Sheet::new(measure, &setting);
+        let mut sheet = MeasureResults::new(measure, &setting);
         for round in 1..=setting.rounds() {
-            say(&format!(
+            log_progress(&format!(
                 "==> {}, round {round} of {}",
                 measure.name,
                 setting.rounds()
@@ -100,7 +100,7 @@ fn measure(options: &Options, files: u64) -> Result<()> {
             let done = (measure.round)(&setting, &mut sheet);
             done.map_err(|error| format!("{}: {error}", measure.name))?;
         }
-        sheet.keep()?;
+        sheet.save()?;
     }
     report::write(&MEASURES)
 }

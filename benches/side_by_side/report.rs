@@ -3,18 +3,18 @@
 use std::{fmt::Write, fs, process::Command};
 
 use salam_benches::{
-    Result, cores,
-    figures::Spread,
-    page::{self, Page},
-    say,
+    Result,
+    benchmarks_page::{self, BenchmarksPage},
+    cores, log_progress,
+    statistics::Spread,
 };
 
 use super::{
-    measures::{Measure, Row},
-    sheet::{Figures, Sheet},
+    measure_results::{MeasureResults, RowResults},
+    measures::{Measure, MeasureRow},
 };
 
-const HEAD: &str = "\
+const PAGE_HEAD: &str = "\
 # Benchmarks
 
 What Salam costs, beside two floors that do as little as can be done. `bin/bench` measures it all in turns
@@ -22,7 +22,7 @@ and writes this page. Times of a machine mean little elsewhere; what they are in
 other means more.
 ";
 
-const FOOT: &str = "\
+const PAGE_FOOT: &str = "\
 ## How to read it, and how to run it
 
     $ bin/bench                        # all, three rounds of each
@@ -47,26 +47,26 @@ the row is there to be seen. `1.6×` is 1.6 times the last column before *ratio*
 ";
 
 pub fn write(measures: &[Measure]) -> Result<()> {
-    let mut text = format!("{HEAD}\n{}", machine());
+    let mut text = format!("{PAGE_HEAD}\n{}", describe_machine());
     let mut quick = false;
     for measure in measures {
-        if let Some(sheet) = Sheet::kept(measure.name)? {
+        if let Some(sheet) = MeasureResults::load(measure.name)? {
             quick |= sheet.quick;
-            theme(&mut text, measure, &sheet)?;
+            write_table(&mut text, measure, &sheet)?;
         }
     }
     if quick {
         text += "\n**Some of these are of one short round each (`--quick`): they only show that it works.**\n";
     }
     text.push('\n');
-    let file = page::file();
-    let page = Page::read(&file)?.with_rest(text, format!("\n{FOOT}"));
+    let file = benchmarks_page::page_path();
+    let page = BenchmarksPage::read(&file)?.with_rest(text, format!("\n{PAGE_FOOT}"));
     page.write(&file)?;
-    say("docs/benchmarks.md is written");
+    log_progress("docs/benchmarks.md is written");
     Ok(())
 }
 
-fn theme(text: &mut String, measure: &Measure, sheet: &Sheet) -> Result<()> {
+fn write_table(text: &mut String, measure: &Measure, sheet: &MeasureResults) -> Result<()> {
     write!(text, "\n## {}\n\n| |", measure.title)?;
     for contender in measure.contenders {
         write!(text, " {contender} |")?;
@@ -78,35 +78,44 @@ fn theme(text: &mut String, measure: &Measure, sheet: &Sheet) -> Result<()> {
     let columns = measure.contenders.len() + 2 + usize::from(measure.contenders.len() > 1);
     writeln!(text, "{}", "---|".repeat(columns))?;
     for row in measure.rows {
-        match sheet.rows.get(row.what) {
-            Some(figures) => line(text, measure, row, figures)?,
+        match sheet.rows.get(row.label) {
+            Some(figures) => write_row(text, measure, row, figures)?,
             None => writeln!(
                 text,
                 "| {} | left out |{}",
-                row.what,
+                row.label,
                 " |".repeat(columns - 1)
             )?,
         }
     }
-    writeln!(text, "\n{} ({})", measure.how, sheet.date)?;
+    writeln!(text, "\n{} ({})", measure.description, sheet.date)?;
     Ok(())
 }
 
-fn line(text: &mut String, measure: &Measure, row: &Row, figures: &Figures) -> Result<()> {
-    write!(text, "| {} |", row.what)?;
+fn write_row(
+    text: &mut String,
+    measure: &Measure,
+    row: &MeasureRow,
+    figures: &RowResults,
+) -> Result<()> {
+    write!(text, "| {} |", row.label)?;
     let spreads = measure.contenders.iter().map(|&contender| {
         let figures = figures.of.get(contender);
         figures.and_then(|figures| Spread::of(figures))
     });
     let spreads: Vec<_> = spreads.collect();
     for spread in &spreads {
-        write!(text, " {} |", spread.map_or_else(|| "–".to_owned(), shown))?;
+        write!(
+            text,
+            " {} |",
+            spread.map_or_else(|| "–".to_owned(), format_spread)
+        )?;
     }
     let first = spreads.first().copied().flatten();
     let last = spreads.last().copied().flatten();
     if measure.contenders.len() > 1 {
         let others = spreads.iter().skip(1).copied().flatten();
-        let ratios = others.filter_map(|other| Some(ratio(first?.median / other.median)));
+        let ratios = others.filter_map(|other| Some(format_ratio(first?.median / other.median)));
         write!(text, " {} |", ratios.collect::<Vec<_>>().join(" · "))?;
     }
     let is_met = first.is_some_and(|first| {
@@ -126,26 +135,31 @@ fn line(text: &mut String, measure: &Measure, row: &Row, figures: &Figures) -> R
     Ok(())
 }
 
-fn shown(spread: Spread) -> String {
+fn format_spread(spread: Spread) -> String {
     let Spread { median, min, max } = spread;
-    if number(min) == number(max) {
-        number(median)
+    if format_number(min) == format_number(max) {
+        format_number(median)
     } else {
-        format!("{} ({}–{})", number(median), number(min), number(max))
+        format!(
+            "{} ({}–{})",
+            format_number(median),
+            format_number(min),
+            format_number(max)
+        )
     }
 }
 
 /// Of nothing at all there is none.
-fn ratio(value: f64) -> String {
+fn format_ratio(value: f64) -> String {
     if value.is_finite() {
-        number(value)
+        format_number(value)
     } else {
         "–".to_owned()
     }
 }
 
 /// Three digits that count.
-fn number(value: f64) -> String {
+fn format_number(value: f64) -> String {
     match value.abs() {
         small if small < 10.0 => format!("{value:.2}"),
         middle if middle < 100.0 => format!("{value:.1}"),
@@ -154,7 +168,7 @@ fn number(value: f64) -> String {
 }
 
 /// What it was measured on.
-fn machine() -> String {
+fn describe_machine() -> String {
     let cpu = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     let names = cpu
         .lines()
@@ -173,13 +187,13 @@ fn machine() -> String {
         names.len(),
         names.first().unwrap_or(&"an unknown processor"),
         kernel.trim(),
-        versions().join(", "),
+        tool_versions().join(", "),
         env!("CARGO_PKG_VERSION")
     )
 }
 
 /// Of what it was built with and ran on, as far as that is installed.
-fn versions() -> Vec<String> {
+fn tool_versions() -> Vec<String> {
     let postgres = salam_benches::stores::postgres_version();
     let told = ["rustc", "redis-server"].map(|program| {
         let asked = Command::new(program).arg("--version").output().ok()?;

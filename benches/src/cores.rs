@@ -19,7 +19,7 @@ pub enum Core {
 }
 
 /// The number of the last core; `None` where processes cannot be pinned.
-static LAST: LazyLock<Option<u32>> = LazyLock::new(|| {
+static LAST_CORE: LazyLock<Option<u32>> = LazyLock::new(|| {
     let online = fs::read_to_string("/sys/devices/system/cpu/online").ok()?;
     let last = online.trim().rsplit(['-', ',']).next()?.parse().ok()?;
     let asked = Command::new("taskset").arg("--version").output();
@@ -29,17 +29,17 @@ static LAST: LazyLock<Option<u32>> = LazyLock::new(|| {
 /// Whether processes are pinned at all.
 #[must_use]
 pub fn are_pinned() -> bool {
-    LAST.is_some()
+    LAST_CORE.is_some()
 }
 
 /// A command that will run on this core and nowhere else. It reads nothing and says nothing, unless
 /// the caller has it otherwise.
-pub fn command(core: Core, program: impl AsRef<OsStr>) -> Command {
-    let mut command = match *LAST {
+pub fn pinned_command(core: Core, program: impl AsRef<OsStr>) -> Command {
+    let mut command = match *LAST_CORE {
         None => Command::new(program),
         Some(last) => {
             let mut command = Command::new("taskset");
-            command.arg("-c").arg(list(core, last)).arg(program);
+            command.arg("-c").arg(cpu_list(core, last)).arg(program);
             command
         }
     };
@@ -48,7 +48,7 @@ pub fn command(core: Core, program: impl AsRef<OsStr>) -> Command {
     command
 }
 
-fn list(core: Core, last: u32) -> String {
+fn cpu_list(core: Core, last: u32) -> String {
     match core {
         Core::Measured => "0".to_owned(),
         Core::Stores if last > 1 => format!("2-{last}"),

@@ -11,39 +11,45 @@ use serde_json::Value;
 
 use crate::Result;
 
-const PATIENCE: Duration = Duration::from_secs(30);
+const READ_TIMEOUT: Duration = Duration::from_secs(30);
 
-pub struct Client(BufReader<TcpStream>);
+pub struct HttpClient(BufReader<TcpStream>);
 
 #[derive(Debug)]
-pub struct Answer {
+pub struct Response {
     pub status: u16,
     pub body: Vec<u8>,
 }
 
-impl Client {
+impl HttpClient {
     /// # Errors
     /// Nobody listens there.
     pub fn connect(port: u16) -> Result<Self> {
         let stream = TcpStream::connect(("127.0.0.1", port))?;
         stream.set_nodelay(true)?;
-        stream.set_read_timeout(Some(PATIENCE))?;
+        stream.set_read_timeout(Some(READ_TIMEOUT))?;
         Ok(Self(BufReader::new(stream)))
     }
 
     /// # Errors
     /// The connection breaks.
-    pub fn get(&mut self, path: &str, token: Option<&str>) -> Result<Answer> {
-        self.ask("GET", path, token, "")
+    pub fn get(&mut self, path: &str, token: Option<&str>) -> Result<Response> {
+        self.send_request("GET", path, token, "")
     }
 
     /// # Errors
     /// The connection breaks.
-    pub fn post(&mut self, path: &str, token: Option<&str>, body: &Value) -> Result<Answer> {
-        self.ask("POST", path, token, &body.to_string())
+    pub fn post(&mut self, path: &str, token: Option<&str>, body: &Value) -> Result<Response> {
+        self.send_request("POST", path, token, &body.to_string())
     }
 
-    fn ask(&mut self, method: &str, path: &str, token: Option<&str>, body: &str) -> Result<Answer> {
+    fn send_request(
+        &mut self,
+        method: &str,
+        path: &str,
+        token: Option<&str>,
+        body: &str,
+    ) -> Result<Response> {
         let mut head = format!("{method} {path} HTTP/1.1\r\nHost: 127.0.0.1\r\n");
         if let Some(token) = token {
             head += &format!("Authorization: Bearer {token}\r\n");
@@ -55,15 +61,15 @@ impl Client {
         // In one write, or the second waits for the acknowledgement of the first.
         let request = format!("{head}\r\n{body}");
         self.0.get_mut().write_all(request.as_bytes())?;
-        self.answer()
+        self.read_response()
     }
 
-    fn answer(&mut self) -> Result<Answer> {
-        let status = self.line()?;
+    fn read_response(&mut self) -> Result<Response> {
+        let status = self.read_line()?;
         let status = status.split(' ').nth(1).and_then(|code| code.parse().ok());
         let mut length = 0;
         loop {
-            let line = self.line()?.to_ascii_lowercase();
+            let line = self.read_line()?.to_ascii_lowercase();
             if line.is_empty() {
                 break;
             }
@@ -73,13 +79,13 @@ impl Client {
         }
         let mut body = vec![0; length];
         self.0.read_exact(&mut body)?;
-        Ok(Answer {
+        Ok(Response {
             status: status.ok_or("this is no answer of HTTP")?,
             body,
         })
     }
 
-    fn line(&mut self) -> Result<String> {
+    fn read_line(&mut self) -> Result<String> {
         let mut line = String::new();
         if self.0.read_line(&mut line)? == 0 {
             return Err("the server has closed the connection".into());
@@ -88,7 +94,7 @@ impl Client {
     }
 }
 
-impl Answer {
+impl Response {
     /// What the answer says, if it has the expected status.
     ///
     /// # Errors
@@ -106,7 +112,7 @@ impl Answer {
 ///
 /// # Errors
 /// There is none by this name.
-pub fn text(answer: &Value, name: &str) -> Result<String> {
+pub fn text_field(answer: &Value, name: &str) -> Result<String> {
     let found = answer.get(name).and_then(Value::as_str);
     Ok(found
         .ok_or_else(|| format!("no {name} in {answer}"))?

@@ -4,22 +4,22 @@
 //! The rule: what is measured is another process, the program as it is released, reached as its users
 //! reach it. Whatever is started here ends with the value that stands for it.
 
+pub mod benchmarks_page;
+pub mod child_process;
 pub mod cores;
-pub mod figures;
+pub mod event_log;
 pub mod http;
 pub mod load;
-pub mod log;
 pub mod node;
-pub mod page;
-pub mod people;
-pub mod running;
+pub mod statistics;
 pub mod stores;
+pub mod users;
 
 pub type Failure = Box<dyn std::error::Error + Send + Sync>;
 pub type Result<T, E = Failure> = std::result::Result<T, E>;
 
 /// A line of progress. It goes to standard error: standard output is for results.
-pub fn say(line: &str) {
+pub fn log_progress(line: &str) {
     // Whoever has closed it does not want to read it.
     let _ = std::io::Write::write_all(&mut std::io::stderr(), format!("{line}\n").as_bytes());
 }

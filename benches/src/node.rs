@@ -12,23 +12,23 @@ use tempfile::TempDir;
 
 use crate::{
     Result,
+    child_process::ChildProcess,
     cores::{self, Core},
-    http::Client,
-    running::Running,
+    http::HttpClient,
 };
 
-const PATIENCE: Duration = Duration::from_secs(30);
-const BETWEEN_TRIES: Duration = Duration::from_millis(1);
+const WAIT_TIMEOUT: Duration = Duration::from_secs(30);
+const RETRY_INTERVAL: Duration = Duration::from_millis(1);
 
 /// Where a node keeps its data. Nodes at the same place are one installation.
-pub struct Place {
+pub struct Installation {
     pub database_url: String,
     pub redis_url: String,
     /// Goes with the place, and what is in it too.
     pub folder: Option<TempDir>,
 }
 
-impl Place {
+impl Installation {
     /// A file of SQLite for one node.
     ///
     /// # Errors
@@ -47,10 +47,10 @@ impl Place {
 pub struct Node {
     pub port: u16,
     /// Before the place: it is stopped before its files go.
-    pub process: Running,
+    pub process: ChildProcess,
     /// From when it was started until it answered.
     pub started_in: Duration,
-    pub place: Arc<Place>,
+    pub installation: Arc<Installation>,
 }
 
 impl Node {
@@ -58,12 +58,12 @@ impl Node {
     ///
     /// # Errors
     /// It does not start, or not soon.
-    pub fn start(program: &Path, place: &Arc<Place>, core: Core) -> Result<Self> {
+    pub fn start(program: &Path, place: &Arc<Installation>, core: Core) -> Result<Self> {
         let port = free_port()?;
-        let mut command = cores::command(core, program);
+        let mut command = cores::pinned_command(core, program);
         command
             .args(["start", "-e", "development"])
-            .current_dir(root())
+            .current_dir(project_root())
             .env("DATABASE_URL", &place.database_url)
             .env("REDIS_URL", &place.redis_url)
             .env("PORT", port.to_string())
@@ -71,22 +71,22 @@ impl Node {
             .env("PUBLIC_URL", "")
             .env("LOG_LEVEL", "error");
         let begin = Instant::now();
-        let mut process = Running::start("Salam", &mut command)?;
+        let mut process = ChildProcess::start("Salam", &mut command)?;
         wait_until("Salam answers", || {
             process.check()?;
-            Ok(answers(port))
+            Ok(answers_ping(port))
         })?;
         Ok(Self {
             port,
             process,
             started_in: begin.elapsed(),
-            place: place.clone(),
+            installation: place.clone(),
         })
     }
 }
 
-fn answers(port: u16) -> bool {
-    let asked = Client::connect(port).and_then(|mut client| client.get("/_ping", None));
+fn answers_ping(port: u16) -> bool {
+    let asked = HttpClient::connect(port).and_then(|mut client| client.get("/_ping", None));
     asked.is_ok_and(|answer| answer.status == 200)
 }
 
@@ -97,10 +97,10 @@ fn answers(port: u16) -> bool {
 pub fn wait_until(what: &str, mut is_so: impl FnMut() -> Result<bool>) -> Result<()> {
     let begin = Instant::now();
     while !is_so()? {
-        if begin.elapsed() > PATIENCE {
+        if begin.elapsed() > WAIT_TIMEOUT {
             return Err(format!("waited in vain until {what}").into());
         }
-        sleep(BETWEEN_TRIES);
+        sleep(RETRY_INTERVAL);
     }
     Ok(())
 }
@@ -115,7 +115,7 @@ pub fn free_port() -> Result<u16> {
 
 /// The project's root, where `config/` is: cargo builds this crate in it.
 #[must_use]
-pub fn root() -> PathBuf {
+pub fn project_root() -> PathBuf {
     let here = Path::new(env!("CARGO_MANIFEST_DIR"));
     here.parent().unwrap_or(here).to_owned()
 }

@@ -18,17 +18,17 @@ use tempfile::TempDir;
 
 use crate::{
     Result,
+    child_process::ChildProcess,
     cores::{self, Core},
-    node::{Place, free_port, wait_until},
-    running::Running,
+    node::{Installation, free_port, wait_until},
 };
 
 pub struct Stores {
     postgres: Postgres,
-    _redis: Running,
+    _redis: ChildProcess,
     redis_port: u16,
     /// How many places there were.
-    places: AtomicU32,
+    installation_count: AtomicU32,
     /// Last: what runs in it is stopped before it goes.
     _folder: TempDir,
 }
@@ -39,7 +39,7 @@ impl Stores {
     /// # Errors
     /// One of them does not start.
     pub fn start() -> Result<Option<Self>> {
-        let Some(programs) = postgres_programs() else {
+        let Some(programs) = postgres_bin_folder() else {
             return Ok(None);
         };
         if Command::new("redis-server")
@@ -52,19 +52,19 @@ impl Stores {
         let folder = TempDir::new()?;
         let postgres = Postgres::start(programs, &folder.path().join("postgres"))?;
         let redis_port = free_port()?;
-        let mut command = cores::command(Core::Stores, "redis-server");
+        let mut command = cores::pinned_command(Core::Stores, "redis-server");
         command.args(["--bind", "127.0.0.1", "--save", "", "--appendonly", "no"]);
         command
             .args(["--port", &redis_port.to_string()])
             .current_dir(folder.path());
-        let redis = Running::start("Redis", &mut command)?;
-        wait_until("Redis listens", || Ok(listens(redis_port)))?;
+        let redis = ChildProcess::start("Redis", &mut command)?;
+        wait_until("Redis listens", || Ok(is_listening(redis_port)))?;
         // PostgreSQL's user has to get through to its own folder.
         Ok(Some(Self {
             postgres,
             _redis: redis,
             redis_port,
-            places: AtomicU32::new(0),
+            installation_count: AtomicU32::new(0),
             _folder: folder,
         }))
     }
@@ -73,10 +73,13 @@ impl Stores {
     ///
     /// # Errors
     /// PostgreSQL refuses it.
-    pub fn place(&self) -> Result<Arc<Place>> {
-        let name = format!("bench{}", self.places.fetch_add(1, Ordering::Relaxed));
+    pub fn create_installation(&self) -> Result<Arc<Installation>> {
+        let name = format!(
+            "bench{}",
+            self.installation_count.fetch_add(1, Ordering::Relaxed)
+        );
         let port = self.postgres.port;
-        let mut create = Command::new(self.postgres.programs.join("createdb"));
+        let mut create = Command::new(self.postgres.bin_folder.join("createdb"));
         create.args([
             "-h",
             "127.0.0.1",
@@ -86,8 +89,8 @@ impl Stores {
             &port.to_string(),
             &name,
         ]);
-        run("createdb", &mut create)?;
-        Ok(Arc::new(Place {
+        run_command("createdb", &mut create)?;
+        Ok(Arc::new(Installation {
             database_url: format!("postgres://salam@127.0.0.1:{port}/{name}"),
             redis_url: format!("redis://127.0.0.1:{}", self.redis_port),
             folder: None,
@@ -96,7 +99,7 @@ impl Stores {
 }
 
 struct Postgres {
-    programs: PathBuf,
+    bin_folder: PathBuf,
     data: PathBuf,
     port: u16,
 }
@@ -107,16 +110,16 @@ impl Postgres {
         if is_root()? {
             // It refuses to run as root, and its user must get to its folder.
             let parent = place.parent().unwrap_or(place);
-            run("chmod", Command::new("chmod").arg("711").arg(parent))?;
-            run("chown", Command::new("chown").arg("postgres").arg(place))?;
+            run_command("chmod", Command::new("chmod").arg("711").arg(parent))?;
+            run_command("chown", Command::new("chown").arg("postgres").arg(place))?;
         }
         let started = Self {
-            programs,
+            bin_folder: programs,
             data: place.join("data"),
             port: free_port()?,
         };
         let mut initdb = started.command("initdb")?;
-        run("initdb", initdb.args(["-A", "trust", "-U", "salam"]))?;
+        run_command("initdb", initdb.args(["-A", "trust", "-U", "salam"]))?;
         let options = format!(
             "-p {} -k {} -c listen_addresses=127.0.0.1",
             started.port,
@@ -124,19 +127,19 @@ impl Postgres {
         );
         let mut start = started.command("pg_ctl")?;
         start.arg("-w").arg("-l").arg(place.join("log"));
-        run("pg_ctl", start.args(["-o", &options, "start"]))?;
+        run_command("pg_ctl", start.args(["-o", &options, "start"]))?;
         Ok(started)
     }
 
     /// One of its programs, on its folder, as a user that it runs as.
     fn command(&self, program: &str) -> Result<Command> {
-        let program = self.programs.join(program);
+        let program = self.bin_folder.join(program);
         let mut command = if is_root()? {
-            let mut command = cores::command(Core::Stores, "runuser");
+            let mut command = cores::pinned_command(Core::Stores, "runuser");
             command.args(["-u", "postgres", "--"]).arg(program);
             command
         } else {
-            cores::command(Core::Stores, program)
+            cores::pinned_command(Core::Stores, program)
         };
         command.arg("-D").arg(&self.data).current_dir("/");
         Ok(command)
@@ -152,7 +155,7 @@ impl Drop for Postgres {
     }
 }
 
-fn run(what: &str, command: &mut Command) -> Result<()> {
+fn run_command(what: &str, command: &mut Command) -> Result<()> {
     let done = command.stdout(Stdio::null()).status();
     match done.map_err(|error| format!("{what}: {error}"))? {
         status if status.success() => Ok(()),
@@ -165,12 +168,12 @@ fn is_root() -> Result<bool> {
     Ok(asked.stdout.trim_ascii() == b"0")
 }
 
-fn listens(port: u16) -> bool {
+fn is_listening(port: u16) -> bool {
     TcpStream::connect(("127.0.0.1", port)).is_ok()
 }
 
-/// The folder of PostgreSQL's server programs, which Debian and Homebrew keep off the `PATH`.
-fn postgres_programs() -> Option<PathBuf> {
+/// The folder of PostgreSQL's server programs, which Debian and Homebrew keep off the `START_CHAT_PATH`.
+fn postgres_bin_folder() -> Option<PathBuf> {
     let mut found = Vec::new();
     for parent in ["/usr/lib/postgresql", "/opt/homebrew/opt", "/usr/local/opt"] {
         let folders = fs::read_dir(parent).into_iter().flatten().flatten();
@@ -186,7 +189,7 @@ fn postgres_programs() -> Option<PathBuf> {
 /// `PostgreSQL 15.4`, where it is installed.
 #[must_use]
 pub fn postgres_version() -> Option<String> {
-    let asked = Command::new(postgres_programs()?.join("postgres"))
+    let asked = Command::new(postgres_bin_folder()?.join("postgres"))
         .arg("--version")
         .output()
         .ok()?;

@@ -21,62 +21,66 @@ pub fn seconds(seconds: f64) -> Nanos {
     Nanos::try_from(duration.as_nanos()).unwrap_or(Nanos::MAX)
 }
 
-pub fn in_seconds(nanos: Nanos) -> f64 {
+pub fn to_seconds(nanos: Nanos) -> f64 {
     nanos as f64 / SECOND as f64
 }
 
 /// What is to happen, and when. Of what happens at the same time, what was planned first comes
 /// first.
-pub struct Agenda<E> {
-    entries: BinaryHeap<Reverse<Entry<E>>>,
-    planned: u64,
+pub struct EventQueue<E> {
+    entries: BinaryHeap<Reverse<ScheduledEvent<E>>>,
+    scheduled_count: u64,
     pub now: Nanos,
 }
 
-struct Entry<E> {
+struct ScheduledEvent<E> {
     at: (Nanos, u64),
-    what: E,
+    event: E,
 }
 
-impl<E> Agenda<E> {
+impl<E> EventQueue<E> {
     pub fn new() -> Self {
         Self {
             entries: BinaryHeap::new(),
-            planned: 0,
+            scheduled_count: 0,
             now: 0,
         }
     }
 
-    pub fn plan(&mut self, at: Nanos, what: E) {
-        self.planned += 1;
-        let at = (at.max(self.now), self.planned);
-        self.entries.push(Reverse(Entry { at, what }));
+    pub fn schedule(&mut self, at: Nanos, what: E) {
+        self.scheduled_count += 1;
+        let at = (at.max(self.now), self.scheduled_count);
+        self.entries
+            .push(Reverse(ScheduledEvent { at, event: what }));
     }
 
     /// Goes on to what happens next.
     pub fn next(&mut self) -> Option<E> {
-        let Reverse(Entry { at: (at, _), what }) = self.entries.pop()?;
+        let Reverse(ScheduledEvent {
+            at: (at, _),
+            event: what,
+        }) = self.entries.pop()?;
         self.now = at;
         Some(what)
     }
 }
 
-impl<E> Ord for Entry<E> {
+impl<E> Ord for ScheduledEvent<E> {
     fn cmp(&self, other: &Self) -> Ordering {
         self.at.cmp(&other.at)
     }
 }
 
-impl<E> PartialOrd for Entry<E> {
+impl<E> PartialOrd for ScheduledEvent<E> {
     fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
         Some(self.cmp(other))
     }
 }
 
-impl<E> PartialEq for Entry<E> {
+impl<E> PartialEq for ScheduledEvent<E> {
     fn eq(&self, other: &Self) -> bool {
         self.at == other.at
     }
 }
 
-impl<E> Eq for Entry<E> {}
+impl<E> Eq for ScheduledEvent<E> {}

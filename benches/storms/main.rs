@@ -6,36 +6,36 @@
 //!
 //! `cargo run --release -p salam-benches --bin storms -- reconnect --nodes 20`
 
-mod chance;
 mod clock;
+mod core_pool;
 mod fanout;
-mod figures;
+mod parameters;
 mod reconnect;
+mod rng;
 mod shards;
 mod sizes;
-mod station;
 mod table;
 
 use std::io::{BufWriter, Result, Write, stdout};
 
 use clap::{Parser, ValueEnum};
 
-use self::figures::Figures;
+use self::parameters::Parameters;
 
 #[derive(Parser)]
 struct Arguments {
     /// What to simulate
     #[arg(value_enum, default_value = "all")]
-    what: What,
+    what: Simulation,
     /// Where chance begins
     #[arg(long, default_value_t = 20_261_122)]
     seed: u64,
     #[command(flatten)]
-    figures: Figures,
+    parameters: Parameters,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum What {
+enum Simulation {
     All,
     /// Sockets that come back after a loss
     Reconnect,
@@ -51,20 +51,20 @@ fn main() -> Result<()> {
     let Arguments {
         what,
         seed,
-        figures,
+        parameters: figures,
     } = Arguments::parse();
     let mut out = BufWriter::new(stdout().lock());
-    let is_wanted = |one| what == What::All || what == one;
-    if is_wanted(What::Reconnect) {
+    let is_wanted = |one| what == Simulation::All || what == one;
+    if is_wanted(Simulation::Reconnect) {
         reconnect::print(&mut out, &figures, seed)?;
     }
-    if is_wanted(What::Fanout) {
+    if is_wanted(Simulation::Fanout) {
         fanout::print(&mut out, &figures, seed)?;
     }
-    if is_wanted(What::Shards) {
+    if is_wanted(Simulation::Shards) {
         shards::print(&mut out, &figures, seed)?;
     }
-    if is_wanted(What::Sizes) {
+    if is_wanted(Simulation::Sizes) {
         sizes::print(&mut out, &figures)?;
     }
     out.flush()

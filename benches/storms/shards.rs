@@ -7,31 +7,31 @@
 use std::io::{Result, Write};
 
 use crate::{
-    chance::{mix, scale, zipf},
-    figures::{Figures, nodes_with_any},
-    table::{Table, percent, short},
+    parameters::{Parameters, nodes_with_any},
+    rng::{mix, scale_below, zipf},
+    table::{Table, format_number, format_percent},
 };
 
 const SLOTS: u64 = 16_384;
-const GROUPS: usize = 1_000_000;
-const SHARDS: [u64; 6] = [1, 3, 6, 12, 24, 48];
+const GROUP_COUNT: usize = 1_000_000;
+const SERVER_COUNTS: [u64; 6] = [1, 3, 6, 12, 24, 48];
 const EXPONENTS: [f64; 3] = [0.8, 1.0, 1.2];
 
 /// Publications of all groups together.
-const PER_SECOND: f64 = 100_000.0;
+const PUBLICATIONS_PER_S: f64 = 100_000.0;
 
 /// Nodes of the whole, and sockets that listen to the largest group. The least has two.
-const NODES: f64 = 100.0;
-const LARGEST: f64 = 100_000.0;
+const NODE_COUNT: f64 = 100.0;
+const LARGEST_GROUP_SOCKETS: f64 = 100_000.0;
 
 /// Publications of one group in a second where each node gathers for 5 ms what it has to say to it,
 /// and the events of a group are made by few nodes.
-const GATHERED: f64 = 200.0;
+const BATCHED_PUBLICATIONS_PER_S: f64 = 200.0;
 
 /// A server that is busier than this is slow to answer.
-const FULL: f64 = 0.7;
+const MAX_UTILIZATION: f64 = 0.7;
 
-pub fn print(out: &mut impl Write, figures: &Figures, seed: u64) -> Result<()> {
+pub fn print(out: &mut impl Write, figures: &Parameters, seed: u64) -> Result<()> {
     let mut table = Table::new([
         "Zipf, servers",
         "busiest group's share",
@@ -42,10 +42,10 @@ pub fn print(out: &mut impl Write, figures: &Figures, seed: u64) -> Result<()> {
         "publications/s until it is full",
     ]);
     for exponent in EXPONENTS {
-        let sum: f64 = zipf(exponent).take(GROUPS).sum();
-        for shards in SHARDS {
+        let sum: f64 = zipf(exponent).take(GROUP_COUNT).sum();
+        for shards in SERVER_COUNTS {
             let loads = |most| {
-                loads(
+                shard_loads(
                     figures,
                     seed,
                     shards,
@@ -53,48 +53,49 @@ pub fn print(out: &mut impl Write, figures: &Figures, seed: u64) -> Result<()> {
                     most,
                 )
             };
-            let (plain, gathered) = (loads(f64::INFINITY), loads(GATHERED));
+            let (plain, gathered) = (loads(f64::INFINITY), loads(BATCHED_PUBLICATIONS_PER_S));
             let hottest = |loads: &[f64]| loads.iter().copied().fold(0.0, f64::max);
             let mean = plain.iter().sum::<f64>() / shards as f64;
             let [plain, gathered] = [hottest(&plain), hottest(&gathered)];
-            table.row([
+            table.add_row([
                 format!("{exponent}, {shards}"),
-                percent(1.0 / sum),
-                percent(mean),
-                percent(plain),
-                short(plain / mean),
-                percent(gathered),
-                short(PER_SECOND * FULL / plain),
+                format_percent(1.0 / sum),
+                format_percent(mean),
+                format_percent(plain),
+                format_number(plain / mean),
+                format_percent(gathered),
+                format_number(PUBLICATIONS_PER_S * MAX_UTILIZATION / plain),
             ]);
         }
     }
     let about = format!(
-        "{} groups, {} publications/s in all, {NODES} nodes; the busiest group is the largest, with {} \
+        "{} groups, {} publications/s in all, {NODE_COUNT} nodes; the busiest group is the largest, with {} \
          sockets. Load is that of the one core of a server; it counts as full at 70 %.",
-        short(GROUPS as f64),
-        short(PER_SECOND),
-        short(LARGEST),
+        format_number(GROUP_COUNT as f64),
+        format_number(PUBLICATIONS_PER_S),
+        format_number(LARGEST_GROUP_SOCKETS),
     );
     table.print(out, "Hot servers of a Redis Cluster", &about)
 }
 
 /// How busy each server is, where no group has more than so many publications a second.
-fn loads(
-    figures: &Figures,
+fn shard_loads(
+    figures: &Parameters,
     seed: u64,
     shards: u64,
     shares: impl Iterator<Item = f64>,
     most: f64,
 ) -> Vec<f64> {
     let mut loads = vec![0.0; usize::try_from(shards).unwrap_or(0)];
-    let mut listeners = zipf(1.0).map(|share| (LARGEST * share).max(2.0));
-    for (group, share) in (0..).zip(shares.take(GROUPS)) {
-        let hearing = nodes_with_any(NODES, listeners.next().unwrap_or(2.0));
-        let slot = scale(mix(seed ^ mix(group)), SLOTS);
+    let mut listeners = zipf(1.0).map(|share| (LARGEST_GROUP_SOCKETS * share).max(2.0));
+    for (group, share) in (0..).zip(shares.take(GROUP_COUNT)) {
+        let hearing = nodes_with_any(NODE_COUNT, listeners.next().unwrap_or(2.0));
+        let slot = scale_below(mix(seed ^ mix(group)), SLOTS);
         // A server has a run of slots.
         let shard = usize::try_from(slot * shards / SLOTS).unwrap_or(0);
         if let Some(load) = loads.get_mut(shard) {
-            *load += (PER_SECOND * share).min(most) * figures.published_us(hearing - 1.0) / 1e6;
+            *load +=
+                (PUBLICATIONS_PER_S * share).min(most) * figures.published_us(hearing - 1.0) / 1e6;
         }
     }
     loads

@@ -13,7 +13,7 @@ impl<const N: usize> Table<N> {
         Self { head, rows }
     }
 
-    pub fn row(&mut self, row: [String; N]) {
+    pub fn add_row(&mut self, row: [String; N]) {
         self.rows.push(row);
     }
 
@@ -30,7 +30,7 @@ impl<const N: usize> Table<N> {
 }
 
 /// A number with as many digits as it is worth.
-pub fn short(number: f64) -> String {
+pub fn format_number(number: f64) -> String {
     match number.abs() {
         size if size >= 1e9 => format!("{:.1} G", number / 1e9),
         size if size >= 1e6 => format!("{:.1} M", number / 1e6),
@@ -42,6 +42,6 @@ pub fn short(number: f64) -> String {
     }
 }
 
-pub fn percent(share: f64) -> String {
-    format!("{} %", short(100.0 * share))
+pub fn format_percent(share: f64) -> String {
+    format!("{} %", format_number(100.0 * share))
 }

@@ -2,7 +2,6 @@
 
 pub use sea_orm_migration::prelude::*;
 
-mod lock;
 mod m20261122_000001_users;
 mod m20261122_000002_chat_groups;
 mod m20261122_000003_memberships;
@@ -17,13 +16,14 @@ mod m20261123_000011_skeletons;
 mod m20261126_000012_lists;
 mod m20261130_000013_usernames;
 mod m20261130_000014_timeline;
+mod migration_lock;
 mod pooler;
+mod schema_state;
 pub mod skeletons;
-mod state;
 
-use lock::MigrationLock;
+use migration_lock::MigrationLock;
 pub use pooler::check_pooler;
-pub use state::State;
+pub use schema_state::SchemaState;
 
 pub struct Migrator;
 
@@ -58,8 +58,8 @@ impl MigratorTrait for Migrator {
             check_pooler(pool).await?;
         }
         let lock = MigrationLock::acquire(&db).await?;
-        State::seen_by(&db).await?.check()?;
-        let migrated = Unlocked::up(db, steps).await;
+        SchemaState::read_from(&db).await?.check_usable()?;
+        let migrated = UnlockedMigrator::up(db, steps).await;
         drop(lock);
         migrated
     }
@@ -74,17 +74,17 @@ impl MigratorTrait for Migrator {
             check_pooler(pool).await?;
         }
         let lock = MigrationLock::acquire(&db).await?;
-        State::seen_by(&db).await?.check()?;
-        let migrated = Unlocked::refresh(db).await;
+        SchemaState::read_from(&db).await?.check_usable()?;
+        let migrated = UnlockedMigrator::refresh(db).await;
         drop(lock);
         migrated
     }
 }
 
 /// The same migrations, for whoever holds the lock.
-struct Unlocked;
+struct UnlockedMigrator;
 
-impl MigratorTrait for Unlocked {
+impl MigratorTrait for UnlockedMigrator {
     fn migrations() -> Vec<Box<dyn MigrationTrait>> {
         Migrator::migrations()
     }

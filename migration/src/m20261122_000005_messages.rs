@@ -7,7 +7,7 @@ use sea_orm_migration::{prelude::*, schema::*};
 pub struct Migration;
 
 /// SQLite adds one column at a time.
-const ADDED: [(&str, &[&str]); 3] = [
+const ADDED_COLUMNS: [(&str, &[&str]); 3] = [
     ("chat_groups", &["messages", "last_message", "closed_at"]),
     ("events", &["messages", "target", "revised"]),
     ("memberships", &["read", "read_messages"]),
@@ -61,7 +61,7 @@ impl MigrationTrait for Migration {
             .table("events")
             .to_owned();
         m.drop_index(drop).await?;
-        for (table, columns) in ADDED {
+        for (table, columns) in ADDED_COLUMNS {
             for column in columns {
                 let drop = Table::alter().table(table).drop_column(*column).to_owned();
                 m.alter_table(drop).await?;

@@ -8,7 +8,7 @@ use super::skeletons;
 pub struct Migration;
 
 /// Users that are read, and written, at once.
-const BATCH: u64 = 1000;
+const SKELETON_USER_BATCH: u64 = 1000;
 
 struct User {
     id: i64,
@@ -30,12 +30,14 @@ impl MigrationTrait for Migration {
         .await?;
         let mut after = 0;
         loop {
-            let users = users(m, after).await?;
+            let users = load_users(m, after).await?;
             let Some(last) = users.last() else {
                 return Ok(());
             };
             after = last.id;
-            m.get_connection().execute(&taking(&users)).await?;
+            m.get_connection()
+                .execute(&reserve_skeletons(&users))
+                .await?;
         }
     }
 
@@ -45,13 +47,13 @@ impl MigrationTrait for Migration {
     }
 }
 
-async fn users(m: &SchemaManager<'_>, after: i64) -> Result<Vec<User>, DbErr> {
+async fn load_users(m: &SchemaManager<'_>, after: i64) -> Result<Vec<User>, DbErr> {
     let next = Query::select()
         .columns(["id", "username", "username_key"])
         .from("users")
         .and_where(Expr::col("id").gt(after))
         .order_by("id", Order::Asc)
-        .limit(BATCH)
+        .limit(SKELETON_USER_BATCH)
         .to_owned();
     let rows = m.get_connection().query_all(&next).await?;
     rows.iter().map(User::from_row).collect()
@@ -68,7 +70,7 @@ impl User {
 }
 
 /// Where names look alike already, the skeleton is the older one's. The younger stays what it is.
-fn taking(users: &[User]) -> InsertStatement {
+fn reserve_skeletons(users: &[User]) -> InsertStatement {
     let mut insert = Query::insert();
     insert
         .into_table("skeletons")
@@ -76,7 +78,7 @@ fn taking(users: &[User]) -> InsertStatement {
         .on_conflict(OnConflict::column("skeleton").do_nothing().to_owned());
     for user in users {
         let holder = skeletons::holder(&user.username, &user.username_key);
-        for skeleton in skeletons::of(&user.username, &user.username_key) {
+        for skeleton in skeletons::compute(&user.username, &user.username_key) {
             insert.values_panic([skeleton.into(), holder.into()]);
         }
     }

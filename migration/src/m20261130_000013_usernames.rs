@@ -16,7 +16,7 @@ use super::skeletons;
 pub struct Migration;
 
 /// Rows that are read at once.
-const BATCH: u64 = 1000;
+const RENAME_READ_BATCH: u64 = 1000;
 
 #[async_trait::async_trait]
 impl MigrationTrait for Migration {
@@ -41,14 +41,14 @@ impl MigrationTrait for Migration {
         .await?;
         let mut after = 0;
         loop {
-            let users = users(m, after).await?;
+            let users = load_users(m, after).await?;
             let Some((last, _)) = users.last() else {
                 return Ok(());
             };
             after = *last;
             for (id, username) in users {
                 if !username.chars().any(char::is_alphanumeric) {
-                    rename(m, id, &username).await?;
+                    rename_user(m, id, &username).await?;
                 }
             }
         }
@@ -70,13 +70,13 @@ impl MigrationTrait for Migration {
     }
 }
 
-async fn users(m: &SchemaManager<'_>, after: i64) -> Result<Vec<(i64, String)>, DbErr> {
+async fn load_users(m: &SchemaManager<'_>, after: i64) -> Result<Vec<(i64, String)>, DbErr> {
     let next = Query::select()
         .columns(["id", "username"])
         .from("users")
         .and_where(Expr::col("id").gt(after))
         .order_by("id", Order::Asc)
-        .limit(BATCH)
+        .limit(RENAME_READ_BATCH)
         .to_owned();
     let rows = m.get_connection().query_all(&next).await?;
     let user = |row: &QueryResult| Ok((row.try_get("", "id")?, row.try_get("", "username")?));
@@ -84,10 +84,10 @@ async fn users(m: &SchemaManager<'_>, after: i64) -> Result<Vec<(i64, String)>, 
 }
 
 /// Renames a user to `user_<id>`, or to the first of `user_<id>_2`, … that is free.
-async fn rename(m: &SchemaManager<'_>, id: i64, former: &str) -> Result<(), DbErr> {
+async fn rename_user(m: &SchemaManager<'_>, id: i64, former: &str) -> Result<(), DbErr> {
     let mut username = format!("user_{id}");
     for number in 2.. {
-        if !is_taken(m, &username).await? {
+        if !is_username_taken(m, &username).await? {
             break;
         }
         username = format!("user_{id}_{number}");
@@ -100,7 +100,7 @@ async fn rename(m: &SchemaManager<'_>, id: i64, former: &str) -> Result<(), DbEr
         .and_where(Expr::col("id").eq(id))
         .to_owned();
     m.get_connection().execute(&renamed).await?;
-    for skeleton in skeletons::of(&username, &username) {
+    for skeleton in skeletons::compute(&username, &username) {
         let take = Query::insert()
             .into_table("skeletons")
             .columns(["skeleton", "holder"])
@@ -116,7 +116,7 @@ async fn rename(m: &SchemaManager<'_>, id: i64, former: &str) -> Result<(), DbEr
 }
 
 /// Returns whether a name is used, or looks like one that is.
-async fn is_taken(m: &SchemaManager<'_>, username: &str) -> Result<bool, DbErr> {
+async fn is_username_taken(m: &SchemaManager<'_>, username: &str) -> Result<bool, DbErr> {
     let same = Query::select()
         .column("id")
         .from("users")
@@ -125,8 +125,8 @@ async fn is_taken(m: &SchemaManager<'_>, username: &str) -> Result<bool, DbErr> 
     let alike = Query::select()
         .column("holder")
         .from("skeletons")
-        .and_where(Expr::col("skeleton").is_in(skeletons::of(username, username)))
-        .and_where(Expr::col("holder").ne(skeletons::ASCII))
+        .and_where(Expr::col("skeleton").is_in(skeletons::compute(username, username)))
+        .and_where(Expr::col("holder").ne(skeletons::ASCII_HOLDER))
         .to_owned();
     let connection = m.get_connection();
     Ok(connection.query_one(&same).await?.is_some()

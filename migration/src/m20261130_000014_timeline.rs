@@ -9,17 +9,17 @@ pub struct Migration;
 /// The events that stand on their own in the history of a group: messages, and notes such as a new member.
 /// A member can make any number of the others, and a page of history must not read them. The queries of
 /// `models::messages` repeat this condition word by word, or no database uses the index.
-const TIMELINE: &str = "CREATE INDEX \"idx-events-timeline\" ON events (group_id, seq) \
+const TIMELINE_INDEX: &str = "CREATE INDEX \"idx-events-timeline\" ON events (group_id, seq) \
     WHERE kind NOT IN ('message.edited', 'message.deleted', 'reaction.added', 'reaction.removed')";
 
 /// The deletions of messages: a deleted message is not unread.
-const DELETED: &str = "CREATE INDEX \"idx-events-deleted\" ON events (group_id, target) \
+const DELETED_INDEX: &str = "CREATE INDEX \"idx-events-deleted\" ON events (group_id, target) \
     WHERE kind = 'message.deleted'";
 
 #[async_trait::async_trait]
 impl MigrationTrait for Migration {
     async fn up(&self, m: &SchemaManager) -> Result<(), DbErr> {
-        for index in [TIMELINE, DELETED] {
+        for index in [TIMELINE_INDEX, DELETED_INDEX] {
             m.get_connection().execute_unprepared(index).await?;
         }
         m.alter_table(

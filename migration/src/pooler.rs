@@ -15,12 +15,12 @@ use tokio::time::timeout;
 
 /// How often two sessions are compared: a pooler that has several free server connections may give each
 /// session one of its own for a while.
-const COMPARISONS: usize = 5;
+const POOLER_TEST_ROUNDS: usize = 5;
 
 /// How long a session may take to answer.
-const ANSWER_WITHIN: Duration = Duration::from_secs(4);
+const POOLER_TEST_TIMEOUT: Duration = Duration::from_secs(4);
 
-const REFUSAL: &str = "a pooler in transaction or statement mode stands before PostgreSQL: two sessions share one server \
+const UNSUITABLE_POOLER_TEXT: &str = "a pooler in transaction or statement mode stands before PostgreSQL: two sessions share one server \
                        connection, and Salam needs sessions of its own; use session mode (PgBouncer: \
                        `pool_mode = session`), or connect to PostgreSQL directly";
 
@@ -37,9 +37,9 @@ pub async fn check_pooler(db: &DatabaseConnection) -> Result<(), DbErr> {
         let mut first = options.connect().await?;
         let mut second = options.connect().await?;
         let mut is_shared = false;
-        for _ in 0..COMPARISONS {
+        for _ in 0..POOLER_TEST_ROUNDS {
             // In turns, and outside a transaction: only then does such a pooler hand the connection on.
-            is_shared |= backend(&mut first).await? == backend(&mut second).await?;
+            is_shared |= backend_pid(&mut first).await? == backend_pid(&mut second).await?;
         }
         // An error while they close is of no interest.
         let _ = first.close().await;
@@ -51,18 +51,18 @@ pub async fn check_pooler(db: &DatabaseConnection) -> Result<(), DbErr> {
             "PostgreSQL does not answer".to_owned(),
         ))
     };
-    let compared = timeout(ANSWER_WITHIN, comparing)
+    let compared = timeout(POOLER_TEST_TIMEOUT, comparing)
         .await
         .map_err(|_| silent())?;
     match compared.map_err(|error| DbErr::Conn(RuntimeErr::SqlxError(Arc::new(error))))? {
-        true => Err(DbErr::Migration(REFUSAL.to_owned())),
+        true => Err(DbErr::Migration(UNSUITABLE_POOLER_TEXT.to_owned())),
         false => Ok(()),
     }
 }
 
 /// The process of the server that answers a session. Asked without a prepared statement, which would be in
 /// the way of others behind a pooler in transaction mode.
-async fn backend(session: &mut PgConnection) -> Result<i32, SqlxError> {
+async fn backend_pid(session: &mut PgConnection) -> Result<i32, SqlxError> {
     let row = raw_sql("SELECT pg_backend_pid()::int4")
         .fetch_one(session)
         .await?;

@@ -14,7 +14,7 @@ use loco_rs::{
 };
 use migration::Migrator;
 use salam::{
-    app::App, database, db_command::DbCommand, doctor, explain::explain, logs, overview,
+    app::App, database, db_command::DbCommand, doctor, explain::explain_error, logging, overview,
     start_command::StartCommand,
 };
 
@@ -28,7 +28,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 /// Ends with 1 where something is to be mended. No secret is shown.
 #[derive(Parser)]
 #[command(name = "doctor", bin_name = "cargo loco doctor")]
-struct Doctor {
+struct DoctorCommand {
     /// Specify the environment [default: development]
     #[arg(short, long)]
     environment: Option<String>,
@@ -47,51 +47,52 @@ fn main() -> ExitCode {
         Err(dotenvy::Error::Io(error)) if error.kind() == ErrorKind::NotFound => {}
         // Without the line at fault, which may have a secret in it.
         Err(dotenvy::Error::LineParse(_, at)) => {
-            return fail(&format!(
+            return exit_with_error(&format!(
                 ".env: a line cannot be read, at its character {at}"
             ));
         }
-        Err(error) => return fail(&format!(".env: {error}")),
+        Err(error) => return exit_with_error(&format!(".env: {error}")),
     }
     #[cfg(debug_assertions)]
-    if let Some(asked) = salam::generate::asked(args_os()) {
-        return salam::generate::run(asked).unwrap_or_else(|error| fail(&explain(&error)));
+    if let Some(asked) = salam::generate::generator_args(args_os()) {
+        return salam::generate::run(asked)
+            .unwrap_or_else(|error| exit_with_error(&explain_error(&error)));
     }
-    if let Some(text) = overview::asked(args_os()) {
+    if let Some(text) = overview::requested_text(args_os()) {
         return match write!(stdout(), "{text}") {
             Ok(()) => ExitCode::SUCCESS,
             Err(_) => ExitCode::FAILURE,
         };
     }
-    if args_of("start", args_os()).is_none() && args_of("s", args_os()).is_none() {
+    if command_args("start", args_os()).is_none() && command_args("s", args_os()).is_none() {
         // Standard output has the output of the task alone.
-        logs::to_standard_error();
+        logging::use_standard_error();
     }
     let runtime = match tokio::runtime::Runtime::new() {
         Ok(runtime) => runtime,
-        Err(error) => return fail(&format!("the runtime did not start: {error}")),
+        Err(error) => return exit_with_error(&format!("the runtime did not start: {error}")),
     };
     database::track_pools();
     let ended = runtime.block_on(async {
-        survive_file_limit();
-        let ended = run().await;
-        database::close_all().await;
+        ignore_file_size_signal();
+        let ended = run_command().await;
+        database::close_all_pools().await;
         ended
     });
-    logs::end();
-    ended.unwrap_or_else(|error| fail(&explain(&error)))
+    logging::flush_and_close();
+    ended.unwrap_or_else(|error| exit_with_error(&explain_error(&error)))
 }
 
 /// Runs the command: `start`, `doctor` and `db` of this program, and all others of Loco.
-async fn run() -> loco_rs::Result<ExitCode> {
-    if let Some(args) = args_of("doctor", args_os()) {
-        return ask_doctor(Doctor::parse_from(args)).await;
+async fn run_command() -> loco_rs::Result<ExitCode> {
+    if let Some(args) = command_args("doctor", args_os()) {
+        return run_doctor(DoctorCommand::parse_from(args)).await;
     }
-    if let Some(args) = args_of("start", args_os()).or_else(|| args_of("s", args_os())) {
+    if let Some(args) = command_args("start", args_os()).or_else(|| command_args("s", args_os())) {
         StartCommand::parse_from(args).run().await?;
         return Ok(ExitCode::SUCCESS);
     }
-    if let Some(args) = args_of("db", args_os()) {
+    if let Some(args) = command_args("db", args_os()) {
         DbCommand::parse_from(args).run().await?;
         return Ok(ExitCode::SUCCESS);
     }
@@ -101,7 +102,7 @@ async fn run() -> loco_rs::Result<ExitCode> {
 
 /// A write beyond the limit of a file's size (`ulimit -f`) fails, as on a full disk. By default the system would
 /// end the process for it (SIGXFSZ).
-fn survive_file_limit() {
+fn ignore_file_size_signal() {
     #[cfg(unix)]
     {
         use tokio::signal::unix::{SignalKind, signal};
@@ -117,7 +118,7 @@ fn survive_file_limit() {
 }
 
 /// The arguments without the name of a command, if it is the one that was given.
-fn args_of(command: &str, args: impl Iterator<Item = OsString>) -> Option<Vec<OsString>> {
+fn command_args(command: &str, args: impl Iterator<Item = OsString>) -> Option<Vec<OsString>> {
     let mut args: Vec<OsString> = args.collect();
     let mut at = 1;
     while let Some(arg) = args.get(at).and_then(|arg| arg.to_str()) {
@@ -134,24 +135,24 @@ fn args_of(command: &str, args: impl Iterator<Item = OsString>) -> Option<Vec<Os
     None
 }
 
-async fn ask_doctor(asked: Doctor) -> loco_rs::Result<ExitCode> {
+async fn run_doctor(asked: DoctorCommand) -> loco_rs::Result<ExitCode> {
     let environment = match asked.environment {
         _ if asked.production => Environment::Production,
         Some(name) => name.into(),
         None => resolve_from_env().into(),
     };
     if asked.config {
-        doctor::show(&environment, &mut stdout())?;
+        doctor::show_config(&environment, &mut stdout())?;
         return Ok(ExitCode::SUCCESS);
     }
-    Ok(if doctor::examine(&environment, &mut stdout()).await? {
+    Ok(if doctor::run_checks(&environment, &mut stdout()).await? {
         ExitCode::SUCCESS
     } else {
         ExitCode::FAILURE
     })
 }
 
-fn fail(text: &str) -> ExitCode {
+fn exit_with_error(text: &str) -> ExitCode {
     for line in text.lines() {
         // Nothing is left to do if standard error is closed too.
         let _ = writeln!(std::io::stderr(), "error: {line}");

@@ -2,7 +2,7 @@
 //! whatever becomes of the request that asked for it, and a drain waits for it.
 
 use super::Channels;
-use crate::models::{chat_groups, events::Event, refusals::NotDone, users};
+use crate::models::{chat_groups, events::Event, rejections::CommandError, users};
 
 impl Channels {
     /// Does something to a group and tells its sockets of the events that it gives, on all nodes.
@@ -10,70 +10,70 @@ impl Channels {
     /// must not stay because an admin has closed the page.
     ///
     /// # Errors
-    /// [`NotDone`], from doing it.
-    pub async fn told<T: Send + 'static>(
+    /// [`CommandError`], from doing it.
+    pub async fn run_and_broadcast<T: Send + 'static>(
         &self,
         group: &str,
-        doing: impl Future<Output = Result<(T, Vec<Event>), NotDone>> + Send + 'static,
-    ) -> Result<T, NotDone> {
+        doing: impl Future<Output = Result<(T, Vec<Event>), CommandError>> + Send + 'static,
+    ) -> Result<T, CommandError> {
         let (hub, group) = (self.hub.clone(), group.to_owned());
         // A drain waits for it.
-        let doing = self.sockets.spawn(async move {
+        let doing = self.tasks.spawn(async move {
             let done = doing.await;
             match &done {
-                Ok((_, events)) => hub.announce(&group, events),
+                Ok((_, events)) => hub.deliver_events(&group, events),
                 // It may have been done all the same.
-                Err(NotDone::Db(_)) => hub.doubt(&group),
+                Err(CommandError::Db(_)) => hub.request_gap_repair(&group),
                 Err(_) => {}
             }
             done.map(|(done, _)| done)
         });
-        doing.await.map_err(|_| NotDone::Aborted)?
+        doing.await.map_err(|_| CommandError::Aborted)?
     }
 
     /// Deletes a group and ends all its sockets, on all nodes. What was said in it goes by and by.
     ///
     /// # Errors
-    /// [`NotDone`] to all but the owner.
-    pub async fn delete(
+    /// [`CommandError`] to all but the owner.
+    pub async fn delete_group(
         &self,
         group: chat_groups::Model,
         actor: users::Model,
-    ) -> Result<(), NotDone> {
+    ) -> Result<(), CommandError> {
         let hub = self.hub.clone();
-        let doing = self.sockets.spawn(async move {
-            let closed = group.close_by(hub.db(), &actor).await;
+        let doing = self.tasks.spawn(async move {
+            let closed = group.delete_by(hub.db(), &actor).await;
             match &closed {
                 Ok(()) => {
-                    hub.announce_gone(&group.name);
-                    tokio::spawn(async move { hub.purge().await });
+                    hub.announce_group_deleted(&group.name);
+                    tokio::spawn(async move { hub.purge_closed_groups().await });
                 }
-                Err(NotDone::Db(_)) => hub.doubt(&group.name),
+                Err(CommandError::Db(_)) => hub.request_gap_repair(&group.name),
                 Err(_) => {}
             }
             closed
         });
-        doing.await.map_err(|_| NotDone::Aborted)?
+        doing.await.map_err(|_| CommandError::Aborted)?
     }
 
     /// Ends sessions of a user, and with them their sockets, on all nodes. It is done to the end,
     /// whatever becomes of the request that asked for it.
     ///
     /// # Errors
-    /// [`NotDone::Aborted`] when the server stopped meanwhile.
-    pub async fn ended<T: Send + 'static>(
+    /// [`CommandError::Aborted`] when the server stopped meanwhile.
+    pub async fn run_and_recheck_sessions<T: Send + 'static>(
         &self,
         user: &users::Model,
         ending: impl Future<Output = T> + Send + 'static,
-    ) -> Result<T, NotDone> {
+    ) -> Result<T, CommandError> {
         let (hub, user) = (self.hub.clone(), user.username.clone());
         // A drain waits for it.
-        let doing = self.sockets.spawn(async move {
+        let doing = self.tasks.spawn(async move {
             let done = ending.await;
             // After an error, too: it may have been done all the same.
-            hub.doubt_sessions(&user);
+            hub.recheck_sessions(&user);
             done
         });
-        doing.await.map_err(|_| NotDone::Aborted)
+        doing.await.map_err(|_| CommandError::Aborted)
     }
 }

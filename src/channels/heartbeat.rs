@@ -9,45 +9,45 @@ pub(super) struct Heartbeat {
     ping_every: Duration,
     pong_timeout: Duration,
     /// When to look again.
-    pub due: Instant,
+    pub next_check: Instant,
     /// Whether anything came since the last look.
-    heard: bool,
+    has_received: bool,
     /// Whether a ping is out that nothing has come after.
-    asked: bool,
+    is_ping_pending: bool,
 }
 
-pub(super) enum Beat {
-    Rest,
+pub(super) enum HeartbeatAction {
+    Wait,
     Ping,
-    Dead,
+    Close,
 }
 
 impl Heartbeat {
     pub fn new(ping_every: Duration, pong_timeout: Duration) -> Self {
-        let due = Instant::now() + ping_every;
+        let next_check = Instant::now() + ping_every;
         Self {
             ping_every,
             pong_timeout,
-            due,
-            heard: false,
-            asked: false,
+            next_check,
+            has_received: false,
+            is_ping_pending: false,
         }
     }
 
-    pub fn heard(&mut self) {
-        self.heard = true;
+    pub fn record_received(&mut self) {
+        self.has_received = true;
     }
 
-    pub fn tick(&mut self) -> Beat {
-        let beat = match (self.heard, self.asked) {
-            (true, _) => Beat::Rest,
-            (false, false) => Beat::Ping,
-            (false, true) => Beat::Dead,
+    pub fn tick(&mut self) -> HeartbeatAction {
+        let beat = match (self.has_received, self.is_ping_pending) {
+            (true, _) => HeartbeatAction::Wait,
+            (false, false) => HeartbeatAction::Ping,
+            (false, true) => HeartbeatAction::Close,
         };
-        self.heard = false;
-        self.asked = matches!(beat, Beat::Ping);
-        self.due = Instant::now()
-            + if self.asked {
+        self.has_received = false;
+        self.is_ping_pending = matches!(beat, HeartbeatAction::Ping);
+        self.next_check = Instant::now()
+            + if self.is_ping_pending {
                 self.pong_timeout
             } else {
                 self.ping_every

@@ -3,24 +3,24 @@
 use std::sync::Arc;
 
 use crate::models::{
-    changes::{Change, What},
     chat_groups,
-    events::Author,
+    events::Actor,
+    group_commands::{CommandKind, GroupCommand},
+    member_groups,
+    membership_snapshots::MembershipSnapshot,
     memberships::{self, Role},
-    mine,
-    standings::Standing,
     users,
 };
 
 /// Who speaks or listens, in which group.
 #[derive(Debug, Clone)]
 pub struct Member {
-    pub author: Author,
+    pub actor: Actor,
     /// The name that others see.
-    pub name: String,
+    pub display_name: String,
     pub group_id: i64,
     /// The group's name.
-    pub group: Arc<str>,
+    pub group_name: Arc<str>,
     pub title: Option<String>,
     pub role: Role,
     /// Another one when somebody comes back.
@@ -28,26 +28,26 @@ pub struct Member {
     /// How far the group's log had gone when the member was let in.
     pub head: i64,
     /// The last event that the member has read, and how many messages came after it.
-    pub read: i64,
+    pub read_seq: i64,
     pub unread: i64,
 }
 
-impl From<Standing> for Member {
-    fn from(standing: Standing) -> Self {
+impl From<MembershipSnapshot> for Member {
+    fn from(standing: MembershipSnapshot) -> Self {
         Self {
-            author: Author {
+            actor: Actor {
                 id: standing.user_id,
                 username: standing.username.into(),
             },
-            name: standing.display_name,
+            display_name: standing.display_name,
             group_id: standing.group_id,
-            group: standing.group_name.into(),
+            group_name: standing.group_name.into(),
             title: standing.title,
             role: Role::parse(&standing.role),
             membership_id: standing.membership_id,
             head: standing.head,
-            read: standing.read,
-            unread: mine::unread(
+            read_seq: standing.read,
+            unread: member_groups::unread_count(
                 standing.messages,
                 standing.read_messages,
                 standing.deleted_unread,
@@ -64,27 +64,27 @@ impl Member {
         membership: &memberships::Model,
     ) -> Self {
         Self {
-            author: Author::of(user),
-            name: user.name.clone(),
+            actor: Actor::from_user(user),
+            display_name: user.name.clone(),
             group_id: group.id,
-            group: group.name.as_str().into(),
+            group_name: group.name.as_str().into(),
             title: group.title.clone(),
             role: membership.role(),
             membership_id: membership.id,
             head: group.head,
-            read: membership.read,
-            unread: mine::unread(group.messages, membership.read_messages, 0),
+            read_seq: membership.read,
+            unread: member_groups::unread_count(group.messages, membership.read_messages, 0),
         }
     }
 
     /// A change that this member asks for.
     #[must_use]
-    pub fn change(&self, cid: Option<String>, what: What) -> Change {
-        Change {
+    pub fn command(&self, cid: Option<String>, what: CommandKind) -> GroupCommand {
+        GroupCommand {
             group_id: self.group_id,
-            author: Some(self.author.clone()),
+            actor: Some(self.actor.clone()),
             cid,
-            what,
+            kind: what,
         }
     }
 }

@@ -7,7 +7,7 @@
 
 use std::time::{Duration, Instant};
 
-use migration::State;
+use migration::SchemaState;
 use tokio::{join, sync::Mutex, time::timeout};
 
 use super::Channels;
@@ -18,39 +18,39 @@ use crate::{
 };
 
 /// How long an answer holds for others who ask.
-const HOLDS_FOR: Duration = Duration::from_millis(250);
+const READINESS_CACHE_TTL: Duration = Duration::from_millis(250);
 
 /// How long the database may take. A load balancer is answered within a second.
-const ANSWER_WITHIN: Duration = Duration::from_millis(700);
+const PROBE_TIMEOUT: Duration = Duration::from_millis(700);
 
 /// The readers' pool gave no answer in time.
-struct Waited;
+struct PoolTimeout;
 
 /// The last look.
 #[derive(Default)]
-pub(super) struct Readiness(Mutex<Option<(Instant, Vec<Fault>)>>);
+pub(super) struct ReadinessCache(Mutex<Option<(Instant, Vec<Fault>)>>);
 
 impl Channels {
     /// Why this node cannot serve; empty where it can. Answers within a second.
-    pub async fn faults(&self) -> Vec<Fault> {
+    pub async fn readiness_faults(&self) -> Vec<Fault> {
         let health = self.supervisor.health();
-        let standing = health.all();
+        let standing = health.active_faults();
         if !standing.is_empty() {
             return standing;
         }
         // One looks for all.
         let mut last = self.readiness.0.lock().await;
         if let Some((at, faults)) = &*last
-            && at.elapsed() < HOLDS_FOR
+            && at.elapsed() < READINESS_CACHE_TTL
         {
             return faults.clone();
         }
-        let (read, write) = join!(self.read_fault(), self.write_fault());
+        let (read, write) = join!(self.check_read(), self.check_write());
         // A pool in full use is not a fault, as long as the writer's own connection works.
         let read =
-            read.unwrap_or_else(|Waited| write.map(|_| Fault::Database(Outage::Unreachable)));
+            read.unwrap_or_else(|PoolTimeout| write.map(|_| Fault::Database(Outage::Unreachable)));
         let mut faults: Vec<_> = [read, write].into_iter().flatten().collect();
-        faults.extend(health.all());
+        faults.extend(health.active_faults());
         faults.sort_unstable();
         faults.dedup();
         let before = last.replace((Instant::now(), faults.clone()));
@@ -62,26 +62,26 @@ impl Channels {
         faults
     }
 
-    async fn read_fault(&self) -> Result<Option<Fault>, Waited> {
+    async fn check_read(&self) -> Result<Option<Fault>, PoolTimeout> {
         let db = self.hub.db();
         let reading = async {
-            let state = State::of(db).await?;
-            epochs::Model::prove_readable(db).await?;
+            let state = SchemaState::read(db).await?;
+            epochs::Model::check_readable(db).await?;
             Ok(state)
         };
-        Ok(match timeout(ANSWER_WITHIN, reading).await {
-            Ok(Ok(State::Pending(0))) => None,
-            Ok(Ok(State::Pending(_) | State::Foreign)) => Some(Fault::SchemaPending),
-            Ok(Ok(State::Newer(_))) => Some(Fault::SchemaNewer),
+        Ok(match timeout(PROBE_TIMEOUT, reading).await {
+            Ok(Ok(SchemaState::Pending(0))) => None,
+            Ok(Ok(SchemaState::Pending(_) | SchemaState::Foreign)) => Some(Fault::SchemaPending),
+            Ok(Ok(SchemaState::Newer(_))) => Some(Fault::SchemaNewer),
             Ok(Err(error)) => Some(Fault::Database(
-                classify(&error).outage().unwrap_or(Outage::Storage),
+                classify(&error).outage().unwrap_or(Outage::StorageFailed),
             )),
-            Err(_) => return Err(Waited),
+            Err(_) => return Err(PoolTimeout),
         })
     }
 
-    async fn write_fault(&self) -> Option<Fault> {
-        match timeout(ANSWER_WITHIN, self.writer.probe()).await {
+    async fn check_write(&self) -> Option<Fault> {
+        match timeout(PROBE_TIMEOUT, self.writer.probe()).await {
             Ok(Ok(())) => None,
             Ok(Err(Some(outage))) => Some(Fault::Database(outage)),
             Ok(Err(None)) => Some(Fault::TaskFailed),

@@ -27,13 +27,13 @@ const WRITE_BUFFER: usize = 16 * 1024;
 const MAX_WRITE_BUFFER: usize = 1024 * 1024;
 
 /// How long a peer gets to answer our close, and we to answer its.
-const LINGER: Duration = Duration::from_secs(2);
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Bytes that are written before one flush, and in the time that a batch may take.
-pub(super) const PART: usize = 64 * 1024;
+pub(super) const FLUSH_BYTES: usize = 64 * 1024;
 
 /// What an upgrade may cost. `limit` is in bytes, of a message and of a frame.
-pub fn limited(upgrade: WebSocketUpgrade, limit: usize) -> WebSocketUpgrade {
+pub fn with_limits(upgrade: WebSocketUpgrade, limit: usize) -> WebSocketUpgrade {
     // Or the largest frame could not be written at all.
     let max_write_buffer = MAX_WRITE_BUFFER.max(limit + 2 * WRITE_BUFFER);
     upgrade
@@ -48,12 +48,12 @@ pub fn limited(upgrade: WebSocketUpgrade, limit: usize) -> WebSocketUpgrade {
 ///
 /// # Errors
 /// When the connection is broken.
-pub async fn write_part(
+pub async fn write_batch(
     socket: &mut WebSocket,
     frames: &mut impl Iterator<Item = Message>,
 ) -> Result<(), Error> {
     let mut bytes = 0;
-    while bytes < PART
+    while bytes < FLUSH_BYTES
         && let Some(frame) = frames.next()
     {
         bytes += match &frame {
@@ -69,14 +69,14 @@ pub async fn write_part(
 /// The fault of the peer that an error of reading is, if it is one: a connection may merely be
 /// broken.
 #[must_use]
-pub fn fault(error: Error) -> Option<CloseReason> {
+pub fn close_reason_of_error(error: Error) -> Option<CloseReason> {
     let error = error.into_inner();
     match error.downcast_ref::<tungstenite::Error>()? {
         tungstenite::Error::Capacity(CapacityError::MessageTooLong { .. }) => {
-            Some(CloseReason::TooBig)
+            Some(CloseReason::FrameTooBig)
         }
-        tungstenite::Error::Utf8(_) => Some(CloseReason::NotJson),
-        tungstenite::Error::Protocol(_) => Some(CloseReason::Protocol),
+        tungstenite::Error::Utf8(_) => Some(CloseReason::InvalidJson),
+        tungstenite::Error::Protocol(_) => Some(CloseReason::ProtocolError),
         _ => None,
     }
 }
@@ -100,16 +100,16 @@ pub async fn close(mut socket: Box<WebSocket>, goodbye: Option<Utf8Bytes>, reaso
                 Some(Ok(_)) => {}
                 // After a frame that was too big or broken nothing more can be read here, but the
                 // peer still can.
-                Some(Err(_)) | None => sleep(LINGER).await,
+                Some(Err(_)) | None => sleep(CLOSE_TIMEOUT).await,
             }
         }
     };
     // In vain if the peer is gone.
-    let _: Result<Result<(), Error>, _> = timeout(LINGER, parting).await;
+    let _: Result<Result<(), Error>, _> = timeout(CLOSE_TIMEOUT, parting).await;
 }
 
 /// The library has put an answer to the peer's close aside; it goes out with the next read.
 pub async fn answer_close(mut socket: Box<WebSocket>) {
     // In vain if the peer did not wait for it.
-    let _ = timeout(LINGER, socket.recv()).await;
+    let _ = timeout(CLOSE_TIMEOUT, socket.recv()).await;
 }

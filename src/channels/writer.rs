@@ -18,47 +18,49 @@ use tokio::{
 };
 
 use super::{
-    hub::{Hub, in_time},
-    protocol::whisper::Whisper,
+    hub::{Hub, with_db_timeout},
+    protocol::ephemeral::EphemeralEvent,
 };
 use crate::{
-    database::{Outage, checkpoint::WriterGate, classify},
+    database::{Outage, checkpoint::WriterLock, classify},
     health::Health,
     models::{
-        changes::{Change, MakeError, Outcome, Retries, ToggleLimit, What},
         epochs,
         events::Event,
+        group_commands::{
+            ApplyError, CommandKind, CommandOutcome, DuplicateCheck, GroupCommand, ToggleLimiter,
+        },
         log::LogBehind,
     },
     supervisor::Supervisor,
 };
 
 /// Changes in one transaction, at most.
-const BATCH: usize = 256;
+const MAX_BATCH_ITEMS: usize = 256;
 
 /// Changes that may wait; whoever brings more waits for a place.
-const QUEUE: usize = 1024;
+const QUEUE_CAPACITY: usize = 1024;
 
 /// It could not be stored, or nobody knows whether it was: the database broke off while it
 /// committed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("it could not be stored")]
-pub struct NotStored;
+pub struct StoreError;
 
 #[derive(Clone)]
-pub(super) struct Writer(mpsc::Sender<Queued>);
+pub(super) struct Writer(mpsc::Sender<QueueItem>);
 
 /// An item of the writer's queue.
-enum Queued {
-    Change(Waiting),
+enum QueueItem {
+    Command(QueuedCommand),
     /// A question whether the database takes writes, over the writer's own connection.
     Probe(oneshot::Sender<Result<(), Outage>>),
 }
 
-struct Waiting {
+struct QueuedCommand {
     group: Arc<str>,
-    change: Change,
-    answer: oneshot::Sender<Outcome>,
+    command: GroupCommand,
+    result_sender: oneshot::Sender<CommandOutcome>,
 }
 
 impl Writer {
@@ -66,12 +68,12 @@ impl Writer {
     pub fn start(
         db: DatabaseConnection,
         hub: Arc<Hub>,
-        gate: WriterGate,
+        gate: WriterLock,
         supervisor: &Supervisor,
     ) -> Self {
-        let (queue, waiting) = mpsc::channel(QUEUE);
+        let (queue, waiting) = mpsc::channel(QUEUE_CAPACITY);
         let health = supervisor.health().clone();
-        supervisor.spawn("writer", write(waiting, db, hub, gate, health));
+        supervisor.spawn("writer", run_writer(waiting, db, hub, gate, health));
         Self(queue)
     }
 
@@ -81,7 +83,7 @@ impl Writer {
     /// Why not; `None` when the writer has ended.
     pub async fn probe(&self) -> Result<(), Option<Outage>> {
         let (answer, answered) = oneshot::channel();
-        let sent = self.0.send(Queued::Probe(answer)).await;
+        let sent = self.0.send(QueueItem::Probe(answer)).await;
         sent.map_err(|_| None)?;
         answered.await.map_err(|_| None)?.map_err(Some)
     }
@@ -90,64 +92,76 @@ impl Writer {
     /// committed, or refused.
     ///
     /// # Errors
-    /// [`NotStored`] when the database failed.
-    pub async fn make(&self, group: Arc<str>, change: Change) -> Result<Outcome, NotStored> {
-        self.begin(group, change).await?.outcome().await
+    /// [`StoreError`] when the database failed.
+    pub async fn execute(
+        &self,
+        group: Arc<str>,
+        change: GroupCommand,
+    ) -> Result<CommandOutcome, StoreError> {
+        self.submit(group, change).await?.outcome().await
     }
 
     /// Has a change made after those that were begun before, and does not wait for it.
     ///
     /// # Errors
-    /// [`NotStored`] when nothing can be stored any more.
-    pub async fn begin(&self, group: Arc<str>, change: Change) -> Result<Begun, NotStored> {
+    /// [`StoreError`] when nothing can be stored any more.
+    pub async fn submit(
+        &self,
+        group: Arc<str>,
+        change: GroupCommand,
+    ) -> Result<PendingResult, StoreError> {
         let (answer, outcome) = oneshot::channel();
-        let waiting = Waiting {
+        let waiting = QueuedCommand {
             group,
-            change,
-            answer,
+            command: change,
+            result_sender: answer,
         };
-        let sent = self.0.send(Queued::Change(waiting)).await;
-        sent.map_err(|_| NotStored)?;
-        Ok(Begun(outcome))
+        let sent = self.0.send(QueueItem::Command(waiting)).await;
+        sent.map_err(|_| StoreError)?;
+        Ok(PendingResult(outcome))
     }
 }
 
 /// A change that is being made.
-pub(super) struct Begun(oneshot::Receiver<Outcome>);
+pub(super) struct PendingResult(oneshot::Receiver<CommandOutcome>);
 
-impl Begun {
+impl PendingResult {
     /// Waits until it is committed, or refused.
     ///
     /// # Errors
-    /// [`NotStored`] when the database failed.
-    pub async fn outcome(self) -> Result<Outcome, NotStored> {
-        self.0.await.map_err(|_| NotStored)
+    /// [`StoreError`] when the database failed.
+    pub async fn outcome(self) -> Result<CommandOutcome, StoreError> {
+        self.0.await.map_err(|_| StoreError)
     }
 }
 
 /// The share of the time of the last transaction for which those who were in it are waited for.
-const GATHER: u32 = 4;
+const BATCH_WAIT_DIVISOR: u32 = 4;
 
 /// At most.
-const GATHER_WITHIN: Duration = Duration::from_millis(1);
+const MAX_BATCH_WAIT: Duration = Duration::from_millis(1);
 
 /// How the last transaction went.
 #[derive(Default)]
-struct Last {
-    changes: usize,
-    took: Duration,
+struct LastBatchStats {
+    commands: usize,
+    duration: Duration,
     /// Who comes back sends again what was not answered, and more of it follows.
-    retries: Retries,
+    retries: DuplicateCheck,
 }
 
 /// Waits until as many are there as the last time, if they come soon.
-async fn gather(waiting: &mut mpsc::Receiver<Queued>, batch: &mut Vec<Queued>, last: &Last) {
+async fn collect_batch(
+    waiting: &mut mpsc::Receiver<QueueItem>,
+    batch: &mut Vec<QueueItem>,
+    last: &LastBatchStats,
+) {
     let begun = Instant::now();
-    let patience = (last.took / GATHER).min(GATHER_WITHIN);
-    while batch.len() < last.changes && begun.elapsed() < patience {
+    let patience = (last.duration / BATCH_WAIT_DIVISOR).min(MAX_BATCH_WAIT);
+    while batch.len() < last.commands && begun.elapsed() < patience {
         // The clock of the runtime is too coarse for it; meanwhile others have their turns.
         yield_now().await;
-        while batch.len() < BATCH
+        while batch.len() < MAX_BATCH_ITEMS
             && let Ok(next) = waiting.try_recv()
         {
             batch.push(next);
@@ -155,50 +169,50 @@ async fn gather(waiting: &mut mpsc::Receiver<Queued>, batch: &mut Vec<Queued>, l
     }
 }
 
-async fn write(
-    mut waiting: mpsc::Receiver<Queued>,
+async fn run_writer(
+    mut waiting: mpsc::Receiver<QueueItem>,
     db: DatabaseConnection,
     hub: Arc<Hub>,
-    gate: WriterGate,
+    gate: WriterLock,
     health: Health,
 ) {
     let mut queued = Vec::new();
-    let mut last = Last::default();
-    let toggles = ToggleLimit::default();
-    while waiting.recv_many(&mut queued, BATCH).await > 0 {
-        gather(&mut waiting, &mut queued, &last).await;
+    let mut last = LastBatchStats::default();
+    let toggles = ToggleLimiter::default();
+    while waiting.recv_many(&mut queued, MAX_BATCH_ITEMS).await > 0 {
+        collect_batch(&mut waiting, &mut queued, &last).await;
         let (mut batch, mut probes) = (Vec::with_capacity(queued.len()), Vec::new());
         for item in queued.drain(..) {
             match item {
-                Queued::Change(change) => batch.push(change),
-                Queued::Probe(probe) => probes.push(probe),
+                QueueItem::Command(change) => batch.push(change),
+                QueueItem::Probe(probe) => probes.push(probe),
             }
         }
         if health.forbids_writes() {
             // The senders are told by the end of their channels.
             batch.clear();
         }
-        let _writing = gate.enter().await;
-        if batch.iter().any(|waiting| waiting.change.removes_text()) {
-            gate.note_deleted();
+        let _writing = gate.lock().await;
+        if batch.iter().any(|waiting| waiting.command.removes_text()) {
+            gate.mark_deleted();
         }
         if !batch.is_empty() {
             let (begun, changes) = (Instant::now(), batch.len());
-            let (retries, error) = store(&db, &hub, &toggles, batch, last.retries).await;
+            let (retries, error) = store_batch(&db, &hub, &toggles, batch, last.retries).await;
             if let Some(outage) = error.as_ref().and_then(outage_of) {
-                health.note_failed_write(outage);
+                health.record_failed_write(outage);
             }
-            last = Last {
-                changes,
-                took: begun.elapsed(),
+            last = LastBatchStats {
+                commands: changes,
+                duration: begun.elapsed(),
                 retries,
             };
         }
         if !probes.is_empty() {
-            let proven = in_time(epochs::Model::prove_writable(&db)).await;
+            let proven = with_db_timeout(epochs::Model::check_writable(&db)).await;
             let proven = proven.map_err(|error| {
                 tracing::warn!(%error, "the database takes no writes");
-                classify(&error).outage().unwrap_or(Outage::Storage)
+                classify(&error).outage().unwrap_or(Outage::StorageFailed)
             });
             for probe in probes {
                 let _ = probe.send(proven);
@@ -209,25 +223,35 @@ async fn write(
 
 /// Stores a batch, in smaller parts where one of its rows is at fault. Returns whether retries are likely next, and
 /// the last error.
-async fn store(
+async fn store_batch(
     db: &DatabaseConnection,
     hub: &Hub,
-    toggles: &ToggleLimit,
-    batch: Vec<Waiting>,
-    retries: Retries,
-) -> (Retries, Option<MakeError>) {
-    let last = match make(db, hub, toggles, batch, retries).await {
+    toggles: &ToggleLimiter,
+    batch: Vec<QueuedCommand>,
+    retries: DuplicateCheck,
+) -> (DuplicateCheck, Option<ApplyError>) {
+    let last = match commit_batch(db, hub, toggles, batch, retries).await {
         Ok(found) => return (found, None),
-        Err(Unmade { error, batch }) if batch.is_empty() => {
-            log(&error);
+        Err(FailedBatch {
+            error,
+            retryable: batch,
+        }) if batch.is_empty() => {
+            log_store_error(&error);
             Some(error)
         }
-        Err(Unmade { error, batch }) => {
+        Err(FailedBatch {
+            error,
+            retryable: batch,
+        }) => {
             tracing::warn!(%error, "a batch was not stored; each group's part is tried alone");
             let mut last = None;
-            for part in by_group(batch) {
-                if let Err(Unmade { error, batch }) = make(db, hub, toggles, part, retries).await {
-                    log(&error);
+            for part in split_by_group(batch) {
+                if let Err(FailedBatch {
+                    error,
+                    retryable: batch,
+                }) = commit_batch(db, hub, toggles, part, retries).await
+                {
+                    log_store_error(&error);
                     last = Some(error);
                     if batch.is_empty() {
                         // It is the database after all; the others are told so at once.
@@ -239,65 +263,78 @@ async fn store(
         }
     };
     // Clients send again what was not stored.
-    (Retries::Likely, last)
+    (DuplicateCheck::Upfront, last)
 }
 
-fn outage_of(error: &MakeError) -> Option<Outage> {
+fn outage_of(error: &ApplyError) -> Option<Outage> {
     match error {
-        MakeError::NotMade(error) | MakeError::Unknown(error) => classify(error).outage(),
-        MakeError::LogBehind(_) => None,
+        ApplyError::NotApplied(error) | ApplyError::OutcomeUnknown(error) => {
+            classify(error).outage()
+        }
+        ApplyError::LogBehind(_) => None,
     }
 }
 
 /// A batch of which nothing was stored.
-struct Unmade {
-    error: MakeError,
+struct FailedBatch {
+    error: ApplyError,
     /// What may go well in smaller parts. (Whoever waits for the rest hears of it by the end of its
     /// channel.)
-    batch: Vec<Waiting>,
+    retryable: Vec<QueuedCommand>,
 }
 
 /// Gives whether there were retries.
-async fn make(
+async fn commit_batch(
     db: &DatabaseConnection,
     hub: &Hub,
-    toggles: &ToggleLimit,
-    batch: Vec<Waiting>,
-    retries: Retries,
-) -> Result<Retries, Unmade> {
-    let changes: Vec<_> = batch.iter().map(|waiting| &waiting.change).collect();
+    toggles: &ToggleLimiter,
+    batch: Vec<QueuedCommand>,
+    retries: DuplicateCheck,
+) -> Result<DuplicateCheck, FailedBatch> {
+    let changes: Vec<_> = batch.iter().map(|waiting| &waiting.command).collect();
     // A database that is silent must not keep all senders waiting for ever. A transaction that is
     // given up is rolled back, unless it is being committed.
-    let acknowledged = hub.acknowledged();
+    let acknowledged = hub.acknowledged_heads();
     let making =
-        async { Ok(Change::make_among(db, &changes, retries, acknowledged, toggles).await) };
-    let made = in_time(making).await;
-    let outcomes = match made.map_err(MakeError::Unknown).and_then(|made| made) {
+        async { Ok(GroupCommand::apply_batch(db, &changes, retries, acknowledged, toggles).await) };
+    let made = with_db_timeout(making).await;
+    let outcomes = match made
+        .map_err(ApplyError::OutcomeUnknown)
+        .and_then(|made| made)
+    {
         Ok(outcomes) => outcomes,
-        Err(MakeError::NotMade(error)) if classify(&error).is_about_rows() => {
+        Err(ApplyError::NotApplied(error)) if classify(&error).is_row_specific() => {
             let error = error.into();
-            return Err(Unmade { error, batch });
+            return Err(FailedBatch {
+                error,
+                retryable: batch,
+            });
         }
         Err(error) => {
-            if let MakeError::LogBehind(LogBehind { .. }) = &error {
+            if let ApplyError::LogBehind(LogBehind { .. }) = &error {
                 hub.stop_writes_if_log_is_behind(&error).await;
             } else {
                 let groups: HashSet<_> = batch.iter().map(|waiting| &waiting.group).collect();
-                groups.into_iter().for_each(|group| hub.doubt(group));
+                groups
+                    .into_iter()
+                    .for_each(|group| hub.request_gap_repair(group));
             }
             let batch = Vec::new();
-            return Err(Unmade { error, batch });
+            return Err(FailedBatch {
+                error,
+                retryable: batch,
+            });
         }
     };
     let stored = batch.iter().zip(&outcomes);
-    acknowledged.note(stored.filter_map(|(waiting, outcome)| {
+    acknowledged.record(stored.filter_map(|(waiting, outcome)| {
         let event = outcome.as_ref().ok()?.event.as_ref()?;
-        Some((waiting.change.group_id, event.seq))
+        Some((waiting.command.group_id, event.seq))
     }));
     for (waiting, outcome) in batch.iter().zip(&outcomes) {
         let is_event = outcome.as_ref().is_ok_and(|stored| stored.event.is_some());
-        if let Some(key) = ToggleLimit::key(&waiting.change).filter(|_| is_event) {
-            toggles.note(key);
+        if let Some(key) = ToggleLimiter::reaction_key(&waiting.command).filter(|_| is_event) {
+            toggles.record(key);
         }
     }
     // In the order of the log, which is that of the batch; each group's sockets are woken once.
@@ -306,41 +343,41 @@ async fn make(
         let Ok(stored) = outcome else { continue };
         if let Some(event) = &stored.event {
             told.entry(&waiting.group).or_default().push(event.clone());
-        } else if let (What::Read { .. }, false, Some(author)) =
-            (&waiting.change.what, stored.dup, &waiting.change.author)
+        } else if let (CommandKind::Read { .. }, false, Some(author)) =
+            (&waiting.command.kind, stored.dup, &waiting.command.actor)
         {
-            let whisper = Whisper::Read {
+            let whisper = EphemeralEvent::Read {
                 group: waiting.group.as_ref().into(),
                 user: author.username.as_ref().into(),
                 seq: stored.seq,
             };
-            hub.whisper(&waiting.group, &whisper);
+            hub.send_ephemeral(&waiting.group, &whisper);
         }
     }
     for (group, events) in told {
-        hub.announce(group, &events);
+        hub.deliver_events(group, &events);
     }
-    let mut retries = Retries::Unlikely;
+    let mut retries = DuplicateCheck::OnConflict;
     for (waiting, outcome) in batch.into_iter().zip(outcomes) {
         let is_dup = outcome.as_ref().is_ok_and(|stored| stored.dup);
-        if is_dup && waiting.change.cid.is_some() {
-            retries = Retries::Likely;
+        if is_dup && waiting.command.cid.is_some() {
+            retries = DuplicateCheck::Upfront;
         }
         // Whoever does not wait for it any more has lost its socket meanwhile.
-        let _ = waiting.answer.send(outcome);
+        let _ = waiting.result_sender.send(outcome);
     }
     Ok(retries)
 }
 
-fn by_group(batch: Vec<Waiting>) -> impl Iterator<Item = Vec<Waiting>> {
-    let mut parts: HashMap<i64, Vec<Waiting>> = HashMap::new();
+fn split_by_group(batch: Vec<QueuedCommand>) -> impl Iterator<Item = Vec<QueuedCommand>> {
+    let mut parts: HashMap<i64, Vec<QueuedCommand>> = HashMap::new();
     for waiting in batch {
-        let group = waiting.change.group_id;
+        let group = waiting.command.group_id;
         parts.entry(group).or_default().push(waiting);
     }
     parts.into_values()
 }
 
-fn log(error: &MakeError) {
+fn log_store_error(error: &ApplyError) {
     tracing::error!(%error, "changes could not be stored");
 }

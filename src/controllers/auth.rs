@@ -23,13 +23,13 @@ use time::Duration;
 use tracing::Span;
 use utoipa::ToSchema;
 
-use super::extractors::{ACCESS_COOKIE, Allowance, Fields, PublicBase};
+use super::extractors::{ACCESS_COOKIE, BodyFields, PublicBase, Throttle};
 use crate::{
     channels::Channels,
     errors::{COMMON_PASSWORD, Error, Result},
     models::{
         passwords::Password,
-        sessions::{self, Live, RefreshId, Refreshed, Rotated},
+        sessions::{self, ActiveSession, RefreshId, RefreshOutcome, UnsignedRefreshToken},
         usernames::{Username, parse_display_name},
         users::{self, NewUser, UserError},
     },
@@ -38,8 +38,8 @@ use crate::{
     views::{
         auth::{AccessToken, Registered, TokenPair},
         errors::{
-            BodyRefused, Detail, FieldErrors, Refusal, RegisterBodyRefused, RegisterRefused,
-            RegisterTooFast, TooFast, Unavailable,
+            BodyErrors, Detail, FieldErrors, RateLimited, Refusal, RegisterRefused,
+            RegistrationBodyErrors, RegistrationRateLimited, Unavailable,
         },
     },
 };
@@ -87,21 +87,21 @@ pub struct RefreshParams {
     responses(
         (status = 201, description = "The account was created.", body = Registered),
         (status = 400, description = "The username is taken, or a field is at fault.", body = RegisterRefused),
-        RegisterBodyRefused,
-        RegisterTooFast,
+        RegistrationBodyErrors,
+        RegistrationRateLimited,
         Unavailable,
     ),
 )]
 pub async fn register(
     State(ctx): State<AppContext>,
-    allowance: Allowance,
-    fields: Result<Fields>,
+    allowance: Throttle,
+    fields: Result<BodyFields>,
 ) -> Result<impl IntoResponse> {
-    let requester = allowance.registration()?;
-    let fields = fields.map_err(|error| Error::RegisterBody(error.into()))?;
-    let registered = users::Model::register(&ctx.db, new_user(fields)?, requester);
+    let requester = allowance.check_registration()?;
+    let fields = fields.map_err(|error| Error::InvalidRegistrationBody(error.into()))?;
+    let registered = users::Model::register(&ctx.db, parse_new_user(fields)?, requester);
     let user = registered.await.map_err(|error| match error {
-        UserError::CommonPassword => refused("password", COMMON_PASSWORD),
+        UserError::CommonPassword => register_field_error("password", COMMON_PASSWORD),
         error => error.into(),
     })?;
     Span::current().record("user", user.id);
@@ -122,53 +122,56 @@ pub async fn register(
             body = HashMap<String, Vec<String>>, example = json!({"password": ["This field is required."]})),
         (status = 401, description = "Unknown user, wrong password or inactive account.", body = Refusal,
             example = json!({"detail": "No active account found with the given credentials"})),
-        BodyRefused,
-        TooFast,
+        BodyErrors,
+        RateLimited,
         Unavailable,
     ),
 )]
-pub async fn token(
+pub async fn login(
     State(ctx): State<AppContext>,
     SharedStore(tokens): SharedStore<Tokens>,
     SharedStore(channels): SharedStore<Channels>,
-    allowance: Allowance,
+    allowance: Throttle,
     base: PublicBase,
     headers: HeaderMap,
-    mut fields: Fields,
+    mut fields: BodyFields,
 ) -> Result<impl IntoResponse> {
-    let credentials = (fields.text("username"), fields.text("password"));
+    let credentials = (
+        fields.required_text("username"),
+        fields.required_text("password"),
+    );
     let (Some(username), Some(password)) = credentials else {
         return Err(Error::InvalidFields(fields.errors));
     };
-    let attempt = allowance.login(&username).await?;
+    let attempt = allowance.begin_login_attempt(&username).await?;
     let requester = attempt.requester();
     let found = users::Model::authenticate(&ctx.db, &username, &password, requester);
-    let user = attempt.settle(found).await?.ok_or(Error::NoActiveAccount)?;
+    let user = attempt.finish(found).await?.ok_or(Error::NoActiveAccount)?;
     Span::current().record("user", user.id);
-    let refresh = RefreshId::first();
+    let refresh = RefreshId::for_login();
     let lifetime = tokens.lifetime(TokenType::Refresh);
     let agent = user_agent(&headers);
-    let most = Settings::of(&ctx)?.limits.sessions_per_user;
+    let most = Settings::from_context(&ctx)?.limits.sessions_per_user;
     let (session, has_ended_others) =
-        sessions::Model::begin(&ctx.db, &user, agent, lifetime, refresh, most)
+        sessions::Model::create_for_login(&ctx.db, &user, agent, lifetime, refresh, most)
             .await?
             .ok_or(Error::NoActiveAccount)?;
     if has_ended_others {
-        channels.doubt_sessions(&user);
+        channels.recheck_sessions(&user);
     }
-    give_tokens(&tokens, &base, &session, refresh)
+    token_response(&tokens, &base, &session, refresh)
 }
 
 /// Answers a new pair of tokens, and sets the cookie.
-pub(super) fn give_tokens(
+pub(super) fn token_response(
     tokens: &Tokens,
     base: &PublicBase,
-    session: &Live,
+    session: &ActiveSession,
     refresh: RefreshId,
 ) -> Result<(CookieJar, Json<TokenPair>)> {
     let pair = TokenPair {
-        access: tokens.access(session)?,
-        refresh: tokens.refresh(session, Rotated::now(refresh))?,
+        access: tokens.issue_access(session)?,
+        refresh: tokens.issue_refresh(session, UnsignedRefreshToken::issue_now(refresh))?,
     };
     Ok((access_cookie(&pair.access, tokens, base), Json(pair)))
 }
@@ -190,8 +193,8 @@ pub(super) fn give_tokens(
             example = json!({"detail": "The body must be a JSON object.", "code": "invalid"})),
         (status = 401, description = "Not a live refresh token.", body = Refusal,
             example = json!({"detail": "Token is invalid or expired"})),
-        BodyRefused,
-        TooFast,
+        BodyErrors,
+        RateLimited,
         Unavailable,
     ),
 )]
@@ -199,36 +202,41 @@ pub async fn refresh(
     State(ctx): State<AppContext>,
     SharedStore(tokens): SharedStore<Tokens>,
     SharedStore(channels): SharedStore<Channels>,
-    allowance: Allowance,
+    allowance: Throttle,
     base: PublicBase,
-    mut fields: Fields,
+    mut fields: BodyFields,
 ) -> Result<impl IntoResponse> {
-    allowance.refresh()?;
-    if let Some(fault) = fields.malformed() {
+    allowance.check_refresh()?;
+    if let Some(fault) = fields.body_error() {
         return Err(Error::invalid(fault));
     }
-    let refresh = fields.text("refresh").ok_or(Error::InvalidRefreshToken)?;
+    let refresh = fields
+        .required_text("refresh")
+        .ok_or(Error::InvalidRefreshToken)?;
     let claimed = tokens
         .verify(TokenType::Refresh, &refresh)
         .map_err(|_| Error::InvalidRefreshToken)?;
     let lifetime = tokens.lifetime(TokenType::Refresh);
     let rotate = fields.is_true("rotate");
     let refreshed = sessions::Model::refresh(&ctx.db, claimed, rotate, lifetime).await?;
-    let (session, rotated) = match refreshed {
-        Refreshed::Live { session, rotated } => (session, rotated),
-        Refreshed::Gone => return Err(Error::InvalidRefreshToken),
-        Refreshed::Reused { user } => {
+    let (session, next_token) = match refreshed {
+        RefreshOutcome::Active {
+            session,
+            next_token,
+        } => (session, next_token),
+        RefreshOutcome::SessionNotFound => return Err(Error::InvalidRefreshToken),
+        RefreshOutcome::TokenReused { user } => {
             tracing::warn!(
                 user = user.id,
                 "a refresh token came twice: its session was ended"
             );
-            channels.doubt_sessions(&user);
+            channels.recheck_sessions(&user);
             return Err(Error::InvalidRefreshToken);
         }
     };
     Span::current().record("user", session.user_id);
-    let access = tokens.access(&session)?;
-    let refresh = rotated.map(|rotated| tokens.refresh(&session, rotated));
+    let access = tokens.issue_access(&session)?;
+    let refresh = next_token.map(|token| tokens.issue_refresh(&session, token));
     Ok((
         access_cookie(&access, &tokens, &base),
         Json(AccessToken {
@@ -242,39 +250,39 @@ pub fn routes() -> Routes {
     Routes::new()
         .prefix("/api")
         .add("/register", post(register))
-        .add("/token", post(token))
+        .add("/token", post(login))
         .add("/token/refresh", post(refresh))
 }
 
-fn new_user(mut fields: Fields) -> Result<NewUser> {
-    if let Some(fault) = fields.malformed() {
-        return Err(Error::RegisterRefused {
+fn parse_new_user(mut fields: BodyFields) -> Result<NewUser> {
+    if let Some(fault) = fields.body_error() {
+        return Err(Error::InvalidRegistration {
             error: fault.to_owned(),
             errors: Default::default(),
         });
     }
-    let name = fields.parse("name", parse_display_name);
-    let username = fields.parse("username", Username::parse);
-    let password = fields.parse("password", Password::parse);
+    let name = fields.parse_required("name", parse_display_name);
+    let username = fields.parse_required("username", Username::parse);
+    let password = fields.parse_required("password", Password::parse);
     match (name, username, password) {
         (Some(name), Some(username), Some(password)) => Ok(NewUser {
             name,
             username,
             password,
         }),
-        _ => Err(Error::RegisterRefused {
-            error: fields.errors.summary(),
+        _ => Err(Error::InvalidRegistration {
+            error: fields.errors.first_message(),
             errors: fields.errors,
         }),
     }
 }
 
 /// The refusal of a registration for one field.
-fn refused(field: &'static str, fault: &str) -> Error {
+fn register_field_error(field: &'static str, fault: &str) -> Error {
     let mut errors = FieldErrors::default();
     errors.add(field, fault);
-    Error::RegisterRefused {
-        error: errors.summary(),
+    Error::InvalidRegistration {
+        error: errors.first_message(),
         errors,
     }
 }
@@ -286,7 +294,7 @@ fn user_agent(headers: &HeaderMap) -> Option<&str> {
 
 /// The access token for the socket, where scripts cannot read it.
 fn access_cookie(token: &str, tokens: &Tokens, base: &PublicBase) -> CookieJar {
-    cookie(
+    build_cookie(
         token,
         tokens.lifetime(TokenType::Access).num_seconds(),
         base,
@@ -294,11 +302,11 @@ fn access_cookie(token: &str, tokens: &Tokens, base: &PublicBase) -> CookieJar {
 }
 
 /// Has a browser forget the access token.
-pub(super) fn no_cookie(base: &PublicBase) -> CookieJar {
-    cookie("", 0, base)
+pub(super) fn expired_cookie(base: &PublicBase) -> CookieJar {
+    build_cookie("", 0, base)
 }
 
-fn cookie(token: &str, max_age: i64, base: &PublicBase) -> CookieJar {
+fn build_cookie(token: &str, max_age: i64, base: &PublicBase) -> CookieJar {
     let cookie = Cookie::build((ACCESS_COOKIE, token.to_owned()))
         .path("/")
         .http_only(true)

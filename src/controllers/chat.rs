@@ -10,7 +10,7 @@ use serde::Deserialize;
 use tracing::Span;
 use utoipa::ToSchema;
 
-use super::extractors::{Allowance, ContractUser, OptionalFields, PublicBase};
+use super::extractors::{BasicApiUser, OptionalBody, PublicBase, Throttle};
 use crate::{
     channels::Channels,
     errors::Result,
@@ -18,7 +18,7 @@ use crate::{
     settings::Settings,
     views::{
         chat::ChatStarted,
-        errors::{BodyRefused, Detail, Refusal, TooFast, Unavailable},
+        errors::{BodyErrors, Detail, RateLimited, Refusal, Unavailable},
     },
 };
 
@@ -43,31 +43,31 @@ pub struct StartChatParams {
             headers(("WWW-Authenticate" = String, description = "`Bearer`"))),
         (status = 409, description = "You are a member of as many groups as one user may be.", body = Detail,
             example = json!({"detail": "You are a member of as many groups as one user may be; leave one first.", "code": "limit_exceeded"})),
-        BodyRefused,
-        TooFast,
+        BodyErrors,
+        RateLimited,
         Unavailable,
     ),
 )]
 pub async fn start_chat(
-    ContractUser(user): ContractUser,
+    BasicApiUser(user): BasicApiUser,
     State(ctx): State<AppContext>,
     SharedStore(channels): SharedStore<Channels>,
-    allowance: Allowance,
+    allowance: Throttle,
     base: PublicBase,
-    fields: OptionalFields,
+    fields: OptionalBody,
 ) -> Result<Json<ChatStarted>> {
-    let title = fields.parse("title", parse_display_name)?;
-    allowance.start(&user)?;
-    let settings = Settings::of(&ctx)?;
+    let title = fields.parse_optional("title", parse_display_name)?;
+    allowance.check_chat_start(&user)?;
+    let settings = Settings::from_context(&ctx)?;
     let quotas = settings.limits.quotas();
     let (group, membership) =
-        chat_groups::Model::start_within(&ctx.db, &user, title, quotas).await?;
+        chat_groups::Model::create_within_quotas(&ctx.db, &user, title, quotas).await?;
     Span::current().record("group", group.name.as_str());
-    channels.welcome(&user, &group, &membership);
-    let clock = settings.clock();
+    channels.notify_joined(&user, &group, &membership);
+    let clock = settings.time_of_day();
     Ok(Json(ChatStarted::new(
         group.name,
-        &base.socket(),
+        &base.ws_base_url(),
         &user.username,
         &clock,
     )))

@@ -20,76 +20,79 @@ use tower::ServiceExt;
 
 use super::{asyncapi, extractors::PublicBase, openapi};
 use crate::{
-    assets::{Embedded, StaticFile},
+    assets::{SharedBytes, StaticFile},
     errors::{Error, Result},
     settings::Settings,
     views::reference,
 };
 
-const DOCUMENT_PATH: &str = "/api-docs/openapi.json";
+const OPENAPI_PATH: &str = "/api-docs/openapi.json";
 
-const SOCKETS_PATH: &str = "/api-docs/asyncapi.json";
+const ASYNCAPI_PATH: &str = "/api-docs/asyncapi.json";
 
 /// The OpenAPI documents that were made, by the address of the server that they name.
-static DOCUMENTS: LazyLock<Mutex<HashMap<String, StaticFile>>> = LazyLock::new(Mutex::default);
+static OPENAPI_FILES: LazyLock<Mutex<HashMap<String, StaticFile>>> = LazyLock::new(Mutex::default);
 
 /// Addresses of which the document is kept. A server has one or two; a client may send any `Host`.
-const ADDRESSES: usize = 8;
+const MAX_OPENAPI_FILES: usize = 8;
 
-static SOCKETS: LazyLock<Value> = LazyLock::new(asyncapi::document);
+static ASYNCAPI_DOCUMENT: LazyLock<Value> = LazyLock::new(asyncapi::document);
 
-static SOCKETS_FILE: LazyLock<StaticFile> =
-    LazyLock::new(|| json_file(&asyncapi::for_clients(&SOCKETS)));
+static ASYNCAPI_FILE: LazyLock<StaticFile> =
+    LazyLock::new(|| json_file(&asyncapi::for_clients(&ASYNCAPI_DOCUMENT)));
 
 /// The files of Swagger UI that its page loads.
 const SWAGGER_FILES: [&str; 2] = ["swagger-ui.css", "swagger-ui-bundle.js"];
 
-static REFERENCE: LazyLock<Result<String, String>> =
-    LazyLock::new(|| reference::page(&SOCKETS).map_err(|error| error.to_string()));
+static REFERENCE_PAGE: LazyLock<Result<String, String>> =
+    LazyLock::new(|| reference::render_page(&ASYNCAPI_DOCUMENT).map_err(|error| error.to_string()));
 
 /// What a page that is only read may load: its style sheet, its empty icon, and from the console of
 /// whoever looks into it, the API.
-const READ_ONLY: &str = "default-src 'none'; style-src 'self'; img-src data:; connect-src 'self'; \
+const REFERENCE_POLICY: &str = "default-src 'none'; style-src 'self'; img-src data:; connect-src 'self'; \
      base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
 /// The policy of Swagger UI: its own files, the images in its style sheet, and the API to try out.
-const SWAGGER: &str = "default-src 'none'; script-src 'self'; style-src 'self'; \
+const SWAGGER_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; \
      img-src 'self' data:; connect-src 'self'; \
      base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
 /// Files change with the server alone, and are the same for all clients.
-const FOR_AN_HOUR: &str = "public, max-age=3600";
+const CACHE_FOR_AN_HOUR: &str = "public, max-age=3600";
 
 /// Documents may describe what the next version changes.
-const ASK_AGAIN: &str = "no-cache";
+const ALWAYS_REVALIDATE: &str = "no-cache";
 
 /// A page, and the policy for its browser.
-type Page = (
-    Extension<Embedded>,
+type PageResponse = (
+    Extension<SharedBytes>,
     [(HeaderName, &'static str); 1],
     Html<&'static str>,
 );
 
-fn page(policy: &'static str, html: &'static str) -> Page {
+fn page_response(policy: &'static str, html: &'static str) -> PageResponse {
     let policy = [(header::CONTENT_SECURITY_POLICY, policy)];
-    (Extension(Embedded), policy, Html(html))
+    (Extension(SharedBytes), policy, Html(html))
 }
 
 fn json_file(document: &impl serde::Serialize) -> StaticFile {
     // A document of our own types has no keys that are not strings.
     let json = serde_json::to_vec(document).unwrap_or_default();
-    StaticFile::of("document.json", json.into())
+    StaticFile::from_bytes("document.json", json.into())
 }
 
 /// Swagger UI over the OpenAPI document.
-pub async fn swagger() -> Page {
-    page(SWAGGER, include_str!("../../assets/views/swagger.html"))
+pub async fn swagger_page() -> PageResponse {
+    page_response(
+        SWAGGER_POLICY,
+        include_str!("../../assets/views/swagger.html"),
+    )
 }
 
 /// A file of Swagger UI, or the script that starts it.
 pub async fn swagger_file(Path(name): Path<String>, headers: HeaderMap) -> Result<Response> {
     static FILES: OnceCell<Vec<(&str, StaticFile)>> = OnceCell::const_new();
-    let files = FILES.get_or_try_init(swagger_files).await?;
+    let files = FILES.get_or_try_init(load_swagger_files).await?;
     let file = match files.iter().find(|(known, _)| *known == name) {
         Some((_, file)) => file.clone(),
         None if name == "swagger-initializer.js" => {
@@ -97,14 +100,14 @@ pub async fn swagger_file(Path(name): Path<String>, headers: HeaderMap) -> Resul
         }
         None => return Err(Error::NotFound),
     };
-    Ok(file.answer(&headers, FOR_AN_HOUR))
+    Ok(file.respond(&headers, CACHE_FOR_AN_HOUR))
 }
 
 /// Takes the files out of the routes of the crate that has them in the binary.
-async fn swagger_files() -> Result<Vec<(&'static str, StaticFile)>> {
+async fn load_swagger_files() -> Result<Vec<(&'static str, StaticFile)>> {
     let routes: Router = generate_routes(ApiDefinition {
         uri_prefix: "/swagger",
-        api_definition: OpenApiSource::Uri(DOCUMENT_PATH),
+        api_definition: OpenApiSource::Uri(OPENAPI_PATH),
         title: None,
     });
     let mut files = Vec::new();
@@ -117,15 +120,15 @@ async fn swagger_files() -> Result<Vec<(&'static str, StaticFile)>> {
         let bytes: Bytes = to_bytes(answer.into_body(), usize::MAX)
             .await
             .map_err(|error| Error::Internal(error.into()))?;
-        files.push((name, StaticFile::of(name, bytes)));
+        files.push((name, StaticFile::from_bytes(name, bytes)));
     }
     Ok(files)
 }
 
 /// The OpenAPI document, with the address by which the client reached the server.
-pub async fn document(base: PublicBase, headers: HeaderMap) -> Result<Response> {
-    let server = base.page();
-    let documents = || DOCUMENTS.lock().unwrap_or_else(PoisonError::into_inner);
+pub async fn openapi_document(base: PublicBase, headers: HeaderMap) -> Result<Response> {
+    let server = base.http_base_url();
+    let documents = || OPENAPI_FILES.lock().unwrap_or_else(PoisonError::into_inner);
     let known = documents().get(&server).cloned();
     let file = match known {
         Some(file) => file,
@@ -133,25 +136,25 @@ pub async fn document(base: PublicBase, headers: HeaderMap) -> Result<Response> 
             let document = openapi::document(&server);
             let file = json_file(&document.map_err(|error| Error::Internal(error.into()))?);
             let mut documents = documents();
-            if documents.len() >= ADDRESSES {
+            if documents.len() >= MAX_OPENAPI_FILES {
                 documents.clear();
             }
             documents.insert(server, file.clone());
             file
         }
     };
-    Ok(file.answer(&headers, ASK_AGAIN))
+    Ok(file.respond(&headers, ALWAYS_REVALIDATE))
 }
 
 /// The AsyncAPI document, of the sockets.
-pub async fn sockets(headers: HeaderMap) -> Response {
-    SOCKETS_FILE.answer(&headers, ASK_AGAIN)
+pub async fn asyncapi_document(headers: HeaderMap) -> Response {
+    ASYNCAPI_FILE.respond(&headers, ALWAYS_REVALIDATE)
 }
 
 /// The same for people.
-pub async fn sockets_page() -> Result<Page> {
-    match &*REFERENCE {
-        Ok(html) => Ok(page(READ_ONLY, html)),
+pub async fn asyncapi_page() -> Result<PageResponse> {
+    match &*REFERENCE_PAGE {
+        Ok(html) => Ok(page_response(REFERENCE_POLICY, html)),
         Err(error) => Err(Error::Internal(error.as_str().into())),
     }
 }
@@ -162,9 +165,9 @@ pub fn routes(settings: Option<&Settings>) -> Routes {
         return Routes::new();
     }
     Routes::new()
-        .add("/swagger", get(swagger))
+        .add("/swagger", get(swagger_page))
         .add("/swagger/{file}", get(swagger_file))
-        .add(DOCUMENT_PATH, get(document))
-        .add(SOCKETS_PATH, get(sockets))
-        .add("/api-docs", get(sockets_page))
+        .add(OPENAPI_PATH, get(openapi_document))
+        .add(ASYNCAPI_PATH, get(asyncapi_document))
+        .add("/api-docs", get(asyncapi_page))
 }

@@ -10,24 +10,27 @@ use serde::Deserialize;
 use utoipa::ToSchema;
 
 use super::extractors::{
-    Allowance, Confirmation, CurrentUser, GroupMember, OptionalFields, Params,
+    Confirmation, CurrentUser, GroupMember, OptionalBody, QueryParams, Throttle,
 };
 use crate::{
     channels::Channels,
     errors::{Error, Result},
     models::{
-        changes::What, chat_groups, memberships::Role, mine::Mine, usernames::parse_display_name,
+        chat_groups, group_commands::CommandKind, member_groups::MemberGroup, memberships::Role,
+        usernames::parse_display_name,
     },
     views::{
         Page,
-        errors::{BodyRefused, Forbidden, Invalid, NotFound, TooFast, Unauthorized, Unavailable},
+        errors::{
+            BodyErrors, Forbidden, Invalid, NotFound, RateLimited, Unauthorized, Unavailable,
+        },
         groups::{Group, Me},
     },
 };
 
 /// Groups on one page.
-const PAGE: u32 = 50;
-const MAX_PAGE: u32 = 100;
+const GROUPS_PER_PAGE: u32 = 50;
+const MAX_GROUPS_PER_PAGE: u32 = 100;
 
 /// A group's new title.
 #[derive(Deserialize, ToSchema)]
@@ -49,7 +52,7 @@ pub struct ReadParams {
 #[utoipa::path(
     get, path = "/api/me/", operation_id = "me", tag = "accounts",
     security(("bearer" = [])),
-    responses((status = 200, description = "You.", body = Me), Unauthorized, TooFast, Unavailable),
+    responses((status = 200, description = "You.", body = Me), Unauthorized, RateLimited, Unavailable),
 )]
 pub async fn me(CurrentUser(user): CurrentUser) -> Json<Me> {
     Json(user.into())
@@ -65,20 +68,22 @@ pub async fn me(CurrentUser(user): CurrentUser) -> Json<Me> {
     ),
     responses(
         (status = 200, description = "A page of them; shorter than its limit where last messages are long. `next` is null after the last.", body = Page<Group>),
-        Invalid, Unauthorized, TooFast, Unavailable,
+        Invalid, Unauthorized, RateLimited, Unavailable,
     ),
 )]
 pub async fn list(
     CurrentUser(user): CurrentUser,
     State(ctx): State<AppContext>,
-    allowance: Allowance,
-    params: Params,
+    allowance: Throttle,
+    params: QueryParams,
 ) -> Result<Json<Page<Group>>> {
-    let limit = params.limit(PAGE, MAX_PAGE)?;
+    let limit = params.page_limit(GROUPS_PER_PAGE, MAX_GROUPS_PER_PAGE)?;
     let before = params.number("cursor", 1..=i64::MAX)?.unwrap_or(i64::MAX);
-    let _turn = allowance.page().await;
-    let (found, on_page) = Mine::list(&ctx.db, &user, before, limit as usize).await?;
-    Ok(Json(Page::of(found, on_page, |mine| mine.membership.id)))
+    let _turn = allowance.acquire_page_permit().await;
+    let (found, on_page) = MemberGroup::list(&ctx.db, &user, before, limit as usize).await?;
+    Ok(Json(Page::from_rows(found, on_page, |mine| {
+        mine.membership.id
+    })))
 }
 
 /// Show a group.
@@ -86,13 +91,13 @@ pub async fn list(
     get, path = "/api/groups/{group_name}/", operation_id = "show_group", tag = "groups",
     security(("bearer" = [])),
     params(("group_name" = String, Path, example = "chat_a1b2c3d4")),
-    responses((status = 200, description = "The group as you see it.", body = Group), Invalid, NotFound, Unauthorized, TooFast, Unavailable),
+    responses((status = 200, description = "The group as you see it.", body = Group), Invalid, NotFound, Unauthorized, RateLimited, Unavailable),
 )]
 pub async fn show(
     member: GroupMember<CurrentUser>,
     State(ctx): State<AppContext>,
 ) -> Result<Json<Group>> {
-    let mine = Mine::of(&ctx.db, member.group, member.membership).await?;
+    let mine = MemberGroup::load(&ctx.db, member.group, member.membership).await?;
     Ok(Json(mine.into()))
 }
 
@@ -102,18 +107,18 @@ pub async fn show(
     security(("bearer" = [])),
     params(("group_name" = String, Path, example = "chat_a1b2c3d4")),
     request_body = GroupParams,
-    responses((status = 200, description = "The group as it is now.", body = Group), Forbidden, Invalid, NotFound, Unauthorized, BodyRefused, TooFast, Unavailable),
+    responses((status = 200, description = "The group as it is now.", body = Group), Forbidden, Invalid, NotFound, Unauthorized, BodyErrors, RateLimited, Unavailable),
 )]
 pub async fn update(
     member: GroupMember<CurrentUser>,
     State(ctx): State<AppContext>,
-    allowance: Allowance,
+    allowance: Throttle,
     SharedStore(channels): SharedStore<Channels>,
-    fields: OptionalFields,
+    fields: OptionalBody,
 ) -> Result<Json<Group>> {
-    allowance.change(Some(&member.user))?;
-    let title = fields.parse("title", parse_display_name)?;
-    if !fields.has("title") {
+    allowance.check_change(Some(&member.user))?;
+    let title = fields.parse_optional("title", parse_display_name)?;
+    if !fields.has_field("title") {
         return Err(Error::Invalid {
             detail: "This field is required; null takes the title away.".to_owned(),
             field: Some("title".into()),
@@ -121,9 +126,9 @@ pub async fn update(
     }
     let name = member.group.name.clone();
     let db = ctx.db.clone();
-    let renaming = async move { member.group.rename(&db, &member.user, title).await };
-    let group = channels.told(&name, renaming).await?;
-    let mine = Mine::of(&ctx.db, group, member.membership).await?;
+    let renaming = async move { member.group.set_title(&db, &member.user, title).await };
+    let group = channels.run_and_broadcast(&name, renaming).await?;
+    let mine = MemberGroup::load(&ctx.db, group, member.membership).await?;
     Ok(Json(mine.into()))
 }
 
@@ -138,18 +143,18 @@ pub async fn update(
         ("group_name" = String, Path, example = "chat_a1b2c3d4"),
         ("confirm" = Option<String>, Query, description = "The name of the group once more, unless the body has it.", example = "chat_a1b2c3d4"),
     ),
-    responses((status = 204, description = "It is gone, and its sockets are closed with 4404."), Forbidden, Invalid, NotFound, Unauthorized, BodyRefused, TooFast, Unavailable),
+    responses((status = 204, description = "It is gone, and its sockets are closed with 4404."), Forbidden, Invalid, NotFound, Unauthorized, BodyErrors, RateLimited, Unavailable),
 )]
 pub async fn delete(
     member: GroupMember<CurrentUser>,
-    allowance: Allowance,
+    allowance: Throttle,
     SharedStore(channels): SharedStore<Channels>,
     confirmation: Confirmation,
 ) -> Result<StatusCode> {
-    allowance.change(Some(&member.user))?;
-    member.require(Role::Owner)?;
+    allowance.check_change(Some(&member.user))?;
+    member.require_role(Role::Owner)?;
     confirmation.check("group", |given| given == member.group.name)?;
-    channels.delete(member.group, member.user).await?;
+    channels.delete_group(member.group, member.user).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -159,25 +164,27 @@ pub async fn delete(
     security(("bearer" = [])),
     params(("group_name" = String, Path, example = "chat_a1b2c3d4")),
     request_body = ReadParams,
-    responses((status = 200, description = "The group as you see it now.", body = Group), Invalid, NotFound, Unauthorized, BodyRefused, TooFast, Unavailable),
+    responses((status = 200, description = "The group as you see it now.", body = Group), Invalid, NotFound, Unauthorized, BodyErrors, RateLimited, Unavailable),
 )]
-pub async fn read(
+pub async fn mark_read(
     member: GroupMember<CurrentUser>,
     State(ctx): State<AppContext>,
     SharedStore(channels): SharedStore<Channels>,
-    fields: OptionalFields,
+    fields: OptionalBody,
 ) -> Result<Json<Group>> {
-    let seq = fields.number("seq", 0..=i64::MAX)?;
-    let seq = seq.ok_or_else(|| Error::required("seq"))?;
-    channels.may_send(member.user.id)?;
+    let seq = fields.optional_number("seq", 0..=i64::MAX)?;
+    let seq = seq.ok_or_else(|| Error::missing_field("seq"))?;
+    channels.check_send_rate(member.user.id)?;
     if seq > 0 {
-        let change = member.member().change(None, What::Read { seq });
+        let change = member
+            .channel_member()
+            .command(None, CommandKind::Read { seq });
         let name = member.group.name.as_str().into();
-        channels.make(name, change).await??;
+        channels.execute(name, change).await??;
     }
     let found = chat_groups::Model::find_for_member(&ctx.db, &member.group.name, &member.user);
     let (group, membership) = found.await?.ok_or(Error::NotFound)?;
-    let mine = Mine::of(&ctx.db, group, membership).await?;
+    let mine = MemberGroup::load(&ctx.db, group, membership).await?;
     Ok(Json(mine.into()))
 }
 
@@ -190,5 +197,5 @@ pub fn routes() -> Routes {
             "/groups/{group_name}",
             get(show).patch(update).delete(delete),
         )
-        .add("/groups/{group_name}/read", put(read))
+        .add("/groups/{group_name}/read", put(mark_read))
 }

@@ -11,18 +11,18 @@ use loco_rs::{
 
 use crate::{
     channels::Channels,
-    views::health::{Alive, Readiness},
+    views::health::{Liveness, Readiness},
 };
 
 /// The process answers. Looks at nothing else: a restart would not bring a database back.
-async fn alive() -> Json<Alive> {
-    Json(Alive::default())
+async fn liveness() -> Json<Liveness> {
+    Json(Liveness::default())
 }
 
 /// The node can serve: it is not stopping, none of its tasks has failed, and the database takes reads and
 /// writes. Answers within a second.
-async fn ready(SharedStore(channels): SharedStore<Channels>) -> (StatusCode, Json<Readiness>) {
-    let faults = channels.faults().await;
+async fn readiness(SharedStore(channels): SharedStore<Channels>) -> (StatusCode, Json<Readiness>) {
+    let faults = channels.readiness_faults().await;
     let status = if faults.is_empty() {
         StatusCode::OK
     } else {
@@ -32,7 +32,7 @@ async fn ready(SharedStore(channels): SharedStore<Channels>) -> (StatusCode, Jso
 }
 
 /// Lists the methods of a probe (RFC 9110, section 9.3.7): some load balancers ask.
-async fn methods() -> (StatusCode, [(HeaderName, &'static str); 1]) {
+async fn probe_options() -> (StatusCode, [(HeaderName, &'static str); 1]) {
     (
         StatusCode::NO_CONTENT,
         [(header::ALLOW, "GET,HEAD,OPTIONS")],
@@ -41,7 +41,7 @@ async fn methods() -> (StatusCode, [(HeaderName, &'static str); 1]) {
 
 pub fn routes() -> Routes {
     Routes::new()
-        .add("/_ping", get(alive).options(methods))
-        .add("/_health", get(alive).options(methods))
-        .add("/_readiness", get(ready).options(methods))
+        .add("/_ping", get(liveness).options(probe_options))
+        .add("/_health", get(liveness).options(probe_options))
+        .add("/_readiness", get(readiness).options(probe_options))
 }

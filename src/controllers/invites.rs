@@ -16,17 +16,18 @@ use tracing::Span;
 use utoipa::ToSchema;
 
 use super::extractors::{
-    Allowance, CurrentUser, GroupMember, OptionalFields, Params, PathNumber, PublicBase,
+    CurrentUser, GroupMember, OptionalBody, PathNumber, PublicBase, QueryParams, Throttle,
 };
 use crate::{
     channels::Channels,
     errors::{Error, Result},
-    models::{invites, memberships::Role, mine::Mine},
+    models::{invites, member_groups::MemberGroup, memberships::Role},
     settings::Settings,
     views::{
         Page,
         errors::{
-            BodyRefused, Conflict, Forbidden, Invalid, NotFound, TooFast, Unauthorized, Unavailable,
+            BodyErrors, Conflict, Forbidden, Invalid, NotFound, RateLimited, Unauthorized,
+            Unavailable,
         },
         groups::Group,
         invites::{Invite, NewInvite, Offer},
@@ -34,12 +35,12 @@ use crate::{
 };
 
 /// Invites on one page.
-const PAGE: u32 = 50;
-const MAX_PAGE: u32 = 100;
+const INVITES_PER_PAGE: u32 = 50;
+const MAX_INVITES_PER_PAGE: u32 = 100;
 
 /// Seconds: a week, and a year.
-const EXPIRES_IN: i64 = 7 * 24 * 60 * 60;
-const MAX_EXPIRES_IN: i64 = 366 * 24 * 60 * 60;
+const DEFAULT_EXPIRY_SECONDS: i64 = 7 * 24 * 60 * 60;
+const MAX_EXPIRY_SECONDS: i64 = 366 * 24 * 60 * 60;
 
 const MAX_USES: i64 = 1_000_000;
 
@@ -60,26 +61,26 @@ pub struct InviteParams {
     security(("bearer" = [])),
     params(("group_name" = String, Path, example = "chat_a1b2c3d4")),
     request_body(content = Option<InviteParams>, description = "May be empty."),
-    responses((status = 201, description = "The invite. Its code is shown this once.", body = NewInvite), Forbidden, Invalid, NotFound, Unauthorized, BodyRefused, TooFast, Unavailable),
+    responses((status = 201, description = "The invite. Its code is shown this once.", body = NewInvite), Forbidden, Invalid, NotFound, Unauthorized, BodyErrors, RateLimited, Unavailable),
 )]
 pub async fn create(
     member: GroupMember<CurrentUser>,
     State(ctx): State<AppContext>,
-    allowance: Allowance,
+    allowance: Throttle,
     base: PublicBase,
-    fields: OptionalFields,
+    fields: OptionalBody,
 ) -> Result<(StatusCode, Json<NewInvite>)> {
     let expires_in = fields
-        .number("expires_in", 1..=MAX_EXPIRES_IN)?
-        .unwrap_or(EXPIRES_IN);
-    let max_uses = fields.number("max_uses", 1..=MAX_USES)?;
-    allowance.invite(&member.user)?;
+        .optional_number("expires_in", 1..=MAX_EXPIRY_SECONDS)?
+        .unwrap_or(DEFAULT_EXPIRY_SECONDS);
+    let max_uses = fields.optional_number("max_uses", 1..=MAX_USES)?;
+    allowance.check_invite(&member.user)?;
     let expires_in = Duration::seconds(expires_in);
     let made = invites::Model::create(&ctx.db, &member.group, &member.user, expires_in, max_uses);
     let (invite, code) = made.await?;
     Ok((
         StatusCode::CREATED,
-        Json(NewInvite::new(&invite, &code, &base.page())),
+        Json(NewInvite::new(&invite, &code, &base.http_base_url())),
     ))
 }
 
@@ -92,20 +93,22 @@ pub async fn create(
         ("limit" = Option<u32>, Query, description = "50 if left out, 100 at most.", minimum = 1),
         ("cursor" = Option<String>, Query, description = "The `next` of the page before."),
     ),
-    responses((status = 200, description = "A page of them.", body = Page<Invite>), Forbidden, Invalid, NotFound, Unauthorized, TooFast, Unavailable),
+    responses((status = 200, description = "A page of them.", body = Page<Invite>), Forbidden, Invalid, NotFound, Unauthorized, RateLimited, Unavailable),
 )]
 pub async fn list(
     member: GroupMember<CurrentUser>,
     State(ctx): State<AppContext>,
-    params: Params,
+    params: QueryParams,
 ) -> Result<Json<Page<Invite>>> {
-    member.require(Role::Admin)?;
-    let limit = params.limit(PAGE, MAX_PAGE)?;
+    member.require_role(Role::Admin)?;
+    let limit = params.page_limit(INVITES_PER_PAGE, MAX_INVITES_PER_PAGE)?;
     let after = params.number("cursor", 1..=i64::MAX)?.unwrap_or(0);
     let found = invites::Model::list(&ctx.db, member.group.id, after, u64::from(limit) + 1);
-    Ok(Json(Page::of(found.await?, limit as usize, |listed| {
-        listed.id
-    })))
+    Ok(Json(Page::from_rows(
+        found.await?,
+        limit as usize,
+        |listed| listed.id,
+    )))
 }
 
 /// Withdraw an invite. (Admins and the owner.)
@@ -113,16 +116,16 @@ pub async fn list(
     delete, path = "/api/groups/{group_name}/invites/{id}/", operation_id = "delete_invite", tag = "invites",
     security(("bearer" = [])),
     params(("group_name" = String, Path, example = "chat_a1b2c3d4"), ("id" = i64, Path, example = 3)),
-    responses((status = 204, description = "It lets nobody in any more."), Forbidden, Invalid, NotFound, Unauthorized, TooFast, Unavailable),
+    responses((status = 204, description = "It lets nobody in any more."), Forbidden, Invalid, NotFound, Unauthorized, RateLimited, Unavailable),
 )]
-pub async fn withdraw(
+pub async fn revoke(
     member: GroupMember<CurrentUser>,
     State(ctx): State<AppContext>,
-    allowance: Allowance,
+    allowance: Throttle,
     Path((_, PathNumber(id))): Path<(String, PathNumber)>,
 ) -> Result<StatusCode> {
-    allowance.change(Some(&member.user))?;
-    invites::Model::withdraw(&ctx.db, member.group.id, &member.user, id).await?;
+    allowance.check_change(Some(&member.user))?;
+    invites::Model::revoke(&ctx.db, member.group.id, &member.user, id).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -131,14 +134,14 @@ pub async fn withdraw(
     get, path = "/api/invites/{code}/", operation_id = "show_invite", tag = "invites",
     security(("bearer" = [])),
     params(("code" = String, Path, example = "9f86d081884c7d659a2feaa0c55ad015")),
-    responses((status = 200, description = "The offer.", body = Offer), Invalid, NotFound, Unauthorized, TooFast, Unavailable),
+    responses((status = 200, description = "The offer.", body = Offer), Invalid, NotFound, Unauthorized, RateLimited, Unavailable),
 )]
 pub async fn show(
     _: CurrentUser,
     State(ctx): State<AppContext>,
     Path(code): Path<String>,
 ) -> Result<Json<Offer>> {
-    let offer = invites::Model::offer(&ctx.db, &code).await?;
+    let offer = invites::Model::find_preview(&ctx.db, &code).await?;
     Ok(Json(offer.ok_or(Error::NotFound)?.into()))
 }
 
@@ -147,31 +150,31 @@ pub async fn show(
     post, path = "/api/invites/{code}/accept/", operation_id = "accept_invite", tag = "invites",
     security(("bearer" = [])),
     params(("code" = String, Path, example = "9f86d081884c7d659a2feaa0c55ad015")),
-    responses((status = 200, description = "The group, of which you are a member now, or were one before.", body = Group), Conflict, Forbidden, Invalid, NotFound, Unauthorized, TooFast, Unavailable),
+    responses((status = 200, description = "The group, of which you are a member now, or were one before.", body = Group), Conflict, Forbidden, Invalid, NotFound, Unauthorized, RateLimited, Unavailable),
 )]
 pub async fn accept(
     CurrentUser(user): CurrentUser,
     State(ctx): State<AppContext>,
-    allowance: Allowance,
+    allowance: Throttle,
     SharedStore(channels): SharedStore<Channels>,
     Path(code): Path<String>,
 ) -> Result<Json<Group>> {
-    allowance.change(Some(&user))?;
-    let invited = invites::Model::group_of(&ctx.db, &code, &user).await?;
+    allowance.check_change(Some(&user))?;
+    let invited = invites::Model::find_group_for_code(&ctx.db, &code, &user).await?;
     let (name, db) = (invited.ok_or(Error::NotFound)?.name, ctx.db.clone());
     Span::current().record("group", name.as_str());
-    let quotas = Settings::of(&ctx)?.limits.quotas();
+    let quotas = Settings::from_context(&ctx)?.limits.quotas();
     let joining = user.clone();
     let accepting = async move {
         let accepted = invites::Model::accept(&db, &code, &joining, quotas).await?;
         let events = accepted.event.iter().cloned().collect();
         Ok((accepted, events))
     };
-    let accepted = channels.told(&name, accepting).await?;
+    let accepted = channels.run_and_broadcast(&name, accepting).await?;
     if accepted.event.is_some() {
-        channels.welcome(&user, &accepted.group, &accepted.membership);
+        channels.notify_joined(&user, &accepted.group, &accepted.membership);
     }
-    let mine = Mine::of(&ctx.db, accepted.group, accepted.membership).await?;
+    let mine = MemberGroup::load(&ctx.db, accepted.group, accepted.membership).await?;
     Ok(Json(mine.into()))
 }
 
@@ -179,7 +182,7 @@ pub fn routes() -> Routes {
     Routes::new()
         .prefix("/api")
         .add("/groups/{group_name}/invites", get(list).post(create))
-        .add("/groups/{group_name}/invites/{id}", delete(withdraw))
+        .add("/groups/{group_name}/invites/{id}", delete(revoke))
         .add("/invites/{code}", get(show))
         .add("/invites/{code}/accept", post(accept))
 }

@@ -13,26 +13,27 @@ use loco_rs::{
 use serde::Deserialize;
 use utoipa::ToSchema;
 
-use super::extractors::{Allowance, CurrentUser, GroupMember, OptionalFields, Params};
+use super::extractors::{CurrentUser, GroupMember, OptionalBody, QueryParams, Throttle};
 use crate::{
     channels::Channels,
     errors::Result,
     models::{
         bans,
-        memberships::{self, Exit, Role},
+        memberships::{self, RemovalKind, Role},
     },
     views::{
         Page,
         errors::{
-            BodyRefused, Conflict, Forbidden, Invalid, NotFound, TooFast, Unauthorized, Unavailable,
+            BodyErrors, Conflict, Forbidden, Invalid, NotFound, RateLimited, Unauthorized,
+            Unavailable,
         },
         members::{Ban, Member},
     },
 };
 
 /// Members, or bans, on one page.
-const PAGE: u32 = 100;
-const MAX_PAGE: u32 = 500;
+const MEMBERS_PER_PAGE: u32 = 100;
+const MAX_MEMBERS_PER_PAGE: u32 = 500;
 
 /// A member's new role.
 #[derive(Deserialize, ToSchema)]
@@ -51,19 +52,21 @@ pub struct MemberParams {
         ("limit" = Option<u32>, Query, description = "100 if left out, 500 at most.", minimum = 1),
         ("cursor" = Option<String>, Query, description = "The `next` of the page before."),
     ),
-    responses((status = 200, description = "A page of them.", body = Page<Member>), Invalid, NotFound, Unauthorized, TooFast, Unavailable),
+    responses((status = 200, description = "A page of them.", body = Page<Member>), Invalid, NotFound, Unauthorized, RateLimited, Unavailable),
 )]
 pub async fn list(
     member: GroupMember<CurrentUser>,
     State(ctx): State<AppContext>,
-    params: Params,
+    params: QueryParams,
 ) -> Result<Json<Page<Member>>> {
-    let limit = params.limit(PAGE, MAX_PAGE)?;
+    let limit = params.page_limit(MEMBERS_PER_PAGE, MAX_MEMBERS_PER_PAGE)?;
     let after = params.number("cursor", 1..=i64::MAX)?.unwrap_or(0);
     let found = memberships::Model::list(&ctx.db, member.group.id, after, u64::from(limit) + 1);
-    Ok(Json(Page::of(found.await?, limit as usize, |listed| {
-        listed.id
-    })))
+    Ok(Json(Page::from_rows(
+        found.await?,
+        limit as usize,
+        |listed| listed.id,
+    )))
 }
 
 /// Give a member another role. (The owner.)
@@ -72,18 +75,18 @@ pub async fn list(
     security(("bearer" = [])),
     params(("group_name" = String, Path, example = "chat_a1b2c3d4"), ("username" = String, Path, example = "bob")),
     request_body = MemberParams,
-    responses((status = 200, description = "The member as they are now.", body = Member), Forbidden, Invalid, NotFound, Unauthorized, Conflict, BodyRefused, TooFast, Unavailable),
+    responses((status = 200, description = "The member as they are now.", body = Member), Forbidden, Invalid, NotFound, Unauthorized, Conflict, BodyErrors, RateLimited, Unavailable),
 )]
 pub async fn update(
     member: GroupMember<CurrentUser>,
     State(ctx): State<AppContext>,
-    allowance: Allowance,
+    allowance: Throttle,
     SharedStore(channels): SharedStore<Channels>,
     Path((_, username)): Path<(String, String)>,
-    fields: OptionalFields,
+    fields: OptionalBody,
 ) -> Result<Json<Member>> {
-    allowance.change(Some(&member.user))?;
-    let role = fields.required("role", |text| {
+    allowance.check_change(Some(&member.user))?;
+    let role = fields.parse_required("role", |text| {
         let roles = [Role::Owner, Role::Admin, Role::Member];
         let role = roles.into_iter().find(|role| role.as_str() == text);
         role.ok_or_else(|| "One of owner, admin, member.".to_owned())
@@ -92,7 +95,7 @@ pub async fn update(
     let name = group.name.clone();
     let changing =
         async move { memberships::Model::set_role(&db, &group, &actor, &username, role).await };
-    let listed = channels.told(&name, changing).await?;
+    let listed = channels.run_and_broadcast(&name, changing).await?;
     Ok(Json(listed.into()))
 }
 
@@ -104,33 +107,33 @@ pub async fn update(
         ("group_name" = String, Path, example = "chat_a1b2c3d4"), ("username" = String, Path, example = "bob"),
         ("ban" = Option<bool>, Query, description = "Whether they may not come back; then they need not be a member (any more)."),
     ),
-    responses((status = 204, description = "They are out, and their sockets of this group are closed with 4403."), Forbidden, Invalid, NotFound, Unauthorized, Conflict, TooFast, Unavailable),
+    responses((status = 204, description = "They are out, and their sockets of this group are closed with 4403."), Forbidden, Invalid, NotFound, Unauthorized, Conflict, RateLimited, Unavailable),
 )]
 pub async fn remove(
     member: GroupMember<CurrentUser>,
     State(ctx): State<AppContext>,
-    allowance: Allowance,
+    allowance: Throttle,
     SharedStore(channels): SharedStore<Channels>,
     Path((_, username)): Path<(String, String)>,
-    params: Params,
+    params: QueryParams,
 ) -> Result<StatusCode> {
-    allowance.change(Some(&member.user))?;
+    allowance.check_change(Some(&member.user))?;
     let exit = if params.flag("ban")? {
-        Exit::Ban
+        RemovalKind::Ban
     } else {
-        Exit::Kick
+        RemovalKind::Kick
     };
     let (db, group, actor) = (ctx.db.clone(), member.group, member.user);
     let name = group.name.clone();
     let removing = async move {
-        let events = if exit == Exit::Kick && actor.is_named(&username) {
+        let events = if exit == RemovalKind::Kick && actor.has_username(&username) {
             memberships::Model::leave(&db, &group, &actor).await?
         } else {
-            memberships::Model::put_out(&db, &group, &actor, &username, exit).await?
+            memberships::Model::remove_member(&db, &group, &actor, &username, exit).await?
         };
         Ok(((), events))
     };
-    channels.told(&name, removing).await?;
+    channels.run_and_broadcast(&name, removing).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -143,20 +146,22 @@ pub async fn remove(
         ("limit" = Option<u32>, Query, description = "100 if left out, 500 at most.", minimum = 1),
         ("cursor" = Option<String>, Query, description = "The `next` of the page before."),
     ),
-    responses((status = 200, description = "A page of them.", body = Page<Ban>), Forbidden, Invalid, NotFound, Unauthorized, TooFast, Unavailable),
+    responses((status = 200, description = "A page of them.", body = Page<Ban>), Forbidden, Invalid, NotFound, Unauthorized, RateLimited, Unavailable),
 )]
 pub async fn list_bans(
     member: GroupMember<CurrentUser>,
     State(ctx): State<AppContext>,
-    params: Params,
+    params: QueryParams,
 ) -> Result<Json<Page<Ban>>> {
-    member.require(Role::Admin)?;
-    let limit = params.limit(PAGE, MAX_PAGE)?;
+    member.require_role(Role::Admin)?;
+    let limit = params.page_limit(MEMBERS_PER_PAGE, MAX_MEMBERS_PER_PAGE)?;
     let after = params.number("cursor", 1..=i64::MAX)?.unwrap_or(0);
     let found = bans::Model::list(&ctx.db, member.group.id, after, u64::from(limit) + 1);
-    Ok(Json(Page::of(found.await?, limit as usize, |listed| {
-        listed.id
-    })))
+    Ok(Json(Page::from_rows(
+        found.await?,
+        limit as usize,
+        |listed| listed.id,
+    )))
 }
 
 /// Let somebody come back, by an invite. (Admins and the owner.)
@@ -164,16 +169,16 @@ pub async fn list_bans(
     delete, path = "/api/groups/{group_name}/bans/{username}/", operation_id = "lift_ban", tag = "members",
     security(("bearer" = [])),
     params(("group_name" = String, Path, example = "chat_a1b2c3d4"), ("username" = String, Path, example = "bob")),
-    responses((status = 204, description = "They may come back."), Forbidden, Invalid, NotFound, Unauthorized, TooFast, Unavailable),
+    responses((status = 204, description = "They may come back."), Forbidden, Invalid, NotFound, Unauthorized, RateLimited, Unavailable),
 )]
-pub async fn lift_ban(
+pub async fn unban(
     member: GroupMember<CurrentUser>,
     State(ctx): State<AppContext>,
-    allowance: Allowance,
+    allowance: Throttle,
     Path((_, username)): Path<(String, String)>,
 ) -> Result<StatusCode> {
-    allowance.change(Some(&member.user))?;
-    bans::Model::lift(&ctx.db, &member.group, &member.user, &username).await?;
+    allowance.check_change(Some(&member.user))?;
+    bans::Model::unban(&ctx.db, &member.group, &member.user, &username).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -183,5 +188,5 @@ pub fn routes() -> Routes {
         .add("/members", get(list))
         .add("/members/{username}", patch(update).delete(remove))
         .add("/bans", get(list_bans))
-        .add("/bans/{username}", delete(lift_ban))
+        .add("/bans/{username}", delete(unban))
 }

@@ -15,19 +15,19 @@ use serde::Deserialize;
 use utoipa::ToSchema;
 
 use super::extractors::{
-    Allowance, CurrentUser, GroupMember, OptionalFields, Params, PathNumber, number,
+    CurrentUser, GroupMember, OptionalBody, PathNumber, QueryParams, Throttle, parse_number,
 };
 use crate::{
-    channels::{Channels, Entry},
+    channels::{Channels, ResumePoint},
     errors::{Error, Result},
     models::{
-        changes::{Stored, What},
         events,
-        messages::{self, Content, Window, check_text, is_cid},
+        group_commands::{AppliedCommand, CommandKind},
+        messages::{self, HistoryContent, HistoryWindow, check_text, is_valid_cid},
     },
     views::{
         errors::{
-            BodyRefused, Conflict, Forbidden, Gone, Invalid, NotFound, TooFast, Unauthorized,
+            BodyErrors, Conflict, Forbidden, Gone, Invalid, NotFound, RateLimited, Unauthorized,
             Unavailable,
         },
         events::{Event, EventPage, PageReset},
@@ -36,15 +36,15 @@ use crate::{
 };
 
 /// Messages on one page.
-const PAGE: u32 = 50;
-const MAX_PAGE: u32 = 100;
+const MESSAGES_PER_PAGE: u32 = 50;
+const MAX_MESSAGES_PER_PAGE: u32 = 100;
 
 /// Events on one page.
-const LOG_PAGE: u32 = 100;
-const MAX_LOG_PAGE: u32 = 500;
+const EVENTS_PER_PAGE: u32 = 100;
+const MAX_EVENTS_PER_PAGE: u32 = 500;
 
 /// Bytes of what happened on one page, beyond the first event.
-const LOG_PAGE_BYTES: usize = 512 * 1024;
+const EVENT_PAGE_BYTES: usize = 512 * 1024;
 
 /// A message to be sent.
 #[derive(Deserialize, ToSchema)]
@@ -78,12 +78,12 @@ impl IdempotencyKey {
     ///
     /// # Errors
     /// [`Error::Invalid`] for a field that is not such an id, or differs from the header.
-    fn or_in(self, fields: &OptionalFields) -> Result<Option<String>> {
+    fn merge_with_body(self, fields: &OptionalBody) -> Result<Option<String>> {
         let rule = |cid: &str| {
-            let cid = is_cid(cid).then(|| cid.to_owned());
+            let cid = is_valid_cid(cid).then(|| cid.to_owned());
             cid.ok_or_else(|| CID_RULE.to_owned())
         };
-        match (self.0, fields.parse("cid", rule)?) {
+        match (self.0, fields.parse_optional("cid", rule)?) {
             (Some(header), Some(field)) if header != field => Err(Error::Invalid {
                 detail: "Idempotency-Key and cid differ; send one of them.".to_owned(),
                 field: Some("cid".into()),
@@ -103,7 +103,7 @@ impl<S: Send + Sync> FromRequestParts<S> for IdempotencyKey {
         let Some(value) = values.next() else {
             return Ok(Self(None));
         };
-        let cid = value.to_str().ok().filter(|cid| is_cid(cid));
+        let cid = value.to_str().ok().filter(|cid| is_valid_cid(cid));
         let cid = cid.filter(|_| values.next().is_none());
         cid.map(|cid| Self(Some(cid.to_owned())))
             .ok_or_else(|| Error::invalid(format!("Idempotency-Key: {CID_RULE}")))
@@ -121,31 +121,32 @@ impl<S: Send + Sync> FromRequestParts<S> for IdempotencyKey {
         ("after" = Option<i64>, Query, description = "Those just after this `seq`.", minimum = 0),
         ("notes" = Option<bool>, Query, description = "`true`: with the other events that stand on their own, such as new members; the limit counts both.", example = false),
     ),
-    responses((status = 200, description = "A page of it. A message that was deleted stands there without its text.", body = History), Invalid, NotFound, Unauthorized, TooFast, Unavailable),
+    responses((status = 200, description = "A page of it. A message that was deleted stands there without its text.", body = History), Invalid, NotFound, Unauthorized, RateLimited, Unavailable),
 )]
 pub async fn list(
     member: GroupMember<CurrentUser>,
     State(ctx): State<AppContext>,
-    allowance: Allowance,
-    params: Params,
+    allowance: Throttle,
+    params: QueryParams,
 ) -> Result<Response> {
-    let limit = params.limit(PAGE, MAX_PAGE)?;
+    let limit = params.page_limit(MESSAGES_PER_PAGE, MAX_MESSAGES_PER_PAGE)?;
     let before = params.number("before", 1..=i64::MAX)?;
     let window = match (before, params.number("after", 0..=i64::MAX)?) {
-        (None, None) => Window::Newest,
-        (Some(seq), None) => Window::Before(seq),
-        (None, Some(seq)) => Window::After(seq),
+        (None, None) => HistoryWindow::Newest,
+        (Some(seq), None) => HistoryWindow::Before(seq),
+        (None, Some(seq)) => HistoryWindow::After(seq),
         (Some(_), Some(_)) => return Err(Error::invalid("Either before or after.")),
     };
     let with_notes = params.flag("notes")?;
     let content = if with_notes {
-        Content::MessagesAndNotes
+        HistoryContent::MessagesAndNotes
     } else {
-        Content::Messages
+        HistoryContent::Messages
     };
     let (db, group, viewer) = (&ctx.db, &member.group, member.user.id);
-    let _turn = allowance.page().await;
-    let page = messages::Message::page(db, group.id, viewer, window, content, limit.into());
+    let _turn = allowance.acquire_page_permit().await;
+    let page =
+        messages::StoredMessage::find_page(db, group.id, viewer, window, content, limit.into());
     let page = page.await?.ok_or(Error::NotFound)?;
     Ok(Json(History::new(&group.name, &page, with_notes)).into_response())
 }
@@ -162,7 +163,7 @@ pub async fn list(
     responses(
         (status = 201, description = "The message is stored.", body = Message),
         (status = 200, description = "It was stored before, by this id.", body = Message),
-        Invalid, NotFound, Unauthorized, Conflict, Gone, BodyRefused, TooFast, Unavailable,
+        Invalid, NotFound, Unauthorized, Conflict, Gone, BodyErrors, RateLimited, Unavailable,
     ),
 )]
 pub async fn create(
@@ -170,18 +171,24 @@ pub async fn create(
     State(ctx): State<AppContext>,
     SharedStore(channels): SharedStore<Channels>,
     key: IdempotencyKey,
-    fields: OptionalFields,
+    fields: OptionalBody,
 ) -> Result<(StatusCode, Json<Message>)> {
-    let cid = key.or_in(&fields)?;
-    let reply_to = fields.number("reply_to", 1..=i64::MAX)?;
-    let text = text_of(&fields)?;
-    let stored = change(&member, &channels, cid, What::Send { text, reply_to }).await?;
+    let cid = key.merge_with_body(&fields)?;
+    let reply_to = fields.optional_number("reply_to", 1..=i64::MAX)?;
+    let text = message_text(&fields)?;
+    let stored = submit_command(
+        &member,
+        &channels,
+        cid,
+        CommandKind::Send { text, reply_to },
+    )
+    .await?;
     let status = if stored.dup {
         StatusCode::OK
     } else {
         StatusCode::CREATED
     };
-    Ok((status, message(&ctx, &member, stored.seq).await?))
+    Ok((status, load_message(&ctx, &member, stored.seq).await?))
 }
 
 /// Give your message another text.
@@ -193,7 +200,7 @@ pub async fn create(
         ("Idempotency-Key" = Option<String>, Header, description = "Your own id of this request.", max_length = 128),
     ),
     request_body(content = EditParams, example = json!({"text": "hi!"})),
-    responses((status = 200, description = "The message as it is now.", body = Message), Forbidden, Invalid, NotFound, Unauthorized, Conflict, Gone, BodyRefused, TooFast, Unavailable),
+    responses((status = 200, description = "The message as it is now.", body = Message), Forbidden, Invalid, NotFound, Unauthorized, Conflict, Gone, BodyErrors, RateLimited, Unavailable),
 )]
 pub async fn edit(
     member: GroupMember<CurrentUser>,
@@ -201,12 +208,12 @@ pub async fn edit(
     SharedStore(channels): SharedStore<Channels>,
     key: IdempotencyKey,
     Path((_, PathNumber(seq))): Path<(String, PathNumber)>,
-    fields: OptionalFields,
+    fields: OptionalBody,
 ) -> Result<Json<Message>> {
-    let cid = key.or_in(&fields)?;
-    let text = text_of(&fields)?;
-    change(&member, &channels, cid, What::Edit { seq, text }).await?;
-    message(&ctx, &member, seq).await
+    let cid = key.merge_with_body(&fields)?;
+    let text = message_text(&fields)?;
+    submit_command(&member, &channels, cid, CommandKind::Edit { seq, text }).await?;
+    load_message(&ctx, &member, seq).await
 }
 
 /// Delete a message: your own, or, as an admin or the owner, any.
@@ -217,7 +224,7 @@ pub async fn edit(
         ("group_name" = String, Path, example = "chat_a1b2c3d4"), ("seq" = i64, Path, example = 41),
         ("Idempotency-Key" = Option<String>, Header, description = "Your own id of this request.", max_length = 128),
     ),
-    responses((status = 204, description = "Its text is gone, from the history and from the log."), Forbidden, Invalid, NotFound, Unauthorized, Conflict, Gone, TooFast, Unavailable),
+    responses((status = 204, description = "Its text is gone, from the history and from the log."), Forbidden, Invalid, NotFound, Unauthorized, Conflict, Gone, RateLimited, Unavailable),
 )]
 pub async fn delete(
     member: GroupMember<CurrentUser>,
@@ -225,7 +232,7 @@ pub async fn delete(
     IdempotencyKey(cid): IdempotencyKey,
     Path((_, PathNumber(seq))): Path<(String, PathNumber)>,
 ) -> Result<StatusCode> {
-    change(&member, &channels, cid, What::Delete { seq }).await?;
+    submit_command(&member, &channels, cid, CommandKind::Delete { seq }).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -248,29 +255,34 @@ pub async fn delete(
     responses(
         (status = 200, description = "A page of it; less than the limit where it is long. All is read when the last is `position`.",
             content((EventPage = "application/json"), (String = "text/event-stream"))),
-        Invalid, NotFound, Unauthorized, TooFast, Unavailable,
+        Invalid, NotFound, Unauthorized, RateLimited, Unavailable,
     ),
 )]
-pub async fn log(
+pub async fn list_events(
     member: GroupMember<CurrentUser>,
     State(ctx): State<AppContext>,
     SharedStore(channels): SharedStore<Channels>,
-    params: Params,
-    allowance: Allowance,
+    params: QueryParams,
+    allowance: Throttle,
     headers: HeaderMap,
 ) -> Result<Response> {
     let after = params.number("after", 0..=i64::MAX)?;
-    if wants_stream(&headers) {
-        let entry = Entry {
+    if prefers_event_stream(&headers) {
+        let entry = ResumePoint {
             after: last_event_id(&headers)?.or(after),
             epoch: params.text("epoch")?.map(ToOwned::to_owned),
         };
-        allowance.socket()?;
-        channels.may_send(member.user.id)?;
-        let seat = allowance.seat(&channels, &member.user)?;
-        return Ok(channels.stream(member.member(), member.session, entry, seat));
+        allowance.check_socket_open()?;
+        channels.check_send_rate(member.user.id)?;
+        let seat = allowance.acquire_socket_permit(&channels, &member.user)?;
+        return Ok(channels.serve_event_stream(
+            member.channel_member(),
+            member.session,
+            entry,
+            seat,
+        ));
     }
-    let limit = params.limit(LOG_PAGE, MAX_LOG_PAGE)?;
+    let limit = params.page_limit(EVENTS_PER_PAGE, MAX_EVENTS_PER_PAGE)?;
     let (db, group, after) = (&ctx.db, &member.group, after.unwrap_or(0));
     let epoch = channels.epoch();
     let is_other_epoch = params.text("epoch")?.is_some_and(|known| known != epoch);
@@ -282,8 +294,8 @@ pub async fn log(
     let events = if reason.is_some() {
         Vec::new()
     } else {
-        let _turn = allowance.page().await;
-        events::Model::page(db, group.id, after, limit.into(), LOG_PAGE_BYTES).await?
+        let _turn = allowance.acquire_page_permit().await;
+        events::Model::page_after(db, group.id, after, limit.into(), EVENT_PAGE_BYTES).await?
     };
     // Some events may have been stored since the head was read.
     let last = events.last().map_or(0, |event| event.seq);
@@ -302,7 +314,7 @@ pub async fn log(
 
 /// Returns whether the client prefers Server-Sent Events to JSON (RFC 9110, section 12.5.1). Clients that
 /// generators make accept both alike, and get JSON.
-fn wants_stream(headers: &HeaderMap) -> bool {
+fn prefers_event_stream(headers: &HeaderMap) -> bool {
     let quality = |wanted: &str| {
         headers
             .get_all(header::ACCEPT)
@@ -332,35 +344,36 @@ fn last_event_id(headers: &HeaderMap) -> Result<Option<i64>> {
         return Ok(None);
     };
     let id = id.to_str().ok().filter(|_| other.is_none());
-    id.and_then(number).map(Some).ok_or_else(|| {
+    id.and_then(parse_number).map(Some).ok_or_else(|| {
         Error::invalid("Last-Event-ID: the `seq` of one event, a whole number, 0 or more.")
     })
 }
 
-fn text_of(fields: &OptionalFields) -> Result<String> {
-    let text = fields.required("text", |text| Ok(text.to_owned()))?;
-    check_text(&text).map_err(Error::Text)?;
+fn message_text(fields: &OptionalBody) -> Result<String> {
+    let text = fields.parse_required("text", |text| Ok(text.to_owned()))?;
+    check_text(&text).map_err(Error::InvalidText)?;
     Ok(text)
 }
 
-pub(super) async fn change(
+pub(super) async fn submit_command(
     member: &GroupMember<CurrentUser>,
     channels: &Channels,
     cid: Option<String>,
-    what: What,
-) -> Result<Stored> {
-    let member = member.member();
-    channels.may_send(member.author.id)?;
-    let change = member.change(cid, what);
-    Ok(channels.make(member.group, change).await??)
+    what: CommandKind,
+) -> Result<AppliedCommand> {
+    let member = member.channel_member();
+    channels.check_send_rate(member.actor.id)?;
+    let change = member.command(cid, what);
+    Ok(channels.execute(member.group_name, change).await??)
 }
 
-pub(super) async fn message(
+pub(super) async fn load_message(
     ctx: &AppContext,
     member: &GroupMember<CurrentUser>,
     seq: i64,
 ) -> Result<Json<Message>> {
-    let found = messages::Message::find(&ctx.db, member.group.id, member.user.id, seq).await?;
+    let found =
+        messages::StoredMessage::find(&ctx.db, member.group.id, member.user.id, seq).await?;
     Ok(Json(found.ok_or(Error::NotFound)?.into()))
 }
 
@@ -369,5 +382,5 @@ pub fn routes() -> Routes {
         .prefix("/api/groups/{group_name}")
         .add("/messages", get(list).post(create))
         .add("/messages/{seq}", patch(edit).delete(delete))
-        .add("/events", get(log))
+        .add("/events", get(list_events))
 }

@@ -12,7 +12,7 @@ use utoipa::{
 };
 
 use super::{auth, chat, groups, invites, members, messages, reactions, sessions, socket};
-use crate::views::errors::BodyRefused;
+use crate::views::errors::BodyErrors;
 
 #[derive(OpenApi)]
 #[openapi(
@@ -24,37 +24,37 @@ use crate::views::errors::BodyRefused;
     ),
     paths(
         auth::register,
-        auth::token,
+        auth::login,
         auth::refresh,
         sessions::logout,
         sessions::list,
-        sessions::end_one,
-        sessions::end_others,
+        sessions::end_session,
+        sessions::end_other_sessions,
         sessions::change_password,
         chat::start_chat,
-        socket::chat,
-        socket::many,
+        socket::group_socket,
+        socket::multi_group_socket,
         groups::me,
         groups::list,
         groups::show,
         groups::update,
         groups::delete,
-        groups::read,
+        groups::mark_read,
         messages::list,
         messages::create,
         messages::edit,
         messages::delete,
-        messages::log,
+        messages::list_events,
         reactions::add,
         reactions::remove,
         members::list,
         members::update,
         members::remove,
         members::list_bans,
-        members::lift_ban,
+        members::unban,
         invites::create,
         invites::list,
-        invites::withdraw,
+        invites::revoke,
         invites::show,
         invites::accept,
         // openapi-inject (do not remove this comment: new endpoints go above it)
@@ -67,13 +67,13 @@ use crate::views::errors::BodyRefused;
         (name = "members", description = "Who belongs to a group, and as what"),
         (name = "invites", description = "How others come in"),
     ),
-    modifiers(&Credentials, &Forms),
+    modifiers(&SecuritySchemes, &UnsupportedMediaTypeResponses),
 )]
-struct Document;
+struct ApiDocument;
 
-struct Credentials;
+struct SecuritySchemes;
 
-impl Modify for Credentials {
+impl Modify for SecuritySchemes {
     fn modify(&self, document: &mut openapi::OpenApi) {
         let components = document.components.get_or_insert_default();
         components.add_security_scheme(
@@ -98,12 +98,12 @@ impl Modify for Credentials {
 
 /// Whatever changes something refuses a body of another type than JSON, be it that it reads none: so
 /// no form of a foreign page does anything.
-struct Forms;
+struct UnsupportedMediaTypeResponses;
 
-impl Modify for Forms {
+impl Modify for UnsupportedMediaTypeResponses {
     fn modify(&self, document: &mut openapi::OpenApi) {
         const STATUS: &str = "415";
-        let Some(refused) = BodyRefused::responses().remove(STATUS) else {
+        let Some(refused) = BodyErrors::responses().remove(STATUS) else {
             return;
         };
         let items = document.paths.paths.values_mut();
@@ -130,8 +130,8 @@ impl Modify for Forms {
 /// # Errors
 /// When the document cannot be written as JSON, which these types never cause.
 pub fn document(server: &str) -> Result<Value, serde_json::Error> {
-    let mut document = serde_json::to_value(Document::openapi())?;
-    conventions::apply(&mut document);
+    let mut document = serde_json::to_value(ApiDocument::openapi())?;
+    conventions::apply_conventions(&mut document);
     if let Some(fields) = document.as_object_mut() {
         let servers = json!([{"url": server, "description": "This server"}]);
         fields.insert("servers".to_owned(), servers);

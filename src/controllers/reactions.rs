@@ -13,14 +13,14 @@ use loco_rs::{
 
 use super::{
     extractors::{CurrentUser, GroupMember, PathNumber},
-    messages::{IdempotencyKey, change, message},
+    messages::{IdempotencyKey, load_message, submit_command},
 };
 use crate::{
     channels::Channels,
     errors::{Error, Result},
-    models::{changes::What, reactions::Emoji},
+    models::{group_commands::CommandKind, reactions::Emoji},
     views::{
-        errors::{Conflict, Gone, Invalid, NotFound, TooFast, Unauthorized, Unavailable},
+        errors::{Conflict, Gone, Invalid, NotFound, RateLimited, Unauthorized, Unavailable},
         messages::Message,
     },
 };
@@ -34,7 +34,7 @@ use crate::{
         ("emoji" = String, Path, description = "Exactly one, of Unicode's list; with or without its variation selectors.", example = "👍"),
         ("Idempotency-Key" = Option<String>, Header, description = "Your own id of this request.", max_length = 128),
     ),
-    responses((status = 200, description = "The message as it is now.", body = Message), Invalid, NotFound, Unauthorized, Conflict, Gone, TooFast, Unavailable),
+    responses((status = 200, description = "The message as it is now.", body = Message), Invalid, NotFound, Unauthorized, Conflict, Gone, RateLimited, Unavailable),
 )]
 pub async fn add(
     member: GroupMember<CurrentUser>,
@@ -43,8 +43,8 @@ pub async fn add(
     IdempotencyKey(cid): IdempotencyKey,
     Path((_, PathNumber(seq), emoji)): Path<(String, PathNumber, String)>,
 ) -> Result<Json<Message>> {
-    react(&member, &channels, cid, seq, &emoji, true).await?;
-    message(&ctx, &member, seq).await
+    set_reaction(&member, &channels, cid, seq, &emoji, true).await?;
+    load_message(&ctx, &member, seq).await
 }
 
 /// Take your reaction back. Once it is so, asking again changes nothing.
@@ -56,7 +56,7 @@ pub async fn add(
         ("emoji" = String, Path, example = "👍"),
         ("Idempotency-Key" = Option<String>, Header, description = "Your own id of this request.", max_length = 128),
     ),
-    responses((status = 204, description = "You do not react by it (any more)."), Invalid, NotFound, Unauthorized, Conflict, Gone, TooFast, Unavailable),
+    responses((status = 204, description = "You do not react by it (any more)."), Invalid, NotFound, Unauthorized, Conflict, Gone, RateLimited, Unavailable),
 )]
 pub async fn remove(
     member: GroupMember<CurrentUser>,
@@ -64,11 +64,11 @@ pub async fn remove(
     IdempotencyKey(cid): IdempotencyKey,
     Path((_, PathNumber(seq), emoji)): Path<(String, PathNumber, String)>,
 ) -> Result<StatusCode> {
-    react(&member, &channels, cid, seq, &emoji, false).await?;
+    set_reaction(&member, &channels, cid, seq, &emoji, false).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
-async fn react(
+async fn set_reaction(
     member: &GroupMember<CurrentUser>,
     channels: &Channels,
     cid: Option<String>,
@@ -77,10 +77,10 @@ async fn react(
     on: bool,
 ) -> Result<()> {
     let emoji = Emoji::parse(emoji).ok_or_else(|| Error::Invalid {
-        detail: Emoji::RULE.to_owned(),
+        detail: Emoji::INVALID_EMOJI_TEXT.to_owned(),
         field: Some("emoji".into()),
     })?;
-    change(member, channels, cid, What::React { seq, emoji, on }).await?;
+    submit_command(member, channels, cid, CommandKind::React { seq, emoji, on }).await?;
     Ok(())
 }
 

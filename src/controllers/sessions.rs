@@ -16,14 +16,16 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::{
-    auth::{give_tokens, no_cookie},
-    extractors::{Allowance, Confirmation, CurrentSession, Identified, OptionalFields, PublicBase},
+    auth::{expired_cookie, token_response},
+    extractors::{
+        AuthenticatedUser, Confirmation, CurrentSession, OptionalBody, PublicBase, Throttle,
+    },
 };
 use crate::{
     channels::Channels,
     errors::{Error, Result},
     models::{
-        hashing::{Priority, Requester},
+        hashing::{HashPriority, Requester},
         passwords::Password,
         sessions::{self, RefreshId},
         users::UserError,
@@ -31,13 +33,13 @@ use crate::{
     tokens::Tokens,
     views::{
         auth::TokenPair,
-        errors::{BodyRefused, Invalid, NotFound, TooFast, Unauthorized, Unavailable},
+        errors::{BodyErrors, Invalid, NotFound, RateLimited, Unauthorized, Unavailable},
         sessions::{Session, Sessions},
     },
 };
 
 /// Sessions that are listed.
-const LISTED: u64 = 200;
+const MAX_LISTED_SESSIONS: u64 = 200;
 
 /// A password for another.
 #[derive(Deserialize, ToSchema)]
@@ -59,34 +61,34 @@ pub struct PasswordParams {
     responses(
         (status = 204, description = "Logged out, and the cookie `access` is gone.",
             headers(("Set-Cookie" = String, description = "`access=; HttpOnly; SameSite=Lax; Path=/; Max-Age=0`"))),
-        Unauthorized, TooFast, Unavailable,
+        Unauthorized, RateLimited, Unavailable,
     ),
 )]
 pub async fn logout(
     CurrentSession(asking): CurrentSession,
     State(ctx): State<AppContext>,
-    allowance: Allowance,
+    allowance: Throttle,
     SharedStore(channels): SharedStore<Channels>,
     base: PublicBase,
 ) -> Result<impl IntoResponse> {
-    allowance.change(Some(&asking.user))?;
+    allowance.check_change(Some(&asking.user))?;
     let id = asking.session.id;
     // It may have been ended elsewhere meanwhile: all the same.
-    end(&ctx, &channels, asking, id).await?;
-    Ok((StatusCode::NO_CONTENT, no_cookie(&base)))
+    end_session_by_id(&ctx, &channels, asking, id).await?;
+    Ok((StatusCode::NO_CONTENT, expired_cookie(&base)))
 }
 
 /// List where you are logged in, the last used first, 200 at most.
 #[utoipa::path(
     get, path = "/api/sessions/", operation_id = "list_sessions", tag = "accounts",
     security(("bearer" = [])),
-    responses((status = 200, description = "Your sessions.", body = Sessions), Unauthorized, TooFast, Unavailable),
+    responses((status = 200, description = "Your sessions.", body = Sessions), Unauthorized, RateLimited, Unavailable),
 )]
 pub async fn list(
-    CurrentSession(Identified { user, session }): CurrentSession,
+    CurrentSession(AuthenticatedUser { user, session }): CurrentSession,
     State(ctx): State<AppContext>,
 ) -> Result<Json<Sessions>> {
-    let found = sessions::Model::list(&ctx.db, user.id, LISTED).await?;
+    let found = sessions::Model::list(&ctx.db, user.id, MAX_LISTED_SESSIONS).await?;
     let results = found
         .into_iter()
         .map(|found| Session::new(found, session.id))
@@ -99,18 +101,18 @@ pub async fn list(
     delete, path = "/api/sessions/{id}/", operation_id = "end_session", tag = "accounts",
     security(("bearer" = [])),
     params(("id" = Uuid, Path, example = "67e55044-10b1-426f-9247-bb680e5fe0c8")),
-    responses((status = 204, description = "It has ended."), NotFound, Unauthorized, TooFast, Unavailable),
+    responses((status = 204, description = "It has ended."), NotFound, Unauthorized, RateLimited, Unavailable),
 )]
-pub async fn end_one(
+pub async fn end_session(
     CurrentSession(asking): CurrentSession,
     State(ctx): State<AppContext>,
-    allowance: Allowance,
+    allowance: Throttle,
     SharedStore(channels): SharedStore<Channels>,
     Path(id): Path<String>,
 ) -> Result<StatusCode> {
-    allowance.change(Some(&asking.user))?;
+    allowance.check_change(Some(&asking.user))?;
     let id = id.parse().map_err(|_| Error::NotFound)?;
-    if end(&ctx, &channels, asking, id).await? {
+    if end_session_by_id(&ctx, &channels, asking, id).await? {
         Ok(StatusCode::NO_CONTENT)
     } else {
         Err(Error::NotFound)
@@ -125,20 +127,20 @@ pub async fn end_one(
     delete, path = "/api/sessions/", operation_id = "end_other_sessions", tag = "accounts",
     security(("bearer" = [])),
     params(("confirm" = Option<String>, Query, description = "Your username, unless the body has it.", example = "nora")),
-    responses((status = 204, description = "This is the only one."), Invalid, Unauthorized, BodyRefused, TooFast, Unavailable),
+    responses((status = 204, description = "This is the only one."), Invalid, Unauthorized, BodyErrors, RateLimited, Unavailable),
 )]
-pub async fn end_others(
-    CurrentSession(Identified { user, session }): CurrentSession,
+pub async fn end_other_sessions(
+    CurrentSession(AuthenticatedUser { user, session }): CurrentSession,
     State(ctx): State<AppContext>,
-    allowance: Allowance,
+    allowance: Throttle,
     SharedStore(channels): SharedStore<Channels>,
     confirmation: Confirmation,
 ) -> Result<StatusCode> {
-    allowance.change(Some(&user))?;
-    confirmation.check("username", |given| user.is_named(given))?;
+    allowance.check_change(Some(&user))?;
+    confirmation.check("username", |given| user.has_username(given))?;
     let (db, user_id) = (ctx.db.clone(), user.id);
-    let ending = async move { sessions::Model::end_all(&db, user_id, Some(session.id)).await };
-    channels.ended(&user, ending).await??;
+    let ending = async move { sessions::Model::revoke_all(&db, user_id, Some(session.id)).await };
+    channels.run_and_recheck_sessions(&user, ending).await??;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -154,25 +156,25 @@ pub async fn end_others(
     responses(
         (status = 200, description = "The password is changed. These are the new tokens.", body = TokenPair,
             headers(("Set-Cookie" = String, description = "`access=<jwt>; HttpOnly; SameSite=Lax; Path=/; Max-Age=…`"))),
-        Invalid, Unauthorized, BodyRefused, TooFast, Unavailable,
+        Invalid, Unauthorized, BodyErrors, RateLimited, Unavailable,
     ),
 )]
 pub async fn change_password(
-    CurrentSession(Identified { user, session }): CurrentSession,
+    CurrentSession(AuthenticatedUser { user, session }): CurrentSession,
     State(ctx): State<AppContext>,
     SharedStore(channels): SharedStore<Channels>,
     SharedStore(tokens): SharedStore<Tokens>,
     base: PublicBase,
-    allowance: Allowance,
-    fields: OptionalFields,
+    allowance: Throttle,
+    fields: OptionalBody,
 ) -> Result<impl IntoResponse> {
-    let old = fields.required("old", |text| Ok(text.to_owned()))?;
-    let new = fields.required("new", Password::parse)?;
-    let attempt = allowance.password(&user).await?;
-    let (db, asking, refresh) = (ctx.db.clone(), user.clone(), RefreshId::first());
+    let old = fields.parse_required("old", |text| Ok(text.to_owned()))?;
+    let new = fields.parse_required("new", Password::parse)?;
+    let attempt = allowance.begin_password_attempt(&user).await?;
+    let (db, asking, refresh) = (ctx.db.clone(), user.clone(), RefreshId::for_login());
     let changing = async move {
         let requester = Requester {
-            priority: Priority::Account,
+            priority: HashPriority::AccountChange,
             ..attempt.requester()
         };
         let changing = asking.change_password(&db, &old, new, session.id, refresh, requester);
@@ -180,28 +182,35 @@ pub async fn change_password(
         match &changed {
             Err(UserError::WrongPassword) => drop(attempt),
             Ok(_) | Err(UserError::CommonPassword | UserError::SessionEnded) => {
-                attempt.succeeded().await;
+                attempt.succeed().await;
             }
-            Err(_) => attempt.undone().await,
+            Err(_) => attempt.undo().await,
         }
         changed
     };
-    let renewed: Result<_, UserError> = channels.ended(&user, changing).await?;
-    give_tokens(&tokens, &base, &renewed?, refresh)
+    let renewed: Result<_, UserError> = channels.run_and_recheck_sessions(&user, changing).await?;
+    token_response(&tokens, &base, &renewed?, refresh)
 }
 
 /// Says whether there was such a session.
-async fn end(ctx: &AppContext, channels: &Channels, asking: Identified, id: Uuid) -> Result<bool> {
+async fn end_session_by_id(
+    ctx: &AppContext,
+    channels: &Channels,
+    asking: AuthenticatedUser,
+    id: Uuid,
+) -> Result<bool> {
     let (db, user_id) = (ctx.db.clone(), asking.user.id);
-    let ending = async move { sessions::Model::end(&db, user_id, id).await };
-    Ok(channels.ended(&asking.user, ending).await??)
+    let ending = async move { sessions::Model::revoke(&db, user_id, id).await };
+    Ok(channels
+        .run_and_recheck_sessions(&asking.user, ending)
+        .await??)
 }
 
 pub fn routes() -> Routes {
     Routes::new()
         .prefix("/api")
         .add("/logout", post(logout))
-        .add("/sessions", get(list).delete(end_others))
-        .add("/sessions/{id}", delete(end_one))
+        .add("/sessions", get(list).delete(end_other_sessions))
+        .add("/sessions/{id}", delete(end_session))
         .add("/me/password", put(change_password))
 }

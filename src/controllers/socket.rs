@@ -15,18 +15,18 @@ use loco_rs::{
 };
 
 use super::extractors::{
-    Allowance, AllowedOrigin, CookieUser, Handshake, Identified, Identity, Params, RichUser,
-    SocketMember,
+    AllowedOrigin, AuthenticatedUser, Authenticator, BaseSocketUser, Handshake, QueryParams,
+    RichSocketUser, SocketMember, Throttle,
 };
 use crate::{
     channels::{
-        Channels, Entry,
-        line::Line,
+        Channels, ResumePoint,
         protocol::{CloseReason, rich::SUBPROTOCOL},
+        socket_writer::SocketWriter,
     },
     errors::{Error, Result},
-    limits::Full,
-    views::errors::{Detail, Refusal, SocketTooFast},
+    limits::TooManySockets,
+    views::errors::{Detail, Refusal, TooManySocketsResponse},
 };
 
 /// Open a socket of a group.
@@ -61,58 +61,61 @@ use crate::{
             example = json!({"detail": "Sec-WebSocket-Key: one line, the Base64 of 16 bytes.", "code": "invalid"})),
         (status = 426, description = "The request did not ask for an upgrade.", body = Detail,
             example = json!({"detail": "This is a WebSocket; ask for the upgrade.", "code": "invalid"})),
-        SocketTooFast,
+        TooManySocketsResponse,
     ),
 )]
-pub async fn chat(
+pub async fn group_socket(
     State(ctx): State<AppContext>,
     SharedStore(channels): SharedStore<Channels>,
-    allowance: Allowance,
+    allowance: Throttle,
     mut parts: Parts,
 ) -> Result<Response> {
-    allowance.socket()?;
+    allowance.check_socket_open()?;
     match parts.extract::<Handshake>().await {
-        Ok(Handshake(upgrade)) if offers_rich(&upgrade) => {
-            rich(ctx, channels, allowance, parts, upgrade).await
+        Ok(Handshake(upgrade)) if offers_rich_subprotocol(&upgrade) => {
+            open_rich_socket(ctx, channels, allowance, parts, upgrade).await
         }
-        Err(error) if Handshake::offers(&parts.headers, SUBPROTOCOL) => Err(error),
+        Err(error) if Handshake::offers_subprotocol(&parts.headers, SUBPROTOCOL) => Err(error),
         handshake => {
             let _: AllowedOrigin = parts.extract_with_state(&ctx).await?;
-            let found: SocketMember<CookieUser> = parts.extract_with_state(&ctx).await?;
+            let found: SocketMember<BaseSocketUser> = parts.extract_with_state(&ctx).await?;
             let Handshake(upgrade) = handshake?;
-            let chair = (allowance.seat(&channels, &found.user)?, line_of(&parts));
-            Ok(channels.serve(upgrade, found.member, found.session, chair))
+            let chair = (
+                allowance.acquire_socket_permit(&channels, &found.user)?,
+                shared_writer(&parts),
+            );
+            Ok(channels.serve_basic(upgrade, found.member, found.session, chair))
         }
     }
 }
 
 /// A rich socket is opened even to be told that it may not stay, except to a foreign page.
-async fn rich(
+async fn open_rich_socket(
     ctx: AppContext,
     channels: Channels,
-    allowance: Allowance,
+    allowance: Throttle,
     mut parts: Parts,
     upgrade: WebSocketUpgrade,
 ) -> Result<Response> {
     let found = parts
-        .extract_with_state::<SocketMember<RichUser>, _>(&ctx)
+        .extract_with_state::<SocketMember<RichSocketUser>, _>(&ctx)
         .await;
-    let entry = parts.extract::<Params>().await.and_then(|params| {
-        Ok(Entry {
+    let entry = parts.extract::<QueryParams>().await.and_then(|params| {
+        Ok(ResumePoint {
             after: params.number("after", 0..=i64::MAX)?,
             epoch: params.text("epoch")?.map(ToOwned::to_owned),
         })
     });
     match (found, entry) {
-        (Ok(found), Ok(entry)) => match allowance.seat(&channels, &found.user) {
+        (Ok(found), Ok(entry)) => match allowance.acquire_socket_permit(&channels, &found.user) {
             Ok(seat) => {
-                let chair = (seat, line_of(&parts));
-                Ok(channels.serve_rich(upgrade, found.member, found.session, entry, chair))
+                let chair = (seat, shared_writer(&parts));
+                Ok(channels.serve_rich_group(upgrade, found.member, found.session, entry, chair))
             }
-            Err(full) => refuse_rich(&channels, upgrade, full.into()),
+            Err(full) => reject_rich_socket(&channels, upgrade, full.into()),
         },
-        (Ok(_), Err(_)) => Ok(channels.refuse_rich(upgrade, CloseReason::BadAddress)),
-        (Err(error), _) => refuse_rich(&channels, upgrade, error),
+        (Ok(_), Err(_)) => Ok(channels.reject_rich(upgrade, CloseReason::InvalidQuery)),
+        (Err(error), _) => reject_rich_socket(&channels, upgrade, error),
     }
 }
 
@@ -135,40 +138,44 @@ async fn rich(
             example = json!({"detail": "Sec-WebSocket-Key: one line, the Base64 of 16 bytes.", "code": "invalid"})),
         (status = 426, description = "The request did not ask for an upgrade, or did not offer `chat.v1.json`.", body = Detail,
             example = json!({"detail": "Offer the subprotocol chat.v1.json.", "code": "invalid"})),
-        SocketTooFast,
+        TooManySocketsResponse,
     ),
 )]
-pub async fn many(
+pub async fn multi_group_socket(
     State(ctx): State<AppContext>,
     SharedStore(channels): SharedStore<Channels>,
-    allowance: Allowance,
+    allowance: Throttle,
     mut parts: Parts,
 ) -> Result<Response> {
-    allowance.socket()?;
+    allowance.check_socket_open()?;
     let Handshake(upgrade) = parts.extract().await?;
-    if !offers_rich(&upgrade) {
+    if !offers_rich_subprotocol(&upgrade) {
         return Err(Error::SubprotocolRequired);
     }
-    let identified = RichUser::identify(&mut parts, &ctx).await;
+    let identified = RichSocketUser::authenticate(&mut parts, &ctx).await;
     let seated = identified.and_then(|identified| {
-        let seat = allowance.seat(&channels, &identified.user)?;
+        let seat = allowance.acquire_socket_permit(&channels, &identified.user)?;
         Ok((identified, seat))
     });
     match seated {
-        Ok((Identified { user, session }, seat)) => {
-            let chair = (seat, line_of(&parts));
-            Ok(channels.serve_many(upgrade, user, session, chair))
+        Ok((AuthenticatedUser { user, session }, seat)) => {
+            let chair = (seat, shared_writer(&parts));
+            Ok(channels.serve_rich_groups(upgrade, user, session, chair))
         }
-        Err(error) => refuse_rich(&channels, upgrade, error),
+        Err(error) => reject_rich_socket(&channels, upgrade, error),
     }
 }
 
 /// Tells a rich client why it may not come in, in the way that it can read.
-fn refuse_rich(channels: &Channels, upgrade: WebSocketUpgrade, error: Error) -> Result<Response> {
+fn reject_rich_socket(
+    channels: &Channels,
+    upgrade: WebSocketUpgrade,
+    error: Error,
+) -> Result<Response> {
     let reason = match error {
         // Who is one of many from one place must come back later, as after any refusal.
-        Error::ForeignOrigin | Error::Full(Full::Network) => return Err(error),
-        Error::Full(Full::User) => CloseReason::TooManySockets,
+        Error::ForeignOrigin | Error::TooManySockets(TooManySockets::Network) => return Err(error),
+        Error::TooManySockets(TooManySockets::User) => CloseReason::TooManySockets,
         Error::Unauthorized | Error::TokenExpired | Error::TokenInvalid => {
             CloseReason::Unauthorized
         }
@@ -176,18 +183,18 @@ fn refuse_rich(channels: &Channels, upgrade: WebSocketUpgrade, error: Error) -> 
         Error::Unavailable => CloseReason::Overloaded,
         error => {
             tracing::error!(%error, "a socket could not be opened");
-            CloseReason::Internal
+            CloseReason::InternalError
         }
     };
-    Ok(channels.clone().refuse_rich(upgrade, reason))
+    Ok(channels.clone().reject_rich(upgrade, reason))
 }
 
 /// By which the connection of this request is written to, where the accept loop is ours.
-fn line_of(parts: &Parts) -> Option<Arc<Line>> {
+fn shared_writer(parts: &Parts) -> Option<Arc<SocketWriter>> {
     parts.extensions.get().cloned()
 }
 
-fn offers_rich(upgrade: &WebSocketUpgrade) -> bool {
+fn offers_rich_subprotocol(upgrade: &WebSocketUpgrade) -> bool {
     upgrade
         .requested_protocols()
         .any(|offer| offer == SUBPROTOCOL)
@@ -196,6 +203,6 @@ fn offers_rich(upgrade: &WebSocketUpgrade) -> bool {
 pub fn routes() -> Routes {
     Routes::new()
         .prefix("/ws")
-        .add("/", get(many))
-        .add("/chat/{group_name}", get(chat))
+        .add("/", get(multi_group_socket))
+        .add("/chat/{group_name}", get(group_socket))
 }

@@ -4,7 +4,7 @@ use sea_orm::{DbErr, RuntimeErr, SqlErr, SqlxError, sqlx};
 
 /// The kind of an error of the database.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ErrorKind {
+pub enum DbErrorKind {
     /// The connection is gone, or could not be made. The next one may work.
     ConnectionLost,
     /// The database does not serve now, and nothing is wrong with the request. The same may work later.
@@ -12,13 +12,13 @@ pub enum ErrorKind {
     /// Another transaction holds the rows for long, or two wait for each other.
     LockConflict,
     /// A unique index has the row already.
-    NotUnique,
+    UniqueViolation,
     /// A row that this one refers to does not exist.
-    MissingReference,
+    ForeignKeyViolation,
     /// Another rule of the schema forbids it.
-    Constraint,
+    ConstraintViolation,
     /// The database has no place for the value: a NUL, or a number or time out of range.
-    Unstorable,
+    InvalidValue,
     /// An error of this program.
     Other,
 }
@@ -31,19 +31,19 @@ pub enum Outage {
     /// Others hold its locks, or it has too much to do.
     Busy,
     /// The disk or a quota is full.
-    Full,
+    DiskFull,
     /// It takes no writes.
     ReadOnly,
     /// The storage fails, or the file is damaged.
-    Storage,
+    StorageFailed,
     /// Tables or columns are missing.
-    Schema,
+    SchemaMissing,
 }
 
 impl Outage {
     /// Whether it often passes by itself; an operator must end the others.
     #[must_use]
-    pub const fn may_pass(self) -> bool {
+    pub const fn is_transient(self) -> bool {
         matches!(self, Self::Unreachable | Self::Busy)
     }
 
@@ -53,15 +53,15 @@ impl Outage {
         match self {
             Self::Unreachable => "database_unreachable",
             Self::Busy => "database_busy",
-            Self::Full => "database_full",
+            Self::DiskFull => "database_full",
             Self::ReadOnly => "database_read_only",
-            Self::Storage => "database_storage_failed",
-            Self::Schema => "database_schema_missing",
+            Self::StorageFailed => "database_storage_failed",
+            Self::SchemaMissing => "database_schema_missing",
         }
     }
 }
 
-impl ErrorKind {
+impl DbErrorKind {
     /// Why the database does not serve, if that is the kind.
     #[must_use]
     pub const fn outage(self) -> Option<Outage> {
@@ -75,126 +75,127 @@ impl ErrorKind {
 
     /// Returns whether the error is about some of the rows of a batch, so that smaller parts may succeed.
     #[must_use]
-    pub const fn is_about_rows(self) -> bool {
+    pub const fn is_row_specific(self) -> bool {
         matches!(
             self,
             Self::LockConflict
-                | Self::NotUnique
-                | Self::MissingReference
-                | Self::Constraint
-                | Self::Unstorable
+                | Self::UniqueViolation
+                | Self::ForeignKeyViolation
+                | Self::ConstraintViolation
+                | Self::InvalidValue
         )
     }
 }
 
 /// The kind of an error.
 #[must_use]
-pub fn classify(error: &DbErr) -> ErrorKind {
-    let unavailable = |outage| ErrorKind::Unavailable(outage);
+pub fn classify(error: &DbErr) -> DbErrorKind {
+    let unavailable = |outage| DbErrorKind::Unavailable(outage);
     match error {
         DbErr::ConnectionAcquire(_) => return unavailable(Outage::Unreachable),
         DbErr::Conn(RuntimeErr::Internal(_)) => return unavailable(Outage::Unreachable),
         // The schema is not the one of this version.
-        DbErr::Migration(_) => return unavailable(Outage::Schema),
+        DbErr::Migration(_) => return unavailable(Outage::SchemaMissing),
         _ => {}
     }
     let (DbErr::Exec(RuntimeErr::SqlxError(cause))
     | DbErr::Query(RuntimeErr::SqlxError(cause))
     | DbErr::Conn(RuntimeErr::SqlxError(cause))) = error
     else {
-        return ErrorKind::Other;
+        return DbErrorKind::Other;
     };
     match &**cause {
-        SqlxError::Io(_) | SqlxError::WorkerCrashed => ErrorKind::ConnectionLost,
+        SqlxError::Io(_) | SqlxError::WorkerCrashed => DbErrorKind::ConnectionLost,
         // The connection was closed before the server said anything.
-        SqlxError::Protocol(_) if matches!(error, DbErr::Conn(_)) => ErrorKind::ConnectionLost,
+        SqlxError::Protocol(_) if matches!(error, DbErr::Conn(_)) => DbErrorKind::ConnectionLost,
         SqlxError::PoolTimedOut | SqlxError::PoolClosed | SqlxError::Tls(_) => {
             unavailable(Outage::Unreachable)
         }
         // The connection is inside a transaction that it should not be in: it is closed, see
         // `is_outside_transaction`.
         SqlxError::BeginFailed | SqlxError::InvalidSavePointStatement => {
-            unavailable(Outage::Storage)
+            unavailable(Outage::StorageFailed)
         }
         SqlxError::Database(cause) => {
             let kind = if cause
                 .try_downcast_ref::<sqlx::postgres::PgDatabaseError>()
                 .is_some()
             {
-                of_postgres(&cause.code().unwrap_or_default())
+                classify_postgres(&cause.code().unwrap_or_default())
             } else {
                 let code = cause.code().and_then(|code| code.parse().ok());
-                of_sqlite(code.unwrap_or_default(), cause.message())
+                classify_sqlite(code.unwrap_or_default(), cause.message())
             };
             match (kind, error.sql_err()) {
-                (ErrorKind::Constraint, Some(SqlErr::UniqueConstraintViolation(_))) => {
-                    ErrorKind::NotUnique
+                (DbErrorKind::ConstraintViolation, Some(SqlErr::UniqueConstraintViolation(_))) => {
+                    DbErrorKind::UniqueViolation
                 }
-                (ErrorKind::Constraint, Some(SqlErr::ForeignKeyConstraintViolation(_))) => {
-                    ErrorKind::MissingReference
-                }
+                (
+                    DbErrorKind::ConstraintViolation,
+                    Some(SqlErr::ForeignKeyConstraintViolation(_)),
+                ) => DbErrorKind::ForeignKeyViolation,
                 (kind, _) => kind,
             }
         }
-        _ => ErrorKind::Other,
+        _ => DbErrorKind::Other,
     }
 }
 
 /// The kind of an SQLSTATE. <https://www.postgresql.org/docs/current/errcodes-appendix.html>
-fn of_postgres(code: &str) -> ErrorKind {
-    let unavailable = ErrorKind::Unavailable;
+fn classify_postgres(code: &str) -> DbErrorKind {
+    let unavailable = DbErrorKind::Unavailable;
     match code {
         // An operator ended the session, another process of the server crashed, or it still starts.
-        "57P01" | "57P02" | "57P03" => ErrorKind::ConnectionLost,
+        "57P01" | "57P02" | "57P03" => DbErrorKind::ConnectionLost,
         // Waited too long for a lock, a serialization failure, and a deadlock.
-        "55P03" | "40001" | "40P01" => ErrorKind::LockConflict,
+        "55P03" | "40001" | "40P01" => DbErrorKind::LockConflict,
         "25006" => unavailable(Outage::ReadOnly),
-        "53100" => unavailable(Outage::Full),
-        "XX001" | "XX002" => unavailable(Outage::Storage),
+        "53100" => unavailable(Outage::DiskFull),
+        "XX001" | "XX002" => unavailable(Outage::StorageFailed),
         // A table, a column or a schema is not there.
-        "42P01" | "42703" | "3F000" => unavailable(Outage::Schema),
+        "42P01" | "42703" | "3F000" => unavailable(Outage::SchemaMissing),
         // A text that is too long or has a NUL, a number or a time out of range. Other errors about data
         // are those of this program.
-        "22001" | "22003" | "22008" | "22021" | "22P05" => ErrorKind::Unstorable,
+        "22001" | "22003" | "22008" | "22021" | "22P05" => DbErrorKind::InvalidValue,
         // The database does not exist. Further down: the account may not use the table, or may not log in.
         "3D000" => unavailable(Outage::Unreachable),
         "42501" => unavailable(Outage::ReadOnly),
         _ => match code.get(..2) {
             // Poolers report their own errors as 08P01.
-            Some("08") => ErrorKind::ConnectionLost,
+            Some("08") => DbErrorKind::ConnectionLost,
             Some("28") => unavailable(Outage::Unreachable),
             Some("40" | "53" | "57") => unavailable(Outage::Busy),
-            Some("58") => unavailable(Outage::Storage),
-            Some("23") => ErrorKind::Constraint,
-            _ => ErrorKind::Other,
+            Some("58") => unavailable(Outage::StorageFailed),
+            Some("23") => DbErrorKind::ConstraintViolation,
+            _ => DbErrorKind::Other,
         },
     }
 }
 
 /// The kind of a result code of SQLite; the low byte is the primary one. <https://sqlite.org/rescode.html>
-fn of_sqlite(code: u32, message: &str) -> ErrorKind {
-    let unavailable = ErrorKind::Unavailable;
+fn classify_sqlite(code: u32, message: &str) -> DbErrorKind {
+    let unavailable = DbErrorKind::Unavailable;
     match code % 256 {
         // BUSY, LOCKED, INTERRUPT and PROTOCOL.
         5 | 6 | 9 | 15 => unavailable(Outage::Busy),
         // FULL
-        13 => unavailable(Outage::Full),
+        13 => unavailable(Outage::DiskFull),
         // READONLY and PERM
         8 | 3 => unavailable(Outage::ReadOnly),
         // NOMEM, IOERR, CORRUPT, CANTOPEN, NOLFS and NOTADB.
-        7 | 10 | 11 | 14 | 22 | 26 => unavailable(Outage::Storage),
+        7 | 10 | 11 | 14 | 22 | 26 => unavailable(Outage::StorageFailed),
         // SCHEMA
-        17 => unavailable(Outage::Schema),
+        17 => unavailable(Outage::SchemaMissing),
         // CONSTRAINT
-        19 => ErrorKind::Constraint,
+        19 => DbErrorKind::ConstraintViolation,
         // TOOBIG
-        18 => ErrorKind::Unstorable,
+        18 => DbErrorKind::InvalidValue,
         // ERROR, of which only the text tells more.
         1 if message.starts_with("no such table") || message.starts_with("no such column") => {
-            unavailable(Outage::Schema)
+            unavailable(Outage::SchemaMissing)
         }
         // SQLite has rolled back by itself, as it does when a disk is full or fails.
-        1 if message.contains("no transaction is active") => unavailable(Outage::Storage),
-        _ => ErrorKind::Other,
+        1 if message.contains("no transaction is active") => unavailable(Outage::StorageFailed),
+        _ => DbErrorKind::Other,
     }
 }

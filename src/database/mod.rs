@@ -1,6 +1,6 @@
 //! Connections to the database: how they are opened, checked before each use, and closed.
 //!
-//! [`open`] makes the pool of the app, and [`for_writing`] the connection of the group commit writer. Both
+//! [`open`] makes the pool of the app, and [`open_writer_pool`] the connection of the group commit writer. Both
 //! connect on first use: a command that needs no database creates no file and asks no server.
 //!
 //! No pool hands out a connection of SQLite that is still inside a transaction. The driver counts the
@@ -36,35 +36,35 @@ use sea_orm::{
 };
 use tokio::time::timeout;
 
-pub use self::error::{ErrorKind, Outage, classify};
+pub use self::error::{DbErrorKind, Outage, classify};
 
 /// Bytes of a page of a new file of SQLite. A commit writes every page that it touches, so small pages make
 /// more commits a second. A file that exists keeps its own size.
-const PAGE_BYTES: u32 = 2048;
+const SQLITE_PAGE_BYTES: u32 = 2048;
 
 /// Pages in the write-ahead log from which a commit checkpoints by itself: 256 MiB. The task in
 /// [`checkpoint`] keeps the log far below. This is for processes without that task, such as `db seed`.
-const PAGES_BEFORE_OWN_CHECKPOINT: &str = "131072";
+const AUTOCHECKPOINT_PAGES: &str = "131072";
 
 /// How long a statement waits for another writer. Longer than any transaction of this program.
-const BUSY_TIMEOUT: &str = "PRAGMA busy_timeout = 5000";
+const BUSY_TIMEOUT_PRAGMA: &str = "PRAGMA busy_timeout = 5000";
 
 /// How long the test of a new connection takes at most.
-const TEST_WITHIN: Duration = Duration::from_secs(1);
+const CONNECTION_TEST_MARGIN: Duration = Duration::from_secs(1);
 
 /// KiB of the file that the writer's connection keeps in memory: mostly the ends of indices.
-const WRITER_CACHE: &str = "-16384";
+const WRITER_CACHE_SIZE: &str = "-16384";
 
 /// How long a connection to PostgreSQL may be idle before it is pinged when it is taken.
-const PING_AFTER: Duration = Duration::from_secs(1);
+const PING_AFTER_IDLE: Duration = Duration::from_secs(1);
 
-/// How long [`close_all`] waits for the connections of one pool.
-const CLOSE_WITHIN: Duration = Duration::from_secs(5);
+/// How long [`close_all_pools`] waits for the connections of one pool.
+const POOL_CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// What every session on PostgreSQL begins with. A node that stops in the middle of a transaction must not
 /// stop the others, so a statement waits 3 s for a lock and an idle transaction ends after 15 s. The compiler
 /// (JIT) takes longer for a statement about a large group than the statement does.
-const SESSION: [(&str, &str); 3] = [
+const CONNECTION_PARAMETERS: [(&str, &str); 3] = [
     ("lock_timeout", "3s"),
     ("idle_in_transaction_session_timeout", "15s"),
     ("jit", "off"),
@@ -72,15 +72,15 @@ const SESSION: [(&str, &str); 3] = [
 
 /// What the writer's session has besides. PostgreSQL keeps its plans, also those that it made when a table
 /// was small and that read all of it; this session goes by the indices from the beginning.
-const WRITER_SESSION: [(&str, &str); 4] = [
+const WRITER_CONNECTION_PARAMETERS: [(&str, &str); 4] = [
     ("enable_seqscan", "off"),
     ("enable_hashjoin", "off"),
     ("enable_mergejoin", "off"),
     ("plan_cache_mode", "force_generic_plan"),
 ];
 
-/// The pools that [`close_all`] closes. `None` where nobody is going to call it.
-static OPENED: Mutex<Option<Vec<DatabaseConnection>>> = Mutex::new(None);
+/// The pools that [`close_all_pools`] closes. `None` where nobody is going to call it.
+static OPEN_POOLS: Mutex<Option<Vec<DatabaseConnection>>> = Mutex::new(None);
 
 /// Makes the pool of a database. It connects on first use.
 ///
@@ -89,22 +89,22 @@ static OPENED: Mutex<Option<Vec<DatabaseConnection>>> = Mutex::new(None);
 ///
 /// # Errors
 /// When the URI cannot be read.
-pub fn open(
+pub fn open_pool(
     uri: &str,
     run_on_start: Option<&str>,
     config: &config::Database,
 ) -> Result<DatabaseConnection, DbErr> {
     let acquire = config.acquire_timeout.unwrap_or(config.connect_timeout);
     let db = if uri.starts_with("sqlite:") {
-        let mut connect = SqliteConnectOptions::from_str(uri).map_err(cannot_connect)?;
-        let is_file = has_file(&connect);
+        let mut connect = SqliteConnectOptions::from_str(uri).map_err(connection_error)?;
+        let is_file = is_file_database(&connect);
         if is_file {
             connect = connect
-                .page_size(PAGE_BYTES)
+                .page_size(SQLITE_PAGE_BYTES)
                 .journal_mode(SqliteJournalMode::Wal)
                 // A deleted text is overwritten with zeros: <https://sqlite.org/pragma.html#pragma_secure_delete>
                 .pragma("secure_delete", "ON")
-                .pragma("wal_autocheckpoint", PAGES_BEFORE_OWN_CHECKPOINT);
+                .pragma("wal_autocheckpoint", AUTOCHECKPOINT_PAGES);
         }
         if !config.enable_logging {
             connect = connect.disable_statement_logging();
@@ -119,7 +119,7 @@ pub fn open(
             .test_before_acquire(false)
             .acquire_timeout(Duration::from_millis(acquire));
         let file = connect.get_filename().to_owned();
-        let pool = only_usable(options, file, run_on_start).connect_lazy_with(connect);
+        let pool = with_connection_checks(options, file, run_on_start).connect_lazy_with(connect);
         SqlxSqliteConnector::from_sqlx_sqlite_pool(pool)
     } else {
         let mut connect = postgres_options(uri)?;
@@ -131,11 +131,15 @@ pub fn open(
             .min_connections(config.min_connections)
             .idle_timeout(Duration::from_millis(config.idle_timeout))
             .acquire_timeout(Duration::from_millis(acquire));
-        let statements = [session_of(&connect), run_on_start.unwrap_or("").to_owned()].join(" ");
+        let statements = [
+            connection_parameters_sql(&connect),
+            run_on_start.unwrap_or("").to_owned(),
+        ]
+        .join(" ");
         let pool = run_on_connect(options, Some(&statements)).connect_lazy_with(connect);
         SqlxPostgresConnector::from_sqlx_postgres_pool(pool)
     };
-    Ok(record(db))
+    Ok(track_pool(db))
 }
 
 /// A pool of one connection to the same database, for the group commit writer: it waits for no reader.
@@ -145,24 +149,24 @@ pub fn open(
 ///
 /// `run_on_start` is that of [`open`].
 #[must_use]
-pub fn for_writing(db: &DatabaseConnection, run_on_start: Option<&str>) -> DatabaseConnection {
-    if let Some(pool) = pool_of_file(db) {
+pub fn open_writer_pool(db: &DatabaseConnection, run_on_start: Option<&str>) -> DatabaseConnection {
+    if let Some(pool) = sqlite_file_pool(db) {
         let connect = (*pool.connect_options()).clone();
         let connect = connect
-            .pragma("cache_size", WRITER_CACHE)
+            .pragma("cache_size", WRITER_CACHE_SIZE)
             // The statement journal of a small statement stays in memory anyway, while many rows at once
             // would make a file of it, for each statement.
             .pragma("temp_store", "MEMORY");
         // With what is run on a new connection, and the tests of it.
-        let pool = single(pool.options()).connect_lazy_with(connect);
-        return record(SqlxSqliteConnector::from_sqlx_sqlite_pool(pool));
+        let pool = single_connection(pool.options()).connect_lazy_with(connect);
+        return track_pool(SqlxSqliteConnector::from_sqlx_sqlite_pool(pool));
     }
-    if let Some(pool) = pool_of_postgres(db) {
-        let options = single(pool.options())
+    if let Some(pool) = postgres_pool(db) {
+        let options = single_connection(pool.options())
             .test_before_acquire(false)
             .before_acquire(|connection, metadata| {
                 Box::pin(async move {
-                    if metadata.idle_for > PING_AFTER {
+                    if metadata.idle_for > PING_AFTER_IDLE {
                         connection.ping().await?;
                     }
                     Ok(true)
@@ -170,26 +174,29 @@ pub fn for_writing(db: &DatabaseConnection, run_on_start: Option<&str>) -> Datab
             });
         let connect = (*pool.connect_options()).clone();
         let statements = [
-            session_of(&connect),
-            set_all(&WRITER_SESSION),
+            connection_parameters_sql(&connect),
+            set_statements(&WRITER_CONNECTION_PARAMETERS),
             run_on_start.unwrap_or("").to_owned(),
         ];
         let pool = run_on_connect(options, Some(&statements.join(" "))).connect_lazy_with(connect);
-        return record(SqlxPostgresConnector::from_sqlx_postgres_pool(pool));
+        return track_pool(SqlxPostgresConnector::from_sqlx_postgres_pool(pool));
     }
     db.clone()
 }
 
-/// Has [`close_all`] find the pools that are opened from now on. For a process that ends with them.
+/// Has [`close_all_pools`] find the pools that are opened from now on. For a process that ends with them.
 pub fn track_pools() {
-    opened().get_or_insert_default();
+    lock_open_pools().get_or_insert_default();
 }
 
 /// Closes all pools, and leaves a file of SQLite that is whole by itself: its write-ahead log is brought
 /// into the file and removed, unless another process has the file open.
-pub async fn close_all() {
-    let pools = opened().as_mut().map(std::mem::take).unwrap_or_default();
-    let mut files: Vec<_> = pools.iter().filter_map(sqlite_file::path_of).collect();
+pub async fn close_all_pools() {
+    let pools = lock_open_pools()
+        .as_mut()
+        .map(std::mem::take)
+        .unwrap_or_default();
+    let mut files: Vec<_> = pools.iter().filter_map(sqlite_file::sqlite_path).collect();
     files.sort();
     files.dedup();
     // Before the last connection closes, which removes the log.
@@ -205,12 +212,15 @@ pub async fn close_all() {
     });
     for pool in pools {
         // By reference: handles elsewhere must not keep it open.
-        if timeout(CLOSE_WITHIN, pool.close_by_ref()).await.is_err() {
+        if timeout(POOL_CLOSE_TIMEOUT, pool.close_by_ref())
+            .await
+            .is_err()
+        {
             tracing::warn!("some connections to the database did not close in time");
         }
     }
     for file in &files {
-        sqlite_file::fold_log(file).await;
+        sqlite_file::merge_wal(file).await;
     }
 }
 
@@ -224,7 +234,7 @@ pub async fn close_all() {
 /// When the URI cannot be read.
 pub(crate) fn postgres_options(uri: &str) -> Result<PgConnectOptions, DbErr> {
     let mut url = url::Url::parse(uri)
-        .map_err(|error| cannot_connect(SqlxError::Configuration(error.into())))?;
+        .map_err(|error| connection_error(SqlxError::Configuration(error.into())))?;
     let is_options = |name: &str| name == "options" || name.starts_with("options[");
     let pairs: Vec<(String, String)> = url.query_pairs().into_owned().collect();
     let kept: Vec<_> = pairs
@@ -235,23 +245,23 @@ pub(crate) fn postgres_options(uri: &str) -> Result<PgConnectOptions, DbErr> {
     if !kept.is_empty() {
         url.query_pairs_mut().extend_pairs(kept);
     }
-    let options = PgConnectOptions::from_str(url.as_str()).map_err(cannot_connect)?;
+    let options = PgConnectOptions::from_str(url.as_str()).map_err(connection_error)?;
     Ok(options.extra_float_digits(None))
 }
 
 /// The statements of [`SESSION`]. A URI with `options` of its own takes their place.
-fn session_of(connect: &PgConnectOptions) -> String {
+fn connection_parameters_sql(connect: &PgConnectOptions) -> String {
     match connect.get_options() {
         Some(_) => String::new(),
-        None => set_all(&SESSION),
+        None => set_statements(&CONNECTION_PARAMETERS),
     }
 }
 
-fn cannot_connect(error: SqlxError) -> DbErr {
+fn connection_error(error: SqlxError) -> DbErr {
     DbErr::Conn(RuntimeErr::SqlxError(Arc::new(error)))
 }
 
-fn set_all(parameters: &[(&str, &str)]) -> String {
+fn set_statements(parameters: &[(&str, &str)]) -> String {
     let set = |(name, value): &(&str, &str)| format!("SET {name} = '{value}';");
     parameters.iter().map(set).collect()
 }
@@ -277,13 +287,13 @@ where
 
 /// The same options, with the tests that a connection to a file of SQLite must pass whenever it is taken or given
 /// back: it is outside a transaction, and it may write if the file may be written.
-fn only_usable(
+fn with_connection_checks(
     options: PoolOptions<Sqlite>,
     file: PathBuf,
     run_on_start: Option<&str>,
 ) -> PoolOptions<Sqlite> {
     let statements = run_on_start.unwrap_or("").to_owned();
-    let read_only = ReadOnlySince::default();
+    let read_only = ReadOnlyTracker::default();
     let taken = read_only.clone();
     options
         .after_connect(move |connection, _| {
@@ -297,7 +307,7 @@ fn only_usable(
                 if !statements.trim().is_empty() {
                     connection.execute(AssertSqlSafe(statements)).await?;
                 }
-                read_only.test(connection).await
+                read_only.test_connection(connection).await
             })
         })
         .after_release(|connection, _| Box::pin(is_outside_transaction(connection)))
@@ -312,22 +322,22 @@ fn only_usable(
 /// SQLite opens a file that it may not write for reading, and such a connection stays read-only when the file may
 /// be written again. So connections from that time on back are replaced when they are taken.
 #[derive(Clone, Default)]
-struct ReadOnlySince(Arc<Mutex<Option<Instant>>>);
+struct ReadOnlyTracker(Arc<Mutex<Option<Instant>>>);
 
-impl ReadOnlySince {
+impl ReadOnlyTracker {
     /// Tests a new connection by a transaction that writes nothing. It does not wait for other writers: a
     /// connection that has to wait may write.
-    async fn test(&self, connection: &mut SqliteConnection) -> Result<(), SqlxError> {
+    async fn test_connection(&self, connection: &mut SqliteConnection) -> Result<(), SqlxError> {
         connection.execute("PRAGMA busy_timeout = 0").await?;
         let begun = connection.execute("BEGIN IMMEDIATE").await;
         if begun.is_ok() {
             connection.execute("ROLLBACK").await?;
         }
-        connection.execute(BUSY_TIMEOUT).await?;
+        connection.execute(BUSY_TIMEOUT_PRAGMA).await?;
         if let Err(error) = begun
-            && classify(&cannot_connect(error)) == ErrorKind::Unavailable(Outage::ReadOnly)
+            && classify(&connection_error(error)) == DbErrorKind::Unavailable(Outage::ReadOnly)
         {
-            *self.last() = Some(Instant::now());
+            *self.last_seen() = Some(Instant::now());
         }
         Ok(())
     }
@@ -335,11 +345,11 @@ impl ReadOnlySince {
     /// Whether a connection of this age was there when one was found to be read-only, or became the pool's soon
     /// after: its age counts from the end of the test.
     fn is_stale(&self, age: Duration) -> bool {
-        self.last()
-            .is_some_and(|last| last.elapsed() <= age + TEST_WITHIN)
+        self.last_seen()
+            .is_some_and(|last| last.elapsed() <= age + CONNECTION_TEST_MARGIN)
     }
 
-    fn last(&self) -> MutexGuard<'_, Option<Instant>> {
+    fn last_seen(&self) -> MutexGuard<'_, Option<Instant>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -359,38 +369,38 @@ async fn is_outside_transaction(connection: &mut SqliteConnection) -> Result<boo
 }
 
 /// The same options, for one connection.
-fn single<DB: Database>(options: &PoolOptions<DB>) -> PoolOptions<DB> {
+fn single_connection<DB: Database>(options: &PoolOptions<DB>) -> PoolOptions<DB> {
     options.clone().min_connections(0).max_connections(1)
 }
 
 /// The pool of a file of SQLite; `None` for one in memory, and for PostgreSQL.
-fn pool_of_file(db: &DatabaseConnection) -> Option<&SqlitePool> {
+fn sqlite_file_pool(db: &DatabaseConnection) -> Option<&SqlitePool> {
     if db.get_database_backend() != DbBackend::Sqlite {
         return None;
     }
     let pool = db.get_sqlite_connection_pool();
-    has_file(&pool.connect_options()).then_some(pool)
+    is_file_database(&pool.connect_options()).then_some(pool)
 }
 
 /// The pool of PostgreSQL.
-fn pool_of_postgres(db: &DatabaseConnection) -> Option<&PgPool> {
+fn postgres_pool(db: &DatabaseConnection) -> Option<&PgPool> {
     let is_postgres = db.get_database_backend() == DbBackend::Postgres;
     is_postgres.then(|| db.get_postgres_connection_pool())
 }
 
-fn has_file(options: &SqliteConnectOptions) -> bool {
+fn is_file_database(options: &SqliteConnectOptions) -> bool {
     let name = options.get_filename().to_string_lossy();
     !name.contains(":memory:") && !name.starts_with("file:")
 }
 
-fn record(db: DatabaseConnection) -> DatabaseConnection {
-    if let Some(pools) = opened().as_mut() {
+fn track_pool(db: DatabaseConnection) -> DatabaseConnection {
+    if let Some(pools) = lock_open_pools().as_mut() {
         pools.push(db.clone());
     }
     db
 }
 
-fn opened() -> MutexGuard<'static, Option<Vec<DatabaseConnection>>> {
+fn lock_open_pools() -> MutexGuard<'static, Option<Vec<DatabaseConnection>>> {
     // A panic elsewhere leaves the list as it was between two pushes.
-    OPENED.lock().unwrap_or_else(PoisonError::into_inner)
+    OPEN_POOLS.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -25,21 +25,21 @@ use sea_orm::{
     sqlx::{ConnectOptions, Connection, raw_sql, sqlite::SqliteConnectOptions},
 };
 
-use super::pool_of_file;
+use super::sqlite_file_pool;
 
 /// Where the header of a file has `user_version`. <https://sqlite.org/fileformat2.html#user_version_number>
-const ID_OFFSET: u64 = 60;
+const USER_VERSION_OFFSET: u64 = 60;
 
 /// The file of a database, if it is one of SQLite and not in memory.
 #[must_use]
-pub fn path_of(db: &DatabaseConnection) -> Option<PathBuf> {
-    let pool = pool_of_file(db)?;
+pub fn sqlite_path(db: &DatabaseConnection) -> Option<PathBuf> {
+    let pool = sqlite_file_pool(db)?;
     Some(pool.connect_options().get_filename().to_owned())
 }
 
 /// The companion of a file with this ending.
 #[must_use]
-pub fn companion(file: &Path, ending: &str) -> PathBuf {
+pub fn companion_path(file: &Path, ending: &str) -> PathBuf {
     let mut name = OsString::from(file);
     name.push(ending);
     name.into()
@@ -51,25 +51,25 @@ pub fn companion(file: &Path, ending: &str) -> PathBuf {
 ///
 /// # Errors
 /// A sentence that names the files and says what to do.
-pub fn check_log(uri: &str) -> Result<(), String> {
+pub fn check_wal_owner(uri: &str) -> Result<(), String> {
     let Ok(options) = SqliteConnectOptions::from_str(uri) else {
         // Another check says so.
         return Ok(());
     };
     let file = options.get_filename();
-    let log = companion(file, "-wal");
+    let log = companion_path(file, "-wal");
     let has_log = fs::metadata(&log).is_ok_and(|found| found.len() > 0);
     // SQLite itself removes a log without a file.
     let has_file = fs::metadata(file).is_ok_and(|found| found.len() > 0);
     if !has_log || !has_file {
         return Ok(());
     }
-    let ids = fs::read_to_string(companion(file, "-id")).unwrap_or_default();
+    let ids = fs::read_to_string(companion_path(file, "-id")).unwrap_or_default();
     // A version before this one has left no id, and a power cut may leave an empty one.
     if ids.split_whitespace().all(|id| id.parse::<u32>().is_err()) {
         return Ok(());
     }
-    let id = id_in_header(file).map_err(|error| format!("{}: {error}", file.display()))?;
+    let id = read_header_id(file).map_err(|error| format!("{}: {error}", file.display()))?;
     if ids.split_whitespace().any(|known| known == id.to_string()) {
         return Ok(());
     }
@@ -86,11 +86,11 @@ pub fn check_log(uri: &str) -> Result<(), String> {
 ///
 /// # Errors
 /// When the database fails, or the id cannot be written.
-pub async fn claim(db: &DatabaseConnection) -> Result<(), DbErr> {
-    let Some(file) = path_of(db) else {
+pub async fn assign_file_id(db: &DatabaseConnection) -> Result<(), DbErr> {
+    let Some(file) = sqlite_path(db) else {
         return Ok(());
     };
-    let id_file = companion(&file, "-id");
+    let id_file = companion_path(&file, "-id");
     let asking = Statement::from_string(db.get_database_backend(), "PRAGMA user_version");
     let old: i32 = match db.query_one_raw(asking).await? {
         Some(row) => row.try_get_by_index(0)?,
@@ -100,8 +100,8 @@ pub async fn claim(db: &DatabaseConnection) -> Result<(), DbErr> {
     let new = random::<u32>().max(1) & 0x7fff_ffff;
     // With all that the header may still have: a process that reads keeps the log from being emptied.
     let known = fs::read_to_string(&id_file).unwrap_or_default();
-    write_whole(&id_file, &format!("{} {old} {new}\n", known.trim()))
-        .map_err(|error| cannot_write(&id_file, &error))?;
+    write_atomically(&id_file, &format!("{} {old} {new}\n", known.trim()))
+        .map_err(|error| write_error(&id_file, &error))?;
     db.execute_unprepared(&format!("PRAGMA user_version = {new}"))
         .await?;
     let emptying =
@@ -111,22 +111,22 @@ pub async fn claim(db: &DatabaseConnection) -> Result<(), DbErr> {
         None => 1,
     };
     if busy == 0 {
-        write_whole(&id_file, &format!("{new}\n"))
-            .map_err(|error| cannot_write(&id_file, &error))?;
+        write_atomically(&id_file, &format!("{new}\n"))
+            .map_err(|error| write_error(&id_file, &error))?;
     }
     Ok(())
 }
 
 /// Brings the write-ahead log into the file and removes the companions, as far as no other process has the
 /// file open. Logs what keeps it from doing so.
-pub(super) async fn fold_log(file: &Path) {
+pub(super) async fn merge_wal(file: &Path) {
     if !file.exists() {
         return;
     }
-    let log = companion(file, "-wal");
-    match fold(file).await {
+    let log = companion_path(file, "-wal");
+    match truncate_wal_and_close(file).await {
         Ok(()) if !log.exists() => {
-            let _ = fs::remove_file(companion(file, "-id"));
+            let _ = fs::remove_file(companion_path(file, "-id"));
         }
         Ok(()) => {
             tracing::info!(file = %log.display(), "the write-ahead log stays: another process uses it")
@@ -137,7 +137,7 @@ pub(super) async fn fold_log(file: &Path) {
     }
 }
 
-async fn fold(file: &Path) -> Result<(), SqlxError> {
+async fn truncate_wal_and_close(file: &Path) -> Result<(), SqlxError> {
     let options = SqliteConnectOptions::new().filename(file);
     let mut connection = options.disable_statement_logging().connect().await?;
     raw_sql("PRAGMA wal_checkpoint(TRUNCATE)")
@@ -148,35 +148,36 @@ async fn fold(file: &Path) -> Result<(), SqlxError> {
 }
 
 /// The files that a server of this process has open, with what lay at their paths when it opened them.
-static OPENED: LazyLock<Mutex<HashMap<PathBuf, Identities>>> = LazyLock::new(Mutex::default);
+static WATCHED_FILES: LazyLock<Mutex<HashMap<PathBuf, FileIdentities>>> =
+    LazyLock::new(Mutex::default);
 
 /// Those of the file, its log and the index of its log.
-type Identities = [Option<FileIdentity>; 3];
+type FileIdentities = [Option<FileIdentity>; 3];
 
 /// Notes what lies at the path of a file, its log and the index of the log, so that [`is_replaced`] can tell.
 pub(super) fn watch(file: &Path) {
-    opened().insert(file.to_owned(), identities(file));
+    watched_files().insert(file.to_owned(), file_identities(file));
 }
 
 /// Returns whether another file, or none, lies where a watched file, its log or the index of its log was. Commits
 /// are then lost with the process, and a new connection would mix two databases.
 pub(super) fn is_replaced(file: &Path) -> bool {
-    let opened = opened().get(file).copied();
-    opened.is_some_and(|opened| opened != identities(file))
+    let opened = watched_files().get(file).copied();
+    opened.is_some_and(|opened| opened != file_identities(file))
 }
 
-fn identities(file: &Path) -> Identities {
+fn file_identities(file: &Path) -> FileIdentities {
     let paths = [
         file.to_owned(),
-        companion(file, "-wal"),
-        companion(file, "-shm"),
+        companion_path(file, "-wal"),
+        companion_path(file, "-shm"),
     ];
-    paths.map(|path| FileIdentity::of(&path))
+    paths.map(|path| FileIdentity::from_path(&path))
 }
 
-fn opened() -> MutexGuard<'static, HashMap<PathBuf, Identities>> {
+fn watched_files() -> MutexGuard<'static, HashMap<PathBuf, FileIdentities>> {
     // A panic elsewhere leaves the map as it was between two calls.
-    OPENED.lock().unwrap_or_else(PoisonError::into_inner)
+    WATCHED_FILES.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Which file a path leads to.
@@ -186,7 +187,7 @@ struct FileIdentity(u64, u64);
 impl FileIdentity {
     /// The identity of the file at a path, by its device and inode; `None` where there is none, and on
     /// systems without inodes.
-    fn of(path: &Path) -> Option<Self> {
+    fn from_path(path: &Path) -> Option<Self> {
         #[cfg(unix)]
         {
             use std::os::unix::fs::MetadataExt;
@@ -201,9 +202,9 @@ impl FileIdentity {
     }
 }
 
-fn id_in_header(file: &Path) -> std::io::Result<u32> {
+fn read_header_id(file: &Path) -> std::io::Result<u32> {
     let mut header = File::open(file)?;
-    header.seek(SeekFrom::Start(ID_OFFSET))?;
+    header.seek(SeekFrom::Start(USER_VERSION_OFFSET))?;
     let mut id = [0; 4];
     match header.read_exact(&mut id) {
         Ok(()) => Ok(u32::from_be_bytes(id)),
@@ -214,14 +215,14 @@ fn id_in_header(file: &Path) -> std::io::Result<u32> {
 }
 
 /// Writes a small file so that a crash leaves the old text or the new one.
-fn write_whole(path: &Path, text: &str) -> std::io::Result<()> {
-    let draft = companion(path, ".new");
+fn write_atomically(path: &Path, text: &str) -> std::io::Result<()> {
+    let draft = companion_path(path, ".new");
     let mut file = File::create(&draft)?;
     file.write_all(text.as_bytes())?;
     file.sync_all()?;
     fs::rename(&draft, path)
 }
 
-fn cannot_write(path: &Path, error: &std::io::Error) -> DbErr {
+fn write_error(path: &Path, error: &std::io::Error) -> DbErr {
     DbErr::Custom(format!("{}: {error}", path.display()))
 }

@@ -9,8 +9,8 @@ use loco_rs::{
 };
 
 use crate::{
-    channels::Channels, database::sqlite_file, limits::Limits, logins::Logins, settings::Settings,
-    supervisor::Supervisor,
+    channels::Channels, database::sqlite_file, limits::RequestLimits, logins::LoginThrottle,
+    settings::Settings, supervisor::Supervisor,
 };
 
 pub struct ChannelsInitializer;
@@ -22,8 +22,8 @@ impl Initializer for ChannelsInitializer {
     }
 
     async fn before_run(&self, ctx: &AppContext) -> Result<()> {
-        let settings = Settings::of(ctx)?;
-        if let Err(error) = sqlite_file::claim(&ctx.db).await {
+        let settings = Settings::from_context(ctx)?;
+        if let Err(error) = sqlite_file::assign_file_id(&ctx.db).await {
             // The disk may be full, which readiness says; the file keeps the id that it has.
             tracing::warn!(%error, "the file of the database could not be given a new id");
         }
@@ -31,11 +31,11 @@ impl Initializer for ChannelsInitializer {
         let (db, watched) = (ctx.db.clone(), supervisor.clone());
         let channels = Channels::start(settings.clone(), db, watched).await?;
         ctx.shared_store.insert(supervisor);
-        let logins = Logins::new(&settings.tokens.secret, channels.counters());
+        let logins = LoginThrottle::new(&settings.tokens.secret, channels.counters());
         ctx.shared_store.insert(channels);
         ctx.shared_store.insert(logins);
         ctx.shared_store
-            .insert(Arc::new(Limits::new(&settings.limits)));
+            .insert(Arc::new(RequestLimits::new(&settings.limits)));
         Ok(())
     }
 }

@@ -6,7 +6,7 @@ use loco_rs::{
     Error, Result,
     app::{AppContext, Initializer},
 };
-use migration::{State, check_pooler};
+use migration::{SchemaState, check_pooler};
 
 pub struct SchemaInitializer;
 
@@ -18,10 +18,10 @@ impl Initializer for SchemaInitializer {
 
     async fn before_run(&self, ctx: &AppContext) -> Result<()> {
         check_pooler(&ctx.db).await?;
-        let state = State::of(&ctx.db).await?;
-        state.check()?;
+        let state = SchemaState::read(&ctx.db).await?;
+        state.check_usable()?;
         match state {
-            State::Pending(1..) => Err(Error::string(
+            SchemaState::Pending(1..) => Err(Error::string(
                 "the database is not migrated, and database.auto_migrate is false; `db migrate` \
                  does it",
             )),

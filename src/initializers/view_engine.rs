@@ -8,7 +8,7 @@ use loco_rs::{
     controller::views::ViewEngine,
 };
 
-use crate::views::pages::Pages;
+use crate::views::pages::PageEngine;
 
 // Loco has an engine that embeds assets/ too, but in its own crate: with each edit of a template all
 // of Loco would be built anew.
@@ -21,6 +21,6 @@ impl Initializer for ViewEngineInitializer {
     }
 
     async fn after_routes(&self, router: Router, _ctx: &AppContext) -> Result<Router> {
-        Ok(router.layer(Extension(ViewEngine::from(Pages::build()?))))
+        Ok(router.layer(Extension(ViewEngine::from(PageEngine::build()?))))
     }
 }

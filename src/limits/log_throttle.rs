@@ -7,14 +7,14 @@ use std::{
 
 use tokio::time::Instant;
 
-const EVERY: Duration = Duration::from_secs(10);
+const LOG_INTERVAL: Duration = Duration::from_secs(10);
 
 /// A limit of one warning of a kind in 10 s.
 #[derive(Default)]
-pub struct LogThrottle(Mutex<State>);
+pub struct LogThrottle(Mutex<LogThrottleState>);
 
 #[derive(Default)]
-struct State {
+struct LogThrottleState {
     last: Option<Instant>,
     suppressed: u64,
 }
@@ -22,7 +22,7 @@ struct State {
 impl LogThrottle {
     #[must_use]
     pub const fn new() -> Self {
-        Self(Mutex::new(State {
+        Self(Mutex::new(LogThrottleState {
             last: None,
             suppressed: 0,
         }))
@@ -30,9 +30,9 @@ impl LogThrottle {
 
     /// Returns the number of warnings that were suppressed since the last one, if another one may be
     /// logged now.
-    pub fn permit(&self) -> Option<u64> {
+    pub fn allow(&self) -> Option<u64> {
         let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if state.last.is_some_and(|last| last.elapsed() < EVERY) {
+        if state.last.is_some_and(|last| last.elapsed() < LOG_INTERVAL) {
             state.suppressed += 1;
             return None;
         }

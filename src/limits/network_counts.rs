@@ -16,7 +16,7 @@ pub struct NetworkCounts {
 impl NetworkCounts {
     /// Adds one for a network. Returns `false`, and adds nothing, where the network has `limit` already, or
     /// its site as many as a site may have.
-    pub fn add(&mut self, network: IpNet, limit: u32) -> bool {
+    pub fn try_add(&mut self, network: IpNet, limit: u32) -> bool {
         if self.is_full(network, limit) {
             return false;
         }
@@ -30,28 +30,28 @@ impl NetworkCounts {
     /// Returns whether nothing can be added for a network.
     #[must_use]
     pub fn is_full(&self, network: IpNet, limit: u32) -> bool {
-        let is_network_full = count(&self.networks, &network) >= limit;
-        let is_site_full =
-            site_of(network, limit).is_some_and(|(site, most)| count(&self.sites, &site) >= most);
+        let is_network_full = count_of(&self.networks, &network) >= limit;
+        let is_site_full = site_of(network, limit)
+            .is_some_and(|(site, most)| count_of(&self.sites, &site) >= most);
         is_network_full || is_site_full
     }
 
     /// Takes one away that was added for a network.
     pub fn remove(&mut self, network: IpNet) {
-        subtract(&mut self.networks, &network);
+        decrement(&mut self.networks, &network);
         if let Some((site, _)) = site_of(network, 0) {
-            subtract(&mut self.sites, &site);
+            decrement(&mut self.sites, &site);
         }
     }
 }
 
 /// Returns the count of a key; 0 where it has none.
-pub(super) fn count<K: Eq + Hash>(counts: &HashMap<K, u32>, key: &K) -> u32 {
+pub(super) fn count_of<K: Eq + Hash>(counts: &HashMap<K, u32>, key: &K) -> u32 {
     counts.get(key).copied().unwrap_or(0)
 }
 
 /// Subtracts one, and forgets a key that has none left.
-pub(super) fn subtract<K: Eq + Hash>(counts: &mut HashMap<K, u32>, key: &K) {
+pub(super) fn decrement<K: Eq + Hash>(counts: &mut HashMap<K, u32>, key: &K) {
     if let Some(count) = counts.get_mut(key) {
         *count -= 1;
         if *count == 0 {

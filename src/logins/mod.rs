@@ -11,8 +11,8 @@
 //!
 //! All nodes count together in Redis. While it is away, slow, or not configured, each counts alone.
 
-mod count;
-mod memory;
+mod failure_count;
+mod local_store;
 
 use std::{
     fmt::Write,
@@ -24,69 +24,69 @@ use ipnet::IpNet;
 use sha2::{Digest, Sha256};
 use tokio::time::Instant;
 
-pub use self::count::Count;
-use self::memory::Memory;
+pub use self::failure_count::FailureCount;
+use self::local_store::LocalStore;
 use crate::{
-    channels::broker::Counters,
-    limits::TooFast,
+    channels::broker::RedisScripts,
+    limits::RateLimited,
     models::{
-        hashing::{Priority, Requester},
+        hashing::{HashPriority, Requester},
         usernames,
     },
     settings::Secret,
 };
 
 /// So long is a network remembered from which somebody has logged in.
-const KNOWN_FOR: Duration = Duration::from_secs(30 * 24 * 60 * 60);
+const KNOWN_NETWORK_TTL: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 
-const ATTEMPT: &str = include_str!("attempt.lua");
-const SUCCESS: &str = include_str!("success.lua");
-const UNDO: &str = include_str!("undo.lua");
+const ATTEMPT_SCRIPT: &str = include_str!("attempt.lua");
+const SUCCESS_SCRIPT: &str = include_str!("success.lua");
+const UNDO_SCRIPT: &str = include_str!("undo.lua");
 
 /// What an account, or an account and a network, are called here and in Redis: nobody sees which
 /// they are without the server's secret.
-type Id = [u8; 16];
+type HashedKey = [u8; 16];
 
 /// Failed attempts to log in, by account. Clones share it.
 #[derive(Clone)]
-pub struct Logins(Arc<Book>);
+pub struct LoginThrottle(Arc<LoginThrottleInner>);
 
-struct Book {
+struct LoginThrottleInner {
     /// Names are hashed with it.
     secret: Secret,
-    shared: Counters,
+    scripts: RedisScripts,
     /// What this node has seen: it counts alone from there when Redis goes.
-    memory: Mutex<Memory>,
+    local: Mutex<LocalStore>,
 }
 
 /// One attempt, which counts as failed unless it is said to be something else.
 #[must_use = "an attempt that is dropped has failed"]
-pub struct Attempt {
-    logins: Logins,
-    account: Id,
-    network: Id,
+pub struct LoginAttempt {
+    throttle: LoginThrottle,
+    account_key: HashedKey,
+    network_key: HashedKey,
     /// The network that the attempt came from.
-    from: IpNet,
+    client_network: IpNet,
     /// In which count it stands.
-    kind: Kind,
+    scope: CountScope,
 }
 
 /// Which count an attempt stands in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Kind {
+enum CountScope {
     /// That of the whole account.
     Account,
     /// That of a network from which somebody has logged in before.
     Network,
 }
 
-impl Logins {
+impl LoginThrottle {
     #[must_use]
-    pub fn new(secret: &Secret, shared: Counters) -> Self {
-        Self(Arc::new(Book {
+    pub fn new(secret: &Secret, shared: RedisScripts) -> Self {
+        Self(Arc::new(LoginThrottleInner {
             secret: secret.clone(),
-            shared,
-            memory: Mutex::default(),
+            scripts: shared,
+            local: Mutex::default(),
         }))
     }
 
@@ -94,55 +94,66 @@ impl Logins {
     /// its username, be there such an account or not.
     ///
     /// # Errors
-    /// [`TooFast`] when it must wait. That is no failure.
-    pub async fn attempt(&self, username: &str, network: IpNet) -> Result<Attempt, TooFast> {
-        let username = usernames::key(username);
-        let account = self.id(&username, "");
+    /// [`RateLimited`] when it must wait. That is no failure.
+    pub async fn begin_attempt(
+        &self,
+        username: &str,
+        network: IpNet,
+    ) -> Result<LoginAttempt, RateLimited> {
+        let username = usernames::username_key(username);
+        let account = self.hashed_key(&username, "");
         let from = network;
-        let network = self.id(&username, &network.to_string());
-        let answer = self.ask(ATTEMPT, &account, &network, &count::rule()).await;
+        let network = self.hashed_key(&username, &network.to_string());
+        let answer = self
+            .run_script(
+                ATTEMPT_SCRIPT,
+                &account,
+                &network,
+                &failure_count::script_parameters(),
+            )
+            .await;
         let now = Instant::now();
         let kind = match answer.as_deref() {
             Some([kind, failures, wait]) => {
-                let kind = Kind::of(*kind);
-                let count = Count::told(*failures, *wait, now);
-                let id = kind.id(&account, &network);
-                self.memory().note(kind, id, count);
+                let kind = CountScope::from_key_number(*kind);
+                let count = FailureCount::from_script_reply(*failures, *wait, now);
+                let id = kind.select_key(&account, &network);
+                self.lock_local().set_count(kind, id, count);
                 match u64::try_from(*wait) {
-                    Ok(wait @ 1..) => return Err(TooFast(Duration::from_millis(wait))),
+                    Ok(wait @ 1..) => return Err(RateLimited(Duration::from_millis(wait))),
                     _ => kind,
                 }
             }
-            _ => self.memory().attempt(&account, &network, now)?,
+            _ => self.lock_local().record_attempt(&account, &network, now)?,
         };
-        Ok(Attempt {
-            logins: self.clone(),
-            account,
-            network,
-            from,
-            kind,
+        Ok(LoginAttempt {
+            throttle: self.clone(),
+            account_key: account,
+            network_key: network,
+            client_network: from,
+            scope: kind,
         })
     }
 
     /// `None` when nobody answers in time.
-    async fn ask(
+    async fn run_script(
         &self,
         script: &str,
-        account: &Id,
-        network: &Id,
+        account: &HashedKey,
+        network: &HashedKey,
         arguments: &[i64],
     ) -> Option<Vec<i64>> {
         // In a cluster what one script touches must be at one node: where the braces say.
         let account = format!("login:{{{}}}", hex(account));
         let network = format!("{account}:{}", hex(network));
         self.0
-            .shared
+            .scripts
             .run(script, [&account, &network], arguments)
             .await
             .ok()
     }
 
-    fn id(&self, username: &str, network: &str) -> Id {
+    fn hashed_key(&self, username: &str, network: &str) -> HashedKey {
         let hash = Sha256::new()
             .chain_update(self.0.secret.expose())
             .chain_update(b"\0login\0")
@@ -150,26 +161,26 @@ impl Logins {
             .chain_update(b"\0")
             .chain_update(username)
             .finalize();
-        let mut id = Id::default();
+        let mut id = HashedKey::default();
         id.iter_mut().zip(hash).for_each(|(to, from)| *to = from);
         id
     }
 
-    fn memory(&self) -> MutexGuard<'_, Memory> {
-        self.0.memory.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock_local(&self) -> MutexGuard<'_, LocalStore> {
+        self.0.local.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Attempt {
+impl LoginAttempt {
     /// Returns the attempt's place in the queue for hashing. A network that is known to the account comes
     /// first.
     #[must_use]
     pub const fn requester(&self) -> Requester {
-        let priority = match self.kind {
-            Kind::Network => Priority::Known,
-            Kind::Account => Priority::Login,
+        let priority = match self.scope {
+            CountScope::Network => HashPriority::KnownNetwork,
+            CountScope::Account => HashPriority::Login,
         };
-        Requester::client(priority, self.from)
+        Requester::client(priority, self.client_network)
     }
 
     /// Looks at the password, and counts by what is found: somebody, nobody, or that nobody could
@@ -177,67 +188,71 @@ impl Attempt {
     ///
     /// # Errors
     /// What looking at it gives.
-    pub async fn settle<T, E>(
+    pub async fn finish<T, E>(
         self,
         looking: impl Future<Output = Result<Option<T>, E>>,
     ) -> Result<Option<T>, E> {
         let found = looking.await;
         match &found {
-            Ok(Some(_)) => self.succeeded().await,
+            Ok(Some(_)) => self.succeed().await,
             Ok(None) => {}
-            Err(_) => self.undone().await,
+            Err(_) => self.undo().await,
         }
         found
     }
 
     /// It was the right password: the count begins anew, and the network is known from now on.
-    pub async fn succeeded(self) {
+    pub async fn succeed(self) {
         let Self {
-            logins,
-            account,
-            network,
-            kind,
+            throttle: logins,
+            account_key: account,
+            network_key: network,
+            scope: kind,
             ..
         } = self;
         logins
-            .memory()
-            .succeeded(kind, &account, network, Instant::now());
-        let arguments = [kind.number(), millis(KNOWN_FOR)];
-        logins.ask(SUCCESS, &account, &network, &arguments).await;
+            .lock_local()
+            .record_success(kind, &account, network, Instant::now());
+        let arguments = [kind.key_number(), millis(KNOWN_NETWORK_TTL)];
+        logins
+            .run_script(SUCCESS_SCRIPT, &account, &network, &arguments)
+            .await;
     }
 
     /// Nobody has looked at the password: it counts for nothing.
-    pub async fn undone(self) {
+    pub async fn undo(self) {
         let Self {
-            logins,
-            account,
-            network,
-            kind,
+            throttle: logins,
+            account_key: account,
+            network_key: network,
+            scope: kind,
             ..
         } = self;
-        logins.memory().undo(kind, &account, &network);
-        let arguments = [kind.number(), count::longest_wait()];
-        logins.ask(UNDO, &account, &network, &arguments).await;
+        logins.lock_local().undo(kind, &account, &network);
+        let arguments = [kind.key_number(), failure_count::max_wait_ms()];
+        logins
+            .run_script(UNDO_SCRIPT, &account, &network, &arguments)
+            .await;
     }
 }
 
-impl Kind {
+impl CountScope {
     /// As the scripts number them: by the place among their keys.
-    const fn number(self) -> i64 {
+    const fn key_number(self) -> i64 {
         match self {
             Self::Account => 1,
             Self::Network => 2,
         }
     }
 
-    const fn of(number: i64) -> Self {
+    const fn from_key_number(number: i64) -> Self {
         match number {
             2 => Self::Network,
             _ => Self::Account,
         }
     }
 
-    const fn id<'a>(self, account: &'a Id, network: &'a Id) -> &'a Id {
+    const fn select_key<'a>(self, account: &'a HashedKey, network: &'a HashedKey) -> &'a HashedKey {
         match self {
             Self::Account => account,
             Self::Network => network,
@@ -249,7 +264,7 @@ fn millis(duration: Duration) -> i64 {
     i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
 }
 
-fn hex(id: &Id) -> String {
+fn hex(id: &HashedKey) -> String {
     id.iter().fold(String::with_capacity(32), |mut text, byte| {
         // A text takes whatever is written to it.
         let _ = write!(text, "{byte:02x}");

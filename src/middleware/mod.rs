@@ -11,7 +11,7 @@ use loco_rs::{
 /// place of its one.
 pub fn stack(ctx: &AppContext) -> Vec<Box<dyn MiddlewareLayer>> {
     let own = |layer: Box<dyn MiddlewareLayer>| -> Box<dyn MiddlewareLayer> {
-        if layer.name() != request_log::NAME {
+        if layer.name() != request_log::MIDDLEWARE_NAME {
             return layer;
         }
         let is_enabled = layer.is_enabled();

@@ -20,7 +20,7 @@ use loco_rs::{
 use tracing::{Instrument, Span, field::Empty};
 
 /// That of Loco's own, and so its key in the configuration.
-pub const NAME: &str = "logger";
+pub const MIDDLEWARE_NAME: &str = "logger";
 
 pub struct RequestLog {
     pub is_enabled: bool,
@@ -28,7 +28,7 @@ pub struct RequestLog {
 
 impl MiddlewareLayer for RequestLog {
     fn name(&self) -> &'static str {
-        NAME
+        MIDDLEWARE_NAME
     }
 
     fn is_enabled(&self) -> bool {
@@ -40,12 +40,12 @@ impl MiddlewareLayer for RequestLog {
     }
 
     fn apply(&self, app: Router<AppContext>) -> Result<Router<AppContext>> {
-        Ok(app.layer(from_fn(logged)))
+        Ok(app.layer(from_fn(log_request)))
     }
 }
 
-async fn logged(request: Request, next: Next) -> Response {
-    let span = span(&request);
+async fn log_request(request: Request, next: Next) -> Response {
+    let span = request_span(&request);
     let answering = async {
         let began = Instant::now();
         let response = next.run(request).await;
@@ -62,7 +62,7 @@ async fn logged(request: Request, next: Next) -> Response {
 }
 
 /// At the level of an error, so that even one that is logged alone says whose it is.
-fn span(request: &Request) -> Span {
+fn request_span(request: &Request) -> Span {
     let extensions = request.extensions();
     let request_id = extensions.get::<LocoRequestId>();
     let route = extensions.get::<MatchedPath>();

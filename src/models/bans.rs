@@ -7,15 +7,15 @@ use sea_orm::{FromQueryResult, Statement, sea_query::OnConflict};
 pub use super::_entities::bans::{ActiveModel, Column, Entity, Model};
 use super::{
     chat_groups,
-    log::{Logs, begin},
+    log::{LockedLogs, begin_write},
     memberships::{self, Role},
-    refusals::{NotDone, Refusal},
+    rejections::{CommandError, Rejection},
     users,
 };
 
 /// A ban as those who may lift it see it.
 #[derive(Debug, FromQueryResult)]
-pub struct Listed {
+pub struct BanRow {
     pub id: i64,
     pub username: String,
     pub name: String,
@@ -78,8 +78,8 @@ impl Model {
         group_id: i64,
         after: i64,
         limit: u64,
-    ) -> Result<Vec<Listed>, DbErr> {
-        Listed::find_by_statement(Statement::from_sql_and_values(
+    ) -> Result<Vec<BanRow>, DbErr> {
+        BanRow::find_by_statement(Statement::from_sql_and_values(
             db.get_database_backend(),
             "SELECT bans.id, users.username, users.name, banner.username AS banned_by, \
              bans.created_at AS created_at \
@@ -95,30 +95,30 @@ impl Model {
     /// Lets somebody come back, by an invite.
     ///
     /// # Errors
-    /// [`Refusal::Forbidden`] to all but admins and the owner, [`Refusal::NotFound`] where nobody
+    /// [`Rejection::Forbidden`] to all but admins and the owner, [`Rejection::NotFound`] where nobody
     /// of this name is banned.
-    pub async fn lift(
+    pub async fn unban(
         db: &DatabaseConnection,
         group: &chat_groups::Model,
         actor: &users::Model,
         username: &str,
-    ) -> Result<(), NotDone> {
-        let transaction = begin(db).await?;
-        Logs::lock(&transaction, [group.id].into()).await?;
-        let own = memberships::Model::of_actor(&transaction, group.id, actor).await?;
+    ) -> Result<(), CommandError> {
+        let transaction = begin_write(db).await?;
+        LockedLogs::lock(&transaction, [group.id].into()).await?;
+        let own = memberships::Model::find_for_actor(&transaction, group.id, actor).await?;
         if own.role() < Role::Admin {
-            return Err(Refusal::Forbidden.into());
+            return Err(Rejection::Forbidden.into());
         }
         let user = users::Model::find_by_username(&transaction, username)
             .await?
-            .ok_or(Refusal::NotFound)?;
+            .ok_or(Rejection::NotFound)?;
         let lifted = Entity::delete_many()
             .filter(Column::GroupId.eq(group.id))
             .filter(Column::UserId.eq(user.id))
             .exec(&transaction)
             .await?;
         if lifted.rows_affected == 0 {
-            return Err(Refusal::NotFound.into());
+            return Err(Rejection::NotFound.into());
         }
         transaction.commit().await?;
         Ok(())

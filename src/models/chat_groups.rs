@@ -11,20 +11,20 @@ use serde_json::json;
 
 pub use super::_entities::chat_groups::{ActiveModel, Column, Entity, Model};
 use super::{
-    events::{self, Author, Event, NewEvent, kind},
+    events::{self, Actor, Event, NewEvent, kind},
     invites,
-    log::{Logs, begin},
+    log::{LockedLogs, begin_write},
     memberships::{self, Quotas, Role},
     reactions,
-    refusals::{NotDone, Refusal},
+    rejections::{CommandError, Rejection},
     users,
 };
 
 /// With 2³² names a collision is rare; this many in a row mean that something else is wrong.
-const NAME_ATTEMPTS: usize = 8;
+const MAX_NAME_ATTEMPTS: usize = 8;
 
 /// Events that are deleted at once, of a group that is closed.
-const PURGED_AT_ONCE: u64 = 1000;
+const PURGE_EVENT_BATCH: u64 = 1000;
 
 impl ActiveModelBehavior for ActiveModel {}
 
@@ -33,43 +33,43 @@ impl Model {
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn start(
+    pub async fn create(
         db: &DatabaseConnection,
         owner: &users::Model,
         title: Option<String>,
     ) -> Result<Self, DbErr> {
-        Self::start_named(db, owner, title, random_name).await
+        Self::create_named(db, owner, title, random_name).await
     }
 
     /// The same, for a user who is not a member of as many groups as one may be.
     ///
     /// # Errors
-    /// [`Refusal::LimitExceeded`] for one who is.
-    pub async fn start_within(
+    /// [`Rejection::LimitExceeded`] for one who is.
+    pub async fn create_within_quotas(
         db: &DatabaseConnection,
         owner: &users::Model,
         title: Option<String>,
         quotas: Quotas,
-    ) -> Result<(Self, memberships::Model), NotDone> {
+    ) -> Result<(Self, memberships::Model), CommandError> {
         memberships::Model::check_quotas(db, owner.id, None, quotas).await?;
-        Ok(Self::start_as_owner(db, owner, title, random_name).await?)
+        Ok(Self::create_with_free_name(db, owner, title, random_name).await?)
     }
 
-    /// [`Model::start`] with a given source of names.
+    /// [`Model::create`] with a given source of names.
     ///
     /// # Errors
     /// When the database fails, or the source gives taken names only.
-    pub async fn start_named(
+    pub async fn create_named(
         db: &DatabaseConnection,
         owner: &users::Model,
         title: Option<String>,
         next_name: impl FnMut() -> String,
     ) -> Result<Self, DbErr> {
-        let (group, _) = Self::start_as_owner(db, owner, title, next_name).await?;
+        let (group, _) = Self::create_with_free_name(db, owner, title, next_name).await?;
         Ok(group)
     }
 
-    async fn start_as_owner(
+    async fn create_with_free_name(
         db: &DatabaseConnection,
         owner: &users::Model,
         title: Option<String>,
@@ -78,7 +78,9 @@ impl Model {
         let mut attempt = 1;
         loop {
             match Self::insert_with_owner(db, owner, title.clone(), next_name()).await {
-                Err(error) if attempt < NAME_ATTEMPTS && is_taken(&error) => attempt += 1,
+                Err(error) if attempt < MAX_NAME_ATTEMPTS && is_unique_violation(&error) => {
+                    attempt += 1
+                }
                 result => return result,
             }
         }
@@ -87,7 +89,7 @@ impl Model {
     /// # Errors
     /// When the database fails.
     pub async fn find_by_name(db: &DatabaseConnection, name: &str) -> Result<Option<Self>, DbErr> {
-        if !is_name(name) {
+        if !is_group_name(name) {
             return Ok(None);
         }
         let named = Entity::find().filter(Column::Name.eq(name));
@@ -104,7 +106,7 @@ impl Model {
         name: &str,
         user: &users::Model,
     ) -> Result<Option<(Self, memberships::Model)>, DbErr> {
-        if !is_name(name) {
+        if !is_group_name(name) {
             return Ok(None);
         }
         let found = Entity::find()
@@ -120,7 +122,10 @@ impl Model {
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn heads(db: &DatabaseConnection, ids: Vec<i64>) -> Result<HashMap<i64, i64>, DbErr> {
+    pub async fn find_heads(
+        db: &DatabaseConnection,
+        ids: Vec<i64>,
+    ) -> Result<HashMap<i64, i64>, DbErr> {
         let heads: Vec<(i64, i64)> = Entity::find()
             .select_only()
             .columns([Column::Id, Column::Head])
@@ -135,32 +140,32 @@ impl Model {
     /// Gives the group another title, or none.
     ///
     /// # Errors
-    /// [`Refusal::Forbidden`] to all but admins and the owner.
-    pub async fn rename(
+    /// [`Rejection::Forbidden`] to all but admins and the owner.
+    pub async fn set_title(
         self,
         db: &DatabaseConnection,
         actor: &users::Model,
         title: Option<String>,
-    ) -> Result<(Self, Vec<Event>), NotDone> {
-        let transaction = begin(db).await?;
-        let mut logs = Logs::lock(&transaction, [self.id].into()).await?;
-        let own = memberships::Model::of_actor(&transaction, self.id, actor).await?;
+    ) -> Result<(Self, Vec<Event>), CommandError> {
+        let transaction = begin_write(db).await?;
+        let mut logs = LockedLogs::lock(&transaction, [self.id].into()).await?;
+        let own = memberships::Model::find_for_actor(&transaction, self.id, actor).await?;
         if own.role() < Role::Admin {
-            return Err(Refusal::Forbidden.into());
+            return Err(Rejection::Forbidden.into());
         }
         let now = Entity::find_by_id(self.id).one(&transaction).await?;
-        let now = now.ok_or(Refusal::NotFound)?;
+        let now = now.ok_or(Rejection::NotFound)?;
         if now.title == title {
             return Ok((now, Vec::new()));
         }
         let data = json!({"title": title});
-        let event = logs.push(NewEvent::by(
-            Author::of(actor),
+        let event = logs.append(NewEvent::by_actor(
+            Actor::from_user(actor),
             self.id,
             kind::GROUP_UPDATED,
             &data,
         ));
-        logs.write(&transaction).await?;
+        logs.flush(&transaction).await?;
         let mut row = now.into_active_model();
         row.title = Set(title);
         // As it is after the event was written: the head has moved on.
@@ -170,20 +175,20 @@ impl Model {
     }
 
     /// Closes the group for ever: nobody is a member any more, and nobody can become one. What was
-    /// said in it is left to [`Model::purge_closed`], since it may be much.
+    /// said in it is left to [`Model::purge_deleted`], since it may be much.
     ///
     /// # Errors
-    /// [`Refusal::Forbidden`] to all but the owner.
-    pub async fn close_by(
+    /// [`Rejection::Forbidden`] to all but the owner.
+    pub async fn delete_by(
         &self,
         db: &DatabaseConnection,
         actor: &users::Model,
-    ) -> Result<(), NotDone> {
-        let transaction = begin(db).await?;
-        Logs::lock(&transaction, [self.id].into()).await?;
-        let own = memberships::Model::of_actor(&transaction, self.id, actor).await?;
+    ) -> Result<(), CommandError> {
+        let transaction = begin_write(db).await?;
+        LockedLogs::lock(&transaction, [self.id].into()).await?;
+        let own = memberships::Model::find_for_actor(&transaction, self.id, actor).await?;
         if own.role() != Role::Owner {
-            return Err(Refusal::Forbidden.into());
+            return Err(Rejection::Forbidden.into());
         }
         memberships::Entity::delete_many()
             .filter(memberships::Column::GroupId.eq(self.id))
@@ -207,7 +212,7 @@ impl Model {
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn purge_closed(db: &DatabaseConnection) -> Result<(), DbErr> {
+    pub async fn purge_deleted(db: &DatabaseConnection) -> Result<(), DbErr> {
         let closed: Vec<i64> = Entity::find()
             .select_only()
             .column(Column::Id)
@@ -216,7 +221,7 @@ impl Model {
             .all(db)
             .await?;
         for id in closed {
-            reactions::Model::purge(db, id).await?;
+            reactions::Model::purge_group(db, id).await?;
             let mut reached = 0;
             loop {
                 let last: Option<i64> = events::Entity::find()
@@ -224,7 +229,7 @@ impl Model {
                     .column(events::Column::Seq)
                     .filter(events::Column::GroupId.eq(id))
                     .order_by_asc(events::Column::Seq)
-                    .offset(PURGED_AT_ONCE)
+                    .offset(PURGE_EVENT_BATCH)
                     .limit(1)
                     .into_tuple()
                     .one(db)
@@ -250,7 +255,7 @@ impl Model {
         title: Option<String>,
         name: String,
     ) -> Result<(Self, memberships::Model), DbErr> {
-        let transaction = begin(db).await?;
+        let transaction = begin_write(db).await?;
         let group = ActiveModel {
             name: Set(name),
             title: Set(title),
@@ -271,7 +276,7 @@ fn random_name() -> String {
 }
 
 /// Whether this is the form of a group's name: `chat_` and 8 lower-case hex digits.
-pub(super) fn is_name(text: &str) -> bool {
+pub(super) fn is_group_name(text: &str) -> bool {
     text.strip_prefix("chat_").is_some_and(|digits| {
         digits.len() == 8
             && digits
@@ -280,6 +285,6 @@ pub(super) fn is_name(text: &str) -> bool {
     })
 }
 
-fn is_taken(error: &DbErr) -> bool {
+fn is_unique_violation(error: &DbErr) -> bool {
     matches!(error.sql_err(), Some(SqlErr::UniqueConstraintViolation(_)))
 }

@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 pub use super::_entities::epochs::{ActiveModel, Column, Entity, Model};
 
-use super::log::begin;
+use super::log::begin_write;
 
 impl ActiveModelBehavior for ActiveModel {}
 
@@ -18,9 +18,9 @@ impl Model {
     /// # Errors
     /// When the database fails.
     pub async fn current(db: &DatabaseConnection) -> Result<Self, DbErr> {
-        match Self::last(db).await? {
+        match Self::find_last(db).await? {
             Some(epoch) => Ok(epoch),
-            None => Self::begin_after(db, None).await,
+            None => Self::begin_next(db, None).await,
         }
     }
 
@@ -29,8 +29,8 @@ impl Model {
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn begin_after(db: &DatabaseConnection, ended: Option<&str>) -> Result<Self, DbErr> {
-        let last = Self::last(db).await?;
+    pub async fn begin_next(db: &DatabaseConnection, ended: Option<&str>) -> Result<Self, DbErr> {
+        let last = Self::find_last(db).await?;
         if let Some(last) = last.as_ref().filter(|last| Some(&*last.name) != ended) {
             return Ok(last.clone());
         }
@@ -42,7 +42,7 @@ impl Model {
         };
         match epoch.insert(db).await {
             Ok(epoch) => Ok(epoch),
-            Err(error) => match (error.sql_err(), Self::last(db).await?) {
+            Err(error) => match (error.sql_err(), Self::find_last(db).await?) {
                 (Some(SqlErr::UniqueConstraintViolation(_)), Some(epoch)) => Ok(epoch),
                 _ => Err(error),
             },
@@ -53,20 +53,20 @@ impl Model {
     ///
     /// # Errors
     /// When the database does not take them.
-    pub async fn prove_writable(db: &DatabaseConnection) -> Result<(), DbErr> {
-        Self::write_again(db).await?.commit().await
+    pub async fn check_writable(db: &DatabaseConnection) -> Result<(), DbErr> {
+        Self::update_timestamp(db).await?.commit().await
     }
 
     /// Writes a row that is there already and takes that back.
     ///
     /// # Errors
     /// When the database takes no writes.
-    pub async fn try_to_write(db: &DatabaseConnection) -> Result<(), DbErr> {
-        Self::write_again(db).await?.rollback().await
+    pub async fn check_writable_dry_run(db: &DatabaseConnection) -> Result<(), DbErr> {
+        Self::update_timestamp(db).await?.rollback().await
     }
 
-    async fn write_again(db: &DatabaseConnection) -> Result<DatabaseTransaction, DbErr> {
-        let transaction = begin(db).await?;
+    async fn update_timestamp(db: &DatabaseConnection) -> Result<DatabaseTransaction, DbErr> {
+        let transaction = begin_write(db).await?;
         let now: DateTimeWithTimeZone = Utc::now().into();
         Entity::update_many()
             .col_expr(Column::UpdatedAt, Expr::value(now))
@@ -79,7 +79,7 @@ impl Model {
     ///
     /// # Errors
     /// When one of them, or the database, is not.
-    pub async fn prove_readable(db: &DatabaseConnection) -> Result<(), DbErr> {
+    pub async fn check_readable(db: &DatabaseConnection) -> Result<(), DbErr> {
         const TABLES: [&str; 9] = [
             "users",
             "chat_groups",
@@ -98,7 +98,7 @@ impl Model {
         Ok(())
     }
 
-    async fn last(db: &DatabaseConnection) -> Result<Option<Self>, DbErr> {
+    async fn find_last(db: &DatabaseConnection) -> Result<Option<Self>, DbErr> {
         Entity::find().order_by_desc(Column::Id).one(db).await
     }
 }

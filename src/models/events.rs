@@ -7,7 +7,7 @@ use sea_orm::{FromQueryResult, Statement};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
-use super::asked::all_rows;
+use super::bulk_query::fetch_many;
 
 pub use super::_entities::events::{ActiveModel, Column, Entity, Model};
 
@@ -27,7 +27,7 @@ pub mod kind {
 /// The SQL condition of events that stand on their own in the history of a group, for the table of this name. The
 /// index `idx-events-timeline` has this condition, and a database uses it where the query repeats it.
 #[must_use]
-pub fn on_timeline(table: &str) -> String {
+pub fn timeline_condition(table: &str) -> String {
     format!(
         "{table}.kind NOT IN ('{}', '{}', '{}', '{}')",
         kind::MESSAGE_EDITED,
@@ -39,7 +39,7 @@ pub fn on_timeline(table: &str) -> String {
 
 /// Who did something.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Author {
+pub struct Actor {
     pub id: i64,
     pub username: Arc<str>,
 }
@@ -50,7 +50,7 @@ pub struct NewEvent {
     pub group_id: i64,
     pub kind: &'static str,
     /// `None`: no user did it.
-    pub author: Option<Author>,
+    pub actor: Option<Actor>,
     /// The client's own id of the request, unique for each author in each group.
     pub cid: Option<String>,
     /// The message that it edits or deletes.
@@ -62,11 +62,11 @@ pub struct NewEvent {
 impl NewEvent {
     /// What a member does that is no message.
     #[must_use]
-    pub fn by(author: Author, group_id: i64, kind: &'static str, data: &Value) -> Self {
+    pub fn by_actor(author: Actor, group_id: i64, kind: &'static str, data: &Value) -> Self {
         Self {
             group_id,
             kind,
-            author: Some(author),
+            actor: Some(author),
             cid: None,
             target: None,
             data: data.to_string(),
@@ -90,11 +90,11 @@ pub struct Event {
 }
 
 /// Events that are read at once where their size is limited; each may be as large as a frame.
-const CHUNK: u64 = 50;
+const EVENTS_PER_CHUNK: u64 = 50;
 
 /// A row of the log.
 #[derive(FromQueryResult, Deserialize)]
-struct Row {
+struct EventRow {
     seq: i64,
     kind: String,
     username: Option<String>,
@@ -110,7 +110,7 @@ impl Model {
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn after(
+    pub async fn list_after(
         db: &DatabaseConnection,
         group_id: i64,
         seq: i64,
@@ -125,7 +125,7 @@ impl Model {
             [group_id.into(), seq.into(), limit.into()],
         );
         let found = "seq, kind, username, cid, data, created_at";
-        let mut rows: Vec<Row> = all_rows(db, found, query).await?;
+        let mut rows: Vec<EventRow> = fetch_many(db, found, query).await?;
         rows.sort_unstable_by_key(|row| row.seq);
         Ok(rows
             .into_iter()
@@ -144,7 +144,7 @@ impl Model {
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn page(
+    pub async fn page_after(
         db: &DatabaseConnection,
         group_id: i64,
         seq: i64,
@@ -154,9 +154,9 @@ impl Model {
         let mut page: Vec<Event> = Vec::new();
         let mut read = 0;
         loop {
-            let wanted = CHUNK.min(limit - page.len() as u64);
+            let wanted = EVENTS_PER_CHUNK.min(limit - page.len() as u64);
             let last = page.last().map_or(seq, |event| event.seq);
-            let chunk = Self::after(db, group_id, last, wanted).await?;
+            let chunk = Self::list_after(db, group_id, last, wanted).await?;
             let is_last = (chunk.len() as u64) < wanted;
             for event in chunk {
                 read += event.data.len();
@@ -174,14 +174,14 @@ impl Model {
 
 /// What the log keeps of a message that was deleted.
 #[must_use]
-pub fn erased_message() -> String {
+pub fn deleted_message_data() -> String {
     json!({"text": null, "deleted": true}).to_string()
 }
 
 /// Returns the data that the log keeps of a message that was edited: the data of the message, with the text
 /// of its edit.
 #[must_use]
-pub fn edited_message(message: &str, edit: &str) -> String {
+pub fn edited_message_data(message: &str, edit: &str) -> String {
     let mut data: Map<String, Value> = serde_json::from_str(message).unwrap_or_default();
     let edit: Map<String, Value> = serde_json::from_str(edit).unwrap_or_default();
     let text = edit.get("text").cloned().unwrap_or_default();
@@ -193,14 +193,14 @@ pub fn edited_message(message: &str, edit: &str) -> String {
 /// Returns the data that the log keeps of an edit that a later edit replaced. The text is empty and not null:
 /// clients take null for a message that was deleted, and the later edit follows in the log.
 #[must_use]
-pub fn replaced_edit(target: i64) -> String {
+pub fn replaced_edit_data(target: i64) -> String {
     json!({"seq": target, "text": "", "replaced": true}).to_string()
 }
 
 /// Returns whether the log has kept no text to compare with: that of a message which was edited or deleted,
 /// or of an edit which was replaced.
 #[must_use]
-pub fn is_altered(data: &Value) -> bool {
+pub fn is_redacted(data: &Value) -> bool {
     let marks = ["deleted", "edited", "replaced"];
     marks
         .iter()
@@ -209,6 +209,6 @@ pub fn is_altered(data: &Value) -> bool {
 
 /// What the log keeps of an edit of a message that was deleted.
 #[must_use]
-pub fn erased_edit(target: i64) -> String {
+pub fn deleted_edit_data(target: i64) -> String {
     json!({"seq": target, "text": null, "deleted": true}).to_string()
 }

@@ -25,39 +25,43 @@ use tokio::{sync::oneshot, time::timeout};
 use crate::limits::LogThrottle;
 
 /// Requests that may wait: on two cores, some 5 s of work.
-const WAITING: usize = 512;
+const MAX_WAITING_JOBS: usize = 512;
 
 /// The longest time that a request waits in the queue.
-const TURN_WITHIN: Duration = Duration::from_secs(10);
+const JOB_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// A thread that has been idle for this long frees its memory.
-const IDLE: Duration = Duration::from_secs(10);
+const FREE_MEMORY_AFTER: Duration = Duration::from_secs(10);
 
 /// Every so many jobs one of the lowest priority is done first, so that no priority starves.
-const LOWEST_FIRST_EVERY: u64 = 4;
+const LOWEST_PRIORITY_EVERY: u64 = 4;
 
 /// The queue is full, or the request waited for too long.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("too many passwords are being hashed at the moment")]
-pub struct Busy;
+pub struct HashingBusy;
 
 /// The priority of a request, the highest first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Priority {
+pub enum HashPriority {
     /// A login from a network that has logged in to the account before, or the operator.
-    Known,
+    KnownNetwork,
     /// Any other login.
     Login,
     /// A registration or a password change.
-    Account,
+    AccountChange,
 }
 
-const PRIORITIES: [Priority; 3] = [Priority::Known, Priority::Login, Priority::Account];
+const PRIORITIES: [HashPriority; 3] = [
+    HashPriority::KnownNetwork,
+    HashPriority::Login,
+    HashPriority::AccountChange,
+];
 
 /// The origin of a request: its priority, and the network that it came from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Requester {
-    pub priority: Priority,
+    pub priority: HashPriority,
     /// `None` is the operator.
     pub network: Option<IpNet>,
 }
@@ -65,13 +69,13 @@ pub struct Requester {
 impl Requester {
     /// The operator, at the command line.
     pub const OPERATOR: Self = Self {
-        priority: Priority::Known,
+        priority: HashPriority::KnownNetwork,
         network: None,
     };
 
     /// A client of this network.
     #[must_use]
-    pub const fn client(priority: Priority, network: IpNet) -> Self {
+    pub const fn client(priority: HashPriority, network: IpNet) -> Self {
         Self {
             priority,
             network: Some(network),
@@ -79,14 +83,14 @@ impl Requester {
     }
 }
 
-type Job = Box<dyn FnOnce(&mut Memory) + Send>;
+type HashJob = Box<dyn FnOnce(&mut HashMemory) + Send>;
 
 /// The memory that one thread hashes in. It is kept from one hash to the next, because the kernel takes
 /// and gives 19 MiB page by page, under a lock that all threads of the process need.
 #[derive(Default)]
-pub struct Memory(Vec<Block>);
+pub struct HashMemory(Vec<Block>);
 
-impl Memory {
+impl HashMemory {
     /// Returns `count` blocks of 1 KiB with arbitrary content.
     pub fn blocks(&mut self, count: usize) -> &mut [Block] {
         if self.0.len() < count {
@@ -96,27 +100,27 @@ impl Memory {
     }
 }
 
-static HASHING: LazyLock<Hashing> = LazyLock::new(Hashing::start);
+static HASH_POOL: LazyLock<HashPool> = LazyLock::new(HashPool::start_threads);
 
-static FULL: LogThrottle = LogThrottle::new();
+static QUEUE_FULL_LOG: LogThrottle = LogThrottle::new();
 
 #[derive(Default)]
-struct Hashing {
-    queue: Mutex<Queue>,
+struct HashPool {
+    queue: Mutex<JobQueue>,
     /// Notified for each job that is added.
-    added: Condvar,
+    job_added: Condvar,
 }
 
 /// Checks that a login of this network would find a place in the queue.
 ///
 /// # Errors
-/// [`Busy`] when the queue is full.
-pub fn expect_room(network: IpNet) -> Result<(), Busy> {
-    let requester = Requester::client(Priority::Login, network);
-    if HASHING.queue().has_room(&requester) {
+/// [`HashingBusy`] when the queue is full.
+pub fn check_capacity(network: IpNet) -> Result<(), HashingBusy> {
+    let requester = Requester::client(HashPriority::Login, network);
+    if HASH_POOL.lock_queue().has_capacity(&requester) {
         Ok(())
     } else {
-        Err(refuse())
+        Err(log_queue_full())
     }
 }
 
@@ -124,119 +128,124 @@ pub fn expect_room(network: IpNet) -> Result<(), Busy> {
 /// not begun.
 ///
 /// # Errors
-/// [`Busy`] when the queue is full, or the job did not begin and end within 10 s.
-pub async fn in_turn<T: Send + 'static>(
+/// [`HashingBusy`] when the queue is full, or the job did not begin and end within 10 s.
+pub async fn run_queued<T: Send + 'static>(
     requester: Requester,
-    work: impl FnOnce(&mut Memory) -> T + Send + 'static,
-) -> Result<T, Busy> {
+    work: impl FnOnce(&mut HashMemory) -> T + Send + 'static,
+) -> Result<T, HashingBusy> {
     let (done, result) = oneshot::channel();
-    let job = Box::new(move |memory: &mut Memory| {
+    let job = Box::new(move |memory: &mut HashMemory| {
         if !done.is_closed() {
             // The client may have hung up meanwhile.
             let _ = done.send(work(memory));
         }
     });
-    HASHING.queue().push(requester, job).map_err(|_| refuse())?;
-    HASHING.added.notify_one();
-    match timeout(TURN_WITHIN, result).await {
+    HASH_POOL
+        .lock_queue()
+        .push(requester, job)
+        .map_err(|_| log_queue_full())?;
+    HASH_POOL.job_added.notify_one();
+    match timeout(JOB_TIMEOUT, result).await {
         Ok(Ok(result)) => Ok(result),
-        _ => Err(Busy),
+        _ => Err(HashingBusy),
     }
 }
 
-fn refuse() -> Busy {
-    if let Some(suppressed) = FULL.permit() {
+fn log_queue_full() -> HashingBusy {
+    if let Some(suppressed) = QUEUE_FULL_LOG.allow() {
         tracing::warn!(
             suppressed,
             "password hashing queue full: requests are refused"
         );
     }
-    Busy
+    HashingBusy
 }
 
-impl Hashing {
-    fn start() -> Self {
+impl HashPool {
+    fn start_threads() -> Self {
         let cores = available_parallelism().map_or(1, usize::from);
         for _ in 0..cores.saturating_sub(1).max(1) {
             let thread = thread::Builder::new().name("hashing".to_owned());
-            if let Err(error) = thread.spawn(work_off) {
+            if let Err(error) = thread.spawn(run_worker) {
                 tracing::error!(%error, "a thread to hash passwords could not be started");
             }
         }
         Self::default()
     }
 
-    fn queue(&self) -> MutexGuard<'_, Queue> {
+    fn lock_queue(&self) -> MutexGuard<'_, JobQueue> {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Waits for the next job. Returns `None` when none came for [`IDLE`].
-    fn next(&self) -> Option<Job> {
-        let is_empty = |queue: &mut Queue| queue.waiting == 0;
-        let waited = self.added.wait_timeout_while(self.queue(), IDLE, is_empty);
+    fn next_job(&self) -> Option<HashJob> {
+        let is_empty = |queue: &mut JobQueue| queue.waiting == 0;
+        let waited =
+            self.job_added
+                .wait_timeout_while(self.lock_queue(), FREE_MEMORY_AFTER, is_empty);
         let (mut queue, _) = waited.unwrap_or_else(PoisonError::into_inner);
         queue.pop()
     }
 }
 
 /// Runs until the process ends.
-fn work_off() {
-    let mut memory = Memory::default();
+fn run_worker() {
+    let mut memory = HashMemory::default();
     loop {
-        match HASHING.next() {
-            // A panic of one job must not end the thread. Its requester is answered with `Busy`.
+        match HASH_POOL.next_job() {
+            // A panic of one job must not end the thread. Its requester is answered with `HashingBusy`.
             Some(job) => drop(catch_unwind(AssertUnwindSafe(|| job(&mut memory)))),
-            None => memory = Memory::default(),
+            None => memory = HashMemory::default(),
         }
     }
 }
 
 /// The jobs that wait, of all priorities.
 #[derive(Default)]
-struct Queue {
-    by_priority: [Networks; PRIORITIES.len()],
+struct JobQueue {
+    by_priority: [NetworkQueues; PRIORITIES.len()],
     waiting: usize,
     popped: u64,
 }
 
 /// The jobs of one priority. Its networks take turns.
 #[derive(Default)]
-struct Networks {
-    jobs: HashMap<Option<IpNet>, VecDeque<Job>>,
+struct NetworkQueues {
+    jobs: HashMap<Option<IpNet>, VecDeque<HashJob>>,
     /// The networks that have jobs, the next one first.
-    turns: VecDeque<Option<IpNet>>,
+    next_networks: VecDeque<Option<IpNet>>,
 }
 
-impl Queue {
-    fn push(&mut self, requester: Requester, job: Job) -> Result<(), Busy> {
-        if self.waiting >= WAITING {
-            let evicted = self.evictable(&requester).ok_or(Busy)?;
+impl JobQueue {
+    fn push(&mut self, requester: Requester, job: HashJob) -> Result<(), HashingBusy> {
+        if self.waiting >= MAX_WAITING_JOBS {
+            let evicted = self.find_evictable(&requester).ok_or(HashingBusy)?;
             self.evict(evicted);
         }
         let networks = self.by_priority.get_mut(requester.priority as usize);
-        networks.ok_or(Busy)?.push(requester.network, job);
+        networks.ok_or(HashingBusy)?.push(requester.network, job);
         self.waiting += 1;
         Ok(())
     }
 
-    fn has_room(&self, requester: &Requester) -> bool {
-        self.waiting < WAITING || self.evictable(requester).is_some()
+    fn has_capacity(&self, requester: &Requester) -> bool {
+        self.waiting < MAX_WAITING_JOBS || self.find_evictable(requester).is_some()
     }
 
     /// Returns the priority and the network whose newest job makes room for another requester: of a lower
     /// priority, or of a network that has at least two jobs more.
-    fn evictable(&self, requester: &Requester) -> Option<Requester> {
+    fn find_evictable(&self, requester: &Requester) -> Option<Requester> {
         PRIORITIES.into_iter().rev().find_map(|priority| {
             let networks = self.by_priority.get(priority as usize)?;
-            let (network, most) = networks.busiest()?;
+            let (network, most) = networks.busiest_network()?;
             let is_lower = priority > requester.priority;
-            let is_greedier =
-                priority == requester.priority && most > networks.waiting_of(requester.network) + 1;
+            let is_greedier = priority == requester.priority
+                && most > networks.waiting_count(requester.network) + 1;
             (is_lower || is_greedier).then_some(Requester { priority, network })
         })
     }
 
-    /// Drops the newest job of a requester, who is answered with [`Busy`].
+    /// Drops the newest job of a requester, who is answered with [`HashingBusy`].
     fn evict(&mut self, requester: Requester) {
         if let Some(networks) = self.by_priority.get_mut(requester.priority as usize)
             && networks.drop_newest(requester.network)
@@ -245,45 +254,48 @@ impl Queue {
         }
     }
 
-    fn pop(&mut self) -> Option<Job> {
+    fn pop(&mut self) -> Option<HashJob> {
         self.popped = self.popped.wrapping_add(1);
-        let is_lowest_first = self.popped.is_multiple_of(LOWEST_FIRST_EVERY);
+        let is_lowest_first = self.popped.is_multiple_of(LOWEST_PRIORITY_EVERY);
         let job = if is_lowest_first {
-            self.by_priority.iter_mut().rev().find_map(Networks::pop)
+            self.by_priority
+                .iter_mut()
+                .rev()
+                .find_map(NetworkQueues::pop)
         } else {
-            self.by_priority.iter_mut().find_map(Networks::pop)
+            self.by_priority.iter_mut().find_map(NetworkQueues::pop)
         };
         self.waiting -= usize::from(job.is_some());
         job
     }
 }
 
-impl Networks {
-    fn push(&mut self, network: Option<IpNet>, job: Job) {
+impl NetworkQueues {
+    fn push(&mut self, network: Option<IpNet>, job: HashJob) {
         let jobs = self.jobs.entry(network).or_default();
         if jobs.is_empty() {
-            self.turns.push_back(network);
+            self.next_networks.push_back(network);
         }
         jobs.push_back(job);
     }
 
-    fn pop(&mut self) -> Option<Job> {
-        let network = self.turns.pop_front()?;
+    fn pop(&mut self) -> Option<HashJob> {
+        let network = self.next_networks.pop_front()?;
         let jobs = self.jobs.get_mut(&network)?;
         let job = jobs.pop_front();
         if jobs.is_empty() {
             self.jobs.remove(&network);
         } else {
-            self.turns.push_back(network);
+            self.next_networks.push_back(network);
         }
         job
     }
 
-    fn waiting_of(&self, network: Option<IpNet>) -> usize {
+    fn waiting_count(&self, network: Option<IpNet>) -> usize {
         self.jobs.get(&network).map_or(0, VecDeque::len)
     }
 
-    fn busiest(&self) -> Option<(Option<IpNet>, usize)> {
+    fn busiest_network(&self) -> Option<(Option<IpNet>, usize)> {
         let counts = self
             .jobs
             .iter()
@@ -298,7 +310,7 @@ impl Networks {
         let is_dropped = jobs.pop_back().is_some();
         if jobs.is_empty() {
             self.jobs.remove(&network);
-            self.turns.retain(|turn| *turn != network);
+            self.next_networks.retain(|turn| *turn != network);
         }
         is_dropped
     }

@@ -10,23 +10,23 @@ use sha2::{Digest, Sha256};
 pub use super::_entities::invites::{ActiveModel, Column, Entity, Model};
 use super::{
     bans, chat_groups,
-    events::{Author, Event, NewEvent, kind},
-    log::{Logs, begin},
+    events::{Actor, Event, NewEvent, kind},
+    log::{LockedLogs, begin_write},
     memberships::{self, Quotas, Role},
-    refusals::{NotDone, Refusal},
+    rejections::{CommandError, Rejection},
     users,
 };
 use crate::database::clock;
 
 /// Expired invites that one statement deletes.
-const DELETED_AT_ONCE: u64 = 500;
+const DELETE_EXPIRED_BATCH: u64 = 500;
 
 /// A code that nobody has seen before, and nobody will see again: the database has its hash.
-pub struct Code(String);
+pub struct InviteCode(String);
 
 /// An invite as those who may withdraw it see it.
 #[derive(Debug, FromQueryResult)]
-pub struct Listed {
+pub struct InviteRow {
     pub id: i64,
     pub created_by: String,
     pub created_at: DateTimeWithTimeZone,
@@ -37,7 +37,7 @@ pub struct Listed {
 
 /// What somebody who has a code is shown before they accept.
 #[derive(Debug, FromQueryResult)]
-pub struct Offer {
+pub struct InvitePreview {
     pub title: Option<String>,
     pub username: String,
     pub name: String,
@@ -45,14 +45,14 @@ pub struct Offer {
 }
 
 /// Where an accepted invite has led.
-pub struct Accepted {
+pub struct AcceptedInvite {
     pub group: chat_groups::Model,
     pub membership: memberships::Model,
     /// What is to be told. `None`: the user was a member already.
     pub event: Option<Event>,
 }
 
-impl Code {
+impl InviteCode {
     /// 128 random bits, as 32 hex digits.
     fn new() -> Self {
         Self(format!("{:032x}", random::<u128>()))
@@ -70,26 +70,26 @@ impl Model {
     /// Invites to a group, for `expires_in` and for `max_uses` people, or any number of them.
     ///
     /// # Errors
-    /// [`Refusal::Forbidden`] to all but admins and the owner.
+    /// [`Rejection::Forbidden`] to all but admins and the owner.
     pub async fn create(
         db: &DatabaseConnection,
         group: &chat_groups::Model,
         actor: &users::Model,
         expires_in: Duration,
         max_uses: Option<i64>,
-    ) -> Result<(Self, Code), NotDone> {
-        let transaction = begin(db).await?;
-        Logs::lock(&transaction, [group.id].into()).await?;
-        let own = memberships::Model::of_actor(&transaction, group.id, actor).await?;
+    ) -> Result<(Self, InviteCode), CommandError> {
+        let transaction = begin_write(db).await?;
+        LockedLogs::lock(&transaction, [group.id].into()).await?;
+        let own = memberships::Model::find_for_actor(&transaction, group.id, actor).await?;
         if own.role() < Role::Admin {
-            return Err(Refusal::Forbidden.into());
+            return Err(Rejection::Forbidden.into());
         }
-        let code = Code::new();
+        let code = InviteCode::new();
         let now = clock::now(&transaction).await?;
         let invite = ActiveModel {
             group_id: Set(group.id),
             created_by: Set(actor.id),
-            code_hash: Set(hash(code.as_str())),
+            code_hash: Set(hash_code(code.as_str())),
             expires_at: Set((now + expires_in).into()),
             max_uses: Set(max_uses),
             created_at: Set(now.into()),
@@ -111,15 +111,15 @@ impl Model {
         group_id: i64,
         after: i64,
         limit: u64,
-    ) -> Result<Vec<Listed>, DbErr> {
+    ) -> Result<Vec<InviteRow>, DbErr> {
         let sql = format!(
             "SELECT invites.id, username AS created_by, invites.created_at AS created_at, \
              expires_at, max_uses, uses \
              FROM invites JOIN users ON users.id = invites.created_by \
              WHERE group_id = $1 AND invites.id > $2 AND {} ORDER BY invites.id LIMIT $3",
-            is_open(db)
+            usable_condition(db)
         );
-        Listed::find_by_statement(Statement::from_sql_and_values(
+        InviteRow::find_by_statement(Statement::from_sql_and_values(
             db.get_database_backend(),
             sql,
             [group_id.into(), after.into(), limit.into()],
@@ -131,19 +131,19 @@ impl Model {
     /// Withdraws an invite. The role of the actor is checked while the group is locked.
     ///
     /// # Errors
-    /// [`Refusal::Forbidden`] to all but admins and the owner, [`Refusal::NotFound`] where the group has no
+    /// [`Rejection::Forbidden`] to all but admins and the owner, [`Rejection::NotFound`] where the group has no
     /// invite with this id.
-    pub async fn withdraw(
+    pub async fn revoke(
         db: &DatabaseConnection,
         group_id: i64,
         actor: &users::Model,
         id: i64,
-    ) -> Result<(), NotDone> {
-        let transaction = begin(db).await?;
-        Logs::lock(&transaction, [group_id].into()).await?;
-        let own = memberships::Model::of_actor(&transaction, group_id, actor).await?;
+    ) -> Result<(), CommandError> {
+        let transaction = begin_write(db).await?;
+        LockedLogs::lock(&transaction, [group_id].into()).await?;
+        let own = memberships::Model::find_for_actor(&transaction, group_id, actor).await?;
         if own.role() < Role::Admin {
-            return Err(Refusal::Forbidden.into());
+            return Err(Rejection::Forbidden.into());
         }
         let withdrawn = Entity::delete_many()
             .filter(Column::Id.eq(id))
@@ -151,7 +151,7 @@ impl Model {
             .exec(&transaction)
             .await?;
         if withdrawn.rows_affected == 0 {
-            return Err(Refusal::NotFound.into());
+            return Err(Rejection::NotFound.into());
         }
         transaction.commit().await?;
         Ok(())
@@ -162,7 +162,7 @@ impl Model {
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn end_of(
+    pub async fn revoke_all_by(
         transaction: &DatabaseTransaction,
         user_id: i64,
         group_id: Option<i64>,
@@ -179,17 +179,20 @@ impl Model {
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn offer(db: &DatabaseConnection, code: &str) -> Result<Option<Offer>, DbErr> {
+    pub async fn find_preview(
+        db: &DatabaseConnection,
+        code: &str,
+    ) -> Result<Option<InvitePreview>, DbErr> {
         let sql = format!(
             "SELECT title, username, users.name, expires_at \
              FROM invites JOIN chat_groups ON chat_groups.id = group_id \
              JOIN users ON users.id = created_by WHERE code_hash = $1 AND {}",
-            is_open(db)
+            usable_condition(db)
         );
-        Offer::find_by_statement(Statement::from_sql_and_values(
+        InvitePreview::find_by_statement(Statement::from_sql_and_values(
             db.get_database_backend(),
             sql,
-            [hash(code).into()],
+            [hash_code(code).into()],
         ))
         .one(db)
         .await
@@ -200,7 +203,7 @@ impl Model {
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn group_of(
+    pub async fn find_group_for_code(
         db: &DatabaseConnection,
         code: &str,
         user: &users::Model,
@@ -209,12 +212,12 @@ impl Model {
             "SELECT chat_groups.* FROM invites JOIN chat_groups ON chat_groups.id = group_id \
              WHERE code_hash = $1 AND ({} OR EXISTS \
              (SELECT 1 FROM memberships WHERE group_id = chat_groups.id AND user_id = $2))",
-            is_open(db)
+            usable_condition(db)
         );
         let found = Statement::from_sql_and_values(
             db.get_database_backend(),
             sql,
-            [hash(code).into(), user.id.into()],
+            [hash_code(code).into(), user.id.into()],
         );
         chat_groups::Entity::find()
             .from_raw_sql(found)
@@ -226,39 +229,39 @@ impl Model {
     /// invite nothing.
     ///
     /// # Errors
-    /// [`Refusal::NotFound`] for a code that lets nobody in (any more), [`Refusal::Banned`] for a
-    /// user who was banned, [`Refusal::LimitExceeded`] where the user or the group has as many memberships as it
+    /// [`Rejection::NotFound`] for a code that lets nobody in (any more), [`Rejection::Banned`] for a
+    /// user who was banned, [`Rejection::LimitExceeded`] where the user or the group has as many memberships as it
     /// may have.
     pub async fn accept(
         db: &DatabaseConnection,
         code: &str,
         user: &users::Model,
         quotas: Quotas,
-    ) -> Result<Accepted, NotDone> {
-        let led = Self::group_of(db, code, user).await?;
-        let group_id = led.ok_or(Refusal::NotFound)?.id;
-        let transaction = begin(db).await?;
-        let mut logs = Logs::lock(&transaction, [group_id].into()).await?;
+    ) -> Result<AcceptedInvite, CommandError> {
+        let led = Self::find_group_for_code(db, code, user).await?;
+        let group_id = led.ok_or(Rejection::NotFound)?.id;
+        let transaction = begin_write(db).await?;
+        let mut logs = LockedLogs::lock(&transaction, [group_id].into()).await?;
         // Now that all others wait who would use it or change the group.
         let (invite, group) = Entity::find()
-            .filter(Column::CodeHash.eq(hash(code)))
+            .filter(Column::CodeHash.eq(hash_code(code)))
             .find_also_related(chat_groups::Entity)
             .one(&transaction)
             .await?
-            .ok_or(Refusal::NotFound)?;
-        let mut group = group.ok_or(Refusal::NotFound)?;
+            .ok_or(Rejection::NotFound)?;
+        let mut group = group.ok_or(Rejection::NotFound)?;
         if let Some(membership) = memberships::Model::find(&transaction, group_id, user.id).await? {
-            return Ok(Accepted {
+            return Ok(AcceptedInvite {
                 group,
                 membership,
                 event: None,
             });
         }
-        if !invite.is_open(clock::now(&transaction).await?) {
-            return Err(Refusal::NotFound.into());
+        if !invite.is_usable(clock::now(&transaction).await?) {
+            return Err(Rejection::NotFound.into());
         }
         if bans::Model::exists(&transaction, group_id, user.id).await? {
-            return Err(Refusal::Banned.into());
+            return Err(Rejection::Banned.into());
         }
         memberships::Model::check_quotas(&transaction, user.id, Some(group_id), quotas).await?;
         let uses = invite.uses + 1;
@@ -268,14 +271,15 @@ impl Model {
         let data = json!({
             "user": user.username, "name": user.name, "role": Role::Member.as_str(),
         });
-        let joined = NewEvent::by(Author::of(user), group_id, kind::MEMBER_JOINED, &data);
-        let event = logs.push(joined).ok_or(Refusal::NotFound)?;
+        let joined =
+            NewEvent::by_actor(Actor::from_user(user), group_id, kind::MEMBER_JOINED, &data);
+        let event = logs.append(joined).ok_or(Rejection::NotFound)?;
         group.head = event.seq;
         let membership =
             memberships::Model::create(&transaction, &group, user.id, Role::Member).await?;
-        logs.write(&transaction).await?;
+        logs.flush(&transaction).await?;
         transaction.commit().await?;
-        Ok(Accepted {
+        Ok(AcceptedInvite {
             group,
             membership,
             event: Some(event),
@@ -294,7 +298,7 @@ impl Model {
             let ids: Vec<i64> = expired()
                 .select_only()
                 .column(Column::Id)
-                .limit(DELETED_AT_ONCE)
+                .limit(DELETE_EXPIRED_BATCH)
                 .into_tuple()
                 .all(db)
                 .await?;
@@ -308,19 +312,19 @@ impl Model {
         }
     }
 
-    fn is_open(&self, now: DateTime<Utc>) -> bool {
+    fn is_usable(&self, now: DateTime<Utc>) -> bool {
         self.expires_at > now && self.max_uses.is_none_or(|max| self.uses < max)
     }
 }
 
 /// Returns the SQL condition that an invite still admits somebody.
-fn is_open(db: &DatabaseConnection) -> String {
+fn usable_condition(db: &DatabaseConnection) -> String {
     let now = clock::now_sql(db.get_database_backend());
     format!("(expires_at > {now} AND (max_uses IS NULL OR uses < max_uses))")
 }
 
 /// A code is random enough that a plain hash keeps it.
-fn hash(code: &str) -> String {
+fn hash_code(code: &str) -> String {
     Sha256::digest(code.as_bytes())
         .iter()
         .map(|byte| format!("{byte:02x}"))

@@ -19,35 +19,35 @@ use serde::Deserialize;
 use tokio::time::{sleep, timeout};
 
 use super::{
-    asked::{execute, many_rows_of},
+    bulk_query::{bulk_execute, bulk_select_many},
     events::{self, Event, NewEvent, kind},
     reactions,
 };
 
 /// How long it is asked what became of a transaction, and how often.
-const SETTLED_WITHIN: Duration = Duration::from_secs(5);
-const ASK_EVERY: Duration = Duration::from_millis(20);
+const COMMIT_CHECK_TIMEOUT: Duration = Duration::from_secs(5);
+const COMMIT_CHECK_INTERVAL: Duration = Duration::from_millis(20);
 
 /// The logs of some groups, which nobody else appends to until the transaction ends.
-pub struct Logs {
-    logs: HashMap<i64, Log>,
-    at: DateTimeWithTimeZone,
+pub struct LockedLogs {
+    logs: HashMap<i64, LogRow>,
+    locked_at: DateTimeWithTimeZone,
     /// The groups that have grown, and the rows that they have grown by.
-    grown: BTreeSet<i64>,
-    events: Vec<[Value; 9]>,
+    appended_groups: BTreeSet<i64>,
+    event_rows: Vec<[Value; 9]>,
     /// By group and message: the last event that changed it.
-    revised: HashMap<(i64, i64), i64>,
+    revisions: HashMap<(i64, i64), i64>,
     /// Groups and messages of which the text goes.
-    erased: Vec<(i64, i64)>,
+    deleted_messages: Vec<(i64, i64)>,
     /// The texts that replace those of a message, by group and message, the newest one.
-    replaced: BTreeMap<(i64, i64), Replaced>,
+    message_edits: BTreeMap<(i64, i64), MessageEdits>,
     /// By group and user: who said something has read what came before.
-    read: HashMap<(i64, i64), (i64, i64)>,
+    read_positions: HashMap<(i64, i64), (i64, i64)>,
 }
 
 /// Where a log stands.
 #[derive(FromQueryResult, Deserialize)]
-struct Log {
+struct LogRow {
     id: i64,
     head: i64,
     messages: i64,
@@ -57,7 +57,7 @@ struct Log {
 }
 
 /// Groups of which [`AcknowledgedHeads`] keeps the head.
-const MOST_HEADS: usize = 65_536;
+const MAX_TRACKED_HEADS: usize = 65_536;
 
 /// The last events of groups that this process has acknowledged. A database whose log ends before them has
 /// lost what it had stored.
@@ -75,10 +75,10 @@ pub struct LogBehind {
 
 impl AcknowledgedHeads {
     /// Notes that events up to these were acknowledged.
-    pub fn note(&self, heads: impl IntoIterator<Item = (i64, i64)>) {
-        let mut known = self.heads();
+    pub fn record(&self, heads: impl IntoIterator<Item = (i64, i64)>) {
+        let mut known = self.lock_heads();
         for (group, seq) in heads {
-            if known.len() >= MOST_HEADS && !known.contains_key(&group) {
+            if known.len() >= MAX_TRACKED_HEADS && !known.contains_key(&group) {
                 known.clear();
             }
             let head = known.entry(group).or_default();
@@ -88,19 +88,19 @@ impl AcknowledgedHeads {
 
     /// Forgets all of them: the numbers mean something else from now on.
     pub fn clear(&self) {
-        self.heads().clear();
+        self.lock_heads().clear();
     }
 
     /// All of them, by group. Heads that are read after this call are compared with these.
     #[must_use]
-    pub fn all(&self) -> HashMap<i64, i64> {
-        self.heads().clone()
+    pub fn snapshot(&self) -> HashMap<i64, i64> {
+        self.lock_heads().clone()
     }
 
     /// The first of these logs, by group and head, that ends too early. They must be locked.
     #[must_use]
-    fn find_behind(&self, logs: impl IntoIterator<Item = (i64, i64)>) -> Option<LogBehind> {
-        let known = self.heads();
+    fn find_log_behind(&self, logs: impl IntoIterator<Item = (i64, i64)>) -> Option<LogBehind> {
+        let known = self.lock_heads();
         logs.into_iter().find_map(|(group, head)| {
             let acknowledged = *known.get(&group)?;
             (head < acknowledged).then_some(LogBehind {
@@ -111,7 +111,7 @@ impl AcknowledgedHeads {
         })
     }
 
-    fn heads(&self) -> MutexGuard<'_, HashMap<i64, i64>> {
+    fn lock_heads(&self) -> MutexGuard<'_, HashMap<i64, i64>> {
         // A panic elsewhere leaves the map as it was between two calls.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -121,7 +121,7 @@ impl AcknowledgedHeads {
 ///
 /// # Errors
 /// When the database fails.
-pub async fn begin(db: &DatabaseConnection) -> Result<DatabaseTransaction, DbErr> {
+pub async fn begin_write(db: &DatabaseConnection) -> Result<DatabaseTransaction, DbErr> {
     db.begin_with_options(TransactionOptions {
         // One that has read already cannot wait for another that writes.
         sqlite_transaction_mode: Some(SqliteTransactionMode::Immediate),
@@ -134,7 +134,7 @@ pub async fn begin(db: &DatabaseConnection) -> Result<DatabaseTransaction, DbErr
 ///
 /// # Errors
 /// When the database fails.
-pub async fn begin_reading(db: &DatabaseConnection) -> Result<DatabaseTransaction, DbErr> {
+pub async fn begin_snapshot(db: &DatabaseConnection) -> Result<DatabaseTransaction, DbErr> {
     let is_postgres = db.get_database_backend() == DbBackend::Postgres;
     db.begin_with_options(TransactionOptions {
         // SQLite knows no other.
@@ -153,20 +153,24 @@ pub async fn begin_reading(db: &DatabaseConnection) -> Result<DatabaseTransactio
 pub async fn was_committed(db: &DatabaseConnection, group: i64, event: &Event) -> Option<bool> {
     let settled = async {
         loop {
-            match is_stored(db, group, event).await {
+            match is_event_stored(db, group, event).await {
                 Ok(is_stored) => return is_stored,
                 // The server is about to come back, or does not know yet that the connection is gone.
-                Err(_) => sleep(ASK_EVERY).await,
+                Err(_) => sleep(COMMIT_CHECK_INTERVAL).await,
             }
         }
     };
-    timeout(SETTLED_WITHIN, settled).await.ok()
+    timeout(COMMIT_CHECK_TIMEOUT, settled).await.ok()
 }
 
-async fn is_stored(db: &DatabaseConnection, group: i64, event: &Event) -> Result<bool, DbErr> {
-    let transaction = begin(db).await?;
+async fn is_event_stored(
+    db: &DatabaseConnection,
+    group: i64,
+    event: &Event,
+) -> Result<bool, DbErr> {
+    let transaction = begin_write(db).await?;
     // The one that appended has the group for itself until it is over.
-    Logs::lock(&transaction, BTreeSet::from([group])).await?;
+    LockedLogs::lock(&transaction, BTreeSet::from([group])).await?;
     // Another one may have taken the place since, but not at that time.
     let found = events::Entity::find_by_id((group, event.seq))
         .filter(events::Column::CreatedAt.eq(event.at))
@@ -177,7 +181,7 @@ async fn is_stored(db: &DatabaseConnection, group: i64, event: &Event) -> Result
     Ok(found.is_some())
 }
 
-impl Logs {
+impl LockedLogs {
     /// Waits for these groups, and keeps others waiting. Those that do not exist, or not
     /// any more, are left out.
     ///
@@ -201,63 +205,63 @@ impl Logs {
         };
         let asked = groups.into_iter().map(|group| [group.into()]);
         let found = "id, head, messages, last_message, now";
-        let logs: Vec<Log> = many_rows_of(transaction, "id", asked, found, &query).await?;
+        let logs: Vec<LogRow> = bulk_select_many(transaction, "id", asked, found, &query).await?;
         let granted = logs.iter().filter_map(|log| log.now).max();
         let at = granted.unwrap_or_else(|| Utc::now().into());
         Ok(Self {
             logs: logs.into_iter().map(|log| (log.id, log)).collect(),
-            at: at.trunc_subsecs(3),
-            grown: BTreeSet::new(),
-            events: Vec::new(),
-            revised: HashMap::new(),
-            erased: Vec::new(),
-            replaced: BTreeMap::new(),
-            read: HashMap::new(),
+            locked_at: at.trunc_subsecs(3),
+            appended_groups: BTreeSet::new(),
+            event_rows: Vec::new(),
+            revisions: HashMap::new(),
+            deleted_messages: Vec::new(),
+            message_edits: BTreeMap::new(),
+            read_positions: HashMap::new(),
         })
     }
 
     /// Gives an event the next place in its group's log. `None` where there is no such group.
-    pub fn push(&mut self, event: NewEvent) -> Option<Event> {
+    pub fn append(&mut self, event: NewEvent) -> Option<Event> {
         let group = event.group_id;
         let log = self.logs.get_mut(&group)?;
         log.head += 1;
         let seq = log.head;
-        let user_id = event.author.as_ref().map(|author| author.id);
+        let user_id = event.actor.as_ref().map(|author| author.id);
         if event.kind == kind::MESSAGE_CREATED {
             log.messages += 1;
             log.last_message = seq;
             if let Some(user_id) = user_id {
-                let place = self.read.entry((group, user_id)).or_default();
+                let place = self.read_positions.entry((group, user_id)).or_default();
                 *place = (*place).max((seq, log.messages));
             }
         }
         if let Some(target) = event.target {
-            let before = self.revised.insert((group, target), seq);
+            let before = self.revisions.insert((group, target), seq);
             if event.kind == kind::MESSAGE_DELETED {
-                self.erased.push((group, target));
+                self.deleted_messages.push((group, target));
             }
             if event.kind == kind::MESSAGE_EDITED {
-                let replaced = self.replaced.entry((group, target)).or_default();
-                replaced.edits.extend(before);
-                replaced.data.clone_from(&event.data);
+                let replaced = self.message_edits.entry((group, target)).or_default();
+                replaced.earlier_edits.extend(before);
+                replaced.newest_data.clone_from(&event.data);
             }
         }
-        self.grown.insert(group);
-        self.events.push([
+        self.appended_groups.insert(group);
+        self.event_rows.push([
             group.into(),
             seq.into(),
             event.kind.into(),
             user_id.into(),
             event.cid.clone().into(),
             event.data.clone().into(),
-            self.at.into(),
+            self.locked_at.into(),
             log.messages.into(),
             event.target.into(),
         ]);
         Some(Event {
             seq,
-            at: self.at,
-            by: event.author.map(|author| author.username),
+            at: self.locked_at,
+            by: event.actor.map(|author| author.username),
             kind: event.kind.into(),
             cid: event.cid,
             data: event.data,
@@ -267,7 +271,7 @@ impl Logs {
     /// Notes that a user has read up to an event, of which it is known how many messages there were
     /// with it, or to the end where there is no such event yet. Gives the last event that was read,
     /// and the time.
-    pub fn read(
+    pub fn mark_read(
         &mut self,
         group: i64,
         user: i64,
@@ -280,25 +284,25 @@ impl Logs {
             None if seq > log.head => (log.head, log.messages),
             None => return None,
         };
-        let place = self.read.entry((group, user)).or_default();
+        let place = self.read_positions.entry((group, user)).or_default();
         *place = (*place).max((seq, messages));
-        Some((seq, self.at))
+        Some((seq, self.locked_at))
     }
 
     /// The first of the locked logs that ends before what was acknowledged.
     #[must_use]
-    pub fn find_behind(&self, acknowledged: &AcknowledgedHeads) -> Option<LogBehind> {
-        acknowledged.find_behind(self.logs.values().map(|log| (log.id, log.head)))
+    pub fn find_log_behind(&self, acknowledged: &AcknowledgedHeads) -> Option<LogBehind> {
+        acknowledged.find_log_behind(self.logs.values().map(|log| (log.id, log.head)))
     }
 
     /// Returns how many messages a group has so far.
-    pub fn messages(&self, group: i64) -> Option<i64> {
+    pub fn message_count(&self, group: i64) -> Option<i64> {
         Some(self.logs.get(&group)?.messages)
     }
 
     /// The last event of a group so far, and the time.
     pub fn head(&self, group: i64) -> Option<(i64, DateTimeWithTimeZone)> {
-        Some((self.logs.get(&group)?.head, self.at))
+        Some((self.logs.get(&group)?.head, self.locked_at))
     }
 
     /// Writes down what was pushed. It counts when the transaction is committed.
@@ -306,9 +310,9 @@ impl Logs {
     /// # Errors
     /// When the database fails, and when there is an event with the same `cid` by the same user in one
     /// of the groups.
-    pub async fn write(self, transaction: &DatabaseTransaction) -> Result<(), DbErr> {
-        self.grow(transaction).await?;
-        self.write_rest(transaction).await
+    pub async fn flush(self, transaction: &DatabaseTransaction) -> Result<(), DbErr> {
+        self.insert_events(transaction).await?;
+        self.update_related_rows(transaction).await
     }
 
     /// The same, but `false` when there is an event with such a `cid`: the transaction must be rolled
@@ -316,21 +320,24 @@ impl Logs {
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn write_new(self, transaction: &DatabaseTransaction) -> Result<bool, DbErr> {
-        if let Err(error) = self.grow(transaction).await {
+    pub async fn flush_unless_duplicate(
+        self,
+        transaction: &DatabaseTransaction,
+    ) -> Result<bool, DbErr> {
+        if let Err(error) = self.insert_events(transaction).await {
             let is_there = matches!(error.sql_err(), Some(SqlErr::UniqueConstraintViolation(_)));
             return if is_there { Ok(false) } else { Err(error) };
         }
-        self.write_rest(transaction).await?;
+        self.update_related_rows(transaction).await?;
         Ok(true)
     }
 
     /// Writes down the events and how long the logs are.
-    async fn grow(&self, transaction: &DatabaseTransaction) -> Result<(), DbErr> {
-        execute::<4>(
+    async fn insert_events(&self, transaction: &DatabaseTransaction) -> Result<(), DbErr> {
+        bulk_execute::<4>(
             transaction,
             "id, head, messages, last_message",
-            self.grown
+            self.appended_groups
                 .iter()
                 .filter_map(|group| self.logs.get(group))
                 .map(|log| [log.id, log.head, log.messages, log.last_message].map(Value::from)),
@@ -338,10 +345,10 @@ impl Logs {
              last_message = asked.last_message FROM asked WHERE chat_groups.id = asked.id",
         )
         .await?;
-        execute::<9>(
+        bulk_execute::<9>(
             transaction,
             "group_id, seq, kind, user_id, cid, data, created_at, messages, target",
-            self.events.iter().cloned(),
+            self.event_rows.iter().cloned(),
             "INSERT INTO events \
              (group_id, seq, kind, user_id, cid, data, created_at, messages, target) \
              SELECT * FROM asked WHERE seq IS NOT NULL",
@@ -350,30 +357,34 @@ impl Logs {
     }
 
     /// Writes down what the events have made of others, and what was read.
-    async fn write_rest(self, transaction: &DatabaseTransaction) -> Result<(), DbErr> {
+    async fn update_related_rows(self, transaction: &DatabaseTransaction) -> Result<(), DbErr> {
         // Before the messages refer to the new edits.
-        for ((group, target), replaced) in &self.replaced {
-            replaced.write(transaction, *group, *target).await?;
+        for ((group, target), replaced) in &self.message_edits {
+            replaced
+                .redact_replaced_texts(transaction, *group, *target)
+                .await?;
         }
-        execute::<3>(
+        bulk_execute::<3>(
             transaction,
             "group_id, seq, revised",
-            self.revised
+            self.revisions
                 .iter()
                 .map(|((group, target), seq)| [*group, *target, *seq].map(Value::from)),
             "UPDATE events SET revised = asked.revised FROM asked \
              WHERE events.group_id = asked.group_id AND events.seq = asked.seq",
         )
         .await?;
-        for (group, target) in self.erased {
-            erase(transaction, group, target).await?;
+        for (group, target) in self.deleted_messages {
+            redact_deleted_message(transaction, group, target).await?;
         }
-        execute::<4>(
+        bulk_execute::<4>(
             transaction,
             "group_id, user_id, seq, messages",
-            self.read.iter().map(|((group, user), (seq, messages))| {
-                [*group, *user, *seq, *messages].map(Value::from)
-            }),
+            self.read_positions
+                .iter()
+                .map(|((group, user), (seq, messages))| {
+                    [*group, *user, *seq, *messages].map(Value::from)
+                }),
             "UPDATE memberships SET read = asked.seq, read_messages = asked.messages FROM asked \
              WHERE memberships.group_id = asked.group_id AND memberships.user_id = asked.user_id \
              AND memberships.read < asked.seq",
@@ -385,18 +396,18 @@ impl Logs {
 
 /// The edits of one message in one transaction.
 #[derive(Default)]
-struct Replaced {
+struct MessageEdits {
     /// The data of the newest edit.
-    data: String,
+    newest_data: String,
     /// The edits before it, in the same transaction.
-    edits: Vec<i64>,
+    earlier_edits: Vec<i64>,
 }
 
-impl Replaced {
+impl MessageEdits {
     /// Takes the texts that the newest edit replaces out of the log: those of the message and of the edit
     /// before. The message gets the newest text, so that the log replays a whole message. Earlier edits lost
     /// their texts when they were replaced.
-    async fn write(
+    async fn redact_replaced_texts(
         &self,
         transaction: &DatabaseTransaction,
         group: i64,
@@ -421,18 +432,18 @@ impl Replaced {
             .filter(events::Column::Kind.eq(kind::MESSAGE_CREATED))
             .col_expr(
                 events::Column::Data,
-                Expr::value(events::edited_message(&message, &self.data)),
+                Expr::value(events::edited_message_data(&message, &self.newest_data)),
             )
             .exec(transaction)
             .await?;
-        let edits: Vec<i64> = self.edits.iter().copied().chain(revised).collect();
+        let edits: Vec<i64> = self.earlier_edits.iter().copied().chain(revised).collect();
         events::Entity::update_many()
             .filter(events::Column::GroupId.eq(group))
             .filter(events::Column::Seq.is_in(edits))
             .filter(events::Column::Kind.eq(kind::MESSAGE_EDITED))
             .col_expr(
                 events::Column::Data,
-                Expr::value(events::replaced_edit(target)),
+                Expr::value(events::replaced_edit_data(target)),
             )
             .exec(transaction)
             .await?;
@@ -441,7 +452,11 @@ impl Replaced {
 }
 
 /// Takes a message's text out of the log, and out of its edits, and the reactions to it.
-async fn erase(transaction: &DatabaseTransaction, group: i64, target: i64) -> Result<(), DbErr> {
+async fn redact_deleted_message(
+    transaction: &DatabaseTransaction,
+    group: i64,
+    target: i64,
+) -> Result<(), DbErr> {
     use sea_orm::sea_query::Expr;
     let of_kind = |kind: &str| {
         events::Entity::update_many()
@@ -450,14 +465,17 @@ async fn erase(transaction: &DatabaseTransaction, group: i64, target: i64) -> Re
     };
     of_kind(kind::MESSAGE_CREATED)
         .filter(events::Column::Seq.eq(target))
-        .col_expr(events::Column::Data, Expr::value(events::erased_message()))
+        .col_expr(
+            events::Column::Data,
+            Expr::value(events::deleted_message_data()),
+        )
         .exec(transaction)
         .await?;
     of_kind(kind::MESSAGE_EDITED)
         .filter(events::Column::Target.eq(target))
         .col_expr(
             events::Column::Data,
-            Expr::value(events::erased_edit(target)),
+            Expr::value(events::deleted_edit_data(target)),
         )
         .exec(transaction)
         .await?;

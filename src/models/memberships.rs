@@ -9,18 +9,19 @@ use serde_json::json;
 
 pub use super::_entities::memberships::{ActiveModel, Column, Entity, Model};
 use super::{
-    asked::rows_of,
-    bans, chat_groups,
-    events::{Author, Event, NewEvent, kind},
+    bans,
+    bulk_query::bulk_select,
+    chat_groups,
+    events::{Actor, Event, NewEvent, kind},
     invites,
-    log::{Logs, begin},
-    refusals::{NotDone, Refusal},
+    log::{LockedLogs, begin_write},
+    rejections::{CommandError, Rejection},
     users,
 };
 
-/// What [`Model::count`] finds.
+/// What [`Model::count_members`] finds.
 #[derive(FromQueryResult)]
-struct Count {
+struct MemberCountRow {
     group_id: i64,
     members: i64,
     head: i64,
@@ -60,7 +61,7 @@ impl Role {
 
 /// How somebody is put out of a group.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Exit {
+pub enum RemovalKind {
     /// May come back by an invite.
     Kick,
     /// May not.
@@ -69,7 +70,7 @@ pub enum Exit {
 
 /// A member as others see them.
 #[derive(Debug, FromQueryResult)]
-pub struct Listed {
+pub struct MemberRow {
     pub id: i64,
     pub username: String,
     pub name: String,
@@ -81,14 +82,14 @@ pub struct Listed {
 
 /// A membership that has begun lately.
 #[derive(Debug, FromQueryResult)]
-pub struct Newcomer {
+pub struct RecentMembership {
     pub id: i64,
     pub username: String,
     /// The group's name.
     pub group: String,
 }
 
-const INACTIVE: &str = "This account is deactivated; it cannot be given a role.";
+const DEACTIVATED_ACCOUNT: &str = "This account is deactivated; it cannot be given a role.";
 const TOO_MANY_GROUPS: &str =
     "You are a member of as many groups as one user may be; leave one first.";
 const TOO_MANY_MEMBERS: &str = "This group has as many members as a group may have.";
@@ -102,7 +103,7 @@ pub struct Quotas {
 
 impl Quotas {
     /// As many as anybody wants.
-    pub const NONE: Self = Self {
+    pub const UNLIMITED: Self = Self {
         groups_per_user: u32::MAX,
         members_per_group: u32::MAX,
     };
@@ -142,13 +143,13 @@ impl Model {
     /// Refuses one more membership where the user, or the group, has as many as it may have.
     ///
     /// # Errors
-    /// [`Refusal::LimitExceeded`].
+    /// [`Rejection::LimitExceeded`].
     pub async fn check_quotas(
         db: &impl ConnectionTrait,
         user_id: i64,
         group_id: Option<i64>,
         quotas: Quotas,
-    ) -> Result<(), NotDone> {
+    ) -> Result<(), CommandError> {
         // The last that may be there: nothing is counted beyond it.
         let is_reached = async |column: Column, of: i64, most: u32| {
             let last = Entity::find()
@@ -162,12 +163,12 @@ impl Model {
             Ok::<_, DbErr>(last.is_some())
         };
         if is_reached(Column::UserId, user_id, quotas.groups_per_user).await? {
-            return Err(Refusal::LimitExceeded(TOO_MANY_GROUPS).into());
+            return Err(Rejection::LimitExceeded(TOO_MANY_GROUPS).into());
         }
         if let Some(group_id) = group_id
             && is_reached(Column::GroupId, group_id, quotas.members_per_group).await?
         {
-            return Err(Refusal::LimitExceeded(TOO_MANY_MEMBERS).into());
+            return Err(Rejection::LimitExceeded(TOO_MANY_MEMBERS).into());
         }
         Ok(())
     }
@@ -196,8 +197,8 @@ impl Model {
         group_id: i64,
         after: i64,
         limit: u64,
-    ) -> Result<Vec<Listed>, DbErr> {
-        Listed::find_by_statement(Statement::from_sql_and_values(
+    ) -> Result<Vec<MemberRow>, DbErr> {
+        MemberRow::find_by_statement(Statement::from_sql_and_values(
             db.get_database_backend(),
             "SELECT memberships.id, username, name, role, is_active, \
              memberships.created_at AS created_at \
@@ -213,11 +214,11 @@ impl Model {
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn count(
+    pub async fn count_members(
         db: &DatabaseConnection,
         groups: impl IntoIterator<Item = i64>,
     ) -> Result<HashMap<i64, (i64, i64)>, DbErr> {
-        let counts: Vec<Count> = rows_of(
+        let counts: Vec<MemberCountRow> = bulk_select(
             db,
             "group_id",
             groups.into_iter().map(|group| [group.into()]),
@@ -245,12 +246,12 @@ impl Model {
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn after(
+    pub async fn list_after(
         db: &DatabaseConnection,
         id: i64,
         limit: u64,
-    ) -> Result<Vec<Newcomer>, DbErr> {
-        Newcomer::find_by_statement(Statement::from_sql_and_values(
+    ) -> Result<Vec<RecentMembership>, DbErr> {
+        RecentMembership::find_by_statement(Statement::from_sql_and_values(
             db.get_database_backend(),
             "SELECT memberships.id, username, chat_groups.name AS \"group\" FROM memberships \
              JOIN users ON users.id = user_id JOIN chat_groups ON chat_groups.id = group_id \
@@ -265,8 +266,8 @@ impl Model {
     /// is an admin from then on.
     ///
     /// # Errors
-    /// [`Refusal::Forbidden`] to all but the owner, [`Refusal::NotFound`] where `username` is not a
-    /// member, [`Refusal::Conflict`] where the owner would be left without a successor, and for a deactivated
+    /// [`Rejection::Forbidden`] to all but the owner, [`Rejection::NotFound`] where `username` is not a
+    /// member, [`Rejection::Conflict`] where the owner would be left without a successor, and for a deactivated
     /// account.
     pub async fn set_role(
         db: &DatabaseConnection,
@@ -274,21 +275,21 @@ impl Model {
         actor: &users::Model,
         username: &str,
         role: Role,
-    ) -> Result<(Listed, Vec<Event>), NotDone> {
-        let transaction = begin(db).await?;
-        let mut logs = Logs::lock(&transaction, [group.id].into()).await?;
-        let own = Self::of_actor(&transaction, group.id, actor).await?;
+    ) -> Result<(MemberRow, Vec<Event>), CommandError> {
+        let transaction = begin_write(db).await?;
+        let mut logs = LockedLogs::lock(&transaction, [group.id].into()).await?;
+        let own = Self::find_for_actor(&transaction, group.id, actor).await?;
         if own.role() != Role::Owner {
-            return Err(Refusal::Forbidden.into());
+            return Err(Rejection::Forbidden.into());
         }
-        let (user, membership) = Self::of_name(&transaction, group.id, username).await?;
+        let (user, membership) = Self::find_with_user(&transaction, group.id, username).await?;
         if !user.is_active && role > Role::Member {
-            return Err(Refusal::Conflict(INACTIVE).into());
+            return Err(Rejection::Conflict(DEACTIVATED_ACCOUNT).into());
         }
         let mut events = Vec::new();
         if membership.role() != role {
             if user.id == actor.id {
-                return Err(Refusal::Conflict("Make somebody else the owner first.").into());
+                return Err(Rejection::Conflict("Make somebody else the owner first.").into());
             }
             let mut changes = vec![(membership.clone(), &user, role)];
             if role == Role::Owner {
@@ -299,16 +300,17 @@ impl Model {
                 row.role = Set(role.as_str().to_owned());
                 row.update(&transaction).await?;
                 if role < Role::Admin {
-                    invites::Model::end_of(&transaction, user.id, Some(group.id)).await?;
+                    invites::Model::revoke_all_by(&transaction, user.id, Some(group.id)).await?;
                 }
                 let data = json!({"user": user.username, "role": role.as_str()});
-                let event = NewEvent::by(Author::of(actor), group.id, kind::MEMBER_ROLE, &data);
-                events.extend(logs.push(event));
+                let event =
+                    NewEvent::by_actor(Actor::from_user(actor), group.id, kind::MEMBER_ROLE, &data);
+                events.extend(logs.append(event));
             }
         }
-        logs.write(&transaction).await?;
+        logs.flush(&transaction).await?;
         transaction.commit().await?;
-        let listed = Listed {
+        let listed = MemberRow {
             id: membership.id,
             username: user.username,
             name: user.name,
@@ -328,7 +330,7 @@ impl Model {
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn pass_on(
+    pub async fn transfer_owned_groups(
         db: &DatabaseConnection,
         user: &users::Model,
     ) -> Result<Vec<(String, Vec<Event>)>, DbErr> {
@@ -345,7 +347,7 @@ impl Model {
             .await?;
         let mut passed = Vec::new();
         for (group_id, name) in owned {
-            let events = Self::pass_on_group(db, user, group_id).await?;
+            let events = Self::transfer_group(db, user, group_id).await?;
             if !events.is_empty() {
                 passed.push((name, events));
             }
@@ -357,11 +359,11 @@ impl Model {
     /// Such a group had no other active member when its owner was deactivated.
     ///
     /// Returns the groups, by name, with the events to announce. An admin who is active goes before the user, as
-    /// in [`Model::pass_on`].
+    /// in [`Model::transfer_owned_groups`].
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn inherit(
+    pub async fn take_over_groups(
         db: &DatabaseConnection,
         user: &users::Model,
     ) -> Result<Vec<(String, Vec<Event>)>, DbErr> {
@@ -377,7 +379,7 @@ impl Model {
             let Some((_, Some(owner))) = owner.filter(|(owner, _)| owner.user_id != user.id) else {
                 continue;
             };
-            let events = Self::pass_on_group(db, &owner, own.group_id).await?;
+            let events = Self::transfer_group(db, &owner, own.group_id).await?;
             let group = chat_groups::Entity::find_by_id(own.group_id)
                 .one(db)
                 .await?;
@@ -388,13 +390,13 @@ impl Model {
         Ok(passed)
     }
 
-    async fn pass_on_group(
+    async fn transfer_group(
         db: &DatabaseConnection,
         user: &users::Model,
         group_id: i64,
     ) -> Result<Vec<Event>, DbErr> {
-        let transaction = begin(db).await?;
-        let mut logs = Logs::lock(&transaction, [group_id].into()).await?;
+        let transaction = begin_write(db).await?;
+        let mut logs = LockedLogs::lock(&transaction, [group_id].into()).await?;
         let own = Self::find(&transaction, group_id, user.id).await?;
         // Both may have changed since they were listed.
         let is_active = users::Entity::find_by_id(user.id).one(&transaction).await?;
@@ -427,16 +429,16 @@ impl Model {
             row.role = Set(role.as_str().to_owned());
             row.update(&transaction).await?;
             let data = json!({"user": user.username, "role": role.as_str()});
-            events.extend(logs.push(NewEvent {
+            events.extend(logs.append(NewEvent {
                 group_id,
                 kind: kind::MEMBER_ROLE,
-                author: None,
+                actor: None,
                 cid: None,
                 target: None,
                 data: data.to_string(),
             }));
         }
-        logs.write(&transaction).await?;
+        logs.flush(&transaction).await?;
         transaction.commit().await?;
         Ok(events)
     }
@@ -444,31 +446,31 @@ impl Model {
     /// Leaves a group.
     ///
     /// # Errors
-    /// [`Refusal::Conflict`] to the owner, whose group would have none.
+    /// [`Rejection::Conflict`] to the owner, whose group would have none.
     pub async fn leave(
         db: &DatabaseConnection,
         group: &chat_groups::Model,
         user: &users::Model,
-    ) -> Result<Vec<Event>, NotDone> {
-        let transaction = begin(db).await?;
-        let mut logs = Logs::lock(&transaction, [group.id].into()).await?;
-        let own = Self::of_actor(&transaction, group.id, user).await?;
+    ) -> Result<Vec<Event>, CommandError> {
+        let transaction = begin_write(db).await?;
+        let mut logs = LockedLogs::lock(&transaction, [group.id].into()).await?;
+        let own = Self::find_for_actor(&transaction, group.id, user).await?;
         if own.role() == Role::Owner {
-            return Err(Refusal::Conflict(
+            return Err(Rejection::Conflict(
                 "Make somebody else the owner first, or delete the group.",
             )
             .into());
         }
         own.delete(&transaction).await?;
-        invites::Model::end_of(&transaction, user.id, Some(group.id)).await?;
+        invites::Model::revoke_all_by(&transaction, user.id, Some(group.id)).await?;
         let data = json!({"user": user.username, "reason": "left"});
-        let event = logs.push(NewEvent::by(
-            Author::of(user),
+        let event = logs.append(NewEvent::by_actor(
+            Actor::from_user(user),
             group.id,
             kind::MEMBER_LEFT,
             &data,
         ));
-        logs.write(&transaction).await?;
+        logs.flush(&transaction).await?;
         transaction.commit().await?;
         Ok(event.into_iter().collect())
     }
@@ -476,49 +478,50 @@ impl Model {
     /// Puts a member of a lower role out. Who is banned need not be a member (any more).
     ///
     /// # Errors
-    /// [`Refusal::Forbidden`] where the other's role is not below the actor's,
-    /// [`Refusal::NotFound`] where there is nobody to put out.
-    pub async fn put_out(
+    /// [`Rejection::Forbidden`] where the other's role is not below the actor's,
+    /// [`Rejection::NotFound`] where there is nobody to put out.
+    pub async fn remove_member(
         db: &DatabaseConnection,
         group: &chat_groups::Model,
         actor: &users::Model,
         username: &str,
-        exit: Exit,
-    ) -> Result<Vec<Event>, NotDone> {
-        let transaction = begin(db).await?;
-        let mut logs = Logs::lock(&transaction, [group.id].into()).await?;
-        let own = Self::of_actor(&transaction, group.id, actor).await?;
+        exit: RemovalKind,
+    ) -> Result<Vec<Event>, CommandError> {
+        let transaction = begin_write(db).await?;
+        let mut logs = LockedLogs::lock(&transaction, [group.id].into()).await?;
+        let own = Self::find_for_actor(&transaction, group.id, actor).await?;
         if own.role() < Role::Admin {
-            return Err(Refusal::Forbidden.into());
+            return Err(Rejection::Forbidden.into());
         }
         let user = users::Model::find_by_username(&transaction, username)
             .await?
-            .ok_or(Refusal::NotFound)?;
+            .ok_or(Rejection::NotFound)?;
         let membership = Self::find(&transaction, group.id, user.id).await?;
         match &membership {
             Some(membership) if membership.role() >= own.role() => {
-                return Err(Refusal::Forbidden.into());
+                return Err(Rejection::Forbidden.into());
             }
-            None if exit == Exit::Kick => return Err(Refusal::NotFound.into()),
+            None if exit == RemovalKind::Kick => return Err(Rejection::NotFound.into()),
             _ => {}
         }
-        if exit == Exit::Ban {
+        if exit == RemovalKind::Ban {
             bans::Model::create(&transaction, group.id, user.id, actor.id).await?;
         }
         // An invite of their own would let them return at once.
-        invites::Model::end_of(&transaction, user.id, Some(group.id)).await?;
+        invites::Model::revoke_all_by(&transaction, user.id, Some(group.id)).await?;
         let mut event = None;
         if let Some(membership) = membership {
             membership.delete(&transaction).await?;
             let reason = match exit {
-                Exit::Kick => "kicked",
-                Exit::Ban => "banned",
+                RemovalKind::Kick => "kicked",
+                RemovalKind::Ban => "banned",
             };
             let data = json!({"user": user.username, "reason": reason});
-            let left = NewEvent::by(Author::of(actor), group.id, kind::MEMBER_LEFT, &data);
-            event = logs.push(left);
+            let left =
+                NewEvent::by_actor(Actor::from_user(actor), group.id, kind::MEMBER_LEFT, &data);
+            event = logs.append(left);
         }
-        logs.write(&transaction).await?;
+        logs.flush(&transaction).await?;
         transaction.commit().await?;
         Ok(event.into_iter().collect())
     }
@@ -526,28 +529,28 @@ impl Model {
     /// The membership of whoever acts, as it is now that nobody can change it.
     ///
     /// # Errors
-    /// [`Refusal::NotMember`] where it has ended.
-    pub(super) async fn of_actor(
+    /// [`Rejection::NotMember`] where it has ended.
+    pub(super) async fn find_for_actor(
         transaction: &DatabaseTransaction,
         group_id: i64,
         actor: &users::Model,
-    ) -> Result<Self, NotDone> {
+    ) -> Result<Self, CommandError> {
         Ok(Self::find(transaction, group_id, actor.id)
             .await?
-            .ok_or(Refusal::NotMember)?)
+            .ok_or(Rejection::NotMember)?)
     }
 
-    async fn of_name(
+    async fn find_with_user(
         transaction: &DatabaseTransaction,
         group_id: i64,
         username: &str,
-    ) -> Result<(users::Model, Self), NotDone> {
+    ) -> Result<(users::Model, Self), CommandError> {
         let user = users::Model::find_by_username(transaction, username)
             .await?
-            .ok_or(Refusal::NotFound)?;
+            .ok_or(Rejection::NotFound)?;
         let membership = Self::find(transaction, group_id, user.id)
             .await?
-            .ok_or(Refusal::NotFound)?;
+            .ok_or(Rejection::NotFound)?;
         Ok((user, membership))
     }
 }

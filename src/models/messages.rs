@@ -8,26 +8,26 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::{
-    asked::{all_rows, many_rows_of},
+    bulk_query::{bulk_select_many, fetch_many},
     chat_groups,
     events::{self, Event, kind},
-    log::begin_reading,
-    reactions::Reaction,
+    log::begin_snapshot,
+    reactions::ReactionSummary,
     usernames::is_visible,
 };
 
 /// Characters of one message.
-pub const TEXT_LIMIT: usize = 8000;
+pub const MAX_TEXT_CHARS: usize = 8000;
 
 /// Characters of a client's own id of a request.
-pub const CID_LIMIT: usize = 128;
+pub const MAX_CID_CHARS: usize = 128;
 
 /// Why a text is no message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum TextError {
     #[error("This field needs at least one visible character.")]
     Blank,
-    #[error("A message may have {TEXT_LIMIT} characters.")]
+    #[error("A message may have {MAX_TEXT_CHARS} characters.")]
     TooLong,
 }
 
@@ -45,33 +45,33 @@ impl TextError {
 /// Checks that a text may be a message: it has a visible character.
 ///
 /// # Errors
-/// [`TextError`] for a text without a visible character, and for more than [`TEXT_LIMIT`] characters.
+/// [`TextError`] for a text without a visible character, and for more than [`MAX_TEXT_CHARS`] characters.
 pub fn check_text(text: &str) -> Result<(), TextError> {
     if !text.chars().any(is_visible) {
         return Err(TextError::Blank);
     }
     // A character is four bytes at most.
-    if text.len() > TEXT_LIMIT && text.chars().count() > TEXT_LIMIT {
+    if text.len() > MAX_TEXT_CHARS && text.chars().count() > MAX_TEXT_CHARS {
         return Err(TextError::TooLong);
     }
     Ok(())
 }
 
-/// Whether a text may be a client's own id of a request: 1 to [`CID_LIMIT`] characters of ASCII
+/// Whether a text may be a client's own id of a request: 1 to [`MAX_CID_CHARS`] characters of ASCII
 /// that can be seen, such as a ULID or a UUID.
 #[must_use]
-pub fn is_cid(text: &str) -> bool {
-    (1..=CID_LIMIT).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic())
+pub fn is_valid_cid(text: &str) -> bool {
+    (1..=MAX_CID_CHARS).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic())
 }
 
 /// A message as it is now.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Message {
+pub struct StoredMessage {
     pub seq: i64,
     pub at: DateTimeWithTimeZone,
     pub by: Option<String>,
     /// `true` while the account of the author is active; `None` where the author was not a user.
-    pub is_by_active: Option<bool>,
+    pub is_author_active: Option<bool>,
     pub cid: Option<String>,
     /// `None` when it was deleted.
     pub text: Option<String>,
@@ -79,32 +79,32 @@ pub struct Message {
     pub edited_at: Option<DateTimeWithTimeZone>,
     pub deleted: bool,
     /// As whoever looks sees them, the emoji that came first before the others.
-    pub reactions: Vec<Reaction>,
+    pub reactions: Vec<ReactionSummary>,
 }
 
 /// A part of a group's history, and the number of the last event, at one moment. (What is counted
 /// could not be put together with events otherwise.)
-pub struct Page {
+pub struct HistoryPage {
     /// The newest first.
-    pub messages: Vec<Message>,
+    pub messages: Vec<StoredMessage>,
     /// The notes among them, the newest first, where they were asked for.
     pub notes: Vec<Event>,
     /// The first event of the log that the page covers.
-    pub first: i64,
-    pub position: i64,
+    pub first_seq: i64,
+    pub head: i64,
     /// `true` when the history goes on beyond the page, in the direction of its window.
     pub has_more: bool,
 }
 
 /// Bytes of stored messages on one page, beyond the first message.
-const PAGE_BYTES: i64 = 256 * 1024;
+const HISTORY_PAGE_BYTES: i64 = 256 * 1024;
 
 /// The most bytes that one stored message takes: JSON writes a control character as six.
-const MESSAGE_BYTES: usize = 6 * TEXT_LIMIT + 1024;
+const MAX_STORED_MESSAGE_BYTES: usize = 6 * MAX_TEXT_CHARS + 1024;
 
 /// The content of a page of history.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Content {
+pub enum HistoryContent {
     Messages,
     /// Messages, and the other events that stand on their own, such as a new member.
     MessagesAndNotes,
@@ -112,7 +112,7 @@ pub enum Content {
 
 /// Where a page of messages lies.
 #[derive(Debug, Clone, Copy)]
-pub enum Window {
+pub enum HistoryWindow {
     Newest,
     /// Those just before this number.
     Before(i64),
@@ -122,7 +122,7 @@ pub enum Window {
 
 /// A message's event with the last one that changed it.
 #[derive(FromQueryResult, Deserialize)]
-pub(super) struct Row {
+pub(super) struct MessageRow {
     pub group_id: i64,
     /// The last event of the group.
     position: i64,
@@ -141,23 +141,23 @@ pub(super) struct Row {
 
 /// The columns of a [`Row`], but for the reactions: of a group and one of its messages, with its author
 /// and its revision.
-const COLUMNS: &str = "chat_groups.id AS group_id, chat_groups.head AS position, \
+const MESSAGE_COLUMNS: &str = "chat_groups.id AS group_id, chat_groups.head AS position, \
     message.seq AS seq, message.kind AS kind, message.created_at AS created_at, \
     author.username AS username, CAST(CASE WHEN author.is_active THEN 1 ELSE author.id * 0 END AS bigint) AS is_active, message.cid AS cid, message.data AS data, \
     revision.kind AS revision, revision.created_at AS revised_at, revision.data AS revised_data";
 
 /// What all of them are called.
-const FOUND: &str = "group_id, position, seq, kind, created_at, username, is_active, cid, data, revision, revised_at, \
+const MESSAGE_COLUMN_NAMES: &str = "group_id, position, seq, kind, created_at, username, is_active, cid, data, revision, revised_at, \
     revised_data, reactions";
 
 /// The joins to `events message` and `chat_groups` for them.
-const OTHER_JOINS: &str = "LEFT JOIN users author ON author.id = message.user_id \
+const MESSAGE_JOINS: &str = "LEFT JOIN users author ON author.id = message.user_id \
     LEFT JOIN events revision ON revision.group_id = message.group_id \
     AND revision.seq = message.revised";
 
-impl Row {
+impl MessageRow {
     /// Returns the bytes that are stored of it.
-    fn size(&self) -> usize {
+    fn stored_bytes(&self) -> usize {
         self.data.len() + self.revised_data.as_ref().map_or(0, String::len)
     }
 
@@ -174,21 +174,21 @@ impl Row {
     ) -> Result<Vec<Self>, DbErr> {
         let backend = db.get_database_backend();
         let sql = format!(
-            "SELECT {COLUMNS}, {} AS reactions FROM events message \
-             JOIN chat_groups ON chat_groups.id = message.group_id {OTHER_JOINS} WHERE {condition}",
-            Reaction::column(backend, &format!("${}", N + 1))
+            "SELECT {MESSAGE_COLUMNS}, {} AS reactions FROM events message \
+             JOIN chat_groups ON chat_groups.id = message.group_id {MESSAGE_JOINS} WHERE {condition}",
+            ReactionSummary::sql_column(backend, &format!("${}", N + 1))
         );
         let values = values.into_iter().chain([viewer.into()]);
-        all_rows(
+        fetch_many(
             db,
-            FOUND,
+            MESSAGE_COLUMN_NAMES,
             Statement::from_sql_and_values(backend, sql, values),
         )
         .await
     }
 }
 
-impl Row {
+impl MessageRow {
     /// Returns the last message of each of these groups, as a user sees it, of those that have one. The text of
     /// the statement does not depend on the groups, so that it is prepared once.
     ///
@@ -199,33 +199,33 @@ impl Row {
         viewer: i64,
         groups: &[i64],
     ) -> Result<Vec<Self>, DbErr> {
-        let reactions = Reaction::column(db.get_database_backend(), "asked.viewer");
+        let reactions = ReactionSummary::sql_column(db.get_database_backend(), "asked.viewer");
         let query = format!(
-            "SELECT {COLUMNS}, {reactions} AS reactions FROM asked \
+            "SELECT {MESSAGE_COLUMNS}, {reactions} AS reactions FROM asked \
              JOIN chat_groups ON chat_groups.id = asked.id \
              JOIN events message ON message.group_id = chat_groups.id \
-             AND message.seq = chat_groups.last_message {OTHER_JOINS}"
+             AND message.seq = chat_groups.last_message {MESSAGE_JOINS}"
         );
         let asked = groups.iter().map(|id| [(*id).into(), viewer.into()]);
-        many_rows_of(db, "id, viewer", asked, FOUND, &query).await
+        bulk_select_many(db, "id, viewer", asked, MESSAGE_COLUMN_NAMES, &query).await
     }
 }
 
-impl Message {
+impl StoredMessage {
     /// Returns a page of a group's messages, as a user sees them: at most `limit` messages, and at most some
     /// 256 KiB of them, but one message at least. Returns `None` where there is no such group.
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn page(
+    pub async fn find_page(
         db: &DatabaseConnection,
         group_id: i64,
         viewer: i64,
-        window: Window,
-        content: Content,
+        window: HistoryWindow,
+        content: HistoryContent,
         limit: u64,
-    ) -> Result<Option<Page>, DbErr> {
-        let (comparison, seq, direction) = window.parts();
+    ) -> Result<Option<HistoryPage>, DbErr> {
+        let (comparison, seq, direction) = window.sql_parts();
         let index = match db.get_database_backend() {
             // It has no statistics to choose by.
             DbBackend::Sqlite => "INDEXED BY \"idx-events-timeline\"",
@@ -240,19 +240,21 @@ impl Message {
              FROM events edit WHERE edit.group_id = $1 AND edit.seq = sized.revised), 0) AS size \
              FROM events sized {index} WHERE sized.group_id = $1 AND {listed} \
              AND sized.seq {comparison} $2 ORDER BY sized.seq {direction} LIMIT $3) AS sizes) \
-             AS sums WHERE before < {PAGE_BYTES})",
-            listed = content.condition("sized")
+             AS sums WHERE before < {HISTORY_PAGE_BYTES})",
+            listed = content.sql_condition("sized")
         );
         // One more tells whether there is more.
         let values = || [group_id.into(), seq.into(), (limit + 1).into()];
-        let found = Row::find(db, viewer, &condition, values()).await?;
+        let found = MessageRow::find(db, viewer, &condition, values()).await?;
         if let Some(position) = found.first().map(|row| row.position) {
             let more = Self::has_more(db, group_id, window, content, limit, &found);
             let has_more = more.await?;
-            return Ok(Some(Page::of(found, position, window, limit, has_more)));
+            return Ok(Some(HistoryPage::from_rows(
+                found, position, window, limit, has_more,
+            )));
         }
         // No row says where the log ends.
-        let reading = begin_reading(db).await?;
+        let reading = begin_snapshot(db).await?;
         let heads = chat_groups::Entity::find_by_id(group_id)
             .select_only()
             .column(chat_groups::Column::Head)
@@ -260,11 +262,13 @@ impl Message {
         let Some(position) = heads.one(&reading).await? else {
             return Ok(None);
         };
-        let found = Row::find(&reading, viewer, &condition, values()).await?;
+        let found = MessageRow::find(&reading, viewer, &condition, values()).await?;
         let more = Self::has_more(&reading, group_id, window, content, limit, &found);
         let has_more = more.await?;
         reading.commit().await?;
-        Ok(Some(Page::of(found, position, window, limit, has_more)))
+        Ok(Some(HistoryPage::from_rows(
+            found, position, window, limit, has_more,
+        )))
     }
 
     /// Returns whether there is a message beyond those that were found for a page. The database is asked
@@ -272,20 +276,21 @@ impl Message {
     async fn has_more(
         db: &impl ConnectionTrait,
         group_id: i64,
-        window: Window,
-        content: Content,
+        window: HistoryWindow,
+        content: HistoryContent,
         limit: u64,
-        found: &[Row],
+        found: &[MessageRow],
     ) -> Result<bool, DbErr> {
         if found.len() as u64 > limit {
             return Ok(true);
         }
-        let bytes: usize = found.iter().map(Row::size).sum();
-        let may_be_cut = bytes + MESSAGE_BYTES >= usize::try_from(PAGE_BYTES).unwrap_or(0);
+        let bytes: usize = found.iter().map(MessageRow::stored_bytes).sum();
+        let may_be_cut =
+            bytes + MAX_STORED_MESSAGE_BYTES >= usize::try_from(HISTORY_PAGE_BYTES).unwrap_or(0);
         let seqs = found.iter().map(|row| row.seq);
         let last = match window {
-            Window::Newest | Window::Before(_) => seqs.min(),
-            Window::After(_) => seqs.max(),
+            HistoryWindow::Newest | HistoryWindow::Before(_) => seqs.min(),
+            HistoryWindow::After(_) => seqs.max(),
         };
         let (true, Some(last)) = (may_be_cut, last) else {
             return Ok(false);
@@ -294,10 +299,12 @@ impl Message {
             .select_only()
             .column(events::Column::Seq)
             .filter(events::Column::GroupId.eq(group_id))
-            .filter(Expr::cust(content.condition("events")));
+            .filter(Expr::cust(content.sql_condition("events")));
         beyond = match window {
-            Window::Newest | Window::Before(_) => beyond.filter(events::Column::Seq.lt(last)),
-            Window::After(_) => beyond.filter(events::Column::Seq.gt(last)),
+            HistoryWindow::Newest | HistoryWindow::Before(_) => {
+                beyond.filter(events::Column::Seq.lt(last))
+            }
+            HistoryWindow::After(_) => beyond.filter(events::Column::Seq.gt(last)),
         };
         let beyond: Option<i64> = beyond.limit(1).into_tuple().one(db).await?;
         Ok(beyond.is_some())
@@ -317,25 +324,33 @@ impl Message {
             "message.group_id = $1 AND message.kind = '{}' AND message.seq = $2",
             kind::MESSAGE_CREATED
         );
-        let found = Row::find(db, viewer, &condition, [group_id.into(), seq.into()]).await?;
+        let found = MessageRow::find(db, viewer, &condition, [group_id.into(), seq.into()]).await?;
         Ok(found.into_iter().next().map(Into::into))
     }
 }
 
-impl Page {
-    fn of(mut rows: Vec<Row>, position: i64, window: Window, limit: u64, has_more: bool) -> Self {
+impl HistoryPage {
+    fn from_rows(
+        mut rows: Vec<MessageRow>,
+        head: i64,
+        window: HistoryWindow,
+        limit: u64,
+        has_more: bool,
+    ) -> Self {
         rows.sort_unstable_by_key(|row| Reverse(row.seq));
         let surplus = rows
             .len()
             .saturating_sub(usize::try_from(limit).unwrap_or(usize::MAX));
         match window {
-            Window::Newest | Window::Before(_) => rows.truncate(rows.len() - surplus),
-            Window::After(_) => drop(rows.drain(..surplus)),
+            HistoryWindow::Newest | HistoryWindow::Before(_) => rows.truncate(rows.len() - surplus),
+            HistoryWindow::After(_) => drop(rows.drain(..surplus)),
         }
         let lowest = rows.last().map(|row| row.seq);
-        let first = match window {
-            Window::Newest | Window::Before(_) => lowest.filter(|_| has_more).unwrap_or(1),
-            Window::After(seq) => seq.saturating_add(1),
+        let first_seq = match window {
+            HistoryWindow::Newest | HistoryWindow::Before(_) => {
+                lowest.filter(|_| has_more).unwrap_or(1)
+            }
+            HistoryWindow::After(seq) => seq.saturating_add(1),
         };
         let (messages, notes): (Vec<_>, Vec<_>) = rows
             .into_iter()
@@ -343,17 +358,17 @@ impl Page {
         Self {
             messages: messages.into_iter().map(Into::into).collect(),
             notes: notes.into_iter().map(Into::into).collect(),
-            first,
-            position,
+            first_seq,
+            head,
             has_more,
         }
     }
 }
 
-impl Content {
+impl HistoryContent {
     /// Returns the SQL condition of the events of the page, for the table of this name.
-    fn condition(self, table: &str) -> String {
-        let timeline = events::on_timeline(table);
+    fn sql_condition(self, table: &str) -> String {
+        let timeline = events::timeline_condition(table);
         match self {
             Self::Messages => format!("{timeline} AND {table}.kind = '{}'", kind::MESSAGE_CREATED),
             Self::MessagesAndNotes => timeline,
@@ -361,8 +376,8 @@ impl Content {
     }
 }
 
-impl From<Row> for Event {
-    fn from(row: Row) -> Self {
+impl From<MessageRow> for Event {
+    fn from(row: MessageRow) -> Self {
         Self {
             seq: row.seq,
             at: row.created_at,
@@ -374,10 +389,10 @@ impl From<Row> for Event {
     }
 }
 
-impl Window {
+impl HistoryWindow {
     /// Returns how the numbers of its messages compare with a number, that number, and the order in which
     /// they are read.
-    const fn parts(self) -> (&'static str, i64, &'static str) {
+    const fn sql_parts(self) -> (&'static str, i64, &'static str) {
         match self {
             Self::Newest => ("<=", i64::MAX, "DESC"),
             Self::Before(seq) => ("<", seq, "DESC"),
@@ -386,19 +401,21 @@ impl Window {
     }
 }
 
-impl From<Row> for Message {
-    fn from(row: Row) -> Self {
-        let created = object(&row.data);
+impl From<MessageRow> for StoredMessage {
+    fn from(row: MessageRow) -> Self {
+        let created = parse_object(&row.data);
         let deleted = row.revision.as_deref() == Some(kind::MESSAGE_DELETED);
         let edit = row
             .revised_data
             .filter(|_| row.revision.as_deref() == Some(kind::MESSAGE_EDITED));
-        let now = edit.as_deref().map_or_else(|| created.clone(), object);
+        let now = edit
+            .as_deref()
+            .map_or_else(|| created.clone(), parse_object);
         Self {
             seq: row.seq,
             at: row.created_at,
             by: row.username,
-            is_by_active: row.is_active.map(|is_active| is_active > 0),
+            is_author_active: row.is_active.map(|is_active| is_active > 0),
             cid: row.cid,
             text: now
                 .get("text")
@@ -407,12 +424,12 @@ impl From<Row> for Message {
             reply_to: created.get("reply_to").and_then(Value::as_i64),
             edited_at: row.revised_at.filter(|_| edit.is_some()),
             deleted,
-            reactions: Reaction::read(row.reactions.as_deref()),
+            reactions: ReactionSummary::parse_column(row.reactions.as_deref()),
         }
     }
 }
 
 /// What our own hand has written; anything else has no fields.
-fn object(data: &str) -> Value {
+fn parse_object(data: &str) -> Value {
     serde_json::from_str(data).unwrap_or_default()
 }

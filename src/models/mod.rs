@@ -1,23 +1,23 @@
 //! What is stored, and every rule about it.
 
 pub mod _entities;
-mod asked;
 pub mod bans;
-pub mod changes;
+mod bulk_query;
 pub mod chat_groups;
 pub mod epochs;
 pub mod events;
+pub mod group_commands;
 pub mod hashing;
 pub mod invites;
 pub mod log;
+pub mod member_groups;
+pub mod membership_snapshots;
 pub mod memberships;
 pub mod messages;
-pub mod mine;
 pub mod passwords;
 pub mod reactions;
-pub mod refusals;
+pub mod rejections;
 pub mod sessions;
 pub mod skeletons;
-pub mod standings;
 pub mod usernames;
 pub mod users;

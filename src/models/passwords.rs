@@ -11,30 +11,30 @@ use argon2::{
 use rand::seq::IndexedRandom;
 use unicode_normalization::UnicodeNormalization;
 
-use super::hashing::{Busy, Memory, Requester, in_turn};
+use super::hashing::{HashMemory, HashingBusy, Requester, run_queued};
 
 /// Code points after NFC (NIST SP 800-63B, section 5.1.1.2).
-const MIN_CHARS: usize = 8;
-const MAX_CHARS: usize = 128;
+const MIN_PASSWORD_CHARS: usize = 8;
+const MAX_PASSWORD_CHARS: usize = 128;
 
 /// The number of guesses below which a password counts as one of the most common.
-const COMMON_BELOW_GUESSES: u64 = 10_000;
+const COMMON_PASSWORD_GUESSES: u64 = 10_000;
 
 /// The characters of a password that are judged at once.
 ///
 /// The time that zxcvbn takes grows exponentially with the characters that may stand for letters: at most
 /// 35 ms for 24 characters, 0.7 s for 100 (measured with passwords made for it).
-const JUDGED_CHARS: usize = 24;
+const SCORED_CHARS: usize = 24;
 
 /// What nobody takes for something else when it is read out.
-const LEGIBLE: [char; 31] = [
+const UNAMBIGUOUS_CHARS: [char; 31] = [
     'a', 'b', 'c', 'd', 'e', 'f', 'g', 'h', 'j', 'k', 'm', 'n', 'p', 'q', 'r', 's', 't', 'u', 'v',
     'w', 'x', 'y', 'z', '2', '3', '4', '5', '6', '7', '8', '9',
 ];
 
 /// What an unknown user's password is compared with, so that it takes as long as a known one's.
-static NOBODY: LazyLock<String> = LazyLock::new(|| {
-    hash_now("nobody has this password", &mut Memory::default()).unwrap_or_default()
+static DUMMY_HASH: LazyLock<String> = LazyLock::new(|| {
+    hash_blocking("nobody has this password", &mut HashMemory::default()).unwrap_or_default()
 });
 
 /// A password in the form that is hashed: NFC, so that all keyboards make the same bytes.
@@ -44,7 +44,7 @@ pub struct Password(String);
 #[derive(Debug, thiserror::Error)]
 pub enum PasswordError {
     #[error(transparent)]
-    Busy(#[from] Busy),
+    Busy(#[from] HashingBusy),
     #[error("hashing failed: {0}")]
     Hash(#[from] password_hash::Error),
 }
@@ -55,14 +55,14 @@ impl Password {
     /// # Errors
     /// A text for the user that says what is wrong.
     pub fn parse(text: &str) -> Result<Self, String> {
-        let password = Self::given(text);
+        let password = Self::from_input(text);
         match password.0.chars().count() {
-            ..MIN_CHARS => Err(format!(
-                "Ensure this field has at least {MIN_CHARS} characters."
+            ..MIN_PASSWORD_CHARS => Err(format!(
+                "Ensure this field has at least {MIN_PASSWORD_CHARS} characters."
             )),
-            MIN_CHARS..=MAX_CHARS => Ok(password),
+            MIN_PASSWORD_CHARS..=MAX_PASSWORD_CHARS => Ok(password),
             _ => Err(format!(
-                "Ensure this field has no more than {MAX_CHARS} characters."
+                "Ensure this field has no more than {MAX_PASSWORD_CHARS} characters."
             )),
         }
     }
@@ -73,7 +73,7 @@ impl Password {
         let mut rng = rand::rng();
         let groups: [String; 4] = std::array::from_fn(|_| {
             (0..5)
-                .filter_map(|_| LEGIBLE.choose(&mut rng).copied())
+                .filter_map(|_| UNAMBIGUOUS_CHARS.choose(&mut rng).copied())
                 .collect()
         });
         Self(groups.join("-"))
@@ -96,12 +96,12 @@ impl Password {
         about: Vec<String>,
     ) -> Result<bool, PasswordError> {
         let password = self.0.clone();
-        Ok(in_turn(requester, move |_| is_common_now(&password, &about)).await?)
+        Ok(run_queued(requester, move |_| is_common_blocking(&password, &about)).await?)
     }
 
     /// A password as somebody gave it to log in.
     #[must_use]
-    pub fn given(text: &str) -> Self {
+    pub fn from_input(text: &str) -> Self {
         Self(text.nfc().collect())
     }
 
@@ -110,7 +110,7 @@ impl Password {
     /// # Errors
     /// [`PasswordError::Busy`] when the queue is full.
     pub async fn hash(self, requester: Requester) -> Result<String, PasswordError> {
-        Ok(in_turn(requester, move |memory| hash_now(&self.0, memory)).await??)
+        Ok(run_queued(requester, move |memory| hash_blocking(&self.0, memory)).await??)
     }
 
     /// Returns whether `hash` is a hash of this password. Without a hash the answer is `false` after the
@@ -123,9 +123,9 @@ impl Password {
         requester: Requester,
         hash: Option<String>,
     ) -> Result<bool, PasswordError> {
-        let matches = in_turn(requester, move |memory| {
+        let matches = run_queued(requester, move |memory| {
             let known = hash.is_some();
-            verify_now(&self.0, hash.as_deref().unwrap_or(&NOBODY), memory) && known
+            verify_blocking(&self.0, hash.as_deref().unwrap_or(&DUMMY_HASH), memory) && known
         });
         Ok(matches.await?)
     }
@@ -133,23 +133,23 @@ impl Password {
 
 /// Judges the first characters, and the last ones where the first are weak. The length counts too: the same
 /// characters twice take twice as many guesses.
-fn is_common_now(password: &str, about: &[String]) -> bool {
+fn is_common_blocking(password: &str, about: &[String]) -> bool {
     let about: Vec<&str> = about.iter().map(String::as_str).collect();
     let count = password.chars().count();
-    let times = count.div_ceil(JUDGED_CHARS).max(1) as u64;
+    let times = count.div_ceil(SCORED_CHARS).max(1) as u64;
     let is_weak = |part: String| {
         let guesses = zxcvbn::zxcvbn(&part, &about).guesses();
-        guesses.saturating_mul(times) < COMMON_BELOW_GUESSES
+        guesses.saturating_mul(times) < COMMON_PASSWORD_GUESSES
     };
-    let first = password.chars().take(JUDGED_CHARS).collect();
-    let last = || password.chars().skip(count.saturating_sub(JUDGED_CHARS));
-    is_weak(first) && (count <= JUDGED_CHARS || is_weak(last().collect()))
+    let first = password.chars().take(SCORED_CHARS).collect();
+    let last = || password.chars().skip(count.saturating_sub(SCORED_CHARS));
+    is_weak(first) && (count <= SCORED_CHARS || is_weak(last().collect()))
 }
 
-fn hash_now(password: &str, memory: &mut Memory) -> Result<String, password_hash::Error> {
+fn hash_blocking(password: &str, memory: &mut HashMemory) -> Result<String, password_hash::Error> {
     let salt = SaltString::generate(&mut OsRng);
     let argon2 = Argon2::default();
-    let hash = compute(&argon2, password, salt.as_salt(), memory)?;
+    let hash = hash_raw(&argon2, password, salt.as_salt(), memory)?;
     let hash = PasswordHash {
         algorithm: Algorithm::default().ident(),
         version: Some(Version::default().into()),
@@ -160,7 +160,7 @@ fn hash_now(password: &str, memory: &mut Memory) -> Result<String, password_hash
     Ok(hash.to_string())
 }
 
-fn verify_now(password: &str, hash: &str, memory: &mut Memory) -> bool {
+fn verify_blocking(password: &str, hash: &str, memory: &mut HashMemory) -> bool {
     let recomputed = PasswordHash::new(hash).and_then(|known| {
         let algorithm = Algorithm::try_from(known.algorithm)?;
         let version = known
@@ -168,18 +168,18 @@ fn verify_now(password: &str, hash: &str, memory: &mut Memory) -> bool {
             .map_or(Ok(Version::default()), Version::try_from)?;
         let argon2 = Argon2::new(algorithm, version, Params::try_from(&known)?);
         let salt = known.salt.ok_or(password_hash::Error::Password)?;
-        let computed = compute(&argon2, password, salt, memory)?;
+        let computed = hash_raw(&argon2, password, salt, memory)?;
         // It takes the same time wherever they differ.
         Ok(known.hash == Some(computed))
     });
     recomputed.unwrap_or(false)
 }
 
-fn compute(
+fn hash_raw(
     argon2: &Argon2<'_>,
     password: &str,
     salt: Salt<'_>,
-    memory: &mut Memory,
+    memory: &mut HashMemory,
 ) -> Result<Output, password_hash::Error> {
     let mut bytes = [0; Salt::MAX_LENGTH];
     let salt = salt.decode_b64(&mut bytes)?;

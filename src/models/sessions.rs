@@ -16,17 +16,17 @@ use sea_orm::{
 };
 use uuid::Uuid;
 
-pub use self::refresh::{RefreshId, Refreshed, Rotated, Standing};
+pub use self::refresh::{RefreshId, RefreshOutcome, RefreshTokenStatus, UnsignedRefreshToken};
 pub use super::_entities::sessions::{ActiveModel, Column, Entity, Model};
-use super::{asked::rows_of, log::begin, users};
+use super::{bulk_query::bulk_select, log::begin_write, users};
 use crate::database::clock;
 
 /// Characters of a user agent that are kept.
-const USER_AGENT_CHARS: usize = 200;
+const MAX_USER_AGENT_CHARS: usize = 200;
 
 /// What a token says of itself, and nobody else could have said.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Claimed {
+pub struct TokenClaims {
     pub user_id: i64,
     pub session_id: Uuid,
     /// The generation of the session's tokens.
@@ -37,58 +37,61 @@ pub struct Claimed {
 
 /// A session that lives, as far as whoever came by it needs to know.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Live {
+pub struct ActiveSession {
     pub id: Uuid,
     pub user_id: i64,
     /// The generation of the session's valid tokens: a password change begins the next one.
     pub generation: i64,
     /// The end of the session, later with each refresh.
-    pub ends: Instant,
+    pub ends_at: Instant,
     /// The time until which a socket may stay without showing a token again, if the session does not end
     /// before.
-    pub shown_until: Option<Instant>,
+    pub token_valid_until: Option<Instant>,
 }
 
-impl Live {
+impl ActiveSession {
     /// As somebody has just come by it, with a token that is good for so many seconds; 0: as long as
     /// the session.
     #[must_use]
-    pub fn shown_for(self, seconds: u32) -> Self {
+    pub fn with_token_ttl(self, seconds: u32) -> Self {
         let until = Instant::now() + std::time::Duration::from_secs(seconds.into());
         Self {
-            shown_until: Some(until).filter(|_| seconds > 0),
+            token_valid_until: Some(until).filter(|_| seconds > 0),
             ..self
         }
     }
 
     /// How long one may stay by it, if it is not refreshed and no token is shown.
     #[must_use]
-    pub fn left(&self) -> std::time::Duration {
-        let end = self.shown_until.unwrap_or(self.ends).min(self.ends);
+    pub fn remaining(&self) -> std::time::Duration {
+        let end = self
+            .token_valid_until
+            .unwrap_or(self.ends_at)
+            .min(self.ends_at);
         end.saturating_duration_since(Instant::now())
     }
 
     /// The same in whole seconds.
     #[must_use]
     pub fn expires_in(&self) -> i64 {
-        i64::try_from(self.left().as_secs()).unwrap_or(i64::MAX)
+        i64::try_from(self.remaining().as_secs()).unwrap_or(i64::MAX)
     }
 }
 
 /// Returns the condition that a session has not expired.
-fn lives(db: &impl ConnectionTrait) -> Expr {
+fn not_expired_condition(db: &impl ConnectionTrait) -> Expr {
     Expr::col((Entity, Column::ExpiresAt)).gt(clock::now_expr(db))
 }
 
 /// Returns the end of a session by the clock of this process.
-fn end_of(expires_at: DateTimeWithTimeZone, now: DateTimeWithTimeZone) -> Instant {
+fn to_local_instant(expires_at: DateTimeWithTimeZone, now: DateTimeWithTimeZone) -> Instant {
     let (here, left) = (Instant::now(), expires_at - now);
     here.checked_add(left.to_std().unwrap_or_default())
         .unwrap_or(here)
 }
 
 #[derive(FromQueryResult)]
-struct Row {
+struct SessionRow {
     id: Uuid,
     user_id: i64,
     generation: i64,
@@ -96,9 +99,9 @@ struct Row {
     now: DateTimeWithTimeZone,
 }
 
-/// The rows of [`Model::find_all_live`].
+/// The rows of [`Model::find_all_active`].
 #[derive(FromQueryResult)]
-struct OfUser {
+struct UserSessionRow {
     session_id: Uuid,
     generation: i64,
     expires_at: DateTimeWithTimeZone,
@@ -108,22 +111,22 @@ struct OfUser {
 }
 
 /// A session that lives, with its user.
-pub struct Found {
+pub struct SessionWithUser {
     pub session: Model,
     pub user: users::Model,
     /// The time of the database at which it lived.
     pub now: DateTime<Utc>,
 }
 
-impl Found {
+impl SessionWithUser {
     #[must_use]
-    pub fn live(&self) -> Live {
-        self.session.live(self.now)
+    pub fn to_active(&self) -> ActiveSession {
+        self.session.to_active(self.now)
     }
 }
 
 /// Sessions beyond the quota that one login ends.
-const SURPLUS_AT_ONCE: u64 = 500;
+const MAX_SURPLUS_REVOKED: u64 = 500;
 
 impl ActiveModelBehavior for ActiveModel {}
 
@@ -136,15 +139,15 @@ impl Model {
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn begin(
+    pub async fn create_for_login(
         db: &DatabaseConnection,
         user: &users::Model,
         user_agent: Option<&str>,
         lifetime: Duration,
         refresh: RefreshId,
         most: u32,
-    ) -> Result<Option<(Live, bool)>, DbErr> {
-        let transaction = begin(db).await?;
+    ) -> Result<Option<(ActiveSession, bool)>, DbErr> {
+        let transaction = begin_write(db).await?;
         // Whoever changes the user waits until this session is there to be ended, or is seen here.
         let same = users::Entity::find_by_id(user.id)
             .filter(users::Column::IsActive.eq(true))
@@ -162,7 +165,7 @@ impl Model {
             created_at: Set(now.into()),
             used_at: Set(now.into()),
             expires_at: Set((now + lifetime).into()),
-            user_agent: Set(user_agent.and_then(shown)),
+            user_agent: Set(user_agent.and_then(sanitize_user_agent)),
             refresh_jti: Set(refresh.jti),
             ..Default::default()
         }
@@ -176,7 +179,7 @@ impl Model {
             .filter(Column::Id.ne(session.id))
             .order_by_desc(Column::UsedAt)
             .offset(u64::from(most.saturating_sub(1)))
-            .limit(SURPLUS_AT_ONCE)
+            .limit(MAX_SURPLUS_REVOKED)
             .into_tuple()
             .all(&transaction)
             .await?;
@@ -188,7 +191,7 @@ impl Model {
                 .await?;
         }
         transaction.commit().await?;
-        Ok(Some((session.live(now), has_surplus)))
+        Ok(Some((session.to_active(now), has_surplus)))
     }
 
     /// Returns the session of a token, if the session lives, its user is active, and the token is of the
@@ -196,14 +199,14 @@ impl Model {
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn find_live(
+    pub async fn find_active(
         db: &DatabaseConnection,
-        claimed: &Claimed,
-    ) -> Result<Option<Found>, DbErr> {
+        claimed: &TokenClaims,
+    ) -> Result<Option<SessionWithUser>, DbErr> {
         let query = Entity::find_by_id(claimed.session_id)
             .filter(Column::UserId.eq(claimed.user_id))
             .filter(Column::Generation.eq(claimed.generation))
-            .filter(lives(db))
+            .filter(not_expired_condition(db))
             .find_also_related(users::Entity)
             .filter(users::Column::IsActive.eq(true))
             .expr_as(clock::now_expr(db), "now")
@@ -211,7 +214,7 @@ impl Model {
         let Some(row) = db.query_one_raw(query).await? else {
             return Ok(None);
         };
-        Ok(Some(Found {
+        Ok(Some(SessionWithUser {
             session: Self::from_query_result(&row, "A_")?,
             user: users::Model::from_query_result(&row, "B_")?,
             now: row.try_get("", "now")?,
@@ -222,10 +225,10 @@ impl Model {
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn find_all_live(
+    pub async fn find_all_active(
         db: &DatabaseConnection,
         ids: impl IntoIterator<Item = Uuid>,
-    ) -> Result<HashMap<Uuid, (Live, users::Model)>, DbErr> {
+    ) -> Result<HashMap<Uuid, (ActiveSession, users::Model)>, DbErr> {
         let asked = ids.into_iter().map(|id| [id.into()]);
         let query = format!(
             "SELECT sessions.id AS session_id, generation, expires_at, {} AS now, users.* \
@@ -233,31 +236,31 @@ impl Model {
              JOIN users ON users.id = user_id WHERE is_active",
             clock::now_sql(db.get_database_backend())
         );
-        let rows: Vec<OfUser> = rows_of(db, "id", asked, &query).await?;
+        let rows: Vec<UserSessionRow> = bulk_select(db, "id", asked, &query).await?;
         let live = rows.into_iter().map(|row| {
-            let live = Live {
+            let live = ActiveSession {
                 id: row.session_id,
                 user_id: row.user.id,
                 generation: row.generation,
-                ends: end_of(row.expires_at, row.now),
-                shown_until: None,
+                ends_at: to_local_instant(row.expires_at, row.now),
+                token_valid_until: None,
             };
             (row.session_id, (live, row.user))
         });
         Ok(live
-            .filter(|(_, (live, _))| !live.left().is_zero())
+            .filter(|(_, (live, _))| !live.remaining().is_zero())
             .collect())
     }
 
     /// Returns the session as sockets and tokens need it, at this time of the database.
     #[must_use]
-    pub fn live(&self, now: DateTime<Utc>) -> Live {
-        Live {
+    pub fn to_active(&self, now: DateTime<Utc>) -> ActiveSession {
+        ActiveSession {
             id: self.id,
             user_id: self.user_id,
             generation: self.generation,
-            ends: end_of(self.expires_at, now.into()),
-            shown_until: None,
+            ends_at: to_local_instant(self.expires_at, now.into()),
+            token_valid_until: None,
         }
     }
 
@@ -265,10 +268,10 @@ impl Model {
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn which_live(
+    pub async fn find_all_existing(
         db: &DatabaseConnection,
         ids: impl IntoIterator<Item = Uuid>,
-    ) -> Result<HashMap<Uuid, Live>, DbErr> {
+    ) -> Result<HashMap<Uuid, ActiveSession>, DbErr> {
         let asked = ids.into_iter().map(|id| [id.into()]);
         let query = format!(
             "SELECT sessions.id, user_id, generation, expires_at, {} AS now FROM asked \
@@ -276,13 +279,13 @@ impl Model {
              JOIN users ON users.id = user_id WHERE is_active",
             clock::now_sql(db.get_database_backend())
         );
-        let rows: Vec<Row> = rows_of(db, "id", asked, &query).await?;
-        let live = rows.into_iter().map(|row| Live {
+        let rows: Vec<SessionRow> = bulk_select(db, "id", asked, &query).await?;
+        let live = rows.into_iter().map(|row| ActiveSession {
             id: row.id,
             user_id: row.user_id,
             generation: row.generation,
-            ends: end_of(row.expires_at, row.now),
-            shown_until: None,
+            ends_at: to_local_instant(row.expires_at, row.now),
+            token_valid_until: None,
         });
         Ok(live.map(|live| (live.id, live)).collect())
     }
@@ -298,7 +301,7 @@ impl Model {
     ) -> Result<Vec<Self>, DbErr> {
         Entity::find()
             .filter(Column::UserId.eq(user_id))
-            .filter(lives(db))
+            .filter(not_expired_condition(db))
             .order_by_desc(Column::UsedAt)
             .order_by_desc(Column::Id)
             .limit(limit)
@@ -311,11 +314,11 @@ impl Model {
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn renew(
+    pub async fn begin_next_generation(
         transaction: &DatabaseTransaction,
         id: Uuid,
         refresh: RefreshId,
-    ) -> Result<Option<Live>, DbErr> {
+    ) -> Result<Option<ActiveSession>, DbErr> {
         let generation = Expr::col(Column::Generation).add(1);
         Entity::update_many()
             .col_expr(Column::Generation, generation)
@@ -331,14 +334,14 @@ impl Model {
             .await?;
         let renewed = Entity::find_by_id(id).one(transaction).await?;
         let now = clock::now(transaction).await?;
-        Ok(renewed.map(|session| session.live(now)))
+        Ok(renewed.map(|session| session.to_active(now)))
     }
 
     /// Ends a session of a user. Says whether there was one.
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn end(db: &impl ConnectionTrait, user_id: i64, id: Uuid) -> Result<bool, DbErr> {
+    pub async fn revoke(db: &impl ConnectionTrait, user_id: i64, id: Uuid) -> Result<bool, DbErr> {
         let ended = Entity::delete_many()
             .filter(Column::UserId.eq(user_id))
             .filter(Column::Id.eq(id))
@@ -351,7 +354,7 @@ impl Model {
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn end_all(
+    pub async fn revoke_all(
         db: &impl ConnectionTrait,
         user_id: i64,
         but: Option<Uuid>,
@@ -368,7 +371,7 @@ impl Model {
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn forget_expired(db: &DatabaseConnection) -> Result<(), DbErr> {
+    pub async fn delete_expired(db: &DatabaseConnection) -> Result<(), DbErr> {
         let margin = Duration::days(1);
         Entity::delete_many()
             .filter(Column::ExpiresAt.lt(clock::now(db).await? - margin))
@@ -379,7 +382,7 @@ impl Model {
 }
 
 /// A user agent as it may be stored and shown.
-fn shown(user_agent: &str) -> Option<String> {
+fn sanitize_user_agent(user_agent: &str) -> Option<String> {
     let visible = user_agent.chars().filter(|c| !c.is_control());
-    Some(visible.take(USER_AGENT_CHARS).collect()).filter(|shown: &String| !shown.is_empty())
+    Some(visible.take(MAX_USER_AGENT_CHARS).collect()).filter(|shown: &String| !shown.is_empty())
 }

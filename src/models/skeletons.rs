@@ -14,24 +14,24 @@ use super::usernames::Username;
 impl ActiveModelBehavior for ActiveModel {}
 
 /// What a username looks like.
-pub struct Look {
+pub struct ConfusableKey {
     skeletons: Vec<String>,
     holder: String,
 }
 
-impl Look {
+impl ConfusableKey {
     #[must_use]
-    pub fn of(username: &Username) -> Self {
+    pub fn from_username(username: &Username) -> Self {
         let (username, key) = (username.as_str(), username.key());
         Self {
-            skeletons: skeletons::of(username, &key).into_iter().collect(),
+            skeletons: skeletons::compute(username, &key).into_iter().collect(),
             holder: skeletons::holder(username, &key).to_owned(),
         }
     }
 
     /// Whether names that look like this cannot be had beside those that look like the other.
     #[must_use]
-    pub fn is_like(&self, other: &Self) -> bool {
+    pub fn conflicts_with(&self, other: &Self) -> bool {
         self.holder != other.holder
             && self
                 .skeletons
@@ -43,7 +43,7 @@ impl Look {
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn is_taken(&self, db: &impl ConnectionTrait) -> Result<bool, DbErr> {
+    pub async fn is_reserved_by_other(&self, db: &impl ConnectionTrait) -> Result<bool, DbErr> {
         let held = Entity::find()
             .filter(Column::Skeleton.is_in(&self.skeletons))
             .filter(Column::Holder.ne(self.holder.as_str()));
@@ -55,7 +55,7 @@ impl Look {
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn take(&self, db: &impl ConnectionTrait) -> Result<bool, DbErr> {
+    pub async fn reserve(&self, db: &impl ConnectionTrait) -> Result<bool, DbErr> {
         let rows = self.skeletons.iter().map(|skeleton| ActiveModel {
             skeleton: Set(skeleton.clone()),
             holder: Set(self.holder.clone()),

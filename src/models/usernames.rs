@@ -4,7 +4,7 @@ use icu_casemap::CaseMapper;
 use unicode_normalization::{UnicodeNormalization, char::is_combining_mark};
 use unicode_properties::{GeneralCategory, GeneralCategoryGroup, UnicodeGeneralCategory};
 
-const MAX_CHARS: usize = 150;
+const MAX_NAME_CHARS: usize = 150;
 
 /// A username in its stored form: NFKC-normalised, 1 to 150 letters, digits and `@ . + - _`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -17,15 +17,15 @@ impl Username {
         let name: String = text.nfkc().collect();
         match name.chars().count() {
             0 => return Err("This field may not be blank.".to_owned()),
-            1..=MAX_CHARS => {}
+            1..=MAX_NAME_CHARS => {}
             _ => {
                 return Err(format!(
-                    "Ensure this field has no more than {MAX_CHARS} characters."
+                    "Ensure this field has no more than {MAX_NAME_CHARS} characters."
                 ));
             }
         }
         let begins_with_mark = name.chars().next().is_some_and(is_combining_mark);
-        if begins_with_mark || !name.chars().all(is_allowed) {
+        if begins_with_mark || !name.chars().all(is_username_char) {
             return Err("Enter a valid username: letters, digits and @ . + - _ only.".to_owned());
         }
         if !name.chars().any(is_letter_or_digit) {
@@ -39,10 +39,10 @@ impl Username {
     /// Such a name is no longer valid, because `.` and `..` have a meaning in paths: RFC 3986, section
     /// 5.2.4, removes them, so that a request about a member becomes a request about the group.
     #[must_use]
-    pub fn former(text: &str) -> Option<String> {
+    pub fn parse_former(text: &str) -> Option<String> {
         let name: String = text.nfkc().collect();
-        let is_former = (1..=MAX_CHARS).contains(&name.chars().count())
-            && name.chars().all(is_allowed)
+        let is_former = (1..=MAX_NAME_CHARS).contains(&name.chars().count())
+            && name.chars().all(is_username_char)
             && !name.chars().any(is_letter_or_digit);
         is_former.then_some(name)
     }
@@ -55,13 +55,13 @@ impl Username {
     /// The same for all spellings that differ in letter case alone.
     #[must_use]
     pub fn key(&self) -> String {
-        key(&self.0)
+        username_key(&self.0)
     }
 }
 
 /// The key of any text, for looking up what may or may not be a username.
 #[must_use]
-pub fn key(text: &str) -> String {
+pub fn username_key(text: &str) -> String {
     let name: String = text.nfkc().collect();
     // Folding can leave NFKC (U+0345 becomes a letter), so it is normalised once more.
     CaseMapper::new().fold_string(&name).nfkc().collect()
@@ -76,9 +76,9 @@ pub fn key(text: &str) -> String {
 pub fn parse_display_name(text: &str) -> Result<String, String> {
     let name: String = text.trim().nfc().collect();
     let count = name.chars().count();
-    if count > MAX_CHARS {
+    if count > MAX_NAME_CHARS {
         return Err(format!(
-            "Ensure this field has no more than {MAX_CHARS} characters."
+            "Ensure this field has no more than {MAX_NAME_CHARS} characters."
         ));
     }
     if name.chars().any(is_control) {
@@ -96,7 +96,7 @@ pub fn parse_display_name(text: &str) -> Result<String, String> {
 /// Returns whether a character may stand in a username: a letter, a decimal digit, a mark or one of
 /// `@ . + - _`. Many scripts write letters as a base and marks, so marks that do not enclose a letter
 /// belong to it.
-fn is_allowed(c: char) -> bool {
+fn is_username_char(c: char) -> bool {
     let is_mark = matches!(
         c.general_category(),
         GeneralCategory::NonspacingMark | GeneralCategory::SpacingMark

@@ -6,13 +6,13 @@ use uuid::Uuid;
 
 pub use super::_entities::users::{ActiveModel, Column, Entity, Model};
 use super::{
-    events::Author,
+    events::Actor,
     hashing::Requester,
     invites,
-    log::begin,
+    log::begin_write,
     passwords::{Password, PasswordError},
-    sessions::{self, Live, RefreshId},
-    skeletons::Look,
+    sessions::{self, ActiveSession, RefreshId},
+    skeletons::ConfusableKey,
     usernames::{self, Username},
 };
 
@@ -54,9 +54,13 @@ impl Model {
         requester: Requester,
     ) -> Result<Self, UserError> {
         let username_key = user.username.key();
-        let look = Look::of(&user.username);
+        let look = ConfusableKey::from_username(&user.username);
         // This check saves the hashing. The indexes decide.
-        if Self::find_by_key(db, &username_key).await?.is_some() || look.is_taken(db).await? {
+        if Self::find_by_username_key(db, &username_key)
+            .await?
+            .is_some()
+            || look.is_reserved_by_other(db).await?
+        {
             return Err(UserError::UsernameTaken);
         }
         let about = vec![user.name.clone(), user.username.as_str().to_owned()];
@@ -71,8 +75,8 @@ impl Model {
             password_hash: Set(password_hash),
             ..Default::default()
         };
-        let transaction = begin(db).await?;
-        if !look.take(&transaction).await? {
+        let transaction = begin_write(db).await?;
+        if !look.reserve(&transaction).await? {
             return Err(UserError::UsernameTaken);
         }
         let inserted = row.insert(&transaction).await;
@@ -97,12 +101,14 @@ impl Model {
         password: &str,
         requester: Requester,
     ) -> Result<Option<Self>, UserError> {
-        let mut user = Self::find_by_key(db, &usernames::key(username)).await?;
-        if let (None, Some(former)) = (&user, Username::former(username)) {
-            user = Self::find_by_former(db, &former).await?;
+        let mut user = Self::find_by_username_key(db, &usernames::username_key(username)).await?;
+        if let (None, Some(former)) = (&user, Username::parse_former(username)) {
+            user = Self::find_by_former_username(db, &former).await?;
         }
         let hash = user.as_ref().map(|user| user.password_hash.clone());
-        let matches = Password::given(password).matches(requester, hash).await?;
+        let matches = Password::from_input(password)
+            .matches(requester, hash)
+            .await?;
         Ok(user.filter(|user| matches && user.is_active))
     }
 
@@ -124,9 +130,12 @@ impl Model {
         session: Uuid,
         refresh: RefreshId,
         requester: Requester,
-    ) -> Result<Live, UserError> {
+    ) -> Result<ActiveSession, UserError> {
         let hash = Some(self.password_hash.clone());
-        if !Password::given(current).matches(requester, hash).await? {
+        if !Password::from_input(current)
+            .matches(requester, hash)
+            .await?
+        {
             return Err(UserError::WrongPassword);
         }
         let about = vec![self.name.clone(), self.username.clone()];
@@ -137,16 +146,17 @@ impl Model {
             password_hash: Set(new.hash(requester).await?),
             ..Default::default()
         };
-        let transaction = begin(db).await?;
+        let transaction = begin_write(db).await?;
         // A password that was changed meanwhile is no longer the current one.
         let unchanged = Column::PasswordHash.eq(&self.password_hash);
         if !self
-            .change(&transaction, changed, unchanged, Some(session))
+            .update_and_revoke_sessions(&transaction, changed, unchanged, Some(session))
             .await?
         {
             return Err(UserError::WrongPassword);
         }
-        let renewed = sessions::Model::renew(&transaction, session, refresh).await?;
+        let renewed =
+            sessions::Model::begin_next_generation(&transaction, session, refresh).await?;
         transaction.commit().await?;
         // A session that was ended meanwhile gets no tokens, and the password stays changed.
         renewed.ok_or(UserError::SessionEnded)
@@ -165,8 +175,8 @@ impl Model {
             password_hash: Set(new.hash(Requester::OPERATOR).await?),
             ..Default::default()
         };
-        let transaction = begin(db).await?;
-        self.change(&transaction, changed, Column::Id.eq(self.id), None)
+        let transaction = begin_write(db).await?;
+        self.update_and_revoke_sessions(&transaction, changed, Column::Id.eq(self.id), None)
             .await?;
         transaction.commit().await?;
         Ok(())
@@ -182,18 +192,23 @@ impl Model {
             is_active: Set(is_active),
             ..Default::default()
         };
-        let transaction = begin(db).await?;
-        self.change(&transaction, changed, Column::IsActive.ne(is_active), None)
-            .await?;
+        let transaction = begin_write(db).await?;
+        self.update_and_revoke_sessions(
+            &transaction,
+            changed,
+            Column::IsActive.ne(is_active),
+            None,
+        )
+        .await?;
         if !is_active {
-            invites::Model::end_of(&transaction, self.id, None).await?;
+            invites::Model::revoke_all_by(&transaction, self.id, None).await?;
         }
         transaction.commit().await
     }
 
     /// Changes the user where a condition holds, and ends all sessions but one, or all. Returns whether the
     /// condition held.
-    async fn change(
+    async fn update_and_revoke_sessions(
         &self,
         transaction: &DatabaseTransaction,
         changed: ActiveModel,
@@ -209,7 +224,7 @@ impl Model {
         if updated.rows_affected == 0 {
             return Ok(false);
         }
-        sessions::Model::end_all(transaction, self.id, but).await?;
+        sessions::Model::revoke_all(transaction, self.id, but).await?;
         Ok(true)
     }
 
@@ -224,8 +239,8 @@ impl Model {
 
     /// Whether this is the user's name, in whatever letter case.
     #[must_use]
-    pub fn is_named(&self, username: &str) -> bool {
-        self.username_key == usernames::key(username)
+    pub fn has_username(&self, username: &str) -> bool {
+        self.username_key == usernames::username_key(username)
     }
 
     /// The user of this name, in whatever letter case.
@@ -236,7 +251,7 @@ impl Model {
         db: &impl ConnectionTrait,
         username: &str,
     ) -> Result<Option<Self>, DbErr> {
-        Self::find_by_key(db, &usernames::key(username)).await
+        Self::find_by_username_key(db, &usernames::username_key(username)).await
     }
 
     /// Lists the users whose username is not valid, or was replaced because of that, the oldest account
@@ -253,7 +268,7 @@ impl Model {
             .await
     }
 
-    async fn find_by_former(
+    async fn find_by_former_username(
         db: &impl ConnectionTrait,
         username: &str,
     ) -> Result<Option<Self>, DbErr> {
@@ -263,7 +278,10 @@ impl Model {
             .await
     }
 
-    async fn find_by_key(db: &impl ConnectionTrait, key: &str) -> Result<Option<Self>, DbErr> {
+    async fn find_by_username_key(
+        db: &impl ConnectionTrait,
+        key: &str,
+    ) -> Result<Option<Self>, DbErr> {
         // PostgreSQL cannot store a NUL, and says so with an error instead of finding nothing.
         if key.contains('\0') {
             return Ok(None);
@@ -275,9 +293,9 @@ impl Model {
     }
 }
 
-impl Author {
+impl Actor {
     #[must_use]
-    pub fn of(user: &Model) -> Self {
+    pub fn from_user(user: &Model) -> Self {
         Self {
             id: user.id,
             username: user.username.as_str().into(),

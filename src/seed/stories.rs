@@ -4,12 +4,14 @@ use loco_rs::prelude::*;
 
 use self::{
     Act::{Answers, Deletes, Edits, Reacts, Reads, Says},
-    Who::{Ann, Bob, Leyla},
+    SeedUser::{Ann, Bob, Leyla},
 };
-use crate::models::{changes::What, memberships::Role, messages::check_text, reactions::Emoji};
+use crate::models::{
+    group_commands::CommandKind, memberships::Role, messages::check_text, reactions::Emoji,
+};
 
 #[derive(Clone, Copy)]
-pub enum Who {
+pub enum SeedUser {
     Ann,
     Bob,
     Leyla,
@@ -20,11 +22,11 @@ pub struct Story {
     /// The same wherever it is told: the next run finds it by that, and an example may name it.
     pub name: &'static str,
     pub title: &'static str,
-    pub owner: Who,
+    pub owner: SeedUser,
     /// Who comes in, and as what.
-    pub others: &'static [(Who, Role)],
+    pub others: &'static [(SeedUser, Role)],
     /// The last must be a line: a group in which all are said has all of it.
-    pub acts: &'static [(Who, Act)],
+    pub acts: &'static [(SeedUser, Act)],
 }
 
 /// What somebody does. A line that was said before is named by how it began.
@@ -105,7 +107,7 @@ pub static SALAM: Story = Story {
     ],
 };
 
-impl Who {
+impl SeedUser {
     pub const ALL: [Self; 3] = [Self::Ann, Self::Bob, Self::Leyla];
 
     pub const fn username(self) -> &'static str {
@@ -128,15 +130,15 @@ impl Who {
 
 impl Story {
     /// How many lines it has.
-    pub fn lines(&self) -> usize {
-        let lines = self.acts.iter().filter_map(|(_, act)| act.line());
+    pub fn line_count(&self) -> usize {
+        let lines = self.acts.iter().filter_map(|(_, act)| act.text());
         lines.count()
     }
 }
 
 impl Act {
     /// What is said, if it is that.
-    pub const fn line(&self) -> Option<&'static str> {
+    pub const fn text(&self) -> Option<&'static str> {
         match *self {
             Self::Says(text) | Self::Answers(_, text) => Some(text),
             _ => None,
@@ -147,37 +149,38 @@ impl Act {
     ///
     /// # Errors
     /// Where the story is at fault.
-    pub fn what(&self, lines: &[(&str, i64)]) -> Result<What> {
+    pub fn command_kind(&self, lines: &[(&str, i64)]) -> Result<CommandKind> {
         let seq = |beginning: &str| {
             let line = lines.iter().find(|(text, _)| text.starts_with(beginning));
             let seq = line.map(|(_, seq)| *seq);
             seq.ok_or_else(|| Error::Message(format!("nobody has said `{beginning}`")))
         };
         Ok(match *self {
-            Self::Says(text) => What::Send {
-                text: checked(text)?,
+            Self::Says(text) => CommandKind::Send {
+                text: checked_text(text)?,
                 reply_to: None,
             },
-            Self::Answers(line, text) => What::Send {
-                text: checked(text)?,
+            Self::Answers(line, text) => CommandKind::Send {
+                text: checked_text(text)?,
                 reply_to: Some(seq(line)?),
             },
-            Self::Edits(line, text) => What::Edit {
+            Self::Edits(line, text) => CommandKind::Edit {
                 seq: seq(line)?,
-                text: checked(text)?,
+                text: checked_text(text)?,
             },
-            Self::Deletes(line) => What::Delete { seq: seq(line)? },
-            Self::Reacts(line, emoji) => What::React {
+            Self::Deletes(line) => CommandKind::Delete { seq: seq(line)? },
+            Self::Reacts(line, emoji) => CommandKind::React {
                 seq: seq(line)?,
-                emoji: Emoji::parse(emoji).ok_or_else(|| Error::string(Emoji::RULE))?,
+                emoji: Emoji::parse(emoji)
+                    .ok_or_else(|| Error::string(Emoji::INVALID_EMOJI_TEXT))?,
                 on: true,
             },
-            Self::Reads(line) => What::Read { seq: seq(line)? },
+            Self::Reads(line) => CommandKind::Read { seq: seq(line)? },
         })
     }
 }
 
-fn checked(text: &str) -> Result<String> {
+fn checked_text(text: &str) -> Result<String> {
     check_text(text).map_err(Error::wrap)?;
     Ok(text.to_owned())
 }

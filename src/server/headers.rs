@@ -16,7 +16,7 @@ use axum::{
 use crate::{controllers::extractors::PublicBase, errors::Result};
 
 /// Unless a handler has said something else.
-const DEFAULTS: [(HeaderName, &str); 8] = [
+const DEFAULT_HEADERS: [(HeaderName, &str); 8] = [
     // An answer is what it says it is, whatever a browser would guess from its content.
     (X_CONTENT_TYPE_OPTIONS, "nosniff"),
     // Data needs nothing and nobody; pages name what they need.
@@ -48,20 +48,24 @@ const DEFAULTS: [(HeaderName, &str); 8] = [
 ];
 
 /// For a year. Not for sub-domains, which may be somebody else's.
-const HTTPS_ONLY: HeaderValue = HeaderValue::from_static("max-age=31536000");
+const HSTS: HeaderValue = HeaderValue::from_static("max-age=31536000");
 
 /// Adds them.
-pub(super) async fn add(base: Result<PublicBase>, request: Request, next: Next) -> Response {
+pub(super) async fn add_default_headers(
+    base: Result<PublicBase>,
+    request: Request,
+    next: Next,
+) -> Response {
     let mut response = next.run(request).await;
     let headers = response.headers_mut();
-    for (name, value) in DEFAULTS {
+    for (name, value) in DEFAULT_HEADERS {
         headers
             .entry(name)
             .or_insert(HeaderValue::from_static(value));
     }
     // By plain http it would be ignored (RFC 6797, section 8.1).
     if base.is_ok_and(|base| base.is_https()) {
-        headers.insert(STRICT_TRANSPORT_SECURITY, HTTPS_ONLY);
+        headers.insert(STRICT_TRANSPORT_SECURITY, HSTS);
     }
     response
 }

@@ -16,17 +16,17 @@ use loco_rs::environment::Environment;
 use crate::{
     errors::{Error, Result},
     limits::LogThrottle,
-    settings::{Host, Settings, in_production},
+    settings::{Host, Settings, is_production},
 };
 
 /// Load balancers ask by address whether the server is well.
-pub(super) const PROBES: [&str; 3] = ["/_ping", "/_health", "/_readiness"];
+pub(super) const PROBE_PATHS: [&str; 3] = ["/_ping", "/_health", "/_readiness"];
 
 /// The names; loopback is always one.
 pub(super) struct AllowedHosts {
     /// `None`: any.
-    listed: Option<Vec<Host>>,
-    foreign: LogThrottle,
+    hosts: Option<Vec<Host>>,
+    foreign_log: LogThrottle,
 }
 
 impl AllowedHosts {
@@ -34,16 +34,16 @@ impl AllowedHosts {
     /// settings name none.
     pub(super) fn new(settings: &Settings, environment: &Environment) -> Self {
         let names = &settings.door.allowed_hosts;
-        let any = names.is_empty() && !in_production(environment);
-        let public = settings.public_url.as_ref().and_then(Host::of);
+        let any = names.is_empty() && !is_production(environment);
+        let public = settings.public_url.as_ref().and_then(Host::from_url);
         Self {
-            listed: (!any).then(|| names.iter().cloned().chain(public).collect()),
-            foreign: LogThrottle::default(),
+            hosts: (!any).then(|| names.iter().cloned().chain(public).collect()),
+            foreign_log: LogThrottle::default(),
         }
     }
 
-    fn allow(&self, host: &Host) -> bool {
-        let Some(listed) = &self.listed else {
+    fn allows(&self, host: &Host) -> bool {
+        let Some(listed) = &self.hosts else {
             return true;
         };
         host.is_loopback() || listed.contains(host)
@@ -51,13 +51,13 @@ impl AllowedHosts {
 }
 
 /// Refuses requests for others, and those that do not say in one way for whom they are.
-pub(super) async fn check(
+pub(super) async fn check_host(
     State(allowed): State<Arc<AllowedHosts>>,
     request: Request,
     next: Next,
 ) -> Result<Response> {
-    let authority = authority(request.uri(), request.headers(), request.version())?;
-    if !PROBES.contains(&request.uri().path().trim_end_matches('/')) {
+    let authority = request_authority(request.uri(), request.headers(), request.version())?;
+    if !PROBE_PATHS.contains(&request.uri().path().trim_end_matches('/')) {
         let host =
             match authority {
                 Some(authority) => Some(authority.parse().map_err(|_| {
@@ -67,9 +67,9 @@ pub(super) async fn check(
             };
         let is_allowed = host
             .as_ref()
-            .map_or(allowed.listed.is_none(), |host| allowed.allow(host));
+            .map_or(allowed.hosts.is_none(), |host| allowed.allows(host));
         if !is_allowed {
-            if let Some(unheard) = allowed.foreign.permit() {
+            if let Some(unheard) = allowed.foreign_log.allow() {
                 tracing::warn!(
                     host = authority.unwrap_or_default(),
                     unheard,
@@ -85,7 +85,7 @@ pub(super) async fn check(
 
 /// For whom the request is. HTTP/1.1 wants exactly one `Host` (RFC 9112, section 3.2), and an
 /// absolute target says it in its stead (section 3.2.2).
-fn authority<'a>(
+fn request_authority<'a>(
     uri: &'a Uri,
     headers: &'a HeaderMap,
     version: Version,

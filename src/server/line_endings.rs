@@ -7,23 +7,23 @@
 use std::mem;
 
 /// The character in place of a bare line feed.
-const REFUSED: u8 = 0;
+const REPLACEMENT: u8 = 0;
 
 /// The longest line that is kept. hyper refuses longer heads.
-const LONGEST_LINE: usize = 16 * 1024;
+const MAX_LINE_BYTES: usize = 16 * 1024;
 
 /// The position in the requests of one connection.
 #[derive(Default)]
-pub(super) struct LineEndings {
-    state: State,
+pub(super) struct LineEndingChecker {
+    state: ParseState,
     /// The line so far, without its end.
     line: Vec<u8>,
     /// The head so far.
-    head: Head,
+    head: RequestHead,
 }
 
 #[derive(Default, Clone, Copy, PartialEq, Eq)]
-enum State {
+enum ParseState {
     #[default]
     Head,
     Body(u64),
@@ -37,29 +37,31 @@ enum State {
 }
 
 #[derive(Default)]
-struct Head {
+struct RequestHead {
     has_lines: bool,
-    length: u64,
+    content_length: u64,
     is_chunked: bool,
     is_upgrade: bool,
     is_malformed: bool,
 }
 
-impl LineEndings {
+impl LineEndingChecker {
     /// Replaces the bare line feeds in the bytes that were read. `is_socket` is whether the last request with
     /// `Upgrade` became a socket.
     pub(super) fn check(&mut self, mut bytes: &mut [u8], is_socket: impl Fn() -> bool) {
         while !bytes.is_empty() {
-            if self.state == State::Upgrade {
+            if self.state == ParseState::Upgrade {
                 self.state = if is_socket() {
-                    State::Unchecked
+                    ParseState::Unchecked
                 } else {
-                    State::Head
+                    ParseState::Head
                 };
             }
             let used = match self.state {
-                State::Unchecked => return,
-                State::Body(left) | State::ChunkData(left) => self.skip(left, bytes.len()),
+                ParseState::Unchecked => return,
+                ParseState::Body(left) | ParseState::ChunkData(left) => {
+                    self.skip_body(left, bytes.len())
+                }
                 _ => self.check_line(bytes),
             };
             bytes = mem::take(&mut bytes).split_at_mut(used).1;
@@ -67,14 +69,14 @@ impl LineEndings {
     }
 
     /// Skips bytes of a body. Returns their number.
-    fn skip(&mut self, left: u64, available: usize) -> usize {
+    fn skip_body(&mut self, left: u64, available: usize) -> usize {
         let skipped = usize::try_from(left).unwrap_or(usize::MAX).min(available);
         let left = left - skipped as u64;
         self.state = match (self.state, left) {
-            (State::Body(_), 0) => State::Head,
-            (State::ChunkData(_), 0) => State::ChunkSize,
-            (State::Body(_), left) => State::Body(left),
-            (_, left) => State::ChunkData(left),
+            (ParseState::Body(_), 0) => ParseState::Head,
+            (ParseState::ChunkData(_), 0) => ParseState::ChunkSize,
+            (ParseState::Body(_), left) => ParseState::Body(left),
+            (_, left) => ParseState::ChunkData(left),
         };
         skipped
     }
@@ -82,18 +84,18 @@ impl LineEndings {
     /// Reads to the end of a line, or as far as the bytes go. Returns the number of bytes.
     fn check_line(&mut self, bytes: &mut [u8]) -> usize {
         let Some(end) = bytes.iter().position(|byte| *byte == b'\n') else {
-            self.keep(bytes);
+            self.append_to_line(bytes);
             return bytes.len();
         };
         let (line, _) = bytes.split_at_mut(end + 1);
         if let Some((feed, before)) = line.split_last_mut() {
-            self.keep(before);
+            self.append_to_line(before);
             if self.line.pop_if(|last| *last == b'\r').is_none() {
                 // hyper itself refuses a line feed among the extensions of a chunk, and no other character.
-                if self.state != State::ChunkSize || !self.line.contains(&b';') {
-                    *feed = REFUSED;
+                if self.state != ParseState::ChunkSize || !self.line.contains(&b';') {
+                    *feed = REPLACEMENT;
                 }
-                self.state = State::Unchecked;
+                self.state = ParseState::Unchecked;
                 return end + 1;
             }
         }
@@ -102,9 +104,9 @@ impl LineEndings {
         end + 1
     }
 
-    fn keep(&mut self, bytes: &[u8]) {
-        if self.line.len() + bytes.len() > LONGEST_LINE {
-            self.state = State::Unchecked;
+    fn append_to_line(&mut self, bytes: &[u8]) {
+        if self.line.len() + bytes.len() > MAX_LINE_BYTES {
+            self.state = ParseState::Unchecked;
         } else {
             self.line.extend_from_slice(bytes);
         }
@@ -112,41 +114,41 @@ impl LineEndings {
 
     fn end_line(&mut self, line: &[u8]) {
         self.state = match self.state {
-            State::Head if line.is_empty() && self.head.has_lines => self.end_head(),
-            State::Head => {
-                self.head.add(line);
-                State::Head
+            ParseState::Head if line.is_empty() && self.head.has_lines => self.end_head(),
+            ParseState::Head => {
+                self.head.add_line(line);
+                ParseState::Head
             }
             // The data of a chunk ends with a line of its own.
-            State::ChunkSize if line.is_empty() => State::ChunkSize,
-            State::ChunkSize => match chunk_size(line) {
-                Some(0) => State::Trailers,
-                Some(size) => State::ChunkData(size),
-                None => State::Unchecked,
+            ParseState::ChunkSize if line.is_empty() => ParseState::ChunkSize,
+            ParseState::ChunkSize => match chunk_size(line) {
+                Some(0) => ParseState::Trailers,
+                Some(size) => ParseState::ChunkData(size),
+                None => ParseState::Unchecked,
             },
-            State::Trailers if line.is_empty() => State::Head,
+            ParseState::Trailers if line.is_empty() => ParseState::Head,
             state => state,
         };
     }
 
-    fn end_head(&mut self) -> State {
+    fn end_head(&mut self) -> ParseState {
         let head = mem::take(&mut self.head);
         if head.is_malformed {
-            State::Unchecked
+            ParseState::Unchecked
         } else if head.is_chunked {
-            State::ChunkSize
-        } else if head.length > 0 {
-            State::Body(head.length)
+            ParseState::ChunkSize
+        } else if head.content_length > 0 {
+            ParseState::Body(head.content_length)
         } else if head.is_upgrade {
-            State::Upgrade
+            ParseState::Upgrade
         } else {
-            State::Head
+            ParseState::Head
         }
     }
 }
 
-impl Head {
-    fn add(&mut self, line: &[u8]) {
+impl RequestHead {
+    fn add_line(&mut self, line: &[u8]) {
         // Empty lines before a request are ignored (RFC 9112, section 2.2).
         self.has_lines |= !line.is_empty();
         let Some(colon) = line.iter().position(|byte| *byte == b':') else {
@@ -159,7 +161,7 @@ impl Head {
                 .ok()
                 .and_then(|text| text.parse().ok());
             self.is_malformed |= length.is_none();
-            self.length = length.unwrap_or(0);
+            self.content_length = length.unwrap_or(0);
         } else if name.eq_ignore_ascii_case(b"transfer-encoding") {
             self.is_chunked = true;
         } else if name.eq_ignore_ascii_case(b"upgrade") {

@@ -5,17 +5,17 @@
 //! the outside: what every answer carries ([`headers`]), who is turned away ([`crowd`]), by which
 //! names the server may be called ([`hosts`]), and how long a body may take ([`body`]).
 
-mod answers;
-mod body;
+mod client_stream;
 mod connection;
-mod crowd;
-mod files;
+mod connection_limiter;
+mod file_limit;
 mod headers;
 mod hosts;
 mod line_endings;
+mod request_body;
+mod response_limiter;
 mod stop;
-mod stream;
-mod writes;
+mod write_guard;
 
 use std::{
     io::{self, Write},
@@ -41,31 +41,33 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tower::Layer;
 use tower_http::normalize_path::NormalizePathLayer;
 
-pub use self::stop::{delay_drain, stop_requested};
-use self::{answers::Answers, crowd::Door, hosts::AllowedHosts};
+pub use self::stop::{delay_drain, wait_for_stop};
+use self::{
+    connection_limiter::ConnectionLimiter, hosts::AllowedHosts, response_limiter::ResponseLimiter,
+};
 use crate::{
     errors,
-    settings::{DoorSettings, Settings},
+    settings::{HttpSettings, Settings},
     supervisor::Supervisor,
     views,
 };
 
 /// How long requests in flight may take once the server stops.
-const FINISH_WITHIN: Duration = Duration::from_secs(10);
+const REQUEST_DRAIN_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Connections that may wait to be accepted; the system allows no more than `net.core.somaxconn`. When
 /// all come back at once, who finds no place tries again a second later.
-const BACKLOG: u32 = 4096;
+const LISTEN_BACKLOG: u32 = 4096;
 
 /// Without a free file descriptor, or memory, `accept` would fail again at once.
-const ACCEPT_AGAIN_AFTER: Duration = Duration::from_millis(100);
+const ACCEPT_RETRY_DELAY: Duration = Duration::from_millis(100);
 
 /// So many connections over the limit are told so at the same time; more are only closed.
-const TURNED_AWAY_AT_ONCE: usize = 64;
+const MAX_CONCURRENT_REJECTIONS: usize = 64;
 
 /// Whether an error of `accept` is about the connection that was to be accepted, and not about the listener:
 /// those that the connection itself has met, and those of its network (accept(2), "Error handling").
-fn is_about_one_connection(error: &io::Error) -> bool {
+fn is_connection_error(error: &io::Error) -> bool {
     matches!(
         error.kind(),
         io::ErrorKind::ConnectionAborted
@@ -86,7 +88,7 @@ fn is_about_one_connection(error: &io::Error) -> bool {
 /// When the address is taken or not of this machine; the text says what to do.
 pub async fn bind(binding: &str, port: i32) -> Result<TcpListener> {
     let address = format!("{binding}:{port}");
-    listen(&address).await.map_err(|error| {
+    listen_on_any(&address).await.map_err(|error| {
         loco_rs::Error::Message(format!(
             "cannot listen on {address}: {error}; PORT and BINDING choose another address"
         ))
@@ -94,7 +96,7 @@ pub async fn bind(binding: &str, port: i32) -> Result<TcpListener> {
 }
 
 /// At the first address that a name has and that can be listened on.
-async fn listen(address: &str) -> io::Result<TcpListener> {
+async fn listen_on_any(address: &str) -> io::Result<TcpListener> {
     let mut last = io::Error::from(io::ErrorKind::AddrNotAvailable);
     for address in lookup_host(address).await? {
         match listen_on(address) {
@@ -115,7 +117,7 @@ fn listen_on(address: SocketAddr) -> io::Result<TcpListener> {
     #[cfg(unix)]
     socket.set_reuseaddr(true)?;
     socket.bind(address)?;
-    socket.listen(BACKLOG)
+    socket.listen(LISTEN_BACKLOG)
 }
 
 /// Prints where everything is, whatever the log level: as a line of JSON where the log is JSON, because
@@ -127,7 +129,7 @@ pub fn print_addresses(address: SocketAddr, format: &Format) -> Result<()> {
     let base = format!("http://{address}");
     if matches!(format, Format::Json) {
         let line = json!({
-            "timestamp": views::time(&Utc::now()),
+            "timestamp": views::format_time(&Utc::now()),
             "level": "INFO",
             "fields": {"message": "Salam is ready", "page": format!("{base}/"),
                        "docs": format!("{base}/swagger/"), "api": format!("{base}/api-docs/openapi.json")},
@@ -147,24 +149,31 @@ pub fn print_addresses(address: SocketAddr, format: &Format) -> Result<()> {
 ///
 /// # Errors
 /// When the settings were not loaded.
-pub fn outer_layers(router: Router, ctx: &AppContext) -> Result<Router> {
-    let settings = Settings::of(ctx)?;
+pub fn add_outer_layers(router: Router, ctx: &AppContext) -> Result<Router> {
+    let settings = Settings::from_context(ctx)?;
     let allowed = Arc::new(AllowedHosts::new(&settings, &ctx.environment));
     let supervisor = ctx.shared_store.get::<Supervisor>().unwrap_or_default();
-    ctx.shared_store.insert(Answers::new(&settings.door));
+    ctx.shared_store
+        .insert(ResponseLimiter::new(&settings.door));
     let any_slash = NormalizePathLayer::trim_trailing_slash().layer(router);
     Ok(Router::new()
         .fallback_service(any_slash)
-        .layer(from_fn(body::in_time))
+        .layer(from_fn(request_body::enforce_timeout))
         .layer(from_fn_with_state(
             supervisor.health().clone(),
-            writes::refuse,
+            write_guard::reject_forbidden_writes,
         ))
-        .layer(from_fn_with_state(allowed, hosts::check))
-        .layer(from_fn_with_state(ctx.clone(), crowd::turn_away))
-        .layer(map_response(errors::as_json))
-        .layer(from_fn_with_state(ctx.clone(), answers::bound))
-        .layer(from_fn_with_state(ctx.clone(), headers::add)))
+        .layer(from_fn_with_state(allowed, hosts::check_host))
+        .layer(from_fn_with_state(ctx.clone(), connection_limiter::enforce))
+        .layer(map_response(errors::ensure_json_errors))
+        .layer(from_fn_with_state(
+            ctx.clone(),
+            response_limiter::limit_responses,
+        ))
+        .layer(from_fn_with_state(
+            ctx.clone(),
+            headers::add_default_headers,
+        )))
 }
 
 /// Serves until `stop` is cancelled, then finishes the requests in flight, for 10 s at most.
@@ -172,11 +181,14 @@ pub fn outer_layers(router: Router, ctx: &AppContext) -> Result<Router> {
 pub async fn serve(
     listener: TcpListener,
     router: Router,
-    settings: &DoorSettings,
+    settings: &HttpSettings,
     stop: CancellationToken,
 ) {
-    let door = Door::new(settings, files::most_connections(settings.max_connections));
-    let turned_away = Arc::new(Semaphore::new(TURNED_AWAY_AT_ONCE));
+    let door = ConnectionLimiter::new(
+        settings,
+        file_limit::raise_limit_for_connections(settings.max_connections),
+    );
+    let turned_away = Arc::new(Semaphore::new(MAX_CONCURRENT_REJECTIONS));
     let connections = TaskTracker::new();
     loop {
         let accepted = select! {
@@ -186,14 +198,14 @@ pub async fn serve(
         let (stream, peer) = match accepted {
             Ok(accepted) => accepted,
             // The client took its connection back; the next one waits already.
-            Err(error) if is_about_one_connection(&error) => continue,
+            Err(error) if is_connection_error(&error) => continue,
             Err(error) => {
                 tracing::warn!(%error, "a connection could not be accepted");
-                sleep(ACCEPT_AGAIN_AFTER).await;
+                sleep(ACCEPT_RETRY_DELAY).await;
                 continue;
             }
         };
-        match door.admit(peer.ip()) {
+        match door.try_acquire(peer.ip()) {
             Ok(guest) => {
                 let serving = connection::serve(stream, peer, guest, router.clone(), stop.clone());
                 connections.spawn(serving);
@@ -202,7 +214,7 @@ pub async fn serve(
                 if let Ok(place) = turned_away.clone().try_acquire_owned() {
                     let router = router.clone();
                     connections.spawn(async move {
-                        connection::turn_away(stream, peer, full, router).await;
+                        connection::reject(stream, peer, full, router).await;
                         drop(place);
                     });
                 }
@@ -211,7 +223,10 @@ pub async fn serve(
     }
     drop(listener);
     connections.close();
-    if timeout(FINISH_WITHIN, connections.wait()).await.is_err() {
+    if timeout(REQUEST_DRAIN_TIMEOUT, connections.wait())
+        .await
+        .is_err()
+    {
         tracing::warn!(
             requests = connections.len(),
             "some requests did not finish in time"

@@ -8,17 +8,17 @@ use crate::supervisor::Supervisor;
 
 /// Waits until the server is told to stop, or one of its tasks has failed. Returns whether the end of new
 /// connections is delayed, so that load balancers notice: not for Ctrl-C, where a person waits.
-pub async fn stop_requested(supervisor: &Supervisor) -> bool {
+pub async fn wait_for_stop(supervisor: &Supervisor) -> bool {
     select! {
-        () = interrupted() => {
+        () = wait_for_ctrl_c() => {
             tracing::info!("stopping");
             false
         }
-        () = terminated() => {
+        () = wait_for_sigterm() => {
             tracing::info!("stopping");
             true
         }
-        () = supervisor.failed() => {
+        () = supervisor.wait_for_failure() => {
             tracing::error!("stopping, because a task has failed");
             true
         }
@@ -29,12 +29,12 @@ pub async fn stop_requested(supervisor: &Supervisor) -> bool {
 pub async fn delay_drain(seconds: u32) {
     select! {
         () = sleep(Duration::from_secs(seconds.into())) => {}
-        () = interrupted() => {}
-        () = terminated() => {}
+        () = wait_for_ctrl_c() => {}
+        () = wait_for_sigterm() => {}
     }
 }
 
-async fn interrupted() {
+async fn wait_for_ctrl_c() {
     if let Err(error) = tokio::signal::ctrl_c().await {
         tracing::error!(%error, "Ctrl-C cannot be heard");
         std::future::pending::<()>().await;
@@ -42,7 +42,7 @@ async fn interrupted() {
 }
 
 #[cfg(unix)]
-async fn terminated() {
+async fn wait_for_sigterm() {
     use tokio::signal::unix::{SignalKind, signal};
     match signal(SignalKind::terminate()) {
         Ok(mut terminate) => {

@@ -10,13 +10,13 @@ use serde_json::Value;
 
 use super::{
     Settings, database,
-    origins::{self, Known},
+    origins::{self, OriginSettings},
     secret,
 };
 
 /// One thing that was looked at.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Check {
+pub struct ConfigCheck {
     pub name: &'static str,
     /// What is wrong with it and how to mend it, a line each.
     pub faults: Vec<String>,
@@ -25,28 +25,34 @@ pub struct Check {
 impl Settings {
     /// Looks at the whole configuration, and gives the settings if they can be read.
     #[must_use]
-    pub fn checked(config: &Config, environment: &Environment) -> (Option<Self>, Vec<Check>) {
-        let in_production = in_production(environment);
-        let config = &unpacked(config);
-        let (settings, read) = match read(config) {
+    pub fn load_with_checks(
+        config: &Config,
+        environment: &Environment,
+    ) -> (Option<Self>, Vec<ConfigCheck>) {
+        let in_production = is_production(environment);
+        let config = &decode_settings(config);
+        let (settings, read) = match read_settings(config) {
             Ok(settings) => (Some(settings), Vec::new()),
             Err(fault) => (None, vec![fault]),
         };
-        let limits = settings.as_ref().map(Self::faults).unwrap_or_default();
+        let limits = settings
+            .as_ref()
+            .map(Self::range_faults)
+            .unwrap_or_default();
         let trusting = settings.as_ref().filter(|_| in_production);
-        let trusting = trusting.and_then(|settings| settings.door.fault());
+        let trusting = trusting.and_then(|settings| settings.door.trusted_proxies_fault());
         let checks = [
             (
                 "settings",
                 read.into_iter().chain(limits).chain(trusting).collect(),
             ),
             // The others look also where the block as a whole could not be read.
-            ("JWT_SECRET", secret_of(config, in_production)),
+            ("JWT_SECRET", secret_faults(config, in_production)),
             ("DATABASE_URL", database::faults(config, in_production)),
-            ("origins", origins_of(config, in_production)),
-            ("framework", framework(config, in_production)),
+            ("origins", origin_faults(config, in_production)),
+            ("framework", loco_faults(config, in_production)),
         ];
-        let checks = checks.map(|(name, faults)| Check { name, faults });
+        let checks = checks.map(|(name, faults)| ConfigCheck { name, faults });
         (settings, checks.into())
     }
 }
@@ -56,14 +62,14 @@ impl Settings {
 ///
 /// # Errors
 /// When it cannot be written as JSON.
-pub fn pack(config: &mut Config) -> serde_json::Result<()> {
+pub fn encode_settings(config: &mut Config) -> serde_json::Result<()> {
     if let Some(block) = config.settings.as_mut().filter(|block| !block.is_string()) {
         *block = serde_json::to_string(block)?.into();
     }
     Ok(())
 }
 
-pub(super) fn unpacked(config: &Config) -> Cow<'_, Config> {
+pub(super) fn decode_settings(config: &Config) -> Cow<'_, Config> {
     let text = config.settings.as_ref().and_then(Value::as_str);
     match text.map(serde_json::from_str) {
         Some(Ok(block)) => {
@@ -79,13 +85,13 @@ pub(super) fn unpacked(config: &Config) -> Cow<'_, Config> {
 /// Whether what would be regretted in production is refused: everywhere but in development and in
 /// tests, for one that has another name, such as `staging`, is as open to the world.
 #[must_use]
-pub const fn in_production(environment: &Environment) -> bool {
+pub const fn is_production(environment: &Environment) -> bool {
     !matches!(environment, Environment::Development | Environment::Test)
 }
 
-fn read(config: &Config) -> Result<Settings, String> {
+fn read_settings(config: &Config) -> Result<Settings, String> {
     let mut block = config.settings.clone().unwrap_or_default();
-    let database = database::DatabaseSettings::take_from(config, &mut block);
+    let database = database::DatabaseSettings::take_stashed(config, &mut block);
     let read = serde_path_to_error::deserialize(block).map(|settings| Settings {
         database,
         ..settings
@@ -96,26 +102,26 @@ fn read(config: &Config) -> Result<Settings, String> {
     })
 }
 
-fn secret_of(config: &Config, in_production: bool) -> Vec<String> {
+fn secret_faults(config: &Config, in_production: bool) -> Vec<String> {
     let block = config.settings.as_ref();
     let secret = block.and_then(|block| block.pointer("/tokens/secret")?.as_str());
     // Where there is none, or it is no text, the check of the settings says so.
     secret
-        .and_then(|secret| secret::fault(secret, in_production))
+        .and_then(|secret| secret::secret_fault(secret, in_production))
         .into_iter()
         .collect()
 }
 
-fn origins_of(config: &Config, in_production: bool) -> Vec<String> {
+fn origin_faults(config: &Config, in_production: bool) -> Vec<String> {
     let block = config.settings.clone().unwrap_or_default();
     // Where they cannot be read either, the check of the settings says so.
     serde_json::from_value(block)
-        .map(|known: Known| origins::faults(&known, in_production))
+        .map(|known: OriginSettings| origins::faults(&known, in_production))
         .unwrap_or_default()
 }
 
 /// What of the framework's own configuration would be regretted in production.
-fn framework(config: &Config, in_production: bool) -> Vec<String> {
+fn loco_faults(config: &Config, in_production: bool) -> Vec<String> {
     if !in_production {
         return Vec::new();
     }

@@ -9,13 +9,13 @@ use serde_json::Value;
 use url::Url;
 
 /// The address that the framework is given to connect to: nothing lasts there, and nobody can be away.
-const PLACEHOLDER: &str = "sqlite::memory:?cache=private";
+const PLACEHOLDER_URI: &str = "sqlite::memory:?cache=private";
 
 /// A statement for the placeholder; without one the framework has its own.
-const NOTHING: &str = "PRAGMA user_version";
+const NOOP_STATEMENT: &str = "PRAGMA user_version";
 
 /// Where a database is put aside in the settings. No file has such a key.
-const ASIDE: &str = "(database)";
+const STASH_KEY: &str = "(database)";
 
 /// The database that the app opens itself.
 ///
@@ -36,35 +36,35 @@ impl DatabaseSettings {
     ///
     /// # Errors
     /// When the settings are not a block, as another check says.
-    pub fn set_aside(config: &mut Config) -> Result<()> {
-        if config.database.uri == PLACEHOLDER {
+    pub fn stash(config: &mut Config) -> Result<()> {
+        if config.database.uri == PLACEHOLDER_URI {
             return Ok(());
         }
         let aside = Self {
-            uri: std::mem::replace(&mut config.database.uri, PLACEHOLDER.to_owned()),
+            uri: std::mem::replace(&mut config.database.uri, PLACEHOLDER_URI.to_owned()),
             run_on_start: config
                 .database
                 .run_on_start
-                .replace(NOTHING.to_owned())
-                .filter(|statements| statements != NOTHING),
+                .replace(NOOP_STATEMENT.to_owned())
+                .filter(|statements| statements != NOOP_STATEMENT),
         };
-        let mut block = super::checks::unpacked(config)
+        let mut block = super::checks::decode_settings(config)
             .settings
             .clone()
             .unwrap_or_default();
         let fields = block.as_object_mut();
         let fields = fields.ok_or_else(|| Error::string("the block `settings:` is missing"))?;
-        fields.insert(ASIDE.to_owned(), serde_json::to_value(aside)?);
+        fields.insert(STASH_KEY.to_owned(), serde_json::to_value(aside)?);
         config.settings = Some(block);
         Ok(())
     }
 
     /// The database of a configuration, put aside or not.
     #[must_use]
-    pub fn of(config: &Config) -> Self {
-        let unpacked = super::checks::unpacked(config);
+    pub fn from_config(config: &Config) -> Self {
+        let unpacked = super::checks::decode_settings(config);
         let mut block = unpacked.settings.clone().unwrap_or_default();
-        Self::take_from(config, &mut block).unwrap_or_else(|| Self {
+        Self::take_stashed(config, &mut block).unwrap_or_else(|| Self {
             uri: config.database.uri.clone(),
             run_on_start: config.database.run_on_start.clone(),
         })
@@ -72,15 +72,15 @@ impl DatabaseSettings {
 
     /// Takes what was put aside out of the settings of a configuration. `None` where there is nothing, or the
     /// configuration names another database by now.
-    pub(super) fn take_from(config: &Config, block: &mut Value) -> Option<Self> {
-        let aside = block.as_object_mut()?.remove(ASIDE)?;
+    pub(super) fn take_stashed(config: &Config, block: &mut Value) -> Option<Self> {
+        let aside = block.as_object_mut()?.remove(STASH_KEY)?;
         let aside = serde_json::from_value(aside).ok();
-        aside.filter(|_| config.database.uri == PLACEHOLDER)
+        aside.filter(|_| config.database.uri == PLACEHOLDER_URI)
     }
 
     /// What an operator may read: where it is, without its password.
     #[must_use]
-    pub fn shown(&self) -> String {
+    pub fn describe(&self) -> String {
         match (sqlite_file(&self.uri), Url::parse(&self.uri)) {
             (Some(file), _) => format!("the file {file}"),
             (None, Ok(mut url)) if url.has_host() => {
@@ -99,24 +99,26 @@ impl DatabaseSettings {
     }
 }
 
-const MEND: &str = "such as postgres://user:password@host:5432/name or \
+const DATABASE_URL_HINT: &str = "such as postgres://user:password@host:5432/name or \
                     sqlite://file.sqlite?mode=rwc";
 
 /// What is wrong with the database of the configuration. Without its URL, which may have a password
 /// in it, or a part of one where the URL is malformed.
 pub(super) fn faults(config: &Config, in_production: bool) -> Vec<String> {
     let database: &Database = &config.database;
-    let real = DatabaseSettings::of(config);
+    let real = DatabaseSettings::from_config(config);
     let uri = real.uri.trim();
     let mut faults = Vec::new();
     if uri.is_empty() {
-        faults.push(format!("DATABASE_URL is not set; it names one, {MEND}"));
+        faults.push(format!(
+            "DATABASE_URL is not set; it names one, {DATABASE_URL_HINT}"
+        ));
     } else if !["sqlite:", "postgres:", "postgresql:"]
         .iter()
         .any(|scheme| uri.starts_with(scheme))
     {
         faults.push(format!(
-            "DATABASE_URL must begin with postgres:// or sqlite://, {MEND}"
+            "DATABASE_URL must begin with postgres:// or sqlite://, {DATABASE_URL_HINT}"
         ));
     }
     if !uri.starts_with("sqlite:")
@@ -138,7 +140,7 @@ pub(super) fn faults(config: &Config, in_production: bool) -> Vec<String> {
     if is_in_memory(uri) {
         faults.push(format!(
             "DATABASE_URL keeps everything in memory, to be lost at the next start; name a file or \
-             a server, {MEND}"
+             a server, {DATABASE_URL_HINT}"
         ));
     } else if is_for_development(uri) {
         faults.push(

@@ -21,11 +21,11 @@ pub enum Host {
 /// Why a text is none.
 #[derive(Debug, thiserror::Error)]
 #[error("not a host name or address")]
-pub struct NotHost;
+pub struct HostParseError;
 
 impl Host {
     #[must_use]
-    pub fn of(url: &Url) -> Option<Self> {
+    pub fn from_url(url: &Url) -> Option<Self> {
         url.host_str()?.parse().ok()
     }
 
@@ -40,26 +40,26 @@ impl Host {
 }
 
 impl FromStr for Host {
-    type Err = NotHost;
+    type Err = HostParseError;
 
-    fn from_str(text: &str) -> Result<Self, NotHost> {
-        let authority: Authority = text.parse().map_err(|_| NotHost)?;
+    fn from_str(text: &str) -> Result<Self, HostParseError> {
+        let authority: Authority = text.parse().map_err(|_| HostParseError)?;
         let host = authority.host();
-        let port = text.strip_prefix(host).ok_or(NotHost)?;
+        let port = text.strip_prefix(host).ok_or(HostParseError)?;
         if !port.is_empty() && !port.strip_prefix(':').is_some_and(is_port) {
-            return Err(NotHost);
+            return Err(HostParseError);
         }
         if let Some(bare) = host.strip_prefix('[') {
-            let bare = bare.strip_suffix(']').ok_or(NotHost)?;
-            let address: Ipv6Addr = bare.parse().map_err(|_| NotHost)?;
+            let bare = bare.strip_suffix(']').ok_or(HostParseError)?;
+            let address: Ipv6Addr = bare.parse().map_err(|_| HostParseError)?;
             return Ok(Self::Address(IpAddr::V6(address).to_canonical()));
         }
         if let Ok(address) = host.parse::<Ipv4Addr>() {
             return Ok(Self::Address(address.into()));
         }
         let name = host.strip_suffix('.').unwrap_or(host);
-        if !is_name(name) {
-            return Err(NotHost);
+        if !is_host_name(name) {
+            return Err(HostParseError);
         }
         Ok(Self::Name(name.to_ascii_lowercase()))
     }
@@ -83,7 +83,7 @@ fn is_port(text: &str) -> bool {
 }
 
 /// What the system of names knows, and the underscore that some use.
-fn is_name(text: &str) -> bool {
+fn is_host_name(text: &str) -> bool {
     let is_label = |label: &str| {
         let known = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
         (1..=63).contains(&label.len()) && label.bytes().all(known)

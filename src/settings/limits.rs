@@ -49,7 +49,7 @@ pub struct LimitSettings {
 
 impl LimitSettings {
     /// With less a socket of as many groups as there may be could not come back.
-    pub const LEAST_SUBS: u32 = 512;
+    pub const MIN_SUBS_PER_10S: u32 = 512;
 
     /// How many memberships there may be.
     #[must_use]
@@ -61,7 +61,7 @@ impl LimitSettings {
     }
 
     /// What is wrong, if anything is.
-    pub(super) fn fault(&self) -> Option<String> {
+    pub(super) fn range_fault(&self) -> Option<String> {
         let zero = [
             ("registrations_per_hour", self.registrations_per_hour),
             ("logins_per_minute", self.logins_per_minute),
@@ -85,11 +85,11 @@ impl LimitSettings {
         if let Some((key, _)) = zero {
             return Some(format!("settings.limits.{key} must be above 0"));
         }
-        (self.subs_per_10s < Self::LEAST_SUBS).then(|| {
+        (self.subs_per_10s < Self::MIN_SUBS_PER_10S).then(|| {
             format!(
                 "settings.limits.subs_per_10s must be {} or more: so many groups may be on one \
                  socket, which subscribes to all of them when it comes back",
-                Self::LEAST_SUBS
+                Self::MIN_SUBS_PER_10S
             )
         })
     }

@@ -21,7 +21,7 @@ impl<'de> Deserialize<'de> for Origins {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let mut origins = Self::default();
         for text in Vec::<String>::deserialize(deserializer)? {
-            match parse(&text) {
+            match parse_origin(&text) {
                 Ok(url) => origins.listed.push(url),
                 Err(fault) if text.contains('@') => origins.faults.push(fault),
                 Err(fault) => origins.faults.push(format!("`{text}` {fault}")),
@@ -31,7 +31,7 @@ impl<'de> Deserialize<'de> for Origins {
     }
 }
 
-fn parse(text: &str) -> Result<Url, String> {
+fn parse_origin(text: &str) -> Result<Url, String> {
     if text.contains('*') {
         return Err(
             "is a wildcard; name each origin: a page of any other could act for whoever \
@@ -45,14 +45,14 @@ fn parse(text: &str) -> Result<Url, String> {
     let url = Url::parse(text).map_err(|error| {
         format!("is no origin ({error}); one begins with https://, such as https://chat.example")
     })?;
-    match fault_of(&url) {
+    match origin_fault(&url) {
         None => Ok(url),
         Some(fault) => Err(fault.to_owned()),
     }
 }
 
 /// What keeps a URL from being an origin.
-fn fault_of(url: &Url) -> Option<&'static str> {
+fn origin_fault(url: &Url) -> Option<&'static str> {
     if !matches!(url.scheme(), "http" | "https") || !url.has_host() {
         Some("must be a URL that begins with http:// or https://")
     } else if url.as_str() != format!("{}/", url.origin().ascii_serialization()) {
@@ -64,17 +64,17 @@ fn fault_of(url: &Url) -> Option<&'static str> {
 
 /// Those of the settings, by themselves.
 #[derive(Deserialize)]
-pub(super) struct Known {
+pub(super) struct OriginSettings {
     #[serde(deserialize_with = "super::url_or_empty")]
     public_url: Option<Url>,
     allowed_origins: Origins,
 }
 
 /// What is wrong with where clients may come from. Without what may be a password.
-pub(super) fn faults(known: &Known, in_production: bool) -> Vec<String> {
+pub(super) fn faults(known: &OriginSettings, in_production: bool) -> Vec<String> {
     let (public_url, allowed) = (known.public_url.as_ref(), &known.allowed_origins);
     let mut faults = Vec::new();
-    if let Some(fault) = public_url.and_then(fault_of) {
+    if let Some(fault) = public_url.and_then(origin_fault) {
         faults.push(format!("PUBLIC_URL {fault}"));
     }
     let of_origin = |fault: &str| format!("settings.allowed_origins: {fault}");
@@ -82,14 +82,14 @@ pub(super) fn faults(known: &Known, in_production: bool) -> Vec<String> {
     if !in_production {
         return faults;
     }
-    if public_url.is_some_and(is_plain) {
+    if public_url.is_some_and(is_plain_http) {
         faults.push(
             "PUBLIC_URL begins with http://, so that passwords and tokens can be read on the way; \
              let a proxy end TLS, and begin it with https://"
                 .to_owned(),
         );
     }
-    for origin in allowed.iter().filter(|origin| is_plain(origin)) {
+    for origin in allowed.iter().filter(|origin| is_plain_http(origin)) {
         faults.push(of_origin(&format!(
             "`{origin}` begins with http://: whoever sits on the way can make it any page; serve \
              it by https://"
@@ -99,7 +99,7 @@ pub(super) fn faults(known: &Known, in_production: bool) -> Vec<String> {
 }
 
 /// Whether a page of this address can be changed on its way.
-fn is_plain(url: &Url) -> bool {
+fn is_plain_http(url: &Url) -> bool {
     let is_loopback = match url.host() {
         Some(Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),
         Some(Host::Ipv4(address)) => address.is_loopback(),

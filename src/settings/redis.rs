@@ -31,7 +31,7 @@ const PEM_CERTIFICATE: &str = "-----BEGIN CERTIFICATE-----";
 
 /// Why a text is no URL of Redis. Without the text, which may have a password in it.
 #[derive(Debug, thiserror::Error)]
-pub enum NotRedis {
+pub enum RedisUrlError {
     #[error("must begin with {SCHEMES}")]
     Scheme,
     #[error("not a URL ({0}); one of Redis is redis://user:password@host:6379")]
@@ -41,19 +41,19 @@ pub enum NotRedis {
     #[error(
         "after the sentinels must stand the name of the master: redis+sentinel://host:26379/name"
     )]
-    NoMaster,
+    MissingMaster,
 }
 
 impl FromStr for RedisUrl {
-    type Err = NotRedis;
+    type Err = RedisUrlError;
 
-    fn from_str(text: &str) -> Result<Self, NotRedis> {
-        let (scheme, rest) = text.split_once("://").ok_or(NotRedis::Scheme)?;
+    fn from_str(text: &str) -> Result<Self, RedisUrlError> {
+        let (scheme, rest) = text.split_once("://").ok_or(RedisUrlError::Scheme)?;
         let (scheme, of_sentinels) = match scheme {
             "redis" | "rediss" => (scheme, false),
             "redis+sentinel" => ("redis", true),
             "rediss+sentinel" => ("rediss", true),
-            _ => return Err(NotRedis::Scheme),
+            _ => return Err(RedisUrlError::Scheme),
         };
         // `Url` knows one host only.
         let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
@@ -67,34 +67,34 @@ impl FromStr for RedisUrl {
             .map(|host| Url::parse(&format!("{scheme}://{user}{host}{tail}")))
             .collect::<Result<Vec<_>, _>>()?;
         if of_sentinels {
-            Self::sentinels(servers)
+            Self::from_sentinels(servers)
         } else {
-            Self::plain(servers)
+            Self::from_servers(servers)
         }
     }
 }
 
 impl RedisUrl {
-    fn plain(servers: Vec<Url>) -> Result<Self, NotRedis> {
+    fn from_servers(servers: Vec<Url>) -> Result<Self, RedisUrlError> {
         for server in &servers {
             if !server.has_host() {
                 return Err(url::ParseError::EmptyHost.into());
             }
             let database = server.path().trim_matches('/');
             if !database.bytes().all(|byte| byte.is_ascii_digit()) || server.fragment().is_some() {
-                return Err(NotRedis::Path);
+                return Err(RedisUrlError::Path);
             }
         }
         let master = None;
         Ok(Self { servers, master })
     }
 
-    fn sentinels(mut servers: Vec<Url>) -> Result<Self, NotRedis> {
+    fn from_sentinels(mut servers: Vec<Url>) -> Result<Self, RedisUrlError> {
         let mut master = None;
         for server in &mut servers {
             let name = server.path().trim_matches('/').to_owned();
             if name.is_empty() || name.contains('/') {
-                return Err(NotRedis::NoMaster);
+                return Err(RedisUrlError::MissingMaster);
             }
             master = Some(name);
             // The name is no database.

@@ -3,14 +3,14 @@
 use serde::Deserialize;
 
 /// HMAC-SHA256 wants a key of at least its own output, 32 bytes (RFC 7518, section 3.2).
-const MIN_BYTES: usize = 32;
+const MIN_SECRET_BYTES: usize = 32;
 
 /// What a guesser who tries samples, words and patterns first should at least need (as a power of
 /// two); more than zxcvbn can tell of.
-const MIN_BITS: f64 = 63.9;
+const MIN_GUESS_BITS: f64 = 63.9;
 
 /// No secret with one of these in it was made to be kept.
-const MARKS: [&str; 2] = ["development-only", "insecure"];
+const PUBLIC_SECRET_MARKERS: [&str; 2] = ["development-only", "insecure"];
 
 /// What samples are made of, the longest of those that begin alike first. It is worth nothing.
 const SAMPLE_WORDS: &str = "abcdefghijklmnopqrstuvwxyz abcdefghijklmnopqrstuv 0123456789abcdef \
@@ -21,7 +21,7 @@ const SAMPLE_WORDS: &str = "abcdefghijklmnopqrstuvwxyz abcdefghijklmnopqrstuv 01
     your this that with must have very long least bytes byte bits bit here super top my";
 
 /// Makes one that always passes.
-const MEND: &str = "`openssl rand -base64 48` makes a good one";
+const SECRET_HINT: &str = "`openssl rand -base64 48` makes a good one";
 
 /// A text that no log and no error message shows: it cannot be printed.
 #[derive(Clone, Deserialize)]
@@ -39,13 +39,13 @@ impl Secret {
 /// Everywhere it needs 32 bytes. In production also 64 bits by the lower of two estimates, that of
 /// zxcvbn and that of Shannon's entropy of its characters, both without the words of which samples
 /// are made. 32 random bytes, in hex or base64, are far above.
-pub(super) fn fault(secret: &str, in_production: bool) -> Option<String> {
+pub(super) fn secret_fault(secret: &str, in_production: bool) -> Option<String> {
     if secret.is_empty() {
-        return Some(format!("JWT_SECRET is not set; {MEND}"));
+        return Some(format!("JWT_SECRET is not set; {SECRET_HINT}"));
     }
-    if secret.len() < MIN_BYTES {
+    if secret.len() < MIN_SECRET_BYTES {
         return Some(format!(
-            "JWT_SECRET has {} bytes and needs at least {MIN_BYTES}; {MEND}",
+            "JWT_SECRET has {} bytes and needs at least {MIN_SECRET_BYTES}; {SECRET_HINT}",
             secret.len()
         ));
     }
@@ -53,25 +53,28 @@ pub(super) fn fault(secret: &str, in_production: bool) -> Option<String> {
         return None;
     }
     let lower = secret.to_lowercase();
-    if MARKS.iter().any(|mark| lower.contains(mark)) {
+    if PUBLIC_SECRET_MARKERS
+        .iter()
+        .any(|mark| lower.contains(mark))
+    {
         return Some(format!(
-            "JWT_SECRET is a public development value; {MEND} of your own"
+            "JWT_SECRET is a public development value; {SECRET_HINT} of your own"
         ));
     }
-    (bits(secret) < MIN_BITS)
-        .then(|| format!("JWT_SECRET is a sample, or too easy to guess; {MEND}"))
+    (guess_bits(secret) < MIN_GUESS_BITS)
+        .then(|| format!("JWT_SECRET is a sample, or too easy to guess; {SECRET_HINT}"))
 }
 
 /// An estimate of how many guesses a secret withstands, as a power of two.
-fn bits(secret: &str) -> f64 {
-    let own = without_samples(secret);
+fn guess_bits(secret: &str) -> f64 {
+    let own = strip_sample_words(secret);
     // What is over 100 characters zxcvbn does not look at.
     let guesses = zxcvbn::zxcvbn(&own, &[]).guesses_log10() * std::f64::consts::LOG2_10;
-    guesses.min(shannon(&own))
+    guesses.min(shannon_bits(&own))
 }
 
 /// The secret without the words of samples and what stands between them.
-fn without_samples(secret: &str) -> String {
+fn strip_sample_words(secret: &str) -> String {
     // ASCII alone, so that every position means the same in both.
     let lower = secret.to_ascii_lowercase();
     let words: Vec<&str> = SAMPLE_WORDS.split_whitespace().collect();
@@ -93,7 +96,7 @@ fn without_samples(secret: &str) -> String {
 }
 
 /// The entropy of a text whose characters are drawn as often as they are found in it, in bits.
-fn shannon(text: &str) -> f64 {
+fn shannon_bits(text: &str) -> f64 {
     let mut counts = std::collections::HashMap::new();
     for c in text.chars() {
         *counts.entry(c).or_insert(0_u32) += 1;

@@ -2,7 +2,7 @@
 
 use loco_rs::prelude::*;
 
-use super::operator::say;
+use super::operator::print_line;
 use crate::models::epochs;
 
 pub struct EpochBegin;
@@ -21,8 +21,8 @@ impl Task for EpochBegin {
 
     async fn run(&self, ctx: &AppContext, _vars: &task::Vars) -> Result<()> {
         let ended = epochs::Model::current(&ctx.db).await?;
-        let epoch = epochs::Model::begin_after(&ctx.db, Some(&ended.name)).await?;
-        say(&format!(
+        let epoch = epochs::Model::begin_next(&ctx.db, Some(&ended.name)).await?;
+        print_line(&format!(
             "epoch {} has begun; {} has ended",
             epoch.name, ended.name
         ))

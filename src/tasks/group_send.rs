@@ -2,19 +2,19 @@
 
 use loco_rs::prelude::*;
 
-use super::operator::{Usage, say};
+use super::operator::{TaskUsage, print_line};
 use crate::{
-    channels::{self, broker::Unavailable, protocol::event::Told},
+    channels::{self, broker::BrokerUnavailable, protocol::event::EncodedEvent},
     models::{
-        changes::{Change, What},
         chat_groups,
         events::Event,
+        group_commands::{CommandKind, GroupCommand},
         messages::check_text,
     },
     settings::Settings,
 };
 
-const USAGE: Usage = Usage {
+const USAGE: TaskUsage = TaskUsage {
     name: "group:send",
     example: r#"cargo loco task group:send group:chat_a1b2c3d4 message:"Hello""#,
 };
@@ -34,46 +34,46 @@ impl Task for GroupSend {
     }
 
     async fn run(&self, ctx: &AppContext, vars: &task::Vars) -> Result<()> {
-        let name = USAGE.argument(vars, "group")?;
-        let text = USAGE.argument(vars, "message")?;
-        check_text(text).map_err(|error| USAGE.refuse(&format!("message: {error}")))?;
+        let name = USAGE.required_argument(vars, "group")?;
+        let text = USAGE.required_argument(vars, "message")?;
+        check_text(text).map_err(|error| USAGE.error(&format!("message: {error}")))?;
         let group = chat_groups::Model::find_by_name(&ctx.db, name)
             .await?
-            .ok_or_else(|| USAGE.refuse(&format!("there is no group `{name}`")))?;
-        let change = Change {
+            .ok_or_else(|| USAGE.error(&format!("there is no group `{name}`")))?;
+        let change = GroupCommand {
             group_id: group.id,
-            author: None,
+            actor: None,
             cid: None,
-            what: What::Send {
+            kind: CommandKind::Send {
                 text: text.to_owned(),
                 reply_to: None,
             },
         };
-        let stored = change.make_alone(&ctx.db).await.map_err(Error::wrap)?;
+        let stored = change.apply_single(&ctx.db).await.map_err(Error::wrap)?;
         let Ok(Some(event)) = stored.map(|stored| stored.event) else {
-            return Err(USAGE.refuse(&format!("the group `{name}` has just gone")));
+            return Err(USAGE.error(&format!("the group `{name}` has just gone")));
         };
-        let settings = Settings::of(ctx)?;
-        let told = match tell(ctx, &settings, name, &event).await {
+        let settings = Settings::from_context(ctx)?;
+        let told = match publish_event(ctx, &settings, name, &event).await {
             Ok(()) => format!("sent to {name}"),
             Err(_) => format!(
                 "stored for {name}; without Redis the servers' sockets are told within {} s",
                 settings.channels.sweep_every
             ),
         };
-        say(&told)
+        print_line(&told)
     }
 }
 
 /// The fast way to the servers' sockets.
-async fn tell(
+async fn publish_event(
     ctx: &AppContext,
     settings: &Settings,
     group: &str,
     event: &Event,
-) -> Result<(), Unavailable> {
-    channels::connect(settings, &ctx.db)
+) -> Result<(), BrokerUnavailable> {
+    channels::connect_broker(settings, &ctx.db)
         .await?
-        .publish(group, Told::new(group, event).frame().into())
+        .publish(group, EncodedEvent::encode(group, event).frame().into())
         .await
 }

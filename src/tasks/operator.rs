@@ -8,8 +8,8 @@ use crate::{
     channels::{
         self,
         protocol::{
-            event::Told,
-            word::{NODES, Word},
+            event::EncodedEvent,
+            node_message::{CLUSTER_TOPIC, NodeMessage},
         },
     },
     models::{events::Event, users},
@@ -17,21 +17,21 @@ use crate::{
 };
 
 /// A task as its errors name it.
-pub struct Usage {
+pub struct TaskUsage {
     pub name: &'static str,
     /// Such as `cargo loco task user:activate username:ann`.
     pub example: &'static str,
 }
 
-impl Usage {
+impl TaskUsage {
     /// An argument that must be there.
     ///
     /// # Errors
     /// When it is not; the text says how to call the task.
-    pub fn argument<'a>(&self, vars: &'a task::Vars, name: &str) -> Result<&'a str> {
-        self.optional(vars, name)?.ok_or_else(|| {
+    pub fn required_argument<'a>(&self, vars: &'a task::Vars, name: &str) -> Result<&'a str> {
+        self.optional_argument(vars, name)?.ok_or_else(|| {
             let example = self.example;
-            self.refuse(&format!("`{name}` is missing; like this: {example}"))
+            self.error(&format!("`{name}` is missing; like this: {example}"))
         })
     }
 
@@ -40,23 +40,27 @@ impl Usage {
     /// # Errors
     /// When an argument is empty, or is not one of those in the example: a task that goes on without an argument
     /// may do more than was asked for.
-    pub fn optional<'a>(&self, vars: &'a task::Vars, name: &str) -> Result<Option<&'a str>> {
+    pub fn optional_argument<'a>(
+        &self,
+        vars: &'a task::Vars,
+        name: &str,
+    ) -> Result<Option<&'a str>> {
         let example = self.example;
         for (key, value) in &vars.cli {
-            if !self.names().any(|known| known == key) {
+            if !self.argument_names().any(|known| known == key) {
                 let told = format!("`{key}` is not an argument; like this: {example}");
-                return Err(self.refuse(&told));
+                return Err(self.error(&told));
             }
             if value.is_empty() {
                 let told = format!("`{key}` is missing its value; like this: {example}");
-                return Err(self.refuse(&told));
+                return Err(self.error(&told));
             }
         }
         Ok(vars.cli.get(name).map(String::as_str))
     }
 
     /// Returns the names of the arguments, which are those of the example.
-    fn names(&self) -> impl Iterator<Item = &'static str> {
+    fn argument_names(&self) -> impl Iterator<Item = &'static str> {
         let words = self.example.split_whitespace();
         words
             .skip_while(|word| *word != self.name)
@@ -69,15 +73,15 @@ impl Usage {
     ///
     /// # Errors
     /// When it is missing, there is no such user, or the database fails.
-    pub async fn user(&self, ctx: &AppContext, vars: &task::Vars) -> Result<users::Model> {
-        let username = self.argument(vars, "username")?;
+    pub async fn find_user(&self, ctx: &AppContext, vars: &task::Vars) -> Result<users::Model> {
+        let username = self.required_argument(vars, "username")?;
         users::Model::find_by_username(&ctx.db, username)
             .await?
-            .ok_or_else(|| self.refuse(&format!("there is no user `{username}`")))
+            .ok_or_else(|| self.error(&format!("there is no user `{username}`")))
     }
 
     #[must_use]
-    pub fn refuse(&self, text: &str) -> Error {
+    pub fn error(&self, text: &str) -> Error {
         Error::Message(format!("{}: {text}", self.name))
     }
 }
@@ -86,14 +90,14 @@ impl Usage {
 ///
 /// # Errors
 /// When the settings were not loaded.
-pub async fn close_sockets(ctx: &AppContext, user: &users::Model) -> Result<&'static str> {
-    let settings = Settings::of(ctx)?;
-    let word = Word::Sessions {
+pub async fn close_ended_sockets(ctx: &AppContext, user: &users::Model) -> Result<&'static str> {
+    let settings = Settings::from_context(ctx)?;
+    let word = NodeMessage::Sessions {
         user: user.username.as_str().into(),
     };
     let telling = async {
-        let broker = channels::connect(&settings, &ctx.db).await?;
-        broker.publish(NODES, word.encode()).await
+        let broker = channels::connect_broker(&settings, &ctx.db).await?;
+        broker.publish(CLUSTER_TOPIC, word.encode()).await
     };
     Ok(match telling.await {
         Ok(()) => "within a second",
@@ -106,18 +110,18 @@ pub async fn close_sockets(ctx: &AppContext, user: &users::Model) -> Result<&'st
 ///
 /// # Errors
 /// When the settings were not loaded.
-pub async fn announce(ctx: &AppContext, groups: &[(String, Vec<Event>)]) -> Result<()> {
+pub async fn publish_events(ctx: &AppContext, groups: &[(String, Vec<Event>)]) -> Result<()> {
     if groups.is_empty() {
         return Ok(());
     }
-    let settings = Settings::of(ctx)?;
-    let Ok(broker) = channels::connect(&settings, &ctx.db).await else {
+    let settings = Settings::from_context(ctx)?;
+    let Ok(broker) = channels::connect_broker(&settings, &ctx.db).await else {
         return Ok(());
     };
     for (group, events) in groups {
         for event in events {
             // The servers find an event in the log that Redis does not take.
-            let payload = Told::new(group, event).frame().into();
+            let payload = EncodedEvent::encode(group, event).frame().into();
             let _ = broker.publish(group, payload).await;
         }
     }
@@ -128,7 +132,7 @@ pub async fn announce(ctx: &AppContext, groups: &[(String, Vec<Event>)]) -> Resu
 ///
 /// # Errors
 /// When standard output is closed.
-pub fn say(text: &str) -> Result<()> {
+pub fn print_line(text: &str) -> Result<()> {
     writeln!(std::io::stdout(), "{text}")?;
     Ok(())
 }

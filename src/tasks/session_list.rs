@@ -2,16 +2,16 @@
 
 use loco_rs::prelude::*;
 
-use super::operator::{Usage, say};
-use crate::{models::sessions, views::time};
+use super::operator::{TaskUsage, print_line};
+use crate::{models::sessions, views::format_time};
 
-const USAGE: Usage = Usage {
+const USAGE: TaskUsage = TaskUsage {
     name: "session:list",
     example: "cargo loco task session:list username:ann",
 };
 
 /// Sessions that are shown.
-const SHOWN: u64 = 1000;
+const MAX_SHOWN_SESSIONS: u64 = 1000;
 
 pub struct SessionList;
 
@@ -25,18 +25,18 @@ impl Task for SessionList {
     }
 
     async fn run(&self, ctx: &AppContext, vars: &task::Vars) -> Result<()> {
-        let user = USAGE.user(ctx, vars).await?;
-        let found = sessions::Model::list(&ctx.db, user.id, SHOWN).await?;
+        let user = USAGE.find_user(ctx, vars).await?;
+        let found = sessions::Model::list(&ctx.db, user.id, MAX_SHOWN_SESSIONS).await?;
         if found.is_empty() {
-            return say(&format!("{} is not logged in", user.username));
+            return print_line(&format!("{} is not logged in", user.username));
         }
         for session in found {
-            say(&format!(
+            print_line(&format!(
                 "{}  since {}  last used {}  until {}  {}",
                 session.id,
-                time(&session.created_at),
-                time(&session.used_at),
-                time(&session.expires_at),
+                format_time(&session.created_at),
+                format_time(&session.used_at),
+                format_time(&session.expires_at),
                 session.user_agent.as_deref().unwrap_or("-")
             ))?;
         }

@@ -2,10 +2,10 @@
 
 use loco_rs::prelude::*;
 
-use super::operator::{Usage, close_sockets, say};
+use super::operator::{TaskUsage, close_ended_sockets, print_line};
 use crate::models::sessions;
 
-const USAGE: Usage = Usage {
+const USAGE: TaskUsage = TaskUsage {
     name: "session:revoke",
     example: "cargo loco task session:revoke username:ann \
               [id:67e55044-10b1-426f-9247-bb680e5fe0c8]",
@@ -23,22 +23,22 @@ impl Task for SessionRevoke {
     }
 
     async fn run(&self, ctx: &AppContext, vars: &task::Vars) -> Result<()> {
-        let user = USAGE.user(ctx, vars).await?;
-        let ended = match USAGE.optional(vars, "id")? {
-            None => sessions::Model::end_all(&ctx.db, user.id, None).await?,
+        let user = USAGE.find_user(ctx, vars).await?;
+        let ended = match USAGE.optional_argument(vars, "id")? {
+            None => sessions::Model::revoke_all(&ctx.db, user.id, None).await?,
             Some(id) => {
                 let parsed = id.parse();
-                let parsed = parsed.map_err(|_| USAGE.refuse(&format!("`{id}` is no id")))?;
-                if !sessions::Model::end(&ctx.db, user.id, parsed).await? {
+                let parsed = parsed.map_err(|_| USAGE.error(&format!("`{id}` is no id")))?;
+                if !sessions::Model::revoke(&ctx.db, user.id, parsed).await? {
                     let username = &user.username;
-                    return Err(USAGE.refuse(&format!("{username} has no session `{id}`")));
+                    return Err(USAGE.error(&format!("{username} has no session `{id}`")));
                 }
                 1
             }
         };
-        let when = close_sockets(ctx, &user).await?;
+        let when = close_ended_sockets(ctx, &user).await?;
         let sessions = if ended == 1 { "session" } else { "sessions" };
-        say(&format!(
+        print_line(&format!(
             "{ended} {sessions} of {} ended; the sockets are closed {when}",
             user.username
         ))

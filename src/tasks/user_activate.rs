@@ -2,10 +2,10 @@
 
 use loco_rs::prelude::*;
 
-use super::operator::{Usage, announce, say};
+use super::operator::{TaskUsage, print_line, publish_events};
 use crate::models::memberships;
 
-const USAGE: Usage = Usage {
+const USAGE: TaskUsage = TaskUsage {
     name: "user:activate",
     example: "cargo loco task user:activate username:ann",
 };
@@ -25,10 +25,10 @@ impl Task for UserActivate {
     }
 
     async fn run(&self, ctx: &AppContext, vars: &task::Vars) -> Result<()> {
-        let user = USAGE.user(ctx, vars).await?;
+        let user = USAGE.find_user(ctx, vars).await?;
         user.set_active(&ctx.db, true).await?;
-        let passed = memberships::Model::inherit(&ctx.db, &user).await?;
-        announce(ctx, &passed).await?;
-        say(&format!("{} can log in", user.username))
+        let passed = memberships::Model::take_over_groups(&ctx.db, &user).await?;
+        publish_events(ctx, &passed).await?;
+        print_line(&format!("{} can log in", user.username))
     }
 }

@@ -2,10 +2,10 @@
 
 use loco_rs::prelude::*;
 
-use super::operator::{Usage, announce, close_sockets, say};
+use super::operator::{TaskUsage, close_ended_sockets, print_line, publish_events};
 use crate::models::memberships;
 
-const USAGE: Usage = Usage {
+const USAGE: TaskUsage = TaskUsage {
     name: "user:deactivate",
     example: "cargo loco task user:deactivate username:ann",
 };
@@ -25,13 +25,13 @@ impl Task for UserDeactivate {
     }
 
     async fn run(&self, ctx: &AppContext, vars: &task::Vars) -> Result<()> {
-        let user = USAGE.user(ctx, vars).await?;
+        let user = USAGE.find_user(ctx, vars).await?;
         user.set_active(&ctx.db, false).await?;
-        let when = close_sockets(ctx, &user).await?;
-        let passed = memberships::Model::pass_on(&ctx.db, &user).await?;
-        announce(ctx, &passed).await?;
+        let when = close_ended_sockets(ctx, &user).await?;
+        let passed = memberships::Model::transfer_owned_groups(&ctx.db, &user).await?;
+        publish_events(ctx, &passed).await?;
         let count = passed.len();
-        say(&format!(
+        print_line(&format!(
             "{} cannot log in any more; all sessions have ended, their sockets are closed {when}; \
              groups that have another owner now: {count}",
             user.username

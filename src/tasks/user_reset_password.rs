@@ -2,10 +2,10 @@
 
 use loco_rs::prelude::*;
 
-use super::operator::{Usage, close_sockets, say};
+use super::operator::{TaskUsage, close_ended_sockets, print_line};
 use crate::models::passwords::Password;
 
-const USAGE: Usage = Usage {
+const USAGE: TaskUsage = TaskUsage {
     name: "user:reset-password",
     example: "cargo loco task user:reset-password username:ann",
 };
@@ -26,14 +26,14 @@ impl Task for UserResetPassword {
     }
 
     async fn run(&self, ctx: &AppContext, vars: &task::Vars) -> Result<()> {
-        let user = USAGE.user(ctx, vars).await?;
+        let user = USAGE.find_user(ctx, vars).await?;
         // Not an argument: those are in the shell's history, and every process sees them.
         let password = Password::random();
         user.reset_password(&ctx.db, password.clone())
             .await
             .map_err(Error::wrap)?;
-        let when = close_sockets(ctx, &user).await?;
-        say(&format!(
+        let when = close_ended_sockets(ctx, &user).await?;
+        print_line(&format!(
             "the password of {} is now {}\nall sessions have ended, their sockets are closed {when}",
             user.username,
             password.expose()

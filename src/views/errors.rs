@@ -31,10 +31,10 @@ pub struct Detail {
 
 /// What every endpoint that takes a body may answer.
 #[derive(IntoResponses)]
-pub enum BodyRefused {
+pub enum BodyErrors {
     /// The body is larger than 64 KiB.
     #[response(status = 413, example = json!({"detail": "The body is too large.", "code": "too_large"}))]
-    TooLarge(#[allow(dead_code, reason = "read by the document")] Detail),
+    BodyTooLarge(#[allow(dead_code, reason = "read by the document")] Detail),
     /// There is a body and it is not declared as JSON.
     #[response(status = 415, example = json!({"detail": "Send the body as application/json.", "code": "invalid"}))]
     NotJson(#[allow(dead_code, reason = "read by the document")] Detail),
@@ -102,38 +102,38 @@ pub enum Gone {
 
 /// What endpoints may answer that are limited in number.
 #[derive(IntoResponses)]
-pub enum TooFast {
+pub enum RateLimited {
     /// There was too much of this lately; `Retry-After` says when there may be more.
     #[response(status = 429, headers(("Retry-After" = u64, description = "Seconds.")),
         example = json!({"detail": "Too many requests; slow down.", "code": "rate_limited"}))]
-    TooFast(#[allow(dead_code, reason = "read by the document")] Detail),
+    RateLimited(#[allow(dead_code, reason = "read by the document")] Detail),
 }
 
 /// What the sockets may answer to a handshake.
 #[derive(IntoResponses)]
-pub enum SocketTooFast {
+pub enum TooManySocketsResponse {
     /// Too many sockets come from your address; or, of a base socket, you have too many. (A rich
     /// socket of somebody who has too many is told so by a frame `bye`.)
     #[response(status = 429, headers(("Retry-After" = u64, description = "Seconds.")),
         example = json!({"detail": "Too many sockets; close one.", "code": "rate_limited"}))]
-    TooFast(#[allow(dead_code, reason = "read by the document")] Detail),
+    TooManySockets(#[allow(dead_code, reason = "read by the document")] Detail),
 }
 
 /// What a registration may answer besides.
 #[derive(IntoResponses)]
-pub enum RegisterTooFast {
+pub enum RegistrationRateLimited {
     /// Too many accounts come from your address.
     #[response(status = 429, headers(("Retry-After" = u64, description = "Seconds.")),
         example = json!({"error": "Too many requests; slow down."}))]
-    TooFast(#[allow(dead_code, reason = "read by the document")] RegisterRefused),
+    RateLimited(#[allow(dead_code, reason = "read by the document")] RegisterRefused),
 }
 
 /// The refusals of a registration whose body cannot be read.
 #[derive(IntoResponses)]
-pub enum RegisterBodyRefused {
+pub enum RegistrationBodyErrors {
     /// The body is larger than 64 KiB.
     #[response(status = 413, example = json!({"error": "The body is too large."}))]
-    TooLarge(#[allow(dead_code, reason = "read by the document")] RegisterRefused),
+    BodyTooLarge(#[allow(dead_code, reason = "read by the document")] RegisterRefused),
     /// The body is not declared as JSON, or is encoded.
     #[response(status = 415, example = json!({"error": "Send the body as application/json."}))]
     NotJson(#[allow(dead_code, reason = "read by the document")] RegisterRefused),
@@ -168,7 +168,7 @@ impl FieldErrors {
 
     /// The first of them as one sentence.
     #[must_use]
-    pub fn summary(&self) -> String {
+    pub fn first_message(&self) -> String {
         self.0
             .first()
             .map(|(field, text)| format!("{field}: {text}"))

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, value::RawValue};
 use utoipa::ToSchema;
 
-use super::time;
+use super::format_time;
 use crate::models::events;
 
 /// What happened in a group.
@@ -57,7 +57,7 @@ impl<'a> Event<'a> {
             r#type: "event".into(),
             group: group.into(),
             seq: event.seq,
-            at: time(&event.at).into(),
+            at: format_time(&event.at).into(),
             by: event.by.as_deref().map(Into::into),
             kind: event.kind.as_ref().into(),
             cid: event.cid.as_deref().map(Into::into),
@@ -71,7 +71,7 @@ impl<'a> Event<'a> {
 /// every event that is told against this.
 #[derive(ToSchema)]
 #[serde(tag = "kind", content = "data")]
-pub enum Happening {
+pub enum EventData {
     /// A message was sent.
     #[serde(rename = "message.created")]
     MessageCreated(MessageCreated),
@@ -83,10 +83,10 @@ pub enum Happening {
     MessageDeleted(MessageDeleted),
     /// `by` has reacted to a message.
     #[serde(rename = "reaction.added")]
-    ReactionAdded(Reaction),
+    ReactionAdded(ReactionData),
     /// `by` has taken a reaction back.
     #[serde(rename = "reaction.removed")]
-    ReactionRemoved(Reaction),
+    ReactionRemoved(ReactionData),
     /// Somebody has become a member.
     #[serde(rename = "member.joined")]
     MemberJoined(MemberJoined),
@@ -141,7 +141,7 @@ pub struct MessageDeleted {
 }
 
 #[derive(ToSchema)]
-pub struct Reaction {
+pub struct ReactionData {
     /// The `seq` of the message.
     #[schema(example = 41)]
     pub seq: i64,

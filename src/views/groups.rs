@@ -3,8 +3,8 @@
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::{members::Role, messages::Message, time};
-use crate::models::{mine::Mine, users};
+use super::{format_time, members::Role, messages::Message};
+use crate::models::{member_groups::MemberGroup, users};
 
 /// Who is logged in.
 #[derive(Serialize, ToSchema)]
@@ -68,23 +68,23 @@ pub struct Group {
     pub joined_at: String,
 }
 
-impl From<Mine> for Group {
-    fn from(mine: Mine) -> Self {
+impl From<MemberGroup> for Group {
+    fn from(mine: MemberGroup) -> Self {
         Self {
             role: mine.membership.role().as_str(),
             head: mine.group.head,
             read: mine.membership.read,
-            unread: mine.unread(),
+            unread: mine.unread_count(),
             last_message: mine.last_message.map(Into::into),
-            member_count: mine.about.members,
+            member_count: mine.summary.member_count,
             others: mine
-                .about
-                .others
+                .summary
+                .other_members
                 .into_iter()
                 .map(|(username, name)| Person { username, name })
                 .collect(),
-            created_at: time(&mine.group.created_at),
-            joined_at: time(&mine.membership.created_at),
+            created_at: format_time(&mine.group.created_at),
+            joined_at: format_time(&mine.membership.created_at),
             group: mine.group.name,
             title: mine.group.title,
         }

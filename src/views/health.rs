@@ -6,11 +6,11 @@ use crate::health::Fault;
 
 /// The process answers.
 #[derive(Serialize)]
-pub struct Alive {
+pub struct Liveness {
     ok: bool,
 }
 
-impl Default for Alive {
+impl Default for Liveness {
     fn default() -> Self {
         Self { ok: true }
     }

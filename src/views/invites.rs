@@ -3,7 +3,7 @@
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::time;
+use super::format_time;
 use crate::models::invites;
 
 /// A new invite. The code is shown this once.
@@ -35,14 +35,14 @@ pub struct NewInvite {
 impl NewInvite {
     /// `base` is scheme and host of the URL.
     #[must_use]
-    pub fn new(invite: &invites::Model, code: &invites::Code, base: &str) -> Self {
+    pub fn new(invite: &invites::Model, code: &invites::InviteCode, base: &str) -> Self {
         let code = code.as_str();
         Self {
             id: invite.id,
             url: format!("{base}/#/invite/{code}"),
             api_url: format!("{base}/api/invites/{code}/"),
             code: code.to_owned(),
-            expires_at: time(&invite.expires_at),
+            expires_at: format_time(&invite.expires_at),
             max_uses: invite.max_uses,
             uses: invite.uses,
         }
@@ -66,13 +66,13 @@ pub struct Invite {
     pub uses: i64,
 }
 
-impl From<invites::Listed> for Invite {
-    fn from(invite: invites::Listed) -> Self {
+impl From<invites::InviteRow> for Invite {
+    fn from(invite: invites::InviteRow) -> Self {
         Self {
             id: invite.id,
             created_by: invite.created_by,
-            created_at: time(&invite.created_at),
-            expires_at: time(&invite.expires_at),
+            created_at: format_time(&invite.created_at),
+            expires_at: format_time(&invite.expires_at),
             max_uses: invite.max_uses,
             uses: invite.uses,
         }
@@ -99,15 +99,15 @@ pub struct Inviter {
     pub name: String,
 }
 
-impl From<invites::Offer> for Offer {
-    fn from(offer: invites::Offer) -> Self {
+impl From<invites::InvitePreview> for Offer {
+    fn from(offer: invites::InvitePreview) -> Self {
         Self {
             title: offer.title,
             invited_by: Inviter {
                 username: offer.username,
                 name: offer.name,
             },
-            expires_at: time(&offer.expires_at),
+            expires_at: format_time(&offer.expires_at),
         }
     }
 }

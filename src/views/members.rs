@@ -3,7 +3,7 @@
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::time;
+use super::format_time;
 use crate::models::{bans, memberships};
 
 /// The role of a member in a group.
@@ -33,14 +33,14 @@ pub struct Member {
     pub joined_at: String,
 }
 
-impl From<memberships::Listed> for Member {
-    fn from(member: memberships::Listed) -> Self {
+impl From<memberships::MemberRow> for Member {
+    fn from(member: memberships::MemberRow) -> Self {
         Self {
             username: member.username,
             name: member.name,
             role: member.role,
             active: member.is_active,
-            joined_at: time(&member.created_at),
+            joined_at: format_time(&member.created_at),
         }
     }
 }
@@ -59,13 +59,13 @@ pub struct Ban {
     pub banned_at: String,
 }
 
-impl From<bans::Listed> for Ban {
-    fn from(ban: bans::Listed) -> Self {
+impl From<bans::BanRow> for Ban {
+    fn from(ban: bans::BanRow) -> Self {
         Self {
             username: ban.username,
             name: ban.name,
             banned_by: ban.banned_by,
-            banned_at: time(&ban.created_at),
+            banned_at: format_time(&ban.created_at),
         }
     }
 }

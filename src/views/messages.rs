@@ -3,7 +3,7 @@
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::{events::Event, time};
+use super::{events::Event, format_time};
 use crate::models::{messages, reactions};
 
 /// A message as it is now.
@@ -50,16 +50,16 @@ pub struct Reaction {
     pub by: Vec<String>,
 }
 
-impl From<messages::Message> for Message {
-    fn from(message: messages::Message) -> Self {
+impl From<messages::StoredMessage> for Message {
+    fn from(message: messages::StoredMessage) -> Self {
         Self {
             seq: message.seq,
-            at: time(&message.at),
+            at: format_time(&message.at),
             by: message.by,
-            by_active: message.is_by_active,
+            by_active: message.is_author_active,
             text: message.text,
             reply_to: message.reply_to,
-            edited_at: message.edited_at.as_ref().map(time),
+            edited_at: message.edited_at.as_ref().map(format_time),
             deleted: message.deleted,
             cid: message.cid,
             reactions: message.reactions.into_iter().map(Into::into).collect(),
@@ -67,8 +67,8 @@ impl From<messages::Message> for Message {
     }
 }
 
-impl From<reactions::Reaction> for Reaction {
-    fn from(reaction: reactions::Reaction) -> Self {
+impl From<reactions::ReactionSummary> for Reaction {
+    fn from(reaction: reactions::ReactionSummary) -> Self {
         Self {
             emoji: reaction.emoji,
             count: reaction.count,
@@ -106,13 +106,13 @@ pub struct History<'a> {
 impl<'a> History<'a> {
     /// Returns a page of messages, and of `notes` where they are asked for.
     #[must_use]
-    pub fn new(group: &'a str, page: &'a messages::Page, with_notes: bool) -> Self {
+    pub fn new(group: &'a str, page: &'a messages::HistoryPage, with_notes: bool) -> Self {
         let notes = page.notes.iter().map(|event| Event::new(group, event));
         Self {
             results: page.messages.iter().cloned().map(Into::into).collect(),
             notes: with_notes.then(|| notes.collect()),
-            first: with_notes.then_some(page.first),
-            position: page.position,
+            first: with_notes.then_some(page.first_seq),
+            position: page.head,
             has_more: page.has_more,
         }
     }

@@ -20,7 +20,7 @@ use utoipa::ToSchema;
 
 /// Times on the wire: RFC 3339, UTC, milliseconds.
 #[must_use]
-pub fn time<Z: TimeZone>(at: &DateTime<Z>) -> String {
+pub fn format_time<Z: TimeZone>(at: &DateTime<Z>) -> String {
     at.with_timezone(&Utc)
         .to_rfc3339_opts(SecondsFormat::Millis, true)
 }
@@ -37,7 +37,7 @@ impl<T> Page<T> {
     /// A page of at most `limit` of what was found, which is one more where there is more. `id` is
     /// where the next page goes on.
     #[must_use]
-    pub fn of<M>(mut found: Vec<M>, limit: usize, id: impl Fn(&M) -> i64) -> Self
+    pub fn from_rows<M>(mut found: Vec<M>, limit: usize, id: impl Fn(&M) -> i64) -> Self
     where
         T: From<M>,
     {

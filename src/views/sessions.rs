@@ -4,7 +4,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::time;
+use super::format_time;
 use crate::models::sessions;
 
 /// Somewhere the user is logged in.
@@ -34,9 +34,9 @@ impl Session {
     pub fn new(session: sessions::Model, current: Uuid) -> Self {
         Self {
             id: session.id,
-            created_at: time(&session.created_at),
-            last_used_at: time(&session.used_at),
-            expires_at: time(&session.expires_at),
+            created_at: format_time(&session.created_at),
+            last_used_at: format_time(&session.used_at),
+            expires_at: format_time(&session.expires_at),
             current: session.id == current,
             user_agent: session.user_agent,
         }

@@ -1,7 +1,7 @@
 //! What pages and their scripts say, in each language: the Fluent files of assets/i18n.
 
+mod accept_language;
 mod script;
-mod wanted;
 
 use std::collections::BTreeMap;
 
@@ -14,20 +14,20 @@ pub use self::script::Pattern;
 use crate::assets;
 
 /// What somebody is answered in whose language is not there.
-const DEFAULT: &str = "en";
+const DEFAULT_LANGUAGE: &str = "en";
 
 /// The message of `page.ftl` by which a language calls itself. One without it goes by its tag.
-const OWN_NAME: &str = "language-name";
+const LANGUAGE_NAME_ID: &str = "language-name";
 
 /// A file that cannot be used, or a text that cannot be said; where, and why.
 #[derive(Debug, thiserror::Error)]
 #[error("{place}: {fault}")]
-pub struct BadText {
+pub struct TranslationError {
     place: String,
     fault: String,
 }
 
-impl BadText {
+impl TranslationError {
     fn new(place: impl Into<String>, fault: impl ToString) -> Self {
         Self {
             place: place.into(),
@@ -37,7 +37,7 @@ impl BadText {
 }
 
 /// The texts of one language.
-pub struct Language {
+pub struct LanguageTexts {
     id: LanguageIdentifier,
     pub tag: String,
     /// What the language calls itself.
@@ -47,24 +47,24 @@ pub struct Language {
     pub script: BTreeMap<String, Pattern>,
 }
 
-impl Language {
+impl LanguageTexts {
     /// The language of this tag by the sources of its two files.
     ///
     /// # Errors
     /// The first fault, with the file and the line or the message that it is in.
-    pub fn read(tag: &str, page: String, script: &str) -> Result<Self, BadText> {
-        let id: LanguageIdentifier = tag
-            .parse()
-            .map_err(|_| BadText::new(format!("assets/i18n/{tag}"), "the name of no language"))?;
+    pub fn parse(tag: &str, page: String, script: &str) -> Result<Self, TranslationError> {
+        let id: LanguageIdentifier = tag.parse().map_err(|_| {
+            TranslationError::new(format!("assets/i18n/{tag}"), "the name of no language")
+        })?;
         let mut language = Self {
-            page: bundle(id.clone(), &format!("assets/i18n/{tag}/page.ftl"), page)?,
+            page: parse_bundle(id.clone(), &format!("assets/i18n/{tag}/page.ftl"), page)?,
             script: script::compile(&format!("assets/i18n/{tag}/script.ftl"), script)?,
             tag: tag.to_owned(),
             name: tag.to_owned(),
             id,
         };
-        if language.page.has_message(OWN_NAME) {
-            language.name = language.say(OWN_NAME, &FluentArgs::new())?;
+        if language.page.has_message(LANGUAGE_NAME_ID) {
+            language.name = language.format_message(LANGUAGE_NAME_ID, &FluentArgs::new())?;
         }
         Ok(language)
     }
@@ -73,18 +73,22 @@ impl Language {
     ///
     /// # Errors
     /// When there is none of this name, or it needs something else than these arguments.
-    pub fn say(&self, id: &str, arguments: &FluentArgs) -> Result<String, BadText> {
+    pub fn format_message(
+        &self,
+        id: &str,
+        arguments: &FluentArgs,
+    ) -> Result<String, TranslationError> {
         let place = || format!("assets/i18n/{}/page.ftl, {id}", self.tag);
         let message = self.page.get_message(id);
         let pattern = message
             .and_then(|message| message.value())
-            .ok_or_else(|| BadText::new(place(), "there is no such message"))?;
+            .ok_or_else(|| TranslationError::new(place(), "there is no such message"))?;
         let mut faults = Vec::new();
         let text = self
             .page
             .format_pattern(pattern, Some(arguments), &mut faults);
         match faults.first() {
-            Some(fault) => Err(BadText::new(place(), fault)),
+            Some(fault) => Err(TranslationError::new(place(), fault)),
             None => Ok(text.into_owned()),
         }
     }
@@ -101,8 +105,8 @@ impl Language {
 
 /// The texts in all languages.
 pub struct Texts {
-    default: Language,
-    others: Vec<Language>,
+    default: LanguageTexts,
+    others: Vec<LanguageTexts>,
 }
 
 impl Texts {
@@ -110,33 +114,35 @@ impl Texts {
     ///
     /// # Errors
     /// The first fault of a file, or that one is missing.
-    pub fn read() -> Result<Self, BadText> {
+    pub fn load() -> Result<Self, TranslationError> {
         let tags = assets::languages();
-        let others = tags.iter().filter(|tag| *tag != DEFAULT);
-        let default = read(DEFAULT)?;
-        let others = others.map(|tag| read(tag)).collect::<Result<_, _>>()?;
-        Ok(Self::of(default, others))
+        let others = tags.iter().filter(|tag| *tag != DEFAULT_LANGUAGE);
+        let default = load_language(DEFAULT_LANGUAGE)?;
+        let others = others
+            .map(|tag| load_language(tag))
+            .collect::<Result<_, _>>()?;
+        Ok(Self::new(default, others))
     }
 
     #[must_use]
-    pub fn of(default: Language, others: Vec<Language>) -> Self {
+    pub fn new(default: LanguageTexts, others: Vec<LanguageTexts>) -> Self {
         Self { default, others }
     }
 
     /// All languages, the default one first.
-    pub fn languages(&self) -> impl Iterator<Item = &Language> {
+    pub fn languages(&self) -> impl Iterator<Item = &LanguageTexts> {
         std::iter::once(&self.default).chain(&self.others)
     }
 
     #[must_use]
-    pub fn language(&self, tag: &str) -> Option<&Language> {
+    pub fn language(&self, tag: &str) -> Option<&LanguageTexts> {
         self.languages().find(|language| language.tag == tag)
     }
 
     /// The language that suits an `Accept-Language` best; the default one where none does.
     #[must_use]
-    pub fn best(&self, accept_language: &str) -> &Language {
-        let wanted = wanted::languages(accept_language);
+    pub fn negotiate(&self, accept_language: &str) -> &LanguageTexts {
+        let wanted = accept_language::parse_accept_language(accept_language);
         let ours: Vec<_> = self.languages().map(|language| &language.id).collect();
         let found = negotiate_languages(&wanted, &ours, None, NegotiationStrategy::Lookup);
         let best = found.first().map(|id| **id);
@@ -145,28 +151,28 @@ impl Texts {
     }
 }
 
-fn read(tag: &str) -> Result<Language, BadText> {
+fn load_language(tag: &str) -> Result<LanguageTexts, TranslationError> {
     let source = |file: &str| {
-        let missing = || BadText::new(format!("assets/i18n/{tag}/{file}"), "is missing");
-        assets::texts(tag, file).ok_or_else(missing)
+        let missing = || TranslationError::new(format!("assets/i18n/{tag}/{file}"), "is missing");
+        assets::translation_source(tag, file).ok_or_else(missing)
     };
-    Language::read(tag, source("page.ftl")?, &source("script.ftl")?)
+    LanguageTexts::parse(tag, source("page.ftl")?, &source("script.ftl")?)
 }
 
-fn bundle(
+fn parse_bundle(
     id: LanguageIdentifier,
     file: &str,
     source: String,
-) -> Result<FluentBundle<FluentResource>, BadText> {
+) -> Result<FluentBundle<FluentResource>, TranslationError> {
     let resource = FluentResource::try_new(source)
-        .map_err(|(resource, faults)| syntax(file, resource.source(), &faults))?;
+        .map_err(|(resource, faults)| first_syntax_error(file, resource.source(), &faults))?;
     let mut bundle = FluentBundle::new_concurrent(vec![id]);
     // The marks that keep a left-to-right name together among right-to-left words: markup does that
     // here, and in a title they would be seen.
     bundle.set_use_isolating(false);
     let added = bundle.add_resource(resource);
     added.map_err(|twice| {
-        BadText::new(
+        TranslationError::new(
             file,
             twice.first().map_or_else(String::new, ToString::to_string),
         )
@@ -175,11 +181,11 @@ fn bundle(
 }
 
 /// The first fault that the parser has found.
-fn syntax(file: &str, source: &str, faults: &[ParserError]) -> BadText {
+fn first_syntax_error(file: &str, source: &str, faults: &[ParserError]) -> TranslationError {
     let Some(fault) = faults.first() else {
-        return BadText::new(file, "cannot be read");
+        return TranslationError::new(file, "cannot be read");
     };
     let before = source.bytes().take(fault.pos.start);
     let line = before.filter(|byte| *byte == b'\n').count() + 1;
-    BadText::new(format!("{file}, line {line}"), fault)
+    TranslationError::new(format!("{file}, line {line}"), fault)
 }

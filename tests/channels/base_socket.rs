@@ -12,32 +12,35 @@ use tokio_tungstenite::tungstenite::{
 use crate::support::{Socket, TestApp};
 
 #[tokio::test]
-async fn a_socket_is_greeted() {
+async fn a_base_socket_receives_a_greeting() {
     let app = TestApp::start().await;
     let ann = app.user("ann").await;
     let group = ann.start_chat().await;
     assert_eq!(
-        ann.connect(&group).await.message().await,
+        ann.connect_base(&group).await.next_message().await,
         "hi ann now is [clock]"
     );
 }
 
 #[tokio::test]
-async fn a_socket_opens_without_the_trailing_slash_too() {
+async fn a_socket_opens_without_a_trailing_slash() {
     let app = TestApp::start().await;
     let ann = app.user("ann").await;
     let path = format!("/ws/chat/{}", ann.start_chat().await);
     let opened = Socket::with_headers(app.address, &path, &[("cookie", &ann.cookie())]).await;
-    assert_eq!(opened.unwrap().message().await, "hi ann now is [clock]");
+    assert_eq!(
+        opened.unwrap().next_message().await,
+        "hi ann now is [clock]"
+    );
 }
 
 #[tokio::test]
-async fn every_json_is_answered_once_and_only_to_its_sender() {
+async fn every_json_frame_gets_one_reply_to_its_sender_only() {
     let app = TestApp::start().await;
     let ann = app.user("ann").await;
     let group = ann.start_chat().await;
-    let mut socket = ann.open(&group).await;
-    let mut other = ann.open(&group).await;
+    let mut socket = ann.open_base(&group).await;
+    let mut other = ann.open_base(&group).await;
     let deep = format!("{}{}", "[".repeat(30_000), "]".repeat(30_000));
     let texts = [
         "{}",
@@ -61,55 +64,55 @@ async fn every_json_is_answered_once_and_only_to_its_sender() {
     ];
     for text in texts {
         socket.send(text).await;
-        assert_eq!(socket.message().await, "now is [clock]", "{text:.40}");
+        assert_eq!(socket.next_message().await, "now is [clock]", "{text:.40}");
     }
-    other.expect_silence().await;
+    other.expect_no_frames().await;
 }
 
 #[tokio::test]
-async fn answers_come_one_for_each_frame() {
+async fn many_frames_get_exactly_one_reply_each() {
     let app = TestApp::start().await;
     let ann = app.user("ann").await;
-    let mut socket = ann.open(&ann.start_chat().await).await;
+    let mut socket = ann.open_base(&ann.start_chat().await).await;
     for i in 0..200 {
         socket
             .send(json!({ "message": format!("message {i}") }).to_string())
             .await;
     }
     for _ in 0..200 {
-        assert_eq!(socket.message().await, "now is [clock]");
+        assert_eq!(socket.next_message().await, "now is [clock]");
     }
-    socket.expect_silence().await;
+    socket.expect_no_frames().await;
 }
 
 #[tokio::test]
-async fn a_post_reaches_every_other_socket_of_the_group_under_its_senders_name() {
+async fn a_message_reaches_all_other_sockets_of_the_group_with_the_senders_name() {
     let app = TestApp::start().await;
     let ann = app.user("ann").await;
     let bob = app.user("bob").await;
     let group = ann.start_chat().await;
-    ann.brings_in(&bob, &group).await;
+    ann.add_member(&bob, &group).await;
 
-    let mut anns = ann.open(&group).await;
-    let mut anns_other = ann.open(&group).await;
-    let mut bobs = bob.open(&group).await;
-    let mut elsewhere = bob.open(&bob.start_chat().await).await;
+    let mut anns = ann.open_base(&group).await;
+    let mut anns_other = ann.open_base(&group).await;
+    let mut bobs = bob.open_base(&group).await;
+    let mut elsewhere = bob.open_base(&bob.start_chat().await).await;
 
     anns.send(r#"{"message": "سلام"}"#).await;
-    assert_eq!(anns.message().await, "now is [clock]");
-    assert_eq!(anns_other.message().await, "ann now is [clock]");
-    assert_eq!(bobs.message().await, "ann now is [clock]");
+    assert_eq!(anns.next_message().await, "now is [clock]");
+    assert_eq!(anns_other.next_message().await, "ann now is [clock]");
+    assert_eq!(bobs.next_message().await, "ann now is [clock]");
     bobs.send(r#"{"more": [], "message": "hi", "message": "again"}"#)
         .await;
-    assert_eq!(bobs.message().await, "now is [clock]");
-    assert_eq!(anns.message().await, "bob now is [clock]");
+    assert_eq!(bobs.next_message().await, "now is [clock]");
+    assert_eq!(anns.next_message().await, "bob now is [clock]");
     for socket in [&mut anns, &mut bobs, &mut elsewhere] {
-        socket.expect_silence().await;
+        socket.expect_no_frames().await;
     }
 }
 
 #[tokio::test]
-async fn what_is_not_json_text_closes_the_socket() {
+async fn non_json_frames_close_the_socket() {
     let app = TestApp::start().await;
     let ann = app.user("ann").await;
     let group = ann.start_chat().await;
@@ -129,12 +132,12 @@ async fn what_is_not_json_text_closes_the_socket() {
         (1007, Message::Frame(invalid_utf8)),
         (1003, Message::binary("{}")),
         (1003, Message::binary("")),
-        (1009, Message::text(quoted(65_537))),
-        (1009, Message::text(quoted(1_000_000))),
+        (1009, Message::text(json_string_of_length(65_537))),
+        (1009, Message::text(json_string_of_length(1_000_000))),
         (1009, Message::binary(vec![0; 65_537])),
     ];
     for (code, message) in table {
-        let mut socket = ann.open(&group).await;
+        let mut socket = ann.open_base(&group).await;
         let shown = format!("{message:?}").chars().take(40).collect::<String>();
         socket.send_frame(message).await;
         assert_eq!(socket.close_code().await, code, "{shown}");
@@ -143,99 +146,104 @@ async fn what_is_not_json_text_closes_the_socket() {
 }
 
 #[tokio::test]
-async fn a_frame_of_just_the_limit_is_answered() {
+async fn a_frame_at_the_size_limit_is_accepted() {
     let app = TestApp::start().await;
     let ann = app.user("ann").await;
-    let mut socket = ann.open(&ann.start_chat().await).await;
-    socket.send(quoted(65_536)).await;
-    assert_eq!(socket.message().await, "now is [clock]");
+    let mut socket = ann.open_base(&ann.start_chat().await).await;
+    socket.send(json_string_of_length(65_536)).await;
+    assert_eq!(socket.next_message().await, "now is [clock]");
 }
 
 #[tokio::test]
-async fn the_last_listener_drops_the_topic() {
+async fn the_last_socket_of_a_group_unsubscribes_the_topic() {
     let app = TestApp::start().await;
     let ann = app.user("ann").await;
     let group = ann.start_chat().await;
-    let first = ann.open(&group).await;
-    let second = ann.open(&group).await;
-    assert_eq!(app.channels().active_groups(), 1);
+    let first = ann.open_base(&group).await;
+    let second = ann.open_base(&group).await;
+    assert_eq!(app.channels().active_group_count(), 1);
     drop(first);
     drop(second);
     app.until_no_group_is_active().await;
 }
 
 /// A JSON text of this many bytes.
-fn quoted(bytes: usize) -> String {
+fn json_string_of_length(bytes: usize) -> String {
     format!("\"{}\"", "x".repeat(bytes - 2))
 }
 
 #[tokio::test]
-async fn a_goodbye_is_answered() {
+async fn a_close_frame_is_answered() {
     let app = TestApp::start().await;
     let ann = app.user("ann").await;
-    let mut socket = ann.open(&ann.start_chat().await).await;
+    let mut socket = ann.open_base(&ann.start_chat().await).await;
     assert_eq!(socket.close(1000).await, Some(1000));
     app.until_no_group_is_active().await;
 }
 
 #[tokio::test]
-async fn the_reason_is_heard_even_after_megabytes_that_nobody_reads() {
+async fn an_oversized_frame_still_gets_its_close_code() {
     let app = TestApp::start().await;
     let ann = app.user("ann").await;
-    let socket = ann.open(&ann.start_chat().await).await;
-    assert_eq!(socket.code_after_flood(quoted(8_000_000)).await, 1009);
+    let socket = ann.open_base(&ann.start_chat().await).await;
+    assert_eq!(
+        socket
+            .close_code_after_flood(json_string_of_length(8_000_000))
+            .await,
+        1009
+    );
 }
 
 #[tokio::test]
-async fn it_ends_with_its_session() {
-    let app = TestApp::with(json!({"tokens": {"refresh_lifetime": 2}})).await;
+async fn a_base_socket_closes_when_its_session_expires() {
+    let app = TestApp::with_settings(json!({"tokens": {"refresh_lifetime": 2}})).await;
     let ann = app.user("ann").await;
-    let mut socket = ann.open(&ann.start_chat().await).await;
+    let mut socket = ann.open_base(&ann.start_chat().await).await;
     assert_eq!(socket.close_code().await, 4401);
 }
 
 /// The room itself tells sockets that wait for nothing else; those that have just said something are
 /// told by their own tasks, which know what not to tell.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn in_a_storm_each_is_told_of_each_message_but_its_own() {
-    const ANNS: usize = 600;
-    const BOBS: usize = 60;
+async fn under_load_a_base_socket_receives_every_message_but_its_own() {
+    const RICH_MESSAGES: usize = 600;
+    const BASE_MESSAGES: usize = 60;
     let app = TestApp::start().await;
     let (ann, bob) = (app.user("ann").await, app.user("bob").await);
     let group = ann.start_chat().await;
-    ann.brings_in(&bob, &group).await;
-    let mut storm = ann.live(&group).await;
-    let mut says = bob.open(&group).await;
-    let mut hears = bob.open(&group).await;
+    ann.add_member(&bob, &group).await;
+    let mut storm = ann.open_live(&group).await;
+    let mut says = bob.open_base(&group).await;
+    let mut hears = bob.open_base(&group).await;
     let saying = async {
         let mut told = Vec::new();
-        for _ in 0..BOBS {
+        for _ in 0..BASE_MESSAGES {
             says.send(r#"{"message": "in between"}"#).await;
             loop {
-                told.push(says.message().await);
+                told.push(says.next_message().await);
                 if told.last().is_some_and(|last| last == "now is [clock]") {
                     break;
                 }
             }
         }
-        while told.len() < ANNS + BOBS {
-            told.push(says.message().await);
+        while told.len() < RICH_MESSAGES + BASE_MESSAGES {
+            told.push(says.next_message().await);
         }
         told
     };
     let hearing = async {
         let mut told = Vec::new();
-        while told.len() < ANNS + BOBS {
-            told.push(hears.message().await);
+        while told.len() < RICH_MESSAGES + BASE_MESSAGES {
+            told.push(hears.next_message().await);
         }
         told
     };
-    let (said, heard, ()) = tokio::join!(saying, hearing, storm.floods(ANNS));
+    let (said, heard, ()) = tokio::join!(saying, hearing, storm.send_many(RICH_MESSAGES));
     let count = |told: &[String], text: &str| told.iter().filter(|one| **one == text).count();
-    assert_eq!(count(&said, "ann now is [clock]"), ANNS);
-    assert_eq!(count(&said, "now is [clock]"), BOBS);
-    assert_eq!(count(&heard, "ann now is [clock]"), ANNS);
-    assert_eq!(count(&heard, "bob now is [clock]"), BOBS);
-    says.expect_silence().await;
-    hears.expect_silence().await;
+    assert_eq!(count(&said, "ann now is [clock]"), RICH_MESSAGES);
+    assert_eq!(count(&said, "now is [clock]"), BASE_MESSAGES);
+    assert_eq!(count(&heard, "ann now is [clock]"), RICH_MESSAGES);
+    assert_eq!(count(&heard, "bob now is [clock]"), BASE_MESSAGES);
+    says.expect_no_frames().await;
+    hears.expect_no_frames().await;
 }

@@ -6,35 +6,38 @@ use axum::body::Bytes;
 use loco_rs::{app::Hooks, environment::Environment};
 use salam::{
     app::App,
-    channels::broker::{Broker, Bus, Inbox, Unavailable},
+    channels::broker::{Broker, BrokerUnavailable, Inbox, LocalBus},
     settings::Settings,
     supervisor::Supervisor,
 };
 use serde_json::json;
 use tokio::time::{Instant, timeout};
 
-use crate::support::{RedisCluster, RedisServer, soon};
+use crate::support::{RedisCluster, RedisServer, with_timeout};
 
-pub type Node = (Broker, Inbox);
+pub type BrokerNode = (Broker, Inbox);
 
 /// Returns the time until which a subscription is waited for.
-pub fn patience() -> Instant {
+pub fn subscribe_deadline() -> Instant {
     Instant::now() + Duration::from_secs(5)
 }
 
 /// A node of the tests' installation, but for the secret.
-pub async fn node_with_secret(url: &str, secret: &str) -> Node {
+pub async fn node_with_secret(url: &str, secret: &str) -> BrokerNode {
     let mut config = App::load_config(&Environment::Test).await.unwrap();
     let settings = config.settings.as_mut().unwrap();
     settings["channels"]["redis_url"] = json!(url);
     settings["tokens"]["secret"] = json!(secret);
     let settings = Settings::load(&config, &Environment::Test).unwrap();
     let node = Broker::open(&settings, &Supervisor::default());
-    node.0.connected(Duration::from_secs(5)).await.unwrap();
+    node.0
+        .wait_until_connected(Duration::from_secs(5))
+        .await
+        .unwrap();
     node
 }
 
-pub(super) async fn redis_node(url: &str, prefix: &str) -> Node {
+pub(super) async fn redis_node(url: &str, prefix: &str) -> BrokerNode {
     let mut config = App::load_config(&Environment::Test).await.unwrap();
     let channels = &mut config.settings.as_mut().unwrap()["channels"];
     channels["redis_url"] = json!(url);
@@ -43,28 +46,31 @@ pub(super) async fn redis_node(url: &str, prefix: &str) -> Node {
     Broker::open(&settings, &Supervisor::default())
 }
 
-pub async fn connected(url: &str, prefix: &str) -> Node {
+pub async fn connected_node(url: &str, prefix: &str) -> BrokerNode {
     let node = redis_node(url, prefix).await;
-    node.0.connected(Duration::from_secs(5)).await.unwrap();
+    node.0
+        .wait_until_connected(Duration::from_secs(5))
+        .await
+        .unwrap();
     node
 }
 
-pub(super) async fn received(inbox: &mut Inbox) -> (String, Bytes) {
-    soon("a payload", inbox.recv()).await.unwrap()
+pub(super) async fn next_payload(inbox: &mut Inbox) -> (String, Bytes) {
+    with_timeout("a payload", inbox.recv()).await.unwrap()
 }
 
 /// What every broker keeps, told over three nodes.
-async fn contract([(a, mut at_a), (b, mut at_b), (c, mut at_c)]: [Node; 3]) {
-    a.subscribe("one").wait(patience()).await;
-    b.subscribe("one").wait(patience()).await;
-    c.subscribe("two").wait(patience()).await;
+async fn check_broker_contract([(a, mut at_a), (b, mut at_b), (c, mut at_c)]: [BrokerNode; 3]) {
+    a.subscribe("one").wait(subscribe_deadline()).await;
+    b.subscribe("one").wait(subscribe_deadline()).await;
+    c.subscribe("two").wait(subscribe_deadline()).await;
 
     // It reaches other subscribers of the topic, byte for byte, and nobody else.
     let payload = Bytes::from_static(b"\x00\xff\r\n*1");
     a.publish("one", payload.clone()).await.unwrap();
-    assert_eq!(received(&mut at_b).await, ("one".to_owned(), payload));
+    assert_eq!(next_payload(&mut at_b).await, ("one".to_owned(), payload));
     a.publish("two", Bytes::from_static(b"2")).await.unwrap();
-    assert_eq!(received(&mut at_c).await.1, "2");
+    assert_eq!(next_payload(&mut at_c).await.1, "2");
 
     // The order of one publisher is kept, whether it waits or not.
     for i in 0..499 {
@@ -73,37 +79,37 @@ async fn contract([(a, mut at_a), (b, mut at_b), (c, mut at_c)]: [Node; 3]) {
     b.publish("one", Bytes::from_static(b"499")).await.unwrap();
     for i in 0..500 {
         assert_eq!(
-            received(&mut at_a).await,
+            next_payload(&mut at_a).await,
             ("one".to_owned(), Bytes::from(i.to_string()))
         );
     }
 
     // Nothing comes after the topic was dropped, nor anything twice after it was taken up again.
     b.unsubscribe("one");
-    b.subscribe("two").wait(patience()).await;
+    b.subscribe("two").wait(subscribe_deadline()).await;
     a.publish("one", Bytes::from_static(b"missed"))
         .await
         .unwrap();
     a.publish("two", Bytes::from_static(b"3")).await.unwrap();
-    assert_eq!(received(&mut at_b).await.1, "3");
-    b.subscribe("one").wait(patience()).await;
-    b.subscribe("one").wait(patience()).await;
+    assert_eq!(next_payload(&mut at_b).await.1, "3");
+    b.subscribe("one").wait(subscribe_deadline()).await;
+    b.subscribe("one").wait(subscribe_deadline()).await;
     a.publish("one", Bytes::from_static(b"4")).await.unwrap();
     a.publish("one", Bytes::from_static(b"5")).await.unwrap();
-    assert_eq!(received(&mut at_b).await.1, "4");
-    assert_eq!(received(&mut at_b).await.1, "5");
+    assert_eq!(next_payload(&mut at_b).await.1, "4");
+    assert_eq!(next_payload(&mut at_b).await.1, "5");
 
     // The publisher never heard itself, and all is said.
-    assert_eq!(received(&mut at_c).await.1, "3");
+    assert_eq!(next_payload(&mut at_c).await.1, "3");
     for inbox in [&mut at_a, &mut at_b, &mut at_c] {
         assert!(inbox.try_recv().is_err());
     }
 }
 
 #[tokio::test]
-async fn the_local_broker_keeps_the_contract() {
-    let bus = Bus::default();
-    contract([
+async fn the_local_broker_satisfies_the_broker_contract() {
+    let bus = LocalBus::default();
+    check_broker_contract([
         Broker::local(&bus),
         Broker::local(&bus),
         Broker::local(&bus),
@@ -112,41 +118,41 @@ async fn the_local_broker_keeps_the_contract() {
 }
 
 #[tokio::test]
-async fn the_redis_broker_keeps_the_contract() {
+async fn the_redis_broker_satisfies_the_broker_contract() {
     let server = RedisServer::start().await;
-    contract([
-        connected(&server.url(), "x").await,
-        connected(&server.url(), "x").await,
-        connected(&server.url(), "x").await,
+    check_broker_contract([
+        connected_node(&server.url(), "x").await,
+        connected_node(&server.url(), "x").await,
+        connected_node(&server.url(), "x").await,
     ])
     .await;
 }
 
 #[tokio::test]
-async fn a_redis_cluster_keeps_the_contract() {
+async fn a_redis_cluster_satisfies_the_broker_contract() {
     let cluster = RedisCluster::start().await;
     // By any node of it; one that is not there does no harm.
-    let absent = RedisServer::absent().url().replace("redis://", "");
+    let absent = RedisServer::not_running().url().replace("redis://", "");
     let urls = [
         cluster.masters[0].url(),
         cluster.replica.url(),
         format!("{},{absent}", cluster.url()),
     ];
-    contract([
-        connected(&urls[0], "x").await,
-        connected(&urls[1], "x").await,
-        connected(&urls[2], "x").await,
+    check_broker_contract([
+        connected_node(&urls[0], "x").await,
+        connected_node(&urls[1], "x").await,
+        connected_node(&urls[2], "x").await,
     ])
     .await;
 }
 
 #[tokio::test]
-async fn installations_on_one_redis_do_not_hear_each_other() {
+async fn installations_with_different_topic_prefixes_are_isolated() {
     let server = RedisServer::start().await;
-    let (here, mut inbox) = connected(&server.url(), "here").await;
-    let (there, _) = connected(&server.url(), "there").await;
-    let (neighbour, _) = connected(&server.url(), "here").await;
-    here.subscribe("one").wait(patience()).await;
+    let (here, mut inbox) = connected_node(&server.url(), "here").await;
+    let (there, _) = connected_node(&server.url(), "there").await;
+    let (neighbour, _) = connected_node(&server.url(), "here").await;
+    here.subscribe("one").wait(subscribe_deadline()).await;
     there
         .publish("one", Bytes::from_static(b"foreign"))
         .await
@@ -155,35 +161,44 @@ async fn installations_on_one_redis_do_not_hear_each_other() {
         .publish("one", Bytes::from_static(b"own"))
         .await
         .unwrap();
-    assert_eq!(received(&mut inbox).await.1, "own");
+    assert_eq!(next_payload(&mut inbox).await.1, "own");
 }
 
 #[tokio::test]
-async fn a_redis_that_comes_late_or_comes_back_is_found() {
-    let mut server = RedisServer::absent();
+async fn the_broker_reconnects_when_redis_starts_or_restarts() {
+    let mut server = RedisServer::not_running();
     let (a, _at_a) = redis_node(&server.url(), "x").await;
     let (b, mut at_b) = redis_node(&server.url(), "x").await;
     // Not there: nothing waits for it, and who publishes is told.
-    soon("the subscription", b.subscribe("one").wait(patience())).await;
-    let refused = soon("a refusal", a.publish("one", Bytes::from_static(b"0"))).await;
-    assert_eq!(refused, Err(Unavailable));
+    with_timeout(
+        "the subscription",
+        b.subscribe("one").wait(subscribe_deadline()),
+    )
+    .await;
+    let refused = with_timeout("a refusal", a.publish("one", Bytes::from_static(b"0"))).await;
+    assert_eq!(refused, Err(BrokerUnavailable));
 
     for round in ["1", "2", "3"] {
-        server.run().await;
-        a.connected(Duration::from_secs(10)).await.unwrap();
-        b.connected(Duration::from_secs(10)).await.unwrap();
+        server.start_process().await;
+        a.wait_until_connected(Duration::from_secs(10))
+            .await
+            .unwrap();
+        b.wait_until_connected(Duration::from_secs(10))
+            .await
+            .unwrap();
         a.publish("one", Bytes::from_static(round.as_bytes()))
             .await
             .unwrap();
         // That "0" was lost is told as soon as it can be, to whoever is there by then.
-        let mut heard = received(&mut at_b).await.1;
+        let mut heard = next_payload(&mut at_b).await.1;
         if round == "1" && heard.is_empty() {
-            heard = received(&mut at_b).await.1;
+            heard = next_payload(&mut at_b).await.1;
         }
         assert_eq!(heard, round);
         server.kill();
-        crate::support::until("the loss to be noticed", async || {
-            a.connected(Duration::ZERO).await.is_err() && b.connected(Duration::ZERO).await.is_err()
+        crate::support::wait_until("the loss to be noticed", async || {
+            a.wait_until_connected(Duration::ZERO).await.is_err()
+                && b.wait_until_connected(Duration::ZERO).await.is_err()
         })
         .await;
     }
@@ -194,7 +209,10 @@ async fn a_redis_that_comes_late_or_comes_back_is_found() {
 }
 
 #[tokio::test]
-async fn a_single_process_has_no_way_to_others() {
-    let (broker, _inbox) = Broker::local(&Bus::default());
-    assert_eq!(broker.connected(Duration::ZERO).await, Err(Unavailable));
+async fn the_local_broker_reports_itself_unavailable() {
+    let (broker, _inbox) = Broker::local(&LocalBus::default());
+    assert_eq!(
+        broker.wait_until_connected(Duration::ZERO).await,
+        Err(BrokerUnavailable)
+    );
 }

@@ -8,15 +8,15 @@ use salam::models::{
 use sea_orm::{ActiveModelTrait, ActiveValue::Set, EntityTrait, IntoActiveModel};
 use serde_json::json;
 
-use crate::support::{TestApp, until};
+use crate::support::{TestApp, wait_until};
 
 /// Another node, whose clock is an hour behind, has stored a membership and has not announced it.
 #[tokio::test]
-async fn a_membership_of_a_node_with_another_clock_is_announced() {
-    let app = TestApp::with(json!({"channels": {"sweep_every": 1}})).await;
+async fn a_membership_from_a_node_with_clock_skew_is_announced() {
+    let app = TestApp::with_settings(json!({"channels": {"sweep_every": 1}})).await;
     let [ann, bob] = [app.user("ann").await, app.user("bob").await];
     let group = ann.start_chat().await;
-    let mut socket = bob.many().await;
+    let mut socket = bob.open_multi_group().await;
     let db = &app.ctx.db;
     let row = salam::models::chat_groups::Model::find_by_name(db, &group);
     let row = row.await.unwrap().unwrap();
@@ -24,7 +24,7 @@ async fn a_membership_of_a_node_with_another_clock_is_announced() {
     let mut made = made.unwrap().into_active_model();
     made.created_at = Set((Utc::now() - Duration::hours(1)).into());
     made.update(db).await.unwrap();
-    let frame = socket.frame().await;
+    let frame = socket.next_frame().await;
     assert_eq!(
         (&frame["type"], &frame["group"]),
         (&json!("group"), &json!(group))
@@ -34,26 +34,26 @@ async fn a_membership_of_a_node_with_another_clock_is_announced() {
 /// A socket that was opened after a membership was announced is not told of it again.
 #[tokio::test]
 async fn a_membership_is_announced_once() {
-    let app = TestApp::with(json!({"channels": {"sweep_every": 1}})).await;
+    let app = TestApp::with_settings(json!({"channels": {"sweep_every": 1}})).await;
     let ann = app.user("ann").await;
-    let mut before = ann.many().await;
+    let mut before = ann.open_multi_group().await;
     let group = ann.start_chat().await;
-    assert_eq!(before.frame().await["group"], group);
-    assert_eq!(before.frame().await["type"], "sync");
-    let mut after = ann.many().await;
+    assert_eq!(before.next_frame().await["group"], group);
+    assert_eq!(before.next_frame().await["type"], "sync");
+    let mut after = ann.open_multi_group().await;
     // Long enough for two sweeps.
     let swept = std::time::Instant::now();
-    until("two sweeps", async || {
+    wait_until("two sweeps", async || {
         swept.elapsed() > std::time::Duration::from_millis(2500)
     })
     .await;
-    after.expect_silence().await;
-    before.expect_silence().await;
+    after.expect_no_frames().await;
+    before.expect_no_frames().await;
 }
 
 /// A node whose clock is far ahead must not delete the sessions of all others.
 #[tokio::test]
-async fn sessions_are_forgotten_a_day_after_their_end() {
+async fn expired_sessions_are_deleted_a_day_after_they_end() {
     let app = TestApp::start().await;
     let ann = app.user("ann").await;
     let db = &app.ctx.db;
@@ -64,18 +64,18 @@ async fn sessions_are_forgotten_a_day_after_their_end() {
         session.update(db).await.unwrap();
     };
     ends_at((Utc::now() - Duration::hours(23)).into()).await;
-    sessions::Model::forget_expired(db).await.unwrap();
+    sessions::Model::delete_expired(db).await.unwrap();
     assert_eq!(sessions::Entity::find().all(db).await.unwrap().len(), 1);
     assert!(!ann.is_logged_in().await, "it has ended all the same");
     ends_at((Utc::now() - Duration::hours(25)).into()).await;
-    sessions::Model::forget_expired(db).await.unwrap();
+    sessions::Model::delete_expired(db).await.unwrap();
     assert_eq!(sessions::Entity::find().all(db).await.unwrap().len(), 0);
     assert_eq!(users::Entity::find().all(db).await.unwrap().len(), 1);
 }
 
 /// All nodes take the times of sessions, invites and events from the database.
 #[tokio::test]
-async fn the_clock_of_the_database_has_the_form_of_stored_times() {
+async fn the_database_clock_compares_with_stored_times() {
     let app = TestApp::start().await;
     let ann = app.user("ann").await;
     let db = &app.ctx.db;

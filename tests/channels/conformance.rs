@@ -12,7 +12,7 @@ use axum::{
     routing::get,
 };
 use salam::{
-    channels::transport::{answer_close, close, fault, limited, write_part},
+    channels::transport::{answer_close, close, close_reason_of_error, with_limits, write_batch},
     server,
     settings::Settings,
 };
@@ -21,7 +21,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::support::TestApp;
 
-const LIMIT: usize = 16 * 1024 * 1024;
+const FRAME_LIMIT: usize = 16 * 1024 * 1024;
 
 /// Takes minutes, and a Python with `kosoku`: `tests/slow/autobahn` sees to both.
 #[tokio::test(flavor = "multi_thread")]
@@ -30,12 +30,12 @@ async fn every_case_of_the_autobahn_suite_passes() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let route = get(async |upgrade: WebSocketUpgrade| {
-        limited(upgrade, LIMIT).on_upgrade(|socket| echo(Box::new(socket)))
+        with_limits(upgrade, FRAME_LIMIT).on_upgrade(|socket| echo(Box::new(socket)))
     });
     let router = Router::new().route("/", route);
     let stop = CancellationToken::new();
     let app = TestApp::start().await;
-    let settings = Settings::of(&app.ctx).unwrap();
+    let settings = Settings::from_context(&app.ctx).unwrap();
     let stopped = stop.clone();
     tokio::spawn(async move { server::serve(listener, router, &settings.door, stopped).await });
 
@@ -59,7 +59,7 @@ async fn echo(mut socket: Box<WebSocket>) {
     loop {
         match socket.recv().await {
             Some(Ok(frame @ (Message::Text(_) | Message::Binary(_)))) => {
-                if write_part(&mut socket, &mut [frame].into_iter())
+                if write_batch(&mut socket, &mut [frame].into_iter())
                     .await
                     .is_err()
                 {
@@ -68,7 +68,7 @@ async fn echo(mut socket: Box<WebSocket>) {
             }
             Some(Ok(Message::Ping(_) | Message::Pong(_))) => {}
             Some(Ok(Message::Close(_))) => return answer_close(socket).await,
-            Some(Err(error)) => match fault(error) {
+            Some(Err(error)) => match close_reason_of_error(error) {
                 Some(reason) => return close(socket, None, reason).await,
                 None => return,
             },

@@ -5,10 +5,10 @@ use tokio::{
     net::TcpStream,
 };
 
-use crate::support::{TestApp, User, soon};
+use crate::support::{TestApp, User, with_timeout};
 
 /// Asks for a base socket with these lines of cookies, byte by byte as they are. Returns the status.
-async fn open(app: &TestApp, group: &str, lines: &[&[u8]]) -> u16 {
+async fn handshake_status(app: &TestApp, group: &str, lines: &[&[u8]]) -> u16 {
     let mut request = format!(
         "GET /ws/chat/{group}/ HTTP/1.1\r\nhost: {}\r\nconnection: upgrade\r\nupgrade: websocket\r\n\
          sec-websocket-version: 13\r\nsec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n",
@@ -22,14 +22,14 @@ async fn open(app: &TestApp, group: &str, lines: &[&[u8]]) -> u16 {
     let mut stream = TcpStream::connect(app.address).await.unwrap();
     stream.write_all(&request).await.unwrap();
     let mut line = [0; 12];
-    soon("an answer", stream.read_exact(&mut line))
+    with_timeout("an answer", stream.read_exact(&mut line))
         .await
         .unwrap();
     std::str::from_utf8(&line[9..]).unwrap().parse().unwrap()
 }
 
 #[tokio::test]
-async fn cookies_of_other_apps_do_no_harm() {
+async fn cookies_of_other_apps_do_not_break_authentication() {
     let app = TestApp::start().await;
     let ann = app.user("ann").await;
     let group = ann.start_chat().await;
@@ -57,32 +57,42 @@ async fn cookies_of_other_apps_do_no_harm() {
         with("access=garbage; ".repeat(100).as_bytes(), b""),
     ] {
         let shown = String::from_utf8_lossy(&line).replace(&ann.access, "<token>");
-        assert_eq!(open(&app, &group, &[&line]).await, 101, "{shown}");
+        assert_eq!(
+            handshake_status(&app, &group, &[&line]).await,
+            101,
+            "{shown}"
+        );
     }
-    assert_eq!(open(&app, &group, &[b"x=y", own, b"z=\xff"]).await, 101);
-    assert_eq!(open(&app, &group, &[b"x=\xff"]).await, 401);
-    assert_eq!(open(&app, &group, &[b"access=%65yJ"]).await, 401);
+    assert_eq!(
+        handshake_status(&app, &group, &[b"x=y", own, b"z=\xff"]).await,
+        101
+    );
+    assert_eq!(handshake_status(&app, &group, &[b"x=\xff"]).await, 401);
+    assert_eq!(
+        handshake_status(&app, &group, &[b"access=%65yJ"]).await,
+        401
+    );
 }
 
 #[tokio::test]
-async fn cookies_of_two_users_open_nothing() {
+async fn access_cookies_of_two_users_are_rejected() {
     let app = TestApp::start().await;
     let [ann, eve]: [User<'_>; 2] = [app.user("ann").await, app.user("eve").await];
     let group = ann.start_chat().await;
-    ann.brings_in(&eve, &group).await;
+    ann.add_member(&eve, &group).await;
     let again = app.log_in("ann").await;
     let both = |one: &User<'_>, other: &User<'_>| format!("{}; {}", one.cookie(), other.cookie());
     // Either may have been set by a page of a host beside this one.
     assert_eq!(
-        open(&app, &group, &[both(&ann, &eve).as_bytes()]).await,
+        handshake_status(&app, &group, &[both(&ann, &eve).as_bytes()]).await,
         401
     );
     assert_eq!(
-        open(&app, &group, &[both(&eve, &ann).as_bytes()]).await,
+        handshake_status(&app, &group, &[both(&eve, &ann).as_bytes()]).await,
         401
     );
     assert_eq!(
-        open(
+        handshake_status(
             &app,
             &group,
             &[ann.cookie().as_bytes(), eve.cookie().as_bytes()]
@@ -92,13 +102,16 @@ async fn cookies_of_two_users_open_nothing() {
     );
     // Two of one user are theirs, also where one of the sessions has ended.
     assert_eq!(
-        open(&app, &group, &[both(&again, &ann).as_bytes()]).await,
+        handshake_status(&app, &group, &[both(&again, &ann).as_bytes()]).await,
         101
     );
     again.post("/api/logout/", serde_json::json!({})).await;
     assert_eq!(
-        open(&app, &group, &[both(&again, &ann).as_bytes()]).await,
+        handshake_status(&app, &group, &[both(&again, &ann).as_bytes()]).await,
         101
     );
-    assert_eq!(open(&app, &group, &[again.cookie().as_bytes()]).await, 401);
+    assert_eq!(
+        handshake_status(&app, &group, &[again.cookie().as_bytes()]).await,
+        401
+    );
 }

@@ -7,9 +7,9 @@ use crate::support::{RedisServer, TestApp};
 
 /// Three groups, many senders on two nodes, all at once: one gapless order for every reader.
 #[tokio::test]
-async fn all_readers_of_a_group_see_one_order() {
+async fn all_sockets_of_a_group_receive_events_in_one_order() {
     const SENDERS: usize = 20;
-    const EACH: usize = 10;
+    const MESSAGES_PER_SENDER: usize = 10;
     let redis = RedisServer::start().await;
     let (here, there) = connected_nodes(&redis).await;
     let ann = here.user("ann").await;
@@ -21,11 +21,11 @@ async fn all_readers_of_a_group_see_one_order() {
     let talking = groups.iter().flat_map(|group| {
         let nodes = [&here, &there];
         (0..SENDERS).map(move |sender| async move {
-            let mut socket = ann.at(nodes[sender % 2]).live(group).await;
-            for i in 0..EACH {
+            let mut socket = ann.on_node(nodes[sender % 2]).open_live(group).await;
+            for i in 0..MESSAGES_PER_SENDER {
                 let cid = format!("{sender}/{i}");
                 let send = json!({"type": "send", "cid": cid, "text": cid});
-                let (ok, _) = socket.reply_to(send).await;
+                let (ok, _) = socket.request_collecting(send).await;
                 assert_eq!(ok["type"], "ok", "{ok}");
             }
         })
@@ -35,7 +35,7 @@ async fn all_readers_of_a_group_see_one_order() {
         async move {
             let mut orders = Vec::new();
             for node in nodes {
-                let mut socket = ann.at(node).rich(group, "after=0").await;
+                let mut socket = ann.on_node(node).open_rich(group, "after=0").await;
                 socket.until_sync().await;
                 orders.push(socket);
             }
@@ -47,17 +47,20 @@ async fn all_readers_of_a_group_see_one_order() {
     let told = readers.into_iter().map(|sockets| async {
         let mut orders = Vec::new();
         for mut socket in sockets {
-            orders.push(socket.messages(SENDERS * EACH).await);
-            socket.expect_silence().await;
+            orders.push(socket.next_messages(SENDERS * MESSAGES_PER_SENDER).await);
+            socket.expect_no_frames().await;
         }
         assert_eq!(orders[0], orders[1]);
         let seqs: Vec<_> = orders[0].iter().map(|(seq, _)| *seq).collect();
-        assert_eq!(seqs, (1..=(SENDERS * EACH) as i64).collect::<Vec<_>>());
+        assert_eq!(
+            seqs,
+            (1..=(SENDERS * MESSAGES_PER_SENDER) as i64).collect::<Vec<_>>()
+        );
         for sender in 0..SENDERS {
             let own = orders[0]
                 .iter()
                 .filter_map(|(_, text)| text.strip_prefix(&format!("{sender}/")));
-            let expected: Vec<_> = (0..EACH).map(|i| i.to_string()).collect();
+            let expected: Vec<_> = (0..MESSAGES_PER_SENDER).map(|i| i.to_string()).collect();
             assert_eq!(own.collect::<Vec<_>>(), expected);
         }
     });
@@ -70,41 +73,43 @@ async fn all_readers_of_a_group_see_one_order() {
 /// A large room is told in rounds, and what comes meanwhile with them: to some in one piece, to others
 /// in two. Now and then something comes that each has to be told by its own task.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_crowd_hears_a_flood_once_and_in_order() {
-    const CROWD: usize = 300;
-    const FLOODS: usize = 12;
-    const SAID: usize = 30;
+async fn a_large_room_receives_every_event_once_and_in_order() {
+    const SOCKETS: usize = 300;
+    const ROUNDS: usize = 12;
+    const MESSAGES_PER_ROUND: usize = 30;
     let app = TestApp::start().await;
     let ann = app.user("ann").await;
     let group = ann.start_chat().await;
     let (mut rich, mut base) = (Vec::new(), Vec::new());
-    for _ in 0..CROWD {
-        rich.push(ann.live(&group).await);
+    for _ in 0..SOCKETS {
+        rich.push(ann.open_live(&group).await);
     }
-    for _ in 0..CROWD / 10 {
-        base.push(ann.open(&group).await);
+    for _ in 0..SOCKETS / 10 {
+        base.push(ann.open_base(&group).await);
     }
-    let mut speaker = ann.live(&group).await;
+    let mut speaker = ann.open_live(&group).await;
     let speaking = async {
-        for _ in 0..FLOODS {
-            speaker.floods(SAID).await;
-            let (ok, _) = speaker.reply_to(json!({"type": "delete", "seq": 1})).await;
+        for _ in 0..ROUNDS {
+            speaker.send_many(MESSAGES_PER_ROUND).await;
+            let (ok, _) = speaker
+                .request_collecting(json!({"type": "delete", "seq": 1}))
+                .await;
             assert!(ok["type"] == "ok" || ok["code"] == "gone", "{ok}");
         }
     };
     // The first deletion is an event, too.
-    let all = (FLOODS * SAID + 1) as i64;
+    let all = (ROUNDS * MESSAGES_PER_ROUND + 1) as i64;
     let hearing = rich.into_iter().map(|mut socket| async move {
         for seq in 1..=all {
-            assert_eq!(socket.event().await["seq"], seq);
+            assert_eq!(socket.next_event().await["seq"], seq);
         }
-        socket.expect_silence().await;
+        socket.expect_no_frames().await;
     });
     let answered = base.into_iter().map(|mut socket| async move {
-        for _ in 0..FLOODS * SAID {
-            assert_eq!(socket.message().await, "ann now is [clock]");
+        for _ in 0..ROUNDS * MESSAGES_PER_ROUND {
+            assert_eq!(socket.next_message().await, "ann now is [clock]");
         }
-        socket.expect_silence().await;
+        socket.expect_no_frames().await;
     });
     tokio::join!(
         speaking,

@@ -4,16 +4,16 @@ use axum::body::Bytes;
 use serde_json::json;
 
 use super::{broker::node_with_secret, nodes::connected_nodes};
-use crate::support::{RedisServer, soon};
+use crate::support::{RedisServer, with_timeout};
 
 #[tokio::test]
-async fn no_forged_message_is_believed() {
+async fn forged_redis_messages_are_ignored() {
     let redis = RedisServer::start().await;
     let (here, there) = connected_nodes(&redis).await;
     let ann = here.user("ann").await;
     let group = ann.start_chat().await;
-    let mut socket = ann.at(&there).live(&group).await;
-    socket.says("one", "1").await;
+    let mut socket = ann.on_node(&there).open_live(&group).await;
+    socket.send_message("one", "1").await;
     let forged = json!({
         "type": "event", "group": group, "seq": 2, "at": "2026-11-22T14:05:09.123Z", "by": "ann",
         "kind": "message.created", "data": {"text": "forged"},
@@ -36,20 +36,20 @@ async fn no_forged_message_is_believed() {
     for payload in &payloads {
         for forger in [&foreign, &older] {
             let published = forger.publish(&group, Bytes::from(payload.clone()));
-            soon("Redis to take it", published).await.unwrap();
+            with_timeout("Redis to take it", published).await.unwrap();
         }
         // As a shell on Redis does it, with a message and without.
         for raw in [payload.as_str(), ""] {
             let channel = json!(format!("salam-test:{group}"));
-            redis.command(&format!("PUBLISH {channel} {}", json!(raw)));
+            redis.run_command(&format!("PUBLISH {channel} {}", json!(raw)));
         }
     }
     // The next is a real one, and stands where the forged one claimed to.
-    ann.say(&group, "two", "2").await;
-    let event = socket.event().await;
+    ann.send_message(&group, "two", "2").await;
+    let event = socket.next_event().await;
     assert_eq!(
         (event["seq"].as_i64(), &event["data"]["text"]),
         (Some(2), &json!("two"))
     );
-    socket.expect_silence().await;
+    socket.expect_no_frames().await;
 }

@@ -6,12 +6,12 @@ use tokio::{
     net::TcpStream,
 };
 
-use crate::support::{TestApp, soon};
+use crate::support::{TestApp, with_timeout};
 
-const KEY: &str = "sec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==";
+const WEBSOCKET_KEY: &str = "sec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==";
 
 /// Sends a handshake of these lines, and returns the head of the answer.
-async fn open(app: &TestApp, path: &str, lines: &[&str]) -> String {
+async fn handshake_response(app: &TestApp, path: &str, lines: &[&str]) -> String {
     let mut request = format!("GET {path} HTTP/1.1\r\nhost: {}\r\n", app.address);
     for line in lines {
         request += line;
@@ -22,7 +22,7 @@ async fn open(app: &TestApp, path: &str, lines: &[&str]) -> String {
     stream.write_all(request.as_bytes()).await.unwrap();
     let mut head = Vec::new();
     while !head.ends_with(b"\r\n\r\n") {
-        let byte = soon("an answer", stream.read_u8()).await.unwrap();
+        let byte = with_timeout("an answer", stream.read_u8()).await.unwrap();
         head.push(byte);
     }
     String::from_utf8(head).unwrap().to_lowercase()
@@ -33,7 +33,7 @@ fn status(head: &str) -> u16 {
 }
 
 #[tokio::test]
-async fn connection_and_upgrade_are_lists() {
+async fn connection_and_upgrade_headers_may_be_lists() {
     let app = TestApp::start().await;
     let ann = app.user("ann").await;
     let group = ann.start_chat().await;
@@ -59,13 +59,13 @@ async fn connection_and_upgrade_are_lists() {
         ],
     ] {
         let mut lines = lists.to_vec();
-        lines.extend(["sec-websocket-version: 13", KEY, &cookie]);
-        let head = open(&app, &path, &lines).await;
+        lines.extend(["sec-websocket-version: 13", WEBSOCKET_KEY, &cookie]);
+        let head = handshake_response(&app, &path, &lines).await;
         assert_eq!(status(&head), 101, "{lists:?}: {head}");
         // A rich socket of many groups by the same headers.
         let bearer = format!("authorization: Bearer {}", ann.access);
         lines.extend(["sec-websocket-protocol: chat.v1.json", &bearer]);
-        let head = open(&app, "/ws/", &lines).await;
+        let head = handshake_response(&app, "/ws/", &lines).await;
         assert_eq!(status(&head), 101, "{lists:?}: {head}");
     }
     for lists in [
@@ -75,8 +75,8 @@ async fn connection_and_upgrade_are_lists() {
         ["connection: upgrade", "x: y"],
     ] {
         let mut lines = lists.to_vec();
-        lines.extend(["sec-websocket-version: 13", KEY, &cookie]);
-        let head = open(&app, &path, &lines).await;
+        lines.extend(["sec-websocket-version: 13", WEBSOCKET_KEY, &cookie]);
+        let head = handshake_response(&app, &path, &lines).await;
         assert_eq!(status(&head), 426, "{lists:?}: {head}");
         for header in [
             "connection: upgrade",
@@ -89,12 +89,17 @@ async fn connection_and_upgrade_are_lists() {
 }
 
 #[tokio::test]
-async fn the_version_is_13_and_there_is_no_body() {
+async fn only_websocket_version_13_without_a_body_is_accepted() {
     let app = TestApp::start().await;
     let ann = app.user("ann").await;
     let group = ann.start_chat().await;
     let cookie = format!("cookie: {}", ann.cookie());
-    let upgrade = ["connection: upgrade", "upgrade: websocket", KEY, &cookie];
+    let upgrade = [
+        "connection: upgrade",
+        "upgrade: websocket",
+        WEBSOCKET_KEY,
+        &cookie,
+    ];
     let version = "sec-websocket-version: 13";
     for (more, expected) in [
         (&[version][..], 101),
@@ -107,14 +112,14 @@ async fn the_version_is_13_and_there_is_no_body() {
         (&[version, "transfer-encoding: chunked"], 400),
     ] {
         let lines = [&upgrade[..], more].concat();
-        let head = open(&app, &format!("/ws/chat/{group}/"), &lines).await;
+        let head = handshake_response(&app, &format!("/ws/chat/{group}/"), &lines).await;
         assert_eq!(status(&head), expected, "{more:?}: {head}");
     }
     // A rich socket hears what is wrong with its handshake, and not that it has no cookie.
     let bearer = format!("authorization: Bearer {}", ann.access);
     let rich = ["sec-websocket-protocol: chat.v1.json", &bearer];
     for path in [format!("/ws/chat/{group}/"), "/ws/".to_owned()] {
-        let head = open(
+        let head = handshake_response(
             &app,
             &path,
             &[&rich[..], &["connection: upgrade", version]].concat(),
@@ -125,7 +130,7 @@ async fn the_version_is_13_and_there_is_no_body() {
 }
 
 #[tokio::test]
-async fn a_key_is_the_base64_of_16_bytes() {
+async fn the_websocket_key_must_be_16_bytes_in_base64() {
     let app = TestApp::start().await;
     let ann = app.user("ann").await;
     let group = ann.start_chat().await;
@@ -138,7 +143,7 @@ async fn a_key_is_the_base64_of_16_bytes() {
         &["sec-websocket-key: dGhlIHNhbXBsZSBub25j!Q=="],
         &["sec-websocket-key:"],
         &[],
-        &[KEY, KEY],
+        &[WEBSOCKET_KEY, WEBSOCKET_KEY],
     ] {
         let mut lines = vec![
             "connection: upgrade",
@@ -147,14 +152,14 @@ async fn a_key_is_the_base64_of_16_bytes() {
             &cookie,
         ];
         lines.extend(keys);
-        let head = open(&app, &path, &lines).await;
+        let head = handshake_response(&app, &path, &lines).await;
         assert_eq!(status(&head), 400, "{keys:?}: {head}");
     }
 }
 
 /// The credential is right, so the answer names what is missing.
 #[tokio::test]
-async fn a_socket_of_many_groups_names_its_subprotocol() {
+async fn a_multi_group_socket_requires_the_subprotocol() {
     let app = TestApp::start().await;
     let ann = app.user("ann").await;
     let request = app
@@ -164,7 +169,7 @@ async fn a_socket_of_many_groups_names_its_subprotocol() {
         .header("upgrade", "websocket")
         .header("sec-websocket-version", "13")
         .header("sec-websocket-key", "dGhlIHNhbXBsZSBub25jZQ==");
-    assert_snapshot!(crate::support::Answer::to(request).await, @r#"
+    assert_snapshot!(crate::support::TestResponse::from_request(request).await, @r#"
     426 Upgrade Required
     content-type: application/json
 

@@ -6,13 +6,13 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use tokio_tungstenite::tungstenite::Message;
 
-use crate::support::{Answer, RichSocket, Socket, TestApp, User, line, until};
+use crate::support::{RichSocket, Socket, TestApp, TestResponse, User, one_line, wait_until};
 
-async fn limited(limits: Value) -> TestApp {
-    TestApp::with(json!({ "limits": limits })).await
+async fn app_with_limits(limits: Value) -> TestApp {
+    TestApp::with_settings(json!({ "limits": limits })).await
 }
 
-async fn stream(user: &User<'_>, group: &str, from: &str) -> reqwest::Response {
+async fn open_stream_from(user: &User<'_>, group: &str, from: &str) -> reqwest::Response {
     let request = user
         .app
         .request(Method::GET, &format!("/api/groups/{group}/events/"))
@@ -22,7 +22,7 @@ async fn stream(user: &User<'_>, group: &str, from: &str) -> reqwest::Response {
 }
 
 /// Opens a base socket from an address, or gives the status of the refusal.
-async fn base_from(user: &User<'_>, group: &str, from: &str) -> Result<Socket, u16> {
+async fn open_base_from(user: &User<'_>, group: &str, from: &str) -> Result<Socket, u16> {
     let (path, cookie) = (format!("/ws/chat/{group}/"), user.cookie());
     let headers = [("cookie", cookie.as_str()), ("x-forwarded-for", from)];
     let opened = Socket::with_headers(user.app.address, &path, &headers).await;
@@ -30,7 +30,7 @@ async fn base_from(user: &User<'_>, group: &str, from: &str) -> Result<Socket, u
 }
 
 /// The same for a rich socket of many groups.
-async fn rich_from(user: &User<'_>, from: &str) -> Result<RichSocket, u16> {
+async fn open_rich_from(user: &User<'_>, from: &str) -> Result<RichSocket, u16> {
     let offers = format!("chat.v1.json, bearer.{}", user.access);
     let headers = [
         ("sec-websocket-protocol", offers.as_str()),
@@ -38,30 +38,33 @@ async fn rich_from(user: &User<'_>, from: &str) -> Result<RichSocket, u16> {
     ];
     let opened = Socket::with_headers(user.app.address, "/ws/", &headers).await;
     opened
-        .map(|socket| RichSocket::over(socket, ""))
+        .map(|socket| RichSocket::from_socket(socket, ""))
         .map_err(|status| status.as_u16())
 }
 
-const HERE: &str = "2001:db8::1";
-const NEIGHBOUR: &str = "2001:db8::2";
-const THERE: &str = "2001:db8:1::1";
+const ADDRESS: &str = "2001:db8::1";
+const SAME_NETWORK: &str = "2001:db8::2";
+const OTHER_NETWORK: &str = "2001:db8:1::1";
 
 #[tokio::test]
-async fn one_user_has_so_many_sockets() {
-    let app = limited(json!({"sockets_per_user": 3})).await;
+async fn sockets_per_user_are_limited() {
+    let app = app_with_limits(json!({"sockets_per_user": 3})).await;
     let [ann, bob] = [app.user("ann").await, app.user("bob").await];
     let group = ann.start_chat().await;
-    ann.brings_in(&bob, &group).await;
+    ann.add_member(&bob, &group).await;
     // Whatever kind they are of, and wherever they come from.
-    let mut base = base_from(&ann, &group, HERE).await.unwrap();
-    let _many = ann.many().await;
-    let streaming = stream(&ann, &group, THERE).await;
+    let mut base = open_base_from(&ann, &group, ADDRESS).await.unwrap();
+    let _many = ann.open_multi_group().await;
+    let streaming = open_stream_from(&ann, &group, OTHER_NETWORK).await;
     assert_eq!(streaming.status(), 200);
 
-    assert_eq!(base_from(&ann, &group, THERE).await.err(), Some(429));
+    assert_eq!(
+        open_base_from(&ann, &group, OTHER_NETWORK).await.err(),
+        Some(429)
+    );
     for mut refused in [
-        ann.rich(&group, "").await,
-        RichSocket::many(app.address, &ann.access).await,
+        ann.open_rich(&group, "").await,
+        RichSocket::connect_multi_group(app.address, &ann.access).await,
     ] {
         let (bye, code) = refused.bye().await;
         assert_eq!((code, &bye["reconnect"]), (4409, &json!(false)), "{bye}");
@@ -72,23 +75,23 @@ async fn one_user_has_so_many_sockets() {
     let refused = refused
         .header("accept", "text/event-stream")
         .bearer_auth(&ann.access);
-    let refused = Answer::to(refused).await;
+    let refused = TestResponse::from_request(refused).await;
     assert_eq!(refused.header("retry-after"), "10");
-    assert_snapshot!(line(&refused), @r#"429 Too Many Requests {"detail":"Too many sockets; close one.","code":"rate_limited"}"#);
-    let _others = [bob.live(&group).await, bob.live(&group).await];
+    assert_snapshot!(one_line(&refused), @r#"429 Too Many Requests {"detail":"Too many sockets; close one.","code":"rate_limited"}"#);
+    let _others = [bob.open_live(&group).await, bob.open_live(&group).await];
 
     // One that is closed makes room for another.
     base.close(1000).await;
-    until("room for another", async || {
-        base_from(&ann, &group, HERE).await.is_ok()
+    wait_until("room for another", async || {
+        open_base_from(&ann, &group, ADDRESS).await.is_ok()
     })
     .await;
 }
 
 /// Handshakes that fail take nothing for good, and nor do sockets that break.
 #[tokio::test]
-async fn no_place_is_lost() {
-    let app = limited(json!({"sockets_per_user": 2, "sockets_per_network": 2})).await;
+async fn failed_handshakes_release_their_socket_permits() {
+    let app = app_with_limits(json!({"sockets_per_user": 2, "sockets_per_network": 2})).await;
     let ann = app.user("ann").await;
     let group = ann.start_chat().await;
     let path = format!("/ws/chat/{group}/");
@@ -103,15 +106,15 @@ async fn no_place_is_lost() {
             .header("sec-websocket-version", "13")
             .header("sec-websocket-key", "dGhlIHNhbXBsZSBub25jZQ==");
         drop(request.send().await.unwrap());
-        until("a place", async || {
-            base_from(&ann, &group, HERE).await.is_ok()
+        wait_until("a place", async || {
+            open_base_from(&ann, &group, ADDRESS).await.is_ok()
         })
         .await;
     }
-    until("both places", async || {
+    wait_until("both places", async || {
         let opened = [
-            base_from(&ann, &group, HERE).await,
-            base_from(&ann, &group, HERE).await,
+            open_base_from(&ann, &group, ADDRESS).await,
+            open_base_from(&ann, &group, ADDRESS).await,
         ];
         opened.iter().all(Result::is_ok)
     })
@@ -119,30 +122,36 @@ async fn no_place_is_lost() {
 }
 
 #[tokio::test]
-async fn one_network_has_so_many_sockets() {
-    let app = limited(json!({"sockets_per_network": 2})).await;
+async fn sockets_per_network_are_limited() {
+    let app = app_with_limits(json!({"sockets_per_network": 2})).await;
     let [ann, bob] = [app.user("ann").await, app.user("bob").await];
     let group = ann.start_chat().await;
-    ann.brings_in(&bob, &group).await;
-    let _one = base_from(&ann, &group, HERE).await.unwrap();
-    let _two = rich_from(&bob, NEIGHBOUR).await.unwrap();
-    assert_eq!(base_from(&ann, &group, NEIGHBOUR).await.err(), Some(429));
-    assert_eq!(rich_from(&bob, HERE).await.err(), Some(429));
-    assert_eq!(stream(&bob, &group, HERE).await.status(), 429);
-    base_from(&ann, &group, THERE).await.unwrap();
+    ann.add_member(&bob, &group).await;
+    let _one = open_base_from(&ann, &group, ADDRESS).await.unwrap();
+    let _two = open_rich_from(&bob, SAME_NETWORK).await.unwrap();
+    assert_eq!(
+        open_base_from(&ann, &group, SAME_NETWORK).await.err(),
+        Some(429)
+    );
+    assert_eq!(open_rich_from(&bob, ADDRESS).await.err(), Some(429));
+    assert_eq!(open_stream_from(&bob, &group, ADDRESS).await.status(), 429);
+    open_base_from(&ann, &group, OTHER_NETWORK).await.unwrap();
 }
 
 #[tokio::test]
-async fn one_network_opens_so_many_sockets_in_a_minute() {
-    let app = limited(json!({"sockets_per_minute": 3})).await;
+async fn new_sockets_per_network_are_rate_limited() {
+    let app = app_with_limits(json!({"sockets_per_minute": 3})).await;
     let ann = app.user("ann").await;
     let group = ann.start_chat().await;
-    base_from(&ann, &group, HERE).await.unwrap();
-    rich_from(&ann, HERE).await.unwrap();
-    assert_eq!(stream(&ann, &group, NEIGHBOUR).await.status(), 200);
-    assert_eq!(base_from(&ann, &group, HERE).await.err(), Some(429));
-    assert_eq!(rich_from(&ann, NEIGHBOUR).await.err(), Some(429));
-    let refused = stream(&ann, &group, HERE).await;
+    open_base_from(&ann, &group, ADDRESS).await.unwrap();
+    open_rich_from(&ann, ADDRESS).await.unwrap();
+    assert_eq!(
+        open_stream_from(&ann, &group, SAME_NETWORK).await.status(),
+        200
+    );
+    assert_eq!(open_base_from(&ann, &group, ADDRESS).await.err(), Some(429));
+    assert_eq!(open_rich_from(&ann, SAME_NETWORK).await.err(), Some(429));
+    let refused = open_stream_from(&ann, &group, ADDRESS).await;
     assert_eq!(refused.status(), 429);
     let seconds: u64 = refused.headers()["retry-after"]
         .to_str()
@@ -150,16 +159,16 @@ async fn one_network_opens_so_many_sockets_in_a_minute() {
         .parse()
         .unwrap();
     assert!((1..=20).contains(&seconds), "{seconds}");
-    base_from(&ann, &group, THERE).await.unwrap();
+    open_base_from(&ann, &group, OTHER_NETWORK).await.unwrap();
 }
 
 /// Pings are frames too, of whatever they are the answer.
 #[tokio::test]
-async fn a_rich_socket_that_floods_is_closed_and_others_are_not() {
-    let app = limited(json!({"frames_per_second": 500, "frames_held": 1})).await;
+async fn a_flooding_rich_socket_is_closed_and_others_are_not() {
+    let app = app_with_limits(json!({"frames_per_second": 500, "frames_held": 1})).await;
     let ann = app.user("ann").await;
     let group = ann.start_chat().await;
-    let mut quiet = ann.live(&group).await;
+    let mut quiet = ann.open_live(&group).await;
     let floods = [
         Message::text(json!({"type": "typing", "group": group, "on": true}).to_string()),
         Message::text(json!({"type": "read", "group": group, "seq": 1}).to_string()),
@@ -167,7 +176,7 @@ async fn a_rich_socket_that_floods_is_closed_and_others_are_not() {
         Message::Ping(Default::default()),
     ];
     let floods = floods.into_iter().map(async |frame| {
-        let mut socket = ann.live(&group).await;
+        let mut socket = ann.open_live(&group).await;
         // The burst, what is held back for a second, and some.
         for _ in 0..2000 {
             socket.send_frame(frame.clone()).await;
@@ -177,44 +186,44 @@ async fn a_rich_socket_that_floods_is_closed_and_others_are_not() {
     for (bye, code) in join_all(floods).await {
         assert_eq!((code, &bye["reconnect"]), (4529, &json!(true)), "{bye}");
     }
-    quiet.until_silent().await;
+    quiet.expect_no_events().await;
 }
 
 #[tokio::test]
-async fn a_base_socket_that_floods_is_read_more_slowly_and_answered_all_the_same() {
-    let app = limited(json!({"frames_per_second": 500, "frames_held": 1})).await;
+async fn a_flooding_base_socket_is_throttled_but_answered() {
+    let app = app_with_limits(json!({"frames_per_second": 500, "frames_held": 1})).await;
     let ann = app.user("ann").await;
-    let mut socket = ann.open(&ann.start_chat().await).await;
+    let mut socket = ann.open_base(&ann.start_chat().await).await;
     for _ in 0..2000 {
         socket.send("[]").await;
     }
     for _ in 0..2000 {
-        assert_eq!(socket.message().await, "now is [clock]");
+        assert_eq!(socket.next_message().await, "now is [clock]");
     }
 }
 
 #[tokio::test]
-async fn one_request_of_many_groups_counts_as_many() {
-    let app = limited(json!({"subs_per_10s": 600})).await;
+async fn a_subscribe_request_counts_each_group_toward_the_rate_limit() {
+    let app = app_with_limits(json!({"subs_per_10s": 600})).await;
     let [ann, bob] = [app.user("ann").await, app.user("bob").await];
     let group = ann.start_chat().await;
-    ann.brings_in(&bob, &group).await;
+    ann.add_member(&bob, &group).await;
     // As many groups as one socket may have, of which only one is there.
     let mut groups = vec![json!({"group": group, "after": 0})];
     groups.extend((1..512).map(|i| json!({"group": format!("chat_{i:08x}")})));
     let sub = json!({"type": "sub", "groups": groups});
-    let mut socket = ann.many().await;
-    let (ok, _) = socket.reply_to(sub.clone()).await;
+    let mut socket = ann.open_multi_group().await;
+    let (ok, _) = socket.request_collecting(sub.clone()).await;
     assert_eq!(ok["type"], "ok", "{ok}");
     // It is the user's limit: of another socket as well.
-    for mut socket in [socket, ann.many().await] {
-        let (error, _) = socket.reply_to(sub.clone()).await;
+    for mut socket in [socket, ann.open_multi_group().await] {
+        let (error, _) = socket.request_collecting(sub.clone()).await;
         assert_eq!(error["code"], "rate_limited", "{error}");
         let wait = error["retry_after_ms"].as_u64().unwrap();
         assert!((1..=10_000).contains(&wait), "{error}");
         let some = json!({"type": "sub", "groups": [{"group": group}]});
-        assert_eq!(socket.reply_to(some).await.0["type"], "ok");
+        assert_eq!(socket.request_collecting(some).await.0["type"], "ok");
     }
-    let (ok, _) = bob.many().await.reply_to(sub).await;
+    let (ok, _) = bob.open_multi_group().await.request_collecting(sub).await;
     assert_eq!(ok["type"], "ok", "{ok}");
 }

@@ -6,23 +6,28 @@ use super::nodes::connected_nodes;
 use crate::support::{RedisServer, Socket, TestApp, User};
 
 /// Bob is in Ann's group by sockets of both modes on both nodes, and Ann listens.
-async fn scene(way_out: impl AsyncFn(&User<'_>, &User<'_>, &str), code: u16, may_return: bool) {
+async fn check_removal(
+    way_out: impl AsyncFn(&User<'_>, &User<'_>, &str),
+    code: u16,
+    may_return: bool,
+) {
     let redis = RedisServer::start().await;
     let (here, there) = connected_nodes(&redis).await;
     let (ann, bob) = (here.user("ann").await, here.user("bob").await);
     let group = ann.start_chat().await;
-    ann.brings_in(&bob, &group).await;
-    let mut anns = ann.live(&group).await;
+    ann.add_member(&bob, &group).await;
+    let mut anns = ann.open_live(&group).await;
     let mut base = Vec::new();
     let mut rich = Vec::new();
     for node in [&here, &there] {
-        base.push(bob.at(node).open(&group).await);
-        rich.push(bob.at(node).live(&group).await);
+        base.push(bob.on_node(node).open_base(&group).await);
+        rich.push(bob.on_node(node).open_live(&group).await);
     }
     // Stuck: it reads nothing, so what it would write is never written.
-    let _stuck = bob.with_small_buffer(&group).await;
+    let _stuck = bob.open_base_with_small_buffer(&group).await;
     for i in 0..200 {
-        ann.say(&group, &"x".repeat(8000), &i.to_string()).await;
+        ann.send_message(&group, &"x".repeat(8000), &i.to_string())
+            .await;
     }
 
     way_out(&ann, &bob, &group).await;
@@ -34,13 +39,16 @@ async fn scene(way_out: impl AsyncFn(&User<'_>, &User<'_>, &str), code: u16, may
     }
     // He is a stranger now, at every door.
     for node in [&here, &there] {
-        let bob = bob.at(node);
+        let bob = bob.on_node(node);
         for query in ["", "after=1", "after=150"] {
-            assert_eq!(bob.rich(&group, query).await.bye_code().await, 4403);
+            assert_eq!(bob.open_rich(&group, query).await.bye_code().await, 4403);
         }
         let refused = Socket::connect(node.address, &group, &bob.cookie()).await;
         assert_eq!(refused.err().unwrap(), 404);
-        assert_eq!(bob.say(&group, "still here", "1").await.status, 404);
+        assert_eq!(
+            bob.send_message(&group, "still here", "1").await.status,
+            404
+        );
         let log = bob.get(&format!("/api/groups/{group}/events/")).await;
         assert_eq!(log.status, 404);
     }
@@ -50,25 +58,25 @@ async fn scene(way_out: impl AsyncFn(&User<'_>, &User<'_>, &str), code: u16, may
         return;
     }
     for _ in 0..200 {
-        anns.event().await;
+        anns.next_event().await;
     }
-    let left = anns.event().await;
+    let left = anns.next_event().await;
     assert_eq!(
         (&left["kind"], &left["data"]["user"]),
         (&json!("member.left"), &json!("bob"))
     );
-    anns.expect_silence().await;
+    anns.expect_no_frames().await;
 
-    let code = ann.invites(&group).await;
+    let code = ann.create_invite(&group).await;
     let accept = format!("/api/invites/{code}/accept/");
     let answer = bob.post(&accept, json!({})).await;
     if may_return {
         assert_eq!(answer.status, 200, "{answer}");
         // What he did before does not put him out again.
-        let mut socket = bob.rich(&group, "after=0").await;
+        let mut socket = bob.open_rich(&group, "after=0").await;
         let frames = socket.until_sync().await;
         assert_eq!(frames.len(), 3 + 203, "all of it");
-        socket.says("back", "2").await;
+        socket.send_message("back", "2").await;
     } else {
         assert_eq!(
             (answer.status.as_u16(), &answer.json()["code"]),
@@ -81,52 +89,52 @@ async fn scene(way_out: impl AsyncFn(&User<'_>, &User<'_>, &str), code: u16, may
 }
 
 #[tokio::test]
-async fn who_is_kicked_is_out_and_may_be_invited_again() {
+async fn a_kicked_member_is_disconnected_and_may_rejoin() {
     let kick = async |ann: &User<'_>, _: &User<'_>, group: &str| {
         let path = format!("/api/groups/{group}/members/bob/");
         assert_eq!(ann.delete(&path).await.status, 204);
     };
-    scene(kick, 4403, true).await;
+    check_removal(kick, 4403, true).await;
 }
 
 #[tokio::test]
-async fn who_is_banned_is_out_until_the_ban_is_lifted() {
+async fn a_banned_member_cannot_rejoin_until_unbanned() {
     let ban = async |ann: &User<'_>, _: &User<'_>, group: &str| {
         let path = format!("/api/groups/{group}/members/bob/?ban=true");
         assert_eq!(ann.delete(&path).await.status, 204);
     };
-    scene(ban, 4403, false).await;
+    check_removal(ban, 4403, false).await;
 }
 
 #[tokio::test]
-async fn who_leaves_is_out_and_may_be_invited_again() {
+async fn a_member_who_leaves_is_disconnected_and_may_rejoin() {
     let leave = async |_: &User<'_>, bob: &User<'_>, group: &str| {
         let path = format!("/api/groups/{group}/members/bob/");
         assert_eq!(bob.delete(&path).await.status, 204);
     };
-    scene(leave, 4403, true).await;
+    check_removal(leave, 4403, true).await;
 }
 
 #[tokio::test]
-async fn the_sockets_of_a_deleted_group_end() {
+async fn deleting_a_group_closes_its_sockets() {
     let delete = async |ann: &User<'_>, _: &User<'_>, group: &str| {
         let path = format!("/api/groups/{group}/?confirm={group}");
         assert_eq!(ann.delete(&path).await.status, 204);
     };
-    scene(delete, 4404, false).await;
+    check_removal(delete, 4404, false).await;
 }
 
 /// Redis is away: the log tells it.
 #[tokio::test]
-async fn without_redis_a_kick_reaches_the_other_node_by_the_log() {
+async fn a_kick_reaches_the_other_node_without_redis() {
     let mut redis = RedisServer::start().await;
     let (here, there) = connected_nodes(&redis).await;
     let (ann, bob) = (here.user("ann").await, here.user("bob").await);
     let group = ann.start_chat().await;
-    ann.brings_in(&bob, &group).await;
-    let mut socket = bob.at(&there).live(&group).await;
+    ann.add_member(&bob, &group).await;
+    let mut socket = bob.on_node(&there).open_live(&group).await;
     redis.kill();
-    there.until_redis_is_missed().await;
+    there.until_redis_is_lost().await;
     ann.delete(&format!("/api/groups/{group}/members/bob/"))
         .await;
     assert_eq!(socket.bye_code().await, 4403);
@@ -134,22 +142,22 @@ async fn without_redis_a_kick_reaches_the_other_node_by_the_log() {
 
 /// What was on its way when its author was put out is not said.
 #[tokio::test]
-async fn nothing_is_said_after_ones_leaving() {
+async fn no_events_of_a_member_after_leave() {
     let app = TestApp::start().await;
     let (ann, bob) = (app.user("ann").await, app.user("bob").await);
     let group = ann.start_chat().await;
-    ann.brings_in(&bob, &group).await;
+    ann.add_member(&bob, &group).await;
     let talking = (0..8).map(|i| {
         let (bob, group) = (&bob, &group);
         async move {
             for j in 0..25 {
-                bob.say(group, "x", &format!("{i}/{j}")).await;
+                bob.send_message(group, "x", &format!("{i}/{j}")).await;
             }
         }
     });
     let kicking = async {
-        let mut socket = ann.live(&group).await;
-        socket.event().await;
+        let mut socket = ann.open_live(&group).await;
+        socket.next_event().await;
         ann.delete(&format!("/api/groups/{group}/members/bob/"))
             .await;
     };
@@ -164,14 +172,14 @@ async fn nothing_is_said_after_ones_leaving() {
 
 /// Handshakes that were let in just before their user was put out.
 #[tokio::test]
-async fn a_kick_catches_those_who_are_just_coming_in() {
+async fn a_kick_closes_sockets_that_are_still_connecting() {
     let app = TestApp::start().await;
     let (ann, bob) = (app.user("ann").await, app.user("bob").await);
     let group = ann.start_chat().await;
     // The room is there, and hears of the kick at once.
-    let mut anns = ann.live(&group).await;
+    let mut anns = ann.open_live(&group).await;
     for round in 0..20 {
-        ann.brings_in(&bob, &group).await;
+        ann.add_member(&bob, &group).await;
         let coming = (0..8).map(|i| {
             let (bob, group) = (&bob, &group);
             async move {
@@ -179,7 +187,7 @@ async fn a_kick_catches_those_who_are_just_coming_in() {
                     tokio::task::yield_now().await;
                 }
                 let query = ["", "after=99999999", "after=0"][i % 3];
-                bob.rich(group, query).await
+                bob.open_rich(group, query).await
             }
         });
         let path = format!("/api/groups/{group}/members/bob/");
@@ -190,21 +198,21 @@ async fn a_kick_catches_those_who_are_just_coming_in() {
             assert_eq!(socket.bye_code().await, 4403);
         }
         for kind in ["member.joined", "member.left"] {
-            assert_eq!(anns.event().await["kind"], kind);
+            assert_eq!(anns.next_event().await["kind"], kind);
         }
     }
 }
 
 /// Whoever was put out does not come back by an invite of their own.
 #[tokio::test]
-async fn the_invites_of_who_is_put_out_end() {
+async fn invites_of_a_kicked_member_are_revoked() {
     let app = TestApp::start().await;
     let (ann, bob) = (app.user("ann").await, app.user("bob").await);
     let group = ann.start_chat().await;
-    ann.brings_in(&bob, &group).await;
+    ann.add_member(&bob, &group).await;
     let path = format!("/api/groups/{group}/members/bob/");
     ann.patch(&path, json!({"role": "admin"})).await;
-    let code = bob.invites(&group).await;
+    let code = bob.create_invite(&group).await;
     ann.delete(&path).await;
     let answer = bob
         .post(&format!("/api/invites/{code}/accept/"), json!({}))

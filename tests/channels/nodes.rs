@@ -2,20 +2,20 @@
 
 use std::sync::Arc;
 
-use salam::models::changes::What;
+use salam::models::group_commands::CommandKind;
 use serde_json::{Value, json};
 
-use crate::support::{RedisServer, Socket, TestApp, TestDatabase, User, said};
+use crate::support::{RedisServer, Socket, TestApp, TestDatabase, User, message_without_actor};
 
-async fn nodes(redis: &RedisServer) -> (TestApp, TestApp) {
-    nodes_with(json!({"redis_url": redis.url()})).await
+async fn start_nodes(redis: &RedisServer) -> (TestApp, TestApp) {
+    start_nodes_with(json!({"redis_url": redis.url()})).await
 }
 
-async fn nodes_with(channels: Value) -> (TestApp, TestApp) {
+async fn start_nodes_with(channels: Value) -> (TestApp, TestApp) {
     let database = Arc::new(TestDatabase::create().await);
     let settings = json!({ "channels": channels });
-    let first = TestApp::node(database.clone(), settings.clone()).await;
-    (first, TestApp::node(database, settings).await)
+    let first = TestApp::start_node(database.clone(), settings.clone()).await;
+    (first, TestApp::start_node(database, settings).await)
 }
 
 pub async fn connected_nodes(redis: &RedisServer) -> (TestApp, TestApp) {
@@ -24,69 +24,69 @@ pub async fn connected_nodes(redis: &RedisServer) -> (TestApp, TestApp) {
 
 /// With these settings of the channels.
 pub async fn connected_nodes_with(channels: Value) -> (TestApp, TestApp) {
-    let (here, there) = nodes_with(channels).await;
+    let (here, there) = start_nodes_with(channels).await;
     here.until_redis_is_connected().await;
     there.until_redis_is_connected().await;
     (here, there)
 }
 
 /// What Ann posts at each of two nodes is told at the other.
-pub async fn posts_cross(ann: &User<'_>, there: &TestApp, group: &str) {
-    let mut near = ann.open(group).await;
-    let mut far = ann.at(there).open(group).await;
+pub async fn expect_messages_to_cross(ann: &User<'_>, there: &TestApp, group: &str) {
+    let mut near = ann.open_base(group).await;
+    let mut far = ann.on_node(there).open_base(group).await;
     let arrival = "ann now is [clock]";
     for _ in 0..20 {
         near.send(r#"{"message": "x"}"#).await;
-        assert_eq!(near.message().await, "now is [clock]");
-        assert_eq!(far.message().await, arrival);
+        assert_eq!(near.next_message().await, "now is [clock]");
+        assert_eq!(far.next_message().await, arrival);
         far.send(r#"{"message": "y"}"#).await;
-        assert_eq!(far.message().await, "now is [clock]");
-        assert_eq!(near.message().await, arrival);
+        assert_eq!(far.next_message().await, "now is [clock]");
+        assert_eq!(near.next_message().await, arrival);
     }
-    near.expect_silence().await;
-    far.expect_silence().await;
+    near.expect_no_frames().await;
+    far.expect_no_frames().await;
 }
 
 #[tokio::test]
-async fn a_post_at_one_node_reaches_sockets_of_the_other() {
+async fn a_message_sent_on_one_node_reaches_sockets_on_the_other() {
     let redis = RedisServer::start().await;
     let (here, there) = connected_nodes(&redis).await;
     let ann = here.user("ann").await;
-    posts_cross(&ann, &there, &ann.start_chat().await).await;
+    expect_messages_to_cross(&ann, &there, &ann.start_chat().await).await;
 }
 
 #[tokio::test]
-async fn sockets_outlive_their_redis() {
-    let mut redis = RedisServer::absent();
-    let (here, there) = nodes(&redis).await;
+async fn sockets_stay_open_when_redis_fails() {
+    let mut redis = RedisServer::not_running();
+    let (here, there) = start_nodes(&redis).await;
     let ann = here.user("ann").await;
     let group = ann.start_chat().await;
     // Opened before there is a Redis.
-    let mut near = ann.open(&group).await;
-    let mut far = ann.at(&there).open(&group).await;
-    works_here(&mut near, &ann, &group).await;
-    assert_eq!(far.message().await, "ann now is [clock]", "by the log");
+    let mut near = ann.open_base(&group).await;
+    let mut far = ann.on_node(&there).open_base(&group).await;
+    expect_local_delivery(&mut near, &ann, &group).await;
+    assert_eq!(far.next_message().await, "ann now is [clock]", "by the log");
     for _ in 0..2 {
-        redis.run().await;
+        redis.start_process().await;
         here.until_redis_is_connected().await;
         there.until_redis_is_connected().await;
         near.send(r#"{"message": "x"}"#).await;
-        assert_eq!(near.message().await, "now is [clock]");
-        assert_eq!(far.message().await, "ann now is [clock]");
+        assert_eq!(near.next_message().await, "now is [clock]");
+        assert_eq!(far.next_message().await, "ann now is [clock]");
         redis.kill();
-        here.until_redis_is_missed().await;
-        there.until_redis_is_missed().await;
-        works_here(&mut near, &ann, &group).await;
+        here.until_redis_is_lost().await;
+        there.until_redis_is_lost().await;
+        expect_local_delivery(&mut near, &ann, &group).await;
         // Later, by the log.
-        assert_eq!(far.message().await, "ann now is [clock]");
+        assert_eq!(far.next_message().await, "ann now is [clock]");
     }
-    far.expect_silence().await;
+    far.expect_no_frames().await;
 }
 
 /// Posts from both nodes all the while Redis goes and comes: each arrives once at every other
 /// socket, and is answered once to its sender.
 #[tokio::test]
-async fn a_redis_that_dies_under_load_loses_nothing() {
+async fn redis_restarts_under_load_lose_no_messages() {
     const ROUNDS: usize = 3;
     const POSTS: usize = 40;
     let mut redis = RedisServer::start().await;
@@ -95,7 +95,7 @@ async fn a_redis_that_dies_under_load_loses_nothing() {
     let group = ann.start_chat().await;
     let mut sockets = Vec::new();
     for node in [&here, &there, &here, &there] {
-        sockets.push(ann.at(node).open(&group).await);
+        sockets.push(ann.on_node(node).open_base(&group).await);
     }
     let talking = sockets.into_iter().map(|mut socket| async move {
         for _ in 0..ROUNDS * POSTS {
@@ -103,19 +103,19 @@ async fn a_redis_that_dies_under_load_loses_nothing() {
         }
         let (mut answers, mut arrivals) = (0, 0);
         while answers < ROUNDS * POSTS || arrivals < 3 * ROUNDS * POSTS {
-            match socket.message().await.as_str() {
+            match socket.next_message().await.as_str() {
                 "now is [clock]" => answers += 1,
                 "ann now is [clock]" => arrivals += 1,
                 other => panic!("{other}"),
             }
         }
-        socket.expect_silence().await;
+        socket.expect_no_frames().await;
     });
     let breaking = async {
         for _ in 0..ROUNDS {
             redis.kill();
-            here.until_redis_is_missed().await;
-            redis.run().await;
+            here.until_redis_is_lost().await;
+            redis.start_process().await;
             here.until_redis_is_connected().await;
         }
     };
@@ -124,58 +124,58 @@ async fn a_redis_that_dies_under_load_loses_nothing() {
 
 /// A node that dies between storing and telling.
 #[tokio::test]
-async fn what_nobody_told_is_found_in_the_log() {
+async fn unpublished_events_are_recovered_from_the_log() {
     let redis = RedisServer::start().await;
     let (here, there) = connected_nodes(&redis).await;
     let ann = here.user("ann").await;
     let group = ann.start_chat().await;
-    let mut far = ann.at(&there).open(&group).await;
+    let mut far = ann.on_node(&there).open_base(&group).await;
     for _ in 0..2 {
-        said(1, "untold")
-            .make_alone(&here.ctx.db)
+        message_without_actor(1, "untold")
+            .apply_single(&here.ctx.db)
             .await
             .unwrap()
             .unwrap();
     }
     // Who comes later is told nothing of what was before.
-    let mut later = ann.at(&there).open(&group).await;
+    let mut later = ann.on_node(&there).open_base(&group).await;
     // The next post shows the gap.
-    let mut near = ann.open(&group).await;
+    let mut near = ann.open_base(&group).await;
     near.send(r#"{"message": "x"}"#).await;
-    assert_eq!(near.message().await, "now is [clock]");
+    assert_eq!(near.next_message().await, "now is [clock]");
     for _ in 0..3 {
         assert_eq!(
-            far.message().await,
+            far.next_message().await,
             "ann now is [clock]",
             "nobody's has the reader's name"
         );
     }
-    assert_eq!(later.message().await, "ann now is [clock]");
+    assert_eq!(later.next_message().await, "ann now is [clock]");
     for socket in [&mut far, &mut later, &mut near] {
-        socket.expect_silence().await;
+        socket.expect_no_frames().await;
     }
 }
 
 /// The connection by which a node publishes breaks while nothing else does.
 #[tokio::test]
-async fn a_lost_publication_is_made_up_for_at_once() {
+async fn a_lost_publication_is_repaired_at_once() {
     let redis = RedisServer::start().await;
     let database = Arc::new(TestDatabase::create().await);
     // The sweep would find it, much later.
     let settings = json!({"channels": {"redis_url": redis.url(), "sweep_every": 3600}});
-    let here = TestApp::node(database.clone(), settings.clone()).await;
-    let there = TestApp::node(database, settings).await;
+    let here = TestApp::start_node(database.clone(), settings.clone()).await;
+    let there = TestApp::start_node(database, settings).await;
     here.until_redis_is_connected().await;
     there.until_redis_is_connected().await;
     let (ann, bob) = (here.user("ann").await, here.user("bob").await);
     let group = ann.start_chat().await;
-    ann.brings_in(&bob, &group).await;
-    let mut far = bob.at(&there).live(&group).await;
+    ann.add_member(&bob, &group).await;
+    let mut far = bob.on_node(&there).open_live(&group).await;
     // That of a node with sockets is of another type.
-    redis.command("CLIENT KILL TYPE normal");
-    assert_eq!(ann.say(&group, "lost", "1").await.status, 201);
-    assert_eq!(far.event().await["data"]["text"], "lost");
-    redis.command("CLIENT KILL TYPE normal");
+    redis.run_command("CLIENT KILL TYPE normal");
+    assert_eq!(ann.send_message(&group, "lost", "1").await.status, 201);
+    assert_eq!(far.next_event().await["data"]["text"], "lost");
+    redis.run_command("CLIENT KILL TYPE normal");
     ann.delete(&format!("/api/groups/{group}/members/bob/"))
         .await;
     assert_eq!(far.bye_code().await, 4403);
@@ -183,19 +183,19 @@ async fn a_lost_publication_is_made_up_for_at_once() {
 
 /// A node that has not heard of a deletion yet does not give the text to whoever comes back.
 #[tokio::test]
-async fn a_node_that_is_behind_replays_no_deleted_text() {
-    let app = TestApp::with(json!({"channels": {"sweep_every": 3600}})).await;
+async fn a_lagging_node_does_not_replay_deleted_text() {
+    let app = TestApp::with_settings(json!({"channels": {"sweep_every": 3600}})).await;
     let ann = app.user("ann").await;
     let group = ann.start_chat().await;
-    let mut socket = ann.live(&group).await;
-    socket.says("secret", "1").await;
-    let mut deletion = said(1, "");
-    deletion.what = What::Delete { seq: 1 };
-    deletion.make_alone(&app.ctx.db).await.unwrap().unwrap();
+    let mut socket = ann.open_live(&group).await;
+    socket.send_message("secret", "1").await;
+    let mut deletion = message_without_actor(1, "");
+    deletion.kind = CommandKind::Delete { seq: 1 };
+    deletion.apply_single(&app.ctx.db).await.unwrap().unwrap();
     let again = json!({"type": "sub", "groups": [{"group": group, "after": 0}]});
-    let (_, before) = socket.reply_to(again).await;
+    let (_, before) = socket.request_collecting(again).await;
     let frames = [before, socket.until_sync().await].concat();
-    let later = ann.rich(&group, "after=0").await.until_sync().await;
+    let later = ann.open_rich(&group, "after=0").await.until_sync().await;
     for frame in frames.iter().chain(&later) {
         assert!(!frame.to_string().contains("secret"), "{frame}");
     }
@@ -203,9 +203,9 @@ async fn a_node_that_is_behind_replays_no_deleted_text() {
 }
 
 /// Within one node a post needs no Redis.
-async fn works_here(socket: &mut Socket, user: &User<'_>, group: &str) {
-    let mut other = user.open(group).await;
+async fn expect_local_delivery(socket: &mut Socket, user: &User<'_>, group: &str) {
+    let mut other = user.open_base(group).await;
     socket.send(r#"{"message": "x"}"#).await;
-    assert_eq!(socket.message().await, "now is [clock]");
-    assert_eq!(other.message().await, "ann now is [clock]");
+    assert_eq!(socket.next_message().await, "now is [clock]");
+    assert_eq!(other.next_message().await, "ann now is [clock]");
 }

@@ -8,7 +8,7 @@ use std::{
 
 use proptest::prelude::*;
 use salam::{
-    channels::presence::{Change, Presence},
+    channels::presence::{Presence, PresenceChange},
     models::{
         chat_groups,
         memberships::{self, Role},
@@ -19,163 +19,166 @@ use sea_orm::{ActiveModelTrait, ActiveValue::Set};
 use serde_json::{Value, json};
 
 use super::nodes::connected_nodes;
-use crate::support::{RedisServer, RichSocket, Server, TestApp, TestDatabase, User, until};
+use crate::support::{RedisServer, RichSocket, Server, TestApp, TestDatabase, User, wait_until};
 
 /// Who is online, as a socket that opens now is told.
-async fn online(user: &User<'_>, group: &str) -> Value {
-    user.live_with(group).await.1["online"].take()
+async fn online_members(user: &User<'_>, group: &str) -> Value {
+    user.open_live_with_group_frame(group).await.1["online"].take()
 }
 
 #[tokio::test]
-async fn several_sockets_are_one_person_and_a_reload_is_no_absence() {
-    let app = TestApp::with(json!({"channels": {"presence_grace": 2}})).await;
+async fn presence_counts_a_user_once_and_survives_a_reload() {
+    let app = TestApp::with_settings(json!({"channels": {"presence_grace": 2}})).await;
     let (ann, bob) = (app.user("ann").await, app.user("bob").await);
     let group = ann.start_chat().await;
-    ann.brings_in(&bob, &group).await;
-    let (mut anns, about) = ann.live_with(&group).await;
+    ann.add_member(&bob, &group).await;
+    let (mut anns, about) = ann.open_live_with_group_frame(&group).await;
     assert_eq!(about["online"], json!(["ann"]));
 
     // By a base socket, too, which is never told of it.
-    let mut base = bob.open(&group).await;
-    assert_eq!(anns.presence().await, "bob is online");
-    let (rich, about) = bob.live_with(&group).await;
+    let mut base = bob.open_base(&group).await;
+    assert_eq!(anns.next_presence().await, "bob is online");
+    let (rich, about) = bob.open_live_with_group_frame(&group).await;
     assert_eq!(about["online"], json!(["ann", "bob"]));
-    base.expect_silence().await;
+    base.expect_no_frames().await;
     drop((base, rich));
-    until("both to be gone", async || app.channels().listeners() == 1).await;
-    let again = bob.live(&group).await;
+    wait_until("both to be gone", async || {
+        app.channels().subscriber_count() == 1
+    })
+    .await;
+    let again = bob.open_live(&group).await;
     // Had he gone, it would be told by now.
     let carol = app.user("carol").await;
-    ann.brings_in(&carol, &group).await;
-    let carols = carol.live(&group).await;
-    assert_eq!(anns.presence().await, "carol is online");
+    ann.add_member(&carol, &group).await;
+    let carols = carol.open_live(&group).await;
+    assert_eq!(anns.next_presence().await, "carol is online");
     drop(again);
-    assert_eq!(anns.presence().await, "bob is offline");
+    assert_eq!(anns.next_presence().await, "bob is offline");
     drop(carols);
-    assert_eq!(anns.presence().await, "carol is offline");
-    assert_eq!(online(&ann, &group).await, json!(["ann"]));
+    assert_eq!(anns.next_presence().await, "carol is offline");
+    assert_eq!(online_members(&ann, &group).await, json!(["ann"]));
     drop(anns);
     app.until_no_group_is_active().await;
 }
 
 #[tokio::test]
-async fn who_is_put_out_is_gone_at_once() {
-    let app = TestApp::with(json!({"channels": {"presence_grace": 600}})).await;
+async fn a_kicked_member_goes_offline_at_once() {
+    let app = TestApp::with_settings(json!({"channels": {"presence_grace": 600}})).await;
     let (ann, bob) = (app.user("ann").await, app.user("bob").await);
     let group = ann.start_chat().await;
-    ann.brings_in(&bob, &group).await;
-    let mut anns = ann.live(&group).await;
-    let mut bobs = bob.live(&group).await;
-    assert_eq!(anns.presence().await, "bob is online");
+    ann.add_member(&bob, &group).await;
+    let mut anns = ann.open_live(&group).await;
+    let mut bobs = bob.open_live(&group).await;
+    assert_eq!(anns.next_presence().await, "bob is online");
     let path = format!("/api/groups/{group}/members/bob/");
     assert_eq!(ann.delete(&path).await.status, 204);
-    assert_eq!(anns.presence().await, "bob is offline");
+    assert_eq!(anns.next_presence().await, "bob is offline");
     assert_eq!(bobs.bye_code().await, 4403);
-    ann.brings_in(&bob, &group).await;
-    let _back = bob.live(&group).await;
-    assert_eq!(anns.presence().await, "bob is online");
+    ann.add_member(&bob, &group).await;
+    let _back = bob.open_live(&group).await;
+    assert_eq!(anns.next_presence().await, "bob is online");
 }
 
 #[tokio::test]
-async fn people_are_here_on_all_nodes() {
+async fn presence_spans_all_nodes() {
     let redis = RedisServer::start().await;
     let (here, there) = connected_nodes(&redis).await;
     let (ann, bob) = (here.user("ann").await, here.user("bob").await);
     let group = ann.start_chat().await;
-    ann.brings_in(&bob, &group).await;
-    let (mut anns, _) = ann.live_with(&group).await;
-    let (mut far, about) = bob.at(&there).live_with(&group).await;
+    ann.add_member(&bob, &group).await;
+    let (mut anns, _) = ann.open_live_with_group_frame(&group).await;
+    let (mut far, about) = bob.on_node(&there).open_live_with_group_frame(&group).await;
     assert_eq!(about["online"], json!(["ann", "bob"]));
-    assert_eq!(anns.presence().await, "bob is online");
+    assert_eq!(anns.next_presence().await, "bob is online");
     // By two nodes he is one person.
-    let (near, about) = bob.live_with(&group).await;
+    let (near, about) = bob.open_live_with_group_frame(&group).await;
     assert_eq!(about["online"], json!(["ann", "bob"]));
     drop(far);
-    until("his first socket to go", async || {
-        there.channels().active_groups() == 0
+    wait_until("his first socket to go", async || {
+        there.channels().active_group_count() == 0
     })
     .await;
-    far = bob.at(&there).live(&group).await;
+    far = bob.on_node(&there).open_live(&group).await;
     drop(near);
-    until("his second socket to go", async || {
-        here.channels().listeners() == 1
+    wait_until("his second socket to go", async || {
+        here.channels().subscriber_count() == 1
     })
     .await;
-    assert_eq!(online(&ann, &group).await, json!(["ann", "bob"]));
+    assert_eq!(online_members(&ann, &group).await, json!(["ann", "bob"]));
     drop(far);
-    assert_eq!(anns.presence().await, "bob is offline");
+    assert_eq!(anns.next_presence().await, "bob is offline");
 
     // A node that stops leaves nobody behind.
-    let _far = bob.at(&there).live(&group).await;
-    assert_eq!(anns.presence().await, "bob is online");
+    let _far = bob.on_node(&there).open_live(&group).await;
+    assert_eq!(anns.next_presence().await, "bob is online");
     there.stop().await;
-    assert_eq!(anns.presence().await, "bob is offline");
+    assert_eq!(anns.next_presence().await, "bob is offline");
 }
 
 #[tokio::test]
-async fn presence_is_right_again_when_redis_is_back() {
+async fn presence_recovers_after_a_redis_outage() {
     let mut redis = RedisServer::start().await;
     let (here, there) = connected_nodes(&redis).await;
     let (ann, bob) = (here.user("ann").await, here.user("bob").await);
     let group = ann.start_chat().await;
-    ann.brings_in(&bob, &group).await;
-    let mut anns = ann.live(&group).await;
+    ann.add_member(&bob, &group).await;
+    let mut anns = ann.open_live(&group).await;
     redis.kill();
-    here.until_redis_is_missed().await;
-    there.until_redis_is_missed().await;
+    here.until_redis_is_lost().await;
+    there.until_redis_is_lost().await;
     // Of this nobody is told in time.
-    let bobs = bob.at(&there).live(&group).await;
-    redis.run().await;
+    let bobs = bob.on_node(&there).open_live(&group).await;
+    redis.start_process().await;
     here.until_redis_is_connected().await;
     there.until_redis_is_connected().await;
-    assert_eq!(anns.presence().await, "bob is online");
-    let (_, about) = ann.at(&there).live_with(&group).await;
+    assert_eq!(anns.next_presence().await, "bob is online");
+    let (_, about) = ann.on_node(&there).open_live_with_group_frame(&group).await;
     assert_eq!(about["online"], json!(["ann", "bob"]));
 
     redis.kill();
-    here.until_redis_is_missed().await;
-    there.until_redis_is_missed().await;
+    here.until_redis_is_lost().await;
+    there.until_redis_is_lost().await;
     drop(bobs);
-    redis.run().await;
-    assert_eq!(anns.presence().await, "bob is offline");
+    redis.start_process().await;
+    assert_eq!(anns.next_presence().await, "bob is offline");
 }
 
 /// A node that is killed takes its people with it when its lease ends.
 #[tokio::test]
-async fn a_node_that_is_killed_leaves_no_ghosts() {
+async fn users_of_a_killed_node_go_offline() {
     let redis = RedisServer::start().await;
     let database = Arc::new(TestDatabase::create().await);
     if database.uri.starts_with("sqlite:") {
         return; // SQLite has one node.
     }
     let lease = ("presence_lease: 15", "presence_lease: 3");
-    let mut server = Server::with(&database, &redis.url(), &[lease]);
-    let url = server.addresses().await.remove(0);
+    let mut server = Server::start_with_config(&database, &redis.url(), &[lease]);
+    let url = server.read_addresses().await.remove(0);
     let address = url.trim_start_matches("http://").trim_end_matches('/');
     let channels = json!({
         "redis_url": redis.url(), "topic_prefix": "salam", "presence_lease": 3,
     });
-    let here = TestApp::node(database, json!({ "channels": channels })).await;
+    let here = TestApp::start_node(database, json!({ "channels": channels })).await;
     here.until_redis_is_connected().await;
     let (ann, bob) = (here.user("ann").await, here.user("bob").await);
     let group = ann.start_chat().await;
-    ann.brings_in(&bob, &group).await;
-    let mut anns = ann.live(&group).await;
+    ann.add_member(&bob, &group).await;
+    let mut anns = ann.open_live(&group).await;
     let far = RichSocket::connect(address.parse().unwrap(), &group, "", &bob.access).await;
-    assert_eq!(anns.presence().await, "bob is online");
+    assert_eq!(anns.next_presence().await, "bob is online");
     server.kill();
     drop(far);
-    assert_eq!(anns.presence().await, "bob is offline");
-    assert_eq!(online(&ann, &group).await, json!(["ann"]));
+    assert_eq!(anns.next_presence().await, "bob is offline");
+    assert_eq!(online_members(&ann, &group).await, json!(["ann"]));
 }
 
 /// Of a large group one is told how many are here.
 #[tokio::test]
-async fn a_large_group_is_counted() {
+async fn a_large_group_reports_only_the_online_count() {
     let app = TestApp::start().await;
     let (ann, bob) = (app.user("ann").await, app.user("bob").await);
     let group = ann.start_chat().await;
-    ann.brings_in(&bob, &group).await;
+    ann.add_member(&bob, &group).await;
     let db = &app.ctx.db;
     let found = chat_groups::Model::find_by_name(db, &group).await.unwrap();
     let found = found.unwrap();
@@ -194,53 +197,53 @@ async fn a_large_group_is_counted() {
             .await
             .unwrap();
     }
-    let (mut anns, about) = ann.live_with(&group).await;
+    let (mut anns, about) = ann.open_live_with_group_frame(&group).await;
     assert_eq!(
         (&about["online"], &about["online_count"]),
         (&Value::Null, &json!(1))
     );
-    let bobs = bob.live(&group).await;
-    let mut told = anns.presence().await;
+    let bobs = bob.open_live(&group).await;
+    let mut told = anns.next_presence().await;
     if told == "1 are here" {
-        told = anns.presence().await;
+        told = anns.next_presence().await;
     }
     assert_eq!(told, "2 are here");
     drop(bobs);
-    assert_eq!(anns.presence().await, "1 are here");
+    assert_eq!(anns.next_presence().await, "1 are here");
 }
 
 #[derive(Debug, Clone)]
-enum Step {
+enum PresenceStep {
     Enter(usize, usize),
     Leave(usize, usize),
     /// Those who have gone do not come back.
     Expire(usize),
-    PutOut(usize),
-    Hear(usize, Vec<usize>),
-    HearOf(usize, usize),
-    HearNoMoreOf(usize, usize),
-    Lose(usize),
+    Remove(usize),
+    NodeSnapshot(usize, Vec<usize>),
+    NodeOnline(usize, usize),
+    NodeOffline(usize, usize),
+    NodeLost(usize),
 }
 
-fn step() -> impl Strategy<Value = Step> {
+fn step_strategy() -> impl Strategy<Value = PresenceStep> {
     let (user, socket, node) = (0..3_usize, 0..3_usize, 0..2_usize);
     prop_oneof![
-        (user.clone(), socket.clone()).prop_map(|(user, socket)| Step::Enter(user, socket)),
-        (user.clone(), socket).prop_map(|(user, socket)| Step::Leave(user, socket)),
-        user.clone().prop_map(Step::Expire),
-        user.clone().prop_map(Step::PutOut),
+        (user.clone(), socket.clone()).prop_map(|(user, socket)| PresenceStep::Enter(user, socket)),
+        (user.clone(), socket).prop_map(|(user, socket)| PresenceStep::Leave(user, socket)),
+        user.clone().prop_map(PresenceStep::Expire),
+        user.clone().prop_map(PresenceStep::Remove),
         (node.clone(), prop::collection::vec(user.clone(), 0..3))
-            .prop_map(|(node, users)| Step::Hear(node, users)),
-        (node.clone(), user.clone()).prop_map(|(node, user)| Step::HearOf(node, user)),
-        (node.clone(), user).prop_map(|(node, user)| Step::HearNoMoreOf(node, user)),
-        node.prop_map(Step::Lose),
+            .prop_map(|(node, users)| PresenceStep::NodeSnapshot(node, users)),
+        (node.clone(), user.clone()).prop_map(|(node, user)| PresenceStep::NodeOnline(node, user)),
+        (node.clone(), user).prop_map(|(node, user)| PresenceStep::NodeOffline(node, user)),
+        node.prop_map(PresenceStep::NodeLost),
     ]
 }
 
 proptest! {
     /// Whoever follows what is told knows who is here, and is told nothing twice.
     #[test]
-    fn what_is_told_of_presence_is_what_there_is(steps in prop::collection::vec(step(), 0..60)) {
+    fn presence_changes_match_the_actual_state(steps in prop::collection::vec(step_strategy(), 0..60)) {
         let names: Vec<Arc<str>> = ["ann", "bob", "carol"].map(Into::into).into();
         let nodes: Vec<Arc<str>> = ["a", "b"].map(Into::into).into();
         let mut presence = Presence::default();
@@ -250,19 +253,19 @@ proptest! {
         let mut gone: HashMap<usize, Instant> = HashMap::new();
         let mut elsewhere = [HashSet::new(), HashSet::new()];
         for step in steps {
-            let changes: Vec<Change> = match step {
-                Step::Enter(user, socket) => {
+            let changes: Vec<PresenceChange> = match step {
+                PresenceStep::Enter(user, socket) => {
                     if !sockets.entry(user).or_default().insert(socket) {
                         continue;
                     }
                     gone.remove(&user);
-                    presence.enter(&names[user], socket).0.into_iter().collect()
+                    presence.add_socket(&names[user], socket).0.into_iter().collect()
                 }
-                Step::Leave(user, socket) => {
+                PresenceStep::Leave(user, socket) => {
                     let now = Instant::now();
                     let held = sockets.get_mut(&user);
                     let was_there = held.is_some_and(|held| held.remove(&socket));
-                    let is_last = presence.leave(&names[user], socket, now);
+                    let is_last = presence.remove_socket(&names[user], socket, now);
                     let none_is_left = sockets.get(&user).is_none_or(HashSet::is_empty);
                     prop_assert_eq!(is_last, was_there && none_is_left);
                     if is_last {
@@ -270,32 +273,32 @@ proptest! {
                     }
                     Vec::new()
                 }
-                Step::Expire(user) => {
+                PresenceStep::Expire(user) => {
                     let Some(at) = gone.remove(&user) else { continue };
                     sockets.remove(&user);
-                    presence.expire(&names[user], at).unwrap().into_iter().collect()
+                    presence.expire_user(&names[user], at).unwrap().into_iter().collect()
                 }
-                Step::PutOut(user) => {
+                PresenceStep::Remove(user) => {
                     sockets.remove(&user);
                     gone.remove(&user);
-                    presence.forget(&names[user]).flatten().into_iter().collect()
+                    presence.remove_user(&names[user]).flatten().into_iter().collect()
                 }
-                Step::Hear(node, users) => {
+                PresenceStep::NodeSnapshot(node, users) => {
                     elsewhere[node] = users.iter().copied().collect();
                     let users = users.iter().map(|user| names[*user].clone()).collect();
-                    presence.hear(&nodes[node], users)
+                    presence.apply_snapshot(&nodes[node], users)
                 }
-                Step::HearOf(node, user) => {
+                PresenceStep::NodeOnline(node, user) => {
                     elsewhere[node].insert(user);
-                    presence.hear_of(&nodes[node], &names[user]).into_iter().collect()
+                    presence.set_online(&nodes[node], &names[user]).into_iter().collect()
                 }
-                Step::HearNoMoreOf(node, user) => {
+                PresenceStep::NodeOffline(node, user) => {
                     elsewhere[node].remove(&user);
-                    presence.hear_no_more_of(&nodes[node], &names[user]).into_iter().collect()
+                    presence.set_offline(&nodes[node], &names[user]).into_iter().collect()
                 }
-                Step::Lose(node) => {
+                PresenceStep::NodeLost(node) => {
                     elsewhere[node].clear();
-                    presence.lose(&nodes[node])
+                    presence.remove_node(&nodes[node])
                 }
             };
             for change in changes {
@@ -311,8 +314,8 @@ proptest! {
                 .chain(elsewhere.iter().flatten())
                 .map(|user| &*names[*user])
                 .collect();
-            prop_assert_eq!(&presence.online(), &there);
-            prop_assert_eq!(presence.count(), there.len());
+            prop_assert_eq!(&presence.online_users(), &there);
+            prop_assert_eq!(presence.online_count(), there.len());
             prop_assert_eq!(&told.iter().map(|user| &**user).collect::<BTreeSet<_>>(), &there);
         }
     }

@@ -3,37 +3,37 @@
 use proptest::{prelude::*, test_runner::TestRunner};
 use salam::{
     channels::protocol::{
-        base::BaseRequest,
-        event::{Meaning, Told},
+        base::BasicRequest,
+        event::{EncodedEvent, EventEffect},
         request::Request,
     },
     models::{events::Event, usernames::is_visible},
 };
 use serde_json::{Value, json};
 
-use super::any_frames::{any_of, requests};
-use crate::support::schemas::is_message;
+use super::generated_frames::{client_requests, schema_strategy};
+use crate::support::asyncapi::matches_message;
 
 proptest! {
     #[test]
-    fn a_text_is_posted_as_it_was_sent(text in ".+", key in "[a-l]*") {
+    fn a_base_message_is_parsed_unchanged(text in ".+", key in "[a-l]*") {
         let frame = json!({ key: [1, {"x": null}], "message": text }).to_string();
-        prop_assert_eq!(BaseRequest::parse(&frame), Some(BaseRequest::Post(text)));
+        prop_assert_eq!(BasicRequest::parse(&frame), Some(BasicRequest::Post(text)));
     }
 
     #[test]
-    fn what_serde_takes_for_json_is_json_and_what_is_cut_is_not(
+    fn truncated_json_is_rejected_by_the_base_parser(
         text in ".*", number in any::<f64>(), list in proptest::collection::vec(".*", 0..4),
         cut in any::<proptest::sample::Index>(),
     ) {
         let frame = json!({"a": text, "b": [number, list, {"c": null}]}).to_string();
-        prop_assert_eq!(BaseRequest::parse(&frame), Some(BaseRequest::Other));
+        prop_assert_eq!(BasicRequest::parse(&frame), Some(BasicRequest::Other));
         let begin: String = frame.chars().take(cut.index(frame.chars().count())).collect();
-        prop_assert_eq!(BaseRequest::parse(&begin), None);
+        prop_assert_eq!(BasicRequest::parse(&begin), None);
     }
 
     #[test]
-    fn an_event_travels_unchanged(
+    fn an_event_round_trips_between_nodes(
         seq in any::<i64>(),
         by in proptest::option::of(".*"),
         cid in proptest::option::of("[!-~]{1,128}"),
@@ -49,28 +49,28 @@ proptest! {
             cid,
             data: data.clone(),
         };
-        let told = Told::new("chat_00000000", &event);
-        let heard = Told::decode(&told.frame().into()).unwrap();
+        let told = EncodedEvent::encode("chat_00000000", &event);
+        let heard = EncodedEvent::decode_batch(&told.frame().into()).unwrap();
         let [heard] = heard.try_into().unwrap();
-        prop_assert_eq!((heard.seq, &heard.by), (event.seq, &event.by));
-        prop_assert_eq!(&heard.meaning, &told.meaning);
+        prop_assert_eq!((heard.seq, &heard.actor), (event.seq, &event.by));
+        prop_assert_eq!(&heard.effect, &told.effect);
         prop_assert_eq!(heard.frame(), told.frame());
-        prop_assert_eq!(heard.puts_out(&text), event.kind == "member.left");
-        prop_assert_eq!(heard.meaning == Meaning::Message, event.kind == "message.created");
+        prop_assert_eq!(heard.removes_member(&text), event.kind == "member.left");
+        prop_assert_eq!(heard.effect == EventEffect::CreatesMessage, event.kind == "message.created");
         let frame: Value = serde_json::from_str(&told.frame()).unwrap();
         prop_assert_eq!(&frame["data"], &serde_json::from_str::<Value>(&data).unwrap());
         prop_assert_eq!(&frame["type"], "event");
     }
 
     #[test]
-    fn events_that_follow_one_another_travel_together(
+    fn consecutive_events_are_batched_into_payloads(
         lengths in proptest::collection::vec(prop_oneof![0..200_usize, 30_000..70_000_usize], 0..40),
     ) {
-        let told: Vec<_> = (1..).zip(&lengths).map(|(seq, length)| message(seq, *length)).collect();
-        let payloads = Told::payloads(&told);
+        let told: Vec<_> = (1..).zip(&lengths).map(|(seq, length)| message_event(seq, *length)).collect();
+        let payloads = EncodedEvent::batch_payloads(&told);
         let small = payloads.iter().filter(|payload| payload.len() < 32 * 1024).count();
         prop_assert!(small <= payloads.len() / 2 + 1, "{small} of {}", payloads.len());
-        let heard = payloads.iter().map(|payload| Told::decode(payload).unwrap());
+        let heard = payloads.iter().map(|payload| EncodedEvent::decode_batch(payload).unwrap());
         for (payload, events) in payloads.iter().zip(heard.clone()) {
             prop_assert!(payload.len() <= 64 * 1024 || events.len() == 1, "{}", payload.len());
         }
@@ -80,22 +80,22 @@ proptest! {
     }
 
     #[test]
-    fn foreign_payloads_are_no_events(payload in proptest::collection::vec(any::<u8>(), 0..64)) {
-        prop_assert!(Told::decode(&payload.into()).is_none());
+    fn random_payloads_do_not_decode_as_events(payload in proptest::collection::vec(any::<u8>(), 0..64)) {
+        prop_assert!(EncodedEvent::decode_batch(&payload.into()).is_none());
     }
 
     #[test]
-    fn cut_events_are_no_events(cut in any::<proptest::sample::Index>()) {
-        let frame = message(1, 2).frame();
+    fn truncated_events_do_not_decode(cut in any::<proptest::sample::Index>()) {
+        let frame = message_event(1, 2).frame();
         let cut = frame.get(..cut.index(frame.len())).unwrap().to_owned();
         let followed = [frame.as_str(), &cut].concat();
-        prop_assert_eq!(Told::decode(&followed.into()).is_none(), !cut.is_empty());
-        prop_assert!(Told::decode(&cut.into()).is_none());
+        prop_assert_eq!(EncodedEvent::decode_batch(&followed.into()).is_none(), !cut.is_empty());
+        prop_assert!(EncodedEvent::decode_batch(&cut.into()).is_none());
     }
 }
 
 /// A message of so many letters.
-fn message(seq: i64, letters: usize) -> Told {
+fn message_event(seq: i64, letters: usize) -> EncodedEvent {
     let event = Event {
         seq,
         at: chrono::DateTime::UNIX_EPOCH.into(),
@@ -104,38 +104,41 @@ fn message(seq: i64, letters: usize) -> Told {
         cid: None,
         data: json!({"text": "x".repeat(letters)}).to_string(),
     };
-    Told::new("chat_00000000", &event)
+    EncodedEvent::encode("chat_00000000", &event)
 }
 
 /// What the document takes, the parser takes.
 #[test]
-fn a_request_as_documented_is_read() {
-    for (kind, message) in requests() {
+fn documented_requests_are_parsed() {
+    for (kind, message) in client_requests() {
         let mut runner = TestRunner::default();
         let payload = &message["payload"];
         let read = |request: Value| {
-            prop_assert!(is_message(&format!("client.{kind}"), &request), "{request}");
+            prop_assert!(
+                matches_message(&format!("client.{kind}"), &request),
+                "{request}"
+            );
             // A rule that no schema can say.
             let text = request["text"].as_str();
             prop_assume!(text.is_none_or(|text| text.chars().any(is_visible)));
             let read = Request::parse(&request.to_string()).unwrap();
-            prop_assert!(!matches!(read, Request::Faulty(_)), "{request}: {read:?}");
+            prop_assert!(!matches!(read, Request::Invalid(_)), "{request}: {read:?}");
             Ok(())
         };
         read(message["examples"][0]["payload"].clone()).unwrap();
-        runner.run(&any_of(payload), read).unwrap();
+        runner.run(&schema_strategy(payload), read).unwrap();
     }
 }
 
 #[test]
-fn a_required_field_that_is_left_out_is_named() {
-    for (kind, message) in requests() {
+fn a_missing_required_field_is_named() {
+    for (kind, message) in client_requests() {
         for field in message["payload"]["required"].as_array().unwrap() {
             let field = field.as_str().unwrap();
             let mut request = message["examples"][0]["payload"].clone();
             request.as_object_mut().unwrap().remove(field);
             match Request::parse(&request.to_string()).unwrap() {
-                Request::Faulty(fault) => assert_eq!(fault.field, Some(field), "{kind}"),
+                Request::Invalid(fault) => assert_eq!(fault.field, Some(field), "{kind}"),
                 read => panic!("{kind} without {field}: {read:?}"),
             }
         }

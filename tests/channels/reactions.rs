@@ -4,9 +4,9 @@ use insta::assert_snapshot;
 use serde_json::{Value, json};
 
 use super::nodes::connected_nodes;
-use crate::support::{RedisServer, TestApp, all_shown};
+use crate::support::{RedisServer, TestApp, redact_frames};
 
-fn react(seq: i64, emoji: &str, on: bool) -> Value {
+fn react_request(seq: i64, emoji: &str, on: bool) -> Value {
     json!({"type": "react", "seq": seq, "emoji": emoji, "on": on})
 }
 
@@ -16,40 +16,40 @@ fn with_cid(mut request: Value, cid: &str) -> Value {
 }
 
 #[tokio::test]
-async fn a_reaction_is_told_on_all_nodes_once() {
+async fn a_reaction_is_broadcast_once_on_all_nodes() {
     let redis = RedisServer::start().await;
     let (here, there) = connected_nodes(&redis).await;
     let (ann, bob) = (here.user("ann").await, here.user("bob").await);
     let group = ann.start_chat().await;
-    ann.brings_in(&bob, &group).await;
-    let mut near = ann.live(&group).await;
-    let mut far = bob.at(&there).live(&group).await;
-    let mut base = bob.open(&group).await;
-    assert_eq!(near.says("hi", "c").await, far.event().await);
-    assert_eq!(base.message().await, "ann now is [clock]");
+    ann.add_member(&bob, &group).await;
+    let mut near = ann.open_live(&group).await;
+    let mut far = bob.on_node(&there).open_live(&group).await;
+    let mut base = bob.open_base(&group).await;
+    assert_eq!(near.send_message("hi", "c").await, far.next_event().await);
+    assert_eq!(base.next_message().await, "ann now is [clock]");
 
     let mut told = String::new();
     for (request, changes) in [
-        (with_cid(react(2, "❤", true), "r1"), true),
+        (with_cid(react_request(2, "❤", true), "r1"), true),
         // As it is already, in another form and with an id of its own; and the same request again.
-        (react(2, "❤️", true), false),
-        (with_cid(react(2, "❤", true), "r2"), false),
-        (react(2, "👍", true), true),
-        (with_cid(react(2, "❤️", true), "r1"), false),
-        (with_cid(react(2, "❤", false), "r1"), false),
-        (with_cid(react(2, "👍", true), "r1"), false),
-        (with_cid(react(2, "❤", false), "r3"), true),
-        (react(2, "❤", false), false),
-        (with_cid(react(2, "❤", false), "r3"), false),
+        (react_request(2, "❤️", true), false),
+        (with_cid(react_request(2, "❤", true), "r2"), false),
+        (react_request(2, "👍", true), true),
+        (with_cid(react_request(2, "❤️", true), "r1"), false),
+        (with_cid(react_request(2, "❤", false), "r1"), false),
+        (with_cid(react_request(2, "👍", true), "r1"), false),
+        (with_cid(react_request(2, "❤", false), "r3"), true),
+        (react_request(2, "❤", false), false),
+        (with_cid(react_request(2, "❤", false), "r3"), false),
         // The first request is answered as it was, and not done again.
-        (with_cid(react(2, "❤", true), "r1"), false),
+        (with_cid(react_request(2, "❤", true), "r1"), false),
     ] {
         told += &format!("{request}\n");
-        told += &all_shown(&[far.done(request).await]);
+        told += &redact_frames(&[far.request(request).await]);
         if changes {
-            let event = far.event().await;
-            assert_eq!(near.event().await, event);
-            told += &all_shown(&[event]);
+            let event = far.next_event().await;
+            assert_eq!(near.next_event().await, event);
+            told += &redact_frames(&[event]);
         }
     }
     assert_snapshot!(told, @r#"
@@ -79,11 +79,11 @@ async fn a_reaction_is_told_on_all_nodes_once() {
     {"cid":"r1","emoji":"❤","on":true,"seq":2,"type":"react"}
     {"at":"[now]","cid":"r1","dup":true,"id":11,"seq":3,"type":"ok"}
     "#);
-    near.expect_silence().await;
-    far.expect_silence().await;
-    base.expect_silence().await;
+    near.expect_no_frames().await;
+    far.expect_no_frames().await;
+    base.expect_no_frames().await;
     // Who comes back is told the same.
-    let replay = ann.rich(&group, "after=2").await.until_sync().await;
+    let replay = ann.open_rich(&group, "after=2").await.until_sync().await;
     let kinds: Vec<_> = replay
         .iter()
         .filter_map(|frame| frame["kind"].as_str().map(ToOwned::to_owned))
@@ -96,23 +96,23 @@ async fn a_reaction_is_told_on_all_nodes_once() {
 
 /// Two sockets of one user, each of which knows nothing of the other.
 #[tokio::test]
-async fn of_two_at_the_same_moment_one_is_an_event() {
+async fn concurrent_identical_reactions_make_one_event() {
     let redis = RedisServer::start().await;
     let (here, there) = connected_nodes(&redis).await;
     let ann = here.user("ann").await;
     let group = ann.start_chat().await;
-    ann.say(&group, "hi", "c").await;
-    let mut listener = ann.live(&group).await;
+    ann.send_message(&group, "hi", "c").await;
+    let mut listener = ann.open_live(&group).await;
     let mut head = 1;
     // Each of them may change ten times at once.
     for round in 0..10 {
         let (on, emoji) = (round % 2 == 0, ["👍", "🎉", "❤️", "😀", "😢"][round / 2]);
         let mut sockets = Vec::new();
         for node in [&here, &there, &here, &there] {
-            sockets.push(ann.at(node).live(&group).await);
+            sockets.push(ann.on_node(node).open_live(&group).await);
         }
         let replies = sockets.iter_mut().map(|socket| async {
-            let (reply, _) = socket.reply_to(react(1, emoji, on)).await;
+            let (reply, _) = socket.request_collecting(react_request(1, emoji, on)).await;
             reply
         });
         let replies = futures_util::future::join_all(replies).await;
@@ -128,25 +128,25 @@ async fn of_two_at_the_same_moment_one_is_an_event() {
         } else {
             "reaction.removed"
         };
-        let event = listener.event().await;
+        let event = listener.next_event().await;
         assert_eq!(
             (&event["seq"], &event["kind"]),
             (&json!(head), &json!(kind))
         );
     }
-    listener.expect_silence().await;
+    listener.expect_no_frames().await;
 }
 
 #[tokio::test]
-async fn who_is_put_out_reacts_no_more_and_what_they_said_by_it_stays() {
+async fn reactions_of_a_kicked_member_stay() {
     let app = TestApp::start().await;
     let (ann, bob) = (app.user("ann").await, app.user("bob").await);
     let group = ann.start_chat().await;
-    ann.brings_in(&bob, &group).await;
-    ann.say(&group, "hi", "c").await;
-    let mut bobs = bob.live(&group).await;
-    bobs.done(react(2, "👍", true)).await;
-    bobs.event().await;
+    ann.add_member(&bob, &group).await;
+    ann.send_message(&group, "hi", "c").await;
+    let mut bobs = bob.open_live(&group).await;
+    bobs.request(react_request(2, "👍", true)).await;
+    bobs.next_event().await;
     ann.delete(&format!("/api/groups/{group}/members/bob/"))
         .await;
     assert_eq!(bobs.bye_code().await, 4403);
@@ -159,14 +159,17 @@ async fn who_is_put_out_reacts_no_more_and_what_they_said_by_it_stays() {
 }
 
 #[tokio::test]
-async fn a_reaction_counts_as_a_send() {
-    let app = TestApp::with(json!({"channels": {"sends_per_10s": 2}})).await;
+async fn a_reaction_counts_toward_the_send_rate_limit() {
+    let app = TestApp::with_settings(json!({"channels": {"sends_per_10s": 2}})).await;
     let ann = app.user("ann").await;
     let group = ann.start_chat().await;
-    let mut socket = ann.live(&group).await;
-    socket.says("hi", "c").await;
-    assert_eq!(socket.done(react(1, "👍", true)).await["type"], "ok");
-    socket.event().await;
-    let refused = socket.done(react(1, "👍", false)).await;
+    let mut socket = ann.open_live(&group).await;
+    socket.send_message("hi", "c").await;
+    assert_eq!(
+        socket.request(react_request(1, "👍", true)).await["type"],
+        "ok"
+    );
+    socket.next_event().await;
+    let refused = socket.request(react_request(1, "👍", false)).await;
     assert_eq!(refused["code"], "rate_limited", "{refused}");
 }

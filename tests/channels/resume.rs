@@ -3,46 +3,51 @@
 use std::sync::Arc;
 
 use insta::assert_snapshot;
-use salam::models::{changes::Change, epochs};
+use salam::models::{epochs, group_commands::GroupCommand};
 use sea_orm::ConnectionTrait;
 use serde_json::{Value, json};
 
 use super::nodes::connected_nodes;
-use crate::support::{RedisServer, TestApp, TestDatabase, User, all_shown, said, shown, until};
+use crate::support::{
+    RedisServer, TestApp, TestDatabase, User, message_without_actor, redact_frame, redact_frames,
+    wait_until,
+};
 
 /// The numbers of the events among frames.
-fn seqs(frames: &[Value]) -> Vec<i64> {
+fn event_seqs(frames: &[Value]) -> Vec<i64> {
     let events = frames.iter().filter(|frame| frame["type"] == "event");
     events.map(|event| event["seq"].as_i64().unwrap()).collect()
 }
 
 /// Fills the log of the first group.
-async fn fill(app: &TestApp, count: usize) {
-    let changes = (1..=count).map(|i| said(1, &i.to_string())).collect();
-    for outcome in Change::make(&app.ctx.db, changes).await.unwrap() {
+async fn append_messages(app: &TestApp, count: usize) {
+    let changes = (1..=count)
+        .map(|i| message_without_actor(1, &i.to_string()))
+        .collect();
+    for outcome in GroupCommand::apply_all(&app.ctx.db, changes).await.unwrap() {
         outcome.unwrap();
     }
 }
 
 #[tokio::test]
-async fn what_was_missed_is_replayed_before_what_comes() {
+async fn missed_events_are_replayed_before_live_events() {
     let app = TestApp::start().await;
     let ann = app.user("ann").await;
     let group = ann.start_chat().await;
-    fill(&app, 5).await;
-    let mut socket = ann.rich(&group, "after=3").await;
-    assert_eq!(socket.frame().await["type"], "hello");
-    assert_snapshot!(all_shown(&socket.until_sync().await), @r#"
+    append_messages(&app, 5).await;
+    let mut socket = ann.open_rich(&group, "after=3").await;
+    assert_eq!(socket.next_frame().await["type"], "hello");
+    assert_snapshot!(redact_frames(&socket.until_sync().await), @r#"
     {"floor":0,"group":"[group]","head":5,"mode":"replay","online":["ann"],"read":0,"role":"owner","title":null,"type":"group","unread":5}
     {"at":"[now]","by":null,"data":{"text":"4"},"group":"[group]","kind":"message.created","seq":4,"type":"event"}
     {"at":"[now]","by":null,"data":{"text":"5"},"group":"[group]","kind":"message.created","seq":5,"type":"event"}
     {"group":"[group]","seq":5,"type":"sync"}
     "#);
-    socket.says("live", "1").await;
+    socket.send_message("live", "1").await;
     // Nothing was missed.
-    let frames = ann.rich(&group, "after=6").await.until_sync().await;
+    let frames = ann.open_rich(&group, "after=6").await.until_sync().await;
     assert_eq!(frames[1]["mode"], "replay");
-    assert!(seqs(&frames).is_empty());
+    assert!(event_seqs(&frames).is_empty());
 }
 
 #[tokio::test]
@@ -50,55 +55,55 @@ async fn a_long_gap_is_read_from_the_log_page_by_page() {
     let app = TestApp::start().await;
     let ann = app.user("ann").await;
     let group = ann.start_chat().await;
-    fill(&app, 501).await;
+    append_messages(&app, 501).await;
     for after in [1, 100, 300] {
-        let mut socket = ann.rich(&group, &format!("after={after}")).await;
+        let mut socket = ann.open_rich(&group, &format!("after={after}")).await;
         let frames = socket.until_sync().await;
-        assert_eq!(seqs(&frames), (after + 1..=501).collect::<Vec<_>>());
+        assert_eq!(event_seqs(&frames), (after + 1..=501).collect::<Vec<_>>());
         assert_eq!(frames.last().unwrap()["seq"], 501);
     }
 }
 
 /// A reconnect storm of a busy group asks the database nothing but who they are.
 #[tokio::test]
-async fn a_short_gap_needs_no_database() {
+async fn a_short_gap_is_replayed_from_memory() {
     let app = TestApp::start().await;
     let ann = app.user("ann").await;
     let group = ann.start_chat().await;
-    let mut socket = ann.live(&group).await;
+    let mut socket = ann.open_live(&group).await;
     for i in 0..20 {
-        socket.says("x", &i.to_string()).await;
+        socket.send_message("x", &i.to_string()).await;
     }
     let away = "DELETE FROM events";
     app.ctx.db.execute_unprepared(away).await.unwrap();
-    let frames = ann.rich(&group, "after=4").await.until_sync().await;
-    assert_eq!(seqs(&frames), (5..=20).collect::<Vec<_>>());
+    let frames = ann.open_rich(&group, "after=4").await.until_sync().await;
+    assert_eq!(event_seqs(&frames), (5..=20).collect::<Vec<_>>());
 }
 
 /// The first who comes back to a group that slept reads the log for all who come after.
 #[tokio::test]
-async fn a_gap_is_read_once_for_all() {
+async fn a_gap_is_read_from_the_log_once_for_all_sockets() {
     let app = TestApp::start().await;
     let ann = app.user("ann").await;
     let group = ann.start_chat().await;
-    fill(&app, 50).await;
-    let mut live = ann.live(&group).await;
-    live.says("x", "1").await;
-    let first = ann.rich(&group, "after=10").await.until_sync().await;
+    append_messages(&app, 50).await;
+    let mut live = ann.open_live(&group).await;
+    live.send_message("x", "1").await;
+    let first = ann.open_rich(&group, "after=10").await.until_sync().await;
     let away = "DELETE FROM events";
     app.ctx.db.execute_unprepared(away).await.unwrap();
-    let second = ann.rich(&group, "after=10").await.until_sync().await;
-    assert_eq!(seqs(&first), (11..=51).collect::<Vec<_>>());
-    assert_eq!(seqs(&first), seqs(&second));
+    let second = ann.open_rich(&group, "after=10").await.until_sync().await;
+    assert_eq!(event_seqs(&first), (11..=51).collect::<Vec<_>>());
+    assert_eq!(event_seqs(&first), event_seqs(&second));
 }
 
 #[tokio::test]
-async fn what_cannot_be_replayed_is_a_reset() {
-    let app = TestApp::with(json!({"channels": {"replay_limit": 5}})).await;
+async fn a_gap_that_cannot_be_replayed_sends_a_reset() {
+    let app = TestApp::with_settings(json!({"channels": {"replay_limit": 5}})).await;
     let ann = app.user("ann").await;
     let group = ann.start_chat().await;
-    fill(&app, 7).await;
-    let epoch = ann.rich(&group, "").await.frame().await["epoch"].clone();
+    append_messages(&app, 7).await;
+    let epoch = ann.open_rich(&group, "").await.next_frame().await["epoch"].clone();
     let epoch = epoch.as_str().unwrap();
     let mut told = String::new();
     for query in [
@@ -111,12 +116,12 @@ async fn what_cannot_be_replayed_is_a_reset() {
         // Who resumes nothing loses nothing.
         "epoch=another".to_owned(),
     ] {
-        let mut socket = ann.rich(&group, &query).await;
+        let mut socket = ann.open_rich(&group, &query).await;
         let frames = socket.until_sync().await;
         let told_of = frames[1..].iter().map(|frame| match &frame["type"] {
             kind if kind == "group" => format!("group {}", frame["mode"]),
             kind if kind == "event" => format!("event {}", frame["seq"]),
-            _ => shown(frame),
+            _ => redact_frame(frame),
         });
         let told_of: Vec<_> = told_of.collect();
         told += &format!(
@@ -135,9 +140,9 @@ async fn what_cannot_be_replayed_is_a_reset() {
     epoch=another: group "live" {"group":"[group]","seq":7,"type":"sync"}
     "#);
     // After a reset what comes is told.
-    let mut socket = ann.rich(&group, "after=100").await;
+    let mut socket = ann.open_rich(&group, "after=100").await;
     socket.until_sync().await;
-    assert_eq!(socket.says("live", "1").await["seq"], 8);
+    assert_eq!(socket.send_message("live", "1").await["seq"], 8);
 }
 
 #[tokio::test]
@@ -145,51 +150,53 @@ async fn a_socket_may_subscribe_again_without_reconnecting() {
     let app = TestApp::start().await;
     let ann = app.user("ann").await;
     let group = ann.start_chat().await;
-    fill(&app, 5).await;
-    let mut socket = ann.live(&group).await;
+    append_messages(&app, 5).await;
+    let mut socket = ann.open_live(&group).await;
     for (place, expected) in [
         (json!({"group": group, "after": 2}), vec![3, 4, 5]),
         (json!({"group": group, "after": 0}), vec![1, 2, 3, 4, 5]),
         (json!({"group": group}), vec![]),
     ] {
-        let ok = socket.done(json!({"type": "sub", "groups": [place]})).await;
+        let ok = socket
+            .request(json!({"type": "sub", "groups": [place]}))
+            .await;
         assert_eq!(ok["type"], "ok");
-        assert_eq!(seqs(&socket.until_sync().await), expected);
+        assert_eq!(event_seqs(&socket.until_sync().await), expected);
     }
     let again =
         json!({"type": "sub", "epoch": "another", "groups": [{"group": group, "after": 2}]});
-    socket.done(again).await;
+    socket.request(again).await;
     assert_eq!(socket.until_sync().await[1]["reason"], "epoch");
-    socket.says("live", "1").await;
+    socket.send_message("live", "1").await;
 }
 
 #[tokio::test]
-async fn what_was_deleted_meanwhile_is_told_without_its_text() {
+async fn deleted_messages_are_replayed_without_their_text() {
     let app = TestApp::start().await;
     let ann = app.user("ann").await;
     let group = ann.start_chat().await;
-    let mut socket = ann.live(&group).await;
-    socket.says("secret one", "1").await;
-    socket.says("kept", "2").await;
+    let mut socket = ann.open_live(&group).await;
+    socket.send_message("secret one", "1").await;
+    socket.send_message("kept", "2").await;
     for request in [
         json!({"type": "edit", "seq": 1, "text": "secret two"}),
         json!({"type": "edit", "seq": 2, "text": "kept better"}),
         json!({"type": "delete", "seq": 1}),
     ] {
-        socket.done(request).await;
-        socket.event().await;
+        socket.request(request).await;
+        socket.next_event().await;
     }
     // From memory, from the log of another node, and over HTTP.
-    let other = TestApp::node(app.database.clone(), json!({})).await;
-    let here = ann.rich(&group, "after=0").await.until_sync().await;
+    let other = TestApp::start_node(app.database.clone(), json!({})).await;
+    let here = ann.open_rich(&group, "after=0").await.until_sync().await;
     let there = ann
-        .at(&other)
-        .rich(&group, "after=0")
+        .on_node(&other)
+        .open_rich(&group, "after=0")
         .await
         .until_sync()
         .await;
     assert_eq!(here[2..], there[2..]);
-    assert_snapshot!(all_shown(&here[2..]), @r#"
+    assert_snapshot!(redact_frames(&here[2..]), @r#"
     {"at":"[now]","by":"ann","cid":"1","data":{"deleted":true,"text":null},"group":"[group]","kind":"message.created","seq":1,"type":"event"}
     {"at":"[now]","by":"ann","cid":"2","data":{"edited":true,"text":"kept better"},"group":"[group]","kind":"message.created","seq":2,"type":"event"}
     {"at":"[now]","by":"ann","data":{"deleted":true,"seq":1,"text":null},"group":"[group]","kind":"message.edited","seq":3,"type":"event"}
@@ -209,16 +216,16 @@ async fn what_was_deleted_meanwhile_is_told_without_its_text() {
 /// Reads the history, then subscribes from where it was read: nothing is missing or doubled,
 /// however much is said meanwhile.
 #[tokio::test]
-async fn a_history_and_the_socket_after_it_have_no_gap() {
+async fn resuming_after_a_history_page_leaves_no_gap() {
     const MESSAGES: i64 = 300;
     const READERS: usize = 8;
     let app = TestApp::start().await;
     let ann = app.user("ann").await;
     let group = ann.start_chat().await;
     let talking = async {
-        let mut socket = ann.live(&group).await;
+        let mut socket = ann.open_live(&group).await;
         for i in 0..MESSAGES {
-            socket.says("x", &i.to_string()).await;
+            socket.send_message("x", &i.to_string()).await;
         }
     };
     let reading = (0..READERS).map(|_| async {
@@ -227,10 +234,10 @@ async fn a_history_and_the_socket_after_it_have_no_gap() {
             .await
             .json();
         let position = page["position"].as_i64().unwrap();
-        let mut socket = ann.rich(&group, &format!("after={position}")).await;
-        let mut told = seqs(&socket.until_sync().await);
+        let mut socket = ann.open_rich(&group, &format!("after={position}")).await;
+        let mut told = event_seqs(&socket.until_sync().await);
         while told.last().copied().unwrap_or(position) < MESSAGES {
-            told.push(socket.event().await["seq"].as_i64().unwrap());
+            told.push(socket.next_event().await["seq"].as_i64().unwrap());
         }
         assert_eq!(told, (position + 1..=MESSAGES).collect::<Vec<_>>());
         let shown = page["results"].as_array().unwrap();
@@ -244,15 +251,21 @@ async fn a_history_and_the_socket_after_it_have_no_gap() {
 }
 
 /// A client as the protocol describes it: it applies the next number only.
-async fn follow(user: &User<'_>, nodes: &[&TestApp], group: &str, until: i64, drop_after: usize) {
+async fn follow_with_reconnects(
+    user: &User<'_>,
+    nodes: &[&TestApp],
+    group: &str,
+    until: i64,
+    drop_after: usize,
+) {
     let mut last = 0;
     let mut node = 0;
     while last < until {
         node += 1;
-        let user = user.at(nodes[node % nodes.len()]);
-        let mut socket = user.rich(group, &format!("after={last}")).await;
+        let user = user.on_node(nodes[node % nodes.len()]);
+        let mut socket = user.open_rich(group, &format!("after={last}")).await;
         for _ in 0..drop_after + node % 3 {
-            let frame = socket.frame().await;
+            let frame = socket.next_frame().await;
             assert_ne!(frame["type"], "reset", "{frame}");
             if frame["type"] == "event" {
                 assert_eq!(frame["seq"], last + 1, "{frame}");
@@ -266,20 +279,20 @@ async fn follow(user: &User<'_>, nodes: &[&TestApp], group: &str, until: i64, dr
 }
 
 #[tokio::test]
-async fn a_burst_is_followed_over_dropped_sockets_on_changing_nodes() {
+async fn a_client_that_switches_nodes_misses_no_events() {
     const MESSAGES: i64 = 200;
     let redis = RedisServer::start().await;
     let (here, there) = connected_nodes(&redis).await;
     let ann = here.user("ann").await;
     let group = ann.start_chat().await;
     let talking = [&here, &there].map(|node| {
-        let (ann, group) = (ann.at(node), &group);
+        let (ann, group) = (ann.on_node(node), &group);
         async move {
-            let mut socket = ann.live(group).await;
+            let mut socket = ann.open_live(group).await;
             for i in 0..MESSAGES / 2 {
                 let cid = format!("{}/{i}", node.address);
                 socket
-                    .reply_to(json!({"type": "send", "cid": cid, "text": "x"}))
+                    .request_collecting(json!({"type": "send", "cid": cid, "text": "x"}))
                     .await;
             }
         }
@@ -289,27 +302,27 @@ async fn a_burst_is_followed_over_dropped_sockets_on_changing_nodes() {
     tokio::join!(
         near,
         far,
-        follow(&ann, &nodes, &group, MESSAGES, 3),
-        follow(&ann, &nodes, &group, MESSAGES, 7),
-        follow(&ann, &nodes, &group, MESSAGES, 40),
+        follow_with_reconnects(&ann, &nodes, &group, MESSAGES, 3),
+        follow_with_reconnects(&ann, &nodes, &group, MESSAGES, 7),
+        follow_with_reconnects(&ann, &nodes, &group, MESSAGES, 40),
     );
 }
 
 /// A backup is restored under running servers, by an operator who knows what that means.
 #[tokio::test]
-async fn another_life_of_the_database_is_told_to_all() {
+async fn a_new_epoch_closes_all_sockets() {
     let database = Arc::new(TestDatabase::create().await);
     let often = json!({"channels": {"sweep_every": 1}});
-    let app = TestApp::node(database, often).await;
+    let app = TestApp::start_node(database, often).await;
     let ann = app.user("ann").await;
     let group = ann.start_chat().await;
-    fill(&app, 3).await;
-    let mut socket = ann.rich(&group, "").await;
+    append_messages(&app, 3).await;
+    let mut socket = ann.open_rich(&group, "").await;
     let old = socket.until_sync().await[0]["epoch"]
         .as_str()
         .unwrap()
         .to_owned();
-    let begin = || epochs::Model::begin_after(&app.ctx.db, Some(&old));
+    let begin = || epochs::Model::begin_next(&app.ctx.db, Some(&old));
     let new = begin().await.unwrap();
     assert_ne!(old, new.name);
     assert_eq!(begin().await.unwrap(), new, "once");
@@ -317,30 +330,30 @@ async fn another_life_of_the_database_is_told_to_all() {
     let (bye, code) = socket.bye().await;
     assert_eq!((code, &bye["reconnect"]), (4501, &json!(true)));
     let query = format!("after=3&epoch={old}");
-    let frames = ann.rich(&group, &query).await.until_sync().await;
+    let frames = ann.open_rich(&group, &query).await.until_sync().await;
     assert_eq!(frames[0]["epoch"], new.name);
     assert_eq!(frames[2]["reason"], "epoch");
-    ann.live(&group).await.says("anew", "1").await;
+    ann.open_live(&group).await.send_message("anew", "1").await;
 }
 
 /// The database is one of an earlier life, whose name clients may still know.
 #[tokio::test]
-async fn a_database_that_has_gone_back_begins_a_life_of_its_own() {
-    let app = TestApp::with(json!({"channels": {"sweep_every": 1}})).await;
+async fn a_restored_database_starts_a_new_epoch() {
+    let app = TestApp::with_settings(json!({"channels": {"sweep_every": 1}})).await;
     let ann = app.user("ann").await;
     let group = ann.start_chat().await;
     let first = epochs::Model::current(&app.ctx.db).await.unwrap();
-    let second = epochs::Model::begin_after(&app.ctx.db, Some(&first.name))
+    let second = epochs::Model::begin_next(&app.ctx.db, Some(&first.name))
         .await
         .unwrap();
-    until("the second life", async || {
-        ann.rich(&group, "").await.frame().await["epoch"] == second.name
+    wait_until("the second life", async || {
+        ann.open_rich(&group, "").await.next_frame().await["epoch"] == second.name
     })
     .await;
     let restore = format!("DELETE FROM epochs WHERE id = {}", second.id);
     app.ctx.db.execute_unprepared(&restore).await.unwrap();
-    until("a third life", async || {
-        let epoch = ann.rich(&group, "").await.frame().await["epoch"].clone();
+    wait_until("a third life", async || {
+        let epoch = ann.open_rich(&group, "").await.next_frame().await["epoch"].clone();
         epoch != first.name && epoch != second.name
     })
     .await;

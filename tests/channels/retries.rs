@@ -4,9 +4,9 @@ use insta::assert_snapshot;
 use serde_json::{Value, json};
 
 use super::nodes::connected_nodes;
-use crate::support::{RedisServer, TestApp, all_shown};
+use crate::support::{RedisServer, TestApp, redact_frames};
 
-fn send(cid: &str, text: &str) -> Value {
+fn send_request(cid: &str, text: &str) -> Value {
     json!({"type": "send", "cid": cid, "text": text})
 }
 
@@ -17,29 +17,38 @@ fn without_id(mut reply: Value) -> Value {
 }
 
 #[tokio::test]
-async fn a_retry_gets_the_first_answer_on_every_node_and_after_a_restart() {
+async fn a_retry_gets_the_first_reply_on_every_node_and_after_a_restart() {
     let redis = RedisServer::start().await;
     let (here, there) = connected_nodes(&redis).await;
     let ann = here.user("ann").await;
     let group = ann.start_chat().await;
-    let mut near = ann.live(&group).await;
-    let mut first = near.done(send("c1", "hi")).await;
-    near.event().await;
+    let mut near = ann.open_live(&group).await;
+    let mut first = near.request(send_request("c1", "hi")).await;
+    near.next_event().await;
     first["dup"] = json!(true);
     let first = without_id(first);
 
-    let mut far = ann.at(&there).live(&group).await;
-    assert_eq!(without_id(near.done(send("c1", "hi")).await), first);
-    assert_eq!(without_id(far.done(send("c1", "hi")).await), first);
+    let mut far = ann.on_node(&there).open_live(&group).await;
+    assert_eq!(
+        without_id(near.request(send_request("c1", "hi")).await),
+        first
+    );
+    assert_eq!(
+        without_id(far.request(send_request("c1", "hi")).await),
+        first
+    );
     here.stop().await;
-    let restarted = TestApp::node(here.database.clone(), json!({})).await;
-    let mut again = ann.at(&restarted).live(&group).await;
-    assert_eq!(without_id(again.done(send("c1", "hi")).await), first);
+    let restarted = TestApp::start_node(here.database.clone(), json!({})).await;
+    let mut again = ann.on_node(&restarted).open_live(&group).await;
+    assert_eq!(
+        without_id(again.request(send_request("c1", "hi")).await),
+        first
+    );
     // Nobody was told twice.
-    far.expect_silence().await;
-    again.expect_silence().await;
+    far.expect_no_frames().await;
+    again.expect_no_frames().await;
     // And by the REST API it is the same request.
-    let answer = ann.at(&there).say(&group, "hi", "c1").await;
+    let answer = ann.on_node(&there).send_message(&group, "hi", "c1").await;
     assert_eq!(
         (answer.status.as_u16(), &answer.json()["seq"]),
         (200, &first["seq"])
@@ -47,24 +56,24 @@ async fn a_retry_gets_the_first_answer_on_every_node_and_after_a_restart() {
 }
 
 #[tokio::test]
-async fn an_id_stands_for_one_request_of_one_author_in_one_group() {
+async fn a_cid_identifies_one_request_per_author_and_group() {
     let app = TestApp::start().await;
     let (ann, bob) = (app.user("ann").await, app.user("bob").await);
     let group = ann.start_chat().await;
-    ann.brings_in(&bob, &group).await;
-    let mut socket = ann.live(&group).await;
-    socket.says("hi", "c").await;
+    ann.add_member(&bob, &group).await;
+    let mut socket = ann.open_live(&group).await;
+    socket.send_message("hi", "c").await;
     let mut told = Vec::new();
     for request in [
-        send("c", "hi"),
-        send("c", "hi!"),
+        send_request("c", "hi"),
+        send_request("c", "hi!"),
         json!({"type": "send", "cid": "c", "text": "hi", "reply_to": 2}),
         json!({"type": "edit", "cid": "c", "seq": 2, "text": "hi"}),
         json!({"type": "delete", "cid": "c", "seq": 2}),
     ] {
-        told.push(socket.done(request).await);
+        told.push(socket.request(request).await);
     }
-    assert_snapshot!(all_shown(&told), @r#"
+    assert_snapshot!(redact_frames(&told), @r#"
     {"at":"[now]","cid":"c","dup":true,"id":2,"seq":2,"type":"ok"}
     {"code":"cid_reused","field":null,"id":3,"message":"This id was used for something else.","retry":false,"retry_after_ms":null,"type":"error"}
     {"code":"cid_reused","field":null,"id":4,"message":"This id was used for something else.","retry":false,"retry_after_ms":null,"type":"error"}
@@ -72,39 +81,41 @@ async fn an_id_stands_for_one_request_of_one_author_in_one_group() {
     {"code":"cid_reused","field":null,"id":6,"message":"This id was used for something else.","retry":false,"retry_after_ms":null,"type":"error"}
     "#);
     // Of another author, and in another group, it is another request.
-    assert_eq!(bob.say(&group, "hi!", "c").await.status, 201);
+    assert_eq!(bob.send_message(&group, "hi!", "c").await.status, 201);
     assert_eq!(
-        ann.say(&ann.start_chat().await, "hi!", "c").await.status,
+        ann.send_message(&ann.start_chat().await, "hi!", "c")
+            .await
+            .status,
         201
     );
-    assert_eq!(socket.event().await["by"], "bob");
+    assert_eq!(socket.next_event().await["by"], "bob");
 
     // Edits and deletions are done once too; and what was deleted stays so, whoever repeats it.
     let edit = json!({"type": "edit", "cid": "e", "seq": 2, "text": "hi!"});
     let delete = json!({"type": "delete", "cid": "d", "seq": 2});
     for request in [&edit, &delete] {
-        let first = socket.done(request.clone()).await;
-        assert_eq!(socket.event().await["seq"], first["seq"]);
-        let again = socket.done(request.clone()).await;
+        let first = socket.request(request.clone()).await;
+        assert_eq!(socket.next_event().await["seq"], first["seq"]);
+        let again = socket.request(request.clone()).await;
         assert_eq!(
             (&again["dup"], &again["seq"]),
             (&json!(true), &first["seq"])
         );
     }
-    for request in [send("c", "hi"), edit, delete] {
-        let again = socket.done(request).await;
+    for request in [send_request("c", "hi"), edit, delete] {
+        let again = socket.request(request).await;
         assert_eq!(again["dup"], true, "{again}");
     }
-    let gone = socket.done(json!({"type": "delete", "seq": 2})).await;
+    let gone = socket.request(json!({"type": "delete", "seq": 2})).await;
     assert_eq!(gone["code"], "gone");
-    socket.expect_silence().await;
+    socket.expect_no_frames().await;
     let log = ann.get(&format!("/api/groups/{group}/events/")).await;
     assert!(!log.body.contains("\"hi\""), "{log}");
 }
 
 /// A client that does not know which of its tries arrived makes them all at once.
 #[tokio::test]
-async fn tries_at_the_same_moment_are_one_request() {
+async fn concurrent_retries_are_applied_once() {
     let redis = RedisServer::start().await;
     let (here, there) = connected_nodes(&redis).await;
     let ann = here.user("ann").await;
@@ -112,9 +123,9 @@ async fn tries_at_the_same_moment_are_one_request() {
     for round in 0..10 {
         let cid = format!("c{round}");
         let tries = (0..8).map(|i| {
-            let ann = ann.at([&here, &there][i % 2]);
+            let ann = ann.on_node([&here, &there][i % 2]);
             let (group, cid) = (&group, &cid);
-            async move { ann.say(group, "hi", cid).await }
+            async move { ann.send_message(group, "hi", cid).await }
         });
         let answers = futures_util::future::join_all(tries).await;
         let created = answers.iter().filter(|answer| answer.status == 201).count();

@@ -6,18 +6,20 @@ use insta::assert_snapshot;
 use serde_json::{Value, json};
 use tokio_tungstenite::tungstenite::Message;
 
-use crate::support::{RichSocket, Socket, TestApp, all_shown, line, shown, until};
+use crate::support::{
+    RichSocket, Socket, TestApp, one_line, redact_frame, redact_frames, wait_until,
+};
 
 #[tokio::test]
-async fn a_socket_says_who_it_is_and_where_the_log_is() {
+async fn a_rich_socket_starts_with_hello_group_and_sync() {
     let app = TestApp::start().await;
     let ann = app.user("ann").await;
     let group = ann.start_chat().await;
-    ann.say(&group, "before", "1").await;
-    let mut frames = ann.rich(&group, "").await.until_sync().await;
+    ann.send_message(&group, "before", "1").await;
+    let mut frames = ann.open_rich(&group, "").await.until_sync().await;
     let left = frames[0]["auth_expires_in"].take().as_i64().unwrap();
     assert!((1_209_500..=1_209_600).contains(&left), "{left}");
-    assert_snapshot!(all_shown(&frames), @r#"
+    assert_snapshot!(redact_frames(&frames), @r#"
     {"auth_expires_in":null,"conn":"[conn]","epoch":"[epoch]","features":["typing","presence","read","reactions"],"limits":{"frame":65536,"groups":1,"replay":500,"sends_per_10s":100000,"text":8000},"now":"[now]","ping":{"every":25,"timeout":10},"retry_ms":{"first":[0,5000],"max":20000},"type":"hello","user":{"id":1,"name":"ann","username":"ann"},"v":1}
     {"floor":0,"group":"[group]","head":1,"mode":"live","online":["ann"],"read":1,"role":"owner","title":null,"type":"group","unread":0}
     {"group":"[group]","seq":1,"type":"sync"}
@@ -25,14 +27,14 @@ async fn a_socket_says_who_it_is_and_where_the_log_is() {
 }
 
 #[tokio::test]
-async fn what_is_said_edited_and_deleted_is_told_to_all() {
+async fn sends_edits_and_deletions_are_broadcast() {
     let app = TestApp::start().await;
     let (ann, bob) = (app.user("ann").await, app.user("bob").await);
     let group = ann.start_chat().await;
-    ann.brings_in(&bob, &group).await;
-    let mut anns = ann.live(&group).await;
-    let mut bobs = bob.live(&group).await;
-    let mut base = bob.open(&group).await;
+    ann.add_member(&bob, &group).await;
+    let mut anns = ann.open_live(&group).await;
+    let mut bobs = bob.open_live(&group).await;
+    let mut base = bob.open_base(&group).await;
 
     let mut told = String::new();
     for request in [
@@ -41,10 +43,10 @@ async fn what_is_said_edited_and_deleted_is_told_to_all() {
         json!({"type": "edit", "cid": "c2", "seq": 2, "text": "hi!"}),
         json!({"type": "delete", "cid": "c3", "seq": 3}),
     ] {
-        let ok = anns.done(request).await;
-        let event = anns.event().await;
-        assert_eq!(event, bobs.event().await);
-        told += &all_shown(&[ok, event]);
+        let ok = anns.request(request).await;
+        let event = anns.next_event().await;
+        assert_eq!(event, bobs.next_event().await);
+        told += &redact_frames(&[ok, event]);
     }
     assert_snapshot!(told, @r#"
     {"at":"[now]","cid":"c1","id":1,"seq":2,"type":"ok"}
@@ -58,23 +60,26 @@ async fn what_is_said_edited_and_deleted_is_told_to_all() {
     "#);
     // A base socket is shown the two messages and nothing else ever.
     for _ in 0..2 {
-        assert_eq!(base.message().await, "ann now is [clock]");
+        assert_eq!(base.next_message().await, "ann now is [clock]");
     }
-    base.expect_silence().await;
+    base.expect_no_frames().await;
     base.send(r#"{"message": "from the base"}"#).await;
-    assert_eq!(base.message().await, "now is [clock]");
-    assert_eq!(anns.event().await["data"], json!({"text": "from the base"}));
-    bobs.event().await;
-    anns.expect_silence().await;
-    bobs.expect_silence().await;
+    assert_eq!(base.next_message().await, "now is [clock]");
+    assert_eq!(
+        anns.next_event().await["data"],
+        json!({"text": "from the base"})
+    );
+    bobs.next_event().await;
+    anns.expect_no_frames().await;
+    bobs.expect_no_frames().await;
 }
 
 #[tokio::test]
-async fn every_credential_opens_it_and_the_first_one_counts() {
+async fn a_rich_socket_accepts_each_credential_and_the_first_one_counts() {
     let app = TestApp::start().await;
     let (ann, bob) = (app.user("ann").await, app.user("bob").await);
     let group = ann.start_chat().await;
-    ann.brings_in(&bob, &group).await;
+    ann.add_member(&bob, &group).await;
     let offer = |user: &str| {
         (
             "sec-websocket-protocol",
@@ -105,7 +110,7 @@ async fn every_credential_opens_it_and_the_first_one_counts() {
     ] {
         let headers: Vec<_> = headers.iter().map(|(k, v)| (*k, v.as_str())).collect();
         let mut socket = RichSocket::with_headers(app.address, &group, "", &headers).await;
-        let first = socket.frame().await;
+        let first = socket.next_frame().await;
         match first["user"]["username"].as_str() {
             Some(username) => assert_eq!(username, expected, "{headers:?}"),
             None => assert_eq!(first["code"].to_string(), expected, "{headers:?}"),
@@ -123,7 +128,7 @@ async fn every_credential_opens_it_and_the_first_one_counts() {
 }
 
 #[tokio::test]
-async fn who_may_not_come_in_is_told_so_and_strangers_learn_nothing() {
+async fn a_rejected_rich_socket_gets_a_bye_that_reveals_nothing() {
     let app = TestApp::start().await;
     let (ann, bob) = (app.user("ann").await, app.user("bob").await);
     let group = ann.start_chat().await;
@@ -135,10 +140,10 @@ async fn who_may_not_come_in_is_told_so_and_strangers_learn_nothing() {
     ] {
         let mut socket = RichSocket::connect(app.address, group, "", user).await;
         let (bye, code) = socket.bye().await;
-        told += &format!("{code} {}\n", shown(&bye));
+        told += &format!("{code} {}\n", redact_frame(&bye));
     }
-    let (bye, code) = ann.rich(&group, "after=-1").await.bye().await;
-    told += &format!("{code} {}\n", shown(&bye));
+    let (bye, code) = ann.open_rich(&group, "after=-1").await.bye().await;
+    told += &format!("{code} {}\n", redact_frame(&bye));
     assert_snapshot!(told, @r#"
     4401 {"code":4401,"reason":"unauthorized","reconnect":false,"type":"bye"}
     4403 {"code":4403,"reason":"not a member","reconnect":false,"type":"bye"}
@@ -146,14 +151,17 @@ async fn who_may_not_come_in_is_told_so_and_strangers_learn_nothing() {
     1008 {"code":1008,"reason":"`after` must be a whole number, 0 or more","reconnect":false,"type":"bye"}
     "#);
     assert_eq!(
-        bob.rich(&group, "after=1&epoch=x").await.bye_code().await,
+        bob.open_rich(&group, "after=1&epoch=x")
+            .await
+            .bye_code()
+            .await,
         4403
     );
     app.until_no_group_is_active().await;
 }
 
 #[tokio::test]
-async fn what_no_client_may_send_ends_it_with_a_word() {
+async fn invalid_frames_and_shutdown_close_a_rich_socket_with_a_bye() {
     let app = TestApp::start().await;
     let ann = app.user("ann").await;
     let group = ann.start_chat().await;
@@ -164,24 +172,25 @@ async fn what_no_client_may_send_ends_it_with_a_word() {
         (Message::binary("{}"), 1003),
         (Message::text(big), 1009),
     ] {
-        let mut socket = ann.live(&group).await;
+        let mut socket = ann.open_live(&group).await;
         socket.send_frame(message).await;
         assert_eq!(socket.bye_code().await, expected);
     }
-    let mut socket = ann.live(&group).await;
+    let mut socket = ann.open_live(&group).await;
     let (_, (bye, code)) = tokio::join!(app.stop(), socket.bye());
     assert_eq!(code, 1012);
     assert_snapshot!(bye, @r#"{"code":1012,"reason":"restart","reconnect":true,"retry_ms":[0,8000],"type":"bye"}"#);
 }
 
 #[tokio::test]
-async fn a_socket_lives_as_long_as_its_session() {
+async fn a_rich_socket_closes_when_its_session_expires() {
     let app =
-        TestApp::with(json!({"tokens": {"access_lifetime": 60, "refresh_lifetime": 4}})).await;
+        TestApp::with_settings(json!({"tokens": {"access_lifetime": 60, "refresh_lifetime": 4}}))
+            .await;
     let ann = app.user("ann").await;
     let group = ann.start_chat().await;
-    let mut socket = ann.rich(&group, "").await;
-    let hello = socket.frame().await;
+    let mut socket = ann.open_rich(&group, "").await;
+    let hello = socket.next_frame().await;
     let left = hello["auth_expires_in"].as_i64().unwrap();
     assert!((1..=4).contains(&left), "{hello}");
     socket.until_sync().await;
@@ -190,45 +199,49 @@ async fn a_socket_lives_as_long_as_its_session() {
 }
 
 #[tokio::test]
-async fn a_session_that_is_refreshed_goes_on_with_all_its_sockets() {
+async fn refreshing_a_session_extends_all_its_sockets() {
     let app =
-        TestApp::with(json!({"tokens": {"access_lifetime": 60, "refresh_lifetime": 4}})).await;
+        TestApp::with_settings(json!({"tokens": {"access_lifetime": 60, "refresh_lifetime": 4}}))
+            .await;
     let ann = app.user("ann").await;
     let group = ann.start_chat().await;
-    let (mut rich, mut base) = (ann.live(&group).await, ann.open(&group).await);
+    let (mut rich, mut base) = (ann.open_live(&group).await, ann.open_base(&group).await);
     let at_first = Instant::now() + Duration::from_secs(4);
     let left = async |rich: &mut RichSocket| {
-        let done = rich.done(json!({"type": "auth"})).await;
+        let done = rich.request(json!({"type": "auth"})).await;
         done["auth_expires_in"].as_i64().unwrap()
     };
-    until("the clock to go on", async || left(&mut rich).await < 3).await;
+    wait_until("the clock to go on", async || left(&mut rich).await < 3).await;
     let refresh = json!({"refresh": ann.refresh});
-    let access = app.post("/api/token/refresh/", refresh).await.access();
+    let access = app
+        .post("/api/token/refresh/", refresh)
+        .await
+        .access_token();
     assert!(left(&mut rich).await >= 3, "it was less than that");
-    let done = rich.done(json!({"type": "auth", "token": access})).await;
+    let done = rich.request(json!({"type": "auth", "token": access})).await;
     assert_eq!(done["type"], "ok", "{done}");
-    until("what it had at first to be over", async || {
+    wait_until("what it had at first to be over", async || {
         at_first < Instant::now()
     })
     .await;
     left(&mut rich).await;
     base.send("{}").await;
-    assert_eq!(base.message().await, "now is [clock]");
+    assert_eq!(base.next_message().await, "now is [clock]");
     assert_eq!(rich.bye_code().await, 4401, "in the end all do");
     assert_eq!(base.close_code().await, 4401);
 }
 
 #[tokio::test]
-async fn who_sends_too_fast_is_told_when_to_try_again() {
-    let app = TestApp::with(json!({"channels": {"sends_per_10s": 2}})).await;
+async fn rate_limited_sends_include_retry_after() {
+    let app = TestApp::with_settings(json!({"channels": {"sends_per_10s": 2}})).await;
     let ann = app.user("ann").await;
     let group = ann.start_chat().await;
-    let mut socket = ann.live(&group).await;
+    let mut socket = ann.open_live(&group).await;
     for i in 0..2 {
-        socket.says("x", &i.to_string()).await;
+        socket.send_message("x", &i.to_string()).await;
     }
     let error = socket
-        .done(json!({"type": "send", "cid": "2", "text": "x"}))
+        .request(json!({"type": "send", "cid": "2", "text": "x"}))
         .await;
     assert_eq!(
         (&error["code"], &error["retry"]),
@@ -237,12 +250,12 @@ async fn who_sends_too_fast_is_told_when_to_try_again() {
     let wait = error["retry_after_ms"].as_u64().unwrap();
     assert!((1..=5000).contains(&wait), "{error}");
     // By the REST API it is the same limit, and a base socket is read more slowly.
-    let answer = ann.say(&group, "x", "2").await;
-    assert_snapshot!(line(&answer), @r#"429 Too Many Requests {"detail":"Too many requests; slow down.","code":"rate_limited"}"#);
+    let answer = ann.send_message(&group, "x", "2").await;
+    assert_snapshot!(one_line(&answer), @r#"429 Too Many Requests {"detail":"Too many requests; slow down.","code":"rate_limited"}"#);
     let seconds: u32 = answer.header("retry-after").parse().unwrap();
     assert!((1..=5).contains(&seconds), "{answer}");
-    let mut base = ann.open(&group).await;
+    let mut base = ann.open_base(&group).await;
     base.send(r#"{"message": "x"}"#).await;
-    assert_eq!(base.message().await, "now is [clock]");
-    assert_eq!(socket.event().await["seq"], 3);
+    assert_eq!(base.next_message().await, "now is [clock]");
+    assert_eq!(socket.next_event().await["seq"], 3);
 }

@@ -2,18 +2,18 @@
 
 use axum::body::Bytes;
 use salam::{
-    channels::protocol::word::NODES,
+    channels::protocol::node_message::CLUSTER_TOPIC,
     models::{epochs, sessions, users},
 };
 use sea_orm::EntityTrait;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::{broker::connected, nodes::connected_nodes};
-use crate::support::{EventStream, RedisServer, Socket, TestApp, User, until};
+use super::{broker::connected_node, nodes::connected_nodes};
+use crate::support::{EventStream, RedisServer, Socket, TestApp, User, wait_until};
 
 /// Ann ends sessions of hers.
-async fn end(way: &str, ann: &User<'_>) {
+async fn end_sessions(way: &str, ann: &User<'_>) {
     let answer = match way {
         "logout" => ann.post("/api/logout/", json!({})).await,
         "others" => ann.delete("/api/sessions/?confirm=ann").await,
@@ -28,7 +28,7 @@ async fn end(way: &str, ann: &User<'_>) {
 }
 
 #[tokio::test]
-async fn they_end_on_every_node_and_only_they() {
+async fn ended_sessions_close_only_their_sockets_on_every_node() {
     let redis = RedisServer::start().await;
     for way in ["logout", "others", "password"] {
         let (here, there) = connected_nodes(&redis).await;
@@ -36,45 +36,45 @@ async fn they_end_on_every_node_and_only_they() {
         let other = here.log_in("ann").await;
         let bob = here.user("bob").await;
         let group = ann.start_chat().await;
-        ann.brings_in(&bob, &group).await;
+        ann.add_member(&bob, &group).await;
         let (ends, stays) = match way {
             "logout" => (&ann, &other),
             _ => (&other, &ann),
         };
-        let far = ends.at(&there);
-        let (mut rich, mut base) = (far.live(&group).await, far.open(&group).await);
-        let mut many = ends.many().await;
+        let far = ends.on_node(&there);
+        let (mut rich, mut base) = (far.open_live(&group).await, far.open_base(&group).await);
+        let mut many = ends.open_multi_group().await;
         let mut stream = EventStream::open(&far, &group, "", None).await;
         stream.until_sync().await;
-        let mut own = stays.at(&there).live(&group).await;
-        let mut strangers = bob.at(&there).open(&group).await;
-        end(way, &ann).await;
+        let mut own = stays.on_node(&there).open_live(&group).await;
+        let mut strangers = bob.on_node(&there).open_base(&group).await;
+        end_sessions(way, &ann).await;
         for code in [rich.bye_code().await, many.bye_code().await] {
             assert_eq!(code, 4410, "{way}");
         }
         assert_eq!(base.close_code().await, 4410, "{way}");
-        assert_eq!(stream.named("bye").await["code"], 4410, "{way}");
-        own.expect_silence().await;
-        strangers.expect_silence().await;
-        let back = far.rich(&group, "after=1").await.bye_code().await;
+        assert_eq!(stream.next_named("bye").await["code"], 4410, "{way}");
+        own.expect_no_frames().await;
+        strangers.expect_no_frames().await;
+        let back = far.open_rich(&group, "after=1").await.bye_code().await;
         assert_eq!(back, 4401, "{way}: resume is refused");
     }
 }
 
 #[tokio::test]
-async fn without_redis_they_are_found_by_looking() {
+async fn ended_sessions_are_detected_without_redis() {
     let app = TestApp::start().await;
     let ann = app.user("ann").await;
     let other = app.log_in("ann").await;
     let group = ann.start_chat().await;
-    let (mut rich, mut base) = (ann.live(&group).await, ann.open(&group).await);
-    let mut stays = other.live(&group).await;
+    let (mut rich, mut base) = (ann.open_live(&group).await, ann.open_base(&group).await);
+    let mut stays = other.open_live(&group).await;
     // As from another process: nobody tells this one.
-    let ended = sessions::Entity::delete_by_id(session_of(&ann).await);
+    let ended = sessions::Entity::delete_by_id(session_id_of(&ann).await);
     ended.exec(&app.ctx.db).await.unwrap();
     assert_eq!(rich.bye_code().await, 4410);
     assert_eq!(base.close_code().await, 4410);
-    stays.says("still here", "1").await;
+    stays.send_message("still here", "1").await;
     let row = users::Entity::find_by_id(1_i64)
         .one(&app.ctx.db)
         .await
@@ -85,50 +85,53 @@ async fn without_redis_they_are_found_by_looking() {
 
 /// Who was let in a moment ago is let in again without a look at the database.
 #[tokio::test]
-async fn a_session_that_has_ended_lets_nobody_in_again() {
+async fn an_ended_session_cannot_open_a_socket_again() {
     let app = TestApp::start().await;
     let ann = app.user("ann").await;
     let group = ann.start_chat().await;
     let path = format!("/ws/chat/{group}/");
     let cookie = ann.cookie();
     let open = async || Socket::with_headers(app.address, &path, &[("cookie", &cookie)]).await;
-    drop((ann.open(&group).await, open().await.unwrap()));
+    drop((ann.open_base(&group).await, open().await.unwrap()));
     // As from another process: nobody tells this one.
-    let ended = sessions::Entity::delete_by_id(session_of(&ann).await);
+    let ended = sessions::Entity::delete_by_id(session_id_of(&ann).await);
     ended.exec(&app.ctx.db).await.unwrap();
     if let Ok(mut socket) = open().await {
         assert_eq!(socket.close_code().await, 4410);
     }
     let again = app.log_in("ann").await;
-    drop(again.live(&group).await);
-    end("logout", &again).await;
-    assert_eq!(again.rich(&group, "").await.bye_code().await, 4401);
+    drop(again.open_live(&group).await);
+    end_sessions("logout", &again).await;
+    assert_eq!(again.open_rich(&group, "").await.bye_code().await, 4401);
 }
 
 /// A node that could not say of whom to look says, once Redis is there again, that something was lost.
 #[tokio::test]
-async fn a_word_that_was_lost_may_have_been_of_anybody() {
+async fn a_lost_node_message_rechecks_all_sessions() {
     let redis = RedisServer::start().await;
-    let app = TestApp::with(json!({"channels": {"redis_url": redis.url()}})).await;
+    let app = TestApp::with_settings(json!({"channels": {"redis_url": redis.url()}})).await;
     app.until_redis_is_connected().await;
     let ann = app.user("ann").await;
     let group = ann.start_chat().await;
-    let (neighbour, _inbox) = connected(&redis.url(), "salam-test").await;
+    let (neighbour, _inbox) = connected_node(&redis.url(), "salam-test").await;
     let epoch = epochs::Model::current(&app.ctx.db).await.unwrap();
     neighbour.set_epoch(&epoch.name);
     // The first may be found by the look that each node begins with, and the next comes much later.
     for _ in 0..2 {
         let other = app.log_in("ann").await;
-        let mut socket = other.live(&group).await;
-        let ended = sessions::Entity::delete_by_id(session_of(&other).await);
+        let mut socket = other.open_live(&group).await;
+        let ended = sessions::Entity::delete_by_id(session_id_of(&other).await);
         ended.exec(&app.ctx.db).await.unwrap();
         // A node says that a message of its was lost.
-        neighbour.publish(NODES, Bytes::new()).await.unwrap();
+        neighbour
+            .publish(CLUSTER_TOPIC, Bytes::new())
+            .await
+            .unwrap();
         assert_eq!(socket.bye_code().await, 4410);
     }
 }
 
-async fn session_of(user: &User<'_>) -> Uuid {
+async fn session_id_of(user: &User<'_>) -> Uuid {
     let listed = user.get("/api/sessions/").await.json();
     let listed = listed["results"].as_array().unwrap().clone();
     let current = listed.iter().find(|session| session["current"] == true);
@@ -136,19 +139,19 @@ async fn session_of(user: &User<'_>) -> Uuid {
 }
 
 #[tokio::test]
-async fn a_socket_that_goes_on_by_another_session_ends_with_that() {
+async fn a_socket_that_switched_sessions_ends_with_the_new_session() {
     let app = TestApp::start().await;
     let ann = app.user("ann").await;
     let other = app.log_in("ann").await;
     let group = ann.start_chat().await;
-    let mut socket = ann.live(&group).await;
+    let mut socket = ann.open_live(&group).await;
     let auth = |token: &str| json!({"type": "auth", "token": token});
-    assert_eq!(socket.done(auth(&other.access)).await["type"], "ok");
+    assert_eq!(socket.request(auth(&other.access)).await["type"], "ok");
     assert_eq!(ann.post("/api/logout/", json!({})).await.status, 204);
     // The token of an ended session does nothing.
-    let refused = socket.done(auth(&ann.access)).await;
+    let refused = socket.request(auth(&ann.access)).await;
     assert_eq!(refused["code"], "unauthorized", "{refused}");
-    let looked = socket.done(json!({"type": "auth"})).await;
+    let looked = socket.request(json!({"type": "auth"})).await;
     assert_eq!(looked["type"], "ok", "{looked}");
     assert_eq!(other.post("/api/logout/", json!({})).await.status, 204);
     let (bye, code) = socket.bye().await;
@@ -156,11 +159,11 @@ async fn a_socket_that_goes_on_by_another_session_ends_with_that() {
 }
 
 #[tokio::test]
-async fn a_copied_refresh_token_ends_the_sockets_too() {
+async fn refresh_token_reuse_closes_the_sockets_of_the_session() {
     let app = TestApp::start().await;
     let ann = app.user("ann").await;
     let group = ann.start_chat().await;
-    let mut socket = ann.live(&group).await;
+    let mut socket = ann.open_live(&group).await;
     let rotate = async |token: &Value| {
         let body = json!({"refresh": token, "rotate": true});
         app.post("/api/token/refresh/", body).await
@@ -174,23 +177,23 @@ async fn a_copied_refresh_token_ends_the_sockets_too() {
 }
 
 #[tokio::test]
-async fn a_setting_has_sockets_show_a_token_again() {
-    let app = TestApp::with(json!({"tokens": {"socket_lifetime": 8}})).await;
+async fn socket_lifetime_requires_a_token_again() {
+    let app = TestApp::with_settings(json!({"tokens": {"socket_lifetime": 8}})).await;
     let ann = app.user("ann").await;
     let group = ann.start_chat().await;
-    let mut rich = ann.rich(&group, "").await;
-    let hello = rich.frame().await;
+    let mut rich = ann.open_rich(&group, "").await;
+    let hello = rich.next_frame().await;
     assert!(hello["auth_expires_in"].as_i64().unwrap() < 8, "{hello}");
-    let mut base = ann.open(&group).await;
+    let mut base = ann.open_base(&group).await;
     rich.until_sync().await;
     for _ in 0..3 {
         // To look at the session again is not to show a token.
-        until("a while to pass", async || {
-            let looked = rich.done(json!({"type": "auth"})).await;
+        wait_until("a while to pass", async || {
+            let looked = rich.request(json!({"type": "auth"})).await;
             looked["auth_expires_in"].as_i64().unwrap() <= 5
         })
         .await;
-        let shown = rich.done(json!({"type": "auth", "token": ann.access}));
+        let shown = rich.request(json!({"type": "auth", "token": ann.access}));
         let left = shown.await["auth_expires_in"].as_i64().unwrap();
         assert!(left == 7 || left == 6, "{left}");
     }

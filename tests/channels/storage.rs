@@ -6,10 +6,12 @@ use salam::models::{epochs, events};
 use sea_orm::{ConnectionTrait, DbBackend, EntityTrait, QueryOrder};
 use serde_json::{Value, json};
 
-use crate::support::{Cut, Cutter, RedisServer, TestApp, TestDatabase, skip, until};
+use crate::support::{
+    CommitFault, FaultyPostgresProxy, RedisServer, TestApp, TestDatabase, skip, wait_until,
+};
 
 /// What is stored: sequence numbers and texts, by group.
-async fn logs(app: &TestApp) -> BTreeMap<i64, Vec<(i64, String)>> {
+async fn stored_messages(app: &TestApp) -> BTreeMap<i64, Vec<(i64, String)>> {
     let rows = events::Entity::find()
         .order_by_asc(events::Column::Seq)
         .all(&app.ctx.db)
@@ -25,10 +27,10 @@ async fn logs(app: &TestApp) -> BTreeMap<i64, Vec<(i64, String)>> {
 }
 
 #[tokio::test]
-async fn what_is_answered_is_stored_as_it_was_sent() {
+async fn acknowledged_messages_are_stored_unchanged() {
     let app = TestApp::start().await;
     let ann = app.user("ann").await;
-    let mut socket = ann.open(&ann.start_chat().await).await;
+    let mut socket = ann.open_base(&ann.start_chat().await).await;
     let texts = [
         "hi",
         " ",
@@ -39,15 +41,18 @@ async fn what_is_answered_is_stored_as_it_was_sent() {
     ];
     for (i, text) in texts.iter().enumerate() {
         socket.send(json!({"message": text}).to_string()).await;
-        assert_eq!(socket.message().await, "now is [clock]");
-        assert_eq!(logs(&app).await[&1][i], (i as i64 + 1, (*text).to_owned()));
+        assert_eq!(socket.next_message().await, "now is [clock]");
+        assert_eq!(
+            stored_messages(&app).await[&1][i],
+            (i as i64 + 1, (*text).to_owned())
+        );
     }
     // What posts nothing stores nothing.
     for frame in ["{}", "[]", r#"{"message": ""}"#, r#"{"message": 5}"#] {
         socket.send(frame).await;
-        assert_eq!(socket.message().await, "now is [clock]");
+        assert_eq!(socket.next_message().await, "now is [clock]");
     }
-    assert_eq!(logs(&app).await[&1].len(), texts.len());
+    assert_eq!(stored_messages(&app).await[&1].len(), texts.len());
     let row = events::Entity::find()
         .one(&app.ctx.db)
         .await
@@ -60,12 +65,12 @@ async fn what_is_answered_is_stored_as_it_was_sent() {
 }
 
 #[tokio::test]
-async fn many_senders_on_two_nodes_make_gapless_logs() {
+async fn concurrent_senders_on_two_nodes_write_gapless_logs() {
     let redis = RedisServer::start().await;
     let database = std::sync::Arc::new(TestDatabase::create().await);
     let settings = json!({"channels": {"redis_url": redis.url()}});
-    let here = TestApp::node(database.clone(), settings.clone()).await;
-    let there = TestApp::node(database, settings).await;
+    let here = TestApp::start_node(database.clone(), settings.clone()).await;
+    let there = TestApp::start_node(database, settings).await;
     here.until_redis_is_connected().await;
     there.until_redis_is_connected().await;
     let ann = here.user("ann").await;
@@ -76,7 +81,7 @@ async fn many_senders_on_two_nodes_make_gapless_logs() {
     let mut senders = Vec::new();
     for group in &groups {
         for node in [&here, &there, &here, &there] {
-            senders.push(ann.at(node).open(group).await);
+            senders.push(ann.on_node(node).open_base(group).await);
         }
     }
     const POSTS: usize = 25;
@@ -92,17 +97,17 @@ async fn many_senders_on_two_nodes_make_gapless_logs() {
             // Its own answers, and what the other three of its group posted.
             let (mut answers, mut arrivals) = (0, 0);
             while answers < POSTS || arrivals < 3 * POSTS {
-                match socket.message().await.as_str() {
+                match socket.next_message().await.as_str() {
                     "now is [clock]" => answers += 1,
                     "ann now is [clock]" => arrivals += 1,
                     other => panic!("{other}"),
                 }
             }
-            socket.expect_silence().await;
+            socket.expect_no_frames().await;
         });
     futures_util::future::join_all(sending).await;
 
-    let logs = logs(&here).await;
+    let logs = stored_messages(&here).await;
     assert_eq!(logs.len(), groups.len());
     for log in logs.values() {
         let seqs: Vec<i64> = log.iter().map(|(seq, _)| *seq).collect();
@@ -122,75 +127,86 @@ async fn many_senders_on_two_nodes_make_gapless_logs() {
 }
 
 /// Cuts all connections to PostgreSQL's database but the one that asks for it.
-const CUT_OTHERS: &str = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity \
+const TERMINATE_OTHER_CONNECTIONS: &str = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity \
                           WHERE datname = current_database() AND pid <> pg_backend_pid()";
 
 /// SQLite has no connection that anybody could cut.
 #[tokio::test]
-async fn who_sends_does_not_notice_that_connections_to_the_database_are_cut() {
+async fn sends_survive_terminated_database_connections() {
     let app = TestApp::start().await;
     if app.ctx.db.get_database_backend() != DbBackend::Postgres {
         return skip("needs PostgreSQL");
     }
     let ann = app.user("ann").await;
-    let mut socket = ann.open(&ann.start_chat().await).await;
+    let mut socket = ann.open_base(&ann.start_chat().await).await;
     for _ in 0..10 {
-        app.ctx.db.execute_unprepared(CUT_OTHERS).await.unwrap();
+        app.ctx
+            .db
+            .execute_unprepared(TERMINATE_OTHER_CONNECTIONS)
+            .await
+            .unwrap();
         socket.send(r#"{"message": "hi"}"#).await;
-        assert_eq!(socket.message().await, "now is [clock]");
+        assert_eq!(socket.next_message().await, "now is [clock]");
     }
-    assert_eq!(logs(&app).await[&1].len(), 10);
+    assert_eq!(stored_messages(&app).await[&1].len(), 10);
 }
 
 #[tokio::test]
-async fn who_sends_does_not_notice_that_a_commit_is_cut() {
-    let Some((app, cutter)) = behind_a_cutter().await else {
+async fn sends_survive_a_connection_lost_during_commit() {
+    let Some((app, cutter)) = app_behind_faulty_proxy().await else {
         return skip("needs PostgreSQL");
     };
     let ann = app.user("ann").await;
     let group = ann.start_chat().await;
-    let mut other = ann.live(&group).await;
-    let mut sender = ann.open(&group).await;
-    for (seq, cut) in (1..).zip([Cut::Request, Cut::Answer].repeat(4)) {
-        cutter.cut(cut);
+    let mut other = ann.open_live(&group).await;
+    let mut sender = ann.open_base(&group).await;
+    for (seq, cut) in (1..).zip([CommitFault::LostRequest, CommitFault::LostResponse].repeat(4)) {
+        cutter.fail_next_commit(cut);
         // A base post has no id: nothing but the database's own word says whether it was stored.
         let text = format!("{seq} {cut:?}");
         sender.send(json!({"message": text}).to_string()).await;
-        assert_eq!(sender.message().await, "now is [clock]", "{text}");
-        assert!(cutter.has_cut());
-        let event = other.event().await;
+        assert_eq!(sender.next_message().await, "now is [clock]", "{text}");
+        assert!(cutter.has_failed_commit());
+        let event = other.next_event().await;
         assert_eq!(
             (&event["seq"], &event["data"]),
             (&json!(seq), &json!({"text": text}))
         );
     }
-    other.expect_silence().await;
-    assert_eq!(logs(&app).await[&1].len(), 8);
+    other.expect_no_frames().await;
+    assert_eq!(stored_messages(&app).await[&1].len(), 8);
 }
 
 #[tokio::test]
-async fn who_sends_does_not_notice_that_postgresql_starts_again() {
-    let Some((app, cutter)) = behind_a_cutter().await else {
+async fn sends_survive_a_postgresql_restart() {
+    let Some((app, cutter)) = app_behind_faulty_proxy().await else {
         return skip("needs PostgreSQL");
     };
     let ann = app.user("ann").await;
-    let mut socket = ann.open(&ann.start_chat().await).await;
-    cutter.go_away();
-    app.ctx.db.execute_unprepared(CUT_OTHERS).await.unwrap();
+    let mut socket = ann.open_base(&ann.start_chat().await).await;
+    cutter.refuse_connections();
+    app.ctx
+        .db
+        .execute_unprepared(TERMINATE_OTHER_CONNECTIONS)
+        .await
+        .unwrap();
     socket.send(r#"{"message": "hi"}"#).await;
-    until("several are in vain", async || cutter.missed() >= 5).await;
-    cutter.come_back();
-    assert_eq!(socket.message().await, "now is [clock]");
-    assert_eq!(logs(&app).await[&1].len(), 1);
+    wait_until("several are in vain", async || {
+        cutter.refused_connections() >= 5
+    })
+    .await;
+    cutter.accept_connections();
+    assert_eq!(socket.next_message().await, "now is [clock]");
+    assert_eq!(stored_messages(&app).await[&1].len(), 1);
 }
 
 /// An app whose PostgreSQL may be cut off.
-async fn behind_a_cutter() -> Option<(TestApp, Cutter)> {
+async fn app_behind_faulty_proxy() -> Option<(TestApp, FaultyPostgresProxy)> {
     let mut cutter = None;
-    let app = TestApp::configured(|config| {
+    let app = TestApp::with_config(|config| {
         let uri = &mut config.database.uri;
         if uri.starts_with("postgres") {
-            *uri = cutter.insert(Cutter::before(uri)).uri();
+            *uri = cutter.insert(FaultyPostgresProxy::in_front_of(uri)).uri();
         }
     })
     .await;
@@ -198,20 +214,20 @@ async fn behind_a_cutter() -> Option<(TestApp, Cutter)> {
 }
 
 #[tokio::test]
-async fn what_cannot_be_stored_is_not_answered() {
+async fn a_message_that_cannot_be_stored_is_not_acknowledged() {
     let app = TestApp::start().await;
     let ann = app.user("ann").await;
     let group = ann.start_chat().await;
-    let mut sender = ann.open(&group).await;
-    let mut other = ann.open(&group).await;
+    let mut sender = ann.open_base(&group).await;
+    let mut other = ann.open_base(&group).await;
     app.ctx
         .db
         .execute_unprepared("ALTER TABLE events RENAME TO gone")
         .await
         .unwrap();
     sender.send(r#"{"message": "hi"}"#).await;
-    assert_eq!(sender.frame_or_close().await, Err(1013));
-    other.expect_silence().await;
+    assert_eq!(sender.next_message_or_close().await, Err(1013));
+    other.expect_no_frames().await;
 
     // It is well again as soon as the database is.
     app.ctx
@@ -219,19 +235,19 @@ async fn what_cannot_be_stored_is_not_answered() {
         .execute_unprepared("ALTER TABLE gone RENAME TO events")
         .await
         .unwrap();
-    let mut again = ann.open(&group).await;
+    let mut again = ann.open_base(&group).await;
     again.send(r#"{"message": "hi"}"#).await;
-    assert_eq!(again.message().await, "now is [clock]");
-    assert_eq!(other.message().await, "ann now is [clock]");
+    assert_eq!(again.next_message().await, "now is [clock]");
+    assert_eq!(other.next_message().await, "ann now is [clock]");
     assert_eq!(
-        logs(&app).await[&1],
+        stored_messages(&app).await[&1],
         [(1, "hi".to_owned())],
         "a number that was lost leaves no gap"
     );
 }
 
 /// Takes a group's log back, as a backup does that is restored under a running server.
-async fn restore(app: &TestApp, head: i64) {
+async fn roll_back_log(app: &TestApp, head: i64) {
     for restore in [
         format!("DELETE FROM events WHERE seq > {head}"),
         format!("UPDATE chat_groups SET head = {head}, messages = {head}, last_message = {head}"),
@@ -241,25 +257,25 @@ async fn restore(app: &TestApp, head: i64) {
 }
 
 async fn until_ready(app: &TestApp) {
-    until("the node to be ready", async || {
+    wait_until("the node to be ready", async || {
         app.get("/_readiness").await.status == 200
     })
     .await;
 }
 
 #[tokio::test]
-async fn a_log_that_went_back_stops_all_writes_until_another_epoch_begins() {
-    let app = TestApp::with(json!({"channels": {"sweep_every": 1}})).await;
+async fn a_log_rollback_blocks_writes_until_a_new_epoch() {
+    let app = TestApp::with_settings(json!({"channels": {"sweep_every": 1}})).await;
     let ann = app.user("ann").await;
     let group = ann.start_chat().await;
-    let mut other = ann.live(&group).await;
+    let mut other = ann.open_live(&group).await;
     for cid in ["1", "2", "3"] {
-        assert_eq!(ann.say(&group, "x", cid).await.status, 201);
-        other.event().await;
+        assert_eq!(ann.send_message(&group, "x", cid).await.status, 201);
+        other.next_event().await;
     }
-    restore(&app, 1).await;
+    roll_back_log(&app, 1).await;
     // The writer itself notices, before anything follows on what was lost.
-    assert_eq!(ann.say(&group, "x", "4").await.status, 503);
+    assert_eq!(ann.send_message(&group, "x", "4").await.status, 503);
     let readiness = app.get("/_readiness").await;
     assert_eq!(readiness.status, 503);
     assert_eq!(
@@ -272,11 +288,11 @@ async fn a_log_that_went_back_stops_all_writes_until_another_epoch_begins() {
     let path = format!("/api/groups/{group}/");
     assert_eq!(ann.patch(&path, json!({"title": "x"})).await.status, 503);
     assert_eq!(ann.get(&path).await.status, 200);
-    let mut base = ann.open(&group).await;
+    let mut base = ann.open_base(&group).await;
     base.send(r#"{"message": "x"}"#).await;
     let closed = loop {
         // Events that were delivered before are still shown.
-        match base.frame_or_close().await {
+        match base.next_message_or_close().await {
             Ok(shown) => assert_eq!(shown, "ann now is [clock]"),
             Err(code) => break code,
         }
@@ -285,35 +301,35 @@ async fn a_log_that_went_back_stops_all_writes_until_another_epoch_begins() {
 
     // The operator accepts the loss.
     let ended = epochs::Model::current(&app.ctx.db).await.unwrap();
-    epochs::Model::begin_after(&app.ctx.db, Some(&ended.name))
+    epochs::Model::begin_next(&app.ctx.db, Some(&ended.name))
         .await
         .unwrap();
     assert_eq!(other.bye_code().await, 4501);
     until_ready(&app).await;
-    assert_eq!(ann.say(&group, "x", "5").await.status, 201);
-    assert_eq!(logs(&app).await[&1].len(), 2);
+    assert_eq!(ann.send_message(&group, "x", "5").await.status, 201);
+    assert_eq!(stored_messages(&app).await[&1].len(), 2);
 }
 
 #[tokio::test]
-async fn a_log_that_went_back_unheard_is_found_by_the_sweep_and_may_come_back() {
-    let app = TestApp::with(json!({"channels": {"sweep_every": 1}})).await;
+async fn the_sweep_detects_a_log_rollback_and_its_recovery() {
+    let app = TestApp::with_settings(json!({"channels": {"sweep_every": 1}})).await;
     let ann = app.user("ann").await;
     let group = ann.start_chat().await;
-    let mut other = ann.live(&group).await;
+    let mut other = ann.open_live(&group).await;
     for cid in ["1", "2", "3"] {
-        assert_eq!(ann.say(&group, "x", cid).await.status, 201);
-        other.event().await;
+        assert_eq!(ann.send_message(&group, "x", cid).await.status, 201);
+        other.next_event().await;
     }
     let db = &app.ctx.db;
     let back = "UPDATE chat_groups SET head = 1";
     db.execute_unprepared(back).await.unwrap();
-    until("the node to be unready", async || {
+    wait_until("the node to be unready", async || {
         app.get("/_readiness").await.status == 503
     })
     .await;
     let whole = "UPDATE chat_groups SET head = 3";
     db.execute_unprepared(whole).await.unwrap();
     until_ready(&app).await;
-    assert_eq!(ann.say(&group, "x", "4").await.status, 201);
-    assert_eq!(other.event().await["seq"], 4, "no socket was closed");
+    assert_eq!(ann.send_message(&group, "x", "4").await.status, 201);
+    assert_eq!(other.next_event().await["seq"], 4, "no socket was closed");
 }

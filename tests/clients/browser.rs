@@ -2,10 +2,10 @@
 
 use serde_json::{Value, json};
 
-use super::Client;
+use super::SampleClient;
 use crate::support::Browser;
 
-impl Client for &mut Browser {
+impl SampleClient for &mut Browser {
     async fn send(&mut self, text: &str) {
         self.run(&format!("chat.send({})", json!(text))).await;
     }

@@ -1,42 +1,42 @@
 //! Runs the sample clients of docs/protocol.md and docs/frontend.md as they are in the documents.
 
 mod browser;
-mod foreign_pages;
-mod lasting;
-mod module;
+mod cross_origin_pages;
+mod long_running;
 mod proxy;
 mod python;
-mod recorded;
+mod recorded_session;
+mod salam_js;
 
 use serde_json::{Value, json};
 
 pub use self::proxy::Proxy;
-use self::python::Python;
-use crate::support::{Browser, TestApp, User, until};
+use self::python::PythonClient;
+use crate::support::{Browser, TestApp, User, wait_until};
 
-const DOCUMENT: &str = include_str!("../../docs/protocol.md");
+const PROTOCOL_MD: &str = include_str!("../../docs/protocol.md");
 
 /// Where a rich client connects. The clients of the document must work with each of them.
-const ADDRESSES: [&str; 2] = ["/ws/chat/{group}/", "/ws/"];
+const SOCKET_PATHS: [&str; 2] = ["/ws/chat/{group}/", "/ws/"];
 
 /// The only block of the document in this language.
-fn block(language: &str) -> &'static str {
+fn code_block(language: &str) -> &'static str {
     let begin = format!("```{language}\n");
-    let mut blocks = DOCUMENT.split(&begin).skip(1);
+    let mut blocks = PROTOCOL_MD.split(&begin).skip(1);
     let block = blocks.next().unwrap().split("```").next().unwrap();
     assert!(blocks.next().is_none(), "two blocks of {language}");
     block
 }
 
 /// A client of the document at work.
-trait Client {
+trait SampleClient {
     async fn send(&mut self, text: &str);
 
     /// All events that it has applied.
     async fn events(&mut self) -> Vec<Value>;
 
-    async fn until_told(&mut self, text: &str) {
-        until(text, async || {
+    async fn until_received(&mut self, text: &str) {
+        wait_until(text, async || {
             let events = self.events().await;
             events.iter().any(|event| event["data"]["text"] == text)
         })
@@ -45,87 +45,102 @@ trait Client {
 }
 
 #[tokio::test]
-async fn the_python_client_gets_all_once_and_in_order() {
-    for address in ADDRESSES {
+async fn the_python_client_receives_everything_once_and_in_order() {
+    for address in SOCKET_PATHS {
         let app = TestApp::start().await;
         let ann = app.user("ann").await;
         let group = ann.start_chat().await;
         let mut proxy = Proxy::start(app.address).await;
         let url = format!("ws://{}{address}", proxy.address).replace("{group}", &group);
-        let client = Python::start(block("python"), &[&url, &ann.refresh, &group]);
-        follow(client, &mut proxy, &ann, &group).await;
+        let client = PythonClient::start(code_block("python"), &[&url, &ann.refresh, &group]);
+        check_with_failures(client, &mut proxy, &ann, &group).await;
     }
 }
 
 #[tokio::test]
-async fn the_browser_client_gets_all_once_and_in_order() {
+async fn the_browser_client_receives_everything_once_and_in_order() {
     let mut browser = Browser::start().await;
-    for address in ADDRESSES {
+    for address in SOCKET_PATHS {
         let app = TestApp::start().await;
         let ann = app.user("ann").await;
         let group = ann.start_chat().await;
         let mut proxy = Proxy::start(app.address).await;
         let url = format!("ws://{}{address}", proxy.address).replace("{group}", &group);
         // Pages of the server itself may connect to it alone, and not to what stands between.
-        let page = foreign_pages::foreign_page().await;
+        let page = cross_origin_pages::serve_foreign_page().await;
         browser.open(&format!("http://127.0.0.1:{page}/")).await;
         let told = "window.told = []; const onEvent = (event) => window.told.push(event);";
         let start = format!(
             "{}\n{told}\nwindow.chat = chat({}, async () => {}, {}, onEvent);",
-            block("js"),
+            code_block("js"),
             json!(url),
             json!(ann.access),
             json!(group)
         );
         browser.run(&start).await;
-        follow(&mut browser, &mut proxy, &ann, &group).await;
+        check_with_failures(&mut browser, &mut proxy, &ann, &group).await;
     }
     browser.close().await;
 }
 
 /// Breaks whatever can break between a client and the server.
-async fn follow(mut client: impl Client, proxy: &mut Proxy, ann: &User<'_>, group: &str) {
-    ann.say(group, "before", "0").await;
-    client.until_told("before").await;
+async fn check_with_failures(
+    mut client: impl SampleClient,
+    proxy: &mut Proxy,
+    ann: &User<'_>,
+    group: &str,
+) {
+    ann.send_message(group, "before", "0").await;
+    client.until_received("before").await;
     client.send("mine").await;
-    client.until_told("mine").await;
+    client.until_received("mine").await;
     // While the client is away both sides say something.
-    proxy.cut();
-    ann.say(group, "away", "1").await;
+    proxy.drop_connections();
+    ann.send_message(group, "away", "1").await;
     client.send("kept").await;
-    client.until_told("away").await;
-    client.until_told("kept").await;
+    client.until_received("away").await;
+    client.until_received("kept").await;
     // The request arrives and its reply does not.
-    proxy.swallow(usize::MAX);
+    proxy.drop_next_chunks(usize::MAX);
     client.send("unsure").await;
-    until("the request to be stored", async || {
-        texts(ann, group).await.contains(&"unsure".to_owned())
+    wait_until("the request to be stored", async || {
+        stored_texts(ann, group)
+            .await
+            .contains(&"unsure".to_owned())
     })
     .await;
-    proxy.cut();
-    proxy.swallow(0);
-    client.until_told("unsure").await;
+    proxy.drop_connections();
+    proxy.drop_next_chunks(0);
+    client.until_received("unsure").await;
     // Its reply is the last that was under way.
     client.send("settled").await;
-    client.until_told("settled").await;
+    client.until_received("settled").await;
     // An event is lost on a connection that goes on.
-    proxy.swallow(1);
-    ann.say(group, "lost", "2").await;
-    until("an event to be lost", async || proxy.left() == 0).await;
-    ann.say(group, "after", "3").await;
-    client.until_told("after").await;
+    proxy.drop_next_chunks(1);
+    ann.send_message(group, "lost", "2").await;
+    wait_until("an event to be lost", async || {
+        proxy.chunks_left_to_drop() == 0
+    })
+    .await;
+    ann.send_message(group, "after", "3").await;
+    client.until_received("after").await;
     client.send("last").await;
-    client.until_told("last").await;
+    client.until_received("last").await;
 
     let said = [
         "before", "mine", "away", "kept", "unsure", "settled", "lost", "after", "last",
     ];
-    assert_told(&mut client, ann, group, &said).await;
+    assert_received(&mut client, ann, group, &said).await;
 }
 
 /// Asserts that these texts were said in a group, and that a client has applied them once and in order.
-async fn assert_told(client: &mut impl Client, ann: &User<'_>, group: &str, said: &[&str]) {
-    assert_eq!(texts(ann, group).await, said);
+async fn assert_received(
+    client: &mut impl SampleClient,
+    ann: &User<'_>,
+    group: &str,
+    said: &[&str],
+) {
+    assert_eq!(stored_texts(ann, group).await, said);
     let events = client.events().await;
     let told = events
         .iter()
@@ -136,7 +151,7 @@ async fn assert_told(client: &mut impl Client, ann: &User<'_>, group: &str, said
 }
 
 /// All that was said in a group.
-async fn texts(user: &User<'_>, group: &str) -> Vec<String> {
+async fn stored_texts(user: &User<'_>, group: &str) -> Vec<String> {
     let page = user
         .get(&format!("/api/groups/{group}/events/"))
         .await

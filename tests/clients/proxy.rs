@@ -19,59 +19,59 @@ use tokio_util::sync::CancellationToken;
 pub struct Proxy {
     pub address: SocketAddr,
     /// Cancelled to cut the connections that there are.
-    wire: Arc<std::sync::Mutex<CancellationToken>>,
+    cancellation: Arc<std::sync::Mutex<CancellationToken>>,
     /// How many pieces from the server are to be swallowed.
-    left: Arc<AtomicUsize>,
+    chunks_to_drop: Arc<AtomicUsize>,
 }
 
 impl Proxy {
     pub async fn start(server: SocketAddr) -> Self {
-        Self::run(server, false).await
+        Self::start_with(server, false).await
     }
 
     /// Starts a proxy that drops the header `Upgrade` of requests: no WebSocket gets through.
-    pub async fn without_upgrades(server: SocketAddr) -> Self {
-        Self::run(server, true).await
+    pub async fn blocking_upgrades(server: SocketAddr) -> Self {
+        Self::start_with(server, true).await
     }
 
-    async fn run(server: SocketAddr, drops_upgrades: bool) -> Self {
+    async fn start_with(server: SocketAddr, drops_upgrades: bool) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let proxy = Self {
             address: listener.local_addr().unwrap(),
-            wire: Arc::default(),
-            left: Arc::default(),
+            cancellation: Arc::default(),
+            chunks_to_drop: Arc::default(),
         };
-        let (wire, left) = (proxy.wire.clone(), proxy.left.clone());
+        let (wire, left) = (proxy.cancellation.clone(), proxy.chunks_to_drop.clone());
         tokio::spawn(async move {
             loop {
                 let (client, _) = listener.accept().await.unwrap();
                 let server = TcpStream::connect(server).await.unwrap();
                 let wire = wire.lock().unwrap().clone();
-                tokio::spawn(pass(client, server, wire, left.clone(), drops_upgrades));
+                tokio::spawn(forward(client, server, wire, left.clone(), drops_upgrades));
             }
         });
         proxy
     }
 
     /// Cuts the connections that there are.
-    pub fn cut(&self) {
-        let old = std::mem::take(&mut *self.wire.lock().unwrap());
+    pub fn drop_connections(&self) {
+        let old = std::mem::take(&mut *self.cancellation.lock().unwrap());
         old.cancel();
     }
 
     /// Keeps the next so many pieces from the server for itself: each is what the server has
     /// written at once.
-    pub fn swallow(&self, pieces: usize) {
-        self.left.store(pieces, Ordering::Relaxed);
+    pub fn drop_next_chunks(&self, pieces: usize) {
+        self.chunks_to_drop.store(pieces, Ordering::Relaxed);
     }
 
     /// How many pieces are still to be swallowed.
-    pub fn left(&self) -> usize {
-        self.left.load(Ordering::Relaxed)
+    pub fn chunks_left_to_drop(&self) -> usize {
+        self.chunks_to_drop.load(Ordering::Relaxed)
     }
 }
 
-async fn pass(
+async fn forward(
     mut client: TcpStream,
     mut server: TcpStream,
     wire: CancellationToken,
@@ -82,7 +82,7 @@ async fn pass(
     let (mut from_server, mut to_server) = server.split();
     let forth = async {
         if drops_upgrades {
-            let head = without_upgrade(&head(&mut from_client).await);
+            let head = strip_upgrade_header(&read_head(&mut from_client).await);
             if to_server.write_all(&head).await.is_err() {
                 return;
             }
@@ -111,7 +111,7 @@ async fn pass(
 }
 
 /// Reads the head of the first request of a connection, and the bytes that arrive with it.
-async fn head(client: &mut ReadHalf<'_>) -> Vec<u8> {
+async fn read_head(client: &mut ReadHalf<'_>) -> Vec<u8> {
     let mut head = Vec::new();
     while !head.windows(4).any(|bytes| bytes == b"\r\n\r\n") {
         let read = client.read_buf(&mut head).await;
@@ -123,7 +123,7 @@ async fn head(client: &mut ReadHalf<'_>) -> Vec<u8> {
 }
 
 /// Returns a request without its header `Upgrade`. A handshake is always the first request of its connection.
-fn without_upgrade(request: &[u8]) -> Vec<u8> {
+fn strip_upgrade_header(request: &[u8]) -> Vec<u8> {
     let lines = request.split_inclusive(|byte| *byte == b'\n');
     let is_kept = |line: &&[u8]| !line.to_ascii_lowercase().starts_with(b"upgrade:");
     lines.filter(is_kept).flatten().copied().collect()

@@ -11,28 +11,28 @@ use std::{
 
 use serde_json::Value;
 
-use super::Client;
-use crate::support::until;
+use super::SampleClient;
+use crate::support::wait_until;
 
-pub struct Python {
+pub struct PythonClient {
     process: Child,
     input: ChildStdin,
     /// What it has printed, a JSON value on each line.
-    printed: Arc<Mutex<Vec<Value>>>,
+    output: Arc<Mutex<Vec<Value>>>,
 }
 
-impl Python {
+impl PythonClient {
     pub fn start(code: &str, arguments: &[&str]) -> Self {
-        let mut process = Command::new(interpreter())
+        let mut process = Command::new(find_interpreter())
             .args(["-c", code])
             .args(arguments)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
             .unwrap();
-        let printed = Arc::new(Mutex::new(Vec::new()));
+        let output = Arc::new(Mutex::new(Vec::new()));
         let lines = BufReader::new(process.stdout.take().unwrap()).lines();
-        let told = printed.clone();
+        let told = output.clone();
         thread::spawn(move || {
             for line in lines.map_while(Result::ok) {
                 let value = serde_json::from_str(&line).unwrap();
@@ -42,13 +42,13 @@ impl Python {
         Self {
             input: process.stdin.take().unwrap(),
             process,
-            printed,
+            output,
         }
     }
 
     /// Waits until the program has ended, and returns whether it has reported an error.
-    pub async fn has_failed(mut self) -> bool {
-        until("the program to end", async || {
+    pub async fn exited_with_error(mut self) -> bool {
+        wait_until("the program to end", async || {
             self.process.try_wait().unwrap().is_some()
         })
         .await;
@@ -57,7 +57,7 @@ impl Python {
 }
 
 /// The first that has `websockets`: there may be several, and bin/test sees to one.
-fn interpreter() -> PathBuf {
+fn find_interpreter() -> PathBuf {
     let own = PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/target/python/bin"));
     let path = env::var_os("PATH").unwrap_or_default();
     let folders = [own].into_iter().chain(env::split_paths(&path));
@@ -75,7 +75,7 @@ fn interpreter() -> PathBuf {
         .expect("a python3 has websockets (bin/test installs it)")
 }
 
-impl Client for Python {
+impl SampleClient for PythonClient {
     async fn send(&mut self, text: &str) {
         writeln!(self.input, "{text}").unwrap();
     }
@@ -83,11 +83,11 @@ impl Client for Python {
     async fn events(&mut self) -> Vec<Value> {
         let ended = self.process.try_wait().unwrap();
         assert!(ended.is_none(), "the client ended: {ended:?}");
-        self.printed.lock().unwrap().clone()
+        self.output.lock().unwrap().clone()
     }
 }
 
-impl Drop for Python {
+impl Drop for PythonClient {
     fn drop(&mut self) {
         // In vain if it has ended.
         let _ = self.process.kill();

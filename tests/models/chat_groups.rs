@@ -1,11 +1,13 @@
 //! Groups and their members.
 
-use salam::models::{changes::Change, chat_groups, events, memberships, refusals::Refusal, users};
+use salam::models::{
+    chat_groups, events, group_commands::GroupCommand, memberships, rejections::Rejection, users,
+};
 use sea_orm::{EntityTrait, ModelTrait, PaginatorTrait};
 
-use crate::support::{TestApp, said};
+use crate::support::{TestApp, message_without_actor};
 
-async fn owner(app: &TestApp) -> users::Model {
+async fn register_owner(app: &TestApp) -> users::Model {
     app.user("ann").await;
     users::Entity::find()
         .one(&app.ctx.db)
@@ -15,12 +17,12 @@ async fn owner(app: &TestApp) -> users::Model {
 }
 
 #[tokio::test]
-async fn a_name_that_is_taken_is_drawn_again() {
+async fn a_taken_group_name_is_regenerated() {
     let app = TestApp::start().await;
-    let (db, ann) = (&app.ctx.db, owner(&app).await);
+    let (db, ann) = (&app.ctx.db, register_owner(&app).await);
     let start = async |names: &[&str]| {
         let mut names = names.iter().map(|name| (*name).to_owned());
-        chat_groups::Model::start_named(db, &ann, None, || names.next().unwrap()).await
+        chat_groups::Model::create_named(db, &ann, None, || names.next().unwrap()).await
     };
     assert_eq!(
         start(&["chat_00000001"]).await.unwrap().name,
@@ -43,10 +45,10 @@ async fn a_name_that_is_taken_is_drawn_again() {
 }
 
 #[tokio::test]
-async fn a_group_is_found_by_its_members_alone() {
+async fn a_group_is_visible_to_its_members_only() {
     let app = TestApp::start().await;
-    let (db, ann) = (&app.ctx.db, owner(&app).await);
-    let group = chat_groups::Model::start(db, &ann, None).await.unwrap();
+    let (db, ann) = (&app.ctx.db, register_owner(&app).await);
+    let group = chat_groups::Model::create(db, &ann, None).await.unwrap();
     let find = async |name: &str, user: &users::Model| {
         chat_groups::Model::find_for_member(db, name, user)
             .await
@@ -70,29 +72,32 @@ async fn a_group_is_found_by_its_members_alone() {
 }
 
 #[tokio::test]
-async fn nobody_is_a_member_twice() {
+async fn a_user_cannot_be_a_member_twice() {
     let app = TestApp::start().await;
-    let (db, ann) = (&app.ctx.db, owner(&app).await);
-    let group = chat_groups::Model::start(db, &ann, None).await.unwrap();
+    let (db, ann) = (&app.ctx.db, register_owner(&app).await);
+    let group = chat_groups::Model::create(db, &ann, None).await.unwrap();
     let again = memberships::Model::create(db, &group, ann.id, memberships::Role::Member).await;
     assert!(again.is_err());
 }
 
 #[tokio::test]
-async fn a_batch_is_numbered_in_its_order_group_by_group() {
+async fn a_batch_is_numbered_per_group_in_order() {
     let app = TestApp::start().await;
-    let (db, ann) = (&app.ctx.db, owner(&app).await);
-    let one = chat_groups::Model::start(db, &ann, None).await.unwrap().id;
-    let two = chat_groups::Model::start(db, &ann, None).await.unwrap().id;
+    let (db, ann) = (&app.ctx.db, register_owner(&app).await);
+    let one = chat_groups::Model::create(db, &ann, None).await.unwrap().id;
+    let two = chat_groups::Model::create(db, &ann, None).await.unwrap().id;
     let append = async |groups: &[i64]| {
-        let changes = groups.iter().map(|group| said(*group, "x")).collect();
-        let outcomes = Change::make(db, changes).await.unwrap();
+        let changes = groups
+            .iter()
+            .map(|group| message_without_actor(*group, "x"))
+            .collect();
+        let outcomes = GroupCommand::apply_all(db, changes).await.unwrap();
         let seqs = outcomes
             .into_iter()
             .map(|outcome| outcome.map(|stored| stored.seq));
         seqs.collect::<Vec<_>>()
     };
-    let gone = Err(Refusal::GroupGone);
+    let gone = Err(Rejection::GroupDeleted);
     assert_eq!(append(&[]).await, []);
     assert_eq!(append(&[one]).await, [Ok(1)]);
     assert_eq!(

@@ -1,13 +1,13 @@
 //! What every connection to the database is like, and that migrations go both ways.
 
 use migration::{Migrator, MigratorTrait};
-use salam::database::{self, for_writing};
+use salam::database::{self, open_writer_pool};
 use sea_orm::{ConnectionTrait, DatabaseConnection, DbBackend, Statement, TransactionTrait};
 
 use crate::support::{TestApp, skip};
 
 #[tokio::test]
-async fn every_connection_to_sqlite_is_durable_and_patient() {
+async fn every_sqlite_connection_has_durable_pragmas_and_a_busy_timeout() {
     let app = TestApp::start().await;
     if app.ctx.db.get_database_backend() != DbBackend::Sqlite {
         return skip("needs SQLite");
@@ -17,7 +17,7 @@ async fn every_connection_to_sqlite_is_durable_and_patient() {
     for _ in 0..app.ctx.config.database.max_connections {
         held.push(app.ctx.db.begin().await.unwrap());
     }
-    held.push(for_writing(&app.ctx.db, None).begin().await.unwrap());
+    held.push(open_writer_pool(&app.ctx.db, None).begin().await.unwrap());
     for connection in held {
         for (pragma, value) in [
             ("foreign_keys", "1"),
@@ -26,27 +26,27 @@ async fn every_connection_to_sqlite_is_durable_and_patient() {
         ] {
             let sql = format!("SELECT CAST({pragma} AS TEXT) AS v FROM pragma_{pragma}");
             let sql = sql.replace("CAST(busy_timeout", "CAST(timeout");
-            assert_eq!(text(&connection, &sql).await, value, "{pragma}");
+            assert_eq!(query_text(&connection, &sql).await, value, "{pragma}");
         }
-        let journal = text(
+        let journal = query_text(
             &connection,
             "SELECT journal_mode AS v FROM pragma_journal_mode",
         )
         .await;
         assert_eq!(journal, "wal");
         let page = "SELECT CAST(page_size AS TEXT) AS v FROM pragma_page_size";
-        assert_eq!(text(&connection, page).await, "2048");
+        assert_eq!(query_text(&connection, page).await, "2048");
     }
 }
 
 /// A plan is made when a statement comes first, often to an empty table, and kept.
 #[tokio::test]
-async fn who_writes_to_postgresql_goes_by_the_indices_of_empty_tables_too() {
+async fn postgresql_writers_use_indexes_on_empty_tables() {
     let app = TestApp::start().await;
     if app.ctx.db.get_database_backend() != DbBackend::Postgres {
         return skip("needs PostgreSQL");
     }
-    let connection = for_writing(&app.ctx.db, None).begin().await.unwrap();
+    let connection = open_writer_pool(&app.ctx.db, None).begin().await.unwrap();
     let look_up = "PREPARE look_up(bigint[], bigint[], text[]) AS \
         WITH asked(group_id, user_id, cid) AS (SELECT * FROM unnest($1, $2, $3)) \
         SELECT seq FROM asked JOIN events ON events.group_id = asked.group_id \
@@ -66,22 +66,22 @@ async fn who_writes_to_postgresql_goes_by_the_indices_of_empty_tables_too() {
 }
 
 #[tokio::test]
-async fn every_session_on_postgresql_gives_up_locks() {
+async fn every_postgresql_connection_has_a_lock_timeout() {
     let app = TestApp::start().await;
     if app.ctx.db.get_database_backend() != DbBackend::Postgres {
         return skip("needs PostgreSQL");
     }
-    let writing = for_writing(&app.ctx.db, Some("SET search_path = public"));
+    let writing = open_writer_pool(&app.ctx.db, Some("SET search_path = public"));
     for db in [&app.ctx.db, &writing] {
-        assert_eq!(shown(db, "lock_timeout").await, "3s");
+        assert_eq!(show_parameter(db, "lock_timeout").await, "3s");
         assert_eq!(
-            shown(db, "idle_in_transaction_session_timeout").await,
+            show_parameter(db, "idle_in_transaction_session_timeout").await,
             "15s"
         );
-        assert_eq!(shown(db, "jit").await, "off");
+        assert_eq!(show_parameter(db, "jit").await, "off");
     }
-    assert_eq!(shown(&writing, "enable_seqscan").await, "off");
-    assert_eq!(shown(&writing, "search_path").await, "public");
+    assert_eq!(show_parameter(&writing, "enable_seqscan").await, "off");
+    assert_eq!(show_parameter(&writing, "search_path").await, "public");
     // The operator's own options take their place, and an empty one is none.
     for (options, timeout) in [
         ("?options=-c%20lock_timeout%3D7s", "7s"),
@@ -89,16 +89,16 @@ async fn every_session_on_postgresql_gives_up_locks() {
     ] {
         let uri = format!("{}{options}", app.database.uri);
         let config = &app.ctx.config.database;
-        let db = database::open(&uri, None, config).unwrap();
-        assert_eq!(shown(&db, "lock_timeout").await, timeout);
+        let db = database::open_pool(&uri, None, config).unwrap();
+        assert_eq!(show_parameter(&db, "lock_timeout").await, timeout);
         assert_eq!(
-            shown(&for_writing(&db, None), "lock_timeout").await,
+            show_parameter(&open_writer_pool(&db, None), "lock_timeout").await,
             timeout
         );
     }
 }
 
-async fn shown(db: &DatabaseConnection, parameter: &str) -> String {
+async fn show_parameter(db: &DatabaseConnection, parameter: &str) -> String {
     let statement = Statement::from_string(DbBackend::Postgres, format!("SHOW {parameter}"));
     let row = db.query_one_raw(statement).await.unwrap().unwrap();
     row.try_get_by_index(0).unwrap()
@@ -112,7 +112,7 @@ async fn migrations_go_down_and_up_again() {
     app.user("ann").await.start_chat().await;
 }
 
-async fn text(db: &impl ConnectionTrait, sql: &str) -> String {
+async fn query_text(db: &impl ConnectionTrait, sql: &str) -> String {
     let statement = Statement::from_string(DbBackend::Sqlite, sql);
     db.query_one_raw(statement)
         .await

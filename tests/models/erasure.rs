@@ -4,19 +4,21 @@ use std::fs;
 
 use serde_json::json;
 
-use crate::support::{Server, TestDatabase, skip, until};
+use crate::support::{Server, TestDatabase, skip, wait_until};
 
 /// A text that stands nowhere else.
-const SECRET: &str = "quokka-juniper-palindrome";
+const DELETED_TEXT: &str = "quokka-juniper-palindrome";
 
-fn count(file: &std::path::Path) -> usize {
+fn count_deleted_text(file: &std::path::Path) -> usize {
     let bytes = fs::read(file).unwrap_or_default();
-    let found = bytes.windows(SECRET.len());
-    found.filter(|window| *window == SECRET.as_bytes()).count()
+    let found = bytes.windows(DELETED_TEXT.len());
+    found
+        .filter(|window| *window == DELETED_TEXT.as_bytes())
+        .count()
 }
 
 #[tokio::test]
-async fn a_deleted_text_is_nowhere_in_the_files() {
+async fn deleted_texts_leave_the_sqlite_files() {
     let database = TestDatabase::create().await;
     let Some(file) = database.file() else {
         return skip("PostgreSQL keeps deleted rows until it vacuums; see docs/security.md");
@@ -26,7 +28,7 @@ async fn a_deleted_text_is_nowhere_in_the_files() {
         file.file_name().unwrap().to_string_lossy()
     ));
     let mut server = Server::start(&database);
-    let base = format!("http://{}", server.address().await);
+    let base = format!("http://{}", server.listen_address().await);
     let client = reqwest::Client::new();
     let post = async |path: &str, token: &str, body: serde_json::Value| {
         let request = client.post(format!("{base}{path}")).bearer_auth(token);
@@ -45,13 +47,13 @@ async fn a_deleted_text_is_nowhere_in_the_files() {
     let messages = format!("/api/groups/{}/messages/", group.as_str().unwrap());
     // Among others, so that pages are filled, split and merged.
     for number in 0..60 {
-        let text = format!("{SECRET} {number} {}", "x".repeat(number * 37 % 900));
+        let text = format!("{DELETED_TEXT} {number} {}", "x".repeat(number * 37 % 900));
         let sent = post(&messages, &token, json!({ "text": text })).await;
         paths.push(format!("{base}{messages}{}/", sent["seq"]));
         let text = "y".repeat(number * 61 % 1500 + 1);
         post(&messages, &token, json!({ "text": text })).await;
     }
-    assert!(count(file) + count(&log) >= 60);
+    assert!(count_deleted_text(file) + count_deleted_text(&log) >= 60);
     for (number, path) in paths.iter().enumerate() {
         let changed = if number % 2 == 0 {
             client.delete(path)
@@ -61,10 +63,10 @@ async fn a_deleted_text_is_nowhere_in_the_files() {
         let changed = changed.bearer_auth(&token).send().await.unwrap();
         assert!(changed.status().is_success(), "{changed:?}");
     }
-    until("the text to be gone from both files", async || {
-        count(file) + count(&log) == 0
+    wait_until("the text to be gone from both files", async || {
+        count_deleted_text(file) + count_deleted_text(&log) == 0
     })
     .await;
     assert!(server.stop().await.success());
-    assert_eq!(count(file) + count(&log), 0);
+    assert_eq!(count_deleted_text(file) + count_deleted_text(&log), 0);
 }

@@ -7,17 +7,17 @@ use std::{
 
 use futures_util::future::join_all;
 use ipnet::IpNet;
-use salam::models::hashing::{Priority, Requester, in_turn};
+use salam::models::hashing::{HashPriority, Requester, run_queued};
 
-use crate::support::soon;
+use crate::support::with_timeout;
 
-fn client(priority: Priority, address: &str) -> Requester {
+fn requester_from(priority: HashPriority, address: &str) -> Requester {
     let address: std::net::IpAddr = address.parse().unwrap();
     Requester::client(priority, IpNet::from(address))
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn networks_take_turns_and_logins_come_before_registrations() {
+async fn hashing_is_fair_between_networks_and_prefers_logins() {
     let threads = available_parallelism()
         .map_or(1, usize::from)
         .saturating_sub(1)
@@ -28,7 +28,7 @@ async fn networks_take_turns_and_logins_come_before_registrations() {
     // All threads are held until everything waits.
     let held = (0..threads).map(|_| {
         let (begun, gate) = (begun.clone(), gate.clone());
-        tokio::spawn(in_turn(Requester::OPERATOR, move |_| {
+        tokio::spawn(run_queued(Requester::OPERATOR, move |_| {
             begun.send(()).unwrap();
             let _ = gate.lock().unwrap().recv();
         }))
@@ -41,7 +41,7 @@ async fn networks_take_turns_and_logins_come_before_registrations() {
     let mut waiting = Vec::new();
     let mut add = |name: &'static str, requester: Requester| {
         let order = order.clone();
-        let mut job = Box::pin(in_turn(requester, move |_| {
+        let mut job = Box::pin(run_queued(requester, move |_| {
             order.lock().unwrap().push(name)
         }));
         // Its place is taken at the first poll.
@@ -52,17 +52,29 @@ async fn networks_take_turns_and_logins_come_before_registrations() {
     for _ in 0..40 {
         add(
             "flood of registrations",
-            client(Priority::Account, "192.0.2.1"),
+            requester_from(HashPriority::AccountChange, "192.0.2.1"),
         );
     }
     for _ in 0..40 {
-        add("flood of logins", client(Priority::Login, "192.0.2.1"));
+        add(
+            "flood of logins",
+            requester_from(HashPriority::Login, "192.0.2.1"),
+        );
     }
-    add("other registration", client(Priority::Account, "192.0.2.2"));
-    add("other login", client(Priority::Login, "192.0.2.2"));
-    add("known login", client(Priority::Known, "192.0.2.3"));
+    add(
+        "other registration",
+        requester_from(HashPriority::AccountChange, "192.0.2.2"),
+    );
+    add(
+        "other login",
+        requester_from(HashPriority::Login, "192.0.2.2"),
+    );
+    add(
+        "known login",
+        requester_from(HashPriority::KnownNetwork, "192.0.2.3"),
+    );
     drop(go);
-    for done in soon("all passwords", join_all(waiting)).await {
+    for done in with_timeout("all passwords", join_all(waiting)).await {
         done.unwrap();
     }
     for done in held {

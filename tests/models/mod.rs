@@ -1,7 +1,7 @@
-mod changes;
 mod chat_groups;
 mod database;
 mod erasure;
+mod group_commands;
 mod hashing;
 mod ownership;
 mod passwords;

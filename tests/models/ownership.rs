@@ -9,12 +9,12 @@ use serde_json::json;
 
 use crate::support::TestApp;
 
-async fn user(app: &TestApp, name: &str) -> users::Model {
+async fn find_user(app: &TestApp, name: &str) -> users::Model {
     let found = users::Model::find_by_username(&app.ctx.db, name).await;
     found.unwrap().unwrap()
 }
 
-async fn roles(app: &TestApp) -> Vec<(i64, String)> {
+async fn all_roles(app: &TestApp) -> Vec<(i64, String)> {
     let rows = memberships::Entity::find().all(&app.ctx.db).await.unwrap();
     let mut roles: Vec<_> = rows
         .into_iter()
@@ -25,7 +25,7 @@ async fn roles(app: &TestApp) -> Vec<(i64, String)> {
 }
 
 #[tokio::test]
-async fn the_longest_serving_admin_inherits_and_else_a_member() {
+async fn ownership_passes_to_the_longest_serving_admin_or_member() {
     let app = TestApp::start().await;
     let db = &app.ctx.db;
     let [ann, bob, cat, dan] = [
@@ -36,16 +36,18 @@ async fn the_longest_serving_admin_inherits_and_else_a_member() {
     ];
     let group = ann.start_chat().await;
     for other in [&bob, &cat, &dan] {
-        ann.brings_in(other, &group).await;
+        ann.add_member(other, &group).await;
     }
     for admin in ["dan", "cat"] {
         let path = format!("/api/groups/{group}/members/{admin}/");
         assert_eq!(ann.patch(&path, json!({"role": "admin"})).await.status, 200);
     }
     let deactivate = async |name: &str| {
-        let user = user(&app, name).await;
+        let user = find_user(&app, name).await;
         user.set_active(db, false).await.unwrap();
-        memberships::Model::pass_on(db, &user).await.unwrap()
+        memberships::Model::transfer_owned_groups(db, &user)
+            .await
+            .unwrap()
     };
     let role = Role::as_str;
     // Cat came before dan, whoever was made an admin first.
@@ -64,37 +66,62 @@ async fn the_longest_serving_admin_inherits_and_else_a_member() {
         roles.map(|(id, of)| (id, role(of).to_owned())).collect()
     };
     use Role::{Admin, Member, Owner};
-    assert_eq!(roles(&app).await, expected([Member, Member, Owner, Admin]));
+    assert_eq!(
+        all_roles(&app).await,
+        expected([Member, Member, Owner, Admin])
+    );
     deactivate("cat").await;
-    assert_eq!(roles(&app).await, expected([Member, Member, Member, Owner]));
+    assert_eq!(
+        all_roles(&app).await,
+        expected([Member, Member, Member, Owner])
+    );
     deactivate("dan").await;
-    assert_eq!(roles(&app).await, expected([Member, Owner, Member, Member]));
+    assert_eq!(
+        all_roles(&app).await,
+        expected([Member, Owner, Member, Member])
+    );
     // Nobody active is left, so the owner stays.
     assert!(deactivate("bob").await.is_empty());
-    assert_eq!(roles(&app).await, expected([Member, Owner, Member, Member]));
+    assert_eq!(
+        all_roles(&app).await,
+        expected([Member, Owner, Member, Member])
+    );
     // The first who comes back inherits from an owner who is away.
-    user(&app, "dan").await.set_active(db, true).await.unwrap();
-    let dan = user(&app, "dan").await;
-    let inherited = memberships::Model::inherit(db, &dan).await.unwrap();
+    find_user(&app, "dan")
+        .await
+        .set_active(db, true)
+        .await
+        .unwrap();
+    let dan = find_user(&app, "dan").await;
+    let inherited = memberships::Model::take_over_groups(db, &dan)
+        .await
+        .unwrap();
     assert_eq!(inherited.len(), 1);
-    assert_eq!(roles(&app).await, expected([Member, Member, Member, Owner]));
+    assert_eq!(
+        all_roles(&app).await,
+        expected([Member, Member, Member, Owner])
+    );
     // A user who is active keeps everything.
-    let passed = memberships::Model::pass_on(db, &dan).await.unwrap();
+    let passed = memberships::Model::transfer_owned_groups(db, &dan)
+        .await
+        .unwrap();
     assert!(passed.is_empty());
-    let again = memberships::Model::inherit(db, &dan).await.unwrap();
+    let again = memberships::Model::take_over_groups(db, &dan)
+        .await
+        .unwrap();
     assert!(again.is_empty());
 }
 
 #[tokio::test]
-async fn a_deleted_message_is_not_unread() {
+async fn deleted_messages_are_not_counted_as_unread() {
     let app = TestApp::start().await;
     let [ann, bob] = [app.user("ann").await, app.user("bob").await];
     let group = ann.start_chat().await;
-    ann.brings_in(&bob, &group).await;
+    ann.add_member(&bob, &group).await;
     let path = format!("/api/groups/{group}/");
     let unread = async || bob.get(&path).await.json()["unread"].clone();
     for i in 0..3 {
-        ann.say(&group, "hi", &i.to_string()).await;
+        ann.send_message(&group, "hi", &i.to_string()).await;
     }
     assert_eq!(unread().await, 3);
     let delete = async |seq: i64| {
@@ -105,7 +132,7 @@ async fn a_deleted_message_is_not_unread() {
     assert_eq!(unread().await, 2);
     let groups = bob.get("/api/groups/").await.json();
     assert_eq!(groups["results"][0]["unread"], 2, "{groups}");
-    let (_, frame) = bob.live_with(&group).await;
+    let (_, frame) = bob.open_live_with_group_frame(&group).await;
     assert_eq!(frame["unread"], 2, "{frame}");
     // A message that was read before it was deleted counts neither way.
     bob.put(&format!("{path}read/"), json!({"seq": 2})).await;
@@ -114,6 +141,6 @@ async fn a_deleted_message_is_not_unread() {
     assert_eq!(unread().await, 1);
     delete(4).await;
     assert_eq!(unread().await, 0);
-    ann.say(&group, "again", "x").await;
+    ann.send_message(&group, "again", "x").await;
     assert_eq!(unread().await, 1);
 }

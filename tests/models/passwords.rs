@@ -18,7 +18,7 @@ fn a_password_has_8_to_128_characters() {
 }
 
 #[tokio::test]
-async fn the_most_common_passwords_are_known() {
+async fn common_passwords_are_recognized() {
     let is_common = async |text: &str, about: &str| {
         let password = Password::parse(text).unwrap();
         password
@@ -54,8 +54,8 @@ async fn the_most_common_passwords_are_known() {
 }
 
 #[tokio::test]
-async fn a_hash_knows_its_password_and_no_other() {
-    let hash = Password::given("a staple of batteries")
+async fn a_hash_matches_only_its_password() {
+    let hash = Password::from_input("a staple of batteries")
         .hash(Requester::OPERATOR)
         .await
         .unwrap();
@@ -64,7 +64,7 @@ async fn a_hash_knows_its_password_and_no_other() {
         "{hash}"
     );
     let matches = async |text: &str| {
-        Password::given(text)
+        Password::from_input(text)
             .matches(Requester::OPERATOR, Some(hash.clone()))
             .await
             .unwrap()
@@ -76,13 +76,13 @@ async fn a_hash_knows_its_password_and_no_other() {
 }
 
 #[tokio::test]
-async fn keyboards_that_compose_differently_make_the_same_password() {
-    let hash = Password::given("caf\u{e9} staples")
+async fn passwords_are_unicode_normalized() {
+    let hash = Password::from_input("caf\u{e9} staples")
         .hash(Requester::OPERATOR)
         .await
         .unwrap();
     assert!(
-        Password::given("cafe\u{301} staples")
+        Password::from_input("cafe\u{301} staples")
             .matches(Requester::OPERATOR, Some(hash))
             .await
             .unwrap()
@@ -93,7 +93,7 @@ async fn keyboards_that_compose_differently_make_the_same_password() {
 async fn without_a_hash_nothing_matches() {
     for text in ["", "nobody has this password"] {
         assert!(
-            !Password::given(text)
+            !Password::from_input(text)
                 .matches(Requester::OPERATOR, None)
                 .await
                 .unwrap()
@@ -101,7 +101,7 @@ async fn without_a_hash_nothing_matches() {
     }
     let not_a_hash = Some("plain".to_owned());
     assert!(
-        !Password::given("plain")
+        !Password::from_input("plain")
             .matches(Requester::OPERATOR, not_a_hash)
             .await
             .unwrap()
@@ -109,7 +109,7 @@ async fn without_a_hash_nothing_matches() {
 }
 
 #[tokio::test]
-async fn a_long_password_is_judged_by_its_ends() {
+async fn long_passwords_are_checked_at_both_ends() {
     let is_common = async |text: &str| {
         let password = Password::parse(text).unwrap();
         let about = vec!["ann".to_owned()];

@@ -9,9 +9,9 @@ use salam::{app::App, database};
 use sea_orm::DbErr;
 use serde_json::json;
 
-use crate::support::{PgBouncer, TestApp, TestDatabase, skip, until};
+use crate::support::{PgBouncer, TestApp, TestDatabase, skip, wait_until};
 
-async fn database() -> Option<Arc<TestDatabase>> {
+async fn postgres_database() -> Option<Arc<TestDatabase>> {
     let database = TestDatabase::create().await;
     database
         .uri
@@ -19,60 +19,60 @@ async fn database() -> Option<Arc<TestDatabase>> {
         .then(|| Arc::new(database))
 }
 
-async fn check(uri: &str) -> Result<(), DbErr> {
+async fn check_pooler_at(uri: &str) -> Result<(), DbErr> {
     let config = App::load_config(&Environment::Test).await.unwrap();
-    check_pooler(&database::open(uri, None, &config.database).unwrap()).await
+    check_pooler(&database::open_pool(uri, None, &config.database).unwrap()).await
 }
 
 #[tokio::test]
-async fn session_mode_needs_no_setting_of_the_pooler() {
-    let Some(database) = database().await else {
+async fn pgbouncer_session_mode_works_without_settings() {
+    let Some(database) = postgres_database().await else {
         return skip("needs PostgreSQL");
     };
-    let mut pooler = PgBouncer::before(&database.uri, "session").await;
+    let mut pooler = PgBouncer::in_front_of(&database.uri, "session").await;
     let uri = pooler.uri(&database.uri);
-    check(&uri).await.unwrap();
+    check_pooler_at(&uri).await.unwrap();
     // Migrations run through it, too.
-    let app = TestApp::configured(|config| config.database.uri.clone_from(&uri)).await;
+    let app = TestApp::with_config(|config| config.database.uri.clone_from(&uri)).await;
     assert_eq!(app.get("/_readiness").await.status, 200);
     let ann = app.user("ann").await;
     let group = ann.start_chat().await;
-    let mut socket = ann.live(&group).await;
+    let mut socket = ann.open_live(&group).await;
     for cid in ["1", "2", "3"] {
-        assert_eq!(ann.say(&group, cid, cid).await.status, 201);
-        assert_eq!(socket.event().await["data"], json!({"text": cid}));
+        assert_eq!(ann.send_message(&group, cid, cid).await.status, 201);
+        assert_eq!(socket.next_event().await["data"], json!({"text": cid}));
     }
     // A resume reads the log.
-    let mut back = ann.rich(&group, "after=1").await;
+    let mut back = ann.open_rich(&group, "after=1").await;
     let frames = back.until_sync().await;
     assert_eq!(frames.last().unwrap()["seq"], 3);
 
     // A pooler that starts again under senders costs them nothing that was acknowledged.
     pooler.kill();
-    until("the node to be unready", async || {
+    wait_until("the node to be unready", async || {
         app.get("/_readiness").await.status == 503
     })
     .await;
-    let saying = ann.say(&group, "4", "4");
-    let (said, ()) = tokio::join!(saying, pooler.run());
+    let saying = ann.send_message(&group, "4", "4");
+    let (said, ()) = tokio::join!(saying, pooler.start_process());
     assert!(matches!(said.status.as_u16(), 201 | 503), "{said}");
-    until("the node to be ready", async || {
+    wait_until("the node to be ready", async || {
         app.get("/_readiness").await.status == 200
     })
     .await;
-    assert!(ann.say(&group, "4", "4").await.status.is_success());
-    assert_eq!(socket.event().await["seq"], 4);
-    socket.expect_silence().await;
+    assert!(ann.send_message(&group, "4", "4").await.status.is_success());
+    assert_eq!(socket.next_event().await["seq"], 4);
+    socket.expect_no_frames().await;
 }
 
 #[tokio::test]
-async fn transaction_mode_is_refused_in_one_sentence() {
-    let Some(database) = database().await else {
+async fn pgbouncer_transaction_mode_is_rejected() {
+    let Some(database) = postgres_database().await else {
         return skip("needs PostgreSQL");
     };
-    let pooler = PgBouncer::before(&database.uri, "transaction").await;
+    let pooler = PgBouncer::in_front_of(&database.uri, "transaction").await;
     let uri = pooler.uri(&database.uri);
-    let refused = check(&uri).await.unwrap_err().to_string();
+    let refused = check_pooler_at(&uri).await.unwrap_err().to_string();
     assert_snapshot!(refused, @"Migration Error: a pooler in transaction or statement mode stands before PostgreSQL: two sessions share one server connection, and Salam needs sessions of its own; use session mode (PgBouncer: `pool_mode = session`), or connect to PostgreSQL directly");
     // `start` says the same, before it serves anybody.
     let mut config = App::load_config(&Environment::Test).await.unwrap();

@@ -2,21 +2,21 @@
 
 use proptest::prelude::*;
 use salam::models::{
-    changes::{Change, Outcome, What},
     chat_groups,
-    events::{self, Author},
+    events::{self, Actor},
+    group_commands::{CommandKind, CommandOutcome, GroupCommand},
     memberships::{self, Role},
-    messages::{Content, Message, Window},
+    messages::{HistoryContent, HistoryWindow, StoredMessage},
     reactions::{self, Emoji},
-    refusals::Refusal,
+    rejections::Rejection,
     users,
 };
 use sea_orm::{ActiveModelTrait, EntityTrait, IntoActiveModel, PaginatorTrait, Set};
 
-use crate::support::{TestApp, said};
+use crate::support::{TestApp, message_without_actor};
 
 #[test]
-fn each_emoji_has_one_form() {
+fn emojis_are_normalized_to_one_form() {
     for (written, kept) in [
         ("👍", "👍"),
         ("❤", "❤️"),
@@ -56,7 +56,7 @@ fn each_emoji_has_one_form() {
 }
 
 #[test]
-fn what_is_not_one_emoji_is_none() {
+fn text_that_is_not_one_emoji_is_rejected() {
     for text in [
         "",
         " ",
@@ -109,13 +109,13 @@ fn what_is_not_one_emoji_is_none() {
 
 proptest! {
     #[test]
-    fn any_text_is_an_emoji_or_none(text in any::<String>()) {
+    fn parsing_any_text_as_an_emoji_never_panics(text in any::<String>()) {
         let _ = Emoji::parse(&text);
     }
 
     /// Of the pieces that emojis are made of.
     #[test]
-    fn what_is_kept_is_kept_as_it_is(text in "[👍👨❤🏽🇮🇷1#a\u{200d}\u{fe0f}\u{fe0e}\u{20e3}\u{e0067}\u{e007f}]{0,6}") {
+    fn emoji_normalization_is_idempotent(text in "[👍👨❤🏽🇮🇷1#a\u{200d}\u{fe0f}\u{fe0e}\u{20e3}\u{e0067}\u{e007f}]{0,6}") {
         if let Some(emoji) = Emoji::parse(&text) {
             prop_assert_eq!(Emoji::parse(emoji.as_str()), Some(emoji));
         }
@@ -123,15 +123,15 @@ proptest! {
 }
 
 /// A group of two, with two messages in it.
-struct Scene {
+struct ReactionScene {
     app: TestApp,
     group: chat_groups::Model,
     ann: users::Model,
     bob: users::Model,
 }
 
-impl Scene {
-    async fn set() -> Self {
+impl ReactionScene {
+    async fn create() -> Self {
         let app = TestApp::start().await;
         app.user("ann").await;
         app.user("bob").await;
@@ -139,12 +139,15 @@ impl Scene {
         let mut people = users::Entity::find().all(db).await.unwrap();
         people.sort_by_key(|user| user.id);
         let (bob, ann) = (people.pop().unwrap(), people.pop().unwrap());
-        let group = chat_groups::Model::start(db, &ann, None).await.unwrap();
+        let group = chat_groups::Model::create(db, &ann, None).await.unwrap();
         memberships::Model::create(db, &group, bob.id, Role::Member)
             .await
             .unwrap();
-        let messages = vec![said(group.id, "one"), said(group.id, "two")];
-        Change::make(db, messages).await.unwrap();
+        let messages = vec![
+            message_without_actor(group.id, "one"),
+            message_without_actor(group.id, "two"),
+        ];
+        GroupCommand::apply_all(db, messages).await.unwrap();
         Self {
             app,
             group,
@@ -153,31 +156,34 @@ impl Scene {
         }
     }
 
-    fn change(&self, user: &users::Model, what: What) -> Change {
-        Change {
+    fn command(&self, user: &users::Model, what: CommandKind) -> GroupCommand {
+        GroupCommand {
             group_id: self.group.id,
-            author: Some(Author::of(user)),
+            actor: Some(Actor::from_user(user)),
             cid: None,
-            what,
+            kind: what,
         }
     }
 
-    fn reacts(&self, user: &users::Model, seq: i64, emoji: &str, on: bool) -> Change {
+    fn react_command(&self, user: &users::Model, seq: i64, emoji: &str, on: bool) -> GroupCommand {
         let emoji = Emoji::parse(emoji).unwrap();
-        self.change(user, What::React { seq, emoji, on })
+        self.command(user, CommandKind::React { seq, emoji, on })
     }
 
-    async fn make(&self, changes: Vec<Change>) -> Vec<Outcome> {
-        Change::make(&self.app.ctx.db, changes).await.unwrap()
+    async fn apply(&self, changes: Vec<GroupCommand>) -> Vec<CommandOutcome> {
+        GroupCommand::apply_all(&self.app.ctx.db, changes)
+            .await
+            .unwrap()
     }
 
     /// What ann sees of each message, the newest first.
-    async fn seen(&self) -> Vec<String> {
+    async fn visible_reactions(&self) -> Vec<String> {
         let db = &self.app.ctx.db;
-        let (window, content) = (Window::Newest, Content::Messages);
-        let page = Message::page(db, self.group.id, self.ann.id, window, content, 10).await;
+        let (window, content) = (HistoryWindow::Newest, HistoryContent::Messages);
+        let page =
+            StoredMessage::find_page(db, self.group.id, self.ann.id, window, content, 10).await;
         let messages = page.unwrap().unwrap().messages;
-        let line = |message: &Message| -> String {
+        let line = |message: &StoredMessage| -> String {
             let reactions = message.reactions.iter();
             reactions
                 .map(|reaction| {
@@ -191,27 +197,27 @@ impl Scene {
 }
 
 /// The number and whether it was so before, or why not.
-fn told(outcomes: Vec<Outcome>) -> Vec<Result<(i64, bool), Refusal>> {
-    let told = |outcome: Outcome| outcome.map(|stored| (stored.seq, stored.dup));
+fn results_of(outcomes: Vec<CommandOutcome>) -> Vec<Result<(i64, bool), Rejection>> {
+    let told = |outcome: CommandOutcome| outcome.map(|stored| (stored.seq, stored.dup));
     outcomes.into_iter().map(told).collect()
 }
 
 #[tokio::test]
-async fn reactions_of_one_batch_see_each_other() {
-    let scene = Scene::set().await;
+async fn reactions_of_one_batch_are_applied_in_order() {
+    let scene = ReactionScene::create().await;
     let (ann, bob) = (&scene.ann, &scene.bob);
     let outcomes = scene
-        .make(vec![
-            scene.reacts(ann, 1, "👍", true),
-            scene.reacts(ann, 1, "👍", true),
-            scene.reacts(bob, 1, "🔥", true),
-            scene.reacts(bob, 1, "👍", true),
-            scene.reacts(bob, 2, "❤", true),
-            scene.reacts(bob, 2, "❤️", false),
-            scene.reacts(bob, 2, "❤", false),
-            scene.reacts(ann, 2, "🔥", true),
-            scene.reacts(ann, 2, "🔥", false),
-            scene.reacts(ann, 2, "🔥", true),
+        .apply(vec![
+            scene.react_command(ann, 1, "👍", true),
+            scene.react_command(ann, 1, "👍", true),
+            scene.react_command(bob, 1, "🔥", true),
+            scene.react_command(bob, 1, "👍", true),
+            scene.react_command(bob, 2, "❤", true),
+            scene.react_command(bob, 2, "❤️", false),
+            scene.react_command(bob, 2, "❤", false),
+            scene.react_command(ann, 2, "🔥", true),
+            scene.react_command(ann, 2, "🔥", false),
+            scene.react_command(ann, 2, "🔥", true),
         ])
         .await;
     let expected = [
@@ -226,39 +232,41 @@ async fn reactions_of_one_batch_see_each_other() {
         (9, false),
         (10, false),
     ];
-    assert_eq!(told(outcomes), expected.map(Ok));
-    assert_eq!(scene.seen().await, ["🔥1! ", "👍2! 🔥1 "]);
+    assert_eq!(results_of(outcomes), expected.map(Ok));
+    assert_eq!(scene.visible_reactions().await, ["🔥1! ", "👍2! 🔥1 "]);
     // What is stored is taken back and added again: it comes last from now on.
     let outcomes = scene
-        .make(vec![
-            scene.reacts(bob, 1, "👍", false),
-            scene.reacts(ann, 1, "👍", false),
-            scene.reacts(ann, 1, "👍", true),
+        .apply(vec![
+            scene.react_command(bob, 1, "👍", false),
+            scene.react_command(ann, 1, "👍", false),
+            scene.react_command(ann, 1, "👍", true),
         ])
         .await;
     assert_eq!(
-        told(outcomes),
+        results_of(outcomes),
         [(11, false), (12, false), (13, false)].map(Ok)
     );
-    assert_eq!(scene.seen().await, ["🔥1! ", "🔥1 👍1! "]);
+    assert_eq!(scene.visible_reactions().await, ["🔥1! ", "🔥1 👍1! "]);
 }
 
 #[tokio::test]
-async fn a_deletion_takes_reactions_of_its_own_batch_and_of_before() {
-    let scene = Scene::set().await;
+async fn deleting_a_message_removes_reactions_of_its_batch_and_earlier_ones() {
+    let scene = ReactionScene::create().await;
     let (ann, bob) = (&scene.ann, &scene.bob);
-    scene.make(vec![scene.reacts(bob, 1, "👍", true)]).await;
+    scene
+        .apply(vec![scene.react_command(bob, 1, "👍", true)])
+        .await;
     let outcomes = scene
-        .make(vec![
-            scene.reacts(bob, 1, "🔥", true),
-            scene.reacts(bob, 2, "🔥", true),
-            scene.change(ann, What::Delete { seq: 1 }),
-            scene.reacts(bob, 1, "❤", true),
-            scene.reacts(bob, 1, "👍", false),
-            scene.reacts(bob, 1, "👍", true),
+        .apply(vec![
+            scene.react_command(bob, 1, "🔥", true),
+            scene.react_command(bob, 2, "🔥", true),
+            scene.command(ann, CommandKind::Delete { seq: 1 }),
+            scene.react_command(bob, 1, "❤", true),
+            scene.react_command(bob, 1, "👍", false),
+            scene.react_command(bob, 1, "👍", true),
         ])
         .await;
-    let gone = || Err(Refusal::Gone);
+    let gone = || Err(Rejection::MessageDeleted);
     let expected = [
         Ok((4, false)),
         Ok((5, false)),
@@ -267,25 +275,25 @@ async fn a_deletion_takes_reactions_of_its_own_batch_and_of_before() {
         gone(),
         gone(),
     ];
-    assert_eq!(told(outcomes), expected);
-    assert_eq!(scene.seen().await, ["🔥1 ", ""]);
+    assert_eq!(results_of(outcomes), expected);
+    assert_eq!(scene.visible_reactions().await, ["🔥1 ", ""]);
     let stored = reactions::Entity::find().count(&scene.app.ctx.db).await;
     assert_eq!(stored.unwrap(), 1);
 }
 
 #[tokio::test]
-async fn one_user_has_twenty_emojis_for_a_message() {
-    let scene = Scene::set().await;
+async fn emojis_per_user_and_message_are_limited() {
+    let scene = ReactionScene::create().await;
     let (ann, bob) = (&scene.ann, &scene.bob);
     let all: Vec<_> = emojis::iter().take(21).map(emojis::Emoji::as_str).collect();
     let mut changes: Vec<_> = all
         .iter()
-        .map(|emoji| scene.reacts(ann, 1, emoji, true))
+        .map(|emoji| scene.react_command(ann, 1, emoji, true))
         .collect();
-    changes.push(scene.reacts(ann, 1, all[0], true));
-    changes.push(scene.reacts(ann, 2, all[20], true));
-    changes.push(scene.reacts(bob, 1, all[20], true));
-    let mut outcomes = scene.make(changes).await;
+    changes.push(scene.react_command(ann, 1, all[0], true));
+    changes.push(scene.react_command(ann, 2, all[20], true));
+    changes.push(scene.react_command(bob, 1, all[20], true));
+    let mut outcomes = scene.apply(changes).await;
     let rest = outcomes.split_off(20);
     assert!(outcomes.iter().all(Result::is_ok));
     let codes = rest.iter().map(|outcome| match outcome {
@@ -296,11 +304,11 @@ async fn one_user_has_twenty_emojis_for_a_message() {
     assert_eq!(codes, ["limit_exceeded", "true", "false", "false"]);
     // By what is stored it is the same; and who takes one back has room for another.
     let outcomes = scene
-        .make(vec![
-            scene.reacts(ann, 1, all[20], true),
-            scene.reacts(ann, 1, all[3], false),
-            scene.reacts(ann, 1, all[20], true),
-            scene.reacts(ann, 1, all[3], true),
+        .apply(vec![
+            scene.react_command(ann, 1, all[20], true),
+            scene.react_command(ann, 1, all[3], false),
+            scene.react_command(ann, 1, all[20], true),
+            scene.react_command(ann, 1, all[3], true),
         ])
         .await;
     let done: Vec<_> = outcomes.iter().map(Result::is_ok).collect();
@@ -308,16 +316,22 @@ async fn one_user_has_twenty_emojis_for_a_message() {
 }
 
 #[tokio::test]
-async fn reactions_change_nothing_of_the_message_and_nobody_reacts_for_nobody() {
-    let scene = Scene::set().await;
+async fn reactions_leave_the_message_unchanged_and_need_an_author() {
+    let scene = ReactionScene::create().await;
     let db = &scene.app.ctx.db;
     let before = events::Entity::find().all(db).await.unwrap();
-    let mut by_nobody = scene.reacts(&scene.ann, 1, "👍", true);
-    by_nobody.author = None;
+    let mut by_nobody = scene.react_command(&scene.ann, 1, "👍", true);
+    by_nobody.actor = None;
     let outcomes = scene
-        .make(vec![scene.reacts(&scene.bob, 1, "👍", true), by_nobody])
+        .apply(vec![
+            scene.react_command(&scene.bob, 1, "👍", true),
+            by_nobody,
+        ])
         .await;
-    assert_eq!(told(outcomes), [Ok((3, false)), Err(Refusal::Forbidden)]);
+    assert_eq!(
+        results_of(outcomes),
+        [Ok((3, false)), Err(Rejection::Forbidden)]
+    );
     let after = events::Entity::find().all(db).await.unwrap();
     assert_eq!(after[..2], before);
     let group = chat_groups::Entity::find_by_id(scene.group.id)
@@ -328,10 +342,10 @@ async fn reactions_change_nothing_of_the_message_and_nobody_reacts_for_nobody() 
 }
 
 #[tokio::test]
-async fn reactions_go_with_their_group() {
-    let scene = Scene::set().await;
+async fn deleting_a_group_deletes_its_reactions() {
+    let scene = ReactionScene::create().await;
     let (db, group) = (&scene.app.ctx.db, scene.group.id);
-    let another = chat_groups::Model::start(db, &scene.ann, None)
+    let another = chat_groups::Model::create(db, &scene.ann, None)
         .await
         .unwrap();
     let add = async |group_id: i64, seq: i64, users: std::ops::Range<i64>| {
@@ -353,6 +367,6 @@ async fn reactions_go_with_their_group() {
     let mut closed = scene.group.clone().into_active_model();
     closed.closed_at = Set(Some(chrono::Utc::now().into()));
     closed.update(db).await.unwrap();
-    chat_groups::Model::purge_closed(db).await.unwrap();
+    chat_groups::Model::purge_deleted(db).await.unwrap();
     assert_eq!(reactions::Entity::find().count(db).await.unwrap(), 5);
 }

@@ -2,10 +2,10 @@
 
 use chrono::{DateTime, Duration, Utc};
 use proptest::{collection::vec, prelude::*};
-use salam::models::sessions::{Model, RefreshId, Standing};
+use salam::models::sessions::{Model, RefreshId, RefreshTokenStatus};
 use uuid::Uuid;
 
-fn session(current: Uuid, parent: Option<Uuid>, rotated: Option<DateTime<Utc>>) -> Model {
+fn session_row(current: Uuid, parent: Option<Uuid>, rotated: Option<DateTime<Utc>>) -> Model {
     let now = Utc::now();
     Model {
         created_at: now.into(),
@@ -24,53 +24,93 @@ fn session(current: Uuid, parent: Option<Uuid>, rotated: Option<DateTime<Utc>>) 
 }
 
 #[test]
-fn a_refresh_token_is_good_until_its_successor_is_used_and_ten_seconds_more() {
+fn a_refresh_token_is_valid_until_ten_seconds_after_its_successor_is_used() {
     let ids: Vec<_> = (1..=5).map(Uuid::from_u128).collect();
     let [first, second, sibling, third, stranger] = ids[..] else {
         unreachable!()
     };
     let token = |jti, parent| RefreshId { jti, parent };
     let rotated = Utc::now();
-    let new = session(first, None, None);
-    let turned = session(second, Some(first), Some(rotated));
+    let new = session_row(first, None, None);
+    let turned = session_row(second, Some(first), Some(rotated));
     let soon = rotated + Duration::milliseconds(9_999);
     let late = rotated + Duration::seconds(10);
     for (session, token, at, expected) in [
-        (&new, token(first, None), late, Standing::Current),
-        (&new, token(second, Some(first)), late, Standing::Successor),
-        (&new, token(stranger, None), soon, Standing::Reused),
-        (&new, token(stranger, Some(third)), soon, Standing::Reused),
-        (&turned, token(second, Some(first)), late, Standing::Current),
+        (&new, token(first, None), late, RefreshTokenStatus::Current),
+        (
+            &new,
+            token(second, Some(first)),
+            late,
+            RefreshTokenStatus::Successor,
+        ),
+        (
+            &new,
+            token(stranger, None),
+            soon,
+            RefreshTokenStatus::Reused,
+        ),
+        (
+            &new,
+            token(stranger, Some(third)),
+            soon,
+            RefreshTokenStatus::Reused,
+        ),
+        (
+            &turned,
+            token(second, Some(first)),
+            late,
+            RefreshTokenStatus::Current,
+        ),
         (
             &turned,
             token(third, Some(second)),
             late,
-            Standing::Successor,
+            RefreshTokenStatus::Successor,
         ),
-        (&turned, token(first, None), soon, Standing::Overtaken),
-        (&turned, token(first, None), late, Standing::Reused),
+        (
+            &turned,
+            token(first, None),
+            soon,
+            RefreshTokenStatus::Superseded,
+        ),
+        (
+            &turned,
+            token(first, None),
+            late,
+            RefreshTokenStatus::Reused,
+        ),
         (
             &turned,
             token(sibling, Some(first)),
             soon,
-            Standing::Overtaken,
+            RefreshTokenStatus::Superseded,
         ),
-        (&turned, token(sibling, Some(first)), late, Standing::Reused),
-        (&turned, token(stranger, None), soon, Standing::Reused),
+        (
+            &turned,
+            token(sibling, Some(first)),
+            late,
+            RefreshTokenStatus::Reused,
+        ),
+        (
+            &turned,
+            token(stranger, None),
+            soon,
+            RefreshTokenStatus::Reused,
+        ),
     ] {
-        assert_eq!(session.clone().take(token, at), expected, "{token:?}");
+        assert_eq!(session.clone().use_token(token, at), expected, "{token:?}");
     }
 }
 
 /// Somebody with a refresh token of the session, who rotates it.
 #[derive(Clone, Copy)]
-struct Client(RefreshId);
+struct RotatingClient(RefreshId);
 
-impl Client {
+impl RotatingClient {
     /// Returns whether the session goes on. An answer that is lost leaves the client with its old token.
-    fn rotates(&mut self, session: &mut Model, is_lost: bool, now: DateTime<Utc>) -> bool {
-        let standing = session.take(self.0, now);
-        if standing == Standing::Reused {
+    fn rotate(&mut self, session: &mut Model, is_lost: bool, now: DateTime<Utc>) -> bool {
+        let standing = session.use_token(self.0, now);
+        if standing == RefreshTokenStatus::Reused {
             return false;
         }
         let rotated = session.rotate(self.0, standing, now);
@@ -83,74 +123,74 @@ impl Client {
 
 proptest! {
     #[test]
-    fn a_client_keeps_its_session_whatever_answers_are_lost(
+    fn lost_refresh_responses_do_not_end_the_session(
         steps in vec((any::<bool>(), 0_i64..100_000), 1..50),
     ) {
-        let first = RefreshId::first();
-        let mut session = session(first.jti, None, None);
-        let (mut client, mut now) = (Client(first), Utc::now());
+        let first = RefreshId::for_login();
+        let mut session = session_row(first.jti, None, None);
+        let (mut client, mut now) = (RotatingClient(first), Utc::now());
         for (is_lost, waits) in steps {
             now += Duration::seconds(waits);
-            prop_assert!(client.rotates(&mut session, is_lost, now));
+            prop_assert!(client.rotate(&mut session, is_lost, now));
         }
     }
 
     /// Two tabs rotate the same token within the grace, and go on at any time later with the answers.
     #[test]
-    fn two_tabs_that_rotate_at_once_have_one_successor(
+    fn concurrent_rotations_share_one_successor(
         apart in 0_i64..10_000,
         uses in vec((any::<bool>(), 0_i64..1_000_000), 1..20),
     ) {
-        let first = RefreshId::first();
-        let mut session = session(first.jti, None, None);
-        let (mut one, mut other, mut now) = (Client(first), Client(first), Utc::now());
-        prop_assert!(one.rotates(&mut session, false, now));
+        let first = RefreshId::for_login();
+        let mut session = session_row(first.jti, None, None);
+        let (mut one, mut other, mut now) = (RotatingClient(first), RotatingClient(first), Utc::now());
+        prop_assert!(one.rotate(&mut session, false, now));
         now += Duration::milliseconds(apart);
-        prop_assert!(other.rotates(&mut session, false, now));
+        prop_assert!(other.rotate(&mut session, false, now));
         prop_assert_eq!(one.0, other.0);
         for (is_one, waits) in uses {
             now += Duration::milliseconds(waits);
             let tab = if is_one { one } else { other };
-            prop_assert!(session.take(tab.0, now) != Standing::Reused);
+            prop_assert!(session.use_token(tab.0, now) != RefreshTokenStatus::Reused);
         }
     }
 
     /// Whoever shows an old token long after its successor was issued gets no copy of the token in use.
     #[test]
-    fn a_late_copy_starts_a_line_of_its_own(late in 0_i64..10_000, later in 10_000_i64..1_000_000) {
-        let first = RefreshId::first();
-        let mut session = session(first.jti, None, None);
-        let (mut one, mut other, mut now) = (Client(first), Client(first), Utc::now());
-        prop_assert!(one.rotates(&mut session, false, now));
+    fn a_late_copy_of_a_refresh_token_gets_another_successor(late in 0_i64..10_000, later in 10_000_i64..1_000_000) {
+        let first = RefreshId::for_login();
+        let mut session = session_row(first.jti, None, None);
+        let (mut one, mut other, mut now) = (RotatingClient(first), RotatingClient(first), Utc::now());
+        prop_assert!(one.rotate(&mut session, false, now));
         now += Duration::seconds(900);
-        prop_assert_eq!(session.take(one.0, now), Standing::Successor);
+        prop_assert_eq!(session.use_token(one.0, now), RefreshTokenStatus::Successor);
         now += Duration::milliseconds(late);
-        prop_assert!(other.rotates(&mut session, false, now));
+        prop_assert!(other.rotate(&mut session, false, now));
         prop_assert!(other.0 != one.0 && other.0.parent == Some(one.0.jti));
         now += Duration::milliseconds(later);
-        prop_assert!(one.rotates(&mut session, false, now));
-        prop_assert_eq!(session.take(one.0, now), Standing::Successor);
+        prop_assert!(one.rotate(&mut session, false, now));
+        prop_assert_eq!(session.use_token(one.0, now), RefreshTokenStatus::Successor);
         now += Duration::milliseconds(later);
-        prop_assert_eq!(session.take(other.0, now), Standing::Reused);
+        prop_assert_eq!(session.use_token(other.0, now), RefreshTokenStatus::Reused);
     }
 
     #[test]
-    fn a_copy_is_found_out_once_both_have_gone_on(
+    fn reuse_of_a_copied_refresh_token_is_detected(
         before in 0_usize..5,
         steps in vec((any::<bool>(), any::<bool>(), 10_i64..100_000), 0..50),
     ) {
-        let first = RefreshId::first();
-        let mut session = session(first.jti, None, None);
-        let (mut client, mut now) = (Client(first), Utc::now());
+        let first = RefreshId::for_login();
+        let mut session = session_row(first.jti, None, None);
+        let (mut client, mut now) = (RotatingClient(first), Utc::now());
         for _ in 0..before {
-            client.rotates(&mut session, false, now);
+            client.rotate(&mut session, false, now);
         }
         let mut thief = client;
         let mut gone_on = [0; 2];
         for (is_thief, is_lost, waits) in steps {
             now += Duration::seconds(waits);
             let who = if is_thief { &mut thief } else { &mut client };
-            if !who.rotates(&mut session, is_lost, now) {
+            if !who.rotate(&mut session, is_lost, now) {
                 return Ok(());
             }
             gone_on[usize::from(is_thief)] += usize::from(!is_lost);

@@ -5,17 +5,17 @@ use proptest::prelude::*;
 use salam::models::{
     hashing::Requester,
     passwords::Password,
-    skeletons::Look,
+    skeletons::ConfusableKey,
     usernames::Username,
     users::{self, NewUser, UserError},
 };
 use sea_orm::{ConnectionTrait, DatabaseConnection, EntityTrait, PaginatorTrait, Statement};
 use serde_json::json;
 
-use crate::support::{TestApp, soon};
+use crate::support::{TestApp, with_timeout};
 
 /// What becomes of a second name beside the first.
-async fn second(app: &TestApp, first: &str, second: &str) -> u16 {
+async fn register_second(app: &TestApp, first: &str, second: &str) -> u16 {
     for table in ["users", "skeletons"] {
         let statement = format!("DELETE FROM {table}");
         sea_orm::ConnectionTrait::execute_unprepared(&app.ctx.db, &statement)
@@ -31,7 +31,7 @@ async fn register(app: &TestApp, name: &str) -> u16 {
     let user = NewUser {
         name: "x".to_owned(),
         username: Username::parse(name).unwrap(),
-        password: Password::given("a staple of it"),
+        password: Password::from_input("a staple of it"),
     };
     match users::Model::register(&app.ctx.db, user, Requester::OPERATOR).await {
         Ok(_) => 201,
@@ -41,7 +41,7 @@ async fn register(app: &TestApp, name: &str) -> u16 {
 }
 
 #[tokio::test]
-async fn a_name_that_looks_like_another_is_taken() {
+async fn a_confusable_username_is_rejected_at_registration() {
     let app = TestApp::start().await;
     let account = |name: &str| json!({"name": "x", "username": name, "password": "a staple of it"});
     assert_eq!(
@@ -58,7 +58,7 @@ async fn a_name_that_looks_like_another_is_taken() {
 }
 
 #[tokio::test]
-async fn names_that_look_alike_are_not_both_given() {
+async fn confusable_usernames_cannot_both_register() {
     let app = TestApp::start().await;
     for (first, looks_alike) in [
         // Cyrillic.
@@ -98,7 +98,7 @@ async fn names_that_look_alike_are_not_both_given() {
         ("łódź", "l\u{337}o\u{301}dz\u{301}"),
     ] {
         assert_eq!(
-            second(&app, first, looks_alike).await,
+            register_second(&app, first, looks_alike).await,
             400,
             "{first} {looks_alike}"
         );
@@ -106,7 +106,7 @@ async fn names_that_look_alike_are_not_both_given() {
 }
 
 #[tokio::test]
-async fn names_that_only_seem_alike_to_a_table_are_both_given() {
+async fn distinguishable_usernames_can_both_register() {
     let app = TestApp::start().await;
     for (first, other) in [
         // By UTS 39 each of these pairs is confusable.
@@ -138,19 +138,23 @@ async fn names_that_only_seem_alike_to_a_table_are_both_given() {
         ("a.b", "a-b"),
         ("a_b", "a-b"),
     ] {
-        assert_eq!(second(&app, first, other).await, 201, "{first} {other}");
+        assert_eq!(
+            register_second(&app, first, other).await,
+            201,
+            "{first} {other}"
+        );
     }
 }
 
 #[tokio::test]
-async fn of_those_who_ask_at_once_for_what_looks_alike_one_gets_it() {
+async fn concurrent_registrations_of_confusable_usernames_admit_one() {
     for names in [
         ["admin", "аdmin", "аdmіn", "аԁmin", "aԁmіn", "admіn"],
         ["сору", "сoру", "соpу", "copу", "cору", "соpy"],
     ] {
         let app = TestApp::start().await;
         let asking = names.iter().map(|name| register(&app, name));
-        let answers = soon("the answers", futures_util::future::join_all(asking)).await;
+        let answers = with_timeout("the answers", futures_util::future::join_all(asking)).await;
         let given = answers.iter().filter(|status| **status == 201).count();
         assert_eq!(given, 1, "{names:?}: {answers:?}");
         assert_eq!(users::Entity::find().count(&app.ctx.db).await.unwrap(), 1);
@@ -161,12 +165,12 @@ async fn of_those_who_ask_at_once_for_what_looks_alike_one_gets_it() {
         "user1", "userl", "useri", "modern", "modem", "rnodern", "b0b", "bob",
     ];
     let asking = names.iter().map(|name| register(&app, name));
-    let answers = soon("the answers", futures_util::future::join_all(asking)).await;
+    let answers = with_timeout("the answers", futures_util::future::join_all(asking)).await;
     assert!(answers.iter().all(|status| *status == 201), "{answers:?}");
 }
 
 #[tokio::test]
-async fn a_name_that_was_refused_holds_nothing() {
+async fn a_rejected_username_reserves_nothing() {
     let app = TestApp::start().await;
     assert_eq!(register(&app, "сору").await, 201);
     // The whole of it is taken, though a part was free.
@@ -176,7 +180,7 @@ async fn a_name_that_was_refused_holds_nothing() {
 }
 
 #[tokio::test]
-async fn the_longest_name_is_told_from_its_twin_too() {
+async fn confusable_usernames_of_maximum_length_are_rejected() {
     let app = TestApp::start().await;
     let syllables = |count| "쮔".repeat(count);
     assert_eq!(register(&app, &(syllables(149) + "a")).await, 201);
@@ -187,7 +191,7 @@ async fn the_longest_name_is_told_from_its_twin_too() {
 
 /// Inserts an account as the first version of the schema has it.
 pub async fn insert_before_migrations(db: &DatabaseConnection, name: &str, hash: &str) {
-    let key = salam::models::usernames::key(name);
+    let key = salam::models::usernames::username_key(name);
     let values = [name, &key, hash].map(sea_orm::Value::from);
     let insert = "INSERT INTO users (username, username_key, name, password_hash, is_active, \
                   created_at, updated_at) \
@@ -206,7 +210,7 @@ pub async fn migrate_down_before(db: &DatabaseConnection, name: &str) {
 }
 
 #[tokio::test]
-async fn the_migration_takes_the_names_that_are_there() {
+async fn the_migration_reserves_existing_usernames() {
     let app = TestApp::start().await;
     let db = &app.ctx.db;
     // Before it, all of these could be.
@@ -229,7 +233,7 @@ async fn the_migration_takes_the_names_that_are_there() {
 }
 
 /// A letter of ASCII, and what looks like it.
-const TWINS: [(char, char); 12] = [
+const CONFUSABLE_LETTERS: [(char, char); 12] = [
     ('a', 'а'),
     ('c', 'с'),
     ('e', 'е'),
@@ -244,14 +248,14 @@ const TWINS: [(char, char); 12] = [
     ('v', 'ν'),
 ];
 
-fn look(name: &str) -> Look {
-    Look::of(&Username::parse(name).unwrap())
+fn confusable_key(name: &str) -> ConfusableKey {
+    ConfusableKey::from_username(&Username::parse(name).unwrap())
 }
 
 proptest! {
     #[test]
-    fn a_twin_of_any_letter_is_found(name in "[a-zA-Z0-9._-]{1,20}", at in any::<prop::sample::Index>()) {
-        let twin = |c: char| TWINS.iter().find(|(ascii, _)| *ascii == c).map(|(_, twin)| *twin);
+    fn replacing_any_letter_with_a_confusable_is_detected(name in "[a-zA-Z0-9._-]{1,20}", at in any::<prop::sample::Index>()) {
+        let twin = |c: char| CONFUSABLE_LETTERS.iter().find(|(ascii, _)| *ascii == c).map(|(_, twin)| *twin);
         let places: Vec<usize> = name.char_indices().filter(|(_, c)| twin(*c).is_some()).map(|(at, _)| at).collect();
         prop_assume!(!places.is_empty());
         let at = places[at.index(places.len())];
@@ -259,22 +263,22 @@ proptest! {
             .char_indices()
             .map(|(here, c)| if here == at { twin(c).unwrap() } else { c })
             .collect();
-        prop_assert!(look(&name).is_like(&look(&other)), "{} {}", name, other);
-        prop_assert!(look(&other).is_like(&look(&name)), "{} {}", other, name);
+        prop_assert!(confusable_key(&name).conflicts_with(&confusable_key(&other)), "{} {}", name, other);
+        prop_assert!(confusable_key(&other).conflicts_with(&confusable_key(&name)), "{} {}", other, name);
     }
 
     #[test]
-    fn two_names_in_ascii_are_never_alike(
+    fn ascii_usernames_are_never_confusable(
         one in "[a-zA-Z0-9@.+_-]{0,10}[a-z0-9][A-Z0-9@.+_-]{0,9}",
         other in "[a-zA-Z0-9@.+_-]{0,10}[a-z0-9][A-Z0-9@.+_-]{0,9}",
     ) {
-        prop_assert!(!look(&one).is_like(&look(&other)));
+        prop_assert!(!confusable_key(&one).conflicts_with(&confusable_key(&other)));
     }
 
     #[test]
-    fn what_a_name_looks_like_can_be_stored(name in "[\\p{L}\\p{Nd}\\p{Mn}]{1,150}") {
+    fn confusable_keys_fit_in_an_index(name in "[\\p{L}\\p{Nd}\\p{Mn}]{1,150}") {
         if let Ok(name) = Username::parse(&name) {
-            for skeleton in migration::skeletons::of(name.as_str(), &name.key()) {
+            for skeleton in migration::skeletons::compute(name.as_str(), &name.key()) {
                 // PostgreSQL keeps no more than 2704 bytes of a row in an index.
                 prop_assert!((1..2000).contains(&skeleton.len()), "{}", skeleton);
             }

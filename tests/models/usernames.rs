@@ -6,7 +6,7 @@ use salam::models::{
     events,
     hashing::Requester,
     passwords::Password,
-    usernames::{Username, key, parse_display_name},
+    usernames::{Username, parse_display_name, username_key},
     users,
 };
 use sea_orm::{ColumnTrait, EntityTrait, QueryFilter, QueryOrder};
@@ -42,7 +42,7 @@ fn letters_and_digits_of_any_script_are_usernames() {
 }
 
 #[test]
-fn everything_else_is_not() {
+fn other_characters_are_rejected_in_usernames() {
     let too_long = "x".repeat(151);
     // One character that NFKC makes eighteen of.
     let expands = "\u{fdfa}".repeat(10);
@@ -76,7 +76,7 @@ fn everything_else_is_not() {
 }
 
 #[test]
-fn letter_case_makes_no_other_name() {
+fn usernames_are_case_insensitive() {
     for (one, other) in [
         ("ann", "ANN"),
         ("straße", "STRASSE"),
@@ -88,12 +88,12 @@ fn letter_case_makes_no_other_name() {
         let keys = [one, other].map(|text| Username::parse(text).unwrap().key());
         assert_eq!(keys[0], keys[1], "{one} and {other}");
     }
-    assert_ne!(key("ann"), key("anna"));
-    assert_ne!(key("ı"), key("i"));
+    assert_ne!(username_key("ann"), username_key("anna"));
+    assert_ne!(username_key("ı"), username_key("i"));
 }
 
 #[test]
-fn display_names_are_free_but_for_control_characters() {
+fn display_names_reject_only_control_characters() {
     assert_eq!(
         parse_display_name("  Ann Lee 🙂 "),
         Ok("Ann Lee 🙂".to_owned())
@@ -107,26 +107,26 @@ fn display_names_are_free_but_for_control_characters() {
 
 proptest! {
     #[test]
-    fn a_stored_username_is_stored_as_it_is(text in "[\\p{L}\\p{N}@.+_-]{1,20}") {
+    fn username_normalization_is_idempotent(text in "[\\p{L}\\p{N}@.+_-]{1,20}") {
         if let Ok(name) = Username::parse(&text) {
             prop_assert_eq!(Username::parse(name.as_str()), Ok(name.clone()));
-            prop_assert_eq!(key(&name.key()), name.key());
+            prop_assert_eq!(username_key(&name.key()), name.key());
         }
     }
 
     #[test]
-    fn shouting_and_whispering_do_not_matter(text in "[\\p{Latin}\\p{Cyrillic}\\p{Greek}]{1,10}") {
+    fn username_keys_ignore_letter_case(text in "[\\p{Latin}\\p{Cyrillic}\\p{Greek}]{1,10}") {
         // Folding knows no locale; Rust's own mapping of İ and ς is told apart by it rightly.
         let shouted = text.to_uppercase();
         if let (Ok(_), Ok(_)) = (Username::parse(&text), Username::parse(&shouted)) {
             prop_assume!(shouted.to_lowercase().to_uppercase() == shouted);
-            prop_assert_eq!(key(&shouted), key(&shouted.to_lowercase()));
+            prop_assert_eq!(username_key(&shouted), username_key(&shouted.to_lowercase()));
         }
     }
 }
 
 #[test]
-fn a_username_has_a_letter_or_a_digit() {
+fn a_username_needs_a_letter_or_a_digit() {
     for text in [
         ".",
         "..",
@@ -153,7 +153,7 @@ fn a_username_has_a_letter_or_a_digit() {
 }
 
 #[test]
-fn display_names_and_titles_turn_no_text_around_and_can_be_seen() {
+fn display_names_reject_bidi_controls_and_invisible_text() {
     for control in [
         "\u{61c}", "\u{200e}", "\u{200f}", "\u{202a}", "\u{202e}", "\u{2066}", "\u{2069}",
     ] {
@@ -189,13 +189,13 @@ fn display_names_and_titles_turn_no_text_around_and_can_be_seen() {
 }
 
 #[tokio::test]
-async fn accounts_without_a_letter_are_renamed_and_still_log_in() {
+async fn accounts_without_a_letter_are_renamed_and_can_still_log_in() {
     let app = TestApp::start().await;
     let db = &app.ctx.db;
     let [ann, taken] = [app.user("ann").await, app.user("user_3").await];
     let group = ann.start_chat().await;
     migrate_down_before(db, "_usernames").await;
-    let hash = Password::given("the staple of dots");
+    let hash = Password::from_input("the staple of dots");
     let hash = hash.hash(Requester::OPERATOR).await.unwrap();
     for name in ["..", "@", "_\u{301}", "x."] {
         insert_before_migrations(db, name, &hash).await;
@@ -259,7 +259,7 @@ async fn accounts_without_a_letter_are_renamed_and_still_log_in() {
         let me = app
             .request(reqwest::Method::GET, "/api/me/")
             .bearer_auth(answer.json()["access"].as_str().unwrap());
-        let me = crate::support::Answer::to(me).await.json();
+        let me = crate::support::TestResponse::from_request(me).await.json();
         assert_eq!(me["username"], is_called);
     }
     let login = json!({"username": "-", "password": "the staple of dots"});

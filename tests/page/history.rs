@@ -2,169 +2,177 @@
 
 use serde_json::json;
 
-use super::{Somebody, at, group_of_two, reacts};
-use crate::support::{Look, TestApp, User};
+use super::{PageUser, group_of_two, set_reaction, sign_in_at};
+use crate::support::{Device, TestApp, User};
 
 /// The first line that is seen, and where; both stay when older lines come in above it.
-const FIRST_SEEN: &str = "
+const FIRST_VISIBLE_LINE: &str = "
 const { top } = document.querySelector('[data-part=scroll]').getBoundingClientRect();
 const line = [...document.querySelectorAll('.line')].find((it) => it.getBoundingClientRect().bottom > top);
 return [line.id, line.getBoundingClientRect().top, document.querySelectorAll('.line').length];";
 
-async fn say_many(user: &User<'_>, group: &str, count: usize) {
+async fn send_lines(user: &User<'_>, group: &str, count: usize) {
     for n in 1..=count {
-        let answer = user.say(group, &format!("line {n}"), &n.to_string()).await;
+        let answer = user
+            .send_message(group, &format!("line {n}"), &n.to_string())
+            .await;
         assert_eq!(answer.status, 201, "{answer}");
     }
 }
 
-async fn first_seen(somebody: &Somebody) -> (String, f64, u64) {
-    serde_json::from_value(somebody.run(FIRST_SEEN).await).unwrap()
+async fn first_visible_line(somebody: &PageUser) -> (String, f64, u64) {
+    serde_json::from_value(somebody.run(FIRST_VISIBLE_LINE).await).unwrap()
 }
 
 #[tokio::test]
-async fn what_is_older_comes_in_above_what_is_read() {
+async fn older_messages_load_without_moving_the_view() {
     let app = TestApp::start().await;
     let (group, owner, bob) = group_of_two(&app).await;
-    say_many(&bob, &group, 400).await;
+    send_lines(&bob, &group, 400).await;
     owner
         .put(&format!("/api/groups/{group}/read/"), json!({"seq": 401}))
         .await;
-    let ann = at(&app.url(&format!("/#/chat/{group}")), "ann").await;
-    ann.hears("line 400").await;
-    assert!(ann.said().await.len() < 250);
+    let ann = sign_in_at(&app.url(&format!("/#/chat/{group}")), "ann").await;
+    ann.expect_message("line 400").await;
+    assert!(ann.message_texts().await.len() < 250);
 
     let scroll = "document.querySelector('[data-part=scroll]').scrollTop = arguments[0]";
     for _ in 0..2 {
-        let (_, _, count) = first_seen(&ann).await;
+        let (_, _, count) = first_visible_line(&ann).await;
         // Near to the top, but not there, so that there is a line to be kept where it is.
         ann.run_with(scroll, &[json!(300)]).await;
-        let before = first_seen(&ann).await;
-        ann.until("older lines", async || first_seen(&ann).await.2 > count)
-            .await;
-        let after = first_seen(&ann).await;
+        let before = first_visible_line(&ann).await;
+        ann.wait_until("older lines", async || {
+            first_visible_line(&ann).await.2 > count
+        })
+        .await;
+        let after = first_visible_line(&ann).await;
         assert_eq!(before.0, after.0);
         assert!((before.1 - after.1).abs() <= 2.0, "{before:?} {after:?}");
     }
     // What is told meanwhile does not move it either, and says that it is there.
-    let before = first_seen(&ann).await;
-    bob.say(&group, "now", "now").await;
-    ann.sees("One new message").await;
-    let after = first_seen(&ann).await;
+    let before = first_visible_line(&ann).await;
+    bob.send_message(&group, "now", "now").await;
+    ann.expect_text("One new message").await;
+    let after = first_visible_line(&ann).await;
     assert!((before.1 - after.1).abs() <= 2.0, "{before:?} {after:?}");
-    ann.presses("[data-part=newer]").await;
-    ann.until("the end", async || !ann.offers("body", "To the end").await)
-        .await;
-    ann.until("the beginning", async || {
-        ann.run_with(scroll, &[json!(0)]).await;
-        ann.seen().await.contains("This is where the chat begins.")
+    ann.click_selector("[data-part=newer]").await;
+    ann.wait_until("the end", async || {
+        !ann.has_control("body", "To the end").await
     })
     .await;
-    let said = ann.said().await;
+    ann.wait_until("the beginning", async || {
+        ann.run_with(scroll, &[json!(0)]).await;
+        ann.visible_text()
+            .await
+            .contains("This is where the chat begins.")
+    })
+    .await;
+    let said = ann.message_texts().await;
     let expected: Vec<_> = (1..=400).map(|n| format!("line {n}")).collect();
     assert_eq!(said[..400], expected);
-    ann.goes().await;
+    ann.close_without_errors().await;
 }
 
 /// 324 events of the log are no lines: a page of events would be spent on them.
 #[tokio::test]
 async fn many_reactions_cost_few_requests() {
-    const EMOJI: [&str; 12] = [
+    const EMOJIS: [&str; 12] = [
         "👍", "❤️", "😂", "🎉", "😮", "😢", "🙏", "👏", "🔥", "👀", "✅", "😀",
     ];
     let app = TestApp::start().await;
     let (group, _, bob) = group_of_two(&app).await;
-    say_many(&bob, &group, 3).await;
+    send_lines(&bob, &group, 3).await;
     // The first event is that of Bob, who joined.
     for seq in 2..=4 {
-        for emoji in EMOJI {
+        for emoji in EMOJIS {
             // A user may change one reaction ten times at once.
             for turn in 0..9 {
-                reacts(&bob, &group, seq, emoji, turn % 2 == 0).await;
+                set_reaction(&bob, &group, seq, emoji, turn % 2 == 0).await;
             }
         }
     }
-    let ann = at(&app.url(&format!("/#/chat/{group}")), "ann").await;
-    ann.until_said(&["line 1", "line 2", "line 3"]).await;
-    ann.sees("This is where the chat begins.").await;
-    let chips = EMOJI.map(|emoji| format!("{emoji} 1"));
+    let ann = sign_in_at(&app.url(&format!("/#/chat/{group}")), "ann").await;
+    ann.expect_messages(&["line 1", "line 2", "line 3"]).await;
+    ann.expect_text("This is where the chat begins.").await;
+    let chips = EMOJIS.map(|emoji| format!("{emoji} 1"));
     for line in ["#m2", "#m3", "#m4"] {
-        assert_eq!(ann.texts(&format!("{line} .chip")).await, chips);
+        assert_eq!(ann.visible_texts(&format!("{line} .chip")).await, chips);
     }
-    let pages = ann.requested(&format!("{group}/messages/")).await;
-    let events = ann.requested(&format!("{group}/events/")).await;
+    let pages = ann.requested_urls(&format!("{group}/messages/")).await;
+    let events = ann.requested_urls(&format!("{group}/events/")).await;
     let all = [pages, events].concat();
     assert!((1..=3).contains(&all.len()), "{all:?}");
-    ann.goes().await;
+    ann.close_without_errors().await;
 }
 
 #[tokio::test]
-async fn one_begins_at_what_is_new_however_much_it_is() {
+async fn a_chat_opens_at_the_first_unread_message() {
     let app = TestApp::start().await;
     let (group, owner, bob) = group_of_two(&app).await;
-    say_many(&bob, &group, 250).await;
+    send_lines(&bob, &group, 250).await;
     // The first event is that of Bob, who came.
     let read = json!({"seq": 21});
     owner.put(&format!("/api/groups/{group}/read/"), read).await;
-    let ann = at(&app.url(&format!("/#/chat/{group}")), "ann").await;
+    let ann = sign_in_at(&app.url(&format!("/#/chat/{group}")), "ann").await;
     let is_seen = "const it = document.querySelector('.new'); return it?.nextElementSibling.id === 'm22' && it.getBoundingClientRect().top > 100 && it.getBoundingClientRect().bottom < innerHeight";
-    ann.until_true(is_seen).await;
-    ann.sees("230 new messages").await;
-    ann.press("230 new messages").await;
-    ann.until("all to be read", async || {
+    ann.wait_until_true(is_seen).await;
+    ann.expect_text("230 new messages").await;
+    ann.click("230 new messages").await;
+    ann.wait_until("all to be read", async || {
         let group = owner.get(&format!("/api/groups/{group}/")).await.json();
         group["unread"] == 0
     })
     .await;
-    ann.goes().await;
+    ann.close_without_errors().await;
 }
 
 #[tokio::test]
-async fn one_goes_to_what_is_quoted_and_keeps_a_draft() {
+async fn a_quote_links_to_its_message_and_drafts_are_kept() {
     let app = TestApp::start().await;
     let (group, owner, bob) = group_of_two(&app).await;
-    say_many(&bob, &group, 250).await;
+    send_lines(&bob, &group, 250).await;
     let answer = json!({"text": "To the first", "reply_to": 2});
     owner
         .post(&format!("/api/groups/{group}/messages/"), answer)
         .await;
-    let ann = at(&app.url(&format!("/#/chat/{group}")), "ann").await;
-    ann.hears("To the first").await;
-    assert!(!ann.said().await.contains(&"line 1".to_owned()));
-    ann.press("In reply to bob line 1").await;
+    let ann = sign_in_at(&app.url(&format!("/#/chat/{group}")), "ann").await;
+    ann.expect_message("To the first").await;
+    assert!(!ann.message_texts().await.contains(&"line 1".to_owned()));
+    ann.click("In reply to bob line 1").await;
     let is_seen = "const { top, bottom } = document.activeElement.getBoundingClientRect(); return document.activeElement.id === 'm2' && top > 0 && bottom < innerHeight";
-    ann.until_true(is_seen).await;
+    ann.wait_until_true(is_seen).await;
 
-    ann.writes("half a thought").await;
+    ann.type_message("half a thought").await;
     ann.reload().await;
     let draft = "return document.querySelector('.composer textarea')?.value === 'half a thought'";
-    ann.until_true(draft).await;
-    ann.goes().await;
+    ann.wait_until_true(draft).await;
+    ann.close_without_errors().await;
 }
 
 #[tokio::test]
-async fn who_missed_too_much_reads_the_same_as_all() {
-    let app = TestApp::with(json!({"channels": {"replay_limit": 5}})).await;
+async fn a_client_beyond_the_replay_limit_reloads_the_history() {
+    let app = TestApp::with_settings(json!({"channels": {"replay_limit": 5}})).await;
     let (group, _, bob) = group_of_two(&app).await;
-    bob.say(&group, "before", "before").await;
+    bob.send_message(&group, "before", "before").await;
     let proxy = crate::clients::Proxy::start(app.address).await;
     let url = format!("http://{}/#/chat/{group}", proxy.address);
-    let ann = Somebody::arrives(Look::desktop(), &url).await;
-    ann.signs_in("ann").await;
-    ann.hears("before").await;
+    let ann = PageUser::visit(Device::desktop(), &url).await;
+    ann.sign_in("ann").await;
+    ann.expect_message("before").await;
     // Nothing reaches her, until the line is another.
-    proxy.swallow(usize::MAX);
-    proxy.cut();
-    say_many(&bob, &group, 20).await;
-    proxy.swallow(0);
-    proxy.cut();
-    ann.hears("line 20").await;
+    proxy.drop_next_chunks(usize::MAX);
+    proxy.drop_connections();
+    send_lines(&bob, &group, 20).await;
+    proxy.drop_next_chunks(0);
+    proxy.drop_connections();
+    ann.expect_message("line 20").await;
     let expected = (1..=20).map(|n| format!("line {n}"));
     let expected: Vec<_> = std::iter::once("before".to_owned())
         .chain(expected)
         .collect();
-    assert_eq!(ann.said().await, expected);
-    bob.say(&group, "after", "after").await;
-    ann.hears("after").await;
-    ann.goes().await;
+    assert_eq!(ann.message_texts().await, expected);
+    bob.send_message(&group, "after", "after").await;
+    ann.expect_message("after").await;
+    ann.close_without_errors().await;
 }

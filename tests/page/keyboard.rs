@@ -3,11 +3,11 @@
 use fantoccini::key::Key;
 use serde_json::json;
 
-use super::{Somebody, at, group_of_two};
-use crate::support::{Look, TestApp};
+use super::{PageUser, group_of_two, sign_in_at};
+use crate::support::{Device, TestApp};
 
 /// What has the focus, by its name; and whether that is seen: it is on the screen, and marked.
-const FOCUS: &str = "
+const READ_FOCUS: &str = "
 const it = document.activeElement;
 if (!it || it === document.body) return '';
 if (it.matches('main')) return 'main'; // all that there is: nothing is to be marked in it
@@ -19,226 +19,230 @@ const isSeen = bottom > 0 && top < innerHeight && width > 0 && it.checkVisibilit
 return isMarked && isSeen ? name || it.className : `UNSEEN ${it.outerHTML}`;";
 
 /// Somebody without a mouse.
-struct Typist(Somebody);
+struct KeyboardUser(PageUser);
 
-impl Typist {
+impl KeyboardUser {
     /// What has the focus. There is always something.
-    async fn focus(&self) -> String {
-        let focus = self.0.look(FOCUS, &[]).await;
+    async fn focused_name(&self) -> String {
+        let focus = self.0.run_with_helpers(READ_FOCUS, &[]).await;
         let focus = focus.as_str().unwrap().to_owned();
         assert!(!focus.is_empty(), "nothing has the focus");
         assert!(!focus.starts_with("UNSEEN"), "{focus}");
         focus
     }
 
-    async fn key(&self, key: Key) {
-        self.0.key(key).await;
+    async fn press(&self, key: Key) {
+        self.0.press_key(key).await;
     }
 
     /// Waits until that has the focus.
-    async fn has(&self, name: &str) {
+    async fn expect_focus(&self, name: &str) {
         self.0
-            .until(&format!("{name:?} to have the focus"), async || {
-                self.0.look(FOCUS, &[]).await == json!(name)
+            .wait_until(&format!("{name:?} to have the focus"), async || {
+                self.0.run_with_helpers(READ_FOCUS, &[]).await == json!(name)
             })
             .await;
     }
 
     /// Goes on by Tab, or back with Shift, until that has the focus.
-    async fn goes_to(&self, name: &str, is_back: bool) {
+    async fn tab_until(&self, name: &str, is_back: bool) {
         let mut passed = Vec::new();
-        self.focus().await;
-        while self.0.look(FOCUS, &[]).await != json!(name) {
+        self.focused_name().await;
+        while self.0.run_with_helpers(READ_FOCUS, &[]).await != json!(name) {
             if is_back {
-                self.0.with_shift(Key::Tab).await;
+                self.0.press_shift_key(Key::Tab).await;
             } else {
-                self.key(Key::Tab).await;
+                self.press(Key::Tab).await;
             }
             // (After the last it is the browser's own, for a moment.)
-            passed.push(self.0.look(FOCUS, &[]).await);
+            passed.push(self.0.run_with_helpers(READ_FOCUS, &[]).await);
             assert!(passed.len() < 40, "{name} is not among {passed:?}");
         }
     }
 
-    async fn to(&self, name: &str) {
-        self.goes_to(name, false).await;
+    async fn tab_to(&self, name: &str) {
+        self.tab_until(name, false).await;
     }
 
-    async fn back_to(&self, name: &str) {
-        self.goes_to(name, true).await;
+    async fn tab_back_to(&self, name: &str) {
+        self.tab_until(name, true).await;
     }
 
-    async fn presses(&self, name: &str) {
-        self.to(name).await;
-        self.key(Key::Enter).await;
+    async fn activate(&self, name: &str) {
+        self.tab_to(name).await;
+        self.press(Key::Enter).await;
     }
 }
 
 #[tokio::test]
-async fn one_signs_up_starts_a_chat_and_finds_the_way_back() {
+async fn sign_up_and_chat_creation_work_by_keyboard() {
     let app = TestApp::start().await;
-    let ann = Typist(Somebody::arrives(Look::desktop(), &app.url("/")).await);
-    ann.has("Username").await;
-    ann.presses("Create an account").await;
-    ann.has("Your name").await;
-    ann.0.types("Ann").await;
-    ann.key(Key::Tab).await;
-    ann.0.types("ann").await;
-    ann.key(Key::Tab).await;
-    ann.0.types("short").await;
-    ann.key(Key::Enter).await;
-    ann.0.sees("Password:").await;
-    ann.has("Password").await;
-    ann.0.types(" but longer by a staple").await;
-    ann.key(Key::Enter).await;
-    ann.0.sees("You are in no chat yet.").await;
-    ann.focus().await;
+    let ann = KeyboardUser(PageUser::visit(Device::desktop(), &app.url("/")).await);
+    ann.expect_focus("Username").await;
+    ann.activate("Create an account").await;
+    ann.expect_focus("Your name").await;
+    ann.0.type_text("Ann").await;
+    ann.press(Key::Tab).await;
+    ann.0.type_text("ann").await;
+    ann.press(Key::Tab).await;
+    ann.0.type_text("short").await;
+    ann.press(Key::Enter).await;
+    ann.0.expect_text("Password:").await;
+    ann.expect_focus("Password").await;
+    ann.0.type_text(" but longer by a staple").await;
+    ann.press(Key::Enter).await;
+    ann.0.expect_text("You are in no chat yet.").await;
+    ann.focused_name().await;
 
-    ann.presses("Start your first chat").await;
-    ann.has("Name of the chat").await;
-    ann.key(Key::Escape).await;
-    ann.has("Start your first chat").await;
-    ann.key(Key::Enter).await;
-    ann.0.types("Lunch").await;
-    ann.key(Key::Enter).await;
-    ann.has("Write a message").await;
-    ann.back_to("People and invites").await;
-    ann.key(Key::Enter).await;
-    ann.0.sees("@ann · owner").await;
-    ann.presses("Make a link").await;
-    ann.has("Link").await;
-    ann.presses("Withdraw").await;
-    ann.0.sees_no_more("Withdraw").await;
-    ann.focus().await;
-    ann.key(Key::Escape).await;
-    ann.has("People and invites").await;
-    ann.key(Key::Enter).await;
-    ann.presses("Delete this chat for everybody").await;
-    ann.0.sees("is deleted for everybody").await;
-    ann.focus().await;
-    ann.key(Key::Escape).await;
-    ann.has("Delete this chat for everybody").await;
-    ann.key(Key::Escape).await;
-    ann.has("People and invites").await;
+    ann.activate("Start your first chat").await;
+    ann.expect_focus("Name of the chat").await;
+    ann.press(Key::Escape).await;
+    ann.expect_focus("Start your first chat").await;
+    ann.press(Key::Enter).await;
+    ann.0.type_text("Lunch").await;
+    ann.press(Key::Enter).await;
+    ann.expect_focus("Write a message").await;
+    ann.tab_back_to("People and invites").await;
+    ann.press(Key::Enter).await;
+    ann.0.expect_text("@ann · owner").await;
+    ann.activate("Make a link").await;
+    ann.expect_focus("Link").await;
+    ann.activate("Withdraw").await;
+    ann.0.expect_no_text("Withdraw").await;
+    ann.focused_name().await;
+    ann.press(Key::Escape).await;
+    ann.expect_focus("People and invites").await;
+    ann.press(Key::Enter).await;
+    ann.activate("Delete this chat for everybody").await;
+    ann.0.expect_text("is deleted for everybody").await;
+    ann.focused_name().await;
+    ann.press(Key::Escape).await;
+    ann.expect_focus("Delete this chat for everybody").await;
+    ann.press(Key::Escape).await;
+    ann.expect_focus("People and invites").await;
 
-    ann.back_to("Account").await;
-    ann.key(Key::Enter).await;
-    ann.0.sees("Where you are signed in").await;
-    ann.focus().await;
-    ann.presses("Sign out").await;
-    ann.has("Username").await;
-    ann.0.goes().await;
+    ann.tab_back_to("Account").await;
+    ann.press(Key::Enter).await;
+    ann.0.expect_text("Where you are signed in").await;
+    ann.focused_name().await;
+    ann.activate("Sign out").await;
+    ann.expect_focus("Username").await;
+    ann.0.close_without_errors().await;
 }
 
 #[tokio::test]
-async fn one_does_all_that_can_be_done_with_a_message() {
+async fn message_actions_work_by_keyboard() {
     let app = TestApp::start().await;
     let (group, _, bob) = group_of_two(&app).await;
     for text in ["One", "Two"] {
-        bob.say(&group, text, text).await;
+        bob.send_message(&group, text, text).await;
     }
-    let ann = Typist(at(&app.url(&format!("/#/chat/{group}")), "ann").await);
-    ann.has("Write a message").await;
-    ann.0.types("Three").await;
-    ann.key(Key::Enter).await;
-    ann.0.hears("Three").await;
-    ann.has("Write a message").await;
+    let ann = KeyboardUser(sign_in_at(&app.url(&format!("/#/chat/{group}")), "ann").await);
+    ann.expect_focus("Write a message").await;
+    ann.0.type_text("Three").await;
+    ann.press(Key::Enter).await;
+    ann.0.expect_message("Three").await;
+    ann.expect_focus("Write a message").await;
 
     // A line, and by the arrows another; then what can be done with it.
     let line = async |words: &str| {
         let is_there = format!(
             "return document.activeElement.querySelector('.text')?.innerText === {words:?}"
         );
-        ann.0.until_true(&is_there).await;
-        ann.focus().await;
+        ann.0.wait_until_true(&is_there).await;
+        ann.focused_name().await;
     };
-    ann.0.with_shift(Key::Tab).await;
+    ann.0.press_shift_key(Key::Tab).await;
     while ann
         .0
         .run("return document.activeElement.matches('.line')")
         .await
         != json!(true)
     {
-        ann.0.with_shift(Key::Tab).await;
+        ann.0.press_shift_key(Key::Tab).await;
     }
     line("Three").await;
-    ann.key(Key::Home).await;
+    ann.press(Key::Home).await;
     line("One").await;
-    ann.key(Key::Down).await;
+    ann.press(Key::Down).await;
     line("Two").await;
-    ann.presses("React").await;
-    ann.has("👍").await;
-    ann.key(Key::Right).await;
-    ann.key(Key::Down).await;
-    ann.focus().await;
-    ann.key(Key::Enter).await;
+    ann.activate("React").await;
+    ann.expect_focus("👍").await;
+    ann.press(Key::Right).await;
+    ann.press(Key::Down).await;
+    ann.focused_name().await;
+    ann.press(Key::Enter).await;
     ann.0
-        .until("a reaction", async || ann.0.texts(".chip").await.len() == 1)
+        .wait_until("a reaction", async || {
+            ann.0.visible_texts(".chip").await.len() == 1
+        })
         .await;
-    ann.has("React").await;
-    ann.key(Key::Escape).await;
+    ann.expect_focus("React").await;
+    ann.press(Key::Escape).await;
     line("Two").await;
-    ann.presses("Reply").await;
-    ann.has("Write a message").await;
-    ann.0.types("Four").await;
-    ann.key(Key::Enter).await;
-    ann.0.hears("Four").await;
+    ann.activate("Reply").await;
+    ann.expect_focus("Write a message").await;
+    ann.0.type_text("Four").await;
+    ann.press(Key::Enter).await;
+    ann.0.expect_message("Four").await;
 
     // The last of one's own is edited by the arrow.
-    ann.key(Key::Up).await;
-    ann.0.sees("Editing your message").await;
-    ann.key(Key::Escape).await;
-    ann.0.sees_no_more("Editing your message").await;
-    ann.key(Key::Up).await;
-    ann.0.types("th").await;
-    ann.key(Key::Enter).await;
-    ann.0.hears("Fourth").await;
-    ann.has("Write a message").await;
+    ann.press(Key::Up).await;
+    ann.0.expect_text("Editing your message").await;
+    ann.press(Key::Escape).await;
+    ann.0.expect_no_text("Editing your message").await;
+    ann.press(Key::Up).await;
+    ann.0.type_text("th").await;
+    ann.press(Key::Enter).await;
+    ann.0.expect_message("Fourth").await;
+    ann.expect_focus("Write a message").await;
 
-    ann.back_to("Delete").await;
-    ann.key(Key::Enter).await;
-    ann.0.sees("Delete this message?").await;
-    ann.focus().await;
-    ann.key(Key::Escape).await;
-    ann.has("Delete").await;
-    ann.key(Key::Enter).await;
-    ann.has("Cancel").await;
-    ann.presses("Delete").await;
-    ann.0.hears("This message was deleted.").await;
+    ann.tab_back_to("Delete").await;
+    ann.press(Key::Enter).await;
+    ann.0.expect_text("Delete this message?").await;
+    ann.focused_name().await;
+    ann.press(Key::Escape).await;
+    ann.expect_focus("Delete").await;
+    ann.press(Key::Enter).await;
+    ann.expect_focus("Cancel").await;
+    ann.activate("Delete").await;
+    ann.0.expect_message("This message was deleted.").await;
     line("This message was deleted.").await;
-    ann.key(Key::Escape).await;
-    ann.has("Write a message").await;
-    ann.0.goes().await;
+    ann.press(Key::Escape).await;
+    ann.expect_focus("Write a message").await;
+    ann.0.close_without_errors().await;
 }
 
 #[tokio::test]
-async fn one_joins_by_an_invite_and_goes_from_chat_to_chat() {
+async fn invites_and_chat_switching_work_by_keyboard() {
     let app = TestApp::start().await;
     let (group, owner, _) = group_of_two(&app).await;
     let carol = app.user("carol").await;
-    super::titled(&carol, "Alone").await;
-    let code = owner.invites(&group).await;
-    let carol = Typist(at(&app.url(&format!("/#/invite/{code}")), "carol").await);
-    carol.has("Join this chat").await;
-    carol.key(Key::Enter).await;
-    carol.has("Write a message").await;
-    let chats = carol.0.chats().await;
-    carol.back_to(&chats[1]).await;
-    carol.key(Key::Enter).await;
+    super::start_titled_chat(&carol, "Alone").await;
+    let code = owner.create_invite(&group).await;
+    let carol = KeyboardUser(sign_in_at(&app.url(&format!("/#/invite/{code}")), "carol").await);
+    carol.expect_focus("Join this chat").await;
+    carol.press(Key::Enter).await;
+    carol.expect_focus("Write a message").await;
+    let chats = carol.0.listed_chats().await;
+    carol.tab_back_to(&chats[1]).await;
+    carol.press(Key::Enter).await;
     carol
         .0
-        .until("the other chat", async || {
-            carol.0.heading().await == "Alone"
+        .wait_until("the other chat", async || {
+            carol.0.chat_title().await == "Alone"
         })
         .await;
-    carol.has("Write a message").await;
+    carol.expect_focus("Write a message").await;
     owner
         .delete(&format!("/api/groups/{group}/members/carol/"))
         .await;
     carol
         .0
-        .until("the chat to go", async || carol.0.chats().await.len() == 1)
+        .wait_until("the chat to go", async || {
+            carol.0.listed_chats().await.len() == 1
+        })
         .await;
-    carol.focus().await;
-    carol.0.goes().await;
+    carol.focused_name().await;
+    carol.0.close_without_errors().await;
 }

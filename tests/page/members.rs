@@ -1,117 +1,123 @@
 //! Who is in a chat, and what the owner may do about it.
 
-use super::{Lunch, at, group_of_two, lunch, set_active};
+use super::{SharedChat, group_of_two, open_shared_chat, set_active, sign_in_at};
 use crate::support::TestApp;
 
 #[tokio::test]
-async fn the_owner_renames_the_chat_and_gives_roles() {
+async fn the_owner_renames_the_chat_and_changes_roles() {
     let app = TestApp::start().await;
-    let Lunch { ann, bob, .. } = lunch(&app).await;
-    ann.press("People and invites").await;
+    let SharedChat { ann, bob, .. } = open_shared_chat(&app).await;
+    ann.click("People and invites").await;
     ann.fill("Name of the chat", "Dinner").await;
-    ann.press_in("#people", "Save").await;
-    bob.until("the new name", async || bob.heading().await == "Dinner")
+    ann.click_in("#people", "Save").await;
+    bob.wait_until("the new name", async || bob.chat_title().await == "Dinner")
         .await;
-    bob.sees("ann calls this chat Dinner.").await;
+    bob.expect_text("ann calls this chat Dinner.").await;
 
-    bob.press("People and invites").await;
-    bob.sees("@ann · owner").await;
-    assert!(!bob.offers("#people", "Make a link").await);
-    ann.press_in("#people", "Make admin: bob").await;
-    bob.sees("ann has made bob an admin.").await;
-    bob.press_in("#people", "Make a link").await;
-    ann.press_in("#people", "Make owner: bob").await;
-    ann.answers("Yes").await;
-    ann.sees("bob owns this chat now.").await;
-    bob.press_in("#people", "Make member: ann").await;
-    ann.sees("bob has made ann a member like others.").await;
-    ann.sees_no_more("Make a link").await;
-    ann.goes().await;
-    bob.goes().await;
+    bob.click("People and invites").await;
+    bob.expect_text("@ann · owner").await;
+    assert!(!bob.has_control("#people", "Make a link").await);
+    ann.click_in("#people", "Make admin: bob").await;
+    bob.expect_text("ann has made bob an admin.").await;
+    bob.click_in("#people", "Make a link").await;
+    ann.click_in("#people", "Make owner: bob").await;
+    ann.answer_dialog("Yes").await;
+    ann.expect_text("bob owns this chat now.").await;
+    bob.click_in("#people", "Make member: ann").await;
+    ann.expect_text("bob has made ann a member like others.")
+        .await;
+    ann.expect_no_text("Make a link").await;
+    ann.close_without_errors().await;
+    bob.close_without_errors().await;
 }
 
 #[tokio::test]
-async fn who_is_put_out_is_told_and_comes_back_unless_banned() {
+async fn a_kicked_member_is_notified_and_may_rejoin_unless_banned() {
     let app = TestApp::start().await;
-    let Lunch { ann, bob, .. } = lunch(&app).await;
-    let link = ann.makes_link().await;
+    let SharedChat { ann, bob, .. } = open_shared_chat(&app).await;
+    let link = ann.create_invite_link().await;
     let gone = async || {
-        bob.sees("You are not in this chat any more.").await;
-        bob.until("the chat to go", async || bob.chats().await.is_empty())
-            .await;
+        bob.expect_text("You are not in this chat any more.").await;
+        bob.wait_until("the chat to go", async || {
+            bob.listed_chats().await.is_empty()
+        })
+        .await;
     };
-    ann.press("People and invites").await;
-    ann.press_in("#people", "Put out: bob").await;
-    ann.answers("Yes").await;
+    ann.click("People and invites").await;
+    ann.click_in("#people", "Put out: bob").await;
+    ann.answer_dialog("Yes").await;
     gone().await;
-    ann.sees("ann has put out bob.").await;
+    ann.expect_text("ann has put out bob.").await;
 
     bob.open(&link).await;
-    bob.press("Join this chat").await;
-    bob.until("the chat", async || bob.heading().await == "Lunch")
+    bob.click("Join this chat").await;
+    bob.wait_until("the chat", async || bob.chat_title().await == "Lunch")
         .await;
-    ann.press_in("#people", "Ban: bob").await;
-    ann.answers("Yes").await;
+    ann.click_in("#people", "Ban: bob").await;
+    ann.answer_dialog("Yes").await;
     gone().await;
     bob.open(&link).await;
-    bob.press("Join this chat").await;
-    bob.sees("You were put out of this chat for good.").await;
-
-    ann.press_in("#people", "Let back in").await;
-    ann.sees_no_more("Let back in").await;
-    bob.press("Join this chat").await;
-    bob.until("the chat", async || bob.heading().await == "Lunch")
+    bob.click("Join this chat").await;
+    bob.expect_text("You were put out of this chat for good.")
         .await;
-    ann.goes().await;
-    bob.goes().await;
+
+    ann.click_in("#people", "Let back in").await;
+    ann.expect_no_text("Let back in").await;
+    bob.click("Join this chat").await;
+    bob.wait_until("the chat", async || bob.chat_title().await == "Lunch")
+        .await;
+    ann.close_without_errors().await;
+    bob.close_without_errors().await;
 }
 
 #[tokio::test]
-async fn who_leaves_and_what_is_deleted_is_gone() {
+async fn leaving_or_deleting_a_chat_removes_it_from_the_page() {
     let app = TestApp::start().await;
-    let Lunch { ann, bob, group } = lunch(&app).await;
-    bob.press("People and invites").await;
+    let SharedChat { ann, bob, group } = open_shared_chat(&app).await;
+    bob.click("People and invites").await;
     assert!(
-        !bob.offers("#people", "Delete this chat for everybody")
+        !bob.has_control("#people", "Delete this chat for everybody")
             .await
     );
-    bob.press_in("#people", "Leave this chat").await;
-    bob.answers("Leave this chat").await;
-    ann.sees("bob has left.").await;
-    bob.sees("You are in no chat yet.").await;
+    bob.click_in("#people", "Leave this chat").await;
+    bob.answer_dialog("Leave this chat").await;
+    ann.expect_text("bob has left.").await;
+    bob.expect_text("You are in no chat yet.").await;
     bob.open(&app.url(&format!("/#/chat/{group}"))).await;
-    bob.sees("There is no such thing here, or you may not see it.")
+    bob.expect_text("There is no such thing here, or you may not see it.")
         .await;
 
-    ann.press("People and invites").await;
-    ann.press_in("#people", "Delete this chat for everybody")
+    ann.click("People and invites").await;
+    ann.click_in("#people", "Delete this chat for everybody")
         .await;
-    ann.answers("Delete").await;
-    ann.sees("You are in no chat yet.").await;
-    ann.goes().await;
-    bob.goes().await;
+    ann.answer_dialog("Delete").await;
+    ann.expect_text("You are in no chat yet.").await;
+    ann.close_without_errors().await;
+    bob.close_without_errors().await;
 }
 
 #[tokio::test]
 async fn a_deactivated_member_is_marked_and_gets_no_role() {
     let app = TestApp::start().await;
     let (group, _, bob) = group_of_two(&app).await;
-    bob.say(&group, "One", "1").await;
+    bob.send_message(&group, "One", "1").await;
     set_active(&app, "bob", false).await;
-    let ann = at(&app.url(&format!("/#/chat/{group}")), "ann").await;
-    ann.hears("One").await;
+    let ann = sign_in_at(&app.url(&format!("/#/chat/{group}")), "ann").await;
+    ann.expect_message("One").await;
     let is_by = async |author: &str| {
-        ann.until(author, async || ann.texts(".line .by").await == [author])
-            .await;
-    };
-    is_by("bob Deactivated").await;
-    let are_members = async |rows: &[&str]| {
-        ann.until("the members", async || {
-            ann.texts("[data-part=members] .row-name").await == rows
+        ann.wait_until(author, async || {
+            ann.visible_texts(".line .by").await == [author]
         })
         .await;
     };
-    ann.press("People and invites").await;
+    is_by("bob Deactivated").await;
+    let are_members = async |rows: &[&str]| {
+        ann.wait_until("the members", async || {
+            ann.visible_texts("[data-part=members] .row-name").await == rows
+        })
+        .await;
+    };
+    ann.click("People and invites").await;
     are_members(&["ann @ann · owner · you", "bob Deactivated @bob · member"]).await;
     for (action, is_offered) in [
         ("Make admin: bob", false),
@@ -119,19 +125,22 @@ async fn a_deactivated_member_is_marked_and_gets_no_role() {
         ("Put out: bob", true),
         ("Ban: bob", true),
     ] {
-        let offers = ann.offers("#people", action).await;
+        let offers = ann.has_control("#people", action).await;
         assert_eq!(offers, is_offered, "{action}");
     }
-    ann.press_in("#people", "Close").await;
+    ann.click_in("#people", "Close").await;
 
     // An account that is active again is not marked.
     set_active(&app, "bob", true).await;
-    app.log_in("bob").await.say(&group, "Two", "2").await;
-    ann.until_said(&["One", "Two"]).await;
+    app.log_in("bob")
+        .await
+        .send_message(&group, "Two", "2")
+        .await;
+    ann.expect_messages(&["One", "Two"]).await;
     is_by("bob").await;
-    ann.press("People and invites").await;
+    ann.click("People and invites").await;
     are_members(&["ann @ann · owner · you", "bob @bob · member"]).await;
-    assert!(ann.offers("#people", "Make admin: bob").await);
-    ann.press_in("#people", "Close").await;
-    ann.goes().await;
+    assert!(ann.has_control("#people", "Make admin: bob").await);
+    ann.click_in("#people", "Close").await;
+    ann.close_without_errors().await;
 }

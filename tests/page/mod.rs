@@ -1,51 +1,51 @@
 //! The page in real browsers, by what people see, press and type.
 
-mod axe;
-mod breaks;
+mod accessibility;
+mod chat_list;
+mod connection_loss;
 mod history;
-mod hostile;
+mod hostile_content;
 mod keyboard;
-mod list;
 mod members;
+mod page_user;
 mod persian;
 mod phone;
 mod playground;
 mod screenshots;
-mod somebody;
-mod walk;
+mod walkthrough;
 
 use salam::models::users;
 use serde_json::json;
 
-use self::somebody::Somebody;
-use crate::support::{Look, TestApp, User};
+use self::page_user::PageUser;
+use crate::support::{Device, TestApp, User};
 
 /// Two people who look at the same chat.
-struct Lunch {
-    ann: Somebody,
-    bob: Somebody,
+struct SharedChat {
+    ann: PageUser,
+    bob: PageUser,
     group: String,
 }
 
 /// Ann, who owns it, and Bob in the chat "Lunch".
-async fn lunch(app: &TestApp) -> Lunch {
+async fn open_shared_chat(app: &TestApp) -> SharedChat {
     let (group, _, _) = group_of_two(app).await;
     let url = app.url(&format!("/#/chat/{group}"));
-    let (ann, bob) = tokio::join!(at(&url, "ann"), at(&url, "bob"));
-    Lunch { ann, bob, group }
+    let (ann, bob) = tokio::join!(sign_in_at(&url, "ann"), sign_in_at(&url, "bob"));
+    SharedChat { ann, bob, group }
 }
 
 /// The group without anybody who looks at it.
 async fn group_of_two(app: &TestApp) -> (String, User<'_>, User<'_>) {
     let ann = app.user("ann").await;
     let bob = app.user("bob").await;
-    let group = titled(&ann, "Lunch").await;
-    ann.brings_in(&bob, &group).await;
+    let group = start_titled_chat(&ann, "Lunch").await;
+    ann.add_member(&bob, &group).await;
     (group, ann, bob)
 }
 
 /// Starts a chat of that name.
-async fn titled(user: &User<'_>, title: &str) -> String {
+async fn start_titled_chat(user: &User<'_>, title: &str) -> String {
     let answer = user
         .post("/api/start-chat/", json!({ "title": title }))
         .await;
@@ -53,7 +53,7 @@ async fn titled(user: &User<'_>, title: &str) -> String {
 }
 
 /// Adds a reaction of a user to a message, or takes it back.
-async fn reacts(user: &User<'_>, group: &str, seq: usize, emoji: &str, on: bool) {
+async fn set_reaction(user: &User<'_>, group: &str, seq: usize, emoji: &str, on: bool) {
     let emoji: String = emoji.bytes().map(|byte| format!("%{byte:02X}")).collect();
     let path = format!("/api/groups/{group}/messages/{seq}/reactions/{emoji}/");
     let answer = if on {
@@ -73,26 +73,26 @@ async fn set_active(app: &TestApp, username: &str, is_active: bool) {
 }
 
 /// Somebody who has signed in there, and is connected.
-async fn at(url: &str, username: &str) -> Somebody {
-    let somebody = Somebody::arrives(Look::desktop(), url).await;
-    somebody.signs_in(username).await;
-    somebody.sees("Connected").await;
+async fn sign_in_at(url: &str, username: &str) -> PageUser {
+    let somebody = PageUser::visit(Device::desktop(), url).await;
+    somebody.sign_in(username).await;
+    somebody.expect_text("Connected").await;
     somebody
 }
 
 /// Else the end of each test would prove nothing.
 #[tokio::test]
-async fn what_goes_wrong_in_a_page_is_noticed() {
+async fn console_errors_and_csp_violations_are_detected() {
     let app = TestApp::start().await;
-    let ann = Somebody::arrives(Look::desktop(), &app.url("/")).await;
-    ann.sees("Sign in").await;
+    let ann = PageUser::visit(Device::desktop(), &app.url("/")).await;
+    ann.expect_text("Sign in").await;
     ann.run("setTimeout(() => { throw new Error('wrong') })")
         .await;
     ann.run("document.body.append(Object.assign(document.createElement('img'), {src: 'http://127.0.0.1:9/'}))")
         .await;
     let mut complaints = Vec::new();
-    ann.until("both to be told", async || {
-        complaints.extend(ann.complaints().await);
+    ann.wait_until("both to be told", async || {
+        complaints.extend(ann.console_errors().await);
         complaints.len() == 2
     })
     .await;
@@ -102,7 +102,7 @@ async fn what_goes_wrong_in_a_page_is_noticed() {
         "{told}"
     );
     assert_eq!(
-        ann.violations().await,
+        ann.csp_violations().await,
         json!([["img-src", "http://127.0.0.1:9/"]])
     );
 }

@@ -2,99 +2,103 @@
 
 use serde_json::json;
 
-use super::{Somebody, group_of_two, titled};
-use crate::support::{Look, TestApp};
+use super::{PageUser, group_of_two, start_titled_chat};
+use crate::support::{Device, TestApp};
 
 /// That a view is not to be scrolled sideways, and in the room not at all: there are places for that.
-async fn expect_to_fit(somebody: &Somebody, view: &str) {
+async fn expect_to_fit(somebody: &PageUser, view: &str) {
     let size = "const { scrollWidth, scrollHeight } = document.scrollingElement; \
          return [scrollWidth, innerWidth, document.querySelector('.app') ? scrollHeight : innerHeight]";
     assert_eq!(somebody.run(size).await, json!([390, 390, 844]), "{view}");
 }
 
-async fn sees_the_list(somebody: &Somebody) -> bool {
-    !somebody.texts(".side").await.is_empty()
+async fn is_list_visible(somebody: &PageUser) -> bool {
+    !somebody.visible_texts(".side").await.is_empty()
 }
 
 #[tokio::test]
-async fn one_goes_from_the_list_to_a_chat_and_back() {
+async fn the_phone_page_navigates_between_list_and_chat() {
     let app = TestApp::start().await;
     let (group, owner, bob) = group_of_two(&app).await;
-    titled(&owner, &"A name as long as can be ".repeat(5)).await;
+    start_titled_chat(&owner, &"A name as long as can be ".repeat(5)).await;
     // More than there is place for.
     for n in 0..12 {
-        let other = titled(&bob, &format!("Chat {n}")).await;
-        bob.brings_in(&owner, &other).await;
-        bob.say(&other, "Unread", "1").await;
+        let other = start_titled_chat(&bob, &format!("Chat {n}")).await;
+        bob.add_member(&owner, &other).await;
+        bob.send_message(&other, "Unread", "1").await;
     }
-    bob.say(&group, &"A long line. ".repeat(40), "1").await;
-    let ann = Somebody::arrives(Look::phone(), &app.url("/")).await;
+    bob.send_message(&group, &"A long line. ".repeat(40), "1")
+        .await;
+    let ann = PageUser::visit(Device::phone(), &app.url("/")).await;
     expect_to_fit(&ann, "signing in").await;
-    ann.signs_in("ann").await;
-    ann.until("the list", async || ann.chats().await.len() == 14)
+    ann.sign_in("ann").await;
+    ann.wait_until("the list", async || ann.listed_chats().await.len() == 14)
         .await;
     expect_to_fit(&ann, "the list").await;
-    assert!(ann.heading().await.is_empty());
+    assert!(ann.chat_title().await.is_empty());
 
-    ann.presses(&format!(".chat [href$='{group}']")).await;
-    ann.until("the chat", async || ann.heading().await == "Lunch")
+    ann.click_selector(&format!(".chat [href$='{group}']"))
         .await;
-    assert!(!sees_the_list(&ann).await);
-    ann.hears("A long line. ".repeat(40).trim()).await;
+    ann.wait_until("the chat", async || ann.chat_title().await == "Lunch")
+        .await;
+    assert!(!is_list_visible(&ann).await);
+    ann.expect_message("A long line. ".repeat(40).trim()).await;
     expect_to_fit(&ann, "the conversation").await;
     // No keyboard comes up by itself.
     let writes = "return document.activeElement.matches('textarea')";
     assert_eq!(ann.run(writes).await, false);
-    ann.says("Short").await;
-    ann.hears("Short").await;
+    ann.send_message("Short").await;
+    ann.expect_message("Short").await;
 
-    ann.press("Back to the chats").await;
-    ann.until("the list", async || sees_the_list(&ann).await)
+    ann.click("Back to the chats").await;
+    ann.wait_until("the list", async || is_list_visible(&ann).await)
         .await;
-    assert!(ann.heading().await.is_empty());
-    ann.press("Account").await;
-    ann.sees("Where you are signed in").await;
+    assert!(ann.chat_title().await.is_empty());
+    ann.click("Account").await;
+    ann.expect_text("Where you are signed in").await;
     expect_to_fit(&ann, "the account").await;
-    ann.press("Back to the chats").await;
-    ann.press("New chat").await;
-    ann.sees("Name of the chat").await;
+    ann.click("Back to the chats").await;
+    ann.click("New chat").await;
+    ann.expect_text("Name of the chat").await;
     expect_to_fit(&ann, "a new chat").await;
-    ann.press_in("#new-chat", "Cancel").await;
+    ann.click_in("#new-chat", "Cancel").await;
     for path in ["/playground/", "/#/invite/0123456789abcdef"] {
         ann.open(&app.url(path)).await;
         expect_to_fit(&ann, path).await;
     }
-    ann.goes().await;
+    ann.close_without_errors().await;
 }
 
 #[tokio::test]
-async fn what_can_be_done_with_a_message_appears_by_a_tap() {
+async fn a_tap_shows_message_actions_on_a_phone() {
     let app = TestApp::start().await;
     let (group, _, bob) = group_of_two(&app).await;
-    bob.say(&group, "Tap me", "1").await;
-    let ann = Somebody::arrives(Look::phone(), &app.url(&format!("/#/chat/{group}"))).await;
-    ann.signs_in("ann").await;
-    let line = ann.line("Tap me").await;
-    assert!(ann.texts(".tools").await.is_empty());
-    ann.presses(&format!("{line} .text")).await;
-    ann.press_in(&line, "React").await;
+    bob.send_message(&group, "Tap me", "1").await;
+    let ann = PageUser::visit(Device::phone(), &app.url(&format!("/#/chat/{group}"))).await;
+    ann.sign_in("ann").await;
+    let line = ann.message_selector("Tap me").await;
+    assert!(ann.visible_texts(".tools").await.is_empty());
+    ann.click_selector(&format!("{line} .text")).await;
+    ann.click_in(&line, "React").await;
     expect_to_fit(&ann, "the emoji").await;
-    ann.press_in("#emoji", "❤️").await;
-    ann.until("a reaction", async || ann.texts(".chip").await == ["❤️ 1"])
-        .await;
-    ann.presses(&format!("{line} .text")).await;
-    ann.press_in(&line, "Reply").await;
+    ann.click_in("#emoji", "❤️").await;
+    ann.wait_until("a reaction", async || {
+        ann.visible_texts(".chip").await == ["❤️ 1"]
+    })
+    .await;
+    ann.click_selector(&format!("{line} .text")).await;
+    ann.click_in(&line, "Reply").await;
     expect_to_fit(&ann, "an answer").await;
-    ann.says("Tapped").await;
-    let mine = ann.line("Tapped").await;
-    ann.presses(&format!("{mine} .text")).await;
-    ann.press_in(&mine, "Delete").await;
+    ann.send_message("Tapped").await;
+    let mine = ann.message_selector("Tapped").await;
+    ann.click_selector(&format!("{mine} .text")).await;
+    ann.click_in(&mine, "Delete").await;
     expect_to_fit(&ann, "the question").await;
-    ann.answers("Delete").await;
-    ann.hears("This message was deleted.").await;
-    ann.press("People and invites").await;
-    ann.press("Make a link").await;
-    ann.press("Copy").await;
+    ann.answer_dialog("Delete").await;
+    ann.expect_message("This message was deleted.").await;
+    ann.click("People and invites").await;
+    ann.click("Make a link").await;
+    ann.click("Copy").await;
     expect_to_fit(&ann, "the people").await;
-    ann.goes().await;
+    ann.close_without_errors().await;
 }

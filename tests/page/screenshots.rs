@@ -6,44 +6,48 @@ use std::{fs, path::Path};
 use loco_rs::app::Hooks;
 use salam::app::App;
 
-use super::Somebody;
-use crate::support::{Look, TestApp};
+use super::PageUser;
+use crate::support::{Device, TestApp};
 
 /// Everybody's in the demo world.
-const PASSWORD: &str = "a staple of batteries";
+const SEED_PASSWORD: &str = "a staple of batteries";
 
-const LUNCH: &str = "/#/chat/chat_5eed0001";
-const SALAM: &str = "/#/chat/chat_5eed0002";
+const LUNCH_PATH: &str = "/#/chat/chat_5eed0001";
+const PERSIAN_CHAT_PATH: &str = "/#/chat/chat_5eed0002";
 
-async fn keep(somebody: &Somebody, name: &str) {
+async fn save_screenshot(somebody: &PageUser, name: &str) {
     // No cursor that blinks, and nothing that is pointed at.
     somebody.run("document.activeElement.blur()").await;
     let painted = "return new Promise((painted) => requestAnimationFrame(() => requestAnimationFrame(() => painted(document.fonts.ready.then(() => true)))))";
-    somebody.until_true(painted).await;
+    somebody.wait_until_true(painted).await;
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/images");
     fs::create_dir_all(&folder).unwrap();
-    let picture = somebody.picture().await;
+    let picture = somebody.screenshot().await;
     fs::write(folder.join(name).with_extension("png"), picture).unwrap();
 }
 
-async fn enters(somebody: &Somebody, username: &str) {
-    somebody.presses("[name=username]").await;
-    somebody.types(username).await;
-    somebody.presses("[name=password]").await;
-    somebody.types(PASSWORD).await;
-    somebody.presses("[data-part=submit]").await;
+async fn sign_in_as(somebody: &PageUser, username: &str) {
+    somebody.click_selector("[name=username]").await;
+    somebody.type_text(username).await;
+    somebody.click_selector("[name=password]").await;
+    somebody.type_text(SEED_PASSWORD).await;
+    somebody.click_selector("[data-part=submit]").await;
     somebody
-        .until("the chats", async || somebody.chats().await.len() == 2)
+        .wait_until("the chats", async || {
+            somebody.listed_chats().await.len() == 2
+        })
         .await;
-    somebody.points_at(".side .logo").await;
+    somebody.hover(".side .logo").await;
 }
 
-async fn until_live(somebody: &Somebody) {
+async fn until_live(somebody: &PageUser) {
     somebody
-        .until_true("return document.querySelector('.status').dataset.state === 'live'")
+        .wait_until_true("return document.querySelector('.status').dataset.state === 'live'")
         .await;
     somebody
-        .until("the conversation", async || somebody.said().await.len() > 3)
+        .wait_until("the conversation", async || {
+            somebody.message_texts().await.len() > 3
+        })
         .await;
 }
 
@@ -53,45 +57,45 @@ async fn screenshots() {
     let app = TestApp::start().await;
     App::seed(&app.ctx, Path::new("")).await.unwrap();
 
-    let leyla = Somebody::arrives(Look::desktop().in_language("fa"), &app.url("/")).await;
-    enters(&leyla, "leyla").await;
-    leyla.open(&app.url(SALAM)).await;
-    let phone = Somebody::arrives(Look::phone(), &app.url("/")).await;
-    enters(&phone, "ann").await;
-    keep(&phone, "phone-list").await;
-    phone.open(&app.url(LUNCH)).await;
+    let leyla = PageUser::visit(Device::desktop().with_language("fa"), &app.url("/")).await;
+    sign_in_as(&leyla, "leyla").await;
+    leyla.open(&app.url(PERSIAN_CHAT_PATH)).await;
+    let phone = PageUser::visit(Device::phone(), &app.url("/")).await;
+    sign_in_as(&phone, "ann").await;
+    save_screenshot(&phone, "phone-list").await;
+    phone.open(&app.url(LUNCH_PATH)).await;
     until_live(&phone).await;
-    keep(&phone, "phone-conversation").await;
+    save_screenshot(&phone, "phone-conversation").await;
     until_live(&leyla).await;
-    keep(&leyla, "persian").await;
+    save_screenshot(&leyla, "persian").await;
 
-    let ann = Somebody::arrives(Look::desktop(), &app.url("/")).await;
-    keep(&ann, "sign-in").await;
-    enters(&ann, "ann").await;
-    ann.open(&app.url(LUNCH)).await;
+    let ann = PageUser::visit(Device::desktop(), &app.url("/")).await;
+    save_screenshot(&ann, "sign-in").await;
+    sign_in_as(&ann, "ann").await;
+    ann.open(&app.url(LUNCH_PATH)).await;
     until_live(&ann).await;
-    keep(&ann, "conversation").await;
-    ann.colours("dark").await;
-    keep(&ann, "conversation-dark").await;
-    ann.colours("light").await;
-    ann.press("People and invites").await;
-    ann.sees("@leyla").await;
-    ann.press("Make a link").await;
-    ann.until_true(
+    save_screenshot(&ann, "conversation").await;
+    ann.set_color_scheme("dark").await;
+    save_screenshot(&ann, "conversation-dark").await;
+    ann.set_color_scheme("light").await;
+    ann.click("People and invites").await;
+    ann.expect_text("@leyla").await;
+    ann.click("Make a link").await;
+    ann.wait_until_true(
         "return document.querySelectorAll('#people [data-part=invites] .row').length > 0",
     )
     .await;
-    keep(&ann, "people").await;
+    save_screenshot(&ann, "people").await;
     for one in [phone, leyla] {
-        one.goes().await;
+        one.close_without_errors().await;
     }
 
     ann.open(&app.url("/playground/")).await;
-    ann.press("Do all four").await;
-    ann.until_true("return document.querySelectorAll('.play-log > *').length > 5")
+    ann.click("Do all four").await;
+    ann.wait_until_true("return document.querySelectorAll('.play-log > *').length > 5")
         .await;
     ann.run("document.getElementById('play-sockets').scrollIntoView()")
         .await;
-    keep(&ann, "playground").await;
-    ann.goes().await;
+    save_screenshot(&ann, "playground").await;
+    ann.close_without_errors().await;
 }

@@ -4,43 +4,43 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 use tokio_tungstenite::tungstenite::Message;
 
-use super::{for_any, near};
+use super::{check_async_property, mutated_strategy};
 use crate::{
-    channels::requests,
+    channels::client_requests,
     support::{Socket, TestApp, User},
 };
 
 /// The request that asks whether the socket is still there.
-const PROBE: i64 = -424_242;
+const PROBE_ID: i64 = -424_242;
 
 #[derive(Debug, Clone)]
-enum Sent {
+enum ClientFrame {
     Text(String),
     Binary(Vec<u8>),
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn any_frame_is_answered_or_closes_the_socket_by_its_code() {
-    let app = TestApp::with(json!({"channels": {"sends_per_10s": 1_000_000}})).await;
+async fn any_frame_gets_a_reply_or_its_close_code() {
+    let app = TestApp::with_settings(json!({"channels": {"sends_per_10s": 1_000_000}})).await;
     let ann = app.user("ann").await;
     let group = ann.start_chat().await;
-    ann.say(&group, "first", "first").await;
-    let mut socket = open(&ann, &group).await;
-    for_any(any_frame(&group), async |sent| {
+    ann.send_message(&group, "first", "first").await;
+    let mut socket = open_rich_unchecked(&ann, &group).await;
+    check_async_property(frame_strategy(&group), async |sent| {
         let frame = match &sent {
-            Sent::Text(text) => Message::text(text.clone()),
-            Sent::Binary(bytes) => Message::binary(bytes.clone()),
+            ClientFrame::Text(text) => Message::text(text.clone()),
+            ClientFrame::Binary(bytes) => Message::binary(bytes.clone()),
         };
         socket.send_frame(frame).await;
-        let close = until_probed(&mut socket).await;
+        let close = close_code_before_probe(&mut socket).await;
         let is_json = |text: &String| serde_json::from_str::<Value>(text).is_ok();
         let expected = match &sent {
-            Sent::Binary(_) => Some(1003),
-            Sent::Text(text) if is_json(text) => None,
-            Sent::Text(_) => Some(1007),
+            ClientFrame::Binary(_) => Some(1003),
+            ClientFrame::Text(text) if is_json(text) => None,
+            ClientFrame::Text(_) => Some(1007),
         };
         if close.is_some() {
-            socket = open(&ann, &group).await;
+            socket = open_rich_unchecked(&ann, &group).await;
         }
         prop_assert_eq!(close, expected, "{:?}", sent);
         Ok(())
@@ -48,7 +48,7 @@ async fn any_frame_is_answered_or_closes_the_socket_by_its_code() {
     socket.close(1000).await;
 }
 
-async fn open(user: &User<'_>, group: &str) -> Socket {
+async fn open_rich_unchecked(user: &User<'_>, group: &str) -> Socket {
     let path = format!("/ws/chat/{group}/");
     let offers = format!("chat.v1.json, bearer.{}", user.access);
     let headers = [("sec-websocket-protocol", offers.as_str())];
@@ -57,15 +57,15 @@ async fn open(user: &User<'_>, group: &str) -> Socket {
 }
 
 /// The code of a close, if one comes before the answer to a request of ours.
-async fn until_probed(socket: &mut Socket) -> Option<u16> {
+async fn close_code_before_probe(socket: &mut Socket) -> Option<u16> {
     socket
-        .try_send(json!({"type": "auth", "id": PROBE}).to_string())
+        .try_send(json!({"type": "auth", "id": PROBE_ID}).to_string())
         .await;
     loop {
-        match socket.frame().await {
+        match socket.next_frame().await {
             Message::Text(text) => {
                 let frame: Value = serde_json::from_str(&text).unwrap();
-                if frame["id"] == json!(PROBE) {
+                if frame["id"] == json!(PROBE_ID) {
                     return None;
                 }
             }
@@ -75,18 +75,18 @@ async fn until_probed(socket: &mut Socket) -> Option<u16> {
     }
 }
 
-fn any_frame(group: &str) -> impl Strategy<Value = Sent> + use<> {
-    let good = requests().into_iter().map(|(_, message)| {
+fn frame_strategy(group: &str) -> impl Strategy<Value = ClientFrame> + use<> {
+    let good = client_requests().into_iter().map(|(_, message)| {
         let mut good = message["examples"][0]["payload"].clone();
         if good.get("group").is_some() {
             good["group"] = json!(group);
         }
         good.to_string()
     });
-    let nearly = near(good.collect(), "{}[]\":,.-+eE0123456789truefalsn\\u \u{0}");
+    let nearly = mutated_strategy(good.collect(), "{}[]\":,.-+eE0123456789truefalsn\\u \u{0}");
     prop_oneof![
-        6 => nearly.prop_map(Sent::Text),
-        2 => any::<String>().prop_map(Sent::Text),
-        1 => proptest::collection::vec(any::<u8>(), 0..200).prop_map(Sent::Binary),
+        6 => nearly.prop_map(ClientFrame::Text),
+        2 => any::<String>().prop_map(ClientFrame::Text),
+        1 => proptest::collection::vec(any::<u8>(), 0..200).prop_map(ClientFrame::Binary),
     ]
 }

@@ -1,18 +1,18 @@
 //! Whatever comes from outside is answered or refused, and nothing breaks: properties that are tried
 //! with a few hundred cases here, and with many more by `tests/slow/properties`.
 
-mod envelopes;
 mod frames;
-mod requests;
+mod node_messages;
+mod raw_requests;
 mod usernames;
 
 use proptest::{collection::vec, prelude::*, test_runner::TestRunner};
 use tokio::{runtime::Handle, task::block_in_place};
 
-pub use crate::support::cases;
+pub use crate::support::proptest_cases;
 
 /// Tries something that waits with many values, and shrinks the one that it fails with.
-fn for_any<T: std::fmt::Debug>(
+fn check_async_property<T: std::fmt::Debug>(
     values: impl Strategy<Value = T>,
     mut holds: impl AsyncFnMut(T) -> Result<(), TestCaseError>,
 ) {
@@ -20,7 +20,7 @@ fn for_any<T: std::fmt::Debug>(
     let holds = std::cell::RefCell::new(&mut holds);
     block_in_place(|| {
         let mut runner = TestRunner::new(ProptestConfig {
-            cases: cases(),
+            cases: proptest_cases(),
             failure_persistence: None,
             // Of what fails by waiting in vain, each step waits in vain.
             max_shrink_time: 30_000,
@@ -45,7 +45,7 @@ pub enum Mutation {
 }
 
 impl Mutation {
-    pub fn of(&self, text: &str) -> String {
+    pub fn apply(&self, text: &str) -> String {
         let mut chars: Vec<char> = text.chars().collect();
         let length = chars.len().max(1);
         match *self {
@@ -62,7 +62,7 @@ impl Mutation {
 }
 
 /// One to three mutations, mostly by some of these letters.
-pub fn mutations(letters: &str) -> impl Strategy<Value = Vec<Mutation>> + use<> {
+pub fn mutations_strategy(letters: &str) -> impl Strategy<Value = Vec<Mutation>> + use<> {
     let letters: Vec<char> = letters.chars().collect();
     let letter = prop_oneof![8 => proptest::sample::select(letters), 1 => any::<char>()].boxed();
     let at = 0..4_096usize;
@@ -78,10 +78,13 @@ pub fn mutations(letters: &str) -> impl Strategy<Value = Vec<Mutation>> + use<> 
 }
 
 /// One of some texts, mutated or as it is.
-pub fn near(texts: Vec<String>, letters: &str) -> impl Strategy<Value = String> + use<> {
-    let changes = prop_oneof![4 => mutations(letters), 1 => Just(Vec::new())];
+pub fn mutated_strategy(
+    texts: Vec<String>,
+    letters: &str,
+) -> impl Strategy<Value = String> + use<> {
+    let changes = prop_oneof![4 => mutations_strategy(letters), 1 => Just(Vec::new())];
     (proptest::sample::select(texts), changes).prop_map(|(text, changes)| {
         let changes = changes.iter();
-        changes.fold(text, |text, change| change.of(&text))
+        changes.fold(text, |text, change| change.apply(&text))
     })
 }

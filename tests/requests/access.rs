@@ -8,8 +8,8 @@ use tokio_tungstenite::tungstenite::Message;
 use uuid::Uuid;
 
 use crate::support::{
-    Answer, Socket, TestApp, User, assert_reviewed,
-    document::{example_of, fresh_example_of, operations},
+    Socket, TestApp, TestResponse, User, assert_reviewed,
+    openapi::{operations, request_example, unique_example},
 };
 
 /// Who stands before a door. All but the first two have been members of the group; the last is one,
@@ -26,23 +26,23 @@ const ROLES: [&str; 8] = [
 ];
 
 /// Those to whom a group must look like none.
-const OUTSIDE: [&str; 3] = ["stranger", "ex-member", "banned"];
+const NON_MEMBERS: [&str; 3] = ["stranger", "ex-member", "banned"];
 
 /// The number of the message in the scene: five joined, a role, two left.
-const MESSAGE: &str = "9";
+const MESSAGE_SEQ: &str = "9";
 
-type People<'a> = BTreeMap<&'static str, User<'a>>;
+type Users<'a> = BTreeMap<&'static str, User<'a>>;
 
 /// A group that nobody has touched, with a message of the owner in it and an invite to it.
-struct Scene {
+struct AccessScene {
     group: String,
-    code: String,
-    invite: i64,
+    invite_code: String,
+    invite_id: i64,
     /// The id of what the owner has made there, where the door is that of one thing of many.
-    made: Option<i64>,
+    item_id: Option<i64>,
 }
 
-async fn scene(people: &People<'_>) -> Scene {
+async fn create_scene(people: &Users<'_>) -> AccessScene {
     let owner = &people["owner"];
     let group = owner.start_chat().await;
     for role in [
@@ -52,7 +52,7 @@ async fn scene(people: &People<'_>) -> Scene {
         "admin",
         "logged in elsewhere",
     ] {
-        owner.brings_in(&people[role], &group).await;
+        owner.add_member(&people[role], &group).await;
     }
     let members = format!("/api/groups/{group}/members");
     let invites = format!("/api/groups/{group}/invites/");
@@ -64,21 +64,21 @@ async fn scene(people: &People<'_>) -> Scene {
             .delete(&format!("{members}/ex-member/"))
             .await,
         owner.delete(&format!("{members}/banned/?ban=true")).await,
-        owner.say(&group, "hi", "1").await,
+        owner.send_message(&group, "hi", "1").await,
         owner.post(&invites, json!({})).await,
     ];
     assert!(made.iter().all(|answer| answer.status.is_success()));
     let invite = made[4].json();
-    Scene {
+    AccessScene {
         group,
-        code: invite["code"].as_str().unwrap().to_owned(),
-        invite: invite["id"].as_i64().unwrap(),
-        made: None,
+        invite_code: invite["code"].as_str().unwrap().to_owned(),
+        invite_id: invite["id"].as_i64().unwrap(),
+        item_id: None,
     }
 }
 
 /// What each of [`ROLES`] is answered at which door.
-const DOORS: &[&str] = &[
+const ENDPOINT_ACCESS: &[&str] = &[
     "401 200 200 200 200 200 200 401 GET /api/groups/",
     "401 404 403 403 204 404 404 401 DELETE /api/groups/{group_name}/",
     "401 404 200 200 200 404 404 401 GET /api/groups/{group_name}/",
@@ -118,9 +118,9 @@ const DOORS: &[&str] = &[
 
 /// The table is made of the document, so a new door is a line that nobody has reviewed.
 #[tokio::test]
-async fn every_door_opens_to_whom_it_should() {
+async fn every_endpoint_is_open_to_the_reviewed_roles() {
     let app = TestApp::start().await;
-    let mut people = People::new();
+    let mut people = Users::new();
     for role in &ROLES[1..] {
         people.insert(role, app.user(role).await);
     }
@@ -134,9 +134,9 @@ async fn every_door_opens_to_whom_it_should() {
     people.insert("logged in elsewhere", app.log_in("revoked").await);
     let document = app.get("/api-docs/openapi.json").await.json();
     let mut table = Vec::new();
-    let mut scene_now = scene(&people).await;
+    let mut scene_now = create_scene(&people).await;
     for (path, method, operation) in operations(&document) {
-        let door = Door {
+        let door = Endpoint {
             app: &app,
             method: Method::from_bytes(method.to_uppercase().as_bytes()).unwrap(),
             path,
@@ -146,29 +146,29 @@ async fn every_door_opens_to_whom_it_should() {
         let mut row = Vec::new();
         for role in ROLES {
             let user = people.get(role);
-            let double = door.double(role).await;
-            scene_now.made = door.made(&people["owner"], &scene_now.group).await;
-            let status = door.ask(double.as_ref().or(user), &scene_now).await;
+            let double = door.stand_in_for(role).await;
+            scene_now.item_id = door.create_item(&people["owner"], &scene_now.group).await;
+            let status = door.status_for(double.as_ref().or(user), &scene_now).await;
             let is_open = (200..300).contains(&status);
             let needs_login = operation["security"] != json!([]);
             let is_out = role == "nobody" || role == "revoked";
             assert!(!(needs_login && is_out && is_open), "{path} {role}");
-            if path.starts_with("/api/groups/{") && OUTSIDE.contains(&role) {
-                door.expect_nothing(user, &scene_now).await;
+            if path.starts_with("/api/groups/{") && NON_MEMBERS.contains(&role) {
+                door.expect_same_as_unknown_group(user, &scene_now).await;
             }
             row.push(status.to_string());
             let is_of_group = path.contains("{group_name}") || path.contains("{code}");
             if is_open && is_of_group && door.method != Method::GET {
-                scene_now = scene(&people).await;
+                scene_now = create_scene(&people).await;
             }
         }
         table.push(format!("{} {} {path}", row.join(" "), door.method));
     }
-    assert_reviewed(table, DOORS);
+    assert_reviewed(table, ENDPOINT_ACCESS);
 }
 
 /// An operation of the document.
-struct Door<'a> {
+struct Endpoint<'a> {
     app: &'a TestApp,
     method: Method,
     path: &'a str,
@@ -177,9 +177,9 @@ struct Door<'a> {
     document: &'a Value,
 }
 
-impl<'a> Door<'a> {
+impl<'a> Endpoint<'a> {
     /// What ends sessions is asked for by somebody else of the same kind, whom nobody needs after it.
-    async fn double(&self, role: &str) -> Option<User<'a>> {
+    async fn stand_in_for(&self, role: &str) -> Option<User<'a>> {
         let ends_sessions = ["/api/logout/", "/api/sessions/", "/api/me/password/"];
         let is_spent = self.method != Method::GET
             && ends_sessions.iter().any(|path| self.path.starts_with(path))
@@ -194,13 +194,13 @@ impl<'a> Door<'a> {
 
     /// What somebody is answered, a refusal being one as it should be. Of a socket that is closed
     /// at once, the code of the close.
-    async fn ask(&self, user: Option<&User<'_>>, scene: &Scene) -> u16 {
+    async fn status_for(&self, user: Option<&User<'_>>, scene: &AccessScene) -> u16 {
         let mut path = self.path_in(scene);
         if path.starts_with("/api/sessions/{id}") {
-            path = path.replace("{id}", &self.session_of(user).await);
+            path = path.replace("{id}", &self.session_id_of(user).await);
         }
         if path.starts_with("/ws/") {
-            return self.knock(user, &path).await;
+            return self.open_socket(user, &path).await;
         }
         // An action that cannot be undone is confirmed.
         match (&self.method, self.path) {
@@ -212,7 +212,7 @@ impl<'a> Door<'a> {
             }
             _ => {}
         }
-        let answer = self.answer(user, &path).await;
+        let answer = self.send_as(user, &path).await;
         if !answer.status.is_success() {
             let body = answer.json();
             // The base contract has no other key.
@@ -224,11 +224,11 @@ impl<'a> Door<'a> {
     }
 
     /// That somebody hears what is heard of a group that does not exist, to the letter.
-    async fn expect_nothing(&self, user: Option<&User<'_>>, scene: &Scene) {
+    async fn expect_same_as_unknown_group(&self, user: Option<&User<'_>>, scene: &AccessScene) {
         let path = self.path_in(scene);
-        let here = self.answer(user, &path).await;
+        let here = self.send_as(user, &path).await;
         let nowhere = path.replace(&scene.group, "chat_00000000");
-        let nothing = self.answer(user, &nowhere).await;
+        let nothing = self.send_as(user, &nowhere).await;
         assert_eq!(here.status, 404, "{path}: {here}");
         assert_eq!(
             (here.status, here.body),
@@ -237,33 +237,33 @@ impl<'a> Door<'a> {
         );
     }
 
-    fn path_in(&self, scene: &Scene) -> String {
+    fn path_in(&self, scene: &AccessScene) -> String {
         self.path
             .replace("bans/{username}", "bans/banned")
             .replace("{username}", "member")
             .replace("{group_name}", &scene.group)
-            .replace("{seq}", MESSAGE)
+            .replace("{seq}", MESSAGE_SEQ)
             .replace("{emoji}", "👍")
-            .replace("{code}", &scene.code)
-            .replace("invites/{id}", &format!("invites/{}", scene.invite))
+            .replace("{code}", &scene.invite_code)
+            .replace("invites/{id}", &format!("invites/{}", scene.invite_id))
             .replace(
                 "{id}",
-                &scene.made.map_or("{id}".to_owned(), |id| id.to_string()),
+                &scene.item_id.map_or("{id}".to_owned(), |id| id.to_string()),
             )
     }
 
     /// One of what the generators have made an endpoint for.
-    async fn made(&self, owner: &User<'_>, group: &str) -> Option<i64> {
+    async fn create_item(&self, owner: &User<'_>, group: &str) -> Option<i64> {
         let all = self.path.strip_suffix("{id}/")?;
         self.document["paths"][all]["post"]["requestBody"].as_object()?;
         if all.ends_with("/invites/") {
             return None;
         }
-        Some(owner.makes(self.document, all, group).await)
+        Some(owner.create_from_example(self.document, all, group).await)
     }
 
     /// The id of a session of somebody, or of nobody.
-    async fn session_of(&self, user: Option<&User<'_>>) -> String {
+    async fn session_id_of(&self, user: Option<&User<'_>>) -> String {
         let Some(user) = user else {
             return Uuid::nil().to_string();
         };
@@ -272,20 +272,20 @@ impl<'a> Door<'a> {
         id.map_or_else(|| Uuid::nil().to_string(), ToOwned::to_owned)
     }
 
-    async fn answer(&self, user: Option<&User<'_>>, path: &str) -> Answer {
+    async fn send_as(&self, user: Option<&User<'_>>, path: &str) -> TestResponse {
         let mut request = self.app.request(self.method.clone(), path);
         if let Some(user) = user {
             request = request.bearer_auth(&user.access);
         }
         if !self.body.is_null() {
-            request = request.json(&self.body_of(user));
+            request = request.json(&self.body_for(user));
         }
-        Answer::to(request).await
+        TestResponse::from_request(request).await
     }
 
     /// The example of the document, but for what must be of the asking person.
-    fn body_of(&self, user: Option<&User<'_>>) -> Value {
-        let mut body = example_of(self.document, self.body);
+    fn body_for(&self, user: Option<&User<'_>>) -> Value {
+        let mut body = request_example(self.document, self.body);
         let username = user.map_or("nobody", |user| &user.username);
         match self.path {
             "/api/register/" => body["username"] = json!(format!("another.{username}")),
@@ -297,8 +297,8 @@ impl<'a> Door<'a> {
             "/api/token/refresh/" if user.is_some() => {
                 body["refresh"] = json!(user.unwrap().refresh);
             }
-            path if path.contains("/{id}/") || self.is_of_many(path) => {
-                body = fresh_example_of(self.document, self.body);
+            path if path.contains("/{id}/") || self.is_collection(path) => {
+                body = unique_example(self.document, self.body);
             }
             _ => {}
         }
@@ -306,14 +306,14 @@ impl<'a> Door<'a> {
     }
 
     /// Whether things of one kind are made there, of which each is at an address of its own.
-    fn is_of_many(&self, path: &str) -> bool {
+    fn is_collection(&self, path: &str) -> bool {
         self.document["paths"]
             .get(format!("{path}{{id}}/"))
             .is_some()
     }
 
     /// Opens a socket: a base one where there can be one.
-    async fn knock(&self, user: Option<&User<'_>>, path: &str) -> u16 {
+    async fn open_socket(&self, user: Option<&User<'_>>, path: &str) -> u16 {
         let is_base = path.starts_with("/ws/chat/");
         let mut headers = Vec::new();
         let cookie = user.map(User::cookie).unwrap_or_default();
@@ -325,7 +325,7 @@ impl<'a> Door<'a> {
             Ok(socket) => socket,
             Err(status) => return status.as_u16(),
         };
-        let Message::Text(first) = socket.frame().await else {
+        let Message::Text(first) = socket.next_frame().await else {
             panic!("{path}: no greeting");
         };
         let first: Value = serde_json::from_str(&first).unwrap();
@@ -337,7 +337,7 @@ impl<'a> Door<'a> {
 }
 
 #[tokio::test]
-async fn a_cookie_opens_no_door_of_the_api() {
+async fn the_api_rejects_cookie_authentication() {
     let app = TestApp::start().await;
     let ann = app.user("ann").await;
     let group = ann.start_chat().await;
@@ -349,7 +349,7 @@ async fn a_cookie_opens_no_door_of_the_api() {
         let request = app
             .request(Method::GET, path)
             .header("cookie", ann.cookie());
-        let answer = Answer::to(request).await;
+        let answer = TestResponse::from_request(request).await;
         assert_eq!(
             (answer.status.as_u16(), &answer.json()["code"]),
             (401, &json!("unauthorized"))

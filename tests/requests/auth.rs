@@ -6,16 +6,16 @@ use salam::models::users;
 use sea_orm::{ActiveModelTrait, ActiveValue::Set, EntityTrait, IntoActiveModel, PaginatorTrait};
 use serde_json::json;
 
-use crate::support::{Answer, TestApp, soon};
+use crate::support::{TestApp, TestResponse, with_timeout};
 
-fn ann() -> serde_json::Value {
+fn ann_account() -> serde_json::Value {
     json!({"name": "Ann Lee", "username": "ann", "password": "a staple of batteries"})
 }
 
 #[tokio::test]
-async fn an_account_is_created() {
+async fn registration_creates_an_account() {
     let app = TestApp::start().await;
-    assert_snapshot!(app.post("/api/register/", ann()).await, @r#"
+    assert_snapshot!(app.post("/api/register/", ann_account()).await, @r#"
     201 Created
     content-type: application/json
 
@@ -24,7 +24,7 @@ async fn an_account_is_created() {
 }
 
 #[tokio::test]
-async fn every_script_can_register_and_is_answered_raw() {
+async fn registration_accepts_every_script() {
     let app = TestApp::start().await;
     let account = json!({"name": "سلام جهان", "username": "مریم", "password": "گذرواژه‌ی خوب"});
     assert_snapshot!(app.post("/api/register/", account).await, @r#"
@@ -36,10 +36,10 @@ async fn every_script_can_register_and_is_answered_raw() {
 }
 
 #[tokio::test]
-async fn a_taken_username_is_refused_in_any_letter_case() {
+async fn a_taken_username_is_rejected_in_any_letter_case() {
     let app = TestApp::start().await;
-    app.post("/api/register/", ann()).await;
-    let mut again = ann();
+    app.post("/api/register/", ann_account()).await;
+    let mut again = ann_account();
     again["username"] = json!("ANN");
     let answer = app.post("/api/register/", again.clone()).await;
     assert_snapshot!(answer, @r#"
@@ -54,7 +54,7 @@ async fn a_taken_username_is_refused_in_any_letter_case() {
 }
 
 #[tokio::test]
-async fn all_faults_of_a_registration_are_named_at_once() {
+async fn registration_reports_all_invalid_fields_at_once() {
     let app = TestApp::start().await;
     assert_snapshot!(app.post("/api/register/", json!({})).await, @r#"
     400 Bad Request
@@ -79,7 +79,7 @@ async fn all_faults_of_a_registration_are_named_at_once() {
 }
 
 #[tokio::test]
-async fn a_registration_that_is_no_json_object_is_refused_by_its_own_key() {
+async fn registration_errors_have_the_error_key() {
     let app = TestApp::start().await;
     let answer = app
         .post_raw("/api/register/", "application/json", b"{".to_vec())
@@ -99,11 +99,11 @@ async fn a_registration_that_is_no_json_object_is_refused_by_its_own_key() {
 }
 
 #[tokio::test]
-async fn a_login_gives_both_tokens_and_the_cookie() {
+async fn login_returns_both_tokens_and_sets_the_cookie() {
     let app = TestApp::start().await;
-    app.post("/api/register/", ann()).await;
-    let answer = app.post("/api/token/", ann()).await;
-    answer.access();
+    app.post("/api/register/", ann_account()).await;
+    let answer = app.post("/api/token/", ann_account()).await;
+    answer.access_token();
     assert_snapshot!(answer, @r#"
     200 OK
     content-type: application/json
@@ -114,37 +114,37 @@ async fn a_login_gives_both_tokens_and_the_cookie() {
 }
 
 #[tokio::test]
-async fn a_login_takes_the_username_in_any_letter_case() {
+async fn login_accepts_the_username_in_any_letter_case() {
     let app = TestApp::start().await;
-    app.post("/api/register/", ann()).await;
-    let mut login = ann();
+    app.post("/api/register/", ann_account()).await;
+    let mut login = ann_account();
     login["username"] = json!("Ann");
     assert_eq!(app.post("/api/token/", login).await.status, 200);
 }
 
 #[tokio::test]
 async fn the_cookie_is_secure_where_the_public_url_is_https() {
-    let app = TestApp::with(json!({"public_url": "https://chat.example"})).await;
-    app.post("/api/register/", ann()).await;
-    let answer = app.post("/api/token/", ann()).await;
+    let app = TestApp::with_settings(json!({"public_url": "https://chat.example"})).await;
+    app.post("/api/register/", ann_account()).await;
+    let answer = app.post("/api/token/", ann_account()).await;
     assert!(answer.header("set-cookie").contains("; Secure"), "{answer}");
 }
 
 #[tokio::test]
-async fn a_proxy_that_ends_tls_makes_the_cookie_secure() {
+async fn the_cookie_is_secure_behind_a_tls_proxy() {
     let app = TestApp::start().await;
-    app.post("/api/register/", ann()).await;
+    app.post("/api/register/", ann_account()).await;
     let request = app
         .request(Method::POST, "/api/token/")
         .header("x-forwarded-proto", "https");
-    let answer = Answer::to(request.json(&ann())).await;
+    let answer = TestResponse::from_request(request.json(&ann_account())).await;
     assert!(answer.header("set-cookie").contains("; Secure"), "{answer}");
 }
 
 #[tokio::test]
-async fn unknown_wrong_and_inactive_look_alike() {
+async fn failed_logins_do_not_reveal_accounts() {
     let app = TestApp::start().await;
-    app.post("/api/register/", ann()).await;
+    app.post("/api/register/", ann_account()).await;
     let unknown = app
         .post("/api/token/", json!({"username": "bob", "password": "x"}))
         .await;
@@ -167,12 +167,12 @@ async fn unknown_wrong_and_inactive_look_alike() {
     let mut user = user.into_active_model();
     user.is_active = Set(false);
     user.update(&app.ctx.db).await.unwrap();
-    let inactive = app.post("/api/token/", ann()).await;
+    let inactive = app.post("/api/token/", ann_account()).await;
     assert_eq!(inactive.to_string(), unknown.to_string());
 }
 
 #[tokio::test]
-async fn a_login_that_is_not_two_strings_names_the_fields() {
+async fn login_errors_name_missing_or_invalid_fields() {
     let app = TestApp::start().await;
     assert_snapshot!(app.post("/api/token/", json!({"username": "ann"})).await, @r#"
     400 Bad Request
@@ -195,10 +195,10 @@ async fn a_login_that_is_not_two_strings_names_the_fields() {
 }
 
 #[tokio::test]
-async fn a_name_is_given_to_one_of_those_who_ask_at_once() {
+async fn concurrent_registrations_of_one_username_admit_one() {
     let app = TestApp::start().await;
-    let requests = (0..8).map(|_| app.post("/api/register/", ann()));
-    let answers = soon(
+    let requests = (0..8).map(|_| app.post("/api/register/", ann_account()));
+    let answers = with_timeout(
         "the registrations",
         futures_util::future::join_all(requests),
     )
@@ -221,7 +221,7 @@ async fn a_name_is_given_to_one_of_those_who_ask_at_once() {
 }
 
 #[tokio::test]
-async fn forty_registrations_at_once_lose_nobody() {
+async fn forty_concurrent_registrations_succeed() {
     let app = TestApp::start().await;
     let requests = (0..40).map(|i| {
         let account = json!({
@@ -229,7 +229,7 @@ async fn forty_registrations_at_once_lose_nobody() {
         });
         app.post("/api/register/", account)
     });
-    let answers = soon(
+    let answers = with_timeout(
         "the registrations",
         futures_util::future::join_all(requests),
     )

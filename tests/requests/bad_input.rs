@@ -12,9 +12,9 @@ use salam::models::users;
 use sea_orm::{EntityTrait, PaginatorTrait};
 use serde_json::{Value, json};
 
-use crate::support::{Answer, TestApp, soon};
+use crate::support::{TestApp, TestResponse, with_timeout};
 
-const JSON: &str = "application/json";
+const JSON_TYPE: &str = "application/json";
 const ENDPOINTS: [&str; 4] = [
     "/api/register/",
     "/api/token/",
@@ -23,7 +23,7 @@ const ENDPOINTS: [&str; 4] = [
 ];
 
 #[tokio::test]
-async fn what_the_router_refuses_is_json_too() {
+async fn routing_errors_are_json() {
     let app = TestApp::start().await;
     assert_snapshot!(app.get("/nowhere/").await, @r#"
     404 Not Found
@@ -63,7 +63,7 @@ async fn what_the_router_refuses_is_json_too() {
 }
 
 #[tokio::test]
-async fn every_path_answers_with_and_without_its_slash() {
+async fn every_path_works_with_and_without_a_trailing_slash() {
     let app = TestApp::start().await;
     for path in ENDPOINTS {
         let with = app.post(path, json!({})).await;
@@ -85,7 +85,7 @@ async fn every_path_answers_with_and_without_its_slash() {
 }
 
 #[tokio::test]
-async fn a_body_may_have_64_kib_and_no_more() {
+async fn bodies_over_64_kib_are_rejected() {
     let app = TestApp::start().await;
     let sized = |size: usize| {
         let empty = json!({"username": "x", "password": ""}).to_string();
@@ -95,19 +95,21 @@ async fn a_body_may_have_64_kib_and_no_more() {
             .into_bytes()
     };
     assert_eq!(
-        app.post_raw("/api/token/", JSON, sized(65_536))
+        app.post_raw("/api/token/", JSON_TYPE, sized(65_536))
             .await
             .status,
         401
     );
     for path in ENDPOINTS {
         let ann;
-        let mut request = app.request(Method::POST, path).header("content-type", JSON);
+        let mut request = app
+            .request(Method::POST, path)
+            .header("content-type", JSON_TYPE);
         if path == "/api/start-chat/" {
             ann = app.user("ann").await;
             request = request.bearer_auth(&ann.access);
         }
-        let answer = Answer::to(request.body(sized(65_537))).await;
+        let answer = TestResponse::from_request(request.body(sized(65_537))).await;
         assert_eq!(answer.status, 413, "{path}: {answer}");
         let told = answer.json();
         if path == "/api/register/" {
@@ -119,7 +121,7 @@ async fn a_body_may_have_64_kib_and_no_more() {
 }
 
 #[tokio::test]
-async fn strange_bodies_are_refused_by_every_endpoint() {
+async fn invalid_bodies_are_rejected_by_every_endpoint() {
     let app = TestApp::start().await;
     let ann = app.user("ann").await;
     let deep = |depth: usize| "[".repeat(depth) + &"]".repeat(depth);
@@ -153,8 +155,11 @@ async fn strange_bodies_are_refused_by_every_endpoint() {
     for path in ENDPOINTS {
         for body in &bodies {
             let request = app.request(Method::POST, path).bearer_auth(&ann.access);
-            let answer = Answer::to(request.header("content-type", JSON).body(body.clone())).await;
-            answer.expect_refusal();
+            let answer = TestResponse::from_request(
+                request.header("content-type", JSON_TYPE).body(body.clone()),
+            )
+            .await;
+            answer.expect_client_error();
         }
     }
     assert_eq!(
@@ -165,7 +170,7 @@ async fn strange_bodies_are_refused_by_every_endpoint() {
 }
 
 /// Any JSON, of some depth.
-fn any_json() -> impl Strategy<Value = Value> {
+fn json_strategy() -> impl Strategy<Value = Value> {
     let leaf = prop_oneof![
         Just(Value::Null),
         any::<bool>().prop_map(Value::from),
@@ -189,17 +194,17 @@ fn any_json() -> impl Strategy<Value = Value> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn no_json_makes_the_server_fail() {
+async fn arbitrary_json_never_causes_a_server_error() {
     let app = TestApp::start().await;
     let handle = tokio::runtime::Handle::current();
     tokio::task::block_in_place(|| {
         TestRunner::new(ProptestConfig::with_cases(64))
-            .run(&any_json(), |body| {
+            .run(&json_strategy(), |body| {
                 for path in ENDPOINTS {
                     let answer = handle.block_on(app.post(path, body.clone()));
                     // A registration may well be a good one.
                     if answer.status != 201 {
-                        answer.expect_refusal();
+                        answer.expect_client_error();
                     }
                 }
                 Ok(())
@@ -209,21 +214,21 @@ async fn no_json_makes_the_server_fail() {
 }
 
 #[tokio::test]
-async fn a_body_that_never_comes_is_not_waited_for() {
-    let app = TestApp::configured(|config| {
+async fn an_incomplete_body_times_out() {
+    let app = TestApp::with_config(|config| {
         config.server.middlewares.timeout_request =
             Some(serde_json::from_value(json!({"enable": true, "timeout": 200})).unwrap());
     })
     .await;
     let head = "POST /api/token/ HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n\
                 content-length: 100\r\n\r\n{";
-    let answer = answer_to(app.address, head.to_owned()).await;
+    let answer = raw_response(app.address, head.to_owned()).await;
     assert!(answer.starts_with("HTTP/1.1 408 "), "{answer}");
     assert!(answer.ends_with(r#""code":"invalid"}"#), "{answer}");
 }
 
 #[tokio::test]
-async fn a_request_names_one_host() {
+async fn a_request_needs_exactly_one_host_header() {
     let app = TestApp::start().await;
     for (status, hosts) in [
         ("200", "host: x\r\n"),
@@ -231,7 +236,7 @@ async fn a_request_names_one_host() {
         ("400", "host: x\r\nhost: y\r\n"),
     ] {
         let head = format!("GET /_ping HTTP/1.1\r\n{hosts}connection: close\r\n\r\n");
-        let answer = answer_to(app.address, head).await;
+        let answer = raw_response(app.address, head).await;
         assert!(
             answer.starts_with(&format!("HTTP/1.1 {status} ")),
             "{hosts:?}: {answer}"
@@ -244,21 +249,21 @@ async fn a_request_names_one_host() {
 }
 
 #[tokio::test]
-async fn headers_that_never_end_are_closed_and_too_many_are_refused() {
+async fn endless_headers_time_out_and_too_many_are_rejected() {
     let app = TestApp::start().await;
     let many: String = (0..100).map(|i| format!("x-{i}: y\r\n")).collect();
-    let refused = answer_to(
+    let refused = raw_response(
         app.address,
         format!("GET / HTTP/1.1\r\nhost: x\r\n{many}\r\n"),
     )
     .await;
     assert!(refused.starts_with("HTTP/1.1 431 "), "{refused}");
-    let slow = answer_to(app.address, "GET / HTTP/1.1\r\nhost: x\r\n".to_owned()).await;
+    let slow = raw_response(app.address, "GET / HTTP/1.1\r\nhost: x\r\n".to_owned()).await;
     assert!(!slow.contains("200 OK"), "{slow}");
 }
 
 /// Everything that comes back until the server closes.
-async fn answer_to(address: SocketAddr, head: String) -> String {
+async fn raw_response(address: SocketAddr, head: String) -> String {
     let asking = tokio::task::spawn_blocking(move || {
         let mut stream = TcpStream::connect(address).unwrap();
         stream.write_all(head.as_bytes()).unwrap();
@@ -266,5 +271,5 @@ async fn answer_to(address: SocketAddr, head: String) -> String {
         stream.read_to_string(&mut answer).unwrap();
         answer
     });
-    soon("the end of an answer", asking).await.unwrap()
+    with_timeout("the end of an answer", asking).await.unwrap()
 }

@@ -6,16 +6,16 @@ use reqwest::Method;
 use serde_json::json;
 use url::Url;
 
-use crate::support::{Answer, TestApp, User, line};
+use crate::support::{TestApp, TestResponse, User, one_line};
 
 /// Deletes with a JSON body.
-async fn delete_with(user: &User<'_>, path: &str, body: serde_json::Value) -> Answer {
+async fn delete_with_body(user: &User<'_>, path: &str, body: serde_json::Value) -> TestResponse {
     let request = user.app.request(Method::DELETE, path);
-    Answer::to(request.bearer_auth(&user.access).json(&body)).await
+    TestResponse::from_request(request.bearer_auth(&user.access).json(&body)).await
 }
 
 #[tokio::test]
-async fn a_group_is_deleted_by_its_name_alone() {
+async fn deleting_a_group_requires_its_name() {
     let app = TestApp::start().await;
     let [ann, bob, stranger] = [
         app.user("ann").await,
@@ -23,7 +23,7 @@ async fn a_group_is_deleted_by_its_name_alone() {
         app.user("stranger").await,
     ];
     let (group, other) = (ann.start_chat().await, ann.start_chat().await);
-    ann.brings_in(&bob, &group).await;
+    ann.add_member(&bob, &group).await;
     let path = format!("/api/groups/{group}/");
     let mut told = String::new();
     for query in [
@@ -32,10 +32,10 @@ async fn a_group_is_deleted_by_its_name_alone() {
         "?confirm=true",
         &format!("?confirm={other}"),
     ] {
-        told += &line(&ann.delete(&format!("{path}{query}")).await).replace(&group, "[group]");
+        told += &one_line(&ann.delete(&format!("{path}{query}")).await).replace(&group, "[group]");
     }
-    told += &line(&delete_with(&ann, &path, json!({"confirm": other})).await);
-    told += &line(&delete_with(&ann, &path, json!({"confirm": 1})).await);
+    told += &one_line(&delete_with_body(&ann, &path, json!({"confirm": other})).await);
+    told += &one_line(&delete_with_body(&ann, &path, json!({"confirm": 1})).await);
     assert_snapshot!(told, @r#"
     400 Bad Request {"detail":"This cannot be undone. Add ?confirm=<group> to confirm it.","code":"invalid","field":"confirm"}
     400 Bad Request {"detail":"This cannot be undone. Add ?confirm=<group> to confirm it.","code":"invalid","field":"confirm"}
@@ -56,11 +56,11 @@ async fn a_group_is_deleted_by_its_name_alone() {
     assert_eq!(ann.delete(&confirmed).await.status, 204);
     assert_eq!(ann.get(&path).await.status, 404);
     let (path, body) = (format!("/api/groups/{other}/"), json!({"confirm": other}));
-    assert_eq!(delete_with(&ann, &path, body).await.status, 204);
+    assert_eq!(delete_with_body(&ann, &path, body).await.status, 204);
 }
 
 #[tokio::test]
-async fn other_sessions_are_ended_by_the_username_alone() {
+async fn ending_other_sessions_requires_the_username() {
     let app = TestApp::start().await;
     let ann = app.user("ann").await;
     let phone = app.log_in("ann").await;
@@ -74,7 +74,7 @@ async fn other_sessions_are_ended_by_the_username_alone() {
     assert!(ann.is_logged_in().await && !phone.is_logged_in().await);
     let phone = app.log_in("ann").await;
     assert_eq!(
-        delete_with(&ann, path, json!({"confirm": "ann"}))
+        delete_with_body(&ann, path, json!({"confirm": "ann"}))
             .await
             .status,
         204
@@ -84,12 +84,12 @@ async fn other_sessions_are_ended_by_the_username_alone() {
 
 /// Clients resolve dot segments before they send a path (RFC 3986, section 5.2.4).
 #[tokio::test]
-async fn no_dot_segment_leads_to_a_deletion() {
+async fn dot_segments_never_delete_anything() {
     let app = TestApp::start().await;
     let [ann, bob] = [app.user("ann").await, app.user("bob").await];
     let phone = app.log_in("ann").await;
     let group = ann.start_chat().await;
-    ann.brings_in(&bob, &group).await;
+    ann.add_member(&bob, &group).await;
     let mut tried = 0;
     for name in [
         ".",

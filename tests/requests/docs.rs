@@ -8,12 +8,12 @@ use salam::app::App;
 use serde_json::{Value, json};
 
 use crate::support::{
-    Answer, TestApp, assert_reviewed,
-    document::{DOCUMENT, example_of, operations, resolve},
+    TestApp, TestResponse, assert_reviewed,
+    openapi::{OPENAPI_PATH, operations, request_example, resolve_schema},
 };
 
 /// Routes that serve people or machines of the operator, not clients of the API.
-const NOT_API: [&str; 11] = [
+const NON_API_ROUTES: [&str; 11] = [
     "/",
     "/playground",
     "/static/{*path}",
@@ -21,14 +21,14 @@ const NOT_API: [&str; 11] = [
     "/api-docs/asyncapi.json",
     "/swagger",
     "/swagger/{file}",
-    DOCUMENT,
+    OPENAPI_PATH,
     "/_ping",
     "/_health",
     "/_readiness",
 ];
 
 #[tokio::test]
-async fn swagger_ui_comes_whole_from_the_binary() {
+async fn swagger_ui_is_served_completely_from_the_binary() {
     let app = TestApp::start().await;
     let page = app.get("/swagger/").await;
     assert_eq!(page.status, 200);
@@ -48,12 +48,12 @@ async fn swagger_ui_comes_whole_from_the_binary() {
         "nothing is loaded from elsewhere: {page}"
     );
     let initializer = app.get("/swagger/swagger-initializer.js").await;
-    assert!(initializer.body.contains(DOCUMENT));
+    assert!(initializer.body.contains(OPENAPI_PATH));
     assert_eq!(app.get("/swagger/nothing.js").await.status, 404);
 }
 
 #[tokio::test]
-async fn the_first_page_leads_on() {
+async fn the_start_page_links_to_the_documents() {
     let app = TestApp::start().await;
     let page = app.get("/").await;
     assert_eq!(page.status, 200);
@@ -61,7 +61,7 @@ async fn the_first_page_leads_on() {
         "/swagger/",
         "/api-docs/",
         "/playground/",
-        DOCUMENT,
+        OPENAPI_PATH,
         "/api-docs/asyncapi.json",
     ];
     for link in links {
@@ -72,7 +72,7 @@ async fn the_first_page_leads_on() {
 #[tokio::test]
 async fn every_route_is_documented_and_nothing_else() {
     let app = TestApp::start().await;
-    let document = app.get(DOCUMENT).await.json();
+    let document = app.get(OPENAPI_PATH).await.json();
     let documented: BTreeSet<(String, String)> = document["paths"]
         .as_object()
         .unwrap()
@@ -86,7 +86,7 @@ async fn every_route_is_documented_and_nothing_else() {
     let served: BTreeSet<(String, String)> = App::routes(&app.ctx)
         .collect()
         .iter()
-        .filter(|route| !NOT_API.contains(&route.uri.as_str()))
+        .filter(|route| !NON_API_ROUTES.contains(&route.uri.as_str()))
         .flat_map(|route| {
             let methods = route.actions.iter();
             methods
@@ -98,20 +98,20 @@ async fn every_route_is_documented_and_nothing_else() {
 }
 
 #[tokio::test]
-async fn operations_have_ids_of_their_own_and_schemas_that_exist() {
+async fn operations_have_unique_ids_and_existing_schemas() {
     let app = TestApp::start().await;
-    let document = app.get(DOCUMENT).await.json();
+    let document = app.get(OPENAPI_PATH).await.json();
     let mut ids = BTreeSet::new();
     for operation in operations(&document) {
         let id = operation.2["operationId"].as_str().unwrap();
         assert!(ids.insert(id), "{id} twice");
         assert!(operation.2["summary"].is_string(), "{id} has no summary");
     }
-    assert_references(&document);
+    assert_references_resolve(&document);
 }
 
 /// That all that a document refers to is in it.
-pub fn assert_references(document: &Value) {
+pub fn assert_references_resolve(document: &Value) {
     let text = document.to_string();
     for reference in text.split("\"$ref\":\"").skip(1) {
         let reference = reference.split('"').next().unwrap().trim_start_matches('#');
@@ -124,9 +124,9 @@ pub fn assert_references(document: &Value) {
 
 /// A client that takes the examples as they stand gets what the document promises.
 #[tokio::test]
-async fn a_request_made_from_the_document_works() {
+async fn the_documented_examples_work() {
     let app = TestApp::start().await;
-    let document = app.get(DOCUMENT).await.json();
+    let document = app.get(OPENAPI_PATH).await.json();
     let ann = app.user("somebody").await;
     let mut refresh = ann.refresh.clone();
     for operation in ["register", "token", "token_refresh", "start_chat"] {
@@ -134,7 +134,7 @@ async fn a_request_made_from_the_document_works() {
             .find(|(_, _, o)| o["operationId"] == operation)
             .unwrap();
         let schema = &described["requestBody"]["content"]["application/json"]["schema"];
-        let mut body = example_of(&document, schema);
+        let mut body = request_example(&document, schema);
         if operation == "token_refresh" {
             body["refresh"] = json!(refresh);
         }
@@ -143,14 +143,14 @@ async fn a_request_made_from_the_document_works() {
         if described["security"] == json!([{"bearer": []}]) {
             request = request.bearer_auth(&ann.access);
         }
-        let answer = Answer::to(request).await;
+        let answer = TestResponse::from_request(request).await;
         assert!(answer.status.is_success(), "{operation}: {answer}");
         let response = &described["responses"][answer.status.as_str()];
-        let promised = resolve(
+        let promised = resolve_schema(
             &document,
             &response["content"]["application/json"]["schema"],
         );
-        let answered = keys(&answer.json());
+        let answered = object_keys(&answer.json());
         let required: BTreeSet<String> =
             serde_json::from_value(promised["required"].clone()).unwrap();
         assert!(
@@ -158,7 +158,7 @@ async fn a_request_made_from_the_document_works() {
             "{operation} lacks a key: {answer}"
         );
         assert!(
-            answered.is_subset(&keys(&promised["properties"])),
+            answered.is_subset(&object_keys(&promised["properties"])),
             "{operation}: {answer}"
         );
         if let Some(token) = answer.json()["refresh"].as_str() {
@@ -169,7 +169,7 @@ async fn a_request_made_from_the_document_works() {
 
 /// What each operation is for, what it may answer, and the credentials that it takes.
 #[rustfmt::skip]
-const OPERATIONS: &[&str] = &[
+const REVIEWED_OPERATIONS: &[&str] = &[
     "GET /api/groups/: List the groups that you belong to, the one joined last first. 200 400 401 429 503 bearer",
     "DELETE /api/groups/{group_name}/: Delete a group with all that was said in it. (The owner.) 204 400 401 403 404 413 415 429 503 bearer",
     "GET /api/groups/{group_name}/: Show a group. 200 400 401 404 429 503 bearer",
@@ -208,9 +208,9 @@ const OPERATIONS: &[&str] = &[
 ];
 
 #[tokio::test]
-async fn the_document_is_as_it_was_reviewed() {
+async fn the_openapi_document_matches_the_review() {
     let app = TestApp::start().await;
-    let document = app.get(DOCUMENT).await.json();
+    let document = app.get(OPENAPI_PATH).await.json();
     let mut summary = Vec::new();
     for (path, method, operation) in operations(&document) {
         let responses: Vec<_> = operation["responses"].as_object().unwrap().keys().collect();
@@ -228,16 +228,16 @@ async fn the_document_is_as_it_was_reviewed() {
             responses.join(" "),
         ));
     }
-    assert_reviewed(summary, OPERATIONS);
+    assert_reviewed(summary, REVIEWED_OPERATIONS);
 }
 
-fn keys(value: &Value) -> BTreeSet<String> {
+fn object_keys(value: &Value) -> BTreeSet<String> {
     value.as_object().unwrap().keys().cloned().collect()
 }
 
 #[tokio::test]
-async fn documents_can_be_switched_off() {
-    let app = TestApp::with(json!({"api_docs": false})).await;
+async fn api_docs_can_be_disabled() {
+    let app = TestApp::with_settings(json!({"api_docs": false})).await;
     for path in [
         "/swagger/",
         "/swagger/swagger-ui.css",

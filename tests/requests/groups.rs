@@ -4,32 +4,32 @@ use insta::assert_snapshot;
 use sea_orm::EntityTrait;
 use serde_json::{Value, json};
 
-use crate::support::{TestApp, line};
+use crate::support::{TestApp, one_line};
 
 #[tokio::test]
-async fn who_is_logged_in_and_their_groups() {
+async fn me_and_the_group_list_show_the_user_and_their_groups() {
     let app = TestApp::start().await;
     let (ann, bob) = (app.user("ann").await, app.user("bob").await);
-    let mut told = line(&ann.get("/api/me/").await);
-    told += &line(&ann.get("/api/groups").await);
+    let mut told = one_line(&ann.get("/api/me/").await);
+    told += &one_line(&ann.get("/api/groups").await);
     let first = ann.start_chat().await;
     let second = ann
         .post("/api/start-chat/", json!({"title": "Lunch"}))
         .await
         .json();
     let second = second["group_name"].as_str().unwrap();
-    ann.brings_in(&bob, second).await;
-    ann.say(second, "one", "1").await;
-    bob.say(second, "two", "1").await;
-    ann.say(second, "three", "2").await;
-    told += &line(&bob.get("/api/groups/").await);
-    told += &line(&ann.get(&format!("/api/groups/{first}/")).await);
+    ann.add_member(&bob, second).await;
+    ann.send_message(second, "one", "1").await;
+    bob.send_message(second, "two", "1").await;
+    ann.send_message(second, "three", "2").await;
+    told += &one_line(&bob.get("/api/groups/").await);
+    told += &one_line(&ann.get(&format!("/api/groups/{first}/")).await);
     // Who says something has read what came before.
-    bob.say(second, "four", "2").await;
-    told += &line(&bob.get(&format!("/api/groups/{second}")).await);
+    bob.send_message(second, "four", "2").await;
+    told += &one_line(&bob.get(&format!("/api/groups/{second}")).await);
     bob.delete(&format!("/api/groups/{second}/messages/5/"))
         .await;
-    told += &line(&ann.get(&format!("/api/groups/{second}/")).await);
+    told += &one_line(&ann.get(&format!("/api/groups/{second}/")).await);
     assert_snapshot!(told, @r#"
     200 OK {"id":1,"username":"ann","name":"ann"}
     200 OK {"results":[],"next":null}
@@ -41,7 +41,7 @@ async fn who_is_logged_in_and_their_groups() {
 }
 
 #[tokio::test]
-async fn lists_are_read_page_by_page() {
+async fn the_group_list_is_paginated() {
     let app = TestApp::start().await;
     let ann = app.user("ann").await;
     let mut groups = Vec::new();
@@ -79,7 +79,7 @@ async fn lists_are_read_page_by_page() {
         "cursor=0",
         "limit=99999999999999999999",
     ] {
-        told += &line(&ann.get(&format!("/api/groups/?{query}")).await);
+        told += &one_line(&ann.get(&format!("/api/groups/?{query}")).await);
     }
     assert_snapshot!(told, @r#"
     400 Bad Request {"detail":"A whole number, 1 or more.","code":"invalid","field":"limit"}
@@ -92,12 +92,12 @@ async fn lists_are_read_page_by_page() {
 }
 
 #[tokio::test]
-async fn a_group_is_renamed_and_deleted() {
+async fn a_group_can_be_renamed_and_deleted() {
     let app = TestApp::start().await;
     let ann = app.user("ann").await;
     let group = ann.start_chat().await;
     let path = format!("/api/groups/{group}/");
-    let mut socket = ann.live(&group).await;
+    let mut socket = ann.open_live(&group).await;
     let mut told = String::new();
     for body in [
         json!({"title": " Lunch "}),
@@ -108,7 +108,7 @@ async fn a_group_is_renamed_and_deleted() {
         json!({"title": ""}),
         json!({"title": "x".repeat(151)}),
     ] {
-        told += &line(&ann.patch(&path, body).await);
+        told += &one_line(&ann.patch(&path, body).await);
     }
     assert_snapshot!(told, @r#"
     200 OK {"group":"[group]","title":"Lunch","role":"owner","head":1,"read":0,"unread":0,"last_message":null,"member_count":1,"others":[],"created_at":"[now]","joined_at":"[now]"}
@@ -121,13 +121,13 @@ async fn a_group_is_renamed_and_deleted() {
     "#);
     // Told once each; what changes nothing is not told.
     for title in [json!("Lunch"), Value::Null] {
-        let event = socket.event().await;
+        let event = socket.next_event().await;
         assert_eq!(
             (&event["kind"], &event["data"]["title"]),
             (&json!("group.updated"), &title)
         );
     }
-    socket.expect_silence().await;
+    socket.expect_no_frames().await;
     let delete = format!("{path}?confirm={group}");
     assert_eq!(ann.delete(&delete).await.status, 204);
     assert_eq!(ann.delete(&delete).await.status, 404);
@@ -135,7 +135,7 @@ async fn a_group_is_renamed_and_deleted() {
 }
 
 #[tokio::test]
-async fn an_invite_brings_somebody_in() {
+async fn accepting_an_invite_adds_a_member() {
     let app = TestApp::start().await;
     let (ann, bob) = (app.user("ann").await, app.user("bob").await);
     let group = ann
@@ -152,25 +152,25 @@ async fn an_invite_brings_somebody_in() {
     assert_eq!(url, app.url(&format!("/#/invite/{code}")));
     let api_url = made.json()["api_url"].as_str().unwrap().to_owned();
     assert_eq!(api_url, app.url(&format!("/api/invites/{code}/")));
-    let mut told = line(&made).replace(&app.address.to_string(), "[address]");
-    let mut socket = ann.live(group).await;
-    told += &line(&ann.get(&path).await);
-    told += &line(&bob.get(&format!("/api/invites/{code}/")).await);
-    told += &line(
+    let mut told = one_line(&made).replace(&app.address.to_string(), "[address]");
+    let mut socket = ann.open_live(group).await;
+    told += &one_line(&ann.get(&path).await);
+    told += &one_line(&bob.get(&format!("/api/invites/{code}/")).await);
+    told += &one_line(
         &bob.post(&format!("/api/invites/{code}/accept/"), json!({}))
             .await,
     );
-    let event = socket.event().await;
+    let event = socket.next_event().await;
     assert_eq!(event["kind"], "member.joined", "{event}");
     told += &format!("{} {}\n", event["by"], event["data"]);
     // It is used up: for a third, and in the list; who is in already stays in.
     let cat = app.user("cat").await;
-    told += &line(
+    told += &one_line(
         &cat.post(&format!("/api/invites/{code}/accept/"), json!({}))
             .await,
     );
-    told += &line(&cat.get(&format!("/api/invites/{code}/")).await);
-    told += &line(&ann.get(&path).await);
+    told += &one_line(&cat.get(&format!("/api/invites/{code}/")).await);
+    told += &one_line(&ann.get(&path).await);
     assert_snapshot!(told, @r#"
     201 Created {"id":1,"code":"[code]","url":"http://[address]/#/invite/[code]","api_url":"http://[address]/api/invites/[code]/","expires_at":"[later]","max_uses":1,"uses":0}
     200 OK {"results":[{"id":1,"created_by":"ann","created_at":"[now]","expires_at":"[later]","max_uses":1,"uses":0}],"next":null}
@@ -181,7 +181,7 @@ async fn an_invite_brings_somebody_in() {
     404 Not Found {"detail":"Not found.","code":"not_found"}
     200 OK {"results":[],"next":null}
     "#);
-    socket.expect_silence().await;
+    socket.expect_no_frames().await;
     // What is stored is no code.
     let stored = salam::models::invites::Entity::find()
         .one(&app.ctx.db)
@@ -192,7 +192,7 @@ async fn an_invite_brings_somebody_in() {
 }
 
 #[tokio::test]
-async fn an_invite_lets_in_as_many_as_it_says_and_no_longer_than_it_says() {
+async fn invites_respect_max_uses_and_expiry() {
     let app = TestApp::start().await;
     let ann = app.user("ann").await;
     let group = ann.start_chat().await;
@@ -243,7 +243,7 @@ async fn an_invite_lets_in_as_many_as_it_says_and_no_longer_than_it_says() {
     let short = invite(json!({"expires_in": 1})).await;
     let offer = format!("/api/invites/{}/", short["code"].as_str().unwrap());
     assert_eq!(late.get(&offer).await.status, 200);
-    crate::support::until("the invite to expire", async || {
+    crate::support::wait_until("the invite to expire", async || {
         late.get(&offer).await.status == 404
     })
     .await;
@@ -263,7 +263,7 @@ async fn an_invite_lets_in_as_many_as_it_says_and_no_longer_than_it_says() {
         json!({"max_uses": 1.5}),
         json!({"max_uses": -1}),
     ] {
-        told += &line(&ann.post(&path, body).await);
+        told += &one_line(&ann.post(&path, body).await);
     }
     for code in [
         "x",
@@ -271,8 +271,8 @@ async fn an_invite_lets_in_as_many_as_it_says_and_no_longer_than_it_says() {
         "ffffffffffffffffffffffffffffffff",
         &"x".repeat(3000),
     ] {
-        told += &line(&ann.get(&format!("/api/invites/{code}/")).await);
-        told += &line(
+        told += &one_line(&ann.get(&format!("/api/invites/{code}/")).await);
+        told += &one_line(
             &ann.post(&format!("/api/invites/{code}/accept/"), json!({}))
                 .await,
         );

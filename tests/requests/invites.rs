@@ -10,7 +10,7 @@ use crate::support::TestApp;
 
 /// That it is measured in time, too, is a script: tests/slow/enumeration.
 #[tokio::test]
-async fn an_invite_that_is_dead_looks_like_none() {
+async fn invalid_and_unknown_invites_are_indistinguishable() {
     let app = TestApp::start().await;
     let ann = app.user("ann").await;
     let group = ann.start_chat().await;
@@ -66,13 +66,13 @@ async fn an_invite_that_is_dead_looks_like_none() {
 }
 
 #[tokio::test]
-async fn an_invite_ends_with_the_right_to_make_it() {
+async fn an_invite_is_revoked_when_its_creator_loses_the_role() {
     let app = TestApp::start().await;
     let ann = app.user("ann").await;
     let bob = app.user("bob").await;
     let cem = app.user("cem").await;
     let group = ann.start_chat().await;
-    ann.brings_in(&bob, &group).await;
+    ann.add_member(&bob, &group).await;
     let member = format!("/api/groups/{group}/members/bob/");
     let promote = async || {
         let answer = ann.patch(&member, json!({"role": "admin"})).await;
@@ -84,8 +84,8 @@ async fn an_invite_ends_with_the_right_to_make_it() {
         status == 200
     };
     promote().await;
-    let of_ann = ann.invites(&group).await;
-    let code = bob.invites(&group).await;
+    let of_ann = ann.create_invite(&group).await;
+    let code = bob.create_invite(&group).await;
     assert!(is_open(&code).await);
     // Demoted, and an admin again.
     ann.patch(&member, json!({"role": "member"})).await;
@@ -97,13 +97,13 @@ async fn an_invite_ends_with_the_right_to_make_it() {
     promote().await;
     assert!(!is_open(&code).await, "it does not come back");
     // Gone by himself.
-    let code = bob.invites(&group).await;
+    let code = bob.create_invite(&group).await;
     assert_eq!(bob.delete(&member).await.status, 204);
     assert!(!is_open(&code).await);
     // Deactivated by the operator.
-    ann.brings_in(&bob, &group).await;
+    ann.add_member(&bob, &group).await;
     promote().await;
-    let code = bob.invites(&group).await;
+    let code = bob.create_invite(&group).await;
     let user = salam::models::users::Model::find_by_username(&app.ctx.db, "bob").await;
     let user = user.unwrap().unwrap();
     user.set_active(&app.ctx.db, false).await.unwrap();
@@ -117,15 +117,15 @@ async fn an_invite_ends_with_the_right_to_make_it() {
 }
 
 #[tokio::test]
-async fn a_role_that_has_just_ended_withdraws_nothing() {
+async fn a_demoted_admin_cannot_withdraw_invites() {
     let app = TestApp::start().await;
     let (ann, bob) = (app.user("ann").await, app.user("bob").await);
     let stranger = app.user("stranger").await;
     let group = ann.start_chat().await;
-    ann.brings_in(&bob, &group).await;
+    ann.add_member(&bob, &group).await;
     let member = format!("/api/groups/{group}/members/bob/");
     ann.patch(&member, json!({"role": "admin"})).await;
-    let code = ann.invites(&group).await;
+    let code = ann.create_invite(&group).await;
     let user = salam::models::users::Model::find_by_username(&app.ctx.db, "bob").await;
     let user = user.unwrap().unwrap();
     let found =
@@ -133,7 +133,7 @@ async fn a_role_that_has_just_ended_withdraws_nothing() {
     let (found, _) = found.unwrap().unwrap();
     // The request was let in as an admin's, and waits for the group.
     ann.patch(&member, json!({"role": "member"})).await;
-    let withdrawn = invites::Model::withdraw(&app.ctx.db, found.id, &user, 2).await;
+    let withdrawn = invites::Model::revoke(&app.ctx.db, found.id, &user, 2).await;
     assert!(withdrawn.is_err());
     let path = format!("/api/groups/{group}/invites/2/");
     assert_eq!(bob.delete(&path).await.status, 403);

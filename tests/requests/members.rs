@@ -3,10 +3,10 @@
 use insta::assert_snapshot;
 use serde_json::json;
 
-use crate::support::{TestApp, User, line};
+use crate::support::{TestApp, User, one_line};
 
 /// Ann owns a group in which Bob is an admin, and Cat and Dan are members.
-async fn four<'a>(app: &'a TestApp) -> ([User<'a>; 4], String) {
+async fn group_of_four<'a>(app: &'a TestApp) -> ([User<'a>; 4], String) {
     let users = [
         app.user("ann").await,
         app.user("bob").await,
@@ -15,7 +15,7 @@ async fn four<'a>(app: &'a TestApp) -> ([User<'a>; 4], String) {
     ];
     let group = users[0].start_chat().await;
     for user in &users[1..] {
-        users[0].brings_in(user, &group).await;
+        users[0].add_member(user, &group).await;
     }
     let path = format!("/api/groups/{group}/members/bob/");
     let answer = users[0].patch(&path, json!({"role": "admin"})).await;
@@ -24,12 +24,12 @@ async fn four<'a>(app: &'a TestApp) -> ([User<'a>; 4], String) {
 }
 
 #[tokio::test]
-async fn roles_decide_who_may_what_to_whom() {
+async fn roles_determine_who_may_change_roles() {
     let app = TestApp::start().await;
-    let ([ann, bob, cat, _dan], group) = four(&app).await;
+    let ([ann, bob, cat, _dan], group) = group_of_four(&app).await;
     let member = |name: &str| format!("/api/groups/{group}/members/{name}/");
-    let mut told = line(&cat.get(&format!("/api/groups/{group}/members/")).await);
-    let mut socket = cat.live(&group).await;
+    let mut told = one_line(&cat.get(&format!("/api/groups/{group}/members/")).await);
+    let mut socket = cat.open_live(&group).await;
     for (who, user, name, role) in [
         ("cat", &cat, "cat", "admin"),
         ("cat", &cat, "bob", "member"),
@@ -44,7 +44,7 @@ async fn roles_decide_who_may_what_to_whom() {
         ("ann", &ann, "ann", "owner"),
         ("cat", &cat, "ann", "owner"),
     ] {
-        let answer = line(&user.patch(&member(name), json!({"role": role})).await);
+        let answer = one_line(&user.patch(&member(name), json!({"role": role})).await);
         told += &format!("{who} makes {name} {role}: {answer}");
     }
     assert_snapshot!(told, @r#"
@@ -64,7 +64,7 @@ async fn roles_decide_who_may_what_to_whom() {
     "#);
     let mut events = String::new();
     for _ in 0..5 {
-        let event = socket.event().await;
+        let event = socket.next_event().await;
         events += &format!("{} {} {}\n", event["by"], event["kind"], event["data"]);
     }
     assert_snapshot!(events, @r#"
@@ -74,7 +74,7 @@ async fn roles_decide_who_may_what_to_whom() {
     "cat" "member.role" {"role":"owner","user":"ann"}
     "cat" "member.role" {"role":"admin","user":"cat"}
     "#);
-    socket.expect_silence().await;
+    socket.expect_no_frames().await;
     let members = ann
         .get(&format!("/api/groups/{group}/members/"))
         .await
@@ -88,9 +88,9 @@ async fn roles_decide_who_may_what_to_whom() {
 }
 
 #[tokio::test]
-async fn who_may_put_out_whom() {
+async fn roles_determine_who_may_kick_and_ban() {
     let app = TestApp::start().await;
-    let ([ann, bob, cat, dan], group) = four(&app).await;
+    let ([ann, bob, cat, dan], group) = group_of_four(&app).await;
     let mut told = String::new();
     for (who, user, path) in [
         ("cat", &cat, "members/dan/"),
@@ -110,17 +110,17 @@ async fn who_may_put_out_whom() {
         ("ann", &ann, "members/bob/?ban=true"),
         ("cat", &cat, "members/Cat/"),
     ] {
-        let answer = line(&user.delete(&format!("/api/groups/{group}/{path}")).await);
+        let answer = one_line(&user.delete(&format!("/api/groups/{group}/{path}")).await);
         told += &format!("{who} {path}: {answer}");
     }
-    told += &line(&ann.get(&format!("/api/groups/{group}/bans/")).await);
+    told += &one_line(&ann.get(&format!("/api/groups/{group}/bans/")).await);
     for name in ["dan", "dan", "cat", "nobody"] {
-        told += &line(
+        told += &one_line(
             &ann.delete(&format!("/api/groups/{group}/bans/{name}/"))
                 .await,
         );
     }
-    told += &line(&ann.get(&format!("/api/groups/{group}/members/")).await);
+    told += &one_line(&ann.get(&format!("/api/groups/{group}/members/")).await);
     assert_snapshot!(told, @r#"
     cat members/dan/: 403 Forbidden {"detail":"You may not do this.","code":"forbidden"}
     cat members/dan/?ban=true: 403 Forbidden {"detail":"You may not do this.","code":"forbidden"}

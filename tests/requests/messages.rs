@@ -3,39 +3,39 @@
 use insta::assert_snapshot;
 use serde_json::{Value, json};
 
-use crate::support::{TestApp, line};
+use crate::support::{TestApp, one_line};
 
 #[tokio::test]
-async fn a_message_is_sent_edited_and_deleted() {
+async fn messages_can_be_sent_edited_and_deleted() {
     let app = TestApp::start().await;
     let (ann, bob) = (app.user("ann").await, app.user("bob").await);
     let group = ann.start_chat().await;
-    ann.brings_in(&bob, &group).await;
+    ann.add_member(&bob, &group).await;
     let path = format!("/api/groups/{group}/messages/");
-    let mut socket = bob.live(&group).await;
-    let mut base = bob.open(&group).await;
-    let mut told = line(&ann.say(&group, "hi", "c1").await);
-    told += &line(&ann.say(&group, "hi", "c1").await);
-    told += &line(&ann.say(&group, "ho", "c1").await);
-    told += &line(&bob.post(&path, json!({"text": "yes", "reply_to": 2})).await);
-    told += &line(
+    let mut socket = bob.open_live(&group).await;
+    let mut base = bob.open_base(&group).await;
+    let mut told = one_line(&ann.send_message(&group, "hi", "c1").await);
+    told += &one_line(&ann.send_message(&group, "hi", "c1").await);
+    told += &one_line(&ann.send_message(&group, "ho", "c1").await);
+    told += &one_line(&bob.post(&path, json!({"text": "yes", "reply_to": 2})).await);
+    told += &one_line(
         &ann.patch(&format!("{path}2/"), json!({"text": "hi!"}))
             .await,
     );
-    told += &line(&ann.say(&group, "hi", "c1").await);
-    told += &line(
+    told += &one_line(&ann.send_message(&group, "hi", "c1").await);
+    told += &one_line(
         &bob.patch(&format!("{path}2/"), json!({"text": "mine"}))
             .await,
     );
-    told += &line(&bob.delete(&format!("{path}2/")).await);
-    told += &line(&ann.delete(&format!("{path}3/")).await);
-    told += &line(
+    told += &one_line(&bob.delete(&format!("{path}2/")).await);
+    told += &one_line(&ann.delete(&format!("{path}3/")).await);
+    told += &one_line(
         &bob.patch(&format!("{path}3/"), json!({"text": "mine"}))
             .await,
     );
-    told += &line(&ann.delete(&format!("{path}3/")).await);
-    told += &line(&ann.get(&path).await);
-    told += &line(
+    told += &one_line(&ann.delete(&format!("{path}3/")).await);
+    told += &one_line(&ann.get(&path).await);
+    told += &one_line(
         &ann.get(&format!("/api/groups/{group}/events/?after=1"))
             .await,
     );
@@ -55,20 +55,20 @@ async fn a_message_is_sent_edited_and_deleted() {
     200 OK {"results":[{"type":"event","group":"[group]","seq":2,"at":"[now]","by":"ann","kind":"message.created","cid":"c1","data":{"edited":true,"text":"hi!"}},{"type":"event","group":"[group]","seq":3,"at":"[now]","by":"bob","kind":"message.created","data":{"deleted":true,"text":null}},{"type":"event","group":"[group]","seq":4,"at":"[now]","by":"ann","kind":"message.edited","data":{"seq":2,"text":"hi!"}},{"type":"event","group":"[group]","seq":5,"at":"[now]","by":"ann","kind":"message.deleted","data":{"seq":3}}],"position":5,"epoch":"[epoch]"}
     "#);
     for kind in ["created", "created", "edited", "deleted"] {
-        assert_eq!(socket.event().await["kind"], format!("message.{kind}"));
+        assert_eq!(socket.next_event().await["kind"], format!("message.{kind}"));
     }
-    socket.expect_silence().await;
-    assert_eq!(base.message().await, "ann now is [clock]");
+    socket.expect_no_frames().await;
+    assert_eq!(base.next_message().await, "ann now is [clock]");
     assert_eq!(
-        base.message().await,
+        base.next_message().await,
         "bob now is [clock]",
         "another socket of the same user"
     );
-    base.expect_silence().await;
+    base.expect_no_frames().await;
 }
 
 #[tokio::test]
-async fn what_is_no_message_is_refused() {
+async fn invalid_messages_are_rejected() {
     let app = TestApp::start().await;
     let ann = app.user("ann").await;
     let group = ann.start_chat().await;
@@ -85,10 +85,10 @@ async fn what_is_no_message_is_refused() {
         json!({"text": "hi", "reply_to": 1}),
         json!([]),
     ] {
-        told += &line(&ann.post(&path, body).await);
+        told += &one_line(&ann.post(&path, body).await);
     }
     for cid in ["a b", "", "é", &"x".repeat(129)] {
-        told += &line(&ann.say(&group, "hi", cid).await);
+        told += &one_line(&ann.send_message(&group, "hi", cid).await);
     }
     for seq in [
         "0",
@@ -100,14 +100,14 @@ async fn what_is_no_message_is_refused() {
     ] {
         told += &format!(
             "{seq}: {}",
-            line(
+            one_line(
                 &ann.patch(&format!("{path}{seq}/"), json!({"text": "x"}))
                     .await
             )
         );
         told += &format!(
             "{seq}: {}",
-            line(&ann.delete(&format!("{path}{seq}/")).await)
+            one_line(&ann.delete(&format!("{path}{seq}/")).await)
         );
     }
     for query in [
@@ -120,7 +120,7 @@ async fn what_is_no_message_is_refused() {
     ] {
         told += &format!(
             "{query}: {}",
-            line(&ann.get(&format!("{path}?{query}")).await)
+            one_line(&ann.get(&format!("{path}?{query}")).await)
         );
     }
     assert_snapshot!(told, @r#"
@@ -156,7 +156,12 @@ async fn what_is_no_message_is_refused() {
     limit=0: 400 Bad Request {"detail":"A whole number, 1 or more.","code":"invalid","field":"limit"}
     limit=%FF: 400 Bad Request {"detail":"A whole number, 1 or more.","code":"invalid","field":"limit"}
     "#);
-    assert_eq!(ann.say(&group, &"é".repeat(8000), "c").await.status, 201);
+    assert_eq!(
+        ann.send_message(&group, &"é".repeat(8000), "c")
+            .await
+            .status,
+        201
+    );
     assert_eq!(
         ann.get(&format!("/api/groups/{group}/")).await.json()["head"],
         1
@@ -164,12 +169,13 @@ async fn what_is_no_message_is_refused() {
 }
 
 #[tokio::test]
-async fn history_is_read_in_both_directions() {
+async fn history_is_paginated_in_both_directions() {
     let app = TestApp::start().await;
     let ann = app.user("ann").await;
     let group = ann.start_chat().await;
     for i in 1..=10 {
-        ann.say(&group, &i.to_string(), &i.to_string()).await;
+        ann.send_message(&group, &i.to_string(), &i.to_string())
+            .await;
         // Events between, that are no messages.
         let path = format!("/api/groups/{group}/");
         ann.patch(&path, json!({"title": i.to_string()})).await;
@@ -221,16 +227,16 @@ async fn history_is_read_in_both_directions() {
 }
 
 #[tokio::test]
-async fn pages_are_bounded_in_bytes_and_lose_nothing() {
+async fn history_pages_are_bounded_in_bytes_and_skip_nothing() {
     let app = TestApp::start().await;
     let (ann, bob) = (app.user("ann").await, app.user("bob").await);
     let group = ann.start_chat().await;
-    ann.brings_in(&bob, &group).await;
+    ann.add_member(&bob, &group).await;
     // JSON writes each of its characters as six bytes.
     let long = format!("{}x", "\u{1}".repeat(7999));
     for number in 0..30 {
         let text = if number % 3 == 2 { "short" } else { &long };
-        let answer = ann.say(&group, text, &number.to_string()).await;
+        let answer = ann.send_message(&group, text, &number.to_string()).await;
         assert_eq!(answer.status, 201, "{answer}");
     }
     // An edit is as long as a message.
@@ -301,14 +307,14 @@ async fn pages_are_bounded_in_bytes_and_lose_nothing() {
 }
 
 #[tokio::test]
-async fn a_page_of_groups_is_bounded_in_bytes() {
+async fn group_list_pages_are_bounded_in_bytes() {
     let app = TestApp::start().await;
     let ann = app.user("ann").await;
     let long = format!("{}x", "\u{1}".repeat(7999));
     let mut groups = Vec::new();
     for number in 0..12 {
         groups.push(ann.start_chat().await);
-        ann.say(groups.last().unwrap(), &long, &number.to_string())
+        ann.send_message(groups.last().unwrap(), &long, &number.to_string())
             .await;
     }
     groups.reverse();
@@ -331,22 +337,22 @@ async fn a_page_of_groups_is_bounded_in_bytes() {
 }
 
 #[tokio::test]
-async fn an_edited_text_is_gone_from_the_log() {
+async fn edited_texts_are_removed_from_the_log() {
     let app = TestApp::start().await;
     let (ann, bob) = (app.user("ann").await, app.user("bob").await);
     let group = ann.start_chat().await;
-    ann.brings_in(&bob, &group).await;
+    ann.add_member(&bob, &group).await;
     let path = format!("/api/groups/{group}/messages/");
-    ann.say(&group, "other", "0").await;
-    ann.say(&group, "secret one", "1").await;
-    let mut live = bob.live(&group).await;
+    ann.send_message(&group, "other", "0").await;
+    ann.send_message(&group, "secret one", "1").await;
+    let mut live = bob.open_live(&group).await;
     for text in ["secret two", "secret three", "kept"] {
         let edited = ann
             .patch(&format!("{path}3/"), json!({ "text": text }))
             .await;
         assert_eq!(edited.status, 200, "{edited}");
         assert_eq!(
-            live.event().await["data"]["text"],
+            live.next_event().await["data"]["text"],
             text,
             "a live socket has it"
         );
@@ -359,13 +365,13 @@ async fn an_edited_text_is_gone_from_the_log() {
         .get(&format!("/api/groups/{group}/events/?after=1"))
         .await;
     assert!(!log.body.contains("secret"), "{log}");
-    assert_snapshot!(line(&log), @r#"200 OK {"results":[{"type":"event","group":"[group]","seq":2,"at":"[now]","by":"ann","kind":"message.created","cid":"0","data":{"text":"other"}},{"type":"event","group":"[group]","seq":3,"at":"[now]","by":"ann","kind":"message.created","cid":"1","data":{"edited":true,"text":"kept"}},{"type":"event","group":"[group]","seq":4,"at":"[now]","by":"ann","kind":"message.edited","data":{"replaced":true,"seq":3,"text":""}},{"type":"event","group":"[group]","seq":5,"at":"[now]","by":"ann","kind":"message.edited","data":{"replaced":true,"seq":3,"text":""}},{"type":"event","group":"[group]","seq":6,"at":"[now]","by":"ann","kind":"message.edited","data":{"seq":3,"text":"kept"}},{"type":"event","group":"[group]","seq":7,"at":"[now]","by":"ann","kind":"message.created","data":{"reply_to":3,"text":"to it"}}],"position":7,"epoch":"[epoch]"}"#);
+    assert_snapshot!(one_line(&log), @r#"200 OK {"results":[{"type":"event","group":"[group]","seq":2,"at":"[now]","by":"ann","kind":"message.created","cid":"0","data":{"text":"other"}},{"type":"event","group":"[group]","seq":3,"at":"[now]","by":"ann","kind":"message.created","cid":"1","data":{"edited":true,"text":"kept"}},{"type":"event","group":"[group]","seq":4,"at":"[now]","by":"ann","kind":"message.edited","data":{"replaced":true,"seq":3,"text":""}},{"type":"event","group":"[group]","seq":5,"at":"[now]","by":"ann","kind":"message.edited","data":{"replaced":true,"seq":3,"text":""}},{"type":"event","group":"[group]","seq":6,"at":"[now]","by":"ann","kind":"message.edited","data":{"seq":3,"text":"kept"}},{"type":"event","group":"[group]","seq":7,"at":"[now]","by":"ann","kind":"message.created","data":{"reply_to":3,"text":"to it"}}],"position":7,"epoch":"[epoch]"}"#);
     // A socket that comes back, on this node and on another.
-    let other = TestApp::node(app.database.clone(), json!({})).await;
+    let other = TestApp::start_node(app.database.clone(), json!({})).await;
     for node in [&app, &other] {
         let frames = bob
-            .at(node)
-            .rich(&group, "after=0")
+            .on_node(node)
+            .open_rich(&group, "after=0")
             .await
             .until_sync()
             .await;
@@ -376,7 +382,10 @@ async fn an_edited_text_is_gone_from_the_log() {
         );
     }
     // A retry of the first request is still known, whatever became of its text.
-    assert_eq!(ann.say(&group, "secret one", "1").await.status, 200);
+    assert_eq!(
+        ann.send_message(&group, "secret one", "1").await.status,
+        200
+    );
     let history = bob.get(&path).await;
     assert!(
         !history.body.contains("secret") && history.body.contains("kept"),

@@ -4,10 +4,10 @@
 use reqwest::Method;
 use serde_json::json;
 
-use crate::support::{Socket, TestApp, User, soon};
+use crate::support::{Socket, TestApp, User, with_timeout};
 
 /// What a handshake with the cookie comes to: base, rich of one group, rich of many.
-async fn tried(user: &User<'_>, group: &str, headers: &[(&str, &str)]) -> [u16; 3] {
+async fn handshake_statuses(user: &User<'_>, group: &str, headers: &[(&str, &str)]) -> [u16; 3] {
     let base = format!("/ws/chat/{group}/");
     let mut answered = [0; 3];
     for (at, (path, offers)) in [
@@ -32,24 +32,24 @@ async fn tried(user: &User<'_>, group: &str, headers: &[(&str, &str)]) -> [u16; 
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
-        let response = soon("an answer", request.send()).await.unwrap();
+        let response = with_timeout("an answer", request.send()).await.unwrap();
         answered[at] = response.status().as_u16();
     }
     answered
 }
 
 /// Headers of a handshake, and what it comes to.
-type Row<'a> = (Vec<(&'a str, &'a str)>, [u16; 3]);
+type OriginCase<'a> = (Vec<(&'a str, &'a str)>, [u16; 3]);
 
-const IN: [u16; 3] = [101; 3];
-const OUT: [u16; 3] = [403; 3];
+const ACCEPTED: [u16; 3] = [101; 3];
+const FORBIDDEN: [u16; 3] = [403; 3];
 
-async fn assert_all(app: &TestApp, rows: &[Row<'_>]) {
+async fn assert_origin_cases(app: &TestApp, rows: &[OriginCase<'_>]) {
     let ann = app.user("ann").await;
     let group = ann.start_chat().await;
     let mut wrong = Vec::new();
     for (headers, expected) in rows {
-        let answered = tried(&ann, &group, headers).await;
+        let answered = handshake_statuses(&ann, &group, headers).await;
         if answered != *expected {
             wrong.push((headers, answered));
         }
@@ -58,7 +58,7 @@ async fn assert_all(app: &TestApp, rows: &[Row<'_>]) {
 }
 
 #[tokio::test]
-async fn a_page_of_somebody_else_opens_no_socket_with_the_cookie() {
+async fn foreign_origins_cannot_open_sockets_with_the_cookie() {
     let app = TestApp::start().await;
     let port = app.address.port();
     let own = format!("http://127.0.0.1:{port}");
@@ -115,22 +115,22 @@ async fn a_page_of_somebody_else_opens_no_socket_with_the_cookie() {
         "capacitor://localhost".to_owned(),
         "*".to_owned(),
     ];
-    let mut rows: Vec<Row<'_>> = vec![
-        (vec![], IN),
-        (vec![("origin", own.as_str())], IN),
+    let mut rows: Vec<OriginCase<'_>> = vec![
+        (vec![], ACCEPTED),
+        (vec![("origin", own.as_str())], ACCEPTED),
         // A proxy that ends TLS, and does not say so: the same port can have one scheme alone.
-        (vec![("origin", with_tls.as_str())], IN),
+        (vec![("origin", with_tls.as_str())], ACCEPTED),
         (
             vec![("origin", own.as_str()), ("origin", own.as_str())],
-            OUT,
+            FORBIDDEN,
         ),
         (
             vec![("origin", own.as_str()), ("origin", "https://evil.example")],
-            OUT,
+            FORBIDDEN,
         ),
         (
             vec![("origin", "https://evil.example"), ("origin", own.as_str())],
-            OUT,
+            FORBIDDEN,
         ),
         // What only a proxy says does not make a foreign page ours.
         (
@@ -138,69 +138,75 @@ async fn a_page_of_somebody_else_opens_no_socket_with_the_cookie() {
                 ("origin", "http://evil.example"),
                 ("x-forwarded-host", "evil.example"),
             ],
-            OUT,
+            FORBIDDEN,
         ),
         (
             vec![("origin", own.as_str()), ("x-forwarded-proto", "https")],
-            OUT,
+            FORBIDDEN,
         ),
     ];
     rows.extend(
         refused
             .iter()
-            .map(|origin| (vec![("origin", origin.as_str())], OUT)),
+            .map(|origin| (vec![("origin", origin.as_str())], FORBIDDEN)),
     );
     assert!(rows.len() > 40);
-    assert_all(&app, &rows).await;
+    assert_origin_cases(&app, &rows).await;
 }
 
 #[tokio::test]
-async fn with_a_public_url_its_pages_and_those_listed_open_sockets() {
-    let app = TestApp::with(json!({
+async fn the_public_url_and_allowed_origins_open_sockets() {
+    let app = TestApp::with_settings(json!({
         "public_url": "https://chat.example",
         "allowed_origins": ["https://bücher.example", "https://app.example:8443", "http://[::1]:3000"],
     }))
     .await;
     let here = format!("http://{}", app.address);
-    let rows: Vec<Row<'_>> = vec![
-        (vec![("origin", "https://chat.example")], IN),
+    let rows: Vec<OriginCase<'_>> = vec![
+        (vec![("origin", "https://chat.example")], ACCEPTED),
         (
             vec![("origin", "https://chat.example"), ("host", "chat.example")],
-            IN,
+            ACCEPTED,
         ),
         // By its address it is still reached by those who know that.
-        (vec![("origin", &here)], IN),
-        (vec![("origin", "https://xn--bcher-kva.example")], IN),
-        (vec![("origin", "https://app.example:8443")], IN),
-        (vec![("origin", "http://[::1]:3000")], IN),
+        (vec![("origin", &here)], ACCEPTED),
+        (vec![("origin", "https://xn--bcher-kva.example")], ACCEPTED),
+        (vec![("origin", "https://app.example:8443")], ACCEPTED),
+        (vec![("origin", "http://[::1]:3000")], ACCEPTED),
         // Browsers never send these.
-        (vec![("origin", "https://chat.example:443")], OUT),
-        (vec![("origin", "https://CHAT.example")], OUT),
-        (vec![("origin", "https://chat.example.")], OUT),
-        (vec![("origin", "https://bücher.example")], OUT),
-        (vec![("origin", "http://[0:0:0:0:0:0:0:1]:3000")], OUT),
+        (vec![("origin", "https://chat.example:443")], FORBIDDEN),
+        (vec![("origin", "https://CHAT.example")], FORBIDDEN),
+        (vec![("origin", "https://chat.example.")], FORBIDDEN),
+        (vec![("origin", "https://bücher.example")], FORBIDDEN),
+        (vec![("origin", "http://[0:0:0:0:0:0:0:1]:3000")], FORBIDDEN),
         // Plain pages, other ports and other names.
-        (vec![("origin", "http://chat.example")], OUT),
+        (vec![("origin", "http://chat.example")], FORBIDDEN),
         (
             vec![("origin", "http://chat.example"), ("host", "chat.example")],
-            OUT,
+            FORBIDDEN,
         ),
-        (vec![("origin", "https://chat.example:8000")], OUT),
-        (vec![("origin", "https://evil.chat.example")], OUT),
-        (vec![("origin", "https://evilchat.example")], OUT),
-        (vec![("origin", "https://chat.example.evil.example")], OUT),
-        (vec![("origin", "https://chat.example@evil.example")], OUT),
-        (vec![("origin", "https://сhat.example")], OUT),
-        (vec![("origin", "https://xn--hat-5cd.example")], OUT),
-        (vec![("origin", "https://app.example")], OUT),
-        (vec![("origin", "http://app.example:8443")], OUT),
-        (vec![("origin", "null")], OUT),
+        (vec![("origin", "https://chat.example:8000")], FORBIDDEN),
+        (vec![("origin", "https://evil.chat.example")], FORBIDDEN),
+        (vec![("origin", "https://evilchat.example")], FORBIDDEN),
+        (
+            vec![("origin", "https://chat.example.evil.example")],
+            FORBIDDEN,
+        ),
+        (
+            vec![("origin", "https://chat.example@evil.example")],
+            FORBIDDEN,
+        ),
+        (vec![("origin", "https://сhat.example")], FORBIDDEN),
+        (vec![("origin", "https://xn--hat-5cd.example")], FORBIDDEN),
+        (vec![("origin", "https://app.example")], FORBIDDEN),
+        (vec![("origin", "http://app.example:8443")], FORBIDDEN),
+        (vec![("origin", "null")], FORBIDDEN),
     ];
-    assert_all(&app, &rows).await;
+    assert_origin_cases(&app, &rows).await;
 }
 
 #[tokio::test]
-async fn with_a_credential_of_its_own_any_page_opens_a_rich_socket() {
+async fn any_origin_with_a_bearer_token_opens_a_rich_socket() {
     let app = TestApp::start().await;
     let ann = app.user("ann").await;
     let group = ann.start_chat().await;

@@ -9,28 +9,28 @@ use serde_json::json;
 use url::Url;
 
 use crate::{
-    door::status_of,
-    support::{Answer, TestApp, soon},
+    server::raw_status,
+    support::{TestApp, TestResponse, with_timeout},
 };
 
 const PAGES: [&str; 2] = ["/", "/playground/"];
 
 /// What all that the first page loads may weigh on its way.
-const MOST_BYTES: usize = 60 * 1024;
+const MAX_PAGE_BYTES: usize = 60 * 1024;
 
-async fn get(app: &TestApp, path: &str, headers: &[(&str, &str)]) -> Response {
+async fn get_with_headers(app: &TestApp, path: &str, headers: &[(&str, &str)]) -> Response {
     let mut request = app.request(Method::GET, path);
     for (name, value) in headers {
         request = request.header(*name, *value);
     }
-    soon("an answer", request.send()).await.unwrap()
+    with_timeout("an answer", request.send()).await.unwrap()
 }
 
 /// The language of a page, in which all of it is.
-async fn language(app: &TestApp, path: &str, headers: &[(&str, &str)]) -> String {
-    let response = get(app, path, headers).await;
+async fn page_language(app: &TestApp, path: &str, headers: &[(&str, &str)]) -> String {
+    let response = get_with_headers(app, path, headers).await;
     assert_eq!(response.status(), 200);
-    let told = header(&response, "content-language").to_owned();
+    let told = header_text(&response, "content-language").to_owned();
     let html = response.text().await.unwrap();
     let direction = if told == "fa" { "rtl" } else { "ltr" };
     assert!(
@@ -40,7 +40,7 @@ async fn language(app: &TestApp, path: &str, headers: &[(&str, &str)]) -> String
     told
 }
 
-fn header<'a>(response: &'a Response, name: &str) -> &'a str {
+fn header_text<'a>(response: &'a Response, name: &str) -> &'a str {
     response
         .headers()
         .get(name)
@@ -48,16 +48,16 @@ fn header<'a>(response: &'a Response, name: &str) -> &'a str {
 }
 
 /// The address of a file as it is now.
-fn present(file: &str) -> String {
+fn versioned_path(file: &str) -> String {
     format!("/static/v-{}/{file}", assets::version())
 }
 
 #[tokio::test]
-async fn a_page_is_in_the_language_of_whoever_asks() {
+async fn pages_use_the_requested_language() {
     let app = TestApp::start().await;
     for page in PAGES {
         let language = async |query: &str, headers: &[(&str, &str)]| {
-            language(&app, &format!("{page}{query}"), headers).await
+            page_language(&app, &format!("{page}{query}"), headers).await
         };
         let persian = ("accept-language", "fa-IR,fa;q=0.9,en;q=0.5");
         assert_eq!(language("", &[]).await, "en");
@@ -88,18 +88,18 @@ async fn a_page_is_in_the_language_of_whoever_asks() {
 }
 
 #[tokio::test]
-async fn a_chosen_language_is_remembered() {
+async fn the_chosen_language_is_stored_in_a_cookie() {
     let app = TestApp::start().await;
     let cookie = async |app: &TestApp, path: &str, headers: &[(&str, &str)]| {
-        let response = get(app, path, headers).await;
-        header(&response, "set-cookie").to_owned()
+        let response = get_with_headers(app, path, headers).await;
+        header_text(&response, "set-cookie").to_owned()
     };
     assert_snapshot!(cookie(&app, "/?lang=fa", &[]).await, @"lang=fa; SameSite=Lax; Path=/; Max-Age=31536000");
     assert_eq!(cookie(&app, "/", &[("cookie", "lang=fa")]).await, "");
     assert_eq!(cookie(&app, "/?lang=de", &[]).await, "");
     let by_https = [("x-forwarded-proto", "https")];
     assert_snapshot!(cookie(&app, "/playground/?lang=en", &by_https).await, @"lang=en; SameSite=Lax; Secure; Path=/; Max-Age=31536000");
-    let public = TestApp::with(json!({"public_url": "https://salam.example"})).await;
+    let public = TestApp::with_settings(json!({"public_url": "https://salam.example"})).await;
     let told = cookie(&public, "/?lang=en", &[("host", "localhost")]).await;
     assert!(
         told.ends_with("; Secure") || told.contains("; Secure;"),
@@ -108,9 +108,9 @@ async fn a_chosen_language_is_remembered() {
 }
 
 #[tokio::test]
-async fn files_are_kept_for_good_under_the_address_of_their_version() {
+async fn versioned_files_are_cached_forever() {
     let app = TestApp::start().await;
-    let now = app.get(&present("app.css")).await;
+    let now = app.get(&versioned_path("app.css")).await;
     assert_eq!(now.status, 200);
     assert_eq!(now.header("content-type"), "text/css; charset=utf-8");
     assert_eq!(
@@ -134,11 +134,11 @@ async fn files_are_kept_for_good_under_the_address_of_their_version() {
         (format!("\"other\", {tag}"), 304),
         ("W/\"other\"".to_owned(), 200),
     ] {
-        for path in [present("app.css"), "/static/app.css".to_owned()] {
-            let response = get(&app, &path, &[("if-none-match", &known)]).await;
+        for path in [versioned_path("app.css"), "/static/app.css".to_owned()] {
+            let response = get_with_headers(&app, &path, &[("if-none-match", &known)]).await;
             assert_eq!(response.status(), status, "{known}");
-            assert_eq!(header(&response, "etag"), tag);
-            let keep = header(&response, "cache-control").to_owned();
+            assert_eq!(header_text(&response, "etag"), tag);
+            let keep = header_text(&response, "cache-control").to_owned();
             assert_eq!(keep.contains("immutable"), path.contains("/v-"), "{keep}");
             assert_eq!(response.bytes().await.unwrap().is_empty(), status == 304);
         }
@@ -147,11 +147,11 @@ async fn files_are_kept_for_good_under_the_address_of_their_version() {
 
 /// Pages are given scripts without what is there to be read, at the same lines; others have all of it.
 #[tokio::test]
-async fn scripts_of_pages_come_without_their_comments() {
+async fn versioned_scripts_are_served_without_comments() {
     let app = TestApp::start().await;
-    for module in assets::modules() {
+    for module in assets::script_modules() {
         let whole = app.get(&format!("/static/{module}")).await.body;
-        let bare = app.get(&present(&module)).await.body;
+        let bare = app.get(&versioned_path(&module)).await.body;
         let lines: Vec<_> = whole.lines().zip(bare.lines()).collect();
         assert_eq!(lines.len(), whole.lines().count(), "{module}");
         for (line, left) in lines {
@@ -166,17 +166,17 @@ async fn scripts_of_pages_come_without_their_comments() {
 }
 
 #[tokio::test]
-async fn files_say_what_they_are() {
+async fn static_files_have_their_content_type() {
     let app = TestApp::start().await;
-    for module in assets::modules() {
-        let answer = app.get(&present(&module)).await;
+    for module in assets::script_modules() {
+        let answer = app.get(&versioned_path(&module)).await;
         assert_eq!(
             answer.header("content-type"),
             "text/javascript; charset=utf-8",
             "{module}"
         );
     }
-    let icon = app.get(&present("icon.svg")).await;
+    let icon = app.get(&versioned_path("icon.svg")).await;
     assert_eq!(icon.header("content-type"), "image/svg+xml; charset=utf-8");
     for nothing in [
         "/static/nothing.js",
@@ -186,12 +186,12 @@ async fn files_say_what_they_are() {
     ] {
         let answer = app.get(nothing).await;
         assert_eq!(answer.status, StatusCode::NOT_FOUND, "{nothing}");
-        answer.expect_refusal();
+        answer.expect_client_error();
     }
 }
 
 #[tokio::test]
-async fn no_path_leads_out_of_the_folder() {
+async fn static_paths_cannot_escape_the_folder() {
     let app = TestApp::start().await;
     for path in [
         "../views/index.html",
@@ -210,27 +210,27 @@ async fn no_path_leads_out_of_the_folder() {
         "app.css%2f..%2fapp.css",
     ] {
         let target = format!("/static/{path}");
-        let status = status_of(app.address, &target, "host: localhost\r\n").await;
+        let status = raw_status(app.address, &target, "host: localhost\r\n").await;
         assert_eq!(status, 404, "{path}");
     }
-    let status = status_of(app.address, "/static/%ff", "host: localhost\r\n").await;
+    let status = raw_status(app.address, "/static/%ff", "host: localhost\r\n").await;
     assert_eq!(status, 400);
-    let status = status_of(app.address, "/static/app%2ecss", "host: localhost\r\n").await;
+    let status = raw_status(app.address, "/static/app%2ecss", "host: localhost\r\n").await;
     assert_eq!(status, 200);
 }
 
 #[tokio::test]
-async fn what_is_the_same_for_everybody_is_compressed_and_nothing_else() {
+async fn only_public_responses_are_compressed() {
     let app = TestApp::start().await;
     let ann = app.user("ann").await;
     let gzip = ("accept-encoding", "gzip, deflate, br, zstd");
     for path in [
         "/".to_owned(),
         "/playground/".to_owned(),
-        present("docs.css"),
+        versioned_path("docs.css"),
     ] {
-        let response = get(&app, &path, &[gzip]).await;
-        assert_eq!(header(&response, "content-encoding"), "gzip", "{path}");
+        let response = get_with_headers(&app, &path, &[gzip]).await;
+        assert_eq!(header_text(&response, "content-encoding"), "gzip", "{path}");
         let vary: Vec<_> = response.headers().get_all("vary").iter().collect();
         assert!(
             vary.iter().any(|names| *names == "accept-encoding"),
@@ -243,22 +243,22 @@ async fn what_is_the_same_for_everybody_is_compressed_and_nothing_else() {
             &[("accept-encoding", "br")],
             &[("accept-encoding", "gzip;q=0")],
         ] {
-            let plain = get(&app, &path, other).await;
-            assert_eq!(header(&plain, "content-encoding"), "", "{path}");
+            let plain = get_with_headers(&app, &path, other).await;
+            assert_eq!(header_text(&plain, "content-encoding"), "", "{path}");
             assert!(plain.text().await.unwrap().len() > bytes.len(), "{path}");
         }
     }
     let bearer = format!("Bearer {}", ann.access);
     ann.start_chat().await;
     for path in ["/api/groups/", "/api/me/", "/api-docs/"] {
-        let response = get(&app, path, &[gzip, ("authorization", &bearer)]).await;
+        let response = get_with_headers(&app, path, &[gzip, ("authorization", &bearer)]).await;
         assert_eq!(response.status(), 200, "{path}");
-        assert_eq!(header(&response, "content-encoding"), "", "{path}");
+        assert_eq!(header_text(&response, "content-encoding"), "", "{path}");
     }
 }
 
 /// The addresses on this server that a page names.
-fn addresses(html: &str) -> BTreeSet<String> {
+fn linked_paths(html: &str) -> BTreeSet<String> {
     let named = ["href=\"/", "src=\"/"].iter().flat_map(|begin| {
         html.split(*begin)
             .skip(1)
@@ -268,18 +268,18 @@ fn addresses(html: &str) -> BTreeSet<String> {
 }
 
 #[tokio::test]
-async fn pages_name_nothing_that_is_not_there() {
+async fn pages_link_only_to_existing_paths() {
     let app = TestApp::start().await;
     for page in PAGES {
         let answer = app.get(page).await;
         assert_eq!(answer.header("content-type"), "text/html; charset=utf-8");
-        let named = addresses(&answer.body);
+        let named = linked_paths(&answer.body);
         assert!(
             named.iter().any(|path| path.starts_with("/static/v-")),
             "{named:?}"
         );
         for path in named {
-            let found: Answer = app.get(&path).await;
+            let found: TestResponse = app.get(&path).await;
             assert_eq!(found.status, 200, "{path}");
             // By an address without its version the browser would ask each time.
             let is_kept = !path.starts_with("/static/")
@@ -295,9 +295,9 @@ async fn pages_name_nothing_that_is_not_there() {
 }
 
 /// The files that a page loads: those that it names, and what their scripts import.
-async fn loaded(app: &TestApp, page: &str) -> BTreeSet<String> {
+async fn loaded_files(app: &TestApp, page: &str) -> BTreeSet<String> {
     let html = app.get(page).await.body;
-    let mut to_do: Vec<String> = addresses(&html)
+    let mut to_do: Vec<String> = linked_paths(&html)
         .into_iter()
         .filter(|path| path.starts_with("/static/"))
         .collect();
@@ -319,27 +319,27 @@ async fn loaded(app: &TestApp, page: &str) -> BTreeSet<String> {
 
 /// Else the browser would learn of each only when it has the one that imports it.
 #[tokio::test]
-async fn pages_name_all_that_they_load() {
+async fn pages_preload_all_their_files() {
     let app = TestApp::start().await;
     for page in PAGES {
-        let named = addresses(&app.get(page).await.body);
-        let loaded = loaded(&app, page).await;
+        let named = linked_paths(&app.get(page).await.body);
+        let loaded = loaded_files(&app, page).await;
         let unnamed: Vec<_> = loaded.difference(&named).collect();
         assert!(unnamed.is_empty(), "{page} does not name {unnamed:?}");
     }
 }
 
 #[tokio::test]
-async fn the_first_page_is_light() {
+async fn the_start_page_is_small() {
     let app = TestApp::start().await;
-    let mut paths = loaded(&app, "/").await;
+    let mut paths = loaded_files(&app, "/").await;
     paths.insert("/".to_owned());
     let mut sizes = Vec::new();
     for path in paths {
-        let response = get(&app, &path, &[("accept-encoding", "gzip")]).await;
+        let response = get_with_headers(&app, &path, &[("accept-encoding", "gzip")]).await;
         assert_eq!(response.status(), 200, "{path}");
         sizes.push((response.bytes().await.unwrap().len(), path));
     }
     let total: usize = sizes.iter().map(|(size, _)| size).sum();
-    assert!(total < MOST_BYTES, "{total} bytes: {sizes:#?}");
+    assert!(total < MAX_PAGE_BYTES, "{total} bytes: {sizes:#?}");
 }

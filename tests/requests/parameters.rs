@@ -9,15 +9,15 @@ use insta::assert_snapshot;
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::support::{Answer, TestApp, User};
+use crate::support::{TestApp, TestResponse, User};
 
 #[tokio::test]
-async fn a_number_is_digits_and_is_given_once() {
+async fn numeric_parameters_are_digits_and_given_once() {
     let app = TestApp::start().await;
     let ann = app.user("ann").await;
     let group = ann.start_chat().await;
     for i in 0..3 {
-        ann.say(&group, "hi", &i.to_string()).await;
+        ann.send_message(&group, "hi", &i.to_string()).await;
     }
     let messages = format!("/api/groups/{group}/messages/");
     let events = format!("/api/groups/{group}/events/");
@@ -66,7 +66,7 @@ async fn a_number_is_digits_and_is_given_once() {
 }
 
 #[tokio::test]
-async fn the_last_event_id_is_one_number() {
+async fn last_event_id_must_be_one_number() {
     let app = TestApp::start().await;
     let ann = app.user("ann").await;
     let group = ann.start_chat().await;
@@ -128,13 +128,13 @@ async fn a_client_that_accepts_both_gets_json() {
 }
 
 #[tokio::test]
-async fn an_encoded_body_is_refused() {
+async fn bodies_with_a_content_encoding_are_rejected() {
     let app = TestApp::start().await;
     let ann = app.user("ann").await;
     let with = async |path: &str, coding: &str, body: Value| {
         let request = app.request(Method::POST, path).bearer_auth(&ann.access);
         let request = request.header("content-encoding", coding);
-        Answer::to(request.json(&body)).await
+        TestResponse::from_request(request.json(&body)).await
     };
     assert_snapshot!(with("/api/start-chat/", "gzip", json!({})).await, @r#"
     415 Unsupported Media Type
@@ -169,7 +169,7 @@ async fn an_encoded_body_is_refused() {
 }
 
 #[tokio::test]
-async fn a_registration_is_refused_in_its_own_form() {
+async fn registration_body_errors_have_the_error_key() {
     let app = TestApp::start().await;
     let text = app.post_raw("/api/register/", "text/plain", b"{}".to_vec());
     assert_snapshot!(text.await, @r#"
@@ -188,22 +188,22 @@ async fn a_registration_is_refused_in_its_own_form() {
 }
 
 #[tokio::test]
-async fn probes_list_their_methods() {
+async fn probes_answer_options_with_allow() {
     let app = TestApp::start().await;
     for path in ["/_ping", "/_health", "/_readiness", "/_readiness/"] {
-        let answer = Answer::to(app.request(Method::OPTIONS, path)).await;
+        let answer = TestResponse::from_request(app.request(Method::OPTIONS, path)).await;
         assert_eq!(answer.status, 204, "{path}: {answer}");
         assert_eq!(answer.header("allow"), "GET,HEAD,OPTIONS", "{path}");
     }
 }
 
 #[tokio::test]
-async fn a_token_that_is_refused_is_named() {
-    let app = TestApp::with(json!({"tokens": {"access_lifetime": 1}})).await;
+async fn rejected_access_tokens_get_a_specific_error() {
+    let app = TestApp::with_settings(json!({"tokens": {"access_lifetime": 1}})).await;
     let ann = app.user("ann").await;
     let with = async |token: &str| {
         let request = app.request(Method::GET, "/api/me/").bearer_auth(token);
-        Answer::to(request).await
+        TestResponse::from_request(request).await
     };
     assert_snapshot!(app.get("/api/me/").await, @r#"
     401 Unauthorized
@@ -219,7 +219,7 @@ async fn a_token_that_is_refused_is_named() {
 
     {"detail":"The access token is not valid, or its session has ended.","code":"unauthorized"}
     "#);
-    crate::support::until("the token to expire", async || {
+    crate::support::wait_until("the token to expire", async || {
         with(&ann.access).await.status == 401
     })
     .await;
@@ -237,7 +237,7 @@ async fn a_token_that_is_refused_is_named() {
     assert_eq!(answer["code"], "unauthorized", "{answer}");
 }
 
-async fn sends(ann: &User<'_>, group: &str, key: Option<&str>, body: Value) -> Answer {
+async fn send_message(ann: &User<'_>, group: &str, key: Option<&str>, body: Value) -> TestResponse {
     let path = format!("/api/groups/{group}/messages/");
     let mut request = ann
         .app
@@ -246,30 +246,30 @@ async fn sends(ann: &User<'_>, group: &str, key: Option<&str>, body: Value) -> A
     if let Some(key) = key {
         request = request.header("idempotency-key", key);
     }
-    Answer::to(request.json(&body)).await
+    TestResponse::from_request(request.json(&body)).await
 }
 
 #[tokio::test]
-async fn the_id_of_a_request_may_stand_in_its_body() {
+async fn the_idempotency_key_may_be_in_the_body() {
     let app = TestApp::start().await;
     let ann = app.user("ann").await;
     let group = ann.start_chat().await;
     let body = json!({"text": "x", "cid": "k"});
-    let first = sends(&ann, &group, None, body.clone()).await;
+    let first = send_message(&ann, &group, None, body.clone()).await;
     assert_eq!(
         (first.status.as_u16(), &first.json()["cid"]),
         (201, &json!("k"))
     );
     for key in [None, Some("k")] {
-        let again = sends(&ann, &group, key, body.clone()).await;
+        let again = send_message(&ann, &group, key, body.clone()).await;
         assert_eq!(
             (again.status.as_u16(), &again.json()["seq"]),
             (200, &json!(1))
         );
     }
-    let again = sends(&ann, &group, Some("k"), json!({"text": "x"})).await;
+    let again = send_message(&ann, &group, Some("k"), json!({"text": "x"})).await;
     assert_eq!(again.status, 200);
-    assert_snapshot!(sends(&ann, &group, Some("other"), body.clone()).await, @r#"
+    assert_snapshot!(send_message(&ann, &group, Some("other"), body.clone()).await, @r#"
     400 Bad Request
     content-type: application/json
 
@@ -282,7 +282,7 @@ async fn the_id_of_a_request_may_stand_in_its_body() {
         json!("é"),
         json!("x".repeat(129)),
     ] {
-        let refused = sends(&ann, &group, None, json!({"text": "x", "cid": cid})).await;
+        let refused = send_message(&ann, &group, None, json!({"text": "x", "cid": cid})).await;
         assert_eq!(refused.json()["field"], "cid", "{refused}");
     }
     let path = format!("/api/groups/{group}/messages/1/");

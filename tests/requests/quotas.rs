@@ -9,11 +9,11 @@ use serde_json::json;
 use crate::support::TestApp;
 
 #[tokio::test]
-async fn a_login_beyond_the_quota_ends_the_session_that_rested_longest() {
-    let app = TestApp::with(json!({"limits": {"sessions_per_user": 3}})).await;
+async fn a_login_beyond_the_session_limit_ends_the_least_recently_used_session() {
+    let app = TestApp::with_settings(json!({"limits": {"sessions_per_user": 3}})).await;
     let first = app.user("ann").await;
     let group = first.start_chat().await;
-    let mut socket = first.live(&group).await;
+    let mut socket = first.open_live(&group).await;
     let (second, third) = (app.log_in("ann").await, app.log_in("ann").await);
     for session in [&first, &second, &third] {
         assert!(session.is_logged_in().await);
@@ -32,37 +32,37 @@ async fn a_login_beyond_the_quota_ends_the_session_that_rested_longest() {
 }
 
 #[tokio::test]
-async fn one_may_be_in_so_many_groups() {
-    let app = TestApp::with(json!({"limits": {"groups_per_user": 2}})).await;
+async fn groups_per_user_are_limited() {
+    let app = TestApp::with_settings(json!({"limits": {"groups_per_user": 2}})).await;
     let (ann, bob) = (app.user("ann").await, app.user("bob").await);
     let group = ann.start_chat().await;
     bob.start_chat().await;
-    ann.brings_in(&bob, &group).await;
+    ann.add_member(&bob, &group).await;
     let refused = bob.post("/api/start-chat/", json!({})).await;
     assert_eq!(refused.status, 409);
     assert_snapshot!(refused.json(), @r#"{"code":"limit_exceeded","detail":"You are a member of as many groups as one user may be; leave one first."}"#);
     let other = ann.start_chat().await;
-    let code = ann.invites(&other).await;
+    let code = ann.create_invite(&other).await;
     let path = format!("/api/invites/{code}/accept/");
     assert_eq!(bob.post(&path, json!({})).await.status, 409);
     // An existing member stays one, and a member who leaves has room again.
-    ann.brings_in(&bob, &group).await;
+    ann.add_member(&bob, &group).await;
     let own = format!("/api/groups/{group}/members/bob/");
     assert_eq!(bob.delete(&own).await.status, 204);
     assert_eq!(bob.post(&path, json!({})).await.status, 200);
 }
 
 #[tokio::test]
-async fn a_group_may_have_so_many_members() {
-    let app = TestApp::with(json!({"limits": {"members_per_group": 2}})).await;
+async fn members_per_group_are_limited() {
+    let app = TestApp::with_settings(json!({"limits": {"members_per_group": 2}})).await;
     let (ann, bob, cyd) = (
         app.user("ann").await,
         app.user("bob").await,
         app.user("cyd").await,
     );
     let group = ann.start_chat().await;
-    ann.brings_in(&bob, &group).await;
-    let code = ann.invites(&group).await;
+    ann.add_member(&bob, &group).await;
+    let code = ann.create_invite(&group).await;
     let path = format!("/api/invites/{code}/accept/");
     let refused = cyd.post(&path, json!({})).await;
     assert_eq!(refused.status, 409);
@@ -79,7 +79,7 @@ async fn expired_invites_are_deleted() {
     let ann = app.user("ann").await;
     let group = ann.start_chat().await;
     for _ in 0..3 {
-        ann.invites(&group).await;
+        ann.create_invite(&group).await;
     }
     let db = &app.ctx.db;
     invites::Entity::update_many()

@@ -4,31 +4,39 @@ use insta::assert_snapshot;
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::support::{Answer, TestApp, User, line};
+use crate::support::{TestApp, TestResponse, User, one_line};
 
 /// The door of a reaction.
-fn door(group: &str, seq: impl std::fmt::Display, emoji: &str) -> String {
+fn reaction_path(group: &str, seq: impl std::fmt::Display, emoji: &str) -> String {
     let emoji: String = emoji.bytes().map(|byte| format!("%{byte:02X}")).collect();
     format!("/api/groups/{group}/messages/{seq}/reactions/{emoji}/")
 }
 
-async fn adds(user: &User<'_>, group: &str, seq: i64, emoji: &str) -> Answer {
-    user.ask(Method::PUT, &door(group, seq, emoji)).await
+async fn add_reaction(user: &User<'_>, group: &str, seq: i64, emoji: &str) -> TestResponse {
+    user.request(Method::PUT, &reaction_path(group, seq, emoji))
+        .await
 }
 
-async fn removes(user: &User<'_>, group: &str, seq: i64, emoji: &str) -> Answer {
-    user.delete(&door(group, seq, emoji)).await
+async fn remove_reaction(user: &User<'_>, group: &str, seq: i64, emoji: &str) -> TestResponse {
+    user.delete(&reaction_path(group, seq, emoji)).await
 }
 
 /// The same, as the request with this id.
-async fn adds_once(user: &User<'_>, group: &str, emoji: &str, cid: &str) -> Answer {
-    let request = user.app.request(Method::PUT, &door(group, 2, emoji));
+async fn add_reaction_with_cid(
+    user: &User<'_>,
+    group: &str,
+    emoji: &str,
+    cid: &str,
+) -> TestResponse {
+    let request = user
+        .app
+        .request(Method::PUT, &reaction_path(group, 2, emoji));
     let request = request.header("idempotency-key", cid);
-    Answer::to(request.bearer_auth(&user.access)).await
+    TestResponse::from_request(request.bearer_auth(&user.access)).await
 }
 
 /// What a user sees of each message, the newest first.
-async fn seen(user: &User<'_>, group: &str) -> Vec<Value> {
+async fn visible_reactions(user: &User<'_>, group: &str) -> Vec<Value> {
     let history = user.get(&format!("/api/groups/{group}/messages/")).await;
     let results = history.json()["results"].as_array().unwrap().clone();
     let reactions = results.iter().map(|message| message["reactions"].clone());
@@ -36,33 +44,33 @@ async fn seen(user: &User<'_>, group: &str) -> Vec<Value> {
 }
 
 #[tokio::test]
-async fn reactions_are_added_counted_and_taken_back() {
+async fn reactions_are_added_counted_and_removed() {
     let app = TestApp::start().await;
     let (ann, bob) = (app.user("ann").await, app.user("bob").await);
     let group = ann.start_chat().await;
-    ann.brings_in(&bob, &group).await;
-    ann.say(&group, "hi", "c").await;
-    let mut socket = ann.live(&group).await;
+    ann.add_member(&bob, &group).await;
+    ann.send_message(&group, "hi", "c").await;
+    let mut socket = ann.open_live(&group).await;
     let mut told = String::new();
     for answer in [
-        adds(&bob, &group, 2, "❤").await,
-        adds(&bob, &group, 2, "❤️").await,
-        adds(&ann, &group, 2, "👨‍👩‍👧‍👦").await,
-        adds(&ann, &group, 2, "❤️").await,
-        adds_once(&ann, &group, "#️⃣", "r").await,
-        removes(&ann, &group, 2, "#️⃣").await,
-        removes(&ann, &group, 2, "#️⃣").await,
-        adds_once(&ann, &group, "#️⃣", "r").await,
-        adds_once(&ann, &group, "👍", "r").await,
-        adds_once(&ann, &group, "👍", "a b").await,
+        add_reaction(&bob, &group, 2, "❤").await,
+        add_reaction(&bob, &group, 2, "❤️").await,
+        add_reaction(&ann, &group, 2, "👨‍👩‍👧‍👦").await,
+        add_reaction(&ann, &group, 2, "❤️").await,
+        add_reaction_with_cid(&ann, &group, "#️⃣", "r").await,
+        remove_reaction(&ann, &group, 2, "#️⃣").await,
+        remove_reaction(&ann, &group, 2, "#️⃣").await,
+        add_reaction_with_cid(&ann, &group, "#️⃣", "r").await,
+        add_reaction_with_cid(&ann, &group, "👍", "r").await,
+        add_reaction_with_cid(&ann, &group, "👍", "a b").await,
     ] {
-        told += &line(&answer);
+        told += &one_line(&answer);
     }
-    told += &line(&bob.get(&format!("/api/groups/{group}/")).await);
+    told += &one_line(&bob.get(&format!("/api/groups/{group}/")).await);
     let path = format!("/api/groups/{group}/messages/2/");
-    told += &line(&ann.patch(&path, json!({"text": "hi!"})).await);
-    told += &line(&ann.say(&group, "hi", "c").await);
-    told += &line(&bob.get("/api/groups/").await);
+    told += &one_line(&ann.patch(&path, json!({"text": "hi!"})).await);
+    told += &one_line(&ann.send_message(&group, "hi", "c").await);
+    told += &one_line(&bob.get("/api/groups/").await);
     assert_snapshot!(told, @r##"
     200 OK {"seq":2,"at":"[now]","by":"ann","by_active":true,"text":"hi","reply_to":null,"edited_at":null,"deleted":false,"cid":"c","reactions":[{"emoji":"❤️","count":1,"mine":true,"by":["bob"]}]}
     200 OK {"seq":2,"at":"[now]","by":"ann","by_active":true,"text":"hi","reply_to":null,"edited_at":null,"deleted":false,"cid":"c","reactions":[{"emoji":"❤️","count":1,"mine":true,"by":["bob"]}]}
@@ -81,7 +89,7 @@ async fn reactions_are_added_counted_and_taken_back() {
     "##);
     let mut kinds = String::new();
     for _ in 0..6 {
-        let event = socket.event().await;
+        let event = socket.next_event().await;
         kinds += &format!("{} {} {}\n", event["by"], event["kind"], event["data"]);
     }
     assert_snapshot!(kinds, @r##"
@@ -92,27 +100,27 @@ async fn reactions_are_added_counted_and_taken_back() {
     "ann" "reaction.removed" {"emoji":"#️⃣","seq":2}
     "ann" "message.edited" {"seq":2,"text":"hi!"}
     "##);
-    socket.expect_silence().await;
+    socket.expect_no_frames().await;
 }
 
 #[tokio::test]
-async fn a_deletion_takes_them() {
+async fn deleting_a_message_removes_its_reactions() {
     let app = TestApp::start().await;
     let (ann, bob) = (app.user("ann").await, app.user("bob").await);
     let group = ann.start_chat().await;
-    ann.brings_in(&bob, &group).await;
-    ann.say(&group, "two", "2").await;
-    ann.say(&group, "three", "3").await;
+    ann.add_member(&bob, &group).await;
+    ann.send_message(&group, "two", "2").await;
+    ann.send_message(&group, "three", "3").await;
     for seq in [2, 3] {
-        adds(&bob, &group, seq, "👍").await;
+        add_reaction(&bob, &group, seq, "👍").await;
     }
     ann.delete(&format!("/api/groups/{group}/messages/3/"))
         .await;
     let one = json!([{"emoji": "👍", "count": 1, "mine": false, "by": ["bob"]}]);
-    assert_eq!(seen(&ann, &group).await, [json!([]), one]);
-    let mut told = line(&adds(&bob, &group, 3, "👍").await);
-    told += &line(&removes(&bob, &group, 3, "👍").await);
-    told += &line(&removes(&ann, &group, 3, "🔥").await);
+    assert_eq!(visible_reactions(&ann, &group).await, [json!([]), one]);
+    let mut told = one_line(&add_reaction(&bob, &group, 3, "👍").await);
+    told += &one_line(&remove_reaction(&bob, &group, 3, "👍").await);
+    told += &one_line(&remove_reaction(&ann, &group, 3, "🔥").await);
     assert_snapshot!(told, @r#"
     410 Gone {"detail":"This message was deleted.","code":"gone"}
     410 Gone {"detail":"This message was deleted.","code":"gone"}
@@ -123,26 +131,26 @@ async fn a_deletion_takes_them() {
 }
 
 #[tokio::test]
-async fn what_is_no_reaction_is_refused() {
+async fn invalid_reactions_are_rejected() {
     let app = TestApp::start().await;
     let ann = app.user("ann").await;
     let group = ann.start_chat().await;
-    ann.say(&group, "hi", "c").await;
+    ann.send_message(&group, "hi", "c").await;
     let path = format!("/api/groups/{group}/");
     ann.patch(&path, json!({"title": "no message"})).await;
     let mut told = String::new();
     for path in [
-        door(&group, 1, "a"),
-        door(&group, 1, "1"),
-        door(&group, 1, "👍👍"),
-        door(&group, 1, "👍/"),
-        door(&group, 1, "%"),
-        door(&group, 0, "👍"),
-        door(&group, -1, "👍"),
-        door(&group, 2, "👍"),
-        door(&group, 99, "👍"),
-        door(&group, i64::MAX, "👍"),
-        door(&group, "x", "👍"),
+        reaction_path(&group, 1, "a"),
+        reaction_path(&group, 1, "1"),
+        reaction_path(&group, 1, "👍👍"),
+        reaction_path(&group, 1, "👍/"),
+        reaction_path(&group, 1, "%"),
+        reaction_path(&group, 0, "👍"),
+        reaction_path(&group, -1, "👍"),
+        reaction_path(&group, 2, "👍"),
+        reaction_path(&group, 99, "👍"),
+        reaction_path(&group, i64::MAX, "👍"),
+        reaction_path(&group, "x", "👍"),
         format!("{path}messages/1/reactions/%FF/"),
         format!("{path}messages/1/reactions/%F0%9F%91/"),
         format!("{path}messages/1/reactions//"),
@@ -150,8 +158,8 @@ async fn what_is_no_reaction_is_refused() {
     ] {
         let asked = path.replace(&group, "[group]");
         for method in [Method::PUT, Method::DELETE] {
-            let answer = ann.ask(method.clone(), &path).await;
-            told += &format!("{method} {asked}\n    {}", line(&answer));
+            let answer = ann.request(method.clone(), &path).await;
+            told += &format!("{method} {asked}\n    {}", one_line(&answer));
         }
     }
     assert_snapshot!(told, @r#"
@@ -218,27 +226,33 @@ async fn what_is_no_reaction_is_refused() {
     "#);
     let all: Vec<_> = emojis::iter().take(21).map(emojis::Emoji::as_str).collect();
     for emoji in &all[..20] {
-        assert_eq!(adds(&ann, &group, 1, emoji).await.status, 200);
+        assert_eq!(add_reaction(&ann, &group, 1, emoji).await.status, 200);
     }
-    assert_snapshot!(line(&adds(&ann, &group, 1, all[20]).await), @r#"409 Conflict {"detail":"You may react to a message by 20 different emojis.","code":"limit_exceeded"}"#);
-    assert_eq!(seen(&ann, &group).await[0].as_array().unwrap().len(), 20);
+    assert_snapshot!(one_line(&add_reaction(&ann, &group, 1, all[20]).await), @r#"409 Conflict {"detail":"You may react to a message by 20 different emojis.","code":"limit_exceeded"}"#);
+    assert_eq!(
+        visible_reactions(&ann, &group).await[0]
+            .as_array()
+            .unwrap()
+            .len(),
+        20
+    );
 }
 
 /// Whoever reads the history and then the log from its `position` on counts what there is.
 #[tokio::test]
-async fn history_and_log_fit_together_while_others_react() {
+async fn history_and_log_agree_while_others_react() {
     let app = TestApp::start().await;
     let (ann, bob) = (app.user("ann").await, app.user("bob").await);
     let group = ann.start_chat().await;
-    ann.brings_in(&bob, &group).await;
+    ann.add_member(&bob, &group).await;
     for i in 0..5 {
-        ann.say(&group, "hi", &i.to_string()).await;
+        ann.send_message(&group, "hi", &i.to_string()).await;
     }
     let reacting = async {
         for round in 0..20 {
             for seq in 2..7 {
                 let method = [Method::PUT, Method::DELETE][round % 2].clone();
-                bob.ask(method, &door(&group, seq, "👍")).await;
+                bob.request(method, &reaction_path(&group, seq, "👍")).await;
             }
         }
     };
@@ -270,30 +284,30 @@ async fn history_and_log_fit_together_while_others_react() {
 }
 
 #[tokio::test]
-async fn each_message_of_a_long_history_has_its_own() {
+async fn each_message_of_a_long_history_has_its_own_reactions() {
     let app = TestApp::start().await;
     let (ann, bob) = (app.user("ann").await, app.user("bob").await);
     let group = ann.start_chat().await;
-    ann.brings_in(&bob, &group).await;
+    ann.add_member(&bob, &group).await;
     let another = ann.start_chat().await;
-    ann.say(&another, "hi", "c").await;
+    ann.send_message(&another, "hi", "c").await;
     ann.patch(&format!("/api/groups/{another}/"), json!({"title": "x"}))
         .await;
-    ann.say(&another, "hi", "d").await;
+    ann.send_message(&another, "hi", "d").await;
     let faces: Vec<_> = emojis::iter().take(60).map(emojis::Emoji::as_str).collect();
     for i in 0..60 {
-        ann.say(&group, "hi", &i.to_string()).await;
+        ann.send_message(&group, "hi", &i.to_string()).await;
     }
     for seq in 2..62 {
         let face = faces[usize::try_from(seq).unwrap() - 2];
-        adds(&bob, &group, seq, face).await;
+        add_reaction(&bob, &group, seq, face).await;
         if seq % 2 == 0 {
-            adds(&ann, &group, seq, face).await;
-            adds(&ann, &group, seq, "👍").await;
+            add_reaction(&ann, &group, seq, face).await;
+            add_reaction(&ann, &group, seq, "👍").await;
         }
     }
     // In another group the same number is another message.
-    adds(&ann, &another, 3, "🔥").await;
+    add_reaction(&ann, &another, 3, "🔥").await;
     let path = format!("/api/groups/{group}/messages/?limit=100");
     let history = ann.get(&path).await.json();
     let results = history["results"].as_array().unwrap();
@@ -314,5 +328,5 @@ async fn each_message_of_a_long_history_has_its_own() {
     let fire = json!([{"emoji": "🔥", "count": 1, "mine": true, "by": ["ann"]}]);
     let groups = ann.get("/api/groups/").await.json();
     assert_eq!(groups["results"][0]["last_message"]["reactions"], fire);
-    assert_eq!(seen(&ann, &another).await, [fire, json!([])]);
+    assert_eq!(visible_reactions(&ann, &another).await, [fire, json!([])]);
 }

@@ -5,9 +5,9 @@ use salam::{app::App, supervisor::Supervisor};
 use sea_orm::{ConnectionTrait, DbBackend};
 use serde_json::{Value, json};
 
-use crate::support::{Cutter, TestApp, TestDatabase, skip, soon, until};
+use crate::support::{FaultyPostgresProxy, TestApp, TestDatabase, skip, wait_until, with_timeout};
 
-async fn reasons(app: &TestApp) -> Value {
+async fn readiness_reasons(app: &TestApp) -> Value {
     let answer = app.get("/_readiness").await;
     let body = answer.json();
     assert_eq!(body["ok"], answer.status == 200);
@@ -16,19 +16,19 @@ async fn reasons(app: &TestApp) -> Value {
 }
 
 /// Until it is said with these reasons alone; none: that the node is ready.
-async fn until_said(app: &TestApp, expected: Value) {
-    until(&format!("{expected}"), async || {
-        reasons(app).await == expected
+async fn until_reasons_are(app: &TestApp, expected: Value) {
+    wait_until(&format!("{expected}"), async || {
+        readiness_reasons(app).await == expected
     })
     .await;
 }
 
-async fn run(app: &TestApp, sql: &str) {
+async fn run_sql(app: &TestApp, sql: &str) {
     app.ctx.db.execute_unprepared(sql).await.unwrap();
 }
 
 #[tokio::test]
-async fn a_node_that_can_serve_says_so_and_no_more() {
+async fn a_ready_node_reports_only_ok() {
     let app = TestApp::start().await;
     for path in ["/_readiness", "/_readiness/", "/_ping", "/_health"] {
         let answer = app.get(path).await;
@@ -41,49 +41,49 @@ async fn a_node_that_can_serve_says_so_and_no_more() {
 }
 
 #[tokio::test]
-async fn a_schema_that_is_missing_or_newer_is_named() {
+async fn readiness_reports_a_missing_or_newer_schema() {
     let app = TestApp::start().await;
     let ann = app.user("ann").await;
     let group = ann.start_chat().await;
     for table in ["events", "sessions"] {
-        run(&app, &format!("ALTER TABLE {table} RENAME TO no_{table}")).await;
-        until_said(&app, json!(["database_schema_missing"])).await;
+        run_sql(&app, &format!("ALTER TABLE {table} RENAME TO no_{table}")).await;
+        until_reasons_are(&app, json!(["database_schema_missing"])).await;
         if table == "events" {
-            let answer = ann.say(&group, "x", "1").await;
+            let answer = ann.send_message(&group, "x", "1").await;
             assert_eq!(answer.status, 503);
             assert_eq!(answer.header("retry-after"), "1");
         }
-        run(&app, &format!("ALTER TABLE no_{table} RENAME TO {table}")).await;
-        until_said(&app, Value::Null).await;
+        run_sql(&app, &format!("ALTER TABLE no_{table} RENAME TO {table}")).await;
+        until_reasons_are(&app, Value::Null).await;
     }
-    run(
+    run_sql(
         &app,
         "INSERT INTO seaql_migrations (version, applied_at) VALUES ('m2999_x', 0)",
     )
     .await;
-    until_said(&app, json!(["database_schema_newer"])).await;
-    run(
+    until_reasons_are(&app, json!(["database_schema_newer"])).await;
+    run_sql(
         &app,
         "DELETE FROM seaql_migrations WHERE version = 'm2999_x'",
     )
     .await;
-    until_said(&app, Value::Null).await;
+    until_reasons_are(&app, Value::Null).await;
     let last = "SELECT MAX(version) FROM seaql_migrations";
-    run(
+    run_sql(
         &app,
         &format!("DELETE FROM seaql_migrations WHERE version = ({last})"),
     )
     .await;
-    until_said(&app, json!(["database_schema_missing"])).await;
+    until_reasons_are(&app, json!(["database_schema_missing"])).await;
 }
 
 #[tokio::test]
-async fn a_postgresql_that_takes_no_writes_or_is_gone_is_named() {
+async fn readiness_reports_a_read_only_or_unreachable_postgresql() {
     let mut cutter = None;
-    let app = TestApp::configured(|config| {
+    let app = TestApp::with_config(|config| {
         let uri = &mut config.database.uri;
         if uri.starts_with("postgres") {
-            *uri = cutter.insert(Cutter::before(uri)).uri();
+            *uri = cutter.insert(FaultyPostgresProxy::in_front_of(uri)).uri();
         }
     })
     .await;
@@ -104,7 +104,7 @@ async fn a_postgresql_that_takes_no_writes_or_is_gone_is_named() {
         for sql in ["SET default_transaction_read_only = off", &set, cut] {
             own.execute_unprepared(sql).await.unwrap();
         }
-        until_said(&app, expected).await;
+        until_reasons_are(&app, expected).await;
         // All ways to write answer alike.
         let status = if value == "on" { 503 } else { 200 };
         let path = format!("/api/groups/{group}/");
@@ -113,41 +113,41 @@ async fn a_postgresql_that_takes_no_writes_or_is_gone_is_named() {
             status
         );
         assert_eq!(ann.get(&path).await.status, 200, "reading goes on");
-        let said = ann.say(&group, "x", value).await.status;
+        let said = ann.send_message(&group, "x", value).await.status;
         assert_eq!(said, if value == "on" { 503 } else { 201 });
     }
-    cutter.go_away();
+    cutter.refuse_connections();
     own.execute_unprepared(cut).await.unwrap();
-    until("PostgreSQL to be missed", async || {
-        let said = reasons(&app).await;
+    wait_until("PostgreSQL to be missed", async || {
+        let said = readiness_reasons(&app).await;
         let said = said.as_array().cloned().unwrap_or_default();
         said.contains(&json!("database_unreachable"))
     })
     .await;
     assert_eq!(ann.get("/api/groups/").await.status, 503);
-    cutter.come_back();
-    until_said(&app, Value::Null).await;
-    assert_eq!(ann.say(&group, "x", "2").await.status, 201);
+    cutter.accept_connections();
+    until_reasons_are(&app, Value::Null).await;
+    assert_eq!(ann.send_message(&group, "x", "2").await.status, 201);
 }
 
 #[tokio::test]
-async fn a_writer_that_cannot_write_is_noticed_without_a_write_of_anybody() {
+async fn readiness_detects_a_blocked_writer() {
     let app = TestApp::start().await;
     if app.ctx.db.get_database_backend() != DbBackend::Sqlite {
         return skip("needs SQLite");
     }
     let other = sea_orm::Database::connect(&app.database.uri).await.unwrap();
     other.execute_unprepared("BEGIN IMMEDIATE").await.unwrap();
-    until("the node to be unready", async || {
-        reasons(&app).await != Value::Null
+    wait_until("the node to be unready", async || {
+        readiness_reasons(&app).await != Value::Null
     })
     .await;
     other.execute_unprepared("ROLLBACK").await.unwrap();
-    until_said(&app, Value::Null).await;
+    until_reasons_are(&app, Value::Null).await;
 }
 
 #[tokio::test]
-async fn a_task_that_panics_makes_the_node_unready_and_ends_the_server() {
+async fn a_panicking_task_makes_the_node_unready_and_stops_the_server() {
     let database = TestDatabase::create().await;
     let mut config = App::load_config(&Environment::Test).await.unwrap();
     config.database.uri = database.uri.clone();
@@ -165,9 +165,9 @@ async fn a_task_that_panics_makes_the_node_unready_and_ends_the_server() {
     supervisor.spawn("a task that ends", async {});
     assert!(!supervisor.has_failed());
     supervisor.spawn("a task that panics", async { panic!("on purpose") });
-    let ended = soon("the server to end", serving).await.unwrap();
+    let ended = with_timeout("the server to end", serving).await.unwrap();
     assert!(ended.is_err(), "the process ends with an error");
-    let faults: Vec<_> = supervisor.health().all();
+    let faults: Vec<_> = supervisor.health().active_faults();
     let codes: Vec<_> = faults.iter().map(|fault| fault.code()).collect();
     assert_eq!(codes, ["stopping", "task_failed"]);
 }

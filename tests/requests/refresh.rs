@@ -10,18 +10,18 @@ use uuid::Uuid;
 use crate::support::TestApp;
 
 /// That of config/test.yaml.
-const SECRET: &str = "development-only-secret-of-the-tests";
+const TEST_SECRET: &str = "development-only-secret-of-the-tests";
 
-const ALG_NONE: &str = "eyJ0eXAiOiJKV1QiLCJhbGciOiJub25lIn0";
+const ALG_NONE_HEADER: &str = "eyJ0eXAiOiJKV1QiLCJhbGciOiJub25lIn0";
 
 #[tokio::test]
-async fn a_refresh_token_buys_access_again_and_again() {
+async fn a_refresh_token_can_be_exchanged_repeatedly() {
     let app = TestApp::start().await;
     let ann = app.user("ann").await;
     let first = app
         .post("/api/token/refresh/", json!({"refresh": ann.refresh}))
         .await;
-    let access = first.access();
+    let access = first.access_token();
     assert_snapshot!(first, @r#"
     200 OK
     content-type: application/json
@@ -38,13 +38,13 @@ async fn a_refresh_token_buys_access_again_and_again() {
 
     let renewed = crate::support::User {
         access,
-        ..ann.at(&app)
+        ..ann.on_node(&app)
     };
     renewed.start_chat().await;
 }
 
 #[tokio::test]
-async fn who_asks_to_rotate_gets_a_new_refresh_token_too() {
+async fn rotate_returns_a_new_refresh_token() {
     let app = TestApp::start().await;
     let ann = app.user("ann").await;
     let rotate = async |value: Value| {
@@ -75,7 +75,7 @@ async fn who_asks_to_rotate_gets_a_new_refresh_token_too() {
 }
 
 #[tokio::test]
-async fn nothing_but_a_live_refresh_token_is_taken() {
+async fn only_a_valid_refresh_token_is_accepted() {
     let app = TestApp::start().await;
     let ann = app.user("ann").await;
     app.user("bob").await;
@@ -96,7 +96,7 @@ async fn nothing_but_a_live_refresh_token_is_taken() {
         for (key, value) in changes.as_object().unwrap() {
             claims[key] = value.clone();
         }
-        sign(&claims, Algorithm::HS256, SECRET)
+        sign_token(&claims, Algorithm::HS256, TEST_SECRET)
     };
     let accepted = app
         .post("/api/token/refresh/", json!({"refresh": with(json!({}))}))
@@ -111,12 +111,18 @@ async fn nothing_but_a_live_refresh_token_is_taken() {
         ("an access token", ann.access.clone()),
         ("tampered", tampered),
         ("unsigned", format!("{head}.")),
-        ("alg none", format!("{ALG_NONE}.{claims}.")),
-        ("alg none, signed", format!("{ALG_NONE}.{claims}.{tail}")),
-        ("another algorithm", sign(&good, Algorithm::HS512, SECRET)),
+        ("alg none", format!("{ALG_NONE_HEADER}.{claims}.")),
+        (
+            "alg none, signed",
+            format!("{ALG_NONE_HEADER}.{claims}.{tail}"),
+        ),
+        (
+            "another algorithm",
+            sign_token(&good, Algorithm::HS512, TEST_SECRET),
+        ),
         (
             "another secret",
-            sign(&good, Algorithm::HS256, "somebody else's secret"),
+            sign_token(&good, Algorithm::HS256, "somebody else's secret"),
         ),
         ("expired", with(json!({"exp": now - 2}))),
         ("expiring now", with(json!({"exp": now}))),
@@ -145,7 +151,7 @@ async fn nothing_but_a_live_refresh_token_is_taken() {
 }
 
 #[tokio::test]
-async fn an_inactive_user_buys_nothing() {
+async fn an_inactive_user_cannot_refresh() {
     let app = TestApp::start().await;
     let ann = app.user("ann").await;
     let mut row = users::Entity::find()
@@ -164,10 +170,10 @@ async fn an_inactive_user_buys_nothing() {
 }
 
 #[tokio::test]
-async fn a_short_lifetime_ends() {
-    let app = TestApp::with(json!({"tokens": {"access_lifetime": 1}})).await;
+async fn an_access_token_expires_after_its_lifetime() {
+    let app = TestApp::with_settings(json!({"tokens": {"access_lifetime": 1}})).await;
     let ann = app.user("ann").await;
-    crate::support::until("the token to expire", async || {
+    crate::support::wait_until("the token to expire", async || {
         ann.post("/api/start-chat/", json!({})).await.status == 401
     })
     .await;
@@ -181,7 +187,7 @@ async fn a_short_lifetime_ends() {
     );
 }
 
-fn sign(claims: &Value, algorithm: Algorithm, secret: &str) -> String {
+fn sign_token(claims: &Value, algorithm: Algorithm, secret: &str) -> String {
     encode(
         &Header::new(algorithm),
         claims,
@@ -192,7 +198,7 @@ fn sign(claims: &Value, algorithm: Algorithm, secret: &str) -> String {
 
 /// Two tabs that rotate one token at once get the same successor, and go on with it at any time.
 #[tokio::test]
-async fn two_tabs_get_one_successor() {
+async fn concurrent_rotations_get_one_successor() {
     let app = TestApp::start().await;
     let ann = app.user("ann").await;
     let rotate = async |refresh: &str| {

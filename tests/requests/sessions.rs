@@ -6,10 +6,10 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use crate::support::{Answer, TestApp, User, line};
+use crate::support::{TestApp, TestResponse, User, one_line};
 
 /// The ids of a user's sessions, the last used first.
-async fn ids(user: &User<'_>) -> Vec<String> {
+async fn session_ids(user: &User<'_>) -> Vec<String> {
     let listed = user.get("/api/sessions/").await.json();
     let listed = listed["results"].as_array().unwrap().iter();
     listed
@@ -17,13 +17,13 @@ async fn ids(user: &User<'_>) -> Vec<String> {
         .collect()
 }
 
-async fn refresh(user: &User<'_>, token: &str, rotate: bool) -> Answer {
+async fn post_refresh(user: &User<'_>, token: &str, rotate: bool) -> TestResponse {
     let body = json!({"refresh": token, "rotate": rotate});
     user.app.post("/api/token/refresh/", body).await
 }
 
 #[tokio::test]
-async fn each_login_is_a_session_that_is_listed() {
+async fn each_login_creates_a_listed_session() {
     let app = TestApp::start().await;
     let ann = app.user("ann").await;
     let login = app.request(Method::POST, "/api/token/").header(
@@ -34,7 +34,7 @@ async fn each_login_is_a_session_that_is_listed() {
     );
     let login = login.json(&json!({"username": "ann", "password": "the staple of ann"}));
     let phone = User {
-        access: Answer::to(login).await.access(),
+        access: TestResponse::from_request(login).await.access_token(),
         ..ann.clone()
     };
     app.user("bob").await;
@@ -45,7 +45,7 @@ async fn each_login_is_a_session_that_is_listed() {
     }
     let agent = listed[0]["user_agent"].as_str().unwrap();
     assert_eq!(agent.chars().count(), 200);
-    let told = line(&answer)
+    let told = one_line(&answer)
         .replace(agent, "[200 characters]")
         .replace(listed[0]["id"].as_str().unwrap(), "[first]")
         .replace(listed[1]["id"].as_str().unwrap(), "[second]");
@@ -54,7 +54,7 @@ async fn each_login_is_a_session_that_is_listed() {
 }
 
 #[tokio::test]
-async fn who_logs_out_is_out() {
+async fn logout_ends_the_session() {
     let app = TestApp::start().await;
     let ann = app.user("ann").await;
     let elsewhere = app.log_in("ann").await;
@@ -64,29 +64,32 @@ async fn who_logs_out_is_out() {
     set-cookie: access=; HttpOnly; SameSite=Lax; Path=/; Max-Age=0
     ");
     assert!(!ann.is_logged_in().await && elsewhere.is_logged_in().await);
-    assert_eq!(refresh(&ann, &ann.refresh, false).await.status, 401);
+    assert_eq!(post_refresh(&ann, &ann.refresh, false).await.status, 401);
     assert_eq!(ann.post("/api/logout/", json!({})).await.status, 401);
-    assert_eq!(ids(&elsewhere).await.len(), 1);
+    assert_eq!(session_ids(&elsewhere).await.len(), 1);
     // A cookie is not enough: no page of somebody else logs anybody out.
     let by_cookie = app
         .request(Method::POST, "/api/logout/")
         .header("cookie", elsewhere.cookie());
-    assert_eq!(Answer::to(by_cookie).await.status, 401);
+    assert_eq!(TestResponse::from_request(by_cookie).await.status, 401);
     assert!(elsewhere.is_logged_in().await);
 }
 
 #[tokio::test]
-async fn a_session_is_ended_from_another() {
+async fn a_session_can_be_ended_from_another_session() {
     let app = TestApp::start().await;
     let ann = app.user("ann").await;
     let bob = app.user("bob").await;
     let phone = app.log_in("ann").await;
-    let [own, other] = [ids(&phone).await[0].clone(), ids(&phone).await[1].clone()];
+    let [own, other] = [
+        session_ids(&phone).await[0].clone(),
+        session_ids(&phone).await[1].clone(),
+    ];
     let path = |id: &str| format!("/api/sessions/{id}/");
     for id in [&own, "x", "1", &Uuid::new_v4().to_string()] {
         let answer = bob.delete(&path(id)).await;
         assert_eq!(
-            line(&answer).trim(),
+            one_line(&answer).trim(),
             r#"404 Not Found {"detail":"Not found.","code":"not_found"}"#
         );
     }
@@ -99,7 +102,7 @@ async fn a_session_is_ended_from_another() {
 }
 
 #[tokio::test]
-async fn all_others_end_at_once() {
+async fn all_other_sessions_can_be_ended_at_once() {
     let app = TestApp::start().await;
     let [ann, bob] = [app.user("ann").await, app.user("bob").await];
     let others = [app.log_in("ann").await, app.log_in("ann").await];
@@ -109,11 +112,11 @@ async fn all_others_end_at_once() {
     }
     assert!(ann.is_logged_in().await && bob.is_logged_in().await);
     assert_eq!(ann.delete("/api/sessions/?confirm=ann").await.status, 204);
-    assert_eq!(ids(&ann).await.len(), 1);
+    assert_eq!(session_ids(&ann).await.len(), 1);
 }
 
 #[tokio::test]
-async fn a_changed_password_ends_all_other_sessions() {
+async fn changing_the_password_ends_all_other_sessions() {
     let app = TestApp::start().await;
     let ann = app.user("ann").await;
     let other = app.log_in("ann").await;
@@ -127,7 +130,7 @@ async fn a_changed_password_ends_all_other_sessions() {
         json!({"old": old, "new": 5}),
         json!({"old": new, "new": new}),
     ] {
-        told += &line(&change(body).await);
+        told += &one_line(&change(body).await);
     }
     assert_snapshot!(told, @r#"
     400 Bad Request {"detail":"This field is required.","code":"invalid","field":"old"}
@@ -142,8 +145,8 @@ async fn a_changed_password_ends_all_other_sessions() {
     let tokens = answer.json();
     assert!(!ann.is_logged_in().await && !other.is_logged_in().await);
     let token = tokens["refresh"].as_str().unwrap();
-    assert_eq!(refresh(&ann, token, false).await.status, 200);
-    assert_eq!(refresh(&ann, &other.refresh, false).await.status, 401);
+    assert_eq!(post_refresh(&ann, token, false).await.status, 200);
+    assert_eq!(post_refresh(&ann, &other.refresh, false).await.status, 401);
     for (password, status) in [(old, 401), (new, 200)] {
         let login = json!({"username": "ann", "password": password});
         assert_eq!(app.post("/api/token/", login).await.status, status);
@@ -151,12 +154,12 @@ async fn a_changed_password_ends_all_other_sessions() {
 }
 
 #[tokio::test]
-async fn a_copied_refresh_token_ends_the_session_for_both() {
+async fn refresh_token_reuse_ends_the_session() {
     let app = TestApp::start().await;
     let ann = app.user("ann").await;
     let other = app.log_in("ann").await;
     let next = async |token: &str| {
-        let answer = refresh(&ann, token, true).await;
+        let answer = post_refresh(&ann, token, true).await;
         assert_eq!(answer.status, 200, "{answer}");
         answer.json()["refresh"].as_str().unwrap().to_owned()
     };
@@ -166,19 +169,19 @@ async fn a_copied_refresh_token_ends_the_session_for_both() {
     let third = next(&second).await;
     // Two tabs at the same moment: for 10 s those that it has overtaken are taken.
     for token in [&ann.refresh, &lost] {
-        assert_eq!(refresh(&ann, token, false).await.status, 200);
+        assert_eq!(post_refresh(&ann, token, false).await.status, 200);
     }
     // Two generations ago is too old even so.
     let fourth = next(&third).await;
-    assert_eq!(refresh(&ann, &ann.refresh, true).await.status, 401);
+    assert_eq!(post_refresh(&ann, &ann.refresh, true).await.status, 401);
     assert!(!ann.is_logged_in().await && other.is_logged_in().await);
     for token in [&second, &third, &fourth] {
-        assert_eq!(refresh(&ann, token, false).await.status, 401);
+        assert_eq!(post_refresh(&ann, token, false).await.status, 401);
     }
 }
 
 #[tokio::test]
-async fn no_login_with_the_old_password_outlives_the_new_one() {
+async fn concurrent_logins_with_the_old_password_end_after_a_change() {
     let app = TestApp::start().await;
     let mut ann = app.user("ann").await;
     let mut passwords = ["the staple of ann", "a battery of staples"];
@@ -189,25 +192,25 @@ async fn no_login_with_the_old_password_outlives_the_new_one() {
         let change = ann.put("/api/me/password/", json!({"old": old, "new": new}));
         let (logins, changed) = tokio::join!(logins, change);
         assert_eq!(changed.status, 200, "{changed}");
-        ann.access = changed.access();
+        ann.access = changed.access_token();
         let statuses: Vec<_> = logins.iter().map(|login| login.status.as_u16()).collect();
         assert!(
             statuses.iter().all(|status| [200, 401].contains(status)),
             "{statuses:?}"
         );
-        assert_eq!(ids(&ann).await.len(), 1, "{statuses:?}");
+        assert_eq!(session_ids(&ann).await.len(), 1, "{statuses:?}");
         passwords.reverse();
     }
 }
 
 #[tokio::test]
-async fn a_changed_password_ends_every_token_that_was_there_before() {
+async fn changing_the_password_revokes_all_earlier_tokens() {
     let app = TestApp::start().await;
     let ann = app.user("ann").await;
     let group = ann.start_chat().await;
-    let mut rich = ann.live(&group).await;
-    let mut base = ann.open(&group).await;
-    let rotated = refresh(&ann, &ann.refresh, true).await.json()["refresh"].clone();
+    let mut rich = ann.open_live(&group).await;
+    let mut base = ann.open_base(&group).await;
+    let rotated = post_refresh(&ann, &ann.refresh, true).await.json()["refresh"].clone();
     let body = json!({"old": "the staple of ann", "new": "a battery of staples"});
     let answer = ann.put("/api/me/password/", body).await;
     assert_eq!(answer.status, 200, "{answer}");
@@ -223,7 +226,7 @@ async fn a_changed_password_ends_every_token_that_was_there_before() {
     assert!(!ann.is_logged_in().await);
     for old in [ann.refresh.as_str(), rotated.as_str().unwrap()] {
         for rotate in [false, true] {
-            assert_eq!(refresh(&ann, old, rotate).await.status, 401);
+            assert_eq!(post_refresh(&ann, old, rotate).await.status, 401);
         }
     }
     assert!(
@@ -232,32 +235,32 @@ async fn a_changed_password_ends_every_token_that_was_there_before() {
             .is_err()
     );
     let old = json!({"type": "auth", "token": ann.access});
-    assert_eq!(rich.reply_to(old).await.0["code"], "unauthorized");
+    assert_eq!(rich.request_collecting(old).await.0["code"], "unauthorized");
     // The session goes on, by the new tokens and by its sockets.
     assert!(new.is_logged_in().await);
-    assert_eq!(ids(&new).await.len(), 1);
-    rich.says("still here", "1").await;
-    assert_eq!(base.message().await, "ann now is [clock]");
+    assert_eq!(session_ids(&new).await.len(), 1);
+    rich.send_message("still here", "1").await;
+    assert_eq!(base.next_message().await, "ann now is [clock]");
     base.send(r#"{"message": "so am I"}"#).await;
-    assert_eq!(base.message().await, "now is [clock]");
-    rich.event().await;
-    rich.done(json!({"type": "auth", "token": new.access}))
+    assert_eq!(base.next_message().await, "now is [clock]");
+    rich.next_event().await;
+    rich.request(json!({"type": "auth", "token": new.access}))
         .await;
-    new.open(&group).await;
-    let next = refresh(&new, &new.refresh, true).await.json();
+    new.open_base(&group).await;
+    let next = post_refresh(&new, &new.refresh, true).await.json();
     let next = next["refresh"].as_str().unwrap();
-    assert_eq!(refresh(&new, next, false).await.status, 200);
+    assert_eq!(post_refresh(&new, next, false).await.status, 200);
     assert!(new.is_logged_in().await);
 }
 
 /// The old password is looked at before anything that takes long.
 #[tokio::test]
-async fn a_wrong_old_password_is_told_before_the_new_one_is_judged() {
+async fn the_current_password_is_checked_before_the_new_one() {
     let app = TestApp::start().await;
     let ann = app.user("ann").await;
     let body = json!({"old": "not the staple", "new": "password"});
     let answer = ann.put("/api/me/password/", body).await;
-    assert_snapshot!(line(&answer), @r#"400 Bad Request {"detail":"This is not your password.","code":"invalid","field":"old"}"#);
+    assert_snapshot!(one_line(&answer), @r#"400 Bad Request {"detail":"This is not your password.","code":"invalid","field":"old"}"#);
     let taken = json!({"name": "x", "username": "ann", "password": "password"});
     let answer = app.post("/api/register/", taken).await;
     assert_eq!(answer.body, r#"{"error":"Username already used"}"#);

@@ -4,19 +4,19 @@ use insta::assert_snapshot;
 use salam::views::reference;
 use serde_json::Value;
 
-use super::docs::assert_references;
-use crate::support::{TestApp, schemas};
+use super::docs::assert_references_resolve;
+use crate::support::{TestApp, asyncapi};
 
 #[tokio::test]
-async fn the_document_is_served_with_a_name_for_each_type() {
+async fn the_asyncapi_document_names_every_type() {
     let app = TestApp::start().await;
     let answer = app.get("/api-docs/asyncapi.json").await;
     assert_eq!(answer.status, 200);
     assert_eq!(answer.header("content-type"), "application/json");
     let served = answer.json();
-    assert_references(&served);
+    assert_references_resolve(&served);
     let types = served["components"]["schemas"].as_object().unwrap();
-    for (name, message) in messages() {
+    for (name, message) in documented_messages() {
         let payload = &served["components"]["messages"][name]["payload"];
         let reference = payload["$ref"].as_str().unwrap();
         let title = reference.strip_prefix("#/components/schemas/").unwrap();
@@ -51,12 +51,15 @@ fn assert_titled_item(place: &str, items: &Value) {
 }
 
 #[test]
-fn every_message_has_a_title_a_summary_and_an_example_that_fits() {
-    for (name, message) in messages() {
+fn every_message_has_a_title_a_summary_and_a_valid_example() {
+    for (name, message) in documented_messages() {
         let texts = ["name", "title", "summary"].map(|key| message[key].as_str());
         assert!(texts.iter().all(Option::is_some), "{name}: {texts:?}");
         let example = &message["examples"][0]["payload"];
-        assert!(schemas::is_message(name, example), "{name}: {example}");
+        assert!(
+            asyncapi::matches_message(name, example),
+            "{name}: {example}"
+        );
         assert_described(name, &message["payload"]);
     }
 }
@@ -72,9 +75,9 @@ fn assert_described(name: &str, schema: &Value) {
 }
 
 #[test]
-fn the_document_is_as_it_was_reviewed() {
+fn the_asyncapi_document_matches_the_review() {
     let mut told = String::new();
-    for (name, message) in messages() {
+    for (name, message) in documented_messages() {
         let payload = &message["payload"];
         let required: Vec<String> =
             serde_json::from_value(payload["required"].clone()).unwrap_or_default();
@@ -86,7 +89,7 @@ fn the_document_is_as_it_was_reviewed() {
         let fields: Vec<_> = fields.collect();
         told += &format!("{name}: {}\n", fields.join(" "));
     }
-    for channel in schemas::DOCUMENT["channels"].as_object().unwrap() {
+    for channel in asyncapi::ASYNCAPI["channels"].as_object().unwrap() {
         let (name, channel) = channel;
         let count = channel["messages"].as_object().unwrap().len();
         told += &format!("{name}: {} {count} messages\n", channel["address"]);
@@ -129,7 +132,7 @@ fn the_document_is_as_it_was_reviewed() {
 }
 
 #[tokio::test]
-async fn the_page_shows_it_all_and_loads_nothing_from_elsewhere() {
+async fn the_reference_page_is_complete_and_loads_nothing_external() {
     let app = TestApp::start().await;
     let page = app.get("/api-docs/").await;
     assert_eq!(page.status, 200);
@@ -146,14 +149,14 @@ async fn the_page_shows_it_all_and_loads_nothing_from_elsewhere() {
         let anchor = link.split('"').next().unwrap();
         assert!(body.contains(&format!("id=\"{anchor}\"")), "{anchor}");
     }
-    for (name, message) in messages() {
+    for (name, message) in documented_messages() {
         assert!(body.contains(&format!("id=\"{name}\"")), "{name}");
         for field in message["payload"]["properties"].as_object().unwrap().keys() {
             assert!(body.contains(&format!("<code>{field}</code>")), "{field}");
         }
     }
     for codes in ["x-error-codes", "x-close-codes"] {
-        for code in schemas::DOCUMENT[codes].as_array().unwrap() {
+        for code in asyncapi::ASYNCAPI[codes].as_array().unwrap() {
             let code = code["code"].to_string().replace('"', "");
             assert!(body.contains(&format!("<code>{code}</code>")), "{code}");
         }
@@ -163,23 +166,23 @@ async fn the_page_shows_it_all_and_loads_nothing_from_elsewhere() {
 }
 
 #[test]
-fn the_page_shows_markup_as_text() {
-    let mut document = schemas::DOCUMENT.clone();
-    spoil(&mut document);
-    let page = reference::page(&document).unwrap();
+fn the_reference_page_escapes_markup() {
+    let mut document = asyncapi::ASYNCAPI.clone();
+    inject_markup(&mut document);
+    let page = reference::render_page(&document).unwrap();
     assert!(page.contains("&lt;b"), "{page}");
     assert!(!page.contains("<b\""), "{page}");
 }
 
 /// Adds to every text, and to the names of fields and messages, what would begin an element and end
 /// an attribute.
-fn spoil(value: &mut Value) {
+fn inject_markup(value: &mut Value) {
     const MARKUP: &str = "<b\">'&`<b\">`";
     match value {
         Value::String(text) => *text += MARKUP,
-        Value::Array(values) => values.iter_mut().for_each(spoil),
+        Value::Array(values) => values.iter_mut().for_each(inject_markup),
         Value::Object(fields) => {
-            fields.values_mut().for_each(spoil);
+            fields.values_mut().for_each(inject_markup);
             let names = ["properties", "messages", "channels", "securitySchemes"];
             for name in names {
                 if let Some(Value::Object(inner)) = fields.get_mut(name) {
@@ -194,8 +197,8 @@ fn spoil(value: &mut Value) {
     }
 }
 
-fn messages() -> impl Iterator<Item = (&'static str, &'static Value)> {
-    let messages = schemas::DOCUMENT["components"]["messages"].as_object();
+fn documented_messages() -> impl Iterator<Item = (&'static str, &'static Value)> {
+    let messages = asyncapi::ASYNCAPI["components"]["messages"].as_object();
     messages
         .unwrap()
         .iter()

@@ -6,15 +6,15 @@ use salam::models::{chat_groups, memberships};
 use sea_orm::{ColumnTrait, EntityTrait, PaginatorTrait, QueryFilter};
 use serde_json::json;
 
-use crate::support::{Answer, TestApp};
+use crate::support::{TestApp, TestResponse};
 
-const PATH: &str = "/api/start-chat/";
+const START_CHAT_PATH: &str = "/api/start-chat/";
 
 #[tokio::test]
-async fn a_chat_is_started_and_stored_with_its_owner() {
+async fn starting_a_chat_stores_the_group_and_its_owner() {
     let app = TestApp::start().await;
     let ann = app.user("ann").await;
-    let answer = ann.post(PATH, json!({})).await;
+    let answer = ann.post(START_CHAT_PATH, json!({})).await;
     assert_snapshot!(answer, @r#"
     200 OK
     content-type: application/json
@@ -46,11 +46,18 @@ async fn a_chat_is_started_and_stored_with_its_owner() {
 async fn the_body_may_be_empty_or_have_a_title() {
     let app = TestApp::start().await;
     let ann = app.user("ann").await;
-    let without_body = app.request(Method::POST, PATH).bearer_auth(&ann.access);
-    assert_eq!(Answer::to(without_body).await.status, 200);
-    assert_eq!(ann.post(PATH, json!({"title": null})).await.status, 200);
+    let without_body = app
+        .request(Method::POST, START_CHAT_PATH)
+        .bearer_auth(&ann.access);
+    assert_eq!(TestResponse::from_request(without_body).await.status, 200);
+    assert_eq!(
+        ann.post(START_CHAT_PATH, json!({"title": null}))
+            .await
+            .status,
+        200
+    );
 
-    let answer = ann.post(PATH, json!({"title": "ناهار"})).await;
+    let answer = ann.post(START_CHAT_PATH, json!({"title": "ناهار"})).await;
     let name = answer.json()["group_name"].as_str().unwrap().to_owned();
     let group = chat_groups::Model::find_by_name(&app.ctx.db, &name)
         .await
@@ -58,19 +65,19 @@ async fn the_body_may_be_empty_or_have_a_title() {
         .unwrap();
     assert_eq!(group.title.as_deref(), Some("ناهار"));
 
-    assert_snapshot!(ann.post(PATH, json!({"title": 5})).await, @r#"
+    assert_snapshot!(ann.post(START_CHAT_PATH, json!({"title": 5})).await, @r#"
     400 Bad Request
     content-type: application/json
 
     {"detail":"Not a valid string.","code":"invalid","field":"title"}
     "#);
-    assert_snapshot!(ann.post(PATH, json!({"title": "x".repeat(151)})).await, @r#"
+    assert_snapshot!(ann.post(START_CHAT_PATH, json!({"title": "x".repeat(151)})).await, @r#"
     400 Bad Request
     content-type: application/json
 
     {"detail":"Ensure this field has no more than 150 characters.","code":"invalid","field":"title"}
     "#);
-    assert_snapshot!(ann.post(PATH, json!([])).await, @r#"
+    assert_snapshot!(ann.post(START_CHAT_PATH, json!([])).await, @r#"
     400 Bad Request
     content-type: application/json
 
@@ -79,10 +86,10 @@ async fn the_body_may_be_empty_or_have_a_title() {
 }
 
 #[tokio::test]
-async fn only_a_live_access_token_in_the_header_starts_one() {
+async fn starting_a_chat_requires_a_bearer_access_token() {
     let app = TestApp::start().await;
     let ann = app.user("ann").await;
-    let refused = app.post(PATH, json!({})).await;
+    let refused = app.post(START_CHAT_PATH, json!({})).await;
     assert_snapshot!(refused, @r#"
     401 Unauthorized
     content-type: application/json
@@ -100,9 +107,11 @@ async fn only_a_live_access_token_in_the_header_starts_one() {
         ("cookie", ann.cookie()),
     ];
     for (name, value) in headers {
-        let request = app.request(Method::POST, PATH).header(name, &value);
+        let request = app
+            .request(Method::POST, START_CHAT_PATH)
+            .header(name, &value);
         assert_eq!(
-            Answer::to(request).await.to_string(),
+            TestResponse::from_request(request).await.to_string(),
             refused.to_string(),
             "{name}: {value}"
         );
@@ -117,22 +126,28 @@ async fn only_a_live_access_token_in_the_header_starts_one() {
     for scheme in ["bearer", "BEARER", "BeArEr"] {
         let value = format!("{scheme} {}", ann.access);
         let request = app
-            .request(Method::POST, PATH)
+            .request(Method::POST, START_CHAT_PATH)
             .header("authorization", value);
-        assert_eq!(Answer::to(request).await.status, 200, "{scheme}");
+        assert_eq!(
+            TestResponse::from_request(request).await.status,
+            200,
+            "{scheme}"
+        );
     }
 }
 
 #[tokio::test]
-async fn the_socket_is_where_the_client_reached_the_server() {
+async fn the_websocket_url_has_the_host_of_the_request() {
     let app = TestApp::start().await;
     let ann = app.user("ann").await;
     let url = async |headers: &[(&str, &str)]| {
-        let mut request = app.request(Method::POST, PATH).bearer_auth(&ann.access);
+        let mut request = app
+            .request(Method::POST, START_CHAT_PATH)
+            .bearer_auth(&ann.access);
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
-        let answer = Answer::to(request).await.json();
+        let answer = TestResponse::from_request(request).await.json();
         let name = answer["group_name"].as_str().unwrap().to_owned();
         answer["websocket_url"]
             .as_str()
@@ -143,9 +158,9 @@ async fn the_socket_is_where_the_client_reached_the_server() {
     assert_snapshot!(url(&[("host", "chat.example:8443"), ("x-forwarded-proto", "https")]).await, @"wss://chat.example:8443/ws/chat/[group]/");
     assert_snapshot!(url(&[("host", "chat.example"), ("x-forwarded-proto", "https, http")]).await, @"wss://chat.example/ws/chat/[group]/");
 
-    let app = TestApp::with(json!({"public_url": "https://salam.example"})).await;
+    let app = TestApp::with_settings(json!({"public_url": "https://salam.example"})).await;
     let ann = app.user("ann").await;
-    let answer = ann.post(PATH, json!({})).await.json();
+    let answer = ann.post(START_CHAT_PATH, json!({})).await.json();
     let url = answer["websocket_url"].as_str().unwrap();
     assert!(
         url.starts_with("wss://salam.example/ws/chat/chat_"),
@@ -154,8 +169,8 @@ async fn the_socket_is_where_the_client_reached_the_server() {
 }
 
 #[tokio::test]
-async fn the_time_is_that_of_the_configured_zone() {
-    let app = TestApp::with(json!({"time_zone": "Asia/Kathmandu"})).await;
+async fn the_greeting_shows_the_configured_time_zone() {
+    let app = TestApp::with_settings(json!({"time_zone": "Asia/Kathmandu"})).await;
     let ann = app.user("ann").await;
     // UTC+5:45, which no other zone on a test machine is mistaken for.
     let there = || {
@@ -163,7 +178,7 @@ async fn the_time_is_that_of_the_configured_zone() {
         now.format("%H:%M").to_string()
     };
     let before = there();
-    let answer = ann.post(PATH, json!({})).await.json();
+    let answer = ann.post(START_CHAT_PATH, json!({})).await.json();
     let message = answer["message"].as_str().unwrap();
     let told = [before, there()].iter().any(|time| message.contains(time));
     assert!(told, "{message} at {}", there());

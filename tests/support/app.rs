@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-use super::{Answer, RichSocket, Socket, TestDatabase, until};
+use super::{RichSocket, Socket, TestDatabase, TestResponse, wait_until};
 
 /// One node. Nodes of the same test may share a database and a Redis.
 pub struct TestApp {
@@ -27,24 +27,24 @@ pub struct TestApp {
 
 impl TestApp {
     pub async fn start() -> Self {
-        Self::with(json!({})).await
+        Self::with_settings(json!({})).await
     }
 
     /// With some settings changed.
-    pub async fn with(settings: Value) -> Self {
-        Self::node(Arc::new(TestDatabase::create().await), settings).await
+    pub async fn with_settings(settings: Value) -> Self {
+        Self::start_node(Arc::new(TestDatabase::create().await), settings).await
     }
 
     /// Another node on the same database.
-    pub async fn node(database: Arc<TestDatabase>, settings: Value) -> Self {
+    pub async fn start_node(database: Arc<TestDatabase>, settings: Value) -> Self {
         Self::boot(database, |config| {
-            merge(config.settings.as_mut().unwrap(), settings)
+            merge_json(config.settings.as_mut().unwrap(), settings)
         })
         .await
     }
 
     /// With some of the framework's configuration changed.
-    pub async fn configured(change: impl FnOnce(&mut Config)) -> Self {
+    pub async fn with_config(change: impl FnOnce(&mut Config)) -> Self {
         Self::boot(Arc::new(TestDatabase::create().await), change).await
     }
 
@@ -60,13 +60,16 @@ impl TestApp {
             .unwrap();
         let stop = CancellationToken::new();
         let (router, stopped) = (boot.router.unwrap(), stop.clone());
-        let door = Settings::of(&boot.app_context).unwrap().door.clone();
+        let door = Settings::from_context(&boot.app_context)
+            .unwrap()
+            .door
+            .clone();
         tokio::spawn(async move { server::serve(listener, router, &door, stopped).await });
         Self {
             address,
             ctx: boot.app_context,
             database,
-            client: client(),
+            client: http_client(),
             stop,
         }
     }
@@ -79,19 +82,19 @@ impl TestApp {
         self.client.request(method, self.url(path))
     }
 
-    pub async fn get(&self, path: &str) -> Answer {
-        Answer::to(self.request(Method::GET, path)).await
+    pub async fn get(&self, path: &str) -> TestResponse {
+        TestResponse::from_request(self.request(Method::GET, path)).await
     }
 
-    pub async fn post(&self, path: &str, body: Value) -> Answer {
-        Answer::to(self.request(Method::POST, path).json(&body)).await
+    pub async fn post(&self, path: &str, body: Value) -> TestResponse {
+        TestResponse::from_request(self.request(Method::POST, path).json(&body)).await
     }
 
-    pub async fn post_raw(&self, path: &str, content_type: &str, body: Vec<u8>) -> Answer {
+    pub async fn post_raw(&self, path: &str, content_type: &str, body: Vec<u8>) -> TestResponse {
         let request = self
             .request(Method::POST, path)
             .header("content-type", content_type);
-        Answer::to(request.body(body)).await
+        TestResponse::from_request(request.body(body)).await
     }
 
     /// Somebody who has registered and logged in.
@@ -123,19 +126,25 @@ impl TestApp {
     }
 
     pub async fn until_redis_is_connected(&self) {
-        self.channels().connected(super::PATIENCE).await.unwrap();
+        self.channels()
+            .wait_until_connected(super::TEST_TIMEOUT)
+            .await
+            .unwrap();
     }
 
-    pub async fn until_redis_is_missed(&self) {
-        until("the loss of Redis to be noticed", async || {
-            self.channels().connected(Duration::ZERO).await.is_err()
+    pub async fn until_redis_is_lost(&self) {
+        wait_until("the loss of Redis to be noticed", async || {
+            self.channels()
+                .wait_until_connected(Duration::ZERO)
+                .await
+                .is_err()
         })
         .await;
     }
 
     /// The secret of this installation.
     pub fn secret(&self) -> String {
-        let settings = Settings::of(&self.ctx).unwrap();
+        let settings = Settings::from_context(&self.ctx).unwrap();
         settings.tokens.secret.expose().to_owned()
     }
 
@@ -150,8 +159,8 @@ impl TestApp {
     }
 
     pub async fn until_no_group_is_active(&self) {
-        until("the last topic to go", async || {
-            self.channels().active_groups() == 0
+        wait_until("the last topic to go", async || {
+            self.channels().active_group_count() == 0
         })
         .await;
     }
@@ -174,7 +183,7 @@ pub struct User<'a> {
 
 impl<'a> User<'a> {
     /// The same user at another node.
-    pub fn at<'b>(&self, app: &'b TestApp) -> User<'b> {
+    pub fn on_node<'b>(&self, app: &'b TestApp) -> User<'b> {
         User {
             app,
             username: self.username.clone(),
@@ -183,48 +192,48 @@ impl<'a> User<'a> {
         }
     }
 
-    pub async fn post(&self, path: &str, body: Value) -> Answer {
+    pub async fn post(&self, path: &str, body: Value) -> TestResponse {
         let request = self
             .app
             .request(Method::POST, path)
             .bearer_auth(&self.access);
-        Answer::to(request.json(&body)).await
+        TestResponse::from_request(request.json(&body)).await
     }
 
-    pub async fn ask(&self, method: Method, path: &str) -> Answer {
-        Answer::to(self.app.request(method, path).bearer_auth(&self.access)).await
+    pub async fn request(&self, method: Method, path: &str) -> TestResponse {
+        TestResponse::from_request(self.app.request(method, path).bearer_auth(&self.access)).await
     }
 
-    pub async fn get(&self, path: &str) -> Answer {
-        self.ask(Method::GET, path).await
+    pub async fn get(&self, path: &str) -> TestResponse {
+        self.request(Method::GET, path).await
     }
 
-    pub async fn delete(&self, path: &str) -> Answer {
-        self.ask(Method::DELETE, path).await
+    pub async fn delete(&self, path: &str) -> TestResponse {
+        self.request(Method::DELETE, path).await
     }
 
-    pub async fn put(&self, path: &str, body: Value) -> Answer {
+    pub async fn put(&self, path: &str, body: Value) -> TestResponse {
         let request = self.app.request(Method::PUT, path);
-        Answer::to(request.bearer_auth(&self.access).json(&body)).await
+        TestResponse::from_request(request.bearer_auth(&self.access).json(&body)).await
     }
 
-    pub async fn patch(&self, path: &str, body: Value) -> Answer {
+    pub async fn patch(&self, path: &str, body: Value) -> TestResponse {
         let request = self.app.request(Method::PATCH, path);
-        Answer::to(request.bearer_auth(&self.access).json(&body)).await
+        TestResponse::from_request(request.bearer_auth(&self.access).json(&body)).await
     }
 
     /// Sends a message by the REST API, as the request with this id.
-    pub async fn say(&self, group: &str, text: &str, cid: &str) -> Answer {
+    pub async fn send_message(&self, group: &str, text: &str, cid: &str) -> TestResponse {
         let request = self
             .app
             .request(Method::POST, &format!("/api/groups/{group}/messages/"))
             .bearer_auth(&self.access)
             .header("idempotency-key", cid);
-        Answer::to(request.json(&json!({ "text": text }))).await
+        TestResponse::from_request(request.json(&json!({ "text": text }))).await
     }
 
     /// Makes an invite and gives its code.
-    pub async fn invites(&self, group: &str) -> String {
+    pub async fn create_invite(&self, group: &str) -> String {
         let answer = self
             .post(&format!("/api/groups/{group}/invites/"), json!({}))
             .await;
@@ -233,8 +242,8 @@ impl<'a> User<'a> {
     }
 
     /// Makes somebody a member of a group, by an invite.
-    pub async fn brings_in(&self, other: &User<'_>, group: &str) {
-        let code = self.invites(group).await;
+    pub async fn add_member(&self, other: &User<'_>, group: &str) {
+        let code = self.create_invite(group).await;
         let answer = other
             .post(&format!("/api/invites/{code}/accept/"), json!({}))
             .await;
@@ -242,42 +251,42 @@ impl<'a> User<'a> {
     }
 
     /// Opens a rich socket; `query` is what follows the `?`.
-    pub async fn rich(&self, group: &str, query: &str) -> RichSocket {
+    pub async fn open_rich(&self, group: &str, query: &str) -> RichSocket {
         RichSocket::connect(self.app.address, group, query, &self.access).await
     }
 
     /// Opens a socket of many groups and takes its `hello`.
-    pub async fn many(&self) -> RichSocket {
-        let mut socket = RichSocket::many(self.app.address, &self.access).await;
-        assert_eq!(socket.frame().await["type"], "hello");
+    pub async fn open_multi_group(&self) -> RichSocket {
+        let mut socket = RichSocket::connect_multi_group(self.app.address, &self.access).await;
+        assert_eq!(socket.next_frame().await["type"], "hello");
         socket
     }
 
     /// Opens a base socket whose kernel takes little before it makes the server wait.
-    pub async fn with_small_buffer(&self, group: &str) -> Socket {
+    pub async fn open_base_with_small_buffer(&self, group: &str) -> Socket {
         let path = format!("/ws/chat/{group}/");
         let cookie = self.cookie();
         Socket::with_small_buffer(self.app.address, &path, &[("cookie", &cookie)]).await
     }
 
-    pub async fn rich_with_small_buffer(&self, group: &str) -> RichSocket {
+    pub async fn open_rich_with_small_buffer(&self, group: &str) -> RichSocket {
         let path = format!("/ws/chat/{group}/");
         let offers = format!("chat.v1.json, bearer.{}", self.access);
         let headers = [("sec-websocket-protocol", offers.as_str())];
         let socket = Socket::with_small_buffer(self.app.address, &path, &headers).await;
-        RichSocket::over(socket, group)
+        RichSocket::from_socket(socket, group)
     }
 
     /// Opens a rich socket and takes what it says until it is live.
-    pub async fn live(&self, group: &str) -> RichSocket {
-        let mut socket = self.rich(group, "").await;
+    pub async fn open_live(&self, group: &str) -> RichSocket {
+        let mut socket = self.open_rich(group, "").await;
         socket.until_sync().await;
         socket
     }
 
     /// The same, and gives what it is told of the group.
-    pub async fn live_with(&self, group: &str) -> (RichSocket, Value) {
-        let mut socket = self.rich(group, "").await;
+    pub async fn open_live_with_group_frame(&self, group: &str) -> (RichSocket, Value) {
+        let mut socket = self.open_rich(group, "").await;
         let frames = socket.until_sync().await;
         assert_eq!(frames[1]["type"], "group");
         (socket, frames[1].clone())
@@ -298,16 +307,16 @@ impl<'a> User<'a> {
     }
 
     /// Opens a socket, on which the greeting is still to come.
-    pub async fn connect(&self, group: &str) -> Socket {
+    pub async fn connect_base(&self, group: &str) -> Socket {
         Socket::connect(self.app.address, group, &self.cookie())
             .await
             .unwrap()
     }
 
     /// Opens a socket and takes its greeting.
-    pub async fn open(&self, group: &str) -> Socket {
-        let mut socket = self.connect(group).await;
-        assert!(socket.message().await.starts_with("hi "));
+    pub async fn open_base(&self, group: &str) -> Socket {
+        let mut socket = self.connect_base(group).await;
+        assert!(socket.next_message().await.starts_with("hi "));
         socket
     }
 
@@ -318,17 +327,17 @@ impl<'a> User<'a> {
 
 /// Keeps its connections for less time than the server does, as everybody must: a request that meets the
 /// end of its connection fails.
-fn client() -> Client {
+fn http_client() -> Client {
     let client = Client::builder().pool_idle_timeout(Duration::from_secs(2));
     client.build().unwrap()
 }
 
 /// Lays the keys of one JSON object over another's.
-fn merge(base: &mut Value, over: Value) {
+fn merge_json(base: &mut Value, over: Value) {
     match (base, over) {
         (Value::Object(base), Value::Object(over)) => {
             for (key, value) in over {
-                merge(base.entry(key).or_insert(Value::Null), value);
+                merge_json(base.entry(key).or_insert(Value::Null), value);
             }
         }
         (base, over) => *base = over,

@@ -12,10 +12,10 @@ use uuid::Uuid;
 /// SQLite in a folder of its own, or a database of the PostgreSQL server in `DATABASE_URL`.
 pub struct TestDatabase {
     pub uri: String,
-    home: Home,
+    storage: Storage,
 }
 
-enum Home {
+enum Storage {
     Folder(#[allow(dead_code, reason = "held for its drop")] TempDir),
     Server { admin: String, name: String },
 }
@@ -23,21 +23,21 @@ enum Home {
 impl TestDatabase {
     pub async fn create() -> Self {
         let config = App::load_config(&Environment::Test).await.unwrap();
-        let configured = DatabaseSettings::of(&config).uri;
+        let configured = DatabaseSettings::from_config(&config).uri;
         if configured.starts_with("sqlite:") {
             let folder = TempDir::new().unwrap();
             let file = folder.path().join("salam.sqlite");
             return Self {
                 uri: format!("sqlite://{}?mode=rwc", file.display()),
-                home: Home::Folder(folder),
+                storage: Storage::Folder(folder),
             };
         }
         let name = format!("salam_test_{}", Uuid::new_v4().simple());
-        let admin = with_database(&configured, "postgres");
-        run(&admin, &format!("CREATE DATABASE {name}")).await;
+        let admin = uri_with_database(&configured, "postgres");
+        run_statement(&admin, &format!("CREATE DATABASE {name}")).await;
         Self {
-            uri: with_database(&configured, &name),
-            home: Home::Server { admin, name },
+            uri: uri_with_database(&configured, &name),
+            storage: Storage::Server { admin, name },
         }
     }
 }
@@ -51,25 +51,28 @@ impl TestDatabase {
 
 impl Drop for TestDatabase {
     fn drop(&mut self) {
-        if let Home::Server { admin, name } = &self.home {
+        if let Storage::Server { admin, name } = &self.storage {
             let (admin, name) = (admin.clone(), name.clone());
             // A drop cannot await, and the test's runtime may be busy being torn down.
             let dropping = std::thread::spawn(move || {
                 let runtime = tokio::runtime::Runtime::new().unwrap();
-                runtime.block_on(run(&admin, &format!("DROP DATABASE {name} WITH (FORCE)")));
+                runtime.block_on(run_statement(
+                    &admin,
+                    &format!("DROP DATABASE {name} WITH (FORCE)"),
+                ));
             });
             dropping.join().unwrap();
         }
     }
 }
 
-fn with_database(uri: &str, name: &str) -> String {
+fn uri_with_database(uri: &str, name: &str) -> String {
     let mut url = Url::parse(uri).unwrap();
     url.set_path(name);
     url.to_string()
 }
 
-async fn run(uri: &str, statement: &str) {
+async fn run_statement(uri: &str, statement: &str) {
     let db = Database::connect(uri).await.unwrap();
     db.execute_unprepared(statement).await.unwrap();
     db.close().await.unwrap();

@@ -1,45 +1,45 @@
 //! Apps, people and servers for the tests. Everything goes through the doors that users take.
 
-mod answer;
 mod app;
+pub mod asyncapi;
 mod browser;
-mod cutter;
 mod database;
-pub mod document;
-mod events;
+mod event_stream;
+pub mod openapi;
 mod pgbouncer;
+mod postgres_proxy;
 mod redact;
 mod redis;
-mod rich;
-pub mod schemas;
+mod response;
+mod rich_socket;
 mod server;
 mod socket;
 
-pub use answer::{Answer, line};
 pub use app::{TestApp, User};
-pub use browser::{Browser, Look};
-pub use cutter::{Cut, Cutter};
+pub use browser::{Browser, Device};
 pub use database::TestDatabase;
-pub use events::EventStream;
+pub use event_stream::EventStream;
 pub use pgbouncer::PgBouncer;
-pub use redact::{all_shown, redact, shown};
-pub use redis::{Certificates, RedisCluster, RedisServer, WatchedRedis};
-pub use rich::RichSocket;
-pub use server::{Recording, Server};
+pub use postgres_proxy::{CommitFault, FaultyPostgresProxy};
+pub use redact::{redact_frame, redact_frames, redact_text};
+pub use redis::{Certificates, RedisCluster, RedisServer, SentinelRedis};
+pub use response::{TestResponse, one_line};
+pub use rich_socket::RichSocket;
+pub use server::{RecordedOutput, Server};
 pub use socket::Socket;
 
 use std::{future::Future, io::Write, time::Duration};
 
-use salam::models::changes::{Change, What};
+use salam::models::group_commands::{CommandKind, GroupCommand};
 use tokio::time::{sleep, timeout};
 
 /// What nobody in particular says in a group.
-pub fn said(group_id: i64, text: &str) -> Change {
-    Change {
+pub fn message_without_actor(group_id: i64, text: &str) -> GroupCommand {
+    GroupCommand {
         group_id,
-        author: None,
+        actor: None,
         cid: None,
-        what: What::Send {
+        kind: CommandKind::Send {
             text: text.to_owned(),
             reply_to: None,
         },
@@ -69,25 +69,25 @@ pub fn skip(why: &str) {
 }
 
 /// No test waits longer for anything.
-pub const PATIENCE: Duration = Duration::from_secs(20);
+pub const TEST_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// How many cases a property is tried with: a few hundred, or `SALAM_CASES` of them.
-pub fn cases() -> u32 {
+pub fn proptest_cases() -> u32 {
     let asked = std::env::var("SALAM_CASES").ok();
     asked.map_or(300, |asked| asked.parse().unwrap())
 }
 
 /// What a future gives, if it does so in time.
-pub async fn soon<T>(what: &str, future: impl Future<Output = T>) -> T {
-    match timeout(PATIENCE, future).await {
+pub async fn with_timeout<T>(what: &str, future: impl Future<Output = T>) -> T {
+    match timeout(TEST_TIMEOUT, future).await {
         Ok(value) => value,
-        Err(_) => panic!("waited {PATIENCE:?} in vain for {what}"),
+        Err(_) => panic!("waited {TEST_TIMEOUT:?} in vain for {what}"),
     }
 }
 
 /// Waits until something holds that cannot be waited for otherwise.
-pub async fn until(what: &str, mut holds: impl AsyncFnMut() -> bool) {
-    soon(what, async {
+pub async fn wait_until(what: &str, mut holds: impl AsyncFnMut() -> bool) {
+    with_timeout(what, async {
         while !holds().await {
             sleep(Duration::from_millis(5)).await;
         }

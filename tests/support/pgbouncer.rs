@@ -10,10 +10,10 @@ use std::{
 use tempfile::TempDir;
 use url::Url;
 
-use super::until;
+use super::wait_until;
 
 /// The account that it runs as where the tests run as root, which it refuses.
-const ACCOUNT: &str = "postgres";
+const POSTGRES_ACCOUNT: &str = "postgres";
 
 pub struct PgBouncer {
     process: Option<Child>,
@@ -24,7 +24,7 @@ pub struct PgBouncer {
 impl PgBouncer {
     /// Before the server of this address, in `session` or `transaction` mode, with no other setting that a client
     /// could need.
-    pub async fn before(uri: &str, mode: &str) -> Self {
+    pub async fn in_front_of(uri: &str, mode: &str) -> Self {
         let uri = Url::parse(uri).unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = listener.local_addr().unwrap().port();
@@ -47,16 +47,16 @@ impl PgBouncer {
             port,
             folder,
         };
-        bouncer.run().await;
+        bouncer.start_process().await;
         bouncer
     }
 
-    pub async fn run(&mut self) {
+    pub async fn start_process(&mut self) {
         let file = self.folder.path().join("pgbouncer.ini");
         let mut command = if is_root() {
-            open_to_all(self.folder.path());
+            make_readable_by_all(self.folder.path());
             let mut command = Command::new("runuser");
-            command.args(["-u", ACCOUNT, "--", "pgbouncer"]);
+            command.args(["-u", POSTGRES_ACCOUNT, "--", "pgbouncer"]);
             command
         } else {
             Command::new("pgbouncer")
@@ -70,7 +70,7 @@ impl PgBouncer {
             .expect("pgbouncer is installed (bin/test does it)");
         self.process = Some(process);
         let port = self.port;
-        until("pgbouncer", async || {
+        wait_until("pgbouncer", async || {
             TcpStream::connect(("127.0.0.1", port)).is_ok()
         })
         .await;
@@ -109,7 +109,7 @@ fn is_root() -> bool {
     fs::metadata("/proc/self").is_ok_and(|own| own.uid() == 0)
 }
 
-fn open_to_all(folder: &std::path::Path) {
+fn make_readable_by_all(folder: &std::path::Path) {
     use std::os::unix::fs::PermissionsExt;
     fs::set_permissions(folder, fs::Permissions::from_mode(0o755)).unwrap();
     // What it may have to write lies in its own folder.

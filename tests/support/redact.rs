@@ -3,22 +3,25 @@
 use chrono::{DateTime, Utc};
 use serde_json::Value;
 
-use super::answer::assert_group_name;
+use super::response::assert_group_name;
 
 /// A frame as a snapshot shows it.
-pub fn shown(frame: &Value) -> String {
-    redact(&frame.to_string(), frame)
+pub fn redact_frame(frame: &Value) -> String {
+    redact_text(&frame.to_string(), frame)
 }
 
 /// Frames as a snapshot shows them, one on each line.
-pub fn all_shown(frames: &[Value]) -> String {
-    frames.iter().map(|frame| shown(frame) + "\n").collect()
+pub fn redact_frames(frames: &[Value]) -> String {
+    frames
+        .iter()
+        .map(|frame| redact_frame(frame) + "\n")
+        .collect()
 }
 
 /// Hides in a text what a JSON value in it has of names, codes and times.
-pub fn redact(text: &str, value: &Value) -> String {
+pub fn redact_text(text: &str, value: &Value) -> String {
     let mut text = text.to_owned();
-    visit(value, &mut |key, value| {
+    visit_strings(value, &mut |key, value| {
         let hidden = match key {
             "group" | "group_name" => {
                 assert_group_name(value);
@@ -26,7 +29,7 @@ pub fn redact(text: &str, value: &Value) -> String {
             }
             "at" | "now" | "created_at" | "updated_at" | "joined_at" | "edited_at"
             | "banned_at" | "last_used_at" => {
-                let age = Utc::now() - time(value);
+                let age = Utc::now() - parse_protocol_time(value);
                 assert!(
                     (-1..60).contains(&age.num_seconds()),
                     "{key} is not now: {value}"
@@ -34,7 +37,10 @@ pub fn redact(text: &str, value: &Value) -> String {
                 "[now]"
             }
             "expires_at" => {
-                assert!(time(value) > Utc::now(), "{key} is over: {value}");
+                assert!(
+                    parse_protocol_time(value) > Utc::now(),
+                    "{key} is over: {value}"
+                );
                 "[later]"
             }
             "conn" | "epoch" => {
@@ -52,23 +58,23 @@ pub fn redact(text: &str, value: &Value) -> String {
     text
 }
 
-fn visit(value: &Value, found: &mut impl FnMut(&str, &str)) {
+fn visit_strings(value: &Value, found: &mut impl FnMut(&str, &str)) {
     match value {
         Value::Object(fields) => {
             for (key, value) in fields {
                 match value {
                     Value::String(text) => found(key, text),
-                    value => visit(value, found),
+                    value => visit_strings(value, found),
                 }
             }
         }
-        Value::Array(values) => values.iter().for_each(|value| visit(value, found)),
+        Value::Array(values) => values.iter().for_each(|value| visit_strings(value, found)),
         _ => {}
     }
 }
 
 /// A time that is written as the protocol says: RFC 3339, UTC, milliseconds.
-fn time(text: &str) -> DateTime<Utc> {
+fn parse_protocol_time(text: &str) -> DateTime<Utc> {
     let time = DateTime::parse_from_rfc3339(text).unwrap().to_utc();
     let written = time.to_rfc3339_opts(chrono::SecondsFormat::Millis, true);
     assert_eq!(written, text);

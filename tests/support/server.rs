@@ -12,7 +12,7 @@ use std::{
 use serde_json::Value;
 use tempfile::TempDir;
 
-use super::{TestDatabase, soon, until};
+use super::{TestDatabase, wait_until, with_timeout};
 
 pub struct Server {
     process: Child,
@@ -21,53 +21,69 @@ pub struct Server {
 }
 
 /// The variables of a server on a developer's machine.
-fn of_tests(redis: &str) -> [(&str, &str); 2] {
+fn development_variables(redis: &str) -> [(&str, &str); 2] {
     let secret = "development-only-secret-of-the-tests";
     [("REDIS_URL", redis), ("JWT_SECRET", secret)]
 }
 
 impl Server {
     pub fn start(database: &TestDatabase) -> Self {
-        Self::with(database, "", &[])
+        Self::start_with_config(database, "", &[])
     }
 
     /// At a given port: where one was before it.
-    pub fn at(database: &TestDatabase, port: u16) -> Self {
-        Self::run("development", database, &of_tests(""), &[], |command| {
-            command.env("PORT", port.to_string());
-        })
+    pub fn start_on_port(database: &TestDatabase, port: u16) -> Self {
+        Self::spawn(
+            "development",
+            database,
+            &development_variables(""),
+            &[],
+            |command| {
+                command.env("PORT", port.to_string());
+            },
+        )
     }
 
     /// With a Redis, and some lines of its configuration changed.
-    pub fn with(database: &TestDatabase, redis: &str, changes: &[(&str, &str)]) -> Self {
-        Self::run("development", database, &of_tests(redis), changes, |_| {})
+    pub fn start_with_config(
+        database: &TestDatabase,
+        redis: &str,
+        changes: &[(&str, &str)],
+    ) -> Self {
+        Self::spawn(
+            "development",
+            database,
+            &development_variables(redis),
+            changes,
+            |_| {},
+        )
     }
 
     /// The same, with its environment changed, and all that it says kept.
-    pub fn recorded(
+    pub fn start_recorded(
         database: &TestDatabase,
         redis: &str,
         changes: &[(&str, &str)],
         environment: impl FnOnce(&mut Command),
-    ) -> (Self, Recording) {
-        let mut server = Self::run(
+    ) -> (Self, RecordedOutput) {
+        let mut server = Self::spawn(
             "development",
             database,
-            &of_tests(redis),
+            &development_variables(redis),
             changes,
             |command| {
                 command.stderr(Stdio::piped());
                 environment(command);
             },
         );
-        let recording = Recording::default();
-        recording.keep(server.process.stdout.take().unwrap());
-        recording.keep(server.process.stderr.take().unwrap());
+        let recording = RecordedOutput::default();
+        recording.record(server.process.stdout.take().unwrap());
+        recording.record(server.process.stderr.take().unwrap());
         (server, recording)
     }
 
     /// As it is deployed, with some lines changed. An empty URL is none.
-    pub fn in_production(
+    pub fn start_in_production(
         database: &TestDatabase,
         public_url: &str,
         changes: &[(&str, &str)],
@@ -78,10 +94,10 @@ impl Server {
             ("JWT_SECRET", secret),
             ("REDIS_URL", ""),
         ];
-        Self::run("production", database, &variables, changes, |_| {})
+        Self::spawn("production", database, &variables, changes, |_| {})
     }
 
-    fn run(
+    fn spawn(
         environment: &str,
         database: &TestDatabase,
         variables: &[(&str, &str)],
@@ -122,12 +138,12 @@ impl Server {
     }
 
     /// What it says of where it is; nothing if it ends first.
-    pub async fn addresses(&mut self) -> Vec<String> {
-        self.addresses_alone().await.0
+    pub async fn read_addresses(&mut self) -> Vec<String> {
+        self.read_addresses_and_output().await.0
     }
 
     /// The same, with what it says after that, which nobody reads.
-    pub async fn addresses_alone(&mut self) -> (Vec<String>, impl Read) {
+    pub async fn read_addresses_and_output(&mut self) -> (Vec<String>, impl Read) {
         let mut output = BufReader::new(self.process.stdout.take().unwrap());
         let told = tokio::task::spawn_blocking(move || {
             let mut lines = output.by_ref().lines().map(Result::unwrap);
@@ -146,27 +162,27 @@ impl Server {
             };
             (addresses, output)
         });
-        soon("the addresses", told).await.unwrap()
+        with_timeout("the addresses", told).await.unwrap()
     }
 
     /// Where it listens.
-    pub async fn address(&mut self) -> SocketAddr {
-        let told = self.addresses().await;
+    pub async fn listen_address(&mut self) -> SocketAddr {
+        let told = self.read_addresses().await;
         let url = url::Url::parse(told.first().expect("it starts")).unwrap();
         url.socket_addrs(|| None).unwrap()[0]
     }
 
     /// The first line that it says of something.
-    pub async fn line_with(&mut self, what: &'static str) -> String {
+    pub async fn wait_for_line(&mut self, what: &'static str) -> String {
         let output = self.process.stdout.take().unwrap();
         let told = tokio::task::spawn_blocking(move || {
             let mut lines = BufReader::new(output).lines().map(Result::unwrap);
             lines.find(|line| line.contains(what)).unwrap()
         });
-        soon(what, told).await.unwrap()
+        with_timeout(what, told).await.unwrap()
     }
 
-    pub fn id(&self) -> u32 {
+    pub fn pid(&self) -> u32 {
         self.process.id()
     }
 
@@ -180,13 +196,13 @@ impl Server {
     /// Has it stop as an operator does, and gives what it ends with.
     pub async fn stop(self) -> ExitStatus {
         self.terminate();
-        self.ended().await
+        self.wait_for_exit().await
     }
 
     /// Waits until it has ended, and gives with what.
-    pub async fn ended(mut self) -> ExitStatus {
+    pub async fn wait_for_exit(mut self) -> ExitStatus {
         let ended = tokio::task::spawn_blocking(move || self.process.wait().unwrap());
-        soon("the server to stop", ended).await.unwrap()
+        with_timeout("the server to stop", ended).await.unwrap()
     }
 
     /// Ends it at once, as a crash would.
@@ -205,10 +221,10 @@ impl Drop for Server {
 
 /// All that a server has said, on both outputs, line by line.
 #[derive(Clone, Default)]
-pub struct Recording(Arc<Mutex<Vec<String>>>);
+pub struct RecordedOutput(Arc<Mutex<Vec<String>>>);
 
-impl Recording {
-    fn keep(&self, output: impl Read + Send + 'static) {
+impl RecordedOutput {
+    fn record(&self, output: impl Read + Send + 'static) {
         let lines = self.0.clone();
         std::thread::spawn(move || {
             for line in BufReader::new(output).lines().map_while(Result::ok) {
@@ -222,9 +238,9 @@ impl Recording {
     }
 
     /// The first line with something in it, once there is one.
-    pub async fn line_with(&self, what: &str) -> String {
+    pub async fn wait_for_line(&self, what: &str) -> String {
         let find = || self.lines().into_iter().find(|line| line.contains(what));
-        until(what, async || find().is_some()).await;
+        wait_until(what, async || find().is_some()).await;
         find().unwrap()
     }
 }

@@ -15,7 +15,7 @@ use tokio_tungstenite::{
     },
 };
 
-use super::{schemas, soon};
+use super::{asyncapi, with_timeout};
 
 pub struct Socket(WebSocketStream<TcpStream>);
 
@@ -40,7 +40,7 @@ impl Socket {
         headers: &[(&str, &str)],
     ) -> Result<Self, StatusCode> {
         let stream = TcpStream::connect(address).await.unwrap();
-        Self::over(stream, address, path, headers).await
+        Self::handshake(stream, address, path, headers).await
     }
 
     /// Opens a socket whose kernel takes little before it makes the server wait.
@@ -52,10 +52,12 @@ impl Socket {
         let socket = TcpSocket::new_v4().unwrap();
         socket.set_recv_buffer_size(4096).unwrap();
         let stream = socket.connect(address).await.unwrap();
-        Self::over(stream, address, path, headers).await.unwrap()
+        Self::handshake(stream, address, path, headers)
+            .await
+            .unwrap()
     }
 
-    pub(super) async fn over(
+    pub(super) async fn handshake(
         stream: TcpStream,
         address: SocketAddr,
         path: &str,
@@ -71,7 +73,7 @@ impl Socket {
         for (name, value) in &more {
             request.headers_mut().insert(name, value.clone());
         }
-        match soon("the handshake", client_async(request, stream)).await {
+        match with_timeout("the handshake", client_async(request, stream)).await {
             Ok((socket, _)) => Ok(Self(socket)),
             Err(Error::Http(response)) => {
                 let is_json = response.headers()["content-type"] == "application/json";
@@ -87,35 +89,38 @@ impl Socket {
     }
 
     pub async fn send_frame(&mut self, message: Message) {
-        soon("a frame to be sent", self.0.send(message))
+        with_timeout("a frame to be sent", self.0.send(message))
             .await
             .unwrap();
     }
 
     /// Sends a text, if the server still takes it.
     pub async fn try_send(&mut self, text: String) {
-        let _ = soon("a frame to be sent", self.0.send(Message::text(text))).await;
+        let _ = with_timeout("a frame to be sent", self.0.send(Message::text(text))).await;
     }
 
     /// The message of the next frame, or the code of a close.
-    pub async fn frame_or_close(&mut self) -> Result<String, u16> {
-        match self.frame().await {
-            Message::Text(text) => Ok(chat_message(&text)),
+    pub async fn next_message_or_close(&mut self) -> Result<String, u16> {
+        match self.next_frame().await {
+            Message::Text(text) => Ok(parse_chat_message(&text)),
             Message::Close(frame) => Err(frame.map_or(0, |frame| frame.code.into())),
             other => panic!("{other:?}"),
         }
     }
 
     /// The next frame of any kind.
-    pub async fn frame(&mut self) -> Message {
-        soon("a frame", self.0.next()).await.unwrap().unwrap()
+    pub async fn next_frame(&mut self) -> Message {
+        with_timeout("a frame", self.0.next())
+            .await
+            .unwrap()
+            .unwrap()
     }
 
     /// The text of the next chat message, with its time checked and replaced by `[clock]`.
-    pub async fn message(&mut self) -> String {
+    pub async fn next_message(&mut self) -> String {
         loop {
-            match soon("a frame", self.0.next()).await {
-                Some(Ok(Message::Text(text))) => return chat_message(&text),
+            match with_timeout("a frame", self.0.next()).await {
+                Some(Ok(Message::Text(text))) => return parse_chat_message(&text),
                 Some(Ok(Message::Ping(_) | Message::Pong(_))) => {}
                 other => panic!("a chat message was due, not {other:?}"),
             }
@@ -125,10 +130,10 @@ impl Socket {
     /// The code by which the server closes, after frames that may still have been under way.
     pub async fn close_code(&mut self) -> u16 {
         loop {
-            match soon("a close frame", self.0.next()).await {
+            match with_timeout("a close frame", self.0.next()).await {
                 Some(Ok(Message::Close(Some(frame)))) => {
                     // The library answers a close when it is asked for more.
-                    while soon("the end", self.0.next())
+                    while with_timeout("the end", self.0.next())
                         .await
                         .is_some_and(|end| end.is_ok())
                     {}
@@ -146,11 +151,11 @@ impl Socket {
             code: code.into(),
             reason: "".into(),
         };
-        soon("the goodbye", self.0.close(Some(frame)))
+        with_timeout("the goodbye", self.0.close(Some(frame)))
             .await
             .unwrap();
         loop {
-            match soon("an answer", self.0.next()).await {
+            match with_timeout("an answer", self.0.next()).await {
                 Some(Ok(Message::Close(frame))) => return frame.map(|frame| frame.code.into()),
                 Some(Ok(_)) => {}
                 _ => return None,
@@ -159,11 +164,11 @@ impl Socket {
     }
 
     /// The code by which the server closes while a frame is still on its way to it.
-    pub async fn code_after_flood(self, text: String) -> u16 {
+    pub async fn close_code_after_flood(self, text: String) -> u16 {
         let (mut sink, mut stream) = self.0.split();
         let flood = tokio::spawn(async move { sink.send(Message::text(text)).await });
         loop {
-            match soon("a close frame", stream.next()).await {
+            match with_timeout("a close frame", stream.next()).await {
                 Some(Ok(Message::Close(Some(frame)))) => {
                     flood.abort();
                     return frame.code.into();
@@ -175,15 +180,15 @@ impl Socket {
     }
 
     /// Proves that nothing is under way to this socket: the next frame is the answer to its own.
-    pub async fn expect_silence(&mut self) {
+    pub async fn expect_no_frames(&mut self) {
         self.send("[]").await;
-        assert_eq!(self.message().await, "now is [clock]");
+        assert_eq!(self.next_message().await, "now is [clock]");
     }
 }
 
 /// The message of a base frame, which has the two keys of the contract and no other.
-fn chat_message(text: &str) -> String {
+fn parse_chat_message(text: &str) -> String {
     let frame: Value = serde_json::from_str(text).unwrap();
-    schemas::assert_base(&frame);
-    super::answer::hide_clock(frame["message"].as_str().unwrap())
+    asyncapi::assert_base_frame(&frame);
+    super::response::redact_clock(frame["message"].as_str().unwrap())
 }

@@ -3,34 +3,34 @@
 use insta::assert_snapshot;
 use serde_json::json;
 
-use super::run;
-use crate::support::{RedisServer, TestApp, line};
+use super::run_task;
+use crate::support::{RedisServer, TestApp, one_line};
 
 /// A node of the development environment, which the task's process speaks to.
-async fn app(redis: &RedisServer) -> TestApp {
+async fn app_with_redis(redis: &RedisServer) -> TestApp {
     let settings = json!({"channels": {"redis_url": redis.url(), "topic_prefix": "salam"}});
-    let app = TestApp::with(settings).await;
+    let app = TestApp::with_settings(settings).await;
     app.until_redis_is_connected().await;
     app
 }
 
-async fn log_in(app: &TestApp, password: &str) -> u16 {
+async fn login_status(app: &TestApp, password: &str) -> u16 {
     let login = json!({"username": "ann", "password": password});
     app.post("/api/token/", login).await.status.as_u16()
 }
 
 #[tokio::test]
-async fn who_is_deactivated_is_out_until_they_are_let_in() {
+async fn a_deactivated_user_is_logged_out_until_reactivated() {
     let redis = RedisServer::start().await;
-    let app = app(&redis).await;
+    let app = app_with_redis(&redis).await;
     let ann = app.user("ann").await;
     let bob = app.user("bob").await;
     let group = ann.start_chat().await;
-    ann.brings_in(&bob, &group).await;
-    let (mut rich, mut base) = (ann.live(&group).await, ann.open(&group).await);
-    ann.say(&group, "hi", "1").await;
-    let mut other = bob.open(&group).await;
-    let (ok, told) = run(&app, &redis.url(), "user:deactivate", &["username:ANN"]).await;
+    ann.add_member(&bob, &group).await;
+    let (mut rich, mut base) = (ann.open_live(&group).await, ann.open_base(&group).await);
+    ann.send_message(&group, "hi", "1").await;
+    let mut other = bob.open_base(&group).await;
+    let (ok, told) = run_task(&app, &redis.url(), "user:deactivate", &["username:ANN"]).await;
     assert!(ok, "{told}");
     assert_eq!(
         told.trim(),
@@ -39,9 +39,9 @@ async fn who_is_deactivated_is_out_until_they_are_let_in() {
     );
     assert_eq!(rich.bye_code().await, 4410);
     assert_eq!(base.close_code().await, 4410);
-    other.expect_silence().await;
+    other.expect_no_frames().await;
     let members = format!("/api/groups/{group}/members/");
-    assert_snapshot!(line(&bob.get(&members).await), @r#"200 OK {"results":[{"username":"ann","name":"ann","role":"member","active":false,"joined_at":"[now]"},{"username":"bob","name":"bob","role":"owner","active":true,"joined_at":"[now]"}],"next":null}"#);
+    assert_snapshot!(one_line(&bob.get(&members).await), @r#"200 OK {"results":[{"username":"ann","name":"ann","role":"member","active":false,"joined_at":"[now]"},{"username":"bob","name":"bob","role":"owner","active":true,"joined_at":"[now]"}],"next":null}"#);
     // Bob owns the group now, and nobody makes the deactivated account an owner or an admin again.
     for role in ["owner", "admin"] {
         let given = bob
@@ -62,18 +62,18 @@ async fn who_is_deactivated_is_out_until_they_are_let_in() {
         .json();
     assert_eq!(said["results"][0]["by_active"], false, "{said}");
     assert!(!ann.is_logged_in().await && bob.is_logged_in().await);
-    assert_eq!(log_in(&app, "the staple of ann").await, 401);
-    let (ok, told) = run(&app, &redis.url(), "user:activate", &["username:ann"]).await;
+    assert_eq!(login_status(&app, "the staple of ann").await, 401);
+    let (ok, told) = run_task(&app, &redis.url(), "user:activate", &["username:ann"]).await;
     assert_eq!((ok, told.trim()), (true, "ann can log in"));
-    assert_eq!(log_in(&app, "the staple of ann").await, 200);
+    assert_eq!(login_status(&app, "the staple of ann").await, 200);
     assert!(!ann.is_logged_in().await, "what has ended has ended");
-    let (ok, _) = run(&app, &redis.url(), "user:activate", &["username:bob"]).await;
+    let (ok, _) = run_task(&app, &redis.url(), "user:activate", &["username:bob"]).await;
     assert!(ok && bob.is_logged_in().await, "who is active stays so");
 }
 
 /// A task that goes on without an argument would do more than was asked for.
 #[tokio::test]
-async fn an_argument_that_is_unknown_or_empty_is_refused() {
+async fn unknown_or_empty_task_arguments_are_rejected() {
     let app = TestApp::start().await;
     let ann = app.user("ann").await;
     for arguments in [
@@ -82,20 +82,20 @@ async fn an_argument_that_is_unknown_or_empty_is_refused() {
         &["username:ann", "all:true"],
         &["username:"],
     ] {
-        let (ok, told) = run(&app, "", "session:revoke", arguments).await;
+        let (ok, told) = run_task(&app, "", "session:revoke", arguments).await;
         assert!(!ok && told.contains("like this:"), "{arguments:?}: {told}");
     }
     assert!(ann.is_logged_in().await);
 }
 
 #[tokio::test]
-async fn a_password_is_reset_to_one_that_nobody_knows() {
+async fn reset_password_sets_a_random_password() {
     let redis = RedisServer::start().await;
-    let app = app(&redis).await;
+    let app = app_with_redis(&redis).await;
     let ann = app.user("ann").await;
     let group = ann.start_chat().await;
-    let mut socket = ann.live(&group).await;
-    let (ok, told) = run(&app, &redis.url(), "user:reset-password", &["username:ann"]).await;
+    let mut socket = ann.open_live(&group).await;
+    let (ok, told) = run_task(&app, &redis.url(), "user:reset-password", &["username:ann"]).await;
     assert!(ok, "{told}");
     assert_eq!(socket.bye_code().await, 4410);
     let said = told.lines().next().unwrap();
@@ -104,19 +104,19 @@ async fn a_password_is_reset_to_one_that_nobody_knows() {
         password.len() == 23 && password.split('-').count() == 4,
         "{password}"
     );
-    assert_eq!(log_in(&app, "the staple of ann").await, 401);
-    assert_eq!(log_in(&app, password).await, 200);
+    assert_eq!(login_status(&app, "the staple of ann").await, 401);
+    assert_eq!(login_status(&app, password).await, 200);
     assert!(!ann.is_logged_in().await);
 }
 
 #[tokio::test]
-async fn sessions_are_shown_and_revoked_one_or_all() {
+async fn sessions_can_be_listed_and_revoked() {
     let app = TestApp::start().await;
     let ann = app.user("ann").await;
     let others = [app.log_in("ann").await, app.log_in("ann").await];
     let group = ann.start_chat().await;
-    let mut socket = ann.open(&group).await;
-    let (ok, told) = run(&app, "", "session:list", &["username:ann"]).await;
+    let mut socket = ann.open_base(&group).await;
+    let (ok, told) = run_task(&app, "", "session:list", &["username:ann"]).await;
     assert!(ok && told.lines().count() == 3, "{told}");
     // The last used first.
     let first = told
@@ -127,7 +127,7 @@ async fn sessions_are_shown_and_revoked_one_or_all() {
         .next()
         .unwrap();
     let one = ["username:ann", &format!("id:{first}")];
-    let (ok, told) = run(&app, "", "session:revoke", &one).await;
+    let (ok, told) = run_task(&app, "", "session:revoke", &one).await;
     assert!(ok, "{told}");
     assert_eq!(
         told.trim(),
@@ -135,10 +135,10 @@ async fn sessions_are_shown_and_revoked_one_or_all() {
     );
     assert!(!ann.is_logged_in().await && others[0].is_logged_in().await);
     assert_eq!(socket.close_code().await, 4410);
-    let (ok, told) = run(&app, "", "session:revoke", &["username:ann"]).await;
+    let (ok, told) = run_task(&app, "", "session:revoke", &["username:ann"]).await;
     assert!(ok && told.starts_with("2 sessions of ann ended"), "{told}");
     assert!(!others[0].is_logged_in().await && !others[1].is_logged_in().await);
-    let (ok, told) = run(&app, "", "session:list", &["username:ann"]).await;
+    let (ok, told) = run_task(&app, "", "session:list", &["username:ann"]).await;
     assert_eq!((ok, told.trim()), (true, "ann is not logged in"));
     for (task, arguments, expected) in [
         (
@@ -163,7 +163,7 @@ async fn sessions_are_shown_and_revoked_one_or_all() {
             "`username` is missing",
         ),
     ] {
-        let (ok, told) = run(&app, "", task, &arguments).await;
+        let (ok, told) = run_task(&app, "", task, &arguments).await;
         assert!(!ok && told.contains(expected), "{arguments:?}: {told}");
     }
 }

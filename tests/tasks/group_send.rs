@@ -2,28 +2,28 @@
 
 use serde_json::json;
 
-use super::{run, run_with};
-use crate::support::{Certificates, RedisCluster, RedisServer, TestApp, WatchedRedis};
+use super::{run_task, run_task_with};
+use crate::support::{Certificates, RedisCluster, RedisServer, SentinelRedis, TestApp};
 
-async fn send(app: &TestApp, redis: &str, arguments: &[&str]) -> (bool, String) {
-    run(app, redis, "group:send", arguments).await
+async fn run_group_send(app: &TestApp, redis: &str, arguments: &[&str]) -> (bool, String) {
+    run_task(app, redis, "group:send", arguments).await
 }
 
 /// Nodes of the development environment, whose topics the task's process names alike.
-async fn app(redis: &RedisServer) -> TestApp {
+async fn app_with_redis(redis: &RedisServer) -> TestApp {
     let settings = json!({"channels": {"redis_url": redis.url(), "topic_prefix": "salam"}});
-    TestApp::with(settings).await
+    TestApp::with_settings(settings).await
 }
 
 #[tokio::test]
-async fn each_socket_is_shown_its_own_username() {
+async fn group_send_shows_each_socket_its_own_username() {
     let redis = RedisServer::start().await;
-    let app = app(&redis).await;
+    let app = app_with_redis(&redis).await;
     let ann = app.user("ann").await;
     app.until_redis_is_connected().await;
     let group = ann.start_chat().await;
-    let mut socket = ann.open(&group).await;
-    let (ok, told) = send(
+    let mut socket = ann.open_base(&group).await;
+    let (ok, told) = run_group_send(
         &app,
         &redis.url(),
         &[&format!("group:{group}"), "message:Hi: there"],
@@ -31,23 +31,23 @@ async fn each_socket_is_shown_its_own_username() {
     .await;
     assert!(ok, "{told}");
     assert_eq!(told.trim(), format!("sent to {group}"));
-    assert_eq!(socket.message().await, "ann now is [clock]");
-    socket.expect_silence().await;
+    assert_eq!(socket.next_message().await, "ann now is [clock]");
+    socket.expect_no_frames().await;
 }
 
 #[tokio::test]
-async fn it_goes_by_every_kind_of_redis() {
-    let certificates = Certificates::make();
-    let authority = certificates.authority();
+async fn group_send_works_with_every_kind_of_redis() {
+    let certificates = Certificates::generate();
+    let authority = certificates.ca_certificate();
     let authority = authority.to_str().unwrap();
-    let (cluster, watched) = tokio::join!(RedisCluster::start(), WatchedRedis::start());
+    let (cluster, watched) = tokio::join!(RedisCluster::start(), SentinelRedis::start());
     let tls = RedisServer::start_tls(&certificates).await;
     for (url, authority) in [
         (cluster.url(), ""),
         (watched.url(), ""),
         (tls.url(), authority),
     ] {
-        let app = TestApp::with(json!({"channels": {
+        let app = TestApp::with_settings(json!({"channels": {
             "redis_url": url,
             "redis_ca_file": authority,
             "topic_prefix": "salam",
@@ -57,32 +57,33 @@ async fn it_goes_by_every_kind_of_redis() {
         app.until_redis_is_connected().await;
         let ann = app.user("ann").await;
         let group = ann.start_chat().await;
-        let mut socket = ann.open(&group).await;
+        let mut socket = ann.open_base(&group).await;
         let variables = [("REDIS_URL", url.as_str()), ("REDIS_CA_FILE", authority)];
         let arguments = [&*format!("group:{group}"), "message:Hi"];
-        let (ok, told) = run_with(&app, &variables, "group:send", &arguments).await;
+        let (ok, told) = run_task_with(&app, &variables, "group:send", &arguments).await;
         assert!(ok, "{told}");
         assert_eq!(told.trim(), format!("sent to {group}"));
-        assert_eq!(socket.message().await, "ann now is [clock]");
+        assert_eq!(socket.next_message().await, "ann now is [clock]");
     }
 }
 
 #[tokio::test]
-async fn without_redis_it_is_found_by_the_sweep() {
-    let app = TestApp::with(json!({"channels": {"sweep_every": 1}})).await;
+async fn group_send_is_delivered_by_the_sweep_without_redis() {
+    let app = TestApp::with_settings(json!({"channels": {"sweep_every": 1}})).await;
     let ann = app.user("ann").await;
     let group = ann.start_chat().await;
-    let mut socket = ann.open(&group).await;
-    for redis in [String::new(), RedisServer::absent().url()] {
-        let (ok, told) = send(&app, &redis, &[&format!("group:{group}"), "message:Hi"]).await;
+    let mut socket = ann.open_base(&group).await;
+    for redis in [String::new(), RedisServer::not_running().url()] {
+        let (ok, told) =
+            run_group_send(&app, &redis, &[&format!("group:{group}"), "message:Hi"]).await;
         assert!(ok && told.contains("stored for"), "{told}");
-        assert_eq!(socket.message().await, "ann now is [clock]");
+        assert_eq!(socket.next_message().await, "ann now is [clock]");
     }
-    socket.expect_silence().await;
+    socket.expect_no_frames().await;
 }
 
 #[tokio::test]
-async fn what_cannot_be_sent_is_told() {
+async fn group_send_reports_invalid_arguments() {
     let app = TestApp::start().await;
     let ann = app.user("ann").await;
     let group = format!("group:{}", ann.start_chat().await);
@@ -97,7 +98,7 @@ async fn what_cannot_be_sent_is_told() {
         ),
     ];
     for (arguments, expected) in cases {
-        let (ok, told) = send(&app, "", &arguments).await;
+        let (ok, told) = run_group_send(&app, "", &arguments).await;
         assert!(!ok && told.contains(expected), "{arguments:?}: {told}");
     }
 }

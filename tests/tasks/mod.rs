@@ -6,14 +6,14 @@ mod group_send;
 
 use std::process::Command;
 
-use crate::support::{TestApp, soon};
+use crate::support::{TestApp, with_timeout};
 
 /// Whether the task went well, and what it told.
-async fn run(app: &TestApp, redis: &str, task: &str, arguments: &[&str]) -> (bool, String) {
-    run_with(app, &[("REDIS_URL", redis)], task, arguments).await
+async fn run_task(app: &TestApp, redis: &str, task: &str, arguments: &[&str]) -> (bool, String) {
+    run_task_with(app, &[("REDIS_URL", redis)], task, arguments).await
 }
 
-async fn run_with(
+async fn run_task_with(
     app: &TestApp,
     variables: &[(&str, &str)],
     task: &str,
@@ -36,7 +36,7 @@ async fn run_with(
         .envs(variables.iter().copied())
         .env("LOG_LEVEL", "error");
     let output = tokio::task::spawn_blocking(move || command.output().unwrap());
-    let output = soon("the task", output).await.unwrap();
+    let output = with_timeout("the task", output).await.unwrap();
     let told = [output.stdout, output.stderr].concat();
     (output.status.success(), String::from_utf8(told).unwrap())
 }

@@ -9,17 +9,17 @@ use std::{
 use fluent_bundle::{FluentArgs, FluentResource};
 use fluent_syntax::ast::Entry;
 use insta::assert_snapshot;
-use salam::views::texts::{Language, Texts};
+use salam::views::texts::{LanguageTexts, Texts};
 
 const ASSETS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/assets");
 
 /// What a language calls itself, which no template asks for: it is in the list of languages.
-const OWN_NAME: &str = "language-name";
+const LANGUAGE_NAME_ID: &str = "language-name";
 
-type Ids = BTreeSet<String>;
+type MessageIds = BTreeSet<String>;
 
 /// The messages of a file.
-fn ids(language: &str, file: &str) -> Ids {
+fn message_ids(language: &str, file: &str) -> MessageIds {
     let source = fs::read_to_string(format!("{ASSETS}/i18n/{language}/{file}")).unwrap();
     let resource = FluentResource::try_new(source).unwrap();
     let names = resource.entries().filter_map(|entry| match entry {
@@ -30,7 +30,7 @@ fn ids(language: &str, file: &str) -> Ids {
 }
 
 /// The sources of all files below a folder of assets/ whose names end so.
-fn sources(folder: &str, end: &str) -> Vec<String> {
+fn read_sources(folder: &str, end: &str) -> Vec<String> {
     let mut folders = vec![PathBuf::from(ASSETS).join(folder)];
     let mut found = Vec::new();
     while let Some(folder) = folders.pop() {
@@ -47,9 +47,9 @@ fn sources(folder: &str, end: &str) -> Vec<String> {
 }
 
 /// What stands before `| t`, between quotes.
-fn used_by_templates() -> Ids {
-    let mut used = Ids::new();
-    for template in sources("views", ".html") {
+fn used_by_templates() -> MessageIds {
+    let mut used = MessageIds::new();
+    for template in read_sources("views", ".html") {
         let template = template.replace("| t", "|t").replace(" |t", "|t");
         for (end, _) in template.match_indices("\"|t") {
             let goes_on =
@@ -64,9 +64,9 @@ fn used_by_templates() -> Ids {
 }
 
 /// What scripts ask for by `t('…'` or `text('…'`.
-fn used_by_scripts() -> Ids {
-    let mut used = Ids::new();
-    for script in sources("static", ".js") {
+fn used_by_scripts() -> MessageIds {
+    let mut used = MessageIds::new();
+    for script in read_sources("static", ".js") {
         for (begin, call) in script.match_indices("t('") {
             let before = script[..begin].trim_end_matches(|c: char| c.is_ascii_alphanumeric());
             let name = &script[before.len()..=begin];
@@ -82,18 +82,24 @@ fn used_by_scripts() -> Ids {
 }
 
 #[test]
-fn all_languages_say_the_same() {
-    let languages: Vec<String> = Texts::read()
+fn all_languages_have_the_same_messages() {
+    let languages: Vec<String> = Texts::load()
         .unwrap()
         .languages()
         .map(|language| language.tag.clone())
         .collect();
     assert_eq!(languages, ["en", "fa"]);
     for file in ["page.ftl", "script.ftl"] {
-        let english = ids("en", file);
+        let english = message_ids("en", file);
         for language in &languages {
-            let missing: Vec<_> = english.difference(&ids(language, file)).cloned().collect();
-            let unknown: Vec<_> = ids(language, file).difference(&english).cloned().collect();
+            let missing: Vec<_> = english
+                .difference(&message_ids(language, file))
+                .cloned()
+                .collect();
+            let unknown: Vec<_> = message_ids(language, file)
+                .difference(&english)
+                .cloned()
+                .collect();
             assert!(missing.is_empty(), "{language}/{file} lacks {missing:?}");
             assert!(unknown.is_empty(), "en/{file} lacks {unknown:?}");
         }
@@ -102,22 +108,22 @@ fn all_languages_say_the_same() {
 
 /// Else it would be offered by its tag.
 #[test]
-fn all_languages_say_their_names() {
-    for language in Texts::read().unwrap().languages() {
-        let there = ids(&language.tag, "page.ftl");
+fn every_language_has_a_name() {
+    for language in Texts::load().unwrap().languages() {
+        let there = message_ids(&language.tag, "page.ftl");
         assert!(
-            there.contains(OWN_NAME),
-            "{}/page.ftl lacks {OWN_NAME}",
+            there.contains(LANGUAGE_NAME_ID),
+            "{}/page.ftl lacks {LANGUAGE_NAME_ID}",
             language.tag
         );
     }
 }
 
 #[test]
-fn templates_use_every_text_and_no_other() {
+fn templates_use_exactly_the_defined_messages() {
     let used = used_by_templates();
-    let mut there = ids("en", "page.ftl");
-    there.remove(OWN_NAME);
+    let mut there = message_ids("en", "page.ftl");
+    there.remove(LANGUAGE_NAME_ID);
     assert_eq!(
         used.difference(&there).collect::<Vec<_>>(),
         [""; 0],
@@ -131,8 +137,8 @@ fn templates_use_every_text_and_no_other() {
 }
 
 #[test]
-fn scripts_use_every_text_and_no_other() {
-    let there = ids("en", "script.ftl");
+fn scripts_use_exactly_the_defined_messages() {
+    let there = message_ids("en", "script.ftl");
     let used = used_by_scripts();
     assert_eq!(
         used.difference(&there).collect::<Vec<_>>(),
@@ -140,7 +146,7 @@ fn scripts_use_every_text_and_no_other() {
         "are not there"
     );
     // Some names are chosen first and asked for then.
-    let scripts = sources("static", ".js").concat();
+    let scripts = read_sources("static", ".js").concat();
     let is_named = |id: &&String| {
         let quoted = ["'", "\"", "`"].map(|quote| format!("{quote}{id}{quote}"));
         quoted.iter().any(|quoted| scripts.contains(quoted))
@@ -151,10 +157,10 @@ fn scripts_use_every_text_and_no_other() {
 
 /// What needs arguments has the same in all languages, or a translation would be an error in use.
 #[test]
-fn all_languages_need_the_same_arguments() {
+fn translations_use_the_same_arguments() {
     for file in ["page.ftl", "script.ftl"] {
-        let english = arguments("en", file);
-        let persian = arguments("fa", file);
+        let english = message_arguments("en", file);
+        let persian = message_arguments("fa", file);
         for (id, names) in &english {
             let other = persian.get(id).cloned().unwrap_or_default();
             assert!(
@@ -166,10 +172,10 @@ fn all_languages_need_the_same_arguments() {
 }
 
 /// The variables that each message names.
-fn arguments(language: &str, file: &str) -> BTreeMap<String, Ids> {
+fn message_arguments(language: &str, file: &str) -> BTreeMap<String, MessageIds> {
     let path = Path::new(ASSETS).join("i18n").join(language).join(file);
     let source = fs::read_to_string(path).unwrap();
-    let mut found = BTreeMap::<String, Ids>::new();
+    let mut found = BTreeMap::<String, MessageIds>::new();
     let mut current = String::new();
     for line in source.lines().filter(|line| !line.starts_with('#')) {
         if let Some((id, _)) = line.split_once('=').filter(|_| !line.starts_with(' ')) {
@@ -185,8 +191,9 @@ fn arguments(language: &str, file: &str) -> BTreeMap<String, Ids> {
 }
 
 /// The JSON of a script.ftl, a message a line.
-fn compiled(script: &str) -> String {
-    let language = match Language::read("en", "language-name = English\n".to_owned(), script) {
+fn compile_script(script: &str) -> String {
+    let language = match LanguageTexts::parse("en", "language-name = English\n".to_owned(), script)
+    {
         Ok(language) => language,
         Err(fault) => return fault.to_string(),
     };
@@ -198,8 +205,8 @@ fn compiled(script: &str) -> String {
 }
 
 #[test]
-fn scripts_are_given_patterns() {
-    assert_snapshot!(compiled(r#"
+fn script_messages_compile_to_patterns() {
+    assert_snapshot!(compile_script(r#"
 # A comment.
 plain = Just text
 literal = {"{"}quoted{"}"} \u00e9 {"\u00e9"} { 5 }
@@ -227,7 +234,7 @@ members = { $count ->
 }
 
 #[test]
-fn what_scripts_cannot_be_given_is_refused() {
+fn unsupported_fluent_syntax_in_script_messages_is_rejected() {
     let faults = [
         "a = 1\nb = { NUMBER($n) }",
         "a = { $n ->\n [one] 1\n *[other] { NUMBER($n) }\n }",
@@ -242,7 +249,7 @@ fn what_scripts_cannot_be_given_is_refused() {
         "a = 1\nwrong",
         "a = { $n",
     ];
-    let told: Vec<_> = faults.map(compiled).to_vec();
+    let told: Vec<_> = faults.map(compile_script).to_vec();
     assert_snapshot!(told.join("\n"), @r#"
     assets/i18n/en/script.ftl, b: functions are for page.ftl alone
     assets/i18n/en/script.ftl, a: functions are for page.ftl alone
@@ -260,9 +267,9 @@ fn what_scripts_cannot_be_given_is_refused() {
 }
 
 #[test]
-fn faults_of_pages_say_where_they_are() {
+fn errors_in_page_messages_name_their_location() {
     let fault = |page: &str| {
-        Language::read("fa", page.to_owned(), "")
+        LanguageTexts::parse("fa", page.to_owned(), "")
             .map(drop)
             .unwrap_err()
     };
@@ -279,22 +286,25 @@ fn faults_of_pages_say_where_they_are() {
     assets/i18n/fa/page.ftl: Attempt to override an existing message: "a".
     assets/i18n/fa/page.ftl, language-name: Resolver error: Unknown variable: $tag
     "#);
-    let unknown = Language::read("f", String::new(), "")
+    let unknown = LanguageTexts::parse("f", String::new(), "")
         .map(drop)
         .unwrap_err();
     assert_snapshot!(unknown, @"assets/i18n/f: the name of no language");
-    let language = Language::read(
+    let language = LanguageTexts::parse(
         "en",
         "language-name = English\nhi = Hi { $name }".to_owned(),
         "",
     );
-    let said = language.unwrap().say("hi", &FluentArgs::new()).unwrap_err();
+    let said = language
+        .unwrap()
+        .format_message("hi", &FluentArgs::new())
+        .unwrap_err();
     assert_snapshot!(said, @"assets/i18n/en/page.ftl, hi: Resolver error: Unknown variable: $name");
 }
 
 #[test]
-fn languages_are_chosen_by_their_weights() {
-    let texts = Texts::read().unwrap();
+fn accept_language_weights_select_the_language() {
+    let texts = Texts::load().unwrap();
     for (asked, given) in [
         ("fa-IR,fa;q=0.9,en;q=0.5", "fa"),
         ("fa-IR", "fa"),
@@ -314,6 +324,6 @@ fn languages_are_chosen_by_their_weights() {
         ("fa ; q=0.5 , en;q=0.4", "fa"),
         ("سلام", "en"),
     ] {
-        assert_eq!(texts.best(asked).tag, given, "{asked}");
+        assert_eq!(texts.negotiate(asked).tag, given, "{asked}");
     }
 }

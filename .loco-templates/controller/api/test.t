@@ -14,7 +14,7 @@ injections:
 use insta::assert_snapshot;
 use reqwest::Method;
 
-use crate::support::{Answer, TestApp, line};
+use crate::support::{TestApp, TestResponse, one_line};
 
 /// Every endpoint.
 const DOORS: &[(Method, &str)] = &[
@@ -27,13 +27,13 @@ async fn {{ file_name }}_answer_{% if auth %}whoever_is_logged_in{% else %}every
     let app = TestApp::start().await;
     let ann = app.user("ann").await;
     for (method, path) in DOORS {
-        let answer = ann.ask(method.clone(), path).await;
+        let answer = ann.request(method.clone(), path).await;
         insta::allow_duplicates! {
-            assert_snapshot!(line(&answer), @"204 No Content");
+            assert_snapshot!(one_line(&answer), @"204 No Content");
         }
-        let answer = Answer::to(app.request(method.clone(), path)).await;
+        let answer = TestResponse::from_request(app.request(method.clone(), path)).await;
         insta::allow_duplicates! {
-            {% if auth %}assert_snapshot!(line(&answer), @r#"401 Unauthorized {"detail":"Authentication credentials were not provided","code":"unauthorized"}"#);{% else %}assert_snapshot!(line(&answer), @"204 No Content");{% endif %}
+            {% if auth %}assert_snapshot!(one_line(&answer), @r#"401 Unauthorized {"detail":"Authentication credentials were not provided","code":"unauthorized"}"#);{% else %}assert_snapshot!(one_line(&answer), @"204 No Content");{% endif %}
         }
     }
 }

@@ -110,14 +110,14 @@ use utoipa::ToSchema;
 use validator::Validate;
 
 use super::extractors::{
-    Allowance, Body{% if auth %}, CurrentUser{% endif %}{% if grouped %}, GroupMember{% endif %}, Params, PathNumber,
+    {% if auth %}CurrentUser, {% endif %}{% if grouped %}GroupMember, {% endif %}PathNumber, QueryParams, Throttle, ValidatedJson,
 };
 use crate::{
     errors::{Error, Result},
-    models::{ {%- if grouped and owned %}refusals::Refusal, {% endif %}{{ snake_plural }}{% if auth and not grouped %}, users{% endif -%} },
+    models::{ {%- if grouped and owned %}rejections::Rejection, {% endif %}{{ snake_plural }}{% if auth and not grouped %}, users{% endif -%} },
     views::{
         Page,
-        errors::{BodyRefused, Conflict{% if grouped and owned %}, Forbidden{% endif %}, Invalid, NotFound, TooFast{% if auth %}, Unauthorized{% endif %}, Unavailable},
+        errors::{BodyErrors, Conflict{% if grouped and owned %}, Forbidden{% endif %}, Invalid, NotFound, RateLimited{% if auth %}, Unauthorized{% endif %}, Unavailable},
         {{ snake_plural }}::{ {{- pascal_singular }}{% for e in enums %}, {{ e.enum_type }}{% endfor -%} },
     },
 };
@@ -166,15 +166,15 @@ impl {{ pascal_singular }}Params {
 {% endif %}        ("limit" = Option<u32>, Query, description = "50 if left out, 100 at most.", minimum = 1),
         ("cursor" = Option<String>, Query, description = "The `next` of the page before."),
     ),
-    responses((status = 200, description = "A page of them.", body = Page<{{ pascal_singular }}>), Invalid{% if grouped %}, NotFound{% endif %}{% if auth %}, Unauthorized{% endif %}, TooFast, Unavailable),
+    responses((status = 200, description = "A page of them.", body = Page<{{ pascal_singular }}>), Invalid{% if grouped %}, NotFound{% endif %}{% if auth %}, Unauthorized{% endif %}, RateLimited, Unavailable),
 )]
 pub async fn list(
 {% if grouped %}    member: GroupMember<CurrentUser>,
 {% elif auth %}    CurrentUser(user): CurrentUser,
 {% endif %}    State(ctx): State<AppContext>,
-    params: Params,
+    params: QueryParams,
 ) -> Result<Json<Page<{{ pascal_singular }}>>> {
-    let limit = params.limit(PAGE, MAX_PAGE)?;
+    let limit = params.page_limit(PAGE, MAX_PAGE)?;
     let after = params.number("cursor", 1..=i64::MAX)?.unwrap_or(0);
     let found = {{ snake_plural }}::Model::list(&ctx.db, {% if grouped %}&member.group, {% elif auth %}&user, {% endif %}after, u64::from(limit) + 1);
     Ok(Json(Page::of(found.await?, limit as usize, |row| row.id)))
@@ -186,16 +186,16 @@ pub async fn list(
 {% if auth %}    security(("bearer" = [])),
 {% endif %}{% if grouped %}    params(("group_name" = String, Path, example = "chat_a1b2c3d4")),
 {% endif %}    request_body = {{ pascal_singular }}Params,
-    responses((status = 201, description = "It is made.", body = {{ pascal_singular }}), Invalid{% if grouped %}, NotFound{% endif %}{% if auth %}, Unauthorized{% endif %}, Conflict, BodyRefused, TooFast, Unavailable),
+    responses((status = 201, description = "It is made.", body = {{ pascal_singular }}), Invalid{% if grouped %}, NotFound{% endif %}{% if auth %}, Unauthorized{% endif %}, Conflict, BodyErrors, RateLimited, Unavailable),
 )]
 pub async fn create(
 {% if grouped %}    member: GroupMember<CurrentUser>,
 {% elif auth %}    CurrentUser(user): CurrentUser,
 {% endif %}    State(ctx): State<AppContext>,
-    allowance: Allowance,
-    Body(params): Body<{{ pascal_singular }}Params>,
+    throttle: Throttle,
+    ValidatedJson(params): ValidatedJson<{{ pascal_singular }}Params>,
 ) -> Result<(StatusCode, Json<{{ pascal_singular }}>)> {
-    allowance.change({% if grouped %}Some(&member.user){% elif auth %}Some(&user){% else %}None{% endif %})?;
+    throttle.check_change({% if grouped %}Some(&member.user){% elif auth %}Some(&user){% else %}None{% endif %})?;
 {% if grouped or owned %}    let row = {{ snake_plural }}::ActiveModel {
 {% if grouped %}        group_id: Set(member.group.id),
 {% endif %}{% if owned %}        user_id: Set({% if grouped %}member.{% endif %}user.id),
@@ -211,7 +211,7 @@ pub async fn create(
     get, path = "{{ base }}/{id}/", operation_id = "show_{{ snake_singular }}", tag = "{{ words }}",
 {% if auth %}    security(("bearer" = [])),
 {% endif %}    params({% if grouped %}("group_name" = String, Path, example = "chat_a1b2c3d4"), {% endif %}("id" = i64, Path, example = 1)),
-    responses((status = 200, description = "Here it is.", body = {{ pascal_singular }}), Invalid, NotFound{% if auth %}, Unauthorized{% endif %}, TooFast, Unavailable),
+    responses((status = 200, description = "Here it is.", body = {{ pascal_singular }}), Invalid, NotFound{% if auth %}, Unauthorized{% endif %}, RateLimited, Unavailable),
 )]
 pub async fn show(
 {% if grouped %}    member: GroupMember<CurrentUser>,
@@ -228,17 +228,17 @@ pub async fn show(
 {% if auth %}    security(("bearer" = [])),
 {% endif %}    params({% if grouped %}("group_name" = String, Path, example = "chat_a1b2c3d4"), {% endif %}("id" = i64, Path, example = 1)),
     request_body = {{ pascal_singular }}Params,
-    responses((status = 200, description = "As it is now.", body = {{ pascal_singular }}), Invalid{% if grouped and owned %}, Forbidden{% endif %}, NotFound{% if auth %}, Unauthorized{% endif %}, Conflict, BodyRefused, TooFast, Unavailable),
+    responses((status = 200, description = "As it is now.", body = {{ pascal_singular }}), Invalid{% if grouped and owned %}, Forbidden{% endif %}, NotFound{% if auth %}, Unauthorized{% endif %}, Conflict, BodyErrors, RateLimited, Unavailable),
 )]
 pub async fn update(
 {% if grouped %}    member: GroupMember<CurrentUser>,
 {% elif auth %}    CurrentUser(user): CurrentUser,
 {% endif %}    State(ctx): State<AppContext>,
     Path({% if grouped %}(_, PathNumber(id)){% else %}PathNumber(id){% endif %}): Path<{% if grouped %}(String, PathNumber){% else %}PathNumber{% endif %}>,
-    allowance: Allowance,
-    Body(params): Body<{{ pascal_singular }}Params>,
+    throttle: Throttle,
+    ValidatedJson(params): ValidatedJson<{{ pascal_singular }}Params>,
 ) -> Result<Json<{{ pascal_singular }}>> {
-    allowance.change({% if grouped %}Some(&member.user){% elif auth %}Some(&user){% else %}None{% endif %})?;
+    throttle.check_change({% if grouped %}Some(&member.user){% elif auth %}Some(&user){% else %}None{% endif %})?;
     let row = find{% if grouped and owned %}_own{% endif %}(&ctx, {% if grouped %}&member, {% elif auth %}&user, {% endif %}id).await?;
     let changed = params.set(row.into_active_model());
     Ok(Json(changed.update(&ctx.db).await?.into()))
@@ -249,16 +249,16 @@ pub async fn update(
     delete, path = "{{ base }}/{id}/", operation_id = "delete_{{ snake_singular }}", tag = "{{ words }}",
 {% if auth %}    security(("bearer" = [])),
 {% endif %}    params({% if grouped %}("group_name" = String, Path, example = "chat_a1b2c3d4"), {% endif %}("id" = i64, Path, example = 1)),
-    responses((status = 204, description = "It is gone."), Invalid{% if grouped and owned %}, Forbidden{% endif %}, NotFound{% if auth %}, Unauthorized{% endif %}, TooFast, Unavailable),
+    responses((status = 204, description = "It is gone."), Invalid{% if grouped and owned %}, Forbidden{% endif %}, NotFound{% if auth %}, Unauthorized{% endif %}, RateLimited, Unavailable),
 )]
 pub async fn remove(
 {% if grouped %}    member: GroupMember<CurrentUser>,
 {% elif auth %}    CurrentUser(user): CurrentUser,
 {% endif %}    State(ctx): State<AppContext>,
     Path({% if grouped %}(_, PathNumber(id)){% else %}PathNumber(id){% endif %}): Path<{% if grouped %}(String, PathNumber){% else %}PathNumber{% endif %}>,
-    allowance: Allowance,
+    throttle: Throttle,
 ) -> Result<StatusCode> {
-    allowance.change({% if grouped %}Some(&member.user){% elif auth %}Some(&user){% else %}None{% endif %})?;
+    throttle.check_change({% if grouped %}Some(&member.user){% elif auth %}Some(&user){% else %}None{% endif %})?;
     let row = find{% if grouped and owned %}_own{% endif %}(&ctx, {% if grouped %}&member, {% elif auth %}&user, {% endif %}id).await?;
     row.delete(&ctx.db).await?;
     Ok(StatusCode::NO_CONTENT)
@@ -281,7 +281,7 @@ pub async fn remove(
 async fn find_own(ctx: &AppContext, member: &GroupMember<CurrentUser>, id: i64) -> Result<{{ snake_plural }}::Model> {
     let row = find(ctx, member, id).await?;
     if row.user_id != member.user.id {
-        return Err(Refusal::Forbidden.into());
+        return Err(Rejection::Forbidden.into());
     }
     Ok(row)
 }
@@ -299,7 +299,7 @@ use insta::assert_snapshot;
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::support::{Answer, TestApp, line, redact};
+use crate::support::{TestApp, TestResponse, one_line, redact_text};
 
 /// One as it is sent.
 fn {{ snake_singular }}() -> Value {
@@ -314,7 +314,7 @@ async fn a_{{ snake_singular }}_is_made_read_changed_and_deleted() {
 {% else %}    let all = "{{ base }}/".to_owned();
 {% endif %}    let made = ann.post(&all, {{ snake_singular }}()).await;
     assert_eq!(made.status, 201, "{made}");
-    assert_snapshot!(redact(&made.body, &made.json()), @r#"{"id":1,{% if with_tz %}{{ sample }}"created_at":"[now]","updated_at":"[now]"{% else %}{{ sample | trim_end_matches(pat=",") }}{% endif %}}"#);
+    assert_snapshot!(redact_text(&made.body, &made.json()), @r#"{"id":1,{% if with_tz %}{{ sample }}"created_at":"[now]","updated_at":"[now]"{% else %}{{ sample | trim_end_matches(pat=",") }}{% endif %}}"#);
     let one = format!("{all}{}/", made.json()["id"]);
     assert_eq!(ann.get(&one).await.json(), made.json());
     let listed = ann.get(&all).await.json();
@@ -325,7 +325,7 @@ async fn a_{{ snake_singular }}_is_made_read_changed_and_deleted() {
     assert_eq!(ann.delete(&one).await.status, 204);
     for gone in [ann.get(&one).await, ann.put(&one, {{ snake_singular }}()).await, ann.delete(&one).await] {
         insta::allow_duplicates! {
-            assert_snapshot!(line(&gone), @r#"404 Not Found {"detail":"Not found.","code":"not_found"}"#);
+            assert_snapshot!(one_line(&gone), @r#"404 Not Found {"detail":"Not found.","code":"not_found"}"#);
         }
     }
 }
@@ -347,11 +347,11 @@ async fn {% if auth %}no_stranger_and_nobody{% else %}everybody{% endif %}_finds
         assert_eq!(answer.status, 404, "{answer}");
     }
     for path in [&all, &one] {
-        let answer = Answer::to(app.request(Method::GET, path)).await;
+        let answer = TestResponse::from_request(app.request(Method::GET, path)).await;
         assert_eq!(answer.status, 401, "{answer}");
     }
     assert_eq!(ann.get(&one).await.json(), made);
-{% else %}    let answer = Answer::to(app.request(Method::GET, &one)).await;
+{% else %}    let answer = TestResponse::from_request(app.request(Method::GET, &one)).await;
     assert_eq!(answer.json(), made);
 {% endif %}}
 
@@ -380,7 +380,7 @@ async fn a_{{ snake_singular }}_that_is_wrong_is_refused() {
 {% endif %}    for body in [json!([]), json!("text"), Value::Null] {
         let answer = ann.post(&all, body).await;
         insta::allow_duplicates! {
-            assert_snapshot!(line(&answer), @r#"400 Bad Request {"detail":"The body must be a JSON object.","code":"invalid"}"#);
+            assert_snapshot!(one_line(&answer), @r#"400 Bad Request {"detail":"The body must be a JSON object.","code":"invalid"}"#);
         }
     }
     assert_eq!(ann.get(&format!("{all}?limit=0")).await.status, 400);

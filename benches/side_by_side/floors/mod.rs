@@ -13,23 +13,23 @@ use std::{env, net::TcpStream};
 use clap::ValueEnum;
 use salam_benches::{
     Result,
+    child_process::ChildProcess,
     cores::{self, Core},
     node::{free_port, wait_until},
-    running::Running,
 };
 
 /// What a base socket of Salam would be answered.
-const ANSWER: &str = r#"{"type":"chat_message","message":"now is 12:34:56"}"#;
+const REPLY_TEXT: &str = r#"{"type":"chat_message","message":"now is 12:34:56"}"#;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum Kind {
+pub enum Baseline {
     /// What is left where nothing is between the kernel and the frames.
     Epoll,
     /// What is left of Salam's own ground, axum, without Salam.
     Axum,
 }
 
-impl Kind {
+impl Baseline {
     /// Serves for ever.
     pub fn serve(self, port: u16) -> Result<()> {
         match self {
@@ -39,15 +39,15 @@ impl Kind {
     }
 
     /// Starts it as a process of its own, on the core of what is measured.
-    pub fn start(self) -> Result<(Running, u16)> {
+    pub fn start(self) -> Result<(ChildProcess, u16)> {
         let port = free_port()?;
         let kind = match self {
             Self::Epoll => "epoll",
             Self::Axum => "axum",
         };
-        let mut command = cores::command(Core::Measured, env::current_exe()?);
+        let mut command = cores::pinned_command(Core::Measured, env::current_exe()?);
         command.args(["floor", kind, &port.to_string()]);
-        let mut process = Running::start("a floor", &mut command)?;
+        let mut process = ChildProcess::start("a floor", &mut command)?;
         wait_until("a floor listens", || {
             process.check()?;
             Ok(TcpStream::connect(("127.0.0.1", port)).is_ok())

@@ -5,23 +5,23 @@ use std::io::{ErrorKind, Write};
 use mio::net::TcpStream;
 use salam_benches::Result;
 
-pub struct Socket {
+pub struct BaselineSocket {
     pub stream: TcpStream,
     pub inbox: Vec<u8>,
     outbox: Vec<u8>,
     /// Empty until the upgrade, and of sockets that are answered.
     pub group: Option<usize>,
-    pub open: bool,
+    pub is_open: bool,
 }
 
-impl Socket {
+impl BaselineSocket {
     pub fn new(stream: TcpStream) -> Self {
         Self {
             stream,
             inbox: Vec::new(),
             outbox: Vec::new(),
             group: None,
-            open: false,
+            is_open: false,
         }
     }
 
@@ -47,7 +47,7 @@ impl Socket {
 
 /// The text of the first frame, unmasked where it lies, and the length of all of it; `None` until it is
 /// whole. An error is anything but a text.
-pub fn unmask(bytes: &mut [u8]) -> Result<Option<(&[u8], usize)>> {
+pub fn read_masked_text(bytes: &mut [u8]) -> Result<Option<(&[u8], usize)>> {
     let (head, length) = match *bytes {
         [0x81, length, ..] if length & 0x7f < 126 => (2, usize::from(length & 0x7f)),
         [0x81, length, a, b, ..] if length & 0x7f == 126 => {
@@ -70,7 +70,7 @@ pub fn unmask(bytes: &mut [u8]) -> Result<Option<(&[u8], usize)>> {
 }
 
 /// Appends a text as a frame of the server; those of the load are below 64 KiB.
-pub fn put(out: &mut Vec<u8>, text: &[u8]) {
+pub fn append_text_frame(out: &mut Vec<u8>, text: &[u8]) {
     match (u8::try_from(text.len()), u16::try_from(text.len())) {
         (Ok(short), _) if short < 126 => out.extend([0x81, short]),
         (_, middle) => {

@@ -23,10 +23,10 @@ use tokio::{
 };
 
 /// Of what is read at once; axum's own default is zeroed at each read.
-const READ_BUFFER: usize = 4096;
+const READ_BUFFER_BYTES: usize = 4096;
 
 /// Texts that wait for the slowest socket of a group.
-const WAITING: usize = 128;
+const BROADCAST_CAPACITY: usize = 128;
 
 type Groups = Arc<Mutex<HashMap<String, Sender<Utf8Bytes>>>>;
 
@@ -36,8 +36,8 @@ pub fn serve(port: u16) -> Result<()> {
         .build()?;
     runtime.block_on(async {
         let routes = Router::new()
-            .route("/fan", get(fan))
-            .route("/answer", get(answer))
+            .route("/fan", get(broadcast_endpoint))
+            .route("/answer", get(reply_endpoint))
             .with_state(Groups::default());
         let listener = TcpListener::bind(("127.0.0.1", port)).await?;
         let listener = listener.tap_io(|stream| {
@@ -48,14 +48,14 @@ pub fn serve(port: u16) -> Result<()> {
     })
 }
 
-async fn fan(
+async fn broadcast_endpoint(
     State(groups): State<Groups>,
     RawQuery(group): RawQuery,
     upgrade: WebSocketUpgrade,
 ) -> Response {
     let group = {
         let mut groups = groups.lock().unwrap_or_else(PoisonError::into_inner);
-        let made = || broadcast::channel(WAITING).0;
+        let made = || broadcast::channel(BROADCAST_CAPACITY).0;
         groups
             .entry(group.unwrap_or_default())
             .or_insert_with(made)
@@ -63,12 +63,12 @@ async fn fan(
     };
     let heard = group.subscribe();
     upgrade
-        .read_buffer_size(READ_BUFFER)
-        .on_upgrade(move |socket| pass_on(socket, group, heard))
+        .read_buffer_size(READ_BUFFER_BYTES)
+        .on_upgrade(move |socket| relay(socket, group, heard))
 }
 
 /// Ends when the socket does.
-async fn pass_on(mut socket: WebSocket, group: Sender<Utf8Bytes>, mut heard: Receiver<Utf8Bytes>) {
+async fn relay(mut socket: WebSocket, group: Sender<Utf8Bytes>, mut heard: Receiver<Utf8Bytes>) {
     loop {
         tokio::select! {
             said = socket.recv() => match said {
@@ -98,14 +98,16 @@ async fn pass_on(mut socket: WebSocket, group: Sender<Utf8Bytes>, mut heard: Rec
     }
 }
 
-async fn answer(upgrade: WebSocketUpgrade) -> Response {
+async fn reply_endpoint(upgrade: WebSocketUpgrade) -> Response {
     let answering = async |mut socket: WebSocket| {
         while let Some(Ok(said)) = socket.recv().await {
-            let answer = Message::Text(Utf8Bytes::from_static(super::ANSWER));
+            let answer = Message::Text(Utf8Bytes::from_static(super::REPLY_TEXT));
             if matches!(said, Message::Text(_)) && socket.send(answer).await.is_err() {
                 return;
             }
         }
     };
-    upgrade.read_buffer_size(READ_BUFFER).on_upgrade(answering)
+    upgrade
+        .read_buffer_size(READ_BUFFER_BYTES)
+        .on_upgrade(answering)
 }

@@ -12,30 +12,30 @@ use mio::{Events, Interest, Poll, Token, net::TcpListener};
 use salam_benches::Result;
 
 use super::{
-    ANSWER,
-    socket::{Socket, put, unmask},
+    REPLY_TEXT,
+    socket::{BaselineSocket, append_text_frame, read_masked_text},
 };
 
 const LISTENER: Token = Token(usize::MAX);
-const AT_ONCE: usize = 64 * 1024;
-const A_LONG_TIME: Duration = Duration::from_secs(3600);
+const READ_BUFFER_BYTES: usize = 64 * 1024;
+const POLL_TIMEOUT: Duration = Duration::from_secs(3600);
 
 #[derive(Default)]
-struct Group {
+struct EpollGroup {
     members: Vec<usize>,
     /// Frames of this round.
-    said: Vec<u8>,
+    pending_frames: Vec<u8>,
 }
 
-struct Server {
+struct EpollServer {
     poll: Poll,
     listener: TcpListener,
     /// By their tokens; places of those that ended are not used again.
-    sockets: Vec<Option<Socket>>,
+    sockets: Vec<Option<BaselineSocket>>,
     names: HashMap<Vec<u8>, usize>,
-    groups: Vec<Group>,
+    groups: Vec<EpollGroup>,
     /// Groups in which something was said in this round.
-    stirred: Vec<usize>,
+    groups_with_frames: Vec<usize>,
 }
 
 pub fn serve(port: u16) -> Result<()> {
@@ -44,30 +44,30 @@ pub fn serve(port: u16) -> Result<()> {
     let poll = Poll::new()?;
     poll.registry()
         .register(&mut listener, LISTENER, Interest::READABLE)?;
-    let mut server = Server {
+    let mut server = EpollServer {
         poll,
         listener,
         sockets: Vec::new(),
         names: HashMap::new(),
         groups: Vec::new(),
-        stirred: Vec::new(),
+        groups_with_frames: Vec::new(),
     };
     let mut events = Events::with_capacity(1024);
-    let mut buffer = vec![0; AT_ONCE];
+    let mut buffer = vec![0; READ_BUFFER_BYTES];
     loop {
-        server.poll.poll(&mut events, Some(A_LONG_TIME))?;
+        server.poll.poll(&mut events, Some(POLL_TIMEOUT))?;
         for event in &events {
             if event.token() == LISTENER {
                 server.accept()?;
-            } else if server.attend(event.token().0, &mut buffer).is_err() {
+            } else if server.read_socket(event.token().0, &mut buffer).is_err() {
                 server.close(event.token().0);
             }
         }
-        server.tell();
+        server.flush_groups();
     }
 }
 
-impl Server {
+impl EpollServer {
     fn accept(&mut self) -> Result<()> {
         loop {
             let mut stream = match self.listener.accept() {
@@ -79,12 +79,12 @@ impl Server {
             let token = Token(self.sockets.len());
             let both = Interest::READABLE | Interest::WRITABLE;
             self.poll.registry().register(&mut stream, token, both)?;
-            self.sockets.push(Some(Socket::new(stream)));
+            self.sockets.push(Some(BaselineSocket::new(stream)));
         }
     }
 
     /// Takes what a socket has said; an error ends it.
-    fn attend(&mut self, number: usize, buffer: &mut [u8]) -> Result<()> {
+    fn read_socket(&mut self, number: usize, buffer: &mut [u8]) -> Result<()> {
         let Some(Some(socket)) = self.sockets.get_mut(number) else {
             return Ok(());
         };
@@ -104,10 +104,10 @@ impl Server {
             }
         }
         let mut inbox = std::mem::take(&mut socket.inbox);
-        let used = if socket.open {
-            self.hear(number, &mut inbox)?
+        let used = if socket.is_open {
+            self.process_frames(number, &mut inbox)?
         } else {
-            self.open(number, &inbox)?
+            self.upgrade(number, &inbox)?
         };
         if let Some(Some(socket)) = self.sockets.get_mut(number) {
             socket.inbox = inbox.get(used..).unwrap_or_default().to_vec();
@@ -116,7 +116,7 @@ impl Server {
     }
 
     /// The upgrade, once its request is whole; how many bytes that had.
-    fn open(&mut self, number: usize, request: &[u8]) -> Result<usize> {
+    fn upgrade(&mut self, number: usize, request: &[u8]) -> Result<usize> {
         if !request.ends_with(b"\r\n\r\n") {
             return Ok(0);
         }
@@ -128,23 +128,23 @@ impl Server {
         let path = text.split(' ').nth(1).unwrap_or_default();
         let group = path
             .strip_prefix("/fan?")
-            .map(|name| self.enter(name.as_bytes(), number));
+            .map(|name| self.join_group(name.as_bytes(), number));
         let answer = format!(
             "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
              Sec-WebSocket-Accept: {key}\r\n\r\n"
         );
         if let Some(Some(socket)) = self.sockets.get_mut(number) {
-            (socket.group, socket.open) = (group, true);
+            (socket.group, socket.is_open) = (group, true);
             socket.write(answer.as_bytes())?;
         }
         Ok(request.len())
     }
 
-    fn enter(&mut self, name: &[u8], number: usize) -> usize {
+    fn join_group(&mut self, name: &[u8], number: usize) -> usize {
         let next = self.groups.len();
         let index = *self.names.entry(name.to_vec()).or_insert(next);
         if index == next {
-            self.groups.push(Group::default());
+            self.groups.push(EpollGroup::default());
         }
         if let Some(group) = self.groups.get_mut(index) {
             group.members.push(number);
@@ -153,24 +153,26 @@ impl Server {
     }
 
     /// Texts go to the group, or are answered; how many bytes were whole frames.
-    fn hear(&mut self, number: usize, inbox: &mut [u8]) -> Result<usize> {
+    fn process_frames(&mut self, number: usize, inbox: &mut [u8]) -> Result<usize> {
         let mut used = 0;
         let mut answers = Vec::new();
         let Some(Some(socket)) = self.sockets.get_mut(number) else {
             return Ok(0);
         };
-        while let Some((text, length)) = unmask(inbox.get_mut(used..).unwrap_or_default())? {
+        while let Some((text, length)) =
+            read_masked_text(inbox.get_mut(used..).unwrap_or_default())?
+        {
             used += length;
             match socket
                 .group
                 .and_then(|group| Some((group, self.groups.get_mut(group)?)))
             {
-                None => put(&mut answers, ANSWER.as_bytes()),
+                None => append_text_frame(&mut answers, REPLY_TEXT.as_bytes()),
                 Some((index, group)) => {
-                    if group.said.is_empty() {
-                        self.stirred.push(index);
+                    if group.pending_frames.is_empty() {
+                        self.groups_with_frames.push(index);
                     }
-                    put(&mut group.said, text);
+                    append_text_frame(&mut group.pending_frames, text);
                 }
             }
         }
@@ -179,18 +181,18 @@ impl Server {
     }
 
     /// Tells each group what was said in this round.
-    fn tell(&mut self) {
-        for index in std::mem::take(&mut self.stirred) {
+    fn flush_groups(&mut self) {
+        for index in std::mem::take(&mut self.groups_with_frames) {
             let Some(group) = self.groups.get_mut(index) else {
                 continue;
             };
             for &member in &group.members {
                 if let Some(Some(socket)) = self.sockets.get_mut(member) {
                     // One that is over is told so by the next event.
-                    let _ = socket.write(&group.said);
+                    let _ = socket.write(&group.pending_frames);
                 }
             }
-            group.said.clear();
+            group.pending_frames.clear();
         }
     }
 

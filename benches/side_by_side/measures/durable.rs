@@ -4,62 +4,62 @@ use std::sync::Arc;
 
 use salam_benches::{
     Result,
-    load::{Load, drive},
-    node::Place,
+    load::{LoadGenerator, drive},
+    node::Installation,
 };
 
-use super::{Measure, Row, Target};
+use super::{Measure, MeasureRow, Target};
 use crate::{
-    alone::Alone,
-    setting::Setting,
-    sheet::Sheet,
-    stage::{SALAM, Stage},
+    measure_results::MeasureResults,
+    run_context::RunContext,
+    single_commits::SingleCommits,
+    testbed::{SALAM, Testbed},
 };
 
-const ALONE: &str = "a transaction each";
+const SINGLE_COMMITS: &str = "a transaction each";
 
 /// One transaction after the other, as what is stored in one group has to be.
-const IN_TURN: &str = "64 in turn";
+const SERIAL_COMMITS: &str = "64 in turn";
 
 pub const MEASURE: Measure = Measure {
     name: "durable",
     title: "Durable sends a second",
-    contenders: &[SALAM, ALONE, IN_TURN],
+    contenders: &[SALAM, SINGLE_COMMITS, SERIAL_COMMITS],
     rows: &[
-        Row {
-            what: "SQLite, 64 senders in 1 group",
+        MeasureRow {
+            label: "SQLite, 64 senders in 1 group",
             target: Target::TimesOrMore(8.0),
         },
-        Row {
-            what: "SQLite, 256 senders in 100 groups",
+        MeasureRow {
+            label: "SQLite, 256 senders in 100 groups",
             target: Target::TimesOrMore(8.0),
         },
-        Row {
-            what: "PostgreSQL and Redis, 64 senders in 1 group",
+        MeasureRow {
+            label: "PostgreSQL and Redis, 64 senders in 1 group",
             target: Target::TimesOrMore(14.0),
         },
-        Row {
-            what: "PostgreSQL and Redis, 256 senders in 100 groups",
+        MeasureRow {
+            label: "PostgreSQL and Redis, 256 senders in 100 groups",
             target: Target::TimesOrMore(14.0),
         },
-        Row {
-            what: "SQLite, 64 senders in 1 group, p99 ms",
+        MeasureRow {
+            label: "SQLite, 64 senders in 1 group, p99 ms",
             target: Target::None,
         },
-        Row {
-            what: "SQLite, 256 senders in 100 groups, p99 ms",
+        MeasureRow {
+            label: "SQLite, 256 senders in 100 groups, p99 ms",
             target: Target::None,
         },
-        Row {
-            what: "PostgreSQL and Redis, 64 senders in 1 group, p99 ms",
+        MeasureRow {
+            label: "PostgreSQL and Redis, 64 senders in 1 group, p99 ms",
             target: Target::None,
         },
-        Row {
-            what: "PostgreSQL and Redis, 256 senders in 100 groups, p99 ms",
+        MeasureRow {
+            label: "PostgreSQL and Redis, 256 senders in 100 groups, p99 ms",
             target: Target::None,
         },
     ],
-    how: "Each sender is a rich socket that waits for its `ok` before it sends again, and hears what all \
+    description: "Each sender is a rich socket that waits for its `ok` before it sends again, and hears what all \
           others of its group send. SQLite commits with `synchronous = FULL`, PostgreSQL with `fsync`. \
           Beside it: as many senders that make each change in a transaction of its own, by Salam's \
           model, in a process without sockets and without anybody to tell. 64 in one group take turns, \
@@ -68,19 +68,21 @@ pub const MEASURE: Measure = Measure {
     round,
 };
 
-fn round(setting: &Setting, sheet: &mut Sheet) -> Result<()> {
-    with(setting, sheet, "SQLite", Place::sqlite)?;
+fn round(setting: &RunContext, sheet: &mut MeasureResults) -> Result<()> {
+    measure_store(setting, sheet, "SQLite", Installation::sqlite)?;
     if let Some(stores) = setting.stores()? {
-        with(setting, sheet, "PostgreSQL and Redis", || stores.place())?;
+        measure_store(setting, sheet, "PostgreSQL and Redis", || {
+            stores.create_installation()
+        })?;
     }
     Ok(())
 }
 
-fn with(
-    setting: &Setting,
-    sheet: &mut Sheet,
+fn measure_store(
+    setting: &RunContext,
+    sheet: &mut MeasureResults,
     store: &str,
-    place: impl Fn() -> Result<Arc<Place>>,
+    place: impl Fn() -> Result<Arc<Installation>>,
 ) -> Result<()> {
     let mut in_turn = None;
     for (senders, groups, label) in [
@@ -89,38 +91,38 @@ fn with(
     ] {
         let row = format!("{store}, {label}");
         let alone = measure(setting, sheet, &row, (senders, groups), &place)?;
-        sheet.add(&row, ALONE, alone);
-        sheet.add(&row, IN_TURN, *in_turn.get_or_insert(alone));
+        sheet.add(&row, SINGLE_COMMITS, alone);
+        sheet.add(&row, SERIAL_COMMITS, *in_turn.get_or_insert(alone));
     }
     Ok(())
 }
 
 /// Gives how many a second there are in a transaction each.
 fn measure(
-    setting: &Setting,
-    sheet: &mut Sheet,
+    setting: &RunContext,
+    sheet: &mut MeasureResults,
     row: &str,
     (senders, groups): (usize, usize),
-    place: impl Fn() -> Result<Arc<Place>>,
+    place: impl Fn() -> Result<Arc<Installation>>,
 ) -> Result<f64> {
-    let stage = Stage::salam(setting, &place()?, groups)?;
-    let mut load = Load::new()?;
-    let specs = (0..senders).map(|number| stage.listener(number % groups, number));
+    let stage = Testbed::start_salam(setting, &place()?, groups)?;
+    let mut load = LoadGenerator::new()?;
+    let specs = (0..senders).map(|number| stage.listener_spec(number % groups, number));
     let sockets = drive::open_all(&mut load, specs.collect())?;
-    drive::converse(&mut load, &sockets, setting.time() / 4)?;
-    load.tally.begin();
-    let time = drive::converse(&mut load, &sockets, setting.time())?;
+    drive::request_and_repeat(&mut load, &sockets, setting.load_time() / 4)?;
+    load.stats.reset();
+    let time = drive::request_and_repeat(&mut load, &sockets, setting.load_time())?;
     load.count_lost();
     load.check()?;
-    sheet.add(row, SALAM, load.tally.answered as f64 / time.as_secs_f64());
-    let p99 = load.tally.waits.percentile(99.0);
+    sheet.add(row, SALAM, load.stats.replies as f64 / time.as_secs_f64());
+    let p99 = load.stats.reply_times.percentile(99.0);
     sheet.add(&format!("{row}, p99 ms"), SALAM, p99);
-    sheet.blame(row, load.tally.flaws);
+    sheet.add_flaws(row, load.stats.flaws);
     drop(stage);
-    let alone = Alone {
+    let alone = SingleCommits {
         senders,
         groups,
-        millis: u64::try_from(setting.time().as_millis())?,
+        millis: u64::try_from(setting.load_time().as_millis())?,
     };
-    alone.start(place()?.as_ref())
+    alone.run_as_process(place()?.as_ref())
 }

@@ -1,69 +1,69 @@
 //! One message to many sockets: what each delivery costs.
 
-use salam_benches::{Result, cores::Core, figures::micros_each, load::drive};
+use salam_benches::{Result, cores::Core, load::drive, statistics::micros_each};
 
-use super::{Measure, Row, Target};
+use super::{Measure, MeasureRow, Target};
 use crate::{
-    setting::Setting,
-    sheet::Sheet,
-    stage::{ALL, Crowd, Outcome, SALAM, Stage, tell},
+    measure_results::MeasureResults,
+    run_context::RunContext,
+    testbed::{Audience, CONTENDERS, Outcome, SALAM, Testbed, measure_broadcast},
 };
 
 pub const MEASURE: Measure = Measure {
     name: "fan-out",
     title: "Fan-out, µs of CPU a delivery",
-    contenders: &ALL,
+    contenders: &CONTENDERS,
     rows: &[
-        Row {
-            what: "1×100, far node",
+        MeasureRow {
+            label: "1×100, far node",
             target: Target::Times(1.6),
         },
-        Row {
-            what: "1×100, far node, events a write",
+        MeasureRow {
+            label: "1×100, far node, events a write",
             target: Target::None,
         },
-        Row {
-            what: "1×100, SQLite, with the append",
+        MeasureRow {
+            label: "1×100, SQLite, with the append",
             target: Target::None,
         },
-        Row {
-            what: "1×100, SQLite, events a write",
+        MeasureRow {
+            label: "1×100, SQLite, events a write",
             target: Target::None,
         },
-        Row {
-            what: "1×1,000, far node",
+        MeasureRow {
+            label: "1×1,000, far node",
             target: Target::Times(1.6),
         },
-        Row {
-            what: "1×1,000, far node, events a write",
+        MeasureRow {
+            label: "1×1,000, far node, events a write",
             target: Target::None,
         },
-        Row {
-            what: "1×1,000, SQLite, with the append",
+        MeasureRow {
+            label: "1×1,000, SQLite, with the append",
             target: Target::None,
         },
-        Row {
-            what: "1×1,000, SQLite, events a write",
+        MeasureRow {
+            label: "1×1,000, SQLite, events a write",
             target: Target::None,
         },
-        Row {
-            what: "100×10, far node",
+        MeasureRow {
+            label: "100×10, far node",
             target: Target::Times(1.6),
         },
-        Row {
-            what: "100×10, far node, events a write",
+        MeasureRow {
+            label: "100×10, far node, events a write",
             target: Target::None,
         },
-        Row {
-            what: "100×10, SQLite, with the append",
+        MeasureRow {
+            label: "100×10, SQLite, with the append",
             target: Target::None,
         },
-        Row {
-            what: "100×10, SQLite, events a write",
+        MeasureRow {
+            label: "100×10, SQLite, events a write",
             target: Target::None,
         },
     ],
-    how: "Groups × listeners. One sender in each group keeps eight messages in flight, and sends the next \
+    description: "Groups × listeners. One sender in each group keeps eight messages in flight, and sends the next \
           when all listeners have heard: as those hear of eight at once, it sends eight at once. *Far \
           node*: two nodes on one PostgreSQL and one Redis; the senders are at the near one, which \
           shares the core of the load, and what the far one spends is the fan-out alone. *With the \
@@ -75,59 +75,72 @@ pub const MEASURE: Measure = Measure {
 };
 
 /// Messages of each sender that somebody has not heard of yet.
-const WINDOW: u64 = 8;
+const IN_FLIGHT: u64 = 8;
 
-pub const CROWDS: [(&str, Crowd); 3] = [
+pub const AUDIENCES: [(&str, Audience); 3] = [
     (
         "1×100",
-        Crowd {
+        Audience {
             groups: 1,
-            size: 100,
+            listeners_per_group: 100,
         },
     ),
     (
         "1×1,000",
-        Crowd {
+        Audience {
             groups: 1,
-            size: 1000,
+            listeners_per_group: 1000,
         },
     ),
     (
         "100×10",
-        Crowd {
+        Audience {
             groups: 100,
-            size: 10,
+            listeners_per_group: 10,
         },
     ),
 ];
 
-fn round(setting: &Setting, sheet: &mut Sheet) -> Result<()> {
-    let flood = |load: &mut _, speakers: &[_], time| drive::flood(load, speakers, WINDOW, time);
-    for (label, crowd) in CROWDS {
-        let told = |stage: &Stage| tell(stage, crowd, flood, setting.time());
+fn round(setting: &RunContext, sheet: &mut MeasureResults) -> Result<()> {
+    let flood = |load: &mut _, speakers: &[_], time| {
+        drive::send_with_window(load, speakers, IN_FLIGHT, time)
+    };
+    for (label, crowd) in AUDIENCES {
+        let told = |stage: &Testbed| measure_broadcast(stage, crowd, flood, setting.load_time());
         let (far, sqlite) = (format!("{label}, far node"), format!("{label}, SQLite"));
         if let Some(stores) = setting.stores()? {
-            let stage = Stage::far(setting, &stores.place()?, Core::Load, crowd.groups)?;
-            enter(sheet, &far, "", SALAM, &told(&stage)?);
+            let stage = Testbed::start_two_nodes(
+                setting,
+                &stores.create_installation()?,
+                Core::Load,
+                crowd.groups,
+            )?;
+            add_outcome(sheet, &far, "", SALAM, &told(&stage)?);
         }
-        for contender in ALL {
-            let outcome = told(&Stage::set(setting, contender, crowd.groups)?)?;
-            enter(sheet, &sqlite, ", with the append", contender, &outcome);
+        for contender in CONTENDERS {
+            let outcome = told(&Testbed::start(setting, contender, crowd.groups)?)?;
+            add_outcome(sheet, &sqlite, ", with the append", contender, &outcome);
             if contender != SALAM {
-                enter(sheet, &far, "", contender, &outcome);
+                add_outcome(sheet, &far, "", contender, &outcome);
             }
         }
     }
     Ok(())
 }
 
-fn enter(sheet: &mut Sheet, row: &str, more: &str, contender: &str, outcome: &Outcome) {
+fn add_outcome(
+    sheet: &mut MeasureResults,
+    row: &str,
+    more: &str,
+    contender: &str,
+    outcome: &Outcome,
+) {
     let each = micros_each(outcome.cpu, outcome.delivered);
     sheet.add(&format!("{row}{more}"), contender, each);
     sheet.add(
         &format!("{row}, events a write"),
         contender,
-        outcome.at_once,
+        outcome.events_per_read,
     );
-    sheet.blame(&format!("{row}{more}"), outcome.flaws);
+    sheet.add_flaws(&format!("{row}{more}"), outcome.flaws);
 }

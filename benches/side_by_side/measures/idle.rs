@@ -4,57 +4,57 @@ use std::{thread::sleep, time::Duration};
 
 use salam_benches::{
     Result,
-    figures::micros_each,
-    load::{Load, Spec, drive},
-    say,
+    load::{LoadGenerator, SocketSpec, drive},
+    log_progress,
+    statistics::micros_each,
 };
 
-use super::{Measure, Row, Target};
+use super::{Measure, MeasureRow, Target};
 use crate::{
-    setting::Setting,
-    sheet::Sheet,
-    stage::{ALL, Stage},
+    measure_results::MeasureResults,
+    run_context::RunContext,
+    testbed::{CONTENDERS, Testbed},
 };
 
 pub const MEASURE: Measure = Measure {
     name: "idle",
     title: "Idle sockets",
-    contenders: &ALL,
+    contenders: &CONTENDERS,
     rows: &[
-        Row {
-            what: "1,000 rich, KiB each",
+        MeasureRow {
+            label: "1,000 rich, KiB each",
             target: Target::None,
         },
-        Row {
-            what: "5,000 rich, KiB each",
+        MeasureRow {
+            label: "5,000 rich, KiB each",
             target: Target::AtMost(8.0),
         },
-        Row {
-            what: "10,000 rich, KiB each",
+        MeasureRow {
+            label: "10,000 rich, KiB each",
             target: Target::AtMost(8.0),
         },
-        Row {
-            what: "5,000 base, KiB each",
+        MeasureRow {
+            label: "5,000 base, KiB each",
             target: Target::AtMost(8.0),
         },
-        Row {
-            what: "1,000 rich, µs of CPU to connect",
+        MeasureRow {
+            label: "1,000 rich, µs of CPU to connect",
             target: Target::AtMost(100.0),
         },
-        Row {
-            what: "5,000 rich, µs of CPU to connect",
+        MeasureRow {
+            label: "5,000 rich, µs of CPU to connect",
             target: Target::AtMost(100.0),
         },
-        Row {
-            what: "10,000 rich, µs of CPU to connect",
+        MeasureRow {
+            label: "10,000 rich, µs of CPU to connect",
             target: Target::AtMost(100.0),
         },
-        Row {
-            what: "5,000 base, µs of CPU to connect",
+        MeasureRow {
+            label: "5,000 base, µs of CPU to connect",
             target: Target::AtMost(100.0),
         },
     ],
-    how: "Sockets of four users in 100 groups, each let in by an access token in `Authorization` (base: \
+    description: "Sockets of four users in 100 groups, each let in by an access token in `Authorization` (base: \
           in the cookie), connect 128 at a time and say nothing. The memory is what the server's PSS has \
           grown by a second after the last one was told all that it is told at first, for each; what the \
           kernel holds for a socket is not in it. The allocator, mimalloc in all three, takes it in large \
@@ -64,29 +64,29 @@ pub const MEASURE: Measure = Measure {
 
 const GROUPS: usize = 100;
 
-fn round(setting: &Setting, sheet: &mut Sheet) -> Result<()> {
+fn round(setting: &RunContext, sheet: &mut MeasureResults) -> Result<()> {
     for (label, count, is_rich) in [
         ("1,000 rich", 1000, true),
         ("5,000 rich", 5000, true),
         ("10,000 rich", 10_000, true),
         ("5,000 base", 5000, false),
     ] {
-        if !setting.may_have(count) {
-            say(&format!(
+        if !setting.allows_sockets(count) {
+            log_progress(&format!(
                 "    {label}: left out, a process may not have so many files"
             ));
             continue;
         }
-        for contender in ALL {
-            let stage = Stage::set(setting, contender, GROUPS)?;
+        for contender in CONTENDERS {
+            let stage = Testbed::start(setting, contender, GROUPS)?;
             let spec = |number: usize| {
                 if is_rich {
-                    stage.listener(number % GROUPS, number)
+                    stage.listener_spec(number % GROUPS, number)
                 } else {
-                    stage.asker(number)
+                    stage.requester_spec(number)
                 }
             };
-            let (memory, cpu) = gather(&stage, (0..count).map(spec).collect())?;
+            let (memory, cpu) = open_and_measure(&stage, (0..count).map(spec).collect())?;
             sheet.add(&format!("{label}, KiB each"), contender, memory);
             sheet.add(&format!("{label}, µs of CPU to connect"), contender, cpu);
         }
@@ -95,8 +95,8 @@ fn round(setting: &Setting, sheet: &mut Sheet) -> Result<()> {
 }
 
 /// KiB and microseconds for each of these.
-fn gather(stage: &Stage, specs: Vec<Spec>) -> Result<(f64, f64)> {
-    let mut load = Load::new()?;
+fn open_and_measure(stage: &Testbed, specs: Vec<SocketSpec>) -> Result<(f64, f64)> {
+    let mut load = LoadGenerator::new()?;
     let server = stage.process();
     let count = specs.len();
     // The first socket has things made that all others share.

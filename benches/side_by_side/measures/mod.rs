@@ -17,7 +17,7 @@ use std::fmt;
 
 use salam_benches::Result;
 
-use super::{setting::Setting, sheet::Sheet};
+use super::{measure_results::MeasureResults, run_context::RunContext};
 
 pub struct Measure {
     /// By which `--only` knows it.
@@ -25,15 +25,15 @@ pub struct Measure {
     pub title: &'static str,
     /// Whose figures stand beside each other; the first is what the targets are about.
     pub contenders: &'static [&'static str],
-    pub rows: &'static [Row],
+    pub rows: &'static [MeasureRow],
     /// How it is measured, for whom wants to know what the figures mean.
-    pub how: &'static str,
-    pub round: fn(&Setting, &mut Sheet) -> Result<()>,
+    pub description: &'static str,
+    pub round: fn(&RunContext, &mut MeasureResults) -> Result<()>,
 }
 
-pub struct Row {
+pub struct MeasureRow {
     /// What it is, with its unit.
-    pub what: &'static str,
+    pub label: &'static str,
     pub target: Target,
 }
 

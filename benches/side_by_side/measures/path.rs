@@ -5,46 +5,46 @@ use std::time::Duration;
 use salam_benches::{
     Result,
     cores::Core,
-    figures::micros_each,
-    load::{Load, drive, tally::Flaws},
+    load::{LoadGenerator, drive, stats::Flaws},
     node::Node,
-    people::Town,
+    statistics::micros_each,
     stores::Stores,
+    users::UsersAndGroups,
 };
 
-use super::{Measure, Row, Target};
+use super::{Measure, MeasureRow, Target};
 use crate::{
-    setting::Setting,
-    sheet::Sheet,
-    stage::{PEOPLE, rich},
+    measure_results::MeasureResults,
+    run_context::RunContext,
+    testbed::{USERS_PER_GROUP, rich_spec},
 };
 
-const FAR: &str = "far node";
-const NEAR: &str = "near node";
+const FAR_NODE: &str = "far node";
+const NEAR_NODE: &str = "near node";
 
 pub const MEASURE: Measure = Measure {
     name: "path",
     title: "Two nodes, µs of CPU a delivery",
-    contenders: &[FAR, NEAR],
+    contenders: &[FAR_NODE, NEAR_NODE],
     rows: &[
-        Row {
-            what: "100 listeners on each",
+        MeasureRow {
+            label: "100 listeners on each",
             target: Target::Times(1.5),
         },
-        Row {
-            what: "1,000 listeners on each",
+        MeasureRow {
+            label: "1,000 listeners on each",
             target: Target::Times(1.5),
         },
     ],
-    how: "One group on PostgreSQL and Redis, with as many listeners on the node at which its sender is as on \
+    description: "One group on PostgreSQL and Redis, with as many listeners on the node at which its sender is as on \
           the other; both nodes share core 0. The near one stores each message, tells the other and its \
           own listeners; the far one hears of it by Redis. One sender keeps eight messages in flight.",
     round,
 };
 
-const WINDOW: u64 = 8;
+const IN_FLIGHT: u64 = 8;
 
-fn round(setting: &Setting, sheet: &mut Sheet) -> Result<()> {
+fn round(setting: &RunContext, sheet: &mut MeasureResults) -> Result<()> {
     let Some(stores) = setting.stores()? else {
         return Ok(());
     };
@@ -53,42 +53,42 @@ fn round(setting: &Setting, sheet: &mut Sheet) -> Result<()> {
         ("1,000 listeners on each", 1000),
     ] {
         let (costs, flaws) = measure(setting, stores, listeners)?;
-        for (contender, cost) in [FAR, NEAR].into_iter().zip(costs) {
+        for (contender, cost) in [FAR_NODE, NEAR_NODE].into_iter().zip(costs) {
             sheet.add(row, contender, cost);
         }
-        sheet.blame(row, flaws);
+        sheet.add_flaws(row, flaws);
     }
     Ok(())
 }
 
 /// Microseconds a delivery on the far node and on the near one.
-fn measure(setting: &Setting, stores: &Stores, listeners: usize) -> Result<([f64; 2], Flaws)> {
-    let place = stores.place()?;
+fn measure(setting: &RunContext, stores: &Stores, listeners: usize) -> Result<([f64; 2], Flaws)> {
+    let place = stores.create_installation()?;
     let near = Node::start(&setting.salam, &place, Core::Measured)?;
     let far = Node::start(&setting.salam, &place, Core::Measured)?;
-    let town = Town::settle(near.port, PEOPLE, 1)?;
-    let mut load = Load::new()?;
+    let town = UsersAndGroups::create(near.port, USERS_PER_GROUP, 1)?;
+    let mut load = LoadGenerator::new()?;
     let both = [far.port, near.port].into_iter();
     let both = both.flat_map(|port| (0..listeners).map(move |number| (port, number)));
-    let specs = both.map(|(port, number)| rich(&town, port, 0, number, true));
+    let specs = both.map(|(port, number)| rich_spec(&town, port, 0, number, true));
     drive::open_all(&mut load, specs.collect())?;
-    let speaker = rich(&town, near.port, 0, 0, false);
+    let speaker = rich_spec(&town, near.port, 0, 0, false);
     let speaker = drive::open_all(&mut load, vec![speaker])?;
     let speaker: Vec<_> = speaker.into_iter().map(|number| (number, 0)).collect();
-    drive::flood(&mut load, &speaker, WINDOW, setting.time() / 4)?;
-    load.tally.begin();
+    drive::send_with_window(&mut load, &speaker, IN_FLIGHT, setting.load_time() / 4)?;
+    load.stats.reset();
     let spent = || -> Result<[Duration; 2]> { Ok([far.process.cpu()?, near.process.cpu()?]) };
     let before = spent()?;
-    drive::flood(&mut load, &speaker, WINDOW, setting.time())?;
+    drive::send_with_window(&mut load, &speaker, IN_FLIGHT, setting.load_time())?;
     let [far_after, near_after] = spent()?;
     load.count_lost();
     load.check()?;
     let [far_before, near_before] = before;
     // Both have as many listeners, and all have heard everything.
-    let each = |spent: Duration| micros_each(spent, load.tally.delivered / 2);
+    let each = |spent: Duration| micros_each(spent, load.stats.deliveries / 2);
     let costs = [
         each(far_after.saturating_sub(far_before)),
         each(near_after.saturating_sub(near_before)),
     ];
-    Ok((costs, load.tally.flaws))
+    Ok((costs, load.stats.flaws))
 }

@@ -5,57 +5,57 @@ use std::time::Instant;
 use salam_benches::{
     Result,
     cores::Core,
-    figures::{Times, micros_each, nanos},
-    http::Client,
-    node::{Node, Place},
-    people::{self, Town},
+    http::HttpClient,
+    node::{Installation, Node},
+    statistics::{LatencyHistogram, micros_each, nanos},
+    users::{self, UsersAndGroups},
 };
 use serde_json::json;
 
-use super::{Measure, Row, Target};
-use crate::{setting::Setting, sheet::Sheet, stage::SALAM};
+use super::{Measure, MeasureRow, Target};
+use crate::{measure_results::MeasureResults, run_context::RunContext, testbed::SALAM};
 
 pub const MEASURE: Measure = Measure {
     name: "rest",
     title: "HTTP",
     contenders: &[SALAM],
     rows: &[
-        Row {
-            what: "a page of 50 messages, p50 ms",
+        MeasureRow {
+            label: "a page of 50 messages, p50 ms",
             target: Target::None,
         },
-        Row {
-            what: "a page of 50 messages, µs of CPU",
+        MeasureRow {
+            label: "a page of 50 messages, µs of CPU",
             target: Target::None,
         },
-        Row {
-            what: "start-chat, p50 ms",
+        MeasureRow {
+            label: "start-chat, p50 ms",
             target: Target::None,
         },
-        Row {
-            what: "start-chat, µs of CPU",
+        MeasureRow {
+            label: "start-chat, µs of CPU",
             target: Target::None,
         },
-        Row {
-            what: "login, p50 ms",
+        MeasureRow {
+            label: "login, p50 ms",
             target: Target::None,
         },
-        Row {
-            what: "login, µs of CPU",
+        MeasureRow {
+            label: "login, µs of CPU",
             target: Target::None,
         },
     ],
-    how: "On SQLite. The group has 200 messages; the page is its newest. Starting a chat is a durable \
+    description: "On SQLite. The group has 200 messages; the page is its newest. Starting a chat is a durable \
           transaction. A login hashes a password with Argon2id, which is to take long.",
     round,
 };
 
 const MESSAGES: usize = 200;
 
-fn round(setting: &Setting, sheet: &mut Sheet) -> Result<()> {
-    let node = Node::start(&setting.salam, &Place::sqlite()?, Core::Measured)?;
-    let town = Town::settle(node.port, 2, 1)?;
-    let mut client = Client::connect(node.port)?;
+fn round(setting: &RunContext, sheet: &mut MeasureResults) -> Result<()> {
+    let node = Node::start(&setting.salam, &Installation::sqlite()?, Core::Measured)?;
+    let town = UsersAndGroups::create(node.port, 2, 1)?;
+    let mut client = HttpClient::connect(node.port)?;
     let token = Some(town.access(0));
     let path = format!("/api/groups/{}/messages/", town.group(0));
     let message = json!({"text": "as long as people write when they are not in a hurry"});
@@ -66,7 +66,7 @@ fn round(setting: &Setting, sheet: &mut Sheet) -> Result<()> {
         sheet,
         &node,
         "a page of 50 messages",
-        setting.many(1000),
+        setting.scaled_count(1000),
         || {
             let page = client.get(&path, token)?.expect(200)?;
             let messages = page.get("results");
@@ -79,19 +79,25 @@ fn round(setting: &Setting, sheet: &mut Sheet) -> Result<()> {
             }
         },
     )?;
-    measure(sheet, &node, "start-chat", setting.many(500), || {
-        let started = client.post("/api/start-chat/", token, &json!({}))?;
-        started.expect(200).map(drop)
-    })?;
-    let name = town.people.first().map_or("", |person| &person.username);
-    measure(sheet, &node, "login", setting.many(50), || {
-        people::log_in(&mut client, name).map(drop)
+    measure(
+        sheet,
+        &node,
+        "start-chat",
+        setting.scaled_count(500),
+        || {
+            let started = client.post("/api/start-chat/", token, &json!({}))?;
+            started.expect(200).map(drop)
+        },
+    )?;
+    let name = town.users.first().map_or("", |person| &person.username);
+    measure(sheet, &node, "login", setting.scaled_count(50), || {
+        users::log_in(&mut client, name).map(drop)
     })
 }
 
 /// So often, after some that are not counted.
 fn measure(
-    sheet: &mut Sheet,
+    sheet: &mut MeasureResults,
     node: &Node,
     what: &str,
     count: usize,
@@ -100,7 +106,7 @@ fn measure(
     for _ in 0..count / 10 {
         ask()?;
     }
-    let mut times = Times::new();
+    let mut times = LatencyHistogram::new();
     let before = node.process.cpu()?;
     for _ in 0..count {
         let begin = Instant::now();

@@ -4,17 +4,17 @@ use std::time::{Duration, Instant};
 
 use salam_benches::{
     Result,
-    figures::micros_each,
-    load::{Load, Spec, drive},
-    node::Place,
-    say,
+    load::{LoadGenerator, SocketSpec, drive},
+    log_progress,
+    node::Installation,
+    statistics::micros_each,
 };
 
-use super::{Measure, Row, Target};
+use super::{Measure, MeasureRow, Target};
 use crate::{
-    setting::Setting,
-    sheet::Sheet,
-    stage::{SALAM, Stage},
+    measure_results::MeasureResults,
+    run_context::RunContext,
+    testbed::{SALAM, Testbed},
 };
 
 pub const MEASURE: Measure = Measure {
@@ -22,28 +22,28 @@ pub const MEASURE: Measure = Measure {
     title: "Coming back",
     contenders: &[SALAM],
     rows: &[
-        Row {
-            what: "1,000 sockets, 100 events each, µs of CPU each",
+        MeasureRow {
+            label: "1,000 sockets, 100 events each, µs of CPU each",
             target: Target::None,
         },
-        Row {
-            what: "1,000 sockets, 100 events each, ms until all have their `sync`",
+        MeasureRow {
+            label: "1,000 sockets, 100 events each, ms until all have their `sync`",
             target: Target::None,
         },
-        Row {
-            what: "5,000 sockets, 50 groups, µs of CPU each",
+        MeasureRow {
+            label: "5,000 sockets, 50 groups, µs of CPU each",
             target: Target::None,
         },
-        Row {
-            what: "5,000 sockets, 50 groups, p50 ms to `sync`",
+        MeasureRow {
+            label: "5,000 sockets, 50 groups, p50 ms to `sync`",
             target: Target::None,
         },
-        Row {
-            what: "5,000 sockets, 50 groups, p99 ms to `sync`",
+        MeasureRow {
+            label: "5,000 sockets, 50 groups, p99 ms to `sync`",
             target: Target::AtMost(1000.0),
         },
     ],
-    how: "To groups in which others are. 1,000 sockets, at most 128 of them on their way at a time, to one \
+    description: "To groups in which others are. 1,000 sockets, at most 128 of them on their way at a time, to one \
           group, each with `after` a hundred events behind its head. 5,000 sockets, all at once, to 50 \
           groups, twenty behind; those that the listening queue does not take are tried again by the \
           kernel, after a second and more. Times are from the begin of each connection to its frame \
@@ -51,41 +51,41 @@ pub const MEASURE: Measure = Measure {
     round,
 };
 
-struct Return {
+struct ReconnectScenario {
     label: &'static str,
     sockets: usize,
     groups: usize,
     behind: u64,
     /// Whether all come at once.
-    storm: bool,
+    all_at_once: bool,
 }
 
-const RETURNS: [Return; 2] = [
-    Return {
+const RECONNECT_SCENARIOS: [ReconnectScenario; 2] = [
+    ReconnectScenario {
         label: "1,000 sockets, 100 events each",
         sockets: 1000,
         groups: 1,
         behind: 100,
-        storm: false,
+        all_at_once: false,
     },
-    Return {
+    ReconnectScenario {
         label: "5,000 sockets, 50 groups",
         sockets: 5000,
         groups: 50,
         behind: 20,
-        storm: true,
+        all_at_once: true,
     },
 ];
 
 /// What is said before they come back.
-const SAID: u64 = 150;
+const MESSAGES_BEFORE: u64 = 150;
 
-fn round(setting: &Setting, sheet: &mut Sheet) -> Result<()> {
-    for back in &RETURNS {
-        if setting.may_have(back.sockets) {
-            come_back(setting, sheet, back)?;
+fn round(setting: &RunContext, sheet: &mut MeasureResults) -> Result<()> {
+    for back in &RECONNECT_SCENARIOS {
+        if setting.allows_sockets(back.sockets) {
+            measure_reconnect(setting, sheet, back)?;
         } else {
-            say(&format!(
+            log_progress(&format!(
                 "    {}: left out, a process may not have so many files",
                 back.label
             ));
@@ -94,25 +94,29 @@ fn round(setting: &Setting, sheet: &mut Sheet) -> Result<()> {
     Ok(())
 }
 
-fn come_back(setting: &Setting, sheet: &mut Sheet, back: &Return) -> Result<()> {
-    let stage = Stage::salam(setting, &Place::sqlite()?, back.groups)?;
-    let (talk, heads) = talk(&stage, back.groups)?;
-    let mut load = Load::new()?;
+fn measure_reconnect(
+    setting: &RunContext,
+    sheet: &mut MeasureResults,
+    back: &ReconnectScenario,
+) -> Result<()> {
+    let stage = Testbed::start_salam(setting, &Installation::sqlite()?, back.groups)?;
+    let (talk, heads) = send_history(&stage, back.groups)?;
+    let mut load = LoadGenerator::new()?;
     for (group, &head) in heads.iter().enumerate() {
-        load.tally.expect(group, head);
+        load.stats.set_last_seq(group, head);
     }
     let specs = (0..back.sockets).map(|number| {
         let group = number % back.groups;
         let head = heads.get(group).copied().unwrap_or_default();
-        returning(
-            stage.listener(group, number / back.groups),
+        resume_spec(
+            stage.listener_spec(group, number / back.groups),
             head - back.behind,
         )
     });
     let specs: Vec<_> = specs.collect();
     let (begin, before) = (Instant::now(), stage.process().cpu()?);
-    if back.storm {
-        drive::storm(&mut load, specs)?;
+    if back.all_at_once {
+        drive::open_all_at_once(&mut load, specs)?;
     } else {
         drive::open_all(&mut load, specs)?;
     }
@@ -129,27 +133,29 @@ fn come_back(setting: &Setting, sheet: &mut Sheet, back: &Return) -> Result<()> 
         SALAM,
         time.as_secs_f64() * 1000.0,
     );
-    let readiness = &load.tally.readiness;
+    let readiness = &load.stats.ready_times;
     sheet.add(&row("p50 ms to `sync`"), SALAM, readiness.percentile(50.0));
     sheet.add(&row("p99 ms to `sync`"), SALAM, readiness.percentile(99.0));
-    sheet.blame(&row("µs of CPU each"), load.tally.flaws);
+    sheet.add_flaws(&row("µs of CPU each"), load.stats.flaws);
     Ok(())
 }
 
 /// Somebody in each group, who goes on listening, has said something; the heads of the groups.
-fn talk(stage: &Stage, groups: usize) -> Result<(Load, Vec<u64>)> {
-    let mut load = Load::new()?;
-    let speakers = (0..groups).map(|group| stage.speaker(group)).collect();
+fn send_history(stage: &Testbed, groups: usize) -> Result<(LoadGenerator, Vec<u64>)> {
+    let mut load = LoadGenerator::new()?;
+    let speakers = (0..groups).map(|group| stage.sender_spec(group)).collect();
     let speakers = drive::open_all(&mut load, speakers)?;
-    for _ in 0..SAID {
-        drive::converse(&mut load, &speakers, Duration::ZERO)?;
+    for _ in 0..MESSAGES_BEFORE {
+        drive::request_and_repeat(&mut load, &speakers, Duration::ZERO)?;
     }
-    let heads = (0..groups).map(|group| load.tally.last(group)).collect();
+    let heads = (0..groups)
+        .map(|group| load.stats.last_seq(group))
+        .collect();
     Ok((load, heads))
 }
 
-fn returning(spec: Spec, after: u64) -> Spec {
-    Spec {
+fn resume_spec(spec: SocketSpec, after: u64) -> SocketSpec {
+    SocketSpec {
         path: format!("{}?after={after}", spec.path),
         after: Some(after),
         ..spec

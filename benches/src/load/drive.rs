@@ -3,34 +3,36 @@
 
 use std::time::Duration;
 
-use super::{Load, Spec};
-use crate::{Result, figures::nanos};
+use super::{LoadGenerator, SocketSpec};
+use crate::{Result, statistics::nanos};
 
-const A_MOMENT: Duration = Duration::from_millis(1);
+const POLL_WAIT: Duration = Duration::from_millis(1);
 
 /// How long it takes until what was not heard is lost.
-const PATIENCE: u64 = 10_000_000_000;
+const LOSS_TIMEOUT_NANOS: u64 = 10_000_000_000;
 
 /// Sockets that are opened at the same time, where it is not the opening that is measured.
-const AT_ONCE: usize = 128;
+const MAX_OPENING: usize = 128;
 
 /// Long enough for ten thousand.
-const TO_OPEN: Duration = Duration::from_secs(60);
+const OPEN_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Opens these and waits until each has been told what a socket is told at first; their numbers.
 ///
 /// # Errors
 /// One of them fails, or it takes too long.
-pub fn open_all(load: &mut Load, specs: Vec<Spec>) -> Result<Vec<usize>> {
+pub fn open_all(load: &mut LoadGenerator, specs: Vec<SocketSpec>) -> Result<Vec<usize>> {
     let mut numbers = Vec::new();
     for spec in specs {
         let number = load.open(spec)?;
         numbers.push(number);
-        let enough = |load: &Load| load.tally.ready + AT_ONCE > number;
-        load.until("sockets to open", TO_OPEN, enough)?;
+        let enough = |load: &LoadGenerator| load.stats.ready_sockets + MAX_OPENING > number;
+        load.run_until("sockets to open", OPEN_TIMEOUT, enough)?;
     }
     let all = load.len();
-    load.until("sockets to open", TO_OPEN, |load| load.tally.ready >= all)?;
+    load.run_until("sockets to open", OPEN_TIMEOUT, |load| {
+        load.stats.ready_sockets >= all
+    })?;
     Ok(numbers)
 }
 
@@ -38,13 +40,13 @@ pub fn open_all(load: &mut Load, specs: Vec<Spec>) -> Result<Vec<usize>> {
 ///
 /// # Errors
 /// One of them fails, or it takes too long.
-pub fn storm(load: &mut Load, specs: Vec<Spec>) -> Result<()> {
+pub fn open_all_at_once(load: &mut LoadGenerator, specs: Vec<SocketSpec>) -> Result<()> {
     for spec in specs {
         load.open(spec)?;
     }
     let all = load.len();
-    load.until("sockets to come back", TO_OPEN, |load| {
-        load.tally.ready >= all
+    load.run_until("sockets to come back", OPEN_TIMEOUT, |load| {
+        load.stats.ready_sockets >= all
     })
 }
 
@@ -53,8 +55,8 @@ pub fn storm(load: &mut Load, specs: Vec<Spec>) -> Result<()> {
 ///
 /// # Errors
 /// The system's.
-pub fn flood(
-    load: &mut Load,
+pub fn send_with_window(
+    load: &mut LoadGenerator,
     senders: &[(usize, usize)],
     window: u64,
     time: Duration,
@@ -64,16 +66,19 @@ pub fn flood(
         let now = load.now();
         let mut waiting = false;
         for &(sender, group) in senders {
-            let room = window.saturating_sub(load.tally.in_flight(group));
+            let room = window.saturating_sub(load.stats.in_flight(group));
             if now < end && room > 0 {
-                load.post_all(sender, room, now)?;
+                load.send_many(sender, room, now)?;
             }
-            waiting |= load.tally.in_flight(group) > 0;
+            waiting |= load.stats.in_flight(group) > 0;
         }
-        if (now >= end && !waiting) || now > end + PATIENCE || !load.tally.faults.is_empty() {
+        if (now >= end && !waiting)
+            || now > end + LOSS_TIMEOUT_NANOS
+            || !load.stats.socket_errors.is_empty()
+        {
             return Ok(());
         }
-        load.turn(A_MOMENT)?;
+        load.poll_once(POLL_WAIT)?;
     }
 }
 
@@ -81,8 +86,8 @@ pub fn flood(
 ///
 /// # Errors
 /// The system's.
-pub fn pace(
-    load: &mut Load,
+pub fn send_at_rate(
+    load: &mut LoadGenerator,
     senders: &[(usize, usize)],
     each: Duration,
     time: Duration,
@@ -93,18 +98,18 @@ pub fn pace(
     loop {
         while due <= load.now().min(end) {
             if let Some(&(sender, _)) = turns.next() {
-                load.post(sender, due)?;
+                load.send(sender, due)?;
             }
             due += nanos(each);
         }
         let now = load.now();
-        if (now > end && load.tally.all_told())
-            || now > end + PATIENCE
-            || !load.tally.faults.is_empty()
+        if (now > end && load.stats.is_all_delivered())
+            || now > end + LOSS_TIMEOUT_NANOS
+            || !load.stats.socket_errors.is_empty()
         {
             return Ok(());
         }
-        load.turn(Duration::from_nanos(due.saturating_sub(now)).min(A_MOMENT))?;
+        load.poll_once(Duration::from_nanos(due.saturating_sub(now)).min(POLL_WAIT))?;
     }
 }
 
@@ -112,27 +117,31 @@ pub fn pace(
 ///
 /// # Errors
 /// The system's.
-pub fn converse(load: &mut Load, sockets: &[usize], time: Duration) -> Result<Duration> {
+pub fn request_and_repeat(
+    load: &mut LoadGenerator,
+    sockets: &[usize],
+    time: Duration,
+) -> Result<Duration> {
     let begin = load.now();
     let end = begin + nanos(time);
-    load.take_answered();
+    load.take_replied();
     for &socket in sockets {
-        load.post(socket, begin)?;
+        load.send(socket, begin)?;
     }
     let mut waiting = sockets.len();
     loop {
-        load.turn(A_MOMENT)?;
+        load.poll_once(POLL_WAIT)?;
         let now = load.now();
-        for socket in load.take_answered() {
+        for socket in load.take_replied() {
             if now < end {
-                load.post(socket, now)?;
+                load.send(socket, now)?;
             } else {
                 waiting = waiting.saturating_sub(1);
             }
         }
-        let told = waiting == 0 && load.tally.all_told();
-        if told || now > end + PATIENCE || !load.tally.faults.is_empty() {
-            return Ok(Duration::from_nanos(load.last_answer.max(begin) - begin));
+        let told = waiting == 0 && load.stats.is_all_delivered();
+        if told || now > end + LOSS_TIMEOUT_NANOS || !load.stats.socket_errors.is_empty() {
+            return Ok(Duration::from_nanos(load.last_reply_at.max(begin) - begin));
         }
     }
 }

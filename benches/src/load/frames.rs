@@ -22,7 +22,7 @@ pub struct Frame {
 ///
 /// # Errors
 /// It is in parts or masked, which no measured server does.
-pub fn read(bytes: &[u8]) -> Result<Option<Frame>> {
+pub fn read_frame(bytes: &[u8]) -> Result<Option<Frame>> {
     let [first, second, rest @ ..] = bytes else {
         return Ok(None);
     };
@@ -43,7 +43,7 @@ pub fn read(bytes: &[u8]) -> Result<Option<Frame>> {
 }
 
 /// Appends a frame of the client.
-pub fn write(out: &mut Vec<u8>, opcode: u8, payload: &[u8]) {
+pub fn write_frame(out: &mut Vec<u8>, opcode: u8, payload: &[u8]) {
     out.push(0x80 | opcode);
     match (u8::try_from(payload.len()), u16::try_from(payload.len())) {
         (Ok(short), _) if short < 126 => out.push(0x80 | short),

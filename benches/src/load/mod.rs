@@ -6,12 +6,12 @@
 
 pub mod drive;
 pub mod frames;
-mod hearing;
-pub mod order;
+pub mod order_check;
+pub mod protocol;
+mod receive;
 pub mod socket;
-mod spec;
-pub mod speech;
-pub mod tally;
+mod socket_spec;
+pub mod stats;
 
 use std::{
     net::{Ipv4Addr, SocketAddr},
@@ -20,51 +20,51 @@ use std::{
 
 use mio::{Events, Interest, Poll, Token, net::TcpStream};
 
-pub use self::spec::Spec;
+pub use self::socket_spec::SocketSpec;
 use self::{
-    socket::{Phase, Socket},
-    speech::Speech,
-    tally::Tally,
+    protocol::SocketProtocol,
+    socket::{LoadSocket, Phase},
+    stats::LoadStats,
 };
-use crate::{Result, figures::nanos};
+use crate::{Result, statistics::nanos};
 
 /// Read at once: more than a socket has between two turns.
-const AT_ONCE: usize = 128 * 1024;
+const READ_BYTES: usize = 128 * 1024;
 
-pub struct Load {
-    pub tally: Tally,
-    sockets: Vec<Socket>,
+pub struct LoadGenerator {
+    pub stats: LoadStats,
+    sockets: Vec<LoadSocket>,
     /// Sockets that were answered since somebody looked.
-    answered: Vec<usize>,
+    replied: Vec<usize>,
     poll: Poll,
     events: Events,
     /// What was read last.
     bytes: Vec<u8>,
-    begin: Instant,
+    started_at: Instant,
     /// When the last answer came.
-    pub last_answer: u64,
+    pub last_reply_at: u64,
 }
 
-impl Load {
+impl LoadGenerator {
     /// # Errors
     /// The system's.
     pub fn new() -> Result<Self> {
         Ok(Self {
-            tally: Tally::default(),
+            stats: LoadStats::default(),
             sockets: Vec::new(),
-            answered: Vec::new(),
+            replied: Vec::new(),
             poll: Poll::new()?,
             events: Events::with_capacity(1024),
             bytes: Vec::new(),
-            begin: Instant::now(),
-            last_answer: 0,
+            started_at: Instant::now(),
+            last_reply_at: 0,
         })
     }
 
     /// Nanoseconds since the load began.
     #[must_use]
     pub fn now(&self) -> u64 {
-        nanos(self.begin.elapsed())
+        nanos(self.started_at.elapsed())
     }
 
     /// How many sockets there were.
@@ -81,11 +81,11 @@ impl Load {
     /// # Errors
     /// A socket has failed.
     pub fn check(&self) -> Result<()> {
-        match self.tally.faults.as_slice() {
+        match self.stats.socket_errors.as_slice() {
             [] => Ok(()),
             [first, ..] => Err(format!(
                 "{} sockets failed, the first: {first}",
-                self.tally.faults.len()
+                self.stats.socket_errors.len()
             )
             .into()),
         }
@@ -95,13 +95,13 @@ impl Load {
     ///
     /// # Errors
     /// The system has no more of them.
-    pub fn open(&mut self, spec: Spec) -> Result<usize> {
+    pub fn open(&mut self, spec: SocketSpec) -> Result<usize> {
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, spec.port));
         let (number, begun) = (self.sockets.len(), self.now());
         let stream = TcpStream::connect(address)?;
         stream.set_nodelay(true)?;
-        self.tally.opened(spec.group, spec.counts);
-        let mut socket = Socket::new(spec, stream, begun);
+        self.stats.record_open(spec.group, spec.is_measured);
+        let mut socket = LoadSocket::new(spec, stream, begun);
         let both = Interest::READABLE | Interest::WRITABLE;
         self.poll
             .registry()
@@ -114,26 +114,29 @@ impl Load {
     ///
     /// # Errors
     /// There is no such socket. (What befalls it is in the tally.)
-    pub fn post(&mut self, number: usize, due: u64) -> Result<()> {
-        self.post_all(number, 1, due)
+    pub fn send(&mut self, number: usize, due: u64) -> Result<()> {
+        self.send_many(number, 1, due)
     }
 
     /// Sends the next so many texts of a socket at once.
     ///
     /// # Errors
     /// There is no such socket. (What befalls it is in the tally.)
-    pub fn post_all(&mut self, number: usize, texts: u64, due: u64) -> Result<()> {
+    pub fn send_many(&mut self, number: usize, texts: u64, due: u64) -> Result<()> {
         let asked = self.now();
         let socket = self.sockets.get_mut(number).ok_or("no such socket")?;
-        socket.asked = asked;
+        socket.requested_at = asked;
         for _ in 0..texts {
             socket.sent += 1;
-            let text = socket.spec.speech.say(number, socket.sent, due);
+            let text = socket
+                .spec
+                .protocol
+                .encode_message(number, socket.sent, due);
             socket.queue(frames::TEXT, text.as_bytes());
-            self.tally.sent(socket.spec.group);
+            self.stats.record_send(socket.spec.group);
         }
         let flushed = socket.flush();
-        self.note(number, flushed);
+        self.record_outcome(number, flushed);
         Ok(())
     }
 
@@ -141,7 +144,7 @@ impl Load {
     ///
     /// # Errors
     /// The system's.
-    pub fn turn(&mut self, wait: Duration) -> Result<()> {
+    pub fn poll_once(&mut self, wait: Duration) -> Result<()> {
         if let Err(error) = self.poll.poll(&mut self.events, Some(wait)) {
             return if error.kind() == std::io::ErrorKind::Interrupted {
                 Ok(())
@@ -154,8 +157,8 @@ impl Load {
             .map(|e| (e.token().0, e.is_writable(), e.is_readable()))
             .collect();
         for (number, writable, readable) in turns {
-            let done = self.attend(number, writable, readable);
-            self.note(number, done);
+            let done = self.handle_readiness(number, writable, readable);
+            self.record_outcome(number, done);
         }
         Ok(())
     }
@@ -164,7 +167,7 @@ impl Load {
     ///
     /// # Errors
     /// It is not so in time, or a socket was lost meanwhile.
-    pub fn until(
+    pub fn run_until(
         &mut self,
         what: &str,
         patience: Duration,
@@ -172,7 +175,7 @@ impl Load {
     ) -> Result<()> {
         let begin = Instant::now();
         while !is_so(self) {
-            self.turn(Duration::from_millis(1))?;
+            self.poll_once(Duration::from_millis(1))?;
             self.check()
                 .map_err(|error| format!("while waiting for {what}: {error}"))?;
             if begin.elapsed() > patience {
@@ -183,21 +186,23 @@ impl Load {
     }
 
     /// Sockets that were answered since this was asked last.
-    pub fn take_answered(&mut self) -> Vec<usize> {
-        std::mem::take(&mut self.answered)
+    pub fn take_replied(&mut self) -> Vec<usize> {
+        std::mem::take(&mut self.replied)
     }
 
     /// Adds what nobody has been told to what is lost.
     pub fn count_lost(&mut self) {
         for socket in &self.sockets {
-            let missing = socket.order.missing(self.tally.last(socket.spec.group));
-            if socket.phase == Phase::Ready && socket.spec.speech != Speech::Base {
-                self.tally.flaws.lost += missing;
+            let missing = socket
+                .order
+                .missing_count(self.stats.last_seq(socket.spec.group));
+            if socket.phase == Phase::Ready && socket.spec.protocol != SocketProtocol::Base {
+                self.stats.flaws.lost += missing;
             }
         }
     }
 
-    fn attend(&mut self, number: usize, writable: bool, readable: bool) -> Result<()> {
+    fn handle_readiness(&mut self, number: usize, writable: bool, readable: bool) -> Result<()> {
         let socket = self.sockets.get_mut(number).ok_or("no such socket")?;
         if socket.phase == Phase::Closed {
             return Ok(());
@@ -213,11 +218,11 @@ impl Load {
                 .sockets
                 .get_mut(number)
                 .ok_or("no such socket")?
-                .read(&mut bytes, AT_ONCE)
+                .read(&mut bytes, READ_BYTES)
             {
                 Ok(full) => {
                     more = full;
-                    self.hear(number, &bytes)
+                    self.process_bytes(number, &bytes)
                 }
                 Err(error) => Err(error),
             };
@@ -226,24 +231,24 @@ impl Load {
         done
     }
 
-    fn hear(&mut self, number: usize, bytes: &[u8]) -> Result<()> {
+    fn process_bytes(&mut self, number: usize, bytes: &[u8]) -> Result<()> {
         let now = self.now();
         let socket = self.sockets.get_mut(number).ok_or("no such socket")?;
-        let answers = hearing::hear(socket, &mut self.tally, bytes, now)?;
+        let answers = receive::process_bytes(socket, &mut self.stats, bytes, now)?;
         if answers > 0 {
-            self.answered.extend(std::iter::repeat_n(number, answers));
-            self.last_answer = now;
+            self.replied.extend(std::iter::repeat_n(number, answers));
+            self.last_reply_at = now;
         }
         Ok(())
     }
 
     /// A socket that failed is over, and the tally says why.
-    fn note(&mut self, number: usize, done: Result<()>) {
+    fn record_outcome(&mut self, number: usize, done: Result<()>) {
         if let (Err(error), Some(socket)) = (done, self.sockets.get_mut(number)) {
             socket.phase = Phase::Closed;
             // It may never have been registered, and goes with the load anyway.
             let _ = self.poll.registry().deregister(socket.stream());
-            self.tally.faults.push(error.to_string());
+            self.stats.socket_errors.push(error.to_string());
         }
     }
 }

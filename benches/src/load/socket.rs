@@ -5,7 +5,7 @@ use std::io::{ErrorKind, Read, Write};
 use memchr::memmem;
 use mio::net::TcpStream;
 
-use super::{Spec, frames, order::Order};
+use super::{SocketSpec, frames, order_check::OrderCheck};
 use crate::Result;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,35 +19,35 @@ pub enum Phase {
     Closed,
 }
 
-pub struct Socket {
-    pub spec: Spec,
+pub struct LoadSocket {
+    pub spec: SocketSpec,
     pub phase: Phase,
-    pub order: Order,
+    pub order: OrderCheck,
     /// Nanoseconds of the load's clock at which it was opened, and last asked for something.
-    pub begun: u64,
-    pub asked: u64,
+    pub opened_at: u64,
+    pub requested_at: u64,
     /// How many texts it has sent, how many events it was told of, and whether anything has come.
     pub sent: u64,
-    pub heard: u64,
-    pub greeted: bool,
+    pub received: u64,
+    pub has_received_frame: bool,
     stream: TcpStream,
     /// What was read of a frame that is not whole, and what could not be written yet.
     inbox: Vec<u8>,
     outbox: Vec<u8>,
 }
 
-impl Socket {
-    pub fn new(spec: Spec, stream: TcpStream, begun: u64) -> Self {
-        let outbox = spec.request().into_bytes();
+impl LoadSocket {
+    pub fn new(spec: SocketSpec, stream: TcpStream, opened_at: u64) -> Self {
+        let outbox = spec.upgrade_request().into_bytes();
         Self {
-            order: Order::after(spec.after.unwrap_or_default()),
+            order: OrderCheck::after(spec.after.unwrap_or_default()),
             spec,
             phase: Phase::Opening,
-            begun,
-            asked: begun,
+            opened_at,
+            requested_at: opened_at,
             sent: 0,
-            heard: 0,
-            greeted: false,
+            received: 0,
+            has_received_frame: false,
             stream,
             inbox: Vec::new(),
             outbox,
@@ -60,7 +60,7 @@ impl Socket {
 
     /// Queues a frame; [`Socket::flush`] writes it.
     pub fn queue(&mut self, opcode: u8, payload: &[u8]) {
-        frames::write(&mut self.outbox, opcode, payload);
+        frames::write_frame(&mut self.outbox, opcode, payload);
     }
 
     /// Writes as much as the system takes.
@@ -107,7 +107,7 @@ impl Socket {
     }
 
     /// Keeps what is not whole for the next time. Of 10,000 sockets, each has only what it needs.
-    pub fn keep(&mut self, rest: &[u8]) {
+    pub fn keep_partial(&mut self, rest: &[u8]) {
         self.inbox = rest.to_vec();
     }
 
@@ -115,7 +115,7 @@ impl Socket {
     ///
     /// # Errors
     /// It is another one.
-    pub fn opened(&mut self, bytes: &[u8]) -> Result<Option<usize>> {
+    pub fn read_upgrade_response(&mut self, bytes: &[u8]) -> Result<Option<usize>> {
         let Some(end) = memmem::find(bytes, b"\r\n\r\n") else {
             return Ok(None);
         };

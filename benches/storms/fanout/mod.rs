@@ -1,39 +1,39 @@
 //! A group so large that it has listeners on every node.
 //!
-//! On each node one task tells all listeners of a group, one after the other (`Room::tell`); what
+//! On each node one task tells all listeners of a group, one after the other (`SimulatedRoom::run_broadcast`); what
 //! comes meanwhile is told in the next round, in one write for each socket. More than a write takes
 //! is left to the sockets' own tasks, which run on all cores.
 
-mod beside;
-mod teller;
+mod broadcaster;
+mod ephemeral;
 
 use std::io::{Result, Write};
 
-use self::teller::{Teller, Told};
+use self::broadcaster::{BroadcastStats, Broadcaster};
 use crate::{
-    chance::Chance,
-    clock::in_seconds,
-    figures::Figures,
-    table::{Table, percent, short},
+    clock::to_seconds,
+    parameters::Parameters,
+    rng::Rng,
+    table::{Table, format_number, format_percent},
 };
 
 const ONLINE: [u32; 3] = [10_000, 100_000, 1_000_000];
 const EVENTS_PER_S: [f64; 3] = [10.0, 100.0, 1000.0];
 
 /// More than this share of what can be told has no time in which it is.
-const FULL: f64 = 0.98;
+const MAX_UTILIZATION: f64 = 0.98;
 
 /// What a node's network takes, in bits a second (assumed).
-const NETWORK: f64 = 10e9;
+const NETWORK_BITS_PER_S: f64 = 10e9;
 
-pub fn print(out: &mut impl Write, figures: &Figures, seed: u64) -> Result<()> {
-    told(out, figures, seed)?;
-    limits(out, figures)?;
-    beside::print(out, figures)
+pub fn print(out: &mut impl Write, figures: &Parameters, seed: u64) -> Result<()> {
+    print_broadcasts(out, figures, seed)?;
+    print_limits(out, figures)?;
+    ephemeral::print(out, figures)
 }
 
 /// What one node tells, and when it arrives.
-fn told(out: &mut impl Write, figures: &Figures, seed: u64) -> Result<()> {
+fn print_broadcasts(out: &mut impl Write, figures: &Parameters, seed: u64) -> Result<()> {
     let mut table = Table::new([
         "online, nodes, events/s",
         "listeners a node",
@@ -49,12 +49,12 @@ fn told(out: &mut impl Write, figures: &Figures, seed: u64) -> Result<()> {
     ]);
     for online in ONLINE {
         for nodes in [figures.nodes, figures.nodes * 5] {
-            let figures = Figures {
+            let figures = Parameters {
                 nodes,
                 ..figures.clone()
             };
             for rate in EVENTS_PER_S {
-                table.row(told_at(&figures, online, rate, seed));
+                table.add_row(broadcast_row(&figures, online, rate, seed));
             }
         }
     }
@@ -63,46 +63,49 @@ fn told(out: &mut impl Write, figures: &Figures, seed: u64) -> Result<()> {
     table.print(out, "A large group", about)
 }
 
-fn told_at(figures: &Figures, online: u32, rate: f64, seed: u64) -> [String; 11] {
+fn broadcast_row(figures: &Parameters, online: u32, rate: f64, seed: u64) -> [String; 11] {
     let nodes = f64::from(figures.nodes);
     let listeners = f64::from(online) / nodes;
-    let [batched, alone] = [true, false].map(|is_batched| Teller {
-        figures,
-        listeners,
+    let [batched, alone] = [true, false].map(|is_batched| Broadcaster {
+        parameters: figures,
+        subscribers: listeners,
         is_batched,
     });
-    let told = batched.tell(rate, &mut Chance::new(seed));
-    let (share, batch) = (percent(told.busy), short(told.batch));
-    let [p50, p99, most] = delays(&batched, rate, told);
-    let told = alone.tell(rate, &mut Chance::new(seed));
-    let [_, alone, _] = delays(&alone, rate, told);
+    let told = batched.simulate(rate, &mut Rng::new(seed));
+    let (share, batch) = (
+        format_percent(told.utilization),
+        format_number(told.events_per_round),
+    );
+    let [p50, p99, most] = format_delays(&batched, rate, told);
+    let told = alone.simulate(rate, &mut Rng::new(seed));
+    let [_, alone, _] = format_delays(&alone, rate, told);
     let deliveries = rate * listeners;
     [
-        format!("{}, {nodes}, {rate}", short(online.into())),
-        short(listeners),
-        short(deliveries),
-        short(deliveries * figures.wire_bytes * 8.0 / 1e6),
+        format!("{}, {nodes}, {rate}", format_number(online.into())),
+        format_number(listeners),
+        format_number(deliveries),
+        format_number(deliveries * figures.wire_bytes * 8.0 / 1e6),
         share,
         batch,
         p50,
         p99,
         most,
         alone,
-        percent(rate * figures.published_us(nodes - 1.0) / 1e6),
+        format_percent(rate * figures.published_us(nodes - 1.0) / 1e6),
     ]
 }
 
 /// Half, 99 % and the longest of them in milliseconds, if they do not grow for ever.
-fn delays(teller: &Teller, rate: f64, told: Told) -> [String; 3] {
-    if rate > teller.most() * FULL {
+fn format_delays(teller: &Broadcaster, rate: f64, told: BroadcastStats) -> [String; 3] {
+    if rate > teller.max_rate() * MAX_UTILIZATION {
         return ["", "falls behind", ""].map(ToOwned::to_owned);
     }
-    let delays = told.delays.at([500, 990, 1000]);
-    delays.map(|nanos| short(1000.0 * in_seconds(nanos)))
+    let delays = told.delays.per_mille([500, 990, 1000]);
+    delays.map(|nanos| format_number(1000.0 * to_seconds(nanos)))
 }
 
 /// How many events a second one group may have, by what ends first.
-fn limits(out: &mut impl Write, figures: &Figures) -> Result<()> {
+fn print_limits(out: &mut impl Write, figures: &Parameters) -> Result<()> {
     let mut table = Table::new([
         "online",
         "nodes",
@@ -117,25 +120,25 @@ fn limits(out: &mut impl Write, figures: &Figures) -> Result<()> {
     for online in ONLINE {
         for nodes in [figures.nodes, figures.nodes * 5, figures.nodes * 20] {
             let listeners = f64::from(online) / f64::from(nodes);
-            let teller = Teller {
-                figures,
-                listeners,
+            let teller = Broadcaster {
+                parameters: figures,
+                subscribers: listeners,
                 is_batched: true,
             };
             let published = figures.published_us(f64::from(nodes) - 1.0);
             let limits = [
                 1e6 / (listeners * figures.delivery_us),
-                teller.most_by_one_task(),
-                teller.most_by_all_tasks(),
-                NETWORK / (listeners * figures.wire_bytes * 8.0),
+                teller.max_rate_of_broadcast_task(),
+                teller.max_rate_of_socket_tasks(),
+                NETWORK_BITS_PER_S / (listeners * figures.wire_bytes * 8.0),
                 1e6 / published,
                 16.0 * 1e6 / published,
                 // One group alone, as `benches/appends.rs` measures it.
                 figures.appends_per_s,
             ];
-            let [alone, batched, tasks, network, redis, coalesced, row] = limits.map(short);
-            let (online, nodes) = (short(online.into()), nodes.to_string());
-            table.row([
+            let [alone, batched, tasks, network, redis, coalesced, row] = limits.map(format_number);
+            let (online, nodes) = (format_number(online.into()), nodes.to_string());
+            table.add_row([
                 online, nodes, alone, batched, tasks, network, redis, coalesced, row,
             ]);
         }

@@ -1,33 +1,33 @@
 //! Reconnect storms: all who lose a server come back at once, or not quite.
 //!
 //! A client comes back as the JavaScript client does; a node takes it in as
-//! `src/controllers/socket.rs` and `src/channels/connection/rich/subs.rs` do. Each wait has the
+//! `src/controllers/socket.rs` and `src/channels/connection/rich/subscribe.rs` do. Each wait has the
 //! limit that it has there.
 
+mod backend_load;
+mod batch_loader;
 mod client;
-mod costs;
 mod nodes;
-mod places;
-mod plan;
 mod rooms;
+mod scenario;
+mod simulation;
+mod stats;
 mod steps;
-mod tally;
-mod together;
-mod world;
+mod subscribe_steps;
 
 use std::io::{Result, Write};
 
 use self::{
-    plan::{Disaster, Plan, plans},
-    world::World,
+    scenario::{Incident, Scenario, all_scenarios},
+    simulation::ReconnectSimulation,
 };
 use crate::{
-    clock::in_seconds,
-    figures::Figures,
-    table::{Table, percent, short},
+    clock::to_seconds,
+    parameters::Parameters,
+    table::{Table, format_number, format_percent},
 };
 
-const CLIENTS: [&str; 13] = [
+const CLIENT_COLUMNS: [&str; 13] = [
     "circumstances",
     "absent p50 s",
     "p99 s",
@@ -43,7 +43,7 @@ const CLIENTS: [&str; 13] = [
     "longest wait for a core, ms",
 ];
 
-const SERVERS: [&str; 10] = [
+const SERVER_COLUMNS: [&str; 10] = [
     "circumstances",
     "queries/s, worst second",
     "of its cores",
@@ -56,17 +56,17 @@ const SERVERS: [&str; 10] = [
     "words dropped",
 ];
 
-pub fn print(out: &mut impl Write, figures: &Figures, seed: u64) -> Result<()> {
-    let plans = plans(figures);
-    for plans in plans.chunk_by(|one, next| one.disaster == next.disaster) {
-        let (mut clients, mut servers) = (Table::new(CLIENTS), Table::new(SERVERS));
+pub fn print(out: &mut impl Write, figures: &Parameters, seed: u64) -> Result<()> {
+    let plans = all_scenarios(figures);
+    for plans in plans.chunk_by(|one, next| one.incident == next.incident) {
+        let (mut clients, mut servers) = (Table::new(CLIENT_COLUMNS), Table::new(SERVER_COLUMNS));
         for plan in plans {
-            let mut world = World::new(plan, seed);
+            let mut world = ReconnectSimulation::new(plan, seed);
             world.run();
-            servers.row(of_servers(plan, &world));
-            clients.row(of_clients(plan, world));
+            servers.add_row(server_row(plan, &world));
+            clients.add_row(client_row(plan, world));
         }
-        let heading = plans.first().map_or("", |plan| heading(plan.disaster));
+        let heading = plans.first().map_or("", |plan| heading(plan.incident));
         let about = format!(
             "{} nodes with {} sockets each, {} groups a socket, {} sockets a group.",
             figures.nodes, figures.sockets, figures.groups, figures.online
@@ -77,39 +77,39 @@ pub fn print(out: &mut impl Write, figures: &Figures, seed: u64) -> Result<()> {
     Ok(())
 }
 
-fn heading(disaster: Disaster) -> &'static str {
+fn heading(disaster: Incident) -> &'static str {
     match disaster {
-        Disaster::NodeDies => "One node is killed",
-        Disaster::BalancerRestarts => "The balancer restarts: all sockets come back",
-        Disaster::Deploy => "A rolling deploy",
+        Incident::NodeDies => "One node is killed",
+        Incident::BalancerRestarts => "The balancer restarts: all sockets come back",
+        Incident::Deploy => "A rolling deploy",
     }
 }
 
-fn of_clients(plan: &Plan, world: World) -> [String; 13] {
-    let (tally, lasted) = (&world.tally, world.lasted());
+fn client_row(plan: &Scenario, world: ReconnectSimulation) -> [String; 13] {
+    let (tally, lasted) = (&world.stats, world.duration());
     let back = tally.absences.len().max(1) as f64;
     let nodes = || world.nodes.all();
     let busiest = nodes().map(|node| node.cores.work.peak()).max();
     let longest = nodes().map(|node| node.cores.longest_wait).max();
     let connects = nodes().map(|node| node.arrivals.peak()).max();
     let sockets = nodes().map(|node| node.most_sockets).max();
-    let busy = in_seconds(busiest.unwrap_or(0)) / f64::from(plan.figures.cores);
+    let busy = to_seconds(busiest.unwrap_or(0)) / f64::from(plan.parameters.cores);
     let rest = [
-        short(in_seconds(lasted)),
+        format_number(to_seconds(lasted)),
         tally.still_away.to_string(),
-        short(tally.tries as f64 / back),
-        short(tally.given_up as f64),
-        short(tally.refused as f64),
-        short(sockets.unwrap_or(0) as f64),
-        short(connects.unwrap_or(0) as f64),
-        percent(busy),
-        short(1000.0 * in_seconds(longest.unwrap_or(0))),
+        format_number(tally.attempts as f64 / back),
+        format_number(tally.timed_out as f64),
+        format_number(tally.rejected as f64),
+        format_number(sockets.unwrap_or(0) as f64),
+        format_number(connects.unwrap_or(0) as f64),
+        format_percent(busy),
+        format_number(1000.0 * to_seconds(longest.unwrap_or(0))),
     ];
     let [p50, p99, most] = world
-        .tally
+        .stats
         .absences
-        .at([500, 990, 1000])
-        .map(|absent| short(in_seconds(absent)));
+        .per_mille([500, 990, 1000])
+        .map(|absent| format_number(to_seconds(absent)));
     let [
         over,
         away,
@@ -127,20 +127,21 @@ fn of_clients(plan: &Plan, world: World) -> [String; 13] {
     ]
 }
 
-fn of_servers(plan: &Plan, world: &World) -> [String; 10] {
-    let costs = &world.costs;
-    let database = in_seconds(costs.database.work.peak()) / f64::from(plan.figures.database_cores);
+fn server_row(plan: &Scenario, world: &ReconnectSimulation) -> [String; 10] {
+    let costs = &world.backend;
+    let database =
+        to_seconds(costs.database.work.peak()) / f64::from(plan.parameters.database_cores);
     let words = costs.redis.work.sum() + costs.nodes_topic.work.sum();
     [
         plan.name.to_owned(),
-        short(costs.queries.peak() as f64),
-        percent(database),
-        short(in_seconds(costs.database.longest_wait)),
-        short(world.tally.pages as f64),
-        short(world.tally.new_rooms as f64),
-        short(in_seconds(words)),
-        short(in_seconds(costs.redis.longest_wait)),
-        short(in_seconds(costs.nodes_topic.longest_wait)),
-        short(costs.dropped as f64),
+        format_number(costs.queries.peak() as f64),
+        format_percent(database),
+        format_number(to_seconds(costs.database.longest_wait)),
+        format_number(world.stats.log_pages as f64),
+        format_number(world.stats.new_rooms as f64),
+        format_number(to_seconds(words)),
+        format_number(to_seconds(costs.redis.longest_wait)),
+        format_number(to_seconds(costs.nodes_topic.longest_wait)),
+        format_number(costs.dropped_publications as f64),
     ]
 }

@@ -1,43 +1,45 @@
 //! The nodes as the balancer and their doors know them.
 
-use super::{costs::READERS, plan::Balance, together::Together};
+use super::{
+    backend_load::MAX_CONCURRENT_READS, batch_loader::BatchLoader, scenario::BalancingPolicy,
+};
 use crate::{
-    chance::Chance,
     clock::{Nanos, SECOND, micros},
-    figures::Figures,
-    station::{PerSecond, Station},
+    core_pool::{CorePool, PerSecond},
+    parameters::Parameters,
+    rng::Rng,
 };
 
 /// `door.max_connections`, and what it costs to say that there is no place (guess).
-const MOST_CONNECTIONS: u64 = 100_000;
-const REFUSE_US: f64 = 20.0;
+const MAX_CONNECTIONS: u64 = 100_000;
+const REJECT_US: f64 = 20.0;
 
 /// `limits.sockets_per_minute`: at once, and one more after each such time.
-const BURST: u64 = 500;
-const ONE_EACH: Nanos = 60 * SECOND / BURST;
+const CONNECTION_BURST: u64 = 500;
+const CONNECTION_INTERVAL: Nanos = 60 * SECOND / CONNECTION_BURST;
 
-pub struct Node {
-    pub cores: Station,
+pub struct SimulatedNode {
+    pub cores: CorePool,
     /// Those of its sockets that read logs.
-    pub readers: Station,
-    pub sessions: Together,
-    pub members: Together,
-    pub counts: Together,
+    pub readers: CorePool,
+    pub session_loader: BatchLoader,
+    pub member_loader: BatchLoader,
+    pub count_loader: BatchLoader,
     pub arrivals: PerSecond,
     sockets: u64,
     pub most_sockets: u64,
-    is_taking: bool,
+    is_accepting: bool,
     /// When each network has all of its burst again.
     networks: Vec<Nanos>,
 }
 
 pub struct Nodes {
-    nodes: Vec<Node>,
+    nodes: Vec<SimulatedNode>,
     per_network: usize,
 }
 
 impl Nodes {
-    pub fn new(figures: &Figures) -> Self {
+    pub fn new(figures: &Parameters) -> Self {
         let per_network = figures.per_network.max(1);
         // One alone behind its address never comes so often.
         let networks = if per_network == 1 {
@@ -45,16 +47,16 @@ impl Nodes {
         } else {
             figures.all_sockets() / u64::from(per_network) + 1
         };
-        let node = |_| Node {
-            cores: Station::new(figures.cores),
-            readers: Station::new(READERS),
-            sessions: Together::default(),
-            members: Together::default(),
-            counts: Together::default(),
+        let node = |_| SimulatedNode {
+            cores: CorePool::new(figures.cores),
+            readers: CorePool::new(MAX_CONCURRENT_READS),
+            session_loader: BatchLoader::default(),
+            member_loader: BatchLoader::default(),
+            count_loader: BatchLoader::default(),
             arrivals: PerSecond::default(),
             sockets: 0,
             most_sockets: 0,
-            is_taking: true,
+            is_accepting: true,
             networks: vec![0; usize::try_from(networks).unwrap_or(0)],
         };
         Self {
@@ -67,25 +69,25 @@ impl Nodes {
         self.nodes.len()
     }
 
-    pub fn all(&self) -> impl Iterator<Item = &Node> {
+    pub fn all(&self) -> impl Iterator<Item = &SimulatedNode> {
         self.nodes.iter()
     }
 
-    pub fn get_mut(&mut self, node: usize) -> Option<&mut Node> {
+    pub fn get_mut(&mut self, node: usize) -> Option<&mut SimulatedNode> {
         self.nodes.get_mut(node)
     }
 
     /// Gives a new connection to one of those that take any.
-    pub fn choose(&mut self, balance: Balance, chance: &mut Chance) -> Option<usize> {
+    pub fn assign(&mut self, balance: BalancingPolicy, chance: &mut Rng) -> Option<usize> {
         let taking = || {
             self.nodes
                 .iter()
                 .enumerate()
-                .filter(|(_, node)| node.is_taking)
+                .filter(|(_, node)| node.is_accepting)
         };
         let chosen = match balance {
-            Balance::Random => taking().nth(pick(taking().count(), chance)),
-            Balance::FewestSockets => taking().min_by_key(|(_, node)| node.sockets),
+            BalancingPolicy::Random => taking().nth(random_index(taking().count(), chance)),
+            BalancingPolicy::FewestSockets => taking().min_by_key(|(_, node)| node.sockets),
         };
         let chosen = chosen.map(|(number, _)| number)?;
         self.nodes.get_mut(chosen)?.sockets += 1;
@@ -93,22 +95,22 @@ impl Nodes {
     }
 
     /// Lets a client in, unless too many are there or too many came from its network of late.
-    pub fn admit(&mut self, node: usize, client: usize, now: Nanos) -> Option<&mut Node> {
+    pub fn admit(&mut self, node: usize, client: usize, now: Nanos) -> Option<&mut SimulatedNode> {
         let network = client / self.per_network;
-        let node = self.nodes.get_mut(node).filter(|node| node.is_taking)?;
+        let node = self.nodes.get_mut(node).filter(|node| node.is_accepting)?;
         node.arrivals.add(now, 1);
         node.most_sockets = node.most_sockets.max(node.sockets);
-        let is_full = node.sockets > MOST_CONNECTIONS;
+        let is_full = node.sockets > MAX_CONNECTIONS;
         let is_fast = node.networks.get_mut(network).is_some_and(|full_at| {
-            let next = (*full_at).max(now) + ONE_EACH;
-            let is_fast = next > now + BURST * ONE_EACH;
+            let next = (*full_at).max(now) + CONNECTION_INTERVAL;
+            let is_fast = next > now + CONNECTION_BURST * CONNECTION_INTERVAL;
             if !is_fast {
                 *full_at = next;
             }
             is_fast
         });
         if is_full || is_fast {
-            node.cores.take(now, micros(REFUSE_US));
+            node.cores.run(now, micros(REJECT_US));
             return None;
         }
         Some(node)
@@ -120,23 +122,23 @@ impl Nodes {
         }
     }
 
-    pub fn is_taking(&self, node: usize) -> bool {
-        self.nodes.get(node).is_some_and(|node| node.is_taking)
+    pub fn is_accepting(&self, node: usize) -> bool {
+        self.nodes.get(node).is_some_and(|node| node.is_accepting)
     }
 
     pub fn stop(&mut self, node: usize) {
         if let Some(node) = self.nodes.get_mut(node) {
-            node.is_taking = false;
+            node.is_accepting = false;
         }
     }
 
     pub fn start(&mut self, node: usize) {
         if let Some(node) = self.nodes.get_mut(node) {
-            node.is_taking = true;
+            node.is_accepting = true;
         }
     }
 }
 
-fn pick(count: usize, chance: &mut Chance) -> usize {
+fn random_index(count: usize, chance: &mut Rng) -> usize {
     usize::try_from(chance.below(count as u64)).unwrap_or(0)
 }

@@ -6,151 +6,168 @@
 use std::mem::take;
 
 use super::{
-    client::{Client, FIRST, GREETED_WITHIN},
-    together::{Answer, Question},
-    world::World,
+    batch_loader::{LoadRequest, LoadResult},
+    client::{HELLO_TIMEOUT, INITIAL_BACKOFF, SimulatedClient},
+    simulation::ReconnectSimulation,
 };
 use crate::clock::{Nanos, SECOND, micros};
 
 /// A gate is closed while the database makes others wait for longer than this.
-const GATED_FROM: Nanos = SECOND / 4;
+const GATE_THRESHOLD: Nanos = SECOND / 4;
 
 /// A session, and its user.
-const SESSION: Question = Question { keys: 1, rows: 2 };
+const SESSION_LOOKUP: LoadRequest = LoadRequest { keys: 1, rows: 2 };
 
 #[derive(Clone, Copy)]
-pub enum Step {
-    Try,
+pub enum ClientStep {
+    Connect,
     /// At a node, which does its handshake.
     Arrive,
     /// Its token is good; its session is looked up.
-    LookUp,
+    LoadSession,
     /// It was greeted, and asks for its groups.
     Subscribe,
     /// Its memberships are looked up.
-    Enter,
+    LoadMemberships,
     /// It has its places; what nobody knows of them yet is asked.
-    Join,
+    CountMembers,
     /// It was answered, and is told what it has missed.
-    Read,
-    Resume,
-    Back,
+    ReadLogs,
+    ReplayEvents,
+    Finish,
     /// And when it tries again.
-    Lose([Nanos; 2]),
+    Disconnect([Nanos; 2]),
 }
 
-impl World<'_> {
-    pub(super) fn step(&mut self, number: usize, life: u32, step: Step) -> Option<()> {
-        if self.client(number)?.life != life {
+impl ReconnectSimulation<'_> {
+    pub(super) fn run_step(&mut self, number: usize, life: u32, step: ClientStep) -> Option<()> {
+        if self.client_mut(number)?.connection_count != life {
             return None;
         }
         match step {
-            Step::Try => self.try_again(number),
-            Step::Arrive => self.arrive(number),
-            Step::LookUp => self.look_up(number),
-            Step::Subscribe => self.subscribe(number),
-            Step::Enter => self.enter(number),
-            Step::Join => self.join(number),
-            Step::Read => self.read(number),
-            Step::Resume => self.resume(number),
-            Step::Back => self.back(number),
-            Step::Lose(first) => self.lose(number, first),
+            ClientStep::Connect => self.connect(number),
+            ClientStep::Arrive => self.arrive(number),
+            ClientStep::LoadSession => self.load_session(number),
+            ClientStep::Subscribe => self.subscribe(number),
+            ClientStep::LoadMemberships => self.load_memberships(number),
+            ClientStep::CountMembers => self.count_members(number),
+            ClientStep::ReadLogs => self.read_logs(number),
+            ClientStep::ReplayEvents => self.replay_events(number),
+            ClientStep::Finish => self.finish_reconnect(number),
+            ClientStep::Disconnect(first) => self.disconnect(number, first),
         }
     }
 
-    fn try_again(&mut self, number: usize) -> Option<()> {
-        let (now, rtt) = (self.agenda.now, self.plan.figures.rtt());
-        self.tally.tries += 1;
-        self.client(number)?.deadline = now + GREETED_WITHIN;
-        let is_closed = now < self.closed_until;
-        let chosen = (!is_closed).then(|| self.nodes.choose(self.plan.balance, &mut self.chance));
+    fn connect(&mut self, number: usize) -> Option<()> {
+        let (now, rtt) = (self.queue.now, self.scenario.parameters.rtt());
+        self.stats.attempts += 1;
+        self.client_mut(number)?.deadline = now + HELLO_TIMEOUT;
+        let is_closed = now < self.balancer_back_at;
+        let chosen =
+            (!is_closed).then(|| self.nodes.assign(self.scenario.balancing, &mut self.rng));
         if let Some(node) = chosen.flatten() {
-            let client = self.client(number)?;
+            let client = self.client_mut(number)?;
             (client.node, client.is_connected) = (node, true);
             // TCP and TLS.
-            self.plan_for(number, now + 2 * rtt, Step::Arrive);
+            self.schedule_client(number, now + 2 * rtt, ClientStep::Arrive);
         } else {
-            self.plan_for(number, now + rtt, Step::Lose(FIRST));
+            self.schedule_client(number, now + rtt, ClientStep::Disconnect(INITIAL_BACKOFF));
         }
         Some(())
     }
 
     fn arrive(&mut self, number: usize) -> Option<()> {
-        let (now, figures) = (self.agenda.now, &self.plan.figures);
-        let is_stale = self.chance.happens(figures.stale);
+        let (now, figures) = (self.queue.now, &self.scenario.parameters);
+        let is_stale = self.rng.bernoulli(figures.stale);
         let client = self.clients.get_mut(number)?;
-        client.is_stale = is_stale;
-        if self.plan.is_gated && self.costs.database.wait(now) > GATED_FROM {
-            return self.refuse(number, now);
+        client.is_token_expired = is_stale;
+        if self.scenario.has_admission_gate && self.backend.database.wait_time(now) > GATE_THRESHOLD
+        {
+            return self.reject(number, now);
         }
         if let Some(node) = self.nodes.admit(client.node, number, now) {
             // Buying a token is a request like the handshake.
             let requests = if is_stale { 2.0 } else { 1.0 };
-            let done = node.cores.take(now, micros(requests * figures.connect_us));
-            self.go_on(number, done, Step::LookUp)
+            let done = node.cores.run(now, micros(requests * figures.connect_us));
+            self.schedule_or_give_up(number, done, ClientStep::LoadSession)
         } else {
-            self.refuse(number, now)
+            self.reject(number, now)
         }
     }
 
-    fn look_up(&mut self, number: usize) -> Option<()> {
-        let (now, rtt) = (self.agenda.now, self.plan.figures.rtt());
+    fn load_session(&mut self, number: usize) -> Option<()> {
+        let (now, rtt) = (self.queue.now, self.scenario.parameters.rtt());
         let client = self.clients.get_mut(number)?;
-        let (node, is_stale) = (client.node, take(&mut client.is_stale));
+        let (node, is_stale) = (client.node, take(&mut client.is_token_expired));
         if is_stale {
             // A token: its session, and an update.
-            return match self.costs.ask(now, 2, 0.0) {
-                Some(done) => self.go_on(number, done, Step::LookUp),
-                None => self.refuse(number, now + self.plan.figures.acquire_within()),
+            return match self.backend.run_queries(now, 2, 0.0) {
+                Some(done) => self.schedule_or_give_up(number, done, ClientStep::LoadSession),
+                None => self.reject(number, now + self.scenario.parameters.acquire_timeout()),
             };
         }
-        let sessions = &mut self.nodes.get_mut(node)?.sessions;
-        match sessions.ask(now, SESSION, &mut self.costs) {
+        let sessions = &mut self.nodes.get_mut(node)?.session_loader;
+        match sessions.load(now, SESSION_LOOKUP, &mut self.backend) {
             // The greeting goes half the way, and the question comes half the way.
-            Answer::At(done) => self.go_on(number, done + rtt, Step::Subscribe),
-            Answer::AskAt(then) => self.go_on(number, then, Step::LookUp),
-            Answer::Never => self.refuse(number, now + self.plan.figures.acquire_within()),
+            LoadResult::ReadyAt(done) => {
+                self.schedule_or_give_up(number, done + rtt, ClientStep::Subscribe)
+            }
+            LoadResult::RetryAt(then) => {
+                self.schedule_or_give_up(number, then, ClientStep::LoadSession)
+            }
+            LoadResult::TimedOut => {
+                self.reject(number, now + self.scenario.parameters.acquire_timeout())
+            }
         }
     }
 
-    pub(super) fn lose(&mut self, number: usize, first: [Nanos; 2]) -> Option<()> {
-        let now = self.agenda.now;
+    pub(super) fn disconnect(&mut self, number: usize, first: [Nanos; 2]) -> Option<()> {
+        let now = self.queue.now;
         let client = self.clients.get_mut(number)?;
-        client.life += 1;
+        client.connection_count += 1;
         if take(&mut client.is_connected) {
             self.nodes.leave(client.node);
         }
-        if take(&mut client.has_places) {
+        if take(&mut client.is_subscribed) {
             for group in self.rooms.groups_of(number) {
                 self.rooms.leave(group, client.node, now);
             }
         }
         client.away_since.get_or_insert(now);
-        let wait = client.backoff(first, self.plan.has_jitter, &mut self.chance);
-        self.plan_for(number, now + wait, Step::Try);
+        let wait = client.backoff(first, self.scenario.has_jitter, &mut self.rng);
+        self.schedule_client(number, now + wait, ClientStep::Connect);
         Some(())
     }
 
     /// A node tells a client that it cannot come in.
-    fn refuse(&mut self, number: usize, at: Nanos) -> Option<()> {
-        self.tally.refused += 1;
-        self.plan_for(number, at + self.plan.figures.rtt(), Step::Lose(FIRST));
+    fn reject(&mut self, number: usize, at: Nanos) -> Option<()> {
+        self.stats.rejected += 1;
+        self.schedule_client(
+            number,
+            at + self.scenario.parameters.rtt(),
+            ClientStep::Disconnect(INITIAL_BACKOFF),
+        );
         Some(())
     }
 
     /// Plans what is next for a client, or that it gives up before.
-    pub(super) fn go_on(&mut self, number: usize, at: Nanos, step: Step) -> Option<()> {
-        let deadline = self.client(number)?.deadline;
+    pub(super) fn schedule_or_give_up(
+        &mut self,
+        number: usize,
+        at: Nanos,
+        step: ClientStep,
+    ) -> Option<()> {
+        let deadline = self.client_mut(number)?.deadline;
         if at <= deadline {
-            self.plan_for(number, at, step);
+            self.schedule_client(number, at, step);
         } else {
-            self.tally.given_up += 1;
-            self.plan_for(number, deadline, Step::Lose(FIRST));
+            self.stats.timed_out += 1;
+            self.schedule_client(number, deadline, ClientStep::Disconnect(INITIAL_BACKOFF));
         }
         Some(())
     }
 
-    pub(super) fn client(&mut self, number: usize) -> Option<&mut Client> {
+    pub(super) fn client_mut(&mut self, number: usize) -> Option<&mut SimulatedClient> {
         self.clients.get_mut(number)
     }
 }

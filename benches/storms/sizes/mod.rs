@@ -3,40 +3,43 @@
 //! These are sums, not simulations: each row is a rate times a cost. Loads are in cores that would
 //! be busy all the time.
 
-mod size;
+mod deployment;
 
 use std::io::{Result, Write};
 
-use self::size::Size;
+use self::deployment::Deployment;
 use crate::{
-    figures::Figures,
-    table::{Table, short},
+    parameters::Parameters,
+    table::{Table, format_number},
 };
 
-const SOCKETS: [f64; 4] = [1e5, 1e6, 1e7, 1e8];
+const SOCKET_COUNTS: [f64; 4] = [1e5, 1e6, 1e7, 1e8];
 
 const MIB: f64 = 1024.0 * 1024.0;
 
-/// `RING` of `src/channels/hub/tail.rs`.
-const RING: f64 = 256.0;
+/// `BUFFER_EVENTS` of `src/channels/hub/event_buffer.rs`.
+const BUFFER_EVENTS: f64 = 256.0;
 
 /// Ports by which one address of a proxy reaches one of a node.
-const PORTS: f64 = 28_000.0;
+const PORTS_PER_ADDRESS: f64 = 28_000.0;
 
 /// All sockets come back within the first of `retry_ms`.
-const BACK_WITHIN_S: f64 = 5.0;
+const RECONNECT_WINDOW_S: f64 = 5.0;
 
 /// Of its core, what a server of Redis may be busy.
-const FULL: f64 = 0.7;
+const MAX_UTILIZATION: f64 = 0.7;
 
-type Sums = Table<6>;
+type SizeTable = Table<6>;
 
-pub fn print(out: &mut impl Write, figures: &Figures) -> Result<()> {
-    let sizes = SOCKETS.map(|sockets| Size { figures, sockets });
-    let mut table = Sums::new(["", "by", "100 k", "1 M", "10 M", "100 M"]);
-    of_nodes(&mut table, &sizes);
-    table.print(out, "Nodes", &about(figures))?;
-    let mut table = Sums::new([
+pub fn print(out: &mut impl Write, figures: &Parameters) -> Result<()> {
+    let sizes = SOCKET_COUNTS.map(|sockets| Deployment {
+        parameters: figures,
+        sockets,
+    });
+    let mut table = SizeTable::new(["", "by", "100 k", "1 M", "10 M", "100 M"]);
+    add_node_rows(&mut table, &sizes);
+    table.print(out, "Nodes", &describe_parameters(figures))?;
+    let mut table = SizeTable::new([
         "cores of Redis for",
         "by, in src/channels/",
         "100 k",
@@ -44,13 +47,13 @@ pub fn print(out: &mut impl Write, figures: &Figures) -> Result<()> {
         "10 M",
         "100 M",
     ]);
-    of_redis(&mut table, &sizes);
+    add_redis_rows(&mut table, &sizes);
     table.print(
         out,
         "Redis",
         "Of all servers together; what goes over the topic of all nodes is one server's.",
     )?;
-    let mut table = Sums::new([
+    let mut table = SizeTable::new([
         "cores of PostgreSQL for",
         "by, in src/",
         "100 k",
@@ -58,7 +61,7 @@ pub fn print(out: &mut impl Write, figures: &Figures) -> Result<()> {
         "10 M",
         "100 M",
     ]);
-    of_database(&mut table, &sizes);
+    add_database_rows(&mut table, &sizes);
     table.print(
         out,
         "PostgreSQL",
@@ -66,7 +69,7 @@ pub fn print(out: &mut impl Write, figures: &Figures) -> Result<()> {
     )
 }
 
-fn about(figures: &Figures) -> String {
+fn describe_parameters(figures: &Parameters) -> String {
     format!(
         "{} sockets a node, {} groups a socket, {} sockets a group, {} messages a second from each socket; a \
          socket lasts {} s.",
@@ -74,90 +77,99 @@ fn about(figures: &Figures) -> String {
     )
 }
 
-fn of_nodes(table: &mut Sums, sizes: &[Size; 4]) {
-    let mut row =
-        |what: &str, by: &str, value: &dyn Fn(&Size) -> f64| add(table, what, by, sizes, value);
-    row("nodes", "sockets of each", &|size| size.nodes());
-    row("groups", "", &|size| size.groups());
+fn add_node_rows(table: &mut SizeTable, sizes: &[Deployment; 4]) {
+    let mut row = |what: &str, by: &str, value: &dyn Fn(&Deployment) -> f64| {
+        add_row(table, what, by, sizes, value)
+    };
+    row("nodes", "sockets of each", &|size| size.node_count());
+    row("groups", "", &|size| size.group_count());
     row("groups active on a node", "hub/mod.rs, `rooms`", &|size| {
-        size.rooms()
+        size.rooms_per_node()
     });
     row("GiB a node: sockets", "connection/mod.rs", &|size| {
-        let figures = size.figures;
+        let figures = size.parameters;
         let each = figures.socket_kib + f64::from(figures.groups) * figures.place_kib;
         f64::from(figures.sockets) * each / MIB
     });
     row("GiB a node: the kernel's part of them", "", &|size| {
-        f64::from(size.figures.sockets) * size.figures.kernel_kib / MIB
+        f64::from(size.parameters.sockets) * size.parameters.kernel_kib / MIB
     });
     row("GiB a node: groups without rings", "hub/room.rs", &|size| {
-        size.rooms() * size.figures.room_kib / MIB
+        size.rooms_per_node() * size.parameters.room_kib / MIB
     });
     row(
         "GiB a node: rings, once full",
         "hub/tail.rs, `RING`",
-        &|size| size.rooms() * RING * size.figures.kept_bytes / 1024.0 / MIB,
+        &|size| size.rooms_per_node() * BUFFER_EVENTS * size.parameters.kept_bytes / 1024.0 / MIB,
     );
     row("hours until they are", "", &|size| {
-        RING / size.figures.events_of_a_group() / 3600.0
+        BUFFER_EVENTS / size.parameters.events_of_a_group() / 3600.0
     });
     row(
         "deliveries/s of events, a node",
         "hub/telling.rs",
-        &|size| size.deliveries()[0],
+        &|size| size.deliveries_per_node()[0],
     );
     row("cores a node: events", "hub/telling.rs", &|size| {
-        size.deliveries()[0] * size.figures.delivery_us / 1e6
+        size.deliveries_per_node()[0] * size.parameters.delivery_us / 1e6
     });
     row(
         "cores a node: whispers",
         "hub/listener.rs, `whisper`",
-        &|size| size.deliveries()[1] * size.figures.turn_us / 1e6,
+        &|size| size.deliveries_per_node()[1] * size.parameters.turn_us / 1e6,
     );
     row(
         "cores a node: words of others, in one task",
         "hub/mod.rs, `listen`",
-        &|size| size.heard() * size.figures.word_us / 1e6,
+        &|size| size.received_per_node() * size.parameters.word_us / 1e6,
     );
     row(
         "cores a node: sockets that open",
         "controllers/socket.rs",
-        &|size| size.connects() / size.nodes() * connect_us(size) / 1e6,
+        &|size| size.connects_per_s() / size.node_count() * connect_us(size) / 1e6,
     );
     row(
         "cores a node: all come back in 5 s",
         "controllers/socket.rs",
-        &|size| f64::from(size.figures.sockets) / BACK_WITHIN_S * connect_us(size) / 1e6,
+        &|size| f64::from(size.parameters.sockets) / RECONNECT_WINDOW_S * connect_us(size) / 1e6,
     );
     row("Mbit/s a node, events", "", &|size| {
-        size.deliveries()[0] * size.figures.wire_bytes * 8.0 / 1e6
+        size.deliveries_per_node()[0] * size.parameters.wire_bytes * 8.0 / 1e6
     });
     row(
         "addresses of proxies, at least",
         "28,000 ports to a node",
-        &|size| (f64::from(size.figures.sockets) / PORTS).ceil(),
+        &|size| (f64::from(size.parameters.sockets) / PORTS_PER_ADDRESS).ceil(),
     );
 }
 
-fn connect_us(size: &Size) -> f64 {
-    size.figures.connect_us + f64::from(size.figures.groups) * size.figures.place_us
+fn connect_us(size: &Deployment) -> f64 {
+    size.parameters.connect_us + f64::from(size.parameters.groups) * size.parameters.place_us
 }
 
-fn of_redis(table: &mut Sums, sizes: &[Size; 4]) {
-    let group = |size: &Size, place: usize| {
-        let (_, _, rate) = size.of_groups().get(place).copied().unwrap_or_default();
-        size.redis(rate, size.hearing())
+fn add_redis_rows(table: &mut SizeTable, sizes: &[Deployment; 4]) {
+    let group = |size: &Deployment, place: usize| {
+        let (_, _, rate) = size
+            .group_publications()
+            .get(place)
+            .copied()
+            .unwrap_or_default();
+        size.redis_cores(rate, size.other_nodes_subscribed())
     };
-    let node = |size: &Size, place: usize| {
-        let (_, _, rate) = size.of_nodes().get(place).copied().unwrap_or_default();
-        size.redis(rate, size.nodes() - 1.0)
+    let node = |size: &Deployment, place: usize| {
+        let (_, _, rate) = size
+            .node_publications()
+            .get(place)
+            .copied()
+            .unwrap_or_default();
+        size.redis_cores(rate, size.node_count() - 1.0)
     };
     let [first, ..] = sizes;
-    for (place, (what, by, _)) in first.of_groups().into_iter().enumerate() {
-        add(table, what, by, sizes, &|size| group(size, place));
+    for (place, (what, by, _)) in first.group_publications().into_iter().enumerate() {
+        add_row(table, what, by, sizes, &|size| group(size, place));
     }
-    for (place, (what, by, _)) in first.of_nodes().into_iter().enumerate() {
-        add(
+    for (place, (what, by, _)) in first.node_publications().into_iter().enumerate() {
+        add_row(
             table,
             &format!("{what}, to all nodes"),
             by,
@@ -165,66 +177,76 @@ fn of_redis(table: &mut Sums, sizes: &[Size; 4]) {
             &|size| node(size, place),
         );
     }
-    let groups = |size: &Size| (0..6).map(|place| group(size, place)).sum::<f64>();
-    let nodes = |size: &Size| (0..3).map(|place| node(size, place)).sum::<f64>();
-    add(
+    let groups = |size: &Deployment| (0..6).map(|place| group(size, place)).sum::<f64>();
+    let nodes = |size: &Deployment| (0..3).map(|place| node(size, place)).sum::<f64>();
+    add_row(
         table,
         "**servers at 70 %, but for the topic of all nodes**",
         "",
         sizes,
-        &|size| (groups(size) / FULL).ceil(),
+        &|size| (groups(size) / MAX_UTILIZATION).ceil(),
     );
-    add(
+    add_row(
         table,
         "**that topic's one server, of its core**",
         "",
         sizes,
         &nodes,
     );
-    add(table, "servers for events alone", "", sizes, &|size| {
-        (group(size, 0) / FULL).ceil()
+    add_row(table, "servers for events alone", "", sizes, &|size| {
+        (group(size, 0) / MAX_UTILIZATION).ceil()
     });
-    add(
+    add_row(
         table,
         "nodes that hear a group's event",
         "",
         sizes,
-        &|size| size.hearing(),
+        &|size| size.other_nodes_subscribed(),
     );
 }
 
-fn of_database(table: &mut Sums, sizes: &[Size; 4]) {
-    let cores = |size: &Size, place: usize| {
-        let (_, _, cores) = size.database().get(place).copied().unwrap_or_default();
+fn add_database_rows(table: &mut SizeTable, sizes: &[Deployment; 4]) {
+    let cores = |size: &Deployment, place: usize| {
+        let (_, _, cores) = size
+            .database_cores()
+            .get(place)
+            .copied()
+            .unwrap_or_default();
         cores
     };
     let [first, ..] = sizes;
-    for (place, (what, by, _)) in first.database().into_iter().enumerate() {
-        add(table, what, by, sizes, &|size| cores(size, place));
+    for (place, (what, by, _)) in first.database_cores().into_iter().enumerate() {
+        add_row(table, what, by, sizes, &|size| cores(size, place));
     }
-    add(table, "**all**", "", sizes, &|size| {
+    add_row(table, "**all**", "", sizes, &|size| {
         (0..7).map(|place| cores(size, place)).sum()
     });
-    add(
+    add_row(
         table,
         "sweeps while Redis is away",
         "hub/healing.rs, `sweep_by_the_clock`",
         sizes,
-        &|size| size.swept_without_redis(),
+        &|size| size.sweep_cores_without_redis(),
     );
-    add(table, "messages a second", "", sizes, &|size| {
-        size.messages()
+    add_row(table, "messages a second", "", sizes, &|size| {
+        size.messages_per_s()
     });
-    add(
+    add_row(
         table,
         "queries/s when all come back in 5 s",
         "controllers/socket.rs",
         sizes,
-        &|size| size.sockets / BACK_WITHIN_S * 3.0,
+        &|size| size.sockets / RECONNECT_WINDOW_S * 3.0,
     );
 }
 
-fn add(table: &mut Sums, what: &str, by: &str, sizes: &[Size; 4], value: &dyn Fn(&Size) -> f64) {
-    let [small, million, ten, hundred] = sizes.each_ref().map(|size| short(value(size)));
-    table.row([what.to_owned(), by.to_owned(), small, million, ten, hundred]);
+fn add_row(
+    table: &mut SizeTable,
+    what: &str,
+    by: &str,
+    sizes: &[Deployment; 4],
+    value: &dyn Fn(&Deployment) -> f64,
+) {
+    let [small, million, ten, hundred] = sizes.each_ref().map(|size| format_number(value(size)));
+    table.add_row([what.to_owned(), by.to_owned(), small, million, ten, hundred]);
 }

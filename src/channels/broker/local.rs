@@ -8,36 +8,36 @@ use std::{
 use axum::body::Bytes;
 use tokio::sync::{mpsc, watch};
 
-use super::{INBOX, Inbox, Subscribed};
+use super::{INBOX_CAPACITY, Inbox, SubscriptionReady};
 
 #[derive(Clone, Default)]
-pub struct Bus(Arc<Mutex<Vec<Node>>>);
+pub struct LocalBus(Arc<Mutex<Vec<BusNode>>>);
 
-struct Node {
+struct BusNode {
     id: usize,
     topics: HashSet<String>,
     inbox: mpsc::Sender<(String, Bytes)>,
 }
 
-/// One node's end of a [`Bus`].
-pub struct Local {
-    bus: Bus,
+/// One node's end of a [`LocalBus`].
+pub struct LocalBroker {
+    bus: LocalBus,
     id: usize,
 }
 
-impl Bus {
+impl LocalBus {
     #[must_use]
-    pub fn join(&self) -> (Local, Inbox) {
-        let (sender, inbox) = mpsc::channel(INBOX);
-        let mut nodes = self.nodes();
+    pub fn join(&self) -> (LocalBroker, Inbox) {
+        let (sender, inbox) = mpsc::channel(INBOX_CAPACITY);
+        let mut nodes = self.lock_nodes();
         let id = nodes.len();
-        nodes.push(Node {
+        nodes.push(BusNode {
             id,
             topics: HashSet::new(),
             inbox: sender,
         });
         (
-            Local {
+            LocalBroker {
                 bus: self.clone(),
                 id,
             },
@@ -45,23 +45,23 @@ impl Bus {
         )
     }
 
-    fn nodes(&self) -> MutexGuard<'_, Vec<Node>> {
+    fn lock_nodes(&self) -> MutexGuard<'_, Vec<BusNode>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Local {
-    pub fn subscribe(&self, topic: &str) -> Subscribed {
-        self.with_topics(|topics| topics.insert(topic.to_owned()));
-        Subscribed(watch::channel(true).1)
+impl LocalBroker {
+    pub fn subscribe(&self, topic: &str) -> SubscriptionReady {
+        self.update_topics(|topics| topics.insert(topic.to_owned()));
+        SubscriptionReady(watch::channel(true).1)
     }
 
     pub fn unsubscribe(&self, topic: &str) {
-        self.with_topics(|topics| topics.remove(topic));
+        self.update_topics(|topics| topics.remove(topic));
     }
 
     pub fn publish(&self, topic: &str, payload: &Bytes) {
-        for node in self.bus.nodes().iter() {
+        for node in self.bus.lock_nodes().iter() {
             if node.id != self.id && node.topics.contains(topic) {
                 let sent = node.inbox.try_send((topic.to_owned(), payload.clone()));
                 if sent.is_err() {
@@ -71,8 +71,13 @@ impl Local {
         }
     }
 
-    fn with_topics(&self, change: impl FnOnce(&mut HashSet<String>) -> bool) {
-        if let Some(node) = self.bus.nodes().iter_mut().find(|node| node.id == self.id) {
+    fn update_topics(&self, change: impl FnOnce(&mut HashSet<String>) -> bool) {
+        if let Some(node) = self
+            .bus
+            .lock_nodes()
+            .iter_mut()
+            .find(|node| node.id == self.id)
+        {
             change(&mut node.topics);
         }
     }

@@ -6,8 +6,8 @@
 //! payload says that one was lost.
 
 mod local;
+mod message_signer;
 mod redis;
-mod seal;
 
 use std::time::Duration;
 
@@ -17,28 +17,28 @@ use tokio::{
     time::{Instant, timeout_at},
 };
 
-pub use self::local::{Bus, Local};
-pub use self::redis::{Counters, Redis, probe as probe_redis};
-pub use self::seal::Seal;
+pub use self::local::{LocalBroker, LocalBus};
+pub use self::message_signer::MessageSigner;
+pub use self::redis::{RedisBroker, RedisScripts, probe as probe_redis};
 use crate::{settings::Settings, supervisor::Supervisor};
 
 /// What reached this node: the topic and the payload.
 pub type Inbox = mpsc::Receiver<(String, Bytes)>;
 
 /// Payloads that may wait for the hub, which never waits for anything itself.
-const INBOX: usize = 1024;
+const INBOX_CAPACITY: usize = 1024;
 
 /// How long a socket waits for its group's subscription before it opens without.
-const SUBSCRIBED_WITHIN: Duration = Duration::from_secs(1);
+const SUBSCRIBE_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Redis could not be reached, or did not take it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the broker is out of reach")]
-pub struct Unavailable;
+pub struct BrokerUnavailable;
 
 pub enum Broker {
-    Local(Local),
-    Redis(Redis),
+    Local(LocalBroker),
+    Redis(RedisBroker),
 }
 
 impl Broker {
@@ -46,10 +46,10 @@ impl Broker {
     #[must_use]
     pub fn open(settings: &Settings, supervisor: &Supervisor) -> (Self, Inbox) {
         match &settings.channels.redis_url {
-            None => Self::local(&Bus::default()),
+            None => Self::local(&LocalBus::default()),
             Some(url) => {
-                let seal = Seal::new(&settings.tokens.secret);
-                let (redis, inbox) = Redis::open(url, &settings.channels, seal, supervisor);
+                let seal = MessageSigner::new(&settings.tokens.secret);
+                let (redis, inbox) = RedisBroker::open(url, &settings.channels, seal, supervisor);
                 (Self::Redis(redis), inbox)
             }
         }
@@ -57,13 +57,13 @@ impl Broker {
 
     /// A node of an in-process bus.
     #[must_use]
-    pub fn local(bus: &Bus) -> (Self, Inbox) {
+    pub fn local(bus: &LocalBus) -> (Self, Inbox) {
         let (local, inbox) = bus.join();
         (Self::Local(local), inbox)
     }
 
     /// Subscribes this node to a topic. It is subscribed again by itself after Redis was away.
-    pub fn subscribe(&self, topic: &str) -> Subscribed {
+    pub fn subscribe(&self, topic: &str) -> SubscriptionReady {
         match self {
             Self::Local(local) => local.subscribe(topic),
             Self::Redis(redis) => redis.subscribe(topic),
@@ -80,13 +80,13 @@ impl Broker {
     /// Publishes at once, in the order of calls; the future only tells what became of it.
     ///
     /// # Errors
-    /// [`Unavailable`] when Redis is away or too much waits for it. That a payload was taken does
+    /// [`BrokerUnavailable`] when Redis is away or too much waits for it. That a payload was taken does
     /// not mean that it arrived.
     pub fn publish(
         &self,
         topic: &str,
         payload: Bytes,
-    ) -> impl Future<Output = Result<(), Unavailable>> + use<> {
+    ) -> impl Future<Output = Result<(), BrokerUnavailable>> + use<> {
         let taken = match self {
             Self::Local(local) => {
                 local.publish(topic, &payload);
@@ -97,7 +97,7 @@ impl Broker {
         async {
             match taken {
                 None => Ok(()),
-                Some(taken) => taken.await.unwrap_or(Err(Unavailable)),
+                Some(taken) => taken.await.unwrap_or(Err(BrokerUnavailable)),
             }
         }
     }
@@ -111,7 +111,7 @@ impl Broker {
 
     /// Whether there should be a way to other nodes and is none, be it for some topics alone.
     #[must_use]
-    pub fn is_away(&self) -> bool {
+    pub fn is_disconnected(&self) -> bool {
         match self {
             Self::Local(_) => false,
             Self::Redis(redis) => !redis.is_connected(),
@@ -130,44 +130,44 @@ impl Broker {
     /// Counts the sessions with servers of Redis, each of which begins after something may have been
     /// lost.
     #[must_use]
-    pub fn sessions(&self) -> Option<watch::Receiver<u64>> {
+    pub fn reconnects(&self) -> Option<watch::Receiver<u64>> {
         match self {
             Self::Local(_) => None,
-            Self::Redis(redis) => Some(redis.sessions()),
+            Self::Redis(redis) => Some(redis.reconnects()),
         }
     }
 
     /// What all nodes count together. It does not keep the broker alive.
     #[must_use]
-    pub fn counters(&self) -> Counters {
+    pub fn redis_scripts(&self) -> RedisScripts {
         match self {
-            Self::Local(_) => Counters::nowhere(),
-            Self::Redis(redis) => redis.counters(),
+            Self::Local(_) => RedisScripts::disabled(),
+            Self::Redis(redis) => redis.redis_scripts(),
         }
     }
 
     /// Waits until there is a way to other nodes for all topics.
     ///
     /// # Errors
-    /// [`Unavailable`] when there is none within `limit`, or none is configured.
-    pub async fn connected(&self, limit: Duration) -> Result<(), Unavailable> {
+    /// [`BrokerUnavailable`] when there is none within `limit`, or none is configured.
+    pub async fn wait_until_connected(&self, limit: Duration) -> Result<(), BrokerUnavailable> {
         match self {
-            Self::Local(_) => Err(Unavailable),
-            Self::Redis(redis) => redis.connected(limit).await,
+            Self::Local(_) => Err(BrokerUnavailable),
+            Self::Redis(redis) => redis.wait_until_connected(limit).await,
         }
     }
 }
 
 /// Tells when a subscription stands.
 #[derive(Clone)]
-pub struct Subscribed(watch::Receiver<bool>);
+pub struct SubscriptionReady(watch::Receiver<bool>);
 
-impl Subscribed {
+impl SubscriptionReady {
     /// Waits until the subscription stands; not at all while Redis is away, 1 s at most, and
     /// not beyond `patience`.
     pub async fn wait(mut self, patience: Instant) {
         // Both ways to fail mean that there is nothing to wait for.
-        let until = patience.min(Instant::now() + SUBSCRIBED_WITHIN);
+        let until = patience.min(Instant::now() + SUBSCRIBE_TIMEOUT);
         let _ = timeout_at(until, self.0.wait_for(|stands| *stands)).await;
     }
 }

@@ -5,128 +5,136 @@ use std::{collections::VecDeque, sync::Arc};
 use axum::extract::ws::Utf8Bytes;
 use tokio::time::Instant;
 
-use super::{Heard, Mode};
+use super::{FrameResults, SocketProtocol};
 use crate::{
     channels::{
         Channels, Member,
-        hub::Places,
+        hub::Subscriptions,
         protocol::{
             CloseReason,
-            base::{self, BaseRequest},
-            event::Told,
+            base::{self, BasicRequest},
+            event::EncodedEvent,
         },
     },
-    models::{changes::What, refusals::Refusal},
+    models::{group_commands::CommandKind, rejections::Rejection},
 };
 
-pub(in crate::channels) struct Base<'a> {
+pub(in crate::channels) struct BasicProtocol<'a> {
     member: &'a Member,
     channels: &'a Channels,
     /// What this socket has said and not passed in the log yet: it is not told to itself.
-    own: VecDeque<i64>,
+    own_seqs: VecDeque<i64>,
 }
 
-impl<'a> Base<'a> {
+impl<'a> BasicProtocol<'a> {
     pub fn new(member: &'a Member, channels: &'a Channels) -> Self {
         Self {
             member,
             channels,
-            own: VecDeque::new(),
+            own_seqs: VecDeque::new(),
         }
     }
 
     async fn post(&mut self, text: String) -> Result<(), CloseReason> {
-        let what = What::Send {
+        let what = CommandKind::Send {
             text,
             reply_to: None,
         };
-        let change = self.member.change(None, what);
-        self.channels.until_may_send(self.member.author.id).await;
+        let change = self.member.command(None, what);
+        self.channels.wait_for_send_rate(self.member.actor.id).await;
         let outcome = self
             .channels
             .writer
-            .make(self.member.group.clone(), change)
+            .execute(self.member.group_name.clone(), change)
             .await;
-        match outcome.map_err(|_| CloseReason::NotStored)? {
+        match outcome.map_err(|_| CloseReason::StoreFailed)? {
             Ok(stored) => {
-                self.own.push_back(stored.seq);
+                self.own_seqs.push_back(stored.seq);
                 Ok(())
             }
-            Err(Refusal::NotMember) => Err(CloseReason::NotMember),
+            Err(Rejection::NotMember) => Err(CloseReason::NotMember),
             // There is nothing else for which a message without a reference can be refused but a
             // group that has just gone.
-            Err(_) => Err(CloseReason::NotStored),
+            Err(_) => Err(CloseReason::StoreFailed),
         }
     }
 }
 
-impl Mode for Base<'_> {
-    const ENDS_FLOODS: bool = false;
+impl SocketProtocol for BasicProtocol<'_> {
+    const CLOSES_ON_FLOOD: bool = false;
 
     /// Each is answered before the next is read.
-    const FRAMES_AT_ONCE: usize = 1;
+    const MAX_FRAMES_PER_BATCH: usize = 1;
 
-    fn greet(&mut self, _: &mut Places) -> Vec<Utf8Bytes> {
-        let clock = self.channels.settings.clock();
-        vec![base::greeting(&self.member.author.username, &clock)]
+    fn on_open(&mut self, _: &mut Subscriptions) -> Vec<Utf8Bytes> {
+        let clock = self.channels.settings.time_of_day();
+        vec![base::greeting_frame(&self.member.actor.username, &clock)]
     }
 
-    async fn hear(&mut self, texts: &[Utf8Bytes], _: &mut Places) -> Heard {
-        let mut heard = Heard::default();
+    async fn on_frames(&mut self, texts: &[Utf8Bytes], _: &mut Subscriptions) -> FrameResults {
+        let mut heard = FrameResults::default();
         for text in texts {
-            let done = match BaseRequest::parse(text) {
-                Some(BaseRequest::Post(text)) => Box::pin(self.post(text)).await,
-                Some(BaseRequest::Other) => Ok(()),
-                None => Err(CloseReason::NotJson),
+            let done = match BasicRequest::parse(text) {
+                Some(BasicRequest::Post(text)) => Box::pin(self.post(text)).await,
+                Some(BasicRequest::Other) => Ok(()),
+                None => Err(CloseReason::InvalidJson),
             };
             if let Err(reason) = done {
-                heard.end = Some(reason);
+                heard.close_reason = Some(reason);
                 break;
             }
-            let answer = base::answer(&self.channels.settings.clock());
+            let answer = base::reply_frame(&self.channels.settings.time_of_day());
             heard.replies.push(answer);
         }
         heard
     }
 
-    async fn welcome(&mut self, _: Vec<Arc<str>>, _: &mut Places) -> Vec<Utf8Bytes> {
+    async fn on_groups_joined(
+        &mut self,
+        _: Vec<Arc<str>>,
+        _: &mut Subscriptions,
+    ) -> Vec<Utf8Bytes> {
         Vec::new()
     }
 
-    fn show(&mut self, _: usize, told: &Told) -> Option<Utf8Bytes> {
-        while let Some(own) = self.own.pop_front_if(|own| *own <= told.seq) {
+    fn event_frame(&mut self, _: usize, told: &EncodedEvent) -> Option<Utf8Bytes> {
+        while let Some(own) = self.own_seqs.pop_front_if(|own| *own <= told.seq) {
             if own == told.seq {
                 return None;
             }
         }
-        let username = &self.member.author.username;
-        told.base_frame(username, || self.channels.settings.clock())
+        let username = &self.member.actor.username;
+        told.basic_frame(username, || self.channels.settings.time_of_day())
     }
 
-    fn shown_to(&mut self, _: usize, _: i64) -> Option<Utf8Bytes> {
+    fn on_delivered(&mut self, _: usize, _: i64) -> Option<Utf8Bytes> {
         None
     }
 
-    fn may_be_told_at_once(&self, _: usize) -> bool {
+    fn can_write_direct(&self, _: usize) -> bool {
         true
     }
 
     /// Its own messages, which it is not told.
-    fn must_see(&self) -> bool {
-        !self.own.is_empty()
+    fn needs_filtering(&self) -> bool {
+        !self.own_seqs.is_empty()
     }
 
-    fn lose(&mut self, _: usize, reason: CloseReason) -> Result<Option<Utf8Bytes>, CloseReason> {
+    fn on_subscription_lost(
+        &mut self,
+        _: usize,
+        reason: CloseReason,
+    ) -> Result<Option<Utf8Bytes>, CloseReason> {
         Err(reason)
     }
 
-    fn due(&self) -> Option<Instant> {
+    fn next_timer(&self) -> Option<Instant> {
         None
     }
 
-    fn look_after(&mut self) {}
+    fn on_timer(&mut self) {}
 
-    fn goodbye(&self, _: CloseReason) -> Option<Utf8Bytes> {
+    fn bye_frame(&self, _: CloseReason) -> Option<Utf8Bytes> {
         None
     }
 }

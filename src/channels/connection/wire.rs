@@ -10,108 +10,126 @@ use axum::{
 use futures_util::SinkExt;
 use tokio::{select, time::timeout};
 
-use super::Ended;
+use super::ConnectionEnd;
 use crate::channels::{
     Channels,
-    frame::framed,
-    hub::{Ending, Places},
-    line::{Line, Put},
+    hub::{CloseSignal, Subscriptions},
     protocol::{CloseReason, rich::Frame},
-    transport::{self, PART, close, write_part},
+    socket_writer::{SocketWriter, WriteOutcome},
+    text_frame::encode_text_frames,
+    transport::{self, FLUSH_BYTES, close, write_batch},
 };
 
 /// Writes frames, as many as fit at once. They go past the library, which would keep a buffer for each
 /// socket, where there is a line.
-pub(super) async fn write(
+pub(super) async fn write_frames(
     socket: &mut WebSocket,
     frames: Vec<Utf8Bytes>,
-    places: &Places,
+    places: &Subscriptions,
     channels: &Channels,
-) -> Result<(), Ended> {
+) -> Result<(), ConnectionEnd> {
     let mut frames = frames.into_iter().peekable();
     while frames.peek().is_some() {
         // Of much, a part at a time: a peer that takes it slowly takes it.
-        let Some(line) = places.line() else {
+        let Some(line) = places.socket_writer() else {
             let mut frames = frames.by_ref().map(Message::Text);
-            let writing = write_part(socket, &mut frames);
-            Box::pin(in_time(writing, &places.ending(), channels)).await?;
+            let writing = write_batch(socket, &mut frames);
+            Box::pin(with_stall_timeout(
+                writing,
+                &places.close_signal(),
+                channels,
+            ))
+            .await?;
             continue;
         };
-        let frames = framed(part(&mut frames));
-        let put = line.put(frames.clone());
-        if put != Put::Whole {
-            let writing = put_after(put, socket, line, frames);
-            Box::pin(in_time(writing, &places.ending(), channels)).await?;
+        let frames = encode_text_frames(take_batch(&mut frames));
+        let put = line.try_write(frames.clone());
+        if put != WriteOutcome::Written {
+            let writing = finish_write(put, socket, line, frames);
+            Box::pin(with_stall_timeout(
+                writing,
+                &places.close_signal(),
+                channels,
+            ))
+            .await?;
         }
     }
     Ok(())
 }
 
 /// As many as are written before one flush.
-fn part(frames: &mut impl Iterator<Item = Utf8Bytes>) -> impl Iterator<Item = Utf8Bytes> {
+fn take_batch(frames: &mut impl Iterator<Item = Utf8Bytes>) -> impl Iterator<Item = Utf8Bytes> {
     let mut bytes = 0;
     std::iter::from_fn(move || {
-        let frame = (bytes < PART).then(|| frames.next())??;
+        let frame = (bytes < FLUSH_BYTES).then(|| frames.next())??;
         bytes += frame.len();
         Some(frame)
     })
 }
 
 /// Waits until frames that were not put on a line at once are on their way.
-async fn put_after(
-    mut put: Put,
+async fn finish_write(
+    mut put: WriteOutcome,
     socket: &mut WebSocket,
-    line: &Line,
+    line: &SocketWriter,
     frames: Bytes,
 ) -> Result<(), Error> {
     loop {
         match put {
-            Put::Whole => return Ok(()),
-            Put::Part => return socket.flush().await,
+            WriteOutcome::Written => return Ok(()),
+            WriteOutcome::Partial => return socket.flush().await,
             // After what the library has begun to write.
-            Put::Refused => socket.flush().await?,
-            Put::Ended => return Err(Error::new(io::Error::from(io::ErrorKind::BrokenPipe))),
+            WriteOutcome::Blocked => socket.flush().await?,
+            WriteOutcome::Closed => {
+                return Err(Error::new(io::Error::from(io::ErrorKind::BrokenPipe)));
+            }
         }
-        put = line.put(frames.clone());
+        put = line.try_write(frames.clone());
     }
 }
 
 /// Waits until all that was written is on its way, past the task of the socket too.
 pub(super) async fn flush(
     socket: &mut WebSocket,
-    places: &Places,
+    places: &Subscriptions,
     channels: &Channels,
-) -> Result<(), Ended> {
-    Box::pin(in_time(socket.flush(), &places.ending(), channels)).await
+) -> Result<(), ConnectionEnd> {
+    Box::pin(with_stall_timeout(
+        socket.flush(),
+        &places.close_signal(),
+        channels,
+    ))
+    .await
 }
 
 /// Waits for something, but not for a peer that takes nothing, and not for one that must go.
-pub(super) async fn in_time(
+pub(super) async fn with_stall_timeout(
     writing: impl Future<Output = Result<(), Error>>,
-    ending: &Ending,
+    ending: &CloseSignal,
     channels: &Channels,
-) -> Result<(), Ended> {
+) -> Result<(), ConnectionEnd> {
     // A peer that does not take one batch of frames within this takes nothing.
     let limit = Duration::from_secs(channels.settings.channels.stall_timeout.into());
     select! {
         biased;
         written = timeout(limit, writing) => match written {
             Ok(Ok(())) => Ok(()),
-            Ok(Err(_)) => Err(Ended::Broken),
-            Err(_) => Err(CloseReason::Slow.into()),
+            Ok(Err(_)) => Err(ConnectionEnd::ConnectionLost),
+            Err(_) => Err(CloseReason::SlowConsumer.into()),
         },
-        reason = ending.reason() => Err(reason.into()),
+        reason = ending.wait() => Err(reason.into()),
     }
 }
 
 /// What to do about an error of reading.
-pub(super) fn fault(error: Error) -> Ended {
-    transport::fault(error).map_or(Ended::Broken, Ended::ByUs)
+pub(super) fn end_of_read_error(error: Error) -> ConnectionEnd {
+    transport::close_reason_of_error(error)
+        .map_or(ConnectionEnd::ConnectionLost, ConnectionEnd::ClosedByServer)
 }
 
 /// Lets a rich client in only to tell it why it must go: a browser cannot read the status of a
 /// refused handshake.
-pub(in crate::channels) async fn refuse(socket: Box<WebSocket>, reason: CloseReason) {
+pub(in crate::channels) async fn reject(socket: Box<WebSocket>, reason: CloseReason) {
     let bye = Frame::Bye(reason.into()).encode();
     close(socket, Some(bye), reason).await;
 }

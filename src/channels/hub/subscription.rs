@@ -7,169 +7,170 @@ use sea_orm::DbErr;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::{
-    ANSWER_WITHIN, Hub, News, Scope,
-    healing::in_time,
-    listener::Listener,
+    DB_TIMEOUT, Hub, NextEvents, SocketScope,
+    event_buffer::{BATCH_BYTES, take_batch},
+    gap_repair::with_db_timeout,
     read_ahead::ReadAhead,
-    room::{Attendance, Room},
-    tail::{BATCH_BYTES, batch_of},
+    room::{OnlineUsers, Room},
+    subscriber::Subscriber,
 };
 use crate::{
     channels::{
         Member,
-        protocol::{CloseReason, event::Told},
+        protocol::{CloseReason, event::EncodedEvent},
     },
     models::events,
 };
 
 /// Events that are read from the log at once, at most.
-const PAGE: u64 = 64;
+const LOG_PAGE_EVENTS: u64 = 64;
 
 /// How long the other groups of a socket wait for the turn of one of them to be read.
-const TURN_WITHIN: Duration = Duration::from_secs(2);
+const LOG_READ_TURN_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Bytes of them that are kept until they are taken, beyond the first.
-const PAGE_BYTES: usize = 256 * 1024;
+const LOG_PAGE_BYTES: usize = 256 * 1024;
 
 /// Events that are read at once while the other groups of the socket fill its read-ahead.
-const FEW: u64 = 8;
+const REDUCED_PAGE_EVENTS: u64 = 8;
 
 /// A socket's place in a group. Dropping it leaves the group.
 pub(in crate::channels) struct Subscription {
     hub: Arc<Hub>,
     room: Arc<Room>,
-    listener: Arc<Listener>,
+    subscriber: Arc<Subscriber>,
     /// The last event that the socket was told.
-    told: i64,
+    delivered_seq: i64,
     /// The events that were read from the log and not taken yet, in order.
-    read: ReadAhead,
+    read_ahead: ReadAhead,
     /// When it tries again to read the log, if it could not.
-    resting: Option<Instant>,
+    retry_at: Option<Instant>,
     /// The deletions that were known when it was read.
-    deletions: u64,
+    content_version: u64,
 }
 
 impl Subscription {
     /// Begins after what the member was let in with.
-    pub fn new(hub: Arc<Hub>, room: Arc<Room>, listener: Arc<Listener>) -> Self {
+    pub fn new(hub: Arc<Hub>, room: Arc<Room>, subscriber: Arc<Subscriber>) -> Self {
         Self {
-            told: listener.admitted,
-            read: ReadAhead::new(listener.peer.read_ahead.clone()),
+            delivered_seq: subscriber.joined_at_seq,
+            read_ahead: ReadAhead::new(subscriber.socket.read_ahead.clone()),
             hub,
             room,
-            listener,
-            resting: None,
-            deletions: 0,
+            subscriber,
+            retry_at: None,
+            content_version: 0,
         }
     }
 
     /// The last event that was told here to anybody.
-    pub fn last(&self) -> i64 {
-        self.room.last()
+    pub fn room_last_seq(&self) -> i64 {
+        self.room.last_seq()
     }
 
     /// Where the log ends, and how far a member has read of it and how many messages not, by now.
-    pub fn standing(&self, member: &Member) -> (i64, i64, i64) {
-        self.room.standing(member)
+    pub fn read_state(&self, member: &Member) -> (i64, i64, i64) {
+        self.room.read_state(member)
     }
 
     /// How far this socket has been told.
-    pub fn told(&self) -> i64 {
-        self.told
+    pub fn delivered_seq(&self) -> i64 {
+        self.delivered_seq
     }
 
     /// Goes on after another event.
-    pub fn go_to(&mut self, seq: i64) {
-        self.listener.close_lane();
-        self.told = seq;
-        self.read.clear();
-        self.ring();
+    pub fn seek(&mut self, seq: i64) {
+        self.subscriber.disable_direct_write();
+        self.delivered_seq = seq;
+        self.read_ahead.clear();
+        self.notify();
     }
 
     /// Asks for a turn.
-    pub fn ring(&self) {
-        self.listener.ring();
+    pub fn notify(&self) {
+        self.subscriber.notify();
     }
 
     /// Does nothing for a while, then asks for a turn.
-    pub fn rest(&mut self, wait: Duration) {
-        self.resting = Some(Instant::now() + wait);
-        let listener = self.listener.clone();
+    pub fn retry_after(&mut self, wait: Duration) {
+        self.retry_at = Some(Instant::now() + wait);
+        let listener = self.subscriber.clone();
         tokio::spawn(async move {
             sleep(wait).await;
-            listener.ring();
+            listener.notify();
         });
     }
 
-    pub fn is_resting(&self) -> bool {
-        self.resting.is_some_and(|until| until > Instant::now())
+    pub fn is_waiting_to_retry(&self) -> bool {
+        self.retry_at.is_some_and(|until| until > Instant::now())
     }
 
     /// Takes its turn: what comes from now on asks for another.
-    pub fn look(&mut self) {
-        self.listener.look();
-        if let Some(told) = self.listener.close_lane() {
-            self.told = told;
-            self.read.drop_to(told);
+    pub fn begin_turn(&mut self) {
+        self.subscriber.clear_notified();
+        if let Some(told) = self.subscriber.disable_direct_write() {
+            self.delivered_seq = told;
+            self.read_ahead.drop_through(told);
         }
     }
 
     /// Has the room tell what comes next, without a turn of this socket's task: it was told all there
     /// is.
-    pub fn let_the_room_tell(&self) {
-        self.listener.open_lane(self.told, || self.room.last());
+    pub fn enable_direct_write(&self) {
+        self.subscriber
+            .enable_direct_write(self.delivered_seq, || self.room.last_seq());
     }
 
     /// Whether what comes next must be read from the log.
-    pub fn is_behind(&self) -> bool {
-        self.room.is_behind(self.told)
+    pub fn needs_log(&self) -> bool {
+        self.room.needs_log_after(self.delivered_seq)
     }
 
     /// Waits until there may be something to take, where the socket has no other place. Safe to be
     /// cancelled.
-    pub async fn news(&mut self) {
-        self.listener.peer.news().await;
-        while self.listener.peer.take_rung().is_some() {}
-        self.look();
+    pub async fn wait_for_events(&mut self) {
+        self.subscriber.socket.wait_for_events().await;
+        while self.subscriber.socket.next_ready_slot().is_some() {}
+        self.begin_turn();
     }
 
     /// Why this place is lost, if it is, where the socket has others.
-    pub fn over(&self) -> Option<CloseReason> {
-        self.listener.over()
+    pub fn close_reason(&self) -> Option<CloseReason> {
+        self.subscriber.close_reason()
     }
 
     /// What comes next, at most a batch of it; from the log where it is not kept here.
     ///
     /// # Errors
     /// When the log cannot be read. Nothing is lost: the next call tries again.
-    pub async fn next(&mut self) -> Result<News, DbErr> {
-        let mut news = self.room.news(self.told);
-        if matches!(news, News::InTheLog) {
-            news = self.next_of_log().await?;
+    pub async fn next_events(&mut self) -> Result<NextEvents, DbErr> {
+        let mut news = self.room.next_events(self.delivered_seq);
+        if matches!(news, NextEvents::InLog) {
+            news = self.next_from_log().await?;
         }
-        self.take(&news);
+        self.mark_delivered(&news);
         Ok(news)
     }
 
     /// What comes next, as far as it is kept here.
-    pub fn next_kept(&mut self) -> News {
-        let news = self.room.news(self.told);
-        self.take(&news);
+    pub fn next_buffered(&mut self) -> NextEvents {
+        let news = self.room.next_events(self.delivered_seq);
+        self.mark_delivered(&news);
         news
     }
 
-    fn take(&mut self, news: &News) {
-        if let News::Events(events) = news
+    fn mark_delivered(&mut self, news: &NextEvents) {
+        if let NextEvents::Events(events) = news
             && let Some(last) = events.last()
         {
-            self.told = last.seq;
-            self.read.drop_to(last.seq);
+            self.delivered_seq = last.seq;
+            self.read_ahead.drop_through(last.seq);
         }
     }
 
     /// Who is here, or how many.
-    pub fn attendance(&self) -> Attendance {
-        self.room.attendance()
+    pub fn online_users(&self) -> OnlineUsers {
+        self.room.online_users()
     }
 
     /// Brings this node to where the log is known to be.
@@ -178,72 +179,83 @@ impl Subscription {
     }
 
     /// Takes what was whispered lately.
-    pub fn whispers(&self) -> impl Iterator<Item = Utf8Bytes> + use<> {
-        let whispers = self.listener.whispers().into_iter();
+    pub fn take_ephemeral_frames(&self) -> impl Iterator<Item = Utf8Bytes> + use<> {
+        let whispers = self.subscriber.take_ephemerals().into_iter();
         whispers.map(|whispered| whispered.frame())
     }
 
     /// Whether this event ends the user's membership.
-    pub fn is_put_out_by(&self, told: &Told) -> bool {
-        self.listener.is_put_out_by(told)
+    pub fn is_removed_by(&self, told: &EncodedEvent) -> bool {
+        self.subscriber.is_removed_by(told)
     }
 
-    async fn next_of_log(&mut self) -> Result<News, DbErr> {
-        if self.deletions != self.room.deletions() {
+    async fn next_from_log(&mut self) -> Result<NextEvents, DbErr> {
+        if self.content_version != self.room.content_version() {
             // What was read may have a text that has been deleted since.
-            self.read.clear();
+            self.read_ahead.clear();
         }
-        if self.read.is_empty() {
+        if self.read_ahead.is_empty() {
             let (hub, room) = (self.hub.clone(), self.room.clone());
             Box::pin(self.read_log(&hub, &room)).await?;
         }
-        let batch = batch_of(self.read.iter().cloned());
+        let batch = take_batch(self.read_ahead.iter().cloned());
         Ok(if batch.is_empty() {
             // Another socket has read the same meanwhile, and it is kept now.
-            self.room.news(self.told)
+            self.room.next_events(self.delivered_seq)
         } else {
-            News::Events(batch)
+            NextEvents::Events(batch)
         })
     }
 
     async fn read_log(&mut self, hub: &Hub, room: &Room) -> Result<(), DbErr> {
         // One socket reads for all that are as far behind as it is.
-        let patience = if self.listener.peer.scope == Scope::Groups {
-            TURN_WITHIN
+        let patience = if self.subscriber.socket.scope == SocketScope::ManyGroups {
+            LOG_READ_TURN_TIMEOUT
         } else {
-            ANSWER_WITHIN
+            DB_TIMEOUT
         };
-        let turn = async { (room.reading.lock().await, hub.readers.acquire().await) };
+        let turn = async {
+            (
+                room.log_read_lock.lock().await,
+                hub.log_read_permits.acquire().await,
+            )
+        };
         let _turn = timeout(patience, turn)
             .await
             .map_err(|_| DbErr::Custom("too many wait to read the log".to_owned()))?;
-        if !matches!(room.news(self.told), News::InTheLog) {
+        if !matches!(room.next_events(self.delivered_seq), NextEvents::InLog) {
             return Ok(());
         }
-        let (deletions, last) = (room.deletions(), room.last());
-        let (events, most) = if self.read.is_socket_full() {
-            (FEW, BATCH_BYTES)
+        let (deletions, last) = (room.content_version(), room.last_seq());
+        let (events, most) = if self.read_ahead.is_socket_full() {
+            (REDUCED_PAGE_EVENTS, BATCH_BYTES)
         } else {
-            (PAGE, PAGE_BYTES)
+            (LOG_PAGE_EVENTS, LOG_PAGE_BYTES)
         };
-        let page = in_time(events::Model::after(&hub.db, room.id, self.told, events)).await?;
+        let page = with_db_timeout(events::Model::list_after(
+            &hub.db,
+            room.id,
+            self.delivered_seq,
+            events,
+        ))
+        .await?;
         if page.is_empty() {
             // The log has nothing there (any more): there is nothing to wait for.
-            self.told = last;
+            self.delivered_seq = last;
         }
         let mut bytes = 0;
         let page: Vec<_> = page
             .iter()
-            .map(|event| Arc::new(Told::new(&room.name, event)))
+            .map(|event| Arc::new(EncodedEvent::encode(&room.name, event)))
             .take_while(|told| {
                 let fits = bytes == 0 || bytes + told.size() <= most;
                 bytes += told.size();
                 fits
             })
             .collect();
-        room.keep_read(&page, deletions);
-        self.deletions = deletions;
-        self.read.replace(page);
+        room.cache_older(&page, deletions);
+        self.content_version = deletions;
+        self.read_ahead.replace(page);
         Ok(())
     }
 }
@@ -251,7 +263,7 @@ impl Subscription {
 impl Drop for Subscription {
     fn drop(&mut self) {
         // Whoever is telling may know it for a while yet.
-        self.listener.close_lane();
-        self.hub.leave(&self.room, &self.listener);
+        self.subscriber.disable_direct_write();
+        self.hub.leave_room(&self.room, &self.subscriber);
     }
 }

@@ -11,20 +11,20 @@ use super::to_json;
 
 /// A frame of a base client, as far as the contract cares.
 #[derive(Debug, PartialEq, Eq)]
-pub enum BaseRequest {
+pub enum BasicRequest {
     /// `{"message": "<text>"}`: posted to the group, then answered.
     Post(String),
     /// Any other JSON: answered.
     Other,
 }
 
-impl BaseRequest {
+impl BasicRequest {
     /// `None` when the text is not JSON (RFC 8259). Depth does not matter: what is nested is
     /// skipped without recursion.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         serde_json::from_str::<IgnoredAny>(text).ok()?;
-        Some(match message_of(text) {
+        Some(match message_field(text) {
             Some(message) if !message.is_empty() => Self::Post(message),
             _ => Self::Other,
         })
@@ -33,27 +33,27 @@ impl BaseRequest {
 
 /// The `message` of a JSON object, if it has one that is a text. (A lone surrogate makes it none,
 /// though it is JSON by its grammar.) Of several the last counts, as in a browser's `JSON.parse`.
-fn message_of(text: &str) -> Option<String> {
+fn message_field(text: &str) -> Option<String> {
     let fields: HashMap<String, &RawValue> = serde_json::from_str(text).ok()?;
     serde_json::from_str(fields.get("message")?.get()).ok()
 }
 
 /// The first frame of a base socket.
 #[must_use]
-pub fn greeting(username: &str, clock: &str) -> Utf8Bytes {
-    chat_message(&format!("hi {username} now is {clock}"))
+pub fn greeting_frame(username: &str, clock: &str) -> Utf8Bytes {
+    encode_chat_message(&format!("hi {username} now is {clock}"))
 }
 
 /// The answer to a frame of a base socket.
 #[must_use]
-pub fn answer(clock: &str) -> Utf8Bytes {
-    chat_message(&format!("now is {clock}"))
+pub fn reply_frame(clock: &str) -> Utf8Bytes {
+    encode_chat_message(&format!("now is {clock}"))
 }
 
 /// What a base socket is shown of a message in its group.
 #[must_use]
-pub fn arrival(username: &str, clock: &str) -> Utf8Bytes {
-    chat_message(&format!("{username} now is {clock}"))
+pub fn message_frame(username: &str, clock: &str) -> Utf8Bytes {
+    encode_chat_message(&format!("{username} now is {clock}"))
 }
 
 /// The only frame of a base socket.
@@ -76,7 +76,7 @@ pub struct Post {
     pub message: String,
 }
 
-fn chat_message(message: &str) -> Utf8Bytes {
+fn encode_chat_message(message: &str) -> Utf8Bytes {
     to_json(&ChatMessage {
         r#type: "chat_message",
         message,

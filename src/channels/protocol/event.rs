@@ -13,61 +13,61 @@ use crate::{
 };
 
 /// Bytes of events that travel together between nodes, at most; one alone may be larger.
-const PAYLOAD: usize = 64 * 1024;
+const MAX_PAYLOAD_BYTES: usize = 64 * 1024;
 
 /// An event on its way to the sockets.
 #[derive(Debug)]
-pub struct Told {
+pub struct EncodedEvent {
     pub seq: i64,
     /// The username of whoever did it, if it was a user.
-    pub by: Option<Arc<str>>,
-    pub meaning: Meaning,
+    pub actor: Option<Arc<str>>,
+    pub effect: EventEffect,
     /// What rich sockets are shown; it is also what travels between nodes.
     frame: Utf8Bytes,
     /// What base sockets are shown, once one of them asked.
-    base: OnceLock<Utf8Bytes>,
+    basic: OnceLock<Utf8Bytes>,
 }
 
 /// What an event means to a hub.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Meaning {
+pub enum EventEffect {
     /// Somebody said something: base sockets are told.
-    Message,
+    CreatesMessage,
     /// The message with this number is deleted: the texts before it are forgotten.
-    Deletion(i64),
+    DeletesMessage(i64),
     /// A text replaces another, which is forgotten.
-    Edit,
+    EditsMessage,
     /// The user of this name is a member from now on.
-    Joined(String),
+    AddsMember(String),
     /// The user of this name is no member any more.
-    Left(String),
+    RemovesMember(String),
     Other,
 }
 
-impl Told {
+impl EncodedEvent {
     #[must_use]
-    pub fn new(group: &str, event: &Event) -> Self {
+    pub fn encode(group: &str, event: &Event) -> Self {
         let frame = views::events::Event::new(group, event);
         Self {
             seq: event.seq,
-            by: event.by.clone(),
-            meaning: Meaning::of(&event.kind, frame.data),
+            actor: event.by.clone(),
+            effect: EventEffect::from_kind(&event.kind, frame.data),
             frame: to_json(&frame).into(),
-            base: OnceLock::new(),
+            basic: OnceLock::new(),
         }
     }
 
     /// How events that follow one another in a group travel to other nodes: their frames, one after the
     /// other, in as few payloads as may be. Redis is paid by the payload.
     #[must_use]
-    pub fn payloads(events: &[Self]) -> Vec<Bytes> {
+    pub fn batch_payloads(events: &[Self]) -> Vec<Bytes> {
         let mut payloads = Vec::new();
         let mut rest = events;
         while let Some((first, others)) = rest.split_first() {
             let mut size = first.size();
             let followers = others.iter().take_while(|told| {
                 size += told.size();
-                size <= PAYLOAD
+                size <= MAX_PAYLOAD_BYTES
             });
             let (together, after) = rest.split_at(1 + followers.count());
             payloads.push(match together {
@@ -85,7 +85,7 @@ impl Told {
 
     /// What another node has told. `None` for what no node of ours has sent as events.
     #[must_use]
-    pub fn decode(payload: &Bytes) -> Option<Vec<Self>> {
+    pub fn decode_batch(payload: &Bytes) -> Option<Vec<Self>> {
         let text = str::from_utf8(payload).ok()?;
         let mut frames = serde_json::Deserializer::from_str(text).into_iter();
         let mut events = Vec::new();
@@ -98,9 +98,9 @@ impl Told {
             }
             events.push(Self {
                 seq: frame.seq,
-                by: frame.by.as_deref().map(Into::into),
-                meaning: Meaning::of(&frame.kind, frame.data),
-                base: OnceLock::new(),
+                actor: frame.by.as_deref().map(Into::into),
+                effect: EventEffect::from_kind(&frame.kind, frame.data),
+                basic: OnceLock::new(),
                 frame: payload.slice(begin..end).try_into().ok()?,
             });
             begin = end;
@@ -122,49 +122,49 @@ impl Told {
 
     /// What a base socket of this user is shown of it at this time: of messages who it is by.
     #[must_use]
-    pub fn base_frame(&self, username: &str, clock: impl FnOnce() -> String) -> Option<Utf8Bytes> {
-        if self.meaning != Meaning::Message {
+    pub fn basic_frame(&self, username: &str, clock: impl FnOnce() -> String) -> Option<Utf8Bytes> {
+        if self.effect != EventEffect::CreatesMessage {
             return None;
         }
-        Some(match &self.by {
+        Some(match &self.actor {
             Some(by) => self
-                .base
-                .get_or_init(|| base::arrival(by, &clock()))
+                .basic
+                .get_or_init(|| base::message_frame(by, &clock()))
                 .clone(),
-            None => base::arrival(username, &clock()),
+            None => base::message_frame(username, &clock()),
         })
     }
 
     /// Whether it ends the membership of this user.
     #[must_use]
-    pub fn puts_out(&self, username: &str) -> bool {
-        matches!(&self.meaning, Meaning::Left(left) if left == username)
+    pub fn removes_member(&self, username: &str) -> bool {
+        matches!(&self.effect, EventEffect::RemovesMember(left) if left == username)
     }
 }
 
-impl Meaning {
-    fn of(kind: &str, data: &RawValue) -> Self {
+impl EventEffect {
+    fn from_kind(kind: &str, data: &RawValue) -> Self {
         #[derive(Deserialize)]
-        struct About {
+        struct UserData {
             user: String,
         }
         #[derive(Deserialize)]
-        struct Of {
+        struct MessageData {
             seq: i64,
         }
         let of_user = |meaning: fn(String) -> Self| {
-            let about = serde_json::from_str::<About>(data.get());
+            let about = serde_json::from_str::<UserData>(data.get());
             about.map_or(Self::Other, |about| meaning(about.user))
         };
         match kind {
-            kind::MESSAGE_CREATED => Self::Message,
+            kind::MESSAGE_CREATED => Self::CreatesMessage,
             kind::MESSAGE_DELETED => {
-                let of = serde_json::from_str::<Of>(data.get());
-                Self::Deletion(of.map_or(0, |of| of.seq))
+                let of = serde_json::from_str::<MessageData>(data.get());
+                Self::DeletesMessage(of.map_or(0, |of| of.seq))
             }
-            kind::MESSAGE_EDITED => Self::Edit,
-            kind::MEMBER_JOINED => of_user(Self::Joined),
-            kind::MEMBER_LEFT => of_user(Self::Left),
+            kind::MESSAGE_EDITED => Self::EditsMessage,
+            kind::MEMBER_JOINED => of_user(Self::AddsMember),
+            kind::MEMBER_LEFT => of_user(Self::RemovesMember),
             _ => Self::Other,
         }
     }

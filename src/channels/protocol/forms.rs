@@ -7,14 +7,14 @@ use utoipa::{
     openapi::schema::{Object, ObjectBuilder, SchemaType, Type},
 };
 
-use super::request::MAX_NUMBER;
-use crate::models::messages::{CID_LIMIT, TEXT_LIMIT};
+use super::request::MAX_SAFE_INTEGER;
+use crate::models::messages::{MAX_CID_CHARS, MAX_TEXT_CHARS};
 
 /// A frame of a rich client. A field that may be missing may also be null; fields that are not
 /// named here are ignored; whole numbers are written without a fraction.
 #[derive(ToSchema)]
 #[serde(tag = "type", rename_all = "lowercase")]
-pub enum Form {
+pub enum RequestSchema {
     /// The reply is followed by a frame `group` for each group, what you have missed of it, and
     /// `sync`. A socket of one group is subscribed to it from the start, and may ask again.
     #[schema(title = "Tell me what happens in these groups")]
@@ -136,8 +136,8 @@ pub struct PlaceForm {
 
 fn id() -> Object {
     field(Type::Integer, "Your number for this request.", json!(7))
-        .minimum(Some(-MAX_NUMBER))
-        .maximum(Some(MAX_NUMBER))
+        .minimum(Some(-MAX_SAFE_INTEGER))
+        .maximum(Some(MAX_SAFE_INTEGER))
         .build()
 }
 
@@ -153,7 +153,7 @@ fn group() -> Object {
 fn message() -> Object {
     field(Type::Integer, "The `seq` of the message.", json!(41))
         .minimum(Some(1))
-        .maximum(Some(MAX_NUMBER))
+        .maximum(Some(MAX_SAFE_INTEGER))
         .build()
 }
 
@@ -161,7 +161,7 @@ fn text() -> Object {
     let what = "What is said: characters as Unicode counts them.";
     field(Type::String, what, json!("hi"))
         .min_length(Some(1))
-        .max_length(Some(TEXT_LIMIT))
+        .max_length(Some(MAX_TEXT_CHARS))
         .build()
 }
 
@@ -170,7 +170,7 @@ fn cid() -> Object {
     let what = "Your own id of what you want done: a retry with the same is done once.";
     field(Type::String, what, json!("01JD3ZK8Q4"))
         .schema_type(SchemaType::from_iter([Type::String, Type::Null]))
-        .pattern(Some(format!("^[!-~]{{1,{CID_LIMIT}}}$")))
+        .pattern(Some(format!("^[!-~]{{1,{MAX_CID_CHARS}}}$")))
         .build()
 }
 

@@ -4,18 +4,18 @@ use chrono::Utc;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::rich::FIRST_RETRY;
+use super::rich::INITIAL_BACKOFF_MS;
 use crate::{
-    models::messages::TEXT_LIMIT,
+    models::messages::MAX_TEXT_CHARS,
     settings::{ChannelSettings, LimitSettings},
-    views::time,
+    views::format_time,
 };
 
 /// Groups on one socket of many.
-pub const MANY_GROUPS: usize = LimitSettings::LEAST_SUBS as usize;
+pub const MAX_GROUPS_PER_SOCKET: usize = LimitSettings::MIN_SUBS_PER_10S as usize;
 
 /// Milliseconds between two tries, at most.
-const MAX_RETRY: u32 = 20_000;
+const MAX_BACKOFF_MS: u32 = 20_000;
 
 /// The first frame.
 #[derive(Serialize, ToSchema)]
@@ -30,7 +30,7 @@ pub struct Hello<'a> {
     #[schema(example = "7c9e6679742540de944be07fc1f90ae7")]
     epoch: &'a str,
     /// Whose socket this is.
-    user: Person<'a>,
+    user: UserInfo<'a>,
     /// The server's time.
     #[schema(example = "2026-11-22T14:05:09.123Z")]
     now: String,
@@ -38,11 +38,11 @@ pub struct Hello<'a> {
     #[schema(example = 1_209_600)]
     auth_expires_in: i64,
     /// How the server notices that you are gone.
-    ping: Ping,
+    ping: PingIntervals,
     /// When to come back after the socket was lost.
-    retry_ms: Retry,
+    retry_ms: RetryBackoff,
     /// What the server takes at most.
-    limits: Limits,
+    limits: HelloLimits,
     /// What the server can do that not every server can.
     #[schema(value_type = Vec<String>, example = json!(["typing", "presence", "read", "reactions"]))]
     features: &'static [&'static str],
@@ -50,7 +50,7 @@ pub struct Hello<'a> {
 
 /// A user.
 #[derive(Serialize, ToSchema)]
-pub struct Person<'a> {
+pub struct UserInfo<'a> {
     /// Theirs for good.
     #[schema(example = 1)]
     pub id: i64,
@@ -64,7 +64,7 @@ pub struct Person<'a> {
 
 /// Seconds.
 #[derive(Serialize, ToSchema)]
-pub struct Ping {
+pub struct PingIntervals {
     /// After so many seconds of silence you are pinged.
     #[schema(example = 25)]
     every: u32,
@@ -75,7 +75,7 @@ pub struct Ping {
 
 /// Milliseconds.
 #[derive(Serialize, ToSchema)]
-pub struct Retry {
+pub struct RetryBackoff {
     /// The first try, at random between these.
     #[schema(example = json!([0, 5000]))]
     first: [u32; 2],
@@ -86,7 +86,7 @@ pub struct Retry {
 
 /// What the server takes at most.
 #[derive(Serialize, ToSchema)]
-pub struct Limits {
+pub struct HelloLimits {
     /// Bytes of a frame.
     #[schema(example = 65_536)]
     frame: usize,
@@ -109,7 +109,7 @@ impl<'a> Hello<'a> {
     pub fn new(
         conn: &'a str,
         epoch: &'a str,
-        user: Person<'a>,
+        user: UserInfo<'a>,
         auth_expires_in: i64,
         groups: usize,
         settings: &ChannelSettings,
@@ -119,19 +119,19 @@ impl<'a> Hello<'a> {
             conn,
             epoch,
             user,
-            now: time(&Utc::now()),
+            now: format_time(&Utc::now()),
             auth_expires_in,
-            ping: Ping {
+            ping: PingIntervals {
                 every: settings.ping_every,
                 timeout: settings.pong_timeout,
             },
-            retry_ms: Retry {
-                first: FIRST_RETRY,
-                max: MAX_RETRY,
+            retry_ms: RetryBackoff {
+                first: INITIAL_BACKOFF_MS,
+                max: MAX_BACKOFF_MS,
             },
-            limits: Limits {
+            limits: HelloLimits {
                 frame: settings.frame_limit,
-                text: TEXT_LIMIT,
+                text: MAX_TEXT_CHARS,
                 groups,
                 replay: settings.replay_limit,
                 sends_per_10s: settings.sends_per_10s,

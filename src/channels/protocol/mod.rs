@@ -2,13 +2,13 @@
 
 pub mod base;
 pub mod codes;
+pub mod ephemeral;
 pub mod event;
 pub mod forms;
 pub mod hello;
+pub mod node_message;
 pub mod request;
 pub mod rich;
-pub mod whisper;
-pub mod word;
 
 use axum::extract::ws::{CloseCode, close_code};
 use serde::Serialize;
@@ -18,21 +18,21 @@ use serde::Serialize;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CloseReason {
     /// The peer broke the WebSocket protocol itself.
-    Protocol,
+    ProtocolError,
     /// A binary frame came.
-    Binary,
+    BinaryFrame,
     /// Text came that is not JSON.
-    NotJson,
+    InvalidJson,
     /// The address of the socket asks for what cannot be.
-    BadAddress,
+    InvalidQuery,
     /// A frame was over the limit.
-    TooBig,
+    FrameTooBig,
     /// Something is wrong here.
-    Internal,
+    InternalError,
     /// The server restarts: come back at once, somewhere.
-    Restart,
+    ServerRestart,
     /// A post could not be stored: come back with backoff and send it again.
-    NotStored,
+    StoreFailed,
     /// The server cannot look anything up at the moment.
     Overloaded,
     /// There is no live credential (any more): refresh it, once.
@@ -40,82 +40,82 @@ pub enum CloseReason {
     /// The user is no member of the group (any more).
     NotMember,
     /// The group was deleted.
-    GroupGone,
+    GroupDeleted,
     /// The user has as many sockets as one may have.
     TooManySockets,
     /// The session was ended: log in again.
     SessionRevoked,
     /// The numbers mean something else from now on: come back and subscribe anew.
-    SubscribeAgain,
+    EpochChanged,
     /// The socket took nothing for long: come back with backoff.
-    Slow,
+    SlowConsumer,
     /// The socket did not answer a ping: come back with backoff.
-    NoPong,
+    PongTimeout,
     /// More frames came than are read, for long: come back with backoff.
-    TooFast,
+    RateLimited,
 }
 
 impl CloseReason {
     #[must_use]
     pub const fn code(self) -> CloseCode {
         match self {
-            Self::Protocol => close_code::PROTOCOL,
-            Self::Binary => close_code::UNSUPPORTED,
-            Self::NotJson => close_code::INVALID,
-            Self::BadAddress => close_code::POLICY,
-            Self::TooBig => close_code::SIZE,
-            Self::Internal => close_code::ERROR,
-            Self::Restart => close_code::RESTART,
-            Self::NotStored | Self::Overloaded => close_code::AGAIN,
+            Self::ProtocolError => close_code::PROTOCOL,
+            Self::BinaryFrame => close_code::UNSUPPORTED,
+            Self::InvalidJson => close_code::INVALID,
+            Self::InvalidQuery => close_code::POLICY,
+            Self::FrameTooBig => close_code::SIZE,
+            Self::InternalError => close_code::ERROR,
+            Self::ServerRestart => close_code::RESTART,
+            Self::StoreFailed | Self::Overloaded => close_code::AGAIN,
             Self::Unauthorized => 4401,
             Self::NotMember => 4403,
-            Self::GroupGone => 4404,
+            Self::GroupDeleted => 4404,
             Self::TooManySockets => 4409,
             Self::SessionRevoked => 4410,
-            Self::SubscribeAgain => 4501,
-            Self::Slow => 4508,
-            Self::NoPong => 4512,
-            Self::TooFast => 4529,
+            Self::EpochChanged => 4501,
+            Self::SlowConsumer => 4508,
+            Self::PongTimeout => 4512,
+            Self::RateLimited => 4529,
         }
     }
 
     #[must_use]
     pub const fn text(self) -> &'static str {
         match self {
-            Self::Protocol => "protocol error",
-            Self::Binary => "binary frames are not supported",
-            Self::NotJson => "not JSON",
-            Self::BadAddress => "`after` must be a whole number, 0 or more",
-            Self::TooBig => "frame too big",
-            Self::Internal => "internal error",
-            Self::Restart => "restart",
-            Self::NotStored => "not stored",
+            Self::ProtocolError => "protocol error",
+            Self::BinaryFrame => "binary frames are not supported",
+            Self::InvalidJson => "not JSON",
+            Self::InvalidQuery => "`after` must be a whole number, 0 or more",
+            Self::FrameTooBig => "frame too big",
+            Self::InternalError => "internal error",
+            Self::ServerRestart => "restart",
+            Self::StoreFailed => "not stored",
             Self::Overloaded => "overloaded",
             Self::Unauthorized => "unauthorized",
             Self::NotMember => "not a member",
-            Self::GroupGone => "group gone",
+            Self::GroupDeleted => "group gone",
             Self::TooManySockets => "too many sockets",
             Self::SessionRevoked => "session revoked",
-            Self::SubscribeAgain => "subscribe again",
-            Self::Slow => "slow",
-            Self::NoPong => "no pong",
-            Self::TooFast => "too fast",
+            Self::EpochChanged => "subscribe again",
+            Self::SlowConsumer => "slow",
+            Self::PongTimeout => "no pong",
+            Self::RateLimited => "too fast",
         }
     }
 
     /// Whether the same client may come back and find it well, without anything else changing.
     #[must_use]
-    pub const fn may_come_back(self) -> bool {
+    pub const fn can_reconnect(self) -> bool {
         matches!(
             self,
-            Self::Internal
-                | Self::Restart
-                | Self::NotStored
+            Self::InternalError
+                | Self::ServerRestart
+                | Self::StoreFailed
                 | Self::Overloaded
-                | Self::SubscribeAgain
-                | Self::Slow
-                | Self::NoPong
-                | Self::TooFast
+                | Self::EpochChanged
+                | Self::SlowConsumer
+                | Self::PongTimeout
+                | Self::RateLimited
         )
     }
 }

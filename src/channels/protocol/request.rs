@@ -3,56 +3,56 @@
 use serde::de::IgnoredAny;
 use serde_json::{Map, Value};
 
-use super::rich::Fault;
+use super::rich::ErrorReply;
 use crate::models::{
-    changes::What,
-    messages::{self, CID_LIMIT},
+    group_commands::CommandKind,
+    messages::{self, MAX_CID_CHARS},
     reactions::Emoji,
 };
 
 /// The largest whole number that every JSON reader keeps (RFC 8259, section 6).
-pub(super) const MAX_NUMBER: i64 = (1 << 53) - 1;
+pub(super) const MAX_SAFE_INTEGER: i64 = (1 << 53) - 1;
 
-const MISSING: &str = "This field is required.";
-const NOT_A_TEXT: &str = "This must be a text.";
-const NOT_A_FLAG: &str = "This must be true or false.";
-const NOT_A_NUMBER: &str = "This must be a whole number, 1 or more.";
+const FIELD_REQUIRED: &str = "This field is required.";
+const NOT_A_STRING: &str = "This must be a text.";
+const NOT_A_BOOLEAN: &str = "This must be true or false.";
+const NOT_A_SEQ: &str = "This must be a whole number, 1 or more.";
 
 /// A frame of a rich client.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Request {
     /// To be answered with this id.
-    Asked { id: i64, ask: Ask },
+    Action { id: i64, ask: Action },
     /// Has no reply, and may be dropped.
     Read { group: String, seq: i64 },
     /// The same.
     Typing { group: String, on: bool },
     /// To be answered by this.
-    Faulty(Fault<'static>),
+    Invalid(ErrorReply<'static>),
 }
 
 #[derive(Debug, PartialEq, Eq)]
-pub enum Ask {
+pub enum Action {
     /// Something of the conversation changes.
-    Change {
+    Command {
         group: String,
         cid: Option<String>,
-        what: What,
+        kind: CommandKind,
     },
     /// Tell me, from an event on, or from now on.
-    Sub {
+    Subscribe {
         epoch: Option<String>,
-        groups: Vec<Place>,
+        groups: Vec<GroupPosition>,
     },
     /// Tell me no more.
-    Unsub { groups: Vec<String> },
+    Unsubscribe { groups: Vec<String> },
     /// I have a new token, or look at my session again.
-    Auth { token: Option<String> },
+    Authenticate { token: Option<String> },
 }
 
 /// A group, and the last event that the client has of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Place {
+pub struct GroupPosition {
     pub group: String,
     pub after: Option<i64>,
 }
@@ -64,165 +64,170 @@ impl Request {
         // Depth does not matter here: what is nested is skipped without recursion.
         serde_json::from_str::<IgnoredAny>(text).ok()?;
         let Ok(Value::Object(fields)) = serde_json::from_str(text) else {
-            let fault = Fault::new(
+            let fault = ErrorReply::new(
                 "invalid",
                 "A frame is a JSON object, not a deep one, of proper texts.",
             );
-            return Some(Self::Faulty(fault));
+            return Some(Self::Invalid(fault));
         };
         let id = fields.get("id").and_then(Value::as_i64);
-        let id = id.filter(|id| (-MAX_NUMBER..=MAX_NUMBER).contains(id));
-        Some(match read(&Fields(fields), id) {
+        let id = id.filter(|id| (-MAX_SAFE_INTEGER..=MAX_SAFE_INTEGER).contains(id));
+        Some(match parse_request(&RequestFields(fields), id) {
             Ok(request) => request,
-            Err(fault) => Self::Faulty(fault.to(id)),
+            Err(fault) => Self::Invalid(fault.with_id(id)),
         })
     }
 }
 
-fn read(fields: &Fields, id: Option<i64>) -> Result<Request, Fault<'static>> {
-    let kind = fields.text("type")?;
+fn parse_request(fields: &RequestFields, id: Option<i64>) -> Result<Request, ErrorReply<'static>> {
+    let kind = fields.string("type")?;
     match kind {
         "read" => {
             return Ok(Request::Read {
-                group: fields.text("group")?.to_owned(),
-                seq: fields.position("seq")?,
+                group: fields.string("group")?.to_owned(),
+                seq: fields.seq_or_zero("seq")?,
             });
         }
         "typing" => {
             return Ok(Request::Typing {
-                group: fields.text("group")?.to_owned(),
-                on: fields.flag("on")?,
+                group: fields.string("group")?.to_owned(),
+                on: fields.boolean("on")?,
             });
         }
         _ => {}
     }
     let change = |what| {
-        Ok(Ask::Change {
-            group: fields.text("group")?.to_owned(),
+        Ok(Action::Command {
+            group: fields.string("group")?.to_owned(),
             cid: fields.cid()?,
-            what,
+            kind: what,
         })
     };
     let ask = match kind {
-        "send" => change(What::Send {
-            text: fields.message()?,
-            reply_to: fields.optional("reply_to", Fields::seq)?,
+        "send" => change(CommandKind::Send {
+            text: fields.message_text()?,
+            reply_to: fields.optional("reply_to", RequestFields::seq)?,
         })?,
-        "edit" => change(What::Edit {
+        "edit" => change(CommandKind::Edit {
             seq: fields.seq("seq")?,
-            text: fields.message()?,
+            text: fields.message_text()?,
         })?,
-        "delete" => change(What::Delete {
+        "delete" => change(CommandKind::Delete {
             seq: fields.seq("seq")?,
         })?,
-        "react" => change(What::React {
+        "react" => change(CommandKind::React {
             seq: fields.seq("seq")?,
             emoji: fields.emoji()?,
-            on: fields.flag("on")?,
+            on: fields.boolean("on")?,
         })?,
-        "sub" => Ask::Sub {
+        "sub" => Action::Subscribe {
             epoch: fields
-                .optional("epoch", Fields::text)?
+                .optional("epoch", RequestFields::string)?
                 .map(ToOwned::to_owned),
-            groups: fields.places()?,
+            groups: fields.group_positions()?,
         },
-        "unsub" => Ask::Unsub {
-            groups: fields.names()?,
+        "unsub" => Action::Unsubscribe {
+            groups: fields.group_names()?,
         },
-        "auth" => Ask::Auth {
+        "auth" => Action::Authenticate {
             token: fields
-                .optional("token", Fields::text)?
+                .optional("token", RequestFields::string)?
                 .map(ToOwned::to_owned),
         },
-        _ => return Err(Fault::invalid("type", "There is no such request.")),
+        _ => return Err(ErrorReply::invalid("type", "There is no such request.")),
     };
-    let id = id.ok_or(Fault::invalid("id", "This must be a whole number."))?;
-    Ok(Request::Asked { id, ask })
+    let id = id.ok_or(ErrorReply::invalid("id", "This must be a whole number."))?;
+    Ok(Request::Action { id, ask })
 }
 
-struct Fields(Map<String, Value>);
+struct RequestFields(Map<String, Value>);
 
-impl Fields {
-    fn value(&self, field: &'static str) -> Result<&Value, Fault<'static>> {
-        self.0.get(field).ok_or(Fault::invalid(field, MISSING))
+impl RequestFields {
+    fn required(&self, field: &'static str) -> Result<&Value, ErrorReply<'static>> {
+        self.0
+            .get(field)
+            .ok_or(ErrorReply::invalid(field, FIELD_REQUIRED))
     }
 
-    fn text(&self, field: &'static str) -> Result<&str, Fault<'static>> {
-        let text = self.value(field)?.as_str();
-        text.ok_or(Fault::invalid(field, NOT_A_TEXT))
+    fn string(&self, field: &'static str) -> Result<&str, ErrorReply<'static>> {
+        let text = self.required(field)?.as_str();
+        text.ok_or(ErrorReply::invalid(field, NOT_A_STRING))
     }
 
-    fn flag(&self, field: &'static str) -> Result<bool, Fault<'static>> {
-        let flag = self.value(field)?.as_bool();
-        flag.ok_or(Fault::invalid(field, NOT_A_FLAG))
+    fn boolean(&self, field: &'static str) -> Result<bool, ErrorReply<'static>> {
+        let flag = self.required(field)?.as_bool();
+        flag.ok_or(ErrorReply::invalid(field, NOT_A_BOOLEAN))
     }
 
-    fn seq(&self, field: &'static str) -> Result<i64, Fault<'static>> {
-        let seq = self.value(field)?.as_i64();
-        seq.filter(|seq| (1..=MAX_NUMBER).contains(seq))
-            .ok_or(Fault::invalid(field, NOT_A_NUMBER))
+    fn seq(&self, field: &'static str) -> Result<i64, ErrorReply<'static>> {
+        let seq = self.required(field)?.as_i64();
+        seq.filter(|seq| (1..=MAX_SAFE_INTEGER).contains(seq))
+            .ok_or(ErrorReply::invalid(field, NOT_A_SEQ))
     }
 
     /// The number of an event, or 0: before the first.
-    fn position(&self, field: &'static str) -> Result<i64, Fault<'static>> {
-        let seq = self.value(field)?.as_i64();
-        seq.filter(|seq| (0..=MAX_NUMBER).contains(seq))
-            .ok_or(Fault::invalid(field, NOT_A_NUMBER))
+    fn seq_or_zero(&self, field: &'static str) -> Result<i64, ErrorReply<'static>> {
+        let seq = self.required(field)?.as_i64();
+        seq.filter(|seq| (0..=MAX_SAFE_INTEGER).contains(seq))
+            .ok_or(ErrorReply::invalid(field, NOT_A_SEQ))
     }
 
     /// A field that may be missing or null.
     fn optional<'a, T>(
         &'a self,
         field: &'static str,
-        read: impl FnOnce(&'a Self, &'static str) -> Result<T, Fault<'static>>,
-    ) -> Result<Option<T>, Fault<'static>> {
+        read: impl FnOnce(&'a Self, &'static str) -> Result<T, ErrorReply<'static>>,
+    ) -> Result<Option<T>, ErrorReply<'static>> {
         match self.0.get(field) {
             None | Some(Value::Null) => Ok(None),
             Some(_) => read(self, field).map(Some),
         }
     }
 
-    fn message(&self) -> Result<String, Fault<'static>> {
-        let text = self.text("text")?;
+    fn message_text(&self) -> Result<String, ErrorReply<'static>> {
+        let text = self.string("text")?;
         messages::check_text(text).map_err(|error| {
             let message = match error {
                 messages::TextError::Blank => "This needs at least one visible character.",
                 messages::TextError::TooLong => "This has more characters than `limits.text`.",
             };
-            Fault::new(error.code(), message).at("text")
+            ErrorReply::new(error.code(), message).with_field("text")
         })?;
         Ok(text.to_owned())
     }
 
-    fn emoji(&self) -> Result<Emoji, Fault<'static>> {
-        let emoji = Emoji::parse(self.text("emoji")?);
-        emoji.ok_or(Fault::invalid("emoji", Emoji::RULE))
+    fn emoji(&self) -> Result<Emoji, ErrorReply<'static>> {
+        let emoji = Emoji::parse(self.string("emoji")?);
+        emoji.ok_or(ErrorReply::invalid("emoji", Emoji::INVALID_EMOJI_TEXT))
     }
 
-    fn cid(&self) -> Result<Option<String>, Fault<'static>> {
+    fn cid(&self) -> Result<Option<String>, ErrorReply<'static>> {
         const RULE: &str = "This must be 1 to 128 characters of ASCII, without spaces.";
-        const _: () = assert!(CID_LIMIT == 128, "as the text says");
-        let cid = self.optional("cid", Self::text)?;
-        if cid.is_some_and(|cid| !messages::is_cid(cid)) {
-            return Err(Fault::invalid("cid", RULE));
+        const _: () = assert!(MAX_CID_CHARS == 128, "as the text says");
+        let cid = self.optional("cid", Self::string)?;
+        if cid.is_some_and(|cid| !messages::is_valid_cid(cid)) {
+            return Err(ErrorReply::invalid("cid", RULE));
         }
         Ok(cid.map(ToOwned::to_owned))
     }
 
-    fn names(&self) -> Result<Vec<String>, Fault<'static>> {
-        let names = self.value("groups")?.as_array();
+    fn group_names(&self) -> Result<Vec<String>, ErrorReply<'static>> {
+        let names = self.required("groups")?.as_array();
         let names = names.and_then(|names| {
             let names = names.iter().map(|name| Some(name.as_str()?.to_owned()));
             names.collect()
         });
-        names.ok_or(Fault::invalid("groups", "This must be a list of names."))
+        names.ok_or(ErrorReply::invalid(
+            "groups",
+            "This must be a list of names.",
+        ))
     }
 
-    fn places(&self) -> Result<Vec<Place>, Fault<'static>> {
+    fn group_positions(&self) -> Result<Vec<GroupPosition>, ErrorReply<'static>> {
         const RULE: &str =
             r#"This must be a list of {"group": "…", "after": 41}; `after` may be left out."#;
-        let fault = || Fault::invalid("groups", RULE);
-        let places = self.value("groups")?.as_array().ok_or_else(fault)?;
+        let fault = || ErrorReply::invalid("groups", RULE);
+        let places = self.required("groups")?.as_array().ok_or_else(fault)?;
         places
             .iter()
             .map(|place| {
@@ -231,7 +236,7 @@ impl Fields {
                     Some(after) => Some(
                         after
                             .as_i64()
-                            .filter(|after| (0..=MAX_NUMBER).contains(after))
+                            .filter(|after| (0..=MAX_SAFE_INTEGER).contains(after))
                             .ok_or_else(fault)?,
                     ),
                 };
@@ -239,7 +244,7 @@ impl Fields {
                     .get("group")
                     .and_then(Value::as_str)
                     .ok_or_else(fault)?;
-                Ok(Place {
+                Ok(GroupPosition {
                     group: group.to_owned(),
                     after,
                 })

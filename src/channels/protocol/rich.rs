@@ -7,20 +7,20 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::{CloseReason, hello::Hello, to_json};
-use crate::limits::TooFast;
+use crate::limits::RateLimited;
 
 /// The subprotocol by which a client asks for it.
 pub const SUBPROTOCOL: &str = "chat.v1.json";
 
 /// Milliseconds in which a client comes back for the first time, at random; so that not all come
 /// at once.
-pub(super) const FIRST_RETRY: [u32; 2] = [0, 5000];
+pub(super) const INITIAL_BACKOFF_MS: [u32; 2] = [0, 5000];
 
 /// The same when the server restarts and all its sockets lose it.
-const RESTART_RETRY: [u32; 2] = [0, 8000];
+const RESTART_BACKOFF_MS: [u32; 2] = [0, 8000];
 
 /// After this a client may try again what could not be stored.
-const TRY_AGAIN_AFTER: Duration = Duration::from_secs(1);
+const RETRY_AFTER: Duration = Duration::from_secs(1);
 
 /// A frame to a rich socket; events are apart, see [`super::event::Told`].
 #[derive(Serialize, ToSchema)]
@@ -31,13 +31,13 @@ pub enum Frame<'a> {
     Hello(Hello<'a>),
     /// The first frame about each group that the socket is subscribed to.
     #[schema(title = "A group, and what comes next of it")]
-    Group(Group<'a>),
+    Group(GroupFrame<'a>),
     /// The one reply to a request that was done.
     #[schema(title = "Done")]
-    Ok(Done<'a>),
+    Ok(OkReply<'a>),
     /// The one reply to a request that was not done.
     #[schema(title = "Not done")]
-    Error(Fault<'a>),
+    Error(ErrorReply<'a>),
     /// All that was missed has been told: what comes now happens now.
     #[schema(title = "Live from here")]
     Sync {
@@ -66,7 +66,7 @@ pub enum Frame<'a> {
 
 /// The first frame about a group.
 #[derive(Serialize, ToSchema)]
-pub struct Group<'a> {
+pub struct GroupFrame<'a> {
     /// Its name.
     #[schema(example = "chat_a1b2c3d4")]
     pub group: &'a str,
@@ -96,7 +96,7 @@ pub struct Group<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub online_count: Option<usize>,
-    pub mode: Mode,
+    pub mode: ReplayMode,
 }
 
 /// What comes next of a group.
@@ -107,7 +107,7 @@ pub struct Group<'a> {
                    missed; `reset`, what happens from now on, and what you have missed is to be fetched.",
     example = "replay"
 )]
-pub enum Mode {
+pub enum ReplayMode {
     /// What comes from now on.
     Live,
     /// First what the client has missed.
@@ -135,7 +135,7 @@ pub enum ResetReason {
 
 /// The one reply to a request that was done.
 #[derive(Serialize, Default, ToSchema)]
-pub struct Done<'a> {
+pub struct OkReply<'a> {
     /// That of the request.
     #[schema(example = 7)]
     pub id: i64,
@@ -160,12 +160,12 @@ pub struct Done<'a> {
     pub auth_expires_in: Option<i64>,
     /// To `sub`: groups that were asked for, among others, in vain.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub refused: Vec<Refused<'a>>,
+    pub refused: Vec<FailedGroup<'a>>,
 }
 
 /// A group that a socket may not be told of.
 #[derive(Serialize, ToSchema)]
-pub struct Refused<'a> {
+pub struct FailedGroup<'a> {
     /// Its name, as you gave it.
     #[schema(example = "chat_a1b2c3d4")]
     group: &'a str,
@@ -174,7 +174,7 @@ pub struct Refused<'a> {
     code: &'static str,
 }
 
-impl<'a> Refused<'a> {
+impl<'a> FailedGroup<'a> {
     /// A group of strangers and one that does not exist answer alike.
     #[must_use]
     pub const fn not_member(group: &'a str) -> Self {
@@ -195,7 +195,7 @@ const fn is_false(value: &bool) -> bool {
 
 /// The one reply to a request that was not done.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
-pub struct Fault<'a> {
+pub struct ErrorReply<'a> {
     /// That of the request; null where it had none that can be read.
     #[schema(example = 7, required)]
     pub id: Option<i64>,
@@ -220,7 +220,7 @@ pub struct Fault<'a> {
     pub group: Option<&'a str>,
 }
 
-impl<'a> Fault<'a> {
+impl<'a> ErrorReply<'a> {
     #[must_use]
     pub const fn new(code: &'static str, message: &'a str) -> Self {
         Self {
@@ -236,9 +236,9 @@ impl<'a> Fault<'a> {
 
     /// A socket of many groups has lost this one.
     #[must_use]
-    pub const fn lost(group: &'a str, reason: CloseReason) -> Self {
+    pub const fn subscription_lost(group: &'a str, reason: CloseReason) -> Self {
         let (code, message) = match reason {
-            CloseReason::GroupGone => ("gone", "The group was deleted."),
+            CloseReason::GroupDeleted => ("gone", "The group was deleted."),
             CloseReason::Overloaded => ("unavailable", "Not at the moment; subscribe again."),
             _ => ("not_member", "You are no member of this group any more."),
         };
@@ -251,7 +251,7 @@ impl<'a> Fault<'a> {
 
     #[must_use]
     pub const fn invalid(field: &'static str, message: &'a str) -> Self {
-        Self::new("invalid", message).at(field)
+        Self::new("invalid", message).with_field(field)
     }
 
     /// It could not be stored, or nobody knows whether it was.
@@ -259,7 +259,7 @@ impl<'a> Fault<'a> {
     pub fn unavailable() -> Self {
         Self {
             retry: true,
-            retry_after_ms: u64::try_from(TRY_AGAIN_AFTER.as_millis()).ok(),
+            retry_after_ms: u64::try_from(RETRY_AFTER.as_millis()).ok(),
             ..Self::new(
                 "unavailable",
                 "Not at the moment; try again with the same cid.",
@@ -268,7 +268,7 @@ impl<'a> Fault<'a> {
     }
 
     #[must_use]
-    pub fn rate_limited(TooFast(wait): TooFast) -> Self {
+    pub fn rate_limited(RateLimited(wait): RateLimited) -> Self {
         Self {
             retry: true,
             // Not one too few.
@@ -278,13 +278,13 @@ impl<'a> Fault<'a> {
     }
 
     #[must_use]
-    pub const fn at(mut self, field: &'static str) -> Self {
+    pub const fn with_field(mut self, field: &'static str) -> Self {
         self.field = Some(field);
         self
     }
 
     #[must_use]
-    pub const fn to(mut self, id: Option<i64>) -> Self {
+    pub const fn with_id(mut self, id: Option<i64>) -> Self {
         self.id = id;
         self
     }
@@ -311,14 +311,14 @@ pub struct Bye {
 impl From<CloseReason> for Bye {
     fn from(reason: CloseReason) -> Self {
         let retry_ms = match reason {
-            CloseReason::Restart => RESTART_RETRY,
-            _ => FIRST_RETRY,
+            CloseReason::ServerRestart => RESTART_BACKOFF_MS,
+            _ => INITIAL_BACKOFF_MS,
         };
         Self {
             code: reason.code(),
             reason: reason.text(),
-            reconnect: reason.may_come_back(),
-            retry_ms: reason.may_come_back().then_some(retry_ms),
+            reconnect: reason.can_reconnect(),
+            retry_ms: reason.can_reconnect().then_some(retry_ms),
         }
     }
 }

@@ -5,22 +5,22 @@
 
 use serde_json::{Map, Value, json};
 
-const SCHEMAS: &str = "#/components/schemas/";
+const SCHEMA_REF_PREFIX: &str = "#/components/schemas/";
 
 /// Returns the document with each payload as a named component.
 #[must_use]
-pub fn apply(document: &Value) -> Value {
+pub fn apply_conventions(document: &Value) -> Value {
     let mut document = document.clone();
     let mut schemas = Map::new();
     if let Some(Value::Object(messages)) = document.pointer_mut("/components/messages") {
         for (name, message) in messages {
-            let title = titled(name);
-            let reference = json!({"$ref": format!("{SCHEMAS}{title}")});
+            let title = type_name(name);
+            let reference = json!({"$ref": format!("{SCHEMA_REF_PREFIX}{title}")});
             let Some(payload) = message.get_mut("payload") else {
                 continue;
             };
             let mut schema = std::mem::replace(payload, reference);
-            describe(&mut schema, &title);
+            annotate_schema(&mut schema, &title);
             schemas.insert(title, schema);
         }
     }
@@ -31,7 +31,7 @@ pub fn apply(document: &Value) -> Value {
 }
 
 /// Returns the name of a type: `server.event.message.created` is `ServerEventMessageCreated`.
-fn titled(name: &str) -> String {
+fn type_name(name: &str) -> String {
     let words = name.split(['.', '_']);
     words
         .filter_map(|word| {
@@ -42,7 +42,7 @@ fn titled(name: &str) -> String {
         .collect()
 }
 
-fn describe(schema: &mut Value, title: &str) {
+fn annotate_schema(schema: &mut Value, title: &str) {
     let Some(fields) = schema.as_object_mut() else {
         return;
     };
@@ -59,18 +59,18 @@ fn describe(schema: &mut Value, title: &str) {
                     .entry("format")
                     .or_insert_with(|| json!("date-time"));
             }
-            describe(property, &format!("{title}{}", titled(name)));
+            annotate_schema(property, &format!("{title}{}", type_name(name)));
         }
     }
     for inner in ["items", "additionalProperties"] {
         if let Some(inner) = fields.get_mut(inner) {
-            describe(inner, &format!("{title}Item"));
+            annotate_schema(inner, &format!("{title}Item"));
         }
     }
     for of in ["oneOf", "anyOf"] {
         let parts = fields.get_mut(of).and_then(Value::as_array_mut);
         for part in parts.into_iter().flatten() {
-            describe(part, title);
+            annotate_schema(part, title);
         }
     }
 }

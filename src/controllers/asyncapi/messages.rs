@@ -9,34 +9,37 @@ use utoipa::{
 use crate::{
     channels::protocol::{
         base::{ChatMessage, Post},
-        forms::Form,
+        ephemeral::EphemeralEvent,
+        forms::RequestSchema,
         rich::Frame,
-        whisper::Whisper,
     },
-    views::events::{Event, Happening},
+    views::events::{Event, EventData},
 };
 
-const SCHEMAS: &str = "#/components/schemas/";
+const SCHEMA_REF_PREFIX: &str = "#/components/schemas/";
 
 /// What is said on a socket, by name; the names begin with who says it.
-pub(super) struct Messages(Map<String, Value>);
+pub(super) struct MessageSchemas(Map<String, Value>);
 
-impl Messages {
+impl MessageSchemas {
     /// Of a base socket.
     pub fn base() -> Self {
         let title = "Post a message";
-        let post = merged([schema::<Post>(), json!({"title": title})]);
+        let post = merge_schemas([full_schema::<Post>(), json!({"title": title})]);
         let title = "The greeting, an answer, or news of a message";
         let kind = json!({"type": {
             "type": "string", "const": "chat_message", "examples": ["chat_message"],
         }});
         let named = json!({"title": title, "properties": kind});
-        let shown = merged([schema::<ChatMessage<'static>>(), named]);
+        let shown = merge_schemas([full_schema::<ChatMessage<'static>>(), named]);
         Self(Map::from_iter([
-            ("base.client.post".to_owned(), message("post", post)),
+            (
+                "base.client.post".to_owned(),
+                describe_message("post", post),
+            ),
             (
                 "base.server.chat_message".to_owned(),
-                message("chat_message", shown),
+                describe_message("chat_message", shown),
             ),
         ]))
     }
@@ -44,24 +47,27 @@ impl Messages {
     /// Of a rich socket.
     pub fn rich() -> Self {
         let mut messages = Map::new();
-        for form in variants::<Form>() {
-            let name = constant(&form, "type");
-            messages.insert(format!("client.{name}"), message(&name, form));
+        for form in variant_schemas::<RequestSchema>() {
+            let name = const_value(&form, "type");
+            messages.insert(format!("client.{name}"), describe_message(&name, form));
         }
-        for frame in variants::<Frame<'static>>()
+        for frame in variant_schemas::<Frame<'static>>()
             .into_iter()
-            .chain(variants::<Whisper<'static>>())
+            .chain(variant_schemas::<EphemeralEvent<'static>>())
         {
-            let name = constant(&frame, "type");
-            messages.insert(format!("server.{name}"), message(&name, frame));
+            let name = const_value(&frame, "type");
+            messages.insert(format!("server.{name}"), describe_message(&name, frame));
         }
         // An event is one of its kinds, with the data of that kind.
         let event = json!({"properties": {"type": {"type": "string", "const": "event"}}});
-        let event = merged([schema::<Event<'static>>(), event]);
-        for happening in variants::<Happening>() {
-            let kind = constant(&happening, "kind");
-            let happening = merged([event.clone(), happening, json!({"title": kind})]);
-            messages.insert(format!("server.event.{kind}"), message("event", happening));
+        let event = merge_schemas([full_schema::<Event<'static>>(), event]);
+        for happening in variant_schemas::<EventData>() {
+            let kind = const_value(&happening, "kind");
+            let happening = merge_schemas([event.clone(), happening, json!({"title": kind})]);
+            messages.insert(
+                format!("server.event.{kind}"),
+                describe_message("event", happening),
+            );
         }
         Self(messages)
     }
@@ -70,26 +76,26 @@ impl Messages {
         self.0.keys().map(String::as_str)
     }
 
-    pub fn asked(&self) -> Vec<&str> {
+    pub fn client_names(&self) -> Vec<&str> {
         self.names()
             .filter(|name| name.contains("client."))
             .collect()
     }
 
-    pub fn told(&self) -> Vec<&str> {
+    pub fn server_names(&self) -> Vec<&str> {
         self.names()
             .filter(|name| name.contains("server."))
             .collect()
     }
 
     /// Those of the server that answer one of a client.
-    pub fn replies(&self) -> Vec<&str> {
+    pub fn reply_names(&self) -> Vec<&str> {
         const REPLIES: [&str; 3] = ["base.server.chat_message", "server.ok", "server.error"];
         self.names().filter(|name| REPLIES.contains(name)).collect()
     }
 }
 
-impl IntoIterator for Messages {
+impl IntoIterator for MessageSchemas {
     type Item = (String, Value);
     type IntoIter = serde_json::map::IntoIter;
 
@@ -98,8 +104,8 @@ impl IntoIterator for Messages {
     }
 }
 
-fn message(name: &str, mut payload: Value) -> Value {
-    let example = example(&payload);
+fn describe_message(name: &str, mut payload: Value) -> Value {
+    let example = build_example(&payload);
     let fields = payload.as_object_mut();
     let (title, summary) = fields
         .map(|fields| (fields.remove("title"), fields.remove("description")))
@@ -115,12 +121,12 @@ fn message(name: &str, mut payload: Value) -> Value {
         "examples": [{"payload": example}],
         "payload": payload,
     });
-    merged([message, correlation.unwrap_or_default()])
+    merge_schemas([message, correlation.unwrap_or_default()])
 }
 
 /// The schemas of an enum's variants.
-fn variants<T: ToSchema>() -> Vec<Value> {
-    let variants = schema::<T>().get_mut("oneOf").map(Value::take);
+fn variant_schemas<T: ToSchema>() -> Vec<Value> {
+    let variants = full_schema::<T>().get_mut("oneOf").map(Value::take);
     match variants {
         Some(Value::Array(variants)) => variants,
         _ => Vec::new(),
@@ -128,23 +134,23 @@ fn variants<T: ToSchema>() -> Vec<Value> {
 }
 
 /// The schema of a type, complete in itself.
-fn schema<T: ToSchema>() -> Value {
+fn full_schema<T: ToSchema>() -> Value {
     let mut others = Vec::new();
     T::schemas(&mut others);
-    complete(json(&T::schema()), &others)
+    resolve_schema(schema_to_json(&T::schema()), &others)
 }
 
-fn json(schema: &RefOr<Schema>) -> Value {
+fn schema_to_json(schema: &RefOr<Schema>) -> Value {
     serde_json::to_value(schema).expect("a schema is JSON, and its keys are texts")
 }
 
 /// Puts what a schema refers to in its place, and writes it as AsyncAPI does.
-fn complete(schema: Value, others: &[(String, RefOr<Schema>)]) -> Value {
+fn resolve_schema(schema: Value, others: &[(String, RefOr<Schema>)]) -> Value {
     let fields = match schema {
         Value::Object(fields) => fields,
         Value::Array(items) => {
             let items = items.into_iter();
-            return items.map(|item| complete(item, others)).collect();
+            return items.map(|item| resolve_schema(item, others)).collect();
         }
         other => return other,
     };
@@ -152,12 +158,14 @@ fn complete(schema: Value, others: &[(String, RefOr<Schema>)]) -> Value {
     for (key, value) in fields {
         let part = match (key.as_str(), value) {
             ("$ref", Value::String(reference)) => {
-                let name = reference.trim_start_matches(SCHEMAS);
+                let name = reference.trim_start_matches(SCHEMA_REF_PREFIX);
                 let found = others.iter().find(|(other, _)| other == name);
-                found.map_or(Value::Null, |(_, found)| complete(json(found), others))
+                found.map_or(Value::Null, |(_, found)| {
+                    resolve_schema(schema_to_json(found), others)
+                })
             }
             ("allOf", Value::Array(parts)) => {
-                merged(parts.into_iter().map(|part| complete(part, others)))
+                merge_schemas(parts.into_iter().map(|part| resolve_schema(part, others)))
             }
             // As they are: a value may look like anything.
             ("example", value) => json!({"examples": [value]}),
@@ -172,21 +180,21 @@ fn complete(schema: Value, others: &[(String, RefOr<Schema>)]) -> Value {
             ("properties", Value::Object(properties)) => {
                 let properties = properties.into_iter();
                 let properties: Map<_, _> = properties
-                    .map(|(name, property)| (name, complete(property, others)))
+                    .map(|(name, property)| (name, resolve_schema(property, others)))
                     .collect();
                 json!({"properties": properties})
             }
-            (_, value) => json!({key: complete(value, others)}),
+            (_, value) => json!({key: resolve_schema(value, others)}),
         };
         // What is said where it is used comes after what is said in general: "$" and "allOf" are
         // the first in order.
-        whole = merged([whole, part]);
+        whole = merge_schemas([whole, part]);
     }
     whole
 }
 
 /// One schema of many, all of which hold; a later one decides where two differ.
-fn merged(parts: impl IntoIterator<Item = Value>) -> Value {
+fn merge_schemas(parts: impl IntoIterator<Item = Value>) -> Value {
     let mut whole = Map::new();
     for part in parts {
         let Value::Object(part) = part else { continue };
@@ -207,14 +215,14 @@ fn merged(parts: impl IntoIterator<Item = Value>) -> Value {
 }
 
 /// The only value that a property may have.
-fn constant(schema: &Value, property: &str) -> String {
+fn const_value(schema: &Value, property: &str) -> String {
     let property = schema.get("properties").and_then(|all| all.get(property));
     let value = property.and_then(|property| property.get("const"));
     value.and_then(Value::as_str).unwrap_or_default().to_owned()
 }
 
 /// An example made of those of the parts. A part that may be left out and has none is left out.
-fn example(schema: &Value) -> Value {
+fn build_example(schema: &Value) -> Value {
     if let Some(example) = schema.pointer("/examples/0") {
         return example.clone();
     }
@@ -227,11 +235,11 @@ fn example(schema: &Value) -> Value {
         let properties = properties
             .iter()
             .filter(|(name, property)| is_required(name) || property.get("examples").is_some());
-        let fields = properties.map(|(name, property)| (name.clone(), example(property)));
+        let fields = properties.map(|(name, property)| (name.clone(), build_example(property)));
         return fields.collect::<Map<_, _>>().into();
     }
     match schema.get("items") {
-        Some(items) => json!([example(items)]),
+        Some(items) => json!([build_example(items)]),
         None => Value::Null,
     }
 }

@@ -3,14 +3,14 @@
 mod conventions;
 mod messages;
 
-pub use conventions::apply as for_clients;
+pub use conventions::apply_conventions as for_clients;
 
 use serde_json::{Map, Value, json};
 
-use self::messages::Messages;
+use self::messages::MessageSchemas;
 use crate::channels::protocol::{
     CloseReason,
-    codes::{ERRORS, ErrorCode},
+    codes::{ERROR_CODES, ErrorCode},
     rich::SUBPROTOCOL,
 };
 
@@ -23,44 +23,44 @@ frames and kinds of events that you do not know.";
 /// The document of every frame of every socket.
 #[must_use]
 pub fn document() -> Value {
-    let base = Messages::base();
-    let rich = Messages::rich();
+    let base = MessageSchemas::base();
+    let rich = MessageSchemas::rich();
     let mut channels = Map::new();
     let mut operations = Map::new();
     for channel in [
-        Channel {
+        ChannelSpec {
             name: "base",
             address: "/ws/chat/{group}/",
             title: "A base socket of one group",
             description: "The base contract, and nothing else ever. Its credential is the cookie \
                           `access`; what is wrong refuses the handshake.",
-            offers: None,
-            resumes: false,
+            subprotocol: None,
+            is_resumable: false,
             messages: &base,
         },
-        Channel {
+        ChannelSpec {
             name: "group",
             address: "/ws/chat/{group}/",
             title: "A rich socket of one group",
             description: "Subscribed to the group from the start: what came after `after`, or what \
                           comes from now on. What is wrong with the credential or the group is told \
                           by `bye`.",
-            offers: Some(SUBPROTOCOL),
-            resumes: true,
+            subprotocol: Some(SUBPROTOCOL),
+            is_resumable: true,
             messages: &rich,
         },
-        Channel {
+        ChannelSpec {
             name: "groups",
             address: "/ws/",
             title: "A rich socket of many groups",
             description: "After `hello` it is subscribed to nothing; ask with `sub`. A group of \
                           which you become a member appears by itself, with its frame `group`.",
-            offers: Some(SUBPROTOCOL),
-            resumes: false,
+            subprotocol: Some(SUBPROTOCOL),
+            is_resumable: false,
             messages: &rich,
         },
     ] {
-        channels.insert(channel.name.to_owned(), channel.describe());
+        channels.insert(channel.name.to_owned(), channel.to_json());
         operations.extend(channel.operations());
     }
     let messages: Map<String, Value> = base.into_iter().chain(rich).collect();
@@ -81,30 +81,30 @@ pub fn document() -> Value {
         }},
         "channels": channels,
         "operations": operations,
-        "components": {"messages": messages, "securitySchemes": credentials()},
+        "components": {"messages": messages, "securitySchemes": security_schemes()},
         "x-error-codes": error_codes(),
         "x-close-codes": close_codes(),
     })
 }
 
 /// An address, and what is said there.
-struct Channel<'a> {
+struct ChannelSpec<'a> {
     name: &'static str,
     address: &'static str,
     title: &'static str,
     description: &'static str,
     /// The subprotocol that makes it this channel and no other.
-    offers: Option<&'static str>,
+    subprotocol: Option<&'static str>,
     /// Whether the address says where to go on.
-    resumes: bool,
-    messages: &'a Messages,
+    is_resumable: bool,
+    messages: &'a MessageSchemas,
 }
 
-impl Channel<'_> {
-    fn describe(&self) -> Value {
+impl ChannelSpec<'_> {
+    fn to_json(&self) -> Value {
         let names = self.messages.names();
         let messages: Map<String, Value> = names
-            .map(|name| (name.to_owned(), reference("components/messages", name)))
+            .map(|name| (name.to_owned(), make_ref("components/messages", name)))
             .collect();
         let parameters = if self.address.contains("{group}") {
             json!({"group": {
@@ -120,12 +120,12 @@ impl Channel<'_> {
             "description": self.description,
             "parameters": parameters,
             "messages": messages,
-            "bindings": {"ws": self.handshake()},
+            "bindings": {"ws": self.handshake_bindings()},
         })
     }
 
-    fn handshake(&self) -> Value {
-        let offer = self.offers.map(|subprotocol| {
+    fn handshake_bindings(&self) -> Value {
+        let offer = self.subprotocol.map(|subprotocol| {
             let text = format!(
                 "`{subprotocol}`, and, where it is the credential, `bearer.<access token>`."
             );
@@ -137,7 +137,7 @@ impl Channel<'_> {
                 }),
             )
         });
-        let place = self.resumes.then(|| {
+        let place = self.is_resumable.then(|| {
             [
                 (
                     "after",
@@ -171,30 +171,30 @@ impl Channel<'_> {
         let place = format!("channels/{}/messages", self.name);
         let references = |names: Vec<&str>| -> Vec<Value> {
             let names = names.into_iter();
-            names.map(|name| reference(&place, name)).collect()
+            names.map(|name| make_ref(&place, name)).collect()
         };
-        let credentials = match self.offers {
+        let credentials = match self.subprotocol {
             Some(_) => ["subprotocol", "bearer", "cookie"].as_slice(),
             None => &["cookie"],
         };
         let credentials = credentials.iter();
         let security: Vec<_> = credentials
-            .map(|name| reference("components/securitySchemes", name))
+            .map(|name| make_ref("components/securitySchemes", name))
             .collect();
         let receive = json!({
             "action": "receive",
             "title": "What a client sends",
             "channel": channel,
             "security": security,
-            "messages": references(self.messages.asked()),
-            "reply": {"channel": channel, "messages": references(self.messages.replies())},
+            "messages": references(self.messages.client_names()),
+            "reply": {"channel": channel, "messages": references(self.messages.reply_names())},
         });
         let send = json!({
             "action": "send",
             "title": "What the server sends",
             "channel": channel,
             "security": security,
-            "messages": references(self.messages.told()),
+            "messages": references(self.messages.server_names()),
         });
         [
             (format!("{}.receive", self.name), receive),
@@ -203,11 +203,11 @@ impl Channel<'_> {
     }
 }
 
-fn reference(place: &str, name: &str) -> Value {
+fn make_ref(place: &str, name: &str) -> Value {
     json!({"$ref": format!("#/{place}/{name}")})
 }
 
-fn credentials() -> Value {
+fn security_schemes() -> Value {
     json!({
         "subprotocol": {
             "type": "httpApiKey", "in": "header", "name": "Sec-WebSocket-Protocol",
@@ -227,10 +227,14 @@ fn credentials() -> Value {
 
 fn error_codes() -> Vec<Value> {
     let describe = |error| {
-        let ErrorCode { code, retry, means } = error;
+        let ErrorCode {
+            code,
+            is_retryable: retry,
+            description: means,
+        } = error;
         json!({"code": code, "retry": retry, "description": means})
     };
-    ERRORS.into_iter().map(describe).collect()
+    ERROR_CODES.into_iter().map(describe).collect()
 }
 
 fn close_codes() -> Vec<Value> {
@@ -240,8 +244,8 @@ fn close_codes() -> Vec<Value> {
         json!({
             "code": reason.code(),
             "reason": reason.text(),
-            "reconnect": reason.may_come_back(),
-            "description": reason.advice(),
+            "reconnect": reason.can_reconnect(),
+            "description": reason.client_advice(),
         })
     };
     codes.into_iter().map(describe).collect()

@@ -14,7 +14,7 @@ use loco_rs::app::AppContext;
 
 use crate::{
     errors::{Error, Result},
-    settings::{Networks, Settings},
+    settings::{NetworkSet, Settings},
 };
 
 /// Who has one address of a network of IPv6 has them all: this much is given to a household
@@ -32,13 +32,13 @@ pub struct ClientAddress(IpAddr);
 impl ClientAddress {
     /// Who has sent a request with these headers.
     #[must_use]
-    pub fn of(peer: IpAddr, headers: &HeaderMap, trusted: &Networks) -> Self {
+    pub fn resolve(peer: IpAddr, headers: &HeaderMap, trusted: &NetworkSet) -> Self {
         let mut client = Self::from(peer);
         let lines = headers.get_all("x-forwarded-for").iter().rev();
         let mut hops = lines.flat_map(|line| line.as_bytes().rsplit(|byte| *byte == b','));
         while trusted.contains(client.0) {
             // Beyond what cannot be read nothing is to be believed.
-            match hops.next().and_then(address) {
+            match hops.next().and_then(parse_address) {
                 Some(hop) => client = Self::from(hop),
                 None => break,
             }
@@ -71,21 +71,21 @@ impl FromRequestParts<AppContext> for ClientAddress {
     type Rejection = Error;
 
     async fn from_request_parts(parts: &mut Parts, ctx: &AppContext) -> Result<Self> {
-        let settings = Settings::of(ctx)?;
+        let settings = Settings::from_context(ctx)?;
         let trusted = &settings.door.trusted_proxies;
-        let peer = peer(&parts.extensions).ok_or_else(|| {
+        let peer = peer_address(&parts.extensions).ok_or_else(|| {
             loco_rs::Error::string("the accept loop has not said who the peer is")
         })?;
         if parts.headers.contains_key("x-forwarded-for") && !trusted.contains(peer) {
-            warn_of_proxy(peer);
+            warn_untrusted_proxy(peer);
         }
-        Ok(Self::of(peer, &parts.headers, trusted))
+        Ok(Self::resolve(peer, &parts.headers, trusted))
     }
 }
 
 /// Warns once that a proxy of the own network is not trusted: all its clients count as one. Anybody on the
 /// Internet may send the header, so that an address out there says nothing.
-fn warn_of_proxy(peer: IpAddr) {
+fn warn_untrusted_proxy(peer: IpAddr) {
     static WARNED: AtomicBool = AtomicBool::new(false);
     let is_near = match peer.to_canonical() {
         IpAddr::V4(address) => address.is_private() || address.is_loopback(),
@@ -101,13 +101,13 @@ fn warn_of_proxy(peer: IpAddr) {
 }
 
 /// Who is at the other end of the connection.
-pub(super) fn peer(extensions: &Extensions) -> Option<IpAddr> {
+pub(super) fn peer_address(extensions: &Extensions) -> Option<IpAddr> {
     let ConnectInfo(peer) = extensions.get::<ConnectInfo<SocketAddr>>()?;
     Some(peer.ip())
 }
 
 /// An address as proxies write it: some add the port, and brackets for IPv6.
-fn address(hop: &[u8]) -> Option<IpAddr> {
+fn parse_address(hop: &[u8]) -> Option<IpAddr> {
     let hop = str::from_utf8(hop).ok()?.trim();
     let bare = hop.strip_prefix('[').and_then(|hop| hop.strip_suffix(']'));
     bare.unwrap_or(hop)

@@ -2,10 +2,10 @@
 
 use axum::extract::{FromRequest, FromRequestParts, Request};
 
-use super::{OptionalFields, Params};
+use super::{OptionalBody, QueryParams};
 use crate::errors::{Error, Result};
 
-const FIELD: &str = "confirm";
+const CONFIRM_FIELD: &str = "confirm";
 
 /// The name of the thing that the action is about, repeated in the query (`?confirm=<name>`) or in the body
 /// (`{"confirm": "<name>"}`).
@@ -24,7 +24,7 @@ impl Confirmation {
         }
         Err(Error::Invalid {
             detail: format!("This cannot be undone. Add ?confirm=<{what}> to confirm it."),
-            field: Some(FIELD.into()),
+            field: Some(CONFIRM_FIELD.into()),
         })
     }
 }
@@ -34,12 +34,14 @@ impl<S: Send + Sync> FromRequest<S> for Confirmation {
 
     async fn from_request(request: Request, state: &S) -> Result<Self> {
         let (mut parts, body) = request.into_parts();
-        let query = Params::from_request_parts(&mut parts, state).await?;
-        if let Some(name) = query.text(FIELD)? {
+        let query = QueryParams::from_request_parts(&mut parts, state).await?;
+        if let Some(name) = query.text(CONFIRM_FIELD)? {
             return Ok(Self(Some(name.to_owned())));
         }
         let request = Request::from_parts(parts, body);
-        let fields = OptionalFields::from_request(request, state).await?;
-        Ok(Self(fields.parse(FIELD, |name| Ok(name.to_owned()))?))
+        let fields = OptionalBody::from_request(request, state).await?;
+        Ok(Self(fields.parse_optional(CONFIRM_FIELD, |name| {
+            Ok(name.to_owned())
+        })?))
     }
 }

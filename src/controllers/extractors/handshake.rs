@@ -9,7 +9,7 @@ use base64::{Engine as _, engine::general_purpose::STANDARD};
 use crate::errors::{Error, Result};
 
 /// Bytes of the nonce in `Sec-WebSocket-Key`.
-const NONCE: usize = 16;
+const NONCE_BYTES: usize = 16;
 
 /// A request that opens a WebSocket.
 ///
@@ -24,9 +24,9 @@ impl<S: Send + Sync> FromRequestParts<S> for Handshake {
     /// [`Error::Invalid`] for a body, and for a key that is not the Base64 of 16 bytes.
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self> {
         let headers = &mut parts.headers;
-        if !lists(headers, &header::CONNECTION, "upgrade")
-            || !lists(headers, &header::UPGRADE, "websocket")
-            || !has_version(headers)
+        if !header_lists_value(headers, &header::CONNECTION, "upgrade")
+            || !header_lists_value(headers, &header::UPGRADE, "websocket")
+            || !has_version_13(headers)
         {
             return Err(Error::UpgradeRequired);
         }
@@ -50,20 +50,20 @@ impl<S: Send + Sync> FromRequestParts<S> for Handshake {
 impl Handshake {
     /// Returns whether a request offers a subprotocol, whatever else is wrong with it.
     #[must_use]
-    pub fn offers(headers: &HeaderMap, subprotocol: &str) -> bool {
-        lists(headers, &header::SEC_WEBSOCKET_PROTOCOL, subprotocol)
+    pub fn offers_subprotocol(headers: &HeaderMap, subprotocol: &str) -> bool {
+        header_lists_value(headers, &header::SEC_WEBSOCKET_PROTOCOL, subprotocol)
     }
 }
 
 /// Returns whether a header that is a list names a value, in any letter case.
-fn lists(headers: &HeaderMap, name: &HeaderName, value: &str) -> bool {
+fn header_lists_value(headers: &HeaderMap, name: &HeaderName, value: &str) -> bool {
     let lines = headers.get_all(name).iter();
     let mut values = lines.flat_map(|line| line.as_bytes().split(|byte| *byte == b','));
     values.any(|listed| listed.trim_ascii().eq_ignore_ascii_case(value.as_bytes()))
 }
 
 /// Returns whether the one version that is named is 13 (RFC 6455, section 4.1).
-fn has_version(headers: &HeaderMap) -> bool {
+fn has_version_13(headers: &HeaderMap) -> bool {
     let mut versions = headers.get_all(header::SEC_WEBSOCKET_VERSION).iter();
     let version = versions.next().filter(|_| versions.next().is_none());
     version.is_some_and(|version| version.as_bytes().trim_ascii() == b"13")
@@ -79,5 +79,5 @@ fn has_valid_key(headers: &HeaderMap) -> bool {
     let mut keys = headers.get_all(header::SEC_WEBSOCKET_KEY).iter();
     let key = keys.next().filter(|_| keys.next().is_none());
     let nonce = key.and_then(|key| STANDARD.decode(key.as_bytes().trim_ascii()).ok());
-    nonce.is_some_and(|nonce| nonce.len() == NONCE)
+    nonce.is_some_and(|nonce| nonce.len() == NONCE_BYTES)
 }

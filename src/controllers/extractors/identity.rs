@@ -16,32 +16,32 @@ use axum::{
 use loco_rs::app::AppContext;
 use tracing::Span;
 
-use super::{AllowedOrigin, body::is_form};
+use super::{AllowedOrigin, body::has_non_json_body};
 use crate::{
     channels::{Channels, Member},
     errors::{Error, Result},
-    limits::Limits,
+    limits::RequestLimits,
     models::{
         chat_groups,
         memberships::{self, Role},
-        refusals::Refusal,
-        sessions::{self, Claimed, Live},
+        rejections::Rejection,
+        sessions::{self, ActiveSession, TokenClaims},
         users,
     },
-    tokens::{Refused, TokenType, Tokens},
+    tokens::{TokenError, TokenType, Tokens},
 };
 
 /// The sessions of one user that are looked up for one request, where several cookies have valid tokens.
-const SESSIONS_TRIED: usize = 8;
+const MAX_SESSIONS_TRIED: usize = 8;
 
 /// The cookie that carries the access token to the socket.
 pub const ACCESS_COOKIE: &str = "access";
 
 /// The user of a request, once they are known: the server counts by user the answers that wait to be sent.
 #[derive(Clone, Default)]
-pub struct Reader(Arc<OnceLock<i64>>);
+pub struct RequestUser(Arc<OnceLock<i64>>);
 
-impl Reader {
+impl RequestUser {
     fn set(&self, user_id: i64) {
         // One request has one user.
         let _ = self.0.set(user_id);
@@ -54,34 +54,34 @@ impl Reader {
 }
 
 /// Who asks, and by which session.
-pub struct Identified {
+pub struct AuthenticatedUser {
     pub user: users::Model,
-    pub session: Live,
+    pub session: ActiveSession,
 }
 
 /// A way to tell who asks.
-pub trait Identity: Sized {
-    fn identify(
+pub trait Authenticator: Sized {
+    fn authenticate(
         parts: &mut Parts,
         ctx: &AppContext,
-    ) -> impl Future<Output = Result<Identified>> + Send;
+    ) -> impl Future<Output = Result<AuthenticatedUser>> + Send;
 }
 
 /// The active user whose access token the `Authorization` header bears; 401 without one. A cookie
 /// does not count: that is what keeps the API safe from cross-site requests.
 pub struct CurrentUser(pub users::Model);
 
-impl Identity for CurrentUser {
-    async fn identify(parts: &mut Parts, ctx: &AppContext) -> Result<Identified> {
-        let token = authorization(parts).ok_or(Error::Unauthorized)?;
-        let identified = identify_by(&token, ctx).await?;
-        if let Some(reader) = parts.extensions.get::<Reader>() {
+impl Authenticator for CurrentUser {
+    async fn authenticate(parts: &mut Parts, ctx: &AppContext) -> Result<AuthenticatedUser> {
+        let token = authorization_token(parts).ok_or(Error::Unauthorized)?;
+        let identified = authenticate_token(&token, ctx).await?;
+        if let Some(reader) = parts.extensions.get::<RequestUser>() {
             reader.set(identified.user.id);
         }
         if parts.method.is_safe() {
-            limits(ctx)?.reads.take(identified.user.id)?;
+            shared_limits(ctx)?.reads.check(identified.user.id)?;
         }
-        if is_form(parts) {
+        if has_non_json_body(parts) {
             return Err(Error::UnsupportedMediaType);
         }
         Ok(identified)
@@ -92,57 +92,59 @@ impl FromRequestParts<AppContext> for CurrentUser {
     type Rejection = Error;
 
     async fn from_request_parts(parts: &mut Parts, ctx: &AppContext) -> Result<Self> {
-        let identified = Self::identify(parts, ctx).await?;
+        let identified = Self::authenticate(parts, ctx).await?;
         Ok(Self(identified.user))
     }
 }
 
 /// The same, with the session by which they ask.
-pub struct CurrentSession(pub Identified);
+pub struct CurrentSession(pub AuthenticatedUser);
 
 impl FromRequestParts<AppContext> for CurrentSession {
     type Rejection = Error;
 
     async fn from_request_parts(parts: &mut Parts, ctx: &AppContext) -> Result<Self> {
-        Ok(Self(CurrentUser::identify(parts, ctx).await?))
+        Ok(Self(CurrentUser::authenticate(parts, ctx).await?))
     }
 }
 
 /// The same, with the refusal that the base contract fixes.
-pub struct ContractUser(pub users::Model);
+pub struct BasicApiUser(pub users::Model);
 
-impl FromRequestParts<AppContext> for ContractUser {
+impl FromRequestParts<AppContext> for BasicApiUser {
     type Rejection = Error;
 
     async fn from_request_parts(parts: &mut Parts, ctx: &AppContext) -> Result<Self> {
-        let identified = CurrentUser::identify(parts, ctx).await;
-        Ok(Self(identified.map_err(in_contract)?.user))
+        let identified = CurrentUser::authenticate(parts, ctx).await;
+        Ok(Self(identified.map_err(for_basic_api)?.user))
     }
 }
 
 /// The active user whose access token is in the cookie `access`; 401 without one. For base sockets
 /// alone, where [`AllowedOrigin`] stands before it.
-pub struct CookieUser;
+pub struct BaseSocketUser;
 
-impl Identity for CookieUser {
-    async fn identify(parts: &mut Parts, ctx: &AppContext) -> Result<Identified> {
-        admit_by_cookie(parts, ctx).await.map_err(in_contract)
+impl Authenticator for BaseSocketUser {
+    async fn authenticate(parts: &mut Parts, ctx: &AppContext) -> Result<AuthenticatedUser> {
+        authenticate_by_cookie(parts, ctx)
+            .await
+            .map_err(for_basic_api)
     }
 }
 
 /// The active user of a rich socket: by the first credential there is of the subprotocol
 /// `bearer.<jwt>`, the `Authorization` header and the cookie, which pages of other origins may not
 /// use.
-pub struct RichUser;
+pub struct RichSocketUser;
 
-impl Identity for RichUser {
-    async fn identify(parts: &mut Parts, ctx: &AppContext) -> Result<Identified> {
-        match offered_token(parts).or_else(|| authorization(parts)) {
-            Some(token) => admit(&claimed(&token, ctx)?, ctx).await,
+impl Authenticator for RichSocketUser {
+    async fn authenticate(parts: &mut Parts, ctx: &AppContext) -> Result<AuthenticatedUser> {
+        match subprotocol_token(parts).or_else(|| authorization_token(parts)) {
+            Some(token) => authenticate_claims(&verify_access_token(&token, ctx)?, ctx).await,
             None if access_cookies(&parts.headers).next().is_none() => Err(Error::Unauthorized),
             None => {
                 AllowedOrigin::from_request_parts(parts, ctx).await?;
-                admit_by_cookie(parts, ctx).await
+                authenticate_by_cookie(parts, ctx).await
             }
         }
     }
@@ -151,16 +153,16 @@ impl Identity for RichUser {
 /// The group named in the path, to which the user belongs; 401 for nobody, 404 for a stranger.
 pub struct GroupMember<I> {
     pub user: users::Model,
-    pub session: Live,
+    pub session: ActiveSession,
     pub group: chat_groups::Model,
     pub membership: memberships::Model,
-    identity: PhantomData<I>,
+    authenticator: PhantomData<I>,
 }
 
 impl<I> GroupMember<I> {
     /// As the channels know it.
     #[must_use]
-    pub fn member(&self) -> Member {
+    pub fn channel_member(&self) -> Member {
         Member::new(&self.user, &self.group, &self.membership)
     }
 
@@ -168,19 +170,19 @@ impl<I> GroupMember<I> {
     ///
     /// # Errors
     /// 403 where not.
-    pub fn require(&self, role: Role) -> Result<()> {
+    pub fn require_role(&self, role: Role) -> Result<()> {
         if self.membership.role() < role {
-            return Err(Refusal::Forbidden.into());
+            return Err(Rejection::Forbidden.into());
         }
         Ok(())
     }
 }
 
-impl<I: Identity + Send> FromRequestParts<AppContext> for GroupMember<I> {
+impl<I: Authenticator + Send> FromRequestParts<AppContext> for GroupMember<I> {
     type Rejection = Error;
 
     async fn from_request_parts(parts: &mut Parts, ctx: &AppContext) -> Result<Self> {
-        let Identified { user, session } = I::identify(parts, ctx).await?;
+        let AuthenticatedUser { user, session } = I::authenticate(parts, ctx).await?;
         let name = group_name(parts).await?;
         let (group, membership) = chat_groups::Model::find_for_member(&ctx.db, &name, &user)
             .await?
@@ -191,7 +193,7 @@ impl<I: Identity + Send> FromRequestParts<AppContext> for GroupMember<I> {
             session,
             group,
             membership,
-            identity: PhantomData,
+            authenticator: PhantomData,
         })
     }
 }
@@ -199,25 +201,25 @@ impl<I: Identity + Send> FromRequestParts<AppContext> for GroupMember<I> {
 /// The same, for who asks for a socket; of the group no more is known than a socket needs.
 pub struct SocketMember<I> {
     pub user: users::Model,
-    pub session: Live,
+    pub session: ActiveSession,
     pub member: Member,
-    identity: PhantomData<I>,
+    authenticator: PhantomData<I>,
 }
 
-impl<I: Identity + Send> FromRequestParts<AppContext> for SocketMember<I> {
+impl<I: Authenticator + Send> FromRequestParts<AppContext> for SocketMember<I> {
     type Rejection = Error;
 
     async fn from_request_parts(parts: &mut Parts, ctx: &AppContext) -> Result<Self> {
-        let Identified { user, session } = I::identify(parts, ctx).await?;
+        let AuthenticatedUser { user, session } = I::authenticate(parts, ctx).await?;
         let name = group_name(parts).await?;
-        let member = channels(ctx)?.find_member(&user, &name).await?;
+        let member = shared_channels(ctx)?.find_member(&user, &name).await?;
         let member = member.ok_or(Error::NotFound)?;
-        Span::current().record("group", &*member.group);
+        Span::current().record("group", &*member.group_name);
         Ok(Self {
             user,
             session,
             member,
-            identity: PhantomData,
+            authenticator: PhantomData,
         })
     }
 }
@@ -231,23 +233,23 @@ async fn group_name(parts: &mut Parts) -> Result<String> {
     name.ok_or(Error::NotFound)
 }
 
-fn limits(ctx: &AppContext) -> Result<Arc<Limits>> {
-    let limits = ctx.shared_store.get::<Arc<Limits>>();
+fn shared_limits(ctx: &AppContext) -> Result<Arc<RequestLimits>> {
+    let limits = ctx.shared_store.get::<Arc<RequestLimits>>();
     Ok(limits.ok_or_else(|| loco_rs::Error::string("the limits were not set up"))?)
 }
 
-fn channels(ctx: &AppContext) -> Result<Channels> {
+fn shared_channels(ctx: &AppContext) -> Result<Channels> {
     let channels = ctx.shared_store.get::<Channels>();
     Ok(channels.ok_or_else(|| loco_rs::Error::string("the channels were not opened"))?)
 }
 
-async fn identify_by(access_token: &str, ctx: &AppContext) -> Result<Identified> {
-    let claimed = claimed(access_token, ctx)?;
-    let found = sessions::Model::find_live(&ctx.db, &claimed).await?;
+async fn authenticate_token(access_token: &str, ctx: &AppContext) -> Result<AuthenticatedUser> {
+    let claimed = verify_access_token(access_token, ctx)?;
+    let found = sessions::Model::find_active(&ctx.db, &claimed).await?;
     let found = found.ok_or(Error::TokenInvalid)?;
     Span::current().record("user", found.user.id);
-    Ok(Identified {
-        session: found.live(),
+    Ok(AuthenticatedUser {
+        session: found.to_active(),
         user: found.user,
     })
 }
@@ -258,17 +260,17 @@ async fn identify_by(access_token: &str, ctx: &AppContext) -> Result<Identified>
 /// contract rules out the prefix `__Host-`. A cookie that is not a valid token is ignored, so that a
 /// cookie of another host locks no user out. Valid tokens of two users are refused: either of them may be an attacker's, who wants the
 /// user to write in the attacker's name.
-async fn admit_by_cookie(parts: &Parts, ctx: &AppContext) -> Result<Identified> {
+async fn authenticate_by_cookie(parts: &Parts, ctx: &AppContext) -> Result<AuthenticatedUser> {
     let claims: Vec<_> = access_cookies(&parts.headers)
-        .filter_map(|token| claimed(&token, ctx).ok())
+        .filter_map(|token| verify_access_token(&token, ctx).ok())
         .collect();
     let mut users = claims.iter().map(|claimed| claimed.user_id);
     let first = users.next().ok_or(Error::Unauthorized)?;
     if users.any(|user| user != first) {
         return Err(Error::Unauthorized);
     }
-    for claimed in claims.iter().take(SESSIONS_TRIED) {
-        match admit(claimed, ctx).await {
+    for claimed in claims.iter().take(MAX_SESSIONS_TRIED) {
+        match authenticate_claims(claimed, ctx).await {
             Err(Error::TokenInvalid) => {}
             admitted => return admitted,
         }
@@ -277,14 +279,14 @@ async fn admit_by_cookie(parts: &Parts, ctx: &AppContext) -> Result<Identified> 
 }
 
 /// Admits the user of a token to a socket, which ends with the session.
-async fn admit(claimed: &Claimed, ctx: &AppContext) -> Result<Identified> {
-    let live = channels(ctx)?.find_live(claimed).await?;
+async fn authenticate_claims(claimed: &TokenClaims, ctx: &AppContext) -> Result<AuthenticatedUser> {
+    let live = shared_channels(ctx)?.find_active_session(claimed).await?;
     let (session, user) = live.ok_or(Error::TokenInvalid)?;
     Span::current().record("user", user.id);
-    Ok(Identified { session, user })
+    Ok(AuthenticatedUser { session, user })
 }
 
-fn claimed(access_token: &str, ctx: &AppContext) -> Result<Claimed> {
+fn verify_access_token(access_token: &str, ctx: &AppContext) -> Result<TokenClaims> {
     let tokens = ctx
         .shared_store
         .get_ref::<Tokens>()
@@ -292,24 +294,26 @@ fn claimed(access_token: &str, ctx: &AppContext) -> Result<Claimed> {
     tokens
         .verify(TokenType::Access, access_token)
         .map_err(|refused| match refused {
-            Refused::Expired => Error::TokenExpired,
-            Refused::Invalid => Error::TokenInvalid,
+            TokenError::Expired => Error::TokenExpired,
+            TokenError::Invalid => Error::TokenInvalid,
         })
 }
 
 /// A refusal as the base contract has it.
-fn in_contract(error: Error) -> Error {
+fn for_basic_api(error: Error) -> Error {
     match error {
-        Error::Unauthorized | Error::TokenExpired | Error::TokenInvalid => Error::Unauthenticated,
+        Error::Unauthorized | Error::TokenExpired | Error::TokenInvalid => {
+            Error::BasicApiUnauthorized
+        }
         other => other,
     }
 }
 
 /// Of two headers a proxy might have looked at the other one.
-fn authorization(parts: &Parts) -> Option<String> {
+fn authorization_token(parts: &Parts) -> Option<String> {
     let mut headers = parts.headers.get_all(header::AUTHORIZATION).iter();
     let header = headers.next().filter(|_| headers.next().is_none());
-    bearer_token(header?.to_str().ok()?).map(ToOwned::to_owned)
+    parse_bearer(header?.to_str().ok()?).map(ToOwned::to_owned)
 }
 
 /// Returns the values of the cookies named `access`, in the order of the header.
@@ -335,7 +339,7 @@ fn access_cookies(headers: &HeaderMap) -> impl Iterator<Item = String> + '_ {
 
 /// The token of an offered subprotocol `bearer.<jwt>`: the one credential that a script in a
 /// browser can give a socket.
-fn offered_token(parts: &Parts) -> Option<String> {
+fn subprotocol_token(parts: &Parts) -> Option<String> {
     let offers = parts.headers.get_all(header::SEC_WEBSOCKET_PROTOCOL).iter();
     offers
         .filter_map(|offers| offers.to_str().ok())
@@ -345,7 +349,7 @@ fn offered_token(parts: &Parts) -> Option<String> {
 }
 
 /// The token of `Bearer <token>`; the scheme in any letter case (RFC 9110, section 11.1).
-fn bearer_token(header: &str) -> Option<&str> {
+fn parse_bearer(header: &str) -> Option<&str> {
     let (scheme, token) = header.split_once(' ')?;
     scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
 }

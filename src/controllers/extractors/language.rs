@@ -8,16 +8,16 @@ use axum_extra::extract::{
 use loco_rs::{app::AppContext, controller::views::ViewEngine};
 use time::Duration;
 
-use super::{Params, PublicBase};
+use super::{PublicBase, QueryParams};
 use crate::{
     errors::{Error, Result},
-    views::{pages::Pages, texts::Texts},
+    views::{pages::PageEngine, texts::Texts},
 };
 
 /// The parameter of the query, and the cookie that remembers it.
-const LANG: &str = "lang";
+const LANG_PARAM: &str = "lang";
 
-const A_YEAR: Duration = Duration::days(365);
+const COOKIE_LIFETIME: Duration = Duration::days(365);
 
 /// The language that the query chooses by `lang`, else the one that it chose last (a cookie), else
 /// what the browser wants most of those that there are. One that there is not counts for nothing.
@@ -37,10 +37,10 @@ impl Language {
         if !self.is_chosen {
             return CookieJar::new();
         }
-        let cookie = Cookie::build((LANG, self.tag.clone()))
+        let cookie = Cookie::build((LANG_PARAM, self.tag.clone()))
             .path("/")
             .same_site(SameSite::Lax)
-            .max_age(A_YEAR)
+            .max_age(COOKIE_LIFETIME)
             .secure(base.is_https());
         CookieJar::new().add(cookie)
     }
@@ -50,30 +50,32 @@ impl FromRequestParts<AppContext> for Language {
     type Rejection = Error;
 
     async fn from_request_parts(parts: &mut Parts, _: &AppContext) -> Result<Self> {
-        let ViewEngine(pages) = parts.extract::<ViewEngine<Pages>>().await?;
+        let ViewEngine(pages) = parts.extract::<ViewEngine<PageEngine>>().await?;
         let texts = pages.texts();
         // A page is no place to complain of a query.
-        let params = parts.extract::<Params>().await.ok();
-        let chosen = params.and_then(|params| known(texts, params.text(LANG).ok()??));
+        let params = parts.extract::<QueryParams>().await.ok();
+        let chosen = params.and_then(|params| supported_tag(texts, params.text(LANG_PARAM).ok()??));
         let is_chosen = chosen.is_some();
         let tag = chosen
             .or_else(|| {
-                known(
+                supported_tag(
                     texts,
-                    CookieJar::from_headers(&parts.headers).get(LANG)?.value(),
+                    CookieJar::from_headers(&parts.headers)
+                        .get(LANG_PARAM)?
+                        .value(),
                 )
             })
-            .unwrap_or_else(|| texts.best(&accepted(parts)).tag.clone());
+            .unwrap_or_else(|| texts.negotiate(&accept_language(parts)).tag.clone());
         Ok(Self { tag, is_chosen })
     }
 }
 
-fn known(texts: &Texts, tag: &str) -> Option<String> {
+fn supported_tag(texts: &Texts, tag: &str) -> Option<String> {
     texts.language(tag).map(|language| language.tag.clone())
 }
 
 /// What the browser wants; several such headers are as good as one (RFC 9110, section 5.3).
-fn accepted(parts: &Parts) -> String {
+fn accept_language(parts: &Parts) -> String {
     let headers = parts.headers.get_all(header::ACCEPT_LANGUAGE).iter();
     let wishes: Vec<_> = headers.filter_map(|wish| wish.to_str().ok()).collect();
     wishes.join(",")

@@ -1,6 +1,5 @@
 //! What handlers are given: who asks, what they may see, what they sent, how they got here.
 
-mod allowance;
 mod body;
 mod client;
 mod confirmation;
@@ -9,16 +8,17 @@ mod identity;
 mod language;
 mod origin;
 mod params;
+mod throttle;
 
-pub use allowance::Allowance;
-pub use body::{Body, Fields, OptionalFields};
+pub use body::{BodyFields, OptionalBody, ValidatedJson};
 pub use client::ClientAddress;
 pub use confirmation::Confirmation;
 pub use handshake::Handshake;
 pub use identity::{
-    ACCESS_COOKIE, ContractUser, CookieUser, CurrentSession, CurrentUser, GroupMember, Identified,
-    Identity, Reader, RichUser, SocketMember,
+    ACCESS_COOKIE, AuthenticatedUser, Authenticator, BaseSocketUser, BasicApiUser, CurrentSession,
+    CurrentUser, GroupMember, RequestUser, RichSocketUser, SocketMember,
 };
 pub use language::Language;
 pub use origin::{AllowedOrigin, PublicBase};
-pub use params::{Params, PathNumber, number};
+pub use params::{PathNumber, QueryParams, parse_number};
+pub use throttle::Throttle;

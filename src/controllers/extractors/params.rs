@@ -17,21 +17,21 @@ use crate::errors::{Error, Result};
 /// Returns the number that a text gives: digits of ASCII alone, without a sign. It is the one rule for numbers
 /// in a query, a path and a header.
 #[must_use]
-pub fn number(text: &str) -> Option<i64> {
+pub fn parse_number(text: &str) -> Option<i64> {
     let is_plain = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
     is_plain.then(|| text.parse().ok()).flatten()
 }
 
 /// The parameters of the query. A parameter that the endpoint reads may be given once.
-pub struct Params(HashMap<String, Vec<String>>);
+pub struct QueryParams(HashMap<String, Vec<String>>);
 
-impl Params {
+impl QueryParams {
     /// Returns a parameter. A parameter without a value counts as absent.
     ///
     /// # Errors
     /// [`Error::Invalid`] for a parameter that is given more than once.
     pub fn text(&self, name: &'static str) -> Result<Option<&str>> {
-        Ok(self.one(name)?.filter(|text| !text.is_empty()))
+        Ok(self.single_value(name)?.filter(|text| !text.is_empty()))
     }
 
     /// Returns a whole number within a range.
@@ -42,7 +42,7 @@ impl Params {
         let Some(text) = self.text(name)? else {
             return Ok(None);
         };
-        let number = number(text).filter(|number| range.contains(number));
+        let number = parse_number(text).filter(|number| range.contains(number));
         number.map(Some).ok_or_else(|| Error::Invalid {
             detail: format!("A whole number, {} or more.", range.start()),
             field: Some(name.into()),
@@ -53,7 +53,7 @@ impl Params {
     ///
     /// # Errors
     /// [`Error::Invalid`] for anything but a number above 0.
-    pub fn limit(&self, default: u32, max: u32) -> Result<u32> {
+    pub fn page_limit(&self, default: u32, max: u32) -> Result<u32> {
         let limit = self.number("limit", 1..=i64::MAX)?;
         let limit = limit.map_or(default, |limit| u32::try_from(limit).unwrap_or(max));
         Ok(limit.min(max))
@@ -65,7 +65,7 @@ impl Params {
     /// [`Error::Invalid`] for anything but that and `false` or `0`.
     pub fn flag(&self, name: &'static str) -> Result<bool> {
         // An empty one may mean either.
-        match self.one(name)? {
+        match self.single_value(name)? {
             None | Some("false" | "0") => Ok(false),
             Some("true" | "1") => Ok(true),
             Some(_) => Err(Error::Invalid {
@@ -75,7 +75,7 @@ impl Params {
         }
     }
 
-    fn one(&self, name: &'static str) -> Result<Option<&str>> {
+    fn single_value(&self, name: &'static str) -> Result<Option<&str>> {
         match self.0.get(name).map(Vec::as_slice) {
             None | Some([]) => Ok(None),
             Some([value]) => Ok(Some(value)),
@@ -87,7 +87,7 @@ impl Params {
     }
 }
 
-impl<S: Send + Sync> FromRequestParts<S> for Params {
+impl<S: Send + Sync> FromRequestParts<S> for QueryParams {
     type Rejection = Error;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self> {
@@ -117,7 +117,7 @@ impl<'de> Deserialize<'de> for PathNumber {
             }
 
             fn visit_str<E: de::Error>(self, text: &str) -> Result<PathNumber, E> {
-                let number = number(text).ok_or_else(|| E::custom("not a whole number"))?;
+                let number = parse_number(text).ok_or_else(|| E::custom("not a whole number"))?;
                 Ok(PathNumber(number))
             }
         }

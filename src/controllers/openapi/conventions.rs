@@ -13,15 +13,15 @@
 
 use serde_json::{Map, Value, json};
 
-const SCHEMAS: &str = "#/components/schemas/";
+const SCHEMA_REF_PREFIX: &str = "#/components/schemas/";
 
 /// The end of the names of types of request bodies.
-const PARAMS: &str = "Params";
+const REQUEST_BODY_SUFFIX: &str = "Params";
 
 /// The examples of parameters, by name. A tool that sends all of them gets no error. The page of Swagger UI takes
 /// those of optional parameters out (assets/static/swagger-initializer.js): a person who sends them by accident skips
 /// a page.
-fn example_of(parameter: &str) -> Option<Value> {
+fn parameter_example(parameter: &str) -> Option<Value> {
     Some(match parameter {
         "limit" => json!(50),
         "cursor" => json!("1000"),
@@ -32,11 +32,11 @@ fn example_of(parameter: &str) -> Option<Value> {
 }
 
 /// Applies the conventions to a document.
-pub fn apply(document: &mut Value) {
-    refer_to_items(document);
+pub fn apply_conventions(document: &mut Value) {
+    reference_page_items(document);
     if let Some(Value::Object(schemas)) = document.pointer_mut("/components/schemas") {
         for (name, schema) in schemas {
-            let is_request = name.ends_with(PARAMS);
+            let is_request = name.ends_with(REQUEST_BODY_SUFFIX);
             describe_fields(schema, !is_request);
         }
     }
@@ -61,7 +61,7 @@ pub fn apply(document: &mut Value) {
 
 /// Lets each page refer to its items, and names it after them: utoipa calls the page of a `Group` `Page_Group`,
 /// and copies the group.
-fn refer_to_items(document: &mut Value) {
+fn reference_page_items(document: &mut Value) {
     let Some(Value::Object(schemas)) = document.pointer_mut("/components/schemas") else {
         return;
     };
@@ -79,29 +79,31 @@ fn refer_to_items(document: &mut Value) {
         if let Some(items) = schema.pointer_mut("/properties/results/items")
             && schemas.contains_key(&item)
         {
-            *items = json!({"$ref": format!("{SCHEMAS}{item}")});
+            *items = json!({"$ref": format!("{SCHEMA_REF_PREFIX}{item}")});
         }
         let name = format!("{item}Page");
         renamed.insert(
-            format!("{SCHEMAS}{page}"),
-            json!(format!("{SCHEMAS}{name}")),
+            format!("{SCHEMA_REF_PREFIX}{page}"),
+            json!(format!("{SCHEMA_REF_PREFIX}{name}")),
         );
         schemas.insert(name, schema);
     }
-    rename(document, &renamed);
+    rename_refs(document, &renamed);
 }
 
-fn rename(value: &mut Value, renamed: &Map<String, Value>) {
+fn rename_refs(value: &mut Value, renamed: &Map<String, Value>) {
     match value {
         Value::Object(fields) => {
             for (key, value) in fields {
                 match value.as_str().and_then(|text| renamed.get(text)) {
                     Some(new) if key == "$ref" => *value = new.clone(),
-                    _ => rename(value, renamed),
+                    _ => rename_refs(value, renamed),
                 }
             }
         }
-        Value::Array(values) => values.iter_mut().for_each(|value| rename(value, renamed)),
+        Value::Array(values) => values
+            .iter_mut()
+            .for_each(|value| rename_refs(value, renamed)),
         _ => {}
     }
 }
@@ -173,7 +175,7 @@ fn describe_body(body: &mut Value) {
             .filter(|schema| is_nullable(schema))
         {
             is_optional = true;
-            without_null(schema);
+            remove_null(schema);
         }
     }
     if let Some(fields) = body.as_object_mut().filter(|_| is_optional) {
@@ -186,13 +188,13 @@ fn describe_parameter(parameter: &mut Value, operation: usize) {
         return;
     };
     if let Some(schema) = fields.get_mut("schema") {
-        without_null(schema);
+        remove_null(schema);
     }
     let name = fields.get("name").and_then(Value::as_str).unwrap_or("");
     let example = match name {
         // One key names one request: an operation with the key of another is refused.
         "Idempotency-Key" => Some(json!(format!("01JD3ZK8Q{operation:03}"))),
-        _ => example_of(name).filter(|_| !fields.contains_key("example")),
+        _ => parameter_example(name).filter(|_| !fields.contains_key("example")),
     };
     if let Some(example) = example {
         fields.insert("example".to_owned(), example);
@@ -200,7 +202,7 @@ fn describe_parameter(parameter: &mut Value, operation: usize) {
 }
 
 /// Takes null out of a schema.
-fn without_null(schema: &mut Value) {
+fn remove_null(schema: &mut Value) {
     if let Some(Value::Array(names)) = schema.get_mut("type") {
         names.retain(|name| name != "null");
         if let [name] = names.as_slice() {

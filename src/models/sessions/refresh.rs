@@ -6,16 +6,16 @@ use sea_orm::sea_query::{Expr, ExprTrait as _};
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
-use super::{Claimed, Column, Entity, Live, Model};
+use super::{ActiveSession, Column, Entity, Model, TokenClaims};
 use crate::models::users;
 
 /// The grace: two tabs of one browser may refresh at the same moment. All rotations of one refresh token
 /// within it give the same successor, and the token itself stays valid for as long after the first use of
 /// its successor.
-const GRACE: Duration = Duration::seconds(10);
+const ROTATION_GRACE: Duration = Duration::seconds(10);
 
 /// Attempts to store a refresh while others refresh the same session.
-const ATTEMPTS: usize = 8;
+const MAX_REFRESH_ATTEMPTS: usize = 8;
 
 /// The id of a refresh token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,7 +28,7 @@ pub struct RefreshId {
 impl RefreshId {
     /// Returns the id of a login's refresh token.
     #[must_use]
-    pub fn first() -> Self {
+    pub fn for_login() -> Self {
         Self {
             jti: Uuid::new_v4(),
             parent: None,
@@ -38,7 +38,7 @@ impl RefreshId {
     /// Returns the id of the successor of a token that is issued at this time: always the same one. The id
     /// need not be a secret, because tokens are signed.
     #[must_use]
-    pub fn after(parent: Uuid, issued_at: DateTime<Utc>) -> Self {
+    pub fn successor_of(parent: Uuid, issued_at: DateTime<Utc>) -> Self {
         let digest = Sha256::new()
             .chain_update(parent.as_bytes())
             .chain_update(issued_at.timestamp_micros().to_be_bytes())
@@ -57,16 +57,16 @@ impl RefreshId {
 
 /// A refresh token that is to be signed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Rotated {
+pub struct UnsignedRefreshToken {
     pub id: RefreshId,
     /// The time of its first issue: the same token is signed again as it was.
     pub issued_at: DateTime<Utc>,
 }
 
-impl Rotated {
+impl UnsignedRefreshToken {
     /// A token that is issued now, for the first time.
     #[must_use]
-    pub fn now(id: RefreshId) -> Self {
+    pub fn issue_now(id: RefreshId) -> Self {
         Self {
             id,
             issued_at: Utc::now(),
@@ -75,28 +75,28 @@ impl Rotated {
 }
 
 /// The result of a refresh.
-pub enum Refreshed {
+pub enum RefreshOutcome {
     /// The session goes on.
-    Live {
-        session: Live,
+    Active {
+        session: ActiveSession,
         /// The successor of the token, if one was requested.
-        rotated: Option<Rotated>,
+        next_token: Option<UnsignedRefreshToken>,
     },
     /// The token was replaced before the grace, so that somebody else has a copy of it: the session has ended.
-    Reused { user: users::Model },
+    TokenReused { user: users::Model },
     /// The session does not exist.
-    Gone,
+    SessionNotFound,
 }
 
 /// The place of a refresh token in its session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Standing {
+pub enum RefreshTokenStatus {
     /// The token that was used last.
     Current,
     /// A successor of the current token, used for the first time. It is the current token from then on.
     Successor,
     /// The token that the current one has replaced within the grace.
-    Overtaken,
+    Superseded,
     /// A copy.
     Reused,
 }
@@ -113,20 +113,20 @@ impl Model {
     /// When the database fails.
     pub async fn refresh(
         db: &DatabaseConnection,
-        claimed: Claimed,
+        claimed: TokenClaims,
         rotate: bool,
         lifetime: Duration,
-    ) -> Result<Refreshed, DbErr> {
+    ) -> Result<RefreshOutcome, DbErr> {
         let (id, user_id, token) = (claimed.session_id, claimed.user_id, claimed.refresh);
         let generation = claimed.generation;
-        for _ in 0..ATTEMPTS {
-            let Some(found) = Self::find_live(db, &claimed).await? else {
-                return Ok(Refreshed::Gone);
+        for _ in 0..MAX_REFRESH_ATTEMPTS {
+            let Some(found) = Self::find_active(db, &claimed).await? else {
+                return Ok(RefreshOutcome::SessionNotFound);
             };
             let (mut session, user, now) = (found.session, found.user, found.now);
             let known = (session.refresh_jti, session.successor_at);
-            let standing = session.take(token, now);
-            if standing == Standing::Reused {
+            let standing = session.use_token(token, now);
+            if standing == RefreshTokenStatus::Reused {
                 let ended = Entity::delete_many()
                     .filter(Column::Id.eq(id))
                     .filter(Column::UserId.eq(user_id))
@@ -138,7 +138,7 @@ impl Model {
                 if ended.rows_affected == 0 {
                     continue;
                 }
-                return Ok(Refreshed::Reused { user });
+                return Ok(RefreshOutcome::TokenReused { user });
             }
             let rotated = rotate.then(|| session.rotate(token, standing, now));
             session.expires_at = (now + lifetime).into();
@@ -161,9 +161,9 @@ impl Model {
                 .exec(db)
                 .await?;
             if stored.rows_affected > 0 {
-                return Ok(Refreshed::Live {
-                    session: session.live(now),
-                    rotated,
+                return Ok(RefreshOutcome::Active {
+                    session: session.to_active(now),
+                    next_token: rotated,
                 });
             }
         }
@@ -173,27 +173,27 @@ impl Model {
     }
 
     /// Takes a refresh token of this session at a time, and returns its standing.
-    pub fn take(&mut self, token: RefreshId, now: DateTime<Utc>) -> Standing {
+    pub fn use_token(&mut self, token: RefreshId, now: DateTime<Utc>) -> RefreshTokenStatus {
         let current = self.refresh_jti;
         if token.jti == current {
-            return Standing::Current;
+            return RefreshTokenStatus::Current;
         }
         if token.parent == Some(current) {
             self.refresh_jti = token.jti;
             self.parent_jti = Some(current);
             self.rotated_at = Some(now.into());
-            return Standing::Successor;
+            return RefreshTokenStatus::Successor;
         }
         let is_fresh = self
             .rotated_at
-            .is_some_and(|rotated| now - rotated.to_utc() < GRACE);
+            .is_some_and(|rotated| now - rotated.to_utc() < ROTATION_GRACE);
         let is_parent = self.parent_jti == Some(token.jti);
         // Rotations further apart than the grace give different successors.
         let is_sibling = self.parent_jti.is_some() && self.parent_jti == token.parent;
         if is_fresh && (is_parent || is_sibling) {
-            Standing::Overtaken
+            RefreshTokenStatus::Superseded
         } else {
-            Standing::Reused
+            RefreshTokenStatus::Reused
         }
     }
 
@@ -202,27 +202,32 @@ impl Model {
     /// The successor of an overtaken token is in use already. It is given once more within the grace of its issue:
     /// two tabs rotated at the same moment. Later than that, whoever shows the overtaken token may be a thief, and
     /// gets a token of a line of its own: one of the two lines is a copy as soon as both go on.
-    pub fn rotate(&mut self, token: RefreshId, standing: Standing, now: DateTime<Utc>) -> Rotated {
+    pub fn rotate(
+        &mut self,
+        token: RefreshId,
+        standing: RefreshTokenStatus,
+        now: DateTime<Utc>,
+    ) -> UnsignedRefreshToken {
         let rotated_at = self.rotated_at.map(|at| at.to_utc());
         let successor_at = self.successor_at.map(|at| at.to_utc());
         // From before the first use of the current token, it is the time of that token.
         let is_of_current = |at: &DateTime<Utc>| rotated_at.is_some_and(|rotated| *at < rotated);
-        let issued_at = successor_at.filter(|at| is_of_current(at) && now - *at < GRACE);
-        if standing == Standing::Overtaken
+        let issued_at = successor_at.filter(|at| is_of_current(at) && now - *at < ROTATION_GRACE);
+        if standing == RefreshTokenStatus::Superseded
             && let Some(issued_at) = issued_at
         {
             let id = RefreshId {
                 jti: self.refresh_jti,
                 parent: self.parent_jti.or(token.parent),
             };
-            return Rotated { id, issued_at };
+            return UnsignedRefreshToken { id, issued_at };
         }
         let issued_at = successor_at
-            .filter(|at| !is_of_current(at) && now - *at < GRACE)
+            .filter(|at| !is_of_current(at) && now - *at < ROTATION_GRACE)
             .unwrap_or(now);
         self.successor_at = Some(issued_at.into());
-        Rotated {
-            id: RefreshId::after(self.refresh_jti, issued_at),
+        UnsignedRefreshToken {
+            id: RefreshId::successor_of(self.refresh_jti, issued_at),
             issued_at,
         }
     }

@@ -14,7 +14,7 @@ use fluent_syntax::{
 };
 use serde::Serialize;
 
-use super::{BadText, syntax};
+use super::{TranslationError, first_syntax_error};
 
 /// What a message says.
 #[derive(Debug, Serialize)]
@@ -39,15 +39,19 @@ pub enum Piece {
 }
 
 /// Why a message cannot be taken.
-type Refused = &'static str;
+type UnsupportedReason = &'static str;
 
 /// The messages of a file, by their names.
-pub(super) fn compile(file: &str, source: &str) -> Result<BTreeMap<String, Pattern>, BadText> {
-    let resource = parse_runtime(source).map_err(|(_, faults)| syntax(file, source, &faults))?;
+pub(super) fn compile(
+    file: &str,
+    source: &str,
+) -> Result<BTreeMap<String, Pattern>, TranslationError> {
+    let resource =
+        parse_runtime(source).map_err(|(_, faults)| first_syntax_error(file, source, &faults))?;
     let mut messages = BTreeMap::new();
     for entry in &resource.body {
         let (name, compiled) = match entry {
-            Entry::Message(found) => (found.id.name.to_owned(), message(found)),
+            Entry::Message(found) => (found.id.name.to_owned(), compile_message(found)),
             Entry::Term(term) => {
                 let name = format!("-{}", term.id.name);
                 (name, Err("terms are for page.ftl alone"))
@@ -55,27 +59,27 @@ pub(super) fn compile(file: &str, source: &str) -> Result<BTreeMap<String, Patte
             _ => continue,
         };
         let place = format!("{file}, {name}");
-        let compiled = compiled.map_err(|refused| BadText::new(&place, refused))?;
+        let compiled = compiled.map_err(|refused| TranslationError::new(&place, refused))?;
         if messages.insert(name, compiled).is_some() {
-            return Err(BadText::new(place, "is there twice"));
+            return Err(TranslationError::new(place, "is there twice"));
         }
     }
     Ok(messages)
 }
 
-fn message(message: &Message<&str>) -> Result<Pattern, Refused> {
+fn compile_message(message: &Message<&str>) -> Result<Pattern, UnsupportedReason> {
     match &message.value {
-        Some(value) if message.attributes.is_empty() => pattern(&value.elements),
+        Some(value) if message.attributes.is_empty() => compile_pattern(&value.elements),
         _ => Err("attributes are for page.ftl alone"),
     }
 }
 
-fn pattern(elements: &[PatternElement<&str>]) -> Result<Pattern, Refused> {
+fn compile_pattern(elements: &[PatternElement<&str>]) -> Result<Pattern, UnsupportedReason> {
     let mut pieces: Vec<Piece> = Vec::new();
     for element in elements {
         let piece = match element {
             PatternElement::TextElement { value } => Piece::Text((*value).to_owned()),
-            PatternElement::Placeable { expression } => piece(expression)?,
+            PatternElement::Placeable { expression } => compile_piece(expression)?,
         };
         match (pieces.last_mut(), piece) {
             (Some(Piece::Text(before)), Piece::Text(text)) => *before += &text,
@@ -89,9 +93,9 @@ fn pattern(elements: &[PatternElement<&str>]) -> Result<Pattern, Refused> {
     })
 }
 
-fn piece(expression: &Expression<&str>) -> Result<Piece, Refused> {
+fn compile_piece(expression: &Expression<&str>) -> Result<Piece, UnsupportedReason> {
     match expression {
-        Expression::Select { selector, variants } => select(selector, variants),
+        Expression::Select { selector, variants } => compile_select(selector, variants),
         Expression::Inline(InlineExpression::VariableReference { id }) => Ok(Piece::Variable {
             var: id.name.to_owned(),
         }),
@@ -102,7 +106,7 @@ fn piece(expression: &Expression<&str>) -> Result<Piece, Refused> {
         Expression::Inline(InlineExpression::NumberLiteral { value }) => {
             Ok(Piece::Text((*value).to_owned()))
         }
-        Expression::Inline(InlineExpression::Placeable { expression }) => piece(expression),
+        Expression::Inline(InlineExpression::Placeable { expression }) => compile_piece(expression),
         Expression::Inline(InlineExpression::FunctionReference { .. }) => {
             Err("functions are for page.ftl alone")
         }
@@ -112,7 +116,10 @@ fn piece(expression: &Expression<&str>) -> Result<Piece, Refused> {
     }
 }
 
-fn select(selector: &InlineExpression<&str>, variants: &[Variant<&str>]) -> Result<Piece, Refused> {
+fn compile_select(
+    selector: &InlineExpression<&str>,
+    variants: &[Variant<&str>],
+) -> Result<Piece, UnsupportedReason> {
     let InlineExpression::VariableReference { id } = selector else {
         return Err("only a variable selects");
     };
@@ -124,7 +131,7 @@ fn select(selector: &InlineExpression<&str>, variants: &[Variant<&str>]) -> Resu
         if variant.default {
             default = key.to_owned();
         }
-        let case = pattern(&variant.value.elements)?;
+        let case = compile_pattern(&variant.value.elements)?;
         if cases.insert(key.to_owned(), case).is_some() {
             return Err("a case is there twice");
         }

@@ -10,16 +10,16 @@ use proptest::{
 };
 use serde_json::{Value, json};
 
-use self::client::Client;
+use self::client::ModelClient;
 use super::nodes::connected_nodes;
 use crate::support::{RedisServer, TestApp, User};
 
 /// What one of the clients does.
 #[derive(Debug, Clone)]
-enum Step {
+enum ClientStep {
     Send,
     /// The last thing again, with the same cid.
-    Again,
+    Retry,
     /// Edits or deletes one of the messages so far, of whomever.
     Edit(prop::sample::Index),
     Delete(prop::sample::Index),
@@ -30,28 +30,28 @@ enum Step {
         on: bool,
     },
     /// Loses the socket, and resumes on the other node or the same.
-    Drop {
+    Reconnect {
         elsewhere: bool,
     },
     /// Reads what has come so far.
     Read(usize),
 }
 
-fn step() -> impl Strategy<Value = Step> {
+fn step_strategy() -> impl Strategy<Value = ClientStep> {
     prop_oneof![
-        4 => Just(Step::Send),
-        1 => Just(Step::Again),
-        2 => any::<prop::sample::Index>().prop_map(Step::Edit),
-        1 => any::<prop::sample::Index>().prop_map(Step::Delete),
+        4 => Just(ClientStep::Send),
+        1 => Just(ClientStep::Retry),
+        2 => any::<prop::sample::Index>().prop_map(ClientStep::Edit),
+        1 => any::<prop::sample::Index>().prop_map(ClientStep::Delete),
         3 => (any::<prop::sample::Index>(), prop::sample::select(&["👍", "❤️", "🔥"]), any::<bool>())
-            .prop_map(|(to, emoji, on)| Step::React { to, emoji, on }),
-        2 => any::<bool>().prop_map(|elsewhere| Step::Drop { elsewhere }),
-        2 => (1_usize..5).prop_map(Step::Read),
+            .prop_map(|(to, emoji, on)| ClientStep::React { to, emoji, on }),
+        2 => any::<bool>().prop_map(|elsewhere| ClientStep::Reconnect { elsewhere }),
+        2 => (1_usize..5).prop_map(ClientStep::Read),
     ]
 }
 
 /// A message of the model.
-struct Message {
+struct ModelMessage {
     seq: i64,
     author: usize,
     deleted: bool,
@@ -60,9 +60,9 @@ struct Message {
     reactions: Vec<(usize, &'static str)>,
 }
 
-impl Message {
+impl ModelMessage {
     /// As the history shows it to one of the clients.
-    fn seen_by(&self, viewer: usize) -> Value {
+    fn reactions_for(&self, viewer: usize) -> Value {
         let mut seen: Vec<(&str, Vec<usize>)> = Vec::new();
         for (author, emoji) in &self.reactions {
             match seen.iter_mut().find(|(known, _)| known == emoji) {
@@ -85,7 +85,7 @@ impl Message {
 #[derive(Default)]
 struct Model {
     log: Vec<(usize, &'static str, Value)>,
-    messages: Vec<Message>,
+    messages: Vec<ModelMessage>,
 }
 
 impl Model {
@@ -96,14 +96,14 @@ impl Model {
 }
 
 /// Where the event of a number stands in a list of all.
-fn place(seq: i64) -> usize {
+fn index_of(seq: i64) -> usize {
     usize::try_from(seq).unwrap() - 1
 }
 
 /// Whether an event is what the model says, as it was or as it is since its message was deleted.
-fn agrees(event: &Value, model: &Model, names: [&str; 2]) -> bool {
+fn matches_model(event: &Value, model: &Model, names: [&str; 2]) -> bool {
     let seq = event["seq"].as_i64().unwrap();
-    let (author, kind, data) = &model.log[place(seq)];
+    let (author, kind, data) = &model.log[index_of(seq)];
     let target = data["seq"].as_i64().unwrap_or(seq);
     let is_deleted = model
         .messages
@@ -111,7 +111,7 @@ fn agrees(event: &Value, model: &Model, names: [&str; 2]) -> bool {
         .any(|message| message.seq == target && message.deleted);
     let is_erased =
         is_deleted && event["data"]["deleted"] == true && event["data"]["text"].is_null();
-    let is_altered = is_edited(event, model, seq) || is_erased;
+    let is_altered = is_replaced_text(event, model, seq) || is_erased;
     event["by"] == names[*author]
         && event["kind"] == *kind
         && (event["data"] == *data || is_altered)
@@ -119,7 +119,7 @@ fn agrees(event: &Value, model: &Model, names: [&str; 2]) -> bool {
 
 /// Whether the log has replaced the text: that of a message by the text of its last edit, that of an edit by
 /// none where another one follows.
-fn is_edited(event: &Value, model: &Model, seq: i64) -> bool {
+fn is_replaced_text(event: &Value, model: &Model, seq: i64) -> bool {
     let data = &event["data"];
     let edits = |target: i64| {
         let edits = model.log.iter().filter(move |(_, kind, data)| {
@@ -139,10 +139,15 @@ fn is_edited(event: &Value, model: &Model, seq: i64) -> bool {
     }
 }
 
-async fn play(here: &TestApp, there: &TestApp, users: [User<'_>; 2], steps: &[(bool, Step)]) {
+async fn run_steps(
+    here: &TestApp,
+    there: &TestApp,
+    users: [User<'_>; 2],
+    steps: &[(bool, ClientStep)],
+) {
     let [ann, bob] = &users;
     let group = ann.start_chat().await;
-    let code = ann.invites(&group).await;
+    let code = ann.create_invite(&group).await;
     let joined = bob
         .post(&format!("/api/invites/{code}/accept/"), json!({}))
         .await;
@@ -152,19 +157,19 @@ async fn play(here: &TestApp, there: &TestApp, users: [User<'_>; 2], steps: &[(b
     model.push(1, "member.joined", data);
     let nodes = [here, there];
     let mut clients = [
-        Client::open(0, ann.clone(), nodes, &group).await,
-        Client::open(1, bob.clone(), nodes, &group).await,
+        ModelClient::open(0, ann.clone(), nodes, &group).await,
+        ModelClient::open(1, bob.clone(), nodes, &group).await,
     ];
     for (second, step) in steps {
         clients[usize::from(*second)]
-            .take(step, &mut model, &group)
+            .perform(step, &mut model, &group)
             .await;
     }
     for client in &mut clients {
-        client.hear_until(model.log.len()).await;
-        client.socket.until_silent().await;
-        for event in &client.log {
-            assert!(agrees(event, &model, ["ann", "bob"]), "{event}");
+        client.receive_until(model.log.len()).await;
+        client.socket.expect_no_events().await;
+        for event in &client.received {
+            assert!(matches_model(event, &model, ["ann", "bob"]), "{event}");
         }
     }
     // What the history shows is what the model has in mind.
@@ -173,7 +178,7 @@ async fn play(here: &TestApp, there: &TestApp, users: [User<'_>; 2], steps: &[(b
         let history = user.get(&path).await.json();
         let shown = history["results"].as_array().unwrap().iter().rev();
         for (shown, message) in shown.zip(&model.messages) {
-            assert_eq!(shown["reactions"], message.seen_by(number), "{shown}");
+            assert_eq!(shown["reactions"], message.reactions_for(number), "{shown}");
         }
     }
     // What a newcomer is told is what is stored, and has nothing left of what was deleted.
@@ -184,16 +189,16 @@ async fn play(here: &TestApp, there: &TestApp, users: [User<'_>; 2], steps: &[(b
     let log = log["results"].as_array().unwrap().clone();
     assert_eq!(log.len(), model.log.len());
     for message in model.messages.iter().filter(|message| message.deleted) {
-        let event = &log[place(message.seq)];
+        let event = &log[index_of(message.seq)];
         assert_eq!(event["data"], json!({"text": null, "deleted": true}));
     }
     assert!(
         log.iter()
-            .all(|event| agrees(event, &model, ["ann", "bob"]))
+            .all(|event| matches_model(event, &model, ["ann", "bob"]))
     );
     for client in &clients {
         // Whatever each was told differs by the texts that went since, and by nothing else.
-        for (told, stored) in client.log.iter().zip(&log) {
+        for (told, stored) in client.received.iter().zip(&log) {
             assert!(
                 told == stored
                     || stored["data"]["deleted"] == true
@@ -224,10 +229,10 @@ fn two_clients_on_two_nodes_agree_with_the_model() {
         failure_persistence: None,
         ..Config::default()
     });
-    let steps = vec((any::<bool>(), step()), 1..60);
+    let steps = vec((any::<bool>(), step_strategy()), 1..60);
     runner
         .run(&steps, |steps| {
-            runtime.block_on(play(&here, &there, users.clone(), &steps));
+            runtime.block_on(run_steps(&here, &there, users.clone(), &steps));
             Ok(())
         })
         .unwrap();

@@ -7,12 +7,12 @@ use url::{ParseError, Url};
 
 /// Something to be asked of the session, at a path below it.
 #[derive(Debug)]
-pub struct Command {
+pub struct DriverCommand {
     path: &'static str,
     body: Value,
 }
 
-impl Command {
+impl DriverCommand {
     /// A method of the Chrome DevTools Protocol.
     pub fn devtools(method: &str, params: &Value) -> Self {
         Self {
@@ -22,7 +22,7 @@ impl Command {
     }
 
     /// What the console was told since it was asked last.
-    pub fn console() -> Self {
+    pub fn console_log() -> Self {
         Self {
             path: "se/log",
             body: json!({"type": "browser"}),
@@ -30,7 +30,7 @@ impl Command {
     }
 }
 
-impl WebDriverCompatibleCommand for Command {
+impl WebDriverCompatibleCommand for DriverCommand {
     fn endpoint(&self, base: &Url, session: Option<&str>) -> Result<Url, ParseError> {
         base.join(&format!("session/{}/{}", session.unwrap(), self.path))
     }

@@ -1,8 +1,8 @@
 //! A headless Chromium, driven by ChromeDriver, and what people do with it.
 
-mod acts;
+mod actions;
 mod command;
-mod look;
+mod device;
 mod tabs;
 
 use std::{
@@ -14,9 +14,9 @@ use fantoccini::{ClientBuilder, wd::Capabilities};
 use hyper_util::client::legacy::connect::HttpConnector;
 use serde_json::{Value, json};
 
-use self::command::Command;
-pub use self::look::Look;
-use super::soon;
+use self::command::DriverCommand;
+pub use self::device::Device;
+use super::with_timeout;
 
 pub struct Browser {
     driver: Child,
@@ -25,18 +25,18 @@ pub struct Browser {
 
 impl Browser {
     pub async fn start() -> Self {
-        Look::desktop().open().await
+        Device::desktop().open().await
     }
 
     /// With options of ChromeDriver.
-    async fn with(options: Value) -> Self {
+    async fn launch(options: Value) -> Self {
         let mut driver = std::process::Command::new("chromedriver")
             .arg("--port=0")
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
             .spawn()
             .expect("chromedriver is installed (bin/test does it)");
-        let port = port(&mut driver);
+        let port = driver_port(&mut driver);
         let mut capabilities = Capabilities::new();
         capabilities.insert("goog:chromeOptions".to_owned(), options);
         let all = json!({"browser": "ALL"});
@@ -44,16 +44,20 @@ impl Browser {
         let mut builder = ClientBuilder::new(HttpConnector::new());
         builder.capabilities(capabilities);
         let url = format!("http://127.0.0.1:{port}");
-        let client = soon("Chromium", builder.connect(&url)).await.unwrap();
+        let client = with_timeout("Chromium", builder.connect(&url))
+            .await
+            .unwrap();
         Self { driver, client }
     }
 
     pub async fn open(&self, url: &str) {
-        soon("a page", self.client.goto(url)).await.unwrap();
+        with_timeout("a page", self.client.goto(url)).await.unwrap();
     }
 
     pub async fn reload(&self) {
-        soon("the page again", self.client.refresh()).await.unwrap();
+        with_timeout("the page again", self.client.refresh())
+            .await
+            .unwrap();
     }
 
     /// Runs a script and gives what it returns.
@@ -64,17 +68,19 @@ impl Browser {
     /// The same, with arguments.
     pub async fn run_with(&self, script: &str, arguments: &[Value]) -> Value {
         let running = self.client.execute(script, arguments.to_vec());
-        soon("a script", running).await.unwrap()
+        with_timeout("a script", running).await.unwrap()
     }
 
     /// Has Chromium itself do something that no page and no person could.
     pub async fn devtools(&self, method: &str, params: Value) -> Value {
-        let command = Command::devtools(method, &params);
-        soon(method, self.client.issue_cmd(command)).await.unwrap()
+        let command = DriverCommand::devtools(method, &params);
+        with_timeout(method, self.client.issue_cmd(command))
+            .await
+            .unwrap()
     }
 
     /// What the browser has kept from the page since it was opened.
-    pub async fn violations(&self) -> Value {
+    pub async fn csp_violations(&self) -> Value {
         self.run(
             "window.told ??= []; \
              window.observer ??= new ReportingObserver(more => told.push(...more), \
@@ -87,8 +93,11 @@ impl Browser {
 
     /// What all pages since the last look have complained of: errors of scripts, and what the policy
     /// forbids. That a server is away, or refuses something, is for the page to say.
-    pub async fn complaints(&self) -> Vec<String> {
-        let told = soon("the console", self.client.issue_cmd(Command::console()));
+    pub async fn console_errors(&self) -> Vec<String> {
+        let told = with_timeout(
+            "the console",
+            self.client.issue_cmd(DriverCommand::console_log()),
+        );
         let told: Vec<Value> = serde_json::from_value(told.await.unwrap()).unwrap();
         let is_fault = |entry: &&Value| {
             let message = entry["message"].as_str().unwrap();
@@ -101,18 +110,20 @@ impl Browser {
     }
 
     /// The tab that is looked at as a PNG.
-    pub async fn picture(&self) -> Vec<u8> {
-        soon("a picture", self.client.screenshot()).await.unwrap()
+    pub async fn screenshot(&self) -> Vec<u8> {
+        with_timeout("a picture", self.client.screenshot())
+            .await
+            .unwrap()
     }
 
     pub async fn close(self) {
         let closing = self.client.clone().close();
-        soon("Chromium to end", closing).await.unwrap();
+        with_timeout("Chromium to end", closing).await.unwrap();
     }
 }
 
 /// The port that the driver has chosen.
-fn port(driver: &mut Child) -> u16 {
+fn driver_port(driver: &mut Child) -> u16 {
     let lines = BufReader::new(driver.stdout.take().unwrap()).lines();
     let mut lines = lines.map_while(Result::ok);
     let line = lines.find(|line| line.contains("started successfully on port"));

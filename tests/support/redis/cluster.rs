@@ -2,13 +2,13 @@
 
 use tempfile::TempDir;
 
-use super::{super::until, Certificates, RedisServer};
+use super::{super::wait_until, Certificates, RedisServer};
 
 /// The last slot of each master.
-const ENDS: [u16; 3] = [5460, 10922, 16383];
+const LAST_SLOTS: [u16; 3] = [5460, 10922, 16383];
 
 /// Milliseconds after which a node that says nothing is taken for dead.
-const NODE_TIMEOUT: u16 = 500;
+const NODE_TIMEOUT_MS: u16 = 500;
 
 pub struct RedisCluster {
     pub masters: Vec<RedisServer>,
@@ -20,29 +20,29 @@ pub struct RedisCluster {
 
 impl RedisCluster {
     pub async fn start() -> Self {
-        Self::with(None).await
+        Self::start_with(None).await
     }
 
     /// One whose clients use TLS.
     pub async fn start_tls(certificates: &Certificates) -> Self {
-        Self::with(Some(certificates)).await
+        Self::start_with(Some(certificates)).await
     }
 
-    async fn with(certificates: Option<&Certificates>) -> Self {
+    async fn start_with(certificates: Option<&Certificates>) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let mut nodes = Vec::new();
         for number in 0..4 {
             let arguments = format!(
-                "--cluster-enabled yes --cluster-node-timeout {NODE_TIMEOUT} \
+                "--cluster-enabled yes --cluster-node-timeout {NODE_TIMEOUT_MS} \
                  --repl-diskless-sync-delay 0 --dir {} --cluster-config-file {number}",
                 folder.path().display()
             );
-            let mut node = RedisServer::with(&arguments, certificates);
+            let mut node = RedisServer::with_arguments(&arguments, certificates);
             if certificates.is_some() {
                 // Without it the nodes do not tell each other their ports of TLS.
-                node.add("--tls-cluster yes --tls-replication yes");
+                node.add_arguments("--tls-cluster yes --tls-replication yes");
             }
-            node.run().await;
+            node.start_process().await;
             nodes.push(node);
         }
         let replica = nodes.pop().unwrap();
@@ -51,29 +51,29 @@ impl RedisCluster {
             replica,
             _folder: folder,
         };
-        cluster.make().await;
+        cluster.form_cluster().await;
         cluster
     }
 
-    async fn make(&self) {
+    async fn form_cluster(&self) {
         let mut first = 0;
-        for (number, (node, last)) in self.masters.iter().zip(ENDS).enumerate() {
-            node.command(&format!("CLUSTER SET-CONFIG-EPOCH {}", number + 1));
-            node.command(&format!("CLUSTER ADDSLOTSRANGE {first} {last}"));
+        for (number, (node, last)) in self.masters.iter().zip(LAST_SLOTS).enumerate() {
+            node.run_command(&format!("CLUSTER SET-CONFIG-EPOCH {}", number + 1));
+            node.run_command(&format!("CLUSTER ADDSLOTSRANGE {first} {last}"));
             first = last.wrapping_add(1);
         }
         for node in self.nodes().skip(1) {
             let port = self.masters[0].tls_port.unwrap_or(self.masters[0].port);
-            node.command(&format!("CLUSTER MEET 127.0.0.1 {port}"));
+            node.run_command(&format!("CLUSTER MEET 127.0.0.1 {port}"));
         }
-        let replicate = format!("CLUSTER REPLICATE {}", id(&self.masters[0]));
-        until("the replica to know its master", async || {
-            self.replica.ask(&replicate).starts_with('+')
+        let replicate = format!("CLUSTER REPLICATE {}", node_id(&self.masters[0]));
+        wait_until("the replica to know its master", async || {
+            self.replica.query(&replicate).starts_with('+')
         })
         .await;
-        self.agreed("the cluster").await;
-        until("the replica to have all", async || {
-            let told = self.replica.ask("INFO replication");
+        self.wait_until_agreed("the cluster").await;
+        wait_until("the replica to have all", async || {
+            let told = self.replica.query("INFO replication");
             told.contains("master_link_status:up")
         })
         .await;
@@ -83,10 +83,10 @@ impl RedisCluster {
         self.masters.iter().chain([&self.replica])
     }
 
-    async fn agreed(&self, what: &str) {
-        until(what, async || {
+    async fn wait_until_agreed(&self, what: &str) {
+        wait_until(what, async || {
             self.nodes().all(|node| {
-                let told = node.ask("CLUSTER INFO");
+                let told = node.query("CLUSTER INFO");
                 told.contains("cluster_slots_assigned:16384")
                     && told.contains("cluster_known_nodes:4")
                     && told.contains("cluster_size:3")
@@ -100,25 +100,28 @@ impl RedisCluster {
     }
 
     /// The number of the master that has a topic's slot at the start, and the slot.
-    pub fn slot(&self, channel: &str) -> (usize, u16) {
-        let slot = self.masters[1].ask(&format!("CLUSTER KEYSLOT {channel}"));
+    pub fn master_and_slot_of(&self, channel: &str) -> (usize, u16) {
+        let slot = self.masters[1].query(&format!("CLUSTER KEYSLOT {channel}"));
         let slot = slot.trim().trim_start_matches(':').parse().unwrap();
-        (ENDS.iter().position(|end| slot <= *end).unwrap(), slot)
+        (
+            LAST_SLOTS.iter().position(|end| slot <= *end).unwrap(),
+            slot,
+        )
     }
 
     /// Moves a slot, as `redis-cli --cluster reshard` does.
     pub fn move_slot(&self, slot: u16, from: usize, to: usize) {
         let (source, target) = (&self.masters[from], &self.masters[to]);
-        let (source_id, target_id) = (id(source), id(target));
-        target.command(&format!("CLUSTER SETSLOT {slot} IMPORTING {source_id}"));
-        source.command(&format!("CLUSTER SETSLOT {slot} MIGRATING {target_id}"));
+        let (source_id, target_id) = (node_id(source), node_id(target));
+        target.run_command(&format!("CLUSTER SETSLOT {slot} IMPORTING {source_id}"));
+        source.run_command(&format!("CLUSTER SETSLOT {slot} MIGRATING {target_id}"));
         for node in [target, source] {
-            node.command(&format!("CLUSTER SETSLOT {slot} NODE {target_id}"));
+            node.run_command(&format!("CLUSTER SETSLOT {slot} NODE {target_id}"));
         }
     }
 }
 
-fn id(node: &RedisServer) -> String {
-    let told = node.ask("CLUSTER MYID");
+fn node_id(node: &RedisServer) -> String {
+    let told = node.query("CLUSTER MYID");
     told.lines().nth(1).unwrap().to_owned()
 }

@@ -1,12 +1,12 @@
 //! A real `redis-server` on a free port, and what several of them make together.
 
+mod certificates;
 mod cluster;
 mod sentinel;
-mod tls;
 
+pub use certificates::Certificates;
 pub use cluster::RedisCluster;
-pub use sentinel::WatchedRedis;
-pub use tls::Certificates;
+pub use sentinel::SentinelRedis;
 
 use std::{
     io::{Read, Write},
@@ -14,7 +14,7 @@ use std::{
     process::{Child, Command, Stdio},
 };
 
-use super::{PATIENCE, until};
+use super::{TEST_TIMEOUT, wait_until};
 
 pub struct RedisServer {
     pub port: u16,
@@ -25,44 +25,44 @@ pub struct RedisServer {
 
 impl RedisServer {
     pub async fn start() -> Self {
-        let mut server = Self::absent();
-        server.run().await;
+        let mut server = Self::not_running();
+        server.start_process().await;
         server
     }
 
     /// A server that is not there yet.
-    pub fn absent() -> Self {
-        Self::with("", None)
+    pub fn not_running() -> Self {
+        Self::with_arguments("", None)
     }
 
     /// One whose URL is that of its TLS.
     pub async fn start_tls(certificates: &Certificates) -> Self {
-        let mut server = Self::with("", Some(certificates));
-        server.run().await;
+        let mut server = Self::with_arguments("", Some(certificates));
+        server.start_process().await;
         server
     }
 
     /// One that is not there yet, with arguments of its own.
-    fn with(arguments: &str, certificates: Option<&Certificates>) -> Self {
+    fn with_arguments(arguments: &str, certificates: Option<&Certificates>) -> Self {
         let mut server = Self {
             port: free_port(),
             tls_port: certificates.map(|_| free_port()),
             arguments: Vec::new(),
             process: None,
         };
-        server.add(arguments);
-        server.add(&format!("--port {}", server.port));
+        server.add_arguments(arguments);
+        server.add_arguments(&format!("--port {}", server.port));
         // Nothing is stored.
-        server.add("--appendonly no --save");
+        server.add_arguments("--appendonly no --save");
         server.arguments.push(String::new());
         if let (Some(port), Some(certificates)) = (server.tls_port, certificates) {
-            server.add(&format!("--tls-port {port} --tls-auth-clients no"));
-            server.add(&certificates.arguments());
+            server.add_arguments(&format!("--tls-port {port} --tls-auth-clients no"));
+            server.add_arguments(&certificates.redis_arguments());
         }
         server
     }
 
-    fn add(&mut self, arguments: &str) {
+    fn add_arguments(&mut self, arguments: &str) {
         let words = arguments.split_whitespace().map(ToOwned::to_owned);
         self.arguments.extend(words);
     }
@@ -74,7 +74,7 @@ impl RedisServer {
         }
     }
 
-    pub async fn run(&mut self) {
+    pub async fn start_process(&mut self) {
         let process = Command::new("redis-server")
             .args(&self.arguments)
             .args(["--bind", "127.0.0.1", "--daemonize", "no"])
@@ -83,7 +83,7 @@ impl RedisServer {
             .expect("redis-server is installed (bin/test does it)");
         let process = self.process.insert(process);
         let port = self.port;
-        until("redis-server", async || {
+        wait_until("redis-server", async || {
             let ended = process.try_wait().unwrap();
             assert!(
                 ended.is_none(),
@@ -95,8 +95,8 @@ impl RedisServer {
     }
 
     /// Has an operator's command done.
-    pub fn command(&self, command: &str) {
-        let answer = self.ask(command);
+    pub fn run_command(&self, command: &str) {
+        let answer = self.query(command);
         assert!(
             !answer.is_empty() && !answer.starts_with('-'),
             "{command}: {answer}"
@@ -104,9 +104,9 @@ impl RedisServer {
     }
 
     /// What it answers, as it stands on the wire; nothing where the command ends the connection.
-    pub fn ask(&self, command: &str) -> String {
+    pub fn query(&self, command: &str) -> String {
         let mut stream = TcpStream::connect(("127.0.0.1", self.port)).unwrap();
-        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        stream.set_read_timeout(Some(TEST_TIMEOUT)).unwrap();
         stream
             .write_all(format!("{command}\r\n").as_bytes())
             .unwrap();

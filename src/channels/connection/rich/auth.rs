@@ -3,78 +3,78 @@
 use axum::extract::ws::Utf8Bytes;
 use sea_orm::DbErr;
 
-use super::Rich;
+use super::RichProtocol;
 use crate::{
     channels::{
-        hub::{Places, in_time},
+        hub::{Subscriptions, with_db_timeout},
         protocol::{
             CloseReason,
-            rich::{Done, Fault, Frame},
+            rich::{ErrorReply, Frame, OkReply},
         },
     },
-    models::sessions::{self, Live},
-    tokens::{Refused, TokenType},
+    models::sessions::{self, ActiveSession},
+    tokens::{TokenError, TokenType},
 };
 
-impl Rich<'_> {
+impl RichProtocol<'_> {
     /// Does what `auth` asks for, and gives the reply.
     ///
     /// # Errors
     /// Why the socket must be closed: its session has ended.
-    pub(super) async fn auth(
+    pub(super) async fn handle_auth(
         &self,
         id: i64,
         token: Option<&str>,
-        places: &Places,
+        places: &Subscriptions,
     ) -> Result<Utf8Bytes, CloseReason> {
-        let gone_on = match self.channels.may_send(self.author.id) {
-            Err(wait) => Err(Fault::rate_limited(wait)),
+        let gone_on = match self.channels.check_send_rate(self.actor.id) {
+            Err(wait) => Err(ErrorReply::rate_limited(wait)),
             Ok(()) => match token {
                 Some(token) => self
-                    .session_of(token)
+                    .session_for_token(token)
                     .await
-                    .map(|session| places.go_on_by(session)),
+                    .map(|session| places.replace_session(session)),
                 None => places
                     .check_session()
                     .await
-                    .map_err(|error| self.unread(&error)),
+                    .map_err(|error| self.session_unavailable(&error)),
             },
         };
         if let Err(fault) = gone_on {
-            return Ok(Frame::Error(fault.to(Some(id))).encode());
+            return Ok(Frame::Error(fault.with_id(Some(id))).encode());
         }
-        match places.ending().now() {
+        match places.close_signal().close_reason() {
             Some(reason) => Err(reason),
-            None => Ok(Frame::Ok(Done {
+            None => Ok(Frame::Ok(OkReply {
                 id,
                 auth_expires_in: Some(places.session().expires_in()),
-                ..Done::default()
+                ..OkReply::default()
             })
             .encode()),
         }
     }
 
     /// The session of a token, if it lives and is of the same user.
-    async fn session_of(&self, token: &str) -> Result<Live, Fault<'static>> {
-        let refused = |code, message| Fault::new(code, message).at("token");
+    async fn session_for_token(&self, token: &str) -> Result<ActiveSession, ErrorReply<'static>> {
+        let refused = |code, message| ErrorReply::new(code, message).with_field("token");
         let claimed = match self.channels.tokens.verify(TokenType::Access, token) {
             Ok(claimed) => claimed,
-            Err(Refused::Expired) => {
+            Err(TokenError::Expired) => {
                 return Err(refused("token_expired", "This token has expired."));
             }
-            Err(Refused::Invalid) => {
+            Err(TokenError::Invalid) => {
                 return Err(refused("unauthorized", "This is no access token."));
             }
         };
-        if claimed.user_id != self.author.id {
+        if claimed.user_id != self.actor.id {
             return Err(refused("unauthorized", "This token is of somebody else."));
         }
         let db = self.channels.hub.db();
-        let live = in_time(sessions::Model::find_live(db, &claimed)).await;
-        match live.map_err(|error| self.unread(&error))? {
+        let live = with_db_timeout(sessions::Model::find_active(db, &claimed)).await;
+        match live.map_err(|error| self.session_unavailable(&error))? {
             Some(found) => {
                 let lifetime = self.channels.settings.tokens.socket_lifetime;
-                Ok(found.live().shown_for(lifetime))
+                Ok(found.to_active().with_token_ttl(lifetime))
             }
             None => Err(refused(
                 "unauthorized",
@@ -83,8 +83,8 @@ impl Rich<'_> {
         }
     }
 
-    fn unread(&self, error: &DbErr) -> Fault<'static> {
-        tracing::warn!(%error, user = self.author.id, "a session cannot be looked up");
-        Fault::unavailable()
+    fn session_unavailable(&self, error: &DbErr) -> ErrorReply<'static> {
+        tracing::warn!(%error, user = self.actor.id, "a session cannot be looked up");
+        ErrorReply::unavailable()
     }
 }

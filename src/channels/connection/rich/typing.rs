@@ -6,41 +6,43 @@ use tokio::time::Instant;
 
 /// Others are told again that somebody types after this, and not more often. Clients say so every 3 s, and the
 /// other nodes forget it after 5.5 s.
-const TOLD_EVERY: Duration = Duration::from_millis(2500);
+const BROADCAST_INTERVAL: Duration = Duration::from_millis(2500);
 
 /// Who has not said so again by then does not type any more.
-const LASTS: Duration = Duration::from_secs(6);
+const TYPING_TIMEOUT: Duration = Duration::from_secs(6);
 
 /// What others know, and since when.
 #[derive(Debug, Default)]
-pub(super) struct Typing {
+pub(super) struct TypingState {
     /// When it ends, if it is on.
-    ends: Option<Instant>,
+    expires_at: Option<Instant>,
     /// When others were last told that it is on.
-    told: Option<Instant>,
+    last_broadcast: Option<Instant>,
 }
 
-impl Typing {
+impl TypingState {
     /// When it ends by itself.
-    pub fn ends(&self) -> Option<Instant> {
-        self.ends
+    pub fn expires_at(&self) -> Option<Instant> {
+        self.expires_at
     }
 
     /// Turns it on or off, and says whether others are to be told.
-    pub fn turn(&mut self, on: bool, now: Instant) -> bool {
+    pub fn update(&mut self, on: bool, now: Instant) -> bool {
         if !on {
-            return self.ends.take().is_some();
+            return self.expires_at.take().is_some();
         }
-        let was_told_lately = self.told.is_some_and(|told| now < told + TOLD_EVERY);
-        if was_told_lately && self.ends.is_none() {
+        let was_told_lately = self
+            .last_broadcast
+            .is_some_and(|told| now < told + BROADCAST_INTERVAL);
+        if was_told_lately && self.expires_at.is_none() {
             // On and off again and again: others have heard enough of it for now.
             return false;
         }
-        self.ends = Some(now + LASTS);
+        self.expires_at = Some(now + TYPING_TIMEOUT);
         if was_told_lately {
             return false;
         }
-        self.told = Some(now);
+        self.last_broadcast = Some(now);
         true
     }
 }

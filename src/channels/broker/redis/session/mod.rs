@@ -8,9 +8,9 @@
 //! redirected. Here each node has a session of its own, which keeps what one with a single server
 //! keeps, and the others go on whatever becomes of it.
 
-mod access;
-mod caller;
-mod layout;
+mod cluster_layout;
+mod config;
+mod script_client;
 
 use crate::limits::LogThrottle;
 use std::{
@@ -28,38 +28,38 @@ use redis::{
 };
 use tokio::sync::{mpsc, oneshot};
 
-pub use self::access::Access;
-use self::access::NODE_ID;
-pub use self::caller::Caller;
-use super::{Unavailable, map::Place};
+use self::config::NODE_ID_BYTES;
+pub use self::config::RedisConfig;
+pub use self::script_client::ScriptClient;
+use super::{BrokerUnavailable, slot_map::RedisServer};
 
 /// Within a data centre an answer takes a millisecond; after this a partition is as good as proven.
-const ANSWER_WITHIN: Duration = Duration::from_secs(2);
+const REPLY_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Pushes that may wait for the link; with more the connection is given up, and begun anew.
-const PUSHES: usize = 65_536;
+const MAX_QUEUED_PUSHES: usize = 65_536;
 
 /// What goes to Redis for other nodes.
 pub(super) struct Publication {
     pub topic: String,
     pub payload: Bytes,
-    pub ack: oneshot::Sender<Result<(), Unavailable>>,
+    pub ack: oneshot::Sender<Result<(), BrokerUnavailable>>,
 }
 
 /// The names of the commands.
-struct Words {
+struct CommandNames {
     publish: &'static str,
     subscribe: &'static str,
     unsubscribe: &'static str,
 }
 
-const PLAIN: Words = Words {
+const PLAIN_COMMANDS: CommandNames = CommandNames {
     publish: "PUBLISH",
     subscribe: "SUBSCRIBE",
     unsubscribe: "UNSUBSCRIBE",
 };
 
-const SHARDED: Words = Words {
+const SHARDED_COMMANDS: CommandNames = CommandNames {
     publish: "SPUBLISH",
     subscribe: "SSUBSCRIBE",
     unsubscribe: "SUNSUBSCRIBE",
@@ -68,9 +68,9 @@ const SHARDED: Words = Words {
 /// Why there is no session.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
-pub struct Unreachable(String);
+pub struct RedisSessionError(String);
 
-impl From<RedisError> for Unreachable {
+impl From<RedisError> for RedisSessionError {
     fn from(error: RedisError) -> Self {
         let told = error.to_string();
         // rustls says what is wrong, but not what to do.
@@ -84,35 +84,38 @@ impl From<RedisError> for Unreachable {
     }
 }
 
-pub(super) struct Session {
-    access: Arc<Access>,
-    words: &'static Words,
-    redis: MultiplexedConnection,
+pub(super) struct RedisSession {
+    config: Arc<RedisConfig>,
+    commands: &'static CommandNames,
+    connection: MultiplexedConnection,
     pushes: mpsc::Receiver<PushInfo>,
     /// Whether pushes were dropped because the link did not keep up.
-    overrun: Arc<AtomicBool>,
+    has_overflowed: Arc<AtomicBool>,
     /// Channels that this node has dropped and Redis has not yet said so.
-    dropped: usize,
+    pending_unsubscribes: usize,
 }
 
 /// What comes on a connection unasked.
-pub(super) enum Pushed {
+pub(super) enum PushEvent {
     /// From another node: the topic and the payload.
     Message(String, Bytes),
     /// Confirmations, and what this node has published itself.
-    Nothing,
+    Ignored,
     /// Why the connection is of no use any more.
-    Lost(&'static str),
+    ConnectionLost(&'static str),
 }
 
-impl Session {
-    pub async fn connect(access: Arc<Access>, place: Place) -> Result<Self, Unreachable> {
-        let (sender, pushes) = mpsc::channel(PUSHES);
+impl RedisSession {
+    pub async fn connect(
+        access: Arc<RedisConfig>,
+        place: RedisServer,
+    ) -> Result<Self, RedisSessionError> {
+        let (sender, pushes) = mpsc::channel(MAX_QUEUED_PUSHES);
         let overrun = Arc::new(AtomicBool::new(false));
         let overrun_here = overrun.clone();
         let config = AsyncConnectionConfig::new()
-            .set_connection_timeout(Some(ANSWER_WITHIN))
-            .set_response_timeout(Some(ANSWER_WITHIN))
+            .set_connection_timeout(Some(REPLY_TIMEOUT))
+            .set_response_timeout(Some(REPLY_TIMEOUT))
             .set_push_sender(move |push| {
                 let sent = sender.try_send(push);
                 if sent.is_err() {
@@ -120,86 +123,92 @@ impl Session {
                 }
                 sent
             });
-        let client = access.client(&place).await?;
+        let client = access.client_for(&place).await?;
         let redis = client
             .get_multiplexed_async_connection_with_config(&config)
             .await?;
         Ok(Self {
-            access,
-            words: match place {
-                Place::Only => &PLAIN,
-                Place::Node { .. } => &SHARDED,
+            config: access,
+            commands: match place {
+                RedisServer::Single => &PLAIN_COMMANDS,
+                RedisServer::Node { .. } => &SHARDED_COMMANDS,
             },
-            redis,
+            connection: redis,
             pushes,
-            overrun,
-            dropped: 0,
+            has_overflowed: overrun,
+            pending_unsubscribes: 0,
         })
     }
 
     /// Who may ask on this connection for as long as the session lasts.
-    pub fn caller(&self) -> Caller {
-        Caller::new(self.redis.clone())
+    pub fn script_client(&self) -> ScriptClient {
+        ScriptClient::new(self.connection.clone())
     }
 
     /// Returns when the subscriptions stand.
     pub async fn subscribe(&mut self, topics: &[String]) -> Result<(), RedisError> {
-        for confirmed in self.each(self.words.subscribe, topics).await? {
+        for confirmed in self.run_for_each(self.commands.subscribe, topics).await? {
             confirmed?;
         }
         Ok(())
     }
 
     pub async fn unsubscribe(&mut self, topics: &[String]) -> Result<(), RedisError> {
-        self.dropped += topics.len();
-        for confirmed in self.each(self.words.unsubscribe, topics).await? {
+        self.pending_unsubscribes += topics.len();
+        for confirmed in self.run_for_each(self.commands.unsubscribe, topics).await? {
             // The slot has moved away: there is no subscription to drop any more.
             if confirmed.is_err() {
-                self.dropped = self.dropped.saturating_sub(1);
+                self.pending_unsubscribes = self.pending_unsubscribes.saturating_sub(1);
             }
         }
         Ok(())
     }
 
     /// A command for each topic, in one write: those of one shard need not share a slot.
-    async fn each(
+    async fn run_for_each(
         &mut self,
         command: &'static str,
         topics: &[String],
     ) -> Result<Vec<RedisResult<Value>>, RedisError> {
         let mut pipeline = redis::pipe();
         for topic in topics {
-            pipeline.cmd(command).arg(self.access.channel(topic));
+            pipeline.cmd(command).arg(self.config.channel_name(topic));
         }
-        pipeline.ignore_errors().query_async(&mut self.redis).await
+        pipeline
+            .ignore_errors()
+            .query_async(&mut self.connection)
+            .await
     }
 
     /// Subscribes to a topic and publishes nothing to it, which an ACL of Redis may forbid.
     ///
     /// # Errors
     /// Why not; of an ACL, what to allow.
-    pub async fn try_channel(&mut self, topic: &str) -> Result<(), Unreachable> {
-        let channel = self.access.channel(topic);
-        let publish = redis::cmd(self.words.publish).arg(&channel).arg("").clone();
+    pub async fn check_channel_access(&mut self, topic: &str) -> Result<(), RedisSessionError> {
+        let channel = self.config.channel_name(topic);
+        let publish = redis::cmd(self.commands.publish)
+            .arg(&channel)
+            .arg("")
+            .clone();
         let tried = async {
             self.subscribe(&[topic.to_owned()]).await?;
-            publish.exec_async(&mut self.redis).await
+            publish.exec_async(&mut self.connection).await
         };
         tried.await.map_err(|error| {
-            let told = Unreachable::from(error).0;
+            let told = RedisSessionError::from(error).0;
             if told.to_lowercase().contains("no permissions") {
-                let prefix = self.access.channel("");
-                return Unreachable(format!(
+                let prefix = self.config.channel_name("");
+                return RedisSessionError(format!(
                     "{told}; its account (ACL) must allow {} and {} on the channels `{prefix}*`",
-                    self.words.publish, self.words.subscribe
+                    self.commands.publish, self.commands.subscribe
                 ));
             }
-            Unreachable(told)
+            RedisSessionError(told)
         })
     }
 
     pub async fn ping(&mut self) -> Result<(), RedisError> {
-        redis::cmd("PING").exec_async(&mut self.redis).await
+        redis::cmd("PING").exec_async(&mut self.connection).await
     }
 
     /// Publishes in one write, and says of each whether Redis took it. That it refuses one costs no
@@ -207,15 +216,15 @@ impl Session {
     pub async fn publish(&mut self, publications: &[Publication]) -> Result<Vec<bool>, RedisError> {
         let mut pipeline = redis::pipe();
         for Publication { topic, payload, .. } in publications {
-            let framed = [&self.access.node[..], payload].concat();
+            let framed = [&self.config.node_id[..], payload].concat();
             pipeline
-                .cmd(self.words.publish)
-                .arg(self.access.channel(topic))
+                .cmd(self.commands.publish)
+                .arg(self.config.channel_name(topic))
                 .arg(framed);
         }
         let answers: Vec<RedisResult<Value>> = pipeline
             .ignore_errors()
-            .query_async(&mut self.redis)
+            .query_async(&mut self.connection)
             .await?;
         if let Some(error) = answers.iter().find_map(|answer| answer.as_ref().err()) {
             tracing::warn!(%error, "Redis refused to publish");
@@ -223,60 +232,60 @@ impl Session {
         let taken = answers.into_iter().map(|answer| match answer {
             Ok(Value::Int(_)) => Ok(true),
             Err(_) => Ok(false),
-            Ok(_) => Err(out_of_step()),
+            Ok(_) => Err(unexpected_reply()),
         });
         taken.collect()
     }
 
     /// What comes next. Safe to be cancelled.
-    pub async fn next(&mut self) -> Pushed {
+    pub async fn next_push(&mut self) -> PushEvent {
         let push = self.pushes.recv().await;
-        if self.overrun.load(Ordering::Relaxed) {
-            return Pushed::Lost("more came than this node could take");
+        if self.has_overflowed.load(Ordering::Relaxed) {
+            return PushEvent::ConnectionLost("more came than this node could take");
         }
         let Some(push) = push else {
-            return Pushed::Lost("the connection broke");
+            return PushEvent::ConnectionLost("the connection broke");
         };
         match push.kind {
-            PushKind::Message | PushKind::SMessage => self.message(push),
-            PushKind::Disconnection => Pushed::Lost("the connection broke"),
-            PushKind::SUnsubscribe => match self.dropped.checked_sub(1) {
+            PushKind::Message | PushKind::SMessage => self.decode_message(push),
+            PushKind::Disconnection => PushEvent::ConnectionLost("the connection broke"),
+            PushKind::SUnsubscribe => match self.pending_unsubscribes.checked_sub(1) {
                 Some(dropped) => {
-                    self.dropped = dropped;
-                    Pushed::Nothing
+                    self.pending_unsubscribes = dropped;
+                    PushEvent::Ignored
                 }
                 // The library takes it for the answer to whatever was asked last, so from here on
                 // no answer fits its question.
-                None => Pushed::Lost("a slot has moved to another node"),
+                None => PushEvent::ConnectionLost("a slot has moved to another node"),
             },
-            _ => Pushed::Nothing,
+            _ => PushEvent::Ignored,
         }
     }
 
-    fn message(&self, push: PushInfo) -> Pushed {
+    fn decode_message(&self, push: PushInfo) -> PushEvent {
         let Ok([Value::BulkString(channel), Value::BulkString(framed)]) =
             <[Value; 2]>::try_from(push.data)
         else {
-            return Pushed::Nothing;
+            return PushEvent::Ignored;
         };
         let channel = String::from_utf8(channel).unwrap_or_default();
-        let topic = self.access.topic(&channel);
-        let node = framed.first_chunk::<NODE_ID>();
+        let topic = self.config.topic_of(&channel);
+        let node = framed.first_chunk::<NODE_ID_BYTES>();
         let (Some(topic), Some(node)) = (topic, node) else {
             static MALFORMED: LogThrottle = LogThrottle::new();
-            if let Some(suppressed) = MALFORMED.permit() {
+            if let Some(suppressed) = MALFORMED.allow() {
                 tracing::warn!(%channel, suppressed, "node message rejected: malformed");
             }
-            return Pushed::Nothing;
+            return PushEvent::Ignored;
         };
-        if *node == self.access.node {
-            return Pushed::Nothing;
+        if *node == self.config.node_id {
+            return PushEvent::Ignored;
         }
-        Pushed::Message(topic.to_owned(), Bytes::from(framed).slice(NODE_ID..))
+        PushEvent::Message(topic.to_owned(), Bytes::from(framed).slice(NODE_ID_BYTES..))
     }
 }
 
-fn out_of_step() -> RedisError {
+fn unexpected_reply() -> RedisError {
     RedisError::from((
         ErrorKind::UnexpectedReturnType,
         "the answers do not fit the questions any more",

@@ -1,0 +1,147 @@
+//! How this node comes to Redis, and who it is there.
+
+use redis::{
+    Client, ConnectionAddr, ConnectionInfo, ErrorKind, IntoConnectionInfo, ProtocolVersion,
+    RedisError, TlsCertificates, TlsMode,
+    sentinel::{SentinelClientBuilder, SentinelServerType},
+};
+use url::Url;
+use uuid::Uuid;
+
+use super::super::slot_map::RedisServer;
+use crate::settings::{ChannelSettings, RedisUrl};
+
+/// Every payload begins with the id of the node that published it.
+pub(super) const NODE_ID_BYTES: usize = 16;
+
+pub struct RedisConfig {
+    url: RedisUrl,
+    ca: Option<Vec<u8>>,
+    prefix: String,
+    pub(super) node_id: [u8; NODE_ID_BYTES],
+}
+
+impl RedisConfig {
+    #[must_use]
+    pub fn new(url: &RedisUrl, settings: &ChannelSettings) -> Self {
+        Self {
+            url: url.clone(),
+            ca: settings.redis_ca.clone(),
+            prefix: format!("{}:", settings.topic_prefix),
+            node_id: *Uuid::new_v4().as_bytes(),
+        }
+    }
+
+    /// Whether sentinels say where Redis is: then it is no cluster.
+    #[must_use]
+    pub fn uses_sentinels(&self) -> bool {
+        self.url.master.is_some()
+    }
+
+    /// The name of a topic in Redis.
+    #[must_use]
+    pub fn channel_name(&self, topic: &str) -> String {
+        format!("{}{topic}", self.prefix)
+    }
+
+    pub(super) fn topic_of<'a>(&self, channel: &'a str) -> Option<&'a str> {
+        channel.strip_prefix(&self.prefix)
+    }
+
+    /// The servers that the settings name.
+    pub(super) fn seed_clients(&self) -> impl Iterator<Item = Result<Client, RedisError>> {
+        self.url
+            .servers
+            .iter()
+            .map(|url| self.open_client(self.connection_info(url)?))
+    }
+
+    pub(super) async fn client_for(&self, place: &RedisServer) -> Result<Client, RedisError> {
+        match (place, &self.url.master, self.url.servers.as_slice()) {
+            (RedisServer::Node { host, port }, _, [seed, ..]) => {
+                self.open_client(self.with_address(self.connection_info(seed)?, host, *port))
+            }
+            (RedisServer::Single, Some(master), sentinels) => {
+                self.master_from_sentinels(master, sentinels).await
+            }
+            (RedisServer::Single, None, [url]) => self.open_client(self.connection_info(url)?),
+            (RedisServer::Single, None, _) | (_, _, []) => Err(RedisError::from((
+                ErrorKind::InvalidClientConfig,
+                "REDIS_URL names several servers, which are no cluster",
+            ))),
+        }
+    }
+
+    /// Asks the sentinels anew each time: the master may be another one by now.
+    async fn master_from_sentinels(
+        &self,
+        name: &str,
+        sentinels: &[Url],
+    ) -> Result<Client, RedisError> {
+        let infos = sentinels.iter().map(|url| self.connection_info(url));
+        let infos = infos.collect::<Result<Vec<_>, _>>()?;
+        let addresses = infos.iter().map(|info| info.addr().clone());
+        let mut builder = SentinelClientBuilder::new(addresses, name, SentinelServerType::Master)?
+            .set_client_to_redis_protocol(ProtocolVersion::RESP3);
+        if self.url.is_tls() {
+            builder = builder
+                .set_client_to_redis_tls_mode(TlsMode::Secure)
+                .set_client_to_redis_certificates(self.certificates())
+                .set_client_to_sentinel_certificates(self.certificates());
+        }
+        if let Some(info) = infos.first() {
+            let redis = info.redis_settings();
+            if let Some(username) = redis.username() {
+                builder = builder.set_client_to_redis_username(username);
+            }
+            if let Some(password) = redis.password() {
+                builder = builder.set_client_to_redis_password(password);
+            }
+        }
+        for (key, value) in sentinels.iter().flat_map(Url::query_pairs) {
+            builder = match key.as_ref() {
+                "sentinel_username" => builder.set_client_to_sentinel_username(value),
+                "sentinel_password" => builder.set_client_to_sentinel_password(value),
+                _ => builder,
+            };
+        }
+        builder.build()?.async_get_client().await
+    }
+
+    fn connection_info(&self, url: &Url) -> Result<ConnectionInfo, RedisError> {
+        let info = url.clone().into_connection_info()?;
+        // Pushes on a connection that also takes commands need RESP3.
+        let redis = info.redis_settings().clone();
+        Ok(info.set_redis_settings(redis.set_protocol(ProtocolVersion::RESP3)))
+    }
+
+    /// The same at another server.
+    fn with_address(&self, info: ConnectionInfo, host: &str, port: u16) -> ConnectionInfo {
+        let host = host.to_owned();
+        info.set_addr(if self.url.is_tls() {
+            ConnectionAddr::TcpTls {
+                host,
+                port,
+                insecure: false,
+                tls_params: None,
+            }
+        } else {
+            ConnectionAddr::Tcp(host, port)
+        })
+    }
+
+    fn open_client(&self, info: ConnectionInfo) -> Result<Client, RedisError> {
+        if self.url.is_tls() {
+            Client::build_with_tls(info, self.certificates())
+        } else {
+            Client::open(info)
+        }
+    }
+
+    fn certificates(&self) -> TlsCertificates {
+        TlsCertificates {
+            client_tls: None,
+            root_cert: self.ca.clone(),
+        }
+    }
+}

@@ -1,0 +1,324 @@
+//! The one place that maps errors to answers. All answers are JSON.
+
+use std::time::Duration;
+
+use axum::{
+    Json,
+    body::Body,
+    http::{HeaderName, HeaderValue, StatusCode, header},
+    response::{IntoResponse, Response},
+};
+use serde::Serialize;
+
+use super::Error;
+use crate::{
+    limits::RateLimited,
+    models::{messages::TextError, rejections::Rejection},
+    views::errors::{self as views, Detail, FieldErrors, RegisterRefused},
+};
+
+const RATE_LIMITED_TEXT: &str = "Too many requests; slow down.";
+
+const BODY_TOO_LARGE_TEXT: &str = "The body is too large.";
+
+const JSON_REQUIRED_TEXT: &str = "Send the body as application/json.";
+
+const UNENCODED_REQUIRED_TEXT: &str = "Send the body without a Content-Encoding.";
+
+const INVALID_TOKEN_CHALLENGE: &str = "Bearer error=\"invalid_token\"";
+
+/// The headers of a 426: the protocol to upgrade to and its version.
+const UPGRADE_HEADERS: [(HeaderName, &str); 3] = [
+    (header::CONNECTION, "upgrade"),
+    (header::UPGRADE, "websocket"),
+    (header::SEC_WEBSOCKET_VERSION, "13"),
+];
+
+/// When to try again to open a socket where there is no room for one more.
+const SOCKET_RETRY_AFTER: Duration = Duration::from_secs(10);
+
+impl IntoResponse for Error {
+    fn into_response(self) -> Response {
+        match self {
+            Self::BasicApiUnauthorized => (
+                StatusCode::UNAUTHORIZED,
+                [(header::WWW_AUTHENTICATE, "Bearer")],
+                basic_api_error("Authentication credentials were not provided"),
+            )
+                .into_response(),
+            Self::Unauthorized => (
+                [(header::WWW_AUTHENTICATE, "Bearer")],
+                status_error(StatusCode::UNAUTHORIZED),
+            )
+                .into_response(),
+            // RFC 6750, section 3.1.
+            Self::TokenExpired => (
+                [(header::WWW_AUTHENTICATE, INVALID_TOKEN_CHALLENGE)],
+                detail_error(
+                    StatusCode::UNAUTHORIZED,
+                    "token_expired",
+                    "The access token has expired; refresh it.",
+                ),
+            )
+                .into_response(),
+            Self::TokenInvalid => (
+                [(header::WWW_AUTHENTICATE, INVALID_TOKEN_CHALLENGE)],
+                detail_error(
+                    StatusCode::UNAUTHORIZED,
+                    "unauthorized",
+                    "The access token is not valid, or its session has ended.",
+                ),
+            )
+                .into_response(),
+            // Who is no member of a group does not hear that it exists.
+            Self::Rejected(Rejection::NotMember) => status_error(StatusCode::NOT_FOUND),
+            Self::Rejected(Rejection::RateLimited(wait)) => {
+                Self::RateLimited(RateLimited(wait)).into_response()
+            }
+            Self::Rejected(refusal) => (
+                rejection_status(&refusal),
+                Json(Detail {
+                    detail: refusal.to_string(),
+                    code: refusal.code(),
+                    field: refusal.field().map(Into::into),
+                }),
+            )
+                .into_response(),
+            Self::InvalidText(error) => (
+                match error {
+                    TextError::Blank => StatusCode::BAD_REQUEST,
+                    TextError::TooLong => StatusCode::PAYLOAD_TOO_LARGE,
+                },
+                Json(Detail {
+                    detail: error.to_string(),
+                    code: error.code(),
+                    field: Some("text".into()),
+                }),
+            )
+                .into_response(),
+            Self::RateLimited(wait) => {
+                too_many_requests(wait, status_error(StatusCode::TOO_MANY_REQUESTS))
+            }
+            Self::RegisterRateLimited(wait) => too_many_requests(
+                wait,
+                Json(RegisterRefused {
+                    error: RATE_LIMITED_TEXT.to_owned(),
+                    errors: FieldErrors::default(),
+                }),
+            ),
+            // Who has as many as there may be must close one, and nobody knows when.
+            Self::TooManySockets(_) => too_many_requests(
+                RateLimited(SOCKET_RETRY_AFTER),
+                detail_error(
+                    StatusCode::TOO_MANY_REQUESTS,
+                    "rate_limited",
+                    "Too many sockets; close one.",
+                ),
+            ),
+            Self::NoActiveAccount => (
+                StatusCode::UNAUTHORIZED,
+                basic_api_error("No active account found with the given credentials"),
+            )
+                .into_response(),
+            Self::InvalidRefreshToken => (
+                StatusCode::UNAUTHORIZED,
+                basic_api_error("Token is invalid or expired"),
+            )
+                .into_response(),
+            Self::UsernameTaken => bad_request(RegisterRefused {
+                error: "Username already used".to_owned(),
+                errors: FieldErrors::default(),
+            }),
+            Self::InvalidRegistration { error, errors } => {
+                bad_request(RegisterRefused { error, errors })
+            }
+            Self::InvalidFields(errors) => bad_request(errors),
+            Self::Invalid { detail, field } => bad_request(Detail {
+                detail,
+                code: "invalid",
+                field,
+            }),
+            Self::ForeignOrigin => detail_error(
+                StatusCode::FORBIDDEN,
+                "forbidden",
+                "This origin may not open a socket here.",
+            ),
+            Self::ForeignHost => detail_error(
+                StatusCode::MISDIRECTED_REQUEST,
+                "invalid",
+                "This server does not go by that name.",
+            ),
+            Self::RequestTimeout => status_error(StatusCode::REQUEST_TIMEOUT),
+            Self::TooManyConnections => (
+                [(header::RETRY_AFTER, "10")],
+                status_error(StatusCode::TOO_MANY_REQUESTS),
+            )
+                .into_response(),
+            Self::NotFound => status_error(StatusCode::NOT_FOUND),
+            Self::BodyTooLarge => status_error(StatusCode::PAYLOAD_TOO_LARGE),
+            Self::UnsupportedMediaType => status_error(StatusCode::UNSUPPORTED_MEDIA_TYPE),
+            // RFC 9110, section 15.5.16.
+            Self::UnsupportedContentEncoding => (
+                [(header::ACCEPT_ENCODING, "identity")],
+                detail_error(
+                    StatusCode::UNSUPPORTED_MEDIA_TYPE,
+                    "invalid",
+                    UNENCODED_REQUIRED_TEXT,
+                ),
+            )
+                .into_response(),
+            Self::UnsupportedTransferCoding => (
+                [(header::CONNECTION, "close")],
+                detail_error(
+                    StatusCode::NOT_IMPLEMENTED,
+                    "invalid",
+                    "The only Transfer-Encoding that is supported is chunked.",
+                ),
+            )
+                .into_response(),
+            Self::InvalidRegistrationBody(error) => registration_body_error(&error),
+            // A 426 names what to upgrade to (RFC 9110, section 15.5.22), and the version of it
+            // (RFC 6455, section 4.4).
+            Self::UpgradeRequired => {
+                (UPGRADE_HEADERS, status_error(StatusCode::UPGRADE_REQUIRED)).into_response()
+            }
+            Self::SubprotocolRequired => (
+                UPGRADE_HEADERS,
+                detail_error(
+                    StatusCode::UPGRADE_REQUIRED,
+                    "invalid",
+                    "Offer the subprotocol chat.v1.json.",
+                ),
+            )
+                .into_response(),
+            Self::Unavailable => status_error(StatusCode::SERVICE_UNAVAILABLE),
+            Self::DatabaseDown(outage) => {
+                let mut response = status_error(StatusCode::SERVICE_UNAVAILABLE);
+                // For readiness: see `server/write_guard.rs`.
+                response.extensions_mut().insert(outage);
+                response
+            }
+            Self::Internal(error) => {
+                tracing::error!(%error, "a request failed");
+                status_error(StatusCode::INTERNAL_SERVER_ERROR)
+            }
+        }
+    }
+}
+
+/// Gives every error answer that is not JSON yet a JSON body: those of the router (404, 405), of
+/// the framework and of extractors. Status and headers, such as `Allow`, stay.
+pub async fn ensure_json_errors(response: Response) -> Response {
+    let status = response.status();
+    let is_json = response
+        .headers()
+        .get(header::CONTENT_TYPE)
+        .is_some_and(|value| value.as_bytes().starts_with(b"application/json"));
+    if is_json || !(status.is_client_error() || status.is_server_error()) {
+        return response;
+    }
+    let (mut parts, _) = response.into_parts();
+    let (body_parts, body) = status_error(status).into_parts();
+    parts.headers.remove(header::CONTENT_LENGTH);
+    parts.headers.extend(body_parts.headers);
+    Response::from_parts(parts, Body::new(body))
+}
+
+const fn rejection_status(refusal: &Rejection) -> StatusCode {
+    match refusal {
+        Rejection::NotMember | Rejection::NotFound => StatusCode::NOT_FOUND,
+        Rejection::Forbidden | Rejection::Banned => StatusCode::FORBIDDEN,
+        Rejection::MessageNotFound { .. } => StatusCode::BAD_REQUEST,
+        Rejection::MessageDeleted | Rejection::GroupDeleted => StatusCode::GONE,
+        Rejection::RateLimited(_) => StatusCode::TOO_MANY_REQUESTS,
+        // Who takes something away first may ask again (RFC 9110, section 15.5.10).
+        Rejection::CidReused | Rejection::Conflict(_) | Rejection::LimitExceeded(_) => {
+            StatusCode::CONFLICT
+        }
+    }
+}
+
+/// The answer to who must wait.
+fn too_many_requests(RateLimited(wait): RateLimited, body: impl IntoResponse) -> Response {
+    // Whole seconds, and not one too few (RFC 9110, section 10.2.3).
+    let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
+    (
+        StatusCode::TOO_MANY_REQUESTS,
+        [(header::RETRY_AFTER, seconds.max(1).to_string())],
+        body,
+    )
+        .into_response()
+}
+
+fn basic_api_error(detail: &str) -> Json<views::Refusal> {
+    Json(views::Refusal {
+        detail: detail.to_owned(),
+    })
+}
+
+/// The answer to a registration whose body cannot be read: with the key `error`, as that endpoint answers.
+fn registration_body_error(error: &Error) -> Response {
+    let (status, error) = match error {
+        Error::BodyTooLarge => (
+            StatusCode::PAYLOAD_TOO_LARGE,
+            BODY_TOO_LARGE_TEXT.to_owned(),
+        ),
+        Error::UnsupportedMediaType => (
+            StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            JSON_REQUIRED_TEXT.to_owned(),
+        ),
+        Error::UnsupportedContentEncoding => (
+            StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            UNENCODED_REQUIRED_TEXT.to_owned(),
+        ),
+        error => (StatusCode::BAD_REQUEST, error.to_string()),
+    };
+    let errors = FieldErrors::default();
+    (status, Json(RegisterRefused { error, errors })).into_response()
+}
+
+fn bad_request(body: impl Serialize) -> Response {
+    (StatusCode::BAD_REQUEST, Json(body)).into_response()
+}
+
+/// The answer to a status that says all there is to say.
+fn status_error(status: StatusCode) -> Response {
+    let (code, detail) = match status {
+        StatusCode::UNAUTHORIZED => (
+            "unauthorized",
+            "Authentication credentials were not provided",
+        ),
+        StatusCode::FORBIDDEN => ("forbidden", "This is not allowed."),
+        StatusCode::NOT_FOUND => ("not_found", "Not found."),
+        StatusCode::METHOD_NOT_ALLOWED => ("invalid", "Method not allowed; see the Allow header."),
+        StatusCode::REQUEST_TIMEOUT => ("invalid", "The request took too long."),
+        StatusCode::PAYLOAD_TOO_LARGE => ("too_large", BODY_TOO_LARGE_TEXT),
+        StatusCode::UNSUPPORTED_MEDIA_TYPE => ("invalid", JSON_REQUIRED_TEXT),
+        StatusCode::UPGRADE_REQUIRED => ("invalid", "This is a WebSocket; ask for the upgrade."),
+        StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE => ("too_large", "The headers are too large."),
+        StatusCode::TOO_MANY_REQUESTS => ("rate_limited", RATE_LIMITED_TEXT),
+        StatusCode::SERVICE_UNAVAILABLE => ("unavailable", "Not at the moment; try again soon."),
+        status if status.is_client_error() => ("invalid", "The request is malformed."),
+        _ => ("internal", "Something went wrong here; it has been logged."),
+    };
+    let mut response = detail_error(status, code, detail);
+    if status == StatusCode::SERVICE_UNAVAILABLE {
+        response
+            .headers_mut()
+            .insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+    }
+    response
+}
+
+fn detail_error(status: StatusCode, code: &'static str, detail: &str) -> Response {
+    let detail = detail.to_owned();
+    (
+        status,
+        Json(Detail {
+            detail,
+            code,
+            field: None,
+        }),
+    )
+        .into_response()
+}

@@ -1,0 +1,226 @@
+//! The groups of a user, as they see them.
+
+use std::collections::HashMap;
+
+use loco_rs::prelude::*;
+use sea_orm::{DbBackend, FromQueryResult};
+use serde::Deserialize;
+
+use super::{
+    bulk_query::{bulk_select, bulk_select_many},
+    chat_groups, memberships,
+    messages::{self, StoredMessage},
+    users,
+};
+
+/// A group as one of its members sees it.
+pub struct MemberGroup {
+    pub group: chat_groups::Model,
+    pub membership: memberships::Model,
+    pub last_message: Option<StoredMessage>,
+    pub summary: GroupSummary,
+}
+
+/// The facts that a list of groups shows beside the rows of group and membership.
+#[derive(Debug, Clone, Default)]
+pub struct GroupSummary {
+    /// Messages that the member has not read and that were deleted.
+    deleted_unread: i64,
+    /// Members of the group, [`MAX_COUNTED_MEMBERS`] at most.
+    pub member_count: i64,
+    /// The first other members, as username and name.
+    pub other_members: Vec<(String, String)>,
+}
+
+/// Members that are counted at most.
+pub const MAX_COUNTED_MEMBERS: i64 = 1000;
+
+/// Other members that are listed at most.
+pub const MAX_OTHER_MEMBERS: usize = 4;
+
+impl MemberGroup {
+    /// Lists the groups of a user, the last joined first: those before the membership with the id `before`,
+    /// at most `limit` groups, and at most some 256 KiB of their last messages, but one group at least.
+    ///
+    /// Returns one group more than the page has, if there is one, and the number of groups on the page.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn list(
+        db: &DatabaseConnection,
+        user: &users::Model,
+        before: i64,
+        limit: usize,
+    ) -> Result<(Vec<Self>, usize), DbErr> {
+        let found = memberships::Entity::find()
+            .filter(memberships::Column::UserId.eq(user.id))
+            .filter(memberships::Column::Id.lt(before))
+            .order_by_desc(memberships::Column::Id)
+            .limit(limit as u64 + 1)
+            .find_also_related(chat_groups::Entity)
+            .all(db)
+            .await?;
+        let found: Vec<_> = found
+            .into_iter()
+            .filter_map(|(membership, group)| Some((group?, membership)))
+            .collect();
+        let ids: Vec<_> = found
+            .iter()
+            .take(limit)
+            .map(|(group, _)| group.id)
+            .collect();
+        let sizes = last_message_sizes(db, &ids).await?;
+        let mut bytes = 0;
+        let on_page: Vec<_> = ids
+            .into_iter()
+            .take_while(|id| {
+                let fits = bytes < GROUP_LIST_PAGE_BYTES;
+                bytes += sizes.get(id).copied().unwrap_or(0);
+                fits
+            })
+            .collect();
+        let mut last = load_last_messages(db, user.id, &on_page).await?;
+        let memberships = found.iter().take(on_page.len()).map(|(_, own)| own.id);
+        let mut about = load_summaries(db, memberships).await?;
+        let listed = found
+            .into_iter()
+            .take(on_page.len() + 1)
+            .map(|(group, membership)| Self {
+                last_message: last.remove(&group.id),
+                summary: about.remove(&membership.id).unwrap_or_default(),
+                group,
+                membership,
+            });
+        Ok((listed.collect(), on_page.len()))
+    }
+
+    /// The group as this member sees it.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn load(
+        db: &DatabaseConnection,
+        group: chat_groups::Model,
+        membership: memberships::Model,
+    ) -> Result<Self, DbErr> {
+        let mut last = load_last_messages(db, membership.user_id, &[group.id]).await?;
+        let mut about = load_summaries(db, std::iter::once(membership.id)).await?;
+        Ok(Self {
+            last_message: last.remove(&group.id),
+            summary: about.remove(&membership.id).unwrap_or_default(),
+            group,
+            membership,
+        })
+    }
+
+    /// How many messages of the group the member has not read.
+    #[must_use]
+    pub fn unread_count(&self) -> i64 {
+        unread_count(
+            self.group.messages,
+            self.membership.read_messages,
+            self.summary.deleted_unread,
+        )
+    }
+}
+
+/// Returns the number of unread messages: of those that were sent, a member has read some, and some that the
+/// member has not read were deleted.
+#[must_use]
+pub fn unread_count(messages: i64, read: i64, deleted: i64) -> i64 {
+    (messages - read - deleted).max(0)
+}
+
+/// The SQL of the number of deleted messages that a member of `memberships` has not read. At most 1,000 are
+/// counted, so that no member who never reads makes a list slow.
+pub const DELETED_UNREAD_SQL: &str = "(SELECT COUNT(*) FROM (SELECT 1 FROM events deletion \
+    WHERE deletion.group_id = memberships.group_id AND deletion.kind = 'message.deleted' \
+    AND deletion.target > memberships.read LIMIT 1000) AS deletions)";
+
+/// A row of [`about`].
+#[derive(FromQueryResult, Deserialize)]
+struct GroupSummaryRow {
+    id: i64,
+    deleted: i64,
+    members: i64,
+    others: Option<String>,
+}
+
+/// Returns what lists show of these memberships, by their ids.
+async fn load_summaries(
+    db: &DatabaseConnection,
+    memberships: impl Iterator<Item = i64>,
+) -> Result<HashMap<i64, GroupSummary>, DbErr> {
+    let (array, pair) = match db.get_database_backend() {
+        DbBackend::Sqlite => ("json_group_array", "json_array"),
+        _ => ("json_agg", "json_build_array"),
+    };
+    let query = format!(
+        "SELECT memberships.id AS id, {DELETED_UNREAD_SQL} AS deleted, \
+         (SELECT COUNT(*) FROM (SELECT 1 FROM memberships other \
+         WHERE other.group_id = memberships.group_id LIMIT {MAX_COUNTED_MEMBERS}) AS counted) AS members, \
+         (SELECT CAST({array}({pair}(username, name)) AS TEXT) FROM \
+         (SELECT username, users.name FROM memberships other JOIN users ON users.id = other.user_id \
+         WHERE other.group_id = memberships.group_id AND other.user_id <> memberships.user_id \
+         ORDER BY other.id LIMIT {MAX_OTHER_MEMBERS}) AS first) AS others \
+         FROM asked JOIN memberships ON memberships.id = asked.id"
+    );
+    let asked = memberships.map(|id| [id.into()]);
+    let found = "id, deleted, members, others";
+    let rows: Vec<GroupSummaryRow> = bulk_select_many(db, "id", asked, found, &query).await?;
+    let about = rows.into_iter().map(|row| {
+        let others = row.others.as_deref();
+        let about = GroupSummary {
+            deleted_unread: row.deleted,
+            member_count: row.members,
+            other_members: others
+                .and_then(|others| serde_json::from_str(others).ok())
+                .unwrap_or_default(),
+        };
+        (row.id, about)
+    });
+    Ok(about.collect())
+}
+
+/// Bytes of the last messages on one page, beyond the first one.
+const GROUP_LIST_PAGE_BYTES: i64 = 256 * 1024;
+
+/// The size of a group's last message.
+#[derive(FromQueryResult)]
+struct MessageSizeRow {
+    group_id: i64,
+    bytes: i64,
+}
+
+/// Returns the bytes that the last message of each group takes, of those that have one.
+async fn last_message_sizes(
+    db: &DatabaseConnection,
+    ids: &[i64],
+) -> Result<HashMap<i64, i64>, DbErr> {
+    let sizes: Vec<MessageSizeRow> = bulk_select(
+        db,
+        "group_id",
+        ids.iter().map(|id| [(*id).into()]),
+        "SELECT asked.group_id, CAST(octet_length(message.data) + \
+         COALESCE(octet_length(edit.data), 0) AS bigint) AS bytes FROM asked \
+         JOIN chat_groups ON chat_groups.id = asked.group_id \
+         JOIN events message ON message.group_id = chat_groups.id \
+         AND message.seq = chat_groups.last_message \
+         LEFT JOIN events edit ON edit.group_id = message.group_id AND edit.seq = message.revised",
+    )
+    .await?;
+    Ok(sizes
+        .into_iter()
+        .map(|size| (size.group_id, size.bytes))
+        .collect())
+}
+
+async fn load_last_messages(
+    db: &DatabaseConnection,
+    viewer: i64,
+    ids: &[i64],
+) -> Result<HashMap<i64, StoredMessage>, DbErr> {
+    let rows = messages::MessageRow::find_last(db, viewer, ids).await?;
+    let last = rows.into_iter().map(|row| (row.group_id, row.into()));
+    Ok(last.collect())
+}

@@ -1,0 +1,61 @@
+//! Where users stand in groups: what a socket has to know of its user, for many at once.
+
+use std::{collections::HashSet, sync::Arc};
+
+use loco_rs::prelude::*;
+use sea_orm::FromQueryResult;
+use serde::Deserialize;
+
+use super::{
+    bulk_query::bulk_select_many, chat_groups::is_group_name, member_groups::DELETED_UNREAD_SQL,
+};
+
+/// A member of a group, and how far its log has gone.
+#[derive(Debug, Clone, FromQueryResult, Deserialize)]
+pub struct MembershipSnapshot {
+    pub user_id: i64,
+    pub username: String,
+    /// The name that others see.
+    pub display_name: String,
+    pub group_id: i64,
+    pub group_name: String,
+    pub title: Option<String>,
+    pub membership_id: i64,
+    pub role: String,
+    pub head: i64,
+    pub messages: i64,
+    pub read: i64,
+    pub read_messages: i64,
+    /// Messages that were deleted, of those that the member has not read.
+    pub deleted_unread: i64,
+}
+
+impl MembershipSnapshot {
+    /// Those of these users and groups, given by name, that belong together. A user who is not active
+    /// belongs to none.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn find_all(
+        db: &DatabaseConnection,
+        asked: HashSet<(i64, Arc<str>)>,
+    ) -> Result<Vec<Self>, DbErr> {
+        let asked = asked.iter().filter(|(_, group)| is_group_name(group));
+        bulk_select_many::<Self, 2>(
+            db,
+            "user_id, group_name",
+            asked.map(|(user, group)| [(*user).into(), (&**group).into()]),
+            "user_id, username, display_name, group_id, group_name, title, membership_id, role, head, \
+             messages, read, read_messages, deleted_unread",
+            &format!("SELECT users.id AS user_id, username, users.name AS display_name, \
+             chat_groups.id AS group_id, chat_groups.name AS group_name, title, \
+             memberships.id AS membership_id, role, head, messages, read, read_messages, \
+             {DELETED_UNREAD_SQL} AS deleted_unread FROM asked \
+             JOIN chat_groups ON chat_groups.name = asked.group_name \
+             JOIN memberships ON memberships.group_id = chat_groups.id \
+             AND memberships.user_id = asked.user_id \
+             JOIN users ON users.id = asked.user_id WHERE is_active"),
+        )
+        .await
+    }
+}

@@ -1,0 +1,31 @@
+//! Requests that write are refused while nothing may be written (`Health::forbids_writes`), and those that the
+//! database did not take are noted for readiness.
+
+use axum::{
+    extract::{Request, State},
+    middleware::Next,
+    response::Response,
+};
+
+use crate::{
+    database::Outage,
+    errors::{Error, Result},
+    health::Health,
+};
+
+/// Answers 503 to every method that is not safe (RFC 9110, section 9.2.1) while writes are forbidden.
+pub(super) async fn reject_forbidden_writes(
+    State(health): State<Health>,
+    request: Request,
+    next: Next,
+) -> Result<Response> {
+    let writes = !request.method().is_safe();
+    if writes && health.forbids_writes() {
+        return Err(Error::Unavailable);
+    }
+    let response = next.run(request).await;
+    if writes && let Some(outage) = response.extensions().get::<Outage>() {
+        health.record_failed_write(*outage);
+    }
+    Ok(response)
+}

@@ -1,0 +1,42 @@
+//! A Redis that sentinels watch.
+
+use std::sync::Arc;
+
+use serde_json::json;
+
+use crate::support::{SentinelRedis, TestApp, TestDatabase};
+
+#[tokio::test]
+async fn a_sentinel_failover_is_followed() {
+    let mut redis = SentinelRedis::start().await;
+    let database = Arc::new(TestDatabase::create().await);
+    let settings = json!({"channels": {"redis_url": redis.url(), "sweep_every": 3600}});
+    let here = TestApp::start_node(database.clone(), settings.clone()).await;
+    let there = TestApp::start_node(database, settings).await;
+    let ann = here.user("ann").await;
+    let group = ann.start_chat().await;
+    here.until_redis_is_connected().await;
+    there.until_redis_is_connected().await;
+    let mut near = ann.open_live(&group).await;
+    let mut far = ann.on_node(&there).open_live(&group).await;
+    for round in ["before", "after"] {
+        // By Redis: there is no sweep while it is connected.
+        near.send_message(round, round).await;
+        assert_eq!(far.next_event().await["data"]["text"], round);
+        if round == "before" {
+            redis.master.kill();
+            here.until_redis_is_lost().await;
+            there.until_redis_is_lost().await;
+            near.send_message("meanwhile", "meanwhile").await;
+            assert_eq!(
+                far.next_event().await["data"]["text"],
+                "meanwhile",
+                "by the log"
+            );
+            here.until_redis_is_connected().await;
+            there.until_redis_is_connected().await;
+        }
+    }
+    near.expect_no_frames().await;
+    far.expect_no_frames().await;
+}

@@ -1,0 +1,71 @@
+//! A command that ends, in a process of its own.
+
+use std::{fs, path::Path, process::Command};
+
+use tempfile::TempDir;
+
+use crate::support::with_timeout;
+
+pub struct CommandRun {
+    pub code: Option<i32>,
+    /// All that it said, with nothing of this machine in it.
+    pub output: String,
+}
+
+impl CommandRun {
+    /// `start` in production with nothing but these variables.
+    pub async fn start_in_production(variables: &[(&str, &str)]) -> Self {
+        Self::run(&["start", "-e", "production"], variables).await
+    }
+
+    pub async fn run(args: &[&str], variables: &[(&str, &str)]) -> Self {
+        Self::run_with_config(args, variables, &[]).await
+    }
+
+    /// With some lines of its configuration changed.
+    pub async fn run_with_config(
+        args: &[&str],
+        variables: &[(&str, &str)],
+        changes: &[(&str, &str)],
+    ) -> Self {
+        // Away from a developer's own .env, which would fill the gaps.
+        let folder = tempfile::tempdir().unwrap();
+        write_config(&folder, changes);
+        let mut command = Command::new(env!("CARGO_BIN_EXE_salam-cli"));
+        command
+            .args(args)
+            .current_dir(folder.path())
+            .env("LOCO_CONFIG_FOLDER", folder.path());
+        for name in [
+            "LOCO_ENV",
+            "DATABASE_URL",
+            "JWT_SECRET",
+            "REDIS_URL",
+            "RUST_LOG",
+        ] {
+            command.env_remove(name);
+        }
+        command.envs(variables.iter().copied());
+        let running = tokio::task::spawn_blocking(move || command.output().unwrap());
+        let output = with_timeout("a command to end", running).await.unwrap();
+        let told = [output.stdout, output.stderr].concat();
+        Self {
+            code: output.status.code(),
+            output: String::from_utf8(told)
+                .unwrap()
+                .replace(folder.path().to_str().unwrap(), "[folder]"),
+        }
+    }
+}
+
+fn write_config(folder: &TempDir, changes: &[(&str, &str)]) {
+    let configured = Path::new(env!("CARGO_MANIFEST_DIR")).join("config");
+    for file in fs::read_dir(configured).unwrap() {
+        let file = file.unwrap();
+        let mut config = fs::read_to_string(file.path()).unwrap();
+        for (line, changed) in changes {
+            config = config.replace(line, changed);
+        }
+        fs::write(folder.path().join(file.file_name()), config).unwrap();
+    }
+}

@@ -1,0 +1,231 @@
+//! What a disk does to a server on SQLite, tried on a process of its own. `tests/slow/diskfaults` tries more.
+
+use std::{collections::BTreeSet, fs, process::Command};
+
+use reqwest::{Client, StatusCode};
+use serde_json::{Value, json};
+
+use crate::support::{Server, TestDatabase, skip, wait_until};
+
+/// A server on a file of SQLite, and somebody who writes to it in every way that the API has.
+struct FaultScene {
+    base: String,
+    client: Client,
+    access: String,
+    group: String,
+    /// Texts, names and titles that were acknowledged.
+    acknowledged: BTreeSet<String>,
+    /// How many writes were refused since this was last looked at.
+    refused: usize,
+    count: usize,
+}
+
+impl FaultScene {
+    async fn open(server: &mut Server) -> Self {
+        let base = format!("http://{}", server.listen_address().await);
+        let mut scene = Self {
+            base,
+            client: Client::new(),
+            access: String::new(),
+            group: String::new(),
+            acknowledged: BTreeSet::new(),
+            refused: 0,
+            count: 0,
+        };
+        let account = json!({"name": "Ann", "username": "ann", "password": "the staple of ann"});
+        // Taken where an earlier server has registered her.
+        scene.post("/api/register/", &account).await;
+        scene.access = json_text(&scene.post("/api/token/", &account).await.1["access"]);
+        scene.group = json_text(&scene.post("/api/start-chat/", &json!({})).await.1["group_name"]);
+        scene
+    }
+
+    async fn post(&self, path: &str, body: &Value) -> (StatusCode, Value) {
+        let request = self.client.post(format!("{}{path}", self.base)).json(body);
+        let answer = request.bearer_auth(&self.access).send().await.unwrap();
+        let (status, retry) = (
+            answer.status(),
+            answer.headers().contains_key("retry-after"),
+        );
+        assert!(status != 503 || retry, "a 503 says when to try again");
+        assert!(
+            status == 503 || !status.is_server_error(),
+            "{path}: {status}"
+        );
+        (status, answer.json().await.unwrap())
+    }
+
+    /// Writes once in each way.
+    async fn write_in_every_way(&mut self) {
+        self.count += 1;
+        let name = format!("n{}", self.count);
+        // Larger than what is left in the last page of a file that may not grow.
+        let message = json!({"text": format!("{name} {}", "x".repeat(3000))});
+        let group = format!("/api/groups/{}/", self.group);
+        let account = json!({"name": name, "username": name, "password": "a staple of batteries"});
+        for (path, body) in [
+            (format!("{group}messages/"), message),
+            ("/api/register/".to_owned(), account),
+            ("/api/start-chat/".to_owned(), json!({"title": name})),
+        ] {
+            let (status, _) = self.post(&path, &body).await;
+            if status.is_success() {
+                self.acknowledged.insert(format!("{path} {name}"));
+            } else {
+                assert_eq!(status, 503, "{path}");
+                self.refused += 1;
+            }
+        }
+    }
+
+    async fn readiness(&self) -> (StatusCode, Value) {
+        let request = self.client.get(format!("{}/_readiness", self.base));
+        let answer = request.send().await.unwrap();
+        (answer.status(), answer.json().await.unwrap())
+    }
+
+    /// What is stored, in the words of [`Scene::acknowledged`].
+    async fn stored_items(&self, database: &TestDatabase) -> BTreeSet<String> {
+        let db = sea_orm::Database::connect(&database.uri).await.unwrap();
+        let group = format!("/api/groups/{}/", self.group);
+        let mut stored = BTreeSet::new();
+        for (path, sql) in [
+            (format!("{group}messages/"), "SELECT data FROM events"),
+            ("/api/register/".to_owned(), "SELECT username FROM users"),
+            (
+                "/api/start-chat/".to_owned(),
+                "SELECT title FROM chat_groups WHERE title IS NOT NULL",
+            ),
+        ] {
+            use sea_orm::{ConnectionTrait, DbBackend, Statement};
+            let rows = db
+                .query_all_raw(Statement::from_string(DbBackend::Sqlite, sql))
+                .await;
+            for row in rows.unwrap() {
+                let value: String = row.try_get_by_index(0).unwrap();
+                let data: Option<Value> = serde_json::from_str(&value).ok();
+                let value = data.map_or(value, |data| json_text(&data["text"]));
+                let name = value.split(' ').next().unwrap();
+                stored.insert(format!("{path} {name}"));
+            }
+        }
+        stored
+    }
+}
+
+fn json_text(value: &Value) -> String {
+    value.as_str().unwrap().to_owned()
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn a_full_disk_loses_no_acknowledged_writes() {
+    let database = TestDatabase::create().await;
+    let Some(file) = database.file() else {
+        return skip("needs SQLite");
+    };
+    let mut server = Server::start(&database);
+    let mut scene = FaultScene::open(&mut server).await;
+    let limit = async |bytes: &str| {
+        let limit = format!("--fsize={bytes}:unlimited");
+        let pid = server.pid().to_string();
+        let limited = Command::new("prlimit")
+            .args(["--pid", &pid, &limit])
+            .status();
+        assert!(limited.unwrap().success());
+    };
+    let log = salam::database::sqlite_file::companion_path(file, "-wal");
+    for _ in 0..3 {
+        scene.write_in_every_way().await;
+        // A write beyond the limit fails as on a full disk (EFBIG).
+        let size = fs::metadata(&log).unwrap().len();
+        limit(&size.to_string()).await;
+        wait_until("every way to write to be refused", async || {
+            scene.refused = 0;
+            scene.write_in_every_way().await;
+            scene.refused == 3
+        })
+        .await;
+        let (status, body) = scene.readiness().await;
+        assert_eq!(
+            (status, &body["ok"]),
+            (StatusCode::SERVICE_UNAVAILABLE, &json!(false))
+        );
+        for _ in 0..5 {
+            scene.write_in_every_way().await;
+        }
+        limit("unlimited").await;
+        wait_until("every way to write to work again", async || {
+            scene.refused = 0;
+            scene.write_in_every_way().await;
+            scene.refused == 0
+        })
+        .await;
+        wait_until("the node to be ready", async || {
+            scene.readiness().await.0 == StatusCode::OK
+        })
+        .await;
+    }
+    assert!(server.stop().await.success());
+    let stored = scene.stored_items(&database).await;
+    let lost: Vec<_> = scene.acknowledged.difference(&stored).collect();
+    assert!(lost.is_empty(), "{lost:?}");
+}
+
+#[tokio::test]
+async fn writes_stop_when_the_wal_files_are_removed() {
+    let database = TestDatabase::create().await;
+    let Some(file) = database.file() else {
+        return skip("needs SQLite");
+    };
+    for ending in ["-shm", "-wal"] {
+        let mut server = Server::start(&database);
+        let mut scene = FaultScene::open(&mut server).await;
+        // Another process would make one of its own, and the two would not see each other's locks.
+        fs::remove_file(salam::database::sqlite_file::companion_path(file, ending)).unwrap();
+        wait_until("the node to be unready", async || {
+            scene.readiness().await.1["reasons"] == json!(["database_file_replaced"])
+        })
+        .await;
+        scene.write_in_every_way().await;
+        assert_eq!(scene.refused, 3, "{ending}");
+        assert!(server.stop().await.success());
+        assert!(
+            scene
+                .acknowledged
+                .is_subset(&scene.stored_items(&database).await)
+        );
+    }
+}
+
+#[tokio::test]
+async fn writes_stop_when_the_database_file_is_moved() {
+    let database = TestDatabase::create().await;
+    let Some(file) = database.file() else {
+        return skip("needs SQLite");
+    };
+    let mut server = Server::start(&database);
+    let mut scene = FaultScene::open(&mut server).await;
+    let away = file.with_extension("away");
+    fs::rename(file, &away).unwrap();
+    wait_until("the node to be unready", async || {
+        scene.readiness().await.1["reasons"] == json!(["database_file_replaced"])
+    })
+    .await;
+    scene.write_in_every_way().await;
+    assert_eq!(scene.refused, 3);
+    fs::rename(&away, file).unwrap();
+    wait_until("the node to be ready", async || {
+        scene.readiness().await.0 == StatusCode::OK
+    })
+    .await;
+    scene.refused = 0;
+    scene.write_in_every_way().await;
+    assert_eq!(scene.refused, 0);
+    assert!(server.stop().await.success());
+    assert!(
+        scene
+            .acknowledged
+            .is_subset(&scene.stored_items(&database).await)
+    );
+}

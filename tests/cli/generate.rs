@@ -1,0 +1,73 @@
+//! What `cargo loco generate` refuses. What it makes is tried by tests/generators.
+
+use insta::assert_snapshot;
+
+use super::command::CommandRun;
+
+#[tokio::test]
+async fn generate_rejects_types_that_differ_between_databases() {
+    for kind in ["scaffold", "model"] {
+        let run = CommandRun::run(
+            &["generate", kind, "post", "title:string!", "price:decimal!"],
+            &[],
+        )
+        .await;
+        assert_eq!(run.code, Some(1));
+        insta::allow_duplicates! {
+            assert_snapshot!(run.output, @"error: `price:decimal!`: `decimal` is not among the types that are the same on SQLite and PostgreSQL: string, text, uuid, small_int, int, big_int, float, double, bool, date, time, date_time, tstz, json, jsonb, enum, references");
+        }
+    }
+}
+
+#[tokio::test]
+async fn generate_rejects_unsupported_arguments() {
+    for (args, told) in [
+        (
+            "--no-auth post user:references",
+            "`user:references` says whose they are, and `--no-auth` that they are everybody's",
+        ),
+        (
+            "post chat_group:references:group_id title:string --no-auth",
+            "`chat_group:references:group_id` says whose they are, and `--no-auth`",
+        ),
+        (
+            "post user:references?",
+            "`user:references?`: the column `user_id` says whose",
+        ),
+        (
+            "post user_id:big_int",
+            "`user_id:big_int`: the column `user_id` says whose",
+        ),
+        (
+            "post group:references",
+            "`group:references`: the column `group_id` says whose",
+        ),
+        (
+            "post chat_group:references?:group_id",
+            "the column `group_id` says whose",
+        ),
+        ("post kind:enum:2d,3d", "`2d` is no value of an enum"),
+        ("post kind:enum:a,,b!", "`` is no value of an enum"),
+    ] {
+        let args: Vec<&str> = ["generate", "scaffold"]
+            .into_iter()
+            .chain(args.split(' '))
+            .collect();
+        let run = CommandRun::run(&args, &[]).await;
+        assert_eq!(run.code, Some(1), "{args:?}");
+        assert!(run.output.contains(told), "{args:?}: {}", run.output);
+    }
+}
+
+#[tokio::test]
+async fn generate_writes_nothing_without_sea_orm_cli() {
+    let nowhere = tempfile::tempdir().unwrap();
+    let path = nowhere.path().display().to_string();
+    let run = CommandRun::run(
+        &["generate", "scaffold", "post", "title:string!"],
+        &[("PATH", &path)],
+    )
+    .await;
+    assert_eq!(run.code, Some(1));
+    assert_snapshot!(run.output, @"error: sea-orm-cli 2.0 is needed, which writes the entities; `bin/setup` installs it");
+}

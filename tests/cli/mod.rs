@@ -1,0 +1,47 @@
+//! The commands, as their user runs them.
+
+mod command;
+mod disk_faults;
+mod doctor;
+mod generate;
+mod logging;
+mod overview;
+mod production_settings;
+mod seed;
+mod shutdown;
+
+use crate::support::{Certificates, RedisServer, Server, TestDatabase, skip};
+
+#[tokio::test]
+async fn start_migrates_serves_and_stops_on_sigterm() {
+    let database = TestDatabase::create().await;
+    let mut server = Server::start(&database);
+    let told = server.read_addresses().await;
+    assert_eq!(told.len(), 3, "{told:?}");
+    for url in &told {
+        assert_eq!(reqwest::get(url).await.unwrap().status(), 200, "{url}");
+    }
+    assert!(server.stop().await.success());
+}
+
+#[tokio::test]
+async fn nodes_that_start_together_migrate_in_turn() {
+    let database = TestDatabase::create().await;
+    if database.uri.starts_with("sqlite:") {
+        return skip("SQLite has one node");
+    }
+    let mut servers = [(); 4].map(|()| Server::start(&database));
+    for server in &mut servers {
+        assert_eq!(server.read_addresses().await.len(), 3);
+    }
+}
+
+#[tokio::test]
+async fn start_logs_an_untrusted_redis_certificate() {
+    let database = TestDatabase::create().await;
+    let redis = RedisServer::start_tls(&Certificates::generate()).await;
+    let mut server = Server::start_with_config(&database, &redis.url(), &[]);
+    let line = server.wait_for_line("Redis is out of reach").await;
+    assert!(line.contains("UnknownIssuer"), "{line}");
+    assert!(line.contains("REDIS_CA_FILE"), "{line}");
+}

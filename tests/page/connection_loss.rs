@@ -1,0 +1,187 @@
+//! A conversation goes on whatever becomes of the server and of the line to it: nothing is lost, and
+//! nothing is said twice.
+
+use fantoccini::key::Key;
+use serde_json::Value;
+
+use super::{PageUser, group_of_two, sign_in_at};
+use crate::{
+    clients::Proxy,
+    support::{Device, Server, TestApp, TestDatabase, wait_until},
+};
+
+/// A server that crashes and comes back at the same place.
+struct CrashingServer {
+    database: TestDatabase,
+    server: Option<Server>,
+    port: u16,
+}
+
+impl CrashingServer {
+    async fn start() -> Self {
+        let database = TestDatabase::create().await;
+        let mut server = Server::start(&database);
+        let port = server.listen_address().await.port();
+        Self {
+            database,
+            server: Some(server),
+            port,
+        }
+    }
+
+    fn url(&self, path: &str) -> String {
+        format!("http://127.0.0.1:{}{path}", self.port)
+    }
+
+    fn crash(&mut self) {
+        self.server.take().unwrap().kill();
+    }
+
+    async fn restart(&mut self) {
+        let mut server = Server::start_on_port(&self.database, self.port);
+        assert_eq!(server.listen_address().await.port(), self.port);
+        self.server = Some(server);
+    }
+
+    /// Ann and Bob, who have met there, each at the page.
+    async fn open_chat_for_two(&self) -> (PageUser, PageUser) {
+        let url = self.url("/");
+        let arrive = async || PageUser::visit(Device::desktop(), &url).await;
+        let (ann, bob) = tokio::join!(arrive(), arrive());
+        ann.sign_up("ann", "Ann").await;
+        ann.start_chat("Lunch").await;
+        bob.sign_up("bob", "Bob").await;
+        bob.open(&ann.create_invite_link().await).await;
+        bob.click("Join this chat").await;
+        bob.wait_until("the chat", async || bob.chat_title().await == "Lunch")
+            .await;
+        (ann, bob)
+    }
+}
+
+/// What is stored, in order, read by whom looks at the page.
+async fn stored_texts(somebody: &PageUser) -> Vec<String> {
+    let script = "
+        const { Salam } = await import('/static/salam.js');
+        const salam = new Salam();
+        const [{ group }] = (await salam.groups()).results;
+        const { results } = await salam.events(group, { limit: 100 });
+        return results.filter(({ kind }) => kind === 'message.created').map(({ data }) => data.text);";
+    let script = format!("return (async () => {{ {script} }})()");
+    serde_json::from_value(somebody.run(&script).await).unwrap()
+}
+
+/// Waits until both read the same, so many texts and nothing else, which is what is stored.
+async fn expect_same_messages(ann: &PageUser, bob: &PageUser, count: usize) -> Vec<String> {
+    let is_all = |said: &[String]| said.len() == count && !said.concat().contains('(');
+    for one in [ann, bob] {
+        one.wait_until("all to be said", async || {
+            is_all(&one.message_texts().await)
+        })
+        .await;
+    }
+    let said = ann.message_texts().await;
+    assert_eq!(said, bob.message_texts().await);
+    assert_eq!(said, stored_texts(ann).await);
+    said
+}
+
+fn texts_of<'a>(said: &'a [String], who: &str) -> Vec<&'a str> {
+    let theirs = said.iter().filter(|text| text.starts_with(who));
+    theirs.map(String::as_str).collect()
+}
+
+#[tokio::test]
+async fn a_server_crash_loses_and_duplicates_no_messages() {
+    let mut crashing = CrashingServer::start().await;
+    let (ann, bob) = crashing.open_chat_for_two().await;
+    let say = async |from: usize| {
+        for n in from..from + 3 {
+            let (by_ann, by_bob) = (format!("ann {n}"), format!("bob {n}"));
+            tokio::join!(ann.send_message(&by_ann), bob.send_message(&by_bob));
+        }
+    };
+    say(0).await;
+    // Some of these are answered, some are not, and of some nobody knows.
+    tokio::join!(say(3), async {
+        ann.expect_message("ann 4").await;
+        crashing.crash();
+    });
+    ann.expect_text("Offline. Trying again in").await;
+    bob.expect_text("Offline.").await;
+    say(6).await;
+    ann.expect_text("Waiting for the connection").await;
+    crashing.restart().await;
+    ann.click("Try now").await;
+    ann.expect_text("Connected").await;
+    say(9).await;
+    let said = expect_same_messages(&ann, &bob, 24).await;
+    for who in ["ann", "bob"] {
+        let expected: Vec<_> = (0..12).map(|n| format!("{who} {n}")).collect();
+        assert_eq!(texts_of(&said, who), expected);
+    }
+    ann.close_without_errors().await;
+    bob.close_without_errors().await;
+}
+
+#[tokio::test]
+async fn messages_written_offline_survive_closing_the_page() {
+    let mut crashing = CrashingServer::start().await;
+    let (ann, bob) = crashing.open_chat_for_two().await;
+    crashing.crash();
+    ann.expect_text("Offline.").await;
+    ann.send_message("kept one").await;
+    ann.send_message("kept two").await;
+    ann.type_message("a draft").await;
+    let chat = ann.run("return location.href").await;
+    ann.click("Account").await;
+    ann.click("Sign out").await;
+    ann.expect_text("2 messages are not sent yet").await;
+    ann.answer_dialog("Cancel").await;
+    ann.open("about:blank").await;
+    crashing.restart().await;
+    ann.open(chat.as_str().unwrap()).await;
+    let said = expect_same_messages(&ann, &bob, 2).await;
+    assert_eq!(said, ["kept one", "kept two"]);
+    ann.press_key(Key::Enter).await;
+    bob.expect_message("a draft").await;
+    expect_same_messages(&ann, &bob, 3).await;
+    ann.close_without_errors().await;
+    bob.close_without_errors().await;
+}
+
+#[tokio::test]
+async fn a_message_whose_reply_is_lost_is_sent_once() {
+    let app = TestApp::start().await;
+    let (group, owner, _) = group_of_two(&app).await;
+    let proxy = Proxy::start(app.address).await;
+    let there = format!("http://{}/#/chat/{group}", proxy.address);
+    let here = app.url(&format!("/#/chat/{group}"));
+    let (ann, bob) = tokio::join!(sign_in_at(&there, "ann"), sign_in_at(&here, "bob"));
+    ann.send_message("before").await;
+    ann.expect_messages(&["before"]).await;
+    proxy.drop_next_chunks(usize::MAX);
+    ann.send_message("unsure").await;
+    bob.expect_message("unsure").await;
+    ann.expect_messages(&["before", "(unsure)"]).await;
+    ann.send_message("waiting").await;
+    proxy.drop_connections();
+    proxy.drop_next_chunks(0);
+    let said = expect_same_messages(&ann, &bob, 3).await;
+    assert_eq!(said, ["before", "unsure", "waiting"]);
+
+    // An event is lost on a line that goes on.
+    proxy.drop_next_chunks(1);
+    bob.send_message("lost").await;
+    wait_until("an event to be lost", async || {
+        proxy.chunks_left_to_drop() == 0
+    })
+    .await;
+    bob.send_message("found").await;
+    expect_same_messages(&ann, &bob, 5).await;
+    let page = owner.get(&format!("/api/groups/{group}/messages/")).await;
+    let results: Vec<Value> = serde_json::from_value(page.json()["results"].clone()).unwrap();
+    assert_eq!(results.len(), 5);
+    ann.close_without_errors().await;
+    bob.close_without_errors().await;
+}

@@ -1,0 +1,184 @@
+//! Names, titles and texts of somebody who means harm: they are shown as what they are, they run
+//! nothing, ask for nothing, and spoil nothing that stands beside them.
+
+use sea_orm::{ConnectionTrait, Statement};
+use serde_json::json;
+
+use super::PageUser;
+use crate::support::{Device, TestApp};
+
+const HOSTILE_NAME: &str = "<img src=x onerror=alert(1)>\u{202e}gnp";
+const HOSTILE_TITLE: &str = "\"><script>alert(1)</script>\u{202e}txt";
+
+/// What is wider than the window, and so has it scroll, or is cut off.
+const FIND_OVERFLOWING_ELEMENTS: &str = "
+const { scrollingElement: page } = document;
+if (page.scrollWidth > innerWidth) return ['the page'];
+if (document.querySelector('.app') && page.scrollHeight > innerHeight) return ['the height of the page'];
+return [...document.querySelectorAll('body *')].filter((it) => {
+    if (!it.checkVisibility() || it.closest('.unseen, svg, pre') || it.closest('.app:not(.inside) > .main')) return false;
+    const { left, right } = it.getBoundingClientRect();
+    return right - left > 0 && (left < -1 || right > innerWidth + 1);
+}).map((it) => it.outerHTML.slice(0, 200));";
+
+/// What was asked of another server.
+const FIND_EXTERNAL_REQUESTS: &str = "
+const hosts = performance.getEntriesByType('resource').map(({ name }) => new URL(name).host);
+return hosts.filter((host) => host !== location.host);";
+
+/// What turns around the words that stand beside it: it is neither alone nor isolated.
+const FIND_UNISOLATED_BIDI_TEXT: &str = "
+const turned = [];
+const nodes = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+for (let node = nodes.nextNode(); node; node = nodes.nextNode()) {
+    const { parentElement: parent, data } = node;
+    if (!/[\\u202a-\\u202e]/.test(data) || !parent.checkVisibility()) continue;
+    const { display, unicodeBidi } = getComputedStyle(parent);
+    const isAlone = display !== 'inline' && parent.childNodes.length === 1;
+    if (unicodeBidi === 'normal' && !isAlone && !parent.closest('.text')) turned.push(parent.outerHTML);
+}
+return turned;";
+
+/// Links that lead where none may, or tell there where they are from.
+const FIND_UNSAFE_LINKS: &str = "
+return [...document.querySelectorAll('a[href]')].filter(({ href, rel, host }) =>
+    !/^https?:/.test(href) || (host !== location.host && !/noopener noreferrer/.test(rel))).map(({ outerHTML }) => outerHTML);";
+
+fn hostile_texts() -> Vec<String> {
+    let mut texts = [
+        "<script>alert(1)</script>",
+        "<img src=x onerror=alert(1)>",
+        "<svg/onload=alert(1)>",
+        "javascript:alert(1)",
+        "[x](javascript:alert(1))",
+        "`<b onmouseover=alert(1)>` ```<iframe srcdoc='<script>alert(1)</script>'>```",
+        "data:text/html,<script>alert(1)</script> https://evil.example/?q=<script>",
+        "&lt;b&gt; &#60;script&#62; {{7*7}} ${7*7} <!-- ]]>",
+        "\u{202e}desrever si siht\u{202c} and \u{2066}isolated",
+        "open \u{2067}\u{2068}\u{202b}\u{202d} isolates",
+        "a\u{2028}b\u{2029}c",
+        "a\u{1}b\u{8}c\u{7f}d\u{85}e\u{feff}f",
+    ]
+    .map(str::to_owned)
+    .to_vec();
+    texts.push("x".repeat(8000));
+    texts.push("word ".repeat(1599) + "ends!");
+    texts.push("a".to_owned() + &"\u{301}".repeat(3000));
+    texts.push("https://evil.example/".to_owned() + &"y".repeat(3000));
+    texts.push("😀".repeat(2000));
+    texts
+}
+
+/// A chat in which Mallory says all of it, and Ann answers; its name, and an invite.
+async fn create_hostile_chat(app: &TestApp) -> (String, String) {
+    let ann = app.user("ann").await;
+    let password = TestApp::password_of("mallory");
+    let account = json!({"name": "Mallory", "username": "mallory", "password": password});
+    let answer = app.post("/api/register/", account).await;
+    assert_eq!(answer.status, 201, "{answer}");
+    let mallory = app.log_in("mallory").await;
+    let group = super::start_titled_chat(&mallory, "Lunch").await;
+    // Such a name and such a title are refused today. Older versions took them.
+    for (table, column, value) in [
+        ("users", "name", HOSTILE_NAME),
+        ("chat_groups", "title", HOSTILE_TITLE),
+    ] {
+        let db = &app.ctx.db;
+        let key = if table == "users" { "username" } else { "name" };
+        let of = if table == "users" { "mallory" } else { &group };
+        let update = Statement::from_sql_and_values(
+            db.get_database_backend(),
+            format!("UPDATE {table} SET {column} = $1 WHERE {key} = $2"),
+            [value.into(), of.into()],
+        );
+        db.execute_raw(update).await.unwrap();
+    }
+    mallory.add_member(&ann, &group).await;
+    for (at, text) in hostile_texts().into_iter().enumerate() {
+        let answer = mallory.send_message(&group, &text, &at.to_string()).await;
+        assert_eq!(answer.status, 201, "{answer}");
+    }
+    let messages = format!("/api/groups/{group}/messages/");
+    for seq in [10, 15] {
+        ann.post(&messages, json!({"text": "<i>Well</i>", "reply_to": seq}))
+            .await;
+    }
+    let invite = mallory.create_invite(&group).await;
+    (group, invite)
+}
+
+/// That a view is none the worse for it.
+async fn expect_no_harm(somebody: &PageUser, view: &str) {
+    for script in [
+        FIND_OVERFLOWING_ELEMENTS,
+        FIND_EXTERNAL_REQUESTS,
+        FIND_UNISOLATED_BIDI_TEXT,
+        FIND_UNSAFE_LINKS,
+    ] {
+        let found = somebody.run(script).await;
+        assert_eq!(found, json!([]), "{view}: {script}");
+    }
+    assert_eq!(somebody.tab_count().await, 1);
+}
+
+async fn check_all_views(look: Device) {
+    let app = TestApp::start().await;
+    let (group, invite) = create_hostile_chat(&app).await;
+    let carol = PageUser::visit(look, &app.url(&format!("/#/invite/{invite}"))).await;
+    carol.sign_up("carol", "Carol").await;
+    carol.expect_text("<img src=x onerror=alert(1)>").await;
+    expect_no_harm(&carol, "the invite").await;
+    carol.click("Join this chat").await;
+    carol.expect_message("<i>Well</i>").await;
+    expect_no_harm(&carol, "the conversation").await;
+
+    // All is read as it was written, but for what marks code.
+    let shown = carol
+        .run("return [...document.querySelectorAll('.line .text')].map((it) => it.textContent)")
+        .await;
+    let shown: Vec<String> = serde_json::from_value(shown).unwrap();
+    for text in hostile_texts().iter().filter(|text| !text.contains('`')) {
+        assert!(shown.contains(text), "{text}");
+    }
+    let scroll = "document.querySelector('[data-part=scroll]').scrollTop = arguments[0]";
+    for top in [0, 1500, 3000] {
+        carol.run_with(scroll, &[json!(top)]).await;
+        expect_no_harm(&carol, &format!("the conversation at {top}")).await;
+    }
+    let line = carol.message_selector("<i>Well</i>").await;
+    carol.click_selector(&format!("{line} .text")).await;
+    carol.click_in(&line, "Reply").await;
+    expect_no_harm(&carol, "an answer").await;
+    carol.send_message("<u>I see</u>").await;
+    carol.expect_message("<u>I see</u>").await;
+    carol.click("People and invites").await;
+    carol.expect_text("@mallory").await;
+    expect_no_harm(&carol, "the people").await;
+    carol.click_in("#people", "Leave this chat").await;
+    expect_no_harm(&carol, "the question").await;
+    carol.close_without_errors().await;
+
+    // She sees herself, too.
+    let mallory = PageUser::visit(look, &app.url("/")).await;
+    mallory.sign_in("mallory").await;
+    mallory.expect_text("carol: <u>I see</u>").await;
+    expect_no_harm(&mallory, "the list").await;
+    mallory.click("Account").await;
+    mallory.expect_text("this browser").await;
+    expect_no_harm(&mallory, "the account").await;
+    mallory.open(&app.url(&format!("/#/chat/{group}"))).await;
+    mallory.click("People and invites").await;
+    mallory.click_in("#people", "Put out: ann").await;
+    expect_no_harm(&mallory, "the question").await;
+    mallory.close_without_errors().await;
+}
+
+#[tokio::test]
+async fn hostile_content_is_harmless_on_a_desktop() {
+    check_all_views(Device::desktop()).await;
+}
+
+#[tokio::test]
+async fn hostile_content_is_harmless_on_a_phone() {
+    check_all_views(Device::phone()).await;
+}

@@ -1,0 +1,164 @@
+//! Somebody who uses the page.
+
+use std::ops::Deref;
+
+use fantoccini::key::Key;
+use serde_json::json;
+
+use crate::support::{Browser, Device, TestApp};
+
+/// A person and their browser.
+pub struct PageUser {
+    browser: Browser,
+}
+
+impl Deref for PageUser {
+    type Target = Browser;
+
+    fn deref(&self) -> &Browser {
+        &self.browser
+    }
+}
+
+impl PageUser {
+    pub async fn visit(look: Device, url: &str) -> Self {
+        let browser = look.open().await;
+        browser.open(url).await;
+        Self { browser }
+    }
+
+    /// In whatever language.
+    pub async fn sign_in(&self, username: &str) {
+        self.click_selector("[name=username]").await;
+        if self.visible_texts("[name=name]").await.len() == 1 {
+            self.click_selector("[data-part=switch]").await;
+            self.click_selector("[name=username]").await;
+        }
+        self.type_text(username).await;
+        self.click_selector("[name=password]").await;
+        self.type_text(&TestApp::password_of(username)).await;
+        self.press_key(Key::Enter).await;
+        self.wait_until("the room", async || {
+            self.visible_texts(".app").await.len() == 1
+        })
+        .await;
+    }
+
+    pub async fn sign_up(&self, username: &str, name: &str) {
+        if !self.has_control("body", "Your name").await {
+            self.click("Create an account").await;
+        }
+        self.fill("Your name", name).await;
+        self.fill("Username", username).await;
+        self.fill("Password", &TestApp::password_of(username)).await;
+        self.click("Create an account").await;
+        self.expect_no_text("Password").await;
+    }
+
+    /// Starts a chat by the dialog, and is in it.
+    pub async fn start_chat(&self, title: &str) {
+        self.click("New chat").await;
+        self.fill("Name of the chat", title).await;
+        self.click_in("dialog", "Start").await;
+        self.wait_until(title, async || self.chat_title().await == title)
+            .await;
+    }
+
+    /// What the chat that is looked at is called.
+    pub async fn chat_title(&self) -> String {
+        self.visible_texts("#chat-title").await.concat()
+    }
+
+    /// Makes an invite by the dialog and gives its address.
+    pub async fn create_invite_link(&self) -> String {
+        self.click("People and invites").await;
+        self.click("Make a link").await;
+        let link = "return document.querySelector('[data-part=invite-link]').value";
+        self.wait_until("a link", async || self.run(link).await != json!(""))
+            .await;
+        let link = self.run(link).await.as_str().unwrap().to_owned();
+        self.click_in("dialog", "Close").await;
+        link
+    }
+
+    /// Writes something, and sends it: by Enter, which where there is no keyboard begins a line.
+    pub async fn send_message(&self, words: &str) {
+        self.type_message(words).await;
+        let is_touched = self.run("return matchMedia('(pointer: coarse)').matches");
+        if is_touched.await == json!(true) {
+            self.click("Send").await;
+        } else {
+            self.press_key(Key::Enter).await;
+        }
+    }
+
+    /// Types something into where one writes.
+    pub async fn type_message(&self, words: &str) {
+        self.click("Write a message").await;
+        self.type_text(words).await;
+    }
+
+    /// All that is read in the chat, from the first line to the last that is there. What is not stored
+    /// yet has a mark.
+    pub async fn message_texts(&self) -> Vec<String> {
+        let stored = self.visible_texts("[data-part=lines] .line .text").await;
+        let pending = self.visible_texts("[data-part=pending] .line .text").await;
+        let marked = pending.into_iter().map(|text| format!("({text})"));
+        stored.into_iter().chain(marked).collect()
+    }
+
+    pub async fn expect_message(&self, words: &str) {
+        self.wait_until(&format!("{words:?} to be heard"), async || {
+            self.message_texts().await.iter().any(|said| said == words)
+        })
+        .await;
+    }
+
+    /// Waits until exactly this is read in the chat.
+    pub async fn expect_messages(&self, all: &[&str]) {
+        self.wait_until(&format!("exactly {all:?}"), async || {
+            self.message_texts().await == all
+        })
+        .await;
+    }
+
+    /// The line with that text, as a selector.
+    pub async fn message_selector(&self, words: &str) -> String {
+        self.expect_message(words).await;
+        let find = "return [...document.querySelectorAll('[data-part=lines] .line')].findLast((it) => plain(it.querySelector('.text').innerText) === arguments[0])?.id";
+        let id = self.run_with_helpers(find, &[json!(words)]).await;
+        format!("#{}", id.as_str().unwrap())
+    }
+
+    /// Does something with a message, by the buttons that appear at it.
+    pub async fn use_message_tool(&self, tool: &str, words: &str) {
+        let line = self.message_selector(words).await;
+        self.hover(&format!("{line} .bubble")).await;
+        self.click_in(&line, tool).await;
+    }
+
+    /// Answers the question that is asked.
+    pub async fn answer_dialog(&self, answer: &str) {
+        self.click_in("#ask", answer).await;
+    }
+
+    /// The chats in the list, with what is seen of each.
+    pub async fn listed_chats(&self) -> Vec<String> {
+        self.visible_texts(".chats .chat").await
+    }
+
+    /// The addresses that the page has requested, as far as they contain a text.
+    pub async fn requested_urls(&self, part: &str) -> Vec<String> {
+        let script = "
+            const names = performance.getEntriesByType('resource').map(({ name }) => name);
+            return names.filter((name) => name.includes(arguments[0]));";
+        serde_json::from_value(self.run_with(script, &[json!(part)]).await).unwrap()
+    }
+
+    /// Goes, and was shown nothing that was wrong.
+    pub async fn close_without_errors(self) {
+        assert_eq!(self.csp_violations().await, json!([]));
+        assert_eq!(self.console_errors().await, Vec::<String>::new());
+        self.browser.close().await;
+    }
+}

@@ -1,0 +1,134 @@
+//! What comes over Redis and no node of ours has sent.
+
+use axum::body::Bytes;
+use proptest::prelude::*;
+use salam::channels::protocol::{
+    ephemeral::EncodedEphemeral,
+    event::EncodedEvent,
+    node_message::{CLUSTER_TOPIC, NodeMessage},
+};
+use salam::models::epochs;
+use serde_json::{Value, json};
+use tokio_tungstenite::tungstenite::Message;
+
+use super::{check_async_property, mutated_strategy, proptest_cases};
+use crate::{
+    channels::connected_node,
+    support::{RedisServer, Socket, TestApp, with_timeout},
+};
+
+const JSON_LETTERS: &str = "{}[]\":,.-+eE0123456789truefalsn\\u \u{0}";
+
+/// What nodes send, about this group.
+fn node_payloads(group: &str) -> Vec<String> {
+    let event = json!({"type": "event", "group": group, "seq": 1, "at": "2026-01-01T00:00:00.000Z",
+        "by": "ann", "kind": "message.created", "cid": null, "data": {"text": "hi"}});
+    let words = [
+        json!({"type": "gone"}),
+        json!({"type": "joined", "user": "ann", "group": group, "at": "2026-01-01T00:00:00Z"}),
+        json!({"type": "sessions", "user": "ann"}),
+        json!({"type": "pulse", "node": "x"}),
+        json!({"type": "part", "node": "x"}),
+        json!({"type": "who", "node": "x", "of": null, "groups": [group]}),
+        json!({"type": "here", "node": "x", "users": ["ann", "bob"]}),
+        json!({"type": "came", "node": "x", "user": "bob"}),
+        json!({"type": "went", "node": "x", "user": "bob"}),
+    ];
+    let whispers = [
+        json!({"type": "typing", "group": group, "user": "bob", "on": true}),
+        json!({"type": "read", "group": group, "user": "bob", "seq": 1}),
+        json!({"type": "presence", "group": group, "user": "bob", "state": "online"}),
+        json!({"type": "presence", "group": group, "count": 3}),
+    ];
+    let events = format!("{event}{event}");
+    let all = words.into_iter().chain(whispers).chain([event]);
+    all.map(|sent| sent.to_string()).chain([events]).collect()
+}
+
+fn payload_strategy(group: &str) -> impl Strategy<Value = Vec<u8>> + use<> {
+    let nearly = mutated_strategy(node_payloads(group), JSON_LETTERS).prop_map(String::into_bytes);
+    prop_oneof![
+        6 => nearly,
+        1 => any::<String>().prop_map(String::into_bytes),
+        2 => proptest::collection::vec(any::<u8>(), 0..300),
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(proptest_cases()))]
+
+    #[test]
+    fn any_payload_round_trips_or_is_rejected(payload in payload_strategy("chat_a1b2c3d4")) {
+        let bytes = Bytes::from(payload.clone());
+        if let Some(told) = EncodedEvent::decode_batch(&bytes) {
+            let frames = told.iter().map(|told| told.frame().to_string());
+            prop_assert!(frames.collect::<String>().as_bytes() == payload);
+        }
+        if let Some(whispered) = EncodedEphemeral::decode(bytes) {
+            prop_assert!(whispered.frame().as_bytes() == payload);
+        }
+        if let Some(word) = NodeMessage::decode(&payload) {
+            let encoded = word.encode();
+            prop_assert_eq!(NodeMessage::decode(&encoded), Some(word));
+        }
+    }
+}
+
+/// Whatever another node says, the log is told once and in order.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn foreign_payloads_do_not_break_the_event_order() {
+    let redis = RedisServer::start().await;
+    let settings = json!({"channels": {"redis_url": redis.url(), "sends_per_10s": 1_000_000}});
+    let app = TestApp::with_settings(settings).await;
+    app.until_redis_is_connected().await;
+    let ann = app.user("ann").await;
+    let group = ann.start_chat().await;
+    let path = format!("/ws/chat/{group}/");
+    let offers = format!("chat.v1.json, bearer.{}", ann.access);
+    let headers = [("sec-websocket-protocol", offers.as_str())];
+    let socket = Socket::with_headers(app.address, &path, &headers).await;
+    let mut socket = socket.unwrap();
+    // It has the key of the installation: even so it breaks nothing.
+    let (stranger, _inbox) = connected_node(&redis.url(), "salam-test").await;
+    let epoch = epochs::Model::current(&app.ctx.db).await.unwrap();
+    stranger.set_epoch(&epoch.name);
+
+    let mut said = 0;
+    let topics = [group.clone(), CLUSTER_TOPIC.to_owned()];
+    let payloads = (
+        payload_strategy(&group),
+        proptest::sample::select(topics.to_vec()),
+    );
+    check_async_property(payloads, async |(payload, topic)| {
+        // What a node of ours would have sent is believed: Redis is as trusted as the database.
+        let told = EncodedEvent::decode_batch(&payload.clone().into());
+        prop_assume!(told.is_none_or(|told| told.iter().all(|told| told.seq <= said)));
+        let published = stranger.publish(&topic, payload.into());
+        with_timeout("Redis to take it", published).await.unwrap();
+        said += 1;
+        let answer = ann
+            .send_message(&group, &said.to_string(), &said.to_string())
+            .await;
+        prop_assert_eq!(answer.status.as_u16(), 201);
+        prop_assert_eq!(next_event(&mut socket).await, (said, said.to_string()));
+        Ok(())
+    });
+    socket.close(1000).await;
+}
+
+/// The number and the text of the next event.
+async fn next_event(socket: &mut Socket) -> (i64, String) {
+    loop {
+        match socket.next_frame().await {
+            Message::Text(text) => {
+                let frame: Value = serde_json::from_str(&text).unwrap();
+                if frame["type"] == "event" {
+                    let text = frame["data"]["text"].as_str().unwrap().to_owned();
+                    return (frame["seq"].as_i64().unwrap(), text);
+                }
+            }
+            Message::Ping(_) => {}
+            other => panic!("{other:?}"),
+        }
+    }
+}

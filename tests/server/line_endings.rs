@@ -1,0 +1,84 @@
+//! Line feeds without a carriage return, which proxies and servers may take for different things.
+
+use tokio::{io::AsyncWriteExt, net::TcpStream};
+use tokio_tungstenite::tungstenite::Message;
+
+use super::{raw_response, send_and_read_all};
+use crate::support::TestApp;
+
+/// The status lines of all answers that came.
+fn statuses(answers: &str) -> Vec<&str> {
+    let lines = answers.split("HTTP/1.1 ").skip(1);
+    lines.map(|answer| &answer[..3]).collect()
+}
+
+#[tokio::test]
+async fn bare_line_feeds_in_requests_are_rejected() {
+    let app = TestApp::start().await;
+    let get = "GET /_ping HTTP/1.1\r\nhost: x\r\n";
+    let body = r#"{"refresh":"x"}"#;
+    let post = format!(
+        "POST /api/token/refresh/ HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n\
+         content-length: {}\r\n\r\n{body}",
+        body.len()
+    );
+    let chunked = "POST /api/token/refresh/ HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n\
+         transfer-encoding: chunked\r\n\r\n";
+    for (refused, request) in [
+        (1, "GET /_ping HTTP/1.1\nhost: x\n\n".to_owned()),
+        (1, "GET /_ping HTTP/1.1\r\nhost: x\n\r\n".to_owned()),
+        (1, format!("{get}\n")),
+        (1, format!("{get}a: b\nc: d\r\n\r\n")),
+        // After a request, after a body, and after chunks.
+        (2, format!("{get}\r\nGET /_ping HTTP/1.1\nhost: x\r\n\r\n")),
+        (2, format!("{post}GET /_ping HTTP/1.1\nhost: x\r\n\r\n")),
+        (
+            2,
+            format!("{chunked}f\r\n{body}\r\n0\r\n\r\nGET /_ping HTTP/1.1\nhost: x\r\n\r\n"),
+        ),
+        (1, format!("{chunked}f\n{body}\r\n0\r\n\r\n")),
+        (1, format!("{chunked}f;a=b\n\r\n{body}\r\n0\r\n\r\n")),
+    ] {
+        let answers = raw_response(app.address, &request).await;
+        let statuses = statuses(&answers);
+        assert_eq!(statuses.len(), refused, "{request:?}: {answers}");
+        assert_eq!(statuses.last(), Some(&"400"), "{request:?}: {answers}");
+    }
+}
+
+#[tokio::test]
+async fn line_feeds_in_bodies_and_frames_are_accepted() {
+    let app = TestApp::start().await;
+    let body = "{\n\"refresh\"\n:\n\"x\"\n}\n";
+    let close = "connection: close\r\n";
+    let head = "POST /api/token/refresh/ HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n";
+    let length = format!("content-length: {}\r\n\r\n", body.len());
+    let plain = format!("{head}{length}{body}{head}{close}{length}{body}");
+    let chunks = format!(
+        "transfer-encoding: chunked\r\n\r\n1\r\n{{\r\n{:x};name=value\r\n{}\r\n0\r\ntrailer: x\r\n\r\n",
+        body.len() - 1,
+        &body[1..]
+    );
+    let chunked = format!("\r\n{head}{chunks}{head}{close}{chunks}");
+    for request in [&plain, &chunked] {
+        let answers = raw_response(app.address, request).await;
+        assert_eq!(statuses(&answers), ["401", "401"], "{answers}");
+        // Byte by byte, too.
+        let mut stream = TcpStream::connect(app.address).await.unwrap();
+        stream.set_nodelay(true).unwrap();
+        let (last, rest) = request.as_bytes().split_last().unwrap();
+        for byte in rest {
+            stream.write_all(std::slice::from_ref(byte)).await.unwrap();
+        }
+        let last = char::from(*last).to_string();
+        let answers = send_and_read_all(stream, &last).await;
+        assert_eq!(statuses(&answers), ["401", "401"], "{answers}");
+    }
+    let ann = app.user("ann").await;
+    let group = ann.start_chat().await;
+    let mut socket = ann.open_base(&group).await;
+    socket.send("{\n\"message\"\n:\n\"x\"\n}").await;
+    assert_eq!(socket.next_message().await, "now is [clock]");
+    socket.send_frame(Message::Ping(b"\n\n\n"[..].into())).await;
+    assert!(matches!(socket.next_frame().await, Message::Pong(_)));
+}

@@ -1,0 +1,331 @@
+//! What docs/deploying.md shows is run as it stands there: the real proxy before the real server.
+
+use std::{
+    fs,
+    net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener},
+    path::Path,
+    process::{Child, Command, Stdio},
+};
+
+use futures_util::{SinkExt, StreamExt};
+use reqwest::{Client, Method, RequestBuilder, StatusCode, Upgraded};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use tokio::net::TcpStream;
+use tokio_tungstenite::{
+    WebSocketStream,
+    tungstenite::{Message, protocol::Role},
+};
+
+use crate::support::{Certificates, Server, TestDatabase, TestResponse, wait_until, with_timeout};
+
+const DEPLOYING_MD: &str = include_str!("../../docs/deploying.md");
+
+/// What stands in the document for what differs here.
+const HOST_NAME: &str = "chat.example";
+const SALAM_ADDRESS: &str = "127.0.0.1:8000";
+
+/// Connections that one client may have here.
+const CONNECTION_LIMIT: usize = 8;
+
+#[tokio::test]
+async fn the_documented_nginx_configuration_works() {
+    check_proxy("nginx", |example, here| {
+        let ports = [
+            ("listen 80;", here.plain_port),
+            ("listen 443 ssl;", here.port),
+        ];
+        let example = ports.iter().fold(example, |example, (line, port)| {
+            assert!(example.contains(line), "{line}");
+            let ssl = if line.contains("ssl") { " ssl" } else { "" };
+            example.replace(line, &format!("listen 127.0.0.1:{port}{ssl};"))
+        });
+        let folder = here.folder.path().display();
+        let certificate = here.certificates.server_certificate().display().to_string();
+        let key = here.certificates.server_key().display().to_string();
+        let example = example
+            .replace("/etc/ssl/chat.example.pem", &certificate)
+            .replace("/etc/ssl/chat.example.key", &key)
+            .replace("/run/nginx.pid", &format!("{folder}/pid"));
+        let paths = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
+            .map(|kind| format!("{kind}_temp_path {folder}/{kind};"));
+        let own = format!("http {{\naccess_log off;\n{}", paths.join("\n"));
+        let file = here.write("nginx.conf", &example.replace("http {", &own));
+        // Debian keeps it off the PATH.
+        let debian = Path::new("/usr/sbin/nginx");
+        let mut nginx = Command::new(if debian.exists() {
+            debian
+        } else {
+            "nginx".as_ref()
+        });
+        nginx
+            .args(["-e", "stderr", "-g", "daemon off;", "-c"])
+            .arg(file);
+        nginx
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn the_documented_caddy_configuration_works() {
+    check_proxy("caddy", |example, here| {
+        let certificate = here.certificates.server_certificate().display().to_string();
+        let key = here.certificates.server_key().display().to_string();
+        let own = format!(
+            "{{\n\tadmin off\n\tauto_https disable_redirects\n\thttp_port {}\n\thttps_port {}\n",
+            here.plain_port, here.port
+        );
+        let site = format!("{HOST_NAME} {{\n\tbind 127.0.0.1\n\ttls {certificate} {key}\n");
+        let example = example
+            .replacen("{\n", &own, 1)
+            .replace(&format!("{HOST_NAME} {{\n"), &site);
+        let file = here.write("Caddyfile", &example);
+        let mut caddy = Command::new("caddy");
+        caddy
+            .args(["run", "--adapter", "caddyfile", "--config"])
+            .arg(file);
+        // Where it would keep what it remembers.
+        caddy
+            .env("HOME", here.folder.path())
+            .env("XDG_DATA_HOME", here.folder.path());
+        caddy
+    })
+    .await;
+}
+
+/// What a proxy is given for this run.
+struct ProxySetup {
+    folder: TempDir,
+    certificates: Certificates,
+    port: u16,
+    plain_port: u16,
+}
+
+impl ProxySetup {
+    fn write(&self, name: &str, text: &str) -> std::path::PathBuf {
+        let file = self.folder.path().join(name);
+        fs::write(&file, text).unwrap();
+        file
+    }
+}
+
+struct ProxyProcess(Child);
+
+impl Drop for ProxyProcess {
+    fn drop(&mut self) {
+        // Its workers end with it only if it is asked to end.
+        let _ = Command::new("kill").arg(self.0.id().to_string()).status();
+        let _ = self.0.wait();
+    }
+}
+
+/// The only block of the document in this language.
+fn config_example(language: &str) -> String {
+    let begin = format!("```{language}\n");
+    let mut blocks = DEPLOYING_MD.split(&begin).skip(1);
+    let block = blocks.next().unwrap().split("```").next().unwrap();
+    assert!(blocks.next().is_none(), "two blocks of {language}");
+    block.to_owned()
+}
+
+async fn check_proxy(language: &str, command: impl FnOnce(String, &ProxySetup) -> Command) {
+    let database = TestDatabase::create().await;
+    // Nothing is said of the public URL: host and scheme are what the proxy passes on.
+    let limit = format!("connections_per_address: {CONNECTION_LIMIT}");
+    let changes = [
+        (
+            "trusted_proxies: [127.0.0.0/8, \"::1\"]",
+            "trusted_proxies: [127.0.0.1]",
+        ),
+        ("allowed_hosts: []", "allowed_hosts: [chat.example]"),
+        ("connections_per_address: 1200", limit.as_str()),
+    ];
+    let mut server = Server::start_in_production(&database, "", &changes);
+    let salam = server.listen_address().await;
+    let here = ProxySetup {
+        folder: tempfile::tempdir().unwrap(),
+        certificates: Certificates::generate(),
+        port: free_port(),
+        plain_port: free_port(),
+    };
+    let example = config_example(language);
+    assert!(example.contains(SALAM_ADDRESS));
+    let mut command = command(example.replace(SALAM_ADDRESS, &salam.to_string()), &here);
+    let process = command.stderr(Stdio::null()).stdout(Stdio::null()).spawn();
+    let _proxy = ProxyProcess(
+        process.unwrap_or_else(|error| panic!("{language}: {error}; bin/test installs it")),
+    );
+    let address = SocketAddr::from((Ipv4Addr::LOCALHOST, here.port));
+    wait_until("the proxy", async || {
+        TcpStream::connect(address).await.is_ok()
+    })
+    .await;
+
+    let remote = ProxiedClient::new(&here, Ipv4Addr::new(127, 0, 0, 2));
+    let ann = remote.register_and_start_chat().await;
+    remote.exchange_messages(&ann).await;
+    remote.receive_stream_events(&ann).await;
+    // The server sees who it is, and that it is not the proxy, which has no limit.
+    let mut sockets = Vec::new();
+    let refused = loop {
+        match remote.open_socket(&ann, &[("cookie", &ann.cookie)]).await {
+            Ok(socket) => sockets.push(socket),
+            Err(status) => break status,
+        }
+        assert!(sockets.len() <= CONNECTION_LIMIT);
+    };
+    assert_eq!(refused, 429);
+    let neighbour = ProxiedClient::new(&here, Ipv4Addr::LOCALHOST);
+    let lie = neighbour
+        .request(Method::GET, "/")
+        .header("x-forwarded-for", "127.0.0.2");
+    assert_eq!(TestResponse::from_request(lie).await.status, 200);
+}
+
+/// Somebody who comes from an address of this machine.
+struct ProxiedClient {
+    client: Client,
+    base: String,
+}
+
+struct Account {
+    access: String,
+    cookie: String,
+    group: String,
+}
+
+type ProxiedSocket = WebSocketStream<Upgraded>;
+
+impl ProxiedClient {
+    fn new(here: &ProxySetup, from: Ipv4Addr) -> Self {
+        let authority = fs::read(here.certificates.ca_certificate()).unwrap();
+        let certificate = reqwest::Certificate::from_pem(&authority).unwrap();
+        let client = Client::builder()
+            .local_address(IpAddr::V4(from))
+            .add_root_certificate(certificate)
+            .resolve(HOST_NAME, (Ipv4Addr::LOCALHOST, here.port).into())
+            .build()
+            .unwrap();
+        let base = format!("https://{HOST_NAME}:{}", here.port);
+        Self { client, base }
+    }
+
+    fn request(&self, method: Method, path: &str) -> RequestBuilder {
+        self.client.request(method, format!("{}{path}", self.base))
+    }
+
+    async fn post(&self, path: &str, access: &str, body: Value) -> TestResponse {
+        let request = self.request(Method::POST, path).bearer_auth(access);
+        TestResponse::from_request(request.json(&body)).await
+    }
+
+    /// Registers, logs in and starts a chat.
+    async fn register_and_start_chat(&self) -> Account {
+        let account = json!({"name": "Ann", "username": "ann", "password": "the staple of ann"});
+        let registered = self.post("/api/register/", "", account.clone()).await;
+        assert_eq!(registered.status, 201, "{registered}");
+        assert_eq!(
+            registered.header("strict-transport-security"),
+            "max-age=31536000"
+        );
+        let answer = self.post("/api/token/", "", account).await;
+        let access = answer.access_token();
+        let cookie = answer.header("set-cookie");
+        assert!(cookie.contains("; Secure"), "{cookie}");
+        let started = self
+            .post("/api/start-chat/", &access, json!({}))
+            .await
+            .json();
+        let group = started["group_name"].as_str().unwrap().to_owned();
+        let url = format!("{}/ws/chat/{group}/", self.base.replace("https", "wss"));
+        assert_eq!(started["websocket_url"], url);
+        Account {
+            cookie: format!("access={access}"),
+            access,
+            group,
+        }
+    }
+
+    async fn open_socket(
+        &self,
+        user: &Account,
+        headers: &[(&str, &str)],
+    ) -> Result<ProxiedSocket, StatusCode> {
+        let mut request = self
+            .request(Method::GET, &format!("/ws/chat/{}/", user.group))
+            .header("origin", &self.base)
+            .header("connection", "Upgrade")
+            .header("upgrade", "websocket")
+            .header("sec-websocket-version", "13")
+            .header("sec-websocket-key", "dGhlIHNhbXBsZSBub25jZQ==");
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let response = with_timeout("the handshake", request.send()).await.unwrap();
+        if response.status() != StatusCode::SWITCHING_PROTOCOLS {
+            return Err(response.status());
+        }
+        let upgraded = response.upgrade().await.unwrap();
+        Ok(WebSocketStream::from_raw_socket(upgraded, Role::Client, None).await)
+    }
+
+    /// Sends by a base socket what a rich one is told.
+    async fn exchange_messages(&self, user: &Account) {
+        let mut base = self
+            .open_socket(user, &[("cookie", &user.cookie)])
+            .await
+            .unwrap();
+        assert!(next_text(&mut base).await.contains("hi ann now is"));
+        let offers = format!("chat.v1.json, bearer.{}", user.access);
+        let offers = [("sec-websocket-protocol", offers.as_str())];
+        let mut rich = self.open_socket(user, &offers).await.unwrap();
+        while !next_text(&mut rich).await.contains(r#""type":"sync""#) {}
+        let hello = Message::text(r#"{"message": "from base"}"#);
+        base.send(hello).await.unwrap();
+        assert!(next_text(&mut rich).await.contains("from base"));
+    }
+
+    /// A stream goes on, and each event comes before the next is there.
+    async fn receive_stream_events(&self, user: &Account) {
+        let path = format!("/api/groups/{}/events/", user.group);
+        let request = self.request(Method::GET, &path).bearer_auth(&user.access);
+        let request = request.header("accept", "text/event-stream");
+        let mut stream = with_timeout("a stream", request.send()).await.unwrap();
+        for said in ["once", "twice"] {
+            let path = format!("/api/groups/{}/messages/", user.group);
+            let sent = self
+                .post(&path, &user.access, json!({ "text": said }))
+                .await;
+            assert_eq!(sent.status, 201, "{sent}");
+            let mut told = String::new();
+            while !told.contains(said) {
+                let chunk = with_timeout(said, stream.chunk()).await.unwrap().unwrap();
+                told += &String::from_utf8_lossy(&chunk);
+            }
+        }
+    }
+}
+
+async fn next_text(socket: &mut ProxiedSocket) -> String {
+    match with_timeout("a frame", socket.next()).await {
+        Some(Ok(Message::Text(text))) => text.to_string(),
+        other => panic!("a text was due, not {other:?}"),
+    }
+}
+
+fn free_port() -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    listener.local_addr().unwrap().port()
+}
+
+#[test]
+fn links_in_the_deployment_document_exist() {
+    let links = DEPLOYING_MD
+        .split("](")
+        .skip(1)
+        .filter_map(|rest| rest.split(')').next());
+    for link in links {
+        let docs = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs");
+        assert!(docs.join(link).exists(), "{link}");
+    }
+}

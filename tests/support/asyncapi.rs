@@ -1,0 +1,83 @@
+//! Every frame of every test is held against the document of the sockets.
+
+use std::{collections::HashMap, sync::LazyLock};
+
+use jsonschema::Validator;
+use salam::controllers::asyncapi;
+use serde_json::{Value, json};
+
+pub static ASYNCAPI: LazyLock<Value> = LazyLock::new(asyncapi::document);
+
+/// By name of the message.
+static VALIDATORS: LazyLock<HashMap<&str, Validator>> = LazyLock::new(|| {
+    let messages = ASYNCAPI["components"]["messages"].as_object().unwrap();
+    let compiled = messages.iter().map(|(name, message)| {
+        let mut schema = message["payload"].clone();
+        if name.contains("server.") {
+            forbid_unknown_fields(&mut schema);
+        }
+        (name.as_str(), jsonschema::validator_for(&schema).unwrap())
+    });
+    compiled.collect()
+});
+
+/// Lets an object have no field but those that are described: what the server says and the document
+/// does not know is a fault of one of them.
+fn forbid_unknown_fields(schema: &mut Value) {
+    match schema {
+        Value::Object(fields) => {
+            fields.values_mut().for_each(forbid_unknown_fields);
+            // A schema has a text or texts here; among properties, `type` is the schema of one.
+            let is_schema = !fields.get("type").is_some_and(Value::is_object);
+            if is_schema && fields.get("properties").is_some_and(Value::is_object) {
+                fields.insert("additionalProperties".to_owned(), json!(false));
+            }
+        }
+        Value::Array(items) => items.iter_mut().for_each(forbid_unknown_fields),
+        _ => {}
+    }
+}
+
+/// That the document knows this frame of the server on a rich socket.
+pub fn assert_server_frame(frame: &Value) {
+    let name = match frame["type"].as_str() {
+        Some("event") => format!("server.event.{}", frame["kind"].as_str().unwrap_or("")),
+        Some(name) => format!("server.{name}"),
+        None => panic!("a frame without a type: {frame}"),
+    };
+    assert_matches(&name, frame);
+    let codes = match frame["type"].as_str() {
+        Some("error") => &ASYNCAPI["x-error-codes"],
+        Some("bye") => &ASYNCAPI["x-close-codes"],
+        _ => return,
+    };
+    let mut codes = codes.as_array().unwrap().iter();
+    let is_known = codes.any(|known| known["code"] == frame["code"]);
+    assert!(is_known, "a code that is not documented: {frame}");
+}
+
+/// That the document knows this request of a rich client.
+pub fn assert_client_request(request: &Value) {
+    let name = request["type"].as_str().unwrap_or("");
+    assert_matches(&format!("client.{name}"), request);
+}
+
+/// That the document knows this frame of the server on a base socket.
+pub fn assert_base_frame(frame: &Value) {
+    assert_matches("base.server.chat_message", frame);
+}
+
+/// Whether a value is a message of this name.
+pub fn matches_message(name: &str, value: &Value) -> bool {
+    VALIDATORS[name].is_valid(value)
+}
+
+fn assert_matches(name: &str, value: &Value) {
+    let Some(validator) = VALIDATORS.get(name) else {
+        panic!("the document knows no {name}: {value}");
+    };
+    if let Err(error) = validator.validate(value) {
+        let place = error.instance_path().to_string();
+        panic!("not as documented: {error} at `{place}` of {value}");
+    }
+}

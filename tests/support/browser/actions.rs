@@ -1,0 +1,232 @@
+//! What somebody does at a page: presses what they see, types, and reads.
+
+use std::time::Duration;
+
+use fantoccini::{
+    actions::{InputSource, KeyAction, KeyActions, MouseActions, PointerAction},
+    elements::Element,
+    error::CmdError,
+    key::Key,
+};
+use serde_json::{Value, json};
+use tokio::time::{sleep, timeout};
+
+use super::Browser;
+use crate::support::{TEST_TIMEOUT, with_timeout};
+
+/// What scripts here have in common: a text as it is read, without the isolates around what is put
+/// into it, and what can be pressed or filled in by its name.
+const SCRIPT_HELPERS: &str = r"
+const plain = (text) => (text ?? '').replace(/[\u2066-\u2069]/g, '').replace(/\s+/g, ' ').trim();
+const labelOf = (it) => plain([...(it.labels?.[0]?.childNodes ?? [])].filter(({ nodeType }) => nodeType === 3).map(({ data }) => data).join(' '));
+const nameOf = (it) => plain(it.ariaLabel) || labelOf(it) || plain(it.innerText);
+// Not below something else, such as a dialog.
+const isOnTop = (it) => {
+    it.scrollIntoView({ block: 'nearest', inline: 'nearest' });
+    const { left, top, width, height } = it.getBoundingClientRect();
+    const hit = width && document.elementFromPoint(left + width / 2, top + height / 2);
+    return Boolean(hit) && (it.contains(hit) || hit.contains(it));
+};
+";
+
+const FIND_CONTROL: &str = "
+const [scope, name] = arguments;
+const controls = 'a, button, input, select, textarea';
+for (const root of document.querySelectorAll(scope)) {
+    for (const it of root.querySelectorAll(controls)) if (nameOf(it) === name && isOnTop(it)) return it;
+}
+return null;
+";
+
+impl Browser {
+    /// A script with what the scripts here have in common.
+    pub async fn run_with_helpers(&self, script: &str, arguments: &[Value]) -> Value {
+        self.run_with(&format!("{SCRIPT_HELPERS}{script}"), arguments)
+            .await
+    }
+
+    /// The control of that name that can be reached, if there is one.
+    async fn find_control(&self, scope: &str, name: &str) -> Option<Element> {
+        let found = self
+            .run_with_helpers(FIND_CONTROL, &[json!(scope), json!(name)])
+            .await;
+        self.to_element(&found)
+    }
+
+    fn to_element(&self, found: &Value) -> Option<Element> {
+        let id = found.as_object()?.values().next()?.as_str()?.to_owned();
+        Some(Element::from_element_id(self.client.clone(), id.into()))
+    }
+
+    /// Whether there is a control of that name.
+    pub async fn has_control(&self, scope: &str, name: &str) -> bool {
+        self.find_control(scope, name).await.is_some()
+    }
+
+    /// Presses a button or follows a link by its name, once it is there.
+    pub async fn click(&self, name: &str) {
+        self.click_in("body", name).await;
+    }
+
+    /// The same, within what a selector names.
+    pub async fn click_in(&self, scope: &str, name: &str) {
+        self.wait_until(&format!("{name} to be pressed"), async || {
+            match self.find_control(scope, name).await {
+                Some(control) => is_applied(control.click().await),
+                None => false,
+            }
+        })
+        .await;
+    }
+
+    /// Presses the first thing that a selector names, whatever it is called in the language of the page.
+    pub async fn click_selector(&self, selector: &str) {
+        let find = "return [...document.querySelectorAll(arguments[0])].find(isOnTop) ?? null";
+        self.wait_until(&format!("{selector} to be pressed"), async || {
+            let found = self.run_with_helpers(find, &[json!(selector)]).await;
+            match self.to_element(&found) {
+                Some(element) => is_applied(element.click().await),
+                None => false,
+            }
+        })
+        .await;
+    }
+
+    /// Types something into the field of that label, instead of what was there.
+    pub async fn fill(&self, label: &str, words: &str) {
+        self.wait_until(&format!("{label} to be filled in"), async || {
+            match self.find_control("body", label).await {
+                Some(field) => {
+                    is_applied(field.click().await)
+                        && is_applied(field.clear().await)
+                        && is_applied(field.send_keys(words).await)
+                }
+                None => false,
+            }
+        })
+        .await;
+    }
+
+    /// Types on a keyboard, into whatever has the focus.
+    pub async fn type_text(&self, words: &str) {
+        self.perform_keys(words.chars().map(|key| (None, key)))
+            .await;
+    }
+
+    pub async fn press_key(&self, key: Key) {
+        self.perform_keys([(None, key.into())]).await;
+    }
+
+    pub async fn press_shift_key(&self, key: Key) {
+        self.perform_keys([(Some(Key::Shift.into()), key.into())])
+            .await;
+    }
+
+    async fn perform_keys(&self, keys: impl IntoIterator<Item = (Option<char>, char)>) {
+        let mut actions = KeyActions::new("keyboard".to_owned());
+        for (held, value) in keys {
+            let hold = held.map(|value| KeyAction::Down { value });
+            let release = held.map(|value| KeyAction::Up { value });
+            let press = [KeyAction::Down { value }, KeyAction::Up { value }];
+            for action in hold.into_iter().chain(press).chain(release) {
+                actions = actions.then(action);
+            }
+        }
+        with_timeout("keys", self.client.perform_actions(actions))
+            .await
+            .unwrap();
+    }
+
+    /// Puts something in at once, as from a clipboard.
+    pub async fn insert_text(&self, words: &str) {
+        self.devtools("Input.insertText", json!({ "text": words }))
+            .await;
+    }
+
+    /// Points at the first thing that a selector names.
+    pub async fn hover(&self, selector: &str) {
+        let found = self
+            .run_with(
+                "return document.querySelector(arguments[0])",
+                &[json!(selector)],
+            )
+            .await;
+        let over = PointerAction::MoveToElement {
+            element: self.to_element(&found).expect(selector),
+            duration: None,
+            x: 0.0,
+            y: 0.0,
+        };
+        let actions = MouseActions::new("mouse".to_owned()).then(over);
+        with_timeout("the mouse", self.client.perform_actions(actions))
+            .await
+            .unwrap();
+    }
+
+    /// All that is seen of the page, in one line.
+    pub async fn visible_text(&self) -> String {
+        let seen = self.run_with_helpers("return plain(document.body.innerText)", &[]);
+        seen.await.as_str().unwrap().to_owned()
+    }
+
+    pub async fn expect_text(&self, words: &str) {
+        self.wait_until(&format!("{words:?} to be seen"), async || {
+            self.visible_text().await.contains(words)
+        })
+        .await;
+    }
+
+    pub async fn expect_no_text(&self, words: &str) {
+        self.wait_until(&format!("{words:?} to go"), async || {
+            !self.visible_text().await.contains(words)
+        })
+        .await;
+    }
+
+    /// Waits until something holds; if in vain, tells what is seen instead.
+    pub async fn wait_until(&self, what: &str, mut holds: impl AsyncFnMut() -> bool) {
+        let waiting = async {
+            while !holds().await {
+                sleep(Duration::from_millis(5)).await;
+            }
+        };
+        if timeout(TEST_TIMEOUT, waiting).await.is_err() {
+            let seen: String = self.visible_text().await.chars().take(2000).collect();
+            let complaints = self.console_errors().await;
+            panic!("waited in vain for {what}; what is seen is:\n{seen}\n{complaints:?}");
+        }
+    }
+
+    /// What is read in everything that a selector names.
+    pub async fn visible_texts(&self, selector: &str) -> Vec<String> {
+        let script = "return [...document.querySelectorAll(arguments[0])].filter((it) => it.checkVisibility()).map((it) => plain(it.innerText))";
+        let found = self.run_with_helpers(script, &[json!(selector)]).await;
+        serde_json::from_value(found).unwrap()
+    }
+
+    pub async fn wait_until_true(&self, script: &str) {
+        self.wait_until(script, async || self.run(script).await == json!(true))
+            .await;
+    }
+}
+
+/// False where the page has changed below the hand: whoever does it tries again.
+fn is_applied(done: Result<(), CmdError>) -> bool {
+    match done {
+        Ok(()) => true,
+        Err(CmdError::Standard(refused)) => {
+            let why = refused.error();
+            assert!(
+                [
+                    "stale element reference",
+                    "element click intercepted",
+                    "element not interactable"
+                ]
+                .contains(&why.as_str()),
+                "{refused}"
+            );
+            false
+        }
+        Err(error) => panic!("{error}"),
+    }
+}

@@ -1,0 +1,155 @@
+//! An answer as a snapshot shows it: what differs from run to run is checked, then hidden.
+
+use std::fmt;
+
+use chrono::{NaiveTime, Utc};
+use reqwest::{RequestBuilder, StatusCode, header::HeaderMap};
+use serde_json::Value;
+
+use super::{redact::redact_text, with_timeout};
+
+/// Headers that are part of what the API says.
+const SNAPSHOT_HEADERS: [&str; 5] = [
+    "allow",
+    "content-type",
+    "retry-after",
+    "set-cookie",
+    "www-authenticate",
+];
+
+pub struct TestResponse {
+    pub status: StatusCode,
+    pub headers: HeaderMap,
+    pub body: String,
+}
+
+impl TestResponse {
+    pub async fn from_request(request: RequestBuilder) -> Self {
+        let response = with_timeout("an answer", request.send()).await.unwrap();
+        Self {
+            status: response.status(),
+            headers: response.headers().clone(),
+            body: response.text().await.unwrap(),
+        }
+    }
+
+    pub fn json(&self) -> Value {
+        serde_json::from_str(&self.body).unwrap_or_else(|_| panic!("not JSON: {self}"))
+    }
+
+    pub fn header(&self, name: &str) -> &str {
+        self.headers[name].to_str().unwrap()
+    }
+
+    fn is_json(&self) -> bool {
+        self.headers
+            .get("content-type")
+            .is_some_and(|value| value == "application/json")
+    }
+
+    /// The access token, which the body and the cookie carry alike.
+    pub fn access_token(&self) -> String {
+        let access = self.json()["access"].as_str().unwrap().to_owned();
+        let cookie = self.header("set-cookie");
+        assert!(cookie.starts_with(&format!("access={access};")), "{cookie}");
+        access
+    }
+
+    /// That a refusal is one by the client's fault, in JSON.
+    pub fn expect_client_error(&self) {
+        assert!(self.status.is_client_error() && self.is_json(), "{self}");
+        assert!(self.json().is_object(), "{self}");
+    }
+}
+
+impl fmt::Display for TestResponse {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "{}", self.status)?;
+        let mut text = String::new();
+        for name in SNAPSHOT_HEADERS {
+            for value in self.headers.get_all(name) {
+                text += &format!("{name}: {}\n", value.to_str().unwrap());
+            }
+        }
+        text += "\n";
+        text += &self.body;
+        let body = if self.is_json() {
+            self.json()
+        } else {
+            Value::Null
+        };
+        for key in ["access", "refresh"] {
+            if let Some(token) = body[key].as_str() {
+                assert_jwt(token);
+                text = text.replace(token, &format!("[{key} jwt]"));
+            }
+        }
+        text = redact_text(&text, &body);
+        if let Some(url) = body["websocket_url"].as_str() {
+            let port = url::Url::parse(url).unwrap().port();
+            if let Some(port) = port {
+                text = text.replace(&format!(":{port}/"), ":[port]/");
+            }
+        }
+        f.write_str(&redact_clock(&text))
+    }
+}
+
+/// An answer in one line: its status and its body.
+pub fn one_line(answer: &TestResponse) -> String {
+    let text = answer.to_string();
+    let (status, rest) = text.split_once('\n').unwrap();
+    let body = rest.split_once("\n\n").map_or("", |(_, body)| body);
+    format!("{status} {}\n", body.trim())
+}
+
+/// Replaces each `HH:MM:SS`, which must be now.
+pub fn redact_clock(text: &str) -> String {
+    let mut shown = String::new();
+    let mut rest = text;
+    while let Some(c) = rest.chars().next() {
+        match rest.get(..8).and_then(parse_clock) {
+            Some(time) => {
+                let behind = (Utc::now().time() - time)
+                    .num_seconds()
+                    .rem_euclid(24 * 60 * 60);
+                assert!(behind < 60, "{time} is not the time of day (UTC)");
+                shown += "[clock]";
+                rest = &rest[8..];
+            }
+            None => {
+                shown.push(c);
+                rest = &rest[c.len_utf8()..];
+            }
+        }
+    }
+    shown
+}
+
+/// A time that is written just so.
+fn parse_clock(text: &str) -> Option<NaiveTime> {
+    let time = NaiveTime::parse_from_str(text, "%H:%M:%S").ok()?;
+    (time.format("%H:%M:%S").to_string() == text).then_some(time)
+}
+
+pub fn assert_group_name(name: &str) {
+    let digits = name.strip_prefix("chat_").unwrap();
+    let is_hex = |c: char| c.is_ascii_digit() || ('a'..='f').contains(&c);
+    assert!(
+        digits.len() == 8 && digits.chars().all(is_hex),
+        "not a group's name: {name}"
+    );
+}
+
+fn assert_jwt(token: &str) {
+    let part = |part: &str| {
+        !part.is_empty()
+            && part
+                .chars()
+                .all(|c| c.is_ascii_alphanumeric() || c == '-' || c == '_')
+    };
+    assert!(
+        token.split('.').count() == 3 && token.split('.').all(part),
+        "not a JWT: {token}"
+    );
+}
