@@ -1,14 +1,16 @@
 //! The clock of the database: the one clock that all nodes share.
 //!
-//! The clocks of two nodes may differ, and the clock of a node may be set. A time that one node stores and
-//! another node compares, such as the end of a session or of an invite, is therefore taken from the database
-//! and compared there. On SQLite the database is in the process, and its clock is that of the machine.
+//! The clocks of two nodes may differ, and an operator may set the clock of a node. So a time that one node stores
+//! and another node compares, such as the end of a session or of an invite, comes from the database. The
+//! comparison also runs there. SQLite runs in the process, and its clock is the clock of the machine.
 
 use chrono::{DateTime, Utc};
 use sea_orm::{ConnectionTrait, DbBackend, DbErr, Statement, sea_query::Expr};
 
-/// Returns the SQL of the present time: to the microsecond on PostgreSQL, to the millisecond on SQLite, where
-/// the text has the form in which times are stored.
+/// Returns the SQL expression of the present time.
+///
+/// Its precision is a microsecond on PostgreSQL and a millisecond on SQLite. On SQLite the text has the form in
+/// which times are stored.
 #[must_use]
 pub const fn now_sql(backend: DbBackend) -> &'static str {
     match backend {

@@ -1,53 +1,53 @@
-//! The kinds of errors of the database, in the terms that callers act on.
+//! The kinds of database errors, in terms that callers act on.
 
 use sea_orm::{DbErr, RuntimeErr, SqlErr, SqlxError, sqlx};
 
-/// The kind of an error of the database.
+/// The kind of a database error.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum DbErrorKind {
-    /// The connection is gone, or could not be made. The next one may work.
+    /// The connection was lost or could not be made. The next connection may work.
     ConnectionLost,
-    /// The database does not serve now, and nothing is wrong with the request. The same may work later.
+    /// The database is not available, and the request is valid. The same request may work later.
     Unavailable(Outage),
-    /// Another transaction holds the rows for long, or two wait for each other.
+    /// Another transaction holds the rows for a long time, or two transactions wait for each other.
     LockConflict,
-    /// A unique index has the row already.
+    /// A unique index has this row already.
     UniqueViolation,
-    /// A row that this one refers to does not exist.
+    /// The row refers to a row that does not exist.
     ForeignKeyViolation,
-    /// Another rule of the schema forbids it.
+    /// Another constraint of the schema forbids the row.
     ConstraintViolation,
-    /// The database has no place for the value: a NUL, or a number or time out of range.
+    /// The database cannot store the value: a NUL, or a number or time out of range.
     InvalidValue,
-    /// An error of this program.
+    /// Another error: a defect of this program.
     Other,
 }
 
-/// Why a database does not serve.
+/// The reason why a database is not available.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Outage {
-    /// No connection, or no answer, in time.
+    /// The database accepted no connection, or did not answer, in time.
     Unreachable,
-    /// Others hold its locks, or it has too much to do.
+    /// Other transactions hold locks, or the database is overloaded.
     Busy,
-    /// The disk or a quota is full.
+    /// The disk is full, or a quota is reached.
     DiskFull,
-    /// It takes no writes.
+    /// The database accepts no writes.
     ReadOnly,
-    /// The storage fails, or the file is damaged.
+    /// The storage failed, or the file is damaged.
     StorageFailed,
     /// Tables or columns are missing.
     SchemaMissing,
 }
 
 impl Outage {
-    /// Whether it often passes by itself; an operator must end the others.
+    /// Returns whether the outage often ends by itself. The other outages need an operator.
     #[must_use]
     pub const fn is_transient(self) -> bool {
         matches!(self, Self::Unreachable | Self::Busy)
     }
 
-    /// A fixed word for a program.
+    /// Returns a fixed identifier for programs.
     #[must_use]
     pub const fn code(self) -> &'static str {
         match self {
@@ -62,7 +62,7 @@ impl Outage {
 }
 
 impl DbErrorKind {
-    /// Why the database does not serve, if that is the kind.
+    /// Returns the outage of this kind of error; `None` for the other kinds.
     #[must_use]
     pub const fn outage(self) -> Option<Outage> {
         match self {
@@ -73,7 +73,7 @@ impl DbErrorKind {
         }
     }
 
-    /// Returns whether the error is about some of the rows of a batch, so that smaller parts may succeed.
+    /// Returns whether some rows of a batch cause the error, so that smaller parts may succeed.
     #[must_use]
     pub const fn is_row_specific(self) -> bool {
         matches!(
@@ -87,14 +87,14 @@ impl DbErrorKind {
     }
 }
 
-/// The kind of an error.
+/// Returns the kind of an error.
 #[must_use]
 pub fn classify(error: &DbErr) -> DbErrorKind {
     let unavailable = |outage| DbErrorKind::Unavailable(outage);
     match error {
         DbErr::ConnectionAcquire(_) => return unavailable(Outage::Unreachable),
         DbErr::Conn(RuntimeErr::Internal(_)) => return unavailable(Outage::Unreachable),
-        // The schema is not the one of this version.
+        // The schema belongs to another version.
         DbErr::Migration(_) => return unavailable(Outage::SchemaMissing),
         _ => {}
     }
@@ -106,13 +106,12 @@ pub fn classify(error: &DbErr) -> DbErrorKind {
     };
     match &**cause {
         SqlxError::Io(_) | SqlxError::WorkerCrashed => DbErrorKind::ConnectionLost,
-        // The connection was closed before the server said anything.
+        // The server closed the connection before it sent anything.
         SqlxError::Protocol(_) if matches!(error, DbErr::Conn(_)) => DbErrorKind::ConnectionLost,
         SqlxError::PoolTimedOut | SqlxError::PoolClosed | SqlxError::Tls(_) => {
             unavailable(Outage::Unreachable)
         }
-        // The connection is inside a transaction that it should not be in: it is closed, see
-        // `is_outside_transaction`.
+        // The connection is inside a transaction by mistake. The pool closes it: see `is_outside_transaction`.
         SqlxError::BeginFailed | SqlxError::InvalidSavePointStatement => {
             unavailable(Outage::StorageFailed)
         }
@@ -141,27 +140,27 @@ pub fn classify(error: &DbErr) -> DbErrorKind {
     }
 }
 
-/// The kind of an SQLSTATE. <https://www.postgresql.org/docs/current/errcodes-appendix.html>
+/// Returns the kind of an SQLSTATE. <https://www.postgresql.org/docs/current/errcodes-appendix.html>
 fn classify_postgres(code: &str) -> DbErrorKind {
     let unavailable = DbErrorKind::Unavailable;
     match code {
-        // An operator ended the session, another process of the server crashed, or it still starts.
+        // An operator ended the session, another process of the server crashed, or the server still starts.
         "57P01" | "57P02" | "57P03" => DbErrorKind::ConnectionLost,
-        // Waited too long for a lock, a serialization failure, and a deadlock.
+        // A lock timeout, a serialization failure, and a deadlock.
         "55P03" | "40001" | "40P01" => DbErrorKind::LockConflict,
         "25006" => unavailable(Outage::ReadOnly),
         "53100" => unavailable(Outage::DiskFull),
         "XX001" | "XX002" => unavailable(Outage::StorageFailed),
-        // A table, a column or a schema is not there.
+        // A table, a column or a schema does not exist.
         "42P01" | "42703" | "3F000" => unavailable(Outage::SchemaMissing),
-        // A text that is too long or has a NUL, a number or a time out of range. Other errors about data
-        // are those of this program.
+        // A text that is too long or has a NUL, or a number or a time out of range. Other errors about data are
+        // defects of this program.
         "22001" | "22003" | "22008" | "22021" | "22P05" => DbErrorKind::InvalidValue,
-        // The database does not exist. Further down: the account may not use the table, or may not log in.
+        // The database does not exist. Code 42501: the account has no right to use the table.
         "3D000" => unavailable(Outage::Unreachable),
         "42501" => unavailable(Outage::ReadOnly),
         _ => match code.get(..2) {
-            // Poolers report their own errors as 08P01.
+            // Poolers report their own errors as 08P01. Class 28: the account cannot log in.
             Some("08") => DbErrorKind::ConnectionLost,
             Some("28") => unavailable(Outage::Unreachable),
             Some("40" | "53" | "57") => unavailable(Outage::Busy),
@@ -172,7 +171,7 @@ fn classify_postgres(code: &str) -> DbErrorKind {
     }
 }
 
-/// The kind of a result code of SQLite; the low byte is the primary one. <https://sqlite.org/rescode.html>
+/// Returns the kind of a result code of SQLite. The low byte is the primary code. <https://sqlite.org/rescode.html>
 fn classify_sqlite(code: u32, message: &str) -> DbErrorKind {
     let unavailable = DbErrorKind::Unavailable;
     match code % 256 {
@@ -190,11 +189,11 @@ fn classify_sqlite(code: u32, message: &str) -> DbErrorKind {
         19 => DbErrorKind::ConstraintViolation,
         // TOOBIG
         18 => DbErrorKind::InvalidValue,
-        // ERROR, of which only the text tells more.
+        // ERROR: only its text gives the reason.
         1 if message.starts_with("no such table") || message.starts_with("no such column") => {
             unavailable(Outage::SchemaMissing)
         }
-        // SQLite has rolled back by itself, as it does when a disk is full or fails.
+        // SQLite rolled back by itself, as it does when a disk is full or fails.
         1 if message.contains("no transaction is active") => unavailable(Outage::StorageFailed),
         _ => DbErrorKind::Other,
     }

@@ -1,14 +1,16 @@
-//! Connections to the database: how they are opened, checked before each use, and closed.
+//! Connections to the database: how a pool opens, checks and closes them.
 //!
-//! [`open`] makes the pool of the app, and [`open_writer_pool`] the connection of the group commit writer. Both
-//! connect on first use: a command that needs no database creates no file and asks no server.
+//! [`open_pool`] makes the pool of the app, and [`open_writer_pool`] the connection of the group commit writer.
+//! Both connect on first use. So a command that needs no database creates no file and contacts no server.
 //!
-//! No pool hands out a connection of SQLite that is still inside a transaction. The driver counts the
-//! transactions of a connection, and its count stays at 1 where SQLite has rolled back by itself: after a
-//! COMMIT that failed on a full disk, for example. The driver would then begin the next transaction as a
-//! savepoint of one that never commits, and each later commit would report success and store nothing.
-//! [`is_outside_transaction`] is asked whenever a connection goes back to a pool and whenever it is taken, so
-//! no caller can forget it; a connection that fails the test is closed.
+//! No pool hands out a connection of SQLite that is still inside a transaction.
+//!
+//! - The driver counts the transactions of a connection. Its count stays at 1 where SQLite has rolled back by
+//!   itself, for example after a COMMIT that failed on a full disk.
+//! - The driver would then begin the next transaction as a savepoint of a transaction that never commits. Each
+//!   later commit would report success and store nothing.
+//! - The pool runs [`is_outside_transaction`] whenever a connection is taken or given back, so no caller can forget
+//!   the check. The pool closes a connection that fails the check.
 
 pub mod checkpoint;
 pub mod clock;
@@ -38,40 +40,47 @@ use tokio::time::timeout;
 
 pub use self::error::{DbErrorKind, Outage, classify};
 
-/// Bytes of a page of a new file of SQLite. A commit writes every page that it touches, so small pages make
-/// more commits a second. A file that exists keeps its own size.
+/// The page size of a new file of SQLite, in bytes. A file that exists keeps its own size.
+///
+/// A commit writes every page that it touches, so small pages allow more commits per second.
 const SQLITE_PAGE_BYTES: u32 = 2048;
 
-/// Pages in the write-ahead log from which a commit checkpoints by itself: 256 MiB. The task in
-/// [`checkpoint`] keeps the log far below. This is for processes without that task, such as `db seed`.
+/// The number of pages in the write-ahead log at which a commit runs a checkpoint: 256 MiB.
+///
+/// The task in [`checkpoint`] keeps the log far below this limit. The limit is for processes without that task,
+/// such as `db seed`.
 const AUTOCHECKPOINT_PAGES: &str = "131072";
 
-/// How long a statement waits for another writer. Longer than any transaction of this program.
+/// The time that a statement waits for another writer. It is longer than any transaction of this program.
 const BUSY_TIMEOUT_PRAGMA: &str = "PRAGMA busy_timeout = 5000";
 
-/// How long the test of a new connection takes at most.
+/// The longest duration of the test of a new connection.
 const CONNECTION_TEST_MARGIN: Duration = Duration::from_secs(1);
 
-/// KiB of the file that the writer's connection keeps in memory: mostly the ends of indices.
+/// KiB of the file that the writer's connection caches: mostly the ends of indexes.
 const WRITER_CACHE_SIZE: &str = "-16384";
 
-/// How long a connection to PostgreSQL may be idle before it is pinged when it is taken.
+/// The idle time after which a connection to PostgreSQL is pinged before use.
 const PING_AFTER_IDLE: Duration = Duration::from_secs(1);
 
-/// How long [`close_all_pools`] waits for the connections of one pool.
+/// The time that [`close_all_pools`] waits for the connections of one pool.
 const POOL_CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// What every session on PostgreSQL begins with. A node that stops in the middle of a transaction must not
-/// stop the others, so a statement waits 3 s for a lock and an idle transaction ends after 15 s. The compiler
-/// (JIT) takes longer for a statement about a large group than the statement does.
+/// The parameters of every session on PostgreSQL.
+///
+/// A node that stops in the middle of a transaction must not stop the other nodes. So a statement waits 3 s for a
+/// lock, and an idle transaction ends after 15 s. The compiler (JIT) needs more time for a statement about a large
+/// group than the statement itself.
 const CONNECTION_PARAMETERS: [(&str, &str); 3] = [
     ("lock_timeout", "3s"),
     ("idle_in_transaction_session_timeout", "15s"),
     ("jit", "off"),
 ];
 
-/// What the writer's session has besides. PostgreSQL keeps its plans, also those that it made when a table
-/// was small and that read all of it; this session goes by the indices from the beginning.
+/// The additional parameters of the writer's session.
+///
+/// PostgreSQL keeps its plans. A plan made while a table was small reads the whole table. With these parameters
+/// the session uses the indexes from the beginning.
 const WRITER_CONNECTION_PARAMETERS: [(&str, &str); 4] = [
     ("enable_seqscan", "off"),
     ("enable_hashjoin", "off"),
@@ -79,16 +88,16 @@ const WRITER_CONNECTION_PARAMETERS: [(&str, &str); 4] = [
     ("plan_cache_mode", "force_generic_plan"),
 ];
 
-/// The pools that [`close_all_pools`] closes. `None` where nobody is going to call it.
+/// The pools that [`close_all_pools`] closes. `None` in a process that does not call [`track_pools`].
 static OPEN_POOLS: Mutex<Option<Vec<DatabaseConnection>>> = Mutex::new(None);
 
-/// Makes the pool of a database. It connects on first use.
+/// Makes the pool of a database. The pool connects on first use.
 ///
-/// `uri` is that of `DATABASE_URL`; `run_on_start` is run on every new connection. The other values are those
-/// of the framework's configuration.
+/// `uri` is the value of `DATABASE_URL`. The pool runs `run_on_start` on every new connection. The other values
+/// come from the framework's configuration.
 ///
 /// # Errors
-/// When the URI cannot be read.
+/// When the URI is invalid.
 pub fn open_pool(
     uri: &str,
     run_on_start: Option<&str>,
@@ -102,7 +111,7 @@ pub fn open_pool(
             connect = connect
                 .page_size(SQLITE_PAGE_BYTES)
                 .journal_mode(SqliteJournalMode::Wal)
-                // A deleted text is overwritten with zeros: <https://sqlite.org/pragma.html#pragma_secure_delete>
+                // SQLite overwrites deleted text with zeros: <https://sqlite.org/pragma.html#pragma_secure_delete>
                 .pragma("secure_delete", "ON")
                 .pragma("wal_autocheckpoint", AUTOCHECKPOINT_PAGES);
         }
@@ -110,12 +119,11 @@ pub fn open_pool(
             connect = connect.disable_statement_logging();
         }
         let options = PoolOptions::<Sqlite>::new()
-            // Each connection to a database in memory would be to another database.
+            // Each connection to a database in memory would open a database of its own.
             .max_connections(if is_file { config.max_connections } else { 1 })
             .idle_timeout(is_file.then(|| Duration::from_millis(config.idle_timeout)))
             .max_lifetime(None)
-            // No network lies in between that could have broken the connection, and a ping costs as much as a
-            // query.
+            // No network can break the connection, and a ping costs as much as a query.
             .test_before_acquire(false)
             .acquire_timeout(Duration::from_millis(acquire));
         let file = connect.get_filename().to_owned();
@@ -142,22 +150,23 @@ pub fn open_pool(
     Ok(track_pool(db))
 }
 
-/// A pool of one connection to the same database, for the group commit writer: it waits for no reader.
+/// Makes a pool of one connection to the same database, for the group commit writer, which then waits for no
+/// reader.
 ///
-/// The connection to a file of SQLite keeps the pages that it has read as long as nobody else writes. The
-/// session on PostgreSQL keeps each plan, while other sessions make a new plan for each length of a list.
+/// The connection to a file of SQLite keeps the pages that it has read, as long as no other connection writes.
+/// The session on PostgreSQL keeps each plan. Other sessions make a new plan for each length of a list.
 ///
-/// `run_on_start` is that of [`open`].
+/// `run_on_start` is the same as for [`open_pool`].
 #[must_use]
 pub fn open_writer_pool(db: &DatabaseConnection, run_on_start: Option<&str>) -> DatabaseConnection {
     if let Some(pool) = sqlite_file_pool(db) {
         let connect = (*pool.connect_options()).clone();
         let connect = connect
             .pragma("cache_size", WRITER_CACHE_SIZE)
-            // The statement journal of a small statement stays in memory anyway, while many rows at once
-            // would make a file of it, for each statement.
+            // The statement journal of a small statement stays in memory anyway. A statement with many rows would
+            // write it to a new file each time.
             .pragma("temp_store", "MEMORY");
-        // With what is run on a new connection, and the tests of it.
+        // The options include the statements for a new connection, and its checks.
         let pool = single_connection(pool.options()).connect_lazy_with(connect);
         return track_pool(SqlxSqliteConnector::from_sqlx_sqlite_pool(pool));
     }
@@ -184,13 +193,14 @@ pub fn open_writer_pool(db: &DatabaseConnection, run_on_start: Option<&str>) -> 
     db.clone()
 }
 
-/// Has [`close_all_pools`] find the pools that are opened from now on. For a process that ends with them.
+/// Registers all pools that open from now on, so that [`close_all_pools`] closes them at the end of the process.
 pub fn track_pools() {
     lock_open_pools().get_or_insert_default();
 }
 
-/// Closes all pools, and leaves a file of SQLite that is whole by itself: its write-ahead log is brought
-/// into the file and removed, unless another process has the file open.
+/// Closes all pools, and leaves a complete file of SQLite.
+///
+/// The write-ahead log is merged into the file and removed, unless another process has the file open.
 pub async fn close_all_pools() {
     let pools = lock_open_pools()
         .as_mut()
@@ -199,19 +209,19 @@ pub async fn close_all_pools() {
     let mut files: Vec<_> = pools.iter().filter_map(sqlite_file::sqlite_path).collect();
     files.sort();
     files.dedup();
-    // Before the last connection closes, which removes the log.
+    // This check comes before the last connection closes, because that removes the log.
     files.retain(|file| {
         let is_replaced = sqlite_file::is_replaced(file);
         if is_replaced {
             tracing::error!(
                 file = %file.display(),
-                "the file, its -wal or its -shm was moved, deleted or replaced: nothing is brought into it"
+                "the file, its -wal or its -shm was moved, deleted or replaced: its write-ahead log is not merged"
             );
         }
         !is_replaced
     });
     for pool in pools {
-        // By reference: handles elsewhere must not keep it open.
+        // `close_by_ref` closes the pool even while other handles to it exist.
         if timeout(POOL_CLOSE_TIMEOUT, pool.close_by_ref())
             .await
             .is_err()
@@ -224,14 +234,14 @@ pub async fn close_all_pools() {
     }
 }
 
-/// The options of a connection to PostgreSQL.
+/// Returns the options of a connection to PostgreSQL.
 ///
-/// No parameter is sent at the start that a pooler would have to be told to ignore: PgBouncer refuses
-/// `options` and `extra_float_digits` by default. The driver reads numbers in their binary form, so it needs
-/// no digits. `options=` without a value, which older versions wanted for poolers, is the same as none.
+/// The startup message has no parameter that a pooler refuses: by default, PgBouncer refuses `options` and
+/// `extra_float_digits`. The driver reads numbers in their binary form, so it needs no digits. `options=` without
+/// a value, which older versions required for poolers, has no effect.
 ///
 /// # Errors
-/// When the URI cannot be read.
+/// When the URI is invalid.
 pub(crate) fn postgres_options(uri: &str) -> Result<PgConnectOptions, DbErr> {
     let mut url = url::Url::parse(uri)
         .map_err(|error| connection_error(SqlxError::Configuration(error.into())))?;
@@ -249,7 +259,7 @@ pub(crate) fn postgres_options(uri: &str) -> Result<PgConnectOptions, DbErr> {
     Ok(options.extra_float_digits(None))
 }
 
-/// The statements of [`SESSION`]. A URI with `options` of its own takes their place.
+/// Returns the statements of [`CONNECTION_PARAMETERS`]. `options` in the URI replace them.
 fn connection_parameters_sql(connect: &PgConnectOptions) -> String {
     match connect.get_options() {
         Some(_) => String::new(),
@@ -266,7 +276,7 @@ fn set_statements(parameters: &[(&str, &str)]) -> String {
     parameters.iter().map(set).collect()
 }
 
-/// Runs statements on every new connection.
+/// Adds statements that the pool runs on every new connection.
 fn run_on_connect<DB>(options: PoolOptions<DB>, statements: Option<&str>) -> PoolOptions<DB>
 where
     DB: Database,
@@ -285,8 +295,10 @@ where
     })
 }
 
-/// The same options, with the tests that a connection to a file of SQLite must pass whenever it is taken or given
-/// back: it is outside a transaction, and it may write if the file may be written.
+/// Adds the checks of a connection to a file of SQLite.
+///
+/// A new connection must be able to write if the file is writable. A connection that is taken or given back must
+/// be outside a transaction.
 fn with_connection_checks(
     options: PoolOptions<Sqlite>,
     file: PathBuf,
@@ -294,14 +306,14 @@ fn with_connection_checks(
 ) -> PoolOptions<Sqlite> {
     let statements = run_on_start.unwrap_or("").to_owned();
     let read_only = ReadOnlyTracker::default();
-    let taken = read_only.clone();
+    let acquire_tracker = read_only.clone();
     options
         .after_connect(move |connection, _| {
             let (statements, read_only) = (statements.clone(), read_only.clone());
             let is_replaced = sqlite_file::is_replaced(&file);
             Box::pin(async move {
                 if is_replaced {
-                    // It would mix two databases. The others go on with the one that they have open.
+                    // The connection would mix two databases. The other connections keep the file that they have open.
                     return Err(SqlxError::Protocol("the file was replaced".to_owned()));
                 }
                 if !statements.trim().is_empty() {
@@ -312,29 +324,30 @@ fn with_connection_checks(
         })
         .after_release(|connection, _| Box::pin(is_outside_transaction(connection)))
         .before_acquire(move |connection, metadata| {
-            let is_stale = taken.is_stale(metadata.age);
+            let is_stale = acquire_tracker.is_stale(metadata.age);
             Box::pin(async move { Ok(!is_stale && is_outside_transaction(connection).await?) })
         })
 }
 
-/// When a connection of a pool was last found to be read-only.
+/// The last time at which a connection of a pool was read-only.
 ///
-/// SQLite opens a file that it may not write for reading, and such a connection stays read-only when the file may
-/// be written again. So connections from that time on back are replaced when they are taken.
+/// SQLite opens a file that it cannot write for reading. Such a connection stays read-only when the file becomes
+/// writable again. So the pool replaces all connections from before this time when they are taken.
 #[derive(Clone, Default)]
 struct ReadOnlyTracker(Arc<Mutex<Option<Instant>>>);
 
 impl ReadOnlyTracker {
-    /// Tests a new connection by a transaction that writes nothing. It does not wait for other writers: a
-    /// connection that has to wait may write.
+    /// Tests a new connection by a transaction that writes nothing.
+    ///
+    /// The test does not wait for other writers: a connection that has to wait can write.
     async fn test_connection(&self, connection: &mut SqliteConnection) -> Result<(), SqlxError> {
         connection.execute("PRAGMA busy_timeout = 0").await?;
-        let begun = connection.execute("BEGIN IMMEDIATE").await;
-        if begun.is_ok() {
+        let begin_result = connection.execute("BEGIN IMMEDIATE").await;
+        if begin_result.is_ok() {
             connection.execute("ROLLBACK").await?;
         }
         connection.execute(BUSY_TIMEOUT_PRAGMA).await?;
-        if let Err(error) = begun
+        if let Err(error) = begin_result
             && classify(&connection_error(error)) == DbErrorKind::Unavailable(Outage::ReadOnly)
         {
             *self.last_seen() = Some(Instant::now());
@@ -342,8 +355,10 @@ impl ReadOnlyTracker {
         Ok(())
     }
 
-    /// Whether a connection of this age was there when one was found to be read-only, or became the pool's soon
-    /// after: its age counts from the end of the test.
+    /// Returns whether a connection of this age existed when another connection was read-only.
+    ///
+    /// The age counts from the end of the connection's own test. So a connection also counts as stale if the pool
+    /// got it within [`CONNECTION_TEST_MARGIN`] after that time.
     fn is_stale(&self, age: Duration) -> bool {
         self.last_seen()
             .is_some_and(|last| last.elapsed() <= age + CONNECTION_TEST_MARGIN)
@@ -354,26 +369,26 @@ impl ReadOnlyTracker {
     }
 }
 
-/// Returns whether a connection is outside a transaction. The common answer, yes, costs an atomic read.
+/// Returns whether a connection is outside a transaction. The common case costs an atomic read.
 async fn is_outside_transaction(connection: &mut SqliteConnection) -> Result<bool, SqlxError> {
     if !connection.is_in_transaction() {
         return Ok(true);
     }
-    // A transaction that was dropped rolls back in the connection's own thread: wait until it has.
+    // A dropped transaction rolls back in the connection's own thread. The ping waits for the rollback.
     connection.ping().await?;
     let is_inside = connection.is_in_transaction();
     if is_inside {
-        tracing::warn!("closing a connection whose transaction could not be ended");
+        tracing::warn!("closing a database connection: its transaction cannot be ended");
     }
     Ok(!is_inside)
 }
 
-/// The same options, for one connection.
+/// Returns the same options for a pool of one connection.
 fn single_connection<DB: Database>(options: &PoolOptions<DB>) -> PoolOptions<DB> {
     options.clone().min_connections(0).max_connections(1)
 }
 
-/// The pool of a file of SQLite; `None` for one in memory, and for PostgreSQL.
+/// Returns the pool of a file of SQLite; `None` for a database in memory, and for PostgreSQL.
 fn sqlite_file_pool(db: &DatabaseConnection) -> Option<&SqlitePool> {
     if db.get_database_backend() != DbBackend::Sqlite {
         return None;
@@ -382,7 +397,7 @@ fn sqlite_file_pool(db: &DatabaseConnection) -> Option<&SqlitePool> {
     is_file_database(&pool.connect_options()).then_some(pool)
 }
 
-/// The pool of PostgreSQL.
+/// Returns the pool of PostgreSQL; `None` for SQLite.
 fn postgres_pool(db: &DatabaseConnection) -> Option<&PgPool> {
     let is_postgres = db.get_database_backend() == DbBackend::Postgres;
     is_postgres.then(|| db.get_postgres_connection_pool())
@@ -401,6 +416,6 @@ fn track_pool(db: DatabaseConnection) -> DatabaseConnection {
 }
 
 fn lock_open_pools() -> MutexGuard<'static, Option<Vec<DatabaseConnection>>> {
-    // A panic elsewhere leaves the list as it was between two pushes.
+    // A panic in another thread leaves the list as it was between two pushes.
     OPEN_POOLS.lock().unwrap_or_else(PoisonError::into_inner)
 }
