@@ -1,14 +1,15 @@
-//! The threads that hash passwords: one fewer than there are cores.
+//! The threads that hash passwords, and their fair queue. There is one thread fewer than cores.
 //!
-//! A hash takes some 10 ms and 19 MiB by design (argon2id, RFC 9106). Each request for a hash waits in a
-//! queue, so memory does not grow with the number of requests. The queue is bounded by the number of
-//! hashes that can be made in the time that a client waits. One core stays free of hashing, where there
-//! is more than one core: messages are delivered however many users log in. (Threads of a low priority
-//! on all cores do not achieve that, because a thread that was preempted may hold a lock.)
+//! By design, a hash takes about 10 ms and 19 MiB (argon2id, RFC 9106). Each request for a hash waits in a queue,
+//! so memory does not grow with the number of requests. The queue holds as many requests as the threads can hash
+//! while a client waits.
 //!
-//! The queue is fair. A login from a network that has logged in to the account before comes first, then
-//! other logins, then registrations and password changes. Within each of the three the networks take
-//! turns, so that a flood from one network delays that network alone.
+//! On a machine with more than one core, one core stays free of hashing. So messages are delivered while many users
+//! log in. Threads of low priority on all cores do not achieve that, because a preempted thread may hold a lock.
+//!
+//! The queue is fair. A login from a network that has logged in to the account before comes first. Other logins
+//! follow, then registrations and password changes. Within each of the three priorities the networks take turns, so
+//! a flood from one network delays only that network.
 
 use std::{
     collections::{HashMap, VecDeque},
@@ -24,19 +25,19 @@ use tokio::{sync::oneshot, time::timeout};
 
 use crate::limits::LogThrottle;
 
-/// Requests that may wait: on two cores, some 5 s of work.
+/// The number of requests that may wait: about 5 s of work on two cores.
 const MAX_WAITING_JOBS: usize = 512;
 
 /// The longest time that a request waits in the queue.
 const JOB_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// A thread that has been idle for this long frees its memory.
+/// The idle time after which a thread frees its memory.
 const FREE_MEMORY_AFTER: Duration = Duration::from_secs(10);
 
-/// Every so many jobs one of the lowest priority is done first, so that no priority starves.
+/// The interval, in jobs, at which a job of the lowest priority runs first, so that every priority makes progress.
 const LOWEST_PRIORITY_EVERY: u64 = 4;
 
-/// The queue is full, or the request waited for too long.
+/// The error when the queue is full, or the request waited too long.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("too many passwords are being hashed at the moment")]
 pub struct HashingBusy;
@@ -58,22 +59,22 @@ const PRIORITIES: [HashPriority; 3] = [
     HashPriority::AccountChange,
 ];
 
-/// The origin of a request: its priority, and the network that it came from.
+/// The origin of a request: its priority and its network.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Requester {
     pub priority: HashPriority,
-    /// `None` is the operator.
+    /// `None` stands for the operator.
     pub network: Option<IpNet>,
 }
 
 impl Requester {
-    /// The operator, at the command line.
+    /// The operator at the command line.
     pub const OPERATOR: Self = Self {
         priority: HashPriority::KnownNetwork,
         network: None,
     };
 
-    /// A client of this network.
+    /// Returns the requester for a client in this network.
     #[must_use]
     pub const fn client(priority: HashPriority, network: IpNet) -> Self {
         Self {
@@ -85,8 +86,10 @@ impl Requester {
 
 type HashJob = Box<dyn FnOnce(&mut HashMemory) + Send>;
 
-/// The memory that one thread hashes in. It is kept from one hash to the next, because the kernel takes
-/// and gives 19 MiB page by page, under a lock that all threads of the process need.
+/// The memory that one thread uses for hashing.
+///
+/// A thread keeps the memory between hashes. Otherwise the kernel would allocate and free 19 MiB page by page, under
+/// a lock that all threads of the process need.
 #[derive(Default)]
 pub struct HashMemory(Vec<Block>);
 
@@ -111,7 +114,7 @@ struct HashPool {
     job_added: Condvar,
 }
 
-/// Checks that a login of this network would find a place in the queue.
+/// Checks that the queue has capacity for a login from this network.
 ///
 /// # Errors
 /// [`HashingBusy`] when the queue is full.
@@ -124,20 +127,21 @@ pub fn check_capacity(network: IpNet) -> Result<(), HashingBusy> {
     }
 }
 
-/// Runs `work` on a hashing thread, in the order of the queue. Dropping the future cancels a job that has
-/// not begun.
+/// Runs `work` on a hashing thread, in the order of the queue.
+///
+/// If the future is dropped before the job starts, the job does not run.
 ///
 /// # Errors
-/// [`HashingBusy`] when the queue is full, or the job did not begin and end within 10 s.
+/// [`HashingBusy`] when the queue is full, or the job did not finish within 10 s.
 pub async fn run_queued<T: Send + 'static>(
     requester: Requester,
     work: impl FnOnce(&mut HashMemory) -> T + Send + 'static,
 ) -> Result<T, HashingBusy> {
-    let (done, result) = oneshot::channel();
+    let (sender, result) = oneshot::channel();
     let job = Box::new(move |memory: &mut HashMemory| {
-        if !done.is_closed() {
-            // The client may have hung up meanwhile.
-            let _ = done.send(work(memory));
+        if !sender.is_closed() {
+            // The client may have disconnected meanwhile.
+            let _ = sender.send(work(memory));
         }
     });
     HASH_POOL
@@ -155,7 +159,7 @@ fn log_queue_full() -> HashingBusy {
     if let Some(suppressed) = QUEUE_FULL_LOG.allow() {
         tracing::warn!(
             suppressed,
-            "password hashing queue full: requests are refused"
+            "password hashing queue full: requests are rejected"
         );
     }
     HashingBusy
@@ -167,7 +171,7 @@ impl HashPool {
         for _ in 0..cores.saturating_sub(1).max(1) {
             let thread = thread::Builder::new().name("hashing".to_owned());
             if let Err(error) = thread.spawn(run_worker) {
-                tracing::error!(%error, "a thread to hash passwords could not be started");
+                tracing::error!(%error, "hashing thread failed to start");
             }
         }
         Self::default()
@@ -177,7 +181,7 @@ impl HashPool {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Waits for the next job. Returns `None` when none came for [`IDLE`].
+    /// Waits for the next job. Returns `None` after [`FREE_MEMORY_AFTER`] without a job.
     fn next_job(&self) -> Option<HashJob> {
         let is_empty = |queue: &mut JobQueue| queue.waiting == 0;
         let waited =
@@ -188,19 +192,19 @@ impl HashPool {
     }
 }
 
-/// Runs until the process ends.
+/// Runs jobs until the process ends.
 fn run_worker() {
     let mut memory = HashMemory::default();
     loop {
         match HASH_POOL.next_job() {
-            // A panic of one job must not end the thread. Its requester is answered with `HashingBusy`.
+            // A panic of one job must not end the thread. Its requester gets `HashingBusy`.
             Some(job) => drop(catch_unwind(AssertUnwindSafe(|| job(&mut memory)))),
             None => memory = HashMemory::default(),
         }
     }
 }
 
-/// The jobs that wait, of all priorities.
+/// The waiting jobs of all priorities.
 #[derive(Default)]
 struct JobQueue {
     by_priority: [NetworkQueues; PRIORITIES.len()],
@@ -208,11 +212,11 @@ struct JobQueue {
     popped: u64,
 }
 
-/// The jobs of one priority. Its networks take turns.
+/// The waiting jobs of one priority. Its networks take turns.
 #[derive(Default)]
 struct NetworkQueues {
     jobs: HashMap<Option<IpNet>, VecDeque<HashJob>>,
-    /// The networks that have jobs, the next one first.
+    /// The networks with waiting jobs, in the order of their turns.
     next_networks: VecDeque<Option<IpNet>>,
 }
 
@@ -232,8 +236,9 @@ impl JobQueue {
         self.waiting < MAX_WAITING_JOBS || self.find_evictable(requester).is_some()
     }
 
-    /// Returns the priority and the network whose newest job makes room for another requester: of a lower
-    /// priority, or of a network that has at least two jobs more.
+    /// Returns the priority and the network whose newest job can be dropped for another requester.
+    ///
+    /// That job has a lower priority, or its network has at least two more jobs than the other requester's network.
     fn find_evictable(&self, requester: &Requester) -> Option<Requester> {
         PRIORITIES.into_iter().rev().find_map(|priority| {
             let networks = self.by_priority.get(priority as usize)?;
@@ -245,7 +250,7 @@ impl JobQueue {
         })
     }
 
-    /// Drops the newest job of a requester, who is answered with [`HashingBusy`].
+    /// Drops the newest job of a requester. The requester gets [`HashingBusy`].
     fn evict(&mut self, requester: Requester) {
         if let Some(networks) = self.by_priority.get_mut(requester.priority as usize)
             && networks.drop_newest(requester.network)

@@ -13,34 +13,35 @@ use unicode_normalization::UnicodeNormalization;
 
 use super::hashing::{HashMemory, HashingBusy, Requester, run_queued};
 
-/// Code points after NFC (NIST SP 800-63B, section 5.1.1.2).
+/// The shortest and the longest password, in code points after NFC (NIST SP 800-63B, section 5.1.1.2).
 const MIN_PASSWORD_CHARS: usize = 8;
 const MAX_PASSWORD_CHARS: usize = 128;
 
-/// The number of guesses below which a password counts as one of the most common.
+/// The number of guesses below which a password counts as common.
 const COMMON_PASSWORD_GUESSES: u64 = 10_000;
 
-/// The characters of a password that are judged at once.
+/// The number of characters of a password that are scored at once.
 ///
-/// The time that zxcvbn takes grows exponentially with the characters that may stand for letters: at most
-/// 35 ms for 24 characters, 0.7 s for 100 (measured with passwords made for it).
+/// The time of zxcvbn grows exponentially with the characters that may stand for letters. It needs at most 35 ms
+/// for 24 characters and 0.7 s for 100, measured with passwords made for this purpose.
 const SCORED_CHARS: usize = 24;
 
-/// What nobody takes for something else when it is read out.
+/// The characters that are not confused with others when read aloud.
 const UNAMBIGUOUS_CHARS: [char; 31] = [
     'a', 'b', 'c', 'd', 'e', 'f', 'g', 'h', 'j', 'k', 'm', 'n', 'p', 'q', 'r', 's', 't', 'u', 'v',
     'w', 'x', 'y', 'z', '2', '3', '4', '5', '6', '7', '8', '9',
 ];
 
-/// What an unknown user's password is compared with, so that it takes as long as a known one's.
+/// The hash to compare with for an unknown user, so that the comparison takes the same time.
 static DUMMY_HASH: LazyLock<String> = LazyLock::new(|| {
     hash_blocking("nobody has this password", &mut HashMemory::default()).unwrap_or_default()
 });
 
-/// A password in the form that is hashed: NFC, so that all keyboards make the same bytes.
+/// A password as it is hashed: in NFC, so that all keyboards give the same bytes.
 #[derive(Clone)]
 pub struct Password(String);
 
+/// The reasons why a password could not be hashed or compared.
 #[derive(Debug, thiserror::Error)]
 pub enum PasswordError {
     #[error(transparent)]
@@ -50,10 +51,10 @@ pub enum PasswordError {
 }
 
 impl Password {
-    /// A new password, as far as its length goes.
+    /// Parses a new password. Only its length is checked.
     ///
     /// # Errors
-    /// A text for the user that says what is wrong.
+    /// A text for the user that states the broken rule.
     pub fn parse(text: &str) -> Result<Self, String> {
         let password = Self::from_input(text);
         match password.0.chars().count() {
@@ -67,7 +68,7 @@ impl Password {
         }
     }
 
-    /// One that nobody guesses: 20 letters and digits, some 98 bits, in four groups.
+    /// Returns a random password: 20 letters and digits, about 98 bits, in four groups.
     #[must_use]
     pub fn random() -> Self {
         let mut rng = rand::rng();
@@ -79,27 +80,31 @@ impl Password {
         Self(groups.join("-"))
     }
 
-    /// To show it to whom it is given.
+    /// Returns the password in plain text, to show it to its user.
     #[must_use]
     pub fn expose(&self) -> &str {
         &self.0
     }
 
-    /// Returns whether the password is among the first that an attacker would guess who knows `about` of
-    /// the user. Runs on the hashing threads, for 70 ms at most.
+    /// Returns whether an attacker who knows `user_inputs` about the user would guess the password early.
+    ///
+    /// The check runs on the hashing threads, for 70 ms at most.
     ///
     /// # Errors
     /// [`PasswordError::Busy`] when the queue is full.
     pub async fn is_common(
         &self,
         requester: Requester,
-        about: Vec<String>,
+        user_inputs: Vec<String>,
     ) -> Result<bool, PasswordError> {
         let password = self.0.clone();
-        Ok(run_queued(requester, move |_| is_common_blocking(&password, &about)).await?)
+        Ok(run_queued(requester, move |_| {
+            is_common_blocking(&password, &user_inputs)
+        })
+        .await?)
     }
 
-    /// A password as somebody gave it to log in.
+    /// Returns the password that a user entered to log in. No rule is checked.
     #[must_use]
     pub fn from_input(text: &str) -> Self {
         Self(text.nfc().collect())
@@ -113,8 +118,9 @@ impl Password {
         Ok(run_queued(requester, move |memory| hash_blocking(&self.0, memory)).await??)
     }
 
-    /// Returns whether `hash` is a hash of this password. Without a hash the answer is `false` after the
-    /// same time.
+    /// Returns whether `hash` is a hash of this password.
+    ///
+    /// Without a hash, the result is `false`, after the same time.
     ///
     /// # Errors
     /// [`PasswordError::Busy`] when the queue is full.
@@ -124,22 +130,23 @@ impl Password {
         hash: Option<String>,
     ) -> Result<bool, PasswordError> {
         let matches = run_queued(requester, move |memory| {
-            let known = hash.is_some();
-            verify_blocking(&self.0, hash.as_deref().unwrap_or(&DUMMY_HASH), memory) && known
+            let is_known = hash.is_some();
+            verify_blocking(&self.0, hash.as_deref().unwrap_or(&DUMMY_HASH), memory) && is_known
         });
         Ok(matches.await?)
     }
 }
 
-/// Judges the first characters, and the last ones where the first are weak. The length counts too: the same
-/// characters twice take twice as many guesses.
-fn is_common_blocking(password: &str, about: &[String]) -> bool {
-    let about: Vec<&str> = about.iter().map(String::as_str).collect();
+/// Scores the first characters, and also the last characters unless the first are weak already.
+///
+/// The length counts too: a password of twice the length takes twice as many guesses.
+fn is_common_blocking(password: &str, user_inputs: &[String]) -> bool {
+    let user_inputs: Vec<&str> = user_inputs.iter().map(String::as_str).collect();
     let count = password.chars().count();
-    let times = count.div_ceil(SCORED_CHARS).max(1) as u64;
+    let part_count = count.div_ceil(SCORED_CHARS).max(1) as u64;
     let is_weak = |part: String| {
-        let guesses = zxcvbn::zxcvbn(&part, &about).guesses();
-        guesses.saturating_mul(times) < COMMON_PASSWORD_GUESSES
+        let guesses = zxcvbn::zxcvbn(&part, &user_inputs).guesses();
+        guesses.saturating_mul(part_count) < COMMON_PASSWORD_GUESSES
     };
     let first = password.chars().take(SCORED_CHARS).collect();
     let last = || password.chars().skip(count.saturating_sub(SCORED_CHARS));
@@ -161,16 +168,16 @@ fn hash_blocking(password: &str, memory: &mut HashMemory) -> Result<String, pass
 }
 
 fn verify_blocking(password: &str, hash: &str, memory: &mut HashMemory) -> bool {
-    let recomputed = PasswordHash::new(hash).and_then(|known| {
-        let algorithm = Algorithm::try_from(known.algorithm)?;
-        let version = known
+    let recomputed = PasswordHash::new(hash).and_then(|stored| {
+        let algorithm = Algorithm::try_from(stored.algorithm)?;
+        let version = stored
             .version
             .map_or(Ok(Version::default()), Version::try_from)?;
-        let argon2 = Argon2::new(algorithm, version, Params::try_from(&known)?);
-        let salt = known.salt.ok_or(password_hash::Error::Password)?;
+        let argon2 = Argon2::new(algorithm, version, Params::try_from(&stored)?);
+        let salt = stored.salt.ok_or(password_hash::Error::Password)?;
         let computed = hash_raw(&argon2, password, salt, memory)?;
-        // It takes the same time wherever they differ.
-        Ok(known.hash == Some(computed))
+        // The comparison takes the same time for all differences.
+        Ok(stored.hash == Some(computed))
     });
     recomputed.unwrap_or(false)
 }

@@ -1,8 +1,9 @@
-//! Sessions: who is logged in, where, and for how long. A token is worth as much as its session; a
-//! session that was ended has no row any more.
+//! Sessions: each row is one login of a user. A session that was revoked has no row.
 //!
-//! The database's clock says when a session ends. A node keeps the time that is left by its own monotonic
-//! clock, so that neither the difference between two nodes nor a clock that is set ends a session.
+//! A token is valid only as long as its session.
+//!
+//! The database's clock decides when a session ends. A node keeps the remaining time by its own monotonic clock. So
+//! neither a difference between two nodes nor a clock that is set ends a session.
 
 mod refresh;
 
@@ -21,37 +22,37 @@ pub use super::_entities::sessions::{ActiveModel, Column, Entity, Model};
 use super::{bulk_query::bulk_select, log::begin_write, users};
 use crate::database::clock;
 
-/// Characters of a user agent that are kept.
+/// The number of characters of a user agent that are stored.
 const MAX_USER_AGENT_CHARS: usize = 200;
 
-/// What a token says of itself, and nobody else could have said.
+/// The content of a token. Its signature proves that this server issued the token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TokenClaims {
     pub user_id: i64,
     pub session_id: Uuid,
     /// The generation of the session's tokens.
     pub generation: i64,
-    /// Of a refresh token.
+    /// The id of the refresh token.
     pub refresh: RefreshId,
 }
 
-/// A session that lives, as far as whoever came by it needs to know.
+/// An active session, reduced to the fields that sockets and tokens need.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ActiveSession {
     pub id: Uuid,
     pub user_id: i64,
-    /// The generation of the session's valid tokens: a password change begins the next one.
+    /// The generation of the session's valid tokens. A password change begins the next generation.
     pub generation: i64,
-    /// The end of the session, later with each refresh.
+    /// The end of the session. Each refresh moves the end.
     pub ends_at: Instant,
-    /// The time until which a socket may stay without showing a token again, if the session does not end
-    /// before.
+    /// The time until which a socket may stay open without a new token. The session may end before.
     pub token_valid_until: Option<Instant>,
 }
 
 impl ActiveSession {
-    /// As somebody has just come by it, with a token that is good for so many seconds; 0: as long as
-    /// the session.
+    /// Returns the session with a token that is valid for this number of seconds from now.
+    ///
+    /// With 0, the token is valid as long as the session.
     #[must_use]
     pub fn with_token_ttl(self, seconds: u32) -> Self {
         let until = Instant::now() + std::time::Duration::from_secs(seconds.into());
@@ -61,7 +62,7 @@ impl ActiveSession {
         }
     }
 
-    /// How long one may stay by it, if it is not refreshed and no token is shown.
+    /// Returns the time until the session or its token ends, if neither is renewed.
     #[must_use]
     pub fn remaining(&self) -> std::time::Duration {
         let end = self
@@ -71,7 +72,7 @@ impl ActiveSession {
         end.saturating_duration_since(Instant::now())
     }
 
-    /// The same in whole seconds.
+    /// Returns the remaining time in whole seconds.
     #[must_use]
     pub fn expires_in(&self) -> i64 {
         i64::try_from(self.remaining().as_secs()).unwrap_or(i64::MAX)
@@ -83,11 +84,12 @@ fn not_expired_condition(db: &impl ConnectionTrait) -> Expr {
     Expr::col((Entity, Column::ExpiresAt)).gt(clock::now_expr(db))
 }
 
-/// Returns the end of a session by the clock of this process.
+/// Returns the end of a session by the monotonic clock of this process.
 fn to_local_instant(expires_at: DateTimeWithTimeZone, now: DateTimeWithTimeZone) -> Instant {
-    let (here, left) = (Instant::now(), expires_at - now);
-    here.checked_add(left.to_std().unwrap_or_default())
-        .unwrap_or(here)
+    let (local_now, remaining) = (Instant::now(), expires_at - now);
+    local_now
+        .checked_add(remaining.to_std().unwrap_or_default())
+        .unwrap_or(local_now)
 }
 
 #[derive(FromQueryResult)]
@@ -110,32 +112,35 @@ struct UserSessionRow {
     user: users::Model,
 }
 
-/// A session that lives, with its user.
+/// An active session with its user.
 pub struct SessionWithUser {
     pub session: Model,
     pub user: users::Model,
-    /// The time of the database at which it lived.
+    /// The database's time at which the session was active.
     pub now: DateTime<Utc>,
 }
 
 impl SessionWithUser {
+    /// Returns the fields that sockets and tokens need.
     #[must_use]
     pub fn to_active(&self) -> ActiveSession {
         self.session.to_active(self.now)
     }
 }
 
-/// Sessions beyond the quota that one login ends.
+/// The number of surplus sessions that one login ends.
 const MAX_SURPLUS_REVOKED: u64 = 500;
 
 impl ActiveModelBehavior for ActiveModel {}
 
 impl Model {
-    /// Begins a session with a login, unless the user's password was changed, or the account was
-    /// deactivated, since the user was read. `refresh` is the session's first refresh token. Where the user has
-    /// more than `most` sessions then, those end that were not used for the longest time.
+    /// Creates a session for a login, and ends the sessions above the quota.
     ///
-    /// Returns the session, and whether others ended.
+    /// Returns `None` if the user's password was changed, or the account was deactivated, since `user` was read.
+    /// `refresh` is the session's first refresh token. If the user then has more than `max_sessions` sessions, the
+    /// sessions that were unused for the longest time end.
+    ///
+    /// The result is the session, and whether other sessions ended.
     ///
     /// # Errors
     /// When the database fails.
@@ -145,17 +150,18 @@ impl Model {
         user_agent: Option<&str>,
         lifetime: Duration,
         refresh: RefreshId,
-        most: u32,
+        max_sessions: u32,
     ) -> Result<Option<(ActiveSession, bool)>, DbErr> {
         let transaction = begin_write(db).await?;
-        // Whoever changes the user waits until this session is there to be ended, or is seen here.
-        let same = users::Entity::find_by_id(user.id)
+        // A concurrent change of the user waits for this transaction and then ends the new session. An earlier
+        // change is visible here.
+        let unchanged_user = users::Entity::find_by_id(user.id)
             .filter(users::Column::IsActive.eq(true))
             .filter(users::Column::PasswordHash.eq(&user.password_hash))
             .lock_shared()
             .one(&transaction)
             .await?;
-        if same.is_none() {
+        if unchanged_user.is_none() {
             return Ok(None);
         }
         let now = clock::now(&transaction).await?;
@@ -171,14 +177,14 @@ impl Model {
         }
         .insert(&transaction)
         .await?;
-        // The new session is not among the others.
+        // The new session is excluded.
         let surplus: Vec<Uuid> = Entity::find()
             .select_only()
             .column(Column::Id)
             .filter(Column::UserId.eq(user.id))
             .filter(Column::Id.ne(session.id))
             .order_by_desc(Column::UsedAt)
-            .offset(u64::from(most.saturating_sub(1)))
+            .offset(u64::from(max_sessions.saturating_sub(1)))
             .limit(MAX_SURPLUS_REVOKED)
             .into_tuple()
             .all(&transaction)
@@ -194,18 +200,18 @@ impl Model {
         Ok(Some((session.to_active(now), has_surplus)))
     }
 
-    /// Returns the session of a token, if the session lives, its user is active, and the token is of the
+    /// Returns the session of a token, if the session is active, its user is active, and the token belongs to the
     /// session's current generation.
     ///
     /// # Errors
     /// When the database fails.
     pub async fn find_active(
         db: &DatabaseConnection,
-        claimed: &TokenClaims,
+        claims: &TokenClaims,
     ) -> Result<Option<SessionWithUser>, DbErr> {
-        let query = Entity::find_by_id(claimed.session_id)
-            .filter(Column::UserId.eq(claimed.user_id))
-            .filter(Column::Generation.eq(claimed.generation))
+        let query = Entity::find_by_id(claims.session_id)
+            .filter(Column::UserId.eq(claims.user_id))
+            .filter(Column::Generation.eq(claims.generation))
             .filter(not_expired_condition(db))
             .find_also_related(users::Entity)
             .filter(users::Column::IsActive.eq(true))
@@ -221,7 +227,7 @@ impl Model {
         }))
     }
 
-    /// Those of these sessions that live and are of active users.
+    /// Returns which of these sessions are active and belong to active users, by id.
     ///
     /// # Errors
     /// When the database fails.
@@ -229,30 +235,30 @@ impl Model {
         db: &DatabaseConnection,
         ids: impl IntoIterator<Item = Uuid>,
     ) -> Result<HashMap<Uuid, (ActiveSession, users::Model)>, DbErr> {
-        let asked = ids.into_iter().map(|id| [id.into()]);
+        let rows = ids.into_iter().map(|id| [id.into()]);
         let query = format!(
             "SELECT sessions.id AS session_id, generation, expires_at, {} AS now, users.* \
              FROM asked JOIN sessions ON sessions.id = asked.id \
              JOIN users ON users.id = user_id WHERE is_active",
             clock::now_sql(db.get_database_backend())
         );
-        let rows: Vec<UserSessionRow> = bulk_select(db, "id", asked, &query).await?;
-        let live = rows.into_iter().map(|row| {
-            let live = ActiveSession {
+        let sessions: Vec<UserSessionRow> = bulk_select(db, "id", rows, &query).await?;
+        let active = sessions.into_iter().map(|row| {
+            let active = ActiveSession {
                 id: row.session_id,
                 user_id: row.user.id,
                 generation: row.generation,
                 ends_at: to_local_instant(row.expires_at, row.now),
                 token_valid_until: None,
             };
-            (row.session_id, (live, row.user))
+            (row.session_id, (active, row.user))
         });
-        Ok(live
-            .filter(|(_, (live, _))| !live.remaining().is_zero())
+        Ok(active
+            .filter(|(_, (active, _))| !active.remaining().is_zero())
             .collect())
     }
 
-    /// Returns the session as sockets and tokens need it, at this time of the database.
+    /// Returns the fields that sockets and tokens need, at this time of the database.
     #[must_use]
     pub fn to_active(&self, now: DateTime<Utc>) -> ActiveSession {
         ActiveSession {
@@ -264,7 +270,7 @@ impl Model {
         }
     }
 
-    /// Those of these sessions that nobody has ended. They may have expired.
+    /// Returns which of these sessions still exist, by id. They may have expired.
     ///
     /// # Errors
     /// When the database fails.
@@ -272,25 +278,25 @@ impl Model {
         db: &DatabaseConnection,
         ids: impl IntoIterator<Item = Uuid>,
     ) -> Result<HashMap<Uuid, ActiveSession>, DbErr> {
-        let asked = ids.into_iter().map(|id| [id.into()]);
+        let rows = ids.into_iter().map(|id| [id.into()]);
         let query = format!(
             "SELECT sessions.id, user_id, generation, expires_at, {} AS now FROM asked \
              JOIN sessions ON sessions.id = asked.id \
              JOIN users ON users.id = user_id WHERE is_active",
             clock::now_sql(db.get_database_backend())
         );
-        let rows: Vec<SessionRow> = bulk_select(db, "id", asked, &query).await?;
-        let live = rows.into_iter().map(|row| ActiveSession {
+        let sessions: Vec<SessionRow> = bulk_select(db, "id", rows, &query).await?;
+        let active = sessions.into_iter().map(|row| ActiveSession {
             id: row.id,
             user_id: row.user_id,
             generation: row.generation,
             ends_at: to_local_instant(row.expires_at, row.now),
             token_valid_until: None,
         });
-        Ok(live.map(|live| (live.id, live)).collect())
+        Ok(active.map(|session| (session.id, session)).collect())
     }
 
-    /// The sessions of a user that live, the last used first.
+    /// Returns the active sessions of a user, the last used first.
     ///
     /// # Errors
     /// When the database fails.
@@ -309,8 +315,9 @@ impl Model {
             .await
     }
 
-    /// Begins the next generation of a session's tokens: all tokens that were issued before are invalid.
-    /// `refresh` is the id of the next refresh token. Returns `None` when the session has ended.
+    /// Begins the next generation of a session's tokens: all earlier tokens become invalid.
+    ///
+    /// `refresh` is the id of the next refresh token. Returns `None` if the session has ended.
     ///
     /// # Errors
     /// When the database fails.
@@ -337,37 +344,38 @@ impl Model {
         Ok(renewed.map(|session| session.to_active(now)))
     }
 
-    /// Ends a session of a user. Says whether there was one.
+    /// Ends a session of a user. Returns whether the session existed.
     ///
     /// # Errors
     /// When the database fails.
     pub async fn revoke(db: &impl ConnectionTrait, user_id: i64, id: Uuid) -> Result<bool, DbErr> {
-        let ended = Entity::delete_many()
+        let deleted = Entity::delete_many()
             .filter(Column::UserId.eq(user_id))
             .filter(Column::Id.eq(id))
             .exec(db)
             .await?;
-        Ok(ended.rows_affected > 0)
+        Ok(deleted.rows_affected > 0)
     }
 
-    /// Ends all sessions of a user but one, or none. Says how many there were.
+    /// Ends all sessions of a user, except one if given. Returns the number of ended sessions.
     ///
     /// # Errors
     /// When the database fails.
     pub async fn revoke_all(
         db: &impl ConnectionTrait,
         user_id: i64,
-        but: Option<Uuid>,
+        except: Option<Uuid>,
     ) -> Result<u64, DbErr> {
-        let mut ending = Entity::delete_many().filter(Column::UserId.eq(user_id));
-        if let Some(kept) = but {
-            ending = ending.filter(Column::Id.ne(kept));
+        let mut delete = Entity::delete_many().filter(Column::UserId.eq(user_id));
+        if let Some(kept) = except {
+            delete = delete.filter(Column::Id.ne(kept));
         }
-        Ok(ending.exec(db).await?.rows_affected)
+        Ok(delete.exec(db).await?.rows_affected)
     }
 
-    /// Forgets the sessions that expired more than a day ago. A clock that is set wrong for a moment does not
-    /// cost everybody their sessions.
+    /// Deletes the sessions that expired more than a day ago.
+    ///
+    /// The margin keeps all sessions if the clock is wrong for a moment.
     ///
     /// # Errors
     /// When the database fails.
@@ -381,8 +389,8 @@ impl Model {
     }
 }
 
-/// A user agent as it may be stored and shown.
+/// Returns the part of a user agent that is stored and shown: no control characters, limited length.
 fn sanitize_user_agent(user_agent: &str) -> Option<String> {
     let visible = user_agent.chars().filter(|c| !c.is_control());
-    Some(visible.take(MAX_USER_AGENT_CHARS).collect()).filter(|shown: &String| !shown.is_empty())
+    Some(visible.take(MAX_USER_AGENT_CHARS).collect()).filter(|text: &String| !text.is_empty())
 }

@@ -1,4 +1,4 @@
-//! Accounts.
+//! Accounts: registration, login, passwords, and the names of users.
 
 use loco_rs::prelude::*;
 use sea_orm::{DatabaseTransaction, QuerySelect, SqlErr, sea_query::Expr};
@@ -16,13 +16,14 @@ use super::{
     usernames::{self, Username},
 };
 
-/// An account that may be created: every field has been checked.
+/// An account before registration. Every field is valid.
 pub struct NewUser {
     pub name: String,
     pub username: Username,
     pub password: Password,
 }
 
+/// The reasons why a command about an account failed.
 #[derive(Debug, thiserror::Error)]
 pub enum UserError {
     #[error("the username is already used")]
@@ -42,29 +43,31 @@ pub enum UserError {
 impl ActiveModelBehavior for ActiveModel {}
 
 impl Model {
-    /// Creates an account. The unique indexes of the database decide between two registrations of one
-    /// username. The password is judged after all cheap checks.
+    /// Creates an account.
+    ///
+    /// The unique indexes of the database decide between two registrations of one username. The strength of the
+    /// password is checked after all cheap checks.
     ///
     /// # Errors
-    /// [`UserError::UsernameTaken`], also where the other username differs in letter case alone, or looks
-    /// the same; [`UserError::CommonPassword`].
+    /// [`UserError::UsernameTaken`] for a username that is used, or that differs from a used username only in letter
+    /// case, or looks the same; [`UserError::CommonPassword`].
     pub async fn register(
         db: &DatabaseConnection,
         user: NewUser,
         requester: Requester,
     ) -> Result<Self, UserError> {
         let username_key = user.username.key();
-        let look = ConfusableKey::from_username(&user.username);
-        // This check saves the hashing. The indexes decide.
+        let confusable_key = ConfusableKey::from_username(&user.username);
+        // This early check avoids the cost of hashing. The indexes decide.
         if Self::find_by_username_key(db, &username_key)
             .await?
             .is_some()
-            || look.is_reserved_by_other(db).await?
+            || confusable_key.is_reserved_by_other(db).await?
         {
             return Err(UserError::UsernameTaken);
         }
-        let about = vec![user.name.clone(), user.username.as_str().to_owned()];
-        if user.password.is_common(requester, about).await? {
+        let user_inputs = vec![user.name.clone(), user.username.as_str().to_owned()];
+        if user.password.is_common(requester, user_inputs).await? {
             return Err(UserError::CommonPassword);
         }
         let password_hash = user.password.hash(requester).await?;
@@ -76,7 +79,7 @@ impl Model {
             ..Default::default()
         };
         let transaction = begin_write(db).await?;
-        if !look.reserve(&transaction).await? {
+        if !confusable_key.reserve(&transaction).await? {
             return Err(UserError::UsernameTaken);
         }
         let inserted = row.insert(&transaction).await;
@@ -88,10 +91,11 @@ impl Model {
         Ok(inserted)
     }
 
-    /// Returns the active user with this username and password. The call takes the same time for an
-    /// unknown user, a wrong password and an inactive account.
+    /// Returns the active user with this username and password.
     ///
-    /// A user whose username is no longer valid, and was replaced, may still log in by the former one.
+    /// The call takes the same time for an unknown user, a wrong password and an inactive account.
+    ///
+    /// A user whose username became invalid, and was replaced, can still log in with the former username.
     ///
     /// # Errors
     /// When the database or the hashing fails.
@@ -112,16 +116,15 @@ impl Model {
         Ok(user.filter(|user| matches && user.is_active))
     }
 
-    /// Replaces the password and ends all other sessions. Every token of this session that was issued
-    /// before is invalid from then on: `refresh` is the id of its next refresh token.
+    /// Replaces the password and ends all other sessions. Returns the session, for which the caller issues new tokens.
     ///
-    /// The new password is judged after the current one was found right.
+    /// All earlier tokens of the session become invalid. `refresh` is the id of its next refresh token.
     ///
-    /// Returns the session, from which new tokens are issued.
+    /// The strength of the new password is checked after the current password was confirmed.
     ///
     /// # Errors
-    /// [`UserError::WrongPassword`], [`UserError::CommonPassword`], and when the database or the hashing
-    /// fails.
+    /// [`UserError::WrongPassword`], [`UserError::CommonPassword`], [`UserError::SessionEnded`], and when the database
+    /// or the hashing fails.
     pub async fn change_password(
         &self,
         db: &DatabaseConnection,
@@ -138,19 +141,19 @@ impl Model {
         {
             return Err(UserError::WrongPassword);
         }
-        let about = vec![self.name.clone(), self.username.clone()];
-        if new.is_common(requester, about).await? {
+        let user_inputs = vec![self.name.clone(), self.username.clone()];
+        if new.is_common(requester, user_inputs).await? {
             return Err(UserError::CommonPassword);
         }
-        let changed = ActiveModel {
+        let changes = ActiveModel {
             password_hash: Set(new.hash(requester).await?),
             ..Default::default()
         };
         let transaction = begin_write(db).await?;
-        // A password that was changed meanwhile is no longer the current one.
-        let unchanged = Column::PasswordHash.eq(&self.password_hash);
+        // If the password changed meanwhile, `current` is no longer the current password.
+        let is_unchanged = Column::PasswordHash.eq(&self.password_hash);
         if !self
-            .update_and_revoke_sessions(&transaction, changed, unchanged, Some(session))
+            .update_and_revoke_sessions(&transaction, changes, is_unchanged, Some(session))
             .await?
         {
             return Err(UserError::WrongPassword);
@@ -158,11 +161,11 @@ impl Model {
         let renewed =
             sessions::Model::begin_next_generation(&transaction, session, refresh).await?;
         transaction.commit().await?;
-        // A session that was ended meanwhile gets no tokens, and the password stays changed.
+        // A session that ended meanwhile gets no tokens. The new password stays.
         renewed.ok_or(UserError::SessionEnded)
     }
 
-    /// Gives the user another password, whatever the old one was, and ends all sessions.
+    /// Sets a new password without the old one, and ends all sessions.
     ///
     /// # Errors
     /// When the database or the hashing fails.
@@ -171,31 +174,32 @@ impl Model {
         db: &DatabaseConnection,
         new: Password,
     ) -> Result<(), UserError> {
-        let changed = ActiveModel {
+        let changes = ActiveModel {
             password_hash: Set(new.hash(Requester::OPERATOR).await?),
             ..Default::default()
         };
         let transaction = begin_write(db).await?;
-        self.update_and_revoke_sessions(&transaction, changed, Column::Id.eq(self.id), None)
+        self.update_and_revoke_sessions(&transaction, changes, Column::Id.eq(self.id), None)
             .await?;
         transaction.commit().await?;
         Ok(())
     }
 
-    /// Activates or deactivates the account. Unless it was so before, all sessions end. The invites of a
-    /// deactivated user end too.
+    /// Activates or deactivates the account. If the state changes, all sessions end.
+    ///
+    /// The invites of a deactivated user end too.
     ///
     /// # Errors
     /// When the database fails.
     pub async fn set_active(&self, db: &DatabaseConnection, is_active: bool) -> Result<(), DbErr> {
-        let changed = ActiveModel {
+        let changes = ActiveModel {
             is_active: Set(is_active),
             ..Default::default()
         };
         let transaction = begin_write(db).await?;
         self.update_and_revoke_sessions(
             &transaction,
-            changed,
+            changes,
             Column::IsActive.ne(is_active),
             None,
         )
@@ -206,17 +210,17 @@ impl Model {
         transaction.commit().await
     }
 
-    /// Changes the user where a condition holds, and ends all sessions but one, or all. Returns whether the
+    /// Changes the user if a condition holds, and then ends all sessions except `except`. Returns whether the
     /// condition held.
     async fn update_and_revoke_sessions(
         &self,
         transaction: &DatabaseTransaction,
-        changed: ActiveModel,
+        changes: ActiveModel,
         condition: Expr,
-        but: Option<Uuid>,
+        except: Option<Uuid>,
     ) -> Result<bool, DbErr> {
         let updated = Entity::update_many()
-            .set(changed)
+            .set(changes)
             .filter(Column::Id.eq(self.id))
             .filter(condition)
             .exec(transaction)
@@ -224,10 +228,12 @@ impl Model {
         if updated.rows_affected == 0 {
             return Ok(false);
         }
-        sessions::Model::revoke_all(transaction, self.id, but).await?;
+        sessions::Model::revoke_all(transaction, self.id, except).await?;
         Ok(true)
     }
 
+    /// Returns the user with this id, if the account is active.
+    ///
     /// # Errors
     /// When the database fails.
     pub async fn find_active(db: &DatabaseConnection, id: i64) -> Result<Option<Self>, DbErr> {
@@ -237,13 +243,13 @@ impl Model {
             .filter(|user| user.is_active))
     }
 
-    /// Whether this is the user's name, in whatever letter case.
+    /// Returns whether this is the user's username, without regard to letter case.
     #[must_use]
     pub fn has_username(&self, username: &str) -> bool {
         self.username_key == usernames::username_key(username)
     }
 
-    /// The user of this name, in whatever letter case.
+    /// Returns the user with this username, without regard to letter case.
     ///
     /// # Errors
     /// When the database fails.
@@ -254,8 +260,8 @@ impl Model {
         Self::find_by_username_key(db, &usernames::username_key(username)).await
     }
 
-    /// Lists the users whose username is not valid, or was replaced because of that, the oldest account
-    /// first, 100 at most.
+    /// Returns the users whose username is invalid, or was replaced because it was invalid: the oldest accounts first,
+    /// at most 100.
     ///
     /// # Errors
     /// When the database fails.
@@ -282,7 +288,7 @@ impl Model {
         db: &impl ConnectionTrait,
         key: &str,
     ) -> Result<Option<Self>, DbErr> {
-        // PostgreSQL cannot store a NUL, and says so with an error instead of finding nothing.
+        // PostgreSQL cannot store a NUL: it would return an error instead of no row.
         if key.contains('\0') {
             return Ok(None);
         }
@@ -294,6 +300,7 @@ impl Model {
 }
 
 impl Actor {
+    /// Returns the user as the actor of a command.
     #[must_use]
     pub fn from_user(user: &Model) -> Self {
         Self {

@@ -1,4 +1,4 @@
-//! Refreshing a session, and the rules of refresh tokens.
+//! The refresh of a session, and the rules of refresh tokens.
 
 use chrono::{DateTime, Duration, Utc};
 use loco_rs::prelude::*;
@@ -9,19 +9,20 @@ use uuid::Uuid;
 use super::{ActiveSession, Column, Entity, Model, TokenClaims};
 use crate::models::users;
 
-/// The grace: two tabs of one browser may refresh at the same moment. All rotations of one refresh token
-/// within it give the same successor, and the token itself stays valid for as long after the first use of
-/// its successor.
+/// The grace period of a rotation, because two tabs of one browser may refresh at the same moment.
+///
+/// All rotations of one refresh token within the grace give the same successor. The token itself stays valid for
+/// the same time after the first use of its successor.
 const ROTATION_GRACE: Duration = Duration::seconds(10);
 
-/// Attempts to store a refresh while others refresh the same session.
+/// The number of attempts to store a refresh, while other requests refresh the same session.
 const MAX_REFRESH_ATTEMPTS: usize = 8;
 
 /// The id of a refresh token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RefreshId {
     pub jti: Uuid,
-    /// The token that was rotated for this one; `None` for the token of a login.
+    /// The token that this token replaces; `None` for the token of a login.
     pub parent: Option<Uuid>,
 }
 
@@ -35,8 +36,9 @@ impl RefreshId {
         }
     }
 
-    /// Returns the id of the successor of a token that is issued at this time: always the same one. The id
-    /// need not be a secret, because tokens are signed.
+    /// Returns the id of the successor of a token that is issued at this time.
+    ///
+    /// The same input always gives the same id. The id is not a secret, because tokens are signed.
     #[must_use]
     pub fn successor_of(parent: Uuid, issued_at: DateTime<Utc>) -> Self {
         let digest = Sha256::new()
@@ -55,16 +57,16 @@ impl RefreshId {
     }
 }
 
-/// A refresh token that is to be signed.
+/// A refresh token before its signature.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct UnsignedRefreshToken {
     pub id: RefreshId,
-    /// The time of its first issue: the same token is signed again as it was.
+    /// The time of the token's first issue. A repeated token has the same content.
     pub issued_at: DateTime<Utc>,
 }
 
 impl UnsignedRefreshToken {
-    /// A token that is issued now, for the first time.
+    /// Returns a token that is issued now, for the first time.
     #[must_use]
     pub fn issue_now(id: RefreshId) -> Self {
         Self {
@@ -76,73 +78,72 @@ impl UnsignedRefreshToken {
 
 /// The result of a refresh.
 pub enum RefreshOutcome {
-    /// The session goes on.
+    /// The session continues.
     Active {
         session: ActiveSession,
         /// The successor of the token, if one was requested.
         next_token: Option<UnsignedRefreshToken>,
     },
-    /// The token was replaced before the grace, so that somebody else has a copy of it: the session has ended.
+    /// The token was replaced longer ago than the grace. Somebody else has a copy, so the session has ended.
     TokenReused { user: users::Model },
     /// The session does not exist.
     SessionNotFound,
 }
 
-/// The place of a refresh token in its session.
+/// The position of a refresh token among the tokens of its session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RefreshTokenStatus {
     /// The token that was used last.
     Current,
-    /// A successor of the current token, used for the first time. It is the current token from then on.
+    /// A successor of the current token, at its first use. It becomes the current token.
     Successor,
-    /// The token that the current one has replaced within the grace.
+    /// The token that the current token replaced within the grace.
     Superseded,
-    /// A copy.
+    /// A token that was replaced longer ago: a copy.
     Reused,
 }
 
 impl Model {
-    /// Refreshes a session by a refresh token: the session lives for `lifetime` from now on. With `rotate` the
-    /// token gets a successor.
+    /// Refreshes a session by a refresh token. The session then lasts for `lifetime` from now.
     ///
-    /// A token is valid until its successor is used, so that a lost answer costs nothing. After that and the
-    /// grace it can only be a copy (RFC 9700, section 4.14.2), and the session ends. All times are those of
-    /// the database's clock.
+    /// With `rotate`, the token gets a successor. A token is valid until its successor is used, so a lost response
+    /// does no harm. After that use and the grace, a token can only be a copy (RFC 9700, section 4.14.2), and the
+    /// session ends. All times are from the database's clock.
     ///
     /// # Errors
     /// When the database fails.
     pub async fn refresh(
         db: &DatabaseConnection,
-        claimed: TokenClaims,
+        claims: TokenClaims,
         rotate: bool,
         lifetime: Duration,
     ) -> Result<RefreshOutcome, DbErr> {
-        let (id, user_id, token) = (claimed.session_id, claimed.user_id, claimed.refresh);
-        let generation = claimed.generation;
+        let (id, user_id, token) = (claims.session_id, claims.user_id, claims.refresh);
+        let generation = claims.generation;
         for _ in 0..MAX_REFRESH_ATTEMPTS {
-            let Some(found) = Self::find_active(db, &claimed).await? else {
+            let Some(active) = Self::find_active(db, &claims).await? else {
                 return Ok(RefreshOutcome::SessionNotFound);
             };
-            let (mut session, user, now) = (found.session, found.user, found.now);
-            let known = (session.refresh_jti, session.successor_at);
-            let standing = session.use_token(token, now);
-            if standing == RefreshTokenStatus::Reused {
-                let ended = Entity::delete_many()
+            let (mut session, user, now) = (active.session, active.user, active.now);
+            let previous = (session.refresh_jti, session.successor_at);
+            let status = session.use_token(token, now);
+            if status == RefreshTokenStatus::Reused {
+                let deleted = Entity::delete_many()
                     .filter(Column::Id.eq(id))
                     .filter(Column::UserId.eq(user_id))
                     // A password change may have renewed the session meanwhile.
-                    .filter(Column::RefreshJti.eq(known.0))
+                    .filter(Column::RefreshJti.eq(previous.0))
                     .filter(Column::Generation.eq(generation))
                     .exec(db)
                     .await?;
-                if ended.rows_affected == 0 {
+                if deleted.rows_affected == 0 {
                     continue;
                 }
                 return Ok(RefreshOutcome::TokenReused { user });
             }
-            let rotated = rotate.then(|| session.rotate(token, standing, now));
+            let next_token = rotate.then(|| session.rotate(token, status, now));
             session.expires_at = (now + lifetime).into();
-            let is_same_successor = match known.1 {
+            let is_same_successor = match previous.1 {
                 Some(at) => Expr::col(Column::SuccessorAt).eq(at),
                 None => Expr::col(Column::SuccessorAt).is_null(),
             };
@@ -154,8 +155,8 @@ impl Model {
                 .col_expr(Column::RotatedAt, Expr::value(session.rotated_at))
                 .col_expr(Column::SuccessorAt, Expr::value(session.successor_at))
                 .filter(Column::Id.eq(id))
-                // Another request may have refreshed the session first, or have ended it.
-                .filter(Column::RefreshJti.eq(known.0))
+                // Another request may have refreshed or ended the session first.
+                .filter(Column::RefreshJti.eq(previous.0))
                 .filter(is_same_successor)
                 .filter(Column::Generation.eq(generation))
                 .exec(db)
@@ -163,7 +164,7 @@ impl Model {
             if stored.rows_affected > 0 {
                 return Ok(RefreshOutcome::Active {
                     session: session.to_active(now),
-                    next_token: rotated,
+                    next_token,
                 });
             }
         }
@@ -172,7 +173,7 @@ impl Model {
         ))
     }
 
-    /// Takes a refresh token of this session at a time, and returns its standing.
+    /// Marks a refresh token as used at this time, and returns its status.
     pub fn use_token(&mut self, token: RefreshId, now: DateTime<Utc>) -> RefreshTokenStatus {
         let current = self.refresh_jti;
         if token.jti == current {
@@ -186,9 +187,9 @@ impl Model {
         }
         let is_fresh = self
             .rotated_at
-            .is_some_and(|rotated| now - rotated.to_utc() < ROTATION_GRACE);
+            .is_some_and(|rotated_at| now - rotated_at.to_utc() < ROTATION_GRACE);
         let is_parent = self.parent_jti == Some(token.jti);
-        // Rotations further apart than the grace give different successors.
+        // Rotations with a distance longer than the grace give different successors.
         let is_sibling = self.parent_jti.is_some() && self.parent_jti == token.parent;
         if is_fresh && (is_parent || is_sibling) {
             RefreshTokenStatus::Superseded
@@ -197,23 +198,24 @@ impl Model {
         }
     }
 
-    /// Returns the successor of a token that was taken with this standing.
+    /// Returns the successor of a token that was used with this status.
     ///
-    /// The successor of an overtaken token is in use already. It is given once more within the grace of its issue:
-    /// two tabs rotated at the same moment. Later than that, whoever shows the overtaken token may be a thief, and
-    /// gets a token of a line of its own: one of the two lines is a copy as soon as both go on.
+    /// The successor of a superseded token is in use already. The same successor is issued again within the grace of
+    /// its issue, because two tabs rotated at the same moment. After that time, the holder of the superseded token may
+    /// be a thief. So that holder gets a successor in a separate chain. When both chains continue, one of them
+    /// is detected as a copy.
     pub fn rotate(
         &mut self,
         token: RefreshId,
-        standing: RefreshTokenStatus,
+        status: RefreshTokenStatus,
         now: DateTime<Utc>,
     ) -> UnsignedRefreshToken {
         let rotated_at = self.rotated_at.map(|at| at.to_utc());
         let successor_at = self.successor_at.map(|at| at.to_utc());
-        // From before the first use of the current token, it is the time of that token.
+        // A time before the first use of the current token is the issue time of the current token.
         let is_of_current = |at: &DateTime<Utc>| rotated_at.is_some_and(|rotated| *at < rotated);
         let issued_at = successor_at.filter(|at| is_of_current(at) && now - *at < ROTATION_GRACE);
-        if standing == RefreshTokenStatus::Superseded
+        if status == RefreshTokenStatus::Superseded
             && let Some(issued_at) = issued_at
         {
             let id = RefreshId {
