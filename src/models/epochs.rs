@@ -1,5 +1,6 @@
-//! The lives of this database. Numbers of a log mean something within one of them: after a backup
-//! was restored, the same number may be another event.
+//! The epochs of this database. A seq has a meaning only within one epoch.
+//!
+//! After a backup was restored, the same seq may be another event.
 
 use chrono::Utc;
 use loco_rs::prelude::*;
@@ -13,7 +14,7 @@ use super::log::begin_write;
 impl ActiveModelBehavior for ActiveModel {}
 
 impl Model {
-    /// The present life. The first who asks begins it.
+    /// Returns the current epoch. The first call begins the first epoch.
     ///
     /// # Errors
     /// When the database fails.
@@ -24,8 +25,9 @@ impl Model {
         }
     }
 
-    /// Begins a new life after the one of this name, and gives the present one: that, or the one
-    /// which somebody else began meanwhile.
+    /// Begins the epoch after the epoch with the name `ended`, and returns the current epoch.
+    ///
+    /// If another node began an epoch meanwhile, that epoch is returned.
     ///
     /// # Errors
     /// When the database fails.
@@ -35,7 +37,7 @@ impl Model {
             return Ok(last.clone());
         }
         let epoch = ActiveModel {
-            // Of several that begin one at once the database takes the first.
+            // If several nodes begin an epoch at the same time, the database accepts the first.
             id: Set(last.map_or(1, |last| last.id + 1)),
             name: Set(Uuid::new_v4().simple().to_string()),
             ..Default::default()
@@ -49,18 +51,18 @@ impl Model {
         }
     }
 
-    /// Writes a row that is there already and commits, which proves that the database takes writes.
+    /// Updates an existing row and commits, which proves that the database accepts writes.
     ///
     /// # Errors
-    /// When the database does not take them.
+    /// When the database does not accept writes.
     pub async fn check_writable(db: &DatabaseConnection) -> Result<(), DbErr> {
         Self::update_timestamp(db).await?.commit().await
     }
 
-    /// Writes a row that is there already and takes that back.
+    /// Updates an existing row and rolls back.
     ///
     /// # Errors
-    /// When the database takes no writes.
+    /// When the database does not accept writes.
     pub async fn check_writable_dry_run(db: &DatabaseConnection) -> Result<(), DbErr> {
         Self::update_timestamp(db).await?.rollback().await
     }
@@ -75,10 +77,10 @@ impl Model {
         Ok(transaction)
     }
 
-    /// Reads nothing of every table that the server needs, which proves that they are there.
+    /// Reads no rows from every table that the server needs, which proves that the tables exist.
     ///
     /// # Errors
-    /// When one of them, or the database, is not.
+    /// When a table is missing, or the database fails.
     pub async fn check_readable(db: &DatabaseConnection) -> Result<(), DbErr> {
         const TABLES: [&str; 9] = [
             "users",

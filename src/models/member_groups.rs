@@ -1,4 +1,4 @@
-//! The groups of a user, as they see them.
+//! The groups of a user, with the facts that a list of groups shows.
 
 use std::collections::HashMap;
 
@@ -21,28 +21,31 @@ pub struct MemberGroup {
     pub summary: GroupSummary,
 }
 
-/// The facts that a list of groups shows beside the rows of group and membership.
+/// The facts that a list of groups shows in addition to the rows of group and membership.
 #[derive(Debug, Clone, Default)]
 pub struct GroupSummary {
-    /// Messages that the member has not read and that were deleted.
+    /// The number of deleted messages that the member has not read.
     deleted_unread: i64,
-    /// Members of the group, [`MAX_COUNTED_MEMBERS`] at most.
+    /// The number of members, at most [`MAX_COUNTED_MEMBERS`].
     pub member_count: i64,
-    /// The first other members, as username and name.
+    /// The first other members, as pairs of username and name.
     pub other_members: Vec<(String, String)>,
 }
 
-/// Members that are counted at most.
+/// The largest member count. A group with more members has this count too.
 pub const MAX_COUNTED_MEMBERS: i64 = 1000;
 
-/// Other members that are listed at most.
+/// The largest number of other members in a summary.
 pub const MAX_OTHER_MEMBERS: usize = 4;
 
 impl MemberGroup {
-    /// Lists the groups of a user, the last joined first: those before the membership with the id `before`,
-    /// at most `limit` groups, and at most some 256 KiB of their last messages, but one group at least.
+    /// Returns the groups of a user, the last joined first.
     ///
-    /// Returns one group more than the page has, if there is one, and the number of groups on the page.
+    /// The list starts before the membership with the id `before`. A page has at most `limit` groups, with at most about
+    /// 256 KiB of last messages, and at least one group.
+    ///
+    /// The result has one group more than the page, if there are more. Its second part is the number of groups on the
+    /// page.
     ///
     /// # Errors
     /// When the database fails.
@@ -52,7 +55,7 @@ impl MemberGroup {
         before: i64,
         limit: usize,
     ) -> Result<(Vec<Self>, usize), DbErr> {
-        let found = memberships::Entity::find()
+        let rows = memberships::Entity::find()
             .filter(memberships::Column::UserId.eq(user.id))
             .filter(memberships::Column::Id.lt(before))
             .order_by_desc(memberships::Column::Id)
@@ -60,15 +63,11 @@ impl MemberGroup {
             .find_also_related(chat_groups::Entity)
             .all(db)
             .await?;
-        let found: Vec<_> = found
+        let rows: Vec<_> = rows
             .into_iter()
             .filter_map(|(membership, group)| Some((group?, membership)))
             .collect();
-        let ids: Vec<_> = found
-            .iter()
-            .take(limit)
-            .map(|(group, _)| group.id)
-            .collect();
+        let ids: Vec<_> = rows.iter().take(limit).map(|(group, _)| group.id).collect();
         let sizes = last_message_sizes(db, &ids).await?;
         let mut bytes = 0;
         let on_page: Vec<_> = ids
@@ -79,22 +78,22 @@ impl MemberGroup {
                 fits
             })
             .collect();
-        let mut last = load_last_messages(db, user.id, &on_page).await?;
-        let memberships = found.iter().take(on_page.len()).map(|(_, own)| own.id);
-        let mut about = load_summaries(db, memberships).await?;
-        let listed = found
+        let mut last_messages = load_last_messages(db, user.id, &on_page).await?;
+        let memberships = rows.iter().take(on_page.len()).map(|(_, own)| own.id);
+        let mut summaries = load_summaries(db, memberships).await?;
+        let groups = rows
             .into_iter()
             .take(on_page.len() + 1)
             .map(|(group, membership)| Self {
-                last_message: last.remove(&group.id),
-                summary: about.remove(&membership.id).unwrap_or_default(),
+                last_message: last_messages.remove(&group.id),
+                summary: summaries.remove(&membership.id).unwrap_or_default(),
                 group,
                 membership,
             });
-        Ok((listed.collect(), on_page.len()))
+        Ok((groups.collect(), on_page.len()))
     }
 
-    /// The group as this member sees it.
+    /// Loads the facts about one group, as this member sees it.
     ///
     /// # Errors
     /// When the database fails.
@@ -103,17 +102,17 @@ impl MemberGroup {
         group: chat_groups::Model,
         membership: memberships::Model,
     ) -> Result<Self, DbErr> {
-        let mut last = load_last_messages(db, membership.user_id, &[group.id]).await?;
-        let mut about = load_summaries(db, std::iter::once(membership.id)).await?;
+        let mut last_messages = load_last_messages(db, membership.user_id, &[group.id]).await?;
+        let mut summaries = load_summaries(db, std::iter::once(membership.id)).await?;
         Ok(Self {
-            last_message: last.remove(&group.id),
-            summary: about.remove(&membership.id).unwrap_or_default(),
+            last_message: last_messages.remove(&group.id),
+            summary: summaries.remove(&membership.id).unwrap_or_default(),
             group,
             membership,
         })
     }
 
-    /// How many messages of the group the member has not read.
+    /// Returns the number of messages of the group that the member has not read.
     #[must_use]
     pub fn unread_count(&self) -> i64 {
         unread_count(
@@ -124,20 +123,22 @@ impl MemberGroup {
     }
 }
 
-/// Returns the number of unread messages: of those that were sent, a member has read some, and some that the
-/// member has not read were deleted.
+/// Returns the number of unread messages.
+///
+/// `messages` is the number of sent messages. The member has read `read` of them. `deleted` of the rest were deleted.
 #[must_use]
 pub fn unread_count(messages: i64, read: i64, deleted: i64) -> i64 {
     (messages - read - deleted).max(0)
 }
 
-/// The SQL of the number of deleted messages that a member of `memberships` has not read. At most 1,000 are
-/// counted, so that no member who never reads makes a list slow.
+/// The SQL of the number of deleted messages that a member of `memberships` has not read.
+///
+/// The count stops at 1,000, so a member who never reads does not make a list slow.
 pub const DELETED_UNREAD_SQL: &str = "(SELECT COUNT(*) FROM (SELECT 1 FROM events deletion \
     WHERE deletion.group_id = memberships.group_id AND deletion.kind = 'message.deleted' \
     AND deletion.target > memberships.read LIMIT 1000) AS deletions)";
 
-/// A row of [`about`].
+/// A row of [`load_summaries`].
 #[derive(FromQueryResult, Deserialize)]
 struct GroupSummaryRow {
     id: i64,
@@ -146,7 +147,7 @@ struct GroupSummaryRow {
     others: Option<String>,
 }
 
-/// Returns what lists show of these memberships, by their ids.
+/// Returns the summaries of these memberships, by membership id.
 async fn load_summaries(
     db: &DatabaseConnection,
     memberships: impl Iterator<Item = i64>,
@@ -165,24 +166,24 @@ async fn load_summaries(
          ORDER BY other.id LIMIT {MAX_OTHER_MEMBERS}) AS first) AS others \
          FROM asked JOIN memberships ON memberships.id = asked.id"
     );
-    let asked = memberships.map(|id| [id.into()]);
-    let found = "id, deleted, members, others";
-    let rows: Vec<GroupSummaryRow> = bulk_select_many(db, "id", asked, found, &query).await?;
-    let about = rows.into_iter().map(|row| {
+    let ids = memberships.map(|id| [id.into()]);
+    let columns = "id, deleted, members, others";
+    let rows: Vec<GroupSummaryRow> = bulk_select_many(db, "id", ids, columns, &query).await?;
+    let summaries = rows.into_iter().map(|row| {
         let others = row.others.as_deref();
-        let about = GroupSummary {
+        let summary = GroupSummary {
             deleted_unread: row.deleted,
             member_count: row.members,
             other_members: others
                 .and_then(|others| serde_json::from_str(others).ok())
                 .unwrap_or_default(),
         };
-        (row.id, about)
+        (row.id, summary)
     });
-    Ok(about.collect())
+    Ok(summaries.collect())
 }
 
-/// Bytes of the last messages on one page, beyond the first one.
+/// The bytes of the last messages on one page, not counting the first one.
 const GROUP_LIST_PAGE_BYTES: i64 = 256 * 1024;
 
 /// The size of a group's last message.
@@ -192,7 +193,7 @@ struct MessageSizeRow {
     bytes: i64,
 }
 
-/// Returns the bytes that the last message of each group takes, of those that have one.
+/// Returns the size of each group's last message in bytes. Groups without messages are left out.
 async fn last_message_sizes(
     db: &DatabaseConnection,
     ids: &[i64],

@@ -1,4 +1,4 @@
-//! Where users stand in groups: what a socket has to know of its user, for many at once.
+//! Membership snapshots: the facts that a socket needs about its user and a group, loaded for many at once.
 
 use std::{collections::HashSet, sync::Arc};
 
@@ -10,12 +10,12 @@ use super::{
     bulk_query::bulk_select_many, chat_groups::is_group_name, member_groups::DELETED_UNREAD_SQL,
 };
 
-/// A member of a group, and how far its log has gone.
+/// A member of a group, with the counters of the group's log at that moment.
 #[derive(Debug, Clone, FromQueryResult, Deserialize)]
 pub struct MembershipSnapshot {
     pub user_id: i64,
     pub username: String,
-    /// The name that others see.
+    /// The name that other members see.
     pub display_name: String,
     pub group_id: i64,
     pub group_name: String,
@@ -26,25 +26,26 @@ pub struct MembershipSnapshot {
     pub messages: i64,
     pub read: i64,
     pub read_messages: i64,
-    /// Messages that were deleted, of those that the member has not read.
+    /// The number of deleted messages among those that the member has not read.
     pub deleted_unread: i64,
 }
 
 impl MembershipSnapshot {
-    /// Those of these users and groups, given by name, that belong together. A user who is not active
-    /// belongs to none.
+    /// Returns a snapshot for each of these pairs of a user's id and a group's name that is a membership.
+    ///
+    /// Inactive users have no snapshot.
     ///
     /// # Errors
     /// When the database fails.
     pub async fn find_all(
         db: &DatabaseConnection,
-        asked: HashSet<(i64, Arc<str>)>,
+        pairs: HashSet<(i64, Arc<str>)>,
     ) -> Result<Vec<Self>, DbErr> {
-        let asked = asked.iter().filter(|(_, group)| is_group_name(group));
+        let pairs = pairs.iter().filter(|(_, group)| is_group_name(group));
         bulk_select_many::<Self, 2>(
             db,
             "user_id, group_name",
-            asked.map(|(user, group)| [(*user).into(), (&**group).into()]),
+            pairs.map(|(user, group)| [(*user).into(), (&**group).into()]),
             "user_id, username, display_name, group_id, group_name, title, membership_id, role, head, \
              messages, read, read_messages, deleted_unread",
             &format!("SELECT users.id AS user_id, username, users.name AS display_name, \

@@ -1,4 +1,4 @@
-//! Messages: what the events of a log say about them, put together.
+//! Messages, each composed from the events of its group's log.
 
 use std::cmp::Reverse;
 
@@ -16,13 +16,13 @@ use super::{
     usernames::is_visible,
 };
 
-/// Characters of one message.
+/// The largest number of characters in a message.
 pub const MAX_TEXT_CHARS: usize = 8000;
 
-/// Characters of a client's own id of a request.
+/// The largest number of characters in a client's own id of a request.
 pub const MAX_CID_CHARS: usize = 128;
 
-/// Why a text is no message.
+/// The reasons why a text cannot be a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum TextError {
     #[error("This field needs at least one visible character.")]
@@ -32,7 +32,7 @@ pub enum TextError {
 }
 
 impl TextError {
-    /// For a program: a slug that does not change.
+    /// Returns a fixed identifier for programs.
     #[must_use]
     pub const fn code(self) -> &'static str {
         match self {
@@ -42,7 +42,7 @@ impl TextError {
     }
 }
 
-/// Checks that a text may be a message: it has a visible character.
+/// Checks that a text can be a message.
 ///
 /// # Errors
 /// [`TextError`] for a text without a visible character, and for more than [`MAX_TEXT_CHARS`] characters.
@@ -50,21 +50,22 @@ pub fn check_text(text: &str) -> Result<(), TextError> {
     if !text.chars().any(is_visible) {
         return Err(TextError::Blank);
     }
-    // A character is four bytes at most.
+    // A character has at most four bytes. The length in bytes avoids a count for short texts.
     if text.len() > MAX_TEXT_CHARS && text.chars().count() > MAX_TEXT_CHARS {
         return Err(TextError::TooLong);
     }
     Ok(())
 }
 
-/// Whether a text may be a client's own id of a request: 1 to [`MAX_CID_CHARS`] characters of ASCII
-/// that can be seen, such as a ULID or a UUID.
+/// Returns whether a text can be a client's own id of a request.
+///
+/// Such an id has 1 to [`MAX_CID_CHARS`] visible ASCII characters, for example a ULID or a UUID.
 #[must_use]
 pub fn is_valid_cid(text: &str) -> bool {
     (1..=MAX_CID_CHARS).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic())
 }
 
-/// A message as it is now.
+/// The current state of a message.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StoredMessage {
     pub seq: i64,
@@ -73,33 +74,34 @@ pub struct StoredMessage {
     /// `true` while the account of the author is active; `None` where the author was not a user.
     pub is_author_active: Option<bool>,
     pub cid: Option<String>,
-    /// `None` when it was deleted.
+    /// `None` for a deleted message.
     pub text: Option<String>,
     pub reply_to: Option<i64>,
     pub edited_at: Option<DateTimeWithTimeZone>,
     pub deleted: bool,
-    /// As whoever looks sees them, the emoji that came first before the others.
+    /// The reactions as the viewer sees them, in the order of each emoji's first use.
     pub reactions: Vec<ReactionSummary>,
 }
 
-/// A part of a group's history, and the number of the last event, at one moment. (What is counted
-/// could not be put together with events otherwise.)
+/// A part of a group's history, and the seq of the last event at the same moment.
+///
+/// Without the same moment, a client could not combine counts with later events.
 pub struct HistoryPage {
-    /// The newest first.
+    /// The messages, the newest first.
     pub messages: Vec<StoredMessage>,
-    /// The notes among them, the newest first, where they were asked for.
+    /// The notes in the same range, the newest first; empty unless they were requested.
     pub notes: Vec<Event>,
-    /// The first event of the log that the page covers.
+    /// The seq of the first event that the page covers.
     pub first_seq: i64,
     pub head: i64,
-    /// `true` when the history goes on beyond the page, in the direction of its window.
+    /// `true` when the history continues beyond the page, in the direction of its window.
     pub has_more: bool,
 }
 
-/// Bytes of stored messages on one page, beyond the first message.
+/// The bytes of stored messages on one page, not counting the first message.
 const HISTORY_PAGE_BYTES: i64 = 256 * 1024;
 
-/// The most bytes that one stored message takes: JSON writes a control character as six.
+/// The largest size of a stored message in bytes: JSON writes a control character as six bytes.
 const MAX_STORED_MESSAGE_BYTES: usize = 6 * MAX_TEXT_CHARS + 1024;
 
 /// The content of a page of history.
@@ -110,21 +112,21 @@ pub enum HistoryContent {
     MessagesAndNotes,
 }
 
-/// Where a page of messages lies.
+/// The position of a page of messages in the history.
 #[derive(Debug, Clone, Copy)]
 pub enum HistoryWindow {
     Newest,
-    /// Those just before this number.
+    /// The messages just before this seq.
     Before(i64),
-    /// Those just after this number.
+    /// The messages just after this seq.
     After(i64),
 }
 
-/// A message's event with the last one that changed it.
+/// A message's event, together with the last event that changed it.
 #[derive(FromQueryResult, Deserialize)]
 pub(super) struct MessageRow {
     pub group_id: i64,
-    /// The last event of the group.
+    /// The seq of the last event of the group.
     position: i64,
     seq: i64,
     kind: String,
@@ -139,30 +141,31 @@ pub(super) struct MessageRow {
     reactions: Option<String>,
 }
 
-/// The columns of a [`Row`], but for the reactions: of a group and one of its messages, with its author
-/// and its revision.
+/// The columns of a [`MessageRow`] except the reactions: of a group and one of its messages, with its author and
+/// its last change.
 const MESSAGE_COLUMNS: &str = "chat_groups.id AS group_id, chat_groups.head AS position, \
     message.seq AS seq, message.kind AS kind, message.created_at AS created_at, \
     author.username AS username, CAST(CASE WHEN author.is_active THEN 1 ELSE author.id * 0 END AS bigint) AS is_active, message.cid AS cid, message.data AS data, \
     revision.kind AS revision, revision.created_at AS revised_at, revision.data AS revised_data";
 
-/// What all of them are called.
+/// The names of all columns of a [`MessageRow`].
 const MESSAGE_COLUMN_NAMES: &str = "group_id, position, seq, kind, created_at, username, is_active, cid, data, revision, revised_at, \
     revised_data, reactions";
 
-/// The joins to `events message` and `chat_groups` for them.
+/// The joins from `events message` and `chat_groups` to the tables of [`MESSAGE_COLUMNS`].
 const MESSAGE_JOINS: &str = "LEFT JOIN users author ON author.id = message.user_id \
     LEFT JOIN events revision ON revision.group_id = message.group_id \
     AND revision.seq = message.revised";
 
 impl MessageRow {
-    /// Returns the bytes that are stored of it.
+    /// Returns the number of stored bytes of the message.
     fn stored_bytes(&self) -> usize {
         self.data.len() + self.revised_data.as_ref().map_or(0, String::len)
     }
 
-    /// The messages that meet a condition, as a user sees them, all at one moment; in any order. What
-    /// follows the values is the number of the user.
+    /// Returns the messages that meet a condition, as a user sees them, all at one moment and in any order.
+    ///
+    /// In the query, the user's id is the parameter after `values`.
     ///
     /// # Errors
     /// When the database fails.
@@ -189,8 +192,9 @@ impl MessageRow {
 }
 
 impl MessageRow {
-    /// Returns the last message of each of these groups, as a user sees it, of those that have one. The text of
-    /// the statement does not depend on the groups, so that it is prepared once.
+    /// Returns the last message of each of these groups, as a user sees it. Groups without messages are left out.
+    ///
+    /// The text of the statement does not depend on the groups, so it is prepared once.
     ///
     /// # Errors
     /// When the database fails.
@@ -206,14 +210,15 @@ impl MessageRow {
              JOIN events message ON message.group_id = chat_groups.id \
              AND message.seq = chat_groups.last_message {MESSAGE_JOINS}"
         );
-        let asked = groups.iter().map(|id| [(*id).into(), viewer.into()]);
-        bulk_select_many(db, "id, viewer", asked, MESSAGE_COLUMN_NAMES, &query).await
+        let rows = groups.iter().map(|id| [(*id).into(), viewer.into()]);
+        bulk_select_many(db, "id, viewer", rows, MESSAGE_COLUMN_NAMES, &query).await
     }
 }
 
 impl StoredMessage {
-    /// Returns a page of a group's messages, as a user sees them: at most `limit` messages, and at most some
-    /// 256 KiB of them, but one message at least. Returns `None` where there is no such group.
+    /// Returns a page of a group's messages, as a user sees them. Returns `None` if the group does not exist.
+    ///
+    /// A page has at most `limit` messages of about 256 KiB in total, and at least one message.
     ///
     /// # Errors
     /// When the database fails.
@@ -227,11 +232,11 @@ impl StoredMessage {
     ) -> Result<Option<HistoryPage>, DbErr> {
         let (comparison, seq, direction) = window.sql_parts();
         let index = match db.get_database_backend() {
-            // It has no statistics to choose by.
+            // SQLite has no statistics to choose an index by.
             DbBackend::Sqlite => "INDEXED BY \"idx-events-timeline\"",
             _ => "",
         };
-        // The sizes are summed up before any text is read. An edited text is that of its edit.
+        // The query sums up the sizes before it reads any text. The text of an edited message is that of its edit.
         let condition = format!(
             "message.group_id = $1 AND message.seq IN \
              (SELECT seq FROM \
@@ -243,51 +248,52 @@ impl StoredMessage {
              AS sums WHERE before < {HISTORY_PAGE_BYTES})",
             listed = content.sql_condition("sized")
         );
-        // One more tells whether there is more.
+        // One more row shows whether the history continues.
         let values = || [group_id.into(), seq.into(), (limit + 1).into()];
-        let found = MessageRow::find(db, viewer, &condition, values()).await?;
-        if let Some(position) = found.first().map(|row| row.position) {
-            let more = Self::has_more(db, group_id, window, content, limit, &found);
+        let rows = MessageRow::find(db, viewer, &condition, values()).await?;
+        if let Some(position) = rows.first().map(|row| row.position) {
+            let more = Self::has_more(db, group_id, window, content, limit, &rows);
             let has_more = more.await?;
             return Ok(Some(HistoryPage::from_rows(
-                found, position, window, limit, has_more,
+                rows, position, window, limit, has_more,
             )));
         }
-        // No row says where the log ends.
-        let reading = begin_snapshot(db).await?;
+        // Without a row, the head of the log must be read separately, in one snapshot with the messages.
+        let snapshot = begin_snapshot(db).await?;
         let heads = chat_groups::Entity::find_by_id(group_id)
             .select_only()
             .column(chat_groups::Column::Head)
             .into_tuple();
-        let Some(position) = heads.one(&reading).await? else {
+        let Some(position) = heads.one(&snapshot).await? else {
             return Ok(None);
         };
-        let found = MessageRow::find(&reading, viewer, &condition, values()).await?;
-        let more = Self::has_more(&reading, group_id, window, content, limit, &found);
+        let rows = MessageRow::find(&snapshot, viewer, &condition, values()).await?;
+        let more = Self::has_more(&snapshot, group_id, window, content, limit, &rows);
         let has_more = more.await?;
-        reading.commit().await?;
+        snapshot.commit().await?;
         Ok(Some(HistoryPage::from_rows(
-            found, position, window, limit, has_more,
+            rows, position, window, limit, has_more,
         )))
     }
 
-    /// Returns whether there is a message beyond those that were found for a page. The database is asked
-    /// only where the page may have ended because of its bytes.
+    /// Returns whether the history continues beyond the rows of a page.
+    ///
+    /// The database is queried only if the page may have ended because of its bytes.
     async fn has_more(
         db: &impl ConnectionTrait,
         group_id: i64,
         window: HistoryWindow,
         content: HistoryContent,
         limit: u64,
-        found: &[MessageRow],
+        rows: &[MessageRow],
     ) -> Result<bool, DbErr> {
-        if found.len() as u64 > limit {
+        if rows.len() as u64 > limit {
             return Ok(true);
         }
-        let bytes: usize = found.iter().map(MessageRow::stored_bytes).sum();
+        let bytes: usize = rows.iter().map(MessageRow::stored_bytes).sum();
         let may_be_cut =
             bytes + MAX_STORED_MESSAGE_BYTES >= usize::try_from(HISTORY_PAGE_BYTES).unwrap_or(0);
-        let seqs = found.iter().map(|row| row.seq);
+        let seqs = rows.iter().map(|row| row.seq);
         let last = match window {
             HistoryWindow::Newest | HistoryWindow::Before(_) => seqs.min(),
             HistoryWindow::After(_) => seqs.max(),
@@ -310,7 +316,7 @@ impl StoredMessage {
         Ok(beyond.is_some())
     }
 
-    /// A message as a user sees it.
+    /// Returns a message as a user sees it.
     ///
     /// # Errors
     /// When the database fails.
@@ -324,8 +330,8 @@ impl StoredMessage {
             "message.group_id = $1 AND message.kind = '{}' AND message.seq = $2",
             kind::MESSAGE_CREATED
         );
-        let found = MessageRow::find(db, viewer, &condition, [group_id.into(), seq.into()]).await?;
-        Ok(found.into_iter().next().map(Into::into))
+        let rows = MessageRow::find(db, viewer, &condition, [group_id.into(), seq.into()]).await?;
+        Ok(rows.into_iter().next().map(Into::into))
     }
 }
 
@@ -366,7 +372,7 @@ impl HistoryPage {
 }
 
 impl HistoryContent {
-    /// Returns the SQL condition of the events of the page, for the table of this name.
+    /// Returns the SQL condition for the events of the page, where `table` is the name of the events.
     fn sql_condition(self, table: &str) -> String {
         let timeline = events::timeline_condition(table);
         match self {
@@ -390,8 +396,7 @@ impl From<MessageRow> for Event {
 }
 
 impl HistoryWindow {
-    /// Returns how the numbers of its messages compare with a number, that number, and the order in which
-    /// they are read.
+    /// Returns the SQL of a window: a comparison of seqs, the seq to compare with, and the order.
     const fn sql_parts(self) -> (&'static str, i64, &'static str) {
         match self {
             Self::Newest => ("<=", i64::MAX, "DESC"),
@@ -408,7 +413,7 @@ impl From<MessageRow> for StoredMessage {
         let edit = row
             .revised_data
             .filter(|_| row.revision.as_deref() == Some(kind::MESSAGE_EDITED));
-        let now = edit
+        let current = edit
             .as_deref()
             .map_or_else(|| created.clone(), parse_object);
         Self {
@@ -417,7 +422,7 @@ impl From<MessageRow> for StoredMessage {
             by: row.username,
             is_author_active: row.is_active.map(|is_active| is_active > 0),
             cid: row.cid,
-            text: now
+            text: current
                 .get("text")
                 .and_then(Value::as_str)
                 .map(ToOwned::to_owned),
@@ -429,7 +434,7 @@ impl From<MessageRow> for StoredMessage {
     }
 }
 
-/// What our own hand has written; anything else has no fields.
+/// Parses data that this program wrote. Invalid data gives a value without fields.
 fn parse_object(data: &str) -> Value {
     serde_json::from_str(data).unwrap_or_default()
 }

@@ -1,4 +1,4 @@
-//! What is stored, and every rule about it.
+//! The stored data, and every rule about it.
 
 pub mod _entities;
 pub mod bans;

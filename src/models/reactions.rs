@@ -1,4 +1,4 @@
-//! How members reacted to messages: emojis, each of them once from one user to one message.
+//! Reactions of members to messages. A user can use each emoji once per message.
 
 use loco_rs::prelude::*;
 use sea_orm::DbBackend;
@@ -6,35 +6,36 @@ use unicode_segmentation::UnicodeSegmentation;
 
 pub use super::_entities::reactions::{ActiveModel, Column, Entity, Model};
 
-/// Different emojis of one user to one message.
+/// The largest number of different emojis from one user on one message.
 pub const MAX_EMOJIS_PER_USER: usize = 20;
 
-/// Rows that are deleted at once, of a group that is closed.
+/// The number of rows that one statement deletes, of a deleted group.
 const PURGE_REACTION_BATCH: u64 = 1000;
 
-/// Asks for the emoji presentation of the character before it. Clients write it or leave it out as
-/// they like (UTS #51, section 2.2 and ED-9a).
+/// The selector that requests the emoji presentation of the character before it.
+///
+/// Clients may write or omit it (UTS #51, section 2.2 and ED-9a).
 const EMOJI_VARIATION_SELECTOR: char = '\u{fe0f}';
 
-/// One emoji, in its one form.
+/// One emoji in its canonical form.
 ///
-/// What counts is Unicode's own list, "recommended for general interchange" (UTS #51, ED-27), as
-/// the crate `emojis` has it: what keyboards offer, with families, flags, keycaps, skin tones and
-/// tags. The form is the fully qualified one of that list (ED-18), so "❤" is kept as "❤️".
+/// The valid emojis are Unicode's list "recommended for general interchange" (UTS #51, ED-27), from the crate
+/// `emojis`. Keyboards offer this list: families, flags, keycaps, skin tones and tags included. The canonical form
+/// is the fully qualified one (ED-18), so "❤" is stored as "❤️".
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Emoji(&'static str);
 
 impl Emoji {
-    /// What is wrong about anything else, for a person.
+    /// The error text for a text that is not exactly one emoji.
     pub const INVALID_EMOJI_TEXT: &str = "This must be exactly one emoji.";
 
-    /// `None` for what is not exactly one emoji.
+    /// Parses a text; `None` unless it is exactly one emoji.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         if text.graphemes(true).nth(1).is_some() {
             return None;
         }
-        // The list knows each emoji without any of these, and in its own form.
+        // The list finds each emoji without variation selectors, and returns its canonical form.
         let bare = text.replace(EMOJI_VARIATION_SELECTOR, "");
         emojis::get(&bare).map(|emoji| Self(emoji.as_str()))
     }
@@ -45,32 +46,35 @@ impl Emoji {
     }
 }
 
-/// How often a message was reacted to by an emoji.
+/// The reactions to a message with one emoji.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ReactionSummary {
     pub emoji: String,
     pub count: i64,
     /// `true` when the viewer has reacted with this emoji.
     pub mine: bool,
-    /// The usernames of those who reacted first, [`MAX_NAMED_USERS`] at most.
+    /// The usernames of the first users with this reaction, at most [`MAX_NAMED_USERS`].
     pub by: Vec<String>,
 }
 
-/// An emoji in the text of [`Reaction::sql_column`]: how many reacted by it, how many of them are the viewer, the
-/// event that added it first, and the first users, each with the event of the reaction.
+/// One emoji in the text of [`ReactionSummary::sql_column`].
+///
+/// The fields are: the emoji, the number of users, how many of them are the viewer, the seq of the first reaction,
+/// and the first users, each with the seq of the reaction.
 type EmojiRow = (String, i64, i64, i64, Vec<(i64, Option<String>)>);
 
-/// Users that a reaction names at most.
+/// The largest number of users that a reaction names.
 pub const MAX_NAMED_USERS: usize = 10;
 
 impl ActiveModelBehavior for ActiveModel {}
 
 impl ReactionSummary {
-    /// A column of a query about `events message`: how each was reacted to, as a text for
-    /// [`Reaction::parse_column`]. `viewer` is who looks, as it is said in the query.
+    /// Returns a column for a query of `events message`: the reactions as text for [`ReactionSummary::parse_column`].
+    ///
+    /// `viewer` is the SQL expression of the viewing user's id.
     pub fn sql_column(backend: DbBackend, viewer: &str) -> String {
         let (rows, row, by) = match backend {
-            // A subquery of SQLite hands on JSON as a text.
+            // A subquery of SQLite returns JSON as text.
             DbBackend::Sqlite => ("json_group_array", "json_array", "json(by)"),
             _ => ("json_agg", "json_build_array", "by"),
         };
@@ -87,9 +91,9 @@ impl ReactionSummary {
         )
     }
 
-    /// What such a column says: the emoji that came first is the first.
+    /// Parses the text of such a column. The emojis are in the order of their first use.
     pub fn parse_column(text: Option<&str>) -> Vec<Self> {
-        // What our own hand has written; there is none where there was no reaction.
+        // This program wrote the text. There is no text without a reaction.
         let rows = text.and_then(|text| serde_json::from_str(text).ok());
         let mut rows: Vec<EmojiRow> = rows.unwrap_or_default();
         rows.sort_unstable_by_key(|(_, _, _, first, _)| *first);
@@ -108,7 +112,7 @@ impl ReactionSummary {
 }
 
 impl Model {
-    /// Deletes all reactions in a group that is closed, bit by bit, so that nobody waits for it.
+    /// Deletes the reactions in a deleted group, in small batches, so that other writers do not wait long.
     ///
     /// # Errors
     /// When the database fails.
@@ -124,7 +128,7 @@ impl Model {
                 .into_tuple()
                 .one(db)
                 .await?;
-            // Less than that goes with the group.
+            // The last rows are deleted together with the group.
             let Some(last) = last else { return Ok(()) };
             Entity::delete_many()
                 .filter(Column::GroupId.eq(group_id))

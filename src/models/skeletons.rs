@@ -1,8 +1,8 @@
-//! No two usernames look alike (UTS 39): what a name looks like is held by it alone.
+//! The rule that no two usernames look alike (UTS 39). A skeleton stands for the appearance of a name.
 //!
-//! Each skeleton has one holder. All names of ASCII alone are one holder together, so they may look
-//! like each other; every other name is one of its own. The database decides: who comes second to a
-//! skeleton waits for who came first, and finds that it is held.
+//! Each skeleton has one holder. All ASCII names share one holder, so they may look like each other. Every other name
+//! is a holder of its own. The database decides: the second registration of a skeleton waits for the first, and then
+//! fails.
 
 use loco_rs::prelude::*;
 use migration::skeletons;
@@ -13,13 +13,14 @@ use super::usernames::Username;
 
 impl ActiveModelBehavior for ActiveModel {}
 
-/// What a username looks like.
+/// The skeletons of a username, and their holder.
 pub struct ConfusableKey {
     skeletons: Vec<String>,
     holder: String,
 }
 
 impl ConfusableKey {
+    /// Computes the skeletons of a username.
     #[must_use]
     pub fn from_username(username: &Username) -> Self {
         let (username, key) = (username.as_str(), username.key());
@@ -29,7 +30,7 @@ impl ConfusableKey {
         }
     }
 
-    /// Whether names that look like this cannot be had beside those that look like the other.
+    /// Returns whether the two usernames look alike and cannot both exist.
     #[must_use]
     pub fn conflicts_with(&self, other: &Self) -> bool {
         self.holder != other.holder
@@ -39,19 +40,19 @@ impl ConfusableKey {
                 .any(|skeleton| other.skeletons.contains(skeleton))
     }
 
-    /// Whether another name looks like this one.
+    /// Returns whether another username looks like this one.
     ///
     /// # Errors
     /// When the database fails.
     pub async fn is_reserved_by_other(&self, db: &impl ConnectionTrait) -> Result<bool, DbErr> {
-        let held = Entity::find()
+        let query = Entity::find()
             .filter(Column::Skeleton.is_in(&self.skeletons))
             .filter(Column::Holder.ne(self.holder.as_str()));
-        Ok(held.one(db).await?.is_some())
+        Ok(query.one(db).await?.is_some())
     }
 
-    /// Takes it for this name, until the transaction is rolled back; says whether no other name has
-    /// it.
+    /// Reserves the skeletons for this username, within the transaction. Returns whether no other name holds one of
+    /// them.
     ///
     /// # Errors
     /// When the database fails.
@@ -60,15 +61,15 @@ impl ConfusableKey {
             skeleton: Set(skeleton.clone()),
             holder: Set(self.holder.clone()),
         });
-        // What is ours already is written anew, and so counted; what is another's is not.
-        let mine = OnConflict::column(Column::Skeleton)
+        // A skeleton with the same holder is written again, and so counted. A skeleton of another holder is not.
+        let same_holder = OnConflict::column(Column::Skeleton)
             .update_column(Column::Holder)
             .action_and_where(Expr::col((Entity, Column::Holder)).eq(self.holder.as_str()))
             .to_owned();
-        let taken = Entity::insert_many(rows)
-            .on_conflict(mine)
+        let reserved = Entity::insert_many(rows)
+            .on_conflict(same_holder)
             .exec_without_returning(db)
             .await?;
-        Ok(usize::try_from(taken).is_ok_and(|taken| taken == self.skeletons.len()))
+        Ok(usize::try_from(reserved).is_ok_and(|reserved| reserved == self.skeletons.len()))
     }
 }

@@ -1,4 +1,4 @@
-//! Usernames and display names: the rules for them, and when two are the same.
+//! Usernames and display names: their rules, and the key by which two usernames are the same.
 
 use icu_casemap::CaseMapper;
 use unicode_normalization::{UnicodeNormalization, char::is_combining_mark};
@@ -6,13 +6,15 @@ use unicode_properties::{GeneralCategory, GeneralCategoryGroup, UnicodeGeneralCa
 
 const MAX_NAME_CHARS: usize = 150;
 
-/// A username in its stored form: NFKC-normalised, 1 to 150 letters, digits and `@ . + - _`.
+/// A username in its stored form: 1 to 150 letters, digits and `@ . + - _`, in NFKC.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Username(String);
 
 impl Username {
+    /// Parses a username.
+    ///
     /// # Errors
-    /// A text for the user that says what a username is.
+    /// A text for the user that states the broken rule.
     pub fn parse(text: &str) -> Result<Self, String> {
         let name: String = text.nfkc().collect();
         match name.chars().count() {
@@ -34,10 +36,10 @@ impl Username {
         Ok(Self(name))
     }
 
-    /// Returns the stored form of a name that was a valid username once: it has no letter and no digit.
+    /// Returns the stored form of a name that used to be a valid username: it has no letter and no digit.
     ///
-    /// Such a name is no longer valid, because `.` and `..` have a meaning in paths: RFC 3986, section
-    /// 5.2.4, removes them, so that a request about a member becomes a request about the group.
+    /// Such a name is no longer valid, because `.` and `..` have a meaning in paths. RFC 3986, section 5.2.4, removes
+    /// them, so a request about a member would become a request about the group.
     #[must_use]
     pub fn parse_former(text: &str) -> Option<String> {
         let name: String = text.nfkc().collect();
@@ -52,24 +54,25 @@ impl Username {
         &self.0
     }
 
-    /// The same for all spellings that differ in letter case alone.
+    /// Returns the key of the username: the same for all spellings that differ only in letter case.
     #[must_use]
     pub fn key(&self) -> String {
         username_key(&self.0)
     }
 }
 
-/// The key of any text, for looking up what may or may not be a username.
+/// Returns the key of any text, to look up a text that may not be a valid username.
 #[must_use]
 pub fn username_key(text: &str) -> String {
     let name: String = text.nfkc().collect();
-    // Folding can leave NFKC (U+0345 becomes a letter), so it is normalised once more.
+    // Case folding can leave NFKC (U+0345 becomes a letter), so the result is normalised again.
     CaseMapper::new().fold_string(&name).nfkc().collect()
 }
 
-/// Returns a display name or a title: trimmed, NFC-normalised, 1 to 150 characters, at least one of them
-/// visible, without control characters and without controls of the writing direction (Unicode's
-/// `Bidi_Control`), which would turn around the text beside the name.
+/// Returns a display name or a title in its stored form: trimmed, in NFC, 1 to 150 characters.
+///
+/// At least one character must be visible. Control characters are not allowed. Controls of the writing direction
+/// (Unicode's `Bidi_Control`) are not allowed, because they would reverse the text next to the name.
 ///
 /// # Errors
 /// A text for the user that names the broken rule.
@@ -93,9 +96,9 @@ pub fn parse_display_name(text: &str) -> Result<String, String> {
     Ok(name)
 }
 
-/// Returns whether a character may stand in a username: a letter, a decimal digit, a mark or one of
-/// `@ . + - _`. Many scripts write letters as a base and marks, so marks that do not enclose a letter
-/// belong to it.
+/// Returns whether a username may contain the character: a letter, a decimal digit, a mark or one of `@ . + - _`.
+///
+/// Many scripts write a letter as a base and marks. So marks that do not enclose a letter are allowed.
 fn is_username_char(c: char) -> bool {
     let is_mark = matches!(
         c.general_category(),
@@ -109,9 +112,10 @@ fn is_letter_or_digit(c: char) -> bool {
     (is_letter || c.general_category() == GeneralCategory::DecimalNumber) && !is_invisible(c)
 }
 
-/// Returns whether a character leaves something on the screen. Separators, controls and what Unicode calls
-/// `Default_Ignorable_Code_Point` do not. A character that is newer than the tables here is taken as visible, such
-/// as a new emoji.
+/// Returns whether a character is visible on a screen.
+///
+/// Separators, controls and Unicode's `Default_Ignorable_Code_Point` are not visible. A character that is newer than
+/// the tables of this program, such as a new emoji, counts as visible.
 #[must_use]
 pub fn is_visible(c: char) -> bool {
     use GeneralCategoryGroup::Separator;
@@ -120,36 +124,38 @@ pub fn is_visible(c: char) -> bool {
             c.general_category(),
             GeneralCategory::Control | GeneralCategory::Format
         );
-    // Some format characters of Arabic, Syriac and Kaithi are signs before a number.
+    // Some format characters of Arabic, Syriac and Kaithi are visible signs before a number.
     let is_sign = matches!(c,
         '\u{0600}'..='\u{0605}' | '\u{06DD}' | '\u{070F}' | '\u{0890}'..='\u{0891}' | '\u{08E2}'
         | '\u{110BD}' | '\u{110CD}');
-    // The braille pattern without a dot, the place of an embedded object and the empty note head are symbols.
-    // Noncharacters are nothing.
+    // The blank braille pattern, the object replacement character and the empty note head are symbols without an
+    // image. Noncharacters have no image either.
     let is_empty = matches!(c, '\u{2800}' | '\u{FFFC}' | '\u{1D159}')
         || matches!(c, '\u{FDD0}'..='\u{FDEF}')
         || u32::from(c) & 0xFFFE == 0xFFFE;
     (!is_blank || is_sign) && !is_empty && !is_invisible(c)
 }
 
-/// Returns whether a character can stand for somebody in a list: it is visible and not a mark alone.
+/// Returns whether a character can identify a name in a list: it is visible and not just a mark.
 fn is_visible_alone(c: char) -> bool {
     is_visible(c) && c.general_category_group() != GeneralCategoryGroup::Mark
 }
 
-/// Returns whether a character is a control character, or ends a line or a paragraph.
+/// Returns whether a character is a control character, or a line or paragraph separator.
 fn is_control(c: char) -> bool {
     c.is_control() || matches!(c, '\u{2028}' | '\u{2029}')
 }
 
-/// Unicode's `Bidi_Control`. The joiners U+200C and U+200D, which Persian needs, are no such controls.
+/// Returns whether a character is in Unicode's `Bidi_Control`. The joiners U+200C and U+200D, which Persian needs, are
+/// not in it.
 fn is_direction_control(c: char) -> bool {
     matches!(c,
         '\u{061C}' | '\u{200E}'..='\u{200F}' | '\u{202A}'..='\u{202E}' | '\u{2066}'..='\u{2069}')
 }
 
-/// Letters and marks that show nothing (Unicode's `Default_Ignorable_Code_Point`): with them two
-/// names could look the same.
+/// Returns whether a letter or mark is invisible (Unicode's `Default_Ignorable_Code_Point`).
+///
+/// Two names with such characters could look the same.
 fn is_invisible(c: char) -> bool {
     matches!(c,
         '\u{034F}' | '\u{115F}'..='\u{1160}' | '\u{17B4}'..='\u{17B5}' | '\u{180B}'..='\u{180F}'
