@@ -1,4 +1,4 @@
-//! The schema, as migrations that run on SQLite and PostgreSQL alike.
+//! The schema, as migrations that run on SQLite and on PostgreSQL.
 
 pub use sea_orm_migration::prelude::*;
 
@@ -25,6 +25,7 @@ use migration_lock::MigrationLock;
 pub use pooler::check_pooler;
 pub use schema_state::SchemaState;
 
+/// The migrations of Salam, run under a lock after checks of pooler and schema.
 pub struct Migrator;
 
 #[async_trait::async_trait]
@@ -64,7 +65,7 @@ impl MigratorTrait for Migrator {
         migrated
     }
 
-    /// By the way back of each migration: tables that others refer to cannot go first.
+    /// Rolls all migrations back and runs them again, because a table with references cannot be dropped first.
     async fn fresh<'c, C>(db: C) -> Result<(), DbErr>
     where
         C: IntoSchemaManagerConnection<'c>,
@@ -81,7 +82,7 @@ impl MigratorTrait for Migrator {
     }
 }
 
-/// The same migrations, for whoever holds the lock.
+/// The same migrations for a caller that holds the lock.
 struct UnlockedMigrator;
 
 impl MigratorTrait for UnlockedMigrator {

@@ -13,7 +13,7 @@ impl MigrationTrait for Migration {
             &[
                 ("id", ColType::PkAuto),
                 ("username", ColType::String),
-                // The username without its letter case: what makes it unique.
+                // The case-folded username. Its index makes usernames unique.
                 ("username_key", ColType::StringUniq),
                 ("name", ColType::String),
                 ("password_hash", ColType::String),

@@ -14,7 +14,7 @@ impl MigrationTrait for Migration {
                 ("id", ColType::PkAuto),
                 ("name", ColType::StringUniq),
                 ("title", ColType::StringNull),
-                // The number of the last event.
+                // The seq of the last event.
                 ("head", ColType::BigIntegerWithDefault(0)),
             ],
             &[],

@@ -24,7 +24,7 @@ impl MigrationTrait for Migration {
                 .to_owned(),
         )
         .await?;
-        // The unique index begins with the group: this one finds the groups of a user.
+        // The unique index begins with the group. This index finds the groups of a user.
         m.create_index(
             Index::create()
                 .name("idx-memberships-user_id")

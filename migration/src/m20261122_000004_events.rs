@@ -10,15 +10,16 @@ impl MigrationTrait for Migration {
             Table::create()
                 .table("events")
                 .col(big_integer("group_id"))
-                // Gapless from 1 in each group.
+                // Starts at 1 and has no gap within a group.
                 .col(big_integer("seq"))
                 .col(string("kind"))
-                // Who did it, if it was a user. No reference: what somebody wrote stays theirs.
+                // The user who caused the event; null for other causes. There is no foreign key, so the event
+                // keeps its author.
                 .col(big_integer_null("user_id"))
-                // The client's own id of the request, so that a retry is told from a second one.
+                // The client's own id of the request. It distinguishes a retry from a second request.
                 .col(string_null("cid"))
-                // JSON, in a type that takes whatever JSON says. (PostgreSQL's own cannot hold
-                // an escaped NUL.)
+                // JSON, in a type that accepts every JSON text. (PostgreSQL's JSON type cannot hold an
+                // escaped NUL.)
                 .col(text("data"))
                 .col(timestamp_with_time_zone("created_at"))
                 .primary_key(Index::create().col("group_id").col("seq"))

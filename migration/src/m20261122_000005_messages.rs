@@ -1,5 +1,5 @@
-//! What events mean to messages: which are messages, which event is about which message, and how
-//! far each member has read.
+//! The columns that relate events to messages: the counts of messages, the target of an event, and the read
+//! position of each member.
 
 use sea_orm_migration::{prelude::*, schema::*};
 
@@ -17,19 +17,19 @@ const ADDED_COLUMNS: [(&str, &[&str]); 3] = [
 impl MigrationTrait for Migration {
     async fn up(&self, m: &SchemaManager) -> Result<(), DbErr> {
         for (table, column) in [
-            // How many messages the log has, and the number of the last; so unread ones are counted
-            // by a subtraction.
+            // The number of messages in the log, and the seq of the last message. A subtraction then gives
+            // the number of unread messages.
             ("chat_groups", big_integer("messages").default(0).take()),
             ("chat_groups", big_integer("last_message").default(0).take()),
-            // When it was deleted: what was said in it goes by and by.
+            // The time of the group's deletion. A purge deletes its events later.
             ("chat_groups", timestamp_with_time_zone_null("closed_at")),
-            // How many messages the log had with this event.
+            // The number of messages in the log up to and including this event.
             ("events", big_integer("messages").default(0).take()),
-            // The message that an event is about.
+            // The message to which an event refers.
             ("events", big_integer_null("target")),
-            // Of a message: the last event that edited or deleted it.
+            // For a message: the last event that edited or deleted it.
             ("events", big_integer_null("revised")),
-            // The last event that a member has read, and how many messages there were with it.
+            // The last event that a member has read, and the number of messages up to that event.
             ("memberships", big_integer("read").default(0).take()),
             (
                 "memberships",
@@ -41,12 +41,12 @@ impl MigrationTrait for Migration {
         }
         let db = m.get_connection();
         for statement in [
-            // Until now every event was a message, and nobody could say what they had read.
+            // Before this migration, every event was a message, and no read position was stored.
             "UPDATE events SET messages = seq",
             "UPDATE chat_groups SET messages = head, last_message = head",
             "UPDATE memberships SET read = (SELECT head FROM chat_groups WHERE id = group_id), \
              read_messages = (SELECT head FROM chat_groups WHERE id = group_id)",
-            // Most events are about no other one, and cost this index nothing.
+            // Most events have no target, and add nothing to this index.
             "CREATE INDEX \"idx-events-group_id-target\" ON events (group_id, target) \
              WHERE target IS NOT NULL",
         ] {

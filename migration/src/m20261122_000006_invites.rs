@@ -12,10 +12,10 @@ impl MigrationTrait for Migration {
             "invites",
             &[
                 ("id", ColType::PkAuto),
-                // The SHA-256 of the code: who reads the database cannot join by it.
+                // The SHA-256 of the code. A reader of the database cannot join with the hash.
                 ("code_hash", ColType::StringUniq),
                 ("expires_at", ColType::TimestampWithTimeZone),
-                // None: as many as come.
+                // Null: unlimited.
                 ("max_uses", ColType::BigIntegerNull),
                 ("uses", ColType::BigIntegerWithDefault(0)),
             ],

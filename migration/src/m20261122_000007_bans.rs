@@ -12,7 +12,7 @@ impl MigrationTrait for Migration {
             "bans",
             &[
                 ("id", ColType::PkAuto),
-                // Who banned. No reference: the ban outlives the account.
+                // The user who banned. There is no foreign key: the ban outlives that account.
                 ("banned_by", ColType::BigInteger),
             ],
             &[("chat_group", "group_id"), ("user", "")],

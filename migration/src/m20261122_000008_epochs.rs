@@ -1,4 +1,4 @@
-//! The lives of this database. A client that knows another one than the last cannot resume.
+//! The epochs of this database. A client with another epoch than the last cannot resume.
 
 use loco_rs::schema::*;
 use sea_orm_migration::prelude::*;

@@ -10,14 +10,14 @@ impl MigrationTrait for Migration {
             Table::create()
                 .table("reactions")
                 .col(big_integer("group_id"))
-                // The message.
+                // The seq of the message.
                 .col(big_integer("seq"))
-                // No reference, as with events.
+                // There is no foreign key, as in `events`.
                 .col(big_integer("user_id"))
                 .col(string("emoji"))
-                // The event that added it: what came first is shown first.
+                // The event that added the reaction. Reactions are shown in this order.
                 .col(big_integer("added"))
-                // In this order it finds those of a message, and those of a user to it.
+                // This order of columns finds the reactions to a message, and those of a user to a message.
                 .primary_key(
                     Index::create()
                         .col("group_id")

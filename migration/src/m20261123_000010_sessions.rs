@@ -11,16 +11,16 @@ impl MigrationTrait for Migration {
             m,
             "sessions",
             &[
-                // Random: after a backup was restored no new session takes the id of a lost one.
+                // Random, so that after a restored backup no new session has the id of a lost session.
                 ("id", ColType::PkUuid),
-                // When it last got a token.
+                // The time at which the session last got a token.
                 ("used_at", ColType::TimestampWithTimeZone),
                 ("expires_at", ColType::TimestampWithTimeZone),
                 ("user_agent", ColType::StringNull),
-                // The refresh token that was used last, and the one from which it came.
+                // The refresh token that was used last, and the token that it replaced.
                 ("refresh_jti", ColType::Uuid),
                 ("parent_jti", ColType::UuidNull),
-                // When it was used for the first time, if it came from another.
+                // The time of its first use, if it replaced another token.
                 ("rotated_at", ColType::TimestampWithTimeZoneNull),
             ],
             &[("user", "")],
@@ -34,7 +34,7 @@ impl MigrationTrait for Migration {
                 .to_owned(),
         )
         .await?;
-        // By which those are found that have expired.
+        // This index finds expired sessions.
         m.create_index(
             Index::create()
                 .name("idx-sessions-expires_at")

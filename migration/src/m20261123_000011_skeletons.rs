@@ -1,4 +1,4 @@
-//! What usernames look like, so that no two can be taken for one another.
+//! The skeletons of usernames. They prevent two usernames that look alike.
 
 use sea_orm_migration::{prelude::*, schema::string, sea_orm::QueryResult};
 
@@ -7,7 +7,7 @@ use super::skeletons;
 #[derive(DeriveMigrationName)]
 pub struct Migration;
 
-/// Users that are read, and written, at once.
+/// The number of users in one read, and in one insert.
 const SKELETON_USER_BATCH: u64 = 1000;
 
 struct User {
@@ -23,7 +23,7 @@ impl MigrationTrait for Migration {
             Table::create()
                 .table("skeletons")
                 .col(string("skeleton").primary_key())
-                // The key of the only username that may look like this; empty: any of ASCII alone.
+                // The key of the only username that may have this skeleton; empty: any ASCII username.
                 .col(string("holder"))
                 .to_owned(),
         )
@@ -69,7 +69,9 @@ impl User {
     }
 }
 
-/// Where names look alike already, the skeleton is the older one's. The younger stays what it is.
+/// Returns the insert of the users' skeletons.
+///
+/// If two existing names look alike, the older account holds the skeleton. The newer account keeps its name.
 fn reserve_skeletons(users: &[User]) -> InsertStatement {
     let mut insert = Query::insert();
     insert

@@ -1,4 +1,4 @@
-//! What lists of members and groups that are closed are found by, however many there are.
+//! The indexes for lists of members and for deleted groups, at any size.
 
 use sea_orm_migration::prelude::*;
 
@@ -8,8 +8,7 @@ pub struct Migration;
 #[async_trait::async_trait]
 impl MigrationTrait for Migration {
     async fn up(&self, m: &SchemaManager) -> Result<(), DbErr> {
-        // In the order in which a page of them is read: without it, a page of a large group sorts
-        // all its members.
+        // The index has the order of a page of members. Without it, a page of a large group sorts all members.
         m.create_index(
             Index::create()
                 .name("idx-memberships-group_id-id")
@@ -19,7 +18,7 @@ impl MigrationTrait for Migration {
                 .to_owned(),
         )
         .await?;
-        // Few are closed at a time, and those that are not cost nothing. (Both databases have it.)
+        // Few groups are deleted at a time. A partial index, which both databases have, skips the others.
         let closed = "CREATE INDEX \"idx-chat_groups-closed_at\" ON chat_groups (closed_at) \
                       WHERE closed_at IS NOT NULL";
         m.get_connection().execute_unprepared(closed).await?;

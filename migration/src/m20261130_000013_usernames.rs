@@ -1,5 +1,5 @@
-//! Usernames have a letter or a digit. The accounts of others are renamed, and can still log in by their
-//! former username.
+//! A username must have a letter or a digit. Accounts with another username are renamed, and can still log in with
+//! the former username.
 //!
 //! A username such as `..` cannot be a part of a path: RFC 3986, section 5.2.4, removes such segments.
 
@@ -15,7 +15,7 @@ use super::skeletons;
 #[derive(DeriveMigrationName)]
 pub struct Migration;
 
-/// Rows that are read at once.
+/// The number of users in one read.
 const RENAME_READ_BATCH: u64 = 1000;
 
 #[async_trait::async_trait]
@@ -28,7 +28,7 @@ impl MigrationTrait for Migration {
                 .to_owned(),
         )
         .await?;
-        // Both databases have partial indexes. Few users are in this one.
+        // Both databases have partial indexes. Few users are in this index.
         let former = "CREATE UNIQUE INDEX \"idx-users-former_username\" ON users (former_username) \
                       WHERE former_username IS NOT NULL";
         m.get_connection().execute_unprepared(former).await?;
@@ -83,14 +83,14 @@ async fn load_users(m: &SchemaManager<'_>, after: i64) -> Result<Vec<(i64, Strin
     rows.iter().map(user).collect()
 }
 
-/// Renames a user to `user_<id>`, or to the first of `user_<id>_2`, … that is free.
+/// Renames a user to `user_<id>`, or to the first free name of `user_<id>_2`, `user_<id>_3`, …
 async fn rename_user(m: &SchemaManager<'_>, id: i64, former: &str) -> Result<(), DbErr> {
     let mut username = format!("user_{id}");
-    for number in 2.. {
+    for suffix in 2.. {
         if !is_username_taken(m, &username).await? {
             break;
         }
-        username = format!("user_{id}_{number}");
+        username = format!("user_{id}_{suffix}");
     }
     let renamed = Query::update()
         .table("users")
@@ -115,7 +115,7 @@ async fn rename_user(m: &SchemaManager<'_>, id: i64, former: &str) -> Result<(),
     rename_in_events(m, former, &username).await
 }
 
-/// Returns whether a name is used, or looks like one that is.
+/// Returns whether a username is used, or looks like a used username.
 async fn is_username_taken(m: &SchemaManager<'_>, username: &str) -> Result<bool, DbErr> {
     let same = Query::select()
         .column("id")
@@ -133,9 +133,9 @@ async fn is_username_taken(m: &SchemaManager<'_>, username: &str) -> Result<bool
         || connection.query_one(&alike).await?.is_some())
 }
 
-/// Replaces the name in the events about members, which name the member in their data.
+/// Replaces the username in the data of `member.…` events.
 async fn rename_in_events(m: &SchemaManager<'_>, former: &str, new: &str) -> Result<(), DbErr> {
-    let about = Query::select()
+    let member_events = Query::select()
         .columns(["group_id", "seq", "data"])
         .from("events")
         .and_where(Expr::col("kind").like("member.%"))
@@ -154,7 +154,7 @@ async fn rename_in_events(m: &SchemaManager<'_>, former: &str, new: &str) -> Res
         )
         .to_owned();
     let connection = m.get_connection();
-    for row in connection.query_all(&about).await? {
+    for row in connection.query_all(&member_events).await? {
         let (group, seq): (i64, i64) = (row.try_get("", "group_id")?, row.try_get("", "seq")?);
         let data: String = row.try_get("", "data")?;
         let Ok(Value::Object(mut data)) = serde_json::from_str(&data) else {

@@ -1,18 +1,18 @@
-//! The indices of history pages and of unread counts, and the moment at which the successor of a refresh token
-//! was issued.
+//! The indexes for history pages and unread counts, and the issue time of a refresh token's successor.
 
 use sea_orm_migration::{prelude::*, schema::*};
 
 #[derive(DeriveMigrationName)]
 pub struct Migration;
 
-/// The events that stand on their own in the history of a group: messages, and notes such as a new member.
-/// A member can make any number of the others, and a page of history must not read them. The queries of
-/// `models::messages` repeat this condition word by word, or no database uses the index.
+/// The index of events that appear in the history of a group: messages, and notes such as a new member.
+///
+/// A member can cause any number of other events, and a page of history must not read them. The queries of
+/// `models::messages` repeat this condition literally. Otherwise neither database uses the index.
 const TIMELINE_INDEX: &str = "CREATE INDEX \"idx-events-timeline\" ON events (group_id, seq) \
     WHERE kind NOT IN ('message.edited', 'message.deleted', 'reaction.added', 'reaction.removed')";
 
-/// The deletions of messages: a deleted message is not unread.
+/// The index of deleted messages: a deleted message does not count as unread.
 const DELETED_INDEX: &str = "CREATE INDEX \"idx-events-deleted\" ON events (group_id, target) \
     WHERE kind = 'message.deleted'";
 

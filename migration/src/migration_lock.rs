@@ -1,21 +1,22 @@
-//! Nodes that start together on one PostgreSQL migrate one after the other.
+//! The lock that makes nodes on one PostgreSQL migrate one after the other.
 
 use sea_orm_migration::{
     SchemaManagerConnection,
     sea_orm::{ConnectionTrait, DatabaseTransaction, DbBackend, DbErr, TransactionTrait},
 };
 
-/// Any number that no other program locks in this database.
+/// The key of the lock: an arbitrary number that no other program uses in this database.
 const ADVISORY_LOCK_KEY: i64 = 0x53_41_4c_41_4d;
 
-/// The right to migrate; it ends when this is dropped, and with the process. It takes a second
-/// connection of the pool.
+/// The right to migrate. It ends when this value is dropped, or with the process.
+///
+/// The lock uses a second connection of the pool.
 pub struct MigrationLock {
     _transaction: Option<DatabaseTransaction>,
 }
 
 impl MigrationLock {
-    /// Waits until no other node migrates. SQLite needs no lock: it has one node.
+    /// Waits until no other node migrates. SQLite needs no lock, because it has one node.
     ///
     /// # Errors
     /// When the database fails.
@@ -26,7 +27,7 @@ impl MigrationLock {
             {
                 pool
             }
-            // Inside a transaction of the caller there is nothing to wait for.
+            // The caller's transaction needs no lock.
             _ => return Ok(Self { _transaction: None }),
         };
         if pool
@@ -35,13 +36,13 @@ impl MigrationLock {
             .get_max_connections()
             < 2
         {
-            let told = "on PostgreSQL, database.max_connections must be 2 at least to migrate";
-            return Err(DbErr::Custom(told.to_owned()));
+            let message = "on PostgreSQL, database.max_connections must be at least 2 to migrate";
+            return Err(DbErr::Custom(message.to_owned()));
         }
         let transaction = pool.begin().await?;
         let wait = format!("SELECT pg_advisory_xact_lock({ADVISORY_LOCK_KEY})");
         for statement in [
-            // Another node may migrate for long, and so may this one.
+            // The migration of another node may take long, and so may this one.
             "SET LOCAL lock_timeout = 0",
             "SET LOCAL idle_in_transaction_session_timeout = 0",
             &wait,

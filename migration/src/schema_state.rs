@@ -1,4 +1,4 @@
-//! How far a database has come, and whether it is ours to take further.
+//! The state of a database's schema, and the check that this program may migrate it.
 
 use sea_orm_migration::{
     MigratorTrait, SchemaManager, SchemaManagerConnection,
@@ -8,21 +8,23 @@ use sea_orm_migration::{
 
 use super::Migrator;
 
-/// A table of the first migration.
+/// A table that the first migration creates.
 const FIRST_TABLE: &str = "users";
 
-/// A database as the migrations see it. To look changes nothing.
+/// The state of a schema. Reading it changes nothing.
 #[derive(Debug, PartialEq, Eq)]
 pub enum SchemaState {
-    /// It has tables, and was never migrated by us.
+    /// The database has tables, but none of these migrations has run.
     Foreign,
-    /// Migrations that this program does not know have run: a newer one was here.
+    /// Migrations that this program does not have were run by a newer version.
     Newer(Vec<String>),
-    /// How many migrations have still to run.
+    /// The number of migrations that have not run yet.
     Pending(usize),
 }
 
 impl SchemaState {
+    /// Reads the state of a database.
+    ///
     /// # Errors
     /// When the database fails.
     pub async fn read(db: &DatabaseConnection) -> Result<Self, DbErr> {
@@ -30,7 +32,7 @@ impl SchemaState {
     }
 
     pub(super) async fn read_from(db: &SchemaManagerConnection<'_>) -> Result<Self, DbErr> {
-        let mine = Migrator::migrations();
+        let migrations = Migrator::migrations();
         let schema = match db {
             SchemaManagerConnection::Connection(db) => SchemaManager::new(*db),
             SchemaManagerConnection::Transaction(db) => SchemaManager::new(*db),
@@ -40,26 +42,30 @@ impl SchemaState {
             return Ok(if schema.has_table(FIRST_TABLE).await? {
                 Self::Foreign
             } else {
-                Self::Pending(mine.len())
+                Self::Pending(migrations.len())
             });
         }
         let run = seaql_migrations::Entity::find()
             .select_only()
             .column(seaql_migrations::Column::Version);
         let mut unknown: Vec<String> = run.into_tuple().all(db).await?;
-        let all = unknown.len();
-        unknown.retain(|version| !mine.iter().any(|mine| mine.name() == version));
+        let run_count = unknown.len();
+        unknown.retain(|version| {
+            !migrations
+                .iter()
+                .any(|migration| migration.name() == version)
+        });
         Ok(if unknown.is_empty() {
-            Self::Pending(mine.len().saturating_sub(all))
+            Self::Pending(migrations.len().saturating_sub(run_count))
         } else {
             Self::Newer(unknown)
         })
     }
 
-    /// That this program may use and migrate it.
+    /// Checks that this program may use and migrate the database.
     ///
     /// # Errors
-    /// Why not, and what to do.
+    /// The reason, and what to do.
     pub fn check_usable(&self) -> Result<(), DbErr> {
         match self {
             Self::Pending(_) => Ok(()),

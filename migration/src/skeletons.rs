@@ -1,26 +1,27 @@
-//! What a username looks like: its skeletons (UTS 39, section 4). Two names that have one in common
-//! are taken for one another by whoever reads them: `admin`, and the same with a Cyrillic `а`.
+//! The skeletons of a username (UTS 39, section 4). Readers confuse two names that share a skeleton.
 //!
-//! Here, and not with the accounts, because the migration takes those of the names that are there
-//! already: both must find the same.
+//! An example is `admin`, and the same word with a Cyrillic `а`.
+//!
+//! The computation is in this crate, because a migration computes the skeletons of existing names. Migration and
+//! accounts must have the same results.
 
 use std::collections::BTreeSet;
 
 use sha2::{Digest, Sha256};
 use unicode_security::skeleton;
 
-/// Whose skeletons those of all ASCII names are.
+/// The holder of the skeletons of all ASCII names.
 ///
-/// Two names of ASCII alone are never held to look alike: by UTS 39 `modem` would be `modern`, and
-/// `user1` `userl`. People type these, and see the difference in most fonts; whole teams are numbered
-/// like that.
+/// Two ASCII names never count as alike. By UTS 39, `modem` would equal `modern`, and `user1` would equal `userl`.
+/// People type these names and see the difference in most fonts, and whole teams have numbered names.
 pub const ASCII_HOLDER: &str = "";
 
-/// Bytes of a skeleton that are kept as they are. Some letters look like seven others, and an index
-/// of PostgreSQL takes 2704 bytes of a row.
+/// The largest skeleton that is stored as it is, in bytes. A longer skeleton is stored as a hash.
+///
+/// Some letters look like seven others, and an index of PostgreSQL accepts 2704 bytes of a row.
 const MAX_SKELETON_BYTES: usize = 1000;
 
-/// Whose skeletons those of a name are, so that they cannot be somebody else's too.
+/// Returns the holder of a name's skeletons, so that no other name can have them.
 #[must_use]
 pub fn holder<'a>(username: &str, key: &'a str) -> &'a str {
     if username.is_ascii() {
@@ -30,8 +31,10 @@ pub fn holder<'a>(username: &str, key: &'a str) -> &'a str {
     }
 }
 
-/// The skeletons of a name, as it is written and with its letter case folded; of one in ASCII, which
-/// others imitate, in capitals too. In order, so that who takes several takes them in the same.
+/// Returns the skeletons of a name: as written, and with its letter case folded.
+///
+/// An ASCII name, which other names imitate, also has the skeleton of its capitals. The set is sorted, so that all
+/// transactions take skeletons in the same order.
 #[must_use]
 pub fn compute(username: &str, key: &str) -> BTreeSet<String> {
     let mut forms = BTreeSet::from([case_folded_skeleton(username), case_folded_skeleton(key)]);
@@ -41,14 +44,15 @@ pub fn compute(username: &str, key: &str) -> BTreeSet<String> {
     forms
 }
 
-/// The skeleton without its letter case: a Greek `Β` looks like a `B`, and who reads that looks for
-/// `b`. It is taken twice, because of what looks like something else in small letters alone.
+/// Returns the skeleton of a text in lower case: a Greek `Β` looks like a `B`, and a reader takes it for `b`.
+///
+/// The skeleton is computed twice, because some letters look like others only in lower case.
 fn case_folded_skeleton(text: &str) -> String {
-    let shown: String = skeleton(text).collect();
-    let skeleton: String = skeleton(&shown.to_lowercase()).collect();
+    let visual: String = skeleton(text).collect();
+    let skeleton: String = skeleton(&visual.to_lowercase()).collect();
     if skeleton.len() <= MAX_SKELETON_BYTES {
         return skeleton;
     }
-    // No name has a colon.
+    // A name cannot have a colon.
     format!("sha256:{:x}", Sha256::digest(skeleton))
 }
