@@ -1,4 +1,4 @@
-//! Answers about accounts and tokens.
+//! Responses about accounts and tokens.
 
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -12,7 +12,7 @@ pub struct Registered {
     pub id: i64,
     #[schema(example = "Nora Lind")]
     pub name: String,
-    /// As stored: NFKC-normalised.
+    /// The stored form of the username, normalized by NFKC.
     #[schema(example = "nora")]
     pub username: String,
 }
@@ -30,12 +30,12 @@ impl From<users::Model> for Registered {
 /// The tokens of a login.
 #[derive(Serialize, ToSchema)]
 pub struct TokenPair {
-    /// Opens the API (`Authorization: Bearer …`) and the socket (cookie `access`).
+    /// Authenticates requests (`Authorization: Bearer …`) and base sockets (cookie `access`).
     #[schema(
         example = "eyJ0eXAiOiJKV1QiLCJhbGciOiJIUzI1NiJ9.eyJ0b2tlbl90eXBlIjoiYWNjZXNzIn0.c2ln"
     )]
     pub access: String,
-    /// Buys new access tokens.
+    /// Exchanged for new access tokens.
     #[schema(
         example = "eyJ0eXAiOiJKV1QiLCJhbGciOiJIUzI1NiJ9.eyJ0b2tlbl90eXBlIjoicmVmcmVzaCJ9.c2ln"
     )]
@@ -49,7 +49,7 @@ pub struct AccessToken {
         example = "eyJ0eXAiOiJKV1QiLCJhbGciOiJIUzI1NiJ9.eyJ0b2tlbl90eXBlIjoiYWNjZXNzIn0.c2ln"
     )]
     pub access: String,
-    /// A new refresh token, for a client that asked to rotate.
+    /// A new refresh token, if the request has `rotate`.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub refresh: Option<String>,

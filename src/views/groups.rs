@@ -1,4 +1,4 @@
-//! Answers about groups and their members' view of them.
+//! Responses about users and their groups.
 
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -6,7 +6,7 @@ use utoipa::ToSchema;
 use super::{format_time, members::Role, messages::Message};
 use crate::models::{member_groups::MemberGroup, users};
 
-/// Who is logged in.
+/// The authenticated user.
 #[derive(Serialize, ToSchema)]
 pub struct Me {
     #[schema(example = 1)]
@@ -27,7 +27,7 @@ impl From<users::Model> for Me {
     }
 }
 
-/// A member by name.
+/// The names of a member.
 #[derive(Serialize, ToSchema)]
 pub struct Person {
     #[schema(example = "bob")]
@@ -46,47 +46,47 @@ pub struct Group {
     /// Your role.
     #[schema(value_type = Role, example = "member")]
     pub role: &'static str,
-    /// The number of the last event of its log.
+    /// The `seq` of the last event in the group's log.
     #[schema(example = 58)]
     pub head: i64,
-    /// The last event that you have read.
+    /// The `seq` of the last event that you have read.
     #[schema(example = 57)]
     pub read: i64,
-    /// The number of messages after it that were not deleted.
+    /// The number of messages after `read` that were not deleted.
     #[schema(example = 1)]
     pub unread: i64,
     pub last_message: Option<Message>,
-    /// The number of members; 1000 stands for 1000 or more.
+    /// The number of members. 1000 means 1000 or more.
     #[schema(example = 3)]
     pub member_count: i64,
-    /// The first members besides you, 4 at most: the name of a group without a title.
+    /// The first members other than you, at most 4. Clients show them as the name of a group without a title.
     pub others: Vec<Person>,
     #[schema(example = "2026-11-22T14:05:09.123Z")]
     pub created_at: String,
-    /// When you became a member.
+    /// The time at which you became a member.
     #[schema(example = "2026-11-22T14:05:09.123Z")]
     pub joined_at: String,
 }
 
 impl From<MemberGroup> for Group {
-    fn from(mine: MemberGroup) -> Self {
+    fn from(member_group: MemberGroup) -> Self {
         Self {
-            role: mine.membership.role().as_str(),
-            head: mine.group.head,
-            read: mine.membership.read,
-            unread: mine.unread_count(),
-            last_message: mine.last_message.map(Into::into),
-            member_count: mine.summary.member_count,
-            others: mine
+            role: member_group.membership.role().as_str(),
+            head: member_group.group.head,
+            read: member_group.membership.read,
+            unread: member_group.unread_count(),
+            last_message: member_group.last_message.map(Into::into),
+            member_count: member_group.summary.member_count,
+            others: member_group
                 .summary
                 .other_members
                 .into_iter()
                 .map(|(username, name)| Person { username, name })
                 .collect(),
-            created_at: format_time(&mine.group.created_at),
-            joined_at: format_time(&mine.membership.created_at),
-            group: mine.group.name,
-            title: mine.group.title,
+            created_at: format_time(&member_group.group.created_at),
+            joined_at: format_time(&member_group.membership.created_at),
+            group: member_group.group.name,
+            title: member_group.group.title,
         }
     }
 }

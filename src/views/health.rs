@@ -1,10 +1,10 @@
-//! The answers to probes.
+//! Responses of the health probes.
 
 use serde::Serialize;
 
 use crate::health::Fault;
 
-/// The process answers.
+/// The response of the liveness probe: the process is running.
 #[derive(Serialize)]
 pub struct Liveness {
     ok: bool,
@@ -16,7 +16,7 @@ impl Default for Liveness {
     }
 }
 
-/// The answer of the readiness probe: ready or not, and the reasons.
+/// The response of the readiness probe: ready or not, and the reasons.
 #[derive(Serialize)]
 pub struct Readiness {
     ok: bool,

@@ -1,4 +1,4 @@
-//! Answers about invites.
+//! Responses about invites.
 
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -6,10 +6,10 @@ use utoipa::ToSchema;
 use super::format_time;
 use crate::models::invites;
 
-/// A new invite. The code is shown this once.
+/// A new invite. Only this response has the code.
 #[derive(Serialize, ToSchema)]
 pub struct NewInvite {
-    /// By which it is withdrawn.
+    /// The id with which the invite is revoked.
     #[schema(example = 3)]
     pub id: i64,
     #[schema(
@@ -17,15 +17,15 @@ pub struct NewInvite {
         pattern = "^[0-9a-f]{32}$"
     )]
     pub code: String,
-    /// The link for people: it opens the page.
+    /// The link for people. It opens the web page.
     #[schema(example = "http://127.0.0.1:8000/#/invite/9f86d081884c7d659a2feaa0c55ad015")]
     pub url: String,
-    /// The invite in the API.
+    /// The URL of the invite in the API.
     #[schema(example = "http://127.0.0.1:8000/api/invites/9f86d081884c7d659a2feaa0c55ad015/")]
     pub api_url: String,
     #[schema(example = "2026-11-29T14:05:09.123Z")]
     pub expires_at: String,
-    /// Null: as many as come.
+    /// The largest number of uses; null means unlimited.
     #[schema(example = 5)]
     pub max_uses: Option<i64>,
     #[schema(example = 0)]
@@ -33,7 +33,7 @@ pub struct NewInvite {
 }
 
 impl NewInvite {
-    /// `base` is scheme and host of the URL.
+    /// `base` is the scheme and host of the URLs.
     #[must_use]
     pub fn new(invite: &invites::Model, code: &invites::InviteCode, base: &str) -> Self {
         let code = code.as_str();
@@ -49,7 +49,7 @@ impl NewInvite {
     }
 }
 
-/// An invite that still lets somebody in. Its code is known to whoever has it, and to nobody else.
+/// An invite that can still be used. Its code is not stored, so it cannot be shown again.
 #[derive(Serialize, ToSchema)]
 pub struct Invite {
     #[schema(example = 3)]
@@ -79,7 +79,7 @@ impl From<invites::InviteRow> for Invite {
     }
 }
 
-/// What an invite offers.
+/// A preview of the group that an invite is for.
 #[derive(Serialize, ToSchema)]
 pub struct Offer {
     /// The group's title, if it has one.
@@ -90,7 +90,7 @@ pub struct Offer {
     pub expires_at: String,
 }
 
-/// Who invites.
+/// The user who created the invite.
 #[derive(Serialize, ToSchema)]
 pub struct Inviter {
     #[schema(example = "ann")]
@@ -100,14 +100,14 @@ pub struct Inviter {
 }
 
 impl From<invites::InvitePreview> for Offer {
-    fn from(offer: invites::InvitePreview) -> Self {
+    fn from(preview: invites::InvitePreview) -> Self {
         Self {
-            title: offer.title,
+            title: preview.title,
             invited_by: Inviter {
-                username: offer.username,
-                name: offer.name,
+                username: preview.username,
+                name: preview.name,
             },
-            expires_at: format_time(&offer.expires_at),
+            expires_at: format_time(&preview.expires_at),
         }
     }
 }

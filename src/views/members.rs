@@ -1,4 +1,4 @@
-//! Answers about members and bans.
+//! Responses about members and bans.
 
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -17,7 +17,7 @@ pub enum Role {
     Member,
 }
 
-/// A member.
+/// A member of a group.
 #[derive(Serialize, ToSchema)]
 pub struct Member {
     #[schema(example = "bob")]
@@ -26,7 +26,7 @@ pub struct Member {
     pub name: String,
     #[schema(value_type = Role, example = "member")]
     pub role: String,
-    /// True while the account is active. A deactivated member cannot log in, nor be given a role.
+    /// True while the account is active. A deactivated member cannot log in and cannot be given a role.
     #[schema(example = true)]
     pub active: bool,
     #[schema(example = "2026-11-22T14:05:09.123Z")]
@@ -45,14 +45,14 @@ impl From<memberships::MemberRow> for Member {
     }
 }
 
-/// Somebody who may not come back.
+/// A banned user, who cannot join the group by an invite.
 #[derive(Serialize, ToSchema)]
 pub struct Ban {
     #[schema(example = "bob")]
     pub username: String,
     #[schema(example = "Bob Ray")]
     pub name: String,
-    /// Null where that account is gone.
+    /// The user who banned; null if that account no longer exists.
     #[schema(example = "ann")]
     pub banned_by: Option<String>,
     #[schema(example = "2026-11-22T14:05:09.123Z")]

@@ -1,4 +1,4 @@
-//! Answers about messages.
+//! Responses about messages.
 
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -6,46 +6,46 @@ use utoipa::ToSchema;
 use super::{events::Event, format_time};
 use crate::models::{messages, reactions};
 
-/// A message as it is now.
+/// The current state of a message.
 #[derive(Serialize, ToSchema)]
 pub struct Message {
-    /// Its place in the group's log.
+    /// The number of the message in the group's log.
     #[schema(example = 41)]
     pub seq: i64,
     #[schema(example = "2026-11-22T14:05:09.123Z")]
     pub at: String,
-    /// The username of the author; null where it was no user.
+    /// The username of the author; null if the author is not a user.
     #[schema(example = "ann")]
     pub by: Option<String>,
-    /// True while the author's account is active; null where the author was not a user.
+    /// True while the author's account is active; null if the author is not a user.
     #[schema(example = true)]
     pub by_active: Option<bool>,
-    /// Null when it was deleted.
+    /// Null if the message was deleted.
     #[schema(example = "hi")]
     pub text: Option<String>,
-    /// The `seq` of the message that it answers.
+    /// The `seq` of the message that this message replies to.
     pub reply_to: Option<i64>,
     pub edited_at: Option<String>,
     pub deleted: bool,
-    /// The id that the author's client gave it.
+    /// The id that the author's client gave to its request.
     #[schema(example = "01JD3ZK8Q4")]
     pub cid: Option<String>,
-    /// The emoji that came first is the first.
+    /// The reactions, in the order of each emoji's first use.
     pub reactions: Vec<Reaction>,
 }
 
-/// How often a message was reacted to by an emoji.
+/// The reactions to a message with one emoji.
 #[derive(Serialize, ToSchema)]
 pub struct Reaction {
-    /// Fully qualified, in the words of Unicode.
+    /// The emoji in the fully qualified form of Unicode.
     #[schema(example = "👍")]
     pub emoji: String,
     #[schema(example = 2)]
     pub count: i64,
-    /// True when you have reacted with this emoji.
+    /// True if you reacted with this emoji.
     #[schema(example = true)]
     pub mine: bool,
-    /// The usernames of those who reacted first, 10 at most.
+    /// The usernames of the first users who reacted, at most 10.
     #[schema(example = json!(["ann", "bob"]))]
     pub by: Vec<String>,
 }
@@ -81,30 +81,29 @@ impl From<reactions::ReactionSummary> for Reaction {
 /// A part of a group's history.
 #[derive(Serialize, ToSchema)]
 pub struct History<'a> {
-    /// The newest first.
+    /// The messages, the newest first.
     pub results: Vec<Message>,
-    /// With `notes=true`: the other events of the log that stand on their own, such as a new member, the newest
-    /// first.
+    /// With `notes=true`: the other events that appear in the history, such as a new member, the newest first.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub notes: Option<Vec<Event<'a>>>,
-    /// With `notes=true`: the page has every message and note from this `seq` on, up to the end of the page. The
-    /// page before it is `before=<first>`.
+    /// With `notes=true`: the `seq` of the first event that the page covers. The page has every message and note from
+    /// there to its end. `before=<first>` returns the page before this page.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(example = 12, nullable = false)]
     pub first: Option<i64>,
-    /// The number of the last event when this was read: a socket that begins after it misses
-    /// nothing, and counts nothing twice.
+    /// The `seq` of the last event at the time of the response. A socket that starts after it misses no event and
+    /// counts no event twice.
     #[schema(example = 58)]
     pub position: i64,
-    /// True when there are more messages: older ones than these, or with `after`, newer ones. A page may be
-    /// shorter than its limit although there are more, because its bytes are limited too.
+    /// True if there are more messages: older ones, or with `after`, newer ones. A page may have fewer messages than
+    /// its limit although there are more, because its size in bytes is also limited.
     #[schema(example = false)]
     pub has_more: bool,
 }
 
 impl<'a> History<'a> {
-    /// Returns a page of messages, and of `notes` where they are asked for.
+    /// Returns a page of messages, with its notes if `with_notes` is set.
     #[must_use]
     pub fn new(group: &'a str, page: &'a messages::HistoryPage, with_notes: bool) -> Self {
         let notes = page.notes.iter().map(|event| Event::new(group, event));

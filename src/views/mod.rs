@@ -1,4 +1,4 @@
-//! The JSON of each answer, and the pages. Entities never go on the wire.
+//! The JSON of each response, and the pages. Entities of the database are never serialized.
 
 pub mod auth;
 pub mod chat;
@@ -18,7 +18,7 @@ use chrono::{DateTime, SecondsFormat, TimeZone, Utc};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-/// Times on the wire: RFC 3339, UTC, milliseconds.
+/// Returns a time as the API shows it: RFC 3339, UTC, milliseconds.
 #[must_use]
 pub fn format_time<Z: TimeZone>(at: &DateTime<Z>) -> String {
     at.with_timezone(&Utc)
@@ -29,26 +29,27 @@ pub fn format_time<Z: TimeZone>(at: &DateTime<Z>) -> String {
 #[derive(Serialize, ToSchema)]
 pub struct Page<T> {
     pub results: Vec<T>,
-    /// The `cursor` of the next page; null after the last.
+    /// The `cursor` of the next page; null on the last page.
     pub next: Option<String>,
 }
 
 impl<T> Page<T> {
-    /// A page of at most `limit` of what was found, which is one more where there is more. `id` is
-    /// where the next page goes on.
+    /// Returns a page of at most `limit` rows.
+    ///
+    /// `rows` has one row more if there is a next page. `id` returns the cursor of a row.
     #[must_use]
-    pub fn from_rows<M>(mut found: Vec<M>, limit: usize, id: impl Fn(&M) -> i64) -> Self
+    pub fn from_rows<M>(mut rows: Vec<M>, limit: usize, id: impl Fn(&M) -> i64) -> Self
     where
         T: From<M>,
     {
-        let is_last = found.len() <= limit;
-        found.truncate(limit);
-        let next = found
+        let is_last = rows.len() <= limit;
+        rows.truncate(limit);
+        let next = rows
             .last()
             .filter(|_| !is_last)
             .map(|last| id(last).to_string());
         Self {
-            results: found.into_iter().map(T::from).collect(),
+            results: rows.into_iter().map(T::from).collect(),
             next,
         }
     }

@@ -1,4 +1,4 @@
-//! The pages that people use: the templates of assets/views, in the languages of assets/i18n.
+//! The web pages: the templates of assets/views, in the languages of assets/i18n.
 
 use std::{borrow::Cow, sync::Arc};
 
@@ -10,43 +10,45 @@ use tera::{Context, Kwargs, State, Tera, TeraResult, Value};
 use super::texts::{LanguageTexts, Texts};
 use crate::assets;
 
+/// The template of the chat page.
 pub const INDEX: &str = "index.html";
+/// The template of the page to try the API and the sockets.
 pub const PLAYGROUND: &str = "playground.html";
 
-/// What a page is told by whoever shows it. What else its template may use, the engine adds.
+/// The data that a handler gives to a page. The engine adds the rest: see [`PageLayout`].
 #[derive(Serialize)]
 pub struct PageData<'a> {
-    /// The tag of the language that it is in.
+    /// The tag of the page's language.
     pub lang: &'a str,
 }
 
-/// The engine that renders them.
+/// The engine that renders the pages.
 #[derive(Clone)]
 pub struct PageEngine(Arc<PageTemplates>);
 
-/// Templates and texts that belong together.
+/// The templates, with the texts that they use.
 pub struct PageTemplates {
     templates: Tera,
     texts: Arc<Texts>,
 }
 
 impl PageEngine {
-    /// Reads all templates and texts, and tries each page in each language.
+    /// Loads all templates and texts, and renders each page in each language once.
     ///
     /// # Errors
-    /// When one is faulty.
+    /// When a template or a text is faulty.
     pub fn build() -> Result<Self> {
-        let edition = PageTemplates::load()?;
-        for language in edition.texts.languages() {
+        let templates = PageTemplates::load()?;
+        for language in templates.texts.languages() {
             for page in [INDEX, PLAYGROUND] {
                 let lang = &language.tag;
-                edition.render(page, &PageData { lang })?;
+                templates.render(page, &PageData { lang })?;
             }
         }
-        Ok(Self(Arc::new(edition)))
+        Ok(Self(Arc::new(templates)))
     }
 
-    /// The texts, and with them the languages, that were there when the server started.
+    /// Returns the texts, and so the languages, that were loaded when the server started.
     #[must_use]
     pub fn texts(&self) -> &Texts {
         &self.0.texts
@@ -55,7 +57,7 @@ impl PageEngine {
 
 impl ViewRenderer for PageEngine {
     fn render<S: Serialize>(&self, key: &str, data: S) -> Result<String> {
-        // What is in the binary stays as it is; on the disk it may have changed.
+        // Files in the binary do not change. Files on disk may have changed.
         if cfg!(debug_assertions) {
             PageTemplates::load()?.render(key, &data)
         } else {
@@ -64,21 +66,21 @@ impl ViewRenderer for PageEngine {
     }
 }
 
-/// What every template may use.
+/// The data that every template can use.
 #[derive(Serialize)]
 struct PageLayout<'a> {
     dir: &'a str,
     languages: Vec<LanguageChoice<'a>>,
-    /// Where the files are that the page loads, as they are now.
+    /// The current base path of the files that the page loads.
     #[serde(rename = "static")]
     static_base: String,
-    /// What scripts say, as JSON that can stand in an element `script`.
+    /// The texts of scripts, as JSON that can stand in an element `script`.
     texts: String,
-    /// The scripts, below `static`.
+    /// The scripts, as paths below `static`.
     modules: Vec<Cow<'static, str>>,
 }
 
-/// A language to change to.
+/// A language that the user can choose.
 #[derive(Serialize)]
 struct LanguageChoice<'a> {
     tag: &'a str,
@@ -93,31 +95,34 @@ impl PageTemplates {
         Self::from_templates(assets::templates(), texts)
     }
 
-    /// That of these templates, each with its name.
+    /// Makes the page templates from pairs of a template's name and its text.
     ///
     /// # Errors
     /// When a template is faulty.
-    pub fn from_templates(named: Vec<(String, String)>, texts: Texts) -> Result<Self> {
+    pub fn from_templates(sources: Vec<(String, String)>, texts: Texts) -> Result<Self> {
         let texts = Arc::new(texts);
         let mut templates = Tera::default();
-        let known = texts.clone();
+        let filter_texts = texts.clone();
         templates.register_filter("t", move |id: &str, arguments: Kwargs, state: &State| {
-            translate(&known, id, &arguments, state)
+            translate(&filter_texts, id, &arguments, state)
         });
-        // All at once: each is looked through for those that it names.
-        templates.add_raw_templates(named).map_err(template_error)?;
+        // Tera must get all templates in one call, because they refer to each other.
+        templates
+            .add_raw_templates(sources)
+            .map_err(template_error)?;
         Ok(Self { templates, texts })
     }
 
-    /// The page of a template, in the language that its data name by `lang`.
+    /// Renders a template in the language that the field `lang` of its data names.
     ///
     /// # Errors
-    /// When the template wants what is not there: a message, a variable.
+    /// When the template refers to a message or a variable that does not exist.
     pub fn render(&self, template: &str, data: &impl Serialize) -> Result<String> {
         let mut context = Context::from_serialize(data)?;
         let tag = context.get("lang").and_then(Value::as_str);
         let language = tag.and_then(|tag| self.texts.language(tag));
-        let language = language.ok_or_else(|| Error::string("a page in no language of ours"))?;
+        let language =
+            language.ok_or_else(|| Error::string("the page has no supported language"))?;
         context.extend(Context::from_serialize(&self.layout(language)?)?);
         self.templates
             .render(template, &context)
@@ -135,38 +140,39 @@ impl PageTemplates {
             dir: language.direction(),
             languages: languages.collect(),
             static_base: format!("/static/v-{}", assets::version()),
-            // Whatever stands in a text, it cannot end the element.
+            // Without a `<`, no text can end the element.
             texts: serde_json::to_string(&language.script)?.replace('<', "\\u003c"),
             modules: assets::script_modules(),
         })
     }
 }
 
-/// What is wrong and where, without all of the template around it.
-fn template_error(fault: impl ToString) -> Error {
-    Error::Message(fault.to_string())
+/// Returns the error's text, which names the fault and its position, without the text of the template.
+fn template_error(error: impl ToString) -> Error {
+    Error::Message(error.to_string())
 }
 
-/// The filter `t`: `{{ "greeting" | t(name=name) }}` is the message `greeting` of page.ftl in the
-/// language of the page.
+/// The filter `t`. It returns a message of page.ftl in the language of the page.
+///
+/// Example: `{{ "greeting" | t(name=name) }}` is the message `greeting`.
 fn translate(texts: &Texts, id: &str, arguments: &Kwargs, state: &State) -> TeraResult<String> {
-    // A component knows what it is given: it must be given `lang`.
+    // A component sees only its arguments, so one of them must be `lang`.
     let tag: String = state
         .get("lang")?
-        .ok_or_else(|| tera::Error::message(format!("{id}: there is no `lang` here")))?;
+        .ok_or_else(|| tera::Error::message(format!("{id}: the variable `lang` is missing")))?;
     let language = texts
         .language(&tag)
-        .ok_or_else(|| tera::Error::message(format!("{id}: there are no texts in {tag}")))?;
-    let mut given = FluentArgs::new();
+        .ok_or_else(|| tera::Error::message(format!("{id}: no texts for the language {tag}")))?;
+    let mut message_arguments = FluentArgs::new();
     for (name, value) in arguments.iter() {
-        given.set(name.to_string(), fluent_value(value));
+        message_arguments.set(name.to_string(), fluent_value(value));
     }
     language
-        .format_message(id, &given)
+        .format_message(id, &message_arguments)
         .map_err(tera::Error::message)
 }
 
-/// Numbers stay numbers, as plurals go by them.
+/// Converts a value for Fluent. Numbers stay numbers, because plural forms depend on them.
 fn fluent_value(value: &Value) -> FluentValue<'static> {
     let text = value.to_string();
     let number = text

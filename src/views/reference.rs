@@ -1,18 +1,18 @@
-//! The page that shows the AsyncAPI document to people: no scripts, nothing from elsewhere.
+//! The page that shows the AsyncAPI document to people. It has no scripts and loads nothing from other servers.
 
 use serde::Serialize;
 use serde_json::Value;
 use tera::{Context, Tera};
 
-/// How a document is laid out. What is in its texts is escaped, see [`prose`] and Tera itself.
+/// The template of the page. Texts of the document are escaped by [`text_to_html`] and by Tera.
 const TEMPLATE: &str = include_str!("../../assets/views/reference.html");
 
-/// Groups of messages, by how their names in the document begin; the first that fits has them.
+/// The sections of messages: anchor, title, and prefix of the messages' names. The first match counts.
 const MESSAGE_SECTIONS: [(&str, &str, &str); 4] = [
-    ("requests", "What a rich client sends", "client."),
-    ("events", "The kinds of events", "server.event."),
-    ("frames", "What a rich socket is told", "server."),
-    ("base", "What a base socket says and is told", "base."),
+    ("requests", "Frames from a rich client", "client."),
+    ("events", "Kinds of events", "server.event."),
+    ("frames", "Frames to a rich client", "server."),
+    ("base", "Frames of a base socket", "base."),
 ];
 
 #[derive(Serialize)]
@@ -60,7 +60,7 @@ struct MessageEntry<'a> {
 #[derive(Serialize)]
 struct FieldEntry {
     name: String,
-    /// What may stand there.
+    /// The type of the value, in words.
     what: String,
     required: bool,
     description: String,
@@ -69,15 +69,15 @@ struct FieldEntry {
 #[derive(Serialize)]
 struct CodeEntry {
     code: String,
-    /// Whether to try again, or to come back.
+    /// `true` if the client may retry or reconnect.
     again: bool,
     description: String,
 }
 
-/// The page of a document.
+/// Renders the page of a document.
 ///
 /// # Errors
-/// When the template is wrong.
+/// When the template is faulty.
 pub fn render_page(document: &Value) -> Result<String, tera::Error> {
     let info = &document["info"];
     let page = ReferencePage {
@@ -119,9 +119,9 @@ fn sections(document: &Value) -> Vec<Section<'_>> {
         messages: Vec::new(),
     });
     for (name, message) in entries(value_at(document, &["components", "messages"])) {
-        let mut places = MESSAGE_SECTIONS.iter().zip(&mut sections);
-        let place = places.find(|((_, _, begin), _)| name.starts_with(begin));
-        if let Some((_, section)) = place {
+        let mut candidates = MESSAGE_SECTIONS.iter().zip(&mut sections);
+        let matching = candidates.find(|((_, _, prefix), _)| name.starts_with(prefix));
+        if let Some((_, section)) = matching {
             section
                 .messages
                 .push(MessageEntry::from_json(name, message));
@@ -149,8 +149,9 @@ impl<'a> MessageEntry<'a> {
     }
 }
 
-/// The fields of an object, and theirs: `user.id` is one of `user`, `groups[].group` one of each of
-/// `groups`.
+/// Collects the fields of an object and of the objects in it.
+///
+/// `user.id` is a field of `user`. `groups[].group` is a field of each item of `groups`.
 fn collect_fields(path: &str, schema: &Value, fields: &mut Vec<FieldEntry>) {
     for name in ordered_names(schema) {
         let property = value_at(schema, &["properties", name]);
@@ -166,8 +167,8 @@ fn collect_fields(path: &str, schema: &Value, fields: &mut Vec<FieldEntry>) {
     }
 }
 
-/// The names of an object's fields: first what tells its kind, then what is always there, as it was
-/// declared, then what is not.
+/// Returns the names of an object's fields in order: the fields that identify its kind, then the other required
+/// fields as declared, then the optional fields.
 fn ordered_names(schema: &Value) -> Vec<&str> {
     let mut names: Vec<&str> = entries(&schema["properties"])
         .map(|(name, _)| name)
@@ -179,7 +180,7 @@ fn ordered_names(schema: &Value) -> Vec<&str> {
         _ => required
             .iter()
             .position(|other| other == name)
-            .map_or(usize::MAX, |place| place + 2),
+            .map_or(usize::MAX, |index| index + 2),
     });
     names
 }
@@ -190,7 +191,7 @@ fn is_required(schema: &Value, name: &str) -> bool {
         .any(|other| other == name)
 }
 
-/// What a value may be, in words.
+/// Returns the type of a value, in words.
 fn describe_type(schema: &Value) -> String {
     if let Some(only) = schema.get("const") {
         return only.to_string();
@@ -224,19 +225,19 @@ fn describe_type(schema: &Value) -> String {
     words
 }
 
-fn describe_bounds(schema: &Value, least: &str, most: &str) -> String {
+fn describe_bounds(schema: &Value, min_key: &str, max_key: &str) -> String {
     let bound = |key: &str| schema[key].as_i64();
-    match (bound(least), bound(most)) {
-        (Some(least), Some(most)) => {
-            format!(", {} to {}", format_number(least), format_number(most))
+    match (bound(min_key), bound(max_key)) {
+        (Some(min), Some(max)) => {
+            format!(", {} to {}", format_number(min), format_number(max))
         }
-        (Some(least), None) => format!(", {least} or more"),
-        (None, Some(most)) => format!(", {} at most", format_number(most)),
+        (Some(min), None) => format!(", {min} or more"),
+        (None, Some(max)) => format!(", {} at most", format_number(max)),
         (None, None) => String::new(),
     }
 }
 
-/// The largest number that every JSON reader keeps is known by its name.
+/// Returns a number as text. The largest integers that every JSON reader keeps exact are written as powers of two.
 fn format_number(number: i64) -> String {
     const LARGEST: i64 = (1 << 53) - 1;
     match number {
@@ -246,7 +247,7 @@ fn format_number(number: i64) -> String {
     }
 }
 
-/// A value as JSON, its fields in the order of [`names`].
+/// Returns a value as JSON, with its fields in the order of [`ordered_names`].
 fn ordered_json(value: &Value, schema: &Value) -> String {
     match value {
         Value::Object(fields) if schema.get("properties").is_some() => {
@@ -279,12 +280,12 @@ fn code_entries(codes: &Value, again: &str) -> Vec<CodeEntry> {
     codes.collect()
 }
 
-/// A text as HTML: escaped, and what stands between two backticks as code.
+/// Returns a text as escaped HTML. A part between two backticks becomes `<code>`.
 fn text_to_html(value: &Value, key: &str) -> String {
     let mut html = String::new();
-    for (place, part) in text_at(value, key).split('`').enumerate() {
+    for (index, part) in text_at(value, key).split('`').enumerate() {
         let part = escape_html(part);
-        if place % 2 == 0 {
+        if index % 2 == 0 {
             html += &part;
         } else {
             html += &format!("<code>{part}</code>");
@@ -298,10 +299,10 @@ fn escape_html(text: &str) -> String {
     text.replace('>', "&gt;").replace('"', "&quot;")
 }
 
-/// What lies in a value on this way; null where nothing does.
-fn value_at<'a>(value: &'a Value, way: &[&str]) -> &'a Value {
-    let found = way.iter().try_fold(value, |value, name| value.get(name));
-    found.unwrap_or(&Value::Null)
+/// Returns the value at a path; null if it does not exist.
+fn value_at<'a>(value: &'a Value, path: &[&str]) -> &'a Value {
+    let value = path.iter().try_fold(value, |value, name| value.get(name));
+    value.unwrap_or(&Value::Null)
 }
 
 fn text_at<'a>(value: &'a Value, key: &str) -> &'a str {

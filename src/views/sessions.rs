@@ -1,4 +1,4 @@
-//! Answers about sessions.
+//! Responses about sessions.
 
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -7,29 +7,29 @@ use uuid::Uuid;
 use super::format_time;
 use crate::models::sessions;
 
-/// Somewhere the user is logged in.
+/// One login of the user.
 #[derive(Serialize, ToSchema)]
 pub struct Session {
     #[schema(example = "67e55044-10b1-426f-9247-bb680e5fe0c8")]
     pub id: Uuid,
     #[schema(example = "2026-11-22T14:05:09.123Z")]
     pub created_at: String,
-    /// When it last got a token.
+    /// The time at which the session last got a token.
     #[schema(example = "2026-11-22T18:20:10.456Z")]
     pub last_used_at: String,
-    /// Unless it is refreshed before.
+    /// The end of the session, unless it is refreshed before.
     #[schema(example = "2026-12-06T18:20:10.456Z")]
     pub expires_at: String,
-    /// What the client called itself at the login.
+    /// The header `User-Agent` of the login.
     #[schema(example = "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0")]
     pub user_agent: Option<String>,
-    /// Whether it is the one that asks.
+    /// True for the session of this request.
     #[schema(example = true)]
     pub current: bool,
 }
 
 impl Session {
-    /// `current` is the one that asks.
+    /// `current` is the id of the request's session.
     #[must_use]
     pub fn new(session: sessions::Model, current: Uuid) -> Self {
         Self {

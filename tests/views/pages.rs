@@ -67,7 +67,7 @@ fn missing_messages_and_variables_are_errors() {
     1 | {{ "hi" | t }}
       |           ^
     "#);
-    assert_snapshot!(render_template("hi", "de"), @"Error: a page in no language of ours");
+    assert_snapshot!(render_template("hi", "de"), @"Error: the page has no supported language");
     let named = vec![("page.html".to_owned(), r#"{{ "hi" | t }}"#.to_owned())];
     let edition = PageTemplates::from_templates(named, sample_texts()).unwrap();
     assert!(edition.render("page.html", &json!({})).is_err());
