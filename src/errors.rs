@@ -1,7 +1,7 @@
-//! Every way in which a request can fail.
+//! The errors of requests. Each variant is one way in which a request can fail.
 //!
-//! What is the client's fault is told to the client; what is ours is logged, once, and told as
-//! `internal` or `unavailable`: see [`answers`].
+//! A response describes the client's errors. Errors of the server are logged once, and the response is only
+//! `internal` or `unavailable`: see [`responses`].
 
 mod responses;
 
@@ -24,19 +24,20 @@ use crate::{
     views::errors::FieldErrors,
 };
 
-/// The text for a password that an attacker guesses early.
+/// The text for a password that an attacker would guess early.
 pub const COMMON_PASSWORD: &str = "This password is too common.";
 
+/// An error of a request. Its text is for the log: `responses` has the texts for clients.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// As the base contract tells it.
-    #[error("no live access token")]
+    /// No valid access token, in the form of the base contract.
+    #[error("no valid access token")]
     BasicApiUnauthorized,
     #[error("no access token")]
     Unauthorized,
     #[error("the access token has expired")]
     TokenExpired,
-    #[error("not a live access token")]
+    #[error("invalid access token")]
     TokenInvalid,
     #[error(transparent)]
     Rejected(#[from] Rejection),
@@ -50,26 +51,26 @@ pub enum Error {
     TooManySockets(#[from] TooManySockets),
     #[error("unknown user, wrong password or inactive account")]
     NoActiveAccount,
-    #[error("not a live refresh token")]
+    #[error("invalid refresh token")]
     InvalidRefreshToken,
     #[error("the username is taken")]
     UsernameTaken,
-    #[error("a registration with faults")]
+    #[error("invalid registration")]
     InvalidRegistration { error: String, errors: FieldErrors },
-    #[error("a body with faults")]
+    #[error("invalid body")]
     InvalidFields(FieldErrors),
     #[error("{detail}")]
     Invalid {
         detail: String,
         field: Option<Cow<'static, str>>,
     },
-    #[error("a foreign origin")]
+    #[error("origin not allowed")]
     ForeignOrigin,
-    #[error("a foreign host")]
+    #[error("host not allowed")]
     ForeignHost,
-    #[error("the body takes too long")]
+    #[error("the body was not received in time")]
     RequestTimeout,
-    #[error("too many connections of one client")]
+    #[error("too many connections from one client")]
     TooManyConnections,
     #[error("not found")]
     NotFound,
@@ -82,7 +83,7 @@ pub enum Error {
     #[error("the body has a transfer coding other than chunked")]
     UnsupportedTransferCoding,
     /// An error of the body of a registration, in the form of that endpoint.
-    #[error("a registration with an unreadable body")]
+    #[error("the body of a registration cannot be read")]
     InvalidRegistrationBody(Box<Self>),
     #[error("not a WebSocket handshake")]
     UpgradeRequired,
@@ -90,15 +91,17 @@ pub enum Error {
     SubprotocolRequired,
     #[error("overloaded")]
     Unavailable,
-    #[error("the database does not serve: {}", .0.code())]
+    #[error("database unavailable: {}", .0.code())]
     DatabaseDown(Outage),
     #[error("{0}")]
     Internal(Box<dyn std::error::Error + Send + Sync>),
 }
 
+/// The result of a request.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 impl Error {
+    /// Returns an error with this text, not about a single field.
     #[must_use]
     pub fn invalid(detail: impl Into<String>) -> Self {
         Self::Invalid {
@@ -107,7 +110,7 @@ impl Error {
         }
     }
 
-    /// A field that must be there is not.
+    /// Returns the error for a required field that is missing.
     #[must_use]
     pub fn missing_field(field: &'static str) -> Self {
         Self::Invalid {
@@ -127,20 +130,20 @@ impl From<DbErr> for Error {
         if let Some(outage) = kind.outage() {
             let reason = outage.code();
             if outage.is_transient() {
-                tracing::warn!(%error, reason, "the database does not serve");
+                tracing::warn!(%error, reason, "database unavailable");
             } else {
-                tracing::error!(%error, reason, "the database does not serve");
+                tracing::error!(%error, reason, "database unavailable");
             }
             return Self::DatabaseDown(outage);
         }
         if matches!(error, DbErr::RecordNotUpdated) {
-            // Somebody has deleted it since it was read.
+            // Another request deleted the row after this request had read it.
             return Self::NotFound;
         }
         match kind {
-            DbErrorKind::UniqueViolation => Rejection::Conflict("There is one already.").into(),
+            DbErrorKind::UniqueViolation => Rejection::Conflict("This already exists.").into(),
             DbErrorKind::ForeignKeyViolation => {
-                Rejection::Conflict("What it refers to is not there.").into()
+                Rejection::Conflict("The referenced object does not exist.").into()
             }
             DbErrorKind::InvalidValue => Self::invalid("A value cannot be stored."),
             _ => Self::internal(error),
@@ -151,7 +154,7 @@ impl From<DbErr> for Error {
 impl From<CommandError> for Error {
     fn from(error: CommandError) -> Self {
         match error {
-            CommandError::Rejected(refusal) => refusal.into(),
+            CommandError::Rejected(rejection) => rejection.into(),
             CommandError::Db(error) => error.into(),
             CommandError::Aborted => Self::Unavailable,
         }
@@ -160,14 +163,14 @@ impl From<CommandError> for Error {
 
 impl From<StoreError> for Error {
     fn from(_: StoreError) -> Self {
-        // The writer has logged why.
+        // The writer has logged the reason.
         Self::Unavailable
     }
 }
 
 impl From<HashingBusy> for Error {
     fn from(_: HashingBusy) -> Self {
-        // It was logged, once for many.
+        // The queue has logged this, once for many requests.
         Self::Unavailable
     }
 }
@@ -190,7 +193,7 @@ impl From<UserError> for Error {
                 field: Some("new".into()),
             },
             UserError::WrongPassword => Self::Invalid {
-                detail: "This is not your password.".to_owned(),
+                detail: "The current password is wrong.".to_owned(),
                 field: Some("old".into()),
             },
             UserError::SessionEnded => Self::TokenInvalid,

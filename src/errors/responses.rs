@@ -1,4 +1,4 @@
-//! The one place that maps errors to answers. All answers are JSON.
+//! The mapping of errors to responses. All responses are JSON.
 
 use std::time::Duration;
 
@@ -34,7 +34,7 @@ const UPGRADE_HEADERS: [(HeaderName, &str); 3] = [
     (header::SEC_WEBSOCKET_VERSION, "13"),
 ];
 
-/// When to try again to open a socket where there is no room for one more.
+/// The time after which a client may try again to open a socket, when a limit of sockets is reached.
 const SOCKET_RETRY_AFTER: Duration = Duration::from_secs(10);
 
 impl IntoResponse for Error {
@@ -70,17 +70,17 @@ impl IntoResponse for Error {
                 ),
             )
                 .into_response(),
-            // Who is no member of a group does not hear that it exists.
+            // A user who is not a member of a group does not learn whether the group exists.
             Self::Rejected(Rejection::NotMember) => status_error(StatusCode::NOT_FOUND),
             Self::Rejected(Rejection::RateLimited(wait)) => {
                 Self::RateLimited(RateLimited(wait)).into_response()
             }
-            Self::Rejected(refusal) => (
-                rejection_status(&refusal),
+            Self::Rejected(rejection) => (
+                rejection_status(&rejection),
                 Json(Detail {
-                    detail: refusal.to_string(),
-                    code: refusal.code(),
-                    field: refusal.field().map(Into::into),
+                    detail: rejection.to_string(),
+                    code: rejection.code(),
+                    field: rejection.field().map(Into::into),
                 }),
             )
                 .into_response(),
@@ -106,7 +106,7 @@ impl IntoResponse for Error {
                     errors: FieldErrors::default(),
                 }),
             ),
-            // Who has as many as there may be must close one, and nobody knows when.
+            // The client must close another socket first, so the time is a guess.
             Self::TooManySockets(_) => too_many_requests(
                 RateLimited(SOCKET_RETRY_AFTER),
                 detail_error(
@@ -141,12 +141,12 @@ impl IntoResponse for Error {
             Self::ForeignOrigin => detail_error(
                 StatusCode::FORBIDDEN,
                 "forbidden",
-                "This origin may not open a socket here.",
+                "This origin is not allowed to open a socket.",
             ),
             Self::ForeignHost => detail_error(
                 StatusCode::MISDIRECTED_REQUEST,
                 "invalid",
-                "This server does not go by that name.",
+                "This server does not serve this host name.",
             ),
             Self::RequestTimeout => status_error(StatusCode::REQUEST_TIMEOUT),
             Self::TooManyConnections => (
@@ -177,8 +177,8 @@ impl IntoResponse for Error {
             )
                 .into_response(),
             Self::InvalidRegistrationBody(error) => registration_body_error(&error),
-            // A 426 names what to upgrade to (RFC 9110, section 15.5.22), and the version of it
-            // (RFC 6455, section 4.4).
+            // A 426 names the protocol to upgrade to (RFC 9110, section 15.5.22), and its version (RFC 6455,
+            // section 4.4).
             Self::UpgradeRequired => {
                 (UPGRADE_HEADERS, status_error(StatusCode::UPGRADE_REQUIRED)).into_response()
             }
@@ -194,20 +194,21 @@ impl IntoResponse for Error {
             Self::Unavailable => status_error(StatusCode::SERVICE_UNAVAILABLE),
             Self::DatabaseDown(outage) => {
                 let mut response = status_error(StatusCode::SERVICE_UNAVAILABLE);
-                // For readiness: see `server/write_guard.rs`.
+                // Readiness uses the outage: see `server/write_guard.rs`.
                 response.extensions_mut().insert(outage);
                 response
             }
             Self::Internal(error) => {
-                tracing::error!(%error, "a request failed");
+                tracing::error!(%error, "request failed");
                 status_error(StatusCode::INTERNAL_SERVER_ERROR)
             }
         }
     }
 }
 
-/// Gives every error answer that is not JSON yet a JSON body: those of the router (404, 405), of
-/// the framework and of extractors. Status and headers, such as `Allow`, stay.
+/// Gives each error response that is not JSON a JSON body. Status and headers, such as `Allow`, stay.
+///
+/// Such responses come from the router (404, 405), from the framework and from extractors.
 pub async fn ensure_json_errors(response: Response) -> Response {
     let status = response.status();
     let is_json = response
@@ -224,23 +225,23 @@ pub async fn ensure_json_errors(response: Response) -> Response {
     Response::from_parts(parts, Body::new(body))
 }
 
-const fn rejection_status(refusal: &Rejection) -> StatusCode {
-    match refusal {
+const fn rejection_status(rejection: &Rejection) -> StatusCode {
+    match rejection {
         Rejection::NotMember | Rejection::NotFound => StatusCode::NOT_FOUND,
         Rejection::Forbidden | Rejection::Banned => StatusCode::FORBIDDEN,
         Rejection::MessageNotFound { .. } => StatusCode::BAD_REQUEST,
         Rejection::MessageDeleted | Rejection::GroupDeleted => StatusCode::GONE,
         Rejection::RateLimited(_) => StatusCode::TOO_MANY_REQUESTS,
-        // Who takes something away first may ask again (RFC 9110, section 15.5.10).
+        // The client can remove the conflict and send the request again (RFC 9110, section 15.5.10).
         Rejection::CidReused | Rejection::Conflict(_) | Rejection::LimitExceeded(_) => {
             StatusCode::CONFLICT
         }
     }
 }
 
-/// The answer to who must wait.
+/// Returns the response for a client that must wait.
 fn too_many_requests(RateLimited(wait): RateLimited, body: impl IntoResponse) -> Response {
-    // Whole seconds, and not one too few (RFC 9110, section 10.2.3).
+    // The wait in whole seconds, rounded up (RFC 9110, section 10.2.3).
     let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
     (
         StatusCode::TOO_MANY_REQUESTS,
@@ -256,7 +257,7 @@ fn basic_api_error(detail: &str) -> Json<views::Refusal> {
     })
 }
 
-/// The answer to a registration whose body cannot be read: with the key `error`, as that endpoint answers.
+/// Returns the response to a registration whose body cannot be read. That endpoint uses the key `error`.
 fn registration_body_error(error: &Error) -> Response {
     let (status, error) = match error {
         Error::BodyTooLarge => (
@@ -281,7 +282,7 @@ fn bad_request(body: impl Serialize) -> Response {
     (StatusCode::BAD_REQUEST, Json(body)).into_response()
 }
 
-/// The answer to a status that says all there is to say.
+/// Returns the response for a status that needs no further detail.
 fn status_error(status: StatusCode) -> Response {
     let (code, detail) = match status {
         StatusCode::UNAUTHORIZED => (
@@ -294,12 +295,16 @@ fn status_error(status: StatusCode) -> Response {
         StatusCode::REQUEST_TIMEOUT => ("invalid", "The request took too long."),
         StatusCode::PAYLOAD_TOO_LARGE => ("too_large", BODY_TOO_LARGE_TEXT),
         StatusCode::UNSUPPORTED_MEDIA_TYPE => ("invalid", JSON_REQUIRED_TEXT),
-        StatusCode::UPGRADE_REQUIRED => ("invalid", "This is a WebSocket; ask for the upgrade."),
+        StatusCode::UPGRADE_REQUIRED => {
+            ("invalid", "This is a WebSocket; send an upgrade request.")
+        }
         StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE => ("too_large", "The headers are too large."),
         StatusCode::TOO_MANY_REQUESTS => ("rate_limited", RATE_LIMITED_TEXT),
-        StatusCode::SERVICE_UNAVAILABLE => ("unavailable", "Not at the moment; try again soon."),
+        StatusCode::SERVICE_UNAVAILABLE => {
+            ("unavailable", "Temporarily unavailable; try again soon.")
+        }
         status if status.is_client_error() => ("invalid", "The request is malformed."),
-        _ => ("internal", "Something went wrong here; it has been logged."),
+        _ => ("internal", "Internal server error; it has been logged."),
     };
     let mut response = detail_error(status, code, detail);
     if status == StatusCode::SERVICE_UNAVAILABLE {

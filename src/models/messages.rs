@@ -27,7 +27,7 @@ pub const MAX_CID_CHARS: usize = 128;
 pub enum TextError {
     #[error("This field needs at least one visible character.")]
     Blank,
-    #[error("A message may have {MAX_TEXT_CHARS} characters.")]
+    #[error("A message may have at most {MAX_TEXT_CHARS} characters.")]
     TooLong,
 }
 

@@ -1,12 +1,13 @@
-//! Why something that somebody asked for is not done.
+//! The reasons why a command is not executed.
 
 use std::time::Duration;
 
 use sea_orm::DbErr;
 
+/// The reason why a rule forbids a command. Its text is for the client.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Rejection {
-    #[error("You are no member of this group.")]
+    #[error("You are not a member of this group.")]
     NotMember,
     #[error("You may not do this.")]
     Forbidden,
@@ -18,23 +19,23 @@ pub enum Rejection {
     MessageDeleted,
     #[error("This group was deleted.")]
     GroupDeleted,
-    #[error("This id was used for something else.")]
+    #[error("This id was used for another request.")]
     CidReused,
     #[error("You are banned from this group.")]
     Banned,
-    /// It does not fit to how things are; the text says what would.
+    /// The command conflicts with the current state. The text states what to do.
     #[error("{0}")]
     Conflict(&'static str),
-    /// This reaction was changed too often; one more change is allowed after this time.
+    /// The reaction was changed too often. The next change is allowed after this time.
     #[error("Too many requests; slow down.")]
     RateLimited(Duration),
-    /// It would be more than there may be; the text says of what.
+    /// The command would exceed a limit. The text names the limit.
     #[error("{0}")]
     LimitExceeded(&'static str),
 }
 
 impl Rejection {
-    /// For a program: a slug that does not change.
+    /// Returns a fixed identifier for programs.
     #[must_use]
     pub const fn code(&self) -> &'static str {
         match self {
@@ -51,7 +52,7 @@ impl Rejection {
         }
     }
 
-    /// What of the request is at fault, where it is one thing.
+    /// Returns the field of the request that caused the rejection, if it is a single field.
     #[must_use]
     pub const fn field(&self) -> Option<&'static str> {
         match self {
@@ -61,14 +62,14 @@ impl Rejection {
     }
 }
 
-/// A change of a group that was not made.
+/// The reason why a command on a group was not executed.
 #[derive(Debug, thiserror::Error)]
 pub enum CommandError {
     #[error(transparent)]
     Rejected(#[from] Rejection),
     #[error(transparent)]
     Db(#[from] DbErr),
-    /// The server stopped meanwhile, or gave up.
-    #[error("it was not done to the end")]
+    /// The server stopped, or gave up, before the command was complete.
+    #[error("the command was not completed")]
     Aborted,
 }

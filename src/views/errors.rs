@@ -44,7 +44,7 @@ pub enum BodyErrors {
 #[derive(IntoResponses)]
 pub enum Unavailable {
     /// The database is out of reach, or too many log in at once.
-    #[response(status = 503, example = json!({"detail": "Not at the moment; try again soon.", "code": "unavailable"}))]
+    #[response(status = 503, example = json!({"detail": "Temporarily unavailable; try again soon.", "code": "unavailable"}))]
     Unavailable(#[allow(dead_code, reason = "read by the document")] Detail),
 }
 

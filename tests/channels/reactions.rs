@@ -66,9 +66,9 @@ async fn a_reaction_is_broadcast_once_on_all_nodes() {
     {"cid":"r1","emoji":"❤️","on":true,"seq":2,"type":"react"}
     {"at":"[now]","cid":"r1","dup":true,"id":5,"seq":3,"type":"ok"}
     {"cid":"r1","emoji":"❤","on":false,"seq":2,"type":"react"}
-    {"code":"cid_reused","field":null,"id":6,"message":"This id was used for something else.","retry":false,"retry_after_ms":null,"type":"error"}
+    {"code":"cid_reused","field":null,"id":6,"message":"This id was used for another request.","retry":false,"retry_after_ms":null,"type":"error"}
     {"cid":"r1","emoji":"👍","on":true,"seq":2,"type":"react"}
-    {"code":"cid_reused","field":null,"id":7,"message":"This id was used for something else.","retry":false,"retry_after_ms":null,"type":"error"}
+    {"code":"cid_reused","field":null,"id":7,"message":"This id was used for another request.","retry":false,"retry_after_ms":null,"type":"error"}
     {"cid":"r3","emoji":"❤","on":false,"seq":2,"type":"react"}
     {"at":"[now]","cid":"r3","id":8,"seq":5,"type":"ok"}
     {"at":"[now]","by":"bob","cid":"r3","data":{"emoji":"❤️","seq":2},"group":"[group]","kind":"reaction.removed","seq":5,"type":"event"}

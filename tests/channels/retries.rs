@@ -75,10 +75,10 @@ async fn a_cid_identifies_one_request_per_author_and_group() {
     }
     assert_snapshot!(redact_frames(&told), @r#"
     {"at":"[now]","cid":"c","dup":true,"id":2,"seq":2,"type":"ok"}
-    {"code":"cid_reused","field":null,"id":3,"message":"This id was used for something else.","retry":false,"retry_after_ms":null,"type":"error"}
-    {"code":"cid_reused","field":null,"id":4,"message":"This id was used for something else.","retry":false,"retry_after_ms":null,"type":"error"}
-    {"code":"cid_reused","field":null,"id":5,"message":"This id was used for something else.","retry":false,"retry_after_ms":null,"type":"error"}
-    {"code":"cid_reused","field":null,"id":6,"message":"This id was used for something else.","retry":false,"retry_after_ms":null,"type":"error"}
+    {"code":"cid_reused","field":null,"id":3,"message":"This id was used for another request.","retry":false,"retry_after_ms":null,"type":"error"}
+    {"code":"cid_reused","field":null,"id":4,"message":"This id was used for another request.","retry":false,"retry_after_ms":null,"type":"error"}
+    {"code":"cid_reused","field":null,"id":5,"message":"This id was used for another request.","retry":false,"retry_after_ms":null,"type":"error"}
+    {"code":"cid_reused","field":null,"id":6,"message":"This id was used for another request.","retry":false,"retry_after_ms":null,"type":"error"}
     "#);
     // Of another author, and in another group, it is another request.
     assert_eq!(bob.send_message(&group, "hi!", "c").await.status, 201);

@@ -93,7 +93,7 @@ async fn a_request_without_upgrade_gets_426() {
     426 Upgrade Required
     content-type: application/json
 
-    {"detail":"This is a WebSocket; ask for the upgrade.","code":"invalid"}
+    {"detail":"This is a WebSocket; send an upgrade request.","code":"invalid"}
     "#);
 }
 

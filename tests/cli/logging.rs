@@ -254,7 +254,7 @@ async fn run_session(environment: &[(&str, &str)]) -> (RecordedOutput, String) {
         503
     );
     db.close().await.unwrap();
-    said.wait_for_line("the database does not serve").await;
+    said.wait_for_line("database unavailable").await;
     server.stop().await;
 
     for line in said.lines() {

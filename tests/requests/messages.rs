@@ -42,7 +42,7 @@ async fn messages_can_be_sent_edited_and_deleted() {
     assert_snapshot!(told, @r#"
     201 Created {"seq":2,"at":"[now]","by":"ann","by_active":true,"text":"hi","reply_to":null,"edited_at":null,"deleted":false,"cid":"c1","reactions":[]}
     200 OK {"seq":2,"at":"[now]","by":"ann","by_active":true,"text":"hi","reply_to":null,"edited_at":null,"deleted":false,"cid":"c1","reactions":[]}
-    409 Conflict {"detail":"This id was used for something else.","code":"cid_reused"}
+    409 Conflict {"detail":"This id was used for another request.","code":"cid_reused"}
     201 Created {"seq":3,"at":"[now]","by":"bob","by_active":true,"text":"yes","reply_to":2,"edited_at":null,"deleted":false,"cid":null,"reactions":[]}
     200 OK {"seq":2,"at":"[now]","by":"ann","by_active":true,"text":"hi!","reply_to":null,"edited_at":"[now]","deleted":false,"cid":"c1","reactions":[]}
     200 OK {"seq":2,"at":"[now]","by":"ann","by_active":true,"text":"hi!","reply_to":null,"edited_at":"[now]","deleted":false,"cid":"c1","reactions":[]}
@@ -128,7 +128,7 @@ async fn invalid_messages_are_rejected() {
     400 Bad Request {"detail":"This field needs at least one visible character.","code":"invalid","field":"text"}
     400 Bad Request {"detail":"This field is required.","code":"invalid","field":"text"}
     400 Bad Request {"detail":"Not a valid string.","code":"invalid","field":"text"}
-    413 Payload Too Large {"detail":"A message may have 8000 characters.","code":"too_large","field":"text"}
+    413 Payload Too Large {"detail":"A message may have at most 8000 characters.","code":"too_large","field":"text"}
     400 Bad Request {"detail":"A whole number from 1 to 9223372036854775807.","code":"invalid","field":"reply_to"}
     400 Bad Request {"detail":"A whole number from 1 to 9223372036854775807.","code":"invalid","field":"reply_to"}
     400 Bad Request {"detail":"There is no such message.","code":"invalid","field":"reply_to"}

@@ -137,7 +137,7 @@ async fn changing_the_password_ends_all_other_sessions() {
     400 Bad Request {"detail":"Ensure this field has at least 8 characters.","code":"invalid","field":"new"}
     400 Bad Request {"detail":"This password is too common.","code":"invalid","field":"new"}
     400 Bad Request {"detail":"Not a valid string.","code":"invalid","field":"new"}
-    400 Bad Request {"detail":"This is not your password.","code":"invalid","field":"old"}
+    400 Bad Request {"detail":"The current password is wrong.","code":"invalid","field":"old"}
     "#);
     assert!(other.is_logged_in().await);
     let answer = change(json!({"old": old, "new": new})).await;
@@ -260,7 +260,7 @@ async fn the_current_password_is_checked_before_the_new_one() {
     let ann = app.user("ann").await;
     let body = json!({"old": "not the staple", "new": "password"});
     let answer = ann.put("/api/me/password/", body).await;
-    assert_snapshot!(one_line(&answer), @r#"400 Bad Request {"detail":"This is not your password.","code":"invalid","field":"old"}"#);
+    assert_snapshot!(one_line(&answer), @r#"400 Bad Request {"detail":"The current password is wrong.","code":"invalid","field":"old"}"#);
     let taken = json!({"name": "x", "username": "ann", "password": "password"});
     let answer = app.post("/api/register/", taken).await;
     assert_eq!(answer.body, r#"{"error":"Username already used"}"#);

@@ -134,9 +134,9 @@ async fn total_connections_are_limited() {
     permissions-policy: camera=(), display-capture=(), geolocation=(), microphone=(), payment=(), usb=()
     cache-control: no-store
     connection: close
-    content-length: 68
+    content-length: 74
 
-    {"detail":"Not at the moment; try again soon.","code":"unavailable"}
+    {"detail":"Temporarily unavailable; try again soon.","code":"unavailable"}
     "#);
     // However many ask, and whether they are waited for or not, the loop goes on.
     let mut more = Vec::new();

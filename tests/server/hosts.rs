@@ -85,7 +85,7 @@ async fn only_allowed_hosts_are_served() {
     421 Misdirected Request
     content-type: application/json
 
-    {"detail":"This server does not go by that name.","code":"invalid"}
+    {"detail":"This server does not serve this host name.","code":"invalid"}
     "#);
 }
 

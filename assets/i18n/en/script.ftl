@@ -204,7 +204,7 @@ play-closed = Closed: { $close }. { $code ->
     [1012] The server restarts. A client comes back.
     [1013] A post could not be stored, or too much is asked of the server. A client comes back with backoff.
     [4401] The session is over: refresh the token, or log in again.
-    [4403] You are no member of the group (any more).
+    [4403] You are not, or no longer, a member of the group.
     [4404] The group was deleted.
     [4409] You have as many sockets as you may have: close another one first.
     [4410] The session was ended: log in again.
