@@ -110,8 +110,8 @@ pub async fn register(
 
 /// Log in.
 ///
-/// The access token also comes as the cookie `access`, for the socket. After ten failures in a row for
-/// one username each further attempt must wait, twice as long each time, up to a minute.
+/// The response also sets the access token as the cookie `access`, for base sockets. After ten failed logins in a row
+/// for one username, each further attempt must wait. The wait doubles each time, up to a minute.
 #[utoipa::path(
     post, path = "/api/token/", operation_id = "token", tag = "accounts",
     request_body = TokenParams,
@@ -178,11 +178,10 @@ pub(super) fn token_response(
 
 /// Get a new access token.
 ///
-/// The refresh token stays valid, and the cookie `access` is set again. A client that adds
-/// `"rotate": true` gets a new refresh token too. All rotations of one refresh token within 10 s give the
-/// same new one, so that two tabs may refresh at once. The old refresh token is valid until 10 s after the
-/// first use of the new one, or until the new one is replaced in turn. An old token that comes later is a copy:
-/// the session ends.
+/// The refresh token stays valid, and the response sets the cookie `access` again. With `"rotate": true`, the response
+/// has a new refresh token too. All rotations of one refresh token within 10 s return the same new token, so that two
+/// tabs can refresh at the same time. The old refresh token is valid until 10 s after the first use of the new token,
+/// or until the new token is replaced. A later use of the old token means that somebody has a copy: the session ends.
 #[utoipa::path(
     post, path = "/api/token/refresh/", operation_id = "token_refresh", tag = "accounts",
     request_body = RefreshParams,

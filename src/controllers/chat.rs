@@ -30,7 +30,7 @@ pub struct StartChatParams {
     pub title: Option<String>,
 }
 
-/// Start a chat group of which you are the owner.
+/// Create a chat group. You become its owner.
 #[utoipa::path(
     post, path = "/api/start-chat/", operation_id = "start_chat", tag = "chat",
     security(("bearer" = [])),

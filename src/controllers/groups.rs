@@ -48,7 +48,7 @@ pub struct ReadParams {
     pub seq: i64,
 }
 
-/// Say who is logged in.
+/// Show your account.
 #[utoipa::path(
     get, path = "/api/me/", operation_id = "me", tag = "accounts",
     security(("bearer" = [])),
@@ -58,7 +58,7 @@ pub async fn me(CurrentUser(user): CurrentUser) -> Json<Me> {
     Json(user.into())
 }
 
-/// List the groups that you belong to, the one joined last first.
+/// List your groups, the last joined first.
 #[utoipa::path(
     get, path = "/api/groups/", operation_id = "list_groups", tag = "groups",
     security(("bearer" = [])),
@@ -101,7 +101,7 @@ pub async fn show(
     Ok(Json(mine.into()))
 }
 
-/// Give a group another title. (Admins and the owner.)
+/// Change the title of a group. Requires the role admin or owner.
 #[utoipa::path(
     patch, path = "/api/groups/{group_name}/", operation_id = "update_group", tag = "groups",
     security(("bearer" = [])),
@@ -132,9 +132,9 @@ pub async fn update(
     Ok(Json(mine.into()))
 }
 
-/// Delete a group with all that was said in it. (The owner.)
+/// Delete a group with all its messages. Requires the role owner.
 ///
-/// This cannot be undone, so the request repeats the name of the group: `?confirm=<group>`, or
+/// A deletion cannot be undone, so the request must repeat the name of the group: `?confirm=<group>`, or
 /// `{"confirm": "<group>"}` as its body.
 #[utoipa::path(
     delete, path = "/api/groups/{group_name}/", operation_id = "delete_group", tag = "groups",
@@ -158,7 +158,7 @@ pub async fn delete(
     Ok(StatusCode::NO_CONTENT)
 }
 
-/// Say how far you have read, on all of your devices. It never goes back.
+/// Set your read position in a group, for all your devices. The position never moves back.
 #[utoipa::path(
     put, path = "/api/groups/{group_name}/read/", operation_id = "mark_read", tag = "groups",
     security(("bearer" = [])),

@@ -55,7 +55,7 @@ pub struct InviteParams {
     pub max_uses: Option<i64>,
 }
 
-/// Make an invite. (Admins and the owner.)
+/// Create an invite. Requires the role admin or owner.
 #[utoipa::path(
     post, path = "/api/groups/{group_name}/invites/", operation_id = "create_invite", tag = "invites",
     security(("bearer" = [])),
@@ -84,7 +84,7 @@ pub async fn create(
     ))
 }
 
-/// List the invites that still let somebody in. (Admins and the owner.)
+/// List the invites that can still be used. Requires the role admin or owner.
 #[utoipa::path(
     get, path = "/api/groups/{group_name}/invites/", operation_id = "list_invites", tag = "invites",
     security(("bearer" = [])),
@@ -111,7 +111,7 @@ pub async fn list(
     )))
 }
 
-/// Withdraw an invite. (Admins and the owner.)
+/// Revoke an invite. Requires the role admin or owner.
 #[utoipa::path(
     delete, path = "/api/groups/{group_name}/invites/{id}/", operation_id = "delete_invite", tag = "invites",
     security(("bearer" = [])),
@@ -129,7 +129,7 @@ pub async fn revoke(
     Ok(StatusCode::NO_CONTENT)
 }
 
-/// Show what an invite offers.
+/// Show the group that an invite is for.
 #[utoipa::path(
     get, path = "/api/invites/{code}/", operation_id = "show_invite", tag = "invites",
     security(("bearer" = [])),
@@ -145,7 +145,7 @@ pub async fn show(
     Ok(Json(offer.ok_or(Error::NotFound)?.into()))
 }
 
-/// Become a member by an invite.
+/// Join a group by an invite.
 #[utoipa::path(
     post, path = "/api/invites/{code}/accept/", operation_id = "accept_invite", tag = "invites",
     security(("bearer" = [])),

@@ -43,7 +43,7 @@ pub struct MemberParams {
     pub role: String,
 }
 
-/// List the members of a group, the first to come first.
+/// List the members of a group, the first joined first.
 #[utoipa::path(
     get, path = "/api/groups/{group_name}/members/", operation_id = "list_members", tag = "members",
     security(("bearer" = [])),
@@ -69,7 +69,7 @@ pub async fn list(
     )))
 }
 
-/// Give a member another role. (The owner.)
+/// Change the role of a member. Requires the role owner.
 #[utoipa::path(
     patch, path = "/api/groups/{group_name}/members/{username}/", operation_id = "update_member", tag = "members",
     security(("bearer" = [])),
@@ -99,7 +99,7 @@ pub async fn update(
     Ok(Json(listed.into()))
 }
 
-/// Leave a group, or put somebody out of it. (Admins put out members, the owner everybody.)
+/// Leave a group, or remove another member. Admins can remove members, and the owner can remove everybody else.
 #[utoipa::path(
     delete, path = "/api/groups/{group_name}/members/{username}/", operation_id = "remove_member", tag = "members",
     security(("bearer" = [])),
@@ -137,7 +137,7 @@ pub async fn remove(
     Ok(StatusCode::NO_CONTENT)
 }
 
-/// List who may not come back. (Admins and the owner.)
+/// List the banned users of a group. Requires the role admin or owner.
 #[utoipa::path(
     get, path = "/api/groups/{group_name}/bans/", operation_id = "list_bans", tag = "members",
     security(("bearer" = [])),
@@ -164,7 +164,7 @@ pub async fn list_bans(
     )))
 }
 
-/// Let somebody come back, by an invite. (Admins and the owner.)
+/// Remove a ban. The user can then join again by an invite. Requires the role admin or owner.
 #[utoipa::path(
     delete, path = "/api/groups/{group_name}/bans/{username}/", operation_id = "lift_ban", tag = "members",
     security(("bearer" = [])),

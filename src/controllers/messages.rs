@@ -110,7 +110,7 @@ impl<S: Send + Sync> FromRequestParts<S> for IdempotencyKey {
     }
 }
 
-/// Read the history of a group, the newest message first.
+/// List the messages of a group, the newest first.
 #[utoipa::path(
     get, path = "/api/groups/{group_name}/messages/", operation_id = "list_messages", tag = "messages",
     security(("bearer" = [])),
@@ -191,7 +191,7 @@ pub async fn create(
     Ok((status, load_message(&ctx, &member, stored.seq).await?))
 }
 
-/// Give your message another text.
+/// Edit the text of your message.
 #[utoipa::path(
     patch, path = "/api/groups/{group_name}/messages/{seq}/", operation_id = "edit_message", tag = "messages",
     security(("bearer" = [])),
@@ -216,7 +216,7 @@ pub async fn edit(
     load_message(&ctx, &member, seq).await
 }
 
-/// Delete a message: your own, or, as an admin or the owner, any.
+/// Delete a message. Admins and the owner can delete any message, other members only their own.
 #[utoipa::path(
     delete, path = "/api/groups/{group_name}/messages/{seq}/", operation_id = "delete_message", tag = "messages",
     security(("bearer" = [])),
@@ -236,12 +236,12 @@ pub async fn delete(
     Ok(StatusCode::NO_CONTENT)
 }
 
-/// Read the log of a group, in order: what a rich socket would tell.
+/// List the events of a group's log, in order: the same events as on a rich socket.
 ///
-/// With `Accept: text/event-stream` it is a stream of Server-Sent Events that goes on with what
-/// comes: each event has its `seq` as its id and is not named. Named ones are `sync` when the stream
-/// is live, `reset` where the log does not have what the client wants to go on from, and `bye`
-/// before its end; their data are the frames of the socket.
+/// With `Accept: text/event-stream`, the response is a stream of Server-Sent Events, which continues with new events.
+/// An event of the log has its `seq` as its id and has no name. Three kinds of events have a name: `sync` when the
+/// stream has caught up, `reset` when the log cannot continue from the client's position, and `bye` before the end of
+/// the stream. Their data are the frames of the same type on a rich socket.
 #[utoipa::path(
     get, path = "/api/groups/{group_name}/events/", operation_id = "list_events", tag = "messages",
     security(("bearer" = [])),

@@ -25,7 +25,7 @@ use crate::{
     },
 };
 
-/// React to a message by an emoji. Once it is so, asking again changes nothing.
+/// Add your reaction to a message. A repeated request changes nothing.
 #[utoipa::path(
     put, path = "/api/groups/{group_name}/messages/{seq}/reactions/{emoji}/", operation_id = "add_reaction", tag = "messages",
     security(("bearer" = [])),
@@ -47,7 +47,7 @@ pub async fn add(
     load_message(&ctx, &member, seq).await
 }
 
-/// Take your reaction back. Once it is so, asking again changes nothing.
+/// Remove your reaction from a message. A repeated request changes nothing.
 #[utoipa::path(
     delete, path = "/api/groups/{group_name}/messages/{seq}/reactions/{emoji}/", operation_id = "remove_reaction", tag = "messages",
     security(("bearer" = [])),

@@ -53,8 +53,7 @@ pub struct PasswordParams {
 
 /// Log out.
 ///
-/// The session of this access token ends: its tokens are good for nothing any more, and its sockets
-/// are closed with 4410.
+/// The session of the request's access token ends. Its tokens become invalid, and its sockets are closed with 4410.
 #[utoipa::path(
     post, path = "/api/logout/", operation_id = "logout", tag = "accounts",
     security(("bearer" = [])),
@@ -78,7 +77,7 @@ pub async fn logout(
     Ok((StatusCode::NO_CONTENT, expired_cookie(&base)))
 }
 
-/// List where you are logged in, the last used first, 200 at most.
+/// List your sessions, the last used first, at most 200.
 #[utoipa::path(
     get, path = "/api/sessions/", operation_id = "list_sessions", tag = "accounts",
     security(("bearer" = [])),
@@ -96,7 +95,7 @@ pub async fn list(
     Ok(Json(Sessions { results }))
 }
 
-/// End a session, wherever it is. Its sockets are closed with 4410.
+/// End one of your sessions. Its sockets are closed with 4410.
 #[utoipa::path(
     delete, path = "/api/sessions/{id}/", operation_id = "end_session", tag = "accounts",
     security(("bearer" = [])),
@@ -121,7 +120,7 @@ pub async fn end_session(
 
 /// End all your other sessions. Their sockets are closed with 4410.
 ///
-/// This cannot be undone, so the request repeats your username: `?confirm=<username>`, or
+/// This cannot be undone, so the request must repeat your username: `?confirm=<username>`, or
 /// `{"confirm": "<username>"}` as its body.
 #[utoipa::path(
     delete, path = "/api/sessions/", operation_id = "end_other_sessions", tag = "accounts",
@@ -146,9 +145,9 @@ pub async fn end_other_sessions(
 
 /// Change your password. All your other sessions end.
 ///
-/// Every token that was issued before is invalid from then on, those of this session too: the answer has
-/// new ones, and the cookie `access` is set again. The sockets of this session stay open. A wrong current
-/// password counts as a login that failed: after ten failures in a row each further attempt must wait.
+/// All earlier tokens become invalid, including the tokens of this session. The response has new tokens, and sets the
+/// cookie `access` again. The sockets of this session stay open. A wrong current password counts as a failed login:
+/// after ten failures in a row, each further attempt must wait.
 #[utoipa::path(
     put, path = "/api/me/password/", operation_id = "change_password", tag = "accounts",
     security(("bearer" = [])),

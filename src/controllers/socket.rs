@@ -29,18 +29,18 @@ use crate::{
     views::errors::{Detail, Refusal, TooManySocketsResponse},
 };
 
-/// Open a socket of a group.
+/// Open a socket for one group.
 ///
-/// Without a subprotocol it is a base socket. On open and for every message the server sends
-/// `{"type": "chat_message", "message": "…"}`. Any JSON text is answered; a sent
-/// `{"message": "<text>"}` also reaches the other sockets of the group. Closes with 1007 for text
-/// that is not JSON, 1003 for binary, 1009 for a frame over 64 KiB, 1012 when the server restarts,
-/// 1013 when a post could not be stored, 4401 at the end of the session, 4403 when you are put out of
-/// the group, 4410 when the session was ended.
+/// Without a subprotocol, the socket is a base socket. On open, and for every message, the server sends
+/// `{"type": "chat_message", "message": "…"}`. The server answers every JSON text. A frame
+/// `{"message": "<text>"}` also posts the text to the group. The server closes the socket with 1007 after text
+/// that is not JSON, 1003 after a binary frame, 1009 after a frame over 64 KiB, 1012 when the server restarts,
+/// 1013 when a post could not be stored, 4401 when the session expires, 4403 when you are removed from the
+/// group, and 4410 when the session was revoked.
 ///
-/// With the subprotocol `chat.v1.json` it is a rich socket: every event of the group's log, once
-/// and in order, from `after` on. Its credential is a second subprotocol `bearer.<jwt>`, the header
-/// `Authorization`, or the cookie; what is wrong is told by a frame `bye` before the close.
+/// With the subprotocol `chat.v1.json`, the socket is a rich socket. It receives every event of the group's log, once
+/// and in order, starting after `after`. Its credential is a second subprotocol `bearer.<jwt>`, the header
+/// `Authorization`, or the cookie. If the credential is invalid, the server sends a frame `bye` and closes the socket.
 #[utoipa::path(
     get, path = "/ws/chat/{group_name}/", operation_id = "chat_socket", tag = "chat",
     security(("cookie" = []), ("bearer" = [])),
@@ -119,11 +119,11 @@ async fn open_rich_socket(
     }
 }
 
-/// Open a socket of many groups.
+/// Open a socket for many groups.
 ///
-/// With the subprotocol `chat.v1.json` alone. It begins with no group: `sub` names those that it is
-/// to be told of, each with the last event that the client has of it; a group that you become a
-/// member of appears by itself. The credential is that of the rich socket of one group.
+/// The subprotocol `chat.v1.json` is required. The socket starts without groups. `sub` subscribes to groups, each with
+/// the last event that the client has. A group that you join is added automatically. The credential is the same as
+/// for the rich socket of one group.
 #[utoipa::path(
     get, path = "/ws/", operation_id = "socket", tag = "chat",
     security(("cookie" = []), ("bearer" = [])),
