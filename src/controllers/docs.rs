@@ -81,7 +81,7 @@ fn json_file(document: &impl serde::Serialize) -> StaticFile {
     StaticFile::from_bytes("document.json", json.into())
 }
 
-/// Swagger UI over the OpenAPI document.
+/// The page of Swagger UI for the OpenAPI document.
 pub async fn swagger_page() -> PageResponse {
     page_response(
         SWAGGER_POLICY,
@@ -125,7 +125,7 @@ async fn load_swagger_files() -> Result<Vec<(&'static str, StaticFile)>> {
     Ok(files)
 }
 
-/// The OpenAPI document, with the address by which the client reached the server.
+/// The OpenAPI document, with the address that the client used for the server.
 pub async fn openapi_document(base: PublicBase, headers: HeaderMap) -> Result<Response> {
     let server = base.http_base_url();
     let documents = || OPENAPI_FILES.lock().unwrap_or_else(PoisonError::into_inner);
@@ -146,12 +146,12 @@ pub async fn openapi_document(base: PublicBase, headers: HeaderMap) -> Result<Re
     Ok(file.respond(&headers, ALWAYS_REVALIDATE))
 }
 
-/// The AsyncAPI document, of the sockets.
+/// The AsyncAPI document of the sockets.
 pub async fn asyncapi_document(headers: HeaderMap) -> Response {
     ASYNCAPI_FILE.respond(&headers, ALWAYS_REVALIDATE)
 }
 
-/// The same for people.
+/// The AsyncAPI document as a page for people.
 pub async fn asyncapi_page() -> Result<PageResponse> {
     match &*REFERENCE_PAGE {
         Ok(html) => Ok(page_response(REFERENCE_POLICY, html)),

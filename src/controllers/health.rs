@@ -14,13 +14,14 @@ use crate::{
     views::health::{Liveness, Readiness},
 };
 
-/// The process answers. Looks at nothing else: a restart would not bring a database back.
+/// Returns 200 while the process runs. The handler checks nothing else: a restart would not repair a database.
 async fn liveness() -> Json<Liveness> {
     Json(Liveness::default())
 }
 
-/// The node can serve: it is not stopping, none of its tasks has failed, and the database takes reads and
-/// writes. Answers within a second.
+/// Returns 200 if the node can serve requests, within a second.
+///
+/// A ready node is not stopping, none of its tasks has failed, and the database accepts reads and writes.
 async fn readiness(SharedStore(channels): SharedStore<Channels>) -> (StatusCode, Json<Readiness>) {
     let faults = channels.readiness_faults().await;
     let status = if faults.is_empty() {
@@ -31,7 +32,7 @@ async fn readiness(SharedStore(channels): SharedStore<Channels>) -> (StatusCode,
     (status, Json(Readiness::new(&faults)))
 }
 
-/// Lists the methods of a probe (RFC 9110, section 9.3.7): some load balancers ask.
+/// Lists the methods of a probe (RFC 9110, section 9.3.7), for load balancers that send OPTIONS.
 async fn probe_options() -> (StatusCode, [(HeaderName, &'static str); 1]) {
     (
         StatusCode::NO_CONTENT,

@@ -34,7 +34,7 @@ const CACHE_FOREVER: &str = "public, max-age=31536000, immutable";
 /// May be kept, if it is asked each time whether it has changed.
 const ALWAYS_REVALIDATE: &str = "no-cache";
 
-/// The first page.
+/// The chat page.
 pub async fn index(
     ViewEngine(pages): ViewEngine<PageEngine>,
     language: Language,
@@ -52,8 +52,9 @@ pub async fn playground(
     render_page(&pages, PLAYGROUND, &language, &base)
 }
 
-/// A file that pages load: of `v-<version>/<path>`, or of the path alone. A page that is still open
-/// may ask for an older version; it is given what there is.
+/// A file that pages load, at `v-<version>/<path>` or at `<path>`.
+///
+/// A page that is still open may request an older version. It gets the current file.
 pub async fn static_file(Path(path): Path<String>, headers: HeaderMap) -> Result<Response> {
     let versioned = path
         .strip_prefix("v-")

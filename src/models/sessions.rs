@@ -270,7 +270,7 @@ impl Model {
         }
     }
 
-    /// Returns which of these sessions still exist, by id. They may have expired.
+    /// Returns which of these sessions of active users still exist, by id. They may have expired.
     ///
     /// # Errors
     /// When the database fails.
