@@ -1,4 +1,6 @@
-//! The broker of a single process: a bus in memory. An app has one node on it, tests have more.
+//! The broker of a single process: a bus in memory.
+//!
+//! An app has one node on the bus. Tests have several nodes.
 
 use std::{
     collections::HashSet,
@@ -10,6 +12,7 @@ use tokio::sync::{mpsc, watch};
 
 use super::{INBOX_CAPACITY, Inbox, SubscriptionReady};
 
+/// A bus that connects the nodes of one process. Clones share the bus.
 #[derive(Clone, Default)]
 pub struct LocalBus(Arc<Mutex<Vec<BusNode>>>);
 
@@ -19,13 +22,14 @@ struct BusNode {
     inbox: mpsc::Sender<(String, Bytes)>,
 }
 
-/// One node's end of a [`LocalBus`].
+/// The connection of one node to a [`LocalBus`].
 pub struct LocalBroker {
     bus: LocalBus,
     id: usize,
 }
 
 impl LocalBus {
+    /// Adds a node to the bus. Returns the node's broker and its inbox.
     #[must_use]
     pub fn join(&self) -> (LocalBroker, Inbox) {
         let (sender, inbox) = mpsc::channel(INBOX_CAPACITY);
@@ -51,21 +55,26 @@ impl LocalBus {
 }
 
 impl LocalBroker {
+    /// Subscribes this node to a topic, at once.
     pub fn subscribe(&self, topic: &str) -> SubscriptionReady {
         self.update_topics(|topics| topics.insert(topic.to_owned()));
         SubscriptionReady(watch::channel(true).1)
     }
 
+    /// Ends this node's subscription to a topic.
     pub fn unsubscribe(&self, topic: &str) {
         self.update_topics(|topics| topics.remove(topic));
     }
 
+    /// Delivers a payload to the inboxes of all other nodes that are subscribed to the topic.
+    ///
+    /// A node whose inbox is full loses the payload.
     pub fn publish(&self, topic: &str, payload: &Bytes) {
         for node in self.bus.lock_nodes().iter() {
             if node.id != self.id && node.topics.contains(topic) {
                 let sent = node.inbox.try_send((topic.to_owned(), payload.clone()));
                 if sent.is_err() {
-                    tracing::warn!(topic, "a node of the local bus does not keep up");
+                    tracing::warn!(topic, "local bus: inbox of a node is full, payload dropped");
                 }
             }
         }

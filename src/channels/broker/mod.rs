@@ -1,9 +1,9 @@
-//! The way between nodes: one door, two ways behind it.
+//! The transport of events between nodes: in one process, or by Redis.
 //!
-//! A payload published to a topic reaches the [`Inbox`] of every *other* node that was subscribed
-//! to it: at most once, and in order as far as one publisher goes. It does not come back to the
-//! publisher, whose own sockets the hub has served already. Topics are names of groups. An empty
-//! payload says that one was lost.
+//! A payload that a node publishes to a topic reaches the [`Inbox`] of every *other* subscribed
+//! node at most once. Payloads of one publisher arrive in order. The publisher does not receive its
+//! own payload, because its hub has already served its own sockets. Topics are names of groups, and
+//! the topic of the cluster. An empty payload reports that a payload of the topic was lost.
 
 mod local;
 mod message_signer;
@@ -22,47 +22,53 @@ pub use self::message_signer::MessageSigner;
 pub use self::redis::{RedisBroker, RedisScripts, probe as probe_redis};
 use crate::{settings::Settings, supervisor::Supervisor};
 
-/// What reached this node: the topic and the payload.
+/// The messages that reach this node, each with its topic.
 pub type Inbox = mpsc::Receiver<(String, Bytes)>;
 
-/// Payloads that may wait for the hub, which never waits for anything itself.
+/// The number of messages that may wait for the hub. The hub itself never waits while it handles a
+/// message.
 const INBOX_CAPACITY: usize = 1024;
 
-/// How long a socket waits for its group's subscription before it opens without.
+/// The longest time that a socket waits for its group's subscription. Then the socket opens without
+/// it.
 const SUBSCRIBE_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// Redis could not be reached, or did not take it.
+/// The error when Redis is unreachable or did not accept a publication.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("the broker is out of reach")]
+#[error("the broker is unreachable")]
 pub struct BrokerUnavailable;
 
+/// The broker of a node.
 pub enum Broker {
+    /// A bus in this process.
     Local(LocalBroker),
+    /// Redis pub/sub.
     Redis(RedisBroker),
 }
 
 impl Broker {
-    /// The broker that the settings ask for, with what reaches this node through it.
+    /// Opens the broker that the settings select. Returns the broker and this node's inbox.
     #[must_use]
     pub fn open(settings: &Settings, supervisor: &Supervisor) -> (Self, Inbox) {
         match &settings.channels.redis_url {
             None => Self::local(&LocalBus::default()),
             Some(url) => {
-                let seal = MessageSigner::new(&settings.tokens.secret);
-                let (redis, inbox) = RedisBroker::open(url, &settings.channels, seal, supervisor);
+                let signer = MessageSigner::new(&settings.tokens.secret);
+                let (redis, inbox) = RedisBroker::open(url, &settings.channels, signer, supervisor);
                 (Self::Redis(redis), inbox)
             }
         }
     }
 
-    /// A node of an in-process bus.
+    /// Adds a node to a bus in this process. Returns the node's broker and its inbox.
     #[must_use]
     pub fn local(bus: &LocalBus) -> (Self, Inbox) {
         let (local, inbox) = bus.join();
         (Self::Local(local), inbox)
     }
 
-    /// Subscribes this node to a topic. It is subscribed again by itself after Redis was away.
+    /// Subscribes this node to a topic. After a reconnect to Redis, the broker subscribes again by
+    /// itself.
     pub fn subscribe(&self, topic: &str) -> SubscriptionReady {
         match self {
             Self::Local(local) => local.subscribe(topic),
@@ -70,6 +76,7 @@ impl Broker {
         }
     }
 
+    /// Ends this node's subscription to a topic.
     pub fn unsubscribe(&self, topic: &str) {
         match self {
             Self::Local(local) => local.unsubscribe(topic),
@@ -77,17 +84,17 @@ impl Broker {
         }
     }
 
-    /// Publishes at once, in the order of calls; the future only tells what became of it.
+    /// Publishes a payload at once, in the order of calls. The future only reports the result.
     ///
     /// # Errors
-    /// [`BrokerUnavailable`] when Redis is away or too much waits for it. That a payload was taken does
-    /// not mean that it arrived.
+    /// [`BrokerUnavailable`] when Redis is unreachable or its queue is full. A payload that was
+    /// accepted need not arrive.
     pub fn publish(
         &self,
         topic: &str,
         payload: Bytes,
     ) -> impl Future<Output = Result<(), BrokerUnavailable>> + use<> {
-        let taken = match self {
+        let accepted = match self {
             Self::Local(local) => {
                 local.publish(topic, &payload);
                 None
@@ -95,21 +102,22 @@ impl Broker {
             Self::Redis(redis) => Some(redis.publish(topic, payload)),
         };
         async {
-            match taken {
+            match accepted {
                 None => Ok(()),
-                Some(taken) => taken.await.unwrap_or(Err(BrokerUnavailable)),
+                Some(accepted) => accepted.await.unwrap_or(Err(BrokerUnavailable)),
             }
         }
     }
 
-    /// Binds the messages from now on to an epoch of the database. Messages of other epochs are ignored.
+    /// Binds all messages from now on to an epoch of the database. The broker ignores messages of
+    /// other epochs.
     pub fn set_epoch(&self, epoch: &str) {
         if let Self::Redis(redis) = self {
             redis.set_epoch(epoch);
         }
     }
 
-    /// Whether there should be a way to other nodes and is none, be it for some topics alone.
+    /// Returns `true` if Redis is configured and at least one of its servers is not connected.
     #[must_use]
     pub fn is_disconnected(&self) -> bool {
         match self {
@@ -118,7 +126,8 @@ impl Broker {
         }
     }
 
-    /// Whether there is a way to other nodes, and to this one from whoever else runs beside it.
+    /// Returns `true` if this node is connected to other nodes for all topics. A local bus is never
+    /// connected.
     #[must_use]
     pub fn is_connected(&self) -> bool {
         match self {
@@ -127,8 +136,9 @@ impl Broker {
         }
     }
 
-    /// Counts the sessions with servers of Redis, each of which begins after something may have been
-    /// lost.
+    /// Returns a counter of the sessions with Redis servers.
+    ///
+    /// Payloads may have been lost before each session begins.
     #[must_use]
     pub fn reconnects(&self) -> Option<watch::Receiver<u64>> {
         match self {
@@ -137,7 +147,7 @@ impl Broker {
         }
     }
 
-    /// What all nodes count together. It does not keep the broker alive.
+    /// Returns the scripts that count for all nodes together. They do not keep the broker alive.
     #[must_use]
     pub fn redis_scripts(&self) -> RedisScripts {
         match self {
@@ -146,10 +156,11 @@ impl Broker {
         }
     }
 
-    /// Waits until there is a way to other nodes for all topics.
+    /// Waits until this node is connected to other nodes for all topics.
     ///
     /// # Errors
-    /// [`BrokerUnavailable`] when there is none within `limit`, or none is configured.
+    /// [`BrokerUnavailable`] when the node is not connected within `limit`, or when Redis is not
+    /// configured.
     pub async fn wait_until_connected(&self, limit: Duration) -> Result<(), BrokerUnavailable> {
         match self {
             Self::Local(_) => Err(BrokerUnavailable),
@@ -158,16 +169,17 @@ impl Broker {
     }
 }
 
-/// Tells when a subscription stands.
+/// Reports when a subscription is active.
 #[derive(Clone)]
 pub struct SubscriptionReady(watch::Receiver<bool>);
 
 impl SubscriptionReady {
-    /// Waits until the subscription stands; not at all while Redis is away, 1 s at most, and
-    /// not beyond `patience`.
-    pub async fn wait(mut self, patience: Instant) {
-        // Both ways to fail mean that there is nothing to wait for.
-        let until = patience.min(Instant::now() + SUBSCRIBE_TIMEOUT);
-        let _ = timeout_at(until, self.0.wait_for(|stands| *stands)).await;
+    /// Waits until the subscription is active, at most 1 s and at most until `deadline`.
+    ///
+    /// Returns at once while Redis is unreachable.
+    pub async fn wait(mut self, deadline: Instant) {
+        // A timeout and a closed channel both mean that there is nothing left to wait for.
+        let until = deadline.min(Instant::now() + SUBSCRIBE_TIMEOUT);
+        let _ = timeout_at(until, self.0.wait_for(|is_active| *is_active)).await;
     }
 }

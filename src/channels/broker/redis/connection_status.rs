@@ -1,49 +1,55 @@
-//! How much of Redis is in reach.
+//! The state of the connections to the servers of Redis.
 
 use tokio::sync::watch;
 
+/// Counts the connected servers. Clones share the counts.
 #[derive(Clone)]
 pub(super) struct ConnectionStatus(watch::Sender<ServerCounts>);
 
-/// What others wait for.
+/// A receiver that waits for changes of the counts.
 pub(super) type StatusWatch = watch::Receiver<ServerCounts>;
 
+/// The numbers of servers that should be connected and that are connected.
 #[derive(Default)]
 pub(super) struct ServerCounts {
-    /// Servers that should be connected; `None` until it is known which.
+    /// The number of servers that should be connected. `None` until the servers are discovered.
     expected: Option<usize>,
-    /// Servers that are.
+    /// The number of servers that are connected.
     connected: usize,
 }
 
 impl ServerCounts {
-    /// Whether all topics can be published.
+    /// Returns `true` if all topics can be published.
     pub fn is_fully_connected(&self) -> bool {
         self.expected == Some(self.connected)
     }
 
+    /// Returns `true` once the servers are discovered.
     pub fn is_discovered(&self) -> bool {
         self.expected.is_some()
     }
 }
 
 impl ConnectionStatus {
+    /// Creates the counts. Returns the sender and a receiver.
     pub fn new() -> (Self, StatusWatch) {
-        let (reach, reached) = watch::channel(ServerCounts::default());
-        (Self(reach), reached)
+        let (sender, watch) = watch::channel(ServerCounts::default());
+        (Self(sender), watch)
     }
 
+    /// Sets the number of servers that should be connected.
     pub fn set_expected(&self, servers: usize) {
         self.0.send_modify(|state| state.expected = Some(servers));
     }
 
-    /// A server is connected as long as what this gives is kept.
+    /// Counts a server as connected until the guard is dropped.
     pub fn mark_connected(&self) -> ConnectedGuard {
         self.0.send_modify(|state| state.connected += 1);
         ConnectedGuard(self.0.clone())
     }
 }
 
+/// Counts one server as connected until it is dropped.
 pub(super) struct ConnectedGuard(watch::Sender<ServerCounts>);
 
 impl Drop for ConnectedGuard {

@@ -1,4 +1,4 @@
-//! The task that finds out which servers there are, and keeps looking at a cluster.
+//! The task that discovers the servers of Redis and refreshes the layout of a cluster.
 
 use std::{
     sync::{Mutex, Weak},
@@ -14,61 +14,63 @@ use super::{
     slot_map::{RedisServer, SlotRange},
 };
 
-/// A cluster is looked at this often even if all seems well.
+/// The interval of refreshes while all servers are connected.
 const REFRESH_INTERVAL: Duration = Duration::from_secs(10);
 
-/// And this often while one of its nodes is away, or was wrong about a slot.
+/// The interval of refreshes while a server is not connected or refused a slot.
 const DEGRADED_REFRESH_INTERVAL: Duration = Duration::from_secs(1);
 
-/// It takes a cluster a moment to agree; and it is not asked more often than this.
+/// The least time between two refreshes. A cluster needs a moment to agree.
 const MIN_PAUSE: Duration = Duration::from_millis(200);
 
-/// Ends when there is only one server, which its link looks after alone, or when nobody on this node
-/// holds the broker any more.
-pub(super) async fn run_discovery(shards: Weak<Mutex<RedisLinks>>, mut reached: StatusWatch) {
+/// Discovers the servers, and refreshes the layout of a cluster.
+///
+/// The task ends when there is only one server, because the server's link reconnects by itself. It
+/// also ends when this node has dropped the broker.
+pub(super) async fn run_discovery(links: Weak<Mutex<RedisLinks>>, mut status: StatusWatch) {
     let mut delay = MIN_RECONNECT_BACKOFF;
-    let mut is_said = false;
+    let mut has_warned = false;
     loop {
-        let Some(held) = shards.upgrade() else { return };
-        let (access, alarm, known) = {
-            let shards = lock_links(&held);
+        let Some(held) = links.upgrade() else { return };
+        let (config, rediscover, servers) = {
+            let links = lock_links(&held);
             (
-                shards.config.clone(),
-                shards.rediscover.clone(),
-                shards.servers(),
+                links.config.clone(),
+                links.rediscover.clone(),
+                links.servers(),
             )
         };
-        // Not held while it waits, or it would never be dropped.
+        // The task does not hold the links while it waits. Otherwise they would never be dropped.
         drop(held);
-        match access.cluster_layout(&known).await {
+        match config.cluster_layout(&servers).await {
             Ok(ranges) => {
-                let is_one = is_single_server(&ranges);
-                match shards.upgrade() {
+                let is_single = is_single_server(&ranges);
+                match links.upgrade() {
                     Some(held) => lock_links(&held).apply_slot_ranges(ranges),
                     None => return,
                 }
-                if is_one {
+                if is_single {
                     return;
                 }
             }
-            Err(error) if !reached.borrow().is_discovered() && !is_said => {
-                is_said = true;
+            Err(error) if !status.borrow().is_discovered() && !has_warned => {
+                has_warned = true;
                 tracing::warn!(
                     reason = %error,
-                    "Redis is out of reach: messages cross nodes by the database, seconds late; \
-                     trying again until it is there"
+                    "Redis is out of reach: other nodes read events from the database, seconds late; \
+                     retrying until it is reachable"
                 );
             }
-            // Each link says so itself.
+            // Each link logs its own failures.
             Err(_) => {}
         }
-        if reached.borrow().is_discovered() {
-            let pause = if reached.borrow_and_update().is_fully_connected() {
+        if status.borrow().is_discovered() {
+            let pause = if status.borrow_and_update().is_fully_connected() {
                 REFRESH_INTERVAL
             } else {
                 DEGRADED_REFRESH_INTERVAL
             };
-            let _ = timeout(pause, alarm.notified()).await;
+            let _ = timeout(pause, rediscover.notified()).await;
             sleep(MIN_PAUSE).await;
         } else {
             sleep(delay).await;

@@ -1,7 +1,9 @@
-//! The task that owns the connection to a server of Redis: the only one, or a node of a cluster.
+//! The task that owns the connection to one server of Redis: the only server, or a node of a
+//! cluster.
 //!
-//! It knows which of its topics are wanted, so whenever it reaches the server again it subscribes to
-//! all of them. What is published while it cannot reach it is refused at once and never queued.
+//! The link knows the topics that this node needs from its server. After each reconnect it
+//! subscribes to all of them. While the server is unreachable, the link rejects publications at
+//! once and never queues them.
 
 use std::{collections::HashSet, sync::Arc, time::Duration};
 
@@ -19,26 +21,35 @@ use super::{
     slot_map::{RedisServer, SlotMap},
 };
 
-/// Finds a connection that is open and silent: PUBLISH alone may not.
+/// The interval of pings. A ping detects a connection that is open but silent, which PUBLISH alone
+/// may not detect.
 const PING_INTERVAL: Duration = Duration::from_secs(1);
 
+/// The shortest and the first pause between two attempts to connect.
 pub(super) const MIN_RECONNECT_BACKOFF: Duration = Duration::from_millis(100);
+/// The longest pause between two attempts to connect.
 pub(super) const MAX_RECONNECT_BACKOFF: Duration = Duration::from_secs(2);
 
-/// A connection that lasted this long was a good one: the next is tried for at once.
+/// The duration after which a lost connection counts as stable. The backoff then starts at its
+/// minimum.
 const STABLE_AFTER: Duration = Duration::from_secs(5);
 
-/// Publications or subscriptions that go out in one write.
+/// The largest number of publications or subscriptions in one write.
 const MAX_BATCH_PER_WRITE: usize = 256;
 
+/// A command to a link.
 pub(super) enum LinkCommand {
-    /// The sender is told when the subscription stands, or need not be waited for.
+    /// Subscribes to a topic. The sender is set to `true` once the subscription is active, or once
+    /// waiting for it makes no sense.
     Subscribe(String, watch::Sender<bool>),
+    /// Ends the subscription to a topic.
     Unsubscribe(String),
-    /// Topics that another server carried until now, so that some of theirs may be lost.
+    /// Subscribes to topics that another server carried until now. Some of their payloads may be
+    /// lost.
     Adopt(Vec<String>),
 }
 
+/// The link to one server. See the module's documentation.
 pub(super) struct Link {
     pub server: RedisServer,
     pub config: Arc<RedisConfig>,
@@ -48,21 +59,22 @@ pub(super) struct Link {
     pub inbox: VerifiedInbox,
     pub status: ConnectionStatus,
     pub reconnects: watch::Sender<u64>,
-    /// What this node wants to hear from here, whether Redis is there or not.
+    /// The topics that this node needs from this server, also while the server is unreachable.
     pub topics: HashSet<String>,
     pub missed_topics: MissedTopics,
-    /// Rung when the map may be wrong.
+    /// Wakes the discovery task, when the slot map may be wrong.
     pub rediscover: Arc<Notify>,
-    /// Who can ask the server, while it is in reach.
+    /// The client for scripts on this server, while the server is reachable.
     pub script_client: watch::Sender<Option<ScriptClient>>,
-    /// Whether it was said that Redis is away, so that it is said once.
+    /// Whether the log already has the warning that Redis is unreachable. The warning is logged
+    /// once.
     pub has_warned_disconnected: bool,
 }
 
-/// What ends a session with Redis.
+/// The reason why a session with Redis ended.
 enum SessionEnd {
     Lost(String),
-    /// Nothing is wanted of this server any more.
+    /// This node no longer needs the server.
     Closed,
 }
 
@@ -73,11 +85,10 @@ impl<E: std::error::Error> From<E> for SessionEnd {
 }
 
 impl Link {
-    /// Connects, now or when Redis comes, and again whenever it was lost, until nothing is wanted
-    /// of this server any more.
+    /// Connects, and reconnects after each failure, until this node no longer needs the server.
     pub async fn run(mut self) {
         self.reconnect_loop().await;
-        // Those that came too late to go this way.
+        // Rejects the publications that were queued too late.
         while let Ok(publication) = self.publications.try_recv() {
             self.fail_publication(publication);
         }
@@ -96,9 +107,9 @@ impl Link {
                 None => return,
                 Some(Err(error)) => error.to_string(),
                 Some(Ok(session)) => {
-                    let begin = Instant::now();
+                    let started_at = Instant::now();
                     let ended = self.serve_session(session).await;
-                    if begin.elapsed() > STABLE_AFTER {
+                    if started_at.elapsed() > STABLE_AFTER {
                         delay = MIN_RECONNECT_BACKOFF;
                     }
                     match ended {
@@ -113,8 +124,8 @@ impl Link {
                 tracing::warn!(
                     reason,
                     server = %self.server,
-                    "Redis is out of reach: sockets stay, and messages cross nodes by the database, \
-                     seconds late; trying again until it is back"
+                    "Redis is out of reach: sockets stay connected, and other nodes read events from \
+                     the database, seconds late; retrying until it is reachable"
                 );
             }
             if self.run_while_disconnected(sleep(delay)).await.is_none() {
@@ -124,8 +135,10 @@ impl Link {
         }
     }
 
-    /// Waits for something while there is no Redis: notes subscriptions and refuses publications.
-    /// `None` when nothing is wanted of this server any more.
+    /// Waits for a future while there is no session. Records subscriptions and rejects publications
+    /// meanwhile.
+    ///
+    /// Returns `None` when this node no longer needs the server.
     async fn run_while_disconnected<T>(&mut self, future: impl Future<Output = T>) -> Option<T> {
         let mut future = std::pin::pin!(future);
         loop {
@@ -134,7 +147,7 @@ impl Link {
                 command = self.commands.recv() => match command? {
                     LinkCommand::Subscribe(topic, ready) => {
                         self.topics.insert(topic);
-                        // Nothing to wait for: the socket may open.
+                        // There is nothing to wait for, so the socket may open.
                         ready.send_replace(true);
                     }
                     LinkCommand::Unsubscribe(topic) => {
@@ -147,7 +160,7 @@ impl Link {
         }
     }
 
-    /// Carries payloads both ways until the connection is lost.
+    /// Runs a session until the connection is lost or the server is no longer needed.
     async fn serve_session(&mut self, session: RedisSession) -> SessionEnd {
         let ended = self.run_session(session).await;
         self.script_client.send_replace(None);
@@ -161,18 +174,18 @@ impl Link {
         for topics in topics.chunks(MAX_BATCH_PER_WRITE) {
             session.subscribe(topics).await?;
         }
-        // A Redis that is still loading its data takes the above and refuses this.
+        // A Redis that still loads its data accepts SUBSCRIBE and refuses PING.
         session.ping().await?;
         self.has_warned_disconnected = false;
-        let _up = self.status.mark_connected();
+        let _connected = self.status.mark_connected();
         self.script_client
             .send_replace(Some(session.script_client()));
-        self.reconnects.send_modify(|sessions| *sessions += 1);
+        self.reconnects.send_modify(|count| *count += 1);
         tracing::info!(topics = topics.len(), server = %self.server, "Redis is connected");
 
         self.report_missed(&mut session).await?;
-        let mut pulse = interval(PING_INTERVAL);
-        pulse.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut ping_timer = interval(PING_INTERVAL);
+        ping_timer.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut publications = Vec::new();
         let mut commands = Vec::with_capacity(MAX_BATCH_PER_WRITE);
         loop {
@@ -194,7 +207,7 @@ impl Link {
                     }
                     self.apply_commands(&mut session, std::mem::take(&mut commands)).await?;
                 }
-                _ = pulse.tick() => {
+                _ = ping_timer.tick() => {
                     session.ping().await?;
                     self.report_missed(&mut session).await?;
                 }
@@ -208,11 +221,11 @@ impl Link {
         publications: Vec<Publication>,
     ) -> Result<(), SessionEnd> {
         let published = session.publish(&publications).await;
-        let taken = published.as_deref().unwrap_or_default().iter();
-        let taken = taken.copied().chain(std::iter::repeat(false));
-        for (publication, taken) in publications.into_iter().zip(taken) {
-            if taken {
-                // Whoever published does not always wait to hear it.
+        let accepted = published.as_deref().unwrap_or_default().iter();
+        let accepted = accepted.copied().chain(std::iter::repeat(false));
+        for (publication, accepted) in publications.into_iter().zip(accepted) {
+            if accepted {
+                // The publisher does not always wait for the result.
                 let _ = publication.ack.send(Ok(()));
             } else {
                 self.fail_publication(publication);
@@ -229,20 +242,21 @@ impl Link {
         let _ = publication.ack.send(Err(BrokerUnavailable));
     }
 
-    /// Publishes nothing to the topics for which something was lost.
+    /// Publishes an empty payload to each topic of this server for which a payload was lost.
     async fn report_missed(&self, session: &mut RedisSession) -> Result<(), SessionEnd> {
-        let lost = self
+        let topics = self
             .missed_topics
             .take_matching(|topic| self.slot_map.server_for(topic).as_ref() == Some(&self.server));
-        for topics in lost.chunks(MAX_BATCH_PER_WRITE) {
-            let nothing = topics.iter().map(|topic| Publication {
+        for chunk in topics.chunks(MAX_BATCH_PER_WRITE) {
+            let notices = chunk.iter().map(|topic| Publication {
                 topic: topic.clone(),
                 payload: self.inbox.signer.sign(topic, &[]),
                 ack: oneshot::channel().0,
             });
-            if let Err(ended) = self.publish_batch(session, nothing.collect()).await {
-                // Again in the next session, all of them: more often than needed does no harm.
-                lost.into_iter()
+            if let Err(ended) = self.publish_batch(session, notices.collect()).await {
+                // The next session repeats all notices. A repeated notice does no harm.
+                topics
+                    .into_iter()
                     .for_each(|topic| self.missed_topics.record(topic));
                 return Err(ended);
             }
@@ -250,13 +264,15 @@ impl Link {
         Ok(())
     }
 
-    /// Subscribes and unsubscribes, in order, with one write for each run of the same kind.
+    /// Subscribes and unsubscribes in order, with one write for each run of commands of the same
+    /// kind.
     async fn apply_commands(
         &mut self,
         session: &mut RedisSession,
         commands: Vec<LinkCommand>,
     ) -> Result<(), SessionEnd> {
-        // All of it first: what Redis does not take now is asked of it in the next session.
+        // The topics are recorded first. If the session fails now, the next session subscribes to
+        // them.
         for command in &commands {
             match command {
                 LinkCommand::Subscribe(topic, _) => drop(self.topics.insert(topic.clone())),
@@ -287,7 +303,7 @@ impl Link {
                 session.subscribe(topics).await?;
             }
         }
-        self.reconnects.send_modify(|sessions| *sessions += 1);
+        self.reconnects.send_modify(|count| *count += 1);
         Ok(())
     }
 }
@@ -298,14 +314,14 @@ async fn subscribe_batch(
     session: &mut RedisSession,
     commands: &mut PendingCommands,
 ) -> Result<(), SessionEnd> {
-    let (mut wanted, mut waiting) = (Vec::new(), Vec::new());
+    let (mut topics, mut waiting) = (Vec::new(), Vec::new());
     while let Some(LinkCommand::Subscribe(topic, ready)) =
         commands.next_if(|command| matches!(command, LinkCommand::Subscribe(..)))
     {
-        wanted.push(topic);
+        topics.push(topic);
         waiting.push(ready);
     }
-    let subscribed = session.subscribe(&wanted).await;
+    let subscribed = session.subscribe(&topics).await;
     for ready in waiting {
         ready.send_replace(true);
     }
@@ -316,11 +332,11 @@ async fn unsubscribe_batch(
     session: &mut RedisSession,
     commands: &mut PendingCommands,
 ) -> Result<(), SessionEnd> {
-    let mut unwanted = Vec::new();
+    let mut topics = Vec::new();
     while let Some(LinkCommand::Unsubscribe(topic)) =
         commands.next_if(|command| matches!(command, LinkCommand::Unsubscribe(_)))
     {
-        unwanted.push(topic);
+        topics.push(topic);
     }
-    Ok(session.unsubscribe(&unwanted).await?)
+    Ok(session.unsubscribe(&topics).await?)
 }

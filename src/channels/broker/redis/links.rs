@@ -1,7 +1,7 @@
-//! The links to all servers of Redis: one, or one for each node of a cluster that has slots.
+//! The links to all servers of Redis: one server, or each node of a cluster that has slots.
 //!
-//! Each topic is at home at the server that has its slot. When the map changes, topics move, links
-//! to new servers begin and those to servers without slots end.
+//! The server that has the slot of a topic carries the topic. When the slot map changes, topics
+//! move to other servers. Links to new servers start, and links to servers without slots end.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -25,9 +25,10 @@ use super::{
 };
 use crate::supervisor::Supervisor;
 
-/// Publications that may wait for a link.
+/// The number of publications that may wait for a link.
 const MAX_QUEUED_PUBLICATIONS: usize = 8192;
 
+/// All links of this node, and the topics that the links carry.
 pub(super) struct RedisLinks {
     pub config: Arc<RedisConfig>,
     pub inbox: VerifiedInbox,
@@ -37,32 +38,35 @@ pub(super) struct RedisLinks {
     slot_map: Arc<SlotMap>,
     missed_topics: MissedTopics,
     links: HashMap<RedisServer, LinkHandle>,
-    /// What this node wants to hear, and where that is.
+    /// The topics that this node is subscribed to, each with the server that carries it.
     topics: HashMap<String, Option<RedisServer>>,
     supervisor: Supervisor,
 }
 
-/// The ends of a link that are held here. It ends with them.
+/// The ends of a link's channels. The link ends when they are dropped.
 struct LinkHandle {
     commands: mpsc::UnboundedSender<LinkCommand>,
     publications: mpsc::Sender<Publication>,
     script_client: watch::Receiver<Option<ScriptClient>>,
 }
 
-/// What became of a publication at once.
+/// The immediate result of a publication.
 pub(super) enum EnqueueResult {
+    /// The publication waits for its link.
     Queued,
-    /// Nothing carries the topic now.
+    /// No server carries the topic now.
     NoServer,
-    /// Too much waits already.
+    /// The queue of the link is full.
     Full,
 }
 
-pub(super) fn lock_links(shards: &Mutex<RedisLinks>) -> MutexGuard<'_, RedisLinks> {
-    shards.lock().unwrap_or_else(PoisonError::into_inner)
+/// Locks the links. A panic of another holder does not poison them.
+pub(super) fn lock_links(links: &Mutex<RedisLinks>) -> MutexGuard<'_, RedisLinks> {
+    links.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl RedisLinks {
+    /// Creates the set without links. `apply_slot_ranges` starts them.
     pub fn new(
         config: Arc<RedisConfig>,
         inbox: VerifiedInbox,
@@ -84,42 +88,47 @@ impl RedisLinks {
         }
     }
 
+    /// Returns the servers to which there are links.
     pub fn servers(&self) -> Vec<RedisServer> {
         self.links.keys().cloned().collect()
     }
 
+    /// Subscribes to a topic. `ready` becomes `true` once the subscription is active.
     pub fn subscribe(&mut self, topic: &str, ready: watch::Sender<bool>) {
-        let place = self.slot_map.server_for(topic);
-        match self.link(place.as_ref()) {
-            // The link ends with this alone.
+        let server = self.slot_map.server_for(topic);
+        match self.link(server.as_ref()) {
+            // A send can fail only after the link has ended.
             Some(link) => drop(
                 link.commands
                     .send(LinkCommand::Subscribe(topic.to_owned(), ready)),
             ),
-            // Nothing to wait for: the socket may open.
+            // There is nothing to wait for, so the socket may open.
             None => drop(ready.send_replace(true)),
         }
-        self.topics.insert(topic.to_owned(), place);
+        self.topics.insert(topic.to_owned(), server);
     }
 
+    /// Ends the subscription to a topic.
     pub fn unsubscribe(&mut self, topic: &str) {
-        let place = self.topics.remove(topic).flatten();
-        if let Some(link) = self.link(place.as_ref()) {
+        let server = self.topics.remove(topic).flatten();
+        if let Some(link) = self.link(server.as_ref()) {
             let _ = link
                 .commands
                 .send(LinkCommand::Unsubscribe(topic.to_owned()));
         }
     }
 
-    /// What is not taken is dropped with its `ack`, which tells the caller.
+    /// Queues a publication for the link of its topic.
+    ///
+    /// If the publication cannot be queued, `ack` is dropped, which the caller notices.
     pub fn publish(
         &self,
         topic: &str,
         payload: Bytes,
         ack: oneshot::Sender<PublishResult>,
     ) -> EnqueueResult {
-        let place = self.slot_map.server_for(topic);
-        let Some(link) = self.link(place.as_ref()) else {
+        let server = self.slot_map.server_for(topic);
+        let Some(link) = self.link(server.as_ref()) else {
             self.missed_topics.record(topic.to_owned());
             return EnqueueResult::NoServer;
         };
@@ -137,68 +146,71 @@ impl RedisLinks {
         }
     }
 
-    /// Who can ask the server of a key, if it is in reach.
+    /// Returns the client for scripts on the server that has the slot of a key, if that server is
+    /// reachable.
     pub fn script_client(&self, key: &str) -> Option<ScriptClient> {
-        let place = self.slot_map.server_for(key);
-        self.link(place.as_ref())?.script_client.borrow().clone()
+        let server = self.slot_map.server_for(key);
+        self.link(server.as_ref())?.script_client.borrow().clone()
     }
 
-    fn link(&self, place: Option<&RedisServer>) -> Option<&LinkHandle> {
-        self.links.get(place?)
+    fn link(&self, server: Option<&RedisServer>) -> Option<&LinkHandle> {
+        self.links.get(server?)
     }
 
-    /// Goes by another map.
+    /// Applies a new slot map: moves topics, starts links and ends links.
     pub fn apply_slot_ranges(&mut self, ranges: Vec<SlotRange>) {
-        let places: HashSet<RedisServer> =
+        let servers: HashSet<RedisServer> =
             ranges.iter().map(|range| range.server.clone()).collect();
-        // What is nowhere counts as one more server, which is away.
-        let nowhere = usize::from(!slot_map::is_complete(&ranges));
+        // Slots without a server count as one more server, which is not connected.
+        let missing = usize::from(!slot_map::is_complete(&ranges));
         if !self.slot_map.replace(ranges) {
             return;
         }
-        self.status.set_expected(places.len() + nowhere);
+        self.status.set_expected(servers.len() + missing);
         let mut moved = self.take_moved_topics();
-        self.links.retain(|place, _| places.contains(place));
-        for place in places {
-            let topics = moved.remove(&place).unwrap_or_default();
-            match self.links.get(&place) {
+        self.links.retain(|server, _| servers.contains(server));
+        for server in servers {
+            let topics = moved.remove(&server).unwrap_or_default();
+            match self.links.get(&server) {
                 Some(_) if topics.is_empty() => {}
                 Some(link) => drop(link.commands.send(LinkCommand::Adopt(topics))),
                 None => {
-                    let link = self.start_link(place.clone(), topics);
-                    self.links.insert(place, link);
+                    let link = self.start_link(server.clone(), topics);
+                    self.links.insert(server, link);
                 }
             }
         }
     }
 
-    /// Takes the topics that the map has at another place now from where they were. What is still
-    /// under way from there may come later than what comes from the new place: what is stored has
-    /// its number, and the hub puts it in order.
+    /// Unsubscribes from the topics that moved to another server. Returns the moved topics by their
+    /// new server.
+    ///
+    /// Payloads from the old server may arrive later than payloads from the new server. Events have
+    /// a seq, and the hub puts them in order.
     fn take_moved_topics(&mut self) -> HashMap<RedisServer, Vec<String>> {
         let mut moved: HashMap<RedisServer, Vec<String>> = HashMap::new();
-        for (topic, home) in &mut self.topics {
-            let place = self.slot_map.server_for(topic);
-            if *home == place {
+        for (topic, current) in &mut self.topics {
+            let server = self.slot_map.server_for(topic);
+            if *current == server {
                 continue;
             }
-            if let Some(link) = home.as_ref().and_then(|home| self.links.get(home)) {
+            if let Some(link) = current.as_ref().and_then(|server| self.links.get(server)) {
                 let _ = link.commands.send(LinkCommand::Unsubscribe(topic.clone()));
             }
-            if let Some(place) = &place {
-                moved.entry(place.clone()).or_default().push(topic.clone());
+            if let Some(server) = &server {
+                moved.entry(server.clone()).or_default().push(topic.clone());
             }
-            *home = place;
+            *current = server;
         }
         moved
     }
 
-    fn start_link(&self, place: RedisServer, topics: Vec<String>) -> LinkHandle {
+    fn start_link(&self, server: RedisServer, topics: Vec<String>) -> LinkHandle {
         let (commands, link_commands) = mpsc::unbounded_channel();
         let (publications, link_publications) = mpsc::channel(MAX_QUEUED_PUBLICATIONS);
-        let (link_caller, caller) = watch::channel(None);
+        let (link_script_client, script_client) = watch::channel(None);
         let link = Link {
-            server: place,
+            server,
             config: self.config.clone(),
             slot_map: self.slot_map.clone(),
             commands: link_commands,
@@ -209,14 +221,14 @@ impl RedisLinks {
             topics: topics.into_iter().collect(),
             missed_topics: self.missed_topics.clone(),
             rediscover: self.rediscover.clone(),
-            script_client: link_caller,
+            script_client: link_script_client,
             has_warned_disconnected: false,
         };
         self.supervisor.spawn("Redis link", link.run());
         LinkHandle {
             commands,
             publications,
-            script_client: caller,
+            script_client,
         }
     }
 }

@@ -1,19 +1,22 @@
 //! Topics for which a payload of this node was lost.
 //!
-//! Their other nodes are told so as soon as Redis takes anything, and look for themselves.
+//! As soon as Redis accepts publications again, this node notifies the other nodes of these topics.
+//! The other nodes then compare the topics with the log.
 
 use std::{
     collections::HashSet,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-/// With more topics than these the sweep of the other nodes is as good.
+/// The largest number of recorded topics. Beyond it, the sweep of the other nodes repairs as well.
 const MAX_MISSED_TOPICS: usize = 10_000;
 
+/// The topics with lost payloads. Clones share the topics.
 #[derive(Clone, Default)]
 pub(super) struct MissedTopics(Arc<Mutex<HashSet<String>>>);
 
 impl MissedTopics {
+    /// Records that a payload of a topic was lost.
     pub fn record(&self, topic: String) {
         let mut topics = self.lock_topics();
         if topics.len() < MAX_MISSED_TOPICS {
@@ -21,10 +24,10 @@ impl MissedTopics {
         }
     }
 
-    /// Those that are somebody's to tell, who takes them.
-    pub fn take_matching(&self, is_mine: impl Fn(&str) -> bool) -> Vec<String> {
+    /// Removes and returns the topics that match.
+    pub fn take_matching(&self, matches: impl Fn(&str) -> bool) -> Vec<String> {
         let mut topics = self.lock_topics();
-        topics.extract_if(|topic| is_mine(topic)).collect()
+        topics.extract_if(|topic| matches(topic)).collect()
     }
 
     fn lock_topics(&self) -> MutexGuard<'_, HashSet<String>> {

@@ -1,7 +1,7 @@
-//! The broker of several nodes: Redis pub/sub. This is the hub's end of it.
+//! The broker of several nodes: Redis pub/sub.
 //!
-//! Behind it a [`survey`] finds out whether there is one server, or which nodes of a cluster have
-//! which slots ([`map`]). For each of them [`shards`] holds a [`link`], which keeps a [`session`].
+//! [`discovery`] finds out whether there is one server, or which nodes of a cluster have which
+//! slots ([`slot_map`]). [`links`] holds a [`link`] for each server. Each link keeps a [`session`].
 
 mod connection_status;
 mod discovery;
@@ -41,23 +41,25 @@ use crate::{
     supervisor::Supervisor,
 };
 
-/// Topics of which one is at home at any node of a cluster, as good as surely.
+/// The number of probed topics. With so many, practically every node of a cluster carries at least
+/// one.
 const PROBE_TOPICS: u32 = 10_000;
 
-/// Looks once whether Redis is there, with all nodes that it has, and lets this account publish and subscribe.
+/// Checks once that all servers of Redis are reachable, and that this account may publish and
+/// subscribe.
 ///
 /// # Errors
-/// Why not. Without what may be a password.
+/// The reason, without parts that may be a password.
 pub async fn probe(url: &RedisUrl, settings: &ChannelSettings) -> Result<(), RedisSessionError> {
-    let access = Arc::new(RedisConfig::new(url, settings));
-    let ranges = access.cluster_layout(&[]).await?;
-    let places: HashSet<_> = ranges.iter().map(|range| range.server.clone()).collect();
-    let map = SlotMap::new(access.clone());
+    let config = Arc::new(RedisConfig::new(url, settings));
+    let ranges = config.cluster_layout(&[]).await?;
+    let servers: HashSet<_> = ranges.iter().map(|range| range.server.clone()).collect();
+    let map = SlotMap::new(config.clone());
     map.replace(ranges);
-    for place in places {
+    for server in servers {
         let mut topics = (0..PROBE_TOPICS).map(|n| format!("doctor-{n}"));
-        let topic = topics.find(|topic| map.server_for(topic).as_ref() == Some(&place));
-        let mut session = RedisSession::connect(access.clone(), place).await?;
+        let topic = topics.find(|topic| map.server_for(topic).as_ref() == Some(&server));
+        let mut session = RedisSession::connect(config.clone(), server).await?;
         session.ping().await?;
         if let Some(topic) = topic {
             session.check_channel_access(&topic).await?;
@@ -68,7 +70,7 @@ pub async fn probe(url: &RedisUrl, settings: &ChannelSettings) -> Result<(), Red
 
 type PublishResult = Result<(), BrokerUnavailable>;
 
-/// The inbox of the hub, for messages with a valid seal.
+/// The inbox of the hub. It accepts messages with a valid code only.
 #[derive(Clone)]
 struct VerifiedInbox {
     inbox: mpsc::Sender<(String, Bytes)>,
@@ -85,17 +87,19 @@ impl VerifiedInbox {
         }
     }
 
-    /// Delivers a message. A message without a valid seal is ignored. Nodes find missing events in the log.
-    async fn deliver(&self, topic: String, sealed: &Bytes) {
-        match self.signer.verify(&topic, sealed) {
-            // The inbox is gone only where the hub has ended.
+    /// Delivers a message if its code is valid, and ignores it otherwise.
+    ///
+    /// The hub finds missing events in the log.
+    async fn deliver(&self, topic: String, signed: &Bytes) {
+        match self.signer.verify(&topic, signed) {
+            // The inbox is closed only after the hub has ended.
             Some(message) => drop(self.inbox.send((topic, message)).await),
             None => {
                 if let Some(suppressed) = self.rejected_log.allow() {
                     tracing::warn!(
                         topic,
                         suppressed,
-                        "node message rejected: not sealed by this installation in this epoch"
+                        "node message rejected: not signed by this installation in this epoch"
                     );
                 }
             }
@@ -103,100 +107,108 @@ impl VerifiedInbox {
     }
 }
 
-/// This node's end of Redis.
+/// The broker of this node on Redis.
 pub struct RedisBroker {
     links: Arc<Mutex<RedisLinks>>,
     status: StatusWatch,
     reconnects: watch::Receiver<u64>,
-    /// Whether it was said that publications are dropped, so that it is said once.
+    /// Whether the log already has the warning that publications are dropped. The warning is logged
+    /// once.
     has_warned_full: AtomicBool,
     signer: MessageSigner,
 }
 
 impl RedisBroker {
-    /// Starts to connect, which goes on by itself, now or when Redis comes.
+    /// Opens the broker and starts to connect in the background.
     #[must_use]
     pub fn open(
         url: &RedisUrl,
         settings: &ChannelSettings,
-        seal: MessageSigner,
+        signer: MessageSigner,
         supervisor: &Supervisor,
     ) -> (Self, Inbox) {
         let (to_inbox, inbox) = mpsc::channel(INBOX_CAPACITY);
-        let (reach, reached) = ConnectionStatus::new();
-        let (session_count, sessions) = watch::channel(0);
-        let access = Arc::new(RedisConfig::new(url, settings));
-        let inbox_of_all = VerifiedInbox::new(to_inbox, seal.clone());
-        let shards = RedisLinks::new(
-            access,
-            inbox_of_all,
-            reach,
-            session_count,
+        let (connection_status, status) = ConnectionStatus::new();
+        let (reconnects_sender, reconnects) = watch::channel(0);
+        let config = Arc::new(RedisConfig::new(url, settings));
+        let verified_inbox = VerifiedInbox::new(to_inbox, signer.clone());
+        let links = RedisLinks::new(
+            config,
+            verified_inbox,
+            connection_status,
+            reconnects_sender,
             supervisor.clone(),
         );
-        let shards = Arc::new(Mutex::new(shards));
-        let survey = discovery::run_discovery(Arc::downgrade(&shards), reached.clone());
-        supervisor.spawn("Redis survey", survey);
-        let said_full = AtomicBool::new(false);
+        let links = Arc::new(Mutex::new(links));
+        let discovery = discovery::run_discovery(Arc::downgrade(&links), status.clone());
+        supervisor.spawn("Redis discovery", discovery);
         (
             Self {
-                links: shards,
-                status: reached,
-                reconnects: sessions,
-                has_warned_full: said_full,
-                signer: seal,
+                links,
+                status,
+                reconnects,
+                has_warned_full: AtomicBool::new(false),
+                signer,
             },
             inbox,
         )
     }
 
+    /// Subscribes this node to a topic.
     pub fn subscribe(&self, topic: &str) -> SubscriptionReady {
         let (ready, subscribed) = watch::channel(false);
         lock_links(&self.links).subscribe(topic, ready);
         SubscriptionReady(subscribed)
     }
 
+    /// Ends this node's subscription to a topic.
     pub fn unsubscribe(&self, topic: &str) {
         lock_links(&self.links).unsubscribe(topic);
     }
 
+    /// Binds all messages from now on to an epoch of the database.
     pub fn set_epoch(&self, epoch: &str) {
         self.signer.set_epoch(epoch);
     }
 
+    /// Queues a payload for the server of its topic. The receiver gets the result.
     pub fn publish(&self, topic: &str, payload: Bytes) -> oneshot::Receiver<PublishResult> {
         let (ack, outcome) = oneshot::channel();
-        let sealed = self.signer.sign(topic, &payload);
-        match lock_links(&self.links).publish(topic, sealed, ack) {
+        let signed = self.signer.sign(topic, &payload);
+        match lock_links(&self.links).publish(topic, signed, ack) {
             EnqueueResult::Queued => self.has_warned_full.store(false, Ordering::Relaxed),
             EnqueueResult::NoServer => {}
             EnqueueResult::Full => {
                 if !self.has_warned_full.swap(true, Ordering::Relaxed) {
-                    tracing::warn!("Redis does not keep up: messages come late to other nodes");
+                    tracing::warn!("Redis does not keep up: other nodes receive messages late");
                 }
             }
         }
         outcome
     }
 
+    /// Returns `true` if all servers of Redis are connected.
     #[must_use]
     pub fn is_connected(&self) -> bool {
         self.status.borrow().is_fully_connected()
     }
 
+    /// Returns a counter of the sessions with Redis servers.
     #[must_use]
     pub fn reconnects(&self) -> watch::Receiver<u64> {
         self.reconnects.clone()
     }
 
+    /// Returns the scripts that count for all nodes together.
     #[must_use]
     pub fn redis_scripts(&self) -> RedisScripts {
         RedisScripts::new(Arc::downgrade(&self.links))
     }
 
+    /// Waits until all servers of Redis are connected, at most for `limit`.
     pub async fn wait_until_connected(&self, limit: Duration) -> PublishResult {
-        let mut reached = self.status.clone();
-        match timeout(limit, reached.wait_for(|state| state.is_fully_connected())).await {
+        let mut status = self.status.clone();
+        match timeout(limit, status.wait_for(|state| state.is_fully_connected())).await {
             Ok(Ok(_)) => Ok(()),
             _ => Err(BrokerUnavailable),
         }

@@ -1,6 +1,6 @@
-//! Which server carries which topic.
+//! The map from topics to servers.
 //!
-//! A cluster cuts the names of all topics into 16384 slots, and each slot is at one of its nodes.
+//! A cluster divides the names of all topics into 16384 slots. Each slot belongs to one node.
 
 use std::{
     fmt,
@@ -15,7 +15,7 @@ const SLOT_COUNT: u16 = 16_384;
 /// A server that carries topics.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) enum RedisServer {
-    /// That of the settings, or the master that the sentinels name.
+    /// The server of the settings, or the master that the sentinels name.
     Single,
     /// A node of a cluster.
     Node { host: Arc<str>, port: u16 },
@@ -30,26 +30,28 @@ impl fmt::Display for RedisServer {
     }
 }
 
-/// Slots that are at one place.
+/// A range of slots that one server has.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct SlotRange {
     pub slots: RangeInclusive<u16>,
     pub server: RedisServer,
 }
 
+/// The current ranges of all servers.
 pub(super) struct SlotMap {
     config: Arc<RedisConfig>,
-    /// Empty until a server was asked.
+    /// Empty until the discovery task has queried a server.
     ranges: RwLock<Vec<SlotRange>>,
 }
 
 impl SlotMap {
+    /// Creates a map without ranges.
     pub fn new(config: Arc<RedisConfig>) -> Self {
         let ranges = RwLock::default();
         Self { config, ranges }
     }
 
-    /// Everything is at one server.
+    /// Returns the ranges of a single server, which has all slots.
     pub fn single_server_ranges() -> Vec<SlotRange> {
         vec![SlotRange {
             slots: 0..=SLOT_COUNT - 1,
@@ -57,15 +59,15 @@ impl SlotMap {
         }]
     }
 
-    /// Says whether anything has changed.
+    /// Replaces all ranges. Returns `true` if they differ from the old ranges.
     pub fn replace(&self, ranges: Vec<SlotRange>) -> bool {
-        let mut here = self.ranges.write().unwrap_or_else(PoisonError::into_inner);
-        let differs = *here != ranges;
-        *here = ranges;
+        let mut current = self.ranges.write().unwrap_or_else(PoisonError::into_inner);
+        let differs = *current != ranges;
+        *current = ranges;
         differs
     }
 
-    /// Where a topic is, if it is anywhere.
+    /// Returns the server of a topic, or `None` if no server has its slot.
     pub fn server_for(&self, topic: &str) -> Option<RedisServer> {
         let ranges = self.ranges.read().unwrap_or_else(PoisonError::into_inner);
         let range = match ranges.as_slice() {
@@ -79,17 +81,18 @@ impl SlotMap {
     }
 }
 
-/// Whether each slot is somewhere.
+/// Returns `true` if each slot has a server.
 pub(super) fn is_complete(ranges: &[SlotRange]) -> bool {
     covered_slots(ranges) == usize::from(SLOT_COUNT)
 }
 
-/// How many slots are somewhere.
+/// Returns the number of slots that have a server.
 pub(super) fn covered_slots(ranges: &[SlotRange]) -> usize {
     ranges.iter().map(|range| range.slots.len()).sum()
 }
 
-/// As the Redis Cluster Specification has it, with hash tags: what stands in the first `{…}`.
+/// Returns the slot of a channel by the Redis Cluster Specification. Only the text of the first
+/// `{…}`, the hash tag, counts if there is one.
 fn slot_of(channel: &[u8]) -> u16 {
     let tag = channel.iter().position(|byte| *byte == b'{');
     let tag = tag.and_then(|open| channel.get(open + 1..));

@@ -1,4 +1,4 @@
-//! Asks what kind of Redis there is, and which node of a cluster has which slots.
+//! Discovers whether Redis is a cluster, and which node of a cluster has which slots.
 
 use std::sync::Arc;
 
@@ -14,52 +14,56 @@ use super::{
     config::RedisConfig,
 };
 
-/// What one server says.
+/// The reply of one server.
 enum ServerReply {
-    /// It is no node of a cluster.
+    /// The server is not a node of a cluster.
     Single,
+    /// The server is a node of a healthy cluster.
     Cluster(Vec<SlotRange>),
-    /// It does not see the majority of the cluster, or the cluster has lost some slots.
+    /// The server does not see the majority of the cluster, or the cluster has lost some slots.
     Degraded(Vec<SlotRange>),
 }
 
 impl RedisConfig {
-    /// Asks the servers of the settings and all nodes that are known, at once. A node that is cut
-    /// off from the others does not know what they have decided meanwhile: its answer counts only
-    /// if there is no better one.
+    /// Queries the servers of the settings and all discovered nodes at once. Returns the best
+    /// layout.
+    ///
+    /// A node that is separated from the others does not know their later decisions. Its reply
+    /// counts only if there is no better reply.
     ///
     /// # Errors
-    /// Why there is no answer at all.
+    /// The error of one of the servers, when no server replied.
     pub async fn cluster_layout(
         &self,
-        known: &[RedisServer],
+        discovered: &[RedisServer],
     ) -> Result<Vec<SlotRange>, RedisSessionError> {
         if self.uses_sentinels() {
             return Ok(SlotMap::single_server_ranges());
         }
         let mut clients: Vec<_> = self.seed_clients().collect();
-        for place in known {
-            clients.push(self.client_for(place).await);
+        for server in discovered {
+            clients.push(self.client_for(server).await);
         }
         let mut answers: FuturesUnordered<_> = clients
             .into_iter()
             .map(async |client| query_server(&client?).await)
             .collect();
-        let mut unsure: Vec<Vec<SlotRange>> = Vec::new();
-        let mut failed = reply_error("there is no answer to CLUSTER SLOTS");
+        let mut degraded: Vec<Vec<SlotRange>> = Vec::new();
+        let mut failed = reply_error("no server replied to CLUSTER SLOTS");
         while let Some(answer) = answers.next().await {
             match answer {
                 Ok(ServerReply::Cluster(ranges)) => return Ok(ranges),
-                Ok(ServerReply::Degraded(ranges)) => unsure.push(ranges),
-                // A cluster does not become a single server: one of its nodes was replaced.
-                Ok(ServerReply::Single) if known.is_empty() => {
+                Ok(ServerReply::Degraded(ranges)) => degraded.push(ranges),
+                // A cluster does not become a single server: a single server has replaced one of
+                // its nodes.
+                Ok(ServerReply::Single) if discovered.is_empty() => {
                     return Ok(SlotMap::single_server_ranges());
                 }
                 Ok(ServerReply::Single) => {}
                 Err(error) => failed = error,
             }
         }
-        let best = unsure
+        let best = degraded
             .into_iter()
             .max_by_key(|ranges| slot_map::covered_slots(ranges));
         best.ok_or_else(|| failed.into())
@@ -84,15 +88,15 @@ async fn query_server(client: &Client) -> Result<ServerReply, RedisError> {
     match slots {
         Ok(slots) => {
             let ranges = parse_slot_ranges(slots, host_of(client))?;
-            let is_well = info.is_ok_and(|info| info.contains("cluster_state:ok"));
-            Ok(if is_well {
+            let is_healthy = info.is_ok_and(|info| info.contains("cluster_state:ok"));
+            Ok(if is_healthy {
                 ServerReply::Cluster(ranges)
             } else {
                 ServerReply::Degraded(ranges)
             })
         }
-        // It knows no cluster, or does not let this user ask: what it takes then is the plain way,
-        // which every kind of Redis has.
+        // The server is not part of a cluster, or forbids this command to this user. Plain channels
+        // then work, which every kind of Redis has.
         Err(error)
             if matches!(
                 error.kind(),
@@ -105,25 +109,26 @@ async fn query_server(client: &Client) -> Result<ServerReply, RedisError> {
     }
 }
 
-/// Reads the answer to CLUSTER SLOTS: first and last slot, and the nodes, of which the master is
-/// the first.
-fn parse_slot_ranges(slots: Value, asked: &str) -> Result<Vec<SlotRange>, RedisError> {
+/// Parses the reply to CLUSTER SLOTS: for each range its first slot, its last slot and its nodes.
+///
+/// The first node of a range is the master. A node without a host is the node at `queried_host`.
+fn parse_slot_ranges(slots: Value, queried_host: &str) -> Result<Vec<SlotRange>, RedisError> {
     let rows: Vec<Vec<Value>> = from_redis_value(slots)?;
     let mut ranges = Vec::new();
     for row in rows {
         let Ok([first, last, master]) =
             <[Value; 3]>::try_from(row.into_iter().take(3).collect::<Vec<_>>())
         else {
-            return Err(reply_error("the answer to CLUSTER SLOTS cannot be read"));
+            return Err(reply_error("unexpected reply to CLUSTER SLOTS"));
         };
         let master: Vec<Value> = from_redis_value(master)?;
         let mut master = master.into_iter();
         let host: Option<String> = from_redis_value(master.next().unwrap_or(Value::Nil))?;
         let port: u16 = from_redis_value(master.next().unwrap_or(Value::Nil))?;
         let host = match host.as_deref() {
-            // The node does not know where it is itself.
-            Some("") | None => asked,
-            // It does not know where the other one is.
+            // The node does not know its own address.
+            Some("") | None => queried_host,
+            // The node does not know the address of that other node.
             Some("?") => continue,
             Some(host) => host,
         };

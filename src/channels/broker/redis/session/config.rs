@@ -1,4 +1,4 @@
-//! How this node comes to Redis, and who it is there.
+//! The address of Redis and the account of this node.
 
 use redis::{
     Client, ConnectionAddr, ConnectionInfo, ErrorKind, IntoConnectionInfo, ProtocolVersion,
@@ -11,9 +11,10 @@ use uuid::Uuid;
 use super::super::slot_map::RedisServer;
 use crate::settings::{ChannelSettings, RedisUrl};
 
-/// Every payload begins with the id of the node that published it.
+/// The length of a node's id. Every payload begins with the id of the node that published it.
 pub(super) const NODE_ID_BYTES: usize = 16;
 
+/// The settings of all connections of this node to Redis.
 pub struct RedisConfig {
     url: RedisUrl,
     ca: Option<Vec<u8>>,
@@ -22,6 +23,7 @@ pub struct RedisConfig {
 }
 
 impl RedisConfig {
+    /// Takes the configuration from the settings and creates the id of this node.
     #[must_use]
     pub fn new(url: &RedisUrl, settings: &ChannelSettings) -> Self {
         Self {
@@ -32,23 +34,24 @@ impl RedisConfig {
         }
     }
 
-    /// Whether sentinels say where Redis is: then it is no cluster.
+    /// Returns `true` if sentinels name the server. Redis is then not a cluster.
     #[must_use]
     pub fn uses_sentinels(&self) -> bool {
         self.url.master.is_some()
     }
 
-    /// The name of a topic in Redis.
+    /// Returns the name of a topic's channel in Redis.
     #[must_use]
     pub fn channel_name(&self, topic: &str) -> String {
         format!("{}{topic}", self.prefix)
     }
 
+    /// Returns the topic of a channel of this installation.
     pub(super) fn topic_of<'a>(&self, channel: &'a str) -> Option<&'a str> {
         channel.strip_prefix(&self.prefix)
     }
 
-    /// The servers that the settings name.
+    /// Returns a client for each server that the settings name.
     pub(super) fn seed_clients(&self) -> impl Iterator<Item = Result<Client, RedisError>> {
         self.url
             .servers
@@ -56,8 +59,9 @@ impl RedisConfig {
             .map(|url| self.open_client(self.connection_info(url)?))
     }
 
-    pub(super) async fn client_for(&self, place: &RedisServer) -> Result<Client, RedisError> {
-        match (place, &self.url.master, self.url.servers.as_slice()) {
+    /// Returns a client for a server.
+    pub(super) async fn client_for(&self, server: &RedisServer) -> Result<Client, RedisError> {
+        match (server, &self.url.master, self.url.servers.as_slice()) {
             (RedisServer::Node { host, port }, _, [seed, ..]) => {
                 self.open_client(self.with_address(self.connection_info(seed)?, host, *port))
             }
@@ -67,12 +71,13 @@ impl RedisConfig {
             (RedisServer::Single, None, [url]) => self.open_client(self.connection_info(url)?),
             (RedisServer::Single, None, _) | (_, _, []) => Err(RedisError::from((
                 ErrorKind::InvalidClientConfig,
-                "REDIS_URL names several servers, which are no cluster",
+                "REDIS_URL names several servers that are not a cluster",
             ))),
         }
     }
 
-    /// Asks the sentinels anew each time: the master may be another one by now.
+    /// Queries the sentinels before each connection, because another server may be the master by
+    /// now.
     async fn master_from_sentinels(
         &self,
         name: &str,
@@ -110,12 +115,12 @@ impl RedisConfig {
 
     fn connection_info(&self, url: &Url) -> Result<ConnectionInfo, RedisError> {
         let info = url.clone().into_connection_info()?;
-        // Pushes on a connection that also takes commands need RESP3.
+        // Pushes on a connection that also carries commands need RESP3.
         let redis = info.redis_settings().clone();
         Ok(info.set_redis_settings(redis.set_protocol(ProtocolVersion::RESP3)))
     }
 
-    /// The same at another server.
+    /// Returns the same connection settings with another address.
     fn with_address(&self, info: ConnectionInfo, host: &str, port: u16) -> ConnectionInfo {
         let host = host.to_owned();
         info.set_addr(if self.url.is_tls() {

@@ -1,12 +1,18 @@
-//! One connection to Redis, RESP3, that publishes and subscribes. Only the files of this folder
-//! name `redis`.
+//! One RESP3 connection to Redis that publishes and subscribes. Only the files of this folder use
+//! the crate `redis`.
 //!
-//! To a node of a cluster it speaks of sharded channels, which stay with the node that has their
-//! slot. The client of the library for clusters is not used: it takes one connection's loss for
-//! nothing to tell of, resubscribes all of a node's sharded channels by one command, which Redis
-//! refuses unless they share a slot, and repeats a whole pipeline where one command of it was
-//! redirected. Here each node has a session of its own, which keeps what one with a single server
-//! keeps, and the others go on whatever becomes of it.
+//! On a node of a cluster, the session uses sharded channels, which stay with the node that has
+//! their slot.
+//!
+//! The cluster client of the library is not used, for three reasons:
+//!
+//! - The client does not report the loss of one of its connections.
+//! - The client resubscribes all sharded channels of a node by one command. Redis refuses that
+//!   command unless the channels share a slot.
+//! - The client repeats a whole pipeline if one command of the pipeline was redirected.
+//!
+//! Here each node of a cluster has a session of its own, with the guarantees of a session with a
+//! single server. The failure of one session does not affect the others.
 
 mod cluster_layout;
 mod config;
@@ -33,20 +39,22 @@ pub use self::config::RedisConfig;
 pub use self::script_client::ScriptClient;
 use super::{BrokerUnavailable, slot_map::RedisServer};
 
-/// Within a data centre an answer takes a millisecond; after this a partition is as good as proven.
+/// The timeout of a reply. Within a data centre a reply takes a millisecond, so this timeout means
+/// a network partition.
 const REPLY_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// Pushes that may wait for the link; with more the connection is given up, and begun anew.
+/// The number of pushes that may wait for the link. With more, the session drops the connection and
+/// the link reconnects.
 const MAX_QUEUED_PUSHES: usize = 65_536;
 
-/// What goes to Redis for other nodes.
+/// A payload for other nodes.
 pub(super) struct Publication {
     pub topic: String,
     pub payload: Bytes,
     pub ack: oneshot::Sender<Result<(), BrokerUnavailable>>,
 }
 
-/// The names of the commands.
+/// The names of the pub/sub commands.
 struct CommandNames {
     publish: &'static str,
     subscribe: &'static str,
@@ -65,25 +73,26 @@ const SHARDED_COMMANDS: CommandNames = CommandNames {
     unsubscribe: "SUNSUBSCRIBE",
 };
 
-/// Why there is no session.
+/// The reason why a session could not be opened or failed.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 pub struct RedisSessionError(String);
 
 impl From<RedisError> for RedisSessionError {
     fn from(error: RedisError) -> Self {
-        let told = error.to_string();
-        // rustls says what is wrong, but not what to do.
-        let hint = if told.contains("invalid peer certificate") {
-            ": the certificate of Redis is not trusted; REDIS_CA_FILE names the file with that of \
-             its authority"
+        let message = error.to_string();
+        // rustls names the fault, but not the remedy.
+        let hint = if message.contains("invalid peer certificate") {
+            ": the certificate of Redis is not trusted; set REDIS_CA_FILE to the file with the \
+             certificate of its authority"
         } else {
             ""
         };
-        Self(told + hint)
+        Self(message + hint)
     }
 }
 
+/// An open connection to one server.
 pub(super) struct RedisSession {
     config: Arc<RedisConfig>,
     commands: &'static CommandNames,
@@ -91,80 +100,83 @@ pub(super) struct RedisSession {
     pushes: mpsc::Receiver<PushInfo>,
     /// Whether pushes were dropped because the link did not keep up.
     has_overflowed: Arc<AtomicBool>,
-    /// Channels that this node has dropped and Redis has not yet said so.
+    /// The number of channels that this node has dropped and for which Redis has not yet sent the
+    /// confirmation.
     pending_unsubscribes: usize,
 }
 
-/// What comes on a connection unasked.
+/// An event on the connection that is not a reply to a command.
 pub(super) enum PushEvent {
-    /// From another node: the topic and the payload.
+    /// A message of another node: the topic and the payload.
     Message(String, Bytes),
-    /// Confirmations, and what this node has published itself.
+    /// A confirmation, or a message that this node published itself.
     Ignored,
-    /// Why the connection is of no use any more.
+    /// The connection is no longer usable, with the reason.
     ConnectionLost(&'static str),
 }
 
 impl RedisSession {
+    /// Connects to a server.
     pub async fn connect(
-        access: Arc<RedisConfig>,
-        place: RedisServer,
+        config: Arc<RedisConfig>,
+        server: RedisServer,
     ) -> Result<Self, RedisSessionError> {
         let (sender, pushes) = mpsc::channel(MAX_QUEUED_PUSHES);
-        let overrun = Arc::new(AtomicBool::new(false));
-        let overrun_here = overrun.clone();
-        let config = AsyncConnectionConfig::new()
+        let has_overflowed = Arc::new(AtomicBool::new(false));
+        let has_overflowed_writer = has_overflowed.clone();
+        let connection_config = AsyncConnectionConfig::new()
             .set_connection_timeout(Some(REPLY_TIMEOUT))
             .set_response_timeout(Some(REPLY_TIMEOUT))
             .set_push_sender(move |push| {
                 let sent = sender.try_send(push);
                 if sent.is_err() {
-                    overrun_here.store(true, Ordering::Relaxed);
+                    has_overflowed_writer.store(true, Ordering::Relaxed);
                 }
                 sent
             });
-        let client = access.client_for(&place).await?;
+        let client = config.client_for(&server).await?;
         let redis = client
-            .get_multiplexed_async_connection_with_config(&config)
+            .get_multiplexed_async_connection_with_config(&connection_config)
             .await?;
         Ok(Self {
-            config: access,
-            commands: match place {
+            config,
+            commands: match server {
                 RedisServer::Single => &PLAIN_COMMANDS,
                 RedisServer::Node { .. } => &SHARDED_COMMANDS,
             },
             connection: redis,
             pushes,
-            has_overflowed: overrun,
+            has_overflowed,
             pending_unsubscribes: 0,
         })
     }
 
-    /// Who may ask on this connection for as long as the session lasts.
+    /// Returns a client that runs scripts on this connection, as long as the session lasts.
     pub fn script_client(&self) -> ScriptClient {
         ScriptClient::new(self.connection.clone())
     }
 
-    /// Returns when the subscriptions stand.
+    /// Subscribes to topics. Returns when the subscriptions are active.
     pub async fn subscribe(&mut self, topics: &[String]) -> Result<(), RedisError> {
-        for confirmed in self.run_for_each(self.commands.subscribe, topics).await? {
-            confirmed?;
+        for confirmation in self.run_for_each(self.commands.subscribe, topics).await? {
+            confirmation?;
         }
         Ok(())
     }
 
+    /// Ends the subscriptions to topics. A slot that moved away is not an error.
     pub async fn unsubscribe(&mut self, topics: &[String]) -> Result<(), RedisError> {
         self.pending_unsubscribes += topics.len();
-        for confirmed in self.run_for_each(self.commands.unsubscribe, topics).await? {
-            // The slot has moved away: there is no subscription to drop any more.
-            if confirmed.is_err() {
+        for confirmation in self.run_for_each(self.commands.unsubscribe, topics).await? {
+            // The slot has moved to another node, which ended the subscription.
+            if confirmation.is_err() {
                 self.pending_unsubscribes = self.pending_unsubscribes.saturating_sub(1);
             }
         }
         Ok(())
     }
 
-    /// A command for each topic, in one write: those of one shard need not share a slot.
+    /// Runs a command for each topic, in one write. The topics of one node need not share a slot.
     async fn run_for_each(
         &mut self,
         command: &'static str,
@@ -180,39 +192,41 @@ impl RedisSession {
             .await
     }
 
-    /// Subscribes to a topic and publishes nothing to it, which an ACL of Redis may forbid.
+    /// Checks an ACL of Redis: subscribes to a topic and publishes an empty payload to the topic.
     ///
     /// # Errors
-    /// Why not; of an ACL, what to allow.
+    /// The reason. If an ACL forbids a command, the error names the commands and channels to allow.
     pub async fn check_channel_access(&mut self, topic: &str) -> Result<(), RedisSessionError> {
         let channel = self.config.channel_name(topic);
         let publish = redis::cmd(self.commands.publish)
             .arg(&channel)
             .arg("")
             .clone();
-        let tried = async {
+        let checked = async {
             self.subscribe(&[topic.to_owned()]).await?;
             publish.exec_async(&mut self.connection).await
         };
-        tried.await.map_err(|error| {
-            let told = RedisSessionError::from(error).0;
-            if told.to_lowercase().contains("no permissions") {
+        checked.await.map_err(|error| {
+            let message = RedisSessionError::from(error).0;
+            if message.to_lowercase().contains("no permissions") {
                 let prefix = self.config.channel_name("");
                 return RedisSessionError(format!(
-                    "{told}; its account (ACL) must allow {} and {} on the channels `{prefix}*`",
+                    "{message}; its account (ACL) must allow {} and {} on the channels `{prefix}*`",
                     self.commands.publish, self.commands.subscribe
                 ));
             }
-            RedisSessionError(told)
+            RedisSessionError(message)
         })
     }
 
+    /// Sends a PING and waits for the reply.
     pub async fn ping(&mut self) -> Result<(), RedisError> {
         redis::cmd("PING").exec_async(&mut self.connection).await
     }
 
-    /// Publishes in one write, and says of each whether Redis took it. That it refuses one costs no
-    /// session; that it does not answer does.
+    /// Publishes in one write, and returns for each publication whether Redis accepted it.
+    ///
+    /// A refused publication does not end the session. A missing reply ends the session.
     pub async fn publish(&mut self, publications: &[Publication]) -> Result<Vec<bool>, RedisError> {
         let mut pipeline = redis::pipe();
         for Publication { topic, payload, .. } in publications {
@@ -222,40 +236,40 @@ impl RedisSession {
                 .arg(self.config.channel_name(topic))
                 .arg(framed);
         }
-        let answers: Vec<RedisResult<Value>> = pipeline
+        let replies: Vec<RedisResult<Value>> = pipeline
             .ignore_errors()
             .query_async(&mut self.connection)
             .await?;
-        if let Some(error) = answers.iter().find_map(|answer| answer.as_ref().err()) {
+        if let Some(error) = replies.iter().find_map(|reply| reply.as_ref().err()) {
             tracing::warn!(%error, "Redis refused to publish");
         }
-        let taken = answers.into_iter().map(|answer| match answer {
+        let accepted = replies.into_iter().map(|reply| match reply {
             Ok(Value::Int(_)) => Ok(true),
             Err(_) => Ok(false),
             Ok(_) => Err(unexpected_reply()),
         });
-        taken.collect()
+        accepted.collect()
     }
 
-    /// What comes next. Safe to be cancelled.
+    /// Waits for the next push. Safe to cancel.
     pub async fn next_push(&mut self) -> PushEvent {
         let push = self.pushes.recv().await;
         if self.has_overflowed.load(Ordering::Relaxed) {
-            return PushEvent::ConnectionLost("more came than this node could take");
+            return PushEvent::ConnectionLost("this node received more pushes than it can queue");
         }
         let Some(push) = push else {
-            return PushEvent::ConnectionLost("the connection broke");
+            return PushEvent::ConnectionLost("the connection was lost");
         };
         match push.kind {
             PushKind::Message | PushKind::SMessage => self.decode_message(push),
-            PushKind::Disconnection => PushEvent::ConnectionLost("the connection broke"),
+            PushKind::Disconnection => PushEvent::ConnectionLost("the connection was lost"),
             PushKind::SUnsubscribe => match self.pending_unsubscribes.checked_sub(1) {
-                Some(dropped) => {
-                    self.pending_unsubscribes = dropped;
+                Some(remaining) => {
+                    self.pending_unsubscribes = remaining;
                     PushEvent::Ignored
                 }
-                // The library takes it for the answer to whatever was asked last, so from here on
-                // no answer fits its question.
+                // The library takes this push for the reply to the last command. From now on no
+                // reply matches its command.
                 None => PushEvent::ConnectionLost("a slot has moved to another node"),
             },
             _ => PushEvent::Ignored,
@@ -288,6 +302,6 @@ impl RedisSession {
 fn unexpected_reply() -> RedisError {
     RedisError::from((
         ErrorKind::UnexpectedReturnType,
-        "the answers do not fit the questions any more",
+        "the replies no longer match the commands",
     ))
 }

@@ -1,10 +1,10 @@
-//! Questions to the server of a session beside what the session itself is for.
+//! Scripts on the connection of a session.
 
 use redis::aio::MultiplexedConnection;
 
 use super::RedisSessionError;
 
-/// Asks on the connection of a session. Clones share it.
+/// Runs scripts on the connection of a session. Clones share the connection.
 #[derive(Clone)]
 pub struct ScriptClient(MultiplexedConnection);
 
@@ -13,10 +13,10 @@ impl ScriptClient {
         Self(redis)
     }
 
-    /// Has the server run a script that returns numbers. Safe to be cancelled.
+    /// Runs a script that returns numbers. Safe to cancel.
     ///
     /// # Errors
-    /// Why there are none.
+    /// The reason why the script failed or why no reply came.
     pub async fn run(
         mut self,
         script: &str,
