@@ -1,4 +1,4 @@
-//! The faults that keep this node from serving, for readiness, for the writer and for requests that write.
+//! The faults that make this node unready or forbid writes.
 
 use std::{
     collections::BTreeSet,
@@ -11,29 +11,29 @@ use std::{
 
 use crate::database::Outage;
 
-/// Why a node is not ready.
+/// A reason why a node is not ready.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Fault {
-    /// The process was told to stop.
+    /// The process has received a signal to stop.
     Stopping,
-    /// A task that the node cannot do without has panicked.
+    /// A task that the node needs has panicked.
     TaskFailed,
-    /// The database has less of a group's log than this node has acknowledged.
+    /// The log of a group in the database is behind events that this node has acknowledged.
     LogBehind,
-    /// Another file lies where the open file of SQLite was.
+    /// Another file is at the path of the open SQLite file.
     FileReplaced,
-    /// The database does not serve.
+    /// The database does not serve queries.
     Database(Outage),
-    /// Migrations of this version have not run.
+    /// Migrations of this version are still to run.
     SchemaPending,
-    /// Migrations have run that this version does not know.
+    /// The database has migrations that this version does not contain.
     SchemaNewer,
-    /// The writer does not answer.
+    /// The writer does not respond.
     WriterStalled,
 }
 
 impl Fault {
-    /// A fixed word for a program.
+    /// Returns the fixed code of the fault, for programs.
     #[must_use]
     pub const fn code(self) -> &'static str {
         match self {
@@ -49,25 +49,28 @@ impl Fault {
     }
 }
 
-/// The faults of this node that last until something changes. Clones share them.
+/// The current faults of this node. Clones share the faults.
 #[derive(Clone, Default)]
 pub struct Health(Arc<HealthState>);
 
 #[derive(Default)]
 struct HealthState {
     faults: Mutex<BTreeSet<Fault>>,
-    /// Whether one of them forbids to write; read for each batch and each request.
+    /// Whether a fault forbids writes. The writer reads it for each batch, and the server for each
+    /// request.
     forbids_writes: AtomicBool,
-    /// The last write that the database did not take.
+    /// The time and reason of the last write that the database refused.
     failed_write: Mutex<Option<(Instant, Outage)>>,
 }
 
-/// How long a write that failed makes the node unready. A disk with a little room takes some writes and refuses
-/// others, so a probe that succeeds is not enough.
+/// The time for which a failed write makes the node unready.
+///
+/// A disk that is nearly full accepts some writes and refuses others, so a successful probe is not
+/// enough.
 const FAILED_WRITE_WINDOW: Duration = Duration::from_secs(2);
 
 impl Health {
-    /// Notes a fault. Returns whether it is new.
+    /// Adds a fault. Returns `true` if the fault is new.
     pub fn add_fault(&self, fault: Fault) -> bool {
         let mut faults = self.lock_faults();
         let is_new = faults.insert(fault);
@@ -75,35 +78,35 @@ impl Health {
         is_new
     }
 
-    /// Takes a fault back. Returns whether it was noted.
+    /// Removes a fault. Returns `true` if the fault was present.
     pub fn clear_fault(&self, fault: Fault) -> bool {
         let mut faults = self.lock_faults();
-        let was_noted = faults.remove(&fault);
+        let was_present = faults.remove(&fault);
         self.update_forbids_writes(&faults);
-        was_noted
+        was_present
     }
 
-    /// Notes that another file lies where the open file of SQLite was, or that the open one is back.
+    /// Records whether another file is at the path of the open SQLite file.
     pub fn set_file_replaced(&self, is_replaced: bool) {
         if is_replaced {
             self.add_fault(Fault::FileReplaced);
             tracing::error!(
-                "the file of the database, its -wal or its -shm was moved, deleted or replaced under the \
-                 running server: this node stops all writes; put it back, or restart the server"
+                "database file, its -wal or its -shm was moved, deleted or replaced: this node stops all \
+                 writes; restore the file, or restart the server"
             );
         } else {
             self.clear_fault(Fault::FileReplaced);
-            tracing::warn!("the file of the database is back: writing goes on");
+            tracing::warn!("database file restored: this node accepts writes again");
         }
     }
 
-    /// Returns whether a fault is noted.
+    /// Returns `true` if a fault is present.
     #[must_use]
     pub fn has_fault(&self, fault: Fault) -> bool {
         self.lock_faults().contains(&fault)
     }
 
-    /// All noted faults, and a write that failed within the last 2 s.
+    /// Returns all faults, including a write that failed within the last 2 s.
     #[must_use]
     pub fn active_faults(&self) -> Vec<Fault> {
         let failed = *self.lock_failed_write();
@@ -112,14 +115,16 @@ impl Health {
         self.lock_faults().iter().copied().chain(failed).collect()
     }
 
-    /// Notes that the database did not take a write. Locks that others hold are no fault of the node.
+    /// Records a write that the database refused. A lock that another process holds is not a fault
+    /// of the node.
     pub fn record_failed_write(&self, outage: Outage) {
         if outage != Outage::Busy {
             *self.lock_failed_write() = Some((Instant::now(), outage));
         }
     }
 
-    /// Returns whether writes are forbidden, because they would be lost, or would follow on lost events.
+    /// Returns `true` if writes are forbidden, because they would be lost or would follow lost
+    /// events.
     #[must_use]
     pub fn forbids_writes(&self) -> bool {
         self.0.forbids_writes.load(Ordering::Relaxed)
@@ -138,7 +143,7 @@ impl Health {
     }
 
     fn lock_faults(&self) -> MutexGuard<'_, BTreeSet<Fault>> {
-        // A panic elsewhere leaves the set as it was between two calls.
+        // After a panic elsewhere, the set is still complete: each call changes it in one step.
         self.0.faults.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -1,8 +1,9 @@
-//! The tasks that a node cannot do without: the writer, the hub, its loaders, the links to Redis.
+//! Supervises the tasks that a node needs: the writer, the hub, its loaders, and the links to
+//! Redis.
 //!
-//! One that panics would leave a node that answers and does half of its work. So its end is logged, the node is
-//! no longer ready, and the process ends after a drain, with an exit code that is not 0. The service manager then
-//! starts it again.
+//! After a panic of such a task, the node would still answer but do only half of its work. The
+//! supervisor therefore logs the panic and makes the node unready. The process then drains and ends
+//! with an exit code other than 0. The service manager restarts the process.
 
 use std::any::Any;
 
@@ -10,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::health::{Fault, Health};
 
-/// Starts tasks and notices when one panics. Clones share what they know.
+/// Starts tasks and notices when a task panics. Clones share their state.
 #[derive(Clone, Default)]
 pub struct Supervisor {
     health: Health,
@@ -18,25 +19,21 @@ pub struct Supervisor {
 }
 
 impl Supervisor {
-    /// The health that a task's end is noted in.
+    /// Returns the health in which the supervisor records a failed task.
     #[must_use]
     pub const fn health(&self) -> &Health {
         &self.health
     }
 
-    /// Starts a task that runs as long as the process, or as long as it is needed. `name` stands in the log.
+    /// Starts a task that runs as long as the process needs it. The log shows `name`.
     pub fn spawn(&self, name: &'static str, task: impl Future<Output = ()> + Send + 'static) {
         let supervisor = self.clone();
-        let running = tokio::spawn(task);
+        let handle = tokio::spawn(task);
         tokio::spawn(async move {
-            let Err(error) = running.await else { return };
-            // A runtime that shuts down cancels its tasks.
+            let Err(error) = handle.await else { return };
+            // A runtime that shuts down cancels its tasks, which is not a failure.
             if let Ok(panic) = error.try_into_panic() {
-                tracing::error!(
-                    task = name,
-                    panic = panic_message(&*panic),
-                    "a task panicked"
-                );
+                tracing::error!(task = name, panic = panic_message(&*panic), "task panicked");
                 supervisor.health.add_fault(Fault::TaskFailed);
                 supervisor.failed.cancel();
             }
@@ -48,7 +45,7 @@ impl Supervisor {
         self.failed.cancelled().await;
     }
 
-    /// Returns whether a task has panicked.
+    /// Returns `true` if a task has panicked.
     #[must_use]
     pub fn has_failed(&self) -> bool {
         self.failed.is_cancelled()

@@ -1,4 +1,4 @@
-//! What every request passes on its way in, besides what Loco has.
+//! The middleware stack of every request: Loco's own, with Salam's request log.
 
 mod request_log;
 
@@ -7,15 +7,19 @@ use loco_rs::{
     controller::middleware::{MiddlewareLayer, default_middleware_stack},
 };
 
-/// Loco's own, in its order, the last being the first to see a request; with our log of requests in
-/// place of its one.
+/// Returns Loco's stack in its order, with [`request_log::RequestLog`] in place of Loco's logger.
+///
+/// The last layer of the stack sees a request first.
 pub fn stack(ctx: &AppContext) -> Vec<Box<dyn MiddlewareLayer>> {
-    let own = |layer: Box<dyn MiddlewareLayer>| -> Box<dyn MiddlewareLayer> {
+    let replace = |layer: Box<dyn MiddlewareLayer>| -> Box<dyn MiddlewareLayer> {
         if layer.name() != request_log::MIDDLEWARE_NAME {
             return layer;
         }
         let is_enabled = layer.is_enabled();
         Box::new(request_log::RequestLog { is_enabled })
     };
-    default_middleware_stack(ctx).into_iter().map(own).collect()
+    default_middleware_stack(ctx)
+        .into_iter()
+        .map(replace)
+        .collect()
 }

@@ -1,8 +1,8 @@
-//! A line in the log for each request, and what every line says that is written on its behalf:
-//! which request (`X-Request-Id`), by which route, who asked, in which group.
+//! The request log: one line for each request, and the fields of all lines that a request causes.
 //!
-//! The route is told as the router knows it, `/api/invites/{code}`, and never the path or the query:
-//! an invite's code opens a group, and what else clients put into an address nobody knows.
+//! The fields are the request's id (`X-Request-Id`), the route, the user and the group. The log
+//! contains the route of the router, such as `/api/invites/{code}`, and never the path or the
+//! query. The code of an invite admits to a group, and clients may put other secrets into a URL.
 
 use std::time::Instant;
 
@@ -19,9 +19,10 @@ use loco_rs::{
 };
 use tracing::{Instrument, Span, field::Empty};
 
-/// That of Loco's own, and so its key in the configuration.
+/// The name of Loco's own logger, which is also its key in the configuration.
 pub const MIDDLEWARE_NAME: &str = "logger";
 
+/// The layer that logs requests.
 pub struct RequestLog {
     pub is_enabled: bool,
 }
@@ -46,10 +47,10 @@ impl MiddlewareLayer for RequestLog {
 
 async fn log_request(request: Request, next: Next) -> Response {
     let span = request_span(&request);
-    let answering = async {
-        let began = Instant::now();
+    let logged_request = async {
+        let started_at = Instant::now();
         let response = next.run(request).await;
-        let ms = began.elapsed().as_secs_f64() * 1000.0;
+        let ms = started_at.elapsed().as_secs_f64() * 1000.0;
         let status = response.status();
         if status.is_server_error() {
             tracing::warn!(status = status.as_u16(), ms, "answered");
@@ -58,10 +59,11 @@ async fn log_request(request: Request, next: Next) -> Response {
         }
         response
     };
-    answering.instrument(span).await
+    logged_request.instrument(span).await
 }
 
-/// At the level of an error, so that even one that is logged alone says whose it is.
+/// Creates the span of a request. Its level is `error`, so that a log of errors alone keeps the
+/// fields.
 fn request_span(request: &Request) -> Span {
     let extensions = request.extensions();
     let request_id = extensions.get::<LocoRequestId>();
@@ -71,7 +73,7 @@ fn request_span(request: &Request) -> Span {
         request_id = request_id.map_or("", LocoRequestId::get),
         method = %request.method(),
         route = route.map_or("none", MatchedPath::as_str),
-        // Whoever finds out says so, by `Span::record`.
+        // Extractors set these fields by `Span::record`.
         user = Empty,
         group = Empty,
     )

@@ -1,4 +1,4 @@
-//! The bytes of a connection. A client that does not take its answer is not waited for.
+//! The bytes of one client connection, with timeouts for clients that do not read their response.
 
 use std::{
     io::{self, ErrorKind, IoSlice},
@@ -24,50 +24,57 @@ use tokio::{
 use super::{connection_limiter::ConnectionPermit, line_endings::LineEndingChecker};
 use crate::channels::socket_writer::SocketWriter;
 
-/// While an answer waits to be taken, each such time must see some of it go.
+/// The interval of checks whether a response that waits for its client makes progress.
 const WRITE_PROGRESS_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Bytes that count as some of it: 400 a second are less than the slowest network has.
+/// The least progress between two checks. It is 400 bytes a second, which the slowest networks
+/// exceed.
 const MIN_WRITE_PROGRESS_BYTES: usize = 4096;
 
-/// Bytes that are read at once. A socket keeps a smaller buffer, because it is idle mostly; but frames
-/// that come together would cost a call of the system each.
+/// The size of the buffer for reads.
+///
+/// The buffer of a socket itself is smaller, because a socket is idle most of the time. With that
+/// buffer alone, frames that arrive together would cost one system call each.
 const READ_BUFFER_BYTES: usize = 4096;
 
-/// Bytes that the kernel takes of what cannot be sent yet: what a client does not read should wait
-/// here, where it is seen, and not there.
+/// The number of unsent bytes that the kernel accepts.
+///
+/// Bytes that a client does not read should wait in this process, which can see them, and not in
+/// the kernel.
 #[cfg(target_os = "linux")]
 const NOTSENT_LOWAT_BYTES: u32 = 16 * 1024;
 
-/// As the system has it: 0 is no limit of the socket's own.
+/// The kernel's default: 0 means no limit for this socket.
 #[cfg(target_os = "linux")]
 const NOTSENT_LOWAT_UNLIMITED: u32 = 0;
 
-/// The longest time that an answer takes, unless it is a stream: Swagger UI's 1.7 MB at 30 KB a second.
+/// The longest time of a response that is not a stream: Swagger UI's 1.7 MB at 30 KB a second.
 const RESPONSE_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// The answer that a connection sends. Clones share it.
+/// The response that a connection sends. Clones share its state.
 #[derive(Clone, Default)]
 pub(super) struct ResponseHandle(Arc<ResponseState>);
 
 #[derive(Default)]
 struct ResponseState {
-    /// Whether the client may take its time: a socket or a stream of events.
+    /// Whether the response is a socket or a stream of events, which has no time limit.
     is_streaming: AtomicBool,
+    /// The start of the response.
     started_at: Mutex<Option<Instant>>,
+    /// Whether the connection must be closed.
     is_cancelled: AtomicBool,
     /// Wakes the connection while it waits for its client.
     waker: AtomicWaker,
 }
 
 impl ResponseHandle {
-    /// Begins an answer.
+    /// Marks the start of a response. `is_stream` lifts the time limit.
     pub(super) fn start(&self, is_stream: bool) {
         *self.lock_started_at() = Some(Instant::now());
         self.0.is_streaming.store(is_stream, Ordering::Relaxed);
     }
 
-    /// Closes the connection, if it waits for its client.
+    /// Closes the connection, if the connection waits for its client.
     pub(super) fn cancel(&self) {
         self.0.is_cancelled.store(true, Ordering::Release);
         self.0.waker.wake();
@@ -77,6 +84,7 @@ impl ResponseHandle {
         self.0.is_streaming.load(Ordering::Relaxed)
     }
 
+    /// Returns `true` if the response was cancelled or exceeds its time limit.
     fn must_abort(&self) -> bool {
         let is_late = || {
             self.lock_started_at()
@@ -93,29 +101,31 @@ impl ResponseHandle {
     }
 }
 
+/// The stream of one client connection, as hyper reads and writes it.
 pub(super) struct ClientStream {
     read: OwnedReadHalf,
-    /// What was read and not asked for yet.
+    /// The bytes that were read and that hyper has not yet requested.
     read_ahead: Bytes,
     writer: Arc<SocketWriter>,
     response: ResponseHandle,
     line_endings: LineEndingChecker,
-    /// Whether the kernel takes little of what waits.
+    /// Whether the kernel limits the unsent bytes.
     #[cfg(target_os = "linux")]
     is_unsent_limited: bool,
-    /// While something waits to be taken: when to look how much went since.
+    /// The next check of progress, while a write waits for the client.
     progress_timer: Option<Pin<Box<Sleep>>>,
-    /// Bytes that went since the last look.
+    /// The bytes written since the last check.
     written_since_check: usize,
-    /// Here, so that it counts for as long as there is a socket.
+    /// The permit of the connection. It counts the connection until the stream is dropped.
     _permit: Option<Arc<ConnectionPermit>>,
 }
 
 impl ClientStream {
+    /// Wraps a connection. `permit` is `None` for a connection that is rejected.
     pub(super) fn new(
         tcp: TcpStream,
         response: ResponseHandle,
-        guest: Option<Arc<ConnectionPermit>>,
+        permit: Option<Arc<ConnectionPermit>>,
     ) -> Self {
         #[cfg(target_os = "linux")]
         let is_unsent_limited = SockRef::from(&tcp)
@@ -132,17 +142,19 @@ impl ClientStream {
             line_endings: LineEndingChecker::default(),
             progress_timer: None,
             written_since_check: 0,
-            _permit: guest,
+            _permit: permit,
         }
     }
 
-    /// By which others may write to it, once it is a socket.
+    /// Returns the writer that other tasks use for direct writes, once the connection is a socket.
     pub(super) fn writer(&self) -> Arc<SocketWriter> {
         self.writer.clone()
     }
 
-    /// Gives the kernel room where the client may take its time: who is slow is then told so, however
-    /// much waits before it.
+    /// Lifts the kernel's limit for a socket or a stream of events.
+    ///
+    /// The close frame for a slow client then fits into the kernel's buffer, however much data
+    /// waits before it.
     fn remove_unsent_limit(&mut self) {
         #[cfg(target_os = "linux")]
         if self.is_unsent_limited && self.response.is_streaming() {
@@ -154,49 +166,51 @@ impl ClientStream {
     }
 
     fn check_line_endings(&mut self, bytes: &mut [u8]) {
-        let sending = &self.response;
-        self.line_endings.check(bytes, || sending.is_streaming());
+        let response = &self.response;
+        self.line_endings.check(bytes, || response.is_streaming());
     }
 
-    /// Notes what came of a try to write; one in vain is waited for, but not for ever.
+    /// Records the result of a write. Fails a pending write when the client has stalled.
     fn record_write(
         &mut self,
         cx: &mut Context<'_>,
-        tried: Poll<io::Result<usize>>,
+        result: Poll<io::Result<usize>>,
     ) -> Poll<io::Result<usize>> {
-        match tried {
+        match result {
             Poll::Ready(Ok(written)) => {
                 self.written_since_check = self.written_since_check.saturating_add(written);
                 Poll::Ready(Ok(written))
             }
             Poll::Pending if !self.response.is_streaming() => {
                 ready!(self.poll_stalled(cx));
-                // Otherwise the kernel would go on in our place, for a minute and more.
+                // With a normal close, the kernel would keep sending for a minute or more.
                 let abort = SockRef::from(self.read.as_ref()).set_linger(Some(Duration::ZERO));
-                let error = io::Error::new(ErrorKind::TimedOut, "the client takes nothing");
+                let error = io::Error::new(ErrorKind::TimedOut, "the client stopped reading");
                 Poll::Ready(Err(abort.err().unwrap_or(error)))
             }
-            tried => tried,
+            result => result,
         }
     }
 
-    /// Ready when too little has gone for too long, or the whole answer has taken too long, or somebody has
-    /// cancelled it.
+    /// Returns ready when the client has stalled, the response has taken too long, or the response
+    /// was cancelled.
     fn poll_stalled(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         self.response.0.waker.register(cx.waker());
         if self.response.must_abort() {
             return Poll::Ready(());
         }
-        let taken = &mut self.written_since_check;
-        let look = self.progress_timer.get_or_insert_with(|| {
-            *taken = 0;
+        let written = &mut self.written_since_check;
+        let check = self.progress_timer.get_or_insert_with(|| {
+            *written = 0;
             Box::pin(sleep(WRITE_PROGRESS_TIMEOUT))
         });
-        while look.as_mut().poll(cx).is_ready() {
-            if std::mem::take(taken) < MIN_WRITE_PROGRESS_BYTES {
+        while check.as_mut().poll(cx).is_ready() {
+            if std::mem::take(written) < MIN_WRITE_PROGRESS_BYTES {
                 return Poll::Ready(());
             }
-            look.as_mut().reset(Instant::now() + WRITE_PROGRESS_TIMEOUT);
+            check
+                .as_mut()
+                .reset(Instant::now() + WRITE_PROGRESS_TIMEOUT);
         }
         Poll::Pending
     }
@@ -209,12 +223,12 @@ impl AsyncRead for ClientStream {
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         if !self.read_ahead.is_empty() {
-            let wanted = self.read_ahead.len().min(buffer.remaining());
-            buffer.put_slice(&self.read_ahead.split_to(wanted));
+            let count = self.read_ahead.len().min(buffer.remaining());
+            buffer.put_slice(&self.read_ahead.split_to(count));
             return Poll::Ready(Ok(()));
         }
-        let room = buffer.remaining();
-        if room == 0 || room >= READ_BUFFER_BYTES {
+        let capacity = buffer.remaining();
+        if capacity == 0 || capacity >= READ_BUFFER_BYTES {
             let before = buffer.filled().len();
             ready!(Pin::new(&mut self.read).poll_read(cx, buffer))?;
             let (_, bytes) = buffer.filled_mut().split_at_mut(before);
@@ -225,8 +239,8 @@ impl AsyncRead for ClientStream {
         let mut read = ReadBuf::uninit(&mut bytes);
         ready!(Pin::new(&mut self.read).poll_read(cx, &mut read))?;
         self.check_line_endings(read.filled_mut());
-        let (wanted, ahead) = read.filled().split_at(room.min(read.filled().len()));
-        buffer.put_slice(wanted);
+        let (requested, ahead) = read.filled().split_at(capacity.min(read.filled().len()));
+        buffer.put_slice(requested);
         self.read_ahead = Bytes::copy_from_slice(ahead);
         Poll::Ready(Ok(()))
     }
@@ -239,8 +253,8 @@ impl AsyncWrite for ClientStream {
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
         self.remove_unsent_limit();
-        let tried = self.writer.poll_write(cx, bytes);
-        self.record_write(cx, tried)
+        let result = self.writer.poll_write(cx, bytes);
+        self.record_write(cx, result)
     }
 
     fn poll_write_vectored(
@@ -249,15 +263,15 @@ impl AsyncWrite for ClientStream {
         slices: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         self.remove_unsent_limit();
-        let tried = self.writer.poll_write_vectored(cx, slices);
-        self.record_write(cx, tried)
+        let result = self.writer.poll_write_vectored(cx, slices);
+        self.record_write(cx, result)
     }
 
     fn is_write_vectored(&self) -> bool {
         true
     }
 
-    /// All that was to be written has been.
+    /// Flushes the writer. All bytes have been written then, so the progress timer stops.
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.progress_timer = None;
         self.writer.poll_flush(cx)

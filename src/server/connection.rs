@@ -1,4 +1,4 @@
-//! One connection, which carries requests one after the other until it is a socket.
+//! One HTTP/1.1 connection, which carries requests one after the other until it becomes a socket.
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
@@ -22,109 +22,118 @@ use super::{
     connection_limiter::{ConnectionPermit, TooManyConnections},
 };
 
-/// A client that has not sent its headers by then is closed, and so is a connection that has been
-/// idle between two requests for so long: a proxy in front must keep its own for less.
+/// The time within which a client must send the headers of its next request.
+///
+/// The limit also closes a connection that is idle between two requests. A proxy in front must use
+/// a shorter keep-alive timeout.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Who is turned away has less time to ask for it.
+/// The same limit for a connection that is rejected.
 const REJECTED_HEADER_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// A peer that acknowledges nothing, or takes nothing, for this long is gone, whatever is being sent
-/// to it (RFC 5482).
+/// The time after which the kernel closes a connection whose client acknowledges or accepts no data
+/// (RFC 5482).
 #[cfg(target_os = "linux")]
 const TCP_USER_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// More headers, or more bytes of them, are answered with 431.
+/// The limit of headers. A request with more headers gets 431.
 const MAX_HEADERS: usize = 64;
+/// The limit of the headers' bytes. A request with more bytes gets 431.
 const HEADER_BUFFER_BYTES: usize = 16 * 1024;
 
-/// Serves a connection until it ends, or `stop` is cancelled and the request in flight is answered.
+/// Serves a connection until it ends, or until `stop` is cancelled and the current request is
+/// answered.
 pub(super) async fn serve(
     stream: TcpStream,
     peer: SocketAddr,
-    guest: Arc<ConnectionPermit>,
+    permit: Arc<ConnectionPermit>,
     router: Router,
     stop: CancellationToken,
 ) {
     set_socket_options(&stream, peer);
-    let sending = ResponseHandle::default();
-    let stream = ClientStream::new(stream, sending.clone(), Some(guest.clone()));
-    let line = stream.writer();
+    let handle = ResponseHandle::default();
+    let stream = ClientStream::new(stream, handle.clone(), Some(permit.clone()));
+    let writer = stream.writer();
     let service = service_fn(move |mut request: Request<Incoming>| {
         request.extensions_mut().insert(ConnectInfo(peer));
-        request.extensions_mut().insert(guest.clone());
-        request.extensions_mut().insert(line.clone());
-        request.extensions_mut().insert(sending.clone());
-        let answering = router.clone().oneshot(request.map(Body::new));
-        let sending = sending.clone();
+        request.extensions_mut().insert(permit.clone());
+        request.extensions_mut().insert(writer.clone());
+        request.extensions_mut().insert(handle.clone());
+        let call = router.clone().oneshot(request.map(Body::new));
+        let handle = handle.clone();
         async move {
-            let answer = answering.await;
-            // A stream may wait for events. Its own task sees whether the client reads them.
-            sending.start(answer.as_ref().is_ok_and(is_streaming));
-            answer
+            let response = call.await;
+            // A stream may wait for events. Its own task checks whether the client reads the
+            // events.
+            handle.start(response.as_ref().is_ok_and(is_streaming));
+            response
         }
     });
-    let serving = http1_builder(HEADER_TIMEOUT).serve_connection(TokioIo::new(stream), service);
-    let mut serving = std::pin::pin!(serving.with_upgrades());
+    let connection = http1_builder(HEADER_TIMEOUT).serve_connection(TokioIo::new(stream), service);
+    let mut connection = std::pin::pin!(connection.with_upgrades());
     let served = select! {
-        served = serving.as_mut() => served,
+        served = connection.as_mut() => served,
         () = stop.cancelled() => {
-            serving.as_mut().graceful_shutdown();
-            serving.await
+            connection.as_mut().graceful_shutdown();
+            connection.await
         }
     };
     if let Err(error) = served {
-        tracing::debug!(%error, %peer, "a connection ended early");
+        tracing::debug!(%error, %peer, "connection ended early");
     }
 }
 
-/// Answers one request with why there is no place for it.
+/// Answers one request with the error why the connection is rejected, then closes the connection.
 pub(super) async fn reject(
     stream: TcpStream,
     peer: SocketAddr,
-    full: TooManyConnections,
+    reason: TooManyConnections,
     router: Router,
 ) {
     set_socket_options(&stream, peer);
     let stream = ClientStream::new(stream, ResponseHandle::default(), None);
     let service = service_fn(move |mut request: Request<Incoming>| {
         request.extensions_mut().insert(ConnectInfo(peer));
-        request.extensions_mut().insert(full);
+        request.extensions_mut().insert(reason);
         router.clone().oneshot(request.map(Body::new))
     });
     let mut http = http1_builder(REJECTED_HEADER_TIMEOUT);
-    let serving = http
+    let connection = http
         .keep_alive(false)
         .serve_connection(TokioIo::new(stream), service);
-    if let Err(error) = serving.await {
-        tracing::debug!(%error, %peer, "a connection was turned away unheard");
+    if let Err(error) = connection.await {
+        tracing::debug!(%error, %peer, "rejected connection ended before its answer");
     }
 }
 
-fn http1_builder(headers_within: Duration) -> http1::Builder {
+fn http1_builder(header_timeout: Duration) -> http1::Builder {
     let mut http = http1::Builder::new();
     http.timer(TokioTimer::new())
-        .header_read_timeout(headers_within)
+        .header_read_timeout(header_timeout)
         .max_headers(MAX_HEADERS)
         .max_buf_size(HEADER_BUFFER_BYTES);
     http
 }
 
 fn set_socket_options(stream: &TcpStream, peer: SocketAddr) {
-    // A frame that waits for the acknowledgement of the last one is 40 ms late.
+    // Without TCP_NODELAY, a frame that waits for the acknowledgement of the last frame is 40 ms
+    // late.
     if let Err(error) = stream.set_nodelay(true) {
-        tracing::debug!(%error, %peer, "no TCP_NODELAY");
+        tracing::debug!(%error, %peer, "TCP_NODELAY could not be set");
     }
     #[cfg(target_os = "linux")]
     if let Err(error) = SockRef::from(stream).set_tcp_user_timeout(Some(TCP_USER_TIMEOUT)) {
-        tracing::debug!(%error, %peer, "no TCP_USER_TIMEOUT");
+        tracing::debug!(%error, %peer, "TCP_USER_TIMEOUT could not be set");
     }
 }
 
-/// Returns whether an answer is the beginning of a socket or of a stream of events.
-pub(super) fn is_streaming(answer: &Response) -> bool {
-    let of_events =
+/// Returns `true` if a response starts a socket or a stream of events.
+pub(super) fn is_streaming(response: &Response) -> bool {
+    let is_event_stream =
         |value: &axum::http::HeaderValue| value.as_bytes().starts_with(b"text/event-stream");
-    answer.status() == StatusCode::SWITCHING_PROTOCOLS
-        || answer.headers().get(CONTENT_TYPE).is_some_and(of_events)
+    response.status() == StatusCode::SWITCHING_PROTOCOLS
+        || response
+            .headers()
+            .get(CONTENT_TYPE)
+            .is_some_and(is_event_stream)
 }

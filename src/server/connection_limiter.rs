@@ -1,4 +1,4 @@
-//! How many may be here at once: in all, and of one client.
+//! The limits of concurrent connections: of the node, and of each client.
 
 use std::{
     net::IpAddr,
@@ -23,8 +23,8 @@ use crate::{
 
 /// Counts connections.
 ///
-/// One from a listed proxy counts for the client whose request it carried last, any other for its
-/// peer. A proxy itself may have as many as it wants.
+/// A connection from a trusted proxy counts for the client of its last request. Any other
+/// connection counts for its peer. A proxy itself has no limit.
 pub(super) struct ConnectionLimiter {
     permits: Arc<Semaphore>,
     clients: Arc<ClientCounts>,
@@ -32,18 +32,18 @@ pub(super) struct ConnectionLimiter {
     full_log: LogThrottle,
 }
 
-/// Why there is no place.
+/// The reason why a connection is rejected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum TooManyConnections {
-    /// For anybody.
+    /// The node has reached its limit.
     Node,
-    /// For one more of this client.
+    /// The client has reached its limit.
     Client,
 }
 
 impl From<TooManyConnections> for Error {
-    fn from(full: TooManyConnections) -> Self {
-        match full {
+    fn from(reason: TooManyConnections) -> Self {
+        match reason {
             TooManyConnections::Node => Self::Unavailable,
             TooManyConnections::Client => Self::TooManyConnections,
         }
@@ -51,6 +51,7 @@ impl From<TooManyConnections> for Error {
 }
 
 impl ConnectionLimiter {
+    /// Creates the limiter with the limits of the settings and of the node.
     pub(super) fn new(settings: &HttpSettings, max_connections: usize) -> Self {
         Self {
             permits: Arc::new(Semaphore::new(max_connections)),
@@ -64,31 +65,35 @@ impl ConnectionLimiter {
         }
     }
 
-    /// A place for a new connection.
+    /// Returns a permit for a new connection.
+    ///
+    /// # Errors
+    /// [`TooManyConnections`] when the node or the client has reached its limit.
     pub(super) fn try_acquire(
         &self,
         peer: IpAddr,
     ) -> Result<Arc<ConnectionPermit>, TooManyConnections> {
-        let Ok(place) = self.permits.clone().try_acquire_owned() else {
-            if let Some(unheard) = self.full_log.allow() {
-                tracing::warn!(unheard, "there are as many connections as there may be");
+        let Ok(node_permit) = self.permits.clone().try_acquire_owned() else {
+            if let Some(suppressed) = self.full_log.allow() {
+                tracing::warn!(suppressed, "connection limit reached");
             }
             return Err(TooManyConnections::Node);
         };
-        let guest = ConnectionPermit {
+        let permit = ConnectionPermit {
             clients: self.clients.clone(),
             client_permit: Mutex::default(),
-            _permit: place,
+            _permit: node_permit,
         };
         if !self.trusted_proxies.contains(peer) {
-            guest.assign_client(peer.into())?;
+            permit.assign_client(peer.into())?;
         }
-        Ok(Arc::new(guest))
+        Ok(Arc::new(permit))
     }
 }
 
+/// The connections of each client.
 struct ClientCounts {
-    /// Connections of each client.
+    /// The number of connections of each network.
     counts: Mutex<NetworkCounts>,
     max_per_client: u32,
     full_log: LogThrottle,
@@ -100,15 +105,15 @@ impl ClientCounts {
         client: ClientAddress,
     ) -> Result<ClientPermit, TooManyConnections> {
         let network = client.network();
-        let mut shares = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
-        if !shares.try_add(network, self.max_per_client) {
-            drop(shares);
-            if let Some(unheard) = self.full_log.allow() {
+        let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
+        if !counts.try_add(network, self.max_per_client) {
+            drop(counts);
+            if let Some(suppressed) = self.full_log.allow() {
                 tracing::warn!(
                     %network,
-                    unheard,
-                    "a client has as many connections as it may have; \
-                     if it is a proxy, settings.door.trusted_proxies must list it"
+                    suppressed,
+                    "connection limit of a client reached; if the client is a proxy, add it to \
+                     settings.door.trusted_proxies"
                 );
             }
             return Err(TooManyConnections::Client);
@@ -120,7 +125,7 @@ impl ClientCounts {
     }
 }
 
-/// One connection of a client, until it is dropped.
+/// Counts one connection of a client until it is dropped.
 struct ClientPermit {
     clients: Arc<ClientCounts>,
     network: IpNet,
@@ -128,13 +133,13 @@ struct ClientPermit {
 
 impl Drop for ClientPermit {
     fn drop(&mut self) {
-        let shares = self.clients.counts.lock();
-        let mut shares = shares.unwrap_or_else(PoisonError::into_inner);
-        shares.remove(self.network);
+        let counts = self.clients.counts.lock();
+        let mut counts = counts.unwrap_or_else(PoisonError::into_inner);
+        counts.remove(self.network);
     }
 }
 
-/// What a connection takes up while it lasts.
+/// The permit of one connection. It counts the connection until it is dropped.
 pub(super) struct ConnectionPermit {
     clients: Arc<ClientCounts>,
     client_permit: Mutex<Option<ClientPermit>>,
@@ -142,24 +147,25 @@ pub(super) struct ConnectionPermit {
 }
 
 impl ConnectionPermit {
-    /// From now on it counts for this client.
+    /// Counts the connection for this client from now on.
     fn assign_client(&self, client: ClientAddress) -> Result<(), TooManyConnections> {
-        let mut share = self
+        let mut client_permit = self
             .client_permit
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
-        if share
+        if client_permit
             .as_ref()
-            .is_some_and(|share| share.network == client.network())
+            .is_some_and(|permit| permit.network == client.network())
         {
             return Ok(());
         }
-        // First, so that nobody stands in the way of itself.
-        *share = None;
-        *share = Some(self.clients.try_add(client)?);
+        // The old permit is dropped first, so that a connection does not count twice.
+        *client_permit = None;
+        *client_permit = Some(self.clients.try_add(client)?);
         Ok(())
     }
 
+    /// Counts the connection for no client.
     fn clear_client(&self) {
         *self
             .client_permit
@@ -168,24 +174,25 @@ impl ConnectionPermit {
     }
 }
 
-/// Answers those for whom there is no place.
+/// Answers requests of rejected connections, and assigns each other connection to its client.
 pub(super) async fn enforce(
     State(ctx): State<AppContext>,
     client: Result<ClientAddress>,
     request: Request,
     next: Next,
 ) -> Result<Response> {
-    if let Some(full) = request.extensions().get::<TooManyConnections>() {
-        return Err((*full).into());
+    if let Some(reason) = request.extensions().get::<TooManyConnections>() {
+        return Err((*reason).into());
     }
     let settings = Settings::from_context(&ctx)?;
-    // Without the accept loop, as in the framework's own tests, nobody counts.
-    if let (Some(guest), Ok(client)) = (request.extensions().get::<Arc<ConnectionPermit>>(), client)
+    // Without the accept loop, as in the framework's own tests, there is no permit and no count.
+    if let (Some(permit), Ok(client)) =
+        (request.extensions().get::<Arc<ConnectionPermit>>(), client)
     {
         if settings.door.trusted_proxies.contains(client.ip()) {
-            guest.clear_client();
+            permit.clear_client();
         } else {
-            guest.assign_client(client)?;
+            permit.assign_client(client)?;
         }
     }
     Ok(next.run(request).await)

@@ -1,19 +1,20 @@
-//! Every connection is a file to the system, of which a process may have so many.
+//! The limit of open files. Every connection is an open file of the process.
 
 use rlimit::Resource;
 
-/// Files that are kept free of connections, for the database, Redis and telling others that there is
-/// no place; of few, a fifth.
+/// The number of files that are reserved for the database, Redis and rejected connections.
+///
+/// If the limit is low, a fifth is reserved instead.
 const RESERVED_FILES: u64 = 512;
 
-/// Takes all that the system gives without being asked twice, and says how many connections that
-/// is enough for; `wanted` at most.
+/// Raises the limit of open files as far as the system allows. Returns the number of connections
+/// that it permits, at most `wanted`.
 pub(super) fn raise_limit_for_connections(wanted: u32) -> usize {
     let files = match rlimit::increase_nofile_limit(rlimit::INFINITY) {
         Ok(files) => files,
         Err(error) => {
             tracing::warn!(%error, "the limit of open files could not be raised");
-            // What it is, or, where not even that is known, what it is nearly everywhere.
+            // The current limit, or the usual default if the current limit is unknown.
             Resource::NOFILE.get_soft().unwrap_or(1024)
         }
     };

@@ -1,4 +1,4 @@
-//! What every answer carries, to whoever it goes. Each is here for a reason of its own.
+//! The headers that every response carries. Each header has its reason next to it.
 
 use axum::{
     extract::Request,
@@ -15,42 +15,42 @@ use axum::{
 
 use crate::{controllers::extractors::PublicBase, errors::Result};
 
-/// Unless a handler has said something else.
+/// The headers that are added unless a handler has set them.
 const DEFAULT_HEADERS: [(HeaderName, &str); 8] = [
-    // An answer is what it says it is, whatever a browser would guess from its content.
+    // Browsers must not guess another content type than the stated one.
     (X_CONTENT_TYPE_OPTIONS, "nosniff"),
-    // Data needs nothing and nobody; pages name what they need.
+    // Data needs no other resource. Pages set a policy of their own.
     (
         CONTENT_SECURITY_POLICY,
         "default-src 'none'; frame-ancestors 'none'",
     ),
-    // The same for browsers that do not know `frame-ancestors`.
+    // The same rule for browsers that do not support `frame-ancestors`.
     (X_FRAME_OPTIONS, "DENY"),
-    // Groups stand in addresses. (With `no-referrer` forms would have no origin either.)
+    // URLs contain names of groups. With `no-referrer`, forms would not send an origin.
     (REFERRER_POLICY, "same-origin"),
-    // Pages of others get nothing, even where they do not have to ask (Spectre).
+    // Pages of other sites must not read responses, even where no CORS check applies (Spectre).
     (
         HeaderName::from_static("cross-origin-resource-policy"),
         "same-origin",
     ),
-    // A page of another site that opened ours gets no handle of it.
+    // A page of another site that opened a page of this site gets no reference to it.
     (
         HeaderName::from_static("cross-origin-opener-policy"),
         "same-origin",
     ),
-    // A chat needs none of these.
+    // A chat needs none of these features.
     (
         HeaderName::from_static("permissions-policy"),
         "camera=(), display-capture=(), geolocation=(), microphone=(), payment=(), usb=()",
     ),
-    // Answers have tokens and messages in them.
+    // Responses contain tokens and messages.
     (CACHE_CONTROL, "no-store"),
 ];
 
-/// For a year. Not for sub-domains, which may be somebody else's.
+/// The duration of HSTS is a year. Sub-domains are not included, because they may belong to others.
 const HSTS: HeaderValue = HeaderValue::from_static("max-age=31536000");
 
-/// Adds them.
+/// Adds the default headers to a response, and HSTS for a public URL with https.
 pub(super) async fn add_default_headers(
     base: Result<PublicBase>,
     request: Request,
@@ -63,7 +63,7 @@ pub(super) async fn add_default_headers(
             .entry(name)
             .or_insert(HeaderValue::from_static(value));
     }
-    // By plain http it would be ignored (RFC 6797, section 8.1).
+    // Browsers ignore HSTS over plain http (RFC 6797, section 8.1).
     if base.is_ok_and(|base| base.is_https()) {
         headers.insert(STRICT_TRANSPORT_SECURITY, HSTS);
     }

@@ -1,7 +1,7 @@
-//! By which names the server may be called.
+//! The host names under which the server accepts requests.
 //!
-//! A page of somebody else can have its own name lead here (DNS rebinding), and what goes by a
-//! forged `Host` ends up in links.
+//! A page of another site can point its own name at this server (DNS rebinding). A forged `Host`
+//! would also end up in links.
 
 use std::sync::Arc;
 
@@ -19,25 +19,26 @@ use crate::{
     settings::{Host, Settings, is_production},
 };
 
-/// Load balancers ask by address whether the server is well.
+/// The paths of probes. Load balancers call them by address.
 pub(super) const PROBE_PATHS: [&str; 3] = ["/_ping", "/_health", "/_readiness"];
 
-/// The names; loopback is always one.
+/// The allowed host names. Loopback is always allowed.
 pub(super) struct AllowedHosts {
-    /// `None`: any.
+    /// `None` allows every host.
     hosts: Option<Vec<Host>>,
     foreign_log: LogThrottle,
 }
 
 impl AllowedHosts {
-    /// That of the public URL and those of the settings; outside of production any, as long as the
-    /// settings name none.
+    /// Allows the host of the public URL and the hosts of the settings.
+    ///
+    /// Outside of production, every host is allowed as long as the settings name none.
     pub(super) fn new(settings: &Settings, environment: &Environment) -> Self {
         let names = &settings.door.allowed_hosts;
-        let any = names.is_empty() && !is_production(environment);
+        let allows_any = names.is_empty() && !is_production(environment);
         let public = settings.public_url.as_ref().and_then(Host::from_url);
         Self {
-            hosts: (!any).then(|| names.iter().cloned().chain(public).collect()),
+            hosts: (!allows_any).then(|| names.iter().cloned().chain(public).collect()),
             foreign_log: LogThrottle::default(),
         }
     }
@@ -50,7 +51,7 @@ impl AllowedHosts {
     }
 }
 
-/// Refuses requests for others, and those that do not say in one way for whom they are.
+/// Refuses requests for other hosts, and requests without one unambiguous host.
 pub(super) async fn check_host(
     State(allowed): State<Arc<AllowedHosts>>,
     request: Request,
@@ -69,12 +70,12 @@ pub(super) async fn check_host(
             .as_ref()
             .map_or(allowed.hosts.is_none(), |host| allowed.allows(host));
         if !is_allowed {
-            if let Some(unheard) = allowed.foreign_log.allow() {
+            if let Some(suppressed) = allowed.foreign_log.allow() {
                 tracing::warn!(
                     host = authority.unwrap_or_default(),
-                    unheard,
-                    "a request for another host was refused; \
-                     PUBLIC_URL or settings.door.allowed_hosts must have it if it is ours"
+                    suppressed,
+                    "request for an unknown host refused; if the host is yours, add it to PUBLIC_URL \
+                     or settings.door.allowed_hosts"
                 );
             }
             return Err(Error::ForeignHost);
@@ -83,8 +84,10 @@ pub(super) async fn check_host(
     Ok(next.run(request).await)
 }
 
-/// For whom the request is. HTTP/1.1 wants exactly one `Host` (RFC 9112, section 3.2), and an
-/// absolute target says it in its stead (section 3.2.2).
+/// Returns the host for which the request is.
+///
+/// HTTP/1.1 requires exactly one `Host` (RFC 9112, section 3.2). The authority of an absolute
+/// target replaces `Host` (section 3.2.2).
 fn request_authority<'a>(
     uri: &'a Uri,
     headers: &'a HeaderMap,
@@ -98,6 +101,6 @@ fn request_authority<'a>(
     if let Some(authority) = uri.authority() {
         return Ok(Some(authority.as_str()));
     }
-    // What is not ASCII is no host either, and told so.
+    // A value that is not ASCII becomes an empty host, which the caller refuses.
     Ok(host.map(|host| host.to_str().unwrap_or_default()))
 }

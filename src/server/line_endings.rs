@@ -1,12 +1,13 @@
-//! Bare line feeds in the heads of requests.
+//! Detects bare line feeds in the heads of requests.
 //!
-//! RFC 9112, section 2.2, lets a recipient take a line feed without a carriage return for the end of a line,
-//! and hyper does. A proxy in front may not, and then the two see different requests (request smuggling). So
-//! this replaces each bare line feed by a character that no head may have, and hyper answers 400.
+//! RFC 9112, section 2.2, lets a recipient accept a line feed without a carriage return as the end
+//! of a line. hyper accepts it. A proxy in front may not, and then the proxy and hyper see
+//! different requests (request smuggling). This module therefore replaces each bare line feed by a
+//! character that is forbidden in heads. hyper answers 400.
 
 use std::mem;
 
-/// The character in place of a bare line feed.
+/// The replacement of a bare line feed.
 const REPLACEMENT: u8 = 0;
 
 /// The longest line that is kept. hyper refuses longer heads.
@@ -16,13 +17,14 @@ const MAX_LINE_BYTES: usize = 16 * 1024;
 #[derive(Default)]
 pub(super) struct LineEndingChecker {
     state: ParseState,
-    /// The line so far, without its end.
+    /// The current line, without its end.
     line: Vec<u8>,
-    /// The head so far.
+    /// The current head.
     head: RequestHead,
 }
 
 #[derive(Default, Clone, Copy, PartialEq, Eq)]
+/// The part of a request that the next byte belongs to.
 enum ParseState {
     #[default]
     Head,
@@ -30,13 +32,14 @@ enum ParseState {
     ChunkSize,
     ChunkData(u64),
     Trailers,
-    /// A request with `Upgrade` was read: a socket follows, or the next request.
+    /// A request with `Upgrade` was read. Either a socket follows, or the next request.
     Upgrade,
-    /// A socket, or a request that hyper refuses.
+    /// The connection is a socket, or hyper refuses the current request.
     Unchecked,
 }
 
 #[derive(Default)]
+/// The facts of a head that determine the length of the body.
 struct RequestHead {
     has_lines: bool,
     content_length: u64,
@@ -46,8 +49,9 @@ struct RequestHead {
 }
 
 impl LineEndingChecker {
-    /// Replaces the bare line feeds in the bytes that were read. `is_socket` is whether the last request with
-    /// `Upgrade` became a socket.
+    /// Replaces the bare line feeds in the bytes that were read.
+    ///
+    /// `is_socket` returns `true` if the last request with `Upgrade` became a socket.
     pub(super) fn check(&mut self, mut bytes: &mut [u8], is_socket: impl Fn() -> bool) {
         while !bytes.is_empty() {
             if self.state == ParseState::Upgrade {
@@ -81,7 +85,7 @@ impl LineEndingChecker {
         skipped
     }
 
-    /// Reads to the end of a line, or as far as the bytes go. Returns the number of bytes.
+    /// Checks the bytes up to the end of a line, or all bytes. Returns the number of checked bytes.
     fn check_line(&mut self, bytes: &mut [u8]) -> usize {
         let Some(end) = bytes.iter().position(|byte| *byte == b'\n') else {
             self.append_to_line(bytes);
@@ -91,7 +95,8 @@ impl LineEndingChecker {
         if let Some((feed, before)) = line.split_last_mut() {
             self.append_to_line(before);
             if self.line.pop_if(|last| *last == b'\r').is_none() {
-                // hyper itself refuses a line feed among the extensions of a chunk, and no other character.
+                // Among the extensions of a chunk, hyper refuses only a line feed and no other
+                // character.
                 if self.state != ParseState::ChunkSize || !self.line.contains(&b';') {
                     *feed = REPLACEMENT;
                 }
@@ -119,7 +124,7 @@ impl LineEndingChecker {
                 self.head.add_line(line);
                 ParseState::Head
             }
-            // The data of a chunk ends with a line of its own.
+            // The data of a chunk is followed by an empty line.
             ParseState::ChunkSize if line.is_empty() => ParseState::ChunkSize,
             ParseState::ChunkSize => match chunk_size(line) {
                 Some(0) => ParseState::Trailers,
@@ -170,7 +175,8 @@ impl RequestHead {
     }
 }
 
-/// Reads the size of a chunk, in front of its extensions (RFC 9112, section 7.1).
+/// Returns the size of a chunk from the line before its data, without extensions (RFC 9112, section
+/// 7.1).
 fn chunk_size(line: &[u8]) -> Option<u64> {
     let size = line.split(|byte| *byte == b';').next()?;
     u64::from_str_radix(str::from_utf8(size.trim_ascii()).ok()?, 16).ok()

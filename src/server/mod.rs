@@ -1,9 +1,12 @@
-//! The accept loop: what a connection may cost, and how the server stops.
+//! The accept loop: the limits of a connection, and the shutdown of the server.
 //!
-//! `axum::serve` has no time-out for headers, no limit of connections, sends small frames late
-//! (Nagle's algorithm) and knows no deadline when it stops; this has. Around the routes stand, from
-//! the outside: what every answer carries ([`headers`]), who is turned away ([`crowd`]), by which
-//! names the server may be called ([`hosts`]), and how long a body may take ([`body`]).
+//! `axum::serve` has no timeout for headers, no limit of connections and no deadline for a
+//! shutdown. It also sends small frames late (Nagle's algorithm). This loop avoids these faults.
+//!
+//! The layers around the routes are, from the outside: the default headers ([`headers`]), the
+//! memory of responses ([`response_limiter`]), the limits of connections ([`connection_limiter`]),
+//! the allowed hosts ([`hosts`]), the check for forbidden writes ([`write_guard`]), and the timeout
+//! of bodies ([`request_body`]).
 
 mod client_stream;
 mod connection;
@@ -52,21 +55,26 @@ use crate::{
     views,
 };
 
-/// How long requests in flight may take once the server stops.
+/// The longest time that current requests get once the server stops.
 const REQUEST_DRAIN_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Connections that may wait to be accepted; the system allows no more than `net.core.somaxconn`. When
-/// all come back at once, who finds no place tries again a second later.
+/// The number of connections that may wait to be accepted. The system allows at most
+/// `net.core.somaxconn`.
+///
+/// When all clients reconnect at once, a client beyond this number retries a second later.
 const LISTEN_BACKLOG: u32 = 4096;
 
-/// Without a free file descriptor, or memory, `accept` would fail again at once.
+/// The pause after a failed `accept`. Without a free file descriptor or memory, the next call would
+/// fail at once.
 const ACCEPT_RETRY_DELAY: Duration = Duration::from_millis(100);
 
-/// So many connections over the limit are told so at the same time; more are only closed.
+/// The number of rejected connections that get an answer at the same time. Others are closed
+/// without an answer.
 const MAX_CONCURRENT_REJECTIONS: usize = 64;
 
-/// Whether an error of `accept` is about the connection that was to be accepted, and not about the listener:
-/// those that the connection itself has met, and those of its network (accept(2), "Error handling").
+/// Returns `true` if an error of `accept` is about the new connection and not about the listener.
+///
+/// These are the errors of the connection itself and of its network (accept(2), "Error handling").
 fn is_connection_error(error: &io::Error) -> bool {
     matches!(
         error.kind(),
@@ -82,10 +90,10 @@ fn is_connection_error(error: &io::Error) -> bool {
     )
 }
 
-/// Binds the address of the configuration.
+/// Listens on the address of the configuration.
 ///
 /// # Errors
-/// When the address is taken or not of this machine; the text says what to do.
+/// When the address is in use or not an address of this machine. The text names the settings.
 pub async fn bind(binding: &str, port: i32) -> Result<TcpListener> {
     let address = format!("{binding}:{port}");
     listen_on_any(&address).await.map_err(|error| {
@@ -95,7 +103,7 @@ pub async fn bind(binding: &str, port: i32) -> Result<TcpListener> {
     })
 }
 
-/// At the first address that a name has and that can be listened on.
+/// Listens on the first address of a host name that works.
 async fn listen_on_any(address: &str) -> io::Result<TcpListener> {
     let mut last = io::Error::from(io::ErrorKind::AddrNotAvailable);
     for address in lookup_host(address).await? {
@@ -113,15 +121,16 @@ fn listen_on(address: SocketAddr) -> io::Result<TcpListener> {
     } else {
         TcpSocket::new_v6()?
     };
-    // Or one that has just stopped would keep the next from starting.
+    // Without SO_REUSEADDR, a server that has just stopped would block the start of the next one.
     #[cfg(unix)]
     socket.set_reuseaddr(true)?;
     socket.bind(address)?;
     socket.listen(LISTEN_BACKLOG)
 }
 
-/// Prints where everything is, whatever the log level: as a line of JSON where the log is JSON, because
-/// programs read standard output then.
+/// Prints the URLs of the page, the documents and the API, at every log level.
+///
+/// If the log is JSON, the output is a line of JSON, because programs then read standard output.
 ///
 /// # Errors
 /// When standard output is closed.
@@ -145,7 +154,8 @@ pub fn print_addresses(address: SocketAddr, format: &Format) -> Result<()> {
     Ok(())
 }
 
-/// Every path answers with and without its trailing slash, and every error is JSON.
+/// Adds the layers around all routes. Every path works with and without a trailing slash, and every
+/// error is JSON.
 ///
 /// # Errors
 /// When the settings were not loaded.
@@ -176,19 +186,20 @@ pub fn add_outer_layers(router: Router, ctx: &AppContext) -> Result<Router> {
         )))
 }
 
-/// Serves until `stop` is cancelled, then finishes the requests in flight, for 10 s at most.
-/// Sockets are no requests any more: whoever stops the server drains them.
+/// Serves until `stop` is cancelled, then lets current requests finish for at most 10 s.
+///
+/// Sockets do not count as requests. The caller drains the sockets.
 pub async fn serve(
     listener: TcpListener,
     router: Router,
     settings: &HttpSettings,
     stop: CancellationToken,
 ) {
-    let door = ConnectionLimiter::new(
+    let limiter = ConnectionLimiter::new(
         settings,
         file_limit::raise_limit_for_connections(settings.max_connections),
     );
-    let turned_away = Arc::new(Semaphore::new(MAX_CONCURRENT_REJECTIONS));
+    let rejections = Arc::new(Semaphore::new(MAX_CONCURRENT_REJECTIONS));
     let connections = TaskTracker::new();
     loop {
         let accepted = select! {
@@ -197,25 +208,25 @@ pub async fn serve(
         };
         let (stream, peer) = match accepted {
             Ok(accepted) => accepted,
-            // The client took its connection back; the next one waits already.
+            // The client has aborted the connection. The next connection may already wait.
             Err(error) if is_connection_error(&error) => continue,
             Err(error) => {
-                tracing::warn!(%error, "a connection could not be accepted");
+                tracing::warn!(%error, "accept failed");
                 sleep(ACCEPT_RETRY_DELAY).await;
                 continue;
             }
         };
-        match door.try_acquire(peer.ip()) {
-            Ok(guest) => {
-                let serving = connection::serve(stream, peer, guest, router.clone(), stop.clone());
+        match limiter.try_acquire(peer.ip()) {
+            Ok(permit) => {
+                let serving = connection::serve(stream, peer, permit, router.clone(), stop.clone());
                 connections.spawn(serving);
             }
-            Err(full) => {
-                if let Ok(place) = turned_away.clone().try_acquire_owned() {
+            Err(reason) => {
+                if let Ok(rejection) = rejections.clone().try_acquire_owned() {
                     let router = router.clone();
                     connections.spawn(async move {
-                        connection::reject(stream, peer, full, router).await;
-                        drop(place);
+                        connection::reject(stream, peer, reason, router).await;
+                        drop(rejection);
                     });
                 }
             }
@@ -229,7 +240,7 @@ pub async fn serve(
     {
         tracing::warn!(
             requests = connections.len(),
-            "some requests did not finish in time"
+            "requests did not finish before the deadline"
         );
     }
 }

@@ -1,4 +1,4 @@
-//! A request's body may take its time, but not for ever.
+//! The timeout of request bodies.
 
 use std::{
     pin::Pin,
@@ -23,13 +23,13 @@ use tokio::time::{Sleep, sleep};
 
 use crate::errors::Error;
 
-/// From its first byte on a body of 64 KiB has so long: 7 KB a second.
+/// The time for the whole body. A body of 64 KiB needs 7 KB a second.
 const BODY_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Answers 408 for a body that was waited for in vain, whatever its reader made of that.
+/// Answers 408 if the body did not arrive in time, whatever the handler answered.
 ///
-/// A body in another transfer coding than `chunked` is refused: nothing here decodes it (RFC 9112, section
-/// 6.1).
+/// A body in another transfer coding than `chunked` is refused, because the server decodes no other
+/// coding (RFC 9112, section 6.1).
 pub(super) async fn enforce_timeout(request: Request, next: Next) -> Response {
     let codings = request.headers().get_all(header::TRANSFER_ENCODING);
     let is_chunked = |coding: &HeaderValue| coding.as_bytes().eq_ignore_ascii_case(b"chunked");
@@ -39,21 +39,22 @@ pub(super) async fn enforce_timeout(request: Request, next: Next) -> Response {
     if request.body().is_end_stream() {
         return next.run(request).await;
     }
-    let late = Arc::new(AtomicBool::new(false));
+    let has_timed_out = Arc::new(AtomicBool::new(false));
     let timed = |body| {
         Body::new(TimedBody {
             body,
             deadline: Box::pin(sleep(BODY_TIMEOUT)),
-            has_timed_out: late.clone(),
+            has_timed_out: has_timed_out.clone(),
         })
     };
     let response = next.run(request.map(timed)).await;
-    if late.load(Ordering::Relaxed) {
+    if has_timed_out.load(Ordering::Relaxed) {
         return Error::RequestTimeout.into_response();
     }
     response
 }
 
+/// A body that fails when its deadline has passed.
 struct TimedBody {
     body: Body,
     deadline: Pin<Box<Sleep>>,

@@ -1,4 +1,4 @@
-//! Answers on their way to slow clients: bounded in time, in bytes, and in the rate of requests.
+//! The limits of responses to slow clients: time, bytes, and the rate of requests.
 
 use std::{
     collections::{HashMap, VecDeque},
@@ -32,26 +32,27 @@ use crate::{
     settings::HttpSettings,
 };
 
-/// The largest answer that is not counted: the kernel takes an answer of this size at once.
+/// The largest response that is not counted. The kernel accepts a response of this size at once.
 const UNCOUNTED_RESPONSE_BYTES: u64 = 16 * 1024;
 
-/// The bytes that are given to the connection at once.
+/// The number of bytes that the connection gets at once.
 const SLICE_BYTES: usize = 16 * 1024;
 
-/// The size that is assumed of an answer that does not tell its size.
+/// The assumed size of a response without a known size.
 const ASSUMED_RESPONSE_BYTES: u64 = 64 * 1024;
 
-/// The share of all bytes that one user, and one network, may have in flight.
+/// The divisor that yields the share of one user in all bytes in flight.
 const USER_SHARE_DIVISOR: u64 = 8;
+/// The divisor that yields the share of one network in all bytes in flight.
 const NETWORK_SHARE_DIVISOR: u64 = 2;
 
-/// The time after which a refused client may ask again.
+/// The time after which a refused client may retry.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
 
-/// The answers that wait to be sent.
+/// The responses that wait to be sent.
 ///
-/// Each user and each network may have a share of the bytes. When an answer does not fit into the bytes of
-/// the node, the slowest clients lose their connections.
+/// Each user and each network may have a share of the bytes. When a response does not fit into the
+/// bytes of the node, the limiter disconnects the slowest clients.
 pub(super) struct ResponseLimiter {
     max_bytes: u64,
     in_flight: Mutex<InFlightResponses>,
@@ -59,6 +60,7 @@ pub(super) struct ResponseLimiter {
 }
 
 #[derive(Default)]
+/// The counted responses and their sums.
 struct InFlightResponses {
     responses: HashMap<u64, InFlightResponse>,
     last_id: u64,
@@ -67,6 +69,7 @@ struct InFlightResponses {
     bytes_by_network: HashMap<IpNet, u64>,
 }
 
+/// One counted response.
 struct InFlightResponse {
     user_id: Option<i64>,
     network: Option<IpNet>,
@@ -77,6 +80,7 @@ struct InFlightResponse {
 }
 
 impl ResponseLimiter {
+    /// Creates the limiter with the limit of the settings.
     pub(super) fn new(settings: &HttpSettings) -> Arc<Self> {
         Arc::new(Self {
             max_bytes: settings.answer_bytes,
@@ -85,24 +89,29 @@ impl ResponseLimiter {
         })
     }
 
-    /// Counts an answer until the ticket is dropped. An answer that may not be refused is counted beyond the
-    /// shares too.
+    /// Counts a response until the permit is dropped.
+    ///
+    /// A response that may not be refused also counts beyond the shares.
+    ///
+    /// # Errors
+    /// [`RateLimited`] when the response may be refused and the share of its user or network is
+    /// used up.
     fn try_acquire(
         self: &Arc<Self>,
-        answer: InFlightResponse,
+        response: InFlightResponse,
         may_refuse: bool,
     ) -> Result<ResponsePermit, RateLimited> {
         let mut in_flight = self.lock_in_flight();
-        let (bytes, user_id, network) = (answer.bytes, answer.user_id, answer.network);
+        let (bytes, user_id, network) = (response.bytes, response.user_id, response.network);
         let is_above = |counted: u64, share: u64| {
-            // One answer is always allowed.
+            // One response is always allowed.
             counted > 0 && counted.saturating_add(bytes) > self.max_bytes / share
         };
         let of_user = user_id
             .and_then(|id| in_flight.bytes_by_user.get(&id))
             .copied();
         let of_network = network
-            .and_then(|it| in_flight.bytes_by_network.get(&it))
+            .and_then(|network| in_flight.bytes_by_network.get(&network))
             .copied();
         let is_above_share = is_above(of_user.unwrap_or(0), USER_SHARE_DIVISOR)
             || is_above(of_network.unwrap_or(0), NETWORK_SHARE_DIVISOR);
@@ -113,18 +122,18 @@ impl ResponseLimiter {
             let Some(slowest) = in_flight.slowest_id() else {
                 break;
             };
-            if let Some(answer) = in_flight.remove(slowest) {
-                answer.handle.cancel();
+            if let Some(response) = in_flight.remove(slowest) {
+                response.handle.cancel();
             }
             if let Some(suppressed) = self.disconnect_log.allow() {
                 tracing::warn!(
                     suppressed,
-                    "answer memory full: the slowest client is disconnected"
+                    "response memory full: slowest client disconnected"
                 );
             }
         }
-        let sent = answer.sent_bytes.clone();
-        let id = in_flight.add(answer);
+        let sent = response.sent_bytes.clone();
+        let id = in_flight.add(response);
         drop(in_flight);
         Ok(ResponsePermit {
             limiter: self.clone(),
@@ -141,42 +150,42 @@ impl ResponseLimiter {
 }
 
 impl InFlightResponses {
-    fn add(&mut self, answer: InFlightResponse) -> u64 {
+    fn add(&mut self, response: InFlightResponse) -> u64 {
         self.last_id += 1;
-        self.bytes += answer.bytes;
-        if let Some(user_id) = answer.user_id {
-            *self.bytes_by_user.entry(user_id).or_default() += answer.bytes;
+        self.bytes += response.bytes;
+        if let Some(user_id) = response.user_id {
+            *self.bytes_by_user.entry(user_id).or_default() += response.bytes;
         }
-        if let Some(network) = answer.network {
-            *self.bytes_by_network.entry(network).or_default() += answer.bytes;
+        if let Some(network) = response.network {
+            *self.bytes_by_network.entry(network).or_default() += response.bytes;
         }
-        self.responses.insert(self.last_id, answer);
+        self.responses.insert(self.last_id, response);
         self.last_id
     }
 
     fn remove(&mut self, id: u64) -> Option<InFlightResponse> {
-        let answer = self.responses.remove(&id)?;
-        self.bytes = self.bytes.saturating_sub(answer.bytes);
-        if let Some(user_id) = answer.user_id {
-            subtract_bytes(&mut self.bytes_by_user, user_id, answer.bytes);
+        let response = self.responses.remove(&id)?;
+        self.bytes = self.bytes.saturating_sub(response.bytes);
+        if let Some(user_id) = response.user_id {
+            subtract_bytes(&mut self.bytes_by_user, user_id, response.bytes);
         }
-        if let Some(network) = answer.network {
-            subtract_bytes(&mut self.bytes_by_network, network, answer.bytes);
+        if let Some(network) = response.network {
+            subtract_bytes(&mut self.bytes_by_network, network, response.bytes);
         }
-        Some(answer)
+        Some(response)
     }
 
-    /// Returns the answer of the client that has read the fewest bytes a second.
+    /// Returns the id of the response whose client has read the fewest bytes a second.
     fn slowest_id(&self) -> Option<u64> {
-        let rate = |answer: &InFlightResponse| {
-            let micros = answer.started_at.elapsed().as_micros().max(1);
-            u128::from(answer.sent_bytes.load(Ordering::Relaxed)) * 1_000_000 / micros
+        let rate = |response: &InFlightResponse| {
+            let micros = response.started_at.elapsed().as_micros().max(1);
+            u128::from(response.sent_bytes.load(Ordering::Relaxed)) * 1_000_000 / micros
         };
-        // Of those that have read nothing, the oldest.
+        // Among the clients that have read no bytes, the oldest response comes first.
         let slowest = self
             .responses
             .iter()
-            .min_by_key(|(_, answer)| (rate(answer), answer.started_at));
+            .min_by_key(|(_, response)| (rate(response), response.started_at));
         slowest.map(|(id, _)| *id)
     }
 }
@@ -194,7 +203,7 @@ fn subtract_bytes<K: Copy + Eq + std::hash::Hash>(
     }
 }
 
-/// The place of an answer among those in flight, until it is dropped.
+/// Counts a response as in flight until it is dropped.
 struct ResponsePermit {
     limiter: Arc<ResponseLimiter>,
     id: u64,
@@ -207,7 +216,7 @@ impl Drop for ResponsePermit {
     }
 }
 
-/// Refuses a network that reads too often, and counts each answer until its client has read it.
+/// Limits the reads of a network, and counts each response until its client has read it.
 pub(super) async fn limit_responses(
     State(ctx): State<AppContext>,
     client: Result<ClientAddress>,
@@ -218,21 +227,22 @@ pub(super) async fn limit_responses(
     if let Some(network) = network
         && counts_as_read(&request)
         && let Some(limits) = ctx.shared_store.get::<Arc<RequestLimits>>()
-        && let Err(too_fast) = limits.network_reads.check(network)
+        && let Err(rate_limited) = limits.network_reads.check(network)
     {
-        return Error::from(too_fast).into_response();
+        return Error::from(rate_limited).into_response();
     }
-    // A request that has changed something is answered: its client would repeat it otherwise.
+    // A request that has changed data always gets its response. Its client would repeat the request
+    // otherwise.
     let may_refuse = request.method().is_safe();
-    let sending = request.extensions().get::<ResponseHandle>().cloned();
-    let reader = RequestUser::default();
-    request.extensions_mut().insert(reader.clone());
+    let handle = request.extensions().get::<ResponseHandle>().cloned();
+    let user = RequestUser::default();
+    request.extensions_mut().insert(user.clone());
     let response = next.run(request).await;
-    let Some(sending) = sending.filter(|_| response.extensions().get::<SharedBytes>().is_none())
+    let Some(handle) = handle.filter(|_| response.extensions().get::<SharedBytes>().is_none())
     else {
         return response;
     };
-    let Some(answers) = ctx.shared_store.get::<Arc<ResponseLimiter>>() else {
+    let Some(limiter) = ctx.shared_store.get::<Arc<ResponseLimiter>>() else {
         return response;
     };
     if is_streaming(&response) {
@@ -246,38 +256,42 @@ pub(super) async fn limit_responses(
     if bytes <= UNCOUNTED_RESPONSE_BYTES {
         return response;
     }
-    let answer = InFlightResponse {
-        user_id: reader.user_id(),
+    let in_flight = InFlightResponse {
+        user_id: user.user_id(),
         network,
         bytes,
         sent_bytes: Arc::default(),
         started_at: Instant::now(),
-        handle: sending,
+        handle,
     };
-    match answers.try_acquire(answer, may_refuse) {
-        Ok(ticket) => response.map(|body| {
+    match limiter.try_acquire(in_flight, may_refuse) {
+        Ok(permit) => response.map(|body| {
             Body::new(SlicedBody {
                 body,
                 slices: VecDeque::new(),
-                permit: ticket,
+                permit,
             })
         }),
-        Err(too_fast) => Error::from(too_fast).into_response(),
+        Err(rate_limited) => Error::from(rate_limited).into_response(),
     }
 }
 
-/// Returns whether a request counts as a read. Sockets have limits of their own, and probes have none.
+/// Returns `true` if a request counts as a read. Sockets have limits of their own, and probes have
+/// none.
 fn counts_as_read(request: &Request) -> bool {
     request.method().is_safe()
         && !request.uri().path().starts_with("/ws/")
         && !PROBE_PATHS.contains(&request.uri().path().trim_end_matches('/'))
 }
 
-/// A body that is given to the connection in slices, so that the progress of its client is known.
+/// A body that gives the connection one slice after the other, so that the client's progress is
+/// known.
 struct SlicedBody {
     body: Body,
-    /// The slices that are left. Each has memory of its own, which is freed when it is sent. The buffer that
-    /// JSON was written to is up to twice as long as its content.
+    /// The remaining slices. Each slice has memory of its own, which is freed when the slice is
+    /// sent.
+    ///
+    /// The buffer that the JSON was written to is up to twice as long as its content.
     slices: VecDeque<Bytes>,
     permit: ResponsePermit,
 }
@@ -305,7 +319,7 @@ impl HttpBody for SlicedBody {
             }
         }
         let slice = self.slices.pop_front().unwrap_or_default();
-        // The connection asks for a slice when it has sent the one before.
+        // The connection requests a slice once it has sent the slice before.
         self.permit
             .sent_bytes
             .fetch_add(slice.len() as u64, Ordering::Relaxed);
@@ -317,12 +331,12 @@ impl HttpBody for SlicedBody {
     }
 
     fn size_hint(&self) -> SizeHint {
-        let rest: u64 = self.slices.iter().map(|slice| slice.len() as u64).sum();
+        let remaining: u64 = self.slices.iter().map(|slice| slice.len() as u64).sum();
         let hint = self.body.size_hint();
         let mut size = SizeHint::new();
-        size.set_lower(hint.lower() + rest);
+        size.set_lower(hint.lower() + remaining);
         if let Some(upper) = hint.upper() {
-            size.set_upper(upper + rest);
+            size.set_upper(upper + remaining);
         }
         size
     }

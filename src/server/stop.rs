@@ -1,4 +1,4 @@
-//! When the server stops, and how long it stays open after it was told.
+//! The signals that stop the server, and the delay before the drain.
 
 use std::time::Duration;
 
@@ -6,8 +6,10 @@ use tokio::{select, time::sleep};
 
 use crate::supervisor::Supervisor;
 
-/// Waits until the server is told to stop, or one of its tasks has failed. Returns whether the end of new
-/// connections is delayed, so that load balancers notice: not for Ctrl-C, where a person waits.
+/// Waits for Ctrl-C, SIGTERM or the failure of a task.
+///
+/// Returns `true` if new connections stay possible for a while, so that load balancers notice the
+/// stop. Ctrl-C returns `false`, because a person waits.
 pub async fn wait_for_stop(supervisor: &Supervisor) -> bool {
     select! {
         () = wait_for_ctrl_c() => {
@@ -19,13 +21,13 @@ pub async fn wait_for_stop(supervisor: &Supervisor) -> bool {
             true
         }
         () = supervisor.wait_for_failure() => {
-            tracing::error!("stopping, because a task has failed");
+            tracing::error!("stopping: a task has failed");
             true
         }
     }
 }
 
-/// Goes on serving for so many seconds; a second word to stop ends that at once.
+/// Keeps serving for some seconds. Another signal ends the delay at once.
 pub async fn delay_drain(seconds: u32) {
     select! {
         () = sleep(Duration::from_secs(seconds.into())) => {}
@@ -36,7 +38,7 @@ pub async fn delay_drain(seconds: u32) {
 
 async fn wait_for_ctrl_c() {
     if let Err(error) = tokio::signal::ctrl_c().await {
-        tracing::error!(%error, "Ctrl-C cannot be heard");
+        tracing::error!(%error, "no handler for Ctrl-C");
         std::future::pending::<()>().await;
     }
 }
@@ -49,13 +51,13 @@ async fn wait_for_sigterm() {
             terminate.recv().await;
         }
         Err(error) => {
-            tracing::error!(%error, "SIGTERM cannot be heard");
+            tracing::error!(%error, "no handler for SIGTERM");
             std::future::pending::<()>().await;
         }
     }
 }
 
 #[cfg(not(unix))]
-async fn terminated() {
+async fn wait_for_sigterm() {
     std::future::pending::<()>().await;
 }

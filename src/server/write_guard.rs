@@ -1,5 +1,6 @@
-//! Requests that write are refused while nothing may be written (`Health::forbids_writes`), and those that the
-//! database did not take are noted for readiness.
+//! Refuses requests that write while writes are forbidden, and records failed writes for readiness.
+//!
+//! [`Health::forbids_writes`] decides whether writes are forbidden.
 
 use axum::{
     extract::{Request, State},
@@ -13,7 +14,8 @@ use crate::{
     health::Health,
 };
 
-/// Answers 503 to every method that is not safe (RFC 9110, section 9.2.1) while writes are forbidden.
+/// Answers 503 to every method that is not safe (RFC 9110, section 9.2.1) while writes are
+/// forbidden.
 pub(super) async fn reject_forbidden_writes(
     State(health): State<Health>,
     request: Request,
