@@ -1,4 +1,5 @@
-//! Wiring only. The generators write here, and look for the comments that say so.
+//! Connects the parts of the app. The generators add code here, next to the comments that name the
+//! generators.
 
 use std::{path::Path, sync::Arc};
 
@@ -35,6 +36,7 @@ use crate::{
     tokens::Tokens,
 };
 
+/// The Loco app.
 pub struct App;
 
 #[async_trait]
@@ -49,9 +51,9 @@ impl Hooks for App {
 
     async fn load_config(environment: &Environment) -> Result<Config> {
         let mut config = environment.load()?;
-        // Before anything is opened: a wrong setting should be the first thing one hears of.
+        // A faulty setting is reported before anything is opened.
         Settings::load(&config, environment)?;
-        // Before anything opens the file.
+        // This check runs before the SQLite file is opened.
         database::sqlite_file::check_wal_owner(&config.database.uri)
             .map_err(loco_rs::Error::Message)?;
         DatabaseSettings::stash(&mut config)?;
@@ -63,7 +65,7 @@ impl Hooks for App {
         environment: &Environment,
         mut config: Config,
     ) -> Result<BootResult> {
-        // Tests name the database of each app here.
+        // Tests set the database of each app here.
         DatabaseSettings::stash(&mut config)?;
         create_app::<Self, Migrator>(mode, environment, config).await
     }
@@ -123,9 +125,9 @@ impl Hooks for App {
         let serving = server::serve(listener, app, &settings.door, stop.clone());
         let supervisor = ctx.shared_store.get::<Supervisor>().unwrap_or_default();
         let stopping = async {
-            let is_patient = server::wait_for_stop(&supervisor).await;
+            let delays_drain = server::wait_for_stop(&supervisor).await;
             supervisor.health().add_fault(Fault::Stopping);
-            if is_patient {
+            if delays_drain {
                 server::delay_drain(settings.drain_delay).await;
             }
             stop.cancel();
@@ -134,7 +136,7 @@ impl Hooks for App {
         tokio::join!(serving, stopping);
         if supervisor.has_failed() {
             return Err(loco_rs::Error::string(
-                "a task of the server failed, see the log; start it again",
+                "a task of the server failed, see the log; restart the server",
             ));
         }
         Ok(())

@@ -1,4 +1,5 @@
-//! `cargo loco db …`: Loco's own commands, of which those that delete everything ask first in production.
+//! `cargo loco db …`: Loco's commands. In production, commands that delete data require a
+//! confirmation.
 
 use std::path::PathBuf;
 
@@ -34,9 +35,9 @@ enum Action {
     Create,
     /// Run the migrations that have not run
     Migrate,
-    /// Take migrations back, one or so many; the tables that they made are deleted
+    /// Revert migrations, one or the given number; the tables that they created are deleted
     Down {
-        /// How many
+        /// The number of migrations
         #[arg(default_value_t = 1)]
         steps: u32,
         #[command(flatten)]
@@ -57,9 +58,9 @@ enum Action {
         #[command(flatten)]
         consent: Consent,
     },
-    /// Make people and groups to look at; or write tables to files
+    /// Create example users and groups, or write tables to files
     Seed {
-        /// Delete everything before
+        /// Delete all data first
         #[arg(short, long)]
         reset: bool,
         /// Write all tables to files instead
@@ -80,13 +81,14 @@ enum Action {
 
 #[derive(clap::Args)]
 struct Consent {
-    /// Do it in production, too, where it deletes what people have written
+    /// Run in production too, where the command deletes the data of users
     #[arg(long)]
     yes_delete_everything: bool,
 }
 
 impl Action {
-    /// The name of a command that deletes, and whether the operator has agreed. `None` for the others.
+    /// Returns the name of a command that deletes data, with the operator's consent. `None` for
+    /// other commands.
     const fn destructive_command(&self) -> Option<(&'static str, &Consent)> {
         match self {
             Self::Down { consent, .. } => Some(("db down", consent)),
@@ -106,8 +108,8 @@ impl DbCommand {
     /// Runs the command.
     ///
     /// # Errors
-    /// When the configuration is at fault, the database fails, or the command would delete everything in
-    /// production and `--yes-delete-everything` is missing.
+    /// When the configuration is faulty, the database fails, or a command would delete data in
+    /// production without `--yes-delete-everything`.
     pub async fn run(self) -> Result<()> {
         let environment: Environment = self.environment.unwrap_or_else(resolve_from_env).into();
         let config = App::load_config(&environment).await?;
@@ -129,7 +131,7 @@ impl DbCommand {
         if !matches!(self.action, Action::Create) {
             check_pooler(&ctx.db).await?;
         }
-        // These two are given the address, and not the connection.
+        // `db create` and the dump commands read the URL instead of using the connection.
         ctx.config.database.uri = database.uri;
         let command = match self.action {
             Action::Create => return db::create(&ctx.config.database.uri).await,

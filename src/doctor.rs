@@ -1,8 +1,7 @@
-//! `cargo loco doctor`: everything that is looked at before the server starts, and whether the
-//! database and Redis are there.
+//! `cargo loco doctor`: runs all checks of a start, and connects to the database and to Redis.
 //!
-//! Loco's own looks only where the configuration has no fault and the database is open, which is when
-//! nobody asks for a doctor. This one takes each as it is, and changes nothing.
+//! Loco's own doctor runs only with a faultless configuration and an open database, when a doctor
+//! is not needed. This doctor runs each check by itself, and changes nothing.
 
 use std::{fmt, io::Write, path::Path, time::Duration};
 
@@ -20,20 +19,22 @@ use crate::{
     settings::{ChannelSettings, ConfigCheck, Settings, sqlite_file},
 };
 
-/// How long each of the others may take to answer.
+/// The timeout of the database check and of the Redis check.
 const CHECK_TIMEOUT: Duration = Duration::from_secs(4);
 
-/// The driver knows why, and has less time, so that it can say.
+/// The timeout of a connection. It is shorter than [`CHECK_TIMEOUT`], so that the driver can report
+/// its reason.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// Keys of the configuration whose values may be secrets, or have them in them.
+/// Keys of the configuration whose values may be or contain secrets.
 const SECRET_KEYS: [&str; 5] = ["secret", "password", "uri", "url", "redis_url"];
 
-/// Looks at everything, and says of each whether it is well and how to mend it, without any secret.
-/// Whether all is well.
+/// Runs all checks and prints for each whether it passed and how to fix it, without any secret.
+///
+/// Returns `true` if all checks passed.
 ///
 /// # Errors
-/// When nobody takes what it says.
+/// When the output cannot be written.
 pub async fn run_checks(environment: &Environment, out: &mut impl Write) -> Result<bool> {
     writeln!(
         out,
@@ -49,26 +50,26 @@ pub async fn run_checks(environment: &Environment, out: &mut impl Write) -> Resu
         }
     };
     let (settings, checks) = Settings::load_with_checks(&config, environment);
-    let mut findings: Vec<CheckResult> = checks.into_iter().flat_map(results_of).collect();
-    let is_named = is_check_passed(&findings, "DATABASE_URL");
-    findings.push(if is_named {
+    let mut results: Vec<CheckResult> = checks.into_iter().flat_map(results_of).collect();
+    let has_database_url = is_check_passed(&results, "DATABASE_URL");
+    results.push(if has_database_url {
         check_database(&config.database).await
     } else {
         CheckResult::failed("database", "was not tried: see DATABASE_URL")
     });
     if let Some(settings) = &settings {
-        findings.push(check_redis(&settings.channels).await);
+        results.push(check_redis(&settings.channels).await);
     }
-    for finding in &findings {
-        writeln!(out, "{finding}")?;
+    for result in &results {
+        writeln!(out, "{result}")?;
     }
-    Ok(findings.iter().all(|finding| finding.has_passed))
+    Ok(results.iter().all(|result| result.has_passed))
 }
 
-/// Shows the configuration as it is read, with its secrets hidden.
+/// Prints the configuration as the server reads it, with its secrets hidden.
 ///
 /// # Errors
-/// When it cannot be read, or nobody takes it.
+/// When the configuration cannot be read, or the output cannot be written.
 pub fn show_config(environment: &Environment, out: &mut impl Write) -> Result<()> {
     let config: Config = environment.load()?;
     let mut shown = serde_json::to_value(config)?;
@@ -96,7 +97,7 @@ fn hide_secrets(value: &mut Value) {
     }
 }
 
-/// What was found of one thing.
+/// The result of one check.
 struct CheckResult {
     name: &'static str,
     has_passed: bool,
@@ -104,8 +105,8 @@ struct CheckResult {
 }
 
 impl CheckResult {
-    fn passed(name: &'static str, told: impl Into<String>) -> Self {
-        let (has_passed, message) = (true, told.into());
+    fn passed(name: &'static str, message: impl Into<String>) -> Self {
+        let (has_passed, message) = (true, message.into());
         Self {
             name,
             has_passed,
@@ -113,18 +114,18 @@ impl CheckResult {
         }
     }
 
-    fn failed(name: &'static str, told: impl Into<String>) -> Self {
+    fn failed(name: &'static str, message: impl Into<String>) -> Self {
         Self {
             has_passed: false,
-            ..Self::passed(name, told)
+            ..Self::passed(name, message)
         }
     }
 }
 
 impl fmt::Display for CheckResult {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let word = if self.has_passed { "passed" } else { "FAILED" };
-        let line = format!("  {word}  {:13} {}", self.name, self.message);
+        let status = if self.has_passed { "passed" } else { "FAILED" };
+        let line = format!("  {status}  {:13} {}", self.name, self.message);
         f.write_str(line.trim_end())
     }
 }
@@ -136,25 +137,25 @@ fn results_of(check: ConfigCheck) -> Vec<CheckResult> {
     }
     let failed = faults
         .into_iter()
-        .map(|told| CheckResult::failed(name, told));
+        .map(|fault| CheckResult::failed(name, fault));
     failed.collect()
 }
 
-fn is_check_passed(findings: &[CheckResult], name: &str) -> bool {
-    findings
+fn is_check_passed(results: &[CheckResult], name: &str) -> bool {
+    results
         .iter()
-        .all(|finding| finding.has_passed || finding.name != name)
+        .all(|result| result.has_passed || result.name != name)
 }
 
 async fn check_database(database: &Database) -> CheckResult {
     const NAME: &str = "database";
-    if let Err(told) = check_wal_owner(&database.uri) {
-        return CheckResult::failed(NAME, told);
+    if let Err(message) = check_wal_owner(&database.uri) {
+        return CheckResult::failed(NAME, message);
     }
     if let Some(file) = sqlite_file(&database.uri).map(Path::new)
         && !file.exists()
     {
-        // To open it would create it.
+        // Opening the database would create its file.
         let folder = file
             .parent()
             .filter(|folder| !folder.as_os_str().is_empty());
@@ -167,25 +168,25 @@ async fn check_database(database: &Database) -> CheckResult {
             )
         };
     }
-    let looked = match timeout(CHECK_TIMEOUT, inspect_database(database)).await {
+    let inspection = match timeout(CHECK_TIMEOUT, inspect_database(database)).await {
         Err(_) => {
             return CheckResult::failed(NAME, format!("did not answer within {CHECK_TIMEOUT:?}"));
         }
-        Ok(looked) => looked,
+        Ok(inspection) => inspection,
     };
     let DatabaseStatus {
         state,
-        write_error: read_only,
-        renamed_users: renamed,
-    } = match looked {
-        Ok(looked) => looked,
+        write_error,
+        renamed_users,
+    } = match inspection {
+        Ok(status) => status,
         Err(error @ Error::DB(DbErr::Conn(_) | DbErr::ConnectionAcquire(_))) => {
-            let told = format!("{error}; is the one of DATABASE_URL there, and reachable?");
-            return CheckResult::failed(NAME, told);
+            let message = format!("{error}; is the one of DATABASE_URL there, and reachable?");
+            return CheckResult::failed(NAME, message);
         }
         Err(error) => return CheckResult::failed(NAME, explain_error(&error)),
     };
-    let names: Vec<_> = renamed
+    let names: Vec<_> = renamed_users
         .iter()
         .filter_map(|user| {
             Some(format!(
@@ -195,15 +196,15 @@ async fn check_database(database: &Database) -> CheckResult {
             ))
         })
         .collect();
-    let (renamed, names) = (renamed.len(), names.join(", "));
-    if let Some(error) = read_only {
+    let (renamed_count, names) = (renamed_users.len(), names.join(", "));
+    if let Some(error) = write_error {
         return CheckResult::failed(NAME, format!("answers, and takes no writes: {error}"));
     }
     match state {
-        SchemaState::Pending(0) if renamed > 0 => CheckResult::passed(
+        SchemaState::Pending(0) if renamed_count > 0 => CheckResult::passed(
             NAME,
             format!(
-                "answers, and is migrated; {renamed} accounts were renamed, because their usernames had no \
+                "answers, and is migrated; {renamed_count} accounts were renamed, because their usernames had no \
                  letter and no digit: their users can still log in by the former username. They are now \
                  {names}"
             ),
@@ -224,12 +225,12 @@ async fn check_database(database: &Database) -> CheckResult {
     }
 }
 
-/// The findings about a database that answers.
+/// The state of a reachable database.
 struct DatabaseStatus {
     state: SchemaState,
-    /// Why it takes no writes, if it takes none.
+    /// The error of a test write, if the database accepts no writes.
     write_error: Option<String>,
-    /// The accounts whose usernames were replaced, 100 at most.
+    /// The accounts whose usernames were replaced, at most 100.
     renamed_users: Vec<users::Model>,
 }
 
@@ -242,29 +243,30 @@ async fn inspect_database(database: &Database) -> Result<DatabaseStatus> {
         ..database.clone()
     };
     let db = open_pool(&database.uri, database.run_on_start.as_deref(), &config)?;
-    let looking = async {
-        // First, because this connects without the pool: the pool would hide the reason behind its time-out.
+    let inspection = async {
+        // The check of the pooler comes first, because it connects without the pool. The pool would
+        // hide the reason behind its timeout.
         check_pooler(&db).await?;
         let state = SchemaState::read(&db).await?;
-        // Nothing is changed: what is written is taken back.
-        let read_only = match state {
+        // The test write is rolled back, so it changes nothing.
+        let write_error = match state {
             SchemaState::Pending(0) => epochs::Model::check_writable_dry_run(&db).await.err(),
             _ => None,
         };
-        let read_only = read_only.map(|error| error.to_string());
-        let renamed = match state {
+        let write_error = write_error.map(|error| error.to_string());
+        let renamed_users = match state {
             SchemaState::Pending(0) => users::Model::list_renamed(&db).await?,
             _ => Vec::new(),
         };
         Ok(DatabaseStatus {
             state,
-            write_error: read_only,
-            renamed_users: renamed,
+            write_error,
+            renamed_users,
         })
     };
-    let looked = looking.await;
+    let result = inspection.await;
     db.close().await?;
-    looked
+    result
 }
 
 async fn check_redis(settings: &ChannelSettings) -> CheckResult {
@@ -274,7 +276,7 @@ async fn check_redis(settings: &ChannelSettings) -> CheckResult {
     };
     match timeout(CHECK_TIMEOUT, probe_redis(url, settings)).await {
         Ok(Ok(())) => CheckResult::passed(NAME, "answers"),
-        // It is there, and says itself what to change.
+        // Redis is reachable, and the error itself states what to change.
         Ok(Err(error)) if error.to_string().contains("ACL") => {
             CheckResult::failed(NAME, error.to_string())
         }

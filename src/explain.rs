@@ -1,4 +1,4 @@
-//! Why a command failed, as a person wants to read it.
+//! Turns errors of commands into texts for people.
 
 use std::{collections::BTreeMap, error::Error as _};
 
@@ -6,10 +6,10 @@ use loco_rs::Error;
 
 use crate::database::{Outage, classify};
 
-/// An error with what caused it, and what to do about it.
+/// Returns the text of an error with its causes and a hint what to do.
 #[must_use]
 pub fn explain_error(error: &Error) -> String {
-    // The template engine of the configuration begins its errors with the word already.
+    // The template engine of the configuration already prefixes its errors with `error: `.
     let mut text = error.to_string().trim_start_matches("error: ").to_owned();
     let mut source = error.source();
     while let Some(cause) = source {
@@ -24,12 +24,14 @@ pub fn explain_error(error: &Error) -> String {
         _ => None,
     };
     let hint = match outage {
-        Some(Outage::Unreachable) => "; is the database of DATABASE_URL there, and reachable?",
+        Some(Outage::Unreachable) => {
+            "; check that the database of DATABASE_URL runs and is reachable"
+        }
         Some(Outage::Busy) => "; another process holds the locks of the database",
         Some(Outage::DiskFull) => "; the disk of the database is full",
-        Some(Outage::ReadOnly) => "; the database takes no writes",
+        Some(Outage::ReadOnly) => "; the database accepts no writes",
         Some(Outage::StorageFailed) => {
-            "; look at the disk of the database and the space on it; if the file is damaged, restore a backup"
+            "; check the disk of the database and its free space; if the file is damaged, restore a backup"
         }
         _ if text.starts_with("no configuration file") => {
             "; run this in the project's folder, with LOCO_ENV development, test or production"
@@ -44,8 +46,11 @@ pub fn explain_error(error: &Error) -> String {
     text + hint
 }
 
-/// Returns a hint that names the environment variables that may have made a configuration file unreadable: those
-/// that the file reads, and that are empty or have a value that the error shows.
+/// Returns a hint that names environment variables that may have made a configuration file
+/// unreadable.
+///
+/// These are the variables that the file reads and that are empty or have a value that the error
+/// contains.
 fn environment_hint(file: &str, error: &str) -> String {
     let Ok(config) = std::fs::read_to_string(file) else {
         return String::new();
@@ -54,7 +59,7 @@ fn environment_hint(file: &str, error: &str) -> String {
         .split("get_env(name=\"")
         .skip(1)
         .filter_map(|rest| rest.split('"').next());
-    let set: BTreeMap<&str, String> = names
+    let set_variables: BTreeMap<&str, String> = names
         .filter_map(|name| {
             #[allow(clippy::disallowed_methods, reason = "only to name it in an error")]
             let value = std::env::var(name);
@@ -62,13 +67,13 @@ fn environment_hint(file: &str, error: &str) -> String {
         })
         .collect();
     let is_shown = |value: &str| value.trim().is_empty() || error.contains(&format!("\"{value}\""));
-    let mut names: Vec<&str> = set
+    let mut names: Vec<&str> = set_variables
         .iter()
         .filter(|(_, value)| is_shown(value))
         .map(|(name, _)| *name)
         .collect();
     if names.is_empty() {
-        names = set.into_keys().collect();
+        names = set_variables.into_keys().collect();
     }
     match names.as_slice() {
         [] => String::new(),

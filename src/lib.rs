@@ -1,13 +1,13 @@
 //! Salam: a real-time chat back end.
 //!
-//! One direction, which a reader can check with grep: routes → [`controllers`] → [`models`] →
+//! Dependencies have one direction, which `grep` can check: routes → [`controllers`] → [`models`] →
 //! database; controllers → [`views`]; controllers → [`channels`] → models, views, broker → Redis.
-//! What one client may ask of a node is in [`limits`], and who guesses at passwords in [`logins`].
-//! Models know nothing of sockets, views never wait, channels know nothing of controllers.
+//! [`limits`] has the limits of a client on a node, and [`logins`] limits password guessing. Models
+//! do not depend on sockets, views never wait, and channels do not depend on controllers.
 
 pub mod app;
 pub mod assets;
-#[allow(clippy::disallowed_methods)] // The room's own tasks live as long as the process.
+#[allow(clippy::disallowed_methods)] // The tasks of the channels live as long as the process.
 pub mod channels;
 pub mod controllers;
 pub mod database;
@@ -15,7 +15,7 @@ pub mod db_command;
 pub mod doctor;
 pub mod errors;
 pub mod explain;
-#[cfg(debug_assertions)] // As Loco has it: what is released generates nothing.
+#[cfg(debug_assertions)] // As in Loco: release builds have no generators.
 pub mod generate;
 pub mod health;
 pub mod initializers;
@@ -29,7 +29,7 @@ pub mod seed;
 pub mod server;
 pub mod settings;
 pub mod start_command;
-#[allow(clippy::disallowed_methods)] // It starts the tasks of channels/.
+#[allow(clippy::disallowed_methods)] // The supervisor spawns the tasks of channels/.
 pub mod supervisor;
 pub mod tasks;
 pub mod tokens;

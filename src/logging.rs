@@ -1,7 +1,7 @@
-//! The output of the log: standard output for `start`, and standard error for other commands. The configuration has
-//! its format and level.
+//! Opens the log: on standard output for `start`, and on standard error for other commands.
 //!
-//! A thread of its own writes the log. When nobody reads the output, the log drops lines, and the server goes on.
+//! The configuration has the format and the level. A thread of its own writes the log. If the
+//! output is not read, the log drops lines and the server continues.
 
 use std::{
     io::{IsTerminal, stderr, stdout},
@@ -19,32 +19,34 @@ use loco_rs::{
 use tracing_appender::non_blocking::{NonBlockingBuilder, WorkerGuard};
 use tracing_subscriber::{layer::SubscriberExt, util::SubscriberInitExt};
 
-/// Lines that may wait to be written: some megabytes.
+/// The number of lines that may wait to be written: some megabytes.
 const MAX_QUEUED_LINES: usize = 16_384;
 
-/// Held while the log is open; its end writes what waits.
+/// The guard of the writer thread. Dropping the guard writes all waiting lines.
 static WRITER_GUARD: Mutex<Option<WorkerGuard>> = Mutex::new(None);
 
 /// `true` when the log goes to standard error.
 static TO_STANDARD_ERROR: AtomicBool = AtomicBool::new(false);
 
-/// Writes the log to standard error from its opening on: standard output is that of a command, such as a task
-/// that prints a password.
+/// Sends the log to standard error. Call this before [`init`].
+///
+/// Standard output then has only the output of the command, such as a task that prints a password.
 pub fn use_standard_error() {
     TO_STANDARD_ERROR.store(true, Ordering::Relaxed);
 }
 
-/// Opens the log. Says whether it did: where files are configured, Loco does it by itself.
+/// Opens the log. Returns `false` if the log is disabled or goes to files, which Loco handles
+/// itself.
 pub fn init<H: Hooks>(config: &Logger) -> bool {
-    let has_file = config.file_appender.as_ref();
-    if has_file.is_some_and(|file| file.enable) || !config.enable {
+    let file_appender = config.file_appender.as_ref();
+    if file_appender.is_some_and(|file| file.enable) || !config.enable {
         return false;
     }
-    let writing = NonBlockingBuilder::default().buffered_lines_limit(MAX_QUEUED_LINES);
+    let builder = NonBlockingBuilder::default().buffered_lines_limit(MAX_QUEUED_LINES);
     let ((writer, guard), is_terminal) = if TO_STANDARD_ERROR.load(Ordering::Relaxed) {
-        (writing.finish(stderr()), stderr().is_terminal())
+        (builder.finish(stderr()), stderr().is_terminal())
     } else {
-        (writing.finish(stdout()), stdout().is_terminal())
+        (builder.finish(stdout()), stdout().is_terminal())
     };
     let filter = init_env_filter::<H>(config.override_filter.as_ref(), &config.level);
     let layer = init_layer(writer, &config.format, is_terminal);
@@ -56,7 +58,7 @@ pub fn init<H: Hooks>(config: &Logger) -> bool {
     true
 }
 
-/// Writes what waits, for the process ends.
+/// Writes all waiting lines and closes the log. Call this when the process ends.
 pub fn flush_and_close() {
     let guard = WRITER_GUARD
         .lock()

@@ -1,7 +1,7 @@
-//! The overview of the command line: `--help` and `--version` of the program.
+//! The output of `--help` and `--version` of the program.
 //!
-//! Loco parses its own commands, and would introduce itself. Commands for development alone are listed in debug
-//! builds.
+//! Loco parses its own commands, and its help would introduce Loco. Debug builds also list commands
+//! for development.
 
 use std::ffi::OsString;
 
@@ -44,24 +44,25 @@ enum Command {
     Version,
 }
 
-/// The text that a command line asks for.
+/// The text that a command line requests.
 enum OverviewText {
     Help,
     Version,
 }
 
-/// Returns the overview, or the version, if these arguments ask for it, and not for the help of a command.
+/// Returns the help or the version if these arguments request it. The help of a single command is
+/// not included.
 #[must_use]
 pub fn requested_text(args: impl Iterator<Item = OsString>) -> Option<String> {
     let args: Vec<OsString> = args.skip(1).collect();
     let args: Option<Vec<&str>> = args.iter().map(|arg| arg.to_str()).collect();
-    let wanted = match args?.as_slice() {
+    let requested = match args?.as_slice() {
         [] | ["-h" | "--help" | "help"] => OverviewText::Help,
         ["-V" | "--version" | "version"] => OverviewText::Version,
         _ => return None,
     };
     let mut command = Overview::command();
-    Some(match wanted {
+    Some(match requested {
         OverviewText::Help => command.render_help().to_string(),
         OverviewText::Version => command.render_version(),
     })

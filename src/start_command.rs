@@ -1,5 +1,7 @@
-//! The command `start`, with the options of Loco's own, which it replaces: Loco prints a banner, and programs read
-//! standard output where the log is JSON.
+//! The command `start`, with the options of Loco's `start`, which it replaces.
+//!
+//! Loco prints a banner. If the log is JSON, programs read standard output, and a banner would
+//! break them.
 
 use clap::{ArgGroup, Parser};
 use loco_rs::{
@@ -45,11 +47,11 @@ pub struct StartCommand {
 }
 
 impl StartCommand {
-    /// Runs the command until the server is told to stop.
+    /// Runs the server until a signal or a failed task stops it.
     ///
     /// # Errors
-    /// When the configuration is at fault, the database or the port is not available, or a task of the server
-    /// fails.
+    /// When the configuration is faulty, the database or the port is not available, or a task of
+    /// the server fails.
     pub async fn run(self) -> Result<()> {
         let environment: Environment = match &self.environment {
             Some(name) => name.clone().into(),
@@ -62,9 +64,9 @@ impl StartCommand {
         }
         let port = self.port.unwrap_or(ctx.config.server.port);
         if u16::try_from(port).is_err() {
-            // Before anything is created.
+            // This check runs before the app creates anything.
             return Err(Error::Message(format!(
-                "the port {port} is not a number from 0 to 65535; look at --port, at PORT and at server.port"
+                "the port {port} is not a number from 0 to 65535; check --port, PORT and server.port"
             )));
         }
         let no_banner = self.no_banner || matches!(ctx.config.logger.format, Format::Json);

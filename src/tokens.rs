@@ -1,7 +1,8 @@
-//! Access and refresh tokens: signed, typed, short-lived, and worth as much as their session.
+//! Signs and verifies access and refresh tokens: typed, short-lived, and valid as long as their
+//! session.
 //!
-//! The algorithm is fixed to HS256 in code, whatever a token's header says (RFC 8725, section 3.1),
-//! and a token of one type is never taken for the other (section 3.11).
+//! The algorithm is fixed to HS256 in code, whatever a token's header contains (RFC 8725, section
+//! 3.1). A token of one type is never accepted as the other type (section 3.11).
 
 use chrono::{Duration, Utc};
 use jsonwebtoken::{
@@ -16,31 +17,33 @@ use crate::{
     settings::TokenSettings,
 };
 
+/// The type of a token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum TokenType {
-    /// Opens the API and the socket.
+    /// Authenticates requests and sockets.
     Access,
-    /// Buys new access tokens.
+    /// Is exchanged for new access tokens.
     Refresh,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
 struct Claims {
     token_type: TokenType,
-    /// Seconds since 1970, like `iat`.
+    /// The expiry in seconds since 1970, like `iat`.
     exp: i64,
     iat: i64,
     jti: Uuid,
-    /// The session.
+    /// The id of the session.
     sid: Uuid,
-    /// The generation of the session's tokens; left out where it is 0, before the first password change.
+    /// The generation of the session's tokens. It is omitted while it is 0, before the first
+    /// password change.
     #[serde(rename = "gen", skip_serializing_if = "is_zero", default)]
     generation: i64,
-    /// Of a refresh token: the one that was rotated for it.
+    /// The predecessor of a refresh token, which was rotated for this token.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     parent: Option<Uuid>,
-    /// A number as text, as clients of simplejwt expect it.
+    /// The id of the user as text, as clients of simplejwt expect.
     user_id: String,
     iss: String,
     aud: String,
@@ -51,12 +54,14 @@ const fn is_zero(number: &i64) -> bool {
     *number == 0
 }
 
-/// Why a token opens nothing. Which of the many reasons it was is told at most to somebody who has
-/// shown who they are by another.
+/// The reason why a token is not valid.
+///
+/// The exact reason is reported at most to a client that has another valid token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TokenError {
-    /// It was good once.
+    /// The token was valid once.
     Expired,
+    /// The token was never valid here, or it is malformed.
     Invalid,
 }
 
@@ -70,6 +75,7 @@ pub struct Tokens {
 }
 
 impl Tokens {
+    /// Takes keys and claims from the settings.
     #[must_use]
     pub fn new(settings: &TokenSettings) -> Self {
         let secret = settings.secret.expose().as_bytes();
@@ -87,7 +93,9 @@ impl Tokens {
         }
     }
 
-    /// How long a token of this type lives; and a session, from each refresh on, as a refresh token.
+    /// Returns the lifetime of a token of this type.
+    ///
+    /// A session lives as long as its last refresh token.
     #[must_use]
     pub fn lifetime(&self, token_type: TokenType) -> Duration {
         Duration::seconds(i64::from(match token_type {
@@ -142,13 +150,14 @@ impl Tokens {
         encode(&Header::new(Algorithm::HS256), &claims, &self.signing_key)
     }
 
-    /// Returns the claims of a valid token of this type. Only the database knows whether its session lives.
+    /// Returns the claims of a valid token of this type. The database decides whether the session
+    /// is active.
     ///
-    /// A token that was issued in the future is valid: the clock of the node that issued it was ahead, or that
-    /// of this node was set back (RFC 7519, section 4.1.6, asks for no check of `iat`).
+    /// A token that was issued in the future is valid. The clock of its node was ahead, or the
+    /// clock of this node was set back. RFC 7519, section 4.1.6, requires no check of `iat`.
     ///
     /// # Errors
-    /// [`Refused`] for anything else.
+    /// [`TokenError`] for any other token.
     pub fn verify(&self, token_type: TokenType, token: &str) -> Result<TokenClaims, TokenError> {
         let TokenData { header, claims } =
             decode::<Claims>(token, &self.verifying_key, &self.validation).map_err(|error| {
@@ -158,17 +167,20 @@ impl Tokens {
                 }
             })?;
         let now = Utc::now().timestamp();
-        // Another header has extensions that the library does not know, or names a key (RFC 7515, section
-        // 4.1.11; RFC 8725, sections 3.10 and 3.11).
-        let is_our_header = header == Header::new(Algorithm::HS256);
-        // Longer lives a token from before a shorter lifetime was set: an operator who sets it means those too.
-        let longest = self.lifetime(token_type).num_seconds();
-        let lives_for = claims.exp.checked_sub(claims.iat);
-        let is_our_lifetime = lives_for.is_some_and(|seconds| (0..=longest).contains(&seconds));
-        if claims.token_type != token_type || !is_our_header || !is_our_lifetime {
+        // Another header has extensions that the library does not support, or names a key (RFC
+        // 7515, section 4.1.11; RFC 8725, sections 3.10 and 3.11).
+        let has_expected_header = header == Header::new(Algorithm::HS256);
+        // A longer lifetime belongs to a token from before the operator shortened the setting. The
+        // setting applies to old tokens too.
+        let max_lifetime = self.lifetime(token_type).num_seconds();
+        let lifetime = claims.exp.checked_sub(claims.iat);
+        let has_valid_lifetime =
+            lifetime.is_some_and(|seconds| (0..=max_lifetime).contains(&seconds));
+        if claims.token_type != token_type || !has_expected_header || !has_valid_lifetime {
             return Err(TokenError::Invalid);
         }
-        // On its expiry a token is expired (RFC 7519, section 4.1.4). The library takes it a second longer.
+        // A token is expired at its expiry time (RFC 7519, section 4.1.4). The library accepts it a
+        // second longer.
         if claims.exp.saturating_add_unsigned(self.settings.leeway) <= now {
             return Err(TokenError::Expired);
         }

@@ -18,8 +18,10 @@ use salam::{
     start_command::StartCommand,
 };
 
-/// Gives memory back: each login takes 19 MiB for some milliseconds, on whichever thread is free,
-/// and the system's allocator would keep that much for every one of them.
+/// The allocator, which returns memory to the system.
+///
+/// Each login takes 19 MiB for some milliseconds, on any free thread. The system's allocator would
+/// keep that much for each thread.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
@@ -41,21 +43,22 @@ struct DoctorCommand {
 }
 
 fn main() -> ExitCode {
-    // Before the runtime has threads: the environment may be changed by a single one only.
+    // The environment may only be changed while there is a single thread, so this comes before the
+    // runtime starts.
     match dotenvy::dotenv() {
         Ok(_) => {}
         Err(dotenvy::Error::Io(error)) if error.kind() == ErrorKind::NotFound => {}
-        // Without the line at fault, which may have a secret in it.
-        Err(dotenvy::Error::LineParse(_, at)) => {
+        // The error omits the faulty line, which may contain a secret.
+        Err(dotenvy::Error::LineParse(_, position)) => {
             return exit_with_error(&format!(
-                ".env: a line cannot be read, at its character {at}"
+                ".env: a line cannot be parsed, at its character {position}"
             ));
         }
         Err(error) => return exit_with_error(&format!(".env: {error}")),
     }
     #[cfg(debug_assertions)]
-    if let Some(asked) = salam::generate::generator_args(args_os()) {
-        return salam::generate::run(asked)
+    if let Some(args) = salam::generate::generator_args(args_os()) {
+        return salam::generate::run(args)
             .unwrap_or_else(|error| exit_with_error(&explain_error(&error)));
     }
     if let Some(text) = overview::requested_text(args_os()) {
@@ -65,7 +68,7 @@ fn main() -> ExitCode {
         };
     }
     if command_args("start", args_os()).is_none() && command_args("s", args_os()).is_none() {
-        // Standard output has the output of the task alone.
+        // Standard output has only the output of the task.
         logging::use_standard_error();
     }
     let runtime = match tokio::runtime::Runtime::new() {
@@ -73,17 +76,17 @@ fn main() -> ExitCode {
         Err(error) => return exit_with_error(&format!("the runtime did not start: {error}")),
     };
     database::track_pools();
-    let ended = runtime.block_on(async {
+    let result = runtime.block_on(async {
         ignore_file_size_signal();
-        let ended = run_command().await;
+        let result = run_command().await;
         database::close_all_pools().await;
-        ended
+        result
     });
     logging::flush_and_close();
-    ended.unwrap_or_else(|error| exit_with_error(&explain_error(&error)))
+    result.unwrap_or_else(|error| exit_with_error(&explain_error(&error)))
 }
 
-/// Runs the command: `start`, `doctor` and `db` of this program, and all others of Loco.
+/// Runs the command: `start`, `doctor` and `db` of this program, or a command of Loco.
 async fn run_command() -> loco_rs::Result<ExitCode> {
     if let Some(args) = command_args("doctor", args_os()) {
         return run_doctor(DoctorCommand::parse_from(args)).await;
@@ -100,48 +103,50 @@ async fn run_command() -> loco_rs::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// A write beyond the limit of a file's size (`ulimit -f`) fails, as on a full disk. By default the system would
-/// end the process for it (SIGXFSZ).
+/// Ignores SIGXFSZ. A write beyond the limit of a file's size (`ulimit -f`) then fails, as on a
+/// full disk.
+///
+/// By default the system would end the process.
 fn ignore_file_size_signal() {
     #[cfg(unix)]
     {
         use tokio::signal::unix::{SignalKind, signal};
         const SIGXFSZ: i32 = 25;
-        // The handler stays when the stream of signals is dropped.
+        // The handler stays installed when the stream of signals is dropped.
         if let Err(error) = signal(SignalKind::from_raw(SIGXFSZ)) {
             let _ = writeln!(
                 std::io::stderr(),
-                "the limit of a file's size ends the process: {error}"
+                "no handler for SIGXFSZ, so the file size limit ends the process: {error}"
             );
         }
     }
 }
 
-/// The arguments without the name of a command, if it is the one that was given.
+/// Returns the arguments without the name of a command, if the arguments call this command.
 fn command_args(command: &str, args: impl Iterator<Item = OsString>) -> Option<Vec<OsString>> {
     let mut args: Vec<OsString> = args.collect();
-    let mut at = 1;
-    while let Some(arg) = args.get(at).and_then(|arg| arg.to_str()) {
+    let mut index = 1;
+    while let Some(arg) = args.get(index).and_then(|arg| arg.to_str()) {
         match arg {
             arg if arg == command => {
-                args.remove(at);
+                args.remove(index);
                 return Some(args);
             }
-            "-e" | "--environment" => at += 2,
-            option if option.starts_with('-') => at += 1,
+            "-e" | "--environment" => index += 2,
+            option if option.starts_with('-') => index += 1,
             _ => return None,
         }
     }
     None
 }
 
-async fn run_doctor(asked: DoctorCommand) -> loco_rs::Result<ExitCode> {
-    let environment = match asked.environment {
-        _ if asked.production => Environment::Production,
+async fn run_doctor(command: DoctorCommand) -> loco_rs::Result<ExitCode> {
+    let environment = match command.environment {
+        _ if command.production => Environment::Production,
         Some(name) => name.into(),
         None => resolve_from_env().into(),
     };
-    if asked.config {
+    if command.config {
         doctor::show_config(&environment, &mut stdout())?;
         return Ok(ExitCode::SUCCESS);
     }
@@ -154,7 +159,7 @@ async fn run_doctor(asked: DoctorCommand) -> loco_rs::Result<ExitCode> {
 
 fn exit_with_error(text: &str) -> ExitCode {
     for line in text.lines() {
-        // Nothing is left to do if standard error is closed too.
+        // If standard error is closed, there is no other way to report the error.
         let _ = writeln!(std::io::stderr(), "error: {line}");
     }
     ExitCode::FAILURE

@@ -1,4 +1,5 @@
-//! Opens the real-time room when the server starts, and what is limited with it. (Tasks have none.)
+//! Starts the channels, the login throttle and the request limits with the server. Tasks have none
+//! of them.
 
 use std::sync::Arc;
 
@@ -13,6 +14,8 @@ use crate::{
     settings::Settings, supervisor::Supervisor,
 };
 
+/// Starts [`Channels`], [`LoginThrottle`] and [`RequestLimits`], and puts them into the shared
+/// store.
 pub struct ChannelsInitializer;
 
 #[async_trait]
@@ -24,12 +27,12 @@ impl Initializer for ChannelsInitializer {
     async fn before_run(&self, ctx: &AppContext) -> Result<()> {
         let settings = Settings::from_context(ctx)?;
         if let Err(error) = sqlite_file::assign_file_id(&ctx.db).await {
-            // The disk may be full, which readiness says; the file keeps the id that it has.
-            tracing::warn!(%error, "the file of the database could not be given a new id");
+            // The disk may be full, which readiness reports. The file then keeps its current id.
+            tracing::warn!(%error, "database file: new id could not be written");
         }
         let supervisor = Supervisor::default();
-        let (db, watched) = (ctx.db.clone(), supervisor.clone());
-        let channels = Channels::start(settings.clone(), db, watched).await?;
+        let (db, task_supervisor) = (ctx.db.clone(), supervisor.clone());
+        let channels = Channels::start(settings.clone(), db, task_supervisor).await?;
         ctx.shared_store.insert(supervisor);
         let logins = LoginThrottle::new(&settings.tokens.secret, channels.counters());
         ctx.shared_store.insert(channels);

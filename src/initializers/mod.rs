@@ -1,4 +1,4 @@
-//! What starts with the app.
+//! The initializers, which run when the server starts.
 
 pub mod channels;
 pub mod schema;

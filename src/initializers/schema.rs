@@ -1,5 +1,6 @@
-//! Refuses to serve on a database that is not migrated, or behind a pooler that mixes sessions: every request
-//! would fail.
+//! Refuses to start on a database that is not migrated, or behind a pooler that mixes sessions.
+//!
+//! In both cases every request would fail.
 
 use async_trait::async_trait;
 use loco_rs::{
@@ -8,6 +9,7 @@ use loco_rs::{
 };
 use migration::{SchemaState, check_pooler};
 
+/// Checks the schema and the pooler.
 pub struct SchemaInitializer;
 
 #[async_trait]
@@ -22,8 +24,7 @@ impl Initializer for SchemaInitializer {
         state.check_usable()?;
         match state {
             SchemaState::Pending(1..) => Err(Error::string(
-                "the database is not migrated, and database.auto_migrate is false; `db migrate` \
-                 does it",
+                "the database is not migrated, and database.auto_migrate is false; run `db migrate`",
             )),
             _ => Ok(()),
         }

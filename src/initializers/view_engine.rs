@@ -1,4 +1,4 @@
-//! Reads templates and texts when the server starts, and refuses to serve if one is faulty.
+//! Loads templates and texts when the server starts. A faulty template or text prevents the start.
 
 use async_trait::async_trait;
 use axum::{Extension, Router};
@@ -10,8 +10,9 @@ use loco_rs::{
 
 use crate::views::pages::PageEngine;
 
-// Loco has an engine that embeds assets/ too, but in its own crate: with each edit of a template all
-// of Loco would be built anew.
+// Loco also has an engine that embeds assets/, but in Loco's own crate. Each edit of a template
+// would then rebuild all of Loco.
+/// Adds the engine that renders pages to the router.
 pub struct ViewEngineInitializer;
 
 #[async_trait]

@@ -1,10 +1,11 @@
-//! Begins another life of the database, after a backup was restored.
+//! Begins a new epoch of the database after a backup was restored.
 
 use loco_rs::prelude::*;
 
 use super::operator::print_line;
 use crate::models::epochs;
 
+/// The task `epoch:begin`.
 pub struct EpochBegin;
 
 #[async_trait]
@@ -13,8 +14,8 @@ impl Task for EpochBegin {
         TaskInfo {
             name: "epoch:begin".to_owned(),
             detail:
-                "After a backup was restored: tell all clients to start anew, since the numbers \
-                     that they know may mean something else now"
+                "After a backup was restored: begin a new epoch, so that all clients reload, because \
+                 their event numbers may now mean other events"
                     .to_owned(),
         }
     }

@@ -1,4 +1,4 @@
-//! Sends to a group from outside the server, as `channel_layer.group_send` did.
+//! Sends a message to a group from the command line, as `channel_layer.group_send` did.
 
 use loco_rs::prelude::*;
 
@@ -19,6 +19,7 @@ const USAGE: TaskUsage = TaskUsage {
     example: r#"cargo loco task group:send group:chat_a1b2c3d4 message:"Hello""#,
 };
 
+/// The task `group:send`.
 pub struct GroupSend;
 
 #[async_trait]
@@ -40,7 +41,7 @@ impl Task for GroupSend {
         let group = chat_groups::Model::find_by_name(&ctx.db, name)
             .await?
             .ok_or_else(|| USAGE.error(&format!("there is no group `{name}`")))?;
-        let change = GroupCommand {
+        let command = GroupCommand {
             group_id: group.id,
             actor: None,
             cid: None,
@@ -49,23 +50,23 @@ impl Task for GroupSend {
                 reply_to: None,
             },
         };
-        let stored = change.apply_single(&ctx.db).await.map_err(Error::wrap)?;
-        let Ok(Some(event)) = stored.map(|stored| stored.event) else {
-            return Err(USAGE.error(&format!("the group `{name}` has just gone")));
+        let applied = command.apply_single(&ctx.db).await.map_err(Error::wrap)?;
+        let Ok(Some(event)) = applied.map(|applied| applied.event) else {
+            return Err(USAGE.error(&format!("the group `{name}` has just been deleted")));
         };
         let settings = Settings::from_context(ctx)?;
-        let told = match publish_event(ctx, &settings, name, &event).await {
+        let message = match publish_event(ctx, &settings, name, &event).await {
             Ok(()) => format!("sent to {name}"),
             Err(_) => format!(
-                "stored for {name}; without Redis the servers' sockets are told within {} s",
+                "stored for {name}; without Redis the servers deliver it within {} s",
                 settings.channels.sweep_every
             ),
         };
-        print_line(&told)
+        print_line(&message)
     }
 }
 
-/// The fast way to the servers' sockets.
+/// Publishes an event to the servers by the broker.
 async fn publish_event(
     ctx: &AppContext,
     settings: &Settings,

@@ -1,4 +1,4 @@
-//! Work from the command line: `cargo loco task <name>`.
+//! The tasks of operators: `cargo loco task <name>`.
 
 pub mod epoch_begin;
 pub mod group_send;

@@ -1,4 +1,4 @@
-//! What the tasks of operators have in common: their arguments, and the word to the servers.
+//! Shared code of the operators' tasks: arguments, output, and messages to the servers.
 
 use std::io::Write;
 
@@ -16,18 +16,19 @@ use crate::{
     settings::Settings,
 };
 
-/// A task as its errors name it.
+/// The name and the example call of a task, for its error texts.
 pub struct TaskUsage {
+    /// The name of the task, such as `user:activate`.
     pub name: &'static str,
-    /// Such as `cargo loco task user:activate username:ann`.
+    /// An example call, such as `cargo loco task user:activate username:ann`.
     pub example: &'static str,
 }
 
 impl TaskUsage {
-    /// An argument that must be there.
+    /// Returns a required argument.
     ///
     /// # Errors
-    /// When it is not; the text says how to call the task.
+    /// When the argument is missing. The text shows how to call the task.
     pub fn required_argument<'a>(&self, vars: &'a task::Vars, name: &str) -> Result<&'a str> {
         self.optional_argument(vars, name)?.ok_or_else(|| {
             let example = self.example;
@@ -35,11 +36,11 @@ impl TaskUsage {
         })
     }
 
-    /// Returns an argument that may be left out.
+    /// Returns an optional argument.
     ///
     /// # Errors
-    /// When an argument is empty, or is not one of those in the example: a task that goes on without an argument
-    /// may do more than was asked for.
+    /// When an argument is empty or not in the example. A task that ignores an argument may do more
+    /// than the operator requested.
     pub fn optional_argument<'a>(
         &self,
         vars: &'a task::Vars,
@@ -47,19 +48,19 @@ impl TaskUsage {
     ) -> Result<Option<&'a str>> {
         let example = self.example;
         for (key, value) in &vars.cli {
-            if !self.argument_names().any(|known| known == key) {
-                let told = format!("`{key}` is not an argument; like this: {example}");
-                return Err(self.error(&told));
+            if !self.argument_names().any(|name| name == key) {
+                let message = format!("`{key}` is not an argument; like this: {example}");
+                return Err(self.error(&message));
             }
             if value.is_empty() {
-                let told = format!("`{key}` is missing its value; like this: {example}");
-                return Err(self.error(&told));
+                let message = format!("`{key}` is missing its value; like this: {example}");
+                return Err(self.error(&message));
             }
         }
         Ok(vars.cli.get(name).map(String::as_str))
     }
 
-    /// Returns the names of the arguments, which are those of the example.
+    /// Returns the names of the arguments in the example.
     fn argument_names(&self) -> impl Iterator<Item = &'static str> {
         let words = self.example.split_whitespace();
         words
@@ -69,10 +70,10 @@ impl TaskUsage {
             .map(|(name, _)| name)
     }
 
-    /// The user that the argument `username` names, in whatever letter case.
+    /// Returns the user that the argument `username` names, in any letter case.
     ///
     /// # Errors
-    /// When it is missing, there is no such user, or the database fails.
+    /// When the argument is missing, the user does not exist, or the database fails.
     pub async fn find_user(&self, ctx: &AppContext, vars: &task::Vars) -> Result<users::Model> {
         let username = self.required_argument(vars, "username")?;
         users::Model::find_by_username(&ctx.db, username)
@@ -80,33 +81,35 @@ impl TaskUsage {
             .ok_or_else(|| self.error(&format!("there is no user `{username}`")))
     }
 
+    /// Returns an error that begins with the name of the task.
     #[must_use]
     pub fn error(&self, text: &str) -> Error {
         Error::Message(format!("{}: {text}", self.name))
     }
 }
 
-/// Has the servers close the sockets of sessions that were ended. Says when they will have.
+/// Makes the servers close the sockets of ended sessions. Returns the time within which they do.
 ///
 /// # Errors
 /// When the settings were not loaded.
 pub async fn close_ended_sockets(ctx: &AppContext, user: &users::Model) -> Result<&'static str> {
     let settings = Settings::from_context(ctx)?;
-    let word = NodeMessage::Sessions {
+    let message = NodeMessage::Sessions {
         user: user.username.as_str().into(),
     };
-    let telling = async {
+    let publishing = async {
         let broker = channels::connect_broker(&settings, &ctx.db).await?;
-        broker.publish(CLUSTER_TOPIC, word.encode()).await
+        broker.publish(CLUSTER_TOPIC, message.encode()).await
     };
-    Ok(match telling.await {
+    Ok(match publishing.await {
         Ok(()) => "within a second",
-        // They look by themselves.
+        // The session monitor of each server finds the ended sessions.
         Err(_) => "within 30 seconds",
     })
 }
 
-/// Announces events of groups to the servers. Without Redis they find the events by themselves.
+/// Publishes events of groups to the servers. Without Redis, the servers find the events in the
+/// log.
 ///
 /// # Errors
 /// When the settings were not loaded.
@@ -120,7 +123,7 @@ pub async fn publish_events(ctx: &AppContext, groups: &[(String, Vec<Event>)]) -
     };
     for (group, events) in groups {
         for event in events {
-            // The servers find an event in the log that Redis does not take.
+            // The servers find an event that Redis does not accept in the log.
             let payload = EncodedEvent::encode(group, event).frame().into();
             let _ = broker.publish(group, payload).await;
         }
@@ -128,7 +131,7 @@ pub async fn publish_events(ctx: &AppContext, groups: &[(String, Vec<Event>)]) -
     Ok(())
 }
 
-/// Says what was done.
+/// Prints a line on standard output.
 ///
 /// # Errors
 /// When standard output is closed.

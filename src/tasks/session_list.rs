@@ -1,4 +1,4 @@
-//! Shows where a user is logged in.
+//! Lists the sessions of a user.
 
 use loco_rs::prelude::*;
 
@@ -10,9 +10,10 @@ const USAGE: TaskUsage = TaskUsage {
     example: "cargo loco task session:list username:ann",
 };
 
-/// Sessions that are shown.
+/// The largest number of listed sessions.
 const MAX_SHOWN_SESSIONS: u64 = 1000;
 
+/// The task `session:list`.
 pub struct SessionList;
 
 #[async_trait]
@@ -20,17 +21,17 @@ impl Task for SessionList {
     fn task(&self) -> TaskInfo {
         TaskInfo {
             name: USAGE.name.to_owned(),
-            detail: format!("Show where a user is logged in: {}", USAGE.example),
+            detail: format!("List the sessions of a user: {}", USAGE.example),
         }
     }
 
     async fn run(&self, ctx: &AppContext, vars: &task::Vars) -> Result<()> {
         let user = USAGE.find_user(ctx, vars).await?;
-        let found = sessions::Model::list(&ctx.db, user.id, MAX_SHOWN_SESSIONS).await?;
-        if found.is_empty() {
+        let sessions = sessions::Model::list(&ctx.db, user.id, MAX_SHOWN_SESSIONS).await?;
+        if sessions.is_empty() {
             return print_line(&format!("{} is not logged in", user.username));
         }
-        for session in found {
+        for session in sessions {
             print_line(&format!(
                 "{}  since {}  last used {}  until {}  {}",
                 session.id,

@@ -1,4 +1,4 @@
-//! Ends one session of a user, or all.
+//! Revokes one session of a user, or all sessions.
 
 use loco_rs::prelude::*;
 
@@ -11,6 +11,7 @@ const USAGE: TaskUsage = TaskUsage {
               [id:67e55044-10b1-426f-9247-bb680e5fe0c8]",
 };
 
+/// The task `session:revoke`.
 pub struct SessionRevoke;
 
 #[async_trait]
@@ -18,18 +19,19 @@ impl Task for SessionRevoke {
     fn task(&self) -> TaskInfo {
         TaskInfo {
             name: USAGE.name.to_owned(),
-            detail: format!("End all sessions of a user, or one: {}", USAGE.example),
+            detail: format!("Revoke all sessions of a user, or one: {}", USAGE.example),
         }
     }
 
     async fn run(&self, ctx: &AppContext, vars: &task::Vars) -> Result<()> {
         let user = USAGE.find_user(ctx, vars).await?;
-        let ended = match USAGE.optional_argument(vars, "id")? {
+        let revoked = match USAGE.optional_argument(vars, "id")? {
             None => sessions::Model::revoke_all(&ctx.db, user.id, None).await?,
             Some(id) => {
-                let parsed = id.parse();
-                let parsed = parsed.map_err(|_| USAGE.error(&format!("`{id}` is no id")))?;
-                if !sessions::Model::revoke(&ctx.db, user.id, parsed).await? {
+                let session_id = id.parse();
+                let session_id =
+                    session_id.map_err(|_| USAGE.error(&format!("`{id}` is no id")))?;
+                if !sessions::Model::revoke(&ctx.db, user.id, session_id).await? {
                     let username = &user.username;
                     return Err(USAGE.error(&format!("{username} has no session `{id}`")));
                 }
@@ -37,9 +39,9 @@ impl Task for SessionRevoke {
             }
         };
         let when = close_ended_sockets(ctx, &user).await?;
-        let sessions = if ended == 1 { "session" } else { "sessions" };
+        let sessions = if revoked == 1 { "session" } else { "sessions" };
         print_line(&format!(
-            "{ended} {sessions} of {} ended; the sockets are closed {when}",
+            "{revoked} {sessions} of {} ended; the sockets are closed {when}",
             user.username
         ))
     }

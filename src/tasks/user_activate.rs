@@ -1,4 +1,4 @@
-//! Lets somebody in again.
+//! Activates a deactivated user.
 
 use loco_rs::prelude::*;
 
@@ -10,6 +10,7 @@ const USAGE: TaskUsage = TaskUsage {
     example: "cargo loco task user:activate username:ann",
 };
 
+/// The task `user:activate`.
 pub struct UserActivate;
 
 #[async_trait]
@@ -17,18 +18,15 @@ impl Task for UserActivate {
     fn task(&self) -> TaskInfo {
         TaskInfo {
             name: USAGE.name.to_owned(),
-            detail: format!(
-                "Let somebody log in again who was deactivated: {}",
-                USAGE.example
-            ),
+            detail: format!("Activate a deactivated user: {}", USAGE.example),
         }
     }
 
     async fn run(&self, ctx: &AppContext, vars: &task::Vars) -> Result<()> {
         let user = USAGE.find_user(ctx, vars).await?;
         user.set_active(&ctx.db, true).await?;
-        let passed = memberships::Model::take_over_groups(&ctx.db, &user).await?;
-        publish_events(ctx, &passed).await?;
+        let transferred = memberships::Model::take_over_groups(&ctx.db, &user).await?;
+        publish_events(ctx, &transferred).await?;
         print_line(&format!("{} can log in", user.username))
     }
 }

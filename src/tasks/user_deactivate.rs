@@ -1,4 +1,4 @@
-//! Puts somebody out: they cannot log in, and all that was opened is closed.
+//! Deactivates a user: the user cannot log in, and all sessions and sockets end.
 
 use loco_rs::prelude::*;
 
@@ -10,6 +10,7 @@ const USAGE: TaskUsage = TaskUsage {
     example: "cargo loco task user:deactivate username:ann",
 };
 
+/// The task `user:deactivate`.
 pub struct UserDeactivate;
 
 #[async_trait]
@@ -18,7 +19,7 @@ impl Task for UserDeactivate {
         TaskInfo {
             name: USAGE.name.to_owned(),
             detail: format!(
-                "Put somebody out: no login, no session, no socket: {}",
+                "Deactivate a user: no login, no session, no socket: {}",
                 USAGE.example
             ),
         }
@@ -28,9 +29,9 @@ impl Task for UserDeactivate {
         let user = USAGE.find_user(ctx, vars).await?;
         user.set_active(&ctx.db, false).await?;
         let when = close_ended_sockets(ctx, &user).await?;
-        let passed = memberships::Model::transfer_owned_groups(&ctx.db, &user).await?;
-        publish_events(ctx, &passed).await?;
-        let count = passed.len();
+        let transferred = memberships::Model::transfer_owned_groups(&ctx.db, &user).await?;
+        publish_events(ctx, &transferred).await?;
+        let count = transferred.len();
         print_line(&format!(
             "{} cannot log in any more; all sessions have ended, their sockets are closed {when}; \
              groups that have another owner now: {count}",

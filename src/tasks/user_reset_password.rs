@@ -1,4 +1,4 @@
-//! Gives somebody a new password who has lost theirs, or whose password somebody else knows.
+//! Gives a user a random password, for a password that is lost or known to others.
 
 use loco_rs::prelude::*;
 
@@ -10,6 +10,7 @@ const USAGE: TaskUsage = TaskUsage {
     example: "cargo loco task user:reset-password username:ann",
 };
 
+/// The task `user:reset-password`.
 pub struct UserResetPassword;
 
 #[async_trait]
@@ -18,8 +19,8 @@ impl Task for UserResetPassword {
         TaskInfo {
             name: USAGE.name.to_owned(),
             detail: format!(
-                "Give somebody a random password, which is shown this once, and end all their \
-                 sessions: {}",
+                "Give a user a random password, which is printed once, and revoke all sessions of the \
+                 user: {}",
                 USAGE.example
             ),
         }
@@ -27,7 +28,8 @@ impl Task for UserResetPassword {
 
     async fn run(&self, ctx: &AppContext, vars: &task::Vars) -> Result<()> {
         let user = USAGE.find_user(ctx, vars).await?;
-        // Not an argument: those are in the shell's history, and every process sees them.
+        // The password is not an argument: arguments are in the shell's history and visible to
+        // other processes.
         let password = Password::random();
         user.reset_password(&ctx.db, password.clone())
             .await
