@@ -1,11 +1,12 @@
-//! `cargo loco generate …`: Loco's generators, by the templates in `.loco-templates/`, and what they
-//! leave to be done by hand.
+//! `cargo loco generate …`: Loco's generators with the templates in `.loco-templates/`, and the
+//! steps that Loco leaves to a person.
 //!
-//! Loco's do their work in a process of their own, without the variables that cargo gives to what it
-//! runs: the cargo that they start in turn would take those for a change of what half of the
-//! dependencies are built by, and build them again, for minutes. A template writes one file; of ours
-//! some have several in them, one after another, which are taken apart afterwards. At last all is
-//! formatted.
+//! Loco's generators run in a child process without the variables that cargo sets for programs that
+//! it runs. A cargo inside the child would take these variables for a change of many dependencies,
+//! and rebuild the dependencies for minutes.
+//!
+//! A template writes one file. Some templates here contain several files, one after another, which
+//! this module unpacks afterwards. At the end, `cargo fmt` formats all files.
 
 use std::{
     collections::HashSet,
@@ -19,25 +20,25 @@ use std::{
 
 use loco_rs::{Error, Result};
 
-/// Set for the process that does Loco's part.
+/// The variable that marks the child process, which runs Loco's generators.
 const CHILD_ENV: &str = "SALAM_GENERATES";
 
-/// Begins the line before the content of another file.
+/// The prefix of the line before the content of another file.
 const FILE_SEPARATOR: &str = "// ==> ";
 
-/// Where generated files are that have others in them.
+/// The folders of generated files that contain other files.
 const BUNDLE_FOLDERS: [&str; 2] = ["src/controllers", "tests/models"];
 
-/// Where those are that they have in them.
+/// The folders of the files that are unpacked.
 const UNPACKED_FOLDERS: [&str; 2] = ["src/models", "tests/requests"];
 
-/// What cargo gives to a program that it runs.
+/// The prefixes of the variables that cargo sets for a program that it runs.
 const CARGO_ENV_PREFIXES: [&str; 2] = ["CARGO_MANIFEST_", "CARGO_PKG_"];
 
-/// The version that writes entities as they are here.
+/// The version of sea-orm-cli whose entities look like those in this repository.
 const SEA_ORM_CLI_VERSION: &str = "2.0";
 
-/// Types whose columns and JSON are the same on SQLite and PostgreSQL.
+/// The types whose columns and JSON are the same on SQLite and PostgreSQL.
 const COLUMN_TYPES: [&str; 16] = [
     "string",
     "text",
@@ -57,13 +58,13 @@ const COLUMN_TYPES: [&str; 16] = [
     "enum",
 ];
 
-/// The fields that say whose they are: a user's, or a group's.
+/// The fields that name the owner of a row: a user or a group.
 const OWNER_FIELDS: [&str; 2] = ["user:references", "chat_group:references:group_id"];
 
-/// What is asked of the generators, if anything.
+/// Returns the arguments if they call a generator.
 #[must_use]
 pub fn generator_args(args: impl Iterator<Item = OsString>) -> Option<Vec<String>> {
-    // The part of Loco's is not to do this again.
+    // The child process leaves the command to Loco.
     if env::var_os(CHILD_ENV).is_some() {
         return None;
     }
@@ -71,10 +72,10 @@ pub fn generator_args(args: impl Iterator<Item = OsString>) -> Option<Vec<String
     args.filter(|args| matches!(args.first().map(String::as_str), Some("generate" | "g")))
 }
 
-/// Generates, and says what to do with it.
+/// Generates code and prints the next steps.
 ///
 /// # Errors
-/// What must be there first, or is not known to the generators.
+/// When a required program is missing, or when the generators do not accept an argument.
 pub fn run(mut args: Vec<String>) -> Result<ExitCode> {
     let kind = args.get(1).cloned().unwrap_or_default();
     let is_help = args.iter().any(|arg| arg == "--help" || arg == "-h");
@@ -85,22 +86,22 @@ pub fn run(mut args: Vec<String>) -> Result<ExitCode> {
             add_default_owner(&mut args)?;
         }
     }
-    let before: HashSet<_> = source_files(&UNPACKED_FOLDERS).into_iter().collect();
-    let mut part = Command::new(current_exe()?);
-    part.args(&args).env(CHILD_ENV, "1");
-    // Loco writes the entities as part of a warning: where none is logged, none are written.
-    part.env("LOG_LEVEL", "warn").env_remove("RUST_LOG");
+    let existing: HashSet<_> = source_files(&UNPACKED_FOLDERS).into_iter().collect();
+    let mut child = Command::new(current_exe()?);
+    child.args(&args).env(CHILD_ENV, "1");
+    // Loco writes the entities only while it logs at level `warn` or lower.
+    child.env("LOG_LEVEL", "warn").env_remove("RUST_LOG");
     for (name, _) in env::vars_os() {
-        let is_of_cargo = |name: &str| {
+        let is_set_by_cargo = |name: &str| {
             CARGO_ENV_PREFIXES
                 .iter()
                 .any(|prefix| name.starts_with(prefix))
         };
-        if name.to_str().is_some_and(is_of_cargo) {
-            part.env_remove(&name);
+        if name.to_str().is_some_and(is_set_by_cargo) {
+            child.env_remove(&name);
         }
     }
-    if !part.status()?.success() {
+    if !child.status()?.success() {
         return Ok(ExitCode::FAILURE);
     }
     if is_help {
@@ -108,7 +109,7 @@ pub fn run(mut args: Vec<String>) -> Result<ExitCode> {
     }
     let mut is_new = false;
     for bundle in source_files(&BUNDLE_FOLDERS) {
-        is_new |= unpack_bundle(&bundle, &before)?;
+        is_new |= unpack_bundle(&bundle, &existing)?;
     }
     if !is_new && matches!(kind.as_str(), "scaffold" | "model") {
         return Err(Error::Message(
@@ -121,13 +122,13 @@ pub fn run(mut args: Vec<String>) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Fields are what has a colon in it: `title:string!`.
+/// Returns the fields: the arguments with a colon, such as `title:string!`.
 fn field_args(args: &[String]) -> impl Iterator<Item = (&str, &str)> {
-    let given = args.iter().skip(2).filter(|arg| !arg.starts_with('-'));
-    given.filter_map(|arg| arg.split_once(':'))
+    let arguments = args.iter().skip(2).filter(|arg| !arg.starts_with('-'));
+    arguments.filter_map(|arg| arg.split_once(':'))
 }
 
-/// What Loco would take, and the templates do not.
+/// Refuses fields that Loco accepts and the templates do not support.
 fn check_fields(args: &[String]) -> Result<()> {
     let is_public = args.iter().any(|arg| arg == "--no-auth");
     for (name, spec) in field_args(args) {
@@ -139,24 +140,24 @@ fn check_fields(args: &[String]) -> Result<()> {
             },
             None => name.to_owned(),
         };
-        let says_whose = OWNER_FIELDS.contains(&field.as_str());
-        if says_whose && is_public {
+        let is_owner = OWNER_FIELDS.contains(&field.as_str());
+        if is_owner && is_public {
             return Err(Error::Message(format!(
                 "`{field}` says whose they are, and `--no-auth` that they are everybody's"
             )));
         }
-        if !says_whose && ["user_id", "group_id"].contains(&column.as_str()) {
+        if !is_owner && ["user_id", "group_id"].contains(&column.as_str()) {
             return Err(Error::Message(format!(
                 "`{field}`: the column `{column}` says whose they are, as `{}` or `{}` alone",
                 OWNER_FIELDS[0], OWNER_FIELDS[1]
             )));
         }
         check_enum_values(&field, spec)?;
-        let word = spec.split(':').next().unwrap_or_default();
-        let word = word.trim_end_matches(['!', '^', '?']);
-        if word != "references" && !COLUMN_TYPES.contains(&word) {
+        let type_name = spec.split(':').next().unwrap_or_default();
+        let type_name = type_name.trim_end_matches(['!', '^', '?']);
+        if type_name != "references" && !COLUMN_TYPES.contains(&type_name) {
             return Err(Error::Message(format!(
-                "`{field}`: `{word}` is not among the types that are the same on SQLite and \
+                "`{field}`: `{type_name}` is not among the types that are the same on SQLite and \
                  PostgreSQL: {}, references",
                 COLUMN_TYPES.join(", ")
             )));
@@ -165,11 +166,11 @@ fn check_fields(args: &[String]) -> Result<()> {
     Ok(())
 }
 
-/// Each value of an enum is the name of a variant, too.
+/// Refuses enum values that cannot be the name of a variant.
 fn check_enum_values(field: &str, spec: &str) -> Result<()> {
     let Some(values) = spec
         .split_once(':')
-        .filter(|(word, _)| word.starts_with("enum"))
+        .filter(|(type_name, _)| type_name.starts_with("enum"))
     else {
         return Ok(());
     };
@@ -188,11 +189,11 @@ fn check_enum_values(field: &str, spec: &str) -> Result<()> {
     Ok(())
 }
 
-/// What nobody says otherwise of belongs to the user who makes it.
+/// Adds the owner `user` unless the arguments name another owner or `--no-auth`.
 fn add_default_owner(args: &mut Vec<String>) -> Result<()> {
     let is_public = args.iter().any(|arg| arg == "--no-auth");
     let has_owner = args.iter().any(|arg| OWNER_FIELDS.contains(&arg.as_str()));
-    // Without a name it would be taken for one.
+    // Without a name, Loco would take the field for the name.
     let has_name = args
         .iter()
         .skip(2)
@@ -208,12 +209,12 @@ fn add_default_owner(args: &mut Vec<String>) -> Result<()> {
 }
 
 fn check_sea_orm_cli() -> Result<()> {
-    let asked = Command::new("sea-orm-cli")
+    let output = Command::new("sea-orm-cli")
         .arg("--version")
         .stderr(Stdio::null())
         .output();
-    let told = asked.map(|asked| String::from_utf8_lossy(&asked.stdout).into_owned());
-    if told.is_ok_and(|told| told.contains(&format!(" {SEA_ORM_CLI_VERSION}."))) {
+    let version = output.map(|output| String::from_utf8_lossy(&output.stdout).into_owned());
+    if version.is_ok_and(|version| version.contains(&format!(" {SEA_ORM_CLI_VERSION}."))) {
         return Ok(());
     }
     Err(Error::Message(format!(
@@ -221,7 +222,7 @@ fn check_sea_orm_cli() -> Result<()> {
     )))
 }
 
-/// The source files in some folders.
+/// Returns the source files in some folders.
 fn source_files(folders: &[&str]) -> Vec<PathBuf> {
     let entries = folders
         .iter()
@@ -234,25 +235,26 @@ fn source_files(folders: &[&str]) -> Vec<PathBuf> {
         .collect()
 }
 
-/// Takes a file apart, if it has others in it, and says whether it has. What was there `before` stays as
-/// it is.
-fn unpack_bundle(bundle: &Path, before: &HashSet<PathBuf>) -> Result<bool> {
-    let mark = format!("\n{FILE_SEPARATOR}");
+/// Unpacks the other files of a generated file. Returns `true` if the file contained any.
+///
+/// Files in `existing` are kept as they are.
+fn unpack_bundle(bundle: &Path, existing: &HashSet<PathBuf>) -> Result<bool> {
+    let separator = format!("\n{FILE_SEPARATOR}");
     let text = fs::read_to_string(bundle)?;
-    let mut files = text.split(mark.as_str());
-    let own = files.next().unwrap_or_default();
+    let mut files = text.split(separator.as_str());
+    let own_content = files.next().unwrap_or_default();
     let mut is_bundle = false;
     for file in files {
         is_bundle = true;
         let (name, content) = file.split_once('\n').unwrap_or((file, ""));
         let path = PathBuf::from(name.trim());
-        if before.contains(&path) {
+        if existing.contains(&path) {
             print_line(&format!("skipped (exists): \"{}\"", path.display()))?;
         } else {
             fs::write(&path, content)?;
             print_line(&format!("added: \"{}\"", path.display()))?;
         }
-        fs::write(bundle, format!("{own}\n"))?;
+        fs::write(bundle, format!("{own_content}\n"))?;
     }
     Ok(is_bundle)
 }
@@ -260,9 +262,9 @@ fn unpack_bundle(bundle: &Path, before: &HashSet<PathBuf>) -> Result<bool> {
 fn format_all() -> Result<()> {
     let formatted = Command::new("cargo").args(["fmt", "--all"]).status();
     if !formatted.is_ok_and(|status| status.success()) {
-        print_line("`cargo fmt` did not go well: what was generated is not formatted.")?;
+        print_line("`cargo fmt` failed: the generated files are not formatted.")?;
     }
-    print_line("Try it: `cargo nextest run`, or `cargo test`. `git status` shows what was made.")
+    print_line("Try it: `cargo nextest run`, or `cargo test`. `git status` shows the new files.")
 }
 
 fn print_line(text: &str) -> Result<()> {

@@ -1,8 +1,9 @@
-//! `cargo loco db seed`: three people and two groups to look at, for whoever tries Salam or writes a
-//! client of it.
+//! `cargo loco db seed`: creates three example users and two groups, for people who try Salam or
+//! write a client.
 //!
-//! They act through the models, as requests do, so that their logs are like any others. No node is told:
-//! the groups are new, so nobody listens to them yet, and whoever logs in reads what is stored.
+//! The users act through the models, as requests do, so their logs are like any others. The seed
+//! publishes nothing to nodes, because the groups are new and have no sockets. Users who log in
+//! read the stored events.
 
 mod stories;
 
@@ -34,25 +35,25 @@ const USAGE: TaskUsage = TaskUsage {
     example: "cargo loco db seed",
 };
 
-/// Everybody's.
+/// The password of all example users.
 const SEED_PASSWORD: &str = "a staple of batteries";
 
-/// How long the invite lets people in.
+/// The lifetime of the invite.
 const INVITE_LIFETIME: Duration = Duration::days(7);
 
-/// Everybody, as they are stored.
+/// The stored example users.
 struct Cast {
     ann: users::Model,
     bob: users::Model,
     leyla: users::Model,
 }
 
-/// Makes what is not there yet, and says what there is. A second run changes nothing, or goes on where
-/// the first broke off.
+/// Creates the missing users and groups, and prints what exists. A second run changes nothing, or
+/// completes an interrupted first run.
 ///
 /// # Errors
-/// In production, and where one of the people is somebody else; nothing is written then. When the
-/// database fails.
+/// In production, and when one of the usernames belongs to another user. The seed then writes
+/// nothing. Also when the database fails.
 pub async fn run(ctx: &AppContext) -> Result<()> {
     if is_production(&ctx.environment) {
         return Err(USAGE.error(&format!(
@@ -63,15 +64,15 @@ pub async fn run(ctx: &AppContext) -> Result<()> {
     }
     migrate(ctx).await?;
     let db = &ctx.db;
-    // All are looked for before one is made.
-    let found = [
+    // All users are looked up before the first user is created.
+    let users = [
         SeedUser::Ann.find_user(db).await?,
         SeedUser::Bob.find_user(db).await?,
         SeedUser::Leyla.find_user(db).await?,
     ];
-    let is_there =
-        found.iter().all(Option::is_some) && LUNCH.exists(db).await? && SALAM.exists(db).await?;
-    if is_there {
+    let is_complete =
+        users.iter().all(Option::is_some) && LUNCH.exists(db).await? && SALAM.exists(db).await?;
+    if is_complete {
         return print_line(&summary(
             "It was all there already: nothing was changed.",
             &format!(
@@ -80,11 +81,11 @@ pub async fn run(ctx: &AppContext) -> Result<()> {
             ),
         ));
     }
-    let cast = Cast::register_all(db, found).await?;
+    let cast = Cast::register_all(db, users).await?;
     LUNCH.seed(db, &cast).await?;
     let group = SALAM.seed(db, &cast).await?;
-    let host = cast.user(SALAM.owner);
-    let (_, code) = invites::Model::create(db, &group, host, INVITE_LIFETIME, None)
+    let owner = cast.user(SALAM.owner);
+    let (_, code) = invites::Model::create(db, &group, owner, INVITE_LIFETIME, None)
         .await
         .map_err(Error::wrap)?;
     print_line(&summary(
@@ -98,7 +99,7 @@ pub async fn run(ctx: &AppContext) -> Result<()> {
     ))
 }
 
-/// What the start of a server does, too: who seeds may not have started one yet.
+/// Migrates as the start of a server does, because a server may not have started yet.
 async fn migrate(ctx: &AppContext) -> Result<()> {
     if ctx.config.database.auto_migrate {
         db::migrate::<Migrator>(&ctx.db).await?;
@@ -106,12 +107,12 @@ async fn migrate(ctx: &AppContext) -> Result<()> {
     SchemaInitializer.before_run(ctx).await
 }
 
-/// What there is, with a word before it, and one about the invite.
-fn summary(first: &str, invite: &str) -> String {
-    let people = SeedUser::ALL.map(|who| format!("{} ({})", who.username(), who.name()));
+/// Returns the text about the users and groups, with a first line and a text about the invite.
+fn summary(first_line: &str, invite: &str) -> String {
+    let people = SeedUser::ALL.map(|user| format!("{} ({})", user.username(), user.name()));
     let groups = [&LUNCH, &SALAM].map(|group| format!("{} ({})", group.name, group.title));
     format!(
-        "{first}\n  users     {}\n  password  {SEED_PASSWORD}\n  groups    {}\n  invite    {invite}\n\
+        "{first_line}\n  users     {}\n  password  {SEED_PASSWORD}\n  groups    {}\n  invite    {invite}\n\
          A server that runs on this database shows it to whoever logs in.",
         people.join(", "),
         groups.join(", ")
@@ -119,21 +120,21 @@ fn summary(first: &str, invite: &str) -> String {
 }
 
 impl SeedUser {
-    /// Who it is, if they are there already.
+    /// Returns the stored user, or `None` if the user does not exist yet.
     ///
     /// # Errors
-    /// Where it is somebody else.
+    /// When the username, or a name that looks the same, belongs to another user.
     async fn find_user(self, db: &DatabaseConnection) -> Result<Option<users::Model>> {
         let username = Username::parse(self.username()).map_err(Error::Message)?;
-        let found =
+        let user =
             users::Model::authenticate(db, username.as_str(), SEED_PASSWORD, Requester::OPERATOR)
                 .await
                 .map_err(Error::wrap)?;
-        if found.is_some() {
-            return Ok(found);
+        if user.is_some() {
+            return Ok(user);
         }
-        let another = users::Model::find_by_username(db, username.as_str()).await?;
-        if another.is_some()
+        let other = users::Model::find_by_username(db, username.as_str()).await?;
+        if other.is_some()
             || ConfusableKey::from_username(&username)
                 .is_reserved_by_other(db)
                 .await?
@@ -148,13 +149,13 @@ impl SeedUser {
         Ok(None)
     }
 
-    /// Who was found, or else is made.
+    /// Returns the stored user, or registers the user.
     async fn find_or_register(
         self,
         db: &DatabaseConnection,
-        found: Option<users::Model>,
+        user: Option<users::Model>,
     ) -> Result<users::Model> {
-        if let Some(user) = found {
+        if let Some(user) = user {
             return Ok(user);
         }
         let user = NewUser {
@@ -169,7 +170,7 @@ impl SeedUser {
 }
 
 impl Cast {
-    /// In the order of [`SeedUser::ALL`].
+    /// Finds or registers all users, in the order of [`SeedUser::ALL`].
     async fn register_all(
         db: &DatabaseConnection,
         [ann, bob, leyla]: [Option<users::Model>; 3],
@@ -181,8 +182,8 @@ impl Cast {
         })
     }
 
-    const fn user(&self, who: SeedUser) -> &users::Model {
-        match who {
+    const fn user(&self, seed_user: SeedUser) -> &users::Model {
+        match seed_user {
             SeedUser::Ann => &self.ann,
             SeedUser::Bob => &self.bob,
             SeedUser::Leyla => &self.leyla,
@@ -191,24 +192,24 @@ impl Cast {
 }
 
 impl Story {
-    /// Whether the group is there, with all that is said in it. What its people have changed since is
-    /// theirs.
+    /// Returns `true` if the group exists with all its messages. Later changes by its members do
+    /// not count.
     async fn exists(&self, db: &DatabaseConnection) -> Result<bool> {
         let group = chat_groups::Model::find_by_name(db, self.name).await?;
         Ok(group.is_some_and(|group| self.is_complete(&group)))
     }
 
     fn is_complete(&self, group: &chat_groups::Model) -> bool {
-        // The last of it is a line, and to delete one takes none from what is counted.
-        usize::try_from(group.messages).is_ok_and(|said| said >= self.line_count())
+        // The last act is a message, and deleting a message does not lower the counter.
+        usize::try_from(group.messages).is_ok_and(|messages| messages >= self.line_count())
     }
 
     async fn seed(&self, db: &DatabaseConnection, cast: &Cast) -> Result<chat_groups::Model> {
         let owner = cast.user(self.owner);
         let group = self.find_or_create_group(db, owner).await?;
         if !self.is_complete(&group) {
-            for (who, role) in self.others {
-                add_member(db, &group, owner, cast.user(*who), *role).await?;
+            for (seed_user, role) in self.others {
+                add_member(db, &group, owner, cast.user(*seed_user), *role).await?;
             }
             self.apply_acts(db, &group, cast).await?;
         }
@@ -235,23 +236,24 @@ impl Story {
         cast: &Cast,
     ) -> Result<()> {
         let mut lines: Vec<(&str, i64)> = Vec::new();
-        for (at, (who, act)) in self.acts.iter().enumerate() {
-            let change = GroupCommand {
+        for (index, (seed_user, act)) in self.acts.iter().enumerate() {
+            let command = GroupCommand {
                 group_id: group.id,
-                actor: Some(Actor::from_user(cast.user(*who))),
-                // As a client retries: what a run that broke off has done is not done again.
-                cid: Some(format!("seed-{at}")),
+                actor: Some(Actor::from_user(cast.user(*seed_user))),
+                // Like a client's retry: a repeated run does not repeat the acts of an interrupted
+                // run.
+                cid: Some(format!("seed-{index}")),
                 kind: act.command_kind(&lines)?,
             };
-            let outcome = change.apply_single(db).await.map_err(Error::wrap)?;
-            let stored = outcome.map_err(Error::wrap)?;
-            lines.extend(act.text().map(|text| (text, stored.seq)));
+            let outcome = command.apply_single(db).await.map_err(Error::wrap)?;
+            let applied = outcome.map_err(Error::wrap)?;
+            lines.extend(act.text().map(|text| (text, applied.seq)));
         }
         Ok(())
     }
 }
 
-/// Has somebody come in as people do, by an invite, and gives them their role.
+/// Adds a member by an invite, as users join, and sets the member's role.
 async fn add_member(
     db: &DatabaseConnection,
     group: &chat_groups::Model,

@@ -1,5 +1,6 @@
-//! The typed `settings:` block of `config/*.yaml`. Unknown keys are refused, so that a misspelt one
-//! never runs on a default in silence.
+//! The typed `settings:` block of `config/*.yaml`.
+//!
+//! Unknown keys are refused, so that a misspelt key never falls back to a default silently.
 
 mod checks;
 mod database;
@@ -29,88 +30,104 @@ pub use self::{
     secret::Secret,
 };
 
-/// The longest drain delay, in seconds. Service managers kill a process that takes much longer to stop.
+/// The longest drain delay, in seconds. Service managers kill a process that takes much longer to
+/// stop.
 const MAX_DRAIN_DELAY_SECONDS: u32 = 300;
 
-/// Clocks of nodes that differ by more are a fault to mend, not to allow for.
+/// The largest tolerance between the clocks of nodes, in seconds. A larger difference should be
+/// repaired.
 const MAX_LEEWAY_SECONDS: u64 = 30;
 
+/// All settings of the server.
 #[derive(Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Settings {
-    /// Seconds between the word to stop (SIGTERM) and the end of new connections. The node is not ready
-    /// meanwhile, so that load balancers notice.
+    /// Seconds between the signal to stop (SIGTERM) and the end of new connections. The node is
+    /// unready meanwhile, so that load balancers notice.
     pub drain_delay: u32,
-    /// Whether the server has Swagger UI and the documents of its API.
+    /// Whether the server has Swagger UI and the API documents.
     pub api_docs: bool,
-    /// The zone of every `HH:MM:SS`.
+    /// The time zone of every `HH:MM:SS`.
     pub time_zone: Tz,
-    /// Where clients reach the server, if it is not what their requests say.
+    /// The URL under which clients reach the server. `None` takes it from each request.
     #[serde(deserialize_with = "url_or_empty")]
     pub public_url: Option<Url>,
-    /// Origins, besides the server's own, whose pages may open sockets with the cookie.
+    /// Other origins whose pages may open sockets with the cookie.
     pub allowed_origins: Origins,
+    /// Connections, hosts and proxies.
     pub door: HttpSettings,
+    /// Access and refresh tokens.
     pub tokens: TokenSettings,
+    /// Sockets and the broker.
     pub channels: ChannelSettings,
+    /// Limits of one client.
     pub limits: LimitSettings,
-    /// The database that the app opens itself; never from a file, see [`DatabaseSettings::stash`].
+    /// The database that the app opens itself. No file contains it, see
+    /// [`DatabaseSettings::stash`].
     #[serde(skip)]
     pub database: Option<DatabaseSettings>,
 }
 
+/// The settings of tokens.
 #[derive(Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TokenSettings {
+    /// The secret of the installation.
     pub secret: Secret,
+    /// The claim `iss`.
     pub issuer: String,
+    /// The claim `aud`.
     pub audience: String,
-    /// Seconds.
+    /// The lifetime of an access token in seconds.
     pub access_lifetime: u32,
-    /// Seconds.
+    /// The lifetime of a refresh token in seconds.
     pub refresh_lifetime: u32,
-    /// Seconds that a socket stays by one access token; 0: as long as its session.
+    /// The seconds that a socket stays open with one access token. With 0, the socket stays open as
+    /// long as its session.
     pub socket_lifetime: u32,
-    /// Seconds, at most 30.
+    /// The tolerated difference of clocks in seconds, at most 30.
     pub leeway: u64,
 }
 
+/// The settings of sockets and the broker.
 #[derive(Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ChannelSettings {
-    /// `None`: messages stay in this process.
+    /// The URL of Redis. With `None`, messages stay in this process.
     #[serde(deserialize_with = "redis::url_or_empty")]
     pub redis_url: Option<RedisUrl>,
-    /// The certificates, PEM, of those who may have signed that of Redis. `None`: Mozilla's list.
+    /// The trusted certificates for Redis, as PEM. `None` means Mozilla's list.
     #[serde(
         rename = "redis_ca_file",
         deserialize_with = "redis::certificates_or_empty"
     )]
     pub redis_ca: Option<Vec<u8>>,
-    /// Begins the name of every topic in Redis.
+    /// The prefix of every topic in Redis.
     pub topic_prefix: String,
-    /// Bytes of one frame from a client.
+    /// The largest size of a frame from a client, in bytes.
     pub frame_limit: usize,
-    /// Events that a rich socket is given again when it comes back.
+    /// The largest number of events that a reconnected rich socket gets by replay.
     pub replay_limit: u32,
-    /// Messages, edits and so on that one user may send in 10 seconds.
+    /// The number of commands, such as messages and edits, that one user may send in 10 seconds.
     pub sends_per_10s: u32,
-    /// Seconds between two looks whether a group's log has gone on unheard.
+    /// Seconds between two comparisons of the rooms with the log, which find missed events.
     pub sweep_every: u32,
-    /// Seconds after which a socket that takes nothing of what it is told is closed.
+    /// Seconds after which a socket is closed that accepts no data.
     pub stall_timeout: u32,
-    /// Seconds of silence after which a socket is pinged.
+    /// Seconds without data from a socket after which the socket gets a ping.
     pub ping_every: u32,
-    /// Seconds in which a pinged socket must be heard of.
+    /// Seconds within which a socket must reply to a ping.
     pub pong_timeout: u32,
-    /// Seconds after which a node that was not heard of is taken for gone, with all who were online
-    /// there.
+    /// Seconds after the last heartbeat of a node, after which the node and its online users count
+    /// as offline.
     pub presence_lease: u32,
-    /// Bytes that the event buffers of all groups of this node may take. Of the groups in which nothing
-    /// happened for the longest time, sockets that are behind read the log instead.
+    /// The bytes that the event buffers of all groups of this node may use.
+    ///
+    /// The groups with the oldest activity lose their buffers first. Their lagging sockets then
+    /// read the log.
     pub buffer_bytes: usize,
-    /// Seconds that a user whose last socket has gone is still taken for online: a page that is
-    /// loaded again is no absence.
+    /// Seconds that a user counts as online after the user's last socket closed. A reloaded page is
+    /// not an absence.
     pub presence_grace: u32,
 }
 
@@ -118,9 +135,9 @@ impl Settings {
     /// Reads and checks the configuration.
     ///
     /// # Errors
-    /// Everything that is wrong with it, each in a line of its own that says what to do: a key that
-    /// is missing, unknown or of the wrong type; a value out of its limits; in production, also what
-    /// would be regretted there. No line has a secret in it.
+    /// All faults of the configuration, each in a line with what to do. A fault is a missing or
+    /// unknown key, a wrong type, a value out of range, or in production an unsafe value. No line
+    /// contains a secret.
     pub fn load(config: &Config, environment: &Environment) -> Result<Self> {
         let (settings, checks) = Self::load_with_checks(config, environment);
         let faults = checks.into_iter().flat_map(|check| check.faults);
@@ -132,17 +149,17 @@ impl Settings {
             .ok_or_else(|| Error::Message(faults.join("\n")))
     }
 
-    /// The settings of a running app.
+    /// Returns the settings of a running app.
     ///
     /// # Errors
-    /// When the app was not booted by [`crate::app::App`], which puts them there.
+    /// When the app was not booted by [`crate::app::App`], which stores the settings.
     pub fn from_context(ctx: &AppContext) -> Result<Arc<Self>> {
         ctx.shared_store
             .get::<Arc<Self>>()
             .ok_or_else(|| Error::string("the settings were not loaded"))
     }
 
-    /// The server's time of day, as every message of the base contract gives it.
+    /// Returns the server's time of day, as every message of the base contract contains it.
     #[must_use]
     pub fn time_of_day(&self) -> String {
         Utc::now()
@@ -151,7 +168,7 @@ impl Settings {
             .to_string()
     }
 
-    /// Values out of their limits.
+    /// Returns a fault for each value out of range.
     fn range_faults(&self) -> Vec<String> {
         let mut faults = Vec::new();
         if self.tokens.leeway > MAX_LEEWAY_SECONDS {
@@ -167,7 +184,7 @@ impl Settings {
             ));
         }
         let channels = &self.channels;
-        for (key, zero) in [
+        for (key, is_zero) in [
             ("tokens.access_lifetime", self.tokens.access_lifetime == 0),
             ("tokens.refresh_lifetime", self.tokens.refresh_lifetime == 0),
             ("channels.frame_limit", channels.frame_limit == 0),
@@ -185,7 +202,7 @@ impl Settings {
                 self.door.connections_per_address == 0,
             ),
         ] {
-            if zero {
+            if is_zero {
                 faults.push(format!("settings.{key} must be above 0"));
             }
         }
@@ -203,7 +220,7 @@ impl Settings {
     }
 }
 
-/// A variable that is not set arrives as an empty text.
+/// Reads a URL. A variable that is not set arrives as an empty text.
 fn url_or_empty<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Url>, D::Error> {
     let text = String::deserialize(deserializer)?;
     let text = text.trim();
@@ -212,7 +229,7 @@ fn url_or_empty<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Url
     }
     Url::parse(text)
         .map(Some)
-        // Without the text itself, which may have a password in it.
+        // The error omits the text, which may contain a password.
         .map_err(|error| {
             serde::de::Error::custom(format!(
                 "not a URL ({error}); it begins with its scheme, such as https://"

@@ -1,4 +1,4 @@
-//! Who there is, and what is said and done in the groups.
+//! The example users, and what they write and do in the groups.
 
 use loco_rs::prelude::*;
 
@@ -10,6 +10,7 @@ use crate::models::{
     group_commands::CommandKind, memberships::Role, messages::check_text, reactions::Emoji,
 };
 
+/// An example user.
 #[derive(Clone, Copy)]
 pub enum SeedUser {
     Ann,
@@ -17,32 +18,40 @@ pub enum SeedUser {
     Leyla,
 }
 
-/// A group, and what is done in it.
+/// An example group with the acts of its members.
 pub struct Story {
-    /// The same wherever it is told: the next run finds it by that, and an example may name it.
+    /// The name of the group, the same on every installation. The next run finds the group by its
+    /// name, and an example may use the name.
     pub name: &'static str,
+    /// The title of the group.
     pub title: &'static str,
+    /// The user who creates the group.
     pub owner: SeedUser,
-    /// Who comes in, and as what.
+    /// The other members, with their roles.
     pub others: &'static [(SeedUser, Role)],
-    /// The last must be a line: a group in which all are said has all of it.
+    /// The acts in order. The last act must be a message, because the number of messages shows
+    /// whether the group is complete.
     pub acts: &'static [(SeedUser, Act)],
 }
 
-/// What somebody does. A line that was said before is named by how it began.
+/// One act of a user. An earlier message is identified by its beginning.
 pub enum Act {
+    /// Sends a message.
     Says(&'static str),
-    /// A line, and what is said to it.
+    /// Replies to an earlier message: its beginning, and the reply.
     Answers(&'static str, &'static str),
-    /// A line, and what it is from then on.
+    /// Edits an earlier message: its beginning, and the new text.
     Edits(&'static str, &'static str),
+    /// Deletes an earlier message.
     Deletes(&'static str),
-    /// A line, and the emoji.
+    /// Reacts to an earlier message: its beginning, and the emoji.
     Reacts(&'static str, &'static str),
-    /// Has read all up to and with a line. (Who says something has read what came before.)
+    /// Reads all messages up to and including a message. A user who sends a message has also read
+    /// all messages before it.
     Reads(&'static str),
 }
 
+/// An example group in English and Persian.
 pub static LUNCH: Story = Story {
     name: "chat_5eed0001",
     title: "Lunch",
@@ -92,6 +101,7 @@ pub static LUNCH: Story = Story {
     ],
 };
 
+/// An example group in Persian.
 pub static SALAM: Story = Story {
     name: "chat_5eed0002",
     title: "سلام",
@@ -108,8 +118,10 @@ pub static SALAM: Story = Story {
 };
 
 impl SeedUser {
+    /// All example users.
     pub const ALL: [Self; 3] = [Self::Ann, Self::Bob, Self::Leyla];
 
+    /// Returns the username.
     pub const fn username(self) -> &'static str {
         match self {
             Self::Ann => "ann",
@@ -118,7 +130,7 @@ impl SeedUser {
         }
     }
 
-    /// The name that others see.
+    /// Returns the display name.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Ann => "Ann Lee",
@@ -129,7 +141,7 @@ impl SeedUser {
 }
 
 impl Story {
-    /// How many lines it has.
+    /// Returns the number of messages in the story.
     pub fn line_count(&self) -> usize {
         let lines = self.acts.iter().filter_map(|(_, act)| act.text());
         lines.count()
@@ -137,7 +149,7 @@ impl Story {
 }
 
 impl Act {
-    /// What is said, if it is that.
+    /// Returns the text of the message, if the act sends a message.
     pub const fn text(&self) -> Option<&'static str> {
         match *self {
             Self::Says(text) | Self::Answers(_, text) => Some(text),
@@ -145,15 +157,15 @@ impl Act {
         }
     }
 
-    /// What is asked for, where these lines were said, each with its number.
+    /// Returns the command of the act. `lines` has the earlier messages with their seqs.
     ///
     /// # Errors
-    /// Where the story is at fault.
+    /// When the act refers to a message that does not exist, or has an invalid text or emoji.
     pub fn command_kind(&self, lines: &[(&str, i64)]) -> Result<CommandKind> {
         let seq = |beginning: &str| {
             let line = lines.iter().find(|(text, _)| text.starts_with(beginning));
             let seq = line.map(|(_, seq)| *seq);
-            seq.ok_or_else(|| Error::Message(format!("nobody has said `{beginning}`")))
+            seq.ok_or_else(|| Error::Message(format!("no message begins with `{beginning}`")))
         };
         Ok(match *self {
             Self::Says(text) => CommandKind::Send {

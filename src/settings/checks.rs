@@ -1,4 +1,5 @@
-//! What is looked at before the server starts; `cargo loco doctor` shows the same.
+//! The checks of the configuration before the server starts. `cargo loco doctor` shows their
+//! results.
 
 use std::borrow::Cow;
 
@@ -14,16 +15,17 @@ use super::{
     secret,
 };
 
-/// One thing that was looked at.
+/// The result of one check.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ConfigCheck {
+    /// The name of the check.
     pub name: &'static str,
-    /// What is wrong with it and how to mend it, a line each.
+    /// The faults, each with what to do. Empty when the check passed.
     pub faults: Vec<String>,
 }
 
 impl Settings {
-    /// Looks at the whole configuration, and gives the settings if they can be read.
+    /// Checks the whole configuration. Returns the settings if they can be read, and all results.
     #[must_use]
     pub fn load_with_checks(
         config: &Config,
@@ -31,22 +33,27 @@ impl Settings {
     ) -> (Option<Self>, Vec<ConfigCheck>) {
         let in_production = is_production(environment);
         let config = &decode_settings(config);
-        let (settings, read) = match read_settings(config) {
-            Ok(settings) => (Some(settings), Vec::new()),
-            Err(fault) => (None, vec![fault]),
+        let (settings, read_fault) = match read_settings(config) {
+            Ok(settings) => (Some(settings), None),
+            Err(fault) => (None, Some(fault)),
         };
-        let limits = settings
+        let range_faults = settings
             .as_ref()
             .map(Self::range_faults)
             .unwrap_or_default();
-        let trusting = settings.as_ref().filter(|_| in_production);
-        let trusting = trusting.and_then(|settings| settings.door.trusted_proxies_fault());
+        let proxies_fault = settings.as_ref().filter(|_| in_production);
+        let proxies_fault =
+            proxies_fault.and_then(|settings| settings.door.trusted_proxies_fault());
         let checks = [
             (
                 "settings",
-                read.into_iter().chain(limits).chain(trusting).collect(),
+                read_fault
+                    .into_iter()
+                    .chain(range_faults)
+                    .chain(proxies_fault)
+                    .collect(),
             ),
-            // The others look also where the block as a whole could not be read.
+            // The other checks also run when the block as a whole cannot be read.
             ("JWT_SECRET", secret_faults(config, in_production)),
             ("DATABASE_URL", database::faults(config, in_production)),
             ("origins", origin_faults(config, in_production)),
@@ -57,11 +64,13 @@ impl Settings {
     }
 }
 
-/// Makes one text of the block `settings:`, as which it can be read all the same. The framework clones
-/// the configuration several times for each request: as a tree that costs more than the rest of most.
+/// Encodes the block `settings:` as one JSON text, which all readers here decode again.
+///
+/// The framework clones the configuration several times for each request. Cloning it as a tree
+/// would cost more than the rest of most requests.
 ///
 /// # Errors
-/// When it cannot be written as JSON.
+/// When the block cannot be written as JSON.
 pub fn encode_settings(config: &mut Config) -> serde_json::Result<()> {
     if let Some(block) = config.settings.as_mut().filter(|block| !block.is_string()) {
         *block = serde_json::to_string(block)?.into();
@@ -69,6 +78,7 @@ pub fn encode_settings(config: &mut Config) -> serde_json::Result<()> {
     Ok(())
 }
 
+/// Returns the configuration with the block `settings:` as a tree.
 pub(super) fn decode_settings(config: &Config) -> Cow<'_, Config> {
     let text = config.settings.as_ref().and_then(Value::as_str);
     match text.map(serde_json::from_str) {
@@ -77,13 +87,14 @@ pub(super) fn decode_settings(config: &Config) -> Cow<'_, Config> {
             config.settings = Some(block);
             Cow::Owned(config)
         }
-        // What is no block at all is refused as such.
+        // A text that is not a block is refused later, when it is read.
         Some(Err(_)) | None => Cow::Borrowed(config),
     }
 }
 
-/// Whether what would be regretted in production is refused: everywhere but in development and in
-/// tests, for one that has another name, such as `staging`, is as open to the world.
+/// Returns `true` if unsafe settings are refused: everywhere except in development and in tests.
+///
+/// An environment with another name, such as `staging`, is as exposed as production.
 #[must_use]
 pub const fn is_production(environment: &Environment) -> bool {
     !matches!(environment, Environment::Development | Environment::Test)
@@ -105,7 +116,7 @@ fn read_settings(config: &Config) -> Result<Settings, String> {
 fn secret_faults(config: &Config, in_production: bool) -> Vec<String> {
     let block = config.settings.as_ref();
     let secret = block.and_then(|block| block.pointer("/tokens/secret")?.as_str());
-    // Where there is none, or it is no text, the check of the settings says so.
+    // If the secret is missing or not a text, the check of the settings reports it.
     secret
         .and_then(|secret| secret::secret_fault(secret, in_production))
         .into_iter()
@@ -114,13 +125,13 @@ fn secret_faults(config: &Config, in_production: bool) -> Vec<String> {
 
 fn origin_faults(config: &Config, in_production: bool) -> Vec<String> {
     let block = config.settings.clone().unwrap_or_default();
-    // Where they cannot be read either, the check of the settings says so.
+    // If the origins cannot be read, the check of the settings reports it.
     serde_json::from_value(block)
-        .map(|known: OriginSettings| origins::faults(&known, in_production))
+        .map(|settings: OriginSettings| origins::faults(&settings, in_production))
         .unwrap_or_default()
 }
 
-/// What of the framework's own configuration would be regretted in production.
+/// Returns the unsafe settings of the framework's own configuration, in production.
 fn loco_faults(config: &Config, in_production: bool) -> Vec<String> {
     if !in_production {
         return Vec::new();
@@ -133,7 +144,7 @@ fn loco_faults(config: &Config, in_production: bool) -> Vec<String> {
         .queue
         .as_ref()
         .is_some_and(QueueConfig::dangerously_flush);
-    let regretted = [
+    let rules = [
         (
             has_open_cors,
             "server.middlewares.cors.allow_origins has a wildcard or `null` in it, as it has by \
@@ -154,6 +165,6 @@ fn loco_faults(config: &Config, in_production: bool) -> Vec<String> {
              configuration",
         ),
     ];
-    let regretted = regretted.into_iter().filter(|(is_set, _)| *is_set);
-    regretted.map(|(_, told)| told.to_owned()).collect()
+    let unsafe_settings = rules.into_iter().filter(|(is_set, _)| *is_set);
+    unsafe_settings.map(|(_, fault)| fault.to_owned()).collect()
 }

@@ -1,4 +1,4 @@
-//! Which database it is, and what must not be done to it.
+//! The database of the configuration, and its checks.
 
 use loco_rs::{
     Error, Result,
@@ -8,39 +8,41 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use url::Url;
 
-/// The address that the framework is given to connect to: nothing lasts there, and nobody can be away.
+/// The URI that the framework connects to. This database stores nothing and is always reachable.
 const PLACEHOLDER_URI: &str = "sqlite::memory:?cache=private";
 
-/// A statement for the placeholder; without one the framework has its own.
+/// The statement for the placeholder. Without it, the framework runs statements of its own.
 const NOOP_STATEMENT: &str = "PRAGMA user_version";
 
-/// Where a database is put aside in the settings. No file has such a key.
+/// The key of the stashed database in the settings. No file has such a key.
 const STASH_KEY: &str = "(database)";
 
 /// The database that the app opens itself.
 ///
-/// The framework connects to the database of its configuration before a command is known. That would create
-/// the file of SQLite for `cargo loco task`, and sends PostgreSQL parameters that poolers refuse. So its
-/// configuration names a placeholder, and the app opens the real database on first use.
+/// The framework connects to the database of its configuration before the command is known. This
+/// would create the SQLite file for `cargo loco task`, and it sends PostgreSQL parameters that
+/// poolers refuse. The framework's configuration therefore names a placeholder, and the app opens
+/// the real database on first use.
 #[derive(Clone, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct DatabaseSettings {
-    /// That of `DATABASE_URL`. It may have a password in it.
+    /// The URI of `DATABASE_URL`. It may contain a password.
     pub uri: String,
-    /// Statements for every new connection.
+    /// The statements that run on every new connection.
     pub run_on_start: Option<String>,
 }
 
 impl DatabaseSettings {
-    /// Puts the database of a configuration aside, where [`Self::of`] finds it.
+    /// Moves the database of a configuration into the settings, where [`Self::from_config`] finds
+    /// it.
     ///
     /// # Errors
-    /// When the settings are not a block, as another check says.
+    /// When the settings are not a block, which another check reports.
     pub fn stash(config: &mut Config) -> Result<()> {
         if config.database.uri == PLACEHOLDER_URI {
             return Ok(());
         }
-        let aside = Self {
+        let stashed = Self {
             uri: std::mem::replace(&mut config.database.uri, PLACEHOLDER_URI.to_owned()),
             run_on_start: config
                 .database
@@ -54,38 +56,39 @@ impl DatabaseSettings {
             .unwrap_or_default();
         let fields = block.as_object_mut();
         let fields = fields.ok_or_else(|| Error::string("the block `settings:` is missing"))?;
-        fields.insert(STASH_KEY.to_owned(), serde_json::to_value(aside)?);
+        fields.insert(STASH_KEY.to_owned(), serde_json::to_value(stashed)?);
         config.settings = Some(block);
         Ok(())
     }
 
-    /// The database of a configuration, put aside or not.
+    /// Returns the database of a configuration, stashed or not.
     #[must_use]
     pub fn from_config(config: &Config) -> Self {
-        let unpacked = super::checks::decode_settings(config);
-        let mut block = unpacked.settings.clone().unwrap_or_default();
+        let decoded = super::checks::decode_settings(config);
+        let mut block = decoded.settings.clone().unwrap_or_default();
         Self::take_stashed(config, &mut block).unwrap_or_else(|| Self {
             uri: config.database.uri.clone(),
             run_on_start: config.database.run_on_start.clone(),
         })
     }
 
-    /// Takes what was put aside out of the settings of a configuration. `None` where there is nothing, or the
-    /// configuration names another database by now.
+    /// Removes the stashed database from the settings and returns it.
+    ///
+    /// Returns `None` if there is none, or if the configuration now names another database.
     pub(super) fn take_stashed(config: &Config, block: &mut Value) -> Option<Self> {
-        let aside = block.as_object_mut()?.remove(STASH_KEY)?;
-        let aside = serde_json::from_value(aside).ok();
-        aside.filter(|_| config.database.uri == PLACEHOLDER_URI)
+        let stashed = block.as_object_mut()?.remove(STASH_KEY)?;
+        let stashed = serde_json::from_value(stashed).ok();
+        stashed.filter(|_| config.database.uri == PLACEHOLDER_URI)
     }
 
-    /// What an operator may read: where it is, without its password.
+    /// Describes the location of the database for an operator, without the password.
     #[must_use]
     pub fn describe(&self) -> String {
         match (sqlite_file(&self.uri), Url::parse(&self.uri)) {
             (Some(file), _) => format!("the file {file}"),
             (None, Ok(mut url)) if url.has_host() => {
                 let name = url.path().trim_start_matches('/').to_owned();
-                // A URL with a host takes both.
+                // Setting both succeeds for a URL with a host.
                 let _ = (url.set_username(""), url.set_password(None));
                 let host = url.host_str().unwrap_or_default();
                 let port = url
@@ -102,12 +105,13 @@ impl DatabaseSettings {
 const DATABASE_URL_HINT: &str = "such as postgres://user:password@host:5432/name or \
                     sqlite://file.sqlite?mode=rwc";
 
-/// What is wrong with the database of the configuration. Without its URL, which may have a password
-/// in it, or a part of one where the URL is malformed.
+/// Returns the faults of the database in the configuration.
+///
+/// The texts omit the URL, which may contain a password, and parts of a malformed URL.
 pub(super) fn faults(config: &Config, in_production: bool) -> Vec<String> {
     let database: &Database = &config.database;
-    let real = DatabaseSettings::from_config(config);
-    let uri = real.uri.trim();
+    let settings = DatabaseSettings::from_config(config);
+    let uri = settings.uri.trim();
     let mut faults = Vec::new();
     if uri.is_empty() {
         faults.push(format!(
@@ -125,7 +129,7 @@ pub(super) fn faults(config: &Config, in_production: bool) -> Vec<String> {
         && faults.is_empty()
         && let Err(error) = Url::parse(uri)
     {
-        // The driver would say the same with the whole URL, its password included.
+        // The driver's error would contain the whole URL with its password.
         faults.push(format!(
             "DATABASE_URL is not a URL ({error}); what is special in one stands percent-encoded in a \
              password"
@@ -149,7 +153,7 @@ pub(super) fn faults(config: &Config, in_production: bool) -> Vec<String> {
                 .to_owned(),
         );
     }
-    for (is_set, key, does) in [
+    for (is_set, key, effect) in [
         (
             database.dangerously_truncate,
             "dangerously_truncate",
@@ -163,21 +167,21 @@ pub(super) fn faults(config: &Config, in_production: bool) -> Vec<String> {
     ] {
         if is_set {
             faults.push(format!(
-                "database.{key} {does} at each start; take it out of the configuration"
+                "database.{key} {effect} at each start; take it out of the configuration"
             ));
         }
     }
     faults
 }
 
-/// The path and the query of the URI of an SQLite, as its driver takes it apart.
+/// Returns the path and the query of an SQLite URI, split as the driver splits them.
 fn sqlite_parts(uri: &str) -> Option<(&str, &str)> {
     let rest = uri.strip_prefix("sqlite:")?;
     let rest = rest.strip_prefix("//").unwrap_or(rest);
     Some(rest.split_once('?').unwrap_or((rest, "")))
 }
 
-/// The file of an SQLite that has one.
+/// Returns the file of an SQLite database that has a file.
 #[must_use]
 pub fn sqlite_file(uri: &str) -> Option<&str> {
     let (path, _) = sqlite_parts(uri)?;
@@ -190,7 +194,8 @@ fn is_in_memory(uri: &str) -> bool {
     })
 }
 
-/// Whether the name is, or ends in, the word for what is not production: `salam_development`.
+/// Returns `true` if the name is or ends in a word for other environments, such as
+/// `salam_development`.
 fn is_for_development(uri: &str) -> bool {
     let url = Url::parse(uri).ok();
     let name = match (sqlite_parts(uri), &url) {
@@ -198,9 +203,9 @@ fn is_for_development(uri: &str) -> bool {
         (None, Some(url)) => url.path().rsplit('/').next(),
         (None, None) => None,
     };
-    let stem = name.and_then(|name| name.split('.').next()).unwrap_or("");
-    let word = stem.rsplit(['_', '-']).next().unwrap_or("");
+    let name_stem = name.and_then(|name| name.split('.').next()).unwrap_or("");
+    let suffix = name_stem.rsplit(['_', '-']).next().unwrap_or("");
     ["development", "dev", "test", "tests"]
         .iter()
-        .any(|other| word.eq_ignore_ascii_case(other))
+        .any(|other| suffix.eq_ignore_ascii_case(other))
 }

@@ -1,4 +1,4 @@
-//! Names by which a server is called.
+//! Host names and addresses under which a server is reached.
 
 use std::{
     net::{IpAddr, Ipv4Addr, Ipv6Addr},
@@ -9,27 +9,31 @@ use axum::http::uri::Authority;
 use serde::Deserialize;
 use url::Url;
 
-/// The host of an authority (RFC 3986, section 3.2.2): a name without regard to letter case, to a
-/// dot at its end and to the port; or an address.
+/// The host of an authority (RFC 3986, section 3.2.2): a name or an address.
+///
+/// The letter case of a name, a dot at its end and the port are ignored.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "String")]
 pub enum Host {
+    /// A host name in lower case.
     Name(String),
+    /// An address. An IPv4 address in IPv6 form is stored as IPv4.
     Address(IpAddr),
 }
 
-/// Why a text is none.
+/// The error for a text that is not a host.
 #[derive(Debug, thiserror::Error)]
 #[error("not a host name or address")]
 pub struct HostParseError;
 
 impl Host {
+    /// Returns the host of a URL, if it has a valid one.
     #[must_use]
     pub fn from_url(url: &Url) -> Option<Self> {
         url.host_str()?.parse().ok()
     }
 
-    /// Whether it is this machine, to itself.
+    /// Returns `true` for `localhost` and loopback addresses.
     #[must_use]
     pub fn is_loopback(&self) -> bool {
         match self {
@@ -69,11 +73,11 @@ impl TryFrom<String> for Host {
     type Error = String;
 
     fn try_from(text: String) -> Result<Self, String> {
-        let told =
+        let error =
             || format!("`{text}` is neither a host name such as chat.example nor an address");
-        // A port would promise what is not looked at.
+        // A port is refused, because the server does not compare ports.
         let has_port = !text.ends_with(']') && text.contains(':');
-        if has_port { None } else { text.parse().ok() }.ok_or_else(told)
+        if has_port { None } else { text.parse().ok() }.ok_or_else(error)
     }
 }
 
@@ -82,11 +86,11 @@ fn is_port(text: &str) -> bool {
         && (text.is_empty() || text.parse::<u16>().is_ok())
 }
 
-/// What the system of names knows, and the underscore that some use.
+/// Returns `true` for a valid DNS name, in which underscores are allowed too.
 fn is_host_name(text: &str) -> bool {
     let is_label = |label: &str| {
-        let known = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
-        (1..=63).contains(&label.len()) && label.bytes().all(known)
+        let is_allowed = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
+        (1..=63).contains(&label.len()) && label.bytes().all(is_allowed)
     };
     text.len() <= 253 && text.split('.').all(is_label)
 }

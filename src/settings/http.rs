@@ -1,4 +1,4 @@
-//! Who may come in, from where, and who is believed about where others come from.
+//! The settings of the HTTP server: connections, hosts and trusted proxies.
 
 use std::net::IpAddr;
 
@@ -7,33 +7,36 @@ use serde::Deserialize;
 
 use super::Host;
 
-/// Prefix bits of `::ffff:0:0/96`, in which IPv6 writes addresses of IPv4 (RFC 4291, section
-/// 2.5.5.2).
+/// The length of the prefix `::ffff:0:0/96`, under which IPv6 contains IPv4 addresses (RFC 4291,
+/// section 2.5.5.2).
 const MAPPED_PREFIX: u8 = 96;
 
+/// The settings of the HTTP server.
 #[derive(Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct HttpSettings {
-    /// The proxies in front of the server, which are believed about the addresses and schemes by
-    /// which clients reached them.
+    /// The proxies in front of the server. The server trusts their headers with the client's
+    /// address and scheme.
     pub trusted_proxies: NetworkSet,
-    /// Names, besides that of the public URL, by which clients may call the server. None: in
-    /// production only those of the machine itself, else any.
+    /// The allowed host names besides the host of the public URL.
+    ///
+    /// With an empty list, production allows only loopback besides that host. Other environments
+    /// then allow every host.
     pub allowed_hosts: Vec<Host>,
-    /// Open at once; fewer where the system gives fewer files.
+    /// The largest number of open connections. A low limit of open files lowers it.
     pub max_connections: u32,
-    /// Open at once of one address, or of one /64 of IPv6.
+    /// The largest number of open connections of one IPv4 address or one IPv6 /64 network.
     pub connections_per_address: u32,
-    /// Bytes of answers that wait for slow clients, on this node. A user may have an eighth of them, a
-    /// network half of them.
+    /// The bytes of responses that may wait for slow clients of this node. A user may use an
+    /// eighth, a network half.
     pub answer_bytes: u64,
 }
 
-/// With less, one answer could not be sent.
+/// The least value of `answer_bytes`. With a smaller value, one response might not fit.
 const MIN_ANSWER_BYTES: u64 = 8 * 1024 * 1024;
 
 impl HttpSettings {
-    /// The fault of a bound of answers that is too small for one answer.
+    /// Returns a fault if `answer_bytes` is too small for one response.
     pub(super) fn answer_bytes_fault(&self) -> Option<String> {
         (self.answer_bytes < MIN_ANSWER_BYTES).then(|| {
             format!(
@@ -43,13 +46,13 @@ impl HttpSettings {
         })
     }
 
-    /// What would be regretted in production, if anything would.
+    /// Returns a fault if every address is a trusted proxy, which is unsafe in production.
     pub(super) fn trusted_proxies_fault(&self) -> Option<String> {
         let trusts_all = self
             .trusted_proxies
             .0
             .iter()
-            .any(|it| it.0.prefix_len() == 0);
+            .any(|network| network.0.prefix_len() == 0);
         trusts_all.then(|| {
             "settings.door.trusted_proxies has everybody in it, so that everybody could say that they \
              come from anywhere, past every limit; name the networks of your proxies"
@@ -58,12 +61,12 @@ impl HttpSettings {
     }
 }
 
-/// Some addresses and networks.
+/// A set of addresses and networks.
 #[derive(Clone, Debug, Default, Deserialize)]
 pub struct NetworkSet(Vec<Network>);
 
 impl NetworkSet {
-    /// Whether an address is one of them; one of IPv4 that IPv6 wraps counts as what it is.
+    /// Returns `true` if an address is in the set. An IPv4 address in IPv6 form counts as IPv4.
     #[must_use]
     pub fn contains(&self, address: IpAddr) -> bool {
         let address = address.to_canonical();
@@ -71,12 +74,12 @@ impl NetworkSet {
     }
 }
 
-/// `203.0.113.7`, `10.0.0.0/8`, `2001:db8::/32`.
+/// A network such as `10.0.0.0/8` or `2001:db8::/32`, or one address such as `203.0.113.7`.
 #[derive(Clone, Copy, Debug, Deserialize)]
 #[serde(try_from = "String")]
 struct Network(IpNet);
 
-/// Why a text is none.
+/// The error for a text that is not a network.
 #[derive(Debug, thiserror::Error)]
 #[error("`{0}` is neither an address nor a network such as 10.0.0.0/8")]
 struct NetworkParseError(String);
@@ -95,7 +98,9 @@ impl TryFrom<String> for Network {
     }
 }
 
-/// Peers are looked up by what they are, so networks must stand as what they are too.
+/// Converts a network of IPv4 addresses in IPv6 form to IPv4.
+///
+/// Peers are compared in their canonical form, so the networks need it too.
 fn unmap_ipv4(network: IpNet) -> IpNet {
     let IpNet::V6(wide) = network else {
         return network;

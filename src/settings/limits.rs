@@ -1,57 +1,61 @@
-//! How much one client may ask for.
+//! The limits of one client.
 
 use serde::Deserialize;
 
 use crate::models::memberships::Quotas;
 
-/// All of these are above 0. Those of stored rows hold for all nodes together, the others for each node.
+/// All limits are above 0. Limits of stored rows hold for all nodes together, the others for each
+/// node.
 #[derive(Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct LimitSettings {
-    /// Accounts that one network may create in an hour, attempts that fail included.
+    /// The accounts that one network may create in an hour. Failed attempts count.
     pub registrations_per_hour: u32,
-    /// Times that one network may try to log in, in a minute.
+    /// The login attempts of one network in a minute.
     pub logins_per_minute: u32,
-    /// Access tokens that one network may buy with refresh tokens in a minute.
+    /// The access tokens that one network may get for refresh tokens in a minute.
     pub refreshes_per_minute: u32,
-    /// Sockets and streams that one network may open in a minute.
+    /// The sockets and event streams that one network may open in a minute.
     pub sockets_per_minute: u32,
-    /// Sockets and streams that one network may have at once.
+    /// The sockets and event streams that one network may have open.
     pub sockets_per_network: u32,
-    /// Sockets and streams that one user may have at once.
+    /// The sockets and event streams that one user may have open.
     pub sockets_per_user: u32,
-    /// Chats that one user may start in an hour.
+    /// The chats that one user may start in an hour.
     pub starts_per_hour: u32,
-    /// Invites that one user may make in an hour.
+    /// The invites that one user may create in an hour.
     pub invites_per_hour: u32,
-    /// Changes of titles, roles, members, bans and invites, and of what the generators make, that one
-    /// user may make in a minute; where nobody has to be logged in, that one network may make.
+    /// The changes that one user may make in a minute to titles, roles, members, bans, invites and
+    /// generated resources.
+    ///
+    /// For endpoints without a login, the limit holds for a network.
     pub changes_per_minute: u32,
-    /// Requests of one user that read, in 10 seconds.
+    /// The requests of one user that read, in 10 seconds.
     pub reads_per_10s: u32,
-    /// Requests of one network that read, in 10 seconds, with and without an account: pages and documents
-    /// too.
+    /// The requests of one network that read, in 10 seconds, with and without an account. Pages and
+    /// documents count too.
     pub network_reads_per_10s: u32,
-    /// Groups that one user may subscribe to in 10 seconds, over all sockets.
+    /// The groups that one user may subscribe to in 10 seconds, over all sockets.
     pub subs_per_10s: u32,
-    /// Frames of every kind that one socket may send in a second.
+    /// The frames of all kinds that one socket may send in a second.
     pub frames_per_second: u32,
-    /// Seconds for which a rich socket may be held back by that before it is closed.
+    /// Seconds for which `frames_per_second` may throttle a rich socket. Then the socket is closed.
     pub frames_held: u32,
-    /// Sessions that one user may have. A login beyond that ends the session that was not used for the longest
-    /// time.
+    /// The sessions of one user. A login beyond this number ends the session that was unused for
+    /// the longest time.
     pub sessions_per_user: u32,
-    /// Groups that one user may be a member of.
+    /// The groups that one user may be a member of.
     pub groups_per_user: u32,
-    /// Members that one group may have.
+    /// The members of one group.
     pub members_per_group: u32,
 }
 
 impl LimitSettings {
-    /// With less a socket of as many groups as there may be could not come back.
+    /// The least value of `subs_per_10s`. With a smaller value, a socket with the most groups could
+    /// not reconnect.
     pub const MIN_SUBS_PER_10S: u32 = 512;
 
-    /// How many memberships there may be.
+    /// Returns the quotas of memberships.
     #[must_use]
     pub const fn quotas(&self) -> Quotas {
         Quotas {
@@ -60,7 +64,7 @@ impl LimitSettings {
         }
     }
 
-    /// What is wrong, if anything is.
+    /// Returns the first limit that is out of range.
     pub(super) fn range_fault(&self) -> Option<String> {
         let zero = [
             ("registrations_per_hour", self.registrations_per_hour),

@@ -1,17 +1,18 @@
-//! Where clients may come from: the public URL and the origins besides it.
+//! The origins of clients: the public URL and the allowed origins.
 
 use serde::{Deserialize, Deserializer};
 use url::{Host, Url};
 
-/// Origins, besides the server's own, whose pages may open sockets with the cookie.
+/// Other origins than the server's own whose pages may open sockets with the cookie.
 #[derive(Clone, Default)]
 pub struct Origins {
     listed: Vec<Url>,
-    /// What is wrong with the others.
+    /// The faults of the entries that are not origins.
     faults: Vec<String>,
 }
 
 impl Origins {
+    /// Returns the valid origins.
     pub fn iter(&self) -> impl Iterator<Item = &Url> {
         self.listed.iter()
     }
@@ -51,7 +52,7 @@ fn parse_origin(text: &str) -> Result<Url, String> {
     }
 }
 
-/// What keeps a URL from being an origin.
+/// Returns the reason why a URL is not an origin.
 fn origin_fault(url: &Url) -> Option<&'static str> {
     if !matches!(url.scheme(), "http" | "https") || !url.has_host() {
         Some("must be a URL that begins with http:// or https://")
@@ -62,7 +63,7 @@ fn origin_fault(url: &Url) -> Option<&'static str> {
     }
 }
 
-/// Those of the settings, by themselves.
+/// The part of the settings that has origins.
 #[derive(Deserialize)]
 pub(super) struct OriginSettings {
     #[serde(deserialize_with = "super::url_or_empty")]
@@ -70,15 +71,21 @@ pub(super) struct OriginSettings {
     allowed_origins: Origins,
 }
 
-/// What is wrong with where clients may come from. Without what may be a password.
-pub(super) fn faults(known: &OriginSettings, in_production: bool) -> Vec<String> {
-    let (public_url, allowed) = (known.public_url.as_ref(), &known.allowed_origins);
+/// Returns the faults of the origins, without parts that may be a password.
+pub(super) fn faults(settings: &OriginSettings, in_production: bool) -> Vec<String> {
+    let (public_url, allowed) = (settings.public_url.as_ref(), &settings.allowed_origins);
     let mut faults = Vec::new();
     if let Some(fault) = public_url.and_then(origin_fault) {
         faults.push(format!("PUBLIC_URL {fault}"));
     }
-    let of_origin = |fault: &str| format!("settings.allowed_origins: {fault}");
-    faults.extend(allowed.faults.iter().map(String::as_str).map(of_origin));
+    let origin_fault_text = |fault: &str| format!("settings.allowed_origins: {fault}");
+    faults.extend(
+        allowed
+            .faults
+            .iter()
+            .map(String::as_str)
+            .map(origin_fault_text),
+    );
     if !in_production {
         return faults;
     }
@@ -90,7 +97,7 @@ pub(super) fn faults(known: &OriginSettings, in_production: bool) -> Vec<String>
         );
     }
     for origin in allowed.iter().filter(|origin| is_plain_http(origin)) {
-        faults.push(of_origin(&format!(
+        faults.push(origin_fault_text(&format!(
             "`{origin}` begins with http://: whoever sits on the way can make it any page; serve \
              it by https://"
         )));
@@ -98,7 +105,7 @@ pub(super) fn faults(known: &OriginSettings, in_production: bool) -> Vec<String>
     faults
 }
 
-/// Whether a page of this address can be changed on its way.
+/// Returns `true` if the content of a page at this URL can be changed in transit.
 fn is_plain_http(url: &Url) -> bool {
     let is_loopback = match url.host() {
         Some(Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),

@@ -1,24 +1,25 @@
-//! Where Redis is, as `REDIS_URL` says it, and whom to trust there.
+//! The addresses of Redis from `REDIS_URL`, and the trusted certificates.
 
 use std::str::FromStr;
 
 use serde::{Deserialize, Deserializer, de::Error};
 use url::Url;
 
-/// One server, nodes of a cluster, or sentinels:
+/// The URL of one server, of nodes of a cluster, or of sentinels:
 ///
 /// - `redis://user:password@host:6379`, with TLS `rediss://`,
-/// - `redis://host:6379,host:6379`: nodes of a cluster, of which one must be up at the start,
+/// - `redis://host:6379,host:6379`: nodes of a cluster, at least one of which must be up at the
+///   start,
 /// - `redis+sentinel://user:password@host:26379,host:26379/name` or `rediss+sentinel://`: the
-///   master of that name. User and password are those of Redis; what the sentinels ask for, if they
-///   do, are `?sentinel_username=` and `?sentinel_password=`.
+///   master of that name. User and password are those of Redis. `?sentinel_username=` and
+///   `?sentinel_password=` are those of the sentinels, if the sentinels need them.
 ///
-/// What is special in a URL stands percent-encoded in a password.
+/// Characters that are special in a URL must be percent-encoded in a password.
 #[derive(Clone)]
 pub struct RedisUrl {
-    /// A URL for each host: at least one.
+    /// A URL for each host, at least one.
     pub servers: Vec<Url>,
-    /// The name of the master that the servers, which are sentinels then, know.
+    /// The name of the master, if the servers are sentinels.
     pub master: Option<String>,
 }
 
@@ -26,18 +27,23 @@ const SCHEMES: &str = "redis://, rediss://, redis+sentinel:// or rediss+sentinel
 
 const SENTINEL_PORT: u16 = 26379;
 
-/// What a file of certificates has in it.
+/// The text that every file with certificates contains.
 const PEM_CERTIFICATE: &str = "-----BEGIN CERTIFICATE-----";
 
-/// Why a text is no URL of Redis. Without the text, which may have a password in it.
+/// The error for a text that is not a URL of Redis. The error omits the text, which may contain a
+/// password.
 #[derive(Debug, thiserror::Error)]
 pub enum RedisUrlError {
+    /// The scheme is not one of Redis.
     #[error("must begin with {SCHEMES}")]
     Scheme,
+    /// The text is not a URL.
     #[error("not a URL ({0}); one of Redis is redis://user:password@host:6379")]
     Url(#[from] url::ParseError),
+    /// The path is not the number of a database.
     #[error("after the host may only stand the number of a database")]
     Path,
+    /// A URL of sentinels lacks the name of the master.
     #[error(
         "after the sentinels must stand the name of the master: redis+sentinel://host:26379/name"
     )]
@@ -49,13 +55,13 @@ impl FromStr for RedisUrl {
 
     fn from_str(text: &str) -> Result<Self, RedisUrlError> {
         let (scheme, rest) = text.split_once("://").ok_or(RedisUrlError::Scheme)?;
-        let (scheme, of_sentinels) = match scheme {
+        let (scheme, is_sentinel) = match scheme {
             "redis" | "rediss" => (scheme, false),
             "redis+sentinel" => ("redis", true),
             "rediss+sentinel" => ("rediss", true),
             _ => return Err(RedisUrlError::Scheme),
         };
-        // `Url` knows one host only.
+        // `Url` supports one host only.
         let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
         let (authority, tail) = rest.split_at(end);
         let (user, hosts) = match authority.rsplit_once('@') {
@@ -66,7 +72,7 @@ impl FromStr for RedisUrl {
             .split(',')
             .map(|host| Url::parse(&format!("{scheme}://{user}{host}{tail}")))
             .collect::<Result<Vec<_>, _>>()?;
-        if of_sentinels {
+        if is_sentinel {
             Self::from_sentinels(servers)
         } else {
             Self::from_servers(servers)
@@ -97,7 +103,7 @@ impl RedisUrl {
                 return Err(RedisUrlError::MissingMaster);
             }
             master = Some(name);
-            // The name is no database.
+            // The path of a sentinel's URL is not the number of a database.
             server.set_path("");
             if server.port().is_none() && server.set_port(Some(SENTINEL_PORT)).is_err() {
                 return Err(url::ParseError::EmptyHost.into());
@@ -106,7 +112,7 @@ impl RedisUrl {
         Ok(Self { servers, master })
     }
 
-    /// Whether the way there is encrypted.
+    /// Returns `true` if the connection is encrypted.
     #[must_use]
     pub fn is_tls(&self) -> bool {
         self.servers
@@ -115,7 +121,7 @@ impl RedisUrl {
     }
 }
 
-/// A variable that is not set arrives as an empty text.
+/// Reads a URL of Redis. A variable that is not set arrives as an empty text.
 pub(super) fn url_or_empty<'de, D: Deserializer<'de>>(
     deserializer: D,
 ) -> Result<Option<RedisUrl>, D::Error> {
@@ -126,7 +132,7 @@ pub(super) fn url_or_empty<'de, D: Deserializer<'de>>(
     }
 }
 
-/// Reads the file, so that one that is missing is found at the start.
+/// Reads the file of certificates, so that a missing file prevents the start.
 pub(super) fn certificates_or_empty<'de, D: Deserializer<'de>>(
     deserializer: D,
 ) -> Result<Option<Vec<u8>>, D::Error> {
@@ -135,10 +141,10 @@ pub(super) fn certificates_or_empty<'de, D: Deserializer<'de>>(
     if path.is_empty() {
         return Ok(None);
     }
-    let told = |what: String| D::Error::custom(format!("`{path}`: {what}"));
-    let pem = std::fs::read(path).map_err(|error| told(error.to_string()))?;
+    let fault = |reason: String| D::Error::custom(format!("`{path}`: {reason}"));
+    let pem = std::fs::read(path).map_err(|error| fault(error.to_string()))?;
     if !String::from_utf8_lossy(&pem).contains(PEM_CERTIFICATE) {
-        return Err(told(format!("there is no `{PEM_CERTIFICATE}` in it")));
+        return Err(fault(format!("there is no `{PEM_CERTIFICATE}` in it")));
     }
     Ok(Some(pem))
 }
