@@ -1,8 +1,10 @@
-//! What group commit is worth: durable changes a second, and how long each waits for its
-//! acknowledgement, with the writer and with a transaction for each.
+//! Measures group commit: durable commands a second, and the wait of each command for its
+//! acknowledgement.
 //!
-//! `cargo bench -p salam-benches --bench appends` measures SQLite as it is shipped; with `DATABASE_URL` set, that
-//! PostgreSQL server too, in a database of its own. Both ways take turns within one run.
+//! The benchmark compares the writer with one transaction for each command. `cargo bench -p
+//! salam-benches --bench appends` measures SQLite as shipped. If `DATABASE_URL` names a PostgreSQL
+//! server, the benchmark measures that server too, in a database of its own. Both modes take turns
+//! within one run.
 
 use std::{
     env::set_current_dir,
@@ -22,21 +24,29 @@ use salam::{
 use salam_benches::{event_log, node::project_root};
 use sea_orm::{ConnectionTrait, Database, DatabaseConnection};
 
+/// Runs of each mode and load. The median counts.
 const ROUNDS: usize = 3;
+/// The duration of one run.
 const ROUND_TIME: Duration = Duration::from_secs(2);
+/// The text of each message, of about 100 bytes.
 const MESSAGE_TEXT: &str = "a text of about a hundred bytes, as people write them in a chat when they are not in a great hurry";
 
-/// How many send at once, each waiting for its acknowledgement, into how many groups.
+/// The loads: the number of concurrent senders, each of which waits for its acknowledgement, and
+/// the number of groups.
 const LOADS: [(usize, usize); 4] = [(1, 1), (16, 1), (256, 1), (256, 100)];
 
 type Failure = Box<dyn std::error::Error + Send + Sync>;
 
+/// The compared modes.
 #[derive(Clone, Copy, PartialEq)]
+/// The writer: many commands in one transaction.
 enum CommitMode {
     GroupCommit,
+    /// One transaction for each command.
     OnePerTransaction,
 }
 
+/// A database with groups, and the channels that use it.
 struct Bench {
     db: DatabaseConnection,
     channels: Channels,
@@ -46,7 +56,7 @@ struct Bench {
 
 #[tokio::main]
 async fn main() -> Result<(), Failure> {
-    // Cargo runs it in the folder of its own package.
+    // Cargo runs a benchmark in the folder of its package.
     set_current_dir(project_root())?;
     let config = App::load_config(&Environment::Test).await?;
     let settings = Arc::new(Settings::load(&config, &Environment::Test)?);
@@ -54,20 +64,20 @@ async fn main() -> Result<(), Failure> {
     let file = folder.path().join("bench.sqlite");
     let sqlite = format!("sqlite://{}?mode=rwc", file.display());
     measure("SQLite (WAL, FULL)", &sqlite, settings.clone()).await?;
-    let configured = DatabaseSettings::from_config(&config).uri;
-    if configured.starts_with("postgres") {
-        let admin = Database::connect(&configured).await?;
+    let database_url = DatabaseSettings::from_config(&config).uri;
+    if database_url.starts_with("postgres") {
+        let admin = Database::connect(&database_url).await?;
         let name = format!("salam_bench_{}", std::process::id());
         admin
             .execute_unprepared(&format!("CREATE DATABASE {name}"))
             .await?;
-        let mut url = url::Url::parse(&configured)?;
+        let mut url = url::Url::parse(&database_url)?;
         url.set_path(&name);
-        let measured = measure("PostgreSQL", url.as_str(), settings).await;
+        let result = measure("PostgreSQL", url.as_str(), settings).await;
         admin
             .execute_unprepared(&format!("DROP DATABASE {name} WITH (FORCE)"))
             .await?;
-        measured?;
+        result?;
     }
     Ok(())
 }
@@ -89,25 +99,25 @@ async fn measure(title: &str, uri: &str, settings: Arc<Settings>) -> Result<(), 
     for (senders, groups) in LOADS {
         let mut runs = [Vec::new(), Vec::new()];
         for _ in 0..ROUNDS {
-            for (way, runs) in [CommitMode::GroupCommit, CommitMode::OnePerTransaction]
+            for (mode, runs) in [CommitMode::GroupCommit, CommitMode::OnePerTransaction]
                 .into_iter()
                 .zip(&mut runs)
             {
-                runs.push(bench.run(way, senders, groups).await?);
+                runs.push(bench.run(mode, senders, groups).await?);
             }
         }
-        let [group, each] = runs.map(median);
+        let [grouped, single] = runs.map(median);
         print_line(&format!(
             "{senders:>8} {groups:>7} | {} | {} | {:>6.1}",
-            group.format_columns(),
-            each.format_columns(),
-            group.per_second / each.per_second
+            grouped.format_columns(),
+            single.format_columns(),
+            grouped.per_second / single.per_second
         ))?;
     }
     Ok(())
 }
 
-/// What came out of a run.
+/// The results of one run.
 struct RunStats {
     per_second: f64,
     p50: Duration,
@@ -140,12 +150,13 @@ impl Bench {
 
     async fn run(
         &self,
-        way: CommitMode,
+        mode: CommitMode,
         senders: usize,
         groups: usize,
     ) -> Result<RunStats, Failure> {
-        let begin = Instant::now();
-        let sending = (0..senders).map(|sender| self.send(way, sender, groups, begin + ROUND_TIME));
+        let started_at = Instant::now();
+        let sending =
+            (0..senders).map(|sender| self.send(mode, sender, groups, started_at + ROUND_TIME));
         let waits = futures_util::future::join_all(sending).await;
         let mut waits: Vec<Duration> = waits
             .into_iter()
@@ -153,24 +164,24 @@ impl Bench {
             .into_iter()
             .flatten()
             .collect();
-        let elapsed = begin.elapsed().as_secs_f64();
+        let elapsed = started_at.elapsed().as_secs_f64();
         waits.sort();
-        let at = |share: usize| {
+        let percentile = |percent: usize| {
             waits
-                .get(waits.len() * share / 100)
+                .get(waits.len() * percent / 100)
                 .copied()
                 .unwrap_or_default()
         };
         Ok(RunStats {
             per_second: f64::from(u32::try_from(waits.len())?) / elapsed,
-            p50: at(50),
-            p99: at(99),
+            p50: percentile(50),
+            p99: percentile(99),
         })
     }
 
     async fn send(
         &self,
-        way: CommitMode,
+        mode: CommitMode,
         sender: usize,
         groups: usize,
         end: Instant,
@@ -178,17 +189,17 @@ impl Bench {
         let group = self.groups.get(sender % groups).ok_or("no such group")?;
         let mut waits = Vec::new();
         while Instant::now() < end {
-            let change = event_log::message_command(group.id, &self.author, MESSAGE_TEXT);
-            let begin = Instant::now();
-            match way {
+            let command = event_log::message_command(group.id, &self.author, MESSAGE_TEXT);
+            let started_at = Instant::now();
+            match mode {
                 CommitMode::GroupCommit => {
                     self.channels
-                        .execute(group.name.as_str().into(), change)
+                        .execute(group.name.as_str().into(), command)
                         .await??
                 }
-                CommitMode::OnePerTransaction => change.apply_single(&self.db).await??,
+                CommitMode::OnePerTransaction => command.apply_single(&self.db).await??,
             };
-            waits.push(begin.elapsed());
+            waits.push(started_at.elapsed());
         }
         Ok(waits)
     }

@@ -1,4 +1,4 @@
-//! The databases that Salam runs on, each as a server's own: made for this, and gone afterwards.
+//! The databases that Salam runs on. Each benchmark creates a database and deletes it afterwards.
 
 use std::sync::Arc;
 
@@ -6,22 +6,24 @@ use clap::ValueEnum;
 use salam_benches::{Result, event_log, node::Installation, stores::Stores};
 use sea_orm::{ConnectOptions, ConnectionTrait, Database as Connector, DatabaseConnection};
 
-/// Connections that it takes to migrate a PostgreSQL: one holds the lock.
+/// The connections that a migration of PostgreSQL needs: one of them holds the lock.
 const MIGRATION_CONNECTIONS: u32 = 2;
 
+/// The kind of a database.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Engine {
     Sqlite,
     Postgres,
 }
 
-/// A migrated database.
+/// A migrated database of its own.
 pub struct BenchDatabase {
     pub engine: Engine,
     pub installation: Arc<Installation>,
 }
 
 impl Engine {
+    /// The name of the database product.
     pub const fn title(self) -> &'static str {
         match self {
             Self::Sqlite => "SQLite",
@@ -29,7 +31,7 @@ impl Engine {
         }
     }
 
-    /// SQL for a table `n` of the whole numbers `i` from one to another, both included.
+    /// Returns SQL for a table `n` of the integers `i` between two bounds, both included.
     pub fn numbers_table(self, from: i64, to: i64) -> String {
         match self {
             Self::Sqlite => format!(
@@ -40,7 +42,7 @@ impl Engine {
         }
     }
 
-    /// SQL for the time so many seconds ago, as the server writes it.
+    /// Returns SQL for a time some seconds ago, in the server's format.
     pub fn seconds_ago(self, seconds: &str) -> String {
         match self {
             Self::Sqlite => {
@@ -50,7 +52,7 @@ impl Engine {
         }
     }
 
-    /// SQL for a random UUID.
+    /// Returns SQL for a random UUID.
     pub const fn random_uuid(self) -> &'static str {
         match self {
             Self::Sqlite => "randomblob(16)",
@@ -58,7 +60,7 @@ impl Engine {
         }
     }
 
-    /// SQL for the name of a group with this number.
+    /// Returns SQL for the name of the group with a number.
     pub fn group_name_sql(self, number: &str) -> String {
         match self {
             Self::Sqlite => format!("printf('chat_%08x', {number})"),
@@ -66,7 +68,7 @@ impl Engine {
         }
     }
 
-    /// SQL for an id as clients make them.
+    /// Returns SQL for a random cid, in the format of clients.
     pub const fn random_cid(self) -> &'static str {
         match self {
             Self::Sqlite => "lower(hex(randomblob(16)))",
@@ -74,8 +76,10 @@ impl Engine {
         }
     }
 
-    /// What makes a connection fast that nobody relies on: of a crash while the database is being made
-    /// nothing is to be kept, and what refers to what is known to be there.
+    /// Returns statements that make writes fast and unsafe, for a database that is still being
+    /// filled.
+    ///
+    /// A crash may lose everything that was written. References are known to be valid.
     const fn fast_write_statements(self) -> &'static [&'static str] {
         match self {
             Self::Sqlite => &[
@@ -91,7 +95,7 @@ impl Engine {
         }
     }
 
-    /// What a server of this kind does by itself after some time.
+    /// Returns the maintenance that a server of this kind runs by itself after some time.
     pub const fn maintenance(self) -> Option<&'static str> {
         match self {
             Self::Sqlite => None,
@@ -99,7 +103,7 @@ impl Engine {
         }
     }
 
-    /// SQL for the bytes that the database takes.
+    /// Returns SQL for the size of the database in bytes.
     pub const fn database_size(self) -> &'static str {
         match self {
             Self::Sqlite => {
@@ -111,41 +115,46 @@ impl Engine {
 }
 
 impl BenchDatabase {
+    /// Creates a migrated database.
+    ///
     /// # Errors
-    /// It cannot be made, or is one of stores that do not run.
+    /// When the database cannot be created, or when PostgreSQL does not run.
     pub async fn create(engine: Engine, stores: Option<&Stores>) -> Result<Self> {
-        let place = match engine {
+        let installation = match engine {
             Engine::Sqlite => Installation::sqlite()?,
             Engine::Postgres => {
-                let place = stores
+                let installation = stores
                     .ok_or("PostgreSQL does not run")?
                     .create_installation()?;
                 Arc::new(Installation {
-                    database_url: place.database_url.clone(),
-                    // One node alone has nobody to tell.
+                    database_url: installation.database_url.clone(),
+                    // A single node publishes to no other node.
                     redis_url: String::new(),
                     folder: None,
                 })
             }
         };
-        let db = event_log::open_migrated(&place.database_url, MIGRATION_CONNECTIONS).await?;
+        let db =
+            event_log::open_migrated(&installation.database_url, MIGRATION_CONNECTIONS).await?;
         db.close().await?;
         Ok(Self {
             engine,
-            installation: place,
+            installation,
         })
     }
 
+    /// Opens a pool of connections.
+    ///
     /// # Errors
-    /// The database fails.
+    /// When the database fails.
     pub async fn connect(&self) -> Result<DatabaseConnection> {
         self.connect_with(MIGRATION_CONNECTIONS).await
     }
 
-    /// One connection, of which nobody relies on what it writes.
+    /// Opens one connection for fast writes, whose content a crash may lose.
     ///
     /// # Errors
-    /// The database fails.
+    /// When the database fails.
     pub async fn connect_for_fast_writes(&self) -> Result<DatabaseConnection> {
         let db = self.connect_with(1).await?;
         for statement in self.engine.fast_write_statements() {
@@ -160,12 +169,12 @@ impl BenchDatabase {
         Ok(Connector::connect(options).await?)
     }
 
-    /// A connection that says what it is asked; PostgreSQL also how it goes about it.
+    /// Opens a connection that logs its statements. PostgreSQL also logs their plans.
     ///
     /// # Errors
-    /// The database fails.
+    /// When the database fails.
     pub async fn connect_with_logging(&self) -> Result<DatabaseConnection> {
-        let aloud = match self.engine {
+        let log_options = match self.engine {
             Engine::Sqlite => "",
             Engine::Postgres => {
                 "?options[session_preload_libraries]=auto_explain\
@@ -173,7 +182,8 @@ impl BenchDatabase {
                  &options[auto_explain.log_analyze]=on"
             }
         };
-        let mut options = ConnectOptions::new(format!("{}{aloud}", self.installation.database_url));
+        let mut options =
+            ConnectOptions::new(format!("{}{log_options}", self.installation.database_url));
         options.max_connections(1).sqlx_logging(true);
         Ok(Connector::connect(options).await?)
     }

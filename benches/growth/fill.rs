@@ -1,5 +1,7 @@
-//! A database as a server would have left it: logs without gaps, heads and counts that agree with them,
-//! authors who are members. Written by a few statements, since the server itself would take hours.
+//! Fills a database as a server would have left it: logs without gaps, matching heads and counts,
+//! and authors who are members.
+//!
+//! A few SQL statements write everything, because the server itself would take hours.
 
 use chrono::Duration;
 use salam::models::{sessions, users};
@@ -11,24 +13,24 @@ use crate::{
     size::{DatasetSize, LARGE_GROUP, VISITOR, last_message_sql, message_count_sql},
 };
 
-/// Events that are written between two words about how far it is.
+/// The number of events that one statement writes. A line of progress follows each statement.
 const EVENTS_PER_STATEMENT: i64 = 500_000;
 
-/// What a message is cut from.
+/// The text that all messages are cut from.
 const MESSAGE_TEXT: &str = "The tea is on the table, whoever wants some had better come soon, since the \
     children have found the biscuits and the dog has found the children; there is lemon as well.";
 
 /// Fills an empty database, and logs the visitor in.
 ///
 /// # Errors
-/// The database fails, or something about the logs is not right.
+/// When the database fails, or when the logs are inconsistent.
 pub async fn fill(
     database: &BenchDatabase,
     size: &DatasetSize,
     title: &str,
 ) -> Result<sessions::ActiveSession> {
     let db = database.connect_for_fast_writes().await?;
-    let filling = DatabaseFiller {
+    let filler = DatabaseFiller {
         db: &db,
         engine: database.engine,
         size,
@@ -43,28 +45,28 @@ pub async fn fill(
         ..Default::default()
     };
     visitor.insert(&db).await?;
-    filling.insert_users().await?;
-    filling.insert_groups().await?;
-    filling.insert_memberships().await?;
-    filling.insert_sessions().await?;
-    filling.insert_events().await?;
-    filling.insert_reactions().await?;
-    filling.check_consistency().await?;
-    if let Some(tidy) = database.engine.maintenance() {
-        db.execute_unprepared(tidy).await?;
+    filler.insert_users().await?;
+    filler.insert_groups().await?;
+    filler.insert_memberships().await?;
+    filler.insert_sessions().await?;
+    filler.insert_events().await?;
+    filler.insert_reactions().await?;
+    filler.check_consistency().await?;
+    if let Some(maintenance) = database.engine.maintenance() {
+        db.execute_unprepared(maintenance).await?;
     }
     log_in(&db).await
 }
 
 async fn log_in(db: &DatabaseConnection) -> Result<sessions::ActiveSession> {
     let user = users::Entity::find_by_id(VISITOR).one(db).await?;
-    let user = user.ok_or("nobody is here")?;
+    let user = user.ok_or("the visitor does not exist")?;
     let refresh = sessions::RefreshId::for_login();
     let lifetime = Duration::days(1);
-    let begun =
+    let created =
         sessions::Model::create_for_login(db, &user, None, lifetime, refresh, u32::MAX).await?;
-    let session = begun.map(|(session, _)| session);
-    session.ok_or_else(|| "no session".into())
+    let session = created.map(|(session, _)| session);
+    session.ok_or_else(|| "no session was created".into())
 }
 
 struct DatabaseFiller<'a> {
@@ -86,7 +88,7 @@ impl DatabaseFiller<'_> {
         .await
     }
 
-    /// One of each.
+    /// Inserts one session for each user.
     async fn insert_sessions(&self) -> Result<()> {
         let (now, id) = (self.engine.seconds_ago("0"), self.engine.random_uuid());
         self.run(&format!(
@@ -111,7 +113,8 @@ impl DatabaseFiller<'_> {
         .await
     }
 
-    /// Everybody has read half. Those of the large group came last.
+    /// Inserts the memberships. Each member has read half of the log. The members of the large
+    /// group come last.
     async fn insert_memberships(&self) -> Result<()> {
         let (group, number) = ("chat_groups.id", "n.i");
         self.run(&format!(
@@ -130,7 +133,7 @@ impl DatabaseFiller<'_> {
         .await
     }
 
-    /// The large log by pieces of it, the others by some groups at once.
+    /// Inserts the events: the large log in ranges, and the other logs for some groups at once.
     async fn insert_events(&self) -> Result<()> {
         let mut written = 0;
         while written < self.size.large_group_events() {
@@ -138,21 +141,21 @@ impl DatabaseFiller<'_> {
             self.insert_event_range((LARGE_GROUP, LARGE_GROUP), (written + 1, end))
                 .await?;
             written = end;
-            log_progress(&format!("{}: {written} are there", self.title));
+            log_progress(&format!("{}: {written} events written", self.title));
         }
         let longest = self.size.events_per_visitor_group();
-        let at_once = (EVENTS_PER_STATEMENT / longest).max(1);
+        let groups_at_once = (EVENTS_PER_STATEMENT / longest).max(1);
         let mut group = LARGE_GROUP + 1;
         while group <= self.size.groups {
-            let last = (group + at_once - 1).min(self.size.groups);
+            let last = (group + groups_at_once - 1).min(self.size.groups);
             self.insert_event_range((group, last), (1, longest)).await?;
-            log_progress(&format!("{}: up to group {last}", self.title));
+            log_progress(&format!("{}: groups up to {last} written", self.title));
             group = last + 1;
         }
         Ok(())
     }
 
-    /// The events with these numbers, as far as there are so many, of these groups.
+    /// Inserts the events of a range of seqs, up to the head, for a range of groups.
     async fn insert_event_range(&self, groups: (i64, i64), seqs: (i64, i64)) -> Result<()> {
         let text = format!(
             "substr('{MESSAGE_TEXT}', CAST(1 + n.i % 40 AS integer), CAST(20 + n.i * 37 % 110 AS integer))"
@@ -188,17 +191,17 @@ impl DatabaseFiller<'_> {
         .await
     }
 
-    /// That it is what it is said to be.
+    /// Checks that heads, counts and logs agree.
     async fn check_consistency(&self) -> Result<()> {
-        let wrong = "SELECT COUNT(*) AS n FROM chat_groups g \
+        let inconsistent = "SELECT COUNT(*) AS n FROM chat_groups g \
             LEFT JOIN events tip ON tip.group_id = g.id AND tip.seq = g.head \
             LEFT JOIN events said ON said.group_id = g.id AND said.seq = g.last_message \
             WHERE tip.messages IS NULL OR tip.messages <> g.messages \
             OR said.kind IS NULL OR said.kind <> 'message.created' OR said.messages <> g.messages \
             OR g.head <> (SELECT COUNT(*) FROM events WHERE events.group_id = g.id)";
-        let wrong = query_count(self.db, wrong).await?;
-        if wrong > 0 {
-            return Err(format!("{}: {wrong} logs are not right", self.title).into());
+        let inconsistent = query_count(self.db, inconsistent).await?;
+        if inconsistent > 0 {
+            return Err(format!("{}: {inconsistent} logs are inconsistent", self.title).into());
         }
         Ok(())
     }
@@ -209,9 +212,12 @@ impl DatabaseFiller<'_> {
     }
 }
 
-/// The number that a query gives as `n`.
+/// Returns the number that a query selects as `n`.
 pub async fn query_count(db: &DatabaseConnection, query: &str) -> Result<i64> {
-    let asked = Statement::from_string(db.get_database_backend(), query);
-    let row = db.query_one_raw(asked).await?.ok_or("no row")?;
+    let statement = Statement::from_string(db.get_database_backend(), query);
+    let row = db
+        .query_one_raw(statement)
+        .await?
+        .ok_or("the query returned no row")?;
     Ok(row.try_get("", "n")?)
 }

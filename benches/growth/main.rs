@@ -1,9 +1,10 @@
-//! How Salam grows: what a page of history, the list of groups, a send, a resume and a start cost with
-//! 10 thousand, a million and ten million events in the log.
+//! Measures how the cost of a request grows with the log: 10 thousand, a million and ten million
+//! events.
 //!
-//! `cargo run --release -p salam-benches --bin growth` writes the table in docs/benchmarks.md, and says
-//! how each database goes about each query. The rule: what is looked up by a key costs about the same
-//! at every size, and no query that a request waits for reads a whole table.
+//! The requests are a page of history, the list of groups, a send and a resume. The start of the
+//! server is measured too. `cargo run --release -p salam-benches --bin growth` writes the table in
+//! docs/benchmarks.md, and prints the plan of each query. The rule: a lookup by a key costs about
+//! the same at every size, and no query that a request waits for reads a whole table.
 
 mod engine;
 mod fill;
@@ -36,13 +37,13 @@ struct Arguments {
     /// Leave out the largest size, which takes minutes.
     #[arg(long)]
     quick: bool,
-    /// Measure this database alone; of the others the table keeps what it has.
+    /// Measure this database only; the table keeps its rows of the others.
     #[arg(long, value_enum)]
     only: Option<Engine>,
-    /// The released server, if it does not lie beside this program.
+    /// The release build of the server, if it is not next to this program.
     #[arg(long)]
     server: Option<PathBuf>,
-    /// Write nothing into docs/benchmarks.md.
+    /// Do not write docs/benchmarks.md.
     #[arg(long)]
     dry: bool,
 }
@@ -50,25 +51,30 @@ struct Arguments {
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<()> {
     select! {
-        done = run() => done,
-        // By returning: what was started ends with what stands for it here.
+        result = run() => result,
+        // Returning drops all values here, which stop the started processes.
         _ = ctrl_c() => Err("interrupted".into()),
     }
 }
 
 async fn run() -> Result<()> {
     let arguments = Arguments::parse();
-    let beside = current_exe()?.with_file_name("salam-cli");
-    let binary = arguments.server.clone().unwrap_or(beside).canonicalize()?;
-    // Where the configuration is.
+    let default_binary = current_exe()?.with_file_name("salam-cli");
+    let binary = arguments
+        .server
+        .clone()
+        .unwrap_or(default_binary)
+        .canonicalize()?;
+    // The configuration is in this folder.
     set_current_dir(project_root())?;
-    // Whatever this process starts later, and is not told otherwise, stays there with it.
+    // Processes that this process starts later stay on its core, unless they are pinned to another
+    // core.
     move_off_first_core();
     let stores = match arguments.only {
         Some(Engine::Sqlite) => None,
         _ => Stores::start()?,
     };
-    let spoken = query_plans::install_query_log()?;
+    let query_log = query_plans::install_query_log()?;
     let sizes = sizes(arguments.quick);
     let mut rows = Vec::new();
     for engine in engines(arguments.only, stores.is_some()) {
@@ -77,7 +83,7 @@ async fn run() -> Result<()> {
             let figures = fill_and_measure(&database, size, &binary).await?;
             rows.push(report::table_row(&figures));
             if Some(size) == sizes.last() {
-                query_plans::print_plans(&database, size, &spoken).await?;
+                query_plans::print_plans(&database, size, &query_log).await?;
             }
         }
     }
@@ -90,9 +96,9 @@ async fn fill_and_measure(
     binary: &Path,
 ) -> Result<GrowthFigures> {
     let title = format!("{}, {} events", database.engine.title(), size.events);
-    let begin = Instant::now();
+    let started_at = Instant::now();
     let session = fill::fill(database, size, &title).await?;
-    log_progress(&format!("{title}: made in {:.0?}", begin.elapsed()));
+    log_progress(&format!("{title}: created in {:.0?}", started_at.elapsed()));
     let figures = measure::measure(database, size, binary, &session).await?;
     log_progress(&report::table_row(&figures));
     Ok(figures)
@@ -105,25 +111,25 @@ fn sizes(quick: bool) -> &'static [DatasetSize] {
     }
 }
 
-/// The databases that are to be measured, of those that are there.
+/// Returns the selected databases that are available.
 fn engines(only: Option<Engine>, has_postgres: bool) -> impl Iterator<Item = Engine> {
     let all = [Engine::Sqlite, Engine::Postgres].into_iter();
     all.filter(move |engine| only.is_none_or(|only| only == *engine))
         .filter(move |engine| has_postgres || *engine == Engine::Sqlite)
 }
 
-/// The server has it to itself.
+/// Moves this process off the first core, which only the server uses.
 fn move_off_first_core() {
     if cores::are_pinned() {
         let process = std::process::id().to_string();
-        // In vain, the figures are worse, and still true.
+        // If `taskset` fails, the figures are worse, but still valid.
         let _ = Command::new("taskset")
             .args(["-cp", "1", &process])
             .output();
     }
 }
 
-/// A result, for standard output.
+/// Prints a result on standard output.
 fn print_line(text: &str) -> Result<()> {
     writeln!(std::io::stdout(), "{text}")?;
     Ok(())

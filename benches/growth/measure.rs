@@ -1,4 +1,4 @@
-//! What is asked of a server whose database has a size, and how long each answer takes.
+//! The requests to a server with a database of one size, and the time of each response.
 
 use std::{
     path::Path,
@@ -17,39 +17,48 @@ use crate::{
     socket::BlockingSocket,
 };
 
-/// Requests of each kind.
+/// The number of requests of each kind.
 const REQUESTS: i64 = 200;
 
-/// Messages of a page, as the server has it.
+/// The number of messages in a page, as in the server.
 const PAGE_SIZE: usize = 50;
 
-/// Events that are missed by who comes back.
+/// The number of missed events of a reconnecting client.
 const MISSED_EVENTS: i64 = 100;
 
-/// Sockets that come back, each to another group: the first one of a group finds nothing in memory.
+/// The number of reconnecting sockets, each in another group. The first socket of a group finds an
+/// empty event buffer.
 const RESUMING_SOCKETS: i64 = 50;
 
+/// The number of starts. The median counts.
 const STARTS: usize = 3;
 
+/// The results for one database and one size.
 pub struct GrowthFigures {
     pub engine: Engine,
     pub groups: i64,
     pub events: i64,
+    /// The size of the database.
     pub bytes: i64,
+    /// The time from the start to the first response.
     pub start: Duration,
-    /// MiB that the process has in the end.
+    /// The memory of the process at the end, in MiB.
     pub memory_mib: u64,
-    /// A page of history, the newest.
+    /// The newest page of history.
     pub newest_page: Duration,
-    /// A page of history, somewhere in the middle.
+    /// A page from the middle of the history.
     pub middle_page: Duration,
+    /// The first page of the list of groups.
     pub groups_list: Duration,
-    /// A page of members of the large group, the first.
+    /// The first page of members of the large group.
     pub members_page: Duration,
+    /// A send until it is stored.
     pub send: Duration,
+    /// A resume until `sync`.
     pub resume: Duration,
 }
 
+/// A server, and the visitor's access to it.
 struct Measurement<'a> {
     server: &'a Node,
     size: &'a DatasetSize,
@@ -71,23 +80,24 @@ pub async fn measure(
             break server;
         }
     };
-    let visit = Measurement {
+    let measurement = Measurement {
         server: &server,
         size,
         token: access_token(session).await?,
     };
-    let resume = visit.resume()?;
+    let resume = measurement.resume()?;
     Ok(GrowthFigures {
         engine: database.engine,
         groups: size.groups,
         events: size.events,
         bytes,
         start: median(starts)?,
-        newest_page: visit.history_pages(|_| String::new())?,
-        middle_page: visit.history_pages(|i| format!("?before={}", visit.seq_in_middle(i)))?,
-        groups_list: visit.groups_list()?,
-        members_page: visit.members()?,
-        send: visit.send()?,
+        newest_page: measurement.history_pages(|_| String::new())?,
+        middle_page: measurement
+            .history_pages(|i| format!("?before={}", measurement.seq_in_middle(i)))?,
+        groups_list: measurement.groups_list()?,
+        members_page: measurement.members()?,
+        send: measurement.send()?,
         resume,
         memory_mib: server.process.rss()? / 1024,
     })
@@ -101,7 +111,7 @@ async fn access_token(session: &ActiveSession) -> Result<String> {
 }
 
 impl Measurement<'_> {
-    /// A place in the middle half of the large log, another one for each request.
+    /// Returns a seq in the middle half of the large log, another one for each request.
     fn seq_in_middle(&self, request: i64) -> i64 {
         let quarter = self.size.large_group_events() / 4;
         quarter + 2 * quarter * request / REQUESTS + 1
@@ -115,8 +125,8 @@ impl Measurement<'_> {
     }
 
     fn groups_list(&self) -> Result<Duration> {
-        let own = usize::try_from(self.size.visitor_groups())?;
-        self.median_request_time(own.min(PAGE_SIZE), |_| "/api/groups/".to_owned())
+        let groups = usize::try_from(self.size.visitor_groups())?;
+        self.median_request_time(groups.min(PAGE_SIZE), |_| "/api/groups/".to_owned())
     }
 
     fn members(&self) -> Result<Duration> {
@@ -127,7 +137,7 @@ impl Measurement<'_> {
         self.median_request_time(PAGE_SIZE, |_| path.clone())
     }
 
-    /// Of so many requests the one in the middle; each must give so many results.
+    /// Returns the median time of requests, each of which must have a number of results.
     fn median_request_time(
         &self,
         results: usize,
@@ -137,19 +147,19 @@ impl Measurement<'_> {
         let mut times = Vec::new();
         for i in 0..REQUESTS {
             let path = path(i);
-            let begin = Instant::now();
-            let answer = client.get(&path, Some(&self.token))?;
-            times.push(begin.elapsed());
-            let page = answer.expect(200)?;
-            let found = page.get("results").and_then(Value::as_array).map(Vec::len);
-            if found != Some(results) {
-                return Err(format!("{path}: {found:?} results, not {results}").into());
+            let started_at = Instant::now();
+            let response = client.get(&path, Some(&self.token))?;
+            times.push(started_at.elapsed());
+            let page = response.expect(200)?;
+            let count = page.get("results").and_then(Value::as_array).map(Vec::len);
+            if count != Some(results) {
+                return Err(format!("{path}: {count:?} results instead of {results}").into());
             }
         }
         median(times)
     }
 
-    /// A send, until it is stored.
+    /// Returns the median time of a send until it is stored.
     fn send(&self) -> Result<Duration> {
         let group = group_name(LARGE_GROUP);
         let path = format!("/ws/chat/{group}/");
@@ -161,17 +171,18 @@ impl Measurement<'_> {
             let text =
                 "It is the time of day at which somebody makes a new pot of tea, and says so.";
             let frame = json!({"type": "send", "id": id, "group": group, "cid": cid, "text": text});
-            let begin = Instant::now();
+            let started_at = Instant::now();
             socket.send(&frame)?;
             socket.read_until("ok")?;
-            times.push(begin.elapsed());
-            // Its own event, which is no part of the answer.
+            times.push(started_at.elapsed());
+            // The event of the message is not part of the response.
             socket.read_until("event")?;
         }
         median(times)
     }
 
-    /// From the first packet of a connection until all that was missed is told.
+    /// Returns the median time from the first packet of a connection until all missed events
+    /// arrived.
     fn resume(&self) -> Result<Duration> {
         let mut times = Vec::new();
         let last = self
@@ -181,12 +192,12 @@ impl Measurement<'_> {
         for group in LARGE_GROUP + 1..=last {
             let after = self.size.events_per_visitor_group() - MISSED_EVENTS;
             let path = format!("/ws/chat/{}/?after={after}", group_name(group));
-            let begin = Instant::now();
+            let started_at = Instant::now();
             let mut socket = BlockingSocket::open(self.server.port, &path, &self.token)?;
             let events = socket.read_until("sync")?;
-            times.push(begin.elapsed());
+            times.push(started_at.elapsed());
             if i64::try_from(events)? != MISSED_EVENTS {
-                return Err(format!("{path}: {events} events").into());
+                return Err(format!("{path}: {events} events instead of {MISSED_EVENTS}").into());
             }
         }
         median(times)

@@ -1,7 +1,8 @@
-//! How a database goes about what requests wait for. The queries are those that the models make, heard
-//! as they are made, so that what is shown here is what runs.
+//! Prints the plans of the queries that requests wait for.
 //!
-//! PostgreSQL explains itself each plan that it uses; SQLite is asked about each statement afterwards.
+//! The models run the queries, and this module reads them from the log. So the printed plans are
+//! those of the queries that the server runs. PostgreSQL logs the plan of each query. SQLite
+//! explains each statement afterwards.
 
 use std::{
     fmt,
@@ -35,22 +36,22 @@ use crate::{
     size::{DatasetSize, LARGE_GROUP, VISITOR},
 };
 
-/// Until what a statement is heard to be has come from the thread that runs it.
+/// The time until a statement of another thread is in the log.
 const LOG_DELAY: Duration = Duration::from_millis(50);
 
-/// Rows that an answer of a page or two has no need to read.
+/// The number of rows that a response of a page or two does not need to read.
 const MANY_ROWS: u64 = 1000;
 
-/// What was heard and not looked at yet: statements, and plans that PostgreSQL tells.
+/// The logged statements, and the plans that PostgreSQL logs.
 #[derive(Clone, Default)]
 pub struct QueryLog(Arc<Mutex<Vec<String>>>);
 
-/// Begins to listen. Only connections that log are heard.
+/// Installs the log. Only connections that log their statements appear in it.
 pub fn install_query_log() -> Result<QueryLog> {
-    let spoken = QueryLog::default();
-    let subscriber = tracing_subscriber::registry().with(spoken.clone());
+    let query_log = QueryLog::default();
+    let subscriber = tracing_subscriber::registry().with(query_log.clone());
     tracing::subscriber::set_global_default(subscriber)?;
-    Ok(spoken)
+    Ok(query_log)
 }
 
 impl<S: Subscriber> Layer<S> for QueryLog {
@@ -82,7 +83,7 @@ struct FieldCollector<'a> {
 
 impl Visit for FieldCollector<'_> {
     fn record_str(&mut self, field: &Field, value: &str) {
-        // BEGIN and the like are empty here.
+        // Statements such as BEGIN are empty here.
         if field.name() == self.field && !value.trim().is_empty() {
             self.log.lock().push(value.trim().to_owned());
         }
@@ -93,37 +94,40 @@ impl Visit for FieldCollector<'_> {
     }
 }
 
-/// Prints the plan of each query, and a mark beside each part of it that goes through a whole table.
+/// Prints the plan of each query, and marks each part that reads a whole table.
 pub async fn print_plans(
     database: &BenchDatabase,
     size: &DatasetSize,
-    spoken: &QueryLog,
+    query_log: &QueryLog,
 ) -> Result<()> {
     let db = database.connect_with_logging().await?;
-    let quiet = database.connect().await?;
+    let explain_db = database.connect().await?;
     let title = database.engine.title();
     print_line(&format!("\n# {title}, {} events: plans", size.events))?;
-    let asker = QueryRunner::new(&db, size).await?;
-    spoken.take().await;
-    for question in QUERY_KINDS {
-        asker.run_query(question).await?;
-        print_line(&format!("\n## {question:?}"))?;
-        for heard in spoken.take().await {
+    let runner = QueryRunner::new(&db, size).await?;
+    query_log.take().await;
+    for query_kind in QUERY_KINDS {
+        runner.run_query(query_kind).await?;
+        print_line(&format!("\n## {query_kind:?}"))?;
+        for entry in query_log.take().await {
             match database.engine {
-                Engine::Postgres => print_postgres_plan(&heard)?,
-                Engine::Sqlite => print_sqlite_plan(&quiet, &heard).await?,
+                Engine::Postgres => print_postgres_plan(&entry)?,
+                Engine::Sqlite => print_sqlite_plan(&explain_db, &entry).await?,
             }
         }
     }
     Ok(())
 }
 
-/// A plan as PostgreSQL tells it, after what it took.
-fn print_postgres_plan(heard: &str) -> Result<()> {
-    let Some((took, plan)) = heard.split_once("Query Text: ") else {
+/// Prints a logged plan of PostgreSQL, after its duration.
+fn print_postgres_plan(entry: &str) -> Result<()> {
+    let Some((duration, plan)) = entry.split_once("Query Text: ") else {
         return Ok(());
     };
-    print_line(&format!("   -- {}", took.trim().trim_end_matches("plan:")))?;
+    print_line(&format!(
+        "   -- {}",
+        duration.trim().trim_end_matches("plan:")
+    ))?;
     for line in shorten_statement(plan).lines() {
         let mark = if is_full_scan(line) { "!! " } else { "   " };
         print_line(&format!("{mark}{}", line.trim_end()))?;
@@ -131,7 +135,7 @@ fn print_postgres_plan(heard: &str) -> Result<()> {
     Ok(())
 }
 
-/// Whether a step of a plan reads a whole table, or walks by much that is not wanted.
+/// Returns `true` if a step of a plan reads a whole table, or skips many rows.
 fn is_full_scan(step: &str) -> bool {
     let removed = step.trim().strip_prefix("Rows Removed by Filter: ");
     let removed = removed.and_then(|rows| rows.parse::<u64>().ok());
@@ -140,11 +144,11 @@ fn is_full_scan(step: &str) -> bool {
 
 async fn print_sqlite_plan(db: &DatabaseConnection, statement: &str) -> Result<()> {
     print_line(&format!("   {}", shorten_statement(statement)))?;
-    let asked = format!("EXPLAIN QUERY PLAN {statement}");
-    let asked = Statement::from_string(db.get_database_backend(), asked);
-    for step in db.query_all_raw(asked).await? {
+    let query = format!("EXPLAIN QUERY PLAN {statement}");
+    let query = Statement::from_string(db.get_database_backend(), query);
+    for step in db.query_all_raw(query).await? {
         let detail: String = step.try_get("", "detail")?;
-        // What is asked about comes as a table of its own.
+        // The input rows of a query appear as a table `asked`.
         let scanned = detail.strip_prefix("SCAN ").unwrap_or("asked");
         let is_small = scanned.starts_with("asked") || scanned.contains("CONSTANT ROW");
         let mark = if is_small { "   " } else { "!! " };
@@ -153,7 +157,7 @@ async fn print_sqlite_plan(db: &DatabaseConnection, statement: &str) -> Result<(
     Ok(())
 }
 
-/// Of many rows that are asked about, one is enough to read.
+/// Shortens a list of input rows to its first row.
 fn shorten_statement(statement: &str) -> String {
     let parts = statement.split_once("),(").and_then(|(begin, rest)| {
         let (_, end) = rest.split_once(")) ")?;
@@ -162,7 +166,7 @@ fn shorten_statement(statement: &str) -> String {
     parts.unwrap_or_else(|| statement.to_owned())
 }
 
-/// What is looked at.
+/// The queries whose plans are printed.
 #[derive(Debug, Clone, Copy)]
 enum QueryKind {
     NewestPageOfHistory,
@@ -206,10 +210,10 @@ impl<'a> QueryRunner<'a> {
     async fn new(db: &'a DatabaseConnection, size: &DatasetSize) -> Result<Self> {
         let visitor = users::Entity::find_by_id(VISITOR).one(db).await?;
         let sessions = sessions::Model::list(db, VISITOR, 1).await?;
-        let memberships = query_count(db, "SELECT MAX(id) AS n FROM memberships").await?;
+        let last_membership = query_count(db, "SELECT MAX(id) AS n FROM memberships").await?;
         Ok(Self {
             db,
-            visitor: visitor.ok_or("nobody is here")?,
+            visitor: visitor.ok_or("the visitor does not exist")?,
             session: TokenClaims {
                 user_id: VISITOR,
                 session_id: sessions.first().ok_or("no session")?.id,
@@ -217,11 +221,11 @@ impl<'a> QueryRunner<'a> {
                 refresh: RefreshId::for_login(),
             },
             middle: size.large_group_events() / 2,
-            last_membership: memberships,
+            last_membership,
         })
     }
 
-    async fn run_query(&self, question: QueryKind) -> Result<()> {
+    async fn run_query(&self, query_kind: QueryKind) -> Result<()> {
         let db = self.db;
         let page = |window| {
             StoredMessage::find_page(
@@ -233,7 +237,7 @@ impl<'a> QueryRunner<'a> {
                 50,
             )
         };
-        match question {
+        match query_kind {
             QueryKind::NewestPageOfHistory => drop(page(HistoryWindow::Newest).await?),
             QueryKind::MiddlePageOfHistory => drop(page(HistoryWindow::Before(self.middle)).await?),
             QueryKind::EventsAfterSeq => {
@@ -245,7 +249,7 @@ impl<'a> QueryRunner<'a> {
             QueryKind::MembershipLookup => {
                 let name = format!("chat_{LARGE_GROUP:08x}");
                 chat_groups::Model::find_for_member(db, &name, &self.visitor).await?;
-                // And for a socket, of which many are looked up at once.
+                // Sockets look up many memberships at once.
                 MembershipSnapshot::find_all(db, [(VISITOR, name.into())].into()).await?;
             }
             QueryKind::SessionLookup => {
@@ -271,9 +275,9 @@ impl<'a> QueryRunner<'a> {
         Ok(())
     }
 
-    /// A batch of one change, with everything that is looked up for it.
+    /// Applies a batch of one command, with all its lookups.
     async fn apply_batch(&self) -> Result<()> {
-        let change = GroupCommand {
+        let command = GroupCommand {
             group_id: LARGE_GROUP,
             actor: Some(Actor::from_user(&self.visitor)),
             cid: Some(uuid::Uuid::new_v4().simple().to_string()),
@@ -282,7 +286,7 @@ impl<'a> QueryRunner<'a> {
                 reply_to: Some(1),
             },
         };
-        GroupCommand::apply_all(self.db, vec![change]).await?;
+        GroupCommand::apply_all(self.db, vec![command]).await?;
         Ok(())
     }
 }

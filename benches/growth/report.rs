@@ -1,4 +1,4 @@
-//! The table, in its part of docs/benchmarks.md. A row that was not measured anew stays.
+//! Writes the table into its part of docs/benchmarks.md. Rows that were not measured are kept.
 
 use std::{cmp::Reverse, collections::BTreeMap, time::Duration};
 
@@ -12,23 +12,23 @@ use crate::measure::GrowthFigures;
 const TABLE_HEAD: &str = "\
 ## How it grows
 
-One node on a core of its own, started on a database of this size; the data is in the cache of the system.
-Half of the events are in one group, whose history and members are read and to which is sent; who asks
-is a member of it and of up to 199 others. A page has 50 messages or members, or groups with what is
-unread and the last message. A send is over when the socket has its `ok`. A resume of 100 events begins
-with the connection, in a group in which nobody else is, and ends with `sync`. All are medians, of 200,
-and of a resume for each of up to 50 groups.
+One node on a core of its own is started on a database of this size. The data is in the cache of the
+system. Half of the events are in one group. The requests read its history and its members, and send to
+it. The requesting user is a member of this group and of up to 199 others. A page has 50 messages or
+members, or 50 groups with their unread counts and last messages. A send ends when the socket has its
+`ok`. A resume of 100 events starts with the connection, in a group without other sockets, and ends with
+`sync`. All figures are medians of 200 requests. Those of a resume are medians of up to 50 groups.
 
     $ cargo build --release
     $ cargo run --release -p salam-benches --bin growth   # --quick: without ten million
 
-That prints the plan of each query too, and marks what goes through a whole table.
+The command also prints the plan of each query, and marks the parts that read a whole table.
 
 | database | events | groups | on disk | start | memory | newest page | page in the middle | list of groups | members | send | resume |
 |---|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|
 ";
 
-/// As a line of the table.
+/// Returns a row of the table.
 pub fn table_row(figures: &GrowthFigures) -> String {
     format!(
         "| {} | {} | {} | {} MiB | {:.0} ms | {} MiB | {} | {} | {} | {} | {} | {} |",
@@ -47,10 +47,10 @@ pub fn table_row(figures: &GrowthFigures) -> String {
     )
 }
 
-/// Puts rows into the page, in place of those of the same size, and gives the table.
+/// Replaces the rows of the same size in the page, and returns the table.
 ///
 /// # Errors
-/// The page cannot be read, or written.
+/// When the page cannot be read or written.
 pub fn update_page(rows: Vec<String>, is_dry: bool) -> Result<String> {
     let file = benchmarks_page::page_path();
     let mut page = BenchmarksPage::read(&file)?;
@@ -61,7 +61,7 @@ pub fn update_page(rows: Vec<String>, is_dry: bool) -> Result<String> {
         .map(|line| (row_key(line), line.to_owned()))
         .collect();
     all.extend(rows.into_iter().map(|row| (row_key(&row), row)));
-    // SQLite first: it is what one has without asking.
+    // SQLite comes first, because it is the default database.
     let rows: Vec<_> = all.into_values().rev().collect();
     let table = format!("{TABLE_HEAD}{}\n", rows.join("\n"));
     if !is_dry {
@@ -71,7 +71,7 @@ pub fn update_page(rows: Vec<String>, is_dry: bool) -> Result<String> {
     Ok(table)
 }
 
-/// By which rows are sorted and found: the database and the number of events.
+/// Returns the key by which rows are sorted and replaced: the database and the number of events.
 fn row_key(row: &str) -> (String, Reverse<u64>) {
     let mut cells = row.split('|').map(str::trim).skip(1);
     let database = cells.next().unwrap_or_default().to_owned();
@@ -84,7 +84,7 @@ fn row_key(row: &str) -> (String, Reverse<u64>) {
     (database, Reverse(digits.parse().unwrap_or(0)))
 }
 
-/// `10 000 000`
+/// Formats a number in groups of three digits, such as `10 000 000`.
 fn group_digits(number: i64) -> String {
     let digits = number.to_string();
     let mut text = String::new();

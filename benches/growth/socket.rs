@@ -10,14 +10,17 @@ use tungstenite::{
     http::{HeaderValue, header::SEC_WEBSOCKET_PROTOCOL},
 };
 
-/// How long a frame may take.
+/// The longest wait for a frame.
 const FRAME_TIMEOUT: Duration = Duration::from_secs(30);
 
+/// A rich socket with blocking reads.
 pub struct BlockingSocket(WebSocket<TcpStream>);
 
 impl BlockingSocket {
+    /// Opens a socket.
+    ///
     /// # Errors
-    /// The server does not open it.
+    /// When the server refuses the socket.
     pub fn open(port: u16, path: &str, token: &str) -> Result<Self> {
         let mut request = format!("ws://127.0.0.1:{port}{path}").into_client_request()?;
         let offers = HeaderValue::from_str(&format!("chat.v1.json, bearer.{token}"))?;
@@ -25,21 +28,23 @@ impl BlockingSocket {
         let stream = TcpStream::connect(("127.0.0.1", port))?;
         stream.set_nodelay(true)?;
         stream.set_read_timeout(Some(FRAME_TIMEOUT))?;
-        let opened = tungstenite::client(request, stream);
-        let (socket, _) = opened.map_err(|error| format!("{path}: {error}"))?;
+        let handshake = tungstenite::client(request, stream);
+        let (socket, _) = handshake.map_err(|error| format!("{path}: {error}"))?;
         Ok(Self(socket))
     }
 
+    /// Sends a frame.
+    ///
     /// # Errors
-    /// The connection is over.
+    /// When the connection is closed.
     pub fn send(&mut self, frame: &Value) -> Result<()> {
         Ok(self.0.send(Message::text(frame.to_string()))?)
     }
 
-    /// Waits for a frame of this type. Says how many events came before it.
+    /// Waits for a frame of a type. Returns the number of events before it.
     ///
     /// # Errors
-    /// Something was refused, or the connection is over.
+    /// When the server sends an error, or when the connection is closed.
     pub fn read_until(&mut self, kind: &str) -> Result<usize> {
         let mut events = 0;
         loop {
@@ -48,7 +53,7 @@ impl BlockingSocket {
             };
             let frame: Value = serde_json::from_str(&text)?;
             match frame.get("type").and_then(Value::as_str) {
-                Some(found) if found == kind => return Ok(events),
+                Some(frame_type) if frame_type == kind => return Ok(events),
                 Some("error" | "bye" | "reset") => return Err(text.as_str().into()),
                 Some("event") => events += 1,
                 _ => {}

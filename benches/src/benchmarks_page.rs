@@ -1,5 +1,7 @@
-//! docs/benchmarks.md, which two programs write. What stands between two comments is `growth`'s, all else
-//! `side-by-side`'s; each leaves the other's as it is.
+//! The page docs/benchmarks.md, which two programs write.
+//!
+//! The program `growth` writes the part between two comments, and `side-by-side` writes the rest.
+//! Each program keeps the part of the other.
 
 use std::{
     fs,
@@ -12,23 +14,26 @@ use crate::{Result, node::project_root};
 const GROWTH_BEGIN: &str = "<!-- growth -->\n";
 const GROWTH_END: &str = "<!-- /growth -->\n";
 
-/// The page in its two parts.
+/// The page in its parts.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct BenchmarksPage {
     before: String,
-    /// `None` where it was never measured.
+    /// The part of `growth`. `None` if it was never measured.
     pub growth: Option<String>,
     after: String,
 }
 
+/// Returns the path of the page.
 #[must_use]
 pub fn page_path() -> PathBuf {
     project_root().join("docs/benchmarks.md")
 }
 
 impl BenchmarksPage {
+    /// Reads the page. A missing file yields an empty page.
+    ///
     /// # Errors
-    /// The file cannot be read. (Where there is none, the page is empty.)
+    /// When the file cannot be read.
     pub fn read(file: &Path) -> Result<Self> {
         let text = match fs::read_to_string(file) {
             Err(error) if error.kind() == ErrorKind::NotFound => "# Benchmarks\n".to_owned(),
@@ -52,7 +57,7 @@ impl BenchmarksPage {
         })
     }
 
-    /// The same part in another page.
+    /// Replaces all but the part of `growth`.
     #[must_use]
     pub fn with_rest(self, before: String, after: String) -> Self {
         Self {
@@ -62,8 +67,10 @@ impl BenchmarksPage {
         }
     }
 
+    /// Writes the page.
+    ///
     /// # Errors
-    /// The system's.
+    /// When the file cannot be written.
     pub fn write(&self, file: &Path) -> Result<()> {
         let Self { before, after, .. } = self;
         let text = match &self.growth {

@@ -1,6 +1,7 @@
-//! A process that is ours: what it has used of the machine, and its end.
+//! A child process: its use of the CPU and of memory, and its end.
 //!
-//! It is killed when its value goes, and by its own id alone: other servers may run beside it.
+//! Dropping the value kills the process, by its own id only, because other servers may run on the
+//! machine.
 
 use std::{
     fs,
@@ -10,24 +11,29 @@ use std::{
 
 use crate::Result;
 
+/// A running process that is killed when the value is dropped.
 pub struct ChildProcess {
     child: Child,
     name: String,
 }
 
 impl ChildProcess {
+    /// Starts a process. Error texts contain `name`.
+    ///
     /// # Errors
-    /// The program cannot be started.
-    pub fn start(what: &str, command: &mut Command) -> Result<Self> {
+    /// When the program cannot be started.
+    pub fn start(name: &str, command: &mut Command) -> Result<Self> {
         let child = command.spawn();
         Ok(Self {
-            child: child.map_err(|error| format!("{what} does not start: {error}"))?,
-            name: what.to_owned(),
+            child: child.map_err(|error| format!("{name} does not start: {error}"))?,
+            name: name.to_owned(),
         })
     }
 
+    /// Checks that the process is still running.
+    ///
     /// # Errors
-    /// It has ended.
+    /// When the process has ended.
     pub fn check(&mut self) -> Result<()> {
         match self.child.try_wait()? {
             None => Ok(()),
@@ -35,14 +41,14 @@ impl ChildProcess {
         }
     }
 
-    /// How long its threads have been on a core. Of one that has ended meanwhile nothing is counted.
+    /// Returns the CPU time of all running threads. The time of ended threads is not included.
     ///
     /// # Errors
-    /// The system does not tell: it is not Linux.
+    /// When the system is not Linux.
     pub fn cpu(&self) -> Result<Duration> {
         let mut total = Duration::ZERO;
         for task in fs::read_dir(self.proc_path("task"))? {
-            // A thread may end while it is looked at.
+            // A thread may end while its file is read.
             let Ok(text) = fs::read_to_string(task?.path().join("schedstat")) else {
                 continue;
             };
@@ -56,28 +62,29 @@ impl ChildProcess {
         }
     }
 
-    /// The same in hundredths of a second, where the kernel keeps no better account.
+    /// Returns the CPU time in steps of 10 ms, for kernels without exact figures.
     fn cpu_from_ticks(&self) -> Result<Duration> {
         let text = fs::read_to_string(self.proc_path("stat"))?;
-        // The name, in brackets, may have spaces; the 12th and 13th after it are user and system time.
+        // The name is in brackets and may contain spaces. The 12th and 13th fields after it are
+        // user and system time.
         let fields = text.rsplit(')').next().unwrap_or_default();
         let spent = fields.split_whitespace().skip(11).take(2);
         let ticks: u64 = spent.filter_map(|n| n.parse::<u64>().ok()).sum();
         Ok(Duration::from_millis(ticks * 10))
     }
 
-    /// KiB of memory that are its own, and its share of what it has with others.
+    /// Returns the PSS in KiB: the process's own memory and its share of shared memory.
     ///
     /// # Errors
-    /// The system does not tell.
+    /// When the system does not report it.
     pub fn pss(&self) -> Result<u64> {
         self.read_kib("smaps_rollup", "Pss:")
     }
 
-    /// KiB of memory that it sees.
+    /// Returns the RSS in KiB: all memory that the process has mapped and that is present.
     ///
     /// # Errors
-    /// The system does not tell.
+    /// When the system does not report it.
     pub fn rss(&self) -> Result<u64> {
         self.read_kib("status", "VmRSS:")
     }
@@ -98,7 +105,7 @@ impl ChildProcess {
 
 impl Drop for ChildProcess {
     fn drop(&mut self) {
-        // It may have ended by itself.
+        // The process may already have ended.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }

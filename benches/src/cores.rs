@@ -1,8 +1,8 @@
-//! Which core does what, so that the load does not take the time that it measures.
+//! Assigns processes to cores, so that the load does not use the CPU time that it measures.
 //!
-//! Core 0 belongs to what is measured, core 1 to the load, and the others to PostgreSQL and Redis,
-//! which share core 1 where there are no others. Without `taskset`, or with one core, the system
-//! chooses.
+//! The measured server runs on core 0, and the load on core 1. PostgreSQL and Redis run on the
+//! other cores, or on core 1 if there are no others. Without `taskset`, or with a single core, the
+//! system chooses.
 
 use std::{
     ffi::OsStr,
@@ -11,29 +11,34 @@ use std::{
     sync::LazyLock,
 };
 
+/// The purpose of a core.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// The measured server.
 pub enum Core {
     Measured,
+    /// The load.
     Load,
+    /// PostgreSQL and Redis.
     Stores,
 }
 
-/// The number of the last core; `None` where processes cannot be pinned.
+/// The number of the last core. `None` if processes cannot be pinned.
 static LAST_CORE: LazyLock<Option<u32>> = LazyLock::new(|| {
     let online = fs::read_to_string("/sys/devices/system/cpu/online").ok()?;
     let last = online.trim().rsplit(['-', ',']).next()?.parse().ok()?;
-    let asked = Command::new("taskset").arg("--version").output();
-    (last > 0 && asked.is_ok_and(|asked| asked.status.success())).then_some(last)
+    let taskset = Command::new("taskset").arg("--version").output();
+    (last > 0 && taskset.is_ok_and(|output| output.status.success())).then_some(last)
 });
 
-/// Whether processes are pinned at all.
+/// Returns `true` if processes are pinned to cores.
 #[must_use]
 pub fn are_pinned() -> bool {
     LAST_CORE.is_some()
 }
 
-/// A command that will run on this core and nowhere else. It reads nothing and says nothing, unless
-/// the caller has it otherwise.
+/// Returns a command that runs on a core only.
+///
+/// The command has no input and no output, unless the caller changes that.
 pub fn pinned_command(core: Core, program: impl AsRef<OsStr>) -> Command {
     let mut command = match *LAST_CORE {
         None => Command::new(program),

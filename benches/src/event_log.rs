@@ -1,5 +1,4 @@
-//! A log to append to by Salam's own models, without a server: somebody, groups of theirs, and what
-//! they say.
+//! A log that Salam's own models write without a server: a user, groups and messages.
 
 use migration::{Migrator, MigratorTrait};
 use salam::models::{
@@ -14,13 +13,13 @@ use sea_orm::{
 
 use crate::Result;
 
-/// What `database.run_on_start` says to SQLite.
+/// The value of `database.run_on_start` for SQLite.
 const RUN_ON_START: &str = "PRAGMA page_size = 2048; PRAGMA journal_mode = WAL;";
 
-/// So many connections to an empty database, which is migrated then.
+/// Opens a pool of connections to an empty database, and migrates the database.
 ///
 /// # Errors
-/// The database's.
+/// When the database fails.
 pub async fn open_migrated(uri: &str, connections: u32) -> Result<DatabaseConnection> {
     let mut options = ConnectOptions::new(uri);
     options.max_connections(connections).sqlx_logging(false);
@@ -32,10 +31,10 @@ pub async fn open_migrated(uri: &str, connections: u32) -> Result<DatabaseConnec
     Ok(db)
 }
 
-/// One user, who has started so many groups.
+/// Creates a user, and groups that the user owns.
 ///
 /// # Errors
-/// The database's.
+/// When the database fails.
 pub async fn create_user_and_groups(
     db: &DatabaseConnection,
     count: usize,
@@ -55,7 +54,7 @@ pub async fn create_user_and_groups(
     Ok((Actor::from_user(&user), groups))
 }
 
-/// A message, each time another one.
+/// Returns a command that sends a message, with a new cid each time.
 #[must_use]
 pub fn message_command(group_id: i64, author: &Actor, text: &str) -> GroupCommand {
     GroupCommand {

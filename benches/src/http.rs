@@ -1,5 +1,4 @@
-//! As much of an HTTP client as it takes to prepare a measurement: one connection, which is kept, one
-//! request after the other.
+//! A minimal HTTP client that prepares measurements: one connection, one request after the other.
 
 use std::{
     io::{BufRead, BufReader, Read, Write},
@@ -11,19 +10,26 @@ use serde_json::Value;
 
 use crate::Result;
 
+/// The longest wait for a response.
 const READ_TIMEOUT: Duration = Duration::from_secs(30);
 
+/// A client with one connection, which is kept open.
 pub struct HttpClient(BufReader<TcpStream>);
 
+/// A response.
 #[derive(Debug)]
 pub struct Response {
+    /// The status code.
     pub status: u16,
+    /// The whole body.
     pub body: Vec<u8>,
 }
 
 impl HttpClient {
+    /// Connects to a server on this machine.
+    ///
     /// # Errors
-    /// Nobody listens there.
+    /// When no server listens on the port.
     pub fn connect(port: u16) -> Result<Self> {
         let stream = TcpStream::connect(("127.0.0.1", port))?;
         stream.set_nodelay(true)?;
@@ -31,14 +37,18 @@ impl HttpClient {
         Ok(Self(BufReader::new(stream)))
     }
 
+    /// Sends a GET request.
+    ///
     /// # Errors
-    /// The connection breaks.
+    /// When the connection fails.
     pub fn get(&mut self, path: &str, token: Option<&str>) -> Result<Response> {
         self.send_request("GET", path, token, "")
     }
 
+    /// Sends a POST request with a JSON body.
+    ///
     /// # Errors
-    /// The connection breaks.
+    /// When the connection fails.
     pub fn post(&mut self, path: &str, token: Option<&str>, body: &Value) -> Result<Response> {
         self.send_request("POST", path, token, &body.to_string())
     }
@@ -58,7 +68,8 @@ impl HttpClient {
             head += "Content-Type: application/json\r\n";
             head += &format!("Content-Length: {}\r\n", body.len());
         }
-        // In one write, or the second waits for the acknowledgement of the first.
+        // One write for the whole request: a second write would wait for the acknowledgement of the
+        // first.
         let request = format!("{head}\r\n{body}");
         self.0.get_mut().write_all(request.as_bytes())?;
         self.read_response()
@@ -73,14 +84,14 @@ impl HttpClient {
             if line.is_empty() {
                 break;
             }
-            if let Some(given) = line.strip_prefix("content-length:") {
-                length = given.trim().parse()?;
+            if let Some(value) = line.strip_prefix("content-length:") {
+                length = value.trim().parse()?;
             }
         }
         let mut body = vec![0; length];
         self.0.read_exact(&mut body)?;
         Ok(Response {
-            status: status.ok_or("this is no answer of HTTP")?,
+            status: status.ok_or("not an HTTP response")?,
             body,
         })
     }
@@ -95,10 +106,10 @@ impl HttpClient {
 }
 
 impl Response {
-    /// What the answer says, if it has the expected status.
+    /// Returns the JSON body of a response with the expected status.
     ///
     /// # Errors
-    /// It has another, or is no JSON.
+    /// When the response has another status or is not JSON.
     pub fn expect(&self, status: u16) -> Result<Value> {
         if self.status != status {
             let body = String::from_utf8_lossy(&self.body);
@@ -108,13 +119,13 @@ impl Response {
     }
 }
 
-/// A text of an answer.
+/// Returns a text field of a JSON object.
 ///
 /// # Errors
-/// There is none by this name.
-pub fn text_field(answer: &Value, name: &str) -> Result<String> {
-    let found = answer.get(name).and_then(Value::as_str);
-    Ok(found
-        .ok_or_else(|| format!("no {name} in {answer}"))?
+/// When the field is missing.
+pub fn text_field(body: &Value, name: &str) -> Result<String> {
+    let text = body.get(name).and_then(Value::as_str);
+    Ok(text
+        .ok_or_else(|| format!("no {name} in {body}"))?
         .to_owned())
 }

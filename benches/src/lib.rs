@@ -1,8 +1,8 @@
-//! What the benchmarks share: a Salam to measure, what it keeps its data in, people who use it, a
-//! load generator, and how much of the machine it took.
+//! Shared code of the benchmarks: the measured server, its stores, users, a load generator, and the
+//! use of the machine.
 //!
-//! The rule: what is measured is another process, the program as it is released, reached as its users
-//! reach it. Whatever is started here ends with the value that stands for it.
+//! The rule: the measured server is another process, the release build, and is used as its users
+//! use it. Dropping a value stops everything that the value has started.
 
 pub mod benchmarks_page;
 pub mod child_process;
@@ -15,21 +15,23 @@ pub mod statistics;
 pub mod stores;
 pub mod users;
 
+/// The error of a benchmark.
 pub type Failure = Box<dyn std::error::Error + Send + Sync>;
+/// The result of a benchmark's function.
 pub type Result<T, E = Failure> = std::result::Result<T, E>;
 
-/// A line of progress. It goes to standard error: standard output is for results.
+/// Prints a line of progress on standard error, because standard output is for results.
 pub fn log_progress(line: &str) {
-    // Whoever has closed it does not want to read it.
+    // If standard error is closed, progress is not needed.
     let _ = std::io::Write::write_all(&mut std::io::stderr(), format!("{line}\n").as_bytes());
 }
 
-/// Lets this process have as many files as it may; how many that is.
+/// Raises this process's limit of open files to its maximum. Returns the limit.
 ///
 /// # Errors
-/// The system's.
+/// When the system refuses.
 pub fn raise_file_limit() -> Result<u64> {
-    let (_, most) = rlimit::getrlimit(rlimit::Resource::NOFILE)?;
-    rlimit::setrlimit(rlimit::Resource::NOFILE, most, most)?;
-    Ok(most)
+    let (_, max) = rlimit::getrlimit(rlimit::Resource::NOFILE)?;
+    rlimit::setrlimit(rlimit::Resource::NOFILE, max, max)?;
+    Ok(max)
 }

@@ -1,4 +1,5 @@
-//! One Salam, as it is released, with the settings of development: no limit there is met by accident.
+//! A node of Salam: the release build with the settings of development, whose limits a measurement
+//! does not reach.
 
 use std::{
     net::TcpListener,
@@ -17,22 +18,26 @@ use crate::{
     http::HttpClient,
 };
 
+/// The longest wait for a condition.
 const WAIT_TIMEOUT: Duration = Duration::from_secs(30);
+/// The pause between two checks of a condition.
 const RETRY_INTERVAL: Duration = Duration::from_millis(1);
 
-/// Where a node keeps its data. Nodes at the same place are one installation.
+/// The stores of one or more nodes. Nodes with the same stores are one installation.
 pub struct Installation {
+    /// The value of `DATABASE_URL`.
     pub database_url: String,
+    /// The value of `REDIS_URL`. Empty for a single node.
     pub redis_url: String,
-    /// Goes with the place, and what is in it too.
+    /// The folder of an SQLite file. It is deleted with the installation.
     pub folder: Option<TempDir>,
 }
 
 impl Installation {
-    /// A file of SQLite for one node.
+    /// Creates an installation with an SQLite file, for one node.
     ///
     /// # Errors
-    /// The system's.
+    /// When the folder cannot be created.
     pub fn sqlite() -> Result<Arc<Self>> {
         let folder = TempDir::new()?;
         let file = folder.path().join("bench.sqlite");
@@ -44,33 +49,37 @@ impl Installation {
     }
 }
 
+/// A running node.
 pub struct Node {
+    /// The port on 127.0.0.1.
     pub port: u16,
-    /// Before the place: it is stopped before its files go.
+    /// The process. It is dropped before the installation, so that it stops before its files are
+    /// deleted.
     pub process: ChildProcess,
-    /// From when it was started until it answered.
+    /// The time from the start of the process to the first response.
     pub started_in: Duration,
+    /// The stores of the node.
     pub installation: Arc<Installation>,
 }
 
 impl Node {
-    /// Starts this program, and waits until it answers.
+    /// Starts a node, and waits until it responds.
     ///
     /// # Errors
-    /// It does not start, or not soon.
-    pub fn start(program: &Path, place: &Arc<Installation>, core: Core) -> Result<Self> {
+    /// When the node does not start in time.
+    pub fn start(program: &Path, installation: &Arc<Installation>, core: Core) -> Result<Self> {
         let port = free_port()?;
         let mut command = cores::pinned_command(core, program);
         command
             .args(["start", "-e", "development"])
             .current_dir(project_root())
-            .env("DATABASE_URL", &place.database_url)
-            .env("REDIS_URL", &place.redis_url)
+            .env("DATABASE_URL", &installation.database_url)
+            .env("REDIS_URL", &installation.redis_url)
             .env("PORT", port.to_string())
             .env("BINDING", "127.0.0.1")
             .env("PUBLIC_URL", "")
             .env("LOG_LEVEL", "error");
-        let begin = Instant::now();
+        let started_at = Instant::now();
         let mut process = ChildProcess::start("Salam", &mut command)?;
         wait_until("Salam answers", || {
             process.check()?;
@@ -79,43 +88,43 @@ impl Node {
         Ok(Self {
             port,
             process,
-            started_in: begin.elapsed(),
-            installation: place.clone(),
+            started_in: started_at.elapsed(),
+            installation: installation.clone(),
         })
     }
 }
 
 fn answers_ping(port: u16) -> bool {
-    let asked = HttpClient::connect(port).and_then(|mut client| client.get("/_ping", None));
-    asked.is_ok_and(|answer| answer.status == 200)
+    let response = HttpClient::connect(port).and_then(|mut client| client.get("/_ping", None));
+    response.is_ok_and(|response| response.status == 200)
 }
 
-/// Tries until it is so.
+/// Waits until a condition is met.
 ///
 /// # Errors
-/// It fails, or is not so after half a minute.
-pub fn wait_until(what: &str, mut is_so: impl FnMut() -> Result<bool>) -> Result<()> {
-    let begin = Instant::now();
-    while !is_so()? {
-        if begin.elapsed() > WAIT_TIMEOUT {
-            return Err(format!("waited in vain until {what}").into());
+/// When the check fails, or when the condition is not met after 30 s.
+pub fn wait_until(condition: &str, mut is_met: impl FnMut() -> Result<bool>) -> Result<()> {
+    let started_at = Instant::now();
+    while !is_met()? {
+        if started_at.elapsed() > WAIT_TIMEOUT {
+            return Err(format!("timed out while waiting until {condition}").into());
         }
         sleep(RETRY_INTERVAL);
     }
     Ok(())
 }
 
-/// A port that nobody listens on just now.
+/// Returns a port that no process listens on at the moment.
 ///
 /// # Errors
-/// There is none.
+/// When there is no free port.
 pub fn free_port() -> Result<u16> {
     Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?.port())
 }
 
-/// The project's root, where `config/` is: cargo builds this crate in it.
+/// Returns the project's root with the folder `config/`. Cargo builds this crate inside the root.
 #[must_use]
 pub fn project_root() -> PathBuf {
-    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
-    here.parent().unwrap_or(here).to_owned()
+    let crate_folder = Path::new(env!("CARGO_MANIFEST_DIR"));
+    crate_folder.parent().unwrap_or(crate_folder).to_owned()
 }

@@ -1,7 +1,7 @@
-//! A PostgreSQL and a Redis of our own, in a folder that goes with them.
+//! A PostgreSQL and a Redis of the benchmark's own, in a folder that is deleted afterwards.
 //!
-//! Both run as they are shipped, but that they listen on this machine alone: what is committed is on
-//! the disk. Each place is a database of its own.
+//! Both run with their default settings, but listen on this machine only. So a commit of PostgreSQL
+//! is on disk. Each installation has a database of its own.
 
 use std::{
     fs,
@@ -23,23 +23,24 @@ use crate::{
     node::{Installation, free_port, wait_until},
 };
 
+/// The running stores.
 pub struct Stores {
     postgres: Postgres,
     _redis: ChildProcess,
     redis_port: u16,
-    /// How many places there were.
+    /// The number of created installations.
     installation_count: AtomicU32,
-    /// Last: what runs in it is stopped before it goes.
+    /// The folder. It is the last field, so that its processes stop before it is deleted.
     _folder: TempDir,
 }
 
 impl Stores {
-    /// `None` where PostgreSQL or Redis is not installed.
+    /// Starts both stores. Returns `None` if PostgreSQL or Redis is not installed.
     ///
     /// # Errors
-    /// One of them does not start.
+    /// When one of the stores does not start.
     pub fn start() -> Result<Option<Self>> {
-        let Some(programs) = postgres_bin_folder() else {
+        let Some(bin_folder) = postgres_bin_folder() else {
             return Ok(None);
         };
         if Command::new("redis-server")
@@ -50,7 +51,7 @@ impl Stores {
             return Ok(None);
         }
         let folder = TempDir::new()?;
-        let postgres = Postgres::start(programs, &folder.path().join("postgres"))?;
+        let postgres = Postgres::start(bin_folder, &folder.path().join("postgres"))?;
         let redis_port = free_port()?;
         let mut command = cores::pinned_command(Core::Stores, "redis-server");
         command.args(["--bind", "127.0.0.1", "--save", "", "--appendonly", "no"]);
@@ -59,7 +60,7 @@ impl Stores {
             .current_dir(folder.path());
         let redis = ChildProcess::start("Redis", &mut command)?;
         wait_until("Redis listens", || Ok(is_listening(redis_port)))?;
-        // PostgreSQL's user has to get through to its own folder.
+        // The user of PostgreSQL needs access to its folder inside this folder.
         Ok(Some(Self {
             postgres,
             _redis: redis,
@@ -69,10 +70,11 @@ impl Stores {
         }))
     }
 
-    /// An empty database, and the Redis, which other places use as well: not at the same time.
+    /// Creates an empty database. All installations share the Redis server, but not at the same
+    /// time.
     ///
     /// # Errors
-    /// PostgreSQL refuses it.
+    /// When PostgreSQL refuses the database.
     pub fn create_installation(&self) -> Result<Arc<Installation>> {
         let name = format!(
             "bench{}",
@@ -105,33 +107,33 @@ struct Postgres {
 }
 
 impl Postgres {
-    fn start(programs: PathBuf, place: &Path) -> Result<Self> {
-        fs::create_dir(place)?;
+    fn start(bin_folder: PathBuf, folder: &Path) -> Result<Self> {
+        fs::create_dir(folder)?;
         if is_root()? {
-            // It refuses to run as root, and its user must get to its folder.
-            let parent = place.parent().unwrap_or(place);
+            // PostgreSQL refuses to run as root, and its user needs access to its folder.
+            let parent = folder.parent().unwrap_or(folder);
             run_command("chmod", Command::new("chmod").arg("711").arg(parent))?;
-            run_command("chown", Command::new("chown").arg("postgres").arg(place))?;
+            run_command("chown", Command::new("chown").arg("postgres").arg(folder))?;
         }
-        let started = Self {
-            bin_folder: programs,
-            data: place.join("data"),
+        let postgres = Self {
+            bin_folder,
+            data: folder.join("data"),
             port: free_port()?,
         };
-        let mut initdb = started.command("initdb")?;
+        let mut initdb = postgres.command("initdb")?;
         run_command("initdb", initdb.args(["-A", "trust", "-U", "salam"]))?;
         let options = format!(
             "-p {} -k {} -c listen_addresses=127.0.0.1",
-            started.port,
-            place.display()
+            postgres.port,
+            folder.display()
         );
-        let mut start = started.command("pg_ctl")?;
-        start.arg("-w").arg("-l").arg(place.join("log"));
+        let mut start = postgres.command("pg_ctl")?;
+        start.arg("-w").arg("-l").arg(folder.join("log"));
         run_command("pg_ctl", start.args(["-o", &options, "start"]))?;
-        Ok(started)
+        Ok(postgres)
     }
 
-    /// One of its programs, on its folder, as a user that it runs as.
+    /// Returns a command that runs a program of PostgreSQL on the data folder, as a permitted user.
     fn command(&self, program: &str) -> Result<Command> {
         let program = self.bin_folder.join(program);
         let mut command = if is_root()? {
@@ -149,51 +151,52 @@ impl Postgres {
 impl Drop for Postgres {
     fn drop(&mut self) {
         if let Ok(mut stop) = self.command("pg_ctl") {
-            // Its folder goes anyway.
+            // The folder is deleted even if the stop fails.
             let _ = stop.args(["-m", "immediate", "stop"]).status();
         }
     }
 }
 
-fn run_command(what: &str, command: &mut Command) -> Result<()> {
-    let done = command.stdout(Stdio::null()).status();
-    match done.map_err(|error| format!("{what}: {error}"))? {
+fn run_command(name: &str, command: &mut Command) -> Result<()> {
+    let status = command.stdout(Stdio::null()).status();
+    match status.map_err(|error| format!("{name}: {error}"))? {
         status if status.success() => Ok(()),
-        status => Err(format!("{what} failed: {status}").into()),
+        status => Err(format!("{name} failed: {status}").into()),
     }
 }
 
 fn is_root() -> Result<bool> {
-    let asked = Command::new("id").arg("-u").output()?;
-    Ok(asked.stdout.trim_ascii() == b"0")
+    let output = Command::new("id").arg("-u").output()?;
+    Ok(output.stdout.trim_ascii() == b"0")
 }
 
 fn is_listening(port: u16) -> bool {
     TcpStream::connect(("127.0.0.1", port)).is_ok()
 }
 
-/// The folder of PostgreSQL's server programs, which Debian and Homebrew keep off the `START_CHAT_PATH`.
+/// Returns the folder of PostgreSQL's server programs, which Debian and Homebrew do not add to
+/// `PATH`.
 fn postgres_bin_folder() -> Option<PathBuf> {
-    let mut found = Vec::new();
+    let mut candidates = Vec::new();
     for parent in ["/usr/lib/postgresql", "/opt/homebrew/opt", "/usr/local/opt"] {
         let folders = fs::read_dir(parent).into_iter().flatten().flatten();
-        found.extend(folders.map(|folder| folder.path().join("bin")));
+        candidates.extend(folders.map(|folder| folder.path().join("bin")));
     }
-    found.sort();
-    found
+    candidates.sort();
+    candidates
         .into_iter()
         .rev()
         .find(|folder| folder.join("initdb").is_file())
 }
 
-/// `PostgreSQL 15.4`, where it is installed.
+/// Returns the installed version, such as `PostgreSQL 15.4`.
 #[must_use]
 pub fn postgres_version() -> Option<String> {
-    let asked = Command::new(postgres_bin_folder()?.join("postgres"))
+    let output = Command::new(postgres_bin_folder()?.join("postgres"))
         .arg("--version")
         .output()
         .ok()?;
-    let text = String::from_utf8(asked.stdout).ok()?;
+    let text = String::from_utf8(output.stdout).ok()?;
     let number = text
         .split_whitespace()
         .find(|word| word.starts_with(|c: char| c.is_ascii_digit()))?;
