@@ -1,60 +1,64 @@
-//! Who says what when. All of these end when everything that was said has been heard or answered, so
-//! that what the server has spent is spent on what was counted.
+//! Schedules of the load: which socket sends which message, and when.
+//!
+//! Each schedule ends only when all messages were delivered and all requests were answered. So the
+//! CPU time of the server belongs to what was counted.
 
 use std::time::Duration;
 
 use super::{LoadGenerator, SocketSpec};
 use crate::{Result, statistics::nanos};
 
+/// The longest wait in one poll.
 const POLL_WAIT: Duration = Duration::from_millis(1);
 
-/// How long it takes until what was not heard is lost.
+/// The time after which an undelivered message counts as lost.
 const LOSS_TIMEOUT_NANOS: u64 = 10_000_000_000;
 
-/// Sockets that are opened at the same time, where it is not the opening that is measured.
+/// The number of sockets that open at the same time, if the opening itself is not measured.
 const MAX_OPENING: usize = 128;
 
-/// Long enough for ten thousand.
+/// The longest time for opening all sockets. It is enough for ten thousand.
 const OPEN_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// Opens these and waits until each has been told what a socket is told at first; their numbers.
+/// Opens sockets, and waits until each is ready. Returns their indices.
 ///
 /// # Errors
-/// One of them fails, or it takes too long.
+/// When a socket fails, or when opening takes too long.
 pub fn open_all(load: &mut LoadGenerator, specs: Vec<SocketSpec>) -> Result<Vec<usize>> {
-    let mut numbers = Vec::new();
+    let mut indices = Vec::new();
     for spec in specs {
-        let number = load.open(spec)?;
-        numbers.push(number);
-        let enough = |load: &LoadGenerator| load.stats.ready_sockets + MAX_OPENING > number;
-        load.run_until("sockets to open", OPEN_TIMEOUT, enough)?;
+        let index = load.open(spec)?;
+        indices.push(index);
+        let has_capacity = |load: &LoadGenerator| load.stats.ready_sockets + MAX_OPENING > index;
+        load.run_until("sockets to open", OPEN_TIMEOUT, has_capacity)?;
     }
-    let all = load.len();
+    let total = load.len();
     load.run_until("sockets to open", OPEN_TIMEOUT, |load| {
-        load.stats.ready_sockets >= all
+        load.stats.ready_sockets >= total
     })?;
-    Ok(numbers)
+    Ok(indices)
 }
 
-/// Opens these all at once, as after a restart of their server, and waits in the same way.
+/// Opens all sockets at once, as after a restart of their server, and waits until all are ready.
 ///
 /// # Errors
-/// One of them fails, or it takes too long.
+/// When a socket fails, or when opening takes too long.
 pub fn open_all_at_once(load: &mut LoadGenerator, specs: Vec<SocketSpec>) -> Result<()> {
     for spec in specs {
         load.open(spec)?;
     }
-    let all = load.len();
-    load.run_until("sockets to come back", OPEN_TIMEOUT, |load| {
-        load.stats.ready_sockets >= all
+    let total = load.len();
+    load.run_until("sockets to reconnect", OPEN_TIMEOUT, |load| {
+        load.stats.ready_sockets >= total
     })
 }
 
-/// The senders, one for each group, keep so many messages of theirs in flight: what one has to say at
-/// once leaves at once.
+/// Lets each sender keep a number of its messages in flight. There is one sender for each group.
+///
+/// A sender sends all messages that fit into its window at once.
 ///
 /// # Errors
-/// The system's.
+/// When the system refuses an operation.
 pub fn send_with_window(
     load: &mut LoadGenerator,
     senders: &[(usize, usize)],
@@ -64,15 +68,15 @@ pub fn send_with_window(
     let end = load.now() + nanos(time);
     loop {
         let now = load.now();
-        let mut waiting = false;
+        let mut is_waiting = false;
         for &(sender, group) in senders {
-            let room = window.saturating_sub(load.stats.in_flight(group));
-            if now < end && room > 0 {
-                load.send_many(sender, room, now)?;
+            let capacity = window.saturating_sub(load.stats.in_flight(group));
+            if now < end && capacity > 0 {
+                load.send_many(sender, capacity, now)?;
             }
-            waiting |= load.stats.in_flight(group) > 0;
+            is_waiting |= load.stats.in_flight(group) > 0;
         }
-        if (now >= end && !waiting)
+        if (now >= end && !is_waiting)
             || now > end + LOSS_TIMEOUT_NANOS
             || !load.stats.socket_errors.is_empty()
         {
@@ -82,25 +86,25 @@ pub fn send_with_window(
     }
 }
 
-/// The senders take turns, one message after each such time, whatever becomes of it.
+/// Lets the senders take turns, with one message after each `interval`, independent of deliveries.
 ///
 /// # Errors
-/// The system's.
+/// When the system refuses an operation.
 pub fn send_at_rate(
     load: &mut LoadGenerator,
     senders: &[(usize, usize)],
-    each: Duration,
+    interval: Duration,
     time: Duration,
 ) -> Result<()> {
     let mut due = load.now();
     let end = due + nanos(time);
-    let mut turns = senders.iter().cycle();
+    let mut next_senders = senders.iter().cycle();
     loop {
         while due <= load.now().min(end) {
-            if let Some(&(sender, _)) = turns.next() {
+            if let Some(&(sender, _)) = next_senders.next() {
                 load.send(sender, due)?;
             }
-            due += nanos(each);
+            due += nanos(interval);
         }
         let now = load.now();
         if (now > end && load.stats.is_all_delivered())
@@ -113,20 +117,20 @@ pub fn send_at_rate(
     }
 }
 
-/// Each of these asks, waits for its answer, and asks again; how long that went on.
+/// Lets each socket send a request, wait for its reply, and repeat. Returns the duration.
 ///
 /// # Errors
-/// The system's.
+/// When the system refuses an operation.
 pub fn request_and_repeat(
     load: &mut LoadGenerator,
     sockets: &[usize],
     time: Duration,
 ) -> Result<Duration> {
-    let begin = load.now();
-    let end = begin + nanos(time);
+    let start = load.now();
+    let end = start + nanos(time);
     load.take_replied();
     for &socket in sockets {
-        load.send(socket, begin)?;
+        load.send(socket, start)?;
     }
     let mut waiting = sockets.len();
     loop {
@@ -139,9 +143,9 @@ pub fn request_and_repeat(
                 waiting = waiting.saturating_sub(1);
             }
         }
-        let told = waiting == 0 && load.stats.is_all_delivered();
-        if told || now > end + LOSS_TIMEOUT_NANOS || !load.stats.socket_errors.is_empty() {
-            return Ok(Duration::from_nanos(load.last_reply_at.max(begin) - begin));
+        let is_finished = waiting == 0 && load.stats.is_all_delivered();
+        if is_finished || now > end + LOSS_TIMEOUT_NANOS || !load.stats.socket_errors.is_empty() {
+            return Ok(Duration::from_nanos(load.last_reply_at.max(start) - start));
         }
     }
 }

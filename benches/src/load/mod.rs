@@ -1,8 +1,9 @@
-//! The load: up to ten thousand sockets of one thread, which hears every frame and checks its number.
+//! The load generator: up to ten thousand sockets in one thread, which checks the seq of every
+//! frame.
 //!
-//! The rule: it never waits for one socket, and does as little for each frame as telling apart lost,
-//! doubled and reordered allows, so that it is the server that is slow. What is said when stands in
-//! [`drive`].
+//! The rule: the generator never waits for a single socket. It does only the work for each frame
+//! that detects lost, duplicated and reordered events. So the server is the bottleneck. The
+//! schedules of messages are in [`drive`].
 
 pub mod drive;
 pub mod frames;
@@ -28,26 +29,30 @@ use self::{
 };
 use crate::{Result, statistics::nanos};
 
-/// Read at once: more than a socket has between two turns.
+/// The number of bytes in one read. A socket receives less between two polls.
 const READ_BYTES: usize = 128 * 1024;
 
+/// The sockets of the load and their statistics.
 pub struct LoadGenerator {
+    /// The statistics of all sockets.
     pub stats: LoadStats,
     sockets: Vec<LoadSocket>,
-    /// Sockets that were answered since somebody looked.
+    /// The sockets that received a reply since the last call of `take_replied`.
     replied: Vec<usize>,
     poll: Poll,
     events: Events,
-    /// What was read last.
+    /// The buffer of the last read.
     bytes: Vec<u8>,
     started_at: Instant,
-    /// When the last answer came.
+    /// The time of the last reply.
     pub last_reply_at: u64,
 }
 
 impl LoadGenerator {
+    /// Creates a load without sockets.
+    ///
     /// # Errors
-    /// The system's.
+    /// When the system refuses a poll.
     pub fn new() -> Result<Self> {
         Ok(Self {
             stats: LoadStats::default(),
@@ -61,25 +66,28 @@ impl LoadGenerator {
         })
     }
 
-    /// Nanoseconds since the load began.
+    /// Returns the nanoseconds since the load was created.
     #[must_use]
     pub fn now(&self) -> u64 {
         nanos(self.started_at.elapsed())
     }
 
-    /// How many sockets there were.
+    /// Returns the number of sockets, closed sockets included.
     #[must_use]
     pub fn len(&self) -> usize {
         self.sockets.len()
     }
 
+    /// Returns `true` if there are no sockets.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.sockets.is_empty()
     }
 
+    /// Checks that no socket has failed.
+    ///
     /// # Errors
-    /// A socket has failed.
+    /// The number of failed sockets and the first error.
     pub fn check(&self) -> Result<()> {
         match self.stats.socket_errors.as_slice() {
             [] => Ok(()),
@@ -91,59 +99,56 @@ impl LoadGenerator {
         }
     }
 
-    /// Begins to open a socket; its number.
+    /// Starts to open a socket. Returns its index.
     ///
     /// # Errors
-    /// The system has no more of them.
+    /// When the system has no more sockets.
     pub fn open(&mut self, spec: SocketSpec) -> Result<usize> {
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, spec.port));
-        let (number, begun) = (self.sockets.len(), self.now());
+        let (index, opened_at) = (self.sockets.len(), self.now());
         let stream = TcpStream::connect(address)?;
         stream.set_nodelay(true)?;
         self.stats.record_open(spec.group, spec.is_measured);
-        let mut socket = LoadSocket::new(spec, stream, begun);
-        let both = Interest::READABLE | Interest::WRITABLE;
+        let mut socket = LoadSocket::new(spec, stream, opened_at);
+        let interest = Interest::READABLE | Interest::WRITABLE;
         self.poll
             .registry()
-            .register(socket.stream(), Token(number), both)?;
+            .register(socket.stream(), Token(index), interest)?;
         self.sockets.push(socket);
-        Ok(number)
+        Ok(index)
     }
 
-    /// Sends the next text of a socket, which was due at this time.
+    /// Sends the next text of a socket, which was due at a time.
     ///
     /// # Errors
-    /// There is no such socket. (What befalls it is in the tally.)
-    pub fn send(&mut self, number: usize, due: u64) -> Result<()> {
-        self.send_many(number, 1, due)
+    /// When the index is invalid. Failures of the socket are in the statistics.
+    pub fn send(&mut self, index: usize, due: u64) -> Result<()> {
+        self.send_many(index, 1, due)
     }
 
-    /// Sends the next so many texts of a socket at once.
+    /// Sends the next texts of a socket at once.
     ///
     /// # Errors
-    /// There is no such socket. (What befalls it is in the tally.)
-    pub fn send_many(&mut self, number: usize, texts: u64, due: u64) -> Result<()> {
-        let asked = self.now();
-        let socket = self.sockets.get_mut(number).ok_or("no such socket")?;
-        socket.requested_at = asked;
+    /// When the index is invalid. Failures of the socket are in the statistics.
+    pub fn send_many(&mut self, index: usize, texts: u64, due: u64) -> Result<()> {
+        let now = self.now();
+        let socket = self.sockets.get_mut(index).ok_or("no such socket")?;
+        socket.requested_at = now;
         for _ in 0..texts {
             socket.sent += 1;
-            let text = socket
-                .spec
-                .protocol
-                .encode_message(number, socket.sent, due);
+            let text = socket.spec.protocol.encode_message(index, socket.sent, due);
             socket.queue(frames::TEXT, text.as_bytes());
             self.stats.record_send(socket.spec.group);
         }
-        let flushed = socket.flush();
-        self.record_outcome(number, flushed);
+        let result = socket.flush();
+        self.record_outcome(index, result);
         Ok(())
     }
 
-    /// Reads and writes whatever can be, after waiting so long for something.
+    /// Waits for ready sockets, at most for `wait`, and reads from and writes to them.
     ///
     /// # Errors
-    /// The system's.
+    /// When the system refuses the poll.
     pub fn poll_once(&mut self, wait: Duration) -> Result<()> {
         if let Err(error) = self.poll.poll(&mut self.events, Some(wait)) {
             return if error.kind() == std::io::ErrorKind::Interrupted {
@@ -152,45 +157,45 @@ impl LoadGenerator {
                 Err(error.into())
             };
         }
-        let turns = self.events.iter();
-        let turns: Vec<_> = turns
+        let events = self.events.iter();
+        let events: Vec<_> = events
             .map(|e| (e.token().0, e.is_writable(), e.is_readable()))
             .collect();
-        for (number, writable, readable) in turns {
-            let done = self.handle_readiness(number, writable, readable);
-            self.record_outcome(number, done);
+        for (index, writable, readable) in events {
+            let result = self.handle_readiness(index, writable, readable);
+            self.record_outcome(index, result);
         }
         Ok(())
     }
 
-    /// Takes turns until it is so.
+    /// Polls until a condition is met.
     ///
     /// # Errors
-    /// It is not so in time, or a socket was lost meanwhile.
+    /// When the condition is not met within `limit`, or when a socket fails meanwhile.
     pub fn run_until(
         &mut self,
-        what: &str,
-        patience: Duration,
-        is_so: impl Fn(&Self) -> bool,
+        condition: &str,
+        limit: Duration,
+        is_met: impl Fn(&Self) -> bool,
     ) -> Result<()> {
-        let begin = Instant::now();
-        while !is_so(self) {
+        let started_at = Instant::now();
+        while !is_met(self) {
             self.poll_once(Duration::from_millis(1))?;
             self.check()
-                .map_err(|error| format!("while waiting for {what}: {error}"))?;
-            if begin.elapsed() > patience {
-                return Err(format!("waited in vain for {what}").into());
+                .map_err(|error| format!("while waiting for {condition}: {error}"))?;
+            if started_at.elapsed() > limit {
+                return Err(format!("timed out while waiting for {condition}").into());
             }
         }
         Ok(())
     }
 
-    /// Sockets that were answered since this was asked last.
+    /// Returns the sockets that received a reply since the last call.
     pub fn take_replied(&mut self) -> Vec<usize> {
         std::mem::take(&mut self.replied)
     }
 
-    /// Adds what nobody has been told to what is lost.
+    /// Adds the events that never arrived to the lost events.
     pub fn count_lost(&mut self) {
         for socket in &self.sockets {
             let missing = socket
@@ -202,8 +207,8 @@ impl LoadGenerator {
         }
     }
 
-    fn handle_readiness(&mut self, number: usize, writable: bool, readable: bool) -> Result<()> {
-        let socket = self.sockets.get_mut(number).ok_or("no such socket")?;
+    fn handle_readiness(&mut self, index: usize, writable: bool, readable: bool) -> Result<()> {
+        let socket = self.sockets.get_mut(index).ok_or("no such socket")?;
         if socket.phase == Phase::Closed {
             return Ok(());
         }
@@ -211,42 +216,42 @@ impl LoadGenerator {
             socket.flush()?;
         }
         let mut bytes = std::mem::take(&mut self.bytes);
-        let mut more = readable;
-        let mut done = Ok(());
-        while more && done.is_ok() {
-            done = match self
+        let mut has_more = readable;
+        let mut result = Ok(());
+        while has_more && result.is_ok() {
+            result = match self
                 .sockets
-                .get_mut(number)
+                .get_mut(index)
                 .ok_or("no such socket")?
                 .read(&mut bytes, READ_BYTES)
             {
-                Ok(full) => {
-                    more = full;
-                    self.process_bytes(number, &bytes)
+                Ok(is_full) => {
+                    has_more = is_full;
+                    self.process_bytes(index, &bytes)
                 }
                 Err(error) => Err(error),
             };
         }
         self.bytes = bytes;
-        done
+        result
     }
 
-    fn process_bytes(&mut self, number: usize, bytes: &[u8]) -> Result<()> {
+    fn process_bytes(&mut self, index: usize, bytes: &[u8]) -> Result<()> {
         let now = self.now();
-        let socket = self.sockets.get_mut(number).ok_or("no such socket")?;
-        let answers = receive::process_bytes(socket, &mut self.stats, bytes, now)?;
-        if answers > 0 {
-            self.replied.extend(std::iter::repeat_n(number, answers));
+        let socket = self.sockets.get_mut(index).ok_or("no such socket")?;
+        let replies = receive::process_bytes(socket, &mut self.stats, bytes, now)?;
+        if replies > 0 {
+            self.replied.extend(std::iter::repeat_n(index, replies));
             self.last_reply_at = now;
         }
         Ok(())
     }
 
-    /// A socket that failed is over, and the tally says why.
-    fn record_outcome(&mut self, number: usize, done: Result<()>) {
-        if let (Err(error), Some(socket)) = (done, self.sockets.get_mut(number)) {
+    /// Closes a socket that failed, and records the error in the statistics.
+    fn record_outcome(&mut self, index: usize, result: Result<()>) {
+        if let (Err(error), Some(socket)) = (result, self.sockets.get_mut(index)) {
             socket.phase = Phase::Closed;
-            // It may never have been registered, and goes with the load anyway.
+            // The socket may never have been registered.
             let _ = self.poll.registry().deregister(socket.stream());
             self.stats.socket_errors.push(error.to_string());
         }

@@ -1,23 +1,26 @@
-//! Whether one listener is told each number once and in order.
+//! Checks that a subscriber receives each seq once and in order.
 
-/// What an arrival was.
+/// The order of a received event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Arrival {
+    /// The event has a higher seq than all events before it.
     InOrder,
-    /// It was passed over before, and comes after all.
+    /// The event arrived after a later event.
     Late,
+    /// The event arrived before.
     Duplicate,
 }
 
-/// The place of one listener in the numbers 1, 2, 3 … of a group.
+/// The received seqs of a subscriber in one group.
 #[derive(Debug)]
 pub struct OrderCheck {
     next: u64,
-    /// Those below `next` that have not come.
+    /// The seqs below `next` that have not arrived.
     missing: Vec<u64>,
 }
 
 impl OrderCheck {
+    /// Creates a check that expects the seqs after `last`.
     #[must_use]
     pub fn after(last: u64) -> Self {
         Self {
@@ -26,25 +29,26 @@ impl OrderCheck {
         }
     }
 
-    pub fn record(&mut self, number: u64) -> Arrival {
-        if number >= self.next {
-            self.missing.extend(self.next..number);
-            self.next = number + 1;
+    /// Records a received seq.
+    pub fn record(&mut self, seq: u64) -> Arrival {
+        if seq >= self.next {
+            self.missing.extend(self.next..seq);
+            self.next = seq + 1;
             return Arrival::InOrder;
         }
-        match self.missing.iter().position(|&hole| hole == number) {
-            Some(hole) => {
-                self.missing.swap_remove(hole);
+        match self.missing.iter().position(|&missing| missing == seq) {
+            Some(index) => {
+                self.missing.swap_remove(index);
                 Arrival::Late
             }
             None => Arrival::Duplicate,
         }
     }
 
-    /// How many have not come, of those up to the last.
+    /// Returns the number of seqs up to `last` that have not arrived.
     #[must_use]
     pub fn missing_count(&self, last: u64) -> u64 {
-        let holes = u64::try_from(self.missing.len()).unwrap_or(u64::MAX);
-        holes + (last + 1).saturating_sub(self.next)
+        let missing = u64::try_from(self.missing.len()).unwrap_or(u64::MAX);
+        missing + (last + 1).saturating_sub(self.next)
     }
 }

@@ -1,52 +1,48 @@
-//! What is said to a measured server, and what its frames mean. No I/O.
+//! The messages to a measured server, and the meaning of its frames. No I/O.
 //!
-//! Frames are looked at, not parsed: a load generator that takes longer than the server measures
-//! itself. They are those of docs/protocol.md, and their fields come in the order in which it has them.
+//! The load searches frames for a few fields and does not parse them. A load generator that needs
+//! more time than the server would measure itself. The frames are those of docs/protocol.md, with
+//! their fields in the documented order.
 
 use memchr::memmem;
 
-/// Of each message, about as long as people write them.
+/// The text of each message, about as long as a typical message.
 const MESSAGE_TEXT: &str =
     "as long as people write in a chat when they are not in a great hurry, and no longer";
 
-/// Makes a plain frame as long as an event of the rich protocol.
+/// The padding that makes a plain frame as long as an event of the rich protocol.
 const PADDING: &str = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
 
+/// The protocol of a socket.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SocketProtocol {
-    /// `chat.v1.json`, in the group of this name.
+    /// `chat.v1.json`, in the group with this name.
     Rich(String),
     /// Salam's sockets without a subprotocol.
     Base,
-    /// The floors': numbered texts, which they do not read.
+    /// The baseline servers' protocol: numbered texts, which the servers do not read.
     Plain,
 }
 
-/// What a frame means to the load.
+/// The meaning of a frame for the load.
 #[derive(Debug, PartialEq, Eq)]
 pub enum FrameMeaning {
-    /// The group is at this number, and the socket is to be told what comes after it.
-    Subscribed {
-        head: u64,
-    },
-    /// All that the socket has missed was told.
+    /// The socket is subscribed. Events after `head` follow.
+    Subscribed { head: u64 },
+    /// The socket has received all missed events.
     CaughtUp,
-    /// Something of the group, numbered, and when it was due.
-    Event {
-        seq: u64,
-        due: Option<u64>,
-    },
-    /// What this socket has asked for is done, and has this number, if any.
-    Reply {
-        seq: Option<u64>,
-    },
-    /// It was refused, or this socket is over.
+    /// An event with its seq, and the time at which it was due.
+    Event { seq: u64, due: Option<u64> },
+    /// The reply to a request of this socket, with the seq of its event, if there is one.
+    Reply { seq: Option<u64> },
+    /// The request was refused, or the socket is closed.
     Rejected,
+    /// Another frame, which the load ignores.
     Other,
 }
 
 impl SocketProtocol {
-    /// A text to be sent, the socket's `number`th, that was due at this time.
+    /// Returns the text number `number` of a socket, which was due at a time.
     #[must_use]
     pub fn encode_message(&self, socket: usize, number: u64, due: u64) -> String {
         match self {
@@ -62,12 +58,12 @@ impl SocketProtocol {
         }
     }
 
-    /// `first`: whether it is the first frame of this socket.
+    /// Returns the meaning of a frame. `is_first` marks the first frame of the socket.
     #[must_use]
-    pub fn classify_frame(&self, text: &[u8], first: bool) -> FrameMeaning {
+    pub fn classify_frame(&self, text: &[u8], is_first: bool) -> FrameMeaning {
         match self {
             Self::Rich(_) => classify_rich_frame(text),
-            Self::Base if first => FrameMeaning::CaughtUp,
+            Self::Base if is_first => FrameMeaning::CaughtUp,
             Self::Base => FrameMeaning::Reply { seq: None },
             Self::Plain => match parse_number_after(text, br#""seq":"#) {
                 Some(seq) => FrameMeaning::Event {
@@ -100,10 +96,10 @@ fn classify_rich_frame(text: &[u8]) -> FrameMeaning {
     }
 }
 
-fn parse_number_after(text: &[u8], mark: &[u8]) -> Option<u64> {
-    let begin = memmem::find(text, mark)? + mark.len();
+fn parse_number_after(text: &[u8], prefix: &[u8]) -> Option<u64> {
+    let start = memmem::find(text, prefix)? + prefix.len();
     let digits = text
-        .get(begin..)?
+        .get(start..)?
         .iter()
         .take_while(|byte| byte.is_ascii_digit());
     digits.fold(None, |number, digit| {

@@ -1,5 +1,5 @@
-//! What was read of a socket: its frames, what they mean, and what the tally makes of them. No I/O but
-//! the answer to a ping.
+//! Processes the received bytes of a socket: its frames, their meaning, and the statistics. No I/O
+//! except replies to pings.
 
 use super::{
     frames,
@@ -10,14 +10,14 @@ use super::{
 };
 use crate::Result;
 
-/// Goes through all that is whole, and keeps the rest; how often the socket was answered.
+/// Processes all complete frames and keeps the rest. Returns the number of replies.
 pub fn process_bytes(
     socket: &mut LoadSocket,
-    tally: &mut LoadStats,
+    stats: &mut LoadStats,
     bytes: &[u8],
     now: u64,
 ) -> Result<usize> {
-    let (mut rest, mut answers) = (bytes, 0);
+    let (mut rest, mut replies) = (bytes, 0);
     if socket.phase == Phase::Opening {
         let Some(end) = socket.read_upgrade_response(rest)? else {
             socket.keep_partial(rest);
@@ -25,44 +25,44 @@ pub fn process_bytes(
         };
         rest = rest.get(end..).unwrap_or_default();
         if socket.spec.protocol == SocketProtocol::Plain {
-            mark_ready(socket, tally, now);
+            mark_ready(socket, stats, now);
         }
     }
-    let before = tally.deliveries;
+    let before = stats.deliveries;
     while let Some(frame) = frames::read_frame(rest)? {
         let payload = rest.get(frame.payload.clone()).unwrap_or_default();
         match frame.opcode {
-            frames::TEXT => answers += usize::from(process_text(socket, tally, payload, now)?),
+            frames::TEXT => replies += usize::from(process_text(socket, stats, payload, now)?),
             frames::PING => {
                 socket.queue(frames::PONG, payload);
                 socket.flush()?;
             }
-            frames::CLOSE => return Err("the server has closed a socket".into()),
+            frames::CLOSE => return Err("the server closed the socket".into()),
             _ => {}
         }
         rest = rest.get(frame.payload.end..).unwrap_or_default();
     }
     socket.keep_partial(rest);
-    tally.reads += u64::from(tally.deliveries > before);
-    Ok(answers)
+    stats.reads += u64::from(stats.deliveries > before);
+    Ok(replies)
 }
 
-/// What a text means for its socket; whether it is an answer.
+/// Processes a text frame. Returns `true` if it is a reply.
 fn process_text(
     socket: &mut LoadSocket,
-    tally: &mut LoadStats,
+    stats: &mut LoadStats,
     text: &[u8],
     now: u64,
 ) -> Result<bool> {
-    let first = !std::mem::replace(&mut socket.has_received_frame, true);
-    match socket.spec.protocol.classify_frame(text, first) {
+    let is_first = !std::mem::replace(&mut socket.has_received_frame, true);
+    match socket.spec.protocol.classify_frame(text, is_first) {
         FrameMeaning::Subscribed { head } => socket.order = OrderCheck::after(head),
-        FrameMeaning::CaughtUp => mark_ready(socket, tally, now),
+        FrameMeaning::CaughtUp => mark_ready(socket, stats, now),
         FrameMeaning::Event { seq, due } => {
-            record_event(socket, tally, seq, due.map(|due| now.saturating_sub(due)))
+            record_event(socket, stats, seq, due.map(|due| now.saturating_sub(due)))
         }
         FrameMeaning::Reply { seq } => {
-            tally.record_reply(
+            stats.record_reply(
                 socket.spec.group,
                 seq,
                 now.saturating_sub(socket.requested_at),
@@ -77,22 +77,22 @@ fn process_text(
     Ok(false)
 }
 
-fn record_event(socket: &mut LoadSocket, tally: &mut LoadStats, seq: u64, latency: Option<u64>) {
+fn record_event(socket: &mut LoadSocket, stats: &mut LoadStats, seq: u64, latency: Option<u64>) {
     let arrival = socket.order.record(seq);
     match arrival {
         Arrival::InOrder => {}
-        Arrival::Late => tally.flaws.reordered += 1,
-        Arrival::Duplicate => tally.flaws.doubled += 1,
+        Arrival::Late => stats.flaws.reordered += 1,
+        Arrival::Duplicate => stats.flaws.doubled += 1,
     }
     if socket.spec.is_measured && arrival != Arrival::Duplicate {
-        tally.record_delivery(socket.spec.group, socket.received, latency);
+        stats.record_delivery(socket.spec.group, socket.received, latency);
         socket.received += 1;
     }
 }
 
-fn mark_ready(socket: &mut LoadSocket, tally: &mut LoadStats, now: u64) {
+fn mark_ready(socket: &mut LoadSocket, stats: &mut LoadStats, now: u64) {
     if socket.phase != Phase::Ready {
         socket.phase = Phase::Ready;
-        tally.record_ready(now.saturating_sub(socket.opened_at));
+        stats.record_ready(now.saturating_sub(socket.opened_at));
     }
 }

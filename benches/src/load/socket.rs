@@ -1,4 +1,4 @@
-//! One socket of the load, from the connection on: bytes in and out, and where it is in its life.
+//! One socket of the load: its bytes in both directions, and its phase.
 
 use std::io::{ErrorKind, Read, Write};
 
@@ -8,35 +8,46 @@ use mio::net::TcpStream;
 use super::{SocketSpec, frames, order_check::OrderCheck};
 use crate::Result;
 
+/// The phase of a socket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Phase {
-    /// The request for the upgrade is on its way.
+    /// The upgrade request is being sent or answered.
     Opening,
-    /// The socket is open, and has not been told all that it is told at first.
+    /// The socket is open, but has not caught up.
     Open,
-    /// What is measured begins.
+    /// The socket has caught up, and the measurement can start.
     Ready,
+    /// The socket has failed.
     Closed,
 }
 
+/// A socket and its counters.
 pub struct LoadSocket {
+    /// The target and the protocol.
     pub spec: SocketSpec,
+    /// The current phase.
     pub phase: Phase,
+    /// The check of received seqs.
     pub order: OrderCheck,
-    /// Nanoseconds of the load's clock at which it was opened, and last asked for something.
+    /// The time of the opening, in nanoseconds of the load's clock.
     pub opened_at: u64,
+    /// The time of the last request, in nanoseconds of the load's clock.
     pub requested_at: u64,
-    /// How many texts it has sent, how many events it was told of, and whether anything has come.
+    /// The number of sent texts.
     pub sent: u64,
+    /// The number of received events that count.
     pub received: u64,
+    /// Whether a frame has arrived.
     pub has_received_frame: bool,
     stream: TcpStream,
-    /// What was read of a frame that is not whole, and what could not be written yet.
+    /// The bytes of an incomplete frame.
     inbox: Vec<u8>,
+    /// The bytes that could not yet be written.
     outbox: Vec<u8>,
 }
 
 impl LoadSocket {
+    /// Creates a socket whose upgrade request is still to be written.
     pub fn new(spec: SocketSpec, stream: TcpStream, opened_at: u64) -> Self {
         let outbox = spec.upgrade_request().into_bytes();
         Self {
@@ -54,22 +65,24 @@ impl LoadSocket {
         }
     }
 
+    /// Returns the TCP stream, for registering.
     pub fn stream(&mut self) -> &mut TcpStream {
         &mut self.stream
     }
 
-    /// Queues a frame; [`Socket::flush`] writes it.
+    /// Queues a frame, which [`LoadSocket::flush`] writes.
     pub fn queue(&mut self, opcode: u8, payload: &[u8]) {
         frames::write_frame(&mut self.outbox, opcode, payload);
     }
 
-    /// Writes as much as the system takes.
+    /// Writes as many queued bytes as the system accepts.
     pub fn flush(&mut self) -> Result<()> {
         let mut written = 0;
         while let Some(rest) = self.outbox.get(written..).filter(|rest| !rest.is_empty()) {
             match self.stream.write(rest) {
                 Ok(count) => written += count,
-                // Not connected yet, or full: it is told when that changes.
+                // The socket is not connected yet, or its buffer is full. The poll reports when
+                // that changes.
                 Err(error)
                     if matches!(
                         error.kind(),
@@ -86,43 +99,46 @@ impl LoadSocket {
         Ok(())
     }
 
-    /// Reads once, after what was left of the last time; whether there may be more.
+    /// Reads once, and puts the bytes after the kept bytes of an incomplete frame. Returns `true`
+    /// if there may be more.
     ///
     /// # Errors
-    /// The connection is over.
-    pub fn read(&mut self, into: &mut Vec<u8>, most: usize) -> Result<bool> {
-        into.clear();
-        into.append(&mut self.inbox);
-        let kept = into.len();
-        into.resize(kept + most, 0);
-        let read = self.stream.read(into.get_mut(kept..).unwrap_or_default());
+    /// When the connection is closed.
+    pub fn read(&mut self, buffer: &mut Vec<u8>, max_bytes: usize) -> Result<bool> {
+        buffer.clear();
+        buffer.append(&mut self.inbox);
+        let kept = buffer.len();
+        buffer.resize(kept + max_bytes, 0);
+        let read = self.stream.read(buffer.get_mut(kept..).unwrap_or_default());
         let count = match read {
-            Ok(0) => return Err("the server has closed the connection".into()),
+            Ok(0) => return Err("the server closed the connection".into()),
             Ok(count) => count,
             Err(error) if error.kind() == ErrorKind::WouldBlock => 0,
             Err(error) => return Err(error.into()),
         };
-        into.truncate(kept + count);
-        Ok(count == most)
+        buffer.truncate(kept + count);
+        Ok(count == max_bytes)
     }
 
-    /// Keeps what is not whole for the next time. Of 10,000 sockets, each has only what it needs.
+    /// Keeps the bytes of an incomplete frame. With 10,000 sockets, each socket keeps only the
+    /// memory that it needs.
     pub fn keep_partial(&mut self, rest: &[u8]) {
         self.inbox = rest.to_vec();
     }
 
-    /// Takes the answer to the upgrade; how many bytes it has, or none until all of it is there.
+    /// Reads the response to the upgrade request. Returns its length, or `None` until it is
+    /// complete.
     ///
     /// # Errors
-    /// It is another one.
+    /// When the status is not 101.
     pub fn read_upgrade_response(&mut self, bytes: &[u8]) -> Result<Option<usize>> {
         let Some(end) = memmem::find(bytes, b"\r\n\r\n") else {
             return Ok(None);
         };
         if !bytes.starts_with(b"HTTP/1.1 101 ") {
-            let line = bytes.split(|&byte| byte == b'\r').next();
-            let line = String::from_utf8_lossy(line.unwrap_or_default()).into_owned();
-            return Err(format!("no upgrade, but {line}").into());
+            let status_line = bytes.split(|&byte| byte == b'\r').next();
+            let status_line = String::from_utf8_lossy(status_line.unwrap_or_default()).into_owned();
+            return Err(format!("the upgrade failed: {status_line}").into());
         }
         self.phase = Phase::Open;
         Ok(Some(end + 4))

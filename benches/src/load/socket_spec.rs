@@ -1,20 +1,23 @@
-//! A socket before it is one: where it goes, as whom, and what it is to hear.
+//! The description of a socket before it is opened: its target, its credentials, and its group.
 
 use super::protocol::SocketProtocol;
 
 /// A socket to be opened.
 #[derive(Clone, Debug)]
 pub struct SocketSpec {
+    /// The port of the server.
     pub port: u16,
+    /// The path, with its query.
     pub path: String,
+    /// The protocol of the socket.
     pub protocol: SocketProtocol,
-    /// Lines, each with its end.
+    /// Additional header lines, each with its line end.
     pub headers: String,
-    /// Whose numbers it hears: an index of the load's own.
+    /// The index of the group whose seqs the socket checks. It is the load's own index.
     pub group: usize,
-    /// The last event that it has. (Put it into the path too.)
+    /// The seq of the last event that the socket already has. The path must contain it too.
     pub after: Option<u64>,
-    /// Whether what it hears is what is measured; else it is only checked.
+    /// Whether the deliveries of the socket count. Otherwise they are only checked.
     pub is_measured: bool,
 }
 
