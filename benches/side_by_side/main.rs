@@ -1,9 +1,8 @@
-//! Measures Salam beside floors that do as little as can be done, all in turns, and writes
-//! docs/benchmarks.md.
+//! Measures Salam and two baseline servers in turns, and writes docs/benchmarks.md.
 //!
-//! The rule: a figure is never alone. Whatever it is compared with runs in the same minutes on the same
-//! core, as a process of its own, and each figure comes with how far the rounds were apart and with
-//! what was lost, doubled or reordered meanwhile.
+//! The rule: a figure never stands alone. All compared servers run in the same minutes on the same
+//! core, each as a process of its own. Each figure comes with the spread of the rounds, and with
+//! the number of lost, duplicated and reordered events.
 
 mod floors;
 mod measure_results;
@@ -20,30 +19,30 @@ use salam_benches::{Result, log_progress, node};
 
 use self::{measure_results::MeasureResults, measures::MEASURES, run_context::RunContext};
 
-/// As in Salam, so that memory can be compared.
+/// The same allocator as in Salam, so that memory can be compared.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-/// Measure Salam beside two floors, and write docs/benchmarks.md.
+/// Measure Salam and two baseline servers, and write docs/benchmarks.md.
 ///
-/// What is not measured this time stands there as it was measured last.
+/// Tables that are not measured this time keep their last figures.
 #[derive(Parser)]
 #[command(name = "bin/bench", bin_name = "bin/bench")]
 struct Options {
-    /// One round of each, and short ones: to see whether all works
+    /// Run one short round of each measure, as a test
     #[arg(long)]
     quick: bool,
-    /// Only these
+    /// Run only these measures
     #[arg(long, value_name = "NAME", value_delimiter = ',', value_parser = measure_names())]
     only: Vec<String>,
-    /// The Salam to measure
+    /// The Salam binary to measure
     #[arg(long, value_name = "FILE", default_value = "target/release/salam-cli")]
     salam: PathBuf,
     #[command(subcommand)]
     role: Option<Subprocess>,
 }
 
-/// What this program is when it has started itself.
+/// The task of this program when it has started itself.
 #[derive(Subcommand)]
 #[command(disable_help_subcommand = true)]
 enum Subprocess {
@@ -63,12 +62,12 @@ fn measure_names() -> clap::builder::PossibleValuesParser {
 
 fn main() -> ExitCode {
     let options = Options::parse();
-    let done = salam_benches::raise_file_limit().and_then(|files| match &options.role {
+    let result = salam_benches::raise_file_limit().and_then(|files| match &options.role {
         Some(Subprocess::Floor { kind, port }) => kind.serve(*port),
         Some(Subprocess::Alone(alone)) => alone.run(),
         None => run_measures(&options, files),
     });
-    match done {
+    match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             log_progress(&format!("bin/bench: {error}"));
@@ -81,26 +80,26 @@ fn run_measures(options: &Options, files: u64) -> Result<()> {
     let salam = node::project_root().join(&options.salam);
     if !salam.is_file() {
         return Err(format!(
-            "there is no {}: cargo build --release",
+            "{} does not exist; run cargo build --release",
             options.salam.display()
         )
         .into());
     }
-    let setting = RunContext::new(salam, options.quick, files);
-    let is_wanted =
+    let context = RunContext::new(salam, options.quick, files);
+    let is_selected =
         |name: &str| options.only.is_empty() || options.only.iter().any(|only| only == name);
-    for measure in MEASURES.iter().filter(|measure| is_wanted(measure.name)) {
-        let mut sheet = MeasureResults::new(measure, &setting);
-        for round in 1..=setting.rounds() {
+    for measure in MEASURES.iter().filter(|measure| is_selected(measure.name)) {
+        let mut results = MeasureResults::new(measure, &context);
+        for round in 1..=context.rounds() {
             log_progress(&format!(
                 "==> {}, round {round} of {}",
                 measure.name,
-                setting.rounds()
+                context.rounds()
             ));
-            let done = (measure.round)(&setting, &mut sheet);
-            done.map_err(|error| format!("{}: {error}", measure.name))?;
+            let result = (measure.round)(&context, &mut results);
+            result.map_err(|error| format!("{}: {error}", measure.name))?;
         }
-        sheet.save()?;
+        results.save()?;
     }
     report::write(&MEASURES)
 }

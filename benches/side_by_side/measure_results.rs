@@ -1,4 +1,5 @@
-//! The figures of one measure, by row and contender, over all rounds; kept in `target/` between runs.
+//! The figures of one measure, by row and contender, over all rounds. They are kept in `target/`
+//! between runs.
 
 use std::{collections::BTreeMap, fs, path::PathBuf};
 
@@ -7,62 +8,68 @@ use serde::{Deserialize, Serialize};
 
 use super::{measures::Measure, run_context::RunContext};
 
+/// The figures of one measure.
 #[derive(Serialize, Deserialize)]
 pub struct MeasureResults {
     name: String,
+    /// The date of the measurement.
     pub date: String,
+    /// Whether the figures are of a quick run.
     pub quick: bool,
+    /// The results of each row, by its label.
     pub rows: BTreeMap<String, RowResults>,
 }
 
+/// The figures of one row.
 #[derive(Default, Serialize, Deserialize)]
 pub struct RowResults {
-    /// Of each contender, each round's.
+    /// The figures of all rounds, by contender.
     pub of: BTreeMap<String, Vec<f64>>,
-    /// Lost, doubled and reordered, where somebody has looked.
+    /// The numbers of lost, duplicated and reordered events, if the measure checks them.
     pub flaws: Option<[u64; 3]>,
 }
 
 impl MeasureResults {
-    pub fn new(measure: &Measure, setting: &RunContext) -> Self {
+    /// Creates results without figures.
+    pub fn new(measure: &Measure, context: &RunContext) -> Self {
         Self {
             name: measure.name.to_owned(),
             date: chrono::Utc::now().format("%Y-%m-%d").to_string(),
-            quick: setting.quick,
+            quick: context.quick,
             rows: BTreeMap::new(),
         }
     }
 
-    /// A figure of this round.
+    /// Adds a figure of the current round.
     pub fn add(&mut self, row: &str, contender: &str, figure: f64) {
         log_progress(&format!("    {row}: {contender} {figure:.2}"));
-        let figures = self.rows.entry(row.to_owned()).or_default();
-        figures
+        let row_results = self.rows.entry(row.to_owned()).or_default();
+        row_results
             .of
             .entry(contender.to_owned())
             .or_default()
             .push(figure);
     }
 
-    /// What went wrong while a row was measured.
+    /// Adds the faults that occurred while a row was measured.
     pub fn add_flaws(&mut self, row: &str, flaws: Flaws) {
-        let figures = self.rows.entry(row.to_owned()).or_default();
-        let [lost, doubled, reordered] = figures.flaws.unwrap_or_default();
-        figures.flaws = Some([
+        let row_results = self.rows.entry(row.to_owned()).or_default();
+        let [lost, doubled, reordered] = row_results.flaws.unwrap_or_default();
+        row_results.flaws = Some([
             lost + flaws.lost,
             doubled + flaws.doubled,
             reordered + flaws.reordered,
         ]);
     }
 
-    /// Keeps it for the document.
+    /// Saves the results for the report.
     pub fn save(&self) -> Result<()> {
         let file = results_file(&self.name);
         fs::create_dir_all(file.parent().unwrap_or(&file))?;
         Ok(fs::write(file, serde_json::to_vec_pretty(self)?)?)
     }
 
-    /// As it was kept last; `None` if it never was.
+    /// Loads the last results, or `None` if the measure never ran.
     pub fn load(name: &str) -> Result<Option<Self>> {
         match fs::read(results_file(name)) {
             Ok(bytes) => Ok(Some(serde_json::from_slice(&bytes)?)),

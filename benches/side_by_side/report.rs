@@ -1,4 +1,4 @@
-//! docs/benchmarks.md, made of what was measured last.
+//! Writes docs/benchmarks.md from the last results of all measures.
 
 use std::{fmt::Write, fs, process::Command};
 
@@ -17,9 +17,9 @@ use super::{
 const PAGE_HEAD: &str = "\
 # Benchmarks
 
-What Salam costs, beside two floors that do as little as can be done. `bin/bench` measures it all in turns
-and writes this page. Times of a machine mean little elsewhere; what they are in relation to each
-other means more.
+The cost of Salam, next to two baseline servers that do the least possible work. `bin/bench` measures
+all of them in turns and writes this page. Absolute times mean little on another machine. The ratios
+mean more.
 ";
 
 const PAGE_FOOT: &str = "\
@@ -27,36 +27,37 @@ const PAGE_FOOT: &str = "\
 
     $ bin/bench                        # all, three rounds of each
     $ bin/bench --only fan-out,start   # these; the other tables stay as they are
-    $ bin/bench --quick                # one short round: to see whether all works
+    $ bin/bench --quick                # one short round of each, as a test
 
-A figure is the median of the rounds, with the smallest and the largest where there are several. In a
-round the contenders take turns, each as a process that was just started, and the load is another one.
-*Flaws* are events that were lost, doubled or reordered, over all sockets of all contenders of the row
-and all rounds: each socket checks the number of everything that it is told.
+A figure is the median of the rounds, with the smallest and the largest if there are several. In a
+round the contenders take turns, each as a new process. The load is another process. *Flaws* are lost,
+duplicated and reordered events, over all sockets of all contenders of the row and all rounds. Each
+socket checks the seq of every event that it receives.
 
-- **Salam** is the released program with the configuration of development, whose limits nobody meets.
-- **axum floor** is axum's WebSocket, a task for each socket and tokio's broadcast: Salam's ground
-  without accounts, a log, or groups that somebody may not enter.
-- **floor** is one thread between epoll and the frames, which writes once to a socket for all that a round
-  has brought: about what the kernel costs.
+- **Salam** is the release build with the configuration of development, whose limits are not reached.
+- **axum floor** is axum's WebSocket, a task for each socket and tokio's broadcast channel. It has no
+  accounts, no log and no memberships.
+- **floor** is one thread between epoll and the frames, which writes once to a socket for all texts of
+  one poll. It costs about as much as the kernel.
 
 CPU is the time that the server's threads were on a core, from `/proc/<pid>/task/*/schedstat`.
 
-The targets were set before anything was measured, from what other servers need; where there is none,
-the row is there to be seen. `1.6×` is 1.6 times the last column before *ratio*.
+The targets were set before the first measurement, from the needs of other servers. A row without a
+target only explains other rows. `1.6×` is 1.6 times the last column before *ratio*.
 ";
 
+/// Writes the page.
 pub fn write(measures: &[Measure]) -> Result<()> {
     let mut text = format!("{PAGE_HEAD}\n{}", describe_machine());
-    let mut quick = false;
+    let mut is_quick = false;
     for measure in measures {
-        if let Some(sheet) = MeasureResults::load(measure.name)? {
-            quick |= sheet.quick;
-            write_table(&mut text, measure, &sheet)?;
+        if let Some(results) = MeasureResults::load(measure.name)? {
+            is_quick |= results.quick;
+            write_table(&mut text, measure, &results)?;
         }
     }
-    if quick {
-        text += "\n**Some of these are of one short round each (`--quick`): they only show that it works.**\n";
+    if is_quick {
+        text += "\n**Some tables are of one short round (`--quick`): they only show that the measures run.**\n";
     }
     text.push('\n');
     let file = benchmarks_page::page_path();
@@ -66,7 +67,7 @@ pub fn write(measures: &[Measure]) -> Result<()> {
     Ok(())
 }
 
-fn write_table(text: &mut String, measure: &Measure, sheet: &MeasureResults) -> Result<()> {
+fn write_table(text: &mut String, measure: &Measure, results: &MeasureResults) -> Result<()> {
     write!(text, "\n## {}\n\n| |", measure.title)?;
     for contender in measure.contenders {
         write!(text, " {contender} |")?;
@@ -78,7 +79,7 @@ fn write_table(text: &mut String, measure: &Measure, sheet: &MeasureResults) -> 
     let columns = measure.contenders.len() + 2 + usize::from(measure.contenders.len() > 1);
     writeln!(text, "{}", "---|".repeat(columns))?;
     for row in measure.rows {
-        match sheet.rows.get(row.label) {
+        match results.rows.get(row.label) {
             Some(figures) => write_row(text, measure, row, figures)?,
             None => writeln!(
                 text,
@@ -88,7 +89,7 @@ fn write_table(text: &mut String, measure: &Measure, sheet: &MeasureResults) -> 
             )?,
         }
     }
-    writeln!(text, "\n{} ({})", measure.description, sheet.date)?;
+    writeln!(text, "\n{} ({})", measure.description, results.date)?;
     Ok(())
 }
 
@@ -149,7 +150,7 @@ fn format_spread(spread: Spread) -> String {
     }
 }
 
-/// Of nothing at all there is none.
+/// Formats a ratio, or a dash if there is none.
 fn format_ratio(value: f64) -> String {
     if value.is_finite() {
         format_number(value)
@@ -158,7 +159,7 @@ fn format_ratio(value: f64) -> String {
     }
 }
 
-/// Three digits that count.
+/// Formats a number with three significant digits.
 fn format_number(value: f64) -> String {
     match value.abs() {
         small if small < 10.0 => format!("{value:.2}"),
@@ -167,7 +168,7 @@ fn format_number(value: f64) -> String {
     }
 }
 
-/// What it was measured on.
+/// Describes the machine and the versions of the programs.
 fn describe_machine() -> String {
     let cpu = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     let names = cpu
@@ -180,7 +181,7 @@ fn describe_machine() -> String {
     let pinned = if cores::are_pinned() {
         "the server on core 0, the load on core 1"
     } else {
-        "on whichever core was free"
+        "on any free core"
     };
     format!(
         "Measured on {} × {}, Linux {}, {pinned}. {}; Salam {}.\n",
@@ -192,12 +193,12 @@ fn describe_machine() -> String {
     )
 }
 
-/// Of what it was built with and ran on, as far as that is installed.
+/// Returns the versions of the installed tools.
 fn tool_versions() -> Vec<String> {
     let postgres = salam_benches::stores::postgres_version();
-    let told = ["rustc", "redis-server"].map(|program| {
-        let asked = Command::new(program).arg("--version").output().ok()?;
-        let text = String::from_utf8(asked.stdout).ok()?;
+    let versions = ["rustc", "redis-server"].map(|program| {
+        let output = Command::new(program).arg("--version").output().ok()?;
+        let text = String::from_utf8(output.stdout).ok()?;
         let number = text.split_whitespace().find_map(|word| {
             let word = word.trim_start_matches("v=");
             word.starts_with(|c: char| c.is_ascii_digit())
@@ -209,5 +210,5 @@ fn tool_versions() -> Vec<String> {
             number?
         ))
     });
-    told.into_iter().chain([postgres]).flatten().collect()
+    versions.into_iter().chain([postgres]).flatten().collect()
 }

@@ -1,19 +1,22 @@
-//! What all measures of a run have in common.
+//! The parameters and stores that all measures of a run share.
 
 use std::{cell::OnceCell, path::PathBuf, time::Duration};
 
 use salam_benches::{Result, log_progress, stores::Stores};
 
+/// The parameters and stores of a run.
 pub struct RunContext {
-    /// The program that is measured.
+    /// The measured binary.
     pub salam: PathBuf,
+    /// Whether the run is a quick test.
     pub quick: bool,
-    /// How many files a process may have.
+    /// The limit of open files of a process.
     file_limit: u64,
     stores: OnceCell<Option<Stores>>,
 }
 
 impl RunContext {
+    /// Creates a context whose stores do not run yet.
     pub fn new(salam: PathBuf, quick: bool, file_limit: u64) -> Self {
         Self {
             salam,
@@ -23,16 +26,17 @@ impl RunContext {
         }
     }
 
+    /// Returns the number of rounds.
     pub fn rounds(&self) -> usize {
         if self.quick { 1 } else { 3 }
     }
 
-    /// How long a load goes on.
+    /// Returns the duration of a load.
     pub fn load_time(&self) -> Duration {
         Duration::from_secs(if self.quick { 1 } else { 3 })
     }
 
-    /// As many in a full run; a tenth of it in a quick one.
+    /// Returns a count for a full run, or a tenth of it for a quick run.
     pub fn scaled_count(&self, count: usize) -> usize {
         if self.quick {
             (count / 10).max(1)
@@ -41,12 +45,12 @@ impl RunContext {
         }
     }
 
-    /// Whether a process may have so many sockets, and some files besides.
+    /// Returns `true` if a process may have so many sockets and 200 other files.
     pub fn allows_sockets(&self, sockets: usize) -> bool {
         u64::try_from(sockets + 200).is_ok_and(|needed| needed <= self.file_limit)
     }
 
-    /// `None` where they are not installed. Started when they are needed for the first time.
+    /// Returns the stores, or `None` if they are not installed. The first call starts the stores.
     pub fn stores(&self) -> Result<Option<&Stores>> {
         if let Some(stores) = self.stores.get() {
             return Ok(stores.as_ref());
@@ -54,7 +58,7 @@ impl RunContext {
         let started = Stores::start()?;
         if started.is_none() {
             log_progress(
-                "PostgreSQL or redis-server is not installed: what needs them is left out",
+                "PostgreSQL or redis-server is not installed: measures that need them are left out",
             );
         }
         Ok(self.stores.get_or_init(|| started).as_ref())

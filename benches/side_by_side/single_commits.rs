@@ -1,7 +1,8 @@
-//! What durable sends cost without group commit: a transaction for each, by Salam's own model, without
-//! sockets, and as many senders as beside it.
+//! Measures durable sends without group commit: one transaction for each command, by Salam's model,
+//! without sockets.
 //!
-//! It is a process of its own, so that it gets the core that Salam gets.
+//! The number of senders is the same as in the compared measure. The sends run in a process of
+//! their own, on the core that Salam gets.
 
 use std::{
     env,
@@ -22,43 +23,45 @@ use sea_orm::DatabaseConnection;
 const MESSAGE_TEXT: &str =
     "as long as people write in a chat when they are not in a great hurry, and no longer";
 
-/// As many as the configuration of development has.
+/// The number of database connections, as in the configuration of development.
 const DATABASE_CONNECTIONS: u32 = 10;
 
+/// The arguments of the process.
 #[derive(Args, Clone, Copy)]
 pub struct SingleCommits {
+    /// The number of concurrent senders.
     pub senders: usize,
+    /// The number of groups.
     pub groups: usize,
+    /// The duration in milliseconds.
     pub millis: u64,
 }
 
 impl SingleCommits {
-    /// Sends a second, measured in a process on the core of what is measured.
-    pub fn run_as_process(self, place: &Installation) -> Result<f64> {
+    /// Runs the measurement in a process on the measured core. Returns the sends a second.
+    pub fn run_as_process(self, installation: &Installation) -> Result<f64> {
         let mut command = cores::pinned_command(Core::Measured, env::current_exe()?);
         command.arg("alone").args([
             self.senders.to_string(),
             self.groups.to_string(),
             self.millis.to_string(),
         ]);
-        // As an argument it would be seen by others of this machine.
-        command.env("DATABASE_URL", &place.database_url);
-        let done = command
+        // Other users of this machine could see an argument.
+        command.env("DATABASE_URL", &installation.database_url);
+        let output = command
             .stdout(Stdio::piped())
             .stderr(Stdio::inherit())
             .output()?;
-        if !done.status.success() {
-            return Err(format!(
-                "what sends without group commit has failed: {}",
-                done.status
-            )
-            .into());
+        if !output.status.success() {
+            return Err(
+                format!("the process without group commit failed: {}", output.status).into(),
+            );
         }
-        Ok(String::from_utf8(done.stdout)?.trim().parse()?)
+        Ok(String::from_utf8(output.stdout)?.trim().parse()?)
     }
 
-    /// The process: says its figure and ends.
-    #[allow(clippy::disallowed_methods)] // No config/*.yaml is read here.
+    /// Runs in the process: prints the figure.
+    #[allow(clippy::disallowed_methods)] // This process reads no config/*.yaml.
     pub fn run(self) -> Result<()> {
         let uri = env::var("DATABASE_URL")?;
         let runtime = tokio::runtime::Builder::new_current_thread()
@@ -75,17 +78,17 @@ impl SingleCommits {
     async fn measure(self, uri: &str) -> Result<f64> {
         let db = event_log::open_migrated(uri, DATABASE_CONNECTIONS).await?;
         let (author, groups) = event_log::create_user_and_groups(&db, self.groups).await?;
-        let begin = Instant::now();
-        let end = begin + Duration::from_millis(self.millis);
+        let started_at = Instant::now();
+        let end = started_at + Duration::from_millis(self.millis);
         let senders = groups.iter().cycle().take(self.senders);
         let sending = senders.map(|group| send_until(&db, &author, group.id, end));
         let sent = futures_util::future::try_join_all(sending).await?;
         let sent: u32 = sent.into_iter().sum();
-        Ok(f64::from(sent) / begin.elapsed().as_secs_f64())
+        Ok(f64::from(sent) / started_at.elapsed().as_secs_f64())
     }
 }
 
-/// One after the other, until the end; how many.
+/// Sends one message after the other until the end. Returns the number of messages.
 async fn send_until(
     db: &DatabaseConnection,
     author: &Actor,
@@ -94,8 +97,8 @@ async fn send_until(
 ) -> Result<u32> {
     let mut sent = 0;
     while Instant::now() < end {
-        let change = event_log::message_command(group_id, author, MESSAGE_TEXT);
-        change.apply_single(db).await??;
+        let command = event_log::message_command(group_id, author, MESSAGE_TEXT);
+        command.apply_single(db).await??;
         sent += 1;
     }
     Ok(sent)

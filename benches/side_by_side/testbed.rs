@@ -1,4 +1,4 @@
-//! A measured server with people on it, whichever it is, and the sockets that they open.
+//! A measured server with users and groups, whichever server it is, and the sockets of a load.
 
 use std::{sync::Arc, time::Duration};
 
@@ -13,44 +13,48 @@ use salam_benches::{
 
 use super::{floors::Baseline, run_context::RunContext};
 
+/// The name of Salam in tables.
 pub const SALAM: &str = "Salam";
+/// The name of the axum baseline in tables.
 pub const AXUM_FLOOR: &str = "axum floor";
+/// The name of the epoll baseline in tables.
 pub const EPOLL_FLOOR: &str = "floor";
+/// The servers that most measures compare.
 pub const CONTENDERS: [&str; 3] = [SALAM, AXUM_FLOOR, EPOLL_FLOOR];
 
-/// Members of each group.
+/// The number of members of each group.
 pub const USERS_PER_GROUP: usize = 4;
 
+/// A running server.
 pub enum Testbed {
+    /// One or two nodes of Salam.
     Salam {
         users: UsersAndGroups,
-        /// Who speaks, does it here, if there are two nodes.
+        /// The node of the senders, if there are two nodes.
         sender_node: Option<Node>,
         node: Node,
     },
-    Floor {
-        process: ChildProcess,
-        port: u16,
-    },
+    /// A baseline server.
+    Floor { process: ChildProcess, port: u16 },
 }
 
 impl Testbed {
-    /// A contender with so many groups; Salam on a file of SQLite of its own.
-    pub fn start(setting: &RunContext, contender: &str, groups: usize) -> Result<Self> {
+    /// Starts a contender with a number of groups. Salam uses an SQLite file of its own.
+    pub fn start(context: &RunContext, contender: &str, groups: usize) -> Result<Self> {
         match contender {
             AXUM_FLOOR => Self::start_baseline(Baseline::Axum),
             EPOLL_FLOOR => Self::start_baseline(Baseline::Epoll),
-            _ => Self::start_salam(setting, &Installation::sqlite()?, groups),
+            _ => Self::start_salam(context, &Installation::sqlite()?, groups),
         }
     }
 
-    /// One node of Salam.
+    /// Starts one node of Salam.
     pub fn start_salam(
-        setting: &RunContext,
-        place: &Arc<Installation>,
+        context: &RunContext,
+        installation: &Arc<Installation>,
         groups: usize,
     ) -> Result<Self> {
-        let node = Node::start(&setting.salam, place, Core::Measured)?;
+        let node = Node::start(&context.salam, installation, Core::Measured)?;
         Ok(Self::Salam {
             users: UsersAndGroups::create(node.port, USERS_PER_GROUP, groups)?,
             sender_node: None,
@@ -58,15 +62,15 @@ impl Testbed {
         })
     }
 
-    /// Two nodes: what is said at the near one, on this core, is measured where it is heard.
+    /// Starts two nodes. Senders use the near node, on `core`. The far node is measured.
     pub fn start_two_nodes(
-        setting: &RunContext,
-        place: &Arc<Installation>,
+        context: &RunContext,
+        installation: &Arc<Installation>,
         core: Core,
         groups: usize,
     ) -> Result<Self> {
-        let near = Node::start(&setting.salam, place, core)?;
-        let node = Node::start(&setting.salam, place, Core::Measured)?;
+        let near = Node::start(&context.salam, installation, core)?;
+        let node = Node::start(&context.salam, installation, Core::Measured)?;
         Ok(Self::Salam {
             users: UsersAndGroups::create(near.port, USERS_PER_GROUP, groups)?,
             sender_node: Some(near),
@@ -79,6 +83,7 @@ impl Testbed {
         Ok(Self::Floor { process, port })
     }
 
+    /// Returns the process of the measured server.
     pub fn process(&self) -> &ChildProcess {
         match self {
             Self::Salam { node, .. } => &node.process,
@@ -86,48 +91,47 @@ impl Testbed {
         }
     }
 
-    /// A socket of a group that listens.
-    pub fn listener_spec(&self, group: usize, number: usize) -> SocketSpec {
+    /// Returns a socket of a group that only receives.
+    pub fn listener_spec(&self, group: usize, user: usize) -> SocketSpec {
         match self {
-            Self::Salam {
-                users: town, node, ..
-            } => rich_spec(town, node.port, group, number, true),
+            Self::Salam { users, node, .. } => rich_spec(users, node.port, group, user, true),
             Self::Floor { port, .. } => baseline_spec(*port, format!("/fan?{group}"), group),
         }
     }
 
-    /// A socket of a group that speaks, of another person than in the next group: no limit is to be met.
-    /// On a single server it listens like the others.
+    /// Returns the socket of a group that sends. Neighbouring groups have different senders, so
+    /// that no limit is reached.
+    ///
+    /// On a single server, the socket also counts as a receiver.
     pub fn sender_spec(&self, group: usize) -> SocketSpec {
         match self {
             Self::Salam {
-                users: town,
+                users,
                 sender_node: Some(near),
                 ..
-            } => rich_spec(town, near.port, group, group, false),
+            } => rich_spec(users, near.port, group, group, false),
             _ => self.listener_spec(group, group),
         }
     }
 
-    /// A socket that is answered, and posts nothing.
-    pub fn requester_spec(&self, number: usize) -> SocketSpec {
+    /// Returns a socket whose requests get replies and post nothing.
+    pub fn requester_spec(&self, user: usize) -> SocketSpec {
         match self {
-            Self::Salam {
-                users: town, node, ..
-            } => base_spec(town, node.port, 0, number),
+            Self::Salam { users, node, .. } => base_spec(users, node.port, 0, user),
             Self::Floor { port, .. } => baseline_spec(*port, "/answer".to_owned(), 0),
         }
     }
 }
 
+/// Returns a rich socket of Salam.
 pub fn rich_spec(
-    town: &UsersAndGroups,
+    users: &UsersAndGroups,
     port: u16,
     group: usize,
-    number: usize,
-    counts: bool,
+    user: usize,
+    is_measured: bool,
 ) -> SocketSpec {
-    let (name, access) = (town.group(group), town.access(number));
+    let (name, access) = (users.group(group), users.access(user));
     SocketSpec {
         port,
         path: format!("/ws/chat/{name}/"),
@@ -137,16 +141,17 @@ pub fn rich_spec(
         ),
         group,
         after: None,
-        is_measured: counts,
+        is_measured,
     }
 }
 
-pub fn base_spec(town: &UsersAndGroups, port: u16, group: usize, number: usize) -> SocketSpec {
+/// Returns a base socket of Salam.
+pub fn base_spec(users: &UsersAndGroups, port: u16, group: usize, user: usize) -> SocketSpec {
     SocketSpec {
         port,
-        path: format!("/ws/chat/{}/", town.group(group)),
+        path: format!("/ws/chat/{}/", users.group(group)),
         protocol: SocketProtocol::Base,
-        headers: format!("Cookie: access={}\r\n", town.access(number)),
+        headers: format!("Cookie: access={}\r\n", users.access(user)),
         group,
         after: None,
         is_measured: false,
@@ -165,46 +170,52 @@ fn baseline_spec(port: u16, path: String, group: usize) -> SocketSpec {
     }
 }
 
-/// Groups in which one speaks and the others listen.
+/// The groups of a broadcast measurement, each with one sender and other sockets that receive.
 #[derive(Clone, Copy)]
 pub struct Audience {
+    /// The number of groups.
     pub groups: usize,
-    /// Who listen, in each.
+    /// The number of receiving sockets in each group.
     pub listeners_per_group: usize,
 }
 
-/// What such a crowd has cost.
+/// The results of a broadcast measurement.
 pub struct Outcome {
+    /// The CPU time of the server.
     pub cpu: Duration,
+    /// The number of deliveries.
     pub delivered: u64,
-    /// Events that a socket has read at once.
+    /// The average number of events in one read of a socket.
     pub events_per_read: f64,
+    /// The median latency in milliseconds.
     pub p50: f64,
+    /// The latency in milliseconds that 99 % of deliveries do not exceed.
     pub p99: f64,
+    /// The faults of all sockets.
     pub flaws: Flaws,
 }
 
-/// Gathers the crowd, has it warm up, and measures what the server spends while it is told something.
+/// Opens the sockets, warms up the server, and measures its cost while the load sends.
 pub fn measure_broadcast(
-    stage: &Testbed,
-    crowd: Audience,
-    say: impl Fn(&mut LoadGenerator, &[(usize, usize)], Duration) -> Result<()>,
+    testbed: &Testbed,
+    audience: Audience,
+    send: impl Fn(&mut LoadGenerator, &[(usize, usize)], Duration) -> Result<()>,
     time: Duration,
 ) -> Result<Outcome> {
     let mut load = LoadGenerator::new()?;
-    let listeners = (0..crowd.groups * crowd.listeners_per_group)
-        .map(|number| stage.listener_spec(number % crowd.groups, number / crowd.groups));
+    let listeners = (0..audience.groups * audience.listeners_per_group)
+        .map(|index| testbed.listener_spec(index % audience.groups, index / audience.groups));
     drive::open_all(&mut load, listeners.collect())?;
-    let speakers = (0..crowd.groups)
-        .map(|group| stage.sender_spec(group))
+    let senders = (0..audience.groups)
+        .map(|group| testbed.sender_spec(group))
         .collect();
-    let speakers = drive::open_all(&mut load, speakers)?;
-    let speakers: Vec<_> = speakers.into_iter().zip(0..).collect();
-    say(&mut load, &speakers, time / 4)?;
+    let senders = drive::open_all(&mut load, senders)?;
+    let senders: Vec<_> = senders.into_iter().zip(0..).collect();
+    send(&mut load, &senders, time / 4)?;
     load.stats.reset();
-    let before = stage.process().cpu()?;
-    say(&mut load, &speakers, time)?;
-    let cpu = stage.process().cpu()?.saturating_sub(before);
+    let before = testbed.process().cpu()?;
+    send(&mut load, &senders, time)?;
+    let cpu = testbed.process().cpu()?.saturating_sub(before);
     load.count_lost();
     load.check()?;
     Ok(Outcome {

@@ -1,8 +1,8 @@
-//! Two servers that do as little as can be done, to be measured beside Salam.
+//! Two baseline servers that do the least possible work, for a comparison with Salam.
 //!
-//! `/fan?<group>` hands each text on to all sockets of the group, its sender among them; `/answer`
-//! answers each with a short one. Neither knows who asks, keeps anything or numbers anything. They are
-//! this program again, started with a hidden command.
+//! `/fan?<group>` relays each text to all sockets of the group, its sender included. `/answer`
+//! replies to each text with a short text. The baseline servers authenticate no clients, store
+//! nothing and number nothing. They are this program, started with a hidden command.
 
 mod socket;
 mod with_axum;
@@ -18,19 +18,20 @@ use salam_benches::{
     node::{free_port, wait_until},
 };
 
-/// What a base socket of Salam would be answered.
+/// The reply of a base socket of Salam.
 const REPLY_TEXT: &str = r#"{"type":"chat_message","message":"now is 12:34:56"}"#;
 
+/// A baseline server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Baseline {
-    /// What is left where nothing is between the kernel and the frames.
+    /// The least possible cost: no layer between the kernel and the frames.
     Epoll,
-    /// What is left of Salam's own ground, axum, without Salam.
+    /// The cost of axum, on which Salam is built, without Salam.
     Axum,
 }
 
 impl Baseline {
-    /// Serves for ever.
+    /// Serves until the process is killed.
     pub fn serve(self, port: u16) -> Result<()> {
         match self {
             Self::Epoll => with_epoll::serve(port),
@@ -38,7 +39,7 @@ impl Baseline {
         }
     }
 
-    /// Starts it as a process of its own, on the core of what is measured.
+    /// Starts the server as a process on the measured core. Returns the process and its port.
     pub fn start(self) -> Result<(ChildProcess, u16)> {
         let port = free_port()?;
         let kind = match self {
@@ -47,8 +48,8 @@ impl Baseline {
         };
         let mut command = cores::pinned_command(Core::Measured, env::current_exe()?);
         command.args(["floor", kind, &port.to_string()]);
-        let mut process = ChildProcess::start("a floor", &mut command)?;
-        wait_until("a floor listens", || {
+        let mut process = ChildProcess::start("a baseline server", &mut command)?;
+        wait_until("a baseline server listens", || {
             process.check()?;
             Ok(TcpStream::connect(("127.0.0.1", port)).is_ok())
         })?;

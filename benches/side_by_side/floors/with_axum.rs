@@ -1,4 +1,4 @@
-//! The floor of axum: its WebSocket, a task for each socket, and tokio's broadcast.
+//! The axum baseline: axum's WebSocket, a task for each socket, and tokio's broadcast channel.
 
 use std::{
     collections::HashMap,
@@ -22,14 +22,15 @@ use tokio::{
     sync::broadcast::{self, Receiver, Sender, error::RecvError},
 };
 
-/// Of what is read at once; axum's own default is zeroed at each read.
+/// The size of the read buffer. axum's larger default is zeroed at each read.
 const READ_BUFFER_BYTES: usize = 4096;
 
-/// Texts that wait for the slowest socket of a group.
+/// The number of texts that may wait for the slowest socket of a group.
 const BROADCAST_CAPACITY: usize = 128;
 
 type Groups = Arc<Mutex<HashMap<String, Sender<Utf8Bytes>>>>;
 
+/// Serves until the process is killed.
 pub fn serve(port: u16) -> Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -41,7 +42,8 @@ pub fn serve(port: u16) -> Result<()> {
             .with_state(Groups::default());
         let listener = TcpListener::bind(("127.0.0.1", port)).await?;
         let listener = listener.tap_io(|stream| {
-            // Without it small frames would wait for acknowledgements: slower, not wrong.
+            // Without TCP_NODELAY, small frames wait for acknowledgements. The server is then
+            // slower, but still correct.
             let _ = stream.set_nodelay(true);
         });
         Ok(axum::serve(listener, routes).await?)
@@ -55,32 +57,32 @@ async fn broadcast_endpoint(
 ) -> Response {
     let group = {
         let mut groups = groups.lock().unwrap_or_else(PoisonError::into_inner);
-        let made = || broadcast::channel(BROADCAST_CAPACITY).0;
+        let new_channel = || broadcast::channel(BROADCAST_CAPACITY).0;
         groups
             .entry(group.unwrap_or_default())
-            .or_insert_with(made)
+            .or_insert_with(new_channel)
             .clone()
     };
-    let heard = group.subscribe();
+    let texts = group.subscribe();
     upgrade
         .read_buffer_size(READ_BUFFER_BYTES)
-        .on_upgrade(move |socket| relay(socket, group, heard))
+        .on_upgrade(move |socket| relay(socket, group, texts))
 }
 
-/// Ends when the socket does.
-async fn relay(mut socket: WebSocket, group: Sender<Utf8Bytes>, mut heard: Receiver<Utf8Bytes>) {
+/// Relays texts in both directions until the socket closes.
+async fn relay(mut socket: WebSocket, group: Sender<Utf8Bytes>, mut texts: Receiver<Utf8Bytes>) {
     loop {
         tokio::select! {
-            said = socket.recv() => match said {
-                // Whoever says it hears it too, so there is somebody.
+            received = socket.recv() => match received {
+                // The sender is subscribed too, so the channel has a receiver.
                 Some(Ok(Message::Text(text))) => drop(group.send(text)),
                 Some(Ok(_)) => {}
                 Some(Err(_)) | None => return,
             },
-            text = heard.recv() => {
+            text = texts.recv() => {
                 let mut text = match text {
                     Ok(text) => Some(text),
-                    // The load sees what is missing.
+                    // The load detects the missing texts.
                     Err(RecvError::Lagged(_)) => None,
                     Err(RecvError::Closed) => return,
                 };
@@ -88,7 +90,7 @@ async fn relay(mut socket: WebSocket, group: Sender<Utf8Bytes>, mut heard: Recei
                     if socket.feed(Message::Text(next)).await.is_err() {
                         return;
                     }
-                    text = heard.try_recv().ok();
+                    text = texts.try_recv().ok();
                 }
                 if socket.flush().await.is_err() {
                     return;
@@ -99,15 +101,15 @@ async fn relay(mut socket: WebSocket, group: Sender<Utf8Bytes>, mut heard: Recei
 }
 
 async fn reply_endpoint(upgrade: WebSocketUpgrade) -> Response {
-    let answering = async |mut socket: WebSocket| {
-        while let Some(Ok(said)) = socket.recv().await {
-            let answer = Message::Text(Utf8Bytes::from_static(super::REPLY_TEXT));
-            if matches!(said, Message::Text(_)) && socket.send(answer).await.is_err() {
+    let reply_loop = async |mut socket: WebSocket| {
+        while let Some(Ok(message)) = socket.recv().await {
+            let reply = Message::Text(Utf8Bytes::from_static(super::REPLY_TEXT));
+            if matches!(message, Message::Text(_)) && socket.send(reply).await.is_err() {
                 return;
             }
         }
     };
     upgrade
         .read_buffer_size(READ_BUFFER_BYTES)
-        .on_upgrade(answering)
+        .on_upgrade(reply_loop)
 }

@@ -1,5 +1,5 @@
-//! The floor of the kernel: one thread that asks epoll, and writes once to each socket for all that a
-//! round has brought its group.
+//! The epoll baseline: one thread, which writes once to each socket for all texts that a poll
+//! brought to its group.
 
 use std::{
     collections::HashMap,
@@ -23,21 +23,22 @@ const POLL_TIMEOUT: Duration = Duration::from_secs(3600);
 #[derive(Default)]
 struct EpollGroup {
     members: Vec<usize>,
-    /// Frames of this round.
+    /// The frames of the current poll.
     pending_frames: Vec<u8>,
 }
 
 struct EpollServer {
     poll: Poll,
     listener: TcpListener,
-    /// By their tokens; places of those that ended are not used again.
+    /// The sockets by their tokens. Indices of closed sockets are not reused.
     sockets: Vec<Option<BaselineSocket>>,
     names: HashMap<Vec<u8>, usize>,
     groups: Vec<EpollGroup>,
-    /// Groups in which something was said in this round.
+    /// The groups that received texts in the current poll.
     groups_with_frames: Vec<usize>,
 }
 
+/// Serves until the process is killed.
 pub fn serve(port: u16) -> Result<()> {
     let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
     let mut listener = TcpListener::bind(address)?;
@@ -77,15 +78,17 @@ impl EpollServer {
             };
             stream.set_nodelay(true)?;
             let token = Token(self.sockets.len());
-            let both = Interest::READABLE | Interest::WRITABLE;
-            self.poll.registry().register(&mut stream, token, both)?;
+            let interest = Interest::READABLE | Interest::WRITABLE;
+            self.poll
+                .registry()
+                .register(&mut stream, token, interest)?;
             self.sockets.push(Some(BaselineSocket::new(stream)));
         }
     }
 
-    /// Takes what a socket has said; an error ends it.
-    fn read_socket(&mut self, number: usize, buffer: &mut [u8]) -> Result<()> {
-        let Some(Some(socket)) = self.sockets.get_mut(number) else {
+    /// Reads from a socket and processes its bytes. An error closes the socket.
+    fn read_socket(&mut self, index: usize, buffer: &mut [u8]) -> Result<()> {
+        let Some(Some(socket)) = self.sockets.get_mut(index) else {
             return Ok(());
         };
         socket.write(&[])?;
@@ -105,18 +108,18 @@ impl EpollServer {
         }
         let mut inbox = std::mem::take(&mut socket.inbox);
         let used = if socket.is_open {
-            self.process_frames(number, &mut inbox)?
+            self.process_frames(index, &mut inbox)?
         } else {
-            self.upgrade(number, &inbox)?
+            self.upgrade(index, &inbox)?
         };
-        if let Some(Some(socket)) = self.sockets.get_mut(number) {
+        if let Some(Some(socket)) = self.sockets.get_mut(index) {
             socket.inbox = inbox.get(used..).unwrap_or_default().to_vec();
         }
         Ok(())
     }
 
-    /// The upgrade, once its request is whole; how many bytes that had.
-    fn upgrade(&mut self, number: usize, request: &[u8]) -> Result<usize> {
+    /// Processes the upgrade request once it is complete. Returns its length, or 0.
+    fn upgrade(&mut self, index: usize, request: &[u8]) -> Result<usize> {
         if !request.ends_with(b"\r\n\r\n") {
             return Ok(0);
         }
@@ -128,35 +131,35 @@ impl EpollServer {
         let path = text.split(' ').nth(1).unwrap_or_default();
         let group = path
             .strip_prefix("/fan?")
-            .map(|name| self.join_group(name.as_bytes(), number));
-        let answer = format!(
+            .map(|name| self.join_group(name.as_bytes(), index));
+        let response = format!(
             "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
              Sec-WebSocket-Accept: {key}\r\n\r\n"
         );
-        if let Some(Some(socket)) = self.sockets.get_mut(number) {
+        if let Some(Some(socket)) = self.sockets.get_mut(index) {
             (socket.group, socket.is_open) = (group, true);
-            socket.write(answer.as_bytes())?;
+            socket.write(response.as_bytes())?;
         }
         Ok(request.len())
     }
 
-    fn join_group(&mut self, name: &[u8], number: usize) -> usize {
+    fn join_group(&mut self, name: &[u8], socket_index: usize) -> usize {
         let next = self.groups.len();
         let index = *self.names.entry(name.to_vec()).or_insert(next);
         if index == next {
             self.groups.push(EpollGroup::default());
         }
         if let Some(group) = self.groups.get_mut(index) {
-            group.members.push(number);
+            group.members.push(socket_index);
         }
         index
     }
 
-    /// Texts go to the group, or are answered; how many bytes were whole frames.
-    fn process_frames(&mut self, number: usize, inbox: &mut [u8]) -> Result<usize> {
+    /// Queues texts for their group, or replies to them. Returns the length of all complete frames.
+    fn process_frames(&mut self, index: usize, inbox: &mut [u8]) -> Result<usize> {
         let mut used = 0;
-        let mut answers = Vec::new();
-        let Some(Some(socket)) = self.sockets.get_mut(number) else {
+        let mut replies = Vec::new();
+        let Some(Some(socket)) = self.sockets.get_mut(index) else {
             return Ok(0);
         };
         while let Some((text, length)) =
@@ -167,20 +170,20 @@ impl EpollServer {
                 .group
                 .and_then(|group| Some((group, self.groups.get_mut(group)?)))
             {
-                None => append_text_frame(&mut answers, REPLY_TEXT.as_bytes()),
-                Some((index, group)) => {
+                None => append_text_frame(&mut replies, REPLY_TEXT.as_bytes()),
+                Some((group_index, group)) => {
                     if group.pending_frames.is_empty() {
-                        self.groups_with_frames.push(index);
+                        self.groups_with_frames.push(group_index);
                     }
                     append_text_frame(&mut group.pending_frames, text);
                 }
             }
         }
-        socket.write(&answers)?;
+        socket.write(&replies)?;
         Ok(used)
     }
 
-    /// Tells each group what was said in this round.
+    /// Writes the texts of the current poll to all sockets of their groups.
     fn flush_groups(&mut self) {
         for index in std::mem::take(&mut self.groups_with_frames) {
             let Some(group) = self.groups.get_mut(index) else {
@@ -188,7 +191,7 @@ impl EpollServer {
             };
             for &member in &group.members {
                 if let Some(Some(socket)) = self.sockets.get_mut(member) {
-                    // One that is over is told so by the next event.
+                    // A socket that is closed gets an event of its own in the next poll.
                     let _ = socket.write(&group.pending_frames);
                 }
             }
@@ -196,11 +199,11 @@ impl EpollServer {
         }
     }
 
-    fn close(&mut self, number: usize) {
-        let socket = self.sockets.get_mut(number).and_then(Option::take);
+    fn close(&mut self, index: usize) {
+        let socket = self.sockets.get_mut(index).and_then(Option::take);
         let group = socket.and_then(|socket| socket.group);
         if let Some(group) = group.and_then(|group| self.groups.get_mut(group)) {
-            group.members.retain(|&member| member != number);
+            group.members.retain(|&member| member != index);
         }
     }
 }

@@ -1,4 +1,5 @@
-//! A base socket says something that posts nothing, and is answered with the time.
+//! Measures the replies to base sockets: each socket sends a message that posts nothing, and gets
+//! the time.
 
 use salam_benches::{
     Result,
@@ -32,28 +33,28 @@ pub const MEASURE: Measure = Measure {
             target: Target::None,
         },
     ],
-    description: "100 base sockets send `{}`, wait for the answer and send again. The floors answer with a text of \
-          the same length that they do not have to make.",
+    description: "100 base sockets send `{}`, wait for the reply and send again. The floors reply with a constant \
+          text of the same length.",
     round,
 };
 
-fn round(setting: &RunContext, sheet: &mut MeasureResults) -> Result<()> {
+fn round(context: &RunContext, results: &mut MeasureResults) -> Result<()> {
     for contender in CONTENDERS {
-        let stage = Testbed::start(setting, contender, 1)?;
+        let testbed = Testbed::start(context, contender, 1)?;
         let mut load = LoadGenerator::new()?;
-        let askers = (0..SOCKETS)
-            .map(|number| stage.requester_spec(number))
+        let sockets = (0..SOCKETS)
+            .map(|index| testbed.requester_spec(index))
             .collect();
-        let askers = drive::open_all(&mut load, askers)?;
-        drive::request_and_repeat(&mut load, &askers, setting.load_time() / 4)?;
+        let sockets = drive::open_all(&mut load, sockets)?;
+        drive::request_and_repeat(&mut load, &sockets, context.load_time() / 4)?;
         load.stats.reset();
-        let before = stage.process().cpu()?;
-        let time = drive::request_and_repeat(&mut load, &askers, setting.load_time())?;
-        let spent = stage.process().cpu()?.saturating_sub(before);
+        let before = testbed.process().cpu()?;
+        let time = drive::request_and_repeat(&mut load, &sockets, context.load_time())?;
+        let spent = testbed.process().cpu()?.saturating_sub(before);
         load.check()?;
-        let answered = load.stats.replies;
-        sheet.add(CPU_ROW, contender, micros_each(spent, answered));
-        sheet.add(RATE_ROW, contender, answered as f64 / time.as_secs_f64());
+        let replies = load.stats.replies;
+        results.add(CPU_ROW, contender, micros_each(spent, replies));
+        results.add(RATE_ROW, contender, replies as f64 / time.as_secs_f64());
     }
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! Sends that are stored before they are answered: how many in a second.
+//! Measures durable sends a second: each send is stored before it is acknowledged.
 
 use std::sync::Arc;
 
@@ -18,7 +18,7 @@ use crate::{
 
 const SINGLE_COMMITS: &str = "a transaction each";
 
-/// One transaction after the other, as what is stored in one group has to be.
+/// One transaction after the other, as commits of a single group must be.
 const SERIAL_COMMITS: &str = "64 in turn";
 
 pub const MEASURE: Measure = Measure {
@@ -59,19 +59,19 @@ pub const MEASURE: Measure = Measure {
             target: Target::None,
         },
     ],
-    description: "Each sender is a rich socket that waits for its `ok` before it sends again, and hears what all \
-          others of its group send. SQLite commits with `synchronous = FULL`, PostgreSQL with `fsync`. \
-          Beside it: as many senders that make each change in a transaction of its own, by Salam's \
-          model, in a process without sockets and without anybody to tell. 64 in one group take turns, \
-          and the targets are in relation to them. To 100 groups PostgreSQL commits ten at a time, by \
-          as many connections.",
+    description: "Each sender is a rich socket that waits for its `ok` before it sends again, and receives all \
+          messages of its group. SQLite commits with `synchronous = FULL`, PostgreSQL with `fsync`. *A \
+          transaction each* has as many senders, which apply each command in a transaction of its own by \
+          Salam's model, in a process without sockets. The 64 senders in one group take turns, and the \
+          targets refer to them. For 100 groups PostgreSQL commits ten transactions at a time, on as many \
+          connections.",
     round,
 };
 
-fn round(setting: &RunContext, sheet: &mut MeasureResults) -> Result<()> {
-    measure_store(setting, sheet, "SQLite", Installation::sqlite)?;
-    if let Some(stores) = setting.stores()? {
-        measure_store(setting, sheet, "PostgreSQL and Redis", || {
+fn round(context: &RunContext, results: &mut MeasureResults) -> Result<()> {
+    measure_store(context, results, "SQLite", Installation::sqlite)?;
+    if let Some(stores) = context.stores()? {
+        measure_store(context, results, "PostgreSQL and Redis", || {
             stores.create_installation()
         })?;
     }
@@ -79,50 +79,56 @@ fn round(setting: &RunContext, sheet: &mut MeasureResults) -> Result<()> {
 }
 
 fn measure_store(
-    setting: &RunContext,
-    sheet: &mut MeasureResults,
+    context: &RunContext,
+    results: &mut MeasureResults,
     store: &str,
-    place: impl Fn() -> Result<Arc<Installation>>,
+    create_installation: impl Fn() -> Result<Arc<Installation>>,
 ) -> Result<()> {
-    let mut in_turn = None;
+    let mut serial = None;
     for (senders, groups, label) in [
         (64, 1, "64 senders in 1 group"),
         (256, 100, "256 senders in 100 groups"),
     ] {
         let row = format!("{store}, {label}");
-        let alone = measure(setting, sheet, &row, (senders, groups), &place)?;
-        sheet.add(&row, SINGLE_COMMITS, alone);
-        sheet.add(&row, SERIAL_COMMITS, *in_turn.get_or_insert(alone));
+        let single = measure(
+            context,
+            results,
+            &row,
+            (senders, groups),
+            &create_installation,
+        )?;
+        results.add(&row, SINGLE_COMMITS, single);
+        results.add(&row, SERIAL_COMMITS, *serial.get_or_insert(single));
     }
     Ok(())
 }
 
-/// Gives how many a second there are in a transaction each.
+/// Measures Salam, and returns the sends a second with one transaction each.
 fn measure(
-    setting: &RunContext,
-    sheet: &mut MeasureResults,
+    context: &RunContext,
+    results: &mut MeasureResults,
     row: &str,
     (senders, groups): (usize, usize),
-    place: impl Fn() -> Result<Arc<Installation>>,
+    create_installation: impl Fn() -> Result<Arc<Installation>>,
 ) -> Result<f64> {
-    let stage = Testbed::start_salam(setting, &place()?, groups)?;
+    let testbed = Testbed::start_salam(context, &create_installation()?, groups)?;
     let mut load = LoadGenerator::new()?;
-    let specs = (0..senders).map(|number| stage.listener_spec(number % groups, number));
+    let specs = (0..senders).map(|index| testbed.listener_spec(index % groups, index));
     let sockets = drive::open_all(&mut load, specs.collect())?;
-    drive::request_and_repeat(&mut load, &sockets, setting.load_time() / 4)?;
+    drive::request_and_repeat(&mut load, &sockets, context.load_time() / 4)?;
     load.stats.reset();
-    let time = drive::request_and_repeat(&mut load, &sockets, setting.load_time())?;
+    let time = drive::request_and_repeat(&mut load, &sockets, context.load_time())?;
     load.count_lost();
     load.check()?;
-    sheet.add(row, SALAM, load.stats.replies as f64 / time.as_secs_f64());
+    results.add(row, SALAM, load.stats.replies as f64 / time.as_secs_f64());
     let p99 = load.stats.reply_times.percentile(99.0);
-    sheet.add(&format!("{row}, p99 ms"), SALAM, p99);
-    sheet.add_flaws(row, load.stats.flaws);
-    drop(stage);
-    let alone = SingleCommits {
+    results.add(&format!("{row}, p99 ms"), SALAM, p99);
+    results.add_flaws(row, load.stats.flaws);
+    drop(testbed);
+    let single_commits = SingleCommits {
         senders,
         groups,
-        millis: u64::try_from(setting.load_time().as_millis())?,
+        millis: u64::try_from(context.load_time().as_millis())?,
     };
-    alone.run_as_process(place()?.as_ref())
+    single_commits.run_as_process(create_installation()?.as_ref())
 }

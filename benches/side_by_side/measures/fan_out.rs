@@ -1,4 +1,4 @@
-//! One message to many sockets: what each delivery costs.
+//! Measures fan-out: one message to many sockets, and the cost of each delivery.
 
 use salam_benches::{Result, cores::Core, load::drive, statistics::micros_each};
 
@@ -63,20 +63,21 @@ pub const MEASURE: Measure = Measure {
             target: Target::None,
         },
     ],
-    description: "Groups × listeners. One sender in each group keeps eight messages in flight, and sends the next \
-          when all listeners have heard: as those hear of eight at once, it sends eight at once. *Far \
-          node*: two nodes on one PostgreSQL and one Redis; the senders are at the near one, which \
-          shares the core of the load, and what the far one spends is the fan-out alone. *With the \
-          append*: one node, which stores each message before it tells it. The floors store nothing. A \
-          write is most of the cost of a delivery, and how many events share one (as many as a socket \
-          of the load has read at once) says what the ratio is worth. Events and the floors' texts are \
-          about 250 bytes long.",
+    description: "Groups × receivers. One sender in each group keeps eight messages in flight, and sends the next \
+          messages when all receivers have the earlier ones. The receivers get eight messages at once, so \
+          the sender sends eight at once. *Far node*: two nodes on one PostgreSQL and one Redis. The \
+          senders use the near node, which shares the core of the load. The cost of the far node is the \
+          fan-out alone. *With the append*: one node, which stores each message before it delivers the \
+          message. The floors store nothing. A write is most of the cost of a delivery. The number of \
+          events in a write, measured as the events in one read of a socket, explains the ratio. Events \
+          and the floors' texts are about 250 bytes long.",
     round,
 };
 
-/// Messages of each sender that somebody has not heard of yet.
+/// The number of messages of each sender that are not yet delivered to all sockets.
 const IN_FLIGHT: u64 = 8;
 
+/// The groups and receivers of each row.
 pub const AUDIENCES: [(&str, Audience); 3] = [
     (
         "1×100",
@@ -101,27 +102,27 @@ pub const AUDIENCES: [(&str, Audience); 3] = [
     ),
 ];
 
-fn round(setting: &RunContext, sheet: &mut MeasureResults) -> Result<()> {
-    let flood = |load: &mut _, speakers: &[_], time| {
-        drive::send_with_window(load, speakers, IN_FLIGHT, time)
-    };
-    for (label, crowd) in AUDIENCES {
-        let told = |stage: &Testbed| measure_broadcast(stage, crowd, flood, setting.load_time());
+fn round(context: &RunContext, results: &mut MeasureResults) -> Result<()> {
+    let send =
+        |load: &mut _, senders: &[_], time| drive::send_with_window(load, senders, IN_FLIGHT, time);
+    for (label, audience) in AUDIENCES {
+        let measure =
+            |testbed: &Testbed| measure_broadcast(testbed, audience, send, context.load_time());
         let (far, sqlite) = (format!("{label}, far node"), format!("{label}, SQLite"));
-        if let Some(stores) = setting.stores()? {
-            let stage = Testbed::start_two_nodes(
-                setting,
+        if let Some(stores) = context.stores()? {
+            let testbed = Testbed::start_two_nodes(
+                context,
                 &stores.create_installation()?,
                 Core::Load,
-                crowd.groups,
+                audience.groups,
             )?;
-            add_outcome(sheet, &far, "", SALAM, &told(&stage)?);
+            add_outcome(results, &far, "", SALAM, &measure(&testbed)?);
         }
         for contender in CONTENDERS {
-            let outcome = told(&Testbed::start(setting, contender, crowd.groups)?)?;
-            add_outcome(sheet, &sqlite, ", with the append", contender, &outcome);
+            let outcome = measure(&Testbed::start(context, contender, audience.groups)?)?;
+            add_outcome(results, &sqlite, ", with the append", contender, &outcome);
             if contender != SALAM {
-                add_outcome(sheet, &far, "", contender, &outcome);
+                add_outcome(results, &far, "", contender, &outcome);
             }
         }
     }
@@ -129,18 +130,18 @@ fn round(setting: &RunContext, sheet: &mut MeasureResults) -> Result<()> {
 }
 
 fn add_outcome(
-    sheet: &mut MeasureResults,
+    results: &mut MeasureResults,
     row: &str,
-    more: &str,
+    suffix: &str,
     contender: &str,
     outcome: &Outcome,
 ) {
     let each = micros_each(outcome.cpu, outcome.delivered);
-    sheet.add(&format!("{row}{more}"), contender, each);
-    sheet.add(
+    results.add(&format!("{row}{suffix}"), contender, each);
+    results.add(
         &format!("{row}, events a write"),
         contender,
         outcome.events_per_read,
     );
-    sheet.add_flaws(&format!("{row}{more}"), outcome.flaws);
+    results.add_flaws(&format!("{row}{suffix}"), outcome.flaws);
 }

@@ -1,7 +1,7 @@
-//! What is measured, in the order of the document.
+//! All measures, in the order of the document.
 //!
-//! A measure does one round of all its contenders, one after the other, and never keeps a server from
-//! one to the next: each begins anew.
+//! A measure runs one round of all its contenders, one after the other. Each contender of each
+//! round starts with a new server.
 
 mod answers;
 mod durable;
@@ -19,36 +19,44 @@ use salam_benches::Result;
 
 use super::{measure_results::MeasureResults, run_context::RunContext};
 
+/// A measure: one table of the document.
 pub struct Measure {
-    /// By which `--only` knows it.
+    /// The name for `--only`.
     pub name: &'static str,
+    /// The title of the table.
     pub title: &'static str,
-    /// Whose figures stand beside each other; the first is what the targets are about.
+    /// The compared columns. The targets apply to the first contender.
     pub contenders: &'static [&'static str],
+    /// The rows of the table.
     pub rows: &'static [MeasureRow],
-    /// How it is measured, for whom wants to know what the figures mean.
+    /// The text below the table, which explains the measurement.
     pub description: &'static str,
+    /// Runs one round and adds its figures.
     pub round: fn(&RunContext, &mut MeasureResults) -> Result<()>,
 }
 
+/// A row of a table.
 pub struct MeasureRow {
-    /// What it is, with its unit.
+    /// The quantity and its unit.
     pub label: &'static str,
+    /// The target of the row.
     pub target: Target,
 }
 
-/// What the first contender is to reach, set before anything was measured.
+/// A target for the first contender, which was set before the first measurement.
 #[derive(Clone, Copy)]
 pub enum Target {
+    /// At most this figure.
     AtMost(f64),
-    /// It explains another row.
+    /// No target: the row explains another row.
     None,
-    /// So many times the last contender.
+    /// At most this multiple of the last contender.
     Times(f64),
-    /// So many times the last contender, or more.
+    /// At least this multiple of the last contender.
     TimesOrMore(f64),
 }
 
+/// All measures.
 pub const MEASURES: [Measure; 9] = [
     idle::MEASURE,
     fan_out::MEASURE,
@@ -62,12 +70,13 @@ pub const MEASURES: [Measure; 9] = [
 ];
 
 impl Target {
+    /// Returns `true` if the figures of the first and the last contender meet the target.
     pub fn is_met(self, first: f64, last: f64) -> bool {
         match self {
             Self::None => true,
-            Self::AtMost(most) => first <= most,
-            Self::Times(most) => first <= most * last,
-            Self::TimesOrMore(least) => first >= least * last,
+            Self::AtMost(max) => first <= max,
+            Self::Times(max) => first <= max * last,
+            Self::TimesOrMore(min) => first >= min * last,
         }
     }
 }
@@ -76,9 +85,9 @@ impl fmt::Display for Target {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::None => Ok(()),
-            Self::AtMost(most) => write!(f, "≤ {most}"),
-            Self::Times(most) => write!(f, "≤ {most}×"),
-            Self::TimesOrMore(least) => write!(f, "≥ {least}×"),
+            Self::AtMost(max) => write!(f, "≤ {max}"),
+            Self::Times(max) => write!(f, "≤ {max}×"),
+            Self::TimesOrMore(min) => write!(f, "≥ {min}×"),
         }
     }
 }

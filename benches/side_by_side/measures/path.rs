@@ -1,4 +1,4 @@
-//! The whole way of a message over two nodes, beside the way within one.
+//! Measures the path of a message over two nodes, next to the path within one node.
 
 use std::time::Duration;
 
@@ -36,56 +36,57 @@ pub const MEASURE: Measure = Measure {
             target: Target::Times(1.5),
         },
     ],
-    description: "One group on PostgreSQL and Redis, with as many listeners on the node at which its sender is as on \
-          the other; both nodes share core 0. The near one stores each message, tells the other and its \
-          own listeners; the far one hears of it by Redis. One sender keeps eight messages in flight.",
+    description: "One group on PostgreSQL and Redis has as many receivers on the sender's node, the near node, as on \
+          the far node. Both nodes share core 0. The near node stores each message, publishes it and \
+          delivers it to its own sockets. The far node receives it by Redis. One sender keeps eight \
+          messages in flight.",
     round,
 };
 
 const IN_FLIGHT: u64 = 8;
 
-fn round(setting: &RunContext, sheet: &mut MeasureResults) -> Result<()> {
-    let Some(stores) = setting.stores()? else {
+fn round(context: &RunContext, results: &mut MeasureResults) -> Result<()> {
+    let Some(stores) = context.stores()? else {
         return Ok(());
     };
     for (row, listeners) in [
         ("100 listeners on each", 100),
         ("1,000 listeners on each", 1000),
     ] {
-        let (costs, flaws) = measure(setting, stores, listeners)?;
+        let (costs, flaws) = measure(context, stores, listeners)?;
         for (contender, cost) in [FAR_NODE, NEAR_NODE].into_iter().zip(costs) {
-            sheet.add(row, contender, cost);
+            results.add(row, contender, cost);
         }
-        sheet.add_flaws(row, flaws);
+        results.add_flaws(row, flaws);
     }
     Ok(())
 }
 
-/// Microseconds a delivery on the far node and on the near one.
-fn measure(setting: &RunContext, stores: &Stores, listeners: usize) -> Result<([f64; 2], Flaws)> {
-    let place = stores.create_installation()?;
-    let near = Node::start(&setting.salam, &place, Core::Measured)?;
-    let far = Node::start(&setting.salam, &place, Core::Measured)?;
-    let town = UsersAndGroups::create(near.port, USERS_PER_GROUP, 1)?;
+/// Returns the microseconds of a delivery on the far node and on the near node.
+fn measure(context: &RunContext, stores: &Stores, listeners: usize) -> Result<([f64; 2], Flaws)> {
+    let installation = stores.create_installation()?;
+    let near = Node::start(&context.salam, &installation, Core::Measured)?;
+    let far = Node::start(&context.salam, &installation, Core::Measured)?;
+    let users = UsersAndGroups::create(near.port, USERS_PER_GROUP, 1)?;
     let mut load = LoadGenerator::new()?;
-    let both = [far.port, near.port].into_iter();
-    let both = both.flat_map(|port| (0..listeners).map(move |number| (port, number)));
-    let specs = both.map(|(port, number)| rich_spec(&town, port, 0, number, true));
+    let ports = [far.port, near.port].into_iter();
+    let sockets = ports.flat_map(|port| (0..listeners).map(move |user| (port, user)));
+    let specs = sockets.map(|(port, user)| rich_spec(&users, port, 0, user, true));
     drive::open_all(&mut load, specs.collect())?;
-    let speaker = rich_spec(&town, near.port, 0, 0, false);
-    let speaker = drive::open_all(&mut load, vec![speaker])?;
-    let speaker: Vec<_> = speaker.into_iter().map(|number| (number, 0)).collect();
-    drive::send_with_window(&mut load, &speaker, IN_FLIGHT, setting.load_time() / 4)?;
+    let sender = rich_spec(&users, near.port, 0, 0, false);
+    let sender = drive::open_all(&mut load, vec![sender])?;
+    let sender: Vec<_> = sender.into_iter().map(|index| (index, 0)).collect();
+    drive::send_with_window(&mut load, &sender, IN_FLIGHT, context.load_time() / 4)?;
     load.stats.reset();
-    let spent = || -> Result<[Duration; 2]> { Ok([far.process.cpu()?, near.process.cpu()?]) };
-    let before = spent()?;
-    drive::send_with_window(&mut load, &speaker, IN_FLIGHT, setting.load_time())?;
-    let [far_after, near_after] = spent()?;
+    let cpu_times = || -> Result<[Duration; 2]> { Ok([far.process.cpu()?, near.process.cpu()?]) };
+    let before = cpu_times()?;
+    drive::send_with_window(&mut load, &sender, IN_FLIGHT, context.load_time())?;
+    let [far_after, near_after] = cpu_times()?;
     load.count_lost();
     load.check()?;
     let [far_before, near_before] = before;
-    // Both have as many listeners, and all have heard everything.
-    let each = |spent: Duration| micros_each(spent, load.stats.deliveries / 2);
+    // Both nodes have the same number of sockets, and all events were delivered.
+    let each = |cpu: Duration| micros_each(cpu, load.stats.deliveries / 2);
     let costs = [
         each(far_after.saturating_sub(far_before)),
         each(near_after.saturating_sub(near_before)),

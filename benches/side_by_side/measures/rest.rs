@@ -1,4 +1,4 @@
-//! Requests of the HTTP API, one after the other on one connection.
+//! Measures requests of the HTTP API, one after the other on one connection.
 
 use std::time::Instant;
 
@@ -45,28 +45,28 @@ pub const MEASURE: Measure = Measure {
             target: Target::None,
         },
     ],
-    description: "On SQLite. The group has 200 messages; the page is its newest. Starting a chat is a durable \
-          transaction. A login hashes a password with Argon2id, which is to take long.",
+    description: "On SQLite. The group has 200 messages, and the page is the newest one. Starting a chat is a durable \
+          transaction. A login hashes a password with Argon2id, which takes long by design.",
     round,
 };
 
 const MESSAGES: usize = 200;
 
-fn round(setting: &RunContext, sheet: &mut MeasureResults) -> Result<()> {
-    let node = Node::start(&setting.salam, &Installation::sqlite()?, Core::Measured)?;
-    let town = UsersAndGroups::create(node.port, 2, 1)?;
+fn round(context: &RunContext, results: &mut MeasureResults) -> Result<()> {
+    let node = Node::start(&context.salam, &Installation::sqlite()?, Core::Measured)?;
+    let users = UsersAndGroups::create(node.port, 2, 1)?;
     let mut client = HttpClient::connect(node.port)?;
-    let token = Some(town.access(0));
-    let path = format!("/api/groups/{}/messages/", town.group(0));
+    let token = Some(users.access(0));
+    let path = format!("/api/groups/{}/messages/", users.group(0));
     let message = json!({"text": "as long as people write when they are not in a hurry"});
     for _ in 0..MESSAGES {
         client.post(&path, token, &message)?.expect(201)?;
     }
     measure(
-        sheet,
+        results,
         &node,
         "a page of 50 messages",
-        setting.scaled_count(1000),
+        context.scaled_count(1000),
         || {
             let page = client.get(&path, token)?.expect(200)?;
             let messages = page.get("results");
@@ -80,42 +80,42 @@ fn round(setting: &RunContext, sheet: &mut MeasureResults) -> Result<()> {
         },
     )?;
     measure(
-        sheet,
+        results,
         &node,
         "start-chat",
-        setting.scaled_count(500),
+        context.scaled_count(500),
         || {
-            let started = client.post("/api/start-chat/", token, &json!({}))?;
-            started.expect(200).map(drop)
+            let response = client.post("/api/start-chat/", token, &json!({}))?;
+            response.expect(200).map(drop)
         },
     )?;
-    let name = town.users.first().map_or("", |person| &person.username);
-    measure(sheet, &node, "login", setting.scaled_count(50), || {
+    let name = users.users.first().map_or("", |user| &user.username);
+    measure(results, &node, "login", context.scaled_count(50), || {
         users::log_in(&mut client, name).map(drop)
     })
 }
 
-/// So often, after some that are not counted.
+/// Sends a request `count` times, after a tenth as many uncounted requests.
 fn measure(
-    sheet: &mut MeasureResults,
+    results: &mut MeasureResults,
     node: &Node,
-    what: &str,
+    label: &str,
     count: usize,
-    mut ask: impl FnMut() -> Result<()>,
+    mut send_request: impl FnMut() -> Result<()>,
 ) -> Result<()> {
     for _ in 0..count / 10 {
-        ask()?;
+        send_request()?;
     }
     let mut times = LatencyHistogram::new();
     let before = node.process.cpu()?;
     for _ in 0..count {
-        let begin = Instant::now();
-        ask()?;
-        times.record(nanos(begin.elapsed()));
+        let started_at = Instant::now();
+        send_request()?;
+        times.record(nanos(started_at.elapsed()));
     }
     let spent = node.process.cpu()?.saturating_sub(before);
-    sheet.add(&format!("{what}, p50 ms"), SALAM, times.percentile(50.0));
+    results.add(&format!("{label}, p50 ms"), SALAM, times.percentile(50.0));
     let each = micros_each(spent, times.count());
-    sheet.add(&format!("{what}, µs of CPU"), SALAM, each);
+    results.add(&format!("{label}, µs of CPU"), SALAM, each);
     Ok(())
 }

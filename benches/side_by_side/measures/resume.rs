@@ -1,4 +1,4 @@
-//! Sockets that come back and are told what they have missed.
+//! Measures sockets that reconnect and receive missed events.
 
 use std::time::{Duration, Instant};
 
@@ -19,7 +19,7 @@ use crate::{
 
 pub const MEASURE: Measure = Measure {
     name: "resume",
-    title: "Coming back",
+    title: "Reconnects",
     contenders: &[SALAM],
     rows: &[
         MeasureRow {
@@ -43,11 +43,11 @@ pub const MEASURE: Measure = Measure {
             target: Target::AtMost(1000.0),
         },
     ],
-    description: "To groups in which others are. 1,000 sockets, at most 128 of them on their way at a time, to one \
-          group, each with `after` a hundred events behind its head. 5,000 sockets, all at once, to 50 \
-          groups, twenty behind; those that the listening queue does not take are tried again by the \
-          kernel, after a second and more. Times are from the begin of each connection to its frame \
-          `sync`. One node on SQLite, one core.",
+    description: "The sockets reconnect to groups that have other sockets. 1,000 sockets, at most 128 of them at a \
+          time, reconnect to one group, each with an `after` a hundred events behind the head. 5,000 \
+          sockets reconnect at once to 50 groups, twenty events behind. The kernel retries connections \
+          that the listen queue refuses, after a second or more. Times are from the start of each \
+          connection to its `sync` frame. One node on SQLite, one core.",
     round,
 };
 
@@ -56,7 +56,7 @@ struct ReconnectScenario {
     sockets: usize,
     groups: usize,
     behind: u64,
-    /// Whether all come at once.
+    /// Whether all sockets reconnect at once.
     all_at_once: bool,
 }
 
@@ -77,17 +77,17 @@ const RECONNECT_SCENARIOS: [ReconnectScenario; 2] = [
     },
 ];
 
-/// What is said before they come back.
+/// The number of messages in each group before the sockets reconnect.
 const MESSAGES_BEFORE: u64 = 150;
 
-fn round(setting: &RunContext, sheet: &mut MeasureResults) -> Result<()> {
-    for back in &RECONNECT_SCENARIOS {
-        if setting.allows_sockets(back.sockets) {
-            measure_reconnect(setting, sheet, back)?;
+fn round(context: &RunContext, results: &mut MeasureResults) -> Result<()> {
+    for scenario in &RECONNECT_SCENARIOS {
+        if context.allows_sockets(scenario.sockets) {
+            measure_reconnect(context, results, scenario)?;
         } else {
             log_progress(&format!(
-                "    {}: left out, a process may not have so many files",
-                back.label
+                "    {}: left out, the limit of open files is too low",
+                scenario.label
             ));
         }
     }
@@ -95,58 +95,61 @@ fn round(setting: &RunContext, sheet: &mut MeasureResults) -> Result<()> {
 }
 
 fn measure_reconnect(
-    setting: &RunContext,
-    sheet: &mut MeasureResults,
-    back: &ReconnectScenario,
+    context: &RunContext,
+    results: &mut MeasureResults,
+    scenario: &ReconnectScenario,
 ) -> Result<()> {
-    let stage = Testbed::start_salam(setting, &Installation::sqlite()?, back.groups)?;
-    let (talk, heads) = send_history(&stage, back.groups)?;
+    let testbed = Testbed::start_salam(context, &Installation::sqlite()?, scenario.groups)?;
+    let (senders, heads) = send_history(&testbed, scenario.groups)?;
     let mut load = LoadGenerator::new()?;
     for (group, &head) in heads.iter().enumerate() {
         load.stats.set_last_seq(group, head);
     }
-    let specs = (0..back.sockets).map(|number| {
-        let group = number % back.groups;
+    let specs = (0..scenario.sockets).map(|index| {
+        let group = index % scenario.groups;
         let head = heads.get(group).copied().unwrap_or_default();
         resume_spec(
-            stage.listener_spec(group, number / back.groups),
-            head - back.behind,
+            testbed.listener_spec(group, index / scenario.groups),
+            head - scenario.behind,
         )
     });
     let specs: Vec<_> = specs.collect();
-    let (begin, before) = (Instant::now(), stage.process().cpu()?);
-    if back.all_at_once {
+    let (started_at, before) = (Instant::now(), testbed.process().cpu()?);
+    if scenario.all_at_once {
         drive::open_all_at_once(&mut load, specs)?;
     } else {
         drive::open_all(&mut load, specs)?;
     }
-    let time = begin.elapsed();
-    let spent = stage.process().cpu()?.saturating_sub(before);
+    let time = started_at.elapsed();
+    let spent = testbed.process().cpu()?.saturating_sub(before);
     load.count_lost();
     load.check()?;
-    talk.check()?;
-    let row = |what: &str| format!("{}, {what}", back.label);
-    let each = micros_each(spent, u64::try_from(back.sockets)?);
-    sheet.add(&row("µs of CPU each"), SALAM, each);
-    sheet.add(
+    senders.check()?;
+    let row = |quantity: &str| format!("{}, {quantity}", scenario.label);
+    let each = micros_each(spent, u64::try_from(scenario.sockets)?);
+    results.add(&row("µs of CPU each"), SALAM, each);
+    results.add(
         &row("ms until all have their `sync`"),
         SALAM,
         time.as_secs_f64() * 1000.0,
     );
     let readiness = &load.stats.ready_times;
-    sheet.add(&row("p50 ms to `sync`"), SALAM, readiness.percentile(50.0));
-    sheet.add(&row("p99 ms to `sync`"), SALAM, readiness.percentile(99.0));
-    sheet.add_flaws(&row("µs of CPU each"), load.stats.flaws);
+    results.add(&row("p50 ms to `sync`"), SALAM, readiness.percentile(50.0));
+    results.add(&row("p99 ms to `sync`"), SALAM, readiness.percentile(99.0));
+    results.add_flaws(&row("µs of CPU each"), load.stats.flaws);
     Ok(())
 }
 
-/// Somebody in each group, who goes on listening, has said something; the heads of the groups.
-fn send_history(stage: &Testbed, groups: usize) -> Result<(LoadGenerator, Vec<u64>)> {
+/// Sends messages to each group. Returns the load, whose sockets stay connected, and the heads of
+/// the groups.
+fn send_history(testbed: &Testbed, groups: usize) -> Result<(LoadGenerator, Vec<u64>)> {
     let mut load = LoadGenerator::new()?;
-    let speakers = (0..groups).map(|group| stage.sender_spec(group)).collect();
-    let speakers = drive::open_all(&mut load, speakers)?;
+    let senders = (0..groups)
+        .map(|group| testbed.sender_spec(group))
+        .collect();
+    let senders = drive::open_all(&mut load, senders)?;
     for _ in 0..MESSAGES_BEFORE {
-        drive::request_and_repeat(&mut load, &speakers, Duration::ZERO)?;
+        drive::request_and_repeat(&mut load, &senders, Duration::ZERO)?;
     }
     let heads = (0..groups)
         .map(|group| load.stats.last_seq(group))

@@ -1,4 +1,4 @@
-//! The begin: how soon it answers, and what it takes when nobody is there.
+//! Measures the start: the time to the first response, and the memory at rest.
 
 use std::{fs, thread::sleep, time::Duration};
 
@@ -33,25 +33,25 @@ pub const MEASURE: Measure = Measure {
             target: Target::None,
         },
     ],
-    description: "From starting the program to the first `200` of `/_ping`, asked every millisecond, with a database \
-          of SQLite that is there and migrated. The memory is that of a second later.",
+    description: "From the start of the program to the first `200` of `/_ping`, requested every millisecond, with an \
+          existing, migrated SQLite database. The memory is measured one second later.",
     round,
 };
 
-/// One start says little.
+/// The number of starts, because a single start is not significant.
 const STARTS: usize = 5;
 
-fn round(setting: &RunContext, sheet: &mut MeasureResults) -> Result<()> {
-    let place = Installation::sqlite()?;
-    // The first makes the database.
-    drop(Node::start(&setting.salam, &place, Core::Measured)?);
+fn round(context: &RunContext, results: &mut MeasureResults) -> Result<()> {
+    let installation = Installation::sqlite()?;
+    // The first start creates the database.
+    drop(Node::start(&context.salam, &installation, Core::Measured)?);
     for _ in 0..STARTS {
-        let node = Node::start(&setting.salam, &place, Core::Measured)?;
-        sheet.add(TIME_ROW, SALAM, node.started_in.as_secs_f64() * 1000.0);
+        let node = Node::start(&context.salam, &installation, Core::Measured)?;
+        results.add(TIME_ROW, SALAM, node.started_in.as_secs_f64() * 1000.0);
         sleep(Duration::from_secs(1));
-        sheet.add(MEMORY_ROW, SALAM, node.process.rss()? as f64 / 1024.0);
+        results.add(MEMORY_ROW, SALAM, node.process.rss()? as f64 / 1024.0);
     }
-    let size = fs::metadata(&setting.salam)?.len();
-    sheet.add(SIZE_ROW, SALAM, size as f64 / 1024.0 / 1024.0);
+    let size = fs::metadata(&context.salam)?.len();
+    results.add(SIZE_ROW, SALAM, size as f64 / 1024.0 / 1024.0);
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! So many deliveries a second, whatever becomes of them: what each costs, and how late it is.
+//! Measures a fixed rate of deliveries: the cost and the latency of each.
 
 use std::time::Duration;
 
@@ -54,56 +54,56 @@ pub const MEASURE: Measure = Measure {
             label: "100×10, SQLite, p50 ms",
             target: Target::None,
         },
-        // Of 4,000 durable messages a second, each in a commit that nobody else may hold up.
+        // Of 4,000 durable messages a second, each in a commit that no other commit may delay.
         MeasureRow {
             label: "100×10, SQLite, p99 ms",
             target: Target::AtMost(10.0),
         },
     ],
-    description: "Messages at a fixed rate, one at a time, so that hardly an event shares its write with another: \
-          400 a second to 100 sockets, 40 to 1,000, and 4,000 to the ten of one of 100 groups. Times are \
-          from when a message was due, not from when it could be sent, until each socket has it. *Far \
-          node* and *SQLite* as above.",
+    description: "The senders send messages at a fixed rate, one at a time, so that events rarely share a write: 400 a \
+          second to 100 sockets, 40 to 1,000 sockets, and 4,000 to the ten sockets of one of 100 groups. \
+          Latencies are from the due time of a message, not from its sending, until each socket has it. \
+          *Far node* and *SQLite* as above.",
     round,
 };
 
-fn round(setting: &RunContext, sheet: &mut MeasureResults) -> Result<()> {
-    for (label, crowd) in AUDIENCES {
-        let each = Duration::from_secs(1) / DELIVERIES_PER_SECOND
-            * u32::try_from(crowd.listeners_per_group)?;
-        let told = |stage: &Testbed| {
-            let pace = |load: &mut _, speakers: &[_], time| {
-                drive::send_at_rate(load, speakers, each, time)
+fn round(context: &RunContext, results: &mut MeasureResults) -> Result<()> {
+    for (label, audience) in AUDIENCES {
+        let interval = Duration::from_secs(1) / DELIVERIES_PER_SECOND
+            * u32::try_from(audience.listeners_per_group)?;
+        let measure = |testbed: &Testbed| {
+            let send = |load: &mut _, senders: &[_], time| {
+                drive::send_at_rate(load, senders, interval, time)
             };
-            measure_broadcast(stage, crowd, pace, setting.load_time())
+            measure_broadcast(testbed, audience, send, context.load_time())
         };
         let (far, sqlite) = (format!("{label}, far node"), format!("{label}, SQLite"));
-        if let Some(stores) = setting.stores()? {
-            let stage = Testbed::start_two_nodes(
-                setting,
+        if let Some(stores) = context.stores()? {
+            let testbed = Testbed::start_two_nodes(
+                context,
                 &stores.create_installation()?,
                 Core::Load,
-                crowd.groups,
+                audience.groups,
             )?;
-            add_outcome(sheet, &far, SALAM, &told(&stage)?);
+            add_outcome(results, &far, SALAM, &measure(&testbed)?);
         }
         for contender in CONTENDERS {
-            let outcome = told(&Testbed::start(setting, contender, crowd.groups)?)?;
-            add_outcome(sheet, &sqlite, contender, &outcome);
+            let outcome = measure(&Testbed::start(context, contender, audience.groups)?)?;
+            add_outcome(results, &sqlite, contender, &outcome);
             if contender != SALAM {
-                add_outcome(sheet, &far, contender, &outcome);
+                add_outcome(results, &far, contender, &outcome);
             }
         }
     }
     Ok(())
 }
 
-fn add_outcome(sheet: &mut MeasureResults, row: &str, contender: &str, outcome: &Outcome) {
+fn add_outcome(results: &mut MeasureResults, row: &str, contender: &str, outcome: &Outcome) {
     let each = micros_each(outcome.cpu, outcome.delivered);
-    sheet.add(&format!("{row}, µs of CPU"), contender, each);
-    sheet.add(&format!("{row}, p50 ms"), contender, outcome.p50);
-    sheet.add(&format!("{row}, p99 ms"), contender, outcome.p99);
-    for what in ["µs of CPU", "p50 ms", "p99 ms"] {
-        sheet.add_flaws(&format!("{row}, {what}"), outcome.flaws);
+    results.add(&format!("{row}, µs of CPU"), contender, each);
+    results.add(&format!("{row}, p50 ms"), contender, outcome.p50);
+    results.add(&format!("{row}, p99 ms"), contender, outcome.p99);
+    for quantity in ["µs of CPU", "p50 ms", "p99 ms"] {
+        results.add_flaws(&format!("{row}, {quantity}"), outcome.flaws);
     }
 }
