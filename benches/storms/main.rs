@@ -1,8 +1,9 @@
-//! What no machine at hand can show: a million sockets that come back at once, a group of a
-//! million, and what it takes to serve so many. Simulated, from figures that were measured on a
-//! small one.
+//! Simulates loads that no available machine can run, from figures that were measured on a small
+//! machine.
 //!
-//! The same seed and the same figures give the same tables, byte for byte.
+//! The loads are a million sockets that reconnect at once, a group with a million members, and the
+//! hardware for so many sockets. The same seed and the same figures give the same tables, byte for
+//! byte.
 //!
 //! `cargo run --release -p salam-benches --bin storms -- reconnect --nodes 20`
 
@@ -24,10 +25,10 @@ use self::parameters::Parameters;
 
 #[derive(Parser)]
 struct Arguments {
-    /// What to simulate
+    /// The simulation to run
     #[arg(value_enum, default_value = "all")]
     what: Simulation,
-    /// Where chance begins
+    /// The seed of the random numbers
     #[arg(long, default_value_t = 20_261_122)]
     seed: u64,
     #[command(flatten)]
@@ -37,35 +38,35 @@ struct Arguments {
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Simulation {
     All,
-    /// Sockets that come back after a loss
+    /// Sockets that reconnect after a failure
     Reconnect,
-    /// A group with listeners on all nodes
+    /// A group with sockets on all nodes
     Fanout,
     /// The busiest server of a Redis Cluster
     Shards,
-    /// What a million sockets and more need
+    /// The hardware for a million sockets and more
     Sizes,
 }
 
 fn main() -> Result<()> {
     let Arguments {
-        what,
+        what: selected,
         seed,
-        parameters: figures,
+        parameters,
     } = Arguments::parse();
     let mut out = BufWriter::new(stdout().lock());
-    let is_wanted = |one| what == Simulation::All || what == one;
-    if is_wanted(Simulation::Reconnect) {
-        reconnect::print(&mut out, &figures, seed)?;
+    let is_selected = |simulation| selected == Simulation::All || selected == simulation;
+    if is_selected(Simulation::Reconnect) {
+        reconnect::print(&mut out, &parameters, seed)?;
     }
-    if is_wanted(Simulation::Fanout) {
-        fanout::print(&mut out, &figures, seed)?;
+    if is_selected(Simulation::Fanout) {
+        fanout::print(&mut out, &parameters, seed)?;
     }
-    if is_wanted(Simulation::Shards) {
-        shards::print(&mut out, &figures, seed)?;
+    if is_selected(Simulation::Shards) {
+        shards::print(&mut out, &parameters, seed)?;
     }
-    if is_wanted(Simulation::Sizes) {
-        sizes::print(&mut out, &figures)?;
+    if is_selected(Simulation::Sizes) {
+        sizes::print(&mut out, &parameters)?;
     }
     out.flush()
 }

@@ -1,8 +1,8 @@
-//! Redis Cluster with sharded pub/sub: which of its servers is the hottest where few groups are
-//! busy and most are not.
+//! Simulates Redis Cluster with sharded pub/sub: the load of its hottest server, if few groups are
+//! busy.
 //!
-//! A group is one topic, a topic one slot, a slot one server: what the busiest group needs cannot
-//! be shared out.
+//! A group is one topic, a topic has one slot, and a slot has one server. So the load of the
+//! busiest group cannot be shared between servers.
 
 use std::io::{Result, Write};
 
@@ -17,53 +17,55 @@ const GROUP_COUNT: usize = 1_000_000;
 const SERVER_COUNTS: [u64; 6] = [1, 3, 6, 12, 24, 48];
 const EXPONENTS: [f64; 3] = [0.8, 1.0, 1.2];
 
-/// Publications of all groups together.
+/// The publications of all groups in a second.
 const PUBLICATIONS_PER_S: f64 = 100_000.0;
 
-/// Nodes of the whole, and sockets that listen to the largest group. The least has two.
+/// The number of nodes.
 const NODE_COUNT: f64 = 100.0;
+/// The number of sockets of the largest group. The smallest group has two.
 const LARGEST_GROUP_SOCKETS: f64 = 100_000.0;
 
-/// Publications of one group in a second where each node gathers for 5 ms what it has to say to it,
-/// and the events of a group are made by few nodes.
+/// The publications of one group in a second, if each node collects its events for 5 ms and few
+/// nodes create the events of a group.
 const BATCHED_PUBLICATIONS_PER_S: f64 = 200.0;
 
-/// A server that is busier than this is slow to answer.
+/// The utilization above which a server is slow to reply.
 const MAX_UTILIZATION: f64 = 0.7;
 
-pub fn print(out: &mut impl Write, figures: &Parameters, seed: u64) -> Result<()> {
+/// Prints the table of the hottest servers.
+pub fn print(out: &mut impl Write, parameters: &Parameters, seed: u64) -> Result<()> {
     let mut table = Table::new([
         "Zipf, servers",
         "busiest group's share",
         "mean load",
         "hottest",
         "hottest / mean",
-        "hottest, gathered for 5 ms",
+        "hottest, events batched for 5 ms",
         "publications/s until it is full",
     ]);
     for exponent in EXPONENTS {
         let sum: f64 = zipf(exponent).take(GROUP_COUNT).sum();
         for shards in SERVER_COUNTS {
-            let loads = |most| {
+            let loads = |max_rate| {
                 shard_loads(
-                    figures,
+                    parameters,
                     seed,
                     shards,
                     zipf(exponent).map(|share| share / sum),
-                    most,
+                    max_rate,
                 )
             };
-            let (plain, gathered) = (loads(f64::INFINITY), loads(BATCHED_PUBLICATIONS_PER_S));
+            let (plain, batched) = (loads(f64::INFINITY), loads(BATCHED_PUBLICATIONS_PER_S));
             let hottest = |loads: &[f64]| loads.iter().copied().fold(0.0, f64::max);
             let mean = plain.iter().sum::<f64>() / shards as f64;
-            let [plain, gathered] = [hottest(&plain), hottest(&gathered)];
+            let [plain, batched] = [hottest(&plain), hottest(&batched)];
             table.add_row([
                 format!("{exponent}, {shards}"),
                 format_percent(1.0 / sum),
                 format_percent(mean),
                 format_percent(plain),
                 format_number(plain / mean),
-                format_percent(gathered),
+                format_percent(batched),
                 format_number(PUBLICATIONS_PER_S * MAX_UTILIZATION / plain),
             ]);
         }
@@ -78,24 +80,26 @@ pub fn print(out: &mut impl Write, figures: &Parameters, seed: u64) -> Result<()
     table.print(out, "Hot servers of a Redis Cluster", &about)
 }
 
-/// How busy each server is, where no group has more than so many publications a second.
+/// Returns the utilization of each server, if no group has more than `max_rate` publications a
+/// second.
 fn shard_loads(
-    figures: &Parameters,
+    parameters: &Parameters,
     seed: u64,
     shards: u64,
     shares: impl Iterator<Item = f64>,
-    most: f64,
+    max_rate: f64,
 ) -> Vec<f64> {
     let mut loads = vec![0.0; usize::try_from(shards).unwrap_or(0)];
-    let mut listeners = zipf(1.0).map(|share| (LARGEST_GROUP_SOCKETS * share).max(2.0));
+    let mut socket_counts = zipf(1.0).map(|share| (LARGEST_GROUP_SOCKETS * share).max(2.0));
     for (group, share) in (0..).zip(shares.take(GROUP_COUNT)) {
-        let hearing = nodes_with_any(NODE_COUNT, listeners.next().unwrap_or(2.0));
+        let subscribed_nodes = nodes_with_any(NODE_COUNT, socket_counts.next().unwrap_or(2.0));
         let slot = scale_below(mix(seed ^ mix(group)), SLOTS);
-        // A server has a run of slots.
+        // A server has a contiguous range of slots.
         let shard = usize::try_from(slot * shards / SLOTS).unwrap_or(0);
         if let Some(load) = loads.get_mut(shard) {
-            *load +=
-                (PUBLICATIONS_PER_S * share).min(most) * figures.published_us(hearing - 1.0) / 1e6;
+            *load += (PUBLICATIONS_PER_S * share).min(max_rate)
+                * parameters.published_us(subscribed_nodes - 1.0)
+                / 1e6;
         }
     }
     loads

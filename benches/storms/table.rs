@@ -1,25 +1,28 @@
-//! Tables as Markdown has them.
+//! Markdown tables.
 
 use std::io::{Result, Write};
 
+/// A table with `N` columns.
 pub struct Table<const N: usize> {
     head: [&'static str; N],
     rows: Vec<[String; N]>,
 }
 
 impl<const N: usize> Table<N> {
+    /// Creates a table without rows.
     pub fn new(head: [&'static str; N]) -> Self {
         let rows = Vec::new();
         Self { head, rows }
     }
 
+    /// Adds a row.
     pub fn add_row(&mut self, row: [String; N]) {
         self.rows.push(row);
     }
 
-    /// Writes it with a heading and what is to be known before it is read.
-    pub fn print(&self, out: &mut impl Write, heading: &str, about: &str) -> Result<()> {
-        writeln!(out, "## {heading}\n\n{about}\n")?;
+    /// Prints the table below a heading and a description.
+    pub fn print(&self, out: &mut impl Write, heading: &str, description: &str) -> Result<()> {
+        writeln!(out, "## {heading}\n\n{description}\n")?;
         writeln!(out, "| {} |", self.head.join(" | "))?;
         writeln!(out, "|---{}|", "|--:".repeat(N - 1))?;
         for row in &self.rows {
@@ -29,7 +32,7 @@ impl<const N: usize> Table<N> {
     }
 }
 
-/// A number with as many digits as it is worth.
+/// Formats a number with a sensible number of digits.
 pub fn format_number(number: f64) -> String {
     match number.abs() {
         size if size >= 1e9 => format!("{:.1} G", number / 1e9),
@@ -42,6 +45,7 @@ pub fn format_number(number: f64) -> String {
     }
 }
 
+/// Formats a share as a percentage.
 pub fn format_percent(share: f64) -> String {
     format!("{} %", format_number(100.0 * share))
 }

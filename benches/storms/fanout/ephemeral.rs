@@ -1,6 +1,6 @@
-//! What goes beside the messages of a large group: who types, who has read, who is here.
+//! The load of a large group besides its messages: typing, read receipts and presence.
 //!
-//! These are sums, not simulations.
+//! These figures are calculated, not simulated.
 
 use std::io::{Result, Write};
 
@@ -12,48 +12,49 @@ use crate::{
 
 const MIB: f64 = 1024.0 * 1024.0;
 
-/// A place of a name in the table of who is here, with what points to it (guess).
+/// Bytes of a username in the presence of a group, with the table entry (guess).
 const NAME_ENTRY_BYTES: f64 = 100.0;
 
-pub fn print(out: &mut impl Write, figures: &Parameters) -> Result<()> {
+/// Prints the table.
+pub fn print(out: &mut impl Write, parameters: &Parameters) -> Result<()> {
     let mut table = Table::new([
         "online",
-        "who types: ms of a node's CPU",
+        "typing: ms of a node's CPU",
         "read receipts of one message",
-        "the same: s of all that PostgreSQL appends",
-        "the same: s of one server of Redis",
-        "how many are here, each second: cores of a node",
-        "who is here, each minute: MiB from a node",
-        "the same: MiB that wait for a node, if all say it at once",
-        "names that a node holds, MiB",
+        "the same: s of PostgreSQL's append capacity",
+        "the same: s of one Redis server",
+        "online count, each second: cores of a node",
+        "presence snapshot, each minute: MiB from a node",
+        "the same: MiB that a node queues if all nodes send at once",
+        "usernames in a node's memory, MiB",
     ]);
     for online in ONLINE {
-        table.add_row(ephemeral_row(figures, online));
+        table.add_row(ephemeral_row(parameters, online));
     }
-    let about = format!(
-        "On {} nodes. A whisper takes a turn of each socket's task; a reading is a change under the \
-         lock of the group's row.",
-        figures.nodes
+    let description = format!(
+        "On {} nodes. An ephemeral event costs a turn of each socket's task. A read receipt is a command \
+         under the lock of the group's row.",
+        parameters.nodes
     );
-    table.print(out, "Beside the messages of a large group", &about)
+    table.print(out, "Ephemeral events of a large group", &description)
 }
 
-fn ephemeral_row(figures: &Parameters, online: u32) -> [String; 9] {
-    let (nodes, people) = (f64::from(figures.nodes), f64::from(online));
-    let here = people / nodes;
-    let told_us = here * figures.turn_us;
-    let readings = people * figures.readers;
-    let names = here * figures.name_bytes / MIB;
+fn ephemeral_row(parameters: &Parameters, online: u32) -> [String; 9] {
+    let (nodes, users) = (f64::from(parameters.nodes), f64::from(online));
+    let local_users = users / nodes;
+    let delivery_us = local_users * parameters.turn_us;
+    let receipts = users * parameters.readers;
+    let snapshot_mib = local_users * parameters.name_bytes / MIB;
     [
-        format_number(people),
-        // That somebody does, and does not any more.
-        format_number(2.0 * told_us / 1000.0),
-        format_number(readings),
-        format_number(readings / figures.appends_per_s),
-        format_number(readings * figures.published_us(nodes - 1.0) / 1e6),
-        format_number(told_us / 1e6),
-        format_number(names),
-        format_number(names * (nodes - 1.0)),
-        format_number(people * NAME_ENTRY_BYTES / MIB),
+        format_number(users),
+        // Two events: the user starts and stops typing.
+        format_number(2.0 * delivery_us / 1000.0),
+        format_number(receipts),
+        format_number(receipts / parameters.appends_per_s),
+        format_number(receipts * parameters.published_us(nodes - 1.0) / 1e6),
+        format_number(delivery_us / 1e6),
+        format_number(snapshot_mib),
+        format_number(snapshot_mib * (nodes - 1.0)),
+        format_number(users * NAME_ENTRY_BYTES / MIB),
     ]
 }

@@ -1,57 +1,60 @@
-//! Queries of a node into which all go that come while the last one is on its way: `BatchLoader` of
-//! `src/channels/hub/batch_loader.rs`.
+//! Batched queries of a node: keys that arrive during a query share the next query. See
+//! `BatchLoader` of `src/channels/hub/batch_loader.rs`.
 
 use super::backend_load::BackendLoad;
 use crate::clock::Nanos;
 
-/// Keys of a query from which on it takes no more: `AT_ONCE` there.
+/// The number of keys after which a query accepts no more keys: `MAX_BATCH_KEYS` of that file.
 const MAX_KEYS_PER_QUERY: u64 = 256;
 
-/// One query after the other.
+/// A loader that runs one query after the other.
 #[derive(Default)]
 pub struct BatchLoader {
     started_at: Option<Nanos>,
     done_at: Nanos,
     keys: u64,
-    /// Keys that wait for their query.
+    /// The keys that wait for a query.
     waiting_keys: u64,
 }
 
-/// What is asked at once by one of many.
+/// The keys that one caller requests at once.
 #[derive(Clone, Copy)]
 pub struct LoadRequest {
+    /// The number of keys.
     pub keys: u64,
-    /// What the database has to find for each.
+    /// The rows that the database reads for each key.
     pub rows: u64,
 }
 
+/// The result of a request.
 pub enum LoadResult {
-    /// It comes then.
+    /// The rows arrive at this time.
     ReadyAt(Nanos),
-    /// Other queries come first; then it is to be asked again.
+    /// Other queries come first. The caller retries at this time.
     RetryAt(Nanos),
-    /// There was no connection to the database for too long.
+    /// No database connection was free in time.
     TimedOut,
 }
 
 impl BatchLoader {
+    /// Adds keys to the query that starts now, or to a later query.
     pub fn load(
         &mut self,
         now: Nanos,
-        question: LoadRequest,
-        costs: &mut BackendLoad<'_>,
+        request: LoadRequest,
+        backend: &mut BackendLoad<'_>,
     ) -> LoadResult {
-        let LoadRequest { keys, rows } = question;
+        let LoadRequest { keys, rows } = request;
         let rows = keys * rows;
         if now < self.done_at {
             if self.started_at != Some(now) || self.keys >= MAX_KEYS_PER_QUERY {
                 return LoadResult::RetryAt(self.queue(keys));
             }
             self.keys += keys;
-            self.done_at = self.done_at.max(costs.add_rows(now, rows));
+            self.done_at = self.done_at.max(backend.add_rows(now, rows));
             return LoadResult::ReadyAt(self.done_at);
         }
-        let Some(until) = costs.query_rows(now, rows) else {
+        let Some(until) = backend.query_rows(now, rows) else {
             return LoadResult::TimedOut;
         };
         (self.started_at, self.done_at, self.keys) = (Some(now), until, keys);
@@ -59,10 +62,10 @@ impl BatchLoader {
         LoadResult::ReadyAt(until)
     }
 
-    /// When its turn comes, if all queries take as long as this one.
+    /// Returns the time of the keys' query, if all queries take as long as the current one.
     fn queue(&mut self, keys: u64) -> Nanos {
-        let before = self.waiting_keys / MAX_KEYS_PER_QUERY;
+        let queries_before = self.waiting_keys / MAX_KEYS_PER_QUERY;
         self.waiting_keys += keys;
-        self.done_at + before * (self.done_at - self.started_at.unwrap_or(self.done_at))
+        self.done_at + queries_before * (self.done_at - self.started_at.unwrap_or(self.done_at))
     }
 }

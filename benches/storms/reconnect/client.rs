@@ -1,43 +1,51 @@
-//! A client as `assets/static/client/connection.js` is one, and `docs/protocol.md` wants it to be.
+//! A simulated client, which behaves like `assets/static/client/connection.js` and
+//! `docs/protocol.md`.
 
 use crate::{
     clock::{MILLISECOND, Nanos, SECOND},
     rng::Rng,
 };
 
-/// The times between which the first try is made: `INITIAL_BACKOFF_MS` of `src/channels/protocol/rich.rs`.
+/// The range of the first backoff: `INITIAL_BACKOFF_MS` of `src/channels/protocol/rich.rs`.
 pub const INITIAL_BACKOFF: [Nanos; 2] = [0, 5 * SECOND];
-/// The same after the `bye` of a server that stops: `RESTART_BACKOFF_MS`, in the same file.
+/// The range of the first backoff after the `bye` of a stopping server: `RESTART_BACKOFF_MS` of the
+/// same file.
 pub const RESTART_BACKOFF: [Nanos; 2] = [0, 8 * SECOND];
-/// `MAX_BACKOFF_MS` of `src/channels/protocol/hello.rs`.
+/// The longest backoff: `MAX_BACKOFF_MS` of `src/channels/protocol/hello.rs`.
 const MAX_BACKOFF: Nanos = 20 * SECOND;
 
-/// How long it waits for `hello`, and for a reply: `HELLO_TIMEOUT` and `REPLY_TIMEOUT`.
+/// The timeout of `hello`: `HELLO_TIMEOUT` of the client.
 pub const HELLO_TIMEOUT: Nanos = 10 * SECOND;
+/// The timeout of a reply: `REPLY_TIMEOUT` of the client.
 pub const REPLY_TIMEOUT: Nanos = 15 * SECOND;
 
+/// A client with one socket.
 pub struct SimulatedClient {
-    /// The node that it was, or is, connected to.
+    /// The node of the current or the last connection.
     pub node: usize,
+    /// Whether the client is connected.
     pub is_connected: bool,
-    /// Connections that it has lost: what was planned for an earlier one is void.
+    /// The number of lost connections. Steps that were scheduled for an earlier connection are
+    /// ignored.
     pub connection_count: u32,
-    /// Whether it has its places in groups there.
+    /// Whether the client is subscribed to its groups.
     pub is_subscribed: bool,
-    /// Whether it must buy an access token first.
+    /// Whether the client needs a new access token first.
     pub is_token_expired: bool,
-    /// Waits since all was well: since `hello`, as it is.
+    /// The number of failed attempts since the last reset of the backoff.
     failed_attempts: u32,
-    /// When it must have heard what it waits for.
+    /// The time at which the client gives up the current step.
     pub deadline: Nanos,
-    /// Groups of which its node must count the members, and logs of which it must read a page.
+    /// The groups whose members the node must count.
     pub groups_to_count: u64,
+    /// The logs of which the node must read a page.
     pub pages_to_read: u64,
-    /// Since when it misses what happens.
+    /// The time since which the client misses events.
     pub away_since: Option<Nanos>,
 }
 
 impl SimulatedClient {
+    /// Creates a connected and subscribed client.
     pub fn connected_to(node: usize) -> Self {
         Self {
             node,
@@ -53,24 +61,24 @@ impl SimulatedClient {
         }
     }
 
-    /// The next loss is the first again.
+    /// Resets the backoff, so that the next loss counts as the first.
     pub fn reset_backoff(&mut self) {
         self.failed_attempts = 0;
     }
 
-    /// How long it waits before the next try.
-    pub fn backoff(&mut self, first: [Nanos; 2], has_jitter: bool, chance: &mut Rng) -> Nanos {
-        let longer = (INITIAL_BACKOFF[1] << self.failed_attempts.min(8)).min(MAX_BACKOFF);
+    /// Returns the backoff before the next attempt.
+    pub fn backoff(&mut self, first_range: [Nanos; 2], has_jitter: bool, rng: &mut Rng) -> Nanos {
+        let max = (INITIAL_BACKOFF[1] << self.failed_attempts.min(8)).min(MAX_BACKOFF);
         let [low, high] = if self.failed_attempts == 0 {
-            first
+            first_range
         } else {
-            [0, longer]
+            [0, max]
         };
         self.failed_attempts += 1;
         if has_jitter {
-            low + chance.below(high - low)
+            low + rng.below(high - low)
         } else if self.failed_attempts == 1 {
-            // As clients do that know nothing of it: at once, and then ever later.
+            // A client without jitter retries at once, and then with increasing pauses.
             10 * MILLISECOND
         } else {
             high

@@ -1,8 +1,9 @@
-//! Reconnect storms: all who lose a server come back at once, or not quite.
+//! Simulates reconnect storms, in which all clients of a failed server reconnect at about the same
+//! time.
 //!
-//! A client comes back as the JavaScript client does; a node takes it in as
-//! `src/controllers/socket.rs` and `src/channels/connection/rich/subscribe.rs` do. Each wait has the
-//! limit that it has there.
+//! A client reconnects as the JavaScript client does. A node admits it as
+//! `src/controllers/socket.rs` and `src/channels/connection/rich/subscribe.rs` do. Each wait has
+//! the timeout of the real code.
 
 mod backend_load;
 mod batch_loader;
@@ -28,120 +29,128 @@ use crate::{
 };
 
 const CLIENT_COLUMNS: [&str; 13] = [
-    "circumstances",
-    "absent p50 s",
+    "scenario",
+    "absence p50 s",
     "p99 s",
     "max s",
-    "over after s",
-    "not back in 10 minutes",
-    "tries for each return",
-    "given up",
-    "turned away",
-    "most sockets, one node",
-    "most connects/s, one node",
-    "of the busiest node's cores, worst second",
+    "duration s",
+    "not reconnected after 10 minutes",
+    "attempts for each client",
+    "timed out",
+    "rejected",
+    "max sockets of a node",
+    "max connects/s of a node",
+    "cores of the busiest node, worst second",
     "longest wait for a core, ms",
 ];
 
 const SERVER_COLUMNS: [&str; 10] = [
-    "circumstances",
+    "scenario",
     "queries/s, worst second",
-    "of its cores",
+    "database cores, worst second",
     "longest wait, s",
     "pages of logs",
-    "groups new on a node",
-    "words to other nodes, s of one core of Redis",
+    "new rooms",
+    "publications, s of one Redis core",
     "longest wait for Redis, s",
-    "of it, on the topic of all nodes",
-    "words dropped",
+    "the same, for the topic of the cluster",
+    "dropped publications",
 ];
 
-pub fn print(out: &mut impl Write, figures: &Parameters, seed: u64) -> Result<()> {
-    let plans = all_scenarios(figures);
-    for plans in plans.chunk_by(|one, next| one.incident == next.incident) {
+/// Prints the tables of all scenarios.
+pub fn print(out: &mut impl Write, parameters: &Parameters, seed: u64) -> Result<()> {
+    let scenarios = all_scenarios(parameters);
+    for scenarios in scenarios.chunk_by(|one, next| one.incident == next.incident) {
         let (mut clients, mut servers) = (Table::new(CLIENT_COLUMNS), Table::new(SERVER_COLUMNS));
-        for plan in plans {
-            let mut world = ReconnectSimulation::new(plan, seed);
-            world.run();
-            servers.add_row(server_row(plan, &world));
-            clients.add_row(client_row(plan, world));
+        for scenario in scenarios {
+            let mut simulation = ReconnectSimulation::new(scenario, seed);
+            simulation.run();
+            servers.add_row(server_row(scenario, &simulation));
+            clients.add_row(client_row(scenario, simulation));
         }
-        let heading = plans.first().map_or("", |plan| heading(plan.incident));
-        let about = format!(
+        let heading = scenarios
+            .first()
+            .map_or("", |scenario| heading(scenario.incident));
+        let description = format!(
             "{} nodes with {} sockets each, {} groups a socket, {} sockets a group.",
-            figures.nodes, figures.sockets, figures.groups, figures.online
+            parameters.nodes, parameters.sockets, parameters.groups, parameters.online
         );
-        clients.print(out, heading, &about)?;
-        servers.print(out, &format!("{heading}: PostgreSQL and Redis"), &about)?;
+        clients.print(out, heading, &description)?;
+        servers.print(
+            out,
+            &format!("{heading}: PostgreSQL and Redis"),
+            &description,
+        )?;
     }
     Ok(())
 }
 
-fn heading(disaster: Incident) -> &'static str {
-    match disaster {
+fn heading(incident: Incident) -> &'static str {
+    match incident {
         Incident::NodeDies => "One node is killed",
-        Incident::BalancerRestarts => "The balancer restarts: all sockets come back",
+        Incident::BalancerRestarts => "The balancer restarts: all sockets reconnect",
         Incident::Deploy => "A rolling deploy",
     }
 }
 
-fn client_row(plan: &Scenario, world: ReconnectSimulation) -> [String; 13] {
-    let (tally, lasted) = (&world.stats, world.duration());
-    let back = tally.absences.len().max(1) as f64;
-    let nodes = || world.nodes.all();
+fn client_row(scenario: &Scenario, simulation: ReconnectSimulation) -> [String; 13] {
+    let (stats, duration) = (&simulation.stats, simulation.duration());
+    let clients = stats.absences.len().max(1) as f64;
+    let nodes = || simulation.nodes.all();
     let busiest = nodes().map(|node| node.cores.work.peak()).max();
     let longest = nodes().map(|node| node.cores.longest_wait).max();
     let connects = nodes().map(|node| node.arrivals.peak()).max();
     let sockets = nodes().map(|node| node.most_sockets).max();
-    let busy = to_seconds(busiest.unwrap_or(0)) / f64::from(plan.parameters.cores);
-    let rest = [
-        format_number(to_seconds(lasted)),
-        tally.still_away.to_string(),
-        format_number(tally.attempts as f64 / back),
-        format_number(tally.timed_out as f64),
-        format_number(tally.rejected as f64),
+    let busy = to_seconds(busiest.unwrap_or(0)) / f64::from(scenario.parameters.cores);
+    let columns = [
+        format_number(to_seconds(duration)),
+        stats.still_away.to_string(),
+        format_number(stats.attempts as f64 / clients),
+        format_number(stats.timed_out as f64),
+        format_number(stats.rejected as f64),
         format_number(sockets.unwrap_or(0) as f64),
         format_number(connects.unwrap_or(0) as f64),
         format_percent(busy),
         format_number(1000.0 * to_seconds(longest.unwrap_or(0))),
     ];
-    let [p50, p99, most] = world
+    let [p50, p99, max] = simulation
         .stats
         .absences
         .per_mille([500, 990, 1000])
-        .map(|absent| format_number(to_seconds(absent)));
+        .map(|absence| format_number(to_seconds(absence)));
     let [
-        over,
+        duration,
         away,
-        tries,
-        given_up,
-        refused,
+        attempts,
+        timed_out,
+        rejected,
         sockets,
         connects,
         busy,
         wait,
-    ] = rest;
-    let name = plan.name.to_owned();
+    ] = columns;
+    let name = scenario.name.to_owned();
     [
-        name, p50, p99, most, over, away, tries, given_up, refused, sockets, connects, busy, wait,
+        name, p50, p99, max, duration, away, attempts, timed_out, rejected, sockets, connects,
+        busy, wait,
     ]
 }
 
-fn server_row(plan: &Scenario, world: &ReconnectSimulation) -> [String; 10] {
-    let costs = &world.backend;
+fn server_row(scenario: &Scenario, simulation: &ReconnectSimulation) -> [String; 10] {
+    let backend = &simulation.backend;
     let database =
-        to_seconds(costs.database.work.peak()) / f64::from(plan.parameters.database_cores);
-    let words = costs.redis.work.sum() + costs.nodes_topic.work.sum();
+        to_seconds(backend.database.work.peak()) / f64::from(scenario.parameters.database_cores);
+    let publications = backend.redis.work.sum() + backend.nodes_topic.work.sum();
     [
-        plan.name.to_owned(),
-        format_number(costs.queries.peak() as f64),
+        scenario.name.to_owned(),
+        format_number(backend.queries.peak() as f64),
         format_percent(database),
-        format_number(to_seconds(costs.database.longest_wait)),
-        format_number(world.stats.log_pages as f64),
-        format_number(world.stats.new_rooms as f64),
-        format_number(to_seconds(words)),
-        format_number(to_seconds(costs.redis.longest_wait)),
-        format_number(to_seconds(costs.nodes_topic.longest_wait)),
-        format_number(costs.dropped_publications as f64),
+        format_number(to_seconds(backend.database.longest_wait)),
+        format_number(simulation.stats.log_pages as f64),
+        format_number(simulation.stats.new_rooms as f64),
+        format_number(to_seconds(publications)),
+        format_number(to_seconds(backend.redis.longest_wait)),
+        format_number(to_seconds(backend.nodes_topic.longest_wait)),
+        format_number(backend.dropped_publications as f64),
     ]
 }

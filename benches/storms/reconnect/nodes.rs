@@ -1,4 +1,4 @@
-//! The nodes as the balancer and their doors know them.
+//! The simulated nodes, with their limits of connections.
 
 use super::{
     backend_load::MAX_CONCURRENT_READS, batch_loader::BatchLoader, scenario::BalancingPolicy,
@@ -10,45 +10,56 @@ use crate::{
     rng::Rng,
 };
 
-/// `door.max_connections`, and what it costs to say that there is no place (guess).
+/// The limit of connections of a node: `door.max_connections`.
 const MAX_CONNECTIONS: u64 = 100_000;
+/// CPU µs to reject a connection (guess).
 const REJECT_US: f64 = 20.0;
 
-/// `limits.sockets_per_minute`: at once, and one more after each such time.
+/// The connections that a network may open at once: `limits.sockets_per_minute`.
 const CONNECTION_BURST: u64 = 500;
+/// The interval after which a network may open one more connection.
 const CONNECTION_INTERVAL: Nanos = 60 * SECOND / CONNECTION_BURST;
 
+/// A simulated node.
 pub struct SimulatedNode {
+    /// The cores of the node.
     pub cores: CorePool,
-    /// Those of its sockets that read logs.
+    /// The turns of sockets to read logs.
     pub readers: CorePool,
+    /// The loader of sessions.
     pub session_loader: BatchLoader,
+    /// The loader of memberships.
     pub member_loader: BatchLoader,
+    /// The loader of member counts.
     pub count_loader: BatchLoader,
+    /// The connections of each second.
     pub arrivals: PerSecond,
     sockets: u64,
+    /// The largest number of sockets so far.
     pub most_sockets: u64,
     is_accepting: bool,
-    /// When each network has all of its burst again.
+    /// The time at which each network has its whole burst again.
     networks: Vec<Nanos>,
 }
 
+/// All nodes.
 pub struct Nodes {
     nodes: Vec<SimulatedNode>,
     per_network: usize,
 }
 
 impl Nodes {
-    pub fn new(figures: &Parameters) -> Self {
-        let per_network = figures.per_network.max(1);
-        // One alone behind its address never comes so often.
+    /// Creates nodes that accept connections.
+    pub fn new(parameters: &Parameters) -> Self {
+        let per_network = parameters.per_network.max(1);
+        // A client alone in its network never reaches this limit, so the networks need no state.
         let networks = if per_network == 1 {
             0
         } else {
-            figures.all_sockets() / u64::from(per_network) + 1
+            parameters.all_sockets() / u64::from(per_network) + 1
         };
         let node = |_| SimulatedNode {
-            cores: CorePool::new(figures.cores),
+            cores: CorePool::new(parameters.cores),
             readers: CorePool::new(MAX_CONCURRENT_READS),
             session_loader: BatchLoader::default(),
             member_loader: BatchLoader::default(),
@@ -60,78 +71,87 @@ impl Nodes {
             networks: vec![0; usize::try_from(networks).unwrap_or(0)],
         };
         Self {
-            nodes: (0..figures.nodes).map(node).collect(),
+            nodes: (0..parameters.nodes).map(node).collect(),
             per_network: usize::try_from(per_network).unwrap_or(1),
         }
     }
 
+    /// Returns the number of nodes.
     pub fn len(&self) -> usize {
         self.nodes.len()
     }
 
+    /// Returns all nodes.
     pub fn all(&self) -> impl Iterator<Item = &SimulatedNode> {
         self.nodes.iter()
     }
 
+    /// Returns a node.
     pub fn get_mut(&mut self, node: usize) -> Option<&mut SimulatedNode> {
         self.nodes.get_mut(node)
     }
 
-    /// Gives a new connection to one of those that take any.
-    pub fn assign(&mut self, balance: BalancingPolicy, chance: &mut Rng) -> Option<usize> {
-        let taking = || {
+    /// Assigns a new connection to a node that accepts connections. Returns `None` if there is
+    /// none.
+    pub fn assign(&mut self, policy: BalancingPolicy, rng: &mut Rng) -> Option<usize> {
+        let accepting = || {
             self.nodes
                 .iter()
                 .enumerate()
                 .filter(|(_, node)| node.is_accepting)
         };
-        let chosen = match balance {
-            BalancingPolicy::Random => taking().nth(random_index(taking().count(), chance)),
-            BalancingPolicy::FewestSockets => taking().min_by_key(|(_, node)| node.sockets),
+        let selected = match policy {
+            BalancingPolicy::Random => accepting().nth(random_index(accepting().count(), rng)),
+            BalancingPolicy::FewestSockets => accepting().min_by_key(|(_, node)| node.sockets),
         };
-        let chosen = chosen.map(|(number, _)| number)?;
-        self.nodes.get_mut(chosen)?.sockets += 1;
-        Some(chosen)
+        let selected = selected.map(|(index, _)| index)?;
+        self.nodes.get_mut(selected)?.sockets += 1;
+        Some(selected)
     }
 
-    /// Lets a client in, unless too many are there or too many came from its network of late.
+    /// Admits a client, unless the node is full or the client's network has opened too many
+    /// connections.
     pub fn admit(&mut self, node: usize, client: usize, now: Nanos) -> Option<&mut SimulatedNode> {
         let network = client / self.per_network;
         let node = self.nodes.get_mut(node).filter(|node| node.is_accepting)?;
         node.arrivals.add(now, 1);
         node.most_sockets = node.most_sockets.max(node.sockets);
         let is_full = node.sockets > MAX_CONNECTIONS;
-        let is_fast = node.networks.get_mut(network).is_some_and(|full_at| {
+        let is_rate_limited = node.networks.get_mut(network).is_some_and(|full_at| {
             let next = (*full_at).max(now) + CONNECTION_INTERVAL;
-            let is_fast = next > now + CONNECTION_BURST * CONNECTION_INTERVAL;
-            if !is_fast {
+            let is_above_limit = next > now + CONNECTION_BURST * CONNECTION_INTERVAL;
+            if !is_above_limit {
                 *full_at = next;
             }
-            is_fast
+            is_above_limit
         });
-        if is_full || is_fast {
+        if is_full || is_rate_limited {
             node.cores.run(now, micros(REJECT_US));
             return None;
         }
         Some(node)
     }
 
+    /// Removes a socket from a node.
     pub fn leave(&mut self, node: usize) {
         if let Some(node) = self.nodes.get_mut(node) {
             node.sockets = node.sockets.saturating_sub(1);
         }
     }
 
+    /// Returns `true` if a node accepts connections.
     pub fn is_accepting(&self, node: usize) -> bool {
         self.nodes.get(node).is_some_and(|node| node.is_accepting)
     }
 
+    /// Stops a node: it accepts no connections.
     pub fn stop(&mut self, node: usize) {
         if let Some(node) = self.nodes.get_mut(node) {
             node.is_accepting = false;
         }
     }
 
+    /// Starts a node: it accepts connections.
     pub fn start(&mut self, node: usize) {
         if let Some(node) = self.nodes.get_mut(node) {
             node.is_accepting = true;
@@ -139,6 +159,6 @@ impl Nodes {
     }
 }
 
-fn random_index(count: usize, chance: &mut Rng) -> usize {
-    usize::try_from(chance.below(count as u64)).unwrap_or(0)
+fn random_index(count: usize, rng: &mut Rng) -> usize {
+    usize::try_from(rng.below(count as u64)).unwrap_or(0)
 }

@@ -1,41 +1,51 @@
-//! What happens, and under which circumstances.
+//! The simulated incidents and their variants.
 
 use crate::parameters::Parameters;
 
+/// An incident that ends connections.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Incident {
-    /// A process is killed; the system closes all its connections at once.
+    /// A process is killed, and the system closes all its connections at once.
     NodeDies,
-    /// The load balancer restarts, and with it all connections.
+    /// The load balancer restarts, which closes all connections.
     BalancerRestarts,
-    /// Each node in turn is drained and started again.
+    /// Each node in turn is drained and restarted.
     Deploy,
 }
 
-/// Where the balancer sends who comes.
+/// The rule by which the balancer selects a node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BalancingPolicy {
+    /// A random node.
     Random,
+    /// The node with the fewest sockets.
     FewestSockets,
 }
 
+/// An incident with its circumstances.
 #[derive(Clone)]
 pub struct Scenario {
+    /// The name of the variant.
     pub name: &'static str,
+    /// The incident.
     pub incident: Incident,
+    /// The rule of the balancer.
     pub balancing: BalancingPolicy,
+    /// Whether clients add jitter to their backoff.
     pub has_jitter: bool,
-    /// Whether a node lets nobody in while the database makes others wait: it does not, as it is.
+    /// Whether a node rejects clients while the database is slow. The real server does not.
     pub has_admission_gate: bool,
-    /// Whether clients wait ever longer until their groups are there, and not until `hello` alone.
+    /// Whether clients increase their backoff until they are subscribed, and not only until
+    /// `hello`.
     pub has_patient_clients: bool,
-    /// Of those who have missed something, how many find that the ring does not have it, of 1.
+    /// The share of clients with missed events that the event buffer does not contain, 0 to 1.
     pub buffer_misses: f64,
+    /// The parameters.
     pub parameters: Parameters,
 }
 
 impl Scenario {
-    fn new(incident: Incident, figures: &Parameters) -> Self {
+    fn new(incident: Incident, parameters: &Parameters) -> Self {
         Self {
             name: "as it is",
             incident,
@@ -44,72 +54,77 @@ impl Scenario {
             has_admission_gate: false,
             has_patient_clients: false,
             buffer_misses: 0.0,
-            parameters: figures.clone(),
+            parameters: parameters.clone(),
         }
     }
 
     fn variant(&self, name: &'static str, change: impl FnOnce(&mut Self)) -> Self {
-        let mut plan = Self {
+        let mut scenario = Self {
             name,
             ..self.clone()
         };
-        change(&mut plan);
-        plan
+        change(&mut scenario);
+        scenario
     }
 }
 
-/// Everything that is simulated, the same disaster under several circumstances.
-pub fn all_scenarios(figures: &Parameters) -> Vec<Scenario> {
+/// Returns all simulated scenarios: each incident in several variants.
+pub fn all_scenarios(parameters: &Parameters) -> Vec<Scenario> {
     [
         Incident::NodeDies,
         Incident::BalancerRestarts,
         Incident::Deploy,
     ]
     .into_iter()
-    .flat_map(|disaster| variants_of(&Scenario::new(disaster, figures)))
+    .flat_map(|incident| variants_of(&Scenario::new(incident, parameters)))
     .collect()
 }
 
-fn variants_of(plan: &Scenario) -> Vec<Scenario> {
-    let no_jitter = plan.variant("no jitter", |plan| plan.has_jitter = false);
-    let fewer_nodes = plan.variant("6 of 10 nodes, as many sockets", |plan| {
-        let figures = &mut plan.parameters;
-        let fewer = (figures.nodes * 6 / 10).max(2);
-        figures.sockets = figures.sockets * figures.nodes / fewer;
-        figures.nodes = fewer;
+fn variants_of(base: &Scenario) -> Vec<Scenario> {
+    let no_jitter = base.variant("no jitter", |scenario| scenario.has_jitter = false);
+    let fewer_nodes = base.variant("6 of 10 nodes, as many sockets", |scenario| {
+        let parameters = &mut scenario.parameters;
+        let nodes = (parameters.nodes * 6 / 10).max(2);
+        parameters.sockets = parameters.sockets * parameters.nodes / nodes;
+        parameters.nodes = nodes;
     });
-    let always = [plan.clone(), no_jitter, fewer_nodes];
-    let small = |plan: &mut Scenario| plan.parameters.database_cores = 2;
-    let small_database = plan.variant("database of 2 cores", small);
-    let pairs = plan.variant("groups of 2", |plan| plan.parameters.online = 2);
-    let no_ring = plan.variant("no ring has it", |plan| plan.buffer_misses = 1.0);
-    let more = match plan.incident {
-        Incident::NodeDies => vec![small_database, pairs, no_ring],
+    let common = [base.clone(), no_jitter, fewer_nodes];
+    let small_database = base.variant("database of 2 cores", |scenario| {
+        scenario.parameters.database_cores = 2;
+    });
+    let pairs = base.variant("groups of 2", |scenario| scenario.parameters.online = 2);
+    let empty_buffers = base.variant("empty event buffers", |scenario| {
+        scenario.buffer_misses = 1.0;
+    });
+    let specific = match base.incident {
+        Incident::NodeDies => vec![small_database, pairs, empty_buffers],
         Incident::BalancerRestarts => vec![
             small_database.clone(),
-            small_database.variant("the same, without jitter", |plan| plan.has_jitter = false),
-            small_database.variant("the same, with patient clients", |plan| {
-                plan.has_patient_clients = true;
+            small_database.variant("the same, without jitter", |scenario| {
+                scenario.has_jitter = false;
             }),
-            small_database.variant("the same, 2 s for a connection", |plan| {
-                plan.parameters.acquire_s = 2.0;
+            small_database.variant("the same, with patient clients", |scenario| {
+                scenario.has_patient_clients = true;
             }),
-            small_database.variant("the same, with a gate before it", |plan| {
-                plan.has_admission_gate = true
+            small_database.variant("the same, 2 s for a connection", |scenario| {
+                scenario.parameters.acquire_s = 2.0;
             }),
-            plan.variant("8 cores, with a gate", |plan| {
-                plan.has_admission_gate = true
+            small_database.variant("the same, with an admission gate", |scenario| {
+                scenario.has_admission_gate = true;
+            }),
+            base.variant("8 cores, with an admission gate", |scenario| {
+                scenario.has_admission_gate = true;
             }),
             pairs,
-            no_ring,
-            plan.variant("nodes of 1 core", |plan| plan.parameters.cores = 1),
-            plan.variant("8,000 behind an address", |plan| {
-                plan.parameters.per_network = 8000
+            empty_buffers,
+            base.variant("nodes of 1 core", |scenario| scenario.parameters.cores = 1),
+            base.variant("8,000 clients behind an address", |scenario| {
+                scenario.parameters.per_network = 8000;
             }),
         ],
-        Incident::Deploy => vec![plan.variant("balanced by sockets", |plan| {
-            plan.balancing = BalancingPolicy::FewestSockets
+        Incident::Deploy => vec![base.variant("balanced by sockets", |scenario| {
+            scenario.balancing = BalancingPolicy::FewestSockets;
         })],
     };
-    always.into_iter().chain(more).collect()
+    common.into_iter().chain(specific).collect()
 }

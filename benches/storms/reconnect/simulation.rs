@@ -1,8 +1,6 @@
-//! The simulation: nodes and clients as they were before, what happens to them, and what of it is
-//! next.
+//! The simulation: the initial state of nodes and clients, the incident, and the queue of events.
 //!
-//! What is not simulated: ordinary traffic beside the storm, the proxies' own work, and queues of
-//! the network.
+//! Ordinary traffic, the work of proxies and queues of the network are not simulated.
 
 use std::iter::repeat_with;
 
@@ -20,23 +18,29 @@ use crate::{
     rng::Rng,
 };
 
-/// A drain: `MAX_DRAIN_SPREAD` and `DRAIN_SOCKETS_PER_SECOND` of `src/channels/mod.rs`.
+/// The longest drain: `MAX_DRAIN_SPREAD` of `src/channels/mod.rs`.
 const DRAIN_WITHIN: Nanos = 25 * SECOND;
+/// The sockets that a drain closes in a second: `DRAIN_SOCKETS_PER_SECOND` of the same file.
 const DRAINED_PER_SECOND: u64 = 400;
 
-/// Groups have been active for a while when it begins.
+/// The time of the incident. Groups have then been active for a while.
 const BEGIN_AT: Nanos = SECOND;
 
-/// Who is not back by then will not be: there is no room, or the storm feeds itself.
+/// The end of the simulation. A client that has not reconnected by then will not: there is no
+/// capacity, or the storm sustains itself.
 const END_AT: Nanos = BEGIN_AT + 600 * SECOND;
 
+/// A simulated event.
 pub(super) enum SimulationEvent {
-    /// Of a client, in this life of it.
+    /// A step of a client, for one of its connections.
     Client(usize, u32, ClientStep),
+    /// The drain of a node starts.
     Drain(usize),
+    /// A node has restarted.
     Started(usize),
 }
 
+/// The state of a simulation.
 pub struct ReconnectSimulation<'a> {
     pub(super) scenario: &'a Scenario,
     pub(super) queue: EventQueue<SimulationEvent>,
@@ -46,23 +50,24 @@ pub struct ReconnectSimulation<'a> {
     pub(super) rooms: Rooms,
     pub backend: BackendLoad<'a>,
     pub stats: ReconnectStats,
-    /// Until when the balancer is away.
+    /// The time at which the balancer is available again.
     pub(super) balancer_back_at: Nanos,
 }
 
 impl<'a> ReconnectSimulation<'a> {
+    /// Creates a simulation in which all clients are connected.
     pub fn new(scenario: &'a Scenario, seed: u64) -> Self {
-        let figures = &scenario.parameters;
+        let parameters = &scenario.parameters;
         let mut rng = Rng::new(seed);
-        let mut nodes = Nodes::new(figures);
-        let mut rooms = Rooms::new(nodes.len(), figures, seed);
-        let seat = || {
+        let mut nodes = Nodes::new(parameters);
+        let mut rooms = Rooms::new(nodes.len(), parameters, seed);
+        let new_client = || {
             SimulatedClient::connected_to(nodes.assign(scenario.balancing, &mut rng).unwrap_or(0))
         };
-        let count = usize::try_from(figures.all_sockets()).unwrap_or(0);
-        let clients: Vec<_> = repeat_with(seat).take(count).collect();
-        for (number, client) in clients.iter().enumerate() {
-            for group in rooms.groups_of(number) {
+        let count = usize::try_from(parameters.all_sockets()).unwrap_or(0);
+        let clients: Vec<_> = repeat_with(new_client).take(count).collect();
+        for (index, client) in clients.iter().enumerate() {
+            for group in rooms.groups_of(index) {
                 rooms.enter(group, client.node, 0);
             }
         }
@@ -73,12 +78,13 @@ impl<'a> ReconnectSimulation<'a> {
             clients,
             nodes,
             rooms,
-            backend: BackendLoad::new(figures),
+            backend: BackendLoad::new(parameters),
             stats: ReconnectStats::default(),
             balancer_back_at: 0,
         }
     }
 
+    /// Runs the incident and all events until the end.
     pub fn run(&mut self) {
         self.queue.now = BEGIN_AT;
         match self.scenario.incident {
@@ -96,8 +102,8 @@ impl<'a> ReconnectSimulation<'a> {
             && self.queue.now < END_AT
         {
             match event {
-                SimulationEvent::Client(client, life, step) => {
-                    self.run_step(client, life, step);
+                SimulationEvent::Client(client, connection, step) => {
+                    self.run_step(client, connection, step);
                 }
                 SimulationEvent::Drain(node) => self.drain_node(node),
                 SimulationEvent::Started(node) => self.start_node(node),
@@ -106,7 +112,7 @@ impl<'a> ReconnectSimulation<'a> {
         self.count_still_away();
     }
 
-    /// Clients that are still away have been so until now at least.
+    /// Counts clients that are still away, with their absence until the end.
     fn count_still_away(&mut self) {
         let away = self.clients.iter().filter_map(|client| client.away_since);
         for since in away {
@@ -116,17 +122,17 @@ impl<'a> ReconnectSimulation<'a> {
         }
     }
 
-    /// From its beginning to when the last client was back.
+    /// Returns the time from the incident until the last client has reconnected.
     pub fn duration(&self) -> Nanos {
         self.stats.last_return.saturating_sub(BEGIN_AT)
     }
 
-    /// Plans what is next for a client.
-    pub(super) fn schedule_client(&mut self, number: usize, at: Nanos, step: ClientStep) {
-        if let Some(client) = self.clients.get(number) {
+    /// Schedules the next step of a client.
+    pub(super) fn schedule_client(&mut self, index: usize, at: Nanos, step: ClientStep) {
+        if let Some(client) = self.clients.get(index) {
             self.queue.schedule(
                 at,
-                SimulationEvent::Client(number, client.connection_count, step),
+                SimulationEvent::Client(index, client.connection_count, step),
             );
         }
     }
@@ -134,8 +140,8 @@ impl<'a> ReconnectSimulation<'a> {
     fn kill_node(&mut self, node: usize) {
         self.nodes.stop(node);
         self.rooms.reset_node(node);
-        for number in self.clients_of(node) {
-            self.schedule_client(number, BEGIN_AT, ClientStep::Disconnect(INITIAL_BACKOFF));
+        for index in self.clients_of(node) {
+            self.schedule_client(index, BEGIN_AT, ClientStep::Disconnect(INITIAL_BACKOFF));
         }
     }
 
@@ -144,13 +150,13 @@ impl<'a> ReconnectSimulation<'a> {
         self.nodes.stop(node);
         let clients = self.clients_of(node);
         let count = clients.len() as u64;
-        let over = DRAIN_WITHIN.min(count * SECOND / DRAINED_PER_SECOND);
-        for (place, number) in (1..).zip(clients) {
-            let at = now + over / count.max(1) * place;
-            self.schedule_client(number, at, ClientStep::Disconnect(RESTART_BACKOFF));
+        let drain_time = DRAIN_WITHIN.min(count * SECOND / DRAINED_PER_SECOND);
+        for (position, index) in (1..).zip(clients) {
+            let at = now + drain_time / count.max(1) * position;
+            self.schedule_client(index, at, ClientStep::Disconnect(RESTART_BACKOFF));
         }
-        let up = now + over + seconds(self.scenario.parameters.restart_s);
-        self.queue.schedule(up, SimulationEvent::Started(node));
+        let up_at = now + drain_time + seconds(self.scenario.parameters.restart_s);
+        self.queue.schedule(up_at, SimulationEvent::Started(node));
     }
 
     fn start_node(&mut self, node: usize) {
@@ -164,7 +170,7 @@ impl<'a> ReconnectSimulation<'a> {
 
     fn clients_of(&self, node: usize) -> Vec<usize> {
         let clients = self.clients.iter().enumerate();
-        let here = clients.filter(|(_, client)| client.node == node && client.is_connected);
-        here.map(|(number, _)| number).collect()
+        let connected = clients.filter(|(_, client)| client.node == node && client.is_connected);
+        connected.map(|(index, _)| index).collect()
     }
 }

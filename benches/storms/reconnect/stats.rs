@@ -1,23 +1,25 @@
-//! What is counted while it happens.
+//! The counters of a simulation.
 
 use crate::{clock::Nanos, core_pool::Samples};
 
+/// The counters of a simulation.
 #[derive(Default)]
 pub struct ReconnectStats {
-    /// How long clients missed what happened.
+    /// The times for which clients missed events.
     pub absences: Samples,
-    /// Of them, those who did not come back while it was simulated.
+    /// The number of clients that did not reconnect before the end.
     pub still_away: u64,
-    /// When the last of them was back.
+    /// The time at which the last client reconnected.
     pub last_return: Nanos,
+    /// The number of attempts to connect.
     pub attempts: u64,
-    /// Tries that clients ended because they had waited for too long.
+    /// The number of attempts that clients gave up after a timeout.
     pub timed_out: u64,
-    /// Requests that a node refused: it was full, the client's network too fast, or the database
-    /// too slow.
+    /// The number of requests that a node rejected, because the node was full, the client's network
+    /// was rate limited, or the database was too slow.
     pub rejected: u64,
-    /// Pages of logs that were read because no ring had them.
+    /// The number of log pages that were read because an event buffer did not contain the events.
     pub log_pages: u64,
-    /// Groups that became active on a node.
+    /// The number of rooms that were opened.
     pub new_rooms: u64,
 }

@@ -1,7 +1,7 @@
-//! A client's way from a lost socket to the `sync` of all its groups, step by step, and what it
-//! costs whom. What happens between `hello` and that stands in [`super::places`].
+//! The steps of a client from a lost socket to the `sync` of all its groups, with their costs. The
+//! steps after `hello` are in [`super::subscribe_steps`].
 //!
-//! Each step ends with the plan of the next. `None` means that there is no such client.
+//! Each step schedules the next step. `None` means that the client does not exist.
 
 use std::mem::take;
 
@@ -12,162 +12,174 @@ use super::{
 };
 use crate::clock::{Nanos, SECOND, micros};
 
-/// A gate is closed while the database makes others wait for longer than this.
+/// The wait for the database above which an admission gate rejects clients.
 const GATE_THRESHOLD: Nanos = SECOND / 4;
 
-/// A session, and its user.
+/// The rows of a session lookup: the session and its user.
 const SESSION_LOOKUP: LoadRequest = LoadRequest { keys: 1, rows: 2 };
 
+/// A step of a client.
 #[derive(Clone, Copy)]
 pub enum ClientStep {
+    /// The client connects.
     Connect,
-    /// At a node, which does its handshake.
+    /// The client has reached a node, which processes its handshake.
     Arrive,
-    /// Its token is good; its session is looked up.
+    /// The token is valid, and the node loads the session.
     LoadSession,
-    /// It was greeted, and asks for its groups.
+    /// The client has received `hello` and subscribes to its groups.
     Subscribe,
-    /// Its memberships are looked up.
+    /// The node loads the memberships.
     LoadMemberships,
-    /// It has its places; what nobody knows of them yet is asked.
+    /// The client is subscribed, and the node counts the members of new rooms.
     CountMembers,
-    /// It was answered, and is told what it has missed.
+    /// The client has its reply, and the node reads missed events from logs.
     ReadLogs,
+    /// The node sends the missed events.
     ReplayEvents,
+    /// The client has caught up.
     Finish,
-    /// And when it tries again.
+    /// The connection is lost. The range is that of the first backoff.
     Disconnect([Nanos; 2]),
 }
 
 impl ReconnectSimulation<'_> {
-    pub(super) fn run_step(&mut self, number: usize, life: u32, step: ClientStep) -> Option<()> {
-        if self.client_mut(number)?.connection_count != life {
+    pub(super) fn run_step(
+        &mut self,
+        index: usize,
+        connection: u32,
+        step: ClientStep,
+    ) -> Option<()> {
+        if self.client_mut(index)?.connection_count != connection {
             return None;
         }
         match step {
-            ClientStep::Connect => self.connect(number),
-            ClientStep::Arrive => self.arrive(number),
-            ClientStep::LoadSession => self.load_session(number),
-            ClientStep::Subscribe => self.subscribe(number),
-            ClientStep::LoadMemberships => self.load_memberships(number),
-            ClientStep::CountMembers => self.count_members(number),
-            ClientStep::ReadLogs => self.read_logs(number),
-            ClientStep::ReplayEvents => self.replay_events(number),
-            ClientStep::Finish => self.finish_reconnect(number),
-            ClientStep::Disconnect(first) => self.disconnect(number, first),
+            ClientStep::Connect => self.connect(index),
+            ClientStep::Arrive => self.arrive(index),
+            ClientStep::LoadSession => self.load_session(index),
+            ClientStep::Subscribe => self.subscribe(index),
+            ClientStep::LoadMemberships => self.load_memberships(index),
+            ClientStep::CountMembers => self.count_members(index),
+            ClientStep::ReadLogs => self.read_logs(index),
+            ClientStep::ReplayEvents => self.replay_events(index),
+            ClientStep::Finish => self.finish_reconnect(index),
+            ClientStep::Disconnect(first_range) => self.disconnect(index, first_range),
         }
     }
 
-    fn connect(&mut self, number: usize) -> Option<()> {
+    fn connect(&mut self, index: usize) -> Option<()> {
         let (now, rtt) = (self.queue.now, self.scenario.parameters.rtt());
         self.stats.attempts += 1;
-        self.client_mut(number)?.deadline = now + HELLO_TIMEOUT;
-        let is_closed = now < self.balancer_back_at;
-        let chosen =
-            (!is_closed).then(|| self.nodes.assign(self.scenario.balancing, &mut self.rng));
-        if let Some(node) = chosen.flatten() {
-            let client = self.client_mut(number)?;
+        self.client_mut(index)?.deadline = now + HELLO_TIMEOUT;
+        let is_balancer_down = now < self.balancer_back_at;
+        let node = (!is_balancer_down)
+            .then(|| self.nodes.assign(self.scenario.balancing, &mut self.rng))
+            .flatten();
+        if let Some(node) = node {
+            let client = self.client_mut(index)?;
             (client.node, client.is_connected) = (node, true);
-            // TCP and TLS.
-            self.schedule_client(number, now + 2 * rtt, ClientStep::Arrive);
+            // The handshakes of TCP and TLS.
+            self.schedule_client(index, now + 2 * rtt, ClientStep::Arrive);
         } else {
-            self.schedule_client(number, now + rtt, ClientStep::Disconnect(INITIAL_BACKOFF));
+            self.schedule_client(index, now + rtt, ClientStep::Disconnect(INITIAL_BACKOFF));
         }
         Some(())
     }
 
-    fn arrive(&mut self, number: usize) -> Option<()> {
-        let (now, figures) = (self.queue.now, &self.scenario.parameters);
-        let is_stale = self.rng.bernoulli(figures.stale);
-        let client = self.clients.get_mut(number)?;
+    fn arrive(&mut self, index: usize) -> Option<()> {
+        let (now, parameters) = (self.queue.now, &self.scenario.parameters);
+        let is_stale = self.rng.bernoulli(parameters.stale);
+        let client = self.clients.get_mut(index)?;
         client.is_token_expired = is_stale;
         if self.scenario.has_admission_gate && self.backend.database.wait_time(now) > GATE_THRESHOLD
         {
-            return self.reject(number, now);
+            return self.reject(index, now);
         }
-        if let Some(node) = self.nodes.admit(client.node, number, now) {
-            // Buying a token is a request like the handshake.
+        if let Some(node) = self.nodes.admit(client.node, index, now) {
+            // A token refresh is a request like the handshake.
             let requests = if is_stale { 2.0 } else { 1.0 };
-            let done = node.cores.run(now, micros(requests * figures.connect_us));
-            self.schedule_or_give_up(number, done, ClientStep::LoadSession)
+            let done = node
+                .cores
+                .run(now, micros(requests * parameters.connect_us));
+            self.schedule_or_give_up(index, done, ClientStep::LoadSession)
         } else {
-            self.reject(number, now)
+            self.reject(index, now)
         }
     }
 
-    fn load_session(&mut self, number: usize) -> Option<()> {
+    fn load_session(&mut self, index: usize) -> Option<()> {
         let (now, rtt) = (self.queue.now, self.scenario.parameters.rtt());
-        let client = self.clients.get_mut(number)?;
+        let client = self.clients.get_mut(index)?;
         let (node, is_stale) = (client.node, take(&mut client.is_token_expired));
         if is_stale {
-            // A token: its session, and an update.
+            // A token refresh reads the session and updates it.
             return match self.backend.run_queries(now, 2, 0.0) {
-                Some(done) => self.schedule_or_give_up(number, done, ClientStep::LoadSession),
-                None => self.reject(number, now + self.scenario.parameters.acquire_timeout()),
+                Some(done) => self.schedule_or_give_up(index, done, ClientStep::LoadSession),
+                None => self.reject(index, now + self.scenario.parameters.acquire_timeout()),
             };
         }
         let sessions = &mut self.nodes.get_mut(node)?.session_loader;
         match sessions.load(now, SESSION_LOOKUP, &mut self.backend) {
-            // The greeting goes half the way, and the question comes half the way.
+            // `hello` and the subscribe request travel half a round trip each.
             LoadResult::ReadyAt(done) => {
-                self.schedule_or_give_up(number, done + rtt, ClientStep::Subscribe)
+                self.schedule_or_give_up(index, done + rtt, ClientStep::Subscribe)
             }
-            LoadResult::RetryAt(then) => {
-                self.schedule_or_give_up(number, then, ClientStep::LoadSession)
+            LoadResult::RetryAt(retry_at) => {
+                self.schedule_or_give_up(index, retry_at, ClientStep::LoadSession)
             }
             LoadResult::TimedOut => {
-                self.reject(number, now + self.scenario.parameters.acquire_timeout())
+                self.reject(index, now + self.scenario.parameters.acquire_timeout())
             }
         }
     }
 
-    pub(super) fn disconnect(&mut self, number: usize, first: [Nanos; 2]) -> Option<()> {
+    pub(super) fn disconnect(&mut self, index: usize, first_range: [Nanos; 2]) -> Option<()> {
         let now = self.queue.now;
-        let client = self.clients.get_mut(number)?;
+        let client = self.clients.get_mut(index)?;
         client.connection_count += 1;
         if take(&mut client.is_connected) {
             self.nodes.leave(client.node);
         }
         if take(&mut client.is_subscribed) {
-            for group in self.rooms.groups_of(number) {
+            for group in self.rooms.groups_of(index) {
                 self.rooms.leave(group, client.node, now);
             }
         }
         client.away_since.get_or_insert(now);
-        let wait = client.backoff(first, self.scenario.has_jitter, &mut self.rng);
-        self.schedule_client(number, now + wait, ClientStep::Connect);
+        let wait = client.backoff(first_range, self.scenario.has_jitter, &mut self.rng);
+        self.schedule_client(index, now + wait, ClientStep::Connect);
         Some(())
     }
 
-    /// A node tells a client that it cannot come in.
-    fn reject(&mut self, number: usize, at: Nanos) -> Option<()> {
+    /// A node rejects a client.
+    fn reject(&mut self, index: usize, at: Nanos) -> Option<()> {
         self.stats.rejected += 1;
         self.schedule_client(
-            number,
+            index,
             at + self.scenario.parameters.rtt(),
             ClientStep::Disconnect(INITIAL_BACKOFF),
         );
         Some(())
     }
 
-    /// Plans what is next for a client, or that it gives up before.
+    /// Schedules the next step of a client, or the end of its patience if that comes first.
     pub(super) fn schedule_or_give_up(
         &mut self,
-        number: usize,
+        index: usize,
         at: Nanos,
         step: ClientStep,
     ) -> Option<()> {
-        let deadline = self.client_mut(number)?.deadline;
+        let deadline = self.client_mut(index)?.deadline;
         if at <= deadline {
-            self.schedule_client(number, at, step);
+            self.schedule_client(index, at, step);
         } else {
             self.stats.timed_out += 1;
-            self.schedule_client(number, deadline, ClientStep::Disconnect(INITIAL_BACKOFF));
+            self.schedule_client(index, deadline, ClientStep::Disconnect(INITIAL_BACKOFF));
         }
         Some(())
     }
 
-    pub(super) fn client_mut(&mut self, number: usize) -> Option<&mut SimulatedClient> {
-        self.clients.get_mut(number)
+    pub(super) fn client_mut(&mut self, index: usize) -> Option<&mut SimulatedClient> {
+        self.clients.get_mut(index)
     }
 }

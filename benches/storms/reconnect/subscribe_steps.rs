@@ -1,5 +1,4 @@
-//! The steps of a client that was greeted: it takes its places in groups, and is told what it has
-//! missed.
+//! The steps of a client after `hello`: it subscribes to its groups and receives missed events.
 
 use super::{
     backend_load::READ_TURN_TIMEOUT,
@@ -10,154 +9,157 @@ use super::{
 };
 use crate::clock::{Nanos, SECOND, micros, to_seconds};
 
-/// A place that could not be had, or a log that could not be read, is asked for again after this:
-/// `RETRY_AFTER` of `src/channels/protocol/rich.rs`, `LOG_READ_RETRY_DELAY` of `connection/mod.rs`.
+/// The pause before a retry of a failed subscription or of a failed log read.
+///
+/// It is `RETRY_AFTER` of `src/channels/protocol/rich.rs` and `LOG_READ_RETRY_DELAY` of
+/// `connection/mod.rs`.
 const RETRY_AFTER: Nanos = SECOND;
 
-/// A group, a membership and a user: rows of each place.
+/// The rows of each membership lookup: a group, a membership and a user.
 const ROWS_PER_MEMBERSHIP: u64 = 3;
 
 impl ReconnectSimulation<'_> {
-    pub(super) fn subscribe(&mut self, number: usize) -> Option<()> {
+    pub(super) fn subscribe(&mut self, index: usize) -> Option<()> {
         let (now, is_patient) = (self.queue.now, self.scenario.has_patient_clients);
-        let client = self.client_mut(number)?;
+        let client = self.client_mut(index)?;
         if !is_patient {
             client.reset_backoff();
         }
         client.deadline = now + REPLY_TIMEOUT;
-        self.schedule_or_give_up(number, now, ClientStep::LoadMemberships)
+        self.schedule_or_give_up(index, now, ClientStep::LoadMemberships)
     }
 
-    pub(super) fn load_memberships(&mut self, number: usize) -> Option<()> {
+    pub(super) fn load_memberships(&mut self, index: usize) -> Option<()> {
         let now = self.queue.now;
-        let node = self.client_mut(number)?.node;
+        let node = self.client_mut(index)?.node;
         if !self.nodes.is_accepting(node) {
-            return self.disconnect(number, RESTART_BACKOFF);
+            return self.disconnect(index, RESTART_BACKOFF);
         }
-        let places = LoadRequest {
+        let request = LoadRequest {
             keys: u64::from(self.scenario.parameters.groups),
             rows: ROWS_PER_MEMBERSHIP,
         };
         let members = &mut self.nodes.get_mut(node)?.member_loader;
-        let found = match members.load(now, places, &mut self.backend) {
+        let loaded_at = match members.load(now, request, &mut self.backend) {
             LoadResult::ReadyAt(done) => done,
-            LoadResult::RetryAt(then) => {
-                return self.schedule_or_give_up(number, then, ClientStep::LoadMemberships);
+            LoadResult::RetryAt(retry_at) => {
+                return self.schedule_or_give_up(index, retry_at, ClientStep::LoadMemberships);
             }
-            LoadResult::TimedOut => return self.retry_subscribe(number),
+            LoadResult::TimedOut => return self.retry_subscribe(index),
         };
-        let heard = self.enter_rooms(number)?;
-        self.schedule_or_give_up(number, found.max(heard), ClientStep::CountMembers)
+        let published_at = self.enter_rooms(index)?;
+        self.schedule_or_give_up(index, loaded_at.max(published_at), ClientStep::CountMembers)
     }
 
-    /// Gives when Redis has done what is waited for.
-    fn enter_rooms(&mut self, number: usize) -> Option<Nanos> {
+    /// Enters the rooms of a client. Returns the time until which the client waits for Redis.
+    fn enter_rooms(&mut self, index: usize) -> Option<Nanos> {
         let now = self.queue.now;
-        let client = self.clients.get_mut(number)?;
+        let client = self.clients.get_mut(index)?;
         let since = client.away_since.unwrap_or(now);
         let missed = self.scenario.parameters.events_of_a_group() * to_seconds(now - since);
-        let (mut new, mut unread, mut heard) = (0, 0, now);
+        let (mut new_rooms, mut log_pages, mut published_at) = (0, 0, now);
         client.is_subscribed = true;
-        for group in self.rooms.groups_of(number) {
-            let found = self.rooms.enter(group, client.node, now);
+        for group in self.rooms.groups_of(index) {
+            let room = self.rooms.enter(group, client.node, now);
             let is_behind = self.rng.poisson(missed) > 0;
-            let is_unkept = is_behind && self.rooms.must_read_log(group, client.node, since);
+            let is_not_buffered = is_behind && self.rooms.must_read_log(group, client.node, since);
             let must_read =
-                is_unkept || is_behind && self.rng.bernoulli(self.scenario.buffer_misses);
-            unread += u64::from(must_read);
-            new += u64::from(found.is_new);
-            heard = heard.max(self.backend.publish_presence(now, &found));
+                is_not_buffered || is_behind && self.rng.bernoulli(self.scenario.buffer_misses);
+            log_pages += u64::from(must_read);
+            new_rooms += u64::from(room.is_new);
+            published_at = published_at.max(self.backend.publish_presence(now, &room));
         }
-        (client.groups_to_count, client.pages_to_read) = (new, unread);
-        self.stats.new_rooms += new;
-        self.stats.log_pages += unread;
-        Some(heard)
+        (client.groups_to_count, client.pages_to_read) = (new_rooms, log_pages);
+        self.stats.new_rooms += new_rooms;
+        self.stats.log_pages += log_pages;
+        Some(published_at)
     }
 
-    pub(super) fn count_members(&mut self, number: usize) -> Option<()> {
-        let (now, patience) = (self.queue.now, self.scenario.parameters.acquire_timeout());
-        let client = self.clients.get_mut(number)?;
+    pub(super) fn count_members(&mut self, index: usize) -> Option<()> {
+        let (now, acquire_timeout) = (self.queue.now, self.scenario.parameters.acquire_timeout());
+        let client = self.clients.get_mut(index)?;
         let node = self.nodes.get_mut(client.node)?;
-        // Each new group has its members counted, and the healer compares the heads of many.
-        let groups = LoadRequest {
+        // The node counts the members of each new room, and the gap repair compares the heads of
+        // many groups.
+        let request = LoadRequest {
             keys: client.groups_to_count,
             rows: u64::from(self.scenario.parameters.online) + 1,
         };
-        if groups.keys == 0 {
-            return self.schedule_or_give_up(number, now, ClientStep::ReadLogs);
+        if request.keys == 0 {
+            return self.schedule_or_give_up(index, now, ClientStep::ReadLogs);
         }
-        match node.count_loader.load(now, groups, &mut self.backend) {
+        match node.count_loader.load(now, request, &mut self.backend) {
             LoadResult::ReadyAt(done) => {
-                self.schedule_or_give_up(number, done, ClientStep::ReadLogs)
+                self.schedule_or_give_up(index, done, ClientStep::ReadLogs)
             }
-            LoadResult::RetryAt(then) => {
-                self.schedule_or_give_up(number, then, ClientStep::CountMembers)
+            LoadResult::RetryAt(retry_at) => {
+                self.schedule_or_give_up(index, retry_at, ClientStep::CountMembers)
             }
-            // What cannot be counted is taken for small.
+            // A group that cannot be counted counts as small.
             LoadResult::TimedOut => {
-                self.schedule_or_give_up(number, now + patience, ClientStep::ReadLogs)
+                self.schedule_or_give_up(index, now + acquire_timeout, ClientStep::ReadLogs)
             }
         }
     }
 
-    pub(super) fn read_logs(&mut self, number: usize) -> Option<()> {
+    pub(super) fn read_logs(&mut self, index: usize) -> Option<()> {
         let now = self.queue.now;
-        let client = self.clients.get_mut(number)?;
-        // It was answered: it waits for nothing from here on.
+        let client = self.clients.get_mut(index)?;
+        // The client has its reply, so no timeout applies from now on.
         client.deadline = Nanos::MAX;
         client.reset_backoff();
         if client.pages_to_read == 0 {
-            return self.schedule_or_give_up(number, now, ClientStep::ReplayEvents);
+            return self.schedule_or_give_up(index, now, ClientStep::ReplayEvents);
         }
         let readers = &mut self.nodes.get_mut(client.node)?.readers;
         if let Some(done) = self.backend.read_page(now, readers) {
             client.pages_to_read -= 1;
-            self.schedule_or_give_up(number, done, ClientStep::ReadLogs)
+            self.schedule_or_give_up(index, done, ClientStep::ReadLogs)
         } else {
             self.schedule_or_give_up(
-                number,
+                index,
                 now + READ_TURN_TIMEOUT + RETRY_AFTER,
                 ClientStep::ReadLogs,
             )
         }
     }
 
-    pub(super) fn replay_events(&mut self, number: usize) -> Option<()> {
-        let (now, figures) = (self.queue.now, &self.scenario.parameters);
-        let client = self.clients.get(number)?;
-        let away = to_seconds(now - client.away_since.unwrap_or(now));
-        let groups = f64::from(figures.groups);
-        let missed = groups * figures.events_of_a_group() * away;
-        let work = groups * figures.place_us + missed * figures.more_us;
+    pub(super) fn replay_events(&mut self, index: usize) -> Option<()> {
+        let (now, parameters) = (self.queue.now, &self.scenario.parameters);
+        let client = self.clients.get(index)?;
+        let absence_s = to_seconds(now - client.away_since.unwrap_or(now));
+        let groups = f64::from(parameters.groups);
+        let missed = groups * parameters.events_of_a_group() * absence_s;
+        let work = groups * parameters.place_us + missed * parameters.more_us;
         let done = self
             .nodes
             .get_mut(client.node)?
             .cores
             .run(now, micros(work));
-        self.schedule_or_give_up(number, done, ClientStep::Finish)
+        self.schedule_or_give_up(index, done, ClientStep::Finish)
     }
 
-    pub(super) fn finish_reconnect(&mut self, number: usize) -> Option<()> {
+    pub(super) fn finish_reconnect(&mut self, index: usize) -> Option<()> {
         let arrived = self.queue.now + self.scenario.parameters.rtt() / 2;
-        let since = self.client_mut(number)?.away_since.take()?;
+        let since = self.client_mut(index)?.away_since.take()?;
         self.stats.absences.add(arrived - since);
         self.stats.last_return = self.stats.last_return.max(arrived);
         Some(())
     }
 
-    /// A node tells a client that its groups are not to be had now.
-    fn retry_subscribe(&mut self, number: usize) -> Option<()> {
+    /// A node rejects a subscription.
+    fn retry_subscribe(&mut self, index: usize) -> Option<()> {
         self.stats.rejected += 1;
-        let told = self.queue.now
+        let rejected_at = self.queue.now
             + self.scenario.parameters.acquire_timeout()
             + self.scenario.parameters.rtt();
-        let client = self.clients.get_mut(number)?;
+        let client = self.clients.get_mut(index)?;
         let wait = if self.scenario.has_patient_clients {
             client.backoff(INITIAL_BACKOFF, self.scenario.has_jitter, &mut self.rng)
         } else {
             RETRY_AFTER
         };
-        self.schedule_client(number, told + wait, ClientStep::Subscribe);
+        self.schedule_client(index, rejected_at + wait, ClientStep::Subscribe);
         Some(())
     }
 }

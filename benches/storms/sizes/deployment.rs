@@ -1,33 +1,39 @@
-//! What so many sockets do, by the figures: rates, as sums and products that are written out here.
+//! The rates and loads of a deployment, calculated from the parameters.
 
 use crate::parameters::{Parameters, nodes_with_any};
 
-/// A node says all that it has of who is here: `SNAPSHOT_EVERY` of
-/// `src/channels/hub/presence_sync.rs`.
+/// The interval of presence snapshots: `SNAPSHOT_EVERY` of `src/channels/hub/presence_sync.rs`.
 const SNAPSHOT_INTERVAL_S: f64 = 60.0;
-/// A node says that it is there: a third of `presence_lease`.
+/// The interval of heartbeats: a third of `presence_lease`.
 const HEARTBEAT_INTERVAL_S: f64 = 5.0;
-/// All groups are compared with their logs: `sweep_every`.
+/// The interval of sweeps, which compare all groups with their logs: `sweep_every`.
 const SWEEP_INTERVAL_S: f64 = 10.0;
-/// The same while Redis is away: `TICK`, and how many by one query: `GROUPS`, of
+/// The interval of sweeps while Redis is unreachable: `SWEEP_TICK` of
 /// `src/channels/hub/gap_repair.rs`.
 const SWEEP_INTERVAL_WITHOUT_REDIS_S: f64 = 0.5;
+/// The groups in one query of a sweep: `MAX_GROUPS_PER_COMPARISON` of the same file.
 const GROUPS_PER_SWEEP_QUERY: f64 = 500.0;
-/// Memberships that a sweep reads again: `MAX_UNCOMMITTED_IDS` of `src/channels/hub/gap_repair.rs`.
+/// The memberships that a sweep reads again: `MAX_UNCOMMITTED_IDS` of the same file.
 const REREAD_MEMBERSHIPS: f64 = 100.0;
-/// All sessions are looked up: `CHECK_ALL_EVERY` of `src/channels/hub/session_monitor.rs`.
+/// The interval of checks of all sessions: `CHECK_ALL_EVERY` of
+/// `src/channels/hub/session_monitor.rs`.
 const SESSION_CHECK_INTERVAL_S: f64 = 25.0;
-/// A client buys a token after 0.7 to 0.85 of 15 minutes: `assets/static/client/session.js`.
+/// The interval of token refreshes: 0.7 to 0.85 of 15 minutes, by
+/// `assets/static/client/session.js`.
 const TOKEN_REFRESH_INTERVAL_S: f64 = 0.775 * 900.0;
-/// Cores of the machine on which appends were measured.
+/// The number of cores of the machine on which appends were measured.
 const MEASURED_CORES: f64 = 2.0;
 
+/// A deployment with a number of sockets.
 pub struct Deployment<'a> {
+    /// The parameters.
     pub parameters: &'a Parameters,
+    /// The number of sockets on all nodes.
     pub sockets: f64,
 }
 
 impl Deployment<'_> {
+    /// Returns the number of nodes.
     pub fn node_count(&self) -> f64 {
         (self.sockets / f64::from(self.parameters.sockets)).max(1.0)
     }
@@ -40,55 +46,60 @@ impl Deployment<'_> {
         self.parameters.groups.into()
     }
 
+    /// Returns the number of groups.
     pub fn group_count(&self) -> f64 {
         self.sockets * self.groups_per_socket() / self.online_per_group()
     }
 
-    /// Groups that are active on one node.
+    /// Returns the number of active groups on one node.
     pub fn rooms_per_node(&self) -> f64 {
         self.group_count() * nodes_with_any(self.node_count(), self.online_per_group())
             / self.node_count()
     }
 
-    /// Other nodes that hear what is published to a group.
+    /// Returns the number of other nodes that are subscribed to a group.
     pub fn other_nodes_subscribed(&self) -> f64 {
         nodes_with_any(self.node_count(), self.online_per_group()) - 1.0
     }
 
+    /// Returns the messages of all sockets in a second.
     pub fn messages_per_s(&self) -> f64 {
         self.sockets * self.parameters.messages
     }
 
-    /// That somebody types, and that they do not any more.
+    /// Returns the typing events in a second. Each message has two: typing starts and stops.
     fn typing_per_s(&self) -> f64 {
         2.0 * self.messages_per_s()
     }
 
-    /// Those who say that they have read a message.
+    /// Returns the read receipts in a second.
     fn read_receipts_per_s(&self) -> f64 {
         self.messages_per_s() * (self.online_per_group() - 1.0) * self.parameters.readers
     }
 
+    /// Returns the new sockets in a second.
     pub fn connects_per_s(&self) -> f64 {
         self.sockets / self.parameters.lasts_s
     }
 
-    /// Groups that become active on a node.
+    /// Returns the groups that become active on a node, in a second.
     fn new_rooms_per_s(&self) -> f64 {
-        let nobody = (1.0 - 1.0 / self.node_count()).powf(self.online_per_group() - 1.0);
-        self.connects_per_s() * self.groups_per_socket() * nobody
+        let no_other_user = (1.0 - 1.0 / self.node_count()).powf(self.online_per_group() - 1.0);
+        self.connects_per_s() * self.groups_per_socket() * no_other_user
     }
 
     fn joins_per_s(&self) -> f64 {
         self.sockets * self.parameters.joins
     }
 
-    // What is published, in publications a second.
+    // The following functions return publications a second.
 
+    /// Returns the changes of presence in a second.
     pub fn presence_changes_per_s(&self) -> f64 {
         2.0 * self.connects_per_s() * self.groups_per_socket()
     }
 
+    /// Returns the presence snapshots in a second.
     pub fn snapshots_per_s(&self) -> f64 {
         self.rooms_per_node() * self.node_count() / SNAPSHOT_INTERVAL_S
     }
@@ -97,61 +108,65 @@ impl Deployment<'_> {
         self.new_rooms_per_s() * self.node_count()
     }
 
-    /// On the topics of groups: what, how often, and by what.
+    /// Returns the publications to the topics of groups: a label, the code, and the rate.
     pub fn group_publications(&self) -> [(&'static str, &'static str, f64); 6] {
         [
-            ("events", "hub/mod.rs, `announce`", self.messages_per_s()),
-            ("typing", "rich/typing.rs", self.typing_per_s()),
+            (
+                "events",
+                "hub/mod.rs, `deliver_events`",
+                self.messages_per_s(),
+            ),
+            ("typing", "connection/rich/typing.rs", self.typing_per_s()),
             (
                 "read receipts",
-                "writer.rs, `make`",
+                "writer.rs, `commit_batch`",
                 self.read_receipts_per_s(),
             ),
             (
-                "who comes and goes",
-                "hub/attendance.rs, `attended`",
+                "presence changes",
+                "hub/presence_sync.rs, `on_socket_joined`",
                 self.presence_changes_per_s(),
             ),
             (
-                "snapshots, each minute",
-                "hub/attendance.rs, `say_each`",
+                "presence snapshots, each minute",
+                "hub/presence_sync.rs, `publish_snapshots`",
                 self.snapshots_per_s(),
             ),
             (
-                "answers to who is here",
-                "hub/attendance.rs, `note_asked`",
+                "replies to presence queries",
+                "hub/presence_sync.rs, `on_presence_query`",
                 self.presence_replies_per_s(),
             ),
         ]
     }
 
-    /// On the topic of all nodes.
+    /// Returns the publications to the topic of the cluster: a label, the code, and the rate.
     pub fn node_publications(&self) -> [(&'static str, &'static str, f64); 3] {
         [
             (
-                "questions who is here",
-                "hub/joining.rs, `join`",
+                "presence queries",
+                "hub/join.rs, `join`",
                 self.new_rooms_per_s(),
             ),
             (
-                "pulses",
-                "hub/attendance.rs, `attend`",
+                "heartbeats",
+                "hub/presence_sync.rs, `run_presence`",
                 self.node_count() / HEARTBEAT_INTERVAL_S,
             ),
             (
                 "new members, ended sessions",
-                "hub/mod.rs, `welcome`",
+                "hub/mod.rs, `announce_member_added`",
                 2.0 * self.joins_per_s(),
             ),
         ]
     }
 
-    /// Cores of Redis for so many publications a second that so many nodes hear.
-    pub fn redis_cores(&self, publications: f64, hearing: f64) -> f64 {
-        publications * self.parameters.published_us(hearing) / 1e6
+    /// Returns the cores of Redis for a rate of publications to a number of subscribed nodes.
+    pub fn redis_cores(&self, publications: f64, subscribers: f64) -> f64 {
+        publications * self.parameters.published_us(subscribers) / 1e6
     }
 
-    /// What one node hears from the others in a second.
+    /// Returns the messages that one node receives from the others in a second.
     pub fn received_per_node(&self) -> f64 {
         let of_groups: f64 = self
             .group_publications()
@@ -166,52 +181,54 @@ impl Deployment<'_> {
         of_groups * self.other_nodes_subscribed() / self.node_count() + of_nodes
     }
 
-    /// Cores of PostgreSQL: for what, by what.
+    /// Returns the cores of PostgreSQL: a label, the code, and the cores.
     pub fn database_cores(&self) -> [(&'static str, &'static str, f64); 7] {
-        let figures = self.parameters;
-        let append = MEASURED_CORES / figures.appends_per_s;
-        let (query, row) = (figures.query_us / 1e6, figures.row_us / 1e6);
-        let (new, joins) = (self.new_rooms_per_s(), self.joins_per_s());
-        let newcomers =
+        let parameters = self.parameters;
+        let append = MEASURED_CORES / parameters.appends_per_s;
+        let (query, row) = (parameters.query_us / 1e6, parameters.row_us / 1e6);
+        let (new_rooms, joins) = (self.new_rooms_per_s(), self.joins_per_s());
+        let new_memberships =
             self.node_count() * (REREAD_MEMBERSHIPS + joins * SWEEP_INTERVAL_S) / SWEEP_INTERVAL_S;
-        let swept = self.rooms_per_node() * self.node_count() / SWEEP_INTERVAL_S;
+        let compared_groups = self.rooms_per_node() * self.node_count() / SWEEP_INTERVAL_S;
         [
             ("messages", "models/log.rs", self.messages_per_s() * append),
             (
                 "read receipts",
-                "models/changes/mod.rs",
+                "models/group_commands/mod.rs",
                 self.read_receipts_per_s() * append,
             ),
             (
-                "tokens, each 12 minutes",
+                "token refreshes, each 12 minutes",
                 "models/sessions/refresh.rs",
                 self.sockets / TOKEN_REFRESH_INTERVAL_S * 3.0 * query,
             ),
             (
                 "sockets that open",
-                "hub/joining.rs",
-                self.connects_per_s() * 3.0 * query + new * (query + row),
+                "hub/join.rs",
+                self.connects_per_s() * 3.0 * query + new_rooms * (query + row),
             ),
             (
                 "sweeps: heads of logs",
-                "hub/healing.rs, `compare_with_log`",
-                swept * row,
+                "hub/gap_repair.rs, `repair_lagging`",
+                compared_groups * row,
             ),
             (
                 "sweeps: new members",
-                "hub/healing.rs, `find_newcomers`",
-                newcomers * row,
+                "hub/gap_repair.rs, `notify_new_memberships`",
+                new_memberships * row,
             ),
             (
                 "sessions, each 25 s",
-                "hub/sessions.rs, `look_at_all`",
+                "hub/session_monitor.rs, `check_all_sessions`",
                 self.sockets / SESSION_CHECK_INTERVAL_S * 2.0 * row,
             ),
         ]
     }
 
-    /// Cores of PostgreSQL while Redis is away: each node compares all its groups, over and over,
-    /// some hundred by one query, and begins anew each half second if it is done.
+    /// Returns the cores of PostgreSQL while Redis is unreachable.
+    ///
+    /// Each node then compares all its groups with their logs repeatedly, many groups in one query.
+    /// A new sweep starts each half second if the last sweep has ended.
     pub fn sweep_cores_without_redis(&self) -> f64 {
         let work = GROUPS_PER_SWEEP_QUERY * self.parameters.row_us / 1e6;
         let query = work + self.parameters.database_rtt_us / 1e6;
@@ -219,11 +236,15 @@ impl Deployment<'_> {
         self.node_count() * queries * work / (queries * query).max(SWEEP_INTERVAL_WITHOUT_REDIS_S)
     }
 
-    /// Whispers and events that one node hands to its sockets in a second.
+    /// Returns the events and the ephemeral events that one node delivers to its sockets in a
+    /// second.
     pub fn deliveries_per_node(&self) -> [f64; 2] {
-        let of_each = self.online_per_group() / self.node_count();
-        let whispers =
+        let sockets_per_room = self.online_per_group() / self.node_count();
+        let ephemerals =
             self.typing_per_s() + self.read_receipts_per_s() + self.presence_changes_per_s();
-        [self.messages_per_s() * of_each, whispers * of_each]
+        [
+            self.messages_per_s() * sockets_per_room,
+            ephemerals * sockets_per_room,
+        ]
     }
 }

@@ -1,7 +1,7 @@
-//! What it takes to serve a million sockets and more, by the figures, with the code as it is.
+//! Calculates the hardware for a million sockets and more, from the parameters and the current
+//! code.
 //!
-//! These are sums, not simulations: each row is a rate times a cost. Loads are in cores that would
-//! be busy all the time.
+//! Each row is a rate multiplied by a cost. Loads are numbers of fully busy cores.
 
 mod deployment;
 
@@ -20,25 +20,26 @@ const MIB: f64 = 1024.0 * 1024.0;
 /// `BUFFER_EVENTS` of `src/channels/hub/event_buffer.rs`.
 const BUFFER_EVENTS: f64 = 256.0;
 
-/// Ports by which one address of a proxy reaches one of a node.
+/// The ports by which one address of a proxy can reach one address of a node.
 const PORTS_PER_ADDRESS: f64 = 28_000.0;
 
-/// All sockets come back within the first of `retry_ms`.
+/// The time in which all sockets reconnect: the first range of `retry_ms`.
 const RECONNECT_WINDOW_S: f64 = 5.0;
 
-/// Of its core, what a server of Redis may be busy.
+/// The largest utilization of a Redis server's core.
 const MAX_UTILIZATION: f64 = 0.7;
 
 type SizeTable = Table<6>;
 
-pub fn print(out: &mut impl Write, figures: &Parameters) -> Result<()> {
+/// Prints the tables of nodes, Redis and PostgreSQL.
+pub fn print(out: &mut impl Write, parameters: &Parameters) -> Result<()> {
     let sizes = SOCKET_COUNTS.map(|sockets| Deployment {
-        parameters: figures,
+        parameters,
         sockets,
     });
     let mut table = SizeTable::new(["", "by", "100 k", "1 M", "10 M", "100 M"]);
     add_node_rows(&mut table, &sizes);
-    table.print(out, "Nodes", &describe_parameters(figures))?;
+    table.print(out, "Nodes", &describe_parameters(parameters))?;
     let mut table = SizeTable::new([
         "cores of Redis for",
         "by, in src/channels/",
@@ -51,7 +52,7 @@ pub fn print(out: &mut impl Write, figures: &Parameters) -> Result<()> {
     table.print(
         out,
         "Redis",
-        "Of all servers together; what goes over the topic of all nodes is one server's.",
+        "The sum over all servers. One server carries all messages of the topic of the cluster.",
     )?;
     let mut table = SizeTable::new([
         "cores of PostgreSQL for",
@@ -65,71 +66,77 @@ pub fn print(out: &mut impl Write, figures: &Parameters) -> Result<()> {
     table.print(
         out,
         "PostgreSQL",
-        "Appends by what was measured on two cores, the rest by guesses for each query and row.",
+        "Appends are calculated from a measurement on two cores, the rest from guesses for each query and row.",
     )
 }
 
-fn describe_parameters(figures: &Parameters) -> String {
+fn describe_parameters(parameters: &Parameters) -> String {
     format!(
         "{} sockets a node, {} groups a socket, {} sockets a group, {} messages a second from each socket; a \
          socket lasts {} s.",
-        figures.sockets, figures.groups, figures.online, figures.messages, figures.lasts_s
+        parameters.sockets,
+        parameters.groups,
+        parameters.online,
+        parameters.messages,
+        parameters.lasts_s
     )
 }
 
 fn add_node_rows(table: &mut SizeTable, sizes: &[Deployment; 4]) {
-    let mut row = |what: &str, by: &str, value: &dyn Fn(&Deployment) -> f64| {
-        add_row(table, what, by, sizes, value)
+    let mut row = |label: &str, source: &str, value: &dyn Fn(&Deployment) -> f64| {
+        add_row(table, label, source, sizes, value)
     };
     row("nodes", "sockets of each", &|size| size.node_count());
     row("groups", "", &|size| size.group_count());
-    row("groups active on a node", "hub/mod.rs, `rooms`", &|size| {
+    row("active groups on a node", "hub/mod.rs, `rooms`", &|size| {
         size.rooms_per_node()
     });
     row("GiB a node: sockets", "connection/mod.rs", &|size| {
-        let figures = size.parameters;
-        let each = figures.socket_kib + f64::from(figures.groups) * figures.place_kib;
-        f64::from(figures.sockets) * each / MIB
+        let parameters = size.parameters;
+        let each = parameters.socket_kib + f64::from(parameters.groups) * parameters.place_kib;
+        f64::from(parameters.sockets) * each / MIB
     });
-    row("GiB a node: the kernel's part of them", "", &|size| {
+    row("GiB a node: sockets in the kernel", "", &|size| {
         f64::from(size.parameters.sockets) * size.parameters.kernel_kib / MIB
     });
-    row("GiB a node: groups without rings", "hub/room.rs", &|size| {
-        size.rooms_per_node() * size.parameters.room_kib / MIB
-    });
     row(
-        "GiB a node: rings, once full",
-        "hub/tail.rs, `RING`",
+        "GiB a node: groups without event buffers",
+        "hub/room.rs",
+        &|size| size.rooms_per_node() * size.parameters.room_kib / MIB,
+    );
+    row(
+        "GiB a node: full event buffers",
+        "hub/event_buffer.rs, `BUFFER_EVENTS`",
         &|size| size.rooms_per_node() * BUFFER_EVENTS * size.parameters.kept_bytes / 1024.0 / MIB,
     );
-    row("hours until they are", "", &|size| {
+    row("hours until the event buffers are full", "", &|size| {
         BUFFER_EVENTS / size.parameters.events_of_a_group() / 3600.0
     });
     row(
         "deliveries/s of events, a node",
-        "hub/telling.rs",
+        "hub/broadcast.rs",
         &|size| size.deliveries_per_node()[0],
     );
-    row("cores a node: events", "hub/telling.rs", &|size| {
+    row("cores a node: events", "hub/broadcast.rs", &|size| {
         size.deliveries_per_node()[0] * size.parameters.delivery_us / 1e6
     });
     row(
-        "cores a node: whispers",
-        "hub/listener.rs, `whisper`",
+        "cores a node: ephemeral events",
+        "hub/subscriber.rs, `queue_ephemeral`",
         &|size| size.deliveries_per_node()[1] * size.parameters.turn_us / 1e6,
     );
     row(
-        "cores a node: words of others, in one task",
-        "hub/mod.rs, `listen`",
+        "cores a node: messages of other nodes, in one task",
+        "hub/mod.rs, `run_inbox`",
         &|size| size.received_per_node() * size.parameters.word_us / 1e6,
     );
     row(
-        "cores a node: sockets that open",
+        "cores a node: new sockets",
         "controllers/socket.rs",
         &|size| size.connects_per_s() / size.node_count() * connect_us(size) / 1e6,
     );
     row(
-        "cores a node: all come back in 5 s",
+        "cores a node: all sockets reconnect in 5 s",
         "controllers/socket.rs",
         &|size| f64::from(size.parameters.sockets) / RECONNECT_WINDOW_S * connect_us(size) / 1e6,
     );
@@ -148,47 +155,47 @@ fn connect_us(size: &Deployment) -> f64 {
 }
 
 fn add_redis_rows(table: &mut SizeTable, sizes: &[Deployment; 4]) {
-    let group = |size: &Deployment, place: usize| {
+    let group = |size: &Deployment, index: usize| {
         let (_, _, rate) = size
             .group_publications()
-            .get(place)
+            .get(index)
             .copied()
             .unwrap_or_default();
         size.redis_cores(rate, size.other_nodes_subscribed())
     };
-    let node = |size: &Deployment, place: usize| {
+    let node = |size: &Deployment, index: usize| {
         let (_, _, rate) = size
             .node_publications()
-            .get(place)
+            .get(index)
             .copied()
             .unwrap_or_default();
         size.redis_cores(rate, size.node_count() - 1.0)
     };
     let [first, ..] = sizes;
-    for (place, (what, by, _)) in first.group_publications().into_iter().enumerate() {
-        add_row(table, what, by, sizes, &|size| group(size, place));
+    for (index, (label, source, _)) in first.group_publications().into_iter().enumerate() {
+        add_row(table, label, source, sizes, &|size| group(size, index));
     }
-    for (place, (what, by, _)) in first.node_publications().into_iter().enumerate() {
+    for (index, (label, source, _)) in first.node_publications().into_iter().enumerate() {
         add_row(
             table,
-            &format!("{what}, to all nodes"),
-            by,
+            &format!("{label}, to all nodes"),
+            source,
             sizes,
-            &|size| node(size, place),
+            &|size| node(size, index),
         );
     }
-    let groups = |size: &Deployment| (0..6).map(|place| group(size, place)).sum::<f64>();
-    let nodes = |size: &Deployment| (0..3).map(|place| node(size, place)).sum::<f64>();
+    let groups = |size: &Deployment| (0..6).map(|index| group(size, index)).sum::<f64>();
+    let nodes = |size: &Deployment| (0..3).map(|index| node(size, index)).sum::<f64>();
     add_row(
         table,
-        "**servers at 70 %, but for the topic of all nodes**",
+        "**servers at 70 %, without the topic of the cluster**",
         "",
         sizes,
         &|size| (groups(size) / MAX_UTILIZATION).ceil(),
     );
     add_row(
         table,
-        "**that topic's one server, of its core**",
+        "**the server of the topic of the cluster, of its core**",
         "",
         sizes,
         &nodes,
@@ -198,7 +205,7 @@ fn add_redis_rows(table: &mut SizeTable, sizes: &[Deployment; 4]) {
     });
     add_row(
         table,
-        "nodes that hear a group's event",
+        "nodes that are subscribed to a group",
         "",
         sizes,
         &|size| size.other_nodes_subscribed(),
@@ -206,25 +213,25 @@ fn add_redis_rows(table: &mut SizeTable, sizes: &[Deployment; 4]) {
 }
 
 fn add_database_rows(table: &mut SizeTable, sizes: &[Deployment; 4]) {
-    let cores = |size: &Deployment, place: usize| {
+    let cores = |size: &Deployment, index: usize| {
         let (_, _, cores) = size
             .database_cores()
-            .get(place)
+            .get(index)
             .copied()
             .unwrap_or_default();
         cores
     };
     let [first, ..] = sizes;
-    for (place, (what, by, _)) in first.database_cores().into_iter().enumerate() {
-        add_row(table, what, by, sizes, &|size| cores(size, place));
+    for (index, (label, source, _)) in first.database_cores().into_iter().enumerate() {
+        add_row(table, label, source, sizes, &|size| cores(size, index));
     }
     add_row(table, "**all**", "", sizes, &|size| {
-        (0..7).map(|place| cores(size, place)).sum()
+        (0..7).map(|index| cores(size, index)).sum()
     });
     add_row(
         table,
-        "sweeps while Redis is away",
-        "hub/healing.rs, `sweep_by_the_clock`",
+        "sweeps while Redis is unreachable",
+        "hub/gap_repair.rs, `run_sweep`",
         sizes,
         &|size| size.sweep_cores_without_redis(),
     );
@@ -233,7 +240,7 @@ fn add_database_rows(table: &mut SizeTable, sizes: &[Deployment; 4]) {
     });
     add_row(
         table,
-        "queries/s when all come back in 5 s",
+        "queries/s when all sockets reconnect in 5 s",
         "controllers/socket.rs",
         sizes,
         &|size| size.sockets / RECONNECT_WINDOW_S * 3.0,
@@ -242,11 +249,18 @@ fn add_database_rows(table: &mut SizeTable, sizes: &[Deployment; 4]) {
 
 fn add_row(
     table: &mut SizeTable,
-    what: &str,
-    by: &str,
+    label: &str,
+    source: &str,
     sizes: &[Deployment; 4],
     value: &dyn Fn(&Deployment) -> f64,
 ) {
     let [small, million, ten, hundred] = sizes.each_ref().map(|size| format_number(value(size)));
-    table.add_row([what.to_owned(), by.to_owned(), small, million, ten, hundred]);
+    table.add_row([
+        label.to_owned(),
+        source.to_owned(),
+        small,
+        million,
+        ten,
+        hundred,
+    ]);
 }
