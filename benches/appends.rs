@@ -39,8 +39,8 @@ type Failure = Box<dyn std::error::Error + Send + Sync>;
 
 /// The compared modes.
 #[derive(Clone, Copy, PartialEq)]
-/// The writer: many commands in one transaction.
 enum CommitMode {
+    /// The writer: many commands in one transaction.
     GroupCommit,
     /// One transaction for each command.
     OnePerTransaction,

@@ -164,8 +164,9 @@ async fn open_database(installation: &Installation) -> Result<(DatabaseConnectio
     Ok((db, author, group.id))
 }
 
-/// Measures one send to a server in this process, on a thread of its own, until all of its sockets
-/// have read the event.
+/// Measures one send until all sockets have read the event.
+///
+/// The server runs in this process, on a thread of its own.
 fn bench_delivery(criterion: &mut Criterion) -> Result<()> {
     let mut threads = tokio::runtime::Builder::new_multi_thread();
     let runtime = threads.worker_threads(1).enable_all().build()?;

@@ -13,8 +13,8 @@ use std::{
 
 /// The purpose of a core.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-/// The measured server.
 pub enum Core {
+    /// The measured server.
     Measured,
     /// The load.
     Load,

@@ -6,8 +6,8 @@ use clap::Args;
 
 use crate::clock::{Nanos, micros, seconds};
 
-#[derive(Args, Clone, Debug)]
 /// The parameters of all simulations.
+#[derive(Args, Clone, Debug)]
 pub struct Parameters {
     /// CPU µs of a node to open a socket: handshake, token, `hello` (measured: docs/benchmarks.md)
     #[arg(long, default_value_t = 100.0)]

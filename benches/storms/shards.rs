@@ -25,8 +25,9 @@ const NODE_COUNT: f64 = 100.0;
 /// The number of sockets of the largest group. The smallest group has two.
 const LARGEST_GROUP_SOCKETS: f64 = 100_000.0;
 
-/// The publications of one group in a second, if each node collects its events for 5 ms and few
-/// nodes create the events of a group.
+/// The publications of one group in a second, if each node collects its events for 5 ms.
+///
+/// Few nodes create the events of a group.
 const BATCHED_PUBLICATIONS_PER_S: f64 = 200.0;
 
 /// The utilization above which a server is slow to reply.

@@ -23,8 +23,8 @@ pub(super) struct LineEndingChecker {
     head: RequestHead,
 }
 
-#[derive(Default, Clone, Copy, PartialEq, Eq)]
 /// The part of a request that the next byte belongs to.
+#[derive(Default, Clone, Copy, PartialEq, Eq)]
 enum ParseState {
     #[default]
     Head,
@@ -38,8 +38,8 @@ enum ParseState {
     Unchecked,
 }
 
-#[derive(Default)]
 /// The facts of a head that determine the length of the body.
+#[derive(Default)]
 struct RequestHead {
     has_lines: bool,
     content_length: u64,

@@ -3,10 +3,15 @@
 //! `axum::serve` has no timeout for headers, no limit of connections and no deadline for a
 //! shutdown. It also sends small frames late (Nagle's algorithm). This loop avoids these faults.
 //!
-//! The layers around the routes are, from the outside: the default headers ([`headers`]), the
-//! memory of responses ([`response_limiter`]), the limits of connections ([`connection_limiter`]),
-//! the allowed hosts ([`hosts`]), the check for forbidden writes ([`write_guard`]), and the timeout
-//! of bodies ([`request_body`]).
+//! The layers around the routes are, from the outside:
+//!
+//! 1. the default headers ([`headers`]),
+//! 2. the memory of responses ([`response_limiter`]),
+//! 3. errors as JSON ([`errors::ensure_json_errors`]),
+//! 4. the limits of connections ([`connection_limiter`]),
+//! 5. the allowed hosts ([`hosts`]),
+//! 6. the check for forbidden writes ([`write_guard`]),
+//! 7. the timeout of bodies ([`request_body`]).
 
 mod client_stream;
 mod connection;

@@ -59,8 +59,8 @@ pub(super) struct ResponseLimiter {
     disconnect_log: LogThrottle,
 }
 
-#[derive(Default)]
 /// The counted responses and their sums.
+#[derive(Default)]
 struct InFlightResponses {
     responses: HashMap<u64, InFlightResponse>,
     last_id: u64,

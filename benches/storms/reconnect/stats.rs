@@ -15,8 +15,9 @@ pub struct ReconnectStats {
     pub attempts: u64,
     /// The number of attempts that clients gave up after a timeout.
     pub timed_out: u64,
-    /// The number of requests that a node rejected, because the node was full, the client's network
-    /// was rate limited, or the database was too slow.
+    /// The number of requests that a node rejected.
+    ///
+    /// The node was full, the network was rate limited, or the database was too slow.
     pub rejected: u64,
     /// The number of log pages that were read because an event buffer did not contain the events.
     pub log_pages: u64,
