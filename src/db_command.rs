@@ -131,7 +131,7 @@ impl DbCommand {
         if !matches!(self.action, Action::Create) {
             check_pooler(&ctx.db).await?;
         }
-        // `db create` and the dump commands read the URL instead of using the connection.
+        // `db create` and `db entities` use the URL, not the connection.
         ctx.config.database.uri = database.uri;
         let command = match self.action {
             Action::Create => return db::create(&ctx.config.database.uri).await,

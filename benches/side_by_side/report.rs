@@ -43,7 +43,7 @@ socket checks the seq of every event that it receives.
 CPU is the time that the server's threads were on a core, from `/proc/<pid>/task/*/schedstat`.
 
 The targets were set before the first measurement, from the needs of other servers. A row without a
-target only explains other rows. `1.6×` is 1.6 times the last column before *ratio*.
+target is for information only. `1.6×` is 1.6 times the last column before *ratio*.
 ";
 
 /// Writes the page.
