@@ -55,7 +55,7 @@ pub async fn run_checks(environment: &Environment, out: &mut impl Write) -> Resu
     results.push(if has_database_url {
         check_database(&config.database).await
     } else {
-        CheckResult::failed("database", "was not tried: see DATABASE_URL")
+        CheckResult::failed("database", "was not checked: see DATABASE_URL")
     });
     if let Some(settings) = &settings {
         results.push(check_redis(&settings.channels).await);
@@ -159,18 +159,20 @@ async fn check_database(database: &Database) -> CheckResult {
         let folder = file
             .parent()
             .filter(|folder| !folder.as_os_str().is_empty());
-        return if folder.is_none_or(Path::is_dir) {
-            CheckResult::passed(NAME, "is not there yet; the first start creates it")
-        } else {
-            CheckResult::failed(
+        return match folder.filter(|folder| !folder.is_dir()) {
+            None => CheckResult::passed(NAME, "does not exist yet; the first start creates it"),
+            Some(missing) => CheckResult::failed(
                 NAME,
-                "cannot be created: its folder is not there; create it",
-            )
+                format!(
+                    "cannot be created: the folder {} does not exist; create it",
+                    missing.display()
+                ),
+            ),
         };
     }
     let inspection = match timeout(CHECK_TIMEOUT, inspect_database(database)).await {
         Err(_) => {
-            return CheckResult::failed(NAME, format!("did not answer within {CHECK_TIMEOUT:?}"));
+            return CheckResult::failed(NAME, format!("did not respond within {CHECK_TIMEOUT:?}"));
         }
         Ok(inspection) => inspection,
     };
@@ -181,7 +183,8 @@ async fn check_database(database: &Database) -> CheckResult {
     } = match inspection {
         Ok(status) => status,
         Err(error @ Error::DB(DbErr::Conn(_) | DbErr::ConnectionAcquire(_))) => {
-            let message = format!("{error}; is the one of DATABASE_URL there, and reachable?");
+            let message =
+                format!("{error}; check that the database of DATABASE_URL runs and is reachable");
             return CheckResult::failed(NAME, message);
         }
         Err(error) => return CheckResult::failed(NAME, explain_error(&error)),
@@ -198,28 +201,33 @@ async fn check_database(database: &Database) -> CheckResult {
         .collect();
     let (renamed_count, names) = (renamed_users.len(), names.join(", "));
     if let Some(error) = write_error {
-        return CheckResult::failed(NAME, format!("answers, and takes no writes: {error}"));
+        return CheckResult::failed(
+            NAME,
+            format!("is reachable, but accepts no writes: {error}"),
+        );
     }
     match state {
         SchemaState::Pending(0) if renamed_count > 0 => CheckResult::passed(
             NAME,
             format!(
-                "answers, and is migrated; {renamed_count} accounts were renamed, because their usernames had no \
-                 letter and no digit: their users can still log in by the former username. They are now \
-                 {names}"
+                "is reachable and migrated; accounts that were renamed, because their usernames \
+                 had no letter and no digit: {renamed_count}. Their users can still log in with \
+                 the former usernames. The new usernames are {names}"
             ),
         ),
-        SchemaState::Pending(0) => CheckResult::passed(NAME, "answers, and is migrated"),
+        SchemaState::Pending(0) => CheckResult::passed(NAME, "is reachable and migrated"),
         SchemaState::Pending(count) if database.auto_migrate => CheckResult::passed(
             NAME,
-            format!("answers; migrations that the next start runs: {count}"),
+            format!("is reachable; migrations that the next start runs: {count}"),
         ),
         SchemaState::Pending(count) => CheckResult::failed(
             NAME,
-            format!("answers; migrations that have not run: {count}; `db migrate` runs them"),
+            format!(
+                "is reachable; migrations that have not run: {count}; run them with `db migrate`"
+            ),
         ),
         state => match state.check_usable() {
-            Ok(()) => CheckResult::passed(NAME, "answers"),
+            Ok(()) => CheckResult::passed(NAME, "is reachable"),
             Err(error) => CheckResult::failed(NAME, error.to_string()),
         },
     }
@@ -272,18 +280,18 @@ async fn inspect_database(database: &Database) -> Result<DatabaseStatus> {
 async fn check_redis(settings: &ChannelSettings) -> CheckResult {
     const NAME: &str = "Redis";
     let Some(url) = &settings.redis_url else {
-        return CheckResult::passed(NAME, "is not configured: there is one node");
+        return CheckResult::passed(NAME, "is not configured, which is right for a single node");
     };
     match timeout(CHECK_TIMEOUT, probe_redis(url, settings)).await {
-        Ok(Ok(())) => CheckResult::passed(NAME, "answers"),
+        Ok(Ok(())) => CheckResult::passed(NAME, "is reachable"),
         // Redis is reachable, and the error itself states what to change.
         Ok(Err(error)) if error.to_string().contains("ACL") => {
             CheckResult::failed(NAME, error.to_string())
         }
         Ok(Err(error)) => CheckResult::failed(
             NAME,
-            format!("{error}; is the one of REDIS_URL there, and reachable?"),
+            format!("{error}; check that the Redis of REDIS_URL runs and is reachable"),
         ),
-        Err(_) => CheckResult::failed(NAME, format!("did not answer within {CHECK_TIMEOUT:?}")),
+        Err(_) => CheckResult::failed(NAME, format!("did not respond within {CHECK_TIMEOUT:?}")),
     }
 }

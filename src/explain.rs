@@ -34,7 +34,8 @@ pub fn explain_error(error: &Error) -> String {
             "; check the disk of the database and its free space; if the file is damaged, restore a backup"
         }
         _ if text.starts_with("no configuration file") => {
-            "; run this in the project's folder, with LOCO_ENV development, test or production"
+            "; run the command in the project's folder, with LOCO_ENV set to development, test or \
+             production"
         }
         _ => "",
     };
@@ -78,7 +79,7 @@ fn environment_hint(file: &str, error: &str) -> String {
     match names.as_slice() {
         [] => String::new(),
         names => format!(
-            "; look at the environment variable {}: set it to a valid value, or unset it",
+            "; check the environment variable {}: set it to a valid value, or unset it",
             names.join(", ")
         ),
     }

@@ -26,7 +26,7 @@ enum Command {
     Doctor,
     /// Migrate, seed or reset the database
     Db,
-    /// Run a task of an operator; without a name, list the tasks
+    /// Run an operator task, or list the tasks if no name is given
     Task,
     /// List the endpoints
     #[command(hide = cfg!(not(debug_assertions)))]
@@ -34,7 +34,7 @@ enum Command {
     /// List the middlewares
     #[command(hide = cfg!(not(debug_assertions)))]
     Middleware,
-    /// Write a model, a controller, a scaffold or a task
+    /// Generate a model, a controller, a scaffold or a task
     #[command(hide = cfg!(not(debug_assertions)))]
     Generate,
     /// Restart the server when a file changes

@@ -173,13 +173,13 @@ impl Settings {
         let mut faults = Vec::new();
         if self.tokens.leeway > MAX_LEEWAY_SECONDS {
             faults.push(format!(
-                "settings.tokens.leeway is {} and may be {MAX_LEEWAY_SECONDS} at most",
+                "settings.tokens.leeway is {}; it must be {MAX_LEEWAY_SECONDS} or less",
                 self.tokens.leeway
             ));
         }
         if self.drain_delay > MAX_DRAIN_DELAY_SECONDS {
             faults.push(format!(
-                "settings.drain_delay is {} and may be {MAX_DRAIN_DELAY_SECONDS} at most",
+                "settings.drain_delay is {}; it must be {MAX_DRAIN_DELAY_SECONDS} or less",
                 self.drain_delay
             ));
         }
@@ -203,7 +203,7 @@ impl Settings {
             ),
         ] {
             if is_zero {
-                faults.push(format!("settings.{key} must be above 0"));
+                faults.push(format!("settings.{key} is 0; it must be above 0"));
             }
         }
         faults.extend(self.limits.range_fault());
@@ -211,8 +211,8 @@ impl Settings {
         let has_tls = channels.redis_url.as_ref().is_some_and(RedisUrl::is_tls);
         if channels.redis_ca.is_some() && !has_tls {
             faults.push(
-                "settings.channels.redis_ca_file is of no use without a REDIS_URL that begins with \
-                 rediss:// or rediss+sentinel://"
+                "settings.channels.redis_ca_file needs a REDIS_URL with TLS: begin REDIS_URL with \
+                 rediss:// or rediss+sentinel://, or unset REDIS_CA_FILE"
                     .to_owned(),
             );
         }
@@ -232,7 +232,7 @@ fn url_or_empty<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Url
         // The error omits the text, which may contain a password.
         .map_err(|error| {
             serde::de::Error::custom(format!(
-                "not a URL ({error}); it begins with its scheme, such as https://"
+                "not a URL ({error}); begin it with a scheme, such as https://chat.example"
             ))
         })
 }

@@ -25,9 +25,9 @@ use salam::{
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-/// Look at the configuration, the database and Redis, and say what to mend.
+/// Check the configuration, the database and Redis, and name each problem.
 ///
-/// Ends with 1 where something is to be mended. No secret is shown.
+/// The exit code is 1 if a check fails. The output contains no secret.
 #[derive(Parser)]
 #[command(name = "doctor", bin_name = "cargo loco doctor")]
 struct DoctorCommand {

@@ -147,22 +147,22 @@ fn loco_faults(config: &Config, in_production: bool) -> Vec<String> {
     let rules = [
         (
             has_open_cors,
-            "server.middlewares.cors.allow_origins has a wildcard or `null` in it, as it has by \
-             default; name each origin",
+            "server.middlewares.cors.allow_origins contains a wildcard, which is the default, or \
+             `null`; list each origin",
         ),
         (
             !config.logger.enable,
-            "logger.enable is false: nobody would see what goes wrong; make it true",
+            "logger.enable is false, so no error would be logged; set it to true",
         ),
         (
             config.logger.pretty_backtrace,
-            "logger.pretty_backtrace slows every error down and logs paths of the sources; make it \
-             false",
+            "logger.pretty_backtrace is true, which slows down each error and logs source paths; \
+             set it to false",
         ),
         (
             flushes,
-            "queue.dangerously_flush drops all jobs at each start; take it out of the \
-             configuration",
+            "queue.dangerously_flush is true, which deletes all jobs at each start; remove it \
+             from the configuration",
         ),
     ];
     let unsafe_settings = rules.into_iter().filter(|(is_set, _)| *is_set);

@@ -115,7 +115,7 @@ pub(super) fn faults(config: &Config, in_production: bool) -> Vec<String> {
     let mut faults = Vec::new();
     if uri.is_empty() {
         faults.push(format!(
-            "DATABASE_URL is not set; it names one, {DATABASE_URL_HINT}"
+            "DATABASE_URL is not set; set it to the URL of a database, {DATABASE_URL_HINT}"
         ));
     } else if !["sqlite:", "postgres:", "postgresql:"]
         .iter()
@@ -131,25 +131,24 @@ pub(super) fn faults(config: &Config, in_production: bool) -> Vec<String> {
     {
         // The driver's error would contain the whole URL with its password.
         faults.push(format!(
-            "DATABASE_URL is not a URL ({error}); what is special in one stands percent-encoded in a \
-             password"
+            "DATABASE_URL is not a URL ({error}); percent-encode special characters in the password"
         ));
     }
     if database.max_connections == 0 {
-        faults.push("database.max_connections must be above 0".to_owned());
+        faults.push("database.max_connections is 0; it must be above 0".to_owned());
     }
     if !in_production {
         return faults;
     }
     if is_in_memory(uri) {
         faults.push(format!(
-            "DATABASE_URL keeps everything in memory, to be lost at the next start; name a file or \
-             a server, {DATABASE_URL_HINT}"
+            "DATABASE_URL is an in-memory database, which loses all data at a restart; use a file \
+             or a server, {DATABASE_URL_HINT}"
         ));
     } else if is_for_development(uri) {
         faults.push(
-            "DATABASE_URL names a database of development or of the tests; give production one of \
-             its own, by another name"
+            "DATABASE_URL has the name of a development or test database; use a separate database \
+             with another name in production"
                 .to_owned(),
         );
     }
@@ -157,17 +156,18 @@ pub(super) fn faults(config: &Config, in_production: bool) -> Vec<String> {
         (
             database.dangerously_truncate,
             "dangerously_truncate",
-            "empties every table",
+            "empties all tables",
         ),
         (
             database.dangerously_recreate,
             "dangerously_recreate",
-            "drops every table",
+            "drops all tables",
         ),
     ] {
         if is_set {
             faults.push(format!(
-                "database.{key} {effect} at each start; take it out of the configuration"
+                "database.{key} is true, which {effect} at each start; remove it from the \
+                 configuration"
             ));
         }
     }

@@ -73,8 +73,12 @@ impl TryFrom<String> for Host {
     type Error = String;
 
     fn try_from(text: String) -> Result<Self, String> {
-        let error =
-            || format!("`{text}` is neither a host name such as chat.example nor an address");
+        let error = || {
+            format!(
+                "`{text}` is not a host: expected a name such as chat.example, or an address, \
+                 without scheme and port"
+            )
+        };
         // A port is refused, because the server does not compare ports.
         let has_port = !text.ends_with(']') && text.contains(':');
         if has_port { None } else { text.parse().ok() }.ok_or_else(error)

@@ -40,8 +40,9 @@ impl HttpSettings {
     pub(super) fn answer_bytes_fault(&self) -> Option<String> {
         (self.answer_bytes < MIN_ANSWER_BYTES).then(|| {
             format!(
-                "settings.door.answer_bytes must be {MIN_ANSWER_BYTES} or more: a user may have an \
-                 eighth of it, which one page of history needs"
+                "settings.door.answer_bytes is {}; it must be {MIN_ANSWER_BYTES} or more, because \
+                 a user may use an eighth of it, and a page of history must fit into that",
+                self.answer_bytes
             )
         })
     }
@@ -54,8 +55,8 @@ impl HttpSettings {
             .iter()
             .any(|network| network.0.prefix_len() == 0);
         trusts_all.then(|| {
-            "settings.door.trusted_proxies has everybody in it, so that everybody could say that they \
-             come from anywhere, past every limit; name the networks of your proxies"
+            "settings.door.trusted_proxies contains all IPv4 or all IPv6 addresses, so any client \
+             could forge its address and evade the limits; list only the networks of your proxies"
                 .to_owned()
         })
     }
@@ -81,7 +82,10 @@ struct Network(IpNet);
 
 /// The error for a text that is not a network.
 #[derive(Debug, thiserror::Error)]
-#[error("`{0}` is neither an address nor a network such as 10.0.0.0/8")]
+#[error(
+    "`{0}` is not an address or a network: expected an address such as 203.0.113.7, or a network \
+     such as 10.0.0.0/8"
+)]
 struct NetworkParseError(String);
 
 impl TryFrom<String> for Network {

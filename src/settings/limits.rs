@@ -87,12 +87,13 @@ impl LimitSettings {
         .into_iter()
         .find(|(_, value)| *value == 0);
         if let Some((key, _)) = zero {
-            return Some(format!("settings.limits.{key} must be above 0"));
+            return Some(format!("settings.limits.{key} is 0; it must be above 0"));
         }
         (self.subs_per_10s < Self::MIN_SUBS_PER_10S).then(|| {
             format!(
-                "settings.limits.subs_per_10s must be {} or more: so many groups may be on one \
-                 socket, which subscribes to all of them when it comes back",
+                "settings.limits.subs_per_10s is {}; it must be {} or more, because a socket may \
+                 have that many groups and subscribes to all of them when it reconnects",
+                self.subs_per_10s,
                 Self::MIN_SUBS_PER_10S
             )
         })

@@ -24,7 +24,10 @@ impl<'de> Deserialize<'de> for Origins {
         for text in Vec::<String>::deserialize(deserializer)? {
             match parse_origin(&text) {
                 Ok(url) => origins.listed.push(url),
-                Err(fault) if text.contains('@') => origins.faults.push(fault),
+                // The part before `@` may be a password.
+                Err(fault) if text.contains('@') => {
+                    origins.faults.push(format!("an entry with `@` {fault}"));
+                }
                 Err(fault) => origins.faults.push(format!("`{text}` {fault}")),
             }
         }
@@ -35,16 +38,21 @@ impl<'de> Deserialize<'de> for Origins {
 fn parse_origin(text: &str) -> Result<Url, String> {
     if text.contains('*') {
         return Err(
-            "is a wildcard; name each origin: a page of any other could act for whoever \
-                    looks at it"
+            "is a wildcard, so pages of other origins could act for their visitors; list each \
+             origin"
                 .to_owned(),
         );
     }
     if text == "null" {
-        return Err("is the origin of every sandboxed page; name one of your own".to_owned());
+        return Err(
+            "is the origin of every sandboxed page; list the origins of your own pages".to_owned(),
+        );
     }
     let url = Url::parse(text).map_err(|error| {
-        format!("is no origin ({error}); one begins with https://, such as https://chat.example")
+        format!(
+            "is not an origin ({error}): expected scheme://host[:port], such as \
+             https://chat.example"
+        )
     })?;
     match origin_fault(&url) {
         None => Ok(url),
@@ -55,9 +63,9 @@ fn parse_origin(text: &str) -> Result<Url, String> {
 /// Returns the reason why a URL is not an origin.
 fn origin_fault(url: &Url) -> Option<&'static str> {
     if !matches!(url.scheme(), "http" | "https") || !url.has_host() {
-        Some("must be a URL that begins with http:// or https://")
+        Some("is not an origin: it must begin with http:// or https://")
     } else if url.as_str() != format!("{}/", url.origin().ascii_serialization()) {
-        Some("is more than scheme, host and port")
+        Some("has more than scheme, host and port; remove the rest")
     } else {
         None
     }
@@ -91,15 +99,15 @@ pub(super) fn faults(settings: &OriginSettings, in_production: bool) -> Vec<Stri
     }
     if public_url.is_some_and(is_plain_http) {
         faults.push(
-            "PUBLIC_URL begins with http://, so that passwords and tokens can be read on the way; \
-             let a proxy end TLS, and begin it with https://"
+            "PUBLIC_URL begins with http://, so passwords and tokens could be read in transit; \
+             use a proxy with TLS and a PUBLIC_URL that begins with https://"
                 .to_owned(),
         );
     }
     for origin in allowed.iter().filter(|origin| is_plain_http(origin)) {
         faults.push(origin_fault_text(&format!(
-            "`{origin}` begins with http://: whoever sits on the way can make it any page; serve \
-             it by https://"
+            "`{origin}` begins with http://, so its pages could be replaced in transit; serve \
+             them over https://"
         )));
     }
     faults

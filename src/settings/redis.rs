@@ -38,15 +38,13 @@ pub enum RedisUrlError {
     #[error("must begin with {SCHEMES}")]
     Scheme,
     /// The text is not a URL.
-    #[error("not a URL ({0}); one of Redis is redis://user:password@host:6379")]
+    #[error("not a URL ({0}); an example is redis://user:password@host:6379")]
     Url(#[from] url::ParseError),
     /// The path is not the number of a database.
-    #[error("after the host may only stand the number of a database")]
+    #[error("only the number of a database may follow the host, such as redis://host:6379/0")]
     Path,
     /// A URL of sentinels lacks the name of the master.
-    #[error(
-        "after the sentinels must stand the name of the master: redis+sentinel://host:26379/name"
-    )]
+    #[error("the name of the master must follow the sentinels: redis+sentinel://host:26379/name")]
     MissingMaster,
 }
 
@@ -144,7 +142,9 @@ pub(super) fn certificates_or_empty<'de, D: Deserializer<'de>>(
     let fault = |reason: String| D::Error::custom(format!("`{path}`: {reason}"));
     let pem = std::fs::read(path).map_err(|error| fault(error.to_string()))?;
     if !String::from_utf8_lossy(&pem).contains(PEM_CERTIFICATE) {
-        return Err(fault(format!("there is no `{PEM_CERTIFICATE}` in it")));
+        return Err(fault(format!(
+            "the file contains no `{PEM_CERTIFICATE}`; use a PEM file with certificates"
+        )));
     }
     Ok(Some(pem))
 }

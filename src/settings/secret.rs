@@ -1,18 +1,22 @@
-//! The secret that signs every token: whoever guesses it is anybody.
+//! The secret that signs all tokens. An attacker who guesses the secret can act as any user.
 
 use serde::Deserialize;
 
-/// HMAC-SHA256 wants a key of at least its own output, 32 bytes (RFC 7518, section 3.2).
+/// The least length. HMAC-SHA256 needs a key at least as long as its output (RFC 7518, section 3.2).
 const MIN_SECRET_BYTES: usize = 32;
 
-/// What a guesser who tries samples, words and patterns first should at least need (as a power of
-/// two); more than zxcvbn can tell of.
+/// The least number of guesses, as a power of two, of an attacker who tries samples, words and
+/// patterns first.
+///
+/// It is slightly below 64 bits, the largest value that zxcvbn can return.
 const MIN_GUESS_BITS: f64 = 63.9;
 
-/// No secret with one of these in it was made to be kept.
+/// Texts that only public secrets contain.
 const PUBLIC_SECRET_MARKERS: [&str; 2] = ["development-only", "insecure"];
 
-/// What samples are made of, the longest of those that begin alike first. It is worth nothing.
+/// The words of sample secrets, which add nothing to the strength of a secret.
+///
+/// Of words with the same beginning, the longest comes first.
 const SAMPLE_WORDS: &str = "abcdefghijklmnopqrstuvwxyz abcdefghijklmnopqrstuv 0123456789abcdef \
     0123456789 1234567890 123456789 12345678 replaceme changethis changeme changeit change replace \
     placeholder production development passphrase password passwd default example sample secret \
@@ -20,25 +24,26 @@ const SAMPLE_WORDS: &str = "abcdefghijklmnopqrstuvwxyz abcdefghijklmnopqrstuv 01
     django rails laravel spring chat server salam token auth jwt key hmac sha256 hs256 test dummy \
     your this that with must have very long least bytes byte bits bit here super top my";
 
-/// Makes one that always passes.
-const SECRET_HINT: &str = "`openssl rand -base64 48` makes a good one";
+/// The hint with a command whose output always passes the checks.
+const SECRET_HINT: &str = "generate a secret with `openssl rand -base64 48`";
 
-/// A text that no log and no error message shows: it cannot be printed.
+/// A secret text. The type cannot be printed, so logs and error messages cannot contain the text.
 #[derive(Clone, Deserialize)]
 pub struct Secret(String);
 
 impl Secret {
+    /// Returns the text.
     #[must_use]
     pub fn expose(&self) -> &str {
         &self.0
     }
 }
 
-/// What is wrong with a secret, and how to mend it; never with any part of it.
+/// Returns the fault of a secret, with what to do. The text contains no part of the secret.
 ///
-/// Everywhere it needs 32 bytes. In production also 64 bits by the lower of two estimates, that of
-/// zxcvbn and that of Shannon's entropy of its characters, both without the words of which samples
-/// are made. 32 random bytes, in hex or base64, are far above.
+/// A secret needs 32 bytes in all environments. In production it also needs 64 bits. Two estimates
+/// are made without the words of samples, and the lower one counts: zxcvbn's estimate, and the
+/// Shannon entropy of the characters. 32 random bytes in hex or base64 are far above.
 pub(super) fn secret_fault(secret: &str, in_production: bool) -> Option<String> {
     if secret.is_empty() {
         return Some(format!("JWT_SECRET is not set; {SECRET_HINT}"));
@@ -58,24 +63,24 @@ pub(super) fn secret_fault(secret: &str, in_production: bool) -> Option<String> 
         .any(|mark| lower.contains(mark))
     {
         return Some(format!(
-            "JWT_SECRET is a public development value; {SECRET_HINT} of your own"
+            "JWT_SECRET is a public development value; {SECRET_HINT}"
         ));
     }
     (guess_bits(secret) < MIN_GUESS_BITS)
         .then(|| format!("JWT_SECRET is a sample, or too easy to guess; {SECRET_HINT}"))
 }
 
-/// An estimate of how many guesses a secret withstands, as a power of two.
+/// Estimates the number of guesses that a secret withstands, as a power of two.
 fn guess_bits(secret: &str) -> f64 {
     let own = strip_sample_words(secret);
-    // What is over 100 characters zxcvbn does not look at.
+    // zxcvbn ignores all characters after the first 100.
     let guesses = zxcvbn::zxcvbn(&own, &[]).guesses_log10() * std::f64::consts::LOG2_10;
     guesses.min(shannon_bits(&own))
 }
 
-/// The secret without the words of samples and what stands between them.
+/// Returns the secret without the words of samples and the separators between them.
 fn strip_sample_words(secret: &str) -> String {
-    // ASCII alone, so that every position means the same in both.
+    // Only ASCII letters change, so each position is the same in both texts.
     let lower = secret.to_ascii_lowercase();
     let words: Vec<&str> = SAMPLE_WORDS.split_whitespace().collect();
     let mut own = String::new();
@@ -95,7 +100,7 @@ fn strip_sample_words(secret: &str) -> String {
     own
 }
 
-/// The entropy of a text whose characters are drawn as often as they are found in it, in bits.
+/// Returns the Shannon entropy of a text in bits, from the frequencies of its characters.
 fn shannon_bits(text: &str) -> f64 {
     let mut counts = std::collections::HashMap::new();
     for c in text.chars() {

@@ -15,12 +15,12 @@ async fn doctor_reports_everything_that_blocks_production() {
     Salam 0.1.0 in production
 
       passed  settings
-      FAILED  JWT_SECRET    JWT_SECRET is not set; `openssl rand -base64 48` makes a good one
-      FAILED  DATABASE_URL  DATABASE_URL is not set; it names one, such as postgres://user:password@host:5432/name or sqlite://file.sqlite?mode=rwc
+      FAILED  JWT_SECRET    JWT_SECRET is not set; generate a secret with `openssl rand -base64 48`
+      FAILED  DATABASE_URL  DATABASE_URL is not set; set it to the URL of a database, such as postgres://user:password@host:5432/name or sqlite://file.sqlite?mode=rwc
       passed  origins
       passed  framework
-      FAILED  database      was not tried: see DATABASE_URL
-      passed  Redis         is not configured: there is one node
+      FAILED  database      was not checked: see DATABASE_URL
+      passed  Redis         is not configured, which is right for a single node
     ");
 }
 
@@ -38,8 +38,8 @@ async fn doctor_passes_in_development_and_test() {
               passed  DATABASE_URL
               passed  origins
               passed  framework
-              passed  database      is not there yet; the first start creates it
-              passed  Redis         is not configured: there is one node
+              passed  database      does not exist yet; the first start creates it
+              passed  Redis         is not configured, which is right for a single node
             ");
         }
     }
@@ -65,8 +65,8 @@ async fn doctor_connects_to_the_database_and_redis() {
       passed  DATABASE_URL
       passed  origins
       passed  framework
-      passed  database      answers, and is migrated
-      passed  Redis         answers
+      passed  database      is reachable and migrated
+      passed  Redis         is reachable
     ");
 }
 
@@ -118,8 +118,8 @@ async fn doctor_reports_unreachable_services() {
       passed  DATABASE_URL
       passed  origins
       passed  framework
-      FAILED  database      Connection Error: error communicating with database: Connection refused (os error 111); is the one of DATABASE_URL there, and reachable?
-      FAILED  Redis         Connection refused (os error 111); is the one of REDIS_URL there, and reachable?
+      FAILED  database      Connection Error: error communicating with database: Connection refused (os error 111); check that the database of DATABASE_URL runs and is reachable
+      FAILED  Redis         Connection refused (os error 111); check that the Redis of REDIS_URL runs and is reachable
     ");
 }
 
@@ -132,7 +132,7 @@ async fn doctor_creates_no_files() {
     let run = CommandRun::run(&["doctor", "-e", "production"], &variables).await;
     assert_eq!(run.code, Some(0), "{}", run.output);
     assert!(
-        run.output.contains("database      is not there yet"),
+        run.output.contains("database      does not exist yet"),
         "{}",
         run.output
     );
@@ -146,7 +146,7 @@ async fn doctor_creates_no_files() {
     let run = CommandRun::run(&["doctor", "-e", "production"], &variables).await;
     assert_eq!(run.code, Some(1));
     assert!(
-        run.output.contains("its folder is not there"),
+        run.output.contains("nowhere does not exist; create it"),
         "{}",
         run.output
     );
@@ -167,7 +167,7 @@ async fn doctor_reports_an_invalid_configuration() {
     assert_snapshot!(run.output, @"
     Salam 0.1.0 in nowhere
 
-      FAILED  configuration no configuration file found in folder: [folder]; run this in the project's folder, with LOCO_ENV development, test or production
+      FAILED  configuration no configuration file found in folder: [folder]; run the command in the project's folder, with LOCO_ENV set to development, test or production
     ");
 }
 
@@ -193,9 +193,9 @@ async fn doctor_config_hides_secrets() {
 async fn doctor_has_its_own_help_and_rejects_unknown_options() {
     let run = CommandRun::run(&["doctor", "--help"], &[]).await;
     assert_snapshot!(run.output, @"
-    Look at the configuration, the database and Redis, and say what to mend.
+    Check the configuration, the database and Redis, and name each problem.
 
-    Ends with 1 where something is to be mended. No secret is shown.
+    The exit code is 1 if a check fails. The output contains no secret.
 
     Usage: cargo loco doctor [OPTIONS]
 

@@ -30,10 +30,10 @@ async fn help_and_version_describe_salam() {
       start       Start the server
       doctor      Check the configuration, the database and Redis, and name each problem
       db          Migrate, seed or reset the database
-      task        Run a task of an operator; without a name, list the tasks
+      task        Run an operator task, or list the tasks if no name is given
       routes      List the endpoints
       middleware  List the middlewares
-      generate    Write a model, a controller, a scaffold or a task
+      generate    Generate a model, a controller, a scaffold or a task
       watch       Restart the server when a file changes
       version     Print the version
       help        Print this message or the help of the given subcommand(s)
@@ -54,7 +54,7 @@ async fn an_invalid_environment_variable_is_named() {
     for value in ["", "abc", "  ", "1e3", "8000\nfoo: bar"] {
         let run = CommandRun::run(&["start"], &[("PORT", value)]).await;
         assert_eq!(run.code, Some(1), "{value:?}: {}", run.output);
-        let hint = "look at the environment variable PORT";
+        let hint = "check the environment variable PORT";
         assert!(run.output.contains(hint), "{value:?}: {}", run.output);
     }
     for value in ["70000", "-1"] {

@@ -44,18 +44,18 @@ async fn secret_error(secret: &str) -> String {
 
 #[tokio::test]
 async fn missing_short_and_sample_secrets_are_rejected() {
-    assert_snapshot!(load_error("/settings/tokens/secret", json!(" ")).await, @"configuration: JWT_SECRET has 1 bytes and needs at least 32; `openssl rand -base64 48` makes a good one");
-    assert_snapshot!(load_error("/settings/tokens/secret", json!("")).await, @"configuration: JWT_SECRET is not set; `openssl rand -base64 48` makes a good one");
-    assert_snapshot!(secret_error("Zm9vYmFyMTIzNDU2Nzg5MDEyMzQ1Njc").await, @"configuration: JWT_SECRET has 31 bytes and needs at least 32; `openssl rand -base64 48` makes a good one");
-    assert_snapshot!(secret_error("development-only-secret-that-production-refuses").await, @"configuration: JWT_SECRET is a public development value; `openssl rand -base64 48` makes a good one of your own");
-    assert_snapshot!(secret_error("development-only-secret-of-the-tests").await, @"configuration: JWT_SECRET is a public development value; `openssl rand -base64 48` makes a good one of your own");
-    assert_snapshot!(secret_error("django-insecure-v3l&s8$k2n!x0q@z7w#e5r%t1y^u4i*o6p").await, @"configuration: JWT_SECRET is a public development value; `openssl rand -base64 48` makes a good one of your own");
+    assert_snapshot!(load_error("/settings/tokens/secret", json!(" ")).await, @"configuration: JWT_SECRET has 1 bytes and needs at least 32; generate a secret with `openssl rand -base64 48`");
+    assert_snapshot!(load_error("/settings/tokens/secret", json!("")).await, @"configuration: JWT_SECRET is not set; generate a secret with `openssl rand -base64 48`");
+    assert_snapshot!(secret_error("Zm9vYmFyMTIzNDU2Nzg5MDEyMzQ1Njc").await, @"configuration: JWT_SECRET has 31 bytes and needs at least 32; generate a secret with `openssl rand -base64 48`");
+    assert_snapshot!(secret_error("development-only-secret-that-production-refuses").await, @"configuration: JWT_SECRET is a public development value; generate a secret with `openssl rand -base64 48`");
+    assert_snapshot!(secret_error("development-only-secret-of-the-tests").await, @"configuration: JWT_SECRET is a public development value; generate a secret with `openssl rand -base64 48`");
+    assert_snapshot!(secret_error("django-insecure-v3l&s8$k2n!x0q@z7w#e5r%t1y^u4i*o6p").await, @"configuration: JWT_SECRET is a public development value; generate a secret with `openssl rand -base64 48`");
 }
 
 #[tokio::test]
 async fn weak_secrets_are_rejected() {
     let expected = secret_error(&"x".repeat(48)).await;
-    assert_snapshot!(expected, @"configuration: JWT_SECRET is a sample, or too easy to guess; `openssl rand -base64 48` makes a good one");
+    assert_snapshot!(expected, @"configuration: JWT_SECRET is a sample, or too easy to guess; generate a secret with `openssl rand -base64 48`");
     for secret in [
         &"0".repeat(32),
         &"ab".repeat(32),
@@ -147,11 +147,11 @@ proptest! {
 #[tokio::test]
 async fn development_databases_are_rejected() {
     let told = async |uri: &str| load_error("/database/uri", json!(uri)).await;
-    assert_snapshot!(told("").await, @"configuration: DATABASE_URL is not set; it names one, such as postgres://user:password@host:5432/name or sqlite://file.sqlite?mode=rwc");
+    assert_snapshot!(told("").await, @"configuration: DATABASE_URL is not set; set it to the URL of a database, such as postgres://user:password@host:5432/name or sqlite://file.sqlite?mode=rwc");
     assert_snapshot!(told("mysql://u:canary@host/name").await, @"configuration: DATABASE_URL must begin with postgres:// or sqlite://, such as postgres://user:password@host:5432/name or sqlite://file.sqlite?mode=rwc");
-    assert_snapshot!(told("postgres://u:can#ary@host/name").await, @"configuration: DATABASE_URL is not a URL (invalid port number); what is special in one stands percent-encoded in a password");
+    assert_snapshot!(told("postgres://u:can#ary@host/name").await, @"configuration: DATABASE_URL is not a URL (invalid port number); percent-encode special characters in the password");
     let in_memory = told("sqlite::memory:").await;
-    assert_snapshot!(in_memory, @"configuration: DATABASE_URL keeps everything in memory, to be lost at the next start; name a file or a server, such as postgres://user:password@host:5432/name or sqlite://file.sqlite?mode=rwc");
+    assert_snapshot!(in_memory, @"configuration: DATABASE_URL is an in-memory database, which loses all data at a restart; use a file or a server, such as postgres://user:password@host:5432/name or sqlite://file.sqlite?mode=rwc");
     for uri in [
         "sqlite://",
         "sqlite:",
@@ -161,7 +161,7 @@ async fn development_databases_are_rejected() {
         assert_eq!(told(uri).await, in_memory, "{uri}");
     }
     let development = told("sqlite://salam_development.sqlite?mode=rwc").await;
-    assert_snapshot!(development, @"configuration: DATABASE_URL names a database of development or of the tests; give production one of its own, by another name");
+    assert_snapshot!(development, @"configuration: DATABASE_URL has the name of a development or test database; use a separate database with another name in production");
     for uri in [
         "sqlite://salam_test.sqlite",
         "sqlite:///srv/salam/test.db?mode=rwc",
@@ -186,19 +186,19 @@ async fn development_databases_are_rejected() {
 
 #[tokio::test]
 async fn settings_that_empty_the_database_are_rejected() {
-    assert_snapshot!(load_error("/database/dangerously_truncate", json!(true)).await, @"configuration: database.dangerously_truncate empties every table at each start; take it out of the configuration");
-    assert_snapshot!(load_error("/database/dangerously_recreate", json!(true)).await, @"configuration: database.dangerously_recreate drops every table at each start; take it out of the configuration");
+    assert_snapshot!(load_error("/database/dangerously_truncate", json!(true)).await, @"configuration: database.dangerously_truncate is true, which empties all tables at each start; remove it from the configuration");
+    assert_snapshot!(load_error("/database/dangerously_recreate", json!(true)).await, @"configuration: database.dangerously_recreate is true, which drops all tables at each start; remove it from the configuration");
 }
 
 #[tokio::test]
 async fn wildcard_and_insecure_origins_are_rejected() {
     let told = async |origin: &str| load_error("/settings/allowed_origins", json!([origin])).await;
-    assert_snapshot!(told("*").await, @"configuration: settings.allowed_origins: `*` is a wildcard; name each origin: a page of any other could act for whoever looks at it");
-    assert_snapshot!(told("https://*.chat.example").await, @"configuration: settings.allowed_origins: `https://*.chat.example` is a wildcard; name each origin: a page of any other could act for whoever looks at it");
-    assert_snapshot!(told("null").await, @"configuration: settings.allowed_origins: `null` is the origin of every sandboxed page; name one of your own");
-    assert_snapshot!(told("http://chat.example").await, @"configuration: settings.allowed_origins: `http://chat.example/` begins with http://: whoever sits on the way can make it any page; serve it by https://");
-    assert_snapshot!(told("https://user:canary@chat.example").await, @"configuration: settings.allowed_origins: is more than scheme, host and port");
-    assert_snapshot!(told("file:///srv/page.html").await, @"configuration: settings.allowed_origins: `file:///srv/page.html` must be a URL that begins with http:// or https://");
+    assert_snapshot!(told("*").await, @"configuration: settings.allowed_origins: `*` is a wildcard, so pages of other origins could act for their visitors; list each origin");
+    assert_snapshot!(told("https://*.chat.example").await, @"configuration: settings.allowed_origins: `https://*.chat.example` is a wildcard, so pages of other origins could act for their visitors; list each origin");
+    assert_snapshot!(told("null").await, @"configuration: settings.allowed_origins: `null` is the origin of every sandboxed page; list the origins of your own pages");
+    assert_snapshot!(told("http://chat.example").await, @"configuration: settings.allowed_origins: `http://chat.example/` begins with http://, so its pages could be replaced in transit; serve them over https://");
+    assert_snapshot!(told("https://user:canary@chat.example").await, @"configuration: settings.allowed_origins: an entry with `@` has more than scheme, host and port; remove the rest");
+    assert_snapshot!(told("file:///srv/page.html").await, @"configuration: settings.allowed_origins: `file:///srv/page.html` is not an origin: it must begin with http:// or https://");
     for origin in [
         "https://chat.example",
         "https://chat.example:8443",
@@ -212,9 +212,17 @@ async fn wildcard_and_insecure_origins_are_rejected() {
 async fn trusting_all_networks_as_proxies_is_rejected() {
     let told =
         async |network: &str| load_error("/settings/door/trusted_proxies", json!([network])).await;
-    assert_snapshot!(told("0.0.0.0/0").await, @"configuration: settings.door.trusted_proxies has everybody in it, so that everybody could say that they come from anywhere, past every limit; name the networks of your proxies");
-    assert!(told("::/0").await.contains("has everybody in it"));
-    assert!(told("::ffff:0:0/96").await.contains("has everybody in it"));
+    assert_snapshot!(told("0.0.0.0/0").await, @"configuration: settings.door.trusted_proxies contains all IPv4 or all IPv6 addresses, so any client could forge its address and evade the limits; list only the networks of your proxies");
+    assert!(
+        told("::/0")
+            .await
+            .contains("contains all IPv4 or all IPv6 addresses")
+    );
+    assert!(
+        told("::ffff:0:0/96")
+            .await
+            .contains("contains all IPv4 or all IPv6 addresses")
+    );
     for network in ["10.0.0.0/8", "fd00::/8", "127.0.0.1"] {
         assert_eq!(told(network).await, "fine", "{network}");
     }
@@ -223,9 +231,9 @@ async fn trusting_all_networks_as_proxies_is_rejected() {
 #[tokio::test]
 async fn a_public_url_without_tls_is_rejected_unless_local() {
     let told = async |url: &str| load_error("/settings/public_url", json!(url)).await;
-    assert_snapshot!(told("http://chat.example").await, @"configuration: PUBLIC_URL begins with http://, so that passwords and tokens can be read on the way; let a proxy end TLS, and begin it with https://");
-    assert_snapshot!(told("https://user:canary@chat.example").await, @"configuration: PUBLIC_URL is more than scheme, host and port");
-    assert_snapshot!(told("https://chat.example/salam").await, @"configuration: PUBLIC_URL is more than scheme, host and port");
+    assert_snapshot!(told("http://chat.example").await, @"configuration: PUBLIC_URL begins with http://, so passwords and tokens could be read in transit; use a proxy with TLS and a PUBLIC_URL that begins with https://");
+    assert_snapshot!(told("https://user:canary@chat.example").await, @"configuration: PUBLIC_URL has more than scheme, host and port; remove the rest");
+    assert_snapshot!(told("https://chat.example/salam").await, @"configuration: PUBLIC_URL has more than scheme, host and port; remove the rest");
     for url in [
         "http://10.0.0.1",
         "http://[2001:db8::1]:8000",
@@ -248,7 +256,7 @@ async fn a_public_url_without_tls_is_rejected_unless_local() {
 #[tokio::test]
 async fn unsafe_loco_settings_are_rejected() {
     let cors = json!({"enable": true});
-    assert_snapshot!(load_error("/server/middlewares/cors", cors).await, @"configuration: server.middlewares.cors.allow_origins has a wildcard or `null` in it, as it has by default; name each origin");
+    assert_snapshot!(load_error("/server/middlewares/cors", cors).await, @"configuration: server.middlewares.cors.allow_origins contains a wildcard, which is the default, or `null`; list each origin");
     let cors = json!({"enable": true, "allow_origins": ["https://chat.example", "null"]});
     assert!(
         load_error("/server/middlewares/cors", cors)
@@ -257,8 +265,8 @@ async fn unsafe_loco_settings_are_rejected() {
     );
     let cors = json!({"enable": true, "allow_origins": ["https://chat.example"]});
     assert_eq!(load_error("/server/middlewares/cors", cors).await, "fine");
-    assert_snapshot!(load_error("/logger/enable", json!(false)).await, @"configuration: logger.enable is false: nobody would see what goes wrong; make it true");
-    assert_snapshot!(load_error("/logger/pretty_backtrace", json!(true)).await, @"configuration: logger.pretty_backtrace slows every error down and logs paths of the sources; make it false");
+    assert_snapshot!(load_error("/logger/enable", json!(false)).await, @"configuration: logger.enable is false, so no error would be logged; set it to true");
+    assert_snapshot!(load_error("/logger/pretty_backtrace", json!(true)).await, @"configuration: logger.pretty_backtrace is true, which slows down each error and logs source paths; set it to false");
 }
 
 #[tokio::test]
@@ -273,13 +281,13 @@ async fn all_problems_are_reported_at_once() {
     ])
     .await;
     assert_snapshot!(all, @"
-    configuration: settings.tokens.leeway is 31 and may be 30 at most
-    configuration: JWT_SECRET has 5 bytes and needs at least 32; `openssl rand -base64 48` makes a good one
-    configuration: DATABASE_URL keeps everything in memory, to be lost at the next start; name a file or a server, such as postgres://user:password@host:5432/name or sqlite://file.sqlite?mode=rwc
-    configuration: database.dangerously_recreate drops every table at each start; take it out of the configuration
-    configuration: settings.allowed_origins: `*` is a wildcard; name each origin: a page of any other could act for whoever looks at it
-    configuration: settings.allowed_origins: `null` is the origin of every sandboxed page; name one of your own
-    configuration: PUBLIC_URL begins with http://, so that passwords and tokens can be read on the way; let a proxy end TLS, and begin it with https://
+    configuration: settings.tokens.leeway is 31; it must be 30 or less
+    configuration: JWT_SECRET has 5 bytes and needs at least 32; generate a secret with `openssl rand -base64 48`
+    configuration: DATABASE_URL is an in-memory database, which loses all data at a restart; use a file or a server, such as postgres://user:password@host:5432/name or sqlite://file.sqlite?mode=rwc
+    configuration: database.dangerously_recreate is true, which drops all tables at each start; remove it from the configuration
+    configuration: settings.allowed_origins: `*` is a wildcard, so pages of other origins could act for their visitors; list each origin
+    configuration: settings.allowed_origins: `null` is the origin of every sandboxed page; list the origins of your own pages
+    configuration: PUBLIC_URL begins with http://, so passwords and tokens could be read in transit; use a proxy with TLS and a PUBLIC_URL that begins with https://
     ");
     // Also where the settings cannot be read.
     let all = load_error_with(&[
@@ -289,7 +297,7 @@ async fn all_problems_are_reported_at_once() {
     .await;
     assert_snapshot!(all, @"
     configuration: settings.time_zone: failed to parse timezone: 'Mars/Olympus'
-    configuration: JWT_SECRET has 5 bytes and needs at least 32; `openssl rand -base64 48` makes a good one
+    configuration: JWT_SECRET has 5 bytes and needs at least 32; generate a secret with `openssl rand -base64 48`
     ");
 }
 
@@ -313,8 +321,8 @@ async fn the_process_prints_all_problems_and_exits() {
     let run = CommandRun::start_in_production(&[]).await;
     assert_eq!(run.code, Some(1));
     assert_snapshot!(run.output, @"
-    error: configuration: JWT_SECRET is not set; `openssl rand -base64 48` makes a good one
-    error: configuration: DATABASE_URL is not set; it names one, such as postgres://user:password@host:5432/name or sqlite://file.sqlite?mode=rwc
+    error: configuration: JWT_SECRET is not set; generate a secret with `openssl rand -base64 48`
+    error: configuration: DATABASE_URL is not set; set it to the URL of a database, such as postgres://user:password@host:5432/name or sqlite://file.sqlite?mode=rwc
     ");
 
     let canary = "canary-canary-canary-canary-canary";
@@ -328,10 +336,10 @@ async fn the_process_prints_all_problems_and_exits() {
     assert_eq!(run.code, Some(1));
     assert_snapshot!(run.output, @"
     error: configuration: settings.channels.redis_url: must begin with redis://, rediss://, redis+sentinel:// or rediss+sentinel://
-    error: configuration: JWT_SECRET is a sample, or too easy to guess; `openssl rand -base64 48` makes a good one
-    error: configuration: DATABASE_URL names a database of development or of the tests; give production one of its own, by another name
-    error: configuration: PUBLIC_URL is more than scheme, host and port
-    error: configuration: PUBLIC_URL begins with http://, so that passwords and tokens can be read on the way; let a proxy end TLS, and begin it with https://
+    error: configuration: JWT_SECRET is a sample, or too easy to guess; generate a secret with `openssl rand -base64 48`
+    error: configuration: DATABASE_URL has the name of a development or test database; use a separate database with another name in production
+    error: configuration: PUBLIC_URL has more than scheme, host and port; remove the rest
+    error: configuration: PUBLIC_URL begins with http://, so passwords and tokens could be read in transit; use a proxy with TLS and a PUBLIC_URL that begins with https://
     ");
 }
 
