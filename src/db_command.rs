@@ -33,9 +33,9 @@ pub struct DbCommand {
 enum Action {
     /// Create the database (PostgreSQL)
     Create,
-    /// Run the migrations that have not run
+    /// Run the pending migrations
     Migrate,
-    /// Revert migrations, one or the given number; the tables that they created are deleted
+    /// Revert the last migration, or the given number of migrations, and delete their tables
     Down {
         /// The number of migrations
         #[arg(default_value_t = 1)]
@@ -81,7 +81,7 @@ enum Action {
 
 #[derive(clap::Args)]
 struct Consent {
-    /// Run in production too, where the command deletes the data of users
+    /// Run in production too, and delete the data of users
     #[arg(long)]
     yes_delete_everything: bool,
 }
@@ -119,8 +119,8 @@ impl DbCommand {
             && !consent.yes_delete_everything
         {
             return Err(Error::Message(format!(
-                "`{command}` would delete everything in {} ({environment}); nothing was done. Make a backup, \
-                 then add --yes-delete-everything",
+                "`{command}` would delete data in {} ({environment}); nothing was changed. Make a \
+                 backup, then add --yes-delete-everything",
                 database.describe()
             )));
         }

@@ -20,7 +20,7 @@ use crate::app::App;
 #[command(name = "start", bin_name = "cargo loco start")]
 #[command(group(ArgGroup::new("start_mode").args(&["worker", "server_and_worker", "all"])))]
 pub struct StartCommand {
-    /// Start a worker; with tags, for their jobs alone (--worker=tag1,tag2)
+    /// Start a worker; with tags, only for jobs with these tags (--worker=tag1,tag2)
     #[arg(short, long, value_delimiter = ',', num_args = 0.., conflicts_with_all = ["server_and_worker", "all"])]
     worker: Option<Vec<String>>,
     /// Start the server and a worker in one process
@@ -35,10 +35,10 @@ pub struct StartCommand {
     /// Specify the address to listen on [default: server.binding]
     #[arg(short, long)]
     binding: Option<String>,
-    /// Specify the port to listen on; 0 takes any [default: server.port]
+    /// Specify the port to listen on; 0 selects a free port [default: server.port]
     #[arg(short, long)]
     port: Option<i32>,
-    /// Print no banner; where the log is JSON, there is none
+    /// Print no banner; a log in JSON never has a banner
     #[arg(short, long)]
     no_banner: bool,
     /// Specify the environment [default: development]

@@ -22,9 +22,11 @@ const POOLER_TEST_ROUNDS: usize = 5;
 /// The longest time of the whole check.
 const POOLER_TEST_TIMEOUT: Duration = Duration::from_secs(4);
 
-const UNSUITABLE_POOLER_TEXT: &str = "a pooler in transaction or statement mode stands before PostgreSQL: two sessions share one server \
-                       connection, and Salam needs sessions of its own; use session mode (PgBouncer: \
-                       `pool_mode = session`), or connect to PostgreSQL directly";
+const UNSUITABLE_POOLER_TEXT: &str = "the pooler in front of PostgreSQL is in transaction or \
+                                      statement mode: two sessions share one server connection, \
+                                      but Salam needs one server connection for each session; use \
+                                      session mode (PgBouncer: `pool_mode = session`), or connect \
+                                      to PostgreSQL directly";
 
 /// Refuses a pooler that lets two sessions share a server connection. Accepts SQLite.
 ///
@@ -49,9 +51,9 @@ pub async fn check_pooler(db: &DatabaseConnection) -> Result<(), DbErr> {
         Ok::<_, SqlxError>(is_shared)
     };
     let timeout_error = || {
-        DbErr::Conn(RuntimeErr::Internal(
-            "PostgreSQL does not answer".to_owned(),
-        ))
+        DbErr::Conn(RuntimeErr::Internal(format!(
+            "PostgreSQL did not respond within {POOLER_TEST_TIMEOUT:?}"
+        )))
     };
     let is_shared = timeout(POOLER_TEST_TIMEOUT, comparison)
         .await

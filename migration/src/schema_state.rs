@@ -70,11 +70,13 @@ impl SchemaState {
         match self {
             Self::Pending(_) => Ok(()),
             Self::Foreign => Err(DbErr::Migration(
-                "the database has tables of something else; give Salam one of its own".to_owned(),
+                "the database has tables of another program; use a separate database for Salam"
+                    .to_owned(),
             )),
             Self::Newer(unknown) => Err(DbErr::Migration(format!(
-                "the database was migrated by a newer version, which knows {}; start that, or \
-                 restore a backup of before, or delete the database if it is only for development",
+                "the database was migrated by a newer version, with migrations that this version \
+                 does not have: {}; start the newer version, restore a backup from before the \
+                 migrations, or, in development, delete the database",
                 unknown.join(", ")
             ))),
         }

@@ -75,9 +75,9 @@ pub fn check_wal_owner(uri: &str) -> Result<(), String> {
         return Ok(());
     }
     Err(format!(
-        "{wal} is the write-ahead log of another file than {file}, which was replaced, such as by a backup, \
-         after a crash. Opening the two together would damage the file. To go on with the file, delete \
-         {wal}; to go on with the database of before, put its file back",
+        "{wal} is the write-ahead log of another file than {file}, which was replaced after a \
+         crash, for example by a backup. Opening both together would damage {file}. To use \
+         {file}, delete {wal}. To use the previous database, restore its file",
         wal = wal.display(),
         file = file.display(),
     ))

@@ -112,7 +112,7 @@ async fn the_wal_of_another_file_is_rejected() {
             run.output
         );
         if args == ["start"] {
-            assert_snapshot!(run.output.replace(folder, "[data]"), @"error: [data]/salam.sqlite-wal is the write-ahead log of another file than [data]/salam.sqlite, which was replaced, such as by a backup, after a crash. Opening the two together would damage the file. To go on with the file, delete [data]/salam.sqlite-wal; to go on with the database of before, put its file back");
+            assert_snapshot!(run.output.replace(folder, "[data]"), @"error: [data]/salam.sqlite-wal is the write-ahead log of another file than [data]/salam.sqlite, which was replaced after a crash, for example by a backup. Opening both together would damage [data]/salam.sqlite. To use [data]/salam.sqlite, delete [data]/salam.sqlite-wal. To use the previous database, restore its file");
         }
     }
     assert_eq!(
@@ -155,11 +155,11 @@ async fn destructive_db_commands_need_confirmation_in_production() {
         refused += &run.output.replace(folder, "[data]");
     }
     assert_snapshot!(refused, @"
-    error: `db truncate` would delete everything in the file [data]/salam.sqlite (production); nothing was done. Make a backup, then add --yes-delete-everything
-    error: `db reset` would delete everything in the file [data]/salam.sqlite (production); nothing was done. Make a backup, then add --yes-delete-everything
-    error: `db down` would delete everything in the file [data]/salam.sqlite (production); nothing was done. Make a backup, then add --yes-delete-everything
-    error: `db down` would delete everything in the file [data]/salam.sqlite (production); nothing was done. Make a backup, then add --yes-delete-everything
-    error: `db seed --reset` would delete everything in the file [data]/salam.sqlite (production); nothing was done. Make a backup, then add --yes-delete-everything
+    error: `db truncate` would delete data in the file [data]/salam.sqlite (production); nothing was changed. Make a backup, then add --yes-delete-everything
+    error: `db reset` would delete data in the file [data]/salam.sqlite (production); nothing was changed. Make a backup, then add --yes-delete-everything
+    error: `db down` would delete data in the file [data]/salam.sqlite (production); nothing was changed. Make a backup, then add --yes-delete-everything
+    error: `db down` would delete data in the file [data]/salam.sqlite (production); nothing was changed. Make a backup, then add --yes-delete-everything
+    error: `db seed --reset` would delete data in the file [data]/salam.sqlite (production); nothing was changed. Make a backup, then add --yes-delete-everything
     ");
     assert_eq!(stored_usernames(file).await, ["ann"]);
     let args = [
@@ -186,7 +186,7 @@ async fn the_database_to_delete_is_named_without_its_password() {
     ];
     let run = CommandRun::run(&["db", "reset", "-e", "production"], &variables).await;
     assert_eq!(run.code, Some(1));
-    assert_snapshot!(run.output, @"error: `db reset` would delete everything in the database chat at db.example:5433 (production); nothing was done. Make a backup, then add --yes-delete-everything");
+    assert_snapshot!(run.output, @"error: `db reset` would delete data in the database chat at db.example:5433 (production); nothing was changed. Make a backup, then add --yes-delete-everything");
 }
 
 #[tokio::test]

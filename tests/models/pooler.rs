@@ -73,7 +73,7 @@ async fn pgbouncer_transaction_mode_is_rejected() {
     let pooler = PgBouncer::in_front_of(&database.uri, "transaction").await;
     let uri = pooler.uri(&database.uri);
     let refused = check_pooler_at(&uri).await.unwrap_err().to_string();
-    assert_snapshot!(refused, @"Migration Error: a pooler in transaction or statement mode stands before PostgreSQL: two sessions share one server connection, and Salam needs sessions of its own; use session mode (PgBouncer: `pool_mode = session`), or connect to PostgreSQL directly");
+    assert_snapshot!(refused, @"Migration Error: the pooler in front of PostgreSQL is in transaction or statement mode: two sessions share one server connection, but Salam needs one server connection for each session; use session mode (PgBouncer: `pool_mode = session`), or connect to PostgreSQL directly");
     // `start` says the same, before it serves anybody.
     let mut config = App::load_config(&Environment::Test).await.unwrap();
     config.database.uri = uri;
