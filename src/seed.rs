@@ -57,8 +57,8 @@ struct Cast {
 pub async fn run(ctx: &AppContext) -> Result<()> {
     if is_production(&ctx.environment) {
         return Err(USAGE.error(&format!(
-            "everybody knows the password of those whom it makes, so it runs in development and in \
-             tests alone, and this is {}",
+            "the password of the example users is public, so the command runs only in development \
+             and test; this environment is {}",
             ctx.environment
         )));
     }
@@ -74,9 +74,9 @@ pub async fn run(ctx: &AppContext) -> Result<()> {
         users.iter().all(Option::is_some) && LUNCH.exists(db).await? && SALAM.exists(db).await?;
     if is_complete {
         return print_line(&summary(
-            "It was all there already: nothing was changed.",
+            "The example data already exists: nothing was changed.",
             &format!(
-                "its code was shown when it was made; {} can make another",
+                "its code was shown when it was created; {} can create another invite",
                 SALAM.owner.username()
             ),
         ));
@@ -89,9 +89,9 @@ pub async fn run(ctx: &AppContext) -> Result<()> {
         .await
         .map_err(Error::wrap)?;
     print_line(&summary(
-        "There is something to look at now.",
+        "The example data is complete.",
         &format!(
-            "{} (to {}, for {} days)",
+            "{} (to {}, valid for {} days)",
             code.as_str(),
             group.name,
             INVITE_LIFETIME.num_days()
@@ -113,7 +113,7 @@ fn summary(first_line: &str, invite: &str) -> String {
     let groups = [&LUNCH, &SALAM].map(|group| format!("{} ({})", group.name, group.title));
     format!(
         "{first_line}\n  users     {}\n  password  {SEED_PASSWORD}\n  groups    {}\n  invite    {invite}\n\
-         A server that runs on this database shows it to whoever logs in.",
+         To see the data, log in as one of these users on a server that uses this database.",
         people.join(", "),
         groups.join(", ")
     )
@@ -140,9 +140,10 @@ impl SeedUser {
                 .await?
         {
             return Err(USAGE.error(&format!(
-                "`{}` is somebody else here (another password, deactivated, or a name that looks the \
-                 same), and nothing was changed; name another database by DATABASE_URL, or empty this \
-                 one with `cargo loco db reset`",
+                "the username `{}` belongs to another account (with another password, \
+                 deactivated, or with a username that looks the same); nothing was changed. Set \
+                 DATABASE_URL to another database, or empty this database with `cargo loco db \
+                 reset`",
                 username.as_str()
             )));
         }

@@ -95,12 +95,12 @@ async fn a_running_server_shows_the_seed_data() {
     let app = TestApp::start().await;
     let (told, _) = run_seed_successfully(&app.database, &[]).await;
     assert_snapshot!(told, @"
-    There is something to look at now.
+    The example data is complete.
       users     ann (Ann Lee), bob (Bob Roy), leyla (لیلا)
       password  a staple of batteries
       groups    chat_5eed0001 (Lunch), chat_5eed0002 (سلام)
-      invite    [code] (to chat_5eed0002, for 7 days)
-    A server that runs on this database shows it to whoever logs in.
+      invite    [code] (to chat_5eed0002, valid for 7 days)
+    To see the data, log in as one of these users on a server that uses this database.
     ");
     let mut told = String::new();
     for username in ["ann", "bob", "leyla"] {
@@ -184,12 +184,12 @@ async fn a_second_seed_changes_nothing() {
     let run = run_seed(&app.database, &[]).await;
     assert_eq!(run.code, Some(0));
     assert_snapshot!(run.output, @"
-    It was all there already: nothing was changed.
+    The example data already exists: nothing was changed.
       users     ann (Ann Lee), bob (Bob Roy), leyla (لیلا)
       password  a staple of batteries
       groups    chat_5eed0001 (Lunch), chat_5eed0002 (سلام)
-      invite    its code was shown when it was made; leyla can make another
-    A server that runs on this database shows it to whoever logs in.
+      invite    its code was shown when it was created; leyla can create another invite
+    To see the data, log in as one of these users on a server that uses this database.
     ");
     assert_eq!(all().await, before);
 }
@@ -231,9 +231,12 @@ async fn seed_is_rejected_when_a_username_is_taken() {
         let run = run_seed(&app.database, &[]).await;
         assert_eq!(run.code, Some(1), "{taken}: {}", run.output);
         if taken == "ann" {
-            assert_snapshot!(run.output, @"error: db seed: `ann` is somebody else here (another password, deactivated, or a name that looks the same), and nothing was changed; name another database by DATABASE_URL, or empty this one with `cargo loco db reset`");
+            assert_snapshot!(run.output, @"error: db seed: the username `ann` belongs to another account (with another password, deactivated, or with a username that looks the same); nothing was changed. Set DATABASE_URL to another database, or empty this database with `cargo loco db reset`");
         }
-        assert!(run.output.contains(&format!("`{of}` is somebody else")));
+        assert!(
+            run.output
+                .contains(&format!("`{of}` belongs to another account"))
+        );
         for username in ["ann", "bob", "leyla"] {
             let answer = try_to_log_in(&app, username).await;
             assert_eq!(answer.status, 401, "{taken}: {username}: {answer}");
@@ -254,7 +257,7 @@ async fn seed_is_rejected_in_production() {
     )
     .await;
     assert_eq!(run.code, Some(1));
-    assert_snapshot!(run.output, @"error: db seed: everybody knows the password of those whom it makes, so it runs in development and in tests alone, and this is production");
+    assert_snapshot!(run.output, @"error: db seed: the password of the example users is public, so the command runs only in development and test; this environment is production");
     for username in ["ann", "bob", "leyla"] {
         assert_eq!(try_to_log_in(&app, username).await.status, 401);
     }
