@@ -26,5 +26,5 @@ async fn it_finds_the_user_or_says_what_is_missing() {
     assert_snapshot!(told, @"error: {{ name }}: there is no user `bob`");
     let (ok, told) = run(&app, "", "{{ name }}", &[]).await;
     assert!(!ok);
-    assert_snapshot!(told, @"error: {{ name }}: `username` is missing; like this: cargo loco task {{ name }} username:ann");
+    assert_snapshot!(told, @"error: {{ name }}: the argument `username` is missing; example: cargo loco task {{ name }} username:ann");
 }

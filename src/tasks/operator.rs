@@ -32,7 +32,9 @@ impl TaskUsage {
     pub fn required_argument<'a>(&self, vars: &'a task::Vars, name: &str) -> Result<&'a str> {
         self.optional_argument(vars, name)?.ok_or_else(|| {
             let example = self.example;
-            self.error(&format!("`{name}` is missing; like this: {example}"))
+            self.error(&format!(
+                "the argument `{name}` is missing; example: {example}"
+            ))
         })
     }
 
@@ -49,11 +51,11 @@ impl TaskUsage {
         let example = self.example;
         for (key, value) in &vars.cli {
             if !self.argument_names().any(|name| name == key) {
-                let message = format!("`{key}` is not an argument; like this: {example}");
+                let message = format!("the argument `{key}` does not exist; example: {example}");
                 return Err(self.error(&message));
             }
             if value.is_empty() {
-                let message = format!("`{key}` is missing its value; like this: {example}");
+                let message = format!("the argument `{key}` has no value; example: {example}");
                 return Err(self.error(&message));
             }
         }

@@ -29,8 +29,11 @@ impl Task for SessionRevoke {
             None => sessions::Model::revoke_all(&ctx.db, user.id, None).await?,
             Some(id) => {
                 let session_id = id.parse();
-                let session_id =
-                    session_id.map_err(|_| USAGE.error(&format!("`{id}` is no id")))?;
+                let session_id = session_id.map_err(|_| {
+                    USAGE.error(&format!(
+                        "`{id}` is not a session id; `cargo loco task session:list` shows the ids"
+                    ))
+                })?;
                 if !sessions::Model::revoke(&ctx.db, user.id, session_id).await? {
                     let username = &user.username;
                     return Err(USAGE.error(&format!("{username} has no session `{id}`")));
@@ -41,7 +44,7 @@ impl Task for SessionRevoke {
         let when = close_ended_sockets(ctx, &user).await?;
         let sessions = if revoked == 1 { "session" } else { "sessions" };
         print_line(&format!(
-            "{revoked} {sessions} of {} ended; the sockets are closed {when}",
+            "revoked {revoked} {sessions} of {}; the sockets are closed {when}",
             user.username
         ))
     }

@@ -33,8 +33,8 @@ impl Task for UserDeactivate {
         publish_events(ctx, &transferred).await?;
         let count = transferred.len();
         print_line(&format!(
-            "{} cannot log in any more; all sessions have ended, their sockets are closed {when}; \
-             groups that have another owner now: {count}",
+            "{} can no longer log in; all sessions have ended, and their sockets are closed \
+             {when}; groups with a new owner: {count}",
             user.username
         ))
     }

@@ -36,7 +36,8 @@ impl Task for UserResetPassword {
             .map_err(Error::wrap)?;
         let when = close_ended_sockets(ctx, &user).await?;
         print_line(&format!(
-            "the password of {} is now {}\nall sessions have ended, their sockets are closed {when}",
+            "the password of {} is now {}\nall sessions have ended, and their sockets are closed \
+             {when}",
             user.username,
             password.expose()
         ))

@@ -34,8 +34,8 @@ async fn a_deactivated_user_is_logged_out_until_reactivated() {
     assert!(ok, "{told}");
     assert_eq!(
         told.trim(),
-        "ann cannot log in any more; all sessions have ended, their sockets are closed within a second; \
-         groups that have another owner now: 1"
+        "ann can no longer log in; all sessions have ended, and their sockets are closed within a \
+         second; groups with a new owner: 1"
     );
     assert_eq!(rich.bye_code().await, 4410);
     assert_eq!(base.close_code().await, 4410);
@@ -83,7 +83,10 @@ async fn unknown_or_empty_task_arguments_are_rejected() {
         &["username:"],
     ] {
         let (ok, told) = run_task(&app, "", "session:revoke", arguments).await;
-        assert!(!ok && told.contains("like this:"), "{arguments:?}: {told}");
+        assert!(
+            !ok && told.contains("; example: cargo loco"),
+            "{arguments:?}: {told}"
+        );
     }
     assert!(ann.is_logged_in().await);
 }
@@ -131,12 +134,15 @@ async fn sessions_can_be_listed_and_revoked() {
     assert!(ok, "{told}");
     assert_eq!(
         told.trim(),
-        "1 session of ann ended; the sockets are closed within 30 seconds"
+        "revoked 1 session of ann; the sockets are closed within 30 seconds"
     );
     assert!(!ann.is_logged_in().await && others[0].is_logged_in().await);
     assert_eq!(socket.close_code().await, 4410);
     let (ok, told) = run_task(&app, "", "session:revoke", &["username:ann"]).await;
-    assert!(ok && told.starts_with("2 sessions of ann ended"), "{told}");
+    assert!(
+        ok && told.starts_with("revoked 2 sessions of ann;"),
+        "{told}"
+    );
     assert!(!others[0].is_logged_in().await && !others[1].is_logged_in().await);
     let (ok, told) = run_task(&app, "", "session:list", &["username:ann"]).await;
     assert_eq!((ok, told.trim()), (true, "ann is not logged in"));
@@ -144,7 +150,7 @@ async fn sessions_can_be_listed_and_revoked() {
         (
             "session:revoke",
             vec![],
-            "`username` is missing; like this: cargo loco",
+            "the argument `username` is missing; example: cargo loco",
         ),
         (
             "session:revoke",
@@ -154,13 +160,13 @@ async fn sessions_can_be_listed_and_revoked() {
         (
             "session:revoke",
             vec!["username:ann", "id:x"],
-            "`x` is no id",
+            "`x` is not a session id",
         ),
         ("session:revoke", one.to_vec(), "ann has no session"),
         (
             "user:deactivate",
             vec!["username:"],
-            "`username` is missing",
+            "`username` has no value",
         ),
     ] {
         let (ok, told) = run_task(&app, "", task, &arguments).await;

@@ -88,10 +88,13 @@ async fn group_send_reports_invalid_arguments() {
     let ann = app.user("ann").await;
     let group = format!("group:{}", ann.start_chat().await);
     let cases = [
-        (vec![], "`group` is missing; like this: cargo loco task"),
+        (
+            vec![],
+            "the argument `group` is missing; example: cargo loco task",
+        ),
         (vec!["message:x"], "`group` is missing"),
         (vec![&*group], "`message` is missing"),
-        (vec![&*group, "message:"], "`message` is missing"),
+        (vec![&*group, "message:"], "`message` has no value"),
         (
             vec!["group:chat_00000000", "message:x"],
             "there is no group `chat_00000000`",
