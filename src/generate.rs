@@ -113,8 +113,8 @@ pub fn run(mut args: Vec<String>) -> Result<ExitCode> {
     }
     if !is_new && matches!(kind.as_str(), "scaffold" | "model") {
         return Err(Error::Message(
-            "there is one of this name already, which stays as it is; `cargo loco generate migration` \
-             makes another column"
+            "a model of this name already exists, and was not changed; to add a column, use \
+             `cargo loco generate migration`"
                 .to_owned(),
         ));
     }
@@ -143,12 +143,14 @@ fn check_fields(args: &[String]) -> Result<()> {
         let is_owner = OWNER_FIELDS.contains(&field.as_str());
         if is_owner && is_public {
             return Err(Error::Message(format!(
-                "`{field}` says whose they are, and `--no-auth` that they are everybody's"
+                "`{field}` gives each row an owner, but `--no-auth` makes all rows public; remove \
+                 one of the two"
             )));
         }
         if !is_owner && ["user_id", "group_id"].contains(&column.as_str()) {
             return Err(Error::Message(format!(
-                "`{field}`: the column `{column}` says whose they are, as `{}` or `{}` alone",
+                "`{field}`: the column `{column}` is reserved for the owner of a row; write `{}` \
+                 or `{}`, or use another name",
                 OWNER_FIELDS[0], OWNER_FIELDS[1]
             )));
         }
@@ -157,8 +159,8 @@ fn check_fields(args: &[String]) -> Result<()> {
         let type_name = type_name.trim_end_matches(['!', '^', '?']);
         if type_name != "references" && !COLUMN_TYPES.contains(&type_name) {
             return Err(Error::Message(format!(
-                "`{field}`: `{type_name}` is not among the types that are the same on SQLite and \
-                 PostgreSQL: {}, references",
+                "`{field}`: the type `{type_name}` is not supported; the types that are the same \
+                 on SQLite and PostgreSQL are {}, references",
                 COLUMN_TYPES.join(", ")
             )));
         }
@@ -181,8 +183,8 @@ fn check_enum_values(field: &str, spec: &str) -> Result<()> {
                 .all(|c| c.is_ascii_alphanumeric() || c == '_' || c == '-');
         if !is_name {
             return Err(Error::Message(format!(
-                "`{field}`: `{value}` is no value of an enum; one is of letters, digits, `_` and `-`, \
-                 and begins with a letter"
+                "`{field}`: `{value}` is not a valid enum value; use letters, digits, `_` and \
+                 `-`, and begin with a letter"
             )));
         }
     }
@@ -203,8 +205,8 @@ fn add_default_owner(args: &mut Vec<String>) -> Result<()> {
     }
     args.push(OWNER_FIELDS[0].to_owned());
     print_line(
-        "Added `user:references`: each user has some of their own. `chat_group:references:group_id` \
-         makes them a group's instead, and `--no-auth` everybody's.",
+        "Added `user:references`: each row belongs to a user. Use \
+         `chat_group:references:group_id` for rows of a group, or `--no-auth` for public rows.",
     )
 }
 
@@ -218,7 +220,8 @@ fn check_sea_orm_cli() -> Result<()> {
         return Ok(());
     }
     Err(Error::Message(format!(
-        "sea-orm-cli {SEA_ORM_CLI_VERSION} is needed, which writes the entities; `bin/setup` installs it"
+        "sea-orm-cli {SEA_ORM_CLI_VERSION} is required to write the entities; install it with \
+         `bin/setup`"
     )))
 }
 
@@ -264,7 +267,9 @@ fn format_all() -> Result<()> {
     if !formatted.is_ok_and(|status| status.success()) {
         print_line("`cargo fmt` failed: the generated files are not formatted.")?;
     }
-    print_line("Try it: `cargo nextest run`, or `cargo test`. `git status` shows the new files.")
+    print_line(
+        "To try it, run `cargo nextest run` or `cargo test`. `git status` shows the new files.",
+    )
 }
 
 fn print_line(text: &str) -> Result<()> {

@@ -14,7 +14,7 @@ async fn generate_rejects_types_that_differ_between_databases() {
         .await;
         assert_eq!(run.code, Some(1));
         insta::allow_duplicates! {
-            assert_snapshot!(run.output, @"error: `price:decimal!`: `decimal` is not among the types that are the same on SQLite and PostgreSQL: string, text, uuid, small_int, int, big_int, float, double, bool, date, time, date_time, tstz, json, jsonb, enum, references");
+            assert_snapshot!(run.output, @"error: `price:decimal!`: the type `decimal` is not supported; the types that are the same on SQLite and PostgreSQL are string, text, uuid, small_int, int, big_int, float, double, bool, date, time, date_time, tstz, json, jsonb, enum, references");
         }
     }
 }
@@ -24,30 +24,30 @@ async fn generate_rejects_unsupported_arguments() {
     for (args, told) in [
         (
             "--no-auth post user:references",
-            "`user:references` says whose they are, and `--no-auth` that they are everybody's",
+            "`user:references` gives each row an owner, but `--no-auth` makes all rows public; remove one of the two",
         ),
         (
             "post chat_group:references:group_id title:string --no-auth",
-            "`chat_group:references:group_id` says whose they are, and `--no-auth`",
+            "`chat_group:references:group_id` gives each row an owner, but `--no-auth`",
         ),
         (
             "post user:references?",
-            "`user:references?`: the column `user_id` says whose",
+            "`user:references?`: the column `user_id` is reserved",
         ),
         (
             "post user_id:big_int",
-            "`user_id:big_int`: the column `user_id` says whose",
+            "`user_id:big_int`: the column `user_id` is reserved",
         ),
         (
             "post group:references",
-            "`group:references`: the column `group_id` says whose",
+            "`group:references`: the column `group_id` is reserved",
         ),
         (
             "post chat_group:references?:group_id",
-            "the column `group_id` says whose",
+            "the column `group_id` is reserved",
         ),
-        ("post kind:enum:2d,3d", "`2d` is no value of an enum"),
-        ("post kind:enum:a,,b!", "`` is no value of an enum"),
+        ("post kind:enum:2d,3d", "`2d` is not a valid enum value"),
+        ("post kind:enum:a,,b!", "`` is not a valid enum value"),
     ] {
         let args: Vec<&str> = ["generate", "scaffold"]
             .into_iter()
@@ -69,5 +69,5 @@ async fn generate_writes_nothing_without_sea_orm_cli() {
     )
     .await;
     assert_eq!(run.code, Some(1));
-    assert_snapshot!(run.output, @"error: sea-orm-cli 2.0 is needed, which writes the entities; `bin/setup` installs it");
+    assert_snapshot!(run.output, @"error: sea-orm-cli 2.0 is required to write the entities; install it with `bin/setup`");
 }
