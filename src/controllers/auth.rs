@@ -225,10 +225,7 @@ pub async fn refresh(
         } => (session, next_token),
         RefreshOutcome::SessionNotFound => return Err(Error::InvalidRefreshToken),
         RefreshOutcome::TokenReused { user } => {
-            tracing::warn!(
-                user = user.id,
-                "a refresh token came twice: its session was ended"
-            );
+            tracing::warn!(user = user.id, "refresh token reused: session revoked");
             channels.recheck_sessions(&user);
             return Err(Error::InvalidRefreshToken);
         }

@@ -123,7 +123,7 @@ fn evict_if_full<K: Eq + Hash, V, W: Copy + Ord>(
     if kept.len() < CAPACITY / 2 {
         return;
     }
-    tracing::warn!("more logins fail than are remembered");
+    tracing::warn!("login throttle full: half of the failure counts are dropped");
     let mut weights: Vec<W> = kept.values().map(&weight).collect();
     let middle = weights.len() / 2;
     let (_, least, _) = weights.select_nth_unstable(middle);

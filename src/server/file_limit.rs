@@ -19,6 +19,6 @@ pub(super) fn raise_limit_for_connections(wanted: u32) -> usize {
         }
     };
     let connections = (files - RESERVED_FILES.min(files / 5)).min(wanted.into());
-    tracing::info!(files, connections, "open files at most, and connections");
+    tracing::info!(files, connections, "limits of open files and connections");
     usize::try_from(connections).unwrap_or(usize::MAX)
 }
