@@ -180,7 +180,7 @@ async fn check_join_and_leave_frames(
     {"group":"[group]","seq":1,"type":"sync"}
     {"at":"[now]","by":"ann","cid":"1","data":{"text":"welcome"},"group":"[group]","kind":"message.created","seq":2,"type":"event"}
     {"at":"[now]","by":"ann","data":{"reason":"kicked","user":"bob"},"group":"[group]","kind":"member.left","seq":3,"type":"event"}
-    {"code":"not_member","field":null,"group":"[group]","id":null,"message":"You are no member of this group any more.","retry":false,"retry_after_ms":null,"type":"error"}
+    {"code":"not_member","field":null,"group":"[group]","id":null,"message":"You are no longer a member of this group.","retry":false,"retry_after_ms":null,"type":"error"}
     {"code":"not_member","field":"group","id":1,"message":"This socket is not subscribed to this group.","retry":false,"retry_after_ms":null,"type":"error"}
     {"code":"not_member","field":"groups","id":2,"message":"You are a member of none of these groups.","retry":false,"retry_after_ms":null,"type":"error"}
     "#);

@@ -1,61 +1,72 @@
-//! What the codes mean: of errors, and of the close of a socket. The documents are made of it.
+//! The descriptions of error codes and close codes. The API documents contain them.
 
 use super::CloseReason;
 
-/// A code of a frame `error`, which is the `code` of a refusal over HTTP too.
+/// A code of a frame `error`. Error responses of the HTTP API have the same codes.
 pub struct ErrorCode {
+    /// The code, for programs.
     pub code: &'static str,
-    /// Whether the same may go well later.
+    /// `true` if the same request may succeed later.
     pub is_retryable: bool,
+    /// The meaning of the code.
     pub description: &'static str,
 }
 
-/// Every code of an error.
+/// All error codes.
 pub const ERROR_CODES: [ErrorCode; 15] = [
-    permanent("invalid", "A field is missing or wrong; `field` names it."),
+    permanent(
+        "invalid",
+        "A field is missing or invalid; `field` names it.",
+    ),
     permanent(
         "unauthorized",
-        "There is no live access token, or it is of somebody else.",
+        "The access token is missing or invalid, or belongs to another user.",
     ),
-    permanent("token_expired", "The access token has expired: refresh it."),
-    permanent("forbidden", "Your role does not allow it."),
+    permanent("token_expired", "The access token has expired; refresh it."),
+    permanent("forbidden", "Your role does not allow this."),
     permanent(
         "not_member",
-        "You do not belong to the group, or the socket is not subscribed to it, or there is no such group.",
+        "You are not a member of the group, the socket is not subscribed to the group, or the group does not exist.",
     ),
-    permanent("banned", "You were put out for good."),
-    permanent("not_found", "There is no such thing in the group."),
-    permanent("gone", "The message, or the group, was deleted."),
-    permanent("too_large", "It is over a limit that `hello` gives."),
-    permanent("conflict", "It does not fit to how things are."),
-    permanent("cid_reused", "This `cid` was used for something else."),
-    permanent("limit_exceeded", "There is no room for one more."),
-    retryable("rate_limited", "Too many requests: wait `retry_after_ms`."),
+    permanent("banned", "You are banned from the group."),
+    permanent(
+        "not_found",
+        "The requested object does not exist in the group.",
+    ),
+    permanent("gone", "The message or the group was deleted."),
+    permanent("too_large", "A value exceeds a limit of the frame `hello`."),
+    permanent("conflict", "Conflicts with the current state."),
+    permanent("cid_reused", "This `cid` was used for another request."),
+    permanent(
+        "limit_exceeded",
+        "A maximum number is reached, for example of groups, members or emojis.",
+    ),
+    retryable("rate_limited", "Too many requests; wait `retry_after_ms`."),
     retryable(
         "unavailable",
-        "Not stored, or nobody knows: ask again with the same `cid`.",
+        "The request was not stored, or its outcome is unknown; retry with the same `cid`.",
     ),
-    retryable("internal", "Something is wrong here."),
+    retryable("internal", "Internal server error."),
 ];
 
-const fn permanent(code: &'static str, means: &'static str) -> ErrorCode {
+const fn permanent(code: &'static str, description: &'static str) -> ErrorCode {
     ErrorCode {
         code,
         is_retryable: false,
-        description: means,
+        description,
     }
 }
 
-const fn retryable(code: &'static str, means: &'static str) -> ErrorCode {
+const fn retryable(code: &'static str, description: &'static str) -> ErrorCode {
     ErrorCode {
         code,
         is_retryable: true,
-        description: means,
+        description,
     }
 }
 
 impl CloseReason {
-    /// Every one of them.
+    /// All close reasons.
     pub const ALL: [Self; 18] = [
         Self::ProtocolError,
         Self::BinaryFrame,
@@ -77,30 +88,36 @@ impl CloseReason {
         Self::RateLimited,
     ];
 
-    /// What the client should do about it.
+    /// Returns what the client should do, for the API documents.
     #[must_use]
     pub const fn client_advice(self) -> &'static str {
         match self {
-            Self::ProtocolError => "Mend the client: it broke the WebSocket protocol itself.",
-            Self::BinaryFrame => "Mend the client: frames are text.",
-            Self::InvalidJson => "Mend the client: frames are JSON.",
-            Self::InvalidQuery => "Mend the client: the address asks for what cannot be.",
-            Self::FrameTooBig => "Send less at once; `limits.frame` says how much.",
-            Self::InternalError => "Come back with backoff.",
-            Self::ServerRestart => "Come back; somewhere a server is up.",
-            Self::StoreFailed => "Come back with backoff, and send the post again.",
-            Self::Overloaded => "Come back with backoff.",
-            Self::Unauthorized => {
-                "Refresh the token once and come back; if that is refused, the user logs in."
+            Self::ProtocolError => "Fix the client: it violated the WebSocket protocol.",
+            Self::BinaryFrame => "Fix the client: frames must be text.",
+            Self::InvalidJson => "Fix the client: frames must be JSON.",
+            Self::InvalidQuery => "Fix the client: the query of the address is invalid.",
+            Self::FrameTooBig => "Send smaller frames; the largest size is `limits.frame`.",
+            Self::InternalError => "Reconnect with backoff.",
+            Self::ServerRestart => {
+                "Reconnect; another server is running, or this server will be soon."
             }
-            Self::NotMember => "Stay away until the user is a member (again).",
-            Self::GroupDeleted => "Forget the group.",
+            Self::StoreFailed => "Reconnect with backoff, and send the message again.",
+            Self::Overloaded => "Reconnect with backoff.",
+            Self::Unauthorized => {
+                "Refresh the token once and reconnect. If the refresh is refused, the user must log in."
+            }
+            Self::NotMember => "Do not reconnect until the user is a member (again).",
+            Self::GroupDeleted => "Do not reconnect, and remove the group from the client.",
             Self::TooManySockets => "Close another socket of the user first.",
-            Self::SessionRevoked => "The session was ended, here or elsewhere: the user logs in.",
-            Self::EpochChanged => "Come back and subscribe: the numbers mean something else now.",
-            Self::SlowConsumer => "Come back with backoff, and take faster what comes.",
-            Self::PongTimeout => "Come back with backoff.",
-            Self::RateLimited => "Come back with backoff, and send less.",
+            Self::SessionRevoked => {
+                "The session was revoked, on this device or elsewhere; the user must log in."
+            }
+            Self::EpochChanged => {
+                "Reconnect and subscribe; the event numbers now refer to other events."
+            }
+            Self::SlowConsumer => "Reconnect with backoff, and read frames faster.",
+            Self::PongTimeout => "Reconnect with backoff.",
+            Self::RateLimited => "Reconnect with backoff, and send less.",
         }
     }
 }

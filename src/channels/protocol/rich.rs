@@ -1,4 +1,4 @@
-//! What a rich socket is shown: the frames of `chat.v1.json`.
+//! The frames that a rich socket receives, as the subprotocol `chat.v1.json` defines them.
 
 use std::time::Duration;
 
@@ -9,173 +9,176 @@ use utoipa::ToSchema;
 use super::{CloseReason, hello::Hello, to_json};
 use crate::limits::RateLimited;
 
-/// The subprotocol by which a client asks for it.
+/// The subprotocol that a client offers to get a rich socket.
 pub const SUBPROTOCOL: &str = "chat.v1.json";
 
-/// Milliseconds in which a client comes back for the first time, at random; so that not all come
-/// at once.
+/// The range of the first reconnect delay in milliseconds.
+///
+/// A client chooses a random delay in the range, so that not all clients reconnect at once.
 pub(super) const INITIAL_BACKOFF_MS: [u32; 2] = [0, 5000];
 
-/// The same when the server restarts and all its sockets lose it.
+/// The range of the first reconnect delay after a restart, which closes all sockets of the server.
 const RESTART_BACKOFF_MS: [u32; 2] = [0, 8000];
 
-/// After this a client may try again what could not be stored.
+/// The time after which a client may retry a request that was not stored.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
 
-/// A frame to a rich socket; events are apart, see [`super::event::Told`].
+/// A frame to a rich socket. For events see [`super::event::EncodedEvent`].
 #[derive(Serialize, ToSchema)]
 #[serde(tag = "type", rename_all = "lowercase")]
 pub enum Frame<'a> {
     /// The first frame of every socket.
-    #[schema(title = "Who you are, and what holds here")]
+    #[schema(title = "User, limits and epoch")]
     Hello(Hello<'a>),
-    /// The first frame about each group that the socket is subscribed to.
-    #[schema(title = "A group, and what comes next of it")]
+    /// The first frame of each group to which the socket is subscribed.
+    #[schema(title = "Group state and replay mode")]
     Group(GroupFrame<'a>),
-    /// The one reply to a request that was done.
-    #[schema(title = "Done")]
+    /// The only reply to a request that succeeded.
+    #[schema(title = "Success")]
     Ok(OkReply<'a>),
-    /// The one reply to a request that was not done.
-    #[schema(title = "Not done")]
+    /// The only reply to a request that failed.
+    #[schema(title = "Failure")]
     Error(ErrorReply<'a>),
-    /// All that was missed has been told: what comes now happens now.
-    #[schema(title = "Live from here")]
+    /// The socket has caught up: all later events are live.
+    #[schema(title = "Caught up")]
     Sync {
-        /// Its name.
+        /// The name of the group.
         #[schema(example = "chat_a1b2c3d4")]
         group: &'a str,
-        /// The last event that you have been told.
+        /// The `seq` of the last event that you have received.
         #[schema(example = 58)]
         seq: i64,
     },
-    /// What you have missed is not told: fetch what you need of the history, and go on from `head`.
-    #[schema(title = "Too much was missed")]
+    /// The missed events are not replayed: load what you need from the history, and continue from `head`.
+    #[schema(title = "No replay")]
     Reset {
-        /// Its name.
+        /// The name of the group.
         #[schema(example = "chat_a1b2c3d4")]
         group: &'a str,
         reason: ResetReason,
-        /// The last event of the log; the next that comes is the one after it.
+        /// The `seq` of the last event of the log. The next frame `event` has the `seq` after it.
         #[schema(example = 9120)]
         head: i64,
     },
     /// The last frame before the server closes the socket.
-    #[schema(title = "Goodbye")]
+    #[schema(title = "Close notice")]
     Bye(Bye),
 }
 
-/// The first frame about a group.
+/// The first frame of a group.
 #[derive(Serialize, ToSchema)]
 pub struct GroupFrame<'a> {
-    /// Its name.
+    /// The name of the group.
     #[schema(example = "chat_a1b2c3d4")]
     pub group: &'a str,
-    /// Null where it has none.
+    /// The title of the group; null if the group has no title.
     #[schema(example = "Lunch", required)]
     pub title: Option<&'a str>,
-    /// Yours: `member`, `admin` or `owner`.
+    /// Your role: `member`, `admin` or `owner`.
     #[schema(example = "member")]
     pub role: &'static str,
-    /// The last event of the log.
+    /// The `seq` of the last event of the log.
     #[schema(example = 58)]
     pub head: i64,
-    /// What comes before this is not kept; all is.
+    /// The oldest available `seq`. Currently always 0: nothing is pruned.
     #[schema(example = 0)]
     pub floor: i64,
-    /// The last event that you have read, on any device.
+    /// The `seq` of the last event that you have read, on any device.
     #[schema(example = 57)]
     pub read: i64,
-    /// Messages after it.
+    /// The number of messages after `read`.
     #[schema(example = 1)]
     pub unread: i64,
-    /// Who is here: usernames in order, yours among them.
+    /// The sorted usernames of the online members, including yours.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(example = json!(["ann"]), nullable = false)]
     pub online: Option<&'a [String]>,
-    /// How many are here: of a large group, instead.
+    /// The number of online members. A large group has this number in place of `online`.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub online_count: Option<usize>,
     pub mode: ReplayMode,
 }
 
-/// What comes next of a group.
+/// The kind of events that follow the frame `group`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 #[schema(
-    description = "What comes next: `live`, what happens from now on; `replay`, first what you have \
-                   missed; `reset`, what happens from now on, and what you have missed is to be fetched.",
+    description = "What follows: `live`: new events; `replay`: first the missed events, then new \
+                   events; `reset`: new events, and the client must load the missed ones.",
     example = "replay"
 )]
 pub enum ReplayMode {
-    /// What comes from now on.
+    /// New events follow.
     Live,
-    /// First what the client has missed.
+    /// The missed events follow, then new events.
     Replay,
-    /// What comes from now on; what was missed is to be fetched.
+    /// New events follow. The client must load the missed events from the history.
     Reset,
 }
 
-/// Why what was missed is not told.
+/// The reason why the missed events are not replayed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 #[schema(
-    description = "`too_far`: you have missed more than `limits.replay`; `ahead`: you speak of events \
-                   that the log does not have; `epoch`: your numbers are those of another life of the database.",
+    description = "`too_far`: you have missed more than `limits.replay` events; `ahead`: `after` is past \
+                   the end of the log; `epoch`: your `after` belongs to another epoch of the database.",
     example = "too_far"
 )]
 pub enum ResetReason {
-    /// More was missed than a socket is told again.
+    /// More events were missed than the server replays.
     TooFar,
-    /// The client speaks of events that the log does not have.
+    /// The client's `after` is past the end of the log.
     Ahead,
-    /// The numbers are those of another life of the database.
+    /// The client's `after` belongs to another epoch of the database.
     Epoch,
 }
 
-/// The one reply to a request that was done.
+/// The only reply to a request that succeeded.
 #[derive(Serialize, Default, ToSchema)]
 pub struct OkReply<'a> {
-    /// That of the request.
+    /// The `id` of the request.
     #[schema(example = 7)]
     pub id: i64,
-    /// The number of the event that says so.
+    /// The `seq` of the event that the request created.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(example = 58, nullable = false)]
     pub seq: Option<i64>,
-    /// When it was stored.
+    /// The time at which the event was stored.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(example = "2026-11-22T14:05:09.123Z", nullable = false)]
     pub at: Option<String>,
-    /// That of the request.
+    /// The `cid` of the request.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(example = "01JD3ZK8Q4", nullable = false)]
     pub cid: Option<&'a str>,
-    /// It was done before; this is the first answer again.
+    /// `true` if the request was executed before, or changes nothing. A retry gets the first reply again.
     #[serde(skip_serializing_if = "is_false")]
     pub dup: bool,
-    /// To `auth`: seconds until the socket ends.
+    /// In replies to `auth`: the seconds until the socket is closed.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub auth_expires_in: Option<i64>,
-    /// To `sub`: groups that were asked for, among others, in vain.
+    /// In replies to `sub`: the requested groups to which the socket was not subscribed.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub refused: Vec<FailedGroup<'a>>,
 }
 
-/// A group that a socket may not be told of.
+/// A group to which a socket was not subscribed.
 #[derive(Serialize, ToSchema)]
 pub struct FailedGroup<'a> {
-    /// Its name, as you gave it.
+    /// The name of the group, as in the request.
     #[schema(example = "chat_a1b2c3d4")]
     group: &'a str,
-    /// Why: the code of an error.
+    /// The reason: the code of an error.
     #[schema(example = "not_member")]
     code: &'static str,
 }
 
 impl<'a> FailedGroup<'a> {
-    /// A group of strangers and one that does not exist answer alike.
+    /// Returns the entry for a group that does not exist or whose member the user is not.
+    ///
+    /// Both cases have the same code, so a client cannot find out which groups exist.
     #[must_use]
     pub const fn not_member(group: &'a str) -> Self {
         Self {
@@ -193,34 +196,35 @@ const fn is_false(value: &bool) -> bool {
     !*value
 }
 
-/// The one reply to a request that was not done.
+/// The only reply to a request that failed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct ErrorReply<'a> {
-    /// That of the request; null where it had none that can be read.
+    /// The `id` of the request; null if the request has no readable `id`, or if the error is not a reply.
     #[schema(example = 7, required)]
     pub id: Option<i64>,
-    /// For a program: a slug that does not change.
+    /// The fixed code of the error, for programs.
     #[schema(example = "rate_limited")]
     pub code: &'static str,
-    /// For a person.
+    /// The text of the error, for people.
     #[schema(example = "Too many requests; slow down.")]
     pub message: &'a str,
-    /// Whether the same may go well later.
+    /// `true` if the same request may succeed later.
     #[schema(example = true)]
     pub retry: bool,
-    /// Milliseconds until then, where they are known.
+    /// The milliseconds to wait before the retry, if known.
     #[schema(example = 1200, required)]
     pub retry_after_ms: Option<u64>,
-    /// The field of the request that is at fault, where one is.
+    /// The invalid field of the request, if there is one.
     #[schema(required)]
     pub field: Option<&'static str>,
-    /// The group that the socket has lost, where no request asked.
+    /// The group whose subscription has ended, in an error that is not a reply.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub group: Option<&'a str>,
 }
 
 impl<'a> ErrorReply<'a> {
+    /// Returns an error that a retry cannot repair, without an `id`, a field or a group.
     #[must_use]
     pub const fn new(code: &'static str, message: &'a str) -> Self {
         Self {
@@ -234,13 +238,13 @@ impl<'a> ErrorReply<'a> {
         }
     }
 
-    /// A socket of many groups has lost this one.
+    /// Returns the error for a multi-group socket whose subscription of a group has ended.
     #[must_use]
     pub const fn subscription_lost(group: &'a str, reason: CloseReason) -> Self {
         let (code, message) = match reason {
             CloseReason::GroupDeleted => ("gone", "The group was deleted."),
-            CloseReason::Overloaded => ("unavailable", "Not at the moment; subscribe again."),
-            _ => ("not_member", "You are no member of this group any more."),
+            CloseReason::Overloaded => ("unavailable", "Temporarily unavailable; subscribe again."),
+            _ => ("not_member", "You are no longer a member of this group."),
         };
         Self {
             retry: matches!(reason, CloseReason::Overloaded),
@@ -249,12 +253,13 @@ impl<'a> ErrorReply<'a> {
         }
     }
 
+    /// Returns the error `invalid` for a field.
     #[must_use]
     pub const fn invalid(field: &'static str, message: &'a str) -> Self {
         Self::new("invalid", message).with_field(field)
     }
 
-    /// It could not be stored, or nobody knows whether it was.
+    /// Returns the error for a request that was not stored, or whose outcome is unknown.
     #[must_use]
     pub fn unavailable() -> Self {
         Self {
@@ -262,27 +267,30 @@ impl<'a> ErrorReply<'a> {
             retry_after_ms: u64::try_from(RETRY_AFTER.as_millis()).ok(),
             ..Self::new(
                 "unavailable",
-                "Not at the moment; try again with the same cid.",
+                "Temporarily unavailable; try again with the same cid.",
             )
         }
     }
 
+    /// Returns the error `rate_limited` with the time to wait.
     #[must_use]
     pub fn rate_limited(RateLimited(wait): RateLimited) -> Self {
         Self {
             retry: true,
-            // Not one too few.
+            // One millisecond more, because the conversion rounds down.
             retry_after_ms: u64::try_from(wait.as_millis() + 1).ok(),
             ..Self::new("rate_limited", "Too many requests; slow down.")
         }
     }
 
+    /// Returns the error with the invalid field.
     #[must_use]
     pub const fn with_field(mut self, field: &'static str) -> Self {
         self.field = Some(field);
         self
     }
 
+    /// Returns the error with the `id` of the request.
     #[must_use]
     pub const fn with_id(mut self, id: Option<i64>) -> Self {
         self.id = id;
@@ -290,19 +298,20 @@ impl<'a> ErrorReply<'a> {
     }
 }
 
-/// The last frame.
+/// The last frame before the server closes the socket.
 #[derive(Serialize, ToSchema)]
 pub struct Bye {
-    /// That of the close which follows.
+    /// The code of the close frame that follows.
     #[schema(example = 1012)]
     code: u16,
-    /// For a person.
+    /// The reason, for people.
     #[schema(example = "restart")]
     reason: &'static str,
-    /// Whether to come back without anything else changing.
+    /// `true` if the same client can reconnect with nothing changed.
     #[schema(example = true)]
     reconnect: bool,
-    /// Milliseconds, where the client should come back: the first try, at random between these.
+    /// The range of the first reconnect delay in milliseconds, if the client should reconnect. Choose a random
+    /// delay in the range.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(example = json!([0, 8000]), nullable = false)]
     retry_ms: Option<[u32; 2]>,
@@ -324,6 +333,7 @@ impl From<CloseReason> for Bye {
 }
 
 impl Frame<'_> {
+    /// Encodes the frame as JSON.
     #[must_use]
     pub fn encode(&self) -> Utf8Bytes {
         to_json(self).into()
