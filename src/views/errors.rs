@@ -1,4 +1,4 @@
-//! The JSON of what went wrong.
+//! The JSON of errors, and the descriptions of error responses in the OpenAPI document.
 
 use std::borrow::Cow;
 #[allow(unused_imports, reason = "named by the document")]
@@ -7,128 +7,129 @@ use std::collections::HashMap;
 use serde::{Serialize, Serializer};
 use utoipa::{IntoResponses, ToSchema};
 
-/// A refusal of the base contract, which has no other key.
+/// An error of the base contract. It has no other key.
 #[derive(Serialize, ToSchema)]
 pub struct Refusal {
+    /// The text of the error, for people.
     #[schema(example = "Authentication credentials were not provided")]
     pub detail: String,
 }
 
-/// A refusal everywhere else.
+/// An error of all other endpoints.
 #[derive(Serialize, ToSchema)]
 pub struct Detail {
-    /// For a person.
+    /// The text of the error, for people.
     #[schema(example = "Not found.")]
     pub detail: String,
-    /// For a program: a slug that does not change.
+    /// The fixed code of the error, for programs.
     #[schema(example = "not_found")]
     pub code: &'static str,
-    /// The field of the body that is at fault, where one is.
+    /// The invalid field of the body, if there is one.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub field: Option<Cow<'static, str>>,
 }
 
-/// What every endpoint that takes a body may answer.
+/// The error responses of endpoints with a request body.
 #[derive(IntoResponses)]
 pub enum BodyErrors {
     /// The body is larger than 64 KiB.
     #[response(status = 413, example = json!({"detail": "The body is too large.", "code": "too_large"}))]
     BodyTooLarge(#[allow(dead_code, reason = "read by the document")] Detail),
-    /// There is a body and it is not declared as JSON.
+    /// The request has a body that is not declared as JSON.
     #[response(status = 415, example = json!({"detail": "Send the body as application/json.", "code": "invalid"}))]
     NotJson(#[allow(dead_code, reason = "read by the document")] Detail),
 }
 
-/// What every endpoint that needs the database may answer.
+/// The error response of endpoints that need the database.
 #[derive(IntoResponses)]
 pub enum Unavailable {
-    /// The database is out of reach, or too many log in at once.
+    /// The database is unavailable, or too many users log in at once.
     #[response(status = 503, example = json!({"detail": "Temporarily unavailable; try again soon.", "code": "unavailable"}))]
     Unavailable(#[allow(dead_code, reason = "read by the document")] Detail),
 }
 
-/// What every endpoint that needs a login may answer.
+/// The error response of endpoints that need a login.
 #[derive(IntoResponses)]
 pub enum Unauthorized {
-    /// No access token in `Authorization` (a cookie does not count), or one that is not valid. The code
-    /// `token_expired` says that a refresh helps.
+    /// No valid access token in `Authorization`. A cookie is not accepted. If the code is `token_expired`, refresh
+    /// the token.
     #[response(status = 401, headers(("WWW-Authenticate" = String, description = "`Bearer`")),
         example = json!({"detail": "The access token has expired; refresh it.", "code": "token_expired"}))]
     Unauthorized(#[allow(dead_code, reason = "read by the document")] Detail),
 }
 
-/// What every endpoint with parameters may answer.
+/// The error response of endpoints with parameters.
 #[derive(IntoResponses)]
 pub enum Invalid {
-    /// A parameter or the body is at fault.
+    /// A parameter or the body is invalid.
     #[response(status = 400, example = json!({"detail": "A whole number, 1 or more.", "code": "invalid", "field": "limit"}))]
     Invalid(#[allow(dead_code, reason = "read by the document")] Detail),
 }
 
-/// What every endpoint of a group or an invite may answer.
+/// The error response of endpoints of a group or an invite.
 #[derive(IntoResponses)]
 pub enum NotFound {
-    /// There is no such group, or you are no member of it, or what you ask for is not in it; or
-    /// there is no such invite, or it has expired, was withdrawn, or is used up.
+    /// The group does not exist, you are not a member of the group, or the group does not have the requested
+    /// object. Or: the invite does not exist, has expired, was revoked, or is used up.
     #[response(status = 404, example = json!({"detail": "Not found.", "code": "not_found"}))]
     NotFound(#[allow(dead_code, reason = "read by the document")] Detail),
 }
 
-/// What endpoints may answer that not everybody may use.
+/// The error response of endpoints that need a role.
 #[derive(IntoResponses)]
 pub enum Forbidden {
-    /// Your role does not allow it, or (`banned`) you were put out for good.
+    /// Your role does not allow this, or (`banned`) you are banned from the group.
     #[response(status = 403, example = json!({"detail": "You may not do this.", "code": "forbidden"}))]
     Forbidden(#[allow(dead_code, reason = "read by the document")] Detail),
 }
 
-/// What endpoints may answer that do not fit to how things are.
+/// The error response of requests that conflict with the current state.
 #[derive(IntoResponses)]
 pub enum Conflict {
-    /// It does not fit to how things are; or (`cid_reused`) this id was used for something else; or
-    /// (`limit_exceeded`) it would be more than there may be.
+    /// The request conflicts with the current state, (`cid_reused`) this id was used for another request, or
+    /// (`limit_exceeded`) a maximum number is reached.
     #[response(status = 409, example = json!({"detail": "Make somebody else the owner first.", "code": "conflict"}))]
     Conflict(#[allow(dead_code, reason = "read by the document")] Detail),
 }
 
-/// What endpoints of a message may answer.
+/// The error response of endpoints of a message.
 #[derive(IntoResponses)]
 pub enum Gone {
-    /// The message was deleted, or the group while it was sent.
+    /// The message was deleted, or the group was deleted while the message was sent.
     #[response(status = 410, example = json!({"detail": "This message was deleted.", "code": "gone"}))]
     Gone(#[allow(dead_code, reason = "read by the document")] Detail),
 }
 
-/// What endpoints may answer that are limited in number.
+/// The error response of endpoints with a rate limit.
 #[derive(IntoResponses)]
 pub enum RateLimited {
-    /// There was too much of this lately; `Retry-After` says when there may be more.
+    /// Too many requests. Retry after the time in `Retry-After`.
     #[response(status = 429, headers(("Retry-After" = u64, description = "Seconds.")),
         example = json!({"detail": "Too many requests; slow down.", "code": "rate_limited"}))]
     RateLimited(#[allow(dead_code, reason = "read by the document")] Detail),
 }
 
-/// What the sockets may answer to a handshake.
+/// The error response to a handshake of a socket.
 #[derive(IntoResponses)]
 pub enum TooManySocketsResponse {
-    /// Too many sockets come from your address; or, of a base socket, you have too many. (A rich
-    /// socket of somebody who has too many is told so by a frame `bye`.)
+    /// Too many sockets from your address, or, for a base socket, too many sockets of your account. (A rich socket
+    /// gets a frame `bye` if the account has too many sockets.)
     #[response(status = 429, headers(("Retry-After" = u64, description = "Seconds.")),
         example = json!({"detail": "Too many sockets; close one.", "code": "rate_limited"}))]
     TooManySockets(#[allow(dead_code, reason = "read by the document")] Detail),
 }
 
-/// What a registration may answer besides.
+/// The error response of a registration over the rate limit.
 #[derive(IntoResponses)]
 pub enum RegistrationRateLimited {
-    /// Too many accounts come from your address.
+    /// Too many registrations from your address.
     #[response(status = 429, headers(("Retry-After" = u64, description = "Seconds.")),
         example = json!({"error": "Too many requests; slow down."}))]
     RateLimited(#[allow(dead_code, reason = "read by the document")] RegisterRefused),
 }
 
-/// The refusals of a registration whose body cannot be read.
+/// The error responses of a registration whose body cannot be read.
 #[derive(IntoResponses)]
 pub enum RegistrationBodyErrors {
     /// The body is larger than 64 KiB.
@@ -139,34 +140,36 @@ pub enum RegistrationBodyErrors {
     NotJson(#[allow(dead_code, reason = "read by the document")] RegisterRefused),
 }
 
-/// A registration that was refused.
+/// The error of a registration.
 #[derive(Serialize, ToSchema)]
 pub struct RegisterRefused {
-    /// For a person.
+    /// The text of the error, for people.
     #[schema(example = "Username already used")]
     pub error: String,
-    /// The fields that are at fault, each with what is wrong about it.
+    /// The invalid fields, each with its errors.
     #[serde(skip_serializing_if = "FieldErrors::is_empty")]
     #[schema(value_type = HashMap<String, Vec<String>>, required = false, example = json!({"password": ["This password is too common."]}))]
     pub errors: FieldErrors,
 }
 
-/// What is wrong about which field, in the order of the fields.
+/// The errors of fields, in the order of the fields.
 #[derive(Debug, Default, ToSchema)]
 #[schema(value_type = Object)]
 pub struct FieldErrors(Vec<(&'static str, String)>);
 
 impl FieldErrors {
+    /// Adds an error of a field.
     pub fn add(&mut self, field: &'static str, text: impl Into<String>) {
         self.0.push((field, text.into()));
     }
 
+    /// Returns `true` if no field has an error.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// The first of them as one sentence.
+    /// Returns the first error with the name of its field, or an empty text.
     #[must_use]
     pub fn first_message(&self) -> String {
         self.0
