@@ -8,16 +8,16 @@
  *     await salam.login({ username: 'ann', password: 'a staple of batteries' });
  *     const chat = salam.connect().join('chat_a1b2c3d4', { after: 0 });
  *     chat.on('event', (event) => console.log(event.seq, event.by, event.data.text));
- *     const { seq } = await chat.send('hi'); // it is stored
+ *     const { seq } = await chat.send('hi'); // the server has stored the message
  *
- * One socket serves all chats. A chat is a log: its events come once and in order, whatever happens to
- * the socket, the server or the network; what you send is sent until it is answered, and done once.
+ * One socket serves all chats. A chat is a log: its events arrive exactly once and in order, even when the socket,
+ * the server or the network fails. A sent message is repeated until the server answers, and stored exactly once.
  *
  * A runtime without a `WebSocket` class, such as Node.js 20, needs the class of a package such as `ws`:
- * `new Salam({ base: 'https://chat.example', WebSocket })`. `salam.dispose()` frees everything that the object
- * uses.
+ * `new Salam({ base: 'https://chat.example', WebSocket })`. `salam.dispose()` closes the connection, and removes all
+ * listeners and timers.
  *
- * The rules that this keeps, and the states that it goes through, are in docs/protocol.md.
+ * docs/protocol.md describes the protocol and the states of the connection.
  *
  * @module salam
  */

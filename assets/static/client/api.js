@@ -20,7 +20,7 @@ import { Session } from './session.js';
  */
 
 /**
- * One user at one server: the API, and the connection.
+ * The API of one server for one user, and the connection to it.
  *
  * Each method that takes the name of a group or a seq checks it first. For any other value, the method rejects
  * with a `TypeError` and sends nothing.
@@ -41,57 +41,62 @@ export class Salam extends Session {
     super.dispose();
   }
 
-  /** The socket's address. */
+  /** The URL of the socket. */
   get socketUrl() { return `${this._base.replace(/^http/, 'ws')}/ws/`; }
 
-  /** @returns {Promise<User>} */
+  /**
+   * Returns the logged-in user, from the server.
+   * @returns {Promise<User>}
+   */
   me() { return this._call('GET', '/api/me/'); }
 
   /**
-   * Where you are logged in.
+   * Returns all sessions of the user.
    * @returns {Promise<Login[]>}
    */
   async sessions() { return (await this._call('GET', '/api/sessions/')).results; }
 
   /**
+   * Ends one session.
    * @param {string} id
    * @returns {Promise<void>}
    */
   async endSession(id) { return this._call('DELETE', path`/api/sessions/${id}/`); }
 
   /**
-   * Ends all sessions but this one.
+   * Ends all sessions except this one.
    *
-   * The server requires the username in the query. A client that builds the path of another request
-   * wrongly, and reaches this path, ends nothing.
+   * The server requires the username in the query. So a client that reaches this path by a mistake in another
+   * path ends nothing.
    * @returns {Promise<void>}
    */
   async endOtherSessions() { return this._call('DELETE', `/api/sessions/${query({ confirm: this.#username })}`); }
 
   /**
-   * A page of your groups. `next` is the cursor of the next page, or null on the last page. A page may have
-   * fewer groups than `limit`.
+   * Returns a page of the user's groups. `next` is the cursor of the next page, or null on the last page. A page
+   * may have fewer groups than `limit`.
    * @param {{ cursor?: string, limit?: number }} [page]
    * @returns {Promise<{ results: Group[], next: string | null }>}
    */
   async groups(page = {}) { return this._call('GET', `/api/groups/${query(page)}`); }
 
   /**
+   * Returns one group.
    * @param {string} group
    * @returns {Promise<Group>}
    */
-  async group(group) { return this._call('GET', place(group)); }
+  async group(group) { return this._call('GET', groupPath(group)); }
 
   /**
-   * Says how far you have read, on all of your devices, and tells what is unread then.
+   * Stores how far the user has read, for all devices. Returns the group with the new unread count.
    * @param {string} group
    * @param {number} seq
    * @returns {Promise<Group>}
    */
-  async markRead(group, seq) { return this._call('PUT', `${place(group)}read/`, { seq: seqNumber(seq) }); }
+  async markRead(group, seq) { return this._call('PUT', `${groupPath(group)}read/`, { seq: seqNumber(seq) }); }
 
   /**
-   * Starts a chat of which you are the owner.
+   * Starts a chat. The user becomes its owner.
    *
    * The method resolves to the name of the group: a string such as `chat_a1b2c3d4`, not an object. Pass the name
    * to `connect().join(group)` and to all methods that take a group.
@@ -101,107 +106,116 @@ export class Salam extends Session {
   async startChat(title) { return (await this._call('POST', '/api/start-chat/', title ? { title } : {})).group_name; }
 
   /**
+   * Changes the title of a group.
    * @param {string} group
-   * @param {string | null} title
+   * @param {string | null} title null removes the title
    * @returns {Promise<Group>}
    */
-  async rename(group, title) { return this._call('PATCH', place(group), { title }); }
+  async rename(group, title) { return this._call('PATCH', groupPath(group), { title }); }
 
   /**
-   * Deletes a group with all of its messages.
+   * Deletes a group with all its messages.
    *
    * The server requires the name of the group in the query, as for `endOtherSessions`.
    * @param {string} group
    * @returns {Promise<void>}
    */
-  async deleteGroup(group) { return this._call('DELETE', place(group) + query({ confirm: group })); }
+  async deleteGroup(group) { return this._call('DELETE', groupPath(group) + query({ confirm: group })); }
 
   /**
+   * Returns a page of the members of a group.
    * @param {string} group
    * @param {{ cursor?: string, limit?: number }} [page]
    * @returns {Promise<{ results: Member[], next: string | null }>}
    */
-  async members(group, page = {}) { return this._call('GET', `${place(group)}members/${query(page)}`); }
+  async members(group, page = {}) { return this._call('GET', `${groupPath(group)}members/${query(page)}`); }
 
   /**
+   * Gives a memberPath another role.
    * @param {string} group
    * @param {string} username
    * @param {Role} role
    * @returns {Promise<Member>}
    */
-  async setRole(group, username, role) { return this._call('PATCH', member(group, username), { role }); }
+  async setRole(group, username, role) { return this._call('PATCH', memberPath(group, username), { role }); }
 
   /**
-   * Puts somebody out; `ban` keeps them out.
+   * Kicks a memberPath; with `ban`, bans the memberPath: a banned user cannot return by an invite.
    * @param {string} group
    * @param {string} username
-   * @param {{ ban?: boolean }} [how]
+   * @param {{ ban?: boolean }} [options]
    * @returns {Promise<void>}
    */
-  async kick(group, username, { ban = false } = {}) { return this._call('DELETE', member(group, username) + query({ ban: ban || undefined })); }
+  async kick(group, username, { ban = false } = {}) { return this._call('DELETE', memberPath(group, username) + query({ ban: ban || undefined })); }
 
   /**
+   * Ends the user's own membership.
    * @param {string} group
    * @returns {Promise<void>}
    */
-  async leave(group) { return this._call('DELETE', member(group, this.#username)); }
+  async leave(group) { return this._call('DELETE', memberPath(group, this.#username)); }
 
   /**
+   * Returns a page of the bans of a group.
    * @param {string} group
    * @param {{ cursor?: string, limit?: number }} [page]
    * @returns {Promise<{ results: Ban[], next: string | null }>}
    */
-  async bans(group, page = {}) { return this._call('GET', `${place(group)}bans/${query(page)}`); }
+  async bans(group, page = {}) { return this._call('GET', `${groupPath(group)}bans/${query(page)}`); }
 
   /**
+   * Unbans a user.
    * @param {string} group
    * @param {string} username
    * @returns {Promise<void>}
    */
-  async liftBan(group, username) { return this._call('DELETE', place(group) + path`bans/${username}/`); }
+  async liftBan(group, username) { return this._call('DELETE', groupPath(group) + path`bans/${username}/`); }
 
   /**
-   * Makes an invite. Its code is told this once.
+   * Creates an invite. Only this answer contains its code.
    * @param {string} group
-   * @param {{ expires_in?: number, max_uses?: number }} [how] seconds, and people
+   * @param {{ expires_in?: number, max_uses?: number }} [options] the lifetime in seconds, and the number of users
    * @returns {Promise<NewInvite>}
    */
-  async invite(group, how = {}) { return this._call('POST', `${place(group)}invites/`, how); }
+  async invite(group, options = {}) { return this._call('POST', `${groupPath(group)}invites/`, options); }
 
   /**
+   * Returns a page of the invites of a group.
    * @param {string} group
    * @param {{ cursor?: string, limit?: number }} [page]
    * @returns {Promise<{ results: Invite[], next: string | null }>}
    */
-  async invites(group, page = {}) { return this._call('GET', `${place(group)}invites/${query(page)}`); }
+  async invites(group, page = {}) { return this._call('GET', `${groupPath(group)}invites/${query(page)}`); }
 
   /**
+   * Revokes an invite.
    * @param {string} group
    * @param {number} id
    * @returns {Promise<void>}
    */
-  async withdrawInvite(group, id) { return this._call('DELETE', place(group) + path`invites/${id}/`); }
+  async withdrawInvite(group, id) { return this._call('DELETE', groupPath(group) + path`invites/${id}/`); }
 
   /**
-   * What an invite offers.
+   * Returns what an invite shows before it is accepted.
    * @param {string} code
    * @returns {Promise<Offer>}
    */
   async offer(code) { return this._call('GET', path`/api/invites/${code}/`); }
 
   /**
-   * Becomes a member by an invite.
+   * Accepts an invite: the user becomes a memberPath.
    * @param {string} code
    * @returns {Promise<Group>}
    */
   async accept(code) { return this._call('POST', path`/api/invites/${code}/accept/`); }
 
   /**
-   * A page of messages as they are now, the newest first. A chat that joins after `position` misses nothing.
+   * Returns a page of messages in their current state, the newest first. A chat that joins with `after: position`
+   * misses nothing.
    *
    * With `notes: true`, `notes` has the other events that a reader sees between the messages: members that
-   * join and leave, new roles, new titles. The limit counts messages and notes together. The page has all of
-   * them from the seq `first` on. The next older page is `before: first`.
+   * join and leave, new roles, new titles. The limit counts messages and notes together. The page has all
+   * messages and notes from the seq `first` on. The next older page is `before: first`.
    *
    * A page may have fewer messages than `limit` although there are more. `has_more` is true when there are
    * more: newer messages for `after`, older messages otherwise.
@@ -209,15 +223,15 @@ export class Salam extends Session {
    * @param {{ before?: number, after?: number, limit?: number, notes?: boolean }} [window]
    * @returns {Promise<MessagePage>}
    */
-  async messages(group, window = {}) { return this._call('GET', `${place(group)}messages/${query(checked(window))}`); }
+  async messages(group, window = {}) { return this._call('GET', `${groupPath(group)}messages/${query(checkedWindow(window))}`); }
 
   /**
-   * A part of the log, in order: what a chat is told.
+   * Returns a part of the log, in order: the same events that a chat receives.
    * @param {string} group
    * @param {{ after?: number, limit?: number }} [window]
    * @returns {Promise<{ results: ChatEvent[], position: number }>}
    */
-  async events(group, window = {}) { return this._call('GET', `${place(group)}events/${query(checked(window))}`); }
+  async events(group, window = {}) { return this._call('GET', `${groupPath(group)}events/${query(checkedWindow(window))}`); }
 
   /** The username of the logged-in user. @throws {SalamError} if nobody is logged in */
   get #username() {
@@ -226,8 +240,8 @@ export class Salam extends Session {
   }
 
   /**
-   * Returns the connection, and opens it where it is closed. The connection stays open until `close`, and
-   * reconnects by itself.
+   * Returns the connection, and opens it if it is closed. The connection stays open until `close`, and
+   * reconnects automatically.
    * @returns {Connection}
    * @throws {SalamError} `no_websocket` in a runtime without a WebSocket class; `closed` after `dispose`
    */
@@ -243,22 +257,24 @@ export class Salam extends Session {
   }
 }
 
-/** @param {string} group */
-const place = (group) => path`/api/groups/${groupName(group)}/`;
+/** Returns the path of a group. @param {string} group */
+const groupPath = (group) => path`/api/groups/${groupName(group)}/`;
 
 /**
+ * Returns the parameters of a page, after a check of their seqs.
  * @template {{ before?: number, after?: number }} Window
  * @param {Window} window
  * @returns {Window}
  */
-function checked(window) {
+function checkedWindow(window) {
   if (window.before !== undefined) seqNumber(window.before, 'before');
   if (window.after !== undefined) seqNumber(window.after, 'after', 0);
   return window;
 }
 
 /**
+ * Returns the path of a memberPath.
  * @param {string} group
  * @param {string} username
  */
-const member = (group, username) => place(group) + path`members/${username}/`;
+const memberPath = (group, username) => groupPath(group) + path`members/${username}/`;

@@ -1,22 +1,23 @@
 // @ts-check
 /** Time and random values. */
 
+/** Returns the time of this device in milliseconds. */
 export const now = () => Date.now();
 
 /**
- * A number at random.
+ * Returns a random number between two bounds.
  * @param {number} low
  * @param {number} high
  */
 export const between = (low, high) => low + Math.random() * (high - low);
 
 /**
- * Calls later; a runtime that has nothing else to do is not kept by it.
- * @param {() => void} act
+ * Calls a function later. The timer does not keep a Node.js process running.
+ * @param {() => void} callback
  * @param {number} delay milliseconds
  */
-export function later(act, delay) {
-  const timer = setTimeout(act, delay);
+export function later(callback, delay) {
+  const timer = setTimeout(callback, delay);
   /** @type {any} */ (timer).unref?.();
   return timer;
 }

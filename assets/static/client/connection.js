@@ -10,39 +10,42 @@ import { SalamError } from './error.js';
  * @typedef {import('./types.js').State} State
  */
 
-/** Milliseconds that the server may take for a reply, to greet, and to show that it is there. */
-const REPLY_WITHIN = 15_000;
-const GREETED_WITHIN = 10_000;
-const PROBED_WITHIN = 5_000;
+/** Milliseconds that the server may take for a reply, for the frame `hello`, and for the reply to a probe. */
+const REPLY_TIMEOUT = 15_000;
+const HELLO_TIMEOUT = 10_000;
+const PROBE_TIMEOUT = 5_000;
 
 /** Milliseconds after the error of a socket in which most runtimes close the socket. */
-const CLOSED_WITHIN = 500;
+const CLOSE_TIMEOUT = 500;
 
-/** Milliseconds after which the client destroys a closed socket of the package `ws`. */
-const DESTROYED_AFTER = 2_000;
+/** Milliseconds after which the client terminates a closed socket of the package `ws`. */
+const TERMINATE_AFTER = 2_000;
 
 /**
- * After this many failed handshakes in a row, the client asks over HTTP whether the server is reachable. After
- * this many answers in a row, the state is `blocked`.
+ * After `FAILED_HANDSHAKES` in a row, the client checks over HTTP whether the server is reachable. After
+ * `HTTP_ANSWERS` in a row, the state is `blocked`.
  */
-const HANDSHAKES = 2;
-const ANSWERS = 2;
+const FAILED_HANDSHAKES = 2;
+const HTTP_ANSWERS = 2;
 
-/** Milliseconds of silence after which a page that is looked at asks whether the socket still lives. */
+/** Milliseconds without a frame after which a visible page checks whether the socket is still open. */
 const PROBE_AFTER = 45_000;
 
-/** When to come back, in milliseconds, before a `hello` has said so. */
-const RETRY = { first: [0, 5000], max: 20_000 };
+/** The backoff in milliseconds before the first `hello`, which contains the backoff of the server. */
+const BACKOFF = { first: [0, 5000], max: 20_000 };
 
-/** Groups in one request to subscribe: as many as a socket may have are more than a frame should hold. */
-const GROUPS_AT_ONCE = 500;
+/** Groups in one `sub` frame. A socket may have more groups than one frame should contain. */
+const GROUPS_PER_REQUEST = 500;
 
 /**
- * The one socket of a user: comes back by itself, and has each chat go on where it was.
+ * The one socket of a user. It reconnects automatically, and resumes each chat at its position.
  *
- * Events: `state` (what it is doing), `hello` (it is open, again: groups of which you became a member
- * meanwhile are in `groups`), `chat` (a chat that has appeared, of a group of which you became a member),
- * `lost` (a chat of which you are no member any more, or that is gone).
+ * | event | meaning |
+ * |---|---|
+ * | `state` | the state of the connection has changed |
+ * | `hello` | the socket is open; `groups` has the groups that the user has joined since the last connection |
+ * | `chat` | the user has become a member of a group, and the group is subscribed |
+ * | `lost` | the subscription of a chat has ended: the membership has ended, or the group was deleted |
  * @extends {Emitter<{ state: State, hello: any, chat: Chat, lost: Chat }>}
  */
 export class Connection extends Emitter {
@@ -52,35 +55,37 @@ export class Connection extends Emitter {
   /** @type {Map<string, Chat>} */
   #chats = new Map();
   /** @type {Map<number, { reply: (frame: any) => void, timer: ReturnType<typeof setTimeout> }>} */
-  #asked = new Map();
-  #ids = 0;
-  #tries = 0;
-  #retry = RETRY;
+  #requests = new Map();
+  #lastId = 0;
+  #retries = 0;
+  #backoff = BACKOFF;
   #epoch = '';
-  #greeted = false;
+  #isReady = false;
   /** @type {{ code: number, reconnect: boolean, retry_ms?: number[] } | null} */
   #bye = null;
-  #refused = 0;
-  /** The number of the current attempt to connect: an older attempt must not go on. */
+  /** Renewals of the token since the last `hello`. */
+  #renewals = 0;
+  /** The number of the current attempt to connect. An older attempt must not continue. */
   #attempt = 0;
-  /** Handshakes in a row that failed, without a frame of the server. */
-  #unmet = 0;
-  /** Answers in a row of the server over HTTP, during these handshakes. */
-  #answers = 0;
+  /** The number of failed handshakes in a row. */
+  #failedHandshakes = 0;
+  /** The number of HTTP answers in a row during these handshakes. */
+  #httpAnswers = 0;
   #isWatching = false;
   #limit = Infinity;
-  /** @type {Set<string>} groups that are followed no more, until the server knows */
-  #parted = new Set();
-  #heard = 0;
+  /** @type {Set<string>} groups whose `unsub` the server has not confirmed yet */
+  #unsubscribing = new Set();
+  /** The time of the last frame. */
+  #receivedAt = 0;
   /** @type {ReturnType<typeof setTimeout> | undefined} */
   #timer;
   /** @type {ReturnType<typeof setTimeout> | undefined} */
   #authTimer;
   /** @type {ReturnType<typeof setInterval> | undefined} */
-  #pulse;
+  #probeTimer;
   /** @type {Set<Chat>} */
   #subscribing = new Set();
-  /** Timers that end with the socket. @type {Set<ReturnType<typeof setTimeout>>} */
+  /** Timers that are cleared with the socket. @type {Set<ReturnType<typeof setTimeout>>} */
   #timers = new Set();
   /** @type {State} */
   #state = { name: 'idle', missing: 0, retryAt: 0, code: 0, blocked: false, error: null };
@@ -91,32 +96,33 @@ export class Connection extends Emitter {
     this.#salam = salam;
   }
 
-  /** What it is doing. */
+  /** The state of the connection. */
   get state() { return this.#state; }
 
-  /** The chats that are joined, by the names of their groups. */
+  /** The joined chats, by the names of their groups. */
   get chats() { return /** @type {ReadonlyMap<string, Chat>} */ (this.#chats); }
 
-  /** The life of the database in which numbers mean something now; empty before the first `hello`. */
+  /** The epoch of the database, to which all seqs belong; empty before the first `hello`. */
   get epoch() { return this.#epoch; }
 
-  /** Whose it is. */
+  /** The user of the connection. */
   get user() { return this.#salam.user; }
 
   /**
-   * Follows a group: from `after` on (0: from its beginning), or from now on, if left out. Whoever has
-   * kept `last` and `epoch` of a chat goes on there.
+   * Subscribes to a group: from `after` on (0 means from the beginning), or from now on without `after`.
+   *
+   * To resume a chat, pass its stored `last` as `after`, and its stored `epoch`.
    * @param {string} group
    * @param {{ after?: number | null, epoch?: string }} [from]
    * @returns {Chat}
-   * @throws {TypeError} for something that is not the name of a group, or for an `after` that is not a seq
+   * @throws {TypeError} if `group` is not the name of a group, or `after` is not a seq
    */
   join(group, { after = null, epoch = '' } = {}) {
     groupName(group);
     if (after !== null) seqNumber(after, 'after', 0);
     const known = this.#chats.get(group);
     if (known) return known;
-    this.#parted.delete(group);
+    this.#unsubscribing.delete(group);
     const chat = new Chat(this.#salam, this, group, after, epoch);
     this.#chats.set(group, chat);
     this._subscribe(chat);
@@ -124,7 +130,7 @@ export class Connection extends Emitter {
   }
 
   /**
-   * Follows a group no more. (You are still a member.)
+   * Unsubscribes from a group. The user stays a member.
    * @param {string} group
    */
   part(group) {
@@ -134,146 +140,147 @@ export class Connection extends Emitter {
     this.#chats.delete(group);
     this.#subscribing.delete(chat);
     chat._close();
-    this.#parted.add(group);
+    this.#unsubscribing.add(group);
     this.#unsubscribe(group);
     this._progress();
   }
 
-  /** @param {string} group */
+  /** Sends `unsub`, until the server confirms it. @param {string} group */
   #unsubscribe(group) {
-    if (!this.#greeted || !this.#parted.has(group)) return;
-    this._ask({ type: 'unsub', groups: [group] }, (reply) => {
+    if (!this.#isReady || !this.#unsubscribing.has(group)) return;
+    this._request({ type: 'unsub', groups: [group] }, (reply) => {
       if (reply.retry) this.#after(reply.retry_after_ms ?? 1000, () => this.#unsubscribe(group));
-      else this.#parted.delete(group);
+      else this.#unsubscribing.delete(group);
     });
   }
 
-  /** Tries at once, whatever it waits for. */
+  /** Reconnects immediately, without the rest of the backoff. */
   retry() {
     if (this.#state.name === 'waiting' || this.#state.name === 'over') this.#open();
   }
 
   /**
-   * Closes the socket, parts from all chats, and removes all timers and all listeners of the page. The storage
+   * Closes the socket and all chats, and removes all timers and all listeners of the page. The storage
    * keeps unsent messages. `salam.connect()` opens the connection again.
    */
   close() {
-    this.#drop();
+    this.#dropSocket();
     clearTimeout(this.#timer);
-    clearInterval(this.#pulse);
+    clearInterval(this.#probeTimer);
     if (this.#isWatching) this.#unwatch();
     for (const chat of this.#chats.values()) chat._close();
     this.#chats.clear();
     this.#subscribing.clear();
-    [this.#bye, this.#tries, this.#refused, this.#unmet, this.#answers] = [null, 0, 0, 0, 0];
-    this.#become({ name: 'idle' });
+    [this.#bye, this.#retries, this.#renewals, this.#failedHandshakes, this.#httpAnswers] = [null, 0, 0, 0, 0];
+    this.#setState({ name: 'idle' });
   }
 
-  /**
-   * Drops the socket as a network would, and comes back: for tests, and to see what happens.
-   */
+  /** Drops the socket as a lost network would, and reconnects. For tests and demonstrations. */
   drop() {
-    if (this.#socket) this.#lost(1006);
+    if (this.#socket) this.#onLost(1006);
   }
 
-  /** @internal */
+  /** Opens the connection if it is closed. @internal */
   _start() {
     if (this.#state.name !== 'idle') return;
     this.#watch();
-    this.#pulse = setInterval(this.#listen, PROBE_AFTER / 3);
-    /** @type {any} */ (this.#pulse).unref?.();
-    this.#become({ name: 'connecting' });
+    this.#probeTimer = setInterval(this.#probeIfSilent, PROBE_AFTER / 3);
+    /** @type {any} */ (this.#probeTimer).unref?.();
+    this.#setState({ name: 'connecting' });
     this.#open();
   }
 
+  /** Adds the listeners of the page and of other tabs. */
   #watch() {
     this.#isWatching = true;
     this.#salam._watch();
-    globalThis.document?.addEventListener('visibilitychange', this.#look);
-    for (const type of ['online', 'pageshow']) globalThis.addEventListener?.(type, this.#look);
-    globalThis.addEventListener?.('offline', this.#offline);
+    globalThis.document?.addEventListener('visibilitychange', this.#wake);
+    for (const type of ['online', 'pageshow']) globalThis.addEventListener?.(type, this.#wake);
+    globalThis.addEventListener?.('offline', this.#onOffline);
   }
 
   #unwatch() {
     this.#isWatching = false;
     this.#salam._unwatch();
-    globalThis.document?.removeEventListener('visibilitychange', this.#look);
-    for (const type of ['online', 'pageshow']) globalThis.removeEventListener?.(type, this.#look);
-    globalThis.removeEventListener?.('offline', this.#offline);
+    globalThis.document?.removeEventListener('visibilitychange', this.#wake);
+    for (const type of ['online', 'pageshow']) globalThis.removeEventListener?.(type, this.#wake);
+    globalThis.removeEventListener?.('offline', this.#onOffline);
   }
 
-  /** Somebody looks at the page again, or the network is back: nothing is waited for. */
-  #look = () => {
+  /** Is called when the page is visible again, or the network is back: ends a wait, or checks the socket. */
+  #wake = () => {
     if (globalThis.document?.visibilityState === 'hidden') return;
     if (this.#state.name === 'waiting') {
       clearTimeout(this.#timer);
-      // Not all at once, where a whole office gets its network back.
+      // A random delay, because a whole office may get its network back at the same moment.
       this.#timer = setTimeout(() => this.#open(), between(0, 1000));
-    } else if (now() - this.#heard > PROBED_WITHIN) this.#probe();
+    } else if (now() - this.#receivedAt > PROBE_TIMEOUT) this.#probe();
   };
 
-  /** The browser has lost its network. The socket would notice this much later. */
-  #offline = () => {
+  /** Is called when the browser has lost its network. The socket would report this much later. */
+  #onOffline = () => {
     const { name } = this.#state;
-    if (name === 'connecting' || name === 'catching-up' || name === 'live') this.#lost(1006);
+    if (name === 'connecting' || name === 'catching-up' || name === 'live') this.#onLost(1006);
   };
 
-  /** A browser tells no page of pings, and a network that is gone says nothing. */
-  #listen = () => {
+  /** Checks a silent socket. A browser does not report pings to the page, and a lost network closes no socket. */
+  #probeIfSilent = () => {
     const isSeen = globalThis.document?.visibilityState !== 'hidden';
-    if (isSeen && this.#greeted && now() - this.#heard > PROBE_AFTER) this.#probe();
+    if (isSeen && this.#isReady && now() - this.#receivedAt > PROBE_AFTER) this.#probe();
   };
 
+  /** Sends a request only to get a reply; without one, the socket is lost. */
   #probe() {
-    if (this.#greeted) this._ask({ type: 'auth' }, (reply) => this.#live(reply), PROBED_WITHIN);
+    if (this.#isReady) this._request({ type: 'auth' }, (reply) => this.#scheduleAuth(reply), PROBE_TIMEOUT);
   }
 
+  /** Gets an access token, and opens a new socket. */
   async #open() {
     if (this.#state.name === 'idle') return;
     clearTimeout(this.#timer);
-    this.#drop();
+    this.#dropSocket();
     const attempt = this.#attempt;
-    this.#become({ name: 'connecting' });
+    this.#setState({ name: 'connecting' });
     /** @type {string} */
     let token;
     try {
       token = await this.#salam.accessToken();
     } catch (error) {
       if (attempt !== this.#attempt) return;
-      // Who is not logged in (any more) has nothing to connect with.
+      // Without a login there is no token to connect with.
       if (error instanceof SalamError && error.status === 401) this.close();
-      else if (error instanceof SalamError && error.code === 'invalid') this.#become({ name: 'over', error });
-      else this.#wait(1006);
+      else if (error instanceof SalamError && error.code === 'invalid') this.#setState({ name: 'over', error });
+      else this.#reconnectLater(1006);
       return;
     }
     if (attempt !== this.#attempt) return;
     const socket = this.#create(token);
     if (!socket) return;
     this.#socket = socket;
-    this.#timer = setTimeout(() => this.#lost(1006, true), GREETED_WITHIN);
+    this.#timer = setTimeout(() => this.#onLost(1006, true), HELLO_TIMEOUT);
     socket.onmessage = ({ data }) => {
-      this.#heard = now();
+      this.#receivedAt = now();
       const frame = JSON.parse(data);
-      this.#hear[frame.type]?.(frame);
+      this.#handlers[frame.type]?.(frame);
     };
-    socket.onclose = ({ code }) => this.#lost(code, !this.#greeted);
+    socket.onclose = ({ code }) => this.#onLost(code, !this.#isReady);
     // Some runtimes report an error and never close the socket.
-    socket.onerror = () => this.#after(CLOSED_WITHIN, () => this.#lost(1006, !this.#greeted));
+    socket.onerror = () => this.#after(CLOSE_TIMEOUT, () => this.#onLost(1006, !this.#isReady));
   }
 
-  /** A new socket; null if the runtime refuses to create it. Another attempt would fail too. @param {string} token */
+  /** Returns a new socket, or null if the runtime cannot create one. Another attempt would fail too. @param {string} token */
   #create(token) {
     const { _WebSocket: Socket, socketUrl } = this.#salam;
     try {
       return new /** @type {typeof WebSocket} */ (Socket)(socketUrl, ['chat.v1.json', `bearer.${token}`]);
     } catch (thrown) {
-      const why = thrown instanceof Error ? thrown.message : String(thrown);
-      this.#become({ name: 'over', error: new SalamError('no_websocket', `The WebSocket to ${socketUrl} cannot be created: ${why}`) });
+      const cause = thrown instanceof Error ? thrown.message : String(thrown);
+      this.#setState({ name: 'over', error: new SalamError('no_websocket', `The WebSocket to ${socketUrl} cannot be created: ${cause}`) });
       return null;
     }
   }
 
-  /** Calls `act` later, unless the socket is lost before. @param {number} delay @param {() => void} act */
+  /** Calls `act` later, unless the socket is lost before that. @param {number} delay @param {() => void} act */
   #after(delay, act) {
     const timer = setTimeout(() => {
       this.#timers.delete(timer);
@@ -282,92 +289,94 @@ export class Connection extends Emitter {
     this.#timers.add(timer);
   }
 
-  /** Lets the socket go without waiting for its end, which may never come. */
-  #drop() {
+  /** Discards the socket without waiting for its close, which may never happen. */
+  #dropSocket() {
     const socket = this.#socket;
     this.#socket = null;
-    this.#greeted = false;
+    this.#isReady = false;
     this.#attempt += 1;
     clearTimeout(this.#authTimer);
     for (const timer of this.#timers) clearTimeout(timer);
     this.#timers.clear();
     if (socket) discard(socket);
-    const asked = [...this.#asked.values()];
-    this.#asked.clear();
-    this.#parted.clear();
-    for (const { timer } of asked) clearTimeout(timer);
-    for (const chat of this.#chats.values()) chat._lostSocket();
+    for (const { timer } of this.#requests.values()) clearTimeout(timer);
+    this.#requests.clear();
+    this.#unsubscribing.clear();
+    for (const chat of this.#chats.values()) chat._onSocketLost();
   }
 
   /**
-   * @param {number} code
-   * @param {boolean} [isUnmet] whether the handshake has failed
+   * Handles the end of a socket: renews the token, ends, or reconnects later.
+   * @param {number} code the close code
+   * @param {boolean} [isHandshakeFailure] whether the handshake has failed
    */
-  #lost(code, isUnmet = false) {
+  #onLost(code, isHandshakeFailure = false) {
     const bye = this.#bye;
     this.#bye = null;
     clearTimeout(this.#timer);
-    this.#drop();
-    if (isUnmet && !bye) this.#inquire();
-    const why = bye?.code ?? code;
-    if ((why === 4401 || why === 4410) && this.#refused < 2) this.#renew(why);
-    else if (why === 4401 || why === 4410) this.#salam._signOut('expired');
+    this.#dropSocket();
+    if (isHandshakeFailure && !bye) this.#checkHttp();
+    const reason = bye?.code ?? code;
+    if ((reason === 4401 || reason === 4410) && this.#renewals < 2) this.#renewToken(reason);
+    else if (reason === 4401 || reason === 4410) this.#salam._signOut('expired');
     else if (bye ? !bye.reconnect : [1002, 1003, 1007, 1008, 1009, 4409].includes(code)) {
-      this.#become({ name: 'over', code: why });
-    } else this.#wait(why, bye?.retry_ms);
+      this.#setState({ name: 'over', code: reason });
+    } else this.#reconnectLater(reason, bye?.retry_ms);
   }
 
   /**
-   * Finds out whether only WebSockets fail.
+   * Checks whether only WebSockets fail.
    *
-   * A browser does not tell why a handshake failed. If the server answers HTTP requests meanwhile, a proxy in
-   * between probably does not pass WebSockets.
+   * A browser does not report why a handshake failed. If the server still answers HTTP requests, a proxy in
+   * between probably does not support WebSockets.
    */
-  async #inquire() {
-    this.#unmet += 1;
-    if (this.#unmet < HANDSHAKES) return;
+  async #checkHttp() {
+    this.#failedHandshakes += 1;
+    if (this.#failedHandshakes < FAILED_HANDSHAKES) return;
     const status = await this.#salam.me().then(() => 200, (/** @type {any} */ error) => error?.status ?? 0);
-    if (this.#unmet === 0) return; // it is connected, or closed
-    if (status === 200) this.#answers += 1;
-    else if (status === 0 || status >= 500) this.#answers = 0;
-    this.#become(this.#state);
+    if (this.#failedHandshakes === 0) return; // meanwhile the connection was opened or closed
+    if (status === 200) this.#httpAnswers += 1;
+    else if (status === 0 || status >= 500) this.#httpAnswers = 0;
+    this.#setState(this.#state);
   }
 
   /**
-   * The token, not the session, may be at its end; or another tab has a newer session of the same user.
-   * Whoever sells tokens knows, and says so if it is over.
-   * @param {number} why
+   * Renews the access token after a close, and reconnects.
+   *
+   * The token may have expired while the session has not, or another tab may have a newer session of the same
+   * user. If the session has ended, the renewal signs the user out.
+   * @param {number} code
    */
-  #renew(why) {
-    this.#become({ name: 'connecting' });
-    this.#salam._forgetToken();
-    const sold = () => {
-      this.#refused += 1;
+  #renewToken(code) {
+    this.#setState({ name: 'connecting' });
+    this.#salam._discardToken();
+    const reopen = () => {
+      this.#renewals += 1;
       this.#open();
     };
-    this.#salam._renew(why === 4410 ? 'elsewhere' : 'expired').then(sold, () => {
-      if (this.#salam.user) this.#wait(why);
+    this.#salam._refresh(code === 4410 ? 'elsewhere' : 'expired').then(reopen, () => {
+      if (this.#salam.user) this.#reconnectLater(code);
     });
   }
 
   /**
-   * Full jitter, so that those who lose one server do not come back all at once.
+   * Reconnects after a backoff with full jitter, so that the clients of a lost server do not reconnect all at once.
    * @param {number} code
    * @param {number[]} [first]
    */
-  #wait(code, first = this.#retry.first) {
+  #reconnectLater(code, first = this.#backoff.first) {
     if (this.#state.name === 'idle') return;
-    const [low, high] = this.#tries ? [0, Math.min(this.#retry.max, this.#retry.first[1] * 2 ** this.#tries)] : first;
-    this.#tries += 1;
+    const [low, high] = this.#retries ? [0, Math.min(this.#backoff.max, this.#backoff.first[1] * 2 ** this.#retries)] : first;
+    this.#retries += 1;
     const delay = between(low, high);
     clearTimeout(this.#timer);
     this.#timer = setTimeout(() => this.#open(), delay);
-    this.#become({ name: 'waiting', retryAt: now() + delay, code });
+    this.#setState({ name: 'waiting', retryAt: now() + delay, code });
   }
 
-  /** @param {Partial<State> & { name: State['name'] }} state */
-  #become(state) {
-    const blocked = this.#answers >= ANSWERS;
+  /** Sets the state, and emits it if it differs. @param {Partial<State> & { name: State['name'] }} state */
+  #setState(state) {
+    const blocked = this.#httpAnswers >= HTTP_ANSWERS;
     /** @type {State} */
     const next = { missing: 0, retryAt: 0, code: 0, error: null, ...state, blocked };
     const last = this.#state;
@@ -377,31 +386,31 @@ export class Connection extends Emitter {
     this._emit('state', next);
   }
 
-  /** What comes of how far the chats have got. @internal */
+  /** Sets the state by the positions of the chats: `live`, or `catching-up`. @internal */
   _progress() {
-    if (!this.#greeted) return;
+    if (!this.#isReady) return;
     const behind = [...this.#chats.values()].filter((chat) => !chat.isLive);
-    const missing = behind.reduce((sum, chat) => sum + chat._missing(), 0);
-    this.#become(behind.length ? { name: 'catching-up', missing } : { name: 'live' });
+    const missing = behind.reduce((sum, chat) => sum + chat._missingEvents(), 0);
+    this.#setState(behind.length ? { name: 'catching-up', missing } : { name: 'live' });
   }
 
-  /** @type {Record<string, (frame: any) => void>} */
-  #hear = {
+  /** The handlers of frames, by their types. @type {Record<string, (frame: any) => void>} */
+  #handlers = {
     hello: (frame) => {
-      // Somebody else has logged in while this was being opened.
-      if (frame.user && frame.user.id !== this.#salam.user?.id) return this.#lost(1006);
+      // Another user has logged in while the socket was opening.
+      if (frame.user && frame.user.id !== this.#salam.user?.id) return this.#onLost(1006);
       clearTimeout(this.#timer);
-      [this.#epoch, this.#retry, this.#limit] = [frame.epoch, frame.retry_ms, frame.limits?.groups ?? Infinity];
-      [this.#tries, this.#refused, this.#unmet, this.#answers, this.#greeted] = [0, 0, 0, 0, true];
-      this.#live(frame);
+      [this.#epoch, this.#backoff, this.#limit] = [frame.epoch, frame.retry_ms, frame.limits?.groups ?? Infinity];
+      [this.#retries, this.#renewals, this.#failedHandshakes, this.#httpAnswers, this.#isReady] = [0, 0, 0, 0, true];
+      this.#scheduleAuth(frame);
       for (const chat of this.#chats.values()) this._subscribe(chat);
       this._progress();
       this._emit('hello', frame);
     },
     group: (frame) => {
-      if (this.#parted.has(frame.group)) return;
+      if (this.#unsubscribing.has(frame.group)) return;
       const known = this.#chats.get(frame.group);
-      // A group of which you became a member appears by itself, from that event on.
+      // The server subscribes a new member automatically, from the event of joining on.
       const chat = known ?? new Chat(this.#salam, this, frame.group, null, '');
       this.#chats.set(frame.group, chat);
       chat._group(frame);
@@ -416,114 +425,116 @@ export class Connection extends Emitter {
     ok: (frame) => this.#reply(frame),
     error: (frame) => {
       if (frame.id !== null) this.#reply(frame);
-      else if (frame.group) this.#outOf(frame);
+      else if (frame.group) this.#onUnsubscribed(frame);
     },
     bye: (frame) => {
       this.#bye = frame;
-      [this.#unmet, this.#answers] = [0, 0];
+      [this.#failedHandshakes, this.#httpAnswers] = [0, 0];
     },
   };
 
-  /** @param {{ id: number }} frame */
+  /** Gives a reply to its request. @param {{ id: number }} frame */
   #reply(frame) {
-    const asked = this.#asked.get(frame.id);
-    if (!asked) return;
-    this.#asked.delete(frame.id);
-    clearTimeout(asked.timer);
-    asked.reply(frame);
+    const request = this.#requests.get(frame.id);
+    if (!request) return;
+    this.#requests.delete(frame.id);
+    clearTimeout(request.timer);
+    request.reply(frame);
   }
 
-  /** The subscription of a group has ended. @param {{ group: string, code: string, retry: boolean }} frame */
-  #outOf(frame) {
+  /** Handles the end of a subscription: subscribes again if the server allows it. @param {{ group: string, code: string, retry: boolean }} frame */
+  #onUnsubscribed(frame) {
     const chat = this.#chats.get(frame.group);
     if (!chat) return;
     if (frame.retry) {
-      chat._lostSocket();
+      chat._onSocketLost();
       this.#after(between(500, 2000), () => { if (this.#chats.get(chat.group) === chat) this._subscribe(chat); });
     } else {
       this.#chats.delete(chat.group);
       this.#subscribing.delete(chat);
-      chat._lost(frame.code);
+      chat._onLost(frame.code);
       this._emit('lost', chat);
     }
     this._progress();
   }
 
-  /** How long the socket lives: shows a token well before its end. @param {{ auth_expires_in?: number }} frame */
-  #live({ auth_expires_in: lasts }) {
+  /** Sends a new access token on this socket before the current one expires. @param {{ auth_expires_in?: number }} frame */
+  #scheduleAuth({ auth_expires_in: lasts }) {
     if (lasts === undefined) return;
     clearTimeout(this.#authTimer);
     const again = async () => {
       const token = await this.#salam.accessToken().catch(() => undefined);
-      if (!this.#greeted) return;
-      this._ask({ type: 'auth', token }, (reply) => {
+      if (!this.#isReady) return;
+      this._request({ type: 'auth', token }, (reply) => {
         if (reply.retry) this.#authTimer = later(again, reply.retry_after_ms ?? 1000);
-        else this.#live(reply);
+        else this.#scheduleAuth(reply);
       });
     };
-    // A timer of more than 24 days would go off at once.
+    // A timer of more than 24 days would fire immediately.
     this.#authTimer = later(again, 1000 * Math.min(lasts * between(0.7, 0.8), 86_400));
   }
 
   /**
-   * Asks for something on this socket, which is given up when it does not answer.
+   * Sends a request. The socket is lost if the reply does not arrive in time.
    * @internal
    * @param {object} request
-   * @param {(reply: any) => void} reply called once, unless the socket is lost before
-   * @param {number} [within] milliseconds
+   * @param {(reply: any) => void} reply is called once, unless the socket is lost before
+   * @param {number} [timeout] milliseconds
    */
-  _ask(request, reply, within = REPLY_WITHIN) {
-    const id = ++this.#ids;
-    this.#asked.set(id, { reply, timer: setTimeout(() => this.#lost(1006), within) });
-    this._say({ ...request, id });
+  _request(request, reply, timeout = REPLY_TIMEOUT) {
+    const id = ++this.#lastId;
+    this.#requests.set(id, { reply, timer: setTimeout(() => this.#onLost(1006), timeout) });
+    this._send({ ...request, id });
   }
 
-  /** @internal @param {object} frame @returns {boolean} whether there was a way */
-  _say(frame) {
+  /** Sends a frame. @internal @param {object} frame @returns {boolean} false if the socket is not open */
+  _send(frame) {
     const socket = this.#socket;
-    const isOpen = socket !== null && this.#greeted && socket.readyState === 1;
+    const isOpen = socket !== null && this.#isReady && socket.readyState === 1;
     if (isOpen) socket.send(JSON.stringify(frame));
     return isOpen;
   }
 
-  /** Has a chat told from where it is; those of one moment are asked for together. @internal @param {Chat} chat */
+  /** Subscribes a chat from its position. Chats of the same moment share one request. @internal @param {Chat} chat */
   _subscribe(chat) {
-    if (!this.#greeted) return;
-    chat._subscribing();
+    if (!this.#isReady) return;
+    chat._onSubscribe();
     this.#subscribing.add(chat);
     if (this.#subscribing.size === 1) queueMicrotask(() => this.#subscribe());
   }
 
+  /** Sends the `sub` frames of the waiting chats. */
   #subscribe() {
-    // Of more than a socket may have, those that were joined last are refused, and no others with them.
-    const places = new Set([...this.#chats.values()].slice(0, this.#limit));
-    const [chats, tooMany] = [[...this.#subscribing].filter((chat) => places.has(chat)), [...this.#subscribing].filter((chat) => !places.has(chat))];
+    // Chats beyond the limit of the socket are rejected here. The server would reject the whole request.
+    const allowed = new Set([...this.#chats.values()].slice(0, this.#limit));
+    const [chats, tooMany] = [[...this.#subscribing].filter((chat) => allowed.has(chat)), [...this.#subscribing].filter((chat) => !allowed.has(chat))];
     this.#subscribing.clear();
-    for (const { group } of tooMany) this.#outOf({ group, code: 'limit_exceeded', retry: false });
-    // `after` means something in its own epoch alone.
+    for (const { group } of tooMany) this.#onUnsubscribed({ group, code: 'limit_exceeded', retry: false });
+    // A position is only valid in its own epoch.
     const epochs = new Set(chats.map((chat) => chat.epoch));
     for (const epoch of epochs) {
-      const those = chats.filter((chat) => chat.epoch === epoch);
-      for (let at = 0; at < those.length; at += GROUPS_AT_ONCE) this.#sub(those.slice(at, at + GROUPS_AT_ONCE), epoch);
+      const sameEpoch = chats.filter((chat) => chat.epoch === epoch);
+      for (let at = 0; at < sameEpoch.length; at += GROUPS_PER_REQUEST) this.#sendSub(sameEpoch.slice(at, at + GROUPS_PER_REQUEST), epoch);
     }
   }
 
   /**
+   * Sends one `sub` frame.
    * @param {Chat[]} chats
    * @param {string} epoch
    */
-  #sub(chats, epoch) {
-    if (!this.#greeted) return;
+  #sendSub(chats, epoch) {
+    if (!this.#isReady) return;
     const groups = chats.map(({ group, last }) => (last === null ? { group } : { group, after: last }));
-    this._ask({ type: 'sub', epoch: epoch || undefined, groups }, (reply) => {
+    this._request({ type: 'sub', epoch: epoch || undefined, groups }, (reply) => {
       if (reply.type === 'ok') {
-        for (const { group, code } of reply.refused ?? []) this.#outOf({ group, code, retry: false });
+        for (const { group, code } of reply.refused ?? []) this.#onUnsubscribed({ group, code, retry: false });
       } else if (reply.retry) {
-        for (const chat of chats) chat._notSubscribed();
+        for (const chat of chats) chat._onSubscribeRejected();
         const again = () => chats.forEach((chat) => this.#chats.get(chat.group) === chat && this._subscribe(chat));
         this.#after(reply.retry_after_ms ?? 1000, again);
       } else {
-        for (const { group } of chats) this.#outOf({ group, code: reply.code, retry: false });
+        for (const { group } of chats) this.#onUnsubscribed({ group, code: reply.code, retry: false });
       }
     });
     this._progress();
@@ -539,7 +550,7 @@ function discard(socket) {
   // A socket of the package `ws` throws an error for which it has no listener.
   socket.onerror = () => {};
   socket.close();
-  // It also waits 30 s for the other end to close, and keeps the program running meanwhile.
+  // Such a socket also waits 30 s for the close of the other end, and keeps the program running meanwhile.
   const { terminate } = /** @type {any} */ (socket);
-  if (terminate) later(() => terminate.call(socket), DESTROYED_AFTER);
+  if (terminate) later(() => terminate.call(socket), TERMINATE_AFTER);
 }

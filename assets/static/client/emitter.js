@@ -1,6 +1,6 @@
 // @ts-check
 /**
- * Tells listeners.
+ * A registry of listeners, by the name of the event.
  * @template {Record<string, any>} Events
  */
 export class Emitter {
@@ -8,7 +8,7 @@ export class Emitter {
   #listeners = new Map();
 
   /**
-   * Has `listener` called with what happens, until the function that this returns is called.
+   * Calls `listener` at each event of this name, until the returned function is called.
    * @template {keyof Events} Name
    * @param {Name} name
    * @param {(value: Events[Name]) => void} listener
@@ -24,6 +24,7 @@ export class Emitter {
   _removeListeners() { this.#listeners.clear(); }
 
   /**
+   * Calls all listeners of an event.
    * @internal
    * @template {keyof Events} Name
    * @param {Name} name
@@ -31,7 +32,7 @@ export class Emitter {
    */
   _emit(name, value) {
     for (const listener of [...(this.#listeners.get(name) ?? [])]) {
-      // A listener that throws must not cost the others an event, or this the next one.
+      // A listener that throws must not keep other listeners, or later events, from being handled.
       try { listener(value); } catch (error) { setTimeout(() => { throw error; }); }
     }
   }

@@ -6,16 +6,16 @@ import { SalamError } from './error.js';
  * @typedef {import('./types.js').Pending} Pending
  * @typedef {import('./types.js').Stored} Stored
  *
- * @typedef {object} Request Something to be done in a chat.
+ * @typedef {object} Request A queued command of a chat.
  * @property {object} frame
- * @property {Pending | null} message the message that it sends, if it sends one
+ * @property {Pending | null} message the message, if the command sends one
  * @property {(stored: Stored) => void} resolve
  * @property {(error: Error) => void} reject
  *
- * @typedef {object} Way How an outbox gets rid of what it holds.
- * @property {(request: object, reply: (frame: any) => void) => void} ask
- * @property {() => boolean} isOpen whether there is one now
- * @property {(seq: number) => boolean} hasApplied whether that event was told already
+ * @typedef {object} Transport The functions of the chat by which an outbox sends and stores.
+ * @property {(command: object, reply: (frame: any) => void) => void} request
+ * @property {() => boolean} isOpen whether a request can be sent now
+ * @property {(seq: number) => boolean} hasApplied whether the chat has applied the event of a seq
  * @property {(key: string, value: string | null) => void} store
  * @property {() => string[]} stored
  * @property {(key: string) => boolean} isStored
@@ -23,11 +23,13 @@ import { SalamError } from './error.js';
  */
 
 /**
- * What is to be done in one chat, in the order in which it was asked for. A request is made again, with
- * the same `cid`, until it is answered for good; messages outlive the page.
+ * The queue of commands of one chat, in the order of the calls.
+ *
+ * The client repeats a command, with the same `cid`, until the server gives a final answer. The storage keeps
+ * messages when the page is closed.
  */
 export class Outbox {
-  #way;
+  #transport;
   /** @type {Request[]} */
   #queue = [];
   #isBusy = false;
@@ -35,13 +37,13 @@ export class Outbox {
   #pending = [];
   /** @type {ReturnType<typeof setTimeout> | undefined} */
   #timer;
-  #isOver = false;
+  #isClosed = false;
   /** @type {Set<string>} */
   #recovered = new Set();
 
-  /** @param {Way} way */
-  constructor(way) {
-    this.#way = way;
+  /** @param {Transport} transport */
+  constructor(transport) {
+    this.#transport = transport;
     this.#recover();
   }
 
@@ -49,6 +51,7 @@ export class Outbox {
   get pending() { return /** @type {readonly Pending[]} */ (this.#pending); }
 
   /**
+   * Queues a new message.
    * @param {string} text
    * @param {number | null} replyTo
    * @returns {Promise<Stored>}
@@ -57,7 +60,7 @@ export class Outbox {
     return this.#enqueue({ cid: newCid(), text, replyTo, at: now(), state: 'waiting', error: null });
   }
 
-  /** @param {string} cid */
+  /** Queues a failed message again. @param {string} cid */
   retry(cid) {
     const message = this.#pending.find((it) => it.cid === cid && it.state === 'failed');
     if (!message) return;
@@ -65,102 +68,105 @@ export class Outbox {
     this.#enqueue({ ...message, state: 'waiting', error: null }).catch(() => {});
   }
 
-  /** @param {string} cid */
+  /** Discards a message, unless its request is under way or it is stored. @param {string} cid */
   discard(cid) {
     const message = this.#pending.find((it) => it.cid === cid);
     if (!message || message.state === 'sending' || message.state === 'stored') return;
     const dropped = this.#queue.filter((request) => request.message === message);
     this.#queue = this.#queue.filter((request) => request.message !== message);
-    this.#settled(message);
+    this.#remove(message);
     for (const { reject } of dropped) reject(new SalamError('discarded', 'The message was discarded.'));
   }
 
   /**
+   * Queues a command.
    * @param {object} frame
    * @param {Pending | null} [message]
    * @returns {Promise<Stored>}
    */
   request(frame, message = null) {
     return new Promise((resolve, reject) => {
-      if (this.#isOver) return reject(new SalamError('not_member', 'This chat is not followed any more.'));
+      if (this.#isClosed) return reject(new SalamError('not_member', 'This chat was closed.'));
       this.#queue.push({ frame: { ...frame, cid: message?.cid ?? newCid() }, message, resolve, reject });
       this.flush();
     });
   }
 
-  /** Makes the next request: one at a time, so that what is refused for now is not overtaken by what came after it. */
+  /** Sends the next command. Only one command is under way, so that the order is kept when one must be repeated. */
   flush() {
-    if (this.#isBusy || !this.#way.isOpen()) return;
+    if (this.#isBusy || !this.#transport.isOpen()) return;
     this.#dropDiscarded();
     const [request] = this.#queue;
     if (!request) return;
     this.#isBusy = true;
-    if (request.message) this.#become(request.message, 'sending');
-    this.#way.ask(request.frame, (reply) => this.#answered(request, reply));
+    if (request.message) this.#setState(request.message, 'sending');
+    this.#transport.request(request.frame, (reply) => this.#onReply(request, reply));
   }
 
-  /** What another tab has sent or discarded of what an earlier page has left is not to be sent here. */
+  /** Drops recovered messages that another tab has sent or discarded meanwhile. */
   #dropDiscarded() {
-    const gone = this.#queue.filter(({ message }) => message && this.#recovered.has(message.cid) && !this.#way.isStored(message.cid));
-    this.#queue = this.#queue.filter((request) => !gone.includes(request));
-    for (const { message } of gone) if (message) this.#settled(message);
+    const dropped = this.#queue.filter(({ message }) => message && this.#recovered.has(message.cid) && !this.#transport.isStored(message.cid));
+    this.#queue = this.#queue.filter((request) => !dropped.includes(request));
+    for (const { message } of dropped) if (message) this.#remove(message);
   }
 
-  /** The way is gone, and with it the reply to what was under way: that is made again. */
+  /** Is called when the socket is lost: the client repeats the command that was under way. */
   interrupt() {
     clearTimeout(this.#timer);
     this.#isBusy = false;
-    for (const message of this.#pending) if (message.state === 'sending') this.#become(message, 'waiting');
+    for (const message of this.#pending) if (message.state === 'sending') this.#setState(message, 'waiting');
   }
 
-  /** All events up to this were told, or never will be: what is stored there is in the log. @param {number} seq */
-  reached(seq) {
+  /** Removes stored messages up to a seq: the chat has applied their events, or has skipped them by a reset. @param {number} seq */
+  onApplied(seq) {
     for (const message of [...this.#pending]) {
-      if (message.state === 'stored' && (message.seq ?? Infinity) <= seq) this.#settled(message);
+      if (message.state === 'stored' && (message.seq ?? Infinity) <= seq) this.#remove(message);
     }
   }
 
-  /** The event of a message has come: it is in the log. @param {string | undefined} cid */
-  arrived(cid) {
+  /** Removes the message whose event has arrived. @param {string | undefined} cid */
+  onEvent(cid) {
     const message = this.#pending.find((it) => it.cid === cid);
-    if (message) this.#settled(message);
+    if (message) this.#remove(message);
   }
 
-  /** Nothing goes out any more; messages are kept for the next page, unless they can never be sent. @param {SalamError} [error] */
+  /** Ends the queue. The storage keeps the messages for the next page; with an error, it does not. @param {SalamError} [error] */
   end(error) {
     this.interrupt();
-    this.#isOver = true;
-    if (error) for (const message of [...this.#pending]) this.#settled(message);
-    const reason = error ?? new SalamError('closed', 'This chat is not followed any more.');
+    this.#isClosed = true;
+    if (error) for (const message of [...this.#pending]) this.#remove(message);
+    const reason = error ?? new SalamError('closed', 'This chat was closed.');
     for (const { reject } of this.#queue.splice(0)) reject(reason);
   }
 
   /**
+   * Handles the reply to a command.
    * @param {Request} request
    * @param {any} reply
    */
-  #answered(request, reply) {
+  #onReply(request, reply) {
     if (reply.type === 'error' && reply.retry) {
-      if (request.message) this.#become(request.message, 'waiting');
+      if (request.message) this.#setState(request.message, 'waiting');
       this.#timer = setTimeout(() => { this.#isBusy = false; this.flush(); }, reply.retry_after_ms ?? 1000);
       return;
     }
     this.#isBusy = false;
-    // It may have been discarded meanwhile.
+    // The command may have been discarded meanwhile.
     this.#queue = this.#queue.filter((it) => it !== request);
     const { message } = request;
     if (reply.type === 'ok') {
-      if (message) this.#stored(message, reply.seq);
+      if (message) this.#onStored(message, reply.seq);
       request.resolve({ seq: reply.seq, at: reply.at, dup: reply.dup ?? false });
     } else {
       const error = new SalamError(reply.code, reply.message, { field: reply.field });
-      if (message) this.#failed(message, error);
+      if (message) this.#onFailed(message, error);
       request.reject(error);
     }
     this.flush();
   }
 
   /**
+   * Stores a message, and queues its command.
    * @param {Pending} message
    * @returns {Promise<Stored>}
    */
@@ -169,60 +175,62 @@ export class Outbox {
     this.#save(message);
     const { text, replyTo } = message;
     const stored = this.request({ type: 'send', text, reply_to: replyTo ?? undefined }, message);
-    this.#way.changed(this.#pending);
+    this.#transport.changed(this.#pending);
     return stored;
   }
 
   /**
+   * Is called when the server has stored a message.
    * @param {Pending} message
    * @param {number} seq
    */
-  #stored(message, seq) {
-    this.#way.store(message.cid, null);
-    // It leaves the list when its event comes, so that it is never missing from what is shown.
-    if (this.#way.hasApplied(seq)) this.#settled(message);
+  #onStored(message, seq) {
+    this.#transport.store(message.cid, null);
+    // The message stays in the list until its event arrives. Otherwise the page would not show it for a moment.
+    if (this.#transport.hasApplied(seq)) this.#remove(message);
     else {
       message.seq = seq;
-      this.#become(message, 'stored');
+      this.#setState(message, 'stored');
     }
   }
 
   /**
+   * Is called when the server has rejected a message finally.
    * @param {Pending} message
    * @param {SalamError} error
    */
-  #failed(message, error) {
+  #onFailed(message, error) {
     message.error = error;
-    this.#become(message, 'failed');
+    this.#setState(message, 'failed');
     this.#save(message);
   }
 
-  /** @param {Pending} message */
-  #settled(message) {
-    this.#way.store(message.cid, null);
+  /** Removes a message from the list and from the storage. @param {Pending} message */
+  #remove(message) {
+    this.#transport.store(message.cid, null);
     this.#pending = this.#pending.filter((it) => it !== message);
-    this.#way.changed(this.#pending);
+    this.#transport.changed(this.#pending);
   }
 
   /**
    * @param {Pending} message
    * @param {Pending['state']} state
    */
-  #become(message, state) {
+  #setState(message, state) {
     message.state = state;
-    this.#way.changed(this.#pending);
+    this.#transport.changed(this.#pending);
   }
 
-  /** @param {Pending} message */
+  /** Writes a message to the storage. @param {Pending} message */
   #save(message) {
     const { error } = message;
     const kept = { ...message, error: error && { code: error.code, message: error.message } };
-    this.#way.store(message.cid, JSON.stringify(kept));
+    this.#transport.store(message.cid, JSON.stringify(kept));
   }
 
-  /** Takes over what an earlier page could not send. Another tab may do the same: it is done once. */
+  /** Queues the unsent messages of an earlier page. Another tab may do the same: by the `cid`, each is stored once. */
   #recover() {
-    const kept = this.#way.stored().flatMap((text) => {
+    const kept = this.#transport.stored().flatMap((text) => {
       try { return [/** @type {Pending} */ (JSON.parse(text))]; } catch { return []; }
     });
     for (const message of kept.sort((a, b) => a.at - b.at)) {

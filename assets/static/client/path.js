@@ -1,15 +1,15 @@
 // @ts-check
-/** Paths and addresses of requests, built so that no value can change where a request goes. */
+/** Paths and URLs of requests. No value in a path can change the target of the request. */
 
 import { SalamError } from './error.js';
 
 /**
- * A path in which each value is exactly one segment, or a part of one segment:
+ * Returns a path in which each value is exactly one segment, or a part of one segment:
  * `` path`/api/groups/${group}/members/${username}/` ``.
  *
- * The function encodes each value with `encodeURIComponent`. It refuses an empty value, `.` and `..`:
+ * The function encodes each value with `encodeURIComponent`. It rejects an empty value, `.` and `..`:
  * encoding does not change these values, and a URL parser removes `.` and `..` from a path. A request
- * for the member `..` would go to the group.
+ * for the member `..` would reach the group instead.
  * @param {readonly string[]} strings
  * @param {...(string | number)} values
  * @returns {string}
@@ -20,7 +20,7 @@ export function path(strings, ...values) {
 }
 
 /**
- * A query, with its `?`; empty without parameters. Parameters that are undefined are left out.
+ * Returns a query with its `?`, or an empty text without parameters. Undefined parameters are omitted.
  * @param {Record<string, string | number | boolean | undefined>} params
  * @returns {string}
  * @throws {SalamError} for a value that is not well-formed Unicode
@@ -31,14 +31,14 @@ export function query(params) {
 }
 
 /**
- * The address of a path at a server. The last check before each request.
+ * Returns the URL of a path on a server. This is the last check before each request.
  *
- * The function parses the address as `fetch` does, and refuses a path that the parser would change:
- * the request would go somewhere else.
+ * The function parses the URL as `fetch` does. It rejects a path that the parser would change, because the request
+ * would reach another path.
  * @param {string} base scheme and host of the server, without a slash at the end
  * @param {string} target a path that begins with a slash, and its query
  * @returns {string}
- * @throws {SalamError} for a path that would not stay the same
+ * @throws {SalamError} for a path that the parser would change
  */
 export function address(base, target) {
   const parse = (/** @type {string} */ text) => {
@@ -49,12 +49,12 @@ export function address(base, target) {
   const [own] = target.split('?', 1);
   const prefix = base ? parse(base).replace(/\/$/, '') : '';
   if (!target.startsWith('/') || target.includes('#') || parse(base + target) !== prefix + own) {
-    throw new SalamError('invalid', `This path would lead somewhere else: ${JSON.stringify(target)}. Encode the names in it.`);
+    throw new SalamError('invalid', `A URL parser changes this path: ${JSON.stringify(target)}. Encode the names in it.`);
   }
   return base + target;
 }
 
-/** @param {string | number | null | undefined} value */
+/** Returns a value as one encoded segment. @param {string | number | null | undefined} value */
 function segment(value) {
   const text = String(value ?? '');
   if (text === '') throw new SalamError('invalid', 'A name in the path of a request is empty.');
@@ -62,7 +62,7 @@ function segment(value) {
   return encoded(text);
 }
 
-/** @param {string | number | boolean} value */
+/** Returns a value percent-encoded. @param {string | number | boolean} value */
 function encoded(value) {
   try { return encodeURIComponent(value); } catch {
     throw new SalamError('invalid', `This text is not well-formed Unicode: ${JSON.stringify(value)}.`);

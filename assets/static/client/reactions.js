@@ -4,21 +4,21 @@ import { SalamError } from './error.js';
 
 /**
  * @typedef {import('./types.js').Stored} Stored
- * @typedef {import('./outbox.js').Way} Way
+ * @typedef {import('./outbox.js').Transport} Transport
  *
- * @typedef {object} Reaction A wanted state of one emoji under one message.
+ * @typedef {object} Reaction The wanted state of one emoji under one message.
  * @property {string} key
  * @property {number} seq
  * @property {string} emoji
- * @property {boolean} on the state that was asked for last
+ * @property {boolean} on the last wanted state
  * @property {{ on: boolean, cid: string } | null} sent the request that has no final reply yet
- * @property {number} refusedAt the time of the first refusal; 0 before it
- * @property {boolean} isWaiting whether it waits after a refusal
+ * @property {number} rejectedAt the time of the first rejection; 0 before it
+ * @property {boolean} isWaiting whether it waits after a rejection
  * @property {{ resolve: (stored: Stored) => void, reject: (error: Error) => void }[]} callers
  */
 
 /** Milliseconds that a rate-limited reaction waits at most. A longer wait is an error. */
-const WAITS = 10_000;
+const MAX_WAIT = 10_000;
 
 /**
  * The unsent reactions of one chat.
@@ -27,35 +27,36 @@ const WAITS = 10_000;
  * request at most. Reactions and messages do not wait for each other.
  */
 export class Reactions {
-  #way;
+  #transport;
   /** In the order of the calls. @type {Map<string, Reaction>} */
   #wanted = new Map();
   /** @type {Reaction | null} the reaction whose request is under way */
-  #asked = null;
+  #current = null;
   /** @type {Set<ReturnType<typeof setTimeout>>} */
   #timers = new Set();
-  /** For an emoji under a message: the time until which the server refuses it. @type {Map<string, number>} */
+  /** For an emoji under a message: the time until which the server rejects it. @type {Map<string, number>} */
   #limited = new Map();
   /** @type {SalamError | null} */
-  #over = null;
+  #endError = null;
 
-  /** @param {Pick<Way, 'ask' | 'isOpen'>} way */
-  constructor(way) { this.#way = way; }
+  /** @param {Pick<Transport, 'request' | 'isOpen'>} transport */
+  constructor(transport) { this.#transport = transport; }
 
   /**
+   * Sets the wanted state of an emoji under a message.
    * @param {number} seq
    * @param {string} emoji
    * @param {boolean} on
-   * @returns {Promise<Stored>} rejects at once if the server refuses the reaction for longer than `WAITS`
+   * @returns {Promise<Stored>} rejects immediately if the rate limit lasts longer than `MAX_WAIT`
    */
   react(seq, emoji, on) {
     return new Promise((resolve, reject) => {
-      if (this.#over) return reject(this.#over);
+      if (this.#endError) return reject(this.#endError);
       const key = `${seq} ${emoji}`;
       const left = (this.#limited.get(key) ?? 0) - now();
-      if (left > WAITS) return reject(tooFast(left));
+      if (left > MAX_WAIT) return reject(rateLimited(left));
       const known = this.#wanted.get(key);
-      const reaction = known ?? { key, seq, emoji, on, sent: null, refusedAt: 0, isWaiting: false, callers: [] };
+      const reaction = known ?? { key, seq, emoji, on, sent: null, rejectedAt: 0, isWaiting: false, callers: [] };
       reaction.on = on;
       reaction.callers.push({ resolve, reject });
       this.#wanted.set(key, reaction);
@@ -64,42 +65,43 @@ export class Reactions {
     });
   }
 
-  /** Makes the next request: one at a time. */
+  /** Sends the next request. Only one request is under way. */
   flush() {
-    if (this.#asked || !this.#way.isOpen()) return;
+    if (this.#current || !this.#transport.isOpen()) return;
     const reaction = [...this.#wanted.values()].find(({ isWaiting }) => !isWaiting);
     if (!reaction) return;
     const { seq, emoji, on } = reaction;
-    // The server takes a `cid` for one request: another state is another request.
+    // A `cid` identifies one request. Another state is another request.
     if (reaction.sent?.on !== on) reaction.sent = { on, cid: newCid() };
-    this.#asked = reaction;
-    this.#way.ask({ type: 'react', seq, emoji, on, cid: reaction.sent.cid }, (reply) => this.#answered(reaction, on, reply));
+    this.#current = reaction;
+    this.#transport.request({ type: 'react', seq, emoji, on, cid: reaction.sent.cid }, (reply) => this.#onReply(reaction, on, reply));
   }
 
-  /** The socket is lost, and with it the reply to the request that was under way. */
-  interrupt() { this.#asked = null; }
+  /** Is called when the socket is lost: the request that was under way gets no reply. */
+  interrupt() { this.#current = null; }
 
-  /** Nothing is sent any more. @param {SalamError} error */
+  /** Ends all reactions with an error. @param {SalamError} error */
   end(error) {
     this.interrupt();
     for (const timer of this.#timers) clearTimeout(timer);
     this.#timers.clear();
-    this.#over ??= error;
+    this.#endError ??= error;
     for (const reaction of [...this.#wanted.values()]) this.#settle(reaction, (caller) => caller.reject(error));
   }
 
   /**
+   * Handles the reply to a request.
    * @param {Reaction} reaction
    * @param {boolean} on the state that was sent
    * @param {any} reply
    */
-  #answered(reaction, on, reply) {
-    this.#asked = null;
+  #onReply(reaction, on, reply) {
+    this.#current = null;
     if (reply.type === 'ok') {
       reaction.sent = null;
-      reaction.refusedAt = 0;
+      reaction.rejectedAt = 0;
       if (reaction.on === on) this.#settle(reaction, ({ resolve }) => resolve({ seq: reply.seq, at: reply.at, dup: reply.dup ?? false }));
-    } else if (reply.retry) this.#refused(reaction, reply);
+    } else if (reply.retry) this.#onRejected(reaction, reply);
     else {
       const error = new SalamError(reply.code, reply.message, { field: reply.field });
       this.#settle(reaction, ({ reject }) => reject(error));
@@ -108,26 +110,27 @@ export class Reactions {
   }
 
   /**
+   * Handles a rejection that allows a retry.
    * @param {Reaction} reaction
    * @param {{ code: string, message: string, retry_after_ms?: number | null }} reply
    */
-  #refused(reaction, { code, message, retry_after_ms: given }) {
+  #onRejected(reaction, { code, message, retry_after_ms: given }) {
     const wait = given ?? 1000;
-    reaction.refusedAt ||= now();
+    reaction.rejectedAt ||= now();
     if (code === 'rate_limited') {
       this.#limit(reaction.key, now() + wait);
-      if (now() + wait - reaction.refusedAt > WAITS) return this.#settle(reaction, ({ reject }) => reject(tooFast(wait, message)));
+      if (now() + wait - reaction.rejectedAt > MAX_WAIT) return this.#settle(reaction, ({ reject }) => reject(rateLimited(wait, message)));
     }
     this.#wait(reaction, wait);
   }
 
-  /** @param {string} key @param {number} until */
+  /** Stores the end of a rate limit, and forgets expired limits. @param {string} key @param {number} until */
   #limit(key, until) {
     for (const [other, end] of this.#limited) if (end <= now()) this.#limited.delete(other);
     this.#limited.set(key, until);
   }
 
-  /** @param {Reaction} reaction @param {number} delay */
+  /** Sends a reaction later. @param {Reaction} reaction @param {number} delay */
   #wait(reaction, delay) {
     reaction.isWaiting = true;
     const timer = setTimeout(() => {
@@ -139,16 +142,17 @@ export class Reactions {
   }
 
   /**
+   * Removes a reaction, and settles the promises of its callers.
    * @param {Reaction} reaction
-   * @param {(caller: Reaction['callers'][number]) => void} tell
+   * @param {(caller: Reaction['callers'][number]) => void} settle
    */
-  #settle(reaction, tell) {
+  #settle(reaction, settle) {
     this.#wanted.delete(reaction.key);
-    reaction.callers.forEach(tell);
+    reaction.callers.forEach(settle);
   }
 }
 
-/** @param {number} wait milliseconds @param {string} [message] */
-function tooFast(wait, message = 'Too many reactions.') {
+/** Returns the error for a rate limit that lasts too long. @param {number} wait milliseconds @param {string} [message] */
+function rateLimited(wait, message = 'Too many reactions.') {
   return new SalamError('rate_limited', message, { retry: true, retryAfter: Math.ceil(wait) });
 }

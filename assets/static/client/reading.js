@@ -3,45 +3,46 @@
 /**
  * @typedef {import('./types.js').Group} Group
  *
- * @typedef {object} Reader What somebody who reads needs.
- * @property {() => number} last the last event that was told
- * @property {(seq: number) => boolean} say tells the server, if there is a way
- * @property {(seq: number) => Promise<Group>} count tells the server, and asks how much is unread then
+ * @typedef {object} ReadingContext The functions of the chat that a read position needs.
+ * @property {() => number} lastSeq returns the seq of the last applied event
+ * @property {(seq: number) => boolean} sendRead sends the position by the socket; false if the socket is not open
+ * @property {(seq: number) => Promise<Group>} markRead sends the position by the API, and returns the unread count
  * @property {() => void} changed
  */
 
-/** How far one has read is said after this, for all that was read meanwhile. Milliseconds. */
-const SAY_AFTER = 300;
+/** Milliseconds after which the client sends the position, so that one frame serves many messages. */
+const SEND_DELAY = 300;
 
-/** How far you have read in one chat, on all of your devices, and how many messages of others come after that. */
+/** The user's read position in one chat, on all devices, and the number of later messages of other members. */
 export class Reading {
-  #reader;
-  /** Up to here the server has counted. */
+  #context;
+  /** The head up to which the count of the server includes messages. */
   #countedTo = 0;
-  #toSay = 0;
-  /** Whether `unread` is a guess, since what was read was not the end. */
-  #isGuess = false;
+  /** A position that was not sent yet; 0 without one. */
+  #unsent = 0;
+  /** Whether `unread` is an estimate, because the position is not at the end of the log. */
+  #isEstimate = false;
   /** @type {ReturnType<typeof setTimeout> | undefined} */
   #timer;
 
-  /** @param {Reader} reader */
-  constructor(reader) {
-    this.#reader = reader;
+  /** @param {ReadingContext} context */
+  constructor(context) {
+    this.#context = context;
     this.seq = 0;
     this.unread = 0;
   }
 
-  /** What the server says. @param {{ read: number, unread: number, head: number }} counted */
-  told({ read, unread, head }) {
-    [this.seq, this.unread, this.#countedTo, this.#isGuess] = [read, unread, head, false];
-    // After a reset the log may be shorter. A place past its end belongs to the old log.
-    if (this.#toSay > head) this.#toSay = 0;
-    // What was read while there was no way to say so is read all the same.
-    if (this.#toSay > read) this.to(this.#toSay);
+  /** Takes the position and the count of the server. @param {{ read: number, unread: number, head: number }} counted */
+  update({ read, unread, head }) {
+    [this.seq, this.unread, this.#countedTo, this.#isEstimate] = [read, unread, head, false];
+    // After a reset the log may be shorter. A position after its head belongs to the old log.
+    if (this.#unsent > head) this.#unsent = 0;
+    // A position that was read without a socket is not sent yet, and is still valid.
+    if (this.#unsent > read) this.moveTo(this.#unsent);
   }
 
-  /** A message of somebody else has come. @param {number} seq */
-  came(seq) {
+  /** Counts a new message of another member. @param {number} seq */
+  onMessage(seq) {
     if (seq > this.seq && seq > this.#countedTo) this.unread += 1;
   }
 
@@ -50,52 +51,54 @@ export class Reading {
    * @param {number} seq the event of the deletion
    * @param {number} message the seq of the deleted message
    */
-  deleted(seq, message) {
+  onDeletion(seq, message) {
     // The count of the server excludes the messages that were deleted up to `#countedTo`.
     if (message > this.seq && seq > this.#countedTo) this.unread = Math.max(0, this.unread - 1);
   }
 
-  /** You have read so far, here. @param {number} seq */
+  /** Moves the position on this device, and sends it. @param {number} seq */
   read(seq) {
     if (seq <= this.seq) return;
-    this.#toSay = seq;
-    this.#timer ??= setTimeout(() => this.say(), SAY_AFTER);
-    this.to(seq);
+    this.#unsent = seq;
+    this.#timer ??= setTimeout(() => this.send(), SEND_DELAY);
+    this.moveTo(seq);
   }
 
-  /** You have read so far, wherever. @param {number} seq */
-  to(seq) {
+  /** Moves the position, read on any device. @param {number} seq */
+  moveTo(seq) {
     if (seq <= this.seq) return;
     this.seq = seq;
-    this.#isGuess = seq < Math.max(this.#reader.last(), this.#countedTo);
-    if (!this.#isGuess) this.unread = 0;
-    this.#reader.changed();
+    this.#isEstimate = seq < Math.max(this.#context.lastSeq(), this.#countedTo);
+    if (!this.#isEstimate) this.unread = 0;
+    this.#context.changed();
   }
 
-  /** Says what was not said yet; what lies behind it, the server counts. */
-  say() {
+  /** Sends a position that was not sent yet. If the count is an estimate, requests the count of the server. */
+  send() {
     clearTimeout(this.#timer);
     this.#timer = undefined;
-    if (this.#isGuess) this.#count();
-    else if (this.#toSay && this.#reader.say(this.#toSay)) this.#toSay = 0;
+    if (this.#isEstimate) this.#requestCount();
+    else if (this.#unsent && this.#context.sendRead(this.#unsent)) this.#unsent = 0;
   }
 
-  /** The last event that was told is this: whatever was missed was told. */
-  live() {
-    if (this.#isGuess && this.seq >= this.#reader.last()) [this.#isGuess, this.unread] = [false, 0];
-    this.say();
+  /** Is called when the chat has received all events that it missed. */
+  onLive() {
+    if (this.#isEstimate && this.seq >= this.#context.lastSeq()) [this.#isEstimate, this.unread] = [false, 0];
+    this.send();
   }
 
+  /** Stops the timer. */
   end() { clearTimeout(this.#timer); }
 
-  async #count() {
+  /** Sends the position by the API, and takes the count of the server. */
+  async #requestCount() {
     const { seq } = this;
-    const last = this.#reader.last();
-    const group = await this.#reader.count(seq).catch(() => null);
-    // What came meanwhile is counted anew when there is a next time.
-    if (!group || this.seq !== seq || this.#reader.last() !== last) return;
-    this.#toSay = 0;
-    this.told(group);
-    this.#reader.changed();
+    const last = this.#context.lastSeq();
+    const group = await this.#context.markRead(seq).catch(() => null);
+    // If the position or the log has moved meanwhile, the count is outdated. The next call requests it again.
+    if (!group || this.seq !== seq || this.#context.lastSeq() !== last) return;
+    this.#unsent = 0;
+    this.update(group);
+    this.#context.changed();
   }
 }

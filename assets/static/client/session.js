@@ -2,69 +2,74 @@
 import { textOf } from './check.js';
 import { between, later, now } from './clock.js';
 import { Emitter } from './emitter.js';
-import { SalamError, refusal } from './error.js';
+import { SalamError, errorOf } from './error.js';
 import { address, query } from './path.js';
 
 /**
  * @typedef {import('./types.js').User} User
  *
- * @typedef {object} CallOptions What a request has besides its method and its path.
- * @property {Record<string, string | number | boolean | undefined>} [query] parameters; those that are undefined
- *   are left out
+ * @typedef {object} CallOptions The optional parts of a request.
+ * @property {Record<string, string | number | boolean | undefined>} [query] parameters; undefined parameters are
+ *   omitted
  * @property {any} [body] an object is sent as JSON; a string, `Blob`, `FormData`, `URLSearchParams` or array of
- *   bytes is sent as it is
+ *   bytes is sent unchanged
  * @property {Record<string, string>} [headers]
  * @property {AbortSignal} [signal] aborts the request
  *
- * @typedef {CallOptions & { method: string, path: string, isAnyType?: boolean }} Ask `isAnyType`: an answer that
- *   is not JSON is given as text
+ * @typedef {CallOptions & { method: string, path: string, isAnyType?: boolean }} ApiRequest With `isAnyType`, a
+ *   response that is not JSON is returned as text
  */
 
-/** Milliseconds that an answer may take. */
-const ANSWER_WITHIN = 30_000;
+/** Milliseconds that a response may take. */
+const RESPONSE_TIMEOUT = 30_000;
 
-/** Rate limited reads wait this many milliseconds in total at most, and are repeated this often at most. */
-const READ_WAITS = 10_000;
-const READ_REPEATS = 2;
+/** A rate-limited read waits at most so many milliseconds in total, and is repeated at most so many times. */
+const MAX_READ_WAIT = 10_000;
+const MAX_READ_REPEATS = 2;
 
-/** Milliseconds in which another tab, without Web Locks, stores the refresh token that it has just got. */
-const STORED_WITHIN = 2_000;
+/** Milliseconds in which another tab, without Web Locks, stores a refresh token that it has just received. */
+const STORE_TIMEOUT = 2_000;
 
 /**
- * Who is logged in, and for how long: buys access tokens before they end, keeps one refresh token for
- * all tabs of a browser, and asks the server in its name.
+ * The session of the logged-in user, and the requests with its tokens.
  *
- * Events: `signed-in` (a user), `signed-out` (why: `here`, `elsewhere`, `expired`).
+ * It exchanges the refresh token for a new access token before the current one expires. All tabs of a browser share
+ * one refresh token.
+ *
+ * | event | meaning |
+ * |---|---|
+ * | `signed-in` | a user has logged in, here or in another tab; the value is the user |
+ * | `signed-out` | the session has ended; the value is the reason: `here`, `elsewhere` or `expired` |
  * @extends {Emitter<{ 'signed-in': User, 'signed-out': 'here' | 'elsewhere' | 'expired' }>}
  */
 export class Session extends Emitter {
   #storage;
   #fetch;
-  /** @type {{ access: string, since: number, lasts: number } | null} */
+  /** @type {{ access: string, since: number, lifetime: number } | null} */
   #token = null;
   /** @type {Promise<string> | null} */
   #renewing = null;
-  /** The end of the last `#alone` of this page, for browsers without Web Locks. @type {Promise<unknown>} */
-  #turn = Promise.resolve();
+  /** The end of the last `#exclusive` call of this page, for browsers without Web Locks. @type {Promise<unknown>} */
+  #lastExclusive = Promise.resolve();
   /** @type {ReturnType<typeof setTimeout> | undefined} */
-  #renewal;
+  #renewalTimer;
   /** @type {User | null} */
   #user = null;
-  #isLeaving = false;
-  /** The number of listeners and open connections, which have to know what other tabs do. */
+  #isLoggingOut = false;
+  /** The number of listeners and open connections. While there is one, this object watches other tabs. */
   #watchers = 0;
   #isDisposed = false;
-  /** Functions that end a request, or the wait before it. @type {Set<() => void>} */
-  #ends = new Set();
+  /** Functions that abort a request, or the wait before it. @type {Set<() => void>} */
+  #aborts = new Set();
 
   /**
    * @param {object} [options]
-   * @param {string} [options.base] scheme and host of the server; that of the page, if left out
-   * @param {Storage | null} [options.storage] where the refresh token and what is unsent outlive the page:
-   *   `localStorage` if left out; null keeps them nowhere
+   * @param {string} [options.base] scheme and host of the server; by default those of the page
+   * @param {Storage | null} [options.storage] the storage of the refresh token and of unsent messages, which outlives
+   *   the page; by default `localStorage`; null stores nothing
    * @param {typeof fetch} [options.fetch]
    * @param {any} [options.WebSocket] a class with the interface of the browsers' `WebSocket`, for runtimes that
-   *   have none, such as the class of the npm package `ws`
+   *   do not have one, such as the class of the npm package `ws`
    */
   constructor(options = {}) {
     super();
@@ -77,9 +82,9 @@ export class Session extends Emitter {
     this.#user = this.#saved()?.user ?? null;
   }
 
-  /** Who is logged in, here or in another tab of this browser; null where nobody is. */
+  /** The user who is logged in, here or in another tab of this browser; null without one. */
   get user() {
-    this.#catchUp();
+    this.#readStorageUnwatched();
     return this.#user;
   }
 
@@ -109,49 +114,49 @@ export class Session extends Emitter {
    * with a `SalamError` with the code `closed`, and `connect` throws one.
    */
   dispose() {
-    if (this.#watchers > 0 && !this.#isDisposed) globalThis.removeEventListener?.('storage', this.#look);
+    if (this.#watchers > 0 && !this.#isDisposed) globalThis.removeEventListener?.('storage', this.#readStorage);
     this.#isDisposed = true;
-    clearTimeout(this.#renewal);
-    for (const end of [...this.#ends]) end();
+    clearTimeout(this.#renewalTimer);
+    for (const end of [...this.#aborts]) end();
     this._removeListeners();
   }
 
   /** @internal */
   get _isDisposed() { return this.#isDisposed; }
 
-  /** Adds a watcher: while there is one, the object notices what other tabs do. @internal */
+  /** Adds a watcher: while there is one, the object notices changes of other tabs. @internal */
   _watch() {
-    this.#catchUp();
+    this.#readStorageUnwatched();
     this.#watchers += 1;
-    if (this.#watchers === 1 && !this.#isDisposed) globalThis.addEventListener?.('storage', this.#look);
+    if (this.#watchers === 1 && !this.#isDisposed) globalThis.addEventListener?.('storage', this.#readStorage);
   }
 
   /** Removes a watcher. @internal */
   _unwatch() {
     this.#watchers -= 1;
-    if (this.#watchers === 0 && !this.#isDisposed) globalThis.removeEventListener?.('storage', this.#look);
+    if (this.#watchers === 0 && !this.#isDisposed) globalThis.removeEventListener?.('storage', this.#readStorage);
   }
 
-  /** Reads the tokens that other tabs have stored, if there is no watcher. */
-  #catchUp() { if (this.#watchers === 0 && !this.#isDisposed) this.#look(); }
+  /** Reads the storage for changes of other tabs, if there is no watcher. */
+  #readStorageUnwatched() { if (this.#watchers === 0 && !this.#isDisposed) this.#readStorage(); }
 
   /**
-   * Creates an account. It is not logged in by that.
+   * Creates an account, without a login.
    * @param {{ name: string, username: string, password: string }} account
    * @returns {Promise<User>}
    */
-  async register(account) { return this.#ask({ method: 'POST', path: '/api/register/', body: account }); }
+  async register(account) { return this.#request({ method: 'POST', path: '/api/register/', body: account }); }
 
   /**
-   * Logs in, and stays so until `logout`, here or from elsewhere.
+   * Logs in. The session lasts until it expires, or ends here or on another device.
    * @param {{ username: string, password: string }} login
    * @returns {Promise<User>}
    */
   async login({ username, password }) {
-    const pair = await this.#ask({ method: 'POST', path: '/api/token/', body: { username, password } });
-    const user = /** @type {User} */ (await this.#ask({ method: 'GET', path: '/api/me/' }, pair.access));
+    const pair = await this.#request({ method: 'POST', path: '/api/token/', body: { username, password } });
+    const user = /** @type {User} */ (await this.#request({ method: 'GET', path: '/api/me/' }, pair.access));
     if (this.#user && this.#user.id !== user.id) this._signOut('here');
-    this.#keep(pair.access);
+    this.#setToken(pair.access);
     this.#user = user;
     this.#save(pair.refresh, user);
     this._emit('signed-in', user);
@@ -159,45 +164,45 @@ export class Session extends Emitter {
   }
 
   /**
-   * Ends this session on the server, or, when it cannot be reached, here alone. What this user has not
-   * sent is forgotten: others may use this browser.
+   * Ends this session on the server. If the server cannot be reached, ends it only here.
+   *
+   * Deletes the unsent messages of the user from the storage, because another person may use this browser.
    */
   async logout() {
-    this.#isLeaving = true;
+    this.#isLoggingOut = true;
     await this._call('POST', '/api/logout/').catch(() => {});
     this._signOut('here');
-    this.#isLeaving = false;
+    this.#isLoggingOut = false;
   }
 
   /**
    * Changes the password. All other sessions end. This session continues with new tokens, in all tabs of
    * this browser.
    *
-   * The server revokes every older token of this session too. No tab may use the old refresh token
-   * between the answer of the server and the moment when the new one is stored, so the method holds the
-   * lock of a renewal.
+   * The server also revokes all older tokens of this session. No tab may use the old refresh token before the new
+   * one is stored. So the method holds the lock of a renewal.
    * @param {string} old
    * @param {string} replacement
    * @returns {Promise<void>}
    */
   async changePassword(old, replacement) {
     const { user } = this;
-    await this.#alone(async () => {
+    await this.#exclusive(async () => {
       if (!user || this.#user?.id !== user.id) throw new SalamError('unauthorized', 'Nobody is logged in.', { status: 401 });
       const change = { method: 'PUT', path: '/api/me/password/', body: { old, new: replacement } };
-      const pair = await this.#called(change, () => this.#buy('expired'));
+      const pair = await this.#requestWithToken(change, () => this.#exchange('expired'));
       // A server of an older version answers without tokens, and the old tokens stay valid.
       if (pair?.access && this.#isOf(user)) {
-        this.#keep(pair.access);
+        this.#setToken(pair.access);
         this.#save(pair.refresh, user);
       }
     });
   }
 
-  /** A live access token; a new one where the last is about to end. */
+  /** Returns a valid access token. Gets a new one if the current one is about to expire. */
   async accessToken() {
-    this.#catchUp();
-    return this.#fresh() ?? this._renew();
+    this.#readStorageUnwatched();
+    return this.#fresh() ?? this._refresh();
   }
 
   /**
@@ -208,155 +213,158 @@ export class Session extends Emitter {
    *
    *     const report = await salam.call('GET', path`/api/reports/${id}/`, { query: { lines: 10 } });
    *
-   * Build the path with `path`, which encodes names and refuses names that would change the path.
+   * Build the path with `path`, which encodes names and rejects names that would change the path.
    * @param {string} method such as `GET`
    * @param {string} path begins with a slash
    * @param {CallOptions} [options]
-   * @returns {Promise<any>} the answer: parsed JSON, or a text of another type; an empty text for an empty answer
-   * @throws {SalamError} if the server refuses the request, or cannot be reached
+   * @returns {Promise<any>} the body of the response: parsed JSON, or the text of another type; an empty text for an
+   *   empty body
+   * @throws {SalamError} if the server rejects the request, or cannot be reached
    */
   async call(method, path, options = {}) {
     const verb = textOf(method, 'method').toUpperCase();
     const { body, query: params = {}, headers, signal } = options;
     if (body !== undefined && (verb === 'GET' || verb === 'HEAD')) throw new TypeError(`A ${verb} request has no body. Pass parameters as \`query\`.`);
     const target = textOf(path, 'path') + (path.includes('?') ? query(params).replace('?', '&') : query(params));
-    return this.#called({ method: verb, path: target, body, headers, signal, isAnyType: true }, () => this._renew());
+    return this.#requestWithToken({ method: verb, path: target, body, headers, signal, isAnyType: true }, () => this._refresh());
   }
 
-  /** The access token, if it is not about to expire. */
+  /** Returns the access token, or null if it is about to expire. */
   #fresh() {
     const token = this.#token;
-    const isFresh = token && now() - token.since < token.lasts * 0.9 && now() >= token.since;
+    const isFresh = token && now() - token.since < token.lifetime * 0.9 && now() >= token.since;
     return isFresh ? token.access : null;
   }
 
   /**
-   * An answer to a request with an access token; once more with another where it is refused.
+   * Sends a request with an access token. If the server rejects the token, repeats it once with a new token.
    * @internal
    * @param {string} method
    * @param {string} path
    * @param {object} [body]
    * @returns {Promise<any>}
    */
-  async _call(method, path, body) { return this.#called({ method, path, body }, () => this._renew()); }
+  async _call(method, path, body) { return this.#requestWithToken({ method, path, body }, () => this._refresh()); }
 
   /**
-   * @param {Ask} ask
+   * Sends a request with an access token, at most twice.
+   * @param {ApiRequest} request
    * @param {() => Promise<string>} renew gets a new access token
    * @returns {Promise<any>}
    */
-  async #called(ask, renew) {
+  async #requestWithToken(request, renew) {
     const me = this.user?.id;
-    // Never in the name of somebody else, who may have logged in meanwhile.
+    // Another user may have logged in meanwhile. A request must never be sent for this other user.
     const mine = (/** @type {string} */ access) => {
-      if (this.#user?.id !== me) throw new SalamError('unauthorized', 'Somebody else is logged in now.', { status: 401 });
+      if (this.#user?.id !== me) throw new SalamError('unauthorized', 'Another user is logged in now.', { status: 401 });
       return access;
     };
     try {
-      return await this.#ask(ask, mine(this.#fresh() ?? await renew()));
+      return await this.#request(request, mine(this.#fresh() ?? await renew()));
     } catch (error) {
       if (!(error instanceof SalamError) || error.status !== 401 || this.#user?.id !== me) throw error;
-      return this.#ask(ask, mine(await renew()));
+      return this.#request(request, mine(await renew()));
     }
   }
 
   /**
-   * Buys a new access token, and a new refresh token with it: one purchase at a time, also among tabs.
+   * Exchanges the refresh token for new tokens. Only one exchange runs at a time, also among tabs.
    * @internal
-   * @param {'elsewhere' | 'expired'} [why] what has happened if none is sold
+   * @param {'elsewhere' | 'expired'} [reason] the reason of the sign-out if the server rejects the refresh token
    * @returns {Promise<string>}
    */
-  _renew(why = 'expired') {
+  _refresh(reason = 'expired') {
     if (!this.#renewing) {
-      const renewing = this.#alone(() => this.#buy(why)).finally(() => { if (this.#renewing === renewing) this.#renewing = null; });
+      const renewing = this.#exclusive(() => this.#exchange(reason)).finally(() => { if (this.#renewing === renewing) this.#renewing = null; });
       this.#renewing = renewing;
     }
     return this.#renewing;
   }
 
   /**
-   * Runs `act` while nothing else in this browser gets tokens.
+   * Runs `act` while nothing else in this browser changes tokens.
    *
-   * Browsers have Web Locks with https and on `localhost` only. Without Web Locks two tabs may get tokens
-   * at the same time: the server accepts a replaced refresh token for 10 seconds.
+   * Browsers have Web Locks only with https and on `localhost`. Without Web Locks, two tabs may refresh tokens
+   * at the same time. The server accepts a replaced refresh token for 10 seconds.
    * @template T
    * @param {() => Promise<T>} act
    * @returns {Promise<T>}
    */
-  #alone(act) {
+  #exclusive(act) {
     const locks = this.#locks;
     if (locks) return /** @type {Promise<T>} */ (locks.request('salam.refresh', act));
-    const turn = this.#turn.then(act);
-    this.#turn = turn.catch(() => {});
+    const turn = this.#lastExclusive.then(act);
+    this.#lastExclusive = turn.catch(() => {});
     return turn;
   }
 
-  /** The locks that all tabs share; undefined without Web Locks, or when no other tab shares the storage. */
+  /** The locks that all tabs share; undefined without Web Locks, or without a shared storage. */
   get #locks() { return this.#storage ? globalThis.navigator?.locks : undefined; }
 
-  /** Returns true while this user is logged in, here and in the storage. @param {User} user */
+  /** Returns true if this user is logged in, here and in the storage. @param {User} user */
   #isOf(user) { return [this.#user?.id, this.#saved()?.user.id].every((id) => id === user.id); }
 
-  /** What is kept as a token is not one any more, whatever the clock says. @internal */
-  _forgetToken() { this.#token = null; }
+  /** Discards the access token, which the server has rejected. @internal */
+  _discardToken() { this.#token = null; }
 
   /**
-   * @param {'elsewhere' | 'expired'} why
-   * @returns {Promise<string>}
+   * Exchanges the refresh token. Signs the user out if the server rejects the newest refresh token.
+   * @param {'elsewhere' | 'expired'} reason
+   * @returns {Promise<string>} the new access token
    */
-  async #buy(why) {
-    // Without locks another tab may have changed the password, and not stored the new token yet.
+  async #exchange(reason) {
+    // Without locks, another tab may have changed the password and not stored the new token yet.
     let isSure = !this.#storage || this.#locks !== undefined;
     for (;;) {
-      const saved = this.#saved(); // the newest, if another tab has bought one meanwhile
+      const saved = this.#saved(); // another tab may have stored a newer token
       if (!saved || saved.user.id !== this.#user?.id) {
         this._signOut('elsewhere');
         throw new SalamError('unauthorized', 'Nobody is logged in.', { status: 401 });
       }
       const request = { refresh: saved.refresh, rotate: true };
-      const sold = await this.#ask({ method: 'POST', path: '/api/token/refresh/', body: request }).catch((/** @type {SalamError} */ error) => error);
-      // Somebody has logged out, or somebody else in, while this was under way.
-      if (!this.#isOf(saved.user)) throw new SalamError('unauthorized', 'Somebody else is logged in now.', { status: 401 });
-      if (!(sold instanceof SalamError)) {
-        this.#keep(sold.access);
-        // Without locks another tab may have stored a newer token, of a changed password.
-        if (this.#saved()?.refresh === saved.refresh) this.#save(sold.refresh, saved.user);
-        return sold.access;
+      const result = await this.#request({ method: 'POST', path: '/api/token/refresh/', body: request }).catch((/** @type {SalamError} */ error) => error);
+      // During the request, the user may have logged out, or another user may have logged in.
+      if (!this.#isOf(saved.user)) throw new SalamError('unauthorized', 'Another user is logged in now.', { status: 401 });
+      if (!(result instanceof SalamError)) {
+        this.#setToken(result.access);
+        // Without locks, another tab may have changed the password and stored a newer token.
+        if (this.#saved()?.refresh === saved.refresh) this.#save(result.refresh, saved.user);
+        return result.access;
       }
-      if (sold.status === 401 && this.#saved()?.refresh !== saved.refresh) continue;
-      if (sold.status === 401 && !isSure) {
+      if (result.status === 401 && this.#saved()?.refresh !== saved.refresh) continue;
+      if (result.status === 401 && !isSure) {
         isSure = true;
-        await this.#pause(STORED_WITHIN);
+        await this.#pause(STORE_TIMEOUT);
         continue;
       }
-      if (sold.status === 401) this._signOut(why);
-      throw sold;
+      if (result.status === 401) this._signOut(reason);
+      throw result;
     }
   }
 
   /**
-   * Everything of this session is over, here.
+   * Ends the session in this object: discards the tokens, and emits `signed-out`.
    * @internal
-   * @param {'here' | 'elsewhere' | 'expired'} why
+   * @param {'here' | 'elsewhere' | 'expired'} reason
    */
-  _signOut(why) {
+  _signOut(reason) {
     const user = this.#user;
     if (!user) return;
-    // Another tab may have logged in as somebody else, which is theirs.
+    // If another tab has logged in as another user, the stored session belongs to that user.
     if (this.#saved()?.user.id === user.id) this.#remove('session');
-    const reason = this.#isLeaving ? 'here' : why;
-    if (reason === 'here') for (const kept of ['outbox', 'draft']) this.#forget(`${kept}.${user.id}.`);
-    clearTimeout(this.#renewal);
+    const finalReason = this.#isLoggingOut ? 'here' : reason;
+    if (finalReason === 'here') for (const kind of ['outbox', 'draft']) this.#forget(`${kind}.${user.id}.`);
+    clearTimeout(this.#renewalTimer);
     [this.#token, this.#user, this.#renewing] = [null, null, null];
     this._signedOut();
-    this._emit('signed-out', reason);
+    this._emit('signed-out', finalReason);
   }
 
-  /** Is called when a user was signed out, before the listeners. @internal */
+  /** Is called after a sign-out, before the listeners. @internal */
   _signedOut() {}
 
-  /** Another tab has changed what is stored. */
-  #look = () => {
+  /** Takes the session that another tab has stored. */
+  #readStorage = () => {
     const user = this.#saved()?.user ?? null;
     if (this.#user && user?.id !== this.#user.id) this._signOut('elsewhere');
     if (!this.#user && user) {
@@ -366,35 +374,35 @@ export class Session extends Emitter {
   };
 
   /**
-   * Keeps an access token, and buys the next before it ends. How long it lasts is the difference of
-   * two of the server's times, so that a clock here that is wrong does no harm.
+   * Stores an access token, and schedules its renewal.
+   *
+   * The lifetime is the difference of two times of the server, so that a wrong clock of this device has no effect.
    * @param {string} access
    */
-  #keep(access) {
-    const lasts = 1000 * lifetime(access);
-    this.#token = { access, since: now(), lasts };
-    clearTimeout(this.#renewal);
+  #setToken(access) {
+    const lifetime = 1000 * tokenLifetime(access);
+    this.#token = { access, since: now(), lifetime };
+    clearTimeout(this.#renewalTimer);
     if (this.#isDisposed) return;
-    this.#renewal = later(() => this._renew().catch(() => {}), lasts * between(0.7, 0.85));
+    this.#renewalTimer = later(() => this._refresh().catch(() => {}), lifetime * between(0.7, 0.85));
   }
 
   /**
-   * Sends a request. A read that is rate limited waits and is repeated: a read changes nothing, and the
-   * server says when to repeat it.
-   * @param {Ask} ask
+   * Sends a request. Repeats a rate-limited read after the time that the server gives.
+   * @param {ApiRequest} request
    * @param {string} [access]
    * @returns {Promise<any>}
    */
-  async #ask(ask, access) {
-    let left = ask.method === 'GET' ? READ_WAITS : 0;
+  async #request(request, access) {
+    let left = request.method === 'GET' ? MAX_READ_WAIT : 0;
     for (let repeats = 0; ; repeats += 1) {
       try {
-        return await this.#askOnce(ask, access);
+        return await this.#fetchOnce(request, access);
       } catch (error) {
         if (!(error instanceof SalamError) || error.status !== 429) throw error;
-        // The random part keeps reads that were refused together from coming back together.
+        // The random part spreads the repeats of reads that were rejected at the same moment.
         const wait = (error.retryAfter || 1000) + between(0, 500);
-        if (repeats === READ_REPEATS || error.retryAfter > left || left <= 0) throw error;
+        if (repeats === MAX_READ_REPEATS || error.retryAfter > left || left <= 0) throw error;
         left -= wait;
         await this.#pause(wait);
       }
@@ -402,12 +410,12 @@ export class Session extends Emitter {
   }
 
   /**
-   * The only place where the client calls `fetch`.
-   * @param {Ask} ask
+   * Sends a request once. This is the only method that calls `fetch`.
+   * @param {ApiRequest} request
    * @param {string} [access]
    * @returns {Promise<any>}
    */
-  async #askOnce({ method, path, body, headers: own, signal, isAnyType }, access) {
+  async #fetchOnce({ method, path, body, headers: own, signal, isAnyType }, access) {
     if (this.#isDisposed) throw disposed();
     const headers = new Headers({ accept: 'application/json', ...own });
     const isJson = body !== undefined && isPlain(body);
@@ -419,13 +427,13 @@ export class Session extends Emitter {
     const url = address(this._base, path);
     signal?.throwIfAborted();
     signal?.addEventListener('abort', end);
-    this.#ends.add(end);
-    const timer = setTimeout(end, ANSWER_WITHIN);
+    this.#aborts.add(end);
+    const timer = setTimeout(end, RESPONSE_TIMEOUT);
     try {
-      const answer = await this.#fetch(url, request);
-      const text = await answer.text();
-      if (!answer.ok) throw refusal(answer, text);
-      return text && content(answer, text, isAnyType);
+      const response = await this.#fetch(url, request);
+      const text = await response.text();
+      if (!response.ok) throw errorOf(response, text);
+      return text && content(response, text, isAnyType);
     } catch (error) {
       if (error instanceof SalamError) throw error;
       if (this.#isDisposed) throw disposed();
@@ -434,7 +442,7 @@ export class Session extends Emitter {
     } finally {
       clearTimeout(timer);
       signal?.removeEventListener('abort', end);
-      this.#ends.delete(end);
+      this.#aborts.delete(end);
     }
   }
 
@@ -447,15 +455,15 @@ export class Session extends Emitter {
     return new Promise((resolve, reject) => {
       if (this.#isDisposed) return reject(disposed());
       const end = () => { clearTimeout(timer); reject(disposed()); };
-      const timer = setTimeout(() => { this.#ends.delete(end); resolve(); }, delay);
-      this.#ends.add(end);
+      const timer = setTimeout(() => { this.#aborts.delete(end); resolve(); }, delay);
+      this.#aborts.add(end);
     });
   }
 
-  /** @type {string | null} what stands in for a storage that there is none of */
+  /** @type {string | null} the session, when there is no storage */
   #memory = null;
 
-  /** @returns {{ refresh: string, user: User } | null} */
+  /** Returns the stored session. @returns {{ refresh: string, user: User } | null} */
   #saved() {
     try {
       return JSON.parse((this.#storage ? this.#storage.getItem('salam.session') : this.#memory) ?? 'null');
@@ -463,29 +471,31 @@ export class Session extends Emitter {
   }
 
   /**
+   * Stores the session.
    * @param {string} refresh
    * @param {User} user
    */
   #save(refresh, user) {
     this.#memory = JSON.stringify({ refresh, user });
-    // What is stored must not be older than what was bought: then nothing is.
+    // The storage must not keep an older token than this object has. It is better to store nothing.
     if (!this._store('session', this.#memory)) {
       this._store('session', null);
       this.#storage = null;
     }
   }
 
-  /** @param {string} key */
+  /** Removes the session. @param {string} key */
   #remove(key) {
     this.#memory = null;
     this._store(key, null);
   }
 
   /**
+   * Stores a value, or removes it with null.
    * @internal
    * @param {string} key
    * @param {string | null} value
-   * @returns {boolean} false where it is full, or forbidden: then it does not outlive the page
+   * @returns {boolean} false if the storage is full or forbidden
    */
   _store(key, value) {
     try {
@@ -496,20 +506,20 @@ export class Session extends Emitter {
   }
 
   /**
-   * What is stored under keys that begin so.
+   * Returns the stored values whose keys have a prefix.
    * @internal
    * @param {string} prefix
    * @returns {string[]}
    */
   _stored(prefix) { return this.#keys(prefix).map((key) => this.#storage?.getItem(key) ?? ''); }
 
-  /** @internal @param {string} key */
+  /** Returns true if a value is stored, or if there is no storage. @internal @param {string} key */
   _isStored(key) { return !this.#storage || this.#storage.getItem(`salam.${key}`) !== null; }
 
-  /** @param {string} prefix */
+  /** Removes the values whose keys have a prefix. @param {string} prefix */
   #forget(prefix) { this.#keys(prefix).forEach((key) => this.#storage?.removeItem(key)); }
 
-  /** @param {string} prefix */
+  /** Returns the stored keys that have a prefix. @param {string} prefix */
   #keys(prefix) {
     const { length } = this.#storage ?? { length: 0 };
     const keys = Array.from({ length }, (_, index) => this.#storage?.key(index) ?? '');
@@ -517,7 +527,7 @@ export class Session extends Emitter {
   }
 }
 
-/** The storage of the browser; null if it is forbidden. Then the access throws, or the first read. */
+/** Returns the storage of the browser, or null if it is forbidden: the access or the first read throws. */
 function ownStorage() {
   try {
     const storage = globalThis.localStorage ?? null;
@@ -535,25 +545,25 @@ function isPlain(body) {
 }
 
 /**
- * Returns what an answer says.
- * @param {Response} answer
- * @param {string} text
- * @param {boolean} [isAnyType] whether a text that is not JSON is an answer
+ * Returns the content of a response.
+ * @param {Response} response
+ * @param {string} text its body
+ * @param {boolean} [isAnyType] whether a body that is not JSON is allowed
  */
-function content(answer, text, isAnyType) {
-  const type = answer.headers.get('content-type') ?? '';
+function content(response, text, isAnyType) {
+  const type = response.headers.get('content-type') ?? '';
   if (isAnyType && !/[/+]json\b/.test(type)) return text;
   try { return JSON.parse(text); } catch {
-    // A network with a login page, such as that of a hotel, answers with this page.
-    throw new SalamError('offline', 'Something between this client and the server has answered, and not with JSON.', { status: answer.status, retry: true });
+    // A network with a login page, such as the network of a hotel, sends this page as the response.
+    throw new SalamError('offline', 'The response is not JSON. It probably comes from a proxy, not from the server.', { status: response.status, retry: true });
   }
 }
 
 /**
- * Seconds from the issue of a token to its end; a minute where it does not say.
+ * Returns the lifetime of a token in seconds; 60 if the token does not contain it.
  * @param {string} token
  */
-function lifetime(token) {
+function tokenLifetime(token) {
   try {
     const { iat, exp } = JSON.parse(atob(token.split('.')[1].replace(/-/g, '+').replace(/_/g, '/')));
     return exp > iat ? exp - iat : 60;

@@ -1,5 +1,5 @@
 // @ts-check
-/** The shapes of what travels. No code: browsers never load this. */
+/** The types of the data on the wire. This file has no code: browsers never load it. */
 
 /**
  * @typedef {import('./error.js').SalamError} SalamError
@@ -9,28 +9,28 @@
  * @typedef {{ id: number, username: string, name: string }} User
  * @typedef {'owner' | 'admin' | 'member'} Role
  *
- * @typedef {object} ChatEvent Something that happened in a chat, as it is told by the server.
+ * @typedef {object} ChatEvent An event of the log of a group.
  * @property {'event'} type
  * @property {string} group
- * @property {number} seq its place in the log, 1, 2, 3 … without a gap
+ * @property {number} seq its number in the log: 1, 2, 3 … without a gap
  * @property {string} at RFC 3339, UTC
  * @property {string | null} by a username
- * @property {string} kind such as `message.created`; ignore what you do not know
+ * @property {string} kind such as `message.created`; ignore unknown kinds
  * @property {string} [cid]
- * @property {any} data what is in it depends on the kind
+ * @property {any} data its fields depend on the kind
  *
- * @typedef {object} Reset Too much was missed to be told: load what you show anew, as of `head`.
+ * @typedef {object} Reset The missed events cannot be replayed: reload what you show, up to `head`.
  * @property {'reset'} type
  * @property {string} group
  * @property {'too_far' | 'ahead' | 'epoch'} reason
  * @property {number} head
  *
- * @typedef {object} Message A message as it is now.
+ * @typedef {object} Message A message in its current state.
  * @property {number} seq
  * @property {string} at
  * @property {string | null} by
  * @property {boolean | null} [by_active] whether the account of the author is active; null without an author
- * @property {string | null} text null when it was deleted
+ * @property {string | null} text null if the message was deleted
  * @property {number | null} reply_to
  * @property {string | null} edited_at
  * @property {boolean} deleted
@@ -40,10 +40,10 @@
  * @typedef {object} Reaction An emoji under a message.
  * @property {string} emoji
  * @property {number} count members that reacted with it
- * @property {boolean} mine whether you reacted with it
+ * @property {boolean} mine whether the user reacted with it
  * @property {string[]} by at most 10 of their usernames; the member that reacted first comes first
  *
- * @typedef {object} MessagePage A page of messages, and of notes on request.
+ * @typedef {object} MessagePage A page of messages, with notes on request.
  * @property {Message[]} results the newest first
  * @property {ChatEvent[]} [notes] other events between the messages, such as `member.joined`; the newest first
  * @property {number} [first] with notes: the page has each message and note from this seq on; the next older
@@ -51,7 +51,7 @@
  * @property {number} position the seq of the last event that the messages of this page include
  * @property {boolean} has_more
  *
- * @typedef {object} Group A group as you see it.
+ * @typedef {object} Group A group, for one of its members.
  * @property {string} group
  * @property {string | null} title
  * @property {Role} role
@@ -79,25 +79,26 @@
  * @typedef {{ title: string | null, invited_by: { username: string, name: string }, expires_at: string }} Offer
  * @typedef {{ id: string, created_at: string, last_used_at: string, expires_at: string, user_agent: string | null, current: boolean }} Session
  *
- * @typedef {object} Pending A message of yours that is not in the log yet.
+ * @typedef {object} Pending A message of the user that is not in the log yet.
  * @property {string} cid
  * @property {string} text
  * @property {number | null} replyTo
  * @property {number} at milliseconds, by the clock of this device
  * @property {'waiting' | 'sending' | 'stored' | 'failed'} state `failed` is final: `retry` or `discard` it
  * @property {SalamError | null} error
- * @property {number} [seq] once it is stored
+ * @property {number} [seq] set when the message is stored
  *
- * @typedef {{ seq: number, at: string, dup: boolean }} Stored What was done, and whether it had been before.
+ * @typedef {{ seq: number, at: string, dup: boolean }} Stored The event of a command. With `dup`, an earlier request
+ *   with the same `cid` stored it.
  *
- * @typedef {object} State What a connection is doing.
+ * @typedef {object} State The state of a connection.
  * @property {'idle' | 'connecting' | 'catching-up' | 'live' | 'waiting' | 'over'} name `over` is final until `retry`
- * @property {number} missing while it catches up: events that are still to come
- * @property {number} retryAt while it waits: when it tries again, in milliseconds of `Date.now()`
- * @property {number} code the close code for which it waits or is over; 1006 where there was none
- * @property {boolean} blocked whether the server answers HTTP requests, and WebSocket handshakes still fail:
- *   a proxy in between probably does not pass them
- * @property {SalamError | null} error why no socket could be created, when the state is `over` with the code 0
+ * @property {number} missing in the state `catching-up`: the number of missed events that have not arrived yet
+ * @property {number} retryAt in the state `waiting`: the time of the next attempt, in milliseconds of `Date.now()`
+ * @property {number} code in the states `waiting` and `over`: the close code; 1006 without one
+ * @property {boolean} blocked whether the server answers HTTP requests while WebSocket handshakes fail: a proxy in
+ *   between probably does not support WebSockets
+ * @property {SalamError | null} error the reason why no socket could be created, in the state `over` with the code 0
  */
 
 export {};
