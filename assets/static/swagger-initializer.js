@@ -4,8 +4,9 @@
 const DOCUMENT = '/api-docs/openapi.json';
 
 /**
- * Removes the examples of optional parameters. Swagger UI fills them in and sends them: a cursor skips a page, and
- * a second request with the same `Idempotency-Key` stores nothing. Without `confirm` the server refuses a request.
+ * Removes the examples of optional parameters. Swagger UI sends each example as a value: a cursor would skip a page,
+ * and a second request with the same `Idempotency-Key` would store nothing. The example of `confirm` stays, because
+ * the server rejects a request without it.
  */
 function withoutExamples(text) {
   const spec = JSON.parse(text);

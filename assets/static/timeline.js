@@ -1,9 +1,9 @@
 // @ts-check
 /**
- * The visible part of a chat: its messages as lines, and some of its other events as notes. It is loaded from
- * the end upwards.
+ * The visible part of a chat: its messages as lines, and some of its other events as notes. The timeline loads the
+ * newest items first.
  *
- * A page of the server has the messages as they were at a `position` of the log. A line includes each event up
+ * A page of the server contains the state of the messages at a `position` of the log. A line includes each event up
  * to that position, and each later event changes the line. So each event is applied exactly once, whether the
  * page or the event arrives first.
  *
@@ -19,21 +19,21 @@ import { SalamError } from './client/error.js';
  * @typedef {import('./salam.js').MessagePage} MessagePage
  * @typedef {import('./salam.js').Salam} Salam
  *
- * @typedef {object} Line A message as it is now.
+ * @typedef {object} Line A message in its current state.
  * @property {'line'} type
  * @property {number} seq
  * @property {string} at
  * @property {string | null} by
- * @property {string | null} text null when it was deleted
+ * @property {string | null} text null if the message was deleted
  * @property {boolean} edited
  * @property {number | null} replyTo
- * @property {Map<string, Reacted>} reactions by emoji
- * @property {number} position the last event that the line includes
+ * @property {Map<string, ReactionState>} reactions by emoji
+ * @property {number} position the seq of the last event that the line includes
  *
- * @typedef {object} Reacted Who reacted with one emoji.
+ * @typedef {object} ReactionState The reactions with one emoji.
  * @property {number} count
  * @property {boolean} mine
- * @property {Set<string>} by the known usernames; of many members only some are known
+ * @property {Set<string>} by the known usernames; the server sends only the first ones
  *
  * @typedef {object} Note Another event: a member that joined or left, a new title …
  * @property {'note'} type
@@ -44,210 +44,214 @@ import { SalamError } from './client/error.js';
  * @property {any} data
  */
 
-/** Messages and notes of the first page, which has to arrive soon, and of the other pages. */
+/** Messages and notes of the first page, which must arrive soon, and of the other pages. */
 const FIRST_PAGE = 50;
 const PAGE = 100;
 
-/** Lines and notes of each load, at least. */
-const ENOUGH = 25;
+/** The minimum of lines and notes of each load. */
+const MIN_ITEMS = 25;
 
-/** A page that is older than the known events is requested again so often, after so many milliseconds. */
+/** A page that is older than the known events is requested again: at most so many times, after so many milliseconds. */
 const REPEATS = 5;
-const AGAIN_AFTER = 300;
+const REPEAT_AFTER = 300;
 
-/** Milliseconds after which a line that is quoted may be asked for again, if it did not come. */
-const QUOTED_AGAIN_AFTER = 5000;
+/** Milliseconds after a failure in which a quoted line is not requested again. */
+const QUOTE_RETRY_AFTER = 5000;
 
+/** The kinds of events that are shown as notes. */
 const NOTES = ['member.joined', 'member.left', 'member.role', 'group.updated'];
 
+/** The loaded lines and notes of one chat. */
 export class Timeline {
   #salam;
   #chat;
-  #tell;
+  #onChange;
   /** @type {Map<number, Line | Note>} */
   #items = new Map();
-  /** @type {Map<number, Line | null | undefined>} lines that are quoted and not loaded; undefined until they come */
+  /** @type {Map<number, Line | null | undefined>} quoted lines that are not loaded; undefined until they arrive */
   #quoted = new Map();
-  /** Authors whose accounts are inactive, each with the position of the page that says so. @type {Map<string, number>} */
+  /** Authors whose accounts are inactive, each with the position of the page that contains this fact. @type {Map<string, number>} */
   #inactive = new Map();
   /** The range of events whose items are loaded. */
   #first = 0;
   #last = 0;
   #isLoaded = false;
   #isComplete = false;
-  /** Is another number once what was known means nothing any more. */
-  #life = 0;
+  /** Increases at each reset. An answer of an earlier generation is outdated. */
+  #generation = 0;
   #isClosed = false;
-  /** The number of requests for pages that are under way. */
-  #asked = 0;
-  /** Events that arrived while requests are under way: the answers may be older. @type {ChatEvent[]} */
-  #told = [];
+  /** The number of page requests that are under way. */
+  #pageRequests = 0;
+  /** Events that arrived during the requests that are under way: the pages may be older. @type {ChatEvent[]} */
+  #arrived = [];
   /** @type {Promise<void> | null} */
   #loading = null;
-  #ends;
+  #unlisten;
 
   /**
    * @param {Salam} salam
    * @param {Chat} chat
-   * @param {(seqs: number[] | 'all') => void} tell is called with what has changed
+   * @param {(seqs: number[] | 'all') => void} onChange is called with the seqs of the changed items
    */
-  constructor(salam, chat, tell) {
+  constructor(salam, chat, onChange) {
     this.#salam = salam;
     this.#chat = chat;
-    this.#tell = tell;
-    this.#ends = [chat.on('event', (event) => this.#add(event)), chat.on('reset', () => this.#begin())];
-    /** Why the last load failed, if it did. @type {Error | null} */
+    this.#onChange = onChange;
+    this.#unlisten = [chat.on('event', (event) => this.#onEvent(event)), chat.on('reset', () => this.#restart())];
+    /** The error of the last load, if the load failed. @type {Error | null} */
     this.error = null;
   }
 
-  /** Lines and notes, in order. */
+  /** The loaded lines and notes, in order. */
   get items() { return [...this.#items.values()].sort((a, b) => a.seq - b.seq); }
 
-  /** Whether the beginning is loaded. */
+  /** Whether the beginning of the log is loaded. */
   get isComplete() { return this.#isComplete; }
 
-  /** Whether anything is loaded. */
+  /** Whether a page is loaded. */
   get isOpen() { return this.#isLoaded; }
 
-  /** @param {number} seq */
+  /** Returns a loaded item. @param {number} seq */
   item(seq) { return this.#items.get(seq); }
 
-  /** Returns true when a loaded page says that the account of an author is inactive. @param {string | null} username */
+  /** Returns true if the account of an author is inactive, by a loaded page. @param {string | null} username */
   isInactive(username) { return username !== null && this.#inactive.has(username); }
 
   /**
-   * The line of that number, loaded if need be; undefined while it is not known, null if there is none.
+   * Returns a quoted line, and requests it if it is not loaded.
    * @param {number} seq
-   * @param {() => void} loaded is called when it is known
-   * @returns {Line | null | undefined}
+   * @param {() => void} loaded is called when a requested line has arrived
+   * @returns {Line | null | undefined} undefined while the line is unknown; null if the seq has no line
    */
   quoted(seq, loaded) {
     const item = this.#items.get(seq);
     if (item) return item.type === 'line' ? item : null;
     if (this.#quoted.has(seq)) return this.#quoted.get(seq);
-    this.#quoted.set(seq, undefined); // it is asked for once
-    const life = this.#life;
+    this.#quoted.set(seq, undefined); // so that the line is requested only once
+    const generation = this.#generation;
     this.#page({ before: seq + 1, limit: 1 }, ({ results: [message], position }) => {
-      if (life !== this.#life) return;
+      if (generation !== this.#generation) return;
       const line = message?.seq === seq ? lineOf(message, position, this.#me) : null;
       this.#quoted.set(seq, line);
-      if (line) this.#know(message, position);
-      if (line) for (const event of this.#told) change(line, event, this.#me);
+      if (line) this.#rememberActivity(message, position);
+      if (line) for (const event of this.#arrived) applyToLine(line, event, this.#me);
       loaded();
-    }).catch(() => { setTimeout(() => { if (life === this.#life) this.#quoted.delete(seq); }, QUOTED_AGAIN_AFTER); });
+    }).catch(() => { setTimeout(() => { if (generation === this.#generation) this.#quoted.delete(seq); }, QUOTE_RETRY_AFTER); });
     return undefined;
   }
 
-  /** Loads what comes before; the end of the log, at first. */
+  /** Loads older items; the first time, the end of the log. */
   load() {
-    if (this.#chat.last === null) { // it has only just appeared
+    if (this.#chat.last === null) { // the chat has only just appeared
       const end = this.#chat.on('live', () => { end(); this.load(); });
-      this.#ends.push(end);
+      this.#unlisten.push(end);
       return Promise.resolve();
     }
     this.#loading ??= this.#loadOlder().finally(() => { this.#loading = null; });
     return this.#loading;
   }
 
+  /** Stops following the chat. */
   close() {
     this.#isClosed = true;
-    this.#ends.forEach((end) => end());
+    this.#unlisten.forEach((end) => end());
   }
 
   get #me() { return this.#salam.user?.username ?? ''; }
 
-  /** Numbers that were known mean nothing any more, or the gap is too wide to be told. */
-  #begin() {
+  /** Discards all items, and loads the end of the log again. */
+  #restart() {
     for (const map of [this.#items, this.#quoted, this.#inactive]) map.clear();
-    this.#told = [];
-    [this.#first, this.#last, this.#life] = [0, 0, this.#life + 1];
+    this.#arrived = [];
+    [this.#first, this.#last, this.#generation] = [0, 0, this.#generation + 1];
     [this.#isLoaded, this.#isComplete] = [false, false];
-    this.#tell('all');
+    this.#onChange('all');
     this.load();
   }
 
+  /** Loads pages until there are enough new items. */
   async #loadOlder() {
     this.error = null;
     try {
-      for (let items = 0; items < ENOUGH && !this.#isComplete && !this.#isClosed;) items += await this.#loadPage();
+      for (let items = 0; items < MIN_ITEMS && !this.#isComplete && !this.#isClosed;) items += await this.#loadPage();
     } catch (error) {
       this.error = /** @type {Error} */ (error);
     }
-    if (!this.#isClosed) this.#tell('all');
+    if (!this.#isClosed) this.#onChange('all');
   }
 
-  /** @returns {Promise<number>} how many items it brought */
+  /** Loads one page. @returns {Promise<number>} the number of new items */
   async #loadPage() {
-    const life = this.#life;
+    const generation = this.#generation;
     const before = this.#isLoaded ? this.#first : undefined;
     const had = this.#items.size;
-    // The log is empty: no request is needed.
+    // An empty log needs no request.
     if (!this.#isLoaded && this.#chat.last === 0) this.#take({ results: [], notes: [], first: 1, position: 0, has_more: false });
     else {
       await this.#page({ notes: true, limit: before === undefined ? FIRST_PAGE : PAGE, before }, (page) => {
-        if (life === this.#life && !this.#isClosed) this.#take(page);
+        if (generation === this.#generation && !this.#isClosed) this.#take(page);
       });
     }
     return Math.max(0, this.#items.size - had);
   }
 
   /**
-   * Requests a page, and gives it to `take`. `#told` has the events that arrived meanwhile.
+   * Requests a page, and gives it to `take`. `#arrived` contains the events that arrived meanwhile.
    * @param {{ before?: number, limit: number, notes?: boolean }} window
    * @param {(page: MessagePage) => void} take
    */
   async #page(window, take) {
-    const life = this.#life;
-    // The answer includes the events that arrived before the request.
+    const generation = this.#generation;
+    // The page must include the events that arrived before the request.
     const known = this.#chat.last ?? 0;
-    this.#asked += 1;
+    this.#pageRequests += 1;
     try {
       for (let repeats = 0; ; repeats += 1) {
         const page = await this.#salam.messages(this.#chat.group, window);
-        // Another node may answer from an older state of the database.
-        if (page.position >= known || life !== this.#life) return take(page);
-        if (repeats === REPEATS) throw new SalamError('unavailable', 'The server answers with an older state of the chat.', { retry: true });
-        await new Promise((resolve) => { setTimeout(resolve, AGAIN_AFTER); });
+        // Another node may read an older state of the database.
+        if (page.position >= known || generation !== this.#generation) return take(page);
+        if (repeats === REPEATS) throw new SalamError('unavailable', 'The server returned an older state of the chat.', { retry: true });
+        await new Promise((resolve) => { setTimeout(resolve, REPEAT_AFTER); });
       }
     } finally {
-      this.#asked -= 1;
-      if (this.#asked === 0) this.#told = [];
+      this.#pageRequests -= 1;
+      if (this.#pageRequests === 0) this.#arrived = [];
     }
   }
 
-  /** @param {MessagePage} page */
+  /** Adds the items of a page, and applies the events that arrived meanwhile. @param {MessagePage} page */
   #take({ results, notes = [], first: given, position, has_more: hasMore }) {
-    // A server of an older version answers without notes.
+    // A server of an older version sends no notes.
     const first = given ?? (hasMore ? results[results.length - 1]?.seq ?? 1 : 1);
     if (this.#isLoaded && hasMore && first >= this.#first) throw new Error(`The page before ${this.#first} begins at ${first}.`);
     for (const message of results) {
       this.#items.set(message.seq, lineOf(message, position, this.#me));
-      this.#know(message, position);
+      this.#rememberActivity(message, position);
     }
     for (const note of notes) if (NOTES.includes(note.kind)) this.#items.set(note.seq, noteOf(note));
     if (!this.#isLoaded) this.#last = position;
     [this.#first, this.#isLoaded, this.#isComplete] = [first, true, !hasMore];
-    for (const event of this.#told) {
+    for (const event of this.#arrived) {
       if (event.seq > this.#last) this.#append(event);
       const line = this.#items.get(event.data?.seq);
-      if (line?.type === 'line') change(line, event, this.#me);
+      if (line?.type === 'line') applyToLine(line, event, this.#me);
     }
   }
 
   /**
-   * Stores whether the account of an author is active.
+   * Remembers whether the account of an author is active.
    * @param {Message} message
    * @param {number} position of its page
    */
-  #know({ by, by_active: isActive }, position) {
+  #rememberActivity({ by, by_active: isActive }, position) {
     if (by === null) return;
     if (isActive === false) this.#inactive.set(by, position);
     else this.#inactive.delete(by);
   }
 
   /** Applies an event to the loaded items. @param {ChatEvent} event */
-  #add(event) {
-    if (this.#asked > 0) this.#told.push(event);
+  #onEvent(event) {
+    if (this.#pageRequests > 0) this.#arrived.push(event);
     if (!this.#isLoaded && this.#quoted.size === 0) return;
     const { seq, by, data } = event;
     // A user with a new event is active again.
@@ -259,12 +263,12 @@ export class Timeline {
       changed.add(seq);
     }
     for (const line of [this.#items.get(data?.seq), this.#quoted.get(data?.seq)]) {
-      if (line?.type === 'line' && change(line, event, this.#me)) changed.add(line.seq);
+      if (line?.type === 'line' && applyToLine(line, event, this.#me)) changed.add(line.seq);
     }
-    if (isBack || changed.size) this.#tell(isBack ? 'all' : [...changed]);
+    if (isBack || changed.size) this.#onChange(isBack ? 'all' : [...changed]);
   }
 
-  /** Makes an item of the next event of the log, if the event is shown. @param {ChatEvent} event */
+  /** Adds the item of the next event of the log, if the page shows the event. @param {ChatEvent} event */
   #append(event) {
     const { seq, at, by, kind, data } = event;
     this.#last = seq;
@@ -275,19 +279,20 @@ export class Timeline {
   }
 }
 
-/** @param {ChatEvent} event @returns {Note} */
+/** Returns the note of an event. @param {ChatEvent} event @returns {Note} */
 const noteOf = ({ seq, at, by, kind, data }) => ({ type: 'note', seq, at, by, kind, data });
 
 /**
+ * Returns the line of a message.
  * @param {Message} message
- * @param {number} position the last event that it includes
+ * @param {number} position the seq of the last event that the message includes
  * @param {string} me
  * @returns {Line}
  */
 function lineOf(message, position, me) {
   const { seq, at, by, text, reply_to: replyTo, edited_at: editedAt } = message;
   const reactions = message.reactions.map(({ emoji, count, mine, by: known = [] }) => {
-    // Your own name is known, even if it is not one of the first.
+    // The user's own name is known, even if it is not one of the first names.
     const names = mine ? [...known, me] : known;
     return /** @type {const} */ ([emoji, { count, mine, by: new Set(names) }]);
   });
@@ -299,9 +304,9 @@ function lineOf(message, position, me) {
  * @param {Line} line
  * @param {ChatEvent} event
  * @param {string} me
- * @returns {boolean} whether it is about the line
+ * @returns {boolean} whether the event has changed the line
  */
-function change(line, { seq, by, kind, data }, me) {
+function applyToLine(line, { seq, by, kind, data }, me) {
   if (data?.seq !== line.seq || seq <= line.position) return false;
   line.position = seq;
   // A later edit follows an edit that was replaced.
@@ -310,18 +315,19 @@ function change(line, { seq, by, kind, data }, me) {
     [line.text, line.edited, line.replyTo] = [null, false, null];
     line.reactions.clear();
   }
-  if (kind === 'reaction.added' && by) added(line, data.emoji, by, me);
-  if (kind === 'reaction.removed' && by) removed(line, data.emoji, by, me);
+  if (kind === 'reaction.added' && by) addReaction(line, data.emoji, by, me);
+  if (kind === 'reaction.removed' && by) removeReaction(line, data.emoji, by, me);
   return true;
 }
 
 /**
+ * Adds one reaction to a line.
  * @param {Line} line
  * @param {string} emoji
  * @param {string} by
  * @param {string} me
  */
-function added({ reactions }, emoji, by, me) {
+function addReaction({ reactions }, emoji, by, me) {
   const reacted = reactions.get(emoji) ?? { count: 0, mine: false, by: new Set() };
   reactions.set(emoji, reacted);
   reacted.count += 1;
@@ -330,12 +336,13 @@ function added({ reactions }, emoji, by, me) {
 }
 
 /**
+ * Removes one reaction from a line.
  * @param {Line} line
  * @param {string} emoji
  * @param {string} by
  * @param {string} me
  */
-function removed({ reactions }, emoji, by, me) {
+function removeReaction({ reactions }, emoji, by, me) {
   const reacted = reactions.get(emoji);
   if (!reacted) return;
   reacted.count -= 1;

@@ -131,7 +131,7 @@ export class Salam extends Session {
   async members(group, page = {}) { return this._call('GET', `${groupPath(group)}members/${query(page)}`); }
 
   /**
-   * Gives a memberPath another role.
+   * Gives a member another role.
    * @param {string} group
    * @param {string} username
    * @param {Role} role
@@ -140,7 +140,7 @@ export class Salam extends Session {
   async setRole(group, username, role) { return this._call('PATCH', memberPath(group, username), { role }); }
 
   /**
-   * Kicks a memberPath; with `ban`, bans the memberPath: a banned user cannot return by an invite.
+   * Kicks a member; with `ban`, bans the member: a banned user cannot return by an invite.
    * @param {string} group
    * @param {string} username
    * @param {{ ban?: boolean }} [options]
@@ -203,7 +203,7 @@ export class Salam extends Session {
   async offer(code) { return this._call('GET', path`/api/invites/${code}/`); }
 
   /**
-   * Accepts an invite: the user becomes a memberPath.
+   * Accepts an invite: the user becomes a member.
    * @param {string} code
    * @returns {Promise<Group>}
    */
@@ -273,7 +273,7 @@ function checkedWindow(window) {
 }
 
 /**
- * Returns the path of a memberPath.
+ * Returns the path of a member.
  * @param {string} group
  * @param {string} username
  */

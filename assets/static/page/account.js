@@ -1,12 +1,12 @@
 // @ts-check
-/** You: where you are signed in, your password, and signing out. */
+/** The view of the user's account: sessions, password, and sign-out. */
 
 import { ask, avatar, busy, button, clone, on, part, toast } from './dom.js';
 import { fault, fromNow, plain, text } from './texts.js';
 
 /** @typedef {import('../salam.js').Salam} Salam */
 
-/** @param {Salam} salam */
+/** Returns the view of the account. @param {Salam} salam */
 export function accountView(salam) {
   const view = clone('account');
   const { username = '', name = '' } = salam.user ?? {};
@@ -14,42 +14,43 @@ export function accountView(salam) {
   part(view, 'name').textContent = plain(name);
   part(view, 'username').textContent = `@${username}`;
   part(view, 'for').value = username;
-  on(part(view, 'out'), 'click', () => busy(part(view, 'out'), () => leave(salam)));
+  on(part(view, 'out'), 'click', () => busy(part(view, 'out'), () => signOut(salam)));
   on(part(view, 'others'), 'click', () => busy(part(view, 'others'), () => end(() => salam.endOtherSessions())));
   on(part(view, 'password'), 'submit', (event) => {
     event.preventDefault();
     busy(part(view, 'change'), async () => {
-      // The change has ended the other sessions in the list.
+      // The change has ended the other sessions, so the list is outdated.
       if (await change(salam, view)) await sessions(salam, view, end);
     });
   });
-  const end = async (/** @type {() => Promise<void>} */ ends) => {
-    await ends().catch((error) => toast(fault(error)));
+  const end = async (/** @type {() => Promise<void>} */ action) => {
+    await action().catch((error) => toast(fault(error)));
     await sessions(salam, view, end);
   };
   sessions(salam, view, end);
   return view;
 }
 
-/** What was not sent yet is lost by signing out. @param {Salam} salam */
-async function leave(salam) {
+/** Signs out. Asks first if unsent messages would be lost. @param {Salam} salam */
+async function signOut(salam) {
   const unsent = [...salam.connect().chats.values()].reduce((sum, { pending }) => sum + pending.length, 0);
   const isSure = unsent === 0 || await ask({ title: text('unsent', { count: unsent }), text: text('unsent-lost'), yes: text('sign-out') });
   if (isSure) await salam.logout();
 }
 
 /**
+ * Loads and shows the sessions.
  * @param {Salam} salam
  * @param {import('./dom.js').Part} view
- * @param {(ends: () => Promise<void>) => Promise<void>} end
+ * @param {(action: () => Promise<void>) => Promise<void>} end ends sessions, and shows the rest
  */
 async function sessions(salam, view, end) {
   const error = part(view, 'sessions-error');
   error.textContent = '';
   try {
-    const found = await salam.sessions();
-    part(view, 'others').hidden = found.length < 2;
-    part(view, 'sessions').replaceChildren(...found.map((session) => {
+    const active = await salam.sessions();
+    part(view, 'others').hidden = active.length < 2;
+    part(view, 'sessions').replaceChildren(...active.map((session) => {
       const row = clone('row');
       part(row, 'avatar').remove();
       part(row, 'name').textContent = device(session.user_agent);
@@ -64,7 +65,7 @@ async function sessions(salam, view, end) {
   }
 }
 
-/** A browser's long name in two words, where it can be told. @param {string | null} agent */
+/** Returns the browser and the system of a user agent, if they are known. @param {string | null} agent */
 function device(agent) {
   if (!agent) return text('device-unknown');
   const browser = [['Edg/', 'Edge'], ['OPR/', 'Opera'], ['Firefox/', 'Firefox'], ['Chrome/', 'Chrome'], ['Safari/', 'Safari']].find(([sign]) => agent.includes(sign));
@@ -74,7 +75,7 @@ function device(agent) {
 }
 
 /**
- * Changes the password. The client keeps the new tokens, so that this page stays signed in.
+ * Changes the password. This page stays signed in with the new tokens.
  * @param {Salam} salam
  * @param {import('./dom.js').Part} view
  * @returns {Promise<boolean>} whether the password was changed

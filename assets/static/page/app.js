@@ -1,12 +1,12 @@
 // @ts-check
-/** The page: who looks at it, and at what. */
+/** The page: the signed-in user, and the view that the address selects. */
 
 import { Salam } from '../salam.js';
 import { accountView } from './account.js';
 import { Chats } from './chats.js';
 import { Conversation } from './conversation.js';
 import { avatar, busy, byId, clone, on, part, toast } from './dom.js';
-import { offered, signView } from './sign.js';
+import { offerText, signView } from './sign.js';
 import { showStatus, showTitle } from './status.js';
 import { fault, plain, text } from './texts.js';
 
@@ -14,31 +14,32 @@ const salam = new Salam();
 const root = byId('app');
 
 /**
- * What is shown to who is signed in.
+ * The parts of the page that stay while a user is signed in.
  * @type {{ shell: import('./dom.js').Part, chats: Chats, end: () => void } | null}
  */
-let room = null;
+let signedIn = null;
 /** @type {Conversation | null} */
 let conversation = null;
 let signedOutBy = '';
-/** A group that was asked for in vain: once is enough. */
+/** A group that the server did not find, so that it is not requested again. */
 let notFound = '';
 
-/** Where the address leads: `#/chat/chat_a1b2c3d4`, `#/invite/<code>`, `#/account`, or to the list. */
+/** Returns the route of the address: `#/chat/chat_a1b2c3d4`, `#/invite/<code>`, `#/account`, or the list. */
 function route() {
   const [, place = '', code = ''] = location.hash.split('/');
-  // Anybody can write an address: only the form of a group's name, or of an invite's code, is accepted.
+  // Anybody can write an address. Only values with the form of a group's name or an invite's code are accepted.
   const form = place === 'chat' ? /^chat_[0-9a-f]{8,32}$/ : /^[0-9a-f]{8,32}$/;
   return { place, name: form.test(code) ? code : '' };
 }
 
+/** Shows the view of the current route. */
 async function show() {
-  for (const dialog of document.querySelectorAll('dialog')) dialog.close(); // they are about where one was
+  for (const dialog of document.querySelectorAll('dialog')) dialog.close(); // they belong to the previous view
   if (!salam.user) return showSign();
-  room ??= enter();
+  signedIn ??= enter();
   notFound = '';
   const { place, name } = route();
-  const { shell, chats } = room;
+  const { shell, chats } = signedIn;
   shell.classList.toggle('inside', place !== '');
   chats.show(place === 'chat' ? name : '');
   conversation?.close();
@@ -51,19 +52,20 @@ async function show() {
   keepFocus();
 }
 
-/** What had the focus may be gone: whoever uses a keyboard goes on at what there is instead. */
+/** Moves the focus into the new view if the element with the focus was removed. For users with a keyboard. */
 function keepFocus() {
   const { activeElement } = document;
-  if (!room || (activeElement && activeElement !== document.body && activeElement.checkVisibility())) return;
-  part(room.shell, route().place === '' ? 'new' : 'main').focus();
+  if (!signedIn || (activeElement && activeElement !== document.body && activeElement.checkVisibility())) return;
+  part(signedIn.shell, route().place === '' ? 'new' : 'main').focus();
 }
 
-/** @param {HTMLElement} view */
+/** Puts a view into the main part. @param {HTMLElement} view */
 function fill(view) {
-  const main = part(/** @type {NonNullable<typeof room>} */ (room).shell, 'main');
+  const main = part(/** @type {NonNullable<typeof signedIn>} */ (signedIn).shell, 'main');
   main.replaceChildren(view);
 }
 
+/** Shows the view for signing in and up. */
 async function showSign() {
   const { place, name } = route();
   const note = { elsewhere: text('signed-out-elsewhere'), expired: text('signed-out-expired') }[signedOutBy] ?? '';
@@ -74,7 +76,7 @@ async function showSign() {
   part(view, 'form').elements[isInvited ? 'name' : 'username'].focus();
 }
 
-/** Everything that stays while somebody is signed in. */
+/** Creates the parts of the page that stay while a user is signed in. */
 function enter() {
   const shell = clone('shell');
   root.replaceChildren(shell);
@@ -93,10 +95,10 @@ function enter() {
   return { shell, chats, end };
 }
 
-/** The list, or what is unread, is another. */
+/** Is called when the list or the unread count has changed. */
 function changed() {
-  if (!room) return;
-  const { shell, chats } = room;
+  if (!signedIn) return;
+  const { shell, chats } = signedIn;
   part(shell, 'no-chats').hidden = !chats.isLoaded || !chats.isEmpty;
   part(shell, 'chats').hidden = chats.isEmpty;
   const { place, name } = route();
@@ -104,15 +106,16 @@ function changed() {
   badge();
 }
 
+/** Shows the unread count in the title of a hidden page. */
 function badge() {
-  if (!room) return;
+  if (!signedIn) return;
   const { place, name } = route();
-  showTitle(document.hidden ? room.chats.unread : 0, place === 'chat' ? room.chats.titleOf(name) : '');
+  showTitle(document.hidden ? signedIn.chats.unread : 0, place === 'chat' ? signedIn.chats.titleOf(name) : '');
 }
 
-/** @param {string} group */
+/** Shows a chat, and loads it if it is not in the list. @param {string} group */
 async function showChat(group) {
-  const { chats } = /** @type {NonNullable<typeof room>} */ (room);
+  const { chats } = /** @type {NonNullable<typeof signedIn>} */ (signedIn);
   const chat = chats.chat(group);
   if (chat) {
     conversation = new Conversation(salam, chat, () => chats.titleOf(group));
@@ -123,13 +126,13 @@ async function showChat(group) {
   const view = clone('nothing');
   [part(view, 'title').textContent, part(view, 'text').textContent] = [text('loading'), ''];
   fill(view);
-  if (!chats.isLoaded) return; // `changed` comes back to it
+  if (!chats.isLoaded) return; // `changed` calls this function again
   if (!group || notFound === group) {
     part(view, 'title').textContent = text('fault-not-found');
     return;
   }
   try {
-    // One of more chats than are listed.
+    // The list does not contain all chats of a user with many.
     chats.add(await salam.group(group));
     changed();
   } catch (error) {
@@ -138,32 +141,33 @@ async function showChat(group) {
   }
 }
 
-/** @param {string} code */
+/** Returns the view of an invite. @param {string} code */
 function inviteView(code) {
   const view = clone('invite');
   const [offer, error, accept] = ['offer', 'error', 'accept'].map((name) => part(view, name));
   offer.textContent = text('loading');
   salam.offer(code).then((found) => {
-    offer.textContent = offered(found);
+    offer.textContent = offerText(found);
     accept.hidden = false;
     accept.focus();
-  }, (refused) => {
-    offer.textContent = refused.code === 'not_found' ? text('invite-over') : '';
-    if (refused.code !== 'not_found') error.textContent = fault(refused);
+  }, (failure) => {
+    offer.textContent = failure.code === 'not_found' ? text('invite-over') : '';
+    if (failure.code !== 'not_found') error.textContent = fault(failure);
   });
   on(accept, 'click', () => busy(accept, async () => {
     try {
       const group = await salam.accept(code);
-      room?.chats.add(group);
-      if (!view.isConnected) return; // they went elsewhere meanwhile
+      signedIn?.chats.add(group);
+      if (!view.isConnected) return; // meanwhile the user has opened another view
       location.replace(`#/chat/${group.group}`);
-    } catch (refused) {
-      error.textContent = fault(refused);
+    } catch (failure) {
+      error.textContent = fault(failure);
     }
   }));
   return view;
 }
 
+/** Opens the dialog that starts a chat. */
 function newChat() {
   const dialog = /** @type {HTMLDialogElement & import('./dom.js').Part} */ (byId('new-chat'));
   const form = part(dialog, 'form');
@@ -176,16 +180,16 @@ function newChat() {
       try {
         const group = await salam.startChat(form.elements.title.value.trim());
         dialog.close();
-        location.hash = `#/chat/${group}`; // it is listed by itself, or found by its address
-      } catch (refused) {
-        part(dialog, 'error').textContent = fault(refused);
+        location.hash = `#/chat/${group}`; // the socket adds it to the list, or its address finds it
+      } catch (failure) {
+        part(dialog, 'error').textContent = fault(failure);
       }
     });
   };
   dialog.showModal();
 }
 
-/** Another language, at the same place. */
+/** Switches the language, with the same route. */
 on(document, 'click', (event) => {
   const link = event.target.closest?.('a[data-language]');
   if (!link) return;
@@ -199,8 +203,8 @@ salam.on('signed-in', () => { signedOutBy = ''; show(); });
 salam.on('signed-out', (why) => {
   signedOutBy = why;
   conversation?.close();
-  room?.end();
-  [conversation, room] = [null, null];
+  signedIn?.end();
+  [conversation, signedIn] = [null, null];
   if (why === 'here') history.replaceState(null, '', location.pathname);
   show();
 });

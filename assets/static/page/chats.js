@@ -1,5 +1,5 @@
 // @ts-check
-/** The list of chats: who is in them, what was said last, and how much of it is unread. */
+/** The list of chats, each with its members, its last message and its unread count. */
 
 import { avatar, clone, part } from './dom.js';
 import { inline } from './prose.js';
@@ -12,26 +12,27 @@ import { directionOf, number, plain, shortTime, text } from './texts.js';
  * @typedef {import('../salam.js').Group} Group
  * @typedef {import('../salam.js').ChatEvent} ChatEvent
  *
- * @typedef {object} Row
+ * @typedef {object} Row A chat in the list.
  * @property {Chat} chat
- * @property {string} at when something was said last, or the chat began
+ * @property {string} at the time of the last message, or of joining
  * @property {{ seq: number, by: string | null, text: string | null } | null} last
- * @property {string} others the names of its other members, for a chat without a name
+ * @property {string} others the names of the other members, for a chat without a title
  * @property {import('./dom.js').Part} element
  */
 
-/** Groups that one request asks for. A page may have fewer of them: only `next` shows whether there are more. */
+/** Groups of one request. A page may have fewer groups: only `next` shows whether there are more. */
 const PAGE = 100;
 
-/** Groups that the list loads at first. Other groups are found by their address. */
-const LISTED = 500;
+/** Groups that the first load requests. The page finds other groups by their address. */
+const FIRST_LOAD = 500;
 
-/** Milliseconds after which the list is asked for again, if it did not come. */
-const AGAIN_AFTER = 3000;
+/** Milliseconds after which a failed load is repeated. */
+const RETRY_AFTER = 3000;
 
-/** Milliseconds after a change of its members in which further changes of a chat are asked for together. */
-const NAMED_AFTER = 250;
+/** Milliseconds for which changed members are collected before the names are requested. */
+const RENAME_DELAY = 250;
 
+/** The list of chats. */
 export class Chats {
   #salam;
   #connection;
@@ -42,32 +43,32 @@ export class Chats {
   #isLoaded = false;
   #isLoading = false;
   #open = '';
-  /** @type {Set<Row>} rows that are to be filled anew */
+  /** @type {Set<Row>} rows whose elements are outdated */
   #stale = new Set();
   #isClosed = false;
   /** Rows without a title whose members have changed. @type {Set<Row>} */
   #unnamed = new Set();
   /** @type {ReturnType<typeof setTimeout> | undefined} */
-  #naming;
-  #ends;
+  #renameTimer;
+  #unlisten;
 
   /**
    * @param {Salam} salam
    * @param {Connection} connection
    * @param {HTMLElement} list
-   * @param {() => void} changed is called when the list, or what is unread, is another
+   * @param {() => void} changed is called when the list or an unread count has changed
    */
   constructor(salam, connection, list, changed) {
     this.#salam = salam;
     this.#connection = connection;
     this.#list = list;
     this.#changed = changed;
-    this.#ends = [
-      connection.on('chat', (chat) => this.#appear(chat)),
+    this.#unlisten = [
+      connection.on('chat', (chat) => this.#onJoined(chat)),
       connection.on('lost', (chat) => this.#remove(chat.group)),
-      // Whoever lists after `hello` misses nothing.
+      // A list that is requested after `hello` misses no group.
       connection.on('hello', () => this.load()),
-      // The page can show the chats without a socket.
+      // The page shows the chats even without a socket.
       connection.on('state', ({ blocked }) => { if (blocked && !this.#isLoaded && !this.#isLoading) this.load(); }),
     ];
   }
@@ -77,43 +78,45 @@ export class Chats {
 
   get isEmpty() { return this.#rows.size === 0; }
 
-  /** Messages of others that are not read, in all chats. */
+  /** The number of unread messages of other members, in all chats. */
   get unread() { return [...this.#rows.values()].reduce((sum, { chat }) => sum + chat.unread, 0); }
 
-  /** @param {string} group */
+  /** Returns the chat of a group. @param {string} group */
   chat(group) { return this.#rows.get(group)?.chat; }
 
-  /** What a chat is called: by its name, or by who is in it. @param {string} group */
+  /** Returns the title of a chat, or the names of its members. @param {string} group */
   titleOf(group) {
     const row = this.#rows.get(group);
     if (!row) return '';
     return row.chat.title === null ? row.others || text('untitled') : plain(row.chat.title);
   }
 
+  /** Removes the listeners. */
   close() {
     this.#isClosed = true;
-    clearTimeout(this.#naming);
-    this.#ends.forEach((end) => end());
+    clearTimeout(this.#renameTimer);
+    this.#unlisten.forEach((end) => end());
   }
 
-  /** @param {string} group that is looked at, or none */
+  /** Marks the open chat. @param {string} group or an empty string */
   show(group) {
     const rows = [this.#rows.get(this.#open), this.#rows.get(group)];
     this.#open = group;
     for (const row of rows) if (row) this.#fill(row);
   }
 
+  /** Loads the list, or its newest groups if it is loaded. */
   async load() {
     this.#isLoading = true;
     /** @type {string | undefined} */
     let cursor;
-    // After the first time, new groups are among those that were joined last.
-    const wanted = this.#isLoaded ? PAGE : LISTED;
+    // Later, only the groups that were joined last can be new.
+    const wanted = this.#isLoaded ? PAGE : FIRST_LOAD;
     for (let listed = 0; listed < wanted;) {
       const found = await this.#salam.groups({ limit: PAGE, cursor }).catch(() => null);
       if (this.#isClosed) return;
       if (!found) {
-        setTimeout(() => { if (!this.#isClosed) this.load(); }, AGAIN_AFTER);
+        setTimeout(() => { if (!this.#isClosed) this.load(); }, RETRY_AFTER);
         return;
       }
       found.results.forEach((group) => this.add(group));
@@ -125,51 +128,52 @@ export class Chats {
     this.#render();
   }
 
-  /** Takes a group into the list, and follows it. @param {Group} group */
+  /** Adds a group to the list, and subscribes to it. @param {Group} group */
   add(group) {
     const row = this.#rows.get(group.group);
     if (row) return this.#name(row, group);
     const chat = this.#connection.join(group.group, { after: group.head });
     chat.know(group);
-    this.#take(chat, group);
+    this.#addRow(chat, group);
   }
 
-  /** @param {Chat} chat that you were let in to, here or elsewhere */
-  async #appear(chat) {
-    // Events that arrive before the answer may be newer than the answer.
+  /** Adds a chat that the user has joined, on any device. @param {Chat} chat */
+  async #onJoined(chat) {
+    // Events that arrive before the response may be newer than the response.
     /** @type {ChatEvent[]} */
-    const told = [];
-    const stop = chat.on('event', (event) => told.push(event));
+    const events = [];
+    const stop = chat.on('event', (event) => events.push(event));
     const group = await this.#salam.group(chat.group).catch(() => null);
     stop();
     if (this.#isClosed) return;
     if (group && !this.#rows.has(chat.group)) {
-      const row = this.#take(chat, group);
-      for (const event of told) if (event.seq > group.head) this.#follow(row, event);
+      const row = this.#addRow(chat, group);
+      for (const event of events) if (event.seq > group.head) this.#apply(row, event);
     }
-    if (!group) setTimeout(() => { if (!this.#isClosed) this.load(); }, AGAIN_AFTER);
+    if (!group) setTimeout(() => { if (!this.#isClosed) this.load(); }, RETRY_AFTER);
   }
 
   /**
+   * Adds the row of a chat.
    * @param {Chat} chat
    * @param {Group} group
    * @returns {Row}
    */
-  #take(chat, group) {
+  #addRow(chat, group) {
     const { last_message: last } = group;
     const element = clone('chat');
     /** @type {Row} */
     const row = { chat, last, at: last?.at ?? group.joined_at, others: names(group), element };
     this.#rows.set(chat.group, row);
     part(element, 'link').href = `#/chat/${chat.group}`;
-    chat.on('event', (event) => { if (this.#follow(row, event)) this.#show(row); });
+    chat.on('event', (event) => { if (this.#apply(row, event)) this.#show(row); });
     chat.on('change', () => this.#show(row));
-    chat.on('reset', () => this.#again(row));
+    chat.on('reset', () => this.#reload(row));
     this.#show(row);
     return row;
   }
 
-  /** @param {string} group */
+  /** Removes the row of a chat. @param {string} group */
   #remove(group) {
     this.#rows.get(group)?.element.remove();
     this.#rows.delete(group);
@@ -177,11 +181,12 @@ export class Chats {
   }
 
   /**
+   * Applies an event to a row.
    * @param {Row} row
    * @param {ChatEvent} event
-   * @returns {boolean} whether the row is another by it
+   * @returns {boolean} whether the row has changed
    */
-  #follow(row, { kind, seq, at, by, data }) {
+  #apply(row, { kind, seq, at, by, data }) {
     if (['member.joined', 'member.left'].includes(kind) && row.chat.title === null) this.#rename(row);
     const { last } = row;
     if (kind === 'message.created') [row.last, row.at] = [{ seq, by, text: data.text }, at];
@@ -192,8 +197,8 @@ export class Chats {
     return true;
   }
 
-  /** Too much was missed. @param {Row} row */
-  async #again(row) {
+  /** Loads a chat again after a reset. @param {Row} row */
+  async #reload(row) {
     const group = await this.#salam.group(row.chat.group).catch(() => null);
     if (!group) return;
     [row.last, row.at] = [group.last_message, group.last_message?.at ?? row.at];
@@ -201,28 +206,28 @@ export class Chats {
     this.#show(row);
   }
 
-  /** Asks for the members of a chat without a title. Changes of one moment share one request. @param {Row} row */
+  /** Requests the names of the members of a chat without a title. Changes of the same moment share one request. @param {Row} row */
   #rename(row) {
     this.#unnamed.add(row);
-    this.#naming ??= setTimeout(async () => {
+    this.#renameTimer ??= setTimeout(async () => {
       // Later changes need another request.
       const rows = [...this.#unnamed];
       this.#unnamed.clear();
-      for (const changed of rows) await this.#askName(changed);
-      this.#naming = undefined;
+      for (const changed of rows) await this.#requestName(changed);
+      this.#renameTimer = undefined;
       const [next] = this.#unnamed;
       if (next && !this.#isClosed) this.#rename(next);
-    }, NAMED_AFTER);
+    }, RENAME_DELAY);
   }
 
-  /** @param {Row} row */
-  async #askName(row) {
+  /** Requests the names for one row. @param {Row} row */
+  async #requestName(row) {
     const isListed = () => !this.#isClosed && this.#rows.get(row.chat.group) === row;
     const group = isListed() && row.chat.title === null ? await this.#salam.group(row.chat.group).catch(() => null) : null;
     if (group && isListed()) this.#name(row, group);
   }
 
-  /** @param {Row} row @param {Group} group */
+  /** Sets the names of a row. @param {Row} row @param {Group} group */
   #name(row, group) {
     const others = names(group);
     if (row.others === others) return;
@@ -230,12 +235,13 @@ export class Chats {
     this.#show(row);
   }
 
-  /** Shows a row as it is now; many changes of one moment are shown together. @param {Row} row */
+  /** Marks a row as outdated. Changes of the same moment are shown together. @param {Row} row */
   #show(row) {
     this.#stale.add(row);
     if (this.#stale.size === 1) setTimeout(() => this.#render());
   }
 
+  /** Fills outdated rows, and sorts the list. */
   #render() {
     for (const row of this.#stale) if (this.#rows.get(row.chat.group) === row) this.#fill(row);
     this.#stale.clear();
@@ -246,7 +252,7 @@ export class Chats {
     this.#changed();
   }
 
-  /** @param {Row} row */
+  /** Writes a row into its element. @param {Row} row */
   #fill({ chat, last, at, element }) {
     const title = this.titleOf(chat.group);
     avatar(part(element, 'avatar'), chat.group, title);
@@ -255,7 +261,7 @@ export class Chats {
     const time = part(element, 'time');
     time.textContent = shortTime(new Date(at));
     time.dateTime = at;
-    part(element, 'last').textContent = last ? this.#said(last) : text('nothing-said');
+    part(element, 'last').textContent = last ? this.#lastLine(last) : text('nothing-said');
     part(element, 'last').dir = directionOf(last?.text ?? '');
     part(element, 'unread').hidden = chat.unread === 0;
     part(element, 'count').textContent = number(chat.unread);
@@ -263,14 +269,14 @@ export class Chats {
     part(element, 'link').ariaCurrent = chat.group === this.#open ? 'page' : null;
   }
 
-  /** @param {{ by: string | null, text: string | null }} last */
-  #said({ by, text: words }) {
-    const said = words === null ? text('deleted') : inline(words);
-    return by === this.#salam.user?.username ? text('you-said', { text: said }) : by ? text('they-said', { name: by, text: said }) : said;
+  /** Returns the last message in one line. @param {{ by: string | null, text: string | null }} last */
+  #lastLine({ by, text: words }) {
+    const line = words === null ? text('deleted') : inline(words);
+    return by === this.#salam.user?.username ? text('you-said', { text: line }) : by ? text('they-said', { name: by, text: line }) : line;
   }
 }
 
-/** The names of the first other members, and the number of the rest. @param {Group} group */
+/** Returns the names of the first other members, and the number of the rest. @param {Group} group */
 function names({ others = [], member_count: count = 0 }) {
   const listed = others.map(({ name }) => plain(name)).join(text('list-comma'));
   const more = count - 1 - others.length;

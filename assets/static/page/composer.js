@@ -1,5 +1,5 @@
 // @ts-check
-/** Where messages are written: sends, edits, answers; keeps what was not sent. */
+/** The form for messages: sends, edits and replies. The storage keeps the draft. */
 
 import { on, part, toast } from './dom.js';
 import { inline } from './prose.js';
@@ -10,10 +10,13 @@ import { fault, number, text } from './texts.js';
  * @typedef {import('../timeline.js').Line} Line
  */
 
-/** Characters of a message at most, as the server's `limits.text`, and when they begin to be counted. */
+/** The maximum length of a message in characters, as the server's `limits.text`. */
 const LIMIT = 8000;
-const COUNTED = 7000;
 
+/** The length from which on the form shows the number of characters. */
+const SHOW_COUNT_FROM = 7000;
+
+/** The form for messages of one chat. */
 export class Composer {
   #chat;
   #form;
@@ -27,7 +30,7 @@ export class Composer {
    * @param {Chat} chat
    * @param {import('./dom.js').Part} view of the conversation
    * @param {{ key: string, nameOf: (username: string | null) => string, lastOwn: () => any, sent: () => void }} own
-   *   `key` is where the draft is kept
+   *   `key` is the key of the draft in the storage
    */
   constructor(chat, view, { key, nameOf, lastOwn, sent }) {
     this.#chat = chat;
@@ -49,25 +52,25 @@ export class Composer {
 
   focus() { this.#field.focus(); }
 
-  /** Is called when the view is shown: on a screen that is touched, the focus would bring a keyboard up. */
+  /** Is called when the view is shown. A touch screen gets no focus, because it would open the keyboard. */
   shown() {
     this.#grow();
     if (matchMedia('(pointer: fine)').matches) this.focus();
   }
 
-  /** @param {Line} line */
+  /** Begins a reply. @param {Line} line */
   reply(line) {
     if (this.#context?.type === 'edit') this.#cancel();
     this.#begin({ type: 'reply', line }, this.#field.value);
   }
 
-  /** @param {Line} line */
+  /** Begins an edit. @param {Line} line */
   edit(line) { this.#begin({ type: 'edit', line }, line.text ?? ''); }
 
-  /** A line that is gone is neither answered nor edited. @param {number} seq */
+  /** Ends a reply to a deleted line, or its edit. @param {number} seq */
   gone(seq) {
     if (this.#context?.line.seq !== seq) return;
-    // What was being written is not lost with it.
+    // The typed text is kept as a new message.
     const words = this.#field.value;
     this.#end();
     this.#field.value = words;
@@ -75,6 +78,7 @@ export class Composer {
   }
 
   /**
+   * Shows the context of a reply or an edit.
    * @param {{ type: 'reply' | 'edit', line: Line }} context
    * @param {string} words
    */
@@ -106,7 +110,7 @@ export class Composer {
     const { value } = this.#field;
     this.#grow();
     if (this.#context?.type === 'edit') return;
-    this.#keep(value);
+    this.#storeDraft(value);
     this.#chat.typing(value.trim() !== '');
   }
 
@@ -114,12 +118,12 @@ export class Composer {
     try { return localStorage.getItem(this.#key) ?? ''; } catch { return ''; }
   }
 
-  /** @param {string} draft */
-  #keep(draft) {
+  /** Stores the draft. @param {string} draft */
+  #storeDraft(draft) {
     try {
       if (draft) localStorage.setItem(this.#key, draft);
       else localStorage.removeItem(this.#key);
-    } catch { /* it is full, or forbidden */ }
+    } catch { /* the storage is full or forbidden */ }
   }
 
   /**
@@ -144,29 +148,30 @@ export class Composer {
     }
   }
 
-  /** @returns {boolean} whether something was sent */
+  /** Sends or edits a message. @returns {boolean} whether a message was sent */
   #submit() {
     const words = this.#field.value.trim();
     if (!words || [...words].length > LIMIT) return false;
     const context = this.#context;
     if (context?.type === 'edit') {
-      if (words !== context.line.text) this.#change(context.line, words);
+      if (words !== context.line.text) this.#sendEdit(context.line, words);
       this.#cancel();
       return false;
     }
-    // What becomes of it is shown at the message itself.
+    // The message itself shows its state.
     this.#chat.send(words, { replyTo: context?.line.seq }).catch(() => {});
     this.#field.value = '';
-    this.#keep('');
+    this.#storeDraft('');
     this.#cancel();
     return true;
   }
 
   /**
+   * Sends an edit. After a failure, the form shows the text again.
    * @param {Line} line
    * @param {string} words
    */
-  async #change(line, words) {
+  async #sendEdit(line, words) {
     try {
       await this.#chat.edit(line.seq, words);
     } catch (error) {
@@ -175,14 +180,15 @@ export class Composer {
     }
   }
 
+  /** Adjusts the height of the field, and shows the count. */
   #grow() {
     const { style, value } = this.#field;
     style.blockSize = 'auto';
     const { scrollHeight, offsetHeight, clientHeight } = this.#field;
-    style.blockSize = `${scrollHeight + offsetHeight - clientHeight}px`; // with its border
+    style.blockSize = `${scrollHeight + offsetHeight - clientHeight}px`; // including the border
     const length = [...value.trim()].length;
     const count = part(this.#form, 'count');
-    count.textContent = length > LIMIT ? text('too-long', { count: length - LIMIT }) : length > COUNTED ? `${number(length)} / ${number(LIMIT)}` : '';
+    count.textContent = length > LIMIT ? text('too-long', { count: length - LIMIT }) : length > SHOW_COUNT_FROM ? `${number(length)} / ${number(LIMIT)}` : '';
     count.classList.toggle('error', length > LIMIT);
     part(this.#form, 'send').ariaDisabled = length === 0 || length > LIMIT ? 'true' : null;
   }

@@ -1,5 +1,5 @@
 // @ts-check
-/** One chat that is looked at: who is here, what is said, and where one writes. */
+/** The view of one open chat: heading, messages, and the form for new messages. */
 
 import { announce, avatar, clone, on, part } from './dom.js';
 import { Composer } from './composer.js';
@@ -14,9 +14,10 @@ import { directionOf, handle, plain, text } from './texts.js';
  * @typedef {import('../salam.js').Chat} Chat
  */
 
-/** Names in the heading at most. */
-const NAMES = 4;
+/** The maximum of names in the heading. */
+const MAX_NAMES = 4;
 
+/** The view of one open chat. */
 export class Conversation {
   #salam;
   #chat;
@@ -28,12 +29,12 @@ export class Conversation {
   #names = new Map();
   #hasNames = false;
   /** @type {(() => void)[]} */
-  #ends = [];
+  #unlisten = [];
 
   /**
    * @param {Salam} salam
    * @param {Chat} chat
-   * @param {() => string} titleOf what the chat is called
+   * @param {() => string} titleOf returns the title of the chat
    */
   constructor(salam, chat, titleOf) {
     this.#salam = salam;
@@ -51,7 +52,7 @@ export class Conversation {
       lastOwn: () => this.#lines.lastOwn(), sent: () => this.#lines.toEnd(),
     });
     this.#listen();
-    this.#heading();
+    this.#showHeading();
   }
 
   get #me() { return this.#salam.user?.username ?? ''; }
@@ -59,41 +60,42 @@ export class Conversation {
   /** Is called when the view is shown. */
   shown() {
     this.#composer.shown();
-    this.#learnNames();
+    this.#loadNames();
     this.#lines.load();
   }
 
+  /** Removes the listeners, and closes the parts. */
   close() {
-    this.#ends.forEach((end) => end());
+    this.#unlisten.forEach((end) => end());
     this.#lines.close();
     this.#people.close();
     this.#chat.typing(false);
   }
 
-  /** What members call themselves; who comes later says so. */
-  async #learnNames() {
+  /** Loads the names of the members. The event of joining contains the name of a later member. */
+  async #loadNames() {
     const members = await this.#salam.members(this.#chat.group, { limit: 500 }).catch(() => null);
     this.#hasNames = members !== null;
     for (const { username, name } of members?.results ?? []) this.#names.set(username, plain(name));
     this.#lines.show('all');
-    this.#heading();
+    this.#showHeading();
   }
 
   #listen() {
     const chat = this.#chat;
-    const looks = () => { if (this.#isSeen) this.#moved(); else this.#lines.unseen(); };
-    on(document, 'visibilitychange', looks);
-    for (const type of ['focus', 'blur']) on(window, type, looks);
-    this.#ends.push(
+    const onFocusChange = () => { if (this.#isSeen) this.#moved(); else this.#lines.unseen(); };
+    on(document, 'visibilitychange', onFocusChange);
+    for (const type of ['focus', 'blur']) on(window, type, onFocusChange);
+    this.#unlisten.push(
       () => {
-        document.removeEventListener('visibilitychange', looks);
-        for (const type of ['focus', 'blur']) window.removeEventListener(type, looks);
+        document.removeEventListener('visibilitychange', onFocusChange);
+        for (const type of ['focus', 'blur']) window.removeEventListener(type, onFocusChange);
       },
-      chat.on('event', (event) => this.#happened(event)),
-      chat.on('change', () => this.#heading()),
-      chat.on('presence', () => this.#heading()),
-      chat.on('typing', (who) => this.#showTyping(who)),
-      chat.on('live', () => { this.#moved(); if (!this.#hasNames) this.#learnNames(); }),
+      chat.on('event', (event) => this.#onEvent(event)),
+      chat.on('change', () => this.#showHeading()),
+      chat.on('presence', () => this.#showHeading()),
+      chat.on('typing', (typists) => this.#showTyping(typists)),
+      chat.on('live', () => { this.#moved(); if (!this.#hasNames) this.#loadNames(); }),
     );
     on(part(this.view, 'newer'), 'click', () => this.#lines.toEnd());
     on(part(this.view, 'people'), 'click', () => this.#people.open());
@@ -101,8 +103,8 @@ export class Conversation {
 
   get #isSeen() { return document.visibilityState === 'visible' && document.hasFocus() && this.view.isConnected; }
 
-  /** What an event means beyond the line that it makes or changes. @param {import('../salam.js').ChatEvent} event */
-  #happened(event) {
+  /** Handles the effects of an event outside of its line: names, announcements. @param {import('../salam.js').ChatEvent} event */
+  #onEvent(event) {
     const { kind, by, data } = event;
     if (kind === 'member.joined') this.#names.set(data.user, plain(data.name));
     if (kind === 'message.deleted') this.#composer.gone(data.seq);
@@ -111,7 +113,7 @@ export class Conversation {
     else if (kind.startsWith('member.')) announce(noteText(event, (username) => this.#nameOf(username)));
   }
 
-  /** Names are free: where two people have one, they are told apart. @param {string | null} username */
+  /** Returns the name of a member. Names are not unique: a shared name gets the username added. @param {string | null} username */
   #nameOf(username) {
     if (username === null) return text('nobody');
     const name = this.#names.get(username) ?? plain(username);
@@ -119,7 +121,7 @@ export class Conversation {
     return isShared ? `${name} (${handle(username)})` : name;
   }
 
-  #heading() {
+  #showHeading() {
     const title = this.#titleOf();
     part(this.view, 'title').textContent = title;
     part(this.view, 'title').dir = directionOf(title);
@@ -133,17 +135,17 @@ export class Conversation {
     if (!online) return text('here-count', { count: onlineCount });
     const others = [...online].filter((username) => username !== this.#me).map((username) => this.#nameOf(username));
     if (others.length === 0) return text('here-nobody');
-    return text('here', { names: others.slice(0, NAMES).join(text('list-comma')), more: Math.max(0, others.length - NAMES) });
+    return text('here', { names: others.slice(0, MAX_NAMES).join(text('list-comma')), more: Math.max(0, others.length - MAX_NAMES) });
   }
 
-  /** @param {string[]} who */
-  #showTyping(who) {
-    const [first = '', second = ''] = who.map((username) => this.#nameOf(username));
-    part(this.view, 'typing').textContent = who.length === 0 ? '' : who.length === 1 ? text('typing-one', { name: first })
-      : who.length === 2 ? text('typing-two', { first, second }) : text('typing-many', { count: who.length });
+  /** Shows who types. @param {string[]} typists */
+  #showTyping(typists) {
+    const [first = '', second = ''] = typists.map((username) => this.#nameOf(username));
+    part(this.view, 'typing').textContent = typists.length === 0 ? '' : typists.length === 1 ? text('typing-one', { name: first })
+      : typists.length === 2 ? text('typing-two', { first, second }) : text('typing-many', { count: typists.length });
   }
 
-  /** What is at the end of a page that is looked at is read. */
+  /** Marks the last message as read if the user sees the end. Updates the button for newer messages. */
   #moved() {
     const { last, unread } = this.#chat;
     if (this.#lines.isAtEnd && this.#isSeen && last) this.#chat.read(last);

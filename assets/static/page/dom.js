@@ -1,22 +1,23 @@
 // @ts-check
-/** Elements: markup stands in the page's templates, and is filled in by text alone. */
+/** Helpers for elements. The page's templates contain all markup; scripts only set text and attributes. */
 
 /** @typedef {HTMLElement & { [key: string]: any }} Part */
 
 /**
- * The part of that name, which the template must have.
+ * Returns the part with a name.
  * @param {ParentNode} root
  * @param {string} name
  * @returns {Part}
+ * @throws {Error} if the template has no such part
  */
 export function part(root, name) {
-  const found = root.querySelector(`[data-part="${name}"]`);
-  if (!found) throw new Error(`no part ${name}`);
-  return /** @type {Part} */ (found);
+  const element = root.querySelector(`[data-part="${name}"]`);
+  if (!element) throw new Error(`no part ${name}`);
+  return /** @type {Part} */ (element);
 }
 
 /**
- * What the template of that id holds, anew.
+ * Returns a new copy of the content of a template.
  * @param {string} id
  * @returns {Part}
  */
@@ -25,14 +26,15 @@ export function clone(id) {
   return /** @type {Part} */ (document.importNode(template.content, true).firstElementChild);
 }
 
-/** @param {string} id @returns {Part} */
+/** Returns the element with an id. @param {string} id @returns {Part} */
 export function byId(id) {
-  const found = document.getElementById(id);
-  if (!found) throw new Error(`no element ${id}`);
-  return /** @type {Part} */ (found);
+  const element = document.getElementById(id);
+  if (!element) throw new Error(`no element ${id}`);
+  return /** @type {Part} */ (element);
 }
 
 /**
+ * Adds a listener.
  * @param {EventTarget} target
  * @param {string} type
  * @param {(event: any) => void} listener
@@ -40,6 +42,7 @@ export function byId(id) {
 export const on = (target, type, listener) => target.addEventListener(type, listener);
 
 /**
+ * Creates an element.
  * @param {string} name of the tag
  * @param {Record<string, any>} [fields] of the element
  * @param {(Node | string)[]} children
@@ -52,7 +55,7 @@ export function make(name, fields = {}, ...children) {
 }
 
 /**
- * A button that does something, once at a time.
+ * Creates a button. It ignores clicks while its action runs.
  * @param {string} label
  * @param {() => unknown} act
  * @param {string} [className]
@@ -64,7 +67,7 @@ export function button(label, act, className = 'link') {
 }
 
 /**
- * Keeps a button from being pressed again while its work goes on; it keeps its focus.
+ * Runs the action of a button. A click during the action has no effect; the button keeps its focus.
  * @param {Part} element
  * @param {() => unknown} act
  */
@@ -74,27 +77,27 @@ export async function busy(element, act) {
   try { await act(); } finally { element.ariaDisabled = null; }
 }
 
-/** Tells who cannot see it. @param {string} message */
+/** Announces a message to users of screen readers. @param {string} message */
 export function announce(message) {
   byId('announce').textContent = message;
 }
 
 /** @type {ReturnType<typeof setTimeout> | undefined} */
-let toasting;
+let toastTimer;
 
-/** Says what went wrong where nothing else has a place for it. @param {string} message */
+/** Shows a message for a few seconds, for errors that no part of the view shows. @param {string} message */
 export function toast(message) {
   const element = byId('toast');
   element.textContent = message;
   element.hidden = false;
-  clearTimeout(toasting);
-  toasting = setTimeout(() => { element.hidden = true; }, 6000);
+  clearTimeout(toastTimer);
+  toastTimer = setTimeout(() => { element.hidden = true; }, 6000);
 }
 
 const graphemes = new Intl.Segmenter(undefined, { granularity: 'grapheme' });
 
 /**
- * The initial of a name on a colour that is always the same for it.
+ * Shows the initial of a name on a colour that depends only on the key.
  * @param {Part} element
  * @param {string} key
  * @param {string} name
@@ -104,14 +107,14 @@ export function avatar(element, key, name) {
   element.textContent = initial?.segment.toUpperCase() ?? '?';
   let hue = 7;
   for (const character of key) hue = (hue * 31 + (character.codePointAt(0) ?? 0)) % 9973;
-  element.style.setProperty('--hue', String((hue * 137) % 360)); // by the golden angle, so that neighbours differ
+  element.style.setProperty('--hue', String((hue * 137) % 360)); // the golden angle gives similar keys different colours
 }
 
-/** The answer to the last question; in vain if there was one. @type {((isSure: boolean) => void) | undefined} */
-let unanswered;
+/** Resolves the last question; has no effect after its answer. @type {((isSure: boolean) => void) | undefined} */
+let resolveLast;
 
 /**
- * Asks before something that cannot be undone.
+ * Asks the user to confirm an action that cannot be undone.
  * @param {{ title: string, text: string, yes: string }} question
  * @returns {Promise<boolean>}
  */
@@ -121,13 +124,13 @@ export function ask({ title, text, yes }) {
   part(dialog, 'text').textContent = text;
   part(dialog, 'yes').textContent = yes;
   dialog.showModal();
-  unanswered?.(false);
+  resolveLast?.(false);
   return new Promise((resolve) => {
-    unanswered = resolve;
+    resolveLast = resolve;
     part(dialog, 'yes').onclick = () => dialog.close('yes');
     part(dialog, 'no').onclick = () => dialog.close('');
     dialog.onclose = () => {
-      if (dialog.open) return; // it was the question before that was closed
+      if (dialog.open) return; // the previous question was closed
       resolve(dialog.returnValue === 'yes');
       dialog.returnValue = '';
     };

@@ -1,11 +1,11 @@
 // @ts-check
-/** Chooses an emoji. */
+/** The dialog in which the user chooses an emoji. */
 
 import { button, byId, part } from './dom.js';
 
 const EMOJI = ['👍', '❤️', '😂', '🎉', '😮', '😢', '🙏', '👏', '🔥', '👀', '✅', '❌', '😀', '😉', '😍', '🤔', '😅', '😎', '🥳', '🤝', '💡', '☕', '🌹', '💔'];
 
-/** @param {(emoji: string) => void} chosen */
+/** Opens the dialog. @param {(emoji: string) => void} chosen is called with the chosen emoji */
 export function chooseEmoji(chosen) {
   const dialog = /** @type {HTMLDialogElement & import('./dom.js').Part} */ (byId('emoji'));
   const choose = (/** @type {string} */ emoji) => { dialog.close(); chosen(emoji); };
@@ -17,6 +17,7 @@ export function chooseEmoji(chosen) {
 }
 
 /**
+ * Moves the focus with the arrow keys.
  * @param {KeyboardEvent} event
  * @param {HTMLElement[]} buttons
  */

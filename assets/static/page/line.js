@@ -1,5 +1,5 @@
 // @ts-check
-/** One message, and one note. */
+/** The elements of messages and notes. */
 
 import { avatar, button, clone, make, part } from './dom.js';
 import { inline, isEmoji, prose } from './prose.js';
@@ -10,113 +10,117 @@ import { dayOf, fault, fullTime, number, plain, text, timeOf } from './texts.js'
  * @typedef {import('../timeline.js').Note} Note
  * @typedef {import('../salam.js').Pending} Pending
  *
- * @typedef {object} Eyes Who looks, and what they know.
- * @property {string} me
+ * @typedef {object} LineContext The user, and the functions that a line needs.
+ * @property {string} me the username of the user
  * @property {(username: string | null) => string} nameOf
  * @property {(username: string | null) => boolean} isInactive whether the account is inactive
  * @property {(seq: number) => Line | null | undefined} quoted
  * @property {(line: Line, emoji: string) => void} react
- * @property {(seq: number) => void} go to that line
+ * @property {(seq: number) => void} go scrolls to a line
  */
 
-/** Names of members in the title of a reaction, at most. */
-const NAMES = 10;
+/** The maximum of names in the title of a reaction. */
+const MAX_NAMES = 10;
 
 const STATES = { waiting: 'waiting', sending: 'sending', stored: 'stored', failed: 'failed' };
 const LEFT = /** @type {Record<string, string>} */ ({ left: 'note-left', kicked: 'note-kicked', banned: 'note-banned' });
 const ROLE = /** @type {Record<string, string>} */ ({ owner: 'note-owner', admin: 'note-admin', member: 'note-member' });
 
 /**
+ * Returns the element of a message.
  * @param {Line} line
- * @param {boolean} follows whether it goes on with what the same person said just before
- * @param {Eyes} eyes
- * @param {import('./dom.js').Part} [element] one that is there already
+ * @param {boolean} follows whether the line before is by the same author, shortly before
+ * @param {LineContext} context
+ * @param {import('./dom.js').Part} [element] the existing element
  */
-export function lineView(line, follows, eyes, element = clone('line')) {
+export function lineView(line, follows, context, element = clone('line')) {
   const { seq, by, at } = line;
-  const name = eyes.nameOf(by);
+  const name = context.nameOf(by);
   element.id = `m${seq}`;
   element.dataset.seq = String(seq);
-  element.classList.toggle('mine', by === eyes.me);
+  element.classList.toggle('mine', by === context.me);
   element.classList.toggle('follows', follows);
   element.classList.toggle('deleted', line.text === null);
   avatar(part(element, 'avatar'), by ?? '', name);
   part(element, 'by').textContent = name;
   part(element, 'by').title = by ? `@${by}` : '';
-  part(element, 'inactive').hidden = !eyes.isInactive(by);
+  part(element, 'inactive').hidden = !context.isInactive(by);
   part(element, 'edited').hidden = !line.edited || line.text === null;
-  said(part(element, 'text'), line.text);
+  showText(part(element, 'text'), line.text);
   const time = part(element, 'time');
   time.textContent = timeOf(new Date(at));
   time.dateTime = at;
   time.title = fullTime(new Date(at));
-  quote(element, line.text === null ? null : line.replyTo, eyes);
-  reactions(part(element, 'reactions'), line, eyes);
+  showQuote(element, line.text === null ? null : line.replyTo, context);
+  showReactions(part(element, 'reactions'), line, context);
   return element;
 }
 
 /**
+ * Shows the text of a message.
  * @param {import('./dom.js').Part} element
- * @param {string | null} words
+ * @param {string | null} words null for a deleted message
  */
-function said(element, words) {
-  if (element.dataset.words === (words ?? '\0')) return; // a selection in it stays
+function showText(element, words) {
+  if (element.dataset.words === (words ?? '\0')) return; // an unchanged text keeps its selection
   element.dataset.words = words ?? '\0';
   element.classList.toggle('large', words !== null && isEmoji(words));
   element.replaceChildren(...(words === null ? [text('deleted')] : prose(words)));
 }
 
 /**
+ * Shows the quoted message of a reply.
  * @param {import('./dom.js').Part} element
  * @param {number | null} replyTo
- * @param {Eyes} eyes
+ * @param {LineContext} context
  */
-function quote(element, replyTo, eyes) {
-  const place = part(element, 'quote');
-  place.hidden = replyTo === null;
+function showQuote(element, replyTo, context) {
+  const container = part(element, 'quote');
+  container.hidden = replyTo === null;
   if (replyTo === null) return;
-  const line = eyes.quoted(replyTo);
+  const line = context.quoted(replyTo);
   const words = line?.text ?? (line === undefined ? '…' : text('deleted'));
-  const by = make('b', {}, make('bdi', {}, line ? eyes.nameOf(line.by) : ''));
-  place.replaceChildren(make('span', { className: 'unseen' }, text('in-reply')), by, make('span', { dir: 'auto' }, inline(words)));
-  place.onclick = () => eyes.go(replyTo);
+  const by = make('b', {}, make('bdi', {}, line ? context.nameOf(line.by) : ''));
+  container.replaceChildren(make('span', { className: 'unseen' }, text('in-reply')), by, make('span', { dir: 'auto' }, inline(words)));
+  container.onclick = () => context.go(replyTo);
 }
 
 /**
- * @param {import('./dom.js').Part} place
+ * Shows the reactions of a message.
+ * @param {import('./dom.js').Part} container
  * @param {Line} line
- * @param {Eyes} eyes
+ * @param {LineContext} context
  */
-function reactions(place, line, eyes) {
-  place.hidden = line.reactions.size === 0;
-  const focused = place.contains(document.activeElement) ? document.activeElement?.textContent : null;
-  place.replaceChildren(...[...line.reactions].map(([emoji, { count, mine, by }]) => {
-    const chip = button('', () => eyes.react(line, emoji), 'chip');
+function showReactions(container, line, context) {
+  container.hidden = line.reactions.size === 0;
+  const focused = container.contains(document.activeElement) ? document.activeElement?.textContent : null;
+  container.replaceChildren(...[...line.reactions].map(([emoji, { count, mine, by }]) => {
+    const chip = button('', () => context.react(line, emoji), 'chip');
     chip.append(make('span', { className: 'glyph' }, emoji), ` ${number(count)}`);
-    const names = [...by].slice(0, NAMES).map((username) => eyes.nameOf(username));
+    const names = [...by].slice(0, MAX_NAMES).map((username) => context.nameOf(username));
     chip.ariaPressed = String(mine);
     chip.title = text('reacted', { emoji, names: names.join(text('list-comma')), more: Math.max(0, count - names.length) });
-    chip.tabIndex = place.closest('li')?.tabIndex ?? -1;
+    chip.tabIndex = container.closest('li')?.tabIndex ?? -1;
     return chip;
   }));
-  if (focused) /** @type {HTMLElement | null} */ (place.firstElementChild ?? place.closest('li'))?.focus();
+  if (focused) /** @type {HTMLElement | null} */ (container.firstElementChild ?? container.closest('li'))?.focus();
 }
 
 /**
- * A message that is not in the log yet.
+ * Returns the element of a message that is not in the log yet.
  * @param {Pending} message
- * @param {Eyes} eyes
- * @param {{ retry: () => void, discard: () => void }} remedies
+ * @param {LineContext} context
+ * @param {{ retry: () => void, discard: () => void }} actions
  * @param {import('./dom.js').Part} [element]
  */
-export function pendingView(message, eyes, remedies, element = clone('line')) {
+export function pendingView(message, context, actions, element = clone('line')) {
   element.classList.add('mine', 'pending', 'follows');
   element.dataset.cid = message.cid;
   element.dataset.state = message.state;
-  avatar(part(element, 'avatar'), eyes.me, eyes.nameOf(eyes.me));
-  part(element, 'by').textContent = eyes.nameOf(eyes.me);
-  said(part(element, 'text'), message.text);
-  quote(element, message.replyTo, eyes);
+  avatar(part(element, 'avatar'), context.me, context.nameOf(context.me));
+  part(element, 'by').textContent = context.nameOf(context.me);
+  showText(part(element, 'text'), message.text);
+  showQuote(element, message.replyTo, context);
   const time = part(element, 'time');
   time.textContent = timeOf(new Date(message.at));
   time.dateTime = new Date(message.at).toISOString();
@@ -124,12 +128,13 @@ export function pendingView(message, eyes, remedies, element = clone('line')) {
   part(element, 'state').textContent = failed ? text('failed', { why: fault(message.error) }) : text(STATES[message.state]);
   part(element, 'remedy').hidden = !(failed || message.state === 'waiting');
   part(element, 'resend').hidden = !failed;
-  part(element, 'resend').onclick = remedies.retry;
-  part(element, 'discard').onclick = remedies.discard;
+  part(element, 'resend').onclick = actions.retry;
+  part(element, 'discard').onclick = actions.discard;
   return element;
 }
 
 /**
+ * Returns the element of a note.
  * @param {Note} note
  * @param {(username: string | null) => string} nameOf
  */
@@ -138,6 +143,7 @@ export function noteView(note, nameOf) {
 }
 
 /**
+ * Returns the text of a note.
  * @param {{ kind: string, by: string | null, data: any }} note
  * @param {(username: string | null) => string} nameOf
  */
@@ -149,8 +155,8 @@ export function noteText({ kind, by, data }, nameOf) {
   return data.title === null ? text('note-untitled', { actor }) : text('note-titled', { actor, title: data.title });
 }
 
-/** @param {string} at */
+/** Returns the heading of a day. @param {string} at */
 export const dayView = (at) => make('li', { className: 'day' }, make('span', {}, dayOf(new Date(at))));
 
-/** The line above what has not been read. */
+/** Returns the heading above the unread messages. */
 export const newView = () => make('li', { className: 'new', id: 'new' }, make('span', {}, text('new-messages')));

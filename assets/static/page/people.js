@@ -1,5 +1,5 @@
 // @ts-check
-/** Who is in a chat, who may come, and who may not come back. */
+/** The dialog of a chat's members, invites and bans. */
 
 import { ask, avatar, busy, button, byId, clone, part } from './dom.js';
 import { fault, fromNow, handle, plain, text } from './texts.js';
@@ -12,18 +12,19 @@ import { fault, fromNow, handle, plain, text } from './texts.js';
 
 const ROLES = { owner: 'role-owner', admin: 'role-admin', member: 'role-member' };
 
+/** The dialog for one chat. */
 export class People {
   #salam;
   #chat;
   #titleOf;
   #dialog = /** @type {HTMLDialogElement & import('./dom.js').Part} */ (byId('people'));
   #isOpen = false;
-  /** Another number each time it is opened: what comes late is for nobody. */
+  /** Increases each time the dialog is opened. A response for an earlier number is ignored. */
   #opened = 0;
   /** @type {string | undefined} */
   #cursor;
   /** @type {(() => void)[]} */
-  #ends;
+  #unlisten;
 
   /**
    * @param {Salam} salam
@@ -35,9 +36,9 @@ export class People {
     this.#chat = chat;
     this.#titleOf = titleOf;
     const again = () => { if (this.#isOpen) this.#load(); };
-    this.#ends = [
+    this.#unlisten = [
       chat.on('event', ({ kind, data }) => {
-        // The server answers a user who is no longer a member with 404.
+        // For a removed member, the server answers 404.
         const isOut = kind === 'member.left' && data.user === salam.user?.username;
         if (kind.startsWith('member.') && !isOut) again();
       }),
@@ -52,6 +53,7 @@ export class People {
   /** @param {string} name */
   #part(name) { return part(this.#dialog, name); }
 
+  /** Opens the dialog, and loads its lists. */
   open() {
     this.#isOpen = true;
     this.#opened += 1;
@@ -65,12 +67,13 @@ export class People {
     this.#load();
   }
 
+  /** Removes the listeners, and closes the dialog. */
   close() {
-    this.#ends.forEach((end) => end());
+    this.#unlisten.forEach((end) => end());
     if (this.#isOpen) this.#dialog.close();
   }
 
-  /** The dialog is one for all chats. */
+  /** Connects the buttons. All chats share one dialog. */
   #bind() {
     const acts = /** @type {Record<string, () => unknown>} */ ({
       close: () => this.#dialog.close(), copy: () => this.#copy(), more: () => this.#members(),
@@ -83,7 +86,7 @@ export class People {
     this.#dialog.onclick = (event) => { if (event.target === this.#dialog) this.#dialog.close(); };
   }
 
-  /** @param {() => unknown} act */
+  /** Runs an action, and shows its error. @param {() => unknown} act */
   async #try(act) {
     const opened = this.#opened;
     this.#part('error').textContent = '';
@@ -94,11 +97,11 @@ export class People {
       this.#part('error').textContent = fault(error);
       this.#part('error').scrollIntoView({ block: 'nearest' });
     }
-    // What was pressed may be gone by it.
+    // The action may have removed the button that had the focus.
     if (!this.#isLate(opened) && document.activeElement === document.body) this.#part('close').focus();
   }
 
-  /** @param {number} opened */
+  /** Returns true if the dialog was closed, or opened again. @param {number} opened */
   #isLate(opened) { return opened !== this.#opened || !this.#isOpen; }
 
   #load() {
@@ -108,6 +111,7 @@ export class People {
     return this.#try(() => Promise.all([this.#members(), ...(this.#isAdmin ? [this.#invites(), this.#bans()] : [])]));
   }
 
+  /** Loads and shows a page of members. */
   async #members() {
     const [cursor, opened] = [this.#cursor, this.#opened];
     const { results, next } = await this.#salam.members(this.#group, { limit: 100, cursor });
@@ -119,11 +123,11 @@ export class People {
     this.#cursor = next ?? undefined;
     this.#part('more').hidden = !next;
     this.#showPresence();
-    // Whoever has just done something is where they were.
+    // The row that had the focus before an action gets it again.
     if (focused !== undefined) rows.find((row) => row.dataset.username === focused)?.focus();
   }
 
-  /** @param {Member} member */
+  /** Returns the row of a member. @param {Member} member */
   #member(member) {
     const { username, name, role, active: isActive = true } = member;
     const row = clone('row');
@@ -138,29 +142,29 @@ export class People {
     return row;
   }
 
-  /** What you may do to somebody. @param {Member} member */
+  /** Returns the buttons for the actions that the user's role permits. @param {Member} member */
   #actions({ username, name, role, active: isActive = true }) {
     const mine = this.#chat.role;
-    const act = (/** @type {string} */ label, /** @type {() => Promise<unknown>} */ does) => {
-      const made = button(label, () => this.#try(async () => { await does(); await this.#load(); }));
-      made.ariaLabel = `${label}: ${plain(name)}`;
-      return made;
+    const act = (/** @type {string} */ label, /** @type {() => Promise<unknown>} */ action) => {
+      const element = button(label, () => this.#try(async () => { await action(); await this.#load(); }));
+      element.ariaLabel = `${label}: ${plain(name)}`;
+      return element;
     };
-    const sure = async (/** @type {string} */ question, /** @type {() => Promise<unknown>} */ does) => {
-      if (await ask({ title: plain(name), text: question, yes: text('yes') })) await does();
+    const confirmed = async (/** @type {string} */ question, /** @type {() => Promise<unknown>} */ action) => {
+      if (await ask({ title: plain(name), text: question, yes: text('yes') })) await action();
     };
     const actions = [];
     if (mine === 'owner') {
       const other = role === 'admin' ? 'member' : 'admin';
       const toOther = act(text(other === 'admin' ? 'make-admin' : 'make-member'), () => this.#salam.setRole(this.#group, username, other));
-      const toOwner = act(text('make-owner'), () => sure(text('sure-owner'), () => this.#salam.setRole(this.#group, username, 'owner')));
-      // The server gives a deactivated member no higher role.
+      const toOwner = act(text('make-owner'), () => confirmed(text('sure-owner'), () => this.#salam.setRole(this.#group, username, 'owner')));
+      // The server rejects a higher role for a deactivated member.
       if (isActive) actions.push(toOther, toOwner);
       else if (other === 'member') actions.push(toOther);
     }
     if (mine === 'owner' || (mine === 'admin' && role === 'member')) {
-      actions.push(act(text('kick'), () => sure(text('sure-kick'), () => this.#salam.kick(this.#group, username))));
-      actions.push(act(text('ban'), () => sure(text('sure-ban'), () => this.#salam.kick(this.#group, username, { ban: true }))));
+      actions.push(act(text('kick'), () => confirmed(text('sure-kick'), () => this.#salam.kick(this.#group, username))));
+      actions.push(act(text('ban'), () => confirmed(text('sure-ban'), () => this.#salam.kick(this.#group, username, { ban: true }))));
     }
     return actions;
   }
@@ -182,7 +186,7 @@ export class People {
     const opened = this.#opened;
     const { code } = await this.#salam.invite(this.#group, uses ? { max_uses: Number(uses) } : {});
     if (this.#isLate(opened)) return;
-    // After the #, which is sent to no server and stands in no log.
+    // The code is in the fragment, because a browser does not send the fragment to a server.
     this.#part('invite-link').value = `${location.origin}/#/invite/${code}`;
     this.#part('made').hidden = false;
     this.#part('invite-link').focus();
@@ -193,13 +197,14 @@ export class People {
   async #copy() {
     const field = this.#part('invite-link');
     field.select();
-    // Without https there is no clipboard to ask for, and the old way works.
+    // Without https, only the older function works.
     if (navigator.clipboard) await navigator.clipboard.writeText(field.value);
     else document.execCommand('copy');
     this.#part('copy').textContent = text('copied');
     setTimeout(() => { this.#part('copy').textContent = text('copy'); }, 2000);
   }
 
+  /** Loads and shows the invites. */
   async #invites() {
     const opened = this.#opened;
     const { results } = await this.#salam.invites(this.#group, { limit: 100 });
@@ -216,6 +221,7 @@ export class People {
     }));
   }
 
+  /** Loads and shows the bans. */
   async #bans() {
     const opened = this.#opened;
     const { results } = await this.#salam.bans(this.#group, { limit: 100 });

@@ -1,32 +1,32 @@
 // @ts-check
-/** Requests of the playground, shown as they travel: what is asked, and what is answered. */
+/** The requests of the playground, shown with their responses. */
 
 import { address } from '../client/path.js';
 import { clone, part } from './dom.js';
 import { text } from './texts.js';
 
 /**
- * @typedef {object} Ask
+ * @typedef {object} PlayRequest
  * @property {string} path
- * @property {string} body goes out as it is, JSON or not: the server says what is wrong with it
- * @property {string} [access] a token
- * @property {string} [key] of the request, so that it is done once
+ * @property {string} body is sent unchanged, even if it is not JSON: then the server reports the error
+ * @property {string} [access] the access token
+ * @property {string} [key] the `Idempotency-Key`
  *
- * @typedef {object} Answer
- * @property {number} status 0 where none came
- * @property {any} json undefined where the body is none
+ * @typedef {object} PlayResponse
+ * @property {number} status 0 without a response
+ * @property {any} json undefined if the body is not JSON
  */
 
-/** What scripts may read of an answer, and learners may want to. (Set-Cookie is kept from scripts.) */
+/** The response headers to show. (A script cannot read Set-Cookie.) */
 const HEADERS = ['content-type', 'retry-after', 'www-authenticate'];
 
-/** Enough of a token to know it again, and too little to use it. @param {string} token */
+/** Returns the beginning and the end of a token: enough to recognise it, too little to use it. @param {string} token */
 export const shorten = (token) => (token.length > 20 ? `${token.slice(0, 12)}…${token.slice(-6)}` : token);
 
-/** A random number of that many bytes in hexadecimal digits. @param {number} bytes */
+/** Returns random bytes in hexadecimal digits. @param {number} bytes */
 export const hex = (bytes) => Array.from(crypto.getRandomValues(new Uint8Array(bytes)), (byte) => byte.toString(16).padStart(2, '0')).join('');
 
-/** A place for requests in an element that has one. */
+/** The part of an element that shows a request and its response. */
 export class Exchange {
   /** @param {HTMLElement} root */
   constructor(root) {
@@ -35,19 +35,19 @@ export class Exchange {
   }
 
   /**
-   * Asks and shows it. Never throws: that no answer came is an answer, too.
-   * @param {Ask} ask
-   * @returns {Promise<Answer>}
+   * Sends a request, and shows it with its response. Never throws: a failed request has the status 0.
+   * @param {PlayRequest} request
+   * @returns {Promise<PlayResponse>}
    */
-  async post(ask) {
-    this.#show('asked', asked(ask));
+  async post(request) {
+    this.#show('asked', requestText(request));
     this.#show('answered', '');
     part(this.root, 'status').textContent = text('play-asking');
     const since = performance.now();
     try {
-      const response = await fetch(address(location.origin, ask.path), { method: 'POST', headers: headersOf(ask), body: ask.body });
+      const response = await fetch(address(location.origin, request.path), { method: 'POST', headers: headersOf(request), body: request.body });
       const body = await response.text();
-      return this.#answered(response, body, Math.round(performance.now() - since));
+      return this.#showResponse(response, body, Math.round(performance.now() - since));
     } catch (error) {
       part(this.root, 'status').textContent = text('play-no-answer', { error: String(error) });
       return { status: 0, json: undefined };
@@ -55,12 +55,13 @@ export class Exchange {
   }
 
   /**
+   * Shows a response.
    * @param {Response} response
    * @param {string} body
-   * @param {number} took
-   * @returns {Answer}
+   * @param {number} took milliseconds
+   * @returns {PlayResponse}
    */
-  #answered(response, body, took) {
+  #showResponse(response, body, took) {
     const status = `${response.status} ${response.statusText}`.trim();
     const headers = HEADERS.filter((name) => response.headers.has(name));
     const json = parsed(body);
@@ -70,16 +71,16 @@ export class Exchange {
     return { status: response.status, json };
   }
 
-  /** @param {string} name @param {string} content */
+  /** Shows a text in a part. @param {string} name @param {string} content */
   #show(name, content) {
     this.root.hidden = false;
-    const place = part(this.root, name);
-    place.textContent = content;
-    place.hidden = content === '';
+    const element = part(this.root, name);
+    element.textContent = content;
+    element.hidden = content === '';
   }
 }
 
-/** What a text means as JSON; undefined where it is none. @param {string} body @returns {any} */
+/** Returns a parsed JSON text; undefined if it is not JSON. @param {string} body @returns {any} */
 export function parsed(body) {
   try {
     return JSON.parse(body);
@@ -88,7 +89,7 @@ export function parsed(body) {
   }
 }
 
-/** @param {Ask} ask @returns {Record<string, string>} */
+/** Returns the headers of a request. @param {PlayRequest} request @returns {Record<string, string>} */
 function headersOf({ access, key }) {
   return {
     'Content-Type': 'application/json',
@@ -97,9 +98,9 @@ function headersOf({ access, key }) {
   };
 }
 
-/** The request as text, its token shortened. @param {Ask} ask */
-function asked(ask) {
-  const headers = headersOf({ ...ask, access: ask.access && shorten(ask.access) });
+/** Returns a request as text, with a shortened token. @param {PlayRequest} request */
+function requestText(request) {
+  const headers = headersOf({ ...request, access: request.access && shorten(request.access) });
   const lines = Object.entries({ Host: location.host, ...headers }).map(([name, value]) => `${name}: ${value}`);
-  return `POST ${ask.path}\n${lines.join('\n')}\n\n${ask.body}`;
+  return `POST ${request.path}\n${lines.join('\n')}\n\n${request.body}`;
 }

@@ -1,55 +1,58 @@
 // @ts-check
-/** The frames of a socket, as they are, in the order in which they came and went. */
+/** The log of the frames of a socket, in the order in which they were sent and received. */
 
 import { make } from './dom.js';
 import { LANGUAGE, text } from './texts.js';
 
-/** What is older is forgotten: a learner does not scroll up for it, and the page stays quick. */
+/** The maximum of entries. Older entries are removed, so that the page stays fast. */
 const ENTRIES = 500;
 
-/** So near to its end, in pixels, a log goes on to show what comes. */
-const NEAR = 40;
+/** Pixels from the end within which the log scrolls to new entries. */
+const NEAR_END = 40;
 
-/** What stands out in a rich frame. A quote within a text is escaped there: it is no field. */
+/** The fields of a rich frame to highlight. A quote inside a text is escaped, so a text never matches. */
 const FIELDS = /"(?:type|seq|mode|dup|code)":(?:"[^"\\]*"|[\d.]+|true|false)/g;
 
 const clock = new Intl.DateTimeFormat(LANGUAGE, {
   hour: '2-digit', minute: '2-digit', second: '2-digit', fractionalSecondDigits: 3, hourCycle: 'h23',
 });
 
+/** The log of one socket. */
 export class Log {
-  /** The next time that it is painted; 0 where that has been. One look at the layout serves many frames. */
-  #painting = 0;
+  /** The id of the next animation frame; 0 without one. One read of the layout serves many entries. */
+  #animationFrame = 0;
 
   /** @param {HTMLElement} root */
   constructor(root) {
     this.root = root;
   }
 
-  /** @param {string} raw */
+  /** Adds a sent frame. @param {string} raw */
   sent(raw) {
     this.#frame('→', text('play-sent'), raw, 'play-sent');
   }
 
-  /** @param {string} raw @param {boolean} [replayed] */
+  /** Adds a received frame. @param {string} raw @param {boolean} [replayed] */
   received(raw, replayed = false) {
     const entry = this.#frame('←', text('play-received'), raw, replayed ? 'play-replayed' : 'play-received');
-    // Colour alone does not say it.
+    // A colour alone is not accessible.
     if (replayed) entry.append(make('span', { className: 'play-badge', dir: 'auto' }, text('play-again')));
   }
 
-  /** What the page has to say between frames. @param {string} words */
+  /** Adds a note of the page between the frames. @param {string} words */
   note(words) {
     this.#append('play-note', make('span', { className: 'play-words', dir: 'auto' }, words));
   }
 
+  /** Removes all entries. */
   clear() {
     this.root.replaceChildren();
   }
 
   /**
+   * Adds a frame.
    * @param {string} arrow
-   * @param {string} spoken what the arrow means
+   * @param {string} spoken the meaning of the arrow, for screen readers
    * @param {string} raw
    * @param {string} className
    */
@@ -58,10 +61,10 @@ export class Log {
     return this.#append(className, direction, make('code', {}, ...highlighted(raw)));
   }
 
-  /** @param {string} className @param {Node[]} children */
+  /** Adds an entry. @param {string} className @param {Node[]} children */
   #append(className, ...children) {
     const { root } = this;
-    if (!this.#painting) this.#beforePaint();
+    if (!this.#animationFrame) this.#beforePaint();
     const time = make('span', { className: 'play-time' }, clock.format(new Date()));
     const entry = make('div', { className: `play-entry ${className}` }, time, ...children);
     root.append(entry);
@@ -69,18 +72,18 @@ export class Log {
     return entry;
   }
 
-  /** Goes on to show what comes if it is at its end: who has scrolled up to read is left there. */
+  /** Scrolls to the end before the next paint, unless the user has scrolled up. */
   #beforePaint() {
     const { root } = this;
-    const follows = root.scrollHeight - root.scrollTop - root.clientHeight < NEAR;
-    this.#painting = requestAnimationFrame(() => {
-      this.#painting = 0;
+    const follows = root.scrollHeight - root.scrollTop - root.clientHeight < NEAR_END;
+    this.#animationFrame = requestAnimationFrame(() => {
+      this.#animationFrame = 0;
       if (follows) root.scrollTop = root.scrollHeight;
     });
   }
 }
 
-/** The same text, in pieces. @param {string} raw @returns {(Node | string)[]} */
+/** Returns a frame with its fields highlighted. @param {string} raw @returns {(Node | string)[]} */
 function highlighted(raw) {
   const pieces = [];
   let end = 0;

@@ -1,5 +1,5 @@
 // @ts-check
-/** The rich socket of the playground: it is told everything, by number, and goes on where it was. */
+/** The rich socket of the playground. It receives each event with its seq, and resumes after a lost connection. */
 
 import { address, path, query } from '../client/path.js';
 import { part } from './dom.js';
@@ -7,58 +7,59 @@ import { Exchange, hex, parsed } from './play-http.js';
 import { Column } from './play-sockets.js';
 import { text } from './texts.js';
 
+/** The column of the rich socket. */
 export class RichColumn extends Column {
-  /** The last event that the page has, and the life of the database in which that number means something. */
+  /** The seq of the last received event, and its epoch. */
   #last = 0;
   #epoch = '';
 
-  /** The epoch of the socket that is open. Events make it ours; see docs/protocol.md. */
+  /** The epoch of the open socket. It replaces `#epoch` with the first event; see docs/protocol.md. */
   #current = '';
 
-  /** Events that were told again so far; null when nothing is being told again. @type {number | null} */
+  /** The number of replayed events so far; null without a replay. @type {number | null} */
   #replayed = null;
 
-  /** Whether an event was missing before one that came. */
-  #jumped = false;
+  /** Whether the replay had a gap. */
+  #hasGap = false;
 
-  #ids = 1;
+  #nextId = 1;
   #posts = 0;
   #lastSent = '';
 
   constructor() {
     super('play-rich');
     this.exchange = new Exchange(this.root);
-    this.press('again', () => this.send(this.#lastSent));
-    this.press('meanwhile', () => this.#post());
+    this.onClick('again', () => this.send(this.#lastSent));
+    this.onClick('meanwhile', () => this.#post());
   }
 
-  forget() {
-    super.forget();
+  reset() {
+    super.reset();
     [this.#last, this.#epoch, this.#lastSent] = [0, '', ''];
   }
 
   /**
-   * By the name under which the page was opened, whatever the server calls itself.
+   * Returns the URL of the socket, on the host of the page. The public host of the server may differ.
    * @param {import('./play-sockets.js').Target} target
    */
   address({ group }) {
     return address(location.origin.replace(/^http/, 'ws'), path`/ws/chat/${group}/`);
   }
 
-  offers() {
+  subprotocols() {
     return ['chat.v1.json', `bearer.${this.target?.access}`];
   }
 
-  comeBack() {
+  reconnect() {
     if (!this.target || this.state !== 'away') return;
     const again = new URL(this.address(this.target) + query({ after: this.#last, epoch: this.#epoch }));
-    this.say(text('play-resume', { address: again.pathname + again.search }));
+    this.note(text('play-resume', { address: again.pathname + again.search }));
     this.connect(again.href);
   }
 
-  /** @param {string} words */
+  /** Returns a text as a `send` frame. @param {string} words */
   frame(words) {
-    const frame = { type: 'send', id: this.#ids++, group: this.target?.group, cid: hex(16), text: words };
+    const frame = { type: 'send', id: this.#nextId++, group: this.target?.group, cid: hex(16), text: words };
     this.#lastSent = JSON.stringify(frame);
     return this.#lastSent;
   }
@@ -70,7 +71,7 @@ export class RichColumn extends Column {
   }
 
   /** @param {string} raw */
-  hear(raw) {
+  onFrame(raw) {
     const frame = parsed(raw);
     this.log.received(raw, frame?.type === 'event' && this.#replayed !== null);
     if (frame?.type === 'hello') this.#current = frame.epoch;
@@ -78,47 +79,47 @@ export class RichColumn extends Column {
     else if (frame?.type === 'event') this.#take(frame.seq);
     else if (frame?.type === 'sync') this.#caughtUp(frame.seq);
     else if (frame?.type === 'reset') this.#reset(frame.head);
-    else if (frame?.type === 'ok' && frame.dup) this.say(text('play-dup', { seq: String(frame.seq) }));
+    else if (frame?.type === 'ok' && frame.dup) this.note(text('play-dup', { seq: String(frame.seq) }));
     this.render();
   }
 
-  /** @param {{ mode: string, head: number }} group */
+  /** Handles the frame `group`. @param {{ mode: string, head: number }} group */
   #begin({ mode, head }) {
-    this.#jumped = false;
+    this.#hasGap = false;
     this.#replayed = mode === 'replay' ? 0 : null;
-    // Who asks for nothing that was before has all there is to have.
+    // Without an earlier position, the head is the position.
     if (mode === 'live') this.#keep(head);
   }
 
-  /** @param {number} seq */
+  /** Handles an event. @param {number} seq */
   #take(seq) {
     if (seq <= this.#last) return;
-    this.#jumped ||= seq !== this.#last + 1;
+    this.#hasGap ||= seq !== this.#last + 1;
     this.#keep(seq);
     if (this.#replayed !== null) this.#replayed += 1;
   }
 
-  /** @param {number} seq */
+  /** Handles the end of a replay. @param {number} seq */
   #caughtUp(seq) {
     if (this.#replayed === null) return;
-    // It is counted here, not taken on trust.
-    const whole = !this.#jumped && seq === this.#last;
-    this.say(whole ? text('play-replayed', { count: this.#replayed }) : text('play-incomplete'));
+    // The page checks the replay itself.
+    const isComplete = !this.#hasGap && seq === this.#last;
+    this.note(isComplete ? text('play-replayed', { count: this.#replayed }) : text('play-incomplete'));
     this.#replayed = null;
   }
 
-  /** @param {number} head */
+  /** Handles the frame `reset`. @param {number} head */
   #reset(head) {
     this.#keep(head);
-    this.say(text('play-reset'));
+    this.note(text('play-reset'));
   }
 
-  /** @param {number} seq */
+  /** Stores the position. @param {number} seq */
   #keep(seq) {
     [this.#last, this.#epoch] = [seq, this.#current];
   }
 
-  /** What this socket misses: it is away, and somebody (here the same learner) posts over HTTP. */
+  /** Posts a message over HTTP while the socket is closed, so that the socket misses it. */
   async #post() {
     const { target } = this;
     if (!target) return;
@@ -129,7 +130,7 @@ export class RichColumn extends Column {
   render() {
     super.render();
     part(this.root, 'kept').textContent = `after=${this.#last}&epoch=${this.#epoch}`;
-    this.enable('meanwhile', this.state === 'away' && this.met);
+    this.enable('meanwhile', this.state === 'away' && this.wasOpen);
     this.enable('again', this.state === 'open' && this.#lastSent !== '');
   }
 }

@@ -1,5 +1,5 @@
 // @ts-check
-/** What the two sockets of the playground have in common, and the base one. */
+/** The common part of the two sockets of the playground, and the base socket. */
 
 import { byId, on, part } from './dom.js';
 import { shorten } from './play-http.js';
@@ -13,11 +13,13 @@ import { text } from './texts.js';
 
 const STATES = { away: 'play-away', opening: 'play-opening', open: 'play-open', closing: 'play-closing' };
 
-/** What came with the close where nothing did, and what says that all is well. */
-const NO_GOODBYE = 1006;
+/** The close code of a socket that closed without a close frame. */
+const ABNORMAL = 1006;
+
+/** The close code of a normal end. */
 const NORMAL = 1000;
 
-/** A socket that a learner opens, uses and loses by hand, and what it says. */
+/** A socket that the learner opens, uses and drops by hand, with its log. */
 export class Column {
   /** @type {Target | null} */
   target = null;
@@ -25,8 +27,8 @@ export class Column {
   /** @type {State} */
   state = 'away';
 
-  /** Whether this group's socket has ever been open: only then there is something to come back to. */
-  met = false;
+  /** Whether the socket of this group was open before. Only then it can reconnect. */
+  wasOpen = false;
 
   /** @type {WebSocket | null} */
   #socket = null;
@@ -35,52 +37,56 @@ export class Column {
   constructor(id) {
     this.root = byId(id);
     this.log = new Log(part(this.root, 'log'));
-    this.press('open', () => this.open());
-    this.press('close', () => this.close());
-    this.press('drop', () => this.drop());
-    this.press('back', () => this.comeBack());
+    this.onClick('open', () => this.open());
+    this.onClick('close', () => this.close());
+    this.onClick('drop', () => this.drop());
+    this.onClick('back', () => this.reconnect());
     on(part(this.root, 'form'), 'submit', (event) => {
       event.preventDefault();
       this.sendTyped();
     });
   }
 
-  /** What is opened from now on. @param {Target} target */
-  aim(target) {
-    if (this.target && this.target.group !== target.group) this.forget();
+  /** Sets the group and the token of the next socket. @param {Target} target */
+  setTarget(target) {
+    if (this.target && this.target.group !== target.group) this.reset();
     this.target = target;
     this.render();
   }
 
-  /** Nothing of the former group means anything in another. */
-  forget() {
+  /** Discards the state of the previous group. */
+  reset() {
     this.drop();
-    this.met = false;
+    this.wasOpen = false;
     this.log.clear();
     part(this.root, 'handshake').textContent = part(this.root, 'said').textContent = '';
   }
 
+  /** Opens the socket. */
   open() {
     if (this.target && this.state === 'away') this.connect(this.address(this.target));
   }
 
-  /** @param {Target} target @returns {string} */
+  /** Returns the URL of the socket. @param {Target} target @returns {string} */
   address(target) {
     return target.address;
   }
 
-  comeBack() {
+  /** Opens the socket again. */
+  reconnect() {
     this.open();
   }
 
+  /** Closes the socket. */
   close() {
     this.#socket?.close(NORMAL);
-    this.become('closing');
+    this.setState('closing');
   }
 
   /**
-   * As if the network had gone: from this moment the page hears nothing of the socket, not even its
-   * end. (Below, the browser does say goodbye to the server. A script cannot cut the line.)
+   * Simulates a lost network: the page ignores all further events of the socket.
+   *
+   * The browser still sends a close frame, because a script cannot cut the connection.
    */
   drop() {
     const socket = this.#socket;
@@ -88,136 +94,138 @@ export class Column {
     this.#socket = null;
     socket.onopen = socket.onmessage = socket.onclose = null;
     socket.close();
-    this.say(text('play-dropped'));
-    this.become('away');
+    this.note(text('play-dropped'));
+    this.setState('away');
   }
 
-  /** @param {string} address */
+  /** Opens a socket to a URL. @param {string} address */
   connect(address) {
     this.#show(address);
-    this.become('opening');
+    this.setState('opening');
     try {
-      const socket = new WebSocket(address, this.offers());
+      const socket = new WebSocket(address, this.subprotocols());
       this.#socket = socket;
       socket.onopen = () => this.#opened(address, socket.protocol);
-      socket.onmessage = ({ data }) => this.hear(String(data));
+      socket.onmessage = ({ data }) => this.onFrame(String(data));
       socket.onclose = ({ code, reason }) => this.#closed(code, reason);
     } catch (error) {
-      // An address that the browser does not even try.
-      this.say(String(error));
-      this.become('away');
+      // The browser rejects the URL.
+      this.note(String(error));
+      this.setState('away');
     }
   }
 
-  /** The subprotocols that it asks for. @returns {string[]} */
-  offers() {
+  /** Returns the requested subprotocols. @returns {string[]} */
+  subprotocols() {
     return [];
   }
 
-  /** @param {string} raw */
-  hear(raw) {
+  /** Handles a received frame. @param {string} raw */
+  onFrame(raw) {
     this.log.received(raw);
   }
 
-  /** A text as this socket sends it. @param {string} words @returns {string} */
+  /** Returns a text as a frame of this socket. @param {string} words @returns {string} */
   frame(words) {
     return JSON.stringify({ message: words });
   }
 
+  /** Sends the content of the field: as a text, or as a raw frame. */
   sendTyped() {
     const field = part(this.root, 'text');
     const isRaw = part(this.root, 'as').value === 'raw';
     if (this.state !== 'open' || field.value === '') return;
     this.send(isRaw ? field.value : this.frame(field.value));
-    // What is typed as JSON will be typed again, with something else in it.
+    // A raw frame stays in the field, so that it can be changed and sent again.
     if (!isRaw) field.value = '';
     field.focus();
   }
 
-  /** @param {string} raw */
+  /** Sends a raw frame. @param {string} raw */
   send(raw) {
     this.#socket?.send(raw);
     this.log.sent(raw);
   }
 
-  /** Tells it in the log, and to who cannot see that. @param {string} words */
-  say(words) {
+  /** Shows a note in the log, and announces it to screen readers. @param {string} words */
+  note(words) {
     this.log.note(words);
     part(this.root, 'said').textContent = words;
   }
 
-  /** @param {State} state */
-  become(state) {
+  /** Sets the state. @param {State} state */
+  setState(state) {
     this.state = state;
-    if (state === 'open') this.met = true;
+    if (state === 'open') this.wasOpen = true;
     this.render();
   }
 
+  /** Shows the state. */
   render() {
     const { state, target } = this;
-    const held = this.root.contains(document.activeElement) ? document.activeElement : null;
+    const focused = this.root.contains(document.activeElement) ? document.activeElement : null;
     part(this.root, 'state').textContent = text(STATES[state]);
     this.enable('open', state === 'away' && target !== null);
-    this.enable('back', state === 'away' && this.met);
+    this.enable('back', state === 'away' && this.wasOpen);
     this.enable('close', state === 'opening' || state === 'open');
     this.enable('drop', state !== 'away');
     this.enable('send', state === 'open');
-    // A button that can no longer be pressed would drop the focus at the top of the page.
-    if (held instanceof HTMLButtonElement && held.disabled) this.#next().focus();
+    // A disabled button loses the focus, which would then be at the top of the page.
+    if (focused instanceof HTMLButtonElement && focused.disabled) this.#next().focus();
   }
 
-  /** Where somebody goes on who has pressed the last button. */
+  /** Returns the element for the focus after a button was disabled. */
   #next() {
     if (this.state !== 'away') return part(this.root, 'text');
-    return part(this.root, this.met ? 'back' : 'open');
+    return part(this.root, this.wasOpen ? 'back' : 'open');
   }
 
-  /** @param {string} name @param {boolean} can */
-  enable(name, can) {
-    part(this.root, name).disabled = !can;
+  /** Enables or disables a button. @param {string} name @param {boolean} isEnabled */
+  enable(name, isEnabled) {
+    part(this.root, name).disabled = !isEnabled;
   }
 
-  /** @param {string} name @param {() => void} act */
-  press(name, act) {
+  /** Adds the action of a button. @param {string} name @param {() => void} act */
+  onClick(name, act) {
     on(part(this.root, name), 'click', act);
   }
 
-  /** The handshake, as far as a page knows it. @param {string} address @param {string} [answer] */
+  /** Shows the handshake, as far as a script can read it. @param {string} address @param {string} [answer] */
   #show(address, answer = '') {
     const { host, pathname, search } = new URL(address);
-    const offers = this.offers().map((offer) => (offer.startsWith('bearer.') ? `bearer.${shorten(offer.slice(7))}` : offer));
-    const credential = offers.length ? `Sec-WebSocket-Protocol: ${offers.join(', ')}` : 'Cookie: access=…';
+    const subprotocols = this.subprotocols().map((name) => (name.startsWith('bearer.') ? `bearer.${shorten(name.slice(7))}` : name));
+    const credential = subprotocols.length ? `Sec-WebSocket-Protocol: ${subprotocols.join(', ')}` : 'Cookie: access=…';
     const request = `GET ${pathname}${search}\nHost: ${host}\nUpgrade: websocket\n${credential}`;
     part(this.root, 'handshake').textContent = request + answer;
   }
 
-  /** @param {string} address @param {string} protocol */
+  /** Is called when the socket is open. @param {string} address @param {string} protocol */
   #opened(address, protocol) {
     const chosen = protocol && `\nSec-WebSocket-Protocol: ${protocol}`;
     this.#show(address, `\n\n101 Switching Protocols${chosen}`);
-    this.say(text('play-opened'));
-    this.become('open');
+    this.note(text('play-opened'));
+    this.setState('open');
   }
 
-  /** @param {number} code @param {string} reason */
+  /** Is called when the socket was closed. @param {number} code @param {string} reason */
   #closed(code, reason) {
-    const refused = code === NO_GOODBYE && this.state === 'opening';
+    const isRejected = code === ABNORMAL && this.state === 'opening';
     this.#socket = null;
-    const words = refused ? text('play-refused') : text('play-closed', { code: String(code), close: `${code} ${reason}`.trim() });
-    this.say(words);
-    this.become('away');
+    const words = isRejected ? text('play-refused') : text('play-closed', { code: String(code), close: `${code} ${reason}`.trim() });
+    this.note(words);
+    this.setState('away');
   }
 }
 
-/** The socket of the base contract: by the cookie, and without a memory. */
+/** The socket of the base contract. It authenticates by the cookie, and cannot resume. */
 export class BaseColumn extends Column {
   constructor() {
     super('play-base');
   }
 
-  /** Says what this mode cannot do, rather than let it look as if nothing had been missed. */
-  comeBack() {
-    this.say(text('play-no-resume'));
-    super.comeBack();
+  /** Opens the socket again, with a note that this mode cannot replay missed events. */
+  reconnect() {
+    this.note(text('play-no-resume'));
+    super.reconnect();
   }
 }

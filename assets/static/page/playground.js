@@ -1,7 +1,8 @@
 // @ts-check
 /**
- * The playground: the way from an account to two open sockets, step by step, with everything that
- * travels on it. It does what a client does, and nothing by itself: what comes next, the learner says.
+ * The playground: the steps from an account to two open sockets, with all requests and frames.
+ *
+ * The learner starts each step.
  */
 
 import { busy, byId, on, part } from './dom.js';
@@ -10,25 +11,25 @@ import { RichColumn } from './play-rich.js';
 import { BaseColumn } from './play-sockets.js';
 import { text } from './texts.js';
 
-/** @typedef {import('./play-http.js').Answer} Answer */
+/** @typedef {import('./play-http.js').PlayResponse} PlayResponse */
 
-/** The learner's last answers, as far as a later step needs them. */
+/** The values of earlier responses that later steps need. */
 const learner = { access: '', group: '', address: '' };
 
 const columns = [new BaseColumn(), new RichColumn()];
 
-/** A request of the walk, with a body that can be edited. */
+/** A step: a request with an editable body. */
 class Step {
   /**
    * @param {string} name of its card
    * @param {string} path
-   * @param {(answer: Answer, body: string) => boolean} hear whether the walk can go on from here
-   * @param {() => string} [access] the token that it shows
+   * @param {(response: PlayResponse, body: string) => boolean} onResponse returns whether the next step is possible
+   * @param {() => string} [access] returns the access token of the request
    */
-  constructor(name, path, hear, access) {
+  constructor(name, path, onResponse, access) {
     this.root = byId(`play-${name}`);
     this.path = path;
-    this.hear = hear;
+    this.onResponse = onResponse;
     this.access = access;
     this.exchange = new Exchange(this.root);
     on(part(this.root, 'send'), 'click', () => busy(part(this.root, 'send'), () => this.send()));
@@ -39,37 +40,38 @@ class Step {
     return part(this.root, 'body').value;
   }
 
-  /** @param {object} body */
+  /** Sets the body. @param {object} body */
   fill(body) {
     part(this.root, 'body').value = JSON.stringify(body, null, 2);
   }
 
+  /** Sends the request. */
   async send() {
     const { body, path } = this;
-    return this.hear(await this.exchange.post({ path, body, access: this.access?.() }), body);
+    return this.onResponse(await this.exchange.post({ path, body, access: this.access?.() }), body);
   }
 }
 
-/** The body of the last registration by which there is an account: it will not do for another one. */
-let used = '';
+/** The body of the last successful registration. Its username is taken. */
+let registeredBody = '';
 
-const register = new Step('register', '/api/register/', (answer, body) => {
-  const isThere = answer.status === 201;
-  // An account of before will do as well: it is the learner who knows its password.
-  if (isThere || answer.json?.error === 'Username already used') {
-    used = body;
+const register = new Step('register', '/api/register/', (response, body) => {
+  const isCreated = response.status === 201;
+  // An existing account is good enough: the learner may know its password.
+  if (isCreated || response.json?.error === 'Username already used') {
+    registeredBody = body;
     const { username, password } = parsed(body) ?? {};
     login.fill({ username, password });
     unlock('login');
   }
-  return isThere;
+  return isCreated;
 });
 
 const login = new Step('login', '/api/token/', ({ status, json }) => {
   if (status !== 200 || !json?.access) return false;
   learner.access = json.access;
   part(login.root, 'cookie').hidden = false;
-  aim();
+  setTargets();
   unlock('chat');
   return true;
 });
@@ -77,39 +79,41 @@ const login = new Step('login', '/api/token/', ({ status, json }) => {
 const chat = new Step('chat', '/api/start-chat/', ({ status, json }) => {
   if (status !== 200 || !json?.group_name) return false;
   [learner.group, learner.address] = [json.group_name, json.websocket_url];
-  aim();
+  setTargets();
   unlock('sockets');
   return true;
 }, () => learner.access);
 
-/** Opens a card whose step has what it needs. @param {string} name */
+/** Enables the card of a step whose values exist. @param {string} name */
 function unlock(name) {
   const card = byId(`play-${name}`);
   part(card, 'fields').disabled = false;
   part(card, 'needs').hidden = true;
 }
 
-/** The sockets go where the walk has led: with a newer token, or to a newer chat. */
-function aim() {
-  if (learner.group) columns.forEach((column) => column.aim({ ...learner }));
+/** Gives the newest token and chat to the sockets. */
+function setTargets() {
+  if (learner.group) columns.forEach((column) => column.setTarget({ ...learner }));
 }
 
+/** Opens both sockets. */
 function openBoth() {
   columns.forEach((column) => column.open());
 }
 
-/** Somebody who was never here before. */
-function newcomer() {
+/** Fills in the registration of a new user. */
+function fillNewUser() {
   const number = hex(2);
-  // A word for people, and 48 bits at random that no check of passwords finds weak.
+  // A readable word, and 48 random bits that pass the check of passwords.
   register.fill({ name: `Learner ${number}`, username: `learner-${number}`, password: `staple-${hex(6)}` });
 }
 
+/** Runs all steps, and opens both sockets. */
 async function doAll() {
   const status = part(document, 'all-status');
   status.textContent = '';
-  // A name is taken once: who walks again is somebody else.
-  if (register.body === used) newcomer();
+  // The username of an earlier run is taken.
+  if (register.body === registeredBody) fillNewUser();
   for (const step of [register, login, chat]) {
     if (await step.send()) continue;
     status.textContent = text('play-stopped');
@@ -120,7 +124,7 @@ async function doAll() {
   status.textContent = text('play-done');
 }
 
-newcomer();
+fillNewUser();
 chat.fill({});
 columns.forEach((column) => column.render());
 on(part(document, 'all'), 'click', () => busy(part(document, 'all'), doAll));

@@ -1,14 +1,14 @@
 // @ts-check
 /**
- * What somebody has written, as nodes: links, and code in backticks. Everything else is text, whatever
- * it looks like; nothing is ever read as markup.
+ * The text of a message as nodes: links, and code in backticks. Everything else is plain text. The text is never
+ * parsed as markup.
  */
 
 import { make } from './dom.js';
 
 const FENCE = /```(?:[a-z0-9+-]*\n)?([\s\S]+?)```/g;
 const CODE = /`([^`\n]+)`/g;
-/** An address ends before the punctuation that ends its sentence. */
+/** A URL ends before the punctuation at the end of its sentence. */
 const LINK = /\bhttps?:\/\/[^\s<>"'`\u2066-\u2069\u202a-\u202e]+[^\s<>"'`.,;:!?)\]}\u2066-\u2069\u202a-\u202e،؛؟]/gi;
 
 /** @typedef {{ pattern: RegExp, node: (match: RegExpMatchArray) => Node | null }} Rule */
@@ -21,6 +21,7 @@ const RULES = [
 ];
 
 /**
+ * Returns a text as nodes.
  * @param {string} text
  * @param {Rule[]} [rules]
  * @returns {(Node | string)[]}
@@ -38,7 +39,7 @@ export function prose(text, [rule, ...rest] = RULES) {
   return [...nodes, ...(end < text.length ? prose(text.slice(end), rest) : [])];
 }
 
-/** A link to where it says, and only to the web. @param {string} address */
+/** Returns a link whose text is its URL; null for anything else than `http` and `https`. @param {string} address */
 function link(address) {
   const url = URL.canParse(address) ? new URL(address) : null;
   if (!url || !['http:', 'https:'].includes(url.protocol)) return null;
@@ -46,8 +47,8 @@ function link(address) {
   return make('a', { href: url.href, dir: 'ltr', ...(isOwn ? {} : { target: '_blank', rel: 'noopener noreferrer nofollow' }) }, address);
 }
 
-/** One or two emoji and nothing else. @param {string} text */
+/** Returns true for a text of one to three emoji only. @param {string} text */
 export const isEmoji = (text) => /^(?:\p{RGI_Emoji}\s*){1,3}$/v.test(text.trim());
 
-/** A text in one short line. @param {string} text */
+/** Returns a text as one short line. @param {string} text */
 export const inline = (text) => text.replace(/\s+/g, ' ').trim().slice(0, 200);

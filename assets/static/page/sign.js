@@ -1,5 +1,5 @@
 // @ts-check
-/** Signing in, and up. */
+/** The view for signing in and up. */
 
 import { busy, clone, on, part } from './dom.js';
 import { fault, plain, text } from './texts.js';
@@ -7,17 +7,17 @@ import { fault, plain, text } from './texts.js';
 /** @typedef {import('../salam.js').Salam} Salam */
 
 /**
- * The view for who is not signed in.
+ * Returns the view for a user who is not signed in.
  * @param {Salam} salam
- * @param {{ isNew: boolean, note: string }} how whether somebody new is expected, and what to say first
+ * @param {{ isNew: boolean, note: string }} options whether the view begins with signing up, and a note to show
  */
-export function signView(salam, how) {
+export function signView(salam, options) {
   const view = clone('sign');
-  let { isNew } = how;
+  let { isNew } = options;
   const form = part(view, 'form');
   const offer = part(view, 'offer');
-  offer.textContent = how.note;
-  offer.hidden = !how.note;
+  offer.textContent = options.note;
+  offer.hidden = !options.note;
   const show = () => {
     part(form, 'heading').textContent = part(form, 'submit').textContent = text(isNew ? 'sign-up' : 'sign-in');
     part(form, 'switch-text').textContent = text(isNew ? 'have-account' : 'no-account');
@@ -40,6 +40,7 @@ export function signView(salam, how) {
 }
 
 /**
+ * Signs in, or up and in.
  * @param {Salam} salam
  * @param {import('./dom.js').Part} form
  * @param {boolean} isNew
@@ -52,10 +53,10 @@ async function submit(salam, form, isNew) {
   try {
     if (isNew) await salam.register({ name: name.trim() || username, username, password });
     await salam.login({ username, password });
-  } catch (refused) {
-    // Set again, so that it is told again where it is the same.
-    error.textContent = words(refused);
-    const field = form.elements[/** @type {any} */ (refused).field ?? Object.keys(/** @type {any} */ (refused).errors ?? {})[0]];
+  } catch (failure) {
+    // The text is set again, so that a screen reader reads the same error again.
+    error.textContent = errorText(failure);
+    const field = form.elements[/** @type {any} */ (failure).field ?? Object.keys(/** @type {any} */ (failure).errors ?? {})[0]];
     if (field) {
       field.ariaInvalid = 'true';
       field.focus();
@@ -63,18 +64,18 @@ async function submit(salam, form, isNew) {
   }
 }
 
-/** @param {any} refused */
-function words(refused) {
-  if (refused.status === 401) return text('fault-login');
-  if (refused.message === 'Username already used') return text('fault-taken');
-  const [first] = Object.entries(refused.errors ?? {});
-  if (!first) return fault(refused);
+/** Returns the text for an error. @param {any} failure */
+function errorText(failure) {
+  if (failure.status === 401) return text('fault-login');
+  if (failure.message === 'Username already used') return text('fault-taken');
+  const [first] = Object.entries(failure.errors ?? {});
+  if (!first) return fault(failure);
   const [field, [what]] = first;
   const label = { name: text('the-name'), username: text('the-username'), password: text('the-password') }[field] ?? field;
   return text('fault-field', { field: label, what });
 }
 
-/** What somebody is invited to. @param {{ title: string | null, invited_by: { username: string, name: string } }} offer */
-export function offered({ title, invited_by: { name, username } }) {
+/** Returns the text of an invite. @param {{ title: string | null, invited_by: { username: string, name: string } }} offer */
+export function offerText({ title, invited_by: { name, username } }) {
   return title ? text('offer', { name: plain(name), username, title }) : text('offer-untitled', { name: plain(name), username });
 }

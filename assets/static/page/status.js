@@ -1,5 +1,5 @@
 // @ts-check
-/** The line that says what the connection is doing, and the badge in the title. */
+/** The status line of the connection, and the unread count in the title. */
 
 import { on, part } from './dom.js';
 import { number, text } from './texts.js';
@@ -10,10 +10,10 @@ import { number, text } from './texts.js';
  */
 
 /**
- * Shows the state of a connection until it is told to stop.
+ * Shows the state of a connection.
  * @param {import('./dom.js').Part} root
  * @param {Connection} connection
- * @returns {() => void}
+ * @returns {() => void} a function that stops showing the state
  */
 export function showStatus(root, connection) {
   const [line, spoken, retry] = ['status-text', 'status-spoken', 'status-retry'].map((name) => part(root, name));
@@ -23,14 +23,14 @@ export function showStatus(root, connection) {
     const { state } = connection;
     const isBlocked = state.blocked && state.name !== 'over';
     part(root, 'status').dataset.state = isBlocked ? 'waiting' : state.name;
-    line.textContent = words(state);
+    line.textContent = stateText(state);
     retry.hidden = !['waiting', 'over'].includes(state.name);
     hint.hidden = !isBlocked;
     hint.textContent = isBlocked ? text('status-blocked-hint') : '';
-    // Seconds and counts are for the eye: whoever listens is told once.
-    const said = isBlocked ? `${text('status-blocked', { seconds: 0 })} ${hint.textContent}`
+    // A screen reader reads the state once, without seconds and counts that change.
+    const spokenText = isBlocked ? `${text('status-blocked', { seconds: 0 })} ${hint.textContent}`
       : state.name === 'waiting' ? text('status-offline') : state.name === 'catching-up' ? text('status-catching') : line.textContent;
-    if (said !== last) spoken.textContent = last = said;
+    if (spokenText !== last) spoken.textContent = last = spokenText;
   };
   on(retry, 'click', () => connection.retry());
   const end = connection.on('state', show);
@@ -39,8 +39,8 @@ export function showStatus(root, connection) {
   return () => { end(); clearInterval(ticking); };
 }
 
-/** @param {State} state */
-function words({ name, missing, retryAt, code, blocked, error }) {
+/** Returns the text of a state. @param {State} state */
+function stateText({ name, missing, retryAt, code, blocked, error }) {
   const seconds = Math.max(0, Math.ceil((retryAt - Date.now()) / 1000));
   if (blocked && ['waiting', 'connecting'].includes(name)) return text('status-blocked', { seconds });
   if (name === 'waiting') return text('status-waiting', { seconds });
@@ -51,7 +51,7 @@ function words({ name, missing, retryAt, code, blocked, error }) {
 }
 
 /**
- * What has come while nobody looked.
+ * Shows the unread count and the title of the chat in the title of the page.
  * @param {number} count
  * @param {string} title
  */

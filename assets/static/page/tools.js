@@ -1,5 +1,5 @@
 // @ts-check
-/** What can be done with one message: buttons that stand at the one that is pointed at or has the focus. */
+/** The buttons for the actions on a message. They are shown at the line under the mouse, or with the focus. */
 
 import { ask, clone, on, part, toast } from './dom.js';
 import { chooseEmoji } from './emoji.js';
@@ -11,19 +11,20 @@ import { fault, text } from './texts.js';
  * @typedef {import('../timeline.js').Line} Line
  */
 
+/** The buttons for the lines of one chat. */
 export class Tools {
   #chat;
   #me;
   #element = clone('tools');
   #find;
   #seq = 0;
-  /** Wanted states of reactions that are not shown yet, by message and emoji. @type {Map<string, boolean>} */
+  /** The wanted states of reactions that are not shown yet, by message and emoji. @type {Map<string, boolean>} */
   #wanted = new Map();
 
   /**
    * @param {Chat} chat
    * @param {string} me
-   * @param {(seq: number) => Line | undefined} find the line of that number as it is now
+   * @param {(seq: number) => Line | undefined} find returns the current state of a line
    * @param {{ reply: (line: Line) => void, edit: (line: Line) => void }} composer
    */
   constructor(chat, me, find, composer) {
@@ -43,8 +44,9 @@ export class Tools {
   }
 
   /**
+   * Shows the buttons at a line.
    * @param {HTMLElement} element
-   * @param {Line | undefined} line none where nothing can be done
+   * @param {Line | undefined} line undefined if there are no actions
    */
   put(element, line) {
     const isThere = this.#element.parentNode === part(element, 'bubble');
@@ -52,7 +54,7 @@ export class Tools {
       if (isThere || !this.#element.contains(document.activeElement)) this.#element.remove();
       return;
     }
-    // Whoever uses them keeps them.
+    // The buttons do not move while one of them has the focus.
     if (isThere || this.#element.contains(document.activeElement)) return;
     this.#seq = line.seq;
     const isMine = line.by === this.#me;
@@ -61,7 +63,7 @@ export class Tools {
     part(element, 'bubble').append(this.#element);
   }
 
-  /** A line that was deleted has none, and its focus stays where it is. */
+  /** Removes the buttons from a deleted line, and keeps the focus at the line. */
   refresh() {
     const element = this.#element.closest('li');
     if (!element || this.#find(this.#seq)?.text !== null) return;
@@ -70,7 +72,7 @@ export class Tools {
   }
 
   /**
-   * Toggles a reaction. The last wanted state counts, which may not be shown yet.
+   * Toggles a reaction: from the last wanted state, which may not be shown yet.
    * @param {Line} line
    * @param {string} emoji
    */
@@ -81,8 +83,8 @@ export class Tools {
     this.#wanted.set(key, on);
     try {
       const stored = await this.#chat.react(seq, emoji, on);
-      // Its event may come after the answer.
-      if (stored.seq > (this.#chat.last ?? 0)) await this.#told(stored.seq);
+      // The event may arrive after the reply.
+      if (stored.seq > (this.#chat.last ?? 0)) await this.#waitForEvent(stored.seq);
     } catch (error) {
       if (this.#wanted.get(key) === on) toast(fault(error));
     } finally {
@@ -91,7 +93,7 @@ export class Tools {
   }
 
   /** Waits for the event of that seq, or for the end of the chat. @param {number} seq @returns {Promise<void>} */
-  #told(seq) {
+  #waitForEvent(seq) {
     return new Promise((resolve) => {
       /** @type {(() => void)[]} */
       const ends = [];
@@ -100,7 +102,7 @@ export class Tools {
     });
   }
 
-  /** @param {Line} line */
+  /** Deletes a message after a confirmation. @param {Line} line */
   async #delete(line) {
     const isSure = await ask({ title: text('delete-title'), text: inline(line.text ?? ''), yes: text('delete-yes') });
     if (isSure) await this.#chat.delete(line.seq).catch((error) => toast(fault(error)));
