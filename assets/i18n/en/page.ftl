@@ -1,4 +1,4 @@
-# What stands in the templates of the page.
+# The texts of the page's templates.
 
 about = Chat that keeps every message, once and in order.
 needs-script = This page needs JavaScript.

@@ -1,4 +1,4 @@
-# What the scripts of the page say.
+# The texts of the page's scripts.
 
 sign-in = Sign in
 sign-up = Create an account
