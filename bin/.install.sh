@@ -1,4 +1,4 @@
-# Sourced in the project's root: installs what the tests need where it is missing, by apt-get or brew.
+# Functions that install missing tools of the tests, by apt-get or brew. Sourced in the project's root.
 # shellcheck shell=bash
 
 as_root() { if [ "$(id -u)" = 0 ]; then "$@"; else sudo "$@"; fi; }
@@ -11,13 +11,13 @@ install() { # <package of apt> <package of brew>
   elif command -v brew >/dev/null; then
     brew install --quiet "$2"
   else
-    echo "bin/${0##*/}: $1 is missing, and there is neither apt-get nor brew to install it with" >&2
+    echo "bin/${0##*/}: $1 is missing, and cannot be installed without apt-get or brew" >&2
     exit 1
   fi
 }
 
-# Debian starts servers that it installs; the tests run their own.
-install_proxy() { # <package of apt> <its name, as of brew>
+# Installs a proxy, and stops it: Debian starts installed servers, but the tests start their own.
+install_proxy() { # <package of apt> <name of the service, and package of brew>
   install "$1" "$2"
   if command -v systemctl >/dev/null; then
     as_root systemctl disable --now "$2" >/dev/null 2>&1 || true
@@ -26,7 +26,7 @@ install_proxy() { # <package of apt> <its name, as of brew>
   fi
 }
 
-# Where PostgreSQL's server programs are; Debian and Homebrew keep them off the PATH.
+# Prints the folder of PostgreSQL's server programs, which Debian and Homebrew do not put on the PATH.
 postgres_bin() {
   local initdb
   for initdb in /usr/lib/postgresql/*/bin/initdb /opt/homebrew/opt/postgresql*/bin/initdb \
@@ -38,7 +38,7 @@ postgres_bin() {
   done
 }
 
-# Of several python3 one is enough, on the PATH or not: the tests look in the same places.
+# Prints a python3 that has websockets. The tests search the same places.
 python_with_websockets() {
   local python
   for python in target/python/bin/python3 $(type -aP python3 || true) /usr/bin/python3; do
@@ -61,7 +61,7 @@ install_websockets() {
   fi
 }
 
-# A package of npm, of this version, in a folder of its own: npm takes away what else is in it.
+# Installs one version of an npm package into a folder of its own: npm removes other packages of the folder.
 install_npm() { # <package> <version> <folder>
   local installed=$3/node_modules/$1/package.json
   if [ -f "$installed" ] && grep -q "\"version\": \"$2\"" "$installed"; then return; fi
@@ -70,13 +70,13 @@ install_npm() { # <package> <version> <folder>
   npm install --prefix "$3" --no-save --no-audit --no-fund --silent "$1@$2"
 }
 
-# What the tests of the page look at it with.
+# Checks the accessibility of the page.
 install_axe() { install_npm axe-core 4.14.1 target/node; }
 
-# What looks at the types of the page's scripts.
+# Checks the types of the page's scripts.
 install_typescript() { install_npm typescript 5.9.3 target/typescript; }
 
-# What `bin/test --fast` needs.
+# Installs the tools of `bin/test --fast`.
 install_for_tests() {
   command -v redis-server >/dev/null || install redis-server redis
   command -v openssl >/dev/null || install openssl openssl
@@ -87,13 +87,13 @@ install_for_tests() {
   install_axe
 }
 
-# What `bin/test` needs besides.
+# Installs the further tools of `bin/test`.
 install_postgres() {
   if [ -z "$(postgres_bin)" ]; then install postgresql postgresql; fi
   command -v pgbouncer >/dev/null || [ -x /usr/sbin/pgbouncer ] || install_proxy pgbouncer pgbouncer
 }
 
-# What `bin/test --all` needs besides.
+# Installs the further tools of `bin/test --all`.
 install_slowhttptest() {
   command -v slowhttptest >/dev/null || install slowhttptest slowhttptest
 }
@@ -102,13 +102,13 @@ install_faketime() {
   compgen -G '/usr/lib/*/faketime/libfaketimeMT.so.1' >/dev/null || install faketime libfaketime
 }
 
-# `1.95.0 (f2d3ce0bd 2026-03-21)` and the like; empty where there is none.
+# Prints a version such as `1.95.0 (f2d3ce0bd 2026-03-21)`; prints nothing for a missing program.
 version_of() { # <program>
   "$1" --version 2>/dev/null | sed -n '1s/^[^ ]* //p' || true
 }
 
-# What `cargo loco generate` needs, of the version in Cargo.lock; another one that is there is replaced.
-# A debug build: it is made in a third of the time, and runs for a second.
+# Installs the tool of `cargo loco generate`, in the version of Cargo.lock; replaces another version. A debug
+# build takes a third of the time, and is fast enough.
 install_sea_orm_cli() {
   local wanted
   wanted=$(sed -n '/^name = "sea-orm-cli"$/{n;s/^version = "\(.*\)"$/\1/p;}' Cargo.lock)
