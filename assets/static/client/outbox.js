@@ -86,7 +86,7 @@ export class Outbox {
    */
   request(frame, message = null) {
     return new Promise((resolve, reject) => {
-      if (this.#isClosed) return reject(new SalamError('not_member', 'This chat was closed.'));
+      if (this.#isClosed) return reject(new SalamError('not_member', 'This chat is no longer subscribed.'));
       this.#queue.push({ frame: { ...frame, cid: message?.cid ?? newCid() }, message, resolve, reject });
       this.flush();
     });
