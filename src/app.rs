@@ -77,6 +77,8 @@ impl Hooks for App {
         settings::encode_settings(&mut ctx.config)?;
         ctx.shared_store.insert(Tokens::new(&settings.tokens));
         ctx.shared_store.insert(Arc::new(settings));
+        let document = controllers::docs::OpenApiDocument::default();
+        ctx.shared_store.insert(Arc::new(document));
         Ok(ctx)
     }
 

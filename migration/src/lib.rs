@@ -21,7 +21,7 @@ mod pooler;
 mod schema_state;
 pub mod skeletons;
 
-use migration_lock::MigrationLock;
+pub use migration_lock::MigrationLock;
 pub use pooler::check_pooler;
 pub use schema_state::SchemaState;
 

@@ -2,7 +2,7 @@
 
 use std::{
     collections::HashMap,
-    sync::{LazyLock, Mutex, PoisonError},
+    sync::{Arc, LazyLock, Mutex, PoisonError},
 };
 
 use axum::{
@@ -12,11 +12,15 @@ use axum::{
     http::{HeaderMap, HeaderName, header},
     response::{Html, Response},
 };
-use loco_rs::{controller::Routes, prelude::get};
+use loco_rs::{
+    controller::{Routes, extractor::shared_store::SharedStore},
+    prelude::get,
+};
 use serde_json::Value;
 use swagger_ui_dist::{ApiDefinition, OpenApiSource, generate_routes};
 use tokio::sync::OnceCell;
 use tower::ServiceExt;
+use utoipa::openapi::OpenApi;
 
 use super::{asyncapi, extractors::PublicBase, openapi};
 use crate::{
@@ -30,11 +34,48 @@ const OPENAPI_PATH: &str = "/api-docs/openapi.json";
 
 const ASYNCAPI_PATH: &str = "/api-docs/asyncapi.json";
 
-/// The OpenAPI documents that were made, by the address of the server that they name.
-static OPENAPI_FILES: LazyLock<Mutex<HashMap<String, StaticFile>>> = LazyLock::new(Mutex::default);
-
 /// Addresses of which the document is kept. A server has one or two; a client may send any `Host`.
 const MAX_OPENAPI_FILES: usize = 8;
+
+/// The OpenAPI document that the server serves.
+///
+/// The shared store has one. An application on top of Salam replaces it by a document with its own endpoints.
+#[derive(Default)]
+pub struct OpenApiDocument {
+    added: OpenApi,
+    /// The files, by the address of the server that each file names.
+    files: Mutex<HashMap<String, StaticFile>>,
+}
+
+impl OpenApiDocument {
+    /// Returns the document of Salam with the endpoints, types and tags of `added`.
+    #[must_use]
+    pub fn extended_by(added: OpenApi) -> Self {
+        Self {
+            added,
+            ..Self::default()
+        }
+    }
+
+    /// Returns the file for clients that reach the server at this address.
+    ///
+    /// # Errors
+    /// When the document cannot be written as JSON.
+    fn file(&self, server: String) -> Result<StaticFile> {
+        let files = || self.files.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(file) = files().get(&server) {
+            return Ok(file.clone());
+        }
+        let document = openapi::document(&server, self.added.clone());
+        let file = json_file(&document.map_err(|error| Error::Internal(error.into()))?);
+        let mut files = files();
+        if files.len() >= MAX_OPENAPI_FILES {
+            files.clear();
+        }
+        files.insert(server, file.clone());
+        Ok(file)
+    }
+}
 
 static ASYNCAPI_DOCUMENT: LazyLock<Value> = LazyLock::new(asyncapi::document);
 
@@ -126,23 +167,12 @@ async fn load_swagger_files() -> Result<Vec<(&'static str, StaticFile)>> {
 }
 
 /// The OpenAPI document, with the address that the client used for the server.
-pub async fn openapi_document(base: PublicBase, headers: HeaderMap) -> Result<Response> {
-    let server = base.http_base_url();
-    let documents = || OPENAPI_FILES.lock().unwrap_or_else(PoisonError::into_inner);
-    let known = documents().get(&server).cloned();
-    let file = match known {
-        Some(file) => file,
-        None => {
-            let document = openapi::document(&server);
-            let file = json_file(&document.map_err(|error| Error::Internal(error.into()))?);
-            let mut documents = documents();
-            if documents.len() >= MAX_OPENAPI_FILES {
-                documents.clear();
-            }
-            documents.insert(server, file.clone());
-            file
-        }
-    };
+pub async fn openapi_document(
+    SharedStore(document): SharedStore<Arc<OpenApiDocument>>,
+    base: PublicBase,
+    headers: HeaderMap,
+) -> Result<Response> {
+    let file = document.file(base.http_base_url())?;
     Ok(file.respond(&headers, ALWAYS_REVALIDATE))
 }
 

@@ -67,7 +67,7 @@ use crate::views::errors::BodyErrors;
         (name = "members", description = "Who belongs to a group, and as what"),
         (name = "invites", description = "How others come in"),
     ),
-    modifiers(&SecuritySchemes, &UnsupportedMediaTypeResponses),
+    modifiers(&SecuritySchemes),
 )]
 struct ApiDocument;
 
@@ -125,12 +125,14 @@ impl Modify for UnsupportedMediaTypeResponses {
 }
 
 /// Returns the document of every endpoint, of the server at this address, such as `https://chat.example`:
-/// generated clients know no other.
+/// generated clients know no other. `added` has the endpoints of an application on top of Salam.
 ///
 /// # Errors
 /// When the document cannot be written as JSON, which these types never cause.
-pub fn document(server: &str) -> Result<Value, serde_json::Error> {
-    let mut document = serde_json::to_value(ApiDocument::openapi())?;
+pub fn document(server: &str, added: openapi::OpenApi) -> Result<Value, serde_json::Error> {
+    let mut document = ApiDocument::openapi().merge_from(added);
+    UnsupportedMediaTypeResponses.modify(&mut document);
+    let mut document = serde_json::to_value(document)?;
     conventions::apply_conventions(&mut document);
     if let Some(fields) = document.as_object_mut() {
         let servers = json!([{"url": server, "description": "This server"}]);

@@ -530,7 +530,7 @@ impl Model {
     ///
     /// # Errors
     /// [`Rejection::NotMember`] where it has ended.
-    pub(super) async fn find_for_actor(
+    pub async fn find_for_actor(
         transaction: &DatabaseTransaction,
         group_id: i64,
         actor: &users::Model,

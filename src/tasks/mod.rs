@@ -2,7 +2,7 @@
 
 pub mod epoch_begin;
 pub mod group_send;
-pub(crate) mod operator;
+pub mod operator;
 pub mod session_list;
 pub mod session_revoke;
 pub mod user_activate;
