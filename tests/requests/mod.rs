@@ -1,9 +1,9 @@
-mod access;
+pub mod access;
 mod auth;
 mod bad_input;
 mod confirmation;
 mod csrf;
-mod docs;
+pub mod docs;
 mod groups;
 mod history_pages;
 mod invites;

@@ -32,12 +32,22 @@ impl TestApp {
 
     /// With some settings changed.
     pub async fn with_settings(settings: Value) -> Self {
-        Self::start_node(Arc::new(TestDatabase::create().await), settings).await
+        Self::with_application::<App>(settings).await
+    }
+
+    /// An application on top of Salam, with some settings changed.
+    pub async fn with_application<H: Hooks>(settings: Value) -> Self {
+        Self::start_node_of::<H>(Arc::new(TestDatabase::create().await), settings).await
     }
 
     /// Another node on the same database.
     pub async fn start_node(database: Arc<TestDatabase>, settings: Value) -> Self {
-        Self::boot(database, |config| {
+        Self::start_node_of::<App>(database, settings).await
+    }
+
+    /// Another node of an application on top of Salam.
+    pub async fn start_node_of<H: Hooks>(database: Arc<TestDatabase>, settings: Value) -> Self {
+        Self::boot::<H>(database, |config| {
             merge_json(config.settings.as_mut().unwrap(), settings)
         })
         .await
@@ -45,17 +55,17 @@ impl TestApp {
 
     /// With some of the framework's configuration changed.
     pub async fn with_config(change: impl FnOnce(&mut Config)) -> Self {
-        Self::boot(Arc::new(TestDatabase::create().await), change).await
+        Self::boot::<App>(Arc::new(TestDatabase::create().await), change).await
     }
 
-    async fn boot(database: Arc<TestDatabase>, change: impl FnOnce(&mut Config)) -> Self {
-        let mut config = App::load_config(&Environment::Test).await.unwrap();
+    async fn boot<H: Hooks>(database: Arc<TestDatabase>, change: impl FnOnce(&mut Config)) -> Self {
+        let mut config = H::load_config(&Environment::Test).await.unwrap();
         config.database.uri = database.uri.clone();
         config.database.dangerously_truncate = false;
         change(&mut config);
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let boot = App::boot(StartMode::ServerOnly, &Environment::Test, config)
+        let boot = H::boot(StartMode::ServerOnly, &Environment::Test, config)
             .await
             .unwrap();
         let stop = CancellationToken::new();

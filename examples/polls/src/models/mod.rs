@@ -1,0 +1,4 @@
+//! Stored data and the rules about it.
+
+pub mod polls;
+pub mod votes;

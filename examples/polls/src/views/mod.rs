@@ -1,0 +1,3 @@
+//! The JSON of responses.
+
+pub mod polls;

@@ -1,0 +1,48 @@
+//! The JSON of polls.
+
+use salam::views::format_time;
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use crate::models::polls::PollWithVotes;
+
+/// A poll of a group.
+#[derive(Serialize, ToSchema)]
+pub struct Poll {
+    #[schema(example = 1)]
+    pub id: i64,
+    #[schema(example = "Where do we eat?")]
+    pub question: String,
+    /// The choices, in the order in which the author gave them.
+    pub choices: Vec<Choice>,
+    #[schema(example = "2026-12-01T14:05:09.123Z")]
+    pub created_at: String,
+    /// The time after which nobody may vote. Null while the poll is open.
+    #[schema(example = json!(null))]
+    pub closed_at: Option<String>,
+}
+
+/// A choice of a poll.
+#[derive(Serialize, ToSchema)]
+pub struct Choice {
+    #[schema(example = "At home")]
+    pub text: String,
+    /// The number of members who voted for this choice.
+    #[schema(example = 3)]
+    pub votes: i64,
+}
+
+impl From<PollWithVotes> for Poll {
+    fn from(PollWithVotes { poll, votes }: PollWithVotes) -> Self {
+        let choices = poll.choices.0.into_iter().zip(votes);
+        Self {
+            id: poll.id,
+            question: poll.question,
+            choices: choices
+                .map(|(text, votes)| Choice { text, votes })
+                .collect(),
+            created_at: format_time(&poll.created_at),
+            closed_at: poll.closed_at.as_ref().map(format_time),
+        }
+    }
+}

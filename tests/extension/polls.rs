@@ -1,0 +1,255 @@
+//! The polls of `examples/polls`: membership, validation, rate limits, the task and the document.
+
+use insta::assert_snapshot;
+use loco_rs::{
+    app::Hooks,
+    task::{Tasks, Vars},
+};
+use salam::models::{
+    chat_groups,
+    rejections::{CommandError, Rejection},
+    users,
+};
+use salam_polls::{app::PollsApp, models::polls};
+use serde_json::{Value, json};
+
+use crate::{
+    requests::{access, docs},
+    support::{TestApp, one_line, openapi::OPENAPI_PATH, redact_text},
+};
+
+/// Returns the body of a valid poll.
+fn poll() -> Value {
+    json!({"question": "Where do we eat?", "choices": ["At home", "In town"]})
+}
+
+/// Returns the number of votes for each choice, in the order of the choices.
+fn votes(poll: &Value) -> Vec<i64> {
+    let choices = poll["choices"].as_array().unwrap();
+    choices
+        .iter()
+        .map(|choice| choice["votes"].as_i64().unwrap())
+        .collect()
+}
+
+#[tokio::test]
+async fn a_member_votes_and_changes_the_vote() {
+    let app = TestApp::with_application::<PollsApp>(json!({})).await;
+    let [ann, bob] = [app.user("ann").await, app.user("bob").await];
+    let group = ann.start_chat().await;
+    ann.add_member(&bob, &group).await;
+    let all = format!("/api/groups/{group}/polls/");
+
+    let created = ann.post(&all, poll()).await;
+    assert_eq!(created.status, 201, "{created}");
+    assert_snapshot!(redact_text(&created.body, &created.json()), @r#"{"id":1,"question":"Where do we eat?","choices":[{"text":"At home","votes":0},{"text":"In town","votes":0}],"created_at":"[now]","closed_at":null}"#);
+    let one = format!("{all}{}/", created.json()["id"]);
+    let vote = format!("{one}vote/");
+    for (voter, choice, counts) in [
+        (&ann, 0, [1, 0]),
+        (&bob, 1, [1, 1]),
+        (&bob, 1, [1, 1]),
+        (&ann, 1, [0, 2]),
+    ] {
+        let voted = voter.put(&vote, json!({"choice": choice})).await;
+        assert_eq!(voted.status, 200, "{voted}");
+        assert_eq!(votes(&voted.json()), counts);
+        assert_eq!(bob.get(&one).await.json(), voted.json());
+    }
+
+    let second = ann.post(&all, poll()).await.json();
+    let page = ann.get(&format!("{all}?limit=1")).await.json();
+    assert_eq!(votes(&page["results"][0]), [0, 2]);
+    let next = page["next"].as_str().unwrap();
+    let rest = ann.get(&format!("{all}?cursor={next}")).await.json();
+    assert_eq!(rest, json!({"results": [second], "next": null}));
+}
+
+#[tokio::test]
+async fn access_depends_on_the_membership() {
+    let app = TestApp::with_application::<PollsApp>(json!({})).await;
+    // nobody, stranger, member, admin, owner, ex-member, banned, revoked
+    access::assert_access(
+        &app,
+        |path| path.contains("/polls/"),
+        &[
+            "401 404 200 200 200 404 404 401 GET /api/groups/{group_name}/polls/",
+            "401 404 201 201 201 404 404 401 POST /api/groups/{group_name}/polls/",
+            "401 404 200 200 200 404 404 401 GET /api/groups/{group_name}/polls/{id}/",
+            "401 404 200 200 200 404 404 401 PUT /api/groups/{group_name}/polls/{id}/vote/",
+        ],
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn a_poll_of_another_group_is_not_found() {
+    let app = TestApp::with_application::<PollsApp>(json!({})).await;
+    let [ann, bob] = [app.user("ann").await, app.user("bob").await];
+    let (group, other) = (ann.start_chat().await, bob.start_chat().await);
+    let created = ann
+        .post(&format!("/api/groups/{group}/polls/"), poll())
+        .await;
+    let in_other_group = format!("/api/groups/{other}/polls/{}/", created.json()["id"]);
+    for response in [
+        bob.get(&in_other_group).await,
+        bob.put(&format!("{in_other_group}vote/"), json!({"choice": 0}))
+            .await,
+    ] {
+        assert_eq!(response.status, 404, "{response}");
+    }
+}
+
+/// A member may leave after the extractor has found the membership and before the transaction begins.
+#[tokio::test]
+async fn the_transaction_checks_the_membership_again() {
+    let app = TestApp::with_application::<PollsApp>(json!({})).await;
+    let [ann, bob] = [app.user("ann").await, app.user("bob").await];
+    let name = ann.start_chat().await;
+    ann.add_member(&bob, &name).await;
+    let db = &app.ctx.db;
+    let group = chat_groups::Model::find_by_name(db, &name).await;
+    let (group, member) = (
+        group.unwrap().unwrap(),
+        users::Model::find_by_username(db, "bob")
+            .await
+            .unwrap()
+            .unwrap(),
+    );
+    let create = async || {
+        let choices = vec!["yes".to_owned(), "no".to_owned()];
+        polls::Model::create(db, &group, &member, "Lunch?".to_owned(), choices).await
+    };
+    let poll = create().await.unwrap().poll;
+    bob.delete(&format!("/api/groups/{name}/members/bob/"))
+        .await;
+    for refused in [create().await, poll.vote(db, &member, 0).await] {
+        let error = refused.err().unwrap();
+        assert!(
+            matches!(error, CommandError::Rejected(Rejection::NotMember)),
+            "{error}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn invalid_polls_and_votes_are_rejected() {
+    let app = TestApp::with_application::<PollsApp>(json!({})).await;
+    let ann = app.user("ann").await;
+    let all = format!("/api/groups/{}/polls/", ann.start_chat().await);
+    let many: Vec<_> = (0..11).map(|choice| choice.to_string()).collect();
+    for (field, value) in [
+        ("question", json!("")),
+        ("question", json!("x".repeat(256))),
+        ("question", json!(1)),
+        ("choices", json!(["alone"])),
+        ("choices", json!(many)),
+        ("choices", json!(["one", ""])),
+        ("choices", json!(["one", "x".repeat(101)])),
+    ] {
+        let mut body = poll();
+        body[field] = value;
+        let response = ann.post(&all, body).await;
+        assert_eq!(
+            (response.status.as_u16(), &response.json()["field"]),
+            (400, &json!(field)),
+            "{response}"
+        );
+    }
+    assert_eq!(ann.get(&all).await.json()["results"], json!([]));
+
+    let created = ann.post(&all, poll()).await.json();
+    let vote = format!("{all}{}/vote/", created["id"]);
+    for choice in [-1, 2] {
+        let response = ann.put(&vote, json!({"choice": choice})).await;
+        insta::allow_duplicates! {
+            assert_snapshot!(one_line(&response), @r#"400 Bad Request {"detail":"This poll has no such choice.","code":"invalid","field":"choice"}"#);
+        }
+    }
+    assert_eq!(ann.put(&vote, json!({})).await.status, 400);
+}
+
+#[tokio::test]
+async fn polls_and_votes_count_as_changes() {
+    let limits = json!({"limits": {"changes_per_minute": 2}});
+    let app = TestApp::with_application::<PollsApp>(limits).await;
+    let ann = app.user("ann").await;
+    let all = format!("/api/groups/{}/polls/", ann.start_chat().await);
+    let created = ann.post(&all, poll()).await.json();
+    let vote = format!("{all}{}/vote/", created["id"]);
+    assert_eq!(ann.put(&vote, json!({"choice": 0})).await.status, 200);
+    for refused in [
+        ann.put(&vote, json!({"choice": 1})).await,
+        ann.post(&all, poll()).await,
+    ] {
+        assert_eq!(refused.status, 429, "{refused}");
+    }
+}
+
+#[tokio::test]
+async fn an_operator_closes_a_poll() {
+    let app = TestApp::with_application::<PollsApp>(json!({})).await;
+    let ann = app.user("ann").await;
+    let all = format!("/api/groups/{}/polls/", ann.start_chat().await);
+    let created = ann.post(&all, poll()).await.json();
+    let mut tasks = Tasks::default();
+    PollsApp::register_tasks(&mut tasks);
+    let close = async |id: &str| {
+        let vars = Vars::from_cli_args(vec![("id".to_owned(), id.to_owned())]);
+        tasks.run(&app.ctx, "poll:close", &vars).await
+    };
+    close("1").await.unwrap();
+    let one = format!("{all}{}/", created["id"]);
+    let closed = ann.get(&one).await.json();
+    assert!(closed["closed_at"].is_string(), "{closed}");
+    // A second call keeps the time of the first call.
+    close("1").await.unwrap();
+    assert_eq!(ann.get(&one).await.json(), closed);
+    let refused = ann.put(&format!("{one}vote/"), json!({"choice": 0})).await;
+    assert_snapshot!(one_line(&refused), @r#"409 Conflict {"detail":"This poll is closed.","code":"conflict"}"#);
+    assert_snapshot!(close("2").await.unwrap_err(), @"poll:close: there is no poll 2");
+    assert_snapshot!(close("x").await.unwrap_err(), @"poll:close: `x` is not the id of a poll");
+}
+
+#[tokio::test]
+async fn the_openapi_document_has_the_endpoints_of_both() {
+    let app = TestApp::with_application::<PollsApp>(json!({})).await;
+    let document = app.get(OPENAPI_PATH).await.json();
+    docs::assert_references_resolve(&document);
+    for path in [
+        "/api/groups/{group_name}/polls/{id}/vote/",
+        "/api/groups/{group_name}/messages/",
+    ] {
+        assert!(document["paths"][path].is_object(), "{path}");
+    }
+    let vote = &document["paths"]["/api/groups/{group_name}/polls/{id}/vote/"]["put"];
+    assert!(vote["responses"]["415"].is_object(), "{vote}");
+
+    // Salam without the polls has no such endpoint.
+    let app = TestApp::start().await;
+    let document = app.get(OPENAPI_PATH).await;
+    assert!(!document.body.contains("polls"));
+    let ann = app.user("ann").await;
+    let polls = format!("/api/groups/{}/polls/", ann.start_chat().await);
+    assert_eq!(ann.get(&polls).await.status, 404);
+}
+
+#[tokio::test]
+async fn polls_survive_a_second_start_and_are_deleted_with_their_group() {
+    let app = TestApp::with_application::<PollsApp>(json!({})).await;
+    let ann = app.user("ann").await;
+    let group = ann.start_chat().await;
+    ann.post(&format!("/api/groups/{group}/polls/"), poll())
+        .await;
+    let second = TestApp::start_node_of::<PollsApp>(app.database.clone(), json!({})).await;
+    let ann = ann.on_node(&second);
+    let polls = format!("/api/groups/{group}/polls/");
+    assert_eq!(ann.get(&polls).await.json()["results"][0]["id"], 1);
+    assert_eq!(second.get("/_readiness").await.status, 200);
+    let deleted = ann
+        .delete(&format!("/api/groups/{group}/?confirm={group}"))
+        .await;
+    assert_eq!(deleted.status, 204, "{deleted}");
+    assert_eq!(ann.get(&polls).await.status, 404);
+    PollsApp::truncate(&second.ctx).await.unwrap();
+}
