@@ -386,3 +386,17 @@ async fn a_{{ snake_singular }}_that_is_wrong_is_refused() {
     assert_eq!(ann.get(&format!("{all}?limit=0")).await.status, 400);
     assert_eq!(ann.get(&all).await.json()["results"], json!([]));
 }
+
+#[tokio::test]
+async fn {{ snake_plural }}_count_as_changes() {
+    let app = TestApp::with_settings(json!({"limits": {"changes_per_minute": 1}})).await;
+    let ann = app.user("ann").await;
+{% if grouped %}    let all = format!("/api/groups/{}/{{ snake_plural }}/", ann.start_chat().await);
+{% else %}    let all = "{{ base }}/".to_owned();
+{% endif %}    let made = ann.post(&all, {{ snake_singular }}()).await;
+    assert_eq!(made.status, 201, "{made}");
+    let one = format!("{all}{}/", made.json()["id"]);
+    for refused in [ann.post(&all, {{ snake_singular }}()).await, ann.put(&one, {{ snake_singular }}()).await, ann.delete(&one).await] {
+        assert_eq!(refused.status, 429, "{refused}");
+    }
+}
