@@ -1,6 +1,6 @@
-//! docs/architecture.md is true.
+//! docs/architecture.md is true, and each excerpt in docs/extending.md occurs in its file.
 
-use std::{path::Path, process::Command};
+use std::{fs, path::Path, process::Command};
 
 const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 const ARCHITECTURE_MD: &str = include_str!("../docs/architecture.md");
@@ -41,4 +41,56 @@ fn paths_named_in_the_architecture_document_exist() {
         let is_pattern = path.contains(['*', '…', '\'']);
         assert!(is_pattern || Path::new(ROOT).join(path).exists(), "{path}");
     }
+}
+
+/// Each excerpt is preceded by a line with a link to its file. A line with `…` stands for any lines.
+#[test]
+fn each_excerpt_occurs_in_its_file() {
+    let document = include_str!("../docs/extending.md");
+    let mut lines = document.lines().map(str::trim);
+    let mut before = "";
+    let mut count = 0;
+    while let Some(line) = lines.next() {
+        if line == "```rust" || line == "```yaml" {
+            let excerpt: Vec<_> = lines.by_ref().take_while(|line| *line != "```").collect();
+            let path = linked_file(before).unwrap_or_else(|| {
+                panic!(
+                    "no link to a file before this excerpt: {}",
+                    excerpt.join("\n")
+                )
+            });
+            let file = fs::read_to_string(Path::new(ROOT).join(path)).unwrap();
+            assert!(
+                occurs(&excerpt, &file),
+                "{path} lacks {}",
+                excerpt.join("\n")
+            );
+            count += 1;
+        } else if !line.is_empty() {
+            before = line;
+        }
+    }
+    assert!(count > 10, "there are some");
+}
+
+/// Returns the file of a line such as `[src/app.rs](../src/app.rs)`.
+fn linked_file(line: &str) -> Option<&str> {
+    let (text, target) = line.strip_prefix('[')?.split_once("](../")?;
+    (target.strip_suffix(')') == Some(text)).then_some(text)
+}
+
+/// Returns whether a file has the lines of an excerpt, in order, however they are indented.
+fn occurs(excerpt: &[&str], file: &str) -> bool {
+    let lines: Vec<_> = file.lines().map(str::trim).collect();
+    let mut rest = lines.as_slice();
+    let mut parts = excerpt
+        .split(|line| *line == "…")
+        .filter(|part| !part.is_empty());
+    parts.all(|part| {
+        let found = rest.windows(part.len()).position(|window| window == part);
+        if let Some(start) = found {
+            rest = &rest[start + part.len()..];
+        }
+        found.is_some()
+    })
 }
