@@ -14,8 +14,8 @@ use migration::{Migrator, MigratorTrait};
 use salam::{
     app::App,
     channels::{
+        delivery::Sequencer,
         protocol::{base::BasicRequest, event::EncodedEvent, request::Request},
-        sequencer::Sequencer,
     },
     models::{
         events::{Actor, Event, kind},

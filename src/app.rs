@@ -95,6 +95,7 @@ impl Hooks for App {
             Box::new(initializers::schema::SchemaInitializer),
             Box::new(initializers::channels::ChannelsInitializer),
             Box::new(initializers::view_engine::ViewEngineInitializer),
+            Box::new(initializers::workers::WorkersInitializer),
         ])
     }
 
@@ -153,12 +154,18 @@ impl Hooks for App {
     #[allow(unused_variables)] // The generators' lines use them.
     #[rustfmt::skip] // The generators look for this signature on one line.
     async fn connect_workers(ctx: &AppContext, queue: &Queue) -> Result<()> {
+        queue.register(crate::workers::expire_invites::Worker::build(ctx)).await?;
+        queue.register(crate::workers::expire_sessions::Worker::build(ctx)).await?;
+        queue.register(crate::workers::purge_groups::Worker::build(ctx)).await?;
         Ok(())
     }
 
     fn register_tasks(tasks: &mut Tasks) {
         tasks.register(tasks::epoch_begin::EpochBegin);
+        tasks.register(tasks::group_purge::GroupPurge);
         tasks.register(tasks::group_send::GroupSend);
+        tasks.register(tasks::invite_expire::InviteExpire);
+        tasks.register(tasks::session_expire::SessionExpire);
         tasks.register(tasks::session_list::SessionList);
         tasks.register(tasks::session_revoke::SessionRevoke);
         tasks.register(tasks::user_activate::UserActivate);

@@ -46,7 +46,7 @@ impl Channels {
             match &closed {
                 Ok(()) => {
                     hub.announce_group_deleted(&group.name);
-                    tokio::spawn(async move { hub.purge_closed_groups().await });
+                    hub.request_purge();
                 }
                 Err(CommandError::Db(_)) => hub.request_gap_repair(&group.name),
                 Err(_) => {}

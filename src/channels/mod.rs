@@ -1,35 +1,44 @@
-//! The real-time room: the way of a message from one socket to all others of its group.
+//! The real-time part: the path of a message from one socket to all other sockets of its group.
 //!
-//! 1. A request is upgraded by `controllers::socket`, which knows that the user is a member, and
-//!    handed to [`Channels::serve_basic`] (the base contract) or [`Channels::serve_rich_group`].
-//! 2. One task serves the socket ([`connection`]). It joins the group in the [`hub`]; the first
-//!    listener of a group on this node subscribes to the group's topic at the [`broker`].
-//! 3. A frame arrives and is read by [`protocol`]. If it changes something, it waits for the
-//!    [`writer`], which makes all changes that wait in one transaction.
-//! 4. Once it is committed, the event is encoded once, the broker carries it to the other nodes,
-//!    the hub puts it at the end of the group's tail and wakes the listeners, and the sender gets
-//!    its answer: the acknowledgement. What the REST API changes comes in here, by
-//!    [`Channels::execute`] and [`Channels::run_and_broadcast`].
-//! 5. Every event carries its number. A hub that misses one, because Redis was away or a node died
-//!    between storing and telling, reads it from the log: the [`order`] of a group is kept and
-//!    nothing is told twice.
-//! 6. Each connection has its own place in the group's log. It writes what comes after it: from the
-//!    tail, or from the database where it is further behind, whether it is slow or has come back.
-//!    To a socket that was told all there is the room writes the next event itself ([`mod@line`]).
-//! 7. What is in no log, who is here and who types, is whispered beside it.
-//! 8. The last listener that leaves drops the topic, unless its user comes back in time.
+//! 1. `controllers::socket` upgrades a request of a member to a socket, and gives it to [`Channels::serve_basic`]
+//!    (the base contract) or [`Channels::serve_rich_group`].
+//! 2. One task serves the socket ([`connection`]). It subscribes the socket to the group ([`delivery`]). The first
+//!    subscriber of a group on this node subscribes the node to the group's topic at the [`broker`].
+//! 3. The socket's task reads a frame by [`protocol`], and gives a command to the [`writer`]. The writer applies all
+//!    commands that wait in one transaction. The REST API gives its commands by [`Channels::execute`] and
+//!    [`Channels::run_and_broadcast`].
+//! 4. After the commit, the event is encoded once. The broker carries it to the other nodes, the group's room puts
+//!    it into its event buffer and notifies the subscribers, and the sender gets its reply.
+//! 5. Each event has a `seq`. When a node misses an event, because Redis was unreachable or a node died between the
+//!    commit and the broadcast, the gap repair reads it from the log. Sockets receive each event once, in order.
+//! 6. Each subscription has its own position in the group's log. The socket's task writes the next events: from the
+//!    buffer, or from the log where the socket is further behind. The room itself writes to a socket that has
+//!    received all events ([`mod@socket_writer`]).
+//! 7. Ephemeral events bypass the log: typing, read positions, and [`presence`].
+//! 8. When the last subscriber leaves, the node unsubscribes from the topic, unless the user reconnects in time.
+//!
+//! The [`hub`] composes these parts. Beside the path of a message, the [`session_monitor`] closes sockets whose
+//! sessions have ended, the [`epoch`] watch closes all sockets when a backup was restored, and the [`log_watch`]
+//! stops writes when the database has lost events.
 
+mod batch_loader;
 pub mod broker;
 mod connection;
+pub mod delivery;
 mod doing;
+mod epoch;
 mod heartbeat;
 mod hub;
+mod log_watch;
 mod member;
+mod member_loader;
+mod membership_notifier;
 pub mod presence;
 pub mod protocol;
 mod readiness;
-pub mod sequencer;
+mod session_monitor;
 pub mod socket_writer;
+mod test_support;
 mod text_frame;
 pub mod transport;
 mod writer;
@@ -48,18 +57,18 @@ use tokio_util::task::{TaskTracker, task_tracker::TaskTrackerToken};
 use self::{
     broker::{Broker, BrokerUnavailable, RedisScripts},
     connection::{BasicProtocol, RichProtocol},
-    hub::{Hub, SocketHandle, SocketScope},
+    delivery::{SocketHandle, SocketScope},
+    hub::Hub,
     protocol::{CloseReason, rich::SUBPROTOCOL},
     readiness::ReadinessCache,
     socket_writer::SocketWriter,
     writer::Writer,
 };
-pub use self::{connection::ResumePoint, member::Member, writer::StoreError};
+pub use self::{
+    connection::ResumePoint, member::Member, test_support::ChannelCounts, writer::StoreError,
+};
 use crate::{
-    database::{
-        self,
-        checkpoint::{Checkpointer, WriterLock},
-    },
+    database::{self, checkpoint::Checkpointer},
     limits::{KeyedRateLimiter, RateLimited, SocketLimiter, SocketPermit, TooManySockets},
     models::{
         chat_groups, epochs,
@@ -87,7 +96,7 @@ const DRAIN_SOCKETS_PER_SECOND: f64 = 400.0;
 /// How long the last sockets of a drain get to close.
 const DRAIN_CLOSE_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Held until a socket has ended: its seat, and so that a drain waits for it.
+/// Held until a socket has ended: it releases the permit, and a drain waits for it.
 struct SocketGuard {
     _permit: Option<SocketPermit>,
     _drain_token: TaskTrackerToken,
@@ -121,26 +130,19 @@ impl Channels {
     ) -> Result<Self, DbErr> {
         let (broker, inbox) = Broker::open(&settings, &supervisor);
         let counters = broker.redis_scripts();
-        let gate = WriterLock::default();
-        let hub = Hub::start(
-            broker,
-            inbox,
-            db.clone(),
-            settings.clone(),
-            gate.clone(),
-            &supervisor,
-        );
-        let hub = hub.await?;
-        if let Some(checkpointer) = Checkpointer::new(&db, gate.clone()).await? {
+        let hub = Hub::start(broker, inbox, db.clone(), settings.clone(), &supervisor).await?;
+        let writer_lock = hub.writer_lock.clone();
+        if let Some(checkpointer) = Checkpointer::new(&db, writer_lock.clone()).await? {
             let health = supervisor.health().clone();
             let run = checkpointer.run(move |is_replaced| health.set_file_replaced(is_replaced));
             supervisor.spawn("checkpointer", run);
         }
+        supervisor.spawn("clock check", database::clock::run_check(db.clone()));
         let run_on_start = settings.database.as_ref();
         let run_on_start = run_on_start.and_then(|database| database.run_on_start.as_deref());
         let writing = database::open_writer_pool(&db, run_on_start);
         Ok(Self {
-            writer: Writer::start(writing, hub.clone(), gate, &supervisor),
+            writer: Writer::start(writing, hub.clone(), writer_lock, &supervisor),
             hub,
             supervisor,
             readiness: Arc::default(),
@@ -178,15 +180,14 @@ impl Channels {
         upgrade: WebSocketUpgrade,
         member: Member,
         session: ActiveSession,
-        (seat, line): (SocketPermit, Option<Arc<SocketWriter>>),
+        (permit, writer): (SocketPermit, Option<Arc<SocketWriter>>),
     ) -> Response {
         self.clone()
-            .upgrade(upgrade, Some(seat), async move |socket, _alive| {
-                let peer =
-                    self.new_socket_handle(&member.actor, SocketScope::EventsOnly, session, line);
-                let members = vec![member.clone()];
-                let mut base = BasicProtocol::new(&member, &self);
-                connection::run(socket, peer, members, &self, &mut base).await;
+            .upgrade(upgrade, Some(permit), async move |socket, _guard| {
+                let scope = SocketScope::EventsOnly;
+                let handle = self.new_socket_handle(&member.actor, scope, session, writer);
+                let mut protocol = BasicProtocol::new(&member, &self);
+                connection::run(socket, handle, &self, &mut protocol).await;
             })
     }
 
@@ -196,19 +197,18 @@ impl Channels {
         upgrade: WebSocketUpgrade,
         member: Member,
         session: ActiveSession,
-        entry: ResumePoint,
-        (seat, line): (SocketPermit, Option<Arc<SocketWriter>>),
+        resume_point: ResumePoint,
+        (permit, writer): (SocketPermit, Option<Arc<SocketWriter>>),
     ) -> Response {
-        // What is needed at the beginning alone takes no place in the socket's task.
-        let beginning = Box::new((member, entry));
+        // Boxed, because the socket's task needs it only at its start.
+        let initial = Box::new((member, resume_point));
         let upgrade = upgrade.protocols([SUBPROTOCOL]);
         self.clone()
-            .upgrade(upgrade, Some(seat), async move |socket, _alive| {
-                let (member, entry) = *beginning;
-                let peer =
-                    self.new_socket_handle(&member.actor, SocketScope::OneGroup, session, line);
-                let mut rich = RichProtocol::for_group(&member, &self, entry);
-                connection::run(socket, peer, vec![member], &self, &mut rich).await;
+            .upgrade(upgrade, Some(permit), async move |socket, _guard| {
+                let scope = SocketScope::OneGroup;
+                let handle = self.new_socket_handle(&initial.0.actor, scope, session, writer);
+                let mut protocol = RichProtocol::for_group(initial, &self);
+                connection::run(socket, handle, &self, &mut protocol).await;
             })
     }
 
@@ -218,19 +218,15 @@ impl Channels {
         upgrade: WebSocketUpgrade,
         user: users::Model,
         session: ActiveSession,
-        (seat, line): (SocketPermit, Option<Arc<SocketWriter>>),
+        (permit, writer): (SocketPermit, Option<Arc<SocketWriter>>),
     ) -> Response {
         let upgrade = upgrade.protocols([SUBPROTOCOL]);
         self.clone()
-            .upgrade(upgrade, Some(seat), async move |socket, _alive| {
-                let mut rich = RichProtocol::for_groups(&user, &self);
-                let peer = self.new_socket_handle(
-                    &Actor::from_user(&user),
-                    SocketScope::ManyGroups,
-                    session,
-                    line,
-                );
-                connection::run(socket, peer, Vec::new(), &self, &mut rich).await;
+            .upgrade(upgrade, Some(permit), async move |socket, _guard| {
+                let (actor, scope) = (Actor::from_user(&user), SocketScope::ManyGroups);
+                let handle = self.new_socket_handle(&actor, scope, session, writer);
+                let mut protocol = RichProtocol::for_groups(&user, &self);
+                connection::run(socket, handle, &self, &mut protocol).await;
             })
     }
 
@@ -238,7 +234,7 @@ impl Channels {
     /// status of a refused handshake.
     pub fn reject_rich(self, upgrade: WebSocketUpgrade, reason: CloseReason) -> Response {
         let upgrade = upgrade.protocols([SUBPROTOCOL]);
-        self.upgrade(upgrade, None, async move |socket, _alive| {
+        self.upgrade(upgrade, None, async move |socket, _guard| {
             connection::reject(socket, reason).await;
         })
     }
@@ -249,10 +245,10 @@ impl Channels {
         &self,
         member: Member,
         session: ActiveSession,
-        entry: ResumePoint,
-        seat: SocketPermit,
+        resume_point: ResumePoint,
+        permit: SocketPermit,
     ) -> Response {
-        connection::stream(self, member, session, entry, seat)
+        connection::serve_event_stream(self, member, session, resume_point, permit)
     }
 
     /// A socket, or a stream, that is opened by a session.
@@ -261,35 +257,35 @@ impl Channels {
         user: &Actor,
         scope: SocketScope,
         session: ActiveSession,
-        line: Option<Arc<SocketWriter>>,
+        writer: Option<Arc<SocketWriter>>,
     ) -> Arc<SocketHandle> {
         let session = session.with_token_ttl(self.settings.tokens.socket_lifetime);
-        SocketHandle::new(user.username.clone(), scope, session, line)
+        SocketHandle::new(user.username.clone(), scope, session, writer)
     }
 
     fn upgrade<F>(
         self,
         upgrade: WebSocketUpgrade,
-        seat: Option<SocketPermit>,
+        permit: Option<SocketPermit>,
         serve: impl FnOnce(Box<WebSocket>, SocketGuard) -> F + Send + 'static,
     ) -> Response
     where
         F: Future<Output = ()> + Send + 'static,
     {
         let limit = self.settings.channels.frame_limit;
-        let alive = SocketGuard {
-            _permit: seat,
+        let guard = SocketGuard {
+            _permit: permit,
             _drain_token: self.tasks.token(),
         };
         transport::with_limits(upgrade, limit)
             .on_failed_upgrade(|error| tracing::debug!(%error, "an upgrade failed"))
             .on_upgrade(async move |socket| {
-                // What is passed on by value takes its place in each future on the way.
+                // Boxed, because each future that owns a value by itself has the size of the value.
                 let socket = Box::new(socket);
-                // In a task of its own: that of the upgrade is larger, and ends here.
-                // Without the span of the request, which would cost an idle socket some 1 KiB: what is
-                // logged of a socket says by itself whose it is.
-                tokio::spawn(serve(socket, alive));
+                // A task of its own, because the task of the upgrade is larger. The guard has a token of the task
+                // tracker, so a drain waits for this task. The task has no tracing span of the request, which would
+                // cost an idle socket some 1 KiB: each log line about a socket names the user.
+                tokio::spawn(serve(socket, guard));
             })
     }
 
@@ -314,9 +310,9 @@ impl Channels {
     /// When the database fails.
     pub async fn find_active_session(
         &self,
-        claimed: &TokenClaims,
+        claims: &TokenClaims,
     ) -> Result<Option<(ActiveSession, users::Model)>, DbErr> {
-        self.hub.find_active_session(claimed).await
+        self.hub.sessions.find_active(claims).await
     }
 
     /// A user as a member of the group of this name; `None` for a stranger, or where there is no such
@@ -329,7 +325,7 @@ impl Channels {
         user: &users::Model,
         group: &str,
     ) -> Result<Option<Member>, DbErr> {
-        Ok(self.hub.load_members(user.id, &[group]).await?.pop())
+        Ok(self.hub.members.load(user.id, &[group]).await?.pop())
     }
 
     /// Ends the sockets of a user whose session has ended, on all nodes.
@@ -386,7 +382,7 @@ impl Channels {
         let over = MAX_DRAIN_SPREAD
             .min(Duration::from_secs(1).mul_f64(f64::from(count) / DRAIN_SOCKETS_PER_SECOND));
         self.tasks.close();
-        self.hub.disconnect_all(over).await;
+        self.hub.connected.drain(over).await;
         if timeout(DRAIN_CLOSE_TIMEOUT, self.tasks.wait())
             .await
             .is_err()
@@ -396,7 +392,7 @@ impl Channels {
                 "some sockets did not close in time"
             );
         }
-        self.hub.announce_leaving().await;
+        self.hub.presence.announce_leaving().await;
     }
 
     /// Waits until there is a way to the other nodes.
@@ -404,7 +400,7 @@ impl Channels {
     /// # Errors
     /// [`BrokerUnavailable`] when there is none within `limit`, or none is configured.
     pub async fn wait_until_connected(&self, limit: Duration) -> Result<(), BrokerUnavailable> {
-        self.hub.wait_connected(limit).await
+        self.hub.broker.wait_until_connected(limit).await
     }
 
     /// What all nodes count together.
@@ -413,28 +409,14 @@ impl Channels {
         self.counters.clone()
     }
 
-    /// Bytes that the event buffers of all groups take on this node.
-    #[must_use]
-    pub fn buffered_bytes(&self) -> usize {
-        self.hub.buffered_bytes()
+    /// Notes that texts were deleted besides the writer, so that they do not stay in SQLite's write-ahead log.
+    pub fn mark_texts_deleted(&self) {
+        self.hub.writer_lock.mark_deleted();
     }
 
-    /// How many groups have listeners on this node.
-    #[must_use]
-    pub fn active_group_count(&self) -> usize {
-        self.hub.active_groups()
-    }
-
-    /// The number of the last event that sockets of a group on this node were told, if there are any.
-    #[must_use]
-    pub fn last_delivered_seq(&self, group: &str) -> Option<i64> {
-        self.hub.last_seq(group)
-    }
-
-    /// How many places in groups the sockets of this node have.
-    #[must_use]
-    pub fn subscriber_count(&self) -> usize {
-        self.hub.subscriber_count()
+    /// Waits until a group was deleted whose events must be purged.
+    pub async fn purge_requested(&self) {
+        self.hub.purge_requested().await;
     }
 }
 

@@ -17,12 +17,9 @@ use tokio::{
     task::yield_now,
 };
 
-use super::{
-    hub::{Hub, with_db_timeout},
-    protocol::ephemeral::EphemeralEvent,
-};
+use super::{hub::Hub, protocol::ephemeral::EphemeralEvent};
 use crate::{
-    database::{Outage, checkpoint::WriterLock, classify},
+    database::{Outage, checkpoint::WriterLock, classify, with_db_timeout},
     health::Health,
     models::{
         epochs,

@@ -4,8 +4,19 @@
 //! and another node compares, such as the end of a session or of an invite, comes from the database. The
 //! comparison also runs there. SQLite runs in the process, and its clock is the clock of the machine.
 
+use std::time::{Duration, Instant};
+
 use chrono::{DateTime, Utc};
-use sea_orm::{ConnectionTrait, DbBackend, DbErr, Statement, sea_query::Expr};
+use sea_orm::{ConnectionTrait, DatabaseConnection, DbBackend, DbErr, Statement, sea_query::Expr};
+use tokio::time::sleep;
+
+use super::with_db_timeout;
+
+/// The difference between the clocks of this node and of the database above which it is logged.
+const MAX_DIFFERENCE: chrono::Duration = chrono::Duration::seconds(2);
+
+/// The time between two comparisons of the clocks.
+const CHECK_EVERY: Duration = Duration::from_secs(300);
 
 /// Returns the SQL expression of the present time.
 ///
@@ -37,4 +48,26 @@ pub async fn now(db: &impl ConnectionTrait) -> Result<DateTime<Utc>, DbErr> {
         .await?;
     let row = row.ok_or_else(|| DbErr::RecordNotFound("the time of the database".to_owned()))?;
     row.try_get("", "now")
+}
+
+/// Compares the clock of this node with the clock of the database at regular times, and warns the operator of a
+/// difference.
+///
+/// Nothing is lost by a difference. But this node shows wrong times, and its access tokens are valid for a shorter or
+/// longer time on other nodes.
+pub async fn run_check(db: DatabaseConnection) {
+    loop {
+        let (node_time, begin) = (Utc::now(), Instant::now());
+        if let Ok(database_time) = with_db_timeout(now(&db)).await {
+            let difference = node_time - database_time;
+            let slack = chrono::Duration::from_std(begin.elapsed()).unwrap_or_default();
+            if difference.abs() > MAX_DIFFERENCE + slack {
+                tracing::warn!(
+                    seconds_ahead = difference.num_seconds(),
+                    "the clock of this node differs from the clock of the database"
+                );
+            }
+        }
+        sleep(CHECK_EVERY).await;
+    }
 }

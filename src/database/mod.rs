@@ -16,6 +16,7 @@ pub mod checkpoint;
 pub mod clock;
 mod error;
 pub mod sqlite_file;
+mod timeout;
 
 use std::{
     path::PathBuf,
@@ -38,7 +39,10 @@ use sea_orm::{
 };
 use tokio::time::timeout;
 
-pub use self::error::{DbErrorKind, Outage, classify};
+pub use self::{
+    error::{DbErrorKind, Outage, classify},
+    timeout::{DB_TIMEOUT, with_db_timeout},
+};
 
 /// The page size of a new file of SQLite, in bytes. A file that exists keeps its own size.
 ///

@@ -3,3 +3,4 @@
 pub mod channels;
 pub mod schema;
 pub mod view_engine;
+pub mod workers;

@@ -62,6 +62,14 @@ impl TaskUsage {
         Ok(vars.cli.get(name).map(String::as_str))
     }
 
+    /// Checks that a task without arguments is called without arguments.
+    ///
+    /// # Errors
+    /// When there is an argument.
+    pub fn reject_arguments(&self, vars: &task::Vars) -> Result<()> {
+        self.optional_argument(vars, "").map(drop)
+    }
+
     /// Returns the names of the arguments in the example.
     fn argument_names(&self) -> impl Iterator<Item = &'static str> {
         let words = self.example.split_whitespace();
@@ -96,7 +104,7 @@ impl TaskUsage {
 /// When the settings were not loaded.
 pub async fn close_ended_sockets(ctx: &AppContext, user: &users::Model) -> Result<&'static str> {
     let settings = Settings::from_context(ctx)?;
-    let message = NodeMessage::Sessions {
+    let message = NodeMessage::SessionsChanged {
         user: user.username.as_str().into(),
     };
     let publishing = async {

@@ -47,7 +47,7 @@ async fn a_stalled_socket_is_closed_and_can_resume() {
         assert_eq!(reader.next_event().await["seq"], i + 1);
     }
     crate::support::wait_until("the stuck socket to go", async || {
-        app.channels().subscriber_count() == 1
+        app.channels().counts_for_tests().subscribers == 1
     })
     .await;
     // What it did not take, it takes when it comes back.
@@ -88,7 +88,7 @@ async fn a_socket_without_pong_is_closed() {
     tokio::select! {
         message = alive.next_message() => panic!("{message} came to a socket that only waits"),
         () = crate::support::wait_until("the silent socket to go", async || {
-            app.channels().subscriber_count() == 1
+            app.channels().counts_for_tests().subscribers == 1
         }) => {}
     }
     assert_eq!(silent.close_code().await, 4512);
@@ -123,7 +123,7 @@ async fn shutdown_closes_sockets_with_1012() {
         codes
     });
     assert_eq!(codes, [1012, 1012]);
-    assert_eq!(app.channels().subscriber_count(), 0);
+    assert_eq!(app.channels().counts_for_tests().subscribers, 0);
 }
 
 /// The groups that were quiet for longest give their events up, and nobody misses one.
@@ -144,10 +144,13 @@ async fn event_buffers_of_all_groups_share_a_memory_limit() {
         sockets.push((group, socket));
     }
     wait_until("the oldest buffers to go", async || {
-        app.channels().buffered_bytes() <= BUFFER_LIMIT
+        app.channels().counts_for_tests().buffered_bytes <= BUFFER_LIMIT
     })
     .await;
-    assert!(app.channels().buffered_bytes() > 0, "the newest stay");
+    assert!(
+        app.channels().counts_for_tests().buffered_bytes > 0,
+        "the newest stay"
+    );
     for (group, socket) in &mut sockets {
         // A socket that resumes gets every event, from the log where the buffer is gone.
         let mut back = ann.open_rich(group, "after=0").await;
@@ -161,5 +164,5 @@ async fn event_buffers_of_all_groups_share_a_memory_limit() {
     }
     drop(sockets);
     app.until_no_group_is_active().await;
-    assert_eq!(app.channels().buffered_bytes(), 0);
+    assert_eq!(app.channels().counts_for_tests().buffered_bytes, 0);
 }

@@ -161,7 +161,7 @@ async fn the_last_socket_of_a_group_unsubscribes_the_topic() {
     let group = ann.start_chat().await;
     let first = ann.open_base(&group).await;
     let second = ann.open_base(&group).await;
-    assert_eq!(app.channels().active_group_count(), 1);
+    assert_eq!(app.channels().counts_for_tests().active_groups, 1);
     drop(first);
     drop(second);
     app.until_no_group_is_active().await;

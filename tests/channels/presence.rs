@@ -43,7 +43,7 @@ async fn presence_counts_a_user_once_and_survives_a_reload() {
     base.expect_no_frames().await;
     drop((base, rich));
     wait_until("both to be gone", async || {
-        app.channels().subscriber_count() == 1
+        app.channels().counts_for_tests().subscribers == 1
     })
     .await;
     let again = bob.open_live(&group).await;
@@ -95,13 +95,13 @@ async fn presence_spans_all_nodes() {
     assert_eq!(about["online"], json!(["ann", "bob"]));
     drop(far);
     wait_until("his first socket to go", async || {
-        there.channels().active_group_count() == 0
+        there.channels().counts_for_tests().active_groups == 0
     })
     .await;
     far = bob.on_node(&there).open_live(&group).await;
     drop(near);
     wait_until("his second socket to go", async || {
-        here.channels().subscriber_count() == 1
+        here.channels().counts_for_tests().subscribers == 1
     })
     .await;
     assert_eq!(online_members(&ann, &group).await, json!(["ann", "bob"]));

@@ -1,7 +1,7 @@
 //! However events come in, each comes out once and in order.
 
 use proptest::{collection::vec, prelude::*};
-use salam::channels::sequencer::Sequencer;
+use salam::channels::delivery::Sequencer;
 
 proptest! {
     #[test]

@@ -170,7 +170,7 @@ impl TestApp {
 
     pub async fn until_no_group_is_active(&self) {
         wait_until("the last topic to go", async || {
-            self.channels().active_group_count() == 0
+            self.channels().counts_for_tests().active_groups == 0
         })
         .await;
     }

@@ -169,6 +169,17 @@ impl Broker {
     }
 }
 
+/// Waits for the next connection to Redis; for ever where there is no Redis. Messages may be lost between two
+/// connections.
+pub(super) async fn next_reconnect(reconnects: &mut Option<watch::Receiver<u64>>) {
+    if let Some(reconnects) = reconnects
+        && reconnects.changed().await.is_ok()
+    {
+        return;
+    }
+    std::future::pending().await
+}
+
 /// Reports when a subscription is active.
 #[derive(Clone)]
 pub struct SubscriptionReady(watch::Receiver<bool>);

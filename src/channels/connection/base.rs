@@ -1,15 +1,14 @@
-//! A base socket: the contract, and nothing else ever.
+//! The base contract of a socket, and nothing else.
 
-use std::{collections::VecDeque, sync::Arc};
+use std::{collections::VecDeque, slice, sync::Arc};
 
 use axum::extract::ws::Utf8Bytes;
-use tokio::time::Instant;
 
 use super::{FrameResults, SocketProtocol};
 use crate::{
     channels::{
         Channels, Member,
-        hub::Subscriptions,
+        delivery::{Subscription, Subscriptions},
         protocol::{
             CloseReason,
             base::{self, BasicRequest},
@@ -19,14 +18,16 @@ use crate::{
     models::{group_commands::CommandKind, rejections::Rejection},
 };
 
+/// The protocol of a base socket.
 pub(in crate::channels) struct BasicProtocol<'a> {
     member: &'a Member,
     channels: &'a Channels,
-    /// What this socket has said and not passed in the log yet: it is not told to itself.
+    /// The messages of this socket that it has not passed in the log. It does not receive its own messages.
     own_seqs: VecDeque<i64>,
 }
 
 impl<'a> BasicProtocol<'a> {
+    /// The protocol of a member's socket.
     pub fn new(member: &'a Member, channels: &'a Channels) -> Self {
         Self {
             member,
@@ -35,106 +36,96 @@ impl<'a> BasicProtocol<'a> {
         }
     }
 
-    async fn post(&mut self, text: String) -> Result<(), CloseReason> {
-        let what = CommandKind::Send {
+    /// Sends a message, and omits it from the events of the subscription.
+    async fn post(
+        &mut self,
+        text: String,
+        subscriptions: &mut Subscriptions<()>,
+    ) -> Result<(), CloseReason> {
+        let kind = CommandKind::Send {
             text,
             reply_to: None,
         };
-        let change = self.member.command(None, what);
+        let command = self.member.command(None, kind);
         self.channels.wait_for_send_rate(self.member.actor.id).await;
         let outcome = self
             .channels
             .writer
-            .execute(self.member.group_name.clone(), change)
+            .execute(self.member.group_name.clone(), command)
             .await;
         match outcome.map_err(|_| CloseReason::StoreFailed)? {
             Ok(stored) => {
                 self.own_seqs.push_back(stored.seq);
+                if let Some(subscription) = subscriptions.iter_mut().next() {
+                    subscription.set_filtered(true);
+                }
                 Ok(())
             }
             Err(Rejection::NotMember) => Err(CloseReason::NotMember),
-            // There is nothing else for which a message without a reference can be refused but a
-            // group that has just gone.
+            // A message without a reference is rejected otherwise only where the group was just deleted.
             Err(_) => Err(CloseReason::StoreFailed),
         }
     }
 }
 
 impl SocketProtocol for BasicProtocol<'_> {
+    type GroupState = ();
+
     const CLOSES_ON_FLOOD: bool = false;
 
-    /// Each is answered before the next is read.
+    /// Each frame is answered before the next is read.
     const MAX_FRAMES_PER_BATCH: usize = 1;
 
-    fn on_open(&mut self, _: &mut Subscriptions) -> Vec<Utf8Bytes> {
+    async fn on_open(&mut self, subscriptions: &mut Subscriptions<()>) -> Vec<Utf8Bytes> {
+        subscriptions
+            .join(slice::from_ref(self.member), |_| ())
+            .await;
         let clock = self.channels.settings.time_of_day();
         vec![base::greeting_frame(&self.member.actor.username, &clock)]
     }
 
-    async fn on_frames(&mut self, texts: &[Utf8Bytes], _: &mut Subscriptions) -> FrameResults {
-        let mut heard = FrameResults::default();
+    async fn on_frames(
+        &mut self,
+        texts: &[Utf8Bytes],
+        subscriptions: &mut Subscriptions<()>,
+    ) -> FrameResults {
+        let mut results = FrameResults::default();
         for text in texts {
-            let done = match BasicRequest::parse(text) {
-                Some(BasicRequest::Post(text)) => Box::pin(self.post(text)).await,
+            let handled = match BasicRequest::parse(text) {
+                Some(BasicRequest::Post(text)) => Box::pin(self.post(text, subscriptions)).await,
                 Some(BasicRequest::Other) => Ok(()),
                 None => Err(CloseReason::InvalidJson),
             };
-            if let Err(reason) = done {
-                heard.close_reason = Some(reason);
+            if let Err(reason) = handled {
+                results.close_reason = Some(reason);
                 break;
             }
-            let answer = base::reply_frame(&self.channels.settings.time_of_day());
-            heard.replies.push(answer);
+            let reply = base::reply_frame(&self.channels.settings.time_of_day());
+            results.replies.push(reply);
         }
-        heard
+        results
     }
 
-    async fn on_groups_joined(
+    fn encode(
         &mut self,
-        _: Vec<Arc<str>>,
-        _: &mut Subscriptions,
-    ) -> Vec<Utf8Bytes> {
-        Vec::new()
-    }
-
-    fn event_frame(&mut self, _: usize, told: &EncodedEvent) -> Option<Utf8Bytes> {
-        while let Some(own) = self.own_seqs.pop_front_if(|own| *own <= told.seq) {
-            if own == told.seq {
-                return None;
+        subscription: &mut Subscription<()>,
+        events: &[Arc<EncodedEvent>],
+        frames: &mut Vec<Utf8Bytes>,
+    ) {
+        for event in events {
+            let mut is_own = false;
+            while let Some(seq) = self.own_seqs.pop_front_if(|own| *own <= event.seq) {
+                is_own |= seq == event.seq;
+            }
+            if !is_own {
+                let clock = || self.channels.settings.time_of_day();
+                frames.extend(event.basic_frame(&self.member.actor.username, clock));
             }
         }
-        let username = &self.member.actor.username;
-        told.basic_frame(username, || self.channels.settings.time_of_day())
+        subscription.set_filtered(!self.own_seqs.is_empty());
     }
 
-    fn on_delivered(&mut self, _: usize, _: i64) -> Option<Utf8Bytes> {
-        None
-    }
-
-    fn can_write_direct(&self, _: usize) -> bool {
-        true
-    }
-
-    /// Its own messages, which it is not told.
-    fn needs_filtering(&self) -> bool {
-        !self.own_seqs.is_empty()
-    }
-
-    fn on_subscription_lost(
-        &mut self,
-        _: usize,
-        reason: CloseReason,
-    ) -> Result<Option<Utf8Bytes>, CloseReason> {
-        Err(reason)
-    }
-
-    fn next_timer(&self) -> Option<Instant> {
-        None
-    }
-
-    fn on_timer(&mut self) {}
-
-    fn bye_frame(&self, _: CloseReason) -> Option<Utf8Bytes> {
+    fn close_frame(&self, _: CloseReason) -> Option<Utf8Bytes> {
         None
     }
 }

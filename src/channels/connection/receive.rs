@@ -1,5 +1,5 @@
-//! What a peer says in a row is heard together: what it asks to change is one transaction then, and
-//! what it is answered one write.
+//! The frames of a client that arrive together are handled together: their commands are stored in one transaction,
+//! and their replies leave in one write.
 
 use axum::{
     Error,
@@ -13,25 +13,25 @@ use super::{
     wire::{end_of_read_error, write_frames},
 };
 use crate::{
-    channels::{Channels, hub::Subscriptions, protocol::CloseReason},
+    channels::{Channels, delivery::Subscriptions, protocol::CloseReason},
     limits::FrameRateLimiter,
 };
 
-/// Bytes of frames that are heard together, at most.
+/// Bytes of frames that are handled together, at most.
 const MAX_RECEIVE_BYTES: usize = 64 * 1024;
 
-/// What a peer has said by now.
+/// The frames that a client has sent so far.
 pub(super) struct ReceivedFrames {
     texts: Vec<Utf8Bytes>,
-    /// What came after them and is no text, if anything.
+    /// What follows the texts and is not a text: `Some(None)` is the end of the connection.
     non_text: Option<Option<Result<Message, Error>>>,
 }
 
-/// Takes what has come with a frame, for as long as it may be read.
-pub(super) fn read_available<M: SocketProtocol>(
+/// Takes the frames that have arrived with the first one, as far as the rate limit admits.
+pub(super) fn read_available<P: SocketProtocol>(
     first: Option<Result<Message, Error>>,
     socket: &mut WebSocket,
-    pace: &mut FrameRateLimiter,
+    frame_rate: &mut FrameRateLimiter,
 ) -> ReceivedFrames {
     let (mut texts, mut bytes) = (Vec::new(), 0);
     let mut received = first;
@@ -41,51 +41,47 @@ pub(super) fn read_available<M: SocketProtocol>(
                 bytes += text.len();
                 texts.push(text);
             }
-            last => {
-                let last = Some(last);
-                return ReceivedFrames {
-                    texts,
-                    non_text: last,
-                };
+            other => {
+                let non_text = Some(other);
+                return ReceivedFrames { texts, non_text };
             }
         }
-        let is_enough = texts.len() >= M::MAX_FRAMES_PER_BATCH || bytes >= MAX_RECEIVE_BYTES;
-        let next = if is_enough || pace.throttled_until(Instant::now()).is_some() {
+        let is_full = texts.len() >= P::MAX_FRAMES_PER_BATCH || bytes >= MAX_RECEIVE_BYTES;
+        let next = if is_full || frame_rate.throttled_until(Instant::now()).is_some() {
             None
         } else {
             socket.recv().now_or_never()
         };
         let Some(next) = next else {
-            return ReceivedFrames {
-                texts,
-                non_text: None,
-            };
+            let non_text = None;
+            return ReceivedFrames { texts, non_text };
         };
-        pace.record_frame(Instant::now());
+        frame_rate.record_frame(Instant::now());
         received = next;
     }
 }
 
-/// Does what a peer has asked for, and gives the replies; or writes them, and says how it ends.
-pub(super) async fn handle_frames<M: SocketProtocol>(
-    said: ReceivedFrames,
+/// Handles frames, and returns the replies. Where the frames end the connection, writes the replies and returns the
+/// end.
+pub(super) async fn handle_frames<P: SocketProtocol>(
+    frames: ReceivedFrames,
     socket: &mut WebSocket,
-    places: &mut Subscriptions,
+    subscriptions: &mut Subscriptions<P::GroupState>,
     channels: &Channels,
-    mode: &mut M,
+    protocol: &mut P,
 ) -> Result<Vec<Utf8Bytes>, ConnectionEnd> {
-    let heard = mode.on_frames(&said.texts, places).await;
-    let end = match (heard.close_reason, said.non_text) {
+    let results = protocol.on_frames(&frames.texts, subscriptions).await;
+    let end = match (results.close_reason, frames.non_text) {
         (Some(reason), _) => reason.into(),
-        // Pings are answered by the library.
+        // The library answers pings.
         (None, None | Some(Some(Ok(Message::Text(_) | Message::Ping(_) | Message::Pong(_))))) => {
-            return Ok(heard.replies);
+            return Ok(results.replies);
         }
         (None, Some(Some(Ok(Message::Binary(_))))) => CloseReason::BinaryFrame.into(),
         (None, Some(Some(Ok(Message::Close(_))))) => ConnectionEnd::ClosedByPeer,
         (None, Some(Some(Err(error)))) => end_of_read_error(error),
         (None, Some(None)) => ConnectionEnd::ConnectionLost,
     };
-    write_frames(socket, heard.replies, places, channels).await?;
+    write_frames(socket, results.replies, subscriptions, channels).await?;
     Err(end)
 }

@@ -1,6 +1,6 @@
-//! A stream of Server-Sent Events (WHATWG HTML, section 9.2): a group's log for who only reads.
+//! An event stream (Server-Sent Events; WHATWG HTML, section 9.2): a group's log, for clients that only read.
 
-use std::{convert::Infallible, time::Duration};
+use std::{convert::Infallible, slice, time::Duration};
 
 use axum::{
     body::{Body, BodyDataStream, Bytes},
@@ -22,7 +22,7 @@ use super::{LOG_READ_RETRY_DELAY, ResumePoint};
 use crate::{
     channels::{
         Channels, Member,
-        hub::{NextEvents, SocketScope, Subscription, Subscriptions},
+        delivery::{NextEvents, SocketScope, Subscription, Subscriptions},
         protocol::{
             CloseReason,
             rich::{Frame, ResetReason},
@@ -32,58 +32,58 @@ use crate::{
     models::sessions::ActiveSession,
 };
 
-/// Something is sent at least this often, so that whatever stands between does not take the stream
-/// for dead.
+/// The longest time without a byte. Proxies take a silent stream for dead.
 const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(15);
 
 /// A comment, without the empty line that ends an event: some parsers make an empty event of a block without
 /// data.
 const KEEP_ALIVE_COMMENT: Bytes = Bytes::from_static(b":\n");
 
-/// Milliseconds after which a client comes back, one of these for each: not all at once.
+/// The range of the times, in milliseconds, after which clients reconnect. Each client gets another time, so that
+/// they do not all reconnect at once.
 const RETRY_MS: std::ops::Range<u64> = 500..5000;
 
-/// Events that may wait for the client, beside the batch that is being told.
+/// Events that may wait for the client, besides the batch that is being sent.
 const EVENT_QUEUE_CAPACITY: usize = 16;
 
-/// Keeps a proxy from gathering the stream up before it passes it on.
+/// Tells a proxy to pass on each event at once.
 const NO_BUFFERING: (HeaderName, &str) = (HeaderName::from_static("x-accel-buffering"), "no");
 
-/// In what life of the database the numbers mean something; for `epoch` when the client comes back.
+/// The header with the epoch, which the client sends as `epoch` when it reconnects.
 const EPOCH_HEADER: HeaderName = HeaderName::from_static("salam-epoch");
 
-/// What the stream of a client ended with, if it was not its own end.
+/// The end of a stream: the client's end, or the reason of the server.
 type StreamResult = Result<(), CloseReason>;
 
-/// Answers with the log of a member's group after an event, and all that comes.
+/// Answers with the events of a member's group after an event, and then with all new events.
 pub(in crate::channels) fn serve_event_stream(
     channels: &Channels,
     member: Member,
     session: ActiveSession,
-    entry: ResumePoint,
-    seat: SocketPermit,
+    resume_point: ResumePoint,
+    permit: SocketPermit,
 ) -> Response {
-    let (events, received) = mpsc::channel(EVENT_QUEUE_CAPACITY);
-    // However much waits, there is a place for the last.
-    let last = events.clone().try_reserve_owned();
-    let here = channels.clone();
+    let (sender, receiver) = mpsc::channel(EVENT_QUEUE_CAPACITY);
+    // A place in the queue for the last event, however many events wait.
+    let last = sender.clone().try_reserve_owned();
+    let task_channels = channels.clone();
     channels.tasks.spawn(async move {
-        let listening = Box::pin(run_stream(&here, &member, session, &entry, &events));
-        if let Err(reason) = listening.await {
+        let streaming = run_stream(&task_channels, &member, session, &resume_point, &sender);
+        if let Err(reason) = Box::pin(streaming).await {
             let mut bye = named_event("bye", &Frame::Bye(reason.into()));
             if reason == CloseReason::EpochChanged {
-                // What the client has got means nothing any more: it must not go on after it.
+                // The client's last id means nothing in the new epoch, so the client must not resume after it.
                 bye = bye.id("");
             }
             if let Ok(last) = last {
                 last.send(bye);
             }
         }
-        drop(seat);
+        drop(permit);
     });
-    let events = stream::unfold(received, async |mut received| {
-        let event: Event = received.recv().await?;
-        Some((Ok::<_, Infallible>(event), received))
+    let events = stream::unfold(receiver, async |mut receiver| {
+        let event: Event = receiver.recv().await?;
+        Some((Ok::<_, Infallible>(event), receiver))
     });
     let epoch = [(EPOCH_HEADER, channels.hub.epoch().name.clone())];
     let response = Sse::new(events).into_response().map(with_keep_alive);
@@ -101,10 +101,10 @@ fn with_keep_alive(body: Body) -> Body {
     Body::from_stream(stream::unfold(body.into_data_stream(), next))
 }
 
-/// The way to the client of a stream.
+/// The events for the client of a stream.
 struct EventSender<'a> {
     queue: &'a mpsc::Sender<Event>,
-    /// The time within which the client takes something.
+    /// The time within which the client must receive an event.
     stall_timeout: Duration,
     /// The time after which the client reconnects, until it is sent with the first event.
     retry: Option<Duration>,
@@ -114,54 +114,54 @@ async fn run_stream(
     channels: &Channels,
     member: &Member,
     session: ActiveSession,
-    entry: &ResumePoint,
-    events: &mpsc::Sender<Event>,
+    resume_point: &ResumePoint,
+    queue: &mpsc::Sender<Event>,
 ) -> StreamResult {
-    let peer = channels.new_socket_handle(&member.actor, SocketScope::EventsOnly, session, None);
-    let mut places = Subscriptions::new(channels.hub.clone(), peer);
-    places.join(std::slice::from_ref(member)).await;
-    let (ending, expiry) = (places.close_signal(), places.session_expiry());
-    let telling = async {
-        if let Some(place) = places.get_mut(0) {
+    let socket = channels.new_socket_handle(&member.actor, SocketScope::EventsOnly, session, None);
+    let mut subscriptions = Subscriptions::new(channels.hub.clone(), socket);
+    subscriptions.join(slice::from_ref(member), |_| ()).await;
+    let (closing, expiry) = (subscriptions.close_signal(), subscriptions.session_expiry());
+    let streaming = async {
+        if let Some(subscription) = subscriptions.iter_mut().next() {
             let stall_timeout = channels.settings.channels.stall_timeout;
-            let mut outlet = EventSender {
-                queue: events,
+            let mut events = EventSender {
+                queue,
                 stall_timeout: Duration::from_secs(stall_timeout.into()),
                 retry: Some(Duration::from_millis(rand::rng().random_range(RETRY_MS))),
             };
-            let sync_at = resume(channels, member, entry, place, &mut outlet).await?;
-            stream_events(member, place, sync_at, &mut outlet).await?;
+            resume(channels, member, resume_point, subscription, &mut events).await?;
+            stream_events(member, subscription, &mut events).await?;
         }
         Ok(())
     };
     select! {
         biased;
-        reason = ending.wait() => Err(reason),
-        () = events.closed() => Ok(()),
+        reason = closing.wait() => Err(reason),
+        () = queue.closed() => Ok(()),
         reason = expiry.wait() => Err(reason),
-        ended = telling => ended,
+        ended = streaming => ended,
     }
 }
 
-/// Goes to where the client is. Gives the event up to which it is brought before it is live.
+/// Moves the subscription to the client's position. A position that cannot be replayed is reset to the head.
 async fn resume(
     channels: &Channels,
     member: &Member,
-    entry: &ResumePoint,
-    place: &mut Subscription,
-    outlet: &mut EventSender<'_>,
-) -> Result<i64, CloseReason> {
-    let head = place.room_last_seq().max(member.head);
-    let after = entry.after.unwrap_or(0);
-    let is_known = |epoch: &String| **epoch == channels.hub.epoch().name;
-    let reset = if !entry.epoch.as_ref().is_none_or(is_known) {
+    resume_point: &ResumePoint,
+    subscription: &mut Subscription<()>,
+    events: &mut EventSender<'_>,
+) -> StreamResult {
+    let head = subscription.room_last_seq().max(member.head);
+    let after = resume_point.after.unwrap_or(0);
+    let is_current = |epoch: &String| **epoch == channels.hub.epoch().name;
+    let reset = if !resume_point.epoch.as_ref().is_none_or(is_current) {
         Some(ResetReason::Epoch)
     } else if after > head {
         Some(ResetReason::Ahead)
     } else {
         None
     };
-    place.seek(if reset.is_some() { head } else { after });
+    subscription.resume(if reset.is_some() { head } else { after }, head);
     if let Some(reason) = reset {
         let group = &*member.group_name;
         let reset = Frame::Reset {
@@ -169,50 +169,51 @@ async fn resume(
             reason,
             head,
         };
-        outlet.send(named_event("reset", &reset)).await?;
+        events.send(named_event("reset", &reset)).await?;
     }
-    Ok(head)
+    Ok(())
 }
 
 async fn stream_events(
     member: &Member,
-    place: &mut Subscription,
-    sync_at: i64,
-    outlet: &mut EventSender<'_>,
+    subscription: &mut Subscription<()>,
+    events: &mut EventSender<'_>,
 ) -> StreamResult {
-    let mut sync_at = Some(sync_at);
     loop {
-        match place.next_events().await {
+        match subscription.next_events().await {
             Err(error) => {
                 let (user, group) = (member.actor.id, &member.group_name);
-                tracing::warn!(%error, user, %group, "a stream cannot be told what it has missed; trying again");
+                tracing::warn!(%error, user, %group, "the log could not be read for a stream; trying again");
                 sleep(LOG_READ_RETRY_DELAY).await;
             }
             Ok(NextEvents::InLog) => {}
-            Ok(NextEvents::None) => place.wait_for_events().await,
+            Ok(NextEvents::None) => subscription.wait_for_events().await,
             Ok(NextEvents::Events(batch)) => {
-                for told in &batch {
-                    if place.is_removed_by(told) {
+                for event in &batch {
+                    if subscription.is_removed_by(event) {
                         return Err(CloseReason::NotMember);
                     }
-                    let event = Event::default().id(told.seq.to_string());
-                    outlet.send(event.data(told.frame().as_str())).await?;
+                    let id = event.seq.to_string();
+                    let event = Event::default().id(id).data(event.frame().as_str());
+                    events.send(event).await?;
                 }
             }
         }
-        if let Some(head) = sync_at.take_if(|head| *head <= place.delivered_seq()) {
-            let seq = place.delivered_seq().max(head);
+        if let Some(seq) = subscription.take_sync() {
             let group = &*member.group_name;
             let sync = named_event("sync", &Frame::Sync { group, seq });
-            outlet.send(sync).await?;
+            events.send(sync).await?;
         }
     }
 }
 
 impl EventSender<'_> {
-    /// Sends an event. Waits for a client that is slow, but not for a client that takes nothing.
+    /// Sends an event, and waits until the client has room for it.
+    ///
+    /// # Errors
+    /// When a client receives nothing within the stall timeout.
     async fn send(&mut self, event: Event) -> StreamResult {
-        // In the block of an event: some parsers make an empty event of a block that has no data.
+        // In the block of an event: some parsers make an empty event of a block without data.
         let event = match self.retry.take() {
             Some(retry) => event.retry(retry),
             None => event,

@@ -1,4 +1,4 @@
-//! Writing to a socket in time, and saying why it ends.
+//! Writes to a socket within the stall timeout.
 
 use std::{future::Future, io, time::Duration};
 
@@ -13,51 +13,43 @@ use tokio::{select, time::timeout};
 use super::ConnectionEnd;
 use crate::channels::{
     Channels,
-    hub::{CloseSignal, Subscriptions},
+    delivery::{CloseSignal, Subscriptions},
     protocol::{CloseReason, rich::Frame},
     socket_writer::{SocketWriter, WriteOutcome},
     text_frame::encode_text_frames,
     transport::{self, FLUSH_BYTES, close, write_batch},
 };
 
-/// Writes frames, as many as fit at once. They go past the library, which would keep a buffer for each
-/// socket, where there is a line.
-pub(super) async fn write_frames(
+/// Writes frames, as many at once as fit into one flush. Where the socket has a [`SocketWriter`], the frames bypass
+/// the library of the WebSocket, which would keep a buffer for each socket.
+pub(super) async fn write_frames<S>(
     socket: &mut WebSocket,
     frames: Vec<Utf8Bytes>,
-    places: &Subscriptions,
+    subscriptions: &Subscriptions<S>,
     channels: &Channels,
 ) -> Result<(), ConnectionEnd> {
     let mut frames = frames.into_iter().peekable();
     while frames.peek().is_some() {
-        // Of much, a part at a time: a peer that takes it slowly takes it.
-        let Some(line) = places.socket_writer() else {
+        // Each part has its own timeout, so that a slow client can receive much data.
+        let Some(writer) = subscriptions.socket_writer() else {
             let mut frames = frames.by_ref().map(Message::Text);
             let writing = write_batch(socket, &mut frames);
-            Box::pin(with_stall_timeout(
-                writing,
-                &places.close_signal(),
-                channels,
-            ))
-            .await?;
+            let closing = subscriptions.close_signal();
+            Box::pin(with_stall_timeout(writing, &closing, channels)).await?;
             continue;
         };
-        let frames = encode_text_frames(take_batch(&mut frames));
-        let put = line.try_write(frames.clone());
-        if put != WriteOutcome::Written {
-            let writing = finish_write(put, socket, line, frames);
-            Box::pin(with_stall_timeout(
-                writing,
-                &places.close_signal(),
-                channels,
-            ))
-            .await?;
+        let bytes = encode_text_frames(take_batch(&mut frames));
+        let outcome = writer.try_write(bytes.clone());
+        if outcome != WriteOutcome::Written {
+            let writing = finish_write(outcome, socket, writer, bytes);
+            let closing = subscriptions.close_signal();
+            Box::pin(with_stall_timeout(writing, &closing, channels)).await?;
         }
     }
     Ok(())
 }
 
-/// As many as are written before one flush.
+/// Takes the frames that are written before one flush.
 fn take_batch(frames: &mut impl Iterator<Item = Utf8Bytes>) -> impl Iterator<Item = Utf8Bytes> {
     let mut bytes = 0;
     std::iter::from_fn(move || {
@@ -67,48 +59,44 @@ fn take_batch(frames: &mut impl Iterator<Item = Utf8Bytes>) -> impl Iterator<Ite
     })
 }
 
-/// Waits until frames that were not put on a line at once are on their way.
+/// Waits until bytes that [`SocketWriter::try_write`] has not written at once are written.
 async fn finish_write(
-    mut put: WriteOutcome,
+    mut outcome: WriteOutcome,
     socket: &mut WebSocket,
-    line: &SocketWriter,
-    frames: Bytes,
+    writer: &SocketWriter,
+    bytes: Bytes,
 ) -> Result<(), Error> {
     loop {
-        match put {
+        match outcome {
             WriteOutcome::Written => return Ok(()),
             WriteOutcome::Partial => return socket.flush().await,
-            // After what the library has begun to write.
+            // The library has begun a write, which goes first.
             WriteOutcome::Blocked => socket.flush().await?,
             WriteOutcome::Closed => {
                 return Err(Error::new(io::Error::from(io::ErrorKind::BrokenPipe)));
             }
         }
-        put = line.try_write(frames.clone());
+        outcome = writer.try_write(bytes.clone());
     }
 }
 
-/// Waits until all that was written is on its way, past the task of the socket too.
-pub(super) async fn flush(
+/// Waits until the operating system has taken all bytes, those of direct writes too.
+pub(super) async fn flush<S>(
     socket: &mut WebSocket,
-    places: &Subscriptions,
+    subscriptions: &Subscriptions<S>,
     channels: &Channels,
 ) -> Result<(), ConnectionEnd> {
-    Box::pin(with_stall_timeout(
-        socket.flush(),
-        &places.close_signal(),
-        channels,
-    ))
-    .await
+    let closing = subscriptions.close_signal();
+    Box::pin(with_stall_timeout(socket.flush(), &closing, channels)).await
 }
 
-/// Waits for something, but not for a peer that takes nothing, and not for one that must go.
+/// Waits for a write, until the stall timeout, and until the socket must close.
 pub(super) async fn with_stall_timeout(
     writing: impl Future<Output = Result<(), Error>>,
-    ending: &CloseSignal,
+    closing: &CloseSignal,
     channels: &Channels,
 ) -> Result<(), ConnectionEnd> {
-    // A peer that does not take one batch of frames within this takes nothing.
+    // A client that does not receive one batch of frames within this time is a slow consumer.
     let limit = Duration::from_secs(channels.settings.channels.stall_timeout.into());
     select! {
         biased;
@@ -117,18 +105,18 @@ pub(super) async fn with_stall_timeout(
             Ok(Err(_)) => Err(ConnectionEnd::ConnectionLost),
             Err(_) => Err(CloseReason::SlowConsumer.into()),
         },
-        reason = ending.wait() => Err(reason.into()),
+        reason = closing.wait() => Err(reason.into()),
     }
 }
 
-/// What to do about an error of reading.
+/// The end of a connection by an error of reading.
 pub(super) fn end_of_read_error(error: Error) -> ConnectionEnd {
     transport::close_reason_of_error(error)
         .map_or(ConnectionEnd::ConnectionLost, ConnectionEnd::ClosedByServer)
 }
 
-/// Lets a rich client in only to tell it why it must go: a browser cannot read the status of a
-/// refused handshake.
+/// Opens a rich socket only to send the reason for which it closes: a browser cannot read the status of a rejected
+/// handshake.
 pub(in crate::channels) async fn reject(socket: Box<WebSocket>, reason: CloseReason) {
     let bye = Frame::Bye(reason.into()).encode();
     close(socket, Some(bye), reason).await;

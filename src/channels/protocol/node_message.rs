@@ -1,4 +1,7 @@
-//! What nodes tell each other that no client is shown as it is.
+//! The messages between nodes that are neither events nor ephemeral events. No I/O.
+//!
+//! Each variant has an explicit name on the wire. Nodes of different versions run side by side during an update,
+//! so a variant may get another name in the code, and never on the wire.
 
 use std::borrow::Cow;
 
@@ -10,59 +13,75 @@ use super::to_json;
 /// The topic to which all nodes are subscribed. No group has this name.
 pub const CLUSTER_TOPIC: &str = "nodes";
 
+/// A message from one node to others.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "type", rename_all = "lowercase")]
+#[serde(tag = "type")]
 pub enum NodeMessage<'a> {
-    /// A group was deleted. It is no event: the log is gone too.
-    Gone,
-    /// A user has become a member of a group: the sockets of the user that follow many groups are notified.
-    Joined {
+    /// A group was deleted. This is not an event, because the log of the group is deleted too.
+    #[serde(rename = "gone")]
+    GroupDeleted,
+    /// A user has become a member of a group. Nodes notify the user's sockets of many groups.
+    #[serde(rename = "joined")]
+    MemberAdded {
         #[serde(borrow)]
         user: Cow<'a, str>,
         #[serde(borrow)]
         group: Cow<'a, str>,
-        /// The id of the membership: each node notifies its sockets once.
-        membership: i64,
+        /// The id of the membership. Each node notifies its sockets once for each id.
+        #[serde(rename = "membership")]
+        membership_id: i64,
     },
-    /// One of a user's sessions may have ended: their sockets are to be looked at.
-    Sessions {
+    /// A session of a user may have ended. Nodes check the sessions of the user's sockets.
+    #[serde(rename = "sessions")]
+    SessionsChanged {
         #[serde(borrow)]
         user: Cow<'a, str>,
     },
-    /// A node is there, and its people are.
-    Pulse {
+    /// A node runs, and renews the lease of its online users.
+    #[serde(rename = "pulse")]
+    Heartbeat {
         #[serde(borrow)]
         node: Cow<'a, str>,
     },
     /// A node stops.
-    Part {
+    #[serde(rename = "part")]
+    NodeLeaving {
         #[serde(borrow)]
         node: Cow<'a, str>,
     },
-    /// A node asks who is in these groups: all other nodes, or one, which need not answer where it
-    /// has nobody.
-    Who {
+    /// A node requests snapshots of the presence in these groups.
+    #[serde(rename = "who")]
+    PresenceQuery {
         #[serde(borrow)]
         node: Cow<'a, str>,
-        #[serde(borrow, skip_serializing_if = "Option::is_none", default)]
-        of: Option<Cow<'a, str>>,
+        /// The only node that shall answer, for the groups that are active there. `None`: all nodes, for all groups.
+        #[serde(
+            borrow,
+            rename = "of",
+            skip_serializing_if = "Option::is_none",
+            default
+        )]
+        recipient: Option<Cow<'a, str>>,
         groups: Vec<Cow<'a, str>>,
     },
-    /// All of a node's people in a group.
-    Here {
+    /// All users that are online in a group by one node.
+    #[serde(rename = "here")]
+    PresenceSnapshot {
         #[serde(borrow)]
         node: Cow<'a, str>,
         users: Vec<Cow<'a, str>>,
     },
-    /// A user is there, by this node.
-    Came {
+    /// A user is online in a group by this node.
+    #[serde(rename = "came")]
+    UserOnline {
         #[serde(borrow)]
         node: Cow<'a, str>,
         #[serde(borrow)]
         user: Cow<'a, str>,
     },
-    /// A user is not there any more, by this node.
-    Went {
+    /// A user is no longer online in a group by this node.
+    #[serde(rename = "went")]
+    UserOffline {
         #[serde(borrow)]
         node: Cow<'a, str>,
         #[serde(borrow)]
@@ -71,12 +90,13 @@ pub enum NodeMessage<'a> {
 }
 
 impl<'a> NodeMessage<'a> {
+    /// Returns the message as the broker carries it.
     #[must_use]
     pub fn encode(&self) -> Bytes {
         to_json(self).into()
     }
 
-    /// `None` for anything else.
+    /// Reads a message. Returns `None` for every other payload.
     #[must_use]
     pub fn decode(payload: &'a [u8]) -> Option<Self> {
         serde_json::from_slice(payload).ok()

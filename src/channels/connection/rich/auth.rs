@@ -1,82 +1,80 @@
-//! A socket that goes on: by a new token, or by its session as it is now.
+//! The `auth` request: a socket continues with a new token, or with its session as the database has it now.
 
 use axum::extract::ws::Utf8Bytes;
 use sea_orm::DbErr;
 
-use super::RichProtocol;
+use super::{RichProtocol, RichSubscriptions};
 use crate::{
-    channels::{
-        hub::{Subscriptions, with_db_timeout},
-        protocol::{
-            CloseReason,
-            rich::{ErrorReply, Frame, OkReply},
-        },
+    channels::protocol::{
+        CloseReason,
+        rich::{ErrorReply, Frame, OkReply},
     },
+    database::with_db_timeout,
     models::sessions::{self, ActiveSession},
     tokens::{TokenError, TokenType},
 };
 
 impl RichProtocol<'_> {
-    /// Does what `auth` asks for, and gives the reply.
+    /// Handles an `auth` request, and returns the reply.
     ///
     /// # Errors
-    /// Why the socket must be closed: its session has ended.
+    /// The reason to close the socket: its session has ended.
     pub(super) async fn handle_auth(
         &self,
         id: i64,
         token: Option<&str>,
-        places: &Subscriptions,
+        subscriptions: &RichSubscriptions<'_>,
     ) -> Result<Utf8Bytes, CloseReason> {
-        let gone_on = match self.channels.check_send_rate(self.actor.id) {
-            Err(wait) => Err(ErrorReply::rate_limited(wait)),
+        let refreshed = match self.channels.check_send_rate(self.actor.id) {
+            Err(rate_limited) => Err(ErrorReply::rate_limited(rate_limited)),
             Ok(()) => match token {
                 Some(token) => self
                     .session_for_token(token)
                     .await
-                    .map(|session| places.replace_session(session)),
-                None => places
+                    .map(|session| subscriptions.replace_session(session)),
+                None => subscriptions
                     .check_session()
                     .await
                     .map_err(|error| self.session_unavailable(&error)),
             },
         };
-        if let Err(fault) = gone_on {
-            return Ok(Frame::Error(fault.with_id(Some(id))).encode());
+        if let Err(error) = refreshed {
+            return Ok(Frame::Error(error.with_id(Some(id))).encode());
         }
-        match places.close_signal().close_reason() {
+        match subscriptions.close_signal().close_reason() {
             Some(reason) => Err(reason),
             None => Ok(Frame::Ok(OkReply {
                 id,
-                auth_expires_in: Some(places.session().expires_in()),
+                auth_expires_in: Some(subscriptions.session().expires_in()),
                 ..OkReply::default()
             })
             .encode()),
         }
     }
 
-    /// The session of a token, if it lives and is of the same user.
+    /// Returns the session of a token, if it is active and belongs to the same user.
     async fn session_for_token(&self, token: &str) -> Result<ActiveSession, ErrorReply<'static>> {
-        let refused = |code, message| ErrorReply::new(code, message).with_field("token");
-        let claimed = match self.channels.tokens.verify(TokenType::Access, token) {
-            Ok(claimed) => claimed,
+        let rejected = |code, message| ErrorReply::new(code, message).with_field("token");
+        let claims = match self.channels.tokens.verify(TokenType::Access, token) {
+            Ok(claims) => claims,
             Err(TokenError::Expired) => {
-                return Err(refused("token_expired", "This token has expired."));
+                return Err(rejected("token_expired", "This token has expired."));
             }
             Err(TokenError::Invalid) => {
-                return Err(refused("unauthorized", "This is no access token."));
+                return Err(rejected("unauthorized", "This is no access token."));
             }
         };
-        if claimed.user_id != self.actor.id {
-            return Err(refused("unauthorized", "This token is of somebody else."));
+        if claims.user_id != self.actor.id {
+            return Err(rejected("unauthorized", "This token is of somebody else."));
         }
         let db = self.channels.hub.db();
-        let live = with_db_timeout(sessions::Model::find_active(db, &claimed)).await;
-        match live.map_err(|error| self.session_unavailable(&error))? {
+        let found = with_db_timeout(sessions::Model::find_active(db, &claims)).await;
+        match found.map_err(|error| self.session_unavailable(&error))? {
             Some(found) => {
                 let lifetime = self.channels.settings.tokens.socket_lifetime;
                 Ok(found.to_active().with_token_ttl(lifetime))
             }
-            None => Err(refused(
+            None => Err(rejected(
                 "unauthorized",
                 "The session of this token has ended.",
             )),
@@ -84,7 +82,7 @@ impl RichProtocol<'_> {
     }
 
     fn session_unavailable(&self, error: &DbErr) -> ErrorReply<'static> {
-        tracing::warn!(%error, user = self.actor.id, "a session cannot be looked up");
+        tracing::warn!(%error, user = self.actor.id, "a session could not be read");
         ErrorReply::unavailable()
     }
 }

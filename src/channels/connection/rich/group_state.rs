@@ -1,157 +1,88 @@
-//! One group of a rich socket: how far its peer is in it, and what it does there.
+//! What a rich socket keeps for each of its groups: the member, typing, and the read position.
 
 use std::time::Duration;
 
-use axum::extract::ws::Utf8Bytes;
 use tokio::time::{Instant, sleep};
 
-use super::{ResumePoint, typing::TypingState};
+use super::typing::TypingState;
 use crate::{
-    channels::{
-        Channels, Member,
-        hub::{OnlineUsers, Subscription},
-        protocol::{
-            ephemeral::EphemeralEvent,
-            rich::{Frame, GroupFrame, ReplayMode, ResetReason},
-        },
-    },
+    channels::{Channels, Member, protocol::ephemeral::EphemeralEvent},
     models::group_commands::CommandKind,
 };
 
-/// How often it is stored how far one peer has read in one group: who scrolls says it all the time.
+/// The shortest time between two writes of the read position of one socket in one group. A client that scrolls sends
+/// its position all the time.
 const STORE_READ_INTERVAL: Duration = Duration::from_secs(1);
 
-/// How often it is tried.
+/// The number of attempts to store a read position.
 const STORE_READ_ATTEMPTS: usize = 5;
 
-pub(super) struct GroupState {
-    /// As it was last looked up.
+/// The state of a rich socket in one group. Dropping it ends the typing and stores the read position.
+pub(in crate::channels) struct GroupState<'a> {
+    channels: &'a Channels,
+    /// The member as it was last read.
     pub member: Member,
-    /// The event up to which the peer is brought before it is live.
-    sync_at: Option<i64>,
     typing: TypingState,
-    /// How far the peer says that it has read.
+    /// The read position that the client has sent.
     read_seq: i64,
-    /// When that may be stored again.
+    /// The earliest time to store it.
     next_store_at: Option<Instant>,
 }
 
-impl GroupState {
-    pub fn new(member: Member) -> Self {
+impl<'a> GroupState<'a> {
+    /// The state of a member who has just subscribed.
+    pub fn new(member: Member, channels: &'a Channels) -> Self {
         Self {
+            channels,
             member,
-            sync_at: None,
             typing: TypingState::default(),
             read_seq: 0,
             next_store_at: None,
         }
     }
 
-    /// Brings the socket to where the client is, or says why it cannot be done.
-    pub fn subscribe(
-        &mut self,
-        entry: &ResumePoint,
-        place: &mut Subscription,
-        channels: &Channels,
-    ) -> Vec<Utf8Bytes> {
-        // The socket is attached already, so nothing that comes after this head can be missed; what
-        // came since the member was looked up is counted with it.
-        let (head, read, unread) = place.read_state(&self.member);
-        let reset = entry
-            .after
-            .and_then(|after| reset_reason(after, entry, head, channels));
-        let mode = match (reset, entry.after) {
-            (Some(_), _) => ReplayMode::Reset,
-            (None, Some(_)) => ReplayMode::Replay,
-            (None, None) => ReplayMode::Live,
-        };
-        place.seek(entry.after.filter(|_| reset.is_none()).unwrap_or(head));
-        self.sync_at = Some(head);
-        let group = &*self.member.group_name;
-        let attendance = place.online_users();
-        let (online, online_count) = match &attendance {
-            OnlineUsers::Names(names) => (Some(&**names), None),
-            OnlineUsers::Count(count) => (None, Some(*count)),
-        };
-        let about = Frame::Group(GroupFrame {
-            group,
-            title: self.member.title.as_deref(),
-            role: self.member.role.as_str(),
-            head,
-            floor: 0,
-            read,
-            unread,
-            online,
-            online_count,
-            mode,
-        });
-        let reset = reset.map(|reason| Frame::Reset {
-            group,
-            reason,
-            head,
-        });
-        std::iter::once(about)
-            .chain(reset)
-            .map(|frame| frame.encode())
-            .collect()
-    }
-
-    /// What the peer is shown once it was told all up to and with an event.
-    pub fn on_delivered(&mut self, seq: i64) -> Option<Utf8Bytes> {
-        let head = self.sync_at.take_if(|head| *head <= seq)?;
-        let group = &*self.member.group_name;
-        // The peer may have been told more than there was when it came.
-        let seq = seq.max(head);
-        Some(Frame::Sync { group, seq }.encode())
-    }
-
-    /// Whether the peer was brought to where it is told what happens now.
-    pub fn is_live(&self) -> bool {
-        self.sync_at.is_none()
-    }
-
-    /// Notes that the peer has read up to an event of those up to `last`, and stores it if it is
-    /// time.
-    pub fn mark_read(&mut self, seq: i64, last: i64, channels: &Channels) {
-        self.read_seq = self.read_seq.max(seq.min(last));
+    /// Notes the client's read position, up to the room's last event, and stores it if it is time.
+    pub fn mark_read(&mut self, seq: i64, room_last_seq: i64) {
+        self.read_seq = self.read_seq.max(seq.min(room_last_seq));
         if self.next_store_at.is_none_or(|at| at <= Instant::now()) {
-            self.store_read(channels);
+            self.store_read();
         }
     }
 
-    /// Stores how far the peer has read; what says nothing new costs nothing. Nobody waits for it,
-    /// and it is in vain for one who is no member any more.
-    pub fn store_read(&mut self, channels: &Channels) {
+    /// Stores the read position, if it has advanced. The client does not wait for it, and the command is rejected if
+    /// the user is no longer a member.
+    fn store_read(&mut self) {
         let seq = self.read_seq;
         if seq <= self.member.read_seq {
             return;
         }
         self.member.read_seq = seq;
         self.next_store_at = Some(Instant::now() + STORE_READ_INTERVAL);
-        let change = self.member.command(None, CommandKind::Read { seq });
-        let (group, writer) = (self.member.group_name.clone(), channels.writer.clone());
-        channels.tasks.spawn(async move {
+        let command = self.member.command(None, CommandKind::Read { seq });
+        let group = self.member.group_name.clone();
+        let writer = self.channels.writer.clone();
+        self.channels.tasks.spawn(async move {
             for _ in 0..STORE_READ_ATTEMPTS {
-                if writer.execute(group.clone(), change.clone()).await.is_ok() {
+                if writer.execute(group.clone(), command.clone()).await.is_ok() {
                     return;
                 }
                 sleep(STORE_READ_INTERVAL).await;
             }
-            tracing::warn!(%group, seq, "it could not be stored how far somebody has read");
+            tracing::warn!(%group, seq, "a read position could not be stored");
         });
     }
 
     /// Does what is due by the clock.
-    pub fn on_timer(&mut self, now: Instant, channels: &Channels) {
-        if self.typing.expires_at().is_some_and(|ends| ends <= now) {
-            self.set_typing(false, channels);
+    pub fn on_timer(&mut self, now: Instant) {
+        if self.typing.expires_at().is_some_and(|end| end <= now) {
+            self.set_typing(false);
         }
         if self.next_store_at.is_some_and(|at| at <= now) {
-            self.store_read(channels);
+            self.store_read();
         }
     }
 
-    /// When there is something to do by the clock.
+    /// The time at which something is due by the clock.
     pub fn next_timer(&self) -> Option<Instant> {
         let typing = self.typing.expires_at();
         let reading = self
@@ -160,43 +91,23 @@ impl GroupState {
         typing.into_iter().chain(reading).min()
     }
 
-    /// Ends what the peer has begun here.
-    pub fn finish(&mut self, channels: &Channels) {
-        self.set_typing(false, channels);
-        self.store_read(channels);
-    }
-
-    pub fn set_typing(&mut self, on: bool, channels: &Channels) {
+    /// Starts or stops the typing, and broadcasts the change.
+    pub fn set_typing(&mut self, on: bool) {
         if self.typing.update(on, Instant::now()) {
             let group = &*self.member.group_name;
-            let whisper = EphemeralEvent::Typing {
+            let event = EphemeralEvent::Typing {
                 group: group.into(),
                 user: self.member.actor.username.as_ref().into(),
                 on,
             };
-            channels.hub.send_ephemeral(group, &whisper);
+            self.channels.hub.delivery.send_ephemeral(group, &event);
         }
     }
 }
 
-fn reset_reason(
-    after: i64,
-    entry: &ResumePoint,
-    head: i64,
-    channels: &Channels,
-) -> Option<ResetReason> {
-    let limit = i64::from(channels.settings.channels.replay_limit);
-    if entry
-        .epoch
-        .as_ref()
-        .is_some_and(|epoch| **epoch != channels.hub.epoch().name)
-    {
-        Some(ResetReason::Epoch)
-    } else if after > head {
-        Some(ResetReason::Ahead)
-    } else if head - after > limit {
-        Some(ResetReason::TooFar)
-    } else {
-        None
+impl Drop for GroupState<'_> {
+    fn drop(&mut self) {
+        self.set_typing(false);
+        self.store_read();
     }
 }

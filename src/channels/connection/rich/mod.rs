@@ -1,22 +1,25 @@
-//! A rich socket: `chat.v1.json`, over one group or over many.
+//! The rich protocol of a socket, `chat.v1.json`: over one group, or over many.
 
 mod auth;
 mod group_state;
 mod subscribe;
 mod typing;
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, slice, sync::Arc};
 
 use axum::extract::ws::Utf8Bytes;
 use tokio::time::Instant;
 use uuid::Uuid;
 
-use self::{group_state::GroupState, subscribe::not_subscribed};
+use self::{
+    group_state::GroupState,
+    subscribe::{not_subscribed, resume},
+};
 use super::{FrameResults, SocketProtocol};
 use crate::{
     channels::{
         Channels, Member,
-        hub::{SocketScope, Subscriptions},
+        delivery::{SocketScope, Subscription, Subscriptions},
         protocol::{
             CloseReason,
             event::EncodedEvent,
@@ -34,58 +37,58 @@ use crate::{
     views::format_time,
 };
 
-/// With what a client comes to a group.
+/// The position at which a client resumes a group.
 #[derive(Debug, Default)]
 pub struct ResumePoint {
-    /// The last event that it has.
+    /// The seq of the last event that the client has.
     pub after: Option<i64>,
-    /// The life of the database in which that number means something.
+    /// The epoch in which the client received it.
     pub epoch: Option<String>,
 }
 
+/// The subscriptions of a rich socket.
+type RichSubscriptions<'a> = Subscriptions<GroupState<'a>>;
+
+/// The protocol of a rich socket.
 pub(in crate::channels) struct RichProtocol<'a> {
     channels: &'a Channels,
     actor: Actor,
-    /// The name that others see.
     display_name: Box<str>,
     scope: SocketScope,
-    /// The socket's only group, where it has one.
+    /// The only group of a socket of one group.
     single_group: Arc<str>,
-    /// With what the client came to it, until it is greeted.
-    resume_point: Option<Box<ResumePoint>>,
-    /// By the numbers of the places.
-    groups_by_slot: Vec<Option<GroupState>>,
-    /// Groups that the client wants no more, with the ids of the memberships.
+    /// The member and the resume point of a socket of one group, until it opens.
+    initial: Option<Box<(Member, ResumePoint)>>,
+    /// Groups that the client has unsubscribed from, with the ids of the memberships.
     unsubscribed: BTreeMap<Arc<str>, i64>,
-    /// When there is something to do by the clock in one of the groups.
+    /// The time at which something is due in one of the groups.
     next_timer: Option<Instant>,
 }
 
 impl<'a> RichProtocol<'a> {
-    /// A socket of one group.
-    pub fn for_group(member: &Member, channels: &'a Channels, entry: ResumePoint) -> Self {
+    /// The protocol of a socket of one group. The parameters are boxed, because only the opening socket needs them.
+    pub fn for_group(initial: Box<(Member, ResumePoint)>, channels: &'a Channels) -> Self {
+        let member = &initial.0;
         let mut rich = Self::new(member.actor.clone(), &member.display_name, channels);
         rich.scope = SocketScope::OneGroup;
         rich.single_group = member.group_name.clone();
-        rich.resume_point = Some(Box::new(entry));
-        rich.groups_by_slot = vec![Some(GroupState::new(member.clone()))];
+        rich.initial = Some(initial);
         rich
     }
 
-    /// A socket of as many groups as it asks for.
+    /// The protocol of a socket of as many groups as the client requests.
     pub fn for_groups(user: &users::Model, channels: &'a Channels) -> Self {
         Self::new(Actor::from_user(user), &user.name, channels)
     }
 
-    fn new(actor: Actor, name: &str, channels: &'a Channels) -> Self {
+    fn new(actor: Actor, display_name: &str, channels: &'a Channels) -> Self {
         Self {
             channels,
             actor,
-            display_name: name.into(),
+            display_name: display_name.into(),
             scope: SocketScope::ManyGroups,
             single_group: "".into(),
-            resume_point: None,
-            groups_by_slot: Vec::new(),
+            initial: None,
             unsubscribed: BTreeMap::new(),
             next_timer: None,
         }
@@ -114,7 +117,7 @@ impl<'a> RichProtocol<'a> {
         .encode()
     }
 
-    /// Groups that the socket may have.
+    /// The number of groups that the socket may be subscribed to.
     fn max_groups(&self) -> usize {
         match self.scope {
             SocketScope::ManyGroups => MAX_GROUPS_PER_SOCKET,
@@ -122,47 +125,23 @@ impl<'a> RichProtocol<'a> {
         }
     }
 
-    /// How many it may still take.
-    fn remaining_slots(&self) -> usize {
-        self.max_groups()
-            .saturating_sub(self.groups_by_slot.iter().flatten().count())
-    }
-
-    fn slot_of(&self, group: &str) -> Option<usize> {
-        self.groups_by_slot.iter().position(|joined| {
-            joined
-                .as_ref()
-                .is_some_and(|joined| *joined.member.group_name == *group)
-        })
-    }
-
-    fn group_state_mut(&mut self, group: &str) -> Option<&mut GroupState> {
-        let number = self.slot_of(group)?;
-        self.groups_by_slot.get_mut(number)?.as_mut()
-    }
-
-    fn set_group_state(&mut self, number: usize, joined: GroupState) {
-        if self.groups_by_slot.len() <= number {
-            self.groups_by_slot.resize_with(number + 1, || None);
-        }
-        if let Some(place) = self.groups_by_slot.get_mut(number) {
-            *place = Some(joined);
-        }
+    /// The number of groups that the socket may still subscribe to.
+    fn remaining_slots(&self, subscriptions: &RichSubscriptions<'a>) -> usize {
+        self.max_groups().saturating_sub(subscriptions.len())
     }
 
     fn mark_read(
         &mut self,
         group: &str,
         seq: i64,
-        places: &mut Subscriptions,
+        subscriptions: &mut RichSubscriptions<'a>,
     ) -> Option<Utf8Bytes> {
-        let (channels, number) = (self.channels, self.slot_of(group));
-        let place = number.and_then(|number| places.get_mut(number));
-        let (Some(joined), Some(place)) = (self.group_state_mut(group), place) else {
+        let Some(subscription) = subscriptions.of_group_mut(group) else {
             return Some(not_subscribed(None));
         };
-        joined.mark_read(seq, place.room_last_seq(), channels);
-        self.next_timer = self.earliest_timer();
+        let room_last_seq = subscription.room_last_seq();
+        subscription.state.mark_read(seq, room_last_seq);
+        self.next_timer = earliest_timer(subscriptions);
         None
     }
 
@@ -170,89 +149,78 @@ impl<'a> RichProtocol<'a> {
         &mut self,
         group: &str,
         on: bool,
-        places: &mut Subscriptions,
+        subscriptions: &mut RichSubscriptions<'a>,
     ) -> Option<Utf8Bytes> {
-        let channels = self.channels;
-        let place = self
-            .slot_of(group)
-            .and_then(|number| places.get_mut(number));
-        let is_lost = place.is_none_or(|place| place.close_reason().is_some());
-        let Some(joined) = self.group_state_mut(group).filter(|_| !is_lost) else {
+        let subscription = subscriptions.of_group_mut(group);
+        let Some(subscription) = subscription.filter(|it| it.close_reason().is_none()) else {
             return Some(not_subscribed(None));
         };
-        joined.set_typing(on, channels);
-        self.next_timer = self.earliest_timer();
+        subscription.state.set_typing(on);
+        self.next_timer = earliest_timer(subscriptions);
         None
     }
 
-    fn earliest_timer(&self) -> Option<Instant> {
-        self.groups_by_slot
-            .iter()
-            .flatten()
-            .filter_map(GroupState::next_timer)
-            .min()
-    }
-
-    /// Begins to make a change.
+    /// Gives a command to the writer.
     async fn submit_command(
-        &mut self,
+        &self,
         id: i64,
         group: &str,
         cid: Option<String>,
-        what: CommandKind,
+        kind: CommandKind,
+        subscriptions: &mut RichSubscriptions<'a>,
     ) -> CommandReply {
-        let channels = self.channels;
-        let Some(joined) = self.group_state_mut(group) else {
+        let Some(subscription) = subscriptions.of_group_mut(group) else {
             return CommandReply::Ready(not_subscribed(Some(id)));
         };
-        let member = &joined.member;
-        if let Err(wait) = channels.check_send_rate(member.actor.id) {
-            return CommandReply::Ready(
-                Frame::Error(ErrorReply::rate_limited(wait).with_id(Some(id))).encode(),
-            );
+        let state = &mut subscription.state;
+        if let Err(rate_limited) = self.channels.check_send_rate(state.member.actor.id) {
+            let error = ErrorReply::rate_limited(rate_limited).with_id(Some(id));
+            return CommandReply::Ready(Frame::Error(error).encode());
         }
-        let (group, change) = (member.group_name.clone(), member.command(cid.clone(), what));
-        if let CommandKind::Send { .. } = change.kind {
-            joined.set_typing(false, channels);
+        if let CommandKind::Send { .. } = kind {
+            state.set_typing(false);
         }
-        let begun = channels.writer.submit(group, change).await;
+        let member = &state.member;
+        let (group, command) = (member.group_name.clone(), member.command(cid.clone(), kind));
+        let pending_result = self.channels.writer.submit(group, command).await;
         CommandReply::Pending {
             id,
             cid,
-            pending_result: begun,
+            pending_result,
         }
     }
 
-    /// Does what a frame asks for that is no change, and gives the replies.
+    /// Handles a request, and returns the replies.
+    ///
+    /// # Errors
+    /// The reason to close the socket.
     async fn handle_request(
         &mut self,
         request: Request,
-        places: &mut Subscriptions,
+        subscriptions: &mut RichSubscriptions<'a>,
     ) -> Result<Vec<Utf8Bytes>, CloseReason> {
         let reply = match request {
-            Request::Read { group, seq } => self.mark_read(&group, seq, places),
-            Request::Typing { group, on } => self.set_typing(&group, on, places),
-            Request::Invalid(fault) => Some(Frame::Error(fault).encode()),
+            Request::Read { group, seq } => self.mark_read(&group, seq, subscriptions),
+            Request::Typing { group, on } => self.set_typing(&group, on, subscriptions),
+            Request::Invalid(error) => Some(Frame::Error(error).encode()),
             Request::Action { id, ask } => Some(match ask {
-                Action::Command {
-                    group,
-                    cid,
-                    kind: what,
-                } => {
-                    self.submit_command(id, &group, cid, what)
+                Action::Command { group, cid, kind } => {
+                    self.submit_command(id, &group, cid, kind, subscriptions)
                         .await
                         .into_frame()
                         .await
                 }
                 Action::Subscribe { epoch, groups } => {
-                    return Box::pin(self.handle_sub(id, epoch, &groups, places)).await;
+                    return Box::pin(self.handle_sub(id, epoch, &groups, subscriptions)).await;
                 }
-                Action::Unsubscribe { groups } => match self.handle_unsub(id, &groups, places) {
-                    Ok(reply) => reply,
-                    Err(fault) => Frame::Error(fault.with_id(Some(id))).encode(),
-                },
+                Action::Unsubscribe { groups } => {
+                    match self.handle_unsub(id, &groups, subscriptions) {
+                        Ok(reply) => reply,
+                        Err(error) => Frame::Error(error.with_id(Some(id))).encode(),
+                    }
+                }
                 Action::Authenticate { token } => {
-                    Box::pin(self.handle_auth(id, token.as_deref(), places)).await?
+                    Box::pin(self.handle_auth(id, token.as_deref(), subscriptions)).await?
                 }
             }),
         };
@@ -260,10 +228,17 @@ impl<'a> RichProtocol<'a> {
     }
 }
 
-/// The reply to what asks for a change.
+fn earliest_timer(subscriptions: &mut RichSubscriptions<'_>) -> Option<Instant> {
+    let subscriptions = subscriptions.iter_mut();
+    subscriptions
+        .filter_map(|subscription| subscription.state.next_timer())
+        .min()
+}
+
+/// The reply to a command.
 enum CommandReply {
     Ready(Utf8Bytes),
-    /// Once it is made.
+    /// The command is with the writer.
     Pending {
         id: i64,
         cid: Option<String>,
@@ -272,16 +247,17 @@ enum CommandReply {
 }
 
 impl CommandReply {
+    /// Waits for the outcome, and returns the reply.
     async fn into_frame(self) -> Utf8Bytes {
-        let (id, cid, begun) = match self {
+        let (id, cid, pending_result) = match self {
             Self::Ready(frame) => return frame,
             Self::Pending {
                 id,
                 cid,
-                pending_result: begun,
-            } => (id, cid, begun),
+                pending_result,
+            } => (id, cid, pending_result),
         };
-        let outcome = async { begun?.outcome().await };
+        let outcome = async { pending_result?.outcome().await };
         match outcome.await {
             Ok(Ok(stored)) => Frame::Ok(OkReply {
                 id,
@@ -295,136 +271,130 @@ impl CommandReply {
             Ok(Err(Rejection::RateLimited(wait))) => {
                 Frame::Error(ErrorReply::rate_limited(RateLimited(wait)).with_id(Some(id))).encode()
             }
-            Ok(Err(refusal)) => {
-                let message = refusal.to_string();
-                let fault = ErrorReply::new(refusal.code(), &message).with_id(Some(id));
-                let field = refusal.field();
-                Frame::Error(ErrorReply { field, ..fault }).encode()
+            Ok(Err(rejection)) => {
+                let message = rejection.to_string();
+                let error = ErrorReply::new(rejection.code(), &message).with_id(Some(id));
+                let field = rejection.field();
+                Frame::Error(ErrorReply { field, ..error }).encode()
             }
             Err(_) => Frame::Error(ErrorReply::unavailable().with_id(Some(id))).encode(),
         }
     }
 }
 
-/// Waits for the replies that are due.
-async fn collect_replies(due: &mut Vec<CommandReply>, heard: &mut FrameResults) {
-    for reply in due.drain(..) {
-        heard.replies.push(reply.into_frame().await);
+/// Waits for the replies to the submitted commands.
+async fn collect_replies(pending: &mut Vec<CommandReply>, results: &mut FrameResults) {
+    for reply in pending.drain(..) {
+        results.replies.push(reply.into_frame().await);
     }
 }
 
-impl Drop for RichProtocol<'_> {
-    fn drop(&mut self) {
-        for joined in self.groups_by_slot.iter_mut().flatten() {
-            joined.finish(self.channels);
-        }
-    }
-}
+impl<'a> SocketProtocol for RichProtocol<'a> {
+    type GroupState = GroupState<'a>;
 
-impl SocketProtocol for RichProtocol<'_> {
     const CLOSES_ON_FLOOD: bool = true;
 
     const MAX_FRAMES_PER_BATCH: usize = 64;
 
-    fn on_open(&mut self, places: &mut Subscriptions) -> Vec<Utf8Bytes> {
-        let (channels, entry) = (self.channels, self.resume_point.take().unwrap_or_default());
-        let mut frames = vec![self.hello_frame(&places.session())];
-        for (number, joined) in self.groups_by_slot.iter_mut().enumerate() {
-            if let (Some(joined), Some(place)) = (joined, places.get_mut(number)) {
-                frames.extend(joined.subscribe(&entry, place, channels));
+    async fn on_open(&mut self, subscriptions: &mut RichSubscriptions<'a>) -> Vec<Utf8Bytes> {
+        let channels = self.channels;
+        let initial = self.initial.take();
+        if let Some(initial) = &initial {
+            let members = slice::from_ref(&initial.0);
+            subscriptions
+                .join(members, |member| GroupState::new(member.clone(), channels))
+                .await;
+        }
+        let mut frames = vec![self.hello_frame(&subscriptions.session())];
+        if let Some(initial) = initial {
+            for subscription in subscriptions.iter_mut() {
+                frames.extend(resume(subscription, &initial.1, channels));
             }
         }
         frames
     }
 
-    async fn on_frames(&mut self, texts: &[Utf8Bytes], places: &mut Subscriptions) -> FrameResults {
-        let mut heard = FrameResults::default();
-        let mut due = Vec::new();
+    async fn on_frames(
+        &mut self,
+        texts: &[Utf8Bytes],
+        subscriptions: &mut RichSubscriptions<'a>,
+    ) -> FrameResults {
+        let mut results = FrameResults::default();
+        let mut pending = Vec::new();
         for text in texts {
             let request = match Request::parse(text) {
                 Some(Request::Action {
                     id,
-                    ask:
-                        Action::Command {
-                            group,
-                            cid,
-                            kind: what,
-                        },
+                    ask: Action::Command { group, cid, kind },
                 }) => {
-                    due.push(self.submit_command(id, &group, cid, what).await);
+                    let reply = self.submit_command(id, &group, cid, kind, subscriptions);
+                    pending.push(reply.await);
                     continue;
                 }
                 request => request,
             };
-            // All else may depend on what was asked for before it.
-            collect_replies(&mut due, &mut heard).await;
-            let done = match request {
-                Some(request) => self.handle_request(request, places).await,
+            // Every other request may depend on the commands before it.
+            collect_replies(&mut pending, &mut results).await;
+            let handled = match request {
+                Some(request) => self.handle_request(request, subscriptions).await,
                 None => Err(CloseReason::InvalidJson),
             };
-            match done {
-                Ok(replies) => heard.replies.extend(replies),
+            match handled {
+                Ok(replies) => results.replies.extend(replies),
                 Err(reason) => {
-                    heard.close_reason = Some(reason);
-                    return heard;
+                    results.close_reason = Some(reason);
+                    return results;
                 }
             }
         }
-        collect_replies(&mut due, &mut heard).await;
-        heard
+        collect_replies(&mut pending, &mut results).await;
+        results
+    }
+
+    fn encode(
+        &mut self,
+        subscription: &mut Subscription<GroupState<'a>>,
+        events: &[Arc<EncodedEvent>],
+        frames: &mut Vec<Utf8Bytes>,
+    ) {
+        frames.extend(events.iter().map(|event| event.frame()));
+        if let Some(seq) = subscription.take_sync() {
+            let group = subscription.group();
+            frames.push(Frame::Sync { group, seq }.encode());
+        }
+    }
+
+    fn close_frame(&self, reason: CloseReason) -> Option<Utf8Bytes> {
+        Some(Frame::Bye(reason.into()).encode())
+    }
+
+    fn on_timer(&mut self, subscriptions: &mut RichSubscriptions<'a>) -> Option<Instant> {
+        if let Some(due) = self.next_timer
+            && let now = Instant::now()
+            && due <= now
+        {
+            for subscription in subscriptions.iter_mut() {
+                subscription.state.on_timer(now);
+            }
+            self.next_timer = earliest_timer(subscriptions);
+        }
+        self.next_timer
     }
 
     async fn on_groups_joined(
         &mut self,
         groups: Vec<Arc<str>>,
-        places: &mut Subscriptions,
+        subscriptions: &mut RichSubscriptions<'a>,
     ) -> Vec<Utf8Bytes> {
-        self.subscribe_joined_groups(groups, places).await
-    }
-
-    fn event_frame(&mut self, _: usize, told: &EncodedEvent) -> Option<Utf8Bytes> {
-        Some(told.frame())
-    }
-
-    fn on_delivered(&mut self, place: usize, seq: i64) -> Option<Utf8Bytes> {
-        self.groups_by_slot
-            .get_mut(place)?
-            .as_mut()?
-            .on_delivered(seq)
-    }
-
-    fn can_write_direct(&self, place: usize) -> bool {
-        let joined = self.groups_by_slot.get(place).and_then(Option::as_ref);
-        joined.is_some_and(GroupState::is_live)
-    }
-
-    fn needs_filtering(&self) -> bool {
-        false
+        self.subscribe_joined_groups(groups, subscriptions).await
     }
 
     fn on_subscription_lost(
         &mut self,
-        place: usize,
+        subscription: Subscription<GroupState<'a>>,
         reason: CloseReason,
-    ) -> Result<Option<Utf8Bytes>, CloseReason> {
-        self.drop_lost_group(place, reason)
-    }
-
-    fn next_timer(&self) -> Option<Instant> {
-        self.next_timer
-    }
-
-    fn on_timer(&mut self) {
-        let now = Instant::now();
-        if self.next_timer.is_some_and(|due| due <= now) {
-            for joined in self.groups_by_slot.iter_mut().flatten() {
-                joined.on_timer(now, self.channels);
-            }
-            self.next_timer = self.earliest_timer();
-        }
-    }
-
-    fn bye_frame(&self, reason: CloseReason) -> Option<Utf8Bytes> {
-        Some(Frame::Bye(reason.into()).encode())
+    ) -> Option<Utf8Bytes> {
+        let error = ErrorReply::subscription_lost(subscription.group(), reason);
+        Some(Frame::Error(error).encode())
     }
 }

@@ -1,102 +1,113 @@
-//! Which groups a rich socket is told of: what it asks for, what it gains, and what it loses.
+//! The groups of a rich socket: `sub` and `unsub` requests, new memberships, and lost subscriptions.
 
 use std::{collections::HashSet, sync::Arc};
 
 use axum::extract::ws::Utf8Bytes;
 
-use super::{super::LOG_READ_RETRY_DELAY, ResumePoint, RichProtocol, group_state::GroupState};
+use super::{
+    super::LOG_READ_RETRY_DELAY, ResumePoint, RichProtocol, RichSubscriptions,
+    group_state::GroupState,
+};
 use crate::channels::{
-    Member,
-    hub::{SocketScope, Subscriptions},
+    Channels, Member,
+    delivery::{SocketScope, Subscription},
+    presence::OnlineUsers,
     protocol::{
         CloseReason,
         request::GroupPosition,
-        rich::{ErrorReply, FailedGroup, Frame, OkReply},
+        rich::{ErrorReply, FailedGroup, Frame, GroupFrame, OkReply, ReplayMode, ResetReason},
     },
 };
 
-impl RichProtocol<'_> {
-    /// Begins to tell of groups, or begins anew.
+impl<'a> RichProtocol<'a> {
+    /// Subscribes to groups, or resumes them at another position.
     ///
     /// # Errors
-    /// Where the socket's only group is lost.
+    /// The reason to close the socket: its only group is lost.
     pub(super) async fn handle_sub(
         &mut self,
         id: i64,
         epoch: Option<String>,
-        asked: &[GroupPosition],
-        places: &mut Subscriptions,
+        positions: &[GroupPosition],
+        subscriptions: &mut RichSubscriptions<'a>,
     ) -> Result<Vec<Utf8Bytes>, CloseReason> {
-        if let Err(fault) = self.check_sub(asked) {
-            return Ok(vec![Frame::Error(fault.with_id(Some(id))).encode()]);
+        if let Err(error) = self.check_sub(positions, subscriptions) {
+            return Ok(vec![Frame::Error(error.with_id(Some(id))).encode()]);
         }
-        let names: Vec<&str> = asked.iter().map(|place| &*place.group).collect();
-        // Since the socket was opened much may have changed.
-        let found = self.channels.hub.load_members(self.actor.id, &names);
+        let names: Vec<&str> = positions.iter().map(|position| &*position.group).collect();
+        // The memberships may have changed since the socket was opened.
+        let found = self.channels.hub.members.load(self.actor.id, &names);
         let members = match found.await {
             Ok(members) => members,
             Err(error) => {
-                tracing::warn!(%error, user = self.actor.id, "a member could not be looked up");
-                let fault = ErrorReply::unavailable().with_id(Some(id));
-                return Ok(vec![Frame::Error(fault).encode()]);
+                tracing::warn!(%error, user = self.actor.id, "a member could not be read");
+                let error = ErrorReply::unavailable().with_id(Some(id));
+                return Ok(vec![Frame::Error(error).encode()]);
             }
         };
         if members.is_empty() && self.scope == SocketScope::OneGroup {
             return Err(CloseReason::NotMember);
         }
         let is_member = |name: &&&str| members.iter().any(|member| *member.group_name == ***name);
-        let refused: Vec<_> = names.iter().filter(|name| !is_member(name)).collect();
-        for name in &refused {
-            self.remove_group(name, places);
+        let failed: Vec<_> = names.iter().filter(|name| !is_member(name)).collect();
+        for name in &failed {
+            subscriptions.take_group(name);
         }
         if members.is_empty() {
-            let fault = ErrorReply::new("not_member", "You are a member of none of these groups.");
+            let error = ErrorReply::new("not_member", "You are a member of none of these groups.");
             return Ok(vec![
-                Frame::Error(fault.with_field("groups").with_id(Some(id))).encode(),
+                Frame::Error(error.with_field("groups").with_id(Some(id))).encode(),
             ]);
         }
-        let refused = refused.iter().map(|name| FailedGroup::not_member(name));
+        let failed = failed.iter().map(|name| FailedGroup::not_member(name));
         let mut frames = vec![
             Frame::Ok(OkReply {
                 id,
-                refused: refused.collect(),
+                refused: failed.collect(),
                 ..OkReply::default()
             })
             .encode(),
         ];
-        let (here, new) = members
+        let (subscribed, new) = members
             .into_iter()
-            .partition::<Vec<_>, _>(|member| self.is_subscribed(member, places));
+            .partition::<Vec<_>, _>(|member| is_subscribed(member, subscriptions));
         for member in &new {
-            self.remove_group(&member.group_name, places);
+            // A subscription by an earlier membership.
+            subscriptions.take_group(&member.group_name);
         }
-        for member in here {
-            self.refresh_member(member, places).await;
+        for member in subscribed {
+            if let Some(subscription) = subscriptions.of_group_mut(&member.group_name) {
+                subscription.catch_up(member.head).await;
+                subscription.state.member = member;
+            }
         }
-        self.add_groups(new, places).await;
-        for place in asked {
-            let entry = ResumePoint {
-                after: place.after,
+        self.add_groups(&new, subscriptions).await;
+        for position in positions {
+            let resume_point = ResumePoint {
+                after: position.after,
                 epoch: epoch.clone(),
             };
-            frames.extend(self.resume_group(&place.group, &entry, places));
+            // Groups that have failed have no subscription.
+            if let Some(subscription) = subscriptions.of_group_mut(&position.group) {
+                frames.extend(resume(subscription, &resume_point, self.channels));
+            }
         }
         Ok(frames)
     }
 
-    /// Tells of groups no more.
+    /// Unsubscribes from groups, and returns the reply.
     pub(super) fn handle_unsub(
         &mut self,
         id: i64,
         groups: &[String],
-        places: &mut Subscriptions,
+        subscriptions: &mut RichSubscriptions<'a>,
     ) -> Result<Utf8Bytes, ErrorReply<'static>> {
         self.check_group_request(groups.len())?;
         for group in groups {
-            if let Some(joined) = self.remove_group(group, places) {
-                let member = joined.member;
+            if let Some(subscription) = subscriptions.take_group(group) {
+                let member = &subscription.state.member;
                 self.unsubscribed
-                    .insert(member.group_name, member.membership_id);
+                    .insert(member.group_name.clone(), member.membership_id);
             }
         }
         Ok(Frame::Ok(OkReply {
@@ -106,20 +117,20 @@ impl RichProtocol<'_> {
         .encode())
     }
 
-    /// Begins to tell of groups that the user has become a member of.
+    /// Subscribes to groups that the user has become a member of, and returns their frames.
     pub(super) async fn subscribe_joined_groups(
         &mut self,
         groups: Vec<Arc<str>>,
-        places: &mut Subscriptions,
+        subscriptions: &mut RichSubscriptions<'a>,
     ) -> Vec<Utf8Bytes> {
         let names: HashSet<&str> = groups.iter().map(|group| &**group).collect();
         let names: Vec<_> = names.into_iter().collect();
-        let found = self.channels.hub.load_members(self.actor.id, &names);
+        let found = self.channels.hub.members.load(self.actor.id, &names);
         let members = match found.await {
             Ok(members) => members,
             Err(error) => {
-                tracing::warn!(%error, user = self.actor.id, "a new membership could not be looked up; trying again");
-                places.retry_new_groups(LOG_READ_RETRY_DELAY, groups);
+                tracing::warn!(%error, user = self.actor.id, "a new membership could not be read; trying again");
+                subscriptions.retry_new_groups(LOG_READ_RETRY_DELAY, groups);
                 return Vec::new();
             }
         };
@@ -127,54 +138,29 @@ impl RichProtocol<'_> {
             self.unsubscribed.get(&member.group_name) != Some(&member.membership_id)
         };
         let mut members: Vec<_> = members.into_iter().filter(is_wanted).collect();
-        members.retain(|member| !self.is_subscribed(member, places));
-        // Those that take no place more come first.
-        members.sort_by_key(|member| self.slot_of(&member.group_name).is_none());
+        members.retain(|member| !is_subscribed(member, subscriptions));
+        // First the groups that are subscribed by an earlier membership, which need no further slot.
+        members.sort_by_key(|member| !subscriptions.contains(&member.group_name));
         for member in &members {
-            self.remove_group(&member.group_name, places);
+            subscriptions.take_group(&member.group_name);
         }
-        members.truncate(self.remaining_slots());
-        // From how they came in; or, where they have read more of it, from there.
-        let places_in: Vec<_> = members
-            .iter()
-            .map(|member| (member.group_name.clone(), (member.read_seq - 1).max(0)))
-            .collect();
-        self.add_groups(members, places).await;
+        members.truncate(self.remaining_slots(subscriptions));
+        self.add_groups(&members, subscriptions).await;
         let mut frames = Vec::new();
-        for (group, after) in places_in {
-            let entry = ResumePoint {
-                after: Some(after),
+        for member in &members {
+            // From the event by which the user became a member, or from a later read position.
+            let resume_point = ResumePoint {
+                after: Some((member.read_seq - 1).max(0)),
                 epoch: None,
             };
-            frames.extend(self.resume_group(&group, &entry, places));
+            if let Some(subscription) = subscriptions.of_group_mut(&member.group_name) {
+                frames.extend(resume(subscription, &resume_point, self.channels));
+            }
         }
         frames
     }
 
-    /// Forgets a place that was lost.
-    ///
-    /// # Errors
-    /// With the reason, where the socket has no others.
-    pub(super) fn drop_lost_group(
-        &mut self,
-        number: usize,
-        reason: CloseReason,
-    ) -> Result<Option<Utf8Bytes>, CloseReason> {
-        if self.scope == SocketScope::OneGroup {
-            return Err(reason);
-        }
-        let joined = self.groups_by_slot.get_mut(number).and_then(Option::take);
-        Ok(joined.map(|mut joined| {
-            joined.finish(self.channels);
-            Frame::Error(ErrorReply::subscription_lost(
-                &joined.member.group_name,
-                reason,
-            ))
-            .encode()
-        }))
-    }
-
-    /// Takes a request about so many groups for one of those that the user may make.
+    /// Checks a request about this many groups against the limits.
     fn check_group_request(&self, groups: usize) -> Result<(), ErrorReply<'static>> {
         if groups > self.max_groups() {
             return Err(too_many_groups());
@@ -184,16 +170,22 @@ impl RichProtocol<'_> {
             .map_err(ErrorReply::rate_limited)
     }
 
-    fn check_sub(&self, asked: &[GroupPosition]) -> Result<(), ErrorReply<'static>> {
-        if asked.is_empty() {
+    fn check_sub(
+        &self,
+        positions: &[GroupPosition],
+        subscriptions: &RichSubscriptions<'a>,
+    ) -> Result<(), ErrorReply<'static>> {
+        if positions.is_empty() {
             return Err(ErrorReply::invalid("groups", "At least one."));
         }
-        let names: HashSet<_> = asked.iter().map(|place| &place.group).collect();
-        if names.len() < asked.len() {
+        let names: HashSet<_> = positions.iter().map(|position| &position.group).collect();
+        if names.len() < positions.len() {
             return Err(ErrorReply::invalid("groups", "Each group once."));
         }
         if self.scope == SocketScope::OneGroup
-            && asked.iter().any(|place| *place.group != *self.single_group)
+            && positions
+                .iter()
+                .any(|position| *position.group != *self.single_group)
         {
             return Err(ErrorReply::new(
                 "not_member",
@@ -201,75 +193,109 @@ impl RichProtocol<'_> {
             )
             .with_field("groups"));
         }
-        let new = asked
+        let new = positions
             .iter()
-            .filter(|place| self.slot_of(&place.group).is_none());
-        if new.count() > self.remaining_slots() {
+            .filter(|position| !subscriptions.contains(&position.group));
+        if new.count() > self.remaining_slots(subscriptions) {
             return Err(too_many_groups());
         }
-        self.check_group_request(asked.len())?;
-        // One request of many groups costs the database as much as many of one.
+        self.check_group_request(positions.len())?;
+        // A request for many groups costs the database as much as many requests for one group.
         self.channels
-            .check_subscribe_rate(self.actor.id, asked.len())
+            .check_subscribe_rate(self.actor.id, positions.len())
             .map_err(ErrorReply::rate_limited)
     }
 
-    /// Whether the socket has a place by this very membership, which it has not lost.
-    fn is_subscribed(&self, member: &Member, places: &mut Subscriptions) -> bool {
-        let Some(number) = self.slot_of(&member.group_name) else {
-            return false;
-        };
-        let joined = self.groups_by_slot.get(number).and_then(Option::as_ref);
-        let is_same =
-            joined.is_some_and(|joined| joined.member.membership_id == member.membership_id);
-        is_same
-            && places
-                .get_mut(number)
-                .is_some_and(|place| place.close_reason().is_none())
-    }
-
-    async fn refresh_member(&mut self, member: Member, places: &mut Subscriptions) {
-        let Some(number) = self.slot_of(&member.group_name) else {
-            return;
-        };
-        if let Some(place) = places.get_mut(number) {
-            place.catch_up(member.head).await;
-        }
-        if let Some(joined) = self.groups_by_slot.get_mut(number).and_then(Option::as_mut) {
-            joined.member = member;
-        }
-    }
-
-    async fn add_groups(&mut self, members: Vec<Member>, places: &mut Subscriptions) {
-        let numbers = places.join(&members).await;
-        for (member, number) in members.into_iter().zip(numbers) {
-            self.unsubscribed.remove(&member.group_name);
-            self.set_group_state(number, GroupState::new(member));
-        }
-    }
-
-    fn resume_group(
-        &mut self,
-        group: &str,
-        entry: &ResumePoint,
-        places: &mut Subscriptions,
-    ) -> Vec<Utf8Bytes> {
+    async fn add_groups(&mut self, members: &[Member], subscriptions: &mut RichSubscriptions<'a>) {
         let channels = self.channels;
-        let number = self.slot_of(group);
-        let place = number.and_then(|number| places.get_mut(number));
-        match (self.group_state_mut(group), place) {
-            (Some(joined), Some(place)) => joined.subscribe(entry, place, channels),
-            // Not one of those that were asked for, or not any more.
-            _ => Vec::new(),
+        subscriptions
+            .join(members, |member| GroupState::new(member.clone(), channels))
+            .await;
+        for member in members {
+            self.unsubscribed.remove(&member.group_name);
         }
     }
+}
 
-    fn remove_group(&mut self, group: &str, places: &mut Subscriptions) -> Option<GroupState> {
-        let number = self.slot_of(group)?;
-        places.leave(number);
-        let mut joined = self.groups_by_slot.get_mut(number)?.take()?;
-        joined.finish(self.channels);
-        Some(joined)
+/// Returns `true` if the socket is subscribed by this membership, and the subscription is not lost.
+fn is_subscribed(member: &Member, subscriptions: &mut RichSubscriptions<'_>) -> bool {
+    subscriptions
+        .of_group_mut(&member.group_name)
+        .is_some_and(|subscription| {
+            subscription.state.member.membership_id == member.membership_id
+                && subscription.close_reason().is_none()
+        })
+}
+
+/// Moves a subscription to the client's position, and returns its first frames. A position that cannot be replayed
+/// is reset to the head.
+pub(super) fn resume(
+    subscription: &mut Subscription<GroupState<'_>>,
+    resume_point: &ResumePoint,
+    channels: &Channels,
+) -> Vec<Utf8Bytes> {
+    // The socket is subscribed already, so it receives every event after this head. The unread count includes the
+    // events since the member was read.
+    let (head, read, unread) = subscription.read_state(&subscription.state.member);
+    let reset = resume_point
+        .after
+        .and_then(|after| reset_reason(after, resume_point, head, channels));
+    let mode = match (reset, resume_point.after) {
+        (Some(_), _) => ReplayMode::Reset,
+        (None, Some(_)) => ReplayMode::Replay,
+        (None, None) => ReplayMode::Live,
+    };
+    let after = resume_point.after.filter(|_| reset.is_none());
+    subscription.resume(after.unwrap_or(head), head);
+    let online_users = subscription.online_users();
+    let (online, online_count) = match &online_users {
+        OnlineUsers::Names(names) => (Some(&**names), None),
+        OnlineUsers::Count(count) => (None, Some(*count)),
+    };
+    let member = &subscription.state.member;
+    let group = &*member.group_name;
+    let group_frame = Frame::Group(GroupFrame {
+        group,
+        title: member.title.as_deref(),
+        role: member.role.as_str(),
+        head,
+        floor: 0,
+        read,
+        unread,
+        online,
+        online_count,
+        mode,
+    });
+    let reset_frame = reset.map(|reason| Frame::Reset {
+        group,
+        reason,
+        head,
+    });
+    std::iter::once(group_frame)
+        .chain(reset_frame)
+        .map(|frame| frame.encode())
+        .collect()
+}
+
+fn reset_reason(
+    after: i64,
+    resume_point: &ResumePoint,
+    head: i64,
+    channels: &Channels,
+) -> Option<ResetReason> {
+    let limit = i64::from(channels.settings.channels.replay_limit);
+    if resume_point
+        .epoch
+        .as_ref()
+        .is_some_and(|epoch| **epoch != channels.hub.epoch().name)
+    {
+        Some(ResetReason::Epoch)
+    } else if after > head {
+        Some(ResetReason::Ahead)
+    } else if head - after > limit {
+        Some(ResetReason::TooFar)
+    } else {
+        None
     }
 }
 
@@ -277,8 +303,9 @@ fn too_many_groups() -> ErrorReply<'static> {
     ErrorReply::new("limit_exceeded", "More groups than `limits.groups`.").with_field("groups")
 }
 
-/// A group of strangers and one that does not exist answer alike.
+/// The reply to a request about a group without a subscription. A group of others and a missing group get the same
+/// reply.
 pub(super) fn not_subscribed(id: Option<i64>) -> Utf8Bytes {
-    let fault = ErrorReply::new("not_member", "This socket is not subscribed to this group.");
-    Frame::Error(fault.with_field("group").with_id(id)).encode()
+    let error = ErrorReply::new("not_member", "This socket is not subscribed to this group.");
+    Frame::Error(error.with_field("group").with_id(id)).encode()
 }

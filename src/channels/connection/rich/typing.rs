@@ -1,45 +1,45 @@
-//! Whether a peer types, as far as others are told of it. No I/O.
+//! Whether a client types in a group, as the other sockets know it. No I/O.
 
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// Others are told again that somebody types after this, and not more often. Clients say so every 3 s, and the
-/// other nodes forget it after 5.5 s.
+/// The shortest time between two broadcasts that a user types. Clients send typing every 3 s, and nodes forget a
+/// typing user after 5.5 s.
 const BROADCAST_INTERVAL: Duration = Duration::from_millis(2500);
 
-/// Who has not said so again by then does not type any more.
+/// The time after which a client that has sent no further typing counts as stopped.
 const TYPING_TIMEOUT: Duration = Duration::from_secs(6);
 
-/// What others know, and since when.
+/// The typing of a client in one group.
 #[derive(Debug, Default)]
 pub(super) struct TypingState {
-    /// When it ends, if it is on.
+    /// The end of the typing, while the client types.
     expires_at: Option<Instant>,
-    /// When others were last told that it is on.
+    /// The time of the last broadcast that the client types.
     last_broadcast: Option<Instant>,
 }
 
 impl TypingState {
-    /// When it ends by itself.
+    /// The time at which the typing ends by itself.
     pub fn expires_at(&self) -> Option<Instant> {
         self.expires_at
     }
 
-    /// Turns it on or off, and says whether others are to be told.
+    /// Starts or stops the typing. Returns `true` if the change must be broadcast.
     pub fn update(&mut self, on: bool, now: Instant) -> bool {
         if !on {
             return self.expires_at.take().is_some();
         }
-        let was_told_lately = self
+        let is_recent = self
             .last_broadcast
-            .is_some_and(|told| now < told + BROADCAST_INTERVAL);
-        if was_told_lately && self.expires_at.is_none() {
-            // On and off again and again: others have heard enough of it for now.
+            .is_some_and(|at| now < at + BROADCAST_INTERVAL);
+        if is_recent && self.expires_at.is_none() {
+            // A client that starts and stops again and again is broadcast no more often than one that types.
             return false;
         }
         self.expires_at = Some(now + TYPING_TIMEOUT);
-        if was_told_lately {
+        if is_recent {
             return false;
         }
         self.last_broadcast = Some(now);

@@ -1,23 +1,24 @@
-//! One group's order on this node: what comes out is each event once, in the order of the log,
-//! however it came in. No I/O.
+//! The order of one group's events on this node. No I/O.
+//!
+//! Events arrive in any order, some of them twice. The sequencer returns each event once, in the order of the log.
 
 use std::collections::BTreeMap;
 
-/// Events that may wait for a missing one. What is over is dropped: whoever heals the gap reads it
-/// from the log again.
+/// Events that may wait for a missing event. Further events are dropped: the gap repair reads them from the log.
 const MAX_AHEAD: usize = 256;
 
+/// A reorder buffer of events with consecutive numbers.
 pub struct Sequencer<T> {
-    /// The number of the last event that came out.
+    /// The seq of the last event that was returned.
     last_seq: i64,
-    /// What came before its turn.
+    /// The events that arrived before a missing event.
     ahead: BTreeMap<i64, T>,
-    /// The highest number that ever came, whether it was kept or not.
+    /// The highest seq that arrived, whether the event was kept or not.
     highest_seq: i64,
 }
 
 impl<T> Sequencer<T> {
-    /// An order in which `last` and all before it are taken as told.
+    /// Starts after an event: the event and all events before it count as returned.
     #[must_use]
     pub fn starting_after(last_seq: i64) -> Self {
         Self {
@@ -27,13 +28,14 @@ impl<T> Sequencer<T> {
         }
     }
 
+    /// The seq of the last event that was returned.
     #[must_use]
     pub fn last_seq(&self) -> i64 {
         self.last_seq
     }
 
-    /// Takes an event with its number, and gives what may be told now, it and those that waited for
-    /// it. What was told already, or waits already, is dropped.
+    /// Takes an event and returns the events that are next in order, with those that waited for it. Drops an event
+    /// that was returned or waits already.
     pub fn receive(&mut self, seq: i64, event: T) -> Vec<T> {
         self.highest_seq = self.highest_seq.max(seq);
         if seq > self.last_seq && (self.ahead.len() < MAX_AHEAD || seq == self.last_seq + 1) {
@@ -42,7 +44,7 @@ impl<T> Sequencer<T> {
         self.take_ready()
     }
 
-    /// Takes it from the log that no event up to and with this number is missing.
+    /// Skips to a seq, because the log shows that no event up to this seq is missing.
     pub fn advance_to(&mut self, seq: i64) {
         if seq > self.last_seq {
             self.last_seq = seq;
@@ -52,15 +54,15 @@ impl<T> Sequencer<T> {
     }
 
     fn take_ready(&mut self) -> Vec<T> {
-        let mut due = Vec::new();
+        let mut ready = Vec::new();
         while let Some(event) = self.ahead.remove(&(self.last_seq + 1)) {
             self.last_seq += 1;
-            due.push(event);
+            ready.push(event);
         }
-        due
+        ready
     }
 
-    /// Whether an event is missing.
+    /// Returns `true` while an event is missing.
     #[must_use]
     pub fn has_gap(&self) -> bool {
         self.highest_seq > self.last_seq

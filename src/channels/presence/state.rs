@@ -1,7 +1,7 @@
-//! Who is here in a group, on all nodes. No I/O.
+//! The presence of one group on all nodes. No I/O.
 //!
-//! Each node knows its own people by their sockets, and those of the others by what they say. A node
-//! that is not heard of any more takes all its people with it.
+//! Each node knows its own users by their sockets, and the users of other nodes by the messages of those nodes. The
+//! users of a node go offline when the node is no longer alive.
 
 use std::{
     collections::{BTreeSet, HashMap, HashSet},
@@ -9,19 +9,20 @@ use std::{
     time::Instant,
 };
 
-/// Who has come or gone, seen over all nodes.
+/// A user who went online or offline, seen over all nodes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PresenceChange {
     pub user: Arc<str>,
     pub is_online: bool,
 }
 
+/// The online users of a group.
 #[derive(Debug, Default)]
 pub struct Presence {
     local: HashMap<Arc<str>, LocalUser>,
-    /// By node.
+    /// The users of other nodes, by node.
     remote: HashMap<Arc<str>, HashSet<Arc<str>>>,
-    /// Nodes that were asked who is here and have not said it yet.
+    /// Nodes that were queried and have not answered.
     awaited_nodes: HashSet<Arc<str>>,
 }
 
@@ -29,57 +30,58 @@ pub struct Presence {
 #[derive(Debug, Default)]
 struct LocalUser {
     sockets: Vec<usize>,
-    /// When the last socket went. The user may be about to come back: a page that is loaded again
-    /// is no absence.
+    /// The time when the user's last socket closed. The user may reconnect soon: a reload of the page is not an
+    /// absence.
     left_at: Option<Instant>,
 }
 
 impl Presence {
-    /// A socket of a user comes. Gives the change, if it is one; and whether other nodes must hear
-    /// that the user is on this one.
+    /// Adds a socket of a user. Returns the change, if the user went online, and whether the user is new on this
+    /// node, so that the other nodes need a message.
     pub fn add_socket(&mut self, user: &Arc<str>, socket: usize) -> (Option<PresenceChange>, bool) {
         let was_online = self.is_online(user);
         let is_new = !self.local.contains_key(user);
-        let here = self.local.entry(user.clone()).or_default();
-        here.sockets.push(socket);
-        here.left_at = None;
+        let local = self.local.entry(user.clone()).or_default();
+        local.sockets.push(socket);
+        local.left_at = None;
         (self.change_since(user, was_online), is_new)
     }
 
-    /// A socket goes. Says whether it was the user's last on this node.
+    /// Removes a socket of a user. Returns `true` if it was the user's last socket on this node.
     pub fn remove_socket(&mut self, user: &str, socket: usize, now: Instant) -> bool {
-        let Some(here) = self.local.get_mut(user) else {
+        let Some(local) = self.local.get_mut(user) else {
             return false;
         };
-        let before = here.sockets.len();
-        here.sockets.retain(|other| *other != socket);
-        let is_last = here.sockets.is_empty() && before > 0;
+        let before = local.sockets.len();
+        local.sockets.retain(|other| *other != socket);
+        let is_last = local.sockets.is_empty() && before > 0;
         if is_last {
-            here.left_at = Some(now);
+            local.left_at = Some(now);
         }
         is_last
     }
 
-    /// A user who has gone at this time, and has not come back, is not on this node any more.
-    /// `None` where that is not so.
+    /// Removes a user from this node whose last socket closed at `left_at`, and who has not reconnected. Returns
+    /// `None` if the user has reconnected, else the change, if the user went offline.
     pub fn expire_user(
         &mut self,
         user: &Arc<str>,
-        gone: Instant,
+        left_at: Instant,
     ) -> Option<Option<PresenceChange>> {
-        if self.local.get(user)?.left_at != Some(gone) {
+        if self.local.get(user)?.left_at != Some(left_at) {
             return None;
         }
         self.remove_user(user)
     }
 
-    /// A user is not on this node any more, whatever sockets there are. `None` where there was none.
+    /// Removes a user from this node, whatever sockets the user has. Returns `None` if the user was not on this
+    /// node, else the change, if the user went offline.
     pub fn remove_user(&mut self, user: &Arc<str>) -> Option<Option<PresenceChange>> {
         self.local.remove(user)?;
         Some(self.change_since(user, true))
     }
 
-    /// Another node says who is there, all of them.
+    /// Replaces the users of another node. Returns the changes.
     pub fn apply_snapshot(
         &mut self,
         node: &Arc<str>,
@@ -92,10 +94,11 @@ impl Presence {
             let before = self.remote.insert(node.clone(), users.clone());
             before.unwrap_or_default()
         };
-        let came = users.difference(&before).map(|user| (user, true));
-        let went = before.difference(&users).map(|user| (user, false));
-        came.chain(went)
-            // Who is here by another node as well has neither come nor gone.
+        let added = users.difference(&before).map(|user| (user, true));
+        let removed = before.difference(&users).map(|user| (user, false));
+        added
+            .chain(removed)
+            // The state of a user who is online by another node as well does not change.
             .filter(|(user, _)| !self.is_online_except_on(user, node))
             .map(|(user, is_online)| PresenceChange {
                 user: user.clone(),
@@ -104,7 +107,7 @@ impl Presence {
             .collect()
     }
 
-    /// Another node says that a user is there now.
+    /// Adds a user of another node. Returns the change, if the user went online.
     pub fn set_online(&mut self, node: &Arc<str>, user: &Arc<str>) -> Option<PresenceChange> {
         let was_online = self.is_online(user);
         let users = self.remote.entry(node.clone()).or_default();
@@ -112,7 +115,7 @@ impl Presence {
         self.change_since(user, was_online)
     }
 
-    /// Another node says that a user is not there any more.
+    /// Removes a user of another node. Returns the change, if the user went offline.
     pub fn set_offline(&mut self, node: &Arc<str>, user: &Arc<str>) -> Option<PresenceChange> {
         let was_online = self.is_online(user);
         if let Some(users) = self.remote.get_mut(node) {
@@ -124,56 +127,58 @@ impl Presence {
         self.change_since(user, was_online)
     }
 
-    /// A node has gone, with all its people.
+    /// Removes a node with all its users. Returns the changes.
     pub fn remove_node(&mut self, node: &Arc<str>) -> Vec<PresenceChange> {
         self.apply_snapshot(node, HashSet::new())
     }
 
-    /// These nodes are to say who is there.
+    /// Sets the nodes whose answers are awaited.
     pub fn set_awaited_nodes(&mut self, nodes: impl IntoIterator<Item = Arc<str>>) {
         self.awaited_nodes = nodes.into_iter().collect();
     }
 
-    /// The nodes that have not said yet who is there.
+    /// The nodes that have not answered.
     #[must_use]
     pub fn awaited_nodes(&self) -> &HashSet<Arc<str>> {
         &self.awaited_nodes
     }
 
-    /// Those who are on this node.
+    /// The users on this node.
     pub fn local_users(&self) -> impl Iterator<Item = &Arc<str>> {
         self.local.keys()
     }
 
+    /// Returns `true` if no user is on this node.
     #[must_use]
     pub fn has_no_local_users(&self) -> bool {
         self.local.is_empty()
     }
 
+    /// Returns `true` if a user is on another node.
     #[must_use]
     pub fn has_remote_users(&self) -> bool {
         !self.remote.is_empty()
     }
 
-    /// Those who are here, on any node.
+    /// The online users of all nodes.
     #[must_use]
     pub fn online_users(&self) -> BTreeSet<&str> {
-        let elsewhere = self.remote.values().flatten();
+        let remote = self.remote.values().flatten();
         self.local
             .keys()
-            .chain(elsewhere)
+            .chain(remote)
             .map(|user| &**user)
             .collect()
     }
 
-    /// How many are here, on any node.
+    /// The number of online users of all nodes.
     #[must_use]
     pub fn online_count(&self) -> usize {
-        let elsewhere = self.remote.values().flatten();
-        let elsewhere: HashSet<_> = elsewhere
+        let remote = self.remote.values().flatten();
+        let only_remote: HashSet<_> = remote
             .filter(|user| !self.local.contains_key(*user))
             .collect();
-        self.local.len() + elsewhere.len()
+        self.local.len() + only_remote.len()
     }
 
     fn is_online(&self, user: &str) -> bool {

@@ -1,8 +1,8 @@
 //! The memory of all event buffers of this node.
 //!
-//! Each active group keeps its last events for sockets that are a little behind. Those of one group are bounded
-//! by themselves; this bounds the sum. When it is exceeded, the groups in which nothing happened for the longest
-//! time lose their buffers: their sockets read the log instead.
+//! Each active group keeps its last events for sockets that are a little behind. The buffer of one group has its own
+//! limit, and this module limits the sum. When the sum exceeds the limit, the groups without a recent event lose
+//! their buffers ([`super::Rooms::run_buffer_eviction`]), and their sockets read the log instead.
 
 use std::sync::{
     Arc,
@@ -11,15 +11,13 @@ use std::sync::{
 
 use tokio::sync::Notify;
 
-use super::{Hub, room::Room};
-
 /// Bytes that an event takes besides its text.
 const EVENT_OVERHEAD: usize = 256;
 
-/// After an eviction this share of the limit is used at most, so that the next one is not due at once.
+/// The share of the limit that an eviction leaves free, so that the next eviction is not due at once.
 const EVICTION_HEADROOM_DIVISOR: usize = 10;
 
-/// Counts what the event buffers take.
+/// The count of the bytes that all event buffers take.
 pub(super) struct BufferMemory {
     used: AtomicUsize,
     limit: usize,
@@ -27,7 +25,7 @@ pub(super) struct BufferMemory {
 }
 
 impl BufferMemory {
-    /// `limit` in bytes.
+    /// An empty count. `limit` is in bytes.
     pub fn new(limit: usize) -> Self {
         Self {
             used: AtomicUsize::new(0),
@@ -36,8 +34,24 @@ impl BufferMemory {
         }
     }
 
+    /// Bytes that all buffers take now.
     pub fn used(&self) -> usize {
         self.used.load(Ordering::Relaxed)
+    }
+
+    /// Waits until the buffers take more than the limit.
+    pub async fn wait_until_exceeded(&self) {
+        loop {
+            self.limit_exceeded.notified().await;
+            if self.used() > self.limit {
+                return;
+            }
+        }
+    }
+
+    /// Returns `true` if an eviction has freed enough memory.
+    pub fn has_headroom(&self) -> bool {
+        self.used() <= self.limit - self.limit / EVICTION_HEADROOM_DIVISOR
     }
 
     fn reserve(&self, bytes: usize) {
@@ -52,7 +66,7 @@ impl BufferMemory {
     }
 }
 
-/// The share of one buffer. It ends with the buffer.
+/// The share of one buffer. Dropping the share releases its bytes.
 pub(super) struct BufferShare {
     memory: Arc<BufferMemory>,
     /// Bytes of the events themselves.
@@ -61,6 +75,7 @@ pub(super) struct BufferShare {
 }
 
 impl BufferShare {
+    /// An empty share.
     pub fn new(memory: Arc<BufferMemory>) -> Self {
         Self {
             memory,
@@ -69,23 +84,26 @@ impl BufferShare {
         }
     }
 
-    /// Bytes of the events that are kept.
+    /// Bytes of the events in the buffer.
     pub const fn bytes(&self) -> usize {
         self.bytes
     }
 
+    /// Adds an event of this size.
     pub fn add(&mut self, bytes: usize) {
         self.bytes += bytes;
         self.events += 1;
         self.memory.reserve(bytes + EVENT_OVERHEAD);
     }
 
+    /// Removes an event of this size.
     pub fn remove(&mut self, bytes: usize) {
         self.bytes -= bytes;
         self.events -= 1;
         self.memory.release(bytes + EVENT_OVERHEAD);
     }
 
+    /// Removes all events.
     pub fn clear(&mut self) {
         self.memory
             .release(self.bytes + self.events * EVENT_OVERHEAD);
@@ -96,38 +114,5 @@ impl BufferShare {
 impl Drop for BufferShare {
     fn drop(&mut self) {
         self.clear();
-    }
-}
-
-impl Hub {
-    /// Empties the buffers of the groups that were quiet the longest, whenever all of them take too much.
-    pub(super) async fn run_buffer_eviction(self: Arc<Self>) {
-        loop {
-            self.buffer_memory.limit_exceeded.notified().await;
-            if self.buffer_memory.used() <= self.buffer_memory.limit {
-                continue;
-            }
-            let rooms: Vec<Arc<Room>> = self.rooms().values().cloned().collect();
-            let mut by_age: Vec<_> = rooms
-                .iter()
-                .map(|room| (room.last_event_at(), room))
-                .collect();
-            by_age.sort_by_key(|(at, _)| *at);
-            let enough =
-                self.buffer_memory.limit - self.buffer_memory.limit / EVICTION_HEADROOM_DIVISOR;
-            let mut evicted = 0_u32;
-            for (_, room) in by_age {
-                if self.buffer_memory.used() <= enough {
-                    break;
-                }
-                room.evict_buffer();
-                evicted += 1;
-            }
-            tracing::debug!(
-                evicted,
-                used = self.buffer_memory.used(),
-                "event buffers were evicted"
-            );
-        }
     }
 }

@@ -1,4 +1,5 @@
-//! One socket as the hub knows it: its bell, and why it must go.
+//! One socket as the other parts of the node know it: how they wake the socket's task, write to the socket, and
+//! close it.
 
 use std::{
     collections::{HashMap, VecDeque},
@@ -17,19 +18,19 @@ use crate::{
     models::sessions::ActiveSession,
 };
 
-/// What a socket is told.
+/// The groups of a socket, and what the socket receives of them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::channels) enum SocketScope {
-    /// The log of one group, or as much of it as the base contract knows.
+    /// The events of one group, or those of them that the base contract knows.
     EventsOnly,
-    /// All of one group.
+    /// Events and ephemeral events of one group.
     OneGroup,
-    /// All of as many groups as it asks for.
+    /// Events and ephemeral events of as many groups as the client requests.
     ManyGroups,
 }
 
 impl SocketScope {
-    /// Whether it is told what is in no log.
+    /// Returns `true` if the socket receives ephemeral events.
     pub fn receives_ephemerals(self) -> bool {
         self != Self::EventsOnly
     }
@@ -39,43 +40,43 @@ impl SocketScope {
 pub(in crate::channels) struct SocketHandle {
     pub username: Arc<str>,
     pub scope: SocketScope,
-    /// By which it was opened, or goes on.
+    /// The session that authenticates the socket. A rotated or another session of the user may replace it.
     session: Mutex<ActiveSession>,
     ready: Mutex<ReadyQueue>,
-    /// Rings when there may be something to take, and when the socket must go.
+    /// Wakes the socket's task when something is ready, and when the socket must close.
     wakeup: Notify,
-    /// By which it is written to past its task, if it may be.
+    /// The writer for direct writes, where direct writes are possible.
     pub socket_writer: Option<Arc<SocketWriter>>,
-    /// The bytes that its groups have read from the log and not sent.
+    /// The bytes that all subscriptions have read from the log and not sent.
     pub read_ahead: ReadAheadBytes,
-    /// Whether its task does something that the peer is to hear of first.
+    /// Whether the socket's task handles a request, whose reply the client receives first.
     is_direct_write_paused: AtomicBool,
-    /// Why the socket must go, once it must.
+    /// The reason to close the socket, once it must close.
     close_reason: OnceLock<CloseReason>,
-    /// Rings once, then.
+    /// Wakes the waiter of the close reason.
     close_requested: Notify,
 }
 
-/// For what a bell rang.
+/// The work that waits for the socket's task.
 #[derive(Default)]
 struct ReadyQueue {
-    /// Its places in groups that have something to take, each once, in the order in which they rang:
-    /// a busy group waits until the others had their turn.
+    /// The slots of subscriptions that requested a turn, each once, in the order of their requests. A busy group
+    /// waits until the other groups had their turn.
     slots: VecDeque<usize>,
-    /// Groups that its user has become a member of.
+    /// Groups that the user has become a member of.
     new_groups: Vec<Arc<str>>,
 }
 
-/// Knows when a socket must go.
+/// A handle that waits until a socket must close.
 pub(in crate::channels) struct CloseSignal(Arc<SocketHandle>);
 
 impl SocketHandle {
-    /// `line` is where there is one that others than the socket's task may write to.
+    /// A socket of a user, authenticated by a session. `writer` is `None` where only the socket's task can write.
     pub fn new(
         username: Arc<str>,
         scope: SocketScope,
         session: ActiveSession,
-        line: Option<Arc<SocketWriter>>,
+        writer: Option<Arc<SocketWriter>>,
     ) -> Arc<Self> {
         Arc::new(Self {
             username,
@@ -83,7 +84,7 @@ impl SocketHandle {
             session: Mutex::new(session),
             ready: Mutex::default(),
             wakeup: Notify::new(),
-            socket_writer: line,
+            socket_writer: writer,
             read_ahead: ReadAheadBytes::default(),
             is_direct_write_paused: AtomicBool::new(false),
             close_reason: OnceLock::new(),
@@ -91,13 +92,13 @@ impl SocketHandle {
         })
     }
 
-    /// Has the socket look at one of its places. The place sees to it that it asks once.
-    pub fn notify_slot(&self, place: usize) {
-        self.ready().slots.push_back(place);
+    /// Requests a turn for a subscription. The subscriber ensures that it requests once.
+    pub fn notify_slot(&self, slot: usize) {
+        self.ready().slots.push_back(slot);
         self.wakeup.notify_one();
     }
 
-    /// Tells the socket of a group that its user has become a member of.
+    /// Notifies a socket of many groups that its user has become a member of a group.
     pub fn add_new_group(&self, group: Arc<str>) {
         if self.scope == SocketScope::ManyGroups {
             self.ready().new_groups.push(group);
@@ -105,77 +106,81 @@ impl SocketHandle {
         }
     }
 
-    /// The place whose turn it is.
+    /// Takes the slot whose turn it is.
     pub fn next_ready_slot(&self) -> Option<usize> {
         self.ready().slots.pop_front()
     }
 
+    /// Takes the groups that the user has become a member of.
     pub fn take_new_groups(&self) -> Vec<Arc<str>> {
         std::mem::take(&mut self.ready().new_groups)
     }
 
-    /// Waits until there may be something to take. Safe to be cancelled.
+    /// Waits until something is ready. Safe to cancel.
     pub async fn wait_for_events(&self) {
         while !self.has_ready() {
             self.wakeup.notified().await;
         }
     }
 
-    /// The same, or until the socket must go.
+    /// Waits until something is ready or the socket must close. Safe to cancel.
     pub async fn wait_for_events_or_close(&self) {
         while !self.has_ready() && self.close_reason().is_none() {
             self.wakeup.notified().await;
         }
     }
 
+    /// The session of the socket.
     pub fn session(&self) -> ActiveSession {
         *self.lock_session()
     }
 
-    /// Goes on by another session, or by the same one for longer.
+    /// Replaces the session by another one of the same user, or by the same one with a later end.
     pub fn replace_session(&self, session: ActiveSession) {
         *self.lock_session() = session;
     }
 
-    /// Goes on for as long as the session, or ends with it. These are those that live.
-    pub fn refresh_session(&self, live: &HashMap<Uuid, ActiveSession>, asked: Uuid) {
-        let mut own = self.lock_session();
-        match live.get(&own.id) {
-            Some(session) => {
-                own.ends_at = session.ends_at;
-                own.generation = session.generation;
+    /// Updates the session from the sessions that exist, or closes the socket if its session is missing.
+    /// `queried` is the session of the socket when the sessions were read.
+    pub fn refresh_session(&self, existing: &HashMap<Uuid, ActiveSession>, queried: Uuid) {
+        let mut session = self.lock_session();
+        match existing.get(&session.id) {
+            Some(stored) => {
+                session.ends_at = stored.ends_at;
+                session.generation = stored.generation;
             }
-            // It may go on by another one meanwhile, of which nobody asked.
-            None if own.id == asked => self.close(CloseReason::SessionRevoked),
+            None if session.id == queried => self.close(CloseReason::SessionRevoked),
+            // The socket has another session since then, which was not read.
             None => {}
         }
     }
 
+    /// Closes the socket. The first reason counts.
     pub fn close(&self, reason: CloseReason) {
-        // The first reason is the one that is told.
         let _ = self.close_reason.set(reason);
         self.close_requested.notify_one();
         self.wakeup.notify_one();
     }
 
-    /// From here on nobody writes past its task, which does what the peer asked for and says so first.
-    pub fn set_direct_write_paused(&self, is_busy: bool) {
+    /// Pauses or resumes direct writes to the socket.
+    pub fn set_direct_write_paused(&self, is_paused: bool) {
         self.is_direct_write_paused
-            .store(is_busy, Ordering::Release);
+            .store(is_paused, Ordering::Release);
     }
 
+    /// Returns `true` while direct writes are paused.
     pub fn is_direct_write_paused(&self) -> bool {
         self.is_direct_write_paused.load(Ordering::Acquire)
     }
 
-    /// Why the socket must go, if it must already.
+    /// The reason to close the socket, once it must close.
     pub fn close_reason(&self) -> Option<CloseReason> {
         self.close_reason.get().copied()
     }
 
     fn has_ready(&self) -> bool {
-        let bell = self.ready();
-        !bell.slots.is_empty() || !bell.new_groups.is_empty()
+        let ready = self.ready();
+        !ready.slots.is_empty() || !ready.new_groups.is_empty()
     }
 
     fn lock_session(&self) -> MutexGuard<'_, ActiveSession> {
@@ -188,16 +193,17 @@ impl SocketHandle {
 }
 
 impl CloseSignal {
-    pub fn new(peer: Arc<SocketHandle>) -> Self {
-        Self(peer)
+    /// A handle for one socket.
+    pub fn new(socket: Arc<SocketHandle>) -> Self {
+        Self(socket)
     }
 
-    /// Why the socket must go, if it must already.
+    /// The reason to close the socket, once it must close.
     pub fn close_reason(&self) -> Option<CloseReason> {
         self.0.close_reason()
     }
 
-    /// Waits until the socket must go.
+    /// Waits until the socket must close.
     pub async fn wait(&self) -> CloseReason {
         loop {
             if let Some(reason) = self.close_reason() {

@@ -1,0 +1,95 @@
+//! The other nodes that are alive: those that have sent a message within their lease.
+
+use std::{
+    collections::{HashMap, HashSet},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant},
+};
+
+/// The other nodes, as far as this node has received messages of them.
+pub(super) struct Cluster {
+    /// The time after its last message for which a node counts as alive.
+    lease: Duration,
+    nodes: Mutex<HashMap<Arc<str>, PeerNode>>,
+}
+
+struct PeerNode {
+    expires_at: Instant,
+    /// Whether the node did not answer a query. No socket waits for it until its next message.
+    is_unresponsive: bool,
+    /// Whether the node has announced its stop. It does not return under the same id.
+    has_left: bool,
+}
+
+impl Cluster {
+    /// No other nodes yet.
+    pub fn new(lease: Duration) -> Self {
+        Self {
+            lease,
+            nodes: Mutex::default(),
+        }
+    }
+
+    /// The time after its last message for which a node counts as alive.
+    pub fn lease(&self) -> Duration {
+        self.lease
+    }
+
+    /// Renews the lease of a node. Returns `true` if the node was unknown.
+    pub fn mark_seen(&self, node: &Arc<str>) -> bool {
+        let mut nodes = self.nodes();
+        if nodes.get(node).is_some_and(|known| known.has_left) {
+            return false;
+        }
+        let renewed = PeerNode {
+            expires_at: Instant::now() + self.lease,
+            is_unresponsive: false,
+            has_left: false,
+        };
+        nodes.insert(node.clone(), renewed).is_none()
+    }
+
+    /// Returns `true` if the node is alive.
+    pub fn contains(&self, node: &str) -> bool {
+        self.nodes().contains_key(node)
+    }
+
+    /// Marks a node as stopping. Its users have `grace` to reconnect to other nodes.
+    pub fn mark_left(&self, node: &str, grace: Duration) {
+        if let Some(node) = self.nodes().get_mut(node) {
+            node.expires_at = node.expires_at.min(Instant::now() + grace);
+            node.is_unresponsive = true;
+            node.has_left = true;
+        }
+    }
+
+    /// The nodes that can be expected to answer a query.
+    pub fn responsive(&self) -> Vec<Arc<str>> {
+        let nodes = self.nodes();
+        let responsive = nodes.iter().filter(|(_, node)| !node.is_unresponsive);
+        responsive.map(|(id, _)| id.clone()).collect()
+    }
+
+    /// Marks nodes that have not answered a query.
+    pub fn mark_unresponsive(&self, silent: &HashSet<Arc<str>>) {
+        let mut nodes = self.nodes();
+        for id in silent {
+            if let Some(node) = nodes.get_mut(id) {
+                node.is_unresponsive = true;
+            }
+        }
+    }
+
+    /// Removes and returns the nodes whose lease has expired.
+    pub fn take_expired(&self) -> Vec<Arc<str>> {
+        let now = Instant::now();
+        let mut nodes = self.nodes();
+        let expired = nodes.extract_if(|_, node| node.expires_at <= now);
+        expired.map(|(id, _)| id).collect()
+    }
+
+    fn nodes(&self) -> MutexGuard<'_, HashMap<Arc<str>, PeerNode>> {
+        // A panic elsewhere leaves the map as it was between two calls of its own methods.
+        self.nodes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
