@@ -24,7 +24,6 @@ mod redis_tls;
 mod resume;
 mod retries;
 mod rich_socket;
-mod sequencer;
 mod sessions;
 mod socket_access;
 mod sse;

@@ -25,7 +25,7 @@ fn node_payloads(group: &str) -> Vec<String> {
         "by": "ann", "kind": "message.created", "cid": null, "data": {"text": "hi"}});
     let words = [
         json!({"type": "gone"}),
-        json!({"type": "joined", "user": "ann", "group": group, "at": "2026-01-01T00:00:00Z"}),
+        json!({"type": "joined", "user": "ann", "group": group, "membership": 7}),
         json!({"type": "sessions", "user": "ann"}),
         json!({"type": "pulse", "node": "x"}),
         json!({"type": "part", "node": "x"}),
@@ -52,6 +52,79 @@ fn payload_strategy(group: &str) -> impl Strategy<Value = Vec<u8>> + use<> {
         1 => any::<String>().prop_map(String::into_bytes),
         2 => proptest::collection::vec(any::<u8>(), 0..300),
     ]
+}
+
+#[test]
+fn node_messages_keep_their_names_on_the_wire() {
+    let (node, user, group) = ("x".into(), "ann".into(), "chat_a1b2c3d4".into());
+    let messages = [
+        (NodeMessage::GroupDeleted, json!({"type": "gone"})),
+        (
+            NodeMessage::MemberAdded {
+                user,
+                group,
+                membership_id: 7,
+            },
+            json!({"type": "joined", "user": "ann", "group": "chat_a1b2c3d4", "membership": 7}),
+        ),
+        (
+            NodeMessage::SessionsChanged { user: "ann".into() },
+            json!({"type": "sessions", "user": "ann"}),
+        ),
+        (
+            NodeMessage::Heartbeat { node },
+            json!({"type": "pulse", "node": "x"}),
+        ),
+        (
+            NodeMessage::NodeLeaving { node: "x".into() },
+            json!({"type": "part", "node": "x"}),
+        ),
+        (
+            NodeMessage::PresenceQuery {
+                node: "x".into(),
+                recipient: Some("y".into()),
+                groups: vec!["chat_a1b2c3d4".into()],
+            },
+            json!({"type": "who", "node": "x", "of": "y", "groups": ["chat_a1b2c3d4"]}),
+        ),
+        (
+            NodeMessage::PresenceQuery {
+                node: "x".into(),
+                recipient: None,
+                groups: vec![],
+            },
+            json!({"type": "who", "node": "x", "groups": []}),
+        ),
+        (
+            NodeMessage::PresenceSnapshot {
+                node: "x".into(),
+                users: vec!["ann".into()],
+            },
+            json!({"type": "here", "node": "x", "users": ["ann"]}),
+        ),
+        (
+            NodeMessage::UserOnline {
+                node: "x".into(),
+                user: "ann".into(),
+            },
+            json!({"type": "came", "node": "x", "user": "ann"}),
+        ),
+        (
+            NodeMessage::UserOffline {
+                node: "x".into(),
+                user: "ann".into(),
+            },
+            json!({"type": "went", "node": "x", "user": "ann"}),
+        ),
+    ];
+    for (message, wire) in messages {
+        let encoded: Value = serde_json::from_slice(&message.encode()).unwrap();
+        assert_eq!(encoded, wire);
+        assert_eq!(
+            NodeMessage::decode(wire.to_string().as_bytes()),
+            Some(message)
+        );
+    }
 }
 
 proptest! {

@@ -1,6 +1,7 @@
 //! Tasks, run as the operator runs them: in a process of its own.
 
 mod accounts;
+mod cleanup;
 mod epoch_begin;
 mod group_send;
 

@@ -1,1 +1,3 @@
 //! (`cargo loco generate worker` writes tests here.)
+
+mod purge_groups;

@@ -1,5 +1,5 @@
 //! Simulates the task that broadcasts events to a node's sockets of a group:
-//! `src/channels/hub/broadcast.rs`.
+//! `src/channels/delivery/broadcast.rs`.
 
 use crate::{
     clock::{Nanos, micros, seconds, to_seconds},

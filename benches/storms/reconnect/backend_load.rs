@@ -10,7 +10,7 @@ use crate::{
 /// The longest wait of a socket for Redis.
 ///
 /// It is `SUBSCRIBE_TIMEOUT` of `src/channels/broker/mod.rs` and `PRESENCE_QUERY_TIMEOUT` of
-/// `src/channels/hub/presence_sync.rs`.
+/// `src/channels/presence/sync.rs`.
 const REDIS_TIMEOUT: Nanos = 1250 * MILLISECOND;
 
 /// The publications that may wait on each node for each Redis server: `MAX_QUEUED_PUBLICATIONS` of
@@ -18,10 +18,10 @@ const REDIS_TIMEOUT: Nanos = 1250 * MILLISECOND;
 const MAX_QUEUED_PUBLICATIONS: u64 = 8192;
 
 /// The longest wait of a socket for its turn to read a log: `LOG_READ_TURN_TIMEOUT` of
-/// `src/channels/hub/subscription.rs`.
+/// `src/channels/delivery/subscription.rs`.
 pub const READ_TURN_TIMEOUT: Nanos = 2 * SECOND;
 /// The number of concurrent log reads of a node: `MAX_CONCURRENT_LOG_READS` of
-/// `src/channels/hub/mod.rs`.
+/// `src/channels/delivery/log_reader.rs`.
 pub const MAX_CONCURRENT_READS: u32 = 4;
 
 /// The database and the Redis servers.

@@ -1,5 +1,5 @@
 //! Batched queries of a node: keys that arrive during a query share the next query. See
-//! `BatchLoader` of `src/channels/hub/batch_loader.rs`.
+//! `BatchLoader` of `src/channels/batch_loader.rs`.
 
 use super::backend_load::BackendLoad;
 use crate::clock::Nanos;

@@ -2,21 +2,23 @@
 
 use crate::parameters::{Parameters, nodes_with_any};
 
-/// The interval of presence snapshots: `SNAPSHOT_EVERY` of `src/channels/hub/presence_sync.rs`.
+/// The interval of presence snapshots: `SNAPSHOT_EVERY` of `src/channels/presence/sync.rs`.
 const SNAPSHOT_INTERVAL_S: f64 = 60.0;
 /// The interval of heartbeats: a third of `presence_lease`.
 const HEARTBEAT_INTERVAL_S: f64 = 5.0;
 /// The interval of sweeps, which compare all groups with their logs: `sweep_every`.
 const SWEEP_INTERVAL_S: f64 = 10.0;
 /// The interval of sweeps while Redis is unreachable: `SWEEP_TICK` of
-/// `src/channels/hub/gap_repair.rs`.
+/// `src/channels/hub.rs`.
 const SWEEP_INTERVAL_WITHOUT_REDIS_S: f64 = 0.5;
-/// The groups in one query of a sweep: `MAX_GROUPS_PER_COMPARISON` of the same file.
+/// The groups in one query of a sweep: `MAX_GROUPS_PER_COMPARISON` of
+/// `src/channels/delivery/gap_repair.rs`.
 const GROUPS_PER_SWEEP_QUERY: f64 = 500.0;
-/// The memberships that a sweep reads again: `MAX_UNCOMMITTED_IDS` of the same file.
+/// The memberships that a sweep reads again: `MAX_UNCOMMITTED_IDS` of
+/// `src/channels/membership_notifier.rs`.
 const REREAD_MEMBERSHIPS: f64 = 100.0;
 /// The interval of checks of all sessions: `CHECK_ALL_EVERY` of
-/// `src/channels/hub/session_monitor.rs`.
+/// `src/channels/session_monitor/mod.rs`.
 const SESSION_CHECK_INTERVAL_S: f64 = 25.0;
 /// The interval of token refreshes: 0.7 to 0.85 of 15 minutes, by
 /// `assets/static/client/session.js`.
@@ -113,7 +115,7 @@ impl Deployment<'_> {
         [
             (
                 "events",
-                "hub/mod.rs, `deliver_events`",
+                "delivery/mod.rs, `deliver_events`",
                 self.messages_per_s(),
             ),
             ("typing", "connection/rich/typing.rs", self.typing_per_s()),
@@ -124,17 +126,17 @@ impl Deployment<'_> {
             ),
             (
                 "presence changes",
-                "hub/presence_sync.rs, `on_socket_joined`",
+                "presence/sync.rs, `on_socket_joined`",
                 self.presence_changes_per_s(),
             ),
             (
                 "presence snapshots, each minute",
-                "hub/presence_sync.rs, `publish_snapshots`",
+                "presence/sync.rs, `publish_snapshots`",
                 self.snapshots_per_s(),
             ),
             (
                 "replies to presence queries",
-                "hub/presence_sync.rs, `on_presence_query`",
+                "presence/sync.rs, `on_query`",
                 self.presence_replies_per_s(),
             ),
         ]
@@ -145,17 +147,17 @@ impl Deployment<'_> {
         [
             (
                 "presence queries",
-                "hub/join.rs, `join`",
+                "delivery/subscriptions.rs, `join`",
                 self.new_rooms_per_s(),
             ),
             (
                 "heartbeats",
-                "hub/presence_sync.rs, `run_presence`",
+                "presence/sync.rs, `run`",
                 self.node_count() / HEARTBEAT_INTERVAL_S,
             ),
             (
                 "new members, ended sessions",
-                "hub/mod.rs, `announce_member_added`",
+                "membership_notifier.rs, `announce`",
                 2.0 * self.joins_per_s(),
             ),
         ]
@@ -204,22 +206,22 @@ impl Deployment<'_> {
             ),
             (
                 "sockets that open",
-                "hub/join.rs",
+                "delivery/subscriptions.rs",
                 self.connects_per_s() * 3.0 * query + new_rooms * (query + row),
             ),
             (
                 "sweeps: heads of logs",
-                "hub/gap_repair.rs, `repair_lagging`",
+                "delivery/gap_repair.rs, `repair_lagging`",
                 compared_groups * row,
             ),
             (
                 "sweeps: new members",
-                "hub/gap_repair.rs, `notify_new_memberships`",
+                "membership_notifier.rs, `notify_missed`",
                 new_memberships * row,
             ),
             (
                 "sessions, each 25 s",
-                "hub/session_monitor.rs, `check_all_sessions`",
+                "session_monitor/mod.rs, `check_all`",
                 self.sockets / SESSION_CHECK_INTERVAL_S * 2.0 * row,
             ),
         ]

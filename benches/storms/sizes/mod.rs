@@ -17,7 +17,7 @@ const SOCKET_COUNTS: [f64; 4] = [1e5, 1e6, 1e7, 1e8];
 
 const MIB: f64 = 1024.0 * 1024.0;
 
-/// `BUFFER_EVENTS` of `src/channels/hub/event_buffer.rs`.
+/// `BUFFER_EVENTS` of `src/channels/delivery/event_buffer.rs`.
 const BUFFER_EVENTS: f64 = 256.0;
 
 /// The ports by which one address of a proxy can reach one address of a node.
@@ -88,9 +88,11 @@ fn add_node_rows(table: &mut SizeTable, sizes: &[Deployment; 4]) {
     };
     row("nodes", "sockets of each", &|size| size.node_count());
     row("groups", "", &|size| size.group_count());
-    row("active groups on a node", "hub/mod.rs, `rooms`", &|size| {
-        size.rooms_per_node()
-    });
+    row(
+        "active groups on a node",
+        "delivery/rooms.rs, `rooms`",
+        &|size| size.rooms_per_node(),
+    );
     row("GiB a node: sockets", "connection/mod.rs", &|size| {
         let parameters = size.parameters;
         let each = parameters.socket_kib + f64::from(parameters.groups) * parameters.place_kib;
@@ -101,12 +103,12 @@ fn add_node_rows(table: &mut SizeTable, sizes: &[Deployment; 4]) {
     });
     row(
         "GiB a node: groups without event buffers",
-        "hub/room.rs",
+        "delivery/room.rs",
         &|size| size.rooms_per_node() * size.parameters.room_kib / MIB,
     );
     row(
         "GiB a node: full event buffers",
-        "hub/event_buffer.rs, `BUFFER_EVENTS`",
+        "delivery/event_buffer.rs, `BUFFER_EVENTS`",
         &|size| size.rooms_per_node() * BUFFER_EVENTS * size.parameters.kept_bytes / 1024.0 / MIB,
     );
     row("hours until the event buffers are full", "", &|size| {
@@ -114,20 +116,20 @@ fn add_node_rows(table: &mut SizeTable, sizes: &[Deployment; 4]) {
     });
     row(
         "deliveries/s of events, a node",
-        "hub/broadcast.rs",
+        "delivery/broadcast.rs",
         &|size| size.deliveries_per_node()[0],
     );
-    row("cores a node: events", "hub/broadcast.rs", &|size| {
+    row("cores a node: events", "delivery/broadcast.rs", &|size| {
         size.deliveries_per_node()[0] * size.parameters.delivery_us / 1e6
     });
     row(
         "cores a node: ephemeral events",
-        "hub/subscriber.rs, `queue_ephemeral`",
+        "delivery/subscriber.rs, `queue_ephemeral`",
         &|size| size.deliveries_per_node()[1] * size.parameters.turn_us / 1e6,
     );
     row(
         "cores a node: messages of other nodes, in one task",
-        "hub/mod.rs, `run_inbox`",
+        "hub.rs, `run_inbox`",
         &|size| size.received_per_node() * size.parameters.word_us / 1e6,
     );
     row(
@@ -231,7 +233,7 @@ fn add_database_rows(table: &mut SizeTable, sizes: &[Deployment; 4]) {
     add_row(
         table,
         "sweeps while Redis is unreachable",
-        "hub/gap_repair.rs, `run_sweep`",
+        "hub.rs, `run_sweep`",
         sizes,
         &|size| size.sweep_cores_without_redis(),
     );

@@ -7,6 +7,9 @@
 //! current subscriber, and leave it after one whole round. So no event waits for the begin of the next round, and
 //! each subscriber receives all events since its last turn in one write.
 
+#[cfg(test)]
+mod tests;
+
 use std::{
     collections::VecDeque,
     mem::{replace, take},

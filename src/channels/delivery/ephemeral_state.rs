@@ -3,6 +3,9 @@
 //! Ephemeral events of several nodes arrive in any order, and some are lost. This state decides which of them the
 //! sockets of the room still need.
 
+#[cfg(test)]
+mod tests;
+
 use std::{
     collections::HashMap,
     sync::{Arc, Mutex, MutexGuard, PoisonError},

@@ -1,5 +1,8 @@
 //! The last events of one group on this node. No I/O.
 
+#[cfg(test)]
+mod tests;
+
 use std::{collections::VecDeque, sync::Arc, time::Instant};
 
 use super::{buffer_memory::BufferShare, sequencer::Sequencer};

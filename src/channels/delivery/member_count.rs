@@ -1,5 +1,8 @@
 //! The number of members of one group. No I/O.
 
+#[cfg(test)]
+mod tests;
+
 use std::sync::{
     Mutex, MutexGuard, PoisonError,
     atomic::{AtomicI64, Ordering},

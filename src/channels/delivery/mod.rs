@@ -40,6 +40,8 @@ mod socket_handle;
 mod subscriber;
 mod subscription;
 mod subscriptions;
+#[cfg(test)]
+mod test_events;
 
 use std::{
     collections::HashMap,

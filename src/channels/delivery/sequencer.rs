@@ -2,6 +2,9 @@
 //!
 //! Events arrive in any order, some of them twice. The sequencer returns each event once, in the order of the log.
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::BTreeMap;
 
 /// Events that may wait for a missing event. Further events are dropped: the gap repair reads them from the log.

@@ -1,5 +1,8 @@
 //! The users whose sessions must be checked again. No I/O.
 
+#[cfg(test)]
+mod tests;
+
 use std::{
     collections::{HashMap, HashSet},
     mem,
