@@ -26,10 +26,7 @@ async fn cleanup_tasks_delete_what_the_workers_delete() {
         let (ok, output) = run_task(&app, "", task, &[]).await;
         assert!(ok && output.contains("are deleted"), "{task}: {output}");
         let (ok, output) = run_task(&app, "", task, &["username:ann"]).await;
-        assert!(
-            !ok && output.contains("`username`"),
-            "{task}: {output}"
-        );
+        assert!(!ok && output.contains("`username`"), "{task}: {output}");
     }
     assert_eq!(invites::Entity::find().count(db).await.unwrap(), 0);
     assert_eq!(sessions::Entity::find().count(db).await.unwrap(), 0);

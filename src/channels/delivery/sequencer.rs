@@ -3,6 +3,8 @@
 //! Events arrive in any order, some of them twice. The sequencer returns each event once, in the order of the log.
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::cast_possible_wrap)]
+// A test may panic, and its numbers are small.
 mod tests;
 
 use std::collections::BTreeMap;
