@@ -7,11 +7,11 @@ use chrono::Utc;
 use loco_rs::prelude::*;
 use rand::random;
 use sea_orm::SqlErr;
-use serde_json::json;
 
 pub use super::_entities::chat_groups::{ActiveModel, Column, Entity, Model};
 use super::{
-    events::{self, Actor, Event, NewEvent, kind},
+    event_data::{EventData, GroupUpdated},
+    events::{self, Actor, Event, NewEvent},
     invites,
     log::{LockedLogs, begin_write},
     memberships::{self, Quotas, Role},
@@ -158,13 +158,14 @@ impl Model {
         if now.title == title {
             return Ok((now, Vec::new()));
         }
-        let data = json!({"title": title});
-        let event = logs.append(NewEvent::by_actor(
-            Actor::from_user(actor),
-            self.id,
-            kind::GROUP_UPDATED,
-            &data,
-        ));
+        let event = logs.append(NewEvent {
+            group_id: self.id,
+            actor: Some(Actor::from_user(actor)),
+            cid: None,
+            data: EventData::GroupUpdated(GroupUpdated {
+                title: title.clone(),
+            }),
+        });
         logs.flush(&transaction).await?;
         let mut row = now.into_active_model();
         row.title = Set(title);

@@ -4,13 +4,13 @@ use chrono::{DateTime, Duration, Utc};
 use loco_rs::prelude::*;
 use rand::random;
 use sea_orm::{DatabaseTransaction, FromQueryResult, QuerySelect, Statement};
-use serde_json::json;
 use sha2::{Digest, Sha256};
 
 pub use super::_entities::invites::{ActiveModel, Column, Entity, Model};
 use super::{
     bans, chat_groups,
-    events::{Actor, Event, NewEvent, kind},
+    event_data::{EventData, MemberJoined},
+    events::{Actor, Event, NewEvent},
     log::{LockedLogs, begin_write},
     memberships::{self, Quotas, Role},
     rejections::{CommandError, Rejection},
@@ -268,11 +268,16 @@ impl Model {
         let mut invite = invite.into_active_model();
         invite.uses = Set(uses);
         invite.update(&transaction).await?;
-        let data = json!({
-            "user": user.username, "name": user.name, "role": Role::Member.as_str(),
-        });
-        let joined =
-            NewEvent::by_actor(Actor::from_user(user), group_id, kind::MEMBER_JOINED, &data);
+        let joined = NewEvent {
+            group_id,
+            actor: Some(Actor::from_user(user)),
+            cid: None,
+            data: EventData::MemberJoined(MemberJoined {
+                user: user.username.clone(),
+                name: user.name.clone(),
+                role: Role::Member,
+            }),
+        };
         let event = logs.append(joined).ok_or(Rejection::NotFound)?;
         group.head = event.seq;
         let membership =

@@ -20,7 +20,8 @@ use tokio::time::{sleep, timeout};
 
 use super::{
     bulk_query::{bulk_execute, bulk_select_many},
-    events::{self, Event, NewEvent, kind},
+    event_data::{EventBody, EventData, MessageCreated, MessageEdited, kind},
+    events::{self, Event, NewEvent},
     reactions,
 };
 
@@ -227,7 +228,7 @@ impl LockedLogs {
         log.head += 1;
         let seq = log.head;
         let user_id = event.actor.as_ref().map(|author| author.id);
-        if event.kind == kind::MESSAGE_CREATED {
+        if let EventData::MessageCreated(_) = &event.data {
             log.messages += 1;
             log.last_message = seq;
             if let Some(user_id) = user_id {
@@ -235,36 +236,38 @@ impl LockedLogs {
                 *place = (*place).max((seq, log.messages));
             }
         }
-        if let Some(target) = event.target {
+        let target = event.data.revised_message();
+        if let Some(target) = target {
             let before = self.revisions.insert((group, target), seq);
-            if event.kind == kind::MESSAGE_DELETED {
-                self.deleted_messages.push((group, target));
-            }
-            if event.kind == kind::MESSAGE_EDITED {
-                let replaced = self.message_edits.entry((group, target)).or_default();
-                replaced.earlier_edits.extend(before);
-                replaced.newest_data.clone_from(&event.data);
+            match &event.data {
+                EventData::MessageDeleted(_) => self.deleted_messages.push((group, target)),
+                EventData::MessageEdited(edit) => {
+                    let replaced = self.message_edits.entry((group, target)).or_default();
+                    replaced.earlier_edits.extend(before);
+                    replaced.newest_text.clone_from(&edit.text);
+                }
+                _ => {}
             }
         }
+        let body = EventBody::new(event.data);
         self.appended_groups.insert(group);
         self.event_rows.push([
             group.into(),
             seq.into(),
-            event.kind.into(),
+            body.kind().into(),
             user_id.into(),
             event.cid.clone().into(),
-            event.data.clone().into(),
+            body.json().get().into(),
             self.locked_at.into(),
             log.messages.into(),
-            event.target.into(),
+            target.into(),
         ]);
         Some(Event {
             seq,
             at: self.locked_at,
             by: event.actor.map(|author| author.username),
-            kind: event.kind.into(),
             cid: event.cid,
-            data: event.data,
+            body,
         })
     }
 
@@ -397,8 +400,8 @@ impl LockedLogs {
 /// The edits of one message in one transaction.
 #[derive(Default)]
 struct MessageEdits {
-    /// The data of the newest edit.
-    newest_data: String,
+    /// The text of the newest edit.
+    newest_text: Option<String>,
     /// The edits before it, in the same transaction.
     earlier_edits: Vec<i64>,
 }
@@ -426,25 +429,22 @@ impl MessageEdits {
         let Some((message, revised)) = message else {
             return Ok(());
         };
+        let message: MessageCreated = serde_json::from_str(&message).unwrap_or_default();
+        let edited = EventData::MessageCreated(message.with_edit(self.newest_text.clone()));
         events::Entity::update_many()
             .filter(events::Column::GroupId.eq(group))
             .filter(events::Column::Seq.eq(target))
             .filter(events::Column::Kind.eq(kind::MESSAGE_CREATED))
-            .col_expr(
-                events::Column::Data,
-                Expr::value(events::edited_message_data(&message, &self.newest_data)),
-            )
+            .col_expr(events::Column::Data, Expr::value(edited.to_json().get()))
             .exec(transaction)
             .await?;
+        let replaced = EventData::MessageEdited(MessageEdited::replaced(target));
         let edits: Vec<i64> = self.earlier_edits.iter().copied().chain(revised).collect();
         events::Entity::update_many()
             .filter(events::Column::GroupId.eq(group))
             .filter(events::Column::Seq.is_in(edits))
             .filter(events::Column::Kind.eq(kind::MESSAGE_EDITED))
-            .col_expr(
-                events::Column::Data,
-                Expr::value(events::replaced_edit_data(target)),
-            )
+            .col_expr(events::Column::Data, Expr::value(replaced.to_json().get()))
             .exec(transaction)
             .await?;
         Ok(())
@@ -463,20 +463,16 @@ async fn redact_deleted_message(
             .filter(events::Column::GroupId.eq(group))
             .filter(events::Column::Kind.eq(kind))
     };
+    let message = EventData::MessageCreated(MessageCreated::deleted());
     of_kind(kind::MESSAGE_CREATED)
         .filter(events::Column::Seq.eq(target))
-        .col_expr(
-            events::Column::Data,
-            Expr::value(events::deleted_message_data()),
-        )
+        .col_expr(events::Column::Data, Expr::value(message.to_json().get()))
         .exec(transaction)
         .await?;
+    let edit = EventData::MessageEdited(MessageEdited::deleted(target));
     of_kind(kind::MESSAGE_EDITED)
         .filter(events::Column::Target.eq(target))
-        .col_expr(
-            events::Column::Data,
-            Expr::value(events::deleted_edit_data(target)),
-        )
+        .col_expr(events::Column::Data, Expr::value(edit.to_json().get()))
         .exec(transaction)
         .await?;
     reactions::Entity::delete_many()

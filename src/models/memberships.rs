@@ -1,18 +1,19 @@
 //! Who belongs to which group, and as what.
 
-use std::collections::HashMap;
+use std::{borrow::Cow, collections::HashMap};
 
 use chrono::Utc;
 use loco_rs::prelude::*;
 use sea_orm::{DatabaseTransaction, FromQueryResult, QuerySelect, Statement};
-use serde_json::json;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 pub use super::_entities::memberships::{ActiveModel, Column, Entity, Model};
 use super::{
     bans,
     bulk_query::bulk_select,
     chat_groups,
-    events::{Actor, Event, NewEvent, kind},
+    event_data::{EventData, LeaveReason, MemberLeft, MemberRole},
+    events::{Actor, Event, NewEvent},
     invites,
     log::{LockedLogs, begin_write},
     rejections::{CommandError, Rejection},
@@ -56,6 +57,19 @@ impl Role {
             "admin" => Self::Admin,
             _ => Self::Member,
         }
+    }
+}
+
+impl Serialize for Role {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.as_str())
+    }
+}
+
+impl<'de> Deserialize<'de> for Role {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = Cow::<'_, str>::deserialize(deserializer)?;
+        Ok(Self::parse(&text))
     }
 }
 
@@ -302,10 +316,16 @@ impl Model {
                 if role < Role::Admin {
                     invites::Model::revoke_all_by(&transaction, user.id, Some(group.id)).await?;
                 }
-                let data = json!({"user": user.username, "role": role.as_str()});
-                let event =
-                    NewEvent::by_actor(Actor::from_user(actor), group.id, kind::MEMBER_ROLE, &data);
-                events.extend(logs.append(event));
+                let changed = MemberRole {
+                    user: user.username.clone(),
+                    role,
+                };
+                events.extend(logs.append(NewEvent {
+                    group_id: group.id,
+                    actor: Some(Actor::from_user(actor)),
+                    cid: None,
+                    data: EventData::MemberRole(changed),
+                }));
             }
         }
         logs.flush(&transaction).await?;
@@ -428,14 +448,15 @@ impl Model {
             let mut row = membership.into_active_model();
             row.role = Set(role.as_str().to_owned());
             row.update(&transaction).await?;
-            let data = json!({"user": user.username, "role": role.as_str()});
+            let changed = MemberRole {
+                user: user.username.clone(),
+                role,
+            };
             events.extend(logs.append(NewEvent {
                 group_id,
-                kind: kind::MEMBER_ROLE,
                 actor: None,
                 cid: None,
-                target: None,
-                data: data.to_string(),
+                data: EventData::MemberRole(changed),
             }));
         }
         logs.flush(&transaction).await?;
@@ -463,13 +484,16 @@ impl Model {
         }
         own.delete(&transaction).await?;
         invites::Model::revoke_all_by(&transaction, user.id, Some(group.id)).await?;
-        let data = json!({"user": user.username, "reason": "left"});
-        let event = logs.append(NewEvent::by_actor(
-            Actor::from_user(user),
-            group.id,
-            kind::MEMBER_LEFT,
-            &data,
-        ));
+        let left = MemberLeft {
+            user: user.username.clone(),
+            reason: LeaveReason::Left,
+        };
+        let event = logs.append(NewEvent {
+            group_id: group.id,
+            actor: Some(Actor::from_user(user)),
+            cid: None,
+            data: EventData::MemberLeft(left),
+        });
         logs.flush(&transaction).await?;
         transaction.commit().await?;
         Ok(event.into_iter().collect())
@@ -512,14 +536,19 @@ impl Model {
         let mut event = None;
         if let Some(membership) = membership {
             membership.delete(&transaction).await?;
-            let reason = match exit {
-                RemovalKind::Kick => "kicked",
-                RemovalKind::Ban => "banned",
+            let left = MemberLeft {
+                user: user.username,
+                reason: match exit {
+                    RemovalKind::Kick => LeaveReason::Kicked,
+                    RemovalKind::Ban => LeaveReason::Banned,
+                },
             };
-            let data = json!({"user": user.username, "reason": reason});
-            let left =
-                NewEvent::by_actor(Actor::from_user(actor), group.id, kind::MEMBER_LEFT, &data);
-            event = logs.append(left);
+            event = logs.append(NewEvent {
+                group_id: group.id,
+                actor: Some(Actor::from_user(actor)),
+                cid: None,
+                data: EventData::MemberLeft(left),
+            });
         }
         logs.flush(&transaction).await?;
         transaction.commit().await?;

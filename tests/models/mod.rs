@@ -1,6 +1,7 @@
 mod chat_groups;
 mod database;
 mod erasure;
+mod event_data;
 mod group_commands;
 mod hashing;
 mod ownership;

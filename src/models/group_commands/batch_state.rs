@@ -5,7 +5,6 @@ use std::collections::{HashMap, HashSet};
 use loco_rs::prelude::*;
 use sea_orm::{DatabaseTransaction, FromQueryResult};
 use serde::Deserialize;
-use serde_json::Value;
 
 use super::{
     AppliedCommand, CommandKind, CommandOutcome, DuplicateCheck, GroupCommand, ToggleLimiter,
@@ -14,7 +13,8 @@ use super::{
 };
 use crate::models::{
     bulk_query::{bulk_select, bulk_select_many},
-    events::{Event, NewEvent, is_redacted, kind},
+    event_data::{EventBody, MessageCreated, MessageEdited, kind},
+    events::{Event, NewEvent},
     log::LockedLogs,
     memberships::Role,
     rejections::Rejection,
@@ -61,9 +61,9 @@ struct CountRow {
     messages: i64,
 }
 
-/// An event that was stored under a `cid`.
+/// A row of the event that was stored under a `cid`.
 #[derive(FromQueryResult)]
-struct PreviousEvent {
+struct PreviousEventRow {
     group_id: i64,
     user_id: i64,
     cid: String,
@@ -71,6 +71,13 @@ struct PreviousEvent {
     kind: String,
     data: String,
     created_at: DateTimeWithTimeZone,
+}
+
+/// An event that was stored under a `cid`.
+struct PreviousEvent {
+    seq: i64,
+    at: DateTimeWithTimeZone,
+    body: EventBody,
 }
 
 /// A message that a change is about.
@@ -112,7 +119,7 @@ impl BatchState {
                 .collect(),
             DuplicateCheck::OnConflict => HashSet::new(),
         };
-        let answered = bulk_select::<PreviousEvent, 3>(
+        let answered = bulk_select::<PreviousEventRow, 3>(
             transaction,
             "group_id, user_id, cid",
             cids.into_iter()
@@ -177,10 +184,11 @@ impl BatchState {
             message_texts: texts
                 .into_iter()
                 .filter_map(|row| {
-                    let data = row.edited.as_deref().unwrap_or(&row.data);
-                    let data: Value = serde_json::from_str(data).ok()?;
-                    let text = data.get("text")?.as_str()?.to_owned();
-                    Some(((row.group_id, row.seq), text))
+                    let text = match row.edited {
+                        Some(edit) => serde_json::from_str::<MessageEdited>(&edit).ok()?.text,
+                        None => serde_json::from_str::<MessageCreated>(&row.data).ok()?.text,
+                    };
+                    Some(((row.group_id, row.seq), text?))
                 })
                 .collect(),
             reactions: ReactionState::load(transaction, changes).await?,
@@ -194,7 +202,14 @@ impl BatchState {
                 .collect(),
             previous_events: answered
                 .into_iter()
-                .map(|row| ((row.group_id, row.user_id, row.cid.clone()), row))
+                .map(|row| {
+                    let event = PreviousEvent {
+                        seq: row.seq,
+                        at: row.created_at,
+                        body: EventBody::from_log(row.kind, row.data),
+                    };
+                    ((row.group_id, row.user_id, row.cid), event)
+                })
                 .collect(),
             target_messages: messages
                 .into_iter()
@@ -265,22 +280,18 @@ impl BatchState {
 
     /// Gives a change its event. What comes later in the same transaction finds it done.
     fn append_event(&mut self, change: &GroupCommand, logs: &mut LockedLogs) -> Option<Event> {
-        let key = change.cid_key();
-        let target = change.kind.target_seq();
-        let data = change.kind.event_data().to_string();
-        let event = logs.append(NewEvent {
-            group_id: change.group_id,
-            kind: change.kind.event_kind(),
-            actor: change.actor.clone(),
-            cid: change.cid.clone(),
-            target,
-            data: data.clone(),
-        })?;
-        if let Some(target) = target
+        let data = change.kind.event_data()?;
+        if let Some(target) = data.revised_message()
             && let Some(message) = self.target_messages.get_mut(&(change.group_id, target))
         {
-            message.revision = Some(event.kind.to_string());
+            message.revision = Some(data.kind().into());
         }
+        let event = logs.append(NewEvent {
+            group_id: change.group_id,
+            actor: change.actor.clone(),
+            cid: change.cid.clone(),
+            data,
+        })?;
         if let CommandKind::Edit { seq, text } = &change.kind {
             self.message_texts
                 .insert((change.group_id, *seq), text.clone());
@@ -290,17 +301,13 @@ impl BatchState {
             self.message_counts
                 .insert((change.group_id, event.seq), messages);
         }
-        if let Some(key) = key {
-            let answered = PreviousEvent {
-                group_id: key.0,
-                user_id: key.1,
-                cid: key.2.clone(),
+        if let Some(key) = change.cid_key() {
+            let previous = PreviousEvent {
                 seq: event.seq,
-                kind: event.kind.to_string(),
-                data,
-                created_at: event.at,
+                at: event.at,
+                body: event.body.clone(),
             };
-            self.previous_events.insert(key, answered);
+            self.previous_events.insert(key, previous);
         }
         Some(event)
     }
@@ -388,14 +395,19 @@ impl BatchState {
 impl PreviousEvent {
     /// The first answer, to whoever asks the same again.
     fn answer_retry(&self, what: &CommandKind) -> CommandOutcome {
-        let first: Value = serde_json::from_str(&self.data).unwrap_or_default();
-        // A text that was edited or deleted since cannot be compared.
-        if self.kind != what.event_kind() || !(is_redacted(&first) || first == what.event_data()) {
+        let repeats = match (self.body.data(), what.event_data()) {
+            // A text that was edited or deleted since cannot be compared.
+            (Some(first), Some(data)) => {
+                first.kind() == data.kind() && (first.is_redacted() || *first == data)
+            }
+            _ => false,
+        };
+        if !repeats {
             return Err(Rejection::CidReused);
         }
         Ok(AppliedCommand {
             seq: self.seq,
-            at: self.created_at,
+            at: self.at,
             dup: true,
             event: None,
         })

@@ -8,13 +8,13 @@ use std::time::{Duration, Instant};
 
 use loco_rs::prelude::*;
 use sea_orm::{DatabaseTransaction, DbBackend};
-use serde_json::{Value, json};
 use tokio::time::sleep;
 
 use self::batch_state::BatchState;
 pub use self::toggle_limiter::ToggleLimiter;
 use super::{
-    events::{Actor, Event, kind},
+    event_data::{EventData, MessageCreated, MessageDeleted, MessageEdited, ReactionData},
+    events::{Actor, Event},
     log::{AcknowledgedHeads, LockedLogs, LogBehind, begin_write, was_committed},
     reactions::Emoji,
     rejections::Rejection,
@@ -140,26 +140,6 @@ impl PreparedBatch {
 }
 
 impl CommandKind {
-    const fn event_kind(&self) -> &'static str {
-        match self {
-            Self::Send { .. } => kind::MESSAGE_CREATED,
-            Self::Edit { .. } => kind::MESSAGE_EDITED,
-            Self::Delete { .. } => kind::MESSAGE_DELETED,
-            Self::React { on: true, .. } => kind::REACTION_ADDED,
-            Self::React { on: false, .. } => kind::REACTION_REMOVED,
-            // It makes no event.
-            Self::Read { .. } => "",
-        }
-    }
-
-    /// The message that it edits or deletes.
-    const fn target_seq(&self) -> Option<i64> {
-        match self {
-            Self::Send { .. } | Self::React { .. } | Self::Read { .. } => None,
-            Self::Edit { seq, .. } | Self::Delete { seq } => Some(*seq),
-        }
-    }
-
     /// The messages that must be there for it.
     const fn required_message(&self) -> Option<i64> {
         match self {
@@ -177,17 +157,31 @@ impl CommandKind {
         }
     }
 
-    fn event_data(&self) -> Value {
-        match self {
-            Self::Send {
-                text,
-                reply_to: None,
-            } => json!({"text": text}),
-            Self::Send { text, reply_to } => json!({"text": text, "reply_to": reply_to}),
-            Self::Edit { seq, text } => json!({"seq": seq, "text": text}),
-            Self::Delete { seq } | Self::Read { seq } => json!({"seq": seq}),
-            Self::React { seq, emoji, .. } => json!({"seq": seq, "emoji": emoji.as_str()}),
-        }
+    /// Returns the data of the event that the command appends. `None`: it appends no event.
+    fn event_data(&self) -> Option<EventData> {
+        Some(match self {
+            Self::Send { text, reply_to } => EventData::MessageCreated(MessageCreated {
+                text: Some(text.clone()),
+                reply_to: *reply_to,
+                ..MessageCreated::default()
+            }),
+            Self::Edit { seq, text } => {
+                EventData::MessageEdited(MessageEdited::new(*seq, text.clone()))
+            }
+            Self::Delete { seq } => EventData::MessageDeleted(MessageDeleted { seq: *seq }),
+            Self::React { seq, emoji, on } => {
+                let reaction = ReactionData {
+                    emoji: emoji.as_str().to_owned(),
+                    seq: *seq,
+                };
+                if *on {
+                    EventData::ReactionAdded(reaction)
+                } else {
+                    EventData::ReactionRemoved(reaction)
+                }
+            }
+            Self::Read { .. } => return None,
+        })
     }
 }
 
