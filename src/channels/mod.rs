@@ -4,12 +4,12 @@
 //!    handed to [`Channels::serve_basic`] (the base contract) or [`Channels::serve_rich_group`].
 //! 2. One task serves the socket ([`connection`]). It joins the group in the [`hub`]; the first
 //!    listener of a group on this node subscribes to the group's topic at the [`broker`].
-//! 3. A frame arrives and is read by [`protocol`]. If it changes something, it waits for the
-//!    [`writer`], which makes all changes that wait in one transaction.
+//! 3. A frame arrives and is read by [`protocol`]. A command waits for the [`writer`], which applies
+//!    all waiting commands in one transaction.
 //! 4. Once it is committed, the event is encoded once, the broker carries it to the other nodes,
 //!    the hub puts it at the end of the group's tail and wakes the listeners, and the sender gets
-//!    its answer: the acknowledgement. What the REST API changes comes in here, by
-//!    [`Channels::execute`] and [`Channels::run_and_broadcast`].
+//!    its answer: the acknowledgement. The commands of the REST API take the same way, by
+//!    [`Channels::execute`]; [`effects`] has all that follows a commit.
 //! 5. Every event carries its number. A hub that misses one, because Redis was away or a node died
 //!    between storing and telling, reads it from the log: the [`order`] of a group is kept and
 //!    nothing is told twice.
@@ -21,7 +21,7 @@
 
 pub mod broker;
 mod connection;
-mod doing;
+mod effects;
 mod heartbeat;
 mod hub;
 mod member;
@@ -54,7 +54,7 @@ use self::{
     socket_writer::SocketWriter,
     writer::Writer,
 };
-pub use self::{connection::ResumePoint, member::Member, writer::StoreError};
+pub use self::{connection::ResumePoint, member::Member};
 use crate::{
     database::{
         self,
@@ -64,8 +64,9 @@ use crate::{
     models::{
         chat_groups, epochs,
         events::Actor,
-        group_commands::{CommandOutcome, GroupCommand},
+        group_commands::{AppliedCommand, GroupCommand},
         memberships,
+        rejections::CommandError,
         sessions::{ActiveSession, TokenClaims},
         users,
     },
@@ -293,17 +294,22 @@ impl Channels {
             })
     }
 
-    /// Makes a change in a member's group and tells all its sockets. When this returns, it is
-    /// committed, or refused.
+    /// Executes a command in the group with this name, and broadcasts its effects on all nodes. When this returns,
+    /// the command is committed or rejected.
+    ///
+    /// A queued command is carried to its end, also if the request goes away: a kicked member must not stay because
+    /// an admin has closed the page. A drain waits for the command.
     ///
     /// # Errors
-    /// [`StoreError`] when the database failed.
+    /// [`CommandError`] when the command is rejected, and when the database fails.
     pub async fn execute(
         &self,
-        group: Arc<str>,
-        change: GroupCommand,
-    ) -> Result<CommandOutcome, StoreError> {
-        self.writer.execute(group, change).await
+        group: &str,
+        command: GroupCommand,
+    ) -> Result<AppliedCommand, CommandError> {
+        let token = Some(self.tasks.token());
+        let pending = self.writer.submit(group.into(), command, token).await?;
+        pending.outcome().await
     }
 
     /// Returns the session of a token that opens a socket, if the session lives and its user is active. A
@@ -330,6 +336,27 @@ impl Channels {
         group: &str,
     ) -> Result<Option<Member>, DbErr> {
         Ok(self.hub.load_members(user.id, &[group]).await?.pop())
+    }
+
+    /// Ends sessions of a user, and with the sessions their sockets, on all nodes.
+    ///
+    /// The future is carried to its end, also if the request goes away. A drain waits for it.
+    ///
+    /// # Errors
+    /// [`CommandError::Aborted`] when the server stops before the future ends.
+    pub async fn run_and_recheck_sessions<T: Send + 'static>(
+        &self,
+        user: &users::Model,
+        ending: impl Future<Output = T> + Send + 'static,
+    ) -> Result<T, CommandError> {
+        let (hub, user) = (self.hub.clone(), user.username.clone());
+        let ended = self.tasks.spawn(async move {
+            let result = ending.await;
+            // After an error, too: the sessions may have ended all the same.
+            hub.recheck_sessions(&user);
+            result
+        });
+        ended.await.map_err(|_| CommandError::Aborted)
     }
 
     /// Ends the sockets of a user whose session has ended, on all nodes.

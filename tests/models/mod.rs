@@ -3,6 +3,7 @@ mod database;
 mod erasure;
 mod event_data;
 mod group_commands;
+mod group_management;
 mod hashing;
 mod ownership;
 mod passwords;

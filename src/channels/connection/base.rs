@@ -16,7 +16,10 @@ use crate::{
             event::EncodedEvent,
         },
     },
-    models::{group_commands::CommandKind, rejections::Rejection},
+    models::{
+        group_commands::CommandKind,
+        rejections::{CommandError, Rejection},
+    },
 };
 
 pub(in crate::channels) struct BasicProtocol<'a> {
@@ -47,12 +50,12 @@ impl<'a> BasicProtocol<'a> {
             .writer
             .execute(self.member.group_name.clone(), change)
             .await;
-        match outcome.map_err(|_| CloseReason::StoreFailed)? {
+        match outcome {
             Ok(stored) => {
                 self.own_seqs.push_back(stored.seq);
                 Ok(())
             }
-            Err(Rejection::NotMember) => Err(CloseReason::NotMember),
+            Err(CommandError::Rejected(Rejection::NotMember)) => Err(CloseReason::NotMember),
             // There is nothing else for which a message without a reference can be refused but a
             // group that has just gone.
             Err(_) => Err(CloseReason::StoreFailed),

@@ -15,7 +15,7 @@ use crate::{
             rich::{Frame, GroupFrame, ReplayMode, ResetReason},
         },
     },
-    models::group_commands::CommandKind,
+    models::{group_commands::CommandKind, rejections::CommandError},
 };
 
 /// How often it is stored how far one peer has read in one group: who scrolls says it all the time.
@@ -132,8 +132,9 @@ impl GroupState {
         let (group, writer) = (self.member.group_name.clone(), channels.writer.clone());
         channels.tasks.spawn(async move {
             for _ in 0..STORE_READ_ATTEMPTS {
-                if writer.execute(group.clone(), change.clone()).await.is_ok() {
-                    return;
+                match writer.execute(group.clone(), change.clone()).await {
+                    Ok(_) | Err(CommandError::Rejected(_)) => return,
+                    Err(_) => {}
                 }
                 sleep(STORE_READ_INTERVAL).await;
             }

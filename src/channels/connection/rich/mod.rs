@@ -24,11 +24,14 @@ use crate::{
             request::{Action, Request},
             rich::{ErrorReply, Frame, OkReply},
         },
-        writer::{PendingResult, StoreError},
+        writer::PendingResult,
     },
     limits::RateLimited,
     models::{
-        events::Actor, group_commands::CommandKind, rejections::Rejection, sessions::ActiveSession,
+        events::Actor,
+        group_commands::CommandKind,
+        rejections::{CommandError, Rejection},
+        sessions::ActiveSession,
         users,
     },
     views::format_time,
@@ -215,7 +218,7 @@ impl<'a> RichProtocol<'a> {
         if let CommandKind::Send { .. } = change.kind {
             joined.set_typing(false, channels);
         }
-        let begun = channels.writer.submit(group, change).await;
+        let begun = channels.writer.submit(group, change, None).await;
         CommandReply::Pending {
             id,
             cid,
@@ -267,7 +270,7 @@ enum CommandReply {
     Pending {
         id: i64,
         cid: Option<String>,
-        pending_result: Result<PendingResult, StoreError>,
+        pending_result: Result<PendingResult, CommandError>,
     },
 }
 
@@ -283,7 +286,7 @@ impl CommandReply {
         };
         let outcome = async { begun?.outcome().await };
         match outcome.await {
-            Ok(Ok(stored)) => Frame::Ok(OkReply {
+            Ok(stored) => Frame::Ok(OkReply {
                 id,
                 seq: Some(stored.seq),
                 at: Some(format_time(&stored.at)),
@@ -292,10 +295,10 @@ impl CommandReply {
                 ..OkReply::default()
             })
             .encode(),
-            Ok(Err(Rejection::RateLimited(wait))) => {
+            Err(CommandError::Rejected(Rejection::RateLimited(wait))) => {
                 Frame::Error(ErrorReply::rate_limited(RateLimited(wait)).with_id(Some(id))).encode()
             }
-            Ok(Err(refusal)) => {
+            Err(CommandError::Rejected(refusal)) => {
                 let message = refusal.to_string();
                 let fault = ErrorReply::new(refusal.code(), &message).with_id(Some(id));
                 let field = refusal.field();
