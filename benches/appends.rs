@@ -197,7 +197,7 @@ impl Bench {
                         .execute(group.name.as_str().into(), command)
                         .await??
                 }
-                CommitMode::OnePerTransaction => command.apply_single(&self.db).await??,
+                CommitMode::OnePerTransaction => command.apply_single(&self.db).await?,
             };
             waits.push(started_at.elapsed());
         }

@@ -18,7 +18,8 @@ use salam::{
         protocol::{base::BasicRequest, event::EncodedEvent, request::Request},
     },
     models::{
-        events::{Actor, Event, kind},
+        event_data::{EventBody, EventData, MessageCreated},
+        events::{Actor, Event},
         group_commands::GroupCommand,
     },
     server,
@@ -69,9 +70,11 @@ fn bench_encoding(criterion: &mut Criterion) -> Result<()> {
         seq: 123_456,
         at: chrono::DateTime::UNIX_EPOCH.into(),
         by: Some("ann".into()),
-        kind: kind::MESSAGE_CREATED.into(),
         cid: Some("8d5f0e5cb7a94a0f9a3c1f6f0d1e2c3b".to_owned()),
-        data: serde_json::json!({"text": MESSAGE_TEXT}).to_string(),
+        body: EventBody::new(EventData::MessageCreated(MessageCreated {
+            text: Some(MESSAGE_TEXT.to_owned()),
+            ..MessageCreated::default()
+        })),
     };
     criterion.bench_function("encode", |bencher| {
         bencher.iter(|| EncodedEvent::encode(black_box(GROUP), black_box(&event)));

@@ -11,7 +11,6 @@ use sea_orm::DbErr;
 
 pub use self::responses::ensure_json_errors;
 use crate::{
-    channels::StoreError,
     database::{DbErrorKind, Outage, classify},
     limits::{RateLimited, TooManySockets},
     models::{
@@ -156,15 +155,11 @@ impl From<CommandError> for Error {
         match error {
             CommandError::Rejected(rejection) => rejection.into(),
             CommandError::Db(error) => error.into(),
-            CommandError::Aborted => Self::Unavailable,
+            // The writer has logged the reason.
+            CommandError::LogBehind(_)
+            | CommandError::OutcomeUnknown(_)
+            | CommandError::Aborted => Self::Unavailable,
         }
-    }
-}
-
-impl From<StoreError> for Error {
-    fn from(_: StoreError) -> Self {
-        // The writer has logged the reason.
-        Self::Unavailable
     }
 }
 

@@ -17,9 +17,9 @@ use crate::{
     models::{
         chat_groups,
         events::Actor,
-        group_commands::GroupCommand,
+        group_commands::{AppliedCommand, CommandKind, GroupCommand},
         hashing::Requester,
-        invites,
+        invites::InviteCode,
         memberships::{self, Quotas, Role},
         passwords::Password,
         skeletons::ConfusableKey,
@@ -85,9 +85,7 @@ pub async fn run(ctx: &AppContext) -> Result<()> {
     LUNCH.seed(db, &cast).await?;
     let group = SALAM.seed(db, &cast).await?;
     let owner = cast.user(SALAM.owner);
-    let (_, code) = invites::Model::create(db, &group, owner, INVITE_LIFETIME, None)
-        .await
-        .map_err(Error::wrap)?;
+    let code = create_invite(db, &group, owner, INVITE_LIFETIME, None).await?;
     print_line(&summary(
         "The example data is complete.",
         &format!(
@@ -246,8 +244,7 @@ impl Story {
                 cid: Some(format!("seed-{index}")),
                 kind: act.command_kind(&lines)?,
             };
-            let outcome = command.apply_single(db).await.map_err(Error::wrap)?;
-            let applied = outcome.map_err(Error::wrap)?;
+            let applied = command.apply_single(db).await.map_err(Error::wrap)?;
             lines.extend(act.text().map(|text| (text, applied.seq)));
         }
         Ok(())
@@ -264,15 +261,47 @@ async fn add_member(
 ) -> Result<()> {
     let membership = memberships::Model::find(db, group.id, user.id).await?;
     if membership.is_none() {
-        let (_, code) = invites::Model::create(db, group, owner, Duration::minutes(1), Some(1))
-            .await
-            .map_err(Error::wrap)?;
-        invites::Model::accept(db, code.as_str(), user, Quotas::UNLIMITED)
-            .await
-            .map_err(Error::wrap)?;
+        let code = create_invite(db, group, owner, Duration::minutes(1), Some(1)).await?;
+        let accept = CommandKind::AcceptInvite {
+            code: code.as_str().to_owned(),
+            display_name: user.name.clone(),
+            quotas: Quotas::UNLIMITED,
+        };
+        execute(db, group, user, accept).await?;
     }
-    memberships::Model::set_role(db, group, owner, &user.username, role)
-        .await
-        .map_err(Error::wrap)?;
+    let username = user.username.clone();
+    execute(db, group, owner, CommandKind::SetRole { username, role }).await?;
     Ok(())
+}
+
+async fn create_invite(
+    db: &DatabaseConnection,
+    group: &chat_groups::Model,
+    owner: &users::Model,
+    expires_in: Duration,
+    max_uses: Option<i64>,
+) -> Result<InviteCode> {
+    let kind = CommandKind::CreateInvite {
+        expires_in,
+        max_uses,
+    };
+    let created = execute(db, group, owner, kind).await?.into_invite();
+    let created = created.ok_or_else(|| USAGE.error("an invite was not created"))?;
+    Ok(created.code)
+}
+
+/// Applies a command of a user. No server runs that would need its events.
+async fn execute(
+    db: &DatabaseConnection,
+    group: &chat_groups::Model,
+    user: &users::Model,
+    kind: CommandKind,
+) -> Result<AppliedCommand> {
+    let command = GroupCommand {
+        group_id: group.id,
+        actor: Some(Actor::from_user(user)),
+        cid: None,
+        kind,
+    };
+    command.apply_single(db).await.map_err(Error::wrap)
 }

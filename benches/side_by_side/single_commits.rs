@@ -98,7 +98,7 @@ async fn send_until(
     let mut sent = 0;
     while Instant::now() < end {
         let command = event_log::message_command(group_id, author, MESSAGE_TEXT);
-        command.apply_single(db).await??;
+        command.apply_single(db).await?;
         sent += 1;
     }
     Ok(sent)

@@ -5,8 +5,8 @@
 //! 2. One task serves the socket ([`connection`]). It subscribes the socket to the group ([`delivery`]). The first
 //!    subscriber of a group on this node subscribes the node to the group's topic at the [`broker`].
 //! 3. The socket's task reads a frame by [`protocol`], and gives a command to the [`writer`]. The writer applies all
-//!    commands that wait in one transaction. The REST API gives its commands by [`Channels::execute`] and
-//!    [`Channels::run_and_broadcast`].
+//!    commands that wait in one transaction. The REST API gives its commands by [`Channels::execute`].
+//!    [`effects`] has all that follows a commit.
 //! 4. After the commit, the event is encoded once. The broker carries it to the other nodes, the group's room puts
 //!    it into its event buffer and notifies the subscribers, and the sender gets its reply.
 //! 5. Each event has a `seq`. When a node misses an event, because Redis was unreachable or a node died between the
@@ -25,7 +25,7 @@ mod batch_loader;
 pub mod broker;
 mod connection;
 pub mod delivery;
-mod doing;
+mod effects;
 mod epoch;
 mod heartbeat;
 mod hub;
@@ -64,17 +64,16 @@ use self::{
     socket_writer::SocketWriter,
     writer::Writer,
 };
-pub use self::{
-    connection::ResumePoint, member::Member, test_support::ChannelCounts, writer::StoreError,
-};
+pub use self::{connection::ResumePoint, member::Member, test_support::ChannelCounts};
 use crate::{
     database::{self, checkpoint::Checkpointer},
     limits::{KeyedRateLimiter, RateLimited, SocketLimiter, SocketPermit, TooManySockets},
     models::{
         chat_groups, epochs,
         events::Actor,
-        group_commands::{CommandOutcome, GroupCommand},
+        group_commands::{AppliedCommand, GroupCommand},
         memberships,
+        rejections::CommandError,
         sessions::{ActiveSession, TokenClaims},
         users,
     },
@@ -289,17 +288,22 @@ impl Channels {
             })
     }
 
-    /// Makes a change in a member's group and tells all its sockets. When this returns, it is
-    /// committed, or refused.
+    /// Executes a command in the group with this name, and broadcasts its effects on all nodes. When this returns,
+    /// the command is committed or rejected.
+    ///
+    /// A queued command is carried to its end, also if the request goes away: a kicked member must not stay because
+    /// an admin has closed the page. A drain waits for the command.
     ///
     /// # Errors
-    /// [`StoreError`] when the database failed.
+    /// [`CommandError`] when the command is rejected, and when the database fails.
     pub async fn execute(
         &self,
-        group: Arc<str>,
-        change: GroupCommand,
-    ) -> Result<CommandOutcome, StoreError> {
-        self.writer.execute(group, change).await
+        group: &str,
+        command: GroupCommand,
+    ) -> Result<AppliedCommand, CommandError> {
+        let token = Some(self.tasks.token());
+        let pending = self.writer.submit(group.into(), command, token).await?;
+        pending.outcome().await
     }
 
     /// Returns the session of a token that opens a socket, if the session lives and its user is active. A
@@ -326,6 +330,27 @@ impl Channels {
         group: &str,
     ) -> Result<Option<Member>, DbErr> {
         Ok(self.hub.members.load(user.id, &[group]).await?.pop())
+    }
+
+    /// Ends sessions of a user, and with the sessions their sockets, on all nodes.
+    ///
+    /// The future is carried to its end, also if the request goes away. A drain waits for it.
+    ///
+    /// # Errors
+    /// [`CommandError::Aborted`] when the server stops before the future ends.
+    pub async fn run_and_recheck_sessions<T: Send + 'static>(
+        &self,
+        user: &users::Model,
+        ending: impl Future<Output = T> + Send + 'static,
+    ) -> Result<T, CommandError> {
+        let (hub, user) = (self.hub.clone(), user.username.clone());
+        let ended = self.tasks.spawn(async move {
+            let result = ending.await;
+            // After an error, too: the sessions may have ended all the same.
+            hub.recheck_sessions(&user);
+            result
+        });
+        ended.await.map_err(|_| CommandError::Aborted)
     }
 
     /// Ends the sockets of a user whose session has ended, on all nodes.

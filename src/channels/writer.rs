@@ -1,12 +1,15 @@
-//! Stores what is said before anybody hears of it.
+//! The writer: applies the commands of this node, many in one transaction (group commit).
 //!
-//! Changes that come while a transaction runs go together into the next one (group commit), many
-//! groups at once, so a message costs a share of a commit and not one each. Who comes alone does not
-//! wait; who comes with others waits for a share of a commit until they are there, too: after an
-//! answer they come one by one, and the first would have a transaction for itself.
+//! Commands that arrive during a transaction share the next one, also of many groups, so that a message costs a
+//! share of a commit. A lone command is committed at once. After a batch, the writer waits up to a quarter of the
+//! last commit's time, so that its senders' next commands share one transaction: their answers reach them one after
+//! the other, and the first sender's next command would get a transaction of its own.
+//!
+//! A queued command is carried to its end, also if its request goes away. It is acknowledged and broadcast after its
+//! commit.
 
 use std::{
-    collections::{HashMap, HashSet},
+    collections::{HashMap, HashSet, VecDeque},
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -16,34 +19,27 @@ use tokio::{
     sync::{mpsc, oneshot},
     task::yield_now,
 };
+use tokio_util::task::task_tracker::TaskTrackerToken;
 
-use super::{hub::Hub, protocol::ephemeral::EphemeralEvent};
+use super::{effects, hub::Hub};
 use crate::{
-    database::{Outage, checkpoint::WriterLock, classify, with_db_timeout},
+    database::{DbErrorKind, Outage, checkpoint::WriterLock, classify, with_db_timeout},
     health::Health,
     models::{
         epochs,
-        events::Event,
-        group_commands::{
-            ApplyError, CommandKind, CommandOutcome, DuplicateCheck, GroupCommand, ToggleLimiter,
-        },
-        log::LogBehind,
+        group_commands::{AppliedCommand, DuplicateCheck, GroupCommand, ToggleLimiter},
+        rejections::CommandError,
     },
     supervisor::Supervisor,
 };
 
-/// Changes in one transaction, at most.
+/// The highest number of commands in one transaction.
 const MAX_BATCH_ITEMS: usize = 256;
 
-/// Changes that may wait; whoever brings more waits for a place.
+/// The number of commands that may wait in the queue. Further callers wait for a place.
 const QUEUE_CAPACITY: usize = 1024;
 
-/// It could not be stored, or nobody knows whether it was: the database broke off while it
-/// committed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("it could not be stored")]
-pub struct StoreError;
-
+/// The queue of the writer's task. Clones share it.
 #[derive(Clone)]
 pub(super) struct Writer(mpsc::Sender<QueueItem>);
 
@@ -54,14 +50,18 @@ enum QueueItem {
     Probe(oneshot::Sender<Result<(), Outage>>),
 }
 
-struct QueuedCommand {
-    group: Arc<str>,
-    command: GroupCommand,
-    result_sender: oneshot::Sender<CommandOutcome>,
+/// A command that waits for its batch.
+pub(super) struct QueuedCommand {
+    /// The name of the group: its topic.
+    pub group: Arc<str>,
+    pub command: GroupCommand,
+    result_sender: oneshot::Sender<Result<AppliedCommand, CommandError>>,
+    /// Makes a drain wait for the command. The commands of sockets have none: their sockets have one.
+    _drain_token: Option<TaskTrackerToken>,
 }
 
 impl Writer {
-    /// Starts the task that writes, over a connection of its own. It holds the gate while it does.
+    /// Starts the writer's task, with a database connection of its own. The task holds the gate while it writes.
     pub fn start(
         db: DatabaseConnection,
         hub: Arc<Hub>,
@@ -74,80 +74,83 @@ impl Writer {
         Self(queue)
     }
 
-    /// Asks whether the database takes writes. Waits for its turn among the changes.
+    /// Checks whether the database takes writes, in the turn of the queue.
     ///
     /// # Errors
-    /// Why not; `None` when the writer has ended.
+    /// The reason why the database takes no writes. `None`: the writer has stopped.
     pub async fn probe(&self) -> Result<(), Option<Outage>> {
-        let (answer, answered) = oneshot::channel();
-        let sent = self.0.send(QueueItem::Probe(answer)).await;
+        let (result_sender, result) = oneshot::channel();
+        let sent = self.0.send(QueueItem::Probe(result_sender)).await;
         sent.map_err(|_| None)?;
-        answered.await.map_err(|_| None)?.map_err(Some)
+        result.await.map_err(|_| None)?.map_err(Some)
     }
 
-    /// Makes a change in the group of this name and tells all its sockets. When this returns, it is
-    /// committed, or refused.
+    /// Executes a command in the group with this name. When this returns, the command is committed and broadcast, or
+    /// rejected.
     ///
     /// # Errors
-    /// [`StoreError`] when the database failed.
+    /// [`CommandError`] when the command is rejected, and when the database fails.
     pub async fn execute(
         &self,
         group: Arc<str>,
-        change: GroupCommand,
-    ) -> Result<CommandOutcome, StoreError> {
-        self.submit(group, change).await?.outcome().await
+        command: GroupCommand,
+    ) -> Result<AppliedCommand, CommandError> {
+        let pending = self.submit(group, command, None).await?;
+        pending.outcome().await
     }
 
-    /// Has a change made after those that were begun before, and does not wait for it.
+    /// Queues a command after those that were queued before. A drain waits for a command with a `drain_token`.
     ///
     /// # Errors
-    /// [`StoreError`] when nothing can be stored any more.
+    /// [`CommandError::Aborted`] when the writer has stopped.
     pub async fn submit(
         &self,
         group: Arc<str>,
-        change: GroupCommand,
-    ) -> Result<PendingResult, StoreError> {
-        let (answer, outcome) = oneshot::channel();
-        let waiting = QueuedCommand {
+        command: GroupCommand,
+        drain_token: Option<TaskTrackerToken>,
+    ) -> Result<PendingResult, CommandError> {
+        let (result_sender, result) = oneshot::channel();
+        let queued = QueuedCommand {
             group,
-            command: change,
-            result_sender: answer,
+            command,
+            result_sender,
+            _drain_token: drain_token,
         };
-        let sent = self.0.send(QueueItem::Command(waiting)).await;
-        sent.map_err(|_| StoreError)?;
-        Ok(PendingResult(outcome))
+        let sent = self.0.send(QueueItem::Command(queued)).await;
+        sent.map_err(|_| CommandError::Aborted)?;
+        Ok(PendingResult(result))
     }
 }
 
-/// A change that is being made.
-pub(super) struct PendingResult(oneshot::Receiver<CommandOutcome>);
+/// The result of a queued command.
+pub(super) struct PendingResult(oneshot::Receiver<Result<AppliedCommand, CommandError>>);
 
 impl PendingResult {
-    /// Waits until it is committed, or refused.
+    /// Waits until the command is committed or rejected.
     ///
     /// # Errors
-    /// [`StoreError`] when the database failed.
-    pub async fn outcome(self) -> Result<CommandOutcome, StoreError> {
-        self.0.await.map_err(|_| StoreError)
+    /// [`CommandError`] when the command is rejected, and when the database fails.
+    pub async fn outcome(self) -> Result<AppliedCommand, CommandError> {
+        self.0.await.map_err(|_| CommandError::Aborted)?
     }
 }
 
-/// The share of the time of the last transaction for which those who were in it are waited for.
+/// The share of the last transaction's time for which the writer waits for its senders' next commands.
 const BATCH_WAIT_DIVISOR: u32 = 4;
 
-/// At most.
+/// The longest such wait.
 const MAX_BATCH_WAIT: Duration = Duration::from_millis(1);
 
-/// How the last transaction went.
+/// The last transaction.
 #[derive(Default)]
 struct LastBatchStats {
     commands: usize,
     duration: Duration,
-    /// Who comes back sends again what was not answered, and more of it follows.
-    retries: DuplicateCheck,
+    /// A client that reconnects sends unanswered commands again, and other clients follow.
+    duplicate_check: DuplicateCheck,
 }
 
-/// Waits until as many are there as the last time, if they come soon.
+/// Waits for as many commands as the last batch had, if they arrive soon.
 async fn collect_batch(
     waiting: &mut mpsc::Receiver<QueueItem>,
     batch: &mut Vec<QueueItem>,
@@ -156,7 +159,7 @@ async fn collect_batch(
     let begun = Instant::now();
     let patience = (last.duration / BATCH_WAIT_DIVISOR).min(MAX_BATCH_WAIT);
     while batch.len() < last.commands && begun.elapsed() < patience {
-        // The clock of the runtime is too coarse for it; meanwhile others have their turns.
+        // The timer of the runtime is too coarse. Other tasks run meanwhile.
         yield_now().await;
         while batch.len() < MAX_BATCH_ITEMS
             && let Ok(next) = waiting.try_recv()
@@ -181,28 +184,29 @@ async fn run_writer(
         let (mut batch, mut probes) = (Vec::with_capacity(queued.len()), Vec::new());
         for item in queued.drain(..) {
             match item {
-                QueueItem::Command(change) => batch.push(change),
+                QueueItem::Command(queued) => batch.push(queued),
                 QueueItem::Probe(probe) => probes.push(probe),
             }
         }
         if health.forbids_writes() {
-            // The senders are told by the end of their channels.
+            // The callers get `CommandError::Aborted`, because their channels are closed.
             batch.clear();
         }
         let _writing = gate.lock().await;
-        if batch.iter().any(|waiting| waiting.command.removes_text()) {
+        if batch.iter().any(|queued| queued.command.removes_text()) {
             gate.mark_deleted();
         }
         if !batch.is_empty() {
-            let (begun, changes) = (Instant::now(), batch.len());
-            let (retries, error) = store_batch(&db, &hub, &toggles, batch, last.retries).await;
+            let (begun, commands) = (Instant::now(), batch.len());
+            let (duplicate_check, error) =
+                store_batch(&db, &hub, &toggles, batch, last.duplicate_check).await;
             if let Some(outage) = error.as_ref().and_then(outage_of) {
                 health.record_failed_write(outage);
             }
             last = LastBatchStats {
-                commands: changes,
+                commands,
                 duration: begun.elapsed(),
-                retries,
+                duplicate_check,
             };
         }
         if !probes.is_empty() {
@@ -218,163 +222,164 @@ async fn run_writer(
     }
 }
 
-/// Stores a batch, in smaller parts where one of its rows is at fault. Returns whether retries are likely next, and
-/// the last error.
+/// Stores a batch. If the error is about some of its rows, smaller parts are tried: first the commands of each group,
+/// then each command alone.
+///
+/// Returns whether retries are likely next, and the last error.
 async fn store_batch(
     db: &DatabaseConnection,
-    hub: &Hub,
+    hub: &Arc<Hub>,
     toggles: &ToggleLimiter,
     batch: Vec<QueuedCommand>,
-    retries: DuplicateCheck,
-) -> (DuplicateCheck, Option<ApplyError>) {
-    let last = match commit_batch(db, hub, toggles, batch, retries).await {
-        Ok(found) => return (found, None),
-        Err(FailedBatch {
-            error,
-            retryable: batch,
-        }) if batch.is_empty() => {
-            log_store_error(&error);
-            Some(error)
-        }
-        Err(FailedBatch {
-            error,
-            retryable: batch,
-        }) => {
-            tracing::warn!(%error, "a batch was not stored; each group's part is tried alone");
-            let mut last = None;
-            for part in split_by_group(batch) {
-                if let Err(FailedBatch {
-                    error,
-                    retryable: batch,
-                }) = commit_batch(db, hub, toggles, part, retries).await
-                {
-                    log_store_error(&error);
-                    last = Some(error);
-                    if batch.is_empty() {
-                        // It is the database after all; the others are told so at once.
-                        break;
-                    }
+    duplicate_check: DuplicateCheck,
+) -> (DuplicateCheck, Option<CommandError>) {
+    let (mut next_check, mut last_error) = (duplicate_check, None);
+    let mut parts = VecDeque::from([batch]);
+    while let Some(part) = parts.pop_front() {
+        let FailedBatch { error, batch: part } =
+            match commit_batch(db, hub, toggles, part, duplicate_check).await {
+                Ok(found) => {
+                    next_check = found;
+                    continue;
                 }
+                Err(failed) => failed,
+            };
+        let smaller = match &error {
+            CommandError::Db(error) => split_batch(part, classify(error)),
+            _ => Err(part),
+        };
+        match smaller {
+            Ok(smaller) => {
+                tracing::warn!(%error, "a batch was not stored; its parts are tried alone");
+                parts.extend(smaller);
             }
-            last
+            Err(part) => {
+                tracing::error!(%error, "commands could not be stored");
+                let is_row_specific = matches!(
+                    &error,
+                    CommandError::Db(error) if classify(error).is_row_specific()
+                );
+                reject_all(part, &error);
+                if !is_row_specific {
+                    // The database fails: the other parts would fail too.
+                    parts.drain(..).for_each(|part| reject_all(part, &error));
+                }
+                last_error = Some(error);
+            }
         }
-    };
-    // Clients send again what was not stored.
-    (DuplicateCheck::Upfront, last)
+    }
+    if last_error.is_some() {
+        // Clients send again what was not stored.
+        next_check = DuplicateCheck::Upfront;
+    }
+    (next_check, last_error)
 }
 
-fn outage_of(error: &ApplyError) -> Option<Outage> {
+fn outage_of(error: &CommandError) -> Option<Outage> {
     match error {
-        ApplyError::NotApplied(error) | ApplyError::OutcomeUnknown(error) => {
-            classify(error).outage()
-        }
-        ApplyError::LogBehind(_) => None,
+        CommandError::Db(error) | CommandError::OutcomeUnknown(error) => classify(error).outage(),
+        _ => None,
     }
 }
 
-/// A batch of which nothing was stored.
+/// A batch that was not stored, or is not known to be.
 struct FailedBatch {
-    error: ApplyError,
-    /// What may go well in smaller parts. (Whoever waits for the rest hears of it by the end of its
-    /// channel.)
-    retryable: Vec<QueuedCommand>,
+    error: CommandError,
+    batch: Vec<QueuedCommand>,
 }
 
-/// Gives whether there were retries.
+/// Applies a batch in one transaction, broadcasts its effects and sends the results. Returns whether retries are
+/// likely next.
 async fn commit_batch(
     db: &DatabaseConnection,
-    hub: &Hub,
+    hub: &Arc<Hub>,
     toggles: &ToggleLimiter,
     batch: Vec<QueuedCommand>,
-    retries: DuplicateCheck,
+    duplicate_check: DuplicateCheck,
 ) -> Result<DuplicateCheck, FailedBatch> {
-    let changes: Vec<_> = batch.iter().map(|waiting| &waiting.command).collect();
-    // A database that is silent must not keep all senders waiting for ever. A transaction that is
-    // given up is rolled back, unless it is being committed.
+    let commands: Vec<_> = batch.iter().map(|queued| &queued.command).collect();
     let acknowledged = hub.acknowledged_heads();
-    let making =
-        async { Ok(GroupCommand::apply_batch(db, &changes, retries, acknowledged, toggles).await) };
-    let made = with_db_timeout(making).await;
-    let outcomes = match made
-        .map_err(ApplyError::OutcomeUnknown)
-        .and_then(|made| made)
+    let applying = async {
+        let check = duplicate_check;
+        Ok(GroupCommand::apply_batch(db, &commands, check, acknowledged, toggles).await)
+    };
+    // A database that does not answer must not block all senders for ever. A transaction that times out is rolled
+    // back, unless its commit has begun.
+    let applied = with_db_timeout(applying).await;
+    let mut outcomes = match applied
+        .map_err(CommandError::OutcomeUnknown)
+        .and_then(|applied| applied)
     {
         Ok(outcomes) => outcomes,
-        Err(ApplyError::NotApplied(error)) if classify(&error).is_row_specific() => {
-            let error = error.into();
-            return Err(FailedBatch {
-                error,
-                retryable: batch,
-            });
-        }
         Err(error) => {
-            if let ApplyError::LogBehind(LogBehind { .. }) = &error {
-                hub.stop_writes_if_log_is_behind(&error).await;
-            } else {
-                let groups: HashSet<_> = batch.iter().map(|waiting| &waiting.group).collect();
-                groups
-                    .into_iter()
-                    .for_each(|group| hub.request_gap_repair(group));
+            match &error {
+                CommandError::LogBehind(_) => hub.stop_writes_if_log_is_behind(&error).await,
+                CommandError::Db(error) if classify(error).is_row_specific() => {}
+                _ => {
+                    // The commit may have succeeded: all nodes compare the groups with the log.
+                    let groups: HashSet<_> = batch.iter().map(|queued| &queued.group).collect();
+                    groups
+                        .into_iter()
+                        .for_each(|group| hub.request_gap_repair(group));
+                }
             }
-            let batch = Vec::new();
-            return Err(FailedBatch {
-                error,
-                retryable: batch,
-            });
+            return Err(FailedBatch { error, batch });
         }
     };
-    let stored = batch.iter().zip(&outcomes);
-    acknowledged.record(stored.filter_map(|(waiting, outcome)| {
-        let event = outcome.as_ref().ok()?.event.as_ref()?;
-        Some((waiting.command.group_id, event.seq))
-    }));
-    for (waiting, outcome) in batch.iter().zip(&outcomes) {
-        let is_event = outcome.as_ref().is_ok_and(|stored| stored.event.is_some());
-        if let Some(key) = ToggleLimiter::reaction_key(&waiting.command).filter(|_| is_event) {
-            toggles.record(key);
+    let appended = || {
+        batch.iter().zip(&outcomes).filter_map(|(queued, outcome)| {
+            let last = outcome.as_ref().ok()?.events.last()?;
+            Some((&queued.command, last.seq))
+        })
+    };
+    acknowledged.record(appended().map(|(command, seq)| (command.group_id, seq)));
+    for key in appended().filter_map(|(command, _)| ToggleLimiter::reaction_key(command)) {
+        toggles.record(key);
+    }
+    effects::broadcast(hub, &batch, &mut outcomes);
+    let mut next_check = DuplicateCheck::OnConflict;
+    for (queued, outcome) in batch.into_iter().zip(outcomes) {
+        let is_dup = outcome.as_ref().is_ok_and(|applied| applied.dup);
+        if is_dup && queued.command.cid.is_some() {
+            next_check = DuplicateCheck::Upfront;
         }
+        // The request or the socket may have gone away.
+        let _ = queued.result_sender.send(outcome.map_err(Into::into));
     }
-    // In the order of the log, which is that of the batch; each group's sockets are woken once.
-    let mut told: HashMap<&Arc<str>, Vec<Event>> = HashMap::new();
-    for (waiting, outcome) in batch.iter().zip(&outcomes) {
-        let Ok(stored) = outcome else { continue };
-        if let Some(event) = &stored.event {
-            told.entry(&waiting.group).or_default().push(event.clone());
-        } else if let (CommandKind::Read { .. }, false, Some(author)) =
-            (&waiting.command.kind, stored.dup, &waiting.command.actor)
-        {
-            let whisper = EphemeralEvent::Read {
-                group: waiting.group.as_ref().into(),
-                user: author.username.as_ref().into(),
-                seq: stored.seq,
-            };
-            hub.send_ephemeral(&waiting.group, &whisper);
-        }
-    }
-    for (group, events) in told {
-        hub.deliver_events(group, &events);
-    }
-    let mut retries = DuplicateCheck::OnConflict;
-    for (waiting, outcome) in batch.into_iter().zip(outcomes) {
-        let is_dup = outcome.as_ref().is_ok_and(|stored| stored.dup);
-        if is_dup && waiting.command.cid.is_some() {
-            retries = DuplicateCheck::Upfront;
-        }
-        // Whoever does not wait for it any more has lost its socket meanwhile.
-        let _ = waiting.result_sender.send(outcome);
-    }
-    Ok(retries)
+    Ok(next_check)
 }
 
-fn split_by_group(batch: Vec<QueuedCommand>) -> impl Iterator<Item = Vec<QueuedCommand>> {
+/// Splits a batch into smaller parts that may succeed after an error of this kind: by group, or into single commands.
+///
+/// Single commands are not tried against locks of other transactions: each would wait for the lock again.
+///
+/// # Errors
+/// The batch, if it cannot be split or the parts would fail too.
+fn split_batch(
+    batch: Vec<QueuedCommand>,
+    error: DbErrorKind,
+) -> Result<Vec<Vec<QueuedCommand>>, Vec<QueuedCommand>> {
+    let groups: HashSet<_> = batch.iter().map(|queued| queued.command.group_id).collect();
+    if !error.is_row_specific() || batch.len() < 2 {
+        return Err(batch);
+    }
+    if groups.len() < 2 {
+        if error == DbErrorKind::LockConflict {
+            return Err(batch);
+        }
+        return Ok(batch.into_iter().map(|queued| vec![queued]).collect());
+    }
     let mut parts: HashMap<i64, Vec<QueuedCommand>> = HashMap::new();
-    for waiting in batch {
-        let group = waiting.command.group_id;
-        parts.entry(group).or_default().push(waiting);
+    for queued in batch {
+        let group = queued.command.group_id;
+        parts.entry(group).or_default().push(queued);
     }
-    parts.into_values()
+    Ok(parts.into_values().collect())
 }
 
-fn log_store_error(error: &ApplyError) {
-    tracing::error!(%error, "changes could not be stored");
+/// Sends the error to all callers of a batch.
+fn reject_all(batch: Vec<QueuedCommand>, error: &CommandError) {
+    for queued in batch {
+        let _ = queued.result_sender.send(Err(error.clone()));
+    }
 }

@@ -124,10 +124,9 @@ pub async fn update(
             field: Some("title".into()),
         });
     }
-    let name = member.group.name.clone();
-    let db = ctx.db.clone();
-    let renaming = async move { member.group.set_title(&db, &member.user, title).await };
-    let group = channels.run_and_broadcast(&name, renaming).await?;
+    let command = member.command(None, CommandKind::SetTitle { title });
+    let applied = channels.execute(&member.group.name, command).await?;
+    let group = applied.into_group().ok_or(Error::Unavailable)?;
     let mine = MemberGroup::load(&ctx.db, group, member.membership).await?;
     Ok(Json(mine.into()))
 }
@@ -154,7 +153,8 @@ pub async fn delete(
     allowance.check_change(Some(&member.user))?;
     member.require_role(Role::Owner)?;
     confirmation.check("group", |given| given == member.group.name)?;
-    channels.delete_group(member.group, member.user).await?;
+    let command = member.command(None, CommandKind::DeleteGroup);
+    channels.execute(&member.group.name, command).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -176,11 +176,8 @@ pub async fn mark_read(
     let seq = seq.ok_or_else(|| Error::missing_field("seq"))?;
     channels.check_send_rate(member.user.id)?;
     if seq > 0 {
-        let change = member
-            .channel_member()
-            .command(None, CommandKind::Read { seq });
-        let name = member.group.name.as_str().into();
-        channels.execute(name, change).await??;
+        let command = member.command(None, CommandKind::Read { seq });
+        channels.execute(&member.group.name, command).await?;
     }
     let found = chat_groups::Model::find_for_member(&ctx.db, &member.group.name, &member.user);
     let (group, membership) = found.await?.ok_or(Error::NotFound)?;

@@ -1,4 +1,4 @@
-//! Invites: made and withdrawn by those who keep a group, accepted by whoever has the code.
+//! Invites: admins create and revoke them, and users with a code accept them.
 
 use axum::{
     Json,
@@ -21,7 +21,13 @@ use super::extractors::{
 use crate::{
     channels::Channels,
     errors::{Error, Result},
-    models::{invites, member_groups::MemberGroup, memberships::Role},
+    models::{
+        events::Actor,
+        group_commands::{CommandKind, GroupCommand},
+        invites,
+        member_groups::MemberGroup,
+        memberships::Role,
+    },
     settings::Settings,
     views::{
         Page,
@@ -65,7 +71,7 @@ pub struct InviteParams {
 )]
 pub async fn create(
     member: GroupMember<CurrentUser>,
-    State(ctx): State<AppContext>,
+    SharedStore(channels): SharedStore<Channels>,
     allowance: Throttle,
     base: PublicBase,
     fields: OptionalBody,
@@ -76,11 +82,22 @@ pub async fn create(
     let max_uses = fields.optional_number("max_uses", 1..=MAX_USES)?;
     allowance.check_invite(&member.user)?;
     let expires_in = Duration::seconds(expires_in);
-    let made = invites::Model::create(&ctx.db, &member.group, &member.user, expires_in, max_uses);
-    let (invite, code) = made.await?;
+    let command = member.command(
+        None,
+        CommandKind::CreateInvite {
+            expires_in,
+            max_uses,
+        },
+    );
+    let applied = channels.execute(&member.group.name, command).await?;
+    let created = applied.into_invite().ok_or(Error::Unavailable)?;
     Ok((
         StatusCode::CREATED,
-        Json(NewInvite::new(&invite, &code, &base.http_base_url())),
+        Json(NewInvite::new(
+            &created.invite,
+            &created.code,
+            &base.http_base_url(),
+        )),
     ))
 }
 
@@ -120,12 +137,13 @@ pub async fn list(
 )]
 pub async fn revoke(
     member: GroupMember<CurrentUser>,
-    State(ctx): State<AppContext>,
+    SharedStore(channels): SharedStore<Channels>,
     allowance: Throttle,
     Path((_, PathNumber(id))): Path<(String, PathNumber)>,
 ) -> Result<StatusCode> {
     allowance.check_change(Some(&member.user))?;
-    invites::Model::revoke(&ctx.db, member.group.id, &member.user, id).await?;
+    let command = member.command(None, CommandKind::RevokeInvite { id });
+    channels.execute(&member.group.name, command).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -160,21 +178,22 @@ pub async fn accept(
     Path(code): Path<String>,
 ) -> Result<Json<Group>> {
     allowance.check_change(Some(&user))?;
-    let invited = invites::Model::find_group_for_code(&ctx.db, &code, &user).await?;
-    let (name, db) = (invited.ok_or(Error::NotFound)?.name, ctx.db.clone());
-    Span::current().record("group", name.as_str());
-    let quotas = Settings::from_context(&ctx)?.limits.quotas();
-    let joining = user.clone();
-    let accepting = async move {
-        let accepted = invites::Model::accept(&db, &code, &joining, quotas).await?;
-        let events = accepted.event.iter().cloned().collect();
-        Ok((accepted, events))
+    let found = invites::Model::find_group_for_code(&ctx.db, &code, &user).await?;
+    let group = found.ok_or(Error::NotFound)?;
+    Span::current().record("group", group.name.as_str());
+    let command = GroupCommand {
+        group_id: group.id,
+        actor: Some(Actor::from_user(&user)),
+        cid: None,
+        kind: CommandKind::AcceptInvite {
+            code,
+            display_name: user.name,
+            quotas: Settings::from_context(&ctx)?.limits.quotas(),
+        },
     };
-    let accepted = channels.run_and_broadcast(&name, accepting).await?;
-    if accepted.event.is_some() {
-        channels.notify_joined(&user, &accepted.group, &accepted.membership);
-    }
-    let mine = MemberGroup::load(&ctx.db, accepted.group, accepted.membership).await?;
+    let applied = channels.execute(&group.name, command).await?;
+    let joined = applied.into_joined().ok_or(Error::Unavailable)?;
+    let mine = MemberGroup::load(&ctx.db, joined.group, joined.membership).await?;
     Ok(Json(mine.into()))
 }
 

@@ -1,4 +1,4 @@
-//! Who belongs to a group, as what, and who may not come back.
+//! Members of groups, their roles, and bans.
 
 use axum::{
     Json,
@@ -16,10 +16,11 @@ use utoipa::ToSchema;
 use super::extractors::{CurrentUser, GroupMember, OptionalBody, QueryParams, Throttle};
 use crate::{
     channels::Channels,
-    errors::Result,
+    errors::{Error, Result},
     models::{
         bans,
-        memberships::{self, RemovalKind, Role},
+        group_commands::CommandKind,
+        memberships::{self, Role},
     },
     views::{
         Page,
@@ -79,7 +80,6 @@ pub async fn list(
 )]
 pub async fn update(
     member: GroupMember<CurrentUser>,
-    State(ctx): State<AppContext>,
     allowance: Throttle,
     SharedStore(channels): SharedStore<Channels>,
     Path((_, username)): Path<(String, String)>,
@@ -91,12 +91,10 @@ pub async fn update(
         let role = roles.into_iter().find(|role| role.as_str() == text);
         role.ok_or_else(|| "One of owner, admin, member.".to_owned())
     })?;
-    let (db, group, actor) = (ctx.db.clone(), member.group, member.user);
-    let name = group.name.clone();
-    let changing =
-        async move { memberships::Model::set_role(&db, &group, &actor, &username, role).await };
-    let listed = channels.run_and_broadcast(&name, changing).await?;
-    Ok(Json(listed.into()))
+    let command = member.command(None, CommandKind::SetRole { username, role });
+    let applied = channels.execute(&member.group.name, command).await?;
+    let changed = applied.into_member().ok_or(Error::Unavailable)?;
+    Ok(Json(changed.into()))
 }
 
 /// Leave a group, or remove another member. Admins can remove members, and the owner can remove everybody else.
@@ -111,29 +109,21 @@ pub async fn update(
 )]
 pub async fn remove(
     member: GroupMember<CurrentUser>,
-    State(ctx): State<AppContext>,
     allowance: Throttle,
     SharedStore(channels): SharedStore<Channels>,
     Path((_, username)): Path<(String, String)>,
     params: QueryParams,
 ) -> Result<StatusCode> {
     allowance.check_change(Some(&member.user))?;
-    let exit = if params.flag("ban")? {
-        RemovalKind::Ban
+    let kind = if params.flag("ban")? {
+        CommandKind::Ban { username }
+    } else if member.user.has_username(&username) {
+        CommandKind::Leave
     } else {
-        RemovalKind::Kick
+        CommandKind::Kick { username }
     };
-    let (db, group, actor) = (ctx.db.clone(), member.group, member.user);
-    let name = group.name.clone();
-    let removing = async move {
-        let events = if exit == RemovalKind::Kick && actor.has_username(&username) {
-            memberships::Model::leave(&db, &group, &actor).await?
-        } else {
-            memberships::Model::remove_member(&db, &group, &actor, &username, exit).await?
-        };
-        Ok(((), events))
-    };
-    channels.run_and_broadcast(&name, removing).await?;
+    let command = member.command(None, kind);
+    channels.execute(&member.group.name, command).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -173,12 +163,13 @@ pub async fn list_bans(
 )]
 pub async fn unban(
     member: GroupMember<CurrentUser>,
-    State(ctx): State<AppContext>,
     allowance: Throttle,
+    SharedStore(channels): SharedStore<Channels>,
     Path((_, username)): Path<(String, String)>,
 ) -> Result<StatusCode> {
     allowance.check_change(Some(&member.user))?;
-    bans::Model::unban(&ctx.db, &member.group, &member.user, &username).await?;
+    let command = member.command(None, CommandKind::Unban { username });
+    channels.execute(&member.group.name, command).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 

@@ -359,12 +359,11 @@ pub(super) async fn submit_command(
     member: &GroupMember<CurrentUser>,
     channels: &Channels,
     cid: Option<String>,
-    what: CommandKind,
+    kind: CommandKind,
 ) -> Result<AppliedCommand> {
-    let member = member.channel_member();
-    channels.check_send_rate(member.actor.id)?;
-    let change = member.command(cid, what);
-    Ok(channels.execute(member.group_name, change).await??)
+    channels.check_send_rate(member.user.id)?;
+    let command = member.command(cid, kind);
+    Ok(channels.execute(&member.group.name, command).await?)
 }
 
 pub(super) async fn load_message(

@@ -1,19 +1,12 @@
-//! Who may not come back into which group.
+//! Bans: the users who may not return to a group. Commands change them, see [`super::group_commands`].
 
 use chrono::Utc;
 use loco_rs::prelude::*;
-use sea_orm::{FromQueryResult, Statement, sea_query::OnConflict};
+use sea_orm::{DatabaseTransaction, FromQueryResult, Statement, sea_query::OnConflict};
 
 pub use super::_entities::bans::{ActiveModel, Column, Entity, Model};
-use super::{
-    chat_groups,
-    log::{LockedLogs, begin_write},
-    memberships::{self, Role},
-    rejections::{CommandError, Rejection},
-    users,
-};
 
-/// A ban as those who may lift it see it.
+/// A ban as admins see it.
 #[derive(Debug, FromQueryResult)]
 pub struct BanRow {
     pub id: i64,
@@ -26,7 +19,7 @@ pub struct BanRow {
 impl ActiveModelBehavior for ActiveModel {}
 
 impl Model {
-    /// Bans a user; who is banned already stays so.
+    /// Bans a user. A second ban changes nothing.
     ///
     /// # Errors
     /// When the database fails.
@@ -53,6 +46,8 @@ impl Model {
         Ok(())
     }
 
+    /// Returns whether a user is banned.
+    ///
     /// # Errors
     /// When the database fails.
     pub async fn exists(
@@ -68,8 +63,7 @@ impl Model {
         Ok(found.is_some())
     }
 
-    /// The bans of a group, the oldest first, at most `limit` of those after the ban with the id
-    /// `after`.
+    /// Returns the bans of a group, the oldest first: at most `limit`, after the ban with the id `after`.
     ///
     /// # Errors
     /// When the database fails.
@@ -92,35 +86,20 @@ impl Model {
         .await
     }
 
-    /// Lets somebody come back, by an invite.
+    /// Ends the ban of a user. Returns whether the user was banned.
     ///
     /// # Errors
-    /// [`Rejection::Forbidden`] to all but admins and the owner, [`Rejection::NotFound`] where nobody
-    /// of this name is banned.
-    pub async fn unban(
-        db: &DatabaseConnection,
-        group: &chat_groups::Model,
-        actor: &users::Model,
-        username: &str,
-    ) -> Result<(), CommandError> {
-        let transaction = begin_write(db).await?;
-        LockedLogs::lock(&transaction, [group.id].into()).await?;
-        let own = memberships::Model::find_for_actor(&transaction, group.id, actor).await?;
-        if own.role() < Role::Admin {
-            return Err(Rejection::Forbidden.into());
-        }
-        let user = users::Model::find_by_username(&transaction, username)
-            .await?
-            .ok_or(Rejection::NotFound)?;
+    /// When the database fails.
+    pub(super) async fn lift(
+        transaction: &DatabaseTransaction,
+        group_id: i64,
+        user_id: i64,
+    ) -> Result<bool, DbErr> {
         let lifted = Entity::delete_many()
-            .filter(Column::GroupId.eq(group.id))
-            .filter(Column::UserId.eq(user.id))
-            .exec(&transaction)
+            .filter(Column::GroupId.eq(group_id))
+            .filter(Column::UserId.eq(user_id))
+            .exec(transaction)
             .await?;
-        if lifted.rows_affected == 0 {
-            return Err(Rejection::NotFound.into());
-        }
-        transaction.commit().await?;
-        Ok(())
+        Ok(lifted.rows_affected > 0)
     }
 }

@@ -1,35 +1,32 @@
-//! Chat groups. What a user asks for is reached through the membership, see
-//! [`Model::find_for_member`].
+//! Chat groups. A request of a user reaches a group through the membership, see [`Model::find_for_member`].
 
 use std::collections::HashMap;
 
 use chrono::Utc;
 use loco_rs::prelude::*;
 use rand::random;
-use sea_orm::SqlErr;
-use serde_json::json;
+use sea_orm::{DatabaseTransaction, SqlErr};
 
 pub use super::_entities::chat_groups::{ActiveModel, Column, Entity, Model};
 use super::{
-    events::{self, Actor, Event, NewEvent, kind},
-    invites,
-    log::{LockedLogs, begin_write},
+    events,
+    log::begin_write,
     memberships::{self, Quotas, Role},
     reactions,
-    rejections::{CommandError, Rejection},
+    rejections::CommandError,
     users,
 };
 
-/// With 2³² names a collision is rare; this many in a row mean that something else is wrong.
+/// The number of random names that are tried. With 2³² names, so many collisions in a row have another cause.
 const MAX_NAME_ATTEMPTS: usize = 8;
 
-/// Events that are deleted at once, of a group that is closed.
+/// The number of events of a deleted group that one statement deletes.
 const PURGE_EVENT_BATCH: u64 = 1000;
 
 impl ActiveModelBehavior for ActiveModel {}
 
 impl Model {
-    /// Starts a group with a name of its own; whoever starts it is its owner.
+    /// Creates a group with a random name and its owner.
     ///
     /// # Errors
     /// When the database fails.
@@ -41,10 +38,10 @@ impl Model {
         Self::create_named(db, owner, title, random_name).await
     }
 
-    /// The same, for a user who is not a member of as many groups as one may be.
+    /// Creates a group as [`Model::create`] does, for a user who may be a member of one more group.
     ///
     /// # Errors
-    /// [`Rejection::LimitExceeded`] for one who is.
+    /// [`super::rejections::Rejection::LimitExceeded`] when the user is a member of too many groups.
     pub async fn create_within_quotas(
         db: &DatabaseConnection,
         owner: &users::Model,
@@ -55,10 +52,10 @@ impl Model {
         Ok(Self::create_with_free_name(db, owner, title, random_name).await?)
     }
 
-    /// [`Model::create`] with a given source of names.
+    /// Creates a group as [`Model::create`] does, with the names of a given source.
     ///
     /// # Errors
-    /// When the database fails, or the source gives taken names only.
+    /// When the database fails, or all names of the source are taken.
     pub async fn create_named(
         db: &DatabaseConnection,
         owner: &users::Model,
@@ -86,6 +83,8 @@ impl Model {
         }
     }
 
+    /// Returns the group with this name, for operators.
+    ///
     /// # Errors
     /// When the database fails.
     pub async fn find_by_name(db: &DatabaseConnection, name: &str) -> Result<Option<Self>, DbErr> {
@@ -96,8 +95,8 @@ impl Model {
         named.filter(Column::ClosedAt.is_null()).one(db).await
     }
 
-    /// The group of this name with the user's membership, if there is one. A group that does not
-    /// exist and one of strangers look the same.
+    /// Returns the group with this name and the user's membership. `None` for a group that does not exist, and for a
+    /// group without the user: the two look the same.
     ///
     /// # Errors
     /// When the database fails.
@@ -118,7 +117,7 @@ impl Model {
         Ok(found.and_then(|(group, membership)| Some((group, membership?))))
     }
 
-    /// How far the logs of these groups have gone, of those that are not closed.
+    /// Returns the heads of the logs of these groups, without deleted groups.
     ///
     /// # Errors
     /// When the database fails.
@@ -137,78 +136,24 @@ impl Model {
         Ok(heads.into_iter().collect())
     }
 
-    /// Gives the group another title, or none.
+    /// Marks a group as deleted. [`Model::purge_deleted`] deletes its events and its row.
     ///
     /// # Errors
-    /// [`Rejection::Forbidden`] to all but admins and the owner.
-    pub async fn set_title(
-        self,
-        db: &DatabaseConnection,
-        actor: &users::Model,
-        title: Option<String>,
-    ) -> Result<(Self, Vec<Event>), CommandError> {
-        let transaction = begin_write(db).await?;
-        let mut logs = LockedLogs::lock(&transaction, [self.id].into()).await?;
-        let own = memberships::Model::find_for_actor(&transaction, self.id, actor).await?;
-        if own.role() < Role::Admin {
-            return Err(Rejection::Forbidden.into());
-        }
-        let now = Entity::find_by_id(self.id).one(&transaction).await?;
-        let now = now.ok_or(Rejection::NotFound)?;
-        if now.title == title {
-            return Ok((now, Vec::new()));
-        }
-        let data = json!({"title": title});
-        let event = logs.append(NewEvent::by_actor(
-            Actor::from_user(actor),
-            self.id,
-            kind::GROUP_UPDATED,
-            &data,
-        ));
-        logs.flush(&transaction).await?;
-        let mut row = now.into_active_model();
-        row.title = Set(title);
-        // As it is after the event was written: the head has moved on.
-        let renamed = row.update(&transaction).await?;
-        transaction.commit().await?;
-        Ok((renamed, event.into_iter().collect()))
-    }
-
-    /// Closes the group for ever: nobody is a member any more, and nobody can become one. What was
-    /// said in it is left to [`Model::purge_deleted`], since it may be much.
-    ///
-    /// # Errors
-    /// [`Rejection::Forbidden`] to all but the owner.
-    pub async fn delete_by(
-        &self,
-        db: &DatabaseConnection,
-        actor: &users::Model,
-    ) -> Result<(), CommandError> {
-        let transaction = begin_write(db).await?;
-        LockedLogs::lock(&transaction, [self.id].into()).await?;
-        let own = memberships::Model::find_for_actor(&transaction, self.id, actor).await?;
-        if own.role() != Role::Owner {
-            return Err(Rejection::Forbidden.into());
-        }
-        memberships::Entity::delete_many()
-            .filter(memberships::Column::GroupId.eq(self.id))
-            .exec(&transaction)
-            .await?;
-        invites::Entity::delete_many()
-            .filter(invites::Column::GroupId.eq(self.id))
-            .exec(&transaction)
-            .await?;
+    /// When the database fails.
+    pub(super) async fn close(
+        transaction: &DatabaseTransaction,
+        group_id: i64,
+    ) -> Result<(), DbErr> {
         let closed = ActiveModel {
-            id: sea_orm::ActiveValue::Unchanged(self.id),
+            id: sea_orm::ActiveValue::Unchanged(group_id),
             closed_at: Set(Some(Utc::now().into())),
             ..Default::default()
         };
-        closed.update(&transaction).await?;
-        transaction.commit().await?;
+        closed.update(transaction).await?;
         Ok(())
     }
 
-    /// Deletes all groups that are closed, bit by bit, so that nobody waits for it.
+    /// Deletes the events and the rows of all deleted groups in small steps, so that writers do not wait for long.
     ///
     /// # Errors
     /// When the database fails.
@@ -275,7 +220,7 @@ fn random_name() -> String {
     format!("chat_{:08x}", random::<u32>())
 }
 
-/// Whether this is the form of a group's name: `chat_` and 8 lower-case hex digits.
+/// Returns whether a text has the form of a group's name: `chat_` and 8 lower-case hex digits.
 pub(super) fn is_group_name(text: &str) -> bool {
     text.strip_prefix("chat_").is_some_and(|digits| {
         digits.len() == 8

@@ -1,31 +1,22 @@
-//! Events: what happened in a group, in the one order in which it happened.
+//! Events: the changes of a group, in the one order of its log.
 
-use std::{borrow::Cow, sync::Arc};
+use std::sync::Arc;
 
 use loco_rs::prelude::*;
 use sea_orm::{FromQueryResult, Statement};
 use serde::Deserialize;
-use serde_json::{Map, Value, json};
 
-use super::bulk_query::fetch_many;
+use super::{
+    bulk_query::fetch_many,
+    event_data::{EventBody, EventData, kind},
+};
 
 pub use super::_entities::events::{ActiveModel, Column, Entity, Model};
 
-/// Kinds of events, as they are stored. A node may meet others, of newer nodes beside it.
-pub mod kind {
-    pub const MESSAGE_CREATED: &str = "message.created";
-    pub const MESSAGE_EDITED: &str = "message.edited";
-    pub const MESSAGE_DELETED: &str = "message.deleted";
-    pub const REACTION_ADDED: &str = "reaction.added";
-    pub const REACTION_REMOVED: &str = "reaction.removed";
-    pub const MEMBER_JOINED: &str = "member.joined";
-    pub const MEMBER_LEFT: &str = "member.left";
-    pub const MEMBER_ROLE: &str = "member.role";
-    pub const GROUP_UPDATED: &str = "group.updated";
-}
-
-/// The SQL condition of events that stand on their own in the history of a group, for the table of this name. The
-/// index `idx-events-timeline` has this condition, and a database uses it where the query repeats it.
+/// Returns the SQL condition of events that stand on their own in the history of a group, for the table of this
+/// name.
+///
+/// The index `idx-events-timeline` has this condition. A database uses the index where the query repeats it.
 #[must_use]
 pub fn timeline_condition(table: &str) -> String {
     format!(
@@ -37,59 +28,39 @@ pub fn timeline_condition(table: &str) -> String {
     )
 }
 
-/// Who did something.
+/// The user who gives a command.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Actor {
     pub id: i64,
     pub username: Arc<str>,
 }
 
-/// An event that has no place in its group's log yet.
+/// An event that is not in the log of its group yet.
 #[derive(Debug, Clone)]
 pub struct NewEvent {
     pub group_id: i64,
-    pub kind: &'static str,
-    /// `None`: no user did it.
+    /// `None`: an operator gave the command.
     pub actor: Option<Actor>,
-    /// The client's own id of the request, unique for each author in each group.
+    /// The client's own id of the command, unique for each actor in each group.
     pub cid: Option<String>,
-    /// The message that it edits or deletes.
-    pub target: Option<i64>,
-    /// A JSON object; what is in it depends on the kind.
-    pub data: String,
-}
-
-impl NewEvent {
-    /// What a member does that is no message.
-    #[must_use]
-    pub fn by_actor(author: Actor, group_id: i64, kind: &'static str, data: &Value) -> Self {
-        Self {
-            group_id,
-            kind,
-            actor: Some(author),
-            cid: None,
-            target: None,
-            data: data.to_string(),
-        }
-    }
+    pub data: EventData,
 }
 
 /// An event of a group's log.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Event {
-    /// Its place: 1 is the first.
+    /// The number of the event in the log: the first event has 1.
     pub seq: i64,
-    /// When it was stored, to the millisecond.
+    /// The time at which the event was stored, to the millisecond.
     pub at: DateTimeWithTimeZone,
-    /// The username of whoever did it, if it was a user.
+    /// The username of the actor. `None`: an operator.
     pub by: Option<Arc<str>>,
-    pub kind: Cow<'static, str>,
     pub cid: Option<String>,
-    /// A JSON object.
-    pub data: String,
+    /// The kind and the data.
+    pub body: EventBody,
 }
 
-/// Events that are read at once where their size is limited; each may be as large as a frame.
+/// Events that one query reads where the size of a page is limited. Each may be as large as a frame.
 const EVENTS_PER_CHUNK: u64 = 50;
 
 /// A row of the log.
@@ -106,7 +77,7 @@ struct EventRow {
 impl ActiveModelBehavior for ActiveModel {}
 
 impl Model {
-    /// What comes after an event in a group's log, in order, at most `limit` of it.
+    /// Returns the events after a `seq` in a group's log, in order, at most `limit`.
     ///
     /// # Errors
     /// When the database fails.
@@ -133,14 +104,14 @@ impl Model {
                 seq: row.seq,
                 at: row.created_at,
                 by: row.username.map(Into::into),
-                kind: row.kind.into(),
                 cid: row.cid,
-                data: row.data,
+                body: EventBody::from_log(row.kind, row.data),
             })
             .collect())
     }
 
-    /// The same, and not more than about so many bytes of it; but one at least.
+    /// Returns the events after a `seq`, as [`Model::list_after`], with at most about `bytes` bytes of data, and at
+    /// least one event.
     ///
     /// # Errors
     /// When the database fails.
@@ -159,7 +130,7 @@ impl Model {
             let chunk = Self::list_after(db, group_id, last, wanted).await?;
             let is_last = (chunk.len() as u64) < wanted;
             for event in chunk {
-                read += event.data.len();
+                read += event.body.json().get().len();
                 if read > bytes && !page.is_empty() {
                     return Ok(page);
                 }
@@ -170,45 +141,4 @@ impl Model {
             }
         }
     }
-}
-
-/// What the log keeps of a message that was deleted.
-#[must_use]
-pub fn deleted_message_data() -> String {
-    json!({"text": null, "deleted": true}).to_string()
-}
-
-/// Returns the data that the log keeps of a message that was edited: the data of the message, with the text
-/// of its edit.
-#[must_use]
-pub fn edited_message_data(message: &str, edit: &str) -> String {
-    let mut data: Map<String, Value> = serde_json::from_str(message).unwrap_or_default();
-    let edit: Map<String, Value> = serde_json::from_str(edit).unwrap_or_default();
-    let text = edit.get("text").cloned().unwrap_or_default();
-    data.insert("text".to_owned(), text);
-    data.insert("edited".to_owned(), true.into());
-    Value::Object(data).to_string()
-}
-
-/// Returns the data that the log keeps of an edit that a later edit replaced. The text is empty and not null:
-/// clients take null for a message that was deleted, and the later edit follows in the log.
-#[must_use]
-pub fn replaced_edit_data(target: i64) -> String {
-    json!({"seq": target, "text": "", "replaced": true}).to_string()
-}
-
-/// Returns whether the log has kept no text to compare with: that of a message which was edited or deleted,
-/// or of an edit which was replaced.
-#[must_use]
-pub fn is_redacted(data: &Value) -> bool {
-    let marks = ["deleted", "edited", "replaced"];
-    marks
-        .iter()
-        .any(|mark| data.get(mark) == Some(&Value::Bool(true)))
-}
-
-/// What the log keeps of an edit of a message that was deleted.
-#[must_use]
-pub fn deleted_edit_data(target: i64) -> String {
-    json!({"seq": target, "text": null, "deleted": true}).to_string()
 }

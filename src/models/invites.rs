@@ -1,30 +1,32 @@
-//! Invites: codes that make whoever has them a member.
+//! Invites: codes by which users become members. Commands change them, see [`super::group_commands`].
+
+use std::fmt;
 
 use chrono::{DateTime, Duration, Utc};
 use loco_rs::prelude::*;
 use rand::random;
 use sea_orm::{DatabaseTransaction, FromQueryResult, QuerySelect, Statement};
-use serde_json::json;
 use sha2::{Digest, Sha256};
 
 pub use super::_entities::invites::{ActiveModel, Column, Entity, Model};
-use super::{
-    bans, chat_groups,
-    events::{Actor, Event, NewEvent, kind},
-    log::{LockedLogs, begin_write},
-    memberships::{self, Quotas, Role},
-    rejections::{CommandError, Rejection},
-    users,
-};
+use super::{chat_groups, users};
 use crate::database::clock;
 
-/// Expired invites that one statement deletes.
+/// The number of expired invites that one statement deletes.
 const DELETE_EXPIRED_BATCH: u64 = 500;
 
-/// A code that nobody has seen before, and nobody will see again: the database has its hash.
+/// The code of a new invite. The database has only its hash, so the code is shown once.
+#[derive(Clone, PartialEq, Eq)]
 pub struct InviteCode(String);
 
-/// An invite as those who may withdraw it see it.
+/// Hides the code: logs must not have it.
+impl fmt::Debug for InviteCode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("InviteCode(…)")
+    }
+}
+
+/// An invite as admins see it.
 #[derive(Debug, FromQueryResult)]
 pub struct InviteRow {
     pub id: i64,
@@ -35,21 +37,13 @@ pub struct InviteRow {
     pub uses: i64,
 }
 
-/// What somebody who has a code is shown before they accept.
+/// The data that a user with a code sees before accepting.
 #[derive(Debug, FromQueryResult)]
 pub struct InvitePreview {
     pub title: Option<String>,
     pub username: String,
     pub name: String,
     pub expires_at: DateTimeWithTimeZone,
-}
-
-/// Where an accepted invite has led.
-pub struct AcceptedInvite {
-    pub group: chat_groups::Model,
-    pub membership: memberships::Model,
-    /// What is to be told. `None`: the user was a member already.
-    pub event: Option<Event>,
 }
 
 impl InviteCode {
@@ -67,42 +61,30 @@ impl InviteCode {
 impl ActiveModelBehavior for ActiveModel {}
 
 impl Model {
-    /// Invites to a group, for `expires_in` and for `max_uses` people, or any number of them.
+    /// Creates an invite of a user to a group, for `max_uses` users or for any number of users.
     ///
     /// # Errors
-    /// [`Rejection::Forbidden`] to all but admins and the owner.
-    pub async fn create(
-        db: &DatabaseConnection,
-        group: &chat_groups::Model,
-        actor: &users::Model,
-        expires_in: Duration,
+    /// When the database fails.
+    pub(super) async fn create(
+        transaction: &DatabaseTransaction,
+        (group_id, created_by): (i64, i64),
+        (created_at, expires_at): (DateTime<Utc>, DateTime<Utc>),
         max_uses: Option<i64>,
-    ) -> Result<(Self, InviteCode), CommandError> {
-        let transaction = begin_write(db).await?;
-        LockedLogs::lock(&transaction, [group.id].into()).await?;
-        let own = memberships::Model::find_for_actor(&transaction, group.id, actor).await?;
-        if own.role() < Role::Admin {
-            return Err(Rejection::Forbidden.into());
-        }
+    ) -> Result<(Self, InviteCode), DbErr> {
         let code = InviteCode::new();
-        let now = clock::now(&transaction).await?;
         let invite = ActiveModel {
-            group_id: Set(group.id),
-            created_by: Set(actor.id),
+            group_id: Set(group_id),
+            created_by: Set(created_by),
             code_hash: Set(hash_code(code.as_str())),
-            expires_at: Set((now + expires_in).into()),
+            expires_at: Set(expires_at.into()),
             max_uses: Set(max_uses),
-            created_at: Set(now.into()),
+            created_at: Set(created_at.into()),
             ..Default::default()
-        }
-        .insert(&transaction)
-        .await?;
-        transaction.commit().await?;
-        Ok((invite, code))
+        };
+        Ok((invite.insert(transaction).await?, code))
     }
 
-    /// The invites of a group that still let somebody in, the oldest first, at most `limit` of
-    /// those after the invite with the id `after`.
+    /// Returns the usable invites of a group, the oldest first: at most `limit`, after the invite with the id `after`.
     ///
     /// # Errors
     /// When the database fails.
@@ -128,37 +110,40 @@ impl Model {
         .await
     }
 
-    /// Withdraws an invite. The role of the actor is checked while the group is locked.
+    /// Deletes an invite of a group. Returns whether the group had the invite.
     ///
     /// # Errors
-    /// [`Rejection::Forbidden`] to all but admins and the owner, [`Rejection::NotFound`] where the group has no
-    /// invite with this id.
-    pub async fn revoke(
-        db: &DatabaseConnection,
+    /// When the database fails.
+    pub(super) async fn revoke(
+        transaction: &DatabaseTransaction,
         group_id: i64,
-        actor: &users::Model,
         id: i64,
-    ) -> Result<(), CommandError> {
-        let transaction = begin_write(db).await?;
-        LockedLogs::lock(&transaction, [group_id].into()).await?;
-        let own = memberships::Model::find_for_actor(&transaction, group_id, actor).await?;
-        if own.role() < Role::Admin {
-            return Err(Rejection::Forbidden.into());
-        }
-        let withdrawn = Entity::delete_many()
+    ) -> Result<bool, DbErr> {
+        let revoked = Entity::delete_many()
             .filter(Column::Id.eq(id))
             .filter(Column::GroupId.eq(group_id))
-            .exec(&transaction)
+            .exec(transaction)
             .await?;
-        if withdrawn.rows_affected == 0 {
-            return Err(Rejection::NotFound.into());
-        }
-        transaction.commit().await?;
+        Ok(revoked.rows_affected > 0)
+    }
+
+    /// Deletes all invites to a group.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub(super) async fn revoke_all_of_group(
+        transaction: &DatabaseTransaction,
+        group_id: i64,
+    ) -> Result<(), DbErr> {
+        Entity::delete_many()
+            .filter(Column::GroupId.eq(group_id))
+            .exec(transaction)
+            .await?;
         Ok(())
     }
 
-    /// Ends the invites that a user has made, to one group or to all groups: the right to invite ends with
-    /// the role, the membership and the account.
+    /// Deletes the invites of a user, to one group or to all groups. The right to invite ends with the role, the
+    /// membership and the account.
     ///
     /// # Errors
     /// When the database fails.
@@ -175,7 +160,7 @@ impl Model {
         Ok(())
     }
 
-    /// What a code offers, if it still lets somebody in.
+    /// Returns the preview of a usable invite.
     ///
     /// # Errors
     /// When the database fails.
@@ -198,8 +183,9 @@ impl Model {
         .await
     }
 
-    /// The group to which a code leads a user: it lets somebody in, or they are a member already. One
-    /// query, whatever the code is: how long it takes tells nobody whether there ever was one.
+    /// Returns the group to which a code leads a user: the invite is usable, or the user is a member already.
+    ///
+    /// Every code costs one query, so that the time does not reveal whether a code ever existed.
     ///
     /// # Errors
     /// When the database fails.
@@ -225,69 +211,39 @@ impl Model {
             .await
     }
 
-    /// Makes a user a member by a code. Who is one already stays what they are, and costs the
-    /// invite nothing.
+    /// Returns the invite of a code with its group, if the code leads to this group.
     ///
     /// # Errors
-    /// [`Rejection::NotFound`] for a code that lets nobody in (any more), [`Rejection::Banned`] for a
-    /// user who was banned, [`Rejection::LimitExceeded`] where the user or the group has as many memberships as it
-    /// may have.
-    pub async fn accept(
-        db: &DatabaseConnection,
+    /// When the database fails.
+    pub(super) async fn find_with_group(
+        transaction: &DatabaseTransaction,
+        group_id: i64,
         code: &str,
-        user: &users::Model,
-        quotas: Quotas,
-    ) -> Result<AcceptedInvite, CommandError> {
-        let led = Self::find_group_for_code(db, code, user).await?;
-        let group_id = led.ok_or(Rejection::NotFound)?.id;
-        let transaction = begin_write(db).await?;
-        let mut logs = LockedLogs::lock(&transaction, [group_id].into()).await?;
-        // Now that all others wait who would use it or change the group.
-        let (invite, group) = Entity::find()
+    ) -> Result<Option<(Self, chat_groups::Model)>, DbErr> {
+        let found = Entity::find()
             .filter(Column::CodeHash.eq(hash_code(code)))
+            .filter(Column::GroupId.eq(group_id))
             .find_also_related(chat_groups::Entity)
-            .one(&transaction)
-            .await?
-            .ok_or(Rejection::NotFound)?;
-        let mut group = group.ok_or(Rejection::NotFound)?;
-        if let Some(membership) = memberships::Model::find(&transaction, group_id, user.id).await? {
-            return Ok(AcceptedInvite {
-                group,
-                membership,
-                event: None,
-            });
-        }
-        if !invite.is_usable(clock::now(&transaction).await?) {
-            return Err(Rejection::NotFound.into());
-        }
-        if bans::Model::exists(&transaction, group_id, user.id).await? {
-            return Err(Rejection::Banned.into());
-        }
-        memberships::Model::check_quotas(&transaction, user.id, Some(group_id), quotas).await?;
-        let uses = invite.uses + 1;
-        let mut invite = invite.into_active_model();
-        invite.uses = Set(uses);
-        invite.update(&transaction).await?;
-        let data = json!({
-            "user": user.username, "name": user.name, "role": Role::Member.as_str(),
-        });
-        let joined =
-            NewEvent::by_actor(Actor::from_user(user), group_id, kind::MEMBER_JOINED, &data);
-        let event = logs.append(joined).ok_or(Rejection::NotFound)?;
-        group.head = event.seq;
-        let membership =
-            memberships::Model::create(&transaction, &group, user.id, Role::Member).await?;
-        logs.flush(&transaction).await?;
-        transaction.commit().await?;
-        Ok(AcceptedInvite {
-            group,
-            membership,
-            event: Some(event),
-        })
+            .one(transaction)
+            .await?;
+        Ok(found.and_then(|(invite, group)| Some((invite, group?))))
     }
 
-    /// Deletes the invites that expired more than a day ago, some hundreds in each statement, so that writers do
-    /// not wait for long. The day is for a clock that is set wrong for a moment.
+    /// Counts one more use of the invite.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub(super) async fn count_use(self, transaction: &DatabaseTransaction) -> Result<(), DbErr> {
+        let uses = self.uses + 1;
+        let mut row = self.into_active_model();
+        row.uses = Set(uses);
+        row.update(transaction).await?;
+        Ok(())
+    }
+
+    /// Deletes the invites that expired more than a day ago, in small steps, so that writers do not wait for long.
+    ///
+    /// The day protects invites while a clock is wrong for a moment.
     ///
     /// # Errors
     /// When the database fails.
@@ -312,18 +268,19 @@ impl Model {
         }
     }
 
-    fn is_usable(&self, now: DateTime<Utc>) -> bool {
+    /// Returns whether the invite admits a user at this time.
+    pub(super) fn is_usable(&self, now: DateTime<Utc>) -> bool {
         self.expires_at > now && self.max_uses.is_none_or(|max| self.uses < max)
     }
 }
 
-/// Returns the SQL condition that an invite still admits somebody.
+/// Returns the SQL condition of a usable invite.
 fn usable_condition(db: &DatabaseConnection) -> String {
     let now = clock::now_sql(db.get_database_backend());
     format!("(expires_at > {now} AND (max_uses IS NULL OR uses < max_uses))")
 }
 
-/// A code is random enough that a plain hash keeps it.
+/// Returns the stored hash of a code. A plain hash is enough, because the code has 128 random bits.
 fn hash_code(code: &str) -> String {
     Sha256::digest(code.as_bytes())
         .iter()

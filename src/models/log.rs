@@ -1,7 +1,7 @@
-//! How events get their places: the one way in which a log grows.
+//! The logs of groups: the only way to append events.
 //!
-//! Taking a group's row for oneself, changing what there is to change, appending the events that
-//! say so and moving the head on happen in one transaction, so commit order is `seq` order.
+//! One transaction locks the row of a group, changes rows, appends the events and moves the head. Commit order is
+//! therefore `seq` order.
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
@@ -20,51 +20,57 @@ use tokio::time::{sleep, timeout};
 
 use super::{
     bulk_query::{bulk_execute, bulk_select_many},
-    events::{self, Event, NewEvent, kind},
+    chat_groups,
+    event_data::{EventBody, EventData, MessageCreated, MessageEdited, kind},
+    events::{self, Event, NewEvent},
     reactions,
 };
 
-/// How long it is asked what became of a transaction, and how often.
+/// The longest time for which [`was_committed`] asks the database, and the pause between two tries.
 const COMMIT_CHECK_TIMEOUT: Duration = Duration::from_secs(5);
 const COMMIT_CHECK_INTERVAL: Duration = Duration::from_millis(20);
 
-/// The logs of some groups, which nobody else appends to until the transaction ends.
+/// The logs of some groups. No other transaction appends to them until this transaction ends.
 pub struct LockedLogs {
     logs: HashMap<i64, LogRow>,
     locked_at: DateTimeWithTimeZone,
-    /// The groups that have grown, and the rows that they have grown by.
+    /// The groups that this transaction has deleted.
+    closed_groups: BTreeSet<i64>,
+    /// The groups with new events.
     appended_groups: BTreeSet<i64>,
+    /// The rows of the new events.
     event_rows: Vec<[Value; 9]>,
-    /// By group and message: the last event that changed it.
+    /// The last event that changed a message, by group and message.
     revisions: HashMap<(i64, i64), i64>,
-    /// Groups and messages of which the text goes.
+    /// Groups and messages whose texts are deleted.
     deleted_messages: Vec<(i64, i64)>,
-    /// The texts that replace those of a message, by group and message, the newest one.
+    /// The edits of messages, by group and message.
     message_edits: BTreeMap<(i64, i64), MessageEdits>,
-    /// By group and user: who said something has read what came before.
+    /// New read positions, by group and user: the seq and the number of messages up to it. An author has read all
+    /// that precedes the own message.
     read_positions: HashMap<(i64, i64), (i64, i64)>,
 }
 
-/// Where a log stands.
+/// The end of a log.
 #[derive(FromQueryResult, Deserialize)]
 struct LogRow {
     id: i64,
     head: i64,
     messages: i64,
     last_message: i64,
-    /// The time of the database at which it was locked; on PostgreSQL alone.
+    /// The time of the database at which the log was locked. `None` on SQLite.
     now: Option<DateTimeWithTimeZone>,
 }
 
-/// Groups of which [`AcknowledgedHeads`] keeps the head.
+/// The number of groups whose heads [`AcknowledgedHeads`] keeps.
 const MAX_TRACKED_HEADS: usize = 65_536;
 
-/// The last events of groups that this process has acknowledged. A database whose log ends before them has
-/// lost what it had stored.
+/// The last acknowledged events of groups, as this process knows them. A database whose log ends before them has
+/// lost stored events.
 #[derive(Default)]
 pub struct AcknowledgedHeads(Mutex<HashMap<i64, i64>>);
 
-/// A log that ends before what was acknowledged.
+/// A log that ends before an acknowledged event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the log of group {group} ends at {head}, and {acknowledged} was acknowledged")]
 pub struct LogBehind {
@@ -74,7 +80,7 @@ pub struct LogBehind {
 }
 
 impl AcknowledgedHeads {
-    /// Notes that events up to these were acknowledged.
+    /// Notes that the events up to these heads were acknowledged.
     pub fn record(&self, heads: impl IntoIterator<Item = (i64, i64)>) {
         let mut known = self.lock_heads();
         for (group, seq) in heads {
@@ -86,18 +92,18 @@ impl AcknowledgedHeads {
         }
     }
 
-    /// Forgets all of them: the numbers mean something else from now on.
+    /// Forgets all heads. A new epoch calls this: its numbers belong to other events.
     pub fn clear(&self) {
         self.lock_heads().clear();
     }
 
-    /// All of them, by group. Heads that are read after this call are compared with these.
+    /// Returns all heads, by group, to compare with heads that are read after this call.
     #[must_use]
     pub fn snapshot(&self) -> HashMap<i64, i64> {
         self.lock_heads().clone()
     }
 
-    /// The first of these logs, by group and head, that ends too early. They must be locked.
+    /// Returns the first of these logs that ends too early. The logs, given by group and head, must be locked.
     #[must_use]
     fn find_log_behind(&self, logs: impl IntoIterator<Item = (i64, i64)>) -> Option<LogBehind> {
         let known = self.lock_heads();
@@ -112,50 +118,49 @@ impl AcknowledgedHeads {
     }
 
     fn lock_heads(&self) -> MutexGuard<'_, HashMap<i64, i64>> {
-        // A panic elsewhere leaves the map as it was between two calls.
+        // A panic elsewhere leaves the map valid: it happens between two calls of the map's own methods.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// Begins a transaction that will write.
+/// Begins a transaction that writes.
 ///
 /// # Errors
 /// When the database fails.
 pub async fn begin_write(db: &DatabaseConnection) -> Result<DatabaseTransaction, DbErr> {
     db.begin_with_options(TransactionOptions {
-        // One that has read already cannot wait for another that writes.
+        // A transaction that has already read cannot wait for another writer.
         sqlite_transaction_mode: Some(SqliteTransactionMode::Immediate),
         ..Default::default()
     })
     .await
 }
 
-/// Begins a transaction that reads, and sees in all its statements what was there at its first.
+/// Begins a transaction that reads. All its statements see the state of the first statement.
 ///
 /// # Errors
 /// When the database fails.
 pub async fn begin_snapshot(db: &DatabaseConnection) -> Result<DatabaseTransaction, DbErr> {
     let is_postgres = db.get_database_backend() == DbBackend::Postgres;
     db.begin_with_options(TransactionOptions {
-        // SQLite knows no other.
+        // SQLite has this isolation level alone.
         isolation_level: is_postgres.then_some(IsolationLevel::RepeatableRead),
         ..Default::default()
     })
     .await
 }
 
-/// Whether a transaction of PostgreSQL was committed, where the answer was lost with the connection, by an
-/// event of its own: whether that is in the log once the transaction is over. `None` if it is not known
-/// within 5 s.
+/// Returns whether a transaction of PostgreSQL was committed whose COMMIT lost its connection. `None` if the
+/// database does not answer within 5 s.
 ///
-/// The number of a transaction would not tell: one that a crash has undone may have left no trace, and the
-/// next one gets its number.
+/// The proof is an event of the transaction: it is in the log, or it is not, once the transaction is over. The id of
+/// the transaction is no proof: after a crash, PostgreSQL may give the id to the next transaction.
 pub async fn was_committed(db: &DatabaseConnection, group: i64, event: &Event) -> Option<bool> {
     let settled = async {
         loop {
             match is_event_stored(db, group, event).await {
                 Ok(is_stored) => return is_stored,
-                // The server is about to come back, or does not know yet that the connection is gone.
+                // The server restarts, or has not noticed yet that the connection was lost.
                 Err(_) => sleep(COMMIT_CHECK_INTERVAL).await,
             }
         }
@@ -169,21 +174,20 @@ async fn is_event_stored(
     event: &Event,
 ) -> Result<bool, DbErr> {
     let transaction = begin_write(db).await?;
-    // The one that appended has the group for itself until it is over.
+    // The transaction that appended holds the lock until it is over.
     LockedLogs::lock(&transaction, BTreeSet::from([group])).await?;
-    // Another one may have taken the place since, but not at that time.
+    // Another transaction may have taken the seq since, but with another time.
     let found = events::Entity::find_by_id((group, event.seq))
         .filter(events::Column::CreatedAt.eq(event.at))
         .one(&transaction)
         .await?;
-    // Others wait for the group.
+    // Other transactions wait for the group.
     transaction.rollback().await?;
     Ok(found.is_some())
 }
 
 impl LockedLogs {
-    /// Waits for these groups, and keeps others waiting. Those that do not exist, or not
-    /// any more, are left out.
+    /// Locks these groups, without those that do not exist or are deleted.
     ///
     /// # Errors
     /// When the database fails.
@@ -191,13 +195,13 @@ impl LockedLogs {
         transaction: &DatabaseTransaction,
         groups: BTreeSet<i64>,
     ) -> Result<Self, DbErr> {
-        // SQLite has one writer, and this transaction is it.
+        // SQLite has one writer at a time: this transaction.
         let is_sqlite = transaction.get_database_backend() == DbBackend::Sqlite;
-        // In one order everywhere, or two nodes would wait for each other.
+        // All nodes lock in the same order. Otherwise two nodes could wait for each other.
         let logs = "SELECT chat_groups.id, head, messages, last_message FROM chat_groups \
                     WHERE id IN (SELECT id FROM asked) AND closed_at IS NULL ORDER BY id";
-        // All nodes share the clock of PostgreSQL. The time is that at which the lock was granted, so that a
-        // later event of a group never has an earlier time.
+        // All nodes share the clock of PostgreSQL. The time is read when the lock is granted, so that a later event
+        // of a group never has an earlier time.
         let query = if is_sqlite {
             format!("SELECT *, NULL AS now FROM ({logs})")
         } else {
@@ -211,6 +215,7 @@ impl LockedLogs {
         Ok(Self {
             logs: logs.into_iter().map(|log| (log.id, log)).collect(),
             locked_at: at.trunc_subsecs(3),
+            closed_groups: BTreeSet::new(),
             appended_groups: BTreeSet::new(),
             event_rows: Vec::new(),
             revisions: HashMap::new(),
@@ -220,14 +225,17 @@ impl LockedLogs {
         })
     }
 
-    /// Gives an event the next place in its group's log. `None` where there is no such group.
+    /// Appends an event: it gets the next seq of its group. `None` if the group is not locked or is deleted.
     pub fn append(&mut self, event: NewEvent) -> Option<Event> {
         let group = event.group_id;
+        if self.closed_groups.contains(&group) {
+            return None;
+        }
         let log = self.logs.get_mut(&group)?;
         log.head += 1;
         let seq = log.head;
         let user_id = event.actor.as_ref().map(|author| author.id);
-        if event.kind == kind::MESSAGE_CREATED {
+        if let EventData::MessageCreated(_) = &event.data {
             log.messages += 1;
             log.last_message = seq;
             if let Some(user_id) = user_id {
@@ -235,42 +243,45 @@ impl LockedLogs {
                 *place = (*place).max((seq, log.messages));
             }
         }
-        if let Some(target) = event.target {
+        let target = event.data.revised_message();
+        if let Some(target) = target {
             let before = self.revisions.insert((group, target), seq);
-            if event.kind == kind::MESSAGE_DELETED {
-                self.deleted_messages.push((group, target));
-            }
-            if event.kind == kind::MESSAGE_EDITED {
-                let replaced = self.message_edits.entry((group, target)).or_default();
-                replaced.earlier_edits.extend(before);
-                replaced.newest_data.clone_from(&event.data);
+            match &event.data {
+                EventData::MessageDeleted(_) => self.deleted_messages.push((group, target)),
+                EventData::MessageEdited(edit) => {
+                    let replaced = self.message_edits.entry((group, target)).or_default();
+                    replaced.earlier_edits.extend(before);
+                    replaced.newest_text.clone_from(&edit.text);
+                }
+                _ => {}
             }
         }
+        let body = EventBody::new(event.data);
         self.appended_groups.insert(group);
         self.event_rows.push([
             group.into(),
             seq.into(),
-            event.kind.into(),
+            body.kind().into(),
             user_id.into(),
             event.cid.clone().into(),
-            event.data.clone().into(),
+            body.json().get().into(),
             self.locked_at.into(),
             log.messages.into(),
-            event.target.into(),
+            target.into(),
         ]);
         Some(Event {
             seq,
             at: self.locked_at,
             by: event.actor.map(|author| author.username),
-            kind: event.kind.into(),
             cid: event.cid,
-            data: event.data,
+            body,
         })
     }
 
-    /// Notes that a user has read up to an event, of which it is known how many messages there were
-    /// with it, or to the end where there is no such event yet. Gives the last event that was read,
-    /// and the time.
+    /// Notes that a user has read up to an event. `messages` is the number of messages up to the event; without it,
+    /// the seq must be beyond the end of the log, and the user has read all.
+    ///
+    /// Returns the last event that the user has read, and the time.
     pub fn mark_read(
         &mut self,
         group: i64,
@@ -278,7 +289,7 @@ impl LockedLogs {
         seq: i64,
         messages: Option<i64>,
     ) -> Option<(i64, DateTimeWithTimeZone)> {
-        let log = self.logs.get(&group)?;
+        let log = self.open_log(group)?;
         let (seq, messages) = match messages {
             Some(messages) => (seq, messages),
             None if seq > log.head => (log.head, log.messages),
@@ -289,34 +300,53 @@ impl LockedLogs {
         Some((seq, self.locked_at))
     }
 
-    /// The first of the locked logs that ends before what was acknowledged.
+    /// Returns the first of the locked logs that ends before an acknowledged event.
     #[must_use]
     pub fn find_log_behind(&self, acknowledged: &AcknowledgedHeads) -> Option<LogBehind> {
         acknowledged.find_log_behind(self.logs.values().map(|log| (log.id, log.head)))
     }
 
-    /// Returns how many messages a group has so far.
+    /// Returns the number of messages of a group, with those that this transaction has appended.
     pub fn message_count(&self, group: i64) -> Option<i64> {
-        Some(self.logs.get(&group)?.messages)
+        Some(self.open_log(group)?.messages)
     }
 
-    /// The last event of a group so far, and the time.
+    /// Returns the last event of a group, with those that this transaction has appended, and the time. `None` if the
+    /// group is not locked or is deleted.
     pub fn head(&self, group: i64) -> Option<(i64, DateTimeWithTimeZone)> {
-        Some((self.logs.get(&group)?.head, self.locked_at))
+        Some((self.open_log(group)?.head, self.locked_at))
     }
 
-    /// Writes down what was pushed. It counts when the transaction is committed.
+    /// Gives the row of a group the end of its log. The database has the end of the log after [`LockedLogs::flush`].
+    pub fn copy_position_to(&self, group: &mut chat_groups::Model) {
+        if let Some(log) = self.logs.get(&group.id) {
+            group.head = log.head;
+            group.messages = log.messages;
+            group.last_message = log.last_message;
+        }
+    }
+
+    /// Notes that this transaction has deleted a group: no event follows.
+    pub fn close(&mut self, group: i64) {
+        self.closed_groups.insert(group);
+    }
+
+    fn open_log(&self, group: i64) -> Option<&LogRow> {
+        let log = self.logs.get(&group)?;
+        (!self.closed_groups.contains(&group)).then_some(log)
+    }
+
+    /// Writes the appended events and what follows from them. The caller commits the transaction.
     ///
     /// # Errors
-    /// When the database fails, and when there is an event with the same `cid` by the same user in one
-    /// of the groups.
+    /// When the database fails, and when one of the groups has an event of the same user with the same `cid`.
     pub async fn flush(self, transaction: &DatabaseTransaction) -> Result<(), DbErr> {
         self.insert_events(transaction).await?;
         self.update_related_rows(transaction).await
     }
 
-    /// The same, but `false` when there is an event with such a `cid`: the transaction must be rolled
-    /// back.
+    /// Writes as [`LockedLogs::flush`]. Returns `false` if an event with the same `cid` exists: the caller must then
+    /// roll back the transaction.
     ///
     /// # Errors
     /// When the database fails.
@@ -332,7 +362,7 @@ impl LockedLogs {
         Ok(true)
     }
 
-    /// Writes down the events and how long the logs are.
+    /// Inserts the events and moves the heads of the logs.
     async fn insert_events(&self, transaction: &DatabaseTransaction) -> Result<(), DbErr> {
         bulk_execute::<4>(
             transaction,
@@ -356,9 +386,9 @@ impl LockedLogs {
         .await
     }
 
-    /// Writes down what the events have made of others, and what was read.
+    /// Updates the rows that depend on the events: revised and deleted messages, and read positions.
     async fn update_related_rows(self, transaction: &DatabaseTransaction) -> Result<(), DbErr> {
-        // Before the messages refer to the new edits.
+        // This precedes the update of `revised`: the messages still refer to their earlier edits.
         for ((group, target), replaced) in &self.message_edits {
             replaced
                 .redact_replaced_texts(transaction, *group, *target)
@@ -397,16 +427,17 @@ impl LockedLogs {
 /// The edits of one message in one transaction.
 #[derive(Default)]
 struct MessageEdits {
-    /// The data of the newest edit.
-    newest_data: String,
+    /// The text of the newest edit.
+    newest_text: Option<String>,
     /// The edits before it, in the same transaction.
     earlier_edits: Vec<i64>,
 }
 
 impl MessageEdits {
-    /// Takes the texts that the newest edit replaces out of the log: those of the message and of the edit
-    /// before. The message gets the newest text, so that the log replays a whole message. Earlier edits lost
-    /// their texts when they were replaced.
+    /// Removes the texts that the newest edit replaces from the log: the text of the message and of the edit before.
+    ///
+    /// The message gets the newest text, so that the log replays a whole message. Earlier edits lost their texts when
+    /// they were replaced.
     async fn redact_replaced_texts(
         &self,
         transaction: &DatabaseTransaction,
@@ -426,32 +457,29 @@ impl MessageEdits {
         let Some((message, revised)) = message else {
             return Ok(());
         };
+        let message: MessageCreated = serde_json::from_str(&message).unwrap_or_default();
+        let edited = EventData::MessageCreated(message.with_edit(self.newest_text.clone()));
         events::Entity::update_many()
             .filter(events::Column::GroupId.eq(group))
             .filter(events::Column::Seq.eq(target))
             .filter(events::Column::Kind.eq(kind::MESSAGE_CREATED))
-            .col_expr(
-                events::Column::Data,
-                Expr::value(events::edited_message_data(&message, &self.newest_data)),
-            )
+            .col_expr(events::Column::Data, Expr::value(edited.to_json().get()))
             .exec(transaction)
             .await?;
+        let replaced = EventData::MessageEdited(MessageEdited::replaced(target));
         let edits: Vec<i64> = self.earlier_edits.iter().copied().chain(revised).collect();
         events::Entity::update_many()
             .filter(events::Column::GroupId.eq(group))
             .filter(events::Column::Seq.is_in(edits))
             .filter(events::Column::Kind.eq(kind::MESSAGE_EDITED))
-            .col_expr(
-                events::Column::Data,
-                Expr::value(events::replaced_edit_data(target)),
-            )
+            .col_expr(events::Column::Data, Expr::value(replaced.to_json().get()))
             .exec(transaction)
             .await?;
         Ok(())
     }
 }
 
-/// Takes a message's text out of the log, and out of its edits, and the reactions to it.
+/// Removes the text of a message and of its edits from the log, and deletes the reactions to the message.
 async fn redact_deleted_message(
     transaction: &DatabaseTransaction,
     group: i64,
@@ -463,20 +491,16 @@ async fn redact_deleted_message(
             .filter(events::Column::GroupId.eq(group))
             .filter(events::Column::Kind.eq(kind))
     };
+    let message = EventData::MessageCreated(MessageCreated::deleted());
     of_kind(kind::MESSAGE_CREATED)
         .filter(events::Column::Seq.eq(target))
-        .col_expr(
-            events::Column::Data,
-            Expr::value(events::deleted_message_data()),
-        )
+        .col_expr(events::Column::Data, Expr::value(message.to_json().get()))
         .exec(transaction)
         .await?;
+    let edit = EventData::MessageEdited(MessageEdited::deleted(target));
     of_kind(kind::MESSAGE_EDITED)
         .filter(events::Column::Target.eq(target))
-        .col_expr(
-            events::Column::Data,
-            Expr::value(events::deleted_edit_data(target)),
-        )
+        .col_expr(events::Column::Data, Expr::value(edit.to_json().get()))
         .exec(transaction)
         .await?;
     reactions::Entity::delete_many()

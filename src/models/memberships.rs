@@ -1,25 +1,23 @@
-//! Who belongs to which group, and as what.
+//! Memberships: the users of groups, with their roles. Commands change them, see [`super::group_commands`].
 
-use std::collections::HashMap;
+use std::{borrow::Cow, collections::HashMap};
 
 use chrono::Utc;
 use loco_rs::prelude::*;
 use sea_orm::{DatabaseTransaction, FromQueryResult, QuerySelect, Statement};
-use serde_json::json;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 pub use super::_entities::memberships::{ActiveModel, Column, Entity, Model};
 use super::{
-    bans,
     bulk_query::bulk_select,
     chat_groups,
-    events::{Actor, Event, NewEvent, kind},
-    invites,
-    log::{LockedLogs, begin_write},
+    events::Event,
+    group_commands::{CommandKind, GroupCommand},
     rejections::{CommandError, Rejection},
     users,
 };
 
-/// What [`Model::count_members`] finds.
+/// A row of [`Model::count_members`].
 #[derive(FromQueryResult)]
 struct MemberCountRow {
     group_id: i64,
@@ -27,14 +25,14 @@ struct MemberCountRow {
     head: i64,
 }
 
-/// What a member may do; each role may all that the ones before it may.
+/// The role of a member. Each role has the rights of the roles before it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Role {
-    /// Reads, writes and leaves.
+    /// Reads, sends and leaves.
     Member,
-    /// Invites, deletes messages, puts members out.
+    /// Invites users, deletes messages, removes members.
     Admin,
-    /// Gives roles, and the group away. A group has one.
+    /// Gives roles, passes the group on or deletes it. A group has one owner.
     Owner,
 }
 
@@ -48,7 +46,7 @@ impl Role {
         }
     }
 
-    /// What is stored as anything else may no more than a member.
+    /// Parses a role. Any other text is a member: the role with the fewest rights.
     #[must_use]
     pub fn parse(text: &str) -> Self {
         match text {
@@ -59,17 +57,21 @@ impl Role {
     }
 }
 
-/// How somebody is put out of a group.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum RemovalKind {
-    /// May come back by an invite.
-    Kick,
-    /// May not.
-    Ban,
+impl Serialize for Role {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.as_str())
+    }
+}
+
+impl<'de> Deserialize<'de> for Role {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = Cow::<'_, str>::deserialize(deserializer)?;
+        Ok(Self::parse(&text))
+    }
 }
 
 /// A member as others see them.
-#[derive(Debug, FromQueryResult)]
+#[derive(Debug, Clone, PartialEq, Eq, FromQueryResult)]
 pub struct MemberRow {
     pub id: i64,
     pub username: String,
@@ -80,7 +82,7 @@ pub struct MemberRow {
     pub created_at: DateTimeWithTimeZone,
 }
 
-/// A membership that has begun lately.
+/// A membership that began recently.
 #[derive(Debug, FromQueryResult)]
 pub struct RecentMembership {
     pub id: i64,
@@ -89,12 +91,11 @@ pub struct RecentMembership {
     pub group: String,
 }
 
-const DEACTIVATED_ACCOUNT: &str = "This account is deactivated; it cannot be given a role.";
 const TOO_MANY_GROUPS: &str =
     "You are a member of as many groups as one user may be; leave one first.";
 const TOO_MANY_MEMBERS: &str = "This group has as many members as a group may have.";
 
-/// How many memberships there may be.
+/// The highest numbers of memberships.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Quotas {
     pub groups_per_user: u32,
@@ -102,7 +103,7 @@ pub struct Quotas {
 }
 
 impl Quotas {
-    /// As many as anybody wants.
+    /// No limit.
     pub const UNLIMITED: Self = Self {
         groups_per_user: u32::MAX,
         members_per_group: u32::MAX,
@@ -117,7 +118,7 @@ impl Model {
         Role::parse(&self.role)
     }
 
-    /// Makes a user a member, who has read all that was there before.
+    /// Makes a user a member. The user counts as having read all earlier events.
     ///
     /// # Errors
     /// When the database fails, or the user is a member already.
@@ -140,7 +141,7 @@ impl Model {
         .await
     }
 
-    /// Refuses one more membership where the user, or the group, has as many as it may have.
+    /// Checks that a user, and a group if there is one, may have one more membership.
     ///
     /// # Errors
     /// [`Rejection::LimitExceeded`].
@@ -150,7 +151,7 @@ impl Model {
         group_id: Option<i64>,
         quotas: Quotas,
     ) -> Result<(), CommandError> {
-        // The last that may be there: nothing is counted beyond it.
+        // The query looks for the last allowed membership, and counts none beyond it.
         let is_reached = async |column: Column, of: i64, most: u32| {
             let last = Entity::find()
                 .select_only()
@@ -173,6 +174,8 @@ impl Model {
         Ok(())
     }
 
+    /// Returns the membership of a user in a group.
+    ///
     /// # Errors
     /// When the database fails.
     pub async fn find(
@@ -187,8 +190,8 @@ impl Model {
             .await
     }
 
-    /// The members of a group in the order in which they came, at most `limit` of those after the
-    /// membership with the id `after`.
+    /// Returns the members of a group in the order in which they joined: at most `limit`, after the membership with
+    /// the id `after`.
     ///
     /// # Errors
     /// When the database fails.
@@ -210,7 +213,7 @@ impl Model {
         .await
     }
 
-    /// Returns how many members these groups have, of those that have any, and where their logs end then.
+    /// Returns the number of members of these groups, with the heads of their logs at that time.
     ///
     /// # Errors
     /// When the database fails.
@@ -233,7 +236,7 @@ impl Model {
         Ok(counts.collect())
     }
 
-    /// The number of the membership that began last; 0 without any.
+    /// Returns the id of the newest membership. 0: there is none.
     ///
     /// # Errors
     /// When the database fails.
@@ -242,7 +245,7 @@ impl Model {
         Ok(last.map_or(0, |last| last.id))
     }
 
-    /// The memberships that began after the one with this number, at most `limit`.
+    /// Returns the memberships after the one with this id, at most `limit`.
     ///
     /// # Errors
     /// When the database fails.
@@ -262,78 +265,72 @@ impl Model {
         .await
     }
 
-    /// Gives a member another role. Who is made owner takes the place of the one who was, and who
-    /// is an admin from then on.
+    /// Stores the role of a member.
     ///
     /// # Errors
-    /// [`Rejection::Forbidden`] to all but the owner, [`Rejection::NotFound`] where `username` is not a
-    /// member, [`Rejection::Conflict`] where the owner would be left without a successor, and for a deactivated
-    /// account.
-    pub async fn set_role(
-        db: &DatabaseConnection,
-        group: &chat_groups::Model,
-        actor: &users::Model,
-        username: &str,
+    /// When the database fails.
+    pub(super) async fn update_role(
+        transaction: &DatabaseTransaction,
+        group_id: i64,
+        user_id: i64,
         role: Role,
-    ) -> Result<(MemberRow, Vec<Event>), CommandError> {
-        let transaction = begin_write(db).await?;
-        let mut logs = LockedLogs::lock(&transaction, [group.id].into()).await?;
-        let own = Self::find_for_actor(&transaction, group.id, actor).await?;
-        if own.role() != Role::Owner {
-            return Err(Rejection::Forbidden.into());
-        }
-        let (user, membership) = Self::find_with_user(&transaction, group.id, username).await?;
-        if !user.is_active && role > Role::Member {
-            return Err(Rejection::Conflict(DEACTIVATED_ACCOUNT).into());
-        }
-        let mut events = Vec::new();
-        if membership.role() != role {
-            if user.id == actor.id {
-                return Err(Rejection::Conflict("Make somebody else the owner first.").into());
-            }
-            let mut changes = vec![(membership.clone(), &user, role)];
-            if role == Role::Owner {
-                changes.push((own, actor, Role::Admin));
-            }
-            for (membership, user, role) in changes {
-                let mut row = membership.into_active_model();
-                row.role = Set(role.as_str().to_owned());
-                row.update(&transaction).await?;
-                if role < Role::Admin {
-                    invites::Model::revoke_all_by(&transaction, user.id, Some(group.id)).await?;
-                }
-                let data = json!({"user": user.username, "role": role.as_str()});
-                let event =
-                    NewEvent::by_actor(Actor::from_user(actor), group.id, kind::MEMBER_ROLE, &data);
-                events.extend(logs.append(event));
-            }
-        }
-        logs.flush(&transaction).await?;
-        transaction.commit().await?;
-        let listed = MemberRow {
-            id: membership.id,
-            username: user.username,
-            name: user.name,
-            role: role.as_str().to_owned(),
-            is_active: user.is_active,
-            created_at: membership.created_at,
+    ) -> Result<(), DbErr> {
+        let row = ActiveModel {
+            role: Set(role.as_str().to_owned()),
+            ..Default::default()
         };
-        Ok((listed, events))
+        Entity::update_many()
+            .set(row)
+            .filter(Column::GroupId.eq(group_id))
+            .filter(Column::UserId.eq(user_id))
+            .exec(transaction)
+            .await?;
+        Ok(())
     }
 
-    /// Passes on the groups that a deactivated user owns: each to the active admin who has been a member for
-    /// the longest time, else to such a member. The former owner stays a member. A group without another active
-    /// member keeps its owner.
+    /// Deletes the membership of a user.
     ///
-    /// Returns the groups, by name, with the events to announce. Each group has a transaction of its own, so that
-    /// other writers do not wait for long.
+    /// # Errors
+    /// When the database fails.
+    pub(super) async fn remove(
+        transaction: &DatabaseTransaction,
+        group_id: i64,
+        user_id: i64,
+    ) -> Result<(), DbErr> {
+        Entity::delete_many()
+            .filter(Column::GroupId.eq(group_id))
+            .filter(Column::UserId.eq(user_id))
+            .exec(transaction)
+            .await?;
+        Ok(())
+    }
+
+    /// Deletes all memberships of a group.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub(super) async fn remove_all(
+        transaction: &DatabaseTransaction,
+        group_id: i64,
+    ) -> Result<(), DbErr> {
+        Entity::delete_many()
+            .filter(Column::GroupId.eq(group_id))
+            .exec(transaction)
+            .await?;
+        Ok(())
+    }
+
+    /// Passes on the groups that a deactivated user owns, by [`CommandKind::TransferOwnership`].
+    ///
+    /// Returns the groups with a new owner, by name, with the events to publish. Each group has a transaction of its
+    /// own, so that other writers do not wait for long.
     ///
     /// # Errors
     /// When the database fails.
     pub async fn transfer_owned_groups(
         db: &DatabaseConnection,
         user: &users::Model,
-    ) -> Result<Vec<(String, Vec<Event>)>, DbErr> {
+    ) -> Result<Vec<(String, Vec<Event>)>, CommandError> {
         let owned: Vec<(i64, String)> = Entity::find()
             .select_only()
             .column(Column::GroupId)
@@ -345,191 +342,54 @@ impl Model {
             .into_tuple()
             .all(db)
             .await?;
-        let mut passed = Vec::new();
+        let mut transferred = Vec::new();
         for (group_id, name) in owned {
-            let events = Self::transfer_group(db, user, group_id).await?;
+            let events = transfer_ownership(db, group_id, user.id).await?;
             if !events.is_empty() {
-                passed.push((name, events));
+                transferred.push((name, events));
             }
         }
-        Ok(passed)
+        Ok(transferred)
     }
 
-    /// Passes on groups to a user who becomes active again: those groups of the user whose owner is deactivated.
-    /// Such a group had no other active member when its owner was deactivated.
+    /// Passes on the groups of a user, who becomes active again, whose owner is deactivated.
     ///
-    /// Returns the groups, by name, with the events to announce. An admin who is active goes before the user, as
-    /// in [`Model::transfer_owned_groups`].
+    /// Such a group had no other active member when its owner was deactivated. An active admin goes before the user.
+    ///
+    /// Returns the groups with a new owner, by name, with the events to publish.
     ///
     /// # Errors
     /// When the database fails.
     pub async fn take_over_groups(
         db: &DatabaseConnection,
         user: &users::Model,
-    ) -> Result<Vec<(String, Vec<Event>)>, DbErr> {
-        let mut passed = Vec::new();
+    ) -> Result<Vec<(String, Vec<Event>)>, CommandError> {
+        let mut transferred = Vec::new();
         let groups = Entity::find().filter(Column::UserId.eq(user.id)).all(db);
         for own in groups.await? {
             let owner = Entity::find()
                 .filter(Column::GroupId.eq(own.group_id))
                 .filter(Column::Role.eq(Role::Owner.as_str()))
-                .find_also_related(users::Entity)
                 .one(db)
                 .await?;
-            let Some((_, Some(owner))) = owner.filter(|(owner, _)| owner.user_id != user.id) else {
+            let Some(owner) = owner.filter(|owner| owner.user_id != user.id) else {
                 continue;
             };
-            let events = Self::transfer_group(db, &owner, own.group_id).await?;
+            let events = transfer_ownership(db, own.group_id, owner.user_id).await?;
             let group = chat_groups::Entity::find_by_id(own.group_id)
                 .one(db)
                 .await?;
             if let Some(group) = group.filter(|_| !events.is_empty()) {
-                passed.push((group.name, events));
+                transferred.push((group.name, events));
             }
         }
-        Ok(passed)
+        Ok(transferred)
     }
 
-    async fn transfer_group(
-        db: &DatabaseConnection,
-        user: &users::Model,
-        group_id: i64,
-    ) -> Result<Vec<Event>, DbErr> {
-        let transaction = begin_write(db).await?;
-        let mut logs = LockedLogs::lock(&transaction, [group_id].into()).await?;
-        let own = Self::find(&transaction, group_id, user.id).await?;
-        // Both may have changed since they were listed.
-        let is_active = users::Entity::find_by_id(user.id).one(&transaction).await?;
-        let is_active = is_active.is_some_and(|user| user.is_active);
-        let Some(own) = own.filter(|own| own.role() == Role::Owner && !is_active) else {
-            return Ok(Vec::new());
-        };
-        let longest = async |role: Role| {
-            Entity::find()
-                .filter(Column::GroupId.eq(group_id))
-                .filter(Column::Role.eq(role.as_str()))
-                .find_also_related(users::Entity)
-                .filter(users::Column::IsActive.eq(true))
-                .order_by_asc(Column::Id)
-                .limit(1)
-                .one(&transaction)
-                .await
-        };
-        let mut heir = longest(Role::Admin).await?;
-        if heir.is_none() {
-            heir = longest(Role::Member).await?;
-        }
-        let Some((membership, Some(heir))) = heir else {
-            return Ok(Vec::new());
-        };
-        let mut events = Vec::new();
-        let roles = [(membership, &heir, Role::Owner), (own, user, Role::Member)];
-        for (membership, user, role) in roles {
-            let mut row = membership.into_active_model();
-            row.role = Set(role.as_str().to_owned());
-            row.update(&transaction).await?;
-            let data = json!({"user": user.username, "role": role.as_str()});
-            events.extend(logs.append(NewEvent {
-                group_id,
-                kind: kind::MEMBER_ROLE,
-                actor: None,
-                cid: None,
-                target: None,
-                data: data.to_string(),
-            }));
-        }
-        logs.flush(&transaction).await?;
-        transaction.commit().await?;
-        Ok(events)
-    }
-
-    /// Leaves a group.
+    /// Returns the membership of a user in a group that the transaction has locked.
     ///
     /// # Errors
-    /// [`Rejection::Conflict`] to the owner, whose group would have none.
-    pub async fn leave(
-        db: &DatabaseConnection,
-        group: &chat_groups::Model,
-        user: &users::Model,
-    ) -> Result<Vec<Event>, CommandError> {
-        let transaction = begin_write(db).await?;
-        let mut logs = LockedLogs::lock(&transaction, [group.id].into()).await?;
-        let own = Self::find_for_actor(&transaction, group.id, user).await?;
-        if own.role() == Role::Owner {
-            return Err(Rejection::Conflict(
-                "Make somebody else the owner first, or delete the group.",
-            )
-            .into());
-        }
-        own.delete(&transaction).await?;
-        invites::Model::revoke_all_by(&transaction, user.id, Some(group.id)).await?;
-        let data = json!({"user": user.username, "reason": "left"});
-        let event = logs.append(NewEvent::by_actor(
-            Actor::from_user(user),
-            group.id,
-            kind::MEMBER_LEFT,
-            &data,
-        ));
-        logs.flush(&transaction).await?;
-        transaction.commit().await?;
-        Ok(event.into_iter().collect())
-    }
-
-    /// Puts a member of a lower role out. Who is banned need not be a member (any more).
-    ///
-    /// # Errors
-    /// [`Rejection::Forbidden`] where the other's role is not below the actor's,
-    /// [`Rejection::NotFound`] where there is nobody to put out.
-    pub async fn remove_member(
-        db: &DatabaseConnection,
-        group: &chat_groups::Model,
-        actor: &users::Model,
-        username: &str,
-        exit: RemovalKind,
-    ) -> Result<Vec<Event>, CommandError> {
-        let transaction = begin_write(db).await?;
-        let mut logs = LockedLogs::lock(&transaction, [group.id].into()).await?;
-        let own = Self::find_for_actor(&transaction, group.id, actor).await?;
-        if own.role() < Role::Admin {
-            return Err(Rejection::Forbidden.into());
-        }
-        let user = users::Model::find_by_username(&transaction, username)
-            .await?
-            .ok_or(Rejection::NotFound)?;
-        let membership = Self::find(&transaction, group.id, user.id).await?;
-        match &membership {
-            Some(membership) if membership.role() >= own.role() => {
-                return Err(Rejection::Forbidden.into());
-            }
-            None if exit == RemovalKind::Kick => return Err(Rejection::NotFound.into()),
-            _ => {}
-        }
-        if exit == RemovalKind::Ban {
-            bans::Model::create(&transaction, group.id, user.id, actor.id).await?;
-        }
-        // An invite of their own would let them return at once.
-        invites::Model::revoke_all_by(&transaction, user.id, Some(group.id)).await?;
-        let mut event = None;
-        if let Some(membership) = membership {
-            membership.delete(&transaction).await?;
-            let reason = match exit {
-                RemovalKind::Kick => "kicked",
-                RemovalKind::Ban => "banned",
-            };
-            let data = json!({"user": user.username, "reason": reason});
-            let left =
-                NewEvent::by_actor(Actor::from_user(actor), group.id, kind::MEMBER_LEFT, &data);
-            event = logs.append(left);
-        }
-        logs.flush(&transaction).await?;
-        transaction.commit().await?;
-        Ok(event.into_iter().collect())
-    }
-
-    /// The membership of whoever acts, as it is now that nobody can change it.
-    ///
-    /// # Errors
-    /// [`Rejection::NotMember`] where it has ended.
+    /// [`Rejection::NotMember`] when the membership has ended.
     pub async fn find_for_actor(
         transaction: &DatabaseTransaction,
         group_id: i64,
@@ -539,18 +399,24 @@ impl Model {
             .await?
             .ok_or(Rejection::NotMember)?)
     }
+}
 
-    async fn find_with_user(
-        transaction: &DatabaseTransaction,
-        group_id: i64,
-        username: &str,
-    ) -> Result<(users::Model, Self), CommandError> {
-        let user = users::Model::find_by_username(transaction, username)
-            .await?
-            .ok_or(Rejection::NotFound)?;
-        let membership = Self::find(transaction, group_id, user.id)
-            .await?
-            .ok_or(Rejection::NotFound)?;
-        Ok((user, membership))
+/// Passes one group on from a deactivated owner. Returns the events; none if the owner stays.
+async fn transfer_ownership(
+    db: &DatabaseConnection,
+    group_id: i64,
+    owner_id: i64,
+) -> Result<Vec<Event>, CommandError> {
+    let command = GroupCommand {
+        group_id,
+        actor: None,
+        cid: None,
+        kind: CommandKind::TransferOwnership { owner_id },
+    };
+    match command.apply_single(db).await {
+        Ok(applied) => Ok(applied.events),
+        // The group was deleted since it was read.
+        Err(CommandError::Rejected(_)) => Ok(Vec::new()),
+        Err(error) => Err(error),
     }
 }

@@ -5,12 +5,12 @@ use std::cmp::Reverse;
 use loco_rs::prelude::*;
 use sea_orm::{DbBackend, FromQueryResult, QuerySelect, Statement, sea_query::Expr};
 use serde::Deserialize;
-use serde_json::Value;
 
 use super::{
     bulk_query::{bulk_select_many, fetch_many},
     chat_groups,
-    events::{self, Event, kind},
+    event_data::{EventBody, MessageCreated, MessageEdited, kind},
+    events::{self, Event},
     log::begin_snapshot,
     reactions::ReactionSummary,
     usernames::is_visible,
@@ -388,9 +388,8 @@ impl From<MessageRow> for Event {
             seq: row.seq,
             at: row.created_at,
             by: row.username.map(Into::into),
-            kind: row.kind.into(),
             cid: row.cid,
-            data: row.data,
+            body: EventBody::from_log(row.kind, row.data),
         }
     }
 }
@@ -408,33 +407,30 @@ impl HistoryWindow {
 
 impl From<MessageRow> for StoredMessage {
     fn from(row: MessageRow) -> Self {
-        let created = parse_object(&row.data);
+        // The log has only JSON that this program wrote. Other text counts as a message without a text.
+        let created: MessageCreated = serde_json::from_str(&row.data).unwrap_or_default();
         let deleted = row.revision.as_deref() == Some(kind::MESSAGE_DELETED);
         let edit = row
             .revised_data
             .filter(|_| row.revision.as_deref() == Some(kind::MESSAGE_EDITED));
-        let current = edit
-            .as_deref()
-            .map_or_else(|| created.clone(), parse_object);
+        let text = match &edit {
+            Some(edit) => {
+                let edit: MessageEdited = serde_json::from_str(edit).unwrap_or_default();
+                edit.text
+            }
+            None => created.text,
+        };
         Self {
             seq: row.seq,
             at: row.created_at,
             by: row.username,
             is_author_active: row.is_active.map(|is_active| is_active > 0),
             cid: row.cid,
-            text: current
-                .get("text")
-                .and_then(Value::as_str)
-                .map(ToOwned::to_owned),
-            reply_to: created.get("reply_to").and_then(Value::as_i64),
+            text,
+            reply_to: created.reply_to,
             edited_at: row.revised_at.filter(|_| edit.is_some()),
             deleted,
             reactions: ReactionSummary::parse_column(row.reactions.as_deref()),
         }
     }
-}
-
-/// Parses data that this program wrote. Invalid data gives a value without fields.
-fn parse_object(data: &str) -> Value {
-    serde_json::from_str(data).unwrap_or_default()
 }

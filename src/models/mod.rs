@@ -5,6 +5,7 @@ pub mod bans;
 mod bulk_query;
 pub mod chat_groups;
 pub mod epochs;
+pub mod event_data;
 pub mod events;
 pub mod group_commands;
 pub mod hashing;

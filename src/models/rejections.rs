@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use sea_orm::DbErr;
 
+use super::log::LogBehind;
+
 /// The reason why a rule forbids a command. Its text is for the client.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Rejection {
@@ -62,14 +64,21 @@ impl Rejection {
     }
 }
 
-/// The reason why a command on a group was not executed.
-#[derive(Debug, thiserror::Error)]
+/// The reason why a command on a group was not executed, or is not known to be.
+#[derive(Debug, Clone, thiserror::Error)]
 pub enum CommandError {
     #[error(transparent)]
     Rejected(#[from] Rejection),
+    /// The database failed. Nothing was stored.
     #[error(transparent)]
     Db(#[from] DbErr),
-    /// The server stopped, or gave up, before the command was complete.
+    /// The database has lost acknowledged events. Nothing was stored.
+    #[error(transparent)]
+    LogBehind(#[from] LogBehind),
+    /// The connection was lost during the commit, and the log does not answer in time.
+    #[error("the outcome of the commit is unknown: {0}")]
+    OutcomeUnknown(DbErr),
+    /// The writer stopped, or writes are forbidden.
     #[error("the command was not completed")]
     Aborted,
 }

@@ -10,6 +10,7 @@ use crate::{
         events::Event,
         group_commands::{CommandKind, GroupCommand},
         messages::check_text,
+        rejections::CommandError,
     },
     settings::Settings,
 };
@@ -50,12 +51,15 @@ impl Task for GroupSend {
                 reply_to: None,
             },
         };
-        let applied = command.apply_single(&ctx.db).await.map_err(Error::wrap)?;
-        let Ok(Some(event)) = applied.map(|applied| applied.event) else {
-            return Err(USAGE.error(&format!("the group `{name}` has just been deleted")));
+        let applied = match command.apply_single(&ctx.db).await {
+            Ok(applied) => applied,
+            Err(CommandError::Rejected(_)) => {
+                return Err(USAGE.error(&format!("the group `{name}` has just been deleted")));
+            }
+            Err(error) => return Err(Error::wrap(error)),
         };
         let settings = Settings::from_context(ctx)?;
-        let message = match publish_event(ctx, &settings, name, &event).await {
+        let message = match publish_events(ctx, &settings, name, &applied.events).await {
             Ok(()) => format!("sent to {name}"),
             Err(_) => format!(
                 "stored for {name}; without Redis the servers deliver it within {} s",
@@ -66,15 +70,17 @@ impl Task for GroupSend {
     }
 }
 
-/// Publishes an event to the servers by the broker.
-async fn publish_event(
+/// Publishes events to the servers by the broker.
+async fn publish_events(
     ctx: &AppContext,
     settings: &Settings,
     group: &str,
-    event: &Event,
+    events: &[Event],
 ) -> Result<(), BrokerUnavailable> {
-    channels::connect_broker(settings, &ctx.db)
-        .await?
-        .publish(group, EncodedEvent::encode(group, event).frame().into())
-        .await
+    let broker = channels::connect_broker(settings, &ctx.db).await?;
+    for event in events {
+        let payload = EncodedEvent::encode(group, event).frame().into();
+        broker.publish(group, payload).await?;
+    }
+    Ok(())
 }

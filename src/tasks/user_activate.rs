@@ -25,7 +25,9 @@ impl Task for UserActivate {
     async fn run(&self, ctx: &AppContext, vars: &task::Vars) -> Result<()> {
         let user = USAGE.find_user(ctx, vars).await?;
         user.set_active(&ctx.db, true).await?;
-        let transferred = memberships::Model::take_over_groups(&ctx.db, &user).await?;
+        let transferred = memberships::Model::take_over_groups(&ctx.db, &user)
+            .await
+            .map_err(Error::wrap)?;
         publish_events(ctx, &transferred).await?;
         print_line(&format!("{} can log in", user.username))
     }

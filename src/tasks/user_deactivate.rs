@@ -29,7 +29,9 @@ impl Task for UserDeactivate {
         let user = USAGE.find_user(ctx, vars).await?;
         user.set_active(&ctx.db, false).await?;
         let when = close_ended_sockets(ctx, &user).await?;
-        let transferred = memberships::Model::transfer_owned_groups(&ctx.db, &user).await?;
+        let transferred = memberships::Model::transfer_owned_groups(&ctx.db, &user)
+            .await
+            .map_err(Error::wrap)?;
         publish_events(ctx, &transferred).await?;
         let count = transferred.len();
         print_line(&format!(

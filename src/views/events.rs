@@ -1,4 +1,4 @@
-//! Events as everybody is shown them: over the socket and over HTTP alike.
+//! The JSON of events, the same for sockets and for HTTP. `models::event_data` has the kinds and their data.
 
 use std::borrow::Cow;
 #[allow(unused_imports, reason = "named by the document")]
@@ -59,135 +59,11 @@ impl<'a> Event<'a> {
             seq: event.seq,
             at: format_time(&event.at).into(),
             by: event.by.as_deref().map(Into::into),
-            kind: event.kind.as_ref().into(),
+            kind: event.body.kind().into(),
             cid: event.cid.as_deref().map(Into::into),
-            // The log holds what our own hand has written; anything else is shown as nothing.
-            data: serde_json::from_str(&event.data).unwrap_or(RawValue::NULL),
+            data: event.body.json(),
         }
     }
-}
-
-/// What the kinds of an event mean, and what their `data` is. The models write it; the tests hold
-/// every event that is told against this.
-#[derive(ToSchema)]
-#[serde(tag = "kind", content = "data")]
-pub enum EventData {
-    /// A message was sent.
-    #[serde(rename = "message.created")]
-    MessageCreated(MessageCreated),
-    /// Its author gave a message another text.
-    #[serde(rename = "message.edited")]
-    MessageEdited(MessageEdited),
-    /// A message was deleted, by its author or an admin; its text is gone from the log as well.
-    #[serde(rename = "message.deleted")]
-    MessageDeleted(MessageDeleted),
-    /// `by` has reacted to a message.
-    #[serde(rename = "reaction.added")]
-    ReactionAdded(ReactionData),
-    /// `by` has taken a reaction back.
-    #[serde(rename = "reaction.removed")]
-    ReactionRemoved(ReactionData),
-    /// Somebody has become a member.
-    #[serde(rename = "member.joined")]
-    MemberJoined(MemberJoined),
-    /// Somebody is no member any more.
-    #[serde(rename = "member.left")]
-    MemberLeft(MemberLeft),
-    /// A member has another role now.
-    #[serde(rename = "member.role")]
-    MemberRole(MemberRole),
-    /// The group has another title now.
-    #[serde(rename = "group.updated")]
-    GroupUpdated(GroupUpdated),
-}
-
-#[derive(ToSchema)]
-pub struct MessageCreated {
-    /// The newest text, where the message was edited since; null where it was deleted.
-    #[schema(example = "hi", required)]
-    pub text: Option<String>,
-    /// True where the message was edited since.
-    #[schema(required = false)]
-    pub edited: bool,
-    /// The `seq` of the message that it answers, where it answers one.
-    #[schema(example = 41, required = false, nullable = false)]
-    pub reply_to: Option<i64>,
-    /// True where the message was deleted since.
-    #[schema(required = false)]
-    pub deleted: bool,
-}
-
-#[derive(ToSchema)]
-pub struct MessageEdited {
-    /// The `seq` of the message.
-    #[schema(example = 41)]
-    pub seq: i64,
-    /// Null where the message was deleted since; empty where a later edit replaced the text.
-    #[schema(example = "hi!", required)]
-    pub text: Option<String>,
-    /// True where a later edit, which follows in the log, replaced the text.
-    #[schema(required = false)]
-    pub replaced: bool,
-    /// True where the message was deleted since.
-    #[schema(required = false)]
-    pub deleted: bool,
-}
-
-#[derive(ToSchema)]
-pub struct MessageDeleted {
-    /// The `seq` of the message.
-    #[schema(example = 41)]
-    pub seq: i64,
-}
-
-#[derive(ToSchema)]
-pub struct ReactionData {
-    /// The `seq` of the message.
-    #[schema(example = 41)]
-    pub seq: i64,
-    /// What it is.
-    #[schema(example = "👍")]
-    pub emoji: String,
-}
-
-#[derive(ToSchema)]
-pub struct MemberJoined {
-    /// Their username.
-    #[schema(example = "bob")]
-    pub user: String,
-    /// The name that others see.
-    #[schema(example = "Bob Ray")]
-    pub name: String,
-    /// `member`, `admin` or `owner`.
-    #[schema(example = "member")]
-    pub role: String,
-}
-
-#[derive(ToSchema)]
-pub struct MemberLeft {
-    /// Their username.
-    #[schema(example = "bob")]
-    pub user: String,
-    /// `left`, `kicked` or `banned`.
-    #[schema(example = "kicked")]
-    pub reason: String,
-}
-
-#[derive(ToSchema)]
-pub struct MemberRole {
-    /// Their username.
-    #[schema(example = "bob")]
-    pub user: String,
-    /// `member`, `admin` or `owner`.
-    #[schema(example = "admin")]
-    pub role: String,
-}
-
-#[derive(ToSchema)]
-pub struct GroupUpdated {
-    /// Null where it has none any more.
-    #[schema(example = "Lunch", required)]
-    pub title: Option<String>,
 }
 
 /// A part of a group's log.

@@ -134,7 +134,6 @@ async fn unpublished_events_are_recovered_from_the_log() {
         message_without_actor(1, "untold")
             .apply_single(&here.ctx.db)
             .await
-            .unwrap()
             .unwrap();
     }
     // Who comes later is told nothing of what was before.
@@ -191,7 +190,7 @@ async fn a_lagging_node_does_not_replay_deleted_text() {
     socket.send_message("secret", "1").await;
     let mut deletion = message_without_actor(1, "");
     deletion.kind = CommandKind::Delete { seq: 1 };
-    deletion.apply_single(&app.ctx.db).await.unwrap().unwrap();
+    deletion.apply_single(&app.ctx.db).await.unwrap();
     let again = json!({"type": "sub", "groups": [{"group": group, "after": 0}]});
     let (_, before) = socket.request_collecting(again).await;
     let frames = [before, socket.until_sync().await].concat();

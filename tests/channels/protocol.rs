@@ -7,7 +7,11 @@ use salam::{
         event::{EncodedEvent, EventEffect},
         request::Request,
     },
-    models::{events::Event, usernames::is_visible},
+    models::{
+        event_data::{EventBody, EventData, MessageCreated},
+        events::Event,
+        usernames::is_visible,
+    },
 };
 use serde_json::{Value, json};
 
@@ -45,9 +49,8 @@ proptest! {
             seq,
             at: chrono::DateTime::UNIX_EPOCH.into(),
             by: by.map(Into::into),
-            kind: kind.into(),
             cid,
-            data: data.clone(),
+            body: EventBody::from_log(kind.clone(), data.clone()),
         };
         let told = EncodedEvent::encode("chat_00000000", &event);
         let heard = EncodedEvent::decode_batch(&told.frame().into()).unwrap();
@@ -55,8 +58,8 @@ proptest! {
         prop_assert_eq!((heard.seq, &heard.actor), (event.seq, &event.by));
         prop_assert_eq!(&heard.effect, &told.effect);
         prop_assert_eq!(heard.frame(), told.frame());
-        prop_assert_eq!(heard.removes_member(&text), event.kind == "member.left");
-        prop_assert_eq!(heard.effect == EventEffect::CreatesMessage, event.kind == "message.created");
+        prop_assert_eq!(heard.removes_member(&text), kind == "member.left");
+        prop_assert_eq!(heard.effect == EventEffect::CreatesMessage, kind == "message.created");
         let frame: Value = serde_json::from_str(&told.frame()).unwrap();
         prop_assert_eq!(&frame["data"], &serde_json::from_str::<Value>(&data).unwrap());
         prop_assert_eq!(&frame["type"], "event");
@@ -100,9 +103,11 @@ fn message_event(seq: i64, letters: usize) -> EncodedEvent {
         seq,
         at: chrono::DateTime::UNIX_EPOCH.into(),
         by: None,
-        kind: "message.created".into(),
         cid: None,
-        data: json!({"text": "x".repeat(letters)}).to_string(),
+        body: EventBody::new(EventData::MessageCreated(MessageCreated {
+            text: Some("x".repeat(letters)),
+            ..MessageCreated::default()
+        })),
     };
     EncodedEvent::encode("chat_00000000", &event)
 }

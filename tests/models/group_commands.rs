@@ -7,8 +7,7 @@ use salam::{
         chat_groups,
         events::{self, Actor},
         group_commands::{
-            AppliedCommand, CommandKind, CommandOutcome, DuplicateCheck, GroupCommand,
-            ToggleLimiter,
+            CommandKind, CommandOutcome, DuplicateCheck, GroupCommand, ToggleLimiter,
         },
         log::AcknowledgedHeads,
         memberships::{self, Role},
@@ -100,11 +99,8 @@ async fn apply_batches(
             GroupCommand::apply_batch(&writing, &changes, retries, &acknowledged, &toggles).await;
         let outcomes = outcomes.unwrap();
         for ((who, cid, _), outcome) in batch.iter().zip(&outcomes) {
-            if let Ok(AppliedCommand {
-                event: Some(event), ..
-            }) = outcome
-            {
-                let author = people.get(*who).map(|user| user.id);
+            let author = people.get(*who).map(|user| user.id);
+            for event in outcome.iter().flat_map(|applied| &applied.events) {
                 stored.push((event.seq, author, cid.clone()));
             }
         }

@@ -1,7 +1,9 @@
 mod chat_groups;
 mod database;
 mod erasure;
+mod event_data;
 mod group_commands;
+mod group_management;
 mod hashing;
 mod ownership;
 mod passwords;

@@ -53,7 +53,11 @@ async fn ownership_passes_to_the_longest_serving_admin_or_member() {
     // Cat came before dan, whoever was made an admin first.
     let passed = deactivate("ann").await;
     assert_eq!(passed.len(), 1);
-    let kinds: Vec<_> = passed[0].1.iter().map(|event| event.data.clone()).collect();
+    let kinds: Vec<_> = passed[0]
+        .1
+        .iter()
+        .map(|event| event.body.json().get().to_owned())
+        .collect();
     assert_eq!(
         kinds,
         [

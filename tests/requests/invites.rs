@@ -2,7 +2,11 @@
 
 use chrono::{Duration, Utc};
 use insta::assert_snapshot;
-use salam::models::invites;
+use salam::models::{
+    events::Actor,
+    group_commands::{CommandKind, GroupCommand},
+    invites,
+};
 use sea_orm::{ActiveModelTrait, ActiveValue::Set, EntityTrait, IntoActiveModel};
 use serde_json::{Value, json};
 
@@ -133,8 +137,13 @@ async fn a_demoted_admin_cannot_withdraw_invites() {
     let (found, _) = found.unwrap().unwrap();
     // The request was let in as an admin's, and waits for the group.
     ann.patch(&member, json!({"role": "member"})).await;
-    let withdrawn = invites::Model::revoke(&app.ctx.db, found.id, &user, 2).await;
-    assert!(withdrawn.is_err());
+    let revoke = GroupCommand {
+        group_id: found.id,
+        actor: Some(Actor::from_user(&user)),
+        cid: None,
+        kind: CommandKind::RevokeInvite { id: 2 },
+    };
+    assert!(revoke.apply_single(&app.ctx.db).await.is_err());
     let path = format!("/api/groups/{group}/invites/2/");
     assert_eq!(bob.delete(&path).await.status, 403);
     assert_eq!(stranger.delete(&path).await.status, 404);

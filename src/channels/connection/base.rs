@@ -15,7 +15,10 @@ use crate::{
             event::EncodedEvent,
         },
     },
-    models::{group_commands::CommandKind, rejections::Rejection},
+    models::{
+        group_commands::CommandKind,
+        rejections::{CommandError, Rejection},
+    },
 };
 
 /// The protocol of a base socket.
@@ -53,7 +56,7 @@ impl<'a> BasicProtocol<'a> {
             .writer
             .execute(self.member.group_name.clone(), command)
             .await;
-        match outcome.map_err(|_| CloseReason::StoreFailed)? {
+        match outcome {
             Ok(stored) => {
                 self.own_seqs.push_back(stored.seq);
                 if let Some(subscription) = subscriptions.iter_mut().next() {
@@ -61,7 +64,7 @@ impl<'a> BasicProtocol<'a> {
                 }
                 Ok(())
             }
-            Err(Rejection::NotMember) => Err(CloseReason::NotMember),
+            Err(CommandError::Rejected(Rejection::NotMember)) => Err(CloseReason::NotMember),
             // A message without a reference is rejected otherwise only where the group was just deleted.
             Err(_) => Err(CloseReason::StoreFailed),
         }

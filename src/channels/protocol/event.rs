@@ -3,12 +3,11 @@
 use std::sync::{Arc, OnceLock};
 
 use axum::{body::Bytes, extract::ws::Utf8Bytes};
-use serde::Deserialize;
-use serde_json::value::RawValue;
 
 use super::{base, to_json};
+pub use crate::models::event_data::EventEffect;
 use crate::{
-    models::events::{Event, kind},
+    models::{event_data::EventData, events::Event},
     views,
 };
 
@@ -28,22 +27,6 @@ pub struct EncodedEvent {
     basic: OnceLock<Utf8Bytes>,
 }
 
-/// What an event means to a hub.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum EventEffect {
-    /// Somebody said something: base sockets are told.
-    CreatesMessage,
-    /// The message with this number is deleted: the texts before it are forgotten.
-    DeletesMessage(i64),
-    /// A text replaces another, which is forgotten.
-    EditsMessage,
-    /// The user of this name is a member from now on.
-    AddsMember(String),
-    /// The user of this name is no member any more.
-    RemovesMember(String),
-    Other,
-}
-
 impl EncodedEvent {
     #[must_use]
     pub fn encode(group: &str, event: &Event) -> Self {
@@ -51,7 +34,7 @@ impl EncodedEvent {
         Self {
             seq: event.seq,
             actor: event.by.clone(),
-            effect: EventEffect::from_kind(&event.kind, frame.data),
+            effect: event.body.effect(),
             frame: to_json(&frame).into(),
             basic: OnceLock::new(),
         }
@@ -99,7 +82,7 @@ impl EncodedEvent {
             events.push(Self {
                 seq: frame.seq,
                 actor: frame.by.as_deref().map(Into::into),
-                effect: EventEffect::from_kind(&frame.kind, frame.data),
+                effect: EventData::effect_of_json(&frame.kind, frame.data),
                 basic: OnceLock::new(),
                 frame: payload.slice(begin..end).try_into().ok()?,
             });
@@ -139,33 +122,5 @@ impl EncodedEvent {
     #[must_use]
     pub fn removes_member(&self, username: &str) -> bool {
         matches!(&self.effect, EventEffect::RemovesMember(left) if left == username)
-    }
-}
-
-impl EventEffect {
-    fn from_kind(kind: &str, data: &RawValue) -> Self {
-        #[derive(Deserialize)]
-        struct UserData {
-            user: String,
-        }
-        #[derive(Deserialize)]
-        struct MessageData {
-            seq: i64,
-        }
-        let of_user = |meaning: fn(String) -> Self| {
-            let about = serde_json::from_str::<UserData>(data.get());
-            about.map_or(Self::Other, |about| meaning(about.user))
-        };
-        match kind {
-            kind::MESSAGE_CREATED => Self::CreatesMessage,
-            kind::MESSAGE_DELETED => {
-                let of = serde_json::from_str::<MessageData>(data.get());
-                Self::DeletesMessage(of.map_or(0, |of| of.seq))
-            }
-            kind::MESSAGE_EDITED => Self::EditsMessage,
-            kind::MEMBER_JOINED => of_user(Self::AddsMember),
-            kind::MEMBER_LEFT => of_user(Self::RemovesMember),
-            _ => Self::Other,
-        }
     }
 }

@@ -13,7 +13,8 @@ use crate::{
         forms::RequestSchema,
         rich::Frame,
     },
-    views::events::{Event, EventData},
+    models::event_data::EventData,
+    views::events::Event,
 };
 
 const SCHEMA_REF_PREFIX: &str = "#/components/schemas/";

@@ -23,6 +23,8 @@ use crate::{
     limits::RequestLimits,
     models::{
         chat_groups,
+        events::Actor,
+        group_commands::{CommandKind, GroupCommand},
         memberships::{self, Role},
         rejections::Rejection,
         sessions::{self, ActiveSession, TokenClaims},
@@ -164,6 +166,17 @@ impl<I> GroupMember<I> {
     #[must_use]
     pub fn channel_member(&self) -> Member {
         Member::new(&self.user, &self.group, &self.membership)
+    }
+
+    /// Returns a command of this member. `cid` is the client's own id of a command about messages.
+    #[must_use]
+    pub fn command(&self, cid: Option<String>, kind: CommandKind) -> GroupCommand {
+        GroupCommand {
+            group_id: self.group.id,
+            actor: Some(Actor::from_user(&self.user)),
+            cid,
+            kind,
+        }
     }
 
     /// That this member may do what needs at least a role.

@@ -1,175 +1,270 @@
-//! What members ask to change in the conversation, and when it is refused.
+//! The commands that change a group: one enum, one table of permissions, one transaction for a batch.
+//!
+//! [`GroupCommand::apply_batch`] locks the groups, loads the state that decides, and applies the commands in their
+//! order. `authorize.rs` has the table of roles and commands, `validate.rs` the rules about the targets, `apply.rs`
+//! the effects. Membership, `cid` and messages are read while the groups are locked, so no outcome is outdated.
 
+mod apply;
+mod authorize;
 mod batch_state;
 mod reaction_state;
 mod toggle_limiter;
+mod validate;
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use loco_rs::prelude::*;
 use sea_orm::{DatabaseTransaction, DbBackend};
-use serde_json::{Value, json};
-use tokio::time::sleep;
+use tokio::time::{Duration, sleep};
 
-use self::batch_state::BatchState;
 pub use self::toggle_limiter::ToggleLimiter;
+use self::{apply::apply_command, batch_state::BatchState};
 use super::{
-    events::{Actor, Event, kind},
-    log::{AcknowledgedHeads, LockedLogs, LogBehind, begin_write, was_committed},
+    chat_groups,
+    event_data::{EventData, MessageCreated, MessageDeleted, MessageEdited, ReactionData},
+    events::{Actor, Event},
+    invites::{self, InviteCode},
+    log::{AcknowledgedHeads, LockedLogs, begin_write, was_committed},
+    memberships::{self, MemberRow, Quotas, Role},
     reactions::Emoji,
-    rejections::Rejection,
+    rejections::{CommandError, Rejection},
 };
 use crate::database::{DbErrorKind, classify};
 
-/// How long another connection is taken when one is cut, for as long as PostgreSQL takes to come back,
-/// and the pause before each but the first.
+/// How long a batch whose connection was lost tries another one. PostgreSQL restarts in this time.
 const RECONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// The pause before each further connection, except the first.
 const RECONNECT_INTERVAL: Duration = Duration::from_millis(50);
 
-/// A change that somebody asks for.
+/// A command to change a group.
 #[derive(Debug, Clone)]
 pub struct GroupCommand {
     pub group_id: i64,
-    /// `None`: the operator, who may everything.
+    /// `None`: an operator gives the command.
     pub actor: Option<Actor>,
-    /// The client's own id of the request: a retry with the same gets the first answer.
+    /// The client's own id of a command about messages: a retry with the same id gets the first outcome.
     pub cid: Option<String>,
     pub kind: CommandKind,
 }
 
+/// The kinds of commands. `authorize.rs` has who may give them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum CommandKind {
-    Send {
-        text: String,
-        reply_to: Option<i64>,
+    /// Sends a message.
+    Send { text: String, reply_to: Option<i64> },
+    /// Replaces the text of a message. The same text changes nothing.
+    Edit { seq: i64, text: String },
+    /// Deletes a message.
+    Delete { seq: i64 },
+    /// Adds or removes a reaction to a message. The same state changes nothing.
+    React { seq: i64, emoji: Emoji, on: bool },
+    /// Marks all events up to `seq` as read, without an event.
+    Read { seq: i64 },
+    /// Gives the group another title, or none.
+    SetTitle { title: Option<String> },
+    /// Gives a member a role. A new owner replaces the actor, who becomes an admin.
+    SetRole { username: String, role: Role },
+    /// Removes a member, who may return by an invite.
+    Kick { username: String },
+    /// Removes a user, who may not return. The user need not be a member.
+    Ban { username: String },
+    /// Ends a ban.
+    Unban { username: String },
+    /// Ends the membership of the actor.
+    Leave,
+    /// Creates an invite for `max_uses` users, or for any number of users.
+    CreateInvite {
+        expires_in: chrono::Duration,
+        max_uses: Option<i64>,
     },
-    Edit {
-        seq: i64,
-        text: String,
+    /// Ends an invite.
+    RevokeInvite { id: i64 },
+    /// Makes the actor a member. [`invites::Model::find_group_for_code`] finds the group.
+    AcceptInvite {
+        code: String,
+        /// The name of the actor that others see.
+        display_name: String,
+        quotas: Quotas,
     },
-    Delete {
-        seq: i64,
-    },
-    /// Reacts to a message, or takes that back. Once it is so, asking again changes nothing.
-    React {
-        seq: i64,
-        emoji: Emoji,
-        on: bool,
-    },
-    /// Has read all up to and with an event. No event tells it.
-    Read {
-        seq: i64,
-    },
+    /// Deletes the group for ever.
+    DeleteGroup,
+    /// Passes the group on from an owner whose account is deactivated.
+    TransferOwnership { owner_id: i64 },
 }
 
-/// A change that is stored.
+/// A command that was applied.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AppliedCommand {
-    /// The number of its event. Of a reading, of the last event that is read now; of a reaction
-    /// that was as asked for already, of the last event that there was then: whoever has the log up
-    /// to here sees it done.
+    /// The seq of the command's last event. Without an event: the last event that a [`CommandKind::Read`] marks, or
+    /// else the last event of the group, so that a client with the log up to here sees the command applied.
     pub seq: i64,
     pub at: DateTimeWithTimeZone,
-    /// Whether it was so before: this was a retry, or it changed nothing.
+    /// `true` if the command was a retry or changed nothing.
     pub dup: bool,
-    /// What is to be told.
-    pub event: Option<Event>,
+    /// The events to broadcast. The writer broadcasts and removes them.
+    pub events: Vec<Event>,
+    pub result: CommandResult,
 }
 
-/// What becomes of a change.
+/// The rows that a command gives its caller.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum CommandResult {
+    #[default]
+    Empty,
+    /// The group with its new title.
+    Group(Box<chat_groups::Model>),
+    /// The member with the new role.
+    Member(Box<MemberRow>),
+    Invite(Box<CreatedInvite>),
+    Joined(Box<JoinedGroup>),
+}
+
+/// A new invite with its code.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CreatedInvite {
+    pub invite: invites::Model,
+    pub code: InviteCode,
+}
+
+/// A group with the membership of the user who accepted an invite.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct JoinedGroup {
+    pub group: chat_groups::Model,
+    pub membership: memberships::Model,
+}
+
+/// The outcome of one command of a batch.
 pub type CommandOutcome = Result<AppliedCommand, Rejection>;
 
-/// Whether there may be retries among changes: what was stored under a `cid` before.
+/// When a batch looks for events that were stored under a `cid` before.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum DuplicateCheck {
-    /// It is looked up at once.
+    /// Before the commands are applied.
     Upfront,
-    /// It is looked up once something turns out to be there; all is done again then.
+    /// After the unique index has refused an event. The batch then begins again, with the check upfront.
     #[default]
     OnConflict,
 }
 
-/// Why changes were not made.
-#[derive(Debug, thiserror::Error)]
-pub enum ApplyError {
-    /// Nothing was stored.
-    #[error(transparent)]
-    NotApplied(#[from] DbErr),
-    /// Nothing was stored: the database has lost what it had stored before.
-    #[error(transparent)]
-    LogBehind(#[from] LogBehind),
-    /// The database broke off while it committed, and cannot say what became of it: nobody knows.
-    #[error("it is not known whether it was stored: {0}")]
-    OutcomeUnknown(DbErr),
-}
-
-/// Changes that are made once they are committed.
+/// Commands that are applied once their transaction is committed.
 struct PreparedBatch {
     transaction: DatabaseTransaction,
     outcomes: Vec<CommandOutcome>,
 }
 
 impl PreparedBatch {
-    /// Of these changes.
+    /// Commits the transaction of these commands.
     async fn commit(
         self,
         db: &DatabaseConnection,
-        changes: &[&GroupCommand],
-    ) -> Result<Vec<CommandOutcome>, ApplyError> {
+        commands: &[&GroupCommand],
+    ) -> Result<Vec<CommandOutcome>, CommandError> {
         let is_postgres = self.transaction.get_database_backend() == DbBackend::Postgres;
         let Err(error) = self.transaction.commit().await else {
             return Ok(self.outcomes);
         };
-        let mut made = changes.iter().zip(&self.outcomes);
-        let event = made.find_map(|(change, outcome)| {
-            let event = outcome.as_ref().ok()?.event.as_ref()?;
-            Some((change.group_id, event))
+        let mut applied = commands.iter().zip(&self.outcomes);
+        let event = applied.find_map(|(command, outcome)| {
+            let event = outcome.as_ref().ok()?.events.first()?;
+            Some((command.group_id, event))
         });
         let is_committed = match event {
             _ if !is_postgres => None,
             Some((group, event)) => was_committed(db, group, event).await,
-            // It can be made again if it was: nobody reads less than before.
-            None => Some(false),
+            // Without an event, there is no proof. Commands about messages may be applied twice: they changed at
+            // most read positions, which never move back.
+            None if commands.iter().all(|it| it.kind.is_about_messages()) => Some(false),
+            None => None,
         };
         match is_committed {
             Some(true) => Ok(self.outcomes),
-            Some(false) => Err(ApplyError::NotApplied(error)),
-            None => Err(ApplyError::OutcomeUnknown(error)),
+            Some(false) => Err(CommandError::Db(error)),
+            None => Err(CommandError::OutcomeUnknown(error)),
+        }
+    }
+}
+
+impl AppliedCommand {
+    fn with_events((head, at): (i64, DateTimeWithTimeZone), events: Vec<Event>) -> Self {
+        Self {
+            seq: events.last().map_or(head, |event| event.seq),
+            at,
+            dup: false,
+            events,
+            result: CommandResult::Empty,
+        }
+    }
+
+    /// Returns the outcome of a command that changed nothing.
+    fn unchanged(seq: i64, at: DateTimeWithTimeZone) -> Self {
+        Self {
+            dup: true,
+            ..Self::with_events((seq, at), Vec::new())
+        }
+    }
+
+    /// Returns the group of a [`CommandKind::SetTitle`].
+    #[must_use]
+    pub fn into_group(self) -> Option<chat_groups::Model> {
+        match self.result {
+            CommandResult::Group(group) => Some(*group),
+            _ => None,
+        }
+    }
+
+    /// Returns the member of a [`CommandKind::SetRole`].
+    #[must_use]
+    pub fn into_member(self) -> Option<MemberRow> {
+        match self.result {
+            CommandResult::Member(member) => Some(*member),
+            _ => None,
+        }
+    }
+
+    /// Returns the invite of a [`CommandKind::CreateInvite`].
+    #[must_use]
+    pub fn into_invite(self) -> Option<CreatedInvite> {
+        match self.result {
+            CommandResult::Invite(created) => Some(*created),
+            _ => None,
+        }
+    }
+
+    /// Returns the group and the membership of a [`CommandKind::AcceptInvite`].
+    #[must_use]
+    pub fn into_joined(self) -> Option<JoinedGroup> {
+        match self.result {
+            CommandResult::Joined(joined) => Some(*joined),
+            _ => None,
         }
     }
 }
 
 impl CommandKind {
-    const fn event_kind(&self) -> &'static str {
-        match self {
-            Self::Send { .. } => kind::MESSAGE_CREATED,
-            Self::Edit { .. } => kind::MESSAGE_EDITED,
-            Self::Delete { .. } => kind::MESSAGE_DELETED,
-            Self::React { on: true, .. } => kind::REACTION_ADDED,
-            Self::React { on: false, .. } => kind::REACTION_REMOVED,
-            // It makes no event.
-            Self::Read { .. } => "",
-        }
+    /// Returns whether the command is about messages: it may have a `cid`, and the state of its batch decides it.
+    #[must_use]
+    pub const fn is_about_messages(&self) -> bool {
+        matches!(
+            self,
+            Self::Send { .. }
+                | Self::Edit { .. }
+                | Self::Delete { .. }
+                | Self::React { .. }
+                | Self::Read { .. }
+        )
     }
 
-    /// The message that it edits or deletes.
-    const fn target_seq(&self) -> Option<i64> {
-        match self {
-            Self::Send { .. } | Self::React { .. } | Self::Read { .. } => None,
-            Self::Edit { seq, .. } | Self::Delete { seq } => Some(*seq),
-        }
-    }
-
-    /// The messages that must be there for it.
+    /// Returns the seq of the message that must exist.
     const fn required_message(&self) -> Option<i64> {
         match self {
             Self::Send { reply_to, .. } => *reply_to,
             Self::Edit { seq, .. } | Self::Delete { seq } | Self::React { seq, .. } => Some(*seq),
-            Self::Read { .. } => None,
+            _ => None,
         }
     }
 
-    /// The event up to which is read.
+    /// Returns the seq of the event that a read position moves to.
     const fn read_seq(&self) -> Option<i64> {
         match self {
             Self::Read { seq } => Some(*seq),
@@ -177,107 +272,132 @@ impl CommandKind {
         }
     }
 
-    fn event_data(&self) -> Value {
-        match self {
-            Self::Send {
-                text,
-                reply_to: None,
-            } => json!({"text": text}),
-            Self::Send { text, reply_to } => json!({"text": text, "reply_to": reply_to}),
-            Self::Edit { seq, text } => json!({"seq": seq, "text": text}),
-            Self::Delete { seq } | Self::Read { seq } => json!({"seq": seq}),
-            Self::React { seq, emoji, .. } => json!({"seq": seq, "emoji": emoji.as_str()}),
-        }
+    /// Returns the data of the event of a command about messages. `None`: the command appends no such event.
+    fn event_data(&self) -> Option<EventData> {
+        Some(match self {
+            Self::Send { text, reply_to } => EventData::MessageCreated(MessageCreated {
+                text: Some(text.clone()),
+                reply_to: *reply_to,
+                ..MessageCreated::default()
+            }),
+            Self::Edit { seq, text } => {
+                EventData::MessageEdited(MessageEdited::new(*seq, text.clone()))
+            }
+            Self::Delete { seq } => EventData::MessageDeleted(MessageDeleted { seq: *seq }),
+            Self::React { seq, emoji, on } => {
+                let reaction = ReactionData {
+                    emoji: emoji.as_str().to_owned(),
+                    seq: *seq,
+                };
+                if *on {
+                    EventData::ReactionAdded(reaction)
+                } else {
+                    EventData::ReactionRemoved(reaction)
+                }
+            }
+            _ => return None,
+        })
     }
 }
 
 impl GroupCommand {
-    /// Makes all changes in one transaction, in the order in which they stand here, each in its
-    /// group. Each is stored or refused on its own.
+    /// Applies commands in one transaction, in this order. Each command is applied or rejected on its own.
     ///
-    /// Who is a member, what was stored under a `cid` and what became of a message are looked at
-    /// while the groups are locked, so no answer is out of date when it is given.
-    ///
-    /// When the connection is cut, another one is taken, for 5 s: PostgreSQL may be starting again. Whether
-    /// what was to be committed meanwhile was is seen in the log.
+    /// If the connection is lost, other connections are tried for 5 s, because PostgreSQL may restart. The log shows
+    /// whether a commit that lost its connection was successful.
     ///
     /// # Errors
-    /// [`ApplyError`] when the database fails.
+    /// [`CommandError`] when the database fails.
     pub async fn apply_all(
         db: &DatabaseConnection,
-        changes: Vec<Self>,
-    ) -> Result<Vec<CommandOutcome>, ApplyError> {
-        let changes: Vec<_> = changes.iter().collect();
-        let (unknown, unlimited) = (AcknowledgedHeads::default(), ToggleLimiter::default());
-        Self::apply_batch(db, &changes, DuplicateCheck::Upfront, &unknown, &unlimited).await
+        commands: Vec<Self>,
+    ) -> Result<Vec<CommandOutcome>, CommandError> {
+        let commands: Vec<_> = commands.iter().collect();
+        let (acknowledged, toggles) = (AcknowledgedHeads::default(), ToggleLimiter::default());
+        let check = DuplicateCheck::Upfront;
+        Self::apply_batch(db, &commands, check, &acknowledged, &toggles).await
     }
 
-    /// The same, faster where none of them is a retry, and slower where one is. A log that ends before what
-    /// was `acknowledged` is not appended to; what is stored now is not noted there, nor in `toggles`.
+    /// Applies one command, for programs without a writer: tasks, seeds and tests. The caller broadcasts the events.
     ///
     /// # Errors
-    /// [`ApplyError`] when the database fails, or has lost events.
+    /// [`CommandError`] when the command is rejected, and when the database fails.
+    pub async fn apply_single(
+        self,
+        db: &DatabaseConnection,
+    ) -> Result<AppliedCommand, CommandError> {
+        let mut outcomes = Self::apply_all(db, vec![self]).await?;
+        Ok(outcomes.pop().ok_or(CommandError::Aborted)??)
+    }
+
+    /// Applies commands as [`GroupCommand::apply_all`] does, with the state of a writer.
+    ///
+    /// A log that ends before an `acknowledged` head gets no events. The caller notes the new heads in
+    /// `acknowledged` and the changed reactions in `toggles`.
+    ///
+    /// # Errors
+    /// [`CommandError`] when the database fails or has lost events.
     pub async fn apply_batch(
         db: &DatabaseConnection,
-        changes: &[&Self],
-        retries: DuplicateCheck,
+        commands: &[&Self],
+        duplicate_check: DuplicateCheck,
         acknowledged: &AcknowledgedHeads,
         toggles: &ToggleLimiter,
-    ) -> Result<Vec<CommandOutcome>, ApplyError> {
-        if changes.is_empty() {
+    ) -> Result<Vec<CommandOutcome>, CommandError> {
+        if commands.is_empty() {
             return Ok(Vec::new());
         }
-        let mut cut = None;
+        let mut lost_at = None;
         loop {
-            let made = match Self::prepare_batch(db, changes, retries, acknowledged, toggles).await
-            {
-                Ok(prepared) => prepared.commit(db, changes).await,
+            let prepared =
+                Self::prepare_batch(db, commands, duplicate_check, acknowledged, toggles).await;
+            let applied = match prepared {
+                Ok(prepared) => prepared.commit(db, commands).await,
                 Err(error) => Err(error),
             };
-            let error = match made {
-                Err(ApplyError::NotApplied(error))
-                    if classify(&error) == DbErrorKind::ConnectionLost =>
-                {
+            let error = match applied {
+                Err(CommandError::Db(error)) if classify(&error) == DbErrorKind::ConnectionLost => {
                     error
                 }
-                made => return made,
+                applied => return applied,
             };
-            match cut {
-                None => cut = Some(Instant::now()),
+            match lost_at {
+                None => lost_at = Some(Instant::now()),
                 Some(first) if first.elapsed() < RECONNECT_TIMEOUT => {
                     sleep(RECONNECT_INTERVAL).await;
                 }
-                Some(_) => return Err(ApplyError::NotApplied(error)),
+                Some(_) => return Err(CommandError::Db(error)),
             }
         }
     }
 
     async fn prepare_batch(
         db: &DatabaseConnection,
-        changes: &[&Self],
-        mut retries: DuplicateCheck,
+        commands: &[&Self],
+        mut duplicate_check: DuplicateCheck,
         acknowledged: &AcknowledgedHeads,
         toggles: &ToggleLimiter,
-    ) -> Result<PreparedBatch, ApplyError> {
+    ) -> Result<PreparedBatch, CommandError> {
         loop {
             let transaction = begin_write(db).await?;
-            let groups = changes.iter().map(|change| change.group_id).collect();
+            let groups = commands.iter().map(|command| command.group_id).collect();
             let mut logs = LockedLogs::lock(&transaction, groups).await?;
             if let Some(behind) = logs.find_log_behind(acknowledged) {
                 return Err(behind.into());
             }
-            let mut known = BatchState::load(&transaction, changes, retries).await?;
-            let outcomes: Vec<_> = changes
-                .iter()
-                .map(|change| known.apply_command(change, &mut logs, toggles))
-                .collect();
-            known.write_reactions(&transaction).await?;
-            // The last word: a deletion takes what the same batch has added to the message.
-            let is_written = match retries {
+            let mut state = BatchState::load(&transaction, commands, duplicate_check).await?;
+            let mut outcomes = Vec::with_capacity(commands.len());
+            for command in commands {
+                let applying = apply_command(command, &mut state, &mut logs, toggles, &transaction);
+                outcomes.push(applying.await?);
+            }
+            state.write_reactions(&transaction).await?;
+            // After the reactions: a deletion removes those that the same batch added to the message.
+            let is_written = match duplicate_check {
                 DuplicateCheck::Upfront => logs.flush(&transaction).await.map(|()| true)?,
                 DuplicateCheck::OnConflict => {
-                    let mut made = changes.iter().zip(&outcomes);
-                    made.all(|(change, outcome)| change.cannot_be_duplicate(outcome))
+                    let mut applied = commands.iter().zip(&outcomes);
+                    applied.all(|(command, outcome)| command.cannot_be_duplicate(outcome))
                         && logs.flush_unless_duplicate(&transaction).await?
                 }
             };
@@ -288,33 +408,25 @@ impl GroupCommand {
                 });
             }
             transaction.rollback().await?;
-            retries = DuplicateCheck::Upfront;
+            duplicate_check = DuplicateCheck::Upfront;
         }
     }
 
-    /// Whether what became of this would be the same if something was stored under its `cid`, or would
-    /// not go into the log.
+    /// Returns whether the outcome would be the same if an event was stored under the `cid` before, or whether the
+    /// unique index would refuse the event.
     fn cannot_be_duplicate(&self, outcome: &CommandOutcome) -> bool {
         match outcome {
-            Ok(stored) => self.cid.is_none() || stored.event.is_some(),
-            // That is looked at before.
-            Err(refusal) => {
-                let is_before = matches!(refusal, Rejection::NotMember | Rejection::GroupDeleted);
-                self.cid.is_none() || is_before
+            Ok(applied) => self.cid.is_none() || !applied.events.is_empty(),
+            // These rules precede the check of the `cid`.
+            Err(rejection) => {
+                let is_earlier =
+                    matches!(rejection, Rejection::NotMember | Rejection::GroupDeleted);
+                self.cid.is_none() || is_earlier
             }
         }
     }
 
-    /// Makes one change.
-    ///
-    /// # Errors
-    /// [`ApplyError`] when the database fails.
-    pub async fn apply_single(self, db: &DatabaseConnection) -> Result<CommandOutcome, ApplyError> {
-        let mut outcomes = Self::apply_all(db, vec![self]).await?;
-        Ok(outcomes.pop().unwrap_or(Err(Rejection::NotFound)))
-    }
-
-    /// Returns whether a text of a message is gone once the change is made.
+    /// Returns whether the command removes a text of a message from the log.
     #[must_use]
     pub const fn removes_text(&self) -> bool {
         matches!(
@@ -324,7 +436,7 @@ impl GroupCommand {
     }
 
     fn cid_key(&self) -> Option<(i64, i64, String)> {
-        let author = self.actor.as_ref()?.id;
-        Some((self.group_id, author, self.cid.clone()?))
+        let actor = self.actor.as_ref()?.id;
+        Some((self.group_id, actor, self.cid.clone()?))
     }
 }

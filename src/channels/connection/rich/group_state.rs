@@ -7,7 +7,7 @@ use tokio::time::{Instant, sleep};
 use super::typing::TypingState;
 use crate::{
     channels::{Channels, Member, protocol::ephemeral::EphemeralEvent},
-    models::group_commands::CommandKind,
+    models::{group_commands::CommandKind, rejections::CommandError},
 };
 
 /// The shortest time between two writes of the read position of one socket in one group. A client that scrolls sends
@@ -63,8 +63,9 @@ impl<'a> GroupState<'a> {
         let writer = self.channels.writer.clone();
         self.channels.tasks.spawn(async move {
             for _ in 0..STORE_READ_ATTEMPTS {
-                if writer.execute(group.clone(), command.clone()).await.is_ok() {
-                    return;
+                match writer.execute(group.clone(), command.clone()).await {
+                    Ok(_) | Err(CommandError::Rejected(_)) => return,
+                    Err(_) => {}
                 }
                 sleep(STORE_READ_INTERVAL).await;
             }

@@ -27,11 +27,14 @@ use crate::{
             request::{Action, Request},
             rich::{ErrorReply, Frame, OkReply},
         },
-        writer::{PendingResult, StoreError},
+        writer::PendingResult,
     },
     limits::RateLimited,
     models::{
-        events::Actor, group_commands::CommandKind, rejections::Rejection, sessions::ActiveSession,
+        events::Actor,
+        group_commands::CommandKind,
+        rejections::{CommandError, Rejection},
+        sessions::ActiveSession,
         users,
     },
     views::format_time,
@@ -182,7 +185,7 @@ impl<'a> RichProtocol<'a> {
         }
         let member = &state.member;
         let (group, command) = (member.group_name.clone(), member.command(cid.clone(), kind));
-        let pending_result = self.channels.writer.submit(group, command).await;
+        let pending_result = self.channels.writer.submit(group, command, None).await;
         CommandReply::Pending {
             id,
             cid,
@@ -242,7 +245,7 @@ enum CommandReply {
     Pending {
         id: i64,
         cid: Option<String>,
-        pending_result: Result<PendingResult, StoreError>,
+        pending_result: Result<PendingResult, CommandError>,
     },
 }
 
@@ -259,7 +262,7 @@ impl CommandReply {
         };
         let outcome = async { pending_result?.outcome().await };
         match outcome.await {
-            Ok(Ok(stored)) => Frame::Ok(OkReply {
+            Ok(stored) => Frame::Ok(OkReply {
                 id,
                 seq: Some(stored.seq),
                 at: Some(format_time(&stored.at)),
@@ -268,10 +271,10 @@ impl CommandReply {
                 ..OkReply::default()
             })
             .encode(),
-            Ok(Err(Rejection::RateLimited(wait))) => {
+            Err(CommandError::Rejected(Rejection::RateLimited(wait))) => {
                 Frame::Error(ErrorReply::rate_limited(RateLimited(wait)).with_id(Some(id))).encode()
             }
-            Ok(Err(rejection)) => {
+            Err(CommandError::Rejected(rejection)) => {
                 let message = rejection.to_string();
                 let error = ErrorReply::new(rejection.code(), &message).with_id(Some(id));
                 let field = rejection.field();

@@ -1,0 +1,58 @@
+//! The effects of applied commands after their commit. Everything that a command does outside the database is here.
+
+use std::{collections::HashMap, sync::Arc};
+
+use super::{hub::Hub, protocol::ephemeral::EphemeralEvent, writer::QueuedCommand};
+use crate::models::{
+    events::Event,
+    group_commands::{AppliedCommand, CommandKind, CommandOutcome, CommandResult},
+};
+
+/// Broadcasts what a batch has changed, on all nodes. The events move out of the outcomes.
+pub(super) fn broadcast(hub: &Hub, batch: &[QueuedCommand], outcomes: &mut [CommandOutcome]) {
+    // The events are in the order of the log, which is the order of the batch. Each group is delivered once.
+    let mut events_by_group: HashMap<&Arc<str>, Vec<Event>> = HashMap::new();
+    for (queued, outcome) in batch.iter().zip(outcomes.iter_mut()) {
+        if let Ok(applied) = outcome
+            && !applied.events.is_empty()
+        {
+            let events = events_by_group.entry(&queued.group).or_default();
+            events.append(&mut applied.events);
+        }
+    }
+    for (group, events) in events_by_group {
+        hub.deliver_events(group, &events);
+    }
+    for (queued, outcome) in batch.iter().zip(outcomes) {
+        if let Ok(applied) = outcome {
+            announce(hub, queued, applied);
+        }
+    }
+}
+
+/// Announces what no event tells: read positions, deleted groups, and new groups to sockets of many groups.
+fn announce(hub: &Hub, queued: &QueuedCommand, applied: &AppliedCommand) {
+    let (group, actor) = (&queued.group, &queued.command.actor);
+    match (&queued.command.kind, actor) {
+        (CommandKind::Read { .. }, Some(actor)) if !applied.dup => {
+            let read = EphemeralEvent::Read {
+                group: group.as_ref().into(),
+                user: actor.username.as_ref().into(),
+                seq: applied.seq,
+            };
+            hub.send_ephemeral(group, &read);
+        }
+        (CommandKind::AcceptInvite { .. }, Some(actor)) => {
+            if let CommandResult::Joined(joined) = &applied.result
+                && !applied.dup
+            {
+                hub.announce_member_added(&actor.username, group, joined.membership.id);
+            }
+        }
+        (CommandKind::DeleteGroup, _) => {
+            hub.announce_group_deleted(group);
+            hub.request_purge();
+        }
+        _ => {}
+    }
+}
