@@ -21,7 +21,7 @@ use crate::{
             CloseReason,
             event::EncodedEvent,
             hello::{Hello, MAX_GROUPS_PER_SOCKET, UserInfo},
-            request::{Action, Request},
+            request::Request,
             rich::{ErrorReply, Frame, OkReply},
         },
         writer::{PendingResult, StoreError},
@@ -223,47 +223,87 @@ impl<'a> RichProtocol<'a> {
         }
     }
 
-    /// Does what a frame asks for that is no change, and gives the replies.
+    /// Performs a request, and adds its replies to `replies`. The reply to a command is pending until the
+    /// command is stored.
+    ///
+    /// # Errors
+    /// The reason why the socket must be closed.
     async fn handle_request(
         &mut self,
         request: Request,
         places: &mut Subscriptions,
-    ) -> Result<Vec<Utf8Bytes>, CloseReason> {
-        let reply = match request {
-            Request::Read { group, seq } => self.mark_read(&group, seq, places),
-            Request::Typing { group, on } => self.set_typing(&group, on, places),
-            Request::Invalid(fault) => Some(Frame::Error(fault).encode()),
-            Request::Action { id, ask } => Some(match ask {
-                Action::Command {
-                    group,
-                    cid,
-                    kind: what,
-                } => {
-                    self.submit_command(id, &group, cid, what)
-                        .await
-                        .into_frame()
-                        .await
-                }
-                Action::Subscribe { epoch, groups } => {
-                    return Box::pin(self.handle_sub(id, epoch, &groups, places)).await;
-                }
-                Action::Unsubscribe { groups } => match self.handle_unsub(id, &groups, places) {
-                    Ok(reply) => reply,
-                    Err(fault) => Frame::Error(fault.with_id(Some(id))).encode(),
-                },
-                Action::Authenticate { token } => {
-                    Box::pin(self.handle_auth(id, token.as_deref(), places)).await?
-                }
-            }),
+        replies: &mut Vec<CommandReply>,
+    ) -> Result<(), CloseReason> {
+        let (id, group, cid, kind) = match request {
+            Request::Send(send) => {
+                let kind = CommandKind::Send {
+                    text: send.text.0,
+                    reply_to: send.reply_to.map(|seq| seq.0),
+                };
+                (send.id.0, send.group, send.cid, kind)
+            }
+            Request::Edit(edit) => {
+                let kind = CommandKind::Edit {
+                    seq: edit.seq.0,
+                    text: edit.text.0,
+                };
+                (edit.id.0, edit.group, edit.cid, kind)
+            }
+            Request::Delete(delete) => {
+                let kind = CommandKind::Delete { seq: delete.seq.0 };
+                (delete.id.0, delete.group, delete.cid, kind)
+            }
+            Request::React(react) => {
+                let kind = CommandKind::React {
+                    seq: react.seq.0,
+                    emoji: react.emoji,
+                    on: react.on,
+                };
+                (react.id.0, react.group, react.cid, kind)
+            }
+            Request::Read(read) => {
+                let error = self.mark_read(&read.group, read.seq.0, places);
+                replies.extend(error.map(CommandReply::Ready));
+                return Ok(());
+            }
+            Request::Typing(typing) => {
+                let error = self.set_typing(&typing.group, typing.on, places);
+                replies.extend(error.map(CommandReply::Ready));
+                return Ok(());
+            }
+            Request::Sub(sub) => {
+                let frames = self.handle_sub(sub.id.0, sub.epoch, &sub.groups, places);
+                let frames = Box::pin(frames).await?;
+                replies.extend(frames.into_iter().map(CommandReply::Ready));
+                return Ok(());
+            }
+            Request::Unsub(unsub) => {
+                let id = unsub.id.0;
+                let reply = self.handle_unsub(id, &unsub.groups, places);
+                let reply = reply.unwrap_or_else(|error| error_frame(error.with_id(Some(id))));
+                replies.push(CommandReply::Ready(reply));
+                return Ok(());
+            }
+            Request::Auth(auth) => {
+                let reply = self.handle_auth(auth.id.0, auth.token.as_deref(), places);
+                replies.push(CommandReply::Ready(Box::pin(reply).await?));
+                return Ok(());
+            }
         };
-        Ok(reply.into_iter().collect())
+        let cid = cid.map(|cid| cid.0);
+        replies.push(self.submit_command(id, &group, cid, kind).await);
+        Ok(())
     }
 }
 
-/// The reply to what asks for a change.
+fn error_frame(error: ErrorReply<'_>) -> Utf8Bytes {
+    Frame::Error(error).encode()
+}
+
+/// The reply to a request.
 enum CommandReply {
     Ready(Utf8Bytes),
-    /// Once it is made.
+    /// The reply to a command that is not stored yet.
     Pending {
         id: i64,
         cid: Option<String>,
@@ -297,7 +337,7 @@ impl CommandReply {
             }
             Ok(Err(refusal)) => {
                 let message = refusal.to_string();
-                let fault = ErrorReply::new(refusal.code(), &message).with_id(Some(id));
+                let fault = ErrorReply::new(refusal.code(), message).with_id(Some(id));
                 let field = refusal.field();
                 Frame::Error(ErrorReply { field, ..fault }).encode()
             }
@@ -341,33 +381,23 @@ impl SocketProtocol for RichProtocol<'_> {
         let mut heard = FrameResults::default();
         let mut due = Vec::new();
         for text in texts {
-            let request = match Request::parse(text) {
-                Some(Request::Action {
-                    id,
-                    ask:
-                        Action::Command {
-                            group,
-                            cid,
-                            kind: what,
-                        },
-                }) => {
-                    due.push(self.submit_command(id, &group, cid, what).await);
-                    continue;
+            let request = Request::parse(text);
+            let is_command = matches!(&request, Some(Ok(request)) if request.is_command());
+            if !is_command {
+                // A request that is not a command may depend on the commands before it.
+                collect_replies(&mut due, &mut heard).await;
+            }
+            let handled = match request {
+                Some(Ok(request)) => self.handle_request(request, places, &mut due).await,
+                Some(Err(error)) => {
+                    due.push(CommandReply::Ready(error_frame(error)));
+                    Ok(())
                 }
-                request => request,
-            };
-            // All else may depend on what was asked for before it.
-            collect_replies(&mut due, &mut heard).await;
-            let done = match request {
-                Some(request) => self.handle_request(request, places).await,
                 None => Err(CloseReason::InvalidJson),
             };
-            match done {
-                Ok(replies) => heard.replies.extend(replies),
-                Err(reason) => {
-                    heard.close_reason = Some(reason);
-                    return heard;
-                }
+            if let Err(reason) = handled {
+                heard.close_reason = Some(reason);
+                return heard;
             }
         }
         collect_replies(&mut due, &mut heard).await;

@@ -10,7 +10,7 @@ use crate::channels::{
     hub::{SocketScope, Subscriptions},
     protocol::{
         CloseReason,
-        request::GroupPosition,
+        request::{GroupName, GroupPosition},
         rich::{ErrorReply, FailedGroup, Frame, OkReply},
     },
 };
@@ -76,7 +76,7 @@ impl RichProtocol<'_> {
         self.add_groups(new, places).await;
         for place in asked {
             let entry = ResumePoint {
-                after: place.after,
+                after: place.after.map(|after| after.0),
                 epoch: epoch.clone(),
             };
             frames.extend(self.resume_group(&place.group, &entry, places));
@@ -88,7 +88,7 @@ impl RichProtocol<'_> {
     pub(super) fn handle_unsub(
         &mut self,
         id: i64,
-        groups: &[String],
+        groups: &[GroupName],
         places: &mut Subscriptions,
     ) -> Result<Utf8Bytes, ErrorReply<'static>> {
         self.check_group_request(groups.len())?;
