@@ -116,13 +116,9 @@ impl de::Error for FieldError {
     }
 
     fn invalid_type(found: Unexpected<'_>, expected: &dyn Expected) -> Self {
-        let expected = expected.to_string();
-        Self::new(match found {
-            Unexpected::Unit => Fault::Null { expected },
-            found => Fault::Mismatch {
-                found: format!("invalid type: {found}"),
-                expected,
-            },
+        Self::new(Fault::Mismatch {
+            found: format!("invalid type: {found}"),
+            expected: expected.to_string(),
         })
     }
 
@@ -221,10 +217,16 @@ impl<'de> MapAccess<'de> for StructAccess<'_> {
             .take()
             .ok_or_else(|| de::Error::custom("a value without a key"))?;
         let fault = match value {
-            Some(value) => match seed.deserialize(JsonValue(value)) {
-                Ok(value) => return Ok(value),
-                Err(error) => error.fault,
-            },
+            Some(value) => {
+                let is_null = value.is_null();
+                match seed.deserialize(JsonValue(value)) {
+                    Ok(value) => return Ok(value),
+                    Err(error) => match error.fault {
+                        Fault::Mismatch { expected, .. } if is_null => Fault::Null { expected },
+                        fault => fault,
+                    },
+                }
+            }
             None => match seed.deserialize(MissingValue) {
                 Ok(value) => return Ok(value),
                 Err(_) => Fault::Missing,
@@ -261,6 +263,18 @@ impl<'de> Deserializer<'de> for JsonValue {
             }
             Value::Object(fields) => ObjectDeserializer::of(fields).deserialize_any(visitor),
         }
+    }
+
+    /// A number that would be infinite as an `f32` is an error.
+    fn deserialize_f32<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, FieldError> {
+        let number = self.0.as_f64().unwrap_or_default();
+        if number.abs() > f64::from(f32::MAX) {
+            return Err(de::Error::invalid_value(
+                Unexpected::Float(number),
+                &visitor,
+            ));
+        }
+        self.deserialize_any(visitor)
     }
 
     fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, FieldError> {
@@ -312,7 +326,7 @@ impl<'de> Deserializer<'de> for JsonValue {
     }
 
     forward_to_deserialize_any! {
-        bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf unit
+        bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f64 char str string bytes byte_buf unit
         unit_struct seq tuple tuple_struct map identifier ignored_any
     }
 }
