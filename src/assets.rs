@@ -1,5 +1,9 @@
-//! The files of assets/, which are in the binary. A debug build reads them from the disk, each time
-//! anew: an edit is seen at the next reload.
+//! The files of assets/, which are in the binary. A debug build reads them from the disk each time, so an
+//! edit takes effect at the next reload.
+//!
+//! The crates that serve embedded files (`axum-embed`, `tower-serve-static`) copy or compress a file for each
+//! request. Here all responses share the bytes of one file, which [`crate::server`] does not count as memory of
+//! a slow client.
 
 use std::{
     borrow::Cow,
@@ -15,10 +19,11 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use flate2::{Compression, write::GzEncoder};
+use mime::Mime;
 use rust_embed::RustEmbed;
 use sha2::{Digest, Sha256};
 
-/// What pages load: style sheets, modules, images.
+/// The files that pages load: style sheets, modules, images.
 #[derive(RustEmbed)]
 #[folder = "assets/static"]
 struct StaticAssets;
@@ -35,7 +40,8 @@ struct I18nFiles;
 /// The smallest file that is sent compressed.
 const MIN_GZIP_BYTES: usize = 1024;
 
-/// A marker of answers whose bytes are shared with all other answers: they take no memory of their own.
+/// A marker of responses whose bytes are shared with all other responses, so that they take no memory of
+/// their own.
 #[derive(Clone, Copy)]
 pub struct SharedBytes;
 
@@ -44,8 +50,8 @@ pub struct SharedBytes;
 pub struct StaticFile {
     bytes: Bytes,
     gzip: Option<Bytes>,
-    content_type: &'static str,
-    /// Weak, because the file is sent compressed too.
+    content_type: String,
+    /// A weak tag, because the file is sent compressed too.
     etag: String,
 }
 
@@ -67,20 +73,22 @@ impl StaticFile {
         }
         StaticAssets::iter().find(|listed| listed == path)?;
         let file = StaticAssets::get(path)?;
+        let hash = file.metadata.sha256_hash();
         let script = str::from_utf8(&file.data).ok();
-        let bytes = match (script.filter(|_| bare && path.ends_with(".js")), &file.data) {
-            (Some(script), _) => strip_comments(script).into(),
+        let script = script.filter(|_| bare && path.ends_with(".js"));
+        let bytes = match (script.map(strip_comments), file.data) {
+            (Some(script), _) => script.into(),
             (None, Cow::Borrowed(bytes)) => Bytes::from_static(bytes),
-            (None, Cow::Owned(bytes)) => Bytes::copy_from_slice(bytes),
+            (None, Cow::Owned(bytes)) => bytes.into(),
         };
-        let file = Self::new(path, bytes, &file.metadata.sha256_hash());
+        let file = Self::new(path, bytes, &hash);
         if !cfg!(debug_assertions) {
             prepared().insert(key, file.clone());
         }
         Some(file)
     }
 
-    /// Prepares a file: its type by the end of its name, its version by its content.
+    /// Prepares a file. The end of its name gives its type, and its content gives its version.
     #[must_use]
     pub fn from_bytes(name: &str, bytes: Bytes) -> Self {
         let hash = Sha256::digest(&bytes);
@@ -88,21 +96,22 @@ impl StaticFile {
     }
 
     fn new(name: &str, bytes: Bytes, hash: &[u8]) -> Self {
-        let content_type = content_type(name);
-        let is_text = !content_type.starts_with("image/") || content_type.contains("svg");
-        let gzip = (is_text && bytes.len() >= MIN_GZIP_BYTES)
+        let mime = mime_guess::from_path(name).first_or_octet_stream();
+        // Other images are compressed already.
+        let is_compressible = mime.type_() != mime::IMAGE || mime.subtype() == mime::SVG;
+        let gzip = (is_compressible && bytes.len() >= MIN_GZIP_BYTES)
             .then(|| gzip(&bytes))
             .flatten();
         Self {
             etag: format!("W/\"{}\"", hex_digest(hash)),
-            content_type,
+            content_type: content_type(&mime),
             gzip,
             bytes,
         }
     }
 
-    /// Returns the answer to a request with these headers: the file, compressed if the client takes gzip,
-    /// or 304 if the client has this version (RFC 9110, section 13.1.2).
+    /// Returns the response to a request with these headers: the file, compressed if the client accepts gzip,
+    /// or 304 if the client has this version.
     #[must_use]
     pub fn respond(&self, headers: &HeaderMap, cache_control: &'static str) -> Response {
         let about = [
@@ -110,11 +119,10 @@ impl StaticFile {
             (header::ETAG, self.etag.as_str()),
             (header::VARY, header::ACCEPT_ENCODING.as_str()),
         ];
-        if header_values(headers, &header::IF_NONE_MATCH).any(|tag| tag == self.etag || tag == "*")
-        {
+        if self.is_known_to_client(headers) {
             return (StatusCode::NOT_MODIFIED, about).into_response();
         }
-        let content_type = [(header::CONTENT_TYPE, self.content_type)];
+        let content_type = [(header::CONTENT_TYPE, self.content_type.as_str())];
         match self.gzip.as_ref().filter(|_| accepts_gzip(headers)) {
             Some(gzip) => {
                 let encoding = [(header::CONTENT_ENCODING, "gzip")];
@@ -127,9 +135,20 @@ impl StaticFile {
             }
         }
     }
+
+    /// Returns whether `If-None-Match` names this version (RFC 9110, section 13.1.2), by the weak comparison.
+    fn is_known_to_client(&self, headers: &HeaderMap) -> bool {
+        header_values(headers, &header::IF_NONE_MATCH)
+            .any(|tag| tag == "*" || opaque_tag(tag) == opaque_tag(&self.etag))
+    }
 }
 
-/// Compresses a file. Returns `None` where that saves nothing.
+/// Returns an entity tag without the mark of a weak one.
+fn opaque_tag(tag: &str) -> &str {
+    tag.strip_prefix("W/").unwrap_or(tag)
+}
+
+/// Compresses a file. Returns `None` if the result is not smaller.
 fn gzip(bytes: &[u8]) -> Option<Bytes> {
     let mut encoder = GzEncoder::new(Vec::new(), Compression::best());
     encoder.write_all(bytes).ok()?;
@@ -137,7 +156,9 @@ fn gzip(bytes: &[u8]) -> Option<Bytes> {
     (compressed.len() < bytes.len()).then(|| compressed.into())
 }
 
-/// Returns whether a client takes gzip (RFC 9110, section 12.5.3): named, or by `*`, with a quality above 0.
+/// Returns whether a client accepts gzip (RFC 9110, section 12.5.3): by name or by `*`, with a quality above 0.
+///
+/// No crate in use parses `Accept-Encoding` for files that are compressed in advance.
 fn accepts_gzip(headers: &HeaderMap) -> bool {
     let mut accepted = None;
     let mut any = None;
@@ -157,7 +178,7 @@ fn accepts_gzip(headers: &HeaderMap) -> bool {
     accepted.or(any).unwrap_or(false)
 }
 
-/// The members of a list in a header, over all of its lines.
+/// Returns the members of a list in a header, over all of its lines.
 fn header_values<'a>(
     headers: &'a HeaderMap,
     name: &HeaderName,
@@ -169,14 +190,16 @@ fn header_values<'a>(
         .map(str::trim)
 }
 
-/// A script without the comments that have lines of their own, nearly half of it: those who read it find
-/// them in the file itself. Every line keeps its number.
+/// Returns a script without the comments that have lines of their own, which are nearly half of the script.
+/// Every line keeps its number, which no crate that minifies scripts does.
+///
+/// The function looks at each line alone. So no script may have a text of several lines: a test ensures this.
 #[must_use]
 pub fn strip_comments(script: &str) -> String {
     let mut is_within = false;
     let bare = script.split_inclusive('\n').map(|line| {
         let words = line.trim();
-        // After one that ends within its line there may be code.
+        // Code may follow a comment that ends within its line.
         let begins = !is_within
             && words.starts_with("/**")
             && (words.ends_with("*/") || !words.contains("*/"));
@@ -187,7 +210,7 @@ pub fn strip_comments(script: &str) -> String {
     bare.collect()
 }
 
-/// What changes whenever one of the files does that pages load.
+/// Returns the version of the files that pages load: it changes when one of them does.
 #[must_use]
 pub fn version() -> String {
     static EMBEDDED_VERSION: LazyLock<String> = LazyLock::new(hash_static_files);
@@ -262,19 +285,11 @@ fn to_text(bytes: Cow<'static, [u8]>) -> String {
     String::from_utf8_lossy(&bytes).into_owned()
 }
 
-fn content_type(path: &str) -> &'static str {
-    match path.rsplit('.').next() {
-        Some("css") => "text/css; charset=utf-8",
-        Some("js" | "mjs") => "text/javascript; charset=utf-8",
-        Some("svg") => "image/svg+xml; charset=utf-8",
-        Some("json" | "map") => "application/json",
-        Some("webmanifest") => "application/manifest+json",
-        Some("txt") => "text/plain; charset=utf-8",
-        Some("png") => "image/png",
-        Some("jpg" | "jpeg") => "image/jpeg",
-        Some("webp") => "image/webp",
-        Some("ico") => "image/x-icon",
-        Some("woff2") => "font/woff2",
-        _ => "application/octet-stream",
+/// Returns the value of `Content-Type` for a file, by the end of its name.
+fn content_type(mime: &Mime) -> String {
+    if mime.type_() == mime::TEXT || mime.suffix() == Some(mime::XML) {
+        format!("{mime}; charset=utf-8")
+    } else {
+        mime.to_string()
     }
 }

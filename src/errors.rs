@@ -15,13 +15,15 @@ use crate::{
     limits::{RateLimited, TooManySockets},
     models::{
         hashing::HashingBusy,
-        messages::TextError,
         passwords::PasswordError,
         rejections::{CommandError, Rejection},
         users::UserError,
     },
     views::errors::FieldErrors,
 };
+
+/// The text for a required field that is missing.
+pub const FIELD_REQUIRED: &str = "This field is required.";
 
 /// The text for a password that an attacker would guess early.
 pub const COMMON_PASSWORD: &str = "This password is too common.";
@@ -40,8 +42,11 @@ pub enum Error {
     TokenInvalid,
     #[error(transparent)]
     Rejected(#[from] Rejection),
-    #[error("{0}")]
-    InvalidText(TextError),
+    #[error("{detail}")]
+    FieldTooLarge {
+        detail: String,
+        field: Option<Cow<'static, str>>,
+    },
     #[error(transparent)]
     RateLimited(#[from] RateLimited),
     #[error("too many registrations")]
@@ -54,8 +59,6 @@ pub enum Error {
     InvalidRefreshToken,
     #[error("the username is taken")]
     UsernameTaken,
-    #[error("invalid registration")]
-    InvalidRegistration { error: String, errors: FieldErrors },
     #[error("invalid body")]
     InvalidFields(FieldErrors),
     #[error("{detail}")]
@@ -82,8 +85,8 @@ pub enum Error {
     #[error("the body has a transfer coding other than chunked")]
     UnsupportedTransferCoding,
     /// An error of the body of a registration, in the form of that endpoint.
-    #[error("the body of a registration cannot be read")]
-    InvalidRegistrationBody(Box<Self>),
+    #[error("invalid registration")]
+    InvalidRegistration(Box<Self>),
     #[error("not a WebSocket handshake")]
     UpgradeRequired,
     #[error("a WebSocket handshake without the subprotocol of rich sockets")]
@@ -106,15 +109,6 @@ impl Error {
         Self::Invalid {
             detail: detail.into(),
             field: None,
-        }
-    }
-
-    /// Returns the error for a required field that is missing.
-    #[must_use]
-    pub fn missing_field(field: &'static str) -> Self {
-        Self::Invalid {
-            detail: "This field is required.".to_owned(),
-            field: Some(field.into()),
         }
     }
 

@@ -19,6 +19,7 @@ pub mod explain;
 pub mod generate;
 pub mod health;
 pub mod initializers;
+pub mod json_object;
 pub mod limits;
 pub mod logging;
 pub mod logins;

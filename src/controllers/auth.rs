@@ -23,14 +23,14 @@ use time::Duration;
 use tracing::Span;
 use utoipa::ToSchema;
 
-use super::extractors::{ACCESS_COOKIE, BodyFields, PublicBase, Throttle};
+use super::extractors::{ACCESS_COOKIE, BasicApiJson, PublicBase, Throttle, lenient};
 use crate::{
     channels::Channels,
     errors::{COMMON_PASSWORD, Error, Result},
     models::{
         passwords::Password,
         sessions::{self, ActiveSession, RefreshId, RefreshOutcome, UnsignedRefreshToken},
-        usernames::{Username, parse_display_name},
+        usernames::{DisplayName, Username},
         users::{self, NewUser, UserError},
     },
     settings::Settings,
@@ -48,15 +48,15 @@ use crate::{
 #[derive(Deserialize, ToSchema)]
 pub struct RegisterParams {
     /// What others see; not unique.
-    #[schema(example = "Nora Lind", min_length = 1, max_length = 150)]
-    pub name: String,
+    #[schema(value_type = String, example = "Nora Lind", min_length = 1, max_length = 150)]
+    pub name: DisplayName,
     /// Letters and digits of any script and `@ . + - _`; unique without regard to letter case, and to
     /// letters that look alike.
-    #[schema(example = "nora", min_length = 1, max_length = 150)]
-    pub username: String,
+    #[schema(value_type = String, example = "nora", min_length = 1, max_length = 150)]
+    pub username: Username,
     /// 8 to 128 characters, not among the most common passwords.
-    #[schema(example = "a staple of batteries", min_length = 8, max_length = 128, format = Password)]
-    pub password: String,
+    #[schema(value_type = String, example = "a staple of batteries", min_length = 8, max_length = 128, format = Password)]
+    pub password: Password,
 }
 
 /// A login.
@@ -71,11 +71,15 @@ pub struct TokenParams {
 /// A refresh token, exchanged for a new access token.
 #[derive(Deserialize, ToSchema)]
 pub struct RefreshParams {
+    // A value of another type is a token that is not valid: the contract's answer is 401.
+    #[serde(default, deserialize_with = "lenient")]
     #[schema(
+        required, value_type = String,
         example = "eyJ0eXAiOiJKV1QiLCJhbGciOiJIUzI1NiJ9.eyJ0b2tlbl90eXBlIjoicmVmcmVzaCJ9.c2ln"
     )]
-    pub refresh: String,
+    pub refresh: Option<String>,
     /// Whether to answer a new refresh token too. Left out, the answer has `access` alone.
+    #[serde(default, deserialize_with = "lenient")]
     #[schema(example = false)]
     pub rotate: Option<bool>,
 }
@@ -95,13 +99,22 @@ pub struct RefreshParams {
 pub async fn register(
     State(ctx): State<AppContext>,
     allowance: Throttle,
-    fields: Result<BodyFields>,
+    body: Result<BasicApiJson<RegisterParams>>,
 ) -> Result<impl IntoResponse> {
     let requester = allowance.check_registration()?;
-    let fields = fields.map_err(|error| Error::InvalidRegistrationBody(error.into()))?;
-    let registered = users::Model::register(&ctx.db, parse_new_user(fields)?, requester);
-    let user = registered.await.map_err(|error| match error {
-        UserError::CommonPassword => register_field_error("password", COMMON_PASSWORD),
+    let refused = |error: Error| Error::InvalidRegistration(error.into());
+    let BasicApiJson(params) = body.map_err(refused)?;
+    let new = NewUser {
+        name: params.name.into(),
+        username: params.username,
+        password: params.password,
+    };
+    let user = users::Model::register(&ctx.db, new, requester).await;
+    let user = user.map_err(|error| match error {
+        UserError::CommonPassword => refused(Error::InvalidFields(FieldErrors::of(
+            ["password"],
+            COMMON_PASSWORD,
+        ))),
         error => error.into(),
     })?;
     Span::current().record("user", user.id);
@@ -134,15 +147,15 @@ pub async fn login(
     allowance: Throttle,
     base: PublicBase,
     headers: HeaderMap,
-    mut fields: BodyFields,
+    body: Result<BasicApiJson<TokenParams>>,
 ) -> Result<impl IntoResponse> {
-    let credentials = (
-        fields.required_text("username"),
-        fields.required_text("password"),
-    );
-    let (Some(username), Some(password)) = credentials else {
-        return Err(Error::InvalidFields(fields.errors));
-    };
+    let BasicApiJson(TokenParams { username, password }) = body.map_err(|error| match error {
+        // The contract's answer names both fields, also where the body as a whole is at fault.
+        Error::Invalid { detail, .. } => {
+            Error::InvalidFields(FieldErrors::of(["username", "password"], &detail))
+        }
+        error => error,
+    })?;
     let attempt = allowance.begin_login_attempt(&username).await?;
     let requester = attempt.requester();
     let found = users::Model::authenticate(&ctx.db, &username, &password, requester);
@@ -203,20 +216,16 @@ pub async fn refresh(
     SharedStore(channels): SharedStore<Channels>,
     allowance: Throttle,
     base: PublicBase,
-    mut fields: BodyFields,
+    body: Result<BasicApiJson<RefreshParams>>,
 ) -> Result<impl IntoResponse> {
     allowance.check_refresh()?;
-    if let Some(fault) = fields.body_error() {
-        return Err(Error::invalid(fault));
-    }
-    let refresh = fields
-        .required_text("refresh")
-        .ok_or(Error::InvalidRefreshToken)?;
+    let BasicApiJson(RefreshParams { refresh, rotate }) = body?;
+    let refresh = refresh.ok_or(Error::InvalidRefreshToken)?;
     let claimed = tokens
         .verify(TokenType::Refresh, &refresh)
         .map_err(|_| Error::InvalidRefreshToken)?;
     let lifetime = tokens.lifetime(TokenType::Refresh);
-    let rotate = fields.is_true("rotate");
+    let rotate = rotate.unwrap_or(false);
     let refreshed = sessions::Model::refresh(&ctx.db, claimed, rotate, lifetime).await?;
     let (session, next_token) = match refreshed {
         RefreshOutcome::Active {
@@ -248,39 +257,6 @@ pub fn routes() -> Routes {
         .add("/register", post(register))
         .add("/token", post(login))
         .add("/token/refresh", post(refresh))
-}
-
-fn parse_new_user(mut fields: BodyFields) -> Result<NewUser> {
-    if let Some(fault) = fields.body_error() {
-        return Err(Error::InvalidRegistration {
-            error: fault.to_owned(),
-            errors: Default::default(),
-        });
-    }
-    let name = fields.parse_required("name", parse_display_name);
-    let username = fields.parse_required("username", Username::parse);
-    let password = fields.parse_required("password", Password::parse);
-    match (name, username, password) {
-        (Some(name), Some(username), Some(password)) => Ok(NewUser {
-            name,
-            username,
-            password,
-        }),
-        _ => Err(Error::InvalidRegistration {
-            error: fields.errors.first_message(),
-            errors: fields.errors,
-        }),
-    }
-}
-
-/// The refusal of a registration for one field.
-fn register_field_error(field: &'static str, fault: &str) -> Error {
-    let mut errors = FieldErrors::default();
-    errors.add(field, fault);
-    Error::InvalidRegistration {
-        error: errors.first_message(),
-        errors,
-    }
 }
 
 /// What a client calls itself.

@@ -10,11 +10,11 @@ use serde::Deserialize;
 use tracing::Span;
 use utoipa::ToSchema;
 
-use super::extractors::{BasicApiUser, OptionalBody, PublicBase, Throttle};
+use super::extractors::{ApiJson, BasicApiUser, PublicBase, Throttle};
 use crate::{
     channels::Channels,
     errors::Result,
-    models::{chat_groups, usernames::parse_display_name},
+    models::{chat_groups, usernames::DisplayName},
     settings::Settings,
     views::{
         chat::ChatStarted,
@@ -26,8 +26,8 @@ use crate::{
 #[derive(Deserialize, ToSchema)]
 pub struct StartChatParams {
     /// What members see; may be left out.
-    #[schema(example = "Lunch", min_length = 1, max_length = 150)]
-    pub title: Option<String>,
+    #[schema(value_type = Option<String>, example = "Lunch", min_length = 1, max_length = 150)]
+    pub title: Option<DisplayName>,
 }
 
 /// Create a chat group. You become its owner.
@@ -54,12 +54,12 @@ pub async fn start_chat(
     SharedStore(channels): SharedStore<Channels>,
     allowance: Throttle,
     base: PublicBase,
-    fields: OptionalBody,
+    ApiJson(params): ApiJson<StartChatParams>,
 ) -> Result<Json<ChatStarted>> {
-    let title = fields.parse_optional("title", parse_display_name)?;
     allowance.check_chat_start(&user)?;
     let settings = Settings::from_context(&ctx)?;
     let quotas = settings.limits.quotas();
+    let title = params.title.map(Into::into);
     let (group, membership) =
         chat_groups::Model::create_within_quotas(&ctx.db, &user, title, quotas).await?;
     Span::current().record("group", group.name.as_str());

@@ -10,14 +10,14 @@ use serde::Deserialize;
 use utoipa::ToSchema;
 
 use super::extractors::{
-    Confirmation, CurrentUser, GroupMember, OptionalBody, QueryParams, Throttle,
+    ApiJson, Confirmation, CurrentUser, GroupMember, QueryParams, Throttle, WholeNumber, present,
 };
 use crate::{
     channels::Channels,
     errors::{Error, Result},
     models::{
         chat_groups, group_commands::CommandKind, member_groups::MemberGroup, memberships::Role,
-        usernames::parse_display_name,
+        usernames::DisplayName,
     },
     views::{
         Page,
@@ -36,16 +36,17 @@ const MAX_GROUPS_PER_PAGE: u32 = 100;
 #[derive(Deserialize, ToSchema)]
 pub struct GroupParams {
     /// Null takes the title away.
-    #[schema(example = "Dinner", min_length = 1, max_length = 150)]
-    pub title: Option<String>,
+    #[serde(default, deserialize_with = "present")]
+    #[schema(value_type = Option<String>, example = "Dinner", min_length = 1, max_length = 150)]
+    pub title: Option<Option<DisplayName>>,
 }
 
 /// How far somebody has read.
 #[derive(Deserialize, ToSchema)]
 pub struct ReadParams {
     /// The last event that you have read; one beyond the last there is means all.
-    #[schema(example = 57, minimum = 0)]
-    pub seq: i64,
+    #[schema(value_type = i64, example = 57, minimum = 0)]
+    pub seq: WholeNumber<0, { i64::MAX }>,
 }
 
 /// Show your account.
@@ -114,16 +115,14 @@ pub async fn update(
     State(ctx): State<AppContext>,
     allowance: Throttle,
     SharedStore(channels): SharedStore<Channels>,
-    fields: OptionalBody,
+    ApiJson(params): ApiJson<GroupParams>,
 ) -> Result<Json<Group>> {
     allowance.check_change(Some(&member.user))?;
-    let title = fields.parse_optional("title", parse_display_name)?;
-    if !fields.has_field("title") {
-        return Err(Error::Invalid {
-            detail: "This field is required; null takes the title away.".to_owned(),
-            field: Some("title".into()),
-        });
-    }
+    let title = params.title.ok_or_else(|| Error::Invalid {
+        detail: "This field is required; null takes the title away.".to_owned(),
+        field: Some("title".into()),
+    })?;
+    let title = title.map(Into::into);
     let command = member.command(None, CommandKind::SetTitle { title });
     let applied = channels.execute(&member.group.name, command).await?;
     let group = applied.into_group().ok_or(Error::Unavailable)?;
@@ -170,10 +169,10 @@ pub async fn mark_read(
     member: GroupMember<CurrentUser>,
     State(ctx): State<AppContext>,
     SharedStore(channels): SharedStore<Channels>,
-    fields: OptionalBody,
+    ApiJson(ReadParams {
+        seq: WholeNumber(seq),
+    }): ApiJson<ReadParams>,
 ) -> Result<Json<Group>> {
-    let seq = fields.optional_number("seq", 0..=i64::MAX)?;
-    let seq = seq.ok_or_else(|| Error::missing_field("seq"))?;
     channels.check_send_rate(member.user.id)?;
     if seq > 0 {
         let command = member.command(None, CommandKind::Read { seq });

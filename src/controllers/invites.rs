@@ -16,7 +16,7 @@ use tracing::Span;
 use utoipa::ToSchema;
 
 use super::extractors::{
-    CurrentUser, GroupMember, OptionalBody, PathNumber, PublicBase, QueryParams, Throttle,
+    ApiJson, CurrentUser, GroupMember, PathNumber, PublicBase, QueryParams, Throttle, WholeNumber,
 };
 use crate::{
     channels::Channels,
@@ -54,11 +54,11 @@ const MAX_USES: i64 = 1_000_000;
 #[derive(Deserialize, ToSchema)]
 pub struct InviteParams {
     /// Seconds; a week if left out.
-    #[schema(example = 86400, minimum = 1, maximum = 31622400)]
-    pub expires_in: Option<i64>,
+    #[schema(value_type = Option<i64>, example = 86400, minimum = 1, maximum = 31622400)]
+    pub expires_in: Option<WholeNumber<1, MAX_EXPIRY_SECONDS>>,
     /// As many as come, if left out.
-    #[schema(example = 5, minimum = 1, maximum = 1000000)]
-    pub max_uses: Option<i64>,
+    #[schema(value_type = Option<i64>, example = 5, minimum = 1, maximum = 1000000)]
+    pub max_uses: Option<WholeNumber<1, MAX_USES>>,
 }
 
 /// Create an invite. Requires the role admin or owner.
@@ -74,14 +74,14 @@ pub async fn create(
     SharedStore(channels): SharedStore<Channels>,
     allowance: Throttle,
     base: PublicBase,
-    fields: OptionalBody,
+    ApiJson(params): ApiJson<InviteParams>,
 ) -> Result<(StatusCode, Json<NewInvite>)> {
-    let expires_in = fields
-        .optional_number("expires_in", 1..=MAX_EXPIRY_SECONDS)?
-        .unwrap_or(DEFAULT_EXPIRY_SECONDS);
-    let max_uses = fields.optional_number("max_uses", 1..=MAX_USES)?;
     allowance.check_invite(&member.user)?;
+    let expires_in = params
+        .expires_in
+        .map_or(DEFAULT_EXPIRY_SECONDS, |WholeNumber(seconds)| seconds);
     let expires_in = Duration::seconds(expires_in);
+    let max_uses = params.max_uses.map(|WholeNumber(uses)| uses);
     let command = member.command(
         None,
         CommandKind::CreateInvite {

@@ -10,10 +10,10 @@ use loco_rs::{
     controller::{Routes, extractor::shared_store::SharedStore},
     prelude::{delete, get, patch},
 };
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer, de};
 use utoipa::ToSchema;
 
-use super::extractors::{CurrentUser, GroupMember, OptionalBody, QueryParams, Throttle};
+use super::extractors::{ApiJson, CurrentUser, GroupMember, QueryParams, Throttle};
 use crate::{
     channels::Channels,
     errors::{Error, Result},
@@ -40,8 +40,9 @@ const MAX_MEMBERS_PER_PAGE: u32 = 500;
 #[derive(Deserialize, ToSchema)]
 pub struct MemberParams {
     /// A new owner takes your place, and you become an admin.
+    #[serde(deserialize_with = "role")]
     #[schema(value_type = crate::views::members::Role, example = "admin")]
-    pub role: String,
+    pub role: Role,
 }
 
 /// List the members of a group, the first joined first.
@@ -83,14 +84,9 @@ pub async fn update(
     allowance: Throttle,
     SharedStore(channels): SharedStore<Channels>,
     Path((_, username)): Path<(String, String)>,
-    fields: OptionalBody,
+    ApiJson(MemberParams { role }): ApiJson<MemberParams>,
 ) -> Result<Json<Member>> {
     allowance.check_change(Some(&member.user))?;
-    let role = fields.parse_required("role", |text| {
-        let roles = [Role::Owner, Role::Admin, Role::Member];
-        let role = roles.into_iter().find(|role| role.as_str() == text);
-        role.ok_or_else(|| "One of owner, admin, member.".to_owned())
-    })?;
     let command = member.command(None, CommandKind::SetRole { username, role });
     let applied = channels.execute(&member.group.name, command).await?;
     let changed = applied.into_member().ok_or(Error::Unavailable)?;
@@ -171,6 +167,15 @@ pub async fn unban(
     let command = member.command(None, CommandKind::Unban { username });
     channels.execute(&member.group.name, command).await?;
     Ok(StatusCode::NO_CONTENT)
+}
+
+/// Reads a role by its name.
+fn role<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Role, D::Error> {
+    let name = String::deserialize(deserializer)?;
+    let role = [Role::Owner, Role::Admin, Role::Member]
+        .into_iter()
+        .find(|role| role.as_str() == name);
+    role.ok_or_else(|| de::Error::custom("One of owner, admin, member."))
 }
 
 pub fn routes() -> Routes {

@@ -11,11 +11,12 @@ use loco_rs::{
     controller::{Routes, extractor::shared_store::SharedStore},
     prelude::{get, patch},
 };
-use serde::Deserialize;
+use mime::Mime;
+use serde::{Deserialize, Deserializer, de};
 use utoipa::ToSchema;
 
 use super::extractors::{
-    CurrentUser, GroupMember, OptionalBody, PathNumber, QueryParams, Throttle, parse_number,
+    ApiJson, CurrentUser, GroupMember, PathNumber, QueryParams, Throttle, WholeNumber, parse_number,
 };
 use crate::{
     channels::{Channels, ResumePoint},
@@ -23,7 +24,7 @@ use crate::{
     models::{
         events,
         group_commands::{AppliedCommand, CommandKind},
-        messages::{self, HistoryContent, HistoryWindow, check_text, is_valid_cid},
+        messages::{self, HistoryContent, HistoryWindow, TextError, check_text, is_valid_cid},
     },
     views::{
         errors::{
@@ -49,24 +50,26 @@ const EVENT_PAGE_BYTES: usize = 512 * 1024;
 /// A message to be sent.
 #[derive(Deserialize, ToSchema)]
 pub struct MessageParams {
+    #[serde(deserialize_with = "message_text")]
     #[schema(example = "hi", min_length = 1, max_length = 8000)]
     pub text: String,
     /// The `seq` of the message that it answers.
-    #[schema(minimum = 1)]
-    pub reply_to: Option<i64>,
+    #[schema(value_type = Option<i64>, minimum = 1)]
+    pub reply_to: Option<WholeNumber<1, { i64::MAX }>>,
     /// Your own id of this request, where you cannot send the header `Idempotency-Key`.
-    #[schema(min_length = 1, max_length = 128)]
-    pub cid: Option<String>,
+    #[schema(value_type = Option<String>, min_length = 1, max_length = 128)]
+    pub cid: Option<Cid>,
 }
 
 /// A message's new text.
 #[derive(Deserialize, ToSchema)]
 pub struct EditParams {
+    #[serde(deserialize_with = "message_text")]
     #[schema(example = "hi!", min_length = 1, max_length = 8000)]
     pub text: String,
     /// Your own id of this request, where you cannot send the header `Idempotency-Key`.
-    #[schema(min_length = 1, max_length = 128)]
-    pub cid: Option<String>,
+    #[schema(value_type = Option<String>, min_length = 1, max_length = 128)]
+    pub cid: Option<Cid>,
 }
 
 /// The client's own id of a request, in the header `Idempotency-Key`: a retry with the same id gets the first
@@ -77,18 +80,31 @@ impl IdempotencyKey {
     /// Returns the id of a request whose body may give it too, in the field `cid`.
     ///
     /// # Errors
-    /// [`Error::Invalid`] for a field that is not such an id, or differs from the header.
-    fn merge_with_body(self, fields: &OptionalBody) -> Result<Option<String>> {
-        let rule = |cid: &str| {
-            let cid = is_valid_cid(cid).then(|| cid.to_owned());
-            cid.ok_or_else(|| CID_RULE.to_owned())
-        };
-        match (self.0, fields.parse_optional("cid", rule)?) {
-            (Some(header), Some(field)) if header != field => Err(Error::Invalid {
+    /// [`Error::Invalid`] for a field that differs from the header.
+    fn merge_with_body(self, cid: Option<Cid>) -> Result<Option<String>> {
+        match (self.0, cid) {
+            (Some(header), Some(Cid(field))) if header != field => Err(Error::Invalid {
                 detail: "Idempotency-Key and cid differ; send one of them.".to_owned(),
                 field: Some("cid".into()),
             }),
-            (header, field) => Ok(header.or(field)),
+            (header, field) => Ok(header.or(field.map(|Cid(field)| field))),
+        }
+    }
+}
+
+/// The client's own id of a request, in its body.
+#[derive(Deserialize)]
+#[serde(try_from = "String")]
+pub struct Cid(String);
+
+impl TryFrom<String> for Cid {
+    type Error = &'static str;
+
+    fn try_from(cid: String) -> Result<Self, &'static str> {
+        if is_valid_cid(&cid) {
+            Ok(Self(cid))
+        } else {
+            Err(CID_RULE)
         }
     }
 }
@@ -171,18 +187,14 @@ pub async fn create(
     State(ctx): State<AppContext>,
     SharedStore(channels): SharedStore<Channels>,
     key: IdempotencyKey,
-    fields: OptionalBody,
+    ApiJson(params): ApiJson<MessageParams>,
 ) -> Result<(StatusCode, Json<Message>)> {
-    let cid = key.merge_with_body(&fields)?;
-    let reply_to = fields.optional_number("reply_to", 1..=i64::MAX)?;
-    let text = message_text(&fields)?;
-    let stored = submit_command(
-        &member,
-        &channels,
-        cid,
-        CommandKind::Send { text, reply_to },
-    )
-    .await?;
+    let cid = key.merge_with_body(params.cid)?;
+    let kind = CommandKind::Send {
+        text: params.text,
+        reply_to: params.reply_to.map(|WholeNumber(seq)| seq),
+    };
+    let stored = submit_command(&member, &channels, cid, kind).await?;
     let status = if stored.dup {
         StatusCode::OK
     } else {
@@ -208,10 +220,9 @@ pub async fn edit(
     SharedStore(channels): SharedStore<Channels>,
     key: IdempotencyKey,
     Path((_, PathNumber(seq))): Path<(String, PathNumber)>,
-    fields: OptionalBody,
+    ApiJson(EditParams { text, cid }): ApiJson<EditParams>,
 ) -> Result<Json<Message>> {
-    let cid = key.merge_with_body(&fields)?;
-    let text = message_text(&fields)?;
+    let cid = key.merge_with_body(cid)?;
     submit_command(&member, &channels, cid, CommandKind::Edit { seq, text }).await?;
     load_message(&ctx, &member, seq).await
 }
@@ -315,21 +326,18 @@ pub async fn list_events(
 /// Returns whether the client prefers Server-Sent Events to JSON (RFC 9110, section 12.5.1). Clients that
 /// generators make accept both alike, and get JSON.
 fn prefers_event_stream(headers: &HeaderMap) -> bool {
-    let quality = |wanted: &str| {
-        headers
-            .get_all(header::ACCEPT)
-            .iter()
-            .filter_map(|accept| accept.to_str().ok())
-            .flat_map(|accept| accept.split(','))
-            .filter_map(|range| {
-                let (range, parameters) = range.split_once(';').unwrap_or((range, ""));
-                let q = parameters.split(';').find_map(|parameter| {
-                    let (name, value) = parameter.split_once('=')?;
-                    let value = value.trim().parse::<f32>().ok()?;
-                    name.trim().eq_ignore_ascii_case("q").then_some(value)
-                });
-                let is_wanted = range.trim().eq_ignore_ascii_case(wanted);
-                is_wanted.then(|| q.unwrap_or(1.0))
+    let lines = headers.get_all(header::ACCEPT).iter();
+    let ranges: Vec<Mime> = lines
+        .filter_map(|line| line.to_str().ok())
+        .flat_map(|line| line.split(','))
+        .filter_map(|range| range.trim().parse().ok())
+        .collect();
+    let quality = |essence: &str| {
+        let named = ranges.iter().filter(|range| range.essence_str() == essence);
+        named
+            .map(|range| match range.get_param("q") {
+                Some(quality) => quality.as_str().parse().unwrap_or(0.0),
+                None => 1.0,
             })
             .fold(0.0, f32::max)
     };
@@ -349,10 +357,16 @@ fn last_event_id(headers: &HeaderMap) -> Result<Option<i64>> {
     })
 }
 
-fn message_text(fields: &OptionalBody) -> Result<String> {
-    let text = fields.parse_required("text", |text| Ok(text.to_owned()))?;
-    check_text(&text).map_err(Error::InvalidText)?;
-    Ok(text)
+/// Reads the text of a message, for `#[serde(deserialize_with = "message_text")]`.
+fn message_text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    match check_text(&text) {
+        Ok(()) => Ok(text),
+        Err(error @ TextError::Blank) => Err(de::Error::custom(error)),
+        Err(error @ TextError::TooLong) => {
+            Err(de::Error::invalid_length(text.len(), &&*error.to_string()))
+        }
+    }
 }
 
 pub(super) async fn submit_command(

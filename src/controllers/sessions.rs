@@ -17,9 +17,7 @@ use uuid::Uuid;
 
 use super::{
     auth::{expired_cookie, token_response},
-    extractors::{
-        AuthenticatedUser, Confirmation, CurrentSession, OptionalBody, PublicBase, Throttle,
-    },
+    extractors::{ApiJson, AuthenticatedUser, Confirmation, CurrentSession, PublicBase, Throttle},
 };
 use crate::{
     channels::Channels,
@@ -47,8 +45,8 @@ pub struct PasswordParams {
     #[schema(example = "a staple of batteries", format = Password)]
     pub old: String,
     /// 8 to 128 characters, not among the most common passwords.
-    #[schema(example = "a battery of staples", min_length = 8, max_length = 128, format = Password)]
-    pub new: String,
+    #[schema(value_type = String, example = "a battery of staples", min_length = 8, max_length = 128, format = Password)]
+    pub new: Password,
 }
 
 /// Log out.
@@ -165,10 +163,8 @@ pub async fn change_password(
     SharedStore(tokens): SharedStore<Tokens>,
     base: PublicBase,
     allowance: Throttle,
-    fields: OptionalBody,
+    ApiJson(PasswordParams { old, new }): ApiJson<PasswordParams>,
 ) -> Result<impl IntoResponse> {
-    let old = fields.parse_required("old", |text| Ok(text.to_owned()))?;
-    let new = fields.parse_required("new", Password::parse)?;
     let attempt = allowance.begin_password_attempt(&user).await?;
     let (db, asking, refresh) = (ctx.db.clone(), user.clone(), RefreshId::for_login());
     let changing = async move {

@@ -13,7 +13,7 @@ use serde::Serialize;
 use super::Error;
 use crate::{
     limits::RateLimited,
-    models::{messages::TextError, rejections::Rejection},
+    models::rejections::Rejection,
     views::errors::{self as views, Detail, FieldErrors, RegisterRefused},
 };
 
@@ -84,15 +84,12 @@ impl IntoResponse for Error {
                 }),
             )
                 .into_response(),
-            Self::InvalidText(error) => (
-                match error {
-                    TextError::Blank => StatusCode::BAD_REQUEST,
-                    TextError::TooLong => StatusCode::PAYLOAD_TOO_LARGE,
-                },
+            Self::FieldTooLarge { detail, field } => (
+                StatusCode::PAYLOAD_TOO_LARGE,
                 Json(Detail {
-                    detail: error.to_string(),
-                    code: error.code(),
-                    field: Some("text".into()),
+                    detail,
+                    code: "too_large",
+                    field,
                 }),
             )
                 .into_response(),
@@ -129,9 +126,6 @@ impl IntoResponse for Error {
                 error: "Username already used".to_owned(),
                 errors: FieldErrors::default(),
             }),
-            Self::InvalidRegistration { error, errors } => {
-                bad_request(RegisterRefused { error, errors })
-            }
             Self::InvalidFields(errors) => bad_request(errors),
             Self::Invalid { detail, field } => bad_request(Detail {
                 detail,
@@ -176,7 +170,7 @@ impl IntoResponse for Error {
                 ),
             )
                 .into_response(),
-            Self::InvalidRegistrationBody(error) => registration_body_error(&error),
+            Self::InvalidRegistration(error) => registration_error(*error),
             // A 426 names the protocol to upgrade to (RFC 9110, section 15.5.22), and its version (RFC 6455,
             // section 4.4).
             Self::UpgradeRequired => {
@@ -257,24 +251,29 @@ fn basic_api_error(detail: &str) -> Json<views::Refusal> {
     })
 }
 
-/// Returns the response to a registration whose body cannot be read. That endpoint uses the key `error`.
-fn registration_body_error(error: &Error) -> Response {
-    let (status, error) = match error {
-        Error::BodyTooLarge => (
-            StatusCode::PAYLOAD_TOO_LARGE,
-            BODY_TOO_LARGE_TEXT.to_owned(),
-        ),
-        Error::UnsupportedMediaType => (
-            StatusCode::UNSUPPORTED_MEDIA_TYPE,
-            JSON_REQUIRED_TEXT.to_owned(),
-        ),
-        Error::UnsupportedContentEncoding => (
-            StatusCode::UNSUPPORTED_MEDIA_TYPE,
-            UNENCODED_REQUIRED_TEXT.to_owned(),
-        ),
-        error => (StatusCode::BAD_REQUEST, error.to_string()),
+/// Returns the response to a registration with an invalid body. That endpoint uses the key `error`.
+fn registration_error(error: Error) -> Response {
+    let (status, error, errors) = match error {
+        Error::InvalidFields(errors) => (StatusCode::BAD_REQUEST, errors.first_message(), errors),
+        error => {
+            let (status, text) = match error {
+                Error::BodyTooLarge => (
+                    StatusCode::PAYLOAD_TOO_LARGE,
+                    BODY_TOO_LARGE_TEXT.to_owned(),
+                ),
+                Error::UnsupportedMediaType => (
+                    StatusCode::UNSUPPORTED_MEDIA_TYPE,
+                    JSON_REQUIRED_TEXT.to_owned(),
+                ),
+                Error::UnsupportedContentEncoding => (
+                    StatusCode::UNSUPPORTED_MEDIA_TYPE,
+                    UNENCODED_REQUIRED_TEXT.to_owned(),
+                ),
+                error => (StatusCode::BAD_REQUEST, error.to_string()),
+            };
+            (status, text, FieldErrors::default())
+        }
     };
-    let errors = FieldErrors::default();
     (status, Json(RegisterRefused { error, errors })).into_response()
 }
 

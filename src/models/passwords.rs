@@ -9,6 +9,7 @@ use argon2::{
     password_hash::{self, Output, ParamsString, PasswordHash, Salt, SaltString, rand_core::OsRng},
 };
 use rand::seq::IndexedRandom;
+use serde::Deserialize;
 use unicode_normalization::UnicodeNormalization;
 
 use super::hashing::{HashMemory, HashingBusy, Requester, run_queued};
@@ -38,8 +39,17 @@ static DUMMY_HASH: LazyLock<String> = LazyLock::new(|| {
 });
 
 /// A password as it is hashed: in NFC, so that all keyboards give the same bytes.
-#[derive(Clone)]
+#[derive(Clone, Deserialize)]
+#[serde(try_from = "String")]
 pub struct Password(String);
+
+impl TryFrom<String> for Password {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        Self::parse(&text)
+    }
+}
 
 /// The reasons why a password could not be hashed or compared.
 #[derive(Debug, thiserror::Error)]

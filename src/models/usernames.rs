@@ -1,14 +1,24 @@
 //! Usernames and display names: their rules, and the key by which two usernames are the same.
 
 use icu_casemap::CaseMapper;
+use serde::Deserialize;
 use unicode_normalization::{UnicodeNormalization, char::is_combining_mark};
 use unicode_properties::{GeneralCategory, GeneralCategoryGroup, UnicodeGeneralCategory};
 
 const MAX_NAME_CHARS: usize = 150;
 
 /// A username in its stored form: 1 to 150 letters, digits and `@ . + - _`, in NFKC.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
 pub struct Username(String);
+
+impl TryFrom<String> for Username {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        Self::parse(&text)
+    }
+}
 
 impl Username {
     /// Parses a username.
@@ -67,6 +77,25 @@ pub fn username_key(text: &str) -> String {
     let name: String = text.nfkc().collect();
     // Case folding can leave NFKC (U+0345 becomes a letter), so the result is normalised again.
     CaseMapper::new().fold_string(&name).nfkc().collect()
+}
+
+/// A display name or a title in its stored form, by the rule of [`parse_display_name`].
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
+pub struct DisplayName(String);
+
+impl TryFrom<String> for DisplayName {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        parse_display_name(&text).map(Self)
+    }
+}
+
+impl From<DisplayName> for String {
+    fn from(name: DisplayName) -> Self {
+        name.0
+    }
 }
 
 /// Returns a display name or a title in its stored form: trimmed, in NFC, 1 to 150 characters.

@@ -158,6 +158,12 @@ pub struct RegisterRefused {
 pub struct FieldErrors(Vec<(&'static str, String)>);
 
 impl FieldErrors {
+    /// Returns the same error for each of some fields.
+    #[must_use]
+    pub fn of<const N: usize>(fields: [&'static str; N], text: &str) -> Self {
+        Self(fields.map(|field| (field, text.to_owned())).into())
+    }
+
     /// Adds an error of a field.
     pub fn add(&mut self, field: &'static str, text: impl Into<String>) {
         self.0.push((field, text.into()));

@@ -162,6 +162,14 @@ async fn versioned_scripts_are_served_without_comments() {
             assert_eq!(left, if is_comment { "" } else { line }, "{module}");
         }
         assert!(whole.contains("/**") || whole.contains("//"), "{module}");
+        // A line of a text that looks like a comment would be removed.
+        for line in bare.lines() {
+            let has_open_template = line.matches('`').count() % 2 == 1;
+            assert!(
+                !has_open_template && !line.ends_with('\\'),
+                "{module}: {line}"
+            );
+        }
     }
 }
 

@@ -107,10 +107,9 @@ use loco_rs::{app::AppContext, controller::Routes, prelude::get};
 {% endif %}use sea_orm::{ActiveModelTrait, ActiveValue::Set, IntoActiveModel, ModelTrait};
 use serde::Deserialize;
 use utoipa::ToSchema;
-use validator::Validate;
 
 use super::extractors::{
-    {% if auth %}CurrentUser, {% endif %}{% if grouped %}GroupMember, {% endif %}PathNumber, QueryParams, Throttle, ValidatedJson,
+    ApiJson, {% if auth %}CurrentUser, {% endif %}{% if grouped %}GroupMember, {% endif %}PathNumber, QueryParams, {% if texts %}Text, {% endif %}Throttle,
 };
 use crate::{
     errors::{Error, Result},
@@ -127,17 +126,12 @@ const PAGE: u32 = 50;
 const MAX_PAGE: u32 = 100;
 
 /// A {{ word }} as it is sent. What is too long, or not of its type, is refused.
-#[derive(Deserialize, ToSchema, Validate)]
+#[derive(Deserialize, ToSchema)]
 pub struct {{ pascal_singular }}Params {
-{% for f in fields %}{% set t = f.rust_type | replace(from="Option<", to="") | replace(from=">", to="") %}{% if f.field_name == "user_id" and owned %}{% elif f.field_name == "group_id" and grouped %}{% else %}{% if f.is_enum %}{% elif t == "String" and f.input_kind == "textarea" %}    #[validate(length(max = 8000))]
-    #[schema(example = "{{ f.field_name }}", max_length = 8000)]
-{% elif t == "String" %}    #[validate(length(min = 1, max = 255))]
-    #[schema(example = "{{ f.field_name }}", min_length = 1, max_length = 255)]
+{% for f in fields %}{% set t = f.rust_type | replace(from="Option<", to="") | replace(from=">", to="") %}{% if f.field_name == "user_id" and owned %}{% elif f.field_name == "group_id" and grouped %}{% else %}{% if f.is_enum %}{% elif t == "String" and f.input_kind == "textarea" %}    #[schema(value_type = {{ f.rust_type }}, example = "{{ f.field_name }}", max_length = 8000)]
+{% elif t == "String" %}    #[schema(value_type = {{ f.rust_type }}, example = "{{ f.field_name }}", min_length = 1, max_length = 255)]
 {% elif t == "bool" %}    #[schema(example = true)]
-{% elif t == "f32" %}    // What is beyond is infinity to it.
-    #[validate(range(min = -3.4e38, max = 3.4e38))]
-    #[schema(example = 1.5)]
-{% elif t == "f64" %}    #[schema(example = 1.5)]
+{% elif t == "f32" or t == "f64" %}    #[schema(example = 1.5)]
 {% elif t == "Uuid" %}    #[schema(example = "67e55044-10b1-426f-9247-bb680e5fe0c8")]
 {% elif t == "Date" %}    #[schema(value_type = {{ f.rust_type | replace(from=t, to="String") }}, format = Date, example = "2026-11-22")]
 {% elif t == "Time" %}    #[schema(value_type = {{ f.rust_type | replace(from=t, to="String") }}, format = "time", example = "14:05:09")]
@@ -145,14 +139,14 @@ pub struct {{ pascal_singular }}Params {
 {% elif t == "DateTimeWithTimeZone" %}    #[schema(value_type = {{ f.rust_type | replace(from=t, to="String") }}, format = DateTime, example = "2026-11-22T14:05:09.123Z")]
 {% elif t == "serde_json::Value" %}    #[schema(value_type = {{ f.rust_type | replace(from=t, to="Object") }}, example = json!({"key": "value"}))]
 {% else %}    #[schema(example = 1)]
-{% endif %}    pub {{ f.field_name }}: {{ f.rust_type }},
+{% endif %}    pub {{ f.field_name }}: {% if t == "String" and f.input_kind == "textarea" %}{{ f.rust_type | replace(from="String", to="Text<0, 8000>") }}{% elif t == "String" %}{{ f.rust_type | replace(from="String", to="Text<1, 255>") }}{% else %}{{ f.rust_type }}{% endif %},
 {% endif %}{% endfor %}}
 
 impl {{ pascal_singular }}Params {
     /// A row as it is after they were set in it.
     fn set(self, mut row: {{ snake_plural }}::ActiveModel) -> {{ snake_plural }}::ActiveModel {
         let params = self;
-{% for f in fields %}{% if f.field_name == "user_id" and owned %}{% elif f.field_name == "group_id" and grouped %}{% else %}        row.{{ f.field_name }} = Set({{ f.set_expr | replace(from="to_string()", to="to_owned()") }});
+{% for f in fields %}{% if f.field_name == "user_id" and owned %}{% elif f.field_name == "group_id" and grouped %}{% else %}{% set t = f.rust_type | replace(from="Option<", to="") | replace(from=">", to="") %}        row.{{ f.field_name }} = Set({{ f.set_expr | replace(from="to_string()", to="to_owned()") }}{% if t == "String" %}{% if f.rust_type is starting_with("Option") %}.map(Into::into){% else %}.into(){% endif %}{% endif %});
 {% endif %}{% endfor %}        row
     }
 }
@@ -193,7 +187,7 @@ pub async fn create(
 {% elif auth %}    CurrentUser(user): CurrentUser,
 {% endif %}    State(ctx): State<AppContext>,
     throttle: Throttle,
-    ValidatedJson(params): ValidatedJson<{{ pascal_singular }}Params>,
+    ApiJson(params): ApiJson<{{ pascal_singular }}Params>,
 ) -> Result<(StatusCode, Json<{{ pascal_singular }}>)> {
     throttle.check_change({% if grouped %}Some(&member.user){% elif auth %}Some(&user){% else %}None{% endif %})?;
 {% if grouped or owned %}    let row = {{ snake_plural }}::ActiveModel {
@@ -236,7 +230,7 @@ pub async fn update(
 {% endif %}    State(ctx): State<AppContext>,
     Path({% if grouped %}(_, PathNumber(id)){% else %}PathNumber(id){% endif %}): Path<{% if grouped %}(String, PathNumber){% else %}PathNumber{% endif %}>,
     throttle: Throttle,
-    ValidatedJson(params): ValidatedJson<{{ pascal_singular }}Params>,
+    ApiJson(params): ApiJson<{{ pascal_singular }}Params>,
 ) -> Result<Json<{{ pascal_singular }}>> {
     throttle.check_change({% if grouped %}Some(&member.user){% elif auth %}Some(&user){% else %}None{% endif %})?;
     let row = find{% if grouped and owned %}_own{% endif %}(&ctx, {% if grouped %}&member, {% elif auth %}&user, {% endif %}id).await?;

@@ -7,7 +7,7 @@
 import { make } from './dom.js';
 
 const FENCE = /```(?:[a-z0-9+-]*\n)?([\s\S]+?)```/g;
-const CODE = /`([^`\n]+)`/g;
+const CODE = /`([^\x60\n]+)`/g;
 /** A URL ends before the punctuation at the end of its sentence. */
 const LINK = /\bhttps?:\/\/[^\s<>"'`\u2066-\u2069\u202a-\u202e]+[^\s<>"'`.,;:!?)\]}\u2066-\u2069\u202a-\u202e،؛؟]/gi;
 

@@ -4,7 +4,6 @@ pub mod base;
 pub mod codes;
 pub mod ephemeral;
 pub mod event;
-pub mod forms;
 pub mod hello;
 pub mod node_message;
 pub mod request;

@@ -1,254 +1,495 @@
-//! What a rich client sends, read field by field, so that an error can name the field.
+//! The requests of a rich client: their parser and their published schema, from the same types.
+//!
+//! Each request is a struct, and each value with a rule is a type that carries the rule, the text of its
+//! error and its schema. No I/O.
 
-use serde::de::IgnoredAny;
-use serde_json::{Map, Value};
+use std::{borrow::Cow, fmt, mem, ops::Deref};
+
+use serde::{
+    Deserialize, Deserializer,
+    de::{self, DeserializeOwned, IgnoredAny, Visitor},
+};
+use serde_json::{Value, json};
+use utoipa::{
+    ToSchema,
+    openapi::schema::{Object, ObjectBuilder, SchemaType, Type},
+};
 
 use super::rich::ErrorReply;
-use crate::models::{
-    group_commands::CommandKind,
-    messages::{self, MAX_CID_CHARS},
-    reactions::Emoji,
+use crate::{
+    json_object::{Fault, FieldError, Fields, from_fields},
+    models::{
+        messages::{self, MAX_CID_CHARS, MAX_TEXT_CHARS},
+        reactions,
+    },
 };
 
 /// The largest whole number that every JSON reader keeps (RFC 8259, section 6).
 pub(super) const MAX_SAFE_INTEGER: i64 = (1 << 53) - 1;
 
+const TYPE_FIELD: &str = "type";
+const ID_FIELD: &str = "id";
+
+const NOT_AN_OBJECT: &str = "A frame is a JSON object, not a deep one, of proper texts.";
+const UNKNOWN_TYPE: &str = "There is no such request.";
 const FIELD_REQUIRED: &str = "This field is required.";
 const NOT_A_STRING: &str = "This must be a text.";
 const NOT_A_BOOLEAN: &str = "This must be true or false.";
+const NOT_AN_ID: &str = "This must be a whole number.";
 const NOT_A_SEQ: &str = "This must be a whole number, 1 or more.";
+const NOT_A_CID: &str = "This must be 1 to 128 characters of ASCII, without spaces.";
+const BLANK_TEXT: &str = "This needs at least one visible character.";
+const TEXT_TOO_LONG: &str = "This has more characters than `limits.text`.";
+const NOT_GROUP_NAMES: &str = "This must be a list of names.";
+const NOT_GROUP_POSITIONS: &str =
+    r#"This must be a list of {"group": "…", "after": 41}; `after` may be left out."#;
 
-/// A frame of a rich client.
-#[derive(Debug, PartialEq, Eq)]
+/// A frame of a rich client. A field that may be missing may also be null; fields that are not
+/// named here are ignored; whole numbers are written without a fraction.
+#[derive(Debug, PartialEq, Eq, ToSchema)]
+#[serde(tag = "type", rename_all = "lowercase")]
 pub enum Request {
-    /// To be answered with this id.
-    Action { id: i64, ask: Action },
-    /// Has no reply, and may be dropped.
-    Read { group: String, seq: i64 },
-    /// The same.
-    Typing { group: String, on: bool },
-    /// To be answered by this.
-    Invalid(ErrorReply<'static>),
+    /// The reply is followed by a frame `group` for each group, what you have missed of it, and
+    /// `sync`. A socket of one group is subscribed to it from the start, and may ask again.
+    #[schema(title = "Tell me what happens in these groups")]
+    Sub(Subscribe),
+    /// The groups go on without this socket.
+    #[schema(title = "Tell me no more of these groups")]
+    Unsub(Unsubscribe),
+    /// The reply is `ok` once the message is stored.
+    #[schema(title = "Send a message")]
+    Send(Send),
+    /// Only its author may.
+    #[schema(title = "Give a message another text")]
+    Edit(Edit),
+    /// Its author may, and so may admins and the owner.
+    #[schema(title = "Delete a message")]
+    Delete(Delete),
+    /// The reply carries `seq`, and `dup` where nothing has changed by it.
+    #[schema(title = "React to a message, or take it back")]
+    React(React),
+    /// On all of your devices; it never goes back. There is no reply.
+    #[schema(title = "I have read so far")]
+    Read(Read),
+    /// Again every few seconds, as long as it goes on. There is no reply.
+    #[schema(title = "I write, or have stopped")]
+    Typing(Typing),
+    /// The reply says how long the socket lives now.
+    #[schema(title = "Here is a new token")]
+    Auth(Auth),
 }
 
-#[derive(Debug, PartialEq, Eq)]
-pub enum Action {
-    /// Something of the conversation changes.
-    Command {
-        group: String,
-        cid: Option<String>,
-        kind: CommandKind,
-    },
-    /// Tell me, from an event on, or from now on.
-    Subscribe {
-        epoch: Option<String>,
-        groups: Vec<GroupPosition>,
-    },
-    /// Tell me no more.
-    Unsubscribe { groups: Vec<String> },
-    /// I have a new token, or look at my session again.
-    Authenticate { token: Option<String> },
+/// The fields of `sub`.
+#[derive(Debug, PartialEq, Eq, Deserialize, ToSchema)]
+pub struct Subscribe {
+    #[schema(schema_with = RequestId::schema)]
+    pub id: RequestId,
+    /// The `epoch` in which you got the numbers in `after`.
+    #[schema(example = "7c9e6679742540de944be07fc1f90ae7")]
+    pub epoch: Option<String>,
+    /// Which, and from where on.
+    #[serde(deserialize_with = "group_positions")]
+    pub groups: Vec<GroupPosition>,
 }
 
-/// A group, and the last event that the client has of it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// A group, and where you are in its log.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, ToSchema)]
 pub struct GroupPosition {
-    pub group: String,
-    pub after: Option<i64>,
+    #[schema(schema_with = GroupName::schema)]
+    pub group: GroupName,
+    /// The last event that you have; what comes from now on, if left out.
+    #[schema(value_type = Option<i64>, example = 41, minimum = 0, maximum = 9_007_199_254_740_991_i64)]
+    pub after: Option<Position>,
+}
+
+/// The fields of `unsub`.
+#[derive(Debug, PartialEq, Eq, Deserialize, ToSchema)]
+pub struct Unsubscribe {
+    #[schema(schema_with = RequestId::schema)]
+    pub id: RequestId,
+    /// Their names.
+    #[serde(deserialize_with = "group_names")]
+    #[schema(value_type = Vec<String>, example = json!(["chat_a1b2c3d4"]))]
+    pub groups: Vec<GroupName>,
+}
+
+/// The fields of `send`.
+#[derive(Debug, PartialEq, Eq, Deserialize, ToSchema)]
+pub struct Send {
+    #[schema(schema_with = RequestId::schema)]
+    pub id: RequestId,
+    #[schema(schema_with = GroupName::schema)]
+    pub group: GroupName,
+    #[schema(schema_with = Cid::schema)]
+    pub cid: Option<Cid>,
+    #[schema(schema_with = MessageText::schema)]
+    pub text: MessageText,
+    /// The `seq` of the message that it answers.
+    #[schema(value_type = Option<i64>, minimum = 1, maximum = 9_007_199_254_740_991_i64)]
+    pub reply_to: Option<MessageSeq>,
+}
+
+/// The fields of `edit`.
+#[derive(Debug, PartialEq, Eq, Deserialize, ToSchema)]
+pub struct Edit {
+    #[schema(schema_with = RequestId::schema)]
+    pub id: RequestId,
+    #[schema(schema_with = GroupName::schema)]
+    pub group: GroupName,
+    #[schema(schema_with = MessageSeq::schema)]
+    pub seq: MessageSeq,
+    #[schema(schema_with = MessageText::schema)]
+    pub text: MessageText,
+    #[schema(schema_with = Cid::schema)]
+    pub cid: Option<Cid>,
+}
+
+/// The fields of `delete`.
+#[derive(Debug, PartialEq, Eq, Deserialize, ToSchema)]
+pub struct Delete {
+    #[schema(schema_with = RequestId::schema)]
+    pub id: RequestId,
+    #[schema(schema_with = GroupName::schema)]
+    pub group: GroupName,
+    #[schema(schema_with = MessageSeq::schema)]
+    pub seq: MessageSeq,
+    #[schema(schema_with = Cid::schema)]
+    pub cid: Option<Cid>,
+}
+
+/// The fields of `react`.
+#[derive(Debug, PartialEq, Eq, Deserialize, ToSchema)]
+pub struct React {
+    #[schema(schema_with = RequestId::schema)]
+    pub id: RequestId,
+    #[schema(schema_with = GroupName::schema)]
+    pub group: GroupName,
+    #[schema(schema_with = MessageSeq::schema)]
+    pub seq: MessageSeq,
+    /// One emoji.
+    #[serde(deserialize_with = "emoji")]
+    #[schema(value_type = String, example = "👍", format = "emoji")]
+    pub emoji: reactions::Emoji,
+    /// False takes it back.
+    #[schema(example = true)]
+    pub on: bool,
+    #[schema(schema_with = Cid::schema)]
+    pub cid: Option<Cid>,
+}
+
+/// The fields of `read`.
+#[derive(Debug, PartialEq, Eq, Deserialize, ToSchema)]
+pub struct Read {
+    #[schema(schema_with = GroupName::schema)]
+    pub group: GroupName,
+    /// The last event that you have read; 0 changes nothing.
+    #[schema(value_type = i64, example = 57, minimum = 0, maximum = 9_007_199_254_740_991_i64)]
+    pub seq: Position,
+}
+
+/// The fields of `typing`.
+#[derive(Debug, PartialEq, Eq, Deserialize, ToSchema)]
+pub struct Typing {
+    #[schema(schema_with = GroupName::schema)]
+    pub group: GroupName,
+    /// False when you have stopped.
+    #[schema(example = true)]
+    pub on: bool,
+}
+
+/// The fields of `auth`.
+#[derive(Debug, PartialEq, Eq, Deserialize, ToSchema)]
+pub struct Auth {
+    #[schema(schema_with = RequestId::schema)]
+    pub id: RequestId,
+    /// A live access token; without one the server looks at your session again.
+    #[schema(example = "eyJ0eXAiOiJKV1QiLCJhbGciOiJIUzI1NiJ9.e30.c2ln")]
+    pub token: Option<String>,
 }
 
 impl Request {
-    /// `None` when the text is not JSON (RFC 8259).
+    /// Parses a frame. Returns `None` for a text that is not JSON (RFC 8259).
+    ///
+    /// # Errors
+    /// The reply to a frame that is JSON and not a request. The reply has the frame's `id` if that can be
+    /// read.
+    pub fn parse(text: &str) -> Option<Result<Self, ErrorReply<'static>>> {
+        match serde_json::from_str(text) {
+            Ok(Value::Object(fields)) => {
+                let id = fields.get(ID_FIELD).and_then(RequestId::from_value);
+                Some(Self::from_fields(fields).map_err(|error| error_reply(error, id)))
+            }
+            Ok(_) => Some(Err(ErrorReply::new("invalid", NOT_AN_OBJECT))),
+            // JSON all the same, by its grammar: `IgnoredAny` skips deep values and lone surrogates.
+            Err(_) => {
+                serde_json::from_str::<IgnoredAny>(text).ok()?;
+                Some(Err(ErrorReply::new("invalid", NOT_AN_OBJECT)))
+            }
+        }
+    }
+
+    /// Returns whether the request changes a group, so that it is committed with others.
     #[must_use]
-    pub fn parse(text: &str) -> Option<Self> {
-        // Depth does not matter here: what is nested is skipped without recursion.
-        serde_json::from_str::<IgnoredAny>(text).ok()?;
-        let Ok(Value::Object(fields)) = serde_json::from_str(text) else {
-            let fault = ErrorReply::new(
-                "invalid",
-                "A frame is a JSON object, not a deep one, of proper texts.",
-            );
-            return Some(Self::Invalid(fault));
+    pub const fn is_command(&self) -> bool {
+        matches!(
+            self,
+            Self::Send(_) | Self::Edit(_) | Self::Delete(_) | Self::React(_)
+        )
+    }
+
+    /// Reads the fields by the type that the frame names.
+    ///
+    /// This match stands in for `#[derive(Deserialize)]`: serde's parser of a tagged enum copies all fields
+    /// into a buffer first, and its errors do not name the field.
+    fn from_fields(mut fields: Fields) -> Result<Self, FieldError> {
+        let kind = match fields.get_mut(TYPE_FIELD).map(mem::take) {
+            Some(Value::String(kind)) => kind,
+            Some(_) => return Err(type_error(Fault::Invalid(NOT_A_STRING.to_owned()))),
+            None => return Err(type_error(Fault::Missing)),
         };
-        let id = fields.get("id").and_then(Value::as_i64);
-        let id = id.filter(|id| (-MAX_SAFE_INTEGER..=MAX_SAFE_INTEGER).contains(id));
-        Some(match parse_request(&RequestFields(fields), id) {
-            Ok(request) => request,
-            Err(fault) => Self::Invalid(fault.with_id(id)),
-        })
+        fn read<T: DeserializeOwned>(
+            variant: fn(T) -> Request,
+            fields: Fields,
+        ) -> Result<Request, FieldError> {
+            from_fields(fields).map(variant)
+        }
+        match &*kind {
+            "send" => read(Self::Send, fields),
+            "read" => read(Self::Read, fields),
+            "typing" => read(Self::Typing, fields),
+            "react" => read(Self::React, fields),
+            "edit" => read(Self::Edit, fields),
+            "delete" => read(Self::Delete, fields),
+            "sub" => read(Self::Sub, fields),
+            "unsub" => read(Self::Unsub, fields),
+            "auth" => read(Self::Auth, fields),
+            _ => Err(type_error(Fault::Invalid(UNKNOWN_TYPE.to_owned()))),
+        }
     }
 }
 
-fn parse_request(fields: &RequestFields, id: Option<i64>) -> Result<Request, ErrorReply<'static>> {
-    let kind = fields.string("type")?;
-    match kind {
-        "read" => {
-            return Ok(Request::Read {
-                group: fields.string("group")?.to_owned(),
-                seq: fields.seq_or_zero("seq")?,
-            });
-        }
-        "typing" => {
-            return Ok(Request::Typing {
-                group: fields.string("group")?.to_owned(),
-                on: fields.boolean("on")?,
-            });
-        }
-        _ => {}
+fn type_error(fault: Fault) -> FieldError {
+    FieldError {
+        field: Some(TYPE_FIELD),
+        fault,
     }
-    let change = |what| {
-        Ok(Action::Command {
-            group: fields.string("group")?.to_owned(),
-            cid: fields.cid()?,
-            kind: what,
-        })
-    };
-    let ask = match kind {
-        "send" => change(CommandKind::Send {
-            text: fields.message_text()?,
-            reply_to: fields.optional("reply_to", RequestFields::seq)?,
-        })?,
-        "edit" => change(CommandKind::Edit {
-            seq: fields.seq("seq")?,
-            text: fields.message_text()?,
-        })?,
-        "delete" => change(CommandKind::Delete {
-            seq: fields.seq("seq")?,
-        })?,
-        "react" => change(CommandKind::React {
-            seq: fields.seq("seq")?,
-            emoji: fields.emoji()?,
-            on: fields.boolean("on")?,
-        })?,
-        "sub" => Action::Subscribe {
-            epoch: fields
-                .optional("epoch", RequestFields::string)?
-                .map(ToOwned::to_owned),
-            groups: fields.group_positions()?,
-        },
-        "unsub" => Action::Unsubscribe {
-            groups: fields.group_names()?,
-        },
-        "auth" => Action::Authenticate {
-            token: fields
-                .optional("token", RequestFields::string)?
-                .map(ToOwned::to_owned),
-        },
-        _ => return Err(ErrorReply::invalid("type", "There is no such request.")),
-    };
-    let id = id.ok_or(ErrorReply::invalid("id", "This must be a whole number."))?;
-    Ok(Request::Action { id, ask })
 }
 
-struct RequestFields(Map<String, Value>);
-
-impl RequestFields {
-    fn required(&self, field: &'static str) -> Result<&Value, ErrorReply<'static>> {
-        self.0
-            .get(field)
-            .ok_or(ErrorReply::invalid(field, FIELD_REQUIRED))
-    }
-
-    fn string(&self, field: &'static str) -> Result<&str, ErrorReply<'static>> {
-        let text = self.required(field)?.as_str();
-        text.ok_or(ErrorReply::invalid(field, NOT_A_STRING))
-    }
-
-    fn boolean(&self, field: &'static str) -> Result<bool, ErrorReply<'static>> {
-        let flag = self.required(field)?.as_bool();
-        flag.ok_or(ErrorReply::invalid(field, NOT_A_BOOLEAN))
-    }
-
-    fn seq(&self, field: &'static str) -> Result<i64, ErrorReply<'static>> {
-        let seq = self.required(field)?.as_i64();
-        seq.filter(|seq| (1..=MAX_SAFE_INTEGER).contains(seq))
-            .ok_or(ErrorReply::invalid(field, NOT_A_SEQ))
-    }
-
-    /// The number of an event, or 0: before the first.
-    fn seq_or_zero(&self, field: &'static str) -> Result<i64, ErrorReply<'static>> {
-        let seq = self.required(field)?.as_i64();
-        seq.filter(|seq| (0..=MAX_SAFE_INTEGER).contains(seq))
-            .ok_or(ErrorReply::invalid(field, NOT_A_SEQ))
-    }
-
-    /// A field that may be missing or null.
-    fn optional<'a, T>(
-        &'a self,
-        field: &'static str,
-        read: impl FnOnce(&'a Self, &'static str) -> Result<T, ErrorReply<'static>>,
-    ) -> Result<Option<T>, ErrorReply<'static>> {
-        match self.0.get(field) {
-            None | Some(Value::Null) => Ok(None),
-            Some(_) => read(self, field).map(Some),
+/// Words the error of a field.
+fn error_reply(error: FieldError, id: Option<RequestId>) -> ErrorReply<'static> {
+    let field = error.field;
+    let (code, message) = match error.fault {
+        // One text for each error of an id, that of a missing one too.
+        _ if field == Some(ID_FIELD) => ("invalid", Cow::Borrowed(NOT_AN_ID)),
+        Fault::Missing => ("invalid", FIELD_REQUIRED.into()),
+        Fault::Null { expected } | Fault::Mismatch { expected, .. } => {
+            ("invalid", expectation_text(expected))
         }
+        Fault::Invalid(text) => ("invalid", text.into()),
+        Fault::TooLarge(text) => ("too_large", text.into()),
+    };
+    ErrorReply {
+        field,
+        ..ErrorReply::new(code, message)
+    }
+    .with_id(id.map(|id| id.0))
+}
+
+/// Returns the text for a value of another type. The types of this module state theirs as a sentence.
+fn expectation_text(expected: String) -> Cow<'static, str> {
+    match &*expected {
+        "a string" => NOT_A_STRING.into(),
+        "a boolean" => NOT_A_BOOLEAN.into(),
+        _ => expected.into(),
+    }
+}
+
+/// The client's number of a request: a whole number that every JSON reader keeps.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RequestId(pub i64);
+
+impl RequestId {
+    fn from_value(value: &Value) -> Option<Self> {
+        let id = value.as_i64()?;
+        (-MAX_SAFE_INTEGER..=MAX_SAFE_INTEGER)
+            .contains(&id)
+            .then_some(Self(id))
     }
 
-    fn message_text(&self) -> Result<String, ErrorReply<'static>> {
-        let text = self.string("text")?;
-        messages::check_text(text).map_err(|error| {
-            let message = match error {
-                messages::TextError::Blank => "This needs at least one visible character.",
-                messages::TextError::TooLong => "This has more characters than `limits.text`.",
-            };
-            ErrorReply::new(error.code(), message).with_field("text")
-        })?;
-        Ok(text.to_owned())
+    fn schema() -> Object {
+        field(Type::Integer, "Your number for this request.", json!(7))
+            .minimum(Some(-MAX_SAFE_INTEGER))
+            .maximum(Some(MAX_SAFE_INTEGER))
+            .build()
     }
+}
 
-    fn emoji(&self) -> Result<Emoji, ErrorReply<'static>> {
-        let emoji = Emoji::parse(self.string("emoji")?);
-        emoji.ok_or(ErrorReply::invalid("emoji", Emoji::INVALID_EMOJI_TEXT))
-    }
-
-    fn cid(&self) -> Result<Option<String>, ErrorReply<'static>> {
-        const RULE: &str = "This must be 1 to 128 characters of ASCII, without spaces.";
-        const _: () = assert!(MAX_CID_CHARS == 128, "as the text says");
-        let cid = self.optional("cid", Self::string)?;
-        if cid.is_some_and(|cid| !messages::is_valid_cid(cid)) {
-            return Err(ErrorReply::invalid("cid", RULE));
-        }
-        Ok(cid.map(ToOwned::to_owned))
-    }
-
-    fn group_names(&self) -> Result<Vec<String>, ErrorReply<'static>> {
-        let names = self.required("groups")?.as_array();
-        let names = names.and_then(|names| {
-            let names = names.iter().map(|name| Some(name.as_str()?.to_owned()));
-            names.collect()
+impl<'de> Deserialize<'de> for RequestId {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let number = deserializer.deserialize_i64(WholeNumber {
+            least: -MAX_SAFE_INTEGER,
+            rule: NOT_AN_ID,
         });
-        names.ok_or(ErrorReply::invalid(
-            "groups",
-            "This must be a list of names.",
-        ))
+        number.map(Self)
+    }
+}
+
+/// The number of an event, from `LEAST` on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Seq<const LEAST: i64>(pub i64);
+
+/// The `seq` of a message.
+pub type MessageSeq = Seq<1>;
+
+/// A position in a log: the `seq` of the last event before it, or 0.
+pub type Position = Seq<0>;
+
+impl MessageSeq {
+    fn schema() -> Object {
+        field(Type::Integer, "The `seq` of the message.", json!(41))
+            .minimum(Some(1))
+            .maximum(Some(MAX_SAFE_INTEGER))
+            .build()
+    }
+}
+
+impl<'de, const LEAST: i64> Deserialize<'de> for Seq<LEAST> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let number = deserializer.deserialize_i64(WholeNumber {
+            least: LEAST,
+            rule: NOT_A_SEQ,
+        });
+        number.map(Self)
+    }
+}
+
+/// Reads a whole number from `least` to [`MAX_SAFE_INTEGER`].
+struct WholeNumber {
+    least: i64,
+    rule: &'static str,
+}
+
+impl Visitor<'_> for WholeNumber {
+    type Value = i64;
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(self.rule)
     }
 
-    fn group_positions(&self) -> Result<Vec<GroupPosition>, ErrorReply<'static>> {
-        const RULE: &str =
-            r#"This must be a list of {"group": "…", "after": 41}; `after` may be left out."#;
-        let fault = || ErrorReply::invalid("groups", RULE);
-        let places = self.required("groups")?.as_array().ok_or_else(fault)?;
-        places
-            .iter()
-            .map(|place| {
-                let after = match place.get("after") {
-                    None | Some(Value::Null) => None,
-                    Some(after) => Some(
-                        after
-                            .as_i64()
-                            .filter(|after| (0..=MAX_SAFE_INTEGER).contains(after))
-                            .ok_or_else(fault)?,
-                    ),
-                };
-                let group = place
-                    .get("group")
-                    .and_then(Value::as_str)
-                    .ok_or_else(fault)?;
-                Ok(GroupPosition {
-                    group: group.to_owned(),
-                    after,
-                })
-            })
-            .collect()
+    fn visit_i64<E: de::Error>(self, number: i64) -> Result<i64, E> {
+        if (self.least..=MAX_SAFE_INTEGER).contains(&number) {
+            Ok(number)
+        } else {
+            Err(E::custom(self.rule))
+        }
     }
+
+    fn visit_u64<E: de::Error>(self, number: u64) -> Result<i64, E> {
+        match i64::try_from(number) {
+            Ok(number) => self.visit_i64(number),
+            Err(_) => Err(E::custom(self.rule)),
+        }
+    }
+}
+
+/// The name of a group: any text, as the name of a group that does not exist is answered like that of a
+/// foreign group.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Deserialize)]
+pub struct GroupName(String);
+
+impl Deref for GroupName {
+    type Target = str;
+
+    fn deref(&self) -> &str {
+        &self.0
+    }
+}
+
+impl GroupName {
+    fn schema() -> Object {
+        field(
+            Type::String,
+            "The name of the group.",
+            json!("chat_a1b2c3d4"),
+        )
+        .build()
+    }
+}
+
+/// The text of a message, by the rule of [`messages::check_text`].
+#[derive(Debug, PartialEq, Eq)]
+pub struct MessageText(pub String);
+
+impl MessageText {
+    fn schema() -> Object {
+        let what = "What is said: characters as Unicode counts them.";
+        field(Type::String, what, json!("hi"))
+            .min_length(Some(1))
+            .max_length(Some(MAX_TEXT_CHARS))
+            .build()
+    }
+}
+
+impl<'de> Deserialize<'de> for MessageText {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        match messages::check_text(&text) {
+            Ok(()) => Ok(Self(text)),
+            Err(messages::TextError::Blank) => Err(de::Error::custom(BLANK_TEXT)),
+            Err(messages::TextError::TooLong) => {
+                Err(de::Error::invalid_length(text.len(), &TEXT_TOO_LONG))
+            }
+        }
+    }
+}
+
+/// The client's own id of a command, by the rule of [`messages::is_valid_cid`].
+#[derive(Debug, PartialEq, Eq)]
+pub struct Cid(pub String);
+
+impl Cid {
+    fn schema() -> Object {
+        let what = "Your own id of what you want done: a retry with the same is done once.";
+        field(Type::String, what, json!("01JD3ZK8Q4"))
+            .schema_type(SchemaType::from_iter([Type::String, Type::Null]))
+            .pattern(Some(format!("^[!-~]{{1,{MAX_CID_CHARS}}}$")))
+            .build()
+    }
+}
+
+impl<'de> Deserialize<'de> for Cid {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        const _: () = assert!(MAX_CID_CHARS == 128, "NOT_A_CID states the number");
+        let cid = String::deserialize(deserializer)?;
+        if messages::is_valid_cid(&cid) {
+            Ok(Self(cid))
+        } else {
+            Err(de::Error::custom(NOT_A_CID))
+        }
+    }
+}
+
+fn emoji<'de, D: Deserializer<'de>>(deserializer: D) -> Result<reactions::Emoji, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    reactions::Emoji::parse(&text)
+        .ok_or_else(|| de::Error::custom(reactions::Emoji::INVALID_EMOJI_TEXT))
+}
+
+/// Reads the groups of `unsub`. Any error in the list has the same text.
+fn group_names<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<GroupName>, D::Error> {
+    Vec::deserialize(deserializer).map_err(|_| de::Error::custom(NOT_GROUP_NAMES))
+}
+
+/// Reads the groups of `sub`. Any error in the list has the same text.
+fn group_positions<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Vec<GroupPosition>, D::Error> {
+    Vec::deserialize(deserializer).map_err(|_| de::Error::custom(NOT_GROUP_POSITIONS))
+}
+
+fn field(of: Type, description: &str, example: Value) -> ObjectBuilder {
+    ObjectBuilder::new()
+        .schema_type(of)
+        .description(Some(description))
+        .examples([example])
 }

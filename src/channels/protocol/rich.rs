@@ -1,6 +1,6 @@
 //! The frames that a rich socket receives, as the subprotocol `chat.v1.json` defines them.
 
-use std::time::Duration;
+use std::{borrow::Cow, time::Duration};
 
 use axum::extract::ws::Utf8Bytes;
 use serde::Serialize;
@@ -207,7 +207,7 @@ pub struct ErrorReply<'a> {
     pub code: &'static str,
     /// The text of the error, for people.
     #[schema(example = "Too many requests; slow down.")]
-    pub message: &'a str,
+    pub message: Cow<'a, str>,
     /// `true` if the same request may succeed later.
     #[schema(example = true)]
     pub retry: bool,
@@ -226,11 +226,11 @@ pub struct ErrorReply<'a> {
 impl<'a> ErrorReply<'a> {
     /// Returns an error that a retry cannot repair, without an `id`, a field or a group.
     #[must_use]
-    pub const fn new(code: &'static str, message: &'a str) -> Self {
+    pub fn new(code: &'static str, message: impl Into<Cow<'a, str>>) -> Self {
         Self {
             id: None,
             code,
-            message,
+            message: message.into(),
             retry: false,
             retry_after_ms: None,
             field: None,
@@ -240,7 +240,7 @@ impl<'a> ErrorReply<'a> {
 
     /// Returns the error for a multi-group socket whose subscription of a group has ended.
     #[must_use]
-    pub const fn subscription_lost(group: &'a str, reason: CloseReason) -> Self {
+    pub fn subscription_lost(group: &'a str, reason: CloseReason) -> Self {
         let (code, message) = match reason {
             CloseReason::GroupDeleted => ("gone", "The group was deleted."),
             CloseReason::Overloaded => ("unavailable", "Temporarily unavailable; subscribe again."),
@@ -255,7 +255,7 @@ impl<'a> ErrorReply<'a> {
 
     /// Returns the error `invalid` for a field.
     #[must_use]
-    pub const fn invalid(field: &'static str, message: &'a str) -> Self {
+    pub fn invalid(field: &'static str, message: impl Into<Cow<'a, str>>) -> Self {
         Self::new("invalid", message).with_field(field)
     }
 

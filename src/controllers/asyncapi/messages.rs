@@ -10,7 +10,7 @@ use crate::{
     channels::protocol::{
         base::{ChatMessage, Post},
         ephemeral::EphemeralEvent,
-        forms::RequestSchema,
+        request::Request,
         rich::Frame,
     },
     models::event_data::EventData,
@@ -48,7 +48,7 @@ impl MessageSchemas {
     /// Of a rich socket.
     pub fn rich() -> Self {
         let mut messages = Map::new();
-        for form in variant_schemas::<RequestSchema>() {
+        for form in variant_schemas::<Request>() {
             let name = const_value(&form, "type");
             messages.insert(format!("client.{name}"), describe_message(&name, form));
         }

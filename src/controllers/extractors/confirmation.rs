@@ -1,8 +1,9 @@
 //! The confirmation of an action that cannot be undone.
 
 use axum::extract::{FromRequest, FromRequestParts, Request};
+use serde::Deserialize;
 
-use super::{OptionalBody, QueryParams};
+use super::{ApiJson, QueryParams};
 use crate::errors::{Error, Result};
 
 const CONFIRM_FIELD: &str = "confirm";
@@ -12,6 +13,11 @@ const CONFIRM_FIELD: &str = "confirm";
 ///
 /// A path that a client built wrongly, or that a proxy rewrote, has no such name. So it can delete nothing.
 pub struct Confirmation(Option<String>);
+
+#[derive(Deserialize)]
+struct ConfirmationBody {
+    confirm: Option<String>,
+}
 
 impl Confirmation {
     /// Checks that the request repeats the name. `what` says in the error which name is expected.
@@ -39,9 +45,7 @@ impl<S: Send + Sync> FromRequest<S> for Confirmation {
             return Ok(Self(Some(name.to_owned())));
         }
         let request = Request::from_parts(parts, body);
-        let fields = OptionalBody::from_request(request, state).await?;
-        Ok(Self(fields.parse_optional(CONFIRM_FIELD, |name| {
-            Ok(name.to_owned())
-        })?))
+        let ApiJson(ConfirmationBody { confirm }) = ApiJson::from_request(request, state).await?;
+        Ok(Self(confirm))
     }
 }

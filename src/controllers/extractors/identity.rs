@@ -322,7 +322,8 @@ fn for_basic_api(error: Error) -> Error {
     }
 }
 
-/// Of two headers a proxy might have looked at the other one.
+/// Returns the token of the `Authorization` header. Two such headers are rejected, because a proxy may have
+/// checked the other one. (The typed header of the crate `headers` would take the first.)
 fn authorization_token(parts: &Parts) -> Option<String> {
     let mut headers = parts.headers.get_all(header::AUTHORIZATION).iter();
     let header = headers.next().filter(|_| headers.next().is_none());
@@ -331,8 +332,10 @@ fn authorization_token(parts: &Parts) -> Option<String> {
 
 /// Returns the values of the cookies named `access`, in the order of the header.
 ///
-/// The header is split as bytes: a cookie of another app may hold any of them. A value may be quoted
-/// (RFC 6265, section 4.1.1). Values are not percent-decoded, or other texts would be valid tokens too.
+/// `CookieJar` keeps one cookie of each name, and drops a line with a byte that is not ASCII. This function
+/// splits the header as bytes: a cookie of another app may hold any byte, and other hosts may set a cookie of
+/// this name too. A value may be quoted (RFC 6265, section 4.1.1). Values are not percent-decoded, or other
+/// texts would be valid tokens too.
 fn access_cookies(headers: &HeaderMap) -> impl Iterator<Item = String> + '_ {
     let lines = headers.get_all(header::COOKIE).iter();
     let pairs = lines.flat_map(|line| line.as_bytes().split(|byte| *byte == b';'));

@@ -1,17 +1,20 @@
-//! What an `Accept-Language` asks for.
+//! The languages of an `Accept-Language`.
+//!
+//! `fluent_langneg::accepted_languages` ignores the weights, and takes a language with the weight 0 for an
+//! accepted one.
 
 use unic_langid::LanguageIdentifier;
 
-/// The languages, the one that is wanted most first (RFC 9110, section 12.5.4). What cannot be read
-/// is passed over: it is a wish, and nothing to refuse an answer for.
+/// Returns the accepted languages by their weights, the largest first (RFC 9110, section 12.5.4). A member
+/// that cannot be parsed is skipped: the header is a preference, and no reason to reject a request.
 pub(super) fn parse_accept_language(header: &str) -> Vec<LanguageIdentifier> {
     let mut wanted: Vec<_> = header.split(',').filter_map(parse_preference).collect();
-    // Those of the same weight stay in their order.
+    // The sort is stable: languages of one weight stay in their order.
     wanted.sort_by(|(one, _), (other, _)| other.total_cmp(one));
     wanted.into_iter().map(|(_, language)| language).collect()
 }
 
-/// A language with its weight, unless that is 0, by which it is not wanted at all.
+/// Returns a language with its weight. The weight 0 means that the language is not accepted.
 fn parse_preference(text: &str) -> Option<(f32, LanguageIdentifier)> {
     let (tag, weight) = text.split_once(';').unwrap_or((text, "q=1"));
     let weight: f32 = weight.trim().strip_prefix("q=")?.parse().ok()?;

@@ -12,7 +12,7 @@ use loco_rs::{
 };
 use salam::{
     controllers::extractors::{
-        CurrentUser, GroupMember, PathNumber, QueryParams, Throttle, ValidatedJson,
+        ApiJson, CurrentUser, GroupMember, PathNumber, QueryParams, Text, Throttle,
     },
     errors::{Error, Result},
     views::{
@@ -20,9 +20,8 @@ use salam::{
         errors::{BodyErrors, Conflict, Invalid, NotFound, RateLimited, Unauthorized, Unavailable},
     },
 };
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer, de};
 use utoipa::ToSchema;
-use validator::{Validate, ValidationError};
 
 use crate::{models::polls, views::polls::Poll};
 
@@ -30,39 +29,36 @@ use crate::{models::polls, views::polls::Poll};
 const DEFAULT_PAGE_SIZE: u32 = 50;
 const MAX_PAGE_SIZE: u32 = 100;
 
-/// The most characters of a choice.
-const MAX_CHOICE_CHARS: usize = 100;
+/// A choice of a poll.
+type Choice = Text<1, 100>;
 
 /// A new poll.
-#[derive(Deserialize, ToSchema, Validate)]
+#[derive(Deserialize, ToSchema)]
 pub struct PollParams {
-    #[validate(length(min = 1, max = 255))]
-    #[schema(example = "Where do we eat?", min_length = 1, max_length = 255)]
-    pub question: String,
+    #[schema(value_type = String, example = "Where do we eat?", min_length = 1, max_length = 255)]
+    pub question: Text<1, 255>,
     /// Each choice has 1 to 100 characters.
-    #[validate(
-        length(min = 2, max = 10, message = "2 to 10 choices."),
-        custom(function = check_choices)
-    )]
-    #[schema(example = json!(["At home", "In town"]), min_items = 2, max_items = 10)]
-    pub choices: Vec<String>,
+    #[serde(deserialize_with = "choices")]
+    #[schema(value_type = Vec<String>, example = json!(["At home", "In town"]), min_items = 2, max_items = 10)]
+    pub choices: Vec<Choice>,
 }
 
 /// A vote.
-#[derive(Deserialize, ToSchema, Validate)]
+#[derive(Deserialize, ToSchema)]
 pub struct VoteParams {
     /// The index of the choice: 0 is the first.
     #[schema(example = 0, minimum = 0, maximum = 9)]
     pub choice: i32,
 }
 
-/// Checks the length of each choice.
-fn check_choices(choices: &[String]) -> Result<(), ValidationError> {
-    let is_valid = |choice: &String| (1..=MAX_CHOICE_CHARS).contains(&choice.chars().count());
-    if choices.iter().all(is_valid) {
-        return Ok(());
+/// Reads the choices of a poll, and checks their number.
+fn choices<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Choice>, D::Error> {
+    let choices = Vec::deserialize(deserializer)?;
+    if (2..=10).contains(&choices.len()) {
+        Ok(choices)
+    } else {
+        Err(de::Error::custom("2 to 10 choices."))
     }
-    Err(ValidationError::new("choices").with_message("1 to 100 characters for each choice.".into()))
 }
 
 /// List the polls of a group, the oldest first.
@@ -100,10 +96,11 @@ pub async fn create(
     member: GroupMember<CurrentUser>,
     State(ctx): State<AppContext>,
     throttle: Throttle,
-    ValidatedJson(params): ValidatedJson<PollParams>,
+    ApiJson(params): ApiJson<PollParams>,
 ) -> Result<(StatusCode, Json<Poll>)> {
     throttle.check_change(Some(&member.user))?;
-    let PollParams { question, choices } = params;
+    let question = params.question.into();
+    let choices = params.choices.into_iter().map(Into::into).collect();
     let created =
         polls::Model::create(&ctx.db, &member.group, &member.user, question, choices).await?;
     Ok((StatusCode::CREATED, Json(created.into())))
@@ -138,7 +135,7 @@ pub async fn vote(
     State(ctx): State<AppContext>,
     Path((_, PathNumber(id))): Path<(String, PathNumber)>,
     throttle: Throttle,
-    ValidatedJson(params): ValidatedJson<VoteParams>,
+    ApiJson(params): ApiJson<VoteParams>,
 ) -> Result<Json<Poll>> {
     throttle.check_change(Some(&member.user))?;
     let poll = find(&ctx, &member, id).await?;

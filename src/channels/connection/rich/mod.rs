@@ -24,7 +24,7 @@ use crate::{
             CloseReason,
             event::EncodedEvent,
             hello::{Hello, MAX_GROUPS_PER_SOCKET, UserInfo},
-            request::{Action, Request},
+            request::Request,
             rich::{ErrorReply, Frame, OkReply},
         },
         writer::PendingResult,
@@ -193,41 +193,77 @@ impl<'a> RichProtocol<'a> {
         }
     }
 
-    /// Handles a request, and returns the replies.
+    /// Performs a request, and adds its replies to `replies`. The reply to a command is pending until the
+    /// command is stored.
     ///
     /// # Errors
-    /// The reason to close the socket.
+    /// The reason why the socket must be closed.
     async fn handle_request(
         &mut self,
         request: Request,
         subscriptions: &mut RichSubscriptions<'a>,
-    ) -> Result<Vec<Utf8Bytes>, CloseReason> {
-        let reply = match request {
-            Request::Read { group, seq } => self.mark_read(&group, seq, subscriptions),
-            Request::Typing { group, on } => self.set_typing(&group, on, subscriptions),
-            Request::Invalid(error) => Some(Frame::Error(error).encode()),
-            Request::Action { id, ask } => Some(match ask {
-                Action::Command { group, cid, kind } => {
-                    self.submit_command(id, &group, cid, kind, subscriptions)
-                        .await
-                        .into_frame()
-                        .await
-                }
-                Action::Subscribe { epoch, groups } => {
-                    return Box::pin(self.handle_sub(id, epoch, &groups, subscriptions)).await;
-                }
-                Action::Unsubscribe { groups } => {
-                    match self.handle_unsub(id, &groups, subscriptions) {
-                        Ok(reply) => reply,
-                        Err(error) => Frame::Error(error.with_id(Some(id))).encode(),
-                    }
-                }
-                Action::Authenticate { token } => {
-                    Box::pin(self.handle_auth(id, token.as_deref(), subscriptions)).await?
-                }
-            }),
+        replies: &mut Vec<CommandReply>,
+    ) -> Result<(), CloseReason> {
+        let (id, group, cid, kind) = match request {
+            Request::Send(send) => {
+                let kind = CommandKind::Send {
+                    text: send.text.0,
+                    reply_to: send.reply_to.map(|seq| seq.0),
+                };
+                (send.id.0, send.group, send.cid, kind)
+            }
+            Request::Edit(edit) => {
+                let kind = CommandKind::Edit {
+                    seq: edit.seq.0,
+                    text: edit.text.0,
+                };
+                (edit.id.0, edit.group, edit.cid, kind)
+            }
+            Request::Delete(delete) => {
+                let kind = CommandKind::Delete { seq: delete.seq.0 };
+                (delete.id.0, delete.group, delete.cid, kind)
+            }
+            Request::React(react) => {
+                let kind = CommandKind::React {
+                    seq: react.seq.0,
+                    emoji: react.emoji,
+                    on: react.on,
+                };
+                (react.id.0, react.group, react.cid, kind)
+            }
+            Request::Read(read) => {
+                let error = self.mark_read(&read.group, read.seq.0, subscriptions);
+                replies.extend(error.map(CommandReply::Ready));
+                return Ok(());
+            }
+            Request::Typing(typing) => {
+                let error = self.set_typing(&typing.group, typing.on, subscriptions);
+                replies.extend(error.map(CommandReply::Ready));
+                return Ok(());
+            }
+            Request::Sub(sub) => {
+                let frames = self.handle_sub(sub.id.0, sub.epoch, &sub.groups, subscriptions);
+                let frames = Box::pin(frames).await?;
+                replies.extend(frames.into_iter().map(CommandReply::Ready));
+                return Ok(());
+            }
+            Request::Unsub(unsub) => {
+                let id = unsub.id.0;
+                let reply = self.handle_unsub(id, &unsub.groups, subscriptions);
+                let reply = reply.unwrap_or_else(|error| error_frame(error.with_id(Some(id))));
+                replies.push(CommandReply::Ready(reply));
+                return Ok(());
+            }
+            Request::Auth(auth) => {
+                let reply = self.handle_auth(auth.id.0, auth.token.as_deref(), subscriptions);
+                replies.push(CommandReply::Ready(Box::pin(reply).await?));
+                return Ok(());
+            }
         };
-        Ok(reply.into_iter().collect())
+        let cid = cid.map(|cid| cid.0);
+        let reply = self.submit_command(id, &group, cid, kind, subscriptions);
+        replies.push(reply.await);
+        Ok(())
     }
 }
 
@@ -238,10 +274,14 @@ fn earliest_timer(subscriptions: &mut RichSubscriptions<'_>) -> Option<Instant> 
         .min()
 }
 
-/// The reply to a command.
+fn error_frame(error: ErrorReply<'_>) -> Utf8Bytes {
+    Frame::Error(error).encode()
+}
+
+/// The reply to a request.
 enum CommandReply {
     Ready(Utf8Bytes),
-    /// The command is with the writer.
+    /// The reply to a command that is not stored yet.
     Pending {
         id: i64,
         cid: Option<String>,
@@ -276,7 +316,7 @@ impl CommandReply {
             }
             Err(CommandError::Rejected(rejection)) => {
                 let message = rejection.to_string();
-                let error = ErrorReply::new(rejection.code(), &message).with_id(Some(id));
+                let error = ErrorReply::new(rejection.code(), message).with_id(Some(id));
                 let field = rejection.field();
                 Frame::Error(ErrorReply { field, ..error }).encode()
             }
@@ -325,29 +365,23 @@ impl<'a> SocketProtocol for RichProtocol<'a> {
         let mut results = FrameResults::default();
         let mut pending = Vec::new();
         for text in texts {
-            let request = match Request::parse(text) {
-                Some(Request::Action {
-                    id,
-                    ask: Action::Command { group, cid, kind },
-                }) => {
-                    let reply = self.submit_command(id, &group, cid, kind, subscriptions);
-                    pending.push(reply.await);
-                    continue;
-                }
-                request => request,
-            };
-            // Every other request may depend on the commands before it.
-            collect_replies(&mut pending, &mut results).await;
+            let request = Request::parse(text);
+            let is_command = matches!(&request, Some(Ok(request)) if request.is_command());
+            if !is_command {
+                // A request that is not a command may depend on the commands before it.
+                collect_replies(&mut pending, &mut results).await;
+            }
             let handled = match request {
-                Some(request) => self.handle_request(request, subscriptions).await,
+                Some(Ok(request)) => self.handle_request(request, subscriptions, &mut pending).await,
+                Some(Err(error)) => {
+                    pending.push(CommandReply::Ready(error_frame(error)));
+                    Ok(())
+                }
                 None => Err(CloseReason::InvalidJson),
             };
-            match handled {
-                Ok(replies) => results.replies.extend(replies),
-                Err(reason) => {
-                    results.close_reason = Some(reason);
-                    return results;
-                }
+            if let Err(reason) = handled {
+                results.close_reason = Some(reason);
+                return results;
             }
         }
         collect_replies(&mut pending, &mut results).await;

@@ -14,7 +14,7 @@ use crate::channels::{
     presence::OnlineUsers,
     protocol::{
         CloseReason,
-        request::GroupPosition,
+        request::{GroupName, GroupPosition},
         rich::{ErrorReply, FailedGroup, Frame, GroupFrame, OkReply, ReplayMode, ResetReason},
     },
 };
@@ -84,7 +84,7 @@ impl<'a> RichProtocol<'a> {
         self.add_groups(&new, subscriptions).await;
         for position in positions {
             let resume_point = ResumePoint {
-                after: position.after,
+                after: position.after.map(|after| after.0),
                 epoch: epoch.clone(),
             };
             // Groups that have failed have no subscription.
@@ -99,7 +99,7 @@ impl<'a> RichProtocol<'a> {
     pub(super) fn handle_unsub(
         &mut self,
         id: i64,
-        groups: &[String],
+        groups: &[GroupName],
         subscriptions: &mut RichSubscriptions<'a>,
     ) -> Result<Utf8Bytes, ErrorReply<'static>> {
         self.check_group_request(groups.len())?;
