@@ -1,4 +1,4 @@
-//! A user in a group, as the channels know them.
+//! A member of a group, as sockets and commands need it.
 
 use std::sync::Arc;
 
@@ -12,51 +12,52 @@ use crate::models::{
     users,
 };
 
-/// Who speaks or listens, in which group.
+/// A user as a member of a group, as it was read from the database.
 #[derive(Debug, Clone)]
 pub struct Member {
     pub actor: Actor,
-    /// The name that others see.
+    /// The display name of the user.
     pub display_name: String,
     pub group_id: i64,
     /// The group's name.
     pub group_name: Arc<str>,
     pub title: Option<String>,
     pub role: Role,
-    /// Another one when somebody comes back.
+    /// The id of the membership. A user who joins again has another one.
     pub membership_id: i64,
-    /// How far the group's log had gone when the member was let in.
+    /// The head of the group's log when the member was read.
     pub head: i64,
-    /// The last event that the member has read, and how many messages came after it.
+    /// The read position, and the number of messages after it.
     pub read_seq: i64,
     pub unread: i64,
 }
 
 impl From<MembershipSnapshot> for Member {
-    fn from(standing: MembershipSnapshot) -> Self {
+    fn from(snapshot: MembershipSnapshot) -> Self {
         Self {
             actor: Actor {
-                id: standing.user_id,
-                username: standing.username.into(),
+                id: snapshot.user_id,
+                username: snapshot.username.into(),
             },
-            display_name: standing.display_name,
-            group_id: standing.group_id,
-            group_name: standing.group_name.into(),
-            title: standing.title,
-            role: Role::parse(&standing.role),
-            membership_id: standing.membership_id,
-            head: standing.head,
-            read_seq: standing.read,
+            display_name: snapshot.display_name,
+            group_id: snapshot.group_id,
+            group_name: snapshot.group_name.into(),
+            title: snapshot.title,
+            role: Role::parse(&snapshot.role),
+            membership_id: snapshot.membership_id,
+            head: snapshot.head,
+            read_seq: snapshot.read,
             unread: member_groups::unread_count(
-                standing.messages,
-                standing.read_messages,
-                standing.deleted_unread,
+                snapshot.messages,
+                snapshot.read_messages,
+                snapshot.deleted_unread,
             ),
         }
     }
 }
 
 impl Member {
+    /// The member with this membership.
     #[must_use]
     pub fn new(
         user: &users::Model,
@@ -77,14 +78,14 @@ impl Member {
         }
     }
 
-    /// A change that this member asks for.
+    /// Returns a command of this member.
     #[must_use]
-    pub fn command(&self, cid: Option<String>, what: CommandKind) -> GroupCommand {
+    pub fn command(&self, cid: Option<String>, kind: CommandKind) -> GroupCommand {
         GroupCommand {
             group_id: self.group_id,
             actor: Some(self.actor.clone()),
             cid,
-            kind: what,
+            kind,
         }
     }
 }

@@ -82,17 +82,18 @@ use crate::{
     tokens::Tokens,
 };
 
-/// How long [`connect`] tries to reach Redis.
+/// The time for which [`connect_broker`] tries to reach Redis.
 const REDIS_CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// The time over which a user's sends, and the groups subscribed to, are limited.
+/// The time over which the sends and subscriptions of a user are counted.
 const RATE_LIMIT_WINDOW: Duration = Duration::from_secs(10);
 
-/// A drain takes no longer than this, and so many sockets a second where they are few.
+/// The longest time over which a drain closes the sockets, and the sockets that it closes in a second if there are
+/// few.
 const MAX_DRAIN_SPREAD: Duration = Duration::from_secs(25);
 const DRAIN_SOCKETS_PER_SECOND: f64 = 400.0;
 
-/// How long the last sockets of a drain get to close.
+/// The time that the last sockets of a drain have to close.
 const DRAIN_CLOSE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Held until a socket has ended: it releases the permit, and a drain waits for it.
@@ -101,7 +102,7 @@ struct SocketGuard {
     _drain_token: TaskTrackerToken,
 }
 
-/// The real-time room of one process. Clones share it.
+/// The real-time part of one process, as controllers call it. Clones share it.
 #[derive(Clone)]
 pub struct Channels {
     hub: Arc<Hub>,
@@ -118,7 +119,7 @@ pub struct Channels {
 }
 
 impl Channels {
-    /// Opens the room: connects the broker and starts to listen to it. The supervisor watches over its tasks.
+    /// Connects the broker and starts the tasks, which the supervisor watches.
     ///
     /// # Errors
     /// When the database fails.
@@ -161,10 +162,10 @@ impl Channels {
         })
     }
 
-    /// Takes one of the sockets and streams that a user, and a network, may have at once.
+    /// Acquires a permit for a socket or stream of a user in a network.
     ///
     /// # Errors
-    /// [`Full`] when there is none left.
+    /// [`TooManySockets`] when the user or the network has as many as it may have.
     pub fn acquire_socket_permit(
         &self,
         user_id: i64,
@@ -173,7 +174,7 @@ impl Channels {
         self.socket_limiter.try_acquire(user_id, network)
     }
 
-    /// Upgrades a member's request and serves a base socket until one side ends it.
+    /// Upgrades a member's request, and serves a base socket until one side closes it.
     pub fn serve_basic(
         self,
         upgrade: WebSocketUpgrade,
@@ -190,7 +191,7 @@ impl Channels {
             })
     }
 
-    /// Upgrades a member's request and serves a rich socket of this group until one side ends it.
+    /// Upgrades a member's request, and serves a rich socket of this group until one side closes it.
     pub fn serve_rich_group(
         self,
         upgrade: WebSocketUpgrade,
@@ -211,7 +212,7 @@ impl Channels {
             })
     }
 
-    /// Upgrades a user's request and serves a rich socket of many groups until one side ends it.
+    /// Upgrades a user's request, and serves a rich socket of many groups until one side closes it.
     pub fn serve_rich_groups(
         self,
         upgrade: WebSocketUpgrade,
@@ -229,8 +230,8 @@ impl Channels {
             })
     }
 
-    /// Upgrades a request for a rich socket and says why there is none: a browser cannot read the
-    /// status of a refused handshake.
+    /// Upgrades a request for a rich socket only to send the reason for which it closes: a browser cannot read the
+    /// status of a rejected handshake.
     pub fn reject_rich(self, upgrade: WebSocketUpgrade, reason: CloseReason) -> Response {
         let upgrade = upgrade.protocols([SUBPROTOCOL]);
         self.upgrade(upgrade, None, async move |socket, _guard| {
@@ -238,8 +239,8 @@ impl Channels {
         })
     }
 
-    /// Answers a member's request with the group's log from an event on, as a stream of Server-Sent
-    /// Events, until one side ends it.
+    /// Answers a member's request with the group's log after an event, as a stream of Server-Sent Events, until one
+    /// side closes it.
     pub fn serve_event_stream(
         &self,
         member: Member,
@@ -250,7 +251,7 @@ impl Channels {
         connection::serve_event_stream(self, member, session, resume_point, permit)
     }
 
-    /// A socket, or a stream, that is opened by a session.
+    /// The handle of a socket or stream that a session authenticates.
     fn new_socket_handle(
         &self,
         user: &Actor,
@@ -306,9 +307,10 @@ impl Channels {
         pending.outcome().await
     }
 
-    /// Returns the session of a token that opens a socket, if the session lives and its user is active. A
-    /// session that was found in the last 30 s is not read from the database, unless a session of the user
-    /// was ended or renewed since, on any node. While Redis is away the database is always read.
+    /// Returns the session of a token that opens a socket, if the session and its user are active.
+    ///
+    /// A session that was read in the last 30 s is not read again, unless a node has announced a change of the user's
+    /// sessions since. While Redis is unreachable, the database is always read.
     ///
     /// # Errors
     /// When the database fails.
@@ -319,8 +321,8 @@ impl Channels {
         self.hub.sessions.find_active(claims).await
     }
 
-    /// A user as a member of the group of this name; `None` for a stranger, or where there is no such
-    /// group.
+    /// Returns a user as a member of the group with this name. `None` for a user who is not a member, and for a group
+    /// that does not exist.
     ///
     /// # Errors
     /// When the database fails, or does not answer in time.
@@ -353,13 +355,13 @@ impl Channels {
         ended.await.map_err(|_| CommandError::Aborted)
     }
 
-    /// Ends the sockets of a user whose session has ended, on all nodes.
+    /// Closes the sockets of a user whose sessions have ended, on all nodes.
     pub fn recheck_sessions(&self, user: &users::Model) {
         self.hub.recheck_sessions(&user.username);
     }
 
-    /// Notifies the sockets of a user that the user has become a member of a group, on all nodes. A membership
-    /// that is not announced is found by each node within seconds.
+    /// Notifies the sockets of a user, on all nodes, that the user has become a member of a group. Without this call,
+    /// each node finds the membership within seconds.
     pub fn notify_joined(
         &self,
         user: &users::Model,
@@ -370,38 +372,37 @@ impl Channels {
         self.hub.announce_member_added(user, group, membership.id);
     }
 
-    /// Returns the present epoch: the life of the database in which numbers of events mean something.
+    /// The current epoch: the lifetime of the database in which the numbers of events are valid.
     #[must_use]
     pub fn epoch(&self) -> String {
         self.hub.epoch().name.clone()
     }
 
-    /// Takes one from what a user may send.
+    /// Counts one command of a user against the rate limit of sends.
     ///
     /// # Errors
-    /// [`RateLimited`] when there is nothing left to take.
+    /// [`RateLimited`] when the user has reached the limit.
     pub fn check_send_rate(&self, user_id: i64) -> Result<(), RateLimited> {
         self.send_limiter.check(user_id)
     }
 
-    /// Takes so many from the groups that a user may subscribe to.
+    /// Counts this many groups against the user's rate limit of subscriptions.
     ///
     /// # Errors
-    /// [`RateLimited`] when there are fewer left.
+    /// [`RateLimited`] when the groups would exceed the limit.
     pub fn check_subscribe_rate(&self, user_id: i64, groups: usize) -> Result<(), RateLimited> {
         let groups = u32::try_from(groups).ok().and_then(NonZeroU32::new);
         self.subscribe_limiter
             .check_n(user_id, groups.unwrap_or(NonZeroU32::MIN))
     }
 
-    /// Takes one from what a user may send, once there is one.
+    /// Counts one command of a user against the rate limit of sends, and waits until the limit admits it.
     pub async fn wait_for_send_rate(&self, user_id: i64) {
         self.send_limiter.acquire(user_id).await;
     }
 
-    /// Tells every socket that the server restarts, spread over at most 25 s so that not all come
-    /// back somewhere at once, and waits until they are gone. Sockets opened from now on are told at
-    /// once.
+    /// Closes all sockets for a restart of the server, and waits until they are closed. The closes are spread over
+    /// at most 25 s, so that not all clients reconnect at once. A socket that opens from now on is closed at once.
     pub async fn drain(&self) {
         let count = u32::try_from(self.tasks.len()).unwrap_or(u32::MAX);
         let over = MAX_DRAIN_SPREAD
@@ -420,15 +421,15 @@ impl Channels {
         self.hub.presence.announce_leaving().await;
     }
 
-    /// Waits until there is a way to the other nodes.
+    /// Waits until this node is connected to the other nodes.
     ///
     /// # Errors
-    /// [`BrokerUnavailable`] when there is none within `limit`, or none is configured.
+    /// [`BrokerUnavailable`] when it is not connected within `limit`, and when Redis is not configured.
     pub async fn wait_until_connected(&self, limit: Duration) -> Result<(), BrokerUnavailable> {
         self.hub.broker.wait_until_connected(limit).await
     }
 
-    /// What all nodes count together.
+    /// The scripts that count for all nodes together.
     #[must_use]
     pub fn counters(&self) -> RedisScripts {
         self.counters.clone()

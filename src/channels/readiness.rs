@@ -1,9 +1,9 @@
 //! Whether this node can serve: the answer to load balancers.
 //!
-//! The node looks when somebody asks, at most four times a second for all who ask. It does what requests do: it
-//! reads the schema over the pool of the readers, and writes a row and commits over the writer's connection, in
-//! its turn among the messages. A node whose writer is stuck, whose disk is full or whose database went away says
-//! so within a second.
+//! A request makes the node check itself, at most four times a second for all requests. The check does what requests
+//! do. It reads the schema over the pool of the readers. It writes a row and commits over the writer's connection, in
+//! its turn among the commands. A node whose writer is stuck, whose disk is full or whose database is unreachable
+//! reports it within a second.
 
 use std::time::{Duration, Instant};
 
@@ -17,28 +17,28 @@ use crate::{
     models::epochs,
 };
 
-/// How long an answer holds for others who ask.
+/// The time for which a result is valid for other requests.
 const READINESS_CACHE_TTL: Duration = Duration::from_millis(250);
 
-/// How long the database may take. A load balancer is answered within a second.
+/// The time that the database may take. A load balancer gets an answer within a second.
 const PROBE_TIMEOUT: Duration = Duration::from_millis(700);
 
-/// The readers' pool gave no answer in time.
+/// The readers' pool did not answer in time.
 struct PoolTimeout;
 
-/// The last look.
+/// The last result.
 #[derive(Default)]
 pub(super) struct ReadinessCache(Mutex<Option<(Instant, Vec<Fault>)>>);
 
 impl Channels {
-    /// Why this node cannot serve; empty where it can. Answers within a second.
+    /// Returns the faults because of which this node cannot serve; empty if it can. Takes less than a second.
     pub async fn readiness_faults(&self) -> Vec<Fault> {
         let health = self.supervisor.health();
-        let standing = health.active_faults();
-        if !standing.is_empty() {
-            return standing;
+        let active = health.active_faults();
+        if !active.is_empty() {
+            return active;
         }
-        // One looks for all.
+        // One request checks for all others that wait.
         let mut last = self.readiness.0.lock().await;
         if let Some((at, faults)) = &*last
             && at.elapsed() < READINESS_CACHE_TTL
@@ -46,7 +46,7 @@ impl Channels {
             return faults.clone();
         }
         let (read, write) = join!(self.check_read(), self.check_write());
-        // A pool in full use is not a fault, as long as the writer's own connection works.
+        // A pool that is fully used is not a fault while the writer's own connection works.
         let read =
             read.unwrap_or_else(|PoolTimeout| write.map(|_| Fault::Database(Outage::Unreachable)));
         let mut faults: Vec<_> = [read, write].into_iter().flatten().collect();

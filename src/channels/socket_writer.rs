@@ -1,9 +1,8 @@
-//! The bytes on their way to a peer, which its task and the room both may write.
+//! The writer of a connection, which the socket's task and the room share.
 //!
-//! A socket that has been told all there is needs no task to be told one thing more: whoever brings an
-//! event into a room writes it, in one call of the system, to each socket that waits for nothing else.
-//! So a delivery costs about that call, and not a task's turn as well. What the system does not take at
-//! once is left to the task.
+//! A socket that has received all events needs no turn of its task for the next event: the broadcast of the room
+//! writes the event straight to the socket, by one system call. So a delivery costs about that call, without a wake-up
+//! of a task. The socket's task writes the bytes that the system does not take at once.
 
 use std::{
     io,
@@ -17,32 +16,32 @@ use axum::body::Bytes;
 use socket2::SockRef;
 use tokio::{io::AsyncWrite, net::tcp::OwnedWriteHalf};
 
-/// One connection, as far as it is written to.
+/// The write half of a connection.
 pub struct SocketWriter(Mutex<Option<SocketWriterState>>);
 
 struct SocketWriterState {
     tcp: OwnedWriteHalf,
-    /// Whether the last that the connection wrote by itself was taken in part: what follows belongs to
-    /// it, and to nobody else.
+    /// Whether the system has taken a part of the library's last write: the rest of it must follow next.
     has_partial_write: bool,
-    /// What was put here and not taken by the system yet. It goes before everything else.
+    /// The bytes of a direct write that the system has not taken. They go before all others.
     pending: Bytes,
 }
 
-/// What has become of frames that were put on a line.
+/// The outcome of [`SocketWriter::try_write`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum WriteOutcome {
-    /// They are on their way.
+    /// The system has taken all bytes.
     Written,
-    /// A part of them is, or nothing yet; the rest goes first, as soon as somebody flushes.
+    /// The system has taken a part or nothing. The next flush writes the rest first.
     Partial,
-    /// Nothing is, for something else is, which must be flushed before.
+    /// Nothing is written, because other bytes must be flushed before.
     Blocked,
-    /// Nothing is, nor will be: the connection has ended.
+    /// Nothing is written, because the connection has ended.
     Closed,
 }
 
 impl SocketWriter {
+    /// The writer of a connection.
     #[must_use]
     pub fn new(tcp: OwnedWriteHalf) -> Self {
         Self(Mutex::new(Some(SocketWriterState {
@@ -52,43 +51,43 @@ impl SocketWriter {
         })))
     }
 
-    /// Writes whole frames, if nothing stands in their way.
+    /// Writes whole frames, if no other bytes must go before them.
     pub(super) fn try_write(&self, frames: Bytes) -> WriteOutcome {
-        let mut way = self.lock();
-        let Some(way) = &mut *way else {
+        let mut state = self.lock();
+        let Some(state) = &mut *state else {
             return WriteOutcome::Closed;
         };
-        if way.has_partial_write || !way.pending.is_empty() {
+        if state.has_partial_write || !state.pending.is_empty() {
             return WriteOutcome::Blocked;
         }
-        // The system is asked itself: it would take longer to look up what the runtime knows of it.
-        match SockRef::from(way.tcp.as_ref()).send(&frames) {
+        // A system call without the runtime, whose knowledge of the connection would take longer to look up.
+        match SockRef::from(state.tcp.as_ref()).send(&frames) {
             Ok(taken) if taken == frames.len() => WriteOutcome::Written,
             Ok(taken) => {
-                way.pending = frames.slice(taken..);
+                state.pending = frames.slice(taken..);
                 WriteOutcome::Partial
             }
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                way.pending = frames;
+                state.pending = frames;
                 WriteOutcome::Partial
             }
             Err(_) => WriteOutcome::Closed,
         }
     }
 
-    /// Whether something that was put here waits to be flushed.
+    /// Returns `true` while bytes of a direct write wait for a flush.
     pub(super) fn has_pending(&self) -> bool {
         self.lock()
             .as_ref()
-            .is_some_and(|way| !way.pending.is_empty())
+            .is_some_and(|state| !state.pending.is_empty())
     }
 
-    /// As of [`AsyncWrite`], by the connection itself.
+    /// As of [`AsyncWrite`], for the library of the WebSocket.
     pub fn poll_write(&self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         self.poll_write_with(cx, bytes.len(), |tcp, cx| tcp.poll_write(cx, bytes))
     }
 
-    /// As of [`AsyncWrite`], by the connection itself.
+    /// As of [`AsyncWrite`], for the library of the WebSocket.
     pub fn poll_write_vectored(
         &self,
         cx: &mut Context<'_>,
@@ -98,27 +97,26 @@ impl SocketWriter {
         self.poll_write_with(cx, length, |tcp, cx| tcp.poll_write_vectored(cx, slices))
     }
 
-    /// As of [`AsyncWrite`]; with what was put here.
+    /// As of [`AsyncWrite`], with the bytes of direct writes.
     pub fn poll_flush(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let mut way = self.lock();
-        let way = way.as_mut().ok_or(io::ErrorKind::BrokenPipe)?;
-        ready!(way.poll_write_pending(cx))?;
-        Pin::new(&mut way.tcp).poll_flush(cx)
+        let mut state = self.lock();
+        let state = state.as_mut().ok_or(io::ErrorKind::BrokenPipe)?;
+        ready!(state.poll_write_pending(cx))?;
+        Pin::new(&mut state.tcp).poll_flush(cx)
     }
 
     /// As of [`AsyncWrite`].
     pub fn poll_shutdown(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let mut way = self.lock();
-        let way = way.as_mut().ok_or(io::ErrorKind::BrokenPipe)?;
-        Pin::new(&mut way.tcp).poll_shutdown(cx)
+        let mut state = self.lock();
+        let state = state.as_mut().ok_or(io::ErrorKind::BrokenPipe)?;
+        Pin::new(&mut state.tcp).poll_shutdown(cx)
     }
 
-    /// Nothing is written any more. With the half that is read the connection is closed by it, whoever
-    /// still knows the line.
+    /// Ends all writes. The connection closes with its read half, even while other owners hold this writer.
     pub fn close(&self) {
-        if let Some(way) = self.lock().take() {
-            // Its drop would shut the connection down in good order, even one that is to be reset.
-            way.tcp.forget();
+        if let Some(state) = self.lock().take() {
+            // A drop of the write half would shut the connection down in order, even where it must be reset.
+            state.tcp.forget();
         }
     }
 
@@ -128,16 +126,16 @@ impl SocketWriter {
         length: usize,
         write: impl FnOnce(Pin<&mut OwnedWriteHalf>, &mut Context<'_>) -> Poll<io::Result<usize>>,
     ) -> Poll<io::Result<usize>> {
-        let mut way = self.lock();
-        let way = way.as_mut().ok_or(io::ErrorKind::BrokenPipe)?;
-        ready!(way.poll_write_pending(cx))?;
-        let taken = ready!(write(Pin::new(&mut way.tcp), cx))?;
-        way.has_partial_write = taken < length;
+        let mut state = self.lock();
+        let state = state.as_mut().ok_or(io::ErrorKind::BrokenPipe)?;
+        ready!(state.poll_write_pending(cx))?;
+        let taken = ready!(write(Pin::new(&mut state.tcp), cx))?;
+        state.has_partial_write = taken < length;
         Poll::Ready(Ok(taken))
     }
 
-    // A panic elsewhere leaves it as it was between two writes.
     fn lock(&self) -> MutexGuard<'_, Option<SocketWriterState>> {
+        // A panic elsewhere leaves the state as it was between two writes.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -1,14 +1,14 @@
-//! Texts as a server frames them (RFC 6455, section 5.2): whole, without a mask. No I/O.
+//! Text frames of a server (RFC 6455, section 5.2): whole messages without a mask. No I/O.
 
 use axum::{body::Bytes, extract::ws::Utf8Bytes};
 
-/// Bytes that stand before a text, at most.
+/// The longest header of a frame, in bytes.
 const MAX_HEADER_BYTES: usize = 10;
 
-/// The last frame of a message, of a text.
+/// The first byte of a text frame that is a whole message.
 const FINAL_TEXT_FRAME: u8 = 0x81;
 
-/// Texts, each as one frame, one after the other.
+/// Encodes texts, each as one frame, one after the other.
 pub(super) fn encode_text_frames(texts: impl IntoIterator<Item = Utf8Bytes>) -> Bytes {
     let mut frames = Vec::new();
     for text in texts {

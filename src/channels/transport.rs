@@ -1,7 +1,7 @@
-//! A WebSocket as this server speaks it, whatever is said over it.
+//! The WebSocket of this server, whatever protocol it carries.
 //!
-//! Apart from the connections, so that the cases of the Autobahn suite can be let at exactly this
-//! (see tests/channels/conformance.rs).
+//! It is separate from the connections, so that the Autobahn suite can test exactly this code (see
+//! tests/channels/conformance.rs).
 
 use std::time::Duration;
 
@@ -15,26 +15,27 @@ use tungstenite::error::CapacityError;
 
 use super::protocol::CloseReason;
 
-/// tungstenite fills the free part of this buffer with zeros on each read, and every idle socket
-/// keeps one: small is fast and small is cheap. Most of what people type fits; the rest of a larger
-/// frame has room made for it, once.
+/// The size of the read buffer, in bytes.
+///
+/// tungstenite fills the free part of this buffer with zeros on each read, and every idle socket keeps a buffer. So a
+/// small buffer is fast and cheap. Most messages fit. A larger frame makes the buffer grow once.
 const READ_BUFFER: usize = 256;
 
-/// Frames of a batch gather here and leave in one write; it grows with use alone.
+/// The size of the write buffer, in bytes. It grows only with use. The frames of a batch leave it in one write.
 const WRITE_BUFFER: usize = 16 * 1024;
 
-/// More than this is never kept for a socket that takes nothing, where frames are no larger.
+/// The largest write buffer of a client that receives nothing, unless a frame is larger.
 const MAX_WRITE_BUFFER: usize = 1024 * 1024;
 
-/// How long a peer gets to answer our close, and we to answer its.
+/// The time for the client's answer to a close frame of the server, and the reverse.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// Bytes that are written before one flush, and in the time that a batch may take.
+/// Bytes that are written before one flush, within the stall timeout.
 pub(super) const FLUSH_BYTES: usize = 64 * 1024;
 
-/// What an upgrade may cost. `limit` is in bytes, of a message and of a frame.
+/// Sets the limits of a socket's memory. `limit` is the size of a message and of a frame, in bytes.
 pub fn with_limits(upgrade: WebSocketUpgrade, limit: usize) -> WebSocketUpgrade {
-    // Or the largest frame could not be written at all.
+    // With less, the largest frame could not be written at all.
     let max_write_buffer = MAX_WRITE_BUFFER.max(limit + 2 * WRITE_BUFFER);
     upgrade
         .read_buffer_size(READ_BUFFER)
@@ -44,7 +45,7 @@ pub fn with_limits(upgrade: WebSocketUpgrade, limit: usize) -> WebSocketUpgrade 
         .max_frame_size(limit)
 }
 
-/// Writes frames, as many as fit before one flush, and leaves the others where they are.
+/// Writes frames, as many as fit before one flush, and leaves the others in the iterator.
 ///
 /// # Errors
 /// When the connection is broken.
@@ -66,8 +67,7 @@ pub async fn write_batch(
     socket.flush().await
 }
 
-/// The fault of the peer that an error of reading is, if it is one: a connection may merely be
-/// broken.
+/// Returns the close reason for an error of reading, if the client has caused it. `None` if the connection is lost.
 #[must_use]
 pub fn close_reason_of_error(error: Error) -> Option<CloseReason> {
     let error = error.into_inner();
@@ -81,35 +81,34 @@ pub fn close_reason_of_error(error: Error) -> Option<CloseReason> {
     }
 }
 
-/// Says why, and gives the peer time to hear it: a connection that is dropped with unread bytes is
-/// reset, and the reset may overtake the close frame.
-pub async fn close(mut socket: Box<WebSocket>, goodbye: Option<Utf8Bytes>, reason: CloseReason) {
+/// Sends a close frame, and waits for the client's answer. A connection that is dropped with unread bytes is reset,
+/// and the reset may overtake the close frame.
+pub async fn close(mut socket: Box<WebSocket>, last_frame: Option<Utf8Bytes>, reason: CloseReason) {
     let frame = CloseFrame {
         code: reason.code(),
         reason: reason.text().into(),
     };
-    let parting = async {
-        if let Some(goodbye) = goodbye {
-            socket.feed(Message::Text(goodbye)).await?;
+    let closing = async {
+        if let Some(last_frame) = last_frame {
+            socket.feed(Message::Text(last_frame)).await?;
         }
         socket.send(Message::Close(Some(frame))).await?;
         loop {
             match socket.recv().await {
-                // The peer has answered: RFC 6455, section 7.1.1, lets the server end it now.
+                // After the client's answer, the server may end the connection (RFC 6455, section 7.1.1).
                 Some(Ok(Message::Close(_))) => return Ok(()),
                 Some(Ok(_)) => {}
-                // After a frame that was too big or broken nothing more can be read here, but the
-                // peer still can.
+                // After a frame that is too large or invalid, the server can read nothing, and the client still can.
                 Some(Err(_)) | None => sleep(CLOSE_TIMEOUT).await,
             }
         }
     };
-    // In vain if the peer is gone.
-    let _: Result<Result<(), Error>, _> = timeout(CLOSE_TIMEOUT, parting).await;
+    // The client may have disconnected.
+    let _: Result<Result<(), Error>, _> = timeout(CLOSE_TIMEOUT, closing).await;
 }
 
-/// The library has put an answer to the peer's close aside; it goes out with the next read.
+/// Answers the client's close frame. The library keeps the answer, and sends it with the next read.
 pub async fn answer_close(mut socket: Box<WebSocket>) {
-    // In vain if the peer did not wait for it.
+    // The client may have disconnected without waiting.
     let _ = timeout(CLOSE_TIMEOUT, socket.recv()).await;
 }
