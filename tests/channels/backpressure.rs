@@ -11,8 +11,7 @@ async fn a_slow_socket_delays_nobody_and_loses_nothing() {
     const POSTS: usize = 3000;
     let app = TestApp::start().await;
     let long_name = "x".repeat(80);
-    let ann = app.user(&long_name).await;
-    let group = ann.start_chat().await;
+    let (group, [ann]) = app.group_of([&long_name]).await;
     let mut slow = ann.open_base_with_small_buffer(&group).await;
     let mut reader = ann.open_base(&group).await;
     let mut sender = ann.open_base(&group).await;
@@ -37,8 +36,7 @@ async fn a_slow_socket_delays_nobody_and_loses_nothing() {
 async fn a_stalled_socket_is_closed_and_can_resume() {
     const MESSAGES: i64 = 400;
     let app = TestApp::with_settings(json!({"channels": {"stall_timeout": 1}})).await;
-    let ann = app.user("ann").await;
-    let group = ann.start_chat().await;
+    let (group, [ann]) = app.group_of(["ann"]).await;
     let mut stuck = ann.open_rich_with_small_buffer(&group).await;
     let mut reader = ann.open_live(&group).await;
     for i in 0..MESSAGES {
@@ -80,8 +78,7 @@ async fn a_stalled_socket_is_closed_and_can_resume() {
 async fn a_socket_without_pong_is_closed() {
     let app =
         TestApp::with_settings(json!({"channels": {"ping_every": 1, "pong_timeout": 1}})).await;
-    let ann = app.user("ann").await;
-    let group = ann.start_chat().await;
+    let (group, [ann]) = app.group_of(["ann"]).await;
     // Not read from, so its pings are not answered; the other's are, by the library.
     let mut silent = ann.open_base(&group).await;
     let mut alive = ann.open_base(&group).await;
@@ -112,8 +109,7 @@ async fn client_pings_are_answered() {
 #[tokio::test]
 async fn shutdown_closes_sockets_with_1012() {
     let app = TestApp::start().await;
-    let ann = app.user("ann").await;
-    let group = ann.start_chat().await;
+    let (group, [ann]) = app.group_of(["ann"]).await;
     let mut sockets = vec![ann.open_base(&group).await, ann.open_base(&group).await];
     let (_, codes) = tokio::join!(app.stop(), async {
         let mut codes = Vec::new();

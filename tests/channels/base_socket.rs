@@ -14,8 +14,7 @@ use crate::support::{Socket, TestApp};
 #[tokio::test]
 async fn a_base_socket_receives_a_greeting() {
     let app = TestApp::start().await;
-    let ann = app.user("ann").await;
-    let group = ann.start_chat().await;
+    let (group, [ann]) = app.group_of(["ann"]).await;
     assert_eq!(
         ann.connect_base(&group).await.next_message().await,
         "hi ann now is [clock]"
@@ -37,8 +36,7 @@ async fn a_socket_opens_without_a_trailing_slash() {
 #[tokio::test]
 async fn every_json_frame_gets_one_reply_to_its_sender_only() {
     let app = TestApp::start().await;
-    let ann = app.user("ann").await;
-    let group = ann.start_chat().await;
+    let (group, [ann]) = app.group_of(["ann"]).await;
     let mut socket = ann.open_base(&group).await;
     let mut other = ann.open_base(&group).await;
     let deep = format!("{}{}", "[".repeat(30_000), "]".repeat(30_000));
@@ -88,10 +86,7 @@ async fn many_frames_get_exactly_one_reply_each() {
 #[tokio::test]
 async fn a_message_reaches_all_other_sockets_of_the_group_with_the_senders_name() {
     let app = TestApp::start().await;
-    let ann = app.user("ann").await;
-    let bob = app.user("bob").await;
-    let group = ann.start_chat().await;
-    ann.add_member(&bob, &group).await;
+    let (group, [ann, bob]) = app.group_of(["ann", "bob"]).await;
 
     let mut anns = ann.open_base(&group).await;
     let mut anns_other = ann.open_base(&group).await;
@@ -114,8 +109,7 @@ async fn a_message_reaches_all_other_sockets_of_the_group_with_the_senders_name(
 #[tokio::test]
 async fn non_json_frames_close_the_socket() {
     let app = TestApp::start().await;
-    let ann = app.user("ann").await;
-    let group = ann.start_chat().await;
+    let (group, [ann]) = app.group_of(["ann"]).await;
     let invalid_utf8 = Frame::from_payload(
         FrameHeader {
             opcode: OpCode::Data(Data::Text),
@@ -157,8 +151,7 @@ async fn a_frame_at_the_size_limit_is_accepted() {
 #[tokio::test]
 async fn the_last_socket_of_a_group_unsubscribes_the_topic() {
     let app = TestApp::start().await;
-    let ann = app.user("ann").await;
-    let group = ann.start_chat().await;
+    let (group, [ann]) = app.group_of(["ann"]).await;
     let first = ann.open_base(&group).await;
     let second = ann.open_base(&group).await;
     assert_eq!(app.channels().active_group_count(), 1);
@@ -209,9 +202,7 @@ async fn under_load_a_base_socket_receives_every_message_but_its_own() {
     const RICH_MESSAGES: usize = 600;
     const BASE_MESSAGES: usize = 60;
     let app = TestApp::start().await;
-    let (ann, bob) = (app.user("ann").await, app.user("bob").await);
-    let group = ann.start_chat().await;
-    ann.add_member(&bob, &group).await;
+    let (group, [ann, bob]) = app.group_of(["ann", "bob"]).await;
     let mut storm = ann.open_live(&group).await;
     let mut says = bob.open_base(&group).await;
     let mut hears = bob.open_base(&group).await;

@@ -31,8 +31,7 @@ async fn handshake_status(app: &TestApp, group: &str, lines: &[&[u8]]) -> u16 {
 #[tokio::test]
 async fn cookies_of_other_apps_do_not_break_authentication() {
     let app = TestApp::start().await;
-    let ann = app.user("ann").await;
-    let group = ann.start_chat().await;
+    let (group, [ann]) = app.group_of(["ann"]).await;
     let own = ann.cookie();
     let own = own.as_bytes();
     let with = |before: &[u8], after: &[u8]| [before, own, after].concat();

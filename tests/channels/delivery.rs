@@ -78,8 +78,7 @@ async fn a_large_room_receives_every_event_once_and_in_order() {
     const ROUNDS: usize = 12;
     const MESSAGES_PER_ROUND: usize = 30;
     let app = TestApp::start().await;
-    let ann = app.user("ann").await;
-    let group = ann.start_chat().await;
+    let (group, [ann]) = app.group_of(["ann"]).await;
     let (mut rich, mut base) = (Vec::new(), Vec::new());
     for _ in 0..SOCKETS {
         rich.push(ann.open_live(&group).await);

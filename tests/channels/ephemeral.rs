@@ -6,7 +6,7 @@ use sea_orm::{ConnectionTrait, TransactionTrait};
 use serde_json::{Value, json};
 
 use super::{broker::node_with_secret, nodes::connected_nodes};
-use crate::support::{RedisServer, RichSocket, TestApp, redact_frames, with_timeout};
+use crate::support::{GroupPath, RedisServer, RichSocket, TestApp, redact_frames, with_timeout};
 
 /// Whispers that are due, then nothing.
 async fn next_ephemeral_frames(socket: &mut RichSocket, count: usize) -> Vec<Value> {
@@ -22,9 +22,7 @@ async fn next_ephemeral_frames(socket: &mut RichSocket, count: usize) -> Vec<Val
 async fn read_receipts_are_broadcast_on_all_nodes_and_stored() {
     let redis = RedisServer::start().await;
     let (here, there) = connected_nodes(&redis).await;
-    let (ann, bob) = (here.user("ann").await, here.user("bob").await);
-    let group = ann.start_chat().await;
-    ann.add_member(&bob, &group).await;
+    let (group, [ann, bob]) = here.group_of(["ann", "bob"]).await;
     let mut anns = ann.on_node(&there).open_live(&group).await;
     let mut phone = bob.open_live(&group).await;
     let mut laptop = bob.on_node(&there).open_live(&group).await;
@@ -52,14 +50,14 @@ async fn read_receipts_are_broadcast_on_all_nodes_and_stored() {
     for socket in [&mut anns, &mut laptop, &mut phone] {
         assert_eq!(next_ephemeral_frames(socket, 1).await[0]["seq"], 4);
     }
-    let shown = bob.get(&format!("/api/groups/{group}/")).await.json();
+    let shown = bob.get(&group.path("")).await.json();
     assert_eq!((&shown["read"], &shown["unread"]), (&json!(4), &json!(0)));
     // By the REST API it is the same.
     anns.send_message("x", "3").await;
     for socket in [&mut phone, &mut laptop] {
         socket.next_event().await;
     }
-    let path = format!("/api/groups/{group}/read/");
+    let path = group.path("read/");
     let put = async |seq: Value| {
         let request = here
             .request(reqwest::Method::PUT, &path)
@@ -79,9 +77,7 @@ async fn read_receipts_are_broadcast_on_all_nodes_and_stored() {
 #[tokio::test]
 async fn typing_is_broadcast_to_others_and_throttled() {
     let app = TestApp::start().await;
-    let (ann, bob) = (app.user("ann").await, app.user("bob").await);
-    let group = ann.start_chat().await;
-    ann.add_member(&bob, &group).await;
+    let (group, [ann, bob]) = app.group_of(["ann", "bob"]).await;
     let mut anns = ann.open_live(&group).await;
     let mut bobs = bob.open_live(&group).await;
     let typing = |on: bool| json!({"type": "typing", "group": group, "on": on}).to_string();
@@ -119,8 +115,7 @@ async fn typing_is_broadcast_to_others_and_throttled() {
 #[tokio::test]
 async fn invalid_typing_and_read_frames_get_an_error_reply() {
     let app = TestApp::start().await;
-    let ann = app.user("ann").await;
-    let group = ann.start_chat().await;
+    let (group, [ann]) = app.group_of(["ann"]).await;
     let mut socket = ann.open_live(&group).await;
     let mut told = String::new();
     for frame in [
@@ -158,8 +153,7 @@ async fn invalid_typing_and_read_frames_get_an_error_reply() {
 #[tokio::test]
 async fn a_redundant_read_receipt_makes_no_query() {
     let app = TestApp::start().await;
-    let ann = app.user("ann").await;
-    let group = ann.start_chat().await;
+    let (group, [ann]) = app.group_of(["ann"]).await;
     ann.send_message(&group, "x", "1").await;
     let mut socket = ann.open_live(&group).await;
     // Whoever asks the database waits for this, in vain.
@@ -172,7 +166,7 @@ async fn a_redundant_read_receipt_makes_no_query() {
     }
     socket.expect_no_frames().await;
     busy.rollback().await.unwrap();
-    let shown = ann.get(&format!("/api/groups/{group}/")).await.json();
+    let shown = ann.get(&group.path("")).await.json();
     assert_eq!((&shown["read"], &shown["unread"]), (&json!(1), &json!(0)));
 }
 
@@ -182,9 +176,7 @@ async fn read_receipts_from_two_devices_never_go_back() {
     const MESSAGES: i64 = 60;
     let redis = RedisServer::start().await;
     let (here, there) = connected_nodes(&redis).await;
-    let (ann, bob) = (here.user("ann").await, here.user("bob").await);
-    let group = ann.start_chat().await;
-    ann.add_member(&bob, &group).await;
+    let (group, [ann, bob]) = here.group_of(["ann", "bob"]).await;
     for i in 0..MESSAGES {
         ann.send_message(&group, "x", &i.to_string()).await;
     }
@@ -218,7 +210,7 @@ async fn read_receipts_from_two_devices_never_go_back() {
         watches(&mut near),
         watches(&mut far)
     );
-    let shown = bob.get(&format!("/api/groups/{group}/")).await.json();
+    let shown = bob.get(&group.path("")).await.json();
     assert_eq!((&shown["read"], &shown["unread"]), (&json!(61), &json!(0)));
 }
 
@@ -227,8 +219,7 @@ async fn read_receipts_from_two_devices_never_go_back() {
 async fn typing_ends_after_its_node_has_died() {
     let redis = RedisServer::start().await;
     let (here, _there) = connected_nodes(&redis).await;
-    let ann = here.user("ann").await;
-    let group = ann.start_chat().await;
+    let (group, [ann]) = here.group_of(["ann"]).await;
     let mut socket = ann.open_live(&group).await;
     let (dead, inbox) = node_with_secret(&redis.url(), &here.secret()).await;
     let epoch = salam::models::epochs::Model::current(&here.ctx.db).await;

@@ -10,8 +10,7 @@ use crate::support::{RedisServer, with_timeout};
 async fn forged_redis_messages_are_ignored() {
     let redis = RedisServer::start().await;
     let (here, there) = connected_nodes(&redis).await;
-    let ann = here.user("ann").await;
-    let group = ann.start_chat().await;
+    let (group, [ann]) = here.group_of(["ann"]).await;
     let mut socket = ann.on_node(&there).open_live(&group).await;
     socket.send_message("one", "1").await;
     let forged = json!({

@@ -24,8 +24,7 @@ pub fn client_requests() -> Vec<(&'static str, &'static Value)> {
 #[tokio::test]
 async fn error_replies_name_the_invalid_field() {
     let app = TestApp::start().await;
-    let ann = app.user("ann").await;
-    let group = ann.start_chat().await;
+    let (group, [ann]) = app.group_of(["ann"]).await;
     let mut socket = ann.open_live(&group).await;
     let mut told = String::new();
     for (kind, message) in client_requests() {
@@ -157,8 +156,7 @@ fn invalid_values(schema: &Value) -> Vec<(String, Option<Value>)> {
 async fn every_generated_frame_gets_one_reply_and_keeps_the_socket_open() {
     const FRAME_COUNT: i64 = 400;
     let app = TestApp::with_settings(json!({"channels": {"sends_per_10s": 1_000_000}})).await;
-    let ann = app.user("ann").await;
-    let group = ann.start_chat().await;
+    let (group, [ann]) = app.group_of(["ann"]).await;
     ann.send_message(&group, "first", "first").await;
     let mut socket = ann.open_live(&group).await;
     let mut runner = TestRunner::default();

@@ -35,8 +35,7 @@ fn status(head: &str) -> u16 {
 #[tokio::test]
 async fn connection_and_upgrade_headers_may_be_lists() {
     let app = TestApp::start().await;
-    let ann = app.user("ann").await;
-    let group = ann.start_chat().await;
+    let (group, [ann]) = app.group_of(["ann"]).await;
     let cookie = format!("cookie: {}", ann.cookie());
     let path = format!("/ws/chat/{group}/");
     for lists in [
@@ -91,8 +90,7 @@ async fn connection_and_upgrade_headers_may_be_lists() {
 #[tokio::test]
 async fn only_websocket_version_13_without_a_body_is_accepted() {
     let app = TestApp::start().await;
-    let ann = app.user("ann").await;
-    let group = ann.start_chat().await;
+    let (group, [ann]) = app.group_of(["ann"]).await;
     let cookie = format!("cookie: {}", ann.cookie());
     let upgrade = [
         "connection: upgrade",
@@ -132,8 +130,7 @@ async fn only_websocket_version_13_without_a_body_is_accepted() {
 #[tokio::test]
 async fn the_websocket_key_must_be_16_bytes_in_base64() {
     let app = TestApp::start().await;
-    let ann = app.user("ann").await;
-    let group = ann.start_chat().await;
+    let (group, [ann]) = app.group_of(["ann"]).await;
     let cookie = format!("cookie: {}", ann.cookie());
     let path = format!("/ws/chat/{group}/");
     for keys in [

@@ -3,14 +3,12 @@
 use insta::assert_snapshot;
 use serde_json::json;
 
-use crate::support::TestApp;
+use crate::support::{GroupPath, TestApp};
 
 #[tokio::test]
 async fn invalid_requests_get_an_error_reply_that_names_the_fault() {
     let app = TestApp::start().await;
-    let (ann, bob) = (app.user("ann").await, app.user("bob").await);
-    let group = ann.start_chat().await;
-    ann.add_member(&bob, &group).await;
+    let (group, [ann, bob]) = app.group_of(["ann", "bob"]).await;
     ann.send_message(&group, "ann's", "1").await;
     let mut socket = bob.open_live(&group).await;
     let g = json!(group);
@@ -179,8 +177,5 @@ async fn invalid_requests_get_an_error_reply_that_names_the_fault() {
         .send_raw(json!({"type": "typing", "group": g, "on": true}).to_string())
         .await;
     socket.expect_no_frames().await;
-    assert_eq!(
-        ann.get(&format!("/api/groups/{group}/")).await.json()["head"],
-        2
-    );
+    assert_eq!(ann.get(&group.path("")).await.json()["head"], 2);
 }

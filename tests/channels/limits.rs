@@ -6,7 +6,9 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use tokio_tungstenite::tungstenite::Message;
 
-use crate::support::{RichSocket, Socket, TestApp, TestResponse, User, one_line, wait_until};
+use crate::support::{
+    GroupPath, RichSocket, Socket, TestApp, TestResponse, User, one_line, wait_until,
+};
 
 async fn app_with_limits(limits: Value) -> TestApp {
     TestApp::with_settings(json!({ "limits": limits })).await
@@ -15,7 +17,7 @@ async fn app_with_limits(limits: Value) -> TestApp {
 async fn open_stream_from(user: &User<'_>, group: &str, from: &str) -> reqwest::Response {
     let request = user
         .app
-        .request(Method::GET, &format!("/api/groups/{group}/events/"))
+        .request(Method::GET, &group.path("events/"))
         .header("accept", "text/event-stream")
         .header("x-forwarded-for", from);
     request.bearer_auth(&user.access).send().await.unwrap()
@@ -69,9 +71,7 @@ async fn sockets_per_user_are_limited() {
         let (bye, code) = refused.bye().await;
         assert_eq!((code, &bye["reconnect"]), (4409, &json!(false)), "{bye}");
     }
-    let refused = ann
-        .app
-        .request(Method::GET, &format!("/api/groups/{group}/events/"));
+    let refused = ann.app.request(Method::GET, &group.path("events/"));
     let refused = refused
         .header("accept", "text/event-stream")
         .bearer_auth(&ann.access);
@@ -92,8 +92,7 @@ async fn sockets_per_user_are_limited() {
 #[tokio::test]
 async fn failed_handshakes_release_their_socket_permits() {
     let app = app_with_limits(json!({"sockets_per_user": 2, "sockets_per_network": 2})).await;
-    let ann = app.user("ann").await;
-    let group = ann.start_chat().await;
+    let (group, [ann]) = app.group_of(["ann"]).await;
     let path = format!("/ws/chat/{group}/");
     for _ in 0..5 {
         // It asks for an upgrade, and is gone before it comes.
@@ -141,8 +140,7 @@ async fn sockets_per_network_are_limited() {
 #[tokio::test]
 async fn new_sockets_per_network_are_rate_limited() {
     let app = app_with_limits(json!({"sockets_per_minute": 3})).await;
-    let ann = app.user("ann").await;
-    let group = ann.start_chat().await;
+    let (group, [ann]) = app.group_of(["ann"]).await;
     open_base_from(&ann, &group, ADDRESS).await.unwrap();
     open_rich_from(&ann, ADDRESS).await.unwrap();
     assert_eq!(
@@ -166,8 +164,7 @@ async fn new_sockets_per_network_are_rate_limited() {
 #[tokio::test]
 async fn a_flooding_rich_socket_is_closed_and_others_are_not() {
     let app = app_with_limits(json!({"frames_per_second": 500, "frames_held": 1})).await;
-    let ann = app.user("ann").await;
-    let group = ann.start_chat().await;
+    let (group, [ann]) = app.group_of(["ann"]).await;
     let mut quiet = ann.open_live(&group).await;
     let floods = [
         Message::text(json!({"type": "typing", "group": group, "on": true}).to_string()),

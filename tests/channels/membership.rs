@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::nodes::connected_nodes;
-use crate::support::{RedisServer, Socket, TestApp, User};
+use crate::support::{GroupPath, RedisServer, Socket, TestApp, User};
 
 /// Bob is in Ann's group by sockets of both modes on both nodes, and Ann listens.
 async fn check_removal(
@@ -13,9 +13,7 @@ async fn check_removal(
 ) {
     let redis = RedisServer::start().await;
     let (here, there) = connected_nodes(&redis).await;
-    let (ann, bob) = (here.user("ann").await, here.user("bob").await);
-    let group = ann.start_chat().await;
-    ann.add_member(&bob, &group).await;
+    let (group, [ann, bob]) = here.group_of(["ann", "bob"]).await;
     let mut anns = ann.open_live(&group).await;
     let mut base = Vec::new();
     let mut rich = Vec::new();
@@ -49,7 +47,7 @@ async fn check_removal(
             bob.send_message(&group, "still here", "1").await.status,
             404
         );
-        let log = bob.get(&format!("/api/groups/{group}/events/")).await;
+        let log = bob.get(&group.path("events/")).await;
         assert_eq!(log.status, 404);
     }
     if code == 4404 {
@@ -82,7 +80,7 @@ async fn check_removal(
             (answer.status.as_u16(), &answer.json()["code"]),
             (403, &json!("banned"))
         );
-        let lift = format!("/api/groups/{group}/bans/bob/");
+        let lift = group.path("bans/bob/");
         assert_eq!(ann.delete(&lift).await.status, 204);
         assert_eq!(bob.post(&accept, json!({})).await.status, 200);
     }
@@ -91,7 +89,7 @@ async fn check_removal(
 #[tokio::test]
 async fn a_kicked_member_is_disconnected_and_may_rejoin() {
     let kick = async |ann: &User<'_>, _: &User<'_>, group: &str| {
-        let path = format!("/api/groups/{group}/members/bob/");
+        let path = group.path("members/bob/");
         assert_eq!(ann.delete(&path).await.status, 204);
     };
     check_removal(kick, 4403, true).await;
@@ -100,7 +98,7 @@ async fn a_kicked_member_is_disconnected_and_may_rejoin() {
 #[tokio::test]
 async fn a_banned_member_cannot_rejoin_until_unbanned() {
     let ban = async |ann: &User<'_>, _: &User<'_>, group: &str| {
-        let path = format!("/api/groups/{group}/members/bob/?ban=true");
+        let path = group.path("members/bob/?ban=true");
         assert_eq!(ann.delete(&path).await.status, 204);
     };
     check_removal(ban, 4403, false).await;
@@ -109,7 +107,7 @@ async fn a_banned_member_cannot_rejoin_until_unbanned() {
 #[tokio::test]
 async fn a_member_who_leaves_is_disconnected_and_may_rejoin() {
     let leave = async |_: &User<'_>, bob: &User<'_>, group: &str| {
-        let path = format!("/api/groups/{group}/members/bob/");
+        let path = group.path("members/bob/");
         assert_eq!(bob.delete(&path).await.status, 204);
     };
     check_removal(leave, 4403, true).await;
@@ -129,14 +127,11 @@ async fn deleting_a_group_closes_its_sockets() {
 async fn a_kick_reaches_the_other_node_without_redis() {
     let mut redis = RedisServer::start().await;
     let (here, there) = connected_nodes(&redis).await;
-    let (ann, bob) = (here.user("ann").await, here.user("bob").await);
-    let group = ann.start_chat().await;
-    ann.add_member(&bob, &group).await;
+    let (group, [ann, bob]) = here.group_of(["ann", "bob"]).await;
     let mut socket = bob.on_node(&there).open_live(&group).await;
     redis.kill();
     there.until_redis_is_lost().await;
-    ann.delete(&format!("/api/groups/{group}/members/bob/"))
-        .await;
+    ann.delete(&group.path("members/bob/")).await;
     assert_eq!(socket.bye_code().await, 4403);
 }
 
@@ -144,9 +139,7 @@ async fn a_kick_reaches_the_other_node_without_redis() {
 #[tokio::test]
 async fn no_events_of_a_member_after_leave() {
     let app = TestApp::start().await;
-    let (ann, bob) = (app.user("ann").await, app.user("bob").await);
-    let group = ann.start_chat().await;
-    ann.add_member(&bob, &group).await;
+    let (group, [ann, bob]) = app.group_of(["ann", "bob"]).await;
     let talking = (0..8).map(|i| {
         let (bob, group) = (&bob, &group);
         async move {
@@ -158,14 +151,10 @@ async fn no_events_of_a_member_after_leave() {
     let kicking = async {
         let mut socket = ann.open_live(&group).await;
         socket.next_event().await;
-        ann.delete(&format!("/api/groups/{group}/members/bob/"))
-            .await;
+        ann.delete(&group.path("members/bob/")).await;
     };
     tokio::join!(futures_util::future::join_all(talking), kicking);
-    let log = ann
-        .get(&format!("/api/groups/{group}/events/?limit=500"))
-        .await
-        .json();
+    let log = ann.get(&group.path("events/?limit=500")).await.json();
     let last = log["results"].as_array().unwrap().last().unwrap();
     assert_eq!(last["kind"], "member.left", "{last}");
 }
@@ -174,8 +163,8 @@ async fn no_events_of_a_member_after_leave() {
 #[tokio::test]
 async fn a_kick_closes_sockets_that_are_still_connecting() {
     let app = TestApp::start().await;
-    let (ann, bob) = (app.user("ann").await, app.user("bob").await);
-    let group = ann.start_chat().await;
+    let (group, [ann]) = app.group_of(["ann"]).await;
+    let bob = app.user("bob").await;
     // The room is there, and hears of the kick at once.
     let mut anns = ann.open_live(&group).await;
     for round in 0..20 {
@@ -190,7 +179,7 @@ async fn a_kick_closes_sockets_that_are_still_connecting() {
                 bob.open_rich(group, query).await
             }
         });
-        let path = format!("/api/groups/{group}/members/bob/");
+        let path = group.path("members/bob/");
         let (mut sockets, kicked) =
             tokio::join!(futures_util::future::join_all(coming), ann.delete(&path));
         assert_eq!(kicked.status, 204);
@@ -207,10 +196,8 @@ async fn a_kick_closes_sockets_that_are_still_connecting() {
 #[tokio::test]
 async fn invites_of_a_kicked_member_are_revoked() {
     let app = TestApp::start().await;
-    let (ann, bob) = (app.user("ann").await, app.user("bob").await);
-    let group = ann.start_chat().await;
-    ann.add_member(&bob, &group).await;
-    let path = format!("/api/groups/{group}/members/bob/");
+    let (group, [ann, bob]) = app.group_of(["ann", "bob"]).await;
+    let path = group.path("members/bob/");
     ann.patch(&path, json!({"role": "admin"})).await;
     let code = bob.create_invite(&group).await;
     ann.delete(&path).await;

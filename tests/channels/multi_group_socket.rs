@@ -12,7 +12,8 @@ use serde_json::{Value, json};
 
 use super::nodes::connected_nodes;
 use crate::support::{
-    RedisServer, RichSocket, Socket, TestApp, TestDatabase, User, redact_frame, redact_frames,
+    GroupPath, RedisServer, RichSocket, Socket, TestApp, TestDatabase, User, redact_frame,
+    redact_frames,
 };
 
 #[tokio::test]
@@ -81,8 +82,7 @@ async fn a_multi_group_socket_receives_events_of_subscribed_groups() {
 #[tokio::test]
 async fn a_subscribe_request_for_too_many_groups_is_rejected_as_a_whole() {
     let app = TestApp::start().await;
-    let ann = app.user("ann").await;
-    let group = ann.start_chat().await;
+    let (group, [ann]) = app.group_of(["ann"]).await;
     let mut socket = ann.open_multi_group().await;
     let names: Vec<_> = (0..512).map(|i| format!("chat_{i:08x}")).collect();
     let groups = |count: usize| {
@@ -166,7 +166,7 @@ async fn check_join_and_leave_frames(
     let mut frames = socket.until_sync().await;
     ann.send_message(group, "welcome", "1").await;
     frames.push(socket.next_event().await);
-    let path = format!("/api/groups/{group}/members/bob/");
+    let path = group.path("members/bob/");
     assert_eq!(ann.delete(&path).await.status, 204);
     frames.push(socket.next_event().await);
     frames.push(socket.next_frame().await);
@@ -191,8 +191,8 @@ async fn check_join_and_leave_frames(
 async fn joining_and_leaving_groups_needs_no_reconnect() {
     let redis = RedisServer::start().await;
     let (here, there) = connected_nodes(&redis).await;
-    let (ann, bob) = (here.user("ann").await, here.user("bob").await);
-    let group = ann.start_chat().await;
+    let (group, [ann]) = here.group_of(["ann"]).await;
+    let bob = here.user("bob").await;
     let mut socket = bob.on_node(&there).open_multi_group().await;
     ann.add_member(&bob, &group).await;
     check_join_and_leave_frames(&mut socket, &ann, &bob, &group).await;
@@ -221,8 +221,8 @@ async fn joining_and_leaving_groups_works_without_redis() {
     let settings = json!({"channels": {"redis_url": redis.url()}});
     let here = TestApp::start_node(database.clone(), settings.clone()).await;
     let there = TestApp::start_node(database, settings).await;
-    let (ann, bob) = (here.user("ann").await, here.user("bob").await);
-    let group = ann.start_chat().await;
+    let (group, [ann]) = here.group_of(["ann"]).await;
+    let bob = here.user("bob").await;
     let mut socket = bob.on_node(&there).open_multi_group().await;
     ann.add_member(&bob, &group).await;
     check_join_and_leave_frames(&mut socket, &ann, &bob, &group).await;
@@ -286,9 +286,7 @@ async fn a_multi_group_socket_requires_a_credential() {
 async fn a_member_added_again_receives_the_group_again() {
     let redis = RedisServer::start().await;
     let (here, there) = connected_nodes(&redis).await;
-    let (ann, bob) = (here.user("ann").await, here.user("bob").await);
-    let group = ann.start_chat().await;
-    ann.add_member(&bob, &group).await;
+    let (group, [ann, bob]) = here.group_of(["ann", "bob"]).await;
     let mut near = bob.open_multi_group().await;
     let mut far = bob.on_node(&there).open_multi_group().await;
     for socket in [&mut near, &mut far] {
@@ -296,7 +294,7 @@ async fn a_member_added_again_receives_the_group_again() {
         socket.until_sync().await;
     }
     for i in 0..10 {
-        let path = format!("/api/groups/{group}/members/bob/");
+        let path = group.path("members/bob/");
         assert_eq!(ann.delete(&path).await.status, 204);
         ann.add_member(&bob, &group).await;
         let said = ann
@@ -319,8 +317,7 @@ async fn a_member_added_again_receives_the_group_again() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn resubscribing_under_load_delivers_each_event_once() {
     let app = TestApp::start().await;
-    let ann = app.user("ann").await;
-    let group = ann.start_chat().await;
+    let (group, [ann]) = app.group_of(["ann"]).await;
     let mut crowd = Vec::new();
     for _ in 0..300 {
         crowd.push(RichSocket::connect(app.address, &group, "", &ann.access).await);
@@ -358,9 +355,7 @@ async fn resubscribing_under_load_delivers_each_event_once() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_unread_count_matches_the_head_in_the_same_frame() {
     let app = TestApp::start().await;
-    let (ann, bob) = (app.user("ann").await, app.user("bob").await);
-    let group = ann.start_chat().await;
-    ann.add_member(&bob, &group).await;
+    let (group, [ann, bob]) = app.group_of(["ann", "bob"]).await;
     let coming_and_going = async {
         let mut socket = RichSocket::connect_multi_group(app.address, &ann.access).await;
         assert_eq!(socket.next_frame().await["type"], "hello");

@@ -5,7 +5,9 @@ use std::sync::Arc;
 use salam::models::group_commands::CommandKind;
 use serde_json::{Value, json};
 
-use crate::support::{RedisServer, Socket, TestApp, TestDatabase, User, message_without_actor};
+use crate::support::{
+    GroupPath, RedisServer, Socket, TestApp, TestDatabase, User, message_without_actor,
+};
 
 async fn start_nodes(redis: &RedisServer) -> (TestApp, TestApp) {
     start_nodes_with(json!({"redis_url": redis.url()})).await
@@ -59,8 +61,7 @@ async fn a_message_sent_on_one_node_reaches_sockets_on_the_other() {
 async fn sockets_stay_open_when_redis_fails() {
     let mut redis = RedisServer::not_running();
     let (here, there) = start_nodes(&redis).await;
-    let ann = here.user("ann").await;
-    let group = ann.start_chat().await;
+    let (group, [ann]) = here.group_of(["ann"]).await;
     // Opened before there is a Redis.
     let mut near = ann.open_base(&group).await;
     let mut far = ann.on_node(&there).open_base(&group).await;
@@ -91,8 +92,7 @@ async fn redis_restarts_under_load_lose_no_messages() {
     const POSTS: usize = 40;
     let mut redis = RedisServer::start().await;
     let (here, there) = connected_nodes(&redis).await;
-    let ann = here.user("ann").await;
-    let group = ann.start_chat().await;
+    let (group, [ann]) = here.group_of(["ann"]).await;
     let mut sockets = Vec::new();
     for node in [&here, &there, &here, &there] {
         sockets.push(ann.on_node(node).open_base(&group).await);
@@ -127,8 +127,7 @@ async fn redis_restarts_under_load_lose_no_messages() {
 async fn unpublished_events_are_recovered_from_the_log() {
     let redis = RedisServer::start().await;
     let (here, there) = connected_nodes(&redis).await;
-    let ann = here.user("ann").await;
-    let group = ann.start_chat().await;
+    let (group, [ann]) = here.group_of(["ann"]).await;
     let mut far = ann.on_node(&there).open_base(&group).await;
     for _ in 0..2 {
         message_without_actor(1, "untold")
@@ -167,17 +166,14 @@ async fn a_lost_publication_is_repaired_at_once() {
     let there = TestApp::start_node(database, settings).await;
     here.until_redis_is_connected().await;
     there.until_redis_is_connected().await;
-    let (ann, bob) = (here.user("ann").await, here.user("bob").await);
-    let group = ann.start_chat().await;
-    ann.add_member(&bob, &group).await;
+    let (group, [ann, bob]) = here.group_of(["ann", "bob"]).await;
     let mut far = bob.on_node(&there).open_live(&group).await;
     // That of a node with sockets is of another type.
     redis.run_command("CLIENT KILL TYPE normal");
     assert_eq!(ann.send_message(&group, "lost", "1").await.status, 201);
     assert_eq!(far.next_event().await["data"]["text"], "lost");
     redis.run_command("CLIENT KILL TYPE normal");
-    ann.delete(&format!("/api/groups/{group}/members/bob/"))
-        .await;
+    ann.delete(&group.path("members/bob/")).await;
     assert_eq!(far.bye_code().await, 4403);
 }
 
@@ -185,8 +181,7 @@ async fn a_lost_publication_is_repaired_at_once() {
 #[tokio::test]
 async fn a_lagging_node_does_not_replay_deleted_text() {
     let app = TestApp::with_settings(json!({"channels": {"sweep_every": 3600}})).await;
-    let ann = app.user("ann").await;
-    let group = ann.start_chat().await;
+    let (group, [ann]) = app.group_of(["ann"]).await;
     let mut socket = ann.open_live(&group).await;
     socket.send_message("secret", "1").await;
     let mut deletion = message_without_actor(1, "");

@@ -19,7 +19,9 @@ use sea_orm::{ActiveModelTrait, ActiveValue::Set};
 use serde_json::{Value, json};
 
 use super::nodes::connected_nodes;
-use crate::support::{RedisServer, RichSocket, Server, TestApp, TestDatabase, User, wait_until};
+use crate::support::{
+    GroupPath, RedisServer, RichSocket, Server, TestApp, TestDatabase, User, wait_until,
+};
 
 /// Who is online, as a socket that opens now is told.
 async fn online_members(user: &User<'_>, group: &str) -> Value {
@@ -29,9 +31,7 @@ async fn online_members(user: &User<'_>, group: &str) -> Value {
 #[tokio::test]
 async fn presence_counts_a_user_once_and_survives_a_reload() {
     let app = TestApp::with_settings(json!({"channels": {"presence_grace": 2}})).await;
-    let (ann, bob) = (app.user("ann").await, app.user("bob").await);
-    let group = ann.start_chat().await;
-    ann.add_member(&bob, &group).await;
+    let (group, [ann, bob]) = app.group_of(["ann", "bob"]).await;
     let (mut anns, about) = ann.open_live_with_group_frame(&group).await;
     assert_eq!(about["online"], json!(["ann"]));
 
@@ -64,13 +64,11 @@ async fn presence_counts_a_user_once_and_survives_a_reload() {
 #[tokio::test]
 async fn a_kicked_member_goes_offline_at_once() {
     let app = TestApp::with_settings(json!({"channels": {"presence_grace": 600}})).await;
-    let (ann, bob) = (app.user("ann").await, app.user("bob").await);
-    let group = ann.start_chat().await;
-    ann.add_member(&bob, &group).await;
+    let (group, [ann, bob]) = app.group_of(["ann", "bob"]).await;
     let mut anns = ann.open_live(&group).await;
     let mut bobs = bob.open_live(&group).await;
     assert_eq!(anns.next_presence().await, "bob is online");
-    let path = format!("/api/groups/{group}/members/bob/");
+    let path = group.path("members/bob/");
     assert_eq!(ann.delete(&path).await.status, 204);
     assert_eq!(anns.next_presence().await, "bob is offline");
     assert_eq!(bobs.bye_code().await, 4403);
@@ -83,9 +81,7 @@ async fn a_kicked_member_goes_offline_at_once() {
 async fn presence_spans_all_nodes() {
     let redis = RedisServer::start().await;
     let (here, there) = connected_nodes(&redis).await;
-    let (ann, bob) = (here.user("ann").await, here.user("bob").await);
-    let group = ann.start_chat().await;
-    ann.add_member(&bob, &group).await;
+    let (group, [ann, bob]) = here.group_of(["ann", "bob"]).await;
     let (mut anns, _) = ann.open_live_with_group_frame(&group).await;
     let (mut far, about) = bob.on_node(&there).open_live_with_group_frame(&group).await;
     assert_eq!(about["online"], json!(["ann", "bob"]));
@@ -119,9 +115,7 @@ async fn presence_spans_all_nodes() {
 async fn presence_recovers_after_a_redis_outage() {
     let mut redis = RedisServer::start().await;
     let (here, there) = connected_nodes(&redis).await;
-    let (ann, bob) = (here.user("ann").await, here.user("bob").await);
-    let group = ann.start_chat().await;
-    ann.add_member(&bob, &group).await;
+    let (group, [ann, bob]) = here.group_of(["ann", "bob"]).await;
     let mut anns = ann.open_live(&group).await;
     redis.kill();
     here.until_redis_is_lost().await;
@@ -160,9 +154,7 @@ async fn users_of_a_killed_node_go_offline() {
     });
     let here = TestApp::start_node(database, json!({ "channels": channels })).await;
     here.until_redis_is_connected().await;
-    let (ann, bob) = (here.user("ann").await, here.user("bob").await);
-    let group = ann.start_chat().await;
-    ann.add_member(&bob, &group).await;
+    let (group, [ann, bob]) = here.group_of(["ann", "bob"]).await;
     let mut anns = ann.open_live(&group).await;
     let far = RichSocket::connect(address.parse().unwrap(), &group, "", &bob.access).await;
     assert_eq!(anns.next_presence().await, "bob is online");
@@ -176,9 +168,7 @@ async fn users_of_a_killed_node_go_offline() {
 #[tokio::test]
 async fn a_large_group_reports_only_the_online_count() {
     let app = TestApp::start().await;
-    let (ann, bob) = (app.user("ann").await, app.user("bob").await);
-    let group = ann.start_chat().await;
-    ann.add_member(&bob, &group).await;
+    let (group, [ann, bob]) = app.group_of(["ann", "bob"]).await;
     let db = &app.ctx.db;
     let found = chat_groups::Model::find_by_name(db, &group).await.unwrap();
     let found = found.unwrap();

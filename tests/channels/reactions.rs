@@ -4,7 +4,7 @@ use insta::assert_snapshot;
 use serde_json::{Value, json};
 
 use super::nodes::connected_nodes;
-use crate::support::{RedisServer, TestApp, redact_frames};
+use crate::support::{GroupPath, RedisServer, TestApp, redact_frames};
 
 fn react_request(seq: i64, emoji: &str, on: bool) -> Value {
     json!({"type": "react", "seq": seq, "emoji": emoji, "on": on})
@@ -19,9 +19,7 @@ fn with_cid(mut request: Value, cid: &str) -> Value {
 async fn a_reaction_is_broadcast_once_on_all_nodes() {
     let redis = RedisServer::start().await;
     let (here, there) = connected_nodes(&redis).await;
-    let (ann, bob) = (here.user("ann").await, here.user("bob").await);
-    let group = ann.start_chat().await;
-    ann.add_member(&bob, &group).await;
+    let (group, [ann, bob]) = here.group_of(["ann", "bob"]).await;
     let mut near = ann.open_live(&group).await;
     let mut far = bob.on_node(&there).open_live(&group).await;
     let mut base = bob.open_base(&group).await;
@@ -99,8 +97,7 @@ async fn a_reaction_is_broadcast_once_on_all_nodes() {
 async fn concurrent_identical_reactions_make_one_event() {
     let redis = RedisServer::start().await;
     let (here, there) = connected_nodes(&redis).await;
-    let ann = here.user("ann").await;
-    let group = ann.start_chat().await;
+    let (group, [ann]) = here.group_of(["ann"]).await;
     ann.send_message(&group, "hi", "c").await;
     let mut listener = ann.open_live(&group).await;
     let mut head = 1;
@@ -140,17 +137,14 @@ async fn concurrent_identical_reactions_make_one_event() {
 #[tokio::test]
 async fn reactions_of_a_kicked_member_stay() {
     let app = TestApp::start().await;
-    let (ann, bob) = (app.user("ann").await, app.user("bob").await);
-    let group = ann.start_chat().await;
-    ann.add_member(&bob, &group).await;
+    let (group, [ann, bob]) = app.group_of(["ann", "bob"]).await;
     ann.send_message(&group, "hi", "c").await;
     let mut bobs = bob.open_live(&group).await;
     bobs.request(react_request(2, "👍", true)).await;
     bobs.next_event().await;
-    ann.delete(&format!("/api/groups/{group}/members/bob/"))
-        .await;
+    ann.delete(&group.path("members/bob/")).await;
     assert_eq!(bobs.bye_code().await, 4403);
-    let history = ann.get(&format!("/api/groups/{group}/messages/")).await;
+    let history = ann.get(&group.path("messages/")).await;
     let reactions = &history.json()["results"][0]["reactions"];
     assert_eq!(
         *reactions,
@@ -161,8 +155,7 @@ async fn reactions_of_a_kicked_member_stay() {
 #[tokio::test]
 async fn a_reaction_counts_toward_the_send_rate_limit() {
     let app = TestApp::with_settings(json!({"channels": {"sends_per_10s": 2}})).await;
-    let ann = app.user("ann").await;
-    let group = ann.start_chat().await;
+    let (group, [ann]) = app.group_of(["ann"]).await;
     let mut socket = ann.open_live(&group).await;
     socket.send_message("hi", "c").await;
     assert_eq!(

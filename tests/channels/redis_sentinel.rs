@@ -13,8 +13,7 @@ async fn a_sentinel_failover_is_followed() {
     let settings = json!({"channels": {"redis_url": redis.url(), "sweep_every": 3600}});
     let here = TestApp::start_node(database.clone(), settings.clone()).await;
     let there = TestApp::start_node(database, settings).await;
-    let ann = here.user("ann").await;
-    let group = ann.start_chat().await;
+    let (group, [ann]) = here.group_of(["ann"]).await;
     here.until_redis_is_connected().await;
     there.until_redis_is_connected().await;
     let mut near = ann.open_live(&group).await;

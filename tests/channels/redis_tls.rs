@@ -22,8 +22,7 @@ async fn nodes_connect_to_a_redis_with_a_trusted_certificate() {
         let there = TestApp::start_node(database, settings).await;
         here.until_redis_is_connected().await;
         there.until_redis_is_connected().await;
-        let ann = here.user("ann").await;
-        let group = ann.start_chat().await;
+        let (group, [ann]) = here.group_of(["ann"]).await;
         let mut far = ann.on_node(&there).open_live(&group).await;
         assert_eq!(ann.send_message(&group, "x", "1").await.status, 201);
         assert_eq!(far.next_event().await["data"]["text"], "x");
@@ -44,8 +43,7 @@ async fn a_redis_with_an_untrusted_certificate_is_refused() {
         }});
         let here = TestApp::start_node(database.clone(), settings.clone()).await;
         let there = TestApp::start_node(database, settings).await;
-        let ann = here.user("ann").await;
-        let group = ann.start_chat().await;
+        let (group, [ann]) = here.group_of(["ann"]).await;
         let mut far = ann.on_node(&there).open_live(&group).await;
         assert_eq!(ann.send_message(&group, "x", "1").await.status, 201);
         assert_eq!(far.next_event().await["data"]["text"], "x", "by the log");

@@ -9,8 +9,8 @@ use serde_json::{Value, json};
 
 use super::nodes::connected_nodes;
 use crate::support::{
-    RedisServer, TestApp, TestDatabase, User, message_without_actor, redact_frame, redact_frames,
-    wait_until,
+    GroupPath, RedisServer, TestApp, TestDatabase, User, message_without_actor, redact_frame,
+    redact_frames, wait_until,
 };
 
 /// The numbers of the events among frames.
@@ -32,8 +32,7 @@ async fn append_messages(app: &TestApp, count: usize) {
 #[tokio::test]
 async fn missed_events_are_replayed_before_live_events() {
     let app = TestApp::start().await;
-    let ann = app.user("ann").await;
-    let group = ann.start_chat().await;
+    let (group, [ann]) = app.group_of(["ann"]).await;
     append_messages(&app, 5).await;
     let mut socket = ann.open_rich(&group, "after=3").await;
     assert_eq!(socket.next_frame().await["type"], "hello");
@@ -53,8 +52,7 @@ async fn missed_events_are_replayed_before_live_events() {
 #[tokio::test]
 async fn a_long_gap_is_read_from_the_log_page_by_page() {
     let app = TestApp::start().await;
-    let ann = app.user("ann").await;
-    let group = ann.start_chat().await;
+    let (group, [ann]) = app.group_of(["ann"]).await;
     append_messages(&app, 501).await;
     for after in [1, 100, 300] {
         let mut socket = ann.open_rich(&group, &format!("after={after}")).await;
@@ -68,8 +66,7 @@ async fn a_long_gap_is_read_from_the_log_page_by_page() {
 #[tokio::test]
 async fn a_short_gap_is_replayed_from_memory() {
     let app = TestApp::start().await;
-    let ann = app.user("ann").await;
-    let group = ann.start_chat().await;
+    let (group, [ann]) = app.group_of(["ann"]).await;
     let mut socket = ann.open_live(&group).await;
     for i in 0..20 {
         socket.send_message("x", &i.to_string()).await;
@@ -84,8 +81,7 @@ async fn a_short_gap_is_replayed_from_memory() {
 #[tokio::test]
 async fn a_gap_is_read_from_the_log_once_for_all_sockets() {
     let app = TestApp::start().await;
-    let ann = app.user("ann").await;
-    let group = ann.start_chat().await;
+    let (group, [ann]) = app.group_of(["ann"]).await;
     append_messages(&app, 50).await;
     let mut live = ann.open_live(&group).await;
     live.send_message("x", "1").await;
@@ -100,8 +96,7 @@ async fn a_gap_is_read_from_the_log_once_for_all_sockets() {
 #[tokio::test]
 async fn a_gap_that_cannot_be_replayed_sends_a_reset() {
     let app = TestApp::with_settings(json!({"channels": {"replay_limit": 5}})).await;
-    let ann = app.user("ann").await;
-    let group = ann.start_chat().await;
+    let (group, [ann]) = app.group_of(["ann"]).await;
     append_messages(&app, 7).await;
     let epoch = ann.open_rich(&group, "").await.next_frame().await["epoch"].clone();
     let epoch = epoch.as_str().unwrap();
@@ -148,8 +143,7 @@ async fn a_gap_that_cannot_be_replayed_sends_a_reset() {
 #[tokio::test]
 async fn a_socket_may_subscribe_again_without_reconnecting() {
     let app = TestApp::start().await;
-    let ann = app.user("ann").await;
-    let group = ann.start_chat().await;
+    let (group, [ann]) = app.group_of(["ann"]).await;
     append_messages(&app, 5).await;
     let mut socket = ann.open_live(&group).await;
     for (place, expected) in [
@@ -173,8 +167,7 @@ async fn a_socket_may_subscribe_again_without_reconnecting() {
 #[tokio::test]
 async fn deleted_messages_are_replayed_without_their_text() {
     let app = TestApp::start().await;
-    let ann = app.user("ann").await;
-    let group = ann.start_chat().await;
+    let (group, [ann]) = app.group_of(["ann"]).await;
     let mut socket = ann.open_live(&group).await;
     socket.send_message("secret one", "1").await;
     socket.send_message("kept", "2").await;
@@ -204,11 +197,9 @@ async fn deleted_messages_are_replayed_without_their_text() {
     {"at":"[now]","by":"ann","data":{"seq":1},"group":"[group]","kind":"message.deleted","seq":5,"type":"event"}
     {"group":"[group]","seq":5,"type":"sync"}
     "#);
-    let log = ann
-        .get(&format!("/api/groups/{group}/events/?after=0"))
-        .await;
+    let log = ann.get(&group.path("events/?after=0")).await;
     assert_eq!(log.json()["results"], json!(here[2..here.len() - 1]));
-    let history = ann.get(&format!("/api/groups/{group}/messages/")).await;
+    let history = ann.get(&group.path("messages/")).await;
     assert!(!history.body.contains("secret"), "{history}");
     assert!(history.body.contains("kept better"), "{history}");
 }
@@ -220,8 +211,7 @@ async fn resuming_after_a_history_page_leaves_no_gap() {
     const MESSAGES: i64 = 300;
     const READERS: usize = 8;
     let app = TestApp::start().await;
-    let ann = app.user("ann").await;
-    let group = ann.start_chat().await;
+    let (group, [ann]) = app.group_of(["ann"]).await;
     let talking = async {
         let mut socket = ann.open_live(&group).await;
         for i in 0..MESSAGES {
@@ -229,10 +219,7 @@ async fn resuming_after_a_history_page_leaves_no_gap() {
         }
     };
     let reading = (0..READERS).map(|_| async {
-        let page = ann
-            .get(&format!("/api/groups/{group}/messages/?limit=100"))
-            .await
-            .json();
+        let page = ann.get(&group.path("messages/?limit=100")).await.json();
         let position = page["position"].as_i64().unwrap();
         let mut socket = ann.open_rich(&group, &format!("after={position}")).await;
         let mut told = event_seqs(&socket.until_sync().await);
@@ -283,8 +270,7 @@ async fn a_client_that_switches_nodes_misses_no_events() {
     const MESSAGES: i64 = 200;
     let redis = RedisServer::start().await;
     let (here, there) = connected_nodes(&redis).await;
-    let ann = here.user("ann").await;
-    let group = ann.start_chat().await;
+    let (group, [ann]) = here.group_of(["ann"]).await;
     let talking = [&here, &there].map(|node| {
         let (ann, group) = (ann.on_node(node), &group);
         async move {
@@ -314,8 +300,7 @@ async fn a_new_epoch_closes_all_sockets() {
     let database = Arc::new(TestDatabase::create().await);
     let often = json!({"channels": {"sweep_every": 1}});
     let app = TestApp::start_node(database, often).await;
-    let ann = app.user("ann").await;
-    let group = ann.start_chat().await;
+    let (group, [ann]) = app.group_of(["ann"]).await;
     append_messages(&app, 3).await;
     let mut socket = ann.open_rich(&group, "").await;
     let old = socket.until_sync().await[0]["epoch"]
@@ -340,8 +325,7 @@ async fn a_new_epoch_closes_all_sockets() {
 #[tokio::test]
 async fn a_restored_database_starts_a_new_epoch() {
     let app = TestApp::with_settings(json!({"channels": {"sweep_every": 1}})).await;
-    let ann = app.user("ann").await;
-    let group = ann.start_chat().await;
+    let (group, [ann]) = app.group_of(["ann"]).await;
     let first = epochs::Model::current(&app.ctx.db).await.unwrap();
     let second = epochs::Model::begin_next(&app.ctx.db, Some(&first.name))
         .await

@@ -4,7 +4,7 @@ use insta::assert_snapshot;
 use serde_json::{Value, json};
 
 use super::nodes::connected_nodes;
-use crate::support::{RedisServer, TestApp, redact_frames};
+use crate::support::{GroupPath, RedisServer, TestApp, redact_frames};
 
 fn send_request(cid: &str, text: &str) -> Value {
     json!({"type": "send", "cid": cid, "text": text})
@@ -20,8 +20,7 @@ fn without_id(mut reply: Value) -> Value {
 async fn a_retry_gets_the_first_reply_on_every_node_and_after_a_restart() {
     let redis = RedisServer::start().await;
     let (here, there) = connected_nodes(&redis).await;
-    let ann = here.user("ann").await;
-    let group = ann.start_chat().await;
+    let (group, [ann]) = here.group_of(["ann"]).await;
     let mut near = ann.open_live(&group).await;
     let mut first = near.request(send_request("c1", "hi")).await;
     near.next_event().await;
@@ -58,9 +57,7 @@ async fn a_retry_gets_the_first_reply_on_every_node_and_after_a_restart() {
 #[tokio::test]
 async fn a_cid_identifies_one_request_per_author_and_group() {
     let app = TestApp::start().await;
-    let (ann, bob) = (app.user("ann").await, app.user("bob").await);
-    let group = ann.start_chat().await;
-    ann.add_member(&bob, &group).await;
+    let (group, [ann, bob]) = app.group_of(["ann", "bob"]).await;
     let mut socket = ann.open_live(&group).await;
     socket.send_message("hi", "c").await;
     let mut told = Vec::new();
@@ -109,7 +106,7 @@ async fn a_cid_identifies_one_request_per_author_and_group() {
     let gone = socket.request(json!({"type": "delete", "seq": 2})).await;
     assert_eq!(gone["code"], "gone");
     socket.expect_no_frames().await;
-    let log = ann.get(&format!("/api/groups/{group}/events/")).await;
+    let log = ann.get(&group.path("events/")).await;
     assert!(!log.body.contains("\"hi\""), "{log}");
 }
 
@@ -118,8 +115,7 @@ async fn a_cid_identifies_one_request_per_author_and_group() {
 async fn concurrent_retries_are_applied_once() {
     let redis = RedisServer::start().await;
     let (here, there) = connected_nodes(&redis).await;
-    let ann = here.user("ann").await;
-    let group = ann.start_chat().await;
+    let (group, [ann]) = here.group_of(["ann"]).await;
     for round in 0..10 {
         let cid = format!("c{round}");
         let tries = (0..8).map(|i| {

@@ -13,8 +13,7 @@ use crate::support::{
 #[tokio::test]
 async fn a_rich_socket_starts_with_hello_group_and_sync() {
     let app = TestApp::start().await;
-    let ann = app.user("ann").await;
-    let group = ann.start_chat().await;
+    let (group, [ann]) = app.group_of(["ann"]).await;
     ann.send_message(&group, "before", "1").await;
     let mut frames = ann.open_rich(&group, "").await.until_sync().await;
     let left = frames[0]["auth_expires_in"].take().as_i64().unwrap();
@@ -29,9 +28,7 @@ async fn a_rich_socket_starts_with_hello_group_and_sync() {
 #[tokio::test]
 async fn sends_edits_and_deletions_are_broadcast() {
     let app = TestApp::start().await;
-    let (ann, bob) = (app.user("ann").await, app.user("bob").await);
-    let group = ann.start_chat().await;
-    ann.add_member(&bob, &group).await;
+    let (group, [ann, bob]) = app.group_of(["ann", "bob"]).await;
     let mut anns = ann.open_live(&group).await;
     let mut bobs = bob.open_live(&group).await;
     let mut base = bob.open_base(&group).await;
@@ -77,9 +74,7 @@ async fn sends_edits_and_deletions_are_broadcast() {
 #[tokio::test]
 async fn a_rich_socket_accepts_each_credential_and_the_first_one_counts() {
     let app = TestApp::start().await;
-    let (ann, bob) = (app.user("ann").await, app.user("bob").await);
-    let group = ann.start_chat().await;
-    ann.add_member(&bob, &group).await;
+    let (group, [ann, bob]) = app.group_of(["ann", "bob"]).await;
     let offer = |user: &str| {
         (
             "sec-websocket-protocol",
@@ -130,8 +125,8 @@ async fn a_rich_socket_accepts_each_credential_and_the_first_one_counts() {
 #[tokio::test]
 async fn a_rejected_rich_socket_gets_a_bye_that_reveals_nothing() {
     let app = TestApp::start().await;
-    let (ann, bob) = (app.user("ann").await, app.user("bob").await);
-    let group = ann.start_chat().await;
+    let (group, [ann]) = app.group_of(["ann"]).await;
+    let bob = app.user("bob").await;
     let mut told = String::new();
     for (user, group) in [
         ("x", &*group),
@@ -163,8 +158,7 @@ async fn a_rejected_rich_socket_gets_a_bye_that_reveals_nothing() {
 #[tokio::test]
 async fn invalid_frames_and_shutdown_close_a_rich_socket_with_a_bye() {
     let app = TestApp::start().await;
-    let ann = app.user("ann").await;
-    let group = ann.start_chat().await;
+    let (group, [ann]) = app.group_of(["ann"]).await;
     let big = json!({"id": 1, "type": "send", "text": "x".repeat(70_000)}).to_string();
     for (message, expected) in [
         (Message::text("not json"), 1007),
@@ -187,8 +181,7 @@ async fn a_rich_socket_closes_when_its_session_expires() {
     let app =
         TestApp::with_settings(json!({"tokens": {"access_lifetime": 60, "refresh_lifetime": 4}}))
             .await;
-    let ann = app.user("ann").await;
-    let group = ann.start_chat().await;
+    let (group, [ann]) = app.group_of(["ann"]).await;
     let mut socket = ann.open_rich(&group, "").await;
     let hello = socket.next_frame().await;
     let left = hello["auth_expires_in"].as_i64().unwrap();
@@ -203,8 +196,7 @@ async fn refreshing_a_session_extends_all_its_sockets() {
     let app =
         TestApp::with_settings(json!({"tokens": {"access_lifetime": 60, "refresh_lifetime": 4}}))
             .await;
-    let ann = app.user("ann").await;
-    let group = ann.start_chat().await;
+    let (group, [ann]) = app.group_of(["ann"]).await;
     let (mut rich, mut base) = (ann.open_live(&group).await, ann.open_base(&group).await);
     let at_first = Instant::now() + Duration::from_secs(4);
     let left = async |rich: &mut RichSocket| {
@@ -234,8 +226,7 @@ async fn refreshing_a_session_extends_all_its_sockets() {
 #[tokio::test]
 async fn rate_limited_sends_include_retry_after() {
     let app = TestApp::with_settings(json!({"channels": {"sends_per_10s": 2}})).await;
-    let ann = app.user("ann").await;
-    let group = ann.start_chat().await;
+    let (group, [ann]) = app.group_of(["ann"]).await;
     let mut socket = ann.open_live(&group).await;
     for i in 0..2 {
         socket.send_message("x", &i.to_string()).await;

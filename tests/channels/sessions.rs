@@ -87,8 +87,7 @@ async fn ended_sessions_are_detected_without_redis() {
 #[tokio::test]
 async fn an_ended_session_cannot_open_a_socket_again() {
     let app = TestApp::start().await;
-    let ann = app.user("ann").await;
-    let group = ann.start_chat().await;
+    let (group, [ann]) = app.group_of(["ann"]).await;
     let path = format!("/ws/chat/{group}/");
     let cookie = ann.cookie();
     let open = async || Socket::with_headers(app.address, &path, &[("cookie", &cookie)]).await;
@@ -111,8 +110,7 @@ async fn a_lost_node_message_rechecks_all_sessions() {
     let redis = RedisServer::start().await;
     let app = TestApp::with_settings(json!({"channels": {"redis_url": redis.url()}})).await;
     app.until_redis_is_connected().await;
-    let ann = app.user("ann").await;
-    let group = ann.start_chat().await;
+    let (group, _) = app.group_of(["ann"]).await;
     let (neighbour, _inbox) = connected_node(&redis.url(), "salam-test").await;
     let epoch = epochs::Model::current(&app.ctx.db).await.unwrap();
     neighbour.set_epoch(&epoch.name);
@@ -161,8 +159,7 @@ async fn a_socket_that_switched_sessions_ends_with_the_new_session() {
 #[tokio::test]
 async fn refresh_token_reuse_closes_the_sockets_of_the_session() {
     let app = TestApp::start().await;
-    let ann = app.user("ann").await;
-    let group = ann.start_chat().await;
+    let (group, [ann]) = app.group_of(["ann"]).await;
     let mut socket = ann.open_live(&group).await;
     let rotate = async |token: &Value| {
         let body = json!({"refresh": token, "rotate": true});
@@ -179,8 +176,7 @@ async fn refresh_token_reuse_closes_the_sockets_of_the_session() {
 #[tokio::test]
 async fn socket_lifetime_requires_a_token_again() {
     let app = TestApp::with_settings(json!({"tokens": {"socket_lifetime": 8}})).await;
-    let ann = app.user("ann").await;
-    let group = ann.start_chat().await;
+    let (group, [ann]) = app.group_of(["ann"]).await;
     let mut rich = ann.open_rich(&group, "").await;
     let hello = rich.next_frame().await;
     assert!(hello["auth_expires_in"].as_i64().unwrap() < 8, "{hello}");

@@ -3,14 +3,13 @@
 use futures_util::future::join_all;
 use serde_json::json;
 
-use crate::support::{Socket, TestApp};
+use crate::support::{GroupPath, Socket, TestApp};
 
 #[tokio::test]
 async fn a_base_socket_requires_membership_and_a_valid_access_cookie() {
     let app = TestApp::start().await;
-    let ann = app.user("ann").await;
+    let (group, [ann]) = app.group_of(["ann"]).await;
     let stranger = app.user("bob").await;
-    let group = ann.start_chat().await;
     let open = async |cookie: &str, group: &str| {
         Socket::connect(app.address, group, cookie)
             .await
@@ -58,9 +57,7 @@ async fn concurrent_handshakes_admit_members_only() {
     ann.add_member(&bob, &shared).await;
     let left = ann.start_chat().await;
     ann.add_member(&bob, &left).await;
-    let leaving = bob
-        .delete(&format!("/api/groups/{left}/members/bob/"))
-        .await;
+    let leaving = bob.delete(&left.path("members/bob/")).await;
     assert_eq!(leaving.status, 204);
     let nobodys = "chat_00000000".to_owned();
     let address = app.address;

@@ -7,7 +7,8 @@ use sea_orm::{ConnectionTrait, DbBackend, EntityTrait, QueryOrder};
 use serde_json::{Value, json};
 
 use crate::support::{
-    CommitFault, FaultyPostgresProxy, RedisServer, TestApp, TestDatabase, skip, wait_until,
+    CommitFault, FaultyPostgresProxy, GroupPath, RedisServer, TestApp, TestDatabase, skip,
+    wait_until,
 };
 
 /// What is stored: sequence numbers and texts, by group.
@@ -156,8 +157,7 @@ async fn sends_survive_a_connection_lost_during_commit() {
     let Some((app, cutter)) = app_behind_faulty_proxy().await else {
         return skip("needs PostgreSQL");
     };
-    let ann = app.user("ann").await;
-    let group = ann.start_chat().await;
+    let (group, [ann]) = app.group_of(["ann"]).await;
     let mut other = ann.open_live(&group).await;
     let mut sender = ann.open_base(&group).await;
     for (seq, cut) in (1..).zip([CommitFault::LostRequest, CommitFault::LostResponse].repeat(4)) {
@@ -216,8 +216,7 @@ async fn app_behind_faulty_proxy() -> Option<(TestApp, FaultyPostgresProxy)> {
 #[tokio::test]
 async fn a_message_that_cannot_be_stored_is_not_acknowledged() {
     let app = TestApp::start().await;
-    let ann = app.user("ann").await;
-    let group = ann.start_chat().await;
+    let (group, [ann]) = app.group_of(["ann"]).await;
     let mut sender = ann.open_base(&group).await;
     let mut other = ann.open_base(&group).await;
     app.ctx
@@ -266,8 +265,7 @@ async fn until_ready(app: &TestApp) {
 #[tokio::test]
 async fn a_log_rollback_blocks_writes_until_a_new_epoch() {
     let app = TestApp::with_settings(json!({"channels": {"sweep_every": 1}})).await;
-    let ann = app.user("ann").await;
-    let group = ann.start_chat().await;
+    let (group, [ann]) = app.group_of(["ann"]).await;
     let mut other = ann.open_live(&group).await;
     for cid in ["1", "2", "3"] {
         assert_eq!(ann.send_message(&group, "x", cid).await.status, 201);
@@ -285,7 +283,7 @@ async fn a_log_rollback_blocks_writes_until_a_new_epoch() {
     // All ways to write are closed, and reading goes on.
     let account = json!({"name": "Bob", "username": "bob", "password": "the staple of bob"});
     assert_eq!(app.post("/api/register/", account).await.status, 503);
-    let path = format!("/api/groups/{group}/");
+    let path = group.path("");
     assert_eq!(ann.patch(&path, json!({"title": "x"})).await.status, 503);
     assert_eq!(ann.get(&path).await.status, 200);
     let mut base = ann.open_base(&group).await;
@@ -313,8 +311,7 @@ async fn a_log_rollback_blocks_writes_until_a_new_epoch() {
 #[tokio::test]
 async fn the_sweep_detects_a_log_rollback_and_its_recovery() {
     let app = TestApp::with_settings(json!({"channels": {"sweep_every": 1}})).await;
-    let ann = app.user("ann").await;
-    let group = ann.start_chat().await;
+    let (group, [ann]) = app.group_of(["ann"]).await;
     let mut other = ann.open_live(&group).await;
     for cid in ["1", "2", "3"] {
         assert_eq!(ann.send_message(&group, "x", cid).await.status, 201);

@@ -7,7 +7,9 @@ use sea_orm::ConnectionTrait;
 use serde_json::{Value, json};
 use tokio_tungstenite::tungstenite::Message;
 
-use crate::support::{RecordedOutput, RichSocket, Server, Socket, TestDatabase, TestResponse};
+use crate::support::{
+    GroupPath, RecordedOutput, RichSocket, Server, Socket, TestDatabase, TestResponse,
+};
 
 /// In everything that must not be logged.
 const CANARY: &str = "cnry";
@@ -161,7 +163,7 @@ impl LoggedSession {
         let body = json!({"title": "cnry-title"});
         let group = self.post("/api/start-chat/", ann, body).await.json();
         let group = group["group_name"].as_str().unwrap().to_owned();
-        let invites = format!("/api/groups/{group}/invites/");
+        let invites = group.path("invites/");
         let code = self.post(&invites, ann, json!({})).await.json();
         let code = code["code"].as_str().unwrap().to_owned();
         let accept = format!("/api/invites/{code}/accept/");
@@ -199,7 +201,7 @@ impl LoggedSession {
         base.send("cnry").await;
         assert_eq!(base.close_code().await, 1007);
 
-        let messages = format!("/api/groups/{group}/messages/");
+        let messages = group.path("messages/");
         let sent = self
             .post(&messages, bob, json!({"text": "cnry-rest"}))
             .await
@@ -234,10 +236,7 @@ async fn run_session(environment: &[(&str, &str)]) -> (RecordedOutput, String) {
     session.fail_to_authenticate().await;
     let group = session.chat(&ann, &bob).await;
     let named = session
-        .request(
-            Method::GET,
-            &format!("/api/groups/{group}/members/?cursor=cnry"),
-        )
+        .request(Method::GET, &group.path("members/?cursor=cnry"))
         .header("x-request-id", "request-of-ann\t<&\"");
     let answer = TestResponse::from_request(named.bearer_auth(&ann)).await;
     assert_eq!(answer.header("x-request-id"), "request-of-ann");

@@ -7,7 +7,7 @@ use salam::models::{chat_groups, users};
 use serde_json::{Value, json};
 
 use super::command::CommandRun;
-use crate::support::{TestApp, TestDatabase, TestResponse, User};
+use crate::support::{GroupPath, TestApp, TestDatabase, TestResponse, User};
 
 const SEED_PASSWORD: &str = "a staple of batteries";
 const LUNCH_GROUP: &str = "chat_5eed0001";
@@ -67,7 +67,7 @@ async fn group_lines(user: &User<'_>) -> String {
 
 /// The messages of a group, one in each line, the oldest first.
 async fn history_lines(user: &User<'_>, group: &str) -> String {
-    let path = format!("/api/groups/{group}/messages/?limit=100");
+    let path = group.path("messages/?limit=100");
     let page = user.get(&path).await.json();
     let messages = page["results"].as_array().unwrap().iter().rev();
     messages.map(message_line).collect()

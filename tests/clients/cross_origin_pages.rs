@@ -61,8 +61,7 @@ async fn try_with_cookie_from(browser: &Browser, page: &str, server: &str, group
 #[tokio::test]
 async fn the_cookie_works_from_same_origin_pages_only() {
     let app = TestApp::start().await;
-    let ann = app.user("ann").await;
-    let group = ann.start_chat().await;
+    let (group, [ann]) = app.group_of(["ann"]).await;
     let port = app.address.port();
     let other = serve_foreign_page().await;
     let browser = Browser::start().await;

@@ -93,8 +93,7 @@ async fn app_with_short_tokens() -> TestApp {
 async fn the_python_client_survives_access_token_expiry() {
     for address in SOCKET_PATHS {
         let app = app_with_short_tokens().await;
-        let ann = app.user("ann").await;
-        let group = ann.start_chat().await;
+        let (group, [ann]) = app.group_of(["ann"]).await;
         let proxy = Proxy::start(app.address).await;
         let url = format!("ws://{}{address}", proxy.address).replace("{group}", &group);
         let client = PythonClient::start(code_block("python"), &[&url, &ann.refresh, &group]);
@@ -107,8 +106,7 @@ async fn the_browser_clients_survive_access_token_expiry() {
     let mut browser = Browser::start().await;
     for script in browser_samples() {
         let app = app_with_short_tokens().await;
-        let ann = app.user("ann").await;
-        let group = ann.start_chat().await;
+        let (group, [ann]) = app.group_of(["ann"]).await;
         let proxy = Proxy::start(app.address).await;
         let url = format!("ws://{}/ws/", proxy.address);
         browser.open(&format!("http://{}/", proxy.address)).await;
@@ -144,8 +142,7 @@ async fn expect_only_oversized_messages_to_fail(mut client: impl SampleClient) {
 #[tokio::test]
 async fn an_oversized_message_fails_without_affecting_others() {
     let app = TestApp::start().await;
-    let ann = app.user("ann").await;
-    let group = ann.start_chat().await;
+    let (group, [ann]) = app.group_of(["ann"]).await;
     let url = format!("ws://{}/ws/", app.address);
     let python = PythonClient::start(code_block("python"), &[&url, &ann.refresh, &group]);
     expect_only_oversized_messages_to_fail(python).await;
@@ -165,8 +162,7 @@ async fn sample_clients_report_the_end_of_the_session() {
     let app = TestApp::start().await;
     let browser = Browser::start().await;
     for (name, script) in ["ann", "bob"].into_iter().zip(browser_samples()) {
-        let user = app.user(name).await;
-        let group = user.start_chat().await;
+        let (group, [user]) = app.group_of([name]).await;
         let url = format!("ws://{}/ws/", app.address);
         let mut python = PythonClient::start(code_block("python"), &[&url, &user.refresh, &group]);
         browser.open(&app.url("/")).await;

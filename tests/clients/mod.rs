@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 pub use self::proxy::Proxy;
 use self::python::PythonClient;
-use crate::support::{Browser, TestApp, User, wait_until};
+use crate::support::{Browser, GroupPath, TestApp, User, wait_until};
 
 const PROTOCOL_MD: &str = include_str!("../../docs/protocol.md");
 
@@ -48,8 +48,7 @@ trait SampleClient {
 async fn the_python_client_receives_everything_once_and_in_order() {
     for address in SOCKET_PATHS {
         let app = TestApp::start().await;
-        let ann = app.user("ann").await;
-        let group = ann.start_chat().await;
+        let (group, [ann]) = app.group_of(["ann"]).await;
         let mut proxy = Proxy::start(app.address).await;
         let url = format!("ws://{}{address}", proxy.address).replace("{group}", &group);
         let client = PythonClient::start(code_block("python"), &[&url, &ann.refresh, &group]);
@@ -62,8 +61,7 @@ async fn the_browser_client_receives_everything_once_and_in_order() {
     let mut browser = Browser::start().await;
     for address in SOCKET_PATHS {
         let app = TestApp::start().await;
-        let ann = app.user("ann").await;
-        let group = ann.start_chat().await;
+        let (group, [ann]) = app.group_of(["ann"]).await;
         let mut proxy = Proxy::start(app.address).await;
         let url = format!("ws://{}{address}", proxy.address).replace("{group}", &group);
         // Pages of the server itself may connect to it alone, and not to what stands between.
@@ -152,10 +150,7 @@ async fn assert_received(
 
 /// All that was said in a group.
 async fn stored_texts(user: &User<'_>, group: &str) -> Vec<String> {
-    let page = user
-        .get(&format!("/api/groups/{group}/events/"))
-        .await
-        .json();
+    let page = user.get(&group.path("events/")).await.json();
     let events = page["results"].as_array().unwrap();
     let texts = events.iter().map(|event| &event["data"]["text"]);
     texts

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 use tokio_tungstenite::tungstenite::Message;
 
 use super::code_block;
-use crate::support::{Socket, TestApp, User, asyncapi, redact_text, wait_until};
+use crate::support::{GroupPath, Socket, TestApp, User, asyncapi, redact_text, wait_until};
 
 /// A rich socket of Ann's of which everything is written down as it goes over the wire.
 struct SessionRecorder {
@@ -59,9 +59,7 @@ impl SessionRecorder {
 async fn the_recorded_session_in_the_protocol_document_is_real() {
     // As an operator would leave it.
     let app = TestApp::with_settings(json!({"channels": {"sends_per_10s": 20}})).await;
-    let (ann, bob) = (app.user("ann").await, app.user("bob").await);
-    let group = ann.start_chat().await;
-    ann.add_member(&bob, &group).await;
+    let (group, [ann, bob]) = app.group_of(["ann", "bob"]).await;
     let request = |id: u8, cid: &str, text: &str| {
         format!(r#"{{"type":"send","id":{id},"group":"[group]","cid":"{cid}","text":"{text}"}}"#)
     };
@@ -79,7 +77,7 @@ async fn the_recorded_session_in_the_protocol_document_is_real() {
     before.expect_frame("event").await;
     before.send(&second, &group).await;
     wait_until("her message to be stored", async || {
-        let group = bob.get(&format!("/api/groups/{group}/")).await;
+        let group = bob.get(&group.path("")).await;
         group.json()["head"] == 3
     })
     .await;

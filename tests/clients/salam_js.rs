@@ -4,7 +4,7 @@ use salam::models::usernames::Username;
 use serde_json::json;
 
 use super::{Proxy, check_with_failures};
-use crate::support::{Browser, TestApp, wait_until};
+use crate::support::{Browser, GroupPath, TestApp, wait_until};
 
 /// Logs in as Ann with a new instance, which another tab might as well have made, and follows a group
 /// from its beginning.
@@ -38,8 +38,7 @@ async fn connect_page(browser: &Browser, url: &str, group: &str) {
 #[tokio::test]
 async fn salam_js_receives_everything_once_and_in_order() {
     let app = TestApp::start().await;
-    let ann = app.user("ann").await;
-    let group = ann.start_chat().await;
+    let (group, [ann]) = app.group_of(["ann"]).await;
     let mut proxy = Proxy::start(app.address).await;
     let mut browser = Browser::start().await;
     connect_page(&browser, &format!("http://{}/", proxy.address), &group).await;
@@ -50,8 +49,7 @@ async fn salam_js_receives_everything_once_and_in_order() {
 #[tokio::test]
 async fn salam_js_refreshes_tokens_for_all_tabs() {
     let app = TestApp::with_settings(json!({"tokens": {"access_lifetime": 2}})).await;
-    let ann = app.user("ann").await;
-    let group = ann.start_chat().await;
+    let (group, _) = app.group_of(["ann"]).await;
     let browser = Browser::start().await;
     connect_page(&browser, &app.url("/"), &group).await;
     let token = browser.run("return salam.accessToken()").await;
@@ -83,8 +81,7 @@ async fn salam_js_refreshes_tokens_for_all_tabs() {
 #[tokio::test]
 async fn salam_js_reports_an_ended_session() {
     let app = TestApp::start().await;
-    let ann = app.user("ann").await;
-    let group = ann.start_chat().await;
+    let (group, [ann]) = app.group_of(["ann"]).await;
     let browser = Browser::start().await;
     connect_page(&browser, &app.url("/"), &group).await;
     browser.run("return chat.send('hi')").await;
@@ -104,9 +101,7 @@ async fn salam_js_reports_an_ended_session() {
 #[tokio::test]
 async fn salam_js_counts_unread_messages_once() {
     let app = TestApp::start().await;
-    let (ann, bob) = (app.user("ann").await, app.user("bob").await);
-    let group = ann.start_chat().await;
-    ann.add_member(&bob, &group).await;
+    let (group, [ann, bob]) = app.group_of(["ann", "bob"]).await;
     let browser = Browser::start().await;
     connect_page(&browser, &app.url("/"), &group).await;
     let unread = async |count: usize| {
@@ -129,7 +124,7 @@ async fn salam_js_counts_unread_messages_once() {
         browser.run("return chat.unread").await == 2
     })
     .await;
-    let seen = ann.get(&format!("/api/groups/{group}/")).await.json();
+    let seen = ann.get(&group.path("")).await.json();
     assert_eq!((&seen["read"], &seen["unread"]), (&json!(2), &json!(2)));
     browser.close().await;
 }
@@ -138,8 +133,7 @@ async fn salam_js_counts_unread_messages_once() {
 #[tokio::test]
 async fn salam_js_resubscribes_after_a_rate_limit() {
     let app = TestApp::with_settings(json!({"channels": {"sends_per_10s": 5}})).await;
-    let ann = app.user("ann").await;
-    let group = ann.start_chat().await;
+    let (group, _) = app.group_of(["ann"]).await;
     let browser = Browser::start().await;
     connect_page(&browser, &app.url("/"), &group).await;
     browser
@@ -219,8 +213,7 @@ return [thrown('x'), thrown(undefined), thrown({ group_name: chat.group }), thro
 #[tokio::test]
 async fn salam_js_rejects_invalid_group_names() {
     let app = TestApp::start().await;
-    let ann = app.user("ann").await;
-    let group = ann.start_chat().await;
+    let (group, _) = app.group_of(["ann"]).await;
     let browser = Browser::start().await;
     connect_page(&browser, &app.url("/"), &group).await;
     let thrown = browser.run(JOIN_INVALID_NAMES).await;
@@ -264,8 +257,7 @@ return [before.length > 0, before.length === new Set(before).size, listened()];"
 #[tokio::test]
 async fn salam_js_removes_all_listeners_on_dispose() {
     let app = TestApp::start().await;
-    let ann = app.user("ann").await;
-    let group = ann.start_chat().await;
+    let (group, _) = app.group_of(["ann"]).await;
     let browser = Browser::start().await;
     browser.open(&app.url("/")).await;
     browser.run(COUNT_LISTENERS).await;
@@ -294,8 +286,7 @@ return name;";
 #[tokio::test]
 async fn salam_js_reconnects_on_the_online_event() {
     let app = TestApp::start().await;
-    let ann = app.user("ann").await;
-    let group = ann.start_chat().await;
+    let (group, _) = app.group_of(["ann"]).await;
     let browser = Browser::start().await;
     connect_page(&browser, &app.url("/"), &group).await;
     browser.run("return chat.send('before')").await;
@@ -364,8 +355,7 @@ mount();";
 #[tokio::test]
 async fn salam_js_reconnects_with_a_single_socket() {
     let app = TestApp::start().await;
-    let ann = app.user("ann").await;
-    let group = ann.start_chat().await;
+    let (group, [ann]) = app.group_of(["ann"]).await;
     let browser = Browser::start().await;
     browser.open(&app.url("/")).await;
     browser.run_with(MOUNT_TWICE, &[json!(group)]).await;
@@ -394,8 +384,7 @@ async fn salam_js_reconnects_with_a_single_socket() {
 #[tokio::test]
 async fn salam_js_detects_a_proxy_that_blocks_websockets() {
     let app = TestApp::start().await;
-    let ann = app.user("ann").await;
-    let group = ann.start_chat().await;
+    let (group, _) = app.group_of(["ann"]).await;
     let proxy = Proxy::blocking_upgrades(app.address).await;
     let browser = Browser::start().await;
     connect_page(&browser, &format!("http://{}/", proxy.address), &group).await;

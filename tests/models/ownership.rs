@@ -7,7 +7,7 @@ use salam::models::{
 use sea_orm::EntityTrait;
 use serde_json::json;
 
-use crate::support::TestApp;
+use crate::support::{GroupPath, TestApp};
 
 async fn find_user(app: &TestApp, name: &str) -> users::Model {
     let found = users::Model::find_by_username(&app.ctx.db, name).await;
@@ -118,7 +118,7 @@ async fn deleted_messages_are_not_counted_as_unread() {
     let [ann, bob] = [app.user("ann").await, app.user("bob").await];
     let group = ann.start_chat().await;
     ann.add_member(&bob, &group).await;
-    let path = format!("/api/groups/{group}/");
+    let path = group.path("");
     let unread = async || bob.get(&path).await.json()["unread"].clone();
     for i in 0..3 {
         ann.send_message(&group, "hi", &i.to_string()).await;

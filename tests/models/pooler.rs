@@ -35,8 +35,7 @@ async fn pgbouncer_session_mode_works_without_settings() {
     // Migrations run through it, too.
     let app = TestApp::with_config(|config| config.database.uri.clone_from(&uri)).await;
     assert_eq!(app.get("/_readiness").await.status, 200);
-    let ann = app.user("ann").await;
-    let group = ann.start_chat().await;
+    let (group, [ann]) = app.group_of(["ann"]).await;
     let mut socket = ann.open_live(&group).await;
     for cid in ["1", "2", "3"] {
         assert_eq!(ann.send_message(&group, cid, cid).await.status, 201);

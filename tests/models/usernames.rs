@@ -13,7 +13,7 @@ use sea_orm::{ColumnTrait, EntityTrait, QueryFilter, QueryOrder};
 use serde_json::{Value, json};
 
 use super::skeletons::{insert_before_migrations, migrate_down_before};
-use crate::support::TestApp;
+use crate::support::{GroupPath, TestApp};
 
 #[test]
 fn letters_and_digits_of_any_script_are_usernames() {
@@ -266,5 +266,5 @@ async fn accounts_without_a_letter_are_renamed_and_can_still_log_in() {
     assert_eq!(app.post("/api/token/", login).await.status, 401);
     assert!(taken.is_logged_in().await);
     assert_eq!(users::Model::list_renamed(db).await.unwrap().len(), 3);
-    assert_eq!(ann.get(&format!("/api/groups/{group}/")).await.status, 200);
+    assert_eq!(ann.get(&group.path("")).await.status, 200);
 }

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::{PageUser, group_of_two, set_active};
 use crate::{
     clients::Proxy,
-    support::{Device, TestApp},
+    support::{Device, GroupPath, TestApp},
 };
 
 /// What it checks, and what it says of what it finds.
@@ -94,7 +94,7 @@ impl AccessibilityReview {
 /// A chat with everything in it that there is to be seen: its name, and an invite.
 async fn chat_with_everything(app: &TestApp) -> (String, String) {
     let (group, ann, bob) = group_of_two(app).await;
-    let messages = format!("/api/groups/{group}/messages/");
+    let messages = group.path("messages/");
     let first = "Where `shall` we meet? https://example.com/ 😀";
     bob.send_message(&group, first, "1").await;
     let answer = json!({"text": "At the usual place", "reply_to": 2});

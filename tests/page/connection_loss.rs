@@ -7,7 +7,7 @@ use serde_json::Value;
 use super::{PageUser, group_of_two, sign_in_at};
 use crate::{
     clients::Proxy,
-    support::{Device, Server, TestApp, TestDatabase, wait_until},
+    support::{Device, GroupPath, Server, TestApp, TestDatabase, wait_until},
 };
 
 /// A server that crashes and comes back at the same place.
@@ -179,7 +179,7 @@ async fn a_message_whose_reply_is_lost_is_sent_once() {
     .await;
     bob.send_message("found").await;
     expect_same_messages(&ann, &bob, 5).await;
-    let page = owner.get(&format!("/api/groups/{group}/messages/")).await;
+    let page = owner.get(&group.path("messages/")).await;
     let results: Vec<Value> = serde_json::from_value(page.json()["results"].clone()).unwrap();
     assert_eq!(results.len(), 5);
     ann.close_without_errors().await;

@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::{PageUser, group_of_two, set_reaction, sign_in_at};
-use crate::support::{Device, TestApp, User};
+use crate::support::{Device, GroupPath, TestApp, User};
 
 /// The first line that is seen, and where; both stay when older lines come in above it.
 const FIRST_VISIBLE_LINE: &str = "
@@ -29,9 +29,7 @@ async fn older_messages_load_without_moving_the_view() {
     let app = TestApp::start().await;
     let (group, owner, bob) = group_of_two(&app).await;
     send_lines(&bob, &group, 400).await;
-    owner
-        .put(&format!("/api/groups/{group}/read/"), json!({"seq": 401}))
-        .await;
+    owner.put(&group.path("read/"), json!({"seq": 401})).await;
     let ann = sign_in_at(&app.url(&format!("/#/chat/{group}")), "ann").await;
     ann.expect_message("line 400").await;
     assert!(ann.message_texts().await.len() < 250);
@@ -113,14 +111,14 @@ async fn a_chat_opens_at_the_first_unread_message() {
     send_lines(&bob, &group, 250).await;
     // The first event is that of Bob, who came.
     let read = json!({"seq": 21});
-    owner.put(&format!("/api/groups/{group}/read/"), read).await;
+    owner.put(&group.path("read/"), read).await;
     let ann = sign_in_at(&app.url(&format!("/#/chat/{group}")), "ann").await;
     let is_seen = "const it = document.querySelector('.new'); return it?.nextElementSibling.id === 'm22' && it.getBoundingClientRect().top > 100 && it.getBoundingClientRect().bottom < innerHeight";
     ann.wait_until_true(is_seen).await;
     ann.expect_text("230 new messages").await;
     ann.click("230 new messages").await;
     ann.wait_until("all to be read", async || {
-        let group = owner.get(&format!("/api/groups/{group}/")).await.json();
+        let group = owner.get(&group.path("")).await.json();
         group["unread"] == 0
     })
     .await;
@@ -133,9 +131,7 @@ async fn a_quote_links_to_its_message_and_drafts_are_kept() {
     let (group, owner, bob) = group_of_two(&app).await;
     send_lines(&bob, &group, 250).await;
     let answer = json!({"text": "To the first", "reply_to": 2});
-    owner
-        .post(&format!("/api/groups/{group}/messages/"), answer)
-        .await;
+    owner.post(&group.path("messages/"), answer).await;
     let ann = sign_in_at(&app.url(&format!("/#/chat/{group}")), "ann").await;
     ann.expect_message("To the first").await;
     assert!(!ann.message_texts().await.contains(&"line 1".to_owned()));

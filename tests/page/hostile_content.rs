@@ -5,7 +5,7 @@ use sea_orm::{ConnectionTrait, Statement};
 use serde_json::json;
 
 use super::PageUser;
-use crate::support::{Device, TestApp};
+use crate::support::{Device, GroupPath, TestApp};
 
 const HOSTILE_NAME: &str = "<img src=x onerror=alert(1)>\u{202e}gnp";
 const HOSTILE_TITLE: &str = "\"><script>alert(1)</script>\u{202e}txt";
@@ -98,7 +98,7 @@ async fn create_hostile_chat(app: &TestApp) -> (String, String) {
         let answer = mallory.send_message(&group, &text, &at.to_string()).await;
         assert_eq!(answer.status, 201, "{answer}");
     }
-    let messages = format!("/api/groups/{group}/messages/");
+    let messages = group.path("messages/");
     for seq in [10, 15] {
         ann.post(&messages, json!({"text": "<i>Well</i>", "reply_to": seq}))
             .await;

@@ -4,7 +4,7 @@ use fantoccini::key::Key;
 use serde_json::json;
 
 use super::{PageUser, group_of_two, sign_in_at};
-use crate::support::{Device, TestApp};
+use crate::support::{Device, GroupPath, TestApp};
 
 /// What has the focus, by its name; and whether that is seen: it is on the screen, and marked.
 const READ_FOCUS: &str = "
@@ -234,9 +234,7 @@ async fn invites_and_chat_switching_work_by_keyboard() {
         })
         .await;
     carol.expect_focus("Write a message").await;
-    owner
-        .delete(&format!("/api/groups/{group}/members/carol/"))
-        .await;
+    owner.delete(&group.path("members/carol/")).await;
     carol
         .0
         .wait_until("the chat to go", async || {

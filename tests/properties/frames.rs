@@ -22,8 +22,7 @@ enum ClientFrame {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn any_frame_gets_a_reply_or_its_close_code() {
     let app = TestApp::with_settings(json!({"channels": {"sends_per_10s": 1_000_000}})).await;
-    let ann = app.user("ann").await;
-    let group = ann.start_chat().await;
+    let (group, [ann]) = app.group_of(["ann"]).await;
     ann.send_message(&group, "first", "first").await;
     let mut socket = open_rich_unchecked(&ann, &group).await;
     check_async_property(frame_strategy(&group), async |sent| {

@@ -81,8 +81,7 @@ async fn foreign_payloads_do_not_break_the_event_order() {
     let settings = json!({"channels": {"redis_url": redis.url(), "sends_per_10s": 1_000_000}});
     let app = TestApp::with_settings(settings).await;
     app.until_redis_is_connected().await;
-    let ann = app.user("ann").await;
-    let group = ann.start_chat().await;
+    let (group, [ann]) = app.group_of(["ann"]).await;
     let path = format!("/ws/chat/{group}/");
     let offers = format!("chat.v1.json, bearer.{}", ann.access);
     let headers = [("sec-websocket-protocol", offers.as_str())];

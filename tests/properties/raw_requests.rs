@@ -80,8 +80,7 @@ fn query_part_strategy() -> impl Strategy<Value = Vec<u8>> {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn any_query_gets_a_documented_status() {
     let app = TestApp::start().await;
-    let ann = app.user("ann").await;
-    let group = ann.start_chat().await;
+    let (group, [ann]) = app.group_of(["ann"]).await;
     let host = app.address.to_string();
     let doors = ["", "members/", "messages/", "events/", "invites/", "bans/"]
         .map(|door| format!("/api/groups/{group}/{door}"));
@@ -143,8 +142,7 @@ async fn any_host_header_gets_a_documented_status() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn only_the_own_origin_opens_a_socket_with_the_cookie() {
     let app = TestApp::start().await;
-    let ann = app.user("ann").await;
-    let group = ann.start_chat().await;
+    let (group, [ann]) = app.group_of(["ann"]).await;
     let own = [
         format!("http://{}", app.address),
         format!("https://{}", app.address),

@@ -8,7 +8,7 @@ use tokio_tungstenite::tungstenite::Message;
 use uuid::Uuid;
 
 use crate::support::{
-    Socket, TestApp, TestResponse, User, assert_reviewed,
+    GroupPath, Socket, TestApp, TestResponse, User, assert_reviewed,
     openapi::{operations, request_example, unique_example},
 };
 
@@ -54,8 +54,8 @@ async fn create_scene(people: &Users<'_>) -> AccessScene {
     ] {
         owner.add_member(&people[role], &group).await;
     }
-    let members = format!("/api/groups/{group}/members");
-    let invites = format!("/api/groups/{group}/invites/");
+    let members = group.path("members");
+    let invites = group.path("invites/");
     let made = [
         owner
             .patch(&format!("{members}/admin/"), json!({"role": "admin"}))
@@ -344,13 +344,8 @@ impl<'a> Endpoint<'a> {
 #[tokio::test]
 async fn the_api_rejects_cookie_authentication() {
     let app = TestApp::start().await;
-    let ann = app.user("ann").await;
-    let group = ann.start_chat().await;
-    for path in [
-        "/api/me/",
-        "/api/groups/",
-        &format!("/api/groups/{group}/messages/"),
-    ] {
+    let (group, [ann]) = app.group_of(["ann"]).await;
+    for path in ["/api/me/", "/api/groups/", &group.path("messages/")] {
         let request = app
             .request(Method::GET, path)
             .header("cookie", ann.cookie());

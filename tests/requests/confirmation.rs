@@ -6,7 +6,7 @@ use reqwest::Method;
 use serde_json::json;
 use url::Url;
 
-use crate::support::{TestApp, TestResponse, User, one_line};
+use crate::support::{GroupPath, TestApp, TestResponse, User, one_line};
 
 /// Deletes with a JSON body.
 async fn delete_with_body(user: &User<'_>, path: &str, body: serde_json::Value) -> TestResponse {
@@ -24,7 +24,7 @@ async fn deleting_a_group_requires_its_name() {
     ];
     let (group, other) = (ann.start_chat().await, ann.start_chat().await);
     ann.add_member(&bob, &group).await;
-    let path = format!("/api/groups/{group}/");
+    let path = group.path("");
     let mut told = String::new();
     for query in [
         "",
@@ -55,7 +55,7 @@ async fn deleting_a_group_requires_its_name() {
     assert_eq!(ann.get(&path).await.status, 200, "nothing was deleted");
     assert_eq!(ann.delete(&confirmed).await.status, 204);
     assert_eq!(ann.get(&path).await.status, 404);
-    let (path, body) = (format!("/api/groups/{other}/"), json!({"confirm": other}));
+    let (path, body) = (other.path(""), json!({"confirm": other}));
     assert_eq!(delete_with_body(&ann, &path, body).await.status, 204);
 }
 
@@ -119,6 +119,6 @@ async fn dot_segments_never_delete_anything() {
         assert!(answer.status.is_client_error(), "{url}: {answer}");
     }
     assert_eq!(tried, 88);
-    assert_eq!(bob.get(&format!("/api/groups/{group}/")).await.status, 200);
+    assert_eq!(bob.get(&group.path("")).await.status, 200);
     assert!(phone.is_logged_in().await);
 }

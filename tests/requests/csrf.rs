@@ -3,7 +3,7 @@
 use reqwest::Method;
 use serde_json::json;
 
-use crate::support::{TestApp, TestResponse};
+use crate::support::{GroupPath, TestApp, TestResponse};
 
 /// What needs no access token.
 const UNAUTHENTICATED_PATHS: [&str; 3] = ["/api/register/", "/api/token/", "/api/token/refresh/"];
@@ -35,8 +35,7 @@ async fn api_endpoints(app: &TestApp, group: &str, code: &str) -> Vec<(Method, S
 #[tokio::test]
 async fn the_cookie_alone_authenticates_no_endpoint() {
     let app = TestApp::start().await;
-    let ann = app.user("ann").await;
-    let group = ann.start_chat().await;
+    let (group, [ann]) = app.group_of(["ann"]).await;
     let code = ann.create_invite(&group).await;
     for (method, path) in api_endpoints(&app, &group, &code).await {
         if UNAUTHENTICATED_PATHS.contains(&path.as_str()) {
@@ -55,8 +54,7 @@ async fn the_cookie_alone_authenticates_no_endpoint() {
 #[tokio::test]
 async fn endpoints_reject_the_content_types_of_forms() {
     let app = TestApp::start().await;
-    let ann = app.user("ann").await;
-    let group = ann.start_chat().await;
+    let (group, [ann]) = app.group_of(["ann"]).await;
     let code = ann.create_invite(&group).await;
     for (method, path) in api_endpoints(&app, &group, &code).await {
         if method == Method::GET {
@@ -84,7 +82,7 @@ async fn endpoints_reject_the_content_types_of_forms() {
         }
     }
     // Nothing has happened.
-    let still = ann.get(&format!("/api/groups/{group}/")).await.json();
+    let still = ann.get(&group.path("")).await.json();
     assert_eq!((&still["title"], &still["head"]), (&json!(null), &json!(0)));
 }
 

@@ -4,7 +4,7 @@ use insta::assert_snapshot;
 use sea_orm::EntityTrait;
 use serde_json::{Value, json};
 
-use crate::support::{TestApp, one_line};
+use crate::support::{GroupPath, TestApp, one_line};
 
 #[tokio::test]
 async fn me_and_the_group_list_show_the_user_and_their_groups() {
@@ -23,13 +23,12 @@ async fn me_and_the_group_list_show_the_user_and_their_groups() {
     bob.send_message(second, "two", "1").await;
     ann.send_message(second, "three", "2").await;
     told += &one_line(&bob.get("/api/groups/").await);
-    told += &one_line(&ann.get(&format!("/api/groups/{first}/")).await);
+    told += &one_line(&ann.get(&first.path("")).await);
     // Who says something has read what came before.
     bob.send_message(second, "four", "2").await;
     told += &one_line(&bob.get(&format!("/api/groups/{second}")).await);
-    bob.delete(&format!("/api/groups/{second}/messages/5/"))
-        .await;
-    told += &one_line(&ann.get(&format!("/api/groups/{second}/")).await);
+    bob.delete(&second.path("messages/5/")).await;
+    told += &one_line(&ann.get(&second.path("")).await);
     assert_snapshot!(told, @r#"
     200 OK {"id":1,"username":"ann","name":"ann"}
     200 OK {"results":[],"next":null}
@@ -94,9 +93,8 @@ async fn the_group_list_is_paginated() {
 #[tokio::test]
 async fn a_group_can_be_renamed_and_deleted() {
     let app = TestApp::start().await;
-    let ann = app.user("ann").await;
-    let group = ann.start_chat().await;
-    let path = format!("/api/groups/{group}/");
+    let (group, [ann]) = app.group_of(["ann"]).await;
+    let path = group.path("");
     let mut socket = ann.open_live(&group).await;
     let mut told = String::new();
     for body in [
@@ -143,7 +141,7 @@ async fn accepting_an_invite_adds_a_member() {
         .await
         .json();
     let group = group["group_name"].as_str().unwrap();
-    let path = format!("/api/groups/{group}/invites/");
+    let path = group.path("invites/");
     let made = ann
         .post(&path, json!({"expires_in": 60, "max_uses": 1}))
         .await;
@@ -194,9 +192,8 @@ async fn accepting_an_invite_adds_a_member() {
 #[tokio::test]
 async fn invites_respect_max_uses_and_expiry() {
     let app = TestApp::start().await;
-    let ann = app.user("ann").await;
-    let group = ann.start_chat().await;
-    let path = format!("/api/groups/{group}/invites/");
+    let (group, [ann]) = app.group_of(["ann"]).await;
+    let path = group.path("invites/");
     let invite = async |body: Value| {
         let made = ann.post(&path, body).await;
         assert_eq!(made.status, 201, "{made}");

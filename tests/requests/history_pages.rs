@@ -11,7 +11,7 @@ use salam::models::{
 use sea_orm::{EntityTrait, PaginatorTrait};
 use serde_json::{Value, json};
 
-use crate::support::{TestApp, one_line};
+use crate::support::{GroupPath, TestApp, one_line};
 
 /// The numbers on a page, newest first, those of notes in brackets.
 fn page_summary(page: &Value) -> String {
@@ -49,13 +49,12 @@ async fn a_history_page_includes_its_notes() {
     ann.send_message(&group, "one", "1").await;
     ann.add_member(&bob, &group).await;
     ann.send_message(&group, "two", "2").await;
-    let messages = format!("/api/groups/{group}/messages/");
+    let messages = group.path("messages/");
     ann.patch(&format!("{messages}1/"), json!({"text": "first"}))
         .await;
     ann.request(Method::PUT, &format!("{messages}1/reactions/%F0%9F%91%8D/"))
         .await;
-    ann.patch(&format!("/api/groups/{group}/"), json!({"title": "Lunch"}))
-        .await;
+    ann.patch(&group.path(""), json!({"title": "Lunch"})).await;
     ann.send_message(&group, "three", "3").await;
     let page = async |query: &str| {
         let answer = ann.get(&format!("{messages}?{query}")).await;
@@ -100,8 +99,7 @@ async fn a_history_page_includes_its_notes() {
     assert_snapshot!(one["notes"][0]["data"], @r#"{"title":"Lunch"}"#);
     // Neither a stranger nor a former member reads a page.
     let eve = app.user("eve").await;
-    bob.delete(&format!("/api/groups/{group}/members/bob/"))
-        .await;
+    bob.delete(&group.path("members/bob/")).await;
     for user in [&eve, &bob] {
         let answer = user.get(&format!("{messages}?notes=true")).await;
         assert_eq!(answer.status, 404, "{answer}");
@@ -111,10 +109,9 @@ async fn a_history_page_includes_its_notes() {
 #[tokio::test]
 async fn a_log_page_reports_a_reset() {
     let app = TestApp::start().await;
-    let ann = app.user("ann").await;
-    let group = ann.start_chat().await;
+    let (group, [ann]) = app.group_of(["ann"]).await;
     ann.send_message(&group, "hi", "1").await;
-    let path = format!("/api/groups/{group}/events/");
+    let path = group.path("events/");
     let page = async |query: &str| ann.get(&format!("{path}?{query}")).await.json();
     let first = page("").await;
     let epoch = first["epoch"].as_str().unwrap().to_owned();
@@ -139,10 +136,9 @@ async fn a_log_page_reports_a_reset() {
 #[tokio::test]
 async fn an_edit_to_the_same_text_changes_nothing() {
     let app = TestApp::start().await;
-    let ann = app.user("ann").await;
-    let group = ann.start_chat().await;
+    let (group, [ann]) = app.group_of(["ann"]).await;
     ann.send_message(&group, "hi", "1").await;
-    let path = format!("/api/groups/{group}/messages/1/");
+    let path = group.path("messages/1/");
     let count = async || events::Entity::find().count(&app.ctx.db).await.unwrap();
     let same = ann.patch(&path, json!({"text": "hi"})).await;
     assert_eq!(
@@ -166,8 +162,7 @@ async fn an_edit_to_the_same_text_changes_nothing() {
 #[tokio::test]
 async fn a_message_needs_a_visible_character() {
     let app = TestApp::start().await;
-    let ann = app.user("ann").await;
-    let group = ann.start_chat().await;
+    let (group, [ann]) = app.group_of(["ann"]).await;
     let mut socket = ann.open_live(&group).await;
     for text in [
         "",
@@ -296,8 +291,7 @@ async fn reaction_toggles_are_rate_limited() {
 async fn a_read_receipt_sees_the_messages_of_its_batch() {
     let app = TestApp::start().await;
     let db = &app.ctx.db;
-    let ann = app.user("ann").await;
-    let name = ann.start_chat().await;
+    let (name, _) = app.group_of(["ann"]).await;
     let group = chat_groups::Model::find_by_name(db, &name)
         .await
         .unwrap()

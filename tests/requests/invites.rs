@@ -6,15 +6,14 @@ use salam::models::invites;
 use sea_orm::{ActiveModelTrait, ActiveValue::Set, EntityTrait, IntoActiveModel};
 use serde_json::{Value, json};
 
-use crate::support::TestApp;
+use crate::support::{GroupPath, TestApp};
 
 /// That it is measured in time, too, is a script: tests/slow/enumeration.
 #[tokio::test]
 async fn invalid_and_unknown_invites_are_indistinguishable() {
     let app = TestApp::start().await;
-    let ann = app.user("ann").await;
-    let group = ann.start_chat().await;
-    let invites = format!("/api/groups/{group}/invites/");
+    let (group, [ann]) = app.group_of(["ann"]).await;
+    let invites = group.path("invites/");
     let made = async |body: Value| ann.post(&invites, body).await.json();
     let code = |invite: &Value| invite["code"].as_str().unwrap().to_owned();
 
@@ -34,7 +33,7 @@ async fn invalid_and_unknown_invites_are_indistinguishable() {
 
     // To who was banned, too, a dead one says nothing of the group.
     let banned = app.user("banned").await;
-    let ban = format!("/api/groups/{group}/members/banned/?ban=true");
+    let ban = group.path("members/banned/?ban=true");
     assert_eq!(ann.delete(&ban).await.status, 204);
     let stranger = app.user("stranger").await;
     let unknown = [
@@ -68,12 +67,9 @@ async fn invalid_and_unknown_invites_are_indistinguishable() {
 #[tokio::test]
 async fn an_invite_is_revoked_when_its_creator_loses_the_role() {
     let app = TestApp::start().await;
-    let ann = app.user("ann").await;
-    let bob = app.user("bob").await;
+    let (group, [ann, bob]) = app.group_of(["ann", "bob"]).await;
     let cem = app.user("cem").await;
-    let group = ann.start_chat().await;
-    ann.add_member(&bob, &group).await;
-    let member = format!("/api/groups/{group}/members/bob/");
+    let member = group.path("members/bob/");
     let promote = async || {
         let answer = ann.patch(&member, json!({"role": "admin"})).await;
         assert_eq!(answer.status, 200, "{answer}");
@@ -119,11 +115,9 @@ async fn an_invite_is_revoked_when_its_creator_loses_the_role() {
 #[tokio::test]
 async fn a_demoted_admin_cannot_withdraw_invites() {
     let app = TestApp::start().await;
-    let (ann, bob) = (app.user("ann").await, app.user("bob").await);
+    let (group, [ann, bob]) = app.group_of(["ann", "bob"]).await;
     let stranger = app.user("stranger").await;
-    let group = ann.start_chat().await;
-    ann.add_member(&bob, &group).await;
-    let member = format!("/api/groups/{group}/members/bob/");
+    let member = group.path("members/bob/");
     ann.patch(&member, json!({"role": "admin"})).await;
     let code = ann.create_invite(&group).await;
     let user = salam::models::users::Model::find_by_username(&app.ctx.db, "bob").await;
@@ -135,7 +129,7 @@ async fn a_demoted_admin_cannot_withdraw_invites() {
     ann.patch(&member, json!({"role": "member"})).await;
     let withdrawn = invites::Model::revoke(&app.ctx.db, found.id, &user, 2).await;
     assert!(withdrawn.is_err());
-    let path = format!("/api/groups/{group}/invites/2/");
+    let path = group.path("invites/2/");
     assert_eq!(bob.delete(&path).await.status, 403);
     assert_eq!(stranger.delete(&path).await.status, 404);
     assert_eq!(bob.get(&format!("/api/invites/{code}/")).await.status, 200);

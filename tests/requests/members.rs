@@ -3,7 +3,7 @@
 use insta::assert_snapshot;
 use serde_json::json;
 
-use crate::support::{TestApp, User, one_line};
+use crate::support::{GroupPath, TestApp, User, one_line};
 
 /// Ann owns a group in which Bob is an admin, and Cat and Dan are members.
 async fn group_of_four<'a>(app: &'a TestApp) -> ([User<'a>; 4], String) {
@@ -17,7 +17,7 @@ async fn group_of_four<'a>(app: &'a TestApp) -> ([User<'a>; 4], String) {
     for user in &users[1..] {
         users[0].add_member(user, &group).await;
     }
-    let path = format!("/api/groups/{group}/members/bob/");
+    let path = group.path("members/bob/");
     let answer = users[0].patch(&path, json!({"role": "admin"})).await;
     assert_eq!(answer.status, 200, "{answer}");
     (users, group)
@@ -28,7 +28,7 @@ async fn roles_determine_who_may_change_roles() {
     let app = TestApp::start().await;
     let ([ann, bob, cat, _dan], group) = group_of_four(&app).await;
     let member = |name: &str| format!("/api/groups/{group}/members/{name}/");
-    let mut told = one_line(&cat.get(&format!("/api/groups/{group}/members/")).await);
+    let mut told = one_line(&cat.get(&group.path("members/")).await);
     let mut socket = cat.open_live(&group).await;
     for (who, user, name, role) in [
         ("cat", &cat, "cat", "admin"),
@@ -75,10 +75,7 @@ async fn roles_determine_who_may_change_roles() {
     "cat" "member.role" {"role":"admin","user":"cat"}
     "#);
     socket.expect_no_frames().await;
-    let members = ann
-        .get(&format!("/api/groups/{group}/members/"))
-        .await
-        .json();
+    let members = ann.get(&group.path("members/")).await.json();
     let owners = members["results"]
         .as_array()
         .unwrap()
@@ -113,14 +110,14 @@ async fn roles_determine_who_may_kick_and_ban() {
         let answer = one_line(&user.delete(&format!("/api/groups/{group}/{path}")).await);
         told += &format!("{who} {path}: {answer}");
     }
-    told += &one_line(&ann.get(&format!("/api/groups/{group}/bans/")).await);
+    told += &one_line(&ann.get(&group.path("bans/")).await);
     for name in ["dan", "dan", "cat", "nobody"] {
         told += &one_line(
             &ann.delete(&format!("/api/groups/{group}/bans/{name}/"))
                 .await,
         );
     }
-    told += &one_line(&ann.get(&format!("/api/groups/{group}/members/")).await);
+    told += &one_line(&ann.get(&group.path("members/")).await);
     assert_snapshot!(told, @r#"
     cat members/dan/: 403 Forbidden {"detail":"You may not do this.","code":"forbidden"}
     cat members/dan/?ban=true: 403 Forbidden {"detail":"You may not do this.","code":"forbidden"}

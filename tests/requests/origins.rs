@@ -45,8 +45,7 @@ const ACCEPTED: [u16; 3] = [101; 3];
 const FORBIDDEN: [u16; 3] = [403; 3];
 
 async fn assert_origin_cases(app: &TestApp, rows: &[OriginCase<'_>]) {
-    let ann = app.user("ann").await;
-    let group = ann.start_chat().await;
+    let (group, [ann]) = app.group_of(["ann"]).await;
     let mut wrong = Vec::new();
     for (headers, expected) in rows {
         let answered = handshake_statuses(&ann, &group, headers).await;
@@ -208,8 +207,7 @@ async fn the_public_url_and_allowed_origins_open_sockets() {
 #[tokio::test]
 async fn any_origin_with_a_bearer_token_opens_a_rich_socket() {
     let app = TestApp::start().await;
-    let ann = app.user("ann").await;
-    let group = ann.start_chat().await;
+    let (group, [ann]) = app.group_of(["ann"]).await;
     let offers = format!("chat.v1.json, bearer.{}", ann.access);
     for path in [format!("/ws/chat/{group}/"), "/ws/".to_owned()] {
         for origin in ["https://evil.example", "null"] {

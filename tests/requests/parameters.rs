@@ -9,18 +9,17 @@ use insta::assert_snapshot;
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::support::{TestApp, TestResponse, User};
+use crate::support::{GroupPath, TestApp, TestResponse, User};
 
 #[tokio::test]
 async fn numeric_parameters_are_digits_and_given_once() {
     let app = TestApp::start().await;
-    let ann = app.user("ann").await;
-    let group = ann.start_chat().await;
+    let (group, [ann]) = app.group_of(["ann"]).await;
     for i in 0..3 {
         ann.send_message(&group, "hi", &i.to_string()).await;
     }
-    let messages = format!("/api/groups/{group}/messages/");
-    let events = format!("/api/groups/{group}/events/");
+    let messages = group.path("messages/");
+    let events = group.path("events/");
     for query in [
         "after=%2B1",
         "after=-0",
@@ -68,9 +67,8 @@ async fn numeric_parameters_are_digits_and_given_once() {
 #[tokio::test]
 async fn last_event_id_must_be_one_number() {
     let app = TestApp::start().await;
-    let ann = app.user("ann").await;
-    let group = ann.start_chat().await;
-    let path = format!("/api/groups/{group}/events/");
+    let (group, [ann]) = app.group_of(["ann"]).await;
+    let path = group.path("events/");
     let ask = async |ids: &[&str]| {
         let mut request = app
             .request(Method::GET, &path)
@@ -99,9 +97,8 @@ async fn last_event_id_must_be_one_number() {
 #[tokio::test]
 async fn a_client_that_accepts_both_gets_json() {
     let app = TestApp::start().await;
-    let ann = app.user("ann").await;
-    let group = ann.start_chat().await;
-    let path = format!("/api/groups/{group}/events/");
+    let (group, [ann]) = app.group_of(["ann"]).await;
+    let path = group.path("events/");
     for (accept, expected) in [
         ("application/json, text/event-stream", "application/json"),
         ("text/event-stream,application/json", "application/json"),
@@ -238,7 +235,7 @@ async fn rejected_access_tokens_get_a_specific_error() {
 }
 
 async fn send_message(ann: &User<'_>, group: &str, key: Option<&str>, body: Value) -> TestResponse {
-    let path = format!("/api/groups/{group}/messages/");
+    let path = group.path("messages/");
     let mut request = ann
         .app
         .request(Method::POST, &path)
@@ -252,8 +249,7 @@ async fn send_message(ann: &User<'_>, group: &str, key: Option<&str>, body: Valu
 #[tokio::test]
 async fn the_idempotency_key_may_be_in_the_body() {
     let app = TestApp::start().await;
-    let ann = app.user("ann").await;
-    let group = ann.start_chat().await;
+    let (group, [ann]) = app.group_of(["ann"]).await;
     let body = json!({"text": "x", "cid": "k"});
     let first = send_message(&ann, &group, None, body.clone()).await;
     assert_eq!(
@@ -285,7 +281,7 @@ async fn the_idempotency_key_may_be_in_the_body() {
         let refused = send_message(&ann, &group, None, json!({"text": "x", "cid": cid})).await;
         assert_eq!(refused.json()["field"], "cid", "{refused}");
     }
-    let path = format!("/api/groups/{group}/messages/1/");
+    let path = group.path("messages/1/");
     let edit = json!({"text": "y", "cid": "e"});
     let edited = ann.patch(&path, edit.clone()).await;
     assert_eq!(edited.json()["text"], "y");

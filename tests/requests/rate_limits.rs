@@ -4,7 +4,7 @@ use insta::assert_snapshot;
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::support::{TestApp, TestResponse, User};
+use crate::support::{GroupPath, TestApp, TestResponse, User};
 
 async fn app_with_limits(limits: Value) -> TestApp {
     TestApp::with_settings(json!({ "limits": limits })).await
@@ -82,7 +82,7 @@ async fn changes_per_user_are_rate_limited() {
     let app = app_with_limits(json!({"changes_per_minute": 2})).await;
     let [ann, bob] = [app.user("ann").await, app.user("bob").await];
     let rename = async |user: &User<'_>, group: &str| {
-        let path = format!("/api/groups/{group}/");
+        let path = group.path("");
         user.patch(&path, json!({"title": "Lunch"})).await
     };
     let (group, other) = (ann.start_chat().await, bob.start_chat().await);
@@ -93,7 +93,7 @@ async fn changes_per_user_are_rate_limited() {
         (refused.status.as_u16(), refused.header("retry-after")),
         (429, "30")
     );
-    let withdrawal = ann.delete(&format!("/api/groups/{group}/invites/1/")).await;
+    let withdrawal = ann.delete(&group.path("invites/1/")).await;
     assert_eq!(withdrawal.status, 429, "all kinds count together");
     assert_eq!(rename(&bob, &other).await.status, 200);
 }
@@ -102,10 +102,8 @@ async fn changes_per_user_are_rate_limited() {
 async fn invites_per_user_are_rate_limited() {
     let app = app_with_limits(json!({"invites_per_hour": 2})).await;
     let [ann, bob] = [app.user("ann").await, app.user("bob").await];
-    let invite = async |user: &User<'_>, group: &str| {
-        user.post(&format!("/api/groups/{group}/invites/"), json!({}))
-            .await
-    };
+    let invite =
+        async |user: &User<'_>, group: &str| user.post(&group.path("invites/"), json!({})).await;
     let (of_ann, of_bob) = (ann.start_chat().await, bob.start_chat().await);
     for _ in 0..2 {
         assert_eq!(invite(&ann, &of_ann).await.status, 201);
@@ -126,9 +124,8 @@ async fn invites_per_user_are_rate_limited() {
 #[tokio::test]
 async fn reads_per_user_and_network_are_rate_limited() {
     let app = app_with_limits(json!({"reads_per_10s": 5, "network_reads_per_10s": 12})).await;
-    let ann = app.user("ann").await;
+    let (group, [ann]) = app.group_of(["ann"]).await;
     let bob = app.user("bob").await;
-    let group = ann.start_chat().await;
     let get_from = async |user: Option<&User<'_>>, address: &str, path: &str| {
         let mut request = app
             .request(Method::GET, path)
@@ -141,9 +138,9 @@ async fn reads_per_user_and_network_are_rate_limited() {
     let paths = [
         "/api/me/".to_owned(),
         "/api/groups/".to_owned(),
-        format!("/api/groups/{group}/messages/"),
+        group.path("messages/"),
         "/api/sessions/".to_owned(),
-        format!("/api/groups/{group}/members/"),
+        group.path("members/"),
     ];
     // All kinds count together, wherever they come from.
     for (number, path) in paths.iter().enumerate() {

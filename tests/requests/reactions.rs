@@ -4,7 +4,7 @@ use insta::assert_snapshot;
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::support::{TestApp, TestResponse, User, one_line};
+use crate::support::{GroupPath, TestApp, TestResponse, User, one_line};
 
 /// The door of a reaction.
 fn reaction_path(group: &str, seq: impl std::fmt::Display, emoji: &str) -> String {
@@ -37,7 +37,7 @@ async fn add_reaction_with_cid(
 
 /// What a user sees of each message, the newest first.
 async fn visible_reactions(user: &User<'_>, group: &str) -> Vec<Value> {
-    let history = user.get(&format!("/api/groups/{group}/messages/")).await;
+    let history = user.get(&group.path("messages/")).await;
     let results = history.json()["results"].as_array().unwrap().clone();
     let reactions = results.iter().map(|message| message["reactions"].clone());
     reactions.collect()
@@ -46,9 +46,7 @@ async fn visible_reactions(user: &User<'_>, group: &str) -> Vec<Value> {
 #[tokio::test]
 async fn reactions_are_added_counted_and_removed() {
     let app = TestApp::start().await;
-    let (ann, bob) = (app.user("ann").await, app.user("bob").await);
-    let group = ann.start_chat().await;
-    ann.add_member(&bob, &group).await;
+    let (group, [ann, bob]) = app.group_of(["ann", "bob"]).await;
     ann.send_message(&group, "hi", "c").await;
     let mut socket = ann.open_live(&group).await;
     let mut told = String::new();
@@ -66,8 +64,8 @@ async fn reactions_are_added_counted_and_removed() {
     ] {
         told += &one_line(&answer);
     }
-    told += &one_line(&bob.get(&format!("/api/groups/{group}/")).await);
-    let path = format!("/api/groups/{group}/messages/2/");
+    told += &one_line(&bob.get(&group.path("")).await);
+    let path = group.path("messages/2/");
     told += &one_line(&ann.patch(&path, json!({"text": "hi!"})).await);
     told += &one_line(&ann.send_message(&group, "hi", "c").await);
     told += &one_line(&bob.get("/api/groups/").await);
@@ -106,16 +104,13 @@ async fn reactions_are_added_counted_and_removed() {
 #[tokio::test]
 async fn deleting_a_message_removes_its_reactions() {
     let app = TestApp::start().await;
-    let (ann, bob) = (app.user("ann").await, app.user("bob").await);
-    let group = ann.start_chat().await;
-    ann.add_member(&bob, &group).await;
+    let (group, [ann, bob]) = app.group_of(["ann", "bob"]).await;
     ann.send_message(&group, "two", "2").await;
     ann.send_message(&group, "three", "3").await;
     for seq in [2, 3] {
         add_reaction(&bob, &group, seq, "👍").await;
     }
-    ann.delete(&format!("/api/groups/{group}/messages/3/"))
-        .await;
+    ann.delete(&group.path("messages/3/")).await;
     let one = json!([{"emoji": "👍", "count": 1, "mine": false, "by": ["bob"]}]);
     assert_eq!(visible_reactions(&ann, &group).await, [json!([]), one]);
     let mut told = one_line(&add_reaction(&bob, &group, 3, "👍").await);
@@ -126,17 +121,16 @@ async fn deleting_a_message_removes_its_reactions() {
     410 Gone {"detail":"This message was deleted.","code":"gone"}
     410 Gone {"detail":"This message was deleted.","code":"gone"}
     "#);
-    let group = ann.get(&format!("/api/groups/{group}/")).await.json();
+    let group = ann.get(&group.path("")).await.json();
     assert_eq!(group["last_message"]["reactions"], json!([]));
 }
 
 #[tokio::test]
 async fn invalid_reactions_are_rejected() {
     let app = TestApp::start().await;
-    let ann = app.user("ann").await;
-    let group = ann.start_chat().await;
+    let (group, [ann]) = app.group_of(["ann"]).await;
     ann.send_message(&group, "hi", "c").await;
-    let path = format!("/api/groups/{group}/");
+    let path = group.path("");
     ann.patch(&path, json!({"title": "no message"})).await;
     let mut told = String::new();
     for path in [
@@ -242,9 +236,7 @@ async fn invalid_reactions_are_rejected() {
 #[tokio::test]
 async fn history_and_log_agree_while_others_react() {
     let app = TestApp::start().await;
-    let (ann, bob) = (app.user("ann").await, app.user("bob").await);
-    let group = ann.start_chat().await;
-    ann.add_member(&bob, &group).await;
+    let (group, [ann, bob]) = app.group_of(["ann", "bob"]).await;
     for i in 0..5 {
         ann.send_message(&group, "hi", &i.to_string()).await;
     }
@@ -258,9 +250,9 @@ async fn history_and_log_agree_while_others_react() {
     };
     let reading = async {
         for _ in 0..20 {
-            let path = format!("/api/groups/{group}/messages/");
+            let path = group.path("messages/");
             let page = ann.get(&path).await.json();
-            let path = format!("/api/groups/{group}/events/?limit=500");
+            let path = group.path("events/?limit=500");
             let log = ann.get(&path).await.json();
             let read = usize::try_from(page["position"].as_i64().unwrap()).unwrap();
             for message in page["results"].as_array().unwrap() {
@@ -286,13 +278,10 @@ async fn history_and_log_agree_while_others_react() {
 #[tokio::test]
 async fn each_message_of_a_long_history_has_its_own_reactions() {
     let app = TestApp::start().await;
-    let (ann, bob) = (app.user("ann").await, app.user("bob").await);
-    let group = ann.start_chat().await;
-    ann.add_member(&bob, &group).await;
+    let (group, [ann, bob]) = app.group_of(["ann", "bob"]).await;
     let another = ann.start_chat().await;
     ann.send_message(&another, "hi", "c").await;
-    ann.patch(&format!("/api/groups/{another}/"), json!({"title": "x"}))
-        .await;
+    ann.patch(&another.path(""), json!({"title": "x"})).await;
     ann.send_message(&another, "hi", "d").await;
     let faces: Vec<_> = emojis::iter().take(60).map(emojis::Emoji::as_str).collect();
     for i in 0..60 {
@@ -308,7 +297,7 @@ async fn each_message_of_a_long_history_has_its_own_reactions() {
     }
     // In another group the same number is another message.
     add_reaction(&ann, &another, 3, "🔥").await;
-    let path = format!("/api/groups/{group}/messages/?limit=100");
+    let path = group.path("messages/?limit=100");
     let history = ann.get(&path).await.json();
     let results = history["results"].as_array().unwrap();
     assert_eq!(results.len(), 60);

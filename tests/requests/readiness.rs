@@ -5,7 +5,9 @@ use salam::{app::App, supervisor::Supervisor};
 use sea_orm::{ConnectionTrait, DbBackend};
 use serde_json::{Value, json};
 
-use crate::support::{FaultyPostgresProxy, TestApp, TestDatabase, skip, wait_until, with_timeout};
+use crate::support::{
+    FaultyPostgresProxy, GroupPath, TestApp, TestDatabase, skip, wait_until, with_timeout,
+};
 
 async fn readiness_reasons(app: &TestApp) -> Value {
     let answer = app.get("/_readiness").await;
@@ -43,8 +45,7 @@ async fn a_ready_node_reports_only_ok() {
 #[tokio::test]
 async fn readiness_reports_a_missing_or_newer_schema() {
     let app = TestApp::start().await;
-    let ann = app.user("ann").await;
-    let group = ann.start_chat().await;
+    let (group, [ann]) = app.group_of(["ann"]).await;
     for table in ["events", "sessions"] {
         run_sql(&app, &format!("ALTER TABLE {table} RENAME TO no_{table}")).await;
         until_reasons_are(&app, json!(["database_schema_missing"])).await;
@@ -90,8 +91,7 @@ async fn readiness_reports_a_read_only_or_unreachable_postgresql() {
     let Some(cutter) = cutter else {
         return skip("needs PostgreSQL");
     };
-    let ann = app.user("ann").await;
-    let group = ann.start_chat().await;
+    let (group, [ann]) = app.group_of(["ann"]).await;
     let cut = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity \
                WHERE datname = current_database() AND pid <> pg_backend_pid()";
     let name = app.database.uri.rsplit('/').next().unwrap().to_owned();
@@ -107,7 +107,7 @@ async fn readiness_reports_a_read_only_or_unreachable_postgresql() {
         until_reasons_are(&app, expected).await;
         // All ways to write answer alike.
         let status = if value == "on" { 503 } else { 200 };
-        let path = format!("/api/groups/{group}/");
+        let path = group.path("");
         assert_eq!(
             ann.patch(&path, json!({"title": value})).await.status,
             status

@@ -206,8 +206,7 @@ async fn concurrent_logins_with_the_old_password_end_after_a_change() {
 #[tokio::test]
 async fn changing_the_password_revokes_all_earlier_tokens() {
     let app = TestApp::start().await;
-    let ann = app.user("ann").await;
-    let group = ann.start_chat().await;
+    let (group, [ann]) = app.group_of(["ann"]).await;
     let mut rich = ann.open_live(&group).await;
     let mut base = ann.open_base(&group).await;
     let rotated = post_refresh(&ann, &ann.refresh, true).await.json()["refresh"].clone();

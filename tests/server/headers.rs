@@ -4,7 +4,7 @@ use insta::assert_snapshot;
 use reqwest::{Method, header::HeaderMap};
 use serde_json::json;
 
-use crate::support::{TestApp, TestResponse};
+use crate::support::{GroupPath, TestApp, TestResponse};
 
 /// Headers that tell of this answer alone.
 const RESPONSE_SPECIFIC_HEADERS: [&str; 8] = [
@@ -31,8 +31,7 @@ fn common_headers(headers: &HeaderMap) -> String {
 #[tokio::test]
 async fn api_responses_have_a_strict_policy_and_are_not_cached() {
     let app = TestApp::start().await;
-    let ann = app.user("ann").await;
-    let group = ann.start_chat().await;
+    let (group, [ann]) = app.group_of(["ann"]).await;
     let data = common_headers(&ann.get("/api/groups/").await.headers);
     assert_snapshot!(data, @"
     cache-control: no-store
@@ -45,7 +44,7 @@ async fn api_responses_have_a_strict_policy_and_are_not_cached() {
     x-frame-options: DENY
     ");
     for path in [
-        format!("/api/groups/{group}/messages/"),
+        group.path("messages/"),
         "/api/nowhere/".to_owned(),
         "/_health".to_owned(),
         "/nowhere".to_owned(),

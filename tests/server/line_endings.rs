@@ -74,8 +74,7 @@ async fn line_feeds_in_bodies_and_frames_are_accepted() {
         let answers = send_and_read_all(stream, &last).await;
         assert_eq!(statuses(&answers), ["401", "401"], "{answers}");
     }
-    let ann = app.user("ann").await;
-    let group = ann.start_chat().await;
+    let (group, [ann]) = app.group_of(["ann"]).await;
     let mut socket = ann.open_base(&group).await;
     socket.send("{\n\"message\"\n:\n\"x\"\n}").await;
     assert_eq!(socket.next_message().await, "now is [clock]");

@@ -8,7 +8,7 @@ use tokio::{
     net::{TcpSocket, TcpStream},
 };
 
-use crate::support::{TestApp, User, wait_until, with_timeout};
+use crate::support::{GroupPath, TestApp, User, wait_until, with_timeout};
 
 /// Asks for a path, and reads nothing of the answer.
 async fn request_without_reading(
@@ -45,8 +45,7 @@ async fn read_rest(mut stream: TcpStream) -> std::io::Result<usize> {
 }
 
 async fn group_with_long_messages(app: &TestApp) -> (User<'_>, String) {
-    let ann = app.user("ann").await;
-    let group = ann.start_chat().await;
+    let (group, [ann]) = app.group_of(["ann"]).await;
     let long = format!("{}x", "\u{1}".repeat(7999));
     for number in 0..7 {
         assert_eq!(
@@ -56,7 +55,7 @@ async fn group_with_long_messages(app: &TestApp) -> (User<'_>, String) {
             201
         );
     }
-    (ann, format!("/api/groups/{group}/messages/?limit=100"))
+    (ann, group.path("messages/?limit=100"))
 }
 
 #[tokio::test]

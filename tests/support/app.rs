@@ -130,6 +130,21 @@ impl TestApp {
         }
     }
 
+    /// Registers users and makes them the members of a new group. The first user is the owner.
+    pub async fn group_of<const N: usize>(&self, names: [&str; N]) -> (String, [User<'_>; N]) {
+        let mut users = Vec::new();
+        for name in names {
+            users.push(self.user(name).await);
+        }
+        let (owner, members) = users.split_first().expect("a group has an owner");
+        let group = owner.start_chat().await;
+        for member in members {
+            owner.add_member(member, &group).await;
+        }
+        let users = users.try_into().ok().expect("one user for each name");
+        (group, users)
+    }
+
     /// That of somebody whom [`TestApp::user`] has made.
     pub fn password_of(username: &str) -> String {
         format!("the staple of {username}")
@@ -179,6 +194,18 @@ impl TestApp {
 impl Drop for TestApp {
     fn drop(&mut self) {
         self.stop.cancel();
+    }
+}
+
+/// The paths of a group's resources, made from the group's name.
+pub trait GroupPath {
+    /// Returns the path of a resource, as in `group.path("members/bob/")`.
+    fn path(&self, resource: &str) -> String;
+}
+
+impl GroupPath for str {
+    fn path(&self, resource: &str) -> String {
+        format!("/api/groups/{self}/{resource}")
     }
 }
 
@@ -236,7 +263,7 @@ impl<'a> User<'a> {
     pub async fn send_message(&self, group: &str, text: &str, cid: &str) -> TestResponse {
         let request = self
             .app
-            .request(Method::POST, &format!("/api/groups/{group}/messages/"))
+            .request(Method::POST, &group.path("messages/"))
             .bearer_auth(&self.access)
             .header("idempotency-key", cid);
         TestResponse::from_request(request.json(&json!({ "text": text }))).await
@@ -244,9 +271,7 @@ impl<'a> User<'a> {
 
     /// Makes an invite and gives its code.
     pub async fn create_invite(&self, group: &str) -> String {
-        let answer = self
-            .post(&format!("/api/groups/{group}/invites/"), json!({}))
-            .await;
+        let answer = self.post(&group.path("invites/"), json!({})).await;
         assert_eq!(answer.status, 201, "{answer}");
         answer.json()["code"].as_str().unwrap().to_owned()
     }
@@ -309,11 +334,11 @@ impl<'a> User<'a> {
         status == 200
     }
 
-    /// Starts a chat and gives the name of its group.
+    /// Starts a group, whose owner is this user.
     pub async fn start_chat(&self) -> String {
-        let answer = self.post("/api/start-chat/", json!({})).await;
-        assert_eq!(answer.status, 200, "{answer}");
-        answer.json()["group_name"].as_str().unwrap().to_owned()
+        let response = self.post("/api/start-chat/", json!({})).await;
+        assert_eq!(response.status, 200, "{response}");
+        response.json()["group_name"].as_str().unwrap().to_owned()
     }
 
     /// Opens a socket, on which the greeting is still to come.

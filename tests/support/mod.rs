@@ -15,7 +15,7 @@ mod rich_socket;
 mod server;
 mod socket;
 
-pub use app::{TestApp, User};
+pub use app::{GroupPath, TestApp, User};
 pub use browser::{Browser, Device};
 pub use database::TestDatabase;
 pub use event_stream::EventStream;

@@ -4,7 +4,7 @@ use insta::assert_snapshot;
 use serde_json::json;
 
 use super::run_task;
-use crate::support::{RedisServer, TestApp, one_line};
+use crate::support::{GroupPath, RedisServer, TestApp, one_line};
 
 /// A node of the development environment, which the task's process speaks to.
 async fn app_with_redis(redis: &RedisServer) -> TestApp {
@@ -23,10 +23,7 @@ async fn login_status(app: &TestApp, password: &str) -> u16 {
 async fn a_deactivated_user_is_logged_out_until_reactivated() {
     let redis = RedisServer::start().await;
     let app = app_with_redis(&redis).await;
-    let ann = app.user("ann").await;
-    let bob = app.user("bob").await;
-    let group = ann.start_chat().await;
-    ann.add_member(&bob, &group).await;
+    let (group, [ann, bob]) = app.group_of(["ann", "bob"]).await;
     let (mut rich, mut base) = (ann.open_live(&group).await, ann.open_base(&group).await);
     ann.send_message(&group, "hi", "1").await;
     let mut other = bob.open_base(&group).await;
@@ -40,7 +37,7 @@ async fn a_deactivated_user_is_logged_out_until_reactivated() {
     assert_eq!(rich.bye_code().await, 4410);
     assert_eq!(base.close_code().await, 4410);
     other.expect_no_frames().await;
-    let members = format!("/api/groups/{group}/members/");
+    let members = group.path("members/");
     assert_snapshot!(one_line(&bob.get(&members).await), @r#"200 OK {"results":[{"username":"ann","name":"ann","role":"member","active":false,"joined_at":"[now]"},{"username":"bob","name":"bob","role":"owner","active":true,"joined_at":"[now]"}],"next":null}"#);
     // Bob owns the group now, and nobody makes the deactivated account an owner or an admin again.
     for role in ["owner", "admin"] {
@@ -52,14 +49,9 @@ async fn a_deactivated_user_is_logged_out_until_reactivated() {
             (409, &json!("conflict"))
         );
     }
-    let renamed = bob
-        .patch(&format!("/api/groups/{group}/"), json!({"title": "Ours"}))
-        .await;
+    let renamed = bob.patch(&group.path(""), json!({"title": "Ours"})).await;
     assert_eq!(renamed.status, 200, "{renamed}");
-    let said = bob
-        .get(&format!("/api/groups/{group}/messages/"))
-        .await
-        .json();
+    let said = bob.get(&group.path("messages/")).await.json();
     assert_eq!(said["results"][0]["by_active"], false, "{said}");
     assert!(!ann.is_logged_in().await && bob.is_logged_in().await);
     assert_eq!(login_status(&app, "the staple of ann").await, 401);
@@ -95,8 +87,7 @@ async fn unknown_or_empty_task_arguments_are_rejected() {
 async fn reset_password_sets_a_random_password() {
     let redis = RedisServer::start().await;
     let app = app_with_redis(&redis).await;
-    let ann = app.user("ann").await;
-    let group = ann.start_chat().await;
+    let (group, [ann]) = app.group_of(["ann"]).await;
     let mut socket = ann.open_live(&group).await;
     let (ok, told) = run_task(&app, &redis.url(), "user:reset-password", &["username:ann"]).await;
     assert!(ok, "{told}");

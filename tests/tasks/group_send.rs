@@ -55,8 +55,7 @@ async fn group_send_works_with_every_kind_of_redis() {
         }}))
         .await;
         app.until_redis_is_connected().await;
-        let ann = app.user("ann").await;
-        let group = ann.start_chat().await;
+        let (group, [ann]) = app.group_of(["ann"]).await;
         let mut socket = ann.open_base(&group).await;
         let variables = [("REDIS_URL", url.as_str()), ("REDIS_CA_FILE", authority)];
         let arguments = [&*format!("group:{group}"), "message:Hi"];
@@ -70,8 +69,7 @@ async fn group_send_works_with_every_kind_of_redis() {
 #[tokio::test]
 async fn group_send_is_delivered_by_the_sweep_without_redis() {
     let app = TestApp::with_settings(json!({"channels": {"sweep_every": 1}})).await;
-    let ann = app.user("ann").await;
-    let group = ann.start_chat().await;
+    let (group, [ann]) = app.group_of(["ann"]).await;
     let mut socket = ann.open_base(&group).await;
     for redis in [String::new(), RedisServer::not_running().url()] {
         let (ok, told) =

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 use self::client::ModelClient;
 use super::nodes::connected_nodes;
-use crate::support::{RedisServer, TestApp, User};
+use crate::support::{GroupPath, RedisServer, TestApp, User};
 
 /// What one of the clients does.
 #[derive(Debug, Clone)]
@@ -174,7 +174,7 @@ async fn run_steps(
     }
     // What the history shows is what the model has in mind.
     for (number, user) in users.iter().enumerate() {
-        let path = format!("/api/groups/{group}/messages/?limit=100");
+        let path = group.path("messages/?limit=100");
         let history = user.get(&path).await.json();
         let shown = history["results"].as_array().unwrap().iter().rev();
         for (shown, message) in shown.zip(&model.messages) {
@@ -182,10 +182,7 @@ async fn run_steps(
         }
     }
     // What a newcomer is told is what is stored, and has nothing left of what was deleted.
-    let log = ann
-        .get(&format!("/api/groups/{group}/events/?limit=500"))
-        .await
-        .json();
+    let log = ann.get(&group.path("events/?limit=500")).await.json();
     let log = log["results"].as_array().unwrap().clone();
     assert_eq!(log.len(), model.log.len());
     for message in model.messages.iter().filter(|message| message.deleted) {
