@@ -20,7 +20,8 @@ use serde_json::{Value, json};
 
 use super::nodes::connected_nodes;
 use crate::support::{
-    GroupPath, RedisServer, RichSocket, Server, TestApp, TestDatabase, User, wait_until,
+    GroupPath, RedisServer, RichSocket, Server, TestApp, TestDatabase, User, skip_unless,
+    wait_until,
 };
 
 /// Who is online, as a socket that opens now is told.
@@ -140,11 +141,9 @@ async fn presence_recovers_after_a_redis_outage() {
 /// A node that is killed takes its people with it when its lease ends.
 #[tokio::test]
 async fn users_of_a_killed_node_go_offline() {
+    skip_unless!(PostgreSQL);
     let redis = RedisServer::start().await;
     let database = Arc::new(TestDatabase::create().await);
-    if database.uri.starts_with("sqlite:") {
-        return; // SQLite has one node.
-    }
     let lease = ("presence_lease: 15", "presence_lease: 3");
     let mut server = Server::start_with_config(&database, &redis.url(), &[lease]);
     let url = server.read_addresses().await.remove(0);

@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 
 use salam::models::{epochs, events};
-use sea_orm::{ConnectionTrait, DbBackend, EntityTrait, QueryOrder};
+use sea_orm::{ConnectionTrait, EntityTrait, QueryOrder};
 use serde_json::{Value, json};
 
 use crate::support::{
-    CommitFault, FaultyPostgresProxy, GroupPath, RedisServer, TestApp, TestDatabase, skip,
+    CommitFault, FaultyPostgresProxy, GroupPath, RedisServer, TestApp, TestDatabase, skip_unless,
     wait_until,
 };
 
@@ -134,10 +134,8 @@ const TERMINATE_OTHER_CONNECTIONS: &str = "SELECT count(pg_terminate_backend(pid
 /// SQLite has no connection that anybody could cut.
 #[tokio::test]
 async fn sends_survive_terminated_database_connections() {
+    skip_unless!(PostgreSQL);
     let app = TestApp::start().await;
-    if app.ctx.db.get_database_backend() != DbBackend::Postgres {
-        return skip("needs PostgreSQL");
-    }
     let ann = app.user("ann").await;
     let mut socket = ann.open_base(&ann.start_chat().await).await;
     for _ in 0..10 {
@@ -154,19 +152,18 @@ async fn sends_survive_terminated_database_connections() {
 
 #[tokio::test]
 async fn sends_survive_a_connection_lost_during_commit() {
-    let Some((app, cutter)) = app_behind_faulty_proxy().await else {
-        return skip("needs PostgreSQL");
-    };
+    skip_unless!(PostgreSQL);
+    let (app, proxy) = app_behind_faulty_proxy().await;
     let (group, [ann]) = app.group_of(["ann"]).await;
     let mut other = ann.open_live(&group).await;
     let mut sender = ann.open_base(&group).await;
     for (seq, cut) in (1..).zip([CommitFault::LostRequest, CommitFault::LostResponse].repeat(4)) {
-        cutter.fail_next_commit(cut);
+        proxy.fail_next_commit(cut);
         // A base post has no id: nothing but the database's own word says whether it was stored.
         let text = format!("{seq} {cut:?}");
         sender.send(json!({"message": text}).to_string()).await;
         assert_eq!(sender.next_message().await, "now is [clock]", "{text}");
-        assert!(cutter.has_failed_commit());
+        assert!(proxy.has_failed_commit());
         let event = other.next_event().await;
         assert_eq!(
             (&event["seq"], &event["data"]),
@@ -179,12 +176,11 @@ async fn sends_survive_a_connection_lost_during_commit() {
 
 #[tokio::test]
 async fn sends_survive_a_postgresql_restart() {
-    let Some((app, cutter)) = app_behind_faulty_proxy().await else {
-        return skip("needs PostgreSQL");
-    };
+    skip_unless!(PostgreSQL);
+    let (app, proxy) = app_behind_faulty_proxy().await;
     let ann = app.user("ann").await;
     let mut socket = ann.open_base(&ann.start_chat().await).await;
-    cutter.refuse_connections();
+    proxy.refuse_connections();
     app.ctx
         .db
         .execute_unprepared(TERMINATE_OTHER_CONNECTIONS)
@@ -192,25 +188,23 @@ async fn sends_survive_a_postgresql_restart() {
         .unwrap();
     socket.send(r#"{"message": "hi"}"#).await;
     wait_until("several are in vain", async || {
-        cutter.refused_connections() >= 5
+        proxy.refused_connections() >= 5
     })
     .await;
-    cutter.accept_connections();
+    proxy.accept_connections();
     assert_eq!(socket.next_message().await, "now is [clock]");
     assert_eq!(stored_messages(&app).await[&1].len(), 1);
 }
 
 /// An app whose PostgreSQL may be cut off.
-async fn app_behind_faulty_proxy() -> Option<(TestApp, FaultyPostgresProxy)> {
-    let mut cutter = None;
+async fn app_behind_faulty_proxy() -> (TestApp, FaultyPostgresProxy) {
+    let mut proxy = None;
     let app = TestApp::with_config(|config| {
         let uri = &mut config.database.uri;
-        if uri.starts_with("postgres") {
-            *uri = cutter.insert(FaultyPostgresProxy::in_front_of(uri)).uri();
-        }
+        *uri = proxy.insert(FaultyPostgresProxy::in_front_of(uri)).uri();
     })
     .await;
-    Some((app, cutter?))
+    (app, proxy.unwrap())
 }
 
 #[tokio::test]

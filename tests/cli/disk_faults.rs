@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, fs, process::Command};
 use reqwest::{Client, StatusCode};
 use serde_json::{Value, json};
 
-use crate::support::{Server, TestDatabase, skip, wait_until};
+use crate::support::{Server, TestDatabase, skip_unless, wait_until};
 
 /// A server on a file of SQLite, and somebody who writes to it in every way that the API has.
 struct FaultScene {
@@ -120,10 +120,9 @@ fn json_text(value: &Value) -> String {
 #[cfg(target_os = "linux")]
 #[tokio::test]
 async fn a_full_disk_loses_no_acknowledged_writes() {
+    skip_unless!(SQLite);
     let database = TestDatabase::create().await;
-    let Some(file) = database.file() else {
-        return skip("needs SQLite");
-    };
+    let file = database.sqlite_file();
     let mut server = Server::start(&database);
     let mut scene = FaultScene::open(&mut server).await;
     let limit = async |bytes: &str| {
@@ -174,10 +173,9 @@ async fn a_full_disk_loses_no_acknowledged_writes() {
 
 #[tokio::test]
 async fn writes_stop_when_the_wal_files_are_removed() {
+    skip_unless!(SQLite);
     let database = TestDatabase::create().await;
-    let Some(file) = database.file() else {
-        return skip("needs SQLite");
-    };
+    let file = database.sqlite_file();
     for ending in ["-shm", "-wal"] {
         let mut server = Server::start(&database);
         let mut scene = FaultScene::open(&mut server).await;
@@ -200,10 +198,9 @@ async fn writes_stop_when_the_wal_files_are_removed() {
 
 #[tokio::test]
 async fn writes_stop_when_the_database_file_is_moved() {
+    skip_unless!(SQLite);
     let database = TestDatabase::create().await;
-    let Some(file) = database.file() else {
-        return skip("needs SQLite");
-    };
+    let file = database.sqlite_file();
     let mut server = Server::start(&database);
     let mut scene = FaultScene::open(&mut server).await;
     let away = file.with_extension("away");

@@ -10,7 +10,7 @@ mod production_settings;
 mod seed;
 mod shutdown;
 
-use crate::support::{Certificates, RedisServer, Server, TestDatabase, skip};
+use crate::support::{Certificates, RedisServer, Server, TestDatabase, skip_unless};
 
 #[tokio::test]
 async fn start_migrates_serves_and_stops_on_sigterm() {
@@ -26,10 +26,8 @@ async fn start_migrates_serves_and_stops_on_sigterm() {
 
 #[tokio::test]
 async fn nodes_that_start_together_migrate_in_turn() {
+    skip_unless!(PostgreSQL);
     let database = TestDatabase::create().await;
-    if database.uri.starts_with("sqlite:") {
-        return skip("SQLite has one node");
-    }
     let mut servers = [(); 4].map(|()| Server::start(&database));
     for server in &mut servers {
         assert_eq!(server.read_addresses().await.len(), 3);

@@ -6,7 +6,7 @@ use insta::assert_snapshot;
 use sea_orm::{ConnectionTrait, Database};
 
 use super::command::CommandRun;
-use crate::support::{Server, TestDatabase, skip, wait_until};
+use crate::support::{Server, TestDatabase, skip_unless, wait_until};
 
 /// What lies beside a file, and the file.
 fn files_beside(file: &Path) -> Vec<String> {
@@ -44,10 +44,9 @@ async fn stored_usernames(file: &Path) -> Vec<String> {
 
 #[tokio::test]
 async fn a_clean_shutdown_leaves_one_complete_sqlite_file() {
+    skip_unless!(SQLite);
     let database = TestDatabase::create().await;
-    let Some(file) = database.file() else {
-        return skip("needs SQLite");
-    };
+    let file = database.sqlite_file();
     for username in ["ann", "bob", "cyd"] {
         let mut server = Server::start(&database);
         register_at(&mut server, username).await;
@@ -61,10 +60,9 @@ async fn a_clean_shutdown_leaves_one_complete_sqlite_file() {
 
 #[tokio::test]
 async fn a_command_leaves_one_complete_sqlite_file() {
+    skip_unless!(SQLite);
     let database = TestDatabase::create().await;
-    let Some(file) = database.file() else {
-        return skip("needs SQLite");
-    };
+    let file = database.sqlite_file();
     let run = CommandRun::run(&["db", "seed"], &[("DATABASE_URL", &database.uri)]).await;
     assert_eq!(run.code, Some(0), "{}", run.output);
     assert_eq!(files_beside(file), ["salam.sqlite"]);
@@ -73,10 +71,9 @@ async fn a_command_leaves_one_complete_sqlite_file() {
 
 #[tokio::test]
 async fn the_wal_of_another_file_is_rejected() {
+    skip_unless!(SQLite);
     let database = TestDatabase::create().await;
-    let Some(file) = database.file() else {
-        return skip("needs SQLite");
-    };
+    let file = database.sqlite_file();
     let mut server = Server::start(&database);
     register_at(&mut server, "ann").await;
     server.stop().await;
@@ -129,10 +126,9 @@ async fn the_wal_of_another_file_is_rejected() {
 
 #[tokio::test]
 async fn destructive_db_commands_need_confirmation_in_production() {
+    skip_unless!(SQLite);
     let database = TestDatabase::create().await;
-    let Some(file) = database.file() else {
-        return skip("needs SQLite");
-    };
+    let file = database.sqlite_file();
     let mut server = Server::start(&database);
     register_at(&mut server, "ann").await;
     server.stop().await;
@@ -191,10 +187,9 @@ async fn the_database_to_delete_is_named_without_its_password() {
 
 #[tokio::test]
 async fn a_command_that_needs_no_database_creates_no_file() {
+    skip_unless!(SQLite);
     let database = TestDatabase::create().await;
-    let Some(file) = database.file() else {
-        return skip("needs SQLite");
-    };
+    let file = database.sqlite_file();
     let variables = [("DATABASE_URL", database.uri.as_str())];
     for args in [
         &["task"][..],

@@ -4,14 +4,12 @@ use migration::{Migrator, MigratorTrait};
 use salam::database::{self, open_writer_pool};
 use sea_orm::{ConnectionTrait, DatabaseConnection, DbBackend, Statement, TransactionTrait};
 
-use crate::support::{TestApp, skip};
+use crate::support::{TestApp, skip_unless};
 
 #[tokio::test]
 async fn every_sqlite_connection_has_durable_pragmas_and_a_busy_timeout() {
+    skip_unless!(SQLite);
     let app = TestApp::start().await;
-    if app.ctx.db.get_database_backend() != DbBackend::Sqlite {
-        return skip("needs SQLite");
-    }
     // Held at once, so each is another connection of the pool.
     let mut held = Vec::new();
     for _ in 0..app.ctx.config.database.max_connections {
@@ -42,10 +40,8 @@ async fn every_sqlite_connection_has_durable_pragmas_and_a_busy_timeout() {
 /// A plan is made when a statement comes first, often to an empty table, and kept.
 #[tokio::test]
 async fn postgresql_writers_use_indexes_on_empty_tables() {
+    skip_unless!(PostgreSQL);
     let app = TestApp::start().await;
-    if app.ctx.db.get_database_backend() != DbBackend::Postgres {
-        return skip("needs PostgreSQL");
-    }
     let connection = open_writer_pool(&app.ctx.db, None).begin().await.unwrap();
     let look_up = "PREPARE look_up(bigint[], bigint[], text[]) AS \
         WITH asked(group_id, user_id, cid) AS (SELECT * FROM unnest($1, $2, $3)) \
@@ -67,10 +63,8 @@ async fn postgresql_writers_use_indexes_on_empty_tables() {
 
 #[tokio::test]
 async fn every_postgresql_connection_has_a_lock_timeout() {
+    skip_unless!(PostgreSQL);
     let app = TestApp::start().await;
-    if app.ctx.db.get_database_backend() != DbBackend::Postgres {
-        return skip("needs PostgreSQL");
-    }
     let writing = open_writer_pool(&app.ctx.db, Some("SET search_path = public"));
     for db in [&app.ctx.db, &writing] {
         assert_eq!(show_parameter(db, "lock_timeout").await, "3s");

@@ -9,15 +9,7 @@ use salam::{app::App, database};
 use sea_orm::DbErr;
 use serde_json::json;
 
-use crate::support::{PgBouncer, TestApp, TestDatabase, skip, wait_until};
-
-async fn postgres_database() -> Option<Arc<TestDatabase>> {
-    let database = TestDatabase::create().await;
-    database
-        .uri
-        .starts_with("postgres")
-        .then(|| Arc::new(database))
-}
+use crate::support::{PgBouncer, TestApp, TestDatabase, skip_unless, wait_until};
 
 async fn check_pooler_at(uri: &str) -> Result<(), DbErr> {
     let config = App::load_config(&Environment::Test).await.unwrap();
@@ -26,9 +18,8 @@ async fn check_pooler_at(uri: &str) -> Result<(), DbErr> {
 
 #[tokio::test]
 async fn pgbouncer_session_mode_works_without_settings() {
-    let Some(database) = postgres_database().await else {
-        return skip("needs PostgreSQL");
-    };
+    skip_unless!(PostgreSQL);
+    let database = Arc::new(TestDatabase::create().await);
     let mut pooler = PgBouncer::in_front_of(&database.uri, "session").await;
     let uri = pooler.uri(&database.uri);
     check_pooler_at(&uri).await.unwrap();
@@ -66,9 +57,8 @@ async fn pgbouncer_session_mode_works_without_settings() {
 
 #[tokio::test]
 async fn pgbouncer_transaction_mode_is_rejected() {
-    let Some(database) = postgres_database().await else {
-        return skip("needs PostgreSQL");
-    };
+    skip_unless!(PostgreSQL);
+    let database = Arc::new(TestDatabase::create().await);
     let pooler = PgBouncer::in_front_of(&database.uri, "transaction").await;
     let uri = pooler.uri(&database.uri);
     let refused = check_pooler_at(&uri).await.unwrap_err().to_string();

@@ -2,11 +2,11 @@
 
 use loco_rs::{app::Hooks, boot::ServeParams, boot::StartMode, environment::Environment};
 use salam::{app::App, supervisor::Supervisor};
-use sea_orm::{ConnectionTrait, DbBackend};
+use sea_orm::ConnectionTrait;
 use serde_json::{Value, json};
 
 use crate::support::{
-    FaultyPostgresProxy, GroupPath, TestApp, TestDatabase, skip, wait_until, with_timeout,
+    FaultyPostgresProxy, GroupPath, TestApp, TestDatabase, skip_unless, wait_until, with_timeout,
 };
 
 async fn readiness_reasons(app: &TestApp) -> Value {
@@ -80,17 +80,14 @@ async fn readiness_reports_a_missing_or_newer_schema() {
 
 #[tokio::test]
 async fn readiness_reports_a_read_only_or_unreachable_postgresql() {
-    let mut cutter = None;
+    skip_unless!(PostgreSQL);
+    let mut proxy = None;
     let app = TestApp::with_config(|config| {
         let uri = &mut config.database.uri;
-        if uri.starts_with("postgres") {
-            *uri = cutter.insert(FaultyPostgresProxy::in_front_of(uri)).uri();
-        }
+        *uri = proxy.insert(FaultyPostgresProxy::in_front_of(uri)).uri();
     })
     .await;
-    let Some(cutter) = cutter else {
-        return skip("needs PostgreSQL");
-    };
+    let proxy = proxy.unwrap();
     let (group, [ann]) = app.group_of(["ann"]).await;
     let cut = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity \
                WHERE datname = current_database() AND pid <> pg_backend_pid()";
@@ -116,7 +113,7 @@ async fn readiness_reports_a_read_only_or_unreachable_postgresql() {
         let said = ann.send_message(&group, "x", value).await.status;
         assert_eq!(said, if value == "on" { 503 } else { 201 });
     }
-    cutter.refuse_connections();
+    proxy.refuse_connections();
     own.execute_unprepared(cut).await.unwrap();
     wait_until("PostgreSQL to be missed", async || {
         let said = readiness_reasons(&app).await;
@@ -125,17 +122,15 @@ async fn readiness_reports_a_read_only_or_unreachable_postgresql() {
     })
     .await;
     assert_eq!(ann.get("/api/groups/").await.status, 503);
-    cutter.accept_connections();
+    proxy.accept_connections();
     until_reasons_are(&app, Value::Null).await;
     assert_eq!(ann.send_message(&group, "x", "2").await.status, 201);
 }
 
 #[tokio::test]
 async fn readiness_detects_a_blocked_writer() {
+    skip_unless!(SQLite);
     let app = TestApp::start().await;
-    if app.ctx.db.get_database_backend() != DbBackend::Sqlite {
-        return skip("needs SQLite");
-    }
     let other = sea_orm::Database::connect(&app.database.uri).await.unwrap();
     other.execute_unprepared("BEGIN IMMEDIATE").await.unwrap();
     wait_until("the node to be unready", async || {

@@ -43,9 +43,9 @@ impl TestDatabase {
 }
 
 impl TestDatabase {
-    /// The file, if it is one of SQLite.
-    pub fn file(&self) -> Option<&Path> {
-        salam::settings::sqlite_file(&self.uri).map(Path::new)
+    /// Returns the path of the SQLite file. Panics on PostgreSQL.
+    pub fn sqlite_file(&self) -> &Path {
+        Path::new(salam::settings::sqlite_file(&self.uri).expect("a SQLite database"))
     }
 }
 

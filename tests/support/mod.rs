@@ -28,7 +28,7 @@ pub use rich_socket::RichSocket;
 pub use server::{RecordedOutput, Server};
 pub use socket::Socket;
 
-use std::{future::Future, io::Write, time::Duration};
+use std::{fs::OpenOptions, future::Future, io::Write, time::Duration};
 
 use salam::models::group_commands::{CommandKind, GroupCommand};
 use tokio::time::{sleep, timeout};
@@ -63,9 +63,42 @@ pub fn assert_reviewed(lines: Vec<String>, reviewed: &[&str]) {
     assert_eq!(lines.len(), reviewed.len(), "a line stands there twice");
 }
 
-/// Says that a test, or a part of it, did not run. The harness knows no skipping at run time.
-pub fn skip(why: &str) {
-    let _ = writeln!(std::io::stderr(), "skipped: {why}");
+/// Ends the test and reports it as skipped, unless the tests run on the given database:
+/// `skip_unless!(PostgreSQL);`
+///
+/// The test harness cannot skip a test at run time, so a skipped test counts as passed. `bin/test`
+/// lists the skipped tests after each run.
+macro_rules! skip_unless {
+    ($database:ident) => {
+        let database = stringify!($database);
+        if database != $crate::support::database_name() {
+            let test = std::any::type_name_of_val(&|| {});
+            return $crate::support::report_skipped(test, &format!("needs {database}"));
+        }
+    };
+}
+pub(crate) use skip_unless;
+
+/// Returns the name of the database that the tests run on.
+pub fn database_name() -> &'static str {
+    match std::env::var("DATABASE_URL") {
+        Ok(url) if url.starts_with("postgres") => "PostgreSQL",
+        _ => "SQLite",
+    }
+}
+
+/// Reports a skipped test on stderr, and in the file `SALAM_SKIPPED_TESTS`, which `bin/test` shows.
+///
+/// `test` is the type name of a closure in the test: `salam::cli::a_test::{{closure}}`.
+pub fn report_skipped(test: &str, reason: &str) {
+    let test = test.replace("::{{closure}}", "");
+    let _ = writeln!(std::io::stderr(), "skipped: {reason}: {test}");
+    let Ok(file) = std::env::var("SALAM_SKIPPED_TESTS") else {
+        return;
+    };
+    let mut file = OpenOptions::new().append(true).open(file).unwrap();
+    file.write_all(format!("{reason}: {test}\n").as_bytes())
+        .unwrap();
 }
 
 /// No test waits longer for anything.
