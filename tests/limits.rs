@@ -1,4 +1,4 @@
-//! The rules of the limits, which know no clock but the one they are given.
+//! Unit tests of the limits. The time is an argument.
 
 use std::{collections::HashSet, num::NonZeroU32, time::Duration};
 
@@ -96,8 +96,8 @@ fn login_wait_doubles_up_to_a_minute_and_resets_after_an_hour() {
 }
 
 proptest! {
-    /// Whatever the times at which somebody tries: 10 guesses at once, and no more than one a minute
-    /// besides, but for those of the first waits.
+    /// For any times of attempts: 10 guesses at once, and otherwise at most one a minute, except for the
+    /// first waits.
     #[test]
     fn login_attempts_never_exceed_the_backoff(
         gaps in prop::collection::vec(prop_oneof![0..2_000_u64, 0..120_000_u64, 0..4_000_000_u64], 1..400)
@@ -113,7 +113,7 @@ proptest! {
         }
         for (i, first) in guesses.iter().enumerate() {
             let within = guesses[i..].iter().take_while(|at| **at - *first < HOUR).count();
-            // At the end of an hour of silence one more ten may begin.
+            // After an hour without attempts, ten more guesses are free.
             prop_assert!(within <= 2 * 10 + 6 + 60, "{within} in an hour");
         }
     }
@@ -124,7 +124,7 @@ proptest! {
         prop_assert!(count.required_wait() <= Duration::from_secs(60));
     }
 
-    /// Whoever sends as fast as they are let gets the burst and the rate, and no more.
+    /// A client that sends as fast as possible gets the burst and the rate, and no more.
     #[test]
     fn frames_are_never_read_above_the_rate_limit(
         per_second in 1..2_000_u32,
@@ -142,7 +142,7 @@ proptest! {
             pace.record_frame(now);
             heard += 1;
             let most = (now - begin + Duration::from_secs(2)).as_secs_f64() * f64::from(per_second);
-            // Rounding of a billionth of a second for each frame.
+            // Each frame may round by a billionth of a second.
             prop_assert!(f64::from(heard) <= most * 1.001 + 1.0, "{heard} of {most}");
         }
     }
@@ -170,7 +170,7 @@ fn frame_rate_excess_resets_after_a_pause() {
         pace.record_frame(now);
         seen.insert(pace.over_limit_for());
     }
-    // The first twenty came at once.
+    // The first twenty frames arrived at the same time.
     assert_eq!(pace.over_limit_for(), Duration::from_secs(8));
     assert_eq!(seen.len(), 81);
     now += Duration::from_secs(3);
@@ -185,7 +185,7 @@ fn a_full_rate_limiter_evicts_the_oldest_keys() {
     for network in 0..49_000_u32 {
         rates.check(network).unwrap();
     }
-    // It was used again, so it is not the oldest.
+    // This key was used again, so it is not the oldest.
     rates.check(u32::MAX).unwrap_err();
     for network in 49_000..90_000_u32 {
         rates.check(network).unwrap();

@@ -1,11 +1,11 @@
-//! A wrong setting stops the server, and says which and what to do.
+//! An invalid setting stops the server with an error that names the setting and the remedy.
 
 use insta::assert_snapshot;
 use loco_rs::{app::Hooks, environment::Environment};
 use salam::{app::App, settings::Settings};
 use serde_json::{Value, json};
 
-/// What loading says of the test settings with one change.
+/// Returns the error of loading the test settings with one change.
 async fn load_with_change(environment: &Environment, pointer: &str, value: Value) -> String {
     let mut config = App::load_config(&Environment::Test).await.unwrap();
     let settings = config.settings.as_mut().unwrap();

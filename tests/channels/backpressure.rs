@@ -1,11 +1,11 @@
-//! Slow sockets, silent ones, and a server that stops.
+//! Slow sockets, silent sockets, and the shutdown of a server.
 
 use serde_json::json;
 use tokio_tungstenite::tungstenite::Message;
 
 use crate::support::{TestApp, wait_until};
 
-/// Who does not read is told all of it later, and nobody else waits for it.
+/// A slow socket receives all messages later, and no other socket waits for it.
 #[tokio::test]
 async fn a_slow_socket_delays_nobody_and_loses_nothing() {
     const POSTS: usize = 3000;
@@ -15,7 +15,7 @@ async fn a_slow_socket_delays_nobody_and_loses_nothing() {
     let mut slow = ann.open_base_with_small_buffer(&group).await;
     let mut reader = ann.open_base(&group).await;
     let mut sender = ann.open_base(&group).await;
-    // More than the kernel's buffers and what is kept for the slow take together.
+    // More bytes than the kernel's buffers and the buffer for the slow socket hold together.
     let arrival = format!("{long_name} now is [clock]");
     for _ in 0..POSTS {
         sender.send(r#"{"message": "x"}"#).await;
@@ -31,7 +31,7 @@ async fn a_slow_socket_delays_nobody_and_loses_nothing() {
     }
 }
 
-/// Rich sockets are told the texts too, and may be stuck for good.
+/// A rich socket receives the texts, so it can stall for good.
 #[tokio::test]
 async fn a_stalled_socket_is_closed_and_can_resume() {
     const MESSAGES: i64 = 400;
@@ -48,7 +48,7 @@ async fn a_stalled_socket_is_closed_and_can_resume() {
         app.channels().subscriber_count() == 1
     })
     .await;
-    // What it did not take, it takes when it comes back.
+    // The socket resumes after the last event that it received.
     let mut last = 0;
     loop {
         let frame = stuck.next_frame().await;
@@ -79,7 +79,8 @@ async fn a_socket_without_pong_is_closed() {
     let app =
         TestApp::with_settings(json!({"channels": {"ping_every": 1, "pong_timeout": 1}})).await;
     let (group, [ann]) = app.group_of(["ann"]).await;
-    // Not read from, so its pings are not answered; the other's are, by the library.
+    // The test does not read from this socket, so nobody answers its pings. The library answers the
+    // pings of the other socket.
     let mut silent = ann.open_base(&group).await;
     let mut alive = ann.open_base(&group).await;
     tokio::select! {
@@ -122,7 +123,7 @@ async fn shutdown_closes_sockets_with_1012() {
     assert_eq!(app.channels().subscriber_count(), 0);
 }
 
-/// The groups that were quiet for longest give their events up, and nobody misses one.
+/// The groups that were inactive for longest lose their buffers, and no socket misses an event.
 #[tokio::test]
 async fn event_buffers_of_all_groups_share_a_memory_limit() {
     const BUFFER_LIMIT: usize = 100_000;
@@ -151,7 +152,7 @@ async fn event_buffers_of_all_groups_share_a_memory_limit() {
         let events = frames.iter().filter(|frame| frame["type"] == "event");
         let seqs: Vec<_> = events.map(|frame| frame["seq"].clone()).collect();
         assert_eq!(seqs, [1, 2, 3, 4, 5]);
-        // The open socket goes on.
+        // The open socket still receives events.
         assert_eq!(ann.send_message(group, "y", "6").await.status, 201);
         assert_eq!(socket.next_event().await["seq"], 6);
     }

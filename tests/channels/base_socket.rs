@@ -160,7 +160,7 @@ async fn the_last_socket_of_a_group_unsubscribes_the_topic() {
     app.until_no_group_is_active().await;
 }
 
-/// A JSON text of this many bytes.
+/// Returns a JSON string of `bytes` bytes.
 fn json_string_of_length(bytes: usize) -> String {
     format!("\"{}\"", "x".repeat(bytes - 2))
 }
@@ -195,8 +195,8 @@ async fn a_base_socket_closes_when_its_session_expires() {
     assert_eq!(socket.close_code().await, 4401);
 }
 
-/// The room itself tells sockets that wait for nothing else; those that have just said something are
-/// told by their own tasks, which know what not to tell.
+/// The room writes straight to sockets that have nothing pending. A socket that has just sent a message
+/// receives events from its own task, which leaves out the socket's own messages.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn under_load_a_base_socket_receives_every_message_but_its_own() {
     const RICH_MESSAGES: usize = 600;

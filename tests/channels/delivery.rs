@@ -1,11 +1,11 @@
-//! What is said reaches all, in one order.
+//! All sockets receive all events, in one order.
 
 use serde_json::json;
 
 use super::nodes::connected_nodes;
 use crate::support::{RedisServer, TestApp};
 
-/// Three groups, many senders on two nodes, all at once: one gapless order for every reader.
+/// Three groups with many senders on two nodes at the same time. Each reader gets one gapless order.
 #[tokio::test]
 async fn all_sockets_of_a_group_receive_events_in_one_order() {
     const SENDERS: usize = 20;
@@ -42,7 +42,7 @@ async fn all_sockets_of_a_group_receive_events_in_one_order() {
             orders
         }
     });
-    // The readers are there before the first word.
+    // The readers subscribe before the first message.
     let readers = futures_util::future::join_all(reading).await;
     let told = readers.into_iter().map(|sockets| async {
         let mut orders = Vec::new();
@@ -70,8 +70,8 @@ async fn all_sockets_of_a_group_receive_events_in_one_order() {
     );
 }
 
-/// A large room is told in rounds, and what comes meanwhile with them: to some in one piece, to others
-/// in two. Now and then something comes that each has to be told by its own task.
+/// A large room broadcasts in rounds. New events join a running round, so some sockets receive them in
+/// one batch, and others in two. A deletion sometimes makes each socket's own task deliver.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_large_room_receives_every_event_once_and_in_order() {
     const SOCKETS: usize = 300;
@@ -96,7 +96,7 @@ async fn a_large_room_receives_every_event_once_and_in_order() {
             assert!(ok["type"] == "ok" || ok["code"] == "gone", "{ok}");
         }
     };
-    // The first deletion is an event, too.
+    // The first deletion is an event too.
     let all = (ROUNDS * MESSAGES_PER_ROUND + 1) as i64;
     let hearing = rich.into_iter().map(|mut socket| async move {
         for seq in 1..=all {

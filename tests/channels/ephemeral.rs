@@ -1,4 +1,4 @@
-//! What is told beside the log: who types, who has read how far.
+//! Ephemeral events: typing and read receipts.
 
 use axum::body::Bytes;
 use insta::assert_snapshot;
@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::{broker::node_with_secret, nodes::connected_nodes};
 use crate::support::{GroupPath, RedisServer, RichSocket, TestApp, redact_frames, with_timeout};
 
-/// Whispers that are due, then nothing.
+/// Returns the next `count` frames, and proves that no other frame follows.
 async fn next_ephemeral_frames(socket: &mut RichSocket, count: usize) -> Vec<Value> {
     let mut frames = Vec::new();
     for _ in 0..count {
@@ -43,7 +43,7 @@ async fn read_receipts_are_broadcast_on_all_nodes_and_stored() {
         "his other devices know"
     );
     assert_eq!(next_ephemeral_frames(&mut phone, 1).await, told);
-    // It never goes back, nor beyond what there is.
+    // A read position never goes back, and never goes beyond the head.
     phone.send_raw(read(json!(2))).await;
     laptop.send_raw(read(json!(3))).await;
     phone.send_raw(read(json!(4711))).await;
@@ -52,7 +52,7 @@ async fn read_receipts_are_broadcast_on_all_nodes_and_stored() {
     }
     let shown = bob.get(&group.path("")).await.json();
     assert_eq!((&shown["read"], &shown["unread"]), (&json!(4), &json!(0)));
-    // By the REST API it is the same.
+    // The REST API sets the same read position.
     anns.send_message("x", "3").await;
     for socket in [&mut phone, &mut laptop] {
         socket.next_event().await;
@@ -86,7 +86,7 @@ async fn typing_is_broadcast_to_others_and_throttled() {
     }
     bobs.expect_no_frames().await;
     assert_snapshot!(redact_frames(&next_ephemeral_frames(&mut anns, 1).await), @r#"{"group":"[group]","on":true,"type":"typing","user":"bob"}"#);
-    // It ends with the message.
+    // A message ends the typing.
     bobs.send_message("hi", "1").await;
     let frames = [anns.next_frame().await, anns.next_frame().await];
     let ends = frames
@@ -94,14 +94,14 @@ async fn typing_is_broadcast_to_others_and_throttled() {
         .find(|frame| frame["type"] == "typing")
         .unwrap();
     assert_eq!(ends["on"], false);
-    // On and off again and again is not told.
+    // Rapid changes between on and off are not broadcast.
     for _ in 0..20 {
         bobs.send_raw(typing(true)).await;
         bobs.send_raw(typing(false)).await;
     }
     bobs.expect_no_frames().await;
     anns.expect_no_frames().await;
-    // It ends with the socket, and by itself.
+    // Typing ends with its socket, and by a timeout.
     anns.send_raw(typing(true)).await;
     assert_eq!(bobs.next_frame().await["on"], true);
     drop(anns);
@@ -140,7 +140,7 @@ async fn invalid_typing_and_read_frames_get_an_error_reply() {
     null "invalid" "on"
     null "not_member" "group"
     "#);
-    // Of an empty log there is nothing to have read, and 0 is before the first event.
+    // An empty log has nothing to read, and 0 is before the first event.
     for seq in [5, 0] {
         socket
             .send_raw(json!({"type": "read", "group": group, "seq": seq}).to_string())
@@ -149,14 +149,14 @@ async fn invalid_typing_and_read_frames_get_an_error_reply() {
     socket.expect_no_frames().await;
 }
 
-/// What is read already, or not there, is not asked of the database again and again.
+/// A position that is already read, or beyond the head, causes no query.
 #[tokio::test]
 async fn a_redundant_read_receipt_makes_no_query() {
     let app = TestApp::start().await;
     let (group, [ann]) = app.group_of(["ann"]).await;
     ann.send_message(&group, "x", "1").await;
     let mut socket = ann.open_live(&group).await;
-    // Whoever asks the database waits for this, in vain.
+    // A write to the database would wait for this transaction, until the test fails.
     let busy = app.ctx.db.begin().await.unwrap();
     let hold = "UPDATE chat_groups SET title = title";
     busy.execute_unprepared(hold).await.unwrap();
@@ -170,7 +170,7 @@ async fn a_redundant_read_receipt_makes_no_query() {
     assert_eq!((&shown["read"], &shown["unread"]), (&json!(1), &json!(0)));
 }
 
-/// Whatever the order in which two nodes hear of it.
+/// The result does not depend on the order in which two nodes receive the positions.
 #[tokio::test]
 async fn read_receipts_from_two_devices_never_go_back() {
     const MESSAGES: i64 = 60;
@@ -185,7 +185,7 @@ async fn read_receipts_from_two_devices_never_go_back() {
     let mut phone = bob.open_live(&group).await;
     let mut laptop = bob.on_node(&there).open_live(&group).await;
     let reads = async |socket: &mut RichSocket, first: i64| {
-        // Two steps ahead, one back.
+        // Two steps forward, one step back.
         for seq in (first..=MESSAGES + 1)
             .step_by(2)
             .flat_map(|seq| [seq, seq - 1])
@@ -214,7 +214,7 @@ async fn read_receipts_from_two_devices_never_go_back() {
     assert_eq!((&shown["read"], &shown["unread"]), (&json!(61), &json!(0)));
 }
 
-/// The node of a user who types has died, and nobody says that the user has stopped.
+/// The node of a typing user has died, so no node announces the end of the typing.
 #[tokio::test]
 async fn typing_ends_after_its_node_has_died() {
     let redis = RedisServer::start().await;

@@ -1,4 +1,4 @@
-//! Messages in Redis that no node of the installation has sent.
+//! Messages in Redis that no node of the installation has published.
 
 use axum::body::Bytes;
 use serde_json::json;
@@ -26,7 +26,7 @@ async fn forged_redis_messages_are_ignored() {
     let epoch = salam::models::epochs::Model::current(&here.ctx.db)
         .await
         .unwrap();
-    // By another key, by the right key in another epoch, and of another topic.
+    // Signed with another key; with the right key in another epoch; and for another topic.
     let (foreign, _foreign) =
         node_with_secret(&redis.url(), "another secret of thirty-two bytes").await;
     foreign.set_epoch(&epoch.name);
@@ -37,13 +37,13 @@ async fn forged_redis_messages_are_ignored() {
             let published = forger.publish(&group, Bytes::from(payload.clone()));
             with_timeout("Redis to take it", published).await.unwrap();
         }
-        // As a shell on Redis does it, with a message and without.
+        // Published by a shell on Redis, with a payload and without.
         for raw in [payload.as_str(), ""] {
             let channel = json!(format!("salam-test:{group}"));
             redis.run_command(&format!("PUBLISH {channel} {}", json!(raw)));
         }
     }
-    // The next is a real one, and stands where the forged one claimed to.
+    // The next event is real, and has the seq of the forged event.
     ann.send_message(&group, "two", "2").await;
     let event = socket.next_event().await;
     assert_eq!(

@@ -1,5 +1,5 @@
-//! Frames made of the document of the protocol: each is answered as it says, and no other frame
-//! does any harm.
+//! Frames that are generated from the AsyncAPI document. Each valid frame gets its documented reply, and
+//! no other frame does harm.
 
 use std::collections::BTreeMap;
 
@@ -12,7 +12,7 @@ use crate::support::{
     asyncapi::{ASYNCAPI, matches_message},
 };
 
-/// The requests of a rich client, by their type.
+/// Returns the requests of a rich client, by type.
 pub fn client_requests() -> Vec<(&'static str, &'static Value)> {
     let messages = ASYNCAPI["components"]["messages"].as_object().unwrap();
     let requests = messages
@@ -105,7 +105,7 @@ async fn error_replies_name_the_invalid_field() {
     socket.expect_no_frames().await;
 }
 
-/// What may be wrong about a field, each with how the snapshot calls it; `None` leaves it out.
+/// Returns invalid values of a field, each with its name in the snapshot. `None` leaves the field out.
 fn invalid_values(schema: &Value) -> Vec<(String, Option<Value>)> {
     let mut wrong = vec![("missing".to_owned(), None)];
     let mut add = |what: String, value| wrong.push((what, Some(value)));
@@ -151,7 +151,7 @@ fn invalid_values(schema: &Value) -> Vec<(String, Option<Value>)> {
     wrong
 }
 
-/// Whatever comes, one that asked is answered once, and the socket lives.
+/// Every frame that expects a reply gets one reply, and the socket stays open.
 #[tokio::test]
 async fn every_generated_frame_gets_one_reply_and_keeps_the_socket_open() {
     const FRAME_COUNT: i64 = 400;
@@ -194,7 +194,7 @@ async fn every_generated_frame_gets_one_reply_and_keeps_the_socket_open() {
     }
 }
 
-/// The replies that come before that to a request of ours.
+/// Returns the replies that come before the reply to a request of the test.
 async fn replies_before(socket: &mut RichSocket, id: i64) -> Vec<Value> {
     let last = json!({"type": "auth", "id": id});
     socket.send_raw(last.to_string()).await;
@@ -209,7 +209,7 @@ async fn replies_before(socket: &mut RichSocket, id: i64) -> Vec<Value> {
     }
 }
 
-/// Any JSON, but mostly objects with the fields of requests, mostly with what belongs there.
+/// Generates any JSON. Most values are objects with the fields of requests and valid values.
 fn frame_strategy(group: &str) -> impl Strategy<Value = Value> + use<> {
     let mut fields = Map::new();
     for (_, message) in client_requests() {
@@ -262,7 +262,7 @@ fn json_strategy() -> impl Strategy<Value = Value> {
     })
 }
 
-/// Whatever a schema takes.
+/// Generates values that a schema accepts.
 pub fn schema_strategy(schema: &Value) -> BoxedStrategy<Value> {
     if let Some(only) = schema.get("const") {
         return Just(only.clone()).boxed();

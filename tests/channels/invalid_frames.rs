@@ -1,4 +1,4 @@
-//! Requests of a rich client that are not as they should be.
+//! Invalid requests of a rich client.
 
 use insta::assert_snapshot;
 use serde_json::json;
@@ -44,7 +44,7 @@ async fn invalid_requests_get_an_error_reply_that_names_the_fault() {
         json!({"id": 1, "type": "send", "group": g, "text": "hi", "cid": 5}).to_string(),
         json!({"id": 1, "type": "send", "group": g, "text": "hi", "reply_to": 0}).to_string(),
         json!({"id": 1, "type": "send", "group": g, "text": "hi", "reply_to": 99}).to_string(),
-        // An event that is no message.
+        // An event that is not a message.
         json!({"id": 1, "type": "send", "group": g, "text": "hi", "reply_to": 1}).to_string(),
         json!({"id": 1, "type": "edit", "group": g, "text": "hi"}).to_string(),
         json!({"id": 1, "type": "edit", "group": g, "seq": "2", "text": "hi"}).to_string(),
@@ -172,7 +172,7 @@ async fn invalid_requests_get_an_error_reply_that_names_the_fault() {
     1 "unauthorized" "token" "This token is of somebody else.": {"id":1,"token":"[ann's]","type":"auth"}
     1 "unauthorized" "token" "This is no access token.": {"id":1,"token":"[refresh]","type":"auth"}
     "#);
-    // Nothing of it was done, and what has no reply got none.
+    // No request was applied, and requests without replies got none.
     socket
         .send_raw(json!({"type": "typing", "group": g, "on": true}).to_string())
         .await;

@@ -1,4 +1,4 @@
-//! How many sockets one may have, and how fast they may talk.
+//! Limits of sockets per user and network, and limits of their frames.
 
 use futures_util::future::join_all;
 use insta::assert_snapshot;
@@ -23,7 +23,7 @@ async fn open_stream_from(user: &User<'_>, group: &str, from: &str) -> reqwest::
     request.bearer_auth(&user.access).send().await.unwrap()
 }
 
-/// Opens a base socket from an address, or gives the status of the refusal.
+/// Opens a base socket from an address, or returns the status of the rejection.
 async fn open_base_from(user: &User<'_>, group: &str, from: &str) -> Result<Socket, u16> {
     let (path, cookie) = (format!("/ws/chat/{group}/"), user.cookie());
     let headers = [("cookie", cookie.as_str()), ("x-forwarded-for", from)];
@@ -31,7 +31,7 @@ async fn open_base_from(user: &User<'_>, group: &str, from: &str) -> Result<Sock
     opened.map_err(|status| status.as_u16())
 }
 
-/// The same for a rich socket of many groups.
+/// The same as [`open_base_from`] for a multi-group socket.
 async fn open_rich_from(user: &User<'_>, from: &str) -> Result<RichSocket, u16> {
     let offers = format!("chat.v1.json, bearer.{}", user.access);
     let headers = [
@@ -54,7 +54,7 @@ async fn sockets_per_user_are_limited() {
     let [ann, bob] = [app.user("ann").await, app.user("bob").await];
     let group = ann.start_chat().await;
     ann.add_member(&bob, &group).await;
-    // Whatever kind they are of, and wherever they come from.
+    // All kinds of sockets count, from any address.
     let mut base = open_base_from(&ann, &group, ADDRESS).await.unwrap();
     let _many = ann.open_multi_group().await;
     let streaming = open_stream_from(&ann, &group, OTHER_NETWORK).await;
@@ -80,7 +80,7 @@ async fn sockets_per_user_are_limited() {
     assert_snapshot!(one_line(&refused), @r#"429 Too Many Requests {"detail":"Too many sockets; close one.","code":"rate_limited"}"#);
     let _others = [bob.open_live(&group).await, bob.open_live(&group).await];
 
-    // One that is closed makes room for another.
+    // A closed socket makes room for another.
     base.close(1000).await;
     wait_until("room for another", async || {
         open_base_from(&ann, &group, ADDRESS).await.is_ok()
@@ -88,14 +88,14 @@ async fn sockets_per_user_are_limited() {
     .await;
 }
 
-/// Handshakes that fail take nothing for good, and nor do sockets that break.
+/// Failed handshakes and broken sockets release their permits.
 #[tokio::test]
 async fn failed_handshakes_release_their_socket_permits() {
     let app = app_with_limits(json!({"sockets_per_user": 2, "sockets_per_network": 2})).await;
     let (group, [ann]) = app.group_of(["ann"]).await;
     let path = format!("/ws/chat/{group}/");
     for _ in 0..5 {
-        // It asks for an upgrade, and is gone before it comes.
+        // The client requests an upgrade and disconnects before the response.
         let request = app
             .request(Method::GET, &path)
             .header("cookie", ann.cookie());
@@ -160,7 +160,7 @@ async fn new_sockets_per_network_are_rate_limited() {
     open_base_from(&ann, &group, OTHER_NETWORK).await.unwrap();
 }
 
-/// Pings are frames too, of whatever they are the answer.
+/// Pings count as frames too.
 #[tokio::test]
 async fn a_flooding_rich_socket_is_closed_and_others_are_not() {
     let app = app_with_limits(json!({"frames_per_second": 500, "frames_held": 1})).await;
@@ -174,7 +174,7 @@ async fn a_flooding_rich_socket_is_closed_and_others_are_not() {
     ];
     let floods = floods.into_iter().map(async |frame| {
         let mut socket = ann.open_live(&group).await;
-        // The burst, what is held back for a second, and some.
+        // The burst, the frames that are held back for a second, and some more.
         for _ in 0..2000 {
             socket.send_frame(frame.clone()).await;
         }
@@ -205,14 +205,14 @@ async fn a_subscribe_request_counts_each_group_toward_the_rate_limit() {
     let [ann, bob] = [app.user("ann").await, app.user("bob").await];
     let group = ann.start_chat().await;
     ann.add_member(&bob, &group).await;
-    // As many groups as one socket may have, of which only one is there.
+    // As many groups as one socket may have. Only one of them exists.
     let mut groups = vec![json!({"group": group, "after": 0})];
     groups.extend((1..512).map(|i| json!({"group": format!("chat_{i:08x}")})));
     let sub = json!({"type": "sub", "groups": groups});
     let mut socket = ann.open_multi_group().await;
     let (ok, _) = socket.request_collecting(sub.clone()).await;
     assert_eq!(ok["type"], "ok", "{ok}");
-    // It is the user's limit: of another socket as well.
+    // The limit is per user, so it holds for another socket too.
     for mut socket in [socket, ann.open_multi_group().await] {
         let (error, _) = socket.request_collecting(sub.clone()).await;
         assert_eq!(error["code"], "rate_limited", "{error}");

@@ -1,11 +1,11 @@
-//! Who is put out of a group is out of its sockets, on every node.
+//! A removed member is disconnected on every node.
 
 use serde_json::json;
 
 use super::nodes::connected_nodes;
 use crate::support::{GroupPath, RedisServer, Socket, TestApp, User};
 
-/// Bob is in Ann's group by sockets of both modes on both nodes, and Ann listens.
+/// Checks that bob loses his sockets of both modes on both nodes, while ann receives the event.
 async fn check_removal(
     way_out: impl AsyncFn(&User<'_>, &User<'_>, &str),
     code: u16,
@@ -21,7 +21,7 @@ async fn check_removal(
         base.push(bob.on_node(node).open_base(&group).await);
         rich.push(bob.on_node(node).open_live(&group).await);
     }
-    // Stuck: it reads nothing, so what it would write is never written.
+    // This socket reads nothing, so the server's writes to it stall.
     let _stuck = bob.open_base_with_small_buffer(&group).await;
     for i in 0..200 {
         ann.send_message(&group, &"x".repeat(8000), &i.to_string())
@@ -35,7 +35,7 @@ async fn check_removal(
     for socket in &mut rich {
         assert_eq!(socket.bye_code().await, code);
     }
-    // He is a stranger now, at every door.
+    // Bob is now a stranger to the group for every endpoint.
     for node in [&here, &there] {
         let bob = bob.on_node(node);
         for query in ["", "after=1", "after=150"] {
@@ -70,7 +70,7 @@ async fn check_removal(
     let answer = bob.post(&accept, json!({})).await;
     if may_return {
         assert_eq!(answer.status, 200, "{answer}");
-        // What he did before does not put him out again.
+        // The replay of his earlier removal does not disconnect him again.
         let mut socket = bob.open_rich(&group, "after=0").await;
         let frames = socket.until_sync().await;
         assert_eq!(frames.len(), 3 + 203, "all of it");
@@ -122,7 +122,7 @@ async fn deleting_a_group_closes_its_sockets() {
     check_removal(delete, 4404, false).await;
 }
 
-/// Redis is away: the log tells it.
+/// Redis is not running, so the other node finds the kick in the log.
 #[tokio::test]
 async fn a_kick_reaches_the_other_node_without_redis() {
     let mut redis = RedisServer::start().await;
@@ -135,7 +135,7 @@ async fn a_kick_reaches_the_other_node_without_redis() {
     assert_eq!(socket.bye_code().await, 4403);
 }
 
-/// What was on its way when its author was put out is not said.
+/// A message that is sent during the kick is not stored after it.
 #[tokio::test]
 async fn no_events_of_a_member_after_leave() {
     let app = TestApp::start().await;
@@ -159,13 +159,13 @@ async fn no_events_of_a_member_after_leave() {
     assert_eq!(last["kind"], "member.left", "{last}");
 }
 
-/// Handshakes that were let in just before their user was put out.
+/// Handshakes that were accepted just before the kick.
 #[tokio::test]
 async fn a_kick_closes_sockets_that_are_still_connecting() {
     let app = TestApp::start().await;
     let (group, [ann]) = app.group_of(["ann"]).await;
     let bob = app.user("bob").await;
-    // The room is there, and hears of the kick at once.
+    // The room exists, and receives the kick at once.
     let mut anns = ann.open_live(&group).await;
     for round in 0..20 {
         ann.add_member(&bob, &group).await;
@@ -192,7 +192,7 @@ async fn a_kick_closes_sockets_that_are_still_connecting() {
     }
 }
 
-/// Whoever was put out does not come back by an invite of their own.
+/// A kicked member cannot return by an invite of their own.
 #[tokio::test]
 async fn invites_of_a_kicked_member_are_revoked() {
     let app = TestApp::start().await;

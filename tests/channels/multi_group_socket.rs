@@ -63,7 +63,7 @@ async fn a_multi_group_socket_receives_events_of_subscribed_groups() {
     {"at":"[now]","by":"ann","data":{"text":"four"},"group":"[first]","kind":"message.created","seq":2,"type":"event"}
     "#);
 
-    // What one does not want any more is not told, and cannot be written to.
+    // An unsubscribed group sends no events and accepts no messages.
     let unsub = json!({"type": "unsub", "groups": [&second, "chat_00000000"]});
     assert_eq!(socket.request(unsub).await["type"], "ok");
     ann.send_message(&second, "unheard", "5").await;
@@ -71,7 +71,7 @@ async fn a_multi_group_socket_receives_events_of_subscribed_groups() {
     assert_eq!(socket.request(send).await["code"], "not_member");
     ann.send_message(&first, "heard", "6").await;
     assert_eq!(socket.next_event().await["data"]["text"], "heard");
-    // Until one wants it again.
+    // After a new subscription, the group sends events again.
     socket.subscribe(&[(&second, Some(2))]).await;
     let frames = socket.until_sync().await;
     assert_eq!(frames[1]["data"]["text"], "unheard", "{frames:?}");
@@ -102,7 +102,7 @@ async fn a_subscribe_request_for_too_many_groups_is_rejected_as_a_whole() {
     socket.next_event().await;
 }
 
-/// A busy group waits until the others had their turn.
+/// A busy group waits for the other groups' turns.
 #[tokio::test]
 async fn a_busy_group_does_not_starve_other_groups() {
     const GROUPS: usize = 50;
@@ -132,7 +132,7 @@ async fn a_busy_group_does_not_starve_other_groups() {
     }
     assert_eq!(synced.last().unwrap(), busy, "after all others");
 
-    // And while it is at full load, all of it comes, in each group in its order.
+    // Under full load, all events arrive, in order within each group.
     let load = sender.send_many(MESSAGES);
     let others = async {
         for group in quiet {
@@ -156,7 +156,7 @@ async fn a_busy_group_does_not_starve_other_groups() {
     socket.expect_no_frames().await;
 }
 
-/// What a socket of many groups says when its user comes into a group, and out again.
+/// Checks the frames of a multi-group socket when its user joins a group and is kicked.
 async fn check_join_and_leave_frames(
     socket: &mut RichSocket,
     ann: &User<'_>,
@@ -197,7 +197,7 @@ async fn joining_and_leaving_groups_needs_no_reconnect() {
     ann.add_member(&bob, &group).await;
     check_join_and_leave_frames(&mut socket, &ann, &bob, &group).await;
 
-    // He comes back; one's own group appears as well; and both are gone with their groups.
+    // Bob joins again; a group that he starts appears too; and both disappear when they are deleted.
     ann.add_member(&bob, &group).await;
     assert_eq!(socket.until_sync().await[0]["group"], *group);
     let own = bob.start_chat().await;
@@ -228,8 +228,8 @@ async fn joining_and_leaving_groups_works_without_redis() {
     check_join_and_leave_frames(&mut socket, &ann, &bob, &group).await;
 }
 
-/// A group that one knew when the socket was opened, or does not want, does not appear; one that
-/// nobody told of does.
+/// A group that existed when the socket opened does not appear, nor does an unsubscribed group. A new
+/// membership without an announcement does.
 #[tokio::test]
 async fn only_new_memberships_appear_on_a_multi_group_socket() {
     let app = TestApp::with_settings(json!({"channels": {"sweep_every": 1}})).await;
@@ -241,7 +241,7 @@ async fn only_new_memberships_appear_on_a_multi_group_socket() {
     socket
         .request(json!({"type": "unsub", "groups": [&unwanted]}))
         .await;
-    // The sweep that finds this one tells of the others as well.
+    // The sweep that finds this membership checks the other memberships too.
     let unheard = bob.start_chat().await;
     let db = &app.ctx.db;
     let group = chat_groups::Model::find_by_name(db, &unheard).await;
@@ -272,7 +272,8 @@ async fn a_multi_group_socket_requires_a_credential() {
     ];
     let refused = Socket::with_headers(app.address, "/ws/", &foreign).await;
     assert_eq!(refused.err().unwrap(), 403);
-    // By the cookie from one's own page, or none at all; but not for a base client.
+    // The cookie is accepted from the server's own page and without an origin, but not for a base
+    // client.
     let [rich, cookie, _] = foreign;
     Socket::with_headers(app.address, "/ws/", &[rich, cookie])
         .await
@@ -281,7 +282,7 @@ async fn a_multi_group_socket_requires_a_credential() {
     assert_eq!(base.err().unwrap(), 426);
 }
 
-/// Out and in again: whatever the socket hears of first, it is told from the new membership on.
+/// A kick and a new membership in either order: the socket receives events from the new membership on.
 #[tokio::test]
 async fn a_member_added_again_receives_the_group_again() {
     let redis = RedisServer::start().await;
@@ -312,8 +313,8 @@ async fn a_member_added_again_receives_the_group_again() {
     }
 }
 
-/// A room tells many sockets at once, beside their own tasks. Whoever wants no more hears no more, and
-/// whoever comes back misses nothing and hears nothing twice.
+/// The room writes to many sockets directly, besides the sockets' own tasks. An unsubscribed socket
+/// receives nothing, and a socket that subscribes again misses nothing and receives nothing twice.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn resubscribing_under_load_delivers_each_event_once() {
     let app = TestApp::start().await;
@@ -341,7 +342,7 @@ async fn resubscribing_under_load_delivers_each_event_once() {
                 last += 1;
                 assert_eq!(event["seq"], last);
             }
-            // Nothing is told until this is answered.
+            // No event arrives before this reply.
             assert_eq!(socket.request(json!({"type": "auth"})).await["type"], "ok");
         }
     };
@@ -351,7 +352,7 @@ async fn resubscribing_under_load_delivers_each_event_once() {
     }
 }
 
-/// Between the look at a membership and the place in the room the log goes on.
+/// The log grows between the membership check and the entry into the room.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_unread_count_matches_the_head_in_the_same_frame() {
     let app = TestApp::start().await;
@@ -365,7 +366,7 @@ async fn the_unread_count_matches_the_head_in_the_same_frame() {
             let about = frames.iter().find(|frame| frame["type"] == "group");
             let about = about.unwrap();
             let said = |field: &str| about[field].as_i64().unwrap();
-            // All but the first, by which bob came in, are messages of his.
+            // All events except the first, bob's `member.joined`, are bob's messages.
             assert_eq!(said("unread"), said("head") - 1, "{about}");
             let unsub = json!({"type": "unsub", "groups": [&group]});
             assert_eq!(socket.request_collecting(unsub).await.0["type"], "ok");
@@ -377,7 +378,7 @@ async fn the_unread_count_matches_the_head_in_the_same_frame() {
     }
 }
 
-/// Messages from all sides, without an end.
+/// Sends messages without end.
 async fn send_continuously(user: &User<'_>, group: &str) {
     let gusts = async |from: &str| {
         for number in 0.. {

@@ -1,4 +1,4 @@
-//! Two nodes, one database, one Redis.
+//! Two nodes with one database and one Redis.
 
 use std::sync::Arc;
 
@@ -24,7 +24,7 @@ pub async fn connected_nodes(redis: &RedisServer) -> (TestApp, TestApp) {
     connected_nodes_with(json!({"redis_url": redis.url()})).await
 }
 
-/// With these settings of the channels.
+/// Starts two nodes with these settings of `channels`.
 pub async fn connected_nodes_with(channels: Value) -> (TestApp, TestApp) {
     let (here, there) = start_nodes_with(channels).await;
     here.until_redis_is_connected().await;
@@ -32,7 +32,7 @@ pub async fn connected_nodes_with(channels: Value) -> (TestApp, TestApp) {
     (here, there)
 }
 
-/// What Ann posts at each of two nodes is told at the other.
+/// Checks that ann's messages at each of two nodes arrive at the other node.
 pub async fn expect_messages_to_cross(ann: &User<'_>, there: &TestApp, group: &str) {
     let mut near = ann.open_base(group).await;
     let mut far = ann.on_node(there).open_base(group).await;
@@ -62,7 +62,7 @@ async fn sockets_stay_open_when_redis_fails() {
     let mut redis = RedisServer::not_running();
     let (here, there) = start_nodes(&redis).await;
     let (group, [ann]) = here.group_of(["ann"]).await;
-    // Opened before there is a Redis.
+    // These sockets open before Redis runs.
     let mut near = ann.open_base(&group).await;
     let mut far = ann.on_node(&there).open_base(&group).await;
     expect_local_delivery(&mut near, &ann, &group).await;
@@ -78,14 +78,14 @@ async fn sockets_stay_open_when_redis_fails() {
         here.until_redis_is_lost().await;
         there.until_redis_is_lost().await;
         expect_local_delivery(&mut near, &ann, &group).await;
-        // Later, by the log.
+        // The event arrives later, from the log.
         assert_eq!(far.next_message().await, "ann now is [clock]");
     }
     far.expect_no_frames().await;
 }
 
-/// Posts from both nodes all the while Redis goes and comes: each arrives once at every other
-/// socket, and is answered once to its sender.
+/// Both nodes send while Redis stops and starts. Each message arrives once at every other socket, and
+/// its sender gets one reply.
 #[tokio::test]
 async fn redis_restarts_under_load_lose_no_messages() {
     const ROUNDS: usize = 3;
@@ -122,7 +122,7 @@ async fn redis_restarts_under_load_lose_no_messages() {
     tokio::join!(futures_util::future::join_all(talking), breaking);
 }
 
-/// A node that dies between storing and telling.
+/// A node that dies after the commit and before the broadcast.
 #[tokio::test]
 async fn unpublished_events_are_recovered_from_the_log() {
     let redis = RedisServer::start().await;
@@ -136,9 +136,9 @@ async fn unpublished_events_are_recovered_from_the_log() {
             .unwrap()
             .unwrap();
     }
-    // Who comes later is told nothing of what was before.
+    // A socket that opens later receives no earlier events.
     let mut later = ann.on_node(&there).open_base(&group).await;
-    // The next post shows the gap.
+    // The next message reveals the gap.
     let mut near = ann.open_base(&group).await;
     near.send(r#"{"message": "x"}"#).await;
     assert_eq!(near.next_message().await, "now is [clock]");
@@ -155,12 +155,12 @@ async fn unpublished_events_are_recovered_from_the_log() {
     }
 }
 
-/// The connection by which a node publishes breaks while nothing else does.
+/// The connection on which a node publishes breaks, and no other.
 #[tokio::test]
 async fn a_lost_publication_is_repaired_at_once() {
     let redis = RedisServer::start().await;
     let database = Arc::new(TestDatabase::create().await);
-    // The sweep would find it, much later.
+    // The sweep would find it much later.
     let settings = json!({"channels": {"redis_url": redis.url(), "sweep_every": 3600}});
     let here = TestApp::start_node(database.clone(), settings.clone()).await;
     let there = TestApp::start_node(database, settings).await;
@@ -168,7 +168,7 @@ async fn a_lost_publication_is_repaired_at_once() {
     there.until_redis_is_connected().await;
     let (group, [ann, bob]) = here.group_of(["ann", "bob"]).await;
     let mut far = bob.on_node(&there).open_live(&group).await;
-    // That of a node with sockets is of another type.
+    // The connection of a node that subscribes is of another type.
     redis.run_command("CLIENT KILL TYPE normal");
     assert_eq!(ann.send_message(&group, "lost", "1").await.status, 201);
     assert_eq!(far.next_event().await["data"]["text"], "lost");
@@ -177,7 +177,7 @@ async fn a_lost_publication_is_repaired_at_once() {
     assert_eq!(far.bye_code().await, 4403);
 }
 
-/// A node that has not heard of a deletion yet does not give the text to whoever comes back.
+/// A node that did not receive a deletion does not replay the deleted text.
 #[tokio::test]
 async fn a_lagging_node_does_not_replay_deleted_text() {
     let app = TestApp::with_settings(json!({"channels": {"sweep_every": 3600}})).await;
@@ -197,7 +197,7 @@ async fn a_lagging_node_does_not_replay_deleted_text() {
     assert_eq!(later.last().unwrap()["seq"], 2);
 }
 
-/// Within one node a post needs no Redis.
+/// Messages within one node need no Redis.
 async fn expect_local_delivery(socket: &mut Socket, user: &User<'_>, group: &str) {
     let mut other = user.open_base(group).await;
     socket.send(r#"{"message": "x"}"#).await;

@@ -1,4 +1,4 @@
-//! Who is here: on all nodes, by however many sockets, and no longer than they are.
+//! Presence: on all nodes, for any number of sockets, and until the last socket closes.
 
 use std::{
     collections::{BTreeSet, HashMap, HashSet},
@@ -24,7 +24,7 @@ use crate::support::{
     wait_until,
 };
 
-/// Who is online, as a socket that opens now is told.
+/// Returns the `online` list of a socket that opens now.
 async fn online_members(user: &User<'_>, group: &str) -> Value {
     user.open_live_with_group_frame(group).await.1["online"].take()
 }
@@ -36,7 +36,7 @@ async fn presence_counts_a_user_once_and_survives_a_reload() {
     let (mut anns, about) = ann.open_live_with_group_frame(&group).await;
     assert_eq!(about["online"], json!(["ann"]));
 
-    // By a base socket, too, which is never told of it.
+    // A base socket counts too, but receives no presence.
     let mut base = bob.open_base(&group).await;
     assert_eq!(anns.next_presence().await, "bob is online");
     let (rich, about) = bob.open_live_with_group_frame(&group).await;
@@ -48,7 +48,7 @@ async fn presence_counts_a_user_once_and_survives_a_reload() {
     })
     .await;
     let again = bob.open_live(&group).await;
-    // Had he gone, it would be told by now.
+    // If bob had gone offline, the frame would arrive before carol's.
     let carol = app.user("carol").await;
     ann.add_member(&carol, &group).await;
     let carols = carol.open_live(&group).await;
@@ -87,7 +87,7 @@ async fn presence_spans_all_nodes() {
     let (mut far, about) = bob.on_node(&there).open_live_with_group_frame(&group).await;
     assert_eq!(about["online"], json!(["ann", "bob"]));
     assert_eq!(anns.next_presence().await, "bob is online");
-    // By two nodes he is one person.
+    // Sockets on two nodes count as one user.
     let (near, about) = bob.open_live_with_group_frame(&group).await;
     assert_eq!(about["online"], json!(["ann", "bob"]));
     drop(far);
@@ -105,7 +105,7 @@ async fn presence_spans_all_nodes() {
     drop(far);
     assert_eq!(anns.next_presence().await, "bob is offline");
 
-    // A node that stops leaves nobody behind.
+    // A node that stops takes its users offline.
     let _far = bob.on_node(&there).open_live(&group).await;
     assert_eq!(anns.next_presence().await, "bob is online");
     there.stop().await;
@@ -121,7 +121,7 @@ async fn presence_recovers_after_a_redis_outage() {
     redis.kill();
     here.until_redis_is_lost().await;
     there.until_redis_is_lost().await;
-    // Of this nobody is told in time.
+    // No node announces this in time.
     let bobs = bob.on_node(&there).open_live(&group).await;
     redis.start_process().await;
     here.until_redis_is_connected().await;
@@ -138,7 +138,7 @@ async fn presence_recovers_after_a_redis_outage() {
     assert_eq!(anns.next_presence().await, "bob is offline");
 }
 
-/// A node that is killed takes its people with it when its lease ends.
+/// The users of a killed node go offline when its lease ends.
 #[tokio::test]
 async fn users_of_a_killed_node_go_offline() {
     skip_unless!(PostgreSQL);
@@ -163,7 +163,7 @@ async fn users_of_a_killed_node_go_offline() {
     assert_eq!(online_members(&ann, &group).await, json!(["ann"]));
 }
 
-/// Of a large group one is told how many are here.
+/// A large group sends the number of online members only.
 #[tokio::test]
 async fn a_large_group_reports_only_the_online_count() {
     let app = TestApp::start().await;
@@ -205,7 +205,7 @@ async fn a_large_group_reports_only_the_online_count() {
 enum PresenceStep {
     Enter(usize, usize),
     Leave(usize, usize),
-    /// Those who have gone do not come back.
+    /// Users who went offline do not return in time.
     Expire(usize),
     Remove(usize),
     NodeSnapshot(usize, Vec<usize>),
@@ -230,14 +230,14 @@ fn step_strategy() -> impl Strategy<Value = PresenceStep> {
 }
 
 proptest! {
-    /// Whoever follows what is told knows who is here, and is told nothing twice.
+    /// A client that applies all changes knows who is online, and receives no change twice.
     #[test]
     fn presence_changes_match_the_actual_state(steps in prop::collection::vec(step_strategy(), 0..60)) {
         let names: Vec<Arc<str>> = ["ann", "bob", "carol"].map(Into::into).into();
         let nodes: Vec<Arc<str>> = ["a", "b"].map(Into::into).into();
         let mut presence = Presence::default();
         let mut told = BTreeSet::new();
-        // What there is: sockets, those who have gone when, and who is elsewhere.
+        // The actual state: sockets, users who went offline with their times, and users of other nodes.
         let mut sockets: HashMap<usize, HashSet<usize>> = HashMap::new();
         let mut gone: HashMap<usize, Instant> = HashMap::new();
         let mut elsewhere = [HashSet::new(), HashSet::new()];

@@ -1,4 +1,4 @@
-//! What counts as JSON and as a post.
+//! The parsing of frames: JSON and messages.
 
 use proptest::{prelude::*, test_runner::TestRunner};
 use salam::{
@@ -94,7 +94,7 @@ proptest! {
     }
 }
 
-/// A message of so many letters.
+/// Returns a message event with a text of this length.
 fn message_event(seq: i64, letters: usize) -> EncodedEvent {
     let event = Event {
         seq,
@@ -107,7 +107,7 @@ fn message_event(seq: i64, letters: usize) -> EncodedEvent {
     EncodedEvent::encode("chat_00000000", &event)
 }
 
-/// What the document takes, the parser takes.
+/// The parser accepts every request that the AsyncAPI document allows.
 #[test]
 fn documented_requests_are_parsed() {
     for (kind, message) in client_requests() {
@@ -118,7 +118,7 @@ fn documented_requests_are_parsed() {
                 matches_message(&format!("client.{kind}"), &request),
                 "{request}"
             );
-            // A rule that no schema can say.
+            // A rule that a schema cannot express.
             let text = request["text"].as_str();
             prop_assume!(text.is_none_or(|text| text.chars().any(is_visible)));
             let read = Request::parse(&request.to_string()).unwrap();

@@ -1,4 +1,4 @@
-//! Reactions, as they are told to sockets.
+//! Reactions on sockets.
 
 use insta::assert_snapshot;
 use serde_json::{Value, json};
@@ -29,7 +29,8 @@ async fn a_reaction_is_broadcast_once_on_all_nodes() {
     let mut told = String::new();
     for (request, changes) in [
         (with_cid(react_request(2, "❤", true), "r1"), true),
-        // As it is already, in another form and with an id of its own; and the same request again.
+        // The reaction exists already, in another form of the emoji and with another id; then the same
+        // request again.
         (react_request(2, "❤️", true), false),
         (with_cid(react_request(2, "❤", true), "r2"), false),
         (react_request(2, "👍", true), true),
@@ -39,7 +40,7 @@ async fn a_reaction_is_broadcast_once_on_all_nodes() {
         (with_cid(react_request(2, "❤", false), "r3"), true),
         (react_request(2, "❤", false), false),
         (with_cid(react_request(2, "❤", false), "r3"), false),
-        // The first request is answered as it was, and not done again.
+        // The first request gets its first reply, and is not applied again.
         (with_cid(react_request(2, "❤", true), "r1"), false),
     ] {
         told += &format!("{request}\n");
@@ -80,7 +81,7 @@ async fn a_reaction_is_broadcast_once_on_all_nodes() {
     near.expect_no_frames().await;
     far.expect_no_frames().await;
     base.expect_no_frames().await;
-    // Who comes back is told the same.
+    // A socket that resumes receives the same events.
     let replay = ann.open_rich(&group, "after=2").await.until_sync().await;
     let kinds: Vec<_> = replay
         .iter()
@@ -92,7 +93,7 @@ async fn a_reaction_is_broadcast_once_on_all_nodes() {
     );
 }
 
-/// Two sockets of one user, each of which knows nothing of the other.
+/// Sockets of one user that send the same reaction at the same time.
 #[tokio::test]
 async fn concurrent_identical_reactions_make_one_event() {
     let redis = RedisServer::start().await;
@@ -101,7 +102,7 @@ async fn concurrent_identical_reactions_make_one_event() {
     ann.send_message(&group, "hi", "c").await;
     let mut listener = ann.open_live(&group).await;
     let mut head = 1;
-    // Each of them may change ten times at once.
+    // The rate limit allows a burst of ten changes of each reaction.
     for round in 0..10 {
         let (on, emoji) = (round % 2 == 0, ["👍", "🎉", "❤️", "😀", "😢"][round / 2]);
         let mut sockets = Vec::new();

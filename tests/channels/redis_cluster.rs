@@ -1,4 +1,4 @@
-//! Two nodes, one database, and a cluster of Redis.
+//! Two nodes with one database and a Redis cluster.
 
 use axum::body::Bytes;
 use futures_util::future::join_all;
@@ -11,13 +11,13 @@ use super::{
 };
 use crate::support::{RedisCluster, TEST_TIMEOUT, TestApp, User, wait_until, with_timeout};
 
-/// Nodes that find by no sweep what Redis loses, as long as it is there.
+/// Starts nodes whose sweep is too rare to repair what Redis loses.
 async fn cluster_nodes(cluster: &RedisCluster) -> (TestApp, TestApp) {
     let channels = json!({"redis_url": cluster.url(), "sweep_every": 3600});
     connected_nodes_with(channels).await
 }
 
-/// A group on each of the masters, and its slot.
+/// Returns a group on each of the masters, with its slot.
 async fn groups_on_each_master(cluster: &RedisCluster, user: &User<'_>) -> [(String, u16); 3] {
     let mut groups = [const { None }; 3];
     while groups.contains(&None) {
@@ -38,7 +38,7 @@ async fn messages_cross_nodes_through_every_cluster_master() {
     }
 }
 
-/// While all groups talk, a slot moves from node to node, and a node dies and its replica takes over.
+/// Under load, a slot moves to another node, and a node dies and its replica takes over.
 #[tokio::test]
 async fn slot_migration_and_failover_under_load_lose_no_messages() {
     let mut cluster = RedisCluster::start().await;
@@ -69,7 +69,7 @@ async fn slot_migration_and_failover_under_load_lose_no_messages() {
     talk("taken-over").await;
 }
 
-/// Says many things in a group at one node while sockets at both hear them.
+/// Sends many messages at one node, and checks that sockets at both nodes receive them.
 async fn send_and_receive(near: &User<'_>, far: &User<'_>, group: &str, round: &str) {
     const COUNT: usize = 40;
     let mut sockets = [near.open_live(group).await, far.open_live(group).await];
@@ -87,7 +87,7 @@ async fn send_and_receive(near: &User<'_>, far: &User<'_>, group: &str, round: &
     }
 }
 
-/// The broker alone, which knows no log.
+/// The broker alone, without a log.
 #[tokio::test]
 async fn a_failed_cluster_master_affects_only_its_own_topics() {
     let mut cluster = RedisCluster::start().await;
@@ -100,7 +100,7 @@ async fn a_failed_cluster_master_affects_only_its_own_topics() {
     let mut crosses = async |topic: &str, payload: &'static str| {
         let payload = Bytes::from_static(payload.as_bytes());
         a.publish(topic, payload.clone()).await.unwrap();
-        // That others were lost is told at any time.
+        // Notices of lost topics can arrive at any time.
         let heard = loop {
             let heard = next_payload(&mut at_b).await;
             if !heard.1.is_empty() {
@@ -113,7 +113,7 @@ async fn a_failed_cluster_master_affects_only_its_own_topics() {
         crosses(topic, "1").await;
     }
 
-    // It has no replica.
+    // This master has no replica.
     cluster.masters[2].kill();
     for broker in [&a, &b] {
         wait_until("the loss to be noticed", async || broker.is_disconnected()).await;
@@ -133,8 +133,8 @@ async fn a_failed_cluster_master_affects_only_its_own_topics() {
         crosses(topic, "5").await;
     }
 
-    // An operator lets the replica take over. The old master stays as its replica, with all
-    // connections, and carries what comes to it until it goes.
+    // An operator starts a failover. The old master becomes the replica of the new one. It keeps its
+    // connections and forwards publications until it stops.
     let mut sessions = b.reconnects().unwrap();
     sessions.mark_unchanged();
     cluster.replica.run_command("CLUSTER FAILOVER");
@@ -144,7 +144,7 @@ async fn a_failed_cluster_master_affects_only_its_own_topics() {
     with_timeout("the new master", b.wait_until_connected(TEST_TIMEOUT))
         .await
         .unwrap();
-    // The other finds out when it does, and has nobody to take a publication for a moment.
+    // The other broker notices later, and for a moment has no master that accepts its publications.
     let mut crosses_in_the_end = async |payload: &'static str| {
         let payload = Bytes::from_static(payload.as_bytes());
         wait_until("a master that takes it", async || {
@@ -159,7 +159,7 @@ async fn a_failed_cluster_master_affects_only_its_own_topics() {
     crosses_in_the_end("7").await;
 }
 
-/// A topic on each of the masters.
+/// Returns a topic on each of the masters.
 fn topics_on_each_master(cluster: &RedisCluster) -> [String; 3] {
     [0, 1, 2].map(|master| {
         (0..)

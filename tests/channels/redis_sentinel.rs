@@ -1,4 +1,4 @@
-//! A Redis that sentinels watch.
+//! A Redis with sentinels.
 
 use std::sync::Arc;
 
@@ -19,7 +19,7 @@ async fn a_sentinel_failover_is_followed() {
     let mut near = ann.open_live(&group).await;
     let mut far = ann.on_node(&there).open_live(&group).await;
     for round in ["before", "after"] {
-        // By Redis: there is no sweep while it is connected.
+        // Through Redis: the nodes do not sweep while Redis is connected.
         near.send_message(round, round).await;
         assert_eq!(far.next_event().await["data"]["text"], round);
         if round == "before" {

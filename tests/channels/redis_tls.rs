@@ -1,4 +1,4 @@
-//! A Redis behind TLS.
+//! A Redis with TLS.
 
 use std::sync::Arc;
 
@@ -29,7 +29,7 @@ async fn nodes_connect_to_a_redis_with_a_trusted_certificate() {
     }
 }
 
-/// The public authorities do not know ours; another authority of our own does not either.
+/// Neither the public authorities nor another private authority signed the certificate.
 #[tokio::test]
 async fn a_redis_with_an_untrusted_certificate_is_refused() {
     let redis = RedisServer::start_tls(&Certificates::generate()).await;

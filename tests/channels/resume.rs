@@ -1,4 +1,4 @@
-//! A socket that was away is brought to where the log is, or told that it cannot be.
+//! A socket that resumes receives the events that it missed, or a reset.
 
 use std::sync::Arc;
 
@@ -13,13 +13,13 @@ use crate::support::{
     redact_frames, wait_until,
 };
 
-/// The numbers of the events among frames.
+/// Returns the seqs of the events among the frames.
 fn event_seqs(frames: &[Value]) -> Vec<i64> {
     let events = frames.iter().filter(|frame| frame["type"] == "event");
     events.map(|event| event["seq"].as_i64().unwrap()).collect()
 }
 
-/// Fills the log of the first group.
+/// Appends messages to the log of the first group.
 async fn append_messages(app: &TestApp, count: usize) {
     let changes = (1..=count)
         .map(|i| message_without_actor(1, &i.to_string()))
@@ -43,7 +43,7 @@ async fn missed_events_are_replayed_before_live_events() {
     {"group":"[group]","seq":5,"type":"sync"}
     "#);
     socket.send_message("live", "1").await;
-    // Nothing was missed.
+    // This socket missed nothing.
     let frames = ann.open_rich(&group, "after=6").await.until_sync().await;
     assert_eq!(frames[1]["mode"], "replay");
     assert!(event_seqs(&frames).is_empty());
@@ -62,7 +62,8 @@ async fn a_long_gap_is_read_from_the_log_page_by_page() {
     }
 }
 
-/// A reconnect storm of a busy group asks the database nothing but who they are.
+/// When many sockets reconnect to a busy group, the database is only queried for their sessions and
+/// memberships.
 #[tokio::test]
 async fn a_short_gap_is_replayed_from_memory() {
     let app = TestApp::start().await;
@@ -77,7 +78,7 @@ async fn a_short_gap_is_replayed_from_memory() {
     assert_eq!(event_seqs(&frames), (5..=20).collect::<Vec<_>>());
 }
 
-/// The first who comes back to a group that slept reads the log for all who come after.
+/// The first socket that resumes reads the log for all sockets that follow.
 #[tokio::test]
 async fn a_gap_is_read_from_the_log_once_for_all_sockets() {
     let app = TestApp::start().await;
@@ -108,7 +109,7 @@ async fn a_gap_that_cannot_be_replayed_sends_a_reset() {
         "after=6&epoch=another".to_owned(),
         format!("after=1&epoch={epoch}"),
         format!("after=6&epoch={epoch}"),
-        // Who resumes nothing loses nothing.
+        // A socket without `after` loses nothing.
         "epoch=another".to_owned(),
     ] {
         let mut socket = ann.open_rich(&group, &query).await;
@@ -134,7 +135,7 @@ async fn a_gap_that_cannot_be_replayed_sends_a_reset() {
     after=6&epoch=[epoch]: group "replay" event 7 {"group":"[group]","seq":7,"type":"sync"}
     epoch=another: group "live" {"group":"[group]","seq":7,"type":"sync"}
     "#);
-    // After a reset what comes is told.
+    // After a reset, the socket receives new events.
     let mut socket = ann.open_rich(&group, "after=100").await;
     socket.until_sync().await;
     assert_eq!(socket.send_message("live", "1").await["seq"], 8);
@@ -179,7 +180,7 @@ async fn deleted_messages_are_replayed_without_their_text() {
         socket.request(request).await;
         socket.next_event().await;
     }
-    // From memory, from the log of another node, and over HTTP.
+    // From the buffer, from the log on another node, and by HTTP.
     let other = TestApp::start_node(app.database.clone(), json!({})).await;
     let here = ann.open_rich(&group, "after=0").await.until_sync().await;
     let there = ann
@@ -204,8 +205,8 @@ async fn deleted_messages_are_replayed_without_their_text() {
     assert!(history.body.contains("kept better"), "{history}");
 }
 
-/// Reads the history, then subscribes from where it was read: nothing is missing or doubled,
-/// however much is said meanwhile.
+/// Reads the history, then subscribes from its position. Nothing is missing or doubled while others
+/// send.
 #[tokio::test]
 async fn resuming_after_a_history_page_leaves_no_gap() {
     const MESSAGES: i64 = 300;
@@ -228,7 +229,7 @@ async fn resuming_after_a_history_page_leaves_no_gap() {
         }
         assert_eq!(told, (position + 1..=MESSAGES).collect::<Vec<_>>());
         let shown = page["results"].as_array().unwrap();
-        // The newest it shows may be newer than its position, which was read before it.
+        // The newest message may be newer than the position, because the position is read first.
         let newest = shown
             .first()
             .map_or(0, |message| message["seq"].as_i64().unwrap());
@@ -237,7 +238,7 @@ async fn resuming_after_a_history_page_leaves_no_gap() {
     tokio::join!(talking, futures_util::future::join_all(reading));
 }
 
-/// A client as the protocol describes it: it applies the next number only.
+/// Follows the log like the client of docs/protocol.md: the client applies the next seq only.
 async fn follow_with_reconnects(
     user: &User<'_>,
     nodes: &[&TestApp],
@@ -294,7 +295,7 @@ async fn a_client_that_switches_nodes_misses_no_events() {
     );
 }
 
-/// A backup is restored under running servers, by an operator who knows what that means.
+/// An operator restores a backup while servers run, and begins a new epoch.
 #[tokio::test]
 async fn a_new_epoch_closes_all_sockets() {
     let database = Arc::new(TestDatabase::create().await);
@@ -311,7 +312,7 @@ async fn a_new_epoch_closes_all_sockets() {
     let new = begin().await.unwrap();
     assert_ne!(old, new.name);
     assert_eq!(begin().await.unwrap(), new, "once");
-    // All are sent away, to come back and begin anew.
+    // All sockets close, so that they reconnect and start over.
     let (bye, code) = socket.bye().await;
     assert_eq!((code, &bye["reconnect"]), (4501, &json!(true)));
     let query = format!("after=3&epoch={old}");
@@ -321,7 +322,7 @@ async fn a_new_epoch_closes_all_sockets() {
     ann.open_live(&group).await.send_message("anew", "1").await;
 }
 
-/// The database is one of an earlier life, whose name clients may still know.
+/// The restored database has an epoch that clients may know from before.
 #[tokio::test]
 async fn a_restored_database_starts_a_new_epoch() {
     let app = TestApp::with_settings(json!({"channels": {"sweep_every": 1}})).await;

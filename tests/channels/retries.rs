@@ -1,4 +1,4 @@
-//! A request that is sent again is done once.
+//! A repeated request is applied once.
 
 use insta::assert_snapshot;
 use serde_json::{Value, json};
@@ -10,7 +10,7 @@ fn send_request(cid: &str, text: &str) -> Value {
     json!({"type": "send", "cid": cid, "text": text})
 }
 
-/// A reply without the number of its request.
+/// Removes the request's id from a reply.
 fn without_id(mut reply: Value) -> Value {
     reply.as_object_mut().unwrap().remove("id");
     reply
@@ -43,10 +43,10 @@ async fn a_retry_gets_the_first_reply_on_every_node_and_after_a_restart() {
         without_id(again.request(send_request("c1", "hi")).await),
         first
     );
-    // Nobody was told twice.
+    // No socket received the event twice.
     far.expect_no_frames().await;
     again.expect_no_frames().await;
-    // And by the REST API it is the same request.
+    // By the REST API, it is the same request.
     let answer = ann.on_node(&there).send_message(&group, "hi", "c1").await;
     assert_eq!(
         (answer.status.as_u16(), &answer.json()["seq"]),
@@ -77,7 +77,7 @@ async fn a_cid_identifies_one_request_per_author_and_group() {
     {"code":"cid_reused","field":null,"id":5,"message":"This id was used for another request.","retry":false,"retry_after_ms":null,"type":"error"}
     {"code":"cid_reused","field":null,"id":6,"message":"This id was used for another request.","retry":false,"retry_after_ms":null,"type":"error"}
     "#);
-    // Of another author, and in another group, it is another request.
+    // The same id of another author, or in another group, is another request.
     assert_eq!(bob.send_message(&group, "hi!", "c").await.status, 201);
     assert_eq!(
         ann.send_message(&ann.start_chat().await, "hi!", "c")
@@ -87,7 +87,8 @@ async fn a_cid_identifies_one_request_per_author_and_group() {
     );
     assert_eq!(socket.next_event().await["by"], "bob");
 
-    // Edits and deletions are done once too; and what was deleted stays so, whoever repeats it.
+    // Edits and deletions are applied once too. A deleted message stays deleted, even if its send is
+    // repeated.
     let edit = json!({"type": "edit", "cid": "e", "seq": 2, "text": "hi!"});
     let delete = json!({"type": "delete", "cid": "d", "seq": 2});
     for request in [&edit, &delete] {
@@ -110,7 +111,7 @@ async fn a_cid_identifies_one_request_per_author_and_group() {
     assert!(!log.body.contains("\"hi\""), "{log}");
 }
 
-/// A client that does not know which of its tries arrived makes them all at once.
+/// A client that does not know which attempt arrived repeats all of them at the same time.
 #[tokio::test]
 async fn concurrent_retries_are_applied_once() {
     let redis = RedisServer::start().await;

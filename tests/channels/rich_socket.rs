@@ -55,7 +55,7 @@ async fn sends_edits_and_deletions_are_broadcast() {
     {"at":"[now]","cid":"c3","id":4,"seq":5,"type":"ok"}
     {"at":"[now]","by":"ann","cid":"c3","data":{"seq":3},"group":"[group]","kind":"message.deleted","seq":5,"type":"event"}
     "#);
-    // A base socket is shown the two messages and nothing else ever.
+    // A base socket receives the two messages and nothing else.
     for _ in 0..2 {
         assert_eq!(base.next_message().await, "ann now is [clock]");
     }
@@ -92,10 +92,10 @@ async fn a_rich_socket_accepts_each_credential_and_the_first_one_counts() {
         (vec![plain.clone(), cookie(a)], "ann"),
         (vec![offer(a), bearer(b), cookie(b)], "ann"),
         (vec![plain.clone(), bearer(a), cookie(b)], "ann"),
-        // A page that has the token needs no cookie, and may be anywhere.
+        // A page that has a token needs no cookie, and may have any origin.
         (vec![offer(a), foreign.clone()], "ann"),
         (vec![plain.clone(), bearer(a), foreign.clone()], "ann"),
-        // A bad credential is not passed over for a good one.
+        // An invalid credential is not ignored in favour of a valid one.
         (vec![offer("x"), bearer(a)], "4401"),
         (vec![offer(&ann.refresh)], "4401"),
         (vec![plain.clone(), bearer("x"), cookie(a)], "4401"),
@@ -240,7 +240,7 @@ async fn rate_limited_sends_include_retry_after() {
     );
     let wait = error["retry_after_ms"].as_u64().unwrap();
     assert!((1..=5000).contains(&wait), "{error}");
-    // By the REST API it is the same limit, and a base socket is read more slowly.
+    // The REST API shares the limit, and the server reads a base socket more slowly.
     let answer = ann.send_message(&group, "x", "2").await;
     assert_snapshot!(one_line(&answer), @r#"429 Too Many Requests {"detail":"Too many requests; slow down.","code":"rate_limited"}"#);
     let seconds: u32 = answer.header("retry-after").parse().unwrap();

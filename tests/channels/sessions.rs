@@ -1,4 +1,4 @@
-//! Sockets end with their session, on every node.
+//! Sockets close with their session, on every node.
 
 use axum::body::Bytes;
 use salam::{
@@ -12,7 +12,7 @@ use uuid::Uuid;
 use super::{broker::connected_node, nodes::connected_nodes};
 use crate::support::{EventStream, RedisServer, Socket, TestApp, User, wait_until};
 
-/// Ann ends sessions of hers.
+/// Ends sessions of ann, in one of three ways.
 async fn end_sessions(way: &str, ann: &User<'_>) {
     let answer = match way {
         "logout" => ann.post("/api/logout/", json!({})).await,
@@ -69,7 +69,7 @@ async fn ended_sessions_are_detected_without_redis() {
     let group = ann.start_chat().await;
     let (mut rich, mut base) = (ann.open_live(&group).await, ann.open_base(&group).await);
     let mut stays = other.open_live(&group).await;
-    // As from another process: nobody tells this one.
+    // Like another process: the running node gets no notice.
     let ended = sessions::Entity::delete_by_id(session_id_of(&ann).await);
     ended.exec(&app.ctx.db).await.unwrap();
     assert_eq!(rich.bye_code().await, 4410);
@@ -83,7 +83,7 @@ async fn ended_sessions_are_detected_without_redis() {
     assert_eq!(stays.bye_code().await, 4410);
 }
 
-/// Who was let in a moment ago is let in again without a look at the database.
+/// A cached session opens a socket without a query.
 #[tokio::test]
 async fn an_ended_session_cannot_open_a_socket_again() {
     let app = TestApp::start().await;
@@ -92,7 +92,7 @@ async fn an_ended_session_cannot_open_a_socket_again() {
     let cookie = ann.cookie();
     let open = async || Socket::with_headers(app.address, &path, &[("cookie", &cookie)]).await;
     drop((ann.open_base(&group).await, open().await.unwrap()));
-    // As from another process: nobody tells this one.
+    // Like another process: the running node gets no notice.
     let ended = sessions::Entity::delete_by_id(session_id_of(&ann).await);
     ended.exec(&app.ctx.db).await.unwrap();
     if let Ok(mut socket) = open().await {
@@ -104,7 +104,7 @@ async fn an_ended_session_cannot_open_a_socket_again() {
     assert_eq!(again.open_rich(&group, "").await.bye_code().await, 4401);
 }
 
-/// A node that could not say of whom to look says, once Redis is there again, that something was lost.
+/// A node that could not publish its notices reports a loss as soon as Redis is back.
 #[tokio::test]
 async fn a_lost_node_message_rechecks_all_sessions() {
     let redis = RedisServer::start().await;
@@ -114,13 +114,14 @@ async fn a_lost_node_message_rechecks_all_sessions() {
     let (neighbour, _inbox) = connected_node(&redis.url(), "salam-test").await;
     let epoch = epochs::Model::current(&app.ctx.db).await.unwrap();
     neighbour.set_epoch(&epoch.name);
-    // The first may be found by the look that each node begins with, and the next comes much later.
+    // The first ended session may be found by the check at the node's start. The next scheduled check
+    // comes much later.
     for _ in 0..2 {
         let other = app.log_in("ann").await;
         let mut socket = other.open_live(&group).await;
         let ended = sessions::Entity::delete_by_id(session_id_of(&other).await);
         ended.exec(&app.ctx.db).await.unwrap();
-        // A node says that a message of its was lost.
+        // A node reports that a message of its own was lost.
         neighbour
             .publish(CLUSTER_TOPIC, Bytes::new())
             .await
@@ -146,7 +147,7 @@ async fn a_socket_that_switched_sessions_ends_with_the_new_session() {
     let auth = |token: &str| json!({"type": "auth", "token": token});
     assert_eq!(socket.request(auth(&other.access)).await["type"], "ok");
     assert_eq!(ann.post("/api/logout/", json!({})).await.status, 204);
-    // The token of an ended session does nothing.
+    // The token of an ended session is rejected.
     let refused = socket.request(auth(&ann.access)).await;
     assert_eq!(refused["code"], "unauthorized", "{refused}");
     let looked = socket.request(json!({"type": "auth"})).await;
@@ -183,7 +184,7 @@ async fn socket_lifetime_requires_a_token_again() {
     let mut base = ann.open_base(&group).await;
     rich.until_sync().await;
     for _ in 0..3 {
-        // To look at the session again is not to show a token.
+        // A session check is not a new token.
         wait_until("a while to pass", async || {
             let looked = rich.request(json!({"type": "auth"})).await;
             looked["auth_expires_in"].as_i64().unwrap() <= 5

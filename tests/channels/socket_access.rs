@@ -1,4 +1,4 @@
-//! Who may not open a socket, and from which pages nobody may.
+//! Users and origins that may not open a socket.
 
 use futures_util::future::join_all;
 use serde_json::json;
@@ -48,7 +48,7 @@ async fn a_base_socket_requires_membership_and_a_valid_access_cookie() {
     );
 }
 
-/// They are looked up together, and each gets the answer that is theirs.
+/// The memberships are read in one query, and each handshake gets its own result.
 #[tokio::test]
 async fn concurrent_handshakes_admit_members_only() {
     let app = TestApp::start().await;
@@ -71,7 +71,7 @@ async fn concurrent_handshakes_admit_members_only() {
         }
     });
     for (who, refused) in join_all(coming).await {
-        // ann in her three, bob in the one that they share.
+        // Ann may enter her three groups, and bob the shared one.
         let comes_in = [0, 2, 3, 4].contains(&who);
         assert_eq!(refused, (!comes_in).then_some(404), "{who}");
     }
@@ -135,7 +135,7 @@ async fn only_allowed_origins_open_sockets() {
 #[tokio::test]
 async fn the_public_url_is_an_allowed_origin_in_its_scheme_only() {
     let app = TestApp::with_settings(json!({"public_url": "https://chat.example"})).await;
-    // As a proxy that ends TLS passes it on, in whatever letter case.
+    // The host as a proxy with TLS forwards it, in any letter case.
     let through_proxy = [("host", "Chat.example")];
     expect_origins(
         &app,
@@ -165,7 +165,7 @@ async fn http_origins_are_rejected_behind_tls() {
     .await;
 }
 
-/// Opens a socket from each origin with these headers, and sees who is let in.
+/// Opens a socket from each origin with these headers, and compares the results with the table.
 async fn expect_origins(app: &TestApp, headers: &[(&str, &str)], table: &[(bool, &str)]) {
     let ann = app.user("ann").await;
     let path = format!("/ws/chat/{}/", ann.start_chat().await);

@@ -36,7 +36,7 @@ async fn an_event_stream_resumes_and_continues() {
     }
 }
 
-/// There is no limit to what is missed: it is told as fast as it is read.
+/// An event stream has no replay limit. The log is sent as fast as the client reads.
 #[tokio::test]
 async fn an_event_stream_without_after_starts_at_the_first_event() {
     const EVENTS: usize = 300;
@@ -100,7 +100,7 @@ async fn clients_that_prefer_json_get_a_page_of_events() {
     }
 }
 
-/// However much waits for it, it hears why it must go.
+/// A stream with much unsent data still receives the reason of its close.
 #[tokio::test]
 async fn a_lagging_event_stream_gets_a_bye_after_a_kick() {
     let app = TestApp::start().await;

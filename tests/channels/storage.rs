@@ -1,4 +1,4 @@
-//! A post that was answered is stored, and one that cannot be stored is not answered.
+//! An acknowledged message is stored, and a message that cannot be stored is not acknowledged.
 
 use std::collections::BTreeMap;
 
@@ -11,7 +11,7 @@ use crate::support::{
     wait_until,
 };
 
-/// What is stored: sequence numbers and texts, by group.
+/// Returns the stored seqs and texts, by group.
 async fn stored_messages(app: &TestApp) -> BTreeMap<i64, Vec<(i64, String)>> {
     let rows = events::Entity::find()
         .order_by_asc(events::Column::Seq)
@@ -48,7 +48,7 @@ async fn acknowledged_messages_are_stored_unchanged() {
             (i as i64 + 1, (*text).to_owned())
         );
     }
-    // What posts nothing stores nothing.
+    // Frames without a message store nothing.
     for frame in ["{}", "[]", r#"{"message": ""}"#, r#"{"message": 5}"#] {
         socket.send(frame).await;
         assert_eq!(socket.next_message().await, "now is [clock]");
@@ -95,7 +95,7 @@ async fn concurrent_senders_on_two_nodes_write_gapless_logs() {
                     .send(json!({"message": format!("{sender}/{i}")}).to_string())
                     .await;
             }
-            // Its own answers, and what the other three of its group posted.
+            // The replies to its own messages, and the messages of the other three sockets of the group.
             let (mut answers, mut arrivals) = (0, 0);
             while answers < POSTS || arrivals < 3 * POSTS {
                 match socket.next_message().await.as_str() {
@@ -127,11 +127,11 @@ async fn concurrent_senders_on_two_nodes_write_gapless_logs() {
     }
 }
 
-/// Cuts all connections to PostgreSQL's database but the one that asks for it.
+/// Terminates all other connections to the test's PostgreSQL database.
 const TERMINATE_OTHER_CONNECTIONS: &str = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity \
                           WHERE datname = current_database() AND pid <> pg_backend_pid()";
 
-/// SQLite has no connection that anybody could cut.
+/// SQLite has no connections that can be terminated.
 #[tokio::test]
 async fn sends_survive_terminated_database_connections() {
     skip_unless!(PostgreSQL);
@@ -159,7 +159,7 @@ async fn sends_survive_a_connection_lost_during_commit() {
     let mut sender = ann.open_base(&group).await;
     for (seq, cut) in (1..).zip([CommitFault::LostRequest, CommitFault::LostResponse].repeat(4)) {
         proxy.fail_next_commit(cut);
-        // A base post has no id: nothing but the database's own word says whether it was stored.
+        // A base message has no cid, so only the database knows whether it was stored.
         let text = format!("{seq} {cut:?}");
         sender.send(json!({"message": text}).to_string()).await;
         assert_eq!(sender.next_message().await, "now is [clock]", "{text}");
@@ -196,7 +196,7 @@ async fn sends_survive_a_postgresql_restart() {
     assert_eq!(stored_messages(&app).await[&1].len(), 1);
 }
 
-/// An app whose PostgreSQL may be cut off.
+/// Starts an app whose connections to PostgreSQL can be cut.
 async fn app_behind_faulty_proxy() -> (TestApp, FaultyPostgresProxy) {
     let mut proxy = None;
     let app = TestApp::with_config(|config| {
@@ -222,7 +222,7 @@ async fn a_message_that_cannot_be_stored_is_not_acknowledged() {
     assert_eq!(sender.next_message_or_close().await, Err(1013));
     other.expect_no_frames().await;
 
-    // It is well again as soon as the database is.
+    // The app recovers as soon as the database does.
     app.ctx
         .db
         .execute_unprepared("ALTER TABLE gone RENAME TO events")
@@ -239,7 +239,7 @@ async fn a_message_that_cannot_be_stored_is_not_acknowledged() {
     );
 }
 
-/// Takes a group's log back, as a backup does that is restored under a running server.
+/// Moves a group's log back, like a backup that is restored under a running server.
 async fn roll_back_log(app: &TestApp, head: i64) {
     for restore in [
         format!("DELETE FROM events WHERE seq > {head}"),
@@ -266,7 +266,7 @@ async fn a_log_rollback_blocks_writes_until_a_new_epoch() {
         other.next_event().await;
     }
     roll_back_log(&app, 1).await;
-    // The writer itself notices, before anything follows on what was lost.
+    // The writer notices the loss before it appends an event.
     assert_eq!(ann.send_message(&group, "x", "4").await.status, 503);
     let readiness = app.get("/_readiness").await;
     assert_eq!(readiness.status, 503);
@@ -274,7 +274,7 @@ async fn a_log_rollback_blocks_writes_until_a_new_epoch() {
         readiness.json(),
         json!({"ok": false, "reasons": ["log_behind"]})
     );
-    // All ways to write are closed, and reading goes on.
+    // All writes fail, and reads still work.
     let account = json!({"name": "Bob", "username": "bob", "password": "the staple of bob"});
     assert_eq!(app.post("/api/register/", account).await.status, 503);
     let path = group.path("");
@@ -283,7 +283,7 @@ async fn a_log_rollback_blocks_writes_until_a_new_epoch() {
     let mut base = ann.open_base(&group).await;
     base.send(r#"{"message": "x"}"#).await;
     let closed = loop {
-        // Events that were delivered before are still shown.
+        // Events that were broadcast before may still arrive.
         match base.next_message_or_close().await {
             Ok(shown) => assert_eq!(shown, "ann now is [clock]"),
             Err(code) => break code,
@@ -291,7 +291,7 @@ async fn a_log_rollback_blocks_writes_until_a_new_epoch() {
     };
     assert_eq!(closed, 1013);
 
-    // The operator accepts the loss.
+    // The operator accepts the loss and begins a new epoch.
     let ended = epochs::Model::current(&app.ctx.db).await.unwrap();
     epochs::Model::begin_next(&app.ctx.db, Some(&ended.name))
         .await

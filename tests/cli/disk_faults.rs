@@ -1,4 +1,5 @@
-//! What a disk does to a server on SQLite, tried on a process of its own. `tests/slow/diskfaults` tries more.
+//! Disk faults under a server on SQLite, in a process of its own. `tests/slow/diskfaults` has more
+//! cases.
 
 use std::{collections::BTreeSet, fs, process::Command};
 
@@ -7,15 +8,15 @@ use serde_json::{Value, json};
 
 use crate::support::{Server, TestDatabase, skip_unless, wait_until};
 
-/// A server on a file of SQLite, and somebody who writes to it in every way that the API has.
+/// A server on a SQLite file, and a client that writes in all ways of the API.
 struct FaultScene {
     base: String,
     client: Client,
     access: String,
     group: String,
-    /// Texts, names and titles that were acknowledged.
+    /// The acknowledged texts, names and titles.
     acknowledged: BTreeSet<String>,
-    /// How many writes were refused since this was last looked at.
+    /// The number of rejected writes since the last check.
     refused: usize,
     count: usize,
 }
@@ -33,7 +34,7 @@ impl FaultScene {
             count: 0,
         };
         let account = json!({"name": "Ann", "username": "ann", "password": "the staple of ann"});
-        // Taken where an earlier server has registered her.
+        // The name is taken if an earlier server registered it.
         scene.post("/api/register/", &account).await;
         scene.access = json_text(&scene.post("/api/token/", &account).await.1["access"]);
         scene.group = json_text(&scene.post("/api/start-chat/", &json!({})).await.1["group_name"]);
@@ -59,7 +60,7 @@ impl FaultScene {
     async fn write_in_every_way(&mut self) {
         self.count += 1;
         let name = format!("n{}", self.count);
-        // Larger than what is left in the last page of a file that may not grow.
+        // Larger than the free space in the last page of a file that cannot grow.
         let message = json!({"text": format!("{name} {}", "x".repeat(3000))});
         let group = format!("/api/groups/{}/", self.group);
         let account = json!({"name": name, "username": name, "password": "a staple of batteries"});
@@ -84,7 +85,7 @@ impl FaultScene {
         (answer.status(), answer.json().await.unwrap())
     }
 
-    /// What is stored, in the words of [`Scene::acknowledged`].
+    /// Returns the stored items, in the form of [`FaultScene::acknowledged`].
     async fn stored_items(&self, database: &TestDatabase) -> BTreeSet<String> {
         let db = sea_orm::Database::connect(&database.uri).await.unwrap();
         let group = format!("/api/groups/{}/", self.group);
@@ -179,7 +180,8 @@ async fn writes_stop_when_the_wal_files_are_removed() {
     for ending in ["-shm", "-wal"] {
         let mut server = Server::start(&database);
         let mut scene = FaultScene::open(&mut server).await;
-        // Another process would make one of its own, and the two would not see each other's locks.
+        // Another process would create its own file, and the two processes would not see each other's
+        // locks.
         fs::remove_file(salam::database::sqlite_file::companion_path(file, ending)).unwrap();
         wait_until("the node to be unready", async || {
             scene.readiness().await.1["reasons"] == json!(["database_file_replaced"])

@@ -1,4 +1,4 @@
-//! What `cargo loco generate` refuses. What it makes is tried by tests/generators.
+//! The rejections of `cargo loco generate`. tests/generators checks its output.
 
 use insta::assert_snapshot;
 

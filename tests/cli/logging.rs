@@ -1,4 +1,4 @@
-//! What the log says, and what it never says.
+//! The log: its lines, and the data that must not appear in it.
 
 use std::net::SocketAddr;
 
@@ -11,7 +11,7 @@ use crate::support::{
     GroupPath, RecordedOutput, RichSocket, Server, Socket, TestDatabase, TestResponse,
 };
 
-/// In everything that must not be logged.
+/// A text that all secret values contain.
 const CANARY: &str = "cnry";
 
 const JSON_TRACE_LOG: [(&str, &str); 2] = [
@@ -22,10 +22,10 @@ const JSON_TRACE_LOG: [(&str, &str); 2] = [
     ),
 ];
 
-/// Who does everything that can be done, and much that cannot.
+/// A client that uses all of the API, with valid and invalid requests.
 struct LoggedSession {
     address: SocketAddr,
-    /// What was given to them, and nobody else may know.
+    /// The secrets that the server issued.
     secrets: Vec<String>,
 }
 
@@ -42,7 +42,7 @@ impl LoggedSession {
         TestResponse::from_request(request.json(&body)).await
     }
 
-    /// Gives the access token.
+    /// Returns the access token.
     async fn register_and_log_in(&mut self, username: &str) -> String {
         let account = json!({
             "name": "cnry-name", "username": username, "password": "cnry staple of batteries",
@@ -158,7 +158,7 @@ impl LoggedSession {
         }
     }
 
-    /// Gives the name of the group.
+    /// Returns the name of the group.
     async fn chat(&mut self, ann: &str, bob: &str) -> String {
         let body = json!({"title": "cnry-title"});
         let group = self.post("/api/start-chat/", ann, body).await.json();
@@ -214,7 +214,7 @@ impl LoggedSession {
     }
 }
 
-/// A whole session with a server of its own; gives what it said, and the group.
+/// Runs a whole session with a server of its own. Returns its output and the group.
 async fn run_session(environment: &[(&str, &str)]) -> (RecordedOutput, String) {
     let database = TestDatabase::create().await;
     let redis = "redis://cnry:cnry@127.0.0.1:1";
@@ -241,7 +241,7 @@ async fn run_session(environment: &[(&str, &str)]) -> (RecordedOutput, String) {
     let answer = TestResponse::from_request(named.bearer_auth(&ann)).await;
     assert_eq!(answer.header("x-request-id"), "request-of-ann");
 
-    // What goes wrong here is said, and no more.
+    // These faults are logged once each.
     let db = sea_orm::Database::connect(&database.uri).await.unwrap();
     db.execute_unprepared("DROP TABLE invites").await.unwrap();
     let code = session.secrets.last().unwrap();
@@ -267,7 +267,7 @@ async fn run_session(environment: &[(&str, &str)]) -> (RecordedOutput, String) {
     (said, group)
 }
 
-/// The fields of the request on whose behalf a line was written.
+/// Returns the fields of the request's span.
 fn request_span(line: &Value) -> Option<&Value> {
     line["spans"]
         .as_array()?
@@ -317,7 +317,7 @@ async fn no_secrets_are_logged_and_every_line_names_its_request() {
     assert_eq!(named["group"], group.as_str());
     assert_eq!(named["route"], "/api/groups/{group_name}/members");
     with("route", json!("/api/invites/{code}/accept"));
-    // A socket outlives its request, and says by itself whose it is.
+    // A socket outlives its request, so its lines name the user.
     let socket = lines
         .iter()
         .find(|line| line["fields"]["message"] == "a rich socket");
@@ -342,7 +342,7 @@ async fn an_unread_log_does_not_block_the_server() {
         Server::start_with_config(&database, "", &[(JSON_TRACE_LOG[1].0, JSON_TRACE_LOG[1].1)]);
     let (told, _unread) = server.read_addresses_and_output().await;
     let client = Client::new();
-    // More lines than a pipe holds.
+    // More lines than a pipe buffers.
     for _ in 0..1000 {
         let answer = TestResponse::from_request(client.get(format!("{}api/me/", told[0]))).await;
         assert_eq!(answer.status, 401);

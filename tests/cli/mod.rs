@@ -1,4 +1,4 @@
-//! The commands, as their user runs them.
+//! The commands of the program, each in a process of its own.
 
 mod command;
 mod disk_faults;

@@ -1,4 +1,4 @@
-//! The command line as it introduces itself, and what it writes where.
+//! The overview of the command line, and the outputs of commands.
 
 use std::process::Command;
 
@@ -66,7 +66,7 @@ async fn an_invalid_environment_variable_is_named() {
     }
 }
 
-/// Standard output has the output of a task and nothing else.
+/// Standard output contains the output of the task and nothing else.
 #[tokio::test]
 async fn a_task_writes_its_log_to_standard_error() {
     let app = TestApp::start().await;

@@ -1,4 +1,4 @@
-//! What production refuses, in the words of who starts it.
+//! Unsafe production settings, and the errors that an operator gets.
 
 use insta::assert_snapshot;
 use loco_rs::{app::Hooks, environment::Environment};
@@ -8,10 +8,10 @@ use serde_json::{Value, json};
 
 use super::command::CommandRun;
 
-/// 32 random bytes, that no test knows elsewhere.
+/// 32 random bytes that occur nowhere else.
 const GOOD_SECRET: &str = "q3vT7Qm3yq1yQm0bq3H1nJ5y0aWvFqk0n8ZrUc4Lx2E=";
 
-/// What production says of its own configuration with one change, by the pointer into all of it.
+/// Returns the error of the production configuration with one change, at a JSON pointer.
 async fn load_error(pointer: &str, value: Value) -> String {
     load_error_with(&[(pointer, value)]).await
 }
@@ -96,7 +96,7 @@ async fn long_passphrases_are_accepted_as_secrets() {
     }
 }
 
-/// The usual ways to write bytes down.
+/// Returns the usual encodings of bytes.
 fn encodings_of(bytes: &[u8]) -> [String; 4] {
     let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
     let base64 = base64(bytes);
@@ -134,7 +134,7 @@ proptest! {
 
     #[test]
     fn random_bytes_are_accepted_as_secrets(bytes in proptest::collection::vec(any::<u8>().no_shrink(), 32..=48)) {
-        // What a generator of random numbers gives, and not the corners that proptest likes.
+        // Only values that look random, without the edge cases that proptest prefers.
         prop_assume!(bytes.iter().collect::<std::collections::HashSet<_>>().len() > 20);
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         for secret in encodings_of(&bytes) {
@@ -289,7 +289,7 @@ async fn all_problems_are_reported_at_once() {
     configuration: settings.allowed_origins: `null` is the origin of every sandboxed page; list the origins of your own pages
     configuration: PUBLIC_URL begins with http://, so passwords and tokens could be read in transit; use a proxy with TLS and a PUBLIC_URL that begins with https://
     ");
-    // Also where the settings cannot be read.
+    // This also holds if the settings cannot be parsed.
     let all = load_error_with(&[
         ("/settings/tokens/secret", json!("short")),
         ("/settings/time_zone", json!("Mars/Olympus")),

@@ -1,4 +1,4 @@
-//! `cargo loco db seed`: what whoever logs in finds after it.
+//! `cargo loco db seed`, and the demo data that a user finds.
 
 use std::sync::Arc;
 
@@ -22,7 +22,7 @@ async fn run_seed(database: &TestDatabase, flags: &[&str]) -> CommandRun {
     CommandRun::run(&args, &variables).await
 }
 
-/// The same where it goes well, with the invite's code.
+/// Runs a seed that must succeed. Returns the output and the invite's code.
 async fn run_seed_successfully(database: &TestDatabase, flags: &[&str]) -> (String, String) {
     let run = run_seed(database, flags).await;
     assert_eq!(run.code, Some(0), "{}", run.output);
@@ -53,7 +53,7 @@ fn json_text(value: &Value) -> &str {
     value.as_str().unwrap()
 }
 
-/// Somebody's groups, one in each line.
+/// Returns a user's groups, one in each line.
 async fn group_lines(user: &User<'_>) -> String {
     let page = user.get("/api/groups/").await.json();
     let groups = page["results"].as_array().unwrap().iter().map(|group| {
@@ -65,7 +65,7 @@ async fn group_lines(user: &User<'_>) -> String {
     groups.collect()
 }
 
-/// The messages of a group, one in each line, the oldest first.
+/// Returns the messages of a group, one in each line, oldest first.
 async fn history_lines(user: &User<'_>, group: &str) -> String {
     let path = group.path("messages/?limit=100");
     let page = user.get(&path).await.json();
@@ -194,7 +194,7 @@ async fn a_second_seed_changes_nothing() {
     assert_eq!(all().await, before);
 }
 
-/// The seed takes over an account that has its name and its password.
+/// The seed reuses an account that has its name and its password.
 #[tokio::test]
 async fn a_partial_seed_is_completed_without_duplicates() {
     let app = TestApp::start().await;
@@ -224,7 +224,7 @@ async fn a_partial_seed_is_completed_without_duplicates() {
 
 #[tokio::test]
 async fn seed_is_rejected_when_a_username_is_taken() {
-    // The last is Cyrillic in part.
+    // The last name is partly Cyrillic.
     for (taken, of) in [("ann", "ann"), ("leyla", "leyla"), ("\u{430}nn", "ann")] {
         let app = TestApp::start().await;
         app.user(taken).await;

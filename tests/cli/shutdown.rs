@@ -1,4 +1,4 @@
-//! What a server leaves when it stops, and what the next one finds.
+//! The files that a server leaves when it stops, and the next start with them.
 
 use std::{fs, path::Path};
 
@@ -8,7 +8,7 @@ use sea_orm::{ConnectionTrait, Database};
 use super::command::CommandRun;
 use crate::support::{Server, TestDatabase, skip_unless, wait_until};
 
-/// What lies beside a file, and the file.
+/// Returns the names of the files in the folder of a file.
 fn files_beside(file: &Path) -> Vec<String> {
     let names = fs::read_dir(file.parent().unwrap()).unwrap();
     let mut names: Vec<_> = names
@@ -80,7 +80,7 @@ async fn the_wal_of_another_file_is_rejected() {
     let backup = file.with_file_name("backup");
     fs::copy(file, &backup).unwrap();
 
-    // A crash leaves the log, and the next start goes on with it.
+    // A crash leaves the WAL, and the next start uses it.
     let mut server = Server::start(&database);
     register_at(&mut server, "bob").await;
     server.kill();
@@ -90,7 +90,7 @@ async fn the_wal_of_another_file_is_rejected() {
     register_at(&mut server, "cyd").await;
     server.kill();
 
-    // The backup is copied over the file, and the log stays.
+    // The backup replaces the file, and the old WAL stays.
     fs::copy(&backup, file).unwrap();
     let variables = [("DATABASE_URL", database.uri.as_str())];
     let folder = file.parent().unwrap().to_str().unwrap();
@@ -170,7 +170,7 @@ async fn destructive_db_commands_need_confirmation_in_production() {
     assert!(stored_usernames(file).await.is_empty());
 }
 
-/// It names no password, whatever the database.
+/// The message names no password, for any database.
 #[tokio::test]
 async fn the_database_to_delete_is_named_without_its_password() {
     let variables = [
@@ -216,7 +216,7 @@ async fn a_stopping_server_is_unready_before_it_closes() {
     let mut server = Server::start_with_config(&database, "", &changes);
     let address = server.listen_address().await;
     let status = async |path: &str| {
-        // Each over a connection of its own.
+        // Each request on a connection of its own.
         let client = reqwest::Client::new();
         let answer = client.get(format!("http://{address}{path}")).send().await;
         answer
@@ -234,7 +234,7 @@ async fn a_stopping_server_is_unready_before_it_closes() {
         200,
         "it takes connections meanwhile"
     );
-    // A second word ends the wait.
+    // A second signal ends the wait.
     server.terminate();
     wait_until("the server to close", async || status("/_ping").await == 0).await;
     assert!(server.wait_for_exit().await.success());

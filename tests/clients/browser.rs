@@ -1,4 +1,4 @@
-//! A client at work in a page, which keeps it as `chat` and what it was told as `told`.
+//! A client in a page, which stores the client as `chat` and its events as `told`.
 
 use serde_json::{Value, json};
 

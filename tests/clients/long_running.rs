@@ -48,7 +48,7 @@ fn browser_samples() -> [String; 2] {
     ]
 }
 
-/// Cuts a client off after its access token has expired, and lets both sides say something meanwhile.
+/// Disconnects a client after its access token has expired. Both sides send messages meanwhile.
 async fn expect_to_survive_token_expiry(
     mut client: impl SampleClient,
     proxy: &Proxy,
@@ -63,7 +63,7 @@ async fn expect_to_survive_token_expiry(
             .send_message(group, &before, &before)
             .await;
         client.until_received(&before).await;
-        // A token that is not older than the client's.
+        // A token that is newer than the client's.
         let later = app.log_in("ann").await;
         wait_until("the access token to expire", async || {
             !later.is_logged_in().await
@@ -117,12 +117,12 @@ async fn the_browser_clients_survive_access_token_expiry() {
     browser.close().await;
 }
 
-/// Sends a message of many bytes, two that the server refuses in different ways, and one more.
+/// Sends an oversized message, two that the server rejects in different ways, and one more.
 async fn expect_only_oversized_messages_to_fail(mut client: impl SampleClient) {
     let emoji = "😀".repeat(6_000);
     client.send(&emoji).await;
     client.until_received(&emoji).await;
-    // Too many characters, and too many bytes for a frame, which closes the socket.
+    // Too many characters; and too many bytes for a frame, which closes the socket.
     for size in [9_000, 70_000] {
         client.send(&"x".repeat(size)).await;
     }

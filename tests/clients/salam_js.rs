@@ -1,4 +1,4 @@
-//! The module of the page, salam.js, as others may use it.
+//! salam.js, the client module of the page, in use by others.
 
 use salam::models::usernames::Username;
 use serde_json::json;
@@ -6,8 +6,7 @@ use serde_json::json;
 use super::{Proxy, check_with_failures};
 use crate::support::{Browser, GroupPath, TestApp, wait_until};
 
-/// Logs in as Ann with a new instance, which another tab might as well have made, and follows a group
-/// from its beginning.
+/// Logs in as ann with a new instance, like another tab, and follows a group from its first event.
 const LOG_IN_AND_JOIN: &str = "
 const [group] = arguments;
 const { Salam } = await import('/static/salam.js');
@@ -19,7 +18,7 @@ salam.on('signed-out', (why) => ended.push(why));
 window.chat = salam.connect().join(group, { after: 0 });
 chat.on('event', (event) => told.push(event));";
 
-/// Has several instances, which share what is stored as tabs do, ask at once.
+/// Makes several instances, which share storage like tabs, request at the same time.
 const REQUEST_CONCURRENTLY: &str = "
 const { Salam } = await import('/static/salam.js');
 const tabs = Array.from({ length: 4 }, () => new Salam());
@@ -68,7 +67,7 @@ async fn salam_js_refreshes_tokens_for_all_tabs() {
     browser.run("return chat.send('still here')").await;
     let all = "ann ann ann ann";
     assert_eq!(browser.run(REQUEST_CONCURRENTLY).await, all);
-    // Without https nothing keeps them from buying at once.
+    // Without https, no lock keeps the instances from refreshing at the same time.
     browser
         .run("Object.defineProperty(navigator, 'locks', { value: undefined })")
         .await;
@@ -97,7 +96,7 @@ async fn salam_js_reports_an_ended_session() {
     browser.close().await;
 }
 
-/// What it has missed it is told by the log, and by the count of the server: not by both.
+/// The client counts missed messages by the log or by the server's count, but not by both.
 #[tokio::test]
 async fn salam_js_counts_unread_messages_once() {
     let app = TestApp::start().await;
@@ -129,7 +128,8 @@ async fn salam_js_counts_unread_messages_once() {
     browser.close().await;
 }
 
-/// Subscribing counts as sending. Who has sent all that they may is told so, and comes back all the same.
+/// A subscription counts as a send. A client that has used up its rate gets an error, and still
+/// resubscribes.
 #[tokio::test]
 async fn salam_js_resubscribes_after_a_rate_limit() {
     let app = TestApp::with_settings(json!({"channels": {"sends_per_10s": 5}})).await;
@@ -163,7 +163,7 @@ const accepted = hostile.filter((name) => {
 });
 return [changed, accepted];";
 
-/// Every character that a username may have, and every short name of letters and marks that paths know.
+/// Returns every character that a username may have, and every short name of letters and URL marks.
 fn all_usernames() -> Vec<String> {
     let single = ('\0'..=char::MAX).map(String::from);
     let mut short = vec![String::new()];
@@ -219,13 +219,13 @@ async fn salam_js_rejects_invalid_group_names() {
     let thrown = browser.run(JOIN_INVALID_NAMES).await;
     let error = "TypeError";
     assert_eq!(thrown, json!([error, error, error, null, 1]));
-    // The wrong names have not cost the connection.
+    // The invalid names did not end the connection.
     browser.run("return chat.send('still here')").await;
     assert_eq!(browser.console_errors().await, Vec::<String>::new());
     browser.close().await;
 }
 
-/// Keeps a list of the listeners of all objects, and counts those of the window and the document.
+/// Records the listeners of all objects, and counts those of the window and the document.
 const COUNT_LISTENERS: &str = "
 window.listening = [];
 window.listened = () => listening.filter(([on]) => on === window || on === document).map(([, type]) => type);
@@ -240,8 +240,8 @@ EventTarget.prototype.removeEventListener = function (type, listener, ...more) {
     return removeEventListener.call(this ?? window, type, listener, ...more);
 };";
 
-/// Uses and disposes 20 objects, one after the other, and then one that is connected. Returns the listeners
-/// that are left each time, and whether there were any before.
+/// Uses and disposes 20 instances in turn, and then one that is connected. Returns the remaining
+/// listeners each time, and whether there were any before.
 const DISPOSE: &str = "
 const { Salam } = await import('/static/salam.js');
 for (let n = 0; n < 20; n += 1) {
@@ -263,7 +263,7 @@ async fn salam_js_removes_all_listeners_on_dispose() {
     browser.run(COUNT_LISTENERS).await;
     browser.run_with(LOG_IN_AND_JOIN, &[json!(group)]).await;
     browser.run("return chat.send('hi')").await;
-    // The one that is in use has one listener of each kind.
+    // The instance in use has one listener of each kind.
     assert_eq!(browser.run(DISPOSE).await, json!([true, true, []]));
     let refused = "return salam.me().then(() => '', ({ code }) => code)";
     assert_eq!(browser.run(refused).await, "closed");
@@ -271,8 +271,8 @@ async fn salam_js_removes_all_listeners_on_dispose() {
     browser.close().await;
 }
 
-/// Tells the page that the network is gone, and that it is back. The random delays are long: a client that does
-/// not react to the event would come back after `retryAt` alone.
+/// Sends the page the events `offline` and `online`. The random delays are long: a client that ignores
+/// the event would reconnect at `retryAt` only.
 const OFFLINE_AND_ONLINE: &str = "
 Math.random = () => 0.9;
 const connection = salam.connect();
@@ -334,7 +334,7 @@ async fn salam_js_reports_that_websockets_are_unavailable() {
     browser.close().await;
 }
 
-/// Connects, closes and connects again at once, as a component does that React mounts twice.
+/// Connects, closes and connects again at once, like a component that React mounts twice.
 const MOUNT_TWICE: &str = "
 const [group] = arguments;
 const { Salam } = await import('/static/salam.js');
@@ -370,7 +370,7 @@ async fn salam_js_reconnects_with_a_single_socket() {
     is_all(&["one"]).await;
     browser.run("return chat.send('two')").await;
     is_all(&["one", "two"]).await;
-    // The same while the connection is live: the chat begins again.
+    // The same during a live connection: the chat starts again.
     browser
         .run("told.length = 0; salam.connect().close(); mount();")
         .await;

@@ -1,4 +1,4 @@
-//! Tokens that were never issued, at every door that takes one.
+//! Tokens that the server never issued, at every endpoint that accepts a token.
 
 mod attacks;
 
@@ -14,15 +14,15 @@ use self::attacks::{TokenForge, forged_tokens};
 use crate::properties::mutations_strategy;
 use crate::support::{RichSocket, Socket, TestApp, TestResponse, User};
 
-/// What a token is made of, and what a lenient reader might take for it.
+/// The characters of a token, and characters that a lenient parser might accept.
 const TOKEN_LETTERS: &str = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_.=+/ ";
 
-/// A rich client may try so many tokens in this test.
+/// Starts an app in which a rich client may try this many tokens.
 async fn start_app() -> TestApp {
     TestApp::with_settings(json!({"channels": {"sends_per_10s": 1_000_000}})).await
 }
 
-/// The doors that take an access token, each with an open rich socket for `auth`.
+/// The endpoints that accept an access token, with an open rich socket for `auth`.
 struct TokenEndpoints<'a> {
     app: &'a TestApp,
     group: String,
@@ -39,10 +39,10 @@ impl<'a> TokenEndpoints<'a> {
         }
     }
 
-    /// That an access token opens none of them, and is answered as the contract has it.
+    /// Asserts that all endpoints reject an access token, with the responses of the contract.
     async fn expect_rejected(&mut self, name: &str, token: &str) {
-        // Some could not be sent by any client, and HTTP takes the white space around a field away;
-        // in JSON it is part of the text.
+        // No client could send some of these tokens. HTTP removes white space around a field; in JSON it
+        // belongs to the text.
         let header = format!("Bearer {token}");
         if HeaderValue::from_str(&header).is_ok() && token.trim() == token {
             self.expect_rejected_in_header(name, &header).await;
@@ -93,7 +93,7 @@ impl<'a> TokenEndpoints<'a> {
         );
     }
 
-    /// Base and rich, of one group and of many, new and coming back.
+    /// Base sockets, rich sockets of one group and of many, new and resumed.
     async fn expect_rejected_at_sockets(&self, name: &str, token: &str) {
         let base = format!("/ws/chat/{}/", self.group);
         let cookie = format!("access={token}");
@@ -116,7 +116,7 @@ impl<'a> TokenEndpoints<'a> {
             self.expect_rejected_by_rich_socket(name, path, &headers)
                 .await;
         }
-        // Offers are a list, of which the first may be the good one.
+        // The subprotocol header is a list, whose first entry may be valid.
         let is_one = !token.contains(',');
         for path in [resumed.as_str(), "/ws/"].into_iter().filter(|_| is_one) {
             let offers = format!("chat.v1.json, bearer.{token}");
@@ -158,7 +158,7 @@ impl<'a> TokenEndpoints<'a> {
     }
 }
 
-/// That a refresh token buys nothing.
+/// Asserts that a refresh token is rejected.
 async fn expect_refresh_rejected(app: &TestApp, name: &str, token: &str) {
     let body = json!({"refresh": token, "rotate": true});
     let answer = app.post("/api/token/refresh/", body).await;
@@ -232,7 +232,7 @@ async fn forged_refresh_tokens_are_rejected() {
     assert_eq!(app.post("/api/token/refresh/", body).await.status, 200);
 }
 
-/// What was good once, or is of somebody else.
+/// Tokens that were valid before, or that belong to another user.
 #[tokio::test]
 async fn tokens_end_with_their_session_or_user() {
     let app = start_app().await;
@@ -259,7 +259,7 @@ async fn tokens_end_with_their_session_or_user() {
         doors.expect_rejected(name, &user.access).await;
         expect_refresh_rejected(&app, name, &user.refresh).await;
     }
-    // Signed as ours are, and yet not what was issued to anybody.
+    // Signed by the server's key, and yet not issued to anybody.
     let claims = |token: &str| TokenForge::from_token(&app, token).claims;
     for (name, field, of) in [
         ("of bob's session, for ann", "sid", &bob),
@@ -278,7 +278,7 @@ async fn tokens_end_with_their_session_or_user() {
             }
         }
     }
-    // And it is not by the signing that they were refused.
+    // The signature is not the reason of the rejection.
     let mint = TokenForge::from_token(&app, &ann.access);
     let mine = User {
         access: mint.sign(&mint.claims),
@@ -287,7 +287,7 @@ async fn tokens_end_with_their_session_or_user() {
     assert!(mine.is_logged_in().await);
 }
 
-/// A good token, said in a way that is none.
+/// A valid token in the wrong form.
 #[tokio::test]
 async fn a_valid_token_is_accepted_only_as_a_bearer_token() {
     let app = start_app().await;
@@ -346,7 +346,7 @@ async fn a_valid_token_is_accepted_only_as_a_bearer_token() {
         let answer = app.get(&format!("/api/me/?{query}={good}")).await;
         assert_eq!(answer.status, 401, "{query}");
     }
-    // The scheme is of no letter case, and the base contract says so.
+    // The scheme is case-insensitive, as the base contract states.
     for scheme in ["Bearer", "bearer", "BEARER", "bEaReR"] {
         let request = app.request(Method::GET, "/api/me/");
         let request = request.header("authorization", format!("{scheme} {good}"));
@@ -361,7 +361,7 @@ async fn a_valid_token_is_accepted_only_as_a_bearer_token() {
 proptest::proptest! {
     #![proptest_config(proptest::prelude::ProptestConfig::with_cases(crate::support::proptest_cases()))]
 
-    /// However a good token is altered, it is not the good one any more.
+    /// A changed token is never valid.
     #[test]
     fn mutated_tokens_are_rejected(mutations in mutations_strategy(TOKEN_LETTERS)) {
         let (tokens, good) = attacks::tokens_without_app();

@@ -66,7 +66,7 @@ async fn a_group_is_visible_to_its_members_only() {
     assert!(find("chat_\0", &ann).await.is_none());
     assert!(find(&group.name.to_uppercase(), &ann).await.is_none());
 
-    // An ex-member is a stranger.
+    // An ex-member is treated as a stranger.
     membership.delete(db).await.unwrap();
     assert!(find(&group.name, &ann).await.is_none());
 }

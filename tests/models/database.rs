@@ -1,4 +1,4 @@
-//! What every connection to the database is like, and that migrations go both ways.
+//! The settings of every database connection, and migrations in both directions.
 
 use migration::{Migrator, MigratorTrait};
 use salam::database::{self, open_writer_pool};
@@ -10,7 +10,7 @@ use crate::support::{TestApp, skip_unless};
 async fn every_sqlite_connection_has_durable_pragmas_and_a_busy_timeout() {
     skip_unless!(SQLite);
     let app = TestApp::start().await;
-    // Held at once, so each is another connection of the pool.
+    // Held at the same time, so each is another connection of the pool.
     let mut held = Vec::new();
     for _ in 0..app.ctx.config.database.max_connections {
         held.push(app.ctx.db.begin().await.unwrap());
@@ -37,7 +37,7 @@ async fn every_sqlite_connection_has_durable_pragmas_and_a_busy_timeout() {
     }
 }
 
-/// A plan is made when a statement comes first, often to an empty table, and kept.
+/// PostgreSQL plans a prepared statement at its first use, often on an empty table, and keeps the plan.
 #[tokio::test]
 async fn postgresql_writers_use_indexes_on_empty_tables() {
     skip_unless!(PostgreSQL);
@@ -76,7 +76,7 @@ async fn every_postgresql_connection_has_a_lock_timeout() {
     }
     assert_eq!(show_parameter(&writing, "enable_seqscan").await, "off");
     assert_eq!(show_parameter(&writing, "search_path").await, "public");
-    // The operator's own options take their place, and an empty one is none.
+    // The operator's own options replace the defaults, and an empty option means no option.
     for (options, timeout) in [
         ("?options=-c%20lock_timeout%3D7s", "7s"),
         ("?options=", "3s"),

@@ -1,4 +1,4 @@
-//! Deleted texts leave the file of SQLite and its log.
+//! Deleted texts are removed from the SQLite file and its WAL.
 
 use std::fs;
 
@@ -6,7 +6,7 @@ use serde_json::json;
 
 use crate::support::{Server, TestDatabase, skip_unless, wait_until};
 
-/// A text that stands nowhere else.
+/// A text that occurs nowhere else.
 const DELETED_TEXT: &str = "quokka-juniper-palindrome";
 
 fn count_deleted_text(file: &std::path::Path) -> usize {
@@ -45,7 +45,7 @@ async fn deleted_texts_leave_the_sqlite_files() {
     let mut paths = Vec::new();
     let group = post("/api/start-chat/", &token, json!({})).await["group_name"].clone();
     let messages = format!("/api/groups/{}/messages/", group.as_str().unwrap());
-    // Among others, so that pages are filled, split and merged.
+    // Among other messages, so that pages are filled, split and merged.
     for number in 0..60 {
         let text = format!("{DELETED_TEXT} {number} {}", "x".repeat(number * 37 % 900));
         let sent = post(&messages, &token, json!({ "text": text })).await;

@@ -1,4 +1,5 @@
-//! Whether retries are looked for at once or when they turn out to be there changes no answer.
+//! Retries get the same results, whether the check for duplicates runs before the insert or after a
+//! conflict.
 
 use proptest::{collection::vec, prelude::*, sample::select, strategy::ValueTree, test_runner};
 use salam::{
@@ -21,7 +22,7 @@ use sea_orm::{ColumnTrait, EntityTrait, QueryFilter, QueryOrder};
 
 use crate::support::{TestApp, proptest_cases};
 
-/// By whom of three, or by the operator; under which of few ids, if any; and what.
+/// The index of the actor, or of the operator; an id; and the command.
 type CommandInput = (usize, Option<String>, CommandKind);
 
 fn command_strategy() -> impl Strategy<Value = CommandInput> {
@@ -67,7 +68,7 @@ async fn duplicate_checks_do_not_change_the_results() {
     assert!(retried > 0 && refused > 0, "{retried} {refused}");
 }
 
-/// What becomes of these batches in a group of the first two of these people, and of its log.
+/// Applies the batches in a group of the first two users. Returns the results and the log.
 async fn apply_batches(
     app: &TestApp,
     people: &[users::Model],

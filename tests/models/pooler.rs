@@ -1,4 +1,4 @@
-//! A PgBouncer between the server and PostgreSQL.
+//! PgBouncer between the server and PostgreSQL.
 
 use std::sync::Arc;
 
@@ -23,7 +23,7 @@ async fn pgbouncer_session_mode_works_without_settings() {
     let mut pooler = PgBouncer::in_front_of(&database.uri, "session").await;
     let uri = pooler.uri(&database.uri);
     check_pooler_at(&uri).await.unwrap();
-    // Migrations run through it, too.
+    // Migrations run through the pooler too.
     let app = TestApp::with_config(|config| config.database.uri.clone_from(&uri)).await;
     assert_eq!(app.get("/_readiness").await.status, 200);
     let (group, [ann]) = app.group_of(["ann"]).await;
@@ -37,7 +37,7 @@ async fn pgbouncer_session_mode_works_without_settings() {
     let frames = back.until_sync().await;
     assert_eq!(frames.last().unwrap()["seq"], 3);
 
-    // A pooler that starts again under senders costs them nothing that was acknowledged.
+    // A restart of the pooler loses no acknowledged message.
     pooler.kill();
     wait_until("the node to be unready", async || {
         app.get("/_readiness").await.status == 503
@@ -63,7 +63,7 @@ async fn pgbouncer_transaction_mode_is_rejected() {
     let uri = pooler.uri(&database.uri);
     let refused = check_pooler_at(&uri).await.unwrap_err().to_string();
     assert_snapshot!(refused, @"Migration Error: the pooler in front of PostgreSQL is in transaction or statement mode: two sessions share one server connection, but Salam needs one server connection for each session; use session mode (PgBouncer: `pool_mode = session`), or connect to PostgreSQL directly");
-    // `start` says the same, before it serves anybody.
+    // `start` reports the same error before it serves.
     let mut config = App::load_config(&Environment::Test).await.unwrap();
     config.database.uri = uri;
     config.database.dangerously_truncate = false;

@@ -1,4 +1,4 @@
-//! What is an emoji, and what becomes of reactions that are made at once.
+//! Emoji rules, and concurrent reactions.
 
 use proptest::prelude::*;
 use salam::models::{
@@ -21,13 +21,13 @@ fn emojis_are_normalized_to_one_form() {
         ("👍", "👍"),
         ("❤", "❤️"),
         ("❤️", "❤️"),
-        // A selector that says what is so anyway.
+        // A redundant variation selector.
         ("👍\u{fe0f}", "👍"),
         ("☝\u{fe0f}🏽", "☝🏽"),
-        // Skin tones; two of them.
+        // Skin tones, and two of them.
         ("👍🏿", "👍🏿"),
         ("🧑🏻‍🤝‍🧑🏿", "🧑🏻‍🤝‍🧑🏿"),
-        // Joined by ZWJ, with all selectors, some, and none.
+        // Joined by ZWJ, with all selectors, some, or none.
         ("👨‍👩‍👧‍👦", "👨‍👩‍👧‍👦"),
         ("❤️‍🔥", "❤️‍🔥"),
         ("❤‍🔥", "❤️‍🔥"),
@@ -35,7 +35,7 @@ fn emojis_are_normalized_to_one_form() {
         ("👁️‍🗨", "👁️‍🗨️"),
         ("👁‍🗨", "👁️‍🗨️"),
         ("🏳‍🌈", "🏳️‍🌈"),
-        // Flags: of two letters, and by tags.
+        // Flags of two letters, and flags of tags.
         ("🇮🇷", "🇮🇷"),
         ("🏴󠁧󠁢󠁳󠁣󠁴󠁿", "🏴󠁧󠁢󠁳󠁣󠁴󠁿"),
         // Keycaps.
@@ -79,10 +79,9 @@ fn text_that_is_not_one_emoji_is_rejected() {
         "👍\n",
         "👍\0",
         "❤️❤️",
-        // Text presentation is asked for: no emoji.
+        // Text presentation is not an emoji.
         "❤\u{fe0e}",
-        // Nothing but a selector, a joiner, half of a flag, a keycap of nothing, a tag, an enclosing
-        // circle.
+        // Only a selector, a joiner, half of a flag, a keycap without a key, a tag, an enclosing circle.
         "\u{fe0f}",
         "\u{fe0f}❤",
         "\u{200d}",
@@ -95,7 +94,7 @@ fn text_that_is_not_one_emoji_is_rejected() {
         "\u{e0067}",
         "👍\u{20dd}",
         "👍\u{301}",
-        // A skin tone on what has no skin; three who are not in the list.
+        // A skin tone on an emoji without skin; three people who are not a known sequence.
         "🔥🏽",
         "👍\u{200d}🔥\u{200d}👍",
         "\u{fffd}",
@@ -113,7 +112,7 @@ proptest! {
         let _ = Emoji::parse(&text);
     }
 
-    /// Of the pieces that emojis are made of.
+    /// Texts of the parts that emojis consist of.
     #[test]
     fn emoji_normalization_is_idempotent(text in "[👍👨❤🏽🇮🇷1#a\u{200d}\u{fe0f}\u{fe0e}\u{20e3}\u{e0067}\u{e007f}]{0,6}") {
         if let Some(emoji) = Emoji::parse(&text) {
@@ -122,7 +121,7 @@ proptest! {
     }
 }
 
-/// A group of two, with two messages in it.
+/// A group of two users with two messages.
 struct ReactionScene {
     app: TestApp,
     group: chat_groups::Model,
@@ -176,7 +175,7 @@ impl ReactionScene {
             .unwrap()
     }
 
-    /// What ann sees of each message, the newest first.
+    /// Returns the reactions of each message for ann, newest message first.
     async fn visible_reactions(&self) -> Vec<String> {
         let db = &self.app.ctx.db;
         let (window, content) = (HistoryWindow::Newest, HistoryContent::Messages);
@@ -196,7 +195,7 @@ impl ReactionScene {
     }
 }
 
-/// The number and whether it was so before, or why not.
+/// Returns the seq and whether it is a duplicate, or the rejection.
 fn results_of(outcomes: Vec<CommandOutcome>) -> Vec<Result<(i64, bool), Rejection>> {
     let told = |outcome: CommandOutcome| outcome.map(|stored| (stored.seq, stored.dup));
     outcomes.into_iter().map(told).collect()
@@ -234,7 +233,7 @@ async fn reactions_of_one_batch_are_applied_in_order() {
     ];
     assert_eq!(results_of(outcomes), expected.map(Ok));
     assert_eq!(scene.visible_reactions().await, ["🔥1! ", "👍2! 🔥1 "]);
-    // What is stored is taken back and added again: it comes last from now on.
+    // A reaction that is removed and added again is the last one.
     let outcomes = scene
         .apply(vec![
             scene.react_command(bob, 1, "👍", false),
@@ -302,7 +301,7 @@ async fn emojis_per_user_and_message_are_limited() {
     });
     let codes: Vec<_> = codes.collect();
     assert_eq!(codes, ["limit_exceeded", "true", "false", "false"]);
-    // By what is stored it is the same; and who takes one back has room for another.
+    // The stored reaction counts in any form, and a removed reaction makes room for another.
     let outcomes = scene
         .apply(vec![
             scene.react_command(ann, 1, all[20], true),
@@ -358,7 +357,7 @@ async fn deleting_a_group_deletes_its_reactions() {
         });
         reactions::Entity::insert_many(rows).exec(db).await.unwrap();
     };
-    // More to one message than go at once, more in all, and some that are left for the end.
+    // More reactions to one message than one deletion batch, more in all, and some for the last batch.
     add(group, 1, 0..1500).await;
     for seq in 2..20 {
         add(group, seq, 0..100).await;

@@ -1,5 +1,5 @@
-//! Every view is open to those who do not see, hear or point well, as far as a program can tell
-//! (axe-core): the rules of WCAG 2.2, A and AA, and what is good practice besides.
+//! Accessibility of every view, as far as axe-core can check it: the rules of WCAG 2.2, levels A and AA,
+//! and further good practice.
 
 use std::{fs, path::Path};
 
@@ -11,9 +11,9 @@ use crate::{
     support::{Device, GroupPath, TestApp},
 };
 
-/// What it checks, and what it says of what it finds.
+/// Runs axe-core, and returns its violations.
 const RUN_AXE: &str = "
-// Colours change in no time, but not before the next frame.
+// Colours change at once, but not before the next frame.
 await new Promise((painted) => requestAnimationFrame(() => requestAnimationFrame(painted)));
 await Promise.allSettled(document.getAnimations().map(({ finished }) => finished));
 return axe.run(document, { runOnly: arguments[0], resultTypes: ['violations'] }).then(({ violations }) =>
@@ -29,19 +29,19 @@ const AXE_RULES: [&str; 6] = [
     "best-practice",
 ];
 
-/// A message that an earlier page could not send, as it keeps it.
+/// Stores a message that an earlier page could not send.
 const STORE_FAILED_MESSAGE: &str = "
 const { user } = JSON.parse(localStorage['salam.session']);
 localStorage[`salam.outbox.${user.id}.${arguments[0]}.f`] = JSON.stringify({
     cid: 'f', text: 'Refused', replyTo: null, at: Date.now(), state: 'failed', error: { code: 'invalid', message: 'No.' },
 });";
 
-/// How a page looks that is offline: there is no way to make it wait long enough.
+/// Shows the offline state, which a test cannot reach by waiting.
 const SHOW_OFFLINE: &str = "
 document.querySelector('.status').dataset.state = 'waiting';
 document.querySelector('[data-part=status-retry]').hidden = false;";
 
-/// Looks at each view, and goes on where there is something wrong, so that all of it is told.
+/// Reviews all views. Collects the violations, so that one failure reports all of them.
 struct AccessibilityReview {
     user: PageUser,
     axe: String,
@@ -59,7 +59,7 @@ impl AccessibilityReview {
         }
     }
 
-    /// In the dark it is the colours that are others.
+    /// The dark scheme has other colours.
     async fn check_view(&mut self, view: &str) {
         self.run_rules(view, &json!(AXE_RULES)).await;
         self.user.set_color_scheme("dark").await;
@@ -91,7 +91,7 @@ impl AccessibilityReview {
     }
 }
 
-/// A chat with everything in it that there is to be seen: its name, and an invite.
+/// Creates a chat that contains every kind of item. Returns its name and an invite.
 async fn chat_with_everything(app: &TestApp) -> (String, String) {
     let (group, ann, bob) = group_of_two(app).await;
     let messages = group.path("messages/");
@@ -108,12 +108,12 @@ async fn chat_with_everything(app: &TestApp) -> (String, String) {
     bob.send_message(&group, "```\nlet code = 1;\n```", "5")
         .await;
     let code = ann.create_invite(&group).await;
-    // The mark of a deactivated account is seen, too.
+    // The mark of a deactivated account is visible too.
     set_active(app, "bob", false).await;
     (group, code)
 }
 
-/// Walks through all views.
+/// Visits all views.
 async fn review_all_views(look: Device, query: &str) {
     let app = TestApp::start().await;
     let (group, code) = chat_with_everything(&app).await;
@@ -197,7 +197,7 @@ async fn review_all_views(look: Device, query: &str) {
     review.finish().await;
 }
 
-/// What an owner sees, and somebody who has nothing yet.
+/// Visits the views of an owner, and the views of a user without chats.
 async fn review_owner_views(look: Device, query: &str) {
     let app = TestApp::start().await;
     app.user("dora").await;

@@ -1,5 +1,5 @@
-//! A conversation goes on whatever becomes of the server and of the line to it: nothing is lost, and
-//! nothing is said twice.
+//! A conversation survives crashes of the server and lost connections: no message is lost, and none is
+//! sent twice.
 
 use fantoccini::key::Key;
 use serde_json::Value;
@@ -10,7 +10,7 @@ use crate::{
     support::{Device, GroupPath, Server, TestApp, TestDatabase, wait_until},
 };
 
-/// A server that crashes and comes back at the same place.
+/// A server that crashes and restarts on the same port.
 struct CrashingServer {
     database: TestDatabase,
     server: Option<Server>,
@@ -43,7 +43,7 @@ impl CrashingServer {
         self.server = Some(server);
     }
 
-    /// Ann and Bob, who have met there, each at the page.
+    /// Opens the page for ann and bob, who are in one chat.
     async fn open_chat_for_two(&self) -> (PageUser, PageUser) {
         let url = self.url("/");
         let arrive = async || PageUser::visit(Device::desktop(), &url).await;
@@ -59,7 +59,7 @@ impl CrashingServer {
     }
 }
 
-/// What is stored, in order, read by whom looks at the page.
+/// Returns the stored texts, in order, as the page's user reads them.
 async fn stored_texts(somebody: &PageUser) -> Vec<String> {
     let script = "
         const { Salam } = await import('/static/salam.js');
@@ -71,7 +71,8 @@ async fn stored_texts(somebody: &PageUser) -> Vec<String> {
     serde_json::from_value(somebody.run(&script).await).unwrap()
 }
 
-/// Waits until both read the same, so many texts and nothing else, which is what is stored.
+/// Waits until both pages show the same texts, as many as `count`. Asserts that they are the stored
+/// texts.
 async fn expect_same_messages(ann: &PageUser, bob: &PageUser, count: usize) -> Vec<String> {
     let is_all = |said: &[String]| said.len() == count && !said.concat().contains('(');
     for one in [ann, bob] {
@@ -102,7 +103,7 @@ async fn a_server_crash_loses_and_duplicates_no_messages() {
         }
     };
     say(0).await;
-    // Some of these are answered, some are not, and of some nobody knows.
+    // Some sends are acknowledged, some are not, and the results of some are unknown.
     tokio::join!(say(3), async {
         ann.expect_message("ann 4").await;
         crashing.crash();
@@ -170,7 +171,7 @@ async fn a_message_whose_reply_is_lost_is_sent_once() {
     let said = expect_same_messages(&ann, &bob, 3).await;
     assert_eq!(said, ["before", "unsure", "waiting"]);
 
-    // An event is lost on a line that goes on.
+    // An event is lost on a connection that stays open.
     proxy.drop_next_chunks(1);
     bob.send_message("lost").await;
     wait_until("an event to be lost", async || {

@@ -1,11 +1,11 @@
-//! A long conversation: its end first, and the rest when somebody looks for it.
+//! A long conversation: the page loads its end first, and the rest on demand.
 
 use serde_json::json;
 
 use super::{PageUser, group_of_two, set_reaction, sign_in_at};
 use crate::support::{Device, GroupPath, TestApp, User};
 
-/// The first line that is seen, and where; both stay when older lines come in above it.
+/// Returns the first visible line and its position. Both must stay when older lines load above it.
 const FIRST_VISIBLE_LINE: &str = "
 const { top } = document.querySelector('[data-part=scroll]').getBoundingClientRect();
 const line = [...document.querySelectorAll('.line')].find((it) => it.getBoundingClientRect().bottom > top);
@@ -37,7 +37,7 @@ async fn older_messages_load_without_moving_the_view() {
     let scroll = "document.querySelector('[data-part=scroll]').scrollTop = arguments[0]";
     for _ in 0..2 {
         let (_, _, count) = first_visible_line(&ann).await;
-        // Near to the top, but not there, so that there is a line to be kept where it is.
+        // Near the top, but not at the top, so that one line must keep its position.
         ann.run_with(scroll, &[json!(300)]).await;
         let before = first_visible_line(&ann).await;
         ann.wait_until("older lines", async || {
@@ -48,7 +48,7 @@ async fn older_messages_load_without_moving_the_view() {
         assert_eq!(before.0, after.0);
         assert!((before.1 - after.1).abs() <= 2.0, "{before:?} {after:?}");
     }
-    // What is told meanwhile does not move it either, and says that it is there.
+    // A new message does not move the view either, and is announced.
     let before = first_visible_line(&ann).await;
     bob.send_message(&group, "now", "now").await;
     ann.expect_text("One new message").await;
@@ -72,7 +72,7 @@ async fn older_messages_load_without_moving_the_view() {
     ann.close_without_errors().await;
 }
 
-/// 324 events of the log are no lines: a page of events would be spent on them.
+/// 324 events of the log are not messages. They would fill a page of events.
 #[tokio::test]
 async fn many_reactions_cost_few_requests() {
     const EMOJIS: [&str; 12] = [
@@ -81,10 +81,10 @@ async fn many_reactions_cost_few_requests() {
     let app = TestApp::start().await;
     let (group, _, bob) = group_of_two(&app).await;
     send_lines(&bob, &group, 3).await;
-    // The first event is that of Bob, who joined.
+    // The first event is bob's `member.joined`.
     for seq in 2..=4 {
         for emoji in EMOJIS {
-            // A user may change one reaction ten times at once.
+            // A user may change one reaction ten times in a burst.
             for turn in 0..9 {
                 set_reaction(&bob, &group, seq, emoji, turn % 2 == 0).await;
             }
@@ -109,7 +109,7 @@ async fn a_chat_opens_at_the_first_unread_message() {
     let app = TestApp::start().await;
     let (group, owner, bob) = group_of_two(&app).await;
     send_lines(&bob, &group, 250).await;
-    // The first event is that of Bob, who came.
+    // The first event is bob's `member.joined`.
     let read = json!({"seq": 21});
     owner.put(&group.path("read/"), read).await;
     let ann = sign_in_at(&app.url(&format!("/#/chat/{group}")), "ann").await;
@@ -156,7 +156,7 @@ async fn a_client_beyond_the_replay_limit_reloads_the_history() {
     let ann = PageUser::visit(Device::desktop(), &url).await;
     ann.sign_in("ann").await;
     ann.expect_message("before").await;
-    // Nothing reaches her, until the line is another.
+    // Nothing reaches ann until she has a new connection.
     proxy.drop_next_chunks(usize::MAX);
     proxy.drop_connections();
     send_lines(&bob, &group, 20).await;

@@ -1,5 +1,5 @@
-//! Names, titles and texts of somebody who means harm: they are shown as what they are, they run
-//! nothing, ask for nothing, and spoil nothing that stands beside them.
+//! Names, titles and texts of an attacker: the page shows them unchanged, and they run nothing, request
+//! nothing, and damage nothing next to them.
 
 use sea_orm::{ConnectionTrait, Statement};
 use serde_json::json;
@@ -10,7 +10,7 @@ use crate::support::{Device, GroupPath, TestApp};
 const HOSTILE_NAME: &str = "<img src=x onerror=alert(1)>\u{202e}gnp";
 const HOSTILE_TITLE: &str = "\"><script>alert(1)</script>\u{202e}txt";
 
-/// What is wider than the window, and so has it scroll, or is cut off.
+/// Returns the elements that are wider than the window or cut off.
 const FIND_OVERFLOWING_ELEMENTS: &str = "
 const { scrollingElement: page } = document;
 if (page.scrollWidth > innerWidth) return ['the page'];
@@ -21,12 +21,12 @@ return [...document.querySelectorAll('body *')].filter((it) => {
     return right - left > 0 && (left < -1 || right > innerWidth + 1);
 }).map((it) => it.outerHTML.slice(0, 200));";
 
-/// What was asked of another server.
+/// Returns the requests to other servers.
 const FIND_EXTERNAL_REQUESTS: &str = "
 const hosts = performance.getEntriesByType('resource').map(({ name }) => new URL(name).host);
 return hosts.filter((host) => host !== location.host);";
 
-/// What turns around the words that stand beside it: it is neither alone nor isolated.
+/// Returns texts that could reorder their neighbours, because they are neither alone nor isolated.
 const FIND_UNISOLATED_BIDI_TEXT: &str = "
 const turned = [];
 const nodes = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
@@ -39,7 +39,7 @@ for (let node = nodes.nextNode(); node; node = nodes.nextNode()) {
 }
 return turned;";
 
-/// Links that lead where none may, or tell there where they are from.
+/// Returns links with forbidden targets, and links that would send a referrer.
 const FIND_UNSAFE_LINKS: &str = "
 return [...document.querySelectorAll('a[href]')].filter(({ href, rel, host }) =>
     !/^https?:/.test(href) || (host !== location.host && !/noopener noreferrer/.test(rel))).map(({ outerHTML }) => outerHTML);";
@@ -69,7 +69,7 @@ fn hostile_texts() -> Vec<String> {
     texts
 }
 
-/// A chat in which Mallory says all of it, and Ann answers; its name, and an invite.
+/// Creates a chat with hostile messages of mallory, and answers of ann. Returns its name and an invite.
 async fn create_hostile_chat(app: &TestApp) -> (String, String) {
     let ann = app.user("ann").await;
     let password = TestApp::password_of("mallory");
@@ -78,7 +78,7 @@ async fn create_hostile_chat(app: &TestApp) -> (String, String) {
     assert_eq!(answer.status, 201, "{answer}");
     let mallory = app.log_in("mallory").await;
     let group = super::start_titled_chat(&mallory, "Lunch").await;
-    // Such a name and such a title are refused today. Older versions took them.
+    // The server rejects such names and titles today. Older versions accepted them.
     for (table, column, value) in [
         ("users", "name", HOSTILE_NAME),
         ("chat_groups", "title", HOSTILE_TITLE),
@@ -107,7 +107,7 @@ async fn create_hostile_chat(app: &TestApp) -> (String, String) {
     (group, invite)
 }
 
-/// That a view is none the worse for it.
+/// Asserts that a view is not damaged.
 async fn expect_no_harm(somebody: &PageUser, view: &str) {
     for script in [
         FIND_OVERFLOWING_ELEMENTS,
@@ -132,7 +132,7 @@ async fn check_all_views(look: Device) {
     carol.expect_message("<i>Well</i>").await;
     expect_no_harm(&carol, "the conversation").await;
 
-    // All is read as it was written, but for what marks code.
+    // All text is shown as it was written, except the marks of code.
     let shown = carol
         .run("return [...document.querySelectorAll('.line .text')].map((it) => it.textContent)")
         .await;
@@ -158,7 +158,7 @@ async fn check_all_views(look: Device) {
     expect_no_harm(&carol, "the question").await;
     carol.close_without_errors().await;
 
-    // She sees herself, too.
+    // Mallory sees her own name too.
     let mallory = PageUser::visit(look, &app.url("/")).await;
     mallory.sign_in("mallory").await;
     mallory.expect_text("carol: <u>I see</u>").await;

@@ -1,4 +1,4 @@
-//! Who is in a chat, and what the owner may do about it.
+//! The members of a chat, and the actions of its owner.
 
 use super::{SharedChat, group_of_two, open_shared_chat, set_active, sign_in_at};
 use crate::support::TestApp;
@@ -130,7 +130,7 @@ async fn a_deactivated_member_is_marked_and_gets_no_role() {
     }
     ann.click_in("#people", "Close").await;
 
-    // An account that is active again is not marked.
+    // An account that is active again has no mark.
     set_active(&app, "bob", true).await;
     app.log_in("bob")
         .await

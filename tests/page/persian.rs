@@ -1,11 +1,11 @@
-//! In Persian, which is written from right to left, and has digits of its own.
+//! The page in Persian: right to left, with its own digits.
 
 use serde_json::json;
 
 use super::{PageUser, group_of_two, sign_in_at};
 use crate::support::{Device, TestApp};
 
-/// The language of the page, which way it is written, and whether its list is on the right.
+/// Returns the language of the page, its direction, and whether the list is on the right.
 const READ_LAYOUT: &str = "
 const { lang, dir } = document.documentElement;
 const side = document.querySelector('.side')?.getBoundingClientRect();
@@ -35,7 +35,8 @@ async fn the_browser_language_selects_persian() {
     .await;
     ann.click_selector(".chat a").await;
     let line = ann.message_selector("hello").await;
-    // What is written in another language begins on its own side; what is mine is on the other.
+    // Text in another language starts on its own side, and the user's own messages are on the other
+    // side.
     let style = "const { direction, textAlign } = getComputedStyle(document.querySelector(arguments[0])); return [direction, textAlign]";
     let text = json!(format!("{line} .text"));
     assert_eq!(ann.run_with(style, &[text]).await, json!(["ltr", "start"]));

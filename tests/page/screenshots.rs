@@ -1,5 +1,4 @@
-//! The pictures of the documents: the demo world as people see it. They are made anew by
-//! bin/screenshots.
+//! The screenshots for the documents, with the demo data. bin/screenshots makes them.
 
 use std::{fs, path::Path};
 
@@ -9,14 +8,14 @@ use salam::app::App;
 use super::PageUser;
 use crate::support::{Device, TestApp};
 
-/// Everybody's in the demo world.
+/// The password of all demo users.
 const SEED_PASSWORD: &str = "a staple of batteries";
 
 const LUNCH_PATH: &str = "/#/chat/chat_5eed0001";
 const PERSIAN_CHAT_PATH: &str = "/#/chat/chat_5eed0002";
 
 async fn save_screenshot(somebody: &PageUser, name: &str) {
-    // No cursor that blinks, and nothing that is pointed at.
+    // No blinking cursor, and no hovered element.
     somebody.run("document.activeElement.blur()").await;
     let painted = "return new Promise((painted) => requestAnimationFrame(() => requestAnimationFrame(() => painted(document.fonts.ready.then(() => true)))))";
     somebody.wait_until_true(painted).await;

@@ -1,4 +1,4 @@
-//! Frames of a rich client that are nearly right, or nothing at all.
+//! Frames of a rich client: almost valid, or arbitrary.
 
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -10,7 +10,7 @@ use crate::{
     support::{Socket, TestApp, User},
 };
 
-/// The request that asks whether the socket is still there.
+/// The id of the request that checks whether the socket is still open.
 const PROBE_ID: i64 = -424_242;
 
 #[derive(Debug, Clone)]
@@ -55,7 +55,7 @@ async fn open_rich_unchecked(user: &User<'_>, group: &str) -> Socket {
     socket.unwrap()
 }
 
-/// The code of a close, if one comes before the answer to a request of ours.
+/// Returns the close code, if the socket closes before the reply to the test's own request.
 async fn close_code_before_probe(socket: &mut Socket) -> Option<u16> {
     socket
         .try_send(json!({"type": "auth", "id": PROBE_ID}).to_string())

@@ -1,4 +1,4 @@
-//! What comes over Redis and no node of ours has sent.
+//! Messages in Redis that no node has published.
 
 use axum::body::Bytes;
 use proptest::prelude::*;
@@ -19,7 +19,7 @@ use crate::{
 
 const JSON_LETTERS: &str = "{}[]\":,.-+eE0123456789truefalsn\\u \u{0}";
 
-/// What nodes send, about this group.
+/// Returns the payloads that nodes publish about this group.
 fn node_payloads(group: &str) -> Vec<String> {
     let event = json!({"type": "event", "group": group, "seq": 1, "at": "2026-01-01T00:00:00.000Z",
         "by": "ann", "kind": "message.created", "cid": null, "data": {"text": "hi"}});
@@ -74,7 +74,7 @@ proptest! {
     }
 }
 
-/// Whatever another node says, the log is told once and in order.
+/// Sockets receive the log once and in order, whatever another node publishes.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn foreign_payloads_do_not_break_the_event_order() {
     let redis = RedisServer::start().await;
@@ -87,7 +87,7 @@ async fn foreign_payloads_do_not_break_the_event_order() {
     let headers = [("sec-websocket-protocol", offers.as_str())];
     let socket = Socket::with_headers(app.address, &path, &headers).await;
     let mut socket = socket.unwrap();
-    // It has the key of the installation: even so it breaks nothing.
+    // The stranger has the key of the installation, and still breaks nothing.
     let (stranger, _inbox) = connected_node(&redis.url(), "salam-test").await;
     let epoch = epochs::Model::current(&app.ctx.db).await.unwrap();
     stranger.set_epoch(&epoch.name);
@@ -99,7 +99,7 @@ async fn foreign_payloads_do_not_break_the_event_order() {
         proptest::sample::select(topics.to_vec()),
     );
     check_async_property(payloads, async |(payload, topic)| {
-        // What a node of ours would have sent is believed: Redis is as trusted as the database.
+        // The nodes trust valid messages: Redis is as trusted as the database.
         let told = EncodedEvent::decode_batch(&payload.clone().into());
         prop_assume!(told.is_none_or(|told| told.iter().all(|told| told.seq <= said)));
         let published = stranger.publish(&topic, payload.into());
@@ -115,7 +115,7 @@ async fn foreign_payloads_do_not_break_the_event_order() {
     socket.close(1000).await;
 }
 
-/// The number and the text of the next event.
+/// Returns the seq and the text of the next event.
 async fn next_event(socket: &mut Socket) -> (i64, String) {
     loop {
         match socket.next_frame().await {

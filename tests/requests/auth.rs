@@ -1,4 +1,4 @@
-//! Registering and logging in.
+//! Registration and login.
 
 use insta::assert_snapshot;
 use reqwest::Method;
@@ -48,7 +48,7 @@ async fn a_taken_username_is_rejected_in_any_letter_case() {
 
     {"error":"Username already used"}
     "#);
-    // NFKC: full-width letters are the same name.
+    // By NFKC, full-width letters are the same name.
     again["username"] = json!("ａｎｎ");
     assert_eq!(app.post("/api/register/", again).await.body, answer.body);
 }

@@ -1,4 +1,4 @@
-//! Whatever is sent, the answer is JSON, by the client's fault, and nothing is lost.
+//! Bad input: every request gets a client error in JSON, and no data is lost.
 
 use std::{
     io::{Read, Write},
@@ -169,7 +169,7 @@ async fn invalid_bodies_are_rejected_by_every_endpoint() {
     );
 }
 
-/// Any JSON, of some depth.
+/// Generates JSON of some depth.
 fn json_strategy() -> impl Strategy<Value = Value> {
     let leaf = prop_oneof![
         Just(Value::Null),
@@ -202,7 +202,7 @@ async fn arbitrary_json_never_causes_a_server_error() {
             .run(&json_strategy(), |body| {
                 for path in ENDPOINTS {
                     let answer = handle.block_on(app.post(path, body.clone()));
-                    // A registration may well be a good one.
+                    // A generated registration may be valid.
                     if answer.status != 201 {
                         answer.expect_client_error();
                     }
@@ -262,7 +262,7 @@ async fn endless_headers_time_out_and_too_many_are_rejected() {
     assert!(!slow.contains("200 OK"), "{slow}");
 }
 
-/// Everything that comes back until the server closes.
+/// Returns all bytes until the server closes.
 async fn raw_response(address: SocketAddr, head: String) -> String {
     let asking = tokio::task::spawn_blocking(move || {
         let mut stream = TcpStream::connect(address).unwrap();

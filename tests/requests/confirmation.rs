@@ -1,5 +1,4 @@
-//! Actions that cannot be undone are confirmed by a name in the request, and no path leads to them by
-//! accident.
+//! Requests that cannot be undone need a confirmation by name, and no unusual path leads to them.
 
 use insta::assert_snapshot;
 use reqwest::Method;
@@ -8,7 +7,7 @@ use url::Url;
 
 use crate::support::{GroupPath, TestApp, TestResponse, User, one_line};
 
-/// Deletes with a JSON body.
+/// Sends a DELETE with a JSON body.
 async fn delete_with_body(user: &User<'_>, path: &str, body: serde_json::Value) -> TestResponse {
     let request = user.app.request(Method::DELETE, path);
     TestResponse::from_request(request.bearer_auth(&user.access).json(&body)).await

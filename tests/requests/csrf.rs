@@ -1,14 +1,15 @@
-//! What a foreign page can have a browser send: the cookie, and forms. Neither does anything (CSRF).
+//! Requests that a foreign page can make a browser send, with the cookie and forms: they have no effect
+//! (CSRF).
 
 use reqwest::Method;
 use serde_json::json;
 
 use crate::support::{GroupPath, TestApp, TestResponse};
 
-/// What needs no access token.
+/// The paths that need no access token.
 const UNAUTHENTICATED_PATHS: [&str; 3] = ["/api/register/", "/api/token/", "/api/token/refresh/"];
 
-/// Every endpoint of the API, with a group and an invite that are there.
+/// Returns every endpoint of the API, with an existing group and invite.
 async fn api_endpoints(app: &TestApp, group: &str, code: &str) -> Vec<(Method, String)> {
     let document = app.get("/api-docs/openapi.json").await.json();
     let mut endpoints = Vec::new();
@@ -81,7 +82,7 @@ async fn endpoints_reject_the_content_types_of_forms() {
             );
         }
     }
-    // Nothing has happened.
+    // Nothing has changed.
     let still = ann.get(&group.path("")).await.json();
     assert_eq!((&still["title"], &still["head"]), (&json!(null), &json!(0)));
 }

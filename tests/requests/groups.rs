@@ -1,4 +1,4 @@
-//! Groups, and how people come into them.
+//! Groups and invites.
 
 use insta::assert_snapshot;
 use sea_orm::EntityTrait;
@@ -24,7 +24,7 @@ async fn me_and_the_group_list_show_the_user_and_their_groups() {
     ann.send_message(second, "three", "2").await;
     told += &one_line(&bob.get("/api/groups/").await);
     told += &one_line(&ann.get(&first.path("")).await);
-    // Who says something has read what came before.
+    // A sender has read all earlier messages.
     bob.send_message(second, "four", "2").await;
     told += &one_line(&bob.get(&format!("/api/groups/{second}")).await);
     bob.delete(&second.path("messages/5/")).await;
@@ -117,7 +117,7 @@ async fn a_group_can_be_renamed_and_deleted() {
     400 Bad Request {"detail":"This field may not be blank.","code":"invalid","field":"title"}
     400 Bad Request {"detail":"Ensure this field has no more than 150 characters.","code":"invalid","field":"title"}
     "#);
-    // Told once each; what changes nothing is not told.
+    // Each change makes one event, and a request without a change makes none.
     for title in [json!("Lunch"), Value::Null] {
         let event = socket.next_event().await;
         assert_eq!(
@@ -161,7 +161,8 @@ async fn accepting_an_invite_adds_a_member() {
     let event = socket.next_event().await;
     assert_eq!(event["kind"], "member.joined", "{event}");
     told += &format!("{} {}\n", event["by"], event["data"]);
-    // It is used up: for a third, and in the list; who is in already stays in.
+    // The invite is used up: a third user cannot join, the list does not show it, and members stay
+    // members.
     let cat = app.user("cat").await;
     told += &one_line(
         &cat.post(&format!("/api/invites/{code}/accept/"), json!({}))
@@ -180,7 +181,7 @@ async fn accepting_an_invite_adds_a_member() {
     200 OK {"results":[],"next":null}
     "#);
     socket.expect_no_frames().await;
-    // What is stored is no code.
+    // The database does not store the code.
     let stored = salam::models::invites::Entity::find()
         .one(&app.ctx.db)
         .await
@@ -204,7 +205,7 @@ async fn invites_respect_max_uses_and_expiry() {
     for name in people {
         users.push(app.user(name).await);
     }
-    // All at once; three get in.
+    // Many users accept at the same time, and three of them join.
     let three = invite(json!({"max_uses": 3})).await;
     let accept = format!("/api/invites/{}/accept/", three["code"].as_str().unwrap());
     let coming = users.iter().map(|user| user.post(&accept, json!({})));
@@ -216,7 +217,7 @@ async fn invites_respect_max_uses_and_expiry() {
             .count()
     };
     assert_eq!((count(200), count(404)), (3, 3));
-    // Who is in is in, and costs nothing.
+    // A member who accepts again stays a member, and uses nothing up.
     let again = invite(json!({"max_uses": 1})).await;
     let accept_again = format!("/api/invites/{}/accept/", again["code"].as_str().unwrap());
     assert_eq!(ann.post(&accept_again, json!({})).await.status, 200);
@@ -225,7 +226,7 @@ async fn invites_respect_max_uses_and_expiry() {
         (&listed["results"][0]["id"], &listed["results"][0]["uses"]),
         (&again["id"], &json!(0))
     );
-    // Withdrawn.
+    // A revoked invite.
     let withdraw = format!("{path}{}/", again["id"]);
     assert_eq!(ann.delete(&withdraw).await.status, 204);
     assert_eq!(ann.delete(&withdraw).await.status, 404);
@@ -236,7 +237,7 @@ async fn invites_respect_max_uses_and_expiry() {
         .unwrap()
         .0;
     assert_eq!(late.post(&accept_again, json!({})).await.status, 404);
-    // Expired.
+    // An expired invite.
     let short = invite(json!({"expires_in": 1})).await;
     let offer = format!("/api/invites/{}/", short["code"].as_str().unwrap());
     assert_eq!(late.get(&offer).await.status, 200);

@@ -1,4 +1,4 @@
-//! Pages of history with notes, pages of the log that do not follow, and texts.
+//! Pages of the history with notes, pages of the log with gaps, and texts.
 
 use insta::assert_snapshot;
 use reqwest::Method;
@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 
 use crate::support::{GroupPath, TestApp, one_line};
 
-/// The numbers on a page, newest first, those of notes in brackets.
+/// Returns the seqs of a page, newest first. Notes are in brackets.
 fn page_summary(page: &Value) -> String {
     let seqs = |list: &str| {
         let items = page[list].as_array().unwrap().clone();
@@ -97,7 +97,7 @@ async fn a_history_page_includes_its_notes() {
     assert_eq!(without["results"].as_array().unwrap().len(), 3);
     let one = page("notes=1&limit=1&before=7").await;
     assert_snapshot!(one["notes"][0]["data"], @r#"{"title":"Lunch"}"#);
-    // Neither a stranger nor a former member reads a page.
+    // Neither a stranger nor an ex-member reads a page.
     let eve = app.user("eve").await;
     bob.delete(&group.path("members/bob/")).await;
     for user in [&eve, &bob] {
@@ -228,7 +228,7 @@ async fn a_message_needs_a_visible_character() {
     }
 }
 
-/// A reaction that goes on and off all day is an event each time, for ever.
+/// A reaction that is added and removed all day makes an event each time.
 #[tokio::test]
 async fn reaction_toggles_are_rate_limited() {
     let app = TestApp::start().await;
@@ -258,7 +258,7 @@ async fn reaction_toggles_are_rate_limited() {
     );
     let wait = reply["retry_after_ms"].as_i64().unwrap();
     assert!((250_000..=300_000).contains(&wait), "{wait}");
-    // A request that changes nothing, and the retry of a stored one, are answered as ever.
+    // A request without a change, and a retry of a stored request, still succeed.
     assert_eq!(ann.delete(&door(2, thumb)).await.status, 204);
     let retried = |cid: &str| json!({"type": "react", "group": group, "seq": 3, "emoji": "🎉", "on": true, "cid": cid});
     let (first, _) = socket.request_collecting(retried("c")).await;
@@ -276,7 +276,7 @@ async fn reaction_toggles_are_rate_limited() {
             200
         );
     }
-    // Another emoji, another message and another member are not affected.
+    // Another emoji, another message and another member are not limited.
     assert_eq!(ann.request(Method::PUT, &door(2, heart)).await.status, 200);
     assert_eq!(ann.request(Method::PUT, &door(3, thumb)).await.status, 200);
     assert_eq!(bob.request(Method::PUT, &door(2, thumb)).await.status, 200);
@@ -286,7 +286,7 @@ async fn reaction_toggles_are_rate_limited() {
     );
 }
 
-/// Two changes of one batch: the reading goes up to the message that is sent in the same transaction.
+/// Two commands of one batch: the read position reaches the message of the same transaction.
 #[tokio::test]
 async fn a_read_receipt_sees_the_messages_of_its_batch() {
     let app = TestApp::start().await;

@@ -1,4 +1,4 @@
-//! Invites that let nobody in.
+//! Invites that cannot be used.
 
 use chrono::{Duration, Utc};
 use insta::assert_snapshot;
@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use crate::support::{GroupPath, TestApp};
 
-/// That it is measured in time, too, is a script: tests/slow/enumeration.
+/// tests/slow/enumeration measures the response times too.
 #[tokio::test]
 async fn invalid_and_unknown_invites_are_indistinguishable() {
     let app = TestApp::start().await;
@@ -31,7 +31,7 @@ async fn invalid_and_unknown_invites_are_indistinguishable() {
     row.expires_at = Set((Utc::now() - Duration::seconds(1)).into());
     row.update(&app.ctx.db).await.unwrap();
 
-    // To who was banned, too, a dead one says nothing of the group.
+    // A banned user learns nothing about the group from an unusable invite.
     let banned = app.user("banned").await;
     let ban = group.path("members/banned/?ban=true");
     assert_eq!(ann.delete(&ban).await.status, 204);
@@ -60,7 +60,7 @@ async fn invalid_and_unknown_invites_are_indistinguishable() {
 
     {"detail":"Not found.","code":"not_found"}
     "#);
-    // Who came in by it is in all the same.
+    // A user who joined by the invite stays a member.
     assert_eq!(bob.post(&accept, json!({})).await.status, 200);
 }
 
@@ -83,7 +83,7 @@ async fn an_invite_is_revoked_when_its_creator_loses_the_role() {
     let of_ann = ann.create_invite(&group).await;
     let code = bob.create_invite(&group).await;
     assert!(is_open(&code).await);
-    // Demoted, and an admin again.
+    // The admin is demoted, and becomes an admin again.
     ann.patch(&member, json!({"role": "member"})).await;
     assert!(!is_open(&code).await);
     let accepted = cem
@@ -92,11 +92,11 @@ async fn an_invite_is_revoked_when_its_creator_loses_the_role() {
     assert_eq!(accepted.status, 404, "{accepted}");
     promote().await;
     assert!(!is_open(&code).await, "it does not come back");
-    // Gone by himself.
+    // The admin leaves.
     let code = bob.create_invite(&group).await;
     assert_eq!(bob.delete(&member).await.status, 204);
     assert!(!is_open(&code).await);
-    // Deactivated by the operator.
+    // The operator deactivates the admin.
     ann.add_member(&bob, &group).await;
     promote().await;
     let code = bob.create_invite(&group).await;
@@ -106,7 +106,7 @@ async fn an_invite_is_revoked_when_its_creator_loses_the_role() {
     assert!(!is_open(&code).await);
     user.set_active(&app.ctx.db, true).await.unwrap();
     assert!(!is_open(&code).await);
-    // An owner who becomes an admin keeps theirs.
+    // An owner who becomes an admin keeps the invites.
     assert!(is_open(&of_ann).await);
     ann.patch(&member, json!({"role": "owner"})).await;
     assert!(is_open(&of_ann).await);
@@ -125,7 +125,7 @@ async fn a_demoted_admin_cannot_withdraw_invites() {
     let found =
         salam::models::chat_groups::Model::find_for_member(&app.ctx.db, &group, &user).await;
     let (found, _) = found.unwrap().unwrap();
-    // The request was let in as an admin's, and waits for the group.
+    // The request passed the check as an admin's, and waits for the lock of the group.
     ann.patch(&member, json!({"role": "member"})).await;
     let withdrawn = invites::Model::revoke(&app.ctx.db, found.id, &user, 2).await;
     assert!(withdrawn.is_err());

@@ -1,4 +1,4 @@
-//! Who guesses at a password is made to wait, and nobody is kept out.
+//! Login throttling: password guessing is slowed down, and no user is locked out.
 
 use std::sync::Arc;
 
@@ -16,7 +16,7 @@ const KNOWN_NETWORK: &str = "192.0.2.1";
 const OTHER_NETWORK: &str = "198.51.100.1";
 const PASSWORD: &str = "the staple of ann";
 
-/// Has Redis count sixteen failures for every account, the last of them just now.
+/// Makes Redis count sixteen failures for every account, the last of them now.
 const SET_LONG_WAIT: &str = "EVAL \"local now = redis.call('TIME')[1] * 1000 \
     for _, key in ipairs(redis.call('KEYS', '*login:{*}')) do \
     redis.call('HSET', key, 'failures', 16, 'at', now) end return 1\" 0";
@@ -29,7 +29,7 @@ async fn login_from(app: &TestApp, username: &str, password: &str, from: &str) -
         .await
 }
 
-/// Somebody who has logged in from home.
+/// Registers ann, who then logs in from her home address.
 async fn register_ann(app: &TestApp) {
     let account = json!({"name": "Ann", "username": "ann", "password": PASSWORD});
     assert_eq!(app.post("/api/register/", account).await.status, 201);
@@ -39,7 +39,8 @@ async fn register_ann(app: &TestApp) {
     );
 }
 
-/// Guesses at one node after the other until it must wait. Gives how often that was, and the refusal.
+/// Guesses passwords at the nodes in turn until the throttle rejects a guess. Returns the number of
+/// guesses and the rejection.
 async fn guess_until_throttled(
     nodes: &[&TestApp],
     username: &str,
@@ -55,8 +56,8 @@ async fn guess_until_throttled(
     unreachable!()
 }
 
-/// That the first ten were free. On a slow machine the first waits may be over before the next guess
-/// comes.
+/// Asserts that the first ten guesses are free. On a slow machine, the first waits may end before the
+/// next guess.
 fn assert_throttled_after_ten_failures((guesses, answer): &(u32, TestResponse)) {
     assert!((10..14).contains(guesses), "{guesses} guesses");
     assert!(
@@ -74,7 +75,7 @@ fn retry_after_seconds(answer: &TestResponse) -> u64 {
 async fn login_is_throttled_after_ten_failures() {
     let app = TestApp::start().await;
     register_ann(&app).await;
-    // In whatever spelling.
+    // In any spelling of the name.
     for username in ["ann", "ANN", "ａｎｎ"] {
         assert_eq!(
             login_from(&app, username, "wrong", OTHER_NETWORK)
@@ -85,7 +86,7 @@ async fn login_is_throttled_after_ten_failures() {
     }
     let (guesses, refused) = guess_until_throttled(&[&app], "Ann", OTHER_NETWORK).await;
     assert_throttled_after_ten_failures(&(guesses + 3, refused));
-    // Who knows the password comes in from anywhere once the time is over, and all begins anew.
+    // After the wait, a login with the right password succeeds from any address, and resets the count.
     wait_until("the wait to be over", async || {
         login_from(&app, "ann", PASSWORD, OTHER_NETWORK)
             .await
@@ -105,7 +106,7 @@ async fn unknown_accounts_are_throttled_alike() {
     for username in ["ann", "nobody", "no\0body", ""] {
         let refused = guess_until_throttled(&[&app], username, OTHER_NETWORK).await;
         assert_throttled_after_ten_failures(&refused);
-        // How long the wait is depends on how many guesses a slow machine takes.
+        // The length of the wait depends on how many guesses a slow machine makes.
         assert!(retry_after_seconds(&refused.1) >= 1, "{}", refused.1);
         insta::allow_duplicates! {
             assert_snapshot!(refused.1.body, @r#"{"detail":"Too many requests; slow down.","code":"rate_limited"}"#);
@@ -125,7 +126,7 @@ async fn login_throttling_spares_the_known_network_of_the_owner() {
     redis.run_command(SET_LONG_WAIT);
     let mut left = 60;
     for _ in 0..20 {
-        // The right password is no better here, and who must wait does not wait longer for asking.
+        // The right password is rejected during the wait too, and an attempt does not extend the wait.
         for password in ["wrong", PASSWORD] {
             let wait = retry_after_seconds(&login_from(&app, "ann", password, OTHER_NETWORK).await);
             assert!((30..=left).contains(&wait), "{wait} after {left}");
@@ -138,7 +139,7 @@ async fn login_throttling_spares_the_known_network_of_the_owner() {
             200
         );
     }
-    // Others are not concerned.
+    // Other users are not affected.
     assert_eq!(
         login_from(&app, "bob", "wrong", OTHER_NETWORK).await.status,
         401
@@ -217,14 +218,14 @@ async fn nodes_share_login_failures() {
         assert_throttled_after_ten_failures(
             &guess_until_throttled(&[&here, &there], "ann", OTHER_NETWORK).await,
         );
-        // They know together where the owner comes from,
+        // All nodes know the owner's network,
         assert_eq!(
             login_from(&there, "ann", PASSWORD, KNOWN_NETWORK)
                 .await
                 .status,
             200
         );
-        // and that it was the right password.
+        // and that the password was right.
         wait_until("the wait to be over", async || {
             login_from(&there, "ann", PASSWORD, OTHER_NETWORK)
                 .await
@@ -259,7 +260,7 @@ async fn login_throttling_continues_when_redis_is_lost() {
         assert!(retry_after_seconds(&login_from(node, "ann", "wrong", OTHER_NETWORK).await) > 40);
     }
     redis.kill();
-    // Before the loss is noticed as after it.
+    // Both before and after the nodes notice the loss of Redis.
     for _ in 0..2 {
         for node in [&here, &there] {
             retry_after_seconds(&login_from(node, "ann", "wrong", OTHER_NETWORK).await);
@@ -277,7 +278,7 @@ async fn login_throttling_continues_when_redis_is_lost() {
             .status,
         200
     );
-    // Each counts alone now.
+    // Each node now counts alone.
     for node in [&here, &there] {
         assert_throttled_after_ten_failures(
             &guess_until_throttled(&[node], "carol", OTHER_NETWORK).await,
@@ -289,7 +290,7 @@ async fn login_throttling_continues_when_redis_is_lost() {
 async fn an_unresponsive_redis_does_not_delay_logins() {
     let redis = RedisServer::start().await;
     let app = redis_app(&redis.url()).await;
-    // For longer than any test waits.
+    // For longer than any test runs.
     redis.run_command("CLIENT PAUSE 60000 ALL");
     register_ann(&app).await;
     assert_throttled_after_ten_failures(

@@ -1,11 +1,11 @@
-//! Members, their roles, and who is put out.
+//! Members, roles and removal.
 
 use insta::assert_snapshot;
 use serde_json::json;
 
 use crate::support::{GroupPath, TestApp, User, one_line};
 
-/// Ann owns a group in which Bob is an admin, and Cat and Dan are members.
+/// Creates a group: ann is the owner, bob an admin, cat and dan are members.
 async fn group_of_four<'a>(app: &'a TestApp) -> ([User<'a>; 4], String) {
     let users = [
         app.user("ann").await,
@@ -99,7 +99,7 @@ async fn roles_determine_who_may_kick_and_ban() {
         ("bob", &bob, "members/dan/?ban=perhaps"),
         ("ann", &ann, "members/ann/"),
         ("bob", &bob, "members/dan/"),
-        // He is out, and may still be banned.
+        // Dan is no longer a member, and can still be banned.
         ("bob", &bob, "members/dan/"),
         ("bob", &bob, "members/dan/?ban=true"),
         ("bob", &bob, "members/dan/?ban=true"),

@@ -166,7 +166,7 @@ async fn history_is_paginated_in_both_directions() {
     for i in 1..=10 {
         ann.send_message(&group, &i.to_string(), &i.to_string())
             .await;
-        // Events between, that are no messages.
+        // Events between the messages that are not messages.
         let path = group.path("");
         ann.patch(&path, json!({"title": i.to_string()})).await;
     }
@@ -220,14 +220,14 @@ async fn history_is_paginated_in_both_directions() {
 async fn history_pages_are_bounded_in_bytes_and_skip_nothing() {
     let app = TestApp::start().await;
     let (group, [ann, bob]) = app.group_of(["ann", "bob"]).await;
-    // JSON writes each of its characters as six bytes.
+    // JSON encodes each of these characters as six bytes.
     let long = format!("{}x", "\u{1}".repeat(7999));
     for number in 0..30 {
         let text = if number % 3 == 2 { "short" } else { &long };
         let answer = ann.send_message(&group, text, &number.to_string()).await;
         assert_eq!(answer.status, 201, "{answer}");
     }
-    // An edit is as long as a message.
+    // An edit has the limit of a message.
     let edited = group.path("messages/4/");
     assert_eq!(
         ann.patch(&edited, json!({ "text": long })).await.status,
@@ -272,7 +272,7 @@ async fn history_pages_are_bounded_in_bytes_and_skip_nothing() {
     .await;
     forwards.sort_unstable();
     assert_eq!(forwards, expected);
-    // A page that is full by its limit, and the last one.
+    // A page that reaches its limit, and the last page.
     let page = async |query: &str| {
         let page = bob
             .get(&format!("/api/groups/{group}/messages/?{query}"))
@@ -348,7 +348,7 @@ async fn edited_texts_are_removed_from_the_log() {
     let log = bob.get(&group.path("events/?after=1")).await;
     assert!(!log.body.contains("secret"), "{log}");
     assert_snapshot!(one_line(&log), @r#"200 OK {"results":[{"type":"event","group":"[group]","seq":2,"at":"[now]","by":"ann","kind":"message.created","cid":"0","data":{"text":"other"}},{"type":"event","group":"[group]","seq":3,"at":"[now]","by":"ann","kind":"message.created","cid":"1","data":{"edited":true,"text":"kept"}},{"type":"event","group":"[group]","seq":4,"at":"[now]","by":"ann","kind":"message.edited","data":{"replaced":true,"seq":3,"text":""}},{"type":"event","group":"[group]","seq":5,"at":"[now]","by":"ann","kind":"message.edited","data":{"replaced":true,"seq":3,"text":""}},{"type":"event","group":"[group]","seq":6,"at":"[now]","by":"ann","kind":"message.edited","data":{"seq":3,"text":"kept"}},{"type":"event","group":"[group]","seq":7,"at":"[now]","by":"ann","kind":"message.created","data":{"reply_to":3,"text":"to it"}}],"position":7,"epoch":"[epoch]"}"#);
-    // A socket that comes back, on this node and on another.
+    // A socket that resumes, on this node and on another.
     let other = TestApp::start_node(app.database.clone(), json!({})).await;
     for node in [&app, &other] {
         let frames = bob
@@ -363,7 +363,7 @@ async fn edited_texts_are_removed_from_the_log() {
             "{frames}"
         );
     }
-    // A retry of the first request is still known, whatever became of its text.
+    // A retry of the first request is still recognised, although its text has changed.
     assert_eq!(
         ann.send_message(&group, "secret one", "1").await.status,
         200

@@ -1,12 +1,13 @@
-//! From which pages the cookie opens sockets, and that it opens nothing else (RFC 6455, section
-//! 10.2; cross-site WebSocket hijacking).
+//! The pages from which the cookie opens sockets (RFC 6455, section 10.2; cross-site WebSocket
+//! hijacking). The cookie opens nothing else.
 
 use reqwest::Method;
 use serde_json::json;
 
 use crate::support::{Socket, TestApp, User, with_timeout};
 
-/// What a handshake with the cookie comes to: base, rich of one group, rich of many.
+/// Returns the statuses of handshakes with the cookie: a base socket, a rich socket of one group, a
+/// multi-group socket.
 async fn handshake_statuses(user: &User<'_>, group: &str, headers: &[(&str, &str)]) -> [u16; 3] {
     let base = format!("/ws/chat/{group}/");
     let mut answered = [0; 3];
@@ -38,7 +39,7 @@ async fn handshake_statuses(user: &User<'_>, group: &str, headers: &[(&str, &str
     answered
 }
 
-/// Headers of a handshake, and what it comes to.
+/// The headers of a handshake, and its expected statuses.
 type OriginCase<'a> = (Vec<(&'a str, &'a str)>, [u16; 3]);
 
 const ACCEPTED: [u16; 3] = [101; 3];
@@ -80,7 +81,7 @@ async fn foreign_origins_cannot_open_sockets_with_the_cookie() {
         format!("http://2130706433:{port}"),
         format!("http://0x7f.0.0.1:{port}"),
         format!("http://127.0.0.1.:{port}"),
-        // Suffixes, prefixes and what a lenient parser would take for ours.
+        // Suffixes, prefixes, and values that a lenient parser could read as the server's origin.
         format!("http://127.0.0.1.evil.example:{port}"),
         format!("http://evil.example/127.0.0.1:{port}"),
         format!("http://evil.example#127.0.0.1:{port}"),
@@ -103,7 +104,7 @@ async fn foreign_origins_cannot_open_sockets_with_the_cookie() {
         format!("127.0.0.1:{port}"),
         format!("http:\\\\127.0.0.1:{port}"),
         format!("http://127.0.0.1:0{port}"),
-        // What is no page of the web.
+        // Not a web page.
         "file://".to_owned(),
         "file:///srv/page.html".to_owned(),
         "about:blank".to_owned(),
@@ -117,7 +118,7 @@ async fn foreign_origins_cannot_open_sockets_with_the_cookie() {
     let mut rows: Vec<OriginCase<'_>> = vec![
         (vec![], ACCEPTED),
         (vec![("origin", own.as_str())], ACCEPTED),
-        // A proxy that ends TLS, and does not say so: the same port can have one scheme alone.
+        // A proxy that ends TLS and does not announce it. One port can only have one scheme.
         (vec![("origin", with_tls.as_str())], ACCEPTED),
         (
             vec![("origin", own.as_str()), ("origin", own.as_str())],
@@ -131,7 +132,7 @@ async fn foreign_origins_cannot_open_sockets_with_the_cookie() {
             vec![("origin", "https://evil.example"), ("origin", own.as_str())],
             FORBIDDEN,
         ),
-        // What only a proxy says does not make a foreign page ours.
+        // A header of a proxy does not make a foreign page the server's own.
         (
             vec![
                 ("origin", "http://evil.example"),
@@ -167,7 +168,7 @@ async fn the_public_url_and_allowed_origins_open_sockets() {
             vec![("origin", "https://chat.example"), ("host", "chat.example")],
             ACCEPTED,
         ),
-        // By its address it is still reached by those who know that.
+        // The server is still reachable by its address.
         (vec![("origin", &here)], ACCEPTED),
         (vec![("origin", "https://xn--bcher-kva.example")], ACCEPTED),
         (vec![("origin", "https://app.example:8443")], ACCEPTED),

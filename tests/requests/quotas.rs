@@ -1,4 +1,4 @@
-//! What is stored is bounded: sessions, memberships and invites.
+//! Quotas of stored data: sessions, memberships and invites.
 
 use chrono::{Duration, Utc};
 use insta::assert_snapshot;
@@ -23,7 +23,7 @@ async fn a_login_beyond_the_session_limit_ends_the_least_recently_used_session()
     for session in [&second, &third, &fourth] {
         assert!(session.is_logged_in().await);
     }
-    // Nobody else's end.
+    // The sessions of other users do not end.
     let bob = app.user("bob").await;
     app.log_in("ann").await;
     assert!(bob.is_logged_in().await);
@@ -44,7 +44,7 @@ async fn groups_per_user_are_limited() {
     let code = ann.create_invite(&other).await;
     let path = format!("/api/invites/{code}/accept/");
     assert_eq!(bob.post(&path, json!({})).await.status, 409);
-    // An existing member stays one, and a member who leaves has room again.
+    // An existing member stays a member, and a member who leaves makes room.
     ann.add_member(&bob, &group).await;
     let own = group.path("members/bob/");
     assert_eq!(bob.delete(&own).await.status, 204);
@@ -61,7 +61,7 @@ async fn members_per_group_are_limited() {
     let refused = cyd.post(&path, json!({})).await;
     assert_eq!(refused.status, 409);
     assert_snapshot!(refused.json(), @r#"{"code":"limit_exceeded","detail":"This group has as many members as a group may have."}"#);
-    // It costs the invite nothing.
+    // It does not use the invite up.
     let own = group.path("members/bob/");
     assert_eq!(bob.delete(&own).await.status, 204);
     assert_eq!(cyd.post(&path, json!({})).await.status, 200);
@@ -84,7 +84,7 @@ async fn expired_invites_are_deleted() {
         .exec(db)
         .await
         .unwrap();
-    // A day is left for a clock that is wrong for a moment.
+    // An expired invite stays for a day, in case a clock is wrong.
     invites::Model::delete_expired(db).await.unwrap();
     assert_eq!(invites::Entity::find().count(db).await.unwrap(), 1);
 }

@@ -1,4 +1,4 @@
-//! What one network, and one user, may ask for.
+//! The rate limits of a network and of a user.
 
 use insta::assert_snapshot;
 use reqwest::Method;
@@ -15,13 +15,14 @@ async fn post_from(app: &TestApp, address: &str, path: &str, body: &Value) -> Te
     TestResponse::from_request(request.header("x-forwarded-for", address).json(body)).await
 }
 
-/// That an answer says to come back within these seconds.
+/// Asserts that the response has a `Retry-After` of at most this many seconds.
 fn assert_retry_after(answer: &TestResponse, longest: u64) {
     let seconds: u64 = answer.header("retry-after").parse().unwrap();
     assert!((1..=longest).contains(&seconds), "{answer}");
 }
 
-/// A body, posted from an address as often as it may be: one more is refused, from elsewhere not.
+/// Posts a body from one address up to the limit. Asserts that one more request is rejected, and that
+/// another address is not affected. Returns the rejection.
 async fn expect_rate_limit(app: &TestApp, path: &str, body: &Value, times: usize) -> TestResponse {
     let (here, there) = ("2001:db8::1", "2001:db8:0:1::1");
     for _ in 0..times {
@@ -142,7 +143,7 @@ async fn reads_per_user_and_network_are_rate_limited() {
         "/api/sessions/".to_owned(),
         group.path("members/"),
     ];
-    // All kinds count together, wherever they come from.
+    // All endpoints share the limit, from any address.
     for (number, path) in paths.iter().enumerate() {
         let answer = get_from(Some(&ann), &format!("192.0.2.{number}"), path).await;
         assert_eq!(answer.status, 200, "{path}: {answer}");
@@ -156,13 +157,13 @@ async fn reads_per_user_and_network_are_rate_limited() {
             r#"{"detail":"Too many requests; slow down.","code":"rate_limited"}"#
         );
     }
-    // She may still write, and others may read.
+    // The user may still write, and other users may read.
     assert_eq!(ann.send_message(&group, "hi", "1").await.status, 201);
     assert_eq!(
         get_from(Some(&bob), "192.0.2.9", "/api/me/").await.status,
         200
     );
-    // A network, without any account.
+    // The limit of a network, for requests without an account.
     for path in [
         "/",
         "/swagger/",
@@ -188,7 +189,7 @@ async fn reads_per_user_and_network_are_rate_limited() {
         get_from(None, "2001:db8:0:1::1", "/swagger/").await.status,
         200
     );
-    // The operator's probes are never refused.
+    // The operator's probes are never limited.
     for _ in 0..20 {
         assert_eq!(
             get_from(None, "2001:db8::1", "/_readiness/").await.status,

@@ -1,4 +1,4 @@
-//! Reactions by the REST API, and as they are shown in the history.
+//! Reactions in the REST API and in the history.
 
 use insta::assert_snapshot;
 use reqwest::Method;
@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::support::{GroupPath, TestApp, TestResponse, User, one_line};
 
-/// The door of a reaction.
+/// Returns the path of a reaction.
 fn reaction_path(group: &str, seq: impl std::fmt::Display, emoji: &str) -> String {
     let emoji: String = emoji.bytes().map(|byte| format!("%{byte:02X}")).collect();
     format!("/api/groups/{group}/messages/{seq}/reactions/{emoji}/")
@@ -21,7 +21,7 @@ async fn remove_reaction(user: &User<'_>, group: &str, seq: i64, emoji: &str) ->
     user.delete(&reaction_path(group, seq, emoji)).await
 }
 
-/// The same, as the request with this id.
+/// Adds a reaction with an idempotency key.
 async fn add_reaction_with_cid(
     user: &User<'_>,
     group: &str,
@@ -35,7 +35,7 @@ async fn add_reaction_with_cid(
     TestResponse::from_request(request.bearer_auth(&user.access)).await
 }
 
-/// What a user sees of each message, the newest first.
+/// Returns the reactions of each message for a user, newest message first.
 async fn visible_reactions(user: &User<'_>, group: &str) -> Vec<Value> {
     let history = user.get(&group.path("messages/")).await;
     let results = history.json()["results"].as_array().unwrap().clone();
@@ -232,7 +232,8 @@ async fn invalid_reactions_are_rejected() {
     );
 }
 
-/// Whoever reads the history and then the log from its `position` on counts what there is.
+/// A client that reads the history, and then the log from its `position`, counts the reactions
+/// correctly.
 #[tokio::test]
 async fn history_and_log_agree_while_others_react() {
     let app = TestApp::start().await;
@@ -295,7 +296,7 @@ async fn each_message_of_a_long_history_has_its_own_reactions() {
             add_reaction(&ann, &group, seq, "👍").await;
         }
     }
-    // In another group the same number is another message.
+    // In another group, the same seq is another message.
     add_reaction(&ann, &another, 3, "🔥").await;
     let path = group.path("messages/?limit=100");
     let history = ann.get(&path).await.json();

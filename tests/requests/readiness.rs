@@ -1,4 +1,4 @@
-//! `/_readiness` says whether the node can serve, and why not.
+//! `/_readiness`: whether the node can serve, and the reasons if not.
 
 use loco_rs::{app::Hooks, boot::ServeParams, boot::StartMode, environment::Environment};
 use salam::{app::App, supervisor::Supervisor};
@@ -17,7 +17,7 @@ async fn readiness_reasons(app: &TestApp) -> Value {
     body["reasons"].clone()
 }
 
-/// Until it is said with these reasons alone; none: that the node is ready.
+/// Waits until readiness reports exactly these reasons, or none.
 async fn until_reasons_are(app: &TestApp, expected: Value) {
     wait_until(&format!("{expected}"), async || {
         readiness_reasons(app).await == expected
@@ -92,7 +92,7 @@ async fn readiness_reports_a_read_only_or_unreachable_postgresql() {
     let cut = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity \
                WHERE datname = current_database() AND pid <> pg_backend_pid()";
     let name = app.database.uri.rsplit('/').next().unwrap().to_owned();
-    // One session alone, which is allowed to write whatever the database says.
+    // A single session that may always write.
     let mut options = sea_orm::ConnectOptions::new(&app.database.uri);
     options.max_connections(1);
     let own = sea_orm::Database::connect(options).await.unwrap();
@@ -102,7 +102,7 @@ async fn readiness_reports_a_read_only_or_unreachable_postgresql() {
             own.execute_unprepared(sql).await.unwrap();
         }
         until_reasons_are(&app, expected).await;
-        // All ways to write answer alike.
+        // All writes get the same response.
         let status = if value == "on" { 503 } else { 200 };
         let path = group.path("");
         assert_eq!(
@@ -156,7 +156,7 @@ async fn a_panicking_task_makes_the_node_unready_and_stops_the_server() {
         binding: "127.0.0.1".to_owned(),
     };
     let serving = tokio::spawn(async move { App::serve(router, &ctx, &params).await });
-    // One that ends is no fault.
+    // A task that ends normally is not a fault.
     supervisor.spawn("a task that ends", async {});
     assert!(!supervisor.has_failed());
     supervisor.spawn("a task that panics", async { panic!("on purpose") });

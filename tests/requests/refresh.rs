@@ -1,4 +1,4 @@
-//! Buying access tokens with refresh tokens.
+//! The exchange of refresh tokens for access tokens.
 
 use insta::assert_snapshot;
 use jsonwebtoken::{Algorithm, EncodingKey, Header, dangerous::insecure_decode, encode};
@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use crate::support::TestApp;
 
-/// That of config/test.yaml.
+/// The secret of config/test.yaml.
 const TEST_SECRET: &str = "development-only-secret-of-the-tests";
 
 const ALG_NONE_HEADER: &str = "eyJ0eXAiOiJKV1QiLCJhbGciOiJub25lIn0";
@@ -196,7 +196,8 @@ fn sign_token(claims: &Value, algorithm: Algorithm, secret: &str) -> String {
     .unwrap()
 }
 
-/// Two tabs that rotate one token at once get the same successor, and go on with it at any time.
+/// Two tabs that rotate one token at the same time get the same successor, and both can go on at any
+/// later time.
 #[tokio::test]
 async fn concurrent_rotations_get_one_successor() {
     let app = TestApp::start().await;
@@ -218,7 +219,7 @@ async fn concurrent_rotations_get_one_successor() {
     let next = rotate(&one).await;
     assert_ne!(next, one);
     assert_eq!(rotate(&ann.refresh).await, next, "the newest one");
-    // Much later than the grace: as if the first use had been a minute ago.
+    // Much later than the grace period: the test moves the first use back by a minute.
     let session = sessions::Entity::find().one(&app.ctx.db).await.unwrap();
     let mut session = session.unwrap().into_active_model();
     let minute = chrono::Duration::minutes(1);

@@ -1,4 +1,4 @@
-//! Where a user is logged in, and how that ends.
+//! The sessions of a user, and their end.
 
 use futures_util::future::join_all;
 use insta::assert_snapshot;
@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use crate::support::{TestApp, TestResponse, User, one_line};
 
-/// The ids of a user's sessions, the last used first.
+/// Returns the ids of a user's sessions, the last used first.
 async fn session_ids(user: &User<'_>) -> Vec<String> {
     let listed = user.get("/api/sessions/").await.json();
     let listed = listed["results"].as_array().unwrap().iter();
@@ -67,7 +67,7 @@ async fn logout_ends_the_session() {
     assert_eq!(post_refresh(&ann, &ann.refresh, false).await.status, 401);
     assert_eq!(ann.post("/api/logout/", json!({})).await.status, 401);
     assert_eq!(session_ids(&elsewhere).await.len(), 1);
-    // A cookie is not enough: no page of somebody else logs anybody out.
+    // A cookie is not enough, so a foreign page cannot log anybody out.
     let by_cookie = app
         .request(Method::POST, "/api/logout/")
         .header("cookie", elsewhere.cookie());
@@ -96,7 +96,7 @@ async fn a_session_can_be_ended_from_another_session() {
     assert_eq!(phone.delete(&path(&other)).await.status, 204);
     assert!(!ann.is_logged_in().await && phone.is_logged_in().await);
     assert_eq!(phone.delete(&path(&other)).await.status, 404);
-    // One's own is a session, too.
+    // The current session can be ended too.
     assert_eq!(phone.delete(&path(&own)).await.status, 204);
     assert!(!phone.is_logged_in().await && bob.is_logged_in().await);
 }
@@ -163,15 +163,15 @@ async fn refresh_token_reuse_ends_the_session() {
         assert_eq!(answer.status, 200, "{answer}");
         answer.json()["refresh"].as_str().unwrap().to_owned()
     };
-    // An answer that was lost costs nothing: the first is good until a second one is used.
+    // A lost response does no harm: the first successor is valid until a second one is used.
     let lost = next(&ann.refresh).await;
     let second = next(&ann.refresh).await;
     let third = next(&second).await;
-    // Two tabs at the same moment: for 10 s those that it has overtaken are taken.
+    // Two tabs rotate at the same time: for 10 s, the overtaken tokens are accepted.
     for token in [&ann.refresh, &lost] {
         assert_eq!(post_refresh(&ann, token, false).await.status, 200);
     }
-    // Two generations ago is too old even so.
+    // A token of two generations ago is too old in any case.
     let fourth = next(&third).await;
     assert_eq!(post_refresh(&ann, &ann.refresh, true).await.status, 401);
     assert!(!ann.is_logged_in().await && other.is_logged_in().await);
@@ -221,7 +221,7 @@ async fn changing_the_password_revokes_all_earlier_tokens() {
         refresh: tokens["refresh"].as_str().unwrap().to_owned(),
         ..ann.clone()
     };
-    // A copy of an old token is useless, and cannot end the session either.
+    // A copy of an old token is useless, and cannot end the session.
     assert!(!ann.is_logged_in().await);
     for old in [ann.refresh.as_str(), rotated.as_str().unwrap()] {
         for rotate in [false, true] {
@@ -235,7 +235,7 @@ async fn changing_the_password_revokes_all_earlier_tokens() {
     );
     let old = json!({"type": "auth", "token": ann.access});
     assert_eq!(rich.request_collecting(old).await.0["code"], "unauthorized");
-    // The session goes on, by the new tokens and by its sockets.
+    // The session continues, with the new tokens and its sockets.
     assert!(new.is_logged_in().await);
     assert_eq!(session_ids(&new).await.len(), 1);
     rich.send_message("still here", "1").await;
@@ -252,7 +252,7 @@ async fn changing_the_password_revokes_all_earlier_tokens() {
     assert!(new.is_logged_in().await);
 }
 
-/// The old password is looked at before anything that takes long.
+/// The server checks the current password before any slow step.
 #[tokio::test]
 async fn the_current_password_is_checked_before_the_new_one() {
     let app = TestApp::start().await;

@@ -1,4 +1,4 @@
-//! The document of the sockets, and its page, say what the sockets do.
+//! The AsyncAPI document and its page describe the sockets.
 
 use insta::assert_snapshot;
 use salam::views::reference;
@@ -64,7 +64,7 @@ fn every_message_has_a_title_a_summary_and_a_valid_example() {
     }
 }
 
-/// That every field says what it means, but for those that say what the frame is.
+/// Asserts that every field has a description, except the fields that only name the frame.
 fn assert_described(name: &str, schema: &Value) {
     for (field, property) in schema["properties"].as_object().into_iter().flatten() {
         let is_described = property["description"].is_string() || property.get("const").is_some();
@@ -208,7 +208,7 @@ async fn the_reference_page_is_complete_and_loads_nothing_external() {
             assert!(body.contains(&format!("<code>{code}</code>")), "{code}");
         }
     }
-    // What the document calls a text, the page calls so too.
+    // The page uses the document's word for a text.
     assert!(body.contains("text, 1 to 8000 characters"));
 }
 
@@ -221,8 +221,7 @@ fn the_reference_page_escapes_markup() {
     assert!(!page.contains("<b\""), "{page}");
 }
 
-/// Adds to every text, and to the names of fields and messages, what would begin an element and end
-/// an attribute.
+/// Adds markup to every text and every name, which would open an element or end an attribute.
 fn inject_markup(value: &mut Value) {
     const MARKUP: &str = "<b\">'&`<b\">`";
     match value {

@@ -1,4 +1,4 @@
-//! Starting a chat.
+//! `POST /api/start-chat/`.
 
 use insta::assert_snapshot;
 use reqwest::Method;
@@ -172,7 +172,7 @@ async fn the_websocket_url_has_the_host_of_the_request() {
 async fn the_greeting_shows_the_configured_time_zone() {
     let app = TestApp::with_settings(json!({"time_zone": "Asia/Kathmandu"})).await;
     let ann = app.user("ann").await;
-    // UTC+5:45, which no other zone on a test machine is mistaken for.
+    // UTC+5:45, which no test machine uses as its own zone.
     let there = || {
         let now = chrono::Utc::now().with_timezone(&chrono_tz::Asia::Kathmandu);
         now.format("%H:%M").to_string()

@@ -1,4 +1,4 @@
-//! What every answer carries, and nothing besides.
+//! The headers of all responses.
 
 use insta::assert_snapshot;
 use reqwest::{Method, header::HeaderMap};
@@ -6,7 +6,7 @@ use serde_json::json;
 
 use crate::support::{GroupPath, TestApp, TestResponse};
 
-/// Headers that tell of this answer alone.
+/// Headers that depend on the response.
 const RESPONSE_SPECIFIC_HEADERS: [&str; 8] = [
     "allow",
     "connection",
@@ -103,7 +103,7 @@ async fn pages_have_a_content_security_policy() {
     x-content-type-options: nosniff
     x-frame-options: DENY
     "#);
-    // What is everybody's has these besides what all answers have.
+    // Public files have these headers besides the common ones.
     let file = app.get("/static/docs.css").await;
     let told = common_headers(&file.headers);
     assert_snapshot!(told.replace(file.header("etag"), "[tag]"), @"
@@ -156,7 +156,7 @@ async fn https_responses_have_hsts() {
     );
 }
 
-/// A page of another origin may ask, and its browser keeps the answer from it.
+/// A page of another origin may send a request, and its browser hides the response.
 #[tokio::test]
 async fn no_cors_headers_are_sent() {
     let app = TestApp::start().await;

@@ -1,4 +1,4 @@
-//! Line feeds without a carriage return, which proxies and servers may take for different things.
+//! Line feeds without a carriage return, which proxies and servers may interpret differently.
 
 use tokio::{io::AsyncWriteExt, net::TcpStream};
 use tokio_tungstenite::tungstenite::Message;
@@ -6,7 +6,7 @@ use tokio_tungstenite::tungstenite::Message;
 use super::{raw_response, send_and_read_all};
 use crate::support::TestApp;
 
-/// The status lines of all answers that came.
+/// Returns the status lines of all responses.
 fn statuses(answers: &str) -> Vec<&str> {
     let lines = answers.split("HTTP/1.1 ").skip(1);
     lines.map(|answer| &answer[..3]).collect()
@@ -63,7 +63,7 @@ async fn line_feeds_in_bodies_and_frames_are_accepted() {
     for request in [&plain, &chunked] {
         let answers = raw_response(app.address, request).await;
         assert_eq!(statuses(&answers), ["401", "401"], "{answers}");
-        // Byte by byte, too.
+        // The same, byte by byte.
         let mut stream = TcpStream::connect(app.address).await.unwrap();
         stream.set_nodelay(true).unwrap();
         let (last, rest) = request.as_bytes().split_last().unwrap();

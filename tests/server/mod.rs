@@ -1,4 +1,4 @@
-//! Who comes in, from where, and what everybody is told on the way out.
+//! The accept loop and the outer layers: connections, addresses, hosts, headers and proxies.
 
 mod client_address;
 mod connections;
@@ -18,7 +18,7 @@ use tokio::{
 
 use crate::support::with_timeout;
 
-/// Everything that comes back for what is sent, until the server closes.
+/// Sends a text. Returns all that comes back until the server closes.
 async fn raw_response(address: SocketAddr, text: &str) -> String {
     let stream = TcpStream::connect(address).await.unwrap();
     send_and_read_all(stream, text).await
@@ -32,7 +32,7 @@ async fn send_and_read_all(mut stream: TcpStream, text: &str) -> String {
     answer
 }
 
-/// The status of the answer to a request with these lines after the first.
+/// Returns the status of a request with these lines after the first.
 pub async fn raw_status(address: SocketAddr, target: &str, lines: &str) -> u16 {
     let head = format!("GET {target} HTTP/1.1\r\n{lines}connection: close\r\n\r\n");
     let answer = raw_response(address, &head).await;

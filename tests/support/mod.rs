@@ -1,4 +1,5 @@
-//! Apps, people and servers for the tests. Everything goes through the doors that users take.
+//! Test apps, users and servers. The tests use the public interfaces: HTTP, sockets and the command
+//! line.
 
 mod app;
 pub mod asyncapi;
@@ -33,7 +34,7 @@ use std::{fs::OpenOptions, future::Future, io::Write, time::Duration};
 use salam::models::group_commands::{CommandKind, GroupCommand};
 use tokio::time::{sleep, timeout};
 
-/// What nobody in particular says in a group.
+/// Returns a `send` command without an actor.
 pub fn message_without_actor(group_id: i64, text: &str) -> GroupCommand {
     GroupCommand {
         group_id,
@@ -46,7 +47,7 @@ pub fn message_without_actor(group_id: i64, text: &str) -> GroupCommand {
     }
 }
 
-/// That these lines are those which somebody has reviewed, in whatever order.
+/// Asserts that the lines are the reviewed lines, in any order.
 pub fn assert_reviewed(lines: Vec<String>, reviewed: &[&str]) {
     let new = lines
         .iter()
@@ -101,16 +102,16 @@ pub fn report_skipped(test: &str, reason: &str) {
         .unwrap();
 }
 
-/// No test waits longer for anything.
+/// The longest time that a test waits for one thing.
 pub const TEST_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// How many cases a property is tried with: a few hundred, or `SALAM_CASES` of them.
+/// The number of cases of a property: a few hundred, or `SALAM_CASES`.
 pub fn proptest_cases() -> u32 {
     let asked = std::env::var("SALAM_CASES").ok();
     asked.map_or(300, |asked| asked.parse().unwrap())
 }
 
-/// What a future gives, if it does so in time.
+/// Returns the output of a future. Fails after [`TEST_TIMEOUT`].
 pub async fn with_timeout<T>(what: &str, future: impl Future<Output = T>) -> T {
     match timeout(TEST_TIMEOUT, future).await {
         Ok(value) => value,
@@ -118,7 +119,7 @@ pub async fn with_timeout<T>(what: &str, future: impl Future<Output = T>) -> T {
     }
 }
 
-/// Waits until something holds that cannot be waited for otherwise.
+/// Polls until a condition holds. Fails after [`TEST_TIMEOUT`].
 pub async fn wait_until(what: &str, mut holds: impl AsyncFnMut() -> bool) {
     with_timeout(what, async {
         while !holds().await {

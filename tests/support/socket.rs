@@ -33,7 +33,7 @@ impl Socket {
         .await
     }
 
-    /// Opens a socket, or gives the status by which it was refused.
+    /// Opens a socket, or returns the status of the rejection.
     pub async fn with_headers(
         address: SocketAddr,
         path: &str,
@@ -43,7 +43,7 @@ impl Socket {
         Self::handshake(stream, address, path, headers).await
     }
 
-    /// Opens a socket whose kernel takes little before it makes the server wait.
+    /// Opens a socket with a small receive buffer, so that the server's writes soon block.
     pub async fn with_small_buffer(
         address: SocketAddr,
         path: &str,
@@ -94,12 +94,12 @@ impl Socket {
             .unwrap();
     }
 
-    /// Sends a text, if the server still takes it.
+    /// Sends a text. Ignores an error, since the server may have closed the socket.
     pub async fn try_send(&mut self, text: String) {
         let _ = with_timeout("a frame to be sent", self.0.send(Message::text(text))).await;
     }
 
-    /// The message of the next frame, or the code of a close.
+    /// Returns the message of the next frame, or the code of a close frame.
     pub async fn next_message_or_close(&mut self) -> Result<String, u16> {
         match self.next_frame().await {
             Message::Text(text) => Ok(parse_chat_message(&text)),
@@ -108,7 +108,7 @@ impl Socket {
         }
     }
 
-    /// The next frame of any kind.
+    /// Returns the next frame, of any type.
     pub async fn next_frame(&mut self) -> Message {
         with_timeout("a frame", self.0.next())
             .await
@@ -116,7 +116,7 @@ impl Socket {
             .unwrap()
     }
 
-    /// The text of the next chat message, with its time checked and replaced by `[clock]`.
+    /// Returns the text of the next chat message. Its time is checked and replaced by `[clock]`.
     pub async fn next_message(&mut self) -> String {
         loop {
             match with_timeout("a frame", self.0.next()).await {
@@ -127,12 +127,12 @@ impl Socket {
         }
     }
 
-    /// The code by which the server closes, after frames that may still have been under way.
+    /// Returns the close code, after frames that may still arrive before it.
     pub async fn close_code(&mut self) -> u16 {
         loop {
             match with_timeout("a close frame", self.0.next()).await {
                 Some(Ok(Message::Close(Some(frame)))) => {
-                    // The library answers a close when it is asked for more.
+                    // The library replies to the close frame when it is polled again.
                     while with_timeout("the end", self.0.next())
                         .await
                         .is_some_and(|end| end.is_ok())
@@ -145,7 +145,7 @@ impl Socket {
         }
     }
 
-    /// Says goodbye, and gives the code of the answer if one comes.
+    /// Sends a close frame. Returns the code of the reply, if one comes.
     pub async fn close(&mut self, code: u16) -> Option<u16> {
         let frame = CloseFrame {
             code: code.into(),
@@ -163,7 +163,7 @@ impl Socket {
         }
     }
 
-    /// The code by which the server closes while a frame is still on its way to it.
+    /// Returns the close code of a server that closes while a frame is still being sent.
     pub async fn close_code_after_flood(self, text: String) -> u16 {
         let (mut sink, mut stream) = self.0.split();
         let flood = tokio::spawn(async move { sink.send(Message::text(text)).await });
@@ -179,14 +179,14 @@ impl Socket {
         }
     }
 
-    /// Proves that nothing is under way to this socket: the next frame is the answer to its own.
+    /// Proves that no frame is on its way: the next frame is the reply to a new frame.
     pub async fn expect_no_frames(&mut self) {
         self.send("[]").await;
         assert_eq!(self.next_message().await, "now is [clock]");
     }
 }
 
-/// The message of a base frame, which has the two keys of the contract and no other.
+/// Returns the message of a base frame, which must have the two keys of the contract and no other.
 fn parse_chat_message(text: &str) -> String {
     let frame: Value = serde_json::from_str(text).unwrap();
     asyncapi::assert_base_frame(&frame);

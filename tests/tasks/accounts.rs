@@ -1,4 +1,4 @@
-//! What an operator does about accounts and sessions.
+//! The operator's tasks for accounts and sessions.
 
 use insta::assert_snapshot;
 use serde_json::json;
@@ -6,7 +6,7 @@ use serde_json::json;
 use super::run_task;
 use crate::support::{GroupPath, RedisServer, TestApp, one_line};
 
-/// A node of the development environment, which the task's process speaks to.
+/// Starts a node of the development environment, with which the task's process communicates.
 async fn app_with_redis(redis: &RedisServer) -> TestApp {
     let settings = json!({"channels": {"redis_url": redis.url(), "topic_prefix": "salam"}});
     let app = TestApp::with_settings(settings).await;
@@ -39,7 +39,7 @@ async fn a_deactivated_user_is_logged_out_until_reactivated() {
     other.expect_no_frames().await;
     let members = group.path("members/");
     assert_snapshot!(one_line(&bob.get(&members).await), @r#"200 OK {"results":[{"username":"ann","name":"ann","role":"member","active":false,"joined_at":"[now]"},{"username":"bob","name":"bob","role":"owner","active":true,"joined_at":"[now]"}],"next":null}"#);
-    // Bob owns the group now, and nobody makes the deactivated account an owner or an admin again.
+    // Bob owns the group now, and nobody can make the deactivated account an owner or an admin again.
     for role in ["owner", "admin"] {
         let given = bob
             .patch(&format!("{members}ann/"), json!({"role": role}))
@@ -63,7 +63,7 @@ async fn a_deactivated_user_is_logged_out_until_reactivated() {
     assert!(ok && bob.is_logged_in().await, "who is active stays so");
 }
 
-/// A task that goes on without an argument would do more than was asked for.
+/// A task that ignores a wrong argument could do more than requested.
 #[tokio::test]
 async fn unknown_or_empty_task_arguments_are_rejected() {
     let app = TestApp::start().await;
@@ -112,7 +112,7 @@ async fn sessions_can_be_listed_and_revoked() {
     let mut socket = ann.open_base(&group).await;
     let (ok, told) = run_task(&app, "", "session:list", &["username:ann"]).await;
     assert!(ok && told.lines().count() == 3, "{told}");
-    // The last used first.
+    // The last used session comes first.
     let first = told
         .lines()
         .last()

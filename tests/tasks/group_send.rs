@@ -9,7 +9,8 @@ async fn run_group_send(app: &TestApp, redis: &str, arguments: &[&str]) -> (bool
     run_task(app, redis, "group:send", arguments).await
 }
 
-/// Nodes of the development environment, whose topics the task's process names alike.
+/// Starts a node of the development environment, whose topics have the same names as those of the task's
+/// process.
 async fn app_with_redis(redis: &RedisServer) -> TestApp {
     let settings = json!({"channels": {"redis_url": redis.url(), "topic_prefix": "salam"}});
     TestApp::with_settings(settings).await

@@ -1,4 +1,4 @@
-//! How templates become pages.
+//! The rendering of templates.
 
 use insta::assert_snapshot;
 use salam::views::{
@@ -42,7 +42,7 @@ fn a_page_knows_its_language_and_direction() {
     assert_snapshot!(render_template(template, "fa"), @"fa rtl en English ltr false; fa فارسی rtl true;");
 }
 
-/// It stands in an element that nothing in it may end.
+/// The texts are in a script element, which no text may end.
 #[test]
 fn script_texts_cannot_break_out_of_their_element() {
     assert_snapshot!(render_template("{{ texts | safe }}", "en"), @r#"{"bad":"\u003c/script>"}"#);

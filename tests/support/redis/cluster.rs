@@ -1,4 +1,4 @@
-//! A real cluster of three masters, of which the first has a replica.
+//! A real cluster of three masters. The first master has a replica.
 
 use tempfile::TempDir;
 
@@ -7,14 +7,14 @@ use super::{super::wait_until, Certificates, RedisServer};
 /// The last slot of each master.
 const LAST_SLOTS: [u16; 3] = [5460, 10922, 16383];
 
-/// Milliseconds after which a node that says nothing is taken for dead.
+/// The time without a reply after which a node counts as dead, in milliseconds.
 const NODE_TIMEOUT_MS: u16 = 500;
 
 pub struct RedisCluster {
     pub masters: Vec<RedisServer>,
-    /// That of the first master.
+    /// The replica of the first master.
     pub replica: RedisServer,
-    /// What the nodes know of each other.
+    /// The configuration files that the nodes write.
     _folder: TempDir,
 }
 
@@ -23,7 +23,7 @@ impl RedisCluster {
         Self::start_with(None).await
     }
 
-    /// One whose clients use TLS.
+    /// Starts a cluster with TLS.
     pub async fn start_tls(certificates: &Certificates) -> Self {
         Self::start_with(Some(certificates)).await
     }
@@ -39,7 +39,7 @@ impl RedisCluster {
             );
             let mut node = RedisServer::with_arguments(&arguments, certificates);
             if certificates.is_some() {
-                // Without it the nodes do not tell each other their ports of TLS.
+                // Without this option, the nodes do not announce their TLS ports.
                 node.add_arguments("--tls-cluster yes --tls-replication yes");
             }
             node.start_process().await;
@@ -99,7 +99,7 @@ impl RedisCluster {
         self.masters[1].url()
     }
 
-    /// The number of the master that has a topic's slot at the start, and the slot.
+    /// Returns the index of the master that has a topic's slot at the start, and the slot.
     pub fn master_and_slot_of(&self, channel: &str) -> (usize, u16) {
         let slot = self.masters[1].query(&format!("CLUSTER KEYSLOT {channel}"));
         let slot = slot.trim().trim_start_matches(':').parse().unwrap();
