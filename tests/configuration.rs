@@ -81,10 +81,10 @@ fn every_environment_variable_is_documented_with_its_keys() {
         assert_eq!(named, keys_set_by(&name), "what `{name}` sets");
         for (at, environment) in ENVIRONMENTS.into_iter().enumerate() {
             let template = read_template(environment);
-            let asked = template_variables(&template)
+            let variable = template_variables(&template)
                 .into_iter()
-                .find(|asked| asked.0 == name);
-            let default = format_value(asked.map(|(_, default)| Value::from(default)).as_ref());
+                .find(|variable| variable.0 == name);
+            let default = format_value(variable.map(|(_, default)| Value::from(default)).as_ref());
             assert_eq!(cells[1 + at], default, "`{name}` in {environment}");
         }
     }
@@ -179,9 +179,9 @@ fn settings_keys(config: &Config, block: &str) -> Vec<String> {
     let mut misspelt = config.clone();
     let settings = misspelt.settings.as_mut().unwrap();
     settings.pointer_mut(block).unwrap()["misspelt"] = Value::Null;
-    let refused = Settings::load(&misspelt, &Environment::Test).err();
-    let told = refused.expect("an unknown key is refused").to_string();
-    let (_, expected) = told.split_once("`misspelt`, expected").unwrap();
+    let rejected = Settings::load(&misspelt, &Environment::Test).err();
+    let error = rejected.expect("an unknown key is refused").to_string();
+    let (_, expected) = error.split_once("`misspelt`, expected").unwrap();
     let mut keys = Vec::new();
     for name in backticked(expected) {
         let pointer = format!("{block}/{name}");
@@ -254,7 +254,7 @@ fn read_template(environment: &str) -> String {
 /// Returns the variables of a file with their defaults, in order.
 fn template_variables(template: &str) -> Vec<(&str, &str)> {
     let questions = template.split("get_env(").skip(1);
-    let asked = questions.map(|question| {
+    let variables = questions.map(|question| {
         let question = question.strip_prefix("name=\"").unwrap();
         let (name, rest) = question.split_once("\", default=\"").unwrap();
         assert!(
@@ -263,14 +263,14 @@ fn template_variables(template: &str) -> Vec<(&str, &str)> {
         );
         (name, rest.split_once("\")").unwrap().0)
     });
-    asked.collect()
+    variables.collect()
 }
 
 /// Returns the variables of all files.
 fn all_variables() -> BTreeSet<String> {
     let files = ENVIRONMENTS.map(read_template);
-    let asked = files.iter().flat_map(|file| template_variables(file));
-    asked.map(|(name, _)| name.to_owned()).collect()
+    let variables = files.iter().flat_map(|file| template_variables(file));
+    variables.map(|(name, _)| name.to_owned()).collect()
 }
 
 /// Keys are in lower case.
@@ -317,6 +317,6 @@ fn finds_environment(environment: &str, variables: &[(&str, &str)]) -> bool {
         .current_dir(folder.path())
         .env_clear()
         .envs(variables.iter().copied());
-    let told = String::from_utf8(command.output().unwrap().stdout).unwrap();
-    told.contains(&format!("\nEnvironment: {environment}\n"))
+    let output = String::from_utf8(command.output().unwrap().stdout).unwrap();
+    output.contains(&format!("\nEnvironment: {environment}\n"))
 }

@@ -49,25 +49,28 @@ fn a_socket_permit_is_released_on_drop() {
         "192.0.2.1/32".parse().unwrap(),
         "2001:db8::/64".parse().unwrap(),
     );
-    let seats = SocketLimiter::new(2, 3);
-    let first = seats.try_acquire(1, here).unwrap();
-    let _second = seats.try_acquire(1, there).unwrap();
-    assert_eq!(seats.try_acquire(1, here).err(), Some(TooManySockets::User));
+    let sockets = SocketLimiter::new(2, 3);
+    let first = sockets.try_acquire(1, here).unwrap();
+    let _second = sockets.try_acquire(1, there).unwrap();
+    assert_eq!(
+        sockets.try_acquire(1, here).err(),
+        Some(TooManySockets::User)
+    );
     drop(first);
-    let _third = seats.try_acquire(1, here).unwrap();
+    let _third = sockets.try_acquire(1, here).unwrap();
     let _others = [
-        seats.try_acquire(2, here).unwrap(),
-        seats.try_acquire(3, here).unwrap(),
+        sockets.try_acquire(2, here).unwrap(),
+        sockets.try_acquire(3, here).unwrap(),
     ];
     assert_eq!(
-        seats.try_acquire(4, here).err(),
+        sockets.try_acquire(4, here).err(),
         Some(TooManySockets::Network)
     );
     assert_eq!(
-        seats.try_acquire(1, here).err(),
+        sockets.try_acquire(1, here).err(),
         Some(TooManySockets::Network)
     );
-    seats.try_acquire(4, there).unwrap();
+    sockets.try_acquire(4, there).unwrap();
 }
 
 #[test]
@@ -131,19 +134,19 @@ proptest! {
         gaps in prop::collection::vec(prop_oneof![Just(0), 0..1_000_u64, 0..5_000_000_u64], 1..500),
     ) {
         let begin = Instant::now();
-        let (mut now, mut heard) = (begin, 0_u32);
+        let (mut now, mut accepted) = (begin, 0_u32);
         let mut pace = FrameRateLimiter::new(per_second, begin);
         for gap in gaps {
             now += Duration::from_micros(gap);
             if let Some(until) = pace.throttled_until(now) {
                 now = until;
             }
-            prop_assert!(pace.throttled_until(now).is_none(), "who has waited is let in");
+            prop_assert!(pace.throttled_until(now).is_none(), "an attempt after the wait succeeds");
             pace.record_frame(now);
-            heard += 1;
+            accepted += 1;
             let most = (now - begin + Duration::from_secs(2)).as_secs_f64() * f64::from(per_second);
             // Each frame may round by a billionth of a second.
-            prop_assert!(f64::from(heard) <= most * 1.001 + 1.0, "{heard} of {most}");
+            prop_assert!(f64::from(accepted) <= most * 1.001 + 1.0, "{accepted} of {most}");
         }
     }
 

@@ -37,21 +37,21 @@ async fn a_stalled_socket_is_closed_and_can_resume() {
     const MESSAGES: i64 = 400;
     let app = TestApp::with_settings(json!({"channels": {"stall_timeout": 1}})).await;
     let (group, [ann]) = app.group_of(["ann"]).await;
-    let mut stuck = ann.open_rich_with_small_buffer(&group).await;
+    let mut stalled = ann.open_rich_with_small_buffer(&group).await;
     let mut reader = ann.open_live(&group).await;
     for i in 0..MESSAGES {
         ann.send_message(&group, &"x".repeat(8000), &i.to_string())
             .await;
         assert_eq!(reader.next_event().await["seq"], i + 1);
     }
-    crate::support::wait_until("the stuck socket to go", async || {
+    wait_until("the stalled socket to close", async || {
         app.channels().subscriber_count() == 1
     })
     .await;
     // The socket resumes after the last event that it received.
     let mut last = 0;
     loop {
-        let frame = stuck.next_frame().await;
+        let frame = stalled.next_frame().await;
         match frame["type"].as_str() {
             Some("event") => last = frame["seq"].as_i64().unwrap(),
             Some("bye") => {
@@ -85,7 +85,7 @@ async fn a_socket_without_pong_is_closed() {
     let mut alive = ann.open_base(&group).await;
     tokio::select! {
         message = alive.next_message() => panic!("{message} came to a socket that only waits"),
-        () = crate::support::wait_until("the silent socket to go", async || {
+        () = wait_until("the silent socket to close", async || {
             app.channels().subscriber_count() == 1
         }) => {}
     }
@@ -140,7 +140,7 @@ async fn event_buffers_of_all_groups_share_a_memory_limit() {
         }
         sockets.push((group, socket));
     }
-    wait_until("the oldest buffers to go", async || {
+    wait_until("the oldest buffers to be evicted", async || {
         app.channels().buffered_bytes() <= BUFFER_LIMIT
     })
     .await;

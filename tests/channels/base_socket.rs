@@ -203,38 +203,40 @@ async fn under_load_a_base_socket_receives_every_message_but_its_own() {
     const BASE_MESSAGES: usize = 60;
     let app = TestApp::start().await;
     let (group, [ann, bob]) = app.group_of(["ann", "bob"]).await;
-    let mut storm = ann.open_live(&group).await;
-    let mut says = bob.open_base(&group).await;
-    let mut hears = bob.open_base(&group).await;
-    let saying = async {
-        let mut told = Vec::new();
+    let mut flood = ann.open_live(&group).await;
+    let mut sender = bob.open_base(&group).await;
+    let mut receiver = bob.open_base(&group).await;
+    let sending = async {
+        let mut received = Vec::new();
         for _ in 0..BASE_MESSAGES {
-            says.send(r#"{"message": "in between"}"#).await;
+            sender.send(r#"{"message": "in between"}"#).await;
             loop {
-                told.push(says.next_message().await);
-                if told.last().is_some_and(|last| last == "now is [clock]") {
+                received.push(sender.next_message().await);
+                if received.last().is_some_and(|last| last == "now is [clock]") {
                     break;
                 }
             }
         }
-        while told.len() < RICH_MESSAGES + BASE_MESSAGES {
-            told.push(says.next_message().await);
+        while received.len() < RICH_MESSAGES + BASE_MESSAGES {
+            received.push(sender.next_message().await);
         }
-        told
+        received
     };
-    let hearing = async {
-        let mut told = Vec::new();
-        while told.len() < RICH_MESSAGES + BASE_MESSAGES {
-            told.push(hears.next_message().await);
+    let receiving = async {
+        let mut received = Vec::new();
+        while received.len() < RICH_MESSAGES + BASE_MESSAGES {
+            received.push(receiver.next_message().await);
         }
-        told
+        received
     };
-    let (said, heard, ()) = tokio::join!(saying, hearing, storm.send_many(RICH_MESSAGES));
-    let count = |told: &[String], text: &str| told.iter().filter(|one| **one == text).count();
-    assert_eq!(count(&said, "ann now is [clock]"), RICH_MESSAGES);
-    assert_eq!(count(&said, "now is [clock]"), BASE_MESSAGES);
-    assert_eq!(count(&heard, "ann now is [clock]"), RICH_MESSAGES);
-    assert_eq!(count(&heard, "bob now is [clock]"), BASE_MESSAGES);
-    says.expect_no_frames().await;
-    hears.expect_no_frames().await;
+    let (by_sender, by_receiver, ()) =
+        tokio::join!(sending, receiving, flood.send_many(RICH_MESSAGES));
+    let count =
+        |received: &[String], text: &str| received.iter().filter(|one| **one == text).count();
+    assert_eq!(count(&by_sender, "ann now is [clock]"), RICH_MESSAGES);
+    assert_eq!(count(&by_sender, "now is [clock]"), BASE_MESSAGES);
+    assert_eq!(count(&by_receiver, "ann now is [clock]"), RICH_MESSAGES);
+    assert_eq!(count(&by_receiver, "bob now is [clock]"), BASE_MESSAGES);
+    sender.expect_no_frames().await;
+    receiver.expect_no_frames().await;
 }

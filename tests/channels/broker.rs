@@ -175,8 +175,8 @@ async fn the_broker_reconnects_when_redis_starts_or_restarts() {
         b.subscribe("one").wait(subscribe_deadline()),
     )
     .await;
-    let refused = with_timeout("a refusal", a.publish("one", Bytes::from_static(b"0"))).await;
-    assert_eq!(refused, Err(BrokerUnavailable));
+    let rejected = with_timeout("a refusal", a.publish("one", Bytes::from_static(b"0"))).await;
+    assert_eq!(rejected, Err(BrokerUnavailable));
 
     for round in ["1", "2", "3"] {
         server.start_process().await;
@@ -190,11 +190,11 @@ async fn the_broker_reconnects_when_redis_starts_or_restarts() {
             .await
             .unwrap();
         // The subscribers learn about the lost "0" as soon as Redis is back.
-        let mut heard = next_payload(&mut at_b).await.1;
-        if round == "1" && heard.is_empty() {
-            heard = next_payload(&mut at_b).await.1;
+        let mut received = next_payload(&mut at_b).await.1;
+        if round == "1" && received.is_empty() {
+            received = next_payload(&mut at_b).await.1;
         }
-        assert_eq!(heard, round);
+        assert_eq!(received, round);
         server.kill();
         crate::support::wait_until("the loss to be noticed", async || {
             a.wait_until_connected(Duration::ZERO).await.is_err()

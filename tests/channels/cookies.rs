@@ -22,7 +22,7 @@ async fn handshake_status(app: &TestApp, group: &str, lines: &[&[u8]]) -> u16 {
     let mut stream = TcpStream::connect(app.address).await.unwrap();
     stream.write_all(&request).await.unwrap();
     let mut line = [0; 12];
-    with_timeout("an answer", stream.read_exact(&mut line))
+    with_timeout("a response", stream.read_exact(&mut line))
         .await
         .unwrap();
     std::str::from_utf8(&line[9..]).unwrap().parse().unwrap()

@@ -5,8 +5,10 @@ use insta::assert_snapshot;
 use sea_orm::{ConnectionTrait, TransactionTrait};
 use serde_json::{Value, json};
 
-use super::{broker::node_with_secret, nodes::connected_nodes};
-use crate::support::{GroupPath, RedisServer, RichSocket, TestApp, redact_frames, with_timeout};
+use super::broker::node_with_secret;
+use crate::support::{
+    GroupPath, RichSocket, TestApp, connected_nodes, redact_frames, with_timeout,
+};
 
 /// Returns the next `count` frames, and proves that no other frame follows.
 async fn next_ephemeral_frames(socket: &mut RichSocket, count: usize) -> Vec<Value> {
@@ -20,8 +22,7 @@ async fn next_ephemeral_frames(socket: &mut RichSocket, count: usize) -> Vec<Val
 
 #[tokio::test]
 async fn read_receipts_are_broadcast_on_all_nodes_and_stored() {
-    let redis = RedisServer::start().await;
-    let (here, there) = connected_nodes(&redis).await;
+    let (_redis, here, there) = connected_nodes().await;
     let (group, [ann, bob]) = here.group_of(["ann", "bob"]).await;
     let mut anns = ann.on_node(&there).open_live(&group).await;
     let mut phone = bob.open_live(&group).await;
@@ -35,14 +36,14 @@ async fn read_receipts_are_broadcast_on_all_nodes_and_stored() {
     }
     let read = |seq: Value| json!({"type": "read", "group": group, "seq": seq}).to_string();
     phone.send_raw(read(json!(3))).await;
-    let told = next_ephemeral_frames(&mut anns, 1).await;
-    assert_snapshot!(redact_frames(&told), @r#"{"group":"[group]","seq":3,"type":"read","user":"bob"}"#);
+    let receipts = next_ephemeral_frames(&mut anns, 1).await;
+    assert_snapshot!(redact_frames(&receipts), @r#"{"group":"[group]","seq":3,"type":"read","user":"bob"}"#);
     assert_eq!(
         next_ephemeral_frames(&mut laptop, 1).await,
-        told,
-        "his other devices know"
+        receipts,
+        "bob's other devices receive it"
     );
-    assert_eq!(next_ephemeral_frames(&mut phone, 1).await, told);
+    assert_eq!(next_ephemeral_frames(&mut phone, 1).await, receipts);
     // A read position never goes back, and never goes beyond the head.
     phone.send_raw(read(json!(2))).await;
     laptop.send_raw(read(json!(3))).await;
@@ -117,7 +118,7 @@ async fn invalid_typing_and_read_frames_get_an_error_reply() {
     let app = TestApp::start().await;
     let (group, [ann]) = app.group_of(["ann"]).await;
     let mut socket = ann.open_live(&group).await;
-    let mut told = String::new();
+    let mut replies = String::new();
     for frame in [
         json!({"type": "read"}),
         json!({"type": "read", "group": group}),
@@ -129,9 +130,9 @@ async fn invalid_typing_and_read_frames_get_an_error_reply() {
     ] {
         socket.send_raw(frame.to_string()).await;
         let error = socket.next_frame().await;
-        told += &format!("{} {} {}\n", error["id"], error["code"], error["field"]);
+        replies += &format!("{} {} {}\n", error["id"], error["code"], error["field"]);
     }
-    assert_snapshot!(told, @r#"
+    assert_snapshot!(replies, @r#"
     null "invalid" "group"
     null "invalid" "seq"
     null "invalid" "seq"
@@ -174,8 +175,7 @@ async fn a_redundant_read_receipt_makes_no_query() {
 #[tokio::test]
 async fn read_receipts_from_two_devices_never_go_back() {
     const MESSAGES: i64 = 60;
-    let redis = RedisServer::start().await;
-    let (here, there) = connected_nodes(&redis).await;
+    let (_redis, here, there) = connected_nodes().await;
     let (group, [ann, bob]) = here.group_of(["ann", "bob"]).await;
     for i in 0..MESSAGES {
         ann.send_message(&group, "x", &i.to_string()).await;
@@ -217,8 +217,7 @@ async fn read_receipts_from_two_devices_never_go_back() {
 /// The node of a typing user has died, so no node announces the end of the typing.
 #[tokio::test]
 async fn typing_ends_after_its_node_has_died() {
-    let redis = RedisServer::start().await;
-    let (here, _there) = connected_nodes(&redis).await;
+    let (redis, here, _there) = connected_nodes().await;
     let (group, [ann]) = here.group_of(["ann"]).await;
     let mut socket = ann.open_live(&group).await;
     let (dead, inbox) = node_with_secret(&redis.url(), &here.secret()).await;
@@ -226,7 +225,7 @@ async fn typing_ends_after_its_node_has_died() {
     dead.set_epoch(&epoch.unwrap().name);
     let typing = json!({"type": "typing", "group": group, "user": "bob", "on": true});
     let published = dead.publish(&group, Bytes::from(typing.to_string()));
-    with_timeout("Redis to take it", published).await.unwrap();
+    with_timeout("Redis to accept it", published).await.unwrap();
     drop((dead, inbox));
     assert_eq!(socket.next_frame().await["on"], true);
     let ends = socket.next_frame().await;

@@ -3,13 +3,12 @@
 use axum::body::Bytes;
 use serde_json::json;
 
-use super::{broker::node_with_secret, nodes::connected_nodes};
-use crate::support::{RedisServer, with_timeout};
+use super::broker::node_with_secret;
+use crate::support::{connected_nodes, with_timeout};
 
 #[tokio::test]
 async fn forged_redis_messages_are_ignored() {
-    let redis = RedisServer::start().await;
-    let (here, there) = connected_nodes(&redis).await;
+    let (redis, here, there) = connected_nodes().await;
     let (group, [ann]) = here.group_of(["ann"]).await;
     let mut socket = ann.on_node(&there).open_live(&group).await;
     socket.send_message("one", "1").await;
@@ -35,7 +34,7 @@ async fn forged_redis_messages_are_ignored() {
     for payload in &payloads {
         for forger in [&foreign, &older] {
             let published = forger.publish(&group, Bytes::from(payload.clone()));
-            with_timeout("Redis to take it", published).await.unwrap();
+            with_timeout("Redis to accept it", published).await.unwrap();
         }
         // Published by a shell on Redis, with a payload and without.
         for raw in [payload.as_str(), ""] {

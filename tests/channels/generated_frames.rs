@@ -26,7 +26,7 @@ async fn error_replies_name_the_invalid_field() {
     let app = TestApp::start().await;
     let (group, [ann]) = app.group_of(["ann"]).await;
     let mut socket = ann.open_live(&group).await;
-    let mut told = String::new();
+    let mut replies = String::new();
     for (kind, message) in client_requests() {
         let mut good = message["examples"][0]["payload"].clone();
         if good.get("group").is_some() {
@@ -54,11 +54,11 @@ async fn error_replies_name_the_invalid_field() {
                 *codes.entry(code).or_default() += &format!(" | {what}");
             }
             for (code, wrong) in codes {
-                told += &format!("{kind}.{field} {code}{wrong}\n");
+                replies += &format!("{kind}.{field} {code}{wrong}\n");
             }
         }
     }
-    assert_snapshot!(told, @r#"
+    assert_snapshot!(replies, @r#"
     auth.id invalid | missing | null | true | 1.5 | "x" | {} | [] | [5] | [null] | [{}] | -9007199254740992 | 9007199254740992 | 2^64 - 1 | 1e300
     auth.token invalid | true | 5 | 1.5 | {} | [] | [5] | [null] | [{}]
     auth.type invalid | missing | null | true | 5 | 1.5 | "x" | {} | [] | [5] | [null] | [{}]

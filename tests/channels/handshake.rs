@@ -22,7 +22,7 @@ async fn handshake_response(app: &TestApp, path: &str, lines: &[&str]) -> String
     stream.write_all(request.as_bytes()).await.unwrap();
     let mut head = Vec::new();
     while !head.ends_with(b"\r\n\r\n") {
-        let byte = with_timeout("an answer", stream.read_u8()).await.unwrap();
+        let byte = with_timeout("a response", stream.read_u8()).await.unwrap();
         head.push(byte);
     }
     String::from_utf8(head).unwrap().to_lowercase()

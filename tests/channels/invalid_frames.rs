@@ -85,7 +85,7 @@ async fn invalid_requests_get_an_error_reply_that_names_the_fault() {
         json!({"id": 1, "type": "auth", "token": ann.access}).to_string(),
         json!({"id": 1, "type": "auth", "token": bob.refresh}).to_string(),
     ];
-    let mut told = String::new();
+    let mut replies = String::new();
     for frame in frames {
         socket.send_raw(&*frame).await;
         let error = socket.next_frame().await;
@@ -109,12 +109,12 @@ async fn invalid_requests_get_an_error_reply_that_names_the_fault() {
             .chars()
             .take(90)
             .collect();
-        told += &format!(
+        replies += &format!(
             "{} {} {} {}: {frame}\n",
             error["id"], error["code"], error["field"], error["message"]
         );
     }
-    assert_snapshot!(told, @r#"
+    assert_snapshot!(replies, @r#"
     null "invalid" null "A frame is a JSON object, not a deep one, of proper texts.": []
     null "invalid" null "A frame is a JSON object, not a deep one, of proper texts.": "send"
     null "invalid" null "A frame is a JSON object, not a deep one, of proper texts.": 7

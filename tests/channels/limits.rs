@@ -64,20 +64,20 @@ async fn sockets_per_user_are_limited() {
         open_base_from(&ann, &group, OTHER_NETWORK).await.err(),
         Some(429)
     );
-    for mut refused in [
+    for mut rejected in [
         ann.open_rich(&group, "").await,
         RichSocket::connect_multi_group(app.address, &ann.access).await,
     ] {
-        let (bye, code) = refused.bye().await;
+        let (bye, code) = rejected.bye().await;
         assert_eq!((code, &bye["reconnect"]), (4409, &json!(false)), "{bye}");
     }
-    let refused = ann.app.request(Method::GET, &group.path("events/"));
-    let refused = refused
+    let rejected = ann.app.request(Method::GET, &group.path("events/"));
+    let rejected = rejected
         .header("accept", "text/event-stream")
         .bearer_auth(&ann.access);
-    let refused = TestResponse::from_request(refused).await;
-    assert_eq!(refused.header("retry-after"), "10");
-    assert_snapshot!(one_line(&refused), @r#"429 Too Many Requests {"detail":"Too many sockets; close one.","code":"rate_limited"}"#);
+    let rejected = TestResponse::from_request(rejected).await;
+    assert_eq!(rejected.header("retry-after"), "10");
+    assert_snapshot!(one_line(&rejected), @r#"429 Too Many Requests {"detail":"Too many sockets; close one.","code":"rate_limited"}"#);
     let _others = [bob.open_live(&group).await, bob.open_live(&group).await];
 
     // A closed socket makes room for another.
@@ -105,12 +105,12 @@ async fn failed_handshakes_release_their_socket_permits() {
             .header("sec-websocket-version", "13")
             .header("sec-websocket-key", "dGhlIHNhbXBsZSBub25jZQ==");
         drop(request.send().await.unwrap());
-        wait_until("a place", async || {
+        wait_until("a free permit", async || {
             open_base_from(&ann, &group, ADDRESS).await.is_ok()
         })
         .await;
     }
-    wait_until("both places", async || {
+    wait_until("both free permits", async || {
         let opened = [
             open_base_from(&ann, &group, ADDRESS).await,
             open_base_from(&ann, &group, ADDRESS).await,
@@ -149,9 +149,9 @@ async fn new_sockets_per_network_are_rate_limited() {
     );
     assert_eq!(open_base_from(&ann, &group, ADDRESS).await.err(), Some(429));
     assert_eq!(open_rich_from(&ann, SAME_NETWORK).await.err(), Some(429));
-    let refused = open_stream_from(&ann, &group, ADDRESS).await;
-    assert_eq!(refused.status(), 429);
-    let seconds: u64 = refused.headers()["retry-after"]
+    let rejected = open_stream_from(&ann, &group, ADDRESS).await;
+    assert_eq!(rejected.status(), 429);
+    let seconds: u64 = rejected.headers()["retry-after"]
         .to_str()
         .unwrap()
         .parse()

@@ -2,17 +2,15 @@
 
 use serde_json::json;
 
-use super::nodes::connected_nodes;
-use crate::support::{GroupPath, RedisServer, Socket, TestApp, User};
+use crate::support::{GroupPath, Socket, TestApp, User, connected_nodes};
 
 /// Checks that bob loses his sockets of both modes on both nodes, while ann receives the event.
 async fn check_removal(
-    way_out: impl AsyncFn(&User<'_>, &User<'_>, &str),
+    remove: impl AsyncFn(&User<'_>, &User<'_>, &str),
     code: u16,
     may_return: bool,
 ) {
-    let redis = RedisServer::start().await;
-    let (here, there) = connected_nodes(&redis).await;
+    let (_redis, here, there) = connected_nodes().await;
     let (group, [ann, bob]) = here.group_of(["ann", "bob"]).await;
     let mut anns = ann.open_live(&group).await;
     let mut base = Vec::new();
@@ -28,7 +26,7 @@ async fn check_removal(
             .await;
     }
 
-    way_out(&ann, &bob, &group).await;
+    remove(&ann, &bob, &group).await;
     for socket in &mut base {
         assert_eq!(socket.close_code().await, code);
     }
@@ -41,8 +39,8 @@ async fn check_removal(
         for query in ["", "after=1", "after=150"] {
             assert_eq!(bob.open_rich(&group, query).await.bye_code().await, 4403);
         }
-        let refused = Socket::connect(node.address, &group, &bob.cookie()).await;
-        assert_eq!(refused.err().unwrap(), 404);
+        let rejected = Socket::connect(node.address, &group, &bob.cookie()).await;
+        assert_eq!(rejected.err().unwrap(), 404);
         assert_eq!(
             bob.send_message(&group, "still here", "1").await.status,
             404
@@ -67,9 +65,9 @@ async fn check_removal(
 
     let code = ann.create_invite(&group).await;
     let accept = format!("/api/invites/{code}/accept/");
-    let answer = bob.post(&accept, json!({})).await;
+    let response = bob.post(&accept, json!({})).await;
     if may_return {
-        assert_eq!(answer.status, 200, "{answer}");
+        assert_eq!(response.status, 200, "{response}");
         // The replay of his earlier removal does not disconnect him again.
         let mut socket = bob.open_rich(&group, "after=0").await;
         let frames = socket.until_sync().await;
@@ -77,7 +75,7 @@ async fn check_removal(
         socket.send_message("back", "2").await;
     } else {
         assert_eq!(
-            (answer.status.as_u16(), &answer.json()["code"]),
+            (response.status.as_u16(), &response.json()["code"]),
             (403, &json!("banned"))
         );
         let lift = group.path("bans/bob/");
@@ -125,8 +123,7 @@ async fn deleting_a_group_closes_its_sockets() {
 /// Redis is not running, so the other node finds the kick in the log.
 #[tokio::test]
 async fn a_kick_reaches_the_other_node_without_redis() {
-    let mut redis = RedisServer::start().await;
-    let (here, there) = connected_nodes(&redis).await;
+    let (mut redis, here, there) = connected_nodes().await;
     let (group, [ann, bob]) = here.group_of(["ann", "bob"]).await;
     let mut socket = bob.on_node(&there).open_live(&group).await;
     redis.kill();
@@ -140,7 +137,7 @@ async fn a_kick_reaches_the_other_node_without_redis() {
 async fn no_events_of_a_member_after_leave() {
     let app = TestApp::start().await;
     let (group, [ann, bob]) = app.group_of(["ann", "bob"]).await;
-    let talking = (0..8).map(|i| {
+    let sending = (0..8).map(|i| {
         let (bob, group) = (&bob, &group);
         async move {
             for j in 0..25 {
@@ -153,7 +150,7 @@ async fn no_events_of_a_member_after_leave() {
         socket.next_event().await;
         ann.delete(&group.path("members/bob/")).await;
     };
-    tokio::join!(futures_util::future::join_all(talking), kicking);
+    tokio::join!(futures_util::future::join_all(sending), kicking);
     let log = ann.get(&group.path("events/?limit=500")).await.json();
     let last = log["results"].as_array().unwrap().last().unwrap();
     assert_eq!(last["kind"], "member.left", "{last}");
@@ -169,7 +166,7 @@ async fn a_kick_closes_sockets_that_are_still_connecting() {
     let mut anns = ann.open_live(&group).await;
     for round in 0..20 {
         ann.add_member(&bob, &group).await;
-        let coming = (0..8).map(|i| {
+        let connecting = (0..8).map(|i| {
             let (bob, group) = (&bob, &group);
             async move {
                 for _ in 0..i * round {
@@ -180,8 +177,10 @@ async fn a_kick_closes_sockets_that_are_still_connecting() {
             }
         });
         let path = group.path("members/bob/");
-        let (mut sockets, kicked) =
-            tokio::join!(futures_util::future::join_all(coming), ann.delete(&path));
+        let (mut sockets, kicked) = tokio::join!(
+            futures_util::future::join_all(connecting),
+            ann.delete(&path)
+        );
         assert_eq!(kicked.status, 204);
         for socket in &mut sockets {
             assert_eq!(socket.bye_code().await, 4403);
@@ -201,8 +200,8 @@ async fn invites_of_a_kicked_member_are_revoked() {
     ann.patch(&path, json!({"role": "admin"})).await;
     let code = bob.create_invite(&group).await;
     ann.delete(&path).await;
-    let answer = bob
+    let response = bob
         .post(&format!("/api/invites/{code}/accept/"), json!({}))
         .await;
-    assert_eq!(answer.status, 404, "{answer}");
+    assert_eq!(response.status, 404, "{response}");
 }

@@ -1,6 +1,6 @@
 //! `/ws/`: many groups on one socket.
 
-use std::{collections::HashMap, sync::Arc};
+use std::collections::HashMap;
 
 use insta::assert_snapshot;
 use salam::models::{
@@ -10,10 +10,9 @@ use salam::models::{
 };
 use serde_json::{Value, json};
 
-use super::nodes::connected_nodes;
 use crate::support::{
-    GroupPath, RedisServer, RichSocket, Socket, TestApp, TestDatabase, User, redact_frame,
-    redact_frames,
+    GroupPath, RedisServer, RichSocket, Socket, TestApp, User, connected_nodes, redact_frame,
+    redact_frames, start_nodes,
 };
 
 #[tokio::test]
@@ -66,17 +65,17 @@ async fn a_multi_group_socket_receives_events_of_subscribed_groups() {
     // An unsubscribed group sends no events and accepts no messages.
     let unsub = json!({"type": "unsub", "groups": [&second, "chat_00000000"]});
     assert_eq!(socket.request(unsub).await["type"], "ok");
-    ann.send_message(&second, "unheard", "5").await;
+    ann.send_message(&second, "missed", "5").await;
     let send = json!({"type": "send", "group": &second, "text": "x"});
     assert_eq!(socket.request(send).await["code"], "not_member");
-    ann.send_message(&first, "heard", "6").await;
-    assert_eq!(socket.next_event().await["data"]["text"], "heard");
+    ann.send_message(&first, "received", "6").await;
+    assert_eq!(socket.next_event().await["data"]["text"], "received");
     // After a new subscription, the group sends events again.
     socket.subscribe(&[(&second, Some(2))]).await;
     let frames = socket.until_sync().await;
-    assert_eq!(frames[1]["data"]["text"], "unheard", "{frames:?}");
-    let refused = socket.subscribe(&[(&strangers, Some(0))]).await;
-    assert_snapshot!(redact_frame(&refused), @r#"{"code":"not_member","field":"groups","id":7,"message":"You are a member of none of these groups.","retry":false,"retry_after_ms":null,"type":"error"}"#);
+    assert_eq!(frames[1]["data"]["text"], "missed", "{frames:?}");
+    let rejected = socket.subscribe(&[(&strangers, Some(0))]).await;
+    assert_snapshot!(redact_frame(&rejected), @r#"{"code":"not_member","field":"groups","id":7,"message":"You are a member of none of these groups.","retry":false,"retry_after_ms":null,"type":"error"}"#);
 }
 
 #[tokio::test]
@@ -89,10 +88,10 @@ async fn a_subscribe_request_for_too_many_groups_is_rejected_as_a_whole() {
         let all = names.iter().take(count).chain([&group]);
         all.map(|name| json!({"group": name})).collect::<Vec<_>>()
     };
-    let refused = socket
+    let rejected = socket
         .request(json!({"type": "sub", "groups": groups(512)}))
         .await;
-    assert_snapshot!(redact_frame(&refused), @r#"{"code":"limit_exceeded","field":"groups","id":1,"message":"More groups than `limits.groups`.","retry":false,"retry_after_ms":null,"type":"error"}"#);
+    assert_snapshot!(redact_frame(&rejected), @r#"{"code":"limit_exceeded","field":"groups","id":1,"message":"More groups than `limits.groups`.","retry":false,"retry_after_ms":null,"type":"error"}"#);
     let ok = socket
         .request(json!({"type": "sub", "groups": groups(511)}))
         .await;
@@ -139,7 +138,7 @@ async fn a_busy_group_does_not_starve_other_groups() {
             ann.send_message(group, "meanwhile", "2").await;
         }
     };
-    let told = async {
+    let received = async {
         let mut last: HashMap<String, usize> = HashMap::new();
         let mut due = MESSAGES + quiet.len();
         while due > 0 {
@@ -152,7 +151,7 @@ async fn a_busy_group_does_not_starve_other_groups() {
             due -= 1;
         }
     };
-    tokio::join!(load, others, told);
+    tokio::join!(load, others, received);
     socket.expect_no_frames().await;
 }
 
@@ -189,8 +188,7 @@ async fn check_join_and_leave_frames(
 
 #[tokio::test]
 async fn joining_and_leaving_groups_needs_no_reconnect() {
-    let redis = RedisServer::start().await;
-    let (here, there) = connected_nodes(&redis).await;
+    let (_redis, here, there) = connected_nodes().await;
     let (group, [ann]) = here.group_of(["ann"]).await;
     let bob = here.user("bob").await;
     let mut socket = bob.on_node(&there).open_multi_group().await;
@@ -205,9 +203,9 @@ async fn joining_and_leaving_groups_needs_no_reconnect() {
     for (user, group) in [(&ann, &group), (&bob, &own)] {
         let path = format!("/api/groups/{group}/?confirm={group}");
         assert_eq!(user.delete(&path).await.status, 204);
-        let gone = socket.next_frame().await;
+        let error = socket.next_frame().await;
         assert_eq!(
-            (&gone["code"], &gone["group"]),
+            (&error["code"], &error["group"]),
             (&json!("gone"), &json!(group))
         );
     }
@@ -217,10 +215,7 @@ async fn joining_and_leaving_groups_needs_no_reconnect() {
 #[tokio::test]
 async fn joining_and_leaving_groups_works_without_redis() {
     let redis = RedisServer::not_running();
-    let database = Arc::new(TestDatabase::create().await);
-    let settings = json!({"channels": {"redis_url": redis.url()}});
-    let here = TestApp::start_node(database.clone(), settings.clone()).await;
-    let there = TestApp::start_node(database, settings).await;
+    let (here, there) = start_nodes(json!({"redis_url": redis.url()})).await;
     let (group, [ann]) = here.group_of(["ann"]).await;
     let bob = here.user("bob").await;
     let mut socket = bob.on_node(&there).open_multi_group().await;
@@ -270,8 +265,8 @@ async fn a_multi_group_socket_requires_a_credential() {
         ("cookie", &cookie),
         ("origin", "https://evil.example"),
     ];
-    let refused = Socket::with_headers(app.address, "/ws/", &foreign).await;
-    assert_eq!(refused.err().unwrap(), 403);
+    let rejected = Socket::with_headers(app.address, "/ws/", &foreign).await;
+    assert_eq!(rejected.err().unwrap(), 403);
     // The cookie is accepted from the server's own page and without an origin, but not for a base
     // client.
     let [rich, cookie, _] = foreign;
@@ -285,8 +280,7 @@ async fn a_multi_group_socket_requires_a_credential() {
 /// A kick and a new membership in either order: the socket receives events from the new membership on.
 #[tokio::test]
 async fn a_member_added_again_receives_the_group_again() {
-    let redis = RedisServer::start().await;
-    let (here, there) = connected_nodes(&redis).await;
+    let (_redis, here, there) = connected_nodes().await;
     let (group, [ann, bob]) = here.group_of(["ann", "bob"]).await;
     let mut near = bob.open_multi_group().await;
     let mut far = bob.on_node(&there).open_multi_group().await;
@@ -298,14 +292,14 @@ async fn a_member_added_again_receives_the_group_again() {
         let path = group.path("members/bob/");
         assert_eq!(ann.delete(&path).await.status, 204);
         ann.add_member(&bob, &group).await;
-        let said = ann
+        let sent = ann
             .send_message(&group, "welcome back", &i.to_string())
             .await
             .json();
         for socket in [&mut near, &mut far] {
             loop {
                 let frame = socket.next_frame().await;
-                if frame["type"] == "event" && frame["seq"] == said["seq"] {
+                if frame["type"] == "event" && frame["seq"] == sent["seq"] {
                     break;
                 }
             }
@@ -319,9 +313,9 @@ async fn a_member_added_again_receives_the_group_again() {
 async fn resubscribing_under_load_delivers_each_event_once() {
     let app = TestApp::start().await;
     let (group, [ann]) = app.group_of(["ann"]).await;
-    let mut crowd = Vec::new();
+    let mut sockets = Vec::new();
     for _ in 0..300 {
-        crowd.push(RichSocket::connect(app.address, &group, "", &ann.access).await);
+        sockets.push(RichSocket::connect(app.address, &group, "", &ann.access).await);
     }
     let coming_and_going = async {
         let mut socket = RichSocket::connect_multi_group(app.address, &ann.access).await;
@@ -365,9 +359,9 @@ async fn the_unread_count_matches_the_head_in_the_same_frame() {
             let frames = socket.until_sync().await;
             let about = frames.iter().find(|frame| frame["type"] == "group");
             let about = about.unwrap();
-            let said = |field: &str| about[field].as_i64().unwrap();
+            let count_of = |field: &str| about[field].as_i64().unwrap();
             // All events except the first, bob's `member.joined`, are bob's messages.
-            assert_eq!(said("unread"), said("head") - 1, "{about}");
+            assert_eq!(count_of("unread"), count_of("head") - 1, "{about}");
             let unsub = json!({"type": "unsub", "groups": [&group]});
             assert_eq!(socket.request_collecting(unsub).await.0["type"], "ok");
         }
@@ -380,11 +374,11 @@ async fn the_unread_count_matches_the_head_in_the_same_frame() {
 
 /// Sends messages without end.
 async fn send_continuously(user: &User<'_>, group: &str) {
-    let gusts = async |from: &str| {
+    let bursts = async |from: &str| {
         for number in 0.. {
             user.send_message(group, "a gust", &format!("{from}{number}"))
                 .await;
         }
     };
-    tokio::join!(gusts("n"), gusts("e"), gusts("s"), gusts("w"));
+    tokio::join!(bursts("n"), bursts("e"), bursts("s"), bursts("w"));
 }

@@ -1,36 +1,12 @@
 //! Two nodes with one database and one Redis.
 
-use std::sync::Arc;
-
 use salam::models::group_commands::CommandKind;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::support::{
-    GroupPath, RedisServer, Socket, TestApp, TestDatabase, User, message_without_actor,
+    GroupPath, RedisServer, Socket, TestApp, User, connected_nodes, connected_nodes_with,
+    message_without_actor, start_nodes,
 };
-
-async fn start_nodes(redis: &RedisServer) -> (TestApp, TestApp) {
-    start_nodes_with(json!({"redis_url": redis.url()})).await
-}
-
-async fn start_nodes_with(channels: Value) -> (TestApp, TestApp) {
-    let database = Arc::new(TestDatabase::create().await);
-    let settings = json!({ "channels": channels });
-    let first = TestApp::start_node(database.clone(), settings.clone()).await;
-    (first, TestApp::start_node(database, settings).await)
-}
-
-pub async fn connected_nodes(redis: &RedisServer) -> (TestApp, TestApp) {
-    connected_nodes_with(json!({"redis_url": redis.url()})).await
-}
-
-/// Starts two nodes with these settings of `channels`.
-pub async fn connected_nodes_with(channels: Value) -> (TestApp, TestApp) {
-    let (here, there) = start_nodes_with(channels).await;
-    here.until_redis_is_connected().await;
-    there.until_redis_is_connected().await;
-    (here, there)
-}
 
 /// Checks that ann's messages at each of two nodes arrive at the other node.
 pub async fn expect_messages_to_cross(ann: &User<'_>, there: &TestApp, group: &str) {
@@ -51,8 +27,7 @@ pub async fn expect_messages_to_cross(ann: &User<'_>, there: &TestApp, group: &s
 
 #[tokio::test]
 async fn a_message_sent_on_one_node_reaches_sockets_on_the_other() {
-    let redis = RedisServer::start().await;
-    let (here, there) = connected_nodes(&redis).await;
+    let (_redis, here, there) = connected_nodes().await;
     let ann = here.user("ann").await;
     expect_messages_to_cross(&ann, &there, &ann.start_chat().await).await;
 }
@@ -60,7 +35,7 @@ async fn a_message_sent_on_one_node_reaches_sockets_on_the_other() {
 #[tokio::test]
 async fn sockets_stay_open_when_redis_fails() {
     let mut redis = RedisServer::not_running();
-    let (here, there) = start_nodes(&redis).await;
+    let (here, there) = start_nodes(json!({"redis_url": redis.url()})).await;
     let (group, [ann]) = here.group_of(["ann"]).await;
     // These sockets open before Redis runs.
     let mut near = ann.open_base(&group).await;
@@ -90,21 +65,20 @@ async fn sockets_stay_open_when_redis_fails() {
 async fn redis_restarts_under_load_lose_no_messages() {
     const ROUNDS: usize = 3;
     const POSTS: usize = 40;
-    let mut redis = RedisServer::start().await;
-    let (here, there) = connected_nodes(&redis).await;
+    let (mut redis, here, there) = connected_nodes().await;
     let (group, [ann]) = here.group_of(["ann"]).await;
     let mut sockets = Vec::new();
     for node in [&here, &there, &here, &there] {
         sockets.push(ann.on_node(node).open_base(&group).await);
     }
-    let talking = sockets.into_iter().map(|mut socket| async move {
+    let sending = sockets.into_iter().map(|mut socket| async move {
         for _ in 0..ROUNDS * POSTS {
             socket.send(r#"{"message": "x"}"#).await;
         }
-        let (mut answers, mut arrivals) = (0, 0);
-        while answers < ROUNDS * POSTS || arrivals < 3 * ROUNDS * POSTS {
+        let (mut replies, mut arrivals) = (0, 0);
+        while replies < ROUNDS * POSTS || arrivals < 3 * ROUNDS * POSTS {
             match socket.next_message().await.as_str() {
-                "now is [clock]" => answers += 1,
+                "now is [clock]" => replies += 1,
                 "ann now is [clock]" => arrivals += 1,
                 other => panic!("{other}"),
             }
@@ -119,14 +93,13 @@ async fn redis_restarts_under_load_lose_no_messages() {
             here.until_redis_is_connected().await;
         }
     };
-    tokio::join!(futures_util::future::join_all(talking), breaking);
+    tokio::join!(futures_util::future::join_all(sending), breaking);
 }
 
 /// A node that dies after the commit and before the broadcast.
 #[tokio::test]
 async fn unpublished_events_are_recovered_from_the_log() {
-    let redis = RedisServer::start().await;
-    let (here, there) = connected_nodes(&redis).await;
+    let (_redis, here, there) = connected_nodes().await;
     let (group, [ann]) = here.group_of(["ann"]).await;
     let mut far = ann.on_node(&there).open_base(&group).await;
     for _ in 0..2 {
@@ -146,7 +119,7 @@ async fn unpublished_events_are_recovered_from_the_log() {
         assert_eq!(
             far.next_message().await,
             "ann now is [clock]",
-            "nobody's has the reader's name"
+            "no message has the reader's name"
         );
     }
     assert_eq!(later.next_message().await, "ann now is [clock]");
@@ -159,13 +132,9 @@ async fn unpublished_events_are_recovered_from_the_log() {
 #[tokio::test]
 async fn a_lost_publication_is_repaired_at_once() {
     let redis = RedisServer::start().await;
-    let database = Arc::new(TestDatabase::create().await);
     // The sweep would find it much later.
-    let settings = json!({"channels": {"redis_url": redis.url(), "sweep_every": 3600}});
-    let here = TestApp::start_node(database.clone(), settings.clone()).await;
-    let there = TestApp::start_node(database, settings).await;
-    here.until_redis_is_connected().await;
-    there.until_redis_is_connected().await;
+    let channels = json!({"redis_url": redis.url(), "sweep_every": 3600});
+    let (here, there) = connected_nodes_with(channels).await;
     let (group, [ann, bob]) = here.group_of(["ann", "bob"]).await;
     let mut far = bob.on_node(&there).open_live(&group).await;
     // The connection of a node that subscribes is of another type.

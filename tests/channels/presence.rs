@@ -18,10 +18,9 @@ use salam::{
 use sea_orm::{ActiveModelTrait, ActiveValue::Set};
 use serde_json::{Value, json};
 
-use super::nodes::connected_nodes;
 use crate::support::{
-    GroupPath, RedisServer, RichSocket, Server, TestApp, TestDatabase, User, skip_unless,
-    wait_until,
+    GroupPath, RedisServer, RichSocket, Server, TestApp, TestDatabase, User, connected_nodes,
+    skip_unless, wait_until,
 };
 
 /// Returns the `online` list of a socket that opens now.
@@ -43,7 +42,7 @@ async fn presence_counts_a_user_once_and_survives_a_reload() {
     assert_eq!(about["online"], json!(["ann", "bob"]));
     base.expect_no_frames().await;
     drop((base, rich));
-    wait_until("both to be gone", async || {
+    wait_until("both sockets to close", async || {
         app.channels().subscriber_count() == 1
     })
     .await;
@@ -80,8 +79,7 @@ async fn a_kicked_member_goes_offline_at_once() {
 
 #[tokio::test]
 async fn presence_spans_all_nodes() {
-    let redis = RedisServer::start().await;
-    let (here, there) = connected_nodes(&redis).await;
+    let (_redis, here, there) = connected_nodes().await;
     let (group, [ann, bob]) = here.group_of(["ann", "bob"]).await;
     let (mut anns, _) = ann.open_live_with_group_frame(&group).await;
     let (mut far, about) = bob.on_node(&there).open_live_with_group_frame(&group).await;
@@ -91,13 +89,13 @@ async fn presence_spans_all_nodes() {
     let (near, about) = bob.open_live_with_group_frame(&group).await;
     assert_eq!(about["online"], json!(["ann", "bob"]));
     drop(far);
-    wait_until("his first socket to go", async || {
+    wait_until("bob's first socket to close", async || {
         there.channels().active_group_count() == 0
     })
     .await;
     far = bob.on_node(&there).open_live(&group).await;
     drop(near);
-    wait_until("his second socket to go", async || {
+    wait_until("bob's second socket to close", async || {
         here.channels().subscriber_count() == 1
     })
     .await;
@@ -114,8 +112,7 @@ async fn presence_spans_all_nodes() {
 
 #[tokio::test]
 async fn presence_recovers_after_a_redis_outage() {
-    let mut redis = RedisServer::start().await;
-    let (here, there) = connected_nodes(&redis).await;
+    let (mut redis, here, there) = connected_nodes().await;
     let (group, [ann, bob]) = here.group_of(["ann", "bob"]).await;
     let mut anns = ann.open_live(&group).await;
     redis.kill();
@@ -176,7 +173,7 @@ async fn a_large_group_reports_only_the_online_count() {
             username: Set(format!("user{i}")),
             name: Set("one of many".to_owned()),
             username_key: Set(format!("user{i}")),
-            password_hash: Set("nobody knows it".to_owned()),
+            password_hash: Set("no node knows it".to_owned()),
             is_active: Set(true),
             created_at: Set(found.created_at),
             ..Default::default()
@@ -192,11 +189,11 @@ async fn a_large_group_reports_only_the_online_count() {
         (&Value::Null, &json!(1))
     );
     let bobs = bob.open_live(&group).await;
-    let mut told = anns.next_presence().await;
-    if told == "1 are here" {
-        told = anns.next_presence().await;
+    let mut presence = anns.next_presence().await;
+    if presence == "1 are here" {
+        presence = anns.next_presence().await;
     }
-    assert_eq!(told, "2 are here");
+    assert_eq!(presence, "2 are here");
     drop(bobs);
     assert_eq!(anns.next_presence().await, "1 are here");
 }
@@ -239,7 +236,7 @@ proptest! {
         let mut told = BTreeSet::new();
         // The actual state: sockets, users who went offline with their times, and users of other nodes.
         let mut sockets: HashMap<usize, HashSet<usize>> = HashMap::new();
-        let mut gone: HashMap<usize, Instant> = HashMap::new();
+        let mut offline: HashMap<usize, Instant> = HashMap::new();
         let mut elsewhere = [HashSet::new(), HashSet::new()];
         for step in steps {
             let changes: Vec<PresenceChange> = match step {
@@ -247,7 +244,7 @@ proptest! {
                     if !sockets.entry(user).or_default().insert(socket) {
                         continue;
                     }
-                    gone.remove(&user);
+                    offline.remove(&user);
                     presence.add_socket(&names[user], socket).0.into_iter().collect()
                 }
                 PresenceStep::Leave(user, socket) => {
@@ -258,18 +255,18 @@ proptest! {
                     let none_is_left = sockets.get(&user).is_none_or(HashSet::is_empty);
                     prop_assert_eq!(is_last, was_there && none_is_left);
                     if is_last {
-                        gone.insert(user, now);
+                        offline.insert(user, now);
                     }
                     Vec::new()
                 }
                 PresenceStep::Expire(user) => {
-                    let Some(at) = gone.remove(&user) else { continue };
+                    let Some(at) = offline.remove(&user) else { continue };
                     sockets.remove(&user);
                     presence.expire_user(&names[user], at).unwrap().into_iter().collect()
                 }
                 PresenceStep::Remove(user) => {
                     sockets.remove(&user);
-                    gone.remove(&user);
+                    offline.remove(&user);
                     presence.remove_user(&names[user]).flatten().into_iter().collect()
                 }
                 PresenceStep::NodeSnapshot(node, users) => {
@@ -299,7 +296,7 @@ proptest! {
             }
             let here = sockets.iter().filter(|(_, held)| !held.is_empty()).map(|(user, _)| user);
             let there: BTreeSet<&str> = here
-                .chain(gone.keys())
+                .chain(offline.keys())
                 .chain(elsewhere.iter().flatten())
                 .map(|user| &*names[*user])
                 .collect();

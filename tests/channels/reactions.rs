@@ -3,8 +3,7 @@
 use insta::assert_snapshot;
 use serde_json::{Value, json};
 
-use super::nodes::connected_nodes;
-use crate::support::{GroupPath, RedisServer, TestApp, redact_frames};
+use crate::support::{GroupPath, TestApp, connected_nodes, redact_frames};
 
 fn react_request(seq: i64, emoji: &str, on: bool) -> Value {
     json!({"type": "react", "seq": seq, "emoji": emoji, "on": on})
@@ -17,8 +16,7 @@ fn with_cid(mut request: Value, cid: &str) -> Value {
 
 #[tokio::test]
 async fn a_reaction_is_broadcast_once_on_all_nodes() {
-    let redis = RedisServer::start().await;
-    let (here, there) = connected_nodes(&redis).await;
+    let (_redis, here, there) = connected_nodes().await;
     let (group, [ann, bob]) = here.group_of(["ann", "bob"]).await;
     let mut near = ann.open_live(&group).await;
     let mut far = bob.on_node(&there).open_live(&group).await;
@@ -26,7 +24,7 @@ async fn a_reaction_is_broadcast_once_on_all_nodes() {
     assert_eq!(near.send_message("hi", "c").await, far.next_event().await);
     assert_eq!(base.next_message().await, "ann now is [clock]");
 
-    let mut told = String::new();
+    let mut transcript = String::new();
     for (request, changes) in [
         (with_cid(react_request(2, "❤", true), "r1"), true),
         // The reaction exists already, in another form of the emoji and with another id; then the same
@@ -43,15 +41,15 @@ async fn a_reaction_is_broadcast_once_on_all_nodes() {
         // The first request gets its first reply, and is not applied again.
         (with_cid(react_request(2, "❤", true), "r1"), false),
     ] {
-        told += &format!("{request}\n");
-        told += &redact_frames(&[far.request(request).await]);
+        transcript += &format!("{request}\n");
+        transcript += &redact_frames(&[far.request(request).await]);
         if changes {
             let event = far.next_event().await;
             assert_eq!(near.next_event().await, event);
-            told += &redact_frames(&[event]);
+            transcript += &redact_frames(&[event]);
         }
     }
-    assert_snapshot!(told, @r#"
+    assert_snapshot!(transcript, @r#"
     {"cid":"r1","emoji":"❤","on":true,"seq":2,"type":"react"}
     {"at":"[now]","cid":"r1","id":1,"seq":3,"type":"ok"}
     {"at":"[now]","by":"bob","cid":"r1","data":{"emoji":"❤️","seq":2},"group":"[group]","kind":"reaction.added","seq":3,"type":"event"}
@@ -96,11 +94,10 @@ async fn a_reaction_is_broadcast_once_on_all_nodes() {
 /// Sockets of one user that send the same reaction at the same time.
 #[tokio::test]
 async fn concurrent_identical_reactions_make_one_event() {
-    let redis = RedisServer::start().await;
-    let (here, there) = connected_nodes(&redis).await;
+    let (_redis, here, there) = connected_nodes().await;
     let (group, [ann]) = here.group_of(["ann"]).await;
     ann.send_message(&group, "hi", "c").await;
-    let mut listener = ann.open_live(&group).await;
+    let mut receiver = ann.open_live(&group).await;
     let mut head = 1;
     // The rate limit allows a burst of ten changes of each reaction.
     for round in 0..10 {
@@ -126,13 +123,13 @@ async fn concurrent_identical_reactions_make_one_event() {
         } else {
             "reaction.removed"
         };
-        let event = listener.next_event().await;
+        let event = receiver.next_event().await;
         assert_eq!(
             (&event["seq"], &event["kind"]),
             (&json!(head), &json!(kind))
         );
     }
-    listener.expect_no_frames().await;
+    receiver.expect_no_frames().await;
 }
 
 #[tokio::test]
@@ -164,6 +161,6 @@ async fn a_reaction_counts_toward_the_send_rate_limit() {
         "ok"
     );
     socket.next_event().await;
-    let refused = socket.request(react_request(1, "👍", false)).await;
-    assert_eq!(refused["code"], "rate_limited", "{refused}");
+    let rejected = socket.request(react_request(1, "👍", false)).await;
+    assert_eq!(rejected["code"], "rate_limited", "{rejected}");
 }

@@ -7,9 +7,11 @@ use serde_json::json;
 
 use super::{
     broker::{connected_node, next_payload, subscribe_deadline},
-    nodes::{connected_nodes_with, expect_messages_to_cross},
+    nodes::expect_messages_to_cross,
 };
-use crate::support::{RedisCluster, TEST_TIMEOUT, TestApp, User, wait_until, with_timeout};
+use crate::support::{
+    RedisCluster, TEST_TIMEOUT, TestApp, User, connected_nodes_with, wait_until, with_timeout,
+};
 
 /// Starts nodes whose sweep is too rare to repair what Redis loses.
 async fn cluster_nodes(cluster: &RedisCluster) -> (TestApp, TestApp) {
@@ -46,43 +48,45 @@ async fn slot_migration_and_failover_under_load_lose_no_messages() {
     let ann = here.user("ann").await;
     let bob = ann.on_node(&there);
     let groups = groups_on_each_master(&cluster, &ann).await;
-    let talk = async |round: &str| {
-        let talks = groups
+    let send_everywhere = async |round: &str| {
+        let sends = groups
             .iter()
             .map(|(group, _)| send_and_receive(&ann, &bob, group, round));
-        join_all(talks).await;
+        join_all(sends).await;
     };
-    talk("before").await;
+    send_everywhere("before").await;
 
     let (_, moving) = groups[2];
-    tokio::join!(talk("moving"), async { cluster.move_slot(moving, 2, 1) });
+    tokio::join!(send_everywhere("moving"), async {
+        cluster.move_slot(moving, 2, 1)
+    });
     here.until_redis_is_connected().await;
     there.until_redis_is_connected().await;
-    talk("moved").await;
+    send_everywhere("moved").await;
 
-    tokio::join!(talk("dying"), async {
+    tokio::join!(send_everywhere("dying"), async {
         cluster.masters[0].kill();
         here.until_redis_is_lost().await;
         here.until_redis_is_connected().await;
         there.until_redis_is_connected().await;
     });
-    talk("taken-over").await;
+    send_everywhere("taken-over").await;
 }
 
 /// Sends many messages at one node, and checks that sockets at both nodes receive them.
 async fn send_and_receive(near: &User<'_>, far: &User<'_>, group: &str, round: &str) {
     const COUNT: usize = 40;
     let mut sockets = [near.open_live(group).await, far.open_live(group).await];
-    let mut said = Vec::new();
+    let mut sent = Vec::new();
     for number in 0..COUNT {
         let text = format!("{round}-{number}");
         assert_eq!(near.send_message(group, &text, &text).await.status, 201);
-        said.push(text);
+        sent.push(text);
     }
     for socket in &mut sockets {
-        let heard = socket.next_messages(COUNT).await;
-        let heard: Vec<_> = heard.into_iter().map(|(_, text)| text).collect();
-        assert_eq!(heard, said);
+        let received = socket.next_messages(COUNT).await;
+        let received: Vec<_> = received.into_iter().map(|(_, text)| text).collect();
+        assert_eq!(received, sent);
         socket.expect_no_events().await;
     }
 }
@@ -101,13 +105,13 @@ async fn a_failed_cluster_master_affects_only_its_own_topics() {
         let payload = Bytes::from_static(payload.as_bytes());
         a.publish(topic, payload.clone()).await.unwrap();
         // Notices of lost topics can arrive at any time.
-        let heard = loop {
-            let heard = next_payload(&mut at_b).await;
-            if !heard.1.is_empty() {
-                break heard;
+        let received = loop {
+            let received = next_payload(&mut at_b).await;
+            if !received.1.is_empty() {
+                break received;
             }
         };
-        assert_eq!(heard, (topic.to_owned(), payload));
+        assert_eq!(received, (topic.to_owned(), payload));
     };
     for topic in &topics {
         crosses(topic, "1").await;
@@ -118,8 +122,8 @@ async fn a_failed_cluster_master_affects_only_its_own_topics() {
     for broker in [&a, &b] {
         wait_until("the loss to be noticed", async || broker.is_disconnected()).await;
     }
-    let refused = a.publish(&topics[2], Bytes::from_static(b"2")).await;
-    assert_eq!(refused, Err(BrokerUnavailable));
+    let rejected = a.publish(&topics[2], Bytes::from_static(b"2")).await;
+    assert_eq!(rejected, Err(BrokerUnavailable));
     crosses(&topics[0], "3").await;
     crosses(&topics[1], "4").await;
 

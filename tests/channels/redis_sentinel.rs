@@ -1,21 +1,15 @@
 //! A Redis with sentinels.
 
-use std::sync::Arc;
-
 use serde_json::json;
 
-use crate::support::{SentinelRedis, TestApp, TestDatabase};
+use crate::support::{SentinelRedis, connected_nodes_with};
 
 #[tokio::test]
 async fn a_sentinel_failover_is_followed() {
     let mut redis = SentinelRedis::start().await;
-    let database = Arc::new(TestDatabase::create().await);
-    let settings = json!({"channels": {"redis_url": redis.url(), "sweep_every": 3600}});
-    let here = TestApp::start_node(database.clone(), settings.clone()).await;
-    let there = TestApp::start_node(database, settings).await;
+    let channels = json!({"redis_url": redis.url(), "sweep_every": 3600});
+    let (here, there) = connected_nodes_with(channels).await;
     let (group, [ann]) = here.group_of(["ann"]).await;
-    here.until_redis_is_connected().await;
-    there.until_redis_is_connected().await;
     let mut near = ann.open_live(&group).await;
     let mut far = ann.on_node(&there).open_live(&group).await;
     for round in ["before", "after"] {

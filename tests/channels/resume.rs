@@ -7,9 +7,8 @@ use salam::models::{epochs, group_commands::GroupCommand};
 use sea_orm::ConnectionTrait;
 use serde_json::{Value, json};
 
-use super::nodes::connected_nodes;
 use crate::support::{
-    GroupPath, RedisServer, TestApp, TestDatabase, User, message_without_actor, redact_frame,
+    GroupPath, TestApp, TestDatabase, User, connected_nodes, message_without_actor, redact_frame,
     redact_frames, wait_until,
 };
 
@@ -101,7 +100,7 @@ async fn a_gap_that_cannot_be_replayed_sends_a_reset() {
     append_messages(&app, 7).await;
     let epoch = ann.open_rich(&group, "").await.next_frame().await["epoch"].clone();
     let epoch = epoch.as_str().unwrap();
-    let mut told = String::new();
+    let mut report = String::new();
     for query in [
         "after=1".to_owned(),
         "after=8".to_owned(),
@@ -114,19 +113,19 @@ async fn a_gap_that_cannot_be_replayed_sends_a_reset() {
     ] {
         let mut socket = ann.open_rich(&group, &query).await;
         let frames = socket.until_sync().await;
-        let told_of = frames[1..].iter().map(|frame| match &frame["type"] {
+        let received = frames[1..].iter().map(|frame| match &frame["type"] {
             kind if kind == "group" => format!("group {}", frame["mode"]),
             kind if kind == "event" => format!("event {}", frame["seq"]),
             _ => redact_frame(frame),
         });
-        let told_of: Vec<_> = told_of.collect();
-        told += &format!(
+        let received: Vec<_> = received.collect();
+        report += &format!(
             "{}: {}\n",
             query.replace(epoch, "[epoch]"),
-            told_of.join(" ")
+            received.join(" ")
         );
     }
-    assert_snapshot!(told, @r#"
+    assert_snapshot!(report, @r#"
     after=1: group "reset" {"group":"[group]","head":7,"reason":"too_far","type":"reset"} {"group":"[group]","seq":7,"type":"sync"}
     after=8: group "reset" {"group":"[group]","head":7,"reason":"ahead","type":"reset"} {"group":"[group]","seq":7,"type":"sync"}
     after=9223372036854775807: group "reset" {"group":"[group]","head":7,"reason":"ahead","type":"reset"} {"group":"[group]","seq":7,"type":"sync"}
@@ -147,13 +146,13 @@ async fn a_socket_may_subscribe_again_without_reconnecting() {
     let (group, [ann]) = app.group_of(["ann"]).await;
     append_messages(&app, 5).await;
     let mut socket = ann.open_live(&group).await;
-    for (place, expected) in [
+    for (request, expected) in [
         (json!({"group": group, "after": 2}), vec![3, 4, 5]),
         (json!({"group": group, "after": 0}), vec![1, 2, 3, 4, 5]),
         (json!({"group": group}), vec![]),
     ] {
         let ok = socket
-            .request(json!({"type": "sub", "groups": [place]}))
+            .request(json!({"type": "sub", "groups": [request]}))
             .await;
         assert_eq!(ok["type"], "ok");
         assert_eq!(event_seqs(&socket.until_sync().await), expected);
@@ -213,7 +212,7 @@ async fn resuming_after_a_history_page_leaves_no_gap() {
     const READERS: usize = 8;
     let app = TestApp::start().await;
     let (group, [ann]) = app.group_of(["ann"]).await;
-    let talking = async {
+    let sending = async {
         let mut socket = ann.open_live(&group).await;
         for i in 0..MESSAGES {
             socket.send_message("x", &i.to_string()).await;
@@ -223,11 +222,11 @@ async fn resuming_after_a_history_page_leaves_no_gap() {
         let page = ann.get(&group.path("messages/?limit=100")).await.json();
         let position = page["position"].as_i64().unwrap();
         let mut socket = ann.open_rich(&group, &format!("after={position}")).await;
-        let mut told = event_seqs(&socket.until_sync().await);
-        while told.last().copied().unwrap_or(position) < MESSAGES {
-            told.push(socket.next_event().await["seq"].as_i64().unwrap());
+        let mut received = event_seqs(&socket.until_sync().await);
+        while received.last().copied().unwrap_or(position) < MESSAGES {
+            received.push(socket.next_event().await["seq"].as_i64().unwrap());
         }
-        assert_eq!(told, (position + 1..=MESSAGES).collect::<Vec<_>>());
+        assert_eq!(received, (position + 1..=MESSAGES).collect::<Vec<_>>());
         let shown = page["results"].as_array().unwrap();
         // The newest message may be newer than the position, because the position is read first.
         let newest = shown
@@ -235,7 +234,7 @@ async fn resuming_after_a_history_page_leaves_no_gap() {
             .map_or(0, |message| message["seq"].as_i64().unwrap());
         assert!(newest >= position);
     });
-    tokio::join!(talking, futures_util::future::join_all(reading));
+    tokio::join!(sending, futures_util::future::join_all(reading));
 }
 
 /// Follows the log like the client of docs/protocol.md: the client applies the next seq only.
@@ -269,10 +268,9 @@ async fn follow_with_reconnects(
 #[tokio::test]
 async fn a_client_that_switches_nodes_misses_no_events() {
     const MESSAGES: i64 = 200;
-    let redis = RedisServer::start().await;
-    let (here, there) = connected_nodes(&redis).await;
+    let (_redis, here, there) = connected_nodes().await;
     let (group, [ann]) = here.group_of(["ann"]).await;
-    let talking = [&here, &there].map(|node| {
+    let sending = [&here, &there].map(|node| {
         let (ann, group) = (ann.on_node(node), &group);
         async move {
             let mut socket = ann.open_live(group).await;
@@ -284,7 +282,7 @@ async fn a_client_that_switches_nodes_misses_no_events() {
             }
         }
     });
-    let [near, far] = talking;
+    let [near, far] = sending;
     let nodes = [&here, &there];
     tokio::join!(
         near,

@@ -3,8 +3,7 @@
 use insta::assert_snapshot;
 use serde_json::{Value, json};
 
-use super::nodes::connected_nodes;
-use crate::support::{GroupPath, RedisServer, TestApp, redact_frames};
+use crate::support::{GroupPath, TestApp, connected_nodes, redact_frames};
 
 fn send_request(cid: &str, text: &str) -> Value {
     json!({"type": "send", "cid": cid, "text": text})
@@ -18,8 +17,7 @@ fn without_id(mut reply: Value) -> Value {
 
 #[tokio::test]
 async fn a_retry_gets_the_first_reply_on_every_node_and_after_a_restart() {
-    let redis = RedisServer::start().await;
-    let (here, there) = connected_nodes(&redis).await;
+    let (_redis, here, there) = connected_nodes().await;
     let (group, [ann]) = here.group_of(["ann"]).await;
     let mut near = ann.open_live(&group).await;
     let mut first = near.request(send_request("c1", "hi")).await;
@@ -47,9 +45,9 @@ async fn a_retry_gets_the_first_reply_on_every_node_and_after_a_restart() {
     far.expect_no_frames().await;
     again.expect_no_frames().await;
     // By the REST API, it is the same request.
-    let answer = ann.on_node(&there).send_message(&group, "hi", "c1").await;
+    let response = ann.on_node(&there).send_message(&group, "hi", "c1").await;
     assert_eq!(
-        (answer.status.as_u16(), &answer.json()["seq"]),
+        (response.status.as_u16(), &response.json()["seq"]),
         (200, &first["seq"])
     );
 }
@@ -60,7 +58,7 @@ async fn a_cid_identifies_one_request_per_author_and_group() {
     let (group, [ann, bob]) = app.group_of(["ann", "bob"]).await;
     let mut socket = ann.open_live(&group).await;
     socket.send_message("hi", "c").await;
-    let mut told = Vec::new();
+    let mut replies = Vec::new();
     for request in [
         send_request("c", "hi"),
         send_request("c", "hi!"),
@@ -68,9 +66,9 @@ async fn a_cid_identifies_one_request_per_author_and_group() {
         json!({"type": "edit", "cid": "c", "seq": 2, "text": "hi"}),
         json!({"type": "delete", "cid": "c", "seq": 2}),
     ] {
-        told.push(socket.request(request).await);
+        replies.push(socket.request(request).await);
     }
-    assert_snapshot!(redact_frames(&told), @r#"
+    assert_snapshot!(redact_frames(&replies), @r#"
     {"at":"[now]","cid":"c","dup":true,"id":2,"seq":2,"type":"ok"}
     {"code":"cid_reused","field":null,"id":3,"message":"This id was used for another request.","retry":false,"retry_after_ms":null,"type":"error"}
     {"code":"cid_reused","field":null,"id":4,"message":"This id was used for another request.","retry":false,"retry_after_ms":null,"type":"error"}
@@ -104,8 +102,8 @@ async fn a_cid_identifies_one_request_per_author_and_group() {
         let again = socket.request(request).await;
         assert_eq!(again["dup"], true, "{again}");
     }
-    let gone = socket.request(json!({"type": "delete", "seq": 2})).await;
-    assert_eq!(gone["code"], "gone");
+    let deleted = socket.request(json!({"type": "delete", "seq": 2})).await;
+    assert_eq!(deleted["code"], "gone");
     socket.expect_no_frames().await;
     let log = ann.get(&group.path("events/")).await;
     assert!(!log.body.contains("\"hi\""), "{log}");
@@ -114,8 +112,7 @@ async fn a_cid_identifies_one_request_per_author_and_group() {
 /// A client that does not know which attempt arrived repeats all of them at the same time.
 #[tokio::test]
 async fn concurrent_retries_are_applied_once() {
-    let redis = RedisServer::start().await;
-    let (here, there) = connected_nodes(&redis).await;
+    let (_redis, here, there) = connected_nodes().await;
     let (group, [ann]) = here.group_of(["ann"]).await;
     for round in 0..10 {
         let cid = format!("c{round}");
@@ -124,11 +121,14 @@ async fn concurrent_retries_are_applied_once() {
             let (group, cid) = (&group, &cid);
             async move { ann.send_message(group, "hi", cid).await }
         });
-        let answers = futures_util::future::join_all(tries).await;
-        let created = answers.iter().filter(|answer| answer.status == 201).count();
-        assert_eq!(created, 1, "{}", answers[0]);
-        for answer in &answers {
-            assert_eq!(answer.json()["seq"], round + 1, "{answer}");
+        let responses = futures_util::future::join_all(tries).await;
+        let created = responses
+            .iter()
+            .filter(|response| response.status == 201)
+            .count();
+        assert_eq!(created, 1, "{}", responses[0]);
+        for response in &responses {
+            assert_eq!(response.json()["seq"], round + 1, "{response}");
         }
     }
 }

@@ -33,7 +33,7 @@ async fn sends_edits_and_deletions_are_broadcast() {
     let mut bobs = bob.open_live(&group).await;
     let mut base = bob.open_base(&group).await;
 
-    let mut told = String::new();
+    let mut results = String::new();
     for request in [
         json!({"type": "send", "cid": "c1", "text": "سلام\u{0} \"hi\""}),
         json!({"type": "send", "text": "and you?", "reply_to": 2}),
@@ -43,9 +43,9 @@ async fn sends_edits_and_deletions_are_broadcast() {
         let ok = anns.request(request).await;
         let event = anns.next_event().await;
         assert_eq!(event, bobs.next_event().await);
-        told += &redact_frames(&[ok, event]);
+        results += &redact_frames(&[ok, event]);
     }
-    assert_snapshot!(told, @r#"
+    assert_snapshot!(results, @r#"
     {"at":"[now]","cid":"c1","id":1,"seq":2,"type":"ok"}
     {"at":"[now]","by":"ann","cid":"c1","data":{"text":"سلام\u0000 \"hi\""},"group":"[group]","kind":"message.created","seq":2,"type":"event"}
     {"at":"[now]","id":2,"seq":3,"type":"ok"}
@@ -118,8 +118,8 @@ async fn a_rich_socket_accepts_each_credential_and_the_first_one_counts() {
         ("cookie", &*cookie),
     ];
     headers.push(("origin", "https://evil.example"));
-    let refused = Socket::with_headers(app.address, &path, &headers).await;
-    assert_eq!(refused.err().unwrap(), 403);
+    let rejected = Socket::with_headers(app.address, &path, &headers).await;
+    assert_eq!(rejected.err().unwrap(), 403);
 }
 
 #[tokio::test]
@@ -127,7 +127,7 @@ async fn a_rejected_rich_socket_gets_a_bye_that_reveals_nothing() {
     let app = TestApp::start().await;
     let (group, [ann]) = app.group_of(["ann"]).await;
     let bob = app.user("bob").await;
-    let mut told = String::new();
+    let mut results = String::new();
     for (user, group) in [
         ("x", &*group),
         (&*bob.access, &*group),
@@ -135,11 +135,11 @@ async fn a_rejected_rich_socket_gets_a_bye_that_reveals_nothing() {
     ] {
         let mut socket = RichSocket::connect(app.address, group, "", user).await;
         let (bye, code) = socket.bye().await;
-        told += &format!("{code} {}\n", redact_frame(&bye));
+        results += &format!("{code} {}\n", redact_frame(&bye));
     }
     let (bye, code) = ann.open_rich(&group, "after=-1").await.bye().await;
-    told += &format!("{code} {}\n", redact_frame(&bye));
-    assert_snapshot!(told, @r#"
+    results += &format!("{code} {}\n", redact_frame(&bye));
+    assert_snapshot!(results, @r#"
     4401 {"code":4401,"reason":"unauthorized","reconnect":false,"type":"bye"}
     4403 {"code":4403,"reason":"not a member","reconnect":false,"type":"bye"}
     4403 {"code":4403,"reason":"not a member","reconnect":false,"type":"bye"}
@@ -203,7 +203,7 @@ async fn refreshing_a_session_extends_all_its_sockets() {
         let done = rich.request(json!({"type": "auth"})).await;
         done["auth_expires_in"].as_i64().unwrap()
     };
-    wait_until("the clock to go on", async || left(&mut rich).await < 3).await;
+    wait_until("the next second", async || left(&mut rich).await < 3).await;
     let refresh = json!({"refresh": ann.refresh});
     let access = app
         .post("/api/token/refresh/", refresh)
@@ -241,10 +241,10 @@ async fn rate_limited_sends_include_retry_after() {
     let wait = error["retry_after_ms"].as_u64().unwrap();
     assert!((1..=5000).contains(&wait), "{error}");
     // The REST API shares the limit, and the server reads a base socket more slowly.
-    let answer = ann.send_message(&group, "x", "2").await;
-    assert_snapshot!(one_line(&answer), @r#"429 Too Many Requests {"detail":"Too many requests; slow down.","code":"rate_limited"}"#);
-    let seconds: u32 = answer.header("retry-after").parse().unwrap();
-    assert!((1..=5).contains(&seconds), "{answer}");
+    let response = ann.send_message(&group, "x", "2").await;
+    assert_snapshot!(one_line(&response), @r#"429 Too Many Requests {"detail":"Too many requests; slow down.","code":"rate_limited"}"#);
+    let seconds: u32 = response.header("retry-after").parse().unwrap();
+    assert!((1..=5).contains(&seconds), "{response}");
     let mut base = ann.open_base(&group).await;
     base.send(r#"{"message": "x"}"#).await;
     assert_eq!(base.next_message().await, "now is [clock]");

@@ -9,12 +9,14 @@ use sea_orm::EntityTrait;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::{broker::connected_node, nodes::connected_nodes};
-use crate::support::{EventStream, RedisServer, Socket, TestApp, User, wait_until};
+use super::broker::connected_node;
+use crate::support::{
+    EventStream, RedisServer, Socket, TestApp, User, connected_nodes_with, wait_until,
+};
 
 /// Ends sessions of ann, in one of three ways.
 async fn end_sessions(way: &str, ann: &User<'_>) {
-    let answer = match way {
+    let response = match way {
         "logout" => ann.post("/api/logout/", json!({})).await,
         "others" => ann.delete("/api/sessions/?confirm=ann").await,
         "password" => {
@@ -24,14 +26,14 @@ async fn end_sessions(way: &str, ann: &User<'_>) {
         _ => unreachable!(),
     };
     let expected = if way == "password" { 200 } else { 204 };
-    assert_eq!(answer.status, expected, "{way}: {answer}");
+    assert_eq!(response.status, expected, "{way}: {response}");
 }
 
 #[tokio::test]
 async fn ended_sessions_close_only_their_sockets_on_every_node() {
     let redis = RedisServer::start().await;
     for way in ["logout", "others", "password"] {
-        let (here, there) = connected_nodes(&redis).await;
+        let (here, there) = connected_nodes_with(json!({"redis_url": redis.url()})).await;
         let ann = here.user("ann").await;
         let other = here.log_in("ann").await;
         let bob = here.user("bob").await;
@@ -111,9 +113,9 @@ async fn a_lost_node_message_rechecks_all_sessions() {
     let app = TestApp::with_settings(json!({"channels": {"redis_url": redis.url()}})).await;
     app.until_redis_is_connected().await;
     let (group, _) = app.group_of(["ann"]).await;
-    let (neighbour, _inbox) = connected_node(&redis.url(), "salam-test").await;
+    let (other_node, _inbox) = connected_node(&redis.url(), "salam-test").await;
     let epoch = epochs::Model::current(&app.ctx.db).await.unwrap();
-    neighbour.set_epoch(&epoch.name);
+    other_node.set_epoch(&epoch.name);
     // The first ended session may be found by the check at the node's start. The next scheduled check
     // comes much later.
     for _ in 0..2 {
@@ -122,7 +124,7 @@ async fn a_lost_node_message_rechecks_all_sessions() {
         let ended = sessions::Entity::delete_by_id(session_id_of(&other).await);
         ended.exec(&app.ctx.db).await.unwrap();
         // A node reports that a message of its own was lost.
-        neighbour
+        other_node
             .publish(CLUSTER_TOPIC, Bytes::new())
             .await
             .unwrap();
@@ -148,10 +150,10 @@ async fn a_socket_that_switched_sessions_ends_with_the_new_session() {
     assert_eq!(socket.request(auth(&other.access)).await["type"], "ok");
     assert_eq!(ann.post("/api/logout/", json!({})).await.status, 204);
     // The token of an ended session is rejected.
-    let refused = socket.request(auth(&ann.access)).await;
-    assert_eq!(refused["code"], "unauthorized", "{refused}");
-    let looked = socket.request(json!({"type": "auth"})).await;
-    assert_eq!(looked["type"], "ok", "{looked}");
+    let rejected = socket.request(auth(&ann.access)).await;
+    assert_eq!(rejected["code"], "unauthorized", "{rejected}");
+    let reply = socket.request(json!({"type": "auth"})).await;
+    assert_eq!(reply["type"], "ok", "{reply}");
     assert_eq!(other.post("/api/logout/", json!({})).await.status, 204);
     let (bye, code) = socket.bye().await;
     assert_eq!((code, &bye["reconnect"]), (4410, &Value::Bool(false)));
@@ -185,13 +187,13 @@ async fn socket_lifetime_requires_a_token_again() {
     rich.until_sync().await;
     for _ in 0..3 {
         // A session check is not a new token.
-        wait_until("a while to pass", async || {
-            let looked = rich.request(json!({"type": "auth"})).await;
-            looked["auth_expires_in"].as_i64().unwrap() <= 5
+        wait_until("two seconds to pass", async || {
+            let reply = rich.request(json!({"type": "auth"})).await;
+            reply["auth_expires_in"].as_i64().unwrap() <= 5
         })
         .await;
-        let shown = rich.request(json!({"type": "auth", "token": ann.access}));
-        let left = shown.await["auth_expires_in"].as_i64().unwrap();
+        let reply = rich.request(json!({"type": "auth", "token": ann.access}));
+        let left = reply.await["auth_expires_in"].as_i64().unwrap();
         assert!(left == 7 || left == 6, "{left}");
     }
     assert_eq!(base.close_code().await, 4401);

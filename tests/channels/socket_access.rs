@@ -62,7 +62,7 @@ async fn concurrent_handshakes_admit_members_only() {
     let nobodys = "chat_00000000".to_owned();
     let address = app.address;
     let groups = [&anns, &shared, &left, &nobodys];
-    let coming = (0..48).map(|number| {
+    let handshakes = (0..48).map(|number| {
         let (user, group) = ([&ann, &bob][number % 2], groups[number / 2 % 4]);
         let cookie = user.cookie();
         async move {
@@ -70,10 +70,10 @@ async fn concurrent_handshakes_admit_members_only() {
             (number % 8, opened.map_err(|status| status.as_u16()).err())
         }
     });
-    for (who, refused) in join_all(coming).await {
+    for (index, rejected) in join_all(handshakes).await {
         // Ann may enter her three groups, and bob the shared one.
-        let comes_in = [0, 2, 3, 4].contains(&who);
-        assert_eq!(refused, (!comes_in).then_some(404), "{who}");
+        let comes_in = [0, 2, 3, 4].contains(&index);
+        assert_eq!(rejected, (!comes_in).then_some(404), "{index}");
     }
 }
 
@@ -85,8 +85,8 @@ async fn a_request_without_upgrade_gets_426() {
     let request = app
         .request(reqwest::Method::GET, &path)
         .header("cookie", ann.cookie());
-    let answer = crate::support::TestResponse::from_request(request).await;
-    insta::assert_snapshot!(answer, @r#"
+    let response = crate::support::TestResponse::from_request(request).await;
+    insta::assert_snapshot!(response, @r#"
     426 Upgrade Required
     content-type: application/json
 

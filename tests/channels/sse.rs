@@ -3,27 +3,25 @@
 use reqwest::Method;
 use serde_json::json;
 
-use super::nodes::connected_nodes;
-use crate::support::{EventStream, GroupPath, RedisServer, TestApp, TestResponse};
+use crate::support::{EventStream, GroupPath, TestApp, TestResponse, connected_nodes};
 
 #[tokio::test]
 async fn an_event_stream_resumes_and_continues() {
-    let redis = RedisServer::start().await;
-    let (here, there) = connected_nodes(&redis).await;
+    let (_redis, here, there) = connected_nodes().await;
     let (group, [ann]) = here.group_of(["ann"]).await;
     for i in 0..10 {
         ann.send_message(&group, &format!("line\nbreak {i}"), &i.to_string())
             .await;
     }
     let mut socket = ann.open_rich(&group, "after=3").await;
-    let mut told = socket.until_sync().await;
-    let sync = told.pop().unwrap();
-    let told = told.split_off(2);
+    let mut frames = socket.until_sync().await;
+    let sync = frames.pop().unwrap();
+    let frames = frames.split_off(2);
     let there = ann.on_node(&there);
     let mut after = EventStream::open(&there, &group, "after=3", None).await;
     let mut resumed = EventStream::open(&ann, &group, "after=8", Some("3")).await;
     for stream in [&mut after, &mut resumed] {
-        for event in &told {
+        for event in &frames {
             assert_eq!(stream.next_event().await, *event);
         }
         assert_eq!(stream.next_named("sync").await, sync);
@@ -76,9 +74,9 @@ async fn an_event_stream_sends_a_reset_when_it_cannot_resume() {
             .bearer_auth(&ann.access)
             .header("accept", "application/json;q=0.1, Text/Event-Stream; q=0.9")
             .header("last-event-id", id);
-        let refused = TestResponse::from_request(request).await;
+        let rejected = TestResponse::from_request(request).await;
         assert_eq!(
-            (refused.status.as_u16(), &refused.json()["code"]),
+            (rejected.status.as_u16(), &rejected.json()["code"]),
             (400, &json!("invalid"))
         );
     }
@@ -132,7 +130,7 @@ async fn a_kick_ends_the_event_stream_and_strangers_get_404() {
     let (group, [ann]) = app.group_of(["ann"]).await;
     let bob = app.user("bob").await;
     let path = group.path("events/");
-    let ask = async |token: &str| {
+    let request_stream = async |token: &str| {
         let request = app.request(Method::GET, &path);
         let request = request.header("accept", "text/event-stream");
         TestResponse::from_request(request.bearer_auth(token))
@@ -140,7 +138,10 @@ async fn a_kick_ends_the_event_stream_and_strangers_get_404() {
             .status
             .as_u16()
     };
-    assert_eq!((ask(&bob.access).await, ask("x").await), (404, 401));
+    assert_eq!(
+        (request_stream(&bob.access).await, request_stream("x").await),
+        (404, 401)
+    );
     ann.add_member(&bob, &group).await;
     let mut stream = EventStream::open(&bob, &group, "after=1", None).await;
     stream.next_named("sync").await;
@@ -148,7 +149,7 @@ async fn a_kick_ends_the_event_stream_and_strangers_get_404() {
     assert_eq!(ann.delete(&put_out).await.status, 204);
     assert_eq!(stream.next_named("bye").await["code"], 4403);
     assert_eq!(stream.next().await, None);
-    assert_eq!(ask(&bob.access).await, 404);
+    assert_eq!(request_stream(&bob.access).await, 404);
     app.until_no_group_is_active().await;
 }
 

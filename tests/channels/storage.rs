@@ -7,8 +7,7 @@ use sea_orm::{ConnectionTrait, EntityTrait, QueryOrder};
 use serde_json::{Value, json};
 
 use crate::support::{
-    CommitFault, FaultyPostgresProxy, GroupPath, RedisServer, TestApp, TestDatabase, skip_unless,
-    wait_until,
+    CommitFault, FaultyPostgresProxy, GroupPath, TestApp, connected_nodes, skip_unless, wait_until,
 };
 
 /// Returns the stored seqs and texts, by group.
@@ -67,13 +66,7 @@ async fn acknowledged_messages_are_stored_unchanged() {
 
 #[tokio::test]
 async fn concurrent_senders_on_two_nodes_write_gapless_logs() {
-    let redis = RedisServer::start().await;
-    let database = std::sync::Arc::new(TestDatabase::create().await);
-    let settings = json!({"channels": {"redis_url": redis.url()}});
-    let here = TestApp::start_node(database.clone(), settings.clone()).await;
-    let there = TestApp::start_node(database, settings).await;
-    here.until_redis_is_connected().await;
-    there.until_redis_is_connected().await;
+    let (_redis, here, there) = connected_nodes().await;
     let ann = here.user("ann").await;
     let mut groups = Vec::new();
     for _ in 0..3 {
@@ -96,10 +89,10 @@ async fn concurrent_senders_on_two_nodes_write_gapless_logs() {
                     .await;
             }
             // The replies to its own messages, and the messages of the other three sockets of the group.
-            let (mut answers, mut arrivals) = (0, 0);
-            while answers < POSTS || arrivals < 3 * POSTS {
+            let (mut replies, mut arrivals) = (0, 0);
+            while replies < POSTS || arrivals < 3 * POSTS {
                 match socket.next_message().await.as_str() {
-                    "now is [clock]" => answers += 1,
+                    "now is [clock]" => replies += 1,
                     "ann now is [clock]" => arrivals += 1,
                     other => panic!("{other}"),
                 }
@@ -187,7 +180,7 @@ async fn sends_survive_a_postgresql_restart() {
         .await
         .unwrap();
     socket.send(r#"{"message": "hi"}"#).await;
-    wait_until("several are in vain", async || {
+    wait_until("several connections are refused", async || {
         proxy.refused_connections() >= 5
     })
     .await;

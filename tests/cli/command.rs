@@ -48,10 +48,10 @@ impl CommandRun {
         command.envs(variables.iter().copied());
         let running = tokio::task::spawn_blocking(move || command.output().unwrap());
         let output = with_timeout("a command to end", running).await.unwrap();
-        let told = [output.stdout, output.stderr].concat();
+        let text = [output.stdout, output.stderr].concat();
         Self {
             code: output.status.code(),
-            output: String::from_utf8(told)
+            output: String::from_utf8(text)
                 .unwrap()
                 .replace(folder.path().to_str().unwrap(), "[folder]"),
         }

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use crate::support::{Server, TestDatabase, skip_unless, wait_until};
 
 /// A server on a SQLite file, and a client that writes in all ways of the API.
-struct FaultScene {
+struct FaultFixture {
     base: String,
     client: Client,
     access: String,
@@ -17,43 +17,44 @@ struct FaultScene {
     /// The acknowledged texts, names and titles.
     acknowledged: BTreeSet<String>,
     /// The number of rejected writes since the last check.
-    refused: usize,
+    rejected: usize,
     count: usize,
 }
 
-impl FaultScene {
+impl FaultFixture {
     async fn open(server: &mut Server) -> Self {
         let base = format!("http://{}", server.listen_address().await);
-        let mut scene = Self {
+        let mut fixture = Self {
             base,
             client: Client::new(),
             access: String::new(),
             group: String::new(),
             acknowledged: BTreeSet::new(),
-            refused: 0,
+            rejected: 0,
             count: 0,
         };
         let account = json!({"name": "Ann", "username": "ann", "password": "the staple of ann"});
         // The name is taken if an earlier server registered it.
-        scene.post("/api/register/", &account).await;
-        scene.access = json_text(&scene.post("/api/token/", &account).await.1["access"]);
-        scene.group = json_text(&scene.post("/api/start-chat/", &json!({})).await.1["group_name"]);
-        scene
+        fixture.post("/api/register/", &account).await;
+        fixture.access = json_text(&fixture.post("/api/token/", &account).await.1["access"]);
+        fixture.group =
+            json_text(&fixture.post("/api/start-chat/", &json!({})).await.1["group_name"]);
+        fixture
     }
 
     async fn post(&self, path: &str, body: &Value) -> (StatusCode, Value) {
         let request = self.client.post(format!("{}{path}", self.base)).json(body);
-        let answer = request.bearer_auth(&self.access).send().await.unwrap();
+        let response = request.bearer_auth(&self.access).send().await.unwrap();
         let (status, retry) = (
-            answer.status(),
-            answer.headers().contains_key("retry-after"),
+            response.status(),
+            response.headers().contains_key("retry-after"),
         );
-        assert!(status != 503 || retry, "a 503 says when to try again");
+        assert!(status != 503 || retry, "a 503 has Retry-After");
         assert!(
             status == 503 || !status.is_server_error(),
             "{path}: {status}"
         );
-        (status, answer.json().await.unwrap())
+        (status, response.json().await.unwrap())
     }
 
     /// Writes once in each way.
@@ -74,15 +75,15 @@ impl FaultScene {
                 self.acknowledged.insert(format!("{path} {name}"));
             } else {
                 assert_eq!(status, 503, "{path}");
-                self.refused += 1;
+                self.rejected += 1;
             }
         }
     }
 
     async fn readiness(&self) -> (StatusCode, Value) {
         let request = self.client.get(format!("{}/_readiness", self.base));
-        let answer = request.send().await.unwrap();
-        (answer.status(), answer.json().await.unwrap())
+        let response = request.send().await.unwrap();
+        (response.status(), response.json().await.unwrap())
     }
 
     /// Returns the stored items, in the form of [`FaultScene::acknowledged`].
@@ -125,7 +126,7 @@ async fn a_full_disk_loses_no_acknowledged_writes() {
     let database = TestDatabase::create().await;
     let file = database.sqlite_file();
     let mut server = Server::start(&database);
-    let mut scene = FaultScene::open(&mut server).await;
+    let mut fixture = FaultFixture::open(&mut server).await;
     let limit = async |bytes: &str| {
         let limit = format!("--fsize={bytes}:unlimited");
         let pid = server.pid().to_string();
@@ -136,39 +137,39 @@ async fn a_full_disk_loses_no_acknowledged_writes() {
     };
     let log = salam::database::sqlite_file::companion_path(file, "-wal");
     for _ in 0..3 {
-        scene.write_in_every_way().await;
+        fixture.write_in_every_way().await;
         // A write beyond the limit fails as on a full disk (EFBIG).
         let size = fs::metadata(&log).unwrap().len();
         limit(&size.to_string()).await;
         wait_until("every way to write to be refused", async || {
-            scene.refused = 0;
-            scene.write_in_every_way().await;
-            scene.refused == 3
+            fixture.rejected = 0;
+            fixture.write_in_every_way().await;
+            fixture.rejected == 3
         })
         .await;
-        let (status, body) = scene.readiness().await;
+        let (status, body) = fixture.readiness().await;
         assert_eq!(
             (status, &body["ok"]),
             (StatusCode::SERVICE_UNAVAILABLE, &json!(false))
         );
         for _ in 0..5 {
-            scene.write_in_every_way().await;
+            fixture.write_in_every_way().await;
         }
         limit("unlimited").await;
         wait_until("every way to write to work again", async || {
-            scene.refused = 0;
-            scene.write_in_every_way().await;
-            scene.refused == 0
+            fixture.rejected = 0;
+            fixture.write_in_every_way().await;
+            fixture.rejected == 0
         })
         .await;
         wait_until("the node to be ready", async || {
-            scene.readiness().await.0 == StatusCode::OK
+            fixture.readiness().await.0 == StatusCode::OK
         })
         .await;
     }
     assert!(server.stop().await.success());
-    let stored = scene.stored_items(&database).await;
-    let lost: Vec<_> = scene.acknowledged.difference(&stored).collect();
+    let stored = fixture.stored_items(&database).await;
+    let lost: Vec<_> = fixture.acknowledged.difference(&stored).collect();
     assert!(lost.is_empty(), "{lost:?}");
 }
 
@@ -179,21 +180,21 @@ async fn writes_stop_when_the_wal_files_are_removed() {
     let file = database.sqlite_file();
     for ending in ["-shm", "-wal"] {
         let mut server = Server::start(&database);
-        let mut scene = FaultScene::open(&mut server).await;
+        let mut fixture = FaultFixture::open(&mut server).await;
         // Another process would create its own file, and the two processes would not see each other's
         // locks.
         fs::remove_file(salam::database::sqlite_file::companion_path(file, ending)).unwrap();
         wait_until("the node to be unready", async || {
-            scene.readiness().await.1["reasons"] == json!(["database_file_replaced"])
+            fixture.readiness().await.1["reasons"] == json!(["database_file_replaced"])
         })
         .await;
-        scene.write_in_every_way().await;
-        assert_eq!(scene.refused, 3, "{ending}");
+        fixture.write_in_every_way().await;
+        assert_eq!(fixture.rejected, 3, "{ending}");
         assert!(server.stop().await.success());
         assert!(
-            scene
+            fixture
                 .acknowledged
-                .is_subset(&scene.stored_items(&database).await)
+                .is_subset(&fixture.stored_items(&database).await)
         );
     }
 }
@@ -204,27 +205,27 @@ async fn writes_stop_when_the_database_file_is_moved() {
     let database = TestDatabase::create().await;
     let file = database.sqlite_file();
     let mut server = Server::start(&database);
-    let mut scene = FaultScene::open(&mut server).await;
+    let mut fixture = FaultFixture::open(&mut server).await;
     let away = file.with_extension("away");
     fs::rename(file, &away).unwrap();
     wait_until("the node to be unready", async || {
-        scene.readiness().await.1["reasons"] == json!(["database_file_replaced"])
+        fixture.readiness().await.1["reasons"] == json!(["database_file_replaced"])
     })
     .await;
-    scene.write_in_every_way().await;
-    assert_eq!(scene.refused, 3);
+    fixture.write_in_every_way().await;
+    assert_eq!(fixture.rejected, 3);
     fs::rename(&away, file).unwrap();
     wait_until("the node to be ready", async || {
-        scene.readiness().await.0 == StatusCode::OK
+        fixture.readiness().await.0 == StatusCode::OK
     })
     .await;
-    scene.refused = 0;
-    scene.write_in_every_way().await;
-    assert_eq!(scene.refused, 0);
+    fixture.rejected = 0;
+    fixture.write_in_every_way().await;
+    assert_eq!(fixture.rejected, 0);
     assert!(server.stop().await.success());
     assert!(
-        scene
+        fixture
             .acknowledged
-            .is_subset(&scene.stored_items(&database).await)
+            .is_subset(&fixture.stored_items(&database).await)
     );
 }

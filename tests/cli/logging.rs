@@ -218,10 +218,10 @@ impl LoggedSession {
 async fn run_session(environment: &[(&str, &str)]) -> (RecordedOutput, String) {
     let database = TestDatabase::create().await;
     let redis = "redis://cnry:cnry@127.0.0.1:1";
-    let (server, said) = Server::start_recorded(&database, redis, &JSON_TRACE_LOG, |command| {
+    let (server, log) = Server::start_recorded(&database, redis, &JSON_TRACE_LOG, |command| {
         command.envs(environment.iter().copied());
     });
-    let line = said.wait_for_line("Salam is ready").await;
+    let line = log.wait_for_line("Salam is ready").await;
     let ready: Value = serde_json::from_str(&line).unwrap();
     let page = ready["fields"]["page"].as_str().unwrap();
     let address = page.rsplit("//").next().unwrap();
@@ -238,8 +238,8 @@ async fn run_session(environment: &[(&str, &str)]) -> (RecordedOutput, String) {
     let named = session
         .request(Method::GET, &group.path("members/?cursor=cnry"))
         .header("x-request-id", "request-of-ann\t<&\"");
-    let answer = TestResponse::from_request(named.bearer_auth(&ann)).await;
-    assert_eq!(answer.header("x-request-id"), "request-of-ann");
+    let response = TestResponse::from_request(named.bearer_auth(&ann)).await;
+    assert_eq!(response.header("x-request-id"), "request-of-ann");
 
     // These faults are logged once each.
     let db = sea_orm::Database::connect(&database.uri).await.unwrap();
@@ -253,10 +253,10 @@ async fn run_session(environment: &[(&str, &str)]) -> (RecordedOutput, String) {
         503
     );
     db.close().await.unwrap();
-    said.wait_for_line("database unavailable").await;
+    log.wait_for_line("database unavailable").await;
     server.stop().await;
 
-    for line in said.lines() {
+    for line in log.lines() {
         assert!(!line.to_lowercase().contains(CANARY), "{line}");
         assert!(!line.contains("eyJ"), "a JWT: {line}");
         assert!(!line.contains("development-only"), "the secret: {line}");
@@ -264,7 +264,7 @@ async fn run_session(environment: &[(&str, &str)]) -> (RecordedOutput, String) {
             assert!(!line.contains(given), "{line}");
         }
     }
-    (said, group)
+    (log, group)
 }
 
 /// Returns the fields of the request's span.
@@ -277,17 +277,17 @@ fn request_span(line: &Value) -> Option<&Value> {
 
 #[tokio::test]
 async fn no_secrets_are_logged_and_every_line_names_its_request() {
-    let (said, group) = run_session(&[]).await;
-    let lines: Vec<Value> = said
+    let (log, group) = run_session(&[]).await;
+    let lines: Vec<Value> = log
         .lines()
         .iter()
         .filter(|line| line.starts_with('{'))
         .map(|line| serde_json::from_str(line).unwrap())
         .collect();
-    let answered = lines
+    let response = lines
         .iter()
         .filter(|line| line["fields"]["message"] == "answered");
-    for line in answered.clone() {
+    for line in response.clone() {
         let request = request_span(line).unwrap();
         assert!(
             !request["request_id"].as_str().unwrap().is_empty(),
@@ -302,7 +302,7 @@ async fn no_secrets_are_logged_and_every_line_names_its_request() {
             "{line}"
         );
     }
-    let count = answered.clone().count();
+    let count = response.clone().count();
     assert!(count > 30, "{count}");
     let with = |key: &str, value: Value| {
         let mut lines = lines
@@ -340,11 +340,12 @@ async fn an_unread_log_does_not_block_the_server() {
     let database = TestDatabase::create().await;
     let mut server =
         Server::start_with_config(&database, "", &[(JSON_TRACE_LOG[1].0, JSON_TRACE_LOG[1].1)]);
-    let (told, _unread) = server.read_addresses_and_output().await;
+    let (addresses, _unread) = server.read_addresses_and_output().await;
     let client = Client::new();
     // More lines than a pipe buffers.
     for _ in 0..1000 {
-        let answer = TestResponse::from_request(client.get(format!("{}api/me/", told[0]))).await;
-        assert_eq!(answer.status, 401);
+        let response =
+            TestResponse::from_request(client.get(format!("{}api/me/", addresses[0]))).await;
+        assert_eq!(response.status, 401);
     }
 }

@@ -16,9 +16,9 @@ use crate::support::{Certificates, RedisServer, Server, TestDatabase, skip_unles
 async fn start_migrates_serves_and_stops_on_sigterm() {
     let database = TestDatabase::create().await;
     let mut server = Server::start(&database);
-    let told = server.read_addresses().await;
-    assert_eq!(told.len(), 3, "{told:?}");
-    for url in &told {
+    let addresses = server.read_addresses().await;
+    assert_eq!(addresses.len(), 3, "{addresses:?}");
+    for url in &addresses {
         assert_eq!(reqwest::get(url).await.unwrap().status(), 200, "{url}");
     }
     assert!(server.stop().await.success());

@@ -60,8 +60,8 @@ async fn an_invalid_environment_variable_is_named() {
     for value in ["70000", "-1"] {
         let run = CommandRun::run(&["start"], &[("PORT", value)]).await;
         assert_eq!(run.code, Some(1), "{value:?}: {}", run.output);
-        let told = "is not a number from 0 to 65535";
-        assert!(run.output.contains(told), "{value:?}: {}", run.output);
+        let expected = "is not a number from 0 to 65535";
+        assert!(run.output.contains(expected), "{value:?}: {}", run.output);
         assert!(!run.output.contains("migrat"), "{value:?}: {}", run.output);
     }
 }
@@ -86,9 +86,12 @@ async fn a_task_writes_its_log_to_standard_error() {
         .env("LOG_LEVEL", "trace");
     let output = tokio::task::spawn_blocking(move || command.output().unwrap());
     let output = with_timeout("the task", output).await.unwrap();
-    let told = String::from_utf8(output.stdout).unwrap();
-    assert!(output.status.success(), "{told}");
-    assert!(told.starts_with("the password of ann is now "), "{told}");
+    let output_text = String::from_utf8(output.stdout).unwrap();
+    assert!(output.status.success(), "{output_text}");
+    assert!(
+        output_text.starts_with("the password of ann is now "),
+        "{output_text}"
+    );
 }
 
 /// In production, programs read standard output.

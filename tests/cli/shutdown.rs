@@ -23,8 +23,8 @@ async fn register_at(server: &mut Server, username: &str) {
     let account = serde_json::json!({
         "name": username, "username": username, "password": "a staple of batteries",
     });
-    let answer = reqwest::Client::new().post(url).json(&account).send().await;
-    assert_eq!(answer.unwrap().status(), 201);
+    let response = reqwest::Client::new().post(url).json(&account).send().await;
+    assert_eq!(response.unwrap().status(), 201);
 }
 
 async fn stored_usernames(file: &Path) -> Vec<String> {
@@ -137,7 +137,7 @@ async fn destructive_db_commands_need_confirmation_in_production() {
         ("JWT_SECRET", "vFqk0n3vT7Qm3yq1yQm0bq3H1nJ5y0aW"),
     ];
     let folder = file.parent().unwrap().to_str().unwrap();
-    let mut refused = String::new();
+    let mut rejected = String::new();
     for command in [
         &["truncate"][..],
         &["reset"],
@@ -148,9 +148,9 @@ async fn destructive_db_commands_need_confirmation_in_production() {
         let args = [&["-e", "production", "db"], command].concat();
         let run = CommandRun::run(&args, &variables).await;
         assert_eq!(run.code, Some(1), "{command:?}: {}", run.output);
-        refused += &run.output.replace(folder, "[data]");
+        rejected += &run.output.replace(folder, "[data]");
     }
-    assert_snapshot!(refused, @"
+    assert_snapshot!(rejected, @"
     error: `db truncate` would delete data in the file [data]/salam.sqlite (production); nothing was changed. Make a backup, then add --yes-delete-everything
     error: `db reset` would delete data in the file [data]/salam.sqlite (production); nothing was changed. Make a backup, then add --yes-delete-everything
     error: `db down` would delete data in the file [data]/salam.sqlite (production); nothing was changed. Make a backup, then add --yes-delete-everything
@@ -218,9 +218,9 @@ async fn a_stopping_server_is_unready_before_it_closes() {
     let status = async |path: &str| {
         // Each request on a connection of its own.
         let client = reqwest::Client::new();
-        let answer = client.get(format!("http://{address}{path}")).send().await;
-        answer
-            .map(|answer| answer.status().as_u16())
+        let response = client.get(format!("http://{address}{path}")).send().await;
+        response
+            .map(|response| response.status().as_u16())
             .unwrap_or_default()
     };
     assert_eq!(status("/_readiness").await, 200);

@@ -17,16 +17,16 @@ const token = async () => {
     if (!answer.ok) throw Object.assign(new Error('no token'), { status: answer.status });
     return (await answer.json()).access;
 };
-window.told = [];
-window.chat = chat(url, token, group, (event) => told.push(event));
+window.received = [];
+window.chat = chat(url, token, group, (event) => received.push(event));
 window.chat.ended.catch((error) => { window.why = error.status; });";
 
 /// Starts `follow` of docs/frontend.md in a page of the server, with `send` beside it.
 const START_FOLLOW_SAMPLE: &str = "
 const [, refresh, group] = arguments;
 localStorage.setItem('refresh', refresh);
-window.told = [];
-const rich = follow(group, (event) => told.push(event));
+window.received = [];
+const rich = follow(group, (event) => received.push(event));
 rich.ended.catch((error) => { window.why = error.status; });
 window.chat = { send: (text) => send(group, text) };";
 
@@ -55,9 +55,10 @@ async fn expect_to_survive_token_expiry(
     app: &TestApp,
     group: &str,
 ) {
-    let mut said = Vec::new();
+    let mut sent = Vec::new();
     for round in ["first", "second"] {
-        let [before, away, kept] = ["before", "away", "kept"].map(|what| format!("{what}-{round}"));
+        let [before, away, stored] =
+            ["before", "away", "kept"].map(|what| format!("{what}-{round}"));
         app.log_in("ann")
             .await
             .send_message(group, &before, &before)
@@ -74,14 +75,14 @@ async fn expect_to_survive_token_expiry(
             .await
             .send_message(group, &away, &away)
             .await;
-        client.send(&kept).await;
+        client.send(&stored).await;
         client.until_received(&away).await;
-        client.until_received(&kept).await;
-        said.extend([before, away, kept]);
+        client.until_received(&stored).await;
+        sent.extend([before, away, stored]);
     }
-    let said: Vec<_> = said.iter().map(String::as_str).collect();
+    let sent: Vec<_> = sent.iter().map(String::as_str).collect();
     let ann = app.log_in("ann").await;
-    assert_received(&mut client, &ann, group, &said).await;
+    assert_received(&mut client, &ann, group, &sent).await;
 }
 
 /// An app whose access tokens live for five seconds.
@@ -128,8 +129,8 @@ async fn expect_only_oversized_messages_to_fail(mut client: impl SampleClient) {
     }
     client.send("after").await;
     client.until_received("after").await;
-    let told = client.events().await;
-    let failed = told.iter().filter(|frame| frame["type"] == "error");
+    let events = client.events().await;
+    let failed = events.iter().filter(|frame| frame["type"] == "error");
     let failed: Vec<_> = failed
         .map(|frame| {
             let text = frame["request"]["text"].as_str().unwrap();
@@ -170,8 +171,8 @@ async fn sample_clients_report_the_end_of_the_session() {
         browser.run_with(&script, &arguments).await;
         user.send_message(&group, "hi", "1").await;
         python.until_received("hi").await;
-        wait_until("the browser to be told", async || {
-            browser.run("return told.length").await == 1
+        wait_until("the browser to receive an event", async || {
+            browser.run("return received.length").await == 1
         })
         .await;
         let other = app.log_in(name).await;

@@ -67,9 +67,10 @@ async fn the_browser_client_receives_everything_once_and_in_order() {
         // Pages of the server may connect to the server only, and not to the proxy.
         let page = cross_origin_pages::serve_foreign_page().await;
         browser.open(&format!("http://127.0.0.1:{page}/")).await;
-        let told = "window.told = []; const onEvent = (event) => window.told.push(event);";
+        let set_up =
+            "window.received = []; const onEvent = (event) => window.received.push(event);";
         let start = format!(
-            "{}\n{told}\nwindow.chat = chat({}, async () => {}, {}, onEvent);",
+            "{}\n{set_up}\nwindow.chat = chat({}, async () => {}, {}, onEvent);",
             code_block("js"),
             json!(url),
             json!(ann.access),
@@ -125,10 +126,10 @@ async fn check_with_failures(
     client.send("last").await;
     client.until_received("last").await;
 
-    let said = [
+    let expected = [
         "before", "mine", "away", "kept", "unsure", "settled", "lost", "after", "last",
     ];
-    assert_received(&mut client, ann, group, &said).await;
+    assert_received(&mut client, ann, group, &expected).await;
 }
 
 /// Asserts that a group has exactly these texts, and that a client has applied them once and in order.
@@ -136,16 +137,16 @@ async fn assert_received(
     client: &mut impl SampleClient,
     ann: &User<'_>,
     group: &str,
-    said: &[&str],
+    expected: &[&str],
 ) {
-    assert_eq!(stored_texts(ann, group).await, said);
+    assert_eq!(stored_texts(ann, group).await, expected);
     let events = client.events().await;
-    let told = events
+    let received = events
         .iter()
         .map(|event| event["data"]["text"].as_str().unwrap());
-    assert_eq!(told.collect::<Vec<_>>(), said);
+    assert_eq!(received.collect::<Vec<_>>(), expected);
     let seqs = events.iter().map(|event| event["seq"].as_u64().unwrap());
-    assert!(seqs.eq((1_u64..).take(said.len())), "{events:?}");
+    assert!(seqs.eq((1_u64..).take(expected.len())), "{events:?}");
 }
 
 /// Returns all texts of a group.

@@ -32,11 +32,11 @@ impl PythonClient {
             .unwrap();
         let output = Arc::new(Mutex::new(Vec::new()));
         let lines = BufReader::new(process.stdout.take().unwrap()).lines();
-        let told = output.clone();
+        let values = output.clone();
         thread::spawn(move || {
             for line in lines.map_while(Result::ok) {
                 let value = serde_json::from_str(&line).unwrap();
-                told.lock().unwrap().push(value);
+                values.lock().unwrap().push(value);
             }
         });
         Self {

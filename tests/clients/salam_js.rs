@@ -12,11 +12,11 @@ const [group] = arguments;
 const { Salam } = await import('/static/salam.js');
 window.salam = new Salam();
 await salam.login({ username: 'ann', password: 'the staple of ann' });
-window.told = [];
+window.received = [];
 window.ended = [];
 salam.on('signed-out', (why) => ended.push(why));
 window.chat = salam.connect().join(group, { after: 0 });
-chat.on('event', (event) => told.push(event));";
+chat.on('event', (event) => received.push(event));";
 
 /// Makes several instances, which share storage like tabs, request at the same time.
 const REQUEST_CONCURRENTLY: &str = "
@@ -54,8 +54,8 @@ async fn salam_js_refreshes_tokens_for_all_tabs() {
     let token = browser.run("return salam.accessToken()").await;
     wait_until("the token to end", async || {
         let request = app.request(reqwest::Method::GET, "/api/me/");
-        let answer = request.bearer_auth(token.as_str().unwrap()).send().await;
-        answer.unwrap().status() == 401
+        let response = request.bearer_auth(token.as_str().unwrap()).send().await;
+        response.unwrap().status() == 401
     })
     .await;
     assert_eq!(
@@ -106,7 +106,7 @@ async fn salam_js_counts_unread_messages_once() {
     let unread = async |count: usize| {
         wait_until("the count", async || {
             browser
-                .run("return [chat.isLive, chat.unread, told.length]")
+                .run("return [chat.isLive, chat.unread, received.length]")
                 .await
                 == json!([true, count, count + 1])
         })
@@ -142,7 +142,7 @@ async fn salam_js_resubscribes_after_a_rate_limit() {
     browser.run("salam.connect().drop()").await;
     browser.run("return chat.send('5')").await;
     let texts = browser
-        .run("return [chat.isLive, ...told.map(({ data }) => data.text)]")
+        .run("return [chat.isLive, ...received.map(({ data }) => data.text)]")
         .await;
     assert_eq!(texts, json!([true, "1", "2", "3", "4", "5"]));
     browser.close().await;
@@ -265,8 +265,8 @@ async fn salam_js_removes_all_listeners_on_dispose() {
     browser.run("return chat.send('hi')").await;
     // The instance in use has one listener of each kind.
     assert_eq!(browser.run(DISPOSE).await, json!([true, true, []]));
-    let refused = "return salam.me().then(() => '', ({ code }) => code)";
-    assert_eq!(browser.run(refused).await, "closed");
+    let rejected = "return salam.me().then(() => '', ({ code }) => code)";
+    assert_eq!(browser.run(rejected).await, "closed");
     assert_eq!(browser.console_errors().await, Vec::<String>::new());
     browser.close().await;
 }
@@ -296,7 +296,7 @@ async fn salam_js_reconnects_on_the_online_event() {
     })
     .await;
     browser.run("return chat.send('after')").await;
-    let texts = "return told.map(({ data }) => data.text)";
+    let texts = "return received.map(({ data }) => data.text)";
     wait_until("both texts", async || {
         browser.run(texts).await == json!(["before", "after"])
     })
@@ -343,10 +343,10 @@ window.sockets = [];
 window.WebSocket = class extends Native { constructor(...all) { super(...all); sockets.push(this); } };
 window.salam = new Salam();
 await salam.login({ username: 'ann', password: 'the staple of ann' });
-window.told = [];
+window.received = [];
 window.mount = () => {
     window.chat = salam.connect().join(group, { after: 0 });
-    chat.on('event', ({ data }) => told.push(data.text));
+    chat.on('event', ({ data }) => received.push(data.text));
 };
 mount();
 salam.connect().close();
@@ -361,7 +361,8 @@ async fn salam_js_reconnects_with_a_single_socket() {
     browser.run_with(MOUNT_TWICE, &[json!(group)]).await;
     let is_all = async |texts: &[&str]| {
         wait_until("each event once, by one socket", async || {
-            let script = "return [told, sockets.filter(({ readyState }) => readyState < 2).length]";
+            let script =
+                "return [received, sockets.filter(({ readyState }) => readyState < 2).length]";
             browser.run(script).await == json!([texts, 1])
         })
         .await;
@@ -372,7 +373,7 @@ async fn salam_js_reconnects_with_a_single_socket() {
     is_all(&["one", "two"]).await;
     // The same during a live connection: the chat starts again.
     browser
-        .run("told.length = 0; salam.connect().close(); mount();")
+        .run("received.length = 0; salam.connect().close(); mount();")
         .await;
     is_all(&["one", "two"]).await;
     ann.send_message(&group, "three", "3").await;

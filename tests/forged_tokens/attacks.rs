@@ -132,7 +132,7 @@ fn forge_headers(mint: &TokenForge, tokens: &mut NamedTokens) {
         );
         let header = json!({"typ": "JWT", "alg": "HS256"}).to_string();
         add(
-            format!("{alg} said to be HS256"),
+            format!("{alg} declared as HS256"),
             sign_token(&header, &claims, &mint.key, algorithm),
         );
     }
@@ -217,11 +217,11 @@ fn forge_keys(mint: &TokenForge, tokens: &mut NamedTokens) {
     ] {
         let header = json!({"typ": "JWT", "alg": alg, "jku": "https://attacker.example/keys"});
         let token = sign_token(&header.to_string(), &claims, key, algorithm);
-        add(format!("{alg} by a key of the forger"), token);
+        add(format!("{alg} with a key of the forger"), token);
         let header = json!({"typ": "JWT", "alg": "HS256"});
         let token = sign_token(&header.to_string(), &claims, key, algorithm);
         add(
-            format!("{alg} by a key of the forger, said to be HS256"),
+            format!("{alg} with a key of the forger, declared as HS256"),
             token,
         );
     }

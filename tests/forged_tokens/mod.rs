@@ -70,26 +70,26 @@ impl<'a> TokenEndpoints<'a> {
 
     async fn expect_rejected_in_header(&self, name: &str, authorization: &str) {
         let request = self.app.request(Method::POST, "/api/start-chat/");
-        let answer =
+        let response =
             TestResponse::from_request(request.header("authorization", authorization)).await;
         assert_eq!(
-            (answer.status.as_u16(), answer.body.as_str()),
+            (response.status.as_u16(), response.body.as_str()),
             (
                 401,
                 r#"{"detail":"Authentication credentials were not provided"}"#
             ),
             "{name}"
         );
-        assert_eq!(answer.header("www-authenticate"), "Bearer", "{name}");
+        assert_eq!(response.header("www-authenticate"), "Bearer", "{name}");
         let request = self.app.request(Method::GET, "/api/me/");
-        let answer =
+        let response =
             TestResponse::from_request(request.header("authorization", authorization)).await;
-        assert_eq!(answer.status, 401, "{name}");
-        let code = answer.json()["code"].clone();
-        let challenge = answer.header("www-authenticate");
+        assert_eq!(response.status, 401, "{name}");
+        let code = response.json()["code"].clone();
+        let challenge = response.header("www-authenticate");
         assert!(
             (code == "unauthorized" || code == "token_expired") && challenge.starts_with("Bearer"),
-            "{name}: {answer}"
+            "{name}: {response}"
         );
     }
 
@@ -98,11 +98,11 @@ impl<'a> TokenEndpoints<'a> {
         let base = format!("/ws/chat/{}/", self.group);
         let cookie = format!("access={token}");
         let headers = [("cookie", cookie.as_str())];
-        let refused = Socket::with_headers(self.app.address, &base, &headers).await;
+        let rejected = Socket::with_headers(self.app.address, &base, &headers).await;
         // The value of a cookie may be quoted (RFC 6265, section 4.1.1).
         let expected = (name != "in quotes").then_some(401);
         assert_eq!(
-            refused.err().map(|status| status.as_u16()),
+            rejected.err().map(|status| status.as_u16()),
             expected,
             "{name}"
         );
@@ -161,20 +161,20 @@ impl<'a> TokenEndpoints<'a> {
 /// Asserts that a refresh token is rejected.
 async fn expect_refresh_rejected(app: &TestApp, name: &str, token: &str) {
     let body = json!({"refresh": token, "rotate": true});
-    let answer = app.post("/api/token/refresh/", body).await;
+    let response = app.post("/api/token/refresh/", body).await;
     assert_eq!(
-        (answer.status.as_u16(), answer.body.as_str()),
+        (response.status.as_u16(), response.body.as_str()),
         (401, r#"{"detail":"Token is invalid or expired"}"#),
         "{name}"
     );
-    assert!(!answer.headers.contains_key("set-cookie"), "{name}");
+    assert!(!response.headers.contains_key("set-cookie"), "{name}");
 }
 
 #[tokio::test]
 async fn forged_access_tokens_are_rejected_everywhere() {
     let app = start_app().await;
     let [ann, bob] = [app.user("ann").await, app.user("bob").await];
-    let mut doors = TokenEndpoints::open_for(&ann).await;
+    let mut endpoints = TokenEndpoints::open_for(&ann).await;
     let tokens = forged_tokens(
         &TokenForge::from_token(&app, &ann.access),
         &ann.refresh,
@@ -184,7 +184,7 @@ async fn forged_access_tokens_are_rejected_everywhere() {
     assert_eq!(names.len(), tokens.len(), "two of one name");
     assert!(tokens.len() >= 60, "only {}", tokens.len());
     for (name, token) in &tokens {
-        doors.expect_rejected(name, token).await;
+        endpoints.expect_rejected(name, token).await;
     }
     assert!(ann.is_logged_in().await, "and the good one is still good");
 }
@@ -237,10 +237,10 @@ async fn forged_refresh_tokens_are_rejected() {
 async fn tokens_end_with_their_session_or_user() {
     let app = start_app().await;
     let ann = app.user("ann").await;
-    let mut doors = TokenEndpoints::open_for(&ann).await;
+    let mut endpoints = TokenEndpoints::open_for(&ann).await;
     let out = app.log_in("ann").await;
     assert_eq!(out.post("/api/logout/", json!({})).await.status, 204);
-    let gone = app.user("gone").await;
+    let deactivated = app.user("gone").await;
     users::Entity::delete_by_id(2)
         .exec(&app.ctx.db)
         .await
@@ -253,10 +253,10 @@ async fn tokens_end_with_their_session_or_user() {
     let bob = app.user("bob").await;
     for (name, user) in [
         ("of a session that was logged out", &out),
-        ("of a user who was deleted", &gone),
+        ("of a user who was deleted", &deactivated),
         ("of a user who is inactive", &inactive),
     ] {
-        doors.expect_rejected(name, &user.access).await;
+        endpoints.expect_rejected(name, &user.access).await;
         expect_refresh_rejected(&app, name, &user.refresh).await;
     }
     // Signed by the server's key, and yet not issued to anybody.
@@ -264,7 +264,11 @@ async fn tokens_end_with_their_session_or_user() {
     for (name, field, of) in [
         ("of bob's session, for ann", "sid", &bob),
         ("of ann's session, for bob", "user_id", &bob),
-        ("of ann's session, for nobody", "user_id", &gone),
+        (
+            "of ann's session, for an unknown user",
+            "user_id",
+            &deactivated,
+        ),
     ] {
         for (good, other) in [(&ann.access, &of.access), (&ann.refresh, &of.refresh)] {
             let mint = TokenForge::from_token(&app, good);
@@ -272,7 +276,7 @@ async fn tokens_end_with_their_session_or_user() {
             mixed[field] = claims(other)[field].clone();
             let token = mint.sign(&mixed);
             if good == &ann.access {
-                doors.expect_rejected(name, &token).await;
+                endpoints.expect_rejected(name, &token).await;
             } else {
                 expect_refresh_rejected(&app, name, &token).await;
             }
@@ -280,11 +284,11 @@ async fn tokens_end_with_their_session_or_user() {
     }
     // The signature is not the reason of the rejection.
     let mint = TokenForge::from_token(&app, &ann.access);
-    let mine = User {
+    let own = User {
         access: mint.sign(&mint.claims),
         ..ann.clone()
     };
-    assert!(mine.is_logged_in().await);
+    assert!(own.is_logged_in().await);
 }
 
 /// A valid token in the wrong form.
@@ -292,7 +296,7 @@ async fn tokens_end_with_their_session_or_user() {
 async fn a_valid_token_is_accepted_only_as_a_bearer_token() {
     let app = start_app().await;
     let ann = app.user("ann").await;
-    let doors = TokenEndpoints::open_for(&ann).await;
+    let endpoints = TokenEndpoints::open_for(&ann).await;
     let good = &ann.access;
     for header in [
         format!("Basic {good}"),
@@ -315,7 +319,7 @@ async fn a_valid_token_is_accepted_only_as_a_bearer_token() {
         "Bearer ".to_owned(),
         String::new(),
     ] {
-        doors.expect_rejected_in_header(&header, &header).await;
+        endpoints.expect_rejected_in_header(&header, &header).await;
     }
     let bearer = format!("Bearer {good}");
     let two = [
@@ -326,8 +330,8 @@ async fn a_valid_token_is_accepted_only_as_a_bearer_token() {
     for [one, other] in two {
         let request = app.request(Method::GET, "/api/me/");
         let request = request.header("authorization", one);
-        let answer = TestResponse::from_request(request.header("authorization", other)).await;
-        assert_eq!(answer.status, 401, "which of two counts is nobody's guess");
+        let response = TestResponse::from_request(request.header("authorization", other)).await;
+        assert_eq!(response.status, 401, "which of two counts is undefined");
     }
     for (name, value) in [
         ("proxy-authorization", bearer.as_str()),
@@ -343,8 +347,8 @@ async fn a_valid_token_is_accepted_only_as_a_bearer_token() {
         );
     }
     for query in ["access", "access_token", "token", "jwt"] {
-        let answer = app.get(&format!("/api/me/?{query}={good}")).await;
-        assert_eq!(answer.status, 401, "{query}");
+        let response = app.get(&format!("/api/me/?{query}={good}")).await;
+        assert_eq!(response.status, 401, "{query}");
     }
     // The scheme is case-insensitive, as the base contract states.
     for scheme in ["Bearer", "bearer", "BEARER", "bEaReR"] {

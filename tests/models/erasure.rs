@@ -32,9 +32,9 @@ async fn deleted_texts_leave_the_sqlite_files() {
     let client = reqwest::Client::new();
     let post = async |path: &str, token: &str, body: serde_json::Value| {
         let request = client.post(format!("{base}{path}")).bearer_auth(token);
-        let answer = request.json(&body).send().await.unwrap();
-        assert!(answer.status().is_success(), "{path}: {answer:?}");
-        answer.json::<serde_json::Value>().await.unwrap()
+        let response = request.json(&body).send().await.unwrap();
+        assert!(response.status().is_success(), "{path}: {response:?}");
+        response.json::<serde_json::Value>().await.unwrap()
     };
     let account = json!({"name": "Ann", "username": "ann", "password": "the staple of ann"});
     post("/api/register/", "", account.clone()).await;
@@ -63,7 +63,7 @@ async fn deleted_texts_leave_the_sqlite_files() {
         let changed = changed.bearer_auth(&token).send().await.unwrap();
         assert!(changed.status().is_success(), "{changed:?}");
     }
-    wait_until("the text to be gone from both files", async || {
+    wait_until("the text to disappear from both files", async || {
         count_deleted_text(file) + count_deleted_text(&log) == 0
     })
     .await;

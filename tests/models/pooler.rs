@@ -43,9 +43,9 @@ async fn pgbouncer_session_mode_works_without_settings() {
         app.get("/_readiness").await.status == 503
     })
     .await;
-    let saying = ann.send_message(&group, "4", "4");
-    let (said, ()) = tokio::join!(saying, pooler.start_process());
-    assert!(matches!(said.status.as_u16(), 201 | 503), "{said}");
+    let sending = ann.send_message(&group, "4", "4");
+    let (sent, ()) = tokio::join!(sending, pooler.start_process());
+    assert!(matches!(sent.status.as_u16(), 201 | 503), "{sent}");
     wait_until("the node to be ready", async || {
         app.get("/_readiness").await.status == 200
     })
@@ -61,12 +61,12 @@ async fn pgbouncer_transaction_mode_is_rejected() {
     let database = Arc::new(TestDatabase::create().await);
     let pooler = PgBouncer::in_front_of(&database.uri, "transaction").await;
     let uri = pooler.uri(&database.uri);
-    let refused = check_pooler_at(&uri).await.unwrap_err().to_string();
-    assert_snapshot!(refused, @"Migration Error: the pooler in front of PostgreSQL is in transaction or statement mode: two sessions share one server connection, but Salam needs one server connection for each session; use session mode (PgBouncer: `pool_mode = session`), or connect to PostgreSQL directly");
+    let rejected = check_pooler_at(&uri).await.unwrap_err().to_string();
+    assert_snapshot!(rejected, @"Migration Error: the pooler in front of PostgreSQL is in transaction or statement mode: two sessions share one server connection, but Salam needs one server connection for each session; use session mode (PgBouncer: `pool_mode = session`), or connect to PostgreSQL directly");
     // `start` reports the same error before it serves.
     let mut config = App::load_config(&Environment::Test).await.unwrap();
     config.database.uri = uri;
     config.database.dangerously_truncate = false;
     let boot = App::boot(StartMode::ServerOnly, &Environment::Test, config).await;
-    assert!(boot.err().unwrap().to_string().contains(&refused));
+    assert!(boot.err().unwrap().to_string().contains(&rejected));
 }

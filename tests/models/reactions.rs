@@ -17,7 +17,7 @@ use crate::support::{TestApp, message_without_actor};
 
 #[test]
 fn emojis_are_normalized_to_one_form() {
-    for (written, kept) in [
+    for (written, normalized) in [
         ("👍", "👍"),
         ("❤", "❤️"),
         ("❤️", "❤️"),
@@ -45,13 +45,13 @@ fn emojis_are_normalized_to_one_form() {
         ("©", "©️"),
     ] {
         let emoji = Emoji::parse(written).map(Emoji::as_str);
-        assert_eq!(emoji, Some(kept), "{written}");
+        assert_eq!(emoji, Some(normalized), "{written}");
     }
     for emoji in emojis::iter() {
-        let kept = Emoji::parse(emoji.as_str()).unwrap().as_str();
-        assert_eq!(kept, emoji.as_str());
-        let bare = kept.replace('\u{fe0f}', "");
-        assert_eq!(Emoji::parse(&bare).unwrap().as_str(), kept);
+        let normalized = Emoji::parse(emoji.as_str()).unwrap().as_str();
+        assert_eq!(normalized, emoji.as_str());
+        let bare = normalized.replace('\u{fe0f}', "");
+        assert_eq!(Emoji::parse(&bare).unwrap().as_str(), normalized);
     }
 }
 
@@ -122,22 +122,22 @@ proptest! {
 }
 
 /// A group of two users with two messages.
-struct ReactionScene {
+struct ReactionFixture {
     app: TestApp,
     group: chat_groups::Model,
     ann: users::Model,
     bob: users::Model,
 }
 
-impl ReactionScene {
+impl ReactionFixture {
     async fn create() -> Self {
         let app = TestApp::start().await;
         app.user("ann").await;
         app.user("bob").await;
         let db = &app.ctx.db;
-        let mut people = users::Entity::find().all(db).await.unwrap();
-        people.sort_by_key(|user| user.id);
-        let (bob, ann) = (people.pop().unwrap(), people.pop().unwrap());
+        let mut users = users::Entity::find().all(db).await.unwrap();
+        users.sort_by_key(|user| user.id);
+        let (bob, ann) = (users.pop().unwrap(), users.pop().unwrap());
         let group = chat_groups::Model::create(db, &ann, None).await.unwrap();
         memberships::Model::create(db, &group, bob.id, Role::Member)
             .await
@@ -186,8 +186,8 @@ impl ReactionScene {
             let reactions = message.reactions.iter();
             reactions
                 .map(|reaction| {
-                    let mine = if reaction.mine { "!" } else { "" };
-                    format!("{}{}{mine} ", reaction.emoji, reaction.count)
+                    let own = if reaction.mine { "!" } else { "" };
+                    format!("{}{}{own} ", reaction.emoji, reaction.count)
                 })
                 .collect()
         };
@@ -197,26 +197,26 @@ impl ReactionScene {
 
 /// Returns the seq and whether it is a duplicate, or the rejection.
 fn results_of(outcomes: Vec<CommandOutcome>) -> Vec<Result<(i64, bool), Rejection>> {
-    let told = |outcome: CommandOutcome| outcome.map(|stored| (stored.seq, stored.dup));
-    outcomes.into_iter().map(told).collect()
+    let result = |outcome: CommandOutcome| outcome.map(|stored| (stored.seq, stored.dup));
+    outcomes.into_iter().map(result).collect()
 }
 
 #[tokio::test]
 async fn reactions_of_one_batch_are_applied_in_order() {
-    let scene = ReactionScene::create().await;
-    let (ann, bob) = (&scene.ann, &scene.bob);
-    let outcomes = scene
+    let fixture = ReactionFixture::create().await;
+    let (ann, bob) = (&fixture.ann, &fixture.bob);
+    let outcomes = fixture
         .apply(vec![
-            scene.react_command(ann, 1, "👍", true),
-            scene.react_command(ann, 1, "👍", true),
-            scene.react_command(bob, 1, "🔥", true),
-            scene.react_command(bob, 1, "👍", true),
-            scene.react_command(bob, 2, "❤", true),
-            scene.react_command(bob, 2, "❤️", false),
-            scene.react_command(bob, 2, "❤", false),
-            scene.react_command(ann, 2, "🔥", true),
-            scene.react_command(ann, 2, "🔥", false),
-            scene.react_command(ann, 2, "🔥", true),
+            fixture.react_command(ann, 1, "👍", true),
+            fixture.react_command(ann, 1, "👍", true),
+            fixture.react_command(bob, 1, "🔥", true),
+            fixture.react_command(bob, 1, "👍", true),
+            fixture.react_command(bob, 2, "❤", true),
+            fixture.react_command(bob, 2, "❤️", false),
+            fixture.react_command(bob, 2, "❤", false),
+            fixture.react_command(ann, 2, "🔥", true),
+            fixture.react_command(ann, 2, "🔥", false),
+            fixture.react_command(ann, 2, "🔥", true),
         ])
         .await;
     let expected = [
@@ -232,67 +232,67 @@ async fn reactions_of_one_batch_are_applied_in_order() {
         (10, false),
     ];
     assert_eq!(results_of(outcomes), expected.map(Ok));
-    assert_eq!(scene.visible_reactions().await, ["🔥1! ", "👍2! 🔥1 "]);
+    assert_eq!(fixture.visible_reactions().await, ["🔥1! ", "👍2! 🔥1 "]);
     // A reaction that is removed and added again is the last one.
-    let outcomes = scene
+    let outcomes = fixture
         .apply(vec![
-            scene.react_command(bob, 1, "👍", false),
-            scene.react_command(ann, 1, "👍", false),
-            scene.react_command(ann, 1, "👍", true),
+            fixture.react_command(bob, 1, "👍", false),
+            fixture.react_command(ann, 1, "👍", false),
+            fixture.react_command(ann, 1, "👍", true),
         ])
         .await;
     assert_eq!(
         results_of(outcomes),
         [(11, false), (12, false), (13, false)].map(Ok)
     );
-    assert_eq!(scene.visible_reactions().await, ["🔥1! ", "🔥1 👍1! "]);
+    assert_eq!(fixture.visible_reactions().await, ["🔥1! ", "🔥1 👍1! "]);
 }
 
 #[tokio::test]
 async fn deleting_a_message_removes_reactions_of_its_batch_and_earlier_ones() {
-    let scene = ReactionScene::create().await;
-    let (ann, bob) = (&scene.ann, &scene.bob);
-    scene
-        .apply(vec![scene.react_command(bob, 1, "👍", true)])
+    let fixture = ReactionFixture::create().await;
+    let (ann, bob) = (&fixture.ann, &fixture.bob);
+    fixture
+        .apply(vec![fixture.react_command(bob, 1, "👍", true)])
         .await;
-    let outcomes = scene
+    let outcomes = fixture
         .apply(vec![
-            scene.react_command(bob, 1, "🔥", true),
-            scene.react_command(bob, 2, "🔥", true),
-            scene.command(ann, CommandKind::Delete { seq: 1 }),
-            scene.react_command(bob, 1, "❤", true),
-            scene.react_command(bob, 1, "👍", false),
-            scene.react_command(bob, 1, "👍", true),
+            fixture.react_command(bob, 1, "🔥", true),
+            fixture.react_command(bob, 2, "🔥", true),
+            fixture.command(ann, CommandKind::Delete { seq: 1 }),
+            fixture.react_command(bob, 1, "❤", true),
+            fixture.react_command(bob, 1, "👍", false),
+            fixture.react_command(bob, 1, "👍", true),
         ])
         .await;
-    let gone = || Err(Rejection::MessageDeleted);
+    let deleted = || Err(Rejection::MessageDeleted);
     let expected = [
         Ok((4, false)),
         Ok((5, false)),
         Ok((6, false)),
-        gone(),
-        gone(),
-        gone(),
+        deleted(),
+        deleted(),
+        deleted(),
     ];
     assert_eq!(results_of(outcomes), expected);
-    assert_eq!(scene.visible_reactions().await, ["🔥1 ", ""]);
-    let stored = reactions::Entity::find().count(&scene.app.ctx.db).await;
+    assert_eq!(fixture.visible_reactions().await, ["🔥1 ", ""]);
+    let stored = reactions::Entity::find().count(&fixture.app.ctx.db).await;
     assert_eq!(stored.unwrap(), 1);
 }
 
 #[tokio::test]
 async fn emojis_per_user_and_message_are_limited() {
-    let scene = ReactionScene::create().await;
-    let (ann, bob) = (&scene.ann, &scene.bob);
+    let fixture = ReactionFixture::create().await;
+    let (ann, bob) = (&fixture.ann, &fixture.bob);
     let all: Vec<_> = emojis::iter().take(21).map(emojis::Emoji::as_str).collect();
     let mut changes: Vec<_> = all
         .iter()
-        .map(|emoji| scene.react_command(ann, 1, emoji, true))
+        .map(|emoji| fixture.react_command(ann, 1, emoji, true))
         .collect();
-    changes.push(scene.react_command(ann, 1, all[0], true));
-    changes.push(scene.react_command(ann, 2, all[20], true));
-    changes.push(scene.react_command(bob, 1, all[20], true));
-    let mut outcomes = scene.apply(changes).await;
+    changes.push(fixture.react_command(ann, 1, all[0], true));
+    changes.push(fixture.react_command(ann, 2, all[20], true));
+    changes.push(fixture.react_command(bob, 1, all[20], true));
+    let mut outcomes = fixture.apply(changes).await;
     let rest = outcomes.split_off(20);
     assert!(outcomes.iter().all(Result::is_ok));
     let codes = rest.iter().map(|outcome| match outcome {
@@ -302,12 +302,12 @@ async fn emojis_per_user_and_message_are_limited() {
     let codes: Vec<_> = codes.collect();
     assert_eq!(codes, ["limit_exceeded", "true", "false", "false"]);
     // The stored reaction counts in any form, and a removed reaction makes room for another.
-    let outcomes = scene
+    let outcomes = fixture
         .apply(vec![
-            scene.react_command(ann, 1, all[20], true),
-            scene.react_command(ann, 1, all[3], false),
-            scene.react_command(ann, 1, all[20], true),
-            scene.react_command(ann, 1, all[3], true),
+            fixture.react_command(ann, 1, all[20], true),
+            fixture.react_command(ann, 1, all[3], false),
+            fixture.react_command(ann, 1, all[20], true),
+            fixture.react_command(ann, 1, all[3], true),
         ])
         .await;
     let done: Vec<_> = outcomes.iter().map(Result::is_ok).collect();
@@ -316,14 +316,14 @@ async fn emojis_per_user_and_message_are_limited() {
 
 #[tokio::test]
 async fn reactions_leave_the_message_unchanged_and_need_an_author() {
-    let scene = ReactionScene::create().await;
-    let db = &scene.app.ctx.db;
+    let fixture = ReactionFixture::create().await;
+    let db = &fixture.app.ctx.db;
     let before = events::Entity::find().all(db).await.unwrap();
-    let mut by_nobody = scene.react_command(&scene.ann, 1, "👍", true);
+    let mut by_nobody = fixture.react_command(&fixture.ann, 1, "👍", true);
     by_nobody.actor = None;
-    let outcomes = scene
+    let outcomes = fixture
         .apply(vec![
-            scene.react_command(&scene.bob, 1, "👍", true),
+            fixture.react_command(&fixture.bob, 1, "👍", true),
             by_nobody,
         ])
         .await;
@@ -333,7 +333,7 @@ async fn reactions_leave_the_message_unchanged_and_need_an_author() {
     );
     let after = events::Entity::find().all(db).await.unwrap();
     assert_eq!(after[..2], before);
-    let group = chat_groups::Entity::find_by_id(scene.group.id)
+    let group = chat_groups::Entity::find_by_id(fixture.group.id)
         .one(db)
         .await;
     let group = group.unwrap().unwrap();
@@ -342,9 +342,9 @@ async fn reactions_leave_the_message_unchanged_and_need_an_author() {
 
 #[tokio::test]
 async fn deleting_a_group_deletes_its_reactions() {
-    let scene = ReactionScene::create().await;
-    let (db, group) = (&scene.app.ctx.db, scene.group.id);
-    let another = chat_groups::Model::create(db, &scene.ann, None)
+    let fixture = ReactionFixture::create().await;
+    let (db, group) = (&fixture.app.ctx.db, fixture.group.id);
+    let second_message = chat_groups::Model::create(db, &fixture.ann, None)
         .await
         .unwrap();
     let add = async |group_id: i64, seq: i64, users: std::ops::Range<i64>| {
@@ -362,8 +362,8 @@ async fn deleting_a_group_deletes_its_reactions() {
     for seq in 2..20 {
         add(group, seq, 0..100).await;
     }
-    add(another.id, 1, 0..5).await;
-    let mut closed = scene.group.clone().into_active_model();
+    add(second_message.id, 1, 0..5).await;
+    let mut closed = fixture.group.clone().into_active_model();
     closed.closed_at = Set(Some(chrono::Utc::now().into()));
     closed.update(db).await.unwrap();
     chat_groups::Model::purge_deleted(db).await.unwrap();

@@ -109,11 +109,11 @@ struct RotatingClient(RefreshId);
 impl RotatingClient {
     /// Returns whether the session goes on. A lost response leaves the client with its old token.
     fn rotate(&mut self, session: &mut Model, is_lost: bool, now: DateTime<Utc>) -> bool {
-        let standing = session.use_token(self.0, now);
-        if standing == RefreshTokenStatus::Reused {
+        let status = session.use_token(self.0, now);
+        if status == RefreshTokenStatus::Reused {
             return false;
         }
-        let rotated = session.rotate(self.0, standing, now);
+        let rotated = session.rotate(self.0, status, now);
         if !is_lost {
             self.0 = rotated.id;
         }
@@ -190,8 +190,8 @@ proptest! {
         let mut gone_on = [0; 2];
         for (is_thief, is_lost, waits) in steps {
             now += Duration::seconds(waits);
-            let who = if is_thief { &mut thief } else { &mut client };
-            if !who.rotate(&mut session, is_lost, now) {
+            let rotator = if is_thief { &mut thief } else { &mut client };
+            if !rotator.rotate(&mut session, is_lost, now) {
                 return Ok(());
             }
             gone_on[usize::from(is_thief)] += usize::from(!is_lost);

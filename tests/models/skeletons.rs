@@ -48,9 +48,9 @@ async fn a_confusable_username_is_rejected_at_registration() {
         app.post("/api/register/", account("admin")).await.status,
         201
     );
-    let answer = app.post("/api/register/", account("аdmin")).await;
-    assert_eq!(answer.status, 400);
-    assert_eq!(answer.body, r#"{"error":"Username already used"}"#);
+    let response = app.post("/api/register/", account("аdmin")).await;
+    assert_eq!(response.status, 400);
+    assert_eq!(response.body, r#"{"error":"Username already used"}"#);
     assert_eq!(
         app.post("/api/register/", account("admin2")).await.status,
         201
@@ -154,9 +154,9 @@ async fn concurrent_registrations_of_confusable_usernames_admit_one() {
     ] {
         let app = TestApp::start().await;
         let asking = names.iter().map(|name| register(&app, name));
-        let answers = with_timeout("the answers", futures_util::future::join_all(asking)).await;
-        let given = answers.iter().filter(|status| **status == 201).count();
-        assert_eq!(given, 1, "{names:?}: {answers:?}");
+        let statuses = with_timeout("the responses", futures_util::future::join_all(asking)).await;
+        let given = statuses.iter().filter(|status| **status == 201).count();
+        assert_eq!(given, 1, "{names:?}: {statuses:?}");
         assert_eq!(users::Entity::find().count(&app.ctx.db).await.unwrap(), 1);
     }
     // All ASCII names can be registered.
@@ -165,8 +165,8 @@ async fn concurrent_registrations_of_confusable_usernames_admit_one() {
         "user1", "userl", "useri", "modern", "modem", "rnodern", "b0b", "bob",
     ];
     let asking = names.iter().map(|name| register(&app, name));
-    let answers = with_timeout("the answers", futures_util::future::join_all(asking)).await;
-    assert!(answers.iter().all(|status| *status == 201), "{answers:?}");
+    let statuses = with_timeout("the responses", futures_util::future::join_all(asking)).await;
+    assert!(statuses.iter().all(|status| *status == 201), "{statuses:?}");
 }
 
 #[tokio::test]
@@ -256,9 +256,9 @@ proptest! {
     #[test]
     fn replacing_any_letter_with_a_confusable_is_detected(name in "[a-zA-Z0-9._-]{1,20}", at in any::<prop::sample::Index>()) {
         let twin = |c: char| CONFUSABLE_LETTERS.iter().find(|(ascii, _)| *ascii == c).map(|(_, twin)| *twin);
-        let places: Vec<usize> = name.char_indices().filter(|(_, c)| twin(*c).is_some()).map(|(at, _)| at).collect();
-        prop_assume!(!places.is_empty());
-        let at = places[at.index(places.len())];
+        let positions: Vec<usize> = name.char_indices().filter(|(_, c)| twin(*c).is_some()).map(|(at, _)| at).collect();
+        prop_assume!(!positions.is_empty());
+        let at = positions[at.index(positions.len())];
         let other: String = name
             .char_indices()
             .map(|(here, c)| if here == at { twin(c).unwrap() } else { c })

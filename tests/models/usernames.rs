@@ -255,11 +255,11 @@ async fn accounts_without_a_letter_are_renamed_and_can_still_log_in() {
         ("@", "user_4"),
     ] {
         let login = json!({"username": name, "password": "the staple of dots"});
-        let answer = app.post("/api/token/", login).await;
-        assert_eq!(answer.status, 200, "{name}: {answer}");
+        let response = app.post("/api/token/", login).await;
+        assert_eq!(response.status, 200, "{name}: {response}");
         let me = app
             .request(reqwest::Method::GET, "/api/me/")
-            .bearer_auth(answer.json()["access"].as_str().unwrap());
+            .bearer_auth(response.json()["access"].as_str().unwrap());
         let me = crate::support::TestResponse::from_request(me).await.json();
         assert_eq!(me["username"], is_called);
     }

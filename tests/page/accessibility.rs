@@ -49,12 +49,12 @@ struct AccessibilityReview {
 }
 
 impl AccessibilityReview {
-    async fn start(look: Device, url: &str) -> Self {
+    async fn start(device: Device, url: &str) -> Self {
         let file = "target/node/node_modules/axe-core/axe.min.js";
         let file = Path::new(env!("CARGO_MANIFEST_DIR")).join(file);
         Self {
-            user: PageUser::visit(look, url).await,
-            axe: fs::read_to_string(file).expect("axe-core is there (bin/test installs it)"),
+            user: PageUser::visit(device, url).await,
+            axe: fs::read_to_string(file).expect("axe-core is installed (bin/test installs it)"),
             violations: Vec::new(),
         }
     }
@@ -77,8 +77,8 @@ impl AccessibilityReview {
             .run_with(RUN_AXE, std::slice::from_ref(rules))
             .await;
         let found: Vec<String> = serde_json::from_value(found).unwrap();
-        let told = found.into_iter().map(|what| format!("{view}: {what}"));
-        self.violations.extend(told);
+        let lines = found.into_iter().map(|what| format!("{view}: {what}"));
+        self.violations.extend(lines);
     }
 
     async fn finish(self) {
@@ -97,8 +97,8 @@ async fn chat_with_everything(app: &TestApp) -> (String, String) {
     let messages = group.path("messages/");
     let first = "Where `shall` we meet? https://example.com/ 😀";
     bob.send_message(&group, first, "1").await;
-    let answer = json!({"text": "At the usual place", "reply_to": 2});
-    ann.post(&messages, answer).await;
+    let response = json!({"text": "At the usual place", "reply_to": 2});
+    ann.post(&messages, response).await;
     ann.send_message(&group, "Gone soon", "3").await;
     ann.delete(&format!("{messages}4/")).await;
     let edited = json!({"text": "At the usual place, at noon"});
@@ -114,19 +114,19 @@ async fn chat_with_everything(app: &TestApp) -> (String, String) {
 }
 
 /// Visits all views.
-async fn review_all_views(look: Device, query: &str) {
+async fn review_all_views(device: Device, query: &str) {
     let app = TestApp::start().await;
     let (group, code) = chat_with_everything(&app).await;
     let carol = app.user("carol").await;
     super::start_titled_chat(&carol, "Alone").await;
     let proxy = Proxy::start(app.address).await;
     let url = |path: &str| format!("http://{}{path}", proxy.address);
-    let mut review = AccessibilityReview::start(look, &url(&format!("/{query}"))).await;
+    let mut review = AccessibilityReview::start(device, &url(&format!("/{query}"))).await;
 
     review.check_view("sign in").await;
     review.user.click_selector("[data-part=switch]").await;
     review.user.click_selector("[data-part=submit]").await;
-    let refused = async || {
+    let rejected = async || {
         !review
             .user
             .visible_texts(".error")
@@ -134,7 +134,7 @@ async fn review_all_views(look: Device, query: &str) {
             .concat()
             .is_empty()
     };
-    review.user.wait_until("an error", refused).await;
+    review.user.wait_until("an error", rejected).await;
     review.check_view("sign up, refused").await;
     review.user.open(&url(&format!("/#/invite/{code}"))).await;
     review.user.reload().await;
@@ -170,8 +170,8 @@ async fn review_all_views(look: Device, query: &str) {
     review.user.click_selector("[data-part=react]").await;
     review.check_view("emoji").await;
     review.user.click_selector("#emoji button").await;
-    let mine = review.user.message_selector("On its way").await;
-    review.user.click_selector(&format!("{mine} .text")).await;
+    let own = review.user.message_selector("On its way").await;
+    review.user.click_selector(&format!("{own} .text")).await;
     review.user.click_selector("[data-part=delete]").await;
     review.check_view("confirm").await;
     review.user.click_selector("#ask [data-part=no]").await;
@@ -198,10 +198,10 @@ async fn review_all_views(look: Device, query: &str) {
 }
 
 /// Visits the views of an owner, and the views of a user without chats.
-async fn review_owner_views(look: Device, query: &str) {
+async fn review_owner_views(device: Device, query: &str) {
     let app = TestApp::start().await;
     app.user("dora").await;
-    let mut review = AccessibilityReview::start(look, &app.url(&format!("/{query}"))).await;
+    let mut review = AccessibilityReview::start(device, &app.url(&format!("/{query}"))).await;
     review.user.sign_in("dora").await;
     review.check_view("no chats").await;
     review.user.click_selector("[data-part=new]").await;

@@ -13,15 +13,15 @@ return [line.id, line.getBoundingClientRect().top, document.querySelectorAll('.l
 
 async fn send_lines(user: &User<'_>, group: &str, count: usize) {
     for n in 1..=count {
-        let answer = user
+        let response = user
             .send_message(group, &format!("line {n}"), &n.to_string())
             .await;
-        assert_eq!(answer.status, 201, "{answer}");
+        assert_eq!(response.status, 201, "{response}");
     }
 }
 
-async fn first_visible_line(somebody: &PageUser) -> (String, f64, u64) {
-    serde_json::from_value(somebody.run(FIRST_VISIBLE_LINE).await).unwrap()
+async fn first_visible_line(user: &PageUser) -> (String, f64, u64) {
+    serde_json::from_value(user.run(FIRST_VISIBLE_LINE).await).unwrap()
 }
 
 #[tokio::test]
@@ -66,9 +66,9 @@ async fn older_messages_load_without_moving_the_view() {
             .contains("This is where the chat begins.")
     })
     .await;
-    let said = ann.message_texts().await;
+    let texts = ann.message_texts().await;
     let expected: Vec<_> = (1..=400).map(|n| format!("line {n}")).collect();
-    assert_eq!(said[..400], expected);
+    assert_eq!(texts[..400], expected);
     ann.close_without_errors().await;
 }
 
@@ -130,8 +130,8 @@ async fn a_quote_links_to_its_message_and_drafts_are_kept() {
     let app = TestApp::start().await;
     let (group, owner, bob) = group_of_two(&app).await;
     send_lines(&bob, &group, 250).await;
-    let answer = json!({"text": "To the first", "reply_to": 2});
-    owner.post(&group.path("messages/"), answer).await;
+    let response = json!({"text": "To the first", "reply_to": 2});
+    owner.post(&group.path("messages/"), response).await;
     let ann = sign_in_at(&app.url(&format!("/#/chat/{group}")), "ann").await;
     ann.expect_message("To the first").await;
     assert!(!ann.message_texts().await.contains(&"line 1".to_owned()));

@@ -74,8 +74,8 @@ async fn create_hostile_chat(app: &TestApp) -> (String, String) {
     let ann = app.user("ann").await;
     let password = TestApp::password_of("mallory");
     let account = json!({"name": "Mallory", "username": "mallory", "password": password});
-    let answer = app.post("/api/register/", account).await;
-    assert_eq!(answer.status, 201, "{answer}");
+    let response = app.post("/api/register/", account).await;
+    assert_eq!(response.status, 201, "{response}");
     let mallory = app.log_in("mallory").await;
     let group = super::start_titled_chat(&mallory, "Lunch").await;
     // The server rejects such names and titles today. Older versions accepted them.
@@ -95,8 +95,8 @@ async fn create_hostile_chat(app: &TestApp) -> (String, String) {
     }
     mallory.add_member(&ann, &group).await;
     for (at, text) in hostile_texts().into_iter().enumerate() {
-        let answer = mallory.send_message(&group, &text, &at.to_string()).await;
-        assert_eq!(answer.status, 201, "{answer}");
+        let response = mallory.send_message(&group, &text, &at.to_string()).await;
+        assert_eq!(response.status, 201, "{response}");
     }
     let messages = group.path("messages/");
     for seq in [10, 15] {
@@ -108,23 +108,23 @@ async fn create_hostile_chat(app: &TestApp) -> (String, String) {
 }
 
 /// Asserts that a view is not damaged.
-async fn expect_no_harm(somebody: &PageUser, view: &str) {
+async fn expect_no_harm(user: &PageUser, view: &str) {
     for script in [
         FIND_OVERFLOWING_ELEMENTS,
         FIND_EXTERNAL_REQUESTS,
         FIND_UNISOLATED_BIDI_TEXT,
         FIND_UNSAFE_LINKS,
     ] {
-        let found = somebody.run(script).await;
+        let found = user.run(script).await;
         assert_eq!(found, json!([]), "{view}: {script}");
     }
-    assert_eq!(somebody.tab_count().await, 1);
+    assert_eq!(user.tab_count().await, 1);
 }
 
-async fn check_all_views(look: Device) {
+async fn check_all_views(device: Device) {
     let app = TestApp::start().await;
     let (group, invite) = create_hostile_chat(&app).await;
-    let carol = PageUser::visit(look, &app.url(&format!("/#/invite/{invite}"))).await;
+    let carol = PageUser::visit(device, &app.url(&format!("/#/invite/{invite}"))).await;
     carol.sign_up("carol", "Carol").await;
     carol.expect_text("<img src=x onerror=alert(1)>").await;
     expect_no_harm(&carol, "the invite").await;
@@ -133,12 +133,12 @@ async fn check_all_views(look: Device) {
     expect_no_harm(&carol, "the conversation").await;
 
     // All text is shown as it was written, except the marks of code.
-    let shown = carol
+    let visible = carol
         .run("return [...document.querySelectorAll('.line .text')].map((it) => it.textContent)")
         .await;
-    let shown: Vec<String> = serde_json::from_value(shown).unwrap();
+    let visible: Vec<String> = serde_json::from_value(visible).unwrap();
     for text in hostile_texts().iter().filter(|text| !text.contains('`')) {
-        assert!(shown.contains(text), "{text}");
+        assert!(visible.contains(text), "{text}");
     }
     let scroll = "document.querySelector('[data-part=scroll]').scrollTop = arguments[0]";
     for top in [0, 1500, 3000] {
@@ -148,7 +148,7 @@ async fn check_all_views(look: Device) {
     let line = carol.message_selector("<i>Well</i>").await;
     carol.click_selector(&format!("{line} .text")).await;
     carol.click_in(&line, "Reply").await;
-    expect_no_harm(&carol, "an answer").await;
+    expect_no_harm(&carol, "a response").await;
     carol.send_message("<u>I see</u>").await;
     carol.expect_message("<u>I see</u>").await;
     carol.click("People and invites").await;
@@ -159,7 +159,7 @@ async fn check_all_views(look: Device) {
     carol.close_without_errors().await;
 
     // Mallory sees her own name too.
-    let mallory = PageUser::visit(look, &app.url("/")).await;
+    let mallory = PageUser::visit(device, &app.url("/")).await;
     mallory.sign_in("mallory").await;
     mallory.expect_text("carol: <u>I see</u>").await;
     expect_no_harm(&mallory, "the list").await;

@@ -237,7 +237,7 @@ async fn invites_and_chat_switching_work_by_keyboard() {
     owner.delete(&group.path("members/carol/")).await;
     carol
         .0
-        .wait_until("the chat to go", async || {
+        .wait_until("the chat to disappear", async || {
             carol.0.listed_chats().await.len() == 1
         })
         .await;

@@ -46,22 +46,22 @@ async fn group_of_two(app: &TestApp) -> (String, User<'_>, User<'_>) {
 
 /// Starts a chat with a title.
 async fn start_titled_chat(user: &User<'_>, title: &str) -> String {
-    let answer = user
+    let response = user
         .post("/api/start-chat/", json!({ "title": title }))
         .await;
-    answer.json()["group_name"].as_str().unwrap().to_owned()
+    response.json()["group_name"].as_str().unwrap().to_owned()
 }
 
 /// Adds or removes a reaction of a user.
 async fn set_reaction(user: &User<'_>, group: &str, seq: usize, emoji: &str, on: bool) {
     let emoji: String = emoji.bytes().map(|byte| format!("%{byte:02X}")).collect();
     let path = format!("/api/groups/{group}/messages/{seq}/reactions/{emoji}/");
-    let answer = if on {
+    let response = if on {
         user.put(&path, json!({})).await
     } else {
         user.delete(&path).await
     };
-    assert!(answer.status.is_success(), "{answer}");
+    assert!(response.status.is_success(), "{response}");
 }
 
 /// Activates or deactivates an account, like an operator.
@@ -74,10 +74,10 @@ async fn set_active(app: &TestApp, username: &str, is_active: bool) {
 
 /// Opens the page, signs in, and waits for the connection.
 async fn sign_in_at(url: &str, username: &str) -> PageUser {
-    let somebody = PageUser::visit(Device::desktop(), url).await;
-    somebody.sign_in(username).await;
-    somebody.expect_text("Connected").await;
-    somebody
+    let user = PageUser::visit(Device::desktop(), url).await;
+    user.sign_in(username).await;
+    user.expect_text("Connected").await;
+    user
 }
 
 /// Without this, the final check of each test would prove nothing.
@@ -91,15 +91,15 @@ async fn console_errors_and_csp_violations_are_detected() {
     ann.run("document.body.append(Object.assign(document.createElement('img'), {src: 'http://127.0.0.1:9/'}))")
         .await;
     let mut complaints = Vec::new();
-    ann.wait_until("both to be told", async || {
+    ann.wait_until("both errors to be reported", async || {
         complaints.extend(ann.console_errors().await);
         complaints.len() == 2
     })
     .await;
-    let told = complaints.concat();
+    let errors = complaints.concat();
     assert!(
-        told.contains("Error: wrong") && told.contains("Content Security Policy"),
-        "{told}"
+        errors.contains("Error: wrong") && errors.contains("Content Security Policy"),
+        "{errors}"
     );
     assert_eq!(
         ann.csp_violations().await,

@@ -21,8 +21,8 @@ impl Deref for PageUser {
 }
 
 impl PageUser {
-    pub async fn visit(look: Device, url: &str) -> Self {
-        let browser = look.open().await;
+    pub async fn visit(device: Device, url: &str) -> Self {
+        let browser = device.open().await;
         browser.open(url).await;
         Self { browser }
     }
@@ -83,8 +83,8 @@ impl PageUser {
 
     /// Writes and sends a message. Uses Enter, or the button on devices without a keyboard, where Enter
     /// starts a new line.
-    pub async fn send_message(&self, words: &str) {
-        self.type_message(words).await;
+    pub async fn send_message(&self, text: &str) {
+        self.type_message(text).await;
         let is_touched = self.run("return matchMedia('(pointer: coarse)').matches");
         if is_touched.await == json!(true) {
             self.click("Send").await;
@@ -94,9 +94,9 @@ impl PageUser {
     }
 
     /// Types into the message field.
-    pub async fn type_message(&self, words: &str) {
+    pub async fn type_message(&self, text: &str) {
         self.click("Write a message").await;
-        self.type_text(words).await;
+        self.type_text(text).await;
     }
 
     /// Returns all texts of the chat, first to last. A message that is not stored yet has a mark.
@@ -107,9 +107,9 @@ impl PageUser {
         stored.into_iter().chain(marked).collect()
     }
 
-    pub async fn expect_message(&self, words: &str) {
-        self.wait_until(&format!("{words:?} to be heard"), async || {
-            self.message_texts().await.iter().any(|said| said == words)
+    pub async fn expect_message(&self, text: &str) {
+        self.wait_until(&format!("{text:?} to appear"), async || {
+            self.message_texts().await.iter().any(|line| line == text)
         })
         .await;
     }
@@ -123,23 +123,23 @@ impl PageUser {
     }
 
     /// Returns the selector of the message with this text.
-    pub async fn message_selector(&self, words: &str) -> String {
-        self.expect_message(words).await;
+    pub async fn message_selector(&self, text: &str) -> String {
+        self.expect_message(text).await;
         let find = "return [...document.querySelectorAll('[data-part=lines] .line')].findLast((it) => plain(it.querySelector('.text').innerText) === arguments[0])?.id";
-        let id = self.run_with_helpers(find, &[json!(words)]).await;
+        let id = self.run_with_helpers(find, &[json!(text)]).await;
         format!("#{}", id.as_str().unwrap())
     }
 
     /// Uses a tool of a message, by its button.
-    pub async fn use_message_tool(&self, tool: &str, words: &str) {
-        let line = self.message_selector(words).await;
+    pub async fn use_message_tool(&self, tool: &str, text: &str) {
+        let line = self.message_selector(text).await;
         self.hover(&format!("{line} .bubble")).await;
         self.click_in(&line, tool).await;
     }
 
     /// Answers the open dialog.
-    pub async fn answer_dialog(&self, answer: &str) {
-        self.click_in("#ask", answer).await;
+    pub async fn answer_dialog(&self, response: &str) {
+        self.click_in("#ask", response).await;
     }
 
     /// Returns the chats in the list, with their visible texts.

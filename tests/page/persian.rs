@@ -15,8 +15,8 @@ return [lang, dir, side ? side.left > innerWidth / 2 : null];";
 async fn the_browser_language_selects_persian() {
     let app = TestApp::start().await;
     let (group, _, bob) = group_of_two(&app).await;
-    let look = Device::desktop().with_language("fa");
-    let ann = PageUser::visit(look, &app.url("/")).await;
+    let device = Device::desktop().with_language("fa");
+    let ann = PageUser::visit(device, &app.url("/")).await;
     ann.expect_text("نام کاربری").await;
     assert_eq!(ann.run(READ_LAYOUT).await, json!(["fa", "rtl", null]));
     ann.sign_in("ann").await;
@@ -43,10 +43,10 @@ async fn the_browser_language_selects_persian() {
     ann.click_selector(".composer textarea").await;
     ann.insert_text("سلام").await;
     ann.click_selector("[data-part=send]").await;
-    let mine = ann.message_selector("سلام").await;
+    let own = ann.message_selector("سلام").await;
     let is_left = "const { left, right } = document.querySelector(arguments[0]).getBoundingClientRect(); const main = document.querySelector('.main').getBoundingClientRect(); return left - main.left < main.right - right";
     let bubble = |line: &str| [json!(format!("{line} .bubble"))];
-    assert_eq!(ann.run_with(is_left, &bubble(&mine)).await, true);
+    assert_eq!(ann.run_with(is_left, &bubble(&own)).await, true);
     assert_eq!(ann.run_with(is_left, &bubble(&line)).await, false);
     ann.close_without_errors().await;
 }

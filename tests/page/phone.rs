@@ -7,14 +7,14 @@ use crate::support::{Device, TestApp};
 
 /// Asserts that a view does not scroll sideways, and that the chat does not scroll as a whole. Some
 /// elements scroll by design.
-async fn expect_to_fit(somebody: &PageUser, view: &str) {
+async fn expect_to_fit(user: &PageUser, view: &str) {
     let size = "const { scrollWidth, scrollHeight } = document.scrollingElement; \
          return [scrollWidth, innerWidth, document.querySelector('.app') ? scrollHeight : innerHeight]";
-    assert_eq!(somebody.run(size).await, json!([390, 390, 844]), "{view}");
+    assert_eq!(user.run(size).await, json!([390, 390, 844]), "{view}");
 }
 
-async fn is_list_visible(somebody: &PageUser) -> bool {
-    !somebody.visible_texts(".side").await.is_empty()
+async fn is_list_visible(user: &PageUser) -> bool {
+    !user.visible_texts(".side").await.is_empty()
 }
 
 #[tokio::test]
@@ -89,11 +89,11 @@ async fn a_tap_shows_message_actions_on_a_phone() {
     .await;
     ann.click_selector(&format!("{line} .text")).await;
     ann.click_in(&line, "Reply").await;
-    expect_to_fit(&ann, "an answer").await;
+    expect_to_fit(&ann, "a response").await;
     ann.send_message("Tapped").await;
-    let mine = ann.message_selector("Tapped").await;
-    ann.click_selector(&format!("{mine} .text")).await;
-    ann.click_in(&mine, "Delete").await;
+    let own = ann.message_selector("Tapped").await;
+    ann.click_selector(&format!("{own} .text")).await;
+    ann.click_in(&own, "Delete").await;
     expect_to_fit(&ann, "the question").await;
     ann.answer_dialog("Delete").await;
     ann.expect_message("This message was deleted.").await;

@@ -6,18 +6,14 @@ use super::PageUser;
 use crate::support::{Device, TestApp};
 
 /// Returns the log of a socket.
-async fn socket_log(somebody: &PageUser, mode: &str) -> String {
-    somebody
-        .visible_texts(&format!("#play-{mode} .play-log"))
+async fn socket_log(user: &PageUser, mode: &str) -> String {
+    user.visible_texts(&format!("#play-{mode} .play-log"))
         .await
         .concat()
 }
 
-async fn until_logged(somebody: &PageUser, mode: &str, words: &str) {
-    somebody
-        .wait_until(words, async || {
-            socket_log(somebody, mode).await.contains(words)
-        })
+async fn until_logged(user: &PageUser, mode: &str, text: &str) {
+    user.wait_until(text, async || socket_log(user, mode).await.contains(text))
         .await;
 }
 

@@ -68,8 +68,8 @@ async fn messages_can_be_replied_to_reacted_to_edited_and_deleted() {
     bob.use_message_tool("Reply", "At noon?").await;
     bob.expect_text("Reply to ann: At noon?").await;
     bob.send_message("Yes").await;
-    let answer = ann.message_selector("Yes").await;
-    let quote = ann.visible_texts(&format!("{answer} .quote")).await;
+    let response = ann.message_selector("Yes").await;
+    let quote = ann.visible_texts(&format!("{response} .quote")).await;
     assert_eq!(quote, ["In reply to ann At noon?"]);
 
     bob.use_message_tool("React", "At noon?").await;
@@ -96,7 +96,7 @@ async fn messages_can_be_replied_to_reacted_to_edited_and_deleted() {
     bob.expect_message("At noon? Or at one?").await;
     bob.expect_text("edited").await;
     bob.wait_until("the quote to follow", async || {
-        let quote = bob.visible_texts(&format!("{answer} .quote")).await;
+        let quote = bob.visible_texts(&format!("{response} .quote")).await;
         quote == ["In reply to ann At noon? Or at one?"]
     })
     .await;

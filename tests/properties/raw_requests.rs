@@ -7,23 +7,23 @@ use tokio::{
 };
 
 use super::{check_async_property, mutated_strategy};
-use crate::support::{TestApp, User, with_timeout};
+use crate::support::{GroupPath, TestApp, User, with_timeout};
 
 /// Sends these bytes. Returns the status of the response, or 0 if the connection ends without one.
 async fn raw_status(app: &TestApp, request: &[u8]) -> u16 {
     let mut stream = TcpStream::connect(app.address).await.unwrap();
     stream.write_all(request).await.unwrap();
-    let mut answer = Vec::new();
+    let mut response = Vec::new();
     let reading = async {
-        while answer.len() < 12
+        while response.len() < 12
             && stream
-                .read_buf(&mut answer)
+                .read_buf(&mut response)
                 .await
                 .is_ok_and(|read| read > 0)
         {}
     };
-    with_timeout("an answer", reading).await;
-    let status = answer.get(9..12).map(String::from_utf8_lossy);
+    with_timeout("a response", reading).await;
+    let status = response.get(9..12).map(String::from_utf8_lossy);
     status.map_or(0, |status| status.parse().unwrap())
 }
 
@@ -82,9 +82,9 @@ async fn any_query_gets_a_documented_status() {
     let app = TestApp::start().await;
     let (group, [ann]) = app.group_of(["ann"]).await;
     let host = app.address.to_string();
-    let doors = ["", "members/", "messages/", "events/", "invites/", "bans/"]
-        .map(|door| format!("/api/groups/{group}/{door}"));
-    let doors = doors.into_iter().chain(["/api/groups/".to_owned()]);
+    let paths = ["", "members/", "messages/", "events/", "invites/", "bans/"]
+        .map(|resource| group.path(resource));
+    let paths = paths.into_iter().chain(["/api/groups/".to_owned()]);
     let query = vec((query_part_strategy(), query_part_strategy()), 0..4).prop_map(|pairs| {
         let pairs = pairs
             .into_iter()
@@ -92,9 +92,9 @@ async fn any_query_gets_a_documented_status() {
         pairs.collect::<Vec<_>>().join(&b'&')
     });
     check_async_property(
-        (select(doors.collect::<Vec<_>>()), query),
-        async |(door, query)| {
-            let path = [door.as_bytes(), b"?", &query].concat();
+        (select(paths.collect::<Vec<_>>()), query),
+        async |(path, query)| {
+            let path = [path.as_bytes(), b"?", &query].concat();
             let status = raw_status(&app, &raw_get(&ann, &path, host.as_bytes(), b"")).await;
             // A byte that ends the line ends the request line.
             let is_known = matches!(status, 200 | 400 | 404 | 414) || status == 0;

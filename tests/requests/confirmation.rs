@@ -24,18 +24,19 @@ async fn deleting_a_group_requires_its_name() {
     let (group, other) = (ann.start_chat().await, ann.start_chat().await);
     ann.add_member(&bob, &group).await;
     let path = group.path("");
-    let mut told = String::new();
+    let mut responses = String::new();
     for query in [
         "",
         "?confirm=",
         "?confirm=true",
         &format!("?confirm={other}"),
     ] {
-        told += &one_line(&ann.delete(&format!("{path}{query}")).await).replace(&group, "[group]");
+        responses +=
+            &one_line(&ann.delete(&format!("{path}{query}")).await).replace(&group, "[group]");
     }
-    told += &one_line(&delete_with_body(&ann, &path, json!({"confirm": other})).await);
-    told += &one_line(&delete_with_body(&ann, &path, json!({"confirm": 1})).await);
-    assert_snapshot!(told, @r#"
+    responses += &one_line(&delete_with_body(&ann, &path, json!({"confirm": other})).await);
+    responses += &one_line(&delete_with_body(&ann, &path, json!({"confirm": 1})).await);
+    assert_snapshot!(responses, @r#"
     400 Bad Request {"detail":"This cannot be undone. Add ?confirm=<group> to confirm it.","code":"invalid","field":"confirm"}
     400 Bad Request {"detail":"This cannot be undone. Add ?confirm=<group> to confirm it.","code":"invalid","field":"confirm"}
     400 Bad Request {"detail":"This cannot be undone. Add ?confirm=<group> to confirm it.","code":"invalid","field":"confirm"}
@@ -65,8 +66,8 @@ async fn ending_other_sessions_requires_the_username() {
     let phone = app.log_in("ann").await;
     let path = "/api/sessions/";
     for query in ["", "?confirm=bob", "?confirm=*"] {
-        let answer = ann.delete(&format!("{path}{query}")).await;
-        assert_eq!(answer.status, 400, "{answer}");
+        let response = ann.delete(&format!("{path}{query}")).await;
+        assert_eq!(response.status, 400, "{response}");
     }
     assert!(phone.is_logged_in().await);
     assert_eq!(ann.delete("/api/sessions/?confirm=ANN").await.status, 204);
@@ -108,14 +109,14 @@ async fn dot_segments_never_delete_anything() {
                 let path = format!("/api/groups/{group}/{of}/{name}/{query}");
                 let path = path.replace('\\', "/");
                 let url = Url::parse(&app.url(&path)).unwrap();
-                let answer = ann.delete(&url[url::Position::BeforePath..]).await;
-                assert!(answer.status.is_client_error(), "{path}: {answer}");
+                let response = ann.delete(&url[url::Position::BeforePath..]).await;
+                assert!(response.status.is_client_error(), "{path}: {response}");
                 tried += 1;
             }
         }
         let url = Url::parse(&app.url(&format!("/api/sessions/{name}/"))).unwrap();
-        let answer = ann.delete(&url[url::Position::BeforePath..]).await;
-        assert!(answer.status.is_client_error(), "{url}: {answer}");
+        let response = ann.delete(&url[url::Position::BeforePath..]).await;
+        assert!(response.status.is_client_error(), "{url}: {response}");
     }
     assert_eq!(tried, 88);
     assert_eq!(bob.get(&group.path("")).await.status, 200);

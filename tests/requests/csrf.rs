@@ -46,9 +46,9 @@ async fn the_cookie_alone_authenticates_no_endpoint() {
             .request(method.clone(), &path)
             .header("cookie", ann.cookie())
             .header("origin", format!("http://{}", app.address));
-        let answer = TestResponse::from_request(request).await;
-        assert_eq!(answer.status, 401, "{method} {path}: {answer}");
-        assert_eq!(answer.header("www-authenticate"), "Bearer");
+        let response = TestResponse::from_request(request).await;
+        assert_eq!(response.status, 401, "{method} {path}: {response}");
+        assert_eq!(response.header("www-authenticate"), "Bearer");
     }
 }
 
@@ -75,10 +75,10 @@ async fn endpoints_reject_the_content_types_of_forms() {
                 .request(method.clone(), &path)
                 .bearer_auth(&ann.access)
                 .header("content-type", content_type);
-            let answer = TestResponse::from_request(request.body(r#"{"title": "x"}"#)).await;
+            let response = TestResponse::from_request(request.body(r#"{"title": "x"}"#)).await;
             assert_eq!(
-                answer.status, 415,
-                "{method} {path} as {content_type}: {answer}"
+                response.status, 415,
+                "{method} {path} as {content_type}: {response}"
             );
         }
     }
@@ -91,8 +91,8 @@ async fn endpoints_reject_the_content_types_of_forms() {
 async fn authentication_is_checked_before_the_content_type() {
     let app = TestApp::start().await;
     let form = "application/x-www-form-urlencoded";
-    let answer = app.post_raw("/api/start-chat/", form, b"{}".to_vec()).await;
-    assert_eq!(answer.status, 401, "{answer}");
+    let response = app.post_raw("/api/start-chat/", form, b"{}".to_vec()).await;
+    assert_eq!(response.status, 401, "{response}");
 }
 
 #[tokio::test]

@@ -143,25 +143,22 @@ async fn the_documented_examples_work() {
         if described["security"] == json!([{"bearer": []}]) {
             request = request.bearer_auth(&ann.access);
         }
-        let answer = TestResponse::from_request(request).await;
-        assert!(answer.status.is_success(), "{operation}: {answer}");
-        let response = &described["responses"][answer.status.as_str()];
-        let promised = resolve_schema(
-            &document,
-            &response["content"]["application/json"]["schema"],
-        );
-        let answered = object_keys(&answer.json());
+        let response = TestResponse::from_request(request).await;
+        assert!(response.status.is_success(), "{operation}: {response}");
+        let promise = &described["responses"][response.status.as_str()];
+        let promised = resolve_schema(&document, &promise["content"]["application/json"]["schema"]);
+        let keys = object_keys(&response.json());
         let required: BTreeSet<String> =
             serde_json::from_value(promised["required"].clone()).unwrap();
         assert!(
-            answered.is_superset(&required),
-            "{operation} lacks a key: {answer}"
+            keys.is_superset(&required),
+            "{operation} lacks a key: {response}"
         );
         assert!(
-            answered.is_subset(&object_keys(&promised["properties"])),
-            "{operation}: {answer}"
+            keys.is_subset(&object_keys(&promised["properties"])),
+            "{operation}: {response}"
         );
-        if let Some(token) = answer.json()["refresh"].as_str() {
+        if let Some(token) = response.json()["refresh"].as_str() {
             refresh = token.to_owned();
         }
     }

@@ -32,7 +32,7 @@ fn page_summary(page: &Value) -> String {
         )
         .collect();
     all.sort_by_key(|(seq, _)| -seq);
-    let all: Vec<_> = all.into_iter().map(|(_, shown)| shown).collect();
+    let all: Vec<_> = all.into_iter().map(|(_, escaped)| escaped).collect();
     format!(
         "{} from {} more {}",
         all.join(" "),
@@ -57,9 +57,9 @@ async fn a_history_page_includes_its_notes() {
     ann.patch(&group.path(""), json!({"title": "Lunch"})).await;
     ann.send_message(&group, "three", "3").await;
     let page = async |query: &str| {
-        let answer = ann.get(&format!("{messages}?{query}")).await;
-        assert_eq!(answer.status, 200, "{answer}");
-        answer.json()
+        let response = ann.get(&format!("{messages}?{query}")).await;
+        assert_eq!(response.status, 200, "{response}");
+        response.json()
     };
     assert_eq!(
         page_summary(&page("notes=true").await),
@@ -101,8 +101,8 @@ async fn a_history_page_includes_its_notes() {
     let eve = app.user("eve").await;
     bob.delete(&group.path("members/bob/")).await;
     for user in [&eve, &bob] {
-        let answer = user.get(&format!("{messages}?notes=true")).await;
-        assert_eq!(answer.status, 404, "{answer}");
+        let response = user.get(&format!("{messages}?notes=true")).await;
+        assert_eq!(response.status, 404, "{response}");
     }
 }
 
@@ -183,19 +183,19 @@ async fn a_message_needs_a_visible_character() {
         "\u{1d159}",
         "\u{3000}\u{a0}",
     ] {
-        let said = ann.send_message(&group, text, "x").await;
-        let shown = text.escape_unicode();
+        let sent = ann.send_message(&group, text, "x").await;
+        let escaped = text.escape_unicode();
         assert_eq!(
-            (said.status.as_u16(), &said.json()["field"]),
+            (sent.status.as_u16(), &sent.json()["field"]),
             (400, &json!("text")),
-            "{shown}"
+            "{escaped}"
         );
         let send = json!({"type": "send", "group": group, "text": text, "cid": "y"});
         let (reply, _) = socket.request_collecting(send).await;
         assert_eq!(
             (&reply["code"], &reply["field"]),
             (&json!("invalid"), &json!("text")),
-            "{shown}"
+            "{escaped}"
         );
     }
     for (number, text) in [
@@ -214,8 +214,8 @@ async fn a_message_needs_a_visible_character() {
     .into_iter()
     .enumerate()
     {
-        let said = ann.send_message(&group, text, &number.to_string()).await;
-        assert_eq!(said.json()["text"], text, "{}", text.escape_unicode());
+        let sent = ann.send_message(&group, text, &number.to_string()).await;
+        assert_eq!(sent.json()["text"], text, "{}", text.escape_unicode());
     }
     for name in ["\u{fffc}", "\u{1d159}", "\u{200b}", "\u{301}"] {
         let body = json!({"name": name, "username": "bob", "password": "a staple of batteries"});
@@ -237,18 +237,18 @@ async fn reaction_toggles_are_rate_limited() {
     ann.add_member(&bob, &group).await;
     ann.send_message(&group, "hi", "1").await;
     ann.send_message(&group, "ho", "2").await;
-    let door =
+    let reaction =
         |seq: i64, emoji: &str| format!("/api/groups/{group}/messages/{seq}/reactions/{emoji}/");
     let (thumb, heart) = ("%F0%9F%91%8D", "%E2%9D%A4");
     for round in 0..5 {
         assert_eq!(
-            ann.request(Method::PUT, &door(2, thumb)).await.status,
+            ann.request(Method::PUT, &reaction(2, thumb)).await.status,
             200,
             "{round}"
         );
-        assert_eq!(ann.delete(&door(2, thumb)).await.status, 204, "{round}");
+        assert_eq!(ann.delete(&reaction(2, thumb)).await.status, 204, "{round}");
     }
-    assert_snapshot!(one_line(&ann.request(Method::PUT, &door(2, thumb)).await), @r#"429 Too Many Requests {"detail":"Too many requests; slow down.","code":"rate_limited"}"#);
+    assert_snapshot!(one_line(&ann.request(Method::PUT, &reaction(2, thumb)).await), @r#"429 Too Many Requests {"detail":"Too many requests; slow down.","code":"rate_limited"}"#);
     let mut socket = ann.open_live(&group).await;
     let react = json!({"type": "react", "group": group, "seq": 2, "emoji": "👍", "on": true});
     let (reply, _) = socket.request_collecting(react).await;
@@ -259,7 +259,7 @@ async fn reaction_toggles_are_rate_limited() {
     let wait = reply["retry_after_ms"].as_i64().unwrap();
     assert!((250_000..=300_000).contains(&wait), "{wait}");
     // A request without a change, and a retry of a stored request, still succeed.
-    assert_eq!(ann.delete(&door(2, thumb)).await.status, 204);
+    assert_eq!(ann.delete(&reaction(2, thumb)).await.status, 204);
     let retried = |cid: &str| json!({"type": "react", "group": group, "seq": 3, "emoji": "🎉", "on": true, "cid": cid});
     let (first, _) = socket.request_collecting(retried("c")).await;
     for _ in 0..12 {
@@ -270,16 +270,25 @@ async fn reaction_toggles_are_rate_limited() {
             "{again}"
         );
         assert_eq!(
-            ann.request(Method::PUT, &door(3, "%F0%9F%8E%89"))
+            ann.request(Method::PUT, &reaction(3, "%F0%9F%8E%89"))
                 .await
                 .status,
             200
         );
     }
     // Another emoji, another message and another member are not limited.
-    assert_eq!(ann.request(Method::PUT, &door(2, heart)).await.status, 200);
-    assert_eq!(ann.request(Method::PUT, &door(3, thumb)).await.status, 200);
-    assert_eq!(bob.request(Method::PUT, &door(2, thumb)).await.status, 200);
+    assert_eq!(
+        ann.request(Method::PUT, &reaction(2, heart)).await.status,
+        200
+    );
+    assert_eq!(
+        ann.request(Method::PUT, &reaction(3, thumb)).await.status,
+        200
+    );
+    assert_eq!(
+        bob.request(Method::PUT, &reaction(2, thumb)).await.status,
+        200
+    );
     assert_eq!(
         ann.send_message(&group, "and messages", "3").await.status,
         201

@@ -43,18 +43,18 @@ async fn invalid_and_unknown_invites_are_indistinguishable() {
         "é".repeat(50),
     ];
     let dead = [&full, &withdrawn, &expired].map(code);
-    let mut told = String::new();
+    let mut responses = String::new();
     for user in [&stranger, &banned] {
         for code in dead.iter().chain(&unknown) {
             let offer = user.get(&format!("/api/invites/{code}/")).await;
             let accept = format!("/api/invites/{code}/accept/");
             let accepted = user.post(&accept, json!({})).await;
-            told = offer.to_string();
-            assert_eq!(accepted.to_string(), told, "{code}");
+            responses = offer.to_string();
+            assert_eq!(accepted.to_string(), responses, "{code}");
             assert_eq!(offer.status, 404, "{code}");
         }
     }
-    assert_snapshot!(told, @r#"
+    assert_snapshot!(responses, @r#"
     404 Not Found
     content-type: application/json
 
@@ -71,8 +71,8 @@ async fn an_invite_is_revoked_when_its_creator_loses_the_role() {
     let cem = app.user("cem").await;
     let member = group.path("members/bob/");
     let promote = async || {
-        let answer = ann.patch(&member, json!({"role": "admin"})).await;
-        assert_eq!(answer.status, 200, "{answer}");
+        let response = ann.patch(&member, json!({"role": "admin"})).await;
+        assert_eq!(response.status, 200, "{response}");
     };
     let is_open = async |code: &str| {
         let status = cem.get(&format!("/api/invites/{code}/")).await.status;
@@ -91,7 +91,7 @@ async fn an_invite_is_revoked_when_its_creator_loses_the_role() {
         .await;
     assert_eq!(accepted.status, 404, "{accepted}");
     promote().await;
-    assert!(!is_open(&code).await, "it does not come back");
+    assert!(!is_open(&code).await, "the invite stays unusable");
     // The admin leaves.
     let code = bob.create_invite(&group).await;
     assert_eq!(bob.delete(&member).await.status, 204);

@@ -1,15 +1,13 @@
 //! Login throttling: password guessing is slowed down, and no user is locked out.
 
-use std::sync::Arc;
-
 use futures_util::future::join_all;
 use insta::assert_snapshot;
 use reqwest::Method;
 use serde_json::json;
 
 use crate::support::{
-    RedisCluster, RedisServer, TestApp, TestDatabase, TestResponse, one_line, wait_until,
-    with_timeout,
+    RedisCluster, RedisServer, TestApp, TestResponse, connected_nodes, connected_nodes_with,
+    one_line, wait_until, with_timeout,
 };
 
 const KNOWN_NETWORK: &str = "192.0.2.1";
@@ -48,9 +46,9 @@ async fn guess_until_throttled(
 ) -> (u32, TestResponse) {
     for guesses in 0.. {
         let node = nodes[guesses as usize % nodes.len()];
-        let answer = login_from(node, username, "wrong", from).await;
-        if answer.status != 401 {
-            return (guesses, answer);
+        let response = login_from(node, username, "wrong", from).await;
+        if response.status != 401 {
+            return (guesses, response);
         }
     }
     unreachable!()
@@ -58,17 +56,17 @@ async fn guess_until_throttled(
 
 /// Asserts that the first ten guesses are free. On a slow machine, the first waits may end before the
 /// next guess.
-fn assert_throttled_after_ten_failures((guesses, answer): &(u32, TestResponse)) {
+fn assert_throttled_after_ten_failures((guesses, response): &(u32, TestResponse)) {
     assert!((10..14).contains(guesses), "{guesses} guesses");
     assert!(
-        (1..=1 << (guesses - 10)).contains(&retry_after_seconds(answer)),
-        "{answer}"
+        (1..=1 << (guesses - 10)).contains(&retry_after_seconds(response)),
+        "{response}"
     );
 }
 
-fn retry_after_seconds(answer: &TestResponse) -> u64 {
-    assert_eq!(answer.status, 429, "{answer}");
-    answer.header("retry-after").parse().unwrap()
+fn retry_after_seconds(response: &TestResponse) -> u64 {
+    assert_eq!(response.status, 429, "{response}");
+    response.header("retry-after").parse().unwrap()
 }
 
 #[tokio::test]
@@ -84,8 +82,8 @@ async fn login_is_throttled_after_ten_failures() {
             401
         );
     }
-    let (guesses, refused) = guess_until_throttled(&[&app], "Ann", OTHER_NETWORK).await;
-    assert_throttled_after_ten_failures(&(guesses + 3, refused));
+    let (guesses, rejected) = guess_until_throttled(&[&app], "Ann", OTHER_NETWORK).await;
+    assert_throttled_after_ten_failures(&(guesses + 3, rejected));
     // After the wait, a login with the right password succeeds from any address, and resets the count.
     wait_until("the wait to be over", async || {
         login_from(&app, "ann", PASSWORD, OTHER_NETWORK)
@@ -104,12 +102,12 @@ async fn unknown_accounts_are_throttled_alike() {
     let app = TestApp::start().await;
     register_ann(&app).await;
     for username in ["ann", "nobody", "no\0body", ""] {
-        let refused = guess_until_throttled(&[&app], username, OTHER_NETWORK).await;
-        assert_throttled_after_ten_failures(&refused);
+        let rejected = guess_until_throttled(&[&app], username, OTHER_NETWORK).await;
+        assert_throttled_after_ten_failures(&rejected);
         // The length of the wait depends on how many guesses a slow machine makes.
-        assert!(retry_after_seconds(&refused.1) >= 1, "{}", refused.1);
+        assert!(retry_after_seconds(&rejected.1) >= 1, "{}", rejected.1);
         insta::allow_duplicates! {
-            assert_snapshot!(refused.1.body, @r#"{"detail":"Too many requests; slow down.","code":"rate_limited"}"#);
+            assert_snapshot!(rejected.1.body, @r#"{"detail":"Too many requests; slow down.","code":"rate_limited"}"#);
         }
     }
 }
@@ -172,12 +170,12 @@ async fn a_wrong_current_password_counts_as_a_failed_login() {
     let ann = app.user("ann").await;
     let path = "/api/me/password/";
     let body = json!({"old": "wrong", "new": "another staple of ann"});
-    let (mut guesses, mut answer) = (0, ann.put(path, body.clone()).await);
-    while answer.status == 400 {
-        (guesses, answer) = (guesses + 1, ann.put(path, body.clone()).await);
+    let (mut guesses, mut response) = (0, ann.put(path, body.clone()).await);
+    while response.status == 400 {
+        (guesses, response) = (guesses + 1, ann.put(path, body.clone()).await);
     }
-    assert_snapshot!(one_line(&answer), @r#"429 Too Many Requests {"detail":"Too many requests; slow down.","code":"rate_limited"}"#);
-    assert_throttled_after_ten_failures(&(guesses, answer));
+    assert_snapshot!(one_line(&response), @r#"429 Too Many Requests {"detail":"Too many requests; slow down.","code":"rate_limited"}"#);
+    assert_throttled_after_ten_failures(&(guesses, response));
 }
 
 #[tokio::test]
@@ -185,8 +183,8 @@ async fn concurrent_guesses_are_throttled_after_ten() {
     let redis = RedisServer::start().await;
     for app in [TestApp::start().await, redis_app(&redis.url()).await] {
         let guesses = (0..100).map(|_| login_from(&app, "ann", "wrong", OTHER_NETWORK));
-        let answers = with_timeout("the answers", join_all(guesses)).await;
-        let count = |status: u16| answers.iter().filter(|a| a.status == status).count();
+        let responses = with_timeout("the responses", join_all(guesses)).await;
+        let count = |status: u16| responses.iter().filter(|a| a.status == status).count();
         assert_eq!(count(401) + count(429), 100);
         assert!((10..14).contains(&count(401)), "{} guesses", count(401));
     }
@@ -198,22 +196,12 @@ async fn redis_app(redis: &str) -> TestApp {
     app
 }
 
-async fn redis_nodes(redis: &str) -> (TestApp, TestApp) {
-    let database = Arc::new(TestDatabase::create().await);
-    let settings = json!({"channels": {"redis_url": redis}});
-    let here = TestApp::start_node(database.clone(), settings.clone()).await;
-    let there = TestApp::start_node(database, settings).await;
-    here.until_redis_is_connected().await;
-    there.until_redis_is_connected().await;
-    (here, there)
-}
-
 #[tokio::test]
 async fn nodes_share_login_failures() {
     let server = RedisServer::start().await;
     let cluster = RedisCluster::start().await;
     for redis in [server.url(), cluster.url()] {
-        let (here, there) = redis_nodes(&redis).await;
+        let (here, there) = connected_nodes_with(json!({"redis_url": redis})).await;
         register_ann(&here).await;
         assert_throttled_after_ten_failures(
             &guess_until_throttled(&[&here, &there], "ann", OTHER_NETWORK).await,
@@ -246,8 +234,7 @@ async fn nodes_share_login_failures() {
 
 #[tokio::test]
 async fn login_throttling_continues_when_redis_is_lost() {
-    let mut redis = RedisServer::start().await;
-    let (here, there) = redis_nodes(&redis.url()).await;
+    let (mut redis, here, there) = connected_nodes().await;
     register_ann(&here).await;
     assert_eq!(
         login_from(&here, "ann", "wrong", OTHER_NETWORK)

@@ -12,29 +12,29 @@ async fn messages_can_be_sent_edited_and_deleted() {
     let path = group.path("messages/");
     let mut socket = bob.open_live(&group).await;
     let mut base = bob.open_base(&group).await;
-    let mut told = one_line(&ann.send_message(&group, "hi", "c1").await);
-    told += &one_line(&ann.send_message(&group, "hi", "c1").await);
-    told += &one_line(&ann.send_message(&group, "ho", "c1").await);
-    told += &one_line(&bob.post(&path, json!({"text": "yes", "reply_to": 2})).await);
-    told += &one_line(
+    let mut responses = one_line(&ann.send_message(&group, "hi", "c1").await);
+    responses += &one_line(&ann.send_message(&group, "hi", "c1").await);
+    responses += &one_line(&ann.send_message(&group, "ho", "c1").await);
+    responses += &one_line(&bob.post(&path, json!({"text": "yes", "reply_to": 2})).await);
+    responses += &one_line(
         &ann.patch(&format!("{path}2/"), json!({"text": "hi!"}))
             .await,
     );
-    told += &one_line(&ann.send_message(&group, "hi", "c1").await);
-    told += &one_line(
+    responses += &one_line(&ann.send_message(&group, "hi", "c1").await);
+    responses += &one_line(
         &bob.patch(&format!("{path}2/"), json!({"text": "mine"}))
             .await,
     );
-    told += &one_line(&bob.delete(&format!("{path}2/")).await);
-    told += &one_line(&ann.delete(&format!("{path}3/")).await);
-    told += &one_line(
+    responses += &one_line(&bob.delete(&format!("{path}2/")).await);
+    responses += &one_line(&ann.delete(&format!("{path}3/")).await);
+    responses += &one_line(
         &bob.patch(&format!("{path}3/"), json!({"text": "mine"}))
             .await,
     );
-    told += &one_line(&ann.delete(&format!("{path}3/")).await);
-    told += &one_line(&ann.get(&path).await);
-    told += &one_line(&ann.get(&group.path("events/?after=1")).await);
-    assert_snapshot!(told, @r#"
+    responses += &one_line(&ann.delete(&format!("{path}3/")).await);
+    responses += &one_line(&ann.get(&path).await);
+    responses += &one_line(&ann.get(&group.path("events/?after=1")).await);
+    assert_snapshot!(responses, @r#"
     201 Created {"seq":2,"at":"[now]","by":"ann","by_active":true,"text":"hi","reply_to":null,"edited_at":null,"deleted":false,"cid":"c1","reactions":[]}
     200 OK {"seq":2,"at":"[now]","by":"ann","by_active":true,"text":"hi","reply_to":null,"edited_at":null,"deleted":false,"cid":"c1","reactions":[]}
     409 Conflict {"detail":"This id was used for another request.","code":"cid_reused"}
@@ -67,7 +67,7 @@ async fn invalid_messages_are_rejected() {
     let app = TestApp::start().await;
     let (group, [ann]) = app.group_of(["ann"]).await;
     let path = group.path("messages/");
-    let mut told = String::new();
+    let mut responses = String::new();
     for body in [
         json!({}),
         json!({"text": ""}),
@@ -79,10 +79,10 @@ async fn invalid_messages_are_rejected() {
         json!({"text": "hi", "reply_to": 1}),
         json!([]),
     ] {
-        told += &one_line(&ann.post(&path, body).await);
+        responses += &one_line(&ann.post(&path, body).await);
     }
     for cid in ["a b", "", "é", &"x".repeat(129)] {
-        told += &one_line(&ann.send_message(&group, "hi", cid).await);
+        responses += &one_line(&ann.send_message(&group, "hi", cid).await);
     }
     for seq in [
         "0",
@@ -92,14 +92,14 @@ async fn invalid_messages_are_rejected() {
         "9223372036854775807",
         "99999999999999999999",
     ] {
-        told += &format!(
+        responses += &format!(
             "{seq}: {}",
             one_line(
                 &ann.patch(&format!("{path}{seq}/"), json!({"text": "x"}))
                     .await
             )
         );
-        told += &format!(
+        responses += &format!(
             "{seq}: {}",
             one_line(&ann.delete(&format!("{path}{seq}/")).await)
         );
@@ -112,12 +112,12 @@ async fn invalid_messages_are_rejected() {
         "limit=0",
         "limit=%FF",
     ] {
-        told += &format!(
+        responses += &format!(
             "{query}: {}",
             one_line(&ann.get(&format!("{path}?{query}")).await)
         );
     }
-    assert_snapshot!(told, @r#"
+    assert_snapshot!(responses, @r#"
     400 Bad Request {"detail":"This field is required.","code":"invalid","field":"text"}
     400 Bad Request {"detail":"This field needs at least one visible character.","code":"invalid","field":"text"}
     400 Bad Request {"detail":"This field is required.","code":"invalid","field":"text"}
@@ -224,8 +224,8 @@ async fn history_pages_are_bounded_in_bytes_and_skip_nothing() {
     let long = format!("{}x", "\u{1}".repeat(7999));
     for number in 0..30 {
         let text = if number % 3 == 2 { "short" } else { &long };
-        let answer = ann.send_message(&group, text, &number.to_string()).await;
-        assert_eq!(answer.status, 201, "{answer}");
+        let response = ann.send_message(&group, text, &number.to_string()).await;
+        assert_eq!(response.status, 201, "{response}");
     }
     // An edit has the limit of a message.
     let edited = group.path("messages/4/");

@@ -10,7 +10,7 @@ use crate::support::{Socket, TestApp, User, with_timeout};
 /// multi-group socket.
 async fn handshake_statuses(user: &User<'_>, group: &str, headers: &[(&str, &str)]) -> [u16; 3] {
     let base = format!("/ws/chat/{group}/");
-    let mut answered = [0; 3];
+    let mut statuses = [0; 3];
     for (at, (path, offers)) in [
         (base.as_str(), None),
         (base.as_str(), Some("chat.v1.json")),
@@ -33,10 +33,10 @@ async fn handshake_statuses(user: &User<'_>, group: &str, headers: &[(&str, &str
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
-        let response = with_timeout("an answer", request.send()).await.unwrap();
-        answered[at] = response.status().as_u16();
+        let response = with_timeout("a response", request.send()).await.unwrap();
+        statuses[at] = response.status().as_u16();
     }
-    answered
+    statuses
 }
 
 /// The headers of a handshake, and its expected statuses.
@@ -49,9 +49,9 @@ async fn assert_origin_cases(app: &TestApp, rows: &[OriginCase<'_>]) {
     let (group, [ann]) = app.group_of(["ann"]).await;
     let mut wrong = Vec::new();
     for (headers, expected) in rows {
-        let answered = handshake_statuses(&ann, &group, headers).await;
-        if answered != *expected {
-            wrong.push((headers, answered));
+        let statuses = handshake_statuses(&ann, &group, headers).await;
+        if statuses != *expected {
+            wrong.push((headers, statuses));
         }
     }
     assert!(wrong.is_empty(), "{wrong:#?}");
@@ -63,7 +63,7 @@ async fn foreign_origins_cannot_open_sockets_with_the_cookie() {
     let port = app.address.port();
     let own = format!("http://127.0.0.1:{port}");
     let with_tls = format!("https://127.0.0.1:{port}");
-    let refused = [
+    let rejected = [
         "null".to_owned(),
         String::new(),
         " ".to_owned(),
@@ -146,7 +146,7 @@ async fn foreign_origins_cannot_open_sockets_with_the_cookie() {
         ),
     ];
     rows.extend(
-        refused
+        rejected
             .iter()
             .map(|origin| (vec![("origin", origin.as_str())], FORBIDDEN)),
     );

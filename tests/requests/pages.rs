@@ -23,21 +23,21 @@ async fn get_with_headers(app: &TestApp, path: &str, headers: &[(&str, &str)]) -
     for (name, value) in headers {
         request = request.header(*name, *value);
     }
-    with_timeout("an answer", request.send()).await.unwrap()
+    with_timeout("a response", request.send()).await.unwrap()
 }
 
 /// Returns the language of a page. All of the page must be in it.
 async fn page_language(app: &TestApp, path: &str, headers: &[(&str, &str)]) -> String {
     let response = get_with_headers(app, path, headers).await;
     assert_eq!(response.status(), 200);
-    let told = header_text(&response, "content-language").to_owned();
+    let language = header_text(&response, "content-language").to_owned();
     let html = response.text().await.unwrap();
-    let direction = if told == "fa" { "rtl" } else { "ltr" };
+    let direction = if language == "fa" { "rtl" } else { "ltr" };
     assert!(
-        html.contains(&format!("<html lang=\"{told}\" dir=\"{direction}\"")),
+        html.contains(&format!("<html lang=\"{language}\" dir=\"{direction}\"")),
         "{html}"
     );
-    told
+    language
 }
 
 fn header_text<'a>(response: &'a Response, name: &str) -> &'a str {
@@ -100,10 +100,10 @@ async fn the_chosen_language_is_stored_in_a_cookie() {
     let by_https = [("x-forwarded-proto", "https")];
     assert_snapshot!(cookie(&app, "/playground/?lang=en", &by_https).await, @"lang=en; SameSite=Lax; Secure; Path=/; Max-Age=31536000");
     let public = TestApp::with_settings(json!({"public_url": "https://salam.example"})).await;
-    let told = cookie(&public, "/?lang=en", &[("host", "localhost")]).await;
+    let set_cookie = cookie(&public, "/?lang=en", &[("host", "localhost")]).await;
     assert!(
-        told.ends_with("; Secure") || told.contains("; Secure;"),
-        "{told}"
+        set_cookie.ends_with("; Secure") || set_cookie.contains("; Secure;"),
+        "{set_cookie}"
     );
 }
 
@@ -155,10 +155,10 @@ async fn versioned_scripts_are_served_without_comments() {
         let lines: Vec<_> = whole.lines().zip(bare.lines()).collect();
         assert_eq!(lines.len(), whole.lines().count(), "{module}");
         for (line, left) in lines {
-            let words = line.trim();
+            let text = line.trim();
             let is_comment = ["/**", "*", "//"]
                 .iter()
-                .any(|sign| words.starts_with(sign) && !words.contains("*/ ("));
+                .any(|sign| text.starts_with(sign) && !text.contains("*/ ("));
             assert_eq!(left, if is_comment { "" } else { line }, "{module}");
         }
         assert!(whole.contains("/**") || whole.contains("//"), "{module}");
@@ -169,9 +169,9 @@ async fn versioned_scripts_are_served_without_comments() {
 async fn static_files_have_their_content_type() {
     let app = TestApp::start().await;
     for module in assets::script_modules() {
-        let answer = app.get(&versioned_path(&module)).await;
+        let response = app.get(&versioned_path(&module)).await;
         assert_eq!(
-            answer.header("content-type"),
+            response.header("content-type"),
             "text/javascript; charset=utf-8",
             "{module}"
         );
@@ -184,9 +184,9 @@ async fn static_files_have_their_content_type() {
         "/static/",
         "/static/v-0",
     ] {
-        let answer = app.get(nothing).await;
-        assert_eq!(answer.status, StatusCode::NOT_FOUND, "{nothing}");
-        answer.expect_client_error();
+        let response = app.get(nothing).await;
+        assert_eq!(response.status, StatusCode::NOT_FOUND, "{nothing}");
+        response.expect_client_error();
     }
 }
 
@@ -271,9 +271,9 @@ fn linked_paths(html: &str) -> BTreeSet<String> {
 async fn pages_link_only_to_existing_paths() {
     let app = TestApp::start().await;
     for page in PAGES {
-        let answer = app.get(page).await;
-        assert_eq!(answer.header("content-type"), "text/html; charset=utf-8");
-        let named = linked_paths(&answer.body);
+        let response = app.get(page).await;
+        assert_eq!(response.header("content-type"), "text/html; charset=utf-8");
+        let named = linked_paths(&response.body);
         assert!(
             named.iter().any(|path| path.starts_with("/static/v-")),
             "{named:?}"
@@ -286,7 +286,7 @@ async fn pages_link_only_to_existing_paths() {
                 || found.header("cache-control").ends_with("immutable");
             assert!(is_kept, "{path}");
         }
-        let own = answer.body.replace("http://www.w3.org/", "");
+        let own = response.body.replace("http://www.w3.org/", "");
         assert!(
             !own.contains("//"),
             "nothing is loaded from elsewhere: {own}"

@@ -37,9 +37,9 @@ async fn groups_per_user_are_limited() {
     let bob = app.user("bob").await;
     bob.start_chat().await;
     ann.add_member(&bob, &group).await;
-    let refused = bob.post("/api/start-chat/", json!({})).await;
-    assert_eq!(refused.status, 409);
-    assert_snapshot!(refused.json(), @r#"{"code":"limit_exceeded","detail":"You are a member of as many groups as one user may be; leave one first."}"#);
+    let rejected = bob.post("/api/start-chat/", json!({})).await;
+    assert_eq!(rejected.status, 409);
+    assert_snapshot!(rejected.json(), @r#"{"code":"limit_exceeded","detail":"You are a member of as many groups as one user may be; leave one first."}"#);
     let other = ann.start_chat().await;
     let code = ann.create_invite(&other).await;
     let path = format!("/api/invites/{code}/accept/");
@@ -58,9 +58,9 @@ async fn members_per_group_are_limited() {
     let cyd = app.user("cyd").await;
     let code = ann.create_invite(&group).await;
     let path = format!("/api/invites/{code}/accept/");
-    let refused = cyd.post(&path, json!({})).await;
-    assert_eq!(refused.status, 409);
-    assert_snapshot!(refused.json(), @r#"{"code":"limit_exceeded","detail":"This group has as many members as a group may have."}"#);
+    let rejected = cyd.post(&path, json!({})).await;
+    assert_eq!(rejected.status, 409);
+    assert_snapshot!(rejected.json(), @r#"{"code":"limit_exceeded","detail":"This group has as many members as a group may have."}"#);
     // It does not use the invite up.
     let own = group.path("members/bob/");
     assert_eq!(bob.delete(&own).await.status, 204);

@@ -16,9 +16,9 @@ async fn post_from(app: &TestApp, address: &str, path: &str, body: &Value) -> Te
 }
 
 /// Asserts that the response has a `Retry-After` of at most this many seconds.
-fn assert_retry_after(answer: &TestResponse, longest: u64) {
-    let seconds: u64 = answer.header("retry-after").parse().unwrap();
-    assert!((1..=longest).contains(&seconds), "{answer}");
+fn assert_retry_after(response: &TestResponse, longest: u64) {
+    let seconds: u64 = response.header("retry-after").parse().unwrap();
+    assert!((1..=longest).contains(&seconds), "{response}");
 }
 
 /// Posts a body from one address up to the limit. Asserts that one more request is rejected, and that
@@ -29,18 +29,18 @@ async fn expect_rate_limit(app: &TestApp, path: &str, body: &Value, times: usize
         assert_ne!(post_from(app, here, path, body).await.status, 429);
     }
     let neighbour = "2001:db8::ffff";
-    let refused = post_from(app, neighbour, path, body).await;
-    assert_eq!(refused.status, 429, "{refused}");
+    let rejected = post_from(app, neighbour, path, body).await;
+    assert_eq!(rejected.status, 429, "{rejected}");
     assert_ne!(post_from(app, there, path, body).await.status, 429);
-    refused
+    rejected
 }
 
 #[tokio::test]
 async fn registrations_per_network_are_rate_limited() {
     let app = app_with_limits(json!({"registrations_per_hour": 2})).await;
-    let answer = expect_rate_limit(&app, "/api/register/", &json!({}), 2).await;
-    assert_retry_after(&answer, 1800);
-    let body = &answer.body;
+    let response = expect_rate_limit(&app, "/api/register/", &json!({}), 2).await;
+    assert_retry_after(&response, 1800);
+    let body = &response.body;
     assert_snapshot!(body, @r#"{"error":"Too many requests; slow down."}"#);
 }
 
@@ -48,18 +48,19 @@ async fn registrations_per_network_are_rate_limited() {
 async fn logins_per_network_are_rate_limited() {
     let app = app_with_limits(json!({"logins_per_minute": 3})).await;
     let body = json!({"username": "nobody", "password": "x"});
-    let answer = expect_rate_limit(&app, "/api/token/", &body, 3).await;
-    assert_retry_after(&answer, 20);
-    let body = &answer.body;
+    let response = expect_rate_limit(&app, "/api/token/", &body, 3).await;
+    assert_retry_after(&response, 20);
+    let body = &response.body;
     assert_snapshot!(body, @r#"{"detail":"Too many requests; slow down.","code":"rate_limited"}"#);
 }
 
 #[tokio::test]
 async fn refreshes_per_network_are_rate_limited() {
     let app = app_with_limits(json!({"refreshes_per_minute": 3})).await;
-    let answer = expect_rate_limit(&app, "/api/token/refresh/", &json!({"refresh": "x"}), 3).await;
-    assert_retry_after(&answer, 20);
-    let body = &answer.body;
+    let response =
+        expect_rate_limit(&app, "/api/token/refresh/", &json!({"refresh": "x"}), 3).await;
+    assert_retry_after(&response, 20);
+    let body = &response.body;
     assert_snapshot!(body, @r#"{"detail":"Too many requests; slow down.","code":"rate_limited"}"#);
 }
 
@@ -70,10 +71,10 @@ async fn new_chats_per_user_are_rate_limited() {
     for _ in 0..2 {
         ann.start_chat().await;
     }
-    let answer = ann.post("/api/start-chat/", json!({})).await;
-    assert_eq!(answer.status, 429);
-    assert_retry_after(&answer, 1800);
-    let body = &answer.body;
+    let response = ann.post("/api/start-chat/", json!({})).await;
+    assert_eq!(response.status, 429);
+    assert_retry_after(&response, 1800);
+    let body = &response.body;
     assert_snapshot!(body, @r#"{"detail":"Too many requests; slow down.","code":"rate_limited"}"#);
     bob.start_chat().await;
 }
@@ -89,9 +90,9 @@ async fn changes_per_user_are_rate_limited() {
     let (group, other) = (ann.start_chat().await, bob.start_chat().await);
     assert_eq!(rename(&ann, &group).await.status, 200);
     assert_eq!(rename(&ann, &group).await.status, 200);
-    let refused = rename(&ann, &group).await;
+    let rejected = rename(&ann, &group).await;
     assert_eq!(
-        (refused.status.as_u16(), refused.header("retry-after")),
+        (rejected.status.as_u16(), rejected.header("retry-after")),
         (429, "30")
     );
     let withdrawal = ann.delete(&group.path("invites/1/")).await;
@@ -109,10 +110,10 @@ async fn invites_per_user_are_rate_limited() {
     for _ in 0..2 {
         assert_eq!(invite(&ann, &of_ann).await.status, 201);
     }
-    let answer = invite(&ann, &of_ann).await;
-    assert_eq!(answer.status, 429);
-    assert_retry_after(&answer, 1800);
-    let body = &answer.body;
+    let response = invite(&ann, &of_ann).await;
+    assert_eq!(response.status, 429);
+    assert_retry_after(&response, 1800);
+    let body = &response.body;
     assert_snapshot!(body, @r#"{"detail":"Too many requests; slow down.","code":"rate_limited"}"#);
     assert_eq!(invite(&bob, &of_bob).await.status, 201);
     assert_eq!(
@@ -145,15 +146,15 @@ async fn reads_per_user_and_network_are_rate_limited() {
     ];
     // All endpoints share the limit, from any address.
     for (number, path) in paths.iter().enumerate() {
-        let answer = get_from(Some(&ann), &format!("192.0.2.{number}"), path).await;
-        assert_eq!(answer.status, 200, "{path}: {answer}");
+        let response = get_from(Some(&ann), &format!("192.0.2.{number}"), path).await;
+        assert_eq!(response.status, 200, "{path}: {response}");
     }
     for path in &paths {
-        let refused = get_from(Some(&ann), "192.0.2.9", path).await;
-        assert_eq!(refused.status, 429, "{path}: {refused}");
-        assert_retry_after(&refused, 2);
+        let rejected = get_from(Some(&ann), "192.0.2.9", path).await;
+        assert_eq!(rejected.status, 429, "{path}: {rejected}");
+        assert_retry_after(&rejected, 2);
         assert_eq!(
-            refused.body,
+            rejected.body,
             r#"{"detail":"Too many requests; slow down.","code":"rate_limited"}"#
         );
     }
@@ -182,9 +183,9 @@ async fn reads_per_user_and_network_are_rate_limited() {
             "{path}"
         );
     }
-    let refused = get_from(None, "2001:db8::2", "/swagger/").await;
-    assert_eq!(refused.status, 429, "{refused}");
-    assert_retry_after(&refused, 1);
+    let rejected = get_from(None, "2001:db8::2", "/swagger/").await;
+    assert_eq!(rejected.status, 429, "{rejected}");
+    assert_retry_after(&rejected, 1);
     assert_eq!(
         get_from(None, "2001:db8:0:1::1", "/swagger/").await.status,
         200

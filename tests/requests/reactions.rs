@@ -49,8 +49,8 @@ async fn reactions_are_added_counted_and_removed() {
     let (group, [ann, bob]) = app.group_of(["ann", "bob"]).await;
     ann.send_message(&group, "hi", "c").await;
     let mut socket = ann.open_live(&group).await;
-    let mut told = String::new();
-    for answer in [
+    let mut responses = String::new();
+    for response in [
         add_reaction(&bob, &group, 2, "❤").await,
         add_reaction(&bob, &group, 2, "❤️").await,
         add_reaction(&ann, &group, 2, "👨‍👩‍👧‍👦").await,
@@ -62,14 +62,14 @@ async fn reactions_are_added_counted_and_removed() {
         add_reaction_with_cid(&ann, &group, "👍", "r").await,
         add_reaction_with_cid(&ann, &group, "👍", "a b").await,
     ] {
-        told += &one_line(&answer);
+        responses += &one_line(&response);
     }
-    told += &one_line(&bob.get(&group.path("")).await);
+    responses += &one_line(&bob.get(&group.path("")).await);
     let path = group.path("messages/2/");
-    told += &one_line(&ann.patch(&path, json!({"text": "hi!"})).await);
-    told += &one_line(&ann.send_message(&group, "hi", "c").await);
-    told += &one_line(&bob.get("/api/groups/").await);
-    assert_snapshot!(told, @r##"
+    responses += &one_line(&ann.patch(&path, json!({"text": "hi!"})).await);
+    responses += &one_line(&ann.send_message(&group, "hi", "c").await);
+    responses += &one_line(&bob.get("/api/groups/").await);
+    assert_snapshot!(responses, @r##"
     200 OK {"seq":2,"at":"[now]","by":"ann","by_active":true,"text":"hi","reply_to":null,"edited_at":null,"deleted":false,"cid":"c","reactions":[{"emoji":"❤️","count":1,"mine":true,"by":["bob"]}]}
     200 OK {"seq":2,"at":"[now]","by":"ann","by_active":true,"text":"hi","reply_to":null,"edited_at":null,"deleted":false,"cid":"c","reactions":[{"emoji":"❤️","count":1,"mine":true,"by":["bob"]}]}
     200 OK {"seq":2,"at":"[now]","by":"ann","by_active":true,"text":"hi","reply_to":null,"edited_at":null,"deleted":false,"cid":"c","reactions":[{"emoji":"❤️","count":1,"mine":false,"by":["bob"]},{"emoji":"👨‍👩‍👧‍👦","count":1,"mine":true,"by":["ann"]}]}
@@ -113,10 +113,10 @@ async fn deleting_a_message_removes_its_reactions() {
     ann.delete(&group.path("messages/3/")).await;
     let one = json!([{"emoji": "👍", "count": 1, "mine": false, "by": ["bob"]}]);
     assert_eq!(visible_reactions(&ann, &group).await, [json!([]), one]);
-    let mut told = one_line(&add_reaction(&bob, &group, 3, "👍").await);
-    told += &one_line(&remove_reaction(&bob, &group, 3, "👍").await);
-    told += &one_line(&remove_reaction(&ann, &group, 3, "🔥").await);
-    assert_snapshot!(told, @r#"
+    let mut responses = one_line(&add_reaction(&bob, &group, 3, "👍").await);
+    responses += &one_line(&remove_reaction(&bob, &group, 3, "👍").await);
+    responses += &one_line(&remove_reaction(&ann, &group, 3, "🔥").await);
+    assert_snapshot!(responses, @r#"
     410 Gone {"detail":"This message was deleted.","code":"gone"}
     410 Gone {"detail":"This message was deleted.","code":"gone"}
     410 Gone {"detail":"This message was deleted.","code":"gone"}
@@ -132,7 +132,7 @@ async fn invalid_reactions_are_rejected() {
     ann.send_message(&group, "hi", "c").await;
     let path = group.path("");
     ann.patch(&path, json!({"title": "no message"})).await;
-    let mut told = String::new();
+    let mut responses = String::new();
     for path in [
         reaction_path(&group, 1, "a"),
         reaction_path(&group, 1, "1"),
@@ -150,13 +150,13 @@ async fn invalid_reactions_are_rejected() {
         format!("{path}messages/1/reactions//"),
         format!("{path}messages/1/reactions/"),
     ] {
-        let asked = path.replace(&group, "[group]");
+        let shown_path = path.replace(&group, "[group]");
         for method in [Method::PUT, Method::DELETE] {
-            let answer = ann.request(method.clone(), &path).await;
-            told += &format!("{method} {asked}\n    {}", one_line(&answer));
+            let response = ann.request(method.clone(), &path).await;
+            responses += &format!("{method} {shown_path}\n    {}", one_line(&response));
         }
     }
-    assert_snapshot!(told, @r#"
+    assert_snapshot!(responses, @r#"
     PUT /api/groups/[group]/messages/1/reactions/%61/
         400 Bad Request {"detail":"This must be exactly one emoji.","code":"invalid","field":"emoji"}
     DELETE /api/groups/[group]/messages/1/reactions/%61/
@@ -280,10 +280,11 @@ async fn history_and_log_agree_while_others_react() {
 async fn each_message_of_a_long_history_has_its_own_reactions() {
     let app = TestApp::start().await;
     let (group, [ann, bob]) = app.group_of(["ann", "bob"]).await;
-    let another = ann.start_chat().await;
-    ann.send_message(&another, "hi", "c").await;
-    ann.patch(&another.path(""), json!({"title": "x"})).await;
-    ann.send_message(&another, "hi", "d").await;
+    let other_group = ann.start_chat().await;
+    ann.send_message(&other_group, "hi", "c").await;
+    ann.patch(&other_group.path(""), json!({"title": "x"}))
+        .await;
+    ann.send_message(&other_group, "hi", "d").await;
     let faces: Vec<_> = emojis::iter().take(60).map(emojis::Emoji::as_str).collect();
     for i in 0..60 {
         ann.send_message(&group, "hi", &i.to_string()).await;
@@ -297,7 +298,7 @@ async fn each_message_of_a_long_history_has_its_own_reactions() {
         }
     }
     // In another group, the same seq is another message.
-    add_reaction(&ann, &another, 3, "🔥").await;
+    add_reaction(&ann, &other_group, 3, "🔥").await;
     let path = group.path("messages/?limit=100");
     let history = ann.get(&path).await.json();
     let results = history["results"].as_array().unwrap();
@@ -318,5 +319,8 @@ async fn each_message_of_a_long_history_has_its_own_reactions() {
     let fire = json!([{"emoji": "🔥", "count": 1, "mine": true, "by": ["ann"]}]);
     let groups = ann.get("/api/groups/").await.json();
     assert_eq!(groups["results"][0]["last_message"]["reactions"], fire);
-    assert_eq!(visible_reactions(&ann, &another).await, [fire, json!([])]);
+    assert_eq!(
+        visible_reactions(&ann, &other_group).await,
+        [fire, json!([])]
+    );
 }

@@ -10,10 +10,10 @@ use crate::support::{
 };
 
 async fn readiness_reasons(app: &TestApp) -> Value {
-    let answer = app.get("/_readiness").await;
-    let body = answer.json();
-    assert_eq!(body["ok"], answer.status == 200);
-    assert!(answer.status == 200 || answer.status == 503);
+    let response = app.get("/_readiness").await;
+    let body = response.json();
+    assert_eq!(body["ok"], response.status == 200);
+    assert!(response.status == 200 || response.status == 503);
     body["reasons"].clone()
 }
 
@@ -33,9 +33,9 @@ async fn run_sql(app: &TestApp, sql: &str) {
 async fn a_ready_node_reports_only_ok() {
     let app = TestApp::start().await;
     for path in ["/_readiness", "/_readiness/", "/_ping", "/_health"] {
-        let answer = app.get(path).await;
+        let response = app.get(path).await;
         assert_eq!(
-            (answer.status.as_u16(), answer.json()),
+            (response.status.as_u16(), response.json()),
             (200, json!({"ok": true})),
             "{path}"
         );
@@ -50,9 +50,9 @@ async fn readiness_reports_a_missing_or_newer_schema() {
         run_sql(&app, &format!("ALTER TABLE {table} RENAME TO no_{table}")).await;
         until_reasons_are(&app, json!(["database_schema_missing"])).await;
         if table == "events" {
-            let answer = ann.send_message(&group, "x", "1").await;
-            assert_eq!(answer.status, 503);
-            assert_eq!(answer.header("retry-after"), "1");
+            let response = ann.send_message(&group, "x", "1").await;
+            assert_eq!(response.status, 503);
+            assert_eq!(response.header("retry-after"), "1");
         }
         run_sql(&app, &format!("ALTER TABLE no_{table} RENAME TO {table}")).await;
         until_reasons_are(&app, Value::Null).await;
@@ -110,15 +110,15 @@ async fn readiness_reports_a_read_only_or_unreachable_postgresql() {
             status
         );
         assert_eq!(ann.get(&path).await.status, 200, "reading goes on");
-        let said = ann.send_message(&group, "x", value).await.status;
-        assert_eq!(said, if value == "on" { 503 } else { 201 });
+        let observed = ann.send_message(&group, "x", value).await.status;
+        assert_eq!(observed, if value == "on" { 503 } else { 201 });
     }
     proxy.refuse_connections();
     own.execute_unprepared(cut).await.unwrap();
     wait_until("PostgreSQL to be missed", async || {
-        let said = readiness_reasons(&app).await;
-        let said = said.as_array().cloned().unwrap_or_default();
-        said.contains(&json!("database_unreachable"))
+        let observed = readiness_reasons(&app).await;
+        let observed = observed.as_array().cloned().unwrap_or_default();
+        observed.contains(&json!("database_unreachable"))
     })
     .await;
     assert_eq!(ann.get("/api/groups/").await.status, 503);

@@ -10,10 +10,10 @@ use crate::support::{TestApp, asyncapi};
 #[tokio::test]
 async fn the_asyncapi_document_names_every_type() {
     let app = TestApp::start().await;
-    let answer = app.get("/api-docs/asyncapi.json").await;
-    assert_eq!(answer.status, 200);
-    assert_eq!(answer.header("content-type"), "application/json");
-    let served = answer.json();
+    let response = app.get("/api-docs/asyncapi.json").await;
+    assert_eq!(response.status, 200);
+    assert_eq!(response.header("content-type"), "application/json");
+    let served = response.json();
     assert_references_resolve(&served);
     let types = served["components"]["schemas"].as_object().unwrap();
     for (name, message) in documented_messages() {
@@ -34,19 +34,19 @@ async fn the_asyncapi_document_names_every_type() {
 }
 
 /// Asserts that each object in a schema has a title: a generator has no other name for it.
-fn assert_titled(place: &str, schema: &Value) {
+fn assert_titled(path: &str, schema: &Value) {
     if schema.get("properties").is_some() || schema.get("enum").is_some() {
-        assert!(schema["title"].is_string(), "{place} has no title");
+        assert!(schema["title"].is_string(), "{path} has no title");
     }
     for (field, property) in schema["properties"].as_object().into_iter().flatten() {
-        assert_titled(&format!("{place}.{field}"), property);
+        assert_titled(&format!("{path}.{field}"), property);
     }
-    assert_titled_item(place, &schema["items"]);
+    assert_titled_item(path, &schema["items"]);
 }
 
-fn assert_titled_item(place: &str, items: &Value) {
+fn assert_titled_item(path: &str, items: &Value) {
     if items.is_object() {
-        assert_titled(&format!("{place}[]"), items);
+        assert_titled(&format!("{path}[]"), items);
     }
 }
 

@@ -145,16 +145,16 @@ proptest! {
     #[test]
     fn forwarded_headers_of_clients_do_not_change_their_address(lines in vec(header_line_strategy(), 0..4)) {
         let trusted = networks(&["10.0.0.0/8", "fd00::/8"]);
-        let told = forwarded_headers(lines.iter().map(Vec::as_slice));
+        let addresses = forwarded_headers(lines.iter().map(Vec::as_slice));
         let stranger = "203.0.113.7".parse().unwrap();
-        prop_assert_eq!(ClientAddress::resolve(stranger, &told, &trusted).ip(), stranger);
+        prop_assert_eq!(ClientAddress::resolve(stranger, &addresses, &trusted).ip(), stranger);
         // A proxy adds the address of its peer.
-        let mut behind = told.clone();
+        let mut behind = addresses.clone();
         behind.append("x-forwarded-for", "203.0.113.7".parse().unwrap());
         let proxy = "10.0.0.1".parse().unwrap();
         prop_assert_eq!(ClientAddress::resolve(proxy, &behind, &trusted).ip(), stranger);
         // The client is a trusted proxy only if all addresses are proxies.
-        let client = ClientAddress::resolve(proxy, &told, &trusted).ip();
+        let client = ClientAddress::resolve(proxy, &addresses, &trusted).ip();
         let named = lines.iter().any(|line| String::from_utf8_lossy(line).contains(&client.to_string()));
         prop_assert!(client == proxy || named || !trusted.contains(client));
     }

@@ -16,15 +16,15 @@ const PING_REQUEST: &str = "GET /_ping HTTP/1.1\r\nhost: x\r\n\r\n";
 
 /// Waits until the server has noticed that a connection closed.
 async fn until_a_connection_is_free(app: &TestApp, lines: &str) {
-    wait_until("a place", async || {
+    wait_until("a free connection", async || {
         raw_status(app.address, "/_ping", lines).await == 200
     })
     .await;
 }
 
 /// Returns a response without values that differ from run to run.
-fn redact_response(answer: &str) -> String {
-    let lines = answer.lines().filter(|line| !line.starts_with("date: "));
+fn redact_response(response: &str) -> String {
+    let lines = response.lines().filter(|line| !line.starts_with("date: "));
     lines
         .map(|line| line.trim_end().to_owned() + "\n")
         .collect()
@@ -32,8 +32,8 @@ fn redact_response(answer: &str) -> String {
 
 #[tokio::test]
 async fn connections_per_client_are_limited() {
-    let door = json!({"trusted_proxies": [], "connections_per_address": 2});
-    let app = TestApp::with_settings(json!({ "door": door })).await;
+    let limits = json!({"trusted_proxies": [], "connections_per_address": 2});
+    let app = TestApp::with_settings(json!({ "door": limits })).await;
     let first = TcpStream::connect(app.address).await.unwrap();
     let _second = TcpStream::connect(app.address).await.unwrap();
     assert_snapshot!(redact_response(&raw_response(app.address, PING_REQUEST).await), @r#"
@@ -94,26 +94,29 @@ async fn open_sockets_count_as_connections() {
 #[tokio::test]
 async fn a_proxy_connection_counts_for_its_last_client() {
     let app = TestApp::with_settings(json!({"door": {"connections_per_address": 1}})).await;
-    let mut kept = Vec::new();
+    let mut connections = Vec::new();
     for client in ["203.0.113.7", "203.0.113.8"] {
         let mut stream = TcpStream::connect(app.address).await.unwrap();
         let head = format!("GET /_ping HTTP/1.1\r\nhost: x\r\nx-forwarded-for: {client}\r\n\r\n");
         stream.write_all(head.as_bytes()).await.unwrap();
-        kept.push(stream);
+        connections.push(stream);
     }
-    let ask = async |client: &str| {
+    let request = async |client: &str| {
         let lines = format!("host: x\r\nx-forwarded-for: {client}\r\n");
         raw_status(app.address, "/_ping", &lines).await
     };
     wait_until("the first requests", async || {
-        ask("203.0.113.7").await == 429 && ask("203.0.113.8").await == 429
+        request("203.0.113.7").await == 429 && request("203.0.113.8").await == 429
     })
     .await;
-    let mut first = kept.remove(0);
+    let mut first = connections.remove(0);
     let lines = "GET /_ping HTTP/1.1\r\nhost: x\r\nx-forwarded-for: 203.0.113.9\r\n\r\n";
     first.write_all(lines.as_bytes()).await.unwrap();
-    wait_until("the next request", async || ask("203.0.113.9").await == 429).await;
-    assert_eq!(ask("203.0.113.7").await, 200);
+    wait_until("the next request", async || {
+        request("203.0.113.9").await == 429
+    })
+    .await;
+    assert_eq!(request("203.0.113.7").await, 200);
 }
 
 #[tokio::test]
@@ -170,11 +173,11 @@ async fn slow_clients_are_timed_out() {
         stream.write_all(head.as_bytes()).await.unwrap();
         // Bytes arrive all the time, but too slowly.
         while stream.write_all(drop.as_bytes()).await.is_ok() {
-            let mut answer = [0; 4096];
+            let mut response = [0; 4096];
             tokio::time::sleep(Duration::from_millis(100)).await;
-            match stream.try_read(&mut answer) {
+            match stream.try_read(&mut response) {
                 Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {}
-                Ok(size) => return String::from_utf8_lossy(&answer[..size]).into_owned(),
+                Ok(size) => return String::from_utf8_lossy(&response[..size]).into_owned(),
                 Err(error) => panic!("{error}"),
             }
         }

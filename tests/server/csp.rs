@@ -40,9 +40,9 @@ async fn swagger_ui_works_and_calls_the_api() {
             .await;
         browser.run(&format!("{register}{step}').click()")).await;
     }
-    let told = " .live-responses-table')?.innerText.includes('Nora Lind')";
+    let is_registered = " .live-responses-table')?.innerText.includes('Nora Lind')";
     browser
-        .wait_until_true(&format!("return {register}{told}"))
+        .wait_until_true(&format!("return {register}{is_registered}"))
         .await;
     assert_eq!(browser.csp_violations().await, json!([]));
     browser.close().await;

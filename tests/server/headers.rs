@@ -50,12 +50,12 @@ async fn api_responses_have_a_strict_policy_and_are_not_cached() {
         "/nowhere".to_owned(),
         "/ws/".to_owned(),
     ] {
-        let answer = ann.get(&path).await;
-        let told = common_headers(&answer.headers);
+        let response = ann.get(&path).await;
+        let header_lines = common_headers(&response.headers);
         assert_eq!(
-            told.replace("sec-websocket-version: 13\n", ""),
+            header_lines.replace("sec-websocket-version: 13\n", ""),
             data,
-            "{path}: {answer}"
+            "{path}: {response}"
         );
     }
     assert_eq!(
@@ -63,11 +63,11 @@ async fn api_responses_have_a_strict_policy_and_are_not_cached() {
         data
     );
     let too_large = vec![b'x'; 100_000];
-    let answer = app
+    let response = app
         .post_raw("/api/token/", "application/json", too_large)
         .await;
     assert_eq!(
-        (answer.status.as_u16(), common_headers(&answer.headers)),
+        (response.status.as_u16(), common_headers(&response.headers)),
         (413, data)
     );
 }
@@ -105,8 +105,8 @@ async fn pages_have_a_content_security_policy() {
     "#);
     // Public files have these headers besides the common ones.
     let file = app.get("/static/docs.css").await;
-    let told = common_headers(&file.headers);
-    assert_snapshot!(told.replace(file.header("etag"), "[tag]"), @"
+    let header_lines = common_headers(&file.headers);
+    assert_snapshot!(header_lines.replace(file.header("etag"), "[tag]"), @"
     cache-control: no-cache
     content-security-policy: default-src 'none'; frame-ancestors 'none'
     cross-origin-opener-policy: same-origin
@@ -161,16 +161,16 @@ async fn https_responses_have_hsts() {
 async fn no_cors_headers_are_sent() {
     let app = TestApp::start().await;
     for method in [Method::GET, Method::OPTIONS] {
-        let asked = app
+        let preflight = app
             .request(method, "/api/groups/")
             .header("origin", "https://evil.example")
             .header("access-control-request-method", "GET")
             .header("access-control-request-headers", "authorization");
-        let answer = TestResponse::from_request(asked).await;
-        let allowed = answer
+        let response = TestResponse::from_request(preflight).await;
+        let allowed = response
             .headers
             .keys()
             .any(|name| name.as_str().starts_with("access-control-"));
-        assert!(!allowed, "{answer}");
+        assert!(!allowed, "{response}");
     }
 }

@@ -7,9 +7,9 @@ use super::{raw_response, send_and_read_all};
 use crate::support::TestApp;
 
 /// Returns the status lines of all responses.
-fn statuses(answers: &str) -> Vec<&str> {
-    let lines = answers.split("HTTP/1.1 ").skip(1);
-    lines.map(|answer| &answer[..3]).collect()
+fn statuses(responses: &str) -> Vec<&str> {
+    let lines = responses.split("HTTP/1.1 ").skip(1);
+    lines.map(|response| &response[..3]).collect()
 }
 
 #[tokio::test]
@@ -24,7 +24,7 @@ async fn bare_line_feeds_in_requests_are_rejected() {
     );
     let chunked = "POST /api/token/refresh/ HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n\
          transfer-encoding: chunked\r\n\r\n";
-    for (refused, request) in [
+    for (rejected, request) in [
         (1, "GET /_ping HTTP/1.1\nhost: x\n\n".to_owned()),
         (1, "GET /_ping HTTP/1.1\r\nhost: x\n\r\n".to_owned()),
         (1, format!("{get}\n")),
@@ -39,10 +39,10 @@ async fn bare_line_feeds_in_requests_are_rejected() {
         (1, format!("{chunked}f\n{body}\r\n0\r\n\r\n")),
         (1, format!("{chunked}f;a=b\n\r\n{body}\r\n0\r\n\r\n")),
     ] {
-        let answers = raw_response(app.address, &request).await;
-        let statuses = statuses(&answers);
-        assert_eq!(statuses.len(), refused, "{request:?}: {answers}");
-        assert_eq!(statuses.last(), Some(&"400"), "{request:?}: {answers}");
+        let responses = raw_response(app.address, &request).await;
+        let statuses = statuses(&responses);
+        assert_eq!(statuses.len(), rejected, "{request:?}: {responses}");
+        assert_eq!(statuses.last(), Some(&"400"), "{request:?}: {responses}");
     }
 }
 
@@ -61,8 +61,8 @@ async fn line_feeds_in_bodies_and_frames_are_accepted() {
     );
     let chunked = format!("\r\n{head}{chunks}{head}{close}{chunks}");
     for request in [&plain, &chunked] {
-        let answers = raw_response(app.address, request).await;
-        assert_eq!(statuses(&answers), ["401", "401"], "{answers}");
+        let responses = raw_response(app.address, request).await;
+        assert_eq!(statuses(&responses), ["401", "401"], "{responses}");
         // The same, byte by byte.
         let mut stream = TcpStream::connect(app.address).await.unwrap();
         stream.set_nodelay(true).unwrap();
@@ -71,8 +71,8 @@ async fn line_feeds_in_bodies_and_frames_are_accepted() {
             stream.write_all(std::slice::from_ref(byte)).await.unwrap();
         }
         let last = char::from(*last).to_string();
-        let answers = send_and_read_all(stream, &last).await;
-        assert_eq!(statuses(&answers), ["401", "401"], "{answers}");
+        let responses = send_and_read_all(stream, &last).await;
+        assert_eq!(statuses(&responses), ["401", "401"], "{responses}");
     }
     let (group, [ann]) = app.group_of(["ann"]).await;
     let mut socket = ann.open_base(&group).await;

@@ -167,14 +167,14 @@ async fn check_proxy(language: &str, command: impl FnOnce(String, &ProxySetup) -
     remote.receive_stream_events(&ann).await;
     // The server sees the client's address, and not that of the proxy, which has no limit.
     let mut sockets = Vec::new();
-    let refused = loop {
+    let rejected = loop {
         match remote.open_socket(&ann, &[("cookie", &ann.cookie)]).await {
             Ok(socket) => sockets.push(socket),
             Err(status) => break status,
         }
         assert!(sockets.len() <= CONNECTION_LIMIT);
     };
-    assert_eq!(refused, 429);
+    assert_eq!(rejected, 429);
     let neighbour = ProxiedClient::new(&here, Ipv4Addr::LOCALHOST);
     let lie = neighbour
         .request(Method::GET, "/")
@@ -228,9 +228,9 @@ impl ProxiedClient {
             registered.header("strict-transport-security"),
             "max-age=31536000"
         );
-        let answer = self.post("/api/token/", "", account).await;
-        let access = answer.access_token();
-        let cookie = answer.header("set-cookie");
+        let response = self.post("/api/token/", "", account).await;
+        let access = response.access_token();
+        let cookie = response.header("set-cookie");
         assert!(cookie.contains("; Secure"), "{cookie}");
         let started = self
             .post("/api/start-chat/", &access, json!({}))
@@ -291,16 +291,16 @@ impl ProxiedClient {
         let request = self.request(Method::GET, &path).bearer_auth(&user.access);
         let request = request.header("accept", "text/event-stream");
         let mut stream = with_timeout("a stream", request.send()).await.unwrap();
-        for said in ["once", "twice"] {
+        for text in ["once", "twice"] {
             let path = format!("/api/groups/{}/messages/", user.group);
             let sent = self
-                .post(&path, &user.access, json!({ "text": said }))
+                .post(&path, &user.access, json!({ "text": text }))
                 .await;
             assert_eq!(sent.status, 201, "{sent}");
-            let mut told = String::new();
-            while !told.contains(said) {
-                let chunk = with_timeout(said, stream.chunk()).await.unwrap().unwrap();
-                told += &String::from_utf8_lossy(&chunk);
+            let mut received = String::new();
+            while !received.contains(text) {
+                let chunk = with_timeout(text, stream.chunk()).await.unwrap().unwrap();
+                received += &String::from_utf8_lossy(&chunk);
             }
         }
     }

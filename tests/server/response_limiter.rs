@@ -32,7 +32,7 @@ async fn request_without_reading(
 /// Waits for the first bytes of a response. Returns its status.
 async fn read_status(stream: &mut TcpStream) -> String {
     let mut line = [0; 12];
-    with_timeout("an answer", stream.read_exact(&mut line))
+    with_timeout("a response", stream.read_exact(&mut line))
         .await
         .unwrap();
     String::from_utf8_lossy(&line[9..]).into_owned()
@@ -41,7 +41,7 @@ async fn read_status(stream: &mut TcpStream) -> String {
 /// Returns the rest of a response, or the error that ended it early.
 async fn read_rest(mut stream: TcpStream) -> std::io::Result<usize> {
     let mut all = Vec::new();
-    with_timeout("the end of an answer", stream.read_to_end(&mut all)).await
+    with_timeout("the end of a response", stream.read_to_end(&mut all)).await
 }
 
 async fn group_with_long_messages(app: &TestApp) -> (User<'_>, String) {
@@ -74,8 +74,8 @@ async fn unread_responses_per_user_are_limited() {
         assert_eq!(read_status(&mut stream).await, "200");
         unread.push(stream);
     }
-    let mut refused = request_without_reading(app.address, &path, &ann, "192.0.2.99").await;
-    assert_eq!(read_status(&mut refused).await, "429");
+    let mut rejected = request_without_reading(app.address, &path, &ann, "192.0.2.99").await;
+    assert_eq!(read_status(&mut rejected).await, "429");
     // Small responses, responses to writes and responses to other users are sent.
     assert_eq!(ann.get("/api/me/").await.status, 200);
     let group = path.split('/').nth(3).unwrap();

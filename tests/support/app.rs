@@ -70,11 +70,11 @@ impl TestApp {
             .unwrap();
         let stop = CancellationToken::new();
         let (router, stopped) = (boot.router.unwrap(), stop.clone());
-        let door = Settings::from_context(&boot.app_context)
+        let http = Settings::from_context(&boot.app_context)
             .unwrap()
             .door
             .clone();
-        tokio::spawn(async move { server::serve(listener, router, &door, stopped).await });
+        tokio::spawn(async move { server::serve(listener, router, &http, stopped).await });
         Self {
             address,
             ctx: boot.app_context,
@@ -158,7 +158,7 @@ impl TestApp {
     }
 
     pub async fn until_redis_is_lost(&self) {
-        wait_until("the loss of Redis to be noticed", async || {
+        wait_until("the loss of Redis to be detected", async || {
             self.channels()
                 .wait_until_connected(Duration::ZERO)
                 .await
@@ -184,7 +184,7 @@ impl TestApp {
     }
 
     pub async fn until_no_group_is_active(&self) {
-        wait_until("the last topic to go", async || {
+        wait_until("the last topic to close", async || {
             self.channels().active_group_count() == 0
         })
         .await;
@@ -271,18 +271,18 @@ impl<'a> User<'a> {
 
     /// Creates an invite. Returns its code.
     pub async fn create_invite(&self, group: &str) -> String {
-        let answer = self.post(&group.path("invites/"), json!({})).await;
-        assert_eq!(answer.status, 201, "{answer}");
-        answer.json()["code"].as_str().unwrap().to_owned()
+        let response = self.post(&group.path("invites/"), json!({})).await;
+        assert_eq!(response.status, 201, "{response}");
+        response.json()["code"].as_str().unwrap().to_owned()
     }
 
     /// Makes another user a member of a group, by an invite.
     pub async fn add_member(&self, other: &User<'_>, group: &str) {
         let code = self.create_invite(group).await;
-        let answer = other
+        let response = other
             .post(&format!("/api/invites/{code}/accept/"), json!({}))
             .await;
-        assert_eq!(answer.status, 200, "{answer}");
+        assert_eq!(response.status, 200, "{response}");
     }
 
     /// Opens a rich socket with a query string.

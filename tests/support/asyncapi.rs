@@ -78,7 +78,7 @@ fn assert_matches(name: &str, value: &Value) {
         panic!("the document knows no {name}: {value}");
     };
     if let Err(error) = validator.validate(value) {
-        let place = error.instance_path().to_string();
-        panic!("not as documented: {error} at `{place}` of {value}");
+        let path = error.instance_path().to_string();
+        panic!("not as documented: {error} at `{path}` of {value}");
     }
 }

@@ -6,6 +6,7 @@ pub mod asyncapi;
 mod browser;
 mod database;
 mod event_stream;
+mod nodes;
 pub mod openapi;
 mod pgbouncer;
 mod postgres_proxy;
@@ -20,6 +21,7 @@ pub use app::{GroupPath, TestApp, User};
 pub use browser::{Browser, Device};
 pub use database::TestDatabase;
 pub use event_stream::EventStream;
+pub use nodes::{connected_nodes, connected_nodes_with, start_nodes};
 pub use pgbouncer::PgBouncer;
 pub use postgres_proxy::{CommitFault, FaultyPostgresProxy};
 pub use redact::{redact_frame, redact_frames, redact_text};
@@ -52,16 +54,16 @@ pub fn assert_reviewed(lines: Vec<String>, reviewed: &[&str]) {
     let new = lines
         .iter()
         .filter(|line| !reviewed.contains(&line.as_str()));
-    let gone = reviewed
+    let missing = reviewed
         .iter()
         .filter(|line| lines.iter().all(|it| it != *line));
     let new: String = new.map(|line| format!("  + {line}\n")).collect();
-    let gone: String = gone.map(|line| format!("  - {line}\n")).collect();
+    let missing: String = missing.map(|line| format!("  - {line}\n")).collect();
     assert!(
-        new.is_empty() && gone.is_empty(),
-        "review this:\n{gone}{new}"
+        new.is_empty() && missing.is_empty(),
+        "review this:\n{missing}{new}"
     );
-    assert_eq!(lines.len(), reviewed.len(), "a line stands there twice");
+    assert_eq!(lines.len(), reviewed.len(), "a line occurs twice");
 }
 
 /// Ends the test and reports it as skipped, unless the tests run on the given database:
@@ -107,15 +109,15 @@ pub const TEST_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// The number of cases of a property: a few hundred, or `SALAM_CASES`.
 pub fn proptest_cases() -> u32 {
-    let asked = std::env::var("SALAM_CASES").ok();
-    asked.map_or(300, |asked| asked.parse().unwrap())
+    let cases = std::env::var("SALAM_CASES").ok();
+    cases.map_or(300, |cases| cases.parse().unwrap())
 }
 
 /// Returns the output of a future. Fails after [`TEST_TIMEOUT`].
 pub async fn with_timeout<T>(what: &str, future: impl Future<Output = T>) -> T {
     match timeout(TEST_TIMEOUT, future).await {
         Ok(value) => value,
-        Err(_) => panic!("waited {TEST_TIMEOUT:?} in vain for {what}"),
+        Err(_) => panic!("timed out after {TEST_TIMEOUT:?} waiting for {what}"),
     }
 }
 

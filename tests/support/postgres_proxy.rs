@@ -97,12 +97,12 @@ impl FaultyPostgresProxy {
     }
 
     async fn forward(&self, mut client: TcpStream, mut server: TcpStream) -> io::Result<()> {
-        let (mut asked, mut answered) = ([0; 16 * 1024], [0; 16 * 1024]);
+        let (mut from_client, mut from_server) = ([0; 16 * 1024], [0; 16 * 1024]);
         loop {
             select! {
-                read = client.read(&mut asked) => {
-                    let request = &asked[..read?];
-                    let is_commit = request.windows(6).any(|word| word == b"COMMIT");
+                read = client.read(&mut from_client) => {
+                    let request = &from_client[..read?];
+                    let is_commit = request.windows(6).any(|statement| statement == b"COMMIT");
                     let cut = if is_commit { self.next_fault.lock().unwrap().take() } else { None };
                     if request.is_empty() || cut == Some(CommitFault::LostRequest) {
                         return Ok(());
@@ -113,12 +113,12 @@ impl FaultyPostgresProxy {
                         return Ok(());
                     }
                 }
-                read = server.read(&mut answered) => {
-                    let answer = &answered[..read?];
-                    if answer.is_empty() {
+                read = server.read(&mut from_server) => {
+                    let response = &from_server[..read?];
+                    if response.is_empty() {
                         return Ok(());
                     }
-                    client.write_all(answer).await?;
+                    client.write_all(response).await?;
                 }
             }
         }

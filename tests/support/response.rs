@@ -25,7 +25,7 @@ pub struct TestResponse {
 
 impl TestResponse {
     pub async fn from_request(request: RequestBuilder) -> Self {
-        let response = with_timeout("an answer", request.send()).await.unwrap();
+        let response = with_timeout("a response", request.send()).await.unwrap();
         Self {
             status: response.status(),
             headers: response.headers().clone(),

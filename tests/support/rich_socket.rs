@@ -150,7 +150,7 @@ impl RichSocket {
                     return frame;
                 }
                 Message::Ping(_) | Message::Pong(_) => {}
-                other => panic!("a frame was due, not {other:?}"),
+                other => panic!("expected a frame, not {other:?}"),
             }
         }
     }

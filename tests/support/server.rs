@@ -147,15 +147,15 @@ impl Server {
     /// Returns the addresses, and the rest of the output, which nobody has read.
     pub async fn read_addresses_and_output(&mut self) -> (Vec<String>, impl Read) {
         let mut output = BufReader::new(self.process.stdout.take().unwrap());
-        let told = tokio::task::spawn_blocking(move || {
+        let reading = tokio::task::spawn_blocking(move || {
             let mut lines = output.by_ref().lines().map(Result::unwrap);
             let ready = lines.find(|line| line.contains("Salam is ready"));
             // In production, the line is JSON.
-            let said: Option<Value> = ready.and_then(|line| serde_json::from_str(&line).ok());
-            let addresses = match said {
-                Some(said) => ["page", "docs", "api"]
+            let event: Option<Value> = ready.and_then(|line| serde_json::from_str(&line).ok());
+            let addresses = match event {
+                Some(event) => ["page", "docs", "api"]
                     .iter()
-                    .filter_map(|name| Some(said["fields"][name].as_str()?.to_owned()))
+                    .filter_map(|name| Some(event["fields"][name].as_str()?.to_owned()))
                     .collect(),
                 None => lines
                     .take(3)
@@ -164,24 +164,24 @@ impl Server {
             };
             (addresses, output)
         });
-        with_timeout("the addresses", told).await.unwrap()
+        with_timeout("the addresses", reading).await.unwrap()
     }
 
     /// Returns the address of the listener.
     pub async fn listen_address(&mut self) -> SocketAddr {
-        let told = self.read_addresses().await;
-        let url = url::Url::parse(told.first().expect("it starts")).unwrap();
+        let addresses = self.read_addresses().await;
+        let url = url::Url::parse(addresses.first().expect("it starts")).unwrap();
         url.socket_addrs(|| None).unwrap()[0]
     }
 
     /// Returns the first line that contains a text.
     pub async fn wait_for_line(&mut self, what: &'static str) -> String {
         let output = self.process.stdout.take().unwrap();
-        let told = tokio::task::spawn_blocking(move || {
+        let reading = tokio::task::spawn_blocking(move || {
             let mut lines = BufReader::new(output).lines().map(Result::unwrap);
             lines.find(|line| line.contains(what)).unwrap()
         });
-        with_timeout(what, told).await.unwrap()
+        with_timeout(what, reading).await.unwrap()
     }
 
     pub fn pid(&self) -> u32 {
@@ -191,8 +191,8 @@ impl Server {
     /// Sends SIGTERM.
     pub fn terminate(&self) {
         let pid = self.process.id().to_string();
-        let told = Command::new("kill").args(["-TERM", &pid]).status();
-        assert!(told.unwrap().success());
+        let status = Command::new("kill").args(["-TERM", &pid]).status();
+        assert!(status.unwrap().success());
     }
 
     /// Stops the server by SIGTERM. Returns its exit status.

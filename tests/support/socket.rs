@@ -77,7 +77,7 @@ impl Socket {
             Ok((socket, _)) => Ok(Self(socket)),
             Err(Error::Http(response)) => {
                 let is_json = response.headers()["content-type"] == "application/json";
-                assert!(is_json, "a refusal that is not JSON: {response:?}");
+                assert!(is_json, "a rejection that is not JSON: {response:?}");
                 Err(response.status())
             }
             Err(error) => panic!("the handshake failed: {error}"),
@@ -122,7 +122,7 @@ impl Socket {
             match with_timeout("a frame", self.0.next()).await {
                 Some(Ok(Message::Text(text))) => return parse_chat_message(&text),
                 Some(Ok(Message::Ping(_) | Message::Pong(_))) => {}
-                other => panic!("a chat message was due, not {other:?}"),
+                other => panic!("expected a chat message, not {other:?}"),
             }
         }
     }
@@ -140,7 +140,7 @@ impl Socket {
                     return frame.code.into();
                 }
                 Some(Ok(_)) => {}
-                other => panic!("a close frame was due, not {other:?}"),
+                other => panic!("expected a close frame, not {other:?}"),
             }
         }
     }
@@ -151,11 +151,11 @@ impl Socket {
             code: code.into(),
             reason: "".into(),
         };
-        with_timeout("the goodbye", self.0.close(Some(frame)))
+        with_timeout("the close frame to be sent", self.0.close(Some(frame)))
             .await
             .unwrap();
         loop {
-            match with_timeout("an answer", self.0.next()).await {
+            match with_timeout("a response", self.0.next()).await {
                 Some(Ok(Message::Close(frame))) => return frame.map(|frame| frame.code.into()),
                 Some(Ok(_)) => {}
                 _ => return None,
@@ -174,7 +174,7 @@ impl Socket {
                     return frame.code.into();
                 }
                 Some(Ok(_)) => {}
-                other => panic!("a close frame was due, not {other:?}"),
+                other => panic!("expected a close frame, not {other:?}"),
             }
         }
     }

@@ -27,10 +27,10 @@ async fn a_deactivated_user_is_logged_out_until_reactivated() {
     let (mut rich, mut base) = (ann.open_live(&group).await, ann.open_base(&group).await);
     ann.send_message(&group, "hi", "1").await;
     let mut other = bob.open_base(&group).await;
-    let (ok, told) = run_task(&app, &redis.url(), "user:deactivate", &["username:ANN"]).await;
-    assert!(ok, "{told}");
+    let (ok, output) = run_task(&app, &redis.url(), "user:deactivate", &["username:ANN"]).await;
+    assert!(ok, "{output}");
     assert_eq!(
-        told.trim(),
+        output.trim(),
         "ann can no longer log in; all sessions have ended, and their sockets are closed within a \
          second; groups with a new owner: 1"
     );
@@ -51,12 +51,12 @@ async fn a_deactivated_user_is_logged_out_until_reactivated() {
     }
     let renamed = bob.patch(&group.path(""), json!({"title": "Ours"})).await;
     assert_eq!(renamed.status, 200, "{renamed}");
-    let said = bob.get(&group.path("messages/")).await.json();
-    assert_eq!(said["results"][0]["by_active"], false, "{said}");
+    let text = bob.get(&group.path("messages/")).await.json();
+    assert_eq!(text["results"][0]["by_active"], false, "{text}");
     assert!(!ann.is_logged_in().await && bob.is_logged_in().await);
     assert_eq!(login_status(&app, "the staple of ann").await, 401);
-    let (ok, told) = run_task(&app, &redis.url(), "user:activate", &["username:ann"]).await;
-    assert_eq!((ok, told.trim()), (true, "ann can log in"));
+    let (ok, output) = run_task(&app, &redis.url(), "user:activate", &["username:ann"]).await;
+    assert_eq!((ok, output.trim()), (true, "ann can log in"));
     assert_eq!(login_status(&app, "the staple of ann").await, 200);
     assert!(!ann.is_logged_in().await, "what has ended has ended");
     let (ok, _) = run_task(&app, &redis.url(), "user:activate", &["username:bob"]).await;
@@ -74,10 +74,10 @@ async fn unknown_or_empty_task_arguments_are_rejected() {
         &["username:ann", "all:true"],
         &["username:"],
     ] {
-        let (ok, told) = run_task(&app, "", "session:revoke", arguments).await;
+        let (ok, output) = run_task(&app, "", "session:revoke", arguments).await;
         assert!(
-            !ok && told.contains("; example: cargo loco"),
-            "{arguments:?}: {told}"
+            !ok && output.contains("; example: cargo loco"),
+            "{arguments:?}: {output}"
         );
     }
     assert!(ann.is_logged_in().await);
@@ -89,11 +89,11 @@ async fn reset_password_sets_a_random_password() {
     let app = app_with_redis(&redis).await;
     let (group, [ann]) = app.group_of(["ann"]).await;
     let mut socket = ann.open_live(&group).await;
-    let (ok, told) = run_task(&app, &redis.url(), "user:reset-password", &["username:ann"]).await;
-    assert!(ok, "{told}");
+    let (ok, output) = run_task(&app, &redis.url(), "user:reset-password", &["username:ann"]).await;
+    assert!(ok, "{output}");
     assert_eq!(socket.bye_code().await, 4410);
-    let said = told.lines().next().unwrap();
-    let password = said.strip_prefix("the password of ann is now ").unwrap();
+    let text = output.lines().next().unwrap();
+    let password = text.strip_prefix("the password of ann is now ").unwrap();
     assert!(
         password.len() == 23 && password.split('-').count() == 4,
         "{password}"
@@ -110,10 +110,10 @@ async fn sessions_can_be_listed_and_revoked() {
     let others = [app.log_in("ann").await, app.log_in("ann").await];
     let group = ann.start_chat().await;
     let mut socket = ann.open_base(&group).await;
-    let (ok, told) = run_task(&app, "", "session:list", &["username:ann"]).await;
-    assert!(ok && told.lines().count() == 3, "{told}");
+    let (ok, output) = run_task(&app, "", "session:list", &["username:ann"]).await;
+    assert!(ok && output.lines().count() == 3, "{output}");
     // The last used session comes first.
-    let first = told
+    let first = output
         .lines()
         .last()
         .unwrap()
@@ -121,22 +121,22 @@ async fn sessions_can_be_listed_and_revoked() {
         .next()
         .unwrap();
     let one = ["username:ann", &format!("id:{first}")];
-    let (ok, told) = run_task(&app, "", "session:revoke", &one).await;
-    assert!(ok, "{told}");
+    let (ok, output) = run_task(&app, "", "session:revoke", &one).await;
+    assert!(ok, "{output}");
     assert_eq!(
-        told.trim(),
+        output.trim(),
         "revoked 1 session of ann; the sockets are closed within 30 seconds"
     );
     assert!(!ann.is_logged_in().await && others[0].is_logged_in().await);
     assert_eq!(socket.close_code().await, 4410);
-    let (ok, told) = run_task(&app, "", "session:revoke", &["username:ann"]).await;
+    let (ok, output) = run_task(&app, "", "session:revoke", &["username:ann"]).await;
     assert!(
-        ok && told.starts_with("revoked 2 sessions of ann;"),
-        "{told}"
+        ok && output.starts_with("revoked 2 sessions of ann;"),
+        "{output}"
     );
     assert!(!others[0].is_logged_in().await && !others[1].is_logged_in().await);
-    let (ok, told) = run_task(&app, "", "session:list", &["username:ann"]).await;
-    assert_eq!((ok, told.trim()), (true, "ann is not logged in"));
+    let (ok, output) = run_task(&app, "", "session:list", &["username:ann"]).await;
+    assert_eq!((ok, output.trim()), (true, "ann is not logged in"));
     for (task, arguments, expected) in [
         (
             "session:revoke",
@@ -160,7 +160,7 @@ async fn sessions_can_be_listed_and_revoked() {
             "`username` has no value",
         ),
     ] {
-        let (ok, told) = run_task(&app, "", task, &arguments).await;
-        assert!(!ok && told.contains(expected), "{arguments:?}: {told}");
+        let (ok, output) = run_task(&app, "", task, &arguments).await;
+        assert!(!ok && output.contains(expected), "{arguments:?}: {output}");
     }
 }

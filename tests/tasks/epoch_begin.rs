@@ -14,7 +14,10 @@ async fn epoch_begin_makes_clients_start_over() {
         .as_str()
         .unwrap()
         .to_owned();
-    let (ok, told) = run_task(&app, "", "epoch:begin", &[]).await;
-    assert!(ok && told.contains(&format!("{ended} has ended")), "{told}");
+    let (ok, output) = run_task(&app, "", "epoch:begin", &[]).await;
+    assert!(
+        ok && output.contains(&format!("{ended} has ended")),
+        "{output}"
+    );
     assert_eq!(socket.bye_code().await, 4501);
 }

@@ -24,14 +24,14 @@ async fn group_send_shows_each_socket_its_own_username() {
     app.until_redis_is_connected().await;
     let group = ann.start_chat().await;
     let mut socket = ann.open_base(&group).await;
-    let (ok, told) = run_group_send(
+    let (ok, output) = run_group_send(
         &app,
         &redis.url(),
         &[&format!("group:{group}"), "message:Hi: there"],
     )
     .await;
-    assert!(ok, "{told}");
-    assert_eq!(told.trim(), format!("sent to {group}"));
+    assert!(ok, "{output}");
+    assert_eq!(output.trim(), format!("sent to {group}"));
     assert_eq!(socket.next_message().await, "ann now is [clock]");
     socket.expect_no_frames().await;
 }
@@ -60,9 +60,9 @@ async fn group_send_works_with_every_kind_of_redis() {
         let mut socket = ann.open_base(&group).await;
         let variables = [("REDIS_URL", url.as_str()), ("REDIS_CA_FILE", authority)];
         let arguments = [&*format!("group:{group}"), "message:Hi"];
-        let (ok, told) = run_task_with(&app, &variables, "group:send", &arguments).await;
-        assert!(ok, "{told}");
-        assert_eq!(told.trim(), format!("sent to {group}"));
+        let (ok, output) = run_task_with(&app, &variables, "group:send", &arguments).await;
+        assert!(ok, "{output}");
+        assert_eq!(output.trim(), format!("sent to {group}"));
         assert_eq!(socket.next_message().await, "ann now is [clock]");
     }
 }
@@ -73,9 +73,9 @@ async fn group_send_is_delivered_by_the_sweep_without_redis() {
     let (group, [ann]) = app.group_of(["ann"]).await;
     let mut socket = ann.open_base(&group).await;
     for redis in [String::new(), RedisServer::not_running().url()] {
-        let (ok, told) =
+        let (ok, output) =
             run_group_send(&app, &redis, &[&format!("group:{group}"), "message:Hi"]).await;
-        assert!(ok && told.contains("stored for"), "{told}");
+        assert!(ok && output.contains("stored for"), "{output}");
         assert_eq!(socket.next_message().await, "ann now is [clock]");
     }
     socket.expect_no_frames().await;
@@ -100,7 +100,7 @@ async fn group_send_reports_invalid_arguments() {
         ),
     ];
     for (arguments, expected) in cases {
-        let (ok, told) = run_group_send(&app, "", &arguments).await;
-        assert!(!ok && told.contains(expected), "{arguments:?}: {told}");
+        let (ok, output) = run_group_send(&app, "", &arguments).await;
+        assert!(!ok && output.contains(expected), "{arguments:?}: {output}");
     }
 }

@@ -37,6 +37,6 @@ async fn run_task_with(
         .env("LOG_LEVEL", "error");
     let output = tokio::task::spawn_blocking(move || command.output().unwrap());
     let output = with_timeout("the task", output).await.unwrap();
-    let told = [output.stdout, output.stderr].concat();
-    (output.status.success(), String::from_utf8(told).unwrap())
+    let text = [output.stdout, output.stderr].concat();
+    (output.status.success(), String::from_utf8(text).unwrap())
 }

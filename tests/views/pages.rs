@@ -57,8 +57,8 @@ fn missing_messages_and_variables_are_errors() {
         "{{ nobody }}",
         "{% if %}",
     ] {
-        let told = render_template(template, "en");
-        assert!(told.starts_with("Error: "), "{template}: {told}");
+        let rendered = render_template(template, "en");
+        assert!(rendered.starts_with("Error: "), "{template}: {rendered}");
     }
     assert_snapshot!(render_template(r#"{{ "hi" | t }}"#, "en"), @r#"
     Error: error: assets/i18n/en/page.ftl, hi: Resolver error: Unknown variable: $name

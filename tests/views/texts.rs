@@ -249,8 +249,8 @@ fn unsupported_fluent_syntax_in_script_messages_is_rejected() {
         "a = 1\nwrong",
         "a = { $n",
     ];
-    let told: Vec<_> = faults.map(compile_script).to_vec();
-    assert_snapshot!(told.join("\n"), @r#"
+    let errors: Vec<_> = faults.map(compile_script).to_vec();
+    assert_snapshot!(errors.join("\n"), @r#"
     assets/i18n/en/script.ftl, b: functions are for page.ftl alone
     assets/i18n/en/script.ftl, a: functions are for page.ftl alone
     assets/i18n/en/script.ftl, a: only a variable selects
@@ -273,14 +273,14 @@ fn errors_in_page_messages_name_their_location() {
             .map(drop)
             .unwrap_err()
     };
-    let told = [
+    let errors = [
         "a = { $n",
         "language-name = فارسی\n\n\nwrong",
         "a = 1\nlanguage-name = a\na = 2",
         "language-name = { $tag }",
     ];
-    let told: Vec<_> = told.map(|page| fault(page).to_string()).to_vec();
-    assert_snapshot!(told.join("\n"), @r#"
+    let errors: Vec<_> = errors.map(|page| fault(page).to_string()).to_vec();
+    assert_snapshot!(errors.join("\n"), @r#"
     assets/i18n/fa/page.ftl, line 1: Expected a token starting with "}"
     assets/i18n/fa/page.ftl, line 4: Expected a token starting with "="
     assets/i18n/fa/page.ftl: Attempt to override an existing message: "a".
@@ -295,17 +295,17 @@ fn errors_in_page_messages_name_their_location() {
         "language-name = English\nhi = Hi { $name }".to_owned(),
         "",
     );
-    let said = language
+    let text = language
         .unwrap()
         .format_message("hi", &FluentArgs::new())
         .unwrap_err();
-    assert_snapshot!(said, @"assets/i18n/en/page.ftl, hi: Resolver error: Unknown variable: $name");
+    assert_snapshot!(text, @"assets/i18n/en/page.ftl, hi: Resolver error: Unknown variable: $name");
 }
 
 #[test]
 fn accept_language_weights_select_the_language() {
     let texts = Texts::load().unwrap();
-    for (asked, given) in [
+    for (preferred, given) in [
         ("fa-IR,fa;q=0.9,en;q=0.5", "fa"),
         ("fa-IR", "fa"),
         ("fa-Arab-IR, en", "fa"),
@@ -324,6 +324,6 @@ fn accept_language_weights_select_the_language() {
         ("fa ; q=0.5 , en;q=0.4", "fa"),
         ("سلام", "en"),
     ] {
-        assert_eq!(texts.negotiate(asked).tag, given, "{asked}");
+        assert_eq!(texts.negotiate(preferred).tag, given, "{preferred}");
     }
 }

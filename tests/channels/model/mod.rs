@@ -11,8 +11,7 @@ use proptest::{
 use serde_json::{Value, json};
 
 use self::client::ModelClient;
-use super::nodes::connected_nodes;
-use crate::support::{GroupPath, RedisServer, TestApp, User};
+use crate::support::{GroupPath, TestApp, User, connected_nodes};
 
 /// A step of one of the clients.
 #[derive(Debug, Clone)]
@@ -176,9 +175,13 @@ async fn run_steps(
     for (number, user) in users.iter().enumerate() {
         let path = group.path("messages/?limit=100");
         let history = user.get(&path).await.json();
-        let shown = history["results"].as_array().unwrap().iter().rev();
-        for (shown, message) in shown.zip(&model.messages) {
-            assert_eq!(shown["reactions"], message.reactions_for(number), "{shown}");
+        let history_message = history["results"].as_array().unwrap().iter().rev();
+        for (history_message, message) in history_message.zip(&model.messages) {
+            assert_eq!(
+                history_message["reactions"],
+                message.reactions_for(number),
+                "{history_message}"
+            );
         }
     }
     // A new reader gets the stored events, without the texts of deleted messages.
@@ -195,13 +198,13 @@ async fn run_steps(
     );
     for client in &clients {
         // The received events differ from the stored events only in texts that were removed since.
-        for (told, stored) in client.received.iter().zip(&log) {
+        for (received, stored) in client.received.iter().zip(&log) {
             assert!(
-                told == stored
+                received == stored
                     || stored["data"]["deleted"] == true
                     || stored["data"]["edited"] == true
                     || stored["data"]["replaced"] == true,
-                "{told} {stored}"
+                "{received} {stored}"
             );
         }
     }
@@ -215,8 +218,7 @@ fn two_clients_on_two_nodes_agree_with_the_model() {
         .enable_all()
         .build()
         .unwrap();
-    let redis = runtime.block_on(RedisServer::start());
-    let (here, there) = runtime.block_on(connected_nodes(&redis));
+    let (redis, here, there) = runtime.block_on(connected_nodes());
     let users = runtime.block_on(async { [here.user("ann").await, here.user("bob").await] });
     let mut runner = TestRunner::new(Config {
         cases: CASES,

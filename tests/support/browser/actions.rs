@@ -93,13 +93,13 @@ impl Browser {
     }
 
     /// Replaces the text of the field with this label.
-    pub async fn fill(&self, label: &str, words: &str) {
+    pub async fn fill(&self, label: &str, text: &str) {
         self.wait_until(&format!("{label} to be filled in"), async || {
             match self.find_control("body", label).await {
                 Some(field) => {
                     is_applied(field.click().await)
                         && is_applied(field.clear().await)
-                        && is_applied(field.send_keys(words).await)
+                        && is_applied(field.send_keys(text).await)
                 }
                 None => false,
             }
@@ -108,9 +108,8 @@ impl Browser {
     }
 
     /// Types into the focused element.
-    pub async fn type_text(&self, words: &str) {
-        self.perform_keys(words.chars().map(|key| (None, key)))
-            .await;
+    pub async fn type_text(&self, text: &str) {
+        self.perform_keys(text.chars().map(|key| (None, key))).await;
     }
 
     pub async fn press_key(&self, key: Key) {
@@ -138,8 +137,8 @@ impl Browser {
     }
 
     /// Inserts a text at once, like a paste.
-    pub async fn insert_text(&self, words: &str) {
-        self.devtools("Input.insertText", json!({ "text": words }))
+    pub async fn insert_text(&self, text: &str) {
+        self.devtools("Input.insertText", json!({ "text": text }))
             .await;
     }
 
@@ -169,16 +168,16 @@ impl Browser {
         seen.await.as_str().unwrap().to_owned()
     }
 
-    pub async fn expect_text(&self, words: &str) {
-        self.wait_until(&format!("{words:?} to be seen"), async || {
-            self.visible_text().await.contains(words)
+    pub async fn expect_text(&self, text: &str) {
+        self.wait_until(&format!("{text:?} to be seen"), async || {
+            self.visible_text().await.contains(text)
         })
         .await;
     }
 
-    pub async fn expect_no_text(&self, words: &str) {
-        self.wait_until(&format!("{words:?} to go"), async || {
-            !self.visible_text().await.contains(words)
+    pub async fn expect_no_text(&self, text: &str) {
+        self.wait_until(&format!("{text:?} to disappear"), async || {
+            !self.visible_text().await.contains(text)
         })
         .await;
     }
@@ -193,7 +192,7 @@ impl Browser {
         if timeout(TEST_TIMEOUT, waiting).await.is_err() {
             let seen: String = self.visible_text().await.chars().take(2000).collect();
             let complaints = self.console_errors().await;
-            panic!("waited in vain for {what}; what is seen is:\n{seen}\n{complaints:?}");
+            panic!("timed out waiting for {what}; the page shows:\n{seen}\n{complaints:?}");
         }
     }
 
@@ -214,8 +213,8 @@ impl Browser {
 fn is_applied(done: Result<(), CmdError>) -> bool {
     match done {
         Ok(()) => true,
-        Err(CmdError::Standard(refused)) => {
-            let why = refused.error();
+        Err(CmdError::Standard(rejected)) => {
+            let why = rejected.error();
             assert!(
                 [
                     "stale element reference",
@@ -223,7 +222,7 @@ fn is_applied(done: Result<(), CmdError>) -> bool {
                     "element not interactable"
                 ]
                 .contains(&why.as_str()),
-                "{refused}"
+                "{rejected}"
             );
             false
         }

@@ -94,18 +94,18 @@ impl Browser {
     /// Returns the errors of scripts and the CSP violations since the last call. Leaves out failed
     /// requests, which the page itself reports.
     pub async fn console_errors(&self) -> Vec<String> {
-        let told = with_timeout(
+        let messages = with_timeout(
             "the console",
             self.client.issue_cmd(DriverCommand::console_log()),
         );
-        let told: Vec<Value> = serde_json::from_value(told.await.unwrap()).unwrap();
+        let messages: Vec<Value> = serde_json::from_value(messages.await.unwrap()).unwrap();
         let is_fault = |entry: &&Value| {
             let message = entry["message"].as_str().unwrap();
             let is_network =
                 entry["source"] == "network" || message.contains("WebSocket connection");
             entry["level"] == "SEVERE" && !is_network
         };
-        let faults = told.iter().filter(is_fault);
+        let faults = messages.iter().filter(is_fault);
         faults.map(ToString::to_string).collect()
     }
 

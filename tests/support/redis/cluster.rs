@@ -73,8 +73,8 @@ impl RedisCluster {
         .await;
         self.wait_until_agreed("the cluster").await;
         wait_until("the replica to have all", async || {
-            let told = self.replica.query("INFO replication");
-            told.contains("master_link_status:up")
+            let reply = self.replica.query("INFO replication");
+            reply.contains("master_link_status:up")
         })
         .await;
     }
@@ -86,10 +86,10 @@ impl RedisCluster {
     async fn wait_until_agreed(&self, what: &str) {
         wait_until(what, async || {
             self.nodes().all(|node| {
-                let told = node.query("CLUSTER INFO");
-                told.contains("cluster_slots_assigned:16384")
-                    && told.contains("cluster_known_nodes:4")
-                    && told.contains("cluster_size:3")
+                let reply = node.query("CLUSTER INFO");
+                reply.contains("cluster_slots_assigned:16384")
+                    && reply.contains("cluster_known_nodes:4")
+                    && reply.contains("cluster_size:3")
             })
         })
         .await;
@@ -122,6 +122,6 @@ impl RedisCluster {
 }
 
 fn node_id(node: &RedisServer) -> String {
-    let told = node.query("CLUSTER MYID");
-    told.lines().nth(1).unwrap().to_owned()
+    let reply = node.query("CLUSTER MYID");
+    reply.lines().nth(1).unwrap().to_owned()
 }

@@ -63,8 +63,8 @@ impl RedisServer {
     }
 
     fn add_arguments(&mut self, arguments: &str) {
-        let words = arguments.split_whitespace().map(ToOwned::to_owned);
-        self.arguments.extend(words);
+        let parts = arguments.split_whitespace().map(ToOwned::to_owned);
+        self.arguments.extend(parts);
     }
 
     pub fn url(&self) -> String {
@@ -96,10 +96,10 @@ impl RedisServer {
 
     /// Runs an operator's command, which must succeed.
     pub fn run_command(&self, command: &str) {
-        let answer = self.query(command);
+        let response = self.query(command);
         assert!(
-            !answer.is_empty() && !answer.starts_with('-'),
-            "{command}: {answer}"
+            !response.is_empty() && !response.starts_with('-'),
+            "{command}: {response}"
         );
     }
 
@@ -112,9 +112,9 @@ impl RedisServer {
             .unwrap();
         // The server replies and then closes too.
         stream.shutdown(Shutdown::Write).unwrap();
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).unwrap();
-        answer
+        let mut response = String::new();
+        stream.read_to_string(&mut response).unwrap();
+        response
     }
 
     /// Kills the process, like a crash.

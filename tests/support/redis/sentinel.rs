@@ -43,8 +43,8 @@ impl SentinelRedis {
         .await;
         sentinel.start_process().await;
         wait_until("the sentinel to know the replica", async || {
-            let told = sentinel.query("SENTINEL REPLICAS salam");
-            told.contains("master-link-status\r\n$2\r\nok")
+            let reply = sentinel.query("SENTINEL REPLICAS salam");
+            reply.contains("master-link-status\r\n$2\r\nok")
         })
         .await;
         Self {
