@@ -1,4 +1,4 @@
-//! docs/architecture.md is true, and each excerpt in docs/extending.md occurs in its file.
+//! Checks docs/architecture.md against the code, and the excerpts in docs/extending.md against their files.
 
 use std::{fs, path::Path, process::Command};
 
