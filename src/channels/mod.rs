@@ -29,7 +29,7 @@ pub mod presence;
 pub mod protocol;
 mod readiness;
 pub mod sequencer;
-pub mod socket_writer;
+pub(crate) mod socket_writer;
 mod text_frame;
 pub mod transport;
 mod writer;
