@@ -1,4 +1,4 @@
-//! docs/architecture.md is true, and each excerpt in docs/extending.md occurs in its file.
+//! Checks docs/architecture.md against the code, and the excerpts in docs/extending.md against their files.
 
 use std::{fs, path::Path, process::Command};
 
@@ -21,23 +21,23 @@ fn architecture_invariants_hold() {
             .current_dir(ROOT)
             .output();
         let found = found.unwrap();
-        let told = String::from_utf8_lossy(&found.stdout).into_owned();
+        let found_lines = String::from_utf8_lossy(&found.stdout).into_owned();
         let failed = String::from_utf8_lossy(&found.stderr).into_owned();
         assert!(
-            told.is_empty() && failed.is_empty(),
-            "{rule}\n{line}\n{told}{failed}"
+            found_lines.is_empty() && failed.is_empty(),
+            "{rule}\n{line}\n{found_lines}{failed}"
         );
         count += 1;
     }
     assert!(count > 10, "there are some");
 }
 
-/// Each `path/of/a/file.rs` and each folder that it names.
+/// Every file and folder that the document names exists.
 #[test]
 fn paths_named_in_the_architecture_document_exist() {
-    let words = ARCHITECTURE_MD.split(|c: char| c.is_whitespace() || "`(),;:".contains(c));
-    let named = words.filter(|word| word.starts_with("src/") || word.starts_with("tests/"));
-    for path in named.map(|word| word.trim_end_matches('.')) {
+    let names = ARCHITECTURE_MD.split(|c: char| c.is_whitespace() || "`(),;:".contains(c));
+    let named = names.filter(|name| name.starts_with("src/") || name.starts_with("tests/"));
+    for path in named.map(|name| name.trim_end_matches('.')) {
         let is_pattern = path.contains(['*', '…', '\'']);
         assert!(is_pattern || Path::new(ROOT).join(path).exists(), "{path}");
     }

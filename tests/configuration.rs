@@ -1,4 +1,4 @@
-//! What docs/configuration.md says of keys, variables and defaults is what there is.
+//! Checks the keys, variables and defaults of docs/configuration.md.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -14,15 +14,15 @@ use tracing_subscriber::EnvFilter;
 
 const CONFIGURATION_MD: &str = include_str!("../docs/configuration.md");
 
-/// In the order of its columns.
+/// The columns of the tables, in order.
 const ENVIRONMENTS: [&str; 3] = ["development", "test", "production"];
 
 const CONFIG_FOLDER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/config");
 
-/// What is asked for by this name has its default.
+/// A variable that is never set, so that its default is used.
 const UNSET_VARIABLE: &str = "SALAM_IS_NEVER_SET";
 
-/// The least with which the framework reads a file. What stands under `settings` it takes as it is.
+/// The smallest configuration that Loco accepts. Loco does not check the block `settings`.
 const MINIMAL_CONFIG: &str = "
 logger: { enable: false, level: info, format: compact }
 server: { port: 0, host: localhost }
@@ -81,16 +81,16 @@ fn every_environment_variable_is_documented_with_its_keys() {
         assert_eq!(named, keys_set_by(&name), "what `{name}` sets");
         for (at, environment) in ENVIRONMENTS.into_iter().enumerate() {
             let template = read_template(environment);
-            let asked = template_variables(&template)
+            let variable = template_variables(&template)
                 .into_iter()
-                .find(|asked| asked.0 == name);
-            let default = format_value(asked.map(|(_, default)| Value::from(default)).as_ref());
+                .find(|variable| variable.0 == name);
+            let default = format_value(variable.map(|(_, default)| Value::from(default)).as_ref());
             assert_eq!(cells[1 + at], default, "`{name}` in {environment}");
         }
     }
 }
 
-/// It would ignore one that is misspelt.
+/// Loco would ignore a misspelt key.
 #[test]
 fn loco_knows_every_key_outside_settings() {
     for environment in ENVIRONMENTS {
@@ -127,7 +127,7 @@ fn links_in_the_configuration_document_exist() {
     }
 }
 
-/// What stands behind the name in the first cell of each row.
+/// Returns the other cells of each row, by the name in its first cell.
 fn documented_rows() -> BTreeMap<&'static str, Vec<&'static str>> {
     let mut rows = BTreeMap::new();
     for line in CONFIGURATION_MD
@@ -142,12 +142,12 @@ fn documented_rows() -> BTreeMap<&'static str, Vec<&'static str>> {
     rows
 }
 
-/// What stands in backticks.
+/// Returns the texts in backticks.
 fn backticked(text: &str) -> impl Iterator<Item = &str> {
     text.split('`').skip(1).step_by(2)
 }
 
-/// A value as the document writes it.
+/// Formats a value like the document.
 fn format_value(value: Option<&Value>) -> String {
     match value {
         None => "—".to_owned(),
@@ -165,7 +165,7 @@ fn format_value(value: Option<&Value>) -> String {
     }
 }
 
-/// Every key: those of the files, and those of `settings` as the compiler knows them.
+/// Returns every key of the files, and every key of `settings` that the program knows.
 fn config_keys() -> BTreeSet<String> {
     let in_files = ENVIRONMENTS.map(|environment| config_values(environment, None));
     let in_files = in_files.into_iter().flat_map(BTreeMap::into_keys);
@@ -173,15 +173,15 @@ fn config_keys() -> BTreeSet<String> {
     in_files.chain(settings_keys(&config, "")).collect()
 }
 
-/// Those of a block of the settings, and of the blocks in it: who misspells one is told which are
-/// expected.
+/// Returns the keys of a block of the settings and of its inner blocks. The error for a misspelt key
+/// lists the expected keys.
 fn settings_keys(config: &Config, block: &str) -> Vec<String> {
     let mut misspelt = config.clone();
     let settings = misspelt.settings.as_mut().unwrap();
     settings.pointer_mut(block).unwrap()["misspelt"] = Value::Null;
-    let refused = Settings::load(&misspelt, &Environment::Test).err();
-    let told = refused.expect("an unknown key is refused").to_string();
-    let (_, expected) = told.split_once("`misspelt`, expected").unwrap();
+    let rejected = Settings::load(&misspelt, &Environment::Test).err();
+    let error = rejected.expect("an unknown key is refused").to_string();
+    let (_, expected) = error.split_once("`misspelt`, expected").unwrap();
     let mut keys = Vec::new();
     for name in backticked(expected) {
         let pointer = format!("{block}/{name}");
@@ -195,7 +195,7 @@ fn settings_keys(config: &Config, block: &str) -> Vec<String> {
     keys
 }
 
-/// What stands at each key of an environment's file, where no variable is set but this one.
+/// Returns the value of each key in the file of an environment, with at most one variable set.
 fn config_values(environment: &str, set: Option<(&str, &str)>) -> BTreeMap<String, Value> {
     let tree = parse_yaml(&fill_defaults(environment, set));
     let mut values = BTreeMap::new();
@@ -214,7 +214,7 @@ fn flatten_block(block: &Map<String, Value>, prefix: &str, values: &mut BTreeMap
     }
 }
 
-/// All that a file says, whether the framework knows of it or not.
+/// Parses a file, with the keys that Loco does not know.
 fn parse_yaml(yaml: &str) -> Value {
     let indented: String = yaml.lines().map(|line| format!("  {line}\n")).collect();
     parse_config(&format!("{MINIMAL_CONFIG}{indented}"))
@@ -222,15 +222,15 @@ fn parse_yaml(yaml: &str) -> Value {
         .unwrap()
 }
 
-/// A file as the framework reads it.
+/// Parses a file like Loco.
 fn parse_config(yaml: &str) -> Config {
     let folder = tempfile::tempdir().unwrap();
     fs::write(folder.path().join("test.yaml"), yaml).unwrap();
     Config::from_folder(&Environment::Test, folder.path()).unwrap()
 }
 
-/// The file of an environment in which each variable has its default, whatever the tests are run
-/// with; but for the one that is set here.
+/// Returns the file of an environment with all variables at their defaults, whatever the environment of
+/// the tests. One variable can be set.
 fn fill_defaults(environment: &str, set: Option<(&str, &str)>) -> String {
     let template = read_template(environment);
     let mut filled = template.clone();
@@ -251,10 +251,10 @@ fn read_template(environment: &str) -> String {
     fs::read_to_string(format!("{CONFIG_FOLDER}/{environment}.yaml")).unwrap()
 }
 
-/// The variables that a file asks for, with their defaults, in its order.
+/// Returns the variables of a file with their defaults, in order.
 fn template_variables(template: &str) -> Vec<(&str, &str)> {
     let questions = template.split("get_env(").skip(1);
-    let asked = questions.map(|question| {
+    let variables = questions.map(|question| {
         let question = question.strip_prefix("name=\"").unwrap();
         let (name, rest) = question.split_once("\", default=\"").unwrap();
         assert!(
@@ -263,23 +263,23 @@ fn template_variables(template: &str) -> Vec<(&str, &str)> {
         );
         (name, rest.split_once("\")").unwrap().0)
     });
-    asked.collect()
+    variables.collect()
 }
 
-/// Those of all files.
+/// Returns the variables of all files.
 fn all_variables() -> BTreeSet<String> {
     let files = ENVIRONMENTS.map(read_template);
-    let asked = files.iter().flat_map(|file| template_variables(file));
-    asked.map(|(name, _)| name.to_owned()).collect()
+    let variables = files.iter().flat_map(|file| template_variables(file));
+    variables.map(|(name, _)| name.to_owned()).collect()
 }
 
-/// Keys have small letters.
+/// Keys are in lower case.
 fn is_variable_name(name: &str) -> bool {
     name.bytes()
         .all(|byte| byte.is_ascii_uppercase() || byte == b'_')
 }
 
-/// The keys that change with a variable. (Of a database its kind may matter.)
+/// Returns the keys that a variable changes. The kind of a database URL can matter.
 fn keys_set_by(variable: &str) -> BTreeSet<String> {
     let mut keys = BTreeSet::new();
     for environment in ENVIRONMENTS {
@@ -293,7 +293,7 @@ fn keys_set_by(variable: &str) -> BTreeSet<String> {
     keys
 }
 
-/// Whether a variable for which no file asks makes a difference all the same.
+/// Whether the program reads a variable that no file names.
 fn is_read_by_program(name: &str) -> bool {
     let folder = ("LOCO_CONFIG_FOLDER", CONFIG_FOLDER);
     match name {
@@ -308,7 +308,7 @@ fn is_read_by_program(name: &str) -> bool {
     }
 }
 
-/// Whether the program finds the configuration of this environment, by these variables alone.
+/// Whether the program finds the configuration of an environment with only these variables.
 fn finds_environment(environment: &str, variables: &[(&str, &str)]) -> bool {
     let folder = tempfile::tempdir().unwrap();
     let mut command = Command::new(env!("CARGO_BIN_EXE_salam-cli"));
@@ -317,6 +317,6 @@ fn finds_environment(environment: &str, variables: &[(&str, &str)]) -> bool {
         .current_dir(folder.path())
         .env_clear()
         .envs(variables.iter().copied());
-    let told = String::from_utf8(command.output().unwrap().stdout).unwrap();
-    told.contains(&format!("\nEnvironment: {environment}\n"))
+    let output = String::from_utf8(command.output().unwrap().stdout).unwrap();
+    output.contains(&format!("\nEnvironment: {environment}\n"))
 }

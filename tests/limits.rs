@@ -1,4 +1,4 @@
-//! The rules of the limits, which know no clock but the one they are given.
+//! Unit tests of the limits. The time is an argument.
 
 use std::{collections::HashSet, num::NonZeroU32, time::Duration};
 
@@ -49,25 +49,28 @@ fn a_socket_permit_is_released_on_drop() {
         "192.0.2.1/32".parse().unwrap(),
         "2001:db8::/64".parse().unwrap(),
     );
-    let seats = SocketLimiter::new(2, 3);
-    let first = seats.try_acquire(1, here).unwrap();
-    let _second = seats.try_acquire(1, there).unwrap();
-    assert_eq!(seats.try_acquire(1, here).err(), Some(TooManySockets::User));
+    let sockets = SocketLimiter::new(2, 3);
+    let first = sockets.try_acquire(1, here).unwrap();
+    let _second = sockets.try_acquire(1, there).unwrap();
+    assert_eq!(
+        sockets.try_acquire(1, here).err(),
+        Some(TooManySockets::User)
+    );
     drop(first);
-    let _third = seats.try_acquire(1, here).unwrap();
+    let _third = sockets.try_acquire(1, here).unwrap();
     let _others = [
-        seats.try_acquire(2, here).unwrap(),
-        seats.try_acquire(3, here).unwrap(),
+        sockets.try_acquire(2, here).unwrap(),
+        sockets.try_acquire(3, here).unwrap(),
     ];
     assert_eq!(
-        seats.try_acquire(4, here).err(),
+        sockets.try_acquire(4, here).err(),
         Some(TooManySockets::Network)
     );
     assert_eq!(
-        seats.try_acquire(1, here).err(),
+        sockets.try_acquire(1, here).err(),
         Some(TooManySockets::Network)
     );
-    seats.try_acquire(4, there).unwrap();
+    sockets.try_acquire(4, there).unwrap();
 }
 
 #[test]
@@ -96,8 +99,8 @@ fn login_wait_doubles_up_to_a_minute_and_resets_after_an_hour() {
 }
 
 proptest! {
-    /// Whatever the times at which somebody tries: 10 guesses at once, and no more than one a minute
-    /// besides, but for those of the first waits.
+    /// For any times of attempts: 10 guesses at once, and otherwise at most one a minute, except for the
+    /// first waits.
     #[test]
     fn login_attempts_never_exceed_the_backoff(
         gaps in prop::collection::vec(prop_oneof![0..2_000_u64, 0..120_000_u64, 0..4_000_000_u64], 1..400)
@@ -113,7 +116,7 @@ proptest! {
         }
         for (i, first) in guesses.iter().enumerate() {
             let within = guesses[i..].iter().take_while(|at| **at - *first < HOUR).count();
-            // At the end of an hour of silence one more ten may begin.
+            // After an hour without attempts, ten more guesses are free.
             prop_assert!(within <= 2 * 10 + 6 + 60, "{within} in an hour");
         }
     }
@@ -124,26 +127,26 @@ proptest! {
         prop_assert!(count.required_wait() <= Duration::from_secs(60));
     }
 
-    /// Whoever sends as fast as they are let gets the burst and the rate, and no more.
+    /// A client that sends as fast as possible gets the burst and the rate, and no more.
     #[test]
     fn frames_are_never_read_above_the_rate_limit(
         per_second in 1..2_000_u32,
         gaps in prop::collection::vec(prop_oneof![Just(0), 0..1_000_u64, 0..5_000_000_u64], 1..500),
     ) {
         let begin = Instant::now();
-        let (mut now, mut heard) = (begin, 0_u32);
+        let (mut now, mut accepted) = (begin, 0_u32);
         let mut pace = FrameRateLimiter::new(per_second, begin);
         for gap in gaps {
             now += Duration::from_micros(gap);
             if let Some(until) = pace.throttled_until(now) {
                 now = until;
             }
-            prop_assert!(pace.throttled_until(now).is_none(), "who has waited is let in");
+            prop_assert!(pace.throttled_until(now).is_none(), "an attempt after the wait succeeds");
             pace.record_frame(now);
-            heard += 1;
+            accepted += 1;
             let most = (now - begin + Duration::from_secs(2)).as_secs_f64() * f64::from(per_second);
-            // Rounding of a billionth of a second for each frame.
-            prop_assert!(f64::from(heard) <= most * 1.001 + 1.0, "{heard} of {most}");
+            // Each frame may round by a billionth of a second.
+            prop_assert!(f64::from(accepted) <= most * 1.001 + 1.0, "{accepted} of {most}");
         }
     }
 
@@ -170,7 +173,7 @@ fn frame_rate_excess_resets_after_a_pause() {
         pace.record_frame(now);
         seen.insert(pace.over_limit_for());
     }
-    // The first twenty came at once.
+    // The first twenty frames arrived at the same time.
     assert_eq!(pace.over_limit_for(), Duration::from_secs(8));
     assert_eq!(seen.len(), 81);
     now += Duration::from_secs(3);
@@ -185,7 +188,7 @@ fn a_full_rate_limiter_evicts_the_oldest_keys() {
     for network in 0..49_000_u32 {
         rates.check(network).unwrap();
     }
-    // It was used again, so it is not the oldest.
+    // This key was used again, so it is not the oldest.
     rates.check(u32::MAX).unwrap_err();
     for network in 49_000..90_000_u32 {
         rates.check(network).unwrap();

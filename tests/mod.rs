@@ -1,6 +1,6 @@
-//! One binary: every test runs against the whole app, on a database of its own.
+//! One test binary. Every test runs against the whole app, with a database of its own.
 
-// A panic is how a test fails, and the harness runs servers of its own.
+// Tests fail by panics, and the harness runs servers in processes of its own.
 #![allow(
     clippy::cast_possible_wrap,
     clippy::disallowed_methods,

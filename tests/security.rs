@@ -1,4 +1,4 @@
-//! The notes on security say nothing that nothing shows.
+//! Every test that docs/security.md names exists.
 
 use std::{fs, path::Path};
 

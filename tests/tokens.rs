@@ -1,4 +1,4 @@
-//! What is in a token.
+//! The claims of a token.
 
 use jsonwebtoken::{dangerous::insecure_decode, decode_header};
 use salam::tokens::{TokenError, TokenType};

@@ -37,7 +37,7 @@ pub mod presence;
 pub mod protocol;
 mod readiness;
 mod session_monitor;
-pub mod socket_writer;
+pub(crate) mod socket_writer;
 mod test_support;
 mod text_frame;
 pub mod transport;

@@ -1,22 +1,21 @@
-//! Slow sockets, silent ones, and a server that stops.
+//! Slow sockets, silent sockets, and the shutdown of a server.
 
 use serde_json::json;
 use tokio_tungstenite::tungstenite::Message;
 
 use crate::support::{TestApp, wait_until};
 
-/// Who does not read is told all of it later, and nobody else waits for it.
+/// A slow socket receives all messages later, and no other socket waits for it.
 #[tokio::test]
 async fn a_slow_socket_delays_nobody_and_loses_nothing() {
     const POSTS: usize = 3000;
     let app = TestApp::start().await;
     let long_name = "x".repeat(80);
-    let ann = app.user(&long_name).await;
-    let group = ann.start_chat().await;
+    let (group, [ann]) = app.group_of([&long_name]).await;
     let mut slow = ann.open_base_with_small_buffer(&group).await;
     let mut reader = ann.open_base(&group).await;
     let mut sender = ann.open_base(&group).await;
-    // More than the kernel's buffers and what is kept for the slow take together.
+    // More bytes than the kernel's buffers and the buffer for the slow socket hold together.
     let arrival = format!("{long_name} now is [clock]");
     for _ in 0..POSTS {
         sender.send(r#"{"message": "x"}"#).await;
@@ -32,28 +31,27 @@ async fn a_slow_socket_delays_nobody_and_loses_nothing() {
     }
 }
 
-/// Rich sockets are told the texts too, and may be stuck for good.
+/// A rich socket receives the texts, so it can stall for good.
 #[tokio::test]
 async fn a_stalled_socket_is_closed_and_can_resume() {
     const MESSAGES: i64 = 400;
     let app = TestApp::with_settings(json!({"channels": {"stall_timeout": 1}})).await;
-    let ann = app.user("ann").await;
-    let group = ann.start_chat().await;
-    let mut stuck = ann.open_rich_with_small_buffer(&group).await;
+    let (group, [ann]) = app.group_of(["ann"]).await;
+    let mut stalled = ann.open_rich_with_small_buffer(&group).await;
     let mut reader = ann.open_live(&group).await;
     for i in 0..MESSAGES {
         ann.send_message(&group, &"x".repeat(8000), &i.to_string())
             .await;
         assert_eq!(reader.next_event().await["seq"], i + 1);
     }
-    crate::support::wait_until("the stuck socket to go", async || {
+    wait_until("the stalled socket to close", async || {
         app.channels().counts_for_tests().subscribers == 1
     })
     .await;
-    // What it did not take, it takes when it comes back.
+    // The socket resumes after the last event that it received.
     let mut last = 0;
     loop {
-        let frame = stuck.next_frame().await;
+        let frame = stalled.next_frame().await;
         match frame["type"].as_str() {
             Some("event") => last = frame["seq"].as_i64().unwrap(),
             Some("bye") => {
@@ -80,14 +78,14 @@ async fn a_stalled_socket_is_closed_and_can_resume() {
 async fn a_socket_without_pong_is_closed() {
     let app =
         TestApp::with_settings(json!({"channels": {"ping_every": 1, "pong_timeout": 1}})).await;
-    let ann = app.user("ann").await;
-    let group = ann.start_chat().await;
-    // Not read from, so its pings are not answered; the other's are, by the library.
+    let (group, [ann]) = app.group_of(["ann"]).await;
+    // The test does not read from this socket, so nobody answers its pings. The library answers the
+    // pings of the other socket.
     let mut silent = ann.open_base(&group).await;
     let mut alive = ann.open_base(&group).await;
     tokio::select! {
         message = alive.next_message() => panic!("{message} came to a socket that only waits"),
-        () = crate::support::wait_until("the silent socket to go", async || {
+        () = wait_until("the silent socket to close", async || {
             app.channels().counts_for_tests().subscribers == 1
         }) => {}
     }
@@ -112,8 +110,7 @@ async fn client_pings_are_answered() {
 #[tokio::test]
 async fn shutdown_closes_sockets_with_1012() {
     let app = TestApp::start().await;
-    let ann = app.user("ann").await;
-    let group = ann.start_chat().await;
+    let (group, [ann]) = app.group_of(["ann"]).await;
     let mut sockets = vec![ann.open_base(&group).await, ann.open_base(&group).await];
     let (_, codes) = tokio::join!(app.stop(), async {
         let mut codes = Vec::new();
@@ -126,7 +123,7 @@ async fn shutdown_closes_sockets_with_1012() {
     assert_eq!(app.channels().counts_for_tests().subscribers, 0);
 }
 
-/// The groups that were quiet for longest give their events up, and nobody misses one.
+/// The groups that were inactive for longest lose their buffers, and no socket misses an event.
 #[tokio::test]
 async fn event_buffers_of_all_groups_share_a_memory_limit() {
     const BUFFER_LIMIT: usize = 100_000;
@@ -143,7 +140,7 @@ async fn event_buffers_of_all_groups_share_a_memory_limit() {
         }
         sockets.push((group, socket));
     }
-    wait_until("the oldest buffers to go", async || {
+    wait_until("the oldest buffers to be evicted", async || {
         app.channels().counts_for_tests().buffered_bytes <= BUFFER_LIMIT
     })
     .await;
@@ -158,7 +155,7 @@ async fn event_buffers_of_all_groups_share_a_memory_limit() {
         let events = frames.iter().filter(|frame| frame["type"] == "event");
         let seqs: Vec<_> = events.map(|frame| frame["seq"].clone()).collect();
         assert_eq!(seqs, [1, 2, 3, 4, 5]);
-        // The open socket goes on.
+        // The open socket still receives events.
         assert_eq!(ann.send_message(group, "y", "6").await.status, 201);
         assert_eq!(socket.next_event().await["seq"], 6);
     }

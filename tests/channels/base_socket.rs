@@ -14,8 +14,7 @@ use crate::support::{Socket, TestApp};
 #[tokio::test]
 async fn a_base_socket_receives_a_greeting() {
     let app = TestApp::start().await;
-    let ann = app.user("ann").await;
-    let group = ann.start_chat().await;
+    let (group, [ann]) = app.group_of(["ann"]).await;
     assert_eq!(
         ann.connect_base(&group).await.next_message().await,
         "hi ann now is [clock]"
@@ -37,8 +36,7 @@ async fn a_socket_opens_without_a_trailing_slash() {
 #[tokio::test]
 async fn every_json_frame_gets_one_reply_to_its_sender_only() {
     let app = TestApp::start().await;
-    let ann = app.user("ann").await;
-    let group = ann.start_chat().await;
+    let (group, [ann]) = app.group_of(["ann"]).await;
     let mut socket = ann.open_base(&group).await;
     let mut other = ann.open_base(&group).await;
     let deep = format!("{}{}", "[".repeat(30_000), "]".repeat(30_000));
@@ -88,10 +86,7 @@ async fn many_frames_get_exactly_one_reply_each() {
 #[tokio::test]
 async fn a_message_reaches_all_other_sockets_of_the_group_with_the_senders_name() {
     let app = TestApp::start().await;
-    let ann = app.user("ann").await;
-    let bob = app.user("bob").await;
-    let group = ann.start_chat().await;
-    ann.add_member(&bob, &group).await;
+    let (group, [ann, bob]) = app.group_of(["ann", "bob"]).await;
 
     let mut anns = ann.open_base(&group).await;
     let mut anns_other = ann.open_base(&group).await;
@@ -114,8 +109,7 @@ async fn a_message_reaches_all_other_sockets_of_the_group_with_the_senders_name(
 #[tokio::test]
 async fn non_json_frames_close_the_socket() {
     let app = TestApp::start().await;
-    let ann = app.user("ann").await;
-    let group = ann.start_chat().await;
+    let (group, [ann]) = app.group_of(["ann"]).await;
     let invalid_utf8 = Frame::from_payload(
         FrameHeader {
             opcode: OpCode::Data(Data::Text),
@@ -157,8 +151,7 @@ async fn a_frame_at_the_size_limit_is_accepted() {
 #[tokio::test]
 async fn the_last_socket_of_a_group_unsubscribes_the_topic() {
     let app = TestApp::start().await;
-    let ann = app.user("ann").await;
-    let group = ann.start_chat().await;
+    let (group, [ann]) = app.group_of(["ann"]).await;
     let first = ann.open_base(&group).await;
     let second = ann.open_base(&group).await;
     assert_eq!(app.channels().counts_for_tests().active_groups, 1);
@@ -167,7 +160,7 @@ async fn the_last_socket_of_a_group_unsubscribes_the_topic() {
     app.until_no_group_is_active().await;
 }
 
-/// A JSON text of this many bytes.
+/// Returns a JSON string of `bytes` bytes.
 fn json_string_of_length(bytes: usize) -> String {
     format!("\"{}\"", "x".repeat(bytes - 2))
 }
@@ -202,48 +195,48 @@ async fn a_base_socket_closes_when_its_session_expires() {
     assert_eq!(socket.close_code().await, 4401);
 }
 
-/// The room itself tells sockets that wait for nothing else; those that have just said something are
-/// told by their own tasks, which know what not to tell.
+/// The room writes straight to sockets that have nothing pending. A socket that has just sent a message
+/// receives events from its own task, which leaves out the socket's own messages.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn under_load_a_base_socket_receives_every_message_but_its_own() {
     const RICH_MESSAGES: usize = 600;
     const BASE_MESSAGES: usize = 60;
     let app = TestApp::start().await;
-    let (ann, bob) = (app.user("ann").await, app.user("bob").await);
-    let group = ann.start_chat().await;
-    ann.add_member(&bob, &group).await;
-    let mut storm = ann.open_live(&group).await;
-    let mut says = bob.open_base(&group).await;
-    let mut hears = bob.open_base(&group).await;
-    let saying = async {
-        let mut told = Vec::new();
+    let (group, [ann, bob]) = app.group_of(["ann", "bob"]).await;
+    let mut flood = ann.open_live(&group).await;
+    let mut sender = bob.open_base(&group).await;
+    let mut receiver = bob.open_base(&group).await;
+    let sending = async {
+        let mut received = Vec::new();
         for _ in 0..BASE_MESSAGES {
-            says.send(r#"{"message": "in between"}"#).await;
+            sender.send(r#"{"message": "in between"}"#).await;
             loop {
-                told.push(says.next_message().await);
-                if told.last().is_some_and(|last| last == "now is [clock]") {
+                received.push(sender.next_message().await);
+                if received.last().is_some_and(|last| last == "now is [clock]") {
                     break;
                 }
             }
         }
-        while told.len() < RICH_MESSAGES + BASE_MESSAGES {
-            told.push(says.next_message().await);
+        while received.len() < RICH_MESSAGES + BASE_MESSAGES {
+            received.push(sender.next_message().await);
         }
-        told
+        received
     };
-    let hearing = async {
-        let mut told = Vec::new();
-        while told.len() < RICH_MESSAGES + BASE_MESSAGES {
-            told.push(hears.next_message().await);
+    let receiving = async {
+        let mut received = Vec::new();
+        while received.len() < RICH_MESSAGES + BASE_MESSAGES {
+            received.push(receiver.next_message().await);
         }
-        told
+        received
     };
-    let (said, heard, ()) = tokio::join!(saying, hearing, storm.send_many(RICH_MESSAGES));
-    let count = |told: &[String], text: &str| told.iter().filter(|one| **one == text).count();
-    assert_eq!(count(&said, "ann now is [clock]"), RICH_MESSAGES);
-    assert_eq!(count(&said, "now is [clock]"), BASE_MESSAGES);
-    assert_eq!(count(&heard, "ann now is [clock]"), RICH_MESSAGES);
-    assert_eq!(count(&heard, "bob now is [clock]"), BASE_MESSAGES);
-    says.expect_no_frames().await;
-    hears.expect_no_frames().await;
+    let (by_sender, by_receiver, ()) =
+        tokio::join!(sending, receiving, flood.send_many(RICH_MESSAGES));
+    let count =
+        |received: &[String], text: &str| received.iter().filter(|one| **one == text).count();
+    assert_eq!(count(&by_sender, "ann now is [clock]"), RICH_MESSAGES);
+    assert_eq!(count(&by_sender, "now is [clock]"), BASE_MESSAGES);
+    assert_eq!(count(&by_receiver, "ann now is [clock]"), RICH_MESSAGES);
+    assert_eq!(count(&by_receiver, "bob now is [clock]"), BASE_MESSAGES);
+    sender.expect_no_frames().await;
+    receiver.expect_no_frames().await;
 }

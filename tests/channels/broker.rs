@@ -1,4 +1,4 @@
-//! The broker's contract, the same over both ways.
+//! The contract of the broker, for the local broker and for Redis.
 
 use std::time::Duration;
 
@@ -17,12 +17,12 @@ use crate::support::{RedisCluster, RedisServer, with_timeout};
 
 pub type BrokerNode = (Broker, Inbox);
 
-/// Returns the time until which a subscription is waited for.
+/// Returns the deadline for a subscription.
 pub fn subscribe_deadline() -> Instant {
     Instant::now() + Duration::from_secs(5)
 }
 
-/// A node of the tests' installation, but for the secret.
+/// Starts a broker of the tests' installation with another secret.
 pub async fn node_with_secret(url: &str, secret: &str) -> BrokerNode {
     let mut config = App::load_config(&Environment::Test).await.unwrap();
     let settings = config.settings.as_mut().unwrap();
@@ -59,20 +59,20 @@ pub(super) async fn next_payload(inbox: &mut Inbox) -> (String, Bytes) {
     with_timeout("a payload", inbox.recv()).await.unwrap()
 }
 
-/// What every broker keeps, told over three nodes.
+/// Checks the promises of every broker, with three nodes.
 async fn check_broker_contract([(a, mut at_a), (b, mut at_b), (c, mut at_c)]: [BrokerNode; 3]) {
     a.subscribe("one").wait(subscribe_deadline()).await;
     b.subscribe("one").wait(subscribe_deadline()).await;
     c.subscribe("two").wait(subscribe_deadline()).await;
 
-    // It reaches other subscribers of the topic, byte for byte, and nobody else.
+    // A payload reaches the other subscribers of its topic, unchanged, and nobody else.
     let payload = Bytes::from_static(b"\x00\xff\r\n*1");
     a.publish("one", payload.clone()).await.unwrap();
     assert_eq!(next_payload(&mut at_b).await, ("one".to_owned(), payload));
     a.publish("two", Bytes::from_static(b"2")).await.unwrap();
     assert_eq!(next_payload(&mut at_c).await.1, "2");
 
-    // The order of one publisher is kept, whether it waits or not.
+    // The payloads of one publisher arrive in order, with and without awaiting each one.
     for i in 0..499 {
         drop(b.publish("one", Bytes::from(i.to_string())));
     }
@@ -84,7 +84,7 @@ async fn check_broker_contract([(a, mut at_a), (b, mut at_b), (c, mut at_c)]: [B
         );
     }
 
-    // Nothing comes after the topic was dropped, nor anything twice after it was taken up again.
+    // No payload arrives after `unsubscribe`, and none arrives twice after a new subscription.
     b.unsubscribe("one");
     b.subscribe("two").wait(subscribe_deadline()).await;
     a.publish("one", Bytes::from_static(b"missed"))
@@ -99,7 +99,7 @@ async fn check_broker_contract([(a, mut at_a), (b, mut at_b), (c, mut at_c)]: [B
     assert_eq!(next_payload(&mut at_b).await.1, "4");
     assert_eq!(next_payload(&mut at_b).await.1, "5");
 
-    // The publisher never heard itself, and all is said.
+    // The publisher does not receive its own payloads, and no payload is left.
     assert_eq!(next_payload(&mut at_c).await.1, "3");
     for inbox in [&mut at_a, &mut at_b, &mut at_c] {
         assert!(inbox.try_recv().is_err());
@@ -131,7 +131,7 @@ async fn the_redis_broker_satisfies_the_broker_contract() {
 #[tokio::test]
 async fn a_redis_cluster_satisfies_the_broker_contract() {
     let cluster = RedisCluster::start().await;
-    // By any node of it; one that is not there does no harm.
+    // Any node of the cluster is enough. An unreachable node in the list does no harm.
     let absent = RedisServer::not_running().url().replace("redis://", "");
     let urls = [
         cluster.masters[0].url(),
@@ -169,14 +169,14 @@ async fn the_broker_reconnects_when_redis_starts_or_restarts() {
     let mut server = RedisServer::not_running();
     let (a, _at_a) = redis_node(&server.url(), "x").await;
     let (b, mut at_b) = redis_node(&server.url(), "x").await;
-    // Not there: nothing waits for it, and who publishes is told.
+    // Redis is not running: nothing waits for it, and the publisher gets an error.
     with_timeout(
         "the subscription",
         b.subscribe("one").wait(subscribe_deadline()),
     )
     .await;
-    let refused = with_timeout("a refusal", a.publish("one", Bytes::from_static(b"0"))).await;
-    assert_eq!(refused, Err(BrokerUnavailable));
+    let rejected = with_timeout("a refusal", a.publish("one", Bytes::from_static(b"0"))).await;
+    assert_eq!(rejected, Err(BrokerUnavailable));
 
     for round in ["1", "2", "3"] {
         server.start_process().await;
@@ -189,12 +189,12 @@ async fn the_broker_reconnects_when_redis_starts_or_restarts() {
         a.publish("one", Bytes::from_static(round.as_bytes()))
             .await
             .unwrap();
-        // That "0" was lost is told as soon as it can be, to whoever is there by then.
-        let mut heard = next_payload(&mut at_b).await.1;
-        if round == "1" && heard.is_empty() {
-            heard = next_payload(&mut at_b).await.1;
+        // The subscribers learn about the lost "0" as soon as Redis is back.
+        let mut received = next_payload(&mut at_b).await.1;
+        if round == "1" && received.is_empty() {
+            received = next_payload(&mut at_b).await.1;
         }
-        assert_eq!(heard, round);
+        assert_eq!(received, round);
         server.kill();
         crate::support::wait_until("the loss to be noticed", async || {
             a.wait_until_connected(Duration::ZERO).await.is_err()

@@ -1,4 +1,4 @@
-//! Clocks of nodes that differ, and clocks that are set.
+//! Clocks of nodes that differ, and clocks that are changed.
 
 use chrono::{Duration, Utc};
 use salam::models::{
@@ -10,7 +10,7 @@ use serde_json::json;
 
 use crate::support::{TestApp, wait_until};
 
-/// Another node, whose clock is an hour behind, has stored a membership and has not announced it.
+/// Another node, whose clock is an hour behind, stored a membership and did not announce it.
 #[tokio::test]
 async fn a_membership_from_a_node_with_clock_skew_is_announced() {
     let app = TestApp::with_settings(json!({"channels": {"sweep_every": 1}})).await;
@@ -31,7 +31,7 @@ async fn a_membership_from_a_node_with_clock_skew_is_announced() {
     );
 }
 
-/// A socket that was opened after a membership was announced is not told of it again.
+/// A socket that opens after a membership was announced does not receive the group again.
 #[tokio::test]
 async fn a_membership_is_announced_once() {
     let app = TestApp::with_settings(json!({"channels": {"sweep_every": 1}})).await;
@@ -41,7 +41,7 @@ async fn a_membership_is_announced_once() {
     assert_eq!(before.next_frame().await["group"], group);
     assert_eq!(before.next_frame().await["type"], "sync");
     let mut after = ann.open_multi_group().await;
-    // Long enough for two sweeps.
+    // Two sweeps pass.
     let swept = std::time::Instant::now();
     wait_until("two sweeps", async || {
         swept.elapsed() > std::time::Duration::from_millis(2500)
@@ -51,7 +51,7 @@ async fn a_membership_is_announced_once() {
     before.expect_no_frames().await;
 }
 
-/// A node whose clock is far ahead must not delete the sessions of all others.
+/// A node whose clock is far ahead must not delete the sessions of other nodes.
 #[tokio::test]
 async fn expired_sessions_are_deleted_a_day_after_they_end() {
     let app = TestApp::start().await;
@@ -73,7 +73,7 @@ async fn expired_sessions_are_deleted_a_day_after_they_end() {
     assert_eq!(users::Entity::find().all(db).await.unwrap().len(), 1);
 }
 
-/// All nodes take the times of sessions, invites and events from the database.
+/// All nodes use the database's clock for sessions, invites and events.
 #[tokio::test]
 async fn the_database_clock_compares_with_stored_times() {
     let app = TestApp::start().await;
@@ -81,7 +81,7 @@ async fn the_database_clock_compares_with_stored_times() {
     let db = &app.ctx.db;
     let now = salam::database::clock::now(db).await.unwrap();
     assert!((Utc::now() - now).abs() < Duration::seconds(60), "{now}");
-    // A session that ends in a moment lives, and one that has just ended does not.
+    // A session that ends in a minute is active, and a session that has just ended is not.
     for (by, lives) in [(60, true), (-1, false), (60, true)] {
         let session = sessions::Entity::find().one(db).await.unwrap().unwrap();
         let mut session = session.into_active_model();

@@ -1,8 +1,8 @@
-//! RFC 6455, told by the cases of the Autobahn suite.
+//! RFC 6455, by the cases of the Autobahn suite.
 //!
-//! They speak to an echo that is made of what every socket of ours is made of: the accept loop, the
-//! options of the upgrade, the way in which frames are written, faults are told and goodbyes are
-//! said. Only the frame limit is another: some cases send 16 MiB in one message.
+//! The cases run against an echo server that is made of the parts of every socket: the accept loop, the
+//! options of the upgrade, the writing of frames, protocol errors and close frames. Only the frame limit
+//! differs, because some cases send 16 MiB in one message.
 
 use std::{path::Path, process::Command};
 
@@ -23,7 +23,7 @@ use crate::support::TestApp;
 
 const FRAME_LIMIT: usize = 16 * 1024 * 1024;
 
-/// Takes minutes, and a Python with `kosoku`: `tests/slow/autobahn` sees to both.
+/// Takes minutes and needs a Python with `kosoku`. `tests/slow/autobahn` provides it.
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "run by tests/slow/autobahn"]
 async fn every_case_of_the_autobahn_suite_passes() {
@@ -40,7 +40,7 @@ async fn every_case_of_the_autobahn_suite_passes() {
     tokio::spawn(async move { server::serve(listener, router, &settings.door, stopped).await });
 
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    // 12 and 13 are compression, which the server does not offer.
+    // Sections 12 and 13 test compression, which the server does not offer.
     let sections = [
         "1.*", "2.*", "3.*", "4.*", "5.*", "6.*", "7.*", "9.*", "10.*",
     ];

@@ -1,4 +1,4 @@
-//! The cookie `access` among others, as browsers and other clients send them.
+//! The cookie `access` among other cookies, as browsers and other clients send them.
 
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -7,7 +7,7 @@ use tokio::{
 
 use crate::support::{TestApp, User, with_timeout};
 
-/// Asks for a base socket with these lines of cookies, byte by byte as they are. Returns the status.
+/// Sends the handshake of a base socket with these raw cookie lines. Returns the status.
 async fn handshake_status(app: &TestApp, group: &str, lines: &[&[u8]]) -> u16 {
     let mut request = format!(
         "GET /ws/chat/{group}/ HTTP/1.1\r\nhost: {}\r\nconnection: upgrade\r\nupgrade: websocket\r\n\
@@ -22,7 +22,7 @@ async fn handshake_status(app: &TestApp, group: &str, lines: &[&[u8]]) -> u16 {
     let mut stream = TcpStream::connect(app.address).await.unwrap();
     stream.write_all(&request).await.unwrap();
     let mut line = [0; 12];
-    with_timeout("an answer", stream.read_exact(&mut line))
+    with_timeout("a response", stream.read_exact(&mut line))
         .await
         .unwrap();
     std::str::from_utf8(&line[9..]).unwrap().parse().unwrap()
@@ -31,8 +31,7 @@ async fn handshake_status(app: &TestApp, group: &str, lines: &[&[u8]]) -> u16 {
 #[tokio::test]
 async fn cookies_of_other_apps_do_not_break_authentication() {
     let app = TestApp::start().await;
-    let ann = app.user("ann").await;
-    let group = ann.start_chat().await;
+    let (group, [ann]) = app.group_of(["ann"]).await;
     let own = ann.cookie();
     let own = own.as_bytes();
     let with = |before: &[u8], after: &[u8]| [before, own, after].concat();
@@ -51,7 +50,7 @@ async fn cookies_of_other_apps_do_not_break_authentication() {
         ]
         .concat(),
         [b"access = ", ann.access.as_bytes(), b" ; x=y"].concat(),
-        // Garbage that another host has set locks nobody out.
+        // An invalid cookie that another host has set locks nobody out.
         with(b"access=garbage; ", b"; access="),
         with(b"access=; access=\xff; ", b""),
         with("access=garbage; ".repeat(100).as_bytes(), b""),
@@ -82,7 +81,7 @@ async fn access_cookies_of_two_users_are_rejected() {
     ann.add_member(&eve, &group).await;
     let again = app.log_in("ann").await;
     let both = |one: &User<'_>, other: &User<'_>| format!("{}; {}", one.cookie(), other.cookie());
-    // Either may have been set by a page of a host beside this one.
+    // A page of a neighbouring host may have set either cookie.
     assert_eq!(
         handshake_status(&app, &group, &[both(&ann, &eve).as_bytes()]).await,
         401
@@ -100,7 +99,7 @@ async fn access_cookies_of_two_users_are_rejected() {
         .await,
         401
     );
-    // Two of one user are theirs, also where one of the sessions has ended.
+    // Two cookies of one user are accepted, even if one of the sessions has ended.
     assert_eq!(
         handshake_status(&app, &group, &[both(&again, &ann).as_bytes()]).await,
         101

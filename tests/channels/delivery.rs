@@ -1,24 +1,22 @@
-//! What is said reaches all, in one order.
+//! All sockets receive all events, in one order.
 
 use serde_json::json;
 
-use super::nodes::connected_nodes;
-use crate::support::{RedisServer, TestApp};
+use crate::support::{TestApp, connected_nodes};
 
-/// Three groups, many senders on two nodes, all at once: one gapless order for every reader.
+/// Three groups with many senders on two nodes at the same time. Each reader gets one gapless order.
 #[tokio::test]
 async fn all_sockets_of_a_group_receive_events_in_one_order() {
     const SENDERS: usize = 20;
     const MESSAGES_PER_SENDER: usize = 10;
-    let redis = RedisServer::start().await;
-    let (here, there) = connected_nodes(&redis).await;
+    let (_redis, here, there) = connected_nodes().await;
     let ann = here.user("ann").await;
     let mut groups = Vec::new();
     for _ in 0..3 {
         groups.push(ann.start_chat().await);
     }
     let ann = &ann;
-    let talking = groups.iter().flat_map(|group| {
+    let sending = groups.iter().flat_map(|group| {
         let nodes = [&here, &there];
         (0..SENDERS).map(move |sender| async move {
             let mut socket = ann.on_node(nodes[sender % 2]).open_live(group).await;
@@ -42,9 +40,9 @@ async fn all_sockets_of_a_group_receive_events_in_one_order() {
             orders
         }
     });
-    // The readers are there before the first word.
+    // The readers subscribe before the first message.
     let readers = futures_util::future::join_all(reading).await;
-    let told = readers.into_iter().map(|sockets| async {
+    let checking = readers.into_iter().map(|sockets| async {
         let mut orders = Vec::new();
         for mut socket in sockets {
             orders.push(socket.next_messages(SENDERS * MESSAGES_PER_SENDER).await);
@@ -65,21 +63,20 @@ async fn all_sockets_of_a_group_receive_events_in_one_order() {
         }
     });
     tokio::join!(
-        futures_util::future::join_all(talking),
-        futures_util::future::join_all(told),
+        futures_util::future::join_all(sending),
+        futures_util::future::join_all(checking),
     );
 }
 
-/// A large room is told in rounds, and what comes meanwhile with them: to some in one piece, to others
-/// in two. Now and then something comes that each has to be told by its own task.
+/// A large room broadcasts in rounds. New events join a running round, so some sockets receive them in
+/// one batch, and others in two. A deletion sometimes makes each socket's own task deliver.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_large_room_receives_every_event_once_and_in_order() {
     const SOCKETS: usize = 300;
     const ROUNDS: usize = 12;
     const MESSAGES_PER_ROUND: usize = 30;
     let app = TestApp::start().await;
-    let ann = app.user("ann").await;
-    let group = ann.start_chat().await;
+    let (group, [ann]) = app.group_of(["ann"]).await;
     let (mut rich, mut base) = (Vec::new(), Vec::new());
     for _ in 0..SOCKETS {
         rich.push(ann.open_live(&group).await);
@@ -87,33 +84,33 @@ async fn a_large_room_receives_every_event_once_and_in_order() {
     for _ in 0..SOCKETS / 10 {
         base.push(ann.open_base(&group).await);
     }
-    let mut speaker = ann.open_live(&group).await;
-    let speaking = async {
+    let mut sender = ann.open_live(&group).await;
+    let sending = async {
         for _ in 0..ROUNDS {
-            speaker.send_many(MESSAGES_PER_ROUND).await;
-            let (ok, _) = speaker
+            sender.send_many(MESSAGES_PER_ROUND).await;
+            let (ok, _) = sender
                 .request_collecting(json!({"type": "delete", "seq": 1}))
                 .await;
             assert!(ok["type"] == "ok" || ok["code"] == "gone", "{ok}");
         }
     };
-    // The first deletion is an event, too.
+    // The first deletion is an event too.
     let all = (ROUNDS * MESSAGES_PER_ROUND + 1) as i64;
-    let hearing = rich.into_iter().map(|mut socket| async move {
+    let receiving = rich.into_iter().map(|mut socket| async move {
         for seq in 1..=all {
             assert_eq!(socket.next_event().await["seq"], seq);
         }
         socket.expect_no_frames().await;
     });
-    let answered = base.into_iter().map(|mut socket| async move {
+    let receiving_base = base.into_iter().map(|mut socket| async move {
         for _ in 0..ROUNDS * MESSAGES_PER_ROUND {
             assert_eq!(socket.next_message().await, "ann now is [clock]");
         }
         socket.expect_no_frames().await;
     });
     tokio::join!(
-        speaking,
-        futures_util::future::join_all(hearing),
-        futures_util::future::join_all(answered),
+        sending,
+        futures_util::future::join_all(receiving),
+        futures_util::future::join_all(receiving_base),
     );
 }

@@ -1,14 +1,16 @@
-//! What is told beside the log: who types, who has read how far.
+//! Ephemeral events: typing and read receipts.
 
 use axum::body::Bytes;
 use insta::assert_snapshot;
 use sea_orm::{ConnectionTrait, TransactionTrait};
 use serde_json::{Value, json};
 
-use super::{broker::node_with_secret, nodes::connected_nodes};
-use crate::support::{RedisServer, RichSocket, TestApp, redact_frames, with_timeout};
+use super::broker::node_with_secret;
+use crate::support::{
+    GroupPath, RichSocket, TestApp, connected_nodes, redact_frames, with_timeout,
+};
 
-/// Whispers that are due, then nothing.
+/// Returns the next `count` frames, and proves that no other frame follows.
 async fn next_ephemeral_frames(socket: &mut RichSocket, count: usize) -> Vec<Value> {
     let mut frames = Vec::new();
     for _ in 0..count {
@@ -20,11 +22,8 @@ async fn next_ephemeral_frames(socket: &mut RichSocket, count: usize) -> Vec<Val
 
 #[tokio::test]
 async fn read_receipts_are_broadcast_on_all_nodes_and_stored() {
-    let redis = RedisServer::start().await;
-    let (here, there) = connected_nodes(&redis).await;
-    let (ann, bob) = (here.user("ann").await, here.user("bob").await);
-    let group = ann.start_chat().await;
-    ann.add_member(&bob, &group).await;
+    let (_redis, here, there) = connected_nodes().await;
+    let (group, [ann, bob]) = here.group_of(["ann", "bob"]).await;
     let mut anns = ann.on_node(&there).open_live(&group).await;
     let mut phone = bob.open_live(&group).await;
     let mut laptop = bob.on_node(&there).open_live(&group).await;
@@ -37,29 +36,29 @@ async fn read_receipts_are_broadcast_on_all_nodes_and_stored() {
     }
     let read = |seq: Value| json!({"type": "read", "group": group, "seq": seq}).to_string();
     phone.send_raw(read(json!(3))).await;
-    let told = next_ephemeral_frames(&mut anns, 1).await;
-    assert_snapshot!(redact_frames(&told), @r#"{"group":"[group]","seq":3,"type":"read","user":"bob"}"#);
+    let receipts = next_ephemeral_frames(&mut anns, 1).await;
+    assert_snapshot!(redact_frames(&receipts), @r#"{"group":"[group]","seq":3,"type":"read","user":"bob"}"#);
     assert_eq!(
         next_ephemeral_frames(&mut laptop, 1).await,
-        told,
-        "his other devices know"
+        receipts,
+        "bob's other devices receive it"
     );
-    assert_eq!(next_ephemeral_frames(&mut phone, 1).await, told);
-    // It never goes back, nor beyond what there is.
+    assert_eq!(next_ephemeral_frames(&mut phone, 1).await, receipts);
+    // A read position never goes back, and never goes beyond the head.
     phone.send_raw(read(json!(2))).await;
     laptop.send_raw(read(json!(3))).await;
     phone.send_raw(read(json!(4711))).await;
     for socket in [&mut anns, &mut laptop, &mut phone] {
         assert_eq!(next_ephemeral_frames(socket, 1).await[0]["seq"], 4);
     }
-    let shown = bob.get(&format!("/api/groups/{group}/")).await.json();
+    let shown = bob.get(&group.path("")).await.json();
     assert_eq!((&shown["read"], &shown["unread"]), (&json!(4), &json!(0)));
-    // By the REST API it is the same.
+    // The REST API sets the same read position.
     anns.send_message("x", "3").await;
     for socket in [&mut phone, &mut laptop] {
         socket.next_event().await;
     }
-    let path = format!("/api/groups/{group}/read/");
+    let path = group.path("read/");
     let put = async |seq: Value| {
         let request = here
             .request(reqwest::Method::PUT, &path)
@@ -79,9 +78,7 @@ async fn read_receipts_are_broadcast_on_all_nodes_and_stored() {
 #[tokio::test]
 async fn typing_is_broadcast_to_others_and_throttled() {
     let app = TestApp::start().await;
-    let (ann, bob) = (app.user("ann").await, app.user("bob").await);
-    let group = ann.start_chat().await;
-    ann.add_member(&bob, &group).await;
+    let (group, [ann, bob]) = app.group_of(["ann", "bob"]).await;
     let mut anns = ann.open_live(&group).await;
     let mut bobs = bob.open_live(&group).await;
     let typing = |on: bool| json!({"type": "typing", "group": group, "on": on}).to_string();
@@ -90,7 +87,7 @@ async fn typing_is_broadcast_to_others_and_throttled() {
     }
     bobs.expect_no_frames().await;
     assert_snapshot!(redact_frames(&next_ephemeral_frames(&mut anns, 1).await), @r#"{"group":"[group]","on":true,"type":"typing","user":"bob"}"#);
-    // It ends with the message.
+    // A message ends the typing.
     bobs.send_message("hi", "1").await;
     let frames = [anns.next_frame().await, anns.next_frame().await];
     let ends = frames
@@ -98,14 +95,14 @@ async fn typing_is_broadcast_to_others_and_throttled() {
         .find(|frame| frame["type"] == "typing")
         .unwrap();
     assert_eq!(ends["on"], false);
-    // On and off again and again is not told.
+    // Rapid changes between on and off are not broadcast.
     for _ in 0..20 {
         bobs.send_raw(typing(true)).await;
         bobs.send_raw(typing(false)).await;
     }
     bobs.expect_no_frames().await;
     anns.expect_no_frames().await;
-    // It ends with the socket, and by itself.
+    // Typing ends with its socket, and by a timeout.
     anns.send_raw(typing(true)).await;
     assert_eq!(bobs.next_frame().await["on"], true);
     drop(anns);
@@ -119,10 +116,9 @@ async fn typing_is_broadcast_to_others_and_throttled() {
 #[tokio::test]
 async fn invalid_typing_and_read_frames_get_an_error_reply() {
     let app = TestApp::start().await;
-    let ann = app.user("ann").await;
-    let group = ann.start_chat().await;
+    let (group, [ann]) = app.group_of(["ann"]).await;
     let mut socket = ann.open_live(&group).await;
-    let mut told = String::new();
+    let mut replies = String::new();
     for frame in [
         json!({"type": "read"}),
         json!({"type": "read", "group": group}),
@@ -134,9 +130,9 @@ async fn invalid_typing_and_read_frames_get_an_error_reply() {
     ] {
         socket.send_raw(frame.to_string()).await;
         let error = socket.next_frame().await;
-        told += &format!("{} {} {}\n", error["id"], error["code"], error["field"]);
+        replies += &format!("{} {} {}\n", error["id"], error["code"], error["field"]);
     }
-    assert_snapshot!(told, @r#"
+    assert_snapshot!(replies, @r#"
     null "invalid" "group"
     null "invalid" "seq"
     null "invalid" "seq"
@@ -145,7 +141,7 @@ async fn invalid_typing_and_read_frames_get_an_error_reply() {
     null "invalid" "on"
     null "not_member" "group"
     "#);
-    // Of an empty log there is nothing to have read, and 0 is before the first event.
+    // An empty log has nothing to read, and 0 is before the first event.
     for seq in [5, 0] {
         socket
             .send_raw(json!({"type": "read", "group": group, "seq": seq}).to_string())
@@ -154,15 +150,14 @@ async fn invalid_typing_and_read_frames_get_an_error_reply() {
     socket.expect_no_frames().await;
 }
 
-/// What is read already, or not there, is not asked of the database again and again.
+/// A position that is already read, or beyond the head, causes no query.
 #[tokio::test]
 async fn a_redundant_read_receipt_makes_no_query() {
     let app = TestApp::start().await;
-    let ann = app.user("ann").await;
-    let group = ann.start_chat().await;
+    let (group, [ann]) = app.group_of(["ann"]).await;
     ann.send_message(&group, "x", "1").await;
     let mut socket = ann.open_live(&group).await;
-    // Whoever asks the database waits for this, in vain.
+    // A write to the database would wait for this transaction, until the test fails.
     let busy = app.ctx.db.begin().await.unwrap();
     let hold = "UPDATE chat_groups SET title = title";
     busy.execute_unprepared(hold).await.unwrap();
@@ -172,19 +167,16 @@ async fn a_redundant_read_receipt_makes_no_query() {
     }
     socket.expect_no_frames().await;
     busy.rollback().await.unwrap();
-    let shown = ann.get(&format!("/api/groups/{group}/")).await.json();
+    let shown = ann.get(&group.path("")).await.json();
     assert_eq!((&shown["read"], &shown["unread"]), (&json!(1), &json!(0)));
 }
 
-/// Whatever the order in which two nodes hear of it.
+/// The result does not depend on the order in which two nodes receive the positions.
 #[tokio::test]
 async fn read_receipts_from_two_devices_never_go_back() {
     const MESSAGES: i64 = 60;
-    let redis = RedisServer::start().await;
-    let (here, there) = connected_nodes(&redis).await;
-    let (ann, bob) = (here.user("ann").await, here.user("bob").await);
-    let group = ann.start_chat().await;
-    ann.add_member(&bob, &group).await;
+    let (_redis, here, there) = connected_nodes().await;
+    let (group, [ann, bob]) = here.group_of(["ann", "bob"]).await;
     for i in 0..MESSAGES {
         ann.send_message(&group, "x", &i.to_string()).await;
     }
@@ -193,7 +185,7 @@ async fn read_receipts_from_two_devices_never_go_back() {
     let mut phone = bob.open_live(&group).await;
     let mut laptop = bob.on_node(&there).open_live(&group).await;
     let reads = async |socket: &mut RichSocket, first: i64| {
-        // Two steps ahead, one back.
+        // Two steps forward, one step back.
         for seq in (first..=MESSAGES + 1)
             .step_by(2)
             .flat_map(|seq| [seq, seq - 1])
@@ -218,24 +210,22 @@ async fn read_receipts_from_two_devices_never_go_back() {
         watches(&mut near),
         watches(&mut far)
     );
-    let shown = bob.get(&format!("/api/groups/{group}/")).await.json();
+    let shown = bob.get(&group.path("")).await.json();
     assert_eq!((&shown["read"], &shown["unread"]), (&json!(61), &json!(0)));
 }
 
-/// The node of a user who types has died, and nobody says that the user has stopped.
+/// The node of a typing user has died, so no node announces the end of the typing.
 #[tokio::test]
 async fn typing_ends_after_its_node_has_died() {
-    let redis = RedisServer::start().await;
-    let (here, _there) = connected_nodes(&redis).await;
-    let ann = here.user("ann").await;
-    let group = ann.start_chat().await;
+    let (redis, here, _there) = connected_nodes().await;
+    let (group, [ann]) = here.group_of(["ann"]).await;
     let mut socket = ann.open_live(&group).await;
     let (dead, inbox) = node_with_secret(&redis.url(), &here.secret()).await;
     let epoch = salam::models::epochs::Model::current(&here.ctx.db).await;
     dead.set_epoch(&epoch.unwrap().name);
     let typing = json!({"type": "typing", "group": group, "user": "bob", "on": true});
     let published = dead.publish(&group, Bytes::from(typing.to_string()));
-    with_timeout("Redis to take it", published).await.unwrap();
+    with_timeout("Redis to accept it", published).await.unwrap();
     drop((dead, inbox));
     assert_eq!(socket.next_frame().await["on"], true);
     let ends = socket.next_frame().await;

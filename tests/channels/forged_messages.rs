@@ -1,17 +1,15 @@
-//! Messages in Redis that no node of the installation has sent.
+//! Messages in Redis that no node of the installation has published.
 
 use axum::body::Bytes;
 use serde_json::json;
 
-use super::{broker::node_with_secret, nodes::connected_nodes};
-use crate::support::{RedisServer, with_timeout};
+use super::broker::node_with_secret;
+use crate::support::{connected_nodes, with_timeout};
 
 #[tokio::test]
 async fn forged_redis_messages_are_ignored() {
-    let redis = RedisServer::start().await;
-    let (here, there) = connected_nodes(&redis).await;
-    let ann = here.user("ann").await;
-    let group = ann.start_chat().await;
+    let (redis, here, there) = connected_nodes().await;
+    let (group, [ann]) = here.group_of(["ann"]).await;
     let mut socket = ann.on_node(&there).open_live(&group).await;
     socket.send_message("one", "1").await;
     let forged = json!({
@@ -27,7 +25,7 @@ async fn forged_redis_messages_are_ignored() {
     let epoch = salam::models::epochs::Model::current(&here.ctx.db)
         .await
         .unwrap();
-    // By another key, by the right key in another epoch, and of another topic.
+    // Signed with another key; with the right key in another epoch; and for another topic.
     let (foreign, _foreign) =
         node_with_secret(&redis.url(), "another secret of thirty-two bytes").await;
     foreign.set_epoch(&epoch.name);
@@ -36,15 +34,15 @@ async fn forged_redis_messages_are_ignored() {
     for payload in &payloads {
         for forger in [&foreign, &older] {
             let published = forger.publish(&group, Bytes::from(payload.clone()));
-            with_timeout("Redis to take it", published).await.unwrap();
+            with_timeout("Redis to accept it", published).await.unwrap();
         }
-        // As a shell on Redis does it, with a message and without.
+        // Published by a shell on Redis, with a payload and without.
         for raw in [payload.as_str(), ""] {
             let channel = json!(format!("salam-test:{group}"));
             redis.run_command(&format!("PUBLISH {channel} {}", json!(raw)));
         }
     }
-    // The next is a real one, and stands where the forged one claimed to.
+    // The next event is real, and has the seq of the forged event.
     ann.send_message(&group, "two", "2").await;
     let event = socket.next_event().await;
     assert_eq!(

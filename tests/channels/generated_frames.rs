@@ -1,5 +1,5 @@
-//! Frames made of the document of the protocol: each is answered as it says, and no other frame
-//! does any harm.
+//! Frames that are generated from the AsyncAPI document. Each valid frame gets its documented reply, and
+//! no other frame does harm.
 
 use std::collections::BTreeMap;
 
@@ -12,7 +12,7 @@ use crate::support::{
     asyncapi::{ASYNCAPI, matches_message},
 };
 
-/// The requests of a rich client, by their type.
+/// Returns the requests of a rich client, by type.
 pub fn client_requests() -> Vec<(&'static str, &'static Value)> {
     let messages = ASYNCAPI["components"]["messages"].as_object().unwrap();
     let requests = messages
@@ -24,10 +24,9 @@ pub fn client_requests() -> Vec<(&'static str, &'static Value)> {
 #[tokio::test]
 async fn error_replies_name_the_invalid_field() {
     let app = TestApp::start().await;
-    let ann = app.user("ann").await;
-    let group = ann.start_chat().await;
+    let (group, [ann]) = app.group_of(["ann"]).await;
     let mut socket = ann.open_live(&group).await;
-    let mut told = String::new();
+    let mut replies = String::new();
     for (kind, message) in client_requests() {
         let mut good = message["examples"][0]["payload"].clone();
         if good.get("group").is_some() {
@@ -55,11 +54,11 @@ async fn error_replies_name_the_invalid_field() {
                 *codes.entry(code).or_default() += &format!(" | {what}");
             }
             for (code, wrong) in codes {
-                told += &format!("{kind}.{field} {code}{wrong}\n");
+                replies += &format!("{kind}.{field} {code}{wrong}\n");
             }
         }
     }
-    assert_snapshot!(told, @r#"
+    assert_snapshot!(replies, @r#"
     auth.id invalid | missing | null | true | 1.5 | "x" | {} | [] | [5] | [null] | [{}] | -9007199254740992 | 9007199254740992 | 2^64 - 1 | 1e300
     auth.token invalid | true | 5 | 1.5 | {} | [] | [5] | [null] | [{}]
     auth.type invalid | missing | null | true | 5 | 1.5 | "x" | {} | [] | [5] | [null] | [{}]
@@ -106,7 +105,7 @@ async fn error_replies_name_the_invalid_field() {
     socket.expect_no_frames().await;
 }
 
-/// What may be wrong about a field, each with how the snapshot calls it; `None` leaves it out.
+/// Returns invalid values of a field, each with its name in the snapshot. `None` leaves the field out.
 fn invalid_values(schema: &Value) -> Vec<(String, Option<Value>)> {
     let mut wrong = vec![("missing".to_owned(), None)];
     let mut add = |what: String, value| wrong.push((what, Some(value)));
@@ -152,13 +151,12 @@ fn invalid_values(schema: &Value) -> Vec<(String, Option<Value>)> {
     wrong
 }
 
-/// Whatever comes, one that asked is answered once, and the socket lives.
+/// Every frame that expects a reply gets one reply, and the socket stays open.
 #[tokio::test]
 async fn every_generated_frame_gets_one_reply_and_keeps_the_socket_open() {
     const FRAME_COUNT: i64 = 400;
     let app = TestApp::with_settings(json!({"channels": {"sends_per_10s": 1_000_000}})).await;
-    let ann = app.user("ann").await;
-    let group = ann.start_chat().await;
+    let (group, [ann]) = app.group_of(["ann"]).await;
     ann.send_message(&group, "first", "first").await;
     let mut socket = ann.open_live(&group).await;
     let mut runner = TestRunner::default();
@@ -196,7 +194,7 @@ async fn every_generated_frame_gets_one_reply_and_keeps_the_socket_open() {
     }
 }
 
-/// The replies that come before that to a request of ours.
+/// Returns the replies that come before the reply to a request of the test.
 async fn replies_before(socket: &mut RichSocket, id: i64) -> Vec<Value> {
     let last = json!({"type": "auth", "id": id});
     socket.send_raw(last.to_string()).await;
@@ -211,7 +209,7 @@ async fn replies_before(socket: &mut RichSocket, id: i64) -> Vec<Value> {
     }
 }
 
-/// Any JSON, but mostly objects with the fields of requests, mostly with what belongs there.
+/// Generates any JSON. Most values are objects with the fields of requests and valid values.
 fn frame_strategy(group: &str) -> impl Strategy<Value = Value> + use<> {
     let mut fields = Map::new();
     for (_, message) in client_requests() {
@@ -264,7 +262,7 @@ fn json_strategy() -> impl Strategy<Value = Value> {
     })
 }
 
-/// Whatever a schema takes.
+/// Generates values that a schema accepts.
 pub fn schema_strategy(schema: &Value) -> BoxedStrategy<Value> {
     if let Some(only) = schema.get("const") {
         return Just(only.clone()).boxed();

@@ -1,4 +1,4 @@
-//! The opening handshake, as clients and proxies write it.
+//! The opening handshake, as clients and proxies send it.
 
 use insta::assert_snapshot;
 use tokio::{
@@ -10,7 +10,7 @@ use crate::support::{TestApp, with_timeout};
 
 const WEBSOCKET_KEY: &str = "sec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==";
 
-/// Sends a handshake of these lines, and returns the head of the answer.
+/// Sends a handshake of these lines. Returns the head of the response.
 async fn handshake_response(app: &TestApp, path: &str, lines: &[&str]) -> String {
     let mut request = format!("GET {path} HTTP/1.1\r\nhost: {}\r\n", app.address);
     for line in lines {
@@ -22,7 +22,7 @@ async fn handshake_response(app: &TestApp, path: &str, lines: &[&str]) -> String
     stream.write_all(request.as_bytes()).await.unwrap();
     let mut head = Vec::new();
     while !head.ends_with(b"\r\n\r\n") {
-        let byte = with_timeout("an answer", stream.read_u8()).await.unwrap();
+        let byte = with_timeout("a response", stream.read_u8()).await.unwrap();
         head.push(byte);
     }
     String::from_utf8(head).unwrap().to_lowercase()
@@ -35,8 +35,7 @@ fn status(head: &str) -> u16 {
 #[tokio::test]
 async fn connection_and_upgrade_headers_may_be_lists() {
     let app = TestApp::start().await;
-    let ann = app.user("ann").await;
-    let group = ann.start_chat().await;
+    let (group, [ann]) = app.group_of(["ann"]).await;
     let cookie = format!("cookie: {}", ann.cookie());
     let path = format!("/ws/chat/{group}/");
     for lists in [
@@ -62,7 +61,7 @@ async fn connection_and_upgrade_headers_may_be_lists() {
         lines.extend(["sec-websocket-version: 13", WEBSOCKET_KEY, &cookie]);
         let head = handshake_response(&app, &path, &lines).await;
         assert_eq!(status(&head), 101, "{lists:?}: {head}");
-        // A rich socket of many groups by the same headers.
+        // A multi-group socket with the same headers.
         let bearer = format!("authorization: Bearer {}", ann.access);
         lines.extend(["sec-websocket-protocol: chat.v1.json", &bearer]);
         let head = handshake_response(&app, "/ws/", &lines).await;
@@ -91,8 +90,7 @@ async fn connection_and_upgrade_headers_may_be_lists() {
 #[tokio::test]
 async fn only_websocket_version_13_without_a_body_is_accepted() {
     let app = TestApp::start().await;
-    let ann = app.user("ann").await;
-    let group = ann.start_chat().await;
+    let (group, [ann]) = app.group_of(["ann"]).await;
     let cookie = format!("cookie: {}", ann.cookie());
     let upgrade = [
         "connection: upgrade",
@@ -115,7 +113,7 @@ async fn only_websocket_version_13_without_a_body_is_accepted() {
         let head = handshake_response(&app, &format!("/ws/chat/{group}/"), &lines).await;
         assert_eq!(status(&head), expected, "{more:?}: {head}");
     }
-    // A rich socket hears what is wrong with its handshake, and not that it has no cookie.
+    // A rich socket gets the fault of its handshake, and no error about a missing cookie.
     let bearer = format!("authorization: Bearer {}", ann.access);
     let rich = ["sec-websocket-protocol: chat.v1.json", &bearer];
     for path in [format!("/ws/chat/{group}/"), "/ws/".to_owned()] {
@@ -132,8 +130,7 @@ async fn only_websocket_version_13_without_a_body_is_accepted() {
 #[tokio::test]
 async fn the_websocket_key_must_be_16_bytes_in_base64() {
     let app = TestApp::start().await;
-    let ann = app.user("ann").await;
-    let group = ann.start_chat().await;
+    let (group, [ann]) = app.group_of(["ann"]).await;
     let cookie = format!("cookie: {}", ann.cookie());
     let path = format!("/ws/chat/{group}/");
     for keys in [
@@ -157,7 +154,7 @@ async fn the_websocket_key_must_be_16_bytes_in_base64() {
     }
 }
 
-/// The credential is right, so the answer names what is missing.
+/// The credential is valid, so the error names the missing subprotocol.
 #[tokio::test]
 async fn a_multi_group_socket_requires_the_subprotocol() {
     let app = TestApp::start().await;

@@ -1,16 +1,14 @@
-//! Requests of a rich client that are not as they should be.
+//! Invalid requests of a rich client.
 
 use insta::assert_snapshot;
 use serde_json::json;
 
-use crate::support::TestApp;
+use crate::support::{GroupPath, TestApp};
 
 #[tokio::test]
 async fn invalid_requests_get_an_error_reply_that_names_the_fault() {
     let app = TestApp::start().await;
-    let (ann, bob) = (app.user("ann").await, app.user("bob").await);
-    let group = ann.start_chat().await;
-    ann.add_member(&bob, &group).await;
+    let (group, [ann, bob]) = app.group_of(["ann", "bob"]).await;
     ann.send_message(&group, "ann's", "1").await;
     let mut socket = bob.open_live(&group).await;
     let g = json!(group);
@@ -46,7 +44,7 @@ async fn invalid_requests_get_an_error_reply_that_names_the_fault() {
         json!({"id": 1, "type": "send", "group": g, "text": "hi", "cid": 5}).to_string(),
         json!({"id": 1, "type": "send", "group": g, "text": "hi", "reply_to": 0}).to_string(),
         json!({"id": 1, "type": "send", "group": g, "text": "hi", "reply_to": 99}).to_string(),
-        // An event that is no message.
+        // An event that is not a message.
         json!({"id": 1, "type": "send", "group": g, "text": "hi", "reply_to": 1}).to_string(),
         json!({"id": 1, "type": "edit", "group": g, "text": "hi"}).to_string(),
         json!({"id": 1, "type": "edit", "group": g, "seq": "2", "text": "hi"}).to_string(),
@@ -87,7 +85,7 @@ async fn invalid_requests_get_an_error_reply_that_names_the_fault() {
         json!({"id": 1, "type": "auth", "token": ann.access}).to_string(),
         json!({"id": 1, "type": "auth", "token": bob.refresh}).to_string(),
     ];
-    let mut told = String::new();
+    let mut replies = String::new();
     for frame in frames {
         socket.send_raw(&*frame).await;
         let error = socket.next_frame().await;
@@ -111,12 +109,12 @@ async fn invalid_requests_get_an_error_reply_that_names_the_fault() {
             .chars()
             .take(90)
             .collect();
-        told += &format!(
+        replies += &format!(
             "{} {} {} {}: {frame}\n",
             error["id"], error["code"], error["field"], error["message"]
         );
     }
-    assert_snapshot!(told, @r#"
+    assert_snapshot!(replies, @r#"
     null "invalid" null "A frame is a JSON object, not a deep one, of proper texts.": []
     null "invalid" null "A frame is a JSON object, not a deep one, of proper texts.": "send"
     null "invalid" null "A frame is a JSON object, not a deep one, of proper texts.": 7
@@ -174,13 +172,10 @@ async fn invalid_requests_get_an_error_reply_that_names_the_fault() {
     1 "unauthorized" "token" "This token is of somebody else.": {"id":1,"token":"[ann's]","type":"auth"}
     1 "unauthorized" "token" "This is no access token.": {"id":1,"token":"[refresh]","type":"auth"}
     "#);
-    // Nothing of it was done, and what has no reply got none.
+    // No request was applied, and requests without replies got none.
     socket
         .send_raw(json!({"type": "typing", "group": g, "on": true}).to_string())
         .await;
     socket.expect_no_frames().await;
-    assert_eq!(
-        ann.get(&format!("/api/groups/{group}/")).await.json()["head"],
-        2
-    );
+    assert_eq!(ann.get(&group.path("")).await.json()["head"], 2);
 }

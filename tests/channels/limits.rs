@@ -1,4 +1,4 @@
-//! How many sockets one may have, and how fast they may talk.
+//! Limits of sockets per user and network, and limits of their frames.
 
 use futures_util::future::join_all;
 use insta::assert_snapshot;
@@ -6,7 +6,9 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use tokio_tungstenite::tungstenite::Message;
 
-use crate::support::{RichSocket, Socket, TestApp, TestResponse, User, one_line, wait_until};
+use crate::support::{
+    GroupPath, RichSocket, Socket, TestApp, TestResponse, User, one_line, wait_until,
+};
 
 async fn app_with_limits(limits: Value) -> TestApp {
     TestApp::with_settings(json!({ "limits": limits })).await
@@ -15,13 +17,13 @@ async fn app_with_limits(limits: Value) -> TestApp {
 async fn open_stream_from(user: &User<'_>, group: &str, from: &str) -> reqwest::Response {
     let request = user
         .app
-        .request(Method::GET, &format!("/api/groups/{group}/events/"))
+        .request(Method::GET, &group.path("events/"))
         .header("accept", "text/event-stream")
         .header("x-forwarded-for", from);
     request.bearer_auth(&user.access).send().await.unwrap()
 }
 
-/// Opens a base socket from an address, or gives the status of the refusal.
+/// Opens a base socket from an address, or returns the status of the rejection.
 async fn open_base_from(user: &User<'_>, group: &str, from: &str) -> Result<Socket, u16> {
     let (path, cookie) = (format!("/ws/chat/{group}/"), user.cookie());
     let headers = [("cookie", cookie.as_str()), ("x-forwarded-for", from)];
@@ -29,7 +31,7 @@ async fn open_base_from(user: &User<'_>, group: &str, from: &str) -> Result<Sock
     opened.map_err(|status| status.as_u16())
 }
 
-/// The same for a rich socket of many groups.
+/// The same as [`open_base_from`] for a multi-group socket.
 async fn open_rich_from(user: &User<'_>, from: &str) -> Result<RichSocket, u16> {
     let offers = format!("chat.v1.json, bearer.{}", user.access);
     let headers = [
@@ -52,7 +54,7 @@ async fn sockets_per_user_are_limited() {
     let [ann, bob] = [app.user("ann").await, app.user("bob").await];
     let group = ann.start_chat().await;
     ann.add_member(&bob, &group).await;
-    // Whatever kind they are of, and wherever they come from.
+    // All kinds of sockets count, from any address.
     let mut base = open_base_from(&ann, &group, ADDRESS).await.unwrap();
     let _many = ann.open_multi_group().await;
     let streaming = open_stream_from(&ann, &group, OTHER_NETWORK).await;
@@ -62,25 +64,23 @@ async fn sockets_per_user_are_limited() {
         open_base_from(&ann, &group, OTHER_NETWORK).await.err(),
         Some(429)
     );
-    for mut refused in [
+    for mut rejected in [
         ann.open_rich(&group, "").await,
         RichSocket::connect_multi_group(app.address, &ann.access).await,
     ] {
-        let (bye, code) = refused.bye().await;
+        let (bye, code) = rejected.bye().await;
         assert_eq!((code, &bye["reconnect"]), (4409, &json!(false)), "{bye}");
     }
-    let refused = ann
-        .app
-        .request(Method::GET, &format!("/api/groups/{group}/events/"));
-    let refused = refused
+    let rejected = ann.app.request(Method::GET, &group.path("events/"));
+    let rejected = rejected
         .header("accept", "text/event-stream")
         .bearer_auth(&ann.access);
-    let refused = TestResponse::from_request(refused).await;
-    assert_eq!(refused.header("retry-after"), "10");
-    assert_snapshot!(one_line(&refused), @r#"429 Too Many Requests {"detail":"Too many sockets; close one.","code":"rate_limited"}"#);
+    let rejected = TestResponse::from_request(rejected).await;
+    assert_eq!(rejected.header("retry-after"), "10");
+    assert_snapshot!(one_line(&rejected), @r#"429 Too Many Requests {"detail":"Too many sockets; close one.","code":"rate_limited"}"#);
     let _others = [bob.open_live(&group).await, bob.open_live(&group).await];
 
-    // One that is closed makes room for another.
+    // A closed socket makes room for another.
     base.close(1000).await;
     wait_until("room for another", async || {
         open_base_from(&ann, &group, ADDRESS).await.is_ok()
@@ -88,15 +88,14 @@ async fn sockets_per_user_are_limited() {
     .await;
 }
 
-/// Handshakes that fail take nothing for good, and nor do sockets that break.
+/// Failed handshakes and broken sockets release their permits.
 #[tokio::test]
 async fn failed_handshakes_release_their_socket_permits() {
     let app = app_with_limits(json!({"sockets_per_user": 2, "sockets_per_network": 2})).await;
-    let ann = app.user("ann").await;
-    let group = ann.start_chat().await;
+    let (group, [ann]) = app.group_of(["ann"]).await;
     let path = format!("/ws/chat/{group}/");
     for _ in 0..5 {
-        // It asks for an upgrade, and is gone before it comes.
+        // The client requests an upgrade and disconnects before the response.
         let request = app
             .request(Method::GET, &path)
             .header("cookie", ann.cookie());
@@ -106,12 +105,12 @@ async fn failed_handshakes_release_their_socket_permits() {
             .header("sec-websocket-version", "13")
             .header("sec-websocket-key", "dGhlIHNhbXBsZSBub25jZQ==");
         drop(request.send().await.unwrap());
-        wait_until("a place", async || {
+        wait_until("a free permit", async || {
             open_base_from(&ann, &group, ADDRESS).await.is_ok()
         })
         .await;
     }
-    wait_until("both places", async || {
+    wait_until("both free permits", async || {
         let opened = [
             open_base_from(&ann, &group, ADDRESS).await,
             open_base_from(&ann, &group, ADDRESS).await,
@@ -141,8 +140,7 @@ async fn sockets_per_network_are_limited() {
 #[tokio::test]
 async fn new_sockets_per_network_are_rate_limited() {
     let app = app_with_limits(json!({"sockets_per_minute": 3})).await;
-    let ann = app.user("ann").await;
-    let group = ann.start_chat().await;
+    let (group, [ann]) = app.group_of(["ann"]).await;
     open_base_from(&ann, &group, ADDRESS).await.unwrap();
     open_rich_from(&ann, ADDRESS).await.unwrap();
     assert_eq!(
@@ -151,9 +149,9 @@ async fn new_sockets_per_network_are_rate_limited() {
     );
     assert_eq!(open_base_from(&ann, &group, ADDRESS).await.err(), Some(429));
     assert_eq!(open_rich_from(&ann, SAME_NETWORK).await.err(), Some(429));
-    let refused = open_stream_from(&ann, &group, ADDRESS).await;
-    assert_eq!(refused.status(), 429);
-    let seconds: u64 = refused.headers()["retry-after"]
+    let rejected = open_stream_from(&ann, &group, ADDRESS).await;
+    assert_eq!(rejected.status(), 429);
+    let seconds: u64 = rejected.headers()["retry-after"]
         .to_str()
         .unwrap()
         .parse()
@@ -162,12 +160,11 @@ async fn new_sockets_per_network_are_rate_limited() {
     open_base_from(&ann, &group, OTHER_NETWORK).await.unwrap();
 }
 
-/// Pings are frames too, of whatever they are the answer.
+/// Pings count as frames too.
 #[tokio::test]
 async fn a_flooding_rich_socket_is_closed_and_others_are_not() {
     let app = app_with_limits(json!({"frames_per_second": 500, "frames_held": 1})).await;
-    let ann = app.user("ann").await;
-    let group = ann.start_chat().await;
+    let (group, [ann]) = app.group_of(["ann"]).await;
     let mut quiet = ann.open_live(&group).await;
     let floods = [
         Message::text(json!({"type": "typing", "group": group, "on": true}).to_string()),
@@ -177,7 +174,7 @@ async fn a_flooding_rich_socket_is_closed_and_others_are_not() {
     ];
     let floods = floods.into_iter().map(async |frame| {
         let mut socket = ann.open_live(&group).await;
-        // The burst, what is held back for a second, and some.
+        // The burst, the frames that are held back for a second, and some more.
         for _ in 0..2000 {
             socket.send_frame(frame.clone()).await;
         }
@@ -208,14 +205,14 @@ async fn a_subscribe_request_counts_each_group_toward_the_rate_limit() {
     let [ann, bob] = [app.user("ann").await, app.user("bob").await];
     let group = ann.start_chat().await;
     ann.add_member(&bob, &group).await;
-    // As many groups as one socket may have, of which only one is there.
+    // As many groups as one socket may have. Only one of them exists.
     let mut groups = vec![json!({"group": group, "after": 0})];
     groups.extend((1..512).map(|i| json!({"group": format!("chat_{i:08x}")})));
     let sub = json!({"type": "sub", "groups": groups});
     let mut socket = ann.open_multi_group().await;
     let (ok, _) = socket.request_collecting(sub.clone()).await;
     assert_eq!(ok["type"], "ok", "{ok}");
-    // It is the user's limit: of another socket as well.
+    // The limit is per user, so it holds for another socket too.
     for mut socket in [socket, ann.open_multi_group().await] {
         let (error, _) = socket.request_collecting(sub.clone()).await;
         assert_eq!(error["code"], "rate_limited", "{error}");

@@ -1,21 +1,17 @@
-//! Who is put out of a group is out of its sockets, on every node.
+//! A removed member is disconnected on every node.
 
 use serde_json::json;
 
-use super::nodes::connected_nodes;
-use crate::support::{RedisServer, Socket, TestApp, User};
+use crate::support::{GroupPath, Socket, TestApp, User, connected_nodes};
 
-/// Bob is in Ann's group by sockets of both modes on both nodes, and Ann listens.
+/// Checks that bob loses his sockets of both modes on both nodes, while ann receives the event.
 async fn check_removal(
-    way_out: impl AsyncFn(&User<'_>, &User<'_>, &str),
+    remove: impl AsyncFn(&User<'_>, &User<'_>, &str),
     code: u16,
     may_return: bool,
 ) {
-    let redis = RedisServer::start().await;
-    let (here, there) = connected_nodes(&redis).await;
-    let (ann, bob) = (here.user("ann").await, here.user("bob").await);
-    let group = ann.start_chat().await;
-    ann.add_member(&bob, &group).await;
+    let (_redis, here, there) = connected_nodes().await;
+    let (group, [ann, bob]) = here.group_of(["ann", "bob"]).await;
     let mut anns = ann.open_live(&group).await;
     let mut base = Vec::new();
     let mut rich = Vec::new();
@@ -23,33 +19,33 @@ async fn check_removal(
         base.push(bob.on_node(node).open_base(&group).await);
         rich.push(bob.on_node(node).open_live(&group).await);
     }
-    // Stuck: it reads nothing, so what it would write is never written.
+    // This socket reads nothing, so the server's writes to it stall.
     let _stuck = bob.open_base_with_small_buffer(&group).await;
     for i in 0..200 {
         ann.send_message(&group, &"x".repeat(8000), &i.to_string())
             .await;
     }
 
-    way_out(&ann, &bob, &group).await;
+    remove(&ann, &bob, &group).await;
     for socket in &mut base {
         assert_eq!(socket.close_code().await, code);
     }
     for socket in &mut rich {
         assert_eq!(socket.bye_code().await, code);
     }
-    // He is a stranger now, at every door.
+    // Bob is now a stranger to the group for every endpoint.
     for node in [&here, &there] {
         let bob = bob.on_node(node);
         for query in ["", "after=1", "after=150"] {
             assert_eq!(bob.open_rich(&group, query).await.bye_code().await, 4403);
         }
-        let refused = Socket::connect(node.address, &group, &bob.cookie()).await;
-        assert_eq!(refused.err().unwrap(), 404);
+        let rejected = Socket::connect(node.address, &group, &bob.cookie()).await;
+        assert_eq!(rejected.err().unwrap(), 404);
         assert_eq!(
             bob.send_message(&group, "still here", "1").await.status,
             404
         );
-        let log = bob.get(&format!("/api/groups/{group}/events/")).await;
+        let log = bob.get(&group.path("events/")).await;
         assert_eq!(log.status, 404);
     }
     if code == 4404 {
@@ -69,20 +65,20 @@ async fn check_removal(
 
     let code = ann.create_invite(&group).await;
     let accept = format!("/api/invites/{code}/accept/");
-    let answer = bob.post(&accept, json!({})).await;
+    let response = bob.post(&accept, json!({})).await;
     if may_return {
-        assert_eq!(answer.status, 200, "{answer}");
-        // What he did before does not put him out again.
+        assert_eq!(response.status, 200, "{response}");
+        // The replay of his earlier removal does not disconnect him again.
         let mut socket = bob.open_rich(&group, "after=0").await;
         let frames = socket.until_sync().await;
         assert_eq!(frames.len(), 3 + 203, "all of it");
         socket.send_message("back", "2").await;
     } else {
         assert_eq!(
-            (answer.status.as_u16(), &answer.json()["code"]),
+            (response.status.as_u16(), &response.json()["code"]),
             (403, &json!("banned"))
         );
-        let lift = format!("/api/groups/{group}/bans/bob/");
+        let lift = group.path("bans/bob/");
         assert_eq!(ann.delete(&lift).await.status, 204);
         assert_eq!(bob.post(&accept, json!({})).await.status, 200);
     }
@@ -91,7 +87,7 @@ async fn check_removal(
 #[tokio::test]
 async fn a_kicked_member_is_disconnected_and_may_rejoin() {
     let kick = async |ann: &User<'_>, _: &User<'_>, group: &str| {
-        let path = format!("/api/groups/{group}/members/bob/");
+        let path = group.path("members/bob/");
         assert_eq!(ann.delete(&path).await.status, 204);
     };
     check_removal(kick, 4403, true).await;
@@ -100,7 +96,7 @@ async fn a_kicked_member_is_disconnected_and_may_rejoin() {
 #[tokio::test]
 async fn a_banned_member_cannot_rejoin_until_unbanned() {
     let ban = async |ann: &User<'_>, _: &User<'_>, group: &str| {
-        let path = format!("/api/groups/{group}/members/bob/?ban=true");
+        let path = group.path("members/bob/?ban=true");
         assert_eq!(ann.delete(&path).await.status, 204);
     };
     check_removal(ban, 4403, false).await;
@@ -109,7 +105,7 @@ async fn a_banned_member_cannot_rejoin_until_unbanned() {
 #[tokio::test]
 async fn a_member_who_leaves_is_disconnected_and_may_rejoin() {
     let leave = async |_: &User<'_>, bob: &User<'_>, group: &str| {
-        let path = format!("/api/groups/{group}/members/bob/");
+        let path = group.path("members/bob/");
         assert_eq!(bob.delete(&path).await.status, 204);
     };
     check_removal(leave, 4403, true).await;
@@ -124,30 +120,24 @@ async fn deleting_a_group_closes_its_sockets() {
     check_removal(delete, 4404, false).await;
 }
 
-/// Redis is away: the log tells it.
+/// Redis is not running, so the other node finds the kick in the log.
 #[tokio::test]
 async fn a_kick_reaches_the_other_node_without_redis() {
-    let mut redis = RedisServer::start().await;
-    let (here, there) = connected_nodes(&redis).await;
-    let (ann, bob) = (here.user("ann").await, here.user("bob").await);
-    let group = ann.start_chat().await;
-    ann.add_member(&bob, &group).await;
+    let (mut redis, here, there) = connected_nodes().await;
+    let (group, [ann, bob]) = here.group_of(["ann", "bob"]).await;
     let mut socket = bob.on_node(&there).open_live(&group).await;
     redis.kill();
     there.until_redis_is_lost().await;
-    ann.delete(&format!("/api/groups/{group}/members/bob/"))
-        .await;
+    ann.delete(&group.path("members/bob/")).await;
     assert_eq!(socket.bye_code().await, 4403);
 }
 
-/// What was on its way when its author was put out is not said.
+/// A message that is sent during the kick is not stored after it.
 #[tokio::test]
 async fn no_events_of_a_member_after_leave() {
     let app = TestApp::start().await;
-    let (ann, bob) = (app.user("ann").await, app.user("bob").await);
-    let group = ann.start_chat().await;
-    ann.add_member(&bob, &group).await;
-    let talking = (0..8).map(|i| {
+    let (group, [ann, bob]) = app.group_of(["ann", "bob"]).await;
+    let sending = (0..8).map(|i| {
         let (bob, group) = (&bob, &group);
         async move {
             for j in 0..25 {
@@ -158,29 +148,25 @@ async fn no_events_of_a_member_after_leave() {
     let kicking = async {
         let mut socket = ann.open_live(&group).await;
         socket.next_event().await;
-        ann.delete(&format!("/api/groups/{group}/members/bob/"))
-            .await;
+        ann.delete(&group.path("members/bob/")).await;
     };
-    tokio::join!(futures_util::future::join_all(talking), kicking);
-    let log = ann
-        .get(&format!("/api/groups/{group}/events/?limit=500"))
-        .await
-        .json();
+    tokio::join!(futures_util::future::join_all(sending), kicking);
+    let log = ann.get(&group.path("events/?limit=500")).await.json();
     let last = log["results"].as_array().unwrap().last().unwrap();
     assert_eq!(last["kind"], "member.left", "{last}");
 }
 
-/// Handshakes that were let in just before their user was put out.
+/// Handshakes that were accepted just before the kick.
 #[tokio::test]
 async fn a_kick_closes_sockets_that_are_still_connecting() {
     let app = TestApp::start().await;
-    let (ann, bob) = (app.user("ann").await, app.user("bob").await);
-    let group = ann.start_chat().await;
-    // The room is there, and hears of the kick at once.
+    let (group, [ann]) = app.group_of(["ann"]).await;
+    let bob = app.user("bob").await;
+    // The room exists, and receives the kick at once.
     let mut anns = ann.open_live(&group).await;
     for round in 0..20 {
         ann.add_member(&bob, &group).await;
-        let coming = (0..8).map(|i| {
+        let connecting = (0..8).map(|i| {
             let (bob, group) = (&bob, &group);
             async move {
                 for _ in 0..i * round {
@@ -190,9 +176,11 @@ async fn a_kick_closes_sockets_that_are_still_connecting() {
                 bob.open_rich(group, query).await
             }
         });
-        let path = format!("/api/groups/{group}/members/bob/");
-        let (mut sockets, kicked) =
-            tokio::join!(futures_util::future::join_all(coming), ann.delete(&path));
+        let path = group.path("members/bob/");
+        let (mut sockets, kicked) = tokio::join!(
+            futures_util::future::join_all(connecting),
+            ann.delete(&path)
+        );
         assert_eq!(kicked.status, 204);
         for socket in &mut sockets {
             assert_eq!(socket.bye_code().await, 4403);
@@ -203,19 +191,17 @@ async fn a_kick_closes_sockets_that_are_still_connecting() {
     }
 }
 
-/// Whoever was put out does not come back by an invite of their own.
+/// A kicked member cannot return by an invite of their own.
 #[tokio::test]
 async fn invites_of_a_kicked_member_are_revoked() {
     let app = TestApp::start().await;
-    let (ann, bob) = (app.user("ann").await, app.user("bob").await);
-    let group = ann.start_chat().await;
-    ann.add_member(&bob, &group).await;
-    let path = format!("/api/groups/{group}/members/bob/");
+    let (group, [ann, bob]) = app.group_of(["ann", "bob"]).await;
+    let path = group.path("members/bob/");
     ann.patch(&path, json!({"role": "admin"})).await;
     let code = bob.create_invite(&group).await;
     ann.delete(&path).await;
-    let answer = bob
+    let response = bob
         .post(&format!("/api/invites/{code}/accept/"), json!({}))
         .await;
-    assert_eq!(answer.status, 404, "{answer}");
+    assert_eq!(response.status, 404, "{response}");
 }

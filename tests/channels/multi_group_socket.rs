@@ -1,6 +1,6 @@
 //! `/ws/`: many groups on one socket.
 
-use std::{collections::HashMap, sync::Arc};
+use std::collections::HashMap;
 
 use insta::assert_snapshot;
 use salam::models::{
@@ -10,9 +10,9 @@ use salam::models::{
 };
 use serde_json::{Value, json};
 
-use super::nodes::connected_nodes;
 use crate::support::{
-    RedisServer, RichSocket, Socket, TestApp, TestDatabase, User, redact_frame, redact_frames,
+    GroupPath, RedisServer, RichSocket, Socket, TestApp, User, connected_nodes, redact_frame,
+    redact_frames, start_nodes,
 };
 
 #[tokio::test]
@@ -62,37 +62,36 @@ async fn a_multi_group_socket_receives_events_of_subscribed_groups() {
     {"at":"[now]","by":"ann","data":{"text":"four"},"group":"[first]","kind":"message.created","seq":2,"type":"event"}
     "#);
 
-    // What one does not want any more is not told, and cannot be written to.
+    // An unsubscribed group sends no events and accepts no messages.
     let unsub = json!({"type": "unsub", "groups": [&second, "chat_00000000"]});
     assert_eq!(socket.request(unsub).await["type"], "ok");
-    ann.send_message(&second, "unheard", "5").await;
+    ann.send_message(&second, "missed", "5").await;
     let send = json!({"type": "send", "group": &second, "text": "x"});
     assert_eq!(socket.request(send).await["code"], "not_member");
-    ann.send_message(&first, "heard", "6").await;
-    assert_eq!(socket.next_event().await["data"]["text"], "heard");
-    // Until one wants it again.
+    ann.send_message(&first, "received", "6").await;
+    assert_eq!(socket.next_event().await["data"]["text"], "received");
+    // After a new subscription, the group sends events again.
     socket.subscribe(&[(&second, Some(2))]).await;
     let frames = socket.until_sync().await;
-    assert_eq!(frames[1]["data"]["text"], "unheard", "{frames:?}");
-    let refused = socket.subscribe(&[(&strangers, Some(0))]).await;
-    assert_snapshot!(redact_frame(&refused), @r#"{"code":"not_member","field":"groups","id":7,"message":"You are a member of none of these groups.","retry":false,"retry_after_ms":null,"type":"error"}"#);
+    assert_eq!(frames[1]["data"]["text"], "missed", "{frames:?}");
+    let rejected = socket.subscribe(&[(&strangers, Some(0))]).await;
+    assert_snapshot!(redact_frame(&rejected), @r#"{"code":"not_member","field":"groups","id":7,"message":"You are a member of none of these groups.","retry":false,"retry_after_ms":null,"type":"error"}"#);
 }
 
 #[tokio::test]
 async fn a_subscribe_request_for_too_many_groups_is_rejected_as_a_whole() {
     let app = TestApp::start().await;
-    let ann = app.user("ann").await;
-    let group = ann.start_chat().await;
+    let (group, [ann]) = app.group_of(["ann"]).await;
     let mut socket = ann.open_multi_group().await;
     let names: Vec<_> = (0..512).map(|i| format!("chat_{i:08x}")).collect();
     let groups = |count: usize| {
         let all = names.iter().take(count).chain([&group]);
         all.map(|name| json!({"group": name})).collect::<Vec<_>>()
     };
-    let refused = socket
+    let rejected = socket
         .request(json!({"type": "sub", "groups": groups(512)}))
         .await;
-    assert_snapshot!(redact_frame(&refused), @r#"{"code":"limit_exceeded","field":"groups","id":1,"message":"More groups than `limits.groups`.","retry":false,"retry_after_ms":null,"type":"error"}"#);
+    assert_snapshot!(redact_frame(&rejected), @r#"{"code":"limit_exceeded","field":"groups","id":1,"message":"More groups than `limits.groups`.","retry":false,"retry_after_ms":null,"type":"error"}"#);
     let ok = socket
         .request(json!({"type": "sub", "groups": groups(511)}))
         .await;
@@ -102,7 +101,7 @@ async fn a_subscribe_request_for_too_many_groups_is_rejected_as_a_whole() {
     socket.next_event().await;
 }
 
-/// A busy group waits until the others had their turn.
+/// A busy group waits for the other groups' turns.
 #[tokio::test]
 async fn a_busy_group_does_not_starve_other_groups() {
     const GROUPS: usize = 50;
@@ -132,14 +131,14 @@ async fn a_busy_group_does_not_starve_other_groups() {
     }
     assert_eq!(synced.last().unwrap(), busy, "after all others");
 
-    // And while it is at full load, all of it comes, in each group in its order.
+    // Under full load, all events arrive, in order within each group.
     let load = sender.send_many(MESSAGES);
     let others = async {
         for group in quiet {
             ann.send_message(group, "meanwhile", "2").await;
         }
     };
-    let told = async {
+    let received = async {
         let mut last: HashMap<String, usize> = HashMap::new();
         let mut due = MESSAGES + quiet.len();
         while due > 0 {
@@ -152,11 +151,11 @@ async fn a_busy_group_does_not_starve_other_groups() {
             due -= 1;
         }
     };
-    tokio::join!(load, others, told);
+    tokio::join!(load, others, received);
     socket.expect_no_frames().await;
 }
 
-/// What a socket of many groups says when its user comes into a group, and out again.
+/// Checks the frames of a multi-group socket when its user joins a group and is kicked.
 async fn check_join_and_leave_frames(
     socket: &mut RichSocket,
     ann: &User<'_>,
@@ -166,7 +165,7 @@ async fn check_join_and_leave_frames(
     let mut frames = socket.until_sync().await;
     ann.send_message(group, "welcome", "1").await;
     frames.push(socket.next_event().await);
-    let path = format!("/api/groups/{group}/members/bob/");
+    let path = group.path("members/bob/");
     assert_eq!(ann.delete(&path).await.status, 204);
     frames.push(socket.next_event().await);
     frames.push(socket.next_frame().await);
@@ -189,15 +188,14 @@ async fn check_join_and_leave_frames(
 
 #[tokio::test]
 async fn joining_and_leaving_groups_needs_no_reconnect() {
-    let redis = RedisServer::start().await;
-    let (here, there) = connected_nodes(&redis).await;
-    let (ann, bob) = (here.user("ann").await, here.user("bob").await);
-    let group = ann.start_chat().await;
+    let (_redis, here, there) = connected_nodes().await;
+    let (group, [ann]) = here.group_of(["ann"]).await;
+    let bob = here.user("bob").await;
     let mut socket = bob.on_node(&there).open_multi_group().await;
     ann.add_member(&bob, &group).await;
     check_join_and_leave_frames(&mut socket, &ann, &bob, &group).await;
 
-    // He comes back; one's own group appears as well; and both are gone with their groups.
+    // Bob joins again; a group that he starts appears too; and both disappear when they are deleted.
     ann.add_member(&bob, &group).await;
     assert_eq!(socket.until_sync().await[0]["group"], *group);
     let own = bob.start_chat().await;
@@ -205,9 +203,9 @@ async fn joining_and_leaving_groups_needs_no_reconnect() {
     for (user, group) in [(&ann, &group), (&bob, &own)] {
         let path = format!("/api/groups/{group}/?confirm={group}");
         assert_eq!(user.delete(&path).await.status, 204);
-        let gone = socket.next_frame().await;
+        let error = socket.next_frame().await;
         assert_eq!(
-            (&gone["code"], &gone["group"]),
+            (&error["code"], &error["group"]),
             (&json!("gone"), &json!(group))
         );
     }
@@ -217,19 +215,16 @@ async fn joining_and_leaving_groups_needs_no_reconnect() {
 #[tokio::test]
 async fn joining_and_leaving_groups_works_without_redis() {
     let redis = RedisServer::not_running();
-    let database = Arc::new(TestDatabase::create().await);
-    let settings = json!({"channels": {"redis_url": redis.url()}});
-    let here = TestApp::start_node(database.clone(), settings.clone()).await;
-    let there = TestApp::start_node(database, settings).await;
-    let (ann, bob) = (here.user("ann").await, here.user("bob").await);
-    let group = ann.start_chat().await;
+    let (here, there) = start_nodes(json!({"redis_url": redis.url()})).await;
+    let (group, [ann]) = here.group_of(["ann"]).await;
+    let bob = here.user("bob").await;
     let mut socket = bob.on_node(&there).open_multi_group().await;
     ann.add_member(&bob, &group).await;
     check_join_and_leave_frames(&mut socket, &ann, &bob, &group).await;
 }
 
-/// A group that one knew when the socket was opened, or does not want, does not appear; one that
-/// nobody told of does.
+/// A group that existed when the socket opened does not appear, nor does an unsubscribed group. A new
+/// membership without an announcement does.
 #[tokio::test]
 async fn only_new_memberships_appear_on_a_multi_group_socket() {
     let app = TestApp::with_settings(json!({"channels": {"sweep_every": 1}})).await;
@@ -241,7 +236,7 @@ async fn only_new_memberships_appear_on_a_multi_group_socket() {
     socket
         .request(json!({"type": "unsub", "groups": [&unwanted]}))
         .await;
-    // The sweep that finds this one tells of the others as well.
+    // The sweep that finds this membership checks the other memberships too.
     let unheard = bob.start_chat().await;
     let db = &app.ctx.db;
     let group = chat_groups::Model::find_by_name(db, &unheard).await;
@@ -270,9 +265,10 @@ async fn a_multi_group_socket_requires_a_credential() {
         ("cookie", &cookie),
         ("origin", "https://evil.example"),
     ];
-    let refused = Socket::with_headers(app.address, "/ws/", &foreign).await;
-    assert_eq!(refused.err().unwrap(), 403);
-    // By the cookie from one's own page, or none at all; but not for a base client.
+    let rejected = Socket::with_headers(app.address, "/ws/", &foreign).await;
+    assert_eq!(rejected.err().unwrap(), 403);
+    // The cookie is accepted from the server's own page and without an origin, but not for a base
+    // client.
     let [rich, cookie, _] = foreign;
     Socket::with_headers(app.address, "/ws/", &[rich, cookie])
         .await
@@ -281,14 +277,11 @@ async fn a_multi_group_socket_requires_a_credential() {
     assert_eq!(base.err().unwrap(), 426);
 }
 
-/// Out and in again: whatever the socket hears of first, it is told from the new membership on.
+/// A kick and a new membership in either order: the socket receives events from the new membership on.
 #[tokio::test]
 async fn a_member_added_again_receives_the_group_again() {
-    let redis = RedisServer::start().await;
-    let (here, there) = connected_nodes(&redis).await;
-    let (ann, bob) = (here.user("ann").await, here.user("bob").await);
-    let group = ann.start_chat().await;
-    ann.add_member(&bob, &group).await;
+    let (_redis, here, there) = connected_nodes().await;
+    let (group, [ann, bob]) = here.group_of(["ann", "bob"]).await;
     let mut near = bob.open_multi_group().await;
     let mut far = bob.on_node(&there).open_multi_group().await;
     for socket in [&mut near, &mut far] {
@@ -296,17 +289,17 @@ async fn a_member_added_again_receives_the_group_again() {
         socket.until_sync().await;
     }
     for i in 0..10 {
-        let path = format!("/api/groups/{group}/members/bob/");
+        let path = group.path("members/bob/");
         assert_eq!(ann.delete(&path).await.status, 204);
         ann.add_member(&bob, &group).await;
-        let said = ann
+        let sent = ann
             .send_message(&group, "welcome back", &i.to_string())
             .await
             .json();
         for socket in [&mut near, &mut far] {
             loop {
                 let frame = socket.next_frame().await;
-                if frame["type"] == "event" && frame["seq"] == said["seq"] {
+                if frame["type"] == "event" && frame["seq"] == sent["seq"] {
                     break;
                 }
             }
@@ -314,16 +307,15 @@ async fn a_member_added_again_receives_the_group_again() {
     }
 }
 
-/// A room tells many sockets at once, beside their own tasks. Whoever wants no more hears no more, and
-/// whoever comes back misses nothing and hears nothing twice.
+/// The room writes to many sockets directly, besides the sockets' own tasks. An unsubscribed socket
+/// receives nothing, and a socket that subscribes again misses nothing and receives nothing twice.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn resubscribing_under_load_delivers_each_event_once() {
     let app = TestApp::start().await;
-    let ann = app.user("ann").await;
-    let group = ann.start_chat().await;
-    let mut crowd = Vec::new();
+    let (group, [ann]) = app.group_of(["ann"]).await;
+    let mut sockets = Vec::new();
     for _ in 0..300 {
-        crowd.push(RichSocket::connect(app.address, &group, "", &ann.access).await);
+        sockets.push(RichSocket::connect(app.address, &group, "", &ann.access).await);
     }
     let coming_and_going = async {
         let mut socket = RichSocket::connect_multi_group(app.address, &ann.access).await;
@@ -344,7 +336,7 @@ async fn resubscribing_under_load_delivers_each_event_once() {
                 last += 1;
                 assert_eq!(event["seq"], last);
             }
-            // Nothing is told until this is answered.
+            // No event arrives before this reply.
             assert_eq!(socket.request(json!({"type": "auth"})).await["type"], "ok");
         }
     };
@@ -354,13 +346,11 @@ async fn resubscribing_under_load_delivers_each_event_once() {
     }
 }
 
-/// Between the look at a membership and the place in the room the log goes on.
+/// The log grows between the membership check and the entry into the room.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_unread_count_matches_the_head_in_the_same_frame() {
     let app = TestApp::start().await;
-    let (ann, bob) = (app.user("ann").await, app.user("bob").await);
-    let group = ann.start_chat().await;
-    ann.add_member(&bob, &group).await;
+    let (group, [ann, bob]) = app.group_of(["ann", "bob"]).await;
     let coming_and_going = async {
         let mut socket = RichSocket::connect_multi_group(app.address, &ann.access).await;
         assert_eq!(socket.next_frame().await["type"], "hello");
@@ -369,9 +359,9 @@ async fn the_unread_count_matches_the_head_in_the_same_frame() {
             let frames = socket.until_sync().await;
             let about = frames.iter().find(|frame| frame["type"] == "group");
             let about = about.unwrap();
-            let said = |field: &str| about[field].as_i64().unwrap();
-            // All but the first, by which bob came in, are messages of his.
-            assert_eq!(said("unread"), said("head") - 1, "{about}");
+            let count_of = |field: &str| about[field].as_i64().unwrap();
+            // All events except the first, bob's `member.joined`, are bob's messages.
+            assert_eq!(count_of("unread"), count_of("head") - 1, "{about}");
             let unsub = json!({"type": "unsub", "groups": [&group]});
             assert_eq!(socket.request_collecting(unsub).await.0["type"], "ok");
         }
@@ -382,13 +372,13 @@ async fn the_unread_count_matches_the_head_in_the_same_frame() {
     }
 }
 
-/// Messages from all sides, without an end.
+/// Sends messages without end.
 async fn send_continuously(user: &User<'_>, group: &str) {
-    let gusts = async |from: &str| {
+    let bursts = async |from: &str| {
         for number in 0.. {
             user.send_message(group, "a gust", &format!("{from}{number}"))
                 .await;
         }
     };
-    tokio::join!(gusts("n"), gusts("e"), gusts("s"), gusts("w"));
+    tokio::join!(bursts("n"), bursts("e"), bursts("s"), bursts("w"));
 }

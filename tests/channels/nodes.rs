@@ -1,36 +1,14 @@
-//! Two nodes, one database, one Redis.
-
-use std::sync::Arc;
+//! Two nodes with one database and one Redis.
 
 use salam::models::group_commands::CommandKind;
-use serde_json::{Value, json};
+use serde_json::json;
 
-use crate::support::{RedisServer, Socket, TestApp, TestDatabase, User, message_without_actor};
+use crate::support::{
+    GroupPath, RedisServer, Socket, TestApp, User, connected_nodes, connected_nodes_with,
+    message_without_actor, start_nodes,
+};
 
-async fn start_nodes(redis: &RedisServer) -> (TestApp, TestApp) {
-    start_nodes_with(json!({"redis_url": redis.url()})).await
-}
-
-async fn start_nodes_with(channels: Value) -> (TestApp, TestApp) {
-    let database = Arc::new(TestDatabase::create().await);
-    let settings = json!({ "channels": channels });
-    let first = TestApp::start_node(database.clone(), settings.clone()).await;
-    (first, TestApp::start_node(database, settings).await)
-}
-
-pub async fn connected_nodes(redis: &RedisServer) -> (TestApp, TestApp) {
-    connected_nodes_with(json!({"redis_url": redis.url()})).await
-}
-
-/// With these settings of the channels.
-pub async fn connected_nodes_with(channels: Value) -> (TestApp, TestApp) {
-    let (here, there) = start_nodes_with(channels).await;
-    here.until_redis_is_connected().await;
-    there.until_redis_is_connected().await;
-    (here, there)
-}
-
-/// What Ann posts at each of two nodes is told at the other.
+/// Checks that ann's messages at each of two nodes arrive at the other node.
 pub async fn expect_messages_to_cross(ann: &User<'_>, there: &TestApp, group: &str) {
     let mut near = ann.open_base(group).await;
     let mut far = ann.on_node(there).open_base(group).await;
@@ -49,8 +27,7 @@ pub async fn expect_messages_to_cross(ann: &User<'_>, there: &TestApp, group: &s
 
 #[tokio::test]
 async fn a_message_sent_on_one_node_reaches_sockets_on_the_other() {
-    let redis = RedisServer::start().await;
-    let (here, there) = connected_nodes(&redis).await;
+    let (_redis, here, there) = connected_nodes().await;
     let ann = here.user("ann").await;
     expect_messages_to_cross(&ann, &there, &ann.start_chat().await).await;
 }
@@ -58,10 +35,9 @@ async fn a_message_sent_on_one_node_reaches_sockets_on_the_other() {
 #[tokio::test]
 async fn sockets_stay_open_when_redis_fails() {
     let mut redis = RedisServer::not_running();
-    let (here, there) = start_nodes(&redis).await;
-    let ann = here.user("ann").await;
-    let group = ann.start_chat().await;
-    // Opened before there is a Redis.
+    let (here, there) = start_nodes(json!({"redis_url": redis.url()})).await;
+    let (group, [ann]) = here.group_of(["ann"]).await;
+    // These sockets open before Redis runs.
     let mut near = ann.open_base(&group).await;
     let mut far = ann.on_node(&there).open_base(&group).await;
     expect_local_delivery(&mut near, &ann, &group).await;
@@ -77,34 +53,32 @@ async fn sockets_stay_open_when_redis_fails() {
         here.until_redis_is_lost().await;
         there.until_redis_is_lost().await;
         expect_local_delivery(&mut near, &ann, &group).await;
-        // Later, by the log.
+        // The event arrives later, from the log.
         assert_eq!(far.next_message().await, "ann now is [clock]");
     }
     far.expect_no_frames().await;
 }
 
-/// Posts from both nodes all the while Redis goes and comes: each arrives once at every other
-/// socket, and is answered once to its sender.
+/// Both nodes send while Redis stops and starts. Each message arrives once at every other socket, and
+/// its sender gets one reply.
 #[tokio::test]
 async fn redis_restarts_under_load_lose_no_messages() {
     const ROUNDS: usize = 3;
     const POSTS: usize = 40;
-    let mut redis = RedisServer::start().await;
-    let (here, there) = connected_nodes(&redis).await;
-    let ann = here.user("ann").await;
-    let group = ann.start_chat().await;
+    let (mut redis, here, there) = connected_nodes().await;
+    let (group, [ann]) = here.group_of(["ann"]).await;
     let mut sockets = Vec::new();
     for node in [&here, &there, &here, &there] {
         sockets.push(ann.on_node(node).open_base(&group).await);
     }
-    let talking = sockets.into_iter().map(|mut socket| async move {
+    let sending = sockets.into_iter().map(|mut socket| async move {
         for _ in 0..ROUNDS * POSTS {
             socket.send(r#"{"message": "x"}"#).await;
         }
-        let (mut answers, mut arrivals) = (0, 0);
-        while answers < ROUNDS * POSTS || arrivals < 3 * ROUNDS * POSTS {
+        let (mut replies, mut arrivals) = (0, 0);
+        while replies < ROUNDS * POSTS || arrivals < 3 * ROUNDS * POSTS {
             match socket.next_message().await.as_str() {
-                "now is [clock]" => answers += 1,
+                "now is [clock]" => replies += 1,
                 "ann now is [clock]" => arrivals += 1,
                 other => panic!("{other}"),
             }
@@ -119,16 +93,14 @@ async fn redis_restarts_under_load_lose_no_messages() {
             here.until_redis_is_connected().await;
         }
     };
-    tokio::join!(futures_util::future::join_all(talking), breaking);
+    tokio::join!(futures_util::future::join_all(sending), breaking);
 }
 
-/// A node that dies between storing and telling.
+/// A node that dies after the commit and before the broadcast.
 #[tokio::test]
 async fn unpublished_events_are_recovered_from_the_log() {
-    let redis = RedisServer::start().await;
-    let (here, there) = connected_nodes(&redis).await;
-    let ann = here.user("ann").await;
-    let group = ann.start_chat().await;
+    let (_redis, here, there) = connected_nodes().await;
+    let (group, [ann]) = here.group_of(["ann"]).await;
     let mut far = ann.on_node(&there).open_base(&group).await;
     for _ in 0..2 {
         message_without_actor(1, "untold")
@@ -136,9 +108,9 @@ async fn unpublished_events_are_recovered_from_the_log() {
             .await
             .unwrap();
     }
-    // Who comes later is told nothing of what was before.
+    // A socket that opens later receives no earlier events.
     let mut later = ann.on_node(&there).open_base(&group).await;
-    // The next post shows the gap.
+    // The next message reveals the gap.
     let mut near = ann.open_base(&group).await;
     near.send(r#"{"message": "x"}"#).await;
     assert_eq!(near.next_message().await, "now is [clock]");
@@ -146,7 +118,7 @@ async fn unpublished_events_are_recovered_from_the_log() {
         assert_eq!(
             far.next_message().await,
             "ann now is [clock]",
-            "nobody's has the reader's name"
+            "no message has the reader's name"
         );
     }
     assert_eq!(later.next_message().await, "ann now is [clock]");
@@ -155,37 +127,29 @@ async fn unpublished_events_are_recovered_from_the_log() {
     }
 }
 
-/// The connection by which a node publishes breaks while nothing else does.
+/// The connection on which a node publishes breaks, and no other.
 #[tokio::test]
 async fn a_lost_publication_is_repaired_at_once() {
     let redis = RedisServer::start().await;
-    let database = Arc::new(TestDatabase::create().await);
-    // The sweep would find it, much later.
-    let settings = json!({"channels": {"redis_url": redis.url(), "sweep_every": 3600}});
-    let here = TestApp::start_node(database.clone(), settings.clone()).await;
-    let there = TestApp::start_node(database, settings).await;
-    here.until_redis_is_connected().await;
-    there.until_redis_is_connected().await;
-    let (ann, bob) = (here.user("ann").await, here.user("bob").await);
-    let group = ann.start_chat().await;
-    ann.add_member(&bob, &group).await;
+    // The sweep would find it much later.
+    let channels = json!({"redis_url": redis.url(), "sweep_every": 3600});
+    let (here, there) = connected_nodes_with(channels).await;
+    let (group, [ann, bob]) = here.group_of(["ann", "bob"]).await;
     let mut far = bob.on_node(&there).open_live(&group).await;
-    // That of a node with sockets is of another type.
+    // The connection of a node that subscribes is of another type.
     redis.run_command("CLIENT KILL TYPE normal");
     assert_eq!(ann.send_message(&group, "lost", "1").await.status, 201);
     assert_eq!(far.next_event().await["data"]["text"], "lost");
     redis.run_command("CLIENT KILL TYPE normal");
-    ann.delete(&format!("/api/groups/{group}/members/bob/"))
-        .await;
+    ann.delete(&group.path("members/bob/")).await;
     assert_eq!(far.bye_code().await, 4403);
 }
 
-/// A node that has not heard of a deletion yet does not give the text to whoever comes back.
+/// A node that did not receive a deletion does not replay the deleted text.
 #[tokio::test]
 async fn a_lagging_node_does_not_replay_deleted_text() {
     let app = TestApp::with_settings(json!({"channels": {"sweep_every": 3600}})).await;
-    let ann = app.user("ann").await;
-    let group = ann.start_chat().await;
+    let (group, [ann]) = app.group_of(["ann"]).await;
     let mut socket = ann.open_live(&group).await;
     socket.send_message("secret", "1").await;
     let mut deletion = message_without_actor(1, "");
@@ -201,7 +165,7 @@ async fn a_lagging_node_does_not_replay_deleted_text() {
     assert_eq!(later.last().unwrap()["seq"], 2);
 }
 
-/// Within one node a post needs no Redis.
+/// Messages within one node need no Redis.
 async fn expect_local_delivery(socket: &mut Socket, user: &User<'_>, group: &str) {
     let mut other = user.open_base(group).await;
     socket.send(r#"{"message": "x"}"#).await;

@@ -1,4 +1,4 @@
-//! Who is here: on all nodes, by however many sockets, and no longer than they are.
+//! Presence: on all nodes, for any number of sockets, and until the last socket closes.
 
 use std::{
     collections::{BTreeSet, HashMap, HashSet},
@@ -18,10 +18,12 @@ use salam::{
 use sea_orm::{ActiveModelTrait, ActiveValue::Set};
 use serde_json::{Value, json};
 
-use super::nodes::connected_nodes;
-use crate::support::{RedisServer, RichSocket, Server, TestApp, TestDatabase, User, wait_until};
+use crate::support::{
+    GroupPath, RedisServer, RichSocket, Server, TestApp, TestDatabase, User, connected_nodes,
+    skip_unless, wait_until,
+};
 
-/// Who is online, as a socket that opens now is told.
+/// Returns the `online` list of a socket that opens now.
 async fn online_members(user: &User<'_>, group: &str) -> Value {
     user.open_live_with_group_frame(group).await.1["online"].take()
 }
@@ -29,25 +31,23 @@ async fn online_members(user: &User<'_>, group: &str) -> Value {
 #[tokio::test]
 async fn presence_counts_a_user_once_and_survives_a_reload() {
     let app = TestApp::with_settings(json!({"channels": {"presence_grace": 2}})).await;
-    let (ann, bob) = (app.user("ann").await, app.user("bob").await);
-    let group = ann.start_chat().await;
-    ann.add_member(&bob, &group).await;
+    let (group, [ann, bob]) = app.group_of(["ann", "bob"]).await;
     let (mut anns, about) = ann.open_live_with_group_frame(&group).await;
     assert_eq!(about["online"], json!(["ann"]));
 
-    // By a base socket, too, which is never told of it.
+    // A base socket counts too, but receives no presence.
     let mut base = bob.open_base(&group).await;
     assert_eq!(anns.next_presence().await, "bob is online");
     let (rich, about) = bob.open_live_with_group_frame(&group).await;
     assert_eq!(about["online"], json!(["ann", "bob"]));
     base.expect_no_frames().await;
     drop((base, rich));
-    wait_until("both to be gone", async || {
+    wait_until("both sockets to close", async || {
         app.channels().counts_for_tests().subscribers == 1
     })
     .await;
     let again = bob.open_live(&group).await;
-    // Had he gone, it would be told by now.
+    // If bob had gone offline, the frame would arrive before carol's.
     let carol = app.user("carol").await;
     ann.add_member(&carol, &group).await;
     let carols = carol.open_live(&group).await;
@@ -64,13 +64,11 @@ async fn presence_counts_a_user_once_and_survives_a_reload() {
 #[tokio::test]
 async fn a_kicked_member_goes_offline_at_once() {
     let app = TestApp::with_settings(json!({"channels": {"presence_grace": 600}})).await;
-    let (ann, bob) = (app.user("ann").await, app.user("bob").await);
-    let group = ann.start_chat().await;
-    ann.add_member(&bob, &group).await;
+    let (group, [ann, bob]) = app.group_of(["ann", "bob"]).await;
     let mut anns = ann.open_live(&group).await;
     let mut bobs = bob.open_live(&group).await;
     assert_eq!(anns.next_presence().await, "bob is online");
-    let path = format!("/api/groups/{group}/members/bob/");
+    let path = group.path("members/bob/");
     assert_eq!(ann.delete(&path).await.status, 204);
     assert_eq!(anns.next_presence().await, "bob is offline");
     assert_eq!(bobs.bye_code().await, 4403);
@@ -81,26 +79,23 @@ async fn a_kicked_member_goes_offline_at_once() {
 
 #[tokio::test]
 async fn presence_spans_all_nodes() {
-    let redis = RedisServer::start().await;
-    let (here, there) = connected_nodes(&redis).await;
-    let (ann, bob) = (here.user("ann").await, here.user("bob").await);
-    let group = ann.start_chat().await;
-    ann.add_member(&bob, &group).await;
+    let (_redis, here, there) = connected_nodes().await;
+    let (group, [ann, bob]) = here.group_of(["ann", "bob"]).await;
     let (mut anns, _) = ann.open_live_with_group_frame(&group).await;
     let (mut far, about) = bob.on_node(&there).open_live_with_group_frame(&group).await;
     assert_eq!(about["online"], json!(["ann", "bob"]));
     assert_eq!(anns.next_presence().await, "bob is online");
-    // By two nodes he is one person.
+    // Sockets on two nodes count as one user.
     let (near, about) = bob.open_live_with_group_frame(&group).await;
     assert_eq!(about["online"], json!(["ann", "bob"]));
     drop(far);
-    wait_until("his first socket to go", async || {
+    wait_until("bob's first socket to close", async || {
         there.channels().counts_for_tests().active_groups == 0
     })
     .await;
     far = bob.on_node(&there).open_live(&group).await;
     drop(near);
-    wait_until("his second socket to go", async || {
+    wait_until("bob's second socket to close", async || {
         here.channels().counts_for_tests().subscribers == 1
     })
     .await;
@@ -108,7 +103,7 @@ async fn presence_spans_all_nodes() {
     drop(far);
     assert_eq!(anns.next_presence().await, "bob is offline");
 
-    // A node that stops leaves nobody behind.
+    // A node that stops takes its users offline.
     let _far = bob.on_node(&there).open_live(&group).await;
     assert_eq!(anns.next_presence().await, "bob is online");
     there.stop().await;
@@ -117,16 +112,13 @@ async fn presence_spans_all_nodes() {
 
 #[tokio::test]
 async fn presence_recovers_after_a_redis_outage() {
-    let mut redis = RedisServer::start().await;
-    let (here, there) = connected_nodes(&redis).await;
-    let (ann, bob) = (here.user("ann").await, here.user("bob").await);
-    let group = ann.start_chat().await;
-    ann.add_member(&bob, &group).await;
+    let (mut redis, here, there) = connected_nodes().await;
+    let (group, [ann, bob]) = here.group_of(["ann", "bob"]).await;
     let mut anns = ann.open_live(&group).await;
     redis.kill();
     here.until_redis_is_lost().await;
     there.until_redis_is_lost().await;
-    // Of this nobody is told in time.
+    // No node announces this in time.
     let bobs = bob.on_node(&there).open_live(&group).await;
     redis.start_process().await;
     here.until_redis_is_connected().await;
@@ -143,14 +135,12 @@ async fn presence_recovers_after_a_redis_outage() {
     assert_eq!(anns.next_presence().await, "bob is offline");
 }
 
-/// A node that is killed takes its people with it when its lease ends.
+/// The users of a killed node go offline when its lease ends.
 #[tokio::test]
 async fn users_of_a_killed_node_go_offline() {
+    skip_unless!(PostgreSQL);
     let redis = RedisServer::start().await;
     let database = Arc::new(TestDatabase::create().await);
-    if database.uri.starts_with("sqlite:") {
-        return; // SQLite has one node.
-    }
     let lease = ("presence_lease: 15", "presence_lease: 3");
     let mut server = Server::start_with_config(&database, &redis.url(), &[lease]);
     let url = server.read_addresses().await.remove(0);
@@ -160,9 +150,7 @@ async fn users_of_a_killed_node_go_offline() {
     });
     let here = TestApp::start_node(database, json!({ "channels": channels })).await;
     here.until_redis_is_connected().await;
-    let (ann, bob) = (here.user("ann").await, here.user("bob").await);
-    let group = ann.start_chat().await;
-    ann.add_member(&bob, &group).await;
+    let (group, [ann, bob]) = here.group_of(["ann", "bob"]).await;
     let mut anns = ann.open_live(&group).await;
     let far = RichSocket::connect(address.parse().unwrap(), &group, "", &bob.access).await;
     assert_eq!(anns.next_presence().await, "bob is online");
@@ -172,13 +160,11 @@ async fn users_of_a_killed_node_go_offline() {
     assert_eq!(online_members(&ann, &group).await, json!(["ann"]));
 }
 
-/// Of a large group one is told how many are here.
+/// A large group sends the number of online members only.
 #[tokio::test]
 async fn a_large_group_reports_only_the_online_count() {
     let app = TestApp::start().await;
-    let (ann, bob) = (app.user("ann").await, app.user("bob").await);
-    let group = ann.start_chat().await;
-    ann.add_member(&bob, &group).await;
+    let (group, [ann, bob]) = app.group_of(["ann", "bob"]).await;
     let db = &app.ctx.db;
     let found = chat_groups::Model::find_by_name(db, &group).await.unwrap();
     let found = found.unwrap();
@@ -187,7 +173,7 @@ async fn a_large_group_reports_only_the_online_count() {
             username: Set(format!("user{i}")),
             name: Set("one of many".to_owned()),
             username_key: Set(format!("user{i}")),
-            password_hash: Set("nobody knows it".to_owned()),
+            password_hash: Set("no node knows it".to_owned()),
             is_active: Set(true),
             created_at: Set(found.created_at),
             ..Default::default()
@@ -203,11 +189,11 @@ async fn a_large_group_reports_only_the_online_count() {
         (&Value::Null, &json!(1))
     );
     let bobs = bob.open_live(&group).await;
-    let mut told = anns.next_presence().await;
-    if told == "1 are here" {
-        told = anns.next_presence().await;
+    let mut presence = anns.next_presence().await;
+    if presence == "1 are here" {
+        presence = anns.next_presence().await;
     }
-    assert_eq!(told, "2 are here");
+    assert_eq!(presence, "2 are here");
     drop(bobs);
     assert_eq!(anns.next_presence().await, "1 are here");
 }
@@ -216,7 +202,7 @@ async fn a_large_group_reports_only_the_online_count() {
 enum PresenceStep {
     Enter(usize, usize),
     Leave(usize, usize),
-    /// Those who have gone do not come back.
+    /// Users who went offline do not return in time.
     Expire(usize),
     Remove(usize),
     NodeSnapshot(usize, Vec<usize>),
@@ -241,16 +227,16 @@ fn step_strategy() -> impl Strategy<Value = PresenceStep> {
 }
 
 proptest! {
-    /// Whoever follows what is told knows who is here, and is told nothing twice.
+    /// A client that applies all changes knows who is online, and receives no change twice.
     #[test]
     fn presence_changes_match_the_actual_state(steps in prop::collection::vec(step_strategy(), 0..60)) {
         let names: Vec<Arc<str>> = ["ann", "bob", "carol"].map(Into::into).into();
         let nodes: Vec<Arc<str>> = ["a", "b"].map(Into::into).into();
         let mut presence = Presence::default();
         let mut told = BTreeSet::new();
-        // What there is: sockets, those who have gone when, and who is elsewhere.
+        // The actual state: sockets, users who went offline with their times, and users of other nodes.
         let mut sockets: HashMap<usize, HashSet<usize>> = HashMap::new();
-        let mut gone: HashMap<usize, Instant> = HashMap::new();
+        let mut offline: HashMap<usize, Instant> = HashMap::new();
         let mut elsewhere = [HashSet::new(), HashSet::new()];
         for step in steps {
             let changes: Vec<PresenceChange> = match step {
@@ -258,7 +244,7 @@ proptest! {
                     if !sockets.entry(user).or_default().insert(socket) {
                         continue;
                     }
-                    gone.remove(&user);
+                    offline.remove(&user);
                     presence.add_socket(&names[user], socket).0.into_iter().collect()
                 }
                 PresenceStep::Leave(user, socket) => {
@@ -269,18 +255,18 @@ proptest! {
                     let none_is_left = sockets.get(&user).is_none_or(HashSet::is_empty);
                     prop_assert_eq!(is_last, was_there && none_is_left);
                     if is_last {
-                        gone.insert(user, now);
+                        offline.insert(user, now);
                     }
                     Vec::new()
                 }
                 PresenceStep::Expire(user) => {
-                    let Some(at) = gone.remove(&user) else { continue };
+                    let Some(at) = offline.remove(&user) else { continue };
                     sockets.remove(&user);
                     presence.expire_user(&names[user], at).unwrap().into_iter().collect()
                 }
                 PresenceStep::Remove(user) => {
                     sockets.remove(&user);
-                    gone.remove(&user);
+                    offline.remove(&user);
                     presence.remove_user(&names[user]).flatten().into_iter().collect()
                 }
                 PresenceStep::NodeSnapshot(node, users) => {
@@ -310,7 +296,7 @@ proptest! {
             }
             let here = sockets.iter().filter(|(_, held)| !held.is_empty()).map(|(user, _)| user);
             let there: BTreeSet<&str> = here
-                .chain(gone.keys())
+                .chain(offline.keys())
                 .chain(elsewhere.iter().flatten())
                 .map(|user| &*names[*user])
                 .collect();

@@ -1,4 +1,4 @@
-//! What counts as JSON and as a post.
+//! The parsing of frames: JSON and messages.
 
 use proptest::{prelude::*, test_runner::TestRunner};
 use salam::{
@@ -52,15 +52,15 @@ proptest! {
             cid,
             body: EventBody::from_log(kind.clone(), data.clone()),
         };
-        let told = EncodedEvent::encode("chat_00000000", &event);
-        let heard = EncodedEvent::decode_batch(&told.frame().into()).unwrap();
-        let [heard] = heard.try_into().unwrap();
-        prop_assert_eq!((heard.seq, &heard.actor), (event.seq, &event.by));
-        prop_assert_eq!(&heard.effect, &told.effect);
-        prop_assert_eq!(heard.frame(), told.frame());
-        prop_assert_eq!(heard.removes_member(&text), kind == "member.left");
-        prop_assert_eq!(heard.effect == EventEffect::CreatesMessage, kind == "message.created");
-        let frame: Value = serde_json::from_str(&told.frame()).unwrap();
+        let encoded = EncodedEvent::encode("chat_00000000", &event);
+        let decoded = EncodedEvent::decode_batch(&encoded.frame().into()).unwrap();
+        let [decoded] = decoded.try_into().unwrap();
+        prop_assert_eq!((decoded.seq, &decoded.actor), (event.seq, &event.by));
+        prop_assert_eq!(&decoded.effect, &encoded.effect);
+        prop_assert_eq!(decoded.frame(), encoded.frame());
+        prop_assert_eq!(decoded.removes_member(&text), kind == "member.left");
+        prop_assert_eq!(decoded.effect == EventEffect::CreatesMessage, kind == "message.created");
+        let frame: Value = serde_json::from_str(&encoded.frame()).unwrap();
         prop_assert_eq!(&frame["data"], &serde_json::from_str::<Value>(&data).unwrap());
         prop_assert_eq!(&frame["type"], "event");
     }
@@ -69,17 +69,17 @@ proptest! {
     fn consecutive_events_are_batched_into_payloads(
         lengths in proptest::collection::vec(prop_oneof![0..200_usize, 30_000..70_000_usize], 0..40),
     ) {
-        let told: Vec<_> = (1..).zip(&lengths).map(|(seq, length)| message_event(seq, *length)).collect();
-        let payloads = EncodedEvent::batch_payloads(&told);
+        let encoded: Vec<_> = (1..).zip(&lengths).map(|(seq, length)| message_event(seq, *length)).collect();
+        let payloads = EncodedEvent::batch_payloads(&encoded);
         let small = payloads.iter().filter(|payload| payload.len() < 32 * 1024).count();
         prop_assert!(small <= payloads.len() / 2 + 1, "{small} of {}", payloads.len());
-        let heard = payloads.iter().map(|payload| EncodedEvent::decode_batch(payload).unwrap());
-        for (payload, events) in payloads.iter().zip(heard.clone()) {
+        let decoded = payloads.iter().map(|payload| EncodedEvent::decode_batch(payload).unwrap());
+        for (payload, events) in payloads.iter().zip(decoded.clone()) {
             prop_assert!(payload.len() <= 64 * 1024 || events.len() == 1, "{}", payload.len());
         }
-        let heard: Vec<_> = heard.flatten().map(|told| (told.seq, told.frame())).collect();
-        let told: Vec<_> = told.iter().map(|told| (told.seq, told.frame())).collect();
-        prop_assert_eq!(heard, told);
+        let decoded: Vec<_> = decoded.flatten().map(|encoded| (encoded.seq, encoded.frame())).collect();
+        let encoded: Vec<_> = encoded.iter().map(|encoded| (encoded.seq, encoded.frame())).collect();
+        prop_assert_eq!(decoded, encoded);
     }
 
     #[test]
@@ -97,7 +97,7 @@ proptest! {
     }
 }
 
-/// A message of so many letters.
+/// Returns a message event with a text of this length.
 fn message_event(seq: i64, letters: usize) -> EncodedEvent {
     let event = Event {
         seq,
@@ -112,7 +112,7 @@ fn message_event(seq: i64, letters: usize) -> EncodedEvent {
     EncodedEvent::encode("chat_00000000", &event)
 }
 
-/// What the document takes, the parser takes.
+/// The parser accepts every request that the AsyncAPI document allows.
 #[test]
 fn documented_requests_are_parsed() {
     for (kind, message) in client_requests() {
@@ -123,7 +123,7 @@ fn documented_requests_are_parsed() {
                 matches_message(&format!("client.{kind}"), &request),
                 "{request}"
             );
-            // A rule that no schema can say.
+            // A rule that a schema cannot express.
             let text = request["text"].as_str();
             prop_assume!(text.is_none_or(|text| text.chars().any(is_visible)));
             let read = Request::parse(&request.to_string()).unwrap();

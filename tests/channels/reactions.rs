@@ -1,10 +1,9 @@
-//! Reactions, as they are told to sockets.
+//! Reactions on sockets.
 
 use insta::assert_snapshot;
 use serde_json::{Value, json};
 
-use super::nodes::connected_nodes;
-use crate::support::{RedisServer, TestApp, redact_frames};
+use crate::support::{GroupPath, TestApp, connected_nodes, redact_frames};
 
 fn react_request(seq: i64, emoji: &str, on: bool) -> Value {
     json!({"type": "react", "seq": seq, "emoji": emoji, "on": on})
@@ -17,21 +16,19 @@ fn with_cid(mut request: Value, cid: &str) -> Value {
 
 #[tokio::test]
 async fn a_reaction_is_broadcast_once_on_all_nodes() {
-    let redis = RedisServer::start().await;
-    let (here, there) = connected_nodes(&redis).await;
-    let (ann, bob) = (here.user("ann").await, here.user("bob").await);
-    let group = ann.start_chat().await;
-    ann.add_member(&bob, &group).await;
+    let (_redis, here, there) = connected_nodes().await;
+    let (group, [ann, bob]) = here.group_of(["ann", "bob"]).await;
     let mut near = ann.open_live(&group).await;
     let mut far = bob.on_node(&there).open_live(&group).await;
     let mut base = bob.open_base(&group).await;
     assert_eq!(near.send_message("hi", "c").await, far.next_event().await);
     assert_eq!(base.next_message().await, "ann now is [clock]");
 
-    let mut told = String::new();
+    let mut transcript = String::new();
     for (request, changes) in [
         (with_cid(react_request(2, "❤", true), "r1"), true),
-        // As it is already, in another form and with an id of its own; and the same request again.
+        // The reaction exists already, in another form of the emoji and with another id; then the same
+        // request again.
         (react_request(2, "❤️", true), false),
         (with_cid(react_request(2, "❤", true), "r2"), false),
         (react_request(2, "👍", true), true),
@@ -41,18 +38,18 @@ async fn a_reaction_is_broadcast_once_on_all_nodes() {
         (with_cid(react_request(2, "❤", false), "r3"), true),
         (react_request(2, "❤", false), false),
         (with_cid(react_request(2, "❤", false), "r3"), false),
-        // The first request is answered as it was, and not done again.
+        // The first request gets its first reply, and is not applied again.
         (with_cid(react_request(2, "❤", true), "r1"), false),
     ] {
-        told += &format!("{request}\n");
-        told += &redact_frames(&[far.request(request).await]);
+        transcript += &format!("{request}\n");
+        transcript += &redact_frames(&[far.request(request).await]);
         if changes {
             let event = far.next_event().await;
             assert_eq!(near.next_event().await, event);
-            told += &redact_frames(&[event]);
+            transcript += &redact_frames(&[event]);
         }
     }
-    assert_snapshot!(told, @r#"
+    assert_snapshot!(transcript, @r#"
     {"cid":"r1","emoji":"❤","on":true,"seq":2,"type":"react"}
     {"at":"[now]","cid":"r1","id":1,"seq":3,"type":"ok"}
     {"at":"[now]","by":"bob","cid":"r1","data":{"emoji":"❤️","seq":2},"group":"[group]","kind":"reaction.added","seq":3,"type":"event"}
@@ -82,7 +79,7 @@ async fn a_reaction_is_broadcast_once_on_all_nodes() {
     near.expect_no_frames().await;
     far.expect_no_frames().await;
     base.expect_no_frames().await;
-    // Who comes back is told the same.
+    // A socket that resumes receives the same events.
     let replay = ann.open_rich(&group, "after=2").await.until_sync().await;
     let kinds: Vec<_> = replay
         .iter()
@@ -94,17 +91,15 @@ async fn a_reaction_is_broadcast_once_on_all_nodes() {
     );
 }
 
-/// Two sockets of one user, each of which knows nothing of the other.
+/// Sockets of one user that send the same reaction at the same time.
 #[tokio::test]
 async fn concurrent_identical_reactions_make_one_event() {
-    let redis = RedisServer::start().await;
-    let (here, there) = connected_nodes(&redis).await;
-    let ann = here.user("ann").await;
-    let group = ann.start_chat().await;
+    let (_redis, here, there) = connected_nodes().await;
+    let (group, [ann]) = here.group_of(["ann"]).await;
     ann.send_message(&group, "hi", "c").await;
-    let mut listener = ann.open_live(&group).await;
+    let mut receiver = ann.open_live(&group).await;
     let mut head = 1;
-    // Each of them may change ten times at once.
+    // The rate limit allows a burst of ten changes of each reaction.
     for round in 0..10 {
         let (on, emoji) = (round % 2 == 0, ["👍", "🎉", "❤️", "😀", "😢"][round / 2]);
         let mut sockets = Vec::new();
@@ -128,29 +123,26 @@ async fn concurrent_identical_reactions_make_one_event() {
         } else {
             "reaction.removed"
         };
-        let event = listener.next_event().await;
+        let event = receiver.next_event().await;
         assert_eq!(
             (&event["seq"], &event["kind"]),
             (&json!(head), &json!(kind))
         );
     }
-    listener.expect_no_frames().await;
+    receiver.expect_no_frames().await;
 }
 
 #[tokio::test]
 async fn reactions_of_a_kicked_member_stay() {
     let app = TestApp::start().await;
-    let (ann, bob) = (app.user("ann").await, app.user("bob").await);
-    let group = ann.start_chat().await;
-    ann.add_member(&bob, &group).await;
+    let (group, [ann, bob]) = app.group_of(["ann", "bob"]).await;
     ann.send_message(&group, "hi", "c").await;
     let mut bobs = bob.open_live(&group).await;
     bobs.request(react_request(2, "👍", true)).await;
     bobs.next_event().await;
-    ann.delete(&format!("/api/groups/{group}/members/bob/"))
-        .await;
+    ann.delete(&group.path("members/bob/")).await;
     assert_eq!(bobs.bye_code().await, 4403);
-    let history = ann.get(&format!("/api/groups/{group}/messages/")).await;
+    let history = ann.get(&group.path("messages/")).await;
     let reactions = &history.json()["results"][0]["reactions"];
     assert_eq!(
         *reactions,
@@ -161,8 +153,7 @@ async fn reactions_of_a_kicked_member_stay() {
 #[tokio::test]
 async fn a_reaction_counts_toward_the_send_rate_limit() {
     let app = TestApp::with_settings(json!({"channels": {"sends_per_10s": 2}})).await;
-    let ann = app.user("ann").await;
-    let group = ann.start_chat().await;
+    let (group, [ann]) = app.group_of(["ann"]).await;
     let mut socket = ann.open_live(&group).await;
     socket.send_message("hi", "c").await;
     assert_eq!(
@@ -170,6 +161,6 @@ async fn a_reaction_counts_toward_the_send_rate_limit() {
         "ok"
     );
     socket.next_event().await;
-    let refused = socket.request(react_request(1, "👍", false)).await;
-    assert_eq!(refused["code"], "rate_limited", "{refused}");
+    let rejected = socket.request(react_request(1, "👍", false)).await;
+    assert_eq!(rejected["code"], "rate_limited", "{rejected}");
 }

@@ -1,4 +1,4 @@
-//! Two nodes, one database, and a cluster of Redis.
+//! Two nodes with one database and a Redis cluster.
 
 use axum::body::Bytes;
 use futures_util::future::join_all;
@@ -7,17 +7,19 @@ use serde_json::json;
 
 use super::{
     broker::{connected_node, next_payload, subscribe_deadline},
-    nodes::{connected_nodes_with, expect_messages_to_cross},
+    nodes::expect_messages_to_cross,
 };
-use crate::support::{RedisCluster, TEST_TIMEOUT, TestApp, User, wait_until, with_timeout};
+use crate::support::{
+    RedisCluster, TEST_TIMEOUT, TestApp, User, connected_nodes_with, wait_until, with_timeout,
+};
 
-/// Nodes that find by no sweep what Redis loses, as long as it is there.
+/// Starts nodes whose sweep is too rare to repair what Redis loses.
 async fn cluster_nodes(cluster: &RedisCluster) -> (TestApp, TestApp) {
     let channels = json!({"redis_url": cluster.url(), "sweep_every": 3600});
     connected_nodes_with(channels).await
 }
 
-/// A group on each of the masters, and its slot.
+/// Returns a group on each of the masters, with its slot.
 async fn groups_on_each_master(cluster: &RedisCluster, user: &User<'_>) -> [(String, u16); 3] {
     let mut groups = [const { None }; 3];
     while groups.contains(&None) {
@@ -38,7 +40,7 @@ async fn messages_cross_nodes_through_every_cluster_master() {
     }
 }
 
-/// While all groups talk, a slot moves from node to node, and a node dies and its replica takes over.
+/// Under load, a slot moves to another node, and a node dies and its replica takes over.
 #[tokio::test]
 async fn slot_migration_and_failover_under_load_lose_no_messages() {
     let mut cluster = RedisCluster::start().await;
@@ -46,48 +48,50 @@ async fn slot_migration_and_failover_under_load_lose_no_messages() {
     let ann = here.user("ann").await;
     let bob = ann.on_node(&there);
     let groups = groups_on_each_master(&cluster, &ann).await;
-    let talk = async |round: &str| {
-        let talks = groups
+    let send_everywhere = async |round: &str| {
+        let sends = groups
             .iter()
             .map(|(group, _)| send_and_receive(&ann, &bob, group, round));
-        join_all(talks).await;
+        join_all(sends).await;
     };
-    talk("before").await;
+    send_everywhere("before").await;
 
     let (_, moving) = groups[2];
-    tokio::join!(talk("moving"), async { cluster.move_slot(moving, 2, 1) });
+    tokio::join!(send_everywhere("moving"), async {
+        cluster.move_slot(moving, 2, 1)
+    });
     here.until_redis_is_connected().await;
     there.until_redis_is_connected().await;
-    talk("moved").await;
+    send_everywhere("moved").await;
 
-    tokio::join!(talk("dying"), async {
+    tokio::join!(send_everywhere("dying"), async {
         cluster.masters[0].kill();
         here.until_redis_is_lost().await;
         here.until_redis_is_connected().await;
         there.until_redis_is_connected().await;
     });
-    talk("taken-over").await;
+    send_everywhere("taken-over").await;
 }
 
-/// Says many things in a group at one node while sockets at both hear them.
+/// Sends many messages at one node, and checks that sockets at both nodes receive them.
 async fn send_and_receive(near: &User<'_>, far: &User<'_>, group: &str, round: &str) {
     const COUNT: usize = 40;
     let mut sockets = [near.open_live(group).await, far.open_live(group).await];
-    let mut said = Vec::new();
+    let mut sent = Vec::new();
     for number in 0..COUNT {
         let text = format!("{round}-{number}");
         assert_eq!(near.send_message(group, &text, &text).await.status, 201);
-        said.push(text);
+        sent.push(text);
     }
     for socket in &mut sockets {
-        let heard = socket.next_messages(COUNT).await;
-        let heard: Vec<_> = heard.into_iter().map(|(_, text)| text).collect();
-        assert_eq!(heard, said);
+        let received = socket.next_messages(COUNT).await;
+        let received: Vec<_> = received.into_iter().map(|(_, text)| text).collect();
+        assert_eq!(received, sent);
         socket.expect_no_events().await;
     }
 }
 
-/// The broker alone, which knows no log.
+/// The broker alone, without a log.
 #[tokio::test]
 async fn a_failed_cluster_master_affects_only_its_own_topics() {
     let mut cluster = RedisCluster::start().await;
@@ -100,26 +104,26 @@ async fn a_failed_cluster_master_affects_only_its_own_topics() {
     let mut crosses = async |topic: &str, payload: &'static str| {
         let payload = Bytes::from_static(payload.as_bytes());
         a.publish(topic, payload.clone()).await.unwrap();
-        // That others were lost is told at any time.
-        let heard = loop {
-            let heard = next_payload(&mut at_b).await;
-            if !heard.1.is_empty() {
-                break heard;
+        // Notices of lost topics can arrive at any time.
+        let received = loop {
+            let received = next_payload(&mut at_b).await;
+            if !received.1.is_empty() {
+                break received;
             }
         };
-        assert_eq!(heard, (topic.to_owned(), payload));
+        assert_eq!(received, (topic.to_owned(), payload));
     };
     for topic in &topics {
         crosses(topic, "1").await;
     }
 
-    // It has no replica.
+    // This master has no replica.
     cluster.masters[2].kill();
     for broker in [&a, &b] {
         wait_until("the loss to be noticed", async || broker.is_disconnected()).await;
     }
-    let refused = a.publish(&topics[2], Bytes::from_static(b"2")).await;
-    assert_eq!(refused, Err(BrokerUnavailable));
+    let rejected = a.publish(&topics[2], Bytes::from_static(b"2")).await;
+    assert_eq!(rejected, Err(BrokerUnavailable));
     crosses(&topics[0], "3").await;
     crosses(&topics[1], "4").await;
 
@@ -133,8 +137,8 @@ async fn a_failed_cluster_master_affects_only_its_own_topics() {
         crosses(topic, "5").await;
     }
 
-    // An operator lets the replica take over. The old master stays as its replica, with all
-    // connections, and carries what comes to it until it goes.
+    // An operator starts a failover. The old master becomes the replica of the new one. It keeps its
+    // connections and forwards publications until it stops.
     let mut sessions = b.reconnects().unwrap();
     sessions.mark_unchanged();
     cluster.replica.run_command("CLUSTER FAILOVER");
@@ -144,7 +148,7 @@ async fn a_failed_cluster_master_affects_only_its_own_topics() {
     with_timeout("the new master", b.wait_until_connected(TEST_TIMEOUT))
         .await
         .unwrap();
-    // The other finds out when it does, and has nobody to take a publication for a moment.
+    // The other broker notices later, and for a moment has no master that accepts its publications.
     let mut crosses_in_the_end = async |payload: &'static str| {
         let payload = Bytes::from_static(payload.as_bytes());
         wait_until("a master that takes it", async || {
@@ -159,7 +163,7 @@ async fn a_failed_cluster_master_affects_only_its_own_topics() {
     crosses_in_the_end("7").await;
 }
 
-/// A topic on each of the masters.
+/// Returns a topic on each of the masters.
 fn topics_on_each_master(cluster: &RedisCluster) -> [String; 3] {
     [0, 1, 2].map(|master| {
         (0..)

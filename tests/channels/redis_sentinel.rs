@@ -1,26 +1,19 @@
-//! A Redis that sentinels watch.
-
-use std::sync::Arc;
+//! A Redis with sentinels.
 
 use serde_json::json;
 
-use crate::support::{SentinelRedis, TestApp, TestDatabase};
+use crate::support::{SentinelRedis, connected_nodes_with};
 
 #[tokio::test]
 async fn a_sentinel_failover_is_followed() {
     let mut redis = SentinelRedis::start().await;
-    let database = Arc::new(TestDatabase::create().await);
-    let settings = json!({"channels": {"redis_url": redis.url(), "sweep_every": 3600}});
-    let here = TestApp::start_node(database.clone(), settings.clone()).await;
-    let there = TestApp::start_node(database, settings).await;
-    let ann = here.user("ann").await;
-    let group = ann.start_chat().await;
-    here.until_redis_is_connected().await;
-    there.until_redis_is_connected().await;
+    let channels = json!({"redis_url": redis.url(), "sweep_every": 3600});
+    let (here, there) = connected_nodes_with(channels).await;
+    let (group, [ann]) = here.group_of(["ann"]).await;
     let mut near = ann.open_live(&group).await;
     let mut far = ann.on_node(&there).open_live(&group).await;
     for round in ["before", "after"] {
-        // By Redis: there is no sweep while it is connected.
+        // Through Redis: the nodes do not sweep while Redis is connected.
         near.send_message(round, round).await;
         assert_eq!(far.next_event().await["data"]["text"], round);
         if round == "before" {

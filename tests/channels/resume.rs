@@ -1,4 +1,4 @@
-//! A socket that was away is brought to where the log is, or told that it cannot be.
+//! A socket that resumes receives the events that it missed, or a reset.
 
 use std::sync::Arc;
 
@@ -7,19 +7,18 @@ use salam::models::{epochs, group_commands::GroupCommand};
 use sea_orm::ConnectionTrait;
 use serde_json::{Value, json};
 
-use super::nodes::connected_nodes;
 use crate::support::{
-    RedisServer, TestApp, TestDatabase, User, message_without_actor, redact_frame, redact_frames,
-    wait_until,
+    GroupPath, TestApp, TestDatabase, User, connected_nodes, message_without_actor, redact_frame,
+    redact_frames, wait_until,
 };
 
-/// The numbers of the events among frames.
+/// Returns the seqs of the events among the frames.
 fn event_seqs(frames: &[Value]) -> Vec<i64> {
     let events = frames.iter().filter(|frame| frame["type"] == "event");
     events.map(|event| event["seq"].as_i64().unwrap()).collect()
 }
 
-/// Fills the log of the first group.
+/// Appends messages to the log of the first group.
 async fn append_messages(app: &TestApp, count: usize) {
     let changes = (1..=count)
         .map(|i| message_without_actor(1, &i.to_string()))
@@ -32,8 +31,7 @@ async fn append_messages(app: &TestApp, count: usize) {
 #[tokio::test]
 async fn missed_events_are_replayed_before_live_events() {
     let app = TestApp::start().await;
-    let ann = app.user("ann").await;
-    let group = ann.start_chat().await;
+    let (group, [ann]) = app.group_of(["ann"]).await;
     append_messages(&app, 5).await;
     let mut socket = ann.open_rich(&group, "after=3").await;
     assert_eq!(socket.next_frame().await["type"], "hello");
@@ -44,7 +42,7 @@ async fn missed_events_are_replayed_before_live_events() {
     {"group":"[group]","seq":5,"type":"sync"}
     "#);
     socket.send_message("live", "1").await;
-    // Nothing was missed.
+    // This socket missed nothing.
     let frames = ann.open_rich(&group, "after=6").await.until_sync().await;
     assert_eq!(frames[1]["mode"], "replay");
     assert!(event_seqs(&frames).is_empty());
@@ -53,8 +51,7 @@ async fn missed_events_are_replayed_before_live_events() {
 #[tokio::test]
 async fn a_long_gap_is_read_from_the_log_page_by_page() {
     let app = TestApp::start().await;
-    let ann = app.user("ann").await;
-    let group = ann.start_chat().await;
+    let (group, [ann]) = app.group_of(["ann"]).await;
     append_messages(&app, 501).await;
     for after in [1, 100, 300] {
         let mut socket = ann.open_rich(&group, &format!("after={after}")).await;
@@ -64,12 +61,12 @@ async fn a_long_gap_is_read_from_the_log_page_by_page() {
     }
 }
 
-/// A reconnect storm of a busy group asks the database nothing but who they are.
+/// When many sockets reconnect to a busy group, the database is only queried for their sessions and
+/// memberships.
 #[tokio::test]
 async fn a_short_gap_is_replayed_from_memory() {
     let app = TestApp::start().await;
-    let ann = app.user("ann").await;
-    let group = ann.start_chat().await;
+    let (group, [ann]) = app.group_of(["ann"]).await;
     let mut socket = ann.open_live(&group).await;
     for i in 0..20 {
         socket.send_message("x", &i.to_string()).await;
@@ -80,12 +77,11 @@ async fn a_short_gap_is_replayed_from_memory() {
     assert_eq!(event_seqs(&frames), (5..=20).collect::<Vec<_>>());
 }
 
-/// The first who comes back to a group that slept reads the log for all who come after.
+/// The first socket that resumes reads the log for all sockets that follow.
 #[tokio::test]
 async fn a_gap_is_read_from_the_log_once_for_all_sockets() {
     let app = TestApp::start().await;
-    let ann = app.user("ann").await;
-    let group = ann.start_chat().await;
+    let (group, [ann]) = app.group_of(["ann"]).await;
     append_messages(&app, 50).await;
     let mut live = ann.open_live(&group).await;
     live.send_message("x", "1").await;
@@ -100,12 +96,11 @@ async fn a_gap_is_read_from_the_log_once_for_all_sockets() {
 #[tokio::test]
 async fn a_gap_that_cannot_be_replayed_sends_a_reset() {
     let app = TestApp::with_settings(json!({"channels": {"replay_limit": 5}})).await;
-    let ann = app.user("ann").await;
-    let group = ann.start_chat().await;
+    let (group, [ann]) = app.group_of(["ann"]).await;
     append_messages(&app, 7).await;
     let epoch = ann.open_rich(&group, "").await.next_frame().await["epoch"].clone();
     let epoch = epoch.as_str().unwrap();
-    let mut told = String::new();
+    let mut report = String::new();
     for query in [
         "after=1".to_owned(),
         "after=8".to_owned(),
@@ -113,24 +108,24 @@ async fn a_gap_that_cannot_be_replayed_sends_a_reset() {
         "after=6&epoch=another".to_owned(),
         format!("after=1&epoch={epoch}"),
         format!("after=6&epoch={epoch}"),
-        // Who resumes nothing loses nothing.
+        // A socket without `after` loses nothing.
         "epoch=another".to_owned(),
     ] {
         let mut socket = ann.open_rich(&group, &query).await;
         let frames = socket.until_sync().await;
-        let told_of = frames[1..].iter().map(|frame| match &frame["type"] {
+        let received = frames[1..].iter().map(|frame| match &frame["type"] {
             kind if kind == "group" => format!("group {}", frame["mode"]),
             kind if kind == "event" => format!("event {}", frame["seq"]),
             _ => redact_frame(frame),
         });
-        let told_of: Vec<_> = told_of.collect();
-        told += &format!(
+        let received: Vec<_> = received.collect();
+        report += &format!(
             "{}: {}\n",
             query.replace(epoch, "[epoch]"),
-            told_of.join(" ")
+            received.join(" ")
         );
     }
-    assert_snapshot!(told, @r#"
+    assert_snapshot!(report, @r#"
     after=1: group "reset" {"group":"[group]","head":7,"reason":"too_far","type":"reset"} {"group":"[group]","seq":7,"type":"sync"}
     after=8: group "reset" {"group":"[group]","head":7,"reason":"ahead","type":"reset"} {"group":"[group]","seq":7,"type":"sync"}
     after=9223372036854775807: group "reset" {"group":"[group]","head":7,"reason":"ahead","type":"reset"} {"group":"[group]","seq":7,"type":"sync"}
@@ -139,7 +134,7 @@ async fn a_gap_that_cannot_be_replayed_sends_a_reset() {
     after=6&epoch=[epoch]: group "replay" event 7 {"group":"[group]","seq":7,"type":"sync"}
     epoch=another: group "live" {"group":"[group]","seq":7,"type":"sync"}
     "#);
-    // After a reset what comes is told.
+    // After a reset, the socket receives new events.
     let mut socket = ann.open_rich(&group, "after=100").await;
     socket.until_sync().await;
     assert_eq!(socket.send_message("live", "1").await["seq"], 8);
@@ -148,17 +143,16 @@ async fn a_gap_that_cannot_be_replayed_sends_a_reset() {
 #[tokio::test]
 async fn a_socket_may_subscribe_again_without_reconnecting() {
     let app = TestApp::start().await;
-    let ann = app.user("ann").await;
-    let group = ann.start_chat().await;
+    let (group, [ann]) = app.group_of(["ann"]).await;
     append_messages(&app, 5).await;
     let mut socket = ann.open_live(&group).await;
-    for (place, expected) in [
+    for (request, expected) in [
         (json!({"group": group, "after": 2}), vec![3, 4, 5]),
         (json!({"group": group, "after": 0}), vec![1, 2, 3, 4, 5]),
         (json!({"group": group}), vec![]),
     ] {
         let ok = socket
-            .request(json!({"type": "sub", "groups": [place]}))
+            .request(json!({"type": "sub", "groups": [request]}))
             .await;
         assert_eq!(ok["type"], "ok");
         assert_eq!(event_seqs(&socket.until_sync().await), expected);
@@ -173,8 +167,7 @@ async fn a_socket_may_subscribe_again_without_reconnecting() {
 #[tokio::test]
 async fn deleted_messages_are_replayed_without_their_text() {
     let app = TestApp::start().await;
-    let ann = app.user("ann").await;
-    let group = ann.start_chat().await;
+    let (group, [ann]) = app.group_of(["ann"]).await;
     let mut socket = ann.open_live(&group).await;
     socket.send_message("secret one", "1").await;
     socket.send_message("kept", "2").await;
@@ -186,7 +179,7 @@ async fn deleted_messages_are_replayed_without_their_text() {
         socket.request(request).await;
         socket.next_event().await;
     }
-    // From memory, from the log of another node, and over HTTP.
+    // From the buffer, from the log on another node, and by HTTP.
     let other = TestApp::start_node(app.database.clone(), json!({})).await;
     let here = ann.open_rich(&group, "after=0").await.until_sync().await;
     let there = ann
@@ -204,53 +197,47 @@ async fn deleted_messages_are_replayed_without_their_text() {
     {"at":"[now]","by":"ann","data":{"seq":1},"group":"[group]","kind":"message.deleted","seq":5,"type":"event"}
     {"group":"[group]","seq":5,"type":"sync"}
     "#);
-    let log = ann
-        .get(&format!("/api/groups/{group}/events/?after=0"))
-        .await;
+    let log = ann.get(&group.path("events/?after=0")).await;
     assert_eq!(log.json()["results"], json!(here[2..here.len() - 1]));
-    let history = ann.get(&format!("/api/groups/{group}/messages/")).await;
+    let history = ann.get(&group.path("messages/")).await;
     assert!(!history.body.contains("secret"), "{history}");
     assert!(history.body.contains("kept better"), "{history}");
 }
 
-/// Reads the history, then subscribes from where it was read: nothing is missing or doubled,
-/// however much is said meanwhile.
+/// Reads the history, then subscribes from its position. Nothing is missing or doubled while others
+/// send.
 #[tokio::test]
 async fn resuming_after_a_history_page_leaves_no_gap() {
     const MESSAGES: i64 = 300;
     const READERS: usize = 8;
     let app = TestApp::start().await;
-    let ann = app.user("ann").await;
-    let group = ann.start_chat().await;
-    let talking = async {
+    let (group, [ann]) = app.group_of(["ann"]).await;
+    let sending = async {
         let mut socket = ann.open_live(&group).await;
         for i in 0..MESSAGES {
             socket.send_message("x", &i.to_string()).await;
         }
     };
     let reading = (0..READERS).map(|_| async {
-        let page = ann
-            .get(&format!("/api/groups/{group}/messages/?limit=100"))
-            .await
-            .json();
+        let page = ann.get(&group.path("messages/?limit=100")).await.json();
         let position = page["position"].as_i64().unwrap();
         let mut socket = ann.open_rich(&group, &format!("after={position}")).await;
-        let mut told = event_seqs(&socket.until_sync().await);
-        while told.last().copied().unwrap_or(position) < MESSAGES {
-            told.push(socket.next_event().await["seq"].as_i64().unwrap());
+        let mut received = event_seqs(&socket.until_sync().await);
+        while received.last().copied().unwrap_or(position) < MESSAGES {
+            received.push(socket.next_event().await["seq"].as_i64().unwrap());
         }
-        assert_eq!(told, (position + 1..=MESSAGES).collect::<Vec<_>>());
+        assert_eq!(received, (position + 1..=MESSAGES).collect::<Vec<_>>());
         let shown = page["results"].as_array().unwrap();
-        // The newest it shows may be newer than its position, which was read before it.
+        // The newest message may be newer than the position, because the position is read first.
         let newest = shown
             .first()
             .map_or(0, |message| message["seq"].as_i64().unwrap());
         assert!(newest >= position);
     });
-    tokio::join!(talking, futures_util::future::join_all(reading));
+    tokio::join!(sending, futures_util::future::join_all(reading));
 }
 
-/// A client as the protocol describes it: it applies the next number only.
+/// Follows the log like the client of docs/protocol.md: the client applies the next seq only.
 async fn follow_with_reconnects(
     user: &User<'_>,
     nodes: &[&TestApp],
@@ -281,11 +268,9 @@ async fn follow_with_reconnects(
 #[tokio::test]
 async fn a_client_that_switches_nodes_misses_no_events() {
     const MESSAGES: i64 = 200;
-    let redis = RedisServer::start().await;
-    let (here, there) = connected_nodes(&redis).await;
-    let ann = here.user("ann").await;
-    let group = ann.start_chat().await;
-    let talking = [&here, &there].map(|node| {
+    let (_redis, here, there) = connected_nodes().await;
+    let (group, [ann]) = here.group_of(["ann"]).await;
+    let sending = [&here, &there].map(|node| {
         let (ann, group) = (ann.on_node(node), &group);
         async move {
             let mut socket = ann.open_live(group).await;
@@ -297,7 +282,7 @@ async fn a_client_that_switches_nodes_misses_no_events() {
             }
         }
     });
-    let [near, far] = talking;
+    let [near, far] = sending;
     let nodes = [&here, &there];
     tokio::join!(
         near,
@@ -308,14 +293,13 @@ async fn a_client_that_switches_nodes_misses_no_events() {
     );
 }
 
-/// A backup is restored under running servers, by an operator who knows what that means.
+/// An operator restores a backup while servers run, and begins a new epoch.
 #[tokio::test]
 async fn a_new_epoch_closes_all_sockets() {
     let database = Arc::new(TestDatabase::create().await);
     let often = json!({"channels": {"sweep_every": 1}});
     let app = TestApp::start_node(database, often).await;
-    let ann = app.user("ann").await;
-    let group = ann.start_chat().await;
+    let (group, [ann]) = app.group_of(["ann"]).await;
     append_messages(&app, 3).await;
     let mut socket = ann.open_rich(&group, "").await;
     let old = socket.until_sync().await[0]["epoch"]
@@ -326,7 +310,7 @@ async fn a_new_epoch_closes_all_sockets() {
     let new = begin().await.unwrap();
     assert_ne!(old, new.name);
     assert_eq!(begin().await.unwrap(), new, "once");
-    // All are sent away, to come back and begin anew.
+    // All sockets close, so that they reconnect and start over.
     let (bye, code) = socket.bye().await;
     assert_eq!((code, &bye["reconnect"]), (4501, &json!(true)));
     let query = format!("after=3&epoch={old}");
@@ -336,12 +320,11 @@ async fn a_new_epoch_closes_all_sockets() {
     ann.open_live(&group).await.send_message("anew", "1").await;
 }
 
-/// The database is one of an earlier life, whose name clients may still know.
+/// The restored database has an epoch that clients may know from before.
 #[tokio::test]
 async fn a_restored_database_starts_a_new_epoch() {
     let app = TestApp::with_settings(json!({"channels": {"sweep_every": 1}})).await;
-    let ann = app.user("ann").await;
-    let group = ann.start_chat().await;
+    let (group, [ann]) = app.group_of(["ann"]).await;
     let first = epochs::Model::current(&app.ctx.db).await.unwrap();
     let second = epochs::Model::begin_next(&app.ctx.db, Some(&first.name))
         .await

@@ -1,16 +1,15 @@
-//! A request that is sent again is done once.
+//! A repeated request is applied once.
 
 use insta::assert_snapshot;
 use serde_json::{Value, json};
 
-use super::nodes::connected_nodes;
-use crate::support::{RedisServer, TestApp, redact_frames};
+use crate::support::{GroupPath, TestApp, connected_nodes, redact_frames};
 
 fn send_request(cid: &str, text: &str) -> Value {
     json!({"type": "send", "cid": cid, "text": text})
 }
 
-/// A reply without the number of its request.
+/// Removes the request's id from a reply.
 fn without_id(mut reply: Value) -> Value {
     reply.as_object_mut().unwrap().remove("id");
     reply
@@ -18,10 +17,8 @@ fn without_id(mut reply: Value) -> Value {
 
 #[tokio::test]
 async fn a_retry_gets_the_first_reply_on_every_node_and_after_a_restart() {
-    let redis = RedisServer::start().await;
-    let (here, there) = connected_nodes(&redis).await;
-    let ann = here.user("ann").await;
-    let group = ann.start_chat().await;
+    let (_redis, here, there) = connected_nodes().await;
+    let (group, [ann]) = here.group_of(["ann"]).await;
     let mut near = ann.open_live(&group).await;
     let mut first = near.request(send_request("c1", "hi")).await;
     near.next_event().await;
@@ -44,13 +41,13 @@ async fn a_retry_gets_the_first_reply_on_every_node_and_after_a_restart() {
         without_id(again.request(send_request("c1", "hi")).await),
         first
     );
-    // Nobody was told twice.
+    // No socket received the event twice.
     far.expect_no_frames().await;
     again.expect_no_frames().await;
-    // And by the REST API it is the same request.
-    let answer = ann.on_node(&there).send_message(&group, "hi", "c1").await;
+    // By the REST API, it is the same request.
+    let response = ann.on_node(&there).send_message(&group, "hi", "c1").await;
     assert_eq!(
-        (answer.status.as_u16(), &answer.json()["seq"]),
+        (response.status.as_u16(), &response.json()["seq"]),
         (200, &first["seq"])
     );
 }
@@ -58,12 +55,10 @@ async fn a_retry_gets_the_first_reply_on_every_node_and_after_a_restart() {
 #[tokio::test]
 async fn a_cid_identifies_one_request_per_author_and_group() {
     let app = TestApp::start().await;
-    let (ann, bob) = (app.user("ann").await, app.user("bob").await);
-    let group = ann.start_chat().await;
-    ann.add_member(&bob, &group).await;
+    let (group, [ann, bob]) = app.group_of(["ann", "bob"]).await;
     let mut socket = ann.open_live(&group).await;
     socket.send_message("hi", "c").await;
-    let mut told = Vec::new();
+    let mut replies = Vec::new();
     for request in [
         send_request("c", "hi"),
         send_request("c", "hi!"),
@@ -71,16 +66,16 @@ async fn a_cid_identifies_one_request_per_author_and_group() {
         json!({"type": "edit", "cid": "c", "seq": 2, "text": "hi"}),
         json!({"type": "delete", "cid": "c", "seq": 2}),
     ] {
-        told.push(socket.request(request).await);
+        replies.push(socket.request(request).await);
     }
-    assert_snapshot!(redact_frames(&told), @r#"
+    assert_snapshot!(redact_frames(&replies), @r#"
     {"at":"[now]","cid":"c","dup":true,"id":2,"seq":2,"type":"ok"}
     {"code":"cid_reused","field":null,"id":3,"message":"This id was used for another request.","retry":false,"retry_after_ms":null,"type":"error"}
     {"code":"cid_reused","field":null,"id":4,"message":"This id was used for another request.","retry":false,"retry_after_ms":null,"type":"error"}
     {"code":"cid_reused","field":null,"id":5,"message":"This id was used for another request.","retry":false,"retry_after_ms":null,"type":"error"}
     {"code":"cid_reused","field":null,"id":6,"message":"This id was used for another request.","retry":false,"retry_after_ms":null,"type":"error"}
     "#);
-    // Of another author, and in another group, it is another request.
+    // The same id of another author, or in another group, is another request.
     assert_eq!(bob.send_message(&group, "hi!", "c").await.status, 201);
     assert_eq!(
         ann.send_message(&ann.start_chat().await, "hi!", "c")
@@ -90,7 +85,8 @@ async fn a_cid_identifies_one_request_per_author_and_group() {
     );
     assert_eq!(socket.next_event().await["by"], "bob");
 
-    // Edits and deletions are done once too; and what was deleted stays so, whoever repeats it.
+    // Edits and deletions are applied once too. A deleted message stays deleted, even if its send is
+    // repeated.
     let edit = json!({"type": "edit", "cid": "e", "seq": 2, "text": "hi!"});
     let delete = json!({"type": "delete", "cid": "d", "seq": 2});
     for request in [&edit, &delete] {
@@ -106,20 +102,18 @@ async fn a_cid_identifies_one_request_per_author_and_group() {
         let again = socket.request(request).await;
         assert_eq!(again["dup"], true, "{again}");
     }
-    let gone = socket.request(json!({"type": "delete", "seq": 2})).await;
-    assert_eq!(gone["code"], "gone");
+    let deleted = socket.request(json!({"type": "delete", "seq": 2})).await;
+    assert_eq!(deleted["code"], "gone");
     socket.expect_no_frames().await;
-    let log = ann.get(&format!("/api/groups/{group}/events/")).await;
+    let log = ann.get(&group.path("events/")).await;
     assert!(!log.body.contains("\"hi\""), "{log}");
 }
 
-/// A client that does not know which of its tries arrived makes them all at once.
+/// A client that does not know which attempt arrived repeats all of them at the same time.
 #[tokio::test]
 async fn concurrent_retries_are_applied_once() {
-    let redis = RedisServer::start().await;
-    let (here, there) = connected_nodes(&redis).await;
-    let ann = here.user("ann").await;
-    let group = ann.start_chat().await;
+    let (_redis, here, there) = connected_nodes().await;
+    let (group, [ann]) = here.group_of(["ann"]).await;
     for round in 0..10 {
         let cid = format!("c{round}");
         let tries = (0..8).map(|i| {
@@ -127,11 +121,14 @@ async fn concurrent_retries_are_applied_once() {
             let (group, cid) = (&group, &cid);
             async move { ann.send_message(group, "hi", cid).await }
         });
-        let answers = futures_util::future::join_all(tries).await;
-        let created = answers.iter().filter(|answer| answer.status == 201).count();
-        assert_eq!(created, 1, "{}", answers[0]);
-        for answer in &answers {
-            assert_eq!(answer.json()["seq"], round + 1, "{answer}");
+        let responses = futures_util::future::join_all(tries).await;
+        let created = responses
+            .iter()
+            .filter(|response| response.status == 201)
+            .count();
+        assert_eq!(created, 1, "{}", responses[0]);
+        for response in &responses {
+            assert_eq!(response.json()["seq"], round + 1, "{response}");
         }
     }
 }

@@ -13,8 +13,7 @@ use crate::support::{
 #[tokio::test]
 async fn a_rich_socket_starts_with_hello_group_and_sync() {
     let app = TestApp::start().await;
-    let ann = app.user("ann").await;
-    let group = ann.start_chat().await;
+    let (group, [ann]) = app.group_of(["ann"]).await;
     ann.send_message(&group, "before", "1").await;
     let mut frames = ann.open_rich(&group, "").await.until_sync().await;
     let left = frames[0]["auth_expires_in"].take().as_i64().unwrap();
@@ -29,14 +28,12 @@ async fn a_rich_socket_starts_with_hello_group_and_sync() {
 #[tokio::test]
 async fn sends_edits_and_deletions_are_broadcast() {
     let app = TestApp::start().await;
-    let (ann, bob) = (app.user("ann").await, app.user("bob").await);
-    let group = ann.start_chat().await;
-    ann.add_member(&bob, &group).await;
+    let (group, [ann, bob]) = app.group_of(["ann", "bob"]).await;
     let mut anns = ann.open_live(&group).await;
     let mut bobs = bob.open_live(&group).await;
     let mut base = bob.open_base(&group).await;
 
-    let mut told = String::new();
+    let mut results = String::new();
     for request in [
         json!({"type": "send", "cid": "c1", "text": "سلام\u{0} \"hi\""}),
         json!({"type": "send", "text": "and you?", "reply_to": 2}),
@@ -46,9 +43,9 @@ async fn sends_edits_and_deletions_are_broadcast() {
         let ok = anns.request(request).await;
         let event = anns.next_event().await;
         assert_eq!(event, bobs.next_event().await);
-        told += &redact_frames(&[ok, event]);
+        results += &redact_frames(&[ok, event]);
     }
-    assert_snapshot!(told, @r#"
+    assert_snapshot!(results, @r#"
     {"at":"[now]","cid":"c1","id":1,"seq":2,"type":"ok"}
     {"at":"[now]","by":"ann","cid":"c1","data":{"text":"سلام\u0000 \"hi\""},"group":"[group]","kind":"message.created","seq":2,"type":"event"}
     {"at":"[now]","id":2,"seq":3,"type":"ok"}
@@ -58,7 +55,7 @@ async fn sends_edits_and_deletions_are_broadcast() {
     {"at":"[now]","cid":"c3","id":4,"seq":5,"type":"ok"}
     {"at":"[now]","by":"ann","cid":"c3","data":{"seq":3},"group":"[group]","kind":"message.deleted","seq":5,"type":"event"}
     "#);
-    // A base socket is shown the two messages and nothing else ever.
+    // A base socket receives the two messages and nothing else.
     for _ in 0..2 {
         assert_eq!(base.next_message().await, "ann now is [clock]");
     }
@@ -77,9 +74,7 @@ async fn sends_edits_and_deletions_are_broadcast() {
 #[tokio::test]
 async fn a_rich_socket_accepts_each_credential_and_the_first_one_counts() {
     let app = TestApp::start().await;
-    let (ann, bob) = (app.user("ann").await, app.user("bob").await);
-    let group = ann.start_chat().await;
-    ann.add_member(&bob, &group).await;
+    let (group, [ann, bob]) = app.group_of(["ann", "bob"]).await;
     let offer = |user: &str| {
         (
             "sec-websocket-protocol",
@@ -97,10 +92,10 @@ async fn a_rich_socket_accepts_each_credential_and_the_first_one_counts() {
         (vec![plain.clone(), cookie(a)], "ann"),
         (vec![offer(a), bearer(b), cookie(b)], "ann"),
         (vec![plain.clone(), bearer(a), cookie(b)], "ann"),
-        // A page that has the token needs no cookie, and may be anywhere.
+        // A page that has a token needs no cookie, and may have any origin.
         (vec![offer(a), foreign.clone()], "ann"),
         (vec![plain.clone(), bearer(a), foreign.clone()], "ann"),
-        // A bad credential is not passed over for a good one.
+        // An invalid credential is not ignored in favour of a valid one.
         (vec![offer("x"), bearer(a)], "4401"),
         (vec![offer(&ann.refresh)], "4401"),
         (vec![plain.clone(), bearer("x"), cookie(a)], "4401"),
@@ -123,16 +118,16 @@ async fn a_rich_socket_accepts_each_credential_and_the_first_one_counts() {
         ("cookie", &*cookie),
     ];
     headers.push(("origin", "https://evil.example"));
-    let refused = Socket::with_headers(app.address, &path, &headers).await;
-    assert_eq!(refused.err().unwrap(), 403);
+    let rejected = Socket::with_headers(app.address, &path, &headers).await;
+    assert_eq!(rejected.err().unwrap(), 403);
 }
 
 #[tokio::test]
 async fn a_rejected_rich_socket_gets_a_bye_that_reveals_nothing() {
     let app = TestApp::start().await;
-    let (ann, bob) = (app.user("ann").await, app.user("bob").await);
-    let group = ann.start_chat().await;
-    let mut told = String::new();
+    let (group, [ann]) = app.group_of(["ann"]).await;
+    let bob = app.user("bob").await;
+    let mut results = String::new();
     for (user, group) in [
         ("x", &*group),
         (&*bob.access, &*group),
@@ -140,11 +135,11 @@ async fn a_rejected_rich_socket_gets_a_bye_that_reveals_nothing() {
     ] {
         let mut socket = RichSocket::connect(app.address, group, "", user).await;
         let (bye, code) = socket.bye().await;
-        told += &format!("{code} {}\n", redact_frame(&bye));
+        results += &format!("{code} {}\n", redact_frame(&bye));
     }
     let (bye, code) = ann.open_rich(&group, "after=-1").await.bye().await;
-    told += &format!("{code} {}\n", redact_frame(&bye));
-    assert_snapshot!(told, @r#"
+    results += &format!("{code} {}\n", redact_frame(&bye));
+    assert_snapshot!(results, @r#"
     4401 {"code":4401,"reason":"unauthorized","reconnect":false,"type":"bye"}
     4403 {"code":4403,"reason":"not a member","reconnect":false,"type":"bye"}
     4403 {"code":4403,"reason":"not a member","reconnect":false,"type":"bye"}
@@ -163,8 +158,7 @@ async fn a_rejected_rich_socket_gets_a_bye_that_reveals_nothing() {
 #[tokio::test]
 async fn invalid_frames_and_shutdown_close_a_rich_socket_with_a_bye() {
     let app = TestApp::start().await;
-    let ann = app.user("ann").await;
-    let group = ann.start_chat().await;
+    let (group, [ann]) = app.group_of(["ann"]).await;
     let big = json!({"id": 1, "type": "send", "text": "x".repeat(70_000)}).to_string();
     for (message, expected) in [
         (Message::text("not json"), 1007),
@@ -187,8 +181,7 @@ async fn a_rich_socket_closes_when_its_session_expires() {
     let app =
         TestApp::with_settings(json!({"tokens": {"access_lifetime": 60, "refresh_lifetime": 4}}))
             .await;
-    let ann = app.user("ann").await;
-    let group = ann.start_chat().await;
+    let (group, [ann]) = app.group_of(["ann"]).await;
     let mut socket = ann.open_rich(&group, "").await;
     let hello = socket.next_frame().await;
     let left = hello["auth_expires_in"].as_i64().unwrap();
@@ -203,15 +196,14 @@ async fn refreshing_a_session_extends_all_its_sockets() {
     let app =
         TestApp::with_settings(json!({"tokens": {"access_lifetime": 60, "refresh_lifetime": 4}}))
             .await;
-    let ann = app.user("ann").await;
-    let group = ann.start_chat().await;
+    let (group, [ann]) = app.group_of(["ann"]).await;
     let (mut rich, mut base) = (ann.open_live(&group).await, ann.open_base(&group).await);
     let at_first = Instant::now() + Duration::from_secs(4);
     let left = async |rich: &mut RichSocket| {
         let done = rich.request(json!({"type": "auth"})).await;
         done["auth_expires_in"].as_i64().unwrap()
     };
-    wait_until("the clock to go on", async || left(&mut rich).await < 3).await;
+    wait_until("the next second", async || left(&mut rich).await < 3).await;
     let refresh = json!({"refresh": ann.refresh});
     let access = app
         .post("/api/token/refresh/", refresh)
@@ -234,8 +226,7 @@ async fn refreshing_a_session_extends_all_its_sockets() {
 #[tokio::test]
 async fn rate_limited_sends_include_retry_after() {
     let app = TestApp::with_settings(json!({"channels": {"sends_per_10s": 2}})).await;
-    let ann = app.user("ann").await;
-    let group = ann.start_chat().await;
+    let (group, [ann]) = app.group_of(["ann"]).await;
     let mut socket = ann.open_live(&group).await;
     for i in 0..2 {
         socket.send_message("x", &i.to_string()).await;
@@ -249,11 +240,11 @@ async fn rate_limited_sends_include_retry_after() {
     );
     let wait = error["retry_after_ms"].as_u64().unwrap();
     assert!((1..=5000).contains(&wait), "{error}");
-    // By the REST API it is the same limit, and a base socket is read more slowly.
-    let answer = ann.send_message(&group, "x", "2").await;
-    assert_snapshot!(one_line(&answer), @r#"429 Too Many Requests {"detail":"Too many requests; slow down.","code":"rate_limited"}"#);
-    let seconds: u32 = answer.header("retry-after").parse().unwrap();
-    assert!((1..=5).contains(&seconds), "{answer}");
+    // The REST API shares the limit, and the server reads a base socket more slowly.
+    let response = ann.send_message(&group, "x", "2").await;
+    assert_snapshot!(one_line(&response), @r#"429 Too Many Requests {"detail":"Too many requests; slow down.","code":"rate_limited"}"#);
+    let seconds: u32 = response.header("retry-after").parse().unwrap();
+    assert!((1..=5).contains(&seconds), "{response}");
     let mut base = ann.open_base(&group).await;
     base.send(r#"{"message": "x"}"#).await;
     assert_eq!(base.next_message().await, "now is [clock]");

@@ -1,4 +1,4 @@
-//! Sockets end with their session, on every node.
+//! Sockets close with their session, on every node.
 
 use axum::body::Bytes;
 use salam::{
@@ -9,12 +9,14 @@ use sea_orm::EntityTrait;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::{broker::connected_node, nodes::connected_nodes};
-use crate::support::{EventStream, RedisServer, Socket, TestApp, User, wait_until};
+use super::broker::connected_node;
+use crate::support::{
+    EventStream, RedisServer, Socket, TestApp, User, connected_nodes_with, wait_until,
+};
 
-/// Ann ends sessions of hers.
+/// Ends sessions of ann, in one of three ways.
 async fn end_sessions(way: &str, ann: &User<'_>) {
-    let answer = match way {
+    let response = match way {
         "logout" => ann.post("/api/logout/", json!({})).await,
         "others" => ann.delete("/api/sessions/?confirm=ann").await,
         "password" => {
@@ -24,14 +26,14 @@ async fn end_sessions(way: &str, ann: &User<'_>) {
         _ => unreachable!(),
     };
     let expected = if way == "password" { 200 } else { 204 };
-    assert_eq!(answer.status, expected, "{way}: {answer}");
+    assert_eq!(response.status, expected, "{way}: {response}");
 }
 
 #[tokio::test]
 async fn ended_sessions_close_only_their_sockets_on_every_node() {
     let redis = RedisServer::start().await;
     for way in ["logout", "others", "password"] {
-        let (here, there) = connected_nodes(&redis).await;
+        let (here, there) = connected_nodes_with(json!({"redis_url": redis.url()})).await;
         let ann = here.user("ann").await;
         let other = here.log_in("ann").await;
         let bob = here.user("bob").await;
@@ -69,7 +71,7 @@ async fn ended_sessions_are_detected_without_redis() {
     let group = ann.start_chat().await;
     let (mut rich, mut base) = (ann.open_live(&group).await, ann.open_base(&group).await);
     let mut stays = other.open_live(&group).await;
-    // As from another process: nobody tells this one.
+    // Like another process: the running node gets no notice.
     let ended = sessions::Entity::delete_by_id(session_id_of(&ann).await);
     ended.exec(&app.ctx.db).await.unwrap();
     assert_eq!(rich.bye_code().await, 4410);
@@ -83,17 +85,16 @@ async fn ended_sessions_are_detected_without_redis() {
     assert_eq!(stays.bye_code().await, 4410);
 }
 
-/// Who was let in a moment ago is let in again without a look at the database.
+/// A cached session opens a socket without a query.
 #[tokio::test]
 async fn an_ended_session_cannot_open_a_socket_again() {
     let app = TestApp::start().await;
-    let ann = app.user("ann").await;
-    let group = ann.start_chat().await;
+    let (group, [ann]) = app.group_of(["ann"]).await;
     let path = format!("/ws/chat/{group}/");
     let cookie = ann.cookie();
     let open = async || Socket::with_headers(app.address, &path, &[("cookie", &cookie)]).await;
     drop((ann.open_base(&group).await, open().await.unwrap()));
-    // As from another process: nobody tells this one.
+    // Like another process: the running node gets no notice.
     let ended = sessions::Entity::delete_by_id(session_id_of(&ann).await);
     ended.exec(&app.ctx.db).await.unwrap();
     if let Ok(mut socket) = open().await {
@@ -105,25 +106,25 @@ async fn an_ended_session_cannot_open_a_socket_again() {
     assert_eq!(again.open_rich(&group, "").await.bye_code().await, 4401);
 }
 
-/// A node that could not say of whom to look says, once Redis is there again, that something was lost.
+/// A node that could not publish its notices reports a loss as soon as Redis is back.
 #[tokio::test]
 async fn a_lost_node_message_rechecks_all_sessions() {
     let redis = RedisServer::start().await;
     let app = TestApp::with_settings(json!({"channels": {"redis_url": redis.url()}})).await;
     app.until_redis_is_connected().await;
-    let ann = app.user("ann").await;
-    let group = ann.start_chat().await;
-    let (neighbour, _inbox) = connected_node(&redis.url(), "salam-test").await;
+    let (group, _) = app.group_of(["ann"]).await;
+    let (other_node, _inbox) = connected_node(&redis.url(), "salam-test").await;
     let epoch = epochs::Model::current(&app.ctx.db).await.unwrap();
-    neighbour.set_epoch(&epoch.name);
-    // The first may be found by the look that each node begins with, and the next comes much later.
+    other_node.set_epoch(&epoch.name);
+    // The first ended session may be found by the check at the node's start. The next scheduled check
+    // comes much later.
     for _ in 0..2 {
         let other = app.log_in("ann").await;
         let mut socket = other.open_live(&group).await;
         let ended = sessions::Entity::delete_by_id(session_id_of(&other).await);
         ended.exec(&app.ctx.db).await.unwrap();
-        // A node says that a message of its was lost.
-        neighbour
+        // A node reports that a message of its own was lost.
+        other_node
             .publish(CLUSTER_TOPIC, Bytes::new())
             .await
             .unwrap();
@@ -148,11 +149,11 @@ async fn a_socket_that_switched_sessions_ends_with_the_new_session() {
     let auth = |token: &str| json!({"type": "auth", "token": token});
     assert_eq!(socket.request(auth(&other.access)).await["type"], "ok");
     assert_eq!(ann.post("/api/logout/", json!({})).await.status, 204);
-    // The token of an ended session does nothing.
-    let refused = socket.request(auth(&ann.access)).await;
-    assert_eq!(refused["code"], "unauthorized", "{refused}");
-    let looked = socket.request(json!({"type": "auth"})).await;
-    assert_eq!(looked["type"], "ok", "{looked}");
+    // The token of an ended session is rejected.
+    let rejected = socket.request(auth(&ann.access)).await;
+    assert_eq!(rejected["code"], "unauthorized", "{rejected}");
+    let reply = socket.request(json!({"type": "auth"})).await;
+    assert_eq!(reply["type"], "ok", "{reply}");
     assert_eq!(other.post("/api/logout/", json!({})).await.status, 204);
     let (bye, code) = socket.bye().await;
     assert_eq!((code, &bye["reconnect"]), (4410, &Value::Bool(false)));
@@ -161,8 +162,7 @@ async fn a_socket_that_switched_sessions_ends_with_the_new_session() {
 #[tokio::test]
 async fn refresh_token_reuse_closes_the_sockets_of_the_session() {
     let app = TestApp::start().await;
-    let ann = app.user("ann").await;
-    let group = ann.start_chat().await;
+    let (group, [ann]) = app.group_of(["ann"]).await;
     let mut socket = ann.open_live(&group).await;
     let rotate = async |token: &Value| {
         let body = json!({"refresh": token, "rotate": true});
@@ -179,22 +179,21 @@ async fn refresh_token_reuse_closes_the_sockets_of_the_session() {
 #[tokio::test]
 async fn socket_lifetime_requires_a_token_again() {
     let app = TestApp::with_settings(json!({"tokens": {"socket_lifetime": 8}})).await;
-    let ann = app.user("ann").await;
-    let group = ann.start_chat().await;
+    let (group, [ann]) = app.group_of(["ann"]).await;
     let mut rich = ann.open_rich(&group, "").await;
     let hello = rich.next_frame().await;
     assert!(hello["auth_expires_in"].as_i64().unwrap() < 8, "{hello}");
     let mut base = ann.open_base(&group).await;
     rich.until_sync().await;
     for _ in 0..3 {
-        // To look at the session again is not to show a token.
-        wait_until("a while to pass", async || {
-            let looked = rich.request(json!({"type": "auth"})).await;
-            looked["auth_expires_in"].as_i64().unwrap() <= 5
+        // A session check is not a new token.
+        wait_until("two seconds to pass", async || {
+            let reply = rich.request(json!({"type": "auth"})).await;
+            reply["auth_expires_in"].as_i64().unwrap() <= 5
         })
         .await;
-        let shown = rich.request(json!({"type": "auth", "token": ann.access}));
-        let left = shown.await["auth_expires_in"].as_i64().unwrap();
+        let reply = rich.request(json!({"type": "auth", "token": ann.access}));
+        let left = reply.await["auth_expires_in"].as_i64().unwrap();
         assert!(left == 7 || left == 6, "{left}");
     }
     assert_eq!(base.close_code().await, 4401);

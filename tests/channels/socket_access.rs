@@ -1,16 +1,15 @@
-//! Who may not open a socket, and from which pages nobody may.
+//! Users and origins that may not open a socket.
 
 use futures_util::future::join_all;
 use serde_json::json;
 
-use crate::support::{Socket, TestApp};
+use crate::support::{GroupPath, Socket, TestApp};
 
 #[tokio::test]
 async fn a_base_socket_requires_membership_and_a_valid_access_cookie() {
     let app = TestApp::start().await;
-    let ann = app.user("ann").await;
+    let (group, [ann]) = app.group_of(["ann"]).await;
     let stranger = app.user("bob").await;
-    let group = ann.start_chat().await;
     let open = async |cookie: &str, group: &str| {
         Socket::connect(app.address, group, cookie)
             .await
@@ -49,7 +48,7 @@ async fn a_base_socket_requires_membership_and_a_valid_access_cookie() {
     );
 }
 
-/// They are looked up together, and each gets the answer that is theirs.
+/// The memberships are read in one query, and each handshake gets its own result.
 #[tokio::test]
 async fn concurrent_handshakes_admit_members_only() {
     let app = TestApp::start().await;
@@ -58,14 +57,12 @@ async fn concurrent_handshakes_admit_members_only() {
     ann.add_member(&bob, &shared).await;
     let left = ann.start_chat().await;
     ann.add_member(&bob, &left).await;
-    let leaving = bob
-        .delete(&format!("/api/groups/{left}/members/bob/"))
-        .await;
+    let leaving = bob.delete(&left.path("members/bob/")).await;
     assert_eq!(leaving.status, 204);
     let nobodys = "chat_00000000".to_owned();
     let address = app.address;
     let groups = [&anns, &shared, &left, &nobodys];
-    let coming = (0..48).map(|number| {
+    let handshakes = (0..48).map(|number| {
         let (user, group) = ([&ann, &bob][number % 2], groups[number / 2 % 4]);
         let cookie = user.cookie();
         async move {
@@ -73,10 +70,10 @@ async fn concurrent_handshakes_admit_members_only() {
             (number % 8, opened.map_err(|status| status.as_u16()).err())
         }
     });
-    for (who, refused) in join_all(coming).await {
-        // ann in her three, bob in the one that they share.
-        let comes_in = [0, 2, 3, 4].contains(&who);
-        assert_eq!(refused, (!comes_in).then_some(404), "{who}");
+    for (index, rejected) in join_all(handshakes).await {
+        // Ann may enter her three groups, and bob the shared one.
+        let comes_in = [0, 2, 3, 4].contains(&index);
+        assert_eq!(rejected, (!comes_in).then_some(404), "{index}");
     }
 }
 
@@ -88,8 +85,8 @@ async fn a_request_without_upgrade_gets_426() {
     let request = app
         .request(reqwest::Method::GET, &path)
         .header("cookie", ann.cookie());
-    let answer = crate::support::TestResponse::from_request(request).await;
-    insta::assert_snapshot!(answer, @r#"
+    let response = crate::support::TestResponse::from_request(request).await;
+    insta::assert_snapshot!(response, @r#"
     426 Upgrade Required
     content-type: application/json
 
@@ -138,7 +135,7 @@ async fn only_allowed_origins_open_sockets() {
 #[tokio::test]
 async fn the_public_url_is_an_allowed_origin_in_its_scheme_only() {
     let app = TestApp::with_settings(json!({"public_url": "https://chat.example"})).await;
-    // As a proxy that ends TLS passes it on, in whatever letter case.
+    // The host as a proxy with TLS forwards it, in any letter case.
     let through_proxy = [("host", "Chat.example")];
     expect_origins(
         &app,
@@ -168,7 +165,7 @@ async fn http_origins_are_rejected_behind_tls() {
     .await;
 }
 
-/// Opens a socket from each origin with these headers, and sees who is let in.
+/// Opens a socket from each origin with these headers, and compares the results with the table.
 async fn expect_origins(app: &TestApp, headers: &[(&str, &str)], table: &[(bool, &str)]) {
     let ann = app.user("ann").await;
     let path = format!("/ws/chat/{}/", ann.start_chat().await);

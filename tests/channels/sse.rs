@@ -3,28 +3,25 @@
 use reqwest::Method;
 use serde_json::json;
 
-use super::nodes::connected_nodes;
-use crate::support::{EventStream, RedisServer, TestApp, TestResponse};
+use crate::support::{EventStream, GroupPath, TestApp, TestResponse, connected_nodes};
 
 #[tokio::test]
 async fn an_event_stream_resumes_and_continues() {
-    let redis = RedisServer::start().await;
-    let (here, there) = connected_nodes(&redis).await;
-    let ann = here.user("ann").await;
-    let group = ann.start_chat().await;
+    let (_redis, here, there) = connected_nodes().await;
+    let (group, [ann]) = here.group_of(["ann"]).await;
     for i in 0..10 {
         ann.send_message(&group, &format!("line\nbreak {i}"), &i.to_string())
             .await;
     }
     let mut socket = ann.open_rich(&group, "after=3").await;
-    let mut told = socket.until_sync().await;
-    let sync = told.pop().unwrap();
-    let told = told.split_off(2);
+    let mut frames = socket.until_sync().await;
+    let sync = frames.pop().unwrap();
+    let frames = frames.split_off(2);
     let there = ann.on_node(&there);
     let mut after = EventStream::open(&there, &group, "after=3", None).await;
     let mut resumed = EventStream::open(&ann, &group, "after=8", Some("3")).await;
     for stream in [&mut after, &mut resumed] {
-        for event in &told {
+        for event in &frames {
             assert_eq!(stream.next_event().await, *event);
         }
         assert_eq!(stream.next_named("sync").await, sync);
@@ -37,13 +34,12 @@ async fn an_event_stream_resumes_and_continues() {
     }
 }
 
-/// There is no limit to what is missed: it is told as fast as it is read.
+/// An event stream has no replay limit. The log is sent as fast as the client reads.
 #[tokio::test]
 async fn an_event_stream_without_after_starts_at_the_first_event() {
     const EVENTS: usize = 300;
     let app = TestApp::with_settings(json!({"channels": {"replay_limit": 10}})).await;
-    let ann = app.user("ann").await;
-    let group = ann.start_chat().await;
+    let (group, [ann]) = app.group_of(["ann"]).await;
     let mut socket = ann.open_live(&group).await;
     socket.send_many(EVENTS).await;
     let mut stream = EventStream::open(&ann, &group, "", None).await;
@@ -56,8 +52,7 @@ async fn an_event_stream_without_after_starts_at_the_first_event() {
 #[tokio::test]
 async fn an_event_stream_sends_a_reset_when_it_cannot_resume() {
     let app = TestApp::start().await;
-    let ann = app.user("ann").await;
-    let group = ann.start_chat().await;
+    let (group, [ann]) = app.group_of(["ann"]).await;
     ann.send_message(&group, "one", "1").await;
     for (query, last, reason) in [
         ("after=0&epoch=x", None, "epoch"),
@@ -73,15 +68,15 @@ async fn an_event_stream_sends_a_reset_when_it_cannot_resume() {
         assert_eq!(stream.next_named("sync").await["seq"], 1);
     }
     for id in ["x", "-1", "+1", "1.5", "99999999999999999999"] {
-        let path = format!("/api/groups/{group}/events/");
+        let path = group.path("events/");
         let request = app
             .request(Method::GET, &path)
             .bearer_auth(&ann.access)
             .header("accept", "application/json;q=0.1, Text/Event-Stream; q=0.9")
             .header("last-event-id", id);
-        let refused = TestResponse::from_request(request).await;
+        let rejected = TestResponse::from_request(request).await;
         assert_eq!(
-            (refused.status.as_u16(), &refused.json()["code"]),
+            (rejected.status.as_u16(), &rejected.json()["code"]),
             (400, &json!("invalid"))
         );
     }
@@ -90,34 +85,31 @@ async fn an_event_stream_sends_a_reset_when_it_cannot_resume() {
 #[tokio::test]
 async fn clients_that_prefer_json_get_a_page_of_events() {
     let app = TestApp::start().await;
-    let ann = app.user("ann").await;
-    let group = ann.start_chat().await;
+    let (group, [ann]) = app.group_of(["ann"]).await;
     for accept in [
         "*/*",
         "text/event-stream;q=0, application/json",
         "application/json, text/event-stream;q=0.5",
     ] {
-        let path = format!("/api/groups/{group}/events/");
+        let path = group.path("events/");
         let request = app.request(Method::GET, &path).bearer_auth(&ann.access);
         let page = TestResponse::from_request(request.header("accept", accept)).await;
         assert_eq!(page.json()["position"], 0, "{accept}");
     }
 }
 
-/// However much waits for it, it hears why it must go.
+/// A stream with much unsent data still receives the reason of its close.
 #[tokio::test]
 async fn a_lagging_event_stream_gets_a_bye_after_a_kick() {
     let app = TestApp::start().await;
-    let (ann, bob) = (app.user("ann").await, app.user("bob").await);
-    let group = ann.start_chat().await;
-    ann.add_member(&bob, &group).await;
+    let (group, [ann, bob]) = app.group_of(["ann", "bob"]).await;
     let mut stream = EventStream::open(&bob, &group, "after=1", None).await;
     stream.next_named("sync").await;
     for i in 0..1000 {
         ann.send_message(&group, &"x".repeat(8000), &i.to_string())
             .await;
     }
-    let put_out = format!("/api/groups/{group}/members/bob/");
+    let put_out = group.path("members/bob/");
     assert_eq!(ann.delete(&put_out).await.status, 204);
     let mut last = 1;
     loop {
@@ -135,10 +127,10 @@ async fn a_lagging_event_stream_gets_a_bye_after_a_kick() {
 #[tokio::test]
 async fn a_kick_ends_the_event_stream_and_strangers_get_404() {
     let app = TestApp::start().await;
-    let (ann, bob) = (app.user("ann").await, app.user("bob").await);
-    let group = ann.start_chat().await;
-    let path = format!("/api/groups/{group}/events/");
-    let ask = async |token: &str| {
+    let (group, [ann]) = app.group_of(["ann"]).await;
+    let bob = app.user("bob").await;
+    let path = group.path("events/");
+    let request_stream = async |token: &str| {
         let request = app.request(Method::GET, &path);
         let request = request.header("accept", "text/event-stream");
         TestResponse::from_request(request.bearer_auth(token))
@@ -146,31 +138,32 @@ async fn a_kick_ends_the_event_stream_and_strangers_get_404() {
             .status
             .as_u16()
     };
-    assert_eq!((ask(&bob.access).await, ask("x").await), (404, 401));
+    assert_eq!(
+        (request_stream(&bob.access).await, request_stream("x").await),
+        (404, 401)
+    );
     ann.add_member(&bob, &group).await;
     let mut stream = EventStream::open(&bob, &group, "after=1", None).await;
     stream.next_named("sync").await;
-    let put_out = format!("/api/groups/{group}/members/bob/");
+    let put_out = group.path("members/bob/");
     assert_eq!(ann.delete(&put_out).await.status, 204);
     assert_eq!(stream.next_named("bye").await["code"], 4403);
     assert_eq!(stream.next().await, None);
-    assert_eq!(ask(&bob.access).await, 404);
+    assert_eq!(request_stream(&bob.access).await, 404);
     app.until_no_group_is_active().await;
 }
 
 #[tokio::test]
 async fn an_event_stream_ends_with_its_session_and_at_shutdown() {
     let app = TestApp::with_settings(json!({"tokens": {"refresh_lifetime": 2}})).await;
-    let ann = app.user("ann").await;
-    let group = ann.start_chat().await;
+    let (group, [ann]) = app.group_of(["ann"]).await;
     let mut stream = EventStream::open(&ann, &group, "", None).await;
     stream.next_named("sync").await;
     assert_eq!(stream.next_named("bye").await["code"], 4401);
     assert_eq!(stream.next().await, None);
 
     let app = TestApp::start().await;
-    let ann = app.user("ann").await;
-    let group = ann.start_chat().await;
+    let (group, [ann]) = app.group_of(["ann"]).await;
     let mut stream = EventStream::open(&ann, &group, "", None).await;
     stream.next_named("sync").await;
     app.stop().await;

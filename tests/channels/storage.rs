@@ -1,16 +1,16 @@
-//! A post that was answered is stored, and one that cannot be stored is not answered.
+//! An acknowledged message is stored, and a message that cannot be stored is not acknowledged.
 
 use std::collections::BTreeMap;
 
 use salam::models::{epochs, events};
-use sea_orm::{ConnectionTrait, DbBackend, EntityTrait, QueryOrder};
+use sea_orm::{ConnectionTrait, EntityTrait, QueryOrder};
 use serde_json::{Value, json};
 
 use crate::support::{
-    CommitFault, FaultyPostgresProxy, RedisServer, TestApp, TestDatabase, skip, wait_until,
+    CommitFault, FaultyPostgresProxy, GroupPath, TestApp, connected_nodes, skip_unless, wait_until,
 };
 
-/// What is stored: sequence numbers and texts, by group.
+/// Returns the stored seqs and texts, by group.
 async fn stored_messages(app: &TestApp) -> BTreeMap<i64, Vec<(i64, String)>> {
     let rows = events::Entity::find()
         .order_by_asc(events::Column::Seq)
@@ -47,7 +47,7 @@ async fn acknowledged_messages_are_stored_unchanged() {
             (i as i64 + 1, (*text).to_owned())
         );
     }
-    // What posts nothing stores nothing.
+    // Frames without a message store nothing.
     for frame in ["{}", "[]", r#"{"message": ""}"#, r#"{"message": 5}"#] {
         socket.send(frame).await;
         assert_eq!(socket.next_message().await, "now is [clock]");
@@ -66,13 +66,7 @@ async fn acknowledged_messages_are_stored_unchanged() {
 
 #[tokio::test]
 async fn concurrent_senders_on_two_nodes_write_gapless_logs() {
-    let redis = RedisServer::start().await;
-    let database = std::sync::Arc::new(TestDatabase::create().await);
-    let settings = json!({"channels": {"redis_url": redis.url()}});
-    let here = TestApp::start_node(database.clone(), settings.clone()).await;
-    let there = TestApp::start_node(database, settings).await;
-    here.until_redis_is_connected().await;
-    there.until_redis_is_connected().await;
+    let (_redis, here, there) = connected_nodes().await;
     let ann = here.user("ann").await;
     let mut groups = Vec::new();
     for _ in 0..3 {
@@ -94,11 +88,11 @@ async fn concurrent_senders_on_two_nodes_write_gapless_logs() {
                     .send(json!({"message": format!("{sender}/{i}")}).to_string())
                     .await;
             }
-            // Its own answers, and what the other three of its group posted.
-            let (mut answers, mut arrivals) = (0, 0);
-            while answers < POSTS || arrivals < 3 * POSTS {
+            // The replies to its own messages, and the messages of the other three sockets of the group.
+            let (mut replies, mut arrivals) = (0, 0);
+            while replies < POSTS || arrivals < 3 * POSTS {
                 match socket.next_message().await.as_str() {
-                    "now is [clock]" => answers += 1,
+                    "now is [clock]" => replies += 1,
                     "ann now is [clock]" => arrivals += 1,
                     other => panic!("{other}"),
                 }
@@ -126,17 +120,15 @@ async fn concurrent_senders_on_two_nodes_write_gapless_logs() {
     }
 }
 
-/// Cuts all connections to PostgreSQL's database but the one that asks for it.
+/// Terminates all other connections to the test's PostgreSQL database.
 const TERMINATE_OTHER_CONNECTIONS: &str = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity \
                           WHERE datname = current_database() AND pid <> pg_backend_pid()";
 
-/// SQLite has no connection that anybody could cut.
+/// SQLite has no connections that can be terminated.
 #[tokio::test]
 async fn sends_survive_terminated_database_connections() {
+    skip_unless!(PostgreSQL);
     let app = TestApp::start().await;
-    if app.ctx.db.get_database_backend() != DbBackend::Postgres {
-        return skip("needs PostgreSQL");
-    }
     let ann = app.user("ann").await;
     let mut socket = ann.open_base(&ann.start_chat().await).await;
     for _ in 0..10 {
@@ -153,20 +145,18 @@ async fn sends_survive_terminated_database_connections() {
 
 #[tokio::test]
 async fn sends_survive_a_connection_lost_during_commit() {
-    let Some((app, cutter)) = app_behind_faulty_proxy().await else {
-        return skip("needs PostgreSQL");
-    };
-    let ann = app.user("ann").await;
-    let group = ann.start_chat().await;
+    skip_unless!(PostgreSQL);
+    let (app, proxy) = app_behind_faulty_proxy().await;
+    let (group, [ann]) = app.group_of(["ann"]).await;
     let mut other = ann.open_live(&group).await;
     let mut sender = ann.open_base(&group).await;
     for (seq, cut) in (1..).zip([CommitFault::LostRequest, CommitFault::LostResponse].repeat(4)) {
-        cutter.fail_next_commit(cut);
-        // A base post has no id: nothing but the database's own word says whether it was stored.
+        proxy.fail_next_commit(cut);
+        // A base message has no cid, so only the database knows whether it was stored.
         let text = format!("{seq} {cut:?}");
         sender.send(json!({"message": text}).to_string()).await;
         assert_eq!(sender.next_message().await, "now is [clock]", "{text}");
-        assert!(cutter.has_failed_commit());
+        assert!(proxy.has_failed_commit());
         let event = other.next_event().await;
         assert_eq!(
             (&event["seq"], &event["data"]),
@@ -179,45 +169,41 @@ async fn sends_survive_a_connection_lost_during_commit() {
 
 #[tokio::test]
 async fn sends_survive_a_postgresql_restart() {
-    let Some((app, cutter)) = app_behind_faulty_proxy().await else {
-        return skip("needs PostgreSQL");
-    };
+    skip_unless!(PostgreSQL);
+    let (app, proxy) = app_behind_faulty_proxy().await;
     let ann = app.user("ann").await;
     let mut socket = ann.open_base(&ann.start_chat().await).await;
-    cutter.refuse_connections();
+    proxy.refuse_connections();
     app.ctx
         .db
         .execute_unprepared(TERMINATE_OTHER_CONNECTIONS)
         .await
         .unwrap();
     socket.send(r#"{"message": "hi"}"#).await;
-    wait_until("several are in vain", async || {
-        cutter.refused_connections() >= 5
+    wait_until("several connections are refused", async || {
+        proxy.refused_connections() >= 5
     })
     .await;
-    cutter.accept_connections();
+    proxy.accept_connections();
     assert_eq!(socket.next_message().await, "now is [clock]");
     assert_eq!(stored_messages(&app).await[&1].len(), 1);
 }
 
-/// An app whose PostgreSQL may be cut off.
-async fn app_behind_faulty_proxy() -> Option<(TestApp, FaultyPostgresProxy)> {
-    let mut cutter = None;
+/// Starts an app whose connections to PostgreSQL can be cut.
+async fn app_behind_faulty_proxy() -> (TestApp, FaultyPostgresProxy) {
+    let mut proxy = None;
     let app = TestApp::with_config(|config| {
         let uri = &mut config.database.uri;
-        if uri.starts_with("postgres") {
-            *uri = cutter.insert(FaultyPostgresProxy::in_front_of(uri)).uri();
-        }
+        *uri = proxy.insert(FaultyPostgresProxy::in_front_of(uri)).uri();
     })
     .await;
-    Some((app, cutter?))
+    (app, proxy.unwrap())
 }
 
 #[tokio::test]
 async fn a_message_that_cannot_be_stored_is_not_acknowledged() {
     let app = TestApp::start().await;
-    let ann = app.user("ann").await;
-    let group = ann.start_chat().await;
+    let (group, [ann]) = app.group_of(["ann"]).await;
     let mut sender = ann.open_base(&group).await;
     let mut other = ann.open_base(&group).await;
     app.ctx
@@ -229,7 +215,7 @@ async fn a_message_that_cannot_be_stored_is_not_acknowledged() {
     assert_eq!(sender.next_message_or_close().await, Err(1013));
     other.expect_no_frames().await;
 
-    // It is well again as soon as the database is.
+    // The app recovers as soon as the database does.
     app.ctx
         .db
         .execute_unprepared("ALTER TABLE gone RENAME TO events")
@@ -246,7 +232,7 @@ async fn a_message_that_cannot_be_stored_is_not_acknowledged() {
     );
 }
 
-/// Takes a group's log back, as a backup does that is restored under a running server.
+/// Moves a group's log back, like a backup that is restored under a running server.
 async fn roll_back_log(app: &TestApp, head: i64) {
     for restore in [
         format!("DELETE FROM events WHERE seq > {head}"),
@@ -266,15 +252,14 @@ async fn until_ready(app: &TestApp) {
 #[tokio::test]
 async fn a_log_rollback_blocks_writes_until_a_new_epoch() {
     let app = TestApp::with_settings(json!({"channels": {"sweep_every": 1}})).await;
-    let ann = app.user("ann").await;
-    let group = ann.start_chat().await;
+    let (group, [ann]) = app.group_of(["ann"]).await;
     let mut other = ann.open_live(&group).await;
     for cid in ["1", "2", "3"] {
         assert_eq!(ann.send_message(&group, "x", cid).await.status, 201);
         other.next_event().await;
     }
     roll_back_log(&app, 1).await;
-    // The writer itself notices, before anything follows on what was lost.
+    // The writer notices the loss before it appends an event.
     assert_eq!(ann.send_message(&group, "x", "4").await.status, 503);
     let readiness = app.get("/_readiness").await;
     assert_eq!(readiness.status, 503);
@@ -282,16 +267,16 @@ async fn a_log_rollback_blocks_writes_until_a_new_epoch() {
         readiness.json(),
         json!({"ok": false, "reasons": ["log_behind"]})
     );
-    // All ways to write are closed, and reading goes on.
+    // All writes fail, and reads still work.
     let account = json!({"name": "Bob", "username": "bob", "password": "the staple of bob"});
     assert_eq!(app.post("/api/register/", account).await.status, 503);
-    let path = format!("/api/groups/{group}/");
+    let path = group.path("");
     assert_eq!(ann.patch(&path, json!({"title": "x"})).await.status, 503);
     assert_eq!(ann.get(&path).await.status, 200);
     let mut base = ann.open_base(&group).await;
     base.send(r#"{"message": "x"}"#).await;
     let closed = loop {
-        // Events that were delivered before are still shown.
+        // Events that were broadcast before may still arrive.
         match base.next_message_or_close().await {
             Ok(shown) => assert_eq!(shown, "ann now is [clock]"),
             Err(code) => break code,
@@ -299,7 +284,7 @@ async fn a_log_rollback_blocks_writes_until_a_new_epoch() {
     };
     assert_eq!(closed, 1013);
 
-    // The operator accepts the loss.
+    // The operator accepts the loss and begins a new epoch.
     let ended = epochs::Model::current(&app.ctx.db).await.unwrap();
     epochs::Model::begin_next(&app.ctx.db, Some(&ended.name))
         .await
@@ -313,8 +298,7 @@ async fn a_log_rollback_blocks_writes_until_a_new_epoch() {
 #[tokio::test]
 async fn the_sweep_detects_a_log_rollback_and_its_recovery() {
     let app = TestApp::with_settings(json!({"channels": {"sweep_every": 1}})).await;
-    let ann = app.user("ann").await;
-    let group = ann.start_chat().await;
+    let (group, [ann]) = app.group_of(["ann"]).await;
     let mut other = ann.open_live(&group).await;
     for cid in ["1", "2", "3"] {
         assert_eq!(ann.send_message(&group, "x", cid).await.status, 201);

@@ -1,4 +1,4 @@
-//! A command that ends, in a process of its own.
+//! A run of a command in a process of its own.
 
 use std::{fs, path::Path, process::Command};
 
@@ -8,12 +8,12 @@ use crate::support::with_timeout;
 
 pub struct CommandRun {
     pub code: Option<i32>,
-    /// All that it said, with nothing of this machine in it.
+    /// The output, without details of this machine.
     pub output: String,
 }
 
 impl CommandRun {
-    /// `start` in production with nothing but these variables.
+    /// Runs `start` in production with only these variables.
     pub async fn start_in_production(variables: &[(&str, &str)]) -> Self {
         Self::run(&["start", "-e", "production"], variables).await
     }
@@ -22,13 +22,13 @@ impl CommandRun {
         Self::run_with_config(args, variables, &[]).await
     }
 
-    /// With some lines of its configuration changed.
+    /// Runs a command with some lines of its configuration changed.
     pub async fn run_with_config(
         args: &[&str],
         variables: &[(&str, &str)],
         changes: &[(&str, &str)],
     ) -> Self {
-        // Away from a developer's own .env, which would fill the gaps.
+        // In a folder without a developer's `.env`, which would set missing variables.
         let folder = tempfile::tempdir().unwrap();
         write_config(&folder, changes);
         let mut command = Command::new(env!("CARGO_BIN_EXE_salam-cli"));
@@ -48,10 +48,10 @@ impl CommandRun {
         command.envs(variables.iter().copied());
         let running = tokio::task::spawn_blocking(move || command.output().unwrap());
         let output = with_timeout("a command to end", running).await.unwrap();
-        let told = [output.stdout, output.stderr].concat();
+        let text = [output.stdout, output.stderr].concat();
         Self {
             code: output.status.code(),
-            output: String::from_utf8(told)
+            output: String::from_utf8(text)
                 .unwrap()
                 .replace(folder.path().to_str().unwrap(), "[folder]"),
         }

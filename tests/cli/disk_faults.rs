@@ -1,65 +1,67 @@
-//! What a disk does to a server on SQLite, tried on a process of its own. `tests/slow/diskfaults` tries more.
+//! Disk faults under a server on SQLite, in a process of its own. `tests/slow/diskfaults` has more
+//! cases.
 
 use std::{collections::BTreeSet, fs, process::Command};
 
 use reqwest::{Client, StatusCode};
 use serde_json::{Value, json};
 
-use crate::support::{Server, TestDatabase, skip, wait_until};
+use crate::support::{Server, TestDatabase, skip_unless, wait_until};
 
-/// A server on a file of SQLite, and somebody who writes to it in every way that the API has.
-struct FaultScene {
+/// A server on a SQLite file, and a client that writes in all ways of the API.
+struct FaultFixture {
     base: String,
     client: Client,
     access: String,
     group: String,
-    /// Texts, names and titles that were acknowledged.
+    /// The acknowledged texts, names and titles.
     acknowledged: BTreeSet<String>,
-    /// How many writes were refused since this was last looked at.
-    refused: usize,
+    /// The number of rejected writes since the last check.
+    rejected: usize,
     count: usize,
 }
 
-impl FaultScene {
+impl FaultFixture {
     async fn open(server: &mut Server) -> Self {
         let base = format!("http://{}", server.listen_address().await);
-        let mut scene = Self {
+        let mut fixture = Self {
             base,
             client: Client::new(),
             access: String::new(),
             group: String::new(),
             acknowledged: BTreeSet::new(),
-            refused: 0,
+            rejected: 0,
             count: 0,
         };
         let account = json!({"name": "Ann", "username": "ann", "password": "the staple of ann"});
-        // Taken where an earlier server has registered her.
-        scene.post("/api/register/", &account).await;
-        scene.access = json_text(&scene.post("/api/token/", &account).await.1["access"]);
-        scene.group = json_text(&scene.post("/api/start-chat/", &json!({})).await.1["group_name"]);
-        scene
+        // The name is taken if an earlier server registered it.
+        fixture.post("/api/register/", &account).await;
+        fixture.access = json_text(&fixture.post("/api/token/", &account).await.1["access"]);
+        fixture.group =
+            json_text(&fixture.post("/api/start-chat/", &json!({})).await.1["group_name"]);
+        fixture
     }
 
     async fn post(&self, path: &str, body: &Value) -> (StatusCode, Value) {
         let request = self.client.post(format!("{}{path}", self.base)).json(body);
-        let answer = request.bearer_auth(&self.access).send().await.unwrap();
+        let response = request.bearer_auth(&self.access).send().await.unwrap();
         let (status, retry) = (
-            answer.status(),
-            answer.headers().contains_key("retry-after"),
+            response.status(),
+            response.headers().contains_key("retry-after"),
         );
-        assert!(status != 503 || retry, "a 503 says when to try again");
+        assert!(status != 503 || retry, "a 503 has Retry-After");
         assert!(
             status == 503 || !status.is_server_error(),
             "{path}: {status}"
         );
-        (status, answer.json().await.unwrap())
+        (status, response.json().await.unwrap())
     }
 
     /// Writes once in each way.
     async fn write_in_every_way(&mut self) {
         self.count += 1;
         let name = format!("n{}", self.count);
-        // Larger than what is left in the last page of a file that may not grow.
+        // Larger than the free space in the last page of a file that cannot grow.
         let message = json!({"text": format!("{name} {}", "x".repeat(3000))});
         let group = format!("/api/groups/{}/", self.group);
         let account = json!({"name": name, "username": name, "password": "a staple of batteries"});
@@ -73,18 +75,18 @@ impl FaultScene {
                 self.acknowledged.insert(format!("{path} {name}"));
             } else {
                 assert_eq!(status, 503, "{path}");
-                self.refused += 1;
+                self.rejected += 1;
             }
         }
     }
 
     async fn readiness(&self) -> (StatusCode, Value) {
         let request = self.client.get(format!("{}/_readiness", self.base));
-        let answer = request.send().await.unwrap();
-        (answer.status(), answer.json().await.unwrap())
+        let response = request.send().await.unwrap();
+        (response.status(), response.json().await.unwrap())
     }
 
-    /// What is stored, in the words of [`Scene::acknowledged`].
+    /// Returns the stored items, in the form of [`FaultScene::acknowledged`].
     async fn stored_items(&self, database: &TestDatabase) -> BTreeSet<String> {
         let db = sea_orm::Database::connect(&database.uri).await.unwrap();
         let group = format!("/api/groups/{}/", self.group);
@@ -120,12 +122,11 @@ fn json_text(value: &Value) -> String {
 #[cfg(target_os = "linux")]
 #[tokio::test]
 async fn a_full_disk_loses_no_acknowledged_writes() {
+    skip_unless!(SQLite);
     let database = TestDatabase::create().await;
-    let Some(file) = database.file() else {
-        return skip("needs SQLite");
-    };
+    let file = database.sqlite_file();
     let mut server = Server::start(&database);
-    let mut scene = FaultScene::open(&mut server).await;
+    let mut fixture = FaultFixture::open(&mut server).await;
     let limit = async |bytes: &str| {
         let limit = format!("--fsize={bytes}:unlimited");
         let pid = server.pid().to_string();
@@ -136,96 +137,95 @@ async fn a_full_disk_loses_no_acknowledged_writes() {
     };
     let log = salam::database::sqlite_file::companion_path(file, "-wal");
     for _ in 0..3 {
-        scene.write_in_every_way().await;
+        fixture.write_in_every_way().await;
         // A write beyond the limit fails as on a full disk (EFBIG).
         let size = fs::metadata(&log).unwrap().len();
         limit(&size.to_string()).await;
         wait_until("every way to write to be refused", async || {
-            scene.refused = 0;
-            scene.write_in_every_way().await;
-            scene.refused == 3
+            fixture.rejected = 0;
+            fixture.write_in_every_way().await;
+            fixture.rejected == 3
         })
         .await;
-        let (status, body) = scene.readiness().await;
+        let (status, body) = fixture.readiness().await;
         assert_eq!(
             (status, &body["ok"]),
             (StatusCode::SERVICE_UNAVAILABLE, &json!(false))
         );
         for _ in 0..5 {
-            scene.write_in_every_way().await;
+            fixture.write_in_every_way().await;
         }
         limit("unlimited").await;
         wait_until("every way to write to work again", async || {
-            scene.refused = 0;
-            scene.write_in_every_way().await;
-            scene.refused == 0
+            fixture.rejected = 0;
+            fixture.write_in_every_way().await;
+            fixture.rejected == 0
         })
         .await;
         wait_until("the node to be ready", async || {
-            scene.readiness().await.0 == StatusCode::OK
+            fixture.readiness().await.0 == StatusCode::OK
         })
         .await;
     }
     assert!(server.stop().await.success());
-    let stored = scene.stored_items(&database).await;
-    let lost: Vec<_> = scene.acknowledged.difference(&stored).collect();
+    let stored = fixture.stored_items(&database).await;
+    let lost: Vec<_> = fixture.acknowledged.difference(&stored).collect();
     assert!(lost.is_empty(), "{lost:?}");
 }
 
 #[tokio::test]
 async fn writes_stop_when_the_wal_files_are_removed() {
+    skip_unless!(SQLite);
     let database = TestDatabase::create().await;
-    let Some(file) = database.file() else {
-        return skip("needs SQLite");
-    };
+    let file = database.sqlite_file();
     for ending in ["-shm", "-wal"] {
         let mut server = Server::start(&database);
-        let mut scene = FaultScene::open(&mut server).await;
-        // Another process would make one of its own, and the two would not see each other's locks.
+        let mut fixture = FaultFixture::open(&mut server).await;
+        // Another process would create its own file, and the two processes would not see each other's
+        // locks.
         fs::remove_file(salam::database::sqlite_file::companion_path(file, ending)).unwrap();
         wait_until("the node to be unready", async || {
-            scene.readiness().await.1["reasons"] == json!(["database_file_replaced"])
+            fixture.readiness().await.1["reasons"] == json!(["database_file_replaced"])
         })
         .await;
-        scene.write_in_every_way().await;
-        assert_eq!(scene.refused, 3, "{ending}");
+        fixture.write_in_every_way().await;
+        assert_eq!(fixture.rejected, 3, "{ending}");
         assert!(server.stop().await.success());
         assert!(
-            scene
+            fixture
                 .acknowledged
-                .is_subset(&scene.stored_items(&database).await)
+                .is_subset(&fixture.stored_items(&database).await)
         );
     }
 }
 
 #[tokio::test]
 async fn writes_stop_when_the_database_file_is_moved() {
+    skip_unless!(SQLite);
     let database = TestDatabase::create().await;
-    let Some(file) = database.file() else {
-        return skip("needs SQLite");
-    };
+    let file = database.sqlite_file();
     let mut server = Server::start(&database);
-    let mut scene = FaultScene::open(&mut server).await;
+    let mut fixture = FaultFixture::open(&mut server).await;
     let away = file.with_extension("away");
     fs::rename(file, &away).unwrap();
     wait_until("the node to be unready", async || {
-        scene.readiness().await.1["reasons"] == json!(["database_file_replaced"])
+        fixture.readiness().await.1["reasons"] == json!(["database_file_replaced"])
     })
     .await;
-    scene.write_in_every_way().await;
-    assert_eq!(scene.refused, 3);
+    fixture.write_in_every_way().await;
+    assert_eq!(fixture.rejected, 3);
     fs::rename(&away, file).unwrap();
     wait_until("the node to be ready", async || {
-        scene.readiness().await.0 == StatusCode::OK
+        fixture.readiness().await.0 == StatusCode::OK
     })
     .await;
-    scene.refused = 0;
-    scene.write_in_every_way().await;
-    assert_eq!(scene.refused, 0);
+    fixture.rejected = 0;
+    fixture.write_in_every_way().await;
+    assert_eq!(fixture.rejected, 0);
     assert!(server.stop().await.success());
     assert!(
-        scene
+        fixture
             .acknowledged
-            .is_subset(&scene.stored_items(&database).await)
+            .is_subset(&fixture.stored_items(&database).await)
     );
 }

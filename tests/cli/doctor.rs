@@ -1,4 +1,4 @@
-//! `cargo loco doctor`: what is well, what is not, and how to mend it.
+//! `cargo loco doctor`: the checks, their faults and the remedies.
 
 use insta::assert_snapshot;
 

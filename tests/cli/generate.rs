@@ -1,4 +1,4 @@
-//! What `cargo loco generate` refuses. What it makes is tried by tests/generators.
+//! The rejections of `cargo loco generate`. tests/generators checks its output.
 
 use insta::assert_snapshot;
 
@@ -21,7 +21,7 @@ async fn generate_rejects_types_that_differ_between_databases() {
 
 #[tokio::test]
 async fn generate_rejects_unsupported_arguments() {
-    for (args, told) in [
+    for (args, expected) in [
         (
             "--no-auth post user:references",
             "`user:references` gives each row an owner, but `--no-auth` makes all rows public; remove one of the two",
@@ -55,7 +55,7 @@ async fn generate_rejects_unsupported_arguments() {
             .collect();
         let run = CommandRun::run(&args, &[]).await;
         assert_eq!(run.code, Some(1), "{args:?}");
-        assert!(run.output.contains(told), "{args:?}: {}", run.output);
+        assert!(run.output.contains(expected), "{args:?}: {}", run.output);
     }
 }
 

@@ -1,4 +1,4 @@
-//! What the log says, and what it never says.
+//! The log: its lines, and the data that must not appear in it.
 
 use std::net::SocketAddr;
 
@@ -7,9 +7,11 @@ use sea_orm::ConnectionTrait;
 use serde_json::{Value, json};
 use tokio_tungstenite::tungstenite::Message;
 
-use crate::support::{RecordedOutput, RichSocket, Server, Socket, TestDatabase, TestResponse};
+use crate::support::{
+    GroupPath, RecordedOutput, RichSocket, Server, Socket, TestDatabase, TestResponse,
+};
 
-/// In everything that must not be logged.
+/// A text that all secret values contain.
 const CANARY: &str = "cnry";
 
 const JSON_TRACE_LOG: [(&str, &str); 2] = [
@@ -20,10 +22,10 @@ const JSON_TRACE_LOG: [(&str, &str); 2] = [
     ),
 ];
 
-/// Who does everything that can be done, and much that cannot.
+/// A client that uses all of the API, with valid and invalid requests.
 struct LoggedSession {
     address: SocketAddr,
-    /// What was given to them, and nobody else may know.
+    /// The secrets that the server issued.
     secrets: Vec<String>,
 }
 
@@ -40,7 +42,7 @@ impl LoggedSession {
         TestResponse::from_request(request.json(&body)).await
     }
 
-    /// Gives the access token.
+    /// Returns the access token.
     async fn register_and_log_in(&mut self, username: &str) -> String {
         let account = json!({
             "name": "cnry-name", "username": username, "password": "cnry staple of batteries",
@@ -156,12 +158,12 @@ impl LoggedSession {
         }
     }
 
-    /// Gives the name of the group.
+    /// Returns the name of the group.
     async fn chat(&mut self, ann: &str, bob: &str) -> String {
         let body = json!({"title": "cnry-title"});
         let group = self.post("/api/start-chat/", ann, body).await.json();
         let group = group["group_name"].as_str().unwrap().to_owned();
-        let invites = format!("/api/groups/{group}/invites/");
+        let invites = group.path("invites/");
         let code = self.post(&invites, ann, json!({})).await.json();
         let code = code["code"].as_str().unwrap().to_owned();
         let accept = format!("/api/invites/{code}/accept/");
@@ -199,7 +201,7 @@ impl LoggedSession {
         base.send("cnry").await;
         assert_eq!(base.close_code().await, 1007);
 
-        let messages = format!("/api/groups/{group}/messages/");
+        let messages = group.path("messages/");
         let sent = self
             .post(&messages, bob, json!({"text": "cnry-rest"}))
             .await
@@ -212,14 +214,14 @@ impl LoggedSession {
     }
 }
 
-/// A whole session with a server of its own; gives what it said, and the group.
+/// Runs a whole session with a server of its own. Returns its output and the group.
 async fn run_session(environment: &[(&str, &str)]) -> (RecordedOutput, String) {
     let database = TestDatabase::create().await;
     let redis = "redis://cnry:cnry@127.0.0.1:1";
-    let (server, said) = Server::start_recorded(&database, redis, &JSON_TRACE_LOG, |command| {
+    let (server, log) = Server::start_recorded(&database, redis, &JSON_TRACE_LOG, |command| {
         command.envs(environment.iter().copied());
     });
-    let line = said.wait_for_line("Salam is ready").await;
+    let line = log.wait_for_line("Salam is ready").await;
     let ready: Value = serde_json::from_str(&line).unwrap();
     let page = ready["fields"]["page"].as_str().unwrap();
     let address = page.rsplit("//").next().unwrap();
@@ -234,15 +236,12 @@ async fn run_session(environment: &[(&str, &str)]) -> (RecordedOutput, String) {
     session.fail_to_authenticate().await;
     let group = session.chat(&ann, &bob).await;
     let named = session
-        .request(
-            Method::GET,
-            &format!("/api/groups/{group}/members/?cursor=cnry"),
-        )
+        .request(Method::GET, &group.path("members/?cursor=cnry"))
         .header("x-request-id", "request-of-ann\t<&\"");
-    let answer = TestResponse::from_request(named.bearer_auth(&ann)).await;
-    assert_eq!(answer.header("x-request-id"), "request-of-ann");
+    let response = TestResponse::from_request(named.bearer_auth(&ann)).await;
+    assert_eq!(response.header("x-request-id"), "request-of-ann");
 
-    // What goes wrong here is said, and no more.
+    // These faults are logged once each.
     let db = sea_orm::Database::connect(&database.uri).await.unwrap();
     db.execute_unprepared("DROP TABLE invites").await.unwrap();
     let code = session.secrets.last().unwrap();
@@ -254,10 +253,10 @@ async fn run_session(environment: &[(&str, &str)]) -> (RecordedOutput, String) {
         503
     );
     db.close().await.unwrap();
-    said.wait_for_line("database unavailable").await;
+    log.wait_for_line("database unavailable").await;
     server.stop().await;
 
-    for line in said.lines() {
+    for line in log.lines() {
         assert!(!line.to_lowercase().contains(CANARY), "{line}");
         assert!(!line.contains("eyJ"), "a JWT: {line}");
         assert!(!line.contains("development-only"), "the secret: {line}");
@@ -265,10 +264,10 @@ async fn run_session(environment: &[(&str, &str)]) -> (RecordedOutput, String) {
             assert!(!line.contains(given), "{line}");
         }
     }
-    (said, group)
+    (log, group)
 }
 
-/// The fields of the request on whose behalf a line was written.
+/// Returns the fields of the request's span.
 fn request_span(line: &Value) -> Option<&Value> {
     line["spans"]
         .as_array()?
@@ -278,17 +277,17 @@ fn request_span(line: &Value) -> Option<&Value> {
 
 #[tokio::test]
 async fn no_secrets_are_logged_and_every_line_names_its_request() {
-    let (said, group) = run_session(&[]).await;
-    let lines: Vec<Value> = said
+    let (log, group) = run_session(&[]).await;
+    let lines: Vec<Value> = log
         .lines()
         .iter()
         .filter(|line| line.starts_with('{'))
         .map(|line| serde_json::from_str(line).unwrap())
         .collect();
-    let answered = lines
+    let response = lines
         .iter()
         .filter(|line| line["fields"]["message"] == "answered");
-    for line in answered.clone() {
+    for line in response.clone() {
         let request = request_span(line).unwrap();
         assert!(
             !request["request_id"].as_str().unwrap().is_empty(),
@@ -303,7 +302,7 @@ async fn no_secrets_are_logged_and_every_line_names_its_request() {
             "{line}"
         );
     }
-    let count = answered.clone().count();
+    let count = response.clone().count();
     assert!(count > 30, "{count}");
     let with = |key: &str, value: Value| {
         let mut lines = lines
@@ -318,7 +317,7 @@ async fn no_secrets_are_logged_and_every_line_names_its_request() {
     assert_eq!(named["group"], group.as_str());
     assert_eq!(named["route"], "/api/groups/{group_name}/members");
     with("route", json!("/api/invites/{code}/accept"));
-    // A socket outlives its request, and says by itself whose it is.
+    // A socket outlives its request, so its lines name the user.
     let socket = lines
         .iter()
         .find(|line| line["fields"]["message"] == "a rich socket");
@@ -341,11 +340,12 @@ async fn an_unread_log_does_not_block_the_server() {
     let database = TestDatabase::create().await;
     let mut server =
         Server::start_with_config(&database, "", &[(JSON_TRACE_LOG[1].0, JSON_TRACE_LOG[1].1)]);
-    let (told, _unread) = server.read_addresses_and_output().await;
+    let (addresses, _unread) = server.read_addresses_and_output().await;
     let client = Client::new();
-    // More lines than a pipe holds.
+    // More lines than a pipe buffers.
     for _ in 0..1000 {
-        let answer = TestResponse::from_request(client.get(format!("{}api/me/", told[0]))).await;
-        assert_eq!(answer.status, 401);
+        let response =
+            TestResponse::from_request(client.get(format!("{}api/me/", addresses[0]))).await;
+        assert_eq!(response.status, 401);
     }
 }

@@ -1,4 +1,4 @@
-//! The commands, as their user runs them.
+//! The commands of the program, each in a process of its own.
 
 mod command;
 mod disk_faults;
@@ -10,15 +10,15 @@ mod production_settings;
 mod seed;
 mod shutdown;
 
-use crate::support::{Certificates, RedisServer, Server, TestDatabase, skip};
+use crate::support::{Certificates, RedisServer, Server, TestDatabase, skip_unless};
 
 #[tokio::test]
 async fn start_migrates_serves_and_stops_on_sigterm() {
     let database = TestDatabase::create().await;
     let mut server = Server::start(&database);
-    let told = server.read_addresses().await;
-    assert_eq!(told.len(), 3, "{told:?}");
-    for url in &told {
+    let addresses = server.read_addresses().await;
+    assert_eq!(addresses.len(), 3, "{addresses:?}");
+    for url in &addresses {
         assert_eq!(reqwest::get(url).await.unwrap().status(), 200, "{url}");
     }
     assert!(server.stop().await.success());
@@ -26,10 +26,8 @@ async fn start_migrates_serves_and_stops_on_sigterm() {
 
 #[tokio::test]
 async fn nodes_that_start_together_migrate_in_turn() {
+    skip_unless!(PostgreSQL);
     let database = TestDatabase::create().await;
-    if database.uri.starts_with("sqlite:") {
-        return skip("SQLite has one node");
-    }
     let mut servers = [(); 4].map(|()| Server::start(&database));
     for server in &mut servers {
         assert_eq!(server.read_addresses().await.len(), 3);

@@ -1,4 +1,4 @@
-//! The command line as it introduces itself, and what it writes where.
+//! The overview of the command line, and the outputs of commands.
 
 use std::process::Command;
 
@@ -60,13 +60,13 @@ async fn an_invalid_environment_variable_is_named() {
     for value in ["70000", "-1"] {
         let run = CommandRun::run(&["start"], &[("PORT", value)]).await;
         assert_eq!(run.code, Some(1), "{value:?}: {}", run.output);
-        let told = "is not a number from 0 to 65535";
-        assert!(run.output.contains(told), "{value:?}: {}", run.output);
+        let expected = "is not a number from 0 to 65535";
+        assert!(run.output.contains(expected), "{value:?}: {}", run.output);
         assert!(!run.output.contains("migrat"), "{value:?}: {}", run.output);
     }
 }
 
-/// Standard output has the output of a task and nothing else.
+/// Standard output contains the output of the task and nothing else.
 #[tokio::test]
 async fn a_task_writes_its_log_to_standard_error() {
     let app = TestApp::start().await;
@@ -86,9 +86,12 @@ async fn a_task_writes_its_log_to_standard_error() {
         .env("LOG_LEVEL", "trace");
     let output = tokio::task::spawn_blocking(move || command.output().unwrap());
     let output = with_timeout("the task", output).await.unwrap();
-    let told = String::from_utf8(output.stdout).unwrap();
-    assert!(output.status.success(), "{told}");
-    assert!(told.starts_with("the password of ann is now "), "{told}");
+    let output_text = String::from_utf8(output.stdout).unwrap();
+    assert!(output.status.success(), "{output_text}");
+    assert!(
+        output_text.starts_with("the password of ann is now "),
+        "{output_text}"
+    );
 }
 
 /// In production, programs read standard output.

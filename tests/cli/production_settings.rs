@@ -1,4 +1,4 @@
-//! What production refuses, in the words of who starts it.
+//! Unsafe production settings, and the errors that an operator gets.
 
 use insta::assert_snapshot;
 use loco_rs::{app::Hooks, environment::Environment};
@@ -8,10 +8,10 @@ use serde_json::{Value, json};
 
 use super::command::CommandRun;
 
-/// 32 random bytes, that no test knows elsewhere.
+/// 32 random bytes that occur nowhere else.
 const GOOD_SECRET: &str = "q3vT7Qm3yq1yQm0bq3H1nJ5y0aWvFqk0n8ZrUc4Lx2E=";
 
-/// What production says of its own configuration with one change, by the pointer into all of it.
+/// Returns the error of the production configuration with one change, at a JSON pointer.
 async fn load_error(pointer: &str, value: Value) -> String {
     load_error_with(&[(pointer, value)]).await
 }
@@ -37,9 +37,9 @@ async fn load_error_with(changes: &[(&str, Value)]) -> String {
 }
 
 async fn secret_error(secret: &str) -> String {
-    let told = load_error("/settings/tokens/secret", json!(secret)).await;
-    assert!(!told.contains(secret), "{told}");
-    told
+    let error = load_error("/settings/tokens/secret", json!(secret)).await;
+    assert!(!error.contains(secret), "{error}");
+    error
 }
 
 #[tokio::test]
@@ -96,7 +96,7 @@ async fn long_passphrases_are_accepted_as_secrets() {
     }
 }
 
-/// The usual ways to write bytes down.
+/// Returns the usual encodings of bytes.
 fn encodings_of(bytes: &[u8]) -> [String; 4] {
     let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
     let base64 = base64(bytes);
@@ -134,23 +134,23 @@ proptest! {
 
     #[test]
     fn random_bytes_are_accepted_as_secrets(bytes in proptest::collection::vec(any::<u8>().no_shrink(), 32..=48)) {
-        // What a generator of random numbers gives, and not the corners that proptest likes.
+        // Only values that look random, without the edge cases that proptest prefers.
         prop_assume!(bytes.iter().collect::<std::collections::HashSet<_>>().len() > 20);
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         for secret in encodings_of(&bytes) {
-            let told = runtime.block_on(secret_error(&secret));
-            prop_assert_eq!(told, "fine", "{}", secret);
+            let error = runtime.block_on(secret_error(&secret));
+            prop_assert_eq!(error, "fine", "{}", secret);
         }
     }
 }
 
 #[tokio::test]
 async fn development_databases_are_rejected() {
-    let told = async |uri: &str| load_error("/database/uri", json!(uri)).await;
-    assert_snapshot!(told("").await, @"configuration: DATABASE_URL is not set; set it to the URL of a database, such as postgres://user:password@host:5432/name or sqlite://file.sqlite?mode=rwc");
-    assert_snapshot!(told("mysql://u:canary@host/name").await, @"configuration: DATABASE_URL must begin with postgres:// or sqlite://, such as postgres://user:password@host:5432/name or sqlite://file.sqlite?mode=rwc");
-    assert_snapshot!(told("postgres://u:can#ary@host/name").await, @"configuration: DATABASE_URL is not a URL (invalid port number); percent-encode special characters in the password");
-    let in_memory = told("sqlite::memory:").await;
+    let error = async |uri: &str| load_error("/database/uri", json!(uri)).await;
+    assert_snapshot!(error("").await, @"configuration: DATABASE_URL is not set; set it to the URL of a database, such as postgres://user:password@host:5432/name or sqlite://file.sqlite?mode=rwc");
+    assert_snapshot!(error("mysql://u:canary@host/name").await, @"configuration: DATABASE_URL must begin with postgres:// or sqlite://, such as postgres://user:password@host:5432/name or sqlite://file.sqlite?mode=rwc");
+    assert_snapshot!(error("postgres://u:can#ary@host/name").await, @"configuration: DATABASE_URL is not a URL (invalid port number); percent-encode special characters in the password");
+    let in_memory = error("sqlite::memory:").await;
     assert_snapshot!(in_memory, @"configuration: DATABASE_URL is an in-memory database, which loses all data at a restart; use a file or a server, such as postgres://user:password@host:5432/name or sqlite://file.sqlite?mode=rwc");
     for uri in [
         "sqlite://",
@@ -158,9 +158,9 @@ async fn development_databases_are_rejected() {
         "sqlite://:memory:",
         "sqlite://x?mode=memory&cache=shared",
     ] {
-        assert_eq!(told(uri).await, in_memory, "{uri}");
+        assert_eq!(error(uri).await, in_memory, "{uri}");
     }
-    let development = told("sqlite://salam_development.sqlite?mode=rwc").await;
+    let development = error("sqlite://salam_development.sqlite?mode=rwc").await;
     assert_snapshot!(development, @"configuration: DATABASE_URL has the name of a development or test database; use a separate database with another name in production");
     for uri in [
         "sqlite://salam_test.sqlite",
@@ -170,7 +170,7 @@ async fn development_databases_are_rejected() {
         "postgresql://u:canary@host/salam-test?sslmode=require",
         "postgres://host/dev",
     ] {
-        assert_eq!(told(uri).await, development, "{uri}");
+        assert_eq!(error(uri).await, development, "{uri}");
     }
     for uri in [
         "sqlite://salam.sqlite?mode=rwc",
@@ -180,7 +180,7 @@ async fn development_databases_are_rejected() {
         "postgres://host/salam_test_2",
         "postgres://host/latest",
     ] {
-        assert_eq!(told(uri).await, "fine", "{uri}");
+        assert_eq!(error(uri).await, "fine", "{uri}");
     }
 }
 
@@ -192,54 +192,54 @@ async fn settings_that_empty_the_database_are_rejected() {
 
 #[tokio::test]
 async fn wildcard_and_insecure_origins_are_rejected() {
-    let told = async |origin: &str| load_error("/settings/allowed_origins", json!([origin])).await;
-    assert_snapshot!(told("*").await, @"configuration: settings.allowed_origins: `*` is a wildcard, so pages of other origins could act for their visitors; list each origin");
-    assert_snapshot!(told("https://*.chat.example").await, @"configuration: settings.allowed_origins: `https://*.chat.example` is a wildcard, so pages of other origins could act for their visitors; list each origin");
-    assert_snapshot!(told("null").await, @"configuration: settings.allowed_origins: `null` is the origin of every sandboxed page; list the origins of your own pages");
-    assert_snapshot!(told("http://chat.example").await, @"configuration: settings.allowed_origins: `http://chat.example/` begins with http://, so its pages could be replaced in transit; serve them over https://");
-    assert_snapshot!(told("https://user:canary@chat.example").await, @"configuration: settings.allowed_origins: an entry with `@` has more than scheme, host and port; remove the rest");
-    assert_snapshot!(told("file:///srv/page.html").await, @"configuration: settings.allowed_origins: `file:///srv/page.html` is not an origin: it must begin with http:// or https://");
+    let error = async |origin: &str| load_error("/settings/allowed_origins", json!([origin])).await;
+    assert_snapshot!(error("*").await, @"configuration: settings.allowed_origins: `*` is a wildcard, so pages of other origins could act for their visitors; list each origin");
+    assert_snapshot!(error("https://*.chat.example").await, @"configuration: settings.allowed_origins: `https://*.chat.example` is a wildcard, so pages of other origins could act for their visitors; list each origin");
+    assert_snapshot!(error("null").await, @"configuration: settings.allowed_origins: `null` is the origin of every sandboxed page; list the origins of your own pages");
+    assert_snapshot!(error("http://chat.example").await, @"configuration: settings.allowed_origins: `http://chat.example/` begins with http://, so its pages could be replaced in transit; serve them over https://");
+    assert_snapshot!(error("https://user:canary@chat.example").await, @"configuration: settings.allowed_origins: an entry with `@` has more than scheme, host and port; remove the rest");
+    assert_snapshot!(error("file:///srv/page.html").await, @"configuration: settings.allowed_origins: `file:///srv/page.html` is not an origin: it must begin with http:// or https://");
     for origin in [
         "https://chat.example",
         "https://chat.example:8443",
         "http://localhost:3000",
     ] {
-        assert_eq!(told(origin).await, "fine", "{origin}");
+        assert_eq!(error(origin).await, "fine", "{origin}");
     }
 }
 
 #[tokio::test]
 async fn trusting_all_networks_as_proxies_is_rejected() {
-    let told =
+    let error =
         async |network: &str| load_error("/settings/door/trusted_proxies", json!([network])).await;
-    assert_snapshot!(told("0.0.0.0/0").await, @"configuration: settings.door.trusted_proxies contains all IPv4 or all IPv6 addresses, so any client could forge its address and evade the limits; list only the networks of your proxies");
+    assert_snapshot!(error("0.0.0.0/0").await, @"configuration: settings.door.trusted_proxies contains all IPv4 or all IPv6 addresses, so any client could forge its address and evade the limits; list only the networks of your proxies");
     assert!(
-        told("::/0")
+        error("::/0")
             .await
             .contains("contains all IPv4 or all IPv6 addresses")
     );
     assert!(
-        told("::ffff:0:0/96")
+        error("::ffff:0:0/96")
             .await
             .contains("contains all IPv4 or all IPv6 addresses")
     );
     for network in ["10.0.0.0/8", "fd00::/8", "127.0.0.1"] {
-        assert_eq!(told(network).await, "fine", "{network}");
+        assert_eq!(error(network).await, "fine", "{network}");
     }
 }
 
 #[tokio::test]
 async fn a_public_url_without_tls_is_rejected_unless_local() {
-    let told = async |url: &str| load_error("/settings/public_url", json!(url)).await;
-    assert_snapshot!(told("http://chat.example").await, @"configuration: PUBLIC_URL begins with http://, so passwords and tokens could be read in transit; use a proxy with TLS and a PUBLIC_URL that begins with https://");
-    assert_snapshot!(told("https://user:canary@chat.example").await, @"configuration: PUBLIC_URL has more than scheme, host and port; remove the rest");
-    assert_snapshot!(told("https://chat.example/salam").await, @"configuration: PUBLIC_URL has more than scheme, host and port; remove the rest");
+    let error = async |url: &str| load_error("/settings/public_url", json!(url)).await;
+    assert_snapshot!(error("http://chat.example").await, @"configuration: PUBLIC_URL begins with http://, so passwords and tokens could be read in transit; use a proxy with TLS and a PUBLIC_URL that begins with https://");
+    assert_snapshot!(error("https://user:canary@chat.example").await, @"configuration: PUBLIC_URL has more than scheme, host and port; remove the rest");
+    assert_snapshot!(error("https://chat.example/salam").await, @"configuration: PUBLIC_URL has more than scheme, host and port; remove the rest");
     for url in [
         "http://10.0.0.1",
         "http://[2001:db8::1]:8000",
         "http://localhost.example",
     ] {
-        assert!(told(url).await.contains("begins with http://"), "{url}");
+        assert!(error(url).await.contains("begins with http://"), "{url}");
     }
     for url in [
         "",
@@ -249,7 +249,7 @@ async fn a_public_url_without_tls_is_rejected_unless_local() {
         "http://[::1]",
         "http://chat.localhost",
     ] {
-        assert_eq!(told(url).await, "fine", "{url}");
+        assert_eq!(error(url).await, "fine", "{url}");
     }
 }
 
@@ -289,7 +289,7 @@ async fn all_problems_are_reported_at_once() {
     configuration: settings.allowed_origins: `null` is the origin of every sandboxed page; list the origins of your own pages
     configuration: PUBLIC_URL begins with http://, so passwords and tokens could be read in transit; use a proxy with TLS and a PUBLIC_URL that begins with https://
     ");
-    // Also where the settings cannot be read.
+    // This also holds if the settings cannot be parsed.
     let all = load_error_with(&[
         ("/settings/tokens/secret", json!("short")),
         ("/settings/time_zone", json!("Mars/Olympus")),

@@ -1,4 +1,4 @@
-//! `cargo loco db seed`: what whoever logs in finds after it.
+//! `cargo loco db seed`, and the demo data that a user finds.
 
 use std::sync::Arc;
 
@@ -7,7 +7,7 @@ use salam::models::{chat_groups, users};
 use serde_json::{Value, json};
 
 use super::command::CommandRun;
-use crate::support::{TestApp, TestDatabase, TestResponse, User};
+use crate::support::{GroupPath, TestApp, TestDatabase, TestResponse, User};
 
 const SEED_PASSWORD: &str = "a staple of batteries";
 const LUNCH_GROUP: &str = "chat_5eed0001";
@@ -22,7 +22,7 @@ async fn run_seed(database: &TestDatabase, flags: &[&str]) -> CommandRun {
     CommandRun::run(&args, &variables).await
 }
 
-/// The same where it goes well, with the invite's code.
+/// Runs a seed that must succeed. Returns the output and the invite's code.
 async fn run_seed_successfully(database: &TestDatabase, flags: &[&str]) -> (String, String) {
     let run = run_seed(database, flags).await;
     assert_eq!(run.code, Some(0), "{}", run.output);
@@ -38,9 +38,9 @@ async fn try_to_log_in(app: &TestApp, username: &str) -> TestResponse {
 }
 
 async fn log_in<'a>(app: &'a TestApp, username: &str) -> User<'a> {
-    let answer = try_to_log_in(app, username).await;
-    assert_eq!(answer.status, 200, "{answer}");
-    let tokens = answer.json();
+    let response = try_to_log_in(app, username).await;
+    assert_eq!(response.status, 200, "{response}");
+    let tokens = response.json();
     User {
         app,
         username: username.to_owned(),
@@ -53,7 +53,7 @@ fn json_text(value: &Value) -> &str {
     value.as_str().unwrap()
 }
 
-/// Somebody's groups, one in each line.
+/// Returns a user's groups, one in each line.
 async fn group_lines(user: &User<'_>) -> String {
     let page = user.get("/api/groups/").await.json();
     let groups = page["results"].as_array().unwrap().iter().map(|group| {
@@ -65,9 +65,9 @@ async fn group_lines(user: &User<'_>) -> String {
     groups.collect()
 }
 
-/// The messages of a group, one in each line, the oldest first.
+/// Returns the messages of a group, one in each line, oldest first.
 async fn history_lines(user: &User<'_>, group: &str) -> String {
-    let path = format!("/api/groups/{group}/messages/?limit=100");
+    let path = group.path("messages/?limit=100");
     let page = user.get(&path).await.json();
     let messages = page["results"].as_array().unwrap().iter().rev();
     messages.map(message_line).collect()
@@ -75,15 +75,15 @@ async fn history_lines(user: &User<'_>, group: &str) -> String {
 
 fn message_line(message: &Value) -> String {
     let mut line = format!("{} {}", message["seq"], json_text(&message["by"]));
-    if let Some(answered) = message["reply_to"].as_i64() {
-        line += &format!(" to {answered}");
+    if let Some(response) = message["reply_to"].as_i64() {
+        line += &format!(" to {response}");
     }
     if !message["edited_at"].is_null() {
         line += " (edited)";
     }
     assert_eq!(message["deleted"], message["text"].is_null());
-    let said = message["text"].as_str().unwrap_or("(deleted)");
-    line += &format!(": {said}");
+    let text = message["text"].as_str().unwrap_or("(deleted)");
+    line += &format!(": {text}");
     for reaction in message["reactions"].as_array().unwrap() {
         line += &format!(" {}×{}", reaction["count"], json_text(&reaction["emoji"]));
     }
@@ -93,8 +93,8 @@ fn message_line(message: &Value) -> String {
 #[tokio::test]
 async fn a_running_server_shows_the_seed_data() {
     let app = TestApp::start().await;
-    let (told, _) = run_seed_successfully(&app.database, &[]).await;
-    assert_snapshot!(told, @"
+    let (output, _) = run_seed_successfully(&app.database, &[]).await;
+    assert_snapshot!(output, @"
     The example data is complete.
       users     ann (Ann Lee), bob (Bob Roy), leyla (لیلا)
       password  a staple of batteries
@@ -102,12 +102,12 @@ async fn a_running_server_shows_the_seed_data() {
       invite    [code] (to chat_5eed0002, valid for 7 days)
     To see the data, log in as one of these users on a server that uses this database.
     ");
-    let mut told = String::new();
+    let mut output = String::new();
     for username in ["ann", "bob", "leyla"] {
         let user = log_in(&app, username).await;
-        told += &group_lines(&user).await;
+        output += &group_lines(&user).await;
     }
-    assert_snapshot!(told, @"
+    assert_snapshot!(output, @"
     ann, member, has read 6 of 7, unread 1: سلام
     ann, owner, has read 30 of 30, unread 0: Lunch
     bob, admin, has read 27 of 30, unread 3: Lunch
@@ -174,9 +174,9 @@ async fn a_second_seed_changes_nothing() {
             &format!("/api/groups/{PERSIAN_GROUP}/events/"),
             &format!("/api/groups/{PERSIAN_GROUP}/members/"),
         ] {
-            let answer = ann.get(path).await;
-            assert_eq!(answer.status, 200, "{answer}");
-            all += &answer.body;
+            let response = ann.get(path).await;
+            assert_eq!(response.status, 200, "{response}");
+            all += &response.body;
         }
         all + &group_lines(&bob).await
     };
@@ -194,7 +194,7 @@ async fn a_second_seed_changes_nothing() {
     assert_eq!(all().await, before);
 }
 
-/// The seed takes over an account that has its name and its password.
+/// The seed reuses an account that has its name and its password.
 #[tokio::test]
 async fn a_partial_seed_is_completed_without_duplicates() {
     let app = TestApp::start().await;
@@ -224,7 +224,7 @@ async fn a_partial_seed_is_completed_without_duplicates() {
 
 #[tokio::test]
 async fn seed_is_rejected_when_a_username_is_taken() {
-    // The last is Cyrillic in part.
+    // The last name is partly Cyrillic.
     for (taken, of) in [("ann", "ann"), ("leyla", "leyla"), ("\u{430}nn", "ann")] {
         let app = TestApp::start().await;
         app.user(taken).await;
@@ -238,8 +238,8 @@ async fn seed_is_rejected_when_a_username_is_taken() {
                 .contains(&format!("`{of}` belongs to another account"))
         );
         for username in ["ann", "bob", "leyla"] {
-            let answer = try_to_log_in(&app, username).await;
-            assert_eq!(answer.status, 401, "{taken}: {username}: {answer}");
+            let response = try_to_log_in(&app, username).await;
+            assert_eq!(response.status, 401, "{taken}: {username}: {response}");
         }
     }
 }

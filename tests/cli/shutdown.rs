@@ -1,4 +1,4 @@
-//! What a server leaves when it stops, and what the next one finds.
+//! The files that a server leaves when it stops, and the next start with them.
 
 use std::{fs, path::Path};
 
@@ -6,9 +6,9 @@ use insta::assert_snapshot;
 use sea_orm::{ConnectionTrait, Database};
 
 use super::command::CommandRun;
-use crate::support::{Server, TestDatabase, skip, wait_until};
+use crate::support::{Server, TestDatabase, skip_unless, wait_until};
 
-/// What lies beside a file, and the file.
+/// Returns the names of the files in the folder of a file.
 fn files_beside(file: &Path) -> Vec<String> {
     let names = fs::read_dir(file.parent().unwrap()).unwrap();
     let mut names: Vec<_> = names
@@ -23,8 +23,8 @@ async fn register_at(server: &mut Server, username: &str) {
     let account = serde_json::json!({
         "name": username, "username": username, "password": "a staple of batteries",
     });
-    let answer = reqwest::Client::new().post(url).json(&account).send().await;
-    assert_eq!(answer.unwrap().status(), 201);
+    let response = reqwest::Client::new().post(url).json(&account).send().await;
+    assert_eq!(response.unwrap().status(), 201);
 }
 
 async fn stored_usernames(file: &Path) -> Vec<String> {
@@ -44,10 +44,9 @@ async fn stored_usernames(file: &Path) -> Vec<String> {
 
 #[tokio::test]
 async fn a_clean_shutdown_leaves_one_complete_sqlite_file() {
+    skip_unless!(SQLite);
     let database = TestDatabase::create().await;
-    let Some(file) = database.file() else {
-        return skip("needs SQLite");
-    };
+    let file = database.sqlite_file();
     for username in ["ann", "bob", "cyd"] {
         let mut server = Server::start(&database);
         register_at(&mut server, username).await;
@@ -61,10 +60,9 @@ async fn a_clean_shutdown_leaves_one_complete_sqlite_file() {
 
 #[tokio::test]
 async fn a_command_leaves_one_complete_sqlite_file() {
+    skip_unless!(SQLite);
     let database = TestDatabase::create().await;
-    let Some(file) = database.file() else {
-        return skip("needs SQLite");
-    };
+    let file = database.sqlite_file();
     let run = CommandRun::run(&["db", "seed"], &[("DATABASE_URL", &database.uri)]).await;
     assert_eq!(run.code, Some(0), "{}", run.output);
     assert_eq!(files_beside(file), ["salam.sqlite"]);
@@ -73,17 +71,16 @@ async fn a_command_leaves_one_complete_sqlite_file() {
 
 #[tokio::test]
 async fn the_wal_of_another_file_is_rejected() {
+    skip_unless!(SQLite);
     let database = TestDatabase::create().await;
-    let Some(file) = database.file() else {
-        return skip("needs SQLite");
-    };
+    let file = database.sqlite_file();
     let mut server = Server::start(&database);
     register_at(&mut server, "ann").await;
     server.stop().await;
     let backup = file.with_file_name("backup");
     fs::copy(file, &backup).unwrap();
 
-    // A crash leaves the log, and the next start goes on with it.
+    // A crash leaves the WAL, and the next start uses it.
     let mut server = Server::start(&database);
     register_at(&mut server, "bob").await;
     server.kill();
@@ -93,7 +90,7 @@ async fn the_wal_of_another_file_is_rejected() {
     register_at(&mut server, "cyd").await;
     server.kill();
 
-    // The backup is copied over the file, and the log stays.
+    // The backup replaces the file, and the old WAL stays.
     fs::copy(&backup, file).unwrap();
     let variables = [("DATABASE_URL", database.uri.as_str())];
     let folder = file.parent().unwrap().to_str().unwrap();
@@ -129,10 +126,9 @@ async fn the_wal_of_another_file_is_rejected() {
 
 #[tokio::test]
 async fn destructive_db_commands_need_confirmation_in_production() {
+    skip_unless!(SQLite);
     let database = TestDatabase::create().await;
-    let Some(file) = database.file() else {
-        return skip("needs SQLite");
-    };
+    let file = database.sqlite_file();
     let mut server = Server::start(&database);
     register_at(&mut server, "ann").await;
     server.stop().await;
@@ -141,7 +137,7 @@ async fn destructive_db_commands_need_confirmation_in_production() {
         ("JWT_SECRET", "vFqk0n3vT7Qm3yq1yQm0bq3H1nJ5y0aW"),
     ];
     let folder = file.parent().unwrap().to_str().unwrap();
-    let mut refused = String::new();
+    let mut rejected = String::new();
     for command in [
         &["truncate"][..],
         &["reset"],
@@ -152,9 +148,9 @@ async fn destructive_db_commands_need_confirmation_in_production() {
         let args = [&["-e", "production", "db"], command].concat();
         let run = CommandRun::run(&args, &variables).await;
         assert_eq!(run.code, Some(1), "{command:?}: {}", run.output);
-        refused += &run.output.replace(folder, "[data]");
+        rejected += &run.output.replace(folder, "[data]");
     }
-    assert_snapshot!(refused, @"
+    assert_snapshot!(rejected, @"
     error: `db truncate` would delete data in the file [data]/salam.sqlite (production); nothing was changed. Make a backup, then add --yes-delete-everything
     error: `db reset` would delete data in the file [data]/salam.sqlite (production); nothing was changed. Make a backup, then add --yes-delete-everything
     error: `db down` would delete data in the file [data]/salam.sqlite (production); nothing was changed. Make a backup, then add --yes-delete-everything
@@ -174,7 +170,7 @@ async fn destructive_db_commands_need_confirmation_in_production() {
     assert!(stored_usernames(file).await.is_empty());
 }
 
-/// It names no password, whatever the database.
+/// The message names no password, for any database.
 #[tokio::test]
 async fn the_database_to_delete_is_named_without_its_password() {
     let variables = [
@@ -191,10 +187,9 @@ async fn the_database_to_delete_is_named_without_its_password() {
 
 #[tokio::test]
 async fn a_command_that_needs_no_database_creates_no_file() {
+    skip_unless!(SQLite);
     let database = TestDatabase::create().await;
-    let Some(file) = database.file() else {
-        return skip("needs SQLite");
-    };
+    let file = database.sqlite_file();
     let variables = [("DATABASE_URL", database.uri.as_str())];
     for args in [
         &["task"][..],
@@ -221,11 +216,11 @@ async fn a_stopping_server_is_unready_before_it_closes() {
     let mut server = Server::start_with_config(&database, "", &changes);
     let address = server.listen_address().await;
     let status = async |path: &str| {
-        // Each over a connection of its own.
+        // Each request on a connection of its own.
         let client = reqwest::Client::new();
-        let answer = client.get(format!("http://{address}{path}")).send().await;
-        answer
-            .map(|answer| answer.status().as_u16())
+        let response = client.get(format!("http://{address}{path}")).send().await;
+        response
+            .map(|response| response.status().as_u16())
             .unwrap_or_default()
     };
     assert_eq!(status("/_readiness").await, 200);
@@ -239,7 +234,7 @@ async fn a_stopping_server_is_unready_before_it_closes() {
         200,
         "it takes connections meanwhile"
     );
-    // A second word ends the wait.
+    // A second signal ends the wait.
     server.terminate();
     wait_until("the server to close", async || status("/_ping").await == 0).await;
     assert!(server.wait_for_exit().await.success());

@@ -1,4 +1,4 @@
-//! A client at work in a page, which keeps it as `chat` and what it was told as `told`.
+//! A client in a page, which stores the client as `chat` and its events as `received`.
 
 use serde_json::{Value, json};
 
@@ -11,7 +11,7 @@ impl SampleClient for &mut Browser {
     }
 
     async fn events(&mut self) -> Vec<Value> {
-        let told = self.run("return told").await;
-        serde_json::from_value(told).unwrap()
+        let received = self.run("return received").await;
+        serde_json::from_value(received).unwrap()
     }
 }

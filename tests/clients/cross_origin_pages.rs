@@ -1,5 +1,5 @@
-//! A real browser, on pages of other ports and other names of the same machine: to SameSite the same
-//! site, and so with the cookie.
+//! A real browser, on pages of other ports and other names of the same machine. For SameSite cookies
+//! they are the same site, so the browser sends the cookie.
 
 use axum::{Router, response::Html, routing::get};
 use serde_json::{Value, json};
@@ -7,7 +7,7 @@ use tokio::net::TcpListener;
 
 use crate::support::{Browser, TestApp};
 
-/// Tries every way in, and tells what came of each.
+/// Tries all sockets and requests, and returns the results.
 const TRY_WITH_COOKIE: &str = r#"
 const [server, group] = ARGS;
 const socket = (path, offers) => new Promise((resolve) => {
@@ -35,14 +35,14 @@ return Promise.all([
 ]);
 "#;
 
-/// What comes of it where the browser sends the cookie: to another port of the same host. No socket
-/// is opened, and no answer can be read.
+/// The results where the browser sends the cookie: to another port of the same host. No socket opens,
+/// and no response is readable.
 const WITH_COOKIE: [&str; 5] = ["", "", "", "unreadable", "unreadable"];
 
-/// And where it does not: a rich socket is opened only to be told so.
+/// The results where the browser does not send the cookie: a rich socket opens only for its `bye`.
 const WITHOUT_COOKIE: [&str; 5] = ["", "bye", "bye", "unreadable", "unreadable"];
 
-/// A page with nothing on it, on a port of its own.
+/// Serves an empty page on a port of its own.
 pub async fn serve_foreign_page() -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = listener.local_addr().unwrap().port();
@@ -51,7 +51,7 @@ pub async fn serve_foreign_page() -> u16 {
     port
 }
 
-/// What a page at this address can do with the cookie of whoever looks at it.
+/// Returns the results of a page at this address with the cookie of its visitor.
 async fn try_with_cookie_from(browser: &Browser, page: &str, server: &str, group: &str) -> Value {
     browser.open(page).await;
     let script = TRY_WITH_COOKIE.replace("ARGS", &json!([server, group]).to_string());
@@ -61,13 +61,12 @@ async fn try_with_cookie_from(browser: &Browser, page: &str, server: &str, group
 #[tokio::test]
 async fn the_cookie_works_from_same_origin_pages_only() {
     let app = TestApp::start().await;
-    let ann = app.user("ann").await;
-    let group = ann.start_chat().await;
+    let (group, [ann]) = app.group_of(["ann"]).await;
     let port = app.address.port();
     let other = serve_foreign_page().await;
     let browser = Browser::start().await;
     for host in ["127.0.0.1", "localhost"] {
-        // The server is on this address alone, and a browser tries it for either name.
+        // The server listens on this address only, and a browser tries it for either name.
         let server = format!("http://{host}:{port}");
         browser.open(&format!("{server}/")).await;
         let login = r#"return fetch("/api/token/", {
@@ -94,14 +93,15 @@ async fn the_cookie_works_from_same_origin_pages_only() {
             assert_eq!(foreign, json!(expected), "{url} to {server}");
         }
     }
-    // Another name of the server itself is another page too, which may connect to no name but its own.
+    // Another name of the server is another origin too, and its policy allows connections to its own
+    // name only.
     let server = format!("http://127.0.0.1:{port}");
     let page = format!("http://localhost:{port}/");
     let foreign = try_with_cookie_from(&browser, &page, &server, &group).await;
     assert_eq!(foreign, json!(WITH_COOKIE));
     browser.close().await;
 
-    // What could not be read was not done either.
+    // The requests without a readable response had no effect either.
     let groups = ann.get("/api/groups/").await.json();
     assert_eq!(groups["results"].as_array().unwrap().len(), 1);
 }

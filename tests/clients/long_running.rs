@@ -17,16 +17,16 @@ const token = async () => {
     if (!answer.ok) throw Object.assign(new Error('no token'), { status: answer.status });
     return (await answer.json()).access;
 };
-window.told = [];
-window.chat = chat(url, token, group, (event) => told.push(event));
+window.received = [];
+window.chat = chat(url, token, group, (event) => received.push(event));
 window.chat.ended.catch((error) => { window.why = error.status; });";
 
 /// Starts `follow` of docs/frontend.md in a page of the server, with `send` beside it.
 const START_FOLLOW_SAMPLE: &str = "
 const [, refresh, group] = arguments;
 localStorage.setItem('refresh', refresh);
-window.told = [];
-const rich = follow(group, (event) => told.push(event));
+window.received = [];
+const rich = follow(group, (event) => received.push(event));
 rich.ended.catch((error) => { window.why = error.status; });
 window.chat = { send: (text) => send(group, text) };";
 
@@ -48,22 +48,23 @@ fn browser_samples() -> [String; 2] {
     ]
 }
 
-/// Cuts a client off after its access token has expired, and lets both sides say something meanwhile.
+/// Disconnects a client after its access token has expired. Both sides send messages meanwhile.
 async fn expect_to_survive_token_expiry(
     mut client: impl SampleClient,
     proxy: &Proxy,
     app: &TestApp,
     group: &str,
 ) {
-    let mut said = Vec::new();
+    let mut sent = Vec::new();
     for round in ["first", "second"] {
-        let [before, away, kept] = ["before", "away", "kept"].map(|what| format!("{what}-{round}"));
+        let [before, away, stored] =
+            ["before", "away", "kept"].map(|what| format!("{what}-{round}"));
         app.log_in("ann")
             .await
             .send_message(group, &before, &before)
             .await;
         client.until_received(&before).await;
-        // A token that is not older than the client's.
+        // A token that is newer than the client's.
         let later = app.log_in("ann").await;
         wait_until("the access token to expire", async || {
             !later.is_logged_in().await
@@ -74,14 +75,14 @@ async fn expect_to_survive_token_expiry(
             .await
             .send_message(group, &away, &away)
             .await;
-        client.send(&kept).await;
+        client.send(&stored).await;
         client.until_received(&away).await;
-        client.until_received(&kept).await;
-        said.extend([before, away, kept]);
+        client.until_received(&stored).await;
+        sent.extend([before, away, stored]);
     }
-    let said: Vec<_> = said.iter().map(String::as_str).collect();
+    let sent: Vec<_> = sent.iter().map(String::as_str).collect();
     let ann = app.log_in("ann").await;
-    assert_received(&mut client, &ann, group, &said).await;
+    assert_received(&mut client, &ann, group, &sent).await;
 }
 
 /// An app whose access tokens live for five seconds.
@@ -93,8 +94,7 @@ async fn app_with_short_tokens() -> TestApp {
 async fn the_python_client_survives_access_token_expiry() {
     for address in SOCKET_PATHS {
         let app = app_with_short_tokens().await;
-        let ann = app.user("ann").await;
-        let group = ann.start_chat().await;
+        let (group, [ann]) = app.group_of(["ann"]).await;
         let proxy = Proxy::start(app.address).await;
         let url = format!("ws://{}{address}", proxy.address).replace("{group}", &group);
         let client = PythonClient::start(code_block("python"), &[&url, &ann.refresh, &group]);
@@ -107,8 +107,7 @@ async fn the_browser_clients_survive_access_token_expiry() {
     let mut browser = Browser::start().await;
     for script in browser_samples() {
         let app = app_with_short_tokens().await;
-        let ann = app.user("ann").await;
-        let group = ann.start_chat().await;
+        let (group, [ann]) = app.group_of(["ann"]).await;
         let proxy = Proxy::start(app.address).await;
         let url = format!("ws://{}/ws/", proxy.address);
         browser.open(&format!("http://{}/", proxy.address)).await;
@@ -119,19 +118,19 @@ async fn the_browser_clients_survive_access_token_expiry() {
     browser.close().await;
 }
 
-/// Sends a message of many bytes, two that the server refuses in different ways, and one more.
+/// Sends an oversized message, two that the server rejects in different ways, and one more.
 async fn expect_only_oversized_messages_to_fail(mut client: impl SampleClient) {
     let emoji = "😀".repeat(6_000);
     client.send(&emoji).await;
     client.until_received(&emoji).await;
-    // Too many characters, and too many bytes for a frame, which closes the socket.
+    // Too many characters; and too many bytes for a frame, which closes the socket.
     for size in [9_000, 70_000] {
         client.send(&"x".repeat(size)).await;
     }
     client.send("after").await;
     client.until_received("after").await;
-    let told = client.events().await;
-    let failed = told.iter().filter(|frame| frame["type"] == "error");
+    let events = client.events().await;
+    let failed = events.iter().filter(|frame| frame["type"] == "error");
     let failed: Vec<_> = failed
         .map(|frame| {
             let text = frame["request"]["text"].as_str().unwrap();
@@ -144,8 +143,7 @@ async fn expect_only_oversized_messages_to_fail(mut client: impl SampleClient) {
 #[tokio::test]
 async fn an_oversized_message_fails_without_affecting_others() {
     let app = TestApp::start().await;
-    let ann = app.user("ann").await;
-    let group = ann.start_chat().await;
+    let (group, [ann]) = app.group_of(["ann"]).await;
     let url = format!("ws://{}/ws/", app.address);
     let python = PythonClient::start(code_block("python"), &[&url, &ann.refresh, &group]);
     expect_only_oversized_messages_to_fail(python).await;
@@ -165,8 +163,7 @@ async fn sample_clients_report_the_end_of_the_session() {
     let app = TestApp::start().await;
     let browser = Browser::start().await;
     for (name, script) in ["ann", "bob"].into_iter().zip(browser_samples()) {
-        let user = app.user(name).await;
-        let group = user.start_chat().await;
+        let (group, [user]) = app.group_of([name]).await;
         let url = format!("ws://{}/ws/", app.address);
         let mut python = PythonClient::start(code_block("python"), &[&url, &user.refresh, &group]);
         browser.open(&app.url("/")).await;
@@ -174,8 +171,8 @@ async fn sample_clients_report_the_end_of_the_session() {
         browser.run_with(&script, &arguments).await;
         user.send_message(&group, "hi", "1").await;
         python.until_received("hi").await;
-        wait_until("the browser to be told", async || {
-            browser.run("return told.length").await == 1
+        wait_until("the browser to receive an event", async || {
+            browser.run("return received.length").await == 1
         })
         .await;
         let other = app.log_in(name).await;

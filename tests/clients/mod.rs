@@ -1,4 +1,4 @@
-//! Runs the sample clients of docs/protocol.md and docs/frontend.md as they are in the documents.
+//! Runs the sample clients of docs/protocol.md and docs/frontend.md unchanged.
 
 mod browser;
 mod cross_origin_pages;
@@ -12,14 +12,14 @@ use serde_json::{Value, json};
 
 pub use self::proxy::Proxy;
 use self::python::PythonClient;
-use crate::support::{Browser, TestApp, User, wait_until};
+use crate::support::{Browser, GroupPath, TestApp, User, wait_until};
 
 const PROTOCOL_MD: &str = include_str!("../../docs/protocol.md");
 
-/// Where a rich client connects. The clients of the document must work with each of them.
+/// The paths of rich sockets. The sample clients must work with each of them.
 const SOCKET_PATHS: [&str; 2] = ["/ws/chat/{group}/", "/ws/"];
 
-/// The only block of the document in this language.
+/// Returns the only block of the document in this language.
 fn code_block(language: &str) -> &'static str {
     let begin = format!("```{language}\n");
     let mut blocks = PROTOCOL_MD.split(&begin).skip(1);
@@ -28,11 +28,11 @@ fn code_block(language: &str) -> &'static str {
     block
 }
 
-/// A client of the document at work.
+/// A running sample client.
 trait SampleClient {
     async fn send(&mut self, text: &str);
 
-    /// All events that it has applied.
+    /// Returns all events that the client has applied.
     async fn events(&mut self) -> Vec<Value>;
 
     async fn until_received(&mut self, text: &str) {
@@ -48,8 +48,7 @@ trait SampleClient {
 async fn the_python_client_receives_everything_once_and_in_order() {
     for address in SOCKET_PATHS {
         let app = TestApp::start().await;
-        let ann = app.user("ann").await;
-        let group = ann.start_chat().await;
+        let (group, [ann]) = app.group_of(["ann"]).await;
         let mut proxy = Proxy::start(app.address).await;
         let url = format!("ws://{}{address}", proxy.address).replace("{group}", &group);
         let client = PythonClient::start(code_block("python"), &[&url, &ann.refresh, &group]);
@@ -62,16 +61,16 @@ async fn the_browser_client_receives_everything_once_and_in_order() {
     let mut browser = Browser::start().await;
     for address in SOCKET_PATHS {
         let app = TestApp::start().await;
-        let ann = app.user("ann").await;
-        let group = ann.start_chat().await;
+        let (group, [ann]) = app.group_of(["ann"]).await;
         let mut proxy = Proxy::start(app.address).await;
         let url = format!("ws://{}{address}", proxy.address).replace("{group}", &group);
-        // Pages of the server itself may connect to it alone, and not to what stands between.
+        // Pages of the server may connect to the server only, and not to the proxy.
         let page = cross_origin_pages::serve_foreign_page().await;
         browser.open(&format!("http://127.0.0.1:{page}/")).await;
-        let told = "window.told = []; const onEvent = (event) => window.told.push(event);";
+        let set_up =
+            "window.received = []; const onEvent = (event) => window.received.push(event);";
         let start = format!(
-            "{}\n{told}\nwindow.chat = chat({}, async () => {}, {}, onEvent);",
+            "{}\n{set_up}\nwindow.chat = chat({}, async () => {}, {}, onEvent);",
             code_block("js"),
             json!(url),
             json!(ann.access),
@@ -83,7 +82,7 @@ async fn the_browser_client_receives_everything_once_and_in_order() {
     browser.close().await;
 }
 
-/// Breaks whatever can break between a client and the server.
+/// Causes every fault that can occur between a client and the server.
 async fn check_with_failures(
     mut client: impl SampleClient,
     proxy: &mut Proxy,
@@ -94,7 +93,7 @@ async fn check_with_failures(
     client.until_received("before").await;
     client.send("mine").await;
     client.until_received("mine").await;
-    // While the client is away both sides say something.
+    // Both sides send messages while the client is disconnected.
     proxy.drop_connections();
     ann.send_message(group, "away", "1").await;
     client.send("kept").await;
@@ -112,10 +111,10 @@ async fn check_with_failures(
     proxy.drop_connections();
     proxy.drop_next_chunks(0);
     client.until_received("unsure").await;
-    // Its reply is the last that was under way.
+    // Its reply is the last frame on the way.
     client.send("settled").await;
     client.until_received("settled").await;
-    // An event is lost on a connection that goes on.
+    // An event is lost on a connection that stays open.
     proxy.drop_next_chunks(1);
     ann.send_message(group, "lost", "2").await;
     wait_until("an event to be lost", async || {
@@ -127,35 +126,32 @@ async fn check_with_failures(
     client.send("last").await;
     client.until_received("last").await;
 
-    let said = [
+    let expected = [
         "before", "mine", "away", "kept", "unsure", "settled", "lost", "after", "last",
     ];
-    assert_received(&mut client, ann, group, &said).await;
+    assert_received(&mut client, ann, group, &expected).await;
 }
 
-/// Asserts that these texts were said in a group, and that a client has applied them once and in order.
+/// Asserts that a group has exactly these texts, and that a client has applied them once and in order.
 async fn assert_received(
     client: &mut impl SampleClient,
     ann: &User<'_>,
     group: &str,
-    said: &[&str],
+    expected: &[&str],
 ) {
-    assert_eq!(stored_texts(ann, group).await, said);
+    assert_eq!(stored_texts(ann, group).await, expected);
     let events = client.events().await;
-    let told = events
+    let received = events
         .iter()
         .map(|event| event["data"]["text"].as_str().unwrap());
-    assert_eq!(told.collect::<Vec<_>>(), said);
+    assert_eq!(received.collect::<Vec<_>>(), expected);
     let seqs = events.iter().map(|event| event["seq"].as_u64().unwrap());
-    assert!(seqs.eq((1_u64..).take(said.len())), "{events:?}");
+    assert!(seqs.eq((1_u64..).take(expected.len())), "{events:?}");
 }
 
-/// All that was said in a group.
+/// Returns all texts of a group.
 async fn stored_texts(user: &User<'_>, group: &str) -> Vec<String> {
-    let page = user
-        .get(&format!("/api/groups/{group}/events/"))
-        .await
-        .json();
+    let page = user.get(&group.path("events/")).await.json();
     let events = page["results"].as_array().unwrap();
     let texts = events.iter().map(|event| &event["data"]["text"]);
     texts

@@ -1,4 +1,4 @@
-//! What may happen to bytes between a client and a server.
+//! A proxy between a client and a server that can lose bytes and connections.
 
 use std::{
     net::SocketAddr,
@@ -15,12 +15,12 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-/// Passes connections on.
+/// A proxy that forwards connections.
 pub struct Proxy {
     pub address: SocketAddr,
-    /// Cancelled to cut the connections that there are.
+    /// Cancelled to close the open connections.
     cancellation: Arc<std::sync::Mutex<CancellationToken>>,
-    /// How many pieces from the server are to be swallowed.
+    /// The number of chunks from the server that are still to be dropped.
     chunks_to_drop: Arc<AtomicUsize>,
 }
 
@@ -29,7 +29,7 @@ impl Proxy {
         Self::start_with(server, false).await
     }
 
-    /// Starts a proxy that drops the header `Upgrade` of requests: no WebSocket gets through.
+    /// Starts a proxy that removes the header `Upgrade` of requests, so that no WebSocket opens.
     pub async fn blocking_upgrades(server: SocketAddr) -> Self {
         Self::start_with(server, true).await
     }
@@ -53,19 +53,18 @@ impl Proxy {
         proxy
     }
 
-    /// Cuts the connections that there are.
+    /// Closes the open connections.
     pub fn drop_connections(&self) {
         let old = std::mem::take(&mut *self.cancellation.lock().unwrap());
         old.cancel();
     }
 
-    /// Keeps the next so many pieces from the server for itself: each is what the server has
-    /// written at once.
+    /// Drops the next chunks from the server. A chunk is what the server wrote at once.
     pub fn drop_next_chunks(&self, pieces: usize) {
         self.chunks_to_drop.store(pieces, Ordering::Relaxed);
     }
 
-    /// How many pieces are still to be swallowed.
+    /// Returns the number of chunks that are still to be dropped.
     pub fn chunks_left_to_drop(&self) -> usize {
         self.chunks_to_drop.load(Ordering::Relaxed)
     }
@@ -87,7 +86,7 @@ async fn forward(
                 return;
             }
         }
-        // The connection ends with either direction.
+        // The connection ends when either direction ends.
         let _ = copy(&mut from_client, &mut to_server).await;
     };
     let back = async {

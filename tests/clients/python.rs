@@ -1,4 +1,4 @@
-//! A Python program at work.
+//! A running Python program.
 
 use std::{
     env,
@@ -17,7 +17,7 @@ use crate::support::wait_until;
 pub struct PythonClient {
     process: Child,
     input: ChildStdin,
-    /// What it has printed, a JSON value on each line.
+    /// The printed JSON values, one in each line.
     output: Arc<Mutex<Vec<Value>>>,
 }
 
@@ -32,11 +32,11 @@ impl PythonClient {
             .unwrap();
         let output = Arc::new(Mutex::new(Vec::new()));
         let lines = BufReader::new(process.stdout.take().unwrap()).lines();
-        let told = output.clone();
+        let values = output.clone();
         thread::spawn(move || {
             for line in lines.map_while(Result::ok) {
                 let value = serde_json::from_str(&line).unwrap();
-                told.lock().unwrap().push(value);
+                values.lock().unwrap().push(value);
             }
         });
         Self {
@@ -46,7 +46,7 @@ impl PythonClient {
         }
     }
 
-    /// Waits until the program has ended, and returns whether it has reported an error.
+    /// Waits until the program ends. Returns whether it reported an error.
     pub async fn exited_with_error(mut self) -> bool {
         wait_until("the program to end", async || {
             self.process.try_wait().unwrap().is_some()
@@ -56,7 +56,7 @@ impl PythonClient {
     }
 }
 
-/// The first that has `websockets`: there may be several, and bin/test sees to one.
+/// Returns the first interpreter that has `websockets`. bin/test installs one.
 fn find_interpreter() -> PathBuf {
     let own = PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/target/python/bin"));
     let path = env::var_os("PATH").unwrap_or_default();
@@ -89,7 +89,7 @@ impl SampleClient for PythonClient {
 
 impl Drop for PythonClient {
     fn drop(&mut self) {
-        // In vain if it has ended.
+        // Fails if the process has ended already.
         let _ = self.process.kill();
         let _ = self.process.wait();
     }

@@ -1,12 +1,12 @@
-//! The session that the document shows is one that took place.
+//! The session in the document is a recorded one.
 
 use serde_json::{Value, json};
 use tokio_tungstenite::tungstenite::Message;
 
 use super::code_block;
-use crate::support::{Socket, TestApp, User, asyncapi, redact_text, wait_until};
+use crate::support::{GroupPath, Socket, TestApp, User, asyncapi, redact_text, wait_until};
 
-/// A rich socket of Ann's of which everything is written down as it goes over the wire.
+/// A rich socket of ann that records all frames.
 struct SessionRecorder {
     socket: Socket,
     transcript: String,
@@ -26,7 +26,7 @@ impl SessionRecorder {
         }
     }
 
-    /// Drops the connection without a word, and gives what was written down.
+    /// Drops the connection without a close frame. Returns the record.
     fn disconnect(self) -> String {
         self.transcript
     }
@@ -36,7 +36,7 @@ impl SessionRecorder {
         self.socket.send(request.replace("[group]", group)).await;
     }
 
-    /// The next frame, of this type.
+    /// Reads the next frame, which must be of this type.
     async fn expect_frame(&mut self, kind: &str) -> Value {
         let text = match self.socket.next_frame().await {
             Message::Text(text) => text.to_string(),
@@ -57,11 +57,9 @@ impl SessionRecorder {
 
 #[tokio::test]
 async fn the_recorded_session_in_the_protocol_document_is_real() {
-    // As an operator would leave it.
+    // With the settings of an operator.
     let app = TestApp::with_settings(json!({"channels": {"sends_per_10s": 20}})).await;
-    let (ann, bob) = (app.user("ann").await, app.user("bob").await);
-    let group = ann.start_chat().await;
-    ann.add_member(&bob, &group).await;
+    let (group, [ann, bob]) = app.group_of(["ann", "bob"]).await;
     let request = |id: u8, cid: &str, text: &str| {
         format!(r#"{{"type":"send","id":{id},"group":"[group]","cid":"{cid}","text":"{text}"}}"#)
     };
@@ -79,11 +77,11 @@ async fn the_recorded_session_in_the_protocol_document_is_real() {
     before.expect_frame("event").await;
     before.send(&second, &group).await;
     wait_until("her message to be stored", async || {
-        let group = bob.get(&format!("/api/groups/{group}/")).await;
+        let group = bob.get(&group.path("")).await;
         group.json()["head"] == 3
     })
     .await;
-    // She has not waited for the reply.
+    // The client does not wait for the reply.
     let before = before.disconnect();
     bob.send_message(&group, "Fine.", "01JD3ZKB2M").await;
 

@@ -1,25 +1,24 @@
-//! The module of the page, salam.js, as others may use it.
+//! salam.js, the client module of the page, in use by others.
 
 use salam::models::usernames::Username;
 use serde_json::json;
 
 use super::{Proxy, check_with_failures};
-use crate::support::{Browser, TestApp, wait_until};
+use crate::support::{Browser, GroupPath, TestApp, wait_until};
 
-/// Logs in as Ann with a new instance, which another tab might as well have made, and follows a group
-/// from its beginning.
+/// Logs in as ann with a new instance, like another tab, and follows a group from its first event.
 const LOG_IN_AND_JOIN: &str = "
 const [group] = arguments;
 const { Salam } = await import('/static/salam.js');
 window.salam = new Salam();
 await salam.login({ username: 'ann', password: 'the staple of ann' });
-window.told = [];
+window.received = [];
 window.ended = [];
 salam.on('signed-out', (why) => ended.push(why));
 window.chat = salam.connect().join(group, { after: 0 });
-chat.on('event', (event) => told.push(event));";
+chat.on('event', (event) => received.push(event));";
 
-/// Has several instances, which share what is stored as tabs do, ask at once.
+/// Makes several instances, which share storage like tabs, request at the same time.
 const REQUEST_CONCURRENTLY: &str = "
 const { Salam } = await import('/static/salam.js');
 const tabs = Array.from({ length: 4 }, () => new Salam());
@@ -38,8 +37,7 @@ async fn connect_page(browser: &Browser, url: &str, group: &str) {
 #[tokio::test]
 async fn salam_js_receives_everything_once_and_in_order() {
     let app = TestApp::start().await;
-    let ann = app.user("ann").await;
-    let group = ann.start_chat().await;
+    let (group, [ann]) = app.group_of(["ann"]).await;
     let mut proxy = Proxy::start(app.address).await;
     let mut browser = Browser::start().await;
     connect_page(&browser, &format!("http://{}/", proxy.address), &group).await;
@@ -50,15 +48,14 @@ async fn salam_js_receives_everything_once_and_in_order() {
 #[tokio::test]
 async fn salam_js_refreshes_tokens_for_all_tabs() {
     let app = TestApp::with_settings(json!({"tokens": {"access_lifetime": 2}})).await;
-    let ann = app.user("ann").await;
-    let group = ann.start_chat().await;
+    let (group, _) = app.group_of(["ann"]).await;
     let browser = Browser::start().await;
     connect_page(&browser, &app.url("/"), &group).await;
     let token = browser.run("return salam.accessToken()").await;
     wait_until("the token to end", async || {
         let request = app.request(reqwest::Method::GET, "/api/me/");
-        let answer = request.bearer_auth(token.as_str().unwrap()).send().await;
-        answer.unwrap().status() == 401
+        let response = request.bearer_auth(token.as_str().unwrap()).send().await;
+        response.unwrap().status() == 401
     })
     .await;
     assert_eq!(
@@ -70,7 +67,7 @@ async fn salam_js_refreshes_tokens_for_all_tabs() {
     browser.run("return chat.send('still here')").await;
     let all = "ann ann ann ann";
     assert_eq!(browser.run(REQUEST_CONCURRENTLY).await, all);
-    // Without https nothing keeps them from buying at once.
+    // Without https, no lock keeps the instances from refreshing at the same time.
     browser
         .run("Object.defineProperty(navigator, 'locks', { value: undefined })")
         .await;
@@ -83,8 +80,7 @@ async fn salam_js_refreshes_tokens_for_all_tabs() {
 #[tokio::test]
 async fn salam_js_reports_an_ended_session() {
     let app = TestApp::start().await;
-    let ann = app.user("ann").await;
-    let group = ann.start_chat().await;
+    let (group, [ann]) = app.group_of(["ann"]).await;
     let browser = Browser::start().await;
     connect_page(&browser, &app.url("/"), &group).await;
     browser.run("return chat.send('hi')").await;
@@ -100,19 +96,17 @@ async fn salam_js_reports_an_ended_session() {
     browser.close().await;
 }
 
-/// What it has missed it is told by the log, and by the count of the server: not by both.
+/// The client counts missed messages by the log or by the server's count, but not by both.
 #[tokio::test]
 async fn salam_js_counts_unread_messages_once() {
     let app = TestApp::start().await;
-    let (ann, bob) = (app.user("ann").await, app.user("bob").await);
-    let group = ann.start_chat().await;
-    ann.add_member(&bob, &group).await;
+    let (group, [ann, bob]) = app.group_of(["ann", "bob"]).await;
     let browser = Browser::start().await;
     connect_page(&browser, &app.url("/"), &group).await;
     let unread = async |count: usize| {
         wait_until("the count", async || {
             browser
-                .run("return [chat.isLive, chat.unread, told.length]")
+                .run("return [chat.isLive, chat.unread, received.length]")
                 .await
                 == json!([true, count, count + 1])
         })
@@ -129,17 +123,17 @@ async fn salam_js_counts_unread_messages_once() {
         browser.run("return chat.unread").await == 2
     })
     .await;
-    let seen = ann.get(&format!("/api/groups/{group}/")).await.json();
+    let seen = ann.get(&group.path("")).await.json();
     assert_eq!((&seen["read"], &seen["unread"]), (&json!(2), &json!(2)));
     browser.close().await;
 }
 
-/// Subscribing counts as sending. Who has sent all that they may is told so, and comes back all the same.
+/// A subscription counts as a send. A client that has used up its rate gets an error, and still
+/// resubscribes.
 #[tokio::test]
 async fn salam_js_resubscribes_after_a_rate_limit() {
     let app = TestApp::with_settings(json!({"channels": {"sends_per_10s": 5}})).await;
-    let ann = app.user("ann").await;
-    let group = ann.start_chat().await;
+    let (group, _) = app.group_of(["ann"]).await;
     let browser = Browser::start().await;
     connect_page(&browser, &app.url("/"), &group).await;
     browser
@@ -148,7 +142,7 @@ async fn salam_js_resubscribes_after_a_rate_limit() {
     browser.run("salam.connect().drop()").await;
     browser.run("return chat.send('5')").await;
     let texts = browser
-        .run("return [chat.isLive, ...told.map(({ data }) => data.text)]")
+        .run("return [chat.isLive, ...received.map(({ data }) => data.text)]")
         .await;
     assert_eq!(texts, json!([true, "1", "2", "3", "4", "5"]));
     browser.close().await;
@@ -169,7 +163,7 @@ const accepted = hostile.filter((name) => {
 });
 return [changed, accepted];";
 
-/// Every character that a username may have, and every short name of letters and marks that paths know.
+/// Returns every character that a username may have, and every short name of letters and URL marks.
 fn all_usernames() -> Vec<String> {
     let single = ('\0'..=char::MAX).map(String::from);
     let mut short = vec![String::new()];
@@ -219,20 +213,19 @@ return [thrown('x'), thrown(undefined), thrown({ group_name: chat.group }), thro
 #[tokio::test]
 async fn salam_js_rejects_invalid_group_names() {
     let app = TestApp::start().await;
-    let ann = app.user("ann").await;
-    let group = ann.start_chat().await;
+    let (group, _) = app.group_of(["ann"]).await;
     let browser = Browser::start().await;
     connect_page(&browser, &app.url("/"), &group).await;
     let thrown = browser.run(JOIN_INVALID_NAMES).await;
     let error = "TypeError";
     assert_eq!(thrown, json!([error, error, error, null, 1]));
-    // The wrong names have not cost the connection.
+    // The invalid names did not end the connection.
     browser.run("return chat.send('still here')").await;
     assert_eq!(browser.console_errors().await, Vec::<String>::new());
     browser.close().await;
 }
 
-/// Keeps a list of the listeners of all objects, and counts those of the window and the document.
+/// Records the listeners of all objects, and counts those of the window and the document.
 const COUNT_LISTENERS: &str = "
 window.listening = [];
 window.listened = () => listening.filter(([on]) => on === window || on === document).map(([, type]) => type);
@@ -247,8 +240,8 @@ EventTarget.prototype.removeEventListener = function (type, listener, ...more) {
     return removeEventListener.call(this ?? window, type, listener, ...more);
 };";
 
-/// Uses and disposes 20 objects, one after the other, and then one that is connected. Returns the listeners
-/// that are left each time, and whether there were any before.
+/// Uses and disposes 20 instances in turn, and then one that is connected. Returns the remaining
+/// listeners each time, and whether there were any before.
 const DISPOSE: &str = "
 const { Salam } = await import('/static/salam.js');
 for (let n = 0; n < 20; n += 1) {
@@ -264,23 +257,22 @@ return [before.length > 0, before.length === new Set(before).size, listened()];"
 #[tokio::test]
 async fn salam_js_removes_all_listeners_on_dispose() {
     let app = TestApp::start().await;
-    let ann = app.user("ann").await;
-    let group = ann.start_chat().await;
+    let (group, _) = app.group_of(["ann"]).await;
     let browser = Browser::start().await;
     browser.open(&app.url("/")).await;
     browser.run(COUNT_LISTENERS).await;
     browser.run_with(LOG_IN_AND_JOIN, &[json!(group)]).await;
     browser.run("return chat.send('hi')").await;
-    // The one that is in use has one listener of each kind.
+    // The instance in use has one listener of each kind.
     assert_eq!(browser.run(DISPOSE).await, json!([true, true, []]));
-    let refused = "return salam.me().then(() => '', ({ code }) => code)";
-    assert_eq!(browser.run(refused).await, "closed");
+    let rejected = "return salam.me().then(() => '', ({ code }) => code)";
+    assert_eq!(browser.run(rejected).await, "closed");
     assert_eq!(browser.console_errors().await, Vec::<String>::new());
     browser.close().await;
 }
 
-/// Tells the page that the network is gone, and that it is back. The random delays are long: a client that does
-/// not react to the event would come back after `retryAt` alone.
+/// Sends the page the events `offline` and `online`. The random delays are long: a client that ignores
+/// the event would reconnect at `retryAt` only.
 const OFFLINE_AND_ONLINE: &str = "
 Math.random = () => 0.9;
 const connection = salam.connect();
@@ -294,8 +286,7 @@ return name;";
 #[tokio::test]
 async fn salam_js_reconnects_on_the_online_event() {
     let app = TestApp::start().await;
-    let ann = app.user("ann").await;
-    let group = ann.start_chat().await;
+    let (group, _) = app.group_of(["ann"]).await;
     let browser = Browser::start().await;
     connect_page(&browser, &app.url("/"), &group).await;
     browser.run("return chat.send('before')").await;
@@ -305,7 +296,7 @@ async fn salam_js_reconnects_on_the_online_event() {
     })
     .await;
     browser.run("return chat.send('after')").await;
-    let texts = "return told.map(({ data }) => data.text)";
+    let texts = "return received.map(({ data }) => data.text)";
     wait_until("both texts", async || {
         browser.run(texts).await == json!(["before", "after"])
     })
@@ -343,7 +334,7 @@ async fn salam_js_reports_that_websockets_are_unavailable() {
     browser.close().await;
 }
 
-/// Connects, closes and connects again at once, as a component does that React mounts twice.
+/// Connects, closes and connects again at once, like a component that React mounts twice.
 const MOUNT_TWICE: &str = "
 const [group] = arguments;
 const { Salam } = await import('/static/salam.js');
@@ -352,10 +343,10 @@ window.sockets = [];
 window.WebSocket = class extends Native { constructor(...all) { super(...all); sockets.push(this); } };
 window.salam = new Salam();
 await salam.login({ username: 'ann', password: 'the staple of ann' });
-window.told = [];
+window.received = [];
 window.mount = () => {
     window.chat = salam.connect().join(group, { after: 0 });
-    chat.on('event', ({ data }) => told.push(data.text));
+    chat.on('event', ({ data }) => received.push(data.text));
 };
 mount();
 salam.connect().close();
@@ -364,14 +355,14 @@ mount();";
 #[tokio::test]
 async fn salam_js_reconnects_with_a_single_socket() {
     let app = TestApp::start().await;
-    let ann = app.user("ann").await;
-    let group = ann.start_chat().await;
+    let (group, [ann]) = app.group_of(["ann"]).await;
     let browser = Browser::start().await;
     browser.open(&app.url("/")).await;
     browser.run_with(MOUNT_TWICE, &[json!(group)]).await;
     let is_all = async |texts: &[&str]| {
         wait_until("each event once, by one socket", async || {
-            let script = "return [told, sockets.filter(({ readyState }) => readyState < 2).length]";
+            let script =
+                "return [received, sockets.filter(({ readyState }) => readyState < 2).length]";
             browser.run(script).await == json!([texts, 1])
         })
         .await;
@@ -380,9 +371,9 @@ async fn salam_js_reconnects_with_a_single_socket() {
     is_all(&["one"]).await;
     browser.run("return chat.send('two')").await;
     is_all(&["one", "two"]).await;
-    // The same while the connection is live: the chat begins again.
+    // The same during a live connection: the chat starts again.
     browser
-        .run("told.length = 0; salam.connect().close(); mount();")
+        .run("received.length = 0; salam.connect().close(); mount();")
         .await;
     is_all(&["one", "two"]).await;
     ann.send_message(&group, "three", "3").await;
@@ -394,8 +385,7 @@ async fn salam_js_reconnects_with_a_single_socket() {
 #[tokio::test]
 async fn salam_js_detects_a_proxy_that_blocks_websockets() {
     let app = TestApp::start().await;
-    let ann = app.user("ann").await;
-    let group = ann.start_chat().await;
+    let (group, _) = app.group_of(["ann"]).await;
     let proxy = Proxy::blocking_upgrades(app.address).await;
     let browser = Browser::start().await;
     connect_page(&browser, &format!("http://{}/", proxy.address), &group).await;

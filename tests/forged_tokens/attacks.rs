@@ -1,4 +1,4 @@
-//! What a forger may try: each with its name.
+//! The attempts of a forger, each with a name.
 
 use std::{process::Command, sync::LazyLock, time::Instant};
 
@@ -18,7 +18,7 @@ use crate::support::TestApp;
 
 pub type NamedTokens = Vec<(String, String)>;
 
-/// A good token taken apart, and the secret that nobody but us and the server has.
+/// A valid token in its parts, and the secret of the server.
 pub struct TokenForge {
     token: String,
     pub claims: Value,
@@ -35,7 +35,7 @@ impl TokenForge {
         }
     }
 
-    /// As the server would.
+    /// Signs claims like the server.
     pub fn sign(&self, claims: &Value) -> String {
         self.sign_text(&claims.to_string())
     }
@@ -49,7 +49,7 @@ impl TokenForge {
         )
     }
 
-    /// Our claims, truly signed, under a header of their own.
+    /// The valid claims under another header, with a valid signature.
     fn with_header(&self, header: &str) -> String {
         sign_token(
             header,
@@ -59,7 +59,7 @@ impl TokenForge {
         )
     }
 
-    /// With another value of a claim, truly signed.
+    /// The token with another value of a claim, with a valid signature.
     fn with_claim(&self, claim: &str, value: Value) -> String {
         let mut claims = self.claims.clone();
         claims[claim] = value;
@@ -85,8 +85,8 @@ fn sign_token(header: &str, claims: &str, key: &EncodingKey, algorithm: Algorith
     format!("{message}.{signature}")
 }
 
-/// All of them, made of a good token, one of the same user of the other type, and one of the same
-/// type of another user.
+/// Returns all forged tokens. They are made from a valid token, a token of the same user of the other
+/// type, and a token of the same type of another user.
 pub fn forged_tokens(mint: &TokenForge, other_type: &str, other_user: &str) -> NamedTokens {
     let mut tokens = NamedTokens::new();
     forge_headers(mint, &mut tokens);
@@ -99,7 +99,7 @@ pub fn forged_tokens(mint: &TokenForge, other_type: &str, other_user: &str) -> N
     tokens
 }
 
-/// Under headers that are not ours. Where a signature is ours, it is that of the real key.
+/// Tokens with other headers. A valid signature is made with the real key.
 fn forge_headers(mint: &TokenForge, tokens: &mut NamedTokens) {
     let mut add = |name: String, token| tokens.push((name, token));
     let claims = BASE64_URL_SAFE_NO_PAD.encode(mint.claims.to_string());
@@ -132,7 +132,7 @@ fn forge_headers(mint: &TokenForge, tokens: &mut NamedTokens) {
         );
         let header = json!({"typ": "JWT", "alg": "HS256"}).to_string();
         add(
-            format!("{alg} said to be HS256"),
+            format!("{alg} declared as HS256"),
             sign_token(&header, &claims, &mint.key, algorithm),
         );
     }
@@ -180,7 +180,7 @@ fn forge_headers(mint: &TokenForge, tokens: &mut NamedTokens) {
     }
 }
 
-/// By keys that are not ours.
+/// Tokens that are signed with other keys.
 fn forge_keys(mint: &TokenForge, tokens: &mut NamedTokens) {
     let mut add = |name: String, token| tokens.push((name, token));
     let claims = mint.claims.to_string();
@@ -217,11 +217,11 @@ fn forge_keys(mint: &TokenForge, tokens: &mut NamedTokens) {
     ] {
         let header = json!({"typ": "JWT", "alg": alg, "jku": "https://attacker.example/keys"});
         let token = sign_token(&header.to_string(), &claims, key, algorithm);
-        add(format!("{alg} by a key of the forger"), token);
+        add(format!("{alg} with a key of the forger"), token);
         let header = json!({"typ": "JWT", "alg": "HS256"});
         let token = sign_token(&header.to_string(), &claims, key, algorithm);
         add(
-            format!("{alg} by a key of the forger, said to be HS256"),
+            format!("{alg} with a key of the forger, declared as HS256"),
             token,
         );
     }
@@ -233,7 +233,7 @@ fn generate_key(key: &str) -> Vec<u8> {
     made.stdout
 }
 
-/// Truly signed, with claims that we would not have signed.
+/// Tokens with a valid signature and claims that the server does not issue.
 fn forge_claims(mint: &TokenForge, tokens: &mut NamedTokens) {
     let mut add = |name: String, token| tokens.push((name, token));
     let all = [
@@ -432,12 +432,12 @@ fn forge_signatures(
     );
 }
 
-/// As padded, non-URL base64; a signature without `-` and `_` differs by its padding alone.
+/// Encodes as padded, standard base64. A signature without `-` and `_` differs by its padding only.
 fn standard_base64(bytes: &[u8]) -> String {
     BASE64_STANDARD.encode(bytes)
 }
 
-/// Another text for the same bytes: 43 characters have two bits to spare.
+/// Returns another text for the same bytes: 43 characters have two unused bits.
 fn with_stray_bit(signature: &str) -> String {
     let lenient = GeneralPurposeConfig::new().with_decode_allow_trailing_bits(true);
     let lenient = GeneralPurpose::new(
@@ -526,7 +526,7 @@ fn forge_shapes(mint: &TokenForge, other_user: &str, tokens: &mut NamedTokens) {
     }
 }
 
-/// Tokens without an app, and a good one.
+/// Returns the issuer and verifier of tokens without an app, and a valid token.
 pub fn tokens_without_app() -> (&'static Tokens, String) {
     static TOKENS_AND_SAMPLE: LazyLock<(Tokens, String)> = LazyLock::new(|| {
         let settings = json!({

@@ -1,4 +1,4 @@
-//! Tokens that were never issued, at every door that takes one.
+//! Tokens that the server never issued, at every endpoint that accepts a token.
 
 mod attacks;
 
@@ -14,15 +14,15 @@ use self::attacks::{TokenForge, forged_tokens};
 use crate::properties::mutations_strategy;
 use crate::support::{RichSocket, Socket, TestApp, TestResponse, User};
 
-/// What a token is made of, and what a lenient reader might take for it.
+/// The characters of a token, and characters that a lenient parser might accept.
 const TOKEN_LETTERS: &str = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_.=+/ ";
 
-/// A rich client may try so many tokens in this test.
+/// Starts an app in which a rich client may try this many tokens.
 async fn start_app() -> TestApp {
     TestApp::with_settings(json!({"channels": {"sends_per_10s": 1_000_000}})).await
 }
 
-/// The doors that take an access token, each with an open rich socket for `auth`.
+/// The endpoints that accept an access token, with an open rich socket for `auth`.
 struct TokenEndpoints<'a> {
     app: &'a TestApp,
     group: String,
@@ -39,10 +39,10 @@ impl<'a> TokenEndpoints<'a> {
         }
     }
 
-    /// That an access token opens none of them, and is answered as the contract has it.
+    /// Asserts that all endpoints reject an access token, with the responses of the contract.
     async fn expect_rejected(&mut self, name: &str, token: &str) {
-        // Some could not be sent by any client, and HTTP takes the white space around a field away;
-        // in JSON it is part of the text.
+        // No client could send some of these tokens. HTTP removes white space around a field; in JSON it
+        // belongs to the text.
         let header = format!("Bearer {token}");
         if HeaderValue::from_str(&header).is_ok() && token.trim() == token {
             self.expect_rejected_in_header(name, &header).await;
@@ -70,39 +70,39 @@ impl<'a> TokenEndpoints<'a> {
 
     async fn expect_rejected_in_header(&self, name: &str, authorization: &str) {
         let request = self.app.request(Method::POST, "/api/start-chat/");
-        let answer =
+        let response =
             TestResponse::from_request(request.header("authorization", authorization)).await;
         assert_eq!(
-            (answer.status.as_u16(), answer.body.as_str()),
+            (response.status.as_u16(), response.body.as_str()),
             (
                 401,
                 r#"{"detail":"Authentication credentials were not provided"}"#
             ),
             "{name}"
         );
-        assert_eq!(answer.header("www-authenticate"), "Bearer", "{name}");
+        assert_eq!(response.header("www-authenticate"), "Bearer", "{name}");
         let request = self.app.request(Method::GET, "/api/me/");
-        let answer =
+        let response =
             TestResponse::from_request(request.header("authorization", authorization)).await;
-        assert_eq!(answer.status, 401, "{name}");
-        let code = answer.json()["code"].clone();
-        let challenge = answer.header("www-authenticate");
+        assert_eq!(response.status, 401, "{name}");
+        let code = response.json()["code"].clone();
+        let challenge = response.header("www-authenticate");
         assert!(
             (code == "unauthorized" || code == "token_expired") && challenge.starts_with("Bearer"),
-            "{name}: {answer}"
+            "{name}: {response}"
         );
     }
 
-    /// Base and rich, of one group and of many, new and coming back.
+    /// Base sockets, rich sockets of one group and of many, new and resumed.
     async fn expect_rejected_at_sockets(&self, name: &str, token: &str) {
         let base = format!("/ws/chat/{}/", self.group);
         let cookie = format!("access={token}");
         let headers = [("cookie", cookie.as_str())];
-        let refused = Socket::with_headers(self.app.address, &base, &headers).await;
+        let rejected = Socket::with_headers(self.app.address, &base, &headers).await;
         // The value of a cookie may be quoted (RFC 6265, section 4.1.1).
         let expected = (name != "in quotes").then_some(401);
         assert_eq!(
-            refused.err().map(|status| status.as_u16()),
+            rejected.err().map(|status| status.as_u16()),
             expected,
             "{name}"
         );
@@ -116,7 +116,7 @@ impl<'a> TokenEndpoints<'a> {
             self.expect_rejected_by_rich_socket(name, path, &headers)
                 .await;
         }
-        // Offers are a list, of which the first may be the good one.
+        // The subprotocol header is a list, whose first entry may be valid.
         let is_one = !token.contains(',');
         for path in [resumed.as_str(), "/ws/"].into_iter().filter(|_| is_one) {
             let offers = format!("chat.v1.json, bearer.{token}");
@@ -158,23 +158,23 @@ impl<'a> TokenEndpoints<'a> {
     }
 }
 
-/// That a refresh token buys nothing.
+/// Asserts that a refresh token is rejected.
 async fn expect_refresh_rejected(app: &TestApp, name: &str, token: &str) {
     let body = json!({"refresh": token, "rotate": true});
-    let answer = app.post("/api/token/refresh/", body).await;
+    let response = app.post("/api/token/refresh/", body).await;
     assert_eq!(
-        (answer.status.as_u16(), answer.body.as_str()),
+        (response.status.as_u16(), response.body.as_str()),
         (401, r#"{"detail":"Token is invalid or expired"}"#),
         "{name}"
     );
-    assert!(!answer.headers.contains_key("set-cookie"), "{name}");
+    assert!(!response.headers.contains_key("set-cookie"), "{name}");
 }
 
 #[tokio::test]
 async fn forged_access_tokens_are_rejected_everywhere() {
     let app = start_app().await;
     let [ann, bob] = [app.user("ann").await, app.user("bob").await];
-    let mut doors = TokenEndpoints::open_for(&ann).await;
+    let mut endpoints = TokenEndpoints::open_for(&ann).await;
     let tokens = forged_tokens(
         &TokenForge::from_token(&app, &ann.access),
         &ann.refresh,
@@ -184,7 +184,7 @@ async fn forged_access_tokens_are_rejected_everywhere() {
     assert_eq!(names.len(), tokens.len(), "two of one name");
     assert!(tokens.len() >= 60, "only {}", tokens.len());
     for (name, token) in &tokens {
-        doors.expect_rejected(name, token).await;
+        endpoints.expect_rejected(name, token).await;
     }
     assert!(ann.is_logged_in().await, "and the good one is still good");
 }
@@ -232,15 +232,15 @@ async fn forged_refresh_tokens_are_rejected() {
     assert_eq!(app.post("/api/token/refresh/", body).await.status, 200);
 }
 
-/// What was good once, or is of somebody else.
+/// Tokens that were valid before, or that belong to another user.
 #[tokio::test]
 async fn tokens_end_with_their_session_or_user() {
     let app = start_app().await;
     let ann = app.user("ann").await;
-    let mut doors = TokenEndpoints::open_for(&ann).await;
+    let mut endpoints = TokenEndpoints::open_for(&ann).await;
     let out = app.log_in("ann").await;
     assert_eq!(out.post("/api/logout/", json!({})).await.status, 204);
-    let gone = app.user("gone").await;
+    let deactivated = app.user("gone").await;
     users::Entity::delete_by_id(2)
         .exec(&app.ctx.db)
         .await
@@ -253,18 +253,22 @@ async fn tokens_end_with_their_session_or_user() {
     let bob = app.user("bob").await;
     for (name, user) in [
         ("of a session that was logged out", &out),
-        ("of a user who was deleted", &gone),
+        ("of a user who was deleted", &deactivated),
         ("of a user who is inactive", &inactive),
     ] {
-        doors.expect_rejected(name, &user.access).await;
+        endpoints.expect_rejected(name, &user.access).await;
         expect_refresh_rejected(&app, name, &user.refresh).await;
     }
-    // Signed as ours are, and yet not what was issued to anybody.
+    // Signed by the server's key, and yet not issued to anybody.
     let claims = |token: &str| TokenForge::from_token(&app, token).claims;
     for (name, field, of) in [
         ("of bob's session, for ann", "sid", &bob),
         ("of ann's session, for bob", "user_id", &bob),
-        ("of ann's session, for nobody", "user_id", &gone),
+        (
+            "of ann's session, for an unknown user",
+            "user_id",
+            &deactivated,
+        ),
     ] {
         for (good, other) in [(&ann.access, &of.access), (&ann.refresh, &of.refresh)] {
             let mint = TokenForge::from_token(&app, good);
@@ -272,27 +276,27 @@ async fn tokens_end_with_their_session_or_user() {
             mixed[field] = claims(other)[field].clone();
             let token = mint.sign(&mixed);
             if good == &ann.access {
-                doors.expect_rejected(name, &token).await;
+                endpoints.expect_rejected(name, &token).await;
             } else {
                 expect_refresh_rejected(&app, name, &token).await;
             }
         }
     }
-    // And it is not by the signing that they were refused.
+    // The signature is not the reason of the rejection.
     let mint = TokenForge::from_token(&app, &ann.access);
-    let mine = User {
+    let own = User {
         access: mint.sign(&mint.claims),
         ..ann.clone()
     };
-    assert!(mine.is_logged_in().await);
+    assert!(own.is_logged_in().await);
 }
 
-/// A good token, said in a way that is none.
+/// A valid token in the wrong form.
 #[tokio::test]
 async fn a_valid_token_is_accepted_only_as_a_bearer_token() {
     let app = start_app().await;
     let ann = app.user("ann").await;
-    let doors = TokenEndpoints::open_for(&ann).await;
+    let endpoints = TokenEndpoints::open_for(&ann).await;
     let good = &ann.access;
     for header in [
         format!("Basic {good}"),
@@ -315,7 +319,7 @@ async fn a_valid_token_is_accepted_only_as_a_bearer_token() {
         "Bearer ".to_owned(),
         String::new(),
     ] {
-        doors.expect_rejected_in_header(&header, &header).await;
+        endpoints.expect_rejected_in_header(&header, &header).await;
     }
     let bearer = format!("Bearer {good}");
     let two = [
@@ -326,8 +330,8 @@ async fn a_valid_token_is_accepted_only_as_a_bearer_token() {
     for [one, other] in two {
         let request = app.request(Method::GET, "/api/me/");
         let request = request.header("authorization", one);
-        let answer = TestResponse::from_request(request.header("authorization", other)).await;
-        assert_eq!(answer.status, 401, "which of two counts is nobody's guess");
+        let response = TestResponse::from_request(request.header("authorization", other)).await;
+        assert_eq!(response.status, 401, "which of two counts is undefined");
     }
     for (name, value) in [
         ("proxy-authorization", bearer.as_str()),
@@ -343,10 +347,10 @@ async fn a_valid_token_is_accepted_only_as_a_bearer_token() {
         );
     }
     for query in ["access", "access_token", "token", "jwt"] {
-        let answer = app.get(&format!("/api/me/?{query}={good}")).await;
-        assert_eq!(answer.status, 401, "{query}");
+        let response = app.get(&format!("/api/me/?{query}={good}")).await;
+        assert_eq!(response.status, 401, "{query}");
     }
-    // The scheme is of no letter case, and the base contract says so.
+    // The scheme is case-insensitive, as the base contract states.
     for scheme in ["Bearer", "bearer", "BEARER", "bEaReR"] {
         let request = app.request(Method::GET, "/api/me/");
         let request = request.header("authorization", format!("{scheme} {good}"));
@@ -361,7 +365,7 @@ async fn a_valid_token_is_accepted_only_as_a_bearer_token() {
 proptest::proptest! {
     #![proptest_config(proptest::prelude::ProptestConfig::with_cases(crate::support::proptest_cases()))]
 
-    /// However a good token is altered, it is not the good one any more.
+    /// A changed token is never valid.
     #[test]
     fn mutated_tokens_are_rejected(mutations in mutations_strategy(TOKEN_LETTERS)) {
         let (tokens, good) = attacks::tokens_without_app();

@@ -66,7 +66,7 @@ async fn a_group_is_visible_to_its_members_only() {
     assert!(find("chat_\0", &ann).await.is_none());
     assert!(find(&group.name.to_uppercase(), &ann).await.is_none());
 
-    // An ex-member is a stranger.
+    // An ex-member is treated as a stranger.
     membership.delete(db).await.unwrap();
     assert!(find(&group.name, &ann).await.is_none());
 }
@@ -97,7 +97,7 @@ async fn a_batch_is_numbered_per_group_in_order() {
             .map(|outcome| outcome.map(|stored| stored.seq));
         seqs.collect::<Vec<_>>()
     };
-    let gone = Err(Rejection::GroupDeleted);
+    let deleted = Err(Rejection::GroupDeleted);
     assert_eq!(append(&[]).await, []);
     assert_eq!(append(&[one]).await, [Ok(1)]);
     assert_eq!(
@@ -105,7 +105,7 @@ async fn a_batch_is_numbered_per_group_in_order() {
         [Ok(1), Ok(2), Ok(3), Ok(2)]
     );
     let outcomes = append(&[one, 4711, two]).await;
-    assert_eq!(outcomes, [Ok(4), gone, Ok(3)]);
+    assert_eq!(outcomes, [Ok(4), deleted, Ok(3)]);
     assert_eq!(append(&[4711]).await, outcomes[1..2]);
     assert_eq!(append(&[one; 1000]).await.last(), Some(&Ok(1004)));
     assert_eq!(events::Entity::find().count(db).await.unwrap(), 1007);

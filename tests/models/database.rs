@@ -1,18 +1,16 @@
-//! What every connection to the database is like, and that migrations go both ways.
+//! The settings of every database connection, and migrations in both directions.
 
 use migration::{Migrator, MigratorTrait};
 use salam::database::{self, open_writer_pool};
 use sea_orm::{ConnectionTrait, DatabaseConnection, DbBackend, Statement, TransactionTrait};
 
-use crate::support::{TestApp, skip};
+use crate::support::{TestApp, skip_unless};
 
 #[tokio::test]
 async fn every_sqlite_connection_has_durable_pragmas_and_a_busy_timeout() {
+    skip_unless!(SQLite);
     let app = TestApp::start().await;
-    if app.ctx.db.get_database_backend() != DbBackend::Sqlite {
-        return skip("needs SQLite");
-    }
-    // Held at once, so each is another connection of the pool.
+    // Held at the same time, so each is another connection of the pool.
     let mut held = Vec::new();
     for _ in 0..app.ctx.config.database.max_connections {
         held.push(app.ctx.db.begin().await.unwrap());
@@ -39,13 +37,11 @@ async fn every_sqlite_connection_has_durable_pragmas_and_a_busy_timeout() {
     }
 }
 
-/// A plan is made when a statement comes first, often to an empty table, and kept.
+/// PostgreSQL plans a prepared statement at its first use, often on an empty table, and keeps the plan.
 #[tokio::test]
 async fn postgresql_writers_use_indexes_on_empty_tables() {
+    skip_unless!(PostgreSQL);
     let app = TestApp::start().await;
-    if app.ctx.db.get_database_backend() != DbBackend::Postgres {
-        return skip("needs PostgreSQL");
-    }
     let connection = open_writer_pool(&app.ctx.db, None).begin().await.unwrap();
     let look_up = "PREPARE look_up(bigint[], bigint[], text[]) AS \
         WITH asked(group_id, user_id, cid) AS (SELECT * FROM unnest($1, $2, $3)) \
@@ -67,10 +63,8 @@ async fn postgresql_writers_use_indexes_on_empty_tables() {
 
 #[tokio::test]
 async fn every_postgresql_connection_has_a_lock_timeout() {
+    skip_unless!(PostgreSQL);
     let app = TestApp::start().await;
-    if app.ctx.db.get_database_backend() != DbBackend::Postgres {
-        return skip("needs PostgreSQL");
-    }
     let writing = open_writer_pool(&app.ctx.db, Some("SET search_path = public"));
     for db in [&app.ctx.db, &writing] {
         assert_eq!(show_parameter(db, "lock_timeout").await, "3s");
@@ -82,7 +76,7 @@ async fn every_postgresql_connection_has_a_lock_timeout() {
     }
     assert_eq!(show_parameter(&writing, "enable_seqscan").await, "off");
     assert_eq!(show_parameter(&writing, "search_path").await, "public");
-    // The operator's own options take their place, and an empty one is none.
+    // The operator's own options replace the defaults, and an empty option means no option.
     for (options, timeout) in [
         ("?options=-c%20lock_timeout%3D7s", "7s"),
         ("?options=", "3s"),

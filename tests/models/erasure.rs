@@ -1,12 +1,12 @@
-//! Deleted texts leave the file of SQLite and its log.
+//! Deleted texts are removed from the SQLite file and its WAL.
 
 use std::fs;
 
 use serde_json::json;
 
-use crate::support::{Server, TestDatabase, skip, wait_until};
+use crate::support::{Server, TestDatabase, skip_unless, wait_until};
 
-/// A text that stands nowhere else.
+/// A text that occurs nowhere else.
 const DELETED_TEXT: &str = "quokka-juniper-palindrome";
 
 fn count_deleted_text(file: &std::path::Path) -> usize {
@@ -17,12 +17,12 @@ fn count_deleted_text(file: &std::path::Path) -> usize {
         .count()
 }
 
+/// PostgreSQL keeps deleted rows until it vacuums: docs/security.md.
 #[tokio::test]
 async fn deleted_texts_leave_the_sqlite_files() {
+    skip_unless!(SQLite);
     let database = TestDatabase::create().await;
-    let Some(file) = database.file() else {
-        return skip("PostgreSQL keeps deleted rows until it vacuums; see docs/security.md");
-    };
+    let file = database.sqlite_file();
     let log = file.with_file_name(format!(
         "{}-wal",
         file.file_name().unwrap().to_string_lossy()
@@ -32,9 +32,9 @@ async fn deleted_texts_leave_the_sqlite_files() {
     let client = reqwest::Client::new();
     let post = async |path: &str, token: &str, body: serde_json::Value| {
         let request = client.post(format!("{base}{path}")).bearer_auth(token);
-        let answer = request.json(&body).send().await.unwrap();
-        assert!(answer.status().is_success(), "{path}: {answer:?}");
-        answer.json::<serde_json::Value>().await.unwrap()
+        let response = request.json(&body).send().await.unwrap();
+        assert!(response.status().is_success(), "{path}: {response:?}");
+        response.json::<serde_json::Value>().await.unwrap()
     };
     let account = json!({"name": "Ann", "username": "ann", "password": "the staple of ann"});
     post("/api/register/", "", account.clone()).await;
@@ -45,7 +45,7 @@ async fn deleted_texts_leave_the_sqlite_files() {
     let mut paths = Vec::new();
     let group = post("/api/start-chat/", &token, json!({})).await["group_name"].clone();
     let messages = format!("/api/groups/{}/messages/", group.as_str().unwrap());
-    // Among others, so that pages are filled, split and merged.
+    // Among other messages, so that pages are filled, split and merged.
     for number in 0..60 {
         let text = format!("{DELETED_TEXT} {number} {}", "x".repeat(number * 37 % 900));
         let sent = post(&messages, &token, json!({ "text": text })).await;
@@ -63,7 +63,7 @@ async fn deleted_texts_leave_the_sqlite_files() {
         let changed = changed.bearer_auth(&token).send().await.unwrap();
         assert!(changed.status().is_success(), "{changed:?}");
     }
-    wait_until("the text to be gone from both files", async || {
+    wait_until("the text to disappear from both files", async || {
         count_deleted_text(file) + count_deleted_text(&log) == 0
     })
     .await;

@@ -1,4 +1,5 @@
-//! Whether retries are looked for at once or when they turn out to be there changes no answer.
+//! Retries get the same results, whether the check for duplicates runs before the insert or after a
+//! conflict.
 
 use proptest::{collection::vec, prelude::*, sample::select, strategy::ValueTree, test_runner};
 use salam::{
@@ -20,7 +21,7 @@ use sea_orm::{ColumnTrait, EntityTrait, QueryFilter, QueryOrder};
 
 use crate::support::{TestApp, proptest_cases};
 
-/// By whom of three, or by the operator; under which of few ids, if any; and what.
+/// The index of the actor, or of the operator; an id; and the command.
 type CommandInput = (usize, Option<String>, CommandKind);
 
 fn command_strategy() -> impl Strategy<Value = CommandInput> {
@@ -46,30 +47,30 @@ async fn duplicate_checks_do_not_change_the_results() {
     for name in ["ann", "bob", "eve"] {
         app.user(name).await;
     }
-    let people = users::Entity::find().order_by_asc(users::Column::Id);
-    let people = people.all(db).await.unwrap();
+    let users = users::Entity::find().order_by_asc(users::Column::Id);
+    let users = users.all(db).await.unwrap();
     let mut runner = test_runner::TestRunner::default();
     let batches = vec(vec(command_strategy(), 1..12), 1..8);
-    let (mut retried, mut refused) = (0, 0);
+    let (mut retried, mut rejected) = (0, 0);
     for _ in 0..proptest_cases().div_ceil(10) {
         let batches = batches.new_tree(&mut runner).unwrap().current();
-        let expected = apply_batches(&app, &people, &batches, DuplicateCheck::Upfront).await;
-        let made = apply_batches(&app, &people, &batches, DuplicateCheck::OnConflict).await;
+        let expected = apply_batches(&app, &users, &batches, DuplicateCheck::Upfront).await;
+        let made = apply_batches(&app, &users, &batches, DuplicateCheck::OnConflict).await;
         assert_eq!(made, expected, "{batches:?}");
-        let told = expected.0.iter();
-        retried += told
+        let results = expected.0.iter();
+        retried += results
             .clone()
-            .filter(|told| matches!(told, Ok((_, true))))
+            .filter(|result| matches!(result, Ok((_, true))))
             .count();
-        refused += told.filter(|told| told.is_err()).count();
+        rejected += results.filter(|result| result.is_err()).count();
     }
-    assert!(retried > 0 && refused > 0, "{retried} {refused}");
+    assert!(retried > 0 && rejected > 0, "{retried} {rejected}");
 }
 
-/// What becomes of these batches in a group of the first two of these people, and of its log.
+/// Applies the batches in a group of the first two users. Returns the results and the log.
 async fn apply_batches(
     app: &TestApp,
-    people: &[users::Model],
+    users: &[users::Model],
     batches: &[Vec<CommandInput>],
     retries: DuplicateCheck,
 ) -> (
@@ -78,17 +79,17 @@ async fn apply_batches(
 ) {
     let db = &app.ctx.db;
     let writing = open_writer_pool(db, None);
-    let group = chat_groups::Model::create(db, &people[0], None)
+    let group = chat_groups::Model::create(db, &users[0], None)
         .await
         .unwrap();
-    memberships::Model::create(db, &group, people[1].id, Role::Member)
+    memberships::Model::create(db, &group, users[1].id, Role::Member)
         .await
         .unwrap();
-    let (mut told, mut stored) = (Vec::new(), Vec::new());
+    let (mut results, mut stored) = (Vec::new(), Vec::new());
     for batch in batches {
-        let changes = batch.iter().map(|(who, cid, what)| GroupCommand {
+        let changes = batch.iter().map(|(actor, cid, what)| GroupCommand {
             group_id: group.id,
-            actor: people.get(*who).map(Actor::from_user),
+            actor: users.get(*actor).map(Actor::from_user),
             cid: cid.clone(),
             kind: what.clone(),
         });
@@ -98,14 +99,14 @@ async fn apply_batches(
         let outcomes =
             GroupCommand::apply_batch(&writing, &changes, retries, &acknowledged, &toggles).await;
         let outcomes = outcomes.unwrap();
-        for ((who, cid, _), outcome) in batch.iter().zip(&outcomes) {
-            let author = people.get(*who).map(|user| user.id);
+        for ((actor, cid, _), outcome) in batch.iter().zip(&outcomes) {
+            let author = users.get(*actor).map(|user| user.id);
             for event in outcome.iter().flat_map(|applied| &applied.events) {
                 stored.push((event.seq, author, cid.clone()));
             }
         }
         let line = |outcome: CommandOutcome| outcome.map(|stored| (stored.seq, stored.dup));
-        told.extend(outcomes.into_iter().map(line));
+        results.extend(outcomes.into_iter().map(line));
     }
     let log = events::Entity::find()
         .filter(events::Column::GroupId.eq(group.id))
@@ -120,5 +121,5 @@ async fn apply_batches(
     let log = log
         .into_iter()
         .map(|event| (event.seq, event.kind, event.data));
-    (told, log.collect())
+    (results, log.collect())
 }

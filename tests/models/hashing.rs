@@ -1,4 +1,4 @@
-//! The order in which passwords are hashed.
+//! The order of password hashing.
 
 use std::{
     sync::{Arc, Mutex, mpsc},
@@ -22,14 +22,14 @@ async fn hashing_is_fair_between_networks_and_prefers_logins() {
         .map_or(1, usize::from)
         .saturating_sub(1)
         .max(1);
-    let (begun, all_begun) = mpsc::channel();
+    let (started, all_begun) = mpsc::channel();
     let (go, gate) = mpsc::channel::<()>();
     let gate = Arc::new(Mutex::new(gate));
-    // All threads are held until everything waits.
+    // All threads are busy until all jobs wait.
     let held = (0..threads).map(|_| {
-        let (begun, gate) = (begun.clone(), gate.clone());
+        let (started, gate) = (started.clone(), gate.clone());
         tokio::spawn(run_queued(Requester::OPERATOR, move |_| {
-            begun.send(()).unwrap();
+            started.send(()).unwrap();
             let _ = gate.lock().unwrap().recv();
         }))
     });
@@ -44,7 +44,7 @@ async fn hashing_is_fair_between_networks_and_prefers_logins() {
         let mut job = Box::pin(run_queued(requester, move |_| {
             order.lock().unwrap().push(name)
         }));
-        // Its place is taken at the first poll.
+        // A job takes its place in the queue at its first poll.
         let polled = futures_util::FutureExt::now_or_never(&mut job);
         assert!(polled.is_none());
         waiting.push(job);
@@ -81,10 +81,10 @@ async fn hashing_is_fair_between_networks_and_prefers_logins() {
         done.await.unwrap().unwrap();
     }
     let order = order.lock().unwrap();
-    let place = |name: &str| order.iter().position(|done| *done == name).unwrap();
-    // As many may be done at once as there are threads.
+    let position = |name: &str| order.iter().position(|done| *done == name).unwrap();
+    // As many jobs run at the same time as there are threads.
     let slack = threads + 1;
-    assert!(place("known login") <= 1 + slack, "{order:?}");
-    assert!(place("other login") <= 5 + slack, "{order:?}");
-    assert!(place("other registration") <= 10 + slack, "{order:?}");
+    assert!(position("known login") <= 1 + slack, "{order:?}");
+    assert!(position("other login") <= 5 + slack, "{order:?}");
+    assert!(position("other registration") <= 10 + slack, "{order:?}");
 }

@@ -7,7 +7,7 @@ use salam::models::{
 use sea_orm::EntityTrait;
 use serde_json::json;
 
-use crate::support::TestApp;
+use crate::support::{GroupPath, TestApp};
 
 async fn find_user(app: &TestApp, name: &str) -> users::Model {
     let found = users::Model::find_by_username(&app.ctx.db, name).await;
@@ -50,7 +50,7 @@ async fn ownership_passes_to_the_longest_serving_admin_or_member() {
             .unwrap()
     };
     let role = Role::as_str;
-    // Cat came before dan, whoever was made an admin first.
+    // Cat joined before dan, although dan became an admin first.
     let passed = deactivate("ann").await;
     assert_eq!(passed.len(), 1);
     let kinds: Vec<_> = passed[0]
@@ -84,13 +84,13 @@ async fn ownership_passes_to_the_longest_serving_admin_or_member() {
         all_roles(&app).await,
         expected([Member, Owner, Member, Member])
     );
-    // Nobody active is left, so the owner stays.
+    // No active member is left, so the owner stays.
     assert!(deactivate("bob").await.is_empty());
     assert_eq!(
         all_roles(&app).await,
         expected([Member, Owner, Member, Member])
     );
-    // The first who comes back inherits from an owner who is away.
+    // The first member who is active again becomes the owner in place of the deactivated owner.
     find_user(&app, "dan")
         .await
         .set_active(db, true)
@@ -105,7 +105,7 @@ async fn ownership_passes_to_the_longest_serving_admin_or_member() {
         all_roles(&app).await,
         expected([Member, Member, Member, Owner])
     );
-    // A user who is active keeps everything.
+    // An active user keeps all groups.
     let passed = memberships::Model::transfer_owned_groups(db, &dan)
         .await
         .unwrap();
@@ -122,7 +122,7 @@ async fn deleted_messages_are_not_counted_as_unread() {
     let [ann, bob] = [app.user("ann").await, app.user("bob").await];
     let group = ann.start_chat().await;
     ann.add_member(&bob, &group).await;
-    let path = format!("/api/groups/{group}/");
+    let path = group.path("");
     let unread = async || bob.get(&path).await.json()["unread"].clone();
     for i in 0..3 {
         ann.send_message(&group, "hi", &i.to_string()).await;
@@ -138,7 +138,7 @@ async fn deleted_messages_are_not_counted_as_unread() {
     assert_eq!(groups["results"][0]["unread"], 2, "{groups}");
     let (_, frame) = bob.open_live_with_group_frame(&group).await;
     assert_eq!(frame["unread"], 2, "{frame}");
-    // A message that was read before it was deleted counts neither way.
+    // A message that was read before its deletion does not change the count.
     bob.put(&format!("{path}read/"), json!({"seq": 2})).await;
     assert_eq!(unread().await, 1);
     delete(2).await;

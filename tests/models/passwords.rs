@@ -1,4 +1,4 @@
-//! Which passwords are good enough, and that hashes keep them.
+//! The rules for passwords, and their hashes.
 
 use salam::models::{hashing::Requester, passwords::Password};
 
@@ -10,7 +10,7 @@ fn a_password_has_8_to_128_characters() {
         (true, "x7!kQ2zP".to_owned()),
         (true, "🙂".repeat(128)),
         (false, "🙂".repeat(129)),
-        // Counted in NFC: an e with its accent is one.
+        // Counted in NFC: an e with its accent is one character.
         (true, "e\u{301}".repeat(128)),
     ] {
         assert_eq!(Password::parse(&text).is_ok(), fine, "{text}");
@@ -126,7 +126,7 @@ async fn long_passwords_are_checked_at_both_ends() {
     ] {
         assert!(is_common(&weak).await, "{weak}");
     }
-    // A weak beginning does not spoil a strong end, nor the other way round.
+    // A weak start does not spoil a strong end, nor the reverse.
     let strong = "tall giraffes rarely whistle";
     for fine in [
         format!("{}{strong}", "a".repeat(40)),
@@ -134,7 +134,7 @@ async fn long_passwords_are_checked_at_both_ends() {
     ] {
         assert!(!is_common(&fine).await, "{fine}");
     }
-    // These took the check most of a second.
+    // The check of these passwords once took most of a second.
     let expensive = format!("4@8({{[<369!1|7$50+%2{}", "444555666777".repeat(9));
     assert!(!is_common(&expensive[..128]).await);
 }

@@ -1,4 +1,4 @@
-//! A PgBouncer between the server and PostgreSQL.
+//! PgBouncer between the server and PostgreSQL.
 
 use std::sync::Arc;
 
@@ -9,15 +9,7 @@ use salam::{app::App, database};
 use sea_orm::DbErr;
 use serde_json::json;
 
-use crate::support::{PgBouncer, TestApp, TestDatabase, skip, wait_until};
-
-async fn postgres_database() -> Option<Arc<TestDatabase>> {
-    let database = TestDatabase::create().await;
-    database
-        .uri
-        .starts_with("postgres")
-        .then(|| Arc::new(database))
-}
+use crate::support::{PgBouncer, TestApp, TestDatabase, skip_unless, wait_until};
 
 async fn check_pooler_at(uri: &str) -> Result<(), DbErr> {
     let config = App::load_config(&Environment::Test).await.unwrap();
@@ -26,17 +18,15 @@ async fn check_pooler_at(uri: &str) -> Result<(), DbErr> {
 
 #[tokio::test]
 async fn pgbouncer_session_mode_works_without_settings() {
-    let Some(database) = postgres_database().await else {
-        return skip("needs PostgreSQL");
-    };
+    skip_unless!(PostgreSQL);
+    let database = Arc::new(TestDatabase::create().await);
     let mut pooler = PgBouncer::in_front_of(&database.uri, "session").await;
     let uri = pooler.uri(&database.uri);
     check_pooler_at(&uri).await.unwrap();
-    // Migrations run through it, too.
+    // Migrations run through the pooler too.
     let app = TestApp::with_config(|config| config.database.uri.clone_from(&uri)).await;
     assert_eq!(app.get("/_readiness").await.status, 200);
-    let ann = app.user("ann").await;
-    let group = ann.start_chat().await;
+    let (group, [ann]) = app.group_of(["ann"]).await;
     let mut socket = ann.open_live(&group).await;
     for cid in ["1", "2", "3"] {
         assert_eq!(ann.send_message(&group, cid, cid).await.status, 201);
@@ -47,15 +37,15 @@ async fn pgbouncer_session_mode_works_without_settings() {
     let frames = back.until_sync().await;
     assert_eq!(frames.last().unwrap()["seq"], 3);
 
-    // A pooler that starts again under senders costs them nothing that was acknowledged.
+    // A restart of the pooler loses no acknowledged message.
     pooler.kill();
     wait_until("the node to be unready", async || {
         app.get("/_readiness").await.status == 503
     })
     .await;
-    let saying = ann.send_message(&group, "4", "4");
-    let (said, ()) = tokio::join!(saying, pooler.start_process());
-    assert!(matches!(said.status.as_u16(), 201 | 503), "{said}");
+    let sending = ann.send_message(&group, "4", "4");
+    let (sent, ()) = tokio::join!(sending, pooler.start_process());
+    assert!(matches!(sent.status.as_u16(), 201 | 503), "{sent}");
     wait_until("the node to be ready", async || {
         app.get("/_readiness").await.status == 200
     })
@@ -67,17 +57,16 @@ async fn pgbouncer_session_mode_works_without_settings() {
 
 #[tokio::test]
 async fn pgbouncer_transaction_mode_is_rejected() {
-    let Some(database) = postgres_database().await else {
-        return skip("needs PostgreSQL");
-    };
+    skip_unless!(PostgreSQL);
+    let database = Arc::new(TestDatabase::create().await);
     let pooler = PgBouncer::in_front_of(&database.uri, "transaction").await;
     let uri = pooler.uri(&database.uri);
-    let refused = check_pooler_at(&uri).await.unwrap_err().to_string();
-    assert_snapshot!(refused, @"Migration Error: the pooler in front of PostgreSQL is in transaction or statement mode: two sessions share one server connection, but Salam needs one server connection for each session; use session mode (PgBouncer: `pool_mode = session`), or connect to PostgreSQL directly");
-    // `start` says the same, before it serves anybody.
+    let rejected = check_pooler_at(&uri).await.unwrap_err().to_string();
+    assert_snapshot!(rejected, @"Migration Error: the pooler in front of PostgreSQL is in transaction or statement mode: two sessions share one server connection, but Salam needs one server connection for each session; use session mode (PgBouncer: `pool_mode = session`), or connect to PostgreSQL directly");
+    // `start` reports the same error before it serves.
     let mut config = App::load_config(&Environment::Test).await.unwrap();
     config.database.uri = uri;
     config.database.dangerously_truncate = false;
     let boot = App::boot(StartMode::ServerOnly, &Environment::Test, config).await;
-    assert!(boot.err().unwrap().to_string().contains(&refused));
+    assert!(boot.err().unwrap().to_string().contains(&rejected));
 }

@@ -1,4 +1,4 @@
-//! What is an emoji, and what becomes of reactions that are made at once.
+//! Emoji rules, and concurrent reactions.
 
 use proptest::prelude::*;
 use salam::models::{
@@ -17,17 +17,17 @@ use crate::support::{TestApp, message_without_actor};
 
 #[test]
 fn emojis_are_normalized_to_one_form() {
-    for (written, kept) in [
+    for (written, normalized) in [
         ("👍", "👍"),
         ("❤", "❤️"),
         ("❤️", "❤️"),
-        // A selector that says what is so anyway.
+        // A redundant variation selector.
         ("👍\u{fe0f}", "👍"),
         ("☝\u{fe0f}🏽", "☝🏽"),
-        // Skin tones; two of them.
+        // Skin tones, and two of them.
         ("👍🏿", "👍🏿"),
         ("🧑🏻‍🤝‍🧑🏿", "🧑🏻‍🤝‍🧑🏿"),
-        // Joined by ZWJ, with all selectors, some, and none.
+        // Joined by ZWJ, with all selectors, some, or none.
         ("👨‍👩‍👧‍👦", "👨‍👩‍👧‍👦"),
         ("❤️‍🔥", "❤️‍🔥"),
         ("❤‍🔥", "❤️‍🔥"),
@@ -35,7 +35,7 @@ fn emojis_are_normalized_to_one_form() {
         ("👁️‍🗨", "👁️‍🗨️"),
         ("👁‍🗨", "👁️‍🗨️"),
         ("🏳‍🌈", "🏳️‍🌈"),
-        // Flags: of two letters, and by tags.
+        // Flags of two letters, and flags of tags.
         ("🇮🇷", "🇮🇷"),
         ("🏴󠁧󠁢󠁳󠁣󠁴󠁿", "🏴󠁧󠁢󠁳󠁣󠁴󠁿"),
         // Keycaps.
@@ -45,13 +45,13 @@ fn emojis_are_normalized_to_one_form() {
         ("©", "©️"),
     ] {
         let emoji = Emoji::parse(written).map(Emoji::as_str);
-        assert_eq!(emoji, Some(kept), "{written}");
+        assert_eq!(emoji, Some(normalized), "{written}");
     }
     for emoji in emojis::iter() {
-        let kept = Emoji::parse(emoji.as_str()).unwrap().as_str();
-        assert_eq!(kept, emoji.as_str());
-        let bare = kept.replace('\u{fe0f}', "");
-        assert_eq!(Emoji::parse(&bare).unwrap().as_str(), kept);
+        let normalized = Emoji::parse(emoji.as_str()).unwrap().as_str();
+        assert_eq!(normalized, emoji.as_str());
+        let bare = normalized.replace('\u{fe0f}', "");
+        assert_eq!(Emoji::parse(&bare).unwrap().as_str(), normalized);
     }
 }
 
@@ -79,10 +79,9 @@ fn text_that_is_not_one_emoji_is_rejected() {
         "👍\n",
         "👍\0",
         "❤️❤️",
-        // Text presentation is asked for: no emoji.
+        // Text presentation is not an emoji.
         "❤\u{fe0e}",
-        // Nothing but a selector, a joiner, half of a flag, a keycap of nothing, a tag, an enclosing
-        // circle.
+        // Only a selector, a joiner, half of a flag, a keycap without a key, a tag, an enclosing circle.
         "\u{fe0f}",
         "\u{fe0f}❤",
         "\u{200d}",
@@ -95,7 +94,7 @@ fn text_that_is_not_one_emoji_is_rejected() {
         "\u{e0067}",
         "👍\u{20dd}",
         "👍\u{301}",
-        // A skin tone on what has no skin; three who are not in the list.
+        // A skin tone on an emoji without skin; three people who are not a known sequence.
         "🔥🏽",
         "👍\u{200d}🔥\u{200d}👍",
         "\u{fffd}",
@@ -113,7 +112,7 @@ proptest! {
         let _ = Emoji::parse(&text);
     }
 
-    /// Of the pieces that emojis are made of.
+    /// Texts of the parts that emojis consist of.
     #[test]
     fn emoji_normalization_is_idempotent(text in "[👍👨❤🏽🇮🇷1#a\u{200d}\u{fe0f}\u{fe0e}\u{20e3}\u{e0067}\u{e007f}]{0,6}") {
         if let Some(emoji) = Emoji::parse(&text) {
@@ -122,23 +121,23 @@ proptest! {
     }
 }
 
-/// A group of two, with two messages in it.
-struct ReactionScene {
+/// A group of two users with two messages.
+struct ReactionFixture {
     app: TestApp,
     group: chat_groups::Model,
     ann: users::Model,
     bob: users::Model,
 }
 
-impl ReactionScene {
+impl ReactionFixture {
     async fn create() -> Self {
         let app = TestApp::start().await;
         app.user("ann").await;
         app.user("bob").await;
         let db = &app.ctx.db;
-        let mut people = users::Entity::find().all(db).await.unwrap();
-        people.sort_by_key(|user| user.id);
-        let (bob, ann) = (people.pop().unwrap(), people.pop().unwrap());
+        let mut users = users::Entity::find().all(db).await.unwrap();
+        users.sort_by_key(|user| user.id);
+        let (bob, ann) = (users.pop().unwrap(), users.pop().unwrap());
         let group = chat_groups::Model::create(db, &ann, None).await.unwrap();
         memberships::Model::create(db, &group, bob.id, Role::Member)
             .await
@@ -176,7 +175,7 @@ impl ReactionScene {
             .unwrap()
     }
 
-    /// What ann sees of each message, the newest first.
+    /// Returns the reactions of each message for ann, newest message first.
     async fn visible_reactions(&self) -> Vec<String> {
         let db = &self.app.ctx.db;
         let (window, content) = (HistoryWindow::Newest, HistoryContent::Messages);
@@ -187,8 +186,8 @@ impl ReactionScene {
             let reactions = message.reactions.iter();
             reactions
                 .map(|reaction| {
-                    let mine = if reaction.mine { "!" } else { "" };
-                    format!("{}{}{mine} ", reaction.emoji, reaction.count)
+                    let own = if reaction.mine { "!" } else { "" };
+                    format!("{}{}{own} ", reaction.emoji, reaction.count)
                 })
                 .collect()
         };
@@ -196,28 +195,28 @@ impl ReactionScene {
     }
 }
 
-/// The number and whether it was so before, or why not.
+/// Returns the seq and whether it is a duplicate, or the rejection.
 fn results_of(outcomes: Vec<CommandOutcome>) -> Vec<Result<(i64, bool), Rejection>> {
-    let told = |outcome: CommandOutcome| outcome.map(|stored| (stored.seq, stored.dup));
-    outcomes.into_iter().map(told).collect()
+    let result = |outcome: CommandOutcome| outcome.map(|stored| (stored.seq, stored.dup));
+    outcomes.into_iter().map(result).collect()
 }
 
 #[tokio::test]
 async fn reactions_of_one_batch_are_applied_in_order() {
-    let scene = ReactionScene::create().await;
-    let (ann, bob) = (&scene.ann, &scene.bob);
-    let outcomes = scene
+    let fixture = ReactionFixture::create().await;
+    let (ann, bob) = (&fixture.ann, &fixture.bob);
+    let outcomes = fixture
         .apply(vec![
-            scene.react_command(ann, 1, "👍", true),
-            scene.react_command(ann, 1, "👍", true),
-            scene.react_command(bob, 1, "🔥", true),
-            scene.react_command(bob, 1, "👍", true),
-            scene.react_command(bob, 2, "❤", true),
-            scene.react_command(bob, 2, "❤️", false),
-            scene.react_command(bob, 2, "❤", false),
-            scene.react_command(ann, 2, "🔥", true),
-            scene.react_command(ann, 2, "🔥", false),
-            scene.react_command(ann, 2, "🔥", true),
+            fixture.react_command(ann, 1, "👍", true),
+            fixture.react_command(ann, 1, "👍", true),
+            fixture.react_command(bob, 1, "🔥", true),
+            fixture.react_command(bob, 1, "👍", true),
+            fixture.react_command(bob, 2, "❤", true),
+            fixture.react_command(bob, 2, "❤️", false),
+            fixture.react_command(bob, 2, "❤", false),
+            fixture.react_command(ann, 2, "🔥", true),
+            fixture.react_command(ann, 2, "🔥", false),
+            fixture.react_command(ann, 2, "🔥", true),
         ])
         .await;
     let expected = [
@@ -233,67 +232,67 @@ async fn reactions_of_one_batch_are_applied_in_order() {
         (10, false),
     ];
     assert_eq!(results_of(outcomes), expected.map(Ok));
-    assert_eq!(scene.visible_reactions().await, ["🔥1! ", "👍2! 🔥1 "]);
-    // What is stored is taken back and added again: it comes last from now on.
-    let outcomes = scene
+    assert_eq!(fixture.visible_reactions().await, ["🔥1! ", "👍2! 🔥1 "]);
+    // A reaction that is removed and added again is the last one.
+    let outcomes = fixture
         .apply(vec![
-            scene.react_command(bob, 1, "👍", false),
-            scene.react_command(ann, 1, "👍", false),
-            scene.react_command(ann, 1, "👍", true),
+            fixture.react_command(bob, 1, "👍", false),
+            fixture.react_command(ann, 1, "👍", false),
+            fixture.react_command(ann, 1, "👍", true),
         ])
         .await;
     assert_eq!(
         results_of(outcomes),
         [(11, false), (12, false), (13, false)].map(Ok)
     );
-    assert_eq!(scene.visible_reactions().await, ["🔥1! ", "🔥1 👍1! "]);
+    assert_eq!(fixture.visible_reactions().await, ["🔥1! ", "🔥1 👍1! "]);
 }
 
 #[tokio::test]
 async fn deleting_a_message_removes_reactions_of_its_batch_and_earlier_ones() {
-    let scene = ReactionScene::create().await;
-    let (ann, bob) = (&scene.ann, &scene.bob);
-    scene
-        .apply(vec![scene.react_command(bob, 1, "👍", true)])
+    let fixture = ReactionFixture::create().await;
+    let (ann, bob) = (&fixture.ann, &fixture.bob);
+    fixture
+        .apply(vec![fixture.react_command(bob, 1, "👍", true)])
         .await;
-    let outcomes = scene
+    let outcomes = fixture
         .apply(vec![
-            scene.react_command(bob, 1, "🔥", true),
-            scene.react_command(bob, 2, "🔥", true),
-            scene.command(ann, CommandKind::Delete { seq: 1 }),
-            scene.react_command(bob, 1, "❤", true),
-            scene.react_command(bob, 1, "👍", false),
-            scene.react_command(bob, 1, "👍", true),
+            fixture.react_command(bob, 1, "🔥", true),
+            fixture.react_command(bob, 2, "🔥", true),
+            fixture.command(ann, CommandKind::Delete { seq: 1 }),
+            fixture.react_command(bob, 1, "❤", true),
+            fixture.react_command(bob, 1, "👍", false),
+            fixture.react_command(bob, 1, "👍", true),
         ])
         .await;
-    let gone = || Err(Rejection::MessageDeleted);
+    let deleted = || Err(Rejection::MessageDeleted);
     let expected = [
         Ok((4, false)),
         Ok((5, false)),
         Ok((6, false)),
-        gone(),
-        gone(),
-        gone(),
+        deleted(),
+        deleted(),
+        deleted(),
     ];
     assert_eq!(results_of(outcomes), expected);
-    assert_eq!(scene.visible_reactions().await, ["🔥1 ", ""]);
-    let stored = reactions::Entity::find().count(&scene.app.ctx.db).await;
+    assert_eq!(fixture.visible_reactions().await, ["🔥1 ", ""]);
+    let stored = reactions::Entity::find().count(&fixture.app.ctx.db).await;
     assert_eq!(stored.unwrap(), 1);
 }
 
 #[tokio::test]
 async fn emojis_per_user_and_message_are_limited() {
-    let scene = ReactionScene::create().await;
-    let (ann, bob) = (&scene.ann, &scene.bob);
+    let fixture = ReactionFixture::create().await;
+    let (ann, bob) = (&fixture.ann, &fixture.bob);
     let all: Vec<_> = emojis::iter().take(21).map(emojis::Emoji::as_str).collect();
     let mut changes: Vec<_> = all
         .iter()
-        .map(|emoji| scene.react_command(ann, 1, emoji, true))
+        .map(|emoji| fixture.react_command(ann, 1, emoji, true))
         .collect();
-    changes.push(scene.react_command(ann, 1, all[0], true));
-    changes.push(scene.react_command(ann, 2, all[20], true));
-    changes.push(scene.react_command(bob, 1, all[20], true));
-    let mut outcomes = scene.apply(changes).await;
+    changes.push(fixture.react_command(ann, 1, all[0], true));
+    changes.push(fixture.react_command(ann, 2, all[20], true));
+    changes.push(fixture.react_command(bob, 1, all[20], true));
+    let mut outcomes = fixture.apply(changes).await;
     let rest = outcomes.split_off(20);
     assert!(outcomes.iter().all(Result::is_ok));
     let codes = rest.iter().map(|outcome| match outcome {
@@ -302,13 +301,13 @@ async fn emojis_per_user_and_message_are_limited() {
     });
     let codes: Vec<_> = codes.collect();
     assert_eq!(codes, ["limit_exceeded", "true", "false", "false"]);
-    // By what is stored it is the same; and who takes one back has room for another.
-    let outcomes = scene
+    // The stored reaction counts in any form, and a removed reaction makes room for another.
+    let outcomes = fixture
         .apply(vec![
-            scene.react_command(ann, 1, all[20], true),
-            scene.react_command(ann, 1, all[3], false),
-            scene.react_command(ann, 1, all[20], true),
-            scene.react_command(ann, 1, all[3], true),
+            fixture.react_command(ann, 1, all[20], true),
+            fixture.react_command(ann, 1, all[3], false),
+            fixture.react_command(ann, 1, all[20], true),
+            fixture.react_command(ann, 1, all[3], true),
         ])
         .await;
     let done: Vec<_> = outcomes.iter().map(Result::is_ok).collect();
@@ -317,14 +316,14 @@ async fn emojis_per_user_and_message_are_limited() {
 
 #[tokio::test]
 async fn reactions_leave_the_message_unchanged_and_need_an_author() {
-    let scene = ReactionScene::create().await;
-    let db = &scene.app.ctx.db;
+    let fixture = ReactionFixture::create().await;
+    let db = &fixture.app.ctx.db;
     let before = events::Entity::find().all(db).await.unwrap();
-    let mut by_nobody = scene.react_command(&scene.ann, 1, "👍", true);
+    let mut by_nobody = fixture.react_command(&fixture.ann, 1, "👍", true);
     by_nobody.actor = None;
-    let outcomes = scene
+    let outcomes = fixture
         .apply(vec![
-            scene.react_command(&scene.bob, 1, "👍", true),
+            fixture.react_command(&fixture.bob, 1, "👍", true),
             by_nobody,
         ])
         .await;
@@ -334,7 +333,7 @@ async fn reactions_leave_the_message_unchanged_and_need_an_author() {
     );
     let after = events::Entity::find().all(db).await.unwrap();
     assert_eq!(after[..2], before);
-    let group = chat_groups::Entity::find_by_id(scene.group.id)
+    let group = chat_groups::Entity::find_by_id(fixture.group.id)
         .one(db)
         .await;
     let group = group.unwrap().unwrap();
@@ -343,9 +342,9 @@ async fn reactions_leave_the_message_unchanged_and_need_an_author() {
 
 #[tokio::test]
 async fn deleting_a_group_deletes_its_reactions() {
-    let scene = ReactionScene::create().await;
-    let (db, group) = (&scene.app.ctx.db, scene.group.id);
-    let another = chat_groups::Model::create(db, &scene.ann, None)
+    let fixture = ReactionFixture::create().await;
+    let (db, group) = (&fixture.app.ctx.db, fixture.group.id);
+    let second_message = chat_groups::Model::create(db, &fixture.ann, None)
         .await
         .unwrap();
     let add = async |group_id: i64, seq: i64, users: std::ops::Range<i64>| {
@@ -358,13 +357,13 @@ async fn deleting_a_group_deletes_its_reactions() {
         });
         reactions::Entity::insert_many(rows).exec(db).await.unwrap();
     };
-    // More to one message than go at once, more in all, and some that are left for the end.
+    // More reactions to one message than one deletion batch, more in all, and some for the last batch.
     add(group, 1, 0..1500).await;
     for seq in 2..20 {
         add(group, seq, 0..100).await;
     }
-    add(another.id, 1, 0..5).await;
-    let mut closed = scene.group.clone().into_active_model();
+    add(second_message.id, 1, 0..5).await;
+    let mut closed = fixture.group.clone().into_active_model();
     closed.closed_at = Set(Some(chrono::Utc::now().into()));
     closed.update(db).await.unwrap();
     chat_groups::Model::purge_deleted(db).await.unwrap();

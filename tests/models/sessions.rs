@@ -1,4 +1,4 @@
-//! What a refresh token is worth at a time.
+//! The validity of refresh tokens over time.
 
 use chrono::{DateTime, Duration, Utc};
 use proptest::{collection::vec, prelude::*};
@@ -102,18 +102,18 @@ fn a_refresh_token_is_valid_until_ten_seconds_after_its_successor_is_used() {
     }
 }
 
-/// Somebody with a refresh token of the session, who rotates it.
+/// A client with a refresh token of the session, which rotates the token.
 #[derive(Clone, Copy)]
 struct RotatingClient(RefreshId);
 
 impl RotatingClient {
-    /// Returns whether the session goes on. An answer that is lost leaves the client with its old token.
+    /// Returns whether the session goes on. A lost response leaves the client with its old token.
     fn rotate(&mut self, session: &mut Model, is_lost: bool, now: DateTime<Utc>) -> bool {
-        let standing = session.use_token(self.0, now);
-        if standing == RefreshTokenStatus::Reused {
+        let status = session.use_token(self.0, now);
+        if status == RefreshTokenStatus::Reused {
             return false;
         }
-        let rotated = session.rotate(self.0, standing, now);
+        let rotated = session.rotate(self.0, status, now);
         if !is_lost {
             self.0 = rotated.id;
         }
@@ -135,7 +135,7 @@ proptest! {
         }
     }
 
-    /// Two tabs rotate the same token within the grace, and go on at any time later with the answers.
+    /// Two tabs rotate the same token within the grace period, and both go on at any later time.
     #[test]
     fn concurrent_rotations_share_one_successor(
         apart in 0_i64..10_000,
@@ -155,7 +155,8 @@ proptest! {
         }
     }
 
-    /// Whoever shows an old token long after its successor was issued gets no copy of the token in use.
+    /// A client that presents an old token long after its successor was issued gets another token than
+    /// the one in use.
     #[test]
     fn a_late_copy_of_a_refresh_token_gets_another_successor(late in 0_i64..10_000, later in 10_000_i64..1_000_000) {
         let first = RefreshId::for_login();
@@ -189,12 +190,12 @@ proptest! {
         let mut gone_on = [0; 2];
         for (is_thief, is_lost, waits) in steps {
             now += Duration::seconds(waits);
-            let who = if is_thief { &mut thief } else { &mut client };
-            if !who.rotate(&mut session, is_lost, now) {
+            let rotator = if is_thief { &mut thief } else { &mut client };
+            if !rotator.rotate(&mut session, is_lost, now) {
                 return Ok(());
             }
             gone_on[usize::from(is_thief)] += usize::from(!is_lost);
-            // The first answer that each gets is worth the same; the second use is one too many.
+            // The first responses are equally valid, and the second use is one too many.
             prop_assert!(gone_on[0].min(gone_on[1]) < 2);
         }
     }

@@ -1,4 +1,4 @@
-//! Which usernames can be taken for one another.
+//! Usernames that can be confused with each other.
 
 use migration::{Migrator, MigratorTrait};
 use proptest::prelude::*;
@@ -14,7 +14,7 @@ use serde_json::json;
 
 use crate::support::{TestApp, with_timeout};
 
-/// What becomes of a second name beside the first.
+/// Returns the status of the registration of a second name after the first.
 async fn register_second(app: &TestApp, first: &str, second: &str) -> u16 {
     for table in ["users", "skeletons"] {
         let statement = format!("DELETE FROM {table}");
@@ -26,7 +26,7 @@ async fn register_second(app: &TestApp, first: &str, second: &str) -> u16 {
     register(app, second).await
 }
 
-/// Without hashing a password, which takes most of the time.
+/// Registers a user without hashing a password, which takes most of the time.
 async fn register(app: &TestApp, name: &str) -> u16 {
     let user = NewUser {
         name: "x".to_owned(),
@@ -48,9 +48,9 @@ async fn a_confusable_username_is_rejected_at_registration() {
         app.post("/api/register/", account("admin")).await.status,
         201
     );
-    let answer = app.post("/api/register/", account("аdmin")).await;
-    assert_eq!(answer.status, 400);
-    assert_eq!(answer.body, r#"{"error":"Username already used"}"#);
+    let response = app.post("/api/register/", account("аdmin")).await;
+    assert_eq!(response.status, 400);
+    assert_eq!(response.body, r#"{"error":"Username already used"}"#);
     assert_eq!(
         app.post("/api/register/", account("admin2")).await.status,
         201
@@ -77,13 +77,13 @@ async fn confusable_usernames_cannot_both_register() {
         ("nikh", "ΝΙΚΗ"),
         ("oo", "οο"),
         ("volvo", "νοlνο"),
-        // Armenian, Cherokee, Lisu, mathematical and full-width letters, which NFKC makes ASCII of.
+        // Armenian, Cherokee, Lisu, mathematical and full-width letters. NFKC turns them into ASCII.
         ("hou", "հօս"),
         ("so", "ѕօ"),
         ("DEAR", "ꓓꓰꓮꓣ"),
         ("bob", "𝐛𝐨𝐛"),
         ("bob", "ｂｏｂ"),
-        // Neither is ASCII.
+        // Neither name is ASCII.
         ("аnn", "аnո"),
         ("علی", "على"),
         ("рома", "pома"),
@@ -92,7 +92,7 @@ async fn confusable_usernames_cannot_both_register() {
         ("l1", "lו"),
         ("o0", "o٥"),
         ("agent007", "agentοο7"),
-        // Letters that were put together otherwise.
+        // Letters with another composition.
         ("zürich", "zu\u{308}rich"),
         ("ı", "i"),
         ("łódź", "l\u{337}o\u{301}dz\u{301}"),
@@ -109,14 +109,14 @@ async fn confusable_usernames_cannot_both_register() {
 async fn distinguishable_usernames_can_both_register() {
     let app = TestApp::start().await;
     for (first, other) in [
-        // By UTS 39 each of these pairs is confusable.
+        // By UTS 39, each pair is confusable.
         ("modern", "modem"),
         ("user1", "userl"),
         ("user1", "userI"),
         ("alice10", "alice1O"),
         ("b0b", "bob"),
         ("vvest", "west"),
-        // Whole names of other scripts.
+        // Names that are entirely in other scripts.
         ("anna", "анна"),
         ("boris", "борис"),
         ("roma", "рома"),
@@ -132,7 +132,7 @@ async fn distinguishable_usernames_can_both_register() {
         ("علی", "ولی"),
         ("李明", "李朋"),
         ("ひろ", "ヒロ"),
-        // As Django's users are named.
+        // Names of users that come from Django.
         ("ann@chat.example", "ann@chat.exampel"),
         ("ann.lee+chat", "ann_lee-chat"),
         ("a.b", "a-b"),
@@ -154,26 +154,26 @@ async fn concurrent_registrations_of_confusable_usernames_admit_one() {
     ] {
         let app = TestApp::start().await;
         let asking = names.iter().map(|name| register(&app, name));
-        let answers = with_timeout("the answers", futures_util::future::join_all(asking)).await;
-        let given = answers.iter().filter(|status| **status == 201).count();
-        assert_eq!(given, 1, "{names:?}: {answers:?}");
+        let statuses = with_timeout("the responses", futures_util::future::join_all(asking)).await;
+        let given = statuses.iter().filter(|status| **status == 201).count();
+        assert_eq!(given, 1, "{names:?}: {statuses:?}");
         assert_eq!(users::Entity::find().count(&app.ctx.db).await.unwrap(), 1);
     }
-    // Of ASCII alone everybody gets theirs.
+    // All ASCII names can be registered.
     let app = TestApp::start().await;
     let names = [
         "user1", "userl", "useri", "modern", "modem", "rnodern", "b0b", "bob",
     ];
     let asking = names.iter().map(|name| register(&app, name));
-    let answers = with_timeout("the answers", futures_util::future::join_all(asking)).await;
-    assert!(answers.iter().all(|status| *status == 201), "{answers:?}");
+    let statuses = with_timeout("the responses", futures_util::future::join_all(asking)).await;
+    assert!(statuses.iter().all(|status| *status == 201), "{statuses:?}");
 }
 
 #[tokio::test]
 async fn a_rejected_username_reserves_nothing() {
     let app = TestApp::start().await;
     assert_eq!(register(&app, "сору").await, 201);
-    // The whole of it is taken, though a part was free.
+    // The whole name is taken, although a part of it was free.
     assert_eq!(register(&app, "Copy").await, 400);
     assert_eq!(register(&app, "сору").await, 400);
     assert_eq!(register(&app, "COPYcat").await, 201);
@@ -189,7 +189,7 @@ async fn confusable_usernames_of_maximum_length_are_rejected() {
     assert_eq!(register(&app, &syllables(150)).await, 201);
 }
 
-/// Inserts an account as the first version of the schema has it.
+/// Inserts an account into the first version of the schema.
 pub async fn insert_before_migrations(db: &DatabaseConnection, name: &str, hash: &str) {
     let key = salam::models::usernames::username_key(name);
     let values = [name, &key, hash].map(sea_orm::Value::from);
@@ -200,7 +200,7 @@ pub async fn insert_before_migrations(db: &DatabaseConnection, name: &str, hash:
     db.execute_raw(insert).await.unwrap();
 }
 
-/// Takes back the migration whose name ends like this, and all later ones.
+/// Reverts the migration whose name ends with this text, and all later migrations.
 pub async fn migrate_down_before(db: &DatabaseConnection, name: &str) {
     let migrations = Migrator::migrations();
     let mut names = migrations.iter().map(|migration| migration.name()).rev();
@@ -213,7 +213,7 @@ pub async fn migrate_down_before(db: &DatabaseConnection, name: &str) {
 async fn the_migration_reserves_existing_usernames() {
     let app = TestApp::start().await;
     let db = &app.ctx.db;
-    // Before it, all of these could be.
+    // Before this migration, all these names were possible.
     migrate_down_before(db, "_skeletons").await;
     for name in ["admin", "аdmin", "modern", "modem", "сору", "copy", "علی"] {
         insert_before_migrations(db, name, "x").await;
@@ -232,7 +232,7 @@ async fn the_migration_reserves_existing_usernames() {
     }
 }
 
-/// A letter of ASCII, and what looks like it.
+/// ASCII letters, each with a confusable letter.
 const CONFUSABLE_LETTERS: [(char, char); 12] = [
     ('a', 'а'),
     ('c', 'с'),
@@ -256,9 +256,9 @@ proptest! {
     #[test]
     fn replacing_any_letter_with_a_confusable_is_detected(name in "[a-zA-Z0-9._-]{1,20}", at in any::<prop::sample::Index>()) {
         let twin = |c: char| CONFUSABLE_LETTERS.iter().find(|(ascii, _)| *ascii == c).map(|(_, twin)| *twin);
-        let places: Vec<usize> = name.char_indices().filter(|(_, c)| twin(*c).is_some()).map(|(at, _)| at).collect();
-        prop_assume!(!places.is_empty());
-        let at = places[at.index(places.len())];
+        let positions: Vec<usize> = name.char_indices().filter(|(_, c)| twin(*c).is_some()).map(|(at, _)| at).collect();
+        prop_assume!(!positions.is_empty());
+        let at = positions[at.index(positions.len())];
         let other: String = name
             .char_indices()
             .map(|(here, c)| if here == at { twin(c).unwrap() } else { c })
@@ -279,7 +279,7 @@ proptest! {
     fn confusable_keys_fit_in_an_index(name in "[\\p{L}\\p{Nd}\\p{Mn}]{1,150}") {
         if let Ok(name) = Username::parse(&name) {
             for skeleton in migration::skeletons::compute(name.as_str(), &name.key()) {
-                // PostgreSQL keeps no more than 2704 bytes of a row in an index.
+                // An index of PostgreSQL holds at most 2704 bytes of a row.
                 prop_assert!((1..2000).contains(&skeleton.len()), "{}", skeleton);
             }
         }

@@ -1,4 +1,4 @@
-//! The rules for usernames, and when two are the same.
+//! The rules for usernames, and the equality of usernames.
 
 use migration::{Migrator, MigratorTrait};
 use proptest::prelude::*;
@@ -13,7 +13,7 @@ use sea_orm::{ColumnTrait, EntityTrait, QueryFilter, QueryOrder};
 use serde_json::{Value, json};
 
 use super::skeletons::{insert_before_migrations, migrate_down_before};
-use crate::support::TestApp;
+use crate::support::{GroupPath, TestApp};
 
 #[test]
 fn letters_and_digits_of_any_script_are_usernames() {
@@ -44,7 +44,7 @@ fn letters_and_digits_of_any_script_are_usernames() {
 #[test]
 fn other_characters_are_rejected_in_usernames() {
     let too_long = "x".repeat(151);
-    // One character that NFKC makes eighteen of.
+    // NFKC turns this character into eighteen.
     let expands = "\u{fdfa}".repeat(10);
     for text in [
         "",
@@ -116,7 +116,8 @@ proptest! {
 
     #[test]
     fn username_keys_ignore_letter_case(text in "[\\p{Latin}\\p{Cyrillic}\\p{Greek}]{1,10}") {
-        // Folding knows no locale; Rust's own mapping of İ and ς is told apart by it rightly.
+        // Case folding ignores the locale. Texts such as İ and ς are left out, because Rust does not map
+        // them back to the same text.
         let shouted = text.to_uppercase();
         if let (Ok(_), Ok(_)) = (Username::parse(&text), Username::parse(&shouted)) {
             prop_assume!(shouted.to_lowercase().to_uppercase() == shouted);
@@ -182,7 +183,7 @@ fn display_names_reject_bidi_controls_and_invisible_text() {
         );
     }
     assert!(parse_display_name("a\u{2028}b").is_err());
-    // Persian needs the zero-width non-joiner, emoji the joiner.
+    // Persian needs the zero-width non-joiner, and emoji need the joiner.
     for text in ["می\u{200c}خواهم", "👩\u{200d}💻", "...", "❤\u{fe0f}", "½"] {
         assert_eq!(parse_display_name(text), Ok(text.to_owned()));
     }
@@ -254,11 +255,11 @@ async fn accounts_without_a_letter_are_renamed_and_can_still_log_in() {
         ("@", "user_4"),
     ] {
         let login = json!({"username": name, "password": "the staple of dots"});
-        let answer = app.post("/api/token/", login).await;
-        assert_eq!(answer.status, 200, "{name}: {answer}");
+        let response = app.post("/api/token/", login).await;
+        assert_eq!(response.status, 200, "{name}: {response}");
         let me = app
             .request(reqwest::Method::GET, "/api/me/")
-            .bearer_auth(answer.json()["access"].as_str().unwrap());
+            .bearer_auth(response.json()["access"].as_str().unwrap());
         let me = crate::support::TestResponse::from_request(me).await.json();
         assert_eq!(me["username"], is_called);
     }
@@ -266,5 +267,5 @@ async fn accounts_without_a_letter_are_renamed_and_can_still_log_in() {
     assert_eq!(app.post("/api/token/", login).await.status, 401);
     assert!(taken.is_logged_in().await);
     assert_eq!(users::Model::list_renamed(db).await.unwrap().len(), 3);
-    assert_eq!(ann.get(&format!("/api/groups/{group}/")).await.status, 200);
+    assert_eq!(ann.get(&group.path("")).await.status, 200);
 }

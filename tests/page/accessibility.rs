@@ -1,5 +1,5 @@
-//! Every view is open to those who do not see, hear or point well, as far as a program can tell
-//! (axe-core): the rules of WCAG 2.2, A and AA, and what is good practice besides.
+//! Accessibility of every view, as far as axe-core can check it: the rules of WCAG 2.2, levels A and AA,
+//! and further good practice.
 
 use std::{fs, path::Path};
 
@@ -8,12 +8,12 @@ use serde_json::{Value, json};
 use super::{PageUser, group_of_two, set_active};
 use crate::{
     clients::Proxy,
-    support::{Device, TestApp},
+    support::{Device, GroupPath, TestApp},
 };
 
-/// What it checks, and what it says of what it finds.
+/// Runs axe-core, and returns its violations.
 const RUN_AXE: &str = "
-// Colours change in no time, but not before the next frame.
+// Colours change at once, but not before the next frame.
 await new Promise((painted) => requestAnimationFrame(() => requestAnimationFrame(painted)));
 await Promise.allSettled(document.getAnimations().map(({ finished }) => finished));
 return axe.run(document, { runOnly: arguments[0], resultTypes: ['violations'] }).then(({ violations }) =>
@@ -29,19 +29,19 @@ const AXE_RULES: [&str; 6] = [
     "best-practice",
 ];
 
-/// A message that an earlier page could not send, as it keeps it.
+/// Stores a message that an earlier page could not send.
 const STORE_FAILED_MESSAGE: &str = "
 const { user } = JSON.parse(localStorage['salam.session']);
 localStorage[`salam.outbox.${user.id}.${arguments[0]}.f`] = JSON.stringify({
     cid: 'f', text: 'Refused', replyTo: null, at: Date.now(), state: 'failed', error: { code: 'invalid', message: 'No.' },
 });";
 
-/// How a page looks that is offline: there is no way to make it wait long enough.
+/// Shows the offline state, which a test cannot reach by waiting.
 const SHOW_OFFLINE: &str = "
 document.querySelector('.status').dataset.state = 'waiting';
 document.querySelector('[data-part=status-retry]').hidden = false;";
 
-/// Looks at each view, and goes on where there is something wrong, so that all of it is told.
+/// Reviews all views. Collects the violations, so that one failure reports all of them.
 struct AccessibilityReview {
     user: PageUser,
     axe: String,
@@ -49,17 +49,17 @@ struct AccessibilityReview {
 }
 
 impl AccessibilityReview {
-    async fn start(look: Device, url: &str) -> Self {
+    async fn start(device: Device, url: &str) -> Self {
         let file = "target/node/node_modules/axe-core/axe.min.js";
         let file = Path::new(env!("CARGO_MANIFEST_DIR")).join(file);
         Self {
-            user: PageUser::visit(look, url).await,
-            axe: fs::read_to_string(file).expect("axe-core is there (bin/test installs it)"),
+            user: PageUser::visit(device, url).await,
+            axe: fs::read_to_string(file).expect("axe-core is installed (bin/test installs it)"),
             violations: Vec::new(),
         }
     }
 
-    /// In the dark it is the colours that are others.
+    /// The dark scheme has other colours.
     async fn check_view(&mut self, view: &str) {
         self.run_rules(view, &json!(AXE_RULES)).await;
         self.user.set_color_scheme("dark").await;
@@ -77,8 +77,8 @@ impl AccessibilityReview {
             .run_with(RUN_AXE, std::slice::from_ref(rules))
             .await;
         let found: Vec<String> = serde_json::from_value(found).unwrap();
-        let told = found.into_iter().map(|what| format!("{view}: {what}"));
-        self.violations.extend(told);
+        let lines = found.into_iter().map(|what| format!("{view}: {what}"));
+        self.violations.extend(lines);
     }
 
     async fn finish(self) {
@@ -91,14 +91,14 @@ impl AccessibilityReview {
     }
 }
 
-/// A chat with everything in it that there is to be seen: its name, and an invite.
+/// Creates a chat that contains every kind of item. Returns its name and an invite.
 async fn chat_with_everything(app: &TestApp) -> (String, String) {
     let (group, ann, bob) = group_of_two(app).await;
-    let messages = format!("/api/groups/{group}/messages/");
+    let messages = group.path("messages/");
     let first = "Where `shall` we meet? https://example.com/ 😀";
     bob.send_message(&group, first, "1").await;
-    let answer = json!({"text": "At the usual place", "reply_to": 2});
-    ann.post(&messages, answer).await;
+    let response = json!({"text": "At the usual place", "reply_to": 2});
+    ann.post(&messages, response).await;
     ann.send_message(&group, "Gone soon", "3").await;
     ann.delete(&format!("{messages}4/")).await;
     let edited = json!({"text": "At the usual place, at noon"});
@@ -108,25 +108,25 @@ async fn chat_with_everything(app: &TestApp) -> (String, String) {
     bob.send_message(&group, "```\nlet code = 1;\n```", "5")
         .await;
     let code = ann.create_invite(&group).await;
-    // The mark of a deactivated account is seen, too.
+    // The mark of a deactivated account is visible too.
     set_active(app, "bob", false).await;
     (group, code)
 }
 
-/// Walks through all views.
-async fn review_all_views(look: Device, query: &str) {
+/// Visits all views.
+async fn review_all_views(device: Device, query: &str) {
     let app = TestApp::start().await;
     let (group, code) = chat_with_everything(&app).await;
     let carol = app.user("carol").await;
     super::start_titled_chat(&carol, "Alone").await;
     let proxy = Proxy::start(app.address).await;
     let url = |path: &str| format!("http://{}{path}", proxy.address);
-    let mut review = AccessibilityReview::start(look, &url(&format!("/{query}"))).await;
+    let mut review = AccessibilityReview::start(device, &url(&format!("/{query}"))).await;
 
     review.check_view("sign in").await;
     review.user.click_selector("[data-part=switch]").await;
     review.user.click_selector("[data-part=submit]").await;
-    let refused = async || {
+    let rejected = async || {
         !review
             .user
             .visible_texts(".error")
@@ -134,7 +134,7 @@ async fn review_all_views(look: Device, query: &str) {
             .concat()
             .is_empty()
     };
-    review.user.wait_until("an error", refused).await;
+    review.user.wait_until("an error", rejected).await;
     review.check_view("sign up, refused").await;
     review.user.open(&url(&format!("/#/invite/{code}"))).await;
     review.user.reload().await;
@@ -170,8 +170,8 @@ async fn review_all_views(look: Device, query: &str) {
     review.user.click_selector("[data-part=react]").await;
     review.check_view("emoji").await;
     review.user.click_selector("#emoji button").await;
-    let mine = review.user.message_selector("On its way").await;
-    review.user.click_selector(&format!("{mine} .text")).await;
+    let own = review.user.message_selector("On its way").await;
+    review.user.click_selector(&format!("{own} .text")).await;
     review.user.click_selector("[data-part=delete]").await;
     review.check_view("confirm").await;
     review.user.click_selector("#ask [data-part=no]").await;
@@ -197,11 +197,11 @@ async fn review_all_views(look: Device, query: &str) {
     review.finish().await;
 }
 
-/// What an owner sees, and somebody who has nothing yet.
-async fn review_owner_views(look: Device, query: &str) {
+/// Visits the views of an owner, and the views of a user without chats.
+async fn review_owner_views(device: Device, query: &str) {
     let app = TestApp::start().await;
     app.user("dora").await;
-    let mut review = AccessibilityReview::start(look, &app.url(&format!("/{query}"))).await;
+    let mut review = AccessibilityReview::start(device, &app.url(&format!("/{query}"))).await;
     review.user.sign_in("dora").await;
     review.check_view("no chats").await;
     review.user.click_selector("[data-part=new]").await;

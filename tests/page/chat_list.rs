@@ -18,7 +18,7 @@ async fn untitled_chats_are_named_without_a_members_request() {
     assert_eq!(ann.requested_urls("/members/").await, Vec::<String>::new());
     assert!(!ann.requested_urls("/api/groups/").await.is_empty());
 
-    // Somebody who joins is named, too.
+    // A member who joins appears in the name of the chat.
     let carol = app.user("carol").await;
     let group = owner.start_chat().await;
     owner.add_member(&carol, &group).await;

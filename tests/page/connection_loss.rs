@@ -1,5 +1,5 @@
-//! A conversation goes on whatever becomes of the server and of the line to it: nothing is lost, and
-//! nothing is said twice.
+//! A conversation survives crashes of the server and lost connections: no message is lost, and none is
+//! sent twice.
 
 use fantoccini::key::Key;
 use serde_json::Value;
@@ -7,10 +7,10 @@ use serde_json::Value;
 use super::{PageUser, group_of_two, sign_in_at};
 use crate::{
     clients::Proxy,
-    support::{Device, Server, TestApp, TestDatabase, wait_until},
+    support::{Device, GroupPath, Server, TestApp, TestDatabase, wait_until},
 };
 
-/// A server that crashes and comes back at the same place.
+/// A server that crashes and restarts on the same port.
 struct CrashingServer {
     database: TestDatabase,
     server: Option<Server>,
@@ -43,7 +43,7 @@ impl CrashingServer {
         self.server = Some(server);
     }
 
-    /// Ann and Bob, who have met there, each at the page.
+    /// Opens the page for ann and bob, who are in one chat.
     async fn open_chat_for_two(&self) -> (PageUser, PageUser) {
         let url = self.url("/");
         let arrive = async || PageUser::visit(Device::desktop(), &url).await;
@@ -59,8 +59,8 @@ impl CrashingServer {
     }
 }
 
-/// What is stored, in order, read by whom looks at the page.
-async fn stored_texts(somebody: &PageUser) -> Vec<String> {
+/// Returns the stored texts, in order, as the page's user reads them.
+async fn stored_texts(user: &PageUser) -> Vec<String> {
     let script = "
         const { Salam } = await import('/static/salam.js');
         const salam = new Salam();
@@ -68,27 +68,28 @@ async fn stored_texts(somebody: &PageUser) -> Vec<String> {
         const { results } = await salam.events(group, { limit: 100 });
         return results.filter(({ kind }) => kind === 'message.created').map(({ data }) => data.text);";
     let script = format!("return (async () => {{ {script} }})()");
-    serde_json::from_value(somebody.run(&script).await).unwrap()
+    serde_json::from_value(user.run(&script).await).unwrap()
 }
 
-/// Waits until both read the same, so many texts and nothing else, which is what is stored.
+/// Waits until both pages show the same texts, as many as `count`. Asserts that they are the stored
+/// texts.
 async fn expect_same_messages(ann: &PageUser, bob: &PageUser, count: usize) -> Vec<String> {
-    let is_all = |said: &[String]| said.len() == count && !said.concat().contains('(');
+    let is_all = |texts: &[String]| texts.len() == count && !texts.concat().contains('(');
     for one in [ann, bob] {
-        one.wait_until("all to be said", async || {
+        one.wait_until("all messages to be sent", async || {
             is_all(&one.message_texts().await)
         })
         .await;
     }
-    let said = ann.message_texts().await;
-    assert_eq!(said, bob.message_texts().await);
-    assert_eq!(said, stored_texts(ann).await);
-    said
+    let texts = ann.message_texts().await;
+    assert_eq!(texts, bob.message_texts().await);
+    assert_eq!(texts, stored_texts(ann).await);
+    texts
 }
 
-fn texts_of<'a>(said: &'a [String], who: &str) -> Vec<&'a str> {
-    let theirs = said.iter().filter(|text| text.starts_with(who));
-    theirs.map(String::as_str).collect()
+fn texts_of<'a>(texts: &'a [String], username: &str) -> Vec<&'a str> {
+    let of_user = texts.iter().filter(|text| text.starts_with(username));
+    of_user.map(String::as_str).collect()
 }
 
 #[tokio::test]
@@ -102,7 +103,7 @@ async fn a_server_crash_loses_and_duplicates_no_messages() {
         }
     };
     say(0).await;
-    // Some of these are answered, some are not, and of some nobody knows.
+    // Some sends are acknowledged, some are not, and the results of some are unknown.
     tokio::join!(say(3), async {
         ann.expect_message("ann 4").await;
         crashing.crash();
@@ -115,10 +116,10 @@ async fn a_server_crash_loses_and_duplicates_no_messages() {
     ann.click("Try now").await;
     ann.expect_text("Connected").await;
     say(9).await;
-    let said = expect_same_messages(&ann, &bob, 24).await;
-    for who in ["ann", "bob"] {
-        let expected: Vec<_> = (0..12).map(|n| format!("{who} {n}")).collect();
-        assert_eq!(texts_of(&said, who), expected);
+    let texts = expect_same_messages(&ann, &bob, 24).await;
+    for username in ["ann", "bob"] {
+        let expected: Vec<_> = (0..12).map(|n| format!("{username} {n}")).collect();
+        assert_eq!(texts_of(&texts, username), expected);
     }
     ann.close_without_errors().await;
     bob.close_without_errors().await;
@@ -141,8 +142,8 @@ async fn messages_written_offline_survive_closing_the_page() {
     ann.open("about:blank").await;
     crashing.restart().await;
     ann.open(chat.as_str().unwrap()).await;
-    let said = expect_same_messages(&ann, &bob, 2).await;
-    assert_eq!(said, ["kept one", "kept two"]);
+    let texts = expect_same_messages(&ann, &bob, 2).await;
+    assert_eq!(texts, ["kept one", "kept two"]);
     ann.press_key(Key::Enter).await;
     bob.expect_message("a draft").await;
     expect_same_messages(&ann, &bob, 3).await;
@@ -167,10 +168,10 @@ async fn a_message_whose_reply_is_lost_is_sent_once() {
     ann.send_message("waiting").await;
     proxy.drop_connections();
     proxy.drop_next_chunks(0);
-    let said = expect_same_messages(&ann, &bob, 3).await;
-    assert_eq!(said, ["before", "unsure", "waiting"]);
+    let texts = expect_same_messages(&ann, &bob, 3).await;
+    assert_eq!(texts, ["before", "unsure", "waiting"]);
 
-    // An event is lost on a line that goes on.
+    // An event is lost on a connection that stays open.
     proxy.drop_next_chunks(1);
     bob.send_message("lost").await;
     wait_until("an event to be lost", async || {
@@ -179,7 +180,7 @@ async fn a_message_whose_reply_is_lost_is_sent_once() {
     .await;
     bob.send_message("found").await;
     expect_same_messages(&ann, &bob, 5).await;
-    let page = owner.get(&format!("/api/groups/{group}/messages/")).await;
+    let page = owner.get(&group.path("messages/")).await;
     let results: Vec<Value> = serde_json::from_value(page.json()["results"].clone()).unwrap();
     assert_eq!(results.len(), 5);
     ann.close_without_errors().await;

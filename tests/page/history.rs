@@ -1,11 +1,11 @@
-//! A long conversation: its end first, and the rest when somebody looks for it.
+//! A long conversation: the page loads its end first, and the rest on demand.
 
 use serde_json::json;
 
 use super::{PageUser, group_of_two, set_reaction, sign_in_at};
-use crate::support::{Device, TestApp, User};
+use crate::support::{Device, GroupPath, TestApp, User};
 
-/// The first line that is seen, and where; both stay when older lines come in above it.
+/// Returns the first visible line and its position. Both must stay when older lines load above it.
 const FIRST_VISIBLE_LINE: &str = "
 const { top } = document.querySelector('[data-part=scroll]').getBoundingClientRect();
 const line = [...document.querySelectorAll('.line')].find((it) => it.getBoundingClientRect().bottom > top);
@@ -13,15 +13,15 @@ return [line.id, line.getBoundingClientRect().top, document.querySelectorAll('.l
 
 async fn send_lines(user: &User<'_>, group: &str, count: usize) {
     for n in 1..=count {
-        let answer = user
+        let response = user
             .send_message(group, &format!("line {n}"), &n.to_string())
             .await;
-        assert_eq!(answer.status, 201, "{answer}");
+        assert_eq!(response.status, 201, "{response}");
     }
 }
 
-async fn first_visible_line(somebody: &PageUser) -> (String, f64, u64) {
-    serde_json::from_value(somebody.run(FIRST_VISIBLE_LINE).await).unwrap()
+async fn first_visible_line(user: &PageUser) -> (String, f64, u64) {
+    serde_json::from_value(user.run(FIRST_VISIBLE_LINE).await).unwrap()
 }
 
 #[tokio::test]
@@ -29,9 +29,7 @@ async fn older_messages_load_without_moving_the_view() {
     let app = TestApp::start().await;
     let (group, owner, bob) = group_of_two(&app).await;
     send_lines(&bob, &group, 400).await;
-    owner
-        .put(&format!("/api/groups/{group}/read/"), json!({"seq": 401}))
-        .await;
+    owner.put(&group.path("read/"), json!({"seq": 401})).await;
     let ann = sign_in_at(&app.url(&format!("/#/chat/{group}")), "ann").await;
     ann.expect_message("line 400").await;
     assert!(ann.message_texts().await.len() < 250);
@@ -39,7 +37,7 @@ async fn older_messages_load_without_moving_the_view() {
     let scroll = "document.querySelector('[data-part=scroll]').scrollTop = arguments[0]";
     for _ in 0..2 {
         let (_, _, count) = first_visible_line(&ann).await;
-        // Near to the top, but not there, so that there is a line to be kept where it is.
+        // Near the top, but not at the top, so that one line must keep its position.
         ann.run_with(scroll, &[json!(300)]).await;
         let before = first_visible_line(&ann).await;
         ann.wait_until("older lines", async || {
@@ -50,7 +48,7 @@ async fn older_messages_load_without_moving_the_view() {
         assert_eq!(before.0, after.0);
         assert!((before.1 - after.1).abs() <= 2.0, "{before:?} {after:?}");
     }
-    // What is told meanwhile does not move it either, and says that it is there.
+    // A new message does not move the view either, and is announced.
     let before = first_visible_line(&ann).await;
     bob.send_message(&group, "now", "now").await;
     ann.expect_text("One new message").await;
@@ -68,13 +66,13 @@ async fn older_messages_load_without_moving_the_view() {
             .contains("This is where the chat begins.")
     })
     .await;
-    let said = ann.message_texts().await;
+    let texts = ann.message_texts().await;
     let expected: Vec<_> = (1..=400).map(|n| format!("line {n}")).collect();
-    assert_eq!(said[..400], expected);
+    assert_eq!(texts[..400], expected);
     ann.close_without_errors().await;
 }
 
-/// 324 events of the log are no lines: a page of events would be spent on them.
+/// 324 events of the log are not messages. They would fill a page of events.
 #[tokio::test]
 async fn many_reactions_cost_few_requests() {
     const EMOJIS: [&str; 12] = [
@@ -83,10 +81,10 @@ async fn many_reactions_cost_few_requests() {
     let app = TestApp::start().await;
     let (group, _, bob) = group_of_two(&app).await;
     send_lines(&bob, &group, 3).await;
-    // The first event is that of Bob, who joined.
+    // The first event is bob's `member.joined`.
     for seq in 2..=4 {
         for emoji in EMOJIS {
-            // A user may change one reaction ten times at once.
+            // A user may change one reaction ten times in a burst.
             for turn in 0..9 {
                 set_reaction(&bob, &group, seq, emoji, turn % 2 == 0).await;
             }
@@ -111,16 +109,16 @@ async fn a_chat_opens_at_the_first_unread_message() {
     let app = TestApp::start().await;
     let (group, owner, bob) = group_of_two(&app).await;
     send_lines(&bob, &group, 250).await;
-    // The first event is that of Bob, who came.
+    // The first event is bob's `member.joined`.
     let read = json!({"seq": 21});
-    owner.put(&format!("/api/groups/{group}/read/"), read).await;
+    owner.put(&group.path("read/"), read).await;
     let ann = sign_in_at(&app.url(&format!("/#/chat/{group}")), "ann").await;
     let is_seen = "const it = document.querySelector('.new'); return it?.nextElementSibling.id === 'm22' && it.getBoundingClientRect().top > 100 && it.getBoundingClientRect().bottom < innerHeight";
     ann.wait_until_true(is_seen).await;
     ann.expect_text("230 new messages").await;
     ann.click("230 new messages").await;
     ann.wait_until("all to be read", async || {
-        let group = owner.get(&format!("/api/groups/{group}/")).await.json();
+        let group = owner.get(&group.path("")).await.json();
         group["unread"] == 0
     })
     .await;
@@ -132,10 +130,8 @@ async fn a_quote_links_to_its_message_and_drafts_are_kept() {
     let app = TestApp::start().await;
     let (group, owner, bob) = group_of_two(&app).await;
     send_lines(&bob, &group, 250).await;
-    let answer = json!({"text": "To the first", "reply_to": 2});
-    owner
-        .post(&format!("/api/groups/{group}/messages/"), answer)
-        .await;
+    let response = json!({"text": "To the first", "reply_to": 2});
+    owner.post(&group.path("messages/"), response).await;
     let ann = sign_in_at(&app.url(&format!("/#/chat/{group}")), "ann").await;
     ann.expect_message("To the first").await;
     assert!(!ann.message_texts().await.contains(&"line 1".to_owned()));
@@ -160,7 +156,7 @@ async fn a_client_beyond_the_replay_limit_reloads_the_history() {
     let ann = PageUser::visit(Device::desktop(), &url).await;
     ann.sign_in("ann").await;
     ann.expect_message("before").await;
-    // Nothing reaches her, until the line is another.
+    // Nothing reaches ann until she has a new connection.
     proxy.drop_next_chunks(usize::MAX);
     proxy.drop_connections();
     send_lines(&bob, &group, 20).await;

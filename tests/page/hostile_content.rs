@@ -1,16 +1,16 @@
-//! Names, titles and texts of somebody who means harm: they are shown as what they are, they run
-//! nothing, ask for nothing, and spoil nothing that stands beside them.
+//! Names, titles and texts of an attacker: the page shows them unchanged, and they run nothing, request
+//! nothing, and damage nothing next to them.
 
 use sea_orm::{ConnectionTrait, Statement};
 use serde_json::json;
 
 use super::PageUser;
-use crate::support::{Device, TestApp};
+use crate::support::{Device, GroupPath, TestApp};
 
 const HOSTILE_NAME: &str = "<img src=x onerror=alert(1)>\u{202e}gnp";
 const HOSTILE_TITLE: &str = "\"><script>alert(1)</script>\u{202e}txt";
 
-/// What is wider than the window, and so has it scroll, or is cut off.
+/// Returns the elements that are wider than the window or cut off.
 const FIND_OVERFLOWING_ELEMENTS: &str = "
 const { scrollingElement: page } = document;
 if (page.scrollWidth > innerWidth) return ['the page'];
@@ -21,12 +21,12 @@ return [...document.querySelectorAll('body *')].filter((it) => {
     return right - left > 0 && (left < -1 || right > innerWidth + 1);
 }).map((it) => it.outerHTML.slice(0, 200));";
 
-/// What was asked of another server.
+/// Returns the requests to other servers.
 const FIND_EXTERNAL_REQUESTS: &str = "
 const hosts = performance.getEntriesByType('resource').map(({ name }) => new URL(name).host);
 return hosts.filter((host) => host !== location.host);";
 
-/// What turns around the words that stand beside it: it is neither alone nor isolated.
+/// Returns texts that could reorder their neighbours, because they are neither alone nor isolated.
 const FIND_UNISOLATED_BIDI_TEXT: &str = "
 const turned = [];
 const nodes = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
@@ -39,7 +39,7 @@ for (let node = nodes.nextNode(); node; node = nodes.nextNode()) {
 }
 return turned;";
 
-/// Links that lead where none may, or tell there where they are from.
+/// Returns links with forbidden targets, and links that would send a referrer.
 const FIND_UNSAFE_LINKS: &str = "
 return [...document.querySelectorAll('a[href]')].filter(({ href, rel, host }) =>
     !/^https?:/.test(href) || (host !== location.host && !/noopener noreferrer/.test(rel))).map(({ outerHTML }) => outerHTML);";
@@ -69,16 +69,16 @@ fn hostile_texts() -> Vec<String> {
     texts
 }
 
-/// A chat in which Mallory says all of it, and Ann answers; its name, and an invite.
+/// Creates a chat with hostile messages of mallory, and answers of ann. Returns its name and an invite.
 async fn create_hostile_chat(app: &TestApp) -> (String, String) {
     let ann = app.user("ann").await;
     let password = TestApp::password_of("mallory");
     let account = json!({"name": "Mallory", "username": "mallory", "password": password});
-    let answer = app.post("/api/register/", account).await;
-    assert_eq!(answer.status, 201, "{answer}");
+    let response = app.post("/api/register/", account).await;
+    assert_eq!(response.status, 201, "{response}");
     let mallory = app.log_in("mallory").await;
     let group = super::start_titled_chat(&mallory, "Lunch").await;
-    // Such a name and such a title are refused today. Older versions took them.
+    // The server rejects such names and titles today. Older versions accepted them.
     for (table, column, value) in [
         ("users", "name", HOSTILE_NAME),
         ("chat_groups", "title", HOSTILE_TITLE),
@@ -95,10 +95,10 @@ async fn create_hostile_chat(app: &TestApp) -> (String, String) {
     }
     mallory.add_member(&ann, &group).await;
     for (at, text) in hostile_texts().into_iter().enumerate() {
-        let answer = mallory.send_message(&group, &text, &at.to_string()).await;
-        assert_eq!(answer.status, 201, "{answer}");
+        let response = mallory.send_message(&group, &text, &at.to_string()).await;
+        assert_eq!(response.status, 201, "{response}");
     }
-    let messages = format!("/api/groups/{group}/messages/");
+    let messages = group.path("messages/");
     for seq in [10, 15] {
         ann.post(&messages, json!({"text": "<i>Well</i>", "reply_to": seq}))
             .await;
@@ -107,24 +107,24 @@ async fn create_hostile_chat(app: &TestApp) -> (String, String) {
     (group, invite)
 }
 
-/// That a view is none the worse for it.
-async fn expect_no_harm(somebody: &PageUser, view: &str) {
+/// Asserts that a view is not damaged.
+async fn expect_no_harm(user: &PageUser, view: &str) {
     for script in [
         FIND_OVERFLOWING_ELEMENTS,
         FIND_EXTERNAL_REQUESTS,
         FIND_UNISOLATED_BIDI_TEXT,
         FIND_UNSAFE_LINKS,
     ] {
-        let found = somebody.run(script).await;
+        let found = user.run(script).await;
         assert_eq!(found, json!([]), "{view}: {script}");
     }
-    assert_eq!(somebody.tab_count().await, 1);
+    assert_eq!(user.tab_count().await, 1);
 }
 
-async fn check_all_views(look: Device) {
+async fn check_all_views(device: Device) {
     let app = TestApp::start().await;
     let (group, invite) = create_hostile_chat(&app).await;
-    let carol = PageUser::visit(look, &app.url(&format!("/#/invite/{invite}"))).await;
+    let carol = PageUser::visit(device, &app.url(&format!("/#/invite/{invite}"))).await;
     carol.sign_up("carol", "Carol").await;
     carol.expect_text("<img src=x onerror=alert(1)>").await;
     expect_no_harm(&carol, "the invite").await;
@@ -132,13 +132,13 @@ async fn check_all_views(look: Device) {
     carol.expect_message("<i>Well</i>").await;
     expect_no_harm(&carol, "the conversation").await;
 
-    // All is read as it was written, but for what marks code.
-    let shown = carol
+    // All text is shown as it was written, except the marks of code.
+    let visible = carol
         .run("return [...document.querySelectorAll('.line .text')].map((it) => it.textContent)")
         .await;
-    let shown: Vec<String> = serde_json::from_value(shown).unwrap();
+    let visible: Vec<String> = serde_json::from_value(visible).unwrap();
     for text in hostile_texts().iter().filter(|text| !text.contains('`')) {
-        assert!(shown.contains(text), "{text}");
+        assert!(visible.contains(text), "{text}");
     }
     let scroll = "document.querySelector('[data-part=scroll]').scrollTop = arguments[0]";
     for top in [0, 1500, 3000] {
@@ -148,7 +148,7 @@ async fn check_all_views(look: Device) {
     let line = carol.message_selector("<i>Well</i>").await;
     carol.click_selector(&format!("{line} .text")).await;
     carol.click_in(&line, "Reply").await;
-    expect_no_harm(&carol, "an answer").await;
+    expect_no_harm(&carol, "a response").await;
     carol.send_message("<u>I see</u>").await;
     carol.expect_message("<u>I see</u>").await;
     carol.click("People and invites").await;
@@ -158,8 +158,8 @@ async fn check_all_views(look: Device) {
     expect_no_harm(&carol, "the question").await;
     carol.close_without_errors().await;
 
-    // She sees herself, too.
-    let mallory = PageUser::visit(look, &app.url("/")).await;
+    // Mallory sees her own name too.
+    let mallory = PageUser::visit(device, &app.url("/")).await;
     mallory.sign_in("mallory").await;
     mallory.expect_text("carol: <u>I see</u>").await;
     expect_no_harm(&mallory, "the list").await;

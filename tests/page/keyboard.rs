@@ -1,12 +1,12 @@
-//! All of it by the keyboard alone. Whatever is done, the focus is somewhere, and can be seen there.
+//! The whole page by keyboard. After each step, the focus is on a visible element.
 
 use fantoccini::key::Key;
 use serde_json::json;
 
 use super::{PageUser, group_of_two, sign_in_at};
-use crate::support::{Device, TestApp};
+use crate::support::{Device, GroupPath, TestApp};
 
-/// What has the focus, by its name; and whether that is seen: it is on the screen, and marked.
+/// Returns the name of the focused element, and whether the focus is visible on the screen.
 const READ_FOCUS: &str = "
 const it = document.activeElement;
 if (!it || it === document.body) return '';
@@ -18,11 +18,11 @@ const isMarked = it.matches(':focus-visible') && outlineStyle !== 'none' && outl
 const isSeen = bottom > 0 && top < innerHeight && width > 0 && it.checkVisibility();
 return isMarked && isSeen ? name || it.className : `UNSEEN ${it.outerHTML}`;";
 
-/// Somebody without a mouse.
+/// A user without a mouse.
 struct KeyboardUser(PageUser);
 
 impl KeyboardUser {
-    /// What has the focus. There is always something.
+    /// Returns the name of the focused element, which always exists.
     async fn focused_name(&self) -> String {
         let focus = self.0.run_with_helpers(READ_FOCUS, &[]).await;
         let focus = focus.as_str().unwrap().to_owned();
@@ -35,7 +35,7 @@ impl KeyboardUser {
         self.0.press_key(key).await;
     }
 
-    /// Waits until that has the focus.
+    /// Waits until the element of this name has the focus.
     async fn expect_focus(&self, name: &str) {
         self.0
             .wait_until(&format!("{name:?} to have the focus"), async || {
@@ -44,7 +44,7 @@ impl KeyboardUser {
             .await;
     }
 
-    /// Goes on by Tab, or back with Shift, until that has the focus.
+    /// Presses Tab, or Shift and Tab, until the element of this name has the focus.
     async fn tab_until(&self, name: &str, is_back: bool) {
         let mut passed = Vec::new();
         self.focused_name().await;
@@ -54,7 +54,7 @@ impl KeyboardUser {
             } else {
                 self.press(Key::Tab).await;
             }
-            // (After the last it is the browser's own, for a moment.)
+            // After the last element, the browser itself has the focus for a moment.
             passed.push(self.0.run_with_helpers(READ_FOCUS, &[]).await);
             assert!(passed.len() < 40, "{name} is not among {passed:?}");
         }
@@ -144,7 +144,7 @@ async fn message_actions_work_by_keyboard() {
     ann.0.expect_message("Three").await;
     ann.expect_focus("Write a message").await;
 
-    // A line, and by the arrows another; then what can be done with it.
+    // A message, the next message by the arrows, and then its tools.
     let line = async |words: &str| {
         let is_there = format!(
             "return document.activeElement.querySelector('.text')?.innerText === {words:?}"
@@ -186,7 +186,7 @@ async fn message_actions_work_by_keyboard() {
     ann.press(Key::Enter).await;
     ann.0.expect_message("Four").await;
 
-    // The last of one's own is edited by the arrow.
+    // The arrow edits the user's last message.
     ann.press(Key::Up).await;
     ann.0.expect_text("Editing your message").await;
     ann.press(Key::Escape).await;
@@ -234,12 +234,10 @@ async fn invites_and_chat_switching_work_by_keyboard() {
         })
         .await;
     carol.expect_focus("Write a message").await;
-    owner
-        .delete(&format!("/api/groups/{group}/members/carol/"))
-        .await;
+    owner.delete(&group.path("members/carol/")).await;
     carol
         .0
-        .wait_until("the chat to go", async || {
+        .wait_until("the chat to disappear", async || {
             carol.0.listed_chats().await.len() == 1
         })
         .await;

@@ -1,4 +1,4 @@
-//! Who is in a chat, and what the owner may do about it.
+//! The members of a chat, and the actions of its owner.
 
 use super::{SharedChat, group_of_two, open_shared_chat, set_active, sign_in_at};
 use crate::support::TestApp;
@@ -36,9 +36,9 @@ async fn a_kicked_member_is_notified_and_may_rejoin_unless_banned() {
     let app = TestApp::start().await;
     let SharedChat { ann, bob, .. } = open_shared_chat(&app).await;
     let link = ann.create_invite_link().await;
-    let gone = async || {
+    let is_closed = async || {
         bob.expect_text("You are not in this chat any more.").await;
-        bob.wait_until("the chat to go", async || {
+        bob.wait_until("the chat to disappear", async || {
             bob.listed_chats().await.is_empty()
         })
         .await;
@@ -46,7 +46,7 @@ async fn a_kicked_member_is_notified_and_may_rejoin_unless_banned() {
     ann.click("People and invites").await;
     ann.click_in("#people", "Put out: bob").await;
     ann.answer_dialog("Yes").await;
-    gone().await;
+    is_closed().await;
     ann.expect_text("ann has put out bob.").await;
 
     bob.open(&link).await;
@@ -55,7 +55,7 @@ async fn a_kicked_member_is_notified_and_may_rejoin_unless_banned() {
         .await;
     ann.click_in("#people", "Ban: bob").await;
     ann.answer_dialog("Yes").await;
-    gone().await;
+    is_closed().await;
     bob.open(&link).await;
     bob.click("Join this chat").await;
     bob.expect_text("You were put out of this chat for good.")
@@ -130,7 +130,7 @@ async fn a_deactivated_member_is_marked_and_gets_no_role() {
     }
     ann.click_in("#people", "Close").await;
 
-    // An account that is active again is not marked.
+    // An account that is active again has no mark.
     set_active(&app, "bob", true).await;
     app.log_in("bob")
         .await

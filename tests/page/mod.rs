@@ -1,4 +1,4 @@
-//! The page in real browsers, by what people see, press and type.
+//! The page in real browsers. The tests see, click and type like users.
 
 mod accessibility;
 mod chat_list;
@@ -20,14 +20,14 @@ use serde_json::json;
 use self::page_user::PageUser;
 use crate::support::{Device, TestApp, User};
 
-/// Two people who look at the same chat.
+/// Two users with the same chat open.
 struct SharedChat {
     ann: PageUser,
     bob: PageUser,
     group: String,
 }
 
-/// Ann, who owns it, and Bob in the chat "Lunch".
+/// Opens the chat "Lunch" for ann, its owner, and bob.
 async fn open_shared_chat(app: &TestApp) -> SharedChat {
     let (group, _, _) = group_of_two(app).await;
     let url = app.url(&format!("/#/chat/{group}"));
@@ -35,7 +35,7 @@ async fn open_shared_chat(app: &TestApp) -> SharedChat {
     SharedChat { ann, bob, group }
 }
 
-/// The group without anybody who looks at it.
+/// Creates the group of ann and bob, without pages.
 async fn group_of_two(app: &TestApp) -> (String, User<'_>, User<'_>) {
     let ann = app.user("ann").await;
     let bob = app.user("bob").await;
@@ -44,27 +44,27 @@ async fn group_of_two(app: &TestApp) -> (String, User<'_>, User<'_>) {
     (group, ann, bob)
 }
 
-/// Starts a chat of that name.
+/// Starts a chat with a title.
 async fn start_titled_chat(user: &User<'_>, title: &str) -> String {
-    let answer = user
+    let response = user
         .post("/api/start-chat/", json!({ "title": title }))
         .await;
-    answer.json()["group_name"].as_str().unwrap().to_owned()
+    response.json()["group_name"].as_str().unwrap().to_owned()
 }
 
-/// Adds a reaction of a user to a message, or takes it back.
+/// Adds or removes a reaction of a user.
 async fn set_reaction(user: &User<'_>, group: &str, seq: usize, emoji: &str, on: bool) {
     let emoji: String = emoji.bytes().map(|byte| format!("%{byte:02X}")).collect();
     let path = format!("/api/groups/{group}/messages/{seq}/reactions/{emoji}/");
-    let answer = if on {
+    let response = if on {
         user.put(&path, json!({})).await
     } else {
         user.delete(&path).await
     };
-    assert!(answer.status.is_success(), "{answer}");
+    assert!(response.status.is_success(), "{response}");
 }
 
-/// Activates or deactivates an account, as an operator does.
+/// Activates or deactivates an account, like an operator.
 async fn set_active(app: &TestApp, username: &str, is_active: bool) {
     let db = &app.ctx.db;
     let user = users::Model::find_by_username(db, username).await;
@@ -72,15 +72,15 @@ async fn set_active(app: &TestApp, username: &str, is_active: bool) {
     user.set_active(db, is_active).await.unwrap();
 }
 
-/// Somebody who has signed in there, and is connected.
+/// Opens the page, signs in, and waits for the connection.
 async fn sign_in_at(url: &str, username: &str) -> PageUser {
-    let somebody = PageUser::visit(Device::desktop(), url).await;
-    somebody.sign_in(username).await;
-    somebody.expect_text("Connected").await;
-    somebody
+    let user = PageUser::visit(Device::desktop(), url).await;
+    user.sign_in(username).await;
+    user.expect_text("Connected").await;
+    user
 }
 
-/// Else the end of each test would prove nothing.
+/// Without this, the final check of each test would prove nothing.
 #[tokio::test]
 async fn console_errors_and_csp_violations_are_detected() {
     let app = TestApp::start().await;
@@ -91,15 +91,15 @@ async fn console_errors_and_csp_violations_are_detected() {
     ann.run("document.body.append(Object.assign(document.createElement('img'), {src: 'http://127.0.0.1:9/'}))")
         .await;
     let mut complaints = Vec::new();
-    ann.wait_until("both to be told", async || {
+    ann.wait_until("both errors to be reported", async || {
         complaints.extend(ann.console_errors().await);
         complaints.len() == 2
     })
     .await;
-    let told = complaints.concat();
+    let errors = complaints.concat();
     assert!(
-        told.contains("Error: wrong") && told.contains("Content Security Policy"),
-        "{told}"
+        errors.contains("Error: wrong") && errors.contains("Content Security Policy"),
+        "{errors}"
     );
     assert_eq!(
         ann.csp_violations().await,

@@ -1,4 +1,4 @@
-//! Somebody who uses the page.
+//! A user of the page.
 
 use std::ops::Deref;
 
@@ -7,7 +7,7 @@ use serde_json::json;
 
 use crate::support::{Browser, Device, TestApp};
 
-/// A person and their browser.
+/// A user and their browser.
 pub struct PageUser {
     browser: Browser,
 }
@@ -21,13 +21,13 @@ impl Deref for PageUser {
 }
 
 impl PageUser {
-    pub async fn visit(look: Device, url: &str) -> Self {
-        let browser = look.open().await;
+    pub async fn visit(device: Device, url: &str) -> Self {
+        let browser = device.open().await;
         browser.open(url).await;
         Self { browser }
     }
 
-    /// In whatever language.
+    /// Works in any language.
     pub async fn sign_in(&self, username: &str) {
         self.click_selector("[name=username]").await;
         if self.visible_texts("[name=name]").await.len() == 1 {
@@ -55,7 +55,7 @@ impl PageUser {
         self.expect_no_text("Password").await;
     }
 
-    /// Starts a chat by the dialog, and is in it.
+    /// Starts a chat by the dialog, and opens it.
     pub async fn start_chat(&self, title: &str) {
         self.click("New chat").await;
         self.fill("Name of the chat", title).await;
@@ -64,12 +64,12 @@ impl PageUser {
             .await;
     }
 
-    /// What the chat that is looked at is called.
+    /// Returns the title of the open chat.
     pub async fn chat_title(&self) -> String {
         self.visible_texts("#chat-title").await.concat()
     }
 
-    /// Makes an invite by the dialog and gives its address.
+    /// Creates an invite by the dialog. Returns its link.
     pub async fn create_invite_link(&self) -> String {
         self.click("People and invites").await;
         self.click("Make a link").await;
@@ -81,9 +81,10 @@ impl PageUser {
         link
     }
 
-    /// Writes something, and sends it: by Enter, which where there is no keyboard begins a line.
-    pub async fn send_message(&self, words: &str) {
-        self.type_message(words).await;
+    /// Writes and sends a message. Uses Enter, or the button on devices without a keyboard, where Enter
+    /// starts a new line.
+    pub async fn send_message(&self, text: &str) {
+        self.type_message(text).await;
         let is_touched = self.run("return matchMedia('(pointer: coarse)').matches");
         if is_touched.await == json!(true) {
             self.click("Send").await;
@@ -92,14 +93,13 @@ impl PageUser {
         }
     }
 
-    /// Types something into where one writes.
-    pub async fn type_message(&self, words: &str) {
+    /// Types into the message field.
+    pub async fn type_message(&self, text: &str) {
         self.click("Write a message").await;
-        self.type_text(words).await;
+        self.type_text(text).await;
     }
 
-    /// All that is read in the chat, from the first line to the last that is there. What is not stored
-    /// yet has a mark.
+    /// Returns all texts of the chat, first to last. A message that is not stored yet has a mark.
     pub async fn message_texts(&self) -> Vec<String> {
         let stored = self.visible_texts("[data-part=lines] .line .text").await;
         let pending = self.visible_texts("[data-part=pending] .line .text").await;
@@ -107,14 +107,14 @@ impl PageUser {
         stored.into_iter().chain(marked).collect()
     }
 
-    pub async fn expect_message(&self, words: &str) {
-        self.wait_until(&format!("{words:?} to be heard"), async || {
-            self.message_texts().await.iter().any(|said| said == words)
+    pub async fn expect_message(&self, text: &str) {
+        self.wait_until(&format!("{text:?} to appear"), async || {
+            self.message_texts().await.iter().any(|line| line == text)
         })
         .await;
     }
 
-    /// Waits until exactly this is read in the chat.
+    /// Waits until the chat shows exactly these texts.
     pub async fn expect_messages(&self, all: &[&str]) {
         self.wait_until(&format!("exactly {all:?}"), async || {
             self.message_texts().await == all
@@ -122,32 +122,32 @@ impl PageUser {
         .await;
     }
 
-    /// The line with that text, as a selector.
-    pub async fn message_selector(&self, words: &str) -> String {
-        self.expect_message(words).await;
+    /// Returns the selector of the message with this text.
+    pub async fn message_selector(&self, text: &str) -> String {
+        self.expect_message(text).await;
         let find = "return [...document.querySelectorAll('[data-part=lines] .line')].findLast((it) => plain(it.querySelector('.text').innerText) === arguments[0])?.id";
-        let id = self.run_with_helpers(find, &[json!(words)]).await;
+        let id = self.run_with_helpers(find, &[json!(text)]).await;
         format!("#{}", id.as_str().unwrap())
     }
 
-    /// Does something with a message, by the buttons that appear at it.
-    pub async fn use_message_tool(&self, tool: &str, words: &str) {
-        let line = self.message_selector(words).await;
+    /// Uses a tool of a message, by its button.
+    pub async fn use_message_tool(&self, tool: &str, text: &str) {
+        let line = self.message_selector(text).await;
         self.hover(&format!("{line} .bubble")).await;
         self.click_in(&line, tool).await;
     }
 
-    /// Answers the question that is asked.
-    pub async fn answer_dialog(&self, answer: &str) {
-        self.click_in("#ask", answer).await;
+    /// Answers the open dialog.
+    pub async fn answer_dialog(&self, response: &str) {
+        self.click_in("#ask", response).await;
     }
 
-    /// The chats in the list, with what is seen of each.
+    /// Returns the chats in the list, with their visible texts.
     pub async fn listed_chats(&self) -> Vec<String> {
         self.visible_texts(".chats .chat").await
     }
 
-    /// The addresses that the page has requested, as far as they contain a text.
+    /// Returns the URLs that the page has requested and that contain a text.
     pub async fn requested_urls(&self, part: &str) -> Vec<String> {
         let script = "
             const names = performance.getEntriesByType('resource').map(({ name }) => name);
@@ -155,7 +155,7 @@ impl PageUser {
         serde_json::from_value(self.run_with(script, &[json!(part)]).await).unwrap()
     }
 
-    /// Goes, and was shown nothing that was wrong.
+    /// Closes the browser. Asserts that the page reported no errors.
     pub async fn close_without_errors(self) {
         assert_eq!(self.csp_violations().await, json!([]));
         assert_eq!(self.console_errors().await, Vec::<String>::new());

@@ -1,11 +1,11 @@
-//! In Persian, which is written from right to left, and has digits of its own.
+//! The page in Persian: right to left, with its own digits.
 
 use serde_json::json;
 
 use super::{PageUser, group_of_two, sign_in_at};
 use crate::support::{Device, TestApp};
 
-/// The language of the page, which way it is written, and whether its list is on the right.
+/// Returns the language of the page, its direction, and whether the list is on the right.
 const READ_LAYOUT: &str = "
 const { lang, dir } = document.documentElement;
 const side = document.querySelector('.side')?.getBoundingClientRect();
@@ -15,8 +15,8 @@ return [lang, dir, side ? side.left > innerWidth / 2 : null];";
 async fn the_browser_language_selects_persian() {
     let app = TestApp::start().await;
     let (group, _, bob) = group_of_two(&app).await;
-    let look = Device::desktop().with_language("fa");
-    let ann = PageUser::visit(look, &app.url("/")).await;
+    let device = Device::desktop().with_language("fa");
+    let ann = PageUser::visit(device, &app.url("/")).await;
     ann.expect_text("نام کاربری").await;
     assert_eq!(ann.run(READ_LAYOUT).await, json!(["fa", "rtl", null]));
     ann.sign_in("ann").await;
@@ -35,17 +35,18 @@ async fn the_browser_language_selects_persian() {
     .await;
     ann.click_selector(".chat a").await;
     let line = ann.message_selector("hello").await;
-    // What is written in another language begins on its own side; what is mine is on the other.
+    // Text in another language starts on its own side, and the user's own messages are on the other
+    // side.
     let style = "const { direction, textAlign } = getComputedStyle(document.querySelector(arguments[0])); return [direction, textAlign]";
     let text = json!(format!("{line} .text"));
     assert_eq!(ann.run_with(style, &[text]).await, json!(["ltr", "start"]));
     ann.click_selector(".composer textarea").await;
     ann.insert_text("سلام").await;
     ann.click_selector("[data-part=send]").await;
-    let mine = ann.message_selector("سلام").await;
+    let own = ann.message_selector("سلام").await;
     let is_left = "const { left, right } = document.querySelector(arguments[0]).getBoundingClientRect(); const main = document.querySelector('.main').getBoundingClientRect(); return left - main.left < main.right - right";
     let bubble = |line: &str| [json!(format!("{line} .bubble"))];
-    assert_eq!(ann.run_with(is_left, &bubble(&mine)).await, true);
+    assert_eq!(ann.run_with(is_left, &bubble(&own)).await, true);
     assert_eq!(ann.run_with(is_left, &bubble(&line)).await, false);
     ann.close_without_errors().await;
 }

@@ -1,19 +1,20 @@
-//! On a phone: one thing at a time, all of it within the width of the screen, and reached by touch.
+//! The page on a phone: one view at a time, within the width of the screen, by touch.
 
 use serde_json::json;
 
 use super::{PageUser, group_of_two, start_titled_chat};
 use crate::support::{Device, TestApp};
 
-/// That a view is not to be scrolled sideways, and in the room not at all: there are places for that.
-async fn expect_to_fit(somebody: &PageUser, view: &str) {
+/// Asserts that a view does not scroll sideways, and that the chat does not scroll as a whole. Some
+/// elements scroll by design.
+async fn expect_to_fit(user: &PageUser, view: &str) {
     let size = "const { scrollWidth, scrollHeight } = document.scrollingElement; \
          return [scrollWidth, innerWidth, document.querySelector('.app') ? scrollHeight : innerHeight]";
-    assert_eq!(somebody.run(size).await, json!([390, 390, 844]), "{view}");
+    assert_eq!(user.run(size).await, json!([390, 390, 844]), "{view}");
 }
 
-async fn is_list_visible(somebody: &PageUser) -> bool {
-    !somebody.visible_texts(".side").await.is_empty()
+async fn is_list_visible(user: &PageUser) -> bool {
+    !user.visible_texts(".side").await.is_empty()
 }
 
 #[tokio::test]
@@ -21,7 +22,7 @@ async fn the_phone_page_navigates_between_list_and_chat() {
     let app = TestApp::start().await;
     let (group, owner, bob) = group_of_two(&app).await;
     start_titled_chat(&owner, &"A name as long as can be ".repeat(5)).await;
-    // More than there is place for.
+    // More chats than fit on the screen.
     for n in 0..12 {
         let other = start_titled_chat(&bob, &format!("Chat {n}")).await;
         bob.add_member(&owner, &other).await;
@@ -44,7 +45,7 @@ async fn the_phone_page_navigates_between_list_and_chat() {
     assert!(!is_list_visible(&ann).await);
     ann.expect_message("A long line. ".repeat(40).trim()).await;
     expect_to_fit(&ann, "the conversation").await;
-    // No keyboard comes up by itself.
+    // The screen keyboard does not open by itself.
     let writes = "return document.activeElement.matches('textarea')";
     assert_eq!(ann.run(writes).await, false);
     ann.send_message("Short").await;
@@ -88,11 +89,11 @@ async fn a_tap_shows_message_actions_on_a_phone() {
     .await;
     ann.click_selector(&format!("{line} .text")).await;
     ann.click_in(&line, "Reply").await;
-    expect_to_fit(&ann, "an answer").await;
+    expect_to_fit(&ann, "a response").await;
     ann.send_message("Tapped").await;
-    let mine = ann.message_selector("Tapped").await;
-    ann.click_selector(&format!("{mine} .text")).await;
-    ann.click_in(&mine, "Delete").await;
+    let own = ann.message_selector("Tapped").await;
+    ann.click_selector(&format!("{own} .text")).await;
+    ann.click_in(&own, "Delete").await;
     expect_to_fit(&ann, "the question").await;
     ann.answer_dialog("Delete").await;
     ann.expect_message("This message was deleted.").await;

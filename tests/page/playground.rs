@@ -1,23 +1,19 @@
-//! The playground shows what the protocol does: that the base socket forgets, and the rich one does not.
+//! The playground shows the protocol: base sockets have no history, and rich sockets do.
 
 use serde_json::Value;
 
 use super::PageUser;
 use crate::support::{Device, TestApp};
 
-/// What is read in the log of a socket.
-async fn socket_log(somebody: &PageUser, mode: &str) -> String {
-    somebody
-        .visible_texts(&format!("#play-{mode} .play-log"))
+/// Returns the log of a socket.
+async fn socket_log(user: &PageUser, mode: &str) -> String {
+    user.visible_texts(&format!("#play-{mode} .play-log"))
         .await
         .concat()
 }
 
-async fn until_logged(somebody: &PageUser, mode: &str, words: &str) {
-    somebody
-        .wait_until(words, async || {
-            socket_log(somebody, mode).await.contains(words)
-        })
+async fn until_logged(user: &PageUser, mode: &str, text: &str) {
+    user.wait_until(text, async || socket_log(user, mode).await.contains(text))
         .await;
 }
 
@@ -88,7 +84,7 @@ async fn the_playground_works_step_by_step_and_shows_errors() {
     app.post("/api/register/", account).await;
     learner.click_in("#play-register", "Send").await;
     learner.expect_text("Username already used").await;
-    // An account of before will do.
+    // An existing account works too.
     learner.click_in("#play-login", "Send").await;
     learner.expect_text("200 OK").await;
     learner.click_in("#play-chat", "Send").await;

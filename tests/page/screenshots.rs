@@ -1,5 +1,4 @@
-//! The pictures of the documents: the demo world as people see it. They are made anew by
-//! bin/screenshots.
+//! The screenshots for the documents, with the demo data. bin/screenshots makes them.
 
 use std::{fs, path::Path};
 
@@ -9,46 +8,41 @@ use salam::app::App;
 use super::PageUser;
 use crate::support::{Device, TestApp};
 
-/// Everybody's in the demo world.
+/// The password of all demo users.
 const SEED_PASSWORD: &str = "a staple of batteries";
 
 const LUNCH_PATH: &str = "/#/chat/chat_5eed0001";
 const PERSIAN_CHAT_PATH: &str = "/#/chat/chat_5eed0002";
 
-async fn save_screenshot(somebody: &PageUser, name: &str) {
-    // No cursor that blinks, and nothing that is pointed at.
-    somebody.run("document.activeElement.blur()").await;
+async fn save_screenshot(user: &PageUser, name: &str) {
+    // No blinking cursor, and no hovered element.
+    user.run("document.activeElement.blur()").await;
     let painted = "return new Promise((painted) => requestAnimationFrame(() => requestAnimationFrame(() => painted(document.fonts.ready.then(() => true)))))";
-    somebody.wait_until_true(painted).await;
+    user.wait_until_true(painted).await;
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/images");
     fs::create_dir_all(&folder).unwrap();
-    let picture = somebody.screenshot().await;
+    let picture = user.screenshot().await;
     fs::write(folder.join(name).with_extension("png"), picture).unwrap();
 }
 
-async fn sign_in_as(somebody: &PageUser, username: &str) {
-    somebody.click_selector("[name=username]").await;
-    somebody.type_text(username).await;
-    somebody.click_selector("[name=password]").await;
-    somebody.type_text(SEED_PASSWORD).await;
-    somebody.click_selector("[data-part=submit]").await;
-    somebody
-        .wait_until("the chats", async || {
-            somebody.listed_chats().await.len() == 2
-        })
+async fn sign_in_as(user: &PageUser, username: &str) {
+    user.click_selector("[name=username]").await;
+    user.type_text(username).await;
+    user.click_selector("[name=password]").await;
+    user.type_text(SEED_PASSWORD).await;
+    user.click_selector("[data-part=submit]").await;
+    user.wait_until("the chats", async || user.listed_chats().await.len() == 2)
         .await;
-    somebody.hover(".side .logo").await;
+    user.hover(".side .logo").await;
 }
 
-async fn until_live(somebody: &PageUser) {
-    somebody
-        .wait_until_true("return document.querySelector('.status').dataset.state === 'live'")
+async fn until_live(user: &PageUser) {
+    user.wait_until_true("return document.querySelector('.status').dataset.state === 'live'")
         .await;
-    somebody
-        .wait_until("the conversation", async || {
-            somebody.message_texts().await.len() > 3
-        })
-        .await;
+    user.wait_until("the conversation", async || {
+        user.message_texts().await.len() > 3
+    })
+    .await;
 }
 
 #[tokio::test]

@@ -1,4 +1,4 @@
-//! What two people do, by hand.
+//! A walk-through of the page by two users.
 
 use fantoccini::key::Key;
 
@@ -32,7 +32,7 @@ async fn two_users_chat_after_an_invite() {
     for one in [&ann, &bob] {
         one.expect_messages(&["Hello Bob", "Hello Ann"]).await;
     }
-    // Who used up an invite finds the chat where the list is, too.
+    // A user of an invite that is used up finds the chat in the list too.
     assert_eq!(bob.listed_chats().await.len(), 1);
     ann.close_without_errors().await;
     bob.close_without_errors().await;
@@ -68,8 +68,8 @@ async fn messages_can_be_replied_to_reacted_to_edited_and_deleted() {
     bob.use_message_tool("Reply", "At noon?").await;
     bob.expect_text("Reply to ann: At noon?").await;
     bob.send_message("Yes").await;
-    let answer = ann.message_selector("Yes").await;
-    let quote = ann.visible_texts(&format!("{answer} .quote")).await;
+    let response = ann.message_selector("Yes").await;
+    let quote = ann.visible_texts(&format!("{response} .quote")).await;
     assert_eq!(quote, ["In reply to ann At noon?"]);
 
     bob.use_message_tool("React", "At noon?").await;
@@ -96,7 +96,7 @@ async fn messages_can_be_replied_to_reacted_to_edited_and_deleted() {
     bob.expect_message("At noon? Or at one?").await;
     bob.expect_text("edited").await;
     bob.wait_until("the quote to follow", async || {
-        let quote = bob.visible_texts(&format!("{answer} .quote")).await;
+        let quote = bob.visible_texts(&format!("{response} .quote")).await;
         quote == ["In reply to ann At noon? Or at one?"]
     })
     .await;
@@ -125,7 +125,7 @@ async fn a_rate_limited_reaction_shows_a_toast() {
     let app = TestApp::start().await;
     let (group, owner, bob) = group_of_two(&app).await;
     bob.send_message(&group, "At noon?", "1").await;
-    // As often as the server accepts at once.
+    // As often as the server accepts in a burst.
     for turn in 0..10 {
         set_reaction(&owner, &group, 2, "👍", turn % 2 == 0).await;
     }
@@ -138,7 +138,7 @@ async fn a_rate_limited_reaction_shows_a_toast() {
     })
     .await;
     assert_eq!(ann.visible_texts(".chip").await, Vec::<String>::new());
-    // Another reaction does not wait for the one that was refused.
+    // Another reaction does not wait for the rejected one.
     ann.use_message_tool("React", "At noon?").await;
     ann.click_in("#emoji", "🎉").await;
     ann.wait_until("the other reaction", async || {
@@ -156,7 +156,7 @@ async fn unread_messages_are_counted_and_marked() {
     bob.expect_message("Seen").await;
     ann.expect_text("Read by bob").await;
 
-    // Another tab is before his, and then his again.
+    // Another tab covers bob's, and then bob's is visible again.
     let tab = bob.cover_tab().await;
     ann.send_message("One").await;
     ann.send_message("Two").await;
@@ -174,7 +174,7 @@ async fn unread_messages_are_counted_and_marked() {
     bob.wait_until_true(new).await;
     ann.expect_text("Read by bob").await;
 
-    // He looks at the list, and not at the chat.
+    // Bob has the list open, and not the chat.
     bob.click("Account").await;
     bob.expect_text("Where you are signed in").await;
     ann.send_message("Three").await;
@@ -202,7 +202,7 @@ async fn sessions_can_be_ended_here_and_from_another_browser() {
     here.click("Account").await;
     here.expect_text("this browser").await;
     here.expect_text("Sign out everywhere else").await;
-    // One was opened by the harness, which is neither of these.
+    // The test harness opened one more session.
     let ended = async || here.visible_texts("[data-part=sessions] .row").await.len();
     here.wait_until("the sessions", async || ended().await == 3)
         .await;

@@ -1,4 +1,4 @@
-//! Frames of a rich client that are nearly right, or nothing at all.
+//! Frames of a rich client: almost valid, or arbitrary.
 
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -10,7 +10,7 @@ use crate::{
     support::{Socket, TestApp, User},
 };
 
-/// The request that asks whether the socket is still there.
+/// The id of the request that checks whether the socket is still open.
 const PROBE_ID: i64 = -424_242;
 
 #[derive(Debug, Clone)]
@@ -22,8 +22,7 @@ enum ClientFrame {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn any_frame_gets_a_reply_or_its_close_code() {
     let app = TestApp::with_settings(json!({"channels": {"sends_per_10s": 1_000_000}})).await;
-    let ann = app.user("ann").await;
-    let group = ann.start_chat().await;
+    let (group, [ann]) = app.group_of(["ann"]).await;
     ann.send_message(&group, "first", "first").await;
     let mut socket = open_rich_unchecked(&ann, &group).await;
     check_async_property(frame_strategy(&group), async |sent| {
@@ -56,7 +55,7 @@ async fn open_rich_unchecked(user: &User<'_>, group: &str) -> Socket {
     socket.unwrap()
 }
 
-/// The code of a close, if one comes before the answer to a request of ours.
+/// Returns the close code, if the socket closes before the reply to the test's own request.
 async fn close_code_before_probe(socket: &mut Socket) -> Option<u16> {
     socket
         .try_send(json!({"type": "auth", "id": PROBE_ID}).to_string())

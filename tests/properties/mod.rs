@@ -1,5 +1,5 @@
-//! Whatever comes from outside is answered or refused, and nothing breaks: properties that are tried
-//! with a few hundred cases here, and with many more by `tests/slow/properties`.
+//! Property tests: any input from outside gets a response or a rejection, and breaks nothing. They run a
+//! few hundred cases here, and many more in `tests/slow/properties`.
 
 mod frames;
 mod node_messages;
@@ -11,7 +11,7 @@ use tokio::{runtime::Handle, task::block_in_place};
 
 pub use crate::support::proptest_cases;
 
-/// Tries something that waits with many values, and shrinks the one that it fails with.
+/// Checks an async property with many values, and shrinks a failing value.
 fn check_async_property<T: std::fmt::Debug>(
     values: impl Strategy<Value = T>,
     mut holds: impl AsyncFnMut(T) -> Result<(), TestCaseError>,
@@ -22,7 +22,7 @@ fn check_async_property<T: std::fmt::Debug>(
         let mut runner = TestRunner::new(ProptestConfig {
             cases: proptest_cases(),
             failure_persistence: None,
-            // Of what fails by waiting in vain, each step waits in vain.
+            // A property that fails by a timeout waits for the timeout in each shrinking step.
             max_shrink_time: 30_000,
             ..ProptestConfig::default()
         });
@@ -33,7 +33,7 @@ fn check_async_property<T: std::fmt::Debug>(
     });
 }
 
-/// A change of a text at a place, which is counted modulo its length.
+/// A change of a text at an index, modulo its length.
 #[derive(Debug, Clone)]
 pub enum Mutation {
     Replace(usize, char),
@@ -61,7 +61,7 @@ impl Mutation {
     }
 }
 
-/// One to three mutations, mostly by some of these letters.
+/// Generates one to three mutations, mostly with these letters.
 pub fn mutations_strategy(letters: &str) -> impl Strategy<Value = Vec<Mutation>> + use<> {
     let letters: Vec<char> = letters.chars().collect();
     let letter = prop_oneof![8 => proptest::sample::select(letters), 1 => any::<char>()].boxed();
@@ -77,7 +77,7 @@ pub fn mutations_strategy(letters: &str) -> impl Strategy<Value = Vec<Mutation>>
     vec(mutation, 1..4)
 }
 
-/// One of some texts, mutated or as it is.
+/// Generates one of the texts, mutated or unchanged.
 pub fn mutated_strategy(
     texts: Vec<String>,
     letters: &str,

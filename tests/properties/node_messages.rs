@@ -1,4 +1,4 @@
-//! What comes over Redis and no node of ours has sent.
+//! Messages in Redis that no node has published.
 
 use axum::body::Bytes;
 use proptest::prelude::*;
@@ -19,11 +19,11 @@ use crate::{
 
 const JSON_LETTERS: &str = "{}[]\":,.-+eE0123456789truefalsn\\u \u{0}";
 
-/// What nodes send, about this group.
+/// Returns the payloads that nodes publish about this group.
 fn node_payloads(group: &str) -> Vec<String> {
     let event = json!({"type": "event", "group": group, "seq": 1, "at": "2026-01-01T00:00:00.000Z",
         "by": "ann", "kind": "message.created", "cid": null, "data": {"text": "hi"}});
-    let words = [
+    let messages = [
         json!({"type": "gone"}),
         json!({"type": "joined", "user": "ann", "group": group, "membership": 7}),
         json!({"type": "sessions", "user": "ann"}),
@@ -34,14 +34,14 @@ fn node_payloads(group: &str) -> Vec<String> {
         json!({"type": "came", "node": "x", "user": "bob"}),
         json!({"type": "went", "node": "x", "user": "bob"}),
     ];
-    let whispers = [
+    let ephemeral = [
         json!({"type": "typing", "group": group, "user": "bob", "on": true}),
         json!({"type": "read", "group": group, "user": "bob", "seq": 1}),
         json!({"type": "presence", "group": group, "user": "bob", "state": "online"}),
         json!({"type": "presence", "group": group, "count": 3}),
     ];
     let events = format!("{event}{event}");
-    let all = words.into_iter().chain(whispers).chain([event]);
+    let all = messages.into_iter().chain(ephemeral).chain([event]);
     all.map(|sent| sent.to_string()).chain([events]).collect()
 }
 
@@ -133,63 +133,62 @@ proptest! {
     #[test]
     fn any_payload_round_trips_or_is_rejected(payload in payload_strategy("chat_a1b2c3d4")) {
         let bytes = Bytes::from(payload.clone());
-        if let Some(told) = EncodedEvent::decode_batch(&bytes) {
-            let frames = told.iter().map(|told| told.frame().to_string());
+        if let Some(events) = EncodedEvent::decode_batch(&bytes) {
+            let frames = events.iter().map(|event| event.frame().to_string());
             prop_assert!(frames.collect::<String>().as_bytes() == payload);
         }
-        if let Some(whispered) = EncodedEphemeral::decode(bytes) {
-            prop_assert!(whispered.frame().as_bytes() == payload);
+        if let Some(ephemeral) = EncodedEphemeral::decode(bytes) {
+            prop_assert!(ephemeral.frame().as_bytes() == payload);
         }
-        if let Some(word) = NodeMessage::decode(&payload) {
-            let encoded = word.encode();
-            prop_assert_eq!(NodeMessage::decode(&encoded), Some(word));
+        if let Some(message) = NodeMessage::decode(&payload) {
+            let encoded = message.encode();
+            prop_assert_eq!(NodeMessage::decode(&encoded), Some(message));
         }
     }
 }
 
-/// Whatever another node says, the log is told once and in order.
+/// Sockets receive the log once and in order, whatever another node publishes.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn foreign_payloads_do_not_break_the_event_order() {
     let redis = RedisServer::start().await;
     let settings = json!({"channels": {"redis_url": redis.url(), "sends_per_10s": 1_000_000}});
     let app = TestApp::with_settings(settings).await;
     app.until_redis_is_connected().await;
-    let ann = app.user("ann").await;
-    let group = ann.start_chat().await;
+    let (group, [ann]) = app.group_of(["ann"]).await;
     let path = format!("/ws/chat/{group}/");
     let offers = format!("chat.v1.json, bearer.{}", ann.access);
     let headers = [("sec-websocket-protocol", offers.as_str())];
     let socket = Socket::with_headers(app.address, &path, &headers).await;
     let mut socket = socket.unwrap();
-    // It has the key of the installation: even so it breaks nothing.
+    // The stranger has the key of the installation, and still breaks nothing.
     let (stranger, _inbox) = connected_node(&redis.url(), "salam-test").await;
     let epoch = epochs::Model::current(&app.ctx.db).await.unwrap();
     stranger.set_epoch(&epoch.name);
 
-    let mut said = 0;
+    let mut sent = 0;
     let topics = [group.clone(), CLUSTER_TOPIC.to_owned()];
     let payloads = (
         payload_strategy(&group),
         proptest::sample::select(topics.to_vec()),
     );
     check_async_property(payloads, async |(payload, topic)| {
-        // What a node of ours would have sent is believed: Redis is as trusted as the database.
-        let told = EncodedEvent::decode_batch(&payload.clone().into());
-        prop_assume!(told.is_none_or(|told| told.iter().all(|told| told.seq <= said)));
+        // The nodes trust valid messages: Redis is as trusted as the database.
+        let events = EncodedEvent::decode_batch(&payload.clone().into());
+        prop_assume!(events.is_none_or(|events| events.iter().all(|event| event.seq <= sent)));
         let published = stranger.publish(&topic, payload.into());
-        with_timeout("Redis to take it", published).await.unwrap();
-        said += 1;
-        let answer = ann
-            .send_message(&group, &said.to_string(), &said.to_string())
+        with_timeout("Redis to accept it", published).await.unwrap();
+        sent += 1;
+        let response = ann
+            .send_message(&group, &sent.to_string(), &sent.to_string())
             .await;
-        prop_assert_eq!(answer.status.as_u16(), 201);
-        prop_assert_eq!(next_event(&mut socket).await, (said, said.to_string()));
+        prop_assert_eq!(response.status.as_u16(), 201);
+        prop_assert_eq!(next_event(&mut socket).await, (sent, sent.to_string()));
         Ok(())
     });
     socket.close(1000).await;
 }
 
-/// The number and the text of the next event.
+/// Returns the seq and the text of the next event.
 async fn next_event(socket: &mut Socket) -> (i64, String) {
     loop {
         match socket.next_frame().await {

@@ -1,4 +1,4 @@
-//! Requests as no HTTP library would send them.
+//! Raw requests that no HTTP library would send.
 
 use proptest::{collection::vec, prelude::*, sample::select};
 use tokio::{
@@ -7,23 +7,23 @@ use tokio::{
 };
 
 use super::{check_async_property, mutated_strategy};
-use crate::support::{TestApp, User, with_timeout};
+use crate::support::{GroupPath, TestApp, User, with_timeout};
 
-/// Sends these bytes, and gives the status of the answer; 0 where the connection ends without one.
+/// Sends these bytes. Returns the status of the response, or 0 if the connection ends without one.
 async fn raw_status(app: &TestApp, request: &[u8]) -> u16 {
     let mut stream = TcpStream::connect(app.address).await.unwrap();
     stream.write_all(request).await.unwrap();
-    let mut answer = Vec::new();
+    let mut response = Vec::new();
     let reading = async {
-        while answer.len() < 12
+        while response.len() < 12
             && stream
-                .read_buf(&mut answer)
+                .read_buf(&mut response)
                 .await
                 .is_ok_and(|read| read > 0)
         {}
     };
-    with_timeout("an answer", reading).await;
-    let status = answer.get(9..12).map(String::from_utf8_lossy);
+    with_timeout("a response", reading).await;
+    let status = response.get(9..12).map(String::from_utf8_lossy);
     status.map_or(0, |status| status.parse().unwrap())
 }
 
@@ -44,7 +44,7 @@ fn raw_get(user: &User<'_>, path: &[u8], host: &[u8], more: &[u8]) -> Vec<u8> {
     parts.concat()
 }
 
-/// A part of a query, mostly of such bytes as may stand in one.
+/// Generates a part of a query, mostly of valid bytes.
 fn query_part_strategy() -> impl Strategy<Value = Vec<u8>> {
     let names = [
         "limit",
@@ -80,12 +80,11 @@ fn query_part_strategy() -> impl Strategy<Value = Vec<u8>> {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn any_query_gets_a_documented_status() {
     let app = TestApp::start().await;
-    let ann = app.user("ann").await;
-    let group = ann.start_chat().await;
+    let (group, [ann]) = app.group_of(["ann"]).await;
     let host = app.address.to_string();
-    let doors = ["", "members/", "messages/", "events/", "invites/", "bans/"]
-        .map(|door| format!("/api/groups/{group}/{door}"));
-    let doors = doors.into_iter().chain(["/api/groups/".to_owned()]);
+    let paths = ["", "members/", "messages/", "events/", "invites/", "bans/"]
+        .map(|resource| group.path(resource));
+    let paths = paths.into_iter().chain(["/api/groups/".to_owned()]);
     let query = vec((query_part_strategy(), query_part_strategy()), 0..4).prop_map(|pairs| {
         let pairs = pairs
             .into_iter()
@@ -93,11 +92,11 @@ async fn any_query_gets_a_documented_status() {
         pairs.collect::<Vec<_>>().join(&b'&')
     });
     check_async_property(
-        (select(doors.collect::<Vec<_>>()), query),
-        async |(door, query)| {
-            let path = [door.as_bytes(), b"?", &query].concat();
+        (select(paths.collect::<Vec<_>>()), query),
+        async |(path, query)| {
+            let path = [path.as_bytes(), b"?", &query].concat();
             let status = raw_status(&app, &raw_get(&ann, &path, host.as_bytes(), b"")).await;
-            // A byte that ends the line ends the request.
+            // A byte that ends the line ends the request line.
             let is_known = matches!(status, 200 | 400 | 404 | 414) || status == 0;
             prop_assert!(is_known, "{} to {}", status, String::from_utf8_lossy(&path));
             Ok(())
@@ -125,7 +124,7 @@ async fn any_host_header_gets_a_documented_status() {
     ];
     check_async_property(host, async |host| {
         let status = raw_status(&app, &raw_get(&ann, b"/api/me/", &host, b"")).await;
-        // A line that ends early ends the headers, with the token still to come.
+        // A line that ends early ends the headers, before the token.
         let is_known =
             matches!(status, 0 | 200 | 400 | 421 | 431) || status == 401 && host.contains(&b'\n');
         prop_assert!(
@@ -139,12 +138,12 @@ async fn any_host_header_gets_a_documented_status() {
     assert!(ann.is_logged_in().await);
 }
 
-/// A page opens a socket with the cookie if it is the server's own, written as browsers write it.
+/// A page opens a socket with the cookie only if its origin is the server's own, in the form that
+/// browsers use.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn only_the_own_origin_opens_a_socket_with_the_cookie() {
     let app = TestApp::start().await;
-    let ann = app.user("ann").await;
-    let group = ann.start_chat().await;
+    let (group, [ann]) = app.group_of(["ann"]).await;
     let own = [
         format!("http://{}", app.address),
         format!("https://{}", app.address),
@@ -173,7 +172,7 @@ async fn only_the_own_origin_opens_a_socket_with_the_cookie() {
         let request = [handshake.as_bytes(), &origin, b"\r\n\r\n"].concat();
         let status = raw_status(&app, &request).await;
         let text = String::from_utf8_lossy(&origin);
-        // HTTP itself takes the white space around a field away.
+        // HTTP removes white space around a field.
         let is_own = own.iter().any(|own| own == text.trim_matches([' ', '\t']));
         let is_line = !origin.iter().any(|byte| matches!(byte, b'\r' | b'\n'));
         prop_assert!(

@@ -1,4 +1,4 @@
-//! Usernames, and the keys by which two are the same.
+//! Usernames, and their keys for comparison.
 
 use proptest::prelude::*;
 use salam::models::usernames::{Username, parse_display_name, username_key};
@@ -7,10 +7,10 @@ use url::{Position, Url};
 
 use super::proptest_cases;
 
-/// Characters that paths, queries and parsers of URLs give a meaning to, and some that NFKC makes of others.
+/// Characters with a meaning in paths, queries and URLs, and some that NFKC turns into such characters.
 const HOSTILE_PATTERN: &str = r"[.‥․．…/\\?#%@:;&=+\-_~ 2eE٠aä]{1,12}";
 
-/// Returns a username as clients write it into a path: percent-encoded, but for unreserved characters.
+/// Returns a username percent-encoded for a path.
 fn percent_encode(name: &str) -> String {
     let encode = |byte: u8| match byte {
         b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => {

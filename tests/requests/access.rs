@@ -1,4 +1,4 @@
-//! Every door, and everybody before it.
+//! The access table: the status of every endpoint for every kind of user.
 
 use std::collections::BTreeMap;
 
@@ -8,12 +8,12 @@ use tokio_tungstenite::tungstenite::Message;
 use uuid::Uuid;
 
 use crate::support::{
-    Socket, TestApp, TestResponse, User, assert_reviewed,
+    GroupPath, Socket, TestApp, TestResponse, User,
     openapi::{operations, request_example, unique_example},
 };
 
-/// Who stands before a door. All but the first two have been members of the group; the last is one,
-/// by a session that has ended.
+/// The columns of the access table. `nobody` sends no token. From `member` on, all users have been members
+/// of the group. `revoked` is still a member and uses a revoked session.
 const ROLES: [&str; 8] = [
     "nobody",
     "stranger",
@@ -25,25 +25,25 @@ const ROLES: [&str; 8] = [
     "revoked",
 ];
 
-/// Those to whom a group must look like none.
+/// The roles for which a group must look like a group that does not exist.
 const NON_MEMBERS: [&str; 3] = ["stranger", "ex-member", "banned"];
 
-/// The number of the message in the scene: five joined, a role, two left.
+/// The seq of the message: five members joined, one got a role, and two left.
 const MESSAGE_SEQ: &str = "9";
 
 type Users<'a> = BTreeMap<&'static str, User<'a>>;
 
-/// A group that nobody has touched, with a message of the owner in it and an invite to it.
-struct AccessScene {
+/// A fresh group, with a message of its owner and an invite.
+struct AccessFixture {
     group: String,
     invite_code: String,
     invite_id: i64,
-    /// The id of what the owner has made there, where the door is that of one thing of many.
+    /// The id of the item that the owner created, for endpoints of one item of a collection.
     item_id: Option<i64>,
 }
 
-async fn create_scene(people: &Users<'_>) -> AccessScene {
-    let owner = &people["owner"];
+async fn create_fixture(users: &Users<'_>) -> AccessFixture {
+    let owner = &users["owner"];
     let group = owner.start_chat().await;
     for role in [
         "ex-member",
@@ -52,24 +52,26 @@ async fn create_scene(people: &Users<'_>) -> AccessScene {
         "admin",
         "logged in elsewhere",
     ] {
-        owner.add_member(&people[role], &group).await;
+        owner.add_member(&users[role], &group).await;
     }
-    let members = format!("/api/groups/{group}/members");
-    let invites = format!("/api/groups/{group}/invites/");
-    let made = [
+    let responses = [
         owner
-            .patch(&format!("{members}/admin/"), json!({"role": "admin"}))
+            .patch(&group.path("members/admin/"), json!({"role": "admin"}))
             .await,
-        people["ex-member"]
-            .delete(&format!("{members}/ex-member/"))
+        users["ex-member"]
+            .delete(&group.path("members/ex-member/"))
             .await,
-        owner.delete(&format!("{members}/banned/?ban=true")).await,
+        owner.delete(&group.path("members/banned/?ban=true")).await,
         owner.send_message(&group, "hi", "1").await,
-        owner.post(&invites, json!({})).await,
+        owner.post(&group.path("invites/"), json!({})).await,
     ];
-    assert!(made.iter().all(|answer| answer.status.is_success()));
-    let invite = made[4].json();
-    AccessScene {
+    assert!(
+        responses
+            .iter()
+            .all(|response| response.status.is_success())
+    );
+    let invite = responses[4].json();
+    AccessFixture {
         group,
         invite_code: invite["code"].as_str().unwrap().to_owned(),
         invite_id: invite["id"].as_i64().unwrap(),
@@ -77,7 +79,7 @@ async fn create_scene(people: &Users<'_>) -> AccessScene {
     }
 }
 
-/// What each of [`ROLES`] is answered at which door.
+/// The reviewed status of each endpoint for each of [`ROLES`].
 const ENDPOINT_ACCESS: &[&str] = &[
     "401 200 200 200 200 200 200 401 GET /api/groups/",
     "401 404 403 403 204 404 404 401 DELETE /api/groups/{group_name}/",
@@ -116,7 +118,7 @@ const ENDPOINT_ACCESS: &[&str] = &[
     // access-inject (do not remove this comment: the generators write above it)
 ];
 
-/// The table is made of the document, so a new door is a line that nobody has reviewed.
+/// The rows come from the OpenAPI document, so a new endpoint is a row that nobody has reviewed.
 #[tokio::test]
 async fn every_endpoint_is_open_to_the_reviewed_roles() {
     let app = TestApp::start().await;
@@ -124,24 +126,21 @@ async fn every_endpoint_is_open_to_the_reviewed_roles() {
 }
 
 /// Asserts the reviewed status of each of [`ROLES`], for all operations of the document with an accepted path.
+/// Checks all cells, and then reports all faults.
 pub async fn assert_access(app: &TestApp, is_included: impl Fn(&str) -> bool, reviewed: &[&str]) {
-    let mut people = Users::new();
+    let mut users = Users::new();
     for role in &ROLES[1..] {
-        people.insert(role, app.user(role).await);
+        users.insert(role, app.user(role).await);
     }
-    assert_eq!(
-        people["revoked"]
-            .post("/api/logout/", json!({}))
-            .await
-            .status,
-        204
-    );
-    people.insert("logged in elsewhere", app.log_in("revoked").await);
+    let logout = users["revoked"].post("/api/logout/", json!({})).await;
+    assert_eq!(logout.status, 204);
+    users.insert("logged in elsewhere", app.log_in("revoked").await);
     let document = app.get("/api-docs/openapi.json").await.json();
-    let mut table = Vec::new();
-    let mut scene_now = create_scene(&people).await;
+    let mut rows = Vec::new();
+    let mut faults = Vec::new();
+    let mut fixture = create_fixture(&users).await;
     for (path, method, operation) in operations(&document).filter(|(path, ..)| is_included(path)) {
-        let door = Endpoint {
+        let endpoint = Endpoint {
             app,
             method: Method::from_bytes(method.to_uppercase().as_bytes()).unwrap(),
             path,
@@ -150,41 +149,78 @@ pub async fn assert_access(app: &TestApp, is_included: impl Fn(&str) -> bool, re
         };
         let mut row = Vec::new();
         for role in ROLES {
-            let user = people.get(role);
-            let double = door.stand_in_for(role).await;
-            scene_now.item_id = door.create_item(&people["owner"], &scene_now.group).await;
-            let status = door.status_for(double.as_ref().or(user), &scene_now).await;
+            let user = users.get(role);
+            let substitute = endpoint.substitute_for(role).await;
+            fixture.item_id = endpoint.create_item(&users["owner"], &fixture.group).await;
+            let (status, fault) = endpoint
+                .status_for(substitute.as_ref().or(user), &fixture)
+                .await;
+            let mut cell_faults = Vec::from_iter(fault);
             let is_open = (200..300).contains(&status);
             let needs_login = operation["security"] != json!([]);
-            let is_out = role == "nobody" || role == "revoked";
-            assert!(!(needs_login && is_out && is_open), "{path} {role}");
-            if path.starts_with("/api/groups/{") && NON_MEMBERS.contains(&role) {
-                door.expect_same_as_unknown_group(user, &scene_now).await;
+            let is_logged_out = role == "nobody" || role == "revoked";
+            if needs_login && is_logged_out && is_open {
+                cell_faults.push(format!("{status} without a login"));
             }
-            row.push(status.to_string());
+            if path.starts_with("/api/groups/{") && NON_MEMBERS.contains(&role) {
+                cell_faults.extend(endpoint.difference_to_unknown_group(user, &fixture).await);
+            }
+            let cell = format!("{} {path}, {role}", endpoint.method);
+            faults.extend(cell_faults.iter().map(|fault| format!("{cell}: {fault}")));
+            row.push(status);
             let is_of_group = path.contains("{group_name}") || path.contains("{code}");
-            if is_open && is_of_group && door.method != Method::GET {
-                scene_now = create_scene(&people).await;
+            if is_open && is_of_group && endpoint.method != Method::GET {
+                fixture = create_fixture(&users).await;
             }
         }
-        table.push(format!("{} {} {path}", row.join(" "), door.method));
+        rows.push((format!("{} {path}", endpoint.method), row));
     }
-    assert_reviewed(table, reviewed);
+    faults.extend(differences(&rows, reviewed));
+    assert!(faults.is_empty(), "review this:\n{}", faults.join("\n"));
 }
 
-/// An operation of the document.
+/// Compares the rows with the reviewed table. Returns a line for each cell that differs, and for each row that
+/// only one of them has.
+fn differences(rows: &[(String, Vec<u16>)], reviewed: &[&str]) -> Vec<String> {
+    let mut expected_rows = BTreeMap::new();
+    let mut lines = Vec::new();
+    for row in reviewed {
+        let cells: Vec<&str> = row.splitn(ROLES.len() + 1, ' ').collect();
+        let (endpoint, statuses) = cells.split_last().unwrap();
+        if expected_rows.insert(*endpoint, statuses.to_vec()).is_some() {
+            lines.push(format!("two rows: {endpoint}"));
+        }
+    }
+    for (endpoint, statuses) in rows {
+        let statuses: Vec<_> = statuses.iter().map(u16::to_string).collect();
+        let Some(expected) = expected_rows.remove(endpoint.as_str()) else {
+            lines.push(format!("no row: {} {endpoint}", statuses.join(" ")));
+            continue;
+        };
+        for ((role, status), expected) in ROLES.iter().zip(&statuses).zip(expected) {
+            if status != expected {
+                lines.push(format!("{endpoint}, {role}: {status}, not {expected}"));
+            }
+        }
+    }
+    let unused = expected_rows.keys();
+    lines.extend(unused.map(|endpoint| format!("a row without an endpoint: {endpoint}")));
+    lines
+}
+
+/// An operation of the OpenAPI document.
 struct Endpoint<'a> {
     app: &'a TestApp,
     method: Method,
     path: &'a str,
-    /// The schema of its body, if it takes one.
+    /// The schema of the request body, or null.
     body: &'a Value,
     document: &'a Value,
 }
 
 impl<'a> Endpoint<'a> {
-    /// What ends sessions is asked for by somebody else of the same kind, whom nobody needs after it.
-    async fn stand_in_for(&self, role: &str) -> Option<User<'a>> {
+    /// Registers another user for a request that ends sessions, so that the role's user keeps the session.
+    async fn substitute_for(&self, role: &str) -> Option<User<'a>> {
         let ends_sessions = ["/api/logout/", "/api/sessions/", "/api/me/password/"];
         let is_spent = self.method != Method::GET
             && ends_sessions.iter().any(|path| self.path.starts_with(path))
@@ -197,67 +233,77 @@ impl<'a> Endpoint<'a> {
         Some(self.app.user(&name).await)
     }
 
-    /// What somebody is answered, a refusal being one as it should be. Of a socket that is closed
-    /// at once, the code of the close.
-    async fn status_for(&self, user: Option<&User<'_>>, scene: &AccessScene) -> u16 {
-        let mut path = self.path_in(scene);
+    /// Returns the status of the request, or the close code of a socket that closes at once; and the fault of
+    /// an error body that has the wrong shape.
+    async fn status_for(
+        &self,
+        user: Option<&User<'_>>,
+        fixture: &AccessFixture,
+    ) -> (u16, Option<String>) {
+        let mut path = self.path_in(fixture);
         if path.starts_with("/api/sessions/{id}") {
             path = path.replace("{id}", &self.session_id_of(user).await);
         }
         if path.starts_with("/ws/") {
-            return self.open_socket(user, &path).await;
+            return (self.open_socket(user, &path).await, None);
         }
-        // An action that cannot be undone is confirmed.
+        // A request that cannot be undone needs a confirmation.
         match (&self.method, self.path) {
             (&Method::DELETE, "/api/groups/{group_name}/") => {
-                path += &format!("?confirm={}", scene.group);
+                path += &format!("?confirm={}", fixture.group);
             }
             (&Method::DELETE, "/api/sessions/") => {
                 path += &format!("?confirm={}", user.map_or("nobody", |user| &user.username));
             }
             _ => {}
         }
-        let answer = self.send_as(user, &path).await;
-        if !answer.status.is_success() {
-            let body = answer.json();
-            // The base contract has no other key.
+        let response = self.send_as(user, &path).await;
+        let mut fault = None;
+        if !response.status.is_success() {
+            let body = response.json();
+            // Errors of the base contract have `detail` alone.
             let is_contract = ["/api/token/", "/api/token/refresh/", "/api/start-chat/"];
-            let is_coded = body["code"].is_string() || is_contract.contains(&self.path);
-            assert!(body["detail"].is_string() && is_coded, "{answer}");
+            let has_code = body["code"].is_string() || is_contract.contains(&self.path);
+            if !(body["detail"].is_string() && has_code) {
+                fault = Some(format!("an error of the wrong shape: {response}"));
+            }
         }
-        answer.status.as_u16()
+        (response.status.as_u16(), fault)
     }
 
-    /// That somebody hears what is heard of a group that does not exist, to the letter.
-    async fn expect_same_as_unknown_group(&self, user: Option<&User<'_>>, scene: &AccessScene) {
-        let path = self.path_in(scene);
-        let here = self.send_as(user, &path).await;
-        let nowhere = path.replace(&scene.group, "chat_00000000");
-        let nothing = self.send_as(user, &nowhere).await;
-        assert_eq!(here.status, 404, "{path}: {here}");
-        assert_eq!(
-            (here.status, here.body),
-            (nothing.status, nothing.body),
-            "{path}"
-        );
+    /// Compares the response with the response for a group that does not exist. Both must be the same 404.
+    async fn difference_to_unknown_group(
+        &self,
+        user: Option<&User<'_>>,
+        fixture: &AccessFixture,
+    ) -> Option<String> {
+        let path = self.path_in(fixture);
+        let unknown_path = path.replace(&fixture.group, "chat_00000000");
+        let response = self.send_as(user, &path).await;
+        let unknown = self.send_as(user, &unknown_path).await;
+        let is_same = (response.status, &response.body) == (unknown.status, &unknown.body);
+        (response.status != 404 || !is_same)
+            .then(|| format!("{response}\ndiffers from an unknown group: {unknown}"))
     }
 
-    fn path_in(&self, scene: &AccessScene) -> String {
+    fn path_in(&self, fixture: &AccessFixture) -> String {
         self.path
             .replace("bans/{username}", "bans/banned")
             .replace("{username}", "member")
-            .replace("{group_name}", &scene.group)
+            .replace("{group_name}", &fixture.group)
             .replace("{seq}", MESSAGE_SEQ)
             .replace("{emoji}", "👍")
-            .replace("{code}", &scene.invite_code)
-            .replace("invites/{id}", &format!("invites/{}", scene.invite_id))
+            .replace("{code}", &fixture.invite_code)
+            .replace("invites/{id}", &format!("invites/{}", fixture.invite_id))
             .replace(
                 "{id}",
-                &scene.item_id.map_or("{id}".to_owned(), |id| id.to_string()),
+                &fixture
+                    .item_id
+                    .map_or("{id}".to_owned(), |id| id.to_string()),
             )
     }
 
-    /// One of what the generators have made an endpoint for.
+    /// Creates an item of a collection that the generators made, if the endpoint is of one item.
     async fn create_item(&self, owner: &User<'_>, group: &str) -> Option<i64> {
         let (all, _) = self.path.split_once("{id}/")?;
         self.document["paths"][all]["post"]["requestBody"].as_object()?;
@@ -267,7 +313,7 @@ impl<'a> Endpoint<'a> {
         Some(owner.create_from_example(self.document, all, group).await)
     }
 
-    /// The id of a session of somebody, or of nobody.
+    /// Returns the id of a session of the user, or an id that does not exist.
     async fn session_id_of(&self, user: Option<&User<'_>>) -> String {
         let Some(user) = user else {
             return Uuid::nil().to_string();
@@ -288,7 +334,7 @@ impl<'a> Endpoint<'a> {
         TestResponse::from_request(request).await
     }
 
-    /// The example of the document, but for what must be of the asking person.
+    /// Returns the example of the document, with the fields that must belong to the user replaced.
     fn body_for(&self, user: Option<&User<'_>>) -> Value {
         let mut body = request_example(self.document, self.body);
         let username = user.map_or("nobody", |user| &user.username);
@@ -310,14 +356,14 @@ impl<'a> Endpoint<'a> {
         body
     }
 
-    /// Whether things of one kind are made there, of which each is at an address of its own.
+    /// Whether the path is a collection whose items have paths of their own.
     fn is_collection(&self, path: &str) -> bool {
         self.document["paths"]
             .get(format!("{path}{{id}}/"))
             .is_some()
     }
 
-    /// Opens a socket: a base one where there can be one.
+    /// Opens a base socket, or a rich socket where there is no base socket. Returns 101 or the error.
     async fn open_socket(&self, user: Option<&User<'_>>, path: &str) -> u16 {
         let is_base = path.starts_with("/ws/chat/");
         let mut headers = Vec::new();
@@ -344,21 +390,16 @@ impl<'a> Endpoint<'a> {
 #[tokio::test]
 async fn the_api_rejects_cookie_authentication() {
     let app = TestApp::start().await;
-    let ann = app.user("ann").await;
-    let group = ann.start_chat().await;
-    for path in [
-        "/api/me/",
-        "/api/groups/",
-        &format!("/api/groups/{group}/messages/"),
-    ] {
+    let (group, [ann]) = app.group_of(["ann"]).await;
+    for path in ["/api/me/", "/api/groups/", &group.path("messages/")] {
         let request = app
             .request(Method::GET, path)
             .header("cookie", ann.cookie());
-        let answer = TestResponse::from_request(request).await;
+        let response = TestResponse::from_request(request).await;
         assert_eq!(
-            (answer.status.as_u16(), &answer.json()["code"]),
+            (response.status.as_u16(), &response.json()["code"]),
             (401, &json!("unauthorized"))
         );
-        assert_eq!(answer.header("www-authenticate"), "Bearer");
+        assert_eq!(response.header("www-authenticate"), "Bearer");
     }
 }

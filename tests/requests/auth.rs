@@ -1,4 +1,4 @@
-//! Registering and logging in.
+//! Registration and login.
 
 use insta::assert_snapshot;
 use reqwest::Method;
@@ -41,16 +41,16 @@ async fn a_taken_username_is_rejected_in_any_letter_case() {
     app.post("/api/register/", ann_account()).await;
     let mut again = ann_account();
     again["username"] = json!("ANN");
-    let answer = app.post("/api/register/", again.clone()).await;
-    assert_snapshot!(answer, @r#"
+    let response = app.post("/api/register/", again.clone()).await;
+    assert_snapshot!(response, @r#"
     400 Bad Request
     content-type: application/json
 
     {"error":"Username already used"}
     "#);
-    // NFKC: full-width letters are the same name.
+    // By NFKC, full-width letters are the same name.
     again["username"] = json!("ａｎｎ");
-    assert_eq!(app.post("/api/register/", again).await.body, answer.body);
+    assert_eq!(app.post("/api/register/", again).await.body, response.body);
 }
 
 #[tokio::test]
@@ -81,10 +81,10 @@ async fn registration_reports_all_invalid_fields_at_once() {
 #[tokio::test]
 async fn registration_errors_have_the_error_key() {
     let app = TestApp::start().await;
-    let answer = app
+    let response = app
         .post_raw("/api/register/", "application/json", b"{".to_vec())
         .await;
-    assert_snapshot!(answer, @r#"
+    assert_snapshot!(response, @r#"
     400 Bad Request
     content-type: application/json
 
@@ -102,9 +102,9 @@ async fn registration_errors_have_the_error_key() {
 async fn login_returns_both_tokens_and_sets_the_cookie() {
     let app = TestApp::start().await;
     app.post("/api/register/", ann_account()).await;
-    let answer = app.post("/api/token/", ann_account()).await;
-    answer.access_token();
-    assert_snapshot!(answer, @r#"
+    let response = app.post("/api/token/", ann_account()).await;
+    response.access_token();
+    assert_snapshot!(response, @r#"
     200 OK
     content-type: application/json
     set-cookie: access=[access jwt]; HttpOnly; SameSite=Lax; Path=/; Max-Age=900
@@ -126,8 +126,11 @@ async fn login_accepts_the_username_in_any_letter_case() {
 async fn the_cookie_is_secure_where_the_public_url_is_https() {
     let app = TestApp::with_settings(json!({"public_url": "https://chat.example"})).await;
     app.post("/api/register/", ann_account()).await;
-    let answer = app.post("/api/token/", ann_account()).await;
-    assert!(answer.header("set-cookie").contains("; Secure"), "{answer}");
+    let response = app.post("/api/token/", ann_account()).await;
+    assert!(
+        response.header("set-cookie").contains("; Secure"),
+        "{response}"
+    );
 }
 
 #[tokio::test]
@@ -137,8 +140,11 @@ async fn the_cookie_is_secure_behind_a_tls_proxy() {
     let request = app
         .request(Method::POST, "/api/token/")
         .header("x-forwarded-proto", "https");
-    let answer = TestResponse::from_request(request.json(&ann_account())).await;
-    assert!(answer.header("set-cookie").contains("; Secure"), "{answer}");
+    let response = TestResponse::from_request(request.json(&ann_account())).await;
+    assert!(
+        response.header("set-cookie").contains("; Secure"),
+        "{response}"
+    );
 }
 
 #[tokio::test]
@@ -198,14 +204,14 @@ async fn login_errors_name_missing_or_invalid_fields() {
 async fn concurrent_registrations_of_one_username_admit_one() {
     let app = TestApp::start().await;
     let requests = (0..8).map(|_| app.post("/api/register/", ann_account()));
-    let answers = with_timeout(
+    let responses = with_timeout(
         "the registrations",
         futures_util::future::join_all(requests),
     )
     .await;
-    let statuses: Vec<_> = answers
+    let statuses: Vec<_> = responses
         .iter()
-        .map(|answer| answer.status.as_u16())
+        .map(|response| response.status.as_u16())
         .collect();
     assert_eq!(
         statuses.iter().filter(|status| **status == 201).count(),
@@ -229,11 +235,11 @@ async fn forty_concurrent_registrations_succeed() {
         });
         app.post("/api/register/", account)
     });
-    let answers = with_timeout(
+    let responses = with_timeout(
         "the registrations",
         futures_util::future::join_all(requests),
     )
     .await;
-    assert!(answers.iter().all(|answer| answer.status == 201));
+    assert!(responses.iter().all(|response| response.status == 201));
     assert_eq!(users::Entity::find().count(&app.ctx.db).await.unwrap(), 40);
 }

@@ -1,4 +1,4 @@
-//! Whatever is sent, the answer is JSON, by the client's fault, and nothing is lost.
+//! Bad input: every request gets a client error in JSON, and no data is lost.
 
 use std::{
     io::{Read, Write},
@@ -109,13 +109,13 @@ async fn bodies_over_64_kib_are_rejected() {
             ann = app.user("ann").await;
             request = request.bearer_auth(&ann.access);
         }
-        let answer = TestResponse::from_request(request.body(sized(65_537))).await;
-        assert_eq!(answer.status, 413, "{path}: {answer}");
-        let told = answer.json();
+        let response = TestResponse::from_request(request.body(sized(65_537))).await;
+        assert_eq!(response.status, 413, "{path}: {response}");
+        let error = response.json();
         if path == "/api/register/" {
-            assert_eq!(told["error"], "The body is too large.");
+            assert_eq!(error["error"], "The body is too large.");
         } else {
-            assert_eq!(told["code"], "too_large");
+            assert_eq!(error["code"], "too_large");
         }
     }
 }
@@ -155,21 +155,21 @@ async fn invalid_bodies_are_rejected_by_every_endpoint() {
     for path in ENDPOINTS {
         for body in &bodies {
             let request = app.request(Method::POST, path).bearer_auth(&ann.access);
-            let answer = TestResponse::from_request(
+            let response = TestResponse::from_request(
                 request.header("content-type", JSON_TYPE).body(body.clone()),
             )
             .await;
-            answer.expect_client_error();
+            response.expect_client_error();
         }
     }
     assert_eq!(
         users::Entity::find().count(&app.ctx.db).await.unwrap(),
         1,
-        "nobody but ann"
+        "no user except ann"
     );
 }
 
-/// Any JSON, of some depth.
+/// Generates JSON of some depth.
 fn json_strategy() -> impl Strategy<Value = Value> {
     let leaf = prop_oneof![
         Just(Value::Null),
@@ -201,10 +201,10 @@ async fn arbitrary_json_never_causes_a_server_error() {
         TestRunner::new(ProptestConfig::with_cases(64))
             .run(&json_strategy(), |body| {
                 for path in ENDPOINTS {
-                    let answer = handle.block_on(app.post(path, body.clone()));
-                    // A registration may well be a good one.
-                    if answer.status != 201 {
-                        answer.expect_client_error();
+                    let response = handle.block_on(app.post(path, body.clone()));
+                    // A generated registration may be valid.
+                    if response.status != 201 {
+                        response.expect_client_error();
                     }
                 }
                 Ok(())
@@ -222,9 +222,9 @@ async fn an_incomplete_body_times_out() {
     .await;
     let head = "POST /api/token/ HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n\
                 content-length: 100\r\n\r\n{";
-    let answer = raw_response(app.address, head.to_owned()).await;
-    assert!(answer.starts_with("HTTP/1.1 408 "), "{answer}");
-    assert!(answer.ends_with(r#""code":"invalid"}"#), "{answer}");
+    let response = raw_response(app.address, head.to_owned()).await;
+    assert!(response.starts_with("HTTP/1.1 408 "), "{response}");
+    assert!(response.ends_with(r#""code":"invalid"}"#), "{response}");
 }
 
 #[tokio::test]
@@ -236,14 +236,14 @@ async fn a_request_needs_exactly_one_host_header() {
         ("400", "host: x\r\nhost: y\r\n"),
     ] {
         let head = format!("GET /_ping HTTP/1.1\r\n{hosts}connection: close\r\n\r\n");
-        let answer = raw_response(app.address, head).await;
+        let response = raw_response(app.address, head).await;
         assert!(
-            answer.starts_with(&format!("HTTP/1.1 {status} ")),
-            "{hosts:?}: {answer}"
+            response.starts_with(&format!("HTTP/1.1 {status} ")),
+            "{hosts:?}: {response}"
         );
         assert!(
-            answer.contains("content-type: application/json"),
-            "{answer}"
+            response.contains("content-type: application/json"),
+            "{response}"
         );
     }
 }
@@ -252,24 +252,24 @@ async fn a_request_needs_exactly_one_host_header() {
 async fn endless_headers_time_out_and_too_many_are_rejected() {
     let app = TestApp::start().await;
     let many: String = (0..100).map(|i| format!("x-{i}: y\r\n")).collect();
-    let refused = raw_response(
+    let rejected = raw_response(
         app.address,
         format!("GET / HTTP/1.1\r\nhost: x\r\n{many}\r\n"),
     )
     .await;
-    assert!(refused.starts_with("HTTP/1.1 431 "), "{refused}");
+    assert!(rejected.starts_with("HTTP/1.1 431 "), "{rejected}");
     let slow = raw_response(app.address, "GET / HTTP/1.1\r\nhost: x\r\n".to_owned()).await;
     assert!(!slow.contains("200 OK"), "{slow}");
 }
 
-/// Everything that comes back until the server closes.
+/// Returns all bytes until the server closes.
 async fn raw_response(address: SocketAddr, head: String) -> String {
     let asking = tokio::task::spawn_blocking(move || {
         let mut stream = TcpStream::connect(address).unwrap();
         stream.write_all(head.as_bytes()).unwrap();
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).unwrap();
-        answer
+        let mut response = String::new();
+        stream.read_to_string(&mut response).unwrap();
+        response
     });
-    with_timeout("the end of an answer", asking).await.unwrap()
+    with_timeout("the end of a response", asking).await.unwrap()
 }

@@ -1,14 +1,13 @@
-//! Actions that cannot be undone are confirmed by a name in the request, and no path leads to them by
-//! accident.
+//! Requests that cannot be undone need a confirmation by name, and no unusual path leads to them.
 
 use insta::assert_snapshot;
 use reqwest::Method;
 use serde_json::json;
 use url::Url;
 
-use crate::support::{TestApp, TestResponse, User, one_line};
+use crate::support::{GroupPath, TestApp, TestResponse, User, one_line};
 
-/// Deletes with a JSON body.
+/// Sends a DELETE with a JSON body.
 async fn delete_with_body(user: &User<'_>, path: &str, body: serde_json::Value) -> TestResponse {
     let request = user.app.request(Method::DELETE, path);
     TestResponse::from_request(request.bearer_auth(&user.access).json(&body)).await
@@ -24,19 +23,20 @@ async fn deleting_a_group_requires_its_name() {
     ];
     let (group, other) = (ann.start_chat().await, ann.start_chat().await);
     ann.add_member(&bob, &group).await;
-    let path = format!("/api/groups/{group}/");
-    let mut told = String::new();
+    let path = group.path("");
+    let mut responses = String::new();
     for query in [
         "",
         "?confirm=",
         "?confirm=true",
         &format!("?confirm={other}"),
     ] {
-        told += &one_line(&ann.delete(&format!("{path}{query}")).await).replace(&group, "[group]");
+        responses +=
+            &one_line(&ann.delete(&format!("{path}{query}")).await).replace(&group, "[group]");
     }
-    told += &one_line(&delete_with_body(&ann, &path, json!({"confirm": other})).await);
-    told += &one_line(&delete_with_body(&ann, &path, json!({"confirm": 1})).await);
-    assert_snapshot!(told, @r#"
+    responses += &one_line(&delete_with_body(&ann, &path, json!({"confirm": other})).await);
+    responses += &one_line(&delete_with_body(&ann, &path, json!({"confirm": 1})).await);
+    assert_snapshot!(responses, @r#"
     400 Bad Request {"detail":"This cannot be undone. Add ?confirm=<group> to confirm it.","code":"invalid","field":"confirm"}
     400 Bad Request {"detail":"This cannot be undone. Add ?confirm=<group> to confirm it.","code":"invalid","field":"confirm"}
     400 Bad Request {"detail":"This cannot be undone. Add ?confirm=<group> to confirm it.","code":"invalid","field":"confirm"}
@@ -55,7 +55,7 @@ async fn deleting_a_group_requires_its_name() {
     assert_eq!(ann.get(&path).await.status, 200, "nothing was deleted");
     assert_eq!(ann.delete(&confirmed).await.status, 204);
     assert_eq!(ann.get(&path).await.status, 404);
-    let (path, body) = (format!("/api/groups/{other}/"), json!({"confirm": other}));
+    let (path, body) = (other.path(""), json!({"confirm": other}));
     assert_eq!(delete_with_body(&ann, &path, body).await.status, 204);
 }
 
@@ -66,8 +66,8 @@ async fn ending_other_sessions_requires_the_username() {
     let phone = app.log_in("ann").await;
     let path = "/api/sessions/";
     for query in ["", "?confirm=bob", "?confirm=*"] {
-        let answer = ann.delete(&format!("{path}{query}")).await;
-        assert_eq!(answer.status, 400, "{answer}");
+        let response = ann.delete(&format!("{path}{query}")).await;
+        assert_eq!(response.status, 400, "{response}");
     }
     assert!(phone.is_logged_in().await);
     assert_eq!(ann.delete("/api/sessions/?confirm=ANN").await.status, 204);
@@ -109,16 +109,16 @@ async fn dot_segments_never_delete_anything() {
                 let path = format!("/api/groups/{group}/{of}/{name}/{query}");
                 let path = path.replace('\\', "/");
                 let url = Url::parse(&app.url(&path)).unwrap();
-                let answer = ann.delete(&url[url::Position::BeforePath..]).await;
-                assert!(answer.status.is_client_error(), "{path}: {answer}");
+                let response = ann.delete(&url[url::Position::BeforePath..]).await;
+                assert!(response.status.is_client_error(), "{path}: {response}");
                 tried += 1;
             }
         }
         let url = Url::parse(&app.url(&format!("/api/sessions/{name}/"))).unwrap();
-        let answer = ann.delete(&url[url::Position::BeforePath..]).await;
-        assert!(answer.status.is_client_error(), "{url}: {answer}");
+        let response = ann.delete(&url[url::Position::BeforePath..]).await;
+        assert!(response.status.is_client_error(), "{url}: {response}");
     }
     assert_eq!(tried, 88);
-    assert_eq!(bob.get(&format!("/api/groups/{group}/")).await.status, 200);
+    assert_eq!(bob.get(&group.path("")).await.status, 200);
     assert!(phone.is_logged_in().await);
 }

@@ -1,14 +1,15 @@
-//! What a foreign page can have a browser send: the cookie, and forms. Neither does anything (CSRF).
+//! Requests that a foreign page can make a browser send, with the cookie and forms: they have no effect
+//! (CSRF).
 
 use reqwest::Method;
 use serde_json::json;
 
-use crate::support::{TestApp, TestResponse};
+use crate::support::{GroupPath, TestApp, TestResponse};
 
-/// What needs no access token.
+/// The paths that need no access token.
 const UNAUTHENTICATED_PATHS: [&str; 3] = ["/api/register/", "/api/token/", "/api/token/refresh/"];
 
-/// Every endpoint of the API, with a group and an invite that are there.
+/// Returns every endpoint of the API, with an existing group and invite.
 async fn api_endpoints(app: &TestApp, group: &str, code: &str) -> Vec<(Method, String)> {
     let document = app.get("/api-docs/openapi.json").await.json();
     let mut endpoints = Vec::new();
@@ -35,8 +36,7 @@ async fn api_endpoints(app: &TestApp, group: &str, code: &str) -> Vec<(Method, S
 #[tokio::test]
 async fn the_cookie_alone_authenticates_no_endpoint() {
     let app = TestApp::start().await;
-    let ann = app.user("ann").await;
-    let group = ann.start_chat().await;
+    let (group, [ann]) = app.group_of(["ann"]).await;
     let code = ann.create_invite(&group).await;
     for (method, path) in api_endpoints(&app, &group, &code).await {
         if UNAUTHENTICATED_PATHS.contains(&path.as_str()) {
@@ -46,17 +46,16 @@ async fn the_cookie_alone_authenticates_no_endpoint() {
             .request(method.clone(), &path)
             .header("cookie", ann.cookie())
             .header("origin", format!("http://{}", app.address));
-        let answer = TestResponse::from_request(request).await;
-        assert_eq!(answer.status, 401, "{method} {path}: {answer}");
-        assert_eq!(answer.header("www-authenticate"), "Bearer");
+        let response = TestResponse::from_request(request).await;
+        assert_eq!(response.status, 401, "{method} {path}: {response}");
+        assert_eq!(response.header("www-authenticate"), "Bearer");
     }
 }
 
 #[tokio::test]
 async fn endpoints_reject_the_content_types_of_forms() {
     let app = TestApp::start().await;
-    let ann = app.user("ann").await;
-    let group = ann.start_chat().await;
+    let (group, [ann]) = app.group_of(["ann"]).await;
     let code = ann.create_invite(&group).await;
     for (method, path) in api_endpoints(&app, &group, &code).await {
         if method == Method::GET {
@@ -76,15 +75,15 @@ async fn endpoints_reject_the_content_types_of_forms() {
                 .request(method.clone(), &path)
                 .bearer_auth(&ann.access)
                 .header("content-type", content_type);
-            let answer = TestResponse::from_request(request.body(r#"{"title": "x"}"#)).await;
+            let response = TestResponse::from_request(request.body(r#"{"title": "x"}"#)).await;
             assert_eq!(
-                answer.status, 415,
-                "{method} {path} as {content_type}: {answer}"
+                response.status, 415,
+                "{method} {path} as {content_type}: {response}"
             );
         }
     }
-    // Nothing has happened.
-    let still = ann.get(&format!("/api/groups/{group}/")).await.json();
+    // Nothing has changed.
+    let still = ann.get(&group.path("")).await.json();
     assert_eq!((&still["title"], &still["head"]), (&json!(null), &json!(0)));
 }
 
@@ -92,8 +91,8 @@ async fn endpoints_reject_the_content_types_of_forms() {
 async fn authentication_is_checked_before_the_content_type() {
     let app = TestApp::start().await;
     let form = "application/x-www-form-urlencoded";
-    let answer = app.post_raw("/api/start-chat/", form, b"{}".to_vec()).await;
-    assert_eq!(answer.status, 401, "{answer}");
+    let response = app.post_raw("/api/start-chat/", form, b"{}".to_vec()).await;
+    assert_eq!(response.status, 401, "{response}");
 }
 
 #[tokio::test]

@@ -1,4 +1,4 @@
-//! The documents say what the server does.
+//! The OpenAPI document describes what the server does.
 
 use std::collections::BTreeSet;
 
@@ -12,7 +12,7 @@ use crate::support::{
     openapi::{OPENAPI_PATH, operations, request_example, resolve_schema},
 };
 
-/// Routes that serve people or machines of the operator, not clients of the API.
+/// Routes for people, or for the operator's machines, that are not part of the API.
 const NON_API_ROUTES: [&str; 11] = [
     "/",
     "/playground",
@@ -110,7 +110,7 @@ async fn operations_have_unique_ids_and_existing_schemas() {
     assert_references_resolve(&document);
 }
 
-/// That all that a document refers to is in it.
+/// Asserts that every reference of a document resolves.
 pub fn assert_references_resolve(document: &Value) {
     let text = document.to_string();
     for reference in text.split("\"$ref\":\"").skip(1) {
@@ -122,7 +122,7 @@ pub fn assert_references_resolve(document: &Value) {
     }
 }
 
-/// A client that takes the examples as they stand gets what the document promises.
+/// A client that sends the examples unchanged gets the documented responses.
 #[tokio::test]
 async fn the_documented_examples_work() {
     let app = TestApp::start().await;
@@ -143,31 +143,28 @@ async fn the_documented_examples_work() {
         if described["security"] == json!([{"bearer": []}]) {
             request = request.bearer_auth(&ann.access);
         }
-        let answer = TestResponse::from_request(request).await;
-        assert!(answer.status.is_success(), "{operation}: {answer}");
-        let response = &described["responses"][answer.status.as_str()];
-        let promised = resolve_schema(
-            &document,
-            &response["content"]["application/json"]["schema"],
-        );
-        let answered = object_keys(&answer.json());
+        let response = TestResponse::from_request(request).await;
+        assert!(response.status.is_success(), "{operation}: {response}");
+        let promise = &described["responses"][response.status.as_str()];
+        let promised = resolve_schema(&document, &promise["content"]["application/json"]["schema"]);
+        let keys = object_keys(&response.json());
         let required: BTreeSet<String> =
             serde_json::from_value(promised["required"].clone()).unwrap();
         assert!(
-            answered.is_superset(&required),
-            "{operation} lacks a key: {answer}"
+            keys.is_superset(&required),
+            "{operation} lacks a key: {response}"
         );
         assert!(
-            answered.is_subset(&object_keys(&promised["properties"])),
-            "{operation}: {answer}"
+            keys.is_subset(&object_keys(&promised["properties"])),
+            "{operation}: {response}"
         );
-        if let Some(token) = answer.json()["refresh"].as_str() {
+        if let Some(token) = response.json()["refresh"].as_str() {
             refresh = token.to_owned();
         }
     }
 }
 
-/// What each operation is for, what it may answer, and the credentials that it takes.
+/// The reviewed operations: summary, possible statuses and credentials.
 #[rustfmt::skip]
 const REVIEWED_OPERATIONS: &[&str] = &[
     "GET /api/groups/: List your groups, the last joined first. 200 400 401 429 503 bearer",

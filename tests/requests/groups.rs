@@ -1,17 +1,17 @@
-//! Groups, and how people come into them.
+//! Groups and invites.
 
 use insta::assert_snapshot;
 use sea_orm::EntityTrait;
 use serde_json::{Value, json};
 
-use crate::support::{TestApp, one_line};
+use crate::support::{GroupPath, TestApp, one_line};
 
 #[tokio::test]
 async fn me_and_the_group_list_show_the_user_and_their_groups() {
     let app = TestApp::start().await;
     let (ann, bob) = (app.user("ann").await, app.user("bob").await);
-    let mut told = one_line(&ann.get("/api/me/").await);
-    told += &one_line(&ann.get("/api/groups").await);
+    let mut responses = one_line(&ann.get("/api/me/").await);
+    responses += &one_line(&ann.get("/api/groups").await);
     let first = ann.start_chat().await;
     let second = ann
         .post("/api/start-chat/", json!({"title": "Lunch"}))
@@ -22,15 +22,14 @@ async fn me_and_the_group_list_show_the_user_and_their_groups() {
     ann.send_message(second, "one", "1").await;
     bob.send_message(second, "two", "1").await;
     ann.send_message(second, "three", "2").await;
-    told += &one_line(&bob.get("/api/groups/").await);
-    told += &one_line(&ann.get(&format!("/api/groups/{first}/")).await);
-    // Who says something has read what came before.
+    responses += &one_line(&bob.get("/api/groups/").await);
+    responses += &one_line(&ann.get(&first.path("")).await);
+    // A sender has read all earlier messages.
     bob.send_message(second, "four", "2").await;
-    told += &one_line(&bob.get(&format!("/api/groups/{second}")).await);
-    bob.delete(&format!("/api/groups/{second}/messages/5/"))
-        .await;
-    told += &one_line(&ann.get(&format!("/api/groups/{second}/")).await);
-    assert_snapshot!(told, @r#"
+    responses += &one_line(&bob.get(&format!("/api/groups/{second}")).await);
+    bob.delete(&second.path("messages/5/")).await;
+    responses += &one_line(&ann.get(&second.path("")).await);
+    assert_snapshot!(responses, @r#"
     200 OK {"id":1,"username":"ann","name":"ann"}
     200 OK {"results":[],"next":null}
     200 OK {"results":[{"group":"[group]","title":"Lunch","role":"member","head":4,"read":3,"unread":1,"last_message":{"seq":4,"at":"[now]","by":"ann","by_active":true,"text":"three","reply_to":null,"edited_at":null,"deleted":false,"cid":"2","reactions":[]},"member_count":2,"others":[{"username":"ann","name":"ann"}],"created_at":"[now]","joined_at":"[now]"}],"next":null}
@@ -70,7 +69,7 @@ async fn the_group_list_is_paginated() {
         }
         assert_eq!(seen, groups);
     }
-    let mut told = String::new();
+    let mut responses = String::new();
     for query in [
         "limit=0",
         "limit=-1",
@@ -79,9 +78,9 @@ async fn the_group_list_is_paginated() {
         "cursor=0",
         "limit=99999999999999999999",
     ] {
-        told += &one_line(&ann.get(&format!("/api/groups/?{query}")).await);
+        responses += &one_line(&ann.get(&format!("/api/groups/?{query}")).await);
     }
-    assert_snapshot!(told, @r#"
+    assert_snapshot!(responses, @r#"
     400 Bad Request {"detail":"A whole number, 1 or more.","code":"invalid","field":"limit"}
     400 Bad Request {"detail":"A whole number, 1 or more.","code":"invalid","field":"limit"}
     400 Bad Request {"detail":"A whole number, 1 or more.","code":"invalid","field":"limit"}
@@ -94,11 +93,10 @@ async fn the_group_list_is_paginated() {
 #[tokio::test]
 async fn a_group_can_be_renamed_and_deleted() {
     let app = TestApp::start().await;
-    let ann = app.user("ann").await;
-    let group = ann.start_chat().await;
-    let path = format!("/api/groups/{group}/");
+    let (group, [ann]) = app.group_of(["ann"]).await;
+    let path = group.path("");
     let mut socket = ann.open_live(&group).await;
-    let mut told = String::new();
+    let mut responses = String::new();
     for body in [
         json!({"title": " Lunch "}),
         json!({"title": "Lunch"}),
@@ -108,9 +106,9 @@ async fn a_group_can_be_renamed_and_deleted() {
         json!({"title": ""}),
         json!({"title": "x".repeat(151)}),
     ] {
-        told += &one_line(&ann.patch(&path, body).await);
+        responses += &one_line(&ann.patch(&path, body).await);
     }
-    assert_snapshot!(told, @r#"
+    assert_snapshot!(responses, @r#"
     200 OK {"group":"[group]","title":"Lunch","role":"owner","head":1,"read":0,"unread":0,"last_message":null,"member_count":1,"others":[],"created_at":"[now]","joined_at":"[now]"}
     200 OK {"group":"[group]","title":"Lunch","role":"owner","head":1,"read":0,"unread":0,"last_message":null,"member_count":1,"others":[],"created_at":"[now]","joined_at":"[now]"}
     200 OK {"group":"[group]","title":null,"role":"owner","head":2,"read":0,"unread":0,"last_message":null,"member_count":1,"others":[],"created_at":"[now]","joined_at":"[now]"}
@@ -119,7 +117,7 @@ async fn a_group_can_be_renamed_and_deleted() {
     400 Bad Request {"detail":"This field may not be blank.","code":"invalid","field":"title"}
     400 Bad Request {"detail":"Ensure this field has no more than 150 characters.","code":"invalid","field":"title"}
     "#);
-    // Told once each; what changes nothing is not told.
+    // Each change makes one event, and a request without a change makes none.
     for title in [json!("Lunch"), Value::Null] {
         let event = socket.next_event().await;
         assert_eq!(
@@ -143,7 +141,7 @@ async fn accepting_an_invite_adds_a_member() {
         .await
         .json();
     let group = group["group_name"].as_str().unwrap();
-    let path = format!("/api/groups/{group}/invites/");
+    let path = group.path("invites/");
     let made = ann
         .post(&path, json!({"expires_in": 60, "max_uses": 1}))
         .await;
@@ -152,26 +150,27 @@ async fn accepting_an_invite_adds_a_member() {
     assert_eq!(url, app.url(&format!("/#/invite/{code}")));
     let api_url = made.json()["api_url"].as_str().unwrap().to_owned();
     assert_eq!(api_url, app.url(&format!("/api/invites/{code}/")));
-    let mut told = one_line(&made).replace(&app.address.to_string(), "[address]");
+    let mut responses = one_line(&made).replace(&app.address.to_string(), "[address]");
     let mut socket = ann.open_live(group).await;
-    told += &one_line(&ann.get(&path).await);
-    told += &one_line(&bob.get(&format!("/api/invites/{code}/")).await);
-    told += &one_line(
+    responses += &one_line(&ann.get(&path).await);
+    responses += &one_line(&bob.get(&format!("/api/invites/{code}/")).await);
+    responses += &one_line(
         &bob.post(&format!("/api/invites/{code}/accept/"), json!({}))
             .await,
     );
     let event = socket.next_event().await;
     assert_eq!(event["kind"], "member.joined", "{event}");
-    told += &format!("{} {}\n", event["by"], event["data"]);
-    // It is used up: for a third, and in the list; who is in already stays in.
+    responses += &format!("{} {}\n", event["by"], event["data"]);
+    // The invite is used up: a third user cannot join, the list does not show it, and members stay
+    // members.
     let cat = app.user("cat").await;
-    told += &one_line(
+    responses += &one_line(
         &cat.post(&format!("/api/invites/{code}/accept/"), json!({}))
             .await,
     );
-    told += &one_line(&cat.get(&format!("/api/invites/{code}/")).await);
-    told += &one_line(&ann.get(&path).await);
-    assert_snapshot!(told, @r#"
+    responses += &one_line(&cat.get(&format!("/api/invites/{code}/")).await);
+    responses += &one_line(&ann.get(&path).await);
+    assert_snapshot!(responses, @r#"
     201 Created {"id":1,"code":"[code]","url":"http://[address]/#/invite/[code]","api_url":"http://[address]/api/invites/[code]/","expires_at":"[later]","max_uses":1,"uses":0}
     200 OK {"results":[{"id":1,"created_by":"ann","created_at":"[now]","expires_at":"[later]","max_uses":1,"uses":0}],"next":null}
     200 OK {"title":"Lunch","invited_by":{"username":"ann","name":"ann"},"expires_at":"[later]"}
@@ -182,7 +181,7 @@ async fn accepting_an_invite_adds_a_member() {
     200 OK {"results":[],"next":null}
     "#);
     socket.expect_no_frames().await;
-    // What is stored is no code.
+    // The database does not store the code.
     let stored = salam::models::invites::Entity::find()
         .one(&app.ctx.db)
         .await
@@ -194,32 +193,31 @@ async fn accepting_an_invite_adds_a_member() {
 #[tokio::test]
 async fn invites_respect_max_uses_and_expiry() {
     let app = TestApp::start().await;
-    let ann = app.user("ann").await;
-    let group = ann.start_chat().await;
-    let path = format!("/api/groups/{group}/invites/");
+    let (group, [ann]) = app.group_of(["ann"]).await;
+    let path = group.path("invites/");
     let invite = async |body: Value| {
         let made = ann.post(&path, body).await;
         assert_eq!(made.status, 201, "{made}");
         made.json()
     };
-    let people = ["bob", "cat", "dan", "eve", "fay", "gus"];
+    let usernames = ["bob", "cat", "dan", "eve", "fay", "gus"];
     let mut users = Vec::new();
-    for name in people {
+    for name in usernames {
         users.push(app.user(name).await);
     }
-    // All at once; three get in.
+    // Many users accept at the same time, and three of them join.
     let three = invite(json!({"max_uses": 3})).await;
     let accept = format!("/api/invites/{}/accept/", three["code"].as_str().unwrap());
-    let coming = users.iter().map(|user| user.post(&accept, json!({})));
-    let answers = futures_util::future::join_all(coming).await;
+    let accepting = users.iter().map(|user| user.post(&accept, json!({})));
+    let responses = futures_util::future::join_all(accepting).await;
     let count = |status: u16| {
-        answers
+        responses
             .iter()
-            .filter(|answer| answer.status == status)
+            .filter(|response| response.status == status)
             .count()
     };
     assert_eq!((count(200), count(404)), (3, 3));
-    // Who is in is in, and costs nothing.
+    // A member who accepts again stays a member, and uses nothing up.
     let again = invite(json!({"max_uses": 1})).await;
     let accept_again = format!("/api/invites/{}/accept/", again["code"].as_str().unwrap());
     assert_eq!(ann.post(&accept_again, json!({})).await.status, 200);
@@ -228,18 +226,18 @@ async fn invites_respect_max_uses_and_expiry() {
         (&listed["results"][0]["id"], &listed["results"][0]["uses"]),
         (&again["id"], &json!(0))
     );
-    // Withdrawn.
+    // A revoked invite.
     let withdraw = format!("{path}{}/", again["id"]);
     assert_eq!(ann.delete(&withdraw).await.status, 204);
     assert_eq!(ann.delete(&withdraw).await.status, 404);
     let late = users
         .iter()
-        .zip(&answers)
-        .find(|(_, answer)| answer.status == 404)
+        .zip(&responses)
+        .find(|(_, response)| response.status == 404)
         .unwrap()
         .0;
     assert_eq!(late.post(&accept_again, json!({})).await.status, 404);
-    // Expired.
+    // An expired invite.
     let short = invite(json!({"expires_in": 1})).await;
     let offer = format!("/api/invites/{}/", short["code"].as_str().unwrap());
     assert_eq!(late.get(&offer).await.status, 200);
@@ -254,7 +252,7 @@ async fn invites_respect_max_uses_and_expiry() {
         404
     );
 
-    let mut told = String::new();
+    let mut responses = String::new();
     for body in [
         json!({"expires_in": 0}),
         json!({"expires_in": "1"}),
@@ -263,7 +261,7 @@ async fn invites_respect_max_uses_and_expiry() {
         json!({"max_uses": 1.5}),
         json!({"max_uses": -1}),
     ] {
-        told += &one_line(&ann.post(&path, body).await);
+        responses += &one_line(&ann.post(&path, body).await);
     }
     for code in [
         "x",
@@ -271,13 +269,13 @@ async fn invites_respect_max_uses_and_expiry() {
         "ffffffffffffffffffffffffffffffff",
         &"x".repeat(3000),
     ] {
-        told += &one_line(&ann.get(&format!("/api/invites/{code}/")).await);
-        told += &one_line(
+        responses += &one_line(&ann.get(&format!("/api/invites/{code}/")).await);
+        responses += &one_line(
             &ann.post(&format!("/api/invites/{code}/accept/"), json!({}))
                 .await,
         );
     }
-    assert_snapshot!(told, @r#"
+    assert_snapshot!(responses, @r#"
     400 Bad Request {"detail":"A whole number from 1 to 31622400.","code":"invalid","field":"expires_in"}
     400 Bad Request {"detail":"A whole number from 1 to 31622400.","code":"invalid","field":"expires_in"}
     400 Bad Request {"detail":"A whole number from 1 to 31622400.","code":"invalid","field":"expires_in"}

@@ -1,4 +1,4 @@
-//! Pages of history with notes, pages of the log that do not follow, and texts.
+//! Pages of the history with notes, pages of the log with gaps, and texts.
 
 use insta::assert_snapshot;
 use reqwest::Method;
@@ -11,9 +11,9 @@ use salam::models::{
 use sea_orm::{EntityTrait, PaginatorTrait};
 use serde_json::{Value, json};
 
-use crate::support::{TestApp, one_line};
+use crate::support::{GroupPath, TestApp, one_line};
 
-/// The numbers on a page, newest first, those of notes in brackets.
+/// Returns the seqs of a page, newest first. Notes are in brackets.
 fn page_summary(page: &Value) -> String {
     let seqs = |list: &str| {
         let items = page[list].as_array().unwrap().clone();
@@ -32,7 +32,7 @@ fn page_summary(page: &Value) -> String {
         )
         .collect();
     all.sort_by_key(|(seq, _)| -seq);
-    let all: Vec<_> = all.into_iter().map(|(_, shown)| shown).collect();
+    let all: Vec<_> = all.into_iter().map(|(_, escaped)| escaped).collect();
     format!(
         "{} from {} more {}",
         all.join(" "),
@@ -49,18 +49,17 @@ async fn a_history_page_includes_its_notes() {
     ann.send_message(&group, "one", "1").await;
     ann.add_member(&bob, &group).await;
     ann.send_message(&group, "two", "2").await;
-    let messages = format!("/api/groups/{group}/messages/");
+    let messages = group.path("messages/");
     ann.patch(&format!("{messages}1/"), json!({"text": "first"}))
         .await;
     ann.request(Method::PUT, &format!("{messages}1/reactions/%F0%9F%91%8D/"))
         .await;
-    ann.patch(&format!("/api/groups/{group}/"), json!({"title": "Lunch"}))
-        .await;
+    ann.patch(&group.path(""), json!({"title": "Lunch"})).await;
     ann.send_message(&group, "three", "3").await;
     let page = async |query: &str| {
-        let answer = ann.get(&format!("{messages}?{query}")).await;
-        assert_eq!(answer.status, 200, "{answer}");
-        answer.json()
+        let response = ann.get(&format!("{messages}?{query}")).await;
+        assert_eq!(response.status, 200, "{response}");
+        response.json()
     };
     assert_eq!(
         page_summary(&page("notes=true").await),
@@ -98,23 +97,21 @@ async fn a_history_page_includes_its_notes() {
     assert_eq!(without["results"].as_array().unwrap().len(), 3);
     let one = page("notes=1&limit=1&before=7").await;
     assert_snapshot!(one["notes"][0]["data"], @r#"{"title":"Lunch"}"#);
-    // Neither a stranger nor a former member reads a page.
+    // Neither a stranger nor an ex-member reads a page.
     let eve = app.user("eve").await;
-    bob.delete(&format!("/api/groups/{group}/members/bob/"))
-        .await;
+    bob.delete(&group.path("members/bob/")).await;
     for user in [&eve, &bob] {
-        let answer = user.get(&format!("{messages}?notes=true")).await;
-        assert_eq!(answer.status, 404, "{answer}");
+        let response = user.get(&format!("{messages}?notes=true")).await;
+        assert_eq!(response.status, 404, "{response}");
     }
 }
 
 #[tokio::test]
 async fn a_log_page_reports_a_reset() {
     let app = TestApp::start().await;
-    let ann = app.user("ann").await;
-    let group = ann.start_chat().await;
+    let (group, [ann]) = app.group_of(["ann"]).await;
     ann.send_message(&group, "hi", "1").await;
-    let path = format!("/api/groups/{group}/events/");
+    let path = group.path("events/");
     let page = async |query: &str| ann.get(&format!("{path}?{query}")).await.json();
     let first = page("").await;
     let epoch = first["epoch"].as_str().unwrap().to_owned();
@@ -139,10 +136,9 @@ async fn a_log_page_reports_a_reset() {
 #[tokio::test]
 async fn an_edit_to_the_same_text_changes_nothing() {
     let app = TestApp::start().await;
-    let ann = app.user("ann").await;
-    let group = ann.start_chat().await;
+    let (group, [ann]) = app.group_of(["ann"]).await;
     ann.send_message(&group, "hi", "1").await;
-    let path = format!("/api/groups/{group}/messages/1/");
+    let path = group.path("messages/1/");
     let count = async || events::Entity::find().count(&app.ctx.db).await.unwrap();
     let same = ann.patch(&path, json!({"text": "hi"})).await;
     assert_eq!(
@@ -166,8 +162,7 @@ async fn an_edit_to_the_same_text_changes_nothing() {
 #[tokio::test]
 async fn a_message_needs_a_visible_character() {
     let app = TestApp::start().await;
-    let ann = app.user("ann").await;
-    let group = ann.start_chat().await;
+    let (group, [ann]) = app.group_of(["ann"]).await;
     let mut socket = ann.open_live(&group).await;
     for text in [
         "",
@@ -188,19 +183,19 @@ async fn a_message_needs_a_visible_character() {
         "\u{1d159}",
         "\u{3000}\u{a0}",
     ] {
-        let said = ann.send_message(&group, text, "x").await;
-        let shown = text.escape_unicode();
+        let sent = ann.send_message(&group, text, "x").await;
+        let escaped = text.escape_unicode();
         assert_eq!(
-            (said.status.as_u16(), &said.json()["field"]),
+            (sent.status.as_u16(), &sent.json()["field"]),
             (400, &json!("text")),
-            "{shown}"
+            "{escaped}"
         );
         let send = json!({"type": "send", "group": group, "text": text, "cid": "y"});
         let (reply, _) = socket.request_collecting(send).await;
         assert_eq!(
             (&reply["code"], &reply["field"]),
             (&json!("invalid"), &json!("text")),
-            "{shown}"
+            "{escaped}"
         );
     }
     for (number, text) in [
@@ -219,8 +214,8 @@ async fn a_message_needs_a_visible_character() {
     .into_iter()
     .enumerate()
     {
-        let said = ann.send_message(&group, text, &number.to_string()).await;
-        assert_eq!(said.json()["text"], text, "{}", text.escape_unicode());
+        let sent = ann.send_message(&group, text, &number.to_string()).await;
+        assert_eq!(sent.json()["text"], text, "{}", text.escape_unicode());
     }
     for name in ["\u{fffc}", "\u{1d159}", "\u{200b}", "\u{301}"] {
         let body = json!({"name": name, "username": "bob", "password": "a staple of batteries"});
@@ -233,7 +228,7 @@ async fn a_message_needs_a_visible_character() {
     }
 }
 
-/// A reaction that goes on and off all day is an event each time, for ever.
+/// A reaction that is added and removed all day makes an event each time.
 #[tokio::test]
 async fn reaction_toggles_are_rate_limited() {
     let app = TestApp::start().await;
@@ -242,18 +237,18 @@ async fn reaction_toggles_are_rate_limited() {
     ann.add_member(&bob, &group).await;
     ann.send_message(&group, "hi", "1").await;
     ann.send_message(&group, "ho", "2").await;
-    let door =
+    let reaction =
         |seq: i64, emoji: &str| format!("/api/groups/{group}/messages/{seq}/reactions/{emoji}/");
     let (thumb, heart) = ("%F0%9F%91%8D", "%E2%9D%A4");
     for round in 0..5 {
         assert_eq!(
-            ann.request(Method::PUT, &door(2, thumb)).await.status,
+            ann.request(Method::PUT, &reaction(2, thumb)).await.status,
             200,
             "{round}"
         );
-        assert_eq!(ann.delete(&door(2, thumb)).await.status, 204, "{round}");
+        assert_eq!(ann.delete(&reaction(2, thumb)).await.status, 204, "{round}");
     }
-    assert_snapshot!(one_line(&ann.request(Method::PUT, &door(2, thumb)).await), @r#"429 Too Many Requests {"detail":"Too many requests; slow down.","code":"rate_limited"}"#);
+    assert_snapshot!(one_line(&ann.request(Method::PUT, &reaction(2, thumb)).await), @r#"429 Too Many Requests {"detail":"Too many requests; slow down.","code":"rate_limited"}"#);
     let mut socket = ann.open_live(&group).await;
     let react = json!({"type": "react", "group": group, "seq": 2, "emoji": "👍", "on": true});
     let (reply, _) = socket.request_collecting(react).await;
@@ -263,8 +258,8 @@ async fn reaction_toggles_are_rate_limited() {
     );
     let wait = reply["retry_after_ms"].as_i64().unwrap();
     assert!((250_000..=300_000).contains(&wait), "{wait}");
-    // A request that changes nothing, and the retry of a stored one, are answered as ever.
-    assert_eq!(ann.delete(&door(2, thumb)).await.status, 204);
+    // A request without a change, and a retry of a stored request, still succeed.
+    assert_eq!(ann.delete(&reaction(2, thumb)).await.status, 204);
     let retried = |cid: &str| json!({"type": "react", "group": group, "seq": 3, "emoji": "🎉", "on": true, "cid": cid});
     let (first, _) = socket.request_collecting(retried("c")).await;
     for _ in 0..12 {
@@ -275,29 +270,37 @@ async fn reaction_toggles_are_rate_limited() {
             "{again}"
         );
         assert_eq!(
-            ann.request(Method::PUT, &door(3, "%F0%9F%8E%89"))
+            ann.request(Method::PUT, &reaction(3, "%F0%9F%8E%89"))
                 .await
                 .status,
             200
         );
     }
-    // Another emoji, another message and another member are not affected.
-    assert_eq!(ann.request(Method::PUT, &door(2, heart)).await.status, 200);
-    assert_eq!(ann.request(Method::PUT, &door(3, thumb)).await.status, 200);
-    assert_eq!(bob.request(Method::PUT, &door(2, thumb)).await.status, 200);
+    // Another emoji, another message and another member are not limited.
+    assert_eq!(
+        ann.request(Method::PUT, &reaction(2, heart)).await.status,
+        200
+    );
+    assert_eq!(
+        ann.request(Method::PUT, &reaction(3, thumb)).await.status,
+        200
+    );
+    assert_eq!(
+        bob.request(Method::PUT, &reaction(2, thumb)).await.status,
+        200
+    );
     assert_eq!(
         ann.send_message(&group, "and messages", "3").await.status,
         201
     );
 }
 
-/// Two changes of one batch: the reading goes up to the message that is sent in the same transaction.
+/// Two commands of one batch: the read position reaches the message of the same transaction.
 #[tokio::test]
 async fn a_read_receipt_sees_the_messages_of_its_batch() {
     let app = TestApp::start().await;
     let db = &app.ctx.db;
-    let ann = app.user("ann").await;
-    let name = ann.start_chat().await;
+    let (name, _) = app.group_of(["ann"]).await;
     let group = chat_groups::Model::find_by_name(db, &name)
         .await
         .unwrap()

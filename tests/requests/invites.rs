@@ -1,4 +1,4 @@
-//! Invites that let nobody in.
+//! Invites that cannot be used.
 
 use chrono::{Duration, Utc};
 use insta::assert_snapshot;
@@ -10,15 +10,14 @@ use salam::models::{
 use sea_orm::{ActiveModelTrait, ActiveValue::Set, EntityTrait, IntoActiveModel};
 use serde_json::{Value, json};
 
-use crate::support::TestApp;
+use crate::support::{GroupPath, TestApp};
 
-/// That it is measured in time, too, is a script: tests/slow/enumeration.
+/// tests/slow/enumeration measures the response times too.
 #[tokio::test]
 async fn invalid_and_unknown_invites_are_indistinguishable() {
     let app = TestApp::start().await;
-    let ann = app.user("ann").await;
-    let group = ann.start_chat().await;
-    let invites = format!("/api/groups/{group}/invites/");
+    let (group, [ann]) = app.group_of(["ann"]).await;
+    let invites = group.path("invites/");
     let made = async |body: Value| ann.post(&invites, body).await.json();
     let code = |invite: &Value| invite["code"].as_str().unwrap().to_owned();
 
@@ -36,9 +35,9 @@ async fn invalid_and_unknown_invites_are_indistinguishable() {
     row.expires_at = Set((Utc::now() - Duration::seconds(1)).into());
     row.update(&app.ctx.db).await.unwrap();
 
-    // To who was banned, too, a dead one says nothing of the group.
+    // A banned user learns nothing about the group from an unusable invite.
     let banned = app.user("banned").await;
-    let ban = format!("/api/groups/{group}/members/banned/?ban=true");
+    let ban = group.path("members/banned/?ban=true");
     assert_eq!(ann.delete(&ban).await.status, 204);
     let stranger = app.user("stranger").await;
     let unknown = [
@@ -48,39 +47,36 @@ async fn invalid_and_unknown_invites_are_indistinguishable() {
         "é".repeat(50),
     ];
     let dead = [&full, &withdrawn, &expired].map(code);
-    let mut told = String::new();
+    let mut responses = String::new();
     for user in [&stranger, &banned] {
         for code in dead.iter().chain(&unknown) {
             let offer = user.get(&format!("/api/invites/{code}/")).await;
             let accept = format!("/api/invites/{code}/accept/");
             let accepted = user.post(&accept, json!({})).await;
-            told = offer.to_string();
-            assert_eq!(accepted.to_string(), told, "{code}");
+            responses = offer.to_string();
+            assert_eq!(accepted.to_string(), responses, "{code}");
             assert_eq!(offer.status, 404, "{code}");
         }
     }
-    assert_snapshot!(told, @r#"
+    assert_snapshot!(responses, @r#"
     404 Not Found
     content-type: application/json
 
     {"detail":"Not found.","code":"not_found"}
     "#);
-    // Who came in by it is in all the same.
+    // A user who joined by the invite stays a member.
     assert_eq!(bob.post(&accept, json!({})).await.status, 200);
 }
 
 #[tokio::test]
 async fn an_invite_is_revoked_when_its_creator_loses_the_role() {
     let app = TestApp::start().await;
-    let ann = app.user("ann").await;
-    let bob = app.user("bob").await;
+    let (group, [ann, bob]) = app.group_of(["ann", "bob"]).await;
     let cem = app.user("cem").await;
-    let group = ann.start_chat().await;
-    ann.add_member(&bob, &group).await;
-    let member = format!("/api/groups/{group}/members/bob/");
+    let member = group.path("members/bob/");
     let promote = async || {
-        let answer = ann.patch(&member, json!({"role": "admin"})).await;
-        assert_eq!(answer.status, 200, "{answer}");
+        let response = ann.patch(&member, json!({"role": "admin"})).await;
+        assert_eq!(response.status, 200, "{response}");
     };
     let is_open = async |code: &str| {
         let status = cem.get(&format!("/api/invites/{code}/")).await.status;
@@ -91,7 +87,7 @@ async fn an_invite_is_revoked_when_its_creator_loses_the_role() {
     let of_ann = ann.create_invite(&group).await;
     let code = bob.create_invite(&group).await;
     assert!(is_open(&code).await);
-    // Demoted, and an admin again.
+    // The admin is demoted, and becomes an admin again.
     ann.patch(&member, json!({"role": "member"})).await;
     assert!(!is_open(&code).await);
     let accepted = cem
@@ -99,12 +95,12 @@ async fn an_invite_is_revoked_when_its_creator_loses_the_role() {
         .await;
     assert_eq!(accepted.status, 404, "{accepted}");
     promote().await;
-    assert!(!is_open(&code).await, "it does not come back");
-    // Gone by himself.
+    assert!(!is_open(&code).await, "the invite stays unusable");
+    // The admin leaves.
     let code = bob.create_invite(&group).await;
     assert_eq!(bob.delete(&member).await.status, 204);
     assert!(!is_open(&code).await);
-    // Deactivated by the operator.
+    // The operator deactivates the admin.
     ann.add_member(&bob, &group).await;
     promote().await;
     let code = bob.create_invite(&group).await;
@@ -114,7 +110,7 @@ async fn an_invite_is_revoked_when_its_creator_loses_the_role() {
     assert!(!is_open(&code).await);
     user.set_active(&app.ctx.db, true).await.unwrap();
     assert!(!is_open(&code).await);
-    // An owner who becomes an admin keeps theirs.
+    // An owner who becomes an admin keeps the invites.
     assert!(is_open(&of_ann).await);
     ann.patch(&member, json!({"role": "owner"})).await;
     assert!(is_open(&of_ann).await);
@@ -123,11 +119,9 @@ async fn an_invite_is_revoked_when_its_creator_loses_the_role() {
 #[tokio::test]
 async fn a_demoted_admin_cannot_withdraw_invites() {
     let app = TestApp::start().await;
-    let (ann, bob) = (app.user("ann").await, app.user("bob").await);
+    let (group, [ann, bob]) = app.group_of(["ann", "bob"]).await;
     let stranger = app.user("stranger").await;
-    let group = ann.start_chat().await;
-    ann.add_member(&bob, &group).await;
-    let member = format!("/api/groups/{group}/members/bob/");
+    let member = group.path("members/bob/");
     ann.patch(&member, json!({"role": "admin"})).await;
     let code = ann.create_invite(&group).await;
     let user = salam::models::users::Model::find_by_username(&app.ctx.db, "bob").await;
@@ -135,7 +129,7 @@ async fn a_demoted_admin_cannot_withdraw_invites() {
     let found =
         salam::models::chat_groups::Model::find_for_member(&app.ctx.db, &group, &user).await;
     let (found, _) = found.unwrap().unwrap();
-    // The request was let in as an admin's, and waits for the group.
+    // The request passed the check as an admin's, and waits for the lock of the group.
     ann.patch(&member, json!({"role": "member"})).await;
     let revoke = GroupCommand {
         group_id: found.id,
@@ -144,7 +138,7 @@ async fn a_demoted_admin_cannot_withdraw_invites() {
         kind: CommandKind::RevokeInvite { id: 2 },
     };
     assert!(revoke.apply_single(&app.ctx.db).await.is_err());
-    let path = format!("/api/groups/{group}/invites/2/");
+    let path = group.path("invites/2/");
     assert_eq!(bob.delete(&path).await.status, 403);
     assert_eq!(stranger.delete(&path).await.status, 404);
     assert_eq!(bob.get(&format!("/api/invites/{code}/")).await.status, 200);

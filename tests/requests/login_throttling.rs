@@ -1,6 +1,4 @@
-//! Who guesses at a password is made to wait, and nobody is kept out.
-
-use std::sync::Arc;
+//! Login throttling: password guessing is slowed down, and no user is locked out.
 
 use futures_util::future::join_all;
 use insta::assert_snapshot;
@@ -8,15 +6,15 @@ use reqwest::Method;
 use serde_json::json;
 
 use crate::support::{
-    RedisCluster, RedisServer, TestApp, TestDatabase, TestResponse, one_line, wait_until,
-    with_timeout,
+    RedisCluster, RedisServer, TestApp, TestResponse, connected_nodes, connected_nodes_with,
+    one_line, wait_until, with_timeout,
 };
 
 const KNOWN_NETWORK: &str = "192.0.2.1";
 const OTHER_NETWORK: &str = "198.51.100.1";
 const PASSWORD: &str = "the staple of ann";
 
-/// Has Redis count sixteen failures for every account, the last of them just now.
+/// Makes Redis count sixteen failures for every account, the last of them now.
 const SET_LONG_WAIT: &str = "EVAL \"local now = redis.call('TIME')[1] * 1000 \
     for _, key in ipairs(redis.call('KEYS', '*login:{*}')) do \
     redis.call('HSET', key, 'failures', 16, 'at', now) end return 1\" 0";
@@ -29,7 +27,7 @@ async fn login_from(app: &TestApp, username: &str, password: &str, from: &str) -
         .await
 }
 
-/// Somebody who has logged in from home.
+/// Registers ann, who then logs in from her home address.
 async fn register_ann(app: &TestApp) {
     let account = json!({"name": "Ann", "username": "ann", "password": PASSWORD});
     assert_eq!(app.post("/api/register/", account).await.status, 201);
@@ -39,7 +37,8 @@ async fn register_ann(app: &TestApp) {
     );
 }
 
-/// Guesses at one node after the other until it must wait. Gives how often that was, and the refusal.
+/// Guesses passwords at the nodes in turn until the throttle rejects a guess. Returns the number of
+/// guesses and the rejection.
 async fn guess_until_throttled(
     nodes: &[&TestApp],
     username: &str,
@@ -47,34 +46,34 @@ async fn guess_until_throttled(
 ) -> (u32, TestResponse) {
     for guesses in 0.. {
         let node = nodes[guesses as usize % nodes.len()];
-        let answer = login_from(node, username, "wrong", from).await;
-        if answer.status != 401 {
-            return (guesses, answer);
+        let response = login_from(node, username, "wrong", from).await;
+        if response.status != 401 {
+            return (guesses, response);
         }
     }
     unreachable!()
 }
 
-/// That the first ten were free. On a slow machine the first waits may be over before the next guess
-/// comes.
-fn assert_throttled_after_ten_failures((guesses, answer): &(u32, TestResponse)) {
+/// Asserts that the first ten guesses are free. On a slow machine, the first waits may end before the
+/// next guess.
+fn assert_throttled_after_ten_failures((guesses, response): &(u32, TestResponse)) {
     assert!((10..14).contains(guesses), "{guesses} guesses");
     assert!(
-        (1..=1 << (guesses - 10)).contains(&retry_after_seconds(answer)),
-        "{answer}"
+        (1..=1 << (guesses - 10)).contains(&retry_after_seconds(response)),
+        "{response}"
     );
 }
 
-fn retry_after_seconds(answer: &TestResponse) -> u64 {
-    assert_eq!(answer.status, 429, "{answer}");
-    answer.header("retry-after").parse().unwrap()
+fn retry_after_seconds(response: &TestResponse) -> u64 {
+    assert_eq!(response.status, 429, "{response}");
+    response.header("retry-after").parse().unwrap()
 }
 
 #[tokio::test]
 async fn login_is_throttled_after_ten_failures() {
     let app = TestApp::start().await;
     register_ann(&app).await;
-    // In whatever spelling.
+    // In any spelling of the name.
     for username in ["ann", "ANN", "ａｎｎ"] {
         assert_eq!(
             login_from(&app, username, "wrong", OTHER_NETWORK)
@@ -83,9 +82,9 @@ async fn login_is_throttled_after_ten_failures() {
             401
         );
     }
-    let (guesses, refused) = guess_until_throttled(&[&app], "Ann", OTHER_NETWORK).await;
-    assert_throttled_after_ten_failures(&(guesses + 3, refused));
-    // Who knows the password comes in from anywhere once the time is over, and all begins anew.
+    let (guesses, rejected) = guess_until_throttled(&[&app], "Ann", OTHER_NETWORK).await;
+    assert_throttled_after_ten_failures(&(guesses + 3, rejected));
+    // After the wait, a login with the right password succeeds from any address, and resets the count.
     wait_until("the wait to be over", async || {
         login_from(&app, "ann", PASSWORD, OTHER_NETWORK)
             .await
@@ -103,12 +102,12 @@ async fn unknown_accounts_are_throttled_alike() {
     let app = TestApp::start().await;
     register_ann(&app).await;
     for username in ["ann", "nobody", "no\0body", ""] {
-        let refused = guess_until_throttled(&[&app], username, OTHER_NETWORK).await;
-        assert_throttled_after_ten_failures(&refused);
-        // How long the wait is depends on how many guesses a slow machine takes.
-        assert!(retry_after_seconds(&refused.1) >= 1, "{}", refused.1);
+        let rejected = guess_until_throttled(&[&app], username, OTHER_NETWORK).await;
+        assert_throttled_after_ten_failures(&rejected);
+        // The length of the wait depends on how many guesses a slow machine makes.
+        assert!(retry_after_seconds(&rejected.1) >= 1, "{}", rejected.1);
         insta::allow_duplicates! {
-            assert_snapshot!(refused.1.body, @r#"{"detail":"Too many requests; slow down.","code":"rate_limited"}"#);
+            assert_snapshot!(rejected.1.body, @r#"{"detail":"Too many requests; slow down.","code":"rate_limited"}"#);
         }
     }
 }
@@ -125,7 +124,7 @@ async fn login_throttling_spares_the_known_network_of_the_owner() {
     redis.run_command(SET_LONG_WAIT);
     let mut left = 60;
     for _ in 0..20 {
-        // The right password is no better here, and who must wait does not wait longer for asking.
+        // The right password is rejected during the wait too, and an attempt does not extend the wait.
         for password in ["wrong", PASSWORD] {
             let wait = retry_after_seconds(&login_from(&app, "ann", password, OTHER_NETWORK).await);
             assert!((30..=left).contains(&wait), "{wait} after {left}");
@@ -138,7 +137,7 @@ async fn login_throttling_spares_the_known_network_of_the_owner() {
             200
         );
     }
-    // Others are not concerned.
+    // Other users are not affected.
     assert_eq!(
         login_from(&app, "bob", "wrong", OTHER_NETWORK).await.status,
         401
@@ -171,12 +170,12 @@ async fn a_wrong_current_password_counts_as_a_failed_login() {
     let ann = app.user("ann").await;
     let path = "/api/me/password/";
     let body = json!({"old": "wrong", "new": "another staple of ann"});
-    let (mut guesses, mut answer) = (0, ann.put(path, body.clone()).await);
-    while answer.status == 400 {
-        (guesses, answer) = (guesses + 1, ann.put(path, body.clone()).await);
+    let (mut guesses, mut response) = (0, ann.put(path, body.clone()).await);
+    while response.status == 400 {
+        (guesses, response) = (guesses + 1, ann.put(path, body.clone()).await);
     }
-    assert_snapshot!(one_line(&answer), @r#"429 Too Many Requests {"detail":"Too many requests; slow down.","code":"rate_limited"}"#);
-    assert_throttled_after_ten_failures(&(guesses, answer));
+    assert_snapshot!(one_line(&response), @r#"429 Too Many Requests {"detail":"Too many requests; slow down.","code":"rate_limited"}"#);
+    assert_throttled_after_ten_failures(&(guesses, response));
 }
 
 #[tokio::test]
@@ -184,8 +183,8 @@ async fn concurrent_guesses_are_throttled_after_ten() {
     let redis = RedisServer::start().await;
     for app in [TestApp::start().await, redis_app(&redis.url()).await] {
         let guesses = (0..100).map(|_| login_from(&app, "ann", "wrong", OTHER_NETWORK));
-        let answers = with_timeout("the answers", join_all(guesses)).await;
-        let count = |status: u16| answers.iter().filter(|a| a.status == status).count();
+        let responses = with_timeout("the responses", join_all(guesses)).await;
+        let count = |status: u16| responses.iter().filter(|a| a.status == status).count();
         assert_eq!(count(401) + count(429), 100);
         assert!((10..14).contains(&count(401)), "{} guesses", count(401));
     }
@@ -197,34 +196,24 @@ async fn redis_app(redis: &str) -> TestApp {
     app
 }
 
-async fn redis_nodes(redis: &str) -> (TestApp, TestApp) {
-    let database = Arc::new(TestDatabase::create().await);
-    let settings = json!({"channels": {"redis_url": redis}});
-    let here = TestApp::start_node(database.clone(), settings.clone()).await;
-    let there = TestApp::start_node(database, settings).await;
-    here.until_redis_is_connected().await;
-    there.until_redis_is_connected().await;
-    (here, there)
-}
-
 #[tokio::test]
 async fn nodes_share_login_failures() {
     let server = RedisServer::start().await;
     let cluster = RedisCluster::start().await;
     for redis in [server.url(), cluster.url()] {
-        let (here, there) = redis_nodes(&redis).await;
+        let (here, there) = connected_nodes_with(json!({"redis_url": redis})).await;
         register_ann(&here).await;
         assert_throttled_after_ten_failures(
             &guess_until_throttled(&[&here, &there], "ann", OTHER_NETWORK).await,
         );
-        // They know together where the owner comes from,
+        // All nodes know the owner's network,
         assert_eq!(
             login_from(&there, "ann", PASSWORD, KNOWN_NETWORK)
                 .await
                 .status,
             200
         );
-        // and that it was the right password.
+        // and that the password was right.
         wait_until("the wait to be over", async || {
             login_from(&there, "ann", PASSWORD, OTHER_NETWORK)
                 .await
@@ -245,8 +234,7 @@ async fn nodes_share_login_failures() {
 
 #[tokio::test]
 async fn login_throttling_continues_when_redis_is_lost() {
-    let mut redis = RedisServer::start().await;
-    let (here, there) = redis_nodes(&redis.url()).await;
+    let (mut redis, here, there) = connected_nodes().await;
     register_ann(&here).await;
     assert_eq!(
         login_from(&here, "ann", "wrong", OTHER_NETWORK)
@@ -259,7 +247,7 @@ async fn login_throttling_continues_when_redis_is_lost() {
         assert!(retry_after_seconds(&login_from(node, "ann", "wrong", OTHER_NETWORK).await) > 40);
     }
     redis.kill();
-    // Before the loss is noticed as after it.
+    // Both before and after the nodes notice the loss of Redis.
     for _ in 0..2 {
         for node in [&here, &there] {
             retry_after_seconds(&login_from(node, "ann", "wrong", OTHER_NETWORK).await);
@@ -277,7 +265,7 @@ async fn login_throttling_continues_when_redis_is_lost() {
             .status,
         200
     );
-    // Each counts alone now.
+    // Each node now counts alone.
     for node in [&here, &there] {
         assert_throttled_after_ten_failures(
             &guess_until_throttled(&[node], "carol", OTHER_NETWORK).await,
@@ -289,7 +277,7 @@ async fn login_throttling_continues_when_redis_is_lost() {
 async fn an_unresponsive_redis_does_not_delay_logins() {
     let redis = RedisServer::start().await;
     let app = redis_app(&redis.url()).await;
-    // For longer than any test waits.
+    // For longer than any test runs.
     redis.run_command("CLIENT PAUSE 60000 ALL");
     register_ann(&app).await;
     assert_throttled_after_ten_failures(

@@ -1,11 +1,11 @@
-//! Members, their roles, and who is put out.
+//! Members, roles and removal.
 
 use insta::assert_snapshot;
 use serde_json::json;
 
-use crate::support::{TestApp, User, one_line};
+use crate::support::{GroupPath, TestApp, User, one_line};
 
-/// Ann owns a group in which Bob is an admin, and Cat and Dan are members.
+/// Creates a group: ann is the owner, bob an admin, cat and dan are members.
 async fn group_of_four<'a>(app: &'a TestApp) -> ([User<'a>; 4], String) {
     let users = [
         app.user("ann").await,
@@ -17,9 +17,9 @@ async fn group_of_four<'a>(app: &'a TestApp) -> ([User<'a>; 4], String) {
     for user in &users[1..] {
         users[0].add_member(user, &group).await;
     }
-    let path = format!("/api/groups/{group}/members/bob/");
-    let answer = users[0].patch(&path, json!({"role": "admin"})).await;
-    assert_eq!(answer.status, 200, "{answer}");
+    let path = group.path("members/bob/");
+    let response = users[0].patch(&path, json!({"role": "admin"})).await;
+    assert_eq!(response.status, 200, "{response}");
     (users, group)
 }
 
@@ -28,9 +28,9 @@ async fn roles_determine_who_may_change_roles() {
     let app = TestApp::start().await;
     let ([ann, bob, cat, _dan], group) = group_of_four(&app).await;
     let member = |name: &str| format!("/api/groups/{group}/members/{name}/");
-    let mut told = one_line(&cat.get(&format!("/api/groups/{group}/members/")).await);
+    let mut responses = one_line(&cat.get(&group.path("members/")).await);
     let mut socket = cat.open_live(&group).await;
-    for (who, user, name, role) in [
+    for (actor, user, name, role) in [
         ("cat", &cat, "cat", "admin"),
         ("cat", &cat, "bob", "member"),
         ("bob", &bob, "cat", "admin"),
@@ -44,10 +44,10 @@ async fn roles_determine_who_may_change_roles() {
         ("ann", &ann, "ann", "owner"),
         ("cat", &cat, "ann", "owner"),
     ] {
-        let answer = one_line(&user.patch(&member(name), json!({"role": role})).await);
-        told += &format!("{who} makes {name} {role}: {answer}");
+        let response = one_line(&user.patch(&member(name), json!({"role": role})).await);
+        responses += &format!("{actor} makes {name} {role}: {response}");
     }
-    assert_snapshot!(told, @r#"
+    assert_snapshot!(responses, @r#"
     200 OK {"results":[{"username":"ann","name":"ann","role":"owner","active":true,"joined_at":"[now]"},{"username":"bob","name":"bob","role":"admin","active":true,"joined_at":"[now]"},{"username":"cat","name":"cat","role":"member","active":true,"joined_at":"[now]"},{"username":"dan","name":"dan","role":"member","active":true,"joined_at":"[now]"}],"next":null}
     cat makes cat admin: 403 Forbidden {"detail":"You may not do this.","code":"forbidden"}
     cat makes bob member: 403 Forbidden {"detail":"You may not do this.","code":"forbidden"}
@@ -75,10 +75,7 @@ async fn roles_determine_who_may_change_roles() {
     "cat" "member.role" {"role":"admin","user":"cat"}
     "#);
     socket.expect_no_frames().await;
-    let members = ann
-        .get(&format!("/api/groups/{group}/members/"))
-        .await
-        .json();
+    let members = ann.get(&group.path("members/")).await.json();
     let owners = members["results"]
         .as_array()
         .unwrap()
@@ -91,8 +88,8 @@ async fn roles_determine_who_may_change_roles() {
 async fn roles_determine_who_may_kick_and_ban() {
     let app = TestApp::start().await;
     let ([ann, bob, cat, dan], group) = group_of_four(&app).await;
-    let mut told = String::new();
-    for (who, user, path) in [
+    let mut responses = String::new();
+    for (actor, user, path) in [
         ("cat", &cat, "members/dan/"),
         ("cat", &cat, "members/dan/?ban=true"),
         ("bob", &bob, "members/ann/"),
@@ -102,7 +99,7 @@ async fn roles_determine_who_may_kick_and_ban() {
         ("bob", &bob, "members/dan/?ban=perhaps"),
         ("ann", &ann, "members/ann/"),
         ("bob", &bob, "members/dan/"),
-        // He is out, and may still be banned.
+        // Dan is no longer a member, and can still be banned.
         ("bob", &bob, "members/dan/"),
         ("bob", &bob, "members/dan/?ban=true"),
         ("bob", &bob, "members/dan/?ban=true"),
@@ -110,18 +107,18 @@ async fn roles_determine_who_may_kick_and_ban() {
         ("ann", &ann, "members/bob/?ban=true"),
         ("cat", &cat, "members/Cat/"),
     ] {
-        let answer = one_line(&user.delete(&format!("/api/groups/{group}/{path}")).await);
-        told += &format!("{who} {path}: {answer}");
+        let response = one_line(&user.delete(&format!("/api/groups/{group}/{path}")).await);
+        responses += &format!("{actor} {path}: {response}");
     }
-    told += &one_line(&ann.get(&format!("/api/groups/{group}/bans/")).await);
+    responses += &one_line(&ann.get(&group.path("bans/")).await);
     for name in ["dan", "dan", "cat", "nobody"] {
-        told += &one_line(
+        responses += &one_line(
             &ann.delete(&format!("/api/groups/{group}/bans/{name}/"))
                 .await,
         );
     }
-    told += &one_line(&ann.get(&format!("/api/groups/{group}/members/")).await);
-    assert_snapshot!(told, @r#"
+    responses += &one_line(&ann.get(&group.path("members/")).await);
+    assert_snapshot!(responses, @r#"
     cat members/dan/: 403 Forbidden {"detail":"You may not do this.","code":"forbidden"}
     cat members/dan/?ban=true: 403 Forbidden {"detail":"You may not do this.","code":"forbidden"}
     bob members/ann/: 403 Forbidden {"detail":"You may not do this.","code":"forbidden"}

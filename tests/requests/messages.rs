@@ -3,43 +3,38 @@
 use insta::assert_snapshot;
 use serde_json::{Value, json};
 
-use crate::support::{TestApp, one_line};
+use crate::support::{GroupPath, TestApp, one_line};
 
 #[tokio::test]
 async fn messages_can_be_sent_edited_and_deleted() {
     let app = TestApp::start().await;
-    let (ann, bob) = (app.user("ann").await, app.user("bob").await);
-    let group = ann.start_chat().await;
-    ann.add_member(&bob, &group).await;
-    let path = format!("/api/groups/{group}/messages/");
+    let (group, [ann, bob]) = app.group_of(["ann", "bob"]).await;
+    let path = group.path("messages/");
     let mut socket = bob.open_live(&group).await;
     let mut base = bob.open_base(&group).await;
-    let mut told = one_line(&ann.send_message(&group, "hi", "c1").await);
-    told += &one_line(&ann.send_message(&group, "hi", "c1").await);
-    told += &one_line(&ann.send_message(&group, "ho", "c1").await);
-    told += &one_line(&bob.post(&path, json!({"text": "yes", "reply_to": 2})).await);
-    told += &one_line(
+    let mut responses = one_line(&ann.send_message(&group, "hi", "c1").await);
+    responses += &one_line(&ann.send_message(&group, "hi", "c1").await);
+    responses += &one_line(&ann.send_message(&group, "ho", "c1").await);
+    responses += &one_line(&bob.post(&path, json!({"text": "yes", "reply_to": 2})).await);
+    responses += &one_line(
         &ann.patch(&format!("{path}2/"), json!({"text": "hi!"}))
             .await,
     );
-    told += &one_line(&ann.send_message(&group, "hi", "c1").await);
-    told += &one_line(
+    responses += &one_line(&ann.send_message(&group, "hi", "c1").await);
+    responses += &one_line(
         &bob.patch(&format!("{path}2/"), json!({"text": "mine"}))
             .await,
     );
-    told += &one_line(&bob.delete(&format!("{path}2/")).await);
-    told += &one_line(&ann.delete(&format!("{path}3/")).await);
-    told += &one_line(
+    responses += &one_line(&bob.delete(&format!("{path}2/")).await);
+    responses += &one_line(&ann.delete(&format!("{path}3/")).await);
+    responses += &one_line(
         &bob.patch(&format!("{path}3/"), json!({"text": "mine"}))
             .await,
     );
-    told += &one_line(&ann.delete(&format!("{path}3/")).await);
-    told += &one_line(&ann.get(&path).await);
-    told += &one_line(
-        &ann.get(&format!("/api/groups/{group}/events/?after=1"))
-            .await,
-    );
-    assert_snapshot!(told, @r#"
+    responses += &one_line(&ann.delete(&format!("{path}3/")).await);
+    responses += &one_line(&ann.get(&path).await);
+    responses += &one_line(&ann.get(&group.path("events/?after=1")).await);
+    assert_snapshot!(responses, @r#"
     201 Created {"seq":2,"at":"[now]","by":"ann","by_active":true,"text":"hi","reply_to":null,"edited_at":null,"deleted":false,"cid":"c1","reactions":[]}
     200 OK {"seq":2,"at":"[now]","by":"ann","by_active":true,"text":"hi","reply_to":null,"edited_at":null,"deleted":false,"cid":"c1","reactions":[]}
     409 Conflict {"detail":"This id was used for another request.","code":"cid_reused"}
@@ -70,10 +65,9 @@ async fn messages_can_be_sent_edited_and_deleted() {
 #[tokio::test]
 async fn invalid_messages_are_rejected() {
     let app = TestApp::start().await;
-    let ann = app.user("ann").await;
-    let group = ann.start_chat().await;
-    let path = format!("/api/groups/{group}/messages/");
-    let mut told = String::new();
+    let (group, [ann]) = app.group_of(["ann"]).await;
+    let path = group.path("messages/");
+    let mut responses = String::new();
     for body in [
         json!({}),
         json!({"text": ""}),
@@ -85,10 +79,10 @@ async fn invalid_messages_are_rejected() {
         json!({"text": "hi", "reply_to": 1}),
         json!([]),
     ] {
-        told += &one_line(&ann.post(&path, body).await);
+        responses += &one_line(&ann.post(&path, body).await);
     }
     for cid in ["a b", "", "é", &"x".repeat(129)] {
-        told += &one_line(&ann.send_message(&group, "hi", cid).await);
+        responses += &one_line(&ann.send_message(&group, "hi", cid).await);
     }
     for seq in [
         "0",
@@ -98,14 +92,14 @@ async fn invalid_messages_are_rejected() {
         "9223372036854775807",
         "99999999999999999999",
     ] {
-        told += &format!(
+        responses += &format!(
             "{seq}: {}",
             one_line(
                 &ann.patch(&format!("{path}{seq}/"), json!({"text": "x"}))
                     .await
             )
         );
-        told += &format!(
+        responses += &format!(
             "{seq}: {}",
             one_line(&ann.delete(&format!("{path}{seq}/")).await)
         );
@@ -118,12 +112,12 @@ async fn invalid_messages_are_rejected() {
         "limit=0",
         "limit=%FF",
     ] {
-        told += &format!(
+        responses += &format!(
             "{query}: {}",
             one_line(&ann.get(&format!("{path}?{query}")).await)
         );
     }
-    assert_snapshot!(told, @r#"
+    assert_snapshot!(responses, @r#"
     400 Bad Request {"detail":"This field is required.","code":"invalid","field":"text"}
     400 Bad Request {"detail":"This field needs at least one visible character.","code":"invalid","field":"text"}
     400 Bad Request {"detail":"This field is required.","code":"invalid","field":"text"}
@@ -162,22 +156,18 @@ async fn invalid_messages_are_rejected() {
             .status,
         201
     );
-    assert_eq!(
-        ann.get(&format!("/api/groups/{group}/")).await.json()["head"],
-        1
-    );
+    assert_eq!(ann.get(&group.path("")).await.json()["head"], 1);
 }
 
 #[tokio::test]
 async fn history_is_paginated_in_both_directions() {
     let app = TestApp::start().await;
-    let ann = app.user("ann").await;
-    let group = ann.start_chat().await;
+    let (group, [ann]) = app.group_of(["ann"]).await;
     for i in 1..=10 {
         ann.send_message(&group, &i.to_string(), &i.to_string())
             .await;
-        // Events between, that are no messages.
-        let path = format!("/api/groups/{group}/");
+        // Events between the messages that are not messages.
+        let path = group.path("");
         ann.patch(&path, json!({"title": i.to_string()})).await;
     }
     let texts = async |query: &str| {
@@ -229,23 +219,21 @@ async fn history_is_paginated_in_both_directions() {
 #[tokio::test]
 async fn history_pages_are_bounded_in_bytes_and_skip_nothing() {
     let app = TestApp::start().await;
-    let (ann, bob) = (app.user("ann").await, app.user("bob").await);
-    let group = ann.start_chat().await;
-    ann.add_member(&bob, &group).await;
-    // JSON writes each of its characters as six bytes.
+    let (group, [ann, bob]) = app.group_of(["ann", "bob"]).await;
+    // JSON encodes each of these characters as six bytes.
     let long = format!("{}x", "\u{1}".repeat(7999));
     for number in 0..30 {
         let text = if number % 3 == 2 { "short" } else { &long };
-        let answer = ann.send_message(&group, text, &number.to_string()).await;
-        assert_eq!(answer.status, 201, "{answer}");
+        let response = ann.send_message(&group, text, &number.to_string()).await;
+        assert_eq!(response.status, 201, "{response}");
     }
-    // An edit is as long as a message.
-    let edited = format!("/api/groups/{group}/messages/4/");
+    // An edit has the limit of a message.
+    let edited = group.path("messages/4/");
     assert_eq!(
         ann.patch(&edited, json!({ "text": long })).await.status,
         200
     );
-    let path = format!("/api/groups/{group}/messages/?limit=100");
+    let path = group.path("messages/?limit=100");
     let most = 400 * 1024;
     let walk = async |mut query: String, next: fn(&Value) -> String| {
         let mut seqs = Vec::new();
@@ -284,7 +272,7 @@ async fn history_pages_are_bounded_in_bytes_and_skip_nothing() {
     .await;
     forwards.sort_unstable();
     assert_eq!(forwards, expected);
-    // A page that is full by its limit, and the last one.
+    // A page that reaches its limit, and the last page.
     let page = async |query: &str| {
         let page = bob
             .get(&format!("/api/groups/{group}/messages/?{query}"))
@@ -300,9 +288,7 @@ async fn history_pages_are_bounded_in_bytes_and_skip_nothing() {
     assert_eq!(page("limit=1&after=30").await, (1, false));
     assert_eq!(page("limit=1&after=29").await, (1, true));
     assert_eq!(page("before=2").await, (0, false));
-    let events = bob
-        .get(&format!("/api/groups/{group}/events/?limit=500"))
-        .await;
+    let events = bob.get(&group.path("events/?limit=500")).await;
     assert!(events.body.len() < 2 * most, "{}", events.body.len());
 }
 
@@ -339,10 +325,8 @@ async fn group_list_pages_are_bounded_in_bytes() {
 #[tokio::test]
 async fn edited_texts_are_removed_from_the_log() {
     let app = TestApp::start().await;
-    let (ann, bob) = (app.user("ann").await, app.user("bob").await);
-    let group = ann.start_chat().await;
-    ann.add_member(&bob, &group).await;
-    let path = format!("/api/groups/{group}/messages/");
+    let (group, [ann, bob]) = app.group_of(["ann", "bob"]).await;
+    let path = group.path("messages/");
     ann.send_message(&group, "other", "0").await;
     ann.send_message(&group, "secret one", "1").await;
     let mut live = bob.open_live(&group).await;
@@ -361,12 +345,10 @@ async fn edited_texts_are_removed_from_the_log() {
         .post(&path, json!({"text": "to it", "reply_to": 3}))
         .await;
     assert_eq!(reply.status, 201);
-    let log = bob
-        .get(&format!("/api/groups/{group}/events/?after=1"))
-        .await;
+    let log = bob.get(&group.path("events/?after=1")).await;
     assert!(!log.body.contains("secret"), "{log}");
     assert_snapshot!(one_line(&log), @r#"200 OK {"results":[{"type":"event","group":"[group]","seq":2,"at":"[now]","by":"ann","kind":"message.created","cid":"0","data":{"text":"other"}},{"type":"event","group":"[group]","seq":3,"at":"[now]","by":"ann","kind":"message.created","cid":"1","data":{"edited":true,"text":"kept"}},{"type":"event","group":"[group]","seq":4,"at":"[now]","by":"ann","kind":"message.edited","data":{"replaced":true,"seq":3,"text":""}},{"type":"event","group":"[group]","seq":5,"at":"[now]","by":"ann","kind":"message.edited","data":{"replaced":true,"seq":3,"text":""}},{"type":"event","group":"[group]","seq":6,"at":"[now]","by":"ann","kind":"message.edited","data":{"seq":3,"text":"kept"}},{"type":"event","group":"[group]","seq":7,"at":"[now]","by":"ann","kind":"message.created","data":{"reply_to":3,"text":"to it"}}],"position":7,"epoch":"[epoch]"}"#);
-    // A socket that comes back, on this node and on another.
+    // A socket that resumes, on this node and on another.
     let other = TestApp::start_node(app.database.clone(), json!({})).await;
     for node in [&app, &other] {
         let frames = bob
@@ -381,7 +363,7 @@ async fn edited_texts_are_removed_from_the_log() {
             "{frames}"
         );
     }
-    // A retry of the first request is still known, whatever became of its text.
+    // A retry of the first request is still recognised, although its text has changed.
     assert_eq!(
         ann.send_message(&group, "secret one", "1").await.status,
         200

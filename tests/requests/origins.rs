@@ -1,15 +1,16 @@
-//! From which pages the cookie opens sockets, and that it opens nothing else (RFC 6455, section
-//! 10.2; cross-site WebSocket hijacking).
+//! The pages from which the cookie opens sockets (RFC 6455, section 10.2; cross-site WebSocket
+//! hijacking). The cookie opens nothing else.
 
 use reqwest::Method;
 use serde_json::json;
 
 use crate::support::{Socket, TestApp, User, with_timeout};
 
-/// What a handshake with the cookie comes to: base, rich of one group, rich of many.
+/// Returns the statuses of handshakes with the cookie: a base socket, a rich socket of one group, a
+/// multi-group socket.
 async fn handshake_statuses(user: &User<'_>, group: &str, headers: &[(&str, &str)]) -> [u16; 3] {
     let base = format!("/ws/chat/{group}/");
-    let mut answered = [0; 3];
+    let mut statuses = [0; 3];
     for (at, (path, offers)) in [
         (base.as_str(), None),
         (base.as_str(), Some("chat.v1.json")),
@@ -32,26 +33,25 @@ async fn handshake_statuses(user: &User<'_>, group: &str, headers: &[(&str, &str
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
-        let response = with_timeout("an answer", request.send()).await.unwrap();
-        answered[at] = response.status().as_u16();
+        let response = with_timeout("a response", request.send()).await.unwrap();
+        statuses[at] = response.status().as_u16();
     }
-    answered
+    statuses
 }
 
-/// Headers of a handshake, and what it comes to.
+/// The headers of a handshake, and its expected statuses.
 type OriginCase<'a> = (Vec<(&'a str, &'a str)>, [u16; 3]);
 
 const ACCEPTED: [u16; 3] = [101; 3];
 const FORBIDDEN: [u16; 3] = [403; 3];
 
 async fn assert_origin_cases(app: &TestApp, rows: &[OriginCase<'_>]) {
-    let ann = app.user("ann").await;
-    let group = ann.start_chat().await;
+    let (group, [ann]) = app.group_of(["ann"]).await;
     let mut wrong = Vec::new();
     for (headers, expected) in rows {
-        let answered = handshake_statuses(&ann, &group, headers).await;
-        if answered != *expected {
-            wrong.push((headers, answered));
+        let statuses = handshake_statuses(&ann, &group, headers).await;
+        if statuses != *expected {
+            wrong.push((headers, statuses));
         }
     }
     assert!(wrong.is_empty(), "{wrong:#?}");
@@ -63,7 +63,7 @@ async fn foreign_origins_cannot_open_sockets_with_the_cookie() {
     let port = app.address.port();
     let own = format!("http://127.0.0.1:{port}");
     let with_tls = format!("https://127.0.0.1:{port}");
-    let refused = [
+    let rejected = [
         "null".to_owned(),
         String::new(),
         " ".to_owned(),
@@ -81,7 +81,7 @@ async fn foreign_origins_cannot_open_sockets_with_the_cookie() {
         format!("http://2130706433:{port}"),
         format!("http://0x7f.0.0.1:{port}"),
         format!("http://127.0.0.1.:{port}"),
-        // Suffixes, prefixes and what a lenient parser would take for ours.
+        // Suffixes, prefixes, and values that a lenient parser could read as the server's origin.
         format!("http://127.0.0.1.evil.example:{port}"),
         format!("http://evil.example/127.0.0.1:{port}"),
         format!("http://evil.example#127.0.0.1:{port}"),
@@ -104,7 +104,7 @@ async fn foreign_origins_cannot_open_sockets_with_the_cookie() {
         format!("127.0.0.1:{port}"),
         format!("http:\\\\127.0.0.1:{port}"),
         format!("http://127.0.0.1:0{port}"),
-        // What is no page of the web.
+        // Not a web page.
         "file://".to_owned(),
         "file:///srv/page.html".to_owned(),
         "about:blank".to_owned(),
@@ -118,7 +118,7 @@ async fn foreign_origins_cannot_open_sockets_with_the_cookie() {
     let mut rows: Vec<OriginCase<'_>> = vec![
         (vec![], ACCEPTED),
         (vec![("origin", own.as_str())], ACCEPTED),
-        // A proxy that ends TLS, and does not say so: the same port can have one scheme alone.
+        // A proxy that ends TLS and does not announce it. One port can only have one scheme.
         (vec![("origin", with_tls.as_str())], ACCEPTED),
         (
             vec![("origin", own.as_str()), ("origin", own.as_str())],
@@ -132,7 +132,7 @@ async fn foreign_origins_cannot_open_sockets_with_the_cookie() {
             vec![("origin", "https://evil.example"), ("origin", own.as_str())],
             FORBIDDEN,
         ),
-        // What only a proxy says does not make a foreign page ours.
+        // A header of a proxy does not make a foreign page the server's own.
         (
             vec![
                 ("origin", "http://evil.example"),
@@ -146,7 +146,7 @@ async fn foreign_origins_cannot_open_sockets_with_the_cookie() {
         ),
     ];
     rows.extend(
-        refused
+        rejected
             .iter()
             .map(|origin| (vec![("origin", origin.as_str())], FORBIDDEN)),
     );
@@ -168,7 +168,7 @@ async fn the_public_url_and_allowed_origins_open_sockets() {
             vec![("origin", "https://chat.example"), ("host", "chat.example")],
             ACCEPTED,
         ),
-        // By its address it is still reached by those who know that.
+        // The server is still reachable by its address.
         (vec![("origin", &here)], ACCEPTED),
         (vec![("origin", "https://xn--bcher-kva.example")], ACCEPTED),
         (vec![("origin", "https://app.example:8443")], ACCEPTED),
@@ -208,8 +208,7 @@ async fn the_public_url_and_allowed_origins_open_sockets() {
 #[tokio::test]
 async fn any_origin_with_a_bearer_token_opens_a_rich_socket() {
     let app = TestApp::start().await;
-    let ann = app.user("ann").await;
-    let group = ann.start_chat().await;
+    let (group, [ann]) = app.group_of(["ann"]).await;
     let offers = format!("chat.v1.json, bearer.{}", ann.access);
     for path in [format!("/ws/chat/{group}/"), "/ws/".to_owned()] {
         for origin in ["https://evil.example", "null"] {

@@ -1,4 +1,4 @@
-//! The pages that people use: in which language, and how they and their files are kept and sent.
+//! The pages: their languages, caching and compression.
 
 use std::collections::BTreeSet;
 
@@ -15,7 +15,7 @@ use crate::{
 
 const PAGES: [&str; 2] = ["/", "/playground/"];
 
-/// What all that the first page loads may weigh on its way.
+/// The most bytes that the first page may transfer.
 const MAX_PAGE_BYTES: usize = 60 * 1024;
 
 async fn get_with_headers(app: &TestApp, path: &str, headers: &[(&str, &str)]) -> Response {
@@ -23,21 +23,21 @@ async fn get_with_headers(app: &TestApp, path: &str, headers: &[(&str, &str)]) -
     for (name, value) in headers {
         request = request.header(*name, *value);
     }
-    with_timeout("an answer", request.send()).await.unwrap()
+    with_timeout("a response", request.send()).await.unwrap()
 }
 
-/// The language of a page, in which all of it is.
+/// Returns the language of a page. All of the page must be in it.
 async fn page_language(app: &TestApp, path: &str, headers: &[(&str, &str)]) -> String {
     let response = get_with_headers(app, path, headers).await;
     assert_eq!(response.status(), 200);
-    let told = header_text(&response, "content-language").to_owned();
+    let language = header_text(&response, "content-language").to_owned();
     let html = response.text().await.unwrap();
-    let direction = if told == "fa" { "rtl" } else { "ltr" };
+    let direction = if language == "fa" { "rtl" } else { "ltr" };
     assert!(
-        html.contains(&format!("<html lang=\"{told}\" dir=\"{direction}\"")),
+        html.contains(&format!("<html lang=\"{language}\" dir=\"{direction}\"")),
         "{html}"
     );
-    told
+    language
 }
 
 fn header_text<'a>(response: &'a Response, name: &str) -> &'a str {
@@ -47,7 +47,7 @@ fn header_text<'a>(response: &'a Response, name: &str) -> &'a str {
         .map_or("", |value| value.to_str().unwrap())
 }
 
-/// The address of a file as it is now.
+/// Returns the versioned path of a file.
 fn versioned_path(file: &str) -> String {
     format!("/static/v-{}/{file}", assets::version())
 }
@@ -64,7 +64,7 @@ async fn pages_use_the_requested_language() {
         assert_eq!(language("", &[persian]).await, "fa");
         let both = [("accept-language", "de"), ("accept-language", "fa;q=0.1")];
         assert_eq!(language("", &both).await, "fa");
-        // Nothing of ours, and nothing at all.
+        // No supported language, and no valid header.
         for wish in ["de-DE,de", ";;=,", "*", "../../etc"] {
             assert_eq!(language("", &[("accept-language", wish)]).await, "en");
         }
@@ -100,10 +100,10 @@ async fn the_chosen_language_is_stored_in_a_cookie() {
     let by_https = [("x-forwarded-proto", "https")];
     assert_snapshot!(cookie(&app, "/playground/?lang=en", &by_https).await, @"lang=en; SameSite=Lax; Secure; Path=/; Max-Age=31536000");
     let public = TestApp::with_settings(json!({"public_url": "https://salam.example"})).await;
-    let told = cookie(&public, "/?lang=en", &[("host", "localhost")]).await;
+    let set_cookie = cookie(&public, "/?lang=en", &[("host", "localhost")]).await;
     assert!(
-        told.ends_with("; Secure") || told.contains("; Secure;"),
-        "{told}"
+        set_cookie.ends_with("; Secure") || set_cookie.contains("; Secure;"),
+        "{set_cookie}"
     );
 }
 
@@ -117,7 +117,7 @@ async fn versioned_files_are_cached_forever() {
         now.header("cache-control"),
         "public, max-age=31536000, immutable"
     );
-    // A page of before an update asks for what there was, and one of no page for what there is.
+    // A page from before an update gets the old version of a file, or the current file.
     for path in [
         "/static/v-0123456789ab/app.css",
         "/static/v-/app.css",
@@ -145,7 +145,7 @@ async fn versioned_files_are_cached_forever() {
     }
 }
 
-/// Pages are given scripts without what is there to be read, at the same lines; others have all of it.
+/// Pages get scripts without comments, with the same line numbers. Other clients get the full files.
 #[tokio::test]
 async fn versioned_scripts_are_served_without_comments() {
     let app = TestApp::start().await;
@@ -155,10 +155,10 @@ async fn versioned_scripts_are_served_without_comments() {
         let lines: Vec<_> = whole.lines().zip(bare.lines()).collect();
         assert_eq!(lines.len(), whole.lines().count(), "{module}");
         for (line, left) in lines {
-            let words = line.trim();
+            let text = line.trim();
             let is_comment = ["/**", "*", "//"]
                 .iter()
-                .any(|sign| words.starts_with(sign) && !words.contains("*/ ("));
+                .any(|sign| text.starts_with(sign) && !text.contains("*/ ("));
             assert_eq!(left, if is_comment { "" } else { line }, "{module}");
         }
         assert!(whole.contains("/**") || whole.contains("//"), "{module}");
@@ -177,9 +177,9 @@ async fn versioned_scripts_are_served_without_comments() {
 async fn static_files_have_their_content_type() {
     let app = TestApp::start().await;
     for module in assets::script_modules() {
-        let answer = app.get(&versioned_path(&module)).await;
+        let response = app.get(&versioned_path(&module)).await;
         assert_eq!(
-            answer.header("content-type"),
+            response.header("content-type"),
             "text/javascript; charset=utf-8",
             "{module}"
         );
@@ -192,9 +192,9 @@ async fn static_files_have_their_content_type() {
         "/static/",
         "/static/v-0",
     ] {
-        let answer = app.get(nothing).await;
-        assert_eq!(answer.status, StatusCode::NOT_FOUND, "{nothing}");
-        answer.expect_client_error();
+        let response = app.get(nothing).await;
+        assert_eq!(response.status, StatusCode::NOT_FOUND, "{nothing}");
+        response.expect_client_error();
     }
 }
 
@@ -265,7 +265,7 @@ async fn only_public_responses_are_compressed() {
     }
 }
 
-/// The addresses on this server that a page names.
+/// Returns the paths on this server that a page refers to.
 fn linked_paths(html: &str) -> BTreeSet<String> {
     let named = ["href=\"/", "src=\"/"].iter().flat_map(|begin| {
         html.split(*begin)
@@ -279,9 +279,9 @@ fn linked_paths(html: &str) -> BTreeSet<String> {
 async fn pages_link_only_to_existing_paths() {
     let app = TestApp::start().await;
     for page in PAGES {
-        let answer = app.get(page).await;
-        assert_eq!(answer.header("content-type"), "text/html; charset=utf-8");
-        let named = linked_paths(&answer.body);
+        let response = app.get(page).await;
+        assert_eq!(response.header("content-type"), "text/html; charset=utf-8");
+        let named = linked_paths(&response.body);
         assert!(
             named.iter().any(|path| path.starts_with("/static/v-")),
             "{named:?}"
@@ -289,12 +289,12 @@ async fn pages_link_only_to_existing_paths() {
         for path in named {
             let found: TestResponse = app.get(&path).await;
             assert_eq!(found.status, 200, "{path}");
-            // By an address without its version the browser would ask each time.
+            // Without a version in the path, the browser would check the file each time.
             let is_kept = !path.starts_with("/static/")
                 || found.header("cache-control").ends_with("immutable");
             assert!(is_kept, "{path}");
         }
-        let own = answer.body.replace("http://www.w3.org/", "");
+        let own = response.body.replace("http://www.w3.org/", "");
         assert!(
             !own.contains("//"),
             "nothing is loaded from elsewhere: {own}"
@@ -302,7 +302,7 @@ async fn pages_link_only_to_existing_paths() {
     }
 }
 
-/// The files that a page loads: those that it names, and what their scripts import.
+/// Returns the files that a page loads: the files that it names, and the imports of their scripts.
 async fn loaded_files(app: &TestApp, page: &str) -> BTreeSet<String> {
     let html = app.get(page).await.body;
     let mut to_do: Vec<String> = linked_paths(&html)
@@ -325,7 +325,7 @@ async fn loaded_files(app: &TestApp, page: &str) -> BTreeSet<String> {
     loaded
 }
 
-/// Else the browser would learn of each only when it has the one that imports it.
+/// Without preloading, the browser would find an import only after it has loaded the importing script.
 #[tokio::test]
 async fn pages_preload_all_their_files() {
     let app = TestApp::start().await;

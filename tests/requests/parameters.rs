@@ -9,18 +9,17 @@ use insta::assert_snapshot;
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::support::{TestApp, TestResponse, User};
+use crate::support::{GroupPath, TestApp, TestResponse, User};
 
 #[tokio::test]
 async fn numeric_parameters_are_digits_and_given_once() {
     let app = TestApp::start().await;
-    let ann = app.user("ann").await;
-    let group = ann.start_chat().await;
+    let (group, [ann]) = app.group_of(["ann"]).await;
     for i in 0..3 {
         ann.send_message(&group, "hi", &i.to_string()).await;
     }
-    let messages = format!("/api/groups/{group}/messages/");
-    let events = format!("/api/groups/{group}/events/");
+    let messages = group.path("messages/");
+    let events = group.path("events/");
     for query in [
         "after=%2B1",
         "after=-0",
@@ -39,10 +38,10 @@ async fn numeric_parameters_are_digits_and_given_once() {
         "limit=0",
     ] {
         for path in [&messages, &events] {
-            let answer = ann.get(&format!("{path}?{query}")).await;
-            assert_eq!(answer.status, 400, "{path}?{query}: {answer}");
+            let response = ann.get(&format!("{path}?{query}")).await;
+            assert_eq!(response.status, 400, "{path}?{query}: {response}");
             let field = &query[..5];
-            assert_eq!(answer.json()["field"], field, "{query}: {answer}");
+            assert_eq!(response.json()["field"], field, "{query}: {response}");
         }
     }
     for query in [
@@ -53,13 +52,13 @@ async fn numeric_parameters_are_digits_and_given_once() {
         "other=1&other=2",
     ] {
         for path in [&messages, &events] {
-            let answer = ann.get(&format!("{path}?{query}")).await;
-            assert_eq!(answer.status, 200, "{path}?{query}: {answer}");
+            let response = ann.get(&format!("{path}?{query}")).await;
+            assert_eq!(response.status, 200, "{path}?{query}: {response}");
         }
     }
     for seq in ["+1", "-1", "-0", "%2B1", "%D9%A1", "1.0", "x"] {
-        let answer = ann.delete(&format!("{messages}{seq}/")).await;
-        assert_eq!(answer.status, 400, "{seq}: {answer}");
+        let response = ann.delete(&format!("{messages}{seq}/")).await;
+        assert_eq!(response.status, 400, "{seq}: {response}");
     }
     let first = ann.get(&format!("{messages}?after=0&limit=1")).await.json();
     assert_eq!(first["results"][0]["deleted"], false);
@@ -68,10 +67,9 @@ async fn numeric_parameters_are_digits_and_given_once() {
 #[tokio::test]
 async fn last_event_id_must_be_one_number() {
     let app = TestApp::start().await;
-    let ann = app.user("ann").await;
-    let group = ann.start_chat().await;
-    let path = format!("/api/groups/{group}/events/");
-    let ask = async |ids: &[&str]| {
+    let (group, [ann]) = app.group_of(["ann"]).await;
+    let path = group.path("events/");
+    let request = async |ids: &[&str]| {
         let mut request = app
             .request(Method::GET, &path)
             .bearer_auth(&ann.access)
@@ -82,8 +80,8 @@ async fn last_event_id_must_be_one_number() {
         let response = request.send().await.unwrap();
         response.status().as_u16()
     };
-    assert_eq!(ask(&[""]).await, 200, "as if it were not there");
-    assert_eq!(ask(&["0"]).await, 200);
+    assert_eq!(request(&[""]).await, 200, "as if it were not there");
+    assert_eq!(request(&["0"]).await, 200);
     for ids in [
         &["+1"][..],
         &["-0"],
@@ -92,16 +90,15 @@ async fn last_event_id_must_be_one_number() {
         &["1", "1"],
         &["", ""],
     ] {
-        assert_eq!(ask(ids).await, 400, "{ids:?}");
+        assert_eq!(request(ids).await, 400, "{ids:?}");
     }
 }
 
 #[tokio::test]
 async fn a_client_that_accepts_both_gets_json() {
     let app = TestApp::start().await;
-    let ann = app.user("ann").await;
-    let group = ann.start_chat().await;
-    let path = format!("/api/groups/{group}/events/");
+    let (group, [ann]) = app.group_of(["ann"]).await;
+    let path = group.path("events/");
     for (accept, expected) in [
         ("application/json, text/event-stream", "application/json"),
         ("text/event-stream,application/json", "application/json"),
@@ -158,14 +155,14 @@ async fn bodies_with_a_content_encoding_are_rejected() {
          transfer-encoding: gzip, chunked\r\n\r\n2\r\n{{}}\r\n0\r\n\r\n",
         app.address
     );
-    let answer = tokio::task::spawn_blocking(move || {
+    let response = tokio::task::spawn_blocking(move || {
         stream.write_all(request.as_bytes()).unwrap();
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).unwrap();
-        answer
+        let mut response = String::new();
+        stream.read_to_string(&mut response).unwrap();
+        response
     });
-    let answer = answer.await.unwrap();
-    assert!(answer.starts_with("HTTP/1.1 501 "), "{answer}");
+    let response = response.await.unwrap();
+    assert!(response.starts_with("HTTP/1.1 501 "), "{response}");
 }
 
 #[tokio::test]
@@ -191,9 +188,9 @@ async fn registration_body_errors_have_the_error_key() {
 async fn probes_answer_options_with_allow() {
     let app = TestApp::start().await;
     for path in ["/_ping", "/_health", "/_readiness", "/_readiness/"] {
-        let answer = TestResponse::from_request(app.request(Method::OPTIONS, path)).await;
-        assert_eq!(answer.status, 204, "{path}: {answer}");
-        assert_eq!(answer.header("allow"), "GET,HEAD,OPTIONS", "{path}");
+        let response = TestResponse::from_request(app.request(Method::OPTIONS, path)).await;
+        assert_eq!(response.status, 204, "{path}: {response}");
+        assert_eq!(response.header("allow"), "GET,HEAD,OPTIONS", "{path}");
     }
 }
 
@@ -233,12 +230,12 @@ async fn rejected_access_tokens_get_a_specific_error() {
     let ended = app.log_in("ann").await;
     let out = ended.post("/api/logout/", json!({})).await;
     assert_eq!(out.status, 204, "{out}");
-    let answer = with(&ended.access).await.json();
-    assert_eq!(answer["code"], "unauthorized", "{answer}");
+    let response = with(&ended.access).await.json();
+    assert_eq!(response["code"], "unauthorized", "{response}");
 }
 
 async fn send_message(ann: &User<'_>, group: &str, key: Option<&str>, body: Value) -> TestResponse {
-    let path = format!("/api/groups/{group}/messages/");
+    let path = group.path("messages/");
     let mut request = ann
         .app
         .request(Method::POST, &path)
@@ -252,8 +249,7 @@ async fn send_message(ann: &User<'_>, group: &str, key: Option<&str>, body: Valu
 #[tokio::test]
 async fn the_idempotency_key_may_be_in_the_body() {
     let app = TestApp::start().await;
-    let ann = app.user("ann").await;
-    let group = ann.start_chat().await;
+    let (group, [ann]) = app.group_of(["ann"]).await;
     let body = json!({"text": "x", "cid": "k"});
     let first = send_message(&ann, &group, None, body.clone()).await;
     assert_eq!(
@@ -282,10 +278,10 @@ async fn the_idempotency_key_may_be_in_the_body() {
         json!("é"),
         json!("x".repeat(129)),
     ] {
-        let refused = send_message(&ann, &group, None, json!({"text": "x", "cid": cid})).await;
-        assert_eq!(refused.json()["field"], "cid", "{refused}");
+        let rejected = send_message(&ann, &group, None, json!({"text": "x", "cid": cid})).await;
+        assert_eq!(rejected.json()["field"], "cid", "{rejected}");
     }
-    let path = format!("/api/groups/{group}/messages/1/");
+    let path = group.path("messages/1/");
     let edit = json!({"text": "y", "cid": "e"});
     let edited = ann.patch(&path, edit.clone()).await;
     assert_eq!(edited.json()["text"], "y");

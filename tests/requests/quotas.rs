@@ -1,4 +1,4 @@
-//! What is stored is bounded: sessions, memberships and invites.
+//! Quotas of stored data: sessions, memberships and invites.
 
 use chrono::{Duration, Utc};
 use insta::assert_snapshot;
@@ -6,13 +6,12 @@ use salam::models::invites;
 use sea_orm::{ColumnTrait, EntityTrait, PaginatorTrait, QueryFilter};
 use serde_json::json;
 
-use crate::support::TestApp;
+use crate::support::{GroupPath, TestApp};
 
 #[tokio::test]
 async fn a_login_beyond_the_session_limit_ends_the_least_recently_used_session() {
     let app = TestApp::with_settings(json!({"limits": {"sessions_per_user": 3}})).await;
-    let first = app.user("ann").await;
-    let group = first.start_chat().await;
+    let (group, [first]) = app.group_of(["ann"]).await;
     let mut socket = first.open_live(&group).await;
     let (second, third) = (app.log_in("ann").await, app.log_in("ann").await);
     for session in [&first, &second, &third] {
@@ -24,7 +23,7 @@ async fn a_login_beyond_the_session_limit_ends_the_least_recently_used_session()
     for session in [&second, &third, &fourth] {
         assert!(session.is_logged_in().await);
     }
-    // Nobody else's end.
+    // The sessions of other users do not end.
     let bob = app.user("bob").await;
     app.log_in("ann").await;
     assert!(bob.is_logged_in().await);
@@ -34,20 +33,20 @@ async fn a_login_beyond_the_session_limit_ends_the_least_recently_used_session()
 #[tokio::test]
 async fn groups_per_user_are_limited() {
     let app = TestApp::with_settings(json!({"limits": {"groups_per_user": 2}})).await;
-    let (ann, bob) = (app.user("ann").await, app.user("bob").await);
-    let group = ann.start_chat().await;
+    let (group, [ann]) = app.group_of(["ann"]).await;
+    let bob = app.user("bob").await;
     bob.start_chat().await;
     ann.add_member(&bob, &group).await;
-    let refused = bob.post("/api/start-chat/", json!({})).await;
-    assert_eq!(refused.status, 409);
-    assert_snapshot!(refused.json(), @r#"{"code":"limit_exceeded","detail":"You are a member of as many groups as one user may be; leave one first."}"#);
+    let rejected = bob.post("/api/start-chat/", json!({})).await;
+    assert_eq!(rejected.status, 409);
+    assert_snapshot!(rejected.json(), @r#"{"code":"limit_exceeded","detail":"You are a member of as many groups as one user may be; leave one first."}"#);
     let other = ann.start_chat().await;
     let code = ann.create_invite(&other).await;
     let path = format!("/api/invites/{code}/accept/");
     assert_eq!(bob.post(&path, json!({})).await.status, 409);
-    // An existing member stays one, and a member who leaves has room again.
+    // An existing member stays a member, and a member who leaves makes room.
     ann.add_member(&bob, &group).await;
-    let own = format!("/api/groups/{group}/members/bob/");
+    let own = group.path("members/bob/");
     assert_eq!(bob.delete(&own).await.status, 204);
     assert_eq!(bob.post(&path, json!({})).await.status, 200);
 }
@@ -55,20 +54,15 @@ async fn groups_per_user_are_limited() {
 #[tokio::test]
 async fn members_per_group_are_limited() {
     let app = TestApp::with_settings(json!({"limits": {"members_per_group": 2}})).await;
-    let (ann, bob, cyd) = (
-        app.user("ann").await,
-        app.user("bob").await,
-        app.user("cyd").await,
-    );
-    let group = ann.start_chat().await;
-    ann.add_member(&bob, &group).await;
+    let (group, [ann, bob]) = app.group_of(["ann", "bob"]).await;
+    let cyd = app.user("cyd").await;
     let code = ann.create_invite(&group).await;
     let path = format!("/api/invites/{code}/accept/");
-    let refused = cyd.post(&path, json!({})).await;
-    assert_eq!(refused.status, 409);
-    assert_snapshot!(refused.json(), @r#"{"code":"limit_exceeded","detail":"This group has as many members as a group may have."}"#);
-    // It costs the invite nothing.
-    let own = format!("/api/groups/{group}/members/bob/");
+    let rejected = cyd.post(&path, json!({})).await;
+    assert_eq!(rejected.status, 409);
+    assert_snapshot!(rejected.json(), @r#"{"code":"limit_exceeded","detail":"This group has as many members as a group may have."}"#);
+    // It does not use the invite up.
+    let own = group.path("members/bob/");
     assert_eq!(bob.delete(&own).await.status, 204);
     assert_eq!(cyd.post(&path, json!({})).await.status, 200);
 }
@@ -76,8 +70,7 @@ async fn members_per_group_are_limited() {
 #[tokio::test]
 async fn expired_invites_are_deleted() {
     let app = TestApp::start().await;
-    let ann = app.user("ann").await;
-    let group = ann.start_chat().await;
+    let (group, [ann]) = app.group_of(["ann"]).await;
     for _ in 0..3 {
         ann.create_invite(&group).await;
     }
@@ -91,7 +84,7 @@ async fn expired_invites_are_deleted() {
         .exec(db)
         .await
         .unwrap();
-    // A day is left for a clock that is wrong for a moment.
+    // An expired invite stays for a day, in case a clock is wrong.
     invites::Model::delete_expired(db).await.unwrap();
     assert_eq!(invites::Entity::find().count(db).await.unwrap(), 1);
 }

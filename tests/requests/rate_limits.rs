@@ -1,10 +1,10 @@
-//! What one network, and one user, may ask for.
+//! The rate limits of a network and of a user.
 
 use insta::assert_snapshot;
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::support::{TestApp, TestResponse, User};
+use crate::support::{GroupPath, TestApp, TestResponse, User};
 
 async fn app_with_limits(limits: Value) -> TestApp {
     TestApp::with_settings(json!({ "limits": limits })).await
@@ -15,31 +15,32 @@ async fn post_from(app: &TestApp, address: &str, path: &str, body: &Value) -> Te
     TestResponse::from_request(request.header("x-forwarded-for", address).json(body)).await
 }
 
-/// That an answer says to come back within these seconds.
-fn assert_retry_after(answer: &TestResponse, longest: u64) {
-    let seconds: u64 = answer.header("retry-after").parse().unwrap();
-    assert!((1..=longest).contains(&seconds), "{answer}");
+/// Asserts that the response has a `Retry-After` of at most this many seconds.
+fn assert_retry_after(response: &TestResponse, longest: u64) {
+    let seconds: u64 = response.header("retry-after").parse().unwrap();
+    assert!((1..=longest).contains(&seconds), "{response}");
 }
 
-/// A body, posted from an address as often as it may be: one more is refused, from elsewhere not.
+/// Posts a body from one address up to the limit. Asserts that one more request is rejected, and that
+/// another address is not affected. Returns the rejection.
 async fn expect_rate_limit(app: &TestApp, path: &str, body: &Value, times: usize) -> TestResponse {
     let (here, there) = ("2001:db8::1", "2001:db8:0:1::1");
     for _ in 0..times {
         assert_ne!(post_from(app, here, path, body).await.status, 429);
     }
     let neighbour = "2001:db8::ffff";
-    let refused = post_from(app, neighbour, path, body).await;
-    assert_eq!(refused.status, 429, "{refused}");
+    let rejected = post_from(app, neighbour, path, body).await;
+    assert_eq!(rejected.status, 429, "{rejected}");
     assert_ne!(post_from(app, there, path, body).await.status, 429);
-    refused
+    rejected
 }
 
 #[tokio::test]
 async fn registrations_per_network_are_rate_limited() {
     let app = app_with_limits(json!({"registrations_per_hour": 2})).await;
-    let answer = expect_rate_limit(&app, "/api/register/", &json!({}), 2).await;
-    assert_retry_after(&answer, 1800);
-    let body = &answer.body;
+    let response = expect_rate_limit(&app, "/api/register/", &json!({}), 2).await;
+    assert_retry_after(&response, 1800);
+    let body = &response.body;
     assert_snapshot!(body, @r#"{"error":"Too many requests; slow down."}"#);
 }
 
@@ -47,18 +48,19 @@ async fn registrations_per_network_are_rate_limited() {
 async fn logins_per_network_are_rate_limited() {
     let app = app_with_limits(json!({"logins_per_minute": 3})).await;
     let body = json!({"username": "nobody", "password": "x"});
-    let answer = expect_rate_limit(&app, "/api/token/", &body, 3).await;
-    assert_retry_after(&answer, 20);
-    let body = &answer.body;
+    let response = expect_rate_limit(&app, "/api/token/", &body, 3).await;
+    assert_retry_after(&response, 20);
+    let body = &response.body;
     assert_snapshot!(body, @r#"{"detail":"Too many requests; slow down.","code":"rate_limited"}"#);
 }
 
 #[tokio::test]
 async fn refreshes_per_network_are_rate_limited() {
     let app = app_with_limits(json!({"refreshes_per_minute": 3})).await;
-    let answer = expect_rate_limit(&app, "/api/token/refresh/", &json!({"refresh": "x"}), 3).await;
-    assert_retry_after(&answer, 20);
-    let body = &answer.body;
+    let response =
+        expect_rate_limit(&app, "/api/token/refresh/", &json!({"refresh": "x"}), 3).await;
+    assert_retry_after(&response, 20);
+    let body = &response.body;
     assert_snapshot!(body, @r#"{"detail":"Too many requests; slow down.","code":"rate_limited"}"#);
 }
 
@@ -69,10 +71,10 @@ async fn new_chats_per_user_are_rate_limited() {
     for _ in 0..2 {
         ann.start_chat().await;
     }
-    let answer = ann.post("/api/start-chat/", json!({})).await;
-    assert_eq!(answer.status, 429);
-    assert_retry_after(&answer, 1800);
-    let body = &answer.body;
+    let response = ann.post("/api/start-chat/", json!({})).await;
+    assert_eq!(response.status, 429);
+    assert_retry_after(&response, 1800);
+    let body = &response.body;
     assert_snapshot!(body, @r#"{"detail":"Too many requests; slow down.","code":"rate_limited"}"#);
     bob.start_chat().await;
 }
@@ -82,18 +84,18 @@ async fn changes_per_user_are_rate_limited() {
     let app = app_with_limits(json!({"changes_per_minute": 2})).await;
     let [ann, bob] = [app.user("ann").await, app.user("bob").await];
     let rename = async |user: &User<'_>, group: &str| {
-        let path = format!("/api/groups/{group}/");
+        let path = group.path("");
         user.patch(&path, json!({"title": "Lunch"})).await
     };
     let (group, other) = (ann.start_chat().await, bob.start_chat().await);
     assert_eq!(rename(&ann, &group).await.status, 200);
     assert_eq!(rename(&ann, &group).await.status, 200);
-    let refused = rename(&ann, &group).await;
+    let rejected = rename(&ann, &group).await;
     assert_eq!(
-        (refused.status.as_u16(), refused.header("retry-after")),
+        (rejected.status.as_u16(), rejected.header("retry-after")),
         (429, "30")
     );
-    let withdrawal = ann.delete(&format!("/api/groups/{group}/invites/1/")).await;
+    let withdrawal = ann.delete(&group.path("invites/1/")).await;
     assert_eq!(withdrawal.status, 429, "all kinds count together");
     assert_eq!(rename(&bob, &other).await.status, 200);
 }
@@ -102,18 +104,16 @@ async fn changes_per_user_are_rate_limited() {
 async fn invites_per_user_are_rate_limited() {
     let app = app_with_limits(json!({"invites_per_hour": 2})).await;
     let [ann, bob] = [app.user("ann").await, app.user("bob").await];
-    let invite = async |user: &User<'_>, group: &str| {
-        user.post(&format!("/api/groups/{group}/invites/"), json!({}))
-            .await
-    };
+    let invite =
+        async |user: &User<'_>, group: &str| user.post(&group.path("invites/"), json!({})).await;
     let (of_ann, of_bob) = (ann.start_chat().await, bob.start_chat().await);
     for _ in 0..2 {
         assert_eq!(invite(&ann, &of_ann).await.status, 201);
     }
-    let answer = invite(&ann, &of_ann).await;
-    assert_eq!(answer.status, 429);
-    assert_retry_after(&answer, 1800);
-    let body = &answer.body;
+    let response = invite(&ann, &of_ann).await;
+    assert_eq!(response.status, 429);
+    assert_retry_after(&response, 1800);
+    let body = &response.body;
     assert_snapshot!(body, @r#"{"detail":"Too many requests; slow down.","code":"rate_limited"}"#);
     assert_eq!(invite(&bob, &of_bob).await.status, 201);
     assert_eq!(
@@ -126,9 +126,8 @@ async fn invites_per_user_are_rate_limited() {
 #[tokio::test]
 async fn reads_per_user_and_network_are_rate_limited() {
     let app = app_with_limits(json!({"reads_per_10s": 5, "network_reads_per_10s": 12})).await;
-    let ann = app.user("ann").await;
+    let (group, [ann]) = app.group_of(["ann"]).await;
     let bob = app.user("bob").await;
-    let group = ann.start_chat().await;
     let get_from = async |user: Option<&User<'_>>, address: &str, path: &str| {
         let mut request = app
             .request(Method::GET, path)
@@ -141,31 +140,31 @@ async fn reads_per_user_and_network_are_rate_limited() {
     let paths = [
         "/api/me/".to_owned(),
         "/api/groups/".to_owned(),
-        format!("/api/groups/{group}/messages/"),
+        group.path("messages/"),
         "/api/sessions/".to_owned(),
-        format!("/api/groups/{group}/members/"),
+        group.path("members/"),
     ];
-    // All kinds count together, wherever they come from.
+    // All endpoints share the limit, from any address.
     for (number, path) in paths.iter().enumerate() {
-        let answer = get_from(Some(&ann), &format!("192.0.2.{number}"), path).await;
-        assert_eq!(answer.status, 200, "{path}: {answer}");
+        let response = get_from(Some(&ann), &format!("192.0.2.{number}"), path).await;
+        assert_eq!(response.status, 200, "{path}: {response}");
     }
     for path in &paths {
-        let refused = get_from(Some(&ann), "192.0.2.9", path).await;
-        assert_eq!(refused.status, 429, "{path}: {refused}");
-        assert_retry_after(&refused, 2);
+        let rejected = get_from(Some(&ann), "192.0.2.9", path).await;
+        assert_eq!(rejected.status, 429, "{path}: {rejected}");
+        assert_retry_after(&rejected, 2);
         assert_eq!(
-            refused.body,
+            rejected.body,
             r#"{"detail":"Too many requests; slow down.","code":"rate_limited"}"#
         );
     }
-    // She may still write, and others may read.
+    // The user may still write, and other users may read.
     assert_eq!(ann.send_message(&group, "hi", "1").await.status, 201);
     assert_eq!(
         get_from(Some(&bob), "192.0.2.9", "/api/me/").await.status,
         200
     );
-    // A network, without any account.
+    // The limit of a network, for requests without an account.
     for path in [
         "/",
         "/swagger/",
@@ -184,14 +183,14 @@ async fn reads_per_user_and_network_are_rate_limited() {
             "{path}"
         );
     }
-    let refused = get_from(None, "2001:db8::2", "/swagger/").await;
-    assert_eq!(refused.status, 429, "{refused}");
-    assert_retry_after(&refused, 1);
+    let rejected = get_from(None, "2001:db8::2", "/swagger/").await;
+    assert_eq!(rejected.status, 429, "{rejected}");
+    assert_retry_after(&rejected, 1);
     assert_eq!(
         get_from(None, "2001:db8:0:1::1", "/swagger/").await.status,
         200
     );
-    // The operator's probes are never refused.
+    // The operator's probes are never limited.
     for _ in 0..20 {
         assert_eq!(
             get_from(None, "2001:db8::1", "/_readiness/").await.status,

@@ -1,12 +1,12 @@
-//! Reactions by the REST API, and as they are shown in the history.
+//! Reactions in the REST API and in the history.
 
 use insta::assert_snapshot;
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::support::{TestApp, TestResponse, User, one_line};
+use crate::support::{GroupPath, TestApp, TestResponse, User, one_line};
 
-/// The door of a reaction.
+/// Returns the path of a reaction.
 fn reaction_path(group: &str, seq: impl std::fmt::Display, emoji: &str) -> String {
     let emoji: String = emoji.bytes().map(|byte| format!("%{byte:02X}")).collect();
     format!("/api/groups/{group}/messages/{seq}/reactions/{emoji}/")
@@ -21,7 +21,7 @@ async fn remove_reaction(user: &User<'_>, group: &str, seq: i64, emoji: &str) ->
     user.delete(&reaction_path(group, seq, emoji)).await
 }
 
-/// The same, as the request with this id.
+/// Adds a reaction with an idempotency key.
 async fn add_reaction_with_cid(
     user: &User<'_>,
     group: &str,
@@ -35,9 +35,9 @@ async fn add_reaction_with_cid(
     TestResponse::from_request(request.bearer_auth(&user.access)).await
 }
 
-/// What a user sees of each message, the newest first.
+/// Returns the reactions of each message for a user, newest message first.
 async fn visible_reactions(user: &User<'_>, group: &str) -> Vec<Value> {
-    let history = user.get(&format!("/api/groups/{group}/messages/")).await;
+    let history = user.get(&group.path("messages/")).await;
     let results = history.json()["results"].as_array().unwrap().clone();
     let reactions = results.iter().map(|message| message["reactions"].clone());
     reactions.collect()
@@ -46,13 +46,11 @@ async fn visible_reactions(user: &User<'_>, group: &str) -> Vec<Value> {
 #[tokio::test]
 async fn reactions_are_added_counted_and_removed() {
     let app = TestApp::start().await;
-    let (ann, bob) = (app.user("ann").await, app.user("bob").await);
-    let group = ann.start_chat().await;
-    ann.add_member(&bob, &group).await;
+    let (group, [ann, bob]) = app.group_of(["ann", "bob"]).await;
     ann.send_message(&group, "hi", "c").await;
     let mut socket = ann.open_live(&group).await;
-    let mut told = String::new();
-    for answer in [
+    let mut responses = String::new();
+    for response in [
         add_reaction(&bob, &group, 2, "❤").await,
         add_reaction(&bob, &group, 2, "❤️").await,
         add_reaction(&ann, &group, 2, "👨‍👩‍👧‍👦").await,
@@ -64,14 +62,14 @@ async fn reactions_are_added_counted_and_removed() {
         add_reaction_with_cid(&ann, &group, "👍", "r").await,
         add_reaction_with_cid(&ann, &group, "👍", "a b").await,
     ] {
-        told += &one_line(&answer);
+        responses += &one_line(&response);
     }
-    told += &one_line(&bob.get(&format!("/api/groups/{group}/")).await);
-    let path = format!("/api/groups/{group}/messages/2/");
-    told += &one_line(&ann.patch(&path, json!({"text": "hi!"})).await);
-    told += &one_line(&ann.send_message(&group, "hi", "c").await);
-    told += &one_line(&bob.get("/api/groups/").await);
-    assert_snapshot!(told, @r##"
+    responses += &one_line(&bob.get(&group.path("")).await);
+    let path = group.path("messages/2/");
+    responses += &one_line(&ann.patch(&path, json!({"text": "hi!"})).await);
+    responses += &one_line(&ann.send_message(&group, "hi", "c").await);
+    responses += &one_line(&bob.get("/api/groups/").await);
+    assert_snapshot!(responses, @r##"
     200 OK {"seq":2,"at":"[now]","by":"ann","by_active":true,"text":"hi","reply_to":null,"edited_at":null,"deleted":false,"cid":"c","reactions":[{"emoji":"❤️","count":1,"mine":true,"by":["bob"]}]}
     200 OK {"seq":2,"at":"[now]","by":"ann","by_active":true,"text":"hi","reply_to":null,"edited_at":null,"deleted":false,"cid":"c","reactions":[{"emoji":"❤️","count":1,"mine":true,"by":["bob"]}]}
     200 OK {"seq":2,"at":"[now]","by":"ann","by_active":true,"text":"hi","reply_to":null,"edited_at":null,"deleted":false,"cid":"c","reactions":[{"emoji":"❤️","count":1,"mine":false,"by":["bob"]},{"emoji":"👨‍👩‍👧‍👦","count":1,"mine":true,"by":["ann"]}]}
@@ -106,39 +104,35 @@ async fn reactions_are_added_counted_and_removed() {
 #[tokio::test]
 async fn deleting_a_message_removes_its_reactions() {
     let app = TestApp::start().await;
-    let (ann, bob) = (app.user("ann").await, app.user("bob").await);
-    let group = ann.start_chat().await;
-    ann.add_member(&bob, &group).await;
+    let (group, [ann, bob]) = app.group_of(["ann", "bob"]).await;
     ann.send_message(&group, "two", "2").await;
     ann.send_message(&group, "three", "3").await;
     for seq in [2, 3] {
         add_reaction(&bob, &group, seq, "👍").await;
     }
-    ann.delete(&format!("/api/groups/{group}/messages/3/"))
-        .await;
+    ann.delete(&group.path("messages/3/")).await;
     let one = json!([{"emoji": "👍", "count": 1, "mine": false, "by": ["bob"]}]);
     assert_eq!(visible_reactions(&ann, &group).await, [json!([]), one]);
-    let mut told = one_line(&add_reaction(&bob, &group, 3, "👍").await);
-    told += &one_line(&remove_reaction(&bob, &group, 3, "👍").await);
-    told += &one_line(&remove_reaction(&ann, &group, 3, "🔥").await);
-    assert_snapshot!(told, @r#"
+    let mut responses = one_line(&add_reaction(&bob, &group, 3, "👍").await);
+    responses += &one_line(&remove_reaction(&bob, &group, 3, "👍").await);
+    responses += &one_line(&remove_reaction(&ann, &group, 3, "🔥").await);
+    assert_snapshot!(responses, @r#"
     410 Gone {"detail":"This message was deleted.","code":"gone"}
     410 Gone {"detail":"This message was deleted.","code":"gone"}
     410 Gone {"detail":"This message was deleted.","code":"gone"}
     "#);
-    let group = ann.get(&format!("/api/groups/{group}/")).await.json();
+    let group = ann.get(&group.path("")).await.json();
     assert_eq!(group["last_message"]["reactions"], json!([]));
 }
 
 #[tokio::test]
 async fn invalid_reactions_are_rejected() {
     let app = TestApp::start().await;
-    let ann = app.user("ann").await;
-    let group = ann.start_chat().await;
+    let (group, [ann]) = app.group_of(["ann"]).await;
     ann.send_message(&group, "hi", "c").await;
-    let path = format!("/api/groups/{group}/");
+    let path = group.path("");
     ann.patch(&path, json!({"title": "no message"})).await;
-    let mut told = String::new();
+    let mut responses = String::new();
     for path in [
         reaction_path(&group, 1, "a"),
         reaction_path(&group, 1, "1"),
@@ -156,13 +150,13 @@ async fn invalid_reactions_are_rejected() {
         format!("{path}messages/1/reactions//"),
         format!("{path}messages/1/reactions/"),
     ] {
-        let asked = path.replace(&group, "[group]");
+        let shown_path = path.replace(&group, "[group]");
         for method in [Method::PUT, Method::DELETE] {
-            let answer = ann.request(method.clone(), &path).await;
-            told += &format!("{method} {asked}\n    {}", one_line(&answer));
+            let response = ann.request(method.clone(), &path).await;
+            responses += &format!("{method} {shown_path}\n    {}", one_line(&response));
         }
     }
-    assert_snapshot!(told, @r#"
+    assert_snapshot!(responses, @r#"
     PUT /api/groups/[group]/messages/1/reactions/%61/
         400 Bad Request {"detail":"This must be exactly one emoji.","code":"invalid","field":"emoji"}
     DELETE /api/groups/[group]/messages/1/reactions/%61/
@@ -238,13 +232,12 @@ async fn invalid_reactions_are_rejected() {
     );
 }
 
-/// Whoever reads the history and then the log from its `position` on counts what there is.
+/// A client that reads the history, and then the log from its `position`, counts the reactions
+/// correctly.
 #[tokio::test]
 async fn history_and_log_agree_while_others_react() {
     let app = TestApp::start().await;
-    let (ann, bob) = (app.user("ann").await, app.user("bob").await);
-    let group = ann.start_chat().await;
-    ann.add_member(&bob, &group).await;
+    let (group, [ann, bob]) = app.group_of(["ann", "bob"]).await;
     for i in 0..5 {
         ann.send_message(&group, "hi", &i.to_string()).await;
     }
@@ -258,9 +251,9 @@ async fn history_and_log_agree_while_others_react() {
     };
     let reading = async {
         for _ in 0..20 {
-            let path = format!("/api/groups/{group}/messages/");
+            let path = group.path("messages/");
             let page = ann.get(&path).await.json();
-            let path = format!("/api/groups/{group}/events/?limit=500");
+            let path = group.path("events/?limit=500");
             let log = ann.get(&path).await.json();
             let read = usize::try_from(page["position"].as_i64().unwrap()).unwrap();
             for message in page["results"].as_array().unwrap() {
@@ -286,14 +279,12 @@ async fn history_and_log_agree_while_others_react() {
 #[tokio::test]
 async fn each_message_of_a_long_history_has_its_own_reactions() {
     let app = TestApp::start().await;
-    let (ann, bob) = (app.user("ann").await, app.user("bob").await);
-    let group = ann.start_chat().await;
-    ann.add_member(&bob, &group).await;
-    let another = ann.start_chat().await;
-    ann.send_message(&another, "hi", "c").await;
-    ann.patch(&format!("/api/groups/{another}/"), json!({"title": "x"}))
+    let (group, [ann, bob]) = app.group_of(["ann", "bob"]).await;
+    let other_group = ann.start_chat().await;
+    ann.send_message(&other_group, "hi", "c").await;
+    ann.patch(&other_group.path(""), json!({"title": "x"}))
         .await;
-    ann.send_message(&another, "hi", "d").await;
+    ann.send_message(&other_group, "hi", "d").await;
     let faces: Vec<_> = emojis::iter().take(60).map(emojis::Emoji::as_str).collect();
     for i in 0..60 {
         ann.send_message(&group, "hi", &i.to_string()).await;
@@ -306,9 +297,9 @@ async fn each_message_of_a_long_history_has_its_own_reactions() {
             add_reaction(&ann, &group, seq, "👍").await;
         }
     }
-    // In another group the same number is another message.
-    add_reaction(&ann, &another, 3, "🔥").await;
-    let path = format!("/api/groups/{group}/messages/?limit=100");
+    // In another group, the same seq is another message.
+    add_reaction(&ann, &other_group, 3, "🔥").await;
+    let path = group.path("messages/?limit=100");
     let history = ann.get(&path).await.json();
     let results = history["results"].as_array().unwrap();
     assert_eq!(results.len(), 60);
@@ -328,5 +319,8 @@ async fn each_message_of_a_long_history_has_its_own_reactions() {
     let fire = json!([{"emoji": "🔥", "count": 1, "mine": true, "by": ["ann"]}]);
     let groups = ann.get("/api/groups/").await.json();
     assert_eq!(groups["results"][0]["last_message"]["reactions"], fire);
-    assert_eq!(visible_reactions(&ann, &another).await, [fire, json!([])]);
+    assert_eq!(
+        visible_reactions(&ann, &other_group).await,
+        [fire, json!([])]
+    );
 }

@@ -1,21 +1,23 @@
-//! `/_readiness` says whether the node can serve, and why not.
+//! `/_readiness`: whether the node can serve, and the reasons if not.
 
 use loco_rs::{app::Hooks, boot::ServeParams, boot::StartMode, environment::Environment};
 use salam::{app::App, supervisor::Supervisor};
-use sea_orm::{ConnectionTrait, DbBackend};
+use sea_orm::ConnectionTrait;
 use serde_json::{Value, json};
 
-use crate::support::{FaultyPostgresProxy, TestApp, TestDatabase, skip, wait_until, with_timeout};
+use crate::support::{
+    FaultyPostgresProxy, GroupPath, TestApp, TestDatabase, skip_unless, wait_until, with_timeout,
+};
 
 async fn readiness_reasons(app: &TestApp) -> Value {
-    let answer = app.get("/_readiness").await;
-    let body = answer.json();
-    assert_eq!(body["ok"], answer.status == 200);
-    assert!(answer.status == 200 || answer.status == 503);
+    let response = app.get("/_readiness").await;
+    let body = response.json();
+    assert_eq!(body["ok"], response.status == 200);
+    assert!(response.status == 200 || response.status == 503);
     body["reasons"].clone()
 }
 
-/// Until it is said with these reasons alone; none: that the node is ready.
+/// Waits until readiness reports exactly these reasons, or none.
 async fn until_reasons_are(app: &TestApp, expected: Value) {
     wait_until(&format!("{expected}"), async || {
         readiness_reasons(app).await == expected
@@ -31,9 +33,9 @@ async fn run_sql(app: &TestApp, sql: &str) {
 async fn a_ready_node_reports_only_ok() {
     let app = TestApp::start().await;
     for path in ["/_readiness", "/_readiness/", "/_ping", "/_health"] {
-        let answer = app.get(path).await;
+        let response = app.get(path).await;
         assert_eq!(
-            (answer.status.as_u16(), answer.json()),
+            (response.status.as_u16(), response.json()),
             (200, json!({"ok": true})),
             "{path}"
         );
@@ -43,15 +45,14 @@ async fn a_ready_node_reports_only_ok() {
 #[tokio::test]
 async fn readiness_reports_a_missing_or_newer_schema() {
     let app = TestApp::start().await;
-    let ann = app.user("ann").await;
-    let group = ann.start_chat().await;
+    let (group, [ann]) = app.group_of(["ann"]).await;
     for table in ["events", "sessions"] {
         run_sql(&app, &format!("ALTER TABLE {table} RENAME TO no_{table}")).await;
         until_reasons_are(&app, json!(["database_schema_missing"])).await;
         if table == "events" {
-            let answer = ann.send_message(&group, "x", "1").await;
-            assert_eq!(answer.status, 503);
-            assert_eq!(answer.header("retry-after"), "1");
+            let response = ann.send_message(&group, "x", "1").await;
+            assert_eq!(response.status, 503);
+            assert_eq!(response.header("retry-after"), "1");
         }
         run_sql(&app, &format!("ALTER TABLE no_{table} RENAME TO {table}")).await;
         until_reasons_are(&app, Value::Null).await;
@@ -79,23 +80,19 @@ async fn readiness_reports_a_missing_or_newer_schema() {
 
 #[tokio::test]
 async fn readiness_reports_a_read_only_or_unreachable_postgresql() {
-    let mut cutter = None;
+    skip_unless!(PostgreSQL);
+    let mut proxy = None;
     let app = TestApp::with_config(|config| {
         let uri = &mut config.database.uri;
-        if uri.starts_with("postgres") {
-            *uri = cutter.insert(FaultyPostgresProxy::in_front_of(uri)).uri();
-        }
+        *uri = proxy.insert(FaultyPostgresProxy::in_front_of(uri)).uri();
     })
     .await;
-    let Some(cutter) = cutter else {
-        return skip("needs PostgreSQL");
-    };
-    let ann = app.user("ann").await;
-    let group = ann.start_chat().await;
+    let proxy = proxy.unwrap();
+    let (group, [ann]) = app.group_of(["ann"]).await;
     let cut = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity \
                WHERE datname = current_database() AND pid <> pg_backend_pid()";
     let name = app.database.uri.rsplit('/').next().unwrap().to_owned();
-    // One session alone, which is allowed to write whatever the database says.
+    // A single session that may always write.
     let mut options = sea_orm::ConnectOptions::new(&app.database.uri);
     options.max_connections(1);
     let own = sea_orm::Database::connect(options).await.unwrap();
@@ -105,37 +102,35 @@ async fn readiness_reports_a_read_only_or_unreachable_postgresql() {
             own.execute_unprepared(sql).await.unwrap();
         }
         until_reasons_are(&app, expected).await;
-        // All ways to write answer alike.
+        // All writes get the same response.
         let status = if value == "on" { 503 } else { 200 };
-        let path = format!("/api/groups/{group}/");
+        let path = group.path("");
         assert_eq!(
             ann.patch(&path, json!({"title": value})).await.status,
             status
         );
         assert_eq!(ann.get(&path).await.status, 200, "reading goes on");
-        let said = ann.send_message(&group, "x", value).await.status;
-        assert_eq!(said, if value == "on" { 503 } else { 201 });
+        let observed = ann.send_message(&group, "x", value).await.status;
+        assert_eq!(observed, if value == "on" { 503 } else { 201 });
     }
-    cutter.refuse_connections();
+    proxy.refuse_connections();
     own.execute_unprepared(cut).await.unwrap();
     wait_until("PostgreSQL to be missed", async || {
-        let said = readiness_reasons(&app).await;
-        let said = said.as_array().cloned().unwrap_or_default();
-        said.contains(&json!("database_unreachable"))
+        let observed = readiness_reasons(&app).await;
+        let observed = observed.as_array().cloned().unwrap_or_default();
+        observed.contains(&json!("database_unreachable"))
     })
     .await;
     assert_eq!(ann.get("/api/groups/").await.status, 503);
-    cutter.accept_connections();
+    proxy.accept_connections();
     until_reasons_are(&app, Value::Null).await;
     assert_eq!(ann.send_message(&group, "x", "2").await.status, 201);
 }
 
 #[tokio::test]
 async fn readiness_detects_a_blocked_writer() {
+    skip_unless!(SQLite);
     let app = TestApp::start().await;
-    if app.ctx.db.get_database_backend() != DbBackend::Sqlite {
-        return skip("needs SQLite");
-    }
     let other = sea_orm::Database::connect(&app.database.uri).await.unwrap();
     other.execute_unprepared("BEGIN IMMEDIATE").await.unwrap();
     wait_until("the node to be unready", async || {
@@ -161,7 +156,7 @@ async fn a_panicking_task_makes_the_node_unready_and_stops_the_server() {
         binding: "127.0.0.1".to_owned(),
     };
     let serving = tokio::spawn(async move { App::serve(router, &ctx, &params).await });
-    // One that ends is no fault.
+    // A task that ends normally is not a fault.
     supervisor.spawn("a task that ends", async {});
     assert!(!supervisor.has_failed());
     supervisor.spawn("a task that panics", async { panic!("on purpose") });

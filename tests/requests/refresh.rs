@@ -1,4 +1,4 @@
-//! Buying access tokens with refresh tokens.
+//! The exchange of refresh tokens for access tokens.
 
 use insta::assert_snapshot;
 use jsonwebtoken::{Algorithm, EncodingKey, Header, dangerous::insecure_decode, encode};
@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use crate::support::TestApp;
 
-/// That of config/test.yaml.
+/// The secret of config/test.yaml.
 const TEST_SECRET: &str = "development-only-secret-of-the-tests";
 
 const ALG_NONE_HEADER: &str = "eyJ0eXAiOiJKV1QiLCJhbGciOiJub25lIn0";
@@ -51,15 +51,15 @@ async fn rotate_returns_a_new_refresh_token() {
         let body = json!({"refresh": ann.refresh, "rotate": value});
         app.post("/api/token/refresh/", body).await
     };
-    let answer = rotate(json!(true)).await;
-    assert_snapshot!(answer, @r#"
+    let response = rotate(json!(true)).await;
+    assert_snapshot!(response, @r#"
     200 OK
     content-type: application/json
     set-cookie: access=[access jwt]; HttpOnly; SameSite=Lax; Path=/; Max-Age=900
 
     {"access":"[access jwt]","refresh":"[refresh jwt]"}
     "#);
-    let refresh = answer.json()["refresh"].clone();
+    let refresh = response.json()["refresh"].clone();
     assert_ne!(refresh, json!(ann.refresh));
     assert_eq!(
         app.post("/api/token/refresh/", json!({"refresh": refresh}))
@@ -68,9 +68,9 @@ async fn rotate_returns_a_new_refresh_token() {
         200
     );
     for value in [json!(false), json!(null), json!("true"), json!(1)] {
-        let answer = rotate(value).await;
-        assert_eq!(answer.status, 200, "{answer}");
-        assert_eq!(answer.json()["refresh"], Value::Null, "{answer}");
+        let response = rotate(value).await;
+        assert_eq!(response.status, 200, "{response}");
+        assert_eq!(response.json()["refresh"], Value::Null, "{response}");
     }
 }
 
@@ -79,10 +79,10 @@ async fn only_a_valid_refresh_token_is_accepted() {
     let app = TestApp::start().await;
     let ann = app.user("ann").await;
     app.user("bob").await;
-    let refused = app
+    let rejected = app
         .post("/api/token/refresh/", json!({"refresh": "garbage"}))
         .await;
-    assert_snapshot!(refused, @r#"
+    assert_snapshot!(rejected, @r#"
     401 Unauthorized
     content-type: application/json
 
@@ -139,14 +139,14 @@ async fn only_a_valid_refresh_token_is_accepted() {
         ("no number", with(json!({"user_id": "ann"}))),
     ];
     for (what, token) in table {
-        let answer = app
+        let response = app
             .post("/api/token/refresh/", json!({"refresh": token}))
             .await;
-        assert_eq!(answer.to_string(), refused.to_string(), "{what}");
+        assert_eq!(response.to_string(), rejected.to_string(), "{what}");
     }
     for body in [json!({}), json!({"refresh": null}), json!({"refresh": 5})] {
-        let answer = app.post("/api/token/refresh/", body.clone()).await;
-        assert_eq!(answer.to_string(), refused.to_string(), "{body}");
+        let response = app.post("/api/token/refresh/", body.clone()).await;
+        assert_eq!(response.to_string(), rejected.to_string(), "{body}");
     }
 }
 
@@ -162,10 +162,10 @@ async fn an_inactive_user_cannot_refresh() {
         .into_active_model();
     row.is_active = Set(false);
     row.update(&app.ctx.db).await.unwrap();
-    let answer = app
+    let response = app
         .post("/api/token/refresh/", json!({"refresh": ann.refresh}))
         .await;
-    assert_eq!(answer.status, 401, "{answer}");
+    assert_eq!(response.status, 401, "{response}");
     assert_eq!(ann.post("/api/start-chat/", json!({})).await.status, 401);
 }
 
@@ -177,13 +177,13 @@ async fn an_access_token_expires_after_its_lifetime() {
         ann.post("/api/start-chat/", json!({})).await.status == 401
     })
     .await;
-    let answer = app
+    let response = app
         .post("/api/token/refresh/", json!({"refresh": ann.refresh}))
         .await;
-    assert_eq!(answer.status, 200, "{answer}");
+    assert_eq!(response.status, 200, "{response}");
     assert!(
-        answer.header("set-cookie").contains("Max-Age=1"),
-        "{answer}"
+        response.header("set-cookie").contains("Max-Age=1"),
+        "{response}"
     );
 }
 
@@ -196,16 +196,17 @@ fn sign_token(claims: &Value, algorithm: Algorithm, secret: &str) -> String {
     .unwrap()
 }
 
-/// Two tabs that rotate one token at once get the same successor, and go on with it at any time.
+/// Two tabs that rotate one token at the same time get the same successor, and both can go on at any
+/// later time.
 #[tokio::test]
 async fn concurrent_rotations_get_one_successor() {
     let app = TestApp::start().await;
     let ann = app.user("ann").await;
     let rotate = async |refresh: &str| {
         let body = json!({"refresh": refresh, "rotate": true});
-        let answer = app.post("/api/token/refresh/", body).await;
-        assert_eq!(answer.status, 200, "{answer}");
-        answer.json()["refresh"].as_str().unwrap().to_owned()
+        let response = app.post("/api/token/refresh/", body).await;
+        assert_eq!(response.status, 200, "{response}");
+        response.json()["refresh"].as_str().unwrap().to_owned()
     };
     let (one, other, third) = tokio::join!(
         rotate(&ann.refresh),
@@ -218,7 +219,7 @@ async fn concurrent_rotations_get_one_successor() {
     let next = rotate(&one).await;
     assert_ne!(next, one);
     assert_eq!(rotate(&ann.refresh).await, next, "the newest one");
-    // Much later than the grace: as if the first use had been a minute ago.
+    // Much later than the grace period: the test moves the first use back by a minute.
     let session = sessions::Entity::find().one(&app.ctx.db).await.unwrap();
     let mut session = session.unwrap().into_active_model();
     let minute = chrono::Duration::minutes(1);

@@ -1,4 +1,4 @@
-//! Where a user is logged in, and how that ends.
+//! The sessions of a user, and their end.
 
 use futures_util::future::join_all;
 use insta::assert_snapshot;
@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use crate::support::{TestApp, TestResponse, User, one_line};
 
-/// The ids of a user's sessions, the last used first.
+/// Returns the ids of a user's sessions, the last used first.
 async fn session_ids(user: &User<'_>) -> Vec<String> {
     let listed = user.get("/api/sessions/").await.json();
     let listed = listed["results"].as_array().unwrap().iter();
@@ -38,18 +38,18 @@ async fn each_login_creates_a_listed_session() {
         ..ann.clone()
     };
     app.user("bob").await;
-    let answer = phone.get("/api/sessions/").await;
-    let listed = answer.json()["results"].clone();
+    let response = phone.get("/api/sessions/").await;
+    let listed = response.json()["results"].clone();
     for id in listed.as_array().unwrap() {
         id["id"].as_str().unwrap().parse::<Uuid>().unwrap();
     }
     let agent = listed[0]["user_agent"].as_str().unwrap();
     assert_eq!(agent.chars().count(), 200);
-    let told = one_line(&answer)
+    let responses = one_line(&response)
         .replace(agent, "[200 characters]")
         .replace(listed[0]["id"].as_str().unwrap(), "[first]")
         .replace(listed[1]["id"].as_str().unwrap(), "[second]");
-    assert_snapshot!(told, @r#"200 OK {"results":[{"id":"[first]","created_at":"[now]","last_used_at":"[now]","expires_at":"[later]","user_agent":"[200 characters]","current":true},{"id":"[second]","created_at":"[now]","last_used_at":"[now]","expires_at":"[later]","user_agent":null,"current":false}]}"#);
+    assert_snapshot!(responses, @r#"200 OK {"results":[{"id":"[first]","created_at":"[now]","last_used_at":"[now]","expires_at":"[later]","user_agent":"[200 characters]","current":true},{"id":"[second]","created_at":"[now]","last_used_at":"[now]","expires_at":"[later]","user_agent":null,"current":false}]}"#);
     assert!(agent.starts_with("Mozilla/5.0 (aphone) Mozilla"), "{agent}");
 }
 
@@ -58,8 +58,8 @@ async fn logout_ends_the_session() {
     let app = TestApp::start().await;
     let ann = app.user("ann").await;
     let elsewhere = app.log_in("ann").await;
-    let answer = ann.post("/api/logout/", json!({})).await;
-    assert_snapshot!(answer, @"
+    let response = ann.post("/api/logout/", json!({})).await;
+    assert_snapshot!(response, @"
     204 No Content
     set-cookie: access=; HttpOnly; SameSite=Lax; Path=/; Max-Age=0
     ");
@@ -67,7 +67,7 @@ async fn logout_ends_the_session() {
     assert_eq!(post_refresh(&ann, &ann.refresh, false).await.status, 401);
     assert_eq!(ann.post("/api/logout/", json!({})).await.status, 401);
     assert_eq!(session_ids(&elsewhere).await.len(), 1);
-    // A cookie is not enough: no page of somebody else logs anybody out.
+    // A cookie is not enough, so a foreign page cannot log anybody out.
     let by_cookie = app
         .request(Method::POST, "/api/logout/")
         .header("cookie", elsewhere.cookie());
@@ -87,16 +87,16 @@ async fn a_session_can_be_ended_from_another_session() {
     ];
     let path = |id: &str| format!("/api/sessions/{id}/");
     for id in [&own, "x", "1", &Uuid::new_v4().to_string()] {
-        let answer = bob.delete(&path(id)).await;
+        let response = bob.delete(&path(id)).await;
         assert_eq!(
-            one_line(&answer).trim(),
+            one_line(&response).trim(),
             r#"404 Not Found {"detail":"Not found.","code":"not_found"}"#
         );
     }
     assert_eq!(phone.delete(&path(&other)).await.status, 204);
     assert!(!ann.is_logged_in().await && phone.is_logged_in().await);
     assert_eq!(phone.delete(&path(&other)).await.status, 404);
-    // One's own is a session, too.
+    // The current session can be ended too.
     assert_eq!(phone.delete(&path(&own)).await.status, 204);
     assert!(!phone.is_logged_in().await && bob.is_logged_in().await);
 }
@@ -122,7 +122,7 @@ async fn changing_the_password_ends_all_other_sessions() {
     let other = app.log_in("ann").await;
     let change = async |body: Value| ann.put("/api/me/password/", body).await;
     let (old, new) = ("the staple of ann", "a battery of staples");
-    let mut told = String::new();
+    let mut responses = String::new();
     for body in [
         json!({}),
         json!({"old": old, "new": "short"}),
@@ -130,9 +130,9 @@ async fn changing_the_password_ends_all_other_sessions() {
         json!({"old": old, "new": 5}),
         json!({"old": new, "new": new}),
     ] {
-        told += &one_line(&change(body).await);
+        responses += &one_line(&change(body).await);
     }
-    assert_snapshot!(told, @r#"
+    assert_snapshot!(responses, @r#"
     400 Bad Request {"detail":"This field is required.","code":"invalid","field":"old"}
     400 Bad Request {"detail":"Ensure this field has at least 8 characters.","code":"invalid","field":"new"}
     400 Bad Request {"detail":"This password is too common.","code":"invalid","field":"new"}
@@ -140,9 +140,9 @@ async fn changing_the_password_ends_all_other_sessions() {
     400 Bad Request {"detail":"The current password is wrong.","code":"invalid","field":"old"}
     "#);
     assert!(other.is_logged_in().await);
-    let answer = change(json!({"old": old, "new": new})).await;
-    assert_eq!(answer.status, 200, "{answer}");
-    let tokens = answer.json();
+    let response = change(json!({"old": old, "new": new})).await;
+    assert_eq!(response.status, 200, "{response}");
+    let tokens = response.json();
     assert!(!ann.is_logged_in().await && !other.is_logged_in().await);
     let token = tokens["refresh"].as_str().unwrap();
     assert_eq!(post_refresh(&ann, token, false).await.status, 200);
@@ -159,19 +159,19 @@ async fn refresh_token_reuse_ends_the_session() {
     let ann = app.user("ann").await;
     let other = app.log_in("ann").await;
     let next = async |token: &str| {
-        let answer = post_refresh(&ann, token, true).await;
-        assert_eq!(answer.status, 200, "{answer}");
-        answer.json()["refresh"].as_str().unwrap().to_owned()
+        let response = post_refresh(&ann, token, true).await;
+        assert_eq!(response.status, 200, "{response}");
+        response.json()["refresh"].as_str().unwrap().to_owned()
     };
-    // An answer that was lost costs nothing: the first is good until a second one is used.
+    // A lost response does no harm: the first successor is valid until a second one is used.
     let lost = next(&ann.refresh).await;
     let second = next(&ann.refresh).await;
     let third = next(&second).await;
-    // Two tabs at the same moment: for 10 s those that it has overtaken are taken.
+    // Two tabs rotate at the same time: for 10 s, the overtaken tokens are accepted.
     for token in [&ann.refresh, &lost] {
         assert_eq!(post_refresh(&ann, token, false).await.status, 200);
     }
-    // Two generations ago is too old even so.
+    // A token of two generations ago is too old in any case.
     let fourth = next(&third).await;
     assert_eq!(post_refresh(&ann, &ann.refresh, true).await.status, 401);
     assert!(!ann.is_logged_in().await && other.is_logged_in().await);
@@ -206,23 +206,22 @@ async fn concurrent_logins_with_the_old_password_end_after_a_change() {
 #[tokio::test]
 async fn changing_the_password_revokes_all_earlier_tokens() {
     let app = TestApp::start().await;
-    let ann = app.user("ann").await;
-    let group = ann.start_chat().await;
+    let (group, [ann]) = app.group_of(["ann"]).await;
     let mut rich = ann.open_live(&group).await;
     let mut base = ann.open_base(&group).await;
     let rotated = post_refresh(&ann, &ann.refresh, true).await.json()["refresh"].clone();
     let body = json!({"old": "the staple of ann", "new": "a battery of staples"});
-    let answer = ann.put("/api/me/password/", body).await;
-    assert_eq!(answer.status, 200, "{answer}");
-    let tokens = answer.json();
-    let cookie = answer.header("set-cookie").to_owned();
+    let response = ann.put("/api/me/password/", body).await;
+    assert_eq!(response.status, 200, "{response}");
+    let tokens = response.json();
+    let cookie = response.header("set-cookie").to_owned();
     assert!(cookie.starts_with(&format!("access={};", tokens["access"].as_str().unwrap())));
     let new = User {
         access: tokens["access"].as_str().unwrap().to_owned(),
         refresh: tokens["refresh"].as_str().unwrap().to_owned(),
         ..ann.clone()
     };
-    // A copy of an old token is useless, and cannot end the session either.
+    // A copy of an old token is useless, and cannot end the session.
     assert!(!ann.is_logged_in().await);
     for old in [ann.refresh.as_str(), rotated.as_str().unwrap()] {
         for rotate in [false, true] {
@@ -236,7 +235,7 @@ async fn changing_the_password_revokes_all_earlier_tokens() {
     );
     let old = json!({"type": "auth", "token": ann.access});
     assert_eq!(rich.request_collecting(old).await.0["code"], "unauthorized");
-    // The session goes on, by the new tokens and by its sockets.
+    // The session continues, with the new tokens and its sockets.
     assert!(new.is_logged_in().await);
     assert_eq!(session_ids(&new).await.len(), 1);
     rich.send_message("still here", "1").await;
@@ -253,18 +252,18 @@ async fn changing_the_password_revokes_all_earlier_tokens() {
     assert!(new.is_logged_in().await);
 }
 
-/// The old password is looked at before anything that takes long.
+/// The server checks the current password before any slow step.
 #[tokio::test]
 async fn the_current_password_is_checked_before_the_new_one() {
     let app = TestApp::start().await;
     let ann = app.user("ann").await;
     let body = json!({"old": "not the staple", "new": "password"});
-    let answer = ann.put("/api/me/password/", body).await;
-    assert_snapshot!(one_line(&answer), @r#"400 Bad Request {"detail":"The current password is wrong.","code":"invalid","field":"old"}"#);
+    let response = ann.put("/api/me/password/", body).await;
+    assert_snapshot!(one_line(&response), @r#"400 Bad Request {"detail":"The current password is wrong.","code":"invalid","field":"old"}"#);
     let taken = json!({"name": "x", "username": "ann", "password": "password"});
-    let answer = app.post("/api/register/", taken).await;
-    assert_eq!(answer.body, r#"{"error":"Username already used"}"#);
+    let response = app.post("/api/register/", taken).await;
+    assert_eq!(response.body, r#"{"error":"Username already used"}"#);
     let invalid = json!({"name": "x", "username": "a b", "password": "password"});
-    let answer = app.post("/api/register/", invalid).await;
-    assert!(!answer.body.contains("common"), "{answer}");
+    let response = app.post("/api/register/", invalid).await;
+    assert!(!response.body.contains("common"), "{response}");
 }

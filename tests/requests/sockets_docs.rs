@@ -1,4 +1,4 @@
-//! The document of the sockets, and its page, say what the sockets do.
+//! The AsyncAPI document and its page describe the sockets.
 
 use insta::assert_snapshot;
 use salam::views::reference;
@@ -10,10 +10,10 @@ use crate::support::{TestApp, asyncapi};
 #[tokio::test]
 async fn the_asyncapi_document_names_every_type() {
     let app = TestApp::start().await;
-    let answer = app.get("/api-docs/asyncapi.json").await;
-    assert_eq!(answer.status, 200);
-    assert_eq!(answer.header("content-type"), "application/json");
-    let served = answer.json();
+    let response = app.get("/api-docs/asyncapi.json").await;
+    assert_eq!(response.status, 200);
+    assert_eq!(response.header("content-type"), "application/json");
+    let served = response.json();
     assert_references_resolve(&served);
     let types = served["components"]["schemas"].as_object().unwrap();
     for (name, message) in documented_messages() {
@@ -34,19 +34,19 @@ async fn the_asyncapi_document_names_every_type() {
 }
 
 /// Asserts that each object in a schema has a title: a generator has no other name for it.
-fn assert_titled(place: &str, schema: &Value) {
+fn assert_titled(path: &str, schema: &Value) {
     if schema.get("properties").is_some() || schema.get("enum").is_some() {
-        assert!(schema["title"].is_string(), "{place} has no title");
+        assert!(schema["title"].is_string(), "{path} has no title");
     }
     for (field, property) in schema["properties"].as_object().into_iter().flatten() {
-        assert_titled(&format!("{place}.{field}"), property);
+        assert_titled(&format!("{path}.{field}"), property);
     }
-    assert_titled_item(place, &schema["items"]);
+    assert_titled_item(path, &schema["items"]);
 }
 
-fn assert_titled_item(place: &str, items: &Value) {
+fn assert_titled_item(path: &str, items: &Value) {
     if items.is_object() {
-        assert_titled(&format!("{place}[]"), items);
+        assert_titled(&format!("{path}[]"), items);
     }
 }
 
@@ -64,7 +64,7 @@ fn every_message_has_a_title_a_summary_and_a_valid_example() {
     }
 }
 
-/// That every field says what it means, but for those that say what the frame is.
+/// Asserts that every field has a description, except the fields that only name the frame.
 fn assert_described(name: &str, schema: &Value) {
     for (field, property) in schema["properties"].as_object().into_iter().flatten() {
         let is_described = property["description"].is_string() || property.get("const").is_some();
@@ -208,7 +208,7 @@ async fn the_reference_page_is_complete_and_loads_nothing_external() {
             assert!(body.contains(&format!("<code>{code}</code>")), "{code}");
         }
     }
-    // What the document calls a text, the page calls so too.
+    // The page uses the document's word for a text.
     assert!(body.contains("text, 1 to 8000 characters"));
 }
 
@@ -221,8 +221,7 @@ fn the_reference_page_escapes_markup() {
     assert!(!page.contains("<b\""), "{page}");
 }
 
-/// Adds to every text, and to the names of fields and messages, what would begin an element and end
-/// an attribute.
+/// Adds markup to every text and every name, which would open an element or end an attribute.
 fn inject_markup(value: &mut Value) {
     const MARKUP: &str = "<b\">'&`<b\">`";
     match value {

@@ -1,4 +1,4 @@
-//! Starting a chat.
+//! `POST /api/start-chat/`.
 
 use insta::assert_snapshot;
 use reqwest::Method;
@@ -14,16 +14,19 @@ const START_CHAT_PATH: &str = "/api/start-chat/";
 async fn starting_a_chat_stores_the_group_and_its_owner() {
     let app = TestApp::start().await;
     let ann = app.user("ann").await;
-    let answer = ann.post(START_CHAT_PATH, json!({})).await;
-    assert_snapshot!(answer, @r#"
+    let response = ann.post(START_CHAT_PATH, json!({})).await;
+    assert_snapshot!(response, @r#"
     200 OK
     content-type: application/json
 
     {"group_name":"[group]","websocket_url":"ws://127.0.0.1:[port]/ws/chat/[group]/","message":"سلام ann الان ساعت [clock] است"}
     "#);
 
-    let name = answer.json()["group_name"].as_str().unwrap().to_owned();
-    let url = answer.json()["websocket_url"].as_str().unwrap().to_owned();
+    let name = response.json()["group_name"].as_str().unwrap().to_owned();
+    let url = response.json()["websocket_url"]
+        .as_str()
+        .unwrap()
+        .to_owned();
     assert_eq!(url, format!("ws://{}/ws/chat/{name}/", app.address));
     let group = chat_groups::Model::find_by_name(&app.ctx.db, &name)
         .await
@@ -57,8 +60,8 @@ async fn the_body_may_be_empty_or_have_a_title() {
         200
     );
 
-    let answer = ann.post(START_CHAT_PATH, json!({"title": "ناهار"})).await;
-    let name = answer.json()["group_name"].as_str().unwrap().to_owned();
+    let response = ann.post(START_CHAT_PATH, json!({"title": "ناهار"})).await;
+    let name = response.json()["group_name"].as_str().unwrap().to_owned();
     let group = chat_groups::Model::find_by_name(&app.ctx.db, &name)
         .await
         .unwrap()
@@ -89,8 +92,8 @@ async fn the_body_may_be_empty_or_have_a_title() {
 async fn starting_a_chat_requires_a_bearer_access_token() {
     let app = TestApp::start().await;
     let ann = app.user("ann").await;
-    let refused = app.post(START_CHAT_PATH, json!({})).await;
-    assert_snapshot!(refused, @r#"
+    let rejected = app.post(START_CHAT_PATH, json!({})).await;
+    assert_snapshot!(rejected, @r#"
     401 Unauthorized
     content-type: application/json
     www-authenticate: Bearer
@@ -112,7 +115,7 @@ async fn starting_a_chat_requires_a_bearer_access_token() {
             .header(name, &value);
         assert_eq!(
             TestResponse::from_request(request).await.to_string(),
-            refused.to_string(),
+            rejected.to_string(),
             "{name}: {value}"
         );
     }
@@ -147,9 +150,9 @@ async fn the_websocket_url_has_the_host_of_the_request() {
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
-        let answer = TestResponse::from_request(request).await.json();
-        let name = answer["group_name"].as_str().unwrap().to_owned();
-        answer["websocket_url"]
+        let response = TestResponse::from_request(request).await.json();
+        let name = response["group_name"].as_str().unwrap().to_owned();
+        response["websocket_url"]
             .as_str()
             .unwrap()
             .replace(&name, "[group]")
@@ -160,8 +163,8 @@ async fn the_websocket_url_has_the_host_of_the_request() {
 
     let app = TestApp::with_settings(json!({"public_url": "https://salam.example"})).await;
     let ann = app.user("ann").await;
-    let answer = ann.post(START_CHAT_PATH, json!({})).await.json();
-    let url = answer["websocket_url"].as_str().unwrap();
+    let response = ann.post(START_CHAT_PATH, json!({})).await.json();
+    let url = response["websocket_url"].as_str().unwrap();
     assert!(
         url.starts_with("wss://salam.example/ws/chat/chat_"),
         "{url}"
@@ -172,14 +175,14 @@ async fn the_websocket_url_has_the_host_of_the_request() {
 async fn the_greeting_shows_the_configured_time_zone() {
     let app = TestApp::with_settings(json!({"time_zone": "Asia/Kathmandu"})).await;
     let ann = app.user("ann").await;
-    // UTC+5:45, which no other zone on a test machine is mistaken for.
+    // UTC+5:45, which no test machine uses as its own zone.
     let there = || {
         let now = chrono::Utc::now().with_timezone(&chrono_tz::Asia::Kathmandu);
         now.format("%H:%M").to_string()
     };
     let before = there();
-    let answer = ann.post(START_CHAT_PATH, json!({})).await.json();
-    let message = answer["message"].as_str().unwrap();
-    let told = [before, there()].iter().any(|time| message.contains(time));
-    assert!(told, "{message} at {}", there());
+    let response = ann.post(START_CHAT_PATH, json!({})).await.json();
+    let message = response["message"].as_str().unwrap();
+    let is_shown = [before, there()].iter().any(|time| message.contains(time));
+    assert!(is_shown, "{message} at {}", there());
 }

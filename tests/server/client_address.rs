@@ -1,4 +1,4 @@
-//! Where a request comes from, which nobody but a listed proxy has a say in.
+//! The address of the client. Only a trusted proxy can state another address.
 
 use axum::http::{HeaderMap, HeaderValue};
 use proptest::{collection::vec, prelude::*};
@@ -22,7 +22,7 @@ fn forwarded_headers<'a>(lines: impl IntoIterator<Item = &'a [u8]>) -> HeaderMap
     lines.into_iter().map(named).collect()
 }
 
-/// The client behind a peer, when 10.0.0.0/8, 127.0.0.1 and fd00::/8 are proxies.
+/// Returns the client behind a peer, with 10.0.0.0/8, 127.0.0.1 and fd00::/8 as trusted proxies.
 fn client_behind(peer: &str, lines: &[&str]) -> String {
     let trusted = networks(&["10.0.0.0/8", "127.0.0.1", "fd00::/8"]);
     let headers = forwarded_headers(lines.iter().map(|line| line.as_bytes()));
@@ -34,20 +34,20 @@ fn client_behind(peer: &str, lines: &[&str]) -> String {
 #[test]
 fn the_rightmost_untrusted_address_is_the_client() {
     for (peer, lines, expected) in [
-        // Nobody is believed about others unless listed.
+        // A peer that is not a trusted proxy cannot state another address.
         ("203.0.113.7", &[][..], "203.0.113.7"),
         ("203.0.113.7", &["198.51.100.1"], "203.0.113.7"),
         ("127.0.0.2", &["198.51.100.1"], "127.0.0.2"),
         ("::1", &["198.51.100.1"], "::1"),
         ("2001:db8::1", &["198.51.100.1"], "2001:db8::1"),
-        // A proxy that says nothing is the client itself.
+        // A proxy without the header is the client itself.
         ("127.0.0.1", &[], "127.0.0.1"),
         ("127.0.0.1", &[""], "127.0.0.1"),
         ("127.0.0.1", &["198.51.100.1"], "198.51.100.1"),
         ("10.255.0.1", &["198.51.100.1"], "198.51.100.1"),
         ("fd12::1", &["2001:db8::5"], "2001:db8::5"),
         ("::ffff:10.0.0.1", &["198.51.100.1"], "198.51.100.1"),
-        // What stands left of the client it has written itself.
+        // The client itself wrote the addresses to the left of its own.
         ("127.0.0.1", &["1.1.1.1, 198.51.100.1"], "198.51.100.1"),
         ("127.0.0.1", &["10.0.0.1, 198.51.100.1"], "198.51.100.1"),
         ("127.0.0.1", &["<script>, 198.51.100.1"], "198.51.100.1"),
@@ -64,7 +64,7 @@ fn the_rightmost_untrusted_address_is_the_client() {
             "198.51.100.1",
         ),
         ("127.0.0.1", &["10.0.0.3, 10.0.0.2, 10.0.0.1"], "10.0.0.3"),
-        // Beyond what cannot be read nobody is believed: the last proxy answers for it.
+        // An unreadable entry ends the search: the last proxy counts as the client.
         ("127.0.0.1", &["198.51.100.1, unknown"], "127.0.0.1"),
         (
             "127.0.0.1",
@@ -77,7 +77,7 @@ fn the_rightmost_untrusted_address_is_the_client() {
         ("127.0.0.1", &["198.51.100.256"], "127.0.0.1"),
         ("127.0.0.1", &["0x7f.1"], "127.0.0.1"),
         ("127.0.0.1", &["198.51.100.1 198.51.100.2"], "127.0.0.1"),
-        // As proxies write it.
+        // The formats of proxies.
         ("127.0.0.1", &["198.51.100.1:4711"], "198.51.100.1"),
         ("127.0.0.1", &["[2001:db8::5]:4711"], "2001:db8::5"),
         ("127.0.0.1", &["[2001:db8::5]"], "2001:db8::5"),
@@ -131,7 +131,7 @@ fn an_ipv6_address_counts_as_its_64_network() {
     }
 }
 
-/// What a client may write: anything that may stand in a header.
+/// Generates header lines of a client: all bytes that a header may contain.
 fn header_line_strategy() -> impl Strategy<Value = Vec<u8>> {
     let byte = prop_oneof![0x20..=0x7eu8, 0x80..=0xffu8, Just(b'\t'), Just(b',')];
     let address = "(10\\.0\\.0\\.[0-9]|198\\.51\\.100\\.1|::1|fd00::[0-9])";
@@ -145,16 +145,16 @@ proptest! {
     #[test]
     fn forwarded_headers_of_clients_do_not_change_their_address(lines in vec(header_line_strategy(), 0..4)) {
         let trusted = networks(&["10.0.0.0/8", "fd00::/8"]);
-        let told = forwarded_headers(lines.iter().map(Vec::as_slice));
+        let addresses = forwarded_headers(lines.iter().map(Vec::as_slice));
         let stranger = "203.0.113.7".parse().unwrap();
-        prop_assert_eq!(ClientAddress::resolve(stranger, &told, &trusted).ip(), stranger);
-        // A proxy adds whom it sees.
-        let mut behind = told.clone();
+        prop_assert_eq!(ClientAddress::resolve(stranger, &addresses, &trusted).ip(), stranger);
+        // A proxy adds the address of its peer.
+        let mut behind = addresses.clone();
         behind.append("x-forwarded-for", "203.0.113.7".parse().unwrap());
         let proxy = "10.0.0.1".parse().unwrap();
         prop_assert_eq!(ClientAddress::resolve(proxy, &behind, &trusted).ip(), stranger);
-        // Whoever it is, if it is a proxy then because none of them names somebody else.
-        let client = ClientAddress::resolve(proxy, &told, &trusted).ip();
+        // The client is a trusted proxy only if all addresses are proxies.
+        let client = ClientAddress::resolve(proxy, &addresses, &trusted).ip();
         let named = lines.iter().any(|line| String::from_utf8_lossy(line).contains(&client.to_string()));
         prop_assert!(client == proxy || named || !trusted.contains(client));
     }

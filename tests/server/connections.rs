@@ -1,4 +1,4 @@
-//! How many connections there may be, and how long one may keep the server waiting.
+//! The limits of connections, and the timeouts of slow ones.
 
 use std::{net::SocketAddr, time::Duration};
 
@@ -14,17 +14,17 @@ use crate::support::{Socket, TestApp, wait_until};
 
 const PING_REQUEST: &str = "GET /_ping HTTP/1.1\r\nhost: x\r\n\r\n";
 
-/// Waits until the server has noticed that a connection has gone.
+/// Waits until the server has noticed that a connection closed.
 async fn until_a_connection_is_free(app: &TestApp, lines: &str) {
-    wait_until("a place", async || {
+    wait_until("a free connection", async || {
         raw_status(app.address, "/_ping", lines).await == 200
     })
     .await;
 }
 
-/// An answer without what differs from run to run.
-fn redact_response(answer: &str) -> String {
-    let lines = answer.lines().filter(|line| !line.starts_with("date: "));
+/// Returns a response without values that differ from run to run.
+fn redact_response(response: &str) -> String {
+    let lines = response.lines().filter(|line| !line.starts_with("date: "));
     lines
         .map(|line| line.trim_end().to_owned() + "\n")
         .collect()
@@ -32,8 +32,8 @@ fn redact_response(answer: &str) -> String {
 
 #[tokio::test]
 async fn connections_per_client_are_limited() {
-    let door = json!({"trusted_proxies": [], "connections_per_address": 2});
-    let app = TestApp::with_settings(json!({ "door": door })).await;
+    let limits = json!({"trusted_proxies": [], "connections_per_address": 2});
+    let app = TestApp::with_settings(json!({ "door": limits })).await;
     let first = TcpStream::connect(app.address).await.unwrap();
     let _second = TcpStream::connect(app.address).await.unwrap();
     assert_snapshot!(redact_response(&raw_response(app.address, PING_REQUEST).await), @r#"
@@ -63,7 +63,7 @@ async fn open_sockets_count_as_connections() {
     let ann = app.user("ann").await;
     let path = format!("/ws/chat/{}/", ann.start_chat().await);
     let cookie = ann.cookie();
-    // As a proxy on this machine passes them on.
+    // As a proxy on this machine forwards them.
     let open = async |client: &str| {
         let headers = [("cookie", cookie.as_str()), ("x-forwarded-for", client)];
         Socket::with_headers(app.address, &path, &headers)
@@ -74,7 +74,7 @@ async fn open_sockets_count_as_connections() {
     let _second = open("203.0.113.7").await.unwrap();
     assert_eq!(open("203.0.113.7").await.map(drop), Err(429));
     assert_eq!(open("1.1.1.1, 203.0.113.7").await.map(drop), Err(429));
-    // Nobody else has less for it; and a /64 is one client.
+    // Other clients are not affected, and a /64 counts as one client.
     let _third = open("203.0.113.8").await.unwrap();
     let _fourth = open("2001:db8::1").await.unwrap();
     let _fifth = open("2001:db8::2").await.unwrap();
@@ -90,30 +90,33 @@ async fn open_sockets_count_as_connections() {
     until_a_connection_is_free(&app, lines).await;
 }
 
-/// What the proxy keeps open is nobody's but whose request it carried last.
+/// An open connection of the proxy counts for the client of its last request.
 #[tokio::test]
 async fn a_proxy_connection_counts_for_its_last_client() {
     let app = TestApp::with_settings(json!({"door": {"connections_per_address": 1}})).await;
-    let mut kept = Vec::new();
+    let mut connections = Vec::new();
     for client in ["203.0.113.7", "203.0.113.8"] {
         let mut stream = TcpStream::connect(app.address).await.unwrap();
         let head = format!("GET /_ping HTTP/1.1\r\nhost: x\r\nx-forwarded-for: {client}\r\n\r\n");
         stream.write_all(head.as_bytes()).await.unwrap();
-        kept.push(stream);
+        connections.push(stream);
     }
-    let ask = async |client: &str| {
+    let request = async |client: &str| {
         let lines = format!("host: x\r\nx-forwarded-for: {client}\r\n");
         raw_status(app.address, "/_ping", &lines).await
     };
     wait_until("the first requests", async || {
-        ask("203.0.113.7").await == 429 && ask("203.0.113.8").await == 429
+        request("203.0.113.7").await == 429 && request("203.0.113.8").await == 429
     })
     .await;
-    let mut first = kept.remove(0);
+    let mut first = connections.remove(0);
     let lines = "GET /_ping HTTP/1.1\r\nhost: x\r\nx-forwarded-for: 203.0.113.9\r\n\r\n";
     first.write_all(lines.as_bytes()).await.unwrap();
-    wait_until("the next request", async || ask("203.0.113.9").await == 429).await;
-    assert_eq!(ask("203.0.113.7").await, 200);
+    wait_until("the next request", async || {
+        request("203.0.113.9").await == 429
+    })
+    .await;
+    assert_eq!(request("203.0.113.7").await, 200);
 }
 
 #[tokio::test]
@@ -138,7 +141,7 @@ async fn total_connections_are_limited() {
 
     {"detail":"Temporarily unavailable; try again soon.","code":"unavailable"}
     "#);
-    // However many ask, and whether they are waited for or not, the loop goes on.
+    // The accept loop goes on, for any number of connections and whether or not the test waits for them.
     let mut more = Vec::new();
     for _ in 0..200 {
         more.push(TcpStream::connect(app.address).await.unwrap());
@@ -147,7 +150,7 @@ async fn total_connections_are_limited() {
     until_a_connection_is_free(&app, "host: x\r\n").await;
 }
 
-/// Sends a request and reads nothing of its answer, until the server has given up.
+/// Sends a request, and reads nothing of the response until the server gives up.
 async fn request_without_reading(address: SocketAddr) {
     let socket = TcpSocket::new_v4().unwrap();
     socket.set_recv_buffer_size(4096).unwrap();
@@ -168,13 +171,13 @@ async fn slow_clients_are_timed_out() {
     let drip = async |head: &str, drop: &str| {
         let mut stream = TcpStream::connect(app.address).await.unwrap();
         stream.write_all(head.as_bytes()).await.unwrap();
-        // Something comes all the time, and it is never enough.
+        // Bytes arrive all the time, but too slowly.
         while stream.write_all(drop.as_bytes()).await.is_ok() {
-            let mut answer = [0; 4096];
+            let mut response = [0; 4096];
             tokio::time::sleep(Duration::from_millis(100)).await;
-            match stream.try_read(&mut answer) {
+            match stream.try_read(&mut response) {
                 Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {}
-                Ok(size) => return String::from_utf8_lossy(&answer[..size]).into_owned(),
+                Ok(size) => return String::from_utf8_lossy(&response[..size]).into_owned(),
                 Err(error) => panic!("{error}"),
             }
         }
@@ -200,7 +203,7 @@ async fn slow_clients_are_timed_out() {
         body.ends_with(r#"{"detail":"The request took too long.","code":"invalid"}"#),
         "{body}"
     );
-    // Nobody waits for a body that nobody reads.
+    // The server does not wait for a body that it does not read.
     assert!(unread.starts_with("HTTP/1.1 401 "), "{unread}");
     let next = TcpStream::connect(app.address).await.unwrap();
     let close = "GET /_ping HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n";

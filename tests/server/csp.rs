@@ -1,4 +1,4 @@
-//! The pages in a browser, which keeps them to what they say they need.
+//! The content security policy, in a browser that enforces it.
 
 use serde_json::json;
 
@@ -14,7 +14,7 @@ async fn pages_load_without_csp_violations() {
         browser.wait_until_true(styled).await;
         assert_eq!(browser.csp_violations().await, json!([]), "{path}");
     }
-    // Were there any, they would be told.
+    // The browser would report violations.
     browser
         .run("document.body.append(Object.assign(document.createElement('script'), {text: '1'}))")
         .await;
@@ -40,9 +40,9 @@ async fn swagger_ui_works_and_calls_the_api() {
             .await;
         browser.run(&format!("{register}{step}').click()")).await;
     }
-    let told = " .live-responses-table')?.innerText.includes('Nora Lind')";
+    let is_registered = " .live-responses-table')?.innerText.includes('Nora Lind')";
     browser
-        .wait_until_true(&format!("return {register}{told}"))
+        .wait_until_true(&format!("return {register}{is_registered}"))
         .await;
     assert_eq!(browser.csp_violations().await, json!([]));
     browser.close().await;

@@ -1,12 +1,12 @@
-//! What every answer carries, and nothing besides.
+//! The headers of all responses.
 
 use insta::assert_snapshot;
 use reqwest::{Method, header::HeaderMap};
 use serde_json::json;
 
-use crate::support::{TestApp, TestResponse};
+use crate::support::{GroupPath, TestApp, TestResponse};
 
-/// Headers that tell of this answer alone.
+/// Headers that depend on the response.
 const RESPONSE_SPECIFIC_HEADERS: [&str; 8] = [
     "allow",
     "connection",
@@ -31,8 +31,7 @@ fn common_headers(headers: &HeaderMap) -> String {
 #[tokio::test]
 async fn api_responses_have_a_strict_policy_and_are_not_cached() {
     let app = TestApp::start().await;
-    let ann = app.user("ann").await;
-    let group = ann.start_chat().await;
+    let (group, [ann]) = app.group_of(["ann"]).await;
     let data = common_headers(&ann.get("/api/groups/").await.headers);
     assert_snapshot!(data, @"
     cache-control: no-store
@@ -45,18 +44,18 @@ async fn api_responses_have_a_strict_policy_and_are_not_cached() {
     x-frame-options: DENY
     ");
     for path in [
-        format!("/api/groups/{group}/messages/"),
+        group.path("messages/"),
         "/api/nowhere/".to_owned(),
         "/_health".to_owned(),
         "/nowhere".to_owned(),
         "/ws/".to_owned(),
     ] {
-        let answer = ann.get(&path).await;
-        let told = common_headers(&answer.headers);
+        let response = ann.get(&path).await;
+        let header_lines = common_headers(&response.headers);
         assert_eq!(
-            told.replace("sec-websocket-version: 13\n", ""),
+            header_lines.replace("sec-websocket-version: 13\n", ""),
             data,
-            "{path}: {answer}"
+            "{path}: {response}"
         );
     }
     assert_eq!(
@@ -64,11 +63,11 @@ async fn api_responses_have_a_strict_policy_and_are_not_cached() {
         data
     );
     let too_large = vec![b'x'; 100_000];
-    let answer = app
+    let response = app
         .post_raw("/api/token/", "application/json", too_large)
         .await;
     assert_eq!(
-        (answer.status.as_u16(), common_headers(&answer.headers)),
+        (response.status.as_u16(), common_headers(&response.headers)),
         (413, data)
     );
 }
@@ -104,10 +103,10 @@ async fn pages_have_a_content_security_policy() {
     x-content-type-options: nosniff
     x-frame-options: DENY
     "#);
-    // What is everybody's has these besides what all answers have.
+    // Public files have these headers besides the common ones.
     let file = app.get("/static/docs.css").await;
-    let told = common_headers(&file.headers);
-    assert_snapshot!(told.replace(file.header("etag"), "[tag]"), @"
+    let header_lines = common_headers(&file.headers);
+    assert_snapshot!(header_lines.replace(file.header("etag"), "[tag]"), @"
     cache-control: no-cache
     content-security-policy: default-src 'none'; frame-ancestors 'none'
     cross-origin-opener-policy: same-origin
@@ -157,21 +156,21 @@ async fn https_responses_have_hsts() {
     );
 }
 
-/// A page of another origin may ask, and its browser keeps the answer from it.
+/// A page of another origin may send a request, and its browser hides the response.
 #[tokio::test]
 async fn no_cors_headers_are_sent() {
     let app = TestApp::start().await;
     for method in [Method::GET, Method::OPTIONS] {
-        let asked = app
+        let preflight = app
             .request(method, "/api/groups/")
             .header("origin", "https://evil.example")
             .header("access-control-request-method", "GET")
             .header("access-control-request-headers", "authorization");
-        let answer = TestResponse::from_request(asked).await;
-        let allowed = answer
+        let response = TestResponse::from_request(preflight).await;
+        let allowed = response
             .headers
             .keys()
             .any(|name| name.as_str().starts_with("access-control-"));
-        assert!(!allowed, "{answer}");
+        assert!(!allowed, "{response}");
     }
 }

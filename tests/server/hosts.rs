@@ -1,4 +1,4 @@
-//! By which names the server may be called.
+//! The host names that the server accepts.
 
 use insta::assert_snapshot;
 use serde_json::json;
@@ -6,7 +6,7 @@ use serde_json::json;
 use super::{raw_response, raw_status};
 use crate::support::{Server, TestApp, TestDatabase};
 
-/// What is no host at all.
+/// Values that are not hosts.
 const MALFORMED_HOSTS: [&str; 17] = [
     "",
     " ",
@@ -89,7 +89,7 @@ async fn only_allowed_hosts_are_served() {
     "#);
 }
 
-/// An absolute target says for whom the request is, whatever the header says.
+/// An absolute request target sets the host, whatever the header `Host`.
 #[tokio::test]
 async fn an_absolute_request_target_sets_the_host() {
     let app = TestApp::with_settings(json!({"door": {"allowed_hosts": ["chat.example"]}})).await;

@@ -1,4 +1,4 @@
-//! Line feeds without a carriage return, which proxies and servers may take for different things.
+//! Line feeds without a carriage return, which proxies and servers may interpret differently.
 
 use tokio::{io::AsyncWriteExt, net::TcpStream};
 use tokio_tungstenite::tungstenite::Message;
@@ -6,10 +6,10 @@ use tokio_tungstenite::tungstenite::Message;
 use super::{raw_response, send_and_read_all};
 use crate::support::TestApp;
 
-/// The status lines of all answers that came.
-fn statuses(answers: &str) -> Vec<&str> {
-    let lines = answers.split("HTTP/1.1 ").skip(1);
-    lines.map(|answer| &answer[..3]).collect()
+/// Returns the status lines of all responses.
+fn statuses(responses: &str) -> Vec<&str> {
+    let lines = responses.split("HTTP/1.1 ").skip(1);
+    lines.map(|response| &response[..3]).collect()
 }
 
 #[tokio::test]
@@ -24,7 +24,7 @@ async fn bare_line_feeds_in_requests_are_rejected() {
     );
     let chunked = "POST /api/token/refresh/ HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n\
          transfer-encoding: chunked\r\n\r\n";
-    for (refused, request) in [
+    for (rejected, request) in [
         (1, "GET /_ping HTTP/1.1\nhost: x\n\n".to_owned()),
         (1, "GET /_ping HTTP/1.1\r\nhost: x\n\r\n".to_owned()),
         (1, format!("{get}\n")),
@@ -39,10 +39,10 @@ async fn bare_line_feeds_in_requests_are_rejected() {
         (1, format!("{chunked}f\n{body}\r\n0\r\n\r\n")),
         (1, format!("{chunked}f;a=b\n\r\n{body}\r\n0\r\n\r\n")),
     ] {
-        let answers = raw_response(app.address, &request).await;
-        let statuses = statuses(&answers);
-        assert_eq!(statuses.len(), refused, "{request:?}: {answers}");
-        assert_eq!(statuses.last(), Some(&"400"), "{request:?}: {answers}");
+        let responses = raw_response(app.address, &request).await;
+        let statuses = statuses(&responses);
+        assert_eq!(statuses.len(), rejected, "{request:?}: {responses}");
+        assert_eq!(statuses.last(), Some(&"400"), "{request:?}: {responses}");
     }
 }
 
@@ -61,9 +61,9 @@ async fn line_feeds_in_bodies_and_frames_are_accepted() {
     );
     let chunked = format!("\r\n{head}{chunks}{head}{close}{chunks}");
     for request in [&plain, &chunked] {
-        let answers = raw_response(app.address, request).await;
-        assert_eq!(statuses(&answers), ["401", "401"], "{answers}");
-        // Byte by byte, too.
+        let responses = raw_response(app.address, request).await;
+        assert_eq!(statuses(&responses), ["401", "401"], "{responses}");
+        // The same, byte by byte.
         let mut stream = TcpStream::connect(app.address).await.unwrap();
         stream.set_nodelay(true).unwrap();
         let (last, rest) = request.as_bytes().split_last().unwrap();
@@ -71,11 +71,10 @@ async fn line_feeds_in_bodies_and_frames_are_accepted() {
             stream.write_all(std::slice::from_ref(byte)).await.unwrap();
         }
         let last = char::from(*last).to_string();
-        let answers = send_and_read_all(stream, &last).await;
-        assert_eq!(statuses(&answers), ["401", "401"], "{answers}");
+        let responses = send_and_read_all(stream, &last).await;
+        assert_eq!(statuses(&responses), ["401", "401"], "{responses}");
     }
-    let ann = app.user("ann").await;
-    let group = ann.start_chat().await;
+    let (group, [ann]) = app.group_of(["ann"]).await;
     let mut socket = ann.open_base(&group).await;
     socket.send("{\n\"message\"\n:\n\"x\"\n}").await;
     assert_eq!(socket.next_message().await, "now is [clock]");

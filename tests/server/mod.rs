@@ -1,4 +1,4 @@
-//! Who comes in, from where, and what everybody is told on the way out.
+//! The accept loop and the outer layers: connections, addresses, hosts, headers and proxies.
 
 mod client_address;
 mod connections;
@@ -18,7 +18,7 @@ use tokio::{
 
 use crate::support::with_timeout;
 
-/// Everything that comes back for what is sent, until the server closes.
+/// Sends a text. Returns all that comes back until the server closes.
 async fn raw_response(address: SocketAddr, text: &str) -> String {
     let stream = TcpStream::connect(address).await.unwrap();
     send_and_read_all(stream, text).await
@@ -26,18 +26,20 @@ async fn raw_response(address: SocketAddr, text: &str) -> String {
 
 async fn send_and_read_all(mut stream: TcpStream, text: &str) -> String {
     stream.write_all(text.as_bytes()).await.unwrap();
-    let mut answer = String::new();
-    let reading = stream.read_to_string(&mut answer);
-    with_timeout("the end of an answer", reading).await.unwrap();
-    answer
+    let mut response = String::new();
+    let reading = stream.read_to_string(&mut response);
+    with_timeout("the end of a response", reading)
+        .await
+        .unwrap();
+    response
 }
 
-/// The status of the answer to a request with these lines after the first.
+/// Returns the status of a request with these lines after the first.
 pub async fn raw_status(address: SocketAddr, target: &str, lines: &str) -> u16 {
     let head = format!("GET {target} HTTP/1.1\r\n{lines}connection: close\r\n\r\n");
-    let answer = raw_response(address, &head).await;
-    let status = answer.split(' ').nth(1);
+    let response = raw_response(address, &head).await;
+    let status = response.split(' ').nth(1);
     status
         .and_then(|status| status.parse().ok())
-        .unwrap_or_else(|| panic!("{answer:?}"))
+        .unwrap_or_else(|| panic!("{response:?}"))
 }

@@ -1,4 +1,4 @@
-//! What docs/deploying.md shows is run as it stands there: the real proxy before the real server.
+//! The proxy configurations of docs/deploying.md, with the real proxy in front of the real server.
 
 use std::{
     fs,
@@ -21,11 +21,11 @@ use crate::support::{Certificates, Server, TestDatabase, TestResponse, wait_unti
 
 const DEPLOYING_MD: &str = include_str!("../../docs/deploying.md");
 
-/// What stands in the document for what differs here.
+/// The host name of the document, which the test replaces.
 const HOST_NAME: &str = "chat.example";
 const SALAM_ADDRESS: &str = "127.0.0.1:8000";
 
-/// Connections that one client may have here.
+/// The connection limit of a client in this test.
 const CONNECTION_LIMIT: usize = 8;
 
 #[tokio::test]
@@ -51,7 +51,7 @@ async fn the_documented_nginx_configuration_works() {
             .map(|kind| format!("{kind}_temp_path {folder}/{kind};"));
         let own = format!("http {{\naccess_log off;\n{}", paths.join("\n"));
         let file = here.write("nginx.conf", &example.replace("http {", &own));
-        // Debian keeps it off the PATH.
+        // Debian installs nginx outside the PATH.
         let debian = Path::new("/usr/sbin/nginx");
         let mut nginx = Command::new(if debian.exists() {
             debian
@@ -84,7 +84,7 @@ async fn the_documented_caddy_configuration_works() {
         caddy
             .args(["run", "--adapter", "caddyfile", "--config"])
             .arg(file);
-        // Where it would keep what it remembers.
+        // The folder in which Caddy stores its data.
         caddy
             .env("HOME", here.folder.path())
             .env("XDG_DATA_HOME", here.folder.path());
@@ -93,7 +93,7 @@ async fn the_documented_caddy_configuration_works() {
     .await;
 }
 
-/// What a proxy is given for this run.
+/// The files and ports of a proxy for this run.
 struct ProxySetup {
     folder: TempDir,
     certificates: Certificates,
@@ -113,13 +113,13 @@ struct ProxyProcess(Child);
 
 impl Drop for ProxyProcess {
     fn drop(&mut self) {
-        // Its workers end with it only if it is asked to end.
+        // The workers of nginx end only if nginx is asked to end.
         let _ = Command::new("kill").arg(self.0.id().to_string()).status();
         let _ = self.0.wait();
     }
 }
 
-/// The only block of the document in this language.
+/// Returns the only block of the document in this language.
 fn config_example(language: &str) -> String {
     let begin = format!("```{language}\n");
     let mut blocks = DEPLOYING_MD.split(&begin).skip(1);
@@ -130,7 +130,7 @@ fn config_example(language: &str) -> String {
 
 async fn check_proxy(language: &str, command: impl FnOnce(String, &ProxySetup) -> Command) {
     let database = TestDatabase::create().await;
-    // Nothing is said of the public URL: host and scheme are what the proxy passes on.
+    // The public URL is not set: the proxy forwards host and scheme.
     let limit = format!("connections_per_address: {CONNECTION_LIMIT}");
     let changes = [
         (
@@ -165,16 +165,16 @@ async fn check_proxy(language: &str, command: impl FnOnce(String, &ProxySetup) -
     let ann = remote.register_and_start_chat().await;
     remote.exchange_messages(&ann).await;
     remote.receive_stream_events(&ann).await;
-    // The server sees who it is, and that it is not the proxy, which has no limit.
+    // The server sees the client's address, and not that of the proxy, which has no limit.
     let mut sockets = Vec::new();
-    let refused = loop {
+    let rejected = loop {
         match remote.open_socket(&ann, &[("cookie", &ann.cookie)]).await {
             Ok(socket) => sockets.push(socket),
             Err(status) => break status,
         }
         assert!(sockets.len() <= CONNECTION_LIMIT);
     };
-    assert_eq!(refused, 429);
+    assert_eq!(rejected, 429);
     let neighbour = ProxiedClient::new(&here, Ipv4Addr::LOCALHOST);
     let lie = neighbour
         .request(Method::GET, "/")
@@ -182,7 +182,7 @@ async fn check_proxy(language: &str, command: impl FnOnce(String, &ProxySetup) -
     assert_eq!(TestResponse::from_request(lie).await.status, 200);
 }
 
-/// Somebody who comes from an address of this machine.
+/// A client with its own address of this machine.
 struct ProxiedClient {
     client: Client,
     base: String,
@@ -228,9 +228,9 @@ impl ProxiedClient {
             registered.header("strict-transport-security"),
             "max-age=31536000"
         );
-        let answer = self.post("/api/token/", "", account).await;
-        let access = answer.access_token();
-        let cookie = answer.header("set-cookie");
+        let response = self.post("/api/token/", "", account).await;
+        let access = response.access_token();
+        let cookie = response.header("set-cookie");
         assert!(cookie.contains("; Secure"), "{cookie}");
         let started = self
             .post("/api/start-chat/", &access, json!({}))
@@ -269,7 +269,7 @@ impl ProxiedClient {
         Ok(WebSocketStream::from_raw_socket(upgraded, Role::Client, None).await)
     }
 
-    /// Sends by a base socket what a rich one is told.
+    /// Sends by a base socket, and receives by a rich socket.
     async fn exchange_messages(&self, user: &Account) {
         let mut base = self
             .open_socket(user, &[("cookie", &user.cookie)])
@@ -285,22 +285,22 @@ impl ProxiedClient {
         assert!(next_text(&mut rich).await.contains("from base"));
     }
 
-    /// A stream goes on, and each event comes before the next is there.
+    /// The stream stays open, and each event arrives before the next one exists.
     async fn receive_stream_events(&self, user: &Account) {
         let path = format!("/api/groups/{}/events/", user.group);
         let request = self.request(Method::GET, &path).bearer_auth(&user.access);
         let request = request.header("accept", "text/event-stream");
         let mut stream = with_timeout("a stream", request.send()).await.unwrap();
-        for said in ["once", "twice"] {
+        for text in ["once", "twice"] {
             let path = format!("/api/groups/{}/messages/", user.group);
             let sent = self
-                .post(&path, &user.access, json!({ "text": said }))
+                .post(&path, &user.access, json!({ "text": text }))
                 .await;
             assert_eq!(sent.status, 201, "{sent}");
-            let mut told = String::new();
-            while !told.contains(said) {
-                let chunk = with_timeout(said, stream.chunk()).await.unwrap().unwrap();
-                told += &String::from_utf8_lossy(&chunk);
+            let mut received = String::new();
+            while !received.contains(text) {
+                let chunk = with_timeout(text, stream.chunk()).await.unwrap().unwrap();
+                received += &String::from_utf8_lossy(&chunk);
             }
         }
     }

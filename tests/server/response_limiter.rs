@@ -1,4 +1,4 @@
-//! Answers that nobody reads take little memory, of one user, of one network and of all.
+//! Responses that nobody reads use limited memory: per user, per network, and in total.
 
 use std::net::SocketAddr;
 
@@ -8,9 +8,9 @@ use tokio::{
     net::{TcpSocket, TcpStream},
 };
 
-use crate::support::{TestApp, User, wait_until, with_timeout};
+use crate::support::{GroupPath, TestApp, User, wait_until, with_timeout};
 
-/// Asks for a path, and reads nothing of the answer.
+/// Requests a path, and reads nothing of the response.
 async fn request_without_reading(
     address: SocketAddr,
     path: &str,
@@ -29,24 +29,23 @@ async fn request_without_reading(
     stream
 }
 
-/// Waits for the first bytes of an answer. Returns its status.
+/// Waits for the first bytes of a response. Returns its status.
 async fn read_status(stream: &mut TcpStream) -> String {
     let mut line = [0; 12];
-    with_timeout("an answer", stream.read_exact(&mut line))
+    with_timeout("a response", stream.read_exact(&mut line))
         .await
         .unwrap();
     String::from_utf8_lossy(&line[9..]).into_owned()
 }
 
-/// Returns the bytes of the rest of an answer, or why it ended early.
+/// Returns the rest of a response, or the error that ended it early.
 async fn read_rest(mut stream: TcpStream) -> std::io::Result<usize> {
     let mut all = Vec::new();
-    with_timeout("the end of an answer", stream.read_to_end(&mut all)).await
+    with_timeout("the end of a response", stream.read_to_end(&mut all)).await
 }
 
 async fn group_with_long_messages(app: &TestApp) -> (User<'_>, String) {
-    let ann = app.user("ann").await;
-    let group = ann.start_chat().await;
+    let (group, [ann]) = app.group_of(["ann"]).await;
     let long = format!("{}x", "\u{1}".repeat(7999));
     for number in 0..7 {
         assert_eq!(
@@ -56,7 +55,7 @@ async fn group_with_long_messages(app: &TestApp) -> (User<'_>, String) {
             201
         );
     }
-    (ann, format!("/api/groups/{group}/messages/?limit=100"))
+    (ann, group.path("messages/?limit=100"))
 }
 
 #[tokio::test]
@@ -65,19 +64,19 @@ async fn unread_responses_per_user_are_limited() {
     let (ann, path) = group_with_long_messages(&app).await;
     let size = ann.get(&path).await.body.len();
     assert!((250_000..350_000).contains(&size), "{size}");
-    // An eighth of it all.
+    // One eighth of the total.
     let fit = 1024 * 1024 / size;
     let mut unread = Vec::new();
     for number in 0..fit {
-        // The bound holds for all addresses together.
+        // The limit holds for all addresses together.
         let from = format!("192.0.2.{number}");
         let mut stream = request_without_reading(app.address, &path, &ann, &from).await;
         assert_eq!(read_status(&mut stream).await, "200");
         unread.push(stream);
     }
-    let mut refused = request_without_reading(app.address, &path, &ann, "192.0.2.99").await;
-    assert_eq!(read_status(&mut refused).await, "429");
-    // Small answers, answers to writes and answers to other users are sent.
+    let mut rejected = request_without_reading(app.address, &path, &ann, "192.0.2.99").await;
+    assert_eq!(read_status(&mut rejected).await, "429");
+    // Small responses, responses to writes and responses to other users are sent.
     assert_eq!(ann.get("/api/me/").await.status, 200);
     let group = path.split('/').nth(3).unwrap();
     let written = ann
@@ -88,7 +87,7 @@ async fn unread_responses_per_user_are_limited() {
     let bob = app.user("bob").await;
     ann.add_member(&bob, group).await;
     assert_eq!(bob.get(&path).await.body.len(), size);
-    // One that is read, or given up, makes room.
+    // A response that is read or abandoned makes room.
     let read = unread.pop().unwrap();
     assert!(read_rest(read).await.unwrap() >= size);
     wait_until("room for another", async || {
@@ -111,7 +110,7 @@ async fn the_slowest_client_is_disconnected_when_response_memory_is_full() {
         ann.add_member(&user, group).await;
         users.push(user);
     }
-    // More than there is room for, each user and each network within its share.
+    // More than the total, while each user and each network stays within its share.
     for (number, user) in users.iter().enumerate() {
         for _ in 0..1024 * 1024 / size {
             let mut stream =

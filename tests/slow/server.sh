@@ -1,7 +1,8 @@
-# Sourced: a server of its own, on a database and a port of its own, gone at the end of the script.
+# Functions for the scripts of this folder: a server with its own database and port, which stops when the
+# script ends.
 # shellcheck shell=bash
 
-# Python packages of the tests, in target/python, installed once.
+# Installs Python packages of the tests into target/python.
 python_packages() { # <pip requirement…>
   [ -x target/python/bin/pip ] || python3 -m venv target/python
   target/python/bin/pip install --quiet "$@"
@@ -34,7 +35,7 @@ stop_server() {
   rm -rf "$scratch"
 }
 
-# That the server has said nothing of an error of its own.
+# Checks that the server has logged no error.
 expect_no_errors() {
   if grep -E ' ERROR |panicked' "$scratch/log" >&2; then
     echo "the server has logged errors" >&2

@@ -1,4 +1,4 @@
-//! A running app on a real port, and the people who use it.
+//! A running app on a real port, and its users.
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
@@ -30,7 +30,7 @@ impl TestApp {
         Self::with_settings(json!({})).await
     }
 
-    /// With some settings changed.
+    /// Starts an app with some settings changed.
     pub async fn with_settings(settings: Value) -> Self {
         Self::with_application::<App>(settings).await
     }
@@ -40,7 +40,7 @@ impl TestApp {
         Self::start_node_of::<H>(Arc::new(TestDatabase::create().await), settings).await
     }
 
-    /// Another node on the same database.
+    /// Starts another node on the same database.
     pub async fn start_node(database: Arc<TestDatabase>, settings: Value) -> Self {
         Self::start_node_of::<App>(database, settings).await
     }
@@ -53,7 +53,7 @@ impl TestApp {
         .await
     }
 
-    /// With some of the framework's configuration changed.
+    /// Starts an app with some of Loco's configuration changed.
     pub async fn with_config(change: impl FnOnce(&mut Config)) -> Self {
         Self::boot::<App>(Arc::new(TestDatabase::create().await), change).await
     }
@@ -70,11 +70,11 @@ impl TestApp {
             .unwrap();
         let stop = CancellationToken::new();
         let (router, stopped) = (boot.router.unwrap(), stop.clone());
-        let door = Settings::from_context(&boot.app_context)
+        let http = Settings::from_context(&boot.app_context)
             .unwrap()
             .door
             .clone();
-        tokio::spawn(async move { server::serve(listener, router, &door, stopped).await });
+        tokio::spawn(async move { server::serve(listener, router, &http, stopped).await });
         Self {
             address,
             ctx: boot.app_context,
@@ -107,7 +107,7 @@ impl TestApp {
         TestResponse::from_request(request.body(body)).await
     }
 
-    /// Somebody who has registered and logged in.
+    /// Registers a user and logs in.
     pub async fn user(&self, username: &str) -> User<'_> {
         let password = Self::password_of(username);
         let account = json!({"name": username, "username": username, "password": password});
@@ -118,7 +118,7 @@ impl TestApp {
         self.log_in(username).await
     }
 
-    /// Another session of somebody who has registered.
+    /// Logs in as a registered user, in another session.
     pub async fn log_in(&self, username: &str) -> User<'_> {
         let login = json!({"username": username, "password": Self::password_of(username)});
         let tokens = self.post("/api/token/", login).await.json();
@@ -130,7 +130,22 @@ impl TestApp {
         }
     }
 
-    /// That of somebody whom [`TestApp::user`] has made.
+    /// Registers users and makes them the members of a new group. The first user is the owner.
+    pub async fn group_of<const N: usize>(&self, names: [&str; N]) -> (String, [User<'_>; N]) {
+        let mut users = Vec::new();
+        for name in names {
+            users.push(self.user(name).await);
+        }
+        let (owner, members) = users.split_first().expect("a group has an owner");
+        let group = owner.start_chat().await;
+        for member in members {
+            owner.add_member(member, &group).await;
+        }
+        let users = users.try_into().ok().expect("one user for each name");
+        (group, users)
+    }
+
+    /// Returns the password of a user that [`TestApp::user`] registered.
     pub fn password_of(username: &str) -> String {
         format!("the staple of {username}")
     }
@@ -143,7 +158,7 @@ impl TestApp {
     }
 
     pub async fn until_redis_is_lost(&self) {
-        wait_until("the loss of Redis to be noticed", async || {
+        wait_until("the loss of Redis to be detected", async || {
             self.channels()
                 .wait_until_connected(Duration::ZERO)
                 .await
@@ -152,7 +167,7 @@ impl TestApp {
         .await;
     }
 
-    /// The secret of this installation.
+    /// Returns the secret of this installation.
     pub fn secret(&self) -> String {
         let settings = Settings::from_context(&self.ctx).unwrap();
         settings.tokens.secret.expose().to_owned()
@@ -162,14 +177,14 @@ impl TestApp {
         self.ctx.shared_store.get::<Channels>().unwrap()
     }
 
-    /// What `cargo loco start` does on SIGTERM.
+    /// Stops the app like `cargo loco start` on SIGTERM.
     pub async fn stop(&self) {
         self.stop.cancel();
         App::on_shutdown(&self.ctx).await;
     }
 
     pub async fn until_no_group_is_active(&self) {
-        wait_until("the last topic to go", async || {
+        wait_until("the last topic to close", async || {
             self.channels().counts_for_tests().active_groups == 0
         })
         .await;
@@ -182,7 +197,19 @@ impl Drop for TestApp {
     }
 }
 
-/// A user with live tokens.
+/// The paths of a group's resources, made from the group's name.
+pub trait GroupPath {
+    /// Returns the path of a resource, as in `group.path("members/bob/")`.
+    fn path(&self, resource: &str) -> String;
+}
+
+impl GroupPath for str {
+    fn path(&self, resource: &str) -> String {
+        format!("/api/groups/{self}/{resource}")
+    }
+}
+
+/// A user with valid tokens.
 #[derive(Clone)]
 pub struct User<'a> {
     pub app: &'a TestApp,
@@ -192,7 +219,7 @@ pub struct User<'a> {
 }
 
 impl<'a> User<'a> {
-    /// The same user at another node.
+    /// Returns the same user on another node.
     pub fn on_node<'b>(&self, app: &'b TestApp) -> User<'b> {
         User {
             app,
@@ -232,47 +259,45 @@ impl<'a> User<'a> {
         TestResponse::from_request(request.bearer_auth(&self.access).json(&body)).await
     }
 
-    /// Sends a message by the REST API, as the request with this id.
+    /// Sends a message by the REST API, with an idempotency key.
     pub async fn send_message(&self, group: &str, text: &str, cid: &str) -> TestResponse {
         let request = self
             .app
-            .request(Method::POST, &format!("/api/groups/{group}/messages/"))
+            .request(Method::POST, &group.path("messages/"))
             .bearer_auth(&self.access)
             .header("idempotency-key", cid);
         TestResponse::from_request(request.json(&json!({ "text": text }))).await
     }
 
-    /// Makes an invite and gives its code.
+    /// Creates an invite. Returns its code.
     pub async fn create_invite(&self, group: &str) -> String {
-        let answer = self
-            .post(&format!("/api/groups/{group}/invites/"), json!({}))
-            .await;
-        assert_eq!(answer.status, 201, "{answer}");
-        answer.json()["code"].as_str().unwrap().to_owned()
+        let response = self.post(&group.path("invites/"), json!({})).await;
+        assert_eq!(response.status, 201, "{response}");
+        response.json()["code"].as_str().unwrap().to_owned()
     }
 
-    /// Makes somebody a member of a group, by an invite.
+    /// Makes another user a member of a group, by an invite.
     pub async fn add_member(&self, other: &User<'_>, group: &str) {
         let code = self.create_invite(group).await;
-        let answer = other
+        let response = other
             .post(&format!("/api/invites/{code}/accept/"), json!({}))
             .await;
-        assert_eq!(answer.status, 200, "{answer}");
+        assert_eq!(response.status, 200, "{response}");
     }
 
-    /// Opens a rich socket; `query` is what follows the `?`.
+    /// Opens a rich socket with a query string.
     pub async fn open_rich(&self, group: &str, query: &str) -> RichSocket {
         RichSocket::connect(self.app.address, group, query, &self.access).await
     }
 
-    /// Opens a socket of many groups and takes its `hello`.
+    /// Opens a multi-group socket and reads its `hello`.
     pub async fn open_multi_group(&self) -> RichSocket {
         let mut socket = RichSocket::connect_multi_group(self.app.address, &self.access).await;
         assert_eq!(socket.next_frame().await["type"], "hello");
         socket
     }
 
-    /// Opens a base socket whose kernel takes little before it makes the server wait.
+    /// Opens a base socket with a small receive buffer, so that the server's writes soon block.
     pub async fn open_base_with_small_buffer(&self, group: &str) -> Socket {
         let path = format!("/ws/chat/{group}/");
         let cookie = self.cookie();
@@ -287,14 +312,14 @@ impl<'a> User<'a> {
         RichSocket::from_socket(socket, group)
     }
 
-    /// Opens a rich socket and takes what it says until it is live.
+    /// Opens a rich socket and reads its frames up to `sync`.
     pub async fn open_live(&self, group: &str) -> RichSocket {
         let mut socket = self.open_rich(group, "").await;
         socket.until_sync().await;
         socket
     }
 
-    /// The same, and gives what it is told of the group.
+    /// Opens a rich socket like [`User::open_live`]. Returns its `group` frame too.
     pub async fn open_live_with_group_frame(&self, group: &str) -> (RichSocket, Value) {
         let mut socket = self.open_rich(group, "").await;
         let frames = socket.until_sync().await;
@@ -302,28 +327,28 @@ impl<'a> User<'a> {
         (socket, frames[1].clone())
     }
 
-    /// Whether the API takes the access token.
+    /// Whether the API accepts the access token.
     pub async fn is_logged_in(&self) -> bool {
         let status = self.get("/api/me/").await.status;
         assert!(status == 200 || status == 401, "{status}");
         status == 200
     }
 
-    /// Starts a chat and gives the name of its group.
+    /// Starts a group, whose owner is this user.
     pub async fn start_chat(&self) -> String {
-        let answer = self.post("/api/start-chat/", json!({})).await;
-        assert_eq!(answer.status, 200, "{answer}");
-        answer.json()["group_name"].as_str().unwrap().to_owned()
+        let response = self.post("/api/start-chat/", json!({})).await;
+        assert_eq!(response.status, 200, "{response}");
+        response.json()["group_name"].as_str().unwrap().to_owned()
     }
 
-    /// Opens a socket, on which the greeting is still to come.
+    /// Opens a base socket, without reading its greeting.
     pub async fn connect_base(&self, group: &str) -> Socket {
         Socket::connect(self.app.address, group, &self.cookie())
             .await
             .unwrap()
     }
 
-    /// Opens a socket and takes its greeting.
+    /// Opens a base socket and reads its greeting.
     pub async fn open_base(&self, group: &str) -> Socket {
         let mut socket = self.connect_base(group).await;
         assert!(socket.next_message().await.starts_with("hi "));
@@ -335,14 +360,14 @@ impl<'a> User<'a> {
     }
 }
 
-/// Keeps its connections for less time than the server does, as everybody must: a request that meets the
-/// end of its connection fails.
+/// Returns a client that keeps idle connections for less time than the server. A request on a connection
+/// that the server is closing would fail.
 fn http_client() -> Client {
     let client = Client::builder().pool_idle_timeout(Duration::from_secs(2));
     client.build().unwrap()
 }
 
-/// Lays the keys of one JSON object over another's.
+/// Merges the keys of one JSON object into another.
 fn merge_json(base: &mut Value, over: Value) {
     match (base, over) {
         (Value::Object(base), Value::Object(over)) => {

@@ -1,4 +1,4 @@
-//! Every frame of every test is held against the document of the sockets.
+//! Validates every frame of every test against the AsyncAPI document.
 
 use std::{collections::HashMap, sync::LazyLock};
 
@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 pub static ASYNCAPI: LazyLock<Value> = LazyLock::new(asyncapi::document);
 
-/// By name of the message.
+/// The validators, by name of the message.
 static VALIDATORS: LazyLock<HashMap<&str, Validator>> = LazyLock::new(|| {
     let messages = ASYNCAPI["components"]["messages"].as_object().unwrap();
     let compiled = messages.iter().map(|(name, message)| {
@@ -21,13 +21,14 @@ static VALIDATORS: LazyLock<HashMap<&str, Validator>> = LazyLock::new(|| {
     compiled.collect()
 });
 
-/// Lets an object have no field but those that are described: what the server says and the document
-/// does not know is a fault of one of them.
+/// Forbids fields that the schema does not describe. A field that the server sends and the document
+/// lacks is a fault of one of the two.
 fn forbid_unknown_fields(schema: &mut Value) {
     match schema {
         Value::Object(fields) => {
             fields.values_mut().for_each(forbid_unknown_fields);
-            // A schema has a text or texts here; among properties, `type` is the schema of one.
+            // In a schema, `type` is a string or an array. Among properties, `type` is the schema of a
+            // property.
             let is_schema = !fields.get("type").is_some_and(Value::is_object);
             if is_schema && fields.get("properties").is_some_and(Value::is_object) {
                 fields.insert("additionalProperties".to_owned(), json!(false));
@@ -38,7 +39,7 @@ fn forbid_unknown_fields(schema: &mut Value) {
     }
 }
 
-/// That the document knows this frame of the server on a rich socket.
+/// Asserts that the document describes this frame of the server on a rich socket.
 pub fn assert_server_frame(frame: &Value) {
     let name = match frame["type"].as_str() {
         Some("event") => format!("server.event.{}", frame["kind"].as_str().unwrap_or("")),
@@ -56,18 +57,18 @@ pub fn assert_server_frame(frame: &Value) {
     assert!(is_known, "a code that is not documented: {frame}");
 }
 
-/// That the document knows this request of a rich client.
+/// Asserts that the document describes this request of a rich client.
 pub fn assert_client_request(request: &Value) {
     let name = request["type"].as_str().unwrap_or("");
     assert_matches(&format!("client.{name}"), request);
 }
 
-/// That the document knows this frame of the server on a base socket.
+/// Asserts that the document describes this frame of the server on a base socket.
 pub fn assert_base_frame(frame: &Value) {
     assert_matches("base.server.chat_message", frame);
 }
 
-/// Whether a value is a message of this name.
+/// Whether a value is a valid message of this name.
 pub fn matches_message(name: &str, value: &Value) -> bool {
     VALIDATORS[name].is_valid(value)
 }
@@ -77,7 +78,7 @@ fn assert_matches(name: &str, value: &Value) {
         panic!("the document knows no {name}: {value}");
     };
     if let Err(error) = validator.validate(value) {
-        let place = error.instance_path().to_string();
-        panic!("not as documented: {error} at `{place}` of {value}");
+        let path = error.instance_path().to_string();
+        panic!("not as documented: {error} at `{path}` of {value}");
     }
 }

@@ -1,4 +1,4 @@
-//! A database that lives as long as its test.
+//! A database for one test.
 
 use std::path::Path;
 
@@ -9,7 +9,7 @@ use tempfile::TempDir;
 use url::Url;
 use uuid::Uuid;
 
-/// SQLite in a folder of its own, or a database of the PostgreSQL server in `DATABASE_URL`.
+/// A SQLite file in a folder of its own, or a database on the PostgreSQL server of `DATABASE_URL`.
 pub struct TestDatabase {
     pub uri: String,
     storage: Storage,
@@ -43,9 +43,9 @@ impl TestDatabase {
 }
 
 impl TestDatabase {
-    /// The file, if it is one of SQLite.
-    pub fn file(&self) -> Option<&Path> {
-        salam::settings::sqlite_file(&self.uri).map(Path::new)
+    /// Returns the path of the SQLite file. Panics on PostgreSQL.
+    pub fn sqlite_file(&self) -> &Path {
+        Path::new(salam::settings::sqlite_file(&self.uri).expect("a SQLite database"))
     }
 }
 
@@ -53,7 +53,7 @@ impl Drop for TestDatabase {
     fn drop(&mut self) {
         if let Storage::Server { admin, name } = &self.storage {
             let (admin, name) = (admin.clone(), name.clone());
-            // A drop cannot await, and the test's runtime may be busy being torn down.
+            // `drop` cannot await, and the test's runtime may be shutting down.
             let dropping = std::thread::spawn(move || {
                 let runtime = tokio::runtime::Runtime::new().unwrap();
                 runtime.block_on(run_statement(

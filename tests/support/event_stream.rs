@@ -1,4 +1,4 @@
-//! A reader of Server-Sent Events.
+//! A client of Server-Sent Events.
 
 use std::collections::VecDeque;
 
@@ -13,7 +13,7 @@ pub struct EventStream {
     lines: VecDeque<String>,
 }
 
-/// What a stream says: its name, if it has one, its id and its data.
+/// An event of a stream: its name, if it has one, its id and its data.
 #[derive(Debug, Clone, PartialEq)]
 pub struct StreamEvent {
     pub name: Option<String>,
@@ -22,7 +22,7 @@ pub struct StreamEvent {
 }
 
 impl EventStream {
-    /// Opens the stream of a group's log, after the last event of another.
+    /// Opens the stream of a group's log. `last` is the header `Last-Event-ID`.
     pub async fn open(user: &User<'_>, group: &str, query: &str, last: Option<&str>) -> Self {
         let path = format!("/api/groups/{group}/events/?{query}");
         let mut request = user
@@ -43,7 +43,7 @@ impl EventStream {
         }
     }
 
-    /// The next event; `None` at the end of the stream.
+    /// Returns the next event, or `None` at the end of the stream.
     pub async fn next(&mut self) -> Option<StreamEvent> {
         let mut event = StreamEvent {
             name: None,
@@ -53,7 +53,7 @@ impl EventStream {
         loop {
             let line = self.read_line().await?;
             match line.split_once(':') {
-                // Some parsers make an empty event of it.
+                // Some parsers read such a block as an empty event.
                 None if event.data.is_null() => panic!("a block without data"),
                 None => return Some(event),
                 Some(("event", name)) => event.name = Some(name.trim().to_owned()),
@@ -68,12 +68,12 @@ impl EventStream {
         }
     }
 
-    /// The next event of the log, whose id is its number.
-    /// Takes what it says until it is live.
+    /// Reads the events of the stream up to `sync`.
     pub async fn until_sync(&mut self) {
         while self.next().await.unwrap().name.as_deref() != Some("sync") {}
     }
 
+    /// Returns the data of the next event of the log. Its id must be its seq.
     pub async fn next_event(&mut self) -> Value {
         let event = self.next().await.unwrap();
         assert_eq!(event.name, None, "{event:?}");
@@ -81,7 +81,7 @@ impl EventStream {
         event.data
     }
 
-    /// The data of the next event, which has this name.
+    /// Returns the data of the next event, which must have this name.
     pub async fn next_named(&mut self, name: &str) -> Value {
         let event = self.next().await.unwrap();
         assert_eq!((event.name.as_deref(), &event.id), (Some(name), &None));

@@ -1,4 +1,4 @@
-//! The OpenAPI document, and requests that are made of it.
+//! The OpenAPI document, and requests that are made from it.
 
 use serde_json::Value;
 use uuid::Uuid;
@@ -8,8 +8,8 @@ use super::User;
 pub const OPENAPI_PATH: &str = "/api-docs/openapi.json";
 
 impl User<'_> {
-    /// Makes something by the example that the document has of it, and gives its id. What it refers
-    /// to is made before it. `{group_name}` in the path is that of a group in `group`.
+    /// Creates an item from the example in the document, and the items that it refers to. Returns its
+    /// id. `group` replaces `{group_name}` in the path.
     pub async fn create_from_example(&self, document: &Value, path: &str, group: &str) -> i64 {
         let schema = &document["paths"][path]["post"]["requestBody"]["content"]["application/json"];
         let mut body = unique_example(document, &schema["schema"]);
@@ -42,7 +42,7 @@ fn is_collection_of(path: &str, name: &str) -> bool {
     .contains(&last.to_owned())
 }
 
-/// Path, method and description of each operation.
+/// Returns the path, method and description of each operation.
 pub fn operations(document: &Value) -> impl Iterator<Item = (&str, &str, &Value)> {
     document["paths"]
         .as_object()
@@ -54,7 +54,7 @@ pub fn operations(document: &Value) -> impl Iterator<Item = (&str, &str, &Value)
         })
 }
 
-/// The schema itself, where it is given by reference or may also be null.
+/// Returns the schema itself, if it is a reference or may also be null.
 pub fn resolve_schema<'a>(document: &'a Value, schema: &'a Value) -> &'a Value {
     if let Some(reference) = schema["$ref"].as_str() {
         return resolve_schema(
@@ -74,7 +74,7 @@ pub fn resolve_schema<'a>(document: &'a Value, schema: &'a Value) -> &'a Value {
     }
 }
 
-/// The example, with something of its own in each text that may be any.
+/// Returns the example with a unique value in each text that may have any value.
 pub fn unique_example(document: &Value, schema: &Value) -> Value {
     let mut body = request_example(document, schema);
     let properties = &resolve_schema(document, schema)["properties"];

@@ -1,4 +1,4 @@
-//! A PgBouncer before the tests' PostgreSQL.
+//! A PgBouncer in front of the tests' PostgreSQL.
 
 use std::{
     fs,
@@ -12,7 +12,7 @@ use url::Url;
 
 use super::wait_until;
 
-/// The account that it runs as where the tests run as root, which it refuses.
+/// The account of PgBouncer when the tests run as root, because PgBouncer refuses to run as root.
 const POSTGRES_ACCOUNT: &str = "postgres";
 
 pub struct PgBouncer {
@@ -22,8 +22,8 @@ pub struct PgBouncer {
 }
 
 impl PgBouncer {
-    /// Before the server of this address, in `session` or `transaction` mode, with no other setting that a client
-    /// could need.
+    /// Starts a pooler in front of the server of this URI, in `session` or `transaction` mode. Sets
+    /// nothing else that a client could need.
     pub async fn in_front_of(uri: &str, mode: &str) -> Self {
         let uri = Url::parse(uri).unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -76,7 +76,7 @@ impl PgBouncer {
         .await;
     }
 
-    /// The address of a database behind it.
+    /// Returns the URI of a database behind the pooler.
     pub fn uri(&self, of: &str) -> String {
         let mut uri = Url::parse(of).unwrap();
         uri.set_host(Some("127.0.0.1")).unwrap();
@@ -84,10 +84,10 @@ impl PgBouncer {
         uri.to_string()
     }
 
-    /// Ends it at once, as a crash would.
+    /// Kills the process, like a crash.
     pub fn kill(&mut self) {
         if let Some(mut process) = self.process.take() {
-            // `runuser` hands the signal on only if it may be caught.
+            // `runuser` forwards only signals that can be caught.
             let parent = process.id().to_string();
             let _ = Command::new("pkill")
                 .args(["-KILL", "-P", &parent])
@@ -112,6 +112,6 @@ fn is_root() -> bool {
 fn make_readable_by_all(folder: &std::path::Path) {
     use std::os::unix::fs::PermissionsExt;
     fs::set_permissions(folder, fs::Permissions::from_mode(0o755)).unwrap();
-    // What it may have to write lies in its own folder.
+    // The files that PgBouncer writes are in a folder of its own.
     let _ = chown(folder, None, None);
 }

@@ -1,5 +1,4 @@
-//! A network that breaks when it is to carry a COMMIT, or the answer to it, or that has nobody at its other
-//! end.
+//! A proxy for PostgreSQL that loses a COMMIT or its response, or refuses connections.
 
 use std::{
     io,
@@ -16,27 +15,27 @@ use tokio::{
 };
 use url::Url;
 
-/// Where the next COMMIT finds the network broken.
+/// The fault of the next COMMIT.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CommitFault {
-    /// It does not arrive.
+    /// The COMMIT does not arrive.
     LostRequest,
-    /// It does, and its answer does not.
+    /// The COMMIT arrives, and its response does not.
     LostResponse,
 }
 
-/// Stands between an app and PostgreSQL.
+/// A proxy between an app and PostgreSQL.
 #[derive(Clone)]
 pub struct FaultyPostgresProxy {
     uri: Url,
     next_fault: Arc<Mutex<Option<CommitFault>>>,
     is_refusing: Arc<AtomicBool>,
-    /// How many have come while it was away.
+    /// The number of refused connections.
     refused: Arc<AtomicUsize>,
 }
 
 impl FaultyPostgresProxy {
-    /// Before the server of this address.
+    /// Starts a proxy in front of the server of this URI.
     pub fn in_front_of(uri: &str) -> Self {
         let mut uri = Url::parse(uri).unwrap();
         let host = uri.host_str().unwrap().to_owned();
@@ -62,14 +61,14 @@ impl FaultyPostgresProxy {
                 }
                 let server = TcpStream::connect(server.clone()).await.unwrap();
                 let cutting = cutting.clone();
-                // An end is an end, on whichever side it comes.
+                // The connection ends when either side closes.
                 tokio::spawn(async move { cutting.forward(client, server).await });
             }
         });
         cutter
     }
 
-    /// The address for the app.
+    /// Returns the URI for the app.
     pub fn uri(&self) -> String {
         self.uri.to_string()
     }
@@ -78,12 +77,12 @@ impl FaultyPostgresProxy {
         *self.next_fault.lock().unwrap() = Some(cut);
     }
 
-    /// Whether a COMMIT has come since.
+    /// Whether a COMMIT has failed since the fault was set.
     pub fn has_failed_commit(&self) -> bool {
         self.next_fault.lock().unwrap().is_none()
     }
 
-    /// Closes new connections at once, as a server does that is about to come back.
+    /// Closes new connections at once, like a server that is restarting.
     pub fn refuse_connections(&self) {
         self.is_refusing.store(true, Ordering::Relaxed);
     }
@@ -92,18 +91,18 @@ impl FaultyPostgresProxy {
         self.is_refusing.store(false, Ordering::Relaxed);
     }
 
-    /// How many connections were closed so.
+    /// Returns the number of refused connections.
     pub fn refused_connections(&self) -> usize {
         self.refused.load(Ordering::Relaxed)
     }
 
     async fn forward(&self, mut client: TcpStream, mut server: TcpStream) -> io::Result<()> {
-        let (mut asked, mut answered) = ([0; 16 * 1024], [0; 16 * 1024]);
+        let (mut from_client, mut from_server) = ([0; 16 * 1024], [0; 16 * 1024]);
         loop {
             select! {
-                read = client.read(&mut asked) => {
-                    let request = &asked[..read?];
-                    let is_commit = request.windows(6).any(|word| word == b"COMMIT");
+                read = client.read(&mut from_client) => {
+                    let request = &from_client[..read?];
+                    let is_commit = request.windows(6).any(|statement| statement == b"COMMIT");
                     let cut = if is_commit { self.next_fault.lock().unwrap().take() } else { None };
                     if request.is_empty() || cut == Some(CommitFault::LostRequest) {
                         return Ok(());
@@ -114,12 +113,12 @@ impl FaultyPostgresProxy {
                         return Ok(());
                     }
                 }
-                read = server.read(&mut answered) => {
-                    let answer = &answered[..read?];
-                    if answer.is_empty() {
+                read = server.read(&mut from_server) => {
+                    let response = &from_server[..read?];
+                    if response.is_empty() {
                         return Ok(());
                     }
-                    client.write_all(answer).await?;
+                    client.write_all(response).await?;
                 }
             }
         }

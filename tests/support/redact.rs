@@ -1,16 +1,16 @@
-//! What differs from run to run is checked, then hidden.
+//! Redaction for snapshots. Values that differ from run to run are checked, and then replaced.
 
 use chrono::{DateTime, Utc};
 use serde_json::Value;
 
 use super::response::assert_group_name;
 
-/// A frame as a snapshot shows it.
+/// Returns a frame as a snapshot shows it.
 pub fn redact_frame(frame: &Value) -> String {
     redact_text(&frame.to_string(), frame)
 }
 
-/// Frames as a snapshot shows them, one on each line.
+/// Returns frames as a snapshot shows them, one in each line.
 pub fn redact_frames(frames: &[Value]) -> String {
     frames
         .iter()
@@ -18,7 +18,7 @@ pub fn redact_frames(frames: &[Value]) -> String {
         .collect()
 }
 
-/// Hides in a text what a JSON value in it has of names, codes and times.
+/// Replaces names, codes and times of a JSON value in a text.
 pub fn redact_text(text: &str, value: &Value) -> String {
     let mut text = text.to_owned();
     visit_strings(value, &mut |key, value| {
@@ -73,7 +73,7 @@ fn visit_strings(value: &Value, found: &mut impl FnMut(&str, &str)) {
     }
 }
 
-/// A time that is written as the protocol says: RFC 3339, UTC, milliseconds.
+/// Parses a time in the format of the protocol: RFC 3339, UTC, milliseconds.
 fn parse_protocol_time(text: &str) -> DateTime<Utc> {
     let time = DateTime::parse_from_rfc3339(text).unwrap().to_utc();
     let written = time.to_rfc3339_opts(chrono::SecondsFormat::Millis, true);

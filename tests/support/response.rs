@@ -1,4 +1,4 @@
-//! An answer as a snapshot shows it: what differs from run to run is checked, then hidden.
+//! Responses as snapshots show them. Values that differ from run to run are checked, and then replaced.
 
 use std::fmt;
 
@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::{redact::redact_text, with_timeout};
 
-/// Headers that are part of what the API says.
+/// The headers that belong to the API.
 const SNAPSHOT_HEADERS: [&str; 5] = [
     "allow",
     "content-type",
@@ -25,7 +25,7 @@ pub struct TestResponse {
 
 impl TestResponse {
     pub async fn from_request(request: RequestBuilder) -> Self {
-        let response = with_timeout("an answer", request.send()).await.unwrap();
+        let response = with_timeout("a response", request.send()).await.unwrap();
         Self {
             status: response.status(),
             headers: response.headers().clone(),
@@ -47,7 +47,7 @@ impl TestResponse {
             .is_some_and(|value| value == "application/json")
     }
 
-    /// The access token, which the body and the cookie carry alike.
+    /// Returns the access token, which must be the same in the body and in the cookie.
     pub fn access_token(&self) -> String {
         let access = self.json()["access"].as_str().unwrap().to_owned();
         let cookie = self.header("set-cookie");
@@ -55,7 +55,7 @@ impl TestResponse {
         access
     }
 
-    /// That a refusal is one by the client's fault, in JSON.
+    /// Asserts that the response is a client error in JSON.
     pub fn expect_client_error(&self) {
         assert!(self.status.is_client_error() && self.is_json(), "{self}");
         assert!(self.json().is_object(), "{self}");
@@ -95,9 +95,9 @@ impl fmt::Display for TestResponse {
     }
 }
 
-/// An answer in one line: its status and its body.
-pub fn one_line(answer: &TestResponse) -> String {
-    let text = answer.to_string();
+/// Returns the status and the body of a response in one line.
+pub fn one_line(response: &TestResponse) -> String {
+    let text = response.to_string();
     let (status, rest) = text.split_once('\n').unwrap();
     let body = rest.split_once("\n\n").map_or("", |(_, body)| body);
     format!("{status} {}\n", body.trim())

@@ -11,7 +11,7 @@ pub struct RichSocket {
     socket: Socket,
     group: String,
     next_id: i64,
-    /// Requests whose reply is to come, by their `id`.
+    /// Requests without a reply so far, by `id`.
     pending_requests: HashMap<i64, Value>,
 }
 
@@ -33,7 +33,7 @@ impl RichSocket {
         Self::from_socket(socket, group)
     }
 
-    /// A socket of many groups.
+    /// Opens a multi-group socket.
     pub async fn connect_multi_group(address: SocketAddr, token: &str) -> Self {
         let offers = format!("chat.v1.json, bearer.{token}");
         let headers = [("sec-websocket-protocol", offers.as_str())];
@@ -64,7 +64,7 @@ impl RichSocket {
         self.socket.send_frame(message).await;
     }
 
-    /// Sends a request with the next id and the socket's group, and gives the id.
+    /// Sends a request with the next id and the socket's group. Returns the id.
     pub async fn send_request(&mut self, mut request: Value) -> i64 {
         let id = self.next_id;
         self.next_id += 1;
@@ -76,7 +76,7 @@ impl RichSocket {
         id
     }
 
-    /// Asks, and gives the reply with the frames that came before it.
+    /// Sends a request. Returns the reply, and the frames that came before it.
     pub async fn request_collecting(&mut self, request: Value) -> (Value, Vec<Value>) {
         let id = self.send_request(request).await;
         let mut before = Vec::new();
@@ -90,14 +90,14 @@ impl RichSocket {
         }
     }
 
-    /// Asks, and gives the reply, before which nothing else comes.
+    /// Sends a request. Returns the reply, which must be the next frame.
     pub async fn request(&mut self, request: Value) -> Value {
         let (reply, before) = self.request_collecting(request).await;
         assert_eq!(before, Vec::<Value>::new());
         reply
     }
 
-    /// Sends a message, takes its acknowledgement and its event, and gives the latter.
+    /// Sends a message. Reads the acknowledgement and the event, and returns the event.
     pub async fn send_message(&mut self, text: &str, cid: &str) -> Value {
         let ok = self
             .request(json!({"type": "send", "cid": cid, "text": text}))
@@ -108,7 +108,7 @@ impl RichSocket {
         event
     }
 
-    /// The next frame, but for those of who is here: they come when they come.
+    /// Returns the next frame that is not a presence frame. Presence frames can come at any time.
     pub async fn next_frame(&mut self) -> Value {
         loop {
             let frame = self.next_frame_of_any_type().await;
@@ -118,7 +118,7 @@ impl RichSocket {
         }
     }
 
-    /// The next frame of who is here: their name and whether they are, or how many are.
+    /// Returns the next presence frame: a user and their state, or the number of online users.
     pub async fn next_presence(&mut self) -> String {
         loop {
             let frame = self.next_frame_of_any_type().await;
@@ -133,7 +133,8 @@ impl RichSocket {
         }
     }
 
-    /// The next frame, which is as documented; so is the request that it says is done.
+    /// Returns the next frame. The frame, and the request that an `ok` acknowledges, must match the
+    /// document.
     pub async fn next_frame_of_any_type(&mut self) -> Value {
         loop {
             match self.socket.next_frame().await {
@@ -149,19 +150,19 @@ impl RichSocket {
                     return frame;
                 }
                 Message::Ping(_) | Message::Pong(_) => {}
-                other => panic!("a frame was due, not {other:?}"),
+                other => panic!("expected a frame, not {other:?}"),
             }
         }
     }
 
-    /// The next frame, which is an event.
+    /// Returns the next frame, which must be an event.
     pub async fn next_event(&mut self) -> Value {
         let frame = self.next_frame().await;
         assert_eq!(frame["type"], "event", "{frame}");
         frame
     }
 
-    /// Sends so many messages at once, and takes their acknowledgements and events.
+    /// Sends messages without waiting in between. Then reads their acknowledgements and events.
     pub async fn send_many(&mut self, count: usize) {
         for i in 0..count {
             self.send_request(json!({"type": "send", "text": i.to_string()}))
@@ -172,7 +173,7 @@ impl RichSocket {
         }
     }
 
-    /// The next frames, which are messages, as their numbers and texts.
+    /// Returns the seqs and texts of the next frames, which must be messages.
     pub async fn next_messages(&mut self, count: usize) -> Vec<(i64, String)> {
         let mut messages = Vec::new();
         while messages.len() < count {
@@ -184,7 +185,7 @@ impl RichSocket {
         messages
     }
 
-    /// Subscribes to groups, from now on or from after an event on.
+    /// Subscribes to groups, live or after a seq.
     pub async fn subscribe(&mut self, groups: &[(&str, Option<i64>)]) -> Value {
         let groups: Vec<_> = groups
             .iter()
@@ -193,7 +194,7 @@ impl RichSocket {
         self.request(json!({"type": "sub", "groups": groups})).await
     }
 
-    /// What comes until the socket is live.
+    /// Returns the frames up to `sync`.
     pub async fn until_sync(&mut self) -> Vec<Value> {
         let mut frames = Vec::new();
         loop {
@@ -204,7 +205,7 @@ impl RichSocket {
         }
     }
 
-    /// The `bye`, after frames that may still have been under way, and the code of the close.
+    /// Returns the `bye` and the close code, after frames that may still arrive before them.
     pub async fn bye(&mut self) -> (Value, u16) {
         loop {
             let frame = self.next_frame().await;
@@ -214,19 +215,19 @@ impl RichSocket {
         }
     }
 
-    /// The code by which the server says goodbye, in its last frame and in the close alike.
+    /// Returns the close code, which must be the same in `bye` and in the close frame.
     pub async fn bye_code(&mut self) -> u16 {
         let (bye, code) = self.bye().await;
         assert_eq!(bye["code"], json!(code));
         code
     }
 
-    /// Proves that nothing is under way to this socket: the next frame is the reply to its own.
+    /// Proves that no frame is on its way: the next frame is the reply to a new request.
     pub async fn expect_no_frames(&mut self) {
         self.request(json!({"type": "auth"})).await;
     }
 
-    /// Takes what is still under way that is no event, and proves that no event is.
+    /// Reads the frames that are on their way, and proves that none of them is an event.
     pub async fn expect_no_events(&mut self) {
         let (_, before) = self.request_collecting(json!({"type": "auth"})).await;
         let is_event = |frame: &Value| frame["type"] == "event";

@@ -1,4 +1,4 @@
-//! `cargo loco start` in a process of its own, as its user runs it.
+//! `cargo loco start` in a process of its own.
 
 use std::{
     fs,
@@ -16,11 +16,11 @@ use super::{TestDatabase, wait_until, with_timeout};
 
 pub struct Server {
     process: Child,
-    /// Away from a developer's own .env, which tests must not see.
+    /// The working folder, where no `.env` of a developer is in effect.
     _folder: TempDir,
 }
 
-/// The variables of a server on a developer's machine.
+/// The environment variables of a development server.
 fn development_variables(redis: &str) -> [(&str, &str); 2] {
     let secret = "development-only-secret-of-the-tests";
     [("REDIS_URL", redis), ("JWT_SECRET", secret)]
@@ -31,7 +31,7 @@ impl Server {
         Self::start_with_config(database, "", &[])
     }
 
-    /// At a given port: where one was before it.
+    /// Starts a server on a given port, such as the port of an earlier server.
     pub fn start_on_port(database: &TestDatabase, port: u16) -> Self {
         Self::spawn(
             "development",
@@ -44,7 +44,7 @@ impl Server {
         )
     }
 
-    /// With a Redis, and some lines of its configuration changed.
+    /// Starts a server with a Redis, and with some lines of its configuration changed.
     pub fn start_with_config(
         database: &TestDatabase,
         redis: &str,
@@ -59,7 +59,8 @@ impl Server {
         )
     }
 
-    /// The same, with its environment changed, and all that it says kept.
+    /// Starts a server like [`Server::start_with_config`], with a changed environment. Records its
+    /// output.
     pub fn start_recorded(
         database: &TestDatabase,
         redis: &str,
@@ -82,7 +83,8 @@ impl Server {
         (server, recording)
     }
 
-    /// As it is deployed, with some lines changed. An empty URL is none.
+    /// Starts a server in the production environment, with some lines of its configuration changed. An
+    /// empty URL means no URL.
     pub fn start_in_production(
         database: &TestDatabase,
         public_url: &str,
@@ -137,23 +139,23 @@ impl Server {
         }
     }
 
-    /// What it says of where it is; nothing if it ends first.
+    /// Returns the addresses that the server prints, or nothing if it exits before that.
     pub async fn read_addresses(&mut self) -> Vec<String> {
         self.read_addresses_and_output().await.0
     }
 
-    /// The same, with what it says after that, which nobody reads.
+    /// Returns the addresses, and the rest of the output, which nobody has read.
     pub async fn read_addresses_and_output(&mut self) -> (Vec<String>, impl Read) {
         let mut output = BufReader::new(self.process.stdout.take().unwrap());
-        let told = tokio::task::spawn_blocking(move || {
+        let reading = tokio::task::spawn_blocking(move || {
             let mut lines = output.by_ref().lines().map(Result::unwrap);
             let ready = lines.find(|line| line.contains("Salam is ready"));
-            // In production it is a line of JSON.
-            let said: Option<Value> = ready.and_then(|line| serde_json::from_str(&line).ok());
-            let addresses = match said {
-                Some(said) => ["page", "docs", "api"]
+            // In production, the line is JSON.
+            let event: Option<Value> = ready.and_then(|line| serde_json::from_str(&line).ok());
+            let addresses = match event {
+                Some(event) => ["page", "docs", "api"]
                     .iter()
-                    .filter_map(|name| Some(said["fields"][name].as_str()?.to_owned()))
+                    .filter_map(|name| Some(event["fields"][name].as_str()?.to_owned()))
                     .collect(),
                 None => lines
                     .take(3)
@@ -162,52 +164,52 @@ impl Server {
             };
             (addresses, output)
         });
-        with_timeout("the addresses", told).await.unwrap()
+        with_timeout("the addresses", reading).await.unwrap()
     }
 
-    /// Where it listens.
+    /// Returns the address of the listener.
     pub async fn listen_address(&mut self) -> SocketAddr {
-        let told = self.read_addresses().await;
-        let url = url::Url::parse(told.first().expect("it starts")).unwrap();
+        let addresses = self.read_addresses().await;
+        let url = url::Url::parse(addresses.first().expect("it starts")).unwrap();
         url.socket_addrs(|| None).unwrap()[0]
     }
 
-    /// The first line that it says of something.
+    /// Returns the first line that contains a text.
     pub async fn wait_for_line(&mut self, what: &'static str) -> String {
         let output = self.process.stdout.take().unwrap();
-        let told = tokio::task::spawn_blocking(move || {
+        let reading = tokio::task::spawn_blocking(move || {
             let mut lines = BufReader::new(output).lines().map(Result::unwrap);
             lines.find(|line| line.contains(what)).unwrap()
         });
-        with_timeout(what, told).await.unwrap()
+        with_timeout(what, reading).await.unwrap()
     }
 
     pub fn pid(&self) -> u32 {
         self.process.id()
     }
 
-    /// Sends it the signal of an operator who wants it to stop.
+    /// Sends SIGTERM.
     pub fn terminate(&self) {
         let pid = self.process.id().to_string();
-        let told = Command::new("kill").args(["-TERM", &pid]).status();
-        assert!(told.unwrap().success());
+        let status = Command::new("kill").args(["-TERM", &pid]).status();
+        assert!(status.unwrap().success());
     }
 
-    /// Has it stop as an operator does, and gives what it ends with.
+    /// Stops the server by SIGTERM. Returns its exit status.
     pub async fn stop(self) -> ExitStatus {
         self.terminate();
         self.wait_for_exit().await
     }
 
-    /// Waits until it has ended, and gives with what.
+    /// Waits until the process ends. Returns its exit status.
     pub async fn wait_for_exit(mut self) -> ExitStatus {
         let ended = tokio::task::spawn_blocking(move || self.process.wait().unwrap());
         with_timeout("the server to stop", ended).await.unwrap()
     }
 
-    /// Ends it at once, as a crash would.
+    /// Kills the process, like a crash.
     pub fn kill(&mut self) {
-        // In vain where it has ended already.
+        // Fails if the process has ended already.
         let _ = self.process.kill();
         let _ = self.process.wait();
     }
@@ -219,7 +221,7 @@ impl Drop for Server {
     }
 }
 
-/// All that a server has said, on both outputs, line by line.
+/// The lines of both outputs of a server.
 #[derive(Clone, Default)]
 pub struct RecordedOutput(Arc<Mutex<Vec<String>>>);
 
@@ -237,7 +239,7 @@ impl RecordedOutput {
         self.0.lock().unwrap().clone()
     }
 
-    /// The first line with something in it, once there is one.
+    /// Waits for the first line that contains a text, and returns it.
     pub async fn wait_for_line(&self, what: &str) -> String {
         let find = || self.lines().into_iter().find(|line| line.contains(what));
         wait_until(what, async || find().is_some()).await;

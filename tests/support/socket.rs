@@ -33,7 +33,7 @@ impl Socket {
         .await
     }
 
-    /// Opens a socket, or gives the status by which it was refused.
+    /// Opens a socket, or returns the status of the rejection.
     pub async fn with_headers(
         address: SocketAddr,
         path: &str,
@@ -43,7 +43,7 @@ impl Socket {
         Self::handshake(stream, address, path, headers).await
     }
 
-    /// Opens a socket whose kernel takes little before it makes the server wait.
+    /// Opens a socket with a small receive buffer, so that the server's writes soon block.
     pub async fn with_small_buffer(
         address: SocketAddr,
         path: &str,
@@ -77,7 +77,7 @@ impl Socket {
             Ok((socket, _)) => Ok(Self(socket)),
             Err(Error::Http(response)) => {
                 let is_json = response.headers()["content-type"] == "application/json";
-                assert!(is_json, "a refusal that is not JSON: {response:?}");
+                assert!(is_json, "a rejection that is not JSON: {response:?}");
                 Err(response.status())
             }
             Err(error) => panic!("the handshake failed: {error}"),
@@ -94,12 +94,12 @@ impl Socket {
             .unwrap();
     }
 
-    /// Sends a text, if the server still takes it.
+    /// Sends a text. Ignores an error, since the server may have closed the socket.
     pub async fn try_send(&mut self, text: String) {
         let _ = with_timeout("a frame to be sent", self.0.send(Message::text(text))).await;
     }
 
-    /// The message of the next frame, or the code of a close.
+    /// Returns the message of the next frame, or the code of a close frame.
     pub async fn next_message_or_close(&mut self) -> Result<String, u16> {
         match self.next_frame().await {
             Message::Text(text) => Ok(parse_chat_message(&text)),
@@ -108,7 +108,7 @@ impl Socket {
         }
     }
 
-    /// The next frame of any kind.
+    /// Returns the next frame, of any type.
     pub async fn next_frame(&mut self) -> Message {
         with_timeout("a frame", self.0.next())
             .await
@@ -116,23 +116,23 @@ impl Socket {
             .unwrap()
     }
 
-    /// The text of the next chat message, with its time checked and replaced by `[clock]`.
+    /// Returns the text of the next chat message. Its time is checked and replaced by `[clock]`.
     pub async fn next_message(&mut self) -> String {
         loop {
             match with_timeout("a frame", self.0.next()).await {
                 Some(Ok(Message::Text(text))) => return parse_chat_message(&text),
                 Some(Ok(Message::Ping(_) | Message::Pong(_))) => {}
-                other => panic!("a chat message was due, not {other:?}"),
+                other => panic!("expected a chat message, not {other:?}"),
             }
         }
     }
 
-    /// The code by which the server closes, after frames that may still have been under way.
+    /// Returns the close code, after frames that may still arrive before it.
     pub async fn close_code(&mut self) -> u16 {
         loop {
             match with_timeout("a close frame", self.0.next()).await {
                 Some(Ok(Message::Close(Some(frame)))) => {
-                    // The library answers a close when it is asked for more.
+                    // The library replies to the close frame when it is polled again.
                     while with_timeout("the end", self.0.next())
                         .await
                         .is_some_and(|end| end.is_ok())
@@ -140,22 +140,22 @@ impl Socket {
                     return frame.code.into();
                 }
                 Some(Ok(_)) => {}
-                other => panic!("a close frame was due, not {other:?}"),
+                other => panic!("expected a close frame, not {other:?}"),
             }
         }
     }
 
-    /// Says goodbye, and gives the code of the answer if one comes.
+    /// Sends a close frame. Returns the code of the reply, if one comes.
     pub async fn close(&mut self, code: u16) -> Option<u16> {
         let frame = CloseFrame {
             code: code.into(),
             reason: "".into(),
         };
-        with_timeout("the goodbye", self.0.close(Some(frame)))
+        with_timeout("the close frame to be sent", self.0.close(Some(frame)))
             .await
             .unwrap();
         loop {
-            match with_timeout("an answer", self.0.next()).await {
+            match with_timeout("a response", self.0.next()).await {
                 Some(Ok(Message::Close(frame))) => return frame.map(|frame| frame.code.into()),
                 Some(Ok(_)) => {}
                 _ => return None,
@@ -163,7 +163,7 @@ impl Socket {
         }
     }
 
-    /// The code by which the server closes while a frame is still on its way to it.
+    /// Returns the close code of a server that closes while a frame is still being sent.
     pub async fn close_code_after_flood(self, text: String) -> u16 {
         let (mut sink, mut stream) = self.0.split();
         let flood = tokio::spawn(async move { sink.send(Message::text(text)).await });
@@ -174,19 +174,19 @@ impl Socket {
                     return frame.code.into();
                 }
                 Some(Ok(_)) => {}
-                other => panic!("a close frame was due, not {other:?}"),
+                other => panic!("expected a close frame, not {other:?}"),
             }
         }
     }
 
-    /// Proves that nothing is under way to this socket: the next frame is the answer to its own.
+    /// Proves that no frame is on its way: the next frame is the reply to a new frame.
     pub async fn expect_no_frames(&mut self) {
         self.send("[]").await;
         assert_eq!(self.next_message().await, "now is [clock]");
     }
 }
 
-/// The message of a base frame, which has the two keys of the contract and no other.
+/// Returns the message of a base frame, which must have the two keys of the contract and no other.
 fn parse_chat_message(text: &str) -> String {
     let frame: Value = serde_json::from_str(text).unwrap();
     asyncapi::assert_base_frame(&frame);

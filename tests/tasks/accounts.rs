@@ -1,12 +1,12 @@
-//! What an operator does about accounts and sessions.
+//! The operator's tasks for accounts and sessions.
 
 use insta::assert_snapshot;
 use serde_json::json;
 
 use super::run_task;
-use crate::support::{RedisServer, TestApp, one_line};
+use crate::support::{GroupPath, RedisServer, TestApp, one_line};
 
-/// A node of the development environment, which the task's process speaks to.
+/// Starts a node of the development environment, with which the task's process communicates.
 async fn app_with_redis(redis: &RedisServer) -> TestApp {
     let settings = json!({"channels": {"redis_url": redis.url(), "topic_prefix": "salam"}});
     let app = TestApp::with_settings(settings).await;
@@ -23,26 +23,23 @@ async fn login_status(app: &TestApp, password: &str) -> u16 {
 async fn a_deactivated_user_is_logged_out_until_reactivated() {
     let redis = RedisServer::start().await;
     let app = app_with_redis(&redis).await;
-    let ann = app.user("ann").await;
-    let bob = app.user("bob").await;
-    let group = ann.start_chat().await;
-    ann.add_member(&bob, &group).await;
+    let (group, [ann, bob]) = app.group_of(["ann", "bob"]).await;
     let (mut rich, mut base) = (ann.open_live(&group).await, ann.open_base(&group).await);
     ann.send_message(&group, "hi", "1").await;
     let mut other = bob.open_base(&group).await;
-    let (ok, told) = run_task(&app, &redis.url(), "user:deactivate", &["username:ANN"]).await;
-    assert!(ok, "{told}");
+    let (ok, output) = run_task(&app, &redis.url(), "user:deactivate", &["username:ANN"]).await;
+    assert!(ok, "{output}");
     assert_eq!(
-        told.trim(),
+        output.trim(),
         "ann can no longer log in; all sessions have ended, and their sockets are closed within a \
          second; groups with a new owner: 1"
     );
     assert_eq!(rich.bye_code().await, 4410);
     assert_eq!(base.close_code().await, 4410);
     other.expect_no_frames().await;
-    let members = format!("/api/groups/{group}/members/");
+    let members = group.path("members/");
     assert_snapshot!(one_line(&bob.get(&members).await), @r#"200 OK {"results":[{"username":"ann","name":"ann","role":"member","active":false,"joined_at":"[now]"},{"username":"bob","name":"bob","role":"owner","active":true,"joined_at":"[now]"}],"next":null}"#);
-    // Bob owns the group now, and nobody makes the deactivated account an owner or an admin again.
+    // Bob owns the group now, and nobody can make the deactivated account an owner or an admin again.
     for role in ["owner", "admin"] {
         let given = bob
             .patch(&format!("{members}ann/"), json!({"role": role}))
@@ -52,26 +49,21 @@ async fn a_deactivated_user_is_logged_out_until_reactivated() {
             (409, &json!("conflict"))
         );
     }
-    let renamed = bob
-        .patch(&format!("/api/groups/{group}/"), json!({"title": "Ours"}))
-        .await;
+    let renamed = bob.patch(&group.path(""), json!({"title": "Ours"})).await;
     assert_eq!(renamed.status, 200, "{renamed}");
-    let said = bob
-        .get(&format!("/api/groups/{group}/messages/"))
-        .await
-        .json();
-    assert_eq!(said["results"][0]["by_active"], false, "{said}");
+    let text = bob.get(&group.path("messages/")).await.json();
+    assert_eq!(text["results"][0]["by_active"], false, "{text}");
     assert!(!ann.is_logged_in().await && bob.is_logged_in().await);
     assert_eq!(login_status(&app, "the staple of ann").await, 401);
-    let (ok, told) = run_task(&app, &redis.url(), "user:activate", &["username:ann"]).await;
-    assert_eq!((ok, told.trim()), (true, "ann can log in"));
+    let (ok, output) = run_task(&app, &redis.url(), "user:activate", &["username:ann"]).await;
+    assert_eq!((ok, output.trim()), (true, "ann can log in"));
     assert_eq!(login_status(&app, "the staple of ann").await, 200);
     assert!(!ann.is_logged_in().await, "what has ended has ended");
     let (ok, _) = run_task(&app, &redis.url(), "user:activate", &["username:bob"]).await;
     assert!(ok && bob.is_logged_in().await, "who is active stays so");
 }
 
-/// A task that goes on without an argument would do more than was asked for.
+/// A task that ignores a wrong argument could do more than requested.
 #[tokio::test]
 async fn unknown_or_empty_task_arguments_are_rejected() {
     let app = TestApp::start().await;
@@ -82,10 +74,10 @@ async fn unknown_or_empty_task_arguments_are_rejected() {
         &["username:ann", "all:true"],
         &["username:"],
     ] {
-        let (ok, told) = run_task(&app, "", "session:revoke", arguments).await;
+        let (ok, output) = run_task(&app, "", "session:revoke", arguments).await;
         assert!(
-            !ok && told.contains("; example: cargo loco"),
-            "{arguments:?}: {told}"
+            !ok && output.contains("; example: cargo loco"),
+            "{arguments:?}: {output}"
         );
     }
     assert!(ann.is_logged_in().await);
@@ -95,14 +87,13 @@ async fn unknown_or_empty_task_arguments_are_rejected() {
 async fn reset_password_sets_a_random_password() {
     let redis = RedisServer::start().await;
     let app = app_with_redis(&redis).await;
-    let ann = app.user("ann").await;
-    let group = ann.start_chat().await;
+    let (group, [ann]) = app.group_of(["ann"]).await;
     let mut socket = ann.open_live(&group).await;
-    let (ok, told) = run_task(&app, &redis.url(), "user:reset-password", &["username:ann"]).await;
-    assert!(ok, "{told}");
+    let (ok, output) = run_task(&app, &redis.url(), "user:reset-password", &["username:ann"]).await;
+    assert!(ok, "{output}");
     assert_eq!(socket.bye_code().await, 4410);
-    let said = told.lines().next().unwrap();
-    let password = said.strip_prefix("the password of ann is now ").unwrap();
+    let text = output.lines().next().unwrap();
+    let password = text.strip_prefix("the password of ann is now ").unwrap();
     assert!(
         password.len() == 23 && password.split('-').count() == 4,
         "{password}"
@@ -119,10 +110,10 @@ async fn sessions_can_be_listed_and_revoked() {
     let others = [app.log_in("ann").await, app.log_in("ann").await];
     let group = ann.start_chat().await;
     let mut socket = ann.open_base(&group).await;
-    let (ok, told) = run_task(&app, "", "session:list", &["username:ann"]).await;
-    assert!(ok && told.lines().count() == 3, "{told}");
-    // The last used first.
-    let first = told
+    let (ok, output) = run_task(&app, "", "session:list", &["username:ann"]).await;
+    assert!(ok && output.lines().count() == 3, "{output}");
+    // The last used session comes first.
+    let first = output
         .lines()
         .last()
         .unwrap()
@@ -130,22 +121,22 @@ async fn sessions_can_be_listed_and_revoked() {
         .next()
         .unwrap();
     let one = ["username:ann", &format!("id:{first}")];
-    let (ok, told) = run_task(&app, "", "session:revoke", &one).await;
-    assert!(ok, "{told}");
+    let (ok, output) = run_task(&app, "", "session:revoke", &one).await;
+    assert!(ok, "{output}");
     assert_eq!(
-        told.trim(),
+        output.trim(),
         "revoked 1 session of ann; the sockets are closed within 30 seconds"
     );
     assert!(!ann.is_logged_in().await && others[0].is_logged_in().await);
     assert_eq!(socket.close_code().await, 4410);
-    let (ok, told) = run_task(&app, "", "session:revoke", &["username:ann"]).await;
+    let (ok, output) = run_task(&app, "", "session:revoke", &["username:ann"]).await;
     assert!(
-        ok && told.starts_with("revoked 2 sessions of ann;"),
-        "{told}"
+        ok && output.starts_with("revoked 2 sessions of ann;"),
+        "{output}"
     );
     assert!(!others[0].is_logged_in().await && !others[1].is_logged_in().await);
-    let (ok, told) = run_task(&app, "", "session:list", &["username:ann"]).await;
-    assert_eq!((ok, told.trim()), (true, "ann is not logged in"));
+    let (ok, output) = run_task(&app, "", "session:list", &["username:ann"]).await;
+    assert_eq!((ok, output.trim()), (true, "ann is not logged in"));
     for (task, arguments, expected) in [
         (
             "session:revoke",
@@ -169,7 +160,7 @@ async fn sessions_can_be_listed_and_revoked() {
             "`username` has no value",
         ),
     ] {
-        let (ok, told) = run_task(&app, "", task, &arguments).await;
-        assert!(!ok && told.contains(expected), "{arguments:?}: {told}");
+        let (ok, output) = run_task(&app, "", task, &arguments).await;
+        assert!(!ok && output.contains(expected), "{arguments:?}: {output}");
     }
 }

@@ -8,14 +8,16 @@ use crate::support::TestApp;
 #[tokio::test]
 async fn epoch_begin_makes_clients_start_over() {
     let app = TestApp::with_settings(json!({"channels": {"sweep_every": 1}})).await;
-    let ann = app.user("ann").await;
-    let group = ann.start_chat().await;
+    let (group, [ann]) = app.group_of(["ann"]).await;
     let mut socket = ann.open_rich(&group, "").await;
     let ended = socket.until_sync().await[0]["epoch"]
         .as_str()
         .unwrap()
         .to_owned();
-    let (ok, told) = run_task(&app, "", "epoch:begin", &[]).await;
-    assert!(ok && told.contains(&format!("{ended} has ended")), "{told}");
+    let (ok, output) = run_task(&app, "", "epoch:begin", &[]).await;
+    assert!(
+        ok && output.contains(&format!("{ended} has ended")),
+        "{output}"
+    );
     assert_eq!(socket.bye_code().await, 4501);
 }

@@ -9,7 +9,8 @@ async fn run_group_send(app: &TestApp, redis: &str, arguments: &[&str]) -> (bool
     run_task(app, redis, "group:send", arguments).await
 }
 
-/// Nodes of the development environment, whose topics the task's process names alike.
+/// Starts a node of the development environment, whose topics have the same names as those of the task's
+/// process.
 async fn app_with_redis(redis: &RedisServer) -> TestApp {
     let settings = json!({"channels": {"redis_url": redis.url(), "topic_prefix": "salam"}});
     TestApp::with_settings(settings).await
@@ -23,14 +24,14 @@ async fn group_send_shows_each_socket_its_own_username() {
     app.until_redis_is_connected().await;
     let group = ann.start_chat().await;
     let mut socket = ann.open_base(&group).await;
-    let (ok, told) = run_group_send(
+    let (ok, output) = run_group_send(
         &app,
         &redis.url(),
         &[&format!("group:{group}"), "message:Hi: there"],
     )
     .await;
-    assert!(ok, "{told}");
-    assert_eq!(told.trim(), format!("sent to {group}"));
+    assert!(ok, "{output}");
+    assert_eq!(output.trim(), format!("sent to {group}"));
     assert_eq!(socket.next_message().await, "ann now is [clock]");
     socket.expect_no_frames().await;
 }
@@ -55,14 +56,13 @@ async fn group_send_works_with_every_kind_of_redis() {
         }}))
         .await;
         app.until_redis_is_connected().await;
-        let ann = app.user("ann").await;
-        let group = ann.start_chat().await;
+        let (group, [ann]) = app.group_of(["ann"]).await;
         let mut socket = ann.open_base(&group).await;
         let variables = [("REDIS_URL", url.as_str()), ("REDIS_CA_FILE", authority)];
         let arguments = [&*format!("group:{group}"), "message:Hi"];
-        let (ok, told) = run_task_with(&app, &variables, "group:send", &arguments).await;
-        assert!(ok, "{told}");
-        assert_eq!(told.trim(), format!("sent to {group}"));
+        let (ok, output) = run_task_with(&app, &variables, "group:send", &arguments).await;
+        assert!(ok, "{output}");
+        assert_eq!(output.trim(), format!("sent to {group}"));
         assert_eq!(socket.next_message().await, "ann now is [clock]");
     }
 }
@@ -70,13 +70,12 @@ async fn group_send_works_with_every_kind_of_redis() {
 #[tokio::test]
 async fn group_send_is_delivered_by_the_sweep_without_redis() {
     let app = TestApp::with_settings(json!({"channels": {"sweep_every": 1}})).await;
-    let ann = app.user("ann").await;
-    let group = ann.start_chat().await;
+    let (group, [ann]) = app.group_of(["ann"]).await;
     let mut socket = ann.open_base(&group).await;
     for redis in [String::new(), RedisServer::not_running().url()] {
-        let (ok, told) =
+        let (ok, output) =
             run_group_send(&app, &redis, &[&format!("group:{group}"), "message:Hi"]).await;
-        assert!(ok && told.contains("stored for"), "{told}");
+        assert!(ok && output.contains("stored for"), "{output}");
         assert_eq!(socket.next_message().await, "ann now is [clock]");
     }
     socket.expect_no_frames().await;
@@ -101,7 +100,7 @@ async fn group_send_reports_invalid_arguments() {
         ),
     ];
     for (arguments, expected) in cases {
-        let (ok, told) = run_group_send(&app, "", &arguments).await;
-        assert!(!ok && told.contains(expected), "{arguments:?}: {told}");
+        let (ok, output) = run_group_send(&app, "", &arguments).await;
+        assert!(!ok && output.contains(expected), "{arguments:?}: {output}");
     }
 }

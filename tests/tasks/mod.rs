@@ -1,4 +1,4 @@
-//! Tasks, run as the operator runs them: in a process of its own.
+//! Tasks, in processes of their own.
 
 mod accounts;
 mod cleanup;
@@ -9,7 +9,7 @@ use std::process::Command;
 
 use crate::support::{TestApp, with_timeout};
 
-/// Whether the task went well, and what it told.
+/// Runs a task. Returns whether it succeeded, and its output.
 async fn run_task(app: &TestApp, redis: &str, task: &str, arguments: &[&str]) -> (bool, String) {
     run_task_with(app, &[("REDIS_URL", redis)], task, arguments).await
 }
@@ -23,7 +23,7 @@ async fn run_task_with(
     let folder = tempfile::tempdir().unwrap();
     let mut command = Command::new(env!("CARGO_BIN_EXE_salam-cli"));
     command
-        // Away from a developer's own .env, which tests must not see.
+        // In a folder without a developer's `.env`.
         .current_dir(folder.path())
         .env(
             "LOCO_CONFIG_FOLDER",
@@ -32,12 +32,12 @@ async fn run_task_with(
         .args(["task", "-e", "development", task])
         .args(arguments)
         .env("DATABASE_URL", &app.database.uri)
-        // Nodes believe what is sealed with their own secret.
+        // Nodes accept messages that are signed with their own secret.
         .env("JWT_SECRET", app.secret())
         .envs(variables.iter().copied())
         .env("LOG_LEVEL", "error");
     let output = tokio::task::spawn_blocking(move || command.output().unwrap());
     let output = with_timeout("the task", output).await.unwrap();
-    let told = [output.stdout, output.stderr].concat();
-    (output.status.success(), String::from_utf8(told).unwrap())
+    let text = [output.stdout, output.stderr].concat();
+    (output.status.success(), String::from_utf8(text).unwrap())
 }

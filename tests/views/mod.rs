@@ -1,4 +1,4 @@
-//! What pages say.
+//! The texts and templates of pages.
 
 mod pages;
 mod texts;

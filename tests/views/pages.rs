@@ -1,4 +1,4 @@
-//! How templates become pages.
+//! The rendering of templates.
 
 use insta::assert_snapshot;
 use salam::views::{
@@ -42,7 +42,7 @@ fn a_page_knows_its_language_and_direction() {
     assert_snapshot!(render_template(template, "fa"), @"fa rtl en English ltr false; fa فارسی rtl true;");
 }
 
-/// It stands in an element that nothing in it may end.
+/// The texts are in a script element, which no text may end.
 #[test]
 fn script_texts_cannot_break_out_of_their_element() {
     assert_snapshot!(render_template("{{ texts | safe }}", "en"), @r#"{"bad":"\u003c/script>"}"#);
@@ -57,8 +57,8 @@ fn missing_messages_and_variables_are_errors() {
         "{{ nobody }}",
         "{% if %}",
     ] {
-        let told = render_template(template, "en");
-        assert!(told.starts_with("Error: "), "{template}: {told}");
+        let rendered = render_template(template, "en");
+        assert!(rendered.starts_with("Error: "), "{template}: {rendered}");
     }
     assert_snapshot!(render_template(r#"{{ "hi" | t }}"#, "en"), @r#"
     Error: error: assets/i18n/en/page.ftl, hi: Resolver error: Unknown variable: $name

@@ -1,4 +1,4 @@
-//! The texts of pages: whole, in all languages, and in no file that nobody reads.
+//! The texts of pages: complete in all languages, and without unused files.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -13,12 +13,12 @@ use salam::views::texts::{LanguageTexts, Texts};
 
 const ASSETS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/assets");
 
-/// What a language calls itself, which no template asks for: it is in the list of languages.
+/// The message with a language's own name. Only the list of languages uses it.
 const LANGUAGE_NAME_ID: &str = "language-name";
 
 type MessageIds = BTreeSet<String>;
 
-/// The messages of a file.
+/// Returns the ids of the messages in a file.
 fn message_ids(language: &str, file: &str) -> MessageIds {
     let source = fs::read_to_string(format!("{ASSETS}/i18n/{language}/{file}")).unwrap();
     let resource = FluentResource::try_new(source).unwrap();
@@ -29,7 +29,7 @@ fn message_ids(language: &str, file: &str) -> MessageIds {
     names.collect()
 }
 
-/// The sources of all files below a folder of assets/ whose names end so.
+/// Returns the sources of all files with this ending in a folder of assets/.
 fn read_sources(folder: &str, end: &str) -> Vec<String> {
     let mut folders = vec![PathBuf::from(ASSETS).join(folder)];
     let mut found = Vec::new();
@@ -46,7 +46,7 @@ fn read_sources(folder: &str, end: &str) -> Vec<String> {
     found
 }
 
-/// What stands before `| t`, between quotes.
+/// Returns the ids that templates use: quoted before `| t`.
 fn used_by_templates() -> MessageIds {
     let mut used = MessageIds::new();
     for template in read_sources("views", ".html") {
@@ -63,7 +63,7 @@ fn used_by_templates() -> MessageIds {
     used
 }
 
-/// What scripts ask for by `t('…'` or `text('…'`.
+/// Returns the ids that scripts use: `t('…'` or `text('…'`.
 fn used_by_scripts() -> MessageIds {
     let mut used = MessageIds::new();
     for script in read_sources("static", ".js") {
@@ -106,7 +106,7 @@ fn all_languages_have_the_same_messages() {
     }
 }
 
-/// Else it would be offered by its tag.
+/// Without a name, the page would show the tag of the language.
 #[test]
 fn every_language_has_a_name() {
     for language in Texts::load().unwrap().languages() {
@@ -145,7 +145,7 @@ fn scripts_use_exactly_the_defined_messages() {
         [""; 0],
         "are not there"
     );
-    // Some names are chosen first and asked for then.
+    // Some ids are chosen first and used later.
     let scripts = read_sources("static", ".js").concat();
     let is_named = |id: &&String| {
         let quoted = ["'", "\"", "`"].map(|quote| format!("{quote}{id}{quote}"));
@@ -155,7 +155,7 @@ fn scripts_use_exactly_the_defined_messages() {
     assert_eq!(unused, [""; 0], "nobody uses");
 }
 
-/// What needs arguments has the same in all languages, or a translation would be an error in use.
+/// A message with other arguments than the original would be an error at run time.
 #[test]
 fn translations_use_the_same_arguments() {
     for file in ["page.ftl", "script.ftl"] {
@@ -171,7 +171,7 @@ fn translations_use_the_same_arguments() {
     }
 }
 
-/// The variables that each message names.
+/// Returns the variables of each message.
 fn message_arguments(language: &str, file: &str) -> BTreeMap<String, MessageIds> {
     let path = Path::new(ASSETS).join("i18n").join(language).join(file);
     let source = fs::read_to_string(path).unwrap();
@@ -190,7 +190,7 @@ fn message_arguments(language: &str, file: &str) -> BTreeMap<String, MessageIds>
     found
 }
 
-/// The JSON of a script.ftl, a message a line.
+/// Compiles a script.ftl. Returns its JSON, one message in each line.
 fn compile_script(script: &str) -> String {
     let language = match LanguageTexts::parse("en", "language-name = English\n".to_owned(), script)
     {
@@ -249,8 +249,8 @@ fn unsupported_fluent_syntax_in_script_messages_is_rejected() {
         "a = 1\nwrong",
         "a = { $n",
     ];
-    let told: Vec<_> = faults.map(compile_script).to_vec();
-    assert_snapshot!(told.join("\n"), @r#"
+    let errors: Vec<_> = faults.map(compile_script).to_vec();
+    assert_snapshot!(errors.join("\n"), @r#"
     assets/i18n/en/script.ftl, b: functions are for page.ftl alone
     assets/i18n/en/script.ftl, a: functions are for page.ftl alone
     assets/i18n/en/script.ftl, a: only a variable selects
@@ -273,14 +273,14 @@ fn errors_in_page_messages_name_their_location() {
             .map(drop)
             .unwrap_err()
     };
-    let told = [
+    let errors = [
         "a = { $n",
         "language-name = فارسی\n\n\nwrong",
         "a = 1\nlanguage-name = a\na = 2",
         "language-name = { $tag }",
     ];
-    let told: Vec<_> = told.map(|page| fault(page).to_string()).to_vec();
-    assert_snapshot!(told.join("\n"), @r#"
+    let errors: Vec<_> = errors.map(|page| fault(page).to_string()).to_vec();
+    assert_snapshot!(errors.join("\n"), @r#"
     assets/i18n/fa/page.ftl, line 1: Expected a token starting with "}"
     assets/i18n/fa/page.ftl, line 4: Expected a token starting with "="
     assets/i18n/fa/page.ftl: Attempt to override an existing message: "a".
@@ -295,17 +295,17 @@ fn errors_in_page_messages_name_their_location() {
         "language-name = English\nhi = Hi { $name }".to_owned(),
         "",
     );
-    let said = language
+    let text = language
         .unwrap()
         .format_message("hi", &FluentArgs::new())
         .unwrap_err();
-    assert_snapshot!(said, @"assets/i18n/en/page.ftl, hi: Resolver error: Unknown variable: $name");
+    assert_snapshot!(text, @"assets/i18n/en/page.ftl, hi: Resolver error: Unknown variable: $name");
 }
 
 #[test]
 fn accept_language_weights_select_the_language() {
     let texts = Texts::load().unwrap();
-    for (asked, given) in [
+    for (preferred, given) in [
         ("fa-IR,fa;q=0.9,en;q=0.5", "fa"),
         ("fa-IR", "fa"),
         ("fa-Arab-IR, en", "fa"),
@@ -324,6 +324,6 @@ fn accept_language_weights_select_the_language() {
         ("fa ; q=0.5 , en;q=0.4", "fa"),
         ("سلام", "en"),
     ] {
-        assert_eq!(texts.negotiate(asked).tag, given, "{asked}");
+        assert_eq!(texts.negotiate(preferred).tag, given, "{preferred}");
     }
 }

@@ -1,4 +1,4 @@
-//! A client that does what it is told to, and says what should come of it to the model.
+//! A client that performs steps, and predicts the results by the model.
 
 use serde_json::{Value, json};
 
@@ -11,7 +11,7 @@ pub struct ModelClient<'a> {
     nodes: [&'a TestApp; 2],
     current_node: usize,
     pub socket: RichSocket,
-    /// What it was told, in order.
+    /// The received events, in order.
     pub received: Vec<Value>,
     last_send: Option<(Value, i64)>,
     sent_count: usize,
@@ -96,7 +96,7 @@ impl<'a> ModelClient<'a> {
                 let expected = match message {
                     message if message.author != self.index => Err("forbidden"),
                     message if message.deleted => Err("gone"),
-                    // It has this text already.
+                    // The message has this text already.
                     message if message.edited => Ok(head),
                     message => {
                         message.edited = true;
@@ -110,7 +110,7 @@ impl<'a> ModelClient<'a> {
             ClientStep::Delete(index) if !model.messages.is_empty() => {
                 let index = index.index(model.messages.len());
                 let (seq, author) = (model.messages[index].seq, model.messages[index].author);
-                // The first client is the owner, who may delete what others said.
+                // The first client is the owner, who may delete the messages of others.
                 let expected = if author != self.index && self.index != 0 {
                     Err("forbidden")
                 } else if model.messages[index].deleted {

@@ -1,5 +1,5 @@
-//! Whatever two clients on two nodes do, in whatever order, everybody ends with the same log, and
-//! it is the one that a simple model predicts.
+//! A property test: after any steps of two clients on two nodes, all of them have the same log, and it
+//! is the log that a simple model predicts.
 
 mod client;
 
@@ -11,29 +11,28 @@ use proptest::{
 use serde_json::{Value, json};
 
 use self::client::ModelClient;
-use super::nodes::connected_nodes;
-use crate::support::{RedisServer, TestApp, User};
+use crate::support::{GroupPath, TestApp, User, connected_nodes};
 
-/// What one of the clients does.
+/// A step of one of the clients.
 #[derive(Debug, Clone)]
 enum ClientStep {
     Send,
-    /// The last thing again, with the same cid.
+    /// Repeats the last send, with the same cid.
     Retry,
-    /// Edits or deletes one of the messages so far, of whomever.
+    /// Edits one of the messages so far, of any author.
     Edit(prop::sample::Index),
     Delete(prop::sample::Index),
-    /// Reacts to one of them, or takes it back.
+    /// Adds a reaction to a message, or removes it.
     React {
         to: prop::sample::Index,
         emoji: &'static str,
         on: bool,
     },
-    /// Loses the socket, and resumes on the other node or the same.
+    /// Disconnects, and resumes on the other node or on the same node.
     Reconnect {
         elsewhere: bool,
     },
-    /// Reads what has come so far.
+    /// Reads up to this many events.
     Read(usize),
 }
 
@@ -50,18 +49,18 @@ fn step_strategy() -> impl Strategy<Value = ClientStep> {
     ]
 }
 
-/// A message of the model.
+/// A message in the model.
 struct ModelMessage {
     seq: i64,
     author: usize,
     deleted: bool,
     edited: bool,
-    /// Who reacted to it by what, in the order in which they did.
+    /// The author and emoji of each reaction, in order.
     reactions: Vec<(usize, &'static str)>,
 }
 
 impl ModelMessage {
-    /// As the history shows it to one of the clients.
+    /// Returns the reactions as the history shows them to a client.
     fn reactions_for(&self, viewer: usize) -> Value {
         let mut seen: Vec<(&str, Vec<usize>)> = Vec::new();
         for (author, emoji) in &self.reactions {
@@ -81,7 +80,7 @@ impl ModelMessage {
     }
 }
 
-/// The log as it should be: author, kind and data of each event.
+/// The expected log: author, kind and data of each event.
 #[derive(Default)]
 struct Model {
     log: Vec<(usize, &'static str, Value)>,
@@ -95,12 +94,12 @@ impl Model {
     }
 }
 
-/// Where the event of a number stands in a list of all.
+/// Returns the index of the event with this seq.
 fn index_of(seq: i64) -> usize {
     usize::try_from(seq).unwrap() - 1
 }
 
-/// Whether an event is what the model says, as it was or as it is since its message was deleted.
+/// Whether an event is the expected event, unchanged or with the text of a deleted message removed.
 fn matches_model(event: &Value, model: &Model, names: [&str; 2]) -> bool {
     let seq = event["seq"].as_i64().unwrap();
     let (author, kind, data) = &model.log[index_of(seq)];
@@ -117,8 +116,8 @@ fn matches_model(event: &Value, model: &Model, names: [&str; 2]) -> bool {
         && (event["data"] == *data || is_altered)
 }
 
-/// Whether the log has replaced the text: that of a message by the text of its last edit, that of an edit by
-/// none where another one follows.
+/// Whether the log has replaced the text: of a message by the text of its last edit, and of an edit by
+/// nothing where another edit follows.
 fn is_replaced_text(event: &Value, model: &Model, seq: i64) -> bool {
     let data = &event["data"];
     let edits = |target: i64| {
@@ -172,20 +171,21 @@ async fn run_steps(
             assert!(matches_model(event, &model, ["ann", "bob"]), "{event}");
         }
     }
-    // What the history shows is what the model has in mind.
+    // The history shows the reactions of the model.
     for (number, user) in users.iter().enumerate() {
-        let path = format!("/api/groups/{group}/messages/?limit=100");
+        let path = group.path("messages/?limit=100");
         let history = user.get(&path).await.json();
-        let shown = history["results"].as_array().unwrap().iter().rev();
-        for (shown, message) in shown.zip(&model.messages) {
-            assert_eq!(shown["reactions"], message.reactions_for(number), "{shown}");
+        let history_message = history["results"].as_array().unwrap().iter().rev();
+        for (history_message, message) in history_message.zip(&model.messages) {
+            assert_eq!(
+                history_message["reactions"],
+                message.reactions_for(number),
+                "{history_message}"
+            );
         }
     }
-    // What a newcomer is told is what is stored, and has nothing left of what was deleted.
-    let log = ann
-        .get(&format!("/api/groups/{group}/events/?limit=500"))
-        .await
-        .json();
+    // A new reader gets the stored events, without the texts of deleted messages.
+    let log = ann.get(&group.path("events/?limit=500")).await.json();
     let log = log["results"].as_array().unwrap().clone();
     assert_eq!(log.len(), model.log.len());
     for message in model.messages.iter().filter(|message| message.deleted) {
@@ -197,14 +197,14 @@ async fn run_steps(
             .all(|event| matches_model(event, &model, ["ann", "bob"]))
     );
     for client in &clients {
-        // Whatever each was told differs by the texts that went since, and by nothing else.
-        for (told, stored) in client.received.iter().zip(&log) {
+        // The received events differ from the stored events only in texts that were removed since.
+        for (received, stored) in client.received.iter().zip(&log) {
             assert!(
-                told == stored
+                received == stored
                     || stored["data"]["deleted"] == true
                     || stored["data"]["edited"] == true
                     || stored["data"]["replaced"] == true,
-                "{told} {stored}"
+                "{received} {stored}"
             );
         }
     }
@@ -218,13 +218,12 @@ fn two_clients_on_two_nodes_agree_with_the_model() {
         .enable_all()
         .build()
         .unwrap();
-    let redis = runtime.block_on(RedisServer::start());
-    let (here, there) = runtime.block_on(connected_nodes(&redis));
+    let (redis, here, there) = runtime.block_on(connected_nodes());
     let users = runtime.block_on(async { [here.user("ann").await, here.user("bob").await] });
     let mut runner = TestRunner::new(Config {
         cases: CASES,
-        // A real server has a state that shrinking would have to begin anew each time; the steps
-        // that failed are printed as they are.
+        // A real server would have to start again for each shrinking step. The failing steps are printed
+        // as they are.
         max_shrink_iters: 0,
         failure_persistence: None,
         ..Config::default()
@@ -236,7 +235,7 @@ fn two_clients_on_two_nodes_agree_with_the_model() {
             Ok(())
         })
         .unwrap();
-    // Databases and servers end within the runtime that they began in.
+    // Databases and servers must end within the runtime in which they started.
     runtime.block_on(async move {
         drop((here, there));
         drop(redis);

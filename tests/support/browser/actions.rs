@@ -1,4 +1,4 @@
-//! What somebody does at a page: presses what they see, types, and reads.
+//! Actions of a user on a page: to click what is visible, to type, and to read.
 
 use std::time::Duration;
 
@@ -14,13 +14,13 @@ use tokio::time::{sleep, timeout};
 use super::Browser;
 use crate::support::{TEST_TIMEOUT, with_timeout};
 
-/// What scripts here have in common: a text as it is read, without the isolates around what is put
-/// into it, and what can be pressed or filled in by its name.
+/// Shared helpers of the scripts: the visible text without bidi isolates, and the controls by their
+/// names.
 const SCRIPT_HELPERS: &str = r"
 const plain = (text) => (text ?? '').replace(/[\u2066-\u2069]/g, '').replace(/\s+/g, ' ').trim();
 const labelOf = (it) => plain([...(it.labels?.[0]?.childNodes ?? [])].filter(({ nodeType }) => nodeType === 3).map(({ data }) => data).join(' '));
 const nameOf = (it) => plain(it.ariaLabel) || labelOf(it) || plain(it.innerText);
-// Not below something else, such as a dialog.
+// Not covered by another element, such as a dialog.
 const isOnTop = (it) => {
     it.scrollIntoView({ block: 'nearest', inline: 'nearest' });
     const { left, top, width, height } = it.getBoundingClientRect();
@@ -39,13 +39,13 @@ return null;
 ";
 
 impl Browser {
-    /// A script with what the scripts here have in common.
+    /// Runs a script with the shared helpers.
     pub async fn run_with_helpers(&self, script: &str, arguments: &[Value]) -> Value {
         self.run_with(&format!("{SCRIPT_HELPERS}{script}"), arguments)
             .await
     }
 
-    /// The control of that name that can be reached, if there is one.
+    /// Finds the reachable control of this name.
     async fn find_control(&self, scope: &str, name: &str) -> Option<Element> {
         let found = self
             .run_with_helpers(FIND_CONTROL, &[json!(scope), json!(name)])
@@ -58,17 +58,17 @@ impl Browser {
         Some(Element::from_element_id(self.client.clone(), id.into()))
     }
 
-    /// Whether there is a control of that name.
+    /// Whether a control of this name exists.
     pub async fn has_control(&self, scope: &str, name: &str) -> bool {
         self.find_control(scope, name).await.is_some()
     }
 
-    /// Presses a button or follows a link by its name, once it is there.
+    /// Clicks a button or a link by its name, as soon as it exists.
     pub async fn click(&self, name: &str) {
         self.click_in("body", name).await;
     }
 
-    /// The same, within what a selector names.
+    /// Clicks a control within the elements of a selector.
     pub async fn click_in(&self, scope: &str, name: &str) {
         self.wait_until(&format!("{name} to be pressed"), async || {
             match self.find_control(scope, name).await {
@@ -79,7 +79,7 @@ impl Browser {
         .await;
     }
 
-    /// Presses the first thing that a selector names, whatever it is called in the language of the page.
+    /// Clicks the first element of a selector, whatever its name in the language of the page.
     pub async fn click_selector(&self, selector: &str) {
         let find = "return [...document.querySelectorAll(arguments[0])].find(isOnTop) ?? null";
         self.wait_until(&format!("{selector} to be pressed"), async || {
@@ -92,14 +92,14 @@ impl Browser {
         .await;
     }
 
-    /// Types something into the field of that label, instead of what was there.
-    pub async fn fill(&self, label: &str, words: &str) {
+    /// Replaces the text of the field with this label.
+    pub async fn fill(&self, label: &str, text: &str) {
         self.wait_until(&format!("{label} to be filled in"), async || {
             match self.find_control("body", label).await {
                 Some(field) => {
                     is_applied(field.click().await)
                         && is_applied(field.clear().await)
-                        && is_applied(field.send_keys(words).await)
+                        && is_applied(field.send_keys(text).await)
                 }
                 None => false,
             }
@@ -107,10 +107,9 @@ impl Browser {
         .await;
     }
 
-    /// Types on a keyboard, into whatever has the focus.
-    pub async fn type_text(&self, words: &str) {
-        self.perform_keys(words.chars().map(|key| (None, key)))
-            .await;
+    /// Types into the focused element.
+    pub async fn type_text(&self, text: &str) {
+        self.perform_keys(text.chars().map(|key| (None, key))).await;
     }
 
     pub async fn press_key(&self, key: Key) {
@@ -137,13 +136,13 @@ impl Browser {
             .unwrap();
     }
 
-    /// Puts something in at once, as from a clipboard.
-    pub async fn insert_text(&self, words: &str) {
-        self.devtools("Input.insertText", json!({ "text": words }))
+    /// Inserts a text at once, like a paste.
+    pub async fn insert_text(&self, text: &str) {
+        self.devtools("Input.insertText", json!({ "text": text }))
             .await;
     }
 
-    /// Points at the first thing that a selector names.
+    /// Moves the pointer to the first element of a selector.
     pub async fn hover(&self, selector: &str) {
         let found = self
             .run_with(
@@ -163,27 +162,27 @@ impl Browser {
             .unwrap();
     }
 
-    /// All that is seen of the page, in one line.
+    /// Returns the visible text of the page in one line.
     pub async fn visible_text(&self) -> String {
         let seen = self.run_with_helpers("return plain(document.body.innerText)", &[]);
         seen.await.as_str().unwrap().to_owned()
     }
 
-    pub async fn expect_text(&self, words: &str) {
-        self.wait_until(&format!("{words:?} to be seen"), async || {
-            self.visible_text().await.contains(words)
+    pub async fn expect_text(&self, text: &str) {
+        self.wait_until(&format!("{text:?} to be seen"), async || {
+            self.visible_text().await.contains(text)
         })
         .await;
     }
 
-    pub async fn expect_no_text(&self, words: &str) {
-        self.wait_until(&format!("{words:?} to go"), async || {
-            !self.visible_text().await.contains(words)
+    pub async fn expect_no_text(&self, text: &str) {
+        self.wait_until(&format!("{text:?} to disappear"), async || {
+            !self.visible_text().await.contains(text)
         })
         .await;
     }
 
-    /// Waits until something holds; if in vain, tells what is seen instead.
+    /// Polls until a condition holds. A failure reports the visible text.
     pub async fn wait_until(&self, what: &str, mut holds: impl AsyncFnMut() -> bool) {
         let waiting = async {
             while !holds().await {
@@ -193,11 +192,11 @@ impl Browser {
         if timeout(TEST_TIMEOUT, waiting).await.is_err() {
             let seen: String = self.visible_text().await.chars().take(2000).collect();
             let complaints = self.console_errors().await;
-            panic!("waited in vain for {what}; what is seen is:\n{seen}\n{complaints:?}");
+            panic!("timed out waiting for {what}; the page shows:\n{seen}\n{complaints:?}");
         }
     }
 
-    /// What is read in everything that a selector names.
+    /// Returns the visible texts of all elements of a selector.
     pub async fn visible_texts(&self, selector: &str) -> Vec<String> {
         let script = "return [...document.querySelectorAll(arguments[0])].filter((it) => it.checkVisibility()).map((it) => plain(it.innerText))";
         let found = self.run_with_helpers(script, &[json!(selector)]).await;
@@ -210,12 +209,12 @@ impl Browser {
     }
 }
 
-/// False where the page has changed below the hand: whoever does it tries again.
+/// Returns `false` if the page changed during the action, so that the caller tries again.
 fn is_applied(done: Result<(), CmdError>) -> bool {
     match done {
         Ok(()) => true,
-        Err(CmdError::Standard(refused)) => {
-            let why = refused.error();
+        Err(CmdError::Standard(rejected)) => {
+            let why = rejected.error();
             assert!(
                 [
                     "stale element reference",
@@ -223,7 +222,7 @@ fn is_applied(done: Result<(), CmdError>) -> bool {
                     "element not interactable"
                 ]
                 .contains(&why.as_str()),
-                "{refused}"
+                "{rejected}"
             );
             false
         }

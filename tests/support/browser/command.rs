@@ -5,7 +5,7 @@ use fantoccini::wd::WebDriverCompatibleCommand;
 use serde_json::{Value, json};
 use url::{ParseError, Url};
 
-/// Something to be asked of the session, at a path below it.
+/// A command for the session, with its path.
 #[derive(Debug)]
 pub struct DriverCommand {
     path: &'static str,
@@ -21,7 +21,7 @@ impl DriverCommand {
         }
     }
 
-    /// What the console was told since it was asked last.
+    /// Reads the console messages since the last call.
     pub fn console_log() -> Self {
         Self {
             path: "se/log",

@@ -1,11 +1,11 @@
-//! What somebody looks at the pages with.
+//! The devices that show the pages.
 
 use serde_json::{Value, json};
 
 use super::Browser;
 
-/// Without these it looks for its maker's hosts, and, as root or in a container, does not start.
-/// It ends with the driver, whose pipe it holds.
+/// Without these flags, Chromium contacts hosts of its maker, and does not start as root or in a
+/// container. Chromium ends with the driver, whose pipe it holds.
 const CHROMIUM_FLAGS: [&str; 10] = [
     "--headless",
     "--no-sandbox",
@@ -19,11 +19,11 @@ const CHROMIUM_FLAGS: [&str; 10] = [
     MOUSE_FLAG,
 ];
 
-/// The machine of the tests has none, and pages ask whether there is one. (What is touched says so.)
+/// The test machine has no mouse, and pages check for one. Touch devices set their own flag.
 const MOUSE_FLAG: &str = "--blink-settings=primaryHoverType=2,availableHoverTypes=2,\
      primaryPointerType=4,availablePointerTypes=4";
 
-/// A device, and how it is set up.
+/// A device and its settings.
 #[derive(Clone, Copy)]
 pub struct Device {
     size: (u32, u32),
@@ -40,7 +40,7 @@ impl Device {
         }
     }
 
-    /// One that is touched.
+    /// A touch device.
     pub const fn phone() -> Self {
         Self {
             size: (390, 844),
@@ -49,7 +49,7 @@ impl Device {
         }
     }
 
-    /// What it asks pages for.
+    /// Sets the preferred language.
     pub const fn with_language(self, language: &'static str) -> Self {
         Self { language, ..self }
     }
@@ -57,7 +57,7 @@ impl Device {
     pub async fn open(self) -> Browser {
         let browser = Browser::launch(self.chrome_options()).await;
         if !self.is_phone {
-            // Of what is seen of a page, without the frame of a window.
+            // The size of the page without the window's frame.
             let (width, height) = self.size;
             let metrics =
                 json!({"width": width, "height": height, "deviceScaleFactor": 1, "mobile": false});
@@ -69,7 +69,7 @@ impl Device {
         browser
     }
 
-    /// Of ChromeDriver.
+    /// Returns the options of ChromeDriver.
     fn chrome_options(self) -> Value {
         let (width, height) = self.size;
         let mut options = json!({
@@ -87,8 +87,7 @@ impl Device {
 }
 
 impl Browser {
-    /// Whether pages are light or dark. Nothing moves in either, so that what is seen is there at
-    /// once.
+    /// Sets the colour scheme, and turns animations off, so that all changes are visible at once.
     pub async fn set_color_scheme(&self, scheme: &str) {
         let features = json!([
             {"name": "prefers-color-scheme", "value": scheme},

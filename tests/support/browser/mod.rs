@@ -1,4 +1,4 @@
-//! A headless Chromium, driven by ChromeDriver, and what people do with it.
+//! A headless Chromium, driven by ChromeDriver.
 
 mod actions;
 mod command;
@@ -28,7 +28,7 @@ impl Browser {
         Device::desktop().open().await
     }
 
-    /// With options of ChromeDriver.
+    /// Starts a browser with options of ChromeDriver.
     async fn launch(options: Value) -> Self {
         let mut driver = std::process::Command::new("chromedriver")
             .arg("--port=0")
@@ -60,18 +60,18 @@ impl Browser {
             .unwrap();
     }
 
-    /// Runs a script and gives what it returns.
+    /// Runs a script. Returns its result.
     pub async fn run(&self, script: &str) -> Value {
         self.run_with(script, &[]).await
     }
 
-    /// The same, with arguments.
+    /// Runs a script with arguments. Returns its result.
     pub async fn run_with(&self, script: &str, arguments: &[Value]) -> Value {
         let running = self.client.execute(script, arguments.to_vec());
         with_timeout("a script", running).await.unwrap()
     }
 
-    /// Has Chromium itself do something that no page and no person could.
+    /// Sends a DevTools command to Chromium.
     pub async fn devtools(&self, method: &str, params: Value) -> Value {
         let command = DriverCommand::devtools(method, &params);
         with_timeout(method, self.client.issue_cmd(command))
@@ -79,7 +79,7 @@ impl Browser {
             .unwrap()
     }
 
-    /// What the browser has kept from the page since it was opened.
+    /// Returns the CSP violations since the page was opened.
     pub async fn csp_violations(&self) -> Value {
         self.run(
             "window.told ??= []; \
@@ -91,25 +91,25 @@ impl Browser {
         .await
     }
 
-    /// What all pages since the last look have complained of: errors of scripts, and what the policy
-    /// forbids. That a server is away, or refuses something, is for the page to say.
+    /// Returns the errors of scripts and the CSP violations since the last call. Leaves out failed
+    /// requests, which the page itself reports.
     pub async fn console_errors(&self) -> Vec<String> {
-        let told = with_timeout(
+        let messages = with_timeout(
             "the console",
             self.client.issue_cmd(DriverCommand::console_log()),
         );
-        let told: Vec<Value> = serde_json::from_value(told.await.unwrap()).unwrap();
+        let messages: Vec<Value> = serde_json::from_value(messages.await.unwrap()).unwrap();
         let is_fault = |entry: &&Value| {
             let message = entry["message"].as_str().unwrap();
             let is_network =
                 entry["source"] == "network" || message.contains("WebSocket connection");
             entry["level"] == "SEVERE" && !is_network
         };
-        let faults = told.iter().filter(is_fault);
+        let faults = messages.iter().filter(is_fault);
         faults.map(ToString::to_string).collect()
     }
 
-    /// The tab that is looked at as a PNG.
+    /// Returns a screenshot of the visible tab, as PNG.
     pub async fn screenshot(&self) -> Vec<u8> {
         with_timeout("a picture", self.client.screenshot())
             .await
@@ -122,7 +122,7 @@ impl Browser {
     }
 }
 
-/// The port that the driver has chosen.
+/// Returns the port that the driver has chosen.
 fn driver_port(driver: &mut Child) -> u16 {
     let lines = BufReader::new(driver.stdout.take().unwrap()).lines();
     let mut lines = lines.map_while(Result::ok);
@@ -134,7 +134,7 @@ fn driver_port(driver: &mut Child) -> u16 {
 
 impl Drop for Browser {
     fn drop(&mut self) {
-        // In vain if it has ended.
+        // Fails if the process has ended already.
         let _ = self.driver.kill();
         let _ = self.driver.wait();
     }

@@ -1,4 +1,4 @@
-//! Tabs of a browser, of which one is seen.
+//! The tabs of a browser. One of them is visible.
 
 use fantoccini::wd::WindowHandle;
 use serde_json::json;
@@ -7,7 +7,7 @@ use super::Browser;
 use crate::support::with_timeout;
 
 impl Browser {
-    /// Opens another tab before this one, which goes on unseen.
+    /// Opens another tab. This tab goes on in the background.
     pub async fn cover_tab(&self) -> CoveredTab {
         let here = with_timeout("this tab", self.client.window())
             .await
@@ -16,7 +16,7 @@ impl Browser {
             .await
             .unwrap();
         self.switch_to_tab(&here).await;
-        // Without this a page is told that it is seen, whatever is before it.
+        // Without this setting, a page in the background counts as visible.
         let honest = json!({"enabled": false});
         self.devtools("Emulation.setFocusEmulationEnabled", honest)
             .await;
@@ -28,7 +28,7 @@ impl Browser {
         }
     }
 
-    /// Closes that other tab, so that this one is seen again.
+    /// Closes the other tab, so that this tab is visible again.
     pub async fn uncover_tab(
         &self,
         CoveredTab {
@@ -45,7 +45,7 @@ impl Browser {
         self.wait_until_true("return !document.hidden").await;
     }
 
-    /// How many there are.
+    /// Returns the number of tabs.
     pub async fn tab_count(&self) -> usize {
         let tabs = with_timeout("the tabs", self.client.windows());
         tabs.await.unwrap().len()
@@ -56,14 +56,14 @@ impl Browser {
         with_timeout("the tab", turning).await.unwrap();
     }
 
-    /// Brings a tab to where it is seen.
+    /// Brings a tab to the front.
     async fn bring_to_front(&self, tab: &WindowHandle) {
         let target = json!({"targetId": String::from(tab.clone())});
         self.devtools("Target.activateTarget", target).await;
     }
 }
 
-/// A tab that cannot be seen, and the one that is before it.
+/// A background tab, and the tab in front of it.
 pub struct CoveredTab {
     covered: WindowHandle,
     covering: WindowHandle,

@@ -1,4 +1,4 @@
-//! An authority of our own, and what it signed for a server on 127.0.0.1, or chat.example.
+//! A private certificate authority, and a certificate that it signed for 127.0.0.1 and chat.example.
 
 use std::{path::PathBuf, process::Command};
 
@@ -25,7 +25,7 @@ impl Certificates {
         made
     }
 
-    /// The file with the authority's own certificate.
+    /// Returns the path of the authority's certificate.
     pub fn ca_certificate(&self) -> PathBuf {
         self.path("ca.pem")
     }

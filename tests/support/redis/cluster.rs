@@ -1,4 +1,4 @@
-//! A real cluster of three masters, of which the first has a replica.
+//! A real cluster of three masters. The first master has a replica.
 
 use tempfile::TempDir;
 
@@ -7,14 +7,14 @@ use super::{super::wait_until, Certificates, RedisServer};
 /// The last slot of each master.
 const LAST_SLOTS: [u16; 3] = [5460, 10922, 16383];
 
-/// Milliseconds after which a node that says nothing is taken for dead.
+/// The time without a reply after which a node counts as dead, in milliseconds.
 const NODE_TIMEOUT_MS: u16 = 500;
 
 pub struct RedisCluster {
     pub masters: Vec<RedisServer>,
-    /// That of the first master.
+    /// The replica of the first master.
     pub replica: RedisServer,
-    /// What the nodes know of each other.
+    /// The configuration files that the nodes write.
     _folder: TempDir,
 }
 
@@ -23,7 +23,7 @@ impl RedisCluster {
         Self::start_with(None).await
     }
 
-    /// One whose clients use TLS.
+    /// Starts a cluster with TLS.
     pub async fn start_tls(certificates: &Certificates) -> Self {
         Self::start_with(Some(certificates)).await
     }
@@ -39,7 +39,7 @@ impl RedisCluster {
             );
             let mut node = RedisServer::with_arguments(&arguments, certificates);
             if certificates.is_some() {
-                // Without it the nodes do not tell each other their ports of TLS.
+                // Without this option, the nodes do not announce their TLS ports.
                 node.add_arguments("--tls-cluster yes --tls-replication yes");
             }
             node.start_process().await;
@@ -73,8 +73,8 @@ impl RedisCluster {
         .await;
         self.wait_until_agreed("the cluster").await;
         wait_until("the replica to have all", async || {
-            let told = self.replica.query("INFO replication");
-            told.contains("master_link_status:up")
+            let reply = self.replica.query("INFO replication");
+            reply.contains("master_link_status:up")
         })
         .await;
     }
@@ -86,10 +86,10 @@ impl RedisCluster {
     async fn wait_until_agreed(&self, what: &str) {
         wait_until(what, async || {
             self.nodes().all(|node| {
-                let told = node.query("CLUSTER INFO");
-                told.contains("cluster_slots_assigned:16384")
-                    && told.contains("cluster_known_nodes:4")
-                    && told.contains("cluster_size:3")
+                let reply = node.query("CLUSTER INFO");
+                reply.contains("cluster_slots_assigned:16384")
+                    && reply.contains("cluster_known_nodes:4")
+                    && reply.contains("cluster_size:3")
             })
         })
         .await;
@@ -99,7 +99,7 @@ impl RedisCluster {
         self.masters[1].url()
     }
 
-    /// The number of the master that has a topic's slot at the start, and the slot.
+    /// Returns the index of the master that has a topic's slot at the start, and the slot.
     pub fn master_and_slot_of(&self, channel: &str) -> (usize, u16) {
         let slot = self.masters[1].query(&format!("CLUSTER KEYSLOT {channel}"));
         let slot = slot.trim().trim_start_matches(':').parse().unwrap();
@@ -122,6 +122,6 @@ impl RedisCluster {
 }
 
 fn node_id(node: &RedisServer) -> String {
-    let told = node.query("CLUSTER MYID");
-    told.lines().nth(1).unwrap().to_owned()
+    let reply = node.query("CLUSTER MYID");
+    reply.lines().nth(1).unwrap().to_owned()
 }

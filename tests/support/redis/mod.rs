@@ -1,4 +1,4 @@
-//! A real `redis-server` on a free port, and what several of them make together.
+//! A real `redis-server` on a free port, and groups of servers.
 
 mod certificates;
 mod cluster;
@@ -30,19 +30,19 @@ impl RedisServer {
         server
     }
 
-    /// A server that is not there yet.
+    /// Returns a server that is not running.
     pub fn not_running() -> Self {
         Self::with_arguments("", None)
     }
 
-    /// One whose URL is that of its TLS.
+    /// Starts a server with TLS.
     pub async fn start_tls(certificates: &Certificates) -> Self {
         let mut server = Self::with_arguments("", Some(certificates));
         server.start_process().await;
         server
     }
 
-    /// One that is not there yet, with arguments of its own.
+    /// Returns a server that is not running, with additional arguments.
     fn with_arguments(arguments: &str, certificates: Option<&Certificates>) -> Self {
         let mut server = Self {
             port: free_port(),
@@ -63,8 +63,8 @@ impl RedisServer {
     }
 
     fn add_arguments(&mut self, arguments: &str) {
-        let words = arguments.split_whitespace().map(ToOwned::to_owned);
-        self.arguments.extend(words);
+        let parts = arguments.split_whitespace().map(ToOwned::to_owned);
+        self.arguments.extend(parts);
     }
 
     pub fn url(&self) -> String {
@@ -94,30 +94,30 @@ impl RedisServer {
         .await;
     }
 
-    /// Has an operator's command done.
+    /// Runs an operator's command, which must succeed.
     pub fn run_command(&self, command: &str) {
-        let answer = self.query(command);
+        let response = self.query(command);
         assert!(
-            !answer.is_empty() && !answer.starts_with('-'),
-            "{command}: {answer}"
+            !response.is_empty() && !response.starts_with('-'),
+            "{command}: {response}"
         );
     }
 
-    /// What it answers, as it stands on the wire; nothing where the command ends the connection.
+    /// Returns the raw reply to a command, or nothing if the command ends the connection.
     pub fn query(&self, command: &str) -> String {
         let mut stream = TcpStream::connect(("127.0.0.1", self.port)).unwrap();
         stream.set_read_timeout(Some(TEST_TIMEOUT)).unwrap();
         stream
             .write_all(format!("{command}\r\n").as_bytes())
             .unwrap();
-        // It answers and then closes as well.
+        // The server replies and then closes too.
         stream.shutdown(Shutdown::Write).unwrap();
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).unwrap();
-        answer
+        let mut response = String::new();
+        stream.read_to_string(&mut response).unwrap();
+        response
     }
 
-    /// Ends it at once, as a crash would.
+    /// Kills the process, like a crash.
     pub fn kill(&mut self) {
         if let Some(mut process) = self.process.take() {
             process.kill().unwrap();
@@ -132,8 +132,8 @@ impl Drop for RedisServer {
     }
 }
 
-/// A port below those that the kernel gives to connections, so that none of the many of a test run
-/// takes it between now and the start of the server. The bus of a cluster's node is 10000 above.
+/// Returns a free port below the range of the kernel's ephemeral ports, so that no connection of a test
+/// takes it before the server starts. The cluster bus of a node uses the port 10000 above.
 fn free_port() -> u16 {
     let is_free = |port: u16| TcpListener::bind(("127.0.0.1", port)).is_ok();
     (0..1000)

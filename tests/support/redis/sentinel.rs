@@ -1,10 +1,10 @@
-//! A master, its replica, and a sentinel that watches them.
+//! A master, its replica, and a sentinel.
 
 use tempfile::TempDir;
 
 use super::{super::wait_until, RedisServer};
 
-/// Milliseconds after which a master that says nothing is taken for dead.
+/// The time without a reply after which a master counts as dead, in milliseconds.
 const DOWN_AFTER_MS: u16 = 300;
 
 pub struct SentinelRedis {
@@ -36,15 +36,15 @@ impl SentinelRedis {
         std::fs::write(&file, conf).unwrap();
         let arguments = format!("{} --sentinel", file.display());
         let mut sentinel = RedisServer::with_arguments(&arguments, None);
-        // The master must know its replica before the sentinel asks, which it does once in 10 s.
+        // The master must know its replica before the sentinel reads its replicas, every 10 s.
         wait_until("the replica to be in step", async || {
             master.query("INFO replication").contains("state=online")
         })
         .await;
         sentinel.start_process().await;
         wait_until("the sentinel to know the replica", async || {
-            let told = sentinel.query("SENTINEL REPLICAS salam");
-            told.contains("master-link-status\r\n$2\r\nok")
+            let reply = sentinel.query("SENTINEL REPLICAS salam");
+            reply.contains("master-link-status\r\n$2\r\nok")
         })
         .await;
         Self {

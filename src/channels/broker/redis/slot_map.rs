@@ -2,6 +2,9 @@
 //!
 //! A cluster divides the names of all topics into 16384 slots. Each slot belongs to one node.
 
+#[cfg(test)]
+mod tests;
+
 use std::{
     fmt,
     ops::RangeInclusive,
