@@ -372,7 +372,10 @@ impl<'a> SocketProtocol for RichProtocol<'a> {
                 collect_replies(&mut pending, &mut results).await;
             }
             let handled = match request {
-                Some(Ok(request)) => self.handle_request(request, subscriptions, &mut pending).await,
+                Some(Ok(request)) => {
+                    self.handle_request(request, subscriptions, &mut pending)
+                        .await
+                }
                 Some(Err(error)) => {
                     pending.push(CommandReply::Ready(error_frame(error)));
                     Ok(())
