@@ -14,8 +14,8 @@ use crate::support::{TestApp, wait_until};
 #[tokio::test]
 async fn a_membership_from_a_node_with_clock_skew_is_announced() {
     let app = TestApp::with_settings(json!({"channels": {"sweep_every": 1}})).await;
-    let [ann, bob] = [app.user("ann").await, app.user("bob").await];
-    let group = ann.start_chat().await;
+    let (group, [ann]) = app.group_of(["ann"]).await;
+    let bob = app.user("bob").await;
     let mut socket = bob.open_multi_group().await;
     let db = &app.ctx.db;
     let row = salam::models::chat_groups::Model::find_by_name(db, &group);

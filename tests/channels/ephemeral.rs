@@ -110,7 +110,11 @@ async fn typing_is_broadcast_to_others_and_throttled() {
     let mut again = ann.open_live(&group).await;
     again.send_raw(typing(true)).await;
     assert_eq!(bobs.next_frame().await["on"], true);
-    assert_eq!(bobs.next_frame().await["on"], false, "after six seconds");
+    assert_eq!(
+        bobs.next_frame().await["on"],
+        false,
+        "by the typing timeout"
+    );
 }
 
 #[tokio::test]
@@ -232,7 +236,7 @@ async fn typing_ends_after_its_node_has_died() {
     assert_eq!(
         (&ends["type"], &ends["user"], &ends["on"]),
         (&json!("typing"), &json!("bob"), &json!(false)),
-        "after six seconds"
+        "by the typing timeout"
     );
     socket.expect_no_frames().await;
 }

@@ -51,9 +51,7 @@ const OTHER_NETWORK: &str = "2001:db8:1::1";
 #[tokio::test]
 async fn sockets_per_user_are_limited() {
     let app = app_with_limits(json!({"sockets_per_user": 3})).await;
-    let [ann, bob] = [app.user("ann").await, app.user("bob").await];
-    let group = ann.start_chat().await;
-    ann.add_member(&bob, &group).await;
+    let (group, [ann, bob]) = app.group_of(["ann", "bob"]).await;
     // All kinds of sockets count, from any address.
     let mut base = open_base_from(&ann, &group, ADDRESS).await.unwrap();
     let _many = ann.open_multi_group().await;
@@ -123,9 +121,7 @@ async fn failed_handshakes_release_their_socket_permits() {
 #[tokio::test]
 async fn sockets_per_network_are_limited() {
     let app = app_with_limits(json!({"sockets_per_network": 2})).await;
-    let [ann, bob] = [app.user("ann").await, app.user("bob").await];
-    let group = ann.start_chat().await;
-    ann.add_member(&bob, &group).await;
+    let (group, [ann, bob]) = app.group_of(["ann", "bob"]).await;
     let _one = open_base_from(&ann, &group, ADDRESS).await.unwrap();
     let _two = open_rich_from(&bob, SAME_NETWORK).await.unwrap();
     assert_eq!(
@@ -202,9 +198,7 @@ async fn a_flooding_base_socket_is_throttled_but_answered() {
 #[tokio::test]
 async fn a_subscribe_request_counts_each_group_toward_the_rate_limit() {
     let app = app_with_limits(json!({"subs_per_10s": 600})).await;
-    let [ann, bob] = [app.user("ann").await, app.user("bob").await];
-    let group = ann.start_chat().await;
-    ann.add_member(&bob, &group).await;
+    let (group, [ann, bob]) = app.group_of(["ann", "bob"]).await;
     // As many groups as one socket may have. Only one of them exists.
     let mut groups = vec![json!({"group": group, "after": 0})];
     groups.extend((1..512).map(|i| json!({"group": format!("chat_{i:08x}")})));

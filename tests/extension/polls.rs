@@ -35,9 +35,7 @@ fn votes(poll: &Value) -> Vec<i64> {
 #[tokio::test]
 async fn a_member_votes_and_changes_the_vote() {
     let app = TestApp::with_application::<PollsApp>(json!({})).await;
-    let [ann, bob] = [app.user("ann").await, app.user("bob").await];
-    let group = ann.start_chat().await;
-    ann.add_member(&bob, &group).await;
+    let (group, [ann, bob]) = app.group_of(["ann", "bob"]).await;
     let all = format!("/api/groups/{group}/polls/");
 
     let created = ann.post(&all, poll()).await;
@@ -104,9 +102,7 @@ async fn a_poll_of_another_group_is_not_found() {
 #[tokio::test]
 async fn the_transaction_checks_the_membership_again() {
     let app = TestApp::with_application::<PollsApp>(json!({})).await;
-    let [ann, bob] = [app.user("ann").await, app.user("bob").await];
-    let name = ann.start_chat().await;
-    ann.add_member(&bob, &name).await;
+    let (name, [ann, bob]) = app.group_of(["ann", "bob"]).await;
     let db = &app.ctx.db;
     let group = chat_groups::Model::find_by_name(db, &name).await;
     let (group, member) = (

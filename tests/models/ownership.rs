@@ -119,9 +119,7 @@ async fn ownership_passes_to_the_longest_serving_admin_or_member() {
 #[tokio::test]
 async fn deleted_messages_are_not_counted_as_unread() {
     let app = TestApp::start().await;
-    let [ann, bob] = [app.user("ann").await, app.user("bob").await];
-    let group = ann.start_chat().await;
-    ann.add_member(&bob, &group).await;
+    let (group, [ann, bob]) = app.group_of(["ann", "bob"]).await;
     let path = group.path("");
     let unread = async || bob.get(&path).await.json()["unread"].clone();
     for i in 0..3 {

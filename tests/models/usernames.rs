@@ -193,8 +193,8 @@ fn display_names_reject_bidi_controls_and_invisible_text() {
 async fn accounts_without_a_letter_are_renamed_and_can_still_log_in() {
     let app = TestApp::start().await;
     let db = &app.ctx.db;
-    let [ann, taken] = [app.user("ann").await, app.user("user_3").await];
-    let group = ann.start_chat().await;
+    let (group, [ann]) = app.group_of(["ann"]).await;
+    let taken = app.user("user_3").await;
     migrate_down_before(db, "_usernames").await;
     let hash = Password::from_input("the staple of dots");
     let hash = hash.hash(Requester::OPERATOR).await.unwrap();

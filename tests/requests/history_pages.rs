@@ -44,8 +44,8 @@ fn page_summary(page: &Value) -> String {
 #[tokio::test]
 async fn a_history_page_includes_its_notes() {
     let app = TestApp::start().await;
-    let [ann, bob] = [app.user("ann").await, app.user("bob").await];
-    let group = ann.start_chat().await;
+    let (group, [ann]) = app.group_of(["ann"]).await;
+    let bob = app.user("bob").await;
     ann.send_message(&group, "one", "1").await;
     ann.add_member(&bob, &group).await;
     ann.send_message(&group, "two", "2").await;
@@ -232,9 +232,7 @@ async fn a_message_needs_a_visible_character() {
 #[tokio::test]
 async fn reaction_toggles_are_rate_limited() {
     let app = TestApp::start().await;
-    let [ann, bob] = [app.user("ann").await, app.user("bob").await];
-    let group = ann.start_chat().await;
-    ann.add_member(&bob, &group).await;
+    let (group, [ann, bob]) = app.group_of(["ann", "bob"]).await;
     ann.send_message(&group, "hi", "1").await;
     ann.send_message(&group, "ho", "2").await;
     let reaction =
