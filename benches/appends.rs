@@ -192,11 +192,7 @@ impl Bench {
             let command = event_log::message_command(group.id, &self.author, MESSAGE_TEXT);
             let started_at = Instant::now();
             match mode {
-                CommitMode::GroupCommit => {
-                    self.channels
-                        .execute(group.name.as_str().into(), command)
-                        .await??
-                }
+                CommitMode::GroupCommit => self.channels.execute(&group.name, command).await?,
                 CommitMode::OnePerTransaction => command.apply_single(&self.db).await?,
             };
             waits.push(started_at.elapsed());
