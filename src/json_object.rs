@@ -269,10 +269,8 @@ impl<'de> Deserializer<'de> for JsonValue {
     fn deserialize_f32<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, FieldError> {
         let number = self.0.as_f64().unwrap_or_default();
         if number.abs() > f64::from(f32::MAX) {
-            return Err(de::Error::invalid_value(
-                Unexpected::Float(number),
-                &visitor,
-            ));
+            let found = Unexpected::Other("a number out of range");
+            return Err(de::Error::invalid_value(found, &visitor));
         }
         self.deserialize_any(visitor)
     }

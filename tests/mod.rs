@@ -15,6 +15,7 @@ mod clients;
 mod configuration;
 mod extension;
 mod forged_tokens;
+mod json_object;
 mod limits;
 mod models;
 mod page;
