@@ -10,7 +10,7 @@ use serde_json::json;
 pub use super::_entities::memberships::{ActiveModel, Column, Entity, Model};
 use super::{
     bans,
-    bulk_query::bulk_select,
+    bulk_query::{InputColumn::Int, bulk_select},
     chat_groups,
     events::{Actor, Event, NewEvent, kind},
     invites,
@@ -220,11 +220,11 @@ impl Model {
     ) -> Result<HashMap<i64, (i64, i64)>, DbErr> {
         let counts: Vec<MemberCountRow> = bulk_select(
             db,
-            "group_id",
-            groups.into_iter().map(|group| [group.into()]),
+            &[Int("group_id")],
+            groups.into_iter().map(|group| [group]),
             "SELECT chat_groups.id AS group_id, head, \
              (SELECT COUNT(*) FROM memberships WHERE memberships.group_id = chat_groups.id) AS members \
-             FROM asked JOIN chat_groups ON chat_groups.id = asked.group_id",
+             FROM input JOIN chat_groups ON chat_groups.id = input.group_id",
         )
         .await?;
         let counts = counts

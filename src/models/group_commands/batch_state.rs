@@ -13,7 +13,10 @@ use super::{
     toggle_limiter,
 };
 use crate::models::{
-    bulk_query::{bulk_select, bulk_select_many},
+    bulk_query::{
+        InputColumn::{Int, Text},
+        bulk_select, bulk_select_many,
+    },
     events::{Event, NewEvent, is_redacted, kind},
     log::LockedLogs,
     memberships::Role,
@@ -93,16 +96,13 @@ impl BatchState {
             .iter()
             .filter_map(|change| Some((change.group_id, change.actor.as_ref()?.id)))
             .collect();
-        let members = bulk_select_many::<MembershipRow, 2>(
+        let members = bulk_select_many::<MembershipRow>(
             transaction,
-            "group_id, user_id",
-            authors
-                .into_iter()
-                .map(|(group, user)| [group.into(), user.into()]),
-            "group_id, user_id, role, read",
-            "SELECT memberships.group_id, memberships.user_id, role, read FROM asked \
-             JOIN memberships ON memberships.group_id = asked.group_id \
-             AND memberships.user_id = asked.user_id",
+            &[Int("group_id"), Int("user_id")],
+            authors,
+            "SELECT memberships.group_id, memberships.user_id, role, read FROM input \
+             JOIN memberships ON memberships.group_id = input.group_id \
+             AND memberships.user_id = input.user_id",
         );
         let members = members.await?;
         let cids: HashSet<_> = match retries {
@@ -112,29 +112,26 @@ impl BatchState {
                 .collect(),
             DuplicateCheck::OnConflict => HashSet::new(),
         };
-        let answered = bulk_select::<PreviousEvent, 3>(
+        let answered = bulk_select::<PreviousEvent>(
             transaction,
-            "group_id, user_id, cid",
-            cids.into_iter()
-                .map(|(group, user, cid)| [group.into(), user.into(), cid.into()]),
+            &[Int("group_id"), Int("user_id"), Text("cid")],
+            cids,
             "SELECT events.group_id, events.user_id, events.cid, seq, kind, data, created_at \
-             FROM asked JOIN events ON events.group_id = asked.group_id \
-             AND events.user_id = asked.user_id AND events.cid = asked.cid",
+             FROM input JOIN events ON events.group_id = input.group_id \
+             AND events.user_id = input.user_id AND events.cid = input.cid",
         );
         let answered = answered.await?;
         let mentioned: HashSet<_> = changes
             .iter()
             .filter_map(|change| Some((change.group_id, change.kind.required_message()?)))
             .collect();
-        let messages = bulk_select::<TargetMessage, 2>(
+        let messages = bulk_select::<TargetMessage>(
             transaction,
-            "group_id, seq",
-            mentioned
-                .into_iter()
-                .map(|(group, seq)| [group.into(), seq.into()]),
+            &[Int("group_id"), Int("seq")],
+            mentioned,
             "SELECT message.group_id, message.seq, message.user_id, revision.kind AS revision \
-             FROM asked JOIN events message ON message.group_id = asked.group_id \
-             AND message.seq = asked.seq AND message.kind = 'message.created' \
+             FROM input JOIN events message ON message.group_id = input.group_id \
+             AND message.seq = input.seq AND message.kind = 'message.created' \
              LEFT JOIN events revision ON revision.group_id = message.group_id \
              AND revision.seq = message.revised",
         );
@@ -143,13 +140,12 @@ impl BatchState {
             .iter()
             .filter_map(|change| Some((change.group_id, change.kind.read_seq()?)))
             .collect();
-        let counts = bulk_select::<CountRow, 2>(
+        let counts = bulk_select::<CountRow>(
             transaction,
-            "group_id, seq",
-            read.into_iter()
-                .map(|(group, seq)| [group.into(), seq.into()]),
-            "SELECT events.group_id, events.seq, messages FROM asked \
-             JOIN events ON events.group_id = asked.group_id AND events.seq = asked.seq",
+            &[Int("group_id"), Int("seq")],
+            read,
+            "SELECT events.group_id, events.seq, messages FROM input \
+             JOIN events ON events.group_id = input.group_id AND events.seq = input.seq",
         );
         let counts = counts.await?;
         let edited: HashSet<_> = changes
@@ -159,15 +155,13 @@ impl BatchState {
                 _ => None,
             })
             .collect();
-        let texts = bulk_select::<MessageTextRow, 2>(
+        let texts = bulk_select::<MessageTextRow>(
             transaction,
-            "group_id, seq",
-            edited
-                .into_iter()
-                .map(|(group, seq)| [group.into(), seq.into()]),
+            &[Int("group_id"), Int("seq")],
+            edited,
             "SELECT message.group_id, message.seq, message.data, revision.data AS edited \
-             FROM asked JOIN events message ON message.group_id = asked.group_id \
-             AND message.seq = asked.seq AND message.kind = 'message.created' \
+             FROM input JOIN events message ON message.group_id = input.group_id \
+             AND message.seq = input.seq AND message.kind = 'message.created' \
              LEFT JOIN events revision ON revision.group_id = message.group_id \
              AND revision.seq = message.revised AND revision.kind = 'message.edited'",
         );
