@@ -136,11 +136,9 @@ impl From<DbErr> for Error {
             }
             return Self::DatabaseDown(outage);
         }
-        if matches!(error, DbErr::RecordNotUpdated) {
-            // Another request deleted the row after this request had read it.
-            return Self::NotFound;
-        }
         match kind {
+            // Another request deleted the row after this request had read it.
+            DbErrorKind::RowMissing => Self::NotFound,
             DbErrorKind::UniqueViolation => Rejection::Conflict("This already exists.").into(),
             DbErrorKind::ForeignKeyViolation => {
                 Rejection::Conflict("The referenced object does not exist.").into()

@@ -6,7 +6,6 @@ use std::collections::HashMap;
 use chrono::Utc;
 use loco_rs::prelude::*;
 use rand::random;
-use sea_orm::SqlErr;
 use serde_json::json;
 
 pub use super::_entities::chat_groups::{ActiveModel, Column, Entity, Model};
@@ -19,6 +18,7 @@ use super::{
     rejections::{CommandError, Rejection},
     users,
 };
+use crate::database::{DbErrorKind, classify};
 
 /// With 2³² names a collision is rare; this many in a row mean that something else is wrong.
 const MAX_NAME_ATTEMPTS: usize = 8;
@@ -78,8 +78,11 @@ impl Model {
         let mut attempt = 1;
         loop {
             match Self::insert_with_owner(db, owner, title.clone(), next_name()).await {
-                Err(error) if attempt < MAX_NAME_ATTEMPTS && is_unique_violation(&error) => {
-                    attempt += 1
+                Err(error)
+                    if attempt < MAX_NAME_ATTEMPTS
+                        && classify(&error) == DbErrorKind::UniqueViolation =>
+                {
+                    attempt += 1;
                 }
                 result => return result,
             }
@@ -283,8 +286,4 @@ pub(super) fn is_group_name(text: &str) -> bool {
                 .bytes()
                 .all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))
     })
-}
-
-fn is_unique_violation(error: &DbErr) -> bool {
-    matches!(error.sql_err(), Some(SqlErr::UniqueConstraintViolation(_)))
 }

@@ -12,7 +12,7 @@ use std::{
 use chrono::{SecondsFormat, SubsecRound, Utc};
 use loco_rs::prelude::*;
 use sea_orm::{
-    DatabaseTransaction, DbBackend, FromQueryResult, IsolationLevel, SqlErr, SqliteTransactionMode,
+    DatabaseTransaction, DbBackend, FromQueryResult, IsolationLevel, SqliteTransactionMode,
     TransactionOptions,
 };
 use serde::{Deserialize, Serialize};
@@ -26,6 +26,7 @@ use super::{
     events::{self, Event, NewEvent, kind},
     reactions,
 };
+use crate::database::{DbErrorKind, classify};
 
 /// How long it is asked what became of a transaction, and how often.
 const COMMIT_CHECK_TIMEOUT: Duration = Duration::from_secs(5);
@@ -369,8 +370,10 @@ impl LockedLogs {
         transaction: &DatabaseTransaction,
     ) -> Result<bool, DbErr> {
         if let Err(error) = self.insert_events(transaction).await {
-            let is_there = matches!(error.sql_err(), Some(SqlErr::UniqueConstraintViolation(_)));
-            return if is_there { Ok(false) } else { Err(error) };
+            return match classify(&error) {
+                DbErrorKind::UniqueViolation => Ok(false),
+                _ => Err(error),
+            };
         }
         self.update_related_rows(transaction).await?;
         Ok(true)
