@@ -132,7 +132,7 @@ fn bind_input(
         .map(|(index, column)| column.cell_sql(backend, index))
         .collect();
     let source = match backend {
-        DbBackend::Sqlite => "json_each(?) AS item",
+        DbBackend::Sqlite => "jsonb_each(?) AS item",
         _ => "jsonb_array_elements($1::jsonb) AS item(value)",
     };
     let cells = cells.join(", ");
