@@ -13,7 +13,7 @@ pub use self::responses::ensure_json_errors;
 use crate::{
     channels::StoreError,
     database::{DbErrorKind, Outage, classify},
-    limits::{RateLimited, TooManySockets},
+    limits::{RateLimited, TooManyConnections, TooManySockets},
     models::{
         hashing::HashingBusy,
         messages::TextError,
@@ -163,6 +163,15 @@ impl From<StoreError> for Error {
     fn from(_: StoreError) -> Self {
         // The writer has logged the reason.
         Self::Unavailable
+    }
+}
+
+impl From<TooManyConnections> for Error {
+    fn from(reason: TooManyConnections) -> Self {
+        match reason {
+            TooManyConnections::Node => Self::Unavailable,
+            TooManyConnections::Client => Self::TooManyConnections,
+        }
     }
 }
 

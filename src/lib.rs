@@ -21,7 +21,6 @@ pub mod health;
 pub mod initializers;
 pub mod limits;
 pub mod logging;
-pub mod logins;
 pub mod middleware;
 pub mod models;
 pub mod overview;

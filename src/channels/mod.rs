@@ -60,7 +60,7 @@ use crate::{
         self,
         checkpoint::{Checkpointer, WriterLock},
     },
-    limits::{KeyedRateLimiter, RateLimited, SocketLimiter, SocketPermit, TooManySockets},
+    limits::{RateKey, RateLimited, RateLimiter, SocketLimiter, SocketPermit, TooManySockets},
     models::{
         chat_groups, epochs,
         events::Actor,
@@ -100,8 +100,8 @@ pub struct Channels {
     writer: Writer,
     settings: Arc<Settings>,
     tokens: Arc<Tokens>,
-    send_limiter: KeyedRateLimiter<i64>,
-    subscribe_limiter: KeyedRateLimiter<i64>,
+    send_limiter: RateLimiter,
+    subscribe_limiter: RateLimiter,
     socket_limiter: SocketLimiter,
     counters: RedisScripts,
     tasks: TaskTracker,
@@ -145,11 +145,8 @@ impl Channels {
             supervisor,
             readiness: Arc::default(),
             tokens: Arc::new(Tokens::new(&settings.tokens)),
-            send_limiter: KeyedRateLimiter::new(settings.channels.sends_per_10s, RATE_LIMIT_WINDOW),
-            subscribe_limiter: KeyedRateLimiter::new(
-                settings.limits.subs_per_10s,
-                RATE_LIMIT_WINDOW,
-            ),
+            send_limiter: RateLimiter::new(settings.channels.sends_per_10s, RATE_LIMIT_WINDOW),
+            subscribe_limiter: RateLimiter::new(settings.limits.subs_per_10s, RATE_LIMIT_WINDOW),
             socket_limiter: SocketLimiter::new(
                 settings.limits.sockets_per_user,
                 settings.limits.sockets_per_network,
@@ -360,7 +357,7 @@ impl Channels {
     /// # Errors
     /// [`RateLimited`] when there is nothing left to take.
     pub fn check_send_rate(&self, user_id: i64) -> Result<(), RateLimited> {
-        self.send_limiter.check(user_id)
+        self.send_limiter.check(RateKey::User(user_id))
     }
 
     /// Takes so many from the groups that a user may subscribe to.
@@ -370,12 +367,12 @@ impl Channels {
     pub fn check_subscribe_rate(&self, user_id: i64, groups: usize) -> Result<(), RateLimited> {
         let groups = u32::try_from(groups).ok().and_then(NonZeroU32::new);
         self.subscribe_limiter
-            .check_n(user_id, groups.unwrap_or(NonZeroU32::MIN))
+            .check_n(RateKey::User(user_id), groups.unwrap_or(NonZeroU32::MIN))
     }
 
     /// Takes one from what a user may send, once there is one.
     pub async fn wait_for_send_rate(&self, user_id: i64) {
-        self.send_limiter.acquire(user_id).await;
+        self.send_limiter.acquire(RateKey::User(user_id)).await;
     }
 
     /// Tells every socket that the server restarts, spread over at most 25 s so that not all come

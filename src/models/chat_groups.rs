@@ -13,12 +13,15 @@ use super::{
     events::{self, Actor, Event, NewEvent, kind},
     invites,
     log::{LockedLogs, begin_write},
-    memberships::{self, Quotas, Role},
+    memberships::{self, Role},
     reactions,
     rejections::{CommandError, Rejection},
     users,
 };
-use crate::database::{DbErrorKind, classify};
+use crate::{
+    database::{DbErrorKind, classify},
+    limits::Quotas,
+};
 
 /// With 2³² names a collision is rare; this many in a row mean that something else is wrong.
 const MAX_NAME_ATTEMPTS: usize = 8;

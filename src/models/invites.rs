@@ -12,11 +12,11 @@ use super::{
     bans, chat_groups,
     events::{Actor, Event, NewEvent, kind},
     log::{LockedLogs, begin_write},
-    memberships::{self, Quotas, Role},
+    memberships::{self, Role},
     rejections::{CommandError, Rejection},
     users,
 };
-use crate::database::clock;
+use crate::{database::clock, limits::Quotas};
 
 /// Expired invites that one statement deletes.
 const DELETE_EXPIRED_BATCH: u64 = 500;

@@ -18,6 +18,7 @@ use super::{
     rejections::{CommandError, Rejection},
     users,
 };
+use crate::limits::Quotas;
 
 /// What [`Model::count_members`] finds.
 #[derive(FromQueryResult)]
@@ -93,21 +94,6 @@ const DEACTIVATED_ACCOUNT: &str = "This account is deactivated; it cannot be giv
 const TOO_MANY_GROUPS: &str =
     "You are a member of as many groups as one user may be; leave one first.";
 const TOO_MANY_MEMBERS: &str = "This group has as many members as a group may have.";
-
-/// How many memberships there may be.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Quotas {
-    pub groups_per_user: u32,
-    pub members_per_group: u32,
-}
-
-impl Quotas {
-    /// As many as anybody wants.
-    pub const UNLIMITED: Self = Self {
-        groups_per_user: u32::MAX,
-        members_per_group: u32::MAX,
-    };
-}
 
 impl ActiveModelBehavior for ActiveModel {}
 

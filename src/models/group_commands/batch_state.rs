@@ -12,6 +12,7 @@ use super::{
     reaction_state::{ReactionState, RequestedReaction},
     toggle_limiter,
 };
+use crate::limits::RateLimited;
 use crate::models::{
     bulk_query::{
         InputColumn::{Int, Text},
@@ -240,8 +241,8 @@ impl BatchState {
         }
         if let Some(key) = ToggleLimiter::reaction_key(change) {
             let pending = self.pending_toggles.entry(key).or_default();
-            if let Some(wait) = toggles.retry_after(&key, *pending) {
-                return Err(Rejection::RateLimited(wait));
+            if let Some(retry_after) = toggles.retry_after(&key, *pending) {
+                return Err(Rejection::RateLimited(RateLimited { retry_after }));
             }
             *pending += 1;
         }

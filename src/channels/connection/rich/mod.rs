@@ -26,7 +26,6 @@ use crate::{
         },
         writer::{PendingResult, StoreError},
     },
-    limits::RateLimited,
     models::{
         events::Actor, group_commands::CommandKind, rejections::Rejection, sessions::ActiveSession,
         users,
@@ -292,8 +291,8 @@ impl CommandReply {
                 ..OkReply::default()
             })
             .encode(),
-            Ok(Err(Rejection::RateLimited(wait))) => {
-                Frame::Error(ErrorReply::rate_limited(RateLimited(wait)).with_id(Some(id))).encode()
+            Ok(Err(Rejection::RateLimited(limited))) => {
+                Frame::Error(ErrorReply::rate_limited(limited).with_id(Some(id))).encode()
             }
             Ok(Err(refusal)) => {
                 let message = refusal.to_string();
