@@ -195,7 +195,7 @@ impl Bench {
                 CommitMode::GroupCommit => {
                     self.channels
                         .execute(group.name.as_str().into(), command)
-                        .await??
+                        .await?
                 }
                 CommitMode::OnePerTransaction => command.apply_single(&self.db).await?,
             };
