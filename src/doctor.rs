@@ -5,9 +5,8 @@
 
 use std::{fmt, io::Write, path::Path, time::Duration};
 
-use loco_rs::{Error, Result, config::Config, config::Database, environment::Environment};
+use loco_rs::{Result, config::Config, config::Database, environment::Environment};
 use migration::{SchemaState, check_pooler};
-use sea_orm::DbErr;
 use serde_json::{Value, json};
 use tokio::time::timeout;
 
@@ -182,11 +181,6 @@ async fn check_database(database: &Database) -> CheckResult {
         renamed_users,
     } = match inspection {
         Ok(status) => status,
-        Err(error @ Error::DB(DbErr::Conn(_) | DbErr::ConnectionAcquire(_))) => {
-            let message =
-                format!("{error}; check that the database of DATABASE_URL runs and is reachable");
-            return CheckResult::failed(NAME, message);
-        }
         Err(error) => return CheckResult::failed(NAME, explain_error(&error)),
     };
     let names: Vec<_> = renamed_users

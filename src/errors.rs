@@ -12,7 +12,7 @@ use sea_orm::DbErr;
 pub use self::responses::ensure_json_errors;
 use crate::{
     database::{DbErrorKind, Outage, classify},
-    limits::{RateLimited, TooManySockets},
+    limits::{RateLimited, TooManyConnections, TooManySockets},
     models::{
         hashing::HashingBusy,
         passwords::PasswordError,
@@ -129,11 +129,9 @@ impl From<DbErr> for Error {
             }
             return Self::DatabaseDown(outage);
         }
-        if matches!(error, DbErr::RecordNotUpdated) {
-            // Another request deleted the row after this request had read it.
-            return Self::NotFound;
-        }
         match kind {
+            // Another request deleted the row after this request had read it.
+            DbErrorKind::RowMissing => Self::NotFound,
             DbErrorKind::UniqueViolation => Rejection::Conflict("This already exists.").into(),
             DbErrorKind::ForeignKeyViolation => {
                 Rejection::Conflict("The referenced object does not exist.").into()
@@ -153,6 +151,15 @@ impl From<CommandError> for Error {
             CommandError::LogBehind(_)
             | CommandError::OutcomeUnknown(_)
             | CommandError::Aborted => Self::Unavailable,
+        }
+    }
+}
+
+impl From<TooManyConnections> for Error {
+    fn from(reason: TooManyConnections) -> Self {
+        match reason {
+            TooManyConnections::Node => Self::Unavailable,
+            TooManyConnections::Client => Self::TooManyConnections,
         }
     }
 }

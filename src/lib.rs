@@ -22,7 +22,6 @@ pub mod initializers;
 pub mod json_object;
 pub mod limits;
 pub mod logging;
-pub mod logins;
 pub mod middleware;
 pub mod models;
 pub mod overview;

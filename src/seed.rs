@@ -14,13 +14,14 @@ use migration::Migrator;
 use self::stories::{LUNCH, SALAM, SeedUser, Story};
 use crate::{
     initializers::schema::SchemaInitializer,
+    limits::Quotas,
     models::{
         chat_groups,
         events::Actor,
         group_commands::{AppliedCommand, CommandKind, GroupCommand},
         hashing::Requester,
         invites::InviteCode,
-        memberships::{self, Quotas, Role},
+        memberships::{self, Role},
         passwords::Password,
         skeletons::ConfusableKey,
         usernames::{Username, parse_display_name},

@@ -4,43 +4,49 @@ use std::{collections::HashSet, num::NonZeroU32, time::Duration};
 
 use ipnet::IpNet;
 use proptest::prelude::*;
-use salam::{
-    limits::{
-        FrameRateLimiter, KeyedRateLimiter, NetworkCounts, RateLimited, SocketLimiter,
-        TooManySockets,
-    },
-    logins::FailureCount,
+use salam::limits::{
+    FrameRateLimiter, NetworkCounts, RateKey, RateLimited, RateLimiter, SocketLimiter,
+    TooManySockets, logins::FailureCount,
 };
 use tokio::time::Instant;
 
 const HOUR: Duration = Duration::from_secs(3600);
 
+fn user(id: impl Into<i64>) -> RateKey {
+    RateKey::User(id.into())
+}
+
+fn limited(retry_after: Duration) -> RateLimited {
+    RateLimited { retry_after }
+}
+
 #[test]
 fn a_rate_limit_refills_over_time() {
-    let rates = KeyedRateLimiter::new(4, HOUR);
+    let rates = RateLimiter::new(4, HOUR);
     let two = NonZeroU32::new(2).unwrap();
-    rates.check_n(1, two).unwrap();
-    rates.check(1).unwrap();
-    let RateLimited(wait) = rates.check_n(1, two).unwrap_err();
+    rates.check_n(user(1), two).unwrap();
+    rates.check(user(1)).unwrap();
+    let RateLimited { retry_after: wait } = rates.check_n(user(1), two).unwrap_err();
     assert!(
         wait > Duration::from_secs(14 * 60) && wait <= HOUR / 4,
         "{wait:?}"
     );
-    rates.check(1).unwrap();
-    rates.check(1).unwrap_err();
-    rates.check(2).unwrap();
-    let RateLimited(never) = rates.check_n(3, NonZeroU32::new(5).unwrap()).unwrap_err();
+    rates.check(user(1)).unwrap();
+    rates.check(user(1)).unwrap_err();
+    rates.check(user(2)).unwrap();
+    let five = NonZeroU32::new(5).unwrap();
+    let RateLimited { retry_after: never } = rates.check_n(user(3), five).unwrap_err();
     assert_eq!(never, HOUR, "more than there ever is");
 }
 
 #[test]
 fn rate_limiter_memory_is_bounded() {
-    let rates = KeyedRateLimiter::new(1, HOUR);
+    let rates = RateLimiter::new(1, HOUR);
     for network in 0..400_000_u32 {
-        rates.check(network).unwrap();
+        rates.check(user(network)).unwrap();
         assert!(rates.key_count() <= 110_000, "{network}");
     }
-    rates.check(399_999).unwrap_err();
+    rates.check(user(399_999)).unwrap_err();
 }
 
 #[test]
@@ -82,11 +88,11 @@ fn login_wait_doubles_up_to_a_minute_and_resets_after_an_hour() {
     }
     for expected in [1, 2, 4, 8, 16, 32, 60, 60, 60] {
         let wait = Duration::from_secs(expected);
-        assert_eq!(count.record_attempt(now), Err(RateLimited(wait)));
+        assert_eq!(count.record_attempt(now), Err(limited(wait)));
         let almost = now + wait - Duration::from_millis(1);
         assert_eq!(
             count.record_attempt(almost),
-            Err(RateLimited(Duration::from_millis(1)))
+            Err(limited(Duration::from_millis(1)))
         );
         now += wait;
         count.record_attempt(now).unwrap();
@@ -183,22 +189,22 @@ fn frame_rate_excess_resets_after_a_pause() {
 
 #[test]
 fn a_full_rate_limiter_evicts_the_oldest_keys() {
-    let rates = KeyedRateLimiter::new(1, HOUR);
-    rates.check(u32::MAX).unwrap();
+    let rates = RateLimiter::new(1, HOUR);
+    rates.check(user(u32::MAX)).unwrap();
     for network in 0..49_000_u32 {
-        rates.check(network).unwrap();
+        rates.check(user(network)).unwrap();
     }
     // This key was used again, so it is not the oldest.
-    rates.check(u32::MAX).unwrap_err();
+    rates.check(user(u32::MAX)).unwrap_err();
     for network in 49_000..90_000_u32 {
-        rates.check(network).unwrap();
+        rates.check(user(network)).unwrap();
     }
-    rates.check(u32::MAX).unwrap_err();
+    rates.check(user(u32::MAX)).unwrap_err();
     for network in [89_999, 70_000, 50_000] {
-        rates.check(network).unwrap_err();
+        rates.check(user(network)).unwrap_err();
     }
     assert!(rates.key_count() <= 50_000, "{}", rates.key_count());
-    rates.check(0).unwrap();
+    rates.check(user(0)).unwrap();
 }
 
 #[test]

@@ -148,9 +148,10 @@ async fn print_sqlite_plan(db: &DatabaseConnection, statement: &str) -> Result<(
     let query = Statement::from_string(db.get_database_backend(), query);
     for step in db.query_all_raw(query).await? {
         let detail: String = step.try_get("", "detail")?;
-        // The input rows of a query appear as a table `asked`.
-        let scanned = detail.strip_prefix("SCAN ").unwrap_or("asked");
-        let is_small = scanned.starts_with("asked") || scanned.contains("CONSTANT ROW");
+        // The input rows of a query appear as the table `input`, or as `item`, the elements of its JSON array.
+        let scanned = detail.strip_prefix("SCAN ").unwrap_or("input");
+        let is_input = scanned.starts_with("input") || scanned.starts_with("item");
+        let is_small = is_input || scanned.contains("CONSTANT ROW");
         let mark = if is_small { "   " } else { "!! " };
         print_line(&format!("{mark}    {detail}"))?;
     }
@@ -159,9 +160,9 @@ async fn print_sqlite_plan(db: &DatabaseConnection, statement: &str) -> Result<(
 
 /// Shortens a list of input rows to its first row.
 fn shorten_statement(statement: &str) -> String {
-    let parts = statement.split_once("),(").and_then(|(begin, rest)| {
-        let (_, end) = rest.split_once(")) ")?;
-        Some(format!("{begin}),…) {end}"))
+    let parts = statement.split_once("],[").and_then(|(begin, rest)| {
+        let (_, end) = rest.split_once("]]")?;
+        Some(format!("{begin}],…]{end}"))
     });
     parts.unwrap_or_else(|| statement.to_owned())
 }

@@ -67,7 +67,7 @@ use self::{
 pub use self::{connection::ResumePoint, member::Member, test_support::ChannelCounts};
 use crate::{
     database::{self, checkpoint::Checkpointer},
-    limits::{KeyedRateLimiter, RateLimited, SocketLimiter, SocketPermit, TooManySockets},
+    limits::{RateKey, RateLimited, RateLimiter, SocketLimiter, SocketPermit, TooManySockets},
     models::{
         chat_groups, epochs,
         events::Actor,
@@ -109,8 +109,8 @@ pub struct Channels {
     writer: Writer,
     settings: Arc<Settings>,
     tokens: Arc<Tokens>,
-    send_limiter: KeyedRateLimiter<i64>,
-    subscribe_limiter: KeyedRateLimiter<i64>,
+    send_limiter: RateLimiter,
+    subscribe_limiter: RateLimiter,
     socket_limiter: SocketLimiter,
     counters: RedisScripts,
     tasks: TaskTracker,
@@ -147,11 +147,8 @@ impl Channels {
             supervisor,
             readiness: Arc::default(),
             tokens: Arc::new(Tokens::new(&settings.tokens)),
-            send_limiter: KeyedRateLimiter::new(settings.channels.sends_per_10s, RATE_LIMIT_WINDOW),
-            subscribe_limiter: KeyedRateLimiter::new(
-                settings.limits.subs_per_10s,
-                RATE_LIMIT_WINDOW,
-            ),
+            send_limiter: RateLimiter::new(settings.channels.sends_per_10s, RATE_LIMIT_WINDOW),
+            subscribe_limiter: RateLimiter::new(settings.limits.subs_per_10s, RATE_LIMIT_WINDOW),
             socket_limiter: SocketLimiter::new(
                 settings.limits.sockets_per_user,
                 settings.limits.sockets_per_network,
@@ -383,7 +380,7 @@ impl Channels {
     /// # Errors
     /// [`RateLimited`] when the user has reached the limit.
     pub fn check_send_rate(&self, user_id: i64) -> Result<(), RateLimited> {
-        self.send_limiter.check(user_id)
+        self.send_limiter.check(RateKey::User(user_id))
     }
 
     /// Counts this many groups against the user's rate limit of subscriptions.
@@ -393,12 +390,12 @@ impl Channels {
     pub fn check_subscribe_rate(&self, user_id: i64, groups: usize) -> Result<(), RateLimited> {
         let groups = u32::try_from(groups).ok().and_then(NonZeroU32::new);
         self.subscribe_limiter
-            .check_n(user_id, groups.unwrap_or(NonZeroU32::MIN))
+            .check_n(RateKey::User(user_id), groups.unwrap_or(NonZeroU32::MIN))
     }
 
     /// Counts one command of a user against the rate limit of sends, and waits until the limit admits it.
     pub async fn wait_for_send_rate(&self, user_id: i64) {
-        self.send_limiter.acquire(user_id).await;
+        self.send_limiter.acquire(RateKey::User(user_id)).await;
     }
 
     /// Closes all sockets for a restart of the server, and waits until they are closed. The closes are spread over

@@ -1,6 +1,6 @@
 //! The kinds of database errors, in terms that callers act on.
 
-use sea_orm::{DbErr, RuntimeErr, SqlErr, SqlxError, sqlx};
+use sea_orm::{DbErr, RuntimeErr, SqlxError, sqlx};
 
 /// The kind of a database error.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -17,6 +17,8 @@ pub enum DbErrorKind {
     ForeignKeyViolation,
     /// Another constraint of the schema forbids the row.
     ConstraintViolation,
+    /// The row of an update does not exist. Another transaction deleted it.
+    RowMissing,
     /// The database cannot store the value: a NUL, or a number or time out of range.
     InvalidValue,
     /// Another error: a defect of this program.
@@ -96,6 +98,7 @@ pub fn classify(error: &DbErr) -> DbErrorKind {
         DbErr::Conn(RuntimeErr::Internal(_)) => return unavailable(Outage::Unreachable),
         // The schema belongs to another version.
         DbErr::Migration(_) => return unavailable(Outage::SchemaMissing),
+        DbErr::RecordNotUpdated => return DbErrorKind::RowMissing,
         _ => {}
     }
     let (DbErr::Exec(RuntimeErr::SqlxError(cause))
@@ -116,24 +119,12 @@ pub fn classify(error: &DbErr) -> DbErrorKind {
             unavailable(Outage::StorageFailed)
         }
         SqlxError::Database(cause) => {
-            let kind = if cause
-                .try_downcast_ref::<sqlx::postgres::PgDatabaseError>()
-                .is_some()
-            {
-                classify_postgres(&cause.code().unwrap_or_default())
+            let code = cause.code().unwrap_or_default();
+            let postgres = cause.try_downcast_ref::<sqlx::postgres::PgDatabaseError>();
+            if postgres.is_some() {
+                classify_postgres(&code)
             } else {
-                let code = cause.code().and_then(|code| code.parse().ok());
-                classify_sqlite(code.unwrap_or_default(), cause.message())
-            };
-            match (kind, error.sql_err()) {
-                (DbErrorKind::ConstraintViolation, Some(SqlErr::UniqueConstraintViolation(_))) => {
-                    DbErrorKind::UniqueViolation
-                }
-                (
-                    DbErrorKind::ConstraintViolation,
-                    Some(SqlErr::ForeignKeyConstraintViolation(_)),
-                ) => DbErrorKind::ForeignKeyViolation,
-                (kind, _) => kind,
+                classify_sqlite(code.parse().unwrap_or_default(), cause.message())
             }
         }
         _ => DbErrorKind::Other,
@@ -156,6 +147,8 @@ fn classify_postgres(code: &str) -> DbErrorKind {
         // A text that is too long or has a NUL, or a number or a time out of range. Other errors about data are
         // defects of this program.
         "22001" | "22003" | "22008" | "22021" | "22P05" => DbErrorKind::InvalidValue,
+        "23505" => DbErrorKind::UniqueViolation,
+        "23503" => DbErrorKind::ForeignKeyViolation,
         // The database does not exist. Code 42501: the account has no right to use the table.
         "3D000" => unavailable(Outage::Unreachable),
         "42501" => unavailable(Outage::ReadOnly),
@@ -185,8 +178,14 @@ fn classify_sqlite(code: u32, message: &str) -> DbErrorKind {
         7 | 10 | 11 | 14 | 22 | 26 => unavailable(Outage::StorageFailed),
         // SCHEMA
         17 => unavailable(Outage::SchemaMissing),
-        // CONSTRAINT
-        19 => DbErrorKind::ConstraintViolation,
+        // CONSTRAINT, of which the extended code names the constraint.
+        19 => match code {
+            // CONSTRAINT_UNIQUE and CONSTRAINT_PRIMARYKEY
+            2067 | 1555 => DbErrorKind::UniqueViolation,
+            // CONSTRAINT_FOREIGNKEY
+            787 => DbErrorKind::ForeignKeyViolation,
+            _ => DbErrorKind::ConstraintViolation,
+        },
         // TOOBIG
         18 => DbErrorKind::InvalidValue,
         // ERROR: only its text gives the reason.

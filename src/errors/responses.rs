@@ -72,8 +72,8 @@ impl IntoResponse for Error {
                 .into_response(),
             // A user who is not a member of a group does not learn whether the group exists.
             Self::Rejected(Rejection::NotMember) => status_error(StatusCode::NOT_FOUND),
-            Self::Rejected(Rejection::RateLimited(wait)) => {
-                Self::RateLimited(RateLimited(wait)).into_response()
+            Self::Rejected(Rejection::RateLimited(limited)) => {
+                Self::RateLimited(limited).into_response()
             }
             Self::Rejected(rejection) => (
                 rejection_status(&rejection),
@@ -93,11 +93,11 @@ impl IntoResponse for Error {
                 }),
             )
                 .into_response(),
-            Self::RateLimited(wait) => {
-                too_many_requests(wait, status_error(StatusCode::TOO_MANY_REQUESTS))
+            Self::RateLimited(limited) => {
+                too_many_requests(limited, status_error(StatusCode::TOO_MANY_REQUESTS))
             }
-            Self::RegisterRateLimited(wait) => too_many_requests(
-                wait,
+            Self::RegisterRateLimited(limited) => too_many_requests(
+                limited,
                 Json(RegisterRefused {
                     error: RATE_LIMITED_TEXT.to_owned(),
                     errors: FieldErrors::default(),
@@ -105,7 +105,9 @@ impl IntoResponse for Error {
             ),
             // The client must close another socket first, so the time is a guess.
             Self::TooManySockets(_) => too_many_requests(
-                RateLimited(SOCKET_RETRY_AFTER),
+                RateLimited {
+                    retry_after: SOCKET_RETRY_AFTER,
+                },
                 detail_error(
                     StatusCode::TOO_MANY_REQUESTS,
                     "rate_limited",
@@ -234,9 +236,10 @@ const fn rejection_status(rejection: &Rejection) -> StatusCode {
 }
 
 /// Returns the response for a client that must wait.
-fn too_many_requests(RateLimited(wait): RateLimited, body: impl IntoResponse) -> Response {
+fn too_many_requests(limited: RateLimited, body: impl IntoResponse) -> Response {
     // The wait in whole seconds, rounded up (RFC 9110, section 10.2.3).
-    let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
+    let RateLimited { retry_after } = limited;
+    let seconds = retry_after.as_secs() + u64::from(retry_after.subsec_nanos() > 0);
     (
         StatusCode::TOO_MANY_REQUESTS,
         [(header::RETRY_AFTER, seconds.max(1).to_string())],

@@ -10,8 +10,11 @@ use loco_rs::{
 };
 
 use crate::{
-    channels::Channels, database::sqlite_file, limits::RequestLimits, logins::LoginThrottle,
-    settings::Settings, supervisor::Supervisor,
+    channels::Channels,
+    database::sqlite_file,
+    limits::{LoginThrottle, RequestLimits},
+    settings::Settings,
+    supervisor::Supervisor,
 };
 
 /// Starts [`Channels`], [`LoginThrottle`] and [`RequestLimits`], and puts them into the shared

@@ -1,72 +1,52 @@
-//! How much one client may ask of this node: what protects the node, counted by the node alone.
+//! Limits: what one client may use of this server, and how often.
 //!
-//! What protects an account, and so is counted by all nodes together, stands in [`crate::logins`].
+//! docs/configuration.md has the table of all limits, with their settings and answers. This is the map:
+//!
+//! | limit of | module | counted for each |
+//! |---|---|---|
+//! | open connections | [`connections`] | network, and node |
+//! | open sockets and event streams | [`sockets`] | user, and network |
+//! | frames of a socket | [`frames`] | socket |
+//! | requests: logins, reads, changes … | [`requests`] | user or network |
+//! | sent messages, subscriptions | `channels::Channels`, by a [`RateLimiter`] | user |
+//! | failed logins | [`logins`] | account, on all nodes together |
+//! | memberships | [`quotas`] | user, and group, on all nodes together |
+//! | warnings in the log | [`log_throttle`] | kind of warning |
+//!
+//! The memory of responses that clients do not read is limited in `server::response_limiter`, and the queue for
+//! password hashing in `models::hashing`: each is a part of what it protects.
+//!
+//! There are two forms. A *rate* limits events over time: [`RateLimiter`] counts by a [`RateKey`], and refuses
+//! with [`RateLimited`]. A *permit* limits things that exist at the same time, and ends when it is dropped.
 
-mod frame_rate_limiter;
-mod log_throttle;
+pub mod connections;
+pub mod frames;
+pub mod log_throttle;
+pub mod logins;
 mod network_counts;
+pub mod quotas;
 mod rate_limiter;
-mod socket_limiter;
+pub mod requests;
+pub mod sockets;
 
 use std::time::Duration;
 
-use tokio::sync::Semaphore;
-
 pub use self::{
-    frame_rate_limiter::FrameRateLimiter,
+    connections::{ConnectionLimiter, ConnectionPermit, TooManyConnections},
+    frames::FrameRateLimiter,
     log_throttle::LogThrottle,
+    logins::{LoginAttempt, LoginThrottle},
     network_counts::NetworkCounts,
-    rate_limiter::{KeyedRateLimiter, NetworkRateLimiter, RateLimited, site_of},
-    socket_limiter::{SocketLimiter, SocketPermit, TooManySockets},
+    quotas::Quotas,
+    rate_limiter::{RateKey, RateLimiter},
+    requests::RequestLimits,
+    sockets::{SocketLimiter, SocketPermit, TooManySockets},
 };
-use crate::settings::LimitSettings;
 
-const TEN_SECONDS: Duration = Duration::from_secs(10);
-const MINUTE: Duration = Duration::from_secs(60);
-const HOUR: Duration = Duration::from_secs(60 * 60);
-
-/// The rate limits of requests. Those of a network count IPv6 by its /64, and by its /48 together.
-pub struct RequestLimits {
-    pub registrations: NetworkRateLimiter,
-    pub logins: NetworkRateLimiter,
-    pub refreshes: NetworkRateLimiter,
-    /// Sockets and streams that are opened.
-    pub sockets: NetworkRateLimiter,
-    /// Requests of a user that read.
-    pub reads: KeyedRateLimiter<i64>,
-    /// Requests of a network that read, with and without an account.
-    pub network_reads: NetworkRateLimiter,
-    /// Chats that a user starts.
-    pub group_creations: KeyedRateLimiter<i64>,
-    /// Invites that a user makes.
-    pub invite_creations: KeyedRateLimiter<i64>,
-    /// Changes of what is no message.
-    pub changes: KeyedRateLimiter<i64>,
-    /// The same without an account.
-    pub network_changes: NetworkRateLimiter,
-    /// Long pages that are read from the database at once. Each takes some megabytes while it is read, and
-    /// more of them at once are not read faster.
-    pub long_page_reads: Semaphore,
-}
-
-/// Long pages that are read at once.
-const MAX_LONG_PAGE_READS: usize = 4;
-
-impl RequestLimits {
-    #[must_use]
-    pub fn new(settings: &LimitSettings) -> Self {
-        Self {
-            registrations: NetworkRateLimiter::new(settings.registrations_per_hour, HOUR),
-            logins: NetworkRateLimiter::new(settings.logins_per_minute, MINUTE),
-            refreshes: NetworkRateLimiter::new(settings.refreshes_per_minute, MINUTE),
-            sockets: NetworkRateLimiter::new(settings.sockets_per_minute, MINUTE),
-            reads: KeyedRateLimiter::new(settings.reads_per_10s, TEN_SECONDS),
-            network_reads: NetworkRateLimiter::new(settings.network_reads_per_10s, TEN_SECONDS),
-            group_creations: KeyedRateLimiter::new(settings.starts_per_hour, HOUR),
-            invite_creations: KeyedRateLimiter::new(settings.invites_per_hour, HOUR),
-            changes: KeyedRateLimiter::new(settings.changes_per_minute, MINUTE),
-            network_changes: NetworkRateLimiter::new(settings.changes_per_minute, MINUTE),
-            long_page_reads: Semaphore::new(MAX_LONG_PAGE_READS),
-        }
-    }
+/// The error of every rate limit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("too many requests")]
+pub struct RateLimited {
+    /// The time until the next request is allowed.
+    pub retry_after: Duration,
 }

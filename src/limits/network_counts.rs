@@ -4,9 +4,9 @@ use std::{collections::HashMap, hash::Hash};
 
 use ipnet::{IpNet, Ipv6Net};
 
-use super::site_of;
+use super::rate_limiter::site_of;
 
-/// A count for each network, and for each site of IPv6. A network without any is forgotten.
+/// A count for each network, and for each site of IPv6. A network whose count is 0 takes no memory.
 #[derive(Default)]
 pub struct NetworkCounts {
     networks: HashMap<IpNet, u32>,
@@ -14,8 +14,8 @@ pub struct NetworkCounts {
 }
 
 impl NetworkCounts {
-    /// Adds one for a network. Returns `false`, and adds nothing, where the network has `limit` already, or
-    /// its site as many as a site may have.
+    /// Adds one for a network. Returns `false`, and adds nothing, if the network has reached `limit` or its site
+    /// has reached the limit of a site.
     pub fn try_add(&mut self, network: IpNet, limit: u32) -> bool {
         if self.is_full(network, limit) {
             return false;
@@ -27,7 +27,7 @@ impl NetworkCounts {
         true
     }
 
-    /// Returns whether nothing can be added for a network.
+    /// Returns whether a network, or its site, has reached its limit.
     #[must_use]
     pub fn is_full(&self, network: IpNet, limit: u32) -> bool {
         let is_network_full = count_of(&self.networks, &network) >= limit;
@@ -36,7 +36,7 @@ impl NetworkCounts {
         is_network_full || is_site_full
     }
 
-    /// Takes one away that was added for a network.
+    /// Subtracts one that [`NetworkCounts::try_add`] added for a network.
     pub fn remove(&mut self, network: IpNet) {
         decrement(&mut self.networks, &network);
         if let Some((site, _)) = site_of(network, 0) {
@@ -45,12 +45,12 @@ impl NetworkCounts {
     }
 }
 
-/// Returns the count of a key; 0 where it has none.
+/// Returns the count of a key; 0 for a key without a count.
 pub(super) fn count_of<K: Eq + Hash>(counts: &HashMap<K, u32>, key: &K) -> u32 {
     counts.get(key).copied().unwrap_or(0)
 }
 
-/// Subtracts one, and forgets a key that has none left.
+/// Subtracts one, and removes a key whose count becomes 0.
 pub(super) fn decrement<K: Eq + Hash>(counts: &mut HashMap<K, u32>, key: &K) {
     if let Some(count) = counts.get_mut(key) {
         *count -= 1;

@@ -8,37 +8,95 @@ use std::{
 };
 
 use governor::{
-    DefaultDirectRateLimiter, Quota, RateLimiter,
+    DefaultDirectRateLimiter, Quota,
     clock::{Clock, DefaultClock},
 };
 use hashlink::LruCache;
 use ipnet::{IpNet, Ipv6Net};
 use tokio::time::sleep;
 
-/// Keys that one limit remembers. Beyond that, a new key replaces the key that was used the longest time
-/// ago. Each takes some 150 bytes.
+use super::RateLimited;
+
+/// The largest number of keys that one limiter remembers. Beyond it, a new key replaces the key that was unused
+/// for the longest time. A key takes some 150 bytes.
 const MAX_KEYS: usize = 50_000;
 
-/// Idle keys that one request forgets, so that no request waits for many.
+/// The number of idle keys that one request forgets, so that no request waits for many.
 const EVICTIONS_PER_REQUEST: usize = 4;
 
-/// The networks of one site of IPv6 together may take this many times the limit of one network. A site has
-/// a /48, or less (RFC 6177), and so up to 65,536 networks.
+/// The limit of a site of IPv6, as a multiple of the limit of one network.
+///
+/// A site has a /48 or less (RFC 6177), and so up to 65,536 networks.
 const SITE_FACTOR: u32 = 16;
 
 /// The bits of an IPv6 address that a site has in common.
 const SITE_PREFIX_BITS: u8 = 48;
 
-/// The limit is reached: the time until the next request is allowed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("too many requests")]
-pub struct RateLimited(pub Duration);
+/// The client that a rate limit counts by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum RateKey {
+    User(i64),
+    /// An IPv4 address, or an IPv6 /64. All networks of an IPv6 /48 count together too.
+    Network(IpNet),
+}
 
-/// A rate limit for each key. Clones share it.
+/// A rate limit for each [`RateKey`]. Clones share the counts.
 #[derive(Clone)]
-pub struct KeyedRateLimiter<K: Copy + Eq + Hash>(Arc<KeyedRateLimiterInner<K>>);
+pub struct RateLimiter {
+    clients: Arc<KeyedLimiter<RateKey>>,
+    sites: Arc<KeyedLimiter<Ipv6Net>>,
+}
 
-struct KeyedRateLimiterInner<K: Copy + Eq + Hash> {
+impl RateLimiter {
+    /// Allows `count` requests at once, and `count` in each `per`, for each key. Settings allow no 0.
+    #[must_use]
+    pub fn new(count: u32, per: Duration) -> Self {
+        Self {
+            clients: Arc::new(KeyedLimiter::new(count, per)),
+            sites: Arc::new(KeyedLimiter::new(count.saturating_mul(SITE_FACTOR), per)),
+        }
+    }
+
+    /// Counts one request.
+    ///
+    /// # Errors
+    /// [`RateLimited`] when the limit of the key, or of its site, is reached.
+    pub fn check(&self, key: RateKey) -> Result<(), RateLimited> {
+        self.check_n(key, NonZeroU32::MIN)
+    }
+
+    /// Counts `count` requests, or none.
+    ///
+    /// # Errors
+    /// [`RateLimited`] when fewer requests are left for the key, or for its site.
+    pub fn check_n(&self, key: RateKey, count: NonZeroU32) -> Result<(), RateLimited> {
+        // A refused request of one network does not count for the other networks of the site.
+        self.clients.check_n(key, count)?;
+        match key {
+            RateKey::Network(network) => match site_of(network, 0) {
+                Some((site, _)) => self.sites.check_n(site, count),
+                None => Ok(()),
+            },
+            RateKey::User(_) => Ok(()),
+        }
+    }
+
+    /// Waits until one request is allowed, and counts it.
+    pub async fn acquire(&self, key: RateKey) {
+        while let Err(RateLimited { retry_after }) = self.check(key) {
+            sleep(retry_after).await;
+        }
+    }
+
+    /// Returns the number of keys that are remembered, without sites.
+    #[must_use]
+    pub fn key_count(&self) -> usize {
+        self.clients.lock_limiters().len()
+    }
+}
+
+/// A rate limit for each key of one kind.
+struct KeyedLimiter<K: Copy + Eq + Hash> {
     quota: Quota,
     limiters: Mutex<LruCache<K, KeyEntry>>,
 }
@@ -48,38 +106,24 @@ struct KeyEntry {
     used_at: Instant,
 }
 
-impl<K: Copy + Eq + Hash> KeyedRateLimiter<K> {
-    /// Allows `count` requests at once, and `count` in each `per`. (Settings allow no 0.)
-    #[must_use]
-    pub fn new(count: u32, per: Duration) -> Self {
+impl<K: Copy + Eq + Hash> KeyedLimiter<K> {
+    fn new(count: u32, per: Duration) -> Self {
         let burst = NonZeroU32::new(count).unwrap_or(NonZeroU32::MIN);
         let quota = Quota::with_period(per / burst.get())
             .unwrap_or(Quota::per_second(NonZeroU32::MAX))
             .allow_burst(burst);
-        Self(Arc::new(KeyedRateLimiterInner {
+        Self {
             quota,
             limiters: Mutex::new(LruCache::new(MAX_KEYS)),
-        }))
+        }
     }
 
-    /// Takes one request.
-    ///
-    /// # Errors
-    /// [`RateLimited`] when nothing is left.
-    pub fn check(&self, key: K) -> Result<(), RateLimited> {
-        self.check_n(key, NonZeroU32::MIN)
-    }
-
-    /// Takes `count` requests, or none.
-    ///
-    /// # Errors
-    /// [`RateLimited`] when fewer are left.
-    pub fn check_n(&self, key: K, count: NonZeroU32) -> Result<(), RateLimited> {
+    fn check_n(&self, key: K, count: NonZeroU32) -> Result<(), RateLimited> {
         let now = Instant::now();
         let mut limiters = self.lock_limiters();
         self.evict_idle(&mut limiters, now);
         if limiters.get(&key).is_none() {
-            let limiter = RateLimiter::direct(self.0.quota);
+            let limiter = DefaultDirectRateLimiter::direct(self.quota);
             let used_at = now;
             limiters.insert(key, KeyEntry { limiter, used_at });
         }
@@ -87,31 +131,18 @@ impl<K: Copy + Eq + Hash> KeyedRateLimiter<K> {
             return Ok(());
         };
         *used_at = now;
-        match limiter.check_n(count) {
-            Ok(taken) => taken.map_err(|not_until| {
-                RateLimited(not_until.wait_time_from(DefaultClock::default().now()))
-            }),
+        let retry_after = match limiter.check_n(count) {
+            Ok(Ok(())) => return Ok(()),
+            Ok(Err(not_until)) => not_until.wait_time_from(DefaultClock::default().now()),
             // The count is above the burst.
-            Err(_) => Err(RateLimited(self.0.quota.burst_size_replenished_in())),
-        }
+            Err(_) => self.quota.burst_size_replenished_in(),
+        };
+        Err(RateLimited { retry_after })
     }
 
-    /// Waits until one request may be taken, and takes it.
-    pub async fn acquire(&self, key: K) {
-        while let Err(RateLimited(wait)) = self.check(key) {
-            sleep(wait).await;
-        }
-    }
-
-    /// Returns the number of keys that are remembered.
-    #[must_use]
-    pub fn key_count(&self) -> usize {
-        self.lock_limiters().len()
-    }
-
-    /// Forgets keys that may take everything again: they are as good as new ones.
+    /// Forgets keys whose whole limit is available again: they are equal to new keys.
     fn evict_idle(&self, limiters: &mut LruCache<K, KeyEntry>, now: Instant) {
-        let replenished_in = self.0.quota.burst_size_replenished_in();
+        let replenished_in = self.quota.burst_size_replenished_in();
         for _ in 0..EVICTIONS_PER_REQUEST {
             let oldest = limiters.iter().next();
             let is_idle = oldest.is_some_and(|(_, oldest)| {
@@ -125,42 +156,8 @@ impl<K: Copy + Eq + Hash> KeyedRateLimiter<K> {
     }
 
     fn lock_limiters(&self) -> MutexGuard<'_, LruCache<K, KeyEntry>> {
-        self.0
-            .limiters
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// A rate limit for each network, and a wider one for all IPv6 networks of a site together. Clones share
-/// it.
-#[derive(Clone)]
-pub struct NetworkRateLimiter {
-    networks: KeyedRateLimiter<IpNet>,
-    sites: KeyedRateLimiter<Ipv6Net>,
-}
-
-impl NetworkRateLimiter {
-    /// Allows `count` requests at once, and `count` in each `per`, for each network.
-    #[must_use]
-    pub fn new(count: u32, per: Duration) -> Self {
-        Self {
-            networks: KeyedRateLimiter::new(count, per),
-            sites: KeyedRateLimiter::new(count.saturating_mul(SITE_FACTOR), per),
-        }
-    }
-
-    /// Takes one request.
-    ///
-    /// # Errors
-    /// [`RateLimited`] when nothing is left for the network, or for its site.
-    pub fn check(&self, network: IpNet) -> Result<(), RateLimited> {
-        // A refused request of one network costs its neighbours nothing.
-        self.networks.check(network)?;
-        match site_of(network, 0) {
-            Some((site, _)) => self.sites.check(site),
-            None => Ok(()),
-        }
+        // A panic elsewhere leaves the map as it was between two requests.
+        self.limiters.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

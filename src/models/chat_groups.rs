@@ -5,16 +5,20 @@ use std::collections::HashMap;
 use chrono::Utc;
 use loco_rs::prelude::*;
 use rand::random;
-use sea_orm::{DatabaseTransaction, SqlErr};
+use sea_orm::DatabaseTransaction;
 
 pub use super::_entities::chat_groups::{ActiveModel, Column, Entity, Model};
 use super::{
     events,
     log::begin_write,
-    memberships::{self, Quotas, Role},
+    memberships::{self, Role},
     reactions,
     rejections::CommandError,
     users,
+};
+use crate::{
+    database::{DbErrorKind, classify},
+    limits::Quotas,
 };
 
 /// The number of random names that are tried. With 2³² names, so many collisions in a row have another cause.
@@ -75,8 +79,11 @@ impl Model {
         let mut attempt = 1;
         loop {
             match Self::insert_with_owner(db, owner, title.clone(), next_name()).await {
-                Err(error) if attempt < MAX_NAME_ATTEMPTS && is_unique_violation(&error) => {
-                    attempt += 1
+                Err(error)
+                    if attempt < MAX_NAME_ATTEMPTS
+                        && classify(&error) == DbErrorKind::UniqueViolation =>
+                {
+                    attempt += 1;
                 }
                 result => return result,
             }
@@ -228,8 +235,4 @@ pub(super) fn is_group_name(text: &str) -> bool {
                 .bytes()
                 .all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))
     })
-}
-
-fn is_unique_violation(error: &DbErr) -> bool {
-    matches!(error.sql_err(), Some(SqlErr::UniqueConstraintViolation(_)))
 }

@@ -4,12 +4,13 @@
 
 use chrono::Utc;
 use loco_rs::prelude::*;
-use sea_orm::{DatabaseTransaction, SqlErr, Statement, sea_query::Expr};
+use sea_orm::{DatabaseTransaction, Statement, sea_query::Expr};
 use uuid::Uuid;
 
 pub use super::_entities::epochs::{ActiveModel, Column, Entity, Model};
 
 use super::log::begin_write;
+use crate::database::{DbErrorKind, classify};
 
 impl ActiveModelBehavior for ActiveModel {}
 
@@ -44,8 +45,8 @@ impl Model {
         };
         match epoch.insert(db).await {
             Ok(epoch) => Ok(epoch),
-            Err(error) => match (error.sql_err(), Self::find_last(db).await?) {
-                (Some(SqlErr::UniqueConstraintViolation(_)), Some(epoch)) => Ok(epoch),
+            Err(error) => match (classify(&error), Self::find_last(db).await?) {
+                (DbErrorKind::UniqueViolation, Some(epoch)) => Ok(epoch),
                 _ => Err(error),
             },
         }

@@ -95,8 +95,7 @@ impl Model {
              WHERE group_id = $1 AND seq > $2 ORDER BY seq LIMIT $3",
             [group_id.into(), seq.into(), limit.into()],
         );
-        let found = "seq, kind, username, cid, data, created_at";
-        let mut rows: Vec<EventRow> = fetch_many(db, found, query).await?;
+        let mut rows: Vec<EventRow> = fetch_many(db, query).await?;
         rows.sort_unstable_by_key(|row| row.seq);
         Ok(rows
             .into_iter()

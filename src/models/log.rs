@@ -9,22 +9,26 @@ use std::{
     time::Duration,
 };
 
-use chrono::{SubsecRound, Utc};
+use chrono::{SecondsFormat, SubsecRound, Utc};
 use loco_rs::prelude::*;
 use sea_orm::{
-    DatabaseTransaction, DbBackend, FromQueryResult, IsolationLevel, SqlErr, SqliteTransactionMode,
-    TransactionOptions, Value,
+    DatabaseTransaction, DbBackend, FromQueryResult, IsolationLevel, SqliteTransactionMode,
+    TransactionOptions,
 };
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use tokio::time::{sleep, timeout};
 
 use super::{
-    bulk_query::{bulk_execute, bulk_select_many},
+    bulk_query::{
+        InputColumn::{self, Int, Text, Time},
+        bulk_execute, bulk_select_many,
+    },
     chat_groups,
     event_data::{EventBody, EventData, MessageCreated, MessageEdited, kind},
     events::{self, Event, NewEvent},
     reactions,
 };
+use crate::database::{DbErrorKind, classify};
 
 /// The longest time for which [`was_committed`] asks the database, and the pause between two tries.
 const COMMIT_CHECK_TIMEOUT: Duration = Duration::from_secs(5);
@@ -39,7 +43,7 @@ pub struct LockedLogs {
     /// The groups with new events.
     appended_groups: BTreeSet<i64>,
     /// The rows of the new events.
-    event_rows: Vec<[Value; 9]>,
+    event_rows: Vec<EventInsert>,
     /// The last event that changed a message, by group and message.
     revisions: HashMap<(i64, i64), i64>,
     /// Groups and messages whose texts are deleted.
@@ -49,6 +53,49 @@ pub struct LockedLogs {
     /// New read positions, by group and user: the seq and the number of messages up to it. An author has read all
     /// that precedes the own message.
     read_positions: HashMap<(i64, i64), (i64, i64)>,
+}
+
+/// An event that is to be stored. All events of a transaction have the same time.
+struct EventInsert {
+    group_id: i64,
+    seq: i64,
+    kind: &'static str,
+    user_id: Option<i64>,
+    cid: Option<String>,
+    data: String,
+    /// The number of messages of the group, with this event.
+    messages: i64,
+    /// The message that the event edits or deletes.
+    target: Option<i64>,
+}
+
+impl EventInsert {
+    /// The columns of [`EventInsert::cells`], in the same order.
+    const COLUMNS: [InputColumn; 9] = [
+        Int("group_id"),
+        Int("seq"),
+        Text("kind"),
+        Int("user_id"),
+        Text("cid"),
+        Text("data"),
+        Time("created_at"),
+        Int("messages"),
+        Int("target"),
+    ];
+
+    fn cells<'a>(&'a self, created_at: &'a str) -> impl Serialize + 'a {
+        (
+            self.group_id,
+            self.seq,
+            self.kind,
+            self.user_id,
+            &self.cid,
+            &self.data,
+            created_at,
+            self.messages,
+            self.target,
+        )
+    }
 }
 
 /// The end of a log.
@@ -199,7 +246,7 @@ impl LockedLogs {
         let is_sqlite = transaction.get_database_backend() == DbBackend::Sqlite;
         // All nodes lock in the same order. Otherwise two nodes could wait for each other.
         let logs = "SELECT chat_groups.id, head, messages, last_message FROM chat_groups \
-                    WHERE id IN (SELECT id FROM asked) AND closed_at IS NULL ORDER BY id";
+                    WHERE id IN (SELECT id FROM input) AND closed_at IS NULL ORDER BY id";
         // All nodes share the clock of PostgreSQL. The time is read when the lock is granted, so that a later event
         // of a group never has an earlier time.
         let query = if is_sqlite {
@@ -207,9 +254,8 @@ impl LockedLogs {
         } else {
             format!("SELECT *, clock_timestamp() AS now FROM ({logs} FOR UPDATE) AS locked")
         };
-        let asked = groups.into_iter().map(|group| [group.into()]);
-        let found = "id, head, messages, last_message, now";
-        let logs: Vec<LogRow> = bulk_select_many(transaction, "id", asked, found, &query).await?;
+        let groups = groups.into_iter().map(|group| [group]);
+        let logs: Vec<LogRow> = bulk_select_many(transaction, &[Int("id")], groups, &query).await?;
         let granted = logs.iter().filter_map(|log| log.now).max();
         let at = granted.unwrap_or_else(|| Utc::now().into());
         Ok(Self {
@@ -256,19 +302,19 @@ impl LockedLogs {
                 _ => {}
             }
         }
+        let kind = event.data.kind();
         let body = EventBody::new(event.data);
         self.appended_groups.insert(group);
-        self.event_rows.push([
-            group.into(),
-            seq.into(),
-            body.kind().into(),
-            user_id.into(),
-            event.cid.clone().into(),
-            body.json().get().into(),
-            self.locked_at.into(),
-            log.messages.into(),
-            target.into(),
-        ]);
+        self.event_rows.push(EventInsert {
+            group_id: group,
+            seq,
+            kind,
+            user_id,
+            cid: event.cid.clone(),
+            data: body.json().get().to_owned(),
+            messages: log.messages,
+            target,
+        });
         Some(Event {
             seq,
             at: self.locked_at,
@@ -355,8 +401,10 @@ impl LockedLogs {
         transaction: &DatabaseTransaction,
     ) -> Result<bool, DbErr> {
         if let Err(error) = self.insert_events(transaction).await {
-            let is_there = matches!(error.sql_err(), Some(SqlErr::UniqueConstraintViolation(_)));
-            return if is_there { Ok(false) } else { Err(error) };
+            return match classify(&error) {
+                DbErrorKind::UniqueViolation => Ok(false),
+                _ => Err(error),
+            };
         }
         self.update_related_rows(transaction).await?;
         Ok(true)
@@ -364,24 +412,26 @@ impl LockedLogs {
 
     /// Inserts the events and moves the heads of the logs.
     async fn insert_events(&self, transaction: &DatabaseTransaction) -> Result<(), DbErr> {
-        bulk_execute::<4>(
+        let grown = self.appended_groups.iter();
+        bulk_execute(
             transaction,
-            "id, head, messages, last_message",
-            self.appended_groups
-                .iter()
+            &[Int("id"), Int("head"), Int("messages"), Int("last_message")],
+            grown
                 .filter_map(|group| self.logs.get(group))
-                .map(|log| [log.id, log.head, log.messages, log.last_message].map(Value::from)),
-            "UPDATE chat_groups SET head = asked.head, messages = asked.messages, \
-             last_message = asked.last_message FROM asked WHERE chat_groups.id = asked.id",
+                .map(|log| [log.id, log.head, log.messages, log.last_message]),
+            "UPDATE chat_groups SET head = input.head, messages = input.messages, \
+             last_message = input.last_message FROM input WHERE chat_groups.id = input.id",
         )
         .await?;
-        bulk_execute::<9>(
+        let created_at = self.locked_at.to_rfc3339_opts(SecondsFormat::AutoSi, false);
+        let rows = self.event_rows.iter();
+        bulk_execute(
             transaction,
-            "group_id, seq, kind, user_id, cid, data, created_at, messages, target",
-            self.event_rows.iter().cloned(),
+            &EventInsert::COLUMNS,
+            rows.map(|row| row.cells(&created_at)),
             "INSERT INTO events \
              (group_id, seq, kind, user_id, cid, data, created_at, messages, target) \
-             SELECT * FROM asked WHERE seq IS NOT NULL",
+             SELECT * FROM input",
         )
         .await
     }
@@ -394,30 +444,26 @@ impl LockedLogs {
                 .redact_replaced_texts(transaction, *group, *target)
                 .await?;
         }
-        bulk_execute::<3>(
+        let revisions = self.revisions.iter();
+        bulk_execute(
             transaction,
-            "group_id, seq, revised",
-            self.revisions
-                .iter()
-                .map(|((group, target), seq)| [*group, *target, *seq].map(Value::from)),
-            "UPDATE events SET revised = asked.revised FROM asked \
-             WHERE events.group_id = asked.group_id AND events.seq = asked.seq",
+            &[Int("group_id"), Int("seq"), Int("revised")],
+            revisions.map(|((group, target), seq)| (group, target, seq)),
+            "UPDATE events SET revised = input.revised FROM input \
+             WHERE events.group_id = input.group_id AND events.seq = input.seq",
         )
         .await?;
         for (group, target) in self.deleted_messages {
             redact_deleted_message(transaction, group, target).await?;
         }
-        bulk_execute::<4>(
+        let positions = self.read_positions.iter();
+        bulk_execute(
             transaction,
-            "group_id, user_id, seq, messages",
-            self.read_positions
-                .iter()
-                .map(|((group, user), (seq, messages))| {
-                    [*group, *user, *seq, *messages].map(Value::from)
-                }),
-            "UPDATE memberships SET read = asked.seq, read_messages = asked.messages FROM asked \
-             WHERE memberships.group_id = asked.group_id AND memberships.user_id = asked.user_id \
-             AND memberships.read < asked.seq",
+            &[Int("group_id"), Int("user_id"), Int("seq"), Int("messages")],
+            positions.map(|((group, user), (seq, messages))| (group, user, seq, messages)),
+            "UPDATE memberships SET read = input.seq, read_messages = input.messages FROM input \
+             WHERE memberships.group_id = input.group_id AND memberships.user_id = input.user_id \
+             AND memberships.read < input.seq",
         )
         .await?;
         Ok(())

@@ -7,7 +7,7 @@ use sea_orm::{DbBackend, FromQueryResult};
 use serde::Deserialize;
 
 use super::{
-    bulk_query::{bulk_select, bulk_select_many},
+    bulk_query::{InputColumn::Int, bulk_select, bulk_select_many},
     chat_groups, memberships,
     messages::{self, StoredMessage},
     users,
@@ -164,11 +164,10 @@ async fn load_summaries(
          (SELECT username, users.name FROM memberships other JOIN users ON users.id = other.user_id \
          WHERE other.group_id = memberships.group_id AND other.user_id <> memberships.user_id \
          ORDER BY other.id LIMIT {MAX_OTHER_MEMBERS}) AS first) AS others \
-         FROM asked JOIN memberships ON memberships.id = asked.id"
+         FROM input JOIN memberships ON memberships.id = input.id"
     );
-    let ids = memberships.map(|id| [id.into()]);
-    let columns = "id, deleted, members, others";
-    let rows: Vec<GroupSummaryRow> = bulk_select_many(db, "id", ids, columns, &query).await?;
+    let ids = memberships.map(|id| [id]);
+    let rows: Vec<GroupSummaryRow> = bulk_select_many(db, &[Int("id")], ids, &query).await?;
     let summaries = rows.into_iter().map(|row| {
         let others = row.others.as_deref();
         let summary = GroupSummary {
@@ -200,11 +199,11 @@ async fn last_message_sizes(
 ) -> Result<HashMap<i64, i64>, DbErr> {
     let sizes: Vec<MessageSizeRow> = bulk_select(
         db,
-        "group_id",
-        ids.iter().map(|id| [(*id).into()]),
-        "SELECT asked.group_id, CAST(octet_length(message.data) + \
-         COALESCE(octet_length(edit.data), 0) AS bigint) AS bytes FROM asked \
-         JOIN chat_groups ON chat_groups.id = asked.group_id \
+        &[Int("group_id")],
+        ids.iter().map(|id| [*id]),
+        "SELECT input.group_id, CAST(octet_length(message.data) + \
+         COALESCE(octet_length(edit.data), 0) AS bigint) AS bytes FROM input \
+         JOIN chat_groups ON chat_groups.id = input.group_id \
          JOIN events message ON message.group_id = chat_groups.id \
          AND message.seq = chat_groups.last_message \
          LEFT JOIN events edit ON edit.group_id = message.group_id AND edit.seq = message.revised",

@@ -7,7 +7,12 @@ use sea_orm::FromQueryResult;
 use serde::Deserialize;
 
 use super::{
-    bulk_query::bulk_select_many, chat_groups::is_group_name, member_groups::DELETED_UNREAD_SQL,
+    bulk_query::{
+        InputColumn::{Int, Text},
+        bulk_select_many,
+    },
+    chat_groups::is_group_name,
+    member_groups::DELETED_UNREAD_SQL,
 };
 
 /// A member of a group, with the counters of the group's log at that moment.
@@ -42,20 +47,20 @@ impl MembershipSnapshot {
         pairs: HashSet<(i64, Arc<str>)>,
     ) -> Result<Vec<Self>, DbErr> {
         let pairs = pairs.iter().filter(|(_, group)| is_group_name(group));
-        bulk_select_many::<Self, 2>(
+        bulk_select_many(
             db,
-            "user_id, group_name",
-            pairs.map(|(user, group)| [(*user).into(), (&**group).into()]),
-            "user_id, username, display_name, group_id, group_name, title, membership_id, role, head, \
-             messages, read, read_messages, deleted_unread",
-            &format!("SELECT users.id AS user_id, username, users.name AS display_name, \
+            &[Int("user_id"), Text("group_name")],
+            pairs.map(|(user, group)| (*user, &**group)),
+            &format!(
+                "SELECT users.id AS user_id, username, users.name AS display_name, \
              chat_groups.id AS group_id, chat_groups.name AS group_name, title, \
              memberships.id AS membership_id, role, head, messages, read, read_messages, \
-             {DELETED_UNREAD_SQL} AS deleted_unread FROM asked \
-             JOIN chat_groups ON chat_groups.name = asked.group_name \
+             {DELETED_UNREAD_SQL} AS deleted_unread FROM input \
+             JOIN chat_groups ON chat_groups.name = input.group_name \
              JOIN memberships ON memberships.group_id = chat_groups.id \
-             AND memberships.user_id = asked.user_id \
-             JOIN users ON users.id = asked.user_id WHERE is_active"),
+             AND memberships.user_id = input.user_id \
+             JOIN users ON users.id = input.user_id WHERE is_active"
+            ),
         )
         .await
     }

@@ -9,13 +9,14 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 pub use super::_entities::memberships::{ActiveModel, Column, Entity, Model};
 use super::{
-    bulk_query::bulk_select,
+    bulk_query::{InputColumn::Int, bulk_select},
     chat_groups,
     events::Event,
     group_commands::{CommandKind, GroupCommand},
     rejections::{CommandError, Rejection},
     users,
 };
+use crate::limits::Quotas;
 
 /// A row of [`Model::count_members`].
 #[derive(FromQueryResult)]
@@ -94,21 +95,6 @@ pub struct RecentMembership {
 const TOO_MANY_GROUPS: &str =
     "You are a member of as many groups as one user may be; leave one first.";
 const TOO_MANY_MEMBERS: &str = "This group has as many members as a group may have.";
-
-/// The highest numbers of memberships.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Quotas {
-    pub groups_per_user: u32,
-    pub members_per_group: u32,
-}
-
-impl Quotas {
-    /// No limit.
-    pub const UNLIMITED: Self = Self {
-        groups_per_user: u32::MAX,
-        members_per_group: u32::MAX,
-    };
-}
 
 impl ActiveModelBehavior for ActiveModel {}
 
@@ -223,11 +209,11 @@ impl Model {
     ) -> Result<HashMap<i64, (i64, i64)>, DbErr> {
         let counts: Vec<MemberCountRow> = bulk_select(
             db,
-            "group_id",
-            groups.into_iter().map(|group| [group.into()]),
+            &[Int("group_id")],
+            groups.into_iter().map(|group| [group]),
             "SELECT chat_groups.id AS group_id, head, \
              (SELECT COUNT(*) FROM memberships WHERE memberships.group_id = chat_groups.id) AS members \
-             FROM asked JOIN chat_groups ON chat_groups.id = asked.group_id",
+             FROM input JOIN chat_groups ON chat_groups.id = input.group_id",
         )
         .await?;
         let counts = counts

@@ -7,7 +7,7 @@ use sea_orm::{DbBackend, FromQueryResult, QuerySelect, Statement, sea_query::Exp
 use serde::Deserialize;
 
 use super::{
-    bulk_query::{bulk_select_many, fetch_many},
+    bulk_query::{InputColumn::Int, bulk_select_many, fetch_many},
     chat_groups,
     event_data::{EventBody, MessageCreated, MessageEdited, kind},
     events::{self, Event},
@@ -148,10 +148,6 @@ const MESSAGE_COLUMNS: &str = "chat_groups.id AS group_id, chat_groups.head AS p
     author.username AS username, CAST(CASE WHEN author.is_active THEN 1 ELSE author.id * 0 END AS bigint) AS is_active, message.cid AS cid, message.data AS data, \
     revision.kind AS revision, revision.created_at AS revised_at, revision.data AS revised_data";
 
-/// The names of all columns of a [`MessageRow`].
-const MESSAGE_COLUMN_NAMES: &str = "group_id, position, seq, kind, created_at, username, is_active, cid, data, revision, revised_at, \
-    revised_data, reactions";
-
 /// The joins from `events message` and `chat_groups` to the tables of [`MESSAGE_COLUMNS`].
 const MESSAGE_JOINS: &str = "LEFT JOIN users author ON author.id = message.user_id \
     LEFT JOIN events revision ON revision.group_id = message.group_id \
@@ -182,12 +178,7 @@ impl MessageRow {
             ReactionSummary::sql_column(backend, &format!("${}", N + 1))
         );
         let values = values.into_iter().chain([viewer.into()]);
-        fetch_many(
-            db,
-            MESSAGE_COLUMN_NAMES,
-            Statement::from_sql_and_values(backend, sql, values),
-        )
-        .await
+        fetch_many(db, Statement::from_sql_and_values(backend, sql, values)).await
     }
 }
 
@@ -203,15 +194,15 @@ impl MessageRow {
         viewer: i64,
         groups: &[i64],
     ) -> Result<Vec<Self>, DbErr> {
-        let reactions = ReactionSummary::sql_column(db.get_database_backend(), "asked.viewer");
+        let reactions = ReactionSummary::sql_column(db.get_database_backend(), "input.viewer");
         let query = format!(
-            "SELECT {MESSAGE_COLUMNS}, {reactions} AS reactions FROM asked \
-             JOIN chat_groups ON chat_groups.id = asked.id \
+            "SELECT {MESSAGE_COLUMNS}, {reactions} AS reactions FROM input \
+             JOIN chat_groups ON chat_groups.id = input.id \
              JOIN events message ON message.group_id = chat_groups.id \
              AND message.seq = chat_groups.last_message {MESSAGE_JOINS}"
         );
-        let rows = groups.iter().map(|id| [(*id).into(), viewer.into()]);
-        bulk_select_many(db, "id, viewer", rows, MESSAGE_COLUMN_NAMES, &query).await
+        let input = groups.iter().map(|id| (*id, viewer));
+        bulk_select_many(db, &[Int("id"), Int("viewer")], input, &query).await
     }
 }
 

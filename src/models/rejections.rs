@@ -1,10 +1,9 @@
 //! The reasons why a command is not executed.
 
-use std::time::Duration;
-
 use sea_orm::DbErr;
 
 use super::log::LogBehind;
+use crate::limits::RateLimited;
 
 /// The reason why a rule forbids a command. Its text is for the client.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -28,9 +27,9 @@ pub enum Rejection {
     /// The command conflicts with the current state. The text states what to do.
     #[error("{0}")]
     Conflict(&'static str),
-    /// The reaction was changed too often. The next change is allowed after this time.
+    /// The reaction was changed too often.
     #[error("Too many requests; slow down.")]
-    RateLimited(Duration),
+    RateLimited(RateLimited),
     /// The command would exceed a limit. The text names the limit.
     #[error("{0}")]
     LimitExceeded(&'static str),

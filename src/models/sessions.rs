@@ -19,7 +19,11 @@ use uuid::Uuid;
 
 pub use self::refresh::{RefreshId, RefreshOutcome, RefreshTokenStatus, UnsignedRefreshToken};
 pub use super::_entities::sessions::{ActiveModel, Column, Entity, Model};
-use super::{bulk_query::bulk_select, log::begin_write, users};
+use super::{
+    bulk_query::{InputColumn, bulk_select},
+    log::begin_write,
+    users,
+};
 use crate::database::clock;
 
 /// The number of characters of a user agent that are stored.
@@ -235,14 +239,15 @@ impl Model {
         db: &DatabaseConnection,
         ids: impl IntoIterator<Item = Uuid>,
     ) -> Result<HashMap<Uuid, (ActiveSession, users::Model)>, DbErr> {
-        let rows = ids.into_iter().map(|id| [id.into()]);
+        let ids = ids.into_iter().map(|id| [id]);
         let query = format!(
             "SELECT sessions.id AS session_id, generation, expires_at, {} AS now, users.* \
-             FROM asked JOIN sessions ON sessions.id = asked.id \
+             FROM input JOIN sessions ON sessions.id = input.id \
              JOIN users ON users.id = user_id WHERE is_active",
             clock::now_sql(db.get_database_backend())
         );
-        let sessions: Vec<UserSessionRow> = bulk_select(db, "id", rows, &query).await?;
+        let sessions: Vec<UserSessionRow> =
+            bulk_select(db, &[InputColumn::Uuid("id")], ids, &query).await?;
         let active = sessions.into_iter().map(|row| {
             let active = ActiveSession {
                 id: row.session_id,
@@ -278,14 +283,15 @@ impl Model {
         db: &DatabaseConnection,
         ids: impl IntoIterator<Item = Uuid>,
     ) -> Result<HashMap<Uuid, ActiveSession>, DbErr> {
-        let rows = ids.into_iter().map(|id| [id.into()]);
+        let ids = ids.into_iter().map(|id| [id]);
         let query = format!(
-            "SELECT sessions.id, user_id, generation, expires_at, {} AS now FROM asked \
-             JOIN sessions ON sessions.id = asked.id \
+            "SELECT sessions.id, user_id, generation, expires_at, {} AS now FROM input \
+             JOIN sessions ON sessions.id = input.id \
              JOIN users ON users.id = user_id WHERE is_active",
             clock::now_sql(db.get_database_backend())
         );
-        let sessions: Vec<SessionRow> = bulk_select(db, "id", rows, &query).await?;
+        let sessions: Vec<SessionRow> =
+            bulk_select(db, &[InputColumn::Uuid("id")], ids, &query).await?;
         let active = sessions.into_iter().map(|row| ActiveSession {
             id: row.id,
             user_id: row.user_id,

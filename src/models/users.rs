@@ -1,7 +1,7 @@
 //! Accounts: registration, login, passwords, and the names of users.
 
 use loco_rs::prelude::*;
-use sea_orm::{DatabaseTransaction, QuerySelect, SqlErr, sea_query::Expr};
+use sea_orm::{DatabaseTransaction, QuerySelect, sea_query::Expr};
 use uuid::Uuid;
 
 pub use super::_entities::users::{ActiveModel, Column, Entity, Model};
@@ -15,6 +15,7 @@ use super::{
     skeletons::ConfusableKey,
     usernames::{self, Username},
 };
+use crate::database::{DbErrorKind, classify};
 
 /// An account before registration. Every field is valid.
 pub struct NewUser {
@@ -83,8 +84,8 @@ impl Model {
             return Err(UserError::UsernameTaken);
         }
         let inserted = row.insert(&transaction).await;
-        let inserted = inserted.map_err(|error| match error.sql_err() {
-            Some(SqlErr::UniqueConstraintViolation(_)) => UserError::UsernameTaken,
+        let inserted = inserted.map_err(|error| match classify(&error) {
+            DbErrorKind::UniqueViolation => UserError::UsernameTaken,
             _ => error.into(),
         })?;
         transaction.commit().await?;

@@ -21,8 +21,9 @@ use tokio::{
     time::{Instant, Sleep, sleep},
 };
 
-use super::{connection_limiter::ConnectionPermit, line_endings::LineEndingChecker};
+use super::line_endings::LineEndingChecker;
 use crate::channels::socket_writer::SocketWriter;
+use crate::limits::ConnectionPermit;
 
 /// The interval of checks whether a response that waits for its client makes progress.
 const WRITE_PROGRESS_TIMEOUT: Duration = Duration::from_secs(10);

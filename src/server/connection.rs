@@ -5,21 +5,26 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 use axum::{
     Router,
     body::Body,
-    extract::{ConnectInfo, Request},
+    extract::{ConnectInfo, Request, State},
     http::{StatusCode, header::CONTENT_TYPE},
+    middleware::Next,
     response::Response,
 };
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
+use loco_rs::app::AppContext;
 #[cfg(target_os = "linux")]
 use socket2::SockRef;
 use tokio::{net::TcpStream, select};
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
 
-use super::{
-    client_stream::{ClientStream, ResponseHandle},
-    connection_limiter::{ConnectionPermit, TooManyConnections},
+use super::client_stream::{ClientStream, ResponseHandle};
+use crate::{
+    controllers::extractors::ClientAddress,
+    errors::Result,
+    limits::{ConnectionPermit, TooManyConnections},
+    settings::Settings,
 };
 
 /// The time within which a client must send the headers of its next request.
@@ -104,6 +109,27 @@ pub(super) async fn reject(
     if let Err(error) = connection.await {
         tracing::debug!(%error, %peer, "rejected connection ended before its answer");
     }
+}
+
+/// Answers the requests of rejected connections, and counts each other connection for its client.
+pub(super) async fn enforce_limits(
+    State(ctx): State<AppContext>,
+    client: Result<ClientAddress>,
+    request: Request,
+    next: Next,
+) -> Result<Response> {
+    if let Some(reason) = request.extensions().get::<TooManyConnections>() {
+        return Err((*reason).into());
+    }
+    let settings = Settings::from_context(&ctx)?;
+    // Without the accept loop, as in the framework's own tests, there is no permit and no count.
+    if let (Some(permit), Ok(client)) =
+        (request.extensions().get::<Arc<ConnectionPermit>>(), client)
+    {
+        let is_proxy = settings.door.trusted_proxies.contains(client.ip());
+        permit.assign_client((!is_proxy).then(|| client.network()))?;
+    }
+    Ok(next.run(request).await)
 }
 
 fn http1_builder(header_timeout: Duration) -> http1::Builder {

@@ -8,14 +8,13 @@
 //! 1. the default headers ([`headers`]),
 //! 2. the memory of responses ([`response_limiter`]),
 //! 3. errors as JSON ([`errors::ensure_json_errors`]),
-//! 4. the limits of connections ([`connection_limiter`]),
+//! 4. the limits of connections ([`connection`]),
 //! 5. the allowed hosts ([`hosts`]),
 //! 6. the check for forbidden writes ([`write_guard`]),
 //! 7. the timeout of bodies ([`request_body`]).
 
 mod client_stream;
 mod connection;
-mod connection_limiter;
 mod file_limit;
 mod headers;
 mod hosts;
@@ -50,11 +49,11 @@ use tower::Layer;
 use tower_http::normalize_path::NormalizePathLayer;
 
 pub use self::stop::{delay_drain, wait_for_stop};
-use self::{
-    connection_limiter::ConnectionLimiter, hosts::AllowedHosts, response_limiter::ResponseLimiter,
-};
+use self::{hosts::AllowedHosts, response_limiter::ResponseLimiter};
 use crate::{
+    controllers::extractors::ClientAddress,
     errors,
+    limits::ConnectionLimiter,
     settings::{HttpSettings, Settings},
     supervisor::Supervisor,
     views,
@@ -179,7 +178,7 @@ pub fn add_outer_layers(router: Router, ctx: &AppContext) -> Result<Router> {
             write_guard::reject_forbidden_writes,
         ))
         .layer(from_fn_with_state(allowed, hosts::check_host))
-        .layer(from_fn_with_state(ctx.clone(), connection_limiter::enforce))
+        .layer(from_fn_with_state(ctx.clone(), connection::enforce_limits))
         .layer(map_response(errors::ensure_json_errors))
         .layer(from_fn_with_state(
             ctx.clone(),
@@ -201,8 +200,8 @@ pub async fn serve(
     stop: CancellationToken,
 ) {
     let limiter = ConnectionLimiter::new(
-        settings,
         file_limit::raise_limit_for_connections(settings.max_connections),
+        settings.connections_per_address,
     );
     let rejections = Arc::new(Semaphore::new(MAX_CONCURRENT_REJECTIONS));
     let connections = TaskTracker::new();
@@ -221,7 +220,9 @@ pub async fn serve(
                 continue;
             }
         };
-        match limiter.try_acquire(peer.ip()) {
+        let is_proxy = settings.trusted_proxies.contains(peer.ip());
+        let client = (!is_proxy).then(|| ClientAddress::from(peer.ip()).network());
+        match limiter.try_acquire(client) {
             Ok(permit) => {
                 let serving = connection::serve(stream, peer, permit, router.clone(), stop.clone());
                 connections.spawn(serving);

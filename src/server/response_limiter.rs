@@ -28,7 +28,7 @@ use crate::{
     assets::SharedBytes,
     controllers::extractors::{ClientAddress, RequestUser},
     errors::{Error, Result},
-    limits::{LogThrottle, RateLimited, RequestLimits},
+    limits::{LogThrottle, RateKey, RateLimited, RequestLimits},
     settings::HttpSettings,
 };
 
@@ -116,7 +116,9 @@ impl ResponseLimiter {
         let is_above_share = is_above(of_user.unwrap_or(0), USER_SHARE_DIVISOR)
             || is_above(of_network.unwrap_or(0), NETWORK_SHARE_DIVISOR);
         if may_refuse && is_above_share {
-            return Err(RateLimited(RETRY_AFTER));
+            return Err(RateLimited {
+                retry_after: RETRY_AFTER,
+            });
         }
         while in_flight.bytes.saturating_add(bytes) > self.max_bytes {
             let Some(slowest) = in_flight.slowest_id() else {
@@ -227,7 +229,7 @@ pub(super) async fn limit_responses(
     if let Some(network) = network
         && counts_as_read(&request)
         && let Some(limits) = ctx.shared_store.get::<Arc<RequestLimits>>()
-        && let Err(rate_limited) = limits.network_reads.check(network)
+        && let Err(rate_limited) = limits.network_reads.check(RateKey::Network(network))
     {
         return Error::from(rate_limited).into_response();
     }

@@ -2,7 +2,7 @@
 
 use serde::Deserialize;
 
-use crate::models::memberships::Quotas;
+use crate::limits::Quotas;
 
 /// All limits are above 0. Limits of stored rows hold for all nodes together, the others for each
 /// node.

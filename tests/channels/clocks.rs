@@ -14,7 +14,7 @@ use crate::support::{TestApp, wait_until};
 #[tokio::test]
 async fn a_membership_from_a_node_with_clock_skew_is_announced() {
     let app = TestApp::with_settings(json!({"channels": {"sweep_every": 1}})).await;
-    let (group, [ann]) = app.group_of(["ann"]).await;
+    let (group, _) = app.group_of(["ann"]).await;
     let bob = app.user("bob").await;
     let mut socket = bob.open_multi_group().await;
     let db = &app.ctx.db;

@@ -102,7 +102,7 @@ async fn a_poll_of_another_group_is_not_found() {
 #[tokio::test]
 async fn the_transaction_checks_the_membership_again() {
     let app = TestApp::with_application::<PollsApp>(json!({})).await;
-    let (name, [ann, bob]) = app.group_of(["ann", "bob"]).await;
+    let (name, [_, bob]) = app.group_of(["ann", "bob"]).await;
     let db = &app.ctx.db;
     let group = chat_groups::Model::find_by_name(db, &name).await;
     let (group, member) = (

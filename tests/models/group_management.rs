@@ -1,13 +1,14 @@
 //! Commands about members, invites and groups: who may give them, and what the next commands of their batch see.
 
 use insta::assert_snapshot;
+use salam::limits::Quotas;
 use salam::models::{
     chat_groups,
     events::{self, Actor},
     group_commands::{CommandKind, CommandOutcome, DuplicateCheck, GroupCommand, ToggleLimiter},
     invites,
     log::AcknowledgedHeads,
-    memberships::{self, Quotas, Role},
+    memberships::{self, Role},
     reactions::Emoji,
     users,
 };

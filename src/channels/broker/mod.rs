@@ -19,7 +19,7 @@ use tokio::{
 
 pub use self::local::{LocalBroker, LocalBus};
 pub use self::message_signer::MessageSigner;
-pub use self::redis::{RedisBroker, RedisScripts, probe as probe_redis};
+pub use self::redis::{RedisBroker, RedisScript, RedisScripts, probe as probe_redis};
 use crate::{settings::Settings, supervisor::Supervisor};
 
 /// The messages that reach this node, each with its topic.

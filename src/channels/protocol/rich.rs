@@ -274,11 +274,11 @@ impl<'a> ErrorReply<'a> {
 
     /// Returns the error `rate_limited` with the time to wait.
     #[must_use]
-    pub fn rate_limited(RateLimited(wait): RateLimited) -> Self {
+    pub fn rate_limited(RateLimited { retry_after }: RateLimited) -> Self {
         Self {
             retry: true,
             // One millisecond more, because the conversion rounds down.
-            retry_after_ms: u64::try_from(wait.as_millis() + 1).ok(),
+            retry_after_ms: u64::try_from(retry_after.as_millis() + 1).ok(),
             ..Self::new("rate_limited", "Too many requests; slow down.")
         }
     }

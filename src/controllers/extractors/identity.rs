@@ -20,7 +20,7 @@ use super::{AllowedOrigin, body::has_non_json_body};
 use crate::{
     channels::{Channels, Member},
     errors::{Error, Result},
-    limits::RequestLimits,
+    limits::{RateKey, RequestLimits},
     models::{
         chat_groups,
         events::Actor,
@@ -81,7 +81,9 @@ impl Authenticator for CurrentUser {
             reader.set(identified.user.id);
         }
         if parts.method.is_safe() {
-            shared_limits(ctx)?.reads.check(identified.user.id)?;
+            shared_limits(ctx)?
+                .reads
+                .check(RateKey::User(identified.user.id))?;
         }
         if has_non_json_body(parts) {
             return Err(Error::UnsupportedMediaType);

@@ -1,5 +1,4 @@
-//! How much the client of a request may ask for. What is asked too often is refused here, in the
-//! words of the endpoint.
+//! The rate limits of a request's client, checked by handlers before they act.
 
 use std::sync::Arc;
 
@@ -12,15 +11,17 @@ use super::ClientAddress;
 use crate::{
     channels::Channels,
     errors::{Error, Result},
-    limits::{RateLimited, RequestLimits, SocketPermit, TooManySockets},
-    logins::{LoginAttempt, LoginThrottle},
+    limits::{
+        LoginAttempt, LoginThrottle, RateKey, RateLimited, RequestLimits, SocketPermit,
+        TooManySockets,
+    },
     models::{
         hashing::{self, HashPriority, Requester},
         users,
     },
 };
 
-/// Each method takes what it is named after from what the client, or the user, may do.
+/// The limits of the client that sent a request. Each method counts one request of the kind in its name.
 pub struct Throttle {
     limits: Arc<RequestLimits>,
     logins: LoginThrottle,
@@ -28,97 +29,99 @@ pub struct Throttle {
 }
 
 impl Throttle {
-    /// Takes a registration. Returns its place in the queue for hashing.
+    /// Counts a registration. Returns its place in the queue for hashing.
     ///
     /// # Errors
-    /// [`Error::RegisterRateLimited`] when there is nothing left.
+    /// [`Error::RegisterRateLimited`] when the limit of the network is reached.
     pub fn check_registration(&self) -> Result<Requester> {
-        let taken = self.limits.registrations.check(self.network);
-        taken.map_err(Error::RegisterRateLimited)?;
+        let checked = self.limits.registrations.check(self.network_key());
+        checked.map_err(Error::RegisterRateLimited)?;
         Ok(Requester::client(HashPriority::AccountChange, self.network))
     }
 
+    /// Counts an attempt to log in to the account with this username.
+    ///
     /// # Errors
-    /// [`Error::RateLimited`] when there is nothing left, or too many attempts for the account
-    /// have failed; [`Error::Unavailable`] when nobody could look at the password.
+    /// - [`Error::RateLimited`] when the limit of the network is reached, or when too many attempts for the
+    ///   account failed.
+    /// - [`Error::Unavailable`] when the queue for hashing is full.
     pub async fn begin_login_attempt(&self, username: &str) -> Result<LoginAttempt> {
-        let taken = self.limits.logins.check(self.network);
-        taken.map_err(Error::RateLimited)?;
+        self.limits.logins.check(self.network_key())?;
         hashing::check_capacity(self.network)?;
-        let attempt = self.logins.begin_attempt(username, self.network).await;
-        attempt.map_err(Error::RateLimited)
+        Ok(self.logins.begin_attempt(username, self.network).await?)
     }
 
-    /// An attempt to show that somebody who is logged in knows the password. It counts as a login.
+    /// Counts an attempt of a user, who is logged in, to confirm their password. It counts as a login.
     ///
     /// # Errors
-    /// [`Error::RateLimited`] when there is nothing left, or too many attempts for the account have
-    /// failed; [`Error::Unavailable`] when nobody could look at the password.
+    /// The errors of [`Throttle::begin_login_attempt`].
     pub async fn begin_password_attempt(&self, user: &users::Model) -> Result<LoginAttempt> {
-        self.limits.logins.check(self.network)?;
-        hashing::check_capacity(self.network)?;
-        Ok(self
-            .logins
-            .begin_attempt(&user.username, self.network)
-            .await?)
+        self.begin_login_attempt(&user.username).await
     }
 
-    /// # Errors
-    /// [`Error::RateLimited`] when there is nothing left.
-    pub fn check_refresh(&self) -> Result<()> {
-        let taken = self.limits.refreshes.check(self.network);
-        taken.map_err(Error::RateLimited)
-    }
-
-    /// # Errors
-    /// [`Error::RateLimited`] when there is nothing left.
-    pub fn check_chat_start(&self, user: &users::Model) -> Result<()> {
-        let taken = self.limits.group_creations.check(user.id);
-        taken.map_err(Error::RateLimited)
-    }
-
-    /// # Errors
-    /// [`RateLimited`] when there is nothing left.
-    pub fn check_invite(&self, user: &users::Model) -> Result<(), RateLimited> {
-        self.limits.invite_creations.check(user.id)
-    }
-
-    /// A change of something that is no message, by a user, or where nobody has to be logged in for
-    /// it, by whoever it is.
+    /// Counts a refresh of a token.
     ///
     /// # Errors
-    /// [`RateLimited`] when there is nothing left.
+    /// [`RateLimited`] when the limit of the network is reached.
+    pub fn check_refresh(&self) -> Result<(), RateLimited> {
+        self.limits.refreshes.check(self.network_key())
+    }
+
+    /// Counts a new group of a user.
+    ///
+    /// # Errors
+    /// [`RateLimited`] when the limit of the user is reached.
+    pub fn check_chat_start(&self, user: &users::Model) -> Result<(), RateLimited> {
+        self.limits.group_creations.check(RateKey::User(user.id))
+    }
+
+    /// Counts a new invite of a user.
+    ///
+    /// # Errors
+    /// [`RateLimited`] when the limit of the user is reached.
+    pub fn check_invite(&self, user: &users::Model) -> Result<(), RateLimited> {
+        self.limits.invite_creations.check(RateKey::User(user.id))
+    }
+
+    /// Counts another change of a user; of the network, at an endpoint without a login.
+    ///
+    /// # Errors
+    /// [`RateLimited`] when the limit is reached.
     pub fn check_change(&self, user: Option<&users::Model>) -> Result<(), RateLimited> {
         match user {
-            Some(user) => self.limits.changes.check(user.id),
-            None => self.limits.network_changes.check(self.network),
+            Some(user) => self.limits.changes.check(RateKey::User(user.id)),
+            None => self.limits.network_changes.check(self.network_key()),
         }
     }
 
-    /// Waits for the turn to read a long page, which lasts until the permit is dropped.
+    /// Waits until a long page may be read. The permit counts the page until it is dropped.
     pub async fn acquire_page_permit(&self) -> Option<SemaphorePermit<'_>> {
-        // Nobody closes the semaphore.
+        // Nothing closes the semaphore.
         self.limits.long_page_reads.acquire().await.ok()
     }
 
-    /// A socket or stream that is to be opened, whoever asks.
+    /// Counts an attempt to open a socket or an event stream.
     ///
     /// # Errors
-    /// [`RateLimited`] when there is nothing left.
+    /// [`RateLimited`] when the limit of the network is reached.
     pub fn check_socket_open(&self) -> Result<(), RateLimited> {
-        self.limits.sockets.check(self.network)
+        self.limits.sockets.check(self.network_key())
     }
 
-    /// A seat for it.
+    /// Returns a permit for an open socket or event stream of a user.
     ///
     /// # Errors
-    /// [`Full`] when there is none left.
+    /// [`TooManySockets`] when the user or the network has reached its limit.
     pub fn acquire_socket_permit(
         &self,
         channels: &Channels,
         user: &users::Model,
     ) -> Result<SocketPermit, TooManySockets> {
         channels.acquire_socket_permit(user.id, self.network)
+    }
+
+    const fn network_key(&self) -> RateKey {
+        RateKey::Network(self.network)
     }
 }
 

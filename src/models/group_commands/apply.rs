@@ -18,13 +18,14 @@ use super::{
 };
 use crate::{
     database::clock,
+    limits::{Quotas, RateLimited},
     models::{
         bans, chat_groups,
         event_data::{EventData, GroupUpdated, LeaveReason, MemberJoined, MemberLeft, MemberRole},
         events::{Actor, Event, NewEvent},
         invites,
         log::LockedLogs,
-        memberships::{self, MemberRow, Quotas, Role},
+        memberships::{self, MemberRow, Role},
         rejections::{CommandError, Rejection},
         users,
     },
@@ -99,8 +100,8 @@ fn apply_message_command(
     }
     if let Some(key) = ToggleLimiter::reaction_key(command) {
         let pending = state.pending_toggles.entry(key).or_default();
-        if let Some(wait) = toggles.retry_after(&key, *pending) {
-            return Err(Rejection::RateLimited(wait));
+        if let Some(retry_after) = toggles.retry_after(&key, *pending) {
+            return Err(Rejection::RateLimited(RateLimited { retry_after }));
         }
         *pending += 1;
     }

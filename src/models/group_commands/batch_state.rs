@@ -10,7 +10,10 @@ use super::{
     CommandKind, DuplicateCheck, GroupCommand, reaction_state::ReactionState, toggle_limiter,
 };
 use crate::models::{
-    bulk_query::{bulk_select, bulk_select_many},
+    bulk_query::{
+        InputColumn::{Int, Text},
+        bulk_select, bulk_select_many,
+    },
     event_data::{EventBody, MessageCreated, MessageEdited},
     memberships::{self, Role},
 };
@@ -103,16 +106,13 @@ impl BatchState {
             .iter()
             .filter_map(|command| Some((command.group_id, command.actor.as_ref()?.id)))
             .collect();
-        let members = bulk_select_many::<MembershipRow, 2>(
+        let members = bulk_select_many::<MembershipRow>(
             transaction,
-            "group_id, user_id",
-            actors
-                .into_iter()
-                .map(|(group, user)| [group.into(), user.into()]),
-            "group_id, user_id, role, read",
-            "SELECT memberships.group_id, memberships.user_id, role, read FROM asked \
-             JOIN memberships ON memberships.group_id = asked.group_id \
-             AND memberships.user_id = asked.user_id",
+            &[Int("group_id"), Int("user_id")],
+            actors,
+            "SELECT memberships.group_id, memberships.user_id, role, read FROM input \
+             JOIN memberships ON memberships.group_id = input.group_id \
+             AND memberships.user_id = input.user_id",
         );
         let members = members.await?;
         let cids: HashSet<_> = match duplicate_check {
@@ -122,29 +122,26 @@ impl BatchState {
                 .collect(),
             DuplicateCheck::OnConflict => HashSet::new(),
         };
-        let previous = bulk_select::<PreviousEventRow, 3>(
+        let previous = bulk_select::<PreviousEventRow>(
             transaction,
-            "group_id, user_id, cid",
-            cids.into_iter()
-                .map(|(group, user, cid)| [group.into(), user.into(), cid.into()]),
+            &[Int("group_id"), Int("user_id"), Text("cid")],
+            cids,
             "SELECT events.group_id, events.user_id, events.cid, seq, kind, data, created_at \
-             FROM asked JOIN events ON events.group_id = asked.group_id \
-             AND events.user_id = asked.user_id AND events.cid = asked.cid",
+             FROM input JOIN events ON events.group_id = input.group_id \
+             AND events.user_id = input.user_id AND events.cid = input.cid",
         );
         let previous = previous.await?;
         let required: HashSet<_> = commands
             .iter()
             .filter_map(|command| Some((command.group_id, command.kind.required_message()?)))
             .collect();
-        let messages = bulk_select::<TargetMessage, 2>(
+        let messages = bulk_select::<TargetMessage>(
             transaction,
-            "group_id, seq",
-            required
-                .into_iter()
-                .map(|(group, seq)| [group.into(), seq.into()]),
+            &[Int("group_id"), Int("seq")],
+            required,
             "SELECT message.group_id, message.seq, message.user_id, revision.kind AS revision \
-             FROM asked JOIN events message ON message.group_id = asked.group_id \
-             AND message.seq = asked.seq AND message.kind = 'message.created' \
+             FROM input JOIN events message ON message.group_id = input.group_id \
+             AND message.seq = input.seq AND message.kind = 'message.created' \
              LEFT JOIN events revision ON revision.group_id = message.group_id \
              AND revision.seq = message.revised",
         );
@@ -153,13 +150,12 @@ impl BatchState {
             .iter()
             .filter_map(|command| Some((command.group_id, command.kind.read_seq()?)))
             .collect();
-        let counts = bulk_select::<CountRow, 2>(
+        let counts = bulk_select::<CountRow>(
             transaction,
-            "group_id, seq",
-            read.into_iter()
-                .map(|(group, seq)| [group.into(), seq.into()]),
-            "SELECT events.group_id, events.seq, messages FROM asked \
-             JOIN events ON events.group_id = asked.group_id AND events.seq = asked.seq",
+            &[Int("group_id"), Int("seq")],
+            read,
+            "SELECT events.group_id, events.seq, messages FROM input \
+             JOIN events ON events.group_id = input.group_id AND events.seq = input.seq",
         );
         let counts = counts.await?;
         let edited: HashSet<_> = commands
@@ -169,15 +165,13 @@ impl BatchState {
                 _ => None,
             })
             .collect();
-        let texts = bulk_select::<MessageTextRow, 2>(
+        let texts = bulk_select::<MessageTextRow>(
             transaction,
-            "group_id, seq",
-            edited
-                .into_iter()
-                .map(|(group, seq)| [group.into(), seq.into()]),
+            &[Int("group_id"), Int("seq")],
+            edited,
             "SELECT message.group_id, message.seq, message.data, revision.data AS edited \
-             FROM asked JOIN events message ON message.group_id = asked.group_id \
-             AND message.seq = asked.seq AND message.kind = 'message.created' \
+             FROM input JOIN events message ON message.group_id = input.group_id \
+             AND message.seq = input.seq AND message.kind = 'message.created' \
              LEFT JOIN events revision ON revision.group_id = message.group_id \
              AND revision.seq = message.revised AND revision.kind = 'message.edited'",
         );

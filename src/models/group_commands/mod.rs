@@ -25,11 +25,14 @@ use super::{
     events::{Actor, Event},
     invites::{self, InviteCode},
     log::{AcknowledgedHeads, LockedLogs, begin_write, was_committed},
-    memberships::{self, MemberRow, Quotas, Role},
+    memberships::{self, MemberRow, Role},
     reactions::Emoji,
     rejections::{CommandError, Rejection},
 };
-use crate::database::{DbErrorKind, classify};
+use crate::{
+    database::{DbErrorKind, classify},
+    limits::Quotas,
+};
 
 /// How long a batch whose connection was lost tries another one. PostgreSQL restarts in this time.
 const RECONNECT_TIMEOUT: Duration = Duration::from_secs(5);

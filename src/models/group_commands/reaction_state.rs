@@ -7,7 +7,10 @@ use sea_orm::{DatabaseTransaction, FromQueryResult, sea_query::OnConflict};
 
 use super::{CommandKind, GroupCommand};
 use crate::models::{
-    bulk_query::{bulk_execute, bulk_select},
+    bulk_query::{
+        InputColumn::{Int, Text},
+        bulk_execute, bulk_select,
+    },
     reactions::{ActiveModel, Column, Emoji, Entity, MAX_EMOJIS_PER_USER},
     rejections::Rejection,
 };
@@ -61,15 +64,13 @@ impl ReactionState {
             .iter()
             .filter_map(|change| Some(RequestedReaction::from_command(change)?.key))
             .collect();
-        let rows = bulk_select::<ReactionRow, 3>(
+        let rows = bulk_select::<ReactionRow>(
             transaction,
-            "group_id, seq, user_id",
-            places
-                .into_iter()
-                .map(|(group, seq, user)| [group.into(), seq.into(), user.into()]),
+            &[Int("group_id"), Int("seq"), Int("user_id")],
+            places,
             "SELECT reactions.group_id, reactions.seq, reactions.user_id, emoji \
-             FROM asked JOIN reactions ON reactions.group_id = asked.group_id \
-             AND reactions.seq = asked.seq AND reactions.user_id = asked.user_id",
+             FROM input JOIN reactions ON reactions.group_id = input.group_id \
+             AND reactions.seq = input.seq AND reactions.user_id = input.user_id",
         );
         let mut reacted = Self::default();
         for row in rows.await? {
@@ -115,14 +116,13 @@ impl ReactionState {
             .changes
             .into_iter()
             .partition(|(_, added)| added.is_some());
-        bulk_execute::<4>(
+        let removed = removed.into_iter();
+        bulk_execute(
             transaction,
-            "group_id, seq, user_id, emoji",
-            removed.into_iter().map(|(((group, seq, user), emoji), _)| {
-                [group.into(), seq.into(), user.into(), emoji.as_str().into()]
-            }),
+            &[Int("group_id"), Int("seq"), Int("user_id"), Text("emoji")],
+            removed.map(|(((group, seq, user), emoji), _)| (group, seq, user, emoji.as_str())),
             "DELETE FROM reactions WHERE (group_id, seq, user_id, emoji) IN \
-             (SELECT group_id, seq, user_id, emoji FROM asked)",
+             (SELECT group_id, seq, user_id, emoji FROM input)",
         )
         .await?;
         let rows = added.into_iter().filter_map(|((place, emoji), added)| {

@@ -27,13 +27,13 @@ use tokio::{
     time::timeout,
 };
 
-pub use self::scripts::RedisScripts;
 use self::{
     connection_status::{ConnectionStatus, StatusWatch},
     links::{EnqueueResult, RedisLinks, lock_links},
     session::{RedisConfig, RedisSession, RedisSessionError},
     slot_map::SlotMap,
 };
+pub use self::{scripts::RedisScripts, session::RedisScript};
 use super::{BrokerUnavailable, INBOX_CAPACITY, Inbox, MessageSigner, SubscriptionReady};
 use crate::{
     limits::LogThrottle,

@@ -10,6 +10,7 @@ use tokio::time::timeout;
 use super::{
     BrokerUnavailable,
     links::{RedisLinks, lock_links},
+    session::RedisScript,
 };
 
 /// The longest wait for a script. Each node also has a counter of its own to fall back to.
@@ -40,7 +41,7 @@ impl RedisScripts {
     /// the second case Redis may have run the script.
     pub async fn run<const KEYS: usize>(
         &self,
-        script: &str,
+        script: &RedisScript,
         keys: [&str; KEYS],
         arguments: &[i64],
     ) -> Result<Vec<i64>, BrokerUnavailable> {

@@ -29,7 +29,6 @@ use crate::{
         },
         writer::PendingResult,
     },
-    limits::RateLimited,
     models::{
         events::Actor,
         group_commands::CommandKind,
@@ -311,8 +310,8 @@ impl CommandReply {
                 ..OkReply::default()
             })
             .encode(),
-            Err(CommandError::Rejected(Rejection::RateLimited(wait))) => {
-                Frame::Error(ErrorReply::rate_limited(RateLimited(wait)).with_id(Some(id))).encode()
+            Err(CommandError::Rejected(Rejection::RateLimited(limited))) => {
+                Frame::Error(ErrorReply::rate_limited(limited).with_id(Some(id))).encode()
             }
             Err(CommandError::Rejected(rejection)) => {
                 let message = rejection.to_string();

@@ -36,7 +36,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use self::config::NODE_ID_BYTES;
 pub use self::config::RedisConfig;
-pub use self::script_client::ScriptClient;
+pub use self::script_client::{RedisScript, ScriptClient};
 use super::{BrokerUnavailable, slot_map::RedisServer};
 
 /// The timeout of a reply. Within a data centre a reply takes a millisecond, so this timeout means

@@ -4,6 +4,17 @@ use redis::aio::MultiplexedConnection;
 
 use super::RedisSessionError;
 
+/// A script. Redis keeps scripts by their hash, so that a call need not carry the text.
+pub struct RedisScript(redis::Script);
+
+impl RedisScript {
+    /// Returns the script with this text, in Lua.
+    #[must_use]
+    pub fn new(code: &str) -> Self {
+        Self(redis::Script::new(code))
+    }
+}
+
 /// Runs scripts on the connection of a session. Clones share the connection.
 #[derive(Clone)]
 pub struct ScriptClient(MultiplexedConnection);
@@ -15,16 +26,20 @@ impl ScriptClient {
 
     /// Runs a script that returns numbers. Safe to cancel.
     ///
+    /// The call carries the hash of the script. If the server does not know the script, for example after a
+    /// restart, a second call carries the text.
+    ///
     /// # Errors
     /// The reason why the script failed or why no reply came.
     pub async fn run(
         mut self,
-        script: &str,
+        script: &RedisScript,
         keys: &[String],
         arguments: &[i64],
     ) -> Result<Vec<i64>, RedisSessionError> {
-        let mut command = redis::cmd("EVAL");
-        command.arg(script).arg(keys.len()).arg(keys).arg(arguments);
-        Ok(command.query_async(&mut self.0).await?)
+        let mut call = script.0.prepare_invoke();
+        keys.iter().for_each(|key| _ = call.key(key));
+        arguments.iter().for_each(|argument| _ = call.arg(argument));
+        Ok(call.invoke_async(&mut self.0).await?)
     }
 }

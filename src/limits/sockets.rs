@@ -1,4 +1,4 @@
-//! How many sockets one user, and one network, may have at once on this node.
+//! The limit of sockets and event streams that one user, and one network, may have open on this node.
 
 use std::{
     collections::HashMap,
@@ -9,7 +9,7 @@ use ipnet::IpNet;
 
 use super::network_counts::{NetworkCounts, count_of, decrement};
 
-/// The sockets and streams of this node. Clones share it.
+/// Counts the sockets and streams of this node. Clones share the counts.
 #[derive(Clone)]
 pub struct SocketLimiter(Arc<SocketLimiterInner>);
 
@@ -25,14 +25,14 @@ struct SocketCounts {
     networks: NetworkCounts,
 }
 
-/// One socket's, which is free again when this is dropped, served or not.
+/// The permit of one socket. It counts the socket until it is dropped.
 pub struct SocketPermit {
     limiter: Arc<SocketLimiterInner>,
     user_id: i64,
     network: IpNet,
 }
 
-/// Why there is no seat.
+/// The reason why a socket may not be opened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum TooManySockets {
     #[error("the user has too many sockets")]
@@ -43,34 +43,36 @@ pub enum TooManySockets {
 
 impl SocketLimiter {
     #[must_use]
-    pub fn new(per_user: u32, per_network: u32) -> Self {
+    pub fn new(max_per_user: u32, max_per_network: u32) -> Self {
         Self(Arc::new(SocketLimiterInner {
-            max_per_user: per_user,
-            max_per_network: per_network,
+            max_per_user,
+            max_per_network,
             counts: Mutex::default(),
         }))
     }
 
+    /// Returns a permit for a new socket.
+    ///
     /// # Errors
-    /// [`Full`], and nothing is taken.
+    /// [`TooManySockets`] when the network or the user has reached its limit.
     pub fn try_acquire(
         &self,
         user_id: i64,
         network: IpNet,
     ) -> Result<SocketPermit, TooManySockets> {
-        let house = self.0.clone();
-        let mut taken = house.lock_counts();
-        if taken.networks.is_full(network, house.max_per_network) {
+        let limiter = self.0.clone();
+        let mut counts = limiter.lock_counts();
+        if counts.networks.is_full(network, limiter.max_per_network) {
             return Err(TooManySockets::Network);
         }
-        if count_of(&taken.users, &user_id) >= house.max_per_user {
+        if count_of(&counts.users, &user_id) >= limiter.max_per_user {
             return Err(TooManySockets::User);
         }
-        *taken.users.entry(user_id).or_default() += 1;
-        taken.networks.try_add(network, house.max_per_network);
-        drop(taken);
+        *counts.users.entry(user_id).or_default() += 1;
+        counts.networks.try_add(network, limiter.max_per_network);
+        drop(counts);
         Ok(SocketPermit {
-            limiter: house,
+            limiter,
             user_id,
             network,
         })
@@ -79,14 +81,15 @@ impl SocketLimiter {
 
 impl SocketLimiterInner {
     fn lock_counts(&self) -> MutexGuard<'_, SocketCounts> {
+        // A panic elsewhere leaves the counts as they were between two calls.
         self.counts.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Drop for SocketPermit {
     fn drop(&mut self) {
-        let mut taken = self.limiter.lock_counts();
-        decrement(&mut taken.users, &self.user_id);
-        taken.networks.remove(self.network);
+        let mut counts = self.limiter.lock_counts();
+        decrement(&mut counts.users, &self.user_id);
+        counts.networks.remove(self.network);
     }
 }

@@ -1,24 +1,27 @@
-//! How fast a socket may talk. No I/O; an idle socket pays 24 bytes for it.
+//! The rate limit of the frames of one socket. No I/O.
+//!
+//! A frame above the limit is not refused: the socket is not read until the frame is within the limit. So the
+//! limit costs an idle socket 24 bytes and no task.
 
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// So much may come at once: what comes in this time at the limit.
+/// The burst: the frames of this time at the limit may come at once.
 const BURST_WINDOW: Duration = Duration::from_secs(2);
 
-/// The frames of one socket, of every kind: a bucket that leaks at the limit (GCRA).
+/// Counts the frames of one socket, of every kind, by a leaky bucket (GCRA).
 pub struct FrameRateLimiter {
-    /// When the bucket will be empty.
+    /// The time at which the bucket is empty.
     empty_at: Instant,
-    /// Nanoseconds in which one frame leaks.
+    /// The nanoseconds in which one frame leaks.
     nanos_per_frame: u32,
-    /// Frames that came as fast as they were let in, since the bucket was last empty.
+    /// The frames that were read at the limit, since the bucket was last empty.
     throttled_frames: u32,
 }
 
 impl FrameRateLimiter {
-    /// At most so many frames a second. (Settings have none of 0.)
+    /// Allows `per_second` frames a second. Settings allow no 0.
     #[must_use]
     pub fn new(per_second: u32, now: Instant) -> Self {
         Self {
@@ -40,14 +43,14 @@ impl FrameRateLimiter {
         }
     }
 
-    /// Until when nothing more is to be read from the socket.
+    /// Returns the time until which the socket must not be read; `None` if it may be read now.
     #[must_use]
     pub fn throttled_until(&self, now: Instant) -> Option<Instant> {
         let until = self.empty_at.checked_sub(BURST_WINDOW)?;
         (until > now).then_some(until)
     }
 
-    /// For how long, all in all, the socket was held back without ever being quiet.
+    /// Returns for how long the socket was throttled in all, since the bucket was last empty.
     #[must_use]
     pub fn over_limit_for(&self) -> Duration {
         Duration::from_nanos(self.nanos_per_frame.into()) * self.throttled_frames

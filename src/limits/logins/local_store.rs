@@ -1,4 +1,4 @@
-//! The counts that this node has seen itself, as many as it has room for.
+//! The failure counts that this node keeps in memory. It uses them while Redis is unreachable.
 
 use std::{
     collections::{HashMap, hash_map::Entry},
@@ -10,7 +10,7 @@ use tokio::time::Instant;
 use super::{CountScope, FailureCount, HashedKey, KNOWN_NETWORK_TTL};
 use crate::limits::RateLimited;
 
-/// Accounts, and networks of accounts, that are remembered: 6 MB of each.
+/// The largest number of accounts, and of networks of accounts: 6 MB of each.
 const CAPACITY: usize = 100_000;
 
 #[derive(Default)]
@@ -19,13 +19,17 @@ pub(super) struct LocalStore {
     networks: HashMap<HashedKey, KnownNetwork>,
 }
 
-/// A network from which somebody has logged in to an account.
+/// A network from which a login to an account succeeded.
 struct KnownNetwork {
     known_until: Instant,
     count: FailureCount,
 }
 
 impl LocalStore {
+    /// Counts an attempt as failed. Returns the scope of the count.
+    ///
+    /// # Errors
+    /// [`RateLimited`] when the attempt must wait. Then it does not count.
     pub fn record_attempt(
         &mut self,
         account: &HashedKey,
@@ -43,9 +47,9 @@ impl LocalStore {
         Ok(CountScope::Account)
     }
 
-    /// What others know of a count.
-    pub fn set_count(&mut self, kind: CountScope, id: &HashedKey, count: FailureCount) {
-        match kind {
+    /// Stores a count that Redis returned.
+    pub fn set_count(&mut self, scope: CountScope, id: &HashedKey, count: FailureCount) {
+        match scope {
             CountScope::Account => *self.account_count(*id, count.last_failure_at) = count,
             CountScope::Network => match self.networks.get_mut(id) {
                 Some(known) => known.count = count,
@@ -54,21 +58,23 @@ impl LocalStore {
         }
     }
 
+    /// Resets the count of a successful attempt, and remembers its network as known.
     pub fn record_success(
         &mut self,
-        kind: CountScope,
+        scope: CountScope,
         account: &HashedKey,
         network: HashedKey,
         now: Instant,
     ) {
-        if kind == CountScope::Account {
+        if scope == CountScope::Account {
             self.accounts.remove(account);
         }
         self.remember_network(network, FailureCount::new(now));
     }
 
-    pub fn undo(&mut self, kind: CountScope, account: &HashedKey, network: &HashedKey) {
-        let count = match kind {
+    /// Takes back an attempt whose password was not checked.
+    pub fn undo(&mut self, scope: CountScope, account: &HashedKey, network: &HashedKey) {
+        let count = match scope {
             CountScope::Account => self.accounts.get_mut(account),
             CountScope::Network => self.networks.get_mut(network).map(|known| &mut known.count),
         };
@@ -109,8 +115,8 @@ impl LocalStore {
     }
 }
 
-/// Where there is no room, forgets what is over, and if that is not much, the half that matters
-/// least.
+/// Makes room in a full map: removes the entries that no longer count and, if these are few, the half of the
+/// entries with the least weight.
 fn evict_if_full<K: Eq + Hash, V, W: Copy + Ord>(
     kept: &mut HashMap<K, V>,
     is_live: impl Fn(&V) -> bool,

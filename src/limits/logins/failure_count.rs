@@ -1,4 +1,6 @@
-//! How long the next attempt must wait. No I/O, and no clock of its own.
+//! The wait after failed logins. No I/O, and no clock of its own.
+//!
+//! The scripts in this folder apply the same rule in Redis, with the constants of this file.
 
 use std::time::Duration;
 
@@ -7,39 +9,41 @@ use tokio::time::Instant;
 use super::millis;
 use crate::limits::RateLimited;
 
-/// So many failures in a row cost nothing: nobody forgets which of their passwords it is more often.
+/// The failures in a row that cost no wait. Users seldom forget more often which password they chose.
 const FREE_ATTEMPTS: u32 = 10;
 
+/// The wait after the first failure beyond [`FREE_ATTEMPTS`]. It doubles with each failure.
 const FIRST_WAIT: Duration = Duration::from_secs(1);
 
-/// 1,440 guesses a day, which find nothing but the most common passwords, and those are refused.
+/// The longest wait: 1,440 guesses a day. They find only the most common passwords, which registration refuses.
 const MAX_WAIT: Duration = Duration::from_secs(60);
 
-/// Failures of so long ago count no more. Who waits for that and begins anew, with ten free ones,
-/// guesses less often than who goes on once a minute.
+/// The time after which failures no longer count.
+///
+/// An attacker who waits for it gets ten free attempts an hour, which is fewer than one attempt a minute.
 const FAILURES_EXPIRE_AFTER: Duration = Duration::from_secs(60 * 60);
 
-/// The longest wait in ms.
-pub(super) fn max_wait_ms() -> i64 {
-    millis(MAX_WAIT)
+/// Returns the constants of the rule as Lua variables; times in ms.
+pub(super) fn lua_constants() -> String {
+    format!(
+        "local FREE_ATTEMPTS = {FREE_ATTEMPTS}\nlocal FIRST_WAIT = {}\nlocal MAX_WAIT = {}\n\
+         local FAILURES_EXPIRE_AFTER = {}\n",
+        millis(FIRST_WAIT),
+        millis(MAX_WAIT),
+        millis(FAILURES_EXPIRE_AFTER)
+    )
 }
 
-/// The numbers above, for who counts elsewhere by the same rule; times in ms.
-pub(super) fn script_parameters() -> [i64; 4] {
-    let [first, longest, forgotten] = [FIRST_WAIT, MAX_WAIT, FAILURES_EXPIRE_AFTER].map(millis);
-    [FREE_ATTEMPTS.into(), first, longest, forgotten]
-}
-
-/// Failures in a row.
+/// A count of failures in a row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct FailureCount {
     pub failures: u32,
-    /// When the last of them was.
+    /// The time of the last failure.
     pub last_failure_at: Instant,
 }
 
 impl FailureCount {
-    /// None yet.
+    /// A count of 0.
     #[must_use]
     pub const fn new(now: Instant) -> Self {
         Self {
@@ -48,8 +52,7 @@ impl FailureCount {
         }
     }
 
-    /// What another counts by the same rule: failures in a row, and the ms that the next attempt must
-    /// still wait, if it must.
+    /// Returns the count that a script returned: the failures in a row, and the ms until the next attempt.
     pub(super) fn from_script_reply(failures: i64, wait: i64, now: Instant) -> Self {
         let failures = u32::try_from(failures).unwrap_or(u32::MAX);
         let count = Self {
@@ -69,26 +72,27 @@ impl FailureCount {
         }
     }
 
-    /// Counts an attempt as failed, unless it must wait.
+    /// Counts an attempt as failed.
     ///
     /// # Errors
-    /// [`RateLimited`] when it must, and it is not counted.
+    /// [`RateLimited`] when the attempt must wait. Then it does not count.
     pub fn record_attempt(&mut self, now: Instant) -> Result<(), RateLimited> {
         let since = now.saturating_duration_since(self.last_failure_at);
         if self.is_expired(now) {
             self.failures = 0;
         }
-        let left = self.required_wait().saturating_sub(since);
-        if !left.is_zero() {
-            return Err(RateLimited(left));
+        let retry_after = self.required_wait().saturating_sub(since);
+        if !retry_after.is_zero() {
+            return Err(RateLimited { retry_after });
         }
         self.failures = self.failures.saturating_add(1);
         self.last_failure_at = now;
         Ok(())
     }
 
-    /// Takes the last attempt back: it had waited, and nobody waits for it. (One more guess for who
-    /// guesses in the very moment in which nobody can look at a password is no loss.)
+    /// Takes back the last attempt, whose password was not checked. The next attempt need not wait.
+    ///
+    /// An attacker can gain one guess only while the queue for hashing is full.
     pub fn undo(&mut self) {
         self.failures = self.failures.saturating_sub(1);
         self.last_failure_at = self
@@ -97,12 +101,13 @@ impl FailureCount {
             .unwrap_or(self.last_failure_at);
     }
 
+    /// Returns whether the failures no longer count.
     #[must_use]
     pub fn is_expired(&self, now: Instant) -> bool {
         now.saturating_duration_since(self.last_failure_at) >= FAILURES_EXPIRE_AFTER
     }
 
-    /// How long after the last failure the next attempt may be.
+    /// Returns the time from the last failure to the next attempt that is allowed.
     #[must_use]
     pub fn required_wait(&self) -> Duration {
         let Some(more) = self.failures.checked_sub(FREE_ATTEMPTS) else {
