@@ -1,5 +1,4 @@
-//! How much the client of a request may ask for. What is asked too often is refused here, in the
-//! words of the endpoint.
+//! The rate limits of the client of a request. A request over a limit is rejected with the error of its endpoint.
 
 use std::sync::Arc;
 
@@ -20,7 +19,7 @@ use crate::{
     },
 };
 
-/// Each method takes what it is named after from what the client, or the user, may do.
+/// The rate limits of the client and of the user. Each method counts one request against a limit.
 pub struct Throttle {
     limits: Arc<RequestLimits>,
     logins: LoginThrottle,
@@ -28,32 +27,34 @@ pub struct Throttle {
 }
 
 impl Throttle {
-    /// Takes a registration. Returns its place in the queue for hashing.
+    /// Counts a registration. Returns the requester for the queue for hashing.
     ///
     /// # Errors
-    /// [`Error::RegisterRateLimited`] when there is nothing left.
+    /// [`Error::RegisterRateLimited`] when the client has reached the limit.
     pub fn check_registration(&self) -> Result<Requester> {
-        let taken = self.limits.registrations.check(self.network);
-        taken.map_err(Error::RegisterRateLimited)?;
+        let result = self.limits.registrations.check(self.network);
+        result.map_err(Error::RegisterRateLimited)?;
         Ok(Requester::client(HashPriority::AccountChange, self.network))
     }
 
+    /// Counts a login, and begins the attempt.
+    ///
     /// # Errors
-    /// [`Error::RateLimited`] when there is nothing left, or too many attempts for the account
-    /// have failed; [`Error::Unavailable`] when nobody could look at the password.
+    /// [`Error::RateLimited`] when the client has reached the limit, or too many attempts for the account have failed.
+    /// [`Error::Unavailable`] when the queue for hashing has no room.
     pub async fn begin_login_attempt(&self, username: &str) -> Result<LoginAttempt> {
-        let taken = self.limits.logins.check(self.network);
-        taken.map_err(Error::RateLimited)?;
+        let result = self.limits.logins.check(self.network);
+        result.map_err(Error::RateLimited)?;
         hashing::check_capacity(self.network)?;
         let attempt = self.logins.begin_attempt(username, self.network).await;
         attempt.map_err(Error::RateLimited)
     }
 
-    /// An attempt to show that somebody who is logged in knows the password. It counts as a login.
+    /// Counts a check of the current password as a login, and begins the attempt.
     ///
     /// # Errors
-    /// [`Error::RateLimited`] when there is nothing left, or too many attempts for the account have
-    /// failed; [`Error::Unavailable`] when nobody could look at the password.
+    /// [`Error::RateLimited`] when the client has reached the limit, or too many attempts for the account have failed.
+    /// [`Error::Unavailable`] when the queue for hashing has no room.
     pub async fn begin_password_attempt(&self, user: &users::Model) -> Result<LoginAttempt> {
         self.limits.logins.check(self.network)?;
         hashing::check_capacity(self.network)?;
@@ -63,31 +64,37 @@ impl Throttle {
             .await?)
     }
 
+    /// Counts a refresh of tokens.
+    ///
     /// # Errors
-    /// [`Error::RateLimited`] when there is nothing left.
+    /// [`Error::RateLimited`] when the client has reached the limit.
     pub fn check_refresh(&self) -> Result<()> {
-        let taken = self.limits.refreshes.check(self.network);
-        taken.map_err(Error::RateLimited)
+        let result = self.limits.refreshes.check(self.network);
+        result.map_err(Error::RateLimited)
     }
 
+    /// Counts the creation of a group.
+    ///
     /// # Errors
-    /// [`Error::RateLimited`] when there is nothing left.
+    /// [`Error::RateLimited`] when the user has reached the limit.
     pub fn check_chat_start(&self, user: &users::Model) -> Result<()> {
-        let taken = self.limits.group_creations.check(user.id);
-        taken.map_err(Error::RateLimited)
+        let result = self.limits.group_creations.check(user.id);
+        result.map_err(Error::RateLimited)
     }
 
+    /// Counts the creation of an invite.
+    ///
     /// # Errors
-    /// [`RateLimited`] when there is nothing left.
+    /// [`RateLimited`] when the user has reached the limit.
     pub fn check_invite(&self, user: &users::Model) -> Result<(), RateLimited> {
         self.limits.invite_creations.check(user.id)
     }
 
-    /// A change of something that is no message, by a user, or where nobody has to be logged in for
-    /// it, by whoever it is.
+    /// Counts a change that is not about a message: by the user, or by the client's network for an endpoint without a
+    /// login.
     ///
     /// # Errors
-    /// [`RateLimited`] when there is nothing left.
+    /// [`RateLimited`] when the user or the network has reached the limit.
     pub fn check_change(&self, user: Option<&users::Model>) -> Result<(), RateLimited> {
         match user {
             Some(user) => self.limits.changes.check(user.id),
@@ -95,24 +102,24 @@ impl Throttle {
         }
     }
 
-    /// Waits for the turn to read a long page, which lasts until the permit is dropped.
+    /// Waits for the permit to read a long page. Dropping the permit releases it.
     pub async fn acquire_page_permit(&self) -> Option<SemaphorePermit<'_>> {
-        // Nobody closes the semaphore.
+        // The semaphore is never closed.
         self.limits.long_page_reads.acquire().await.ok()
     }
 
-    /// A socket or stream that is to be opened, whoever asks.
+    /// Counts the opening of a socket or stream, before authentication.
     ///
     /// # Errors
-    /// [`RateLimited`] when there is nothing left.
+    /// [`RateLimited`] when the client has reached the limit.
     pub fn check_socket_open(&self) -> Result<(), RateLimited> {
         self.limits.sockets.check(self.network)
     }
 
-    /// A seat for it.
+    /// Acquires a permit for a socket or stream of a user.
     ///
     /// # Errors
-    /// [`Full`] when there is none left.
+    /// [`TooManySockets`] when the user or the network has reached the limit.
     pub fn acquire_socket_permit(
         &self,
         channels: &Channels,
