@@ -44,7 +44,8 @@ pub enum EphemeralEvent<'a> {
         #[schema(example = 57)]
         seq: i64,
     },
-    /// The event is about other members, never about yourself. In a large group, the event has `count` in place of `user` and `state`.
+    /// The event is about other members, never about yourself. In a large group, the event has `count` in place of
+    /// `user` and `state`.
     #[schema(title = "Somebody has come, or gone")]
     Presence {
         /// The name of the group.

@@ -20,7 +20,7 @@ impl<S: Send + Sync> FromRequestParts<S> for Handshake {
     type Rejection = Error;
 
     /// # Errors
-    /// [`Error::UpgradeRequired`] for a request that does not ask for a WebSocket of version 13, and
+    /// [`Error::UpgradeRequired`] for a request that does not request a WebSocket of version 13, and
     /// [`Error::Invalid`] for a body, and for a key that is not the Base64 of 16 bytes.
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self> {
         let headers = &mut parts.headers;

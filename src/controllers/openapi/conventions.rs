@@ -9,7 +9,7 @@
 //! - A page refers to its items, so that there is one type for each thing.
 //! - Times are of the format `date-time`.
 //! - Parameters are never null, and have an example that works as it stands.
-//! - An operation without credentials says so.
+//! - An operation without credentials has an empty list `security`.
 
 use serde_json::{Map, Value, json};
 
