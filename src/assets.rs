@@ -28,11 +28,12 @@ use sha2::{Digest, Sha256};
 #[folder = "assets/static"]
 struct StaticAssets;
 
+/// The templates of the pages.
 #[derive(RustEmbed)]
 #[folder = "assets/views"]
 struct ViewTemplates;
 
-/// A folder for each language.
+/// The texts of the pages, with a folder for each language.
 #[derive(RustEmbed)]
 #[folder = "assets/i18n"]
 struct I18nFiles;
@@ -71,7 +72,7 @@ impl StaticFile {
         {
             return Some(file.clone());
         }
-        StaticAssets::iter().find(|listed| listed == path)?;
+        StaticAssets::iter().find(|name| name == path)?;
         let file = StaticAssets::get(path)?;
         let hash = file.metadata.sha256_hash();
         let script = str::from_utf8(&file.data).ok();
@@ -88,7 +89,7 @@ impl StaticFile {
         Some(file)
     }
 
-    /// Prepares a file. The end of its name gives its type, and its content gives its version.
+    /// Prepares a file. The extension of its name determines its type, and its content determines its version.
     #[must_use]
     pub fn from_bytes(name: &str, bytes: Bytes) -> Self {
         let hash = Sha256::digest(&bytes);
@@ -114,24 +115,31 @@ impl StaticFile {
     /// or 304 if the client has this version.
     #[must_use]
     pub fn respond(&self, headers: &HeaderMap, cache_control: &'static str) -> Response {
-        let about = [
+        let common_headers = [
             (header::CACHE_CONTROL, cache_control),
             (header::ETAG, self.etag.as_str()),
             (header::VARY, header::ACCEPT_ENCODING.as_str()),
         ];
         if self.is_known_to_client(headers) {
-            return (StatusCode::NOT_MODIFIED, about).into_response();
+            return (StatusCode::NOT_MODIFIED, common_headers).into_response();
         }
         let content_type = [(header::CONTENT_TYPE, self.content_type.as_str())];
         match self.gzip.as_ref().filter(|_| accepts_gzip(headers)) {
             Some(gzip) => {
                 let encoding = [(header::CONTENT_ENCODING, "gzip")];
                 let body = Body::from(gzip.clone());
-                (Extension(SharedBytes), about, content_type, encoding, body).into_response()
+                (
+                    Extension(SharedBytes),
+                    common_headers,
+                    content_type,
+                    encoding,
+                    body,
+                )
+                    .into_response()
             }
             None => {
                 let body = Body::from(self.bytes.clone());
-                (Extension(SharedBytes), about, content_type, body).into_response()
+                (Extension(SharedBytes), common_headers, content_type, body).into_response()
             }
         }
     }
@@ -196,21 +204,21 @@ fn header_values<'a>(
 /// The function looks at each line alone. So no script may have a text of several lines: a test ensures this.
 #[must_use]
 pub fn strip_comments(script: &str) -> String {
-    let mut is_within = false;
+    let mut is_in_comment = false;
     let bare = script.split_inclusive('\n').map(|line| {
-        let words = line.trim();
+        let text = line.trim();
         // Code may follow a comment that ends within its line.
-        let begins = !is_within
-            && words.starts_with("/**")
-            && (words.ends_with("*/") || !words.contains("*/"));
-        let is_comment = is_within || begins || words.starts_with("//");
-        is_within = (is_within || begins) && !words.ends_with("*/");
+        let begins = !is_in_comment
+            && text.starts_with("/**")
+            && (text.ends_with("*/") || !text.contains("*/"));
+        let is_comment = is_in_comment || begins || text.starts_with("//");
+        is_in_comment = (is_in_comment || begins) && !text.ends_with("*/");
         if is_comment { "\n" } else { line }
     });
     bare.collect()
 }
 
-/// Returns the version of the files that pages load: it changes when one of them does.
+/// Returns the version of the files that pages load. The version changes with each change of a file.
 #[must_use]
 pub fn version() -> String {
     static EMBEDDED_VERSION: LazyLock<String> = LazyLock::new(hash_static_files);
@@ -221,7 +229,7 @@ pub fn version() -> String {
     }
 }
 
-/// The scripts below assets/static, by name.
+/// Returns the paths of the scripts below assets/static, sorted.
 #[must_use]
 pub fn script_modules() -> Vec<Cow<'static, str>> {
     let mut modules: Vec<_> = StaticAssets::iter()
@@ -231,18 +239,18 @@ pub fn script_modules() -> Vec<Cow<'static, str>> {
     modules
 }
 
-/// The name and the source of each template.
+/// Returns the name and the source of each template.
 #[must_use]
 pub fn templates() -> Vec<(String, String)> {
-    let named = ViewTemplates::iter().filter(|name| name.ends_with(".html"));
-    let templates = named.filter_map(|name| {
+    let names = ViewTemplates::iter().filter(|name| name.ends_with(".html"));
+    let templates = names.filter_map(|name| {
         let source = ViewTemplates::get(&name)?;
         Some((name.into_owned(), to_text(source.data)))
     });
     templates.collect()
 }
 
-/// The tags of the languages that there are texts in, by name.
+/// Returns the tags of the languages that have texts, sorted.
 #[must_use]
 pub fn languages() -> Vec<String> {
     let folders = I18nFiles::iter().filter_map(|path| Some(path.split_once('/')?.0.to_owned()));
@@ -252,7 +260,7 @@ pub fn languages() -> Vec<String> {
     tags
 }
 
-/// The source of a language's texts, of `page.ftl` or `script.ftl`.
+/// Returns the source of a language's texts: of `page.ftl` or of `script.ftl`.
 #[must_use]
 pub fn translation_source(language: &str, file: &str) -> Option<String> {
     let source = I18nFiles::get(&format!("{language}/{file}"))?;
@@ -274,18 +282,18 @@ fn hash_static_files() -> String {
     hex_digest(&hash.finalize())
 }
 
-/// As much of a hash as tells a few versions of some files apart.
+/// Returns the first 6 bytes of a hash as hex digits, enough to distinguish a few versions of some files.
 fn hex_digest(hash: &[u8]) -> String {
     let bytes = hash.iter().take(6);
     bytes.map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// What is no UTF-8 was no text: it is shown as what it is not, rather than hidden.
+/// Converts bytes to a text. Invalid UTF-8 is replaced by visible marks, so that the fault shows.
 fn to_text(bytes: Cow<'static, [u8]>) -> String {
     String::from_utf8_lossy(&bytes).into_owned()
 }
 
-/// Returns the value of `Content-Type` for a file, by the end of its name.
+/// Returns the value of `Content-Type` for a file, by its type.
 fn content_type(mime: &Mime) -> String {
     if mime.type_() == mime::TEXT || mime.suffix() == Some(mime::XML) {
         format!("{mime}; charset=utf-8")

@@ -1,8 +1,8 @@
 //! JSON objects as types that derive `Deserialize`, with errors that name the field.
 //!
-//! Frames of sockets and bodies of requests are read by this module. serde's own errors are sentences
-//! that name no field, and their texts are part of neither API. A [`FieldError`] names the field and
-//! keeps the facts, and each API words the text.
+//! This module reads the frames of sockets and the bodies of requests. serde's own errors are sentences that do not
+//! name the field, and neither API has their texts. A [`FieldError`] names the field and keeps the facts, and each
+//! API defines the text.
 //!
 //! - A field of the type `Option` may be missing or null. All other fields are required.
 //! - A field that the type does not declare is ignored. Of a repeated key the last value counts.
@@ -56,13 +56,13 @@ pub fn from_fields<T: DeserializeOwned>(fields: Fields) -> Result<T, FieldError>
     T::deserialize(ObjectDeserializer::of(fields))
 }
 
-/// Reads an object, and names all fields that are at fault, in the order of the type's fields.
+/// Reads an object, and names all invalid fields, in the order of the type's fields.
 ///
-/// serde stops at the first error, so the object is read again without each faulty field. In this mode a
-/// missing field is tolerated by `Option` alone: `#[serde(default)]` has no effect once there is an error.
+/// serde stops at the first error, so the object is read again without each invalid field. In this mode, only `Option`
+/// tolerates a missing field: `#[serde(default)]` has no effect after an error.
 ///
 /// # Errors
-/// One [`FieldError`] for each faulty field.
+/// One [`FieldError`] for each invalid field.
 pub fn from_fields_with_all_errors<T: DeserializeOwned>(
     fields: &Fields,
 ) -> Result<T, Vec<FieldError>> {
@@ -144,9 +144,9 @@ impl de::Error for FieldError {
 /// The fields of an object as a `Deserializer`.
 struct ObjectDeserializer<'a> {
     fields: Fields,
-    /// Fields that are left out.
+    /// The fields that are left out.
     excluded: &'a [&'static str],
-    /// Whether a declared field that the object does not have is given to its type, which may refuse it.
+    /// Whether the type of a missing declared field gets a [`MissingValue`], which the type may reject.
     yields_missing: bool,
 }
 
@@ -160,7 +160,7 @@ impl<'de> Deserializer<'de> for ObjectDeserializer<'_> {
         ))
     }
 
-    /// Gives each declared field in its order, so that the error of a value gets the name of its field.
+    /// Yields each declared field in its order, so that the error of a value gets the name of its field.
     fn deserialize_struct<V: Visitor<'de>>(
         self,
         _: &'static str,
@@ -239,7 +239,7 @@ impl<'de> MapAccess<'de> for StructAccess<'_> {
     }
 }
 
-/// A value of an object as a `Deserializer`. (serde_json's own has an error that cannot name the facts.)
+/// A value of an object as a `Deserializer`. (The error of serde_json's own deserializer does not keep the facts.)
 struct JsonValue(Value);
 
 impl<'de> Deserializer<'de> for JsonValue {
@@ -300,7 +300,7 @@ impl<'de> Deserializer<'de> for JsonValue {
             Value::Object(fields) => {
                 ObjectDeserializer::of(fields).deserialize_struct(name, declared, visitor)
             }
-            // An array would be read as the fields in their order.
+            // serde would read an array as the fields in their order.
             Value::Array(_) => Err(de::Error::invalid_type(Unexpected::Seq, &visitor)),
             _ => self.deserialize_any(visitor),
         }
@@ -347,7 +347,7 @@ impl ObjectDeserializer<'static> {
     }
 }
 
-/// The place of a field that the object does not have: `None` for an `Option`, an error for all else.
+/// The value of a field that the object does not have: `None` for an `Option`, an error for other types.
 struct MissingValue;
 
 impl<'de> Deserializer<'de> for MissingValue {

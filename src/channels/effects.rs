@@ -8,7 +8,7 @@ use crate::models::{
     group_commands::{AppliedCommand, CommandKind, CommandOutcome, CommandResult},
 };
 
-/// Broadcasts what a batch has changed, on all nodes. The events move out of the outcomes.
+/// Broadcasts the changes of a batch on all nodes. The events move out of the outcomes.
 pub(super) fn broadcast(hub: &Hub, batch: &[QueuedCommand], outcomes: &mut [CommandOutcome]) {
     // The events are in the order of the log, which is the order of the batch. Each group is delivered once.
     let mut events_by_group: HashMap<&Arc<str>, Vec<Event>> = HashMap::new();
@@ -30,7 +30,7 @@ pub(super) fn broadcast(hub: &Hub, batch: &[QueuedCommand], outcomes: &mut [Comm
     }
 }
 
-/// Announces what no event tells: read positions, deleted groups, and new groups to sockets of many groups.
+/// Announces the changes without an event: read positions, deleted groups, and new groups to multi-group sockets.
 fn announce(hub: &Hub, queued: &QueuedCommand, applied: &AppliedCommand) {
     let (group, actor) = (&queued.group, &queued.command.actor);
     match (&queued.command.kind, actor) {

@@ -79,7 +79,7 @@ impl EpochWatch {
             return Ok(());
         }
         // A backup of an earlier epoch was restored, and its numbers get a new meaning from now on.
-        tracing::error!(epoch = %stored.name, "the database has gone back to an older epoch");
+        tracing::error!(epoch = %stored.name, "the database returned to an older epoch");
         let next = epochs::Model::begin_next(&self.db, Some(&stored.name));
         let next = with_db_timeout(next).await?;
         if next.name != known.name {

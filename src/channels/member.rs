@@ -23,12 +23,13 @@ pub struct Member {
     pub group_name: Arc<str>,
     pub title: Option<String>,
     pub role: Role,
-    /// The id of the membership. A user who joins again has another one.
+    /// The id of the membership. A user who joins again gets another id.
     pub membership_id: i64,
     /// The head of the group's log when the member was read.
     pub head: i64,
-    /// The read position, and the number of messages after it.
+    /// The read position.
     pub read_seq: i64,
+    /// The number of messages after the read position.
     pub unread: i64,
 }
 
@@ -57,7 +58,7 @@ impl From<MembershipSnapshot> for Member {
 }
 
 impl Member {
-    /// The member with this membership.
+    /// Returns the member with this membership.
     #[must_use]
     pub fn new(
         user: &users::Model,

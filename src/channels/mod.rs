@@ -17,7 +17,7 @@
 //! 7. Ephemeral events bypass the log: typing, read positions, and [`presence`].
 //! 8. When the last subscriber leaves, the node unsubscribes from the topic, unless the user reconnects in time.
 //!
-//! The [`hub`] composes these parts. Beside the path of a message, the [`session_monitor`] closes sockets whose
+//! The [`hub`] composes these parts. Besides the path of a message, the [`session_monitor`] closes sockets whose
 //! sessions have ended, the [`epoch`] watch closes all sockets when a backup was restored, and the [`log_watch`]
 //! stops writes when the database has lost events.
 
@@ -275,7 +275,7 @@ impl Channels {
             _drain_token: self.tasks.token(),
         };
         transport::with_limits(upgrade, limit)
-            .on_failed_upgrade(|error| tracing::debug!(%error, "an upgrade failed"))
+            .on_failed_upgrade(|error| tracing::debug!(%error, "upgrade failed"))
             .on_upgrade(async move |socket| {
                 // Boxed, because each future that owns a value by itself has the size of the value.
                 let socket = Box::new(socket);
@@ -432,7 +432,7 @@ impl Channels {
         self.counters.clone()
     }
 
-    /// Notes that texts were deleted besides the writer, so that they do not stay in SQLite's write-ahead log.
+    /// Notes that texts were deleted outside the writer, so that they do not stay in SQLite's write-ahead log.
     pub fn mark_texts_deleted(&self) {
         self.hub.writer_lock.mark_deleted();
     }

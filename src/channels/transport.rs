@@ -1,4 +1,4 @@
-//! The WebSocket of this server, whatever protocol it carries.
+//! The WebSocket transport of this server, below the protocols of the sockets.
 //!
 //! It is separate from the connections, so that the Autobahn suite can test exactly this code (see
 //! tests/channels/conformance.rs).
@@ -27,7 +27,7 @@ const WRITE_BUFFER: usize = 16 * 1024;
 /// The largest write buffer of a client that receives nothing, unless a frame is larger.
 const MAX_WRITE_BUFFER: usize = 1024 * 1024;
 
-/// The time for the client's answer to a close frame of the server, and the reverse.
+/// The time for the client's answer to a close frame of the server, and for the server's answer to the client.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Bytes that are written before one flush, within the stall timeout.
@@ -35,7 +35,7 @@ pub(super) const FLUSH_BYTES: usize = 64 * 1024;
 
 /// Sets the limits of a socket's memory. `limit` is the size of a message and of a frame, in bytes.
 pub fn with_limits(upgrade: WebSocketUpgrade, limit: usize) -> WebSocketUpgrade {
-    // With less, the largest frame could not be written at all.
+    // A smaller buffer could not hold the largest frame.
     let max_write_buffer = MAX_WRITE_BUFFER.max(limit + 2 * WRITE_BUFFER);
     upgrade
         .read_buffer_size(READ_BUFFER)

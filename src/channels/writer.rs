@@ -36,7 +36,7 @@ use crate::{
 /// The highest number of commands in one transaction.
 const MAX_BATCH_ITEMS: usize = 256;
 
-/// The number of commands that may wait in the queue. Further callers wait for a place.
+/// The number of commands that may wait in the queue. Further callers wait until the queue has room.
 const QUEUE_CAPACITY: usize = 1024;
 
 /// The queue of the writer's task. Clones share it.
@@ -46,7 +46,7 @@ pub(super) struct Writer(mpsc::Sender<QueueItem>);
 /// An item of the writer's queue.
 enum QueueItem {
     Command(QueuedCommand),
-    /// A question whether the database takes writes, over the writer's own connection.
+    /// A check whether the database accepts writes, over the writer's own connection.
     Probe(oneshot::Sender<Result<(), Outage>>),
 }
 
@@ -56,7 +56,7 @@ pub(super) struct QueuedCommand {
     pub group: Arc<str>,
     pub command: GroupCommand,
     result_sender: oneshot::Sender<Result<AppliedCommand, CommandError>>,
-    /// Makes a drain wait for the command. The commands of sockets have none: their sockets have one.
+    /// Makes a drain wait for the command. A command of a socket has no token, because its socket has one.
     _drain_token: Option<TaskTrackerToken>,
 }
 
@@ -74,10 +74,10 @@ impl Writer {
         Self(queue)
     }
 
-    /// Checks whether the database takes writes, in the turn of the queue.
+    /// Checks whether the database accepts writes, after the queued commands.
     ///
     /// # Errors
-    /// The reason why the database takes no writes. `None`: the writer has stopped.
+    /// The reason why the database does not accept writes. `None`: the writer has stopped.
     pub async fn probe(&self) -> Result<(), Option<Outage>> {
         let (result_sender, result) = oneshot::channel();
         let sent = self.0.send(QueueItem::Probe(result_sender)).await;
@@ -146,7 +146,7 @@ const MAX_BATCH_WAIT: Duration = Duration::from_millis(1);
 struct LastBatchStats {
     commands: usize,
     duration: Duration,
-    /// A client that reconnects sends unanswered commands again, and other clients follow.
+    /// Whether retries are likely: a client that reconnects sends unanswered commands again, and other clients follow.
     duplicate_check: DuplicateCheck,
 }
 
@@ -156,9 +156,9 @@ async fn collect_batch(
     batch: &mut Vec<QueueItem>,
     last: &LastBatchStats,
 ) {
-    let begun = Instant::now();
-    let patience = (last.duration / BATCH_WAIT_DIVISOR).min(MAX_BATCH_WAIT);
-    while batch.len() < last.commands && begun.elapsed() < patience {
+    let started_at = Instant::now();
+    let max_wait = (last.duration / BATCH_WAIT_DIVISOR).min(MAX_BATCH_WAIT);
+    while batch.len() < last.commands && started_at.elapsed() < max_wait {
         // The timer of the runtime is too coarse. Other tasks run meanwhile.
         yield_now().await;
         while batch.len() < MAX_BATCH_ITEMS
@@ -197,7 +197,7 @@ async fn run_writer(
             gate.mark_deleted();
         }
         if !batch.is_empty() {
-            let (begun, commands) = (Instant::now(), batch.len());
+            let (started_at, commands) = (Instant::now(), batch.len());
             let (duplicate_check, error) =
                 store_batch(&db, &hub, &toggles, batch, last.duplicate_check).await;
             if let Some(outage) = error.as_ref().and_then(outage_of) {
@@ -205,18 +205,18 @@ async fn run_writer(
             }
             last = LastBatchStats {
                 commands,
-                duration: begun.elapsed(),
+                duration: started_at.elapsed(),
                 duplicate_check,
             };
         }
         if !probes.is_empty() {
-            let proven = with_db_timeout(epochs::Model::check_writable(&db)).await;
-            let proven = proven.map_err(|error| {
-                tracing::warn!(%error, "the database takes no writes");
+            let result = with_db_timeout(epochs::Model::check_writable(&db)).await;
+            let result = result.map_err(|error| {
+                tracing::warn!(%error, "the database does not accept writes");
                 classify(&error).outage().unwrap_or(Outage::StorageFailed)
             });
             for probe in probes {
-                let _ = probe.send(proven);
+                let _ = probe.send(result);
             }
         }
     }
@@ -238,8 +238,8 @@ async fn store_batch(
     while let Some(part) = parts.pop_front() {
         let FailedBatch { error, batch: part } =
             match commit_batch(db, hub, toggles, part, duplicate_check).await {
-                Ok(found) => {
-                    next_check = found;
+                Ok(check) => {
+                    next_check = check;
                     continue;
                 }
                 Err(failed) => failed,
@@ -250,11 +250,11 @@ async fn store_batch(
         };
         match smaller {
             Ok(smaller) => {
-                tracing::warn!(%error, "a batch was not stored; its parts are tried alone");
+                tracing::warn!(%error, "batch not stored: retrying its parts");
                 parts.extend(smaller);
             }
             Err(part) => {
-                tracing::error!(%error, "commands could not be stored");
+                tracing::error!(%error, "commands not stored");
                 let is_row_specific = matches!(
                     &error,
                     CommandError::Db(error) if classify(error).is_row_specific()
@@ -269,7 +269,7 @@ async fn store_batch(
         }
     }
     if last_error.is_some() {
-        // Clients send again what was not stored.
+        // Clients send the commands again that were not stored.
         next_check = DuplicateCheck::Upfront;
     }
     (next_check, last_error)
@@ -282,7 +282,7 @@ fn outage_of(error: &CommandError) -> Option<Outage> {
     }
 }
 
-/// A batch that was not stored, or is not known to be.
+/// A batch that was not stored, or whose outcome is unknown.
 struct FailedBatch {
     error: CommandError,
     batch: Vec<QueuedCommand>,

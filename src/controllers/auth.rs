@@ -1,4 +1,4 @@
-//! Accounts and tokens.
+//! Registration, login, and the refresh of tokens.
 
 #[allow(unused_imports, reason = "named by the document")]
 use std::collections::HashMap;
@@ -44,14 +44,14 @@ use crate::{
     },
 };
 
-/// An account to be created.
+/// A new account.
 #[derive(Deserialize, ToSchema)]
 pub struct RegisterParams {
-    /// What others see; not unique.
+    /// The display name, which other users see. It need not be unique.
     #[schema(value_type = String, example = "Nora Lind", min_length = 1, max_length = 150)]
     pub name: DisplayName,
-    /// Letters and digits of any script and `@ . + - _`; unique without regard to letter case, and to
-    /// letters that look alike.
+    /// Letters and digits of any script and `@ . + - _`. Unique: names that differ only in letter case or in letters
+    /// that look alike are the same.
     #[schema(value_type = String, example = "nora", min_length = 1, max_length = 150)]
     pub username: Username,
     /// 8 to 128 characters, not among the most common passwords.
@@ -71,14 +71,14 @@ pub struct TokenParams {
 /// A refresh token, exchanged for a new access token.
 #[derive(Deserialize, ToSchema)]
 pub struct RefreshParams {
-    // A value of another type is a token that is not valid: the contract's answer is 401.
+    // The contract answers 401 to a value of another type, as to an invalid token.
     #[serde(default, deserialize_with = "lenient")]
     #[schema(
         required, value_type = String,
         example = "eyJ0eXAiOiJKV1QiLCJhbGciOiJIUzI1NiJ9.eyJ0b2tlbl90eXBlIjoicmVmcmVzaCJ9.c2ln"
     )]
     pub refresh: Option<String>,
-    /// Whether to answer a new refresh token too. Left out, the answer has `access` alone.
+    /// `true` for a new refresh token too. Otherwise the answer has `access` alone.
     #[serde(default, deserialize_with = "lenient")]
     #[schema(example = false)]
     pub rotate: Option<bool>,
@@ -98,20 +98,20 @@ pub struct RefreshParams {
 )]
 pub async fn register(
     State(ctx): State<AppContext>,
-    allowance: Throttle,
+    throttle: Throttle,
     body: Result<BasicApiJson<RegisterParams>>,
 ) -> Result<impl IntoResponse> {
-    let requester = allowance.check_registration()?;
-    let refused = |error: Error| Error::InvalidRegistration(error.into());
-    let BasicApiJson(params) = body.map_err(refused)?;
-    let new = NewUser {
+    let requester = throttle.check_registration()?;
+    let rejection = |error: Error| Error::InvalidRegistration(error.into());
+    let BasicApiJson(params) = body.map_err(rejection)?;
+    let new_user = NewUser {
         name: params.name.into(),
         username: params.username,
         password: params.password,
     };
-    let user = users::Model::register(&ctx.db, new, requester).await;
+    let user = users::Model::register(&ctx.db, new_user, requester).await;
     let user = user.map_err(|error| match error {
-        UserError::CommonPassword => refused(Error::InvalidFields(FieldErrors::of(
+        UserError::CommonPassword => rejection(Error::InvalidFields(FieldErrors::of(
             ["password"],
             COMMON_PASSWORD,
         ))),
@@ -144,29 +144,32 @@ pub async fn login(
     State(ctx): State<AppContext>,
     SharedStore(tokens): SharedStore<Tokens>,
     SharedStore(channels): SharedStore<Channels>,
-    allowance: Throttle,
+    throttle: Throttle,
     base: PublicBase,
     headers: HeaderMap,
     body: Result<BasicApiJson<TokenParams>>,
 ) -> Result<impl IntoResponse> {
     let BasicApiJson(TokenParams { username, password }) = body.map_err(|error| match error {
-        // The contract's answer names both fields, also where the body as a whole is at fault.
+        // The contract's answer names both fields, also if the body as a whole is invalid.
         Error::Invalid { detail, .. } => {
             Error::InvalidFields(FieldErrors::of(["username", "password"], &detail))
         }
         error => error,
     })?;
-    let attempt = allowance.begin_login_attempt(&username).await?;
+    let attempt = throttle.begin_login_attempt(&username).await?;
     let requester = attempt.requester();
-    let found = users::Model::authenticate(&ctx.db, &username, &password, requester);
-    let user = attempt.finish(found).await?.ok_or(Error::NoActiveAccount)?;
+    let authenticating = users::Model::authenticate(&ctx.db, &username, &password, requester);
+    let user = attempt
+        .finish(authenticating)
+        .await?
+        .ok_or(Error::NoActiveAccount)?;
     Span::current().record("user", user.id);
     let refresh = RefreshId::for_login();
     let lifetime = tokens.lifetime(TokenType::Refresh);
     let agent = user_agent(&headers);
-    let most = Settings::from_context(&ctx)?.limits.sessions_per_user;
+    let max_sessions = Settings::from_context(&ctx)?.limits.sessions_per_user;
     let (session, has_ended_others) =
-        sessions::Model::create_for_login(&ctx.db, &user, agent, lifetime, refresh, most)
+        sessions::Model::create_for_login(&ctx.db, &user, agent, lifetime, refresh, max_sessions)
             .await?
             .ok_or(Error::NoActiveAccount)?;
     if has_ended_others {
@@ -175,7 +178,7 @@ pub async fn login(
     token_response(&tokens, &base, &session, refresh)
 }
 
-/// Answers a new pair of tokens, and sets the cookie.
+/// Returns the response with a new pair of tokens and the cookie.
 pub(super) fn token_response(
     tokens: &Tokens,
     base: &PublicBase,
@@ -214,19 +217,19 @@ pub async fn refresh(
     State(ctx): State<AppContext>,
     SharedStore(tokens): SharedStore<Tokens>,
     SharedStore(channels): SharedStore<Channels>,
-    allowance: Throttle,
+    throttle: Throttle,
     base: PublicBase,
     body: Result<BasicApiJson<RefreshParams>>,
 ) -> Result<impl IntoResponse> {
-    allowance.check_refresh()?;
+    throttle.check_refresh()?;
     let BasicApiJson(RefreshParams { refresh, rotate }) = body?;
     let refresh = refresh.ok_or(Error::InvalidRefreshToken)?;
-    let claimed = tokens
+    let claims = tokens
         .verify(TokenType::Refresh, &refresh)
         .map_err(|_| Error::InvalidRefreshToken)?;
     let lifetime = tokens.lifetime(TokenType::Refresh);
     let rotate = rotate.unwrap_or(false);
-    let refreshed = sessions::Model::refresh(&ctx.db, claimed, rotate, lifetime).await?;
+    let refreshed = sessions::Model::refresh(&ctx.db, claims, rotate, lifetime).await?;
     let (session, next_token) = match refreshed {
         RefreshOutcome::Active {
             session,
@@ -259,12 +262,12 @@ pub fn routes() -> Routes {
         .add("/token/refresh", post(refresh))
 }
 
-/// What a client calls itself.
+/// Returns the header `User-Agent` of a request.
 fn user_agent(headers: &HeaderMap) -> Option<&str> {
     headers.get(header::USER_AGENT)?.to_str().ok()
 }
 
-/// The access token for the socket, where scripts cannot read it.
+/// Returns the cookie with the access token for sockets. Scripts cannot read the cookie.
 fn access_cookie(token: &str, tokens: &Tokens, base: &PublicBase) -> CookieJar {
     build_cookie(
         token,
@@ -273,7 +276,7 @@ fn access_cookie(token: &str, tokens: &Tokens, base: &PublicBase) -> CookieJar {
     )
 }
 
-/// Has a browser forget the access token.
+/// Returns an expired cookie, which makes a browser delete the access token.
 pub(super) fn expired_cookie(base: &PublicBase) -> CookieJar {
     build_cookie("", 0, base)
 }

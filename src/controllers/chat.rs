@@ -1,4 +1,4 @@
-//! Starting a chat.
+//! The endpoint of the base contract that creates a group.
 
 use axum::{Json, extract::State};
 use loco_rs::{
@@ -22,10 +22,10 @@ use crate::{
     },
 };
 
-/// A chat to be started.
+/// A new group.
 #[derive(Deserialize, ToSchema)]
 pub struct StartChatParams {
-    /// What members see; may be left out.
+    /// The title of the group, which members see. May be left out.
     #[schema(value_type = Option<String>, example = "Lunch", min_length = 1, max_length = 150)]
     pub title: Option<DisplayName>,
 }
@@ -52,11 +52,11 @@ pub async fn start_chat(
     BasicApiUser(user): BasicApiUser,
     State(ctx): State<AppContext>,
     SharedStore(channels): SharedStore<Channels>,
-    allowance: Throttle,
+    throttle: Throttle,
     base: PublicBase,
     ApiJson(params): ApiJson<StartChatParams>,
 ) -> Result<Json<ChatStarted>> {
-    allowance.check_chat_start(&user)?;
+    throttle.check_chat_start(&user)?;
     let settings = Settings::from_context(&ctx)?;
     let quotas = settings.limits.quotas();
     let title = params.title.map(Into::into);

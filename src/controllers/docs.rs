@@ -1,4 +1,4 @@
-//! The API's documents, all served from the binary.
+//! The documents of the API and their pages, all served from the binary.
 
 use std::{
     collections::HashMap,
@@ -34,7 +34,9 @@ const OPENAPI_PATH: &str = "/api-docs/openapi.json";
 
 const ASYNCAPI_PATH: &str = "/api-docs/asyncapi.json";
 
-/// Addresses of which the document is kept. A server has one or two; a client may send any `Host`.
+/// The highest number of server addresses for which the document is cached.
+///
+/// A server has one or two addresses, but a client may send any `Host`.
 const MAX_OPENAPI_FILES: usize = 8;
 
 /// The OpenAPI document that the server serves.
@@ -88,8 +90,8 @@ const SWAGGER_FILES: [&str; 2] = ["swagger-ui.css", "swagger-ui-bundle.js"];
 static REFERENCE_PAGE: LazyLock<Result<String, String>> =
     LazyLock::new(|| reference::render_page(&ASYNCAPI_DOCUMENT).map_err(|error| error.to_string()));
 
-/// What a page that is only read may load: its style sheet, its empty icon, and from the console of
-/// whoever looks into it, the API.
+/// The policy of a page without scripts: its style sheet, its empty icon, and the API, which a developer can call
+/// from the console.
 const REFERENCE_POLICY: &str = "default-src 'none'; style-src 'self'; img-src data:; connect-src 'self'; \
      base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
@@ -98,10 +100,10 @@ const SWAGGER_POLICY: &str = "default-src 'none'; script-src 'self'; style-src '
      img-src 'self' data:; connect-src 'self'; \
      base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
-/// Files change with the server alone, and are the same for all clients.
+/// For files that change only with the server, and are the same for all clients.
 const CACHE_FOR_AN_HOUR: &str = "public, max-age=3600";
 
-/// Documents may describe what the next version changes.
+/// For documents, which may change with the next version of the server.
 const ALWAYS_REVALIDATE: &str = "no-cache";
 
 /// A page, and the policy for its browser.
@@ -117,7 +119,7 @@ fn page_response(policy: &'static str, html: &'static str) -> PageResponse {
 }
 
 fn json_file(document: &impl serde::Serialize) -> StaticFile {
-    // A document of our own types has no keys that are not strings.
+    // The keys of a document are strings, so serde_json cannot fail.
     let json = serde_json::to_vec(document).unwrap_or_default();
     StaticFile::from_bytes("document.json", json.into())
 }
@@ -134,7 +136,7 @@ pub async fn swagger_page() -> PageResponse {
 pub async fn swagger_file(Path(name): Path<String>, headers: HeaderMap) -> Result<Response> {
     static FILES: OnceCell<Vec<(&str, StaticFile)>> = OnceCell::const_new();
     let files = FILES.get_or_try_init(load_swagger_files).await?;
-    let file = match files.iter().find(|(known, _)| *known == name) {
+    let file = match files.iter().find(|(file_name, _)| *file_name == name) {
         Some((_, file)) => file.clone(),
         None if name == "swagger-initializer.js" => {
             StaticFile::find("swagger-initializer.js", false).ok_or(Error::NotFound)?
@@ -144,7 +146,7 @@ pub async fn swagger_file(Path(name): Path<String>, headers: HeaderMap) -> Resul
     Ok(file.respond(&headers, CACHE_FOR_AN_HOUR))
 }
 
-/// Takes the files out of the routes of the crate that has them in the binary.
+/// Reads the files by the routes of the crate that embeds them.
 async fn load_swagger_files() -> Result<Vec<(&'static str, StaticFile)>> {
     let routes: Router = generate_routes(ApiDefinition {
         uri_prefix: "/swagger",
@@ -156,9 +158,9 @@ async fn load_swagger_files() -> Result<Vec<(&'static str, StaticFile)>> {
         let request = Request::get(format!("/swagger/{name}"))
             .body(Body::empty())
             .map_err(|error| Error::Internal(error.into()))?;
-        let Ok(answer) = routes.clone().oneshot(request).await;
-        // The body is one piece of the binary: nothing is copied.
-        let bytes: Bytes = to_bytes(answer.into_body(), usize::MAX)
+        let Ok(response) = routes.clone().oneshot(request).await;
+        // The body is one part of the binary, so no bytes are copied.
+        let bytes: Bytes = to_bytes(response.into_body(), usize::MAX)
             .await
             .map_err(|error| Error::Internal(error.into()))?;
         files.push((name, StaticFile::from_bytes(name, bytes)));

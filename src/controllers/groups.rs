@@ -1,4 +1,4 @@
-//! Who is logged in, and their groups.
+//! The current user, and the groups of the user.
 
 use axum::{Json, extract::State, http::StatusCode};
 use loco_rs::{
@@ -28,23 +28,23 @@ use crate::{
     },
 };
 
-/// Groups on one page.
+/// The default and the highest number of groups on one page.
 const GROUPS_PER_PAGE: u32 = 50;
 const MAX_GROUPS_PER_PAGE: u32 = 100;
 
-/// A group's new title.
+/// The new title of a group.
 #[derive(Deserialize, ToSchema)]
 pub struct GroupParams {
-    /// Null takes the title away.
+    /// The new title. Null removes the title.
     #[serde(default, deserialize_with = "present")]
     #[schema(value_type = Option<String>, example = "Dinner", min_length = 1, max_length = 150)]
     pub title: Option<Option<DisplayName>>,
 }
 
-/// How far somebody has read.
+/// A new read position.
 #[derive(Deserialize, ToSchema)]
 pub struct ReadParams {
-    /// The last event that you have read; one beyond the last there is means all.
+    /// The `seq` of the last event that you have read. A number after the last event means the last event.
     #[schema(value_type = i64, example = 57, minimum = 0)]
     pub seq: WholeNumber<0, { i64::MAX }>,
 }
@@ -75,15 +75,15 @@ pub async fn me(CurrentUser(user): CurrentUser) -> Json<Me> {
 pub async fn list(
     CurrentUser(user): CurrentUser,
     State(ctx): State<AppContext>,
-    allowance: Throttle,
+    throttle: Throttle,
     params: QueryParams,
 ) -> Result<Json<Page<Group>>> {
     let limit = params.page_limit(GROUPS_PER_PAGE, MAX_GROUPS_PER_PAGE)?;
     let before = params.number("cursor", 1..=i64::MAX)?.unwrap_or(i64::MAX);
-    let _turn = allowance.acquire_page_permit().await;
-    let (found, on_page) = MemberGroup::list(&ctx.db, &user, before, limit as usize).await?;
-    Ok(Json(Page::from_rows(found, on_page, |mine| {
-        mine.membership.id
+    let _permit = throttle.acquire_page_permit().await;
+    let (groups, on_page) = MemberGroup::list(&ctx.db, &user, before, limit as usize).await?;
+    Ok(Json(Page::from_rows(groups, on_page, |group| {
+        group.membership.id
     })))
 }
 
@@ -98,8 +98,8 @@ pub async fn show(
     member: GroupMember<CurrentUser>,
     State(ctx): State<AppContext>,
 ) -> Result<Json<Group>> {
-    let mine = MemberGroup::load(&ctx.db, member.group, member.membership).await?;
-    Ok(Json(mine.into()))
+    let group = MemberGroup::load(&ctx.db, member.group, member.membership).await?;
+    Ok(Json(group.into()))
 }
 
 /// Change the title of a group. Requires the role admin or owner.
@@ -113,11 +113,11 @@ pub async fn show(
 pub async fn update(
     member: GroupMember<CurrentUser>,
     State(ctx): State<AppContext>,
-    allowance: Throttle,
+    throttle: Throttle,
     SharedStore(channels): SharedStore<Channels>,
     ApiJson(params): ApiJson<GroupParams>,
 ) -> Result<Json<Group>> {
-    allowance.check_change(Some(&member.user))?;
+    throttle.check_change(Some(&member.user))?;
     let title = params.title.ok_or_else(|| Error::Invalid {
         detail: "This field is required; null takes the title away.".to_owned(),
         field: Some("title".into()),
@@ -126,8 +126,8 @@ pub async fn update(
     let command = member.command(None, CommandKind::SetTitle { title });
     let applied = channels.execute(&member.group.name, command).await?;
     let group = applied.into_group().ok_or(Error::Unavailable)?;
-    let mine = MemberGroup::load(&ctx.db, group, member.membership).await?;
-    Ok(Json(mine.into()))
+    let group = MemberGroup::load(&ctx.db, group, member.membership).await?;
+    Ok(Json(group.into()))
 }
 
 /// Delete a group with all its messages. Requires the role owner.
@@ -145,13 +145,13 @@ pub async fn update(
 )]
 pub async fn delete(
     member: GroupMember<CurrentUser>,
-    allowance: Throttle,
+    throttle: Throttle,
     SharedStore(channels): SharedStore<Channels>,
     confirmation: Confirmation,
 ) -> Result<StatusCode> {
-    allowance.check_change(Some(&member.user))?;
+    throttle.check_change(Some(&member.user))?;
     member.require_role(Role::Owner)?;
-    confirmation.check("group", |given| given == member.group.name)?;
+    confirmation.check("group", |name| name == member.group.name)?;
     let command = member.command(None, CommandKind::DeleteGroup);
     channels.execute(&member.group.name, command).await?;
     Ok(StatusCode::NO_CONTENT)
@@ -178,10 +178,10 @@ pub async fn mark_read(
         let command = member.command(None, CommandKind::Read { seq });
         channels.execute(&member.group.name, command).await?;
     }
-    let found = chat_groups::Model::find_for_member(&ctx.db, &member.group.name, &member.user);
-    let (group, membership) = found.await?.ok_or(Error::NotFound)?;
-    let mine = MemberGroup::load(&ctx.db, group, membership).await?;
-    Ok(Json(mine.into()))
+    let query = chat_groups::Model::find_for_member(&ctx.db, &member.group.name, &member.user);
+    let (group, membership) = query.await?.ok_or(Error::NotFound)?;
+    let group = MemberGroup::load(&ctx.db, group, membership).await?;
+    Ok(Json(group.into()))
 }
 
 pub fn routes() -> Routes {

@@ -1,4 +1,4 @@
-//! Probes: the process runs; the node may be given requests.
+//! Probes: liveness (the process runs) and readiness (the node can serve requests).
 
 use axum::{
     Json,

@@ -40,23 +40,24 @@ use crate::{
     },
 };
 
-/// Invites on one page.
+/// The default and the highest number of invites on one page.
 const INVITES_PER_PAGE: u32 = 50;
 const MAX_INVITES_PER_PAGE: u32 = 100;
 
-/// Seconds: a week, and a year.
+/// The default lifetime of an invite (a week) and the longest (366 days), in seconds.
 const DEFAULT_EXPIRY_SECONDS: i64 = 7 * 24 * 60 * 60;
 const MAX_EXPIRY_SECONDS: i64 = 366 * 24 * 60 * 60;
 
+/// The highest number of users of one invite.
 const MAX_USES: i64 = 1_000_000;
 
-/// An invite to be made.
+/// A new invite.
 #[derive(Deserialize, ToSchema)]
 pub struct InviteParams {
-    /// Seconds; a week if left out.
+    /// The lifetime in seconds. The default is a week.
     #[schema(value_type = Option<i64>, example = 86400, minimum = 1, maximum = 31622400)]
     pub expires_in: Option<WholeNumber<1, MAX_EXPIRY_SECONDS>>,
-    /// As many as come, if left out.
+    /// The number of users who can accept the invite. The default is any number.
     #[schema(value_type = Option<i64>, example = 5, minimum = 1, maximum = 1000000)]
     pub max_uses: Option<WholeNumber<1, MAX_USES>>,
 }
@@ -72,11 +73,11 @@ pub struct InviteParams {
 pub async fn create(
     member: GroupMember<CurrentUser>,
     SharedStore(channels): SharedStore<Channels>,
-    allowance: Throttle,
+    throttle: Throttle,
     base: PublicBase,
     ApiJson(params): ApiJson<InviteParams>,
 ) -> Result<(StatusCode, Json<NewInvite>)> {
-    allowance.check_invite(&member.user)?;
+    throttle.check_invite(&member.user)?;
     let expires_in = params
         .expires_in
         .map_or(DEFAULT_EXPIRY_SECONDS, |WholeNumber(seconds)| seconds);
@@ -120,12 +121,10 @@ pub async fn list(
     member.require_role(Role::Admin)?;
     let limit = params.page_limit(INVITES_PER_PAGE, MAX_INVITES_PER_PAGE)?;
     let after = params.number("cursor", 1..=i64::MAX)?.unwrap_or(0);
-    let found = invites::Model::list(&ctx.db, member.group.id, after, u64::from(limit) + 1);
-    Ok(Json(Page::from_rows(
-        found.await?,
-        limit as usize,
-        |listed| listed.id,
-    )))
+    let rows = invites::Model::list(&ctx.db, member.group.id, after, u64::from(limit) + 1);
+    Ok(Json(Page::from_rows(rows.await?, limit as usize, |row| {
+        row.id
+    })))
 }
 
 /// Revoke an invite. Requires the role admin or owner.
@@ -138,10 +137,10 @@ pub async fn list(
 pub async fn revoke(
     member: GroupMember<CurrentUser>,
     SharedStore(channels): SharedStore<Channels>,
-    allowance: Throttle,
+    throttle: Throttle,
     Path((_, PathNumber(id))): Path<(String, PathNumber)>,
 ) -> Result<StatusCode> {
-    allowance.check_change(Some(&member.user))?;
+    throttle.check_change(Some(&member.user))?;
     let command = member.command(None, CommandKind::RevokeInvite { id });
     channels.execute(&member.group.name, command).await?;
     Ok(StatusCode::NO_CONTENT)
@@ -173,13 +172,13 @@ pub async fn show(
 pub async fn accept(
     CurrentUser(user): CurrentUser,
     State(ctx): State<AppContext>,
-    allowance: Throttle,
+    throttle: Throttle,
     SharedStore(channels): SharedStore<Channels>,
     Path(code): Path<String>,
 ) -> Result<Json<Group>> {
-    allowance.check_change(Some(&user))?;
-    let found = invites::Model::find_group_for_code(&ctx.db, &code, &user).await?;
-    let group = found.ok_or(Error::NotFound)?;
+    throttle.check_change(Some(&user))?;
+    let group = invites::Model::find_group_for_code(&ctx.db, &code, &user).await?;
+    let group = group.ok_or(Error::NotFound)?;
     Span::current().record("group", group.name.as_str());
     let command = GroupCommand {
         group_id: group.id,
@@ -193,8 +192,8 @@ pub async fn accept(
     };
     let applied = channels.execute(&group.name, command).await?;
     let joined = applied.into_joined().ok_or(Error::Unavailable)?;
-    let mine = MemberGroup::load(&ctx.db, joined.group, joined.membership).await?;
-    Ok(Json(mine.into()))
+    let group = MemberGroup::load(&ctx.db, joined.group, joined.membership).await?;
+    Ok(Json(group.into()))
 }
 
 pub fn routes() -> Routes {

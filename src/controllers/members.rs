@@ -32,14 +32,14 @@ use crate::{
     },
 };
 
-/// Members, or bans, on one page.
+/// The default and the highest number of members, or of bans, on one page.
 const MEMBERS_PER_PAGE: u32 = 100;
 const MAX_MEMBERS_PER_PAGE: u32 = 500;
 
-/// A member's new role.
+/// The new role of a member.
 #[derive(Deserialize, ToSchema)]
 pub struct MemberParams {
-    /// A new owner takes your place, and you become an admin.
+    /// A new owner replaces you, and you become an admin.
     #[serde(deserialize_with = "role")]
     #[schema(value_type = crate::views::members::Role, example = "admin")]
     pub role: Role,
@@ -63,12 +63,10 @@ pub async fn list(
 ) -> Result<Json<Page<Member>>> {
     let limit = params.page_limit(MEMBERS_PER_PAGE, MAX_MEMBERS_PER_PAGE)?;
     let after = params.number("cursor", 1..=i64::MAX)?.unwrap_or(0);
-    let found = memberships::Model::list(&ctx.db, member.group.id, after, u64::from(limit) + 1);
-    Ok(Json(Page::from_rows(
-        found.await?,
-        limit as usize,
-        |listed| listed.id,
-    )))
+    let rows = memberships::Model::list(&ctx.db, member.group.id, after, u64::from(limit) + 1);
+    Ok(Json(Page::from_rows(rows.await?, limit as usize, |row| {
+        row.id
+    })))
 }
 
 /// Change the role of a member. Requires the role owner.
@@ -81,12 +79,12 @@ pub async fn list(
 )]
 pub async fn update(
     member: GroupMember<CurrentUser>,
-    allowance: Throttle,
+    throttle: Throttle,
     SharedStore(channels): SharedStore<Channels>,
     Path((_, username)): Path<(String, String)>,
     ApiJson(MemberParams { role }): ApiJson<MemberParams>,
 ) -> Result<Json<Member>> {
-    allowance.check_change(Some(&member.user))?;
+    throttle.check_change(Some(&member.user))?;
     let command = member.command(None, CommandKind::SetRole { username, role });
     let applied = channels.execute(&member.group.name, command).await?;
     let changed = applied.into_member().ok_or(Error::Unavailable)?;
@@ -105,12 +103,12 @@ pub async fn update(
 )]
 pub async fn remove(
     member: GroupMember<CurrentUser>,
-    allowance: Throttle,
+    throttle: Throttle,
     SharedStore(channels): SharedStore<Channels>,
     Path((_, username)): Path<(String, String)>,
     params: QueryParams,
 ) -> Result<StatusCode> {
-    allowance.check_change(Some(&member.user))?;
+    throttle.check_change(Some(&member.user))?;
     let kind = if params.flag("ban")? {
         CommandKind::Ban { username }
     } else if member.user.has_username(&username) {
@@ -142,12 +140,10 @@ pub async fn list_bans(
     member.require_role(Role::Admin)?;
     let limit = params.page_limit(MEMBERS_PER_PAGE, MAX_MEMBERS_PER_PAGE)?;
     let after = params.number("cursor", 1..=i64::MAX)?.unwrap_or(0);
-    let found = bans::Model::list(&ctx.db, member.group.id, after, u64::from(limit) + 1);
-    Ok(Json(Page::from_rows(
-        found.await?,
-        limit as usize,
-        |listed| listed.id,
-    )))
+    let rows = bans::Model::list(&ctx.db, member.group.id, after, u64::from(limit) + 1);
+    Ok(Json(Page::from_rows(rows.await?, limit as usize, |row| {
+        row.id
+    })))
 }
 
 /// Remove a ban. The user can then join again by an invite. Requires the role admin or owner.
@@ -159,11 +155,11 @@ pub async fn list_bans(
 )]
 pub async fn unban(
     member: GroupMember<CurrentUser>,
-    allowance: Throttle,
+    throttle: Throttle,
     SharedStore(channels): SharedStore<Channels>,
     Path((_, username)): Path<(String, String)>,
 ) -> Result<StatusCode> {
-    allowance.check_change(Some(&member.user))?;
+    throttle.check_change(Some(&member.user))?;
     let command = member.command(None, CommandKind::Unban { username });
     channels.execute(&member.group.name, command).await?;
     Ok(StatusCode::NO_CONTENT)

@@ -1,4 +1,4 @@
-//! What is said in a group: its history, its log, and the same changes that a rich socket makes.
+//! Messages: the history and the log of a group, and the commands about messages that a rich socket has too.
 
 use axum::{
     Json,
@@ -36,38 +36,38 @@ use crate::{
     },
 };
 
-/// Messages on one page.
+/// The default and the highest number of messages on one page.
 const MESSAGES_PER_PAGE: u32 = 50;
 const MAX_MESSAGES_PER_PAGE: u32 = 100;
 
-/// Events on one page.
+/// The default and the highest number of events on one page.
 const EVENTS_PER_PAGE: u32 = 100;
 const MAX_EVENTS_PER_PAGE: u32 = 500;
 
-/// Bytes of what happened on one page, beyond the first event.
+/// The highest number of bytes of the events on one page, beyond the first event.
 const EVENT_PAGE_BYTES: usize = 512 * 1024;
 
-/// A message to be sent.
+/// A new message.
 #[derive(Deserialize, ToSchema)]
 pub struct MessageParams {
     #[serde(deserialize_with = "message_text")]
     #[schema(example = "hi", min_length = 1, max_length = 8000)]
     pub text: String,
-    /// The `seq` of the message that it answers.
+    /// The `seq` of the message that this message answers.
     #[schema(value_type = Option<i64>, minimum = 1)]
     pub reply_to: Option<WholeNumber<1, { i64::MAX }>>,
-    /// Your own id of this request, where you cannot send the header `Idempotency-Key`.
+    /// Your own id of this request, if you cannot send the header `Idempotency-Key`.
     #[schema(value_type = Option<String>, min_length = 1, max_length = 128)]
     pub cid: Option<Cid>,
 }
 
-/// A message's new text.
+/// The new text of a message.
 #[derive(Deserialize, ToSchema)]
 pub struct EditParams {
     #[serde(deserialize_with = "message_text")]
     #[schema(example = "hi!", min_length = 1, max_length = 8000)]
     pub text: String,
-    /// Your own id of this request, where you cannot send the header `Idempotency-Key`.
+    /// Your own id of this request, if you cannot send the header `Idempotency-Key`.
     #[schema(value_type = Option<String>, min_length = 1, max_length = 128)]
     pub cid: Option<Cid>,
 }
@@ -142,7 +142,7 @@ impl<S: Send + Sync> FromRequestParts<S> for IdempotencyKey {
 pub async fn list(
     member: GroupMember<CurrentUser>,
     State(ctx): State<AppContext>,
-    allowance: Throttle,
+    throttle: Throttle,
     params: QueryParams,
 ) -> Result<Response> {
     let limit = params.page_limit(MESSAGES_PER_PAGE, MAX_MESSAGES_PER_PAGE)?;
@@ -160,7 +160,7 @@ pub async fn list(
         HistoryContent::Messages
     };
     let (db, group, viewer) = (&ctx.db, &member.group, member.user.id);
-    let _turn = allowance.acquire_page_permit().await;
+    let _permit = throttle.acquire_page_permit().await;
     let page =
         messages::StoredMessage::find_page(db, group.id, viewer, window, content, limit.into());
     let page = page.await?.ok_or(Error::NotFound)?;
@@ -274,29 +274,31 @@ pub async fn list_events(
     State(ctx): State<AppContext>,
     SharedStore(channels): SharedStore<Channels>,
     params: QueryParams,
-    allowance: Throttle,
+    throttle: Throttle,
     headers: HeaderMap,
 ) -> Result<Response> {
     let after = params.number("after", 0..=i64::MAX)?;
     if prefers_event_stream(&headers) {
-        let entry = ResumePoint {
+        let resume_point = ResumePoint {
             after: last_event_id(&headers)?.or(after),
             epoch: params.text("epoch")?.map(ToOwned::to_owned),
         };
-        allowance.check_socket_open()?;
+        throttle.check_socket_open()?;
         channels.check_send_rate(member.user.id)?;
-        let seat = allowance.acquire_socket_permit(&channels, &member.user)?;
+        let permit = throttle.acquire_socket_permit(&channels, &member.user)?;
         return Ok(channels.serve_event_stream(
             member.channel_member(),
             member.session,
-            entry,
-            seat,
+            resume_point,
+            permit,
         ));
     }
     let limit = params.page_limit(EVENTS_PER_PAGE, MAX_EVENTS_PER_PAGE)?;
     let (db, group, after) = (&ctx.db, &member.group, after.unwrap_or(0));
     let epoch = channels.epoch();
-    let is_other_epoch = params.text("epoch")?.is_some_and(|known| known != epoch);
+    let is_other_epoch = params
+        .text("epoch")?
+        .is_some_and(|requested| requested != epoch);
     let reason = match () {
         () if is_other_epoch => Some("epoch"),
         () if after > group.head => Some("ahead"),
@@ -305,7 +307,7 @@ pub async fn list_events(
     let events = if reason.is_some() {
         Vec::new()
     } else {
-        let _turn = allowance.acquire_page_permit().await;
+        let _permit = throttle.acquire_page_permit().await;
         events::Model::page_after(db, group.id, after, limit.into(), EVENT_PAGE_BYTES).await?
     };
     // Some events may have been stored since the head was read.
@@ -344,7 +346,7 @@ fn prefers_event_stream(headers: &HeaderMap) -> bool {
     quality("text/event-stream") > quality("application/json")
 }
 
-/// Returns the last event that a stream which was cut has delivered. An empty header counts as absent.
+/// Returns the seq of the last event that an interrupted stream delivered. An empty header counts as absent.
 fn last_event_id(headers: &HeaderMap) -> Result<Option<i64>> {
     let mut lines = headers.get_all("last-event-id").iter();
     let (first, other) = (lines.next(), lines.next());
@@ -369,6 +371,7 @@ fn message_text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D:
     }
 }
 
+/// Counts a command about messages against the rate limit of sends, and executes it.
 pub(super) async fn submit_command(
     member: &GroupMember<CurrentUser>,
     channels: &Channels,
@@ -380,14 +383,15 @@ pub(super) async fn submit_command(
     Ok(channels.execute(&member.group.name, command).await?)
 }
 
+/// Returns a message as this member sees it.
 pub(super) async fn load_message(
     ctx: &AppContext,
     member: &GroupMember<CurrentUser>,
     seq: i64,
 ) -> Result<Json<Message>> {
-    let found =
+    let message =
         messages::StoredMessage::find(&ctx.db, member.group.id, member.user.id, seq).await?;
-    Ok(Json(found.ok_or(Error::NotFound)?.into()))
+    Ok(Json(message.ok_or(Error::NotFound)?.into()))
 }
 
 pub fn routes() -> Routes {

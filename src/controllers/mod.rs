@@ -1,4 +1,6 @@
-//! Thin: who (an extractor), what (the body), one call of a model, a view.
+//! Controllers: the endpoints of the server.
+//!
+//! A handler is thin: extractors for the user and the input, one call of a model or of the channels, and a view.
 
 pub mod asyncapi;
 pub mod auth;

@@ -1,4 +1,4 @@
-//! The OpenAPI document, gathered from the handlers and their types.
+//! The OpenAPI document, generated from the handlers and their types.
 
 mod conventions;
 
@@ -96,14 +96,16 @@ impl Modify for SecuritySchemes {
     }
 }
 
-/// Whatever changes something refuses a body of another type than JSON, be it that it reads none: so
-/// no form of a foreign page does anything.
+/// Adds the response 415 to each operation that changes data.
+///
+/// Such an operation rejects a body that is not JSON, even if the operation reads no body. So a form of a foreign
+/// page cannot change data.
 struct UnsupportedMediaTypeResponses;
 
 impl Modify for UnsupportedMediaTypeResponses {
     fn modify(&self, document: &mut openapi::OpenApi) {
         const STATUS: &str = "415";
-        let Some(refused) = BodyErrors::responses().remove(STATUS) else {
+        let Some(response) = BodyErrors::responses().remove(STATUS) else {
             return;
         };
         let items = document.paths.paths.values_mut();
@@ -119,13 +121,13 @@ impl Modify for UnsupportedMediaTypeResponses {
             let responses = &mut operation.responses.responses;
             responses
                 .entry(STATUS.to_owned())
-                .or_insert_with(|| refused.clone());
+                .or_insert_with(|| response.clone());
         }
     }
 }
 
 /// Returns the document of every endpoint, of the server at this address, such as `https://chat.example`:
-/// generated clients know no other. `added` has the endpoints of an application on top of Salam.
+/// generated clients use no other address. `added` has the endpoints of an application on top of Salam.
 ///
 /// # Errors
 /// When the document cannot be written as JSON, which these types never cause.

@@ -1,4 +1,4 @@
-//! The pages that people use, and the files that these load.
+//! The pages for people, and the files that the pages load.
 
 use axum::{
     extract::Path,
@@ -21,17 +21,18 @@ use crate::{
     views::pages::{INDEX, PLAYGROUND, PageData, PageEngine},
 };
 
-/// What the pages may do: load their own files, and ask this server. No text of anybody can become
-/// markup or a script, by the browser's own word: what is inline does not run, and whatever would make
-/// markup of a text throws (Trusted Types).
+/// The policy of the pages: they may load their own files, and call this server.
+///
+/// The browser ensures that no text of a user becomes markup or a script. Inline scripts do not run, and code that
+/// would turn a text into markup throws (Trusted Types).
 const PAGE_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; \
      img-src 'self' data:; connect-src 'self'; form-action 'none'; base-uri 'none'; \
      frame-ancestors 'none'; require-trusted-types-for 'script'; trusted-types 'none'";
 
-/// Under an address that names its version a file never changes.
+/// For a file at an address with its version, which never changes.
 const CACHE_FOREVER: &str = "public, max-age=31536000, immutable";
 
-/// May be kept, if it is asked each time whether it has changed.
+/// For a response that a browser may cache, and must revalidate each time.
 const ALWAYS_REVALIDATE: &str = "no-cache";
 
 /// The chat page.
@@ -59,18 +60,18 @@ pub async fn static_file(Path(path): Path<String>, headers: HeaderMap) -> Result
     let versioned = path
         .strip_prefix("v-")
         .and_then(|path| path.split_once('/'));
-    let (is_present, path) = match versioned {
+    let (is_current, path) = match versioned {
         Some((version, path)) => (version == assets::version(), path),
         None => (false, path.as_str()),
     };
-    // Pages name versions. A developer who asks for the file itself may want to read its comments.
+    // Pages use addresses with versions. A developer who requests the file itself may want to read its comments.
     let file = StaticFile::find(path, versioned.is_some()).ok_or(Error::NotFound)?;
-    let keep = if is_present {
+    let cache_control = if is_current {
         CACHE_FOREVER
     } else {
         ALWAYS_REVALIDATE
     };
-    Ok(file.respond(&headers, keep))
+    Ok(file.respond(&headers, cache_control))
 }
 
 pub fn routes() -> Routes {
@@ -80,8 +81,10 @@ pub fn routes() -> Routes {
         .add("/static/{*path}", get(static_file))
 }
 
-/// Compresses what is the same for everybody. Never what has secrets in it beside something that others
-/// may have a say in: its length would tell them (BREACH). So answers of the API are sent as they are.
+/// Compresses responses that are the same for all users.
+///
+/// A compressed response with secrets and with text of other users would reveal the secrets by its length (BREACH).
+/// So responses of the API are not compressed.
 fn compression() -> CompressionLayer {
     CompressionLayer::new().no_br().no_deflate().no_zstd()
 }
@@ -94,11 +97,11 @@ fn render_page(
 ) -> Result<Response> {
     let lang = language.tag();
     let html = pages.render(name, PageData { lang })?;
-    let about = [
+    let headers = [
         (header::CONTENT_SECURITY_POLICY, PAGE_POLICY),
         (header::CACHE_CONTROL, ALWAYS_REVALIDATE),
         (header::CONTENT_LANGUAGE, lang),
         (header::VARY, "Accept-Language, Cookie"),
     ];
-    Ok((about, language.cookie(base), Html(html)).into_response())
+    Ok((headers, language.cookie(base), Html(html)).into_response())
 }

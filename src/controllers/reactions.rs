@@ -68,6 +68,7 @@ pub async fn remove(
     Ok(StatusCode::NO_CONTENT)
 }
 
+/// Adds or removes a reaction of a member to a message.
 async fn set_reaction(
     member: &GroupMember<CurrentUser>,
     channels: &Channels,

@@ -1,4 +1,4 @@
-//! Where a user is logged in, and how that ends.
+//! The sessions of a user, logout, and the change of the password.
 
 use axum::{
     Json,
@@ -36,10 +36,10 @@ use crate::{
     },
 };
 
-/// Sessions that are listed.
+/// The highest number of sessions in the list.
 const MAX_LISTED_SESSIONS: u64 = 200;
 
-/// A password for another.
+/// A new password, with the current one.
 #[derive(Deserialize, ToSchema)]
 pub struct PasswordParams {
     #[schema(example = "a staple of batteries", format = Password)]
@@ -62,16 +62,16 @@ pub struct PasswordParams {
     ),
 )]
 pub async fn logout(
-    CurrentSession(asking): CurrentSession,
+    CurrentSession(current): CurrentSession,
     State(ctx): State<AppContext>,
-    allowance: Throttle,
+    throttle: Throttle,
     SharedStore(channels): SharedStore<Channels>,
     base: PublicBase,
 ) -> Result<impl IntoResponse> {
-    allowance.check_change(Some(&asking.user))?;
-    let id = asking.session.id;
-    // It may have been ended elsewhere meanwhile: all the same.
-    end_session_by_id(&ctx, &channels, asking, id).await?;
+    throttle.check_change(Some(&current.user))?;
+    let id = current.session.id;
+    // Another request may have ended the session meanwhile: the answer is the same.
+    end_session_by_id(&ctx, &channels, current, id).await?;
     Ok((StatusCode::NO_CONTENT, expired_cookie(&base)))
 }
 
@@ -85,10 +85,10 @@ pub async fn list(
     CurrentSession(AuthenticatedUser { user, session }): CurrentSession,
     State(ctx): State<AppContext>,
 ) -> Result<Json<Sessions>> {
-    let found = sessions::Model::list(&ctx.db, user.id, MAX_LISTED_SESSIONS).await?;
-    let results = found
+    let rows = sessions::Model::list(&ctx.db, user.id, MAX_LISTED_SESSIONS).await?;
+    let results = rows
         .into_iter()
-        .map(|found| Session::new(found, session.id))
+        .map(|row| Session::new(row, session.id))
         .collect();
     Ok(Json(Sessions { results }))
 }
@@ -101,15 +101,15 @@ pub async fn list(
     responses((status = 204, description = "It has ended."), NotFound, Unauthorized, RateLimited, Unavailable),
 )]
 pub async fn end_session(
-    CurrentSession(asking): CurrentSession,
+    CurrentSession(current): CurrentSession,
     State(ctx): State<AppContext>,
-    allowance: Throttle,
+    throttle: Throttle,
     SharedStore(channels): SharedStore<Channels>,
     Path(id): Path<String>,
 ) -> Result<StatusCode> {
-    allowance.check_change(Some(&asking.user))?;
+    throttle.check_change(Some(&current.user))?;
     let id = id.parse().map_err(|_| Error::NotFound)?;
-    if end_session_by_id(&ctx, &channels, asking, id).await? {
+    if end_session_by_id(&ctx, &channels, current, id).await? {
         Ok(StatusCode::NO_CONTENT)
     } else {
         Err(Error::NotFound)
@@ -129,12 +129,12 @@ pub async fn end_session(
 pub async fn end_other_sessions(
     CurrentSession(AuthenticatedUser { user, session }): CurrentSession,
     State(ctx): State<AppContext>,
-    allowance: Throttle,
+    throttle: Throttle,
     SharedStore(channels): SharedStore<Channels>,
     confirmation: Confirmation,
 ) -> Result<StatusCode> {
-    allowance.check_change(Some(&user))?;
-    confirmation.check("username", |given| user.has_username(given))?;
+    throttle.check_change(Some(&user))?;
+    confirmation.check("username", |name| user.has_username(name))?;
     let (db, user_id) = (ctx.db.clone(), user.id);
     let ending = async move { sessions::Model::revoke_all(&db, user_id, Some(session.id)).await };
     channels.run_and_recheck_sessions(&user, ending).await??;
@@ -162,17 +162,17 @@ pub async fn change_password(
     SharedStore(channels): SharedStore<Channels>,
     SharedStore(tokens): SharedStore<Tokens>,
     base: PublicBase,
-    allowance: Throttle,
+    throttle: Throttle,
     ApiJson(PasswordParams { old, new }): ApiJson<PasswordParams>,
 ) -> Result<impl IntoResponse> {
-    let attempt = allowance.begin_password_attempt(&user).await?;
-    let (db, asking, refresh) = (ctx.db.clone(), user.clone(), RefreshId::for_login());
+    let attempt = throttle.begin_password_attempt(&user).await?;
+    let (db, account, refresh) = (ctx.db.clone(), user.clone(), RefreshId::for_login());
     let changing = async move {
         let requester = Requester {
             priority: HashPriority::AccountChange,
             ..attempt.requester()
         };
-        let changing = asking.change_password(&db, &old, new, session.id, refresh, requester);
+        let changing = account.change_password(&db, &old, new, session.id, refresh, requester);
         let changed = changing.await;
         match &changed {
             Err(UserError::WrongPassword) => drop(attempt),
@@ -187,17 +187,17 @@ pub async fn change_password(
     token_response(&tokens, &base, &renewed?, refresh)
 }
 
-/// Says whether there was such a session.
+/// Ends a session of the current user. Returns whether the user had the session.
 async fn end_session_by_id(
     ctx: &AppContext,
     channels: &Channels,
-    asking: AuthenticatedUser,
+    current: AuthenticatedUser,
     id: Uuid,
 ) -> Result<bool> {
-    let (db, user_id) = (ctx.db.clone(), asking.user.id);
+    let (db, user_id) = (ctx.db.clone(), current.user.id);
     let ending = async move { sessions::Model::revoke(&db, user_id, id).await };
     Ok(channels
-        .run_and_recheck_sessions(&asking.user, ending)
+        .run_and_recheck_sessions(&current.user, ending)
         .await??)
 }
 

@@ -1,4 +1,4 @@
-//! The only file that upgrades a request to a WebSocket.
+//! The endpoints of WebSockets. No other file upgrades a request.
 
 use std::sync::Arc;
 
@@ -67,53 +67,69 @@ use crate::{
 pub async fn group_socket(
     State(ctx): State<AppContext>,
     SharedStore(channels): SharedStore<Channels>,
-    allowance: Throttle,
+    throttle: Throttle,
     mut parts: Parts,
 ) -> Result<Response> {
-    allowance.check_socket_open()?;
+    throttle.check_socket_open()?;
     match parts.extract::<Handshake>().await {
         Ok(Handshake(upgrade)) if offers_rich_subprotocol(&upgrade) => {
-            open_rich_socket(ctx, channels, allowance, parts, upgrade).await
+            open_rich_socket(ctx, channels, throttle, parts, upgrade).await
         }
         Err(error) if Handshake::offers_subprotocol(&parts.headers, SUBPROTOCOL) => Err(error),
         handshake => {
             let _: AllowedOrigin = parts.extract_with_state(&ctx).await?;
-            let found: SocketMember<BaseSocketUser> = parts.extract_with_state(&ctx).await?;
+            let socket_member: SocketMember<BaseSocketUser> =
+                parts.extract_with_state(&ctx).await?;
             let Handshake(upgrade) = handshake?;
-            let chair = (
-                allowance.acquire_socket_permit(&channels, &found.user)?,
+            let permit_and_writer = (
+                throttle.acquire_socket_permit(&channels, &socket_member.user)?,
                 shared_writer(&parts),
             );
-            Ok(channels.serve_basic(upgrade, found.member, found.session, chair))
+            Ok(channels.serve_basic(
+                upgrade,
+                socket_member.member,
+                socket_member.session,
+                permit_and_writer,
+            ))
         }
     }
 }
 
-/// A rich socket is opened even to be told that it may not stay, except to a foreign page.
+/// Opens a rich socket of one group.
+///
+/// A rejected client also gets a socket, which closes with the reason. A page of a foreign origin gets none.
 async fn open_rich_socket(
     ctx: AppContext,
     channels: Channels,
-    allowance: Throttle,
+    throttle: Throttle,
     mut parts: Parts,
     upgrade: WebSocketUpgrade,
 ) -> Result<Response> {
-    let found = parts
+    let socket_member = parts
         .extract_with_state::<SocketMember<RichSocketUser>, _>(&ctx)
         .await;
-    let entry = parts.extract::<QueryParams>().await.and_then(|params| {
+    let resume_point = parts.extract::<QueryParams>().await.and_then(|params| {
         Ok(ResumePoint {
             after: params.number("after", 0..=i64::MAX)?,
             epoch: params.text("epoch")?.map(ToOwned::to_owned),
         })
     });
-    match (found, entry) {
-        (Ok(found), Ok(entry)) => match allowance.acquire_socket_permit(&channels, &found.user) {
-            Ok(seat) => {
-                let chair = (seat, shared_writer(&parts));
-                Ok(channels.serve_rich_group(upgrade, found.member, found.session, entry, chair))
+    match (socket_member, resume_point) {
+        (Ok(socket_member), Ok(resume_point)) => {
+            match throttle.acquire_socket_permit(&channels, &socket_member.user) {
+                Ok(permit) => {
+                    let permit_and_writer = (permit, shared_writer(&parts));
+                    Ok(channels.serve_rich_group(
+                        upgrade,
+                        socket_member.member,
+                        socket_member.session,
+                        resume_point,
+                        permit_and_writer,
+                    ))
+                }
+                Err(error) => reject_rich_socket(&channels, upgrade, error.into()),
             }
-            Err(full) => reject_rich_socket(&channels, upgrade, full.into()),
-        },
+        }
         (Ok(_), Err(_)) => Ok(channels.reject_rich(upgrade, CloseReason::InvalidQuery)),
         (Err(error), _) => reject_rich_socket(&channels, upgrade, error),
     }
@@ -144,36 +160,36 @@ async fn open_rich_socket(
 pub async fn multi_group_socket(
     State(ctx): State<AppContext>,
     SharedStore(channels): SharedStore<Channels>,
-    allowance: Throttle,
+    throttle: Throttle,
     mut parts: Parts,
 ) -> Result<Response> {
-    allowance.check_socket_open()?;
+    throttle.check_socket_open()?;
     let Handshake(upgrade) = parts.extract().await?;
     if !offers_rich_subprotocol(&upgrade) {
         return Err(Error::SubprotocolRequired);
     }
-    let identified = RichSocketUser::authenticate(&mut parts, &ctx).await;
-    let seated = identified.and_then(|identified| {
-        let seat = allowance.acquire_socket_permit(&channels, &identified.user)?;
-        Ok((identified, seat))
+    let authenticated = RichSocketUser::authenticate(&mut parts, &ctx).await;
+    let permitted = authenticated.and_then(|authenticated| {
+        let permit = throttle.acquire_socket_permit(&channels, &authenticated.user)?;
+        Ok((authenticated, permit))
     });
-    match seated {
-        Ok((AuthenticatedUser { user, session }, seat)) => {
-            let chair = (seat, shared_writer(&parts));
-            Ok(channels.serve_rich_groups(upgrade, user, session, chair))
+    match permitted {
+        Ok((AuthenticatedUser { user, session }, permit)) => {
+            let permit_and_writer = (permit, shared_writer(&parts));
+            Ok(channels.serve_rich_groups(upgrade, user, session, permit_and_writer))
         }
         Err(error) => reject_rich_socket(&channels, upgrade, error),
     }
 }
 
-/// Tells a rich client why it may not come in, in the way that it can read.
+/// Rejects a rich client by a socket that closes with the reason, which a browser can read.
 fn reject_rich_socket(
     channels: &Channels,
     upgrade: WebSocketUpgrade,
     error: Error,
 ) -> Result<Response> {
     let reason = match error {
-        // Who is one of many from one place must come back later, as after any refusal.
+        // A client of a network with too many sockets gets 429 with `Retry-After`, as after any rate limit.
         Error::ForeignOrigin | Error::TooManySockets(TooManySockets::Network) => return Err(error),
         Error::TooManySockets(TooManySockets::User) => CloseReason::TooManySockets,
         Error::Unauthorized | Error::TokenExpired | Error::TokenInvalid => {
@@ -182,14 +198,14 @@ fn reject_rich_socket(
         Error::NotFound => CloseReason::NotMember,
         Error::Unavailable => CloseReason::Overloaded,
         error => {
-            tracing::error!(%error, "a socket could not be opened");
+            tracing::error!(%error, "socket not opened");
             CloseReason::InternalError
         }
     };
     Ok(channels.clone().reject_rich(upgrade, reason))
 }
 
-/// By which the connection of this request is written to, where the accept loop is ours.
+/// Returns the writer of the request's connection, if the accept loop of this server made the connection.
 fn shared_writer(parts: &Parts) -> Option<Arc<SocketWriter>> {
     parts.extensions.get().cloned()
 }

@@ -36,11 +36,11 @@ impl Model {
             created_at: Set(Utc::now().into()),
             ..Default::default()
         };
-        let once = OnConflict::columns([Column::GroupId, Column::UserId])
+        let ignore_duplicate = OnConflict::columns([Column::GroupId, Column::UserId])
             .do_nothing()
             .to_owned();
         Entity::insert(row)
-            .on_conflict(once)
+            .on_conflict(ignore_duplicate)
             .exec_without_returning(db)
             .await?;
         Ok(())
@@ -55,12 +55,12 @@ impl Model {
         group_id: i64,
         user_id: i64,
     ) -> Result<bool, DbErr> {
-        let found = Entity::find()
+        let row = Entity::find()
             .filter(Column::GroupId.eq(group_id))
             .filter(Column::UserId.eq(user_id))
             .one(db)
             .await?;
-        Ok(found.is_some())
+        Ok(row.is_some())
     }
 
     /// Returns the bans of a group, the oldest first: at most `limit`, after the ban with the id `after`.
@@ -95,11 +95,11 @@ impl Model {
         group_id: i64,
         user_id: i64,
     ) -> Result<bool, DbErr> {
-        let lifted = Entity::delete_many()
+        let deleted = Entity::delete_many()
             .filter(Column::GroupId.eq(group_id))
             .filter(Column::UserId.eq(user_id))
             .exec(transaction)
             .await?;
-        Ok(lifted.rows_affected > 0)
+        Ok(deleted.rows_affected > 0)
     }
 }

@@ -42,7 +42,7 @@ impl Model {
         Self::create_named(db, owner, title, random_name).await
     }
 
-    /// Creates a group as [`Model::create`] does, for a user who may be a member of one more group.
+    /// Creates a group as [`Model::create`] does, if the user may be a member of one more group.
     ///
     /// # Errors
     /// [`super::rejections::Rejection::LimitExceeded`] when the user is a member of too many groups.
@@ -103,7 +103,7 @@ impl Model {
     }
 
     /// Returns the group with this name and the user's membership. `None` for a group that does not exist, and for a
-    /// group without the user: the two look the same.
+    /// group without the user: the caller cannot distinguish the two.
     ///
     /// # Errors
     /// When the database fails.
@@ -115,13 +115,13 @@ impl Model {
         if !is_group_name(name) {
             return Ok(None);
         }
-        let found = Entity::find()
+        let row = Entity::find()
             .filter(Column::Name.eq(name))
             .find_also_related(memberships::Entity)
             .filter(memberships::Column::UserId.eq(user.id))
             .one(db)
             .await?;
-        Ok(found.and_then(|(group, membership)| Some((group, membership?))))
+        Ok(row.and_then(|(group, membership)| Some((group, membership?))))
     }
 
     /// Returns the heads of the logs of these groups, without deleted groups.
@@ -165,14 +165,14 @@ impl Model {
     /// # Errors
     /// When the database fails.
     pub async fn purge_deleted(db: &DatabaseConnection) -> Result<(), DbErr> {
-        let closed: Vec<i64> = Entity::find()
+        let deleted_ids: Vec<i64> = Entity::find()
             .select_only()
             .column(Column::Id)
             .filter(Column::ClosedAt.is_not_null())
             .into_tuple()
             .all(db)
             .await?;
-        for id in closed {
+        for id in deleted_ids {
             reactions::Model::purge_group(db, id).await?;
             let mut reached = 0;
             loop {

@@ -47,11 +47,12 @@ pub struct InvitePreview {
 }
 
 impl InviteCode {
-    /// 128 random bits, as 32 hex digits.
+    /// Returns a new code: 128 random bits as 32 hex digits.
     fn new() -> Self {
         Self(format!("{:032x}", random::<u128>()))
     }
 
+    /// Returns the code as text.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
@@ -119,12 +120,12 @@ impl Model {
         group_id: i64,
         id: i64,
     ) -> Result<bool, DbErr> {
-        let revoked = Entity::delete_many()
+        let deleted = Entity::delete_many()
             .filter(Column::Id.eq(id))
             .filter(Column::GroupId.eq(group_id))
             .exec(transaction)
             .await?;
-        Ok(revoked.rows_affected > 0)
+        Ok(deleted.rows_affected > 0)
     }
 
     /// Deletes all invites to a group.
@@ -152,11 +153,11 @@ impl Model {
         user_id: i64,
         group_id: Option<i64>,
     ) -> Result<(), DbErr> {
-        let mut ending = Entity::delete_many().filter(Column::CreatedBy.eq(user_id));
+        let mut deletion = Entity::delete_many().filter(Column::CreatedBy.eq(user_id));
         if let Some(group_id) = group_id {
-            ending = ending.filter(Column::GroupId.eq(group_id));
+            deletion = deletion.filter(Column::GroupId.eq(group_id));
         }
-        ending.exec(transaction).await?;
+        deletion.exec(transaction).await?;
         Ok(())
     }
 
@@ -183,7 +184,7 @@ impl Model {
         .await
     }
 
-    /// Returns the group to which a code leads a user: the invite is usable, or the user is a member already.
+    /// Returns the group of a code, if the invite is usable or the user is a member already.
     ///
     /// Every code costs one query, so that the time does not reveal whether a code ever existed.
     ///
@@ -200,18 +201,18 @@ impl Model {
              (SELECT 1 FROM memberships WHERE group_id = chat_groups.id AND user_id = $2))",
             usable_condition(db)
         );
-        let found = Statement::from_sql_and_values(
+        let query = Statement::from_sql_and_values(
             db.get_database_backend(),
             sql,
             [hash_code(code).into(), user.id.into()],
         );
         chat_groups::Entity::find()
-            .from_raw_sql(found)
+            .from_raw_sql(query)
             .one(db)
             .await
     }
 
-    /// Returns the invite of a code with its group, if the code leads to this group.
+    /// Returns the invite of a code with its group, if the invite is for this group.
     ///
     /// # Errors
     /// When the database fails.
@@ -220,13 +221,13 @@ impl Model {
         group_id: i64,
         code: &str,
     ) -> Result<Option<(Self, chat_groups::Model)>, DbErr> {
-        let found = Entity::find()
+        let row = Entity::find()
             .filter(Column::CodeHash.eq(hash_code(code)))
             .filter(Column::GroupId.eq(group_id))
             .find_also_related(chat_groups::Entity)
             .one(transaction)
             .await?;
-        Ok(found.and_then(|(invite, group)| Some((invite, group?))))
+        Ok(row.and_then(|(invite, group)| Some((invite, group?))))
     }
 
     /// Counts one more use of the invite.

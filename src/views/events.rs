@@ -12,45 +12,45 @@ use utoipa::ToSchema;
 use super::format_time;
 use crate::models::events;
 
-/// What happened in a group.
+/// A stored change of a group.
 #[derive(Serialize, Deserialize, ToSchema)]
 pub struct Event<'a> {
     /// `event`.
     #[serde(borrow)]
     #[schema(example = "event")]
     pub r#type: Cow<'a, str>,
-    /// Where.
+    /// The name of the group.
     #[serde(borrow)]
     #[schema(example = "chat_a1b2c3d4")]
     pub group: Cow<'a, str>,
-    /// Its place in the group's log, gapless from 1.
+    /// The number of the event in the group's log, from 1 without gaps.
     #[schema(example = 58)]
     pub seq: i64,
-    /// When it was stored.
+    /// The time at which the event was stored.
     #[serde(borrow)]
     #[schema(example = "2026-11-22T14:05:09.123Z")]
     pub at: Cow<'a, str>,
-    /// The username of whoever did it; null where it was no user.
+    /// The username of the actor; null if the actor was not a user.
     #[serde(borrow)]
     #[schema(example = "ann", required)]
     pub by: Option<Cow<'a, str>>,
-    /// `message.created`, `message.edited`, `message.deleted`, `reaction.added`,
-    /// `reaction.removed`, `member.joined`, `member.left`, `member.role`, `group.updated`, or one
-    /// that is newer than the client.
+    /// `message.created`, `message.edited`, `message.deleted`, `reaction.added`, `reaction.removed`, `member.joined`,
+    /// `member.left`, `member.role`, `group.updated`, or a kind that is newer than the client.
     #[serde(borrow)]
     #[schema(example = "message.created")]
     pub kind: Cow<'a, str>,
-    /// The id that the author's client gave it, if it did.
+    /// The `cid` of the command, if the author's client sent one.
     #[serde(borrow, skip_serializing_if = "Option::is_none", default)]
     #[schema(example = "01JD3ZK8Q4", nullable = false)]
     pub cid: Option<Cow<'a, str>>,
-    /// What is in it depends on the kind: `/api-docs/` shows it.
+    /// The data of the event. Their fields depend on the kind, see `/api-docs/`.
     #[serde(borrow)]
     #[schema(value_type = HashMap<String, Value>, example = json!({"text": "hi"}))]
     pub data: &'a RawValue,
 }
 
 impl<'a> Event<'a> {
+    /// Returns the JSON of an event of the group with this name.
     #[must_use]
     pub fn new(group: &'a str, event: &'a events::Event) -> Self {
         Self {
@@ -69,15 +69,15 @@ impl<'a> Event<'a> {
 /// A part of a group's log.
 #[derive(Serialize, ToSchema)]
 pub struct EventPage<'a> {
-    /// In order.
+    /// The events in order.
     pub results: Vec<Event<'a>>,
-    /// The number of the last event when this was read.
+    /// The number of the log's last event when the page was read.
     #[schema(example = 58)]
     pub position: i64,
-    /// The epoch in which the numbers mean something: send it back as `epoch`, with `after`.
+    /// The epoch in which the numbers are valid: send it as `epoch`, with `after`.
     #[schema(example = "7c9e6679742540de944be07fc1f90ae7")]
     pub epoch: &'a str,
-    /// The log has nothing that follows `after`: load what you show again, and go on after `head`.
+    /// Present if the log cannot continue from `after`: reload the data that you show, and continue after `head`.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub reset: Option<PageReset>,
@@ -86,10 +86,10 @@ pub struct EventPage<'a> {
 /// The reason why a page of events does not follow the events that the client has.
 #[derive(Serialize, ToSchema)]
 pub struct PageReset {
-    /// `epoch`: the database was restored or replaced since. `ahead`: the log ends before `after`.
+    /// `epoch`: the database was restored or replaced since then. `ahead`: the log ends before `after`.
     #[schema(example = "ahead")]
     pub reason: &'static str,
-    /// The number of the last event.
+    /// The number of the log's last event.
     #[schema(example = 58)]
     pub head: i64,
 }

@@ -1,4 +1,4 @@
-//! What pages and their scripts say, in each language: the Fluent files of assets/i18n.
+//! The texts of pages and of their scripts in each language: the Fluent files of assets/i18n.
 
 mod accept_language;
 mod script;
@@ -13,13 +13,13 @@ use unic_langid::{CharacterDirection, LanguageIdentifier};
 pub use self::script::Pattern;
 use crate::assets;
 
-/// What somebody is answered in whose language is not there.
+/// The language of a user whose languages have no texts.
 const DEFAULT_LANGUAGE: &str = "en";
 
-/// The message of `page.ftl` by which a language calls itself. One without it goes by its tag.
+/// The message of `page.ftl` with the language's own name. A language without the message is named by its tag.
 const LANGUAGE_NAME_ID: &str = "language-name";
 
-/// A file that cannot be used, or a text that cannot be said; where, and why.
+/// A file that cannot be used, or a text that cannot be formatted, with the location and the fault.
 #[derive(Debug, thiserror::Error)]
 #[error("{place}: {fault}")]
 pub struct TranslationError {
@@ -40,18 +40,18 @@ impl TranslationError {
 pub struct LanguageTexts {
     id: LanguageIdentifier,
     pub tag: String,
-    /// What the language calls itself.
+    /// The language's own name.
     pub name: String,
     page: FluentBundle<FluentResource>,
-    /// What scripts say, for them to format.
+    /// The texts that scripts format.
     pub script: BTreeMap<String, Pattern>,
 }
 
 impl LanguageTexts {
-    /// The language of this tag by the sources of its two files.
+    /// Parses the two files of the language with this tag.
     ///
     /// # Errors
-    /// The first fault, with the file and the line or the message that it is in.
+    /// The first fault, with its file, and its line or message.
     pub fn parse(tag: &str, page: String, script: &str) -> Result<Self, TranslationError> {
         let id: LanguageIdentifier = tag.parse().map_err(|_| {
             TranslationError::new(format!("assets/i18n/{tag}"), "the name of no language")
@@ -69,10 +69,10 @@ impl LanguageTexts {
         Ok(language)
     }
 
-    /// A message of `page.ftl`.
+    /// Formats a message of `page.ftl`.
     ///
     /// # Errors
-    /// When there is none of this name, or it needs something else than these arguments.
+    /// When the file has no such message, or the message needs other arguments.
     pub fn format_message(
         &self,
         id: &str,
@@ -93,7 +93,7 @@ impl LanguageTexts {
         }
     }
 
-    /// How it is written: `ltr` or `rtl`.
+    /// Returns the direction of writing: `ltr` or `rtl`.
     #[must_use]
     pub fn direction(&self) -> &'static str {
         match self.id.character_direction() {
@@ -110,10 +110,10 @@ pub struct Texts {
 }
 
 impl Texts {
-    /// Reads them all.
+    /// Reads the files of all languages.
     ///
     /// # Errors
-    /// The first fault of a file, or that one is missing.
+    /// The first fault of a file, or the first missing file.
     pub fn load() -> Result<Self, TranslationError> {
         let tags = assets::languages();
         let others = tags.iter().filter(|tag| *tag != DEFAULT_LANGUAGE);
@@ -124,28 +124,30 @@ impl Texts {
         Ok(Self::new(default, others))
     }
 
+    /// Returns the texts of these languages.
     #[must_use]
     pub fn new(default: LanguageTexts, others: Vec<LanguageTexts>) -> Self {
         Self { default, others }
     }
 
-    /// All languages, the default one first.
+    /// Returns all languages, the default language first.
     pub fn languages(&self) -> impl Iterator<Item = &LanguageTexts> {
         std::iter::once(&self.default).chain(&self.others)
     }
 
+    /// Returns the language with this tag.
     #[must_use]
     pub fn language(&self, tag: &str) -> Option<&LanguageTexts> {
         self.languages().find(|language| language.tag == tag)
     }
 
-    /// The language that suits an `Accept-Language` best; the default one where none does.
+    /// Returns the language that matches an `Accept-Language` best. Without a match, the default language.
     #[must_use]
     pub fn negotiate(&self, accept_language: &str) -> &LanguageTexts {
         let wanted = accept_language::parse_accept_language(accept_language);
-        let ours: Vec<_> = self.languages().map(|language| &language.id).collect();
-        let found = negotiate_languages(&wanted, &ours, None, NegotiationStrategy::Lookup);
-        let best = found.first().map(|id| **id);
+        let supported: Vec<_> = self.languages().map(|language| &language.id).collect();
+        let matches = negotiate_languages(&wanted, &supported, None, NegotiationStrategy::Lookup);
+        let best = matches.first().map(|id| **id);
         let best = best.and_then(|id| self.languages().find(|language| language.id == *id));
         best.unwrap_or(&self.default)
     }
@@ -167,20 +169,22 @@ fn parse_bundle(
     let resource = FluentResource::try_new(source)
         .map_err(|(resource, faults)| first_syntax_error(file, resource.source(), &faults))?;
     let mut bundle = FluentBundle::new_concurrent(vec![id]);
-    // The marks that keep a left-to-right name together among right-to-left words: markup does that
-    // here, and in a title they would be seen.
+    // Fluent's isolation marks keep a left-to-right name together in a right-to-left text. Here, markup does this,
+    // and in a title the marks would be visible.
     bundle.set_use_isolating(false);
-    let added = bundle.add_resource(resource);
-    added.map_err(|twice| {
+    let result = bundle.add_resource(resource);
+    result.map_err(|duplicates| {
         TranslationError::new(
             file,
-            twice.first().map_or_else(String::new, ToString::to_string),
+            duplicates
+                .first()
+                .map_or_else(String::new, ToString::to_string),
         )
     })?;
     Ok(bundle)
 }
 
-/// The first fault that the parser has found.
+/// Returns the first error of the parser, with its line.
 fn first_syntax_error(file: &str, source: &str, faults: &[ParserError]) -> TranslationError {
     let Some(fault) = faults.first() else {
         return TranslationError::new(file, "cannot be read");

@@ -109,8 +109,8 @@ async fn a_lagging_event_stream_gets_a_bye_after_a_kick() {
         ann.send_message(&group, &"x".repeat(8000), &i.to_string())
             .await;
     }
-    let put_out = group.path("members/bob/");
-    assert_eq!(ann.delete(&put_out).await.status, 204);
+    let membership = group.path("members/bob/");
+    assert_eq!(ann.delete(&membership).await.status, 204);
     let mut last = 1;
     loop {
         let event = stream.next().await.unwrap();
@@ -145,8 +145,8 @@ async fn a_kick_ends_the_event_stream_and_strangers_get_404() {
     ann.add_member(&bob, &group).await;
     let mut stream = EventStream::open(&bob, &group, "after=1", None).await;
     stream.next_named("sync").await;
-    let put_out = group.path("members/bob/");
-    assert_eq!(ann.delete(&put_out).await.status, 204);
+    let membership = group.path("members/bob/");
+    assert_eq!(ann.delete(&membership).await.status, 204);
     assert_eq!(stream.next_named("bye").await["code"], 4403);
     assert_eq!(stream.next().await, None);
     assert_eq!(request_stream(&bob.access).await, 404);

@@ -320,7 +320,7 @@ async fn no_secrets_are_logged_and_every_line_names_its_request() {
     // A socket outlives its request, so its lines name the user.
     let socket = lines
         .iter()
-        .find(|line| line["fields"]["message"] == "a rich socket");
+        .find(|line| line["fields"]["message"] == "rich socket opened");
     let fields = &socket.unwrap()["fields"];
     assert_eq!(
         (&fields["user"], &fields["group"]),

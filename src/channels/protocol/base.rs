@@ -1,4 +1,4 @@
-//! What a base client sends and is shown: the contract, and nothing else ever.
+//! The frames of a base socket, exactly as the base contract defines them.
 
 use std::collections::HashMap;
 
@@ -9,18 +9,19 @@ use utoipa::ToSchema;
 
 use super::to_json;
 
-/// A frame of a base client, as far as the contract cares.
+/// A frame of a base client: a post, or any other JSON.
 #[derive(Debug, PartialEq, Eq)]
 pub enum BasicRequest {
-    /// `{"message": "<text>"}`: posted to the group, then answered.
+    /// `{"message": "<text>"}`: the server posts the text to the group, then answers.
     Post(String),
-    /// Any other JSON: answered.
+    /// Any other JSON: the server answers, and posts nothing.
     Other,
 }
 
 impl BasicRequest {
-    /// `None` when the text is not JSON (RFC 8259). Depth does not matter: what is nested is
-    /// skipped without recursion.
+    /// Parses a frame. Returns `None` for a text that is not JSON (RFC 8259).
+    ///
+    /// The depth does not matter: nested values are skipped without recursion.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         serde_json::from_str::<IgnoredAny>(text).ok()?;
@@ -31,47 +32,49 @@ impl BasicRequest {
     }
 }
 
-/// The `message` of a JSON object, if it has one that is a text. (A lone surrogate makes it none,
-/// though it is JSON by its grammar.) Of several the last counts, as in a browser's `JSON.parse`.
+/// Returns the `message` of a JSON object, if the object has one and it is a text.
+///
+/// A text with a lone surrogate counts as absent, although it is JSON by its grammar. Of a repeated key the last
+/// value counts, as in a browser's `JSON.parse`.
 fn message_field(text: &str) -> Option<String> {
     let fields: HashMap<String, &RawValue> = serde_json::from_str(text).ok()?;
     serde_json::from_str(fields.get("message")?.get()).ok()
 }
 
-/// The first frame of a base socket.
+/// Returns the first frame of a base socket.
 #[must_use]
 pub fn greeting_frame(username: &str, clock: &str) -> Utf8Bytes {
     encode_chat_message(&format!("hi {username} now is {clock}"))
 }
 
-/// The answer to a frame of a base socket.
+/// Returns the answer to a frame of a base socket.
 #[must_use]
 pub fn reply_frame(clock: &str) -> Utf8Bytes {
     encode_chat_message(&format!("now is {clock}"))
 }
 
-/// What a base socket is shown of a message in its group.
+/// Returns the frame by which a base socket receives a message of its group.
 #[must_use]
 pub fn message_frame(username: &str, clock: &str) -> Utf8Bytes {
     encode_chat_message(&format!("{username} now is {clock}"))
 }
 
-/// The only frame of a base socket.
+/// The only kind of frame that a base socket receives.
 #[derive(Serialize, ToSchema)]
 pub struct ChatMessage<'a> {
     /// `chat_message`.
     #[schema(example = "chat_message", pattern = "^chat_message$")]
     r#type: &'static str,
-    /// `hi <you> now is HH:MM:SS` once; `now is HH:MM:SS` for each frame of yours;
-    /// `<username> now is HH:MM:SS` for each message that comes from elsewhere.
+    /// `hi <you> now is HH:MM:SS` once; `now is HH:MM:SS` for each frame that you send;
+    /// `<username> now is HH:MM:SS` for each message that this socket did not send.
     #[schema(example = "now is 14:05:09")]
     message: &'a str,
 }
 
-/// What a base client posts. Any other JSON is answered as well, and posts nothing.
+/// A message that a base client posts. The server answers any other JSON too, and posts nothing.
 #[derive(ToSchema)]
 pub struct Post {
-    /// What is said in the group.
+    /// The text of the message.
     #[schema(example = "hi", min_length = 1)]
     pub message: String,
 }

@@ -1,5 +1,6 @@
-//! What is told at most once, and may be dropped: who types, who has read how far, who is here. It is
-//! never in the log.
+//! Ephemeral events: typing, read positions and presence.
+//!
+//! An ephemeral event is delivered at most once, may be dropped, and is never in the log.
 
 use std::{borrow::Cow, sync::Arc};
 
@@ -9,63 +10,64 @@ use utoipa::ToSchema;
 
 use super::to_json;
 
-/// What happens beside the log.
+/// News that no log stores.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(tag = "type", rename_all = "lowercase")]
 pub enum EphemeralEvent<'a> {
-    /// It ends by itself when nothing more is heard of it, and with the message.
+    /// The state ends with the user's message, and by itself if no further frame `typing` arrives.
     #[schema(title = "Somebody writes, or has stopped")]
     Typing {
-        /// Where.
+        /// The name of the group.
         #[serde(borrow)]
         #[schema(example = "chat_a1b2c3d4")]
         group: Cow<'a, str>,
-        /// Their username.
+        /// The username of the member.
         #[serde(borrow)]
         #[schema(example = "bob")]
         user: Cow<'a, str>,
-        /// False when they have stopped.
+        /// `false` when the member has stopped.
         #[schema(example = true)]
         on: bool,
     },
-    /// Yours comes too, for your other devices. In a large group, yours alone.
+    /// You also receive your own read positions, for your other devices. In a large group, you receive only your own.
     #[schema(title = "Somebody has read so far")]
     Read {
-        /// Where.
+        /// The name of the group.
         #[serde(borrow)]
         #[schema(example = "chat_a1b2c3d4")]
         group: Cow<'a, str>,
-        /// Their username.
+        /// The username of the member.
         #[serde(borrow)]
         #[schema(example = "bob")]
         user: Cow<'a, str>,
-        /// The last event that they have read.
+        /// The `seq` of the last event that the member has read.
         #[schema(example = 57)]
         seq: i64,
     },
-    /// Of others only, never of yourself. A large group tells how many there are instead of who.
+    /// The event is about other members, never about yourself. In a large group, the event has `count` in place of
+    /// `user` and `state`.
     #[schema(title = "Somebody has come, or gone")]
     Presence {
-        /// Where.
+        /// The name of the group.
         #[serde(borrow)]
         #[schema(example = "chat_a1b2c3d4")]
         group: Cow<'a, str>,
-        /// Their username.
+        /// The username of the member.
         #[serde(borrow, skip_serializing_if = "Option::is_none", default)]
         #[schema(example = "bob", nullable = false)]
         user: Option<Cow<'a, str>>,
-        /// Whether they are here.
+        /// `online` or `offline`.
         #[serde(skip_serializing_if = "Option::is_none", default)]
         #[schema(example = "online", nullable = false)]
         state: Option<PresenceState>,
-        /// In a large group: how many are here.
+        /// In a large group: the number of online members.
         #[serde(skip_serializing_if = "Option::is_none", default)]
         #[schema(nullable = false)]
         count: Option<usize>,
     },
 }
 
-/// Whether a user is here.
+/// The presence of a user.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum PresenceState {
@@ -73,7 +75,7 @@ pub enum PresenceState {
     Offline,
 }
 
-/// What a whisper is about.
+/// The kind of an ephemeral event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum EphemeralKind {
     Typing,
@@ -81,36 +83,37 @@ pub enum EphemeralKind {
     Presence,
 }
 
-/// A whisper on its way to the sockets: encoded once, for all of them on all nodes.
+/// An ephemeral event as the bytes that all rich sockets of all nodes receive. It is encoded once.
 #[derive(Debug, Clone)]
 pub struct EncodedEphemeral {
-    /// Whom it is about; nobody, where it is a number.
+    /// The username of the member. Empty for a number of online members.
     pub user: Arc<str>,
     pub kind: EphemeralKind,
-    /// Of a reading: how far it goes.
+    /// The read position. 0 for the other kinds.
     pub seq: i64,
-    /// Of typing: `true` while the user types.
+    /// `true` for a member who types. `false` for the other kinds.
     pub is_typing: bool,
     frame: Utf8Bytes,
 }
 
 impl EncodedEphemeral {
+    /// Encodes an event of this node.
     #[must_use]
-    pub fn encode(whisper: &EphemeralEvent<'_>) -> Self {
-        Self::with_frame(whisper, to_json(whisper).into())
+    pub fn encode(event: &EphemeralEvent<'_>) -> Self {
+        Self::with_frame(event, to_json(event).into())
     }
 
-    /// What another node has whispered. `None` for anything else.
+    /// Reads an ephemeral event of another node. Returns `None` for every other payload.
     #[must_use]
     pub fn decode(payload: Bytes) -> Option<Self> {
         let frame = Utf8Bytes::try_from(payload).ok()?;
-        let whisper = serde_json::from_str(&frame).ok()?;
-        Some(Self::with_frame(&whisper, frame.clone()))
+        let event = serde_json::from_str(&frame).ok()?;
+        Some(Self::with_frame(&event, frame.clone()))
     }
 
-    fn with_frame(whisper: &EphemeralEvent<'_>, frame: Utf8Bytes) -> Self {
-        let is_typing = matches!(whisper, EphemeralEvent::Typing { on: true, .. });
-        let (user, kind, seq) = match whisper {
+    fn with_frame(event: &EphemeralEvent<'_>, frame: Utf8Bytes) -> Self {
+        let is_typing = matches!(event, EphemeralEvent::Typing { on: true, .. });
+        let (user, kind, seq) = match event {
             EphemeralEvent::Typing { user, .. } => (user.as_ref(), EphemeralKind::Typing, 0),
             EphemeralEvent::Read { user, seq, .. } => (user.as_ref(), EphemeralKind::Read, *seq),
             EphemeralEvent::Presence { user, .. } => (
@@ -128,13 +131,13 @@ impl EncodedEphemeral {
         }
     }
 
-    /// As rich sockets are shown it, and other nodes are told.
+    /// Returns the frame that rich sockets and other nodes receive.
     #[must_use]
     pub fn frame(&self) -> Utf8Bytes {
         self.frame.clone()
     }
 
-    /// Whether it makes the other one out of date.
+    /// Returns whether this event makes the other event outdated.
     #[must_use]
     pub fn supersedes(&self, other: &Self) -> bool {
         self.kind == other.kind && self.user == other.user

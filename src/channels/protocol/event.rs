@@ -1,4 +1,4 @@
-//! An event as it is told: encoded once, for all rich sockets of all nodes.
+//! Encoded events: the bytes of an event for the sockets and for other nodes.
 
 use std::sync::{Arc, OnceLock};
 
@@ -11,23 +11,24 @@ use crate::{
     views,
 };
 
-/// Bytes of events that travel together between nodes, at most; one alone may be larger.
+/// The largest payload of several events between nodes, in bytes. One event alone may be larger.
 const MAX_PAYLOAD_BYTES: usize = 64 * 1024;
 
-/// An event on its way to the sockets.
+/// An event as the bytes that all rich sockets of all nodes receive. It is encoded once.
 #[derive(Debug)]
 pub struct EncodedEvent {
     pub seq: i64,
-    /// The username of whoever did it, if it was a user.
+    /// The username of the actor. `None` if the actor was not a user.
     pub actor: Option<Arc<str>>,
     pub effect: EventEffect,
-    /// What rich sockets are shown; it is also what travels between nodes.
+    /// The frame of rich sockets, which nodes also send each other.
     frame: Utf8Bytes,
-    /// What base sockets are shown, once one of them asked.
+    /// The frame of base sockets. The first base socket that needs it has it encoded.
     basic: OnceLock<Utf8Bytes>,
 }
 
 impl EncodedEvent {
+    /// Encodes an event of the group with this name.
     #[must_use]
     pub fn encode(group: &str, event: &Event) -> Self {
         let frame = views::events::Event::new(group, event);
@@ -40,24 +41,25 @@ impl EncodedEvent {
         }
     }
 
-    /// How events that follow one another in a group travel to other nodes: their frames, one after the
-    /// other, in as few payloads as may be. Redis is paid by the payload.
+    /// Returns the payloads by which consecutive events of a group are sent to other nodes: the frames in order,
+    /// in as few payloads as the limit allows.
+    ///
+    /// The cost of Redis depends on the number of payloads.
     #[must_use]
     pub fn batch_payloads(events: &[Self]) -> Vec<Bytes> {
         let mut payloads = Vec::new();
         let mut rest = events;
         while let Some((first, others)) = rest.split_first() {
             let mut size = first.size();
-            let followers = others.iter().take_while(|told| {
-                size += told.size();
+            let followers = others.iter().take_while(|event| {
+                size += event.size();
                 size <= MAX_PAYLOAD_BYTES
             });
-            let (together, after) = rest.split_at(1 + followers.count());
-            payloads.push(match together {
-                [alone] => alone.frame().into(),
+            let (batch, after) = rest.split_at(1 + followers.count());
+            payloads.push(match batch {
+                [event] => event.frame().into(),
                 _ => {
-                    let frames: Vec<_> =
-                        together.iter().map(|told| told.frame.as_bytes()).collect();
+                    let frames: Vec<_> = batch.iter().map(|event| event.frame.as_bytes()).collect();
                     frames.concat().into()
                 }
             });
@@ -66,7 +68,7 @@ impl EncodedEvent {
         payloads
     }
 
-    /// What another node has told. `None` for what no node of ours has sent as events.
+    /// Reads the events of another node. Returns `None` for every other payload.
     #[must_use]
     pub fn decode_batch(payload: &Bytes) -> Option<Vec<Self>> {
         let text = str::from_utf8(payload).ok()?;
@@ -91,19 +93,21 @@ impl EncodedEvent {
         (begin == payload.len() && !events.is_empty()).then_some(events)
     }
 
-    /// As rich sockets are shown it, and other nodes are told.
+    /// Returns the frame that rich sockets and other nodes receive.
     #[must_use]
     pub fn frame(&self) -> Utf8Bytes {
         self.frame.clone()
     }
 
-    /// Bytes that it takes.
+    /// Returns the size of the frame in bytes.
     #[must_use]
     pub fn size(&self) -> usize {
         self.frame.len()
     }
 
-    /// What a base socket of this user is shown of it at this time: of messages who it is by.
+    /// Returns the frame for a base socket of this user. `None` for an event that is not a new message.
+    ///
+    /// The frame names the author, or this user for a message of an operator. `clock` returns the time of day.
     #[must_use]
     pub fn basic_frame(&self, username: &str, clock: impl FnOnce() -> String) -> Option<Utf8Bytes> {
         if self.effect != EventEffect::CreatesMessage {
@@ -118,7 +122,7 @@ impl EncodedEvent {
         })
     }
 
-    /// Whether it ends the membership of this user.
+    /// Returns whether the event ends the membership of this user.
     #[must_use]
     pub fn removes_member(&self, username: &str) -> bool {
         matches!(&self.effect, EventEffect::RemovesMember(left) if left == username)

@@ -1,4 +1,4 @@
-//! The first frame of a rich socket: who the client is, and what holds here.
+//! The first frame of a rich socket: the user, the limits and the epoch.
 
 use chrono::Utc;
 use serde::Serialize;
@@ -11,39 +11,39 @@ use crate::{
     views::format_time,
 };
 
-/// Groups on one socket of many.
+/// The highest number of groups of one multi-group socket.
 pub const MAX_GROUPS_PER_SOCKET: usize = LimitSettings::MIN_SUBS_PER_10S as usize;
 
-/// Milliseconds between two tries, at most.
+/// The longest delay between two attempts to reconnect, in milliseconds.
 const MAX_BACKOFF_MS: u32 = 20_000;
 
-/// The first frame.
+/// The first frame of a rich socket.
 #[derive(Serialize, ToSchema)]
 pub struct Hello<'a> {
     /// The version of the protocol.
     #[schema(example = 1)]
     v: u8,
-    /// This connection's name, for whoever looks for it in a log.
+    /// The id of this connection, by which operators find it in a log.
     #[schema(example = "0f8fad5bd9cb469fa16570867728950e")]
     conn: &'a str,
-    /// The life of the database in which every `seq` means something; keep it with your last `seq`.
+    /// The epoch of the database: every `seq` is valid in this epoch alone. Keep the epoch with your last `seq`.
     #[schema(example = "7c9e6679742540de944be07fc1f90ae7")]
     epoch: &'a str,
-    /// Whose socket this is.
+    /// The user of this socket.
     user: UserInfo<'a>,
-    /// The server's time.
+    /// The time of the server.
     #[schema(example = "2026-11-22T14:05:09.123Z")]
     now: String,
-    /// Seconds until the socket ends, unless `auth` extends it.
+    /// The seconds until the server closes the socket, unless `auth` extends the time.
     #[schema(example = 1_209_600)]
     auth_expires_in: i64,
-    /// How the server notices that you are gone.
+    /// The intervals by which the server detects that the client is gone.
     ping: PingIntervals,
-    /// When to come back after the socket was lost.
+    /// The delays before you reconnect after the socket was lost.
     retry_ms: RetryBackoff,
-    /// What the server takes at most.
+    /// The limits of the server.
     limits: HelloLimits,
-    /// What the server can do that not every server can.
+    /// The optional features of this server.
     #[schema(value_type = Vec<String>, example = json!(["typing", "presence", "read", "reactions"]))]
     features: &'static [&'static str],
 }
@@ -51,60 +51,61 @@ pub struct Hello<'a> {
 /// A user.
 #[derive(Serialize, ToSchema)]
 pub struct UserInfo<'a> {
-    /// Theirs for good.
+    /// The id of the user, which never changes.
     #[schema(example = 1)]
     pub id: i64,
-    /// By which others name them.
+    /// The username of the user.
     #[schema(example = "ann")]
     pub username: &'a str,
-    /// The name that others see.
+    /// The display name of the user.
     #[schema(example = "Ann Lee")]
     pub name: &'a str,
 }
 
-/// Seconds.
+/// The intervals of pings, in seconds.
 #[derive(Serialize, ToSchema)]
 pub struct PingIntervals {
-    /// After so many seconds of silence you are pinged.
+    /// The seconds without a frame after which the server sends a ping.
     #[schema(example = 25)]
     every: u32,
-    /// So many seconds later the socket is closed, unless you were heard of.
+    /// The seconds after a ping after which the server closes the socket, unless a frame has arrived.
     #[schema(example = 10)]
     timeout: u32,
 }
 
-/// Milliseconds.
+/// The delays before a client reconnects, in milliseconds.
 #[derive(Serialize, ToSchema)]
 pub struct RetryBackoff {
-    /// The first try, at random between these.
+    /// The range of the first delay. Choose a random delay in the range.
     #[schema(example = json!([0, 5000]))]
     first: [u32; 2],
-    /// The upper end doubles with each try, up to this.
+    /// The largest upper end of the range. The upper end doubles with each attempt.
     #[schema(example = 20_000)]
     max: u32,
 }
 
-/// What the server takes at most.
+/// The limits of the server.
 #[derive(Serialize, ToSchema)]
 pub struct HelloLimits {
-    /// Bytes of a frame.
+    /// The largest frame, in bytes.
     #[schema(example = 65_536)]
     frame: usize,
-    /// Characters of a message.
+    /// The longest text of a message, in characters.
     #[schema(example = 8000)]
     text: usize,
-    /// Groups on this socket.
+    /// The highest number of groups of this socket.
     #[schema(example = 512)]
     groups: usize,
-    /// Events of a group that are told again to who comes back.
+    /// The highest number of missed events of a group that the server replays.
     #[schema(example = 500)]
     replay: u32,
-    /// Requests of one user that change something, over all sockets and the REST API.
+    /// The highest number of commands of one user in 10 s, over all sockets and the REST API.
     #[schema(example = 20)]
     sends_per_10s: u32,
 }
 
 impl<'a> Hello<'a> {
+    /// Returns the first frame of a connection. `groups` is the highest number of groups of the socket.
     #[must_use]
     pub fn new(
         conn: &'a str,

@@ -1,4 +1,4 @@
-//! Frames in and out, and the codes that close a socket. No I/O.
+//! The frames of sockets, the messages between nodes, and the codes that close a socket. No I/O.
 
 pub mod base;
 pub mod codes;
@@ -12,49 +12,52 @@ pub mod rich;
 use axum::extract::ws::{CloseCode, close_code};
 use serde::Serialize;
 
-/// Why a socket is closed by us. Codes below 4000 are those of RFC 6455, section 7.4.1, and its
-/// registry; those above say when to come back.
+/// The reason for which the server closes a socket.
+///
+/// Codes below 4000 are those of RFC 6455, section 7.4.1, and of its registry. Codes from 4000 on are those of this
+/// server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CloseReason {
-    /// The peer broke the WebSocket protocol itself.
+    /// The client violated the WebSocket protocol.
     ProtocolError,
-    /// A binary frame came.
+    /// The client sent a binary frame.
     BinaryFrame,
-    /// Text came that is not JSON.
+    /// The client sent a text that is not JSON.
     InvalidJson,
-    /// The address of the socket asks for what cannot be.
+    /// The query of the address of the socket is invalid.
     InvalidQuery,
-    /// A frame was over the limit.
+    /// The client sent a frame over the limit.
     FrameTooBig,
-    /// Something is wrong here.
+    /// Internal server error.
     InternalError,
-    /// The server restarts: come back at once, somewhere.
+    /// The server restarts. The client reconnects, to this server or to another one.
     ServerRestart,
-    /// A post could not be stored: come back with backoff and send it again.
+    /// A post could not be stored. The client reconnects with backoff, and sends the post again.
     StoreFailed,
-    /// The server cannot look anything up at the moment.
+    /// The server cannot read the database at the moment.
     Overloaded,
-    /// There is no live credential (any more): refresh it, once.
+    /// The credential is missing, invalid or expired. The client refreshes it once.
     Unauthorized,
-    /// The user is no member of the group (any more).
+    /// The user is not a member of the group, or no longer.
     NotMember,
     /// The group was deleted.
     GroupDeleted,
-    /// The user has as many sockets as one may have.
+    /// The user has reached the limit of sockets.
     TooManySockets,
-    /// The session was ended: log in again.
+    /// The session was revoked. The user logs in again.
     SessionRevoked,
-    /// The numbers mean something else from now on: come back and subscribe anew.
+    /// The epoch changed, so the numbers refer to other events. The client reconnects and subscribes again.
     EpochChanged,
-    /// The socket took nothing for long: come back with backoff.
+    /// The client did not read for too long. It reconnects with backoff.
     SlowConsumer,
-    /// The socket did not answer a ping: come back with backoff.
+    /// The client did not answer a ping. It reconnects with backoff.
     PongTimeout,
-    /// More frames came than are read, for long: come back with backoff.
+    /// The client sent more frames than the server reads, for too long. It reconnects with backoff.
     RateLimited,
 }
 
 impl CloseReason {
+    /// Returns the code of the close frame.
     #[must_use]
     pub const fn code(self) -> CloseCode {
         match self {
@@ -78,6 +81,7 @@ impl CloseReason {
         }
     }
 
+    /// Returns the text of the close frame.
     #[must_use]
     pub const fn text(self) -> &'static str {
         match self {
@@ -102,7 +106,7 @@ impl CloseReason {
         }
     }
 
-    /// Whether the same client may come back and find it well, without anything else changing.
+    /// Returns whether the same client can reconnect with nothing changed.
     #[must_use]
     pub const fn can_reconnect(self) -> bool {
         matches!(
@@ -120,6 +124,7 @@ impl CloseReason {
 }
 
 fn to_json(value: &impl Serialize) -> String {
-    serde_json::to_string(value)
-        .expect("texts, numbers and JSON as it is, and no maps: serde_json cannot fail on these")
+    serde_json::to_string(value).expect(
+        "the value has only texts, numbers and raw JSON, and no maps, so serde_json cannot fail",
+    )
 }

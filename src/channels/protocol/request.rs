@@ -49,32 +49,32 @@ const NOT_GROUP_POSITIONS: &str =
 #[derive(Debug, PartialEq, Eq, ToSchema)]
 #[serde(tag = "type", rename_all = "lowercase")]
 pub enum Request {
-    /// The reply is followed by a frame `group` for each group, what you have missed of it, and
-    /// `sync`. A socket of one group is subscribed to it from the start, and may ask again.
+    /// After the reply, each group has a frame `group`, the missed events, and `sync`. A single-group socket is
+    /// subscribed from the start, and may subscribe again.
     #[schema(title = "Tell me what happens in these groups")]
     Sub(Subscribe),
-    /// The groups go on without this socket.
+    /// The socket no longer receives the events of these groups.
     #[schema(title = "Tell me no more of these groups")]
     Unsub(Unsubscribe),
-    /// The reply is `ok` once the message is stored.
+    /// The reply is `ok` after the message is stored.
     #[schema(title = "Send a message")]
     Send(Send),
-    /// Only its author may.
+    /// Only the author can edit a message.
     #[schema(title = "Give a message another text")]
     Edit(Edit),
-    /// Its author may, and so may admins and the owner.
+    /// The author, admins and the owner can delete a message.
     #[schema(title = "Delete a message")]
     Delete(Delete),
-    /// The reply carries `seq`, and `dup` where nothing has changed by it.
+    /// The reply has `seq`, and `dup` if the request changed nothing.
     #[schema(title = "React to a message, or take it back")]
     React(React),
-    /// On all of your devices; it never goes back. There is no reply.
+    /// The read position holds for all your devices, and never moves back. There is no reply.
     #[schema(title = "I have read so far")]
     Read(Read),
-    /// Again every few seconds, as long as it goes on. There is no reply.
+    /// Repeat the request every few seconds while the user types. There is no reply.
     #[schema(title = "I write, or have stopped")]
     Typing(Typing),
-    /// The reply says how long the socket lives now.
+    /// The reply has the time until the server closes the socket.
     #[schema(title = "Here is a new token")]
     Auth(Auth),
 }
@@ -84,20 +84,20 @@ pub enum Request {
 pub struct Subscribe {
     #[schema(schema_with = RequestId::schema)]
     pub id: RequestId,
-    /// The `epoch` in which you got the numbers in `after`.
+    /// The `epoch` in which you received the numbers in `after`.
     #[schema(example = "7c9e6679742540de944be07fc1f90ae7")]
     pub epoch: Option<String>,
-    /// Which, and from where on.
+    /// The groups, each with your position in its log.
     #[serde(deserialize_with = "group_positions")]
     pub groups: Vec<GroupPosition>,
 }
 
-/// A group, and where you are in its log.
+/// A group, and your position in its log.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, ToSchema)]
 pub struct GroupPosition {
     #[schema(schema_with = GroupName::schema)]
     pub group: GroupName,
-    /// The last event that you have; what comes from now on, if left out.
+    /// The `seq` of the last event that you have. Without it, you receive only new events.
     #[schema(value_type = Option<i64>, example = 41, minimum = 0, maximum = 9_007_199_254_740_991_i64)]
     pub after: Option<Position>,
 }
@@ -107,7 +107,7 @@ pub struct GroupPosition {
 pub struct Unsubscribe {
     #[schema(schema_with = RequestId::schema)]
     pub id: RequestId,
-    /// Their names.
+    /// The names of the groups.
     #[serde(deserialize_with = "group_names")]
     #[schema(value_type = Vec<String>, example = json!(["chat_a1b2c3d4"]))]
     pub groups: Vec<GroupName>,
@@ -124,7 +124,7 @@ pub struct Send {
     pub cid: Option<Cid>,
     #[schema(schema_with = MessageText::schema)]
     pub text: MessageText,
-    /// The `seq` of the message that it answers.
+    /// The `seq` of the message that this message answers.
     #[schema(value_type = Option<i64>, minimum = 1, maximum = 9_007_199_254_740_991_i64)]
     pub reply_to: Option<MessageSeq>,
 }
@@ -170,7 +170,7 @@ pub struct React {
     #[serde(deserialize_with = "emoji")]
     #[schema(value_type = String, example = "👍", format = "emoji")]
     pub emoji: reactions::Emoji,
-    /// False takes it back.
+    /// `false` removes the reaction.
     #[schema(example = true)]
     pub on: bool,
     #[schema(schema_with = Cid::schema)]
@@ -182,7 +182,7 @@ pub struct React {
 pub struct Read {
     #[schema(schema_with = GroupName::schema)]
     pub group: GroupName,
-    /// The last event that you have read; 0 changes nothing.
+    /// The `seq` of the last event that you have read; 0 changes nothing.
     #[schema(value_type = i64, example = 57, minimum = 0, maximum = 9_007_199_254_740_991_i64)]
     pub seq: Position,
 }
@@ -192,7 +192,7 @@ pub struct Read {
 pub struct Typing {
     #[schema(schema_with = GroupName::schema)]
     pub group: GroupName,
-    /// False when you have stopped.
+    /// `false` when the user has stopped.
     #[schema(example = true)]
     pub on: bool,
 }
@@ -202,7 +202,7 @@ pub struct Typing {
 pub struct Auth {
     #[schema(schema_with = RequestId::schema)]
     pub id: RequestId,
-    /// A live access token; without one the server looks at your session again.
+    /// A valid access token. Without a token, the server checks your session again.
     #[schema(example = "eyJ0eXAiOiJKV1QiLCJhbGciOiJIUzI1NiJ9.e30.c2ln")]
     pub token: Option<String>,
 }
@@ -220,7 +220,7 @@ impl Request {
                 Some(Self::from_fields(fields).map_err(|error| error_reply(error, id)))
             }
             Ok(_) => Some(Err(ErrorReply::new("invalid", NOT_AN_OBJECT))),
-            // JSON all the same, by its grammar: `IgnoredAny` skips deep values and lone surrogates.
+            // The text may be JSON by its grammar: `IgnoredAny` skips deep values and lone surrogates.
             Err(_) => {
                 serde_json::from_str::<IgnoredAny>(text).ok()?;
                 Some(Err(ErrorReply::new("invalid", NOT_AN_OBJECT)))
@@ -275,11 +275,11 @@ fn type_error(fault: Fault) -> FieldError {
     }
 }
 
-/// Words the error of a field.
+/// Returns the reply to a frame with an error in a field.
 fn error_reply(error: FieldError, id: Option<RequestId>) -> ErrorReply<'static> {
     let field = error.field;
     let (code, message) = match error.fault {
-        // One text for each error of an id, that of a missing one too.
+        // Every error of an id has the same text, also the error of a missing id.
         _ if field == Some(ID_FIELD) => ("invalid", Cow::Borrowed(NOT_AN_ID)),
         Fault::Missing => ("invalid", FIELD_REQUIRED.into()),
         Fault::Null { expected } | Fault::Mismatch { expected, .. } => {
@@ -295,7 +295,7 @@ fn error_reply(error: FieldError, id: Option<RequestId>) -> ErrorReply<'static> 
     .with_id(id.map(|id| id.0))
 }
 
-/// Returns the text for a value of another type. The types of this module state theirs as a sentence.
+/// Returns the text for a value of another type. The types of this module state their expectation as a sentence.
 fn expectation_text(expected: String) -> Cow<'static, str> {
     match &*expected {
         "a string" => NOT_A_STRING.into(),
@@ -392,8 +392,9 @@ impl Visitor<'_> for WholeNumber {
     }
 }
 
-/// The name of a group: any text, as the name of a group that does not exist is answered like that of a
-/// foreign group.
+/// The name of a group: any text.
+///
+/// A group that does not exist and a group without the user get the same answer.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Deserialize)]
 pub struct GroupName(String);
 

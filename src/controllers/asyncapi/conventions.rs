@@ -1,4 +1,4 @@
-//! The conventions of the served AsyncAPI document, for the types that generators make of it.
+//! The conventions of the served AsyncAPI document, for generated types.
 //!
 //! Each payload is a component with a name, each object and enumeration in it has a title, and times are of the
 //! format `date-time`.

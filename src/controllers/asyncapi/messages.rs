@@ -1,4 +1,4 @@
-//! From the types of the frames to the messages of the document.
+//! The messages of the AsyncAPI document, generated from the types of the frames.
 
 use serde_json::{Map, Value, json};
 use utoipa::{
@@ -19,11 +19,11 @@ use crate::{
 
 const SCHEMA_REF_PREFIX: &str = "#/components/schemas/";
 
-/// What is said on a socket, by name; the names begin with who says it.
+/// The messages of a socket by name. Each name begins with the sender.
 pub(super) struct MessageSchemas(Map<String, Value>);
 
 impl MessageSchemas {
-    /// Of a base socket.
+    /// Returns the messages of a base socket.
     pub fn base() -> Self {
         let title = "Post a message";
         let post = merge_schemas([full_schema::<Post>(), json!({"title": title})]);
@@ -45,12 +45,12 @@ impl MessageSchemas {
         ]))
     }
 
-    /// Of a rich socket.
+    /// Returns the messages of a rich socket.
     pub fn rich() -> Self {
         let mut messages = Map::new();
-        for form in variant_schemas::<Request>() {
-            let name = const_value(&form, "type");
-            messages.insert(format!("client.{name}"), describe_message(&name, form));
+        for request in variant_schemas::<Request>() {
+            let name = const_value(&request, "type");
+            messages.insert(format!("client.{name}"), describe_message(&name, request));
         }
         for frame in variant_schemas::<Frame<'static>>()
             .into_iter()
@@ -59,37 +59,40 @@ impl MessageSchemas {
             let name = const_value(&frame, "type");
             messages.insert(format!("server.{name}"), describe_message(&name, frame));
         }
-        // An event is one of its kinds, with the data of that kind.
+        // Each kind of event has a message of its own, with the data of that kind.
         let event = json!({"properties": {"type": {"type": "string", "const": "event"}}});
         let event = merge_schemas([full_schema::<Event<'static>>(), event]);
-        for happening in variant_schemas::<EventData>() {
-            let kind = const_value(&happening, "kind");
-            let happening = merge_schemas([event.clone(), happening, json!({"title": kind})]);
+        for data in variant_schemas::<EventData>() {
+            let kind = const_value(&data, "kind");
+            let event = merge_schemas([event.clone(), data, json!({"title": kind})]);
             messages.insert(
                 format!("server.event.{kind}"),
-                describe_message("event", happening),
+                describe_message("event", event),
             );
         }
         Self(messages)
     }
 
+    /// Returns the names of all messages.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.0.keys().map(String::as_str)
     }
 
+    /// Returns the names of the messages that clients send.
     pub fn client_names(&self) -> Vec<&str> {
         self.names()
             .filter(|name| name.contains("client."))
             .collect()
     }
 
+    /// Returns the names of the messages that the server sends.
     pub fn server_names(&self) -> Vec<&str> {
         self.names()
             .filter(|name| name.contains("server."))
             .collect()
     }
 
-    /// Those of the server that answer one of a client.
+    /// Returns the names of the server's messages that reply to a client's message.
     pub fn reply_names(&self) -> Vec<&str> {
         const REPLIES: [&str; 3] = ["base.server.chat_message", "server.ok", "server.error"];
         self.names().filter(|name| REPLIES.contains(name)).collect()
@@ -111,7 +114,7 @@ fn describe_message(name: &str, mut payload: Value) -> Value {
     let (title, summary) = fields
         .map(|fields| (fields.remove("title"), fields.remove("description")))
         .unwrap_or_default();
-    // By the client's number for the request its reply is known.
+    // The `id` of a request correlates the reply with the request.
     let correlation = payload
         .pointer("/properties/id")
         .map(|_| json!({"correlationId": {"location": "$message.payload#/id"}}));
@@ -125,7 +128,7 @@ fn describe_message(name: &str, mut payload: Value) -> Value {
     merge_schemas([message, correlation.unwrap_or_default()])
 }
 
-/// The schemas of an enum's variants.
+/// Returns the schemas of the variants of an enum.
 fn variant_schemas<T: ToSchema>() -> Vec<Value> {
     let variants = full_schema::<T>().get_mut("oneOf").map(Value::take);
     match variants {
@@ -134,7 +137,7 @@ fn variant_schemas<T: ToSchema>() -> Vec<Value> {
     }
 }
 
-/// The schema of a type, complete in itself.
+/// Returns the schema of a type, without references to other schemas.
 fn full_schema<T: ToSchema>() -> Value {
     let mut others = Vec::new();
     T::schemas(&mut others);
@@ -142,10 +145,11 @@ fn full_schema<T: ToSchema>() -> Value {
 }
 
 fn schema_to_json(schema: &RefOr<Schema>) -> Value {
-    serde_json::to_value(schema).expect("a schema is JSON, and its keys are texts")
+    serde_json::to_value(schema)
+        .expect("the keys of a schema are strings, so serde_json cannot fail")
 }
 
-/// Puts what a schema refers to in its place, and writes it as AsyncAPI does.
+/// Replaces each reference in a schema by the schema that it refers to, and converts the schema to AsyncAPI's form.
 fn resolve_schema(schema: Value, others: &[(String, RefOr<Schema>)]) -> Value {
     let fields = match schema {
         Value::Object(fields) => fields,
@@ -160,22 +164,22 @@ fn resolve_schema(schema: Value, others: &[(String, RefOr<Schema>)]) -> Value {
         let part = match (key.as_str(), value) {
             ("$ref", Value::String(reference)) => {
                 let name = reference.trim_start_matches(SCHEMA_REF_PREFIX);
-                let found = others.iter().find(|(other, _)| other == name);
-                found.map_or(Value::Null, |(_, found)| {
-                    resolve_schema(schema_to_json(found), others)
+                let target = others.iter().find(|(other, _)| other == name);
+                target.map_or(Value::Null, |(_, schema)| {
+                    resolve_schema(schema_to_json(schema), others)
                 })
             }
             ("allOf", Value::Array(parts)) => {
                 merge_schemas(parts.into_iter().map(|part| resolve_schema(part, others)))
             }
-            // As they are: a value may look like anything.
+            // Unchanged, because an example may look like a schema.
             ("example", value) => json!({"examples": [value]}),
             ("examples", value) => json!({"examples": value}),
             ("enum", Value::Array(values)) => match values.as_slice() {
                 [value] => json!({"const": value}),
                 _ => json!({"enum": values}),
             },
-            // How large a number is in memory is nothing to a client.
+            // The size of a number in memory does not matter to a client.
             ("format", Value::String(format)) if format.starts_with("int") => Value::Null,
             ("description", Value::String(text)) => json!({"description": text.replace('\n', " ")}),
             ("properties", Value::Object(properties)) => {
@@ -187,14 +191,14 @@ fn resolve_schema(schema: Value, others: &[(String, RefOr<Schema>)]) -> Value {
             }
             (_, value) => json!({key: resolve_schema(value, others)}),
         };
-        // What is said where it is used comes after what is said in general: "$" and "allOf" are
-        // the first in order.
+        // "$ref" and "allOf" are the first keys in order. So the texts of the field itself overwrite the general
+        // texts of its type.
         whole = merge_schemas([whole, part]);
     }
     whole
 }
 
-/// One schema of many, all of which hold; a later one decides where two differ.
+/// Merges schemas that all hold. If two schemas differ, the later one counts.
 fn merge_schemas(parts: impl IntoIterator<Item = Value>) -> Value {
     let mut whole = Map::new();
     for part in parts {
@@ -215,14 +219,15 @@ fn merge_schemas(parts: impl IntoIterator<Item = Value>) -> Value {
     whole.into()
 }
 
-/// The only value that a property may have.
+/// Returns the only value that a property may have.
 fn const_value(schema: &Value, property: &str) -> String {
     let property = schema.get("properties").and_then(|all| all.get(property));
     let value = property.and_then(|property| property.get("const"));
     value.and_then(Value::as_str).unwrap_or_default().to_owned()
 }
 
-/// An example made of those of the parts. A part that may be left out and has none is left out.
+/// Returns an example of a schema, built from the examples of its parts. An optional part without an example is left
+/// out.
 fn build_example(schema: &Value) -> Value {
     if let Some(example) = schema.pointer("/examples/0") {
         return example.clone();

@@ -1,4 +1,4 @@
-//! The AsyncAPI document of the sockets, made of the protocol's own types.
+//! The AsyncAPI document of the sockets, generated from the types of the protocol.
 
 mod conventions;
 mod messages;
@@ -20,7 +20,7 @@ frame. With the subprotocol `chat.v1.json` it is a rich socket: every event of a
 and in order, also after it was lost. A frame is one JSON object in one text frame. Ignore fields, \
 frames and kinds of events that you do not know.";
 
-/// The document of every frame of every socket.
+/// Returns the document of every frame of every socket.
 #[must_use]
 pub fn document() -> Value {
     let base = MessageSchemas::base();
@@ -87,15 +87,15 @@ pub fn document() -> Value {
     })
 }
 
-/// An address, and what is said there.
+/// An address of sockets, and the messages of these sockets.
 struct ChannelSpec<'a> {
     name: &'static str,
     address: &'static str,
     title: &'static str,
     description: &'static str,
-    /// The subprotocol that makes it this channel and no other.
+    /// The subprotocol that a client offers to get this channel.
     subprotocol: Option<&'static str>,
-    /// Whether the address says where to go on.
+    /// Whether the address has parameters for the position in the log from which the socket continues.
     is_resumable: bool,
     messages: &'a MessageSchemas,
 }
@@ -137,7 +137,7 @@ impl ChannelSpec<'_> {
                 }),
             )
         });
-        let place = self.is_resumable.then(|| {
+        let resume_params = self.is_resumable.then(|| {
             [
                 (
                     "after",
@@ -160,18 +160,19 @@ impl ChannelSpec<'_> {
         json!({
             "method": "GET",
             "headers": object(offer.into_iter().map(named).collect()),
-            "query": object(place.into_iter().flatten().map(named).collect()),
+            "query": object(resume_params.into_iter().flatten().map(named).collect()),
             "bindingVersion": "0.1.0",
         })
     }
 
-    /// From the server's side, as AsyncAPI has it: it receives what clients send.
+    /// Returns the operations from the view of the server, as AsyncAPI requires: the server receives the messages of
+    /// clients.
     fn operations(&self) -> [(String, Value); 2] {
         let channel = json!({"$ref": format!("#/channels/{}", self.name)});
-        let place = format!("channels/{}/messages", self.name);
+        let section = format!("channels/{}/messages", self.name);
         let references = |names: Vec<&str>| -> Vec<Value> {
             let names = names.into_iter();
-            names.map(|name| make_ref(&place, name)).collect()
+            names.map(|name| make_ref(&section, name)).collect()
         };
         let credentials = match self.subprotocol {
             Some(_) => ["subprotocol", "bearer", "cookie"].as_slice(),
@@ -203,8 +204,9 @@ impl ChannelSpec<'_> {
     }
 }
 
-fn make_ref(place: &str, name: &str) -> Value {
-    json!({"$ref": format!("#/{place}/{name}")})
+/// Returns a reference to an entry in a section of the document.
+fn make_ref(section: &str, name: &str) -> Value {
+    json!({"$ref": format!("#/{section}/{name}")})
 }
 
 fn security_schemes() -> Value {
@@ -229,10 +231,10 @@ fn error_codes() -> Vec<Value> {
     let describe = |error| {
         let ErrorCode {
             code,
-            is_retryable: retry,
-            description: means,
+            is_retryable,
+            description,
         } = error;
-        json!({"code": code, "retry": retry, "description": means})
+        json!({"code": code, "retry": is_retryable, "description": description})
     };
     ERROR_CODES.into_iter().map(describe).collect()
 }

@@ -85,9 +85,9 @@ fn field_rejection(field: Option<&'static str>, fault: Fault) -> Error {
     }
 }
 
-fn all_fields_rejection(found: Vec<FieldError>) -> Error {
+fn all_fields_rejection(field_errors: Vec<FieldError>) -> Error {
     let mut errors = FieldErrors::default();
-    for FieldError { field, fault } in found {
+    for FieldError { field, fault } in field_errors {
         match field {
             Some(field) => errors.add(field, fault_text(fault)),
             None => return field_rejection(None, fault),
@@ -207,7 +207,7 @@ async fn read_body<S: Send + Sync>(request: Request, state: &S) -> Result<Bytes>
         })
 }
 
-/// Returns whether a value of `Content-Encoding` says that the body is as it is (RFC 9110, section 8.4.1).
+/// Returns whether a value of `Content-Encoding` states that the body is not encoded (RFC 9110, section 8.4.1).
 fn is_identity_coding(coding: &HeaderValue) -> bool {
     let coding = coding.as_bytes().trim_ascii();
     coding.is_empty() || coding.eq_ignore_ascii_case(b"identity")
@@ -226,15 +226,16 @@ fn parse_object(body: &[u8], declares_json: bool) -> Result<Fields> {
     }
 }
 
-/// Returns whether a request that may change data has a body that is declared as another type than JSON,
-/// even if no field of the body counts: a form of a foreign page can be sent as text, and not as JSON.
+/// Returns whether a request that may change data has a body that is declared as another type than JSON.
+///
+/// The check also protects endpoints that read no body: a foreign page can send a form as text, but not as JSON.
 pub(super) fn has_non_json_body(parts: &Parts) -> bool {
     let headers = &parts.headers;
     let is_empty = headers
         .get(header::CONTENT_LENGTH)
         .is_none_or(|length| length == "0");
     let has_body = !is_empty || headers.contains_key(header::TRANSFER_ENCODING);
-    // The extractor of the body judges a body without a type.
+    // The extractor of the body checks a body without a type.
     has_body
         && !parts.method.is_safe()
         && headers.contains_key(header::CONTENT_TYPE)

@@ -1,4 +1,4 @@
-//! Where a request comes from, whatever stands between.
+//! The address of a client, also behind proxies.
 
 use std::{
     net::{IpAddr, SocketAddr},
@@ -17,27 +17,28 @@ use crate::{
     settings::{NetworkSet, Settings},
 };
 
-/// Who has one address of a network of IPv6 has them all: this much is given to a household
-/// (RFC 6177).
+/// The length of the prefix of an IPv6 network that limits count as one client.
+///
+/// A household has a whole /64 of addresses (RFC 6177).
 const IPV6_PREFIX: u8 = 64;
 
-/// The address of a client; never one of IPv4 that IPv6 wraps.
+/// The address of a client. An IPv4 address is never in its IPv6 form.
 ///
-/// It is that of the peer, unless the peer is a proxy of `settings.door.trusted_proxies`: then it is
-/// the right-most of `X-Forwarded-For` that is no such proxy. What stands left of that anybody may
-/// have written.
+/// The address of the connection's peer counts, unless the peer is a proxy of `settings.door.trusted_proxies`. Then
+/// the right-most address of `X-Forwarded-For` counts that is not such a proxy. Any client may have written the
+/// addresses to the left of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct ClientAddress(IpAddr);
 
 impl ClientAddress {
-    /// Who has sent a request with these headers.
+    /// Returns the address of the client that sent a request with these headers.
     #[must_use]
     pub fn resolve(peer: IpAddr, headers: &HeaderMap, trusted: &NetworkSet) -> Self {
         let mut client = Self::from(peer);
         let lines = headers.get_all("x-forwarded-for").iter().rev();
         let mut hops = lines.flat_map(|line| line.as_bytes().rsplit(|byte| *byte == b','));
         while trusted.contains(client.0) {
-            // Beyond what cannot be read nothing is to be believed.
+            // An address that cannot be parsed ends the list: nothing to its left can be trusted.
             match hops.next().and_then(parse_address) {
                 Some(hop) => client = Self::from(hop),
                 None => break,
@@ -46,12 +47,13 @@ impl ClientAddress {
         client
     }
 
+    /// Returns the IP address.
     #[must_use]
     pub fn ip(self) -> IpAddr {
         self.0
     }
 
-    /// What limits count by: the address itself, of IPv6 its /64.
+    /// Returns the network by which limits count: the IPv4 address itself, or the /64 of an IPv6 address.
     #[must_use]
     pub fn network(self) -> IpNet {
         match self.0 {
@@ -74,7 +76,7 @@ impl FromRequestParts<AppContext> for ClientAddress {
         let settings = Settings::from_context(ctx)?;
         let trusted = &settings.door.trusted_proxies;
         let peer = peer_address(&parts.extensions).ok_or_else(|| {
-            loco_rs::Error::string("the accept loop has not said who the peer is")
+            loco_rs::Error::string("the accept loop did not set the address of the peer")
         })?;
         if parts.headers.contains_key("x-forwarded-for") && !trusted.contains(peer) {
             warn_untrusted_proxy(peer);
@@ -83,15 +85,16 @@ impl FromRequestParts<AppContext> for ClientAddress {
     }
 }
 
-/// Warns once that a proxy of the own network is not trusted: all its clients count as one. Anybody on the
-/// Internet may send the header, so that an address out there says nothing.
+/// Warns once that a proxy of a private network is not trusted, so that all its clients count as one.
+///
+/// A client on the Internet may send the header too, so a public address is not a sign of a proxy.
 fn warn_untrusted_proxy(peer: IpAddr) {
     static WARNED: AtomicBool = AtomicBool::new(false);
-    let is_near = match peer.to_canonical() {
+    let is_private = match peer.to_canonical() {
         IpAddr::V4(address) => address.is_private() || address.is_loopback(),
         IpAddr::V6(address) => address.is_unique_local() || address.is_loopback(),
     };
-    if is_near && !WARNED.swap(true, Ordering::Relaxed) {
+    if is_private && !WARNED.swap(true, Ordering::Relaxed) {
         tracing::warn!(
             %peer,
             "X-Forwarded-For of a peer that is not in settings.door.trusted_proxies: if it is your proxy, list it, \
@@ -100,13 +103,13 @@ fn warn_untrusted_proxy(peer: IpAddr) {
     }
 }
 
-/// Who is at the other end of the connection.
+/// Returns the address of the other end of the connection.
 pub(super) fn peer_address(extensions: &Extensions) -> Option<IpAddr> {
     let ConnectInfo(peer) = extensions.get::<ConnectInfo<SocketAddr>>()?;
     Some(peer.ip())
 }
 
-/// An address as proxies write it: some add the port, and brackets for IPv6.
+/// Parses an address as proxies write it. Some proxies add the port, and brackets for IPv6.
 fn parse_address(hop: &[u8]) -> Option<IpAddr> {
     let hop = str::from_utf8(hop).ok()?.trim();
     let bare = hop.strip_prefix('[').and_then(|hop| hop.strip_suffix(']'));

@@ -20,7 +20,7 @@ struct ConfirmationBody {
 }
 
 impl Confirmation {
-    /// Checks that the request repeats the name. `what` says in the error which name is expected.
+    /// Checks that the request repeats the name. The error describes the expected name by `what`.
     ///
     /// # Errors
     /// [`Error::Invalid`], naming the field `confirm`.

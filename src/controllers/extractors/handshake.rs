@@ -20,7 +20,7 @@ impl<S: Send + Sync> FromRequestParts<S> for Handshake {
     type Rejection = Error;
 
     /// # Errors
-    /// [`Error::UpgradeRequired`] for a request that does not ask for a WebSocket of version 13, and
+    /// [`Error::UpgradeRequired`] for a request that does not request a WebSocket of version 13, and
     /// [`Error::Invalid`] for a body, and for a key that is not the Base64 of 16 bytes.
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self> {
         let headers = &mut parts.headers;
@@ -31,7 +31,7 @@ impl<S: Send + Sync> FromRequestParts<S> for Handshake {
             return Err(Error::UpgradeRequired);
         }
         if has_body(headers) {
-            // Its bytes would be taken for frames, or frames for its bytes.
+            // The server would read bytes of the body as frames, or frames as the body.
             return Err(Error::invalid("A WebSocket handshake has no body."));
         }
         if !has_valid_key(headers) {
@@ -39,7 +39,7 @@ impl<S: Send + Sync> FromRequestParts<S> for Handshake {
                 "Sec-WebSocket-Key: one line, the Base64 of 16 bytes.",
             ));
         }
-        // axum reads the first line of each, and takes it for one value.
+        // axum reads the first line of each header, and treats it as one value.
         headers.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
         headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
         let upgrade = WebSocketUpgrade::from_request_parts(parts, state).await;
@@ -48,7 +48,7 @@ impl<S: Send + Sync> FromRequestParts<S> for Handshake {
 }
 
 impl Handshake {
-    /// Returns whether a request offers a subprotocol, whatever else is wrong with it.
+    /// Returns whether a request offers a subprotocol, even if the handshake is invalid.
     #[must_use]
     pub fn offers_subprotocol(headers: &HeaderMap, subprotocol: &str) -> bool {
         header_lists_value(headers, &header::SEC_WEBSOCKET_PROTOCOL, subprotocol)
@@ -59,10 +59,10 @@ impl Handshake {
 fn header_lists_value(headers: &HeaderMap, name: &HeaderName, value: &str) -> bool {
     let lines = headers.get_all(name).iter();
     let mut values = lines.flat_map(|line| line.as_bytes().split(|byte| *byte == b','));
-    values.any(|listed| listed.trim_ascii().eq_ignore_ascii_case(value.as_bytes()))
+    values.any(|item| item.trim_ascii().eq_ignore_ascii_case(value.as_bytes()))
 }
 
-/// Returns whether the one version that is named is 13 (RFC 6455, section 4.1).
+/// Returns whether the header names one version, which is 13 (RFC 6455, section 4.1).
 fn has_version_13(headers: &HeaderMap) -> bool {
     let mut versions = headers.get_all(header::SEC_WEBSOCKET_VERSION).iter();
     let version = versions.next().filter(|_| versions.next().is_none());

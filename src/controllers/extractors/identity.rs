@@ -1,5 +1,6 @@
-//! Who asks, and whether they belong to the group they name. A handler that takes a
-//! [`GroupMember`] cannot forget to check: without the membership it is never called.
+//! The user of a request, and the user's membership of the group in the path.
+//!
+//! A handler that takes a [`GroupMember`] cannot forget the check: it is never called without the membership.
 
 use std::{
     collections::HashMap,
@@ -33,13 +34,13 @@ use crate::{
     tokens::{TokenError, TokenType, Tokens},
 };
 
-/// The sessions of one user that are looked up for one request, where several cookies have valid tokens.
+/// The highest number of sessions that are looked up for one request with several valid cookies.
 const MAX_SESSIONS_TRIED: usize = 8;
 
 /// The cookie that carries the access token to the socket.
 pub const ACCESS_COOKIE: &str = "access";
 
-/// The user of a request, once they are known: the server counts by user the answers that wait to be sent.
+/// The user of a request, after authentication. The server counts unsent responses by user.
 #[derive(Clone, Default)]
 pub struct RequestUser(Arc<OnceLock<i64>>);
 
@@ -49,46 +50,49 @@ impl RequestUser {
         let _ = self.0.set(user_id);
     }
 
+    /// Returns the id of the user. `None` before authentication.
     #[must_use]
     pub fn user_id(&self) -> Option<i64> {
         self.0.get().copied()
     }
 }
 
-/// Who asks, and by which session.
+/// An authenticated user with the session.
 pub struct AuthenticatedUser {
     pub user: users::Model,
     pub session: ActiveSession,
 }
 
-/// A way to tell who asks.
+/// A way to authenticate a request.
 pub trait Authenticator: Sized {
+    /// Returns the user and the session of a request.
     fn authenticate(
         parts: &mut Parts,
         ctx: &AppContext,
     ) -> impl Future<Output = Result<AuthenticatedUser>> + Send;
 }
 
-/// The active user whose access token the `Authorization` header bears; 401 without one. A cookie
-/// does not count: that is what keeps the API safe from cross-site requests.
+/// The active user of the access token in the `Authorization` header; 401 without a valid token.
+///
+/// A cookie does not count, so a foreign page cannot send requests to the API in the user's name.
 pub struct CurrentUser(pub users::Model);
 
 impl Authenticator for CurrentUser {
     async fn authenticate(parts: &mut Parts, ctx: &AppContext) -> Result<AuthenticatedUser> {
         let token = authorization_token(parts).ok_or(Error::Unauthorized)?;
-        let identified = authenticate_token(&token, ctx).await?;
-        if let Some(reader) = parts.extensions.get::<RequestUser>() {
-            reader.set(identified.user.id);
+        let authenticated = authenticate_token(&token, ctx).await?;
+        if let Some(request_user) = parts.extensions.get::<RequestUser>() {
+            request_user.set(authenticated.user.id);
         }
         if parts.method.is_safe() {
             shared_limits(ctx)?
                 .reads
-                .check(RateKey::User(identified.user.id))?;
+                .check(RateKey::User(authenticated.user.id))?;
         }
         if has_non_json_body(parts) {
             return Err(Error::UnsupportedMediaType);
         }
-        Ok(identified)
+        Ok(authenticated)
     }
 }
 
@@ -96,12 +100,12 @@ impl FromRequestParts<AppContext> for CurrentUser {
     type Rejection = Error;
 
     async fn from_request_parts(parts: &mut Parts, ctx: &AppContext) -> Result<Self> {
-        let identified = Self::authenticate(parts, ctx).await?;
-        Ok(Self(identified.user))
+        let authenticated = Self::authenticate(parts, ctx).await?;
+        Ok(Self(authenticated.user))
     }
 }
 
-/// The same, with the session by which they ask.
+/// A [`CurrentUser`] with the session of the access token.
 pub struct CurrentSession(pub AuthenticatedUser);
 
 impl FromRequestParts<AppContext> for CurrentSession {
@@ -112,20 +116,21 @@ impl FromRequestParts<AppContext> for CurrentSession {
     }
 }
 
-/// The same, with the refusal that the base contract fixes.
+/// A [`CurrentUser`] for endpoints of the base contract, which defines the text of the 401.
 pub struct BasicApiUser(pub users::Model);
 
 impl FromRequestParts<AppContext> for BasicApiUser {
     type Rejection = Error;
 
     async fn from_request_parts(parts: &mut Parts, ctx: &AppContext) -> Result<Self> {
-        let identified = CurrentUser::authenticate(parts, ctx).await;
-        Ok(Self(identified.map_err(for_basic_api)?.user))
+        let authenticated = CurrentUser::authenticate(parts, ctx).await;
+        Ok(Self(authenticated.map_err(for_basic_api)?.user))
     }
 }
 
-/// The active user whose access token is in the cookie `access`; 401 without one. For base sockets
-/// alone, where [`AllowedOrigin`] stands before it.
+/// The active user of the access token in the cookie `access`; 401 without a valid token.
+///
+/// For base sockets alone, after the check of [`AllowedOrigin`].
 pub struct BaseSocketUser;
 
 impl Authenticator for BaseSocketUser {
@@ -136,9 +141,10 @@ impl Authenticator for BaseSocketUser {
     }
 }
 
-/// The active user of a rich socket: by the first credential there is of the subprotocol
-/// `bearer.<jwt>`, the `Authorization` header and the cookie, which pages of other origins may not
-/// use.
+/// The active user of a rich socket.
+///
+/// The first credential that the request has counts: the subprotocol `bearer.<jwt>`, the `Authorization` header, or
+/// the cookie. Pages of other origins may not use the cookie.
 pub struct RichSocketUser;
 
 impl Authenticator for RichSocketUser {
@@ -154,7 +160,7 @@ impl Authenticator for RichSocketUser {
     }
 }
 
-/// The group named in the path, to which the user belongs; 401 for nobody, 404 for a stranger.
+/// The group in the path, and the user as its member; 401 without a user, 404 for a user who is not a member.
 pub struct GroupMember<I> {
     pub user: users::Model,
     pub session: ActiveSession,
@@ -164,7 +170,7 @@ pub struct GroupMember<I> {
 }
 
 impl<I> GroupMember<I> {
-    /// As the channels know it.
+    /// Returns the member as the channels need it.
     #[must_use]
     pub fn channel_member(&self) -> Member {
         Member::new(&self.user, &self.group, &self.membership)
@@ -181,10 +187,10 @@ impl<I> GroupMember<I> {
         }
     }
 
-    /// That this member may do what needs at least a role.
+    /// Checks that this member has at least a role.
     ///
     /// # Errors
-    /// 403 where not.
+    /// [`Rejection::Forbidden`] for a member with a lower role.
     pub fn require_role(&self, role: Role) -> Result<()> {
         if self.membership.role() < role {
             return Err(Rejection::Forbidden.into());
@@ -213,7 +219,7 @@ impl<I: Authenticator + Send> FromRequestParts<AppContext> for GroupMember<I> {
     }
 }
 
-/// The same, for who asks for a socket; of the group no more is known than a socket needs.
+/// A [`GroupMember`] for a socket, which needs only a part of the group's row.
 pub struct SocketMember<I> {
     pub user: users::Model,
     pub session: ActiveSession,
@@ -239,7 +245,7 @@ impl<I: Authenticator + Send> FromRequestParts<AppContext> for SocketMember<I> {
     }
 }
 
-/// The name of a group that the path gives.
+/// Returns the name of the group in the path.
 async fn group_name(parts: &mut Parts) -> Result<String> {
     let path = parts.extract::<Path<HashMap<String, String>>>().await;
     let name = path
@@ -259,44 +265,44 @@ fn shared_channels(ctx: &AppContext) -> Result<Channels> {
 }
 
 async fn authenticate_token(access_token: &str, ctx: &AppContext) -> Result<AuthenticatedUser> {
-    let claimed = verify_access_token(access_token, ctx)?;
-    let found = sessions::Model::find_active(&ctx.db, &claimed).await?;
-    let found = found.ok_or(Error::TokenInvalid)?;
-    Span::current().record("user", found.user.id);
+    let claims = verify_access_token(access_token, ctx)?;
+    let active = sessions::Model::find_active(&ctx.db, &claims).await?;
+    let active = active.ok_or(Error::TokenInvalid)?;
+    Span::current().record("user", active.user.id);
     Ok(AuthenticatedUser {
-        session: found.to_active(),
-        user: found.user,
+        session: active.to_active(),
+        user: active.user,
     })
 }
 
 /// Admits the user of the cookie `access` to a socket.
 ///
-/// Other hosts of the same site can set a cookie of this name too (RFC 6265, section 8.6), and the base
-/// contract rules out the prefix `__Host-`. A cookie that is not a valid token is ignored, so that a
-/// cookie of another host locks no user out. Valid tokens of two users are refused: either of them may be an attacker's, who wants the
-/// user to write in the attacker's name.
+/// Other hosts of the same site can set a cookie of this name too (RFC 6265, section 8.6), and the base contract rules
+/// out the prefix `__Host-`. A cookie that is not a valid token is ignored, so that a cookie of another host locks no
+/// user out. Valid tokens of two users are rejected: one of them may belong to an attacker, who wants the user to write
+/// in the attacker's name.
 async fn authenticate_by_cookie(parts: &Parts, ctx: &AppContext) -> Result<AuthenticatedUser> {
-    let claims: Vec<_> = access_cookies(&parts.headers)
+    let candidates: Vec<_> = access_cookies(&parts.headers)
         .filter_map(|token| verify_access_token(&token, ctx).ok())
         .collect();
-    let mut users = claims.iter().map(|claimed| claimed.user_id);
+    let mut users = candidates.iter().map(|claims| claims.user_id);
     let first = users.next().ok_or(Error::Unauthorized)?;
     if users.any(|user| user != first) {
         return Err(Error::Unauthorized);
     }
-    for claimed in claims.iter().take(MAX_SESSIONS_TRIED) {
-        match authenticate_claims(claimed, ctx).await {
+    for claims in candidates.iter().take(MAX_SESSIONS_TRIED) {
+        match authenticate_claims(claims, ctx).await {
             Err(Error::TokenInvalid) => {}
-            admitted => return admitted,
+            result => return result,
         }
     }
     Err(Error::Unauthorized)
 }
 
 /// Admits the user of a token to a socket, which ends with the session.
-async fn authenticate_claims(claimed: &TokenClaims, ctx: &AppContext) -> Result<AuthenticatedUser> {
-    let live = shared_channels(ctx)?.find_active_session(claimed).await?;
-    let (session, user) = live.ok_or(Error::TokenInvalid)?;
+async fn authenticate_claims(claims: &TokenClaims, ctx: &AppContext) -> Result<AuthenticatedUser> {
+    let active = shared_channels(ctx)?.find_active_session(claims).await?;
+    let (session, user) = active.ok_or(Error::TokenInvalid)?;
     Span::current().record("user", user.id);
     Ok(AuthenticatedUser { session, user })
 }
@@ -308,13 +314,13 @@ fn verify_access_token(access_token: &str, ctx: &AppContext) -> Result<TokenClai
         .ok_or_else(|| loco_rs::Error::string("the tokens were not set up"))?;
     tokens
         .verify(TokenType::Access, access_token)
-        .map_err(|refused| match refused {
+        .map_err(|error| match error {
             TokenError::Expired => Error::TokenExpired,
             TokenError::Invalid => Error::TokenInvalid,
         })
 }
 
-/// A refusal as the base contract has it.
+/// Returns an error as the base contract defines it.
 fn for_basic_api(error: Error) -> Error {
     match error {
         Error::Unauthorized | Error::TokenExpired | Error::TokenInvalid => {
@@ -355,8 +361,8 @@ fn access_cookies(headers: &HeaderMap) -> impl Iterator<Item = String> + '_ {
     })
 }
 
-/// The token of an offered subprotocol `bearer.<jwt>`: the one credential that a script in a
-/// browser can give a socket.
+/// Returns the token of an offered subprotocol `bearer.<jwt>`, the only credential that a script in a browser can give
+/// a socket.
 fn subprotocol_token(parts: &Parts) -> Option<String> {
     let offers = parts.headers.get_all(header::SEC_WEBSOCKET_PROTOCOL).iter();
     offers
@@ -366,7 +372,7 @@ fn subprotocol_token(parts: &Parts) -> Option<String> {
         .map(ToOwned::to_owned)
 }
 
-/// The token of `Bearer <token>`; the scheme in any letter case (RFC 9110, section 11.1).
+/// Returns the token of `Bearer <token>`, with the scheme in any letter case (RFC 9110, section 11.1).
 fn parse_bearer(header: &str) -> Option<&str> {
     let (scheme, token) = header.split_once(' ')?;
     scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())

@@ -1,4 +1,4 @@
-//! In which language somebody is answered.
+//! The language of a page.
 
 use axum::{RequestPartsExt, extract::FromRequestParts, http::header, http::request::Parts};
 use axum_extra::extract::{
@@ -14,25 +14,29 @@ use crate::{
     views::{pages::PageEngine, texts::Texts},
 };
 
-/// The parameter of the query, and the cookie that remembers it.
+/// The name of the parameter of the query, and of the cookie that stores the choice.
 const LANG_PARAM: &str = "lang";
 
+/// The lifetime of that cookie.
 const COOKIE_LIFETIME: Duration = Duration::days(365);
 
-/// The language that the query chooses by `lang`, else the one that it chose last (a cookie), else
-/// what the browser wants most of those that there are. One that there is not counts for nothing.
+/// The language of `lang` in the query, else the last chosen language (a cookie), else the browser's most preferred
+/// language that the pages support.
+///
+/// A language that the pages do not support is ignored.
 pub struct Language {
     tag: String,
     is_chosen: bool,
 }
 
 impl Language {
+    /// Returns the tag of the language.
     #[must_use]
     pub fn tag(&self) -> &str {
         &self.tag
     }
 
-    /// Has the browser remember what was just chosen.
+    /// Returns the cookie that stores the language, if the query chose it.
     pub fn cookie(&self, base: &PublicBase) -> CookieJar {
         if !self.is_chosen {
             return CookieJar::new();
@@ -52,7 +56,7 @@ impl FromRequestParts<AppContext> for Language {
     async fn from_request_parts(parts: &mut Parts, _: &AppContext) -> Result<Self> {
         let ViewEngine(pages) = parts.extract::<ViewEngine<PageEngine>>().await?;
         let texts = pages.texts();
-        // A page is no place to complain of a query.
+        // An invalid query must not make a page fail.
         let params = parts.extract::<QueryParams>().await.ok();
         let chosen = params.and_then(|params| supported_tag(texts, params.text(LANG_PARAM).ok()??));
         let is_chosen = chosen.is_some();
@@ -74,9 +78,9 @@ fn supported_tag(texts: &Texts, tag: &str) -> Option<String> {
     texts.language(tag).map(|language| language.tag.clone())
 }
 
-/// What the browser wants; several such headers are as good as one (RFC 9110, section 5.3).
+/// Returns the preferences of the browser. Several such headers count as one (RFC 9110, section 5.3).
 fn accept_language(parts: &Parts) -> String {
     let headers = parts.headers.get_all(header::ACCEPT_LANGUAGE).iter();
-    let wishes: Vec<_> = headers.filter_map(|wish| wish.to_str().ok()).collect();
-    wishes.join(",")
+    let values: Vec<_> = headers.filter_map(|value| value.to_str().ok()).collect();
+    values.join(",")
 }

@@ -1,4 +1,4 @@
-//! What handlers are given: who asks, what they may see, what they sent, how they got here.
+//! Extractors: the user, the input, the client and the limits of a request, as handlers receive them.
 
 mod body;
 mod client;

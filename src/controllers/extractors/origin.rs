@@ -1,4 +1,4 @@
-//! By which address a client reached the server, and from which page.
+//! The public address of the server, and the check of a request's `Origin`.
 
 use axum::{
     extract::FromRequestParts,
@@ -14,29 +14,31 @@ use crate::{
     settings::Settings,
 };
 
-/// Scheme and host by which clients reach the server: the configured public URL, else what the
-/// request says. A proxy of `settings.door.trusted_proxies` that ends TLS says so by
-/// `X-Forwarded-Proto`, and passes on the `Host`: there is no believing `X-Forwarded-Host`.
+/// The scheme and the host by which clients reach the server: those of the configured public URL, else of the request.
+///
+/// A proxy of `settings.door.trusted_proxies` that ends TLS sets `X-Forwarded-Proto`, and forwards the `Host`.
+/// `X-Forwarded-Host` is not trusted.
 pub struct PublicBase {
     https: bool,
     authority: String,
 }
 
 impl PublicBase {
-    /// Such as `wss://chat.example`.
+    /// Returns the base URL of sockets, such as `wss://chat.example`.
     #[must_use]
     pub fn ws_base_url(&self) -> String {
         let scheme = if self.https { "wss" } else { "ws" };
         format!("{scheme}://{}", self.authority)
     }
 
-    /// Such as `https://chat.example`.
+    /// Returns the base URL of the API, such as `https://chat.example`.
     #[must_use]
     pub fn http_base_url(&self) -> String {
         let scheme = if self.https { "https" } else { "http" };
         format!("{scheme}://{}", self.authority)
     }
 
+    /// Returns whether clients reach the server by HTTPS.
     #[must_use]
     pub fn is_https(&self) -> bool {
         self.https
@@ -63,9 +65,10 @@ impl FromRequestParts<AppContext> for PublicBase {
     }
 }
 
-/// Proof that a socket is not opened by a page of somebody else, with the cookie of whoever looks
-/// at it (cross-site WebSocket hijacking): there is no `Origin`, as programs send none, or it is
-/// the server's own, that of the public URL, or one of the settings. `null` is nobody's.
+/// The proof that no foreign page opens a socket with the cookie of its visitor (cross-site WebSocket hijacking).
+///
+/// The request has no `Origin`, because programs send none, or the origin is allowed: the server's own, the origin of
+/// the public URL, or one of the settings. The origin `null` is never allowed.
 pub struct AllowedOrigin;
 
 impl FromRequestParts<AppContext> for AllowedOrigin {
@@ -80,18 +83,18 @@ impl FromRequestParts<AppContext> for AllowedOrigin {
         let Some(origin) = origin.to_str().ok().and_then(parse_origin) else {
             return Err(reject_origin(origin, parts, &settings));
         };
-        let mut listed = settings.allowed_origins.iter().chain(&settings.public_url);
-        // By its public name the server is reached in the scheme of the public URL alone.
+        let mut allowed_urls = settings.allowed_origins.iter().chain(&settings.public_url);
+        // Under its public name, the server is reached by the scheme of the public URL alone.
         let public_host = settings.public_url.as_ref().and_then(Url::host_str);
         let own = request_authority(parts).filter(|own| {
             !public_host.is_some_and(|public| public.eq_ignore_ascii_case(own.host()))
         });
-        // A plain page of the same name may be anybody's who sits between.
+        // An attacker on the network can forge a page of the same name over plain HTTP.
         let safe_scheme = origin.scheme() == "https" || !is_https_request(parts, &settings);
-        let allowed = listed.any(|url| url.origin() == origin.origin())
+        let is_allowed = allowed_urls.any(|url| url.origin() == origin.origin())
             || own.is_some_and(|own| safe_scheme && is_same_authority(&origin, &own));
-        // A browser sends one Origin; more are an attempt to be misread.
-        if allowed && origins.next().is_none() {
+        // A browser sends one Origin. A request with more of them tries to be misread.
+        if is_allowed && origins.next().is_none() {
             Ok(Self)
         } else {
             let origin = origin.origin().ascii_serialization();
@@ -101,13 +104,14 @@ impl FromRequestParts<AppContext> for AllowedOrigin {
     }
 }
 
-/// Returns the refusal of a foreign origin, and logs what came and what was expected, at most once in 10 s: the
-/// client may not see it, and an operator who forgot a setting must.
+/// Returns the error for a foreign origin, and logs the received and the allowed origins, at most once in 10 s.
+///
+/// The client may not see the allowed origins, but an operator who forgot a setting must see them.
 fn reject_origin(origin: &HeaderValue, parts: &Parts, settings: &Settings) -> Error {
     static THROTTLE: LogThrottle = LogThrottle::new();
     if let Some(suppressed) = THROTTLE.allow() {
-        let listed = settings.allowed_origins.iter().chain(&settings.public_url);
-        let listed: Vec<_> = listed
+        let allowed_urls = settings.allowed_origins.iter().chain(&settings.public_url);
+        let allowed: Vec<_> = allowed_urls
             .map(|url| url.origin().ascii_serialization())
             .collect();
         let host = request_authority(parts).map(|own| own.to_string());
@@ -115,7 +119,7 @@ fn reject_origin(origin: &HeaderValue, parts: &Parts, settings: &Settings) -> Er
             ?origin,
             host = host.as_deref().unwrap_or("none"),
             by_https = is_https_request(parts, settings),
-            allowed = listed.join(" "),
+            allowed = allowed.join(" "),
             suppressed,
             "socket of a foreign origin refused: see public_url, allowed_origins and door.trusted_proxies"
         );
@@ -123,8 +127,9 @@ fn reject_origin(origin: &HeaderValue, parts: &Parts, settings: &Settings) -> Er
     Error::ForeignOrigin
 }
 
-/// An origin in the one form in which browsers send it (RFC 6454, section 6.2); nothing that a
-/// lenient parser would merely turn into one.
+/// Parses an origin in the only form that browsers send (RFC 6454, section 6.2).
+///
+/// Other texts, which a lenient parser would convert to an origin, are rejected.
 fn parse_origin(text: &str) -> Option<Url> {
     Url::parse(text).ok().filter(|url| {
         matches!(url.scheme(), "http" | "https") && url.origin().ascii_serialization() == text
@@ -141,16 +146,16 @@ fn is_same_authority(origin: &Url, own: &Authority) -> bool {
         && origin.port_or_known_default() == Some(own_port)
 }
 
-/// Whether a proxy that ends TLS says so, and is one of ours.
+/// Returns whether a trusted proxy that ends TLS set `X-Forwarded-Proto` to `https`.
 fn is_https_request(parts: &Parts, settings: &Settings) -> bool {
-    let is_ours = |peer| settings.door.trusted_proxies.contains(peer);
-    peer_address(&parts.extensions).is_some_and(is_ours)
+    let is_trusted = |peer| settings.door.trusted_proxies.contains(peer);
+    peer_address(&parts.extensions).is_some_and(is_trusted)
         && header_text(&parts.headers, "x-forwarded-proto")
             .and_then(|schemes| schemes.split(',').next())
             .is_some_and(|scheme| scheme.trim().eq_ignore_ascii_case("https"))
 }
 
-/// The authority of an absolute request target, else the `Host` header (RFC 9112, section 3.2.2).
+/// Returns the authority of an absolute request target, else the `Host` header (RFC 9112, section 3.2.2).
 fn request_authority(parts: &Parts) -> Option<Authority> {
     let host = || {
         header_text(&parts.headers, header::HOST.as_str())?

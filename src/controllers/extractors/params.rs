@@ -22,7 +22,7 @@ pub fn parse_number(text: &str) -> Option<i64> {
     is_plain.then(|| text.parse().ok()).flatten()
 }
 
-/// The parameters of the query. A parameter that the endpoint reads may be given once.
+/// The parameters of the query. A parameter that the endpoint reads may occur only once.
 pub struct QueryParams(HashMap<String, Vec<String>>);
 
 impl QueryParams {
@@ -64,7 +64,7 @@ impl QueryParams {
     /// # Errors
     /// [`Error::Invalid`] for anything but that and `false` or `0`.
     pub fn flag(&self, name: &'static str) -> Result<bool> {
-        // An empty one may mean either.
+        // A parameter without a value is ambiguous.
         match self.single_value(name)? {
             None | Some("false" | "0") => Ok(false),
             Some("true" | "1") => Ok(true),

@@ -1,15 +1,15 @@
-//! The conventions of the whole OpenAPI document, for the clients that generators make of it.
+//! The conventions of the whole OpenAPI document, for generated clients.
 //!
-//! The rules hold for each endpoint, those of extensions too, so no handler repeats them:
+//! The rules hold for each endpoint, also of applications on top of Salam, so no handler repeats them:
 //!
 //! - A key of an answer that may be null is always sent, so it is required. A key that may be left out is never
 //!   null.
-//! - A request body that may be absent is optional, and never null. Some generators take a body without
-//!   `required` for a required one.
+//! - A request body that may be absent is optional, and never null. Some generators treat a body without
+//!   `required` as required.
 //! - A page refers to its items, so that there is one type for each thing.
 //! - Times are of the format `date-time`.
 //! - Parameters are never null, and have an example that works as it stands.
-//! - An operation without credentials says so.
+//! - An operation without credentials has an empty list `security`.
 
 use serde_json::{Map, Value, json};
 
@@ -18,9 +18,10 @@ const SCHEMA_REF_PREFIX: &str = "#/components/schemas/";
 /// The end of the names of types of request bodies.
 const REQUEST_BODY_SUFFIX: &str = "Params";
 
-/// The examples of parameters, by name. A tool that sends all of them gets no error. The page of Swagger UI takes
-/// those of optional parameters out (assets/static/swagger-initializer.js): a person who sends them by accident skips
-/// a page.
+/// Returns the example of a parameter with this name. A tool that sends all examples gets no error.
+///
+/// The page of Swagger UI removes the examples of optional parameters (assets/static/swagger-initializer.js), because
+/// a person who sends them by accident skips a page.
 fn parameter_example(parameter: &str) -> Option<Value> {
     Some(match parameter {
         "limit" => json!(50),
@@ -59,8 +60,9 @@ pub fn apply_conventions(document: &mut Value) {
     }
 }
 
-/// Lets each page refer to its items, and names it after them: utoipa calls the page of a `Group` `Page_Group`,
-/// and copies the group.
+/// Makes each page refer to the type of its items, and names the page after that type.
+///
+/// utoipa names the page of a `Group` `Page_Group`, and copies the group into it.
 fn reference_page_items(document: &mut Value) {
     let Some(Value::Object(schemas)) = document.pointer_mut("/components/schemas") else {
         return;
@@ -113,23 +115,23 @@ fn describe_fields(schema: &mut Value, is_answer: bool) {
     let Some(fields) = schema.as_object_mut() else {
         return;
     };
-    let mut always = Vec::new();
+    let mut nullable = Vec::new();
     if let Some(Value::Object(properties)) = fields.get_mut("properties") {
         for (name, property) in properties {
             if name == "at" || name.ends_with("_at") {
                 describe_time(property);
             }
             if is_answer && is_nullable(property) {
-                always.push(json!(name));
+                nullable.push(json!(name));
             }
             describe_fields(property, is_answer);
         }
     }
-    if !always.is_empty() {
+    if !nullable.is_empty() {
         let required = fields.entry("required").or_insert_with(|| json!([]));
         if let Some(required) = required.as_array_mut() {
-            always.retain(|name| !required.contains(name));
-            required.extend(always);
+            nullable.retain(|name| !required.contains(name));
+            required.extend(nullable);
         }
     }
     for of in ["oneOf", "allOf"] {
@@ -165,7 +167,7 @@ fn is_nullable(schema: &Value) -> bool {
     }
 }
 
-/// Makes a body that may be null one that may be absent.
+/// Changes a body that may be null to a body that may be absent.
 fn describe_body(body: &mut Value) {
     let mut is_optional = false;
     let contents = body.get_mut("content").and_then(Value::as_object_mut);
@@ -192,7 +194,7 @@ fn describe_parameter(parameter: &mut Value, operation: usize) {
     }
     let name = fields.get("name").and_then(Value::as_str).unwrap_or("");
     let example = match name {
-        // One key names one request: an operation with the key of another is refused.
+        // A key belongs to one request: another operation with the same key would be rejected.
         "Idempotency-Key" => Some(json!(format!("01JD3ZK8Q{operation:03}"))),
         _ => parameter_example(name).filter(|_| !fields.contains_key("example")),
     };
@@ -201,7 +203,7 @@ fn describe_parameter(parameter: &mut Value, operation: usize) {
     }
 }
 
-/// Takes null out of a schema.
+/// Removes null from a schema.
 fn remove_null(schema: &mut Value) {
     if let Some(Value::Array(names)) = schema.get_mut("type") {
         names.retain(|name| name != "null");

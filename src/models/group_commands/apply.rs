@@ -1,7 +1,7 @@
 //! The application of one command inside the transaction of its batch.
 //!
-//! The groups are locked. Commands about messages are decided by the [`BatchState`] alone. The other commands read
-//! and write rows with statements of their own, and note in the state what the next commands of the batch must see.
+//! The groups are locked. The [`BatchState`] alone decides commands about messages. The other commands read and write
+//! rows with statements of their own, and update the state for the next commands of the batch.
 
 use loco_rs::prelude::*;
 use sea_orm::{DatabaseTransaction, QuerySelect};
@@ -31,7 +31,7 @@ use crate::{
     },
 };
 
-/// One command, and all that it works on.
+/// One command, with the state, the logs and the transaction that it changes.
 struct Application<'a> {
     command: &'a GroupCommand,
     state: &'a mut BatchState,
@@ -59,7 +59,7 @@ pub(super) async fn apply_command(
         logs,
         transaction,
     };
-    // Boxed: the future of a message command, of which there are many, stays small.
+    // Boxed, so that the future of the frequent message commands stays small.
     match Box::pin(application.apply()).await {
         Ok(applied) => Ok(Ok(applied)),
         Err(CommandError::Rejected(rejection)) => Ok(Err(rejection)),
@@ -75,7 +75,7 @@ fn apply_message_command(
     logs: &mut LockedLogs,
     toggles: &ToggleLimiter,
 ) -> CommandOutcome {
-    // The group may have been deleted since the actor was found to be a member.
+    // The group may have been deleted since the membership of the actor was checked.
     let (head, at) = logs.head(command.group_id).ok_or(Rejection::GroupDeleted)?;
     let role = authorize(command, state.role_of(command))?;
     if let CommandKind::Read { seq } = command.kind {
@@ -290,15 +290,15 @@ impl Application<'_> {
                 .one(transaction)
                 .await
         };
-        let mut heir = longest_member(Role::Admin).await?;
-        if heir.is_none() {
-            heir = longest_member(Role::Member).await?;
+        let mut successor = longest_member(Role::Admin).await?;
+        if successor.is_none() {
+            successor = longest_member(Role::Member).await?;
         }
-        let Some((_, Some(heir))) = heir else {
+        let Some((_, Some(successor))) = successor else {
             return self.applied_by_events(Vec::new(), CommandResult::Empty);
         };
         let events = vec![
-            self.change_role(heir.id, &heir.username, Role::Owner)
+            self.change_role(successor.id, &successor.username, Role::Owner)
                 .await?,
             self.change_role(owner.id, &owner.username, Role::Member)
                 .await?,
@@ -349,7 +349,7 @@ impl Application<'_> {
         reason: LeaveReason,
         is_member: bool,
     ) -> Result<Vec<Event>, CommandError> {
-        // By an own invite, a removed user could return at once.
+        // With an invite of their own, a removed user could return at once.
         invites::Model::revoke_all_by(self.transaction, user_id, Some(self.group_id())).await?;
         if !is_member {
             return Ok(Vec::new());
@@ -393,7 +393,7 @@ impl Application<'_> {
         self.applied(Vec::new(), CommandResult::Empty)
     }
 
-    /// Makes the actor a member. A member stays what they are and costs the invite nothing.
+    /// Makes the actor a member. A member keeps the membership, and does not count as a use of the invite.
     async fn accept_invite(
         &mut self,
         code: &str,
@@ -402,8 +402,8 @@ impl Application<'_> {
     ) -> Result<AppliedCommand, CommandError> {
         let (transaction, group_id, actor) = (self.transaction, self.group_id(), self.actor()?);
         // Other users of the invite, and changes of the group, wait for the lock.
-        let found = invites::Model::find_with_group(transaction, group_id, code).await?;
-        let (invite, mut group) = found.ok_or(Rejection::NotFound)?;
+        let row = invites::Model::find_with_group(transaction, group_id, code).await?;
+        let (invite, mut group) = row.ok_or(Rejection::NotFound)?;
         self.logs.copy_position_to(&mut group);
         let membership = memberships::Model::find(transaction, group_id, actor.id).await?;
         if let Some(membership) = membership {
@@ -431,7 +431,8 @@ impl Application<'_> {
         self.applied(vec![event], CommandResult::Joined(Box::new(joined)))
     }
 
-    /// Closes the group for ever. The events are left to [`chat_groups::Model::purge_deleted`]: they may be many.
+    /// Closes the group for ever. [`chat_groups::Model::purge_deleted`] deletes the events later, because they may be
+    /// many.
     async fn delete_group(&mut self) -> Result<AppliedCommand, CommandError> {
         let (transaction, group_id) = (self.transaction, self.group_id());
         memberships::Model::remove_all(transaction, group_id).await?;
@@ -476,7 +477,7 @@ impl Application<'_> {
         Ok(event.ok_or(Rejection::NotFound)?)
     }
 
-    /// Returns the outcome: with the seq of the last of these events, or else of the last event of the group.
+    /// Returns the outcome, with the seq of the last of these events, else of the last event of the group.
     fn applied(
         &self,
         events: Vec<Event>,

@@ -34,10 +34,10 @@ use crate::{
     limits::Quotas,
 };
 
-/// How long a batch whose connection was lost tries another one. PostgreSQL restarts in this time.
+/// The time for which a batch retries after its connection was lost. PostgreSQL restarts in this time.
 const RECONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// The pause before each further connection, except the first.
+/// The pause before each further retry, except the first.
 const RECONNECT_INTERVAL: Duration = Duration::from_millis(50);
 
 /// A command to change a group.
@@ -51,7 +51,7 @@ pub struct GroupCommand {
     pub kind: CommandKind,
 }
 
-/// The kinds of commands. `authorize.rs` has who may give them.
+/// The kinds of commands. `authorize.rs` has the table of the actors who may give a command.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum CommandKind {
     /// Sends a message.
@@ -177,7 +177,12 @@ impl PreparedBatch {
             Some((group, event)) => was_committed(db, group, event).await,
             // Without an event, there is no proof. Commands about messages may be applied twice: they changed at
             // most read positions, which never move back.
-            None if commands.iter().all(|it| it.kind.is_about_messages()) => Some(false),
+            None if commands
+                .iter()
+                .all(|command| command.kind.is_about_messages()) =>
+            {
+                Some(false)
+            }
             None => None,
         };
         match is_committed {

@@ -1,15 +1,14 @@
 //! The languages of an `Accept-Language`.
 //!
-//! `fluent_langneg::accepted_languages` ignores the weights, and takes a language with the weight 0 for an
-//! accepted one.
+//! `fluent_langneg::accepted_languages` ignores the weights, and treats a language with the weight 0 as accepted.
 
 use unic_langid::LanguageIdentifier;
 
 /// Returns the accepted languages by their weights, the largest first (RFC 9110, section 12.5.4). A member
-/// that cannot be parsed is skipped: the header is a preference, and no reason to reject a request.
+/// that cannot be parsed is skipped: the header is a preference, and not a reason to reject a request.
 pub(super) fn parse_accept_language(header: &str) -> Vec<LanguageIdentifier> {
     let mut wanted: Vec<_> = header.split(',').filter_map(parse_preference).collect();
-    // The sort is stable: languages of one weight stay in their order.
+    // The sort is stable: languages with the same weight stay in their order.
     wanted.sort_by(|(one, _), (other, _)| other.total_cmp(one));
     wanted.into_iter().map(|(_, language)| language).collect()
 }

@@ -1,9 +1,8 @@
-//! `script.ftl` as JSON, for the few lines of script that format it: a browser needs no parser of
-//! Fluent for it.
+//! `script.ftl` as JSON, which a few lines of script format, so that a browser needs no parser of Fluent.
 //!
 //! A pattern is a text, or a list of pieces: texts, `{"var": "name"}`, and `{"select": "name",
-//! "cases": {"one": pattern, …}, "default": "other"}`. What else Fluent has is refused: terms and
-//! references, attributes, functions.
+//! "cases": {"one": pattern, …}, "default": "other"}`. Other features of Fluent are rejected: terms, references,
+//! attributes and functions.
 
 use std::{borrow::Cow, collections::BTreeMap};
 
@@ -16,7 +15,7 @@ use serde::Serialize;
 
 use super::{TranslationError, first_syntax_error};
 
-/// What a message says.
+/// The text of a message.
 #[derive(Debug, Serialize)]
 #[serde(untagged)]
 pub enum Pattern {
@@ -24,6 +23,7 @@ pub enum Pattern {
     Pieces(Vec<Piece>),
 }
 
+/// A piece of a pattern.
 #[derive(Debug, Serialize)]
 #[serde(untagged)]
 pub enum Piece {
@@ -38,10 +38,10 @@ pub enum Piece {
     },
 }
 
-/// Why a message cannot be taken.
+/// The reason why a message is rejected.
 type UnsupportedReason = &'static str;
 
-/// The messages of a file, by their names.
+/// Compiles the messages of a file. Returns them by their names.
 pub(super) fn compile(
     file: &str,
     source: &str,
@@ -51,7 +51,7 @@ pub(super) fn compile(
     let mut messages = BTreeMap::new();
     for entry in &resource.body {
         let (name, compiled) = match entry {
-            Entry::Message(found) => (found.id.name.to_owned(), compile_message(found)),
+            Entry::Message(message) => (message.id.name.to_owned(), compile_message(message)),
             Entry::Term(term) => {
                 let name = format!("-{}", term.id.name);
                 (name, Err("terms are for page.ftl alone"))
@@ -59,7 +59,7 @@ pub(super) fn compile(
             _ => continue,
         };
         let place = format!("{file}, {name}");
-        let compiled = compiled.map_err(|refused| TranslationError::new(&place, refused))?;
+        let compiled = compiled.map_err(|reason| TranslationError::new(&place, reason))?;
         if messages.insert(name, compiled).is_some() {
             return Err(TranslationError::new(place, "is there twice"));
         }

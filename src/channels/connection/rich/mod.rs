@@ -98,7 +98,7 @@ impl<'a> RichProtocol<'a> {
 
     fn hello_frame(&self, session: &ActiveSession) -> Utf8Bytes {
         let conn = Uuid::new_v4().simple().to_string();
-        tracing::debug!(conn, user = self.actor.id, group = %self.single_group, "a rich socket");
+        tracing::debug!(conn, user = self.actor.id, group = %self.single_group, "rich socket opened");
         let user = UserInfo {
             id: self.actor.id,
             username: &self.actor.username,
