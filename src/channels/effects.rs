@@ -21,7 +21,7 @@ pub(super) fn broadcast(hub: &Hub, batch: &[QueuedCommand], outcomes: &mut [Comm
         }
     }
     for (group, events) in events_by_group {
-        hub.deliver_events(group, &events);
+        hub.delivery.deliver_events(group, &events);
     }
     for (queued, outcome) in batch.iter().zip(outcomes) {
         if let Ok(applied) = outcome {
@@ -40,17 +40,19 @@ fn announce(hub: &Hub, queued: &QueuedCommand, applied: &AppliedCommand) {
                 user: actor.username.as_ref().into(),
                 seq: applied.seq,
             };
-            hub.send_ephemeral(group, &read);
+            hub.delivery.send_ephemeral(group, &read);
         }
         (CommandKind::AcceptInvite { .. }, Some(actor)) => {
             if let CommandResult::Joined(joined) = &applied.result
                 && !applied.dup
             {
-                hub.announce_member_added(&actor.username, group, joined.membership.id);
+                let membership_id = joined.membership.id;
+                hub.memberships
+                    .announce(&actor.username, group, membership_id);
             }
         }
         (CommandKind::DeleteGroup, _) => {
-            hub.announce_group_deleted(group);
+            hub.delivery.announce_group_deleted(group);
             hub.request_purge();
         }
         _ => {}

@@ -2,7 +2,7 @@
 //!
 //! The hub only composes the parts. The writer and the connections call the parts by it.
 
-use std::{fmt::Display, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use sea_orm::{DatabaseConnection, DbErr};
 use tokio::{
@@ -20,7 +20,7 @@ use super::{
     membership_notifier::MembershipNotifier,
     presence::PresenceSync,
     protocol::{
-        ephemeral::{EncodedEphemeral, EphemeralEvent},
+        ephemeral::EncodedEphemeral,
         event::EncodedEvent,
         node_message::{CLUSTER_TOPIC, NodeMessage},
     },
@@ -29,7 +29,7 @@ use super::{
 use crate::{
     database::checkpoint::WriterLock,
     limits::LogThrottle,
-    models::{epochs, events::Event, log::AcknowledgedHeads},
+    models::{epochs, log::AcknowledgedHeads},
     settings::Settings,
     supervisor::Supervisor,
 };
@@ -39,7 +39,8 @@ const SWEEP_TICK: Duration = Duration::from_millis(500);
 
 /// The parts of a node that serve its sockets.
 pub(super) struct Hub {
-    db: DatabaseConnection,
+    /// The pool of connections that read.
+    pub db: DatabaseConnection,
     pub broker: Arc<Broker>,
     pub connected: Arc<ConnectedSockets>,
     pub delivery: Arc<Delivery>,
@@ -126,56 +127,6 @@ impl Hub {
         supervisor.spawn("typing expiry", hub.delivery.clone().run_typing_expiry());
         supervisor.spawn("buffer eviction", rooms.run_buffer_eviction());
         Ok(hub)
-    }
-
-    /// Delivers committed events of a group to all sockets, here and on the other nodes.
-    pub fn deliver_events(&self, group: &str, events: &[Event]) {
-        self.delivery.deliver_events(group, events);
-    }
-
-    /// Sends an ephemeral event to the rich sockets of a group, here and on the other nodes. It may be lost.
-    pub fn send_ephemeral(&self, group: &str, event: &EphemeralEvent<'_>) {
-        self.delivery.send_ephemeral(group, event);
-    }
-
-    /// Makes all nodes compare a group with the log, because the outcome of a commit is unknown.
-    pub fn request_gap_repair(&self, group: &str) {
-        self.delivery.request_gap_repair(group);
-    }
-
-    /// Announces to all nodes that a group was deleted.
-    pub fn announce_group_deleted(&self, group: &str) {
-        self.delivery.announce_group_deleted(group);
-    }
-
-    /// Announces to all nodes that a user has become a member of a group.
-    pub fn announce_member_added(&self, user: &str, group: &str, membership_id: i64) {
-        self.memberships.announce(user, group, membership_id);
-    }
-
-    /// Makes all nodes check the sessions of a user's sockets.
-    pub fn recheck_sessions(&self, user: &str) {
-        self.sessions.recheck_everywhere(user);
-    }
-
-    /// The heads of the logs that the writer has acknowledged.
-    pub fn acknowledged_heads(&self) -> &AcknowledgedHeads {
-        self.log_watch.acknowledged_heads()
-    }
-
-    /// Stops all writes of this node, if a log ends before an acknowledged event.
-    pub async fn stop_writes_if_log_is_behind(&self, why: &(impl Display + Sync)) {
-        self.log_watch.stop_writes_if_behind(why).await;
-    }
-
-    /// The current epoch.
-    pub fn epoch(&self) -> Arc<epochs::Model> {
-        self.epoch.current()
-    }
-
-    /// The pool of connections that read.
-    pub fn db(&self) -> &DatabaseConnection {
-        &self.db
     }
 
     /// Requests a purge of the events of deleted groups.

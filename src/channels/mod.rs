@@ -346,7 +346,7 @@ impl Channels {
         let ended = self.tasks.spawn(async move {
             let result = ending.await;
             // After an error, too: the sessions may have ended all the same.
-            hub.recheck_sessions(&user);
+            hub.sessions.recheck_everywhere(&user);
             result
         });
         ended.await.map_err(|_| CommandError::Aborted)
@@ -354,7 +354,7 @@ impl Channels {
 
     /// Closes the sockets of a user whose sessions have ended, on all nodes.
     pub fn recheck_sessions(&self, user: &users::Model) {
-        self.hub.recheck_sessions(&user.username);
+        self.hub.sessions.recheck_everywhere(&user.username);
     }
 
     /// Notifies the sockets of a user, on all nodes, that the user has become a member of a group. Without this call,
@@ -366,13 +366,13 @@ impl Channels {
         membership: &memberships::Model,
     ) {
         let (user, group) = (&user.username, &group.name);
-        self.hub.announce_member_added(user, group, membership.id);
+        self.hub.memberships.announce(user, group, membership.id);
     }
 
     /// The current epoch: the lifetime of the database in which the numbers of events are valid.
     #[must_use]
     pub fn epoch(&self) -> String {
-        self.hub.epoch().name.clone()
+        self.hub.epoch.current().name.clone()
     }
 
     /// Counts one command of a user against the rate limit of sends.

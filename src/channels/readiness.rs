@@ -63,7 +63,7 @@ impl Channels {
     }
 
     async fn check_read(&self) -> Result<Option<Fault>, PoolTimeout> {
-        let db = self.hub.db();
+        let db = &self.hub.db;
         let reading = async {
             let state = SchemaState::read(db).await?;
             epochs::Model::check_readable(db).await?;

@@ -298,7 +298,7 @@ async fn commit_batch(
     duplicate_check: DuplicateCheck,
 ) -> Result<DuplicateCheck, FailedBatch> {
     let commands: Vec<_> = batch.iter().map(|queued| &queued.command).collect();
-    let acknowledged = hub.acknowledged_heads();
+    let acknowledged = hub.log_watch.acknowledged_heads();
     let applying = async {
         let check = duplicate_check;
         Ok(GroupCommand::apply_batch(db, &commands, check, acknowledged, toggles).await)
@@ -313,14 +313,14 @@ async fn commit_batch(
         Ok(outcomes) => outcomes,
         Err(error) => {
             match &error {
-                CommandError::LogBehind(_) => hub.stop_writes_if_log_is_behind(&error).await,
+                CommandError::LogBehind(_) => hub.log_watch.stop_writes_if_behind(&error).await,
                 CommandError::Db(error) if classify(error).is_row_specific() => {}
                 _ => {
                     // The commit may have succeeded: all nodes compare the groups with the log.
                     let groups: HashSet<_> = batch.iter().map(|queued| &queued.group).collect();
                     groups
                         .into_iter()
-                        .for_each(|group| hub.request_gap_repair(group));
+                        .for_each(|group| hub.delivery.request_gap_repair(group));
                 }
             }
             return Err(FailedBatch { error, batch });

@@ -85,7 +85,7 @@ pub(in crate::channels) fn serve_event_stream(
         let event: Event = receiver.recv().await?;
         Some((Ok::<_, Infallible>(event), receiver))
     });
-    let epoch = [(EPOCH_HEADER, channels.hub.epoch().name.clone())];
+    let epoch = [(EPOCH_HEADER, channels.hub.epoch.current().name.clone())];
     let response = Sse::new(events).into_response().map(with_keep_alive);
     let private = [(header::CACHE_CONTROL, "no-store")];
     (private, [NO_BUFFERING], epoch, response).into_response()
@@ -153,7 +153,7 @@ async fn resume(
 ) -> StreamResult {
     let head = subscription.room_last_seq().max(member.head);
     let after = resume_point.after.unwrap_or(0);
-    let is_current = |epoch: &String| **epoch == channels.hub.epoch().name;
+    let is_current = |epoch: &String| **epoch == channels.hub.epoch.current().name;
     let reset = if !resume_point.epoch.as_ref().is_none_or(is_current) {
         Some(ResetReason::Epoch)
     } else if after > head {

@@ -67,7 +67,7 @@ impl RichProtocol<'_> {
         if claims.user_id != self.actor.id {
             return Err(rejected("unauthorized", "This token is of somebody else."));
         }
-        let db = self.channels.hub.db();
+        let db = &self.channels.hub.db;
         let found = with_db_timeout(sessions::Model::find_active(db, &claims)).await;
         match found.map_err(|error| self.session_unavailable(&error))? {
             Some(found) => {

@@ -104,7 +104,7 @@ impl<'a> RichProtocol<'a> {
             username: &self.actor.username,
             name: &self.display_name,
         };
-        let epoch = self.channels.hub.epoch();
+        let epoch = self.channels.hub.epoch.current();
         let settings = &self.channels.settings.channels;
         let expires_in = session.expires_in();
         let groups = self.max_groups();

@@ -287,7 +287,7 @@ fn reset_reason(
     if resume_point
         .epoch
         .as_ref()
-        .is_some_and(|epoch| **epoch != channels.hub.epoch().name)
+        .is_some_and(|epoch| **epoch != channels.hub.epoch.current().name)
     {
         Some(ResetReason::Epoch)
     } else if after > head {
