@@ -144,7 +144,8 @@ fn codes(outcomes: &[CommandOutcome]) -> Vec<&'static str> {
 async fn each_command_is_allowed_to_the_roles_of_the_table() {
     let scene = Scene::start().await;
     let username = || "other".to_owned();
-    let kinds: [(&str, fn(String) -> CommandKind); 17] = [
+    type NamedCommand = (&'static str, fn(String) -> CommandKind);
+    let kinds: [NamedCommand; 17] = [
         ("send", |_| send("hi")),
         ("edit another's", |_| CommandKind::Edit {
             seq: 1,
