@@ -59,7 +59,7 @@ pub struct RegisterParams {
     pub password: Password,
 }
 
-/// A login.
+/// The credentials of a login.
 #[derive(Deserialize, ToSchema)]
 pub struct TokenParams {
     #[schema(example = "nora")]
@@ -90,7 +90,7 @@ pub struct RefreshParams {
     request_body = RegisterParams,
     responses(
         (status = 201, description = "The account was created.", body = Registered),
-        (status = 400, description = "The username is taken, or a field is at fault.", body = RegisterRefused),
+        (status = 400, description = "The username is taken, or a field is invalid.", body = RegisterRefused),
         RegistrationBodyErrors,
         RegistrationRateLimited,
         Unavailable,
@@ -131,7 +131,7 @@ pub async fn register(
     responses(
         (status = 200, description = "Logged in.", body = TokenPair,
             headers(("Set-Cookie" = String, description = "`access=<jwt>; HttpOnly; SameSite=Lax; Path=/; Max-Age=…`"))),
-        (status = 400, description = "The body is not these two strings; each field at fault is named.",
+        (status = 400, description = "The body does not have these two strings. The response names each invalid field.",
             body = HashMap<String, Vec<String>>, example = json!({"password": ["This field is required."]})),
         (status = 401, description = "Unknown user, wrong password or inactive account.", body = Refusal,
             example = json!({"detail": "No active account found with the given credentials"})),
@@ -206,7 +206,7 @@ pub(super) fn token_response(
             headers(("Set-Cookie" = String, description = "`access=<jwt>; HttpOnly; SameSite=Lax; Path=/; Max-Age=…`"))),
         (status = 400, description = "The body is not a JSON object.", body = Detail,
             example = json!({"detail": "The body must be a JSON object.", "code": "invalid"})),
-        (status = 401, description = "Not a live refresh token.", body = Refusal,
+        (status = 401, description = "The refresh token is invalid or expired.", body = Refusal,
             example = json!({"detail": "Token is invalid or expired"})),
         BodyErrors,
         RateLimited,

@@ -34,14 +34,14 @@ pub struct StartChatParams {
 #[utoipa::path(
     post, path = "/api/start-chat/", operation_id = "start_chat", tag = "chat",
     security(("bearer" = [])),
-    request_body(content = Option<StartChatParams>, description = "May be empty."),
+    request_body(content = Option<StartChatParams>, description = "Can be empty."),
     responses(
         (status = 200, description = "The group was created.", body = ChatStarted),
-        (status = 400, description = "The body is not a JSON object, or the title is at fault.", body = Detail,
+        (status = 400, description = "The body is not a JSON object, or the title is invalid.", body = Detail,
             example = json!({"detail": "This field may not be blank.", "code": "invalid", "field": "title"})),
-        (status = 401, description = "No live access token in `Authorization`; a cookie does not count.", body = Refusal,
+        (status = 401, description = "No valid access token in `Authorization`. A cookie is not accepted.", body = Refusal,
             headers(("WWW-Authenticate" = String, description = "`Bearer`"))),
-        (status = 409, description = "You are a member of as many groups as one user may be.", body = Detail,
+        (status = 409, description = "You have reached the largest number of groups per user.", body = Detail,
             example = json!({"detail": "You are a member of as many groups as one user may be; leave one first.", "code": "limit_exceeded"})),
         BodyErrors,
         RateLimited,

@@ -53,7 +53,7 @@ pub struct ReadParams {
 #[utoipa::path(
     get, path = "/api/me/", operation_id = "me", tag = "accounts",
     security(("bearer" = [])),
-    responses((status = 200, description = "You.", body = Me), Unauthorized, RateLimited, Unavailable),
+    responses((status = 200, description = "Your account.", body = Me), Unauthorized, RateLimited, Unavailable),
 )]
 pub async fn me(CurrentUser(user): CurrentUser) -> Json<Me> {
     Json(user.into())
@@ -64,11 +64,11 @@ pub async fn me(CurrentUser(user): CurrentUser) -> Json<Me> {
     get, path = "/api/groups/", operation_id = "list_groups", tag = "groups",
     security(("bearer" = [])),
     params(
-        ("limit" = Option<u32>, Query, description = "50 if left out, 100 at most.", minimum = 1),
-        ("cursor" = Option<String>, Query, description = "The `next` of the page before."),
+        ("limit" = Option<u32>, Query, description = "Default 50, at most 100.", minimum = 1),
+        ("cursor" = Option<String>, Query, description = "The value `next` of the previous page."),
     ),
     responses(
-        (status = 200, description = "A page of them; shorter than its limit where last messages are long. `next` is null after the last.", body = Page<Group>),
+        (status = 200, description = "A page of groups. It has fewer groups than the limit if their last messages are long. `next` is null on the last page.", body = Page<Group>),
         Invalid, Unauthorized, RateLimited, Unavailable,
     ),
 )]
@@ -108,7 +108,7 @@ pub async fn show(
     security(("bearer" = [])),
     params(("group_name" = String, Path, example = "chat_a1b2c3d4")),
     request_body = GroupParams,
-    responses((status = 200, description = "The group as it is now.", body = Group), Forbidden, Invalid, NotFound, Unauthorized, BodyErrors, RateLimited, Unavailable),
+    responses((status = 200, description = "The changed group.", body = Group), Forbidden, Invalid, NotFound, Unauthorized, BodyErrors, RateLimited, Unavailable),
 )]
 pub async fn update(
     member: GroupMember<CurrentUser>,
@@ -139,9 +139,9 @@ pub async fn update(
     security(("bearer" = [])),
     params(
         ("group_name" = String, Path, example = "chat_a1b2c3d4"),
-        ("confirm" = Option<String>, Query, description = "The name of the group once more, unless the body has it.", example = "chat_a1b2c3d4"),
+        ("confirm" = Option<String>, Query, description = "The name of the group again, unless the body has it.", example = "chat_a1b2c3d4"),
     ),
-    responses((status = 204, description = "It is gone, and its sockets are closed with 4404."), Forbidden, Invalid, NotFound, Unauthorized, BodyErrors, RateLimited, Unavailable),
+    responses((status = 204, description = "The group is deleted, and its sockets are closed with 4404."), Forbidden, Invalid, NotFound, Unauthorized, BodyErrors, RateLimited, Unavailable),
 )]
 pub async fn delete(
     member: GroupMember<CurrentUser>,
@@ -163,7 +163,7 @@ pub async fn delete(
     security(("bearer" = [])),
     params(("group_name" = String, Path, example = "chat_a1b2c3d4")),
     request_body = ReadParams,
-    responses((status = 200, description = "The group as you see it now.", body = Group), Invalid, NotFound, Unauthorized, BodyErrors, RateLimited, Unavailable),
+    responses((status = 200, description = "The group as you see it.", body = Group), Invalid, NotFound, Unauthorized, BodyErrors, RateLimited, Unavailable),
 )]
 pub async fn mark_read(
     member: GroupMember<CurrentUser>,

@@ -51,10 +51,10 @@ pub struct MemberParams {
     security(("bearer" = [])),
     params(
         ("group_name" = String, Path, example = "chat_a1b2c3d4"),
-        ("limit" = Option<u32>, Query, description = "100 if left out, 500 at most.", minimum = 1),
-        ("cursor" = Option<String>, Query, description = "The `next` of the page before."),
+        ("limit" = Option<u32>, Query, description = "Default 100, at most 500.", minimum = 1),
+        ("cursor" = Option<String>, Query, description = "The value `next` of the previous page."),
     ),
-    responses((status = 200, description = "A page of them.", body = Page<Member>), Invalid, NotFound, Unauthorized, RateLimited, Unavailable),
+    responses((status = 200, description = "A page of the list.", body = Page<Member>), Invalid, NotFound, Unauthorized, RateLimited, Unavailable),
 )]
 pub async fn list(
     member: GroupMember<CurrentUser>,
@@ -75,7 +75,7 @@ pub async fn list(
     security(("bearer" = [])),
     params(("group_name" = String, Path, example = "chat_a1b2c3d4"), ("username" = String, Path, example = "bob")),
     request_body = MemberParams,
-    responses((status = 200, description = "The member as they are now.", body = Member), Forbidden, Invalid, NotFound, Unauthorized, Conflict, BodyErrors, RateLimited, Unavailable),
+    responses((status = 200, description = "The changed member.", body = Member), Forbidden, Invalid, NotFound, Unauthorized, Conflict, BodyErrors, RateLimited, Unavailable),
 )]
 pub async fn update(
     member: GroupMember<CurrentUser>,
@@ -97,9 +97,9 @@ pub async fn update(
     security(("bearer" = [])),
     params(
         ("group_name" = String, Path, example = "chat_a1b2c3d4"), ("username" = String, Path, example = "bob"),
-        ("ban" = Option<bool>, Query, description = "Whether they may not come back; then they need not be a member (any more)."),
+        ("ban" = Option<bool>, Query, description = "`true`: also ban the user, who then cannot join again. The user does not have to be a member."),
     ),
-    responses((status = 204, description = "They are out, and their sockets of this group are closed with 4403."), Forbidden, Invalid, NotFound, Unauthorized, Conflict, RateLimited, Unavailable),
+    responses((status = 204, description = "The member is removed, and the member's sockets in this group are closed with 4403."), Forbidden, Invalid, NotFound, Unauthorized, Conflict, RateLimited, Unavailable),
 )]
 pub async fn remove(
     member: GroupMember<CurrentUser>,
@@ -127,10 +127,10 @@ pub async fn remove(
     security(("bearer" = [])),
     params(
         ("group_name" = String, Path, example = "chat_a1b2c3d4"),
-        ("limit" = Option<u32>, Query, description = "100 if left out, 500 at most.", minimum = 1),
-        ("cursor" = Option<String>, Query, description = "The `next` of the page before."),
+        ("limit" = Option<u32>, Query, description = "Default 100, at most 500.", minimum = 1),
+        ("cursor" = Option<String>, Query, description = "The value `next` of the previous page."),
     ),
-    responses((status = 200, description = "A page of them.", body = Page<Ban>), Forbidden, Invalid, NotFound, Unauthorized, RateLimited, Unavailable),
+    responses((status = 200, description = "A page of the list.", body = Page<Ban>), Forbidden, Invalid, NotFound, Unauthorized, RateLimited, Unavailable),
 )]
 pub async fn list_bans(
     member: GroupMember<CurrentUser>,
@@ -151,7 +151,7 @@ pub async fn list_bans(
     delete, path = "/api/groups/{group_name}/bans/{username}/", operation_id = "lift_ban", tag = "members",
     security(("bearer" = [])),
     params(("group_name" = String, Path, example = "chat_a1b2c3d4"), ("username" = String, Path, example = "bob")),
-    responses((status = 204, description = "They may come back."), Forbidden, Invalid, NotFound, Unauthorized, RateLimited, Unavailable),
+    responses((status = 204, description = "The ban is removed."), Forbidden, Invalid, NotFound, Unauthorized, RateLimited, Unavailable),
 )]
 pub async fn unban(
     member: GroupMember<CurrentUser>,

@@ -132,12 +132,12 @@ impl<S: Send + Sync> FromRequestParts<S> for IdempotencyKey {
     security(("bearer" = [])),
     params(
         ("group_name" = String, Path, example = "chat_a1b2c3d4"),
-        ("limit" = Option<u32>, Query, description = "50 if left out, 100 at most.", minimum = 1),
-        ("before" = Option<i64>, Query, description = "Those just before this `seq`.", minimum = 1),
-        ("after" = Option<i64>, Query, description = "Those just after this `seq`.", minimum = 0),
-        ("notes" = Option<bool>, Query, description = "`true`: with the other events that stand on their own, such as new members; the limit counts both.", example = false),
+        ("limit" = Option<u32>, Query, description = "Default 50, at most 100.", minimum = 1),
+        ("before" = Option<i64>, Query, description = "Return messages just before this `seq`.", minimum = 1),
+        ("after" = Option<i64>, Query, description = "Return messages just after this `seq`.", minimum = 0),
+        ("notes" = Option<bool>, Query, description = "`true`: include the other events that appear in the history, such as new members. The limit counts both.", example = false),
     ),
-    responses((status = 200, description = "A page of it. A message that was deleted stands there without its text.", body = History), Invalid, NotFound, Unauthorized, RateLimited, Unavailable),
+    responses((status = 200, description = "A page of the history. A deleted message has no text.", body = History), Invalid, NotFound, Unauthorized, RateLimited, Unavailable),
 )]
 pub async fn list(
     member: GroupMember<CurrentUser>,
@@ -173,12 +173,12 @@ pub async fn list(
     security(("bearer" = [])),
     params(
         ("group_name" = String, Path, example = "chat_a1b2c3d4"),
-        ("Idempotency-Key" = Option<String>, Header, description = "Your own id of this request: a retry with the same sends nothing twice.", max_length = 128),
+        ("Idempotency-Key" = Option<String>, Header, description = "Your own id of this request. A retry with the same id sends nothing twice.", max_length = 128),
     ),
     request_body(content = MessageParams, example = json!({"text": "hi"})),
     responses(
         (status = 201, description = "The message is stored.", body = Message),
-        (status = 200, description = "It was stored before, by this id.", body = Message),
+        (status = 200, description = "An earlier request with this id stored the message.", body = Message),
         Invalid, NotFound, Unauthorized, Conflict, Gone, BodyErrors, RateLimited, Unavailable,
     ),
 )]
@@ -212,7 +212,7 @@ pub async fn create(
         ("Idempotency-Key" = Option<String>, Header, description = "Your own id of this request.", max_length = 128),
     ),
     request_body(content = EditParams, example = json!({"text": "hi!"})),
-    responses((status = 200, description = "The message as it is now.", body = Message), Forbidden, Invalid, NotFound, Unauthorized, Conflict, Gone, BodyErrors, RateLimited, Unavailable),
+    responses((status = 200, description = "The changed message.", body = Message), Forbidden, Invalid, NotFound, Unauthorized, Conflict, Gone, BodyErrors, RateLimited, Unavailable),
 )]
 pub async fn edit(
     member: GroupMember<CurrentUser>,
@@ -235,7 +235,7 @@ pub async fn edit(
         ("group_name" = String, Path, example = "chat_a1b2c3d4"), ("seq" = i64, Path, example = 41),
         ("Idempotency-Key" = Option<String>, Header, description = "Your own id of this request.", max_length = 128),
     ),
-    responses((status = 204, description = "Its text is gone, from the history and from the log."), Forbidden, Invalid, NotFound, Unauthorized, Conflict, Gone, RateLimited, Unavailable),
+    responses((status = 204, description = "The text is deleted from the history and from the log."), Forbidden, Invalid, NotFound, Unauthorized, Conflict, Gone, RateLimited, Unavailable),
 )]
 pub async fn delete(
     member: GroupMember<CurrentUser>,
@@ -258,13 +258,13 @@ pub async fn delete(
     security(("bearer" = [])),
     params(
         ("group_name" = String, Path, example = "chat_a1b2c3d4"),
-        ("limit" = Option<u32>, Query, description = "100 if left out, 500 at most. (Not of a stream.)", minimum = 1),
-        ("after" = Option<i64>, Query, description = "The last event that you have; from the first on, if left out.", minimum = 0),
-        ("epoch" = Option<String>, Query, description = "The `epoch` in which you got it."),
-        ("Last-Event-ID" = Option<i64>, Header, description = "Of a stream: the same as `after`, before which it counts.", minimum = 0),
+        ("limit" = Option<u32>, Query, description = "Default 100, at most 500. Not used for a stream.", minimum = 1),
+        ("after" = Option<i64>, Query, description = "The `seq` of the last event that you have. Default: start with the first event.", minimum = 0),
+        ("epoch" = Option<String>, Query, description = "The `epoch` in which you received it."),
+        ("Last-Event-ID" = Option<i64>, Header, description = "For a stream: the same as `after`, with priority over it.", minimum = 0),
     ),
     responses(
-        (status = 200, description = "A page of it; less than the limit where it is long. All is read when the last is `position`.",
+        (status = 200, description = "A page of the log. It has fewer events than the limit if they are long. The log is complete when the last event is `position`.",
             content((EventPage = "application/json"), (String = "text/event-stream"))),
         Invalid, NotFound, Unauthorized, RateLimited, Unavailable,
     ),

@@ -61,11 +61,11 @@ use crate::views::errors::BodyErrors;
     ),
     tags(
         (name = "accounts", description = "Accounts and tokens"),
-        (name = "chat", description = "Starting a chat, and its socket"),
-        (name = "groups", description = "The groups that you belong to"),
-        (name = "messages", description = "What is said in a group: history and log"),
-        (name = "members", description = "Who belongs to a group, and as what"),
-        (name = "invites", description = "How others come in"),
+        (name = "chat", description = "Chat groups: creation and sockets"),
+        (name = "groups", description = "Your groups"),
+        (name = "messages", description = "The messages of a group: history and log"),
+        (name = "members", description = "Members of a group, their roles, and bans"),
+        (name = "invites", description = "Invites to a group"),
     ),
     modifiers(&SecuritySchemes),
 )]

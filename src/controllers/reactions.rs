@@ -31,10 +31,10 @@ use crate::{
     security(("bearer" = [])),
     params(
         ("group_name" = String, Path, example = "chat_a1b2c3d4"), ("seq" = i64, Path, example = 41),
-        ("emoji" = String, Path, description = "Exactly one, of Unicode's list; with or without its variation selectors.", example = "👍"),
+        ("emoji" = String, Path, description = "Exactly one emoji of Unicode's list, with or without variation selectors.", example = "👍"),
         ("Idempotency-Key" = Option<String>, Header, description = "Your own id of this request.", max_length = 128),
     ),
-    responses((status = 200, description = "The message as it is now.", body = Message), Invalid, NotFound, Unauthorized, Conflict, Gone, RateLimited, Unavailable),
+    responses((status = 200, description = "The changed message.", body = Message), Invalid, NotFound, Unauthorized, Conflict, Gone, RateLimited, Unavailable),
 )]
 pub async fn add(
     member: GroupMember<CurrentUser>,
@@ -56,7 +56,7 @@ pub async fn add(
         ("emoji" = String, Path, example = "👍"),
         ("Idempotency-Key" = Option<String>, Header, description = "Your own id of this request.", max_length = 128),
     ),
-    responses((status = 204, description = "You do not react by it (any more)."), Invalid, NotFound, Unauthorized, Conflict, Gone, RateLimited, Unavailable),
+    responses((status = 204, description = "You have no reaction with this emoji."), Invalid, NotFound, Unauthorized, Conflict, Gone, RateLimited, Unavailable),
 )]
 pub async fn remove(
     member: GroupMember<CurrentUser>,

@@ -56,7 +56,7 @@ pub struct PasswordParams {
     post, path = "/api/logout/", operation_id = "logout", tag = "accounts",
     security(("bearer" = [])),
     responses(
-        (status = 204, description = "Logged out, and the cookie `access` is gone.",
+        (status = 204, description = "Logged out, and the cookie `access` is removed.",
             headers(("Set-Cookie" = String, description = "`access=; HttpOnly; SameSite=Lax; Path=/; Max-Age=0`"))),
         Unauthorized, RateLimited, Unavailable,
     ),
@@ -98,7 +98,7 @@ pub async fn list(
     delete, path = "/api/sessions/{id}/", operation_id = "end_session", tag = "accounts",
     security(("bearer" = [])),
     params(("id" = Uuid, Path, example = "67e55044-10b1-426f-9247-bb680e5fe0c8")),
-    responses((status = 204, description = "It has ended."), NotFound, Unauthorized, RateLimited, Unavailable),
+    responses((status = 204, description = "The session has ended."), NotFound, Unauthorized, RateLimited, Unavailable),
 )]
 pub async fn end_session(
     CurrentSession(current): CurrentSession,
@@ -124,7 +124,7 @@ pub async fn end_session(
     delete, path = "/api/sessions/", operation_id = "end_other_sessions", tag = "accounts",
     security(("bearer" = [])),
     params(("confirm" = Option<String>, Query, description = "Your username, unless the body has it.", example = "nora")),
-    responses((status = 204, description = "This is the only one."), Invalid, Unauthorized, BodyErrors, RateLimited, Unavailable),
+    responses((status = 204, description = "This session is your only session."), Invalid, Unauthorized, BodyErrors, RateLimited, Unavailable),
 )]
 pub async fn end_other_sessions(
     CurrentSession(AuthenticatedUser { user, session }): CurrentSession,
@@ -151,7 +151,7 @@ pub async fn end_other_sessions(
     security(("bearer" = [])),
     request_body = PasswordParams,
     responses(
-        (status = 200, description = "The password is changed. These are the new tokens.", body = TokenPair,
+        (status = 200, description = "The password is changed. The response has the new tokens.", body = TokenPair,
             headers(("Set-Cookie" = String, description = "`access=<jwt>; HttpOnly; SameSite=Lax; Path=/; Max-Age=…`"))),
         Invalid, Unauthorized, BodyErrors, RateLimited, Unavailable,
     ),

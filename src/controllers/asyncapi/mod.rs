@@ -150,7 +150,7 @@ impl ChannelSpec<'_> {
                     "epoch",
                     json!({
                         "type": "string",
-                        "description": "The `epoch` in which you got it.",
+                        "description": "The `epoch` of the `after`.",
                     }),
                 ),
             ]
