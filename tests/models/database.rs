@@ -43,13 +43,14 @@ async fn postgresql_writers_use_indexes_on_empty_tables() {
     skip_unless!(PostgreSQL);
     let app = TestApp::start().await;
     let connection = open_writer_pool(&app.ctx.db, None).begin().await.unwrap();
-    let look_up = "PREPARE look_up(bigint[], bigint[], text[]) AS \
-        WITH asked(group_id, user_id, cid) AS (SELECT * FROM unnest($1, $2, $3)) \
-        SELECT seq FROM asked JOIN events ON events.group_id = asked.group_id \
-        AND events.user_id = asked.user_id AND events.cid = asked.cid";
+    let look_up = "PREPARE look_up(text) AS WITH input AS (\
+        SELECT (item.value ->> 0)::bigint AS group_id, (item.value ->> 1)::bigint AS user_id, \
+        item.value ->> 2 AS cid FROM jsonb_array_elements($1::jsonb) AS item(value)) \
+        SELECT seq FROM input JOIN events ON events.group_id = input.group_id \
+        AND events.user_id = input.user_id AND events.cid = input.cid";
     connection.execute_unprepared(look_up).await.unwrap();
-    let many = "array_fill(1, '{256}')";
-    let sql = format!("EXPLAIN EXECUTE look_up({many}, {many}, {many}::text[])");
+    let rows = vec!["[1, 1, \"1\"]"; 256].join(", ");
+    let sql = format!("EXPLAIN EXECUTE look_up('[{rows}]')");
     let statement = Statement::from_string(DbBackend::Postgres, sql);
     let plan = connection.query_all_raw(statement).await;
     let lines = plan.unwrap().into_iter();

@@ -121,11 +121,11 @@ use crate::{
     },
 };
 
-/// {{ words | capitalize }} on one page.
+/// The number of {{ words }} on one page: the default, and the maximum.
 const PAGE: u32 = 50;
 const MAX_PAGE: u32 = 100;
 
-/// A {{ word }} as it is sent. What is too long, or not of its type, is refused.
+/// The body of a request that creates or changes a {{ word }}. A value that is too long or of another type is rejected.
 #[derive(Deserialize, ToSchema)]
 pub struct {{ pascal_singular }}Params {
 {% for f in fields %}{% set t = f.rust_type | replace(from="Option<", to="") | replace(from=">", to="") %}{% if f.field_name == "user_id" and owned %}{% elif f.field_name == "group_id" and grouped %}{% else %}{% if f.is_enum %}{% elif t == "String" and f.input_kind == "textarea" %}    #[schema(value_type = {{ f.rust_type }}, example = "{{ f.field_name }}", max_length = 8000)]
@@ -143,7 +143,7 @@ pub struct {{ pascal_singular }}Params {
 {% endif %}{% endfor %}}
 
 impl {{ pascal_singular }}Params {
-    /// A row as it is after they were set in it.
+    /// Returns the row with these values.
     fn set(self, mut row: {{ snake_plural }}::ActiveModel) -> {{ snake_plural }}::ActiveModel {
         let params = self;
 {% for f in fields %}{% if f.field_name == "user_id" and owned %}{% elif f.field_name == "group_id" and grouped %}{% else %}{% set t = f.rust_type | replace(from="Option<", to="") | replace(from=">", to="") %}        row.{{ f.field_name }} = Set({{ f.set_expr | replace(from="to_string()", to="to_owned()") }}{% if t == "String" %}{% if f.rust_type is starting_with("Option") %}.map(Into::into){% else %}.into(){% endif %}{% endif %});
@@ -157,10 +157,10 @@ impl {{ pascal_singular }}Params {
 {% if auth %}    security(("bearer" = [])),
 {% endif %}    params(
 {% if grouped %}        ("group_name" = String, Path, example = "chat_a1b2c3d4"),
-{% endif %}        ("limit" = Option<u32>, Query, description = "50 if left out, 100 at most.", minimum = 1),
+{% endif %}        ("limit" = Option<u32>, Query, description = "50 by default, at most 100.", minimum = 1),
         ("cursor" = Option<String>, Query, description = "The `next` of the page before."),
     ),
-    responses((status = 200, description = "A page of them.", body = Page<{{ pascal_singular }}>), Invalid{% if grouped %}, NotFound{% endif %}{% if auth %}, Unauthorized{% endif %}, RateLimited, Unavailable),
+    responses((status = 200, description = "A page of {{ words }}.", body = Page<{{ pascal_singular }}>), Invalid{% if grouped %}, NotFound{% endif %}{% if auth %}, Unauthorized{% endif %}, RateLimited, Unavailable),
 )]
 pub async fn list(
 {% if grouped %}    member: GroupMember<CurrentUser>,
@@ -171,7 +171,7 @@ pub async fn list(
     let limit = params.page_limit(PAGE, MAX_PAGE)?;
     let after = params.number("cursor", 1..=i64::MAX)?.unwrap_or(0);
     let found = {{ snake_plural }}::Model::list(&ctx.db, {% if grouped %}&member.group, {% elif auth %}&user, {% endif %}after, u64::from(limit) + 1);
-    Ok(Json(Page::of(found.await?, limit as usize, |row| row.id)))
+    Ok(Json(Page::from_rows(found.await?, limit as usize, |row| row.id)))
 }
 
 /// Make a {{ word }}.
@@ -180,7 +180,7 @@ pub async fn list(
 {% if auth %}    security(("bearer" = [])),
 {% endif %}{% if grouped %}    params(("group_name" = String, Path, example = "chat_a1b2c3d4")),
 {% endif %}    request_body = {{ pascal_singular }}Params,
-    responses((status = 201, description = "It is made.", body = {{ pascal_singular }}), Invalid{% if grouped %}, NotFound{% endif %}{% if auth %}, Unauthorized{% endif %}, Conflict, BodyErrors, RateLimited, Unavailable),
+    responses((status = 201, description = "The new {{ word }}.", body = {{ pascal_singular }}), Invalid{% if grouped %}, NotFound{% endif %}{% if auth %}, Unauthorized{% endif %}, Conflict, BodyErrors, RateLimited, Unavailable),
 )]
 pub async fn create(
 {% if grouped %}    member: GroupMember<CurrentUser>,
@@ -195,9 +195,9 @@ pub async fn create(
 {% endif %}{% if owned %}        user_id: Set({% if grouped %}member.{% endif %}user.id),
 {% endif %}        ..Default::default()
     };
-    let made = params.set(row).insert(&ctx.db).await?;
-{% else %}    let made = params.set(Default::default()).insert(&ctx.db).await?;
-{% endif %}    Ok((StatusCode::CREATED, Json(made.into())))
+    let created = params.set(row).insert(&ctx.db).await?;
+{% else %}    let created = params.set(Default::default()).insert(&ctx.db).await?;
+{% endif %}    Ok((StatusCode::CREATED, Json(created.into())))
 }
 
 /// Show a {{ word }}.
@@ -205,7 +205,7 @@ pub async fn create(
     get, path = "{{ base }}/{id}/", operation_id = "show_{{ snake_singular }}", tag = "{{ words }}",
 {% if auth %}    security(("bearer" = [])),
 {% endif %}    params({% if grouped %}("group_name" = String, Path, example = "chat_a1b2c3d4"), {% endif %}("id" = i64, Path, example = 1)),
-    responses((status = 200, description = "Here it is.", body = {{ pascal_singular }}), Invalid, NotFound{% if auth %}, Unauthorized{% endif %}, RateLimited, Unavailable),
+    responses((status = 200, description = "The {{ word }}.", body = {{ pascal_singular }}), Invalid, NotFound{% if auth %}, Unauthorized{% endif %}, RateLimited, Unavailable),
 )]
 pub async fn show(
 {% if grouped %}    member: GroupMember<CurrentUser>,
@@ -222,7 +222,7 @@ pub async fn show(
 {% if auth %}    security(("bearer" = [])),
 {% endif %}    params({% if grouped %}("group_name" = String, Path, example = "chat_a1b2c3d4"), {% endif %}("id" = i64, Path, example = 1)),
     request_body = {{ pascal_singular }}Params,
-    responses((status = 200, description = "As it is now.", body = {{ pascal_singular }}), Invalid{% if grouped and owned %}, Forbidden{% endif %}, NotFound{% if auth %}, Unauthorized{% endif %}, Conflict, BodyErrors, RateLimited, Unavailable),
+    responses((status = 200, description = "The changed {{ word }}.", body = {{ pascal_singular }}), Invalid{% if grouped and owned %}, Forbidden{% endif %}, NotFound{% if auth %}, Unauthorized{% endif %}, Conflict, BodyErrors, RateLimited, Unavailable),
 )]
 pub async fn update(
 {% if grouped %}    member: GroupMember<CurrentUser>,
@@ -243,7 +243,7 @@ pub async fn update(
     delete, path = "{{ base }}/{id}/", operation_id = "delete_{{ snake_singular }}", tag = "{{ words }}",
 {% if auth %}    security(("bearer" = [])),
 {% endif %}    params({% if grouped %}("group_name" = String, Path, example = "chat_a1b2c3d4"), {% endif %}("id" = i64, Path, example = 1)),
-    responses((status = 204, description = "It is gone."), Invalid{% if grouped and owned %}, Forbidden{% endif %}, NotFound{% if auth %}, Unauthorized{% endif %}, RateLimited, Unavailable),
+    responses((status = 204, description = "The {{ word }} is deleted."), Invalid{% if grouped and owned %}, Forbidden{% endif %}, NotFound{% if auth %}, Unauthorized{% endif %}, RateLimited, Unavailable),
 )]
 pub async fn remove(
 {% if grouped %}    member: GroupMember<CurrentUser>,
@@ -271,7 +271,7 @@ pub async fn remove(
     found.ok_or(Error::NotFound)
 }
 {% endif %}
-{% if grouped and owned %}/// One that the asking member has made.
+{% if grouped and owned %}/// Returns a row that the member has created.
 async fn find_own(ctx: &AppContext, member: &GroupMember<CurrentUser>, id: i64) -> Result<{{ snake_plural }}::Model> {
     let row = find(ctx, member, id).await?;
     if row.user_id != member.user.id {

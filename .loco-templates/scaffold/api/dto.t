@@ -13,7 +13,7 @@ injections:
 {% endif %}use serde::{ {%- if enums %}Deserialize, {% endif %}Serialize};
 use utoipa::ToSchema;
 
-{% if with_tz or times %}use super::time;
+{% if with_tz or times %}use super::format_time;
 {% endif %}use crate::models::{{ snake_plural }}::Model;
 
 {% for e in enums %}#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -61,9 +61,9 @@ impl From<Model> for {{ pascal_singular }} {
     fn from(row: Model) -> Self {
         Self {
             id: row.id,
-{% for f in fields %}{% if f.field_name != "user_id" and f.field_name != "group_id" %}            {{ f.field_name }}: {% if f.rust_type is starting_with("Option<DateTimeWithTimeZone") %}row.{{ f.field_name }}.as_ref().map(time){% elif f.rust_type is containing("DateTimeWithTimeZone") %}time(&row.{{ f.field_name }}){% elif f.is_enum %}{% if f.nullable %}row.{{ f.field_name }}.map({{ f.enum_type }}::from){% else %}row.{{ f.field_name }}.into(){% endif %}{% else %}row.{{ f.field_name }}{% endif %},
-{% endif %}{% endfor %}{% if with_tz %}            created_at: time(&row.created_at),
-            updated_at: time(&row.updated_at),
+{% for f in fields %}{% if f.field_name != "user_id" and f.field_name != "group_id" %}            {{ f.field_name }}: {% if f.rust_type is starting_with("Option<DateTimeWithTimeZone") %}row.{{ f.field_name }}.as_ref().map(format_time){% elif f.rust_type is containing("DateTimeWithTimeZone") %}format_time(&row.{{ f.field_name }}){% elif f.is_enum %}{% if f.nullable %}row.{{ f.field_name }}.map({{ f.enum_type }}::from){% else %}row.{{ f.field_name }}.into(){% endif %}{% else %}row.{{ f.field_name }}{% endif %},
+{% endif %}{% endfor %}{% if with_tz %}            created_at: format_time(&row.created_at),
+            updated_at: format_time(&row.updated_at),
 {% endif %}        }
     }
 }

@@ -1,4 +1,4 @@
-//! What the authors of a batch have reacted with, as it is stored and as the batch leaves it.
+//! The reactions of the actors of a batch: the stored ones, and the changes by the batch.
 
 use std::collections::{HashMap, HashSet};
 
@@ -18,18 +18,19 @@ use crate::models::{
 /// A group, a message in it and a user.
 type MessageUserKey = (i64, i64, i64);
 
-/// A reaction that is asked for, or to be taken back.
+/// A reaction to add or to remove.
 pub struct RequestedReaction {
     key: MessageUserKey,
     emoji: Emoji,
     on: bool,
 }
 
+/// The reactions of the actors of a batch to the messages of its commands.
 #[derive(Default)]
 pub struct ReactionState {
-    /// What is there.
+    /// The emojis of a user on a message, after the commands so far.
     current: HashMap<MessageUserKey, HashSet<String>>,
-    /// What the batch changes: the event that added it last, or `None` where it is taken back.
+    /// The changes of the batch: the seq of the event that added the reaction last, or `None` for a removed one.
     changes: HashMap<(MessageUserKey, Emoji), Option<i64>>,
 }
 
@@ -42,13 +43,13 @@ struct ReactionRow {
 }
 
 impl RequestedReaction {
-    /// `None` for another change, and for one of nobody.
-    pub fn from_command(change: &GroupCommand) -> Option<Self> {
-        let CommandKind::React { seq, emoji, on } = change.kind else {
+    /// Returns the reaction of a command; `None` for other commands, and for a command without an actor.
+    pub fn from_command(command: &GroupCommand) -> Option<Self> {
+        let CommandKind::React { seq, emoji, on } = command.kind else {
             return None;
         };
         Some(Self {
-            key: (change.group_id, seq, change.actor.as_ref()?.id),
+            key: (command.group_id, seq, command.actor.as_ref()?.id),
             emoji,
             on,
         })
@@ -56,58 +57,62 @@ impl RequestedReaction {
 }
 
 impl ReactionState {
+    /// Loads the reactions that these commands may change.
+    ///
+    /// # Errors
+    /// When the database fails.
     pub async fn load(
         transaction: &DatabaseTransaction,
-        changes: &[&GroupCommand],
+        commands: &[&GroupCommand],
     ) -> Result<Self, DbErr> {
-        let places: HashSet<_> = changes
+        let keys: HashSet<_> = commands
             .iter()
-            .filter_map(|change| Some(RequestedReaction::from_command(change)?.key))
+            .filter_map(|command| Some(RequestedReaction::from_command(command)?.key))
             .collect();
         let rows = bulk_select::<ReactionRow>(
             transaction,
             &[Int("group_id"), Int("seq"), Int("user_id")],
-            places,
+            keys,
             "SELECT reactions.group_id, reactions.seq, reactions.user_id, emoji \
              FROM input JOIN reactions ON reactions.group_id = input.group_id \
              AND reactions.seq = input.seq AND reactions.user_id = input.user_id",
         );
-        let mut reacted = Self::default();
+        let mut state = Self::default();
         for row in rows.await? {
-            let place = (row.group_id, row.seq, row.user_id);
-            reacted.current.entry(place).or_default().insert(row.emoji);
+            let key = (row.group_id, row.seq, row.user_id);
+            state.current.entry(key).or_default().insert(row.emoji);
         }
-        Ok(reacted)
+        Ok(state)
     }
 
-    /// Whether it is as it is asked for already.
+    /// Returns whether the reaction would change nothing.
     ///
     /// # Errors
-    /// [`Rejection::LimitExceeded`] where it would be one too many.
-    pub fn is_already_applied(&self, asked: &RequestedReaction) -> Result<bool, Rejection> {
+    /// [`Rejection::LimitExceeded`] when the user has reached the limit of emojis on the message.
+    pub fn is_already_applied(&self, reaction: &RequestedReaction) -> Result<bool, Rejection> {
         const TOO_MANY: &str = "You may react to a message by 20 different emojis.";
         const _: () = assert!(MAX_EMOJIS_PER_USER == 20, "as the text says");
-        let now = self.current.get(&asked.key);
-        let is_there = now.is_some_and(|now| now.contains(asked.emoji.as_str()));
-        if asked.on && !is_there && now.is_some_and(|now| now.len() >= MAX_EMOJIS_PER_USER) {
+        let now = self.current.get(&reaction.key);
+        let is_there = now.is_some_and(|now| now.contains(reaction.emoji.as_str()));
+        if reaction.on && !is_there && now.is_some_and(|now| now.len() >= MAX_EMOJIS_PER_USER) {
             return Err(Rejection::LimitExceeded(TOO_MANY));
         }
-        Ok(is_there == asked.on)
+        Ok(is_there == reaction.on)
     }
 
-    /// Notes that an event has made it so.
-    pub fn apply(&mut self, asked: &RequestedReaction, event: i64) {
-        let now = self.current.entry(asked.key).or_default();
-        if asked.on {
-            now.insert(asked.emoji.as_str().to_owned());
+    /// Applies the reaction, which the event with this seq has stored.
+    pub fn apply(&mut self, reaction: &RequestedReaction, seq: i64) {
+        let now = self.current.entry(reaction.key).or_default();
+        if reaction.on {
+            now.insert(reaction.emoji.as_str().to_owned());
         } else {
-            now.remove(asked.emoji.as_str());
+            now.remove(reaction.emoji.as_str());
         }
-        let added = asked.on.then_some(event);
-        self.changes.insert((asked.key, asked.emoji), added);
+        let added = reaction.on.then_some(seq);
+        self.changes.insert((reaction.key, reaction.emoji), added);
     }
 
-    /// Writes down what the batch changed.
+    /// Writes the changes of the batch.
     ///
     /// # Errors
     /// When the database fails.
@@ -125,8 +130,8 @@ impl ReactionState {
              (SELECT group_id, seq, user_id, emoji FROM input)",
         )
         .await?;
-        let rows = added.into_iter().filter_map(|((place, emoji), added)| {
-            let (group_id, seq, user_id) = place;
+        let rows = added.into_iter().filter_map(|((key, emoji), added)| {
+            let (group_id, seq, user_id) = key;
             Some(ActiveModel {
                 group_id: Set(group_id),
                 seq: Set(seq),
@@ -139,7 +144,7 @@ impl ReactionState {
         if rows.is_empty() {
             return Ok(());
         }
-        // What the batch has taken back and added again is there all along.
+        // A reaction that the batch removed and added again still has its row.
         let key = [Column::GroupId, Column::Seq, Column::UserId, Column::Emoji];
         Entity::insert_many(rows)
             .on_conflict(
