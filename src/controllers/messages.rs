@@ -16,7 +16,8 @@ use serde::{Deserialize, Deserializer, de};
 use utoipa::ToSchema;
 
 use super::extractors::{
-    ApiJson, CurrentUser, GroupMember, PathNumber, QueryParams, Throttle, WholeNumber, parse_number,
+    ApiJson, CurrentUser, GroupMember, PathNumber, QueryParams, Throttle, WholeNumber,
+    parse_media_type, parse_number,
 };
 use crate::{
     channels::{Channels, ResumePoint},
@@ -332,7 +333,7 @@ fn prefers_event_stream(headers: &HeaderMap) -> bool {
     let ranges: Vec<Mime> = lines
         .filter_map(|line| line.to_str().ok())
         .flat_map(|line| line.split(','))
-        .filter_map(|range| range.trim().parse().ok())
+        .filter_map(parse_media_type)
         .collect();
     let quality = |essence: &str| {
         let named = ranges.iter().filter(|range| range.essence_str() == essence);

@@ -51,15 +51,17 @@ async fn routing_errors_are_json() {
 
     {"detail":"Send the body as application/json.","code":"invalid"}
     "#);
-    app.post_raw(
-        "/api/token/",
+    // RFC 9110, section 5.6.6, permits spaces before a parameter, and empty parameters.
+    for content_type in [
         "application/json; charset=utf-8",
-        b"{}".to_vec(),
-    )
-    .await
-    .json()
-    .get("username")
-    .expect("a charset parameter is no other type");
+        "Application/JSON ; charset=\"utf-8\"",
+        "application/json;;",
+        "application/ld+json",
+    ] {
+        let response = app.post_raw("/api/token/", content_type, b"{}".to_vec());
+        let fields = response.await.json();
+        assert!(fields.get("username").is_some(), "{content_type}: {fields}");
+    }
 }
 
 #[tokio::test]

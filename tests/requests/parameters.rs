@@ -112,6 +112,10 @@ async fn a_client_that_accepts_both_gets_json() {
             "text/event-stream",
         ),
         ("text/event-stream", "text/event-stream"),
+        (
+            "application/json;q=0.5, text/event-stream ; q=0.9",
+            "text/event-stream",
+        ),
         ("text/event-stream, */*", "text/event-stream"),
     ] {
         let request = app.request(Method::GET, &path).bearer_auth(&ann.access);

@@ -246,9 +246,18 @@ pub(super) fn has_non_json_body(parts: &Parts) -> bool {
 /// parameters.
 fn is_json_content_type(headers: &HeaderMap) -> bool {
     let content_type = headers.get(header::CONTENT_TYPE);
-    let content_type = content_type.and_then(|value| value.to_str().ok()?.parse::<Mime>().ok());
+    let content_type = content_type.and_then(|value| parse_media_type(value.to_str().ok()?));
     content_type.is_some_and(|mime| {
         mime.type_() == mime::APPLICATION
             && (mime.subtype() == mime::JSON || mime.suffix() == Some(mime::JSON))
     })
+}
+
+/// Returns the media type or media range of a header; `None` for a text that is not one.
+///
+/// The crate `mime` rejects spaces before a `;` and empty parameters. RFC 9110, section 5.6.6, permits both.
+pub fn parse_media_type(text: &str) -> Option<Mime> {
+    let parts = text.split(';').map(str::trim);
+    let parts: Vec<_> = parts.filter(|part| !part.is_empty()).collect();
+    parts.join("; ").parse().ok()
 }

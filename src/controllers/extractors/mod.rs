@@ -10,7 +10,7 @@ mod origin;
 mod params;
 mod throttle;
 
-pub use body::{ApiJson, BasicApiJson, Text, WholeNumber, lenient, present};
+pub use body::{ApiJson, BasicApiJson, Text, WholeNumber, lenient, parse_media_type, present};
 pub use client::ClientAddress;
 pub use confirmation::Confirmation;
 pub use handshake::Handshake;
