@@ -117,7 +117,11 @@ impl de::Error for FieldError {
 
     fn invalid_type(found: Unexpected<'_>, expected: &dyn Expected) -> Self {
         Self::new(Fault::Mismatch {
-            found: format!("invalid type: {found}"),
+            found: match found {
+                // The name of serde for JSON's null.
+                Unexpected::Unit => "invalid type: null".to_owned(),
+                found => format!("invalid type: {found}"),
+            },
             expected: expected.to_string(),
         })
     }
