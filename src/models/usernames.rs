@@ -1,4 +1,7 @@
 //! Usernames and display names: their rules, and the key by which two usernames are the same.
+//!
+//! The rules use the crates of the Unicode tables directly. The profiles of PRECIS (RFC 8265) normalise to NFC and
+//! map to lower case, so the keys of stored usernames would change.
 
 use icu_casemap::CaseMapper;
 use serde::Deserialize;

@@ -1,4 +1,7 @@
 //! The web pages: the templates of assets/views, in the languages of assets/i18n.
+//!
+//! The template engine is tera 2. A filter of tera 1, which Loco uses, cannot read the context, so each use of the
+//! filter `t` would have to name the language.
 
 use std::{borrow::Cow, sync::Arc};
 
