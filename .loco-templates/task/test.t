@@ -11,20 +11,20 @@ injections:
 
 use insta::assert_snapshot;
 
-use super::run;
+use super::run_task;
 use crate::support::TestApp;
 
 #[tokio::test]
 async fn it_finds_the_user_or_says_what_is_missing() {
     let app = TestApp::start().await;
     app.user("ann").await;
-    let (ok, told) = run(&app, "", "{{ name }}", &["username:ann"]).await;
-    assert!(ok, "{told}");
-    assert_snapshot!(told, @"{{ name }}: found ann");
-    let (ok, told) = run(&app, "", "{{ name }}", &["username:bob"]).await;
+    let (ok, output) = run_task(&app, "", "{{ name }}", &["username:ann"]).await;
+    assert!(ok, "{output}");
+    assert_snapshot!(output, @"{{ name }}: found ann");
+    let (ok, output) = run_task(&app, "", "{{ name }}", &["username:bob"]).await;
     assert!(!ok);
-    assert_snapshot!(told, @"error: {{ name }}: there is no user `bob`");
-    let (ok, told) = run(&app, "", "{{ name }}", &[]).await;
+    assert_snapshot!(output, @"error: {{ name }}: there is no user `bob`");
+    let (ok, output) = run_task(&app, "", "{{ name }}", &[]).await;
     assert!(!ok);
-    assert_snapshot!(told, @"error: {{ name }}: the argument `username` is missing; example: cargo loco task {{ name }} username:ann");
+    assert_snapshot!(output, @"error: {{ name }}: the argument `username` is missing; example: cargo loco task {{ name }} username:ann");
 }
