@@ -2,7 +2,7 @@
 //!
 //! Dependencies have one direction, which `grep` can check: routes → [`controllers`] → [`models`] →
 //! database; controllers → [`views`]; controllers → [`channels`] → models, views, broker → Redis.
-//! [`limits`] has the limits of a client on a node, and [`logins`] limits password guessing. Models
+//! [`limits`] has the limits of a client on a node, and of password guessing. Models
 //! do not depend on sockets, views never wait, and channels do not depend on controllers.
 
 pub mod app;
