@@ -56,7 +56,7 @@ pub struct Health(Arc<HealthState>);
 #[derive(Default)]
 struct HealthState {
     faults: Mutex<BTreeSet<Fault>>,
-    /// Whether a fault forbids writes. The writer reads it for each batch, and the server for each
+    /// `true` if a fault forbids writes. The writer reads it for each batch, and the server for each
     /// request.
     forbids_writes: AtomicBool,
     /// The time and reason of the last write that the database refused.

@@ -150,7 +150,7 @@ struct ObjectDeserializer<'a> {
     fields: Fields,
     /// The fields that are left out.
     excluded: &'a [&'static str],
-    /// Whether the type of a missing declared field gets a [`MissingValue`], which the type may reject.
+    /// `true` if the type of a missing declared field gets a [`MissingValue`], which the type may reject.
     yields_missing: bool,
 }
 

@@ -45,7 +45,7 @@ pub struct Settings {
     /// Seconds between the signal to stop (SIGTERM) and the end of new connections. The node is
     /// unready meanwhile, so that load balancers notice.
     pub drain_delay: u32,
-    /// Whether the server has Swagger UI and the API documents.
+    /// `true` if the server has Swagger UI and the API documents.
     pub api_docs: bool,
     /// The time zone of every `HH:MM:SS`.
     pub time_zone: Tz,

@@ -293,7 +293,7 @@ fn keys_set_by(variable: &str) -> BTreeSet<String> {
     keys
 }
 
-/// Whether the program reads a variable that no file names.
+/// `true` if the program reads a variable that no file names.
 fn is_read_by_program(name: &str) -> bool {
     let folder = ("LOCO_CONFIG_FOLDER", CONFIG_FOLDER);
     match name {
@@ -308,7 +308,7 @@ fn is_read_by_program(name: &str) -> bool {
     }
 }
 
-/// Whether the program finds the configuration of an environment with only these variables.
+/// `true` if the program finds the configuration of an environment with only these variables.
 fn finds_environment(environment: &str, variables: &[(&str, &str)]) -> bool {
     let folder = tempfile::tempdir().unwrap();
     let mut command = Command::new(env!("CARGO_BIN_EXE_salam-cli"));

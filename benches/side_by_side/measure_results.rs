@@ -14,7 +14,7 @@ pub struct MeasureResults {
     name: String,
     /// The date of the measurement.
     pub date: String,
-    /// Whether the figures are of a quick run.
+    /// `true` if the figures are of a quick run.
     pub quick: bool,
     /// The results of each row, by its label.
     pub rows: BTreeMap<String, RowResults>,

@@ -8,7 +8,7 @@ use salam_benches::{Result, log_progress, stores::Stores};
 pub struct RunContext {
     /// The measured binary.
     pub salam: PathBuf,
-    /// Whether the run is a quick test.
+    /// `true` if the run is a quick test.
     pub quick: bool,
     /// The limit of open files of a process.
     file_limit: u64,

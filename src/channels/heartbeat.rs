@@ -10,9 +10,9 @@ pub(super) struct Heartbeat {
     pong_timeout: Duration,
     /// The time of the next check.
     pub next_check: Instant,
-    /// Whether a frame has arrived since the last check.
+    /// `true` if a frame has arrived since the last check.
     has_received: bool,
-    /// Whether no frame has arrived since the last ping.
+    /// `true` if no frame has arrived since the last ping.
     is_ping_pending: bool,
 }
 

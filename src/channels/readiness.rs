@@ -1,4 +1,4 @@
-//! Whether this node can serve: the answer to load balancers.
+//! Readiness: the answer to load balancers, which says if this node can serve.
 //!
 //! A request makes the node check itself, at most four times a second for all requests. The check does what requests
 //! do. It reads the schema over the pool of the readers. It writes a row and commits over the writer's connection, in

@@ -21,7 +21,7 @@ pub struct SocketWriter(Mutex<Option<SocketWriterState>>);
 
 struct SocketWriterState {
     tcp: OwnedWriteHalf,
-    /// Whether the system has taken a part of the library's last write: the rest of it must follow next.
+    /// `true` if the system has taken a part of the library's last write: the rest of it must follow next.
     has_partial_write: bool,
     /// The bytes of a direct write that the system has not taken. They go before all others.
     pending: Bytes,

@@ -2,7 +2,7 @@
 
 use super::Channels;
 
-/// What a node keeps in memory for its sockets.
+/// The counts of the things that a node keeps in memory for its sockets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ChannelCounts {
     /// Groups with sockets on this node, or with a user who may reconnect.

@@ -146,7 +146,7 @@ const MAX_BATCH_WAIT: Duration = Duration::from_millis(1);
 struct LastBatchStats {
     commands: usize,
     duration: Duration,
-    /// Whether retries are likely: a client that reconnects sends unanswered commands again, and other clients follow.
+    /// `true` if retries are likely: a client that reconnects sends unanswered commands again, and other clients follow.
     duplicate_check: DuplicateCheck,
 }
 

@@ -130,7 +130,7 @@ pub struct MessageDeleted {
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct ReactionData {
-    /// What it is.
+    /// The emoji.
     #[schema(example = "👍")]
     pub emoji: String,
     /// The `seq` of the message.

@@ -58,11 +58,11 @@ pub(super) struct ResponseHandle(Arc<ResponseState>);
 
 #[derive(Default)]
 struct ResponseState {
-    /// Whether the response is a socket or a stream of events, which has no time limit.
+    /// `true` if the response is a socket or a stream of events, which has no time limit.
     is_streaming: AtomicBool,
     /// The start of the response.
     started_at: Mutex<Option<Instant>>,
-    /// Whether the connection must be closed.
+    /// `true` if the connection must be closed.
     is_cancelled: AtomicBool,
     /// Wakes the connection while it waits for its client.
     waker: AtomicWaker,
@@ -110,7 +110,7 @@ pub(super) struct ClientStream {
     writer: Arc<SocketWriter>,
     response: ResponseHandle,
     line_endings: LineEndingChecker,
-    /// Whether the kernel limits the unsent bytes.
+    /// `true` if the kernel limits the unsent bytes.
     #[cfg(target_os = "linux")]
     is_unsent_limited: bool,
     /// The next check of progress, while a write waits for the client.

@@ -356,7 +356,7 @@ impl<'a> Endpoint<'a> {
         body
     }
 
-    /// Whether the path is a collection whose items have paths of their own.
+    /// `true` if the path is a collection whose items have paths of their own.
     fn is_collection(&self, path: &str) -> bool {
         self.document["paths"]
             .get(format!("{path}{{id}}/"))

@@ -327,7 +327,7 @@ impl<'a> User<'a> {
         (socket, frames[1].clone())
     }
 
-    /// Whether the API accepts the access token.
+    /// `true` if the API accepts the access token.
     pub async fn is_logged_in(&self) -> bool {
         let status = self.get("/api/me/").await.status;
         assert!(status == 200 || status == 401, "{status}");

@@ -68,7 +68,7 @@ pub fn assert_base_frame(frame: &Value) {
     assert_matches("base.server.chat_message", frame);
 }
 
-/// Whether a value is a valid message of this name.
+/// `true` if a value is a valid message of this name.
 pub fn matches_message(name: &str, value: &Value) -> bool {
     VALIDATORS[name].is_valid(value)
 }

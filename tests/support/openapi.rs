@@ -30,7 +30,7 @@ impl User<'_> {
     }
 }
 
-/// Whether a path ends in the plural of a name.
+/// `true` if a path ends in the plural of a name.
 fn is_collection_of(path: &str, name: &str) -> bool {
     let last = path.trim_end_matches('/').rsplit('/').next().unwrap();
     let stem = name.strip_suffix('y').unwrap_or(name);

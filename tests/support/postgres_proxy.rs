@@ -77,7 +77,7 @@ impl FaultyPostgresProxy {
         *self.next_fault.lock().unwrap() = Some(cut);
     }
 
-    /// Whether a COMMIT has failed since the fault was set.
+    /// `true` if a COMMIT has failed since the fault was set.
     pub fn has_failed_commit(&self) -> bool {
         self.next_fault.lock().unwrap().is_none()
     }

@@ -14,7 +14,7 @@ pub struct BaselineSocket {
     outbox: Vec<u8>,
     /// The index of the group. `None` before the upgrade, and for sockets that only get replies.
     pub group: Option<usize>,
-    /// Whether the upgrade is complete.
+    /// `true` if the upgrade is complete.
     pub is_open: bool,
 }
 

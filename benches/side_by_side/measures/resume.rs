@@ -56,7 +56,7 @@ struct ReconnectScenario {
     sockets: usize,
     groups: usize,
     behind: u64,
-    /// Whether all sockets reconnect at once.
+    /// `true` if all sockets reconnect at once.
     all_at_once: bool,
 }
 

@@ -37,7 +37,7 @@ pub struct LoadSocket {
     pub sent: u64,
     /// The number of received events that count.
     pub received: u64,
-    /// Whether a frame has arrived.
+    /// `true` if a frame has arrived.
     pub has_received_frame: bool,
     stream: TcpStream,
     /// The bytes of an incomplete frame.

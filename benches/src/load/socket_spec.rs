@@ -17,7 +17,7 @@ pub struct SocketSpec {
     pub group: usize,
     /// The seq of the last event that the socket already has. The path must contain it too.
     pub after: Option<u64>,
-    /// Whether the deliveries of the socket count. Otherwise they are only checked.
+    /// `true` if the deliveries of the socket count. Otherwise they are only checked.
     pub is_measured: bool,
 }
 

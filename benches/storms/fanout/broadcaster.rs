@@ -30,7 +30,7 @@ pub struct Broadcaster<'a> {
     pub parameters: &'a Parameters,
     /// The number of sockets.
     pub subscribers: f64,
-    /// Whether waiting events share a write.
+    /// `true` if waiting events share a write.
     pub is_batched: bool,
 }
 

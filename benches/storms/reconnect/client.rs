@@ -23,14 +23,14 @@ pub const REPLY_TIMEOUT: Nanos = 15 * SECOND;
 pub struct SimulatedClient {
     /// The node of the current or the last connection.
     pub node: usize,
-    /// Whether the client is connected.
+    /// `true` if the client is connected.
     pub is_connected: bool,
     /// The number of lost connections. Steps that were scheduled for an earlier connection are
     /// ignored.
     pub connection_count: u32,
-    /// Whether the client is subscribed to its groups.
+    /// `true` if the client is subscribed to its groups.
     pub is_subscribed: bool,
-    /// Whether the client needs a new access token first.
+    /// `true` if the client needs a new access token first.
     pub is_token_expired: bool,
     /// The number of failed attempts since the last reset of the backoff.
     failed_attempts: u32,

@@ -21,7 +21,7 @@ struct SimulatedRoom {
 
 /// The state of a room when a socket enters it.
 pub struct RoomState {
-    /// Whether the socket has opened the room.
+    /// `true` if the socket has opened the room.
     pub is_new: bool,
     /// The number of other nodes on which the room is open.
     pub other_nodes: f64,

@@ -31,11 +31,11 @@ pub struct Scenario {
     pub incident: Incident,
     /// The rule of the balancer.
     pub balancing: BalancingPolicy,
-    /// Whether clients add jitter to their backoff.
+    /// `true` if clients add jitter to their backoff.
     pub has_jitter: bool,
-    /// Whether a node rejects clients while the database is slow. The real server does not.
+    /// `true` if a node rejects clients while the database is slow. The real server does not.
     pub has_admission_gate: bool,
-    /// Whether clients increase their backoff until they are subscribed, and not only until
+    /// `true` if clients increase their backoff until they are subscribed, and not only until
     /// `hello`.
     pub has_patient_clients: bool,
     /// The share of clients with missed events that the event buffer does not contain, 0 to 1.

@@ -54,10 +54,10 @@ pub(super) struct FrameResults {
 ///
 /// The three methods with a body are for protocols with more than one group or with timers.
 pub(super) trait SocketProtocol: Send {
-    /// What the protocol keeps for each group.
+    /// The protocol's state of a group.
     type GroupState: Send;
 
-    /// Whether a client that sends too many frames is disconnected. If not, its frames are only read more slowly.
+    /// `true` if a client that sends too many frames is disconnected. If not, its frames are only read more slowly.
     const CLOSES_ON_FLOOD: bool;
 
     /// Frames that are handled together, at most.

@@ -23,7 +23,7 @@ const MAX_RECEIVE_BYTES: usize = 64 * 1024;
 /// The frames that a client has sent so far.
 pub(super) struct ReceivedFrames {
     texts: Vec<Utf8Bytes>,
-    /// What follows the texts and is not a text: `Some(None)` is the end of the connection.
+    /// The message after the texts that is not a text. `Some(None)` is the end of the connection.
     non_text: Option<Option<Result<Message, Error>>>,
 }
 

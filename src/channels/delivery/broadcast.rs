@@ -44,9 +44,9 @@ pub(super) struct BroadcastQueue(Mutex<QueueState>);
 struct QueueState {
     /// In order, and no more than one direct write contains.
     events: Vec<Arc<EncodedEvent>>,
-    /// Whether more events arrived. The event buffer has all of them.
+    /// `true` if more events arrived. The event buffer has all of them.
     has_overflowed: bool,
-    /// Whether a task broadcasts the queue.
+    /// `true` if a task broadcasts the queue.
     is_running: bool,
 }
 

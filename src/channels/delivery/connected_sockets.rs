@@ -18,7 +18,7 @@ use crate::channels::protocol::CloseReason;
 #[derive(Default)]
 pub(in crate::channels) struct ConnectedSockets {
     by_user: Mutex<HashMap<Arc<str>, Vec<Arc<SocketHandle>>>>,
-    /// Whether the server stops: a new socket must close at once.
+    /// `true` if the server stops: a new socket must close at once.
     is_draining: AtomicBool,
 }
 

@@ -37,7 +37,7 @@ use crate::{
 pub(in crate::channels) struct Room {
     pub id: i64,
     pub name: Arc<str>,
-    /// Whether the broker's subscription of the group's topic is active.
+    /// `true` if the broker's subscription of the group's topic is active.
     pub topic_ready: SubscriptionReady,
     pub(super) settings: Arc<Settings>,
     event_buffer: Mutex<EventBuffer>,
@@ -46,7 +46,7 @@ pub(in crate::channels) struct Room {
     subscribers: Mutex<Arc<Vec<Arc<Subscriber>>>>,
     /// Held by the one socket that reads the log for all sockets that are as far behind.
     pub log_read_lock: tokio::sync::Mutex<()>,
-    /// Whether a gap was reported to the gap repair, so that it is reported once.
+    /// `true` if a gap was reported to the gap repair, so that it is reported once.
     is_gap_reported: AtomicBool,
     ephemeral_state: EphemeralState,
     pub presence: RoomPresence,
@@ -57,7 +57,7 @@ pub(in crate::channels) struct Room {
 pub(super) struct ReceiveOutcome {
     /// Users whose membership has ended, and who have no socket of a newer membership here.
     pub removed_users: Vec<Arc<str>>,
-    /// Whether an event is missing.
+    /// `true` if an event is missing.
     pub has_gap: bool,
 }
 

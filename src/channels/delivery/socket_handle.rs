@@ -49,7 +49,7 @@ pub(in crate::channels) struct SocketHandle {
     pub socket_writer: Option<Arc<SocketWriter>>,
     /// The bytes that all subscriptions have read from the log and not sent.
     pub read_ahead: ReadAheadBytes,
-    /// Whether the socket's task handles a request, whose reply the client receives first.
+    /// `true` if the socket's task handles a request, whose reply the client receives first.
     is_direct_write_paused: AtomicBool,
     /// The reason to close the socket, once it must close.
     close_reason: OnceLock<CloseReason>,

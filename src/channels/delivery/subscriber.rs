@@ -28,7 +28,7 @@ const MAX_PENDING_EPHEMERALS: usize = 32;
 struct DirectWrite {
     /// The seq of the last event that the socket received.
     delivered_seq: i64,
-    /// Whether the room may write the next event: the socket's task has nothing else to send.
+    /// `true` if the room may write the next event: the socket's task has nothing else to send.
     is_enabled: bool,
 }
 
@@ -41,7 +41,7 @@ pub(in crate::channels) struct Subscriber {
     pub joined_at_seq: i64,
     /// The index of the subscriber among the subscribers of the room.
     index: AtomicUsize,
-    /// Whether the socket was notified, and has not begun its turn.
+    /// `true` if the socket was notified, and has not begun its turn.
     is_notified: AtomicBool,
     /// The ephemeral events that wait. `None` for a socket that receives none.
     pending_ephemerals: Option<Mutex<VecDeque<Arc<EncodedEphemeral>>>>,

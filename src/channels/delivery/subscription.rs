@@ -28,7 +28,7 @@ const LOG_READ_TURN_TIMEOUT: Duration = Duration::from_secs(2);
 ///
 /// The room shares its [`Subscriber`]. All other fields belong to the socket's task alone.
 pub(in crate::channels) struct Subscription<S> {
-    /// What the protocol keeps for the group.
+    /// The protocol's state of the group.
     pub state: S,
     hub: Arc<Hub>,
     room: Arc<Room>,
@@ -37,7 +37,7 @@ pub(in crate::channels) struct Subscription<S> {
     delivered_seq: i64,
     /// The head of the log when the client resumed, until the socket has received the events up to it.
     sync_at: Option<i64>,
-    /// Whether the protocol omits some of the next events, so that the room must not write them.
+    /// `true` if the protocol omits some of the next events, so that the room must not write them.
     is_filtered: bool,
     read_ahead: ReadAhead,
     /// The end of the pause after a failed read of the log.

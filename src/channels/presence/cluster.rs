@@ -15,9 +15,9 @@ pub(super) struct Cluster {
 
 struct PeerNode {
     expires_at: Instant,
-    /// Whether the node did not answer a query. No socket waits for it until its next message.
+    /// `true` if the node did not answer a query. No socket waits for it until its next message.
     is_unresponsive: bool,
-    /// Whether the node has announced its stop. It does not return under the same id.
+    /// `true` if the node has announced its stop. It does not return under the same id.
     has_left: bool,
 }
 

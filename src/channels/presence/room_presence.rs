@@ -15,13 +15,13 @@ pub(in crate::channels) struct RoomPresence {
     /// Held while messages about the group are sent to nodes and to sockets, so that they are sent in the order of
     /// the changes.
     state: Mutex<Presence>,
-    /// Whether the other nodes were queried.
+    /// `true` if the other nodes were queried.
     is_queried: AtomicBool,
-    /// Whether all other nodes have answered.
+    /// `true` if all other nodes have answered.
     is_complete: watch::Sender<bool>,
     /// The number of online users of a large group when it was last counted; 0 until then.
     online_count: AtomicUsize,
-    /// Whether the number has changed since it was last sent to the sockets.
+    /// `true` if the number has changed since it was last sent to the sockets.
     is_count_due: AtomicBool,
 }
 

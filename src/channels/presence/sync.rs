@@ -68,7 +68,7 @@ pub(in crate::channels) struct PresenceSync {
     cluster: Cluster,
     /// The id of this node among the nodes.
     node_id: Box<str>,
-    /// Whether this node has announced its stop.
+    /// `true` if this node has announced its stop.
     has_left: AtomicBool,
     /// Users whose last socket here has closed, in the order of time.
     pending_offline: Mutex<VecDeque<PendingOffline>>,

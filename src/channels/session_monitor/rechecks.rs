@@ -19,7 +19,7 @@ pub(super) const MAX_HANDSHAKE_TIME: Duration = Duration::from_secs(60);
 pub(super) struct SessionRechecks {
     /// Users who are not checked yet.
     pending_users: HashSet<Arc<str>>,
-    /// Whether all users must be checked, because a message about some user may have been lost.
+    /// `true` if all users must be checked, because a message about some user may have been lost.
     is_all_pending: bool,
     /// The time of the last request for each user. A socket that opens soon after may have passed its own check
     /// before.

@@ -95,7 +95,7 @@ struct ChannelSpec<'a> {
     description: &'static str,
     /// The subprotocol that a client offers to get this channel.
     subprotocol: Option<&'static str>,
-    /// Whether the address has parameters for the position in the log from which the socket continues.
+    /// `true` if the address has parameters for the position in the log from which the socket continues.
     is_resumable: bool,
     messages: &'a MessageSchemas,
 }

@@ -140,7 +140,7 @@ pub struct JoinedGroup {
 /// The outcome of one command of a batch.
 pub type CommandOutcome = Result<AppliedCommand, Rejection>;
 
-/// When a batch looks for events that were stored under a `cid` before.
+/// The time at which a batch looks for earlier events with the same `cid`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum DuplicateCheck {
     /// Before the commands are applied.

@@ -99,7 +99,7 @@ fn index_of(seq: i64) -> usize {
     usize::try_from(seq).unwrap() - 1
 }
 
-/// Whether an event is the expected event, unchanged or with the text of a deleted message removed.
+/// `true` if an event is the expected event, unchanged or with the text of a deleted message removed.
 fn matches_model(event: &Value, model: &Model, names: [&str; 2]) -> bool {
     let seq = event["seq"].as_i64().unwrap();
     let (author, kind, data) = &model.log[index_of(seq)];
@@ -116,7 +116,7 @@ fn matches_model(event: &Value, model: &Model, names: [&str; 2]) -> bool {
         && (event["data"] == *data || is_altered)
 }
 
-/// Whether the log has replaced the text: of a message by the text of its last edit, and of an edit by
+/// `true` if the log has replaced the text: of a message by the text of its last edit, and of an edit by
 /// nothing where another edit follows.
 fn is_replaced_text(event: &Value, model: &Model, seq: i64) -> bool {
     let data = &event["data"];

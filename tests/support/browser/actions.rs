@@ -58,7 +58,7 @@ impl Browser {
         Some(Element::from_element_id(self.client.clone(), id.into()))
     }
 
-    /// Whether a control of this name exists.
+    /// `true` if a control of this name exists.
     pub async fn has_control(&self, scope: &str, name: &str) -> bool {
         self.find_control(scope, name).await.is_some()
     }

@@ -66,7 +66,7 @@ pub(super) struct Link {
     pub rediscover: Arc<Notify>,
     /// The client for scripts on this server, while the server is reachable.
     pub script_client: watch::Sender<Option<ScriptClient>>,
-    /// Whether the log already has the warning that Redis is unreachable. The warning is logged
+    /// `true` if the log already has the warning that Redis is unreachable. The warning is logged
     /// once.
     pub has_warned_disconnected: bool,
 }

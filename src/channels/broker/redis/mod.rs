@@ -112,7 +112,7 @@ pub struct RedisBroker {
     links: Arc<Mutex<RedisLinks>>,
     status: StatusWatch,
     reconnects: watch::Receiver<u64>,
-    /// Whether the log already has the warning that publications are dropped. The warning is logged
+    /// `true` if the log already has the warning that publications are dropped. The warning is logged
     /// once.
     has_warned_full: AtomicBool,
     signer: MessageSigner,

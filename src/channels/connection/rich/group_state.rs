@@ -1,4 +1,4 @@
-//! What a rich socket keeps for each of its groups: the member, typing, and the read position.
+//! The state of a rich socket in one of its groups: the member, typing, and the read position.
 
 use std::time::Duration;
 

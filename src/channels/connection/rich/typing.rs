@@ -1,4 +1,4 @@
-//! Whether a client types in a group, as the other sockets know it. No I/O.
+//! The typing state of a client in a group, as the other sockets know it. No I/O.
 
 use std::time::Duration;
 

@@ -98,7 +98,7 @@ pub(super) struct RedisSession {
     commands: &'static CommandNames,
     connection: MultiplexedConnection,
     pushes: mpsc::Receiver<PushInfo>,
-    /// Whether pushes were dropped because the link did not keep up.
+    /// `true` if pushes were dropped because the link did not keep up.
     has_overflowed: Arc<AtomicBool>,
     /// The number of channels that this node has dropped and for which Redis has not yet sent the
     /// confirmation.
