@@ -108,7 +108,8 @@ pub struct ChannelSettings {
     pub frame_limit: usize,
     /// The largest number of events that a reconnected rich socket gets by replay.
     pub replay_limit: u32,
-    /// The number of commands, such as messages and edits, that one user may send in 10 seconds.
+    /// The number of commands about messages, of frames `sub`, `unsub` and `auth`, and of opened event streams, that one
+    /// user may send in 10 seconds.
     pub sends_per_10s: u32,
     /// Seconds between two comparisons of the rooms with the log, which find missed events.
     pub sweep_every: u32,
@@ -206,7 +207,7 @@ impl Settings {
                 faults.push(format!("settings.{key} is 0; it must be above 0"));
             }
         }
-        faults.extend(self.limits.range_fault());
+        faults.extend(self.limits.range_faults());
         faults.extend(self.door.answer_bytes_fault());
         let has_tls = channels.redis_url.as_ref().is_some_and(RedisUrl::is_tls);
         if channels.redis_ca.is_some() && !has_tls {

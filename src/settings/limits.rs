@@ -25,8 +25,8 @@ pub struct LimitSettings {
     pub starts_per_hour: u32,
     /// The invites that one user may create in an hour.
     pub invites_per_hour: u32,
-    /// The changes that one user may make in a minute to titles, roles, members, bans, invites and
-    /// generated resources.
+    /// The changes that one user may make in a minute: titles, roles, members, bans, deleted groups, revoked and
+    /// accepted invites, ended sessions, and generated resources.
     ///
     /// For endpoints without a login, the limit holds for a network.
     pub changes_per_minute: u32,
@@ -64,9 +64,9 @@ impl LimitSettings {
         }
     }
 
-    /// Returns the first limit that is out of range.
-    pub(super) fn range_fault(&self) -> Option<String> {
-        let zero = [
+    /// Returns the limits that are out of range.
+    pub(super) fn range_faults(&self) -> Vec<String> {
+        let limits = [
             ("registrations_per_hour", self.registrations_per_hour),
             ("logins_per_minute", self.logins_per_minute),
             ("refreshes_per_minute", self.refreshes_per_minute),
@@ -83,19 +83,19 @@ impl LimitSettings {
             ("sessions_per_user", self.sessions_per_user),
             ("groups_per_user", self.groups_per_user),
             ("members_per_group", self.members_per_group),
-        ]
-        .into_iter()
-        .find(|(_, value)| *value == 0);
-        if let Some((key, _)) = zero {
-            return Some(format!("settings.limits.{key} is 0; it must be above 0"));
-        }
-        (self.subs_per_10s < Self::MIN_SUBS_PER_10S).then(|| {
-            format!(
+        ];
+        let zero = limits.into_iter().filter(|(_, value)| *value == 0);
+        let mut faults: Vec<_> = zero
+            .map(|(key, _)| format!("settings.limits.{key} is 0; it must be above 0"))
+            .collect();
+        if self.subs_per_10s < Self::MIN_SUBS_PER_10S {
+            faults.push(format!(
                 "settings.limits.subs_per_10s is {}; it must be {} or more, because a socket may \
                  have that many groups and subscribes to all of them when it reconnects",
                 self.subs_per_10s,
                 Self::MIN_SUBS_PER_10S
-            )
-        })
+            ));
+        }
+        faults
     }
 }
