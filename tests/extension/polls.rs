@@ -10,12 +10,16 @@ use salam::models::{
     rejections::{CommandError, Rejection},
     users,
 };
-use salam_polls::{app::PollsApp, models::polls};
+use salam_polls::{
+    app::PollsApp,
+    models::{polls, votes},
+};
+use sea_orm::{EntityTrait, PaginatorTrait};
 use serde_json::{Value, json};
 
 use crate::{
     requests::{access, docs},
-    support::{TestApp, one_line, openapi::OPENAPI_PATH, redact_text},
+    support::{TestApp, one_line, openapi::OPENAPI_PATH, redact_text, wait_until},
 };
 
 /// Returns the body of a valid poll.
@@ -24,7 +28,7 @@ fn poll() -> Value {
 }
 
 /// Returns the number of votes for each choice, in the order of the choices.
-fn votes(poll: &Value) -> Vec<i64> {
+fn vote_counts(poll: &Value) -> Vec<i64> {
     let choices = poll["choices"].as_array().unwrap();
     choices
         .iter()
@@ -51,13 +55,13 @@ async fn a_member_votes_and_changes_the_vote() {
     ] {
         let voted = voter.put(&vote, json!({"choice": choice})).await;
         assert_eq!(voted.status, 200, "{voted}");
-        assert_eq!(votes(&voted.json()), counts);
+        assert_eq!(vote_counts(&voted.json()), counts);
         assert_eq!(bob.get(&one).await.json(), voted.json());
     }
 
     let second = ann.post(&all, poll()).await.json();
     let page = ann.get(&format!("{all}?limit=1")).await.json();
-    assert_eq!(votes(&page["results"][0]), [0, 2]);
+    assert_eq!(vote_counts(&page["results"][0]), [0, 2]);
     let next = page["next"].as_str().unwrap();
     let rest = ann.get(&format!("{all}?cursor={next}")).await.json();
     assert_eq!(rest, json!({"results": [second], "next": null}));
@@ -247,5 +251,25 @@ async fn polls_survive_a_second_start_and_are_deleted_with_their_group() {
         .await;
     assert_eq!(deleted.status, 204, "{deleted}");
     assert_eq!(ann.get(&polls).await.status, 404);
-    PollsApp::truncate(&second.ctx).await.unwrap();
+    wait_until("the purge to delete the polls of the group", async || {
+        polls::Entity::find().count(&second.ctx.db).await.unwrap() == 0
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn truncate_deletes_polls_and_votes() {
+    let app = TestApp::with_application::<PollsApp>(json!({})).await;
+    let ann = app.user("ann").await;
+    let polls = format!("/api/groups/{}/polls/", ann.start_chat().await);
+    ann.post(&polls, poll()).await;
+    let vote = ann
+        .put(&format!("{polls}1/vote/"), json!({"choice": 0}))
+        .await;
+    assert!(vote.status.is_success(), "{vote}");
+    let db = &app.ctx.db;
+    assert_eq!(votes::Entity::find().count(db).await.unwrap(), 1);
+    PollsApp::truncate(&app.ctx).await.unwrap();
+    assert_eq!(votes::Entity::find().count(db).await.unwrap(), 0);
+    assert_eq!(polls::Entity::find().count(db).await.unwrap(), 0);
 }
