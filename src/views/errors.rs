@@ -33,10 +33,10 @@ pub struct Detail {
 /// The error responses of endpoints with a request body.
 #[derive(IntoResponses)]
 pub enum BodyErrors {
-    /// The body is larger than 64 KiB.
+    /// The body is larger than 64 KiB, or (with `field`) a text is too long.
     #[response(status = 413, example = json!({"detail": "The body is too large.", "code": "too_large"}))]
     BodyTooLarge(#[allow(dead_code, reason = "read by the document")] Detail),
-    /// The request has a body that is not declared as JSON.
+    /// The body is not declared as JSON, or is encoded.
     #[response(status = 415, example = json!({"detail": "Send the body as application/json.", "code": "invalid"}))]
     NotJson(#[allow(dead_code, reason = "read by the document")] Detail),
 }
@@ -132,7 +132,7 @@ pub enum RegistrationRateLimited {
 /// The error responses of a registration whose body cannot be read.
 #[derive(IntoResponses)]
 pub enum RegistrationBodyErrors {
-    /// The body is larger than 64 KiB.
+    /// The body is larger than 64 KiB, or (with `field`) a text is too long.
     #[response(status = 413, example = json!({"error": "The body is too large."}))]
     BodyTooLarge(#[allow(dead_code, reason = "read by the document")] RegisterRefused),
     /// The body is not declared as JSON, or is encoded.
