@@ -146,7 +146,14 @@ impl From<CommandError> for Error {
     fn from(error: CommandError) -> Self {
         match error {
             CommandError::Rejected(rejection) => rejection.into(),
-            CommandError::Db(error) => error.into(),
+            CommandError::Db(error) => match classify(&error) {
+                kind if kind.is_row_specific() || kind.outage().is_some() => error.into(),
+                // Nothing was stored, and a retry may succeed.
+                _ => {
+                    tracing::error!(%error, "command not stored");
+                    Self::Unavailable
+                }
+            },
             // The writer has logged the reason.
             CommandError::LogBehind(_)
             | CommandError::OutcomeUnknown(_)

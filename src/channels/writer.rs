@@ -36,6 +36,10 @@ use crate::{
 /// The highest number of commands in one transaction.
 const MAX_BATCH_ITEMS: usize = 256;
 
+/// The highest number of commands in one transaction that are not about messages. Such a command has several statements
+/// of its own, and the groups of the batch are locked meanwhile.
+const MAX_MANAGEMENT_COMMANDS: usize = 16;
+
 /// The number of commands that may wait in the queue. Further callers wait until the queue has room.
 const QUEUE_CAPACITY: usize = 1024;
 
@@ -61,16 +65,16 @@ pub(super) struct QueuedCommand {
 }
 
 impl Writer {
-    /// Starts the writer's task, with a database connection of its own. The task holds the gate while it writes.
+    /// Starts the writer's task, with a database connection of its own. The task holds the writer lock while it writes.
     pub fn start(
         db: DatabaseConnection,
         hub: Arc<Hub>,
-        gate: WriterLock,
+        writer_lock: WriterLock,
         supervisor: &Supervisor,
     ) -> Self {
         let (queue, waiting) = mpsc::channel(QUEUE_CAPACITY);
         let health = supervisor.health().clone();
-        supervisor.spawn("writer", run_writer(waiting, db, hub, gate, health));
+        supervisor.spawn("writer", run_writer(waiting, db, hub, writer_lock, health));
         Self(queue)
     }
 
@@ -169,20 +173,30 @@ async fn collect_batch(
     }
 }
 
+/// Returns the number of items that form the next batch. The other items wait for the batch after it.
+fn batch_length(queued: &[QueueItem]) -> usize {
+    let is_management = |item: &QueueItem| matches!(item, QueueItem::Command(queued) if !queued.command.kind.is_about_messages());
+    let mut management = (0..).zip(queued).filter(|(_, item)| is_management(item));
+    management
+        .nth(MAX_MANAGEMENT_COMMANDS)
+        .map_or(queued.len(), |(index, _)| index)
+}
+
 async fn run_writer(
     mut waiting: mpsc::Receiver<QueueItem>,
     db: DatabaseConnection,
     hub: Arc<Hub>,
-    gate: WriterLock,
+    writer_lock: WriterLock,
     health: Health,
 ) {
     let mut queued = Vec::new();
     let mut last = LastBatchStats::default();
     let toggles = ToggleLimiter::default();
-    while waiting.recv_many(&mut queued, MAX_BATCH_ITEMS).await > 0 {
+    while !queued.is_empty() || waiting.recv_many(&mut queued, MAX_BATCH_ITEMS).await > 0 {
         collect_batch(&mut waiting, &mut queued, &last).await;
+        let length = batch_length(&queued);
         let (mut batch, mut probes) = (Vec::with_capacity(queued.len()), Vec::new());
-        for item in queued.drain(..) {
+        for item in queued.drain(..length) {
             match item {
                 QueueItem::Command(queued) => batch.push(queued),
                 QueueItem::Probe(probe) => probes.push(probe),
@@ -192,9 +206,9 @@ async fn run_writer(
             // The callers get `CommandError::Aborted`, because their channels are closed.
             batch.clear();
         }
-        let _writing = gate.lock().await;
+        let _writing = writer_lock.lock().await;
         if batch.iter().any(|queued| queued.command.removes_text()) {
-            gate.mark_deleted();
+            writer_lock.mark_deleted();
         }
         if !batch.is_empty() {
             let (started_at, commands) = (Instant::now(), batch.len());

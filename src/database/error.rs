@@ -85,6 +85,7 @@ impl DbErrorKind {
                 | Self::ForeignKeyViolation
                 | Self::ConstraintViolation
                 | Self::InvalidValue
+                | Self::RowMissing
         )
     }
 }

@@ -5,7 +5,7 @@ use std::fmt;
 use chrono::{DateTime, Duration, Utc};
 use loco_rs::prelude::*;
 use rand::random;
-use sea_orm::{DatabaseTransaction, FromQueryResult, QuerySelect, Statement};
+use sea_orm::{DatabaseTransaction, FromQueryResult, QuerySelect, Statement, sea_query::Expr};
 use sha2::{Digest, Sha256};
 
 pub use super::_entities::invites::{ActiveModel, Column, Entity, Model};
@@ -230,16 +230,18 @@ impl Model {
         Ok(row.and_then(|(invite, group)| Some((invite, group?))))
     }
 
-    /// Counts one more use of the invite.
+    /// Counts one more use of the invite. Returns `false` if the invite was deleted after it was read: the
+    /// deactivation of its creator does not wait for the group.
     ///
     /// # Errors
     /// When the database fails.
-    pub(super) async fn count_use(self, transaction: &DatabaseTransaction) -> Result<(), DbErr> {
-        let uses = self.uses + 1;
-        let mut row = self.into_active_model();
-        row.uses = Set(uses);
-        row.update(transaction).await?;
-        Ok(())
+    pub(super) async fn count_use(&self, transaction: &DatabaseTransaction) -> Result<bool, DbErr> {
+        let counted = Entity::update_many()
+            .col_expr(Column::Uses, Expr::value(self.uses + 1))
+            .filter(Column::Id.eq(self.id))
+            .exec(transaction)
+            .await?;
+        Ok(counted.rows_affected > 0)
     }
 
     /// Deletes the invites that expired more than a day ago, in small steps, so that writers do not wait for long.

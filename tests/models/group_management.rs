@@ -369,3 +369,17 @@ async fn a_batch_that_begins_again_applies_its_commands_once() {
         ]
     );
 }
+
+/// A client may read up to an event whose command is in the same batch as the read.
+#[tokio::test]
+async fn a_batch_may_read_up_to_its_own_events() {
+    let scene = Scene::start().await;
+    let group = scene.create_group().await;
+    let title = Some("Tea".to_owned());
+    let commands = vec![
+        ("owner", CommandKind::SetTitle { title }),
+        ("member", CommandKind::Read { seq: 1 }),
+    ];
+    let outcomes = scene.apply(&group, commands).await;
+    assert_eq!(outcomes[1].as_ref().map(|applied| applied.seq), Ok(1));
+}

@@ -1,6 +1,7 @@
-//! Invites that cannot be used.
+//! Invites that cannot be used, and many uses of one invite.
 
 use chrono::{Duration, Utc};
+use futures_util::future::join_all;
 use insta::assert_snapshot;
 use salam::models::{
     events::Actor,
@@ -142,4 +143,30 @@ async fn a_demoted_admin_cannot_withdraw_invites() {
     assert_eq!(bob.delete(&path).await.status, 403);
     assert_eq!(stranger.delete(&path).await.status, 404);
     assert_eq!(bob.get(&format!("/api/invites/{code}/")).await.status, 200);
+}
+
+/// More commands than one batch takes wait for the next batches, and messages go on beside them.
+#[tokio::test]
+async fn many_users_accept_an_invite_while_messages_are_sent() {
+    let app = TestApp::start().await;
+    let (group, [ann]) = app.group_of(["ann"]).await;
+    let code = ann.create_invite(&group).await;
+    let mut users = Vec::new();
+    for i in 0..40 {
+        users.push(app.user(&format!("user{i}")).await);
+    }
+    let path = format!("/api/invites/{code}/accept/");
+    let accepts = users.iter().map(|user| user.post(&path, json!({})));
+    let cids: Vec<_> = (0..40).map(|i| format!("c{i}")).collect();
+    let sends = cids.iter().map(|cid| ann.send_message(&group, "hi", cid));
+    let (accepted, sent) = tokio::join!(join_all(accepts), join_all(sends));
+    assert!(accepted.iter().all(|response| response.status == 200));
+    assert!(sent.iter().all(|response| response.status == 201));
+    let log = ann.get(&group.path("events/?limit=500")).await.json();
+    let seqs = log["results"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|event| event["seq"].as_i64().unwrap());
+    assert!(seqs.eq(1..=80), "{log}");
 }

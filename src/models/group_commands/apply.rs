@@ -137,11 +137,7 @@ fn append_message_event(
         let message = (command.group_id, *seq);
         state.message_texts.insert(message, text.clone());
     }
-    // A read position of the same batch may be this event.
-    if let Some(messages) = logs.message_count(command.group_id) {
-        let key = (command.group_id, event.seq);
-        state.message_counts.insert(key, messages);
-    }
+    state.count_messages(command.group_id, event.seq, logs);
     if let Some(key) = command.cid_key() {
         let previous = PreviousEvent {
             seq: event.seq,
@@ -417,7 +413,9 @@ impl Application<'_> {
         let is_banned = bans::Model::exists(transaction, group_id, actor.id).await?;
         check_invite(&invite, clock::now(transaction).await?, is_banned)?;
         memberships::Model::check_quotas(transaction, actor.id, Some(group_id), quotas).await?;
-        invite.count_use(transaction).await?;
+        if !invite.count_use(transaction).await? {
+            return Err(Rejection::NotFound.into());
+        }
         let event = self.append(EventData::MemberJoined(MemberJoined {
             name: display_name.to_owned(),
             role: Role::Member,
@@ -474,7 +472,10 @@ impl Application<'_> {
             cid: None,
             data,
         });
-        Ok(event.ok_or(Rejection::NotFound)?)
+        let event = event.ok_or(Rejection::NotFound)?;
+        self.state
+            .count_messages(self.group_id(), event.seq, self.logs);
+        Ok(event)
     }
 
     /// Returns the outcome, with the seq of the last of these events, else of the last event of the group.

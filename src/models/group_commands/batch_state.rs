@@ -15,6 +15,7 @@ use crate::models::{
         bulk_select, bulk_select_many,
     },
     event_data::{EventBody, MessageCreated, MessageEdited},
+    log::LockedLogs,
     memberships::{self, Role},
 };
 
@@ -220,6 +221,13 @@ impl BatchState {
         let actor = command.actor.as_ref()?;
         let member = self.members.get(&(command.group_id, actor.id))?;
         Some(Role::parse(&member.role))
+    }
+
+    /// Notes the number of messages up to a new event, because a read position of the same batch may be the event.
+    pub fn count_messages(&mut self, group_id: i64, seq: i64, logs: &LockedLogs) {
+        if let Some(messages) = logs.message_count(group_id) {
+            self.message_counts.insert((group_id, seq), messages);
+        }
     }
 
     /// Notes a new membership.

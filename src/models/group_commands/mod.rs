@@ -150,7 +150,7 @@ pub enum DuplicateCheck {
     OnConflict,
 }
 
-/// Commands that are applied once their transaction is committed.
+/// Applied commands whose transaction is not committed yet.
 struct PreparedBatch {
     transaction: DatabaseTransaction,
     outcomes: Vec<CommandOutcome>,
@@ -176,10 +176,11 @@ impl PreparedBatch {
             _ if !is_postgres => None,
             Some((group, event)) => was_committed(db, group, event).await,
             // Without an event, there is no proof. Commands about messages may be applied twice: they changed at
-            // most read positions, which never move back.
+            // most read positions, which never move back. Rejected commands changed nothing.
             None if commands
                 .iter()
-                .all(|command| command.kind.is_about_messages()) =>
+                .zip(&self.outcomes)
+                .all(|(command, outcome)| outcome.is_err() || command.kind.is_about_messages()) =>
             {
                 Some(false)
             }
@@ -386,6 +387,13 @@ impl GroupCommand {
         acknowledged: &AcknowledgedHeads,
         toggles: &ToggleLimiter,
     ) -> Result<PreparedBatch, CommandError> {
+        // Commands that are not about messages have statements of their own, which must not run twice.
+        if !commands
+            .iter()
+            .all(|command| command.kind.is_about_messages())
+        {
+            duplicate_check = DuplicateCheck::Upfront;
+        }
         loop {
             let transaction = begin_write(db).await?;
             let groups = commands.iter().map(|command| command.group_id).collect();
