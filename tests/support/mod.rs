@@ -99,7 +99,8 @@ pub fn report_skipped(test: &str, reason: &str) {
     let Ok(file) = std::env::var("SALAM_SKIPPED_TESTS") else {
         return;
     };
-    let mut file = OpenOptions::new().append(true).open(file).unwrap();
+    let options = OpenOptions::new().append(true).create(true).clone();
+    let mut file = options.open(file).unwrap();
     file.write_all(format!("{reason}: {test}\n").as_bytes())
         .unwrap();
 }
