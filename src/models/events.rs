@@ -8,7 +8,7 @@ use serde::Deserialize;
 
 use super::{
     bulk_query::fetch_many,
-    event_data::{EventBody, EventData, kind},
+    event_data::{EventBody, kind},
 };
 
 pub use super::_entities::events::{ActiveModel, Column, Entity, Model};
@@ -43,7 +43,7 @@ pub struct NewEvent {
     pub actor: Option<Actor>,
     /// The client's own id of the command, unique for each actor in each group.
     pub cid: Option<String>,
-    pub data: EventData,
+    pub body: EventBody,
 }
 
 /// An event of a group's log.

@@ -5,17 +5,15 @@ use std::fmt;
 use chrono::{DateTime, Duration, Utc};
 use loco_rs::prelude::*;
 use rand::random;
-use sea_orm::{DatabaseTransaction, FromQueryResult, QuerySelect, Statement, sea_query::Expr};
+use sea_orm::{DatabaseTransaction, FromQueryResult, Statement, sea_query::Expr};
 use sha2::{Digest, Sha256};
 
 pub use super::_entities::invites::{ActiveModel, Column, Entity, Model};
-use super::{chat_groups, users};
+use super::{bulk_query::delete_in_steps, chat_groups, users};
 use crate::database::clock;
 
-/// The number of expired invites that one statement deletes.
-const DELETE_EXPIRED_BATCH: u64 = 500;
-
-/// The code of a new invite. The database has only its hash, so the code is shown once.
+/// The code of an invite, as a client sends it or as it was created. The database has only its hash, so a new code
+/// is shown once.
 #[derive(Clone, PartialEq, Eq)]
 pub struct InviteCode(String);
 
@@ -57,6 +55,20 @@ impl InviteCode {
     pub fn as_str(&self) -> &str {
         &self.0
     }
+
+    /// Returns the stored hash of the code. A plain hash is enough, because the code has 128 random bits.
+    fn hash(&self) -> String {
+        Sha256::digest(self.0.as_bytes())
+            .iter()
+            .map(|byte| format!("{byte:02x}"))
+            .collect()
+    }
+}
+
+impl From<String> for InviteCode {
+    fn from(code: String) -> Self {
+        Self(code)
+    }
 }
 
 impl ActiveModelBehavior for ActiveModel {}
@@ -76,7 +88,7 @@ impl Model {
         let invite = ActiveModel {
             group_id: Set(group_id),
             created_by: Set(created_by),
-            code_hash: Set(hash_code(code.as_str())),
+            code_hash: Set(code.hash()),
             expires_at: Set(expires_at.into()),
             max_uses: Set(max_uses),
             created_at: Set(created_at.into()),
@@ -167,7 +179,7 @@ impl Model {
     /// When the database fails.
     pub async fn find_preview(
         db: &DatabaseConnection,
-        code: &str,
+        code: &InviteCode,
     ) -> Result<Option<InvitePreview>, DbErr> {
         let sql = format!(
             "SELECT title, username, users.name, expires_at \
@@ -178,7 +190,7 @@ impl Model {
         InvitePreview::find_by_statement(Statement::from_sql_and_values(
             db.get_database_backend(),
             sql,
-            [hash_code(code).into()],
+            [code.hash().into()],
         ))
         .one(db)
         .await
@@ -192,7 +204,7 @@ impl Model {
     /// When the database fails.
     pub async fn find_group_for_code(
         db: &DatabaseConnection,
-        code: &str,
+        code: &InviteCode,
         user: &users::Model,
     ) -> Result<Option<chat_groups::Model>, DbErr> {
         let sql = format!(
@@ -204,7 +216,7 @@ impl Model {
         let query = Statement::from_sql_and_values(
             db.get_database_backend(),
             sql,
-            [hash_code(code).into(), user.id.into()],
+            [code.hash().into(), user.id.into()],
         );
         chat_groups::Entity::find()
             .from_raw_sql(query)
@@ -219,10 +231,10 @@ impl Model {
     pub(super) async fn find_with_group(
         transaction: &DatabaseTransaction,
         group_id: i64,
-        code: &str,
+        code: &InviteCode,
     ) -> Result<Option<(Self, chat_groups::Model)>, DbErr> {
         let row = Entity::find()
-            .filter(Column::CodeHash.eq(hash_code(code)))
+            .filter(Column::CodeHash.eq(code.hash()))
             .filter(Column::GroupId.eq(group_id))
             .find_also_related(chat_groups::Entity)
             .one(transaction)
@@ -244,7 +256,7 @@ impl Model {
         Ok(counted.rows_affected > 0)
     }
 
-    /// Deletes the invites that expired more than a day ago, in small steps, so that writers do not wait for long.
+    /// Deletes the invites that expired more than a day ago, in steps, see [`delete_in_steps`].
     ///
     /// The day protects invites while a clock is wrong for a moment.
     ///
@@ -252,23 +264,7 @@ impl Model {
     /// When the database fails.
     pub async fn delete_expired(db: &DatabaseConnection) -> Result<(), DbErr> {
         let before = clock::now(db).await? - Duration::days(1);
-        let expired = || Entity::find().filter(Column::ExpiresAt.lt(before));
-        loop {
-            let ids: Vec<i64> = expired()
-                .select_only()
-                .column(Column::Id)
-                .limit(DELETE_EXPIRED_BATCH)
-                .into_tuple()
-                .all(db)
-                .await?;
-            if ids.is_empty() {
-                return Ok(());
-            }
-            Entity::delete_many()
-                .filter(Column::Id.is_in(ids))
-                .exec(db)
-                .await?;
-        }
+        delete_in_steps::<Entity>(db, Column::Id, Column::ExpiresAt.lt(before)).await
     }
 
     /// Returns whether the invite admits a user at this time.
@@ -281,12 +277,4 @@ impl Model {
 fn usable_condition(db: &DatabaseConnection) -> String {
     let now = clock::now_sql(db.get_database_backend());
     format!("(expires_at > {now} AND (max_uses IS NULL OR uses < max_uses))")
-}
-
-/// Returns the stored hash of a code. A plain hash is enough, because the code has 128 random bits.
-fn hash_code(code: &str) -> String {
-    Sha256::digest(code.as_bytes())
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect()
 }

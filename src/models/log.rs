@@ -4,27 +4,29 @@
 //! therefore `seq` order.
 
 use std::{
+    borrow::Cow,
     collections::{BTreeMap, BTreeSet, HashMap},
+    mem,
     sync::{Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
-use chrono::{SecondsFormat, SubsecRound, Utc};
+use chrono::{SubsecRound, Utc};
 use loco_rs::prelude::*;
 use sea_orm::{
     DatabaseTransaction, DbBackend, FromQueryResult, IsolationLevel, SqliteTransactionMode,
     TransactionOptions,
 };
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use tokio::time::{sleep, timeout};
 
 use super::{
     bulk_query::{
-        InputColumn::{self, Int, Text, Time},
-        bulk_execute, bulk_select_many,
+        InputColumn::{self, Int, NullableInt, NullableText, Text, Time},
+        InputRow, bulk_execute, bulk_select_many,
     },
     chat_groups,
-    event_data::{EventBody, EventData, MessageCreated, MessageEdited, kind},
+    event_data::{EventData, MessageCreated, MessageEdited, kind},
     events::{self, Event, NewEvent},
     reactions,
 };
@@ -59,7 +61,7 @@ pub struct LockedLogs {
 struct EventInsert {
     group_id: i64,
     seq: i64,
-    kind: &'static str,
+    kind: Cow<'static, str>,
     user_id: Option<i64>,
     cid: Option<String>,
     data: String,
@@ -70,27 +72,27 @@ struct EventInsert {
 }
 
 impl EventInsert {
-    /// The columns of [`EventInsert::cells`], in the same order.
+    /// The columns of [`EventInsert::into_cells`], in the same order.
     const COLUMNS: [InputColumn; 9] = [
         Int("group_id"),
         Int("seq"),
         Text("kind"),
-        Int("user_id"),
-        Text("cid"),
+        NullableInt("user_id"),
+        NullableText("cid"),
         Text("data"),
         Time("created_at"),
         Int("messages"),
-        Int("target"),
+        NullableInt("target"),
     ];
 
-    fn cells<'a>(&'a self, created_at: &'a str) -> impl Serialize + 'a {
+    fn into_cells(self, created_at: DateTimeWithTimeZone) -> impl InputRow {
         (
             self.group_id,
             self.seq,
-            self.kind,
+            self.kind.into_owned(),
             self.user_id,
-            &self.cid,
-            &self.data,
+            self.cid,
+            self.data,
             created_at,
             self.messages,
             self.target,
@@ -281,7 +283,9 @@ impl LockedLogs {
         log.head += 1;
         let seq = log.head;
         let user_id = event.actor.as_ref().map(|author| author.id);
-        if let EventData::MessageCreated(_) = &event.data {
+        // An application's own event has no data that the log knows.
+        let data = event.body.data();
+        if let Some(EventData::MessageCreated(_)) = data.as_deref() {
             log.messages += 1;
             log.last_message = seq;
             if let Some(user_id) = user_id {
@@ -289,12 +293,12 @@ impl LockedLogs {
                 *place = (*place).max((seq, log.messages));
             }
         }
-        let target = event.data.revised_message();
+        let target = data.as_deref().and_then(EventData::revised_message);
         if let Some(target) = target {
             let before = self.revisions.insert((group, target), seq);
-            match &event.data {
-                EventData::MessageDeleted(_) => self.deleted_messages.push((group, target)),
-                EventData::MessageEdited(edit) => {
+            match data.as_deref() {
+                Some(EventData::MessageDeleted(_)) => self.deleted_messages.push((group, target)),
+                Some(EventData::MessageEdited(edit)) => {
                     let replaced = self.message_edits.entry((group, target)).or_default();
                     replaced.earlier_edits.extend(before);
                     replaced.newest_text.clone_from(&edit.text);
@@ -302,13 +306,13 @@ impl LockedLogs {
                 _ => {}
             }
         }
-        let kind = event.data.kind();
-        let body = EventBody::new(event.data);
+        drop(data);
+        let body = event.body;
         self.appended_groups.insert(group);
         self.event_rows.push(EventInsert {
             group_id: group,
             seq,
-            kind,
+            kind: body.stored_kind(),
             user_id,
             cid: event.cid.clone(),
             data: body.json().get().to_owned(),
@@ -386,7 +390,7 @@ impl LockedLogs {
     ///
     /// # Errors
     /// When the database fails, and when one of the groups has an event of the same user with the same `cid`.
-    pub async fn flush(self, transaction: &DatabaseTransaction) -> Result<(), DbErr> {
+    pub async fn flush(mut self, transaction: &DatabaseTransaction) -> Result<(), DbErr> {
         self.insert_events(transaction).await?;
         self.update_related_rows(transaction).await
     }
@@ -397,7 +401,7 @@ impl LockedLogs {
     /// # Errors
     /// When the database fails.
     pub async fn flush_unless_duplicate(
-        self,
+        mut self,
         transaction: &DatabaseTransaction,
     ) -> Result<bool, DbErr> {
         if let Err(error) = self.insert_events(transaction).await {
@@ -411,7 +415,7 @@ impl LockedLogs {
     }
 
     /// Inserts the events and moves the heads of the logs.
-    async fn insert_events(&self, transaction: &DatabaseTransaction) -> Result<(), DbErr> {
+    async fn insert_events(&mut self, transaction: &DatabaseTransaction) -> Result<(), DbErr> {
         let grown = self.appended_groups.iter();
         bulk_execute(
             transaction,
@@ -423,15 +427,14 @@ impl LockedLogs {
              last_message = input.last_message FROM input WHERE chat_groups.id = input.id",
         )
         .await?;
-        let created_at = self.locked_at.to_rfc3339_opts(SecondsFormat::AutoSi, false);
-        let rows = self.event_rows.iter();
+        let rows = mem::take(&mut self.event_rows).into_iter();
         bulk_execute(
             transaction,
             &EventInsert::COLUMNS,
-            rows.map(|row| row.cells(&created_at)),
+            rows.map(|row| row.into_cells(self.locked_at)),
             "INSERT INTO events \
              (group_id, seq, kind, user_id, cid, data, created_at, messages, target) \
-             SELECT * FROM input",
+             SELECT * FROM input WHERE group_id IS NOT NULL",
         )
         .await
     }
@@ -448,7 +451,7 @@ impl LockedLogs {
         bulk_execute(
             transaction,
             &[Int("group_id"), Int("seq"), Int("revised")],
-            revisions.map(|((group, target), seq)| (group, target, seq)),
+            revisions.map(|((group, target), seq)| [*group, *target, *seq]),
             "UPDATE events SET revised = input.revised FROM input \
              WHERE events.group_id = input.group_id AND events.seq = input.seq",
         )
@@ -460,7 +463,7 @@ impl LockedLogs {
         bulk_execute(
             transaction,
             &[Int("group_id"), Int("user_id"), Int("seq"), Int("messages")],
-            positions.map(|((group, user), (seq, messages))| (group, user, seq, messages)),
+            positions.map(|((group, user), (seq, messages))| [*group, *user, *seq, *messages]),
             "UPDATE memberships SET read = input.seq, read_messages = input.messages FROM input \
              WHERE memberships.group_id = input.group_id AND memberships.user_id = input.user_id \
              AND memberships.read < input.seq",

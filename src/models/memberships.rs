@@ -371,20 +371,6 @@ impl Model {
         }
         Ok(transferred)
     }
-
-    /// Returns the membership of a user in a group that the transaction has locked.
-    ///
-    /// # Errors
-    /// [`Rejection::NotMember`] when the membership has ended.
-    pub async fn find_for_actor(
-        transaction: &DatabaseTransaction,
-        group_id: i64,
-        actor: &users::Model,
-    ) -> Result<Self, CommandError> {
-        Ok(Self::find(transaction, group_id, actor.id)
-            .await?
-            .ok_or(Rejection::NotMember)?)
-    }
 }
 
 /// Passes one group on from a deactivated owner. Returns the events; none if the owner stays.

@@ -20,7 +20,7 @@ use uuid::Uuid;
 pub use self::refresh::{RefreshId, RefreshOutcome, RefreshTokenStatus, UnsignedRefreshToken};
 pub use super::_entities::sessions::{ActiveModel, Column, Entity, Model};
 use super::{
-    bulk_query::{InputColumn, bulk_select},
+    bulk_query::{InputColumn, bulk_select, delete_in_steps},
     log::begin_write,
     users,
 };
@@ -379,19 +379,15 @@ impl Model {
         Ok(delete.exec(db).await?.rows_affected)
     }
 
-    /// Deletes the sessions that expired more than a day ago.
+    /// Deletes the sessions that expired more than a day ago, in steps, see [`delete_in_steps`].
     ///
-    /// The margin keeps all sessions if the clock is wrong for a moment.
+    /// The day protects sessions while a clock is wrong for a moment.
     ///
     /// # Errors
     /// When the database fails.
     pub async fn delete_expired(db: &DatabaseConnection) -> Result<(), DbErr> {
-        let margin = Duration::days(1);
-        Entity::delete_many()
-            .filter(Column::ExpiresAt.lt(clock::now(db).await? - margin))
-            .exec(db)
-            .await?;
-        Ok(())
+        let before = clock::now(db).await? - Duration::days(1);
+        delete_in_steps::<Entity>(db, Column::Id, Column::ExpiresAt.lt(before)).await
     }
 }
 

@@ -3,7 +3,7 @@
 use loco_rs::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use crate::{database::with_db_timeout, models::invites};
+use crate::models::invites;
 
 /// The worker.
 pub struct Worker {
@@ -26,7 +26,7 @@ impl BackgroundWorker<WorkerArgs> for Worker {
 
     /// Deletes the expired invites. Several nodes may do it at the same time.
     async fn perform(&self, _: WorkerArgs) -> Result<()> {
-        with_db_timeout(invites::Model::delete_expired(&self.ctx.db)).await?;
+        invites::Model::delete_expired(&self.ctx.db).await?;
         Ok(())
     }
 }

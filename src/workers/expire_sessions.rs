@@ -3,7 +3,7 @@
 use loco_rs::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use crate::{database::with_db_timeout, models::sessions};
+use crate::models::sessions;
 
 /// The worker.
 pub struct Worker {
@@ -26,7 +26,7 @@ impl BackgroundWorker<WorkerArgs> for Worker {
 
     /// Deletes the expired sessions. Several nodes may do it at the same time.
     async fn perform(&self, _: WorkerArgs) -> Result<()> {
-        with_db_timeout(sessions::Model::delete_expired(&self.ctx.db)).await?;
+        sessions::Model::delete_expired(&self.ctx.db).await?;
         Ok(())
     }
 }

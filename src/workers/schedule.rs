@@ -1,8 +1,9 @@
 //! The schedule of the workers.
 //!
-//! Loco's scheduler runs each job as a child process, with a pool of connections and a start of its own. So this
-//! supervised task of the server enqueues the workers instead. An external scheduler can run the tasks `group:purge`,
-//! `session:expire` and `invite:expire`, which do the same.
+//! A supervised task of the server enqueues the workers. Loco's scheduler is not used: it starts a process for each job,
+//! and each process starts the app and opens a pool of connections.
+//!
+//! An external scheduler can do the same work with the tasks `group:purge`, `session:expire` and `invite:expire`.
 
 use std::time::Duration;
 
@@ -15,7 +16,7 @@ use tokio::{
 use super::{expire_invites, expire_sessions, purge_groups};
 use crate::channels::Channels;
 
-/// The time between two runs.
+/// The time between two runs of all workers.
 const RUN_EVERY: Duration = Duration::from_secs(3600);
 
 /// The time from the start of the server to the first deletion of expired rows. The clock of a machine that has just
@@ -26,7 +27,7 @@ const FIRST_RUN_AFTER: Duration = Duration::from_secs(600);
 pub async fn run(ctx: AppContext, channels: Channels) {
     let mut next_run = Instant::now() + FIRST_RUN_AFTER;
     loop {
-        // At first, the groups that the last process did not finish.
+        // The first purge continues the purges that an earlier process did not finish.
         let purge = purge_groups::Worker::perform_later(&ctx, purge_groups::WorkerArgs {});
         log_failure("PurgeGroups", purge.await);
         select! {
@@ -41,9 +42,12 @@ pub async fn run(ctx: AppContext, channels: Channels) {
     }
 }
 
-/// Logs that a worker could not be enqueued; or, where Loco runs workers in the foreground, that it failed.
-fn log_failure(worker: &str, enqueued: Result<String>) {
-    if let Err(error) = enqueued {
-        tracing::warn!(%error, worker, "a worker failed; the next run tries again");
+/// Logs the error of a worker that could not be enqueued.
+///
+/// In the mode `ForegroundBlocking`, Loco runs the worker at once, and the error is that of the worker. `job` is the id
+/// of the job.
+fn log_failure(worker: &str, job: Result<String>) {
+    if let Err(error) = job {
+        tracing::warn!(%error, worker, "worker not enqueued or failed; the next run tries again");
     }
 }

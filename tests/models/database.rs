@@ -1,10 +1,12 @@
 //! The settings of every database connection, and migrations in both directions.
 
-use migration::{Migrator, MigratorTrait};
+use migration::{MigrationLock, Migrator, MigratorTrait, SchemaManagerConnection, SchemaState};
 use salam::database::{self, open_writer_pool};
-use sea_orm::{ConnectionTrait, DatabaseConnection, DbBackend, Statement, TransactionTrait};
+use sea_orm::{
+    ConnectionTrait, Database, DatabaseConnection, DbBackend, Statement, TransactionTrait,
+};
 
-use crate::support::{TestApp, skip_unless};
+use crate::support::{TestApp, TestDatabase, skip_unless, wait_until};
 
 #[tokio::test]
 async fn every_sqlite_connection_has_durable_pragmas_and_a_busy_timeout() {
@@ -43,14 +45,13 @@ async fn postgresql_writers_use_indexes_on_empty_tables() {
     skip_unless!(PostgreSQL);
     let app = TestApp::start().await;
     let connection = open_writer_pool(&app.ctx.db, None).begin().await.unwrap();
-    let look_up = "PREPARE look_up(text) AS WITH input AS (\
-        SELECT (item.value ->> 0)::bigint AS group_id, (item.value ->> 1)::bigint AS user_id, \
-        item.value ->> 2 AS cid FROM jsonb_array_elements($1::jsonb) AS item(value)) \
+    let look_up = "PREPARE look_up(bigint[], bigint[], text[]) AS \
+        WITH input(group_id, user_id, cid) AS (SELECT c1, c2, c3 FROM unnest($1, $2, $3) AS rows(c1, c2, c3)) \
         SELECT seq FROM input JOIN events ON events.group_id = input.group_id \
         AND events.user_id = input.user_id AND events.cid = input.cid";
     connection.execute_unprepared(look_up).await.unwrap();
-    let rows = vec!["[1, 1, \"1\"]"; 256].join(", ");
-    let sql = format!("EXPLAIN EXECUTE look_up('[{rows}]')");
+    let many = "array_fill(1, '{256}')";
+    let sql = format!("EXPLAIN EXECUTE look_up({many}, {many}, {many}::text[])");
     let statement = Statement::from_string(DbBackend::Postgres, sql);
     let plan = connection.query_all_raw(statement).await;
     let lines = plan.unwrap().into_iter();
@@ -105,6 +106,50 @@ async fn migrations_go_down_and_up_again() {
     Migrator::down(&app.ctx.db, None).await.unwrap();
     Migrator::up(&app.ctx.db, None).await.unwrap();
     app.user("ann").await.start_chat().await;
+}
+
+#[tokio::test]
+async fn the_database_of_another_program_is_not_migrated_down() {
+    let database = TestDatabase::create().await;
+    let db = Database::connect(&database.uri).await.unwrap();
+    let table = "CREATE TABLE users (id INTEGER)";
+    db.execute_unprepared(table).await.unwrap();
+    let rejected = Migrator::down(&db, None).await.unwrap_err().to_string();
+    assert!(rejected.contains("tables of another program"), "{rejected}");
+    // The table of the migrations was not created.
+    assert_eq!(SchemaState::read(&db).await.unwrap(), SchemaState::Foreign);
+}
+
+/// The lock of another node stands for a migration that runs on that node.
+#[tokio::test]
+async fn postgresql_migrations_go_down_after_the_migration_of_another_node() {
+    skip_unless!(PostgreSQL);
+    let app = TestApp::start().await;
+    let db = &app.ctx.db;
+    let connection = SchemaManagerConnection::Connection(db);
+    let lock = MigrationLock::acquire(&connection).await.unwrap();
+    let release = async {
+        wait_until("the rollback to wait for the lock", async || {
+            has_waiting_advisory_lock(db).await
+        })
+        .await;
+        let state = SchemaState::read(db).await.unwrap();
+        assert_eq!(state, SchemaState::Pending(0));
+        drop(lock);
+    };
+    let (migrated, ()) = tokio::join!(Migrator::down(db, None), release);
+    migrated.unwrap();
+    let state = SchemaState::read(db).await.unwrap();
+    assert_eq!(state, SchemaState::Pending(Migrator::migrations().len()));
+}
+
+async fn has_waiting_advisory_lock(db: &DatabaseConnection) -> bool {
+    let sql = "SELECT count(*) FROM pg_locks JOIN pg_database ON pg_database.oid = pg_locks.database \
+               WHERE datname = current_database() AND locktype = 'advisory' AND NOT granted";
+    let statement = Statement::from_string(DbBackend::Postgres, sql);
+    let row = db.query_one_raw(statement).await.unwrap().unwrap();
+    let count: i64 = row.try_get_by_index(0).unwrap();
+    count > 0
 }
 
 async fn query_text(db: &impl ConnectionTrait, sql: &str) -> String {
