@@ -76,7 +76,7 @@ impl Hub {
         let broker = Arc::new(broker);
         let connected = Arc::new(ConnectedSockets::default());
         let memberships =
-            MembershipNotifier::start(db.clone(), broker.clone(), connected.clone()).await?;
+            MembershipNotifier::load(db.clone(), broker.clone(), connected.clone()).await?;
         let memberships = Arc::new(memberships);
         let rooms = Arc::new(Rooms::new(broker.clone(), settings.clone()));
         let acknowledged_heads = Arc::new(AcknowledgedHeads::default());

@@ -42,7 +42,7 @@ impl MembershipNotifier {
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn start(
+    pub async fn load(
         db: DatabaseConnection,
         broker: Arc<Broker>,
         connected: Arc<ConnectedSockets>,

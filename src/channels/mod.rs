@@ -1,6 +1,6 @@
 //! The real-time part: the path of a message from one socket to all other sockets of its group.
 //!
-//! 1. `controllers::socket` upgrades a request of a member to a socket, and gives it to [`Channels::serve_basic`]
+//! 1. `controllers::socket` upgrades a request of a member to a socket, and gives it to [`Channels::serve_base`]
 //!    (the base contract) or [`Channels::serve_rich_group`].
 //! 2. One task serves the socket ([`connection`]). It subscribes the socket to the group ([`delivery`]). The first
 //!    subscriber of a group on this node subscribes the node to the group's topic at the [`broker`].
@@ -56,7 +56,7 @@ use tokio_util::task::{TaskTracker, task_tracker::TaskTrackerToken};
 
 use self::{
     broker::{Broker, BrokerUnavailable, RedisScripts},
-    connection::{BasicProtocol, RichProtocol},
+    connection::{BaseProtocol, RichProtocol},
     delivery::{SocketHandle, SocketScope},
     hub::Hub,
     protocol::{CloseReason, rich::SUBPROTOCOL},
@@ -172,7 +172,7 @@ impl Channels {
     }
 
     /// Upgrades a member's request, and serves a base socket until one side closes it.
-    pub fn serve_basic(
+    pub fn serve_base(
         self,
         upgrade: WebSocketUpgrade,
         member: Member,
@@ -183,7 +183,7 @@ impl Channels {
             .upgrade(upgrade, Some(permit), async move |socket, _guard| {
                 let scope = SocketScope::EventsOnly;
                 let handle = self.new_socket_handle(&member.actor, scope, session, writer);
-                let mut protocol = BasicProtocol::new(&member, &self);
+                let mut protocol = BaseProtocol::new(&member, &self);
                 connection::run(socket, handle, &self, &mut protocol).await;
             })
     }

@@ -1,6 +1,6 @@
 //! The contract of the broker, for the local broker and for Redis.
 
-use std::time::Duration;
+use std::{fs, time::Duration};
 
 use axum::body::Bytes;
 use loco_rs::{app::Hooks, environment::Environment};
@@ -11,6 +11,7 @@ use salam::{
     supervisor::Supervisor,
 };
 use serde_json::json;
+use tempfile::NamedTempFile;
 use tokio::time::{Instant, timeout};
 
 use crate::support::{RedisCluster, RedisServer, with_timeout};
@@ -115,6 +116,37 @@ async fn the_local_broker_satisfies_the_broker_contract() {
         Broker::local(&bus),
     ])
     .await;
+}
+
+/// A node that was dropped loses nothing.
+#[test]
+fn the_local_broker_logs_full_inboxes_but_not_dropped_inboxes() {
+    const INBOX_CAPACITY: usize = 1024;
+
+    let log = NamedTempFile::new().unwrap();
+    let logged = || fs::read_to_string(log.path()).unwrap();
+    let subscriber = tracing_subscriber::fmt()
+        .with_writer(log.reopen().unwrap())
+        .finish();
+    let bus = LocalBus::default();
+    let (here, _inbox) = Broker::local(&bus);
+    let (dropped, dropped_inbox) = Broker::local(&bus);
+    let (slow, _unread_inbox) = Broker::local(&bus);
+    dropped.subscribe("dropped");
+    slow.subscribe("slow");
+    drop((dropped, dropped_inbox));
+    let publish = |topic| drop(here.publish(topic, Bytes::from_static(b"x")));
+    tracing::subscriber::with_default(subscriber, || {
+        publish("dropped");
+        for _ in 0..INBOX_CAPACITY {
+            publish("slow");
+        }
+        assert_eq!(logged(), "");
+        publish("slow");
+    });
+    let logged = logged();
+    assert_eq!(logged.lines().count(), 1, "{logged}");
+    assert!(logged.contains("inbox of a node is full"), "{logged}");
 }
 
 #[tokio::test]

@@ -115,31 +115,31 @@ async fn invalid_requests_get_an_error_reply_that_names_the_fault() {
         );
     }
     assert_snapshot!(replies, @r#"
-    null "invalid" null "A frame is a JSON object, not a deep one, of proper texts.": []
-    null "invalid" null "A frame is a JSON object, not a deep one, of proper texts.": "send"
-    null "invalid" null "A frame is a JSON object, not a deep one, of proper texts.": 7
+    null "invalid" null "A frame must be a JSON object of valid Unicode that is not nested too deeply.": []
+    null "invalid" null "A frame must be a JSON object of valid Unicode that is not nested too deeply.": "send"
+    null "invalid" null "A frame must be a JSON object of valid Unicode that is not nested too deeply.": 7
     null "invalid" "type" "This field is required.": {}
-    null "invalid" null "A frame is a JSON object, not a deep one, of proper texts.": {"id": 1, "type": [[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[
-    null "invalid" null "A frame is a JSON object, not a deep one, of proper texts.": {"type": "send", "id": 1, "group": "x", "text": "\ud800"}
-    1 "invalid" "type" "This must be a text.": {"id":1,"type":5}
-    1 "invalid" "type" "There is no such request.": {"id":1,"type":"dance"}
+    null "invalid" null "A frame must be a JSON object of valid Unicode that is not nested too deeply.": {"id": 1, "type": [[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[
+    null "invalid" null "A frame must be a JSON object of valid Unicode that is not nested too deeply.": {"type": "send", "id": 1, "group": "x", "text": "\ud800"}
+    1 "invalid" "type" "This must be a string.": {"id":1,"type":5}
+    1 "invalid" "type" "Unknown type of request.": {"id":1,"type":"dance"}
     null "invalid" "id" "This must be a whole number.": {"group":"[group]","text":"hi","type":"send"}
     null "invalid" "id" "This must be a whole number.": {"group":"[group]","id":"7","text":"hi","type":"send"}
     null "invalid" "id" "This must be a whole number.": {"group":"[group]","id":1.5,"text":"hi","type":"send"}
     1 "invalid" "group" "This field is required.": {"id":1,"text":"hi","type":"send"}
-    1 "invalid" "group" "This must be a text.": {"group":5,"id":1,"text":"hi","type":"send"}
+    1 "invalid" "group" "This must be a string.": {"group":5,"id":1,"text":"hi","type":"send"}
     1 "not_member" "group" "This socket is not subscribed to this group.": {"group":"chat_00000000","id":1,"text":"hi","type":"send"}
     1 "invalid" "text" "This field is required.": {"group":"[group]","id":1,"type":"send"}
-    1 "invalid" "text" "This must be a text.": {"group":"[group]","id":1,"text":null,"type":"send"}
-    1 "invalid" "text" "This needs at least one visible character.": {"group":"[group]","id":1,"text":"","type":"send"}
-    1 "too_large" "text" "This has more characters than `limits.text`.": {"group":"[group]","id":1,"text":"éééééééééééééééééééééééééééééééééééééééééééééééééééééééé
-    1 "invalid" "cid" "This must be 1 to 128 characters of ASCII, without spaces.": {"cid":"","group":"[group]","id":1,"text":"hi","type":"send"}
-    1 "invalid" "cid" "This must be 1 to 128 characters of ASCII, without spaces.": {"cid":"a b","group":"[group]","id":1,"text":"hi","type":"send"}
-    1 "invalid" "cid" "This must be 1 to 128 characters of ASCII, without spaces.": {"cid":"xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx
-    1 "invalid" "cid" "This must be a text.": {"cid":5,"group":"[group]","id":1,"text":"hi","type":"send"}
+    1 "invalid" "text" "This must be a string.": {"group":"[group]","id":1,"text":null,"type":"send"}
+    1 "invalid" "text" "This must have at least one visible character.": {"group":"[group]","id":1,"text":"","type":"send"}
+    1 "too_large" "text" "This must have at most `limits.text` characters.": {"group":"[group]","id":1,"text":"éééééééééééééééééééééééééééééééééééééééééééééééééééééééé
+    1 "invalid" "cid" "This must be 1 to 128 ASCII characters without spaces.": {"cid":"","group":"[group]","id":1,"text":"hi","type":"send"}
+    1 "invalid" "cid" "This must be 1 to 128 ASCII characters without spaces.": {"cid":"a b","group":"[group]","id":1,"text":"hi","type":"send"}
+    1 "invalid" "cid" "This must be 1 to 128 ASCII characters without spaces.": {"cid":"xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx
+    1 "invalid" "cid" "This must be a string.": {"cid":5,"group":"[group]","id":1,"text":"hi","type":"send"}
     1 "invalid" "reply_to" "This must be a whole number, 1 or more.": {"group":"[group]","id":1,"reply_to":0,"text":"hi","type":"send"}
-    1 "invalid" "reply_to" "There is no such message.": {"group":"[group]","id":1,"reply_to":99,"text":"hi","type":"send"}
-    1 "invalid" "reply_to" "There is no such message.": {"group":"[group]","id":1,"reply_to":1,"text":"hi","type":"send"}
+    1 "invalid" "reply_to" "This message does not exist.": {"group":"[group]","id":1,"reply_to":99,"text":"hi","type":"send"}
+    1 "invalid" "reply_to" "This message does not exist.": {"group":"[group]","id":1,"reply_to":1,"text":"hi","type":"send"}
     1 "invalid" "seq" "This field is required.": {"group":"[group]","id":1,"text":"hi","type":"edit"}
     1 "invalid" "seq" "This must be a whole number, 1 or more.": {"group":"[group]","id":1,"seq":"2","text":"hi","type":"edit"}
     1 "invalid" "text" "This field is required.": {"group":"[group]","id":1,"seq":2,"type":"edit"}
@@ -153,7 +153,7 @@ async fn invalid_requests_get_an_error_reply_that_names_the_fault() {
     1 "invalid" "seq" "This field is required.": {"emoji":"👍","group":"[group]","id":1,"on":true,"type":"react"}
     1 "invalid" "seq" "This must be a whole number, 1 or more.": {"emoji":"👍","group":"[group]","id":1,"on":true,"seq":0,"type":"react"}
     1 "invalid" "emoji" "This field is required.": {"group":"[group]","id":1,"on":true,"seq":2,"type":"react"}
-    1 "invalid" "emoji" "This must be a text.": {"emoji":5,"group":"[group]","id":1,"on":true,"seq":2,"type":"react"}
+    1 "invalid" "emoji" "This must be a string.": {"emoji":5,"group":"[group]","id":1,"on":true,"seq":2,"type":"react"}
     1 "invalid" "emoji" "This must be exactly one emoji.": {"emoji":"","group":"[group]","id":1,"on":true,"seq":2,"type":"react"}
     1 "invalid" "emoji" "This must be exactly one emoji.": {"emoji":"ok","group":"[group]","id":1,"on":true,"seq":2,"type":"react"}
     1 "invalid" "emoji" "This must be exactly one emoji.": {"emoji":"👍👍","group":"[group]","id":1,"on":true,"seq":2,"type":"react"}
@@ -163,14 +163,14 @@ async fn invalid_requests_get_an_error_reply_that_names_the_fault() {
     1 "not_found" null "Not found.": {"emoji":"👍","group":"[group]","id":1,"on":false,"seq":99,"type":"react"}
     1 "not_member" "group" "This socket is not subscribed to this group.": {"emoji":"👍","group":"chat_00000000","id":1,"on":true,"seq":1,"type":"react"}
     1 "invalid" "groups" "This field is required.": {"id":1,"type":"sub"}
-    1 "invalid" "groups" "At least one.": {"groups":[],"id":1,"type":"sub"}
-    1 "invalid" "groups" "Each group once.": {"groups":[{"group":"[group]"},{"group":"[group]"}],"id":1,"type":"sub"}
-    1 "invalid" "groups" "This must be a list of {\"group\": \"…\", \"after\": 41}; `after` may be left out.": {"groups":[{"after":-1,"group":"[group]"}],"id":1,"type":"sub"}
-    1 "not_member" "groups" "This socket is of one group; `/ws/` takes more.": {"groups":[{"group":"chat_00000000"}],"id":1,"type":"sub"}
-    1 "invalid" "token" "This must be a text.": {"id":1,"token":5,"type":"auth"}
-    1 "unauthorized" "token" "This is no access token.": {"id":1,"token":"x","type":"auth"}
-    1 "unauthorized" "token" "This token is of somebody else.": {"id":1,"token":"[ann's]","type":"auth"}
-    1 "unauthorized" "token" "This is no access token.": {"id":1,"token":"[refresh]","type":"auth"}
+    1 "invalid" "groups" "This must have at least one group.": {"groups":[],"id":1,"type":"sub"}
+    1 "invalid" "groups" "This must name each group once.": {"groups":[{"group":"[group]"},{"group":"[group]"}],"id":1,"type":"sub"}
+    1 "invalid" "groups" "This must be a list of objects like {\"group\": \"…\", \"after\": 41}; `after` is optional.": {"groups":[{"after":-1,"group":"[group]"}],"id":1,"type":"sub"}
+    1 "not_member" "groups" "This socket serves one group; connect to `/ws/` for several groups.": {"groups":[{"group":"chat_00000000"}],"id":1,"type":"sub"}
+    1 "invalid" "token" "This must be a string.": {"id":1,"token":5,"type":"auth"}
+    1 "unauthorized" "token" "This is not a valid access token.": {"id":1,"token":"x","type":"auth"}
+    1 "unauthorized" "token" "This token belongs to another user.": {"id":1,"token":"[ann's]","type":"auth"}
+    1 "unauthorized" "token" "This is not a valid access token.": {"id":1,"token":"[refresh]","type":"auth"}
     "#);
     // No request was applied, and requests without replies got none.
     socket

@@ -91,7 +91,7 @@ async fn a_subscribe_request_for_too_many_groups_is_rejected_as_a_whole() {
     let rejected = socket
         .request(json!({"type": "sub", "groups": groups(512)}))
         .await;
-    assert_snapshot!(redact_frame(&rejected), @r#"{"code":"limit_exceeded","field":"groups","id":1,"message":"More groups than `limits.groups`.","retry":false,"retry_after_ms":null,"type":"error"}"#);
+    assert_snapshot!(redact_frame(&rejected), @r#"{"code":"limit_exceeded","field":"groups","id":1,"message":"A socket can have at most `limits.groups` groups.","retry":false,"retry_after_ms":null,"type":"error"}"#);
     let ok = socket
         .request(json!({"type": "sub", "groups": groups(511)}))
         .await;

@@ -3,7 +3,7 @@
 use proptest::{prelude::*, test_runner::TestRunner};
 use salam::{
     channels::protocol::{
-        base::BasicRequest,
+        base::BaseRequest,
         event::{EncodedEvent, EventEffect},
         request::Request,
     },
@@ -22,7 +22,7 @@ proptest! {
     #[test]
     fn a_base_message_is_parsed_unchanged(text in ".+", key in "[a-l]*") {
         let frame = json!({ key: [1, {"x": null}], "message": text }).to_string();
-        prop_assert_eq!(BasicRequest::parse(&frame), Some(BasicRequest::Post(text)));
+        prop_assert_eq!(BaseRequest::parse(&frame), Some(BaseRequest::Post(text)));
     }
 
     #[test]
@@ -31,9 +31,9 @@ proptest! {
         cut in any::<proptest::sample::Index>(),
     ) {
         let frame = json!({"a": text, "b": [number, list, {"c": null}]}).to_string();
-        prop_assert_eq!(BasicRequest::parse(&frame), Some(BasicRequest::Other));
+        prop_assert_eq!(BaseRequest::parse(&frame), Some(BaseRequest::Other));
         let begin: String = frame.chars().take(cut.index(frame.chars().count())).collect();
-        prop_assert_eq!(BasicRequest::parse(&begin), None);
+        prop_assert_eq!(BaseRequest::parse(&begin), None);
     }
 
     #[test]

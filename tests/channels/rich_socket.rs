@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use insta::assert_snapshot;
+use sea_orm::ConnectionTrait;
 use serde_json::{Value, json};
 use tokio_tungstenite::tungstenite::Message;
 
@@ -153,6 +154,35 @@ async fn a_rejected_rich_socket_gets_a_bye_that_reveals_nothing() {
         4403
     );
     app.until_no_group_is_active().await;
+}
+
+/// The client reconnects later, as after any other overload.
+#[tokio::test]
+async fn a_rich_socket_gets_1013_while_the_database_cannot_be_read() {
+    let app = TestApp::start().await;
+    let (group, [ann]) = app.group_of(["ann"]).await;
+    // No socket has been opened so far, so no session is cached.
+    for table in ["sessions", "memberships"] {
+        let rename = format!("ALTER TABLE {table} RENAME TO renamed_{table}");
+        app.ctx.db.execute_unprepared(&rename).await.unwrap();
+        let mut rejected = vec![ann.open_rich(&group, "").await];
+        if table == "sessions" {
+            // A multi-group socket opens without a membership.
+            rejected.push(RichSocket::connect_multi_group(app.address, &ann.access).await);
+        }
+        for mut socket in rejected {
+            let (bye, code) = socket.bye().await;
+            assert_eq!(
+                (code, &bye["reason"], &bye["reconnect"]),
+                (1013, &json!("overloaded"), &json!(true)),
+                "{table}: {bye}"
+            );
+        }
+        let restore = format!("ALTER TABLE renamed_{table} RENAME TO {table}");
+        app.ctx.db.execute_unprepared(&restore).await.unwrap();
+    }
+    ann.open_live(&group).await;
+    ann.open_multi_group().await;
 }
 
 #[tokio::test]

@@ -1,6 +1,6 @@
-//! The broker of a single process: a bus in memory.
+//! The broker of a node without Redis: a bus in memory.
 //!
-//! An app has one node on the bus. Tests have several nodes.
+//! A server is the only node on its bus. Tests put several nodes on one bus, all in one process.
 
 use std::{
     collections::HashSet,
@@ -8,18 +8,21 @@ use std::{
 };
 
 use axum::body::Bytes;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{
+    mpsc::{self, error::TrySendError},
+    watch,
+};
 
 use super::{INBOX_CAPACITY, Inbox, SubscriptionReady};
 
-/// A bus that connects the nodes of one process. Clones share the bus.
+/// A bus in memory that connects nodes. Clones share the bus.
 #[derive(Clone, Default)]
 pub struct LocalBus(Arc<Mutex<Vec<BusNode>>>);
 
 struct BusNode {
     id: usize,
     topics: HashSet<String>,
-    inbox: mpsc::Sender<(String, Bytes)>,
+    inbox_sender: mpsc::Sender<(String, Bytes)>,
 }
 
 /// The connection of one node to a [`LocalBus`].
@@ -38,7 +41,7 @@ impl LocalBus {
         nodes.push(BusNode {
             id,
             topics: HashSet::new(),
-            inbox: sender,
+            inbox_sender: sender,
         });
         (
             LocalBroker {
@@ -57,13 +60,18 @@ impl LocalBus {
 impl LocalBroker {
     /// Subscribes this node to a topic, at once.
     pub fn subscribe(&self, topic: &str) -> SubscriptionReady {
-        self.update_topics(|topics| topics.insert(topic.to_owned()));
+        self.update_topics(|topics| {
+            topics.insert(topic.to_owned());
+        });
+        // The sender is dropped, and the value stays `true`.
         SubscriptionReady(watch::channel(true).1)
     }
 
     /// Ends this node's subscription to a topic.
     pub fn unsubscribe(&self, topic: &str) {
-        self.update_topics(|topics| topics.remove(topic));
+        self.update_topics(|topics| {
+            topics.remove(topic);
+        });
     }
 
     /// Delivers a payload to the inboxes of all other nodes that are subscribed to the topic.
@@ -72,15 +80,18 @@ impl LocalBroker {
     pub fn publish(&self, topic: &str, payload: &Bytes) {
         for node in self.bus.lock_nodes().iter() {
             if node.id != self.id && node.topics.contains(topic) {
-                let sent = node.inbox.try_send((topic.to_owned(), payload.clone()));
-                if sent.is_err() {
+                let sent = node
+                    .inbox_sender
+                    .try_send((topic.to_owned(), payload.clone()));
+                // A closed inbox belongs to a node that was dropped.
+                if matches!(sent, Err(TrySendError::Full(_))) {
                     tracing::warn!(topic, "local bus: inbox of a node is full, payload dropped");
                 }
             }
         }
     }
 
-    fn update_topics(&self, change: impl FnOnce(&mut HashSet<String>) -> bool) {
+    fn update_topics(&self, change: impl FnOnce(&mut HashSet<String>)) {
         if let Some(node) = self
             .bus
             .lock_nodes()

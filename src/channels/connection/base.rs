@@ -11,7 +11,7 @@ use crate::{
         delivery::{Subscription, Subscriptions},
         protocol::{
             CloseReason,
-            base::{self, BasicRequest},
+            base::{self, BaseRequest},
             event::EncodedEvent,
         },
     },
@@ -22,14 +22,14 @@ use crate::{
 };
 
 /// The protocol of a base socket.
-pub(in crate::channels) struct BasicProtocol<'a> {
+pub(in crate::channels) struct BaseProtocol<'a> {
     member: &'a Member,
     channels: &'a Channels,
     /// The messages of this socket that it has not passed in the log. It does not receive its own messages.
     own_seqs: VecDeque<i64>,
 }
 
-impl<'a> BasicProtocol<'a> {
+impl<'a> BaseProtocol<'a> {
     /// The protocol of a member's socket.
     pub fn new(member: &'a Member, channels: &'a Channels) -> Self {
         Self {
@@ -71,7 +71,7 @@ impl<'a> BasicProtocol<'a> {
     }
 }
 
-impl SocketProtocol for BasicProtocol<'_> {
+impl SocketProtocol for BaseProtocol<'_> {
     type GroupState = ();
 
     const CLOSES_ON_FLOOD: bool = false;
@@ -94,9 +94,9 @@ impl SocketProtocol for BasicProtocol<'_> {
     ) -> FrameResults {
         let mut results = FrameResults::default();
         for text in texts {
-            let handled = match BasicRequest::parse(text) {
-                Some(BasicRequest::Post(text)) => Box::pin(self.post(text, subscriptions)).await,
-                Some(BasicRequest::Other) => Ok(()),
+            let handled = match BaseRequest::parse(text) {
+                Some(BaseRequest::Post(text)) => Box::pin(self.post(text, subscriptions)).await,
+                Some(BaseRequest::Other) => Ok(()),
                 None => Err(CloseReason::InvalidJson),
             };
             if let Err(reason) = handled {
@@ -122,13 +122,13 @@ impl SocketProtocol for BasicProtocol<'_> {
             }
             if !is_own {
                 let clock = || self.channels.settings.time_of_day();
-                frames.extend(event.basic_frame(&self.member.actor.username, clock));
+                frames.extend(event.base_frame(&self.member.actor.username, clock));
             }
         }
         subscription.set_filtered(!self.own_seqs.is_empty());
     }
 
-    fn close_frame(&self, _: CloseReason) -> Option<Utf8Bytes> {
+    fn last_frame(&self, _: CloseReason) -> Option<Utf8Bytes> {
         None
     }
 }

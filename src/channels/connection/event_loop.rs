@@ -12,7 +12,7 @@ use tokio::{
 };
 
 use super::{
-    ConnectionEnd, LOG_READ_RETRY_DELAY, SocketProtocol,
+    ConnectionEnd, READ_RETRY_DELAY, SocketProtocol,
     receive::{handle_frames, read_available},
     wire::{flush, with_stall_timeout, write_frames},
 };
@@ -50,7 +50,7 @@ pub(in crate::channels) async fn run<P: SocketProtocol>(
     let subscriptions = Subscriptions::new(channels.hub.clone(), handle);
     match run_event_loop(&mut socket, subscriptions, channels, protocol).await {
         ConnectionEnd::ClosedByServer(reason) => {
-            Box::pin(close(socket, protocol.close_frame(reason), reason)).await
+            Box::pin(close(socket, protocol.last_frame(reason), reason)).await
         }
         ConnectionEnd::ClosedByPeer => Box::pin(answer_close(socket)).await,
         ConnectionEnd::ConnectionLost => {}
@@ -72,8 +72,8 @@ async fn run_event_loop<P: SocketProtocol>(
     );
     let mut frame_rate =
         FrameRateLimiter::new(channels.settings.limits.frames_per_second, Instant::now());
-    let closing = subscriptions.close_signal();
-    if let Some(reason) = closing.close_reason() {
+    let close_signal = subscriptions.close_signal();
+    if let Some(reason) = close_signal.close_reason() {
         // The greeting may be wrong by now.
         return reason.into();
     }
@@ -103,7 +103,7 @@ async fn run_event_loop<P: SocketProtocol>(
             alarm.as_mut().reset(due);
         }
         // The order of precedence: a close, frames of the client, events, the clock.
-        if let Some(reason) = closing.close_reason() {
+        if let Some(reason) = close_signal.close_reason() {
             return reason.into();
         }
         let wakeup = select! {
@@ -126,7 +126,7 @@ async fn run_event_loop<P: SocketProtocol>(
                 let frames = read_available::<P>(received, socket, &mut frame_rate);
                 let handling =
                     handle_frames(frames, socket, &mut subscriptions, channels, protocol);
-                Box::pin(until_closed(handling, &closing)).await
+                Box::pin(until_closed(handling, &close_signal)).await
             }
             Wakeup::Ready => Ok(Vec::new()),
             // The alarm of the protocol, which the next round handles.
@@ -135,7 +135,7 @@ async fn run_event_loop<P: SocketProtocol>(
                 HeartbeatAction::Wait => Ok(Vec::new()),
                 HeartbeatAction::Ping => {
                     let ping = socket.send(Message::Ping(Default::default()));
-                    let sent = Box::pin(with_stall_timeout(ping, &closing, channels)).await;
+                    let sent = Box::pin(with_stall_timeout(ping, &close_signal, channels)).await;
                     sent.map(|()| Vec::new())
                 }
                 HeartbeatAction::Close => Err(CloseReason::PongTimeout.into()),
@@ -145,7 +145,7 @@ async fn run_event_loop<P: SocketProtocol>(
             // After frames too: a client that never stops to send still receives events.
             Ok(replies) if !is_timer => {
                 let sending = send_ready(replies, socket, &mut subscriptions, channels, protocol);
-                Box::pin(until_closed(sending, &closing)).await
+                Box::pin(until_closed(sending, &close_signal)).await
             }
             replies => replies.map(drop),
         };
@@ -157,10 +157,10 @@ async fn run_event_loop<P: SocketProtocol>(
 /// same. When the server stops, the reply gets some time.
 async fn until_closed<T>(
     work: impl Future<Output = Result<T, ConnectionEnd>>,
-    closing: &CloseSignal,
+    close_signal: &CloseSignal,
 ) -> Result<T, ConnectionEnd> {
     let closed = async {
-        let reason = closing.wait().await;
+        let reason = close_signal.wait().await;
         if reason == CloseReason::ServerRestart {
             sleep(SHUTDOWN_REPLY_TIMEOUT).await;
         }
@@ -236,7 +236,7 @@ async fn collect_frames<P: SocketProtocol>(
             Ok(next) => next,
             Err(error) => {
                 tracing::warn!(%error, user, "the log could not be read for a socket; trying again");
-                subscription.retry_after(LOG_READ_RETRY_DELAY);
+                subscription.retry_after(READ_RETRY_DELAY);
                 return None;
             }
         },

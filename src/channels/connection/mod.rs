@@ -6,6 +6,7 @@
 mod base;
 mod event_loop;
 mod receive;
+mod resume;
 mod rich;
 mod sse;
 mod wire;
@@ -15,17 +16,17 @@ use std::{future::Future, sync::Arc, time::Duration};
 use axum::extract::ws::Utf8Bytes;
 use tokio::time::Instant;
 
-pub use self::rich::ResumePoint;
+pub use self::resume::ResumePoint;
 pub(super) use self::{
-    base::BasicProtocol, event_loop::run, rich::RichProtocol, sse::serve_event_stream, wire::reject,
+    base::BaseProtocol, event_loop::run, rich::RichProtocol, sse::serve_event_stream, wire::reject,
 };
 use super::{
     delivery::{Subscription, Subscriptions},
     protocol::{CloseReason, event::EncodedEvent},
 };
 
-/// The pause before a failed read of the log or of a membership is tried again.
-const LOG_READ_RETRY_DELAY: Duration = Duration::from_secs(1);
+/// The pause before the retry of a failed read of the log or of memberships.
+const READ_RETRY_DELAY: Duration = Duration::from_secs(1);
 
 /// The end of a connection.
 enum ConnectionEnd {
@@ -42,7 +43,7 @@ impl From<CloseReason> for ConnectionEnd {
     }
 }
 
-/// The result of frames of the client.
+/// The result of handling a client's frames.
 #[derive(Default)]
 pub(super) struct FrameResults {
     pub replies: Vec<Utf8Bytes>,
@@ -77,8 +78,8 @@ pub(super) trait SocketProtocol: Send {
         subscriptions: &mut Subscriptions<Self::GroupState>,
     ) -> impl Future<Output = FrameResults> + Send;
 
-    /// Encodes the next events of a group, and what follows them at the socket's new position. There may be no
-    /// events.
+    /// Adds the frames of the next events of a group, and then the frames that are due at the socket's new position,
+    /// such as `sync`. `events` may be empty.
     fn encode(
         &mut self,
         subscription: &mut Subscription<Self::GroupState>,
@@ -86,10 +87,10 @@ pub(super) trait SocketProtocol: Send {
         frames: &mut Vec<Utf8Bytes>,
     );
 
-    /// Returns the last frame before the close frame.
-    fn close_frame(&self, reason: CloseReason) -> Option<Utf8Bytes>;
+    /// Returns the text frame that precedes the close frame, such as `bye`. `None`: the close frame comes alone.
+    fn last_frame(&self, reason: CloseReason) -> Option<Utf8Bytes>;
 
-    /// Does what is due by the clock, and returns the time at which something is due next.
+    /// Runs the work whose time has come, and returns the time of the next work.
     fn on_timer(&mut self, _: &mut Subscriptions<Self::GroupState>) -> Option<Instant> {
         None
     }
@@ -103,7 +104,7 @@ pub(super) trait SocketProtocol: Send {
         async { Vec::new() }
     }
 
-    /// Returns the frame about a subscription that the server has ended, while the socket keeps its others.
+    /// Returns the frame about a subscription that the server has ended. The socket keeps its other subscriptions.
     fn on_subscription_lost(
         &mut self,
         _: Subscription<Self::GroupState>,

@@ -10,7 +10,7 @@ use tokio::time::Instant;
 
 use super::{
     ConnectionEnd, SocketProtocol,
-    wire::{end_of_read_error, write_frames},
+    wire::{end_after_read_error, write_frames},
 };
 use crate::{
     channels::{Channels, delivery::Subscriptions, protocol::CloseReason},
@@ -79,7 +79,7 @@ pub(super) async fn handle_frames<P: SocketProtocol>(
         }
         (None, Some(Some(Ok(Message::Binary(_))))) => CloseReason::BinaryFrame.into(),
         (None, Some(Some(Ok(Message::Close(_))))) => ConnectionEnd::ClosedByPeer,
-        (None, Some(Some(Err(error)))) => end_of_read_error(error),
+        (None, Some(Some(Err(error)))) => end_after_read_error(error),
         (None, Some(None)) => ConnectionEnd::ConnectionLost,
     };
     write_frames(socket, results.replies, subscriptions, channels).await?;

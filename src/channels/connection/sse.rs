@@ -18,15 +18,12 @@ use tokio::{
     time::{sleep, timeout},
 };
 
-use super::{LOG_READ_RETRY_DELAY, ResumePoint};
+use super::{READ_RETRY_DELAY, ResumePoint};
 use crate::{
     channels::{
         Channels, Member,
         delivery::{NextEvents, SocketScope, Subscription, Subscriptions},
-        protocol::{
-            CloseReason,
-            rich::{Frame, ResetReason},
-        },
+        protocol::{CloseReason, rich::Frame},
     },
     limits::SocketPermit,
     models::sessions::ActiveSession,
@@ -120,7 +117,7 @@ async fn run_stream(
     let socket = channels.new_socket_handle(&member.actor, SocketScope::EventsOnly, session, None);
     let mut subscriptions = Subscriptions::new(channels.hub.clone(), socket);
     subscriptions.join(slice::from_ref(member), |_| ()).await;
-    let (closing, expiry) = (subscriptions.close_signal(), subscriptions.session_expiry());
+    let (close_signal, expiry) = (subscriptions.close_signal(), subscriptions.session_expiry());
     let streaming = async {
         if let Some(subscription) = subscriptions.iter_mut().next() {
             let stall_timeout = channels.settings.channels.stall_timeout;
@@ -136,7 +133,7 @@ async fn run_stream(
     };
     select! {
         biased;
-        reason = closing.wait() => Err(reason),
+        reason = close_signal.wait() => Err(reason),
         () = queue.closed() => Ok(()),
         reason = expiry.wait() => Err(reason),
         ended = streaming => ended,
@@ -153,14 +150,9 @@ async fn resume(
 ) -> StreamResult {
     let head = subscription.room_last_seq().max(member.head);
     let after = resume_point.after.unwrap_or(0);
-    let is_current = |epoch: &String| **epoch == channels.hub.epoch.current().name;
-    let reset = if !resume_point.epoch.as_ref().is_none_or(is_current) {
-        Some(ResetReason::Epoch)
-    } else if after > head {
-        Some(ResetReason::Ahead)
-    } else {
-        None
-    };
+    // A stream may replay the whole log, because its client cannot load the history at the same time.
+    let epoch = channels.hub.epoch.current();
+    let reset = resume_point.reset_reason(after, head, &epoch.name, i64::MAX);
     subscription.resume(if reset.is_some() { head } else { after }, head);
     if let Some(reason) = reset {
         let group = &*member.group_name;
@@ -184,7 +176,7 @@ async fn stream_events(
             Err(error) => {
                 let (user, group) = (member.actor.id, &member.group_name);
                 tracing::warn!(%error, user, %group, "the log could not be read for a stream; trying again");
-                sleep(LOG_READ_RETRY_DELAY).await;
+                sleep(READ_RETRY_DELAY).await;
             }
             Ok(NextEvents::InLog) => {}
             Ok(NextEvents::None) => subscription.wait_for_events().await,

@@ -20,8 +20,10 @@ use crate::channels::{
     transport::{self, FLUSH_BYTES, close, write_batch},
 };
 
-/// Writes frames, as many at once as fit into one flush. Where the socket has a [`SocketWriter`], the frames bypass
-/// the library of the WebSocket, which would keep a buffer for each socket.
+/// Writes frames in batches of about [`FLUSH_BYTES`].
+///
+/// If the socket has a [`SocketWriter`], the frames bypass the WebSocket library, which would keep a buffer for each
+/// socket.
 pub(super) async fn write_frames<S>(
     socket: &mut WebSocket,
     frames: Vec<Utf8Bytes>,
@@ -30,36 +32,39 @@ pub(super) async fn write_frames<S>(
 ) -> Result<(), ConnectionEnd> {
     let mut frames = frames.into_iter().peekable();
     while frames.peek().is_some() {
-        // Each part has its own timeout, so that a slow client can receive much data.
+        // Each batch has its own timeout, so that a slow client can receive many batches.
         let Some(writer) = subscriptions.socket_writer() else {
-            let mut frames = frames.by_ref().map(Message::Text);
-            let writing = write_batch(socket, &mut frames);
-            let closing = subscriptions.close_signal();
-            Box::pin(with_stall_timeout(writing, &closing, channels)).await?;
+            let mut messages = frames.by_ref().map(Message::Text);
+            let writing = write_batch(socket, &mut messages);
+            let close_signal = subscriptions.close_signal();
+            Box::pin(with_stall_timeout(writing, &close_signal, channels)).await?;
             continue;
         };
         let bytes = encode_text_frames(take_batch(&mut frames));
         let outcome = writer.try_write(bytes.clone());
         if outcome != WriteOutcome::Written {
             let writing = finish_write(outcome, socket, writer, bytes);
-            let closing = subscriptions.close_signal();
-            Box::pin(with_stall_timeout(writing, &closing, channels)).await?;
+            let close_signal = subscriptions.close_signal();
+            Box::pin(with_stall_timeout(writing, &close_signal, channels)).await?;
         }
     }
     Ok(())
 }
 
-/// Takes the frames that are written before one flush.
+/// Takes the next batch of frames: frames until they have [`FLUSH_BYTES`] or more.
 fn take_batch(frames: &mut impl Iterator<Item = Utf8Bytes>) -> impl Iterator<Item = Utf8Bytes> {
-    let mut bytes = 0;
+    let mut batch_bytes = 0;
     std::iter::from_fn(move || {
-        let frame = (bytes < FLUSH_BYTES).then(|| frames.next())??;
-        bytes += frame.len();
+        if batch_bytes >= FLUSH_BYTES {
+            return None;
+        }
+        let frame = frames.next()?;
+        batch_bytes += frame.len();
         Some(frame)
     })
 }
 
-/// Waits until bytes that [`SocketWriter::try_write`] has not written at once are written.
+/// Writes the bytes that [`SocketWriter::try_write`] could not write at once.
 async fn finish_write(
     mut outcome: WriteOutcome,
     socket: &mut WebSocket,
@@ -70,7 +75,7 @@ async fn finish_write(
         match outcome {
             WriteOutcome::Written => return Ok(()),
             WriteOutcome::Partial => return socket.flush().await,
-            // The library has begun a write, which goes first.
+            // Other bytes must be written first: the rest of a write of the library, or of a direct write.
             WriteOutcome::Blocked => socket.flush().await?,
             WriteOutcome::Closed => {
                 return Err(Error::new(io::Error::from(io::ErrorKind::BrokenPipe)));
@@ -80,20 +85,20 @@ async fn finish_write(
     }
 }
 
-/// Waits until the operating system has taken all bytes, those of direct writes too.
+/// Waits until the operating system has taken all bytes, including the bytes of direct writes.
 pub(super) async fn flush<S>(
     socket: &mut WebSocket,
     subscriptions: &Subscriptions<S>,
     channels: &Channels,
 ) -> Result<(), ConnectionEnd> {
-    let closing = subscriptions.close_signal();
-    Box::pin(with_stall_timeout(socket.flush(), &closing, channels)).await
+    let close_signal = subscriptions.close_signal();
+    Box::pin(with_stall_timeout(socket.flush(), &close_signal, channels)).await
 }
 
-/// Waits for a write, until the stall timeout, and until the socket must close.
+/// Waits until a write ends, until the stall timeout expires, or until the socket must close, whichever is first.
 pub(super) async fn with_stall_timeout(
     writing: impl Future<Output = Result<(), Error>>,
-    closing: &CloseSignal,
+    close_signal: &CloseSignal,
     channels: &Channels,
 ) -> Result<(), ConnectionEnd> {
     // A client that does not receive one batch of frames within this time is a slow consumer.
@@ -105,18 +110,19 @@ pub(super) async fn with_stall_timeout(
             Ok(Err(_)) => Err(ConnectionEnd::ConnectionLost),
             Err(_) => Err(CloseReason::SlowConsumer.into()),
         },
-        reason = closing.wait() => Err(reason.into()),
+        reason = close_signal.wait() => Err(reason.into()),
     }
 }
 
-/// The end of a connection by an error of reading.
-pub(super) fn end_of_read_error(error: Error) -> ConnectionEnd {
+/// Returns the end of the connection that an error of a read causes.
+pub(super) fn end_after_read_error(error: Error) -> ConnectionEnd {
     transport::close_reason_of_error(error)
         .map_or(ConnectionEnd::ConnectionLost, ConnectionEnd::ClosedByServer)
 }
 
-/// Opens a rich socket only to send the reason for which it closes: a browser cannot read the status of a rejected
-/// handshake.
+/// Sends `bye` with a reason on a rich socket, and closes the socket.
+///
+/// The socket was opened only for this, because a browser cannot read the status of a rejected handshake.
 pub(in crate::channels) async fn reject(socket: Box<WebSocket>, reason: CloseReason) {
     let bye = Frame::Bye(reason.into()).encode();
     close(socket, Some(bye), reason).await;

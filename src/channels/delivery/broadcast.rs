@@ -70,7 +70,7 @@ struct BroadcastBatch {
 struct FrameCache {
     rich: Vec<(i64, Bytes)>,
     /// `None` where base sockets do not all receive the same frames.
-    basic: Vec<(i64, Option<Bytes>)>,
+    base: Vec<(i64, Option<Bytes>)>,
 }
 
 impl BroadcastQueue {
@@ -228,8 +228,8 @@ impl BroadcastBatch {
         let skipped = usize::try_from(next - self.events.front()?.seq).ok()?;
         let events = self.events.iter().skip(skipped);
         if scope == SocketScope::EventsOnly {
-            get_or_encode(&mut self.frame_cache.basic, next, || {
-                encode_basic_frames(events, settings)
+            get_or_encode(&mut self.frame_cache.base, next, || {
+                encode_base_frames(events, settings)
             })
         } else {
             let frames = get_or_encode(&mut self.frame_cache.rich, next, || {
@@ -250,14 +250,14 @@ fn get_or_encode<T: Clone>(cache: &mut Vec<(i64, T)>, next: i64, encode: impl Fn
     frames
 }
 
-fn encode_basic_frames<'a>(
+fn encode_base_frames<'a>(
     events: impl Iterator<Item = &'a Arc<EncodedEvent>>,
     settings: &Settings,
 ) -> Option<Bytes> {
     let messages = events.filter(|event| event.effect == EventEffect::CreatesMessage);
     let frames = messages.map(|event| {
         let actor = event.actor.as_deref()?;
-        event.basic_frame(actor, || settings.time_of_day())
+        event.base_frame(actor, || settings.time_of_day())
     });
     Some(encode_text_frames(frames.collect::<Option<Vec<_>>>()?))
 }

@@ -15,7 +15,7 @@ const BUFFER_EVENTS: usize = 256;
 const BUFFER_BYTES: usize = 1024 * 1024;
 
 /// Events that a socket writes before it handles other work.
-const BATCH_EVENTS: usize = 64;
+pub(super) const BATCH_EVENTS: usize = 64;
 
 /// Bytes of a batch. A client that receives less within the stall timeout is a slow consumer.
 pub(super) const BATCH_BYTES: usize = 64 * 1024;
@@ -64,14 +64,19 @@ impl EventBuffer {
         self.sequencer.has_gap()
     }
 
-    /// Returns the head of the log, and the read position and unread count of a user at that head. The user had
+    /// Returns a head of the log, and the read position and unread count of a user at that head. The user had
     /// read up to `read`, with `unread` messages after it, when the log ended at `after`. Own messages count as read.
+    ///
+    /// The head is the last event's seq, or `after` if the buffer lacks some of the events after `after`.
     pub fn read_state(
         &self,
         user: &str,
         after: i64,
         (read, unread): (i64, i64),
     ) -> (i64, i64, i64) {
+        if self.needs_log_after(after) {
+            return (after, read, unread);
+        }
         let later = self.events.iter().filter(|event| event.seq > after);
         let (read, unread) =
             later.fold((read, unread), |(read, unread), event| match event.effect {
@@ -190,20 +195,23 @@ impl EventBuffer {
     fn batch_after(&self, seq: i64) -> Option<Vec<Arc<EncodedEvent>>> {
         let first = self.events.front()?.seq;
         let skipped = usize::try_from(seq + 1 - first).ok()?;
-        let batch = take_batch(self.events.iter().skip(skipped).cloned());
+        let later = self.events.iter().skip(skipped).cloned();
+        let batch = take_batch(later, BATCH_EVENTS, BATCH_BYTES);
         Some(batch).filter(|batch| !batch.is_empty())
     }
 }
 
-/// Takes the events that a socket writes together: at least one event, however large it is.
+/// Takes events up to a number of events and of bytes, but at least one event, however large it is.
 pub(super) fn take_batch(
     events: impl Iterator<Item = Arc<EncodedEvent>>,
+    max_events: usize,
+    max_bytes: usize,
 ) -> Vec<Arc<EncodedEvent>> {
     let mut bytes = 0;
     events
-        .take(BATCH_EVENTS)
+        .take(max_events)
         .take_while(|event| {
-            let fits = bytes == 0 || bytes + event.size() <= BATCH_BYTES;
+            let fits = bytes == 0 || bytes + event.size() <= max_bytes;
             bytes += event.size();
             fits
         })

@@ -6,7 +6,7 @@ use sea_orm::{DatabaseConnection, DbErr};
 use tokio::{sync::Semaphore, time::timeout};
 
 use super::{
-    event_buffer::{BATCH_BYTES, NextEvents},
+    event_buffer::{BATCH_BYTES, NextEvents, take_batch},
     room::Room,
 };
 use crate::{channels::protocol::event::EncodedEvent, database::with_db_timeout, models::events};
@@ -87,16 +87,10 @@ impl LogReader {
             &self.db, room.id, after, max_events,
         ))
         .await?;
-        let mut bytes = 0;
-        let events: Vec<_> = page
+        let encoded = page
             .iter()
-            .map(|event| Arc::new(EncodedEvent::encode(&room.name, event)))
-            .take_while(|event| {
-                let fits = bytes == 0 || bytes + event.size() <= max_bytes;
-                bytes += event.size();
-                fits
-            })
-            .collect();
+            .map(|event| Arc::new(EncodedEvent::encode(&room.name, event)));
+        let events = take_batch(encoded, page.len(), max_bytes);
         room.cache_older(&events, content_version);
         Ok(Some(LogPage {
             events,

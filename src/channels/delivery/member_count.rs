@@ -12,8 +12,9 @@ use std::sync::{
 /// members instead of their names, and read positions of their own user alone.
 pub(in crate::channels) const LARGE_GROUP_MEMBERS: i64 = 200;
 
-/// Changes that are kept while the members are counted.
-const MAX_LATER_CHANGES: usize = 1024;
+/// Changes that wait for the count, at most. The oldest change is dropped first, because the count is read later and
+/// most likely includes it.
+const MAX_PENDING_CHANGES: usize = 1024;
 
 /// The number of members of a group, counted once and then changed by events.
 #[derive(Default)]
@@ -23,13 +24,13 @@ pub(in crate::channels) struct MemberCount {
     base: Mutex<CountBase>,
 }
 
-/// The point in the log at which the members were counted.
+/// The head of the log at the count, and the changes that wait for the count.
 #[derive(Default)]
 struct CountBase {
-    /// The head of the log at that point.
+    /// The head of the log when the members were counted; 0 until then.
     head: i64,
-    /// The changes that arrived before the count: the seq of the event, and 1 or -1.
-    later_changes: Vec<(i64, i64)>,
+    /// The changes that have arrived while the count is unknown: the seq of the event, and 1 or -1.
+    pending_changes: Vec<(i64, i64)>,
 }
 
 impl MemberCount {
@@ -46,16 +47,17 @@ impl MemberCount {
     /// Sets the number of members at a head of the log. Changes up to the head are ignored, whether they have
     /// arrived or not. Later changes are added.
     ///
-    /// Only the first count is used. A second count of the same time would miss changes that are no longer kept.
+    /// Only the first count is used. A second count may be of a lower head, and the changes after that head are no
+    /// longer kept.
     pub fn set(&self, count: i64, head: i64) {
         let mut base = self.base();
         if self.is_known() {
             return;
         }
         base.head = head;
-        let later = base.later_changes.iter().filter(|(seq, _)| *seq > head);
+        let later = base.pending_changes.iter().filter(|(seq, _)| *seq > head);
         let change: i64 = later.map(|(_, change)| change).sum();
-        base.later_changes.clear();
+        base.pending_changes.clear();
         self.count.store(count + change, Ordering::Relaxed);
     }
 
@@ -63,10 +65,10 @@ impl MemberCount {
     pub fn apply(&self, seq: i64, change: i64) {
         let mut base = self.base();
         if !self.is_known() {
-            if base.later_changes.len() == MAX_LATER_CHANGES {
-                base.later_changes.remove(0);
+            if base.pending_changes.len() == MAX_PENDING_CHANGES {
+                base.pending_changes.remove(0);
             }
-            base.later_changes.push((seq, change));
+            base.pending_changes.push((seq, change));
         } else if seq > base.head {
             self.count.fetch_add(change, Ordering::Relaxed);
         }

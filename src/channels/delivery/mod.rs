@@ -10,6 +10,8 @@
 //! A thread that holds a lock may take only locks further down in this list. No lock of level 3 and below is held
 //! across an await.
 //!
+//! 0. `WriterLock` (async), held by the writer for one batch and by the checkpointer of SQLite. Under it: the
+//!    database, and all locks below. No task takes it while it holds one of these.
 //! 1. `EpochWatch::change_lock` (async). Under it: the database, and all locks below.
 //! 2. `Room::log_read_lock` (async), then a permit of `LogReader`. Under them: the database, and all locks below.
 //!    No task takes the lock of level 1 while it holds these.
@@ -201,10 +203,9 @@ impl Delivery {
 
     /// Queries the other nodes for a room that has just opened; does nothing for other rooms.
     fn initialize_room(&self, room: &Room) {
-        if room.presence.mark_queried() {
+        if self.presence.query_room_once(room) {
             // An event may have been stored between the read of the member's head and the topic's subscription.
             self.report_gap(room);
-            self.presence.query_room(room);
         }
     }
 

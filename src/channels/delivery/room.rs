@@ -5,7 +5,7 @@
 
 use std::{
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
+        Arc, Mutex, MutexGuard, OnceLock, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
     time::Instant,
@@ -44,6 +44,8 @@ pub(in crate::channels) struct Room {
     pub(super) broadcast_queue: BroadcastQueue,
     /// The sockets. A snapshot for an iteration is a clone of the `Arc`.
     subscribers: Mutex<Arc<Vec<Arc<Subscriber>>>>,
+    /// The reason for the end of all subscriptions, once the group has ended.
+    close_reason: OnceLock<CloseReason>,
     /// Held by the one socket that reads the log for all sockets that are as far behind.
     pub log_read_lock: tokio::sync::Mutex<()>,
     /// `true` if a gap was reported to the gap repair, so that it is reported once.
@@ -78,6 +80,7 @@ impl Room {
             event_buffer: Mutex::new(EventBuffer::starting_after(member.head, memory_share)),
             broadcast_queue: BroadcastQueue::default(),
             subscribers: Mutex::default(),
+            close_reason: OnceLock::new(),
             log_read_lock: tokio::sync::Mutex::default(),
             is_gap_reported: AtomicBool::new(false),
             ephemeral_state: EphemeralState::default(),
@@ -86,10 +89,13 @@ impl Room {
         }
     }
 
-    /// Adds a subscriber.
+    /// Adds a subscriber. Closes the subscription if the group has ended: the membership was read before.
     pub(super) fn add_subscriber(&self, subscriber: Arc<Subscriber>) {
         let mut subscribers = self.subscribers();
         let subscribers = Arc::make_mut(&mut subscribers);
+        if let Some(reason) = self.close_reason.get() {
+            subscriber.close(*reason);
+        }
         subscriber.set_index(subscribers.len());
         subscribers.push(subscriber);
     }
@@ -134,7 +140,8 @@ impl Room {
         self.event_buffer().last_seq()
     }
 
-    /// Returns the head of the log, and the member's read position and unread count at that head.
+    /// Returns a head of the log, and the member's read position and unread count at that head, see
+    /// [`EventBuffer::read_state`].
     pub fn read_state(&self, member: &Member) -> (i64, i64, i64) {
         let then = (member.read_seq, member.unread);
         self.event_buffer()
@@ -261,8 +268,10 @@ impl Room {
         self.is_gap_reported.store(false, Ordering::Relaxed);
     }
 
-    /// Closes all subscriptions.
+    /// Closes all subscriptions, and those that follow.
     pub(super) fn close_all(&self, reason: CloseReason) {
+        // The first reason counts. It is set before the loop, so that no new subscriber is left out.
+        let _ = self.close_reason.set(reason);
         for subscriber in self.subscribers().iter() {
             subscriber.close(reason);
         }

@@ -26,7 +26,7 @@ pub(in crate::channels) struct Rooms {
 }
 
 impl Rooms {
-    /// No rooms yet.
+    /// The rooms of a node that has no rooms yet.
     pub fn new(broker: Arc<Broker>, settings: Arc<Settings>) -> Self {
         Self {
             rooms: Mutex::default(),
@@ -66,8 +66,9 @@ impl Rooms {
         }
     }
 
-    /// Removes all rooms, and runs `change` before any other room can open. A socket that joins later gets a new
-    /// room.
+    /// Runs `change`, and then removes all rooms. No room opens in between.
+    ///
+    /// A socket that joins later gets a new room, which sees the change.
     pub fn clear_after(&self, change: impl FnOnce()) {
         let mut rooms = self.rooms();
         change();
@@ -81,7 +82,7 @@ impl Rooms {
         self.rooms().get(group).cloned()
     }
 
-    /// Returns `true` if this room is open. After a change of the epoch, another room may have the same name.
+    /// Returns `true` if this room is open. After it has closed, another room may have the same name.
     pub fn is_open(&self, room: &Arc<Room>) -> bool {
         Self::contains_same(&self.rooms(), room)
     }
@@ -106,7 +107,7 @@ impl Rooms {
         self.buffer_memory.used()
     }
 
-    /// Empties the event buffers of the rooms without a recent event, whenever all buffers exceed their limit.
+    /// Empties event buffers whenever their sum exceeds the limit. The rooms with the oldest last event lose theirs first.
     pub async fn run_buffer_eviction(self: Arc<Self>) {
         loop {
             self.buffer_memory.wait_until_exceeded().await;

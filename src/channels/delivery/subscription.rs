@@ -8,8 +8,12 @@ use sea_orm::DbErr;
 use tokio::time::{Instant, sleep};
 
 use super::{
-    NextEvents, SocketScope, event_buffer::take_batch, log_reader::PageSize, read_ahead::ReadAhead,
-    room::Room, subscriber::Subscriber,
+    NextEvents, SocketScope,
+    event_buffer::{BATCH_BYTES, BATCH_EVENTS, take_batch},
+    log_reader::PageSize,
+    read_ahead::ReadAhead,
+    room::Room,
+    subscriber::Subscriber,
 };
 use crate::{
     channels::{
@@ -75,7 +79,8 @@ impl<S> Subscription<S> {
         self.room.last_seq()
     }
 
-    /// Returns the head of the log, and the member's read position and unread count at that head.
+    /// Returns a head of the log, and the member's read position and unread count at that head. The head is at least
+    /// the one at which the member was read.
     pub fn read_state(&self, member: &Member) -> (i64, i64, i64) {
         self.room.read_state(member)
     }
@@ -228,7 +233,7 @@ impl<S> Subscription<S> {
             let (hub, room) = (self.hub.clone(), self.room.clone());
             Box::pin(self.read_log(&hub, &room)).await?;
         }
-        let batch = take_batch(self.read_ahead.iter().cloned());
+        let batch = take_batch(self.read_ahead.iter().cloned(), BATCH_EVENTS, BATCH_BYTES);
         Ok(if batch.is_empty() {
             // Another socket has read the events, and the buffer has them now.
             self.room.next_events(self.delivered_seq)

@@ -34,7 +34,7 @@ impl<S> Subscriptions<S> {
     /// Registers a socket, which has no subscriptions yet.
     pub fn new(hub: Arc<Hub>, socket: Arc<SocketHandle>) -> Self {
         hub.connected.add(&socket);
-        hub.sessions.recheck_new_socket(&socket);
+        hub.sessions.recheck_if_recent(&socket);
         Self {
             hub,
             socket,
@@ -179,6 +179,7 @@ impl<S> Subscriptions<S> {
     /// Replaces the session by another one of the same user, or by the same one with a later end.
     pub fn replace_session(&self, session: ActiveSession) {
         self.socket.replace_session(session);
+        self.hub.sessions.recheck_if_recent(&self.socket);
     }
 
     /// Reads the session from the database, because another connection may have refreshed or ended it. Closes the

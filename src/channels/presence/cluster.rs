@@ -6,23 +6,24 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// The other nodes, as far as this node has received messages of them.
+/// The other nodes from which this node has received messages.
 pub(super) struct Cluster {
-    /// The time after its last message for which a node counts as alive.
+    /// The time for which a node counts as alive after its last message.
     lease: Duration,
     nodes: Mutex<HashMap<Arc<str>, PeerNode>>,
 }
 
 struct PeerNode {
     expires_at: Instant,
-    /// `true` if the node did not answer a query. No socket waits for it until its next message.
+    /// `true` if the node did not answer a query, or has left. No socket waits for an answer of this node. The next
+    /// message of the node clears the mark, unless the node has left.
     is_unresponsive: bool,
-    /// `true` if the node has announced its stop. It does not return under the same id.
+    /// `true` if the node has announced its stop. A restarted node has another id.
     has_left: bool,
 }
 
 impl Cluster {
-    /// No other nodes yet.
+    /// A cluster in which no other node is known yet.
     pub fn new(lease: Duration) -> Self {
         Self {
             lease,
@@ -30,12 +31,12 @@ impl Cluster {
         }
     }
 
-    /// The time after its last message for which a node counts as alive.
+    /// The time for which a node counts as alive after its last message.
     pub fn lease(&self) -> Duration {
         self.lease
     }
 
-    /// Renews the lease of a node. Returns `true` if the node was unknown.
+    /// Renews the lease of a node, unless the node has left. Returns `true` if the node was unknown.
     pub fn mark_seen(&self, node: &Arc<str>) -> bool {
         let mut nodes = self.nodes();
         if nodes.get(node).is_some_and(|known| known.has_left) {

@@ -50,7 +50,8 @@ impl RoomPresence {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Marks the other nodes as queried. Returns `true` if they were not marked before.
+    /// Marks the other nodes as queried. Returns `true` if they were not marked before. The caller holds the lock of
+    /// the state.
     pub fn mark_queried(&self) -> bool {
         !self.is_queried.swap(true, Ordering::Relaxed)
     }

@@ -273,15 +273,22 @@ impl PresenceSync {
         }
     }
 
-    /// Requests the presence of the other nodes in a room that has just opened.
-    pub fn query_room(&self, room: &Room) {
+    /// Requests the presence of the other nodes in a room that has just opened. Returns `false`, and does nothing,
+    /// if the presence was requested before.
+    pub fn query_room_once(&self, room: &Room) -> bool {
         let mut state = room.presence.state();
+        // With the nodes that are awaited, under one lock: a message between the two steps would find a query without
+        // awaited nodes, and count the presence as complete.
+        if !room.presence.mark_queried() {
+            return false;
+        }
         state.set_awaited_nodes(self.cluster.responsive());
         room.presence.notify_if_complete(&state);
         drop(state);
         // The other nodes may remember other users of this node.
         drop(self.publish_snapshot(&room.name));
         self.publish_query(None, &[room.name.to_string()]);
+        true
     }
 
     /// Waits until the presence in a room is complete, for a short time and not beyond `deadline`.

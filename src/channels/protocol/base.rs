@@ -11,14 +11,14 @@ use super::to_json;
 
 /// A frame of a base client: a post, or any other JSON.
 #[derive(Debug, PartialEq, Eq)]
-pub enum BasicRequest {
+pub enum BaseRequest {
     /// `{"message": "<text>"}`: the server posts the text to the group, then answers.
     Post(String),
     /// Any other JSON: the server answers, and posts nothing.
     Other,
 }
 
-impl BasicRequest {
+impl BaseRequest {
     /// Parses a frame. Returns `None` for a text that is not JSON (RFC 8259).
     ///
     /// The depth does not matter: nested values are skipped without recursion.

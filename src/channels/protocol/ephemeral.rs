@@ -10,12 +10,12 @@ use utoipa::ToSchema;
 
 use super::to_json;
 
-/// News that no log stores.
+/// An ephemeral event.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(tag = "type", rename_all = "lowercase")]
 pub enum EphemeralEvent<'a> {
     /// The state ends with the user's message, and by itself if no further frame `typing` arrives.
-    #[schema(title = "Somebody writes, or has stopped")]
+    #[schema(title = "A member types, or has stopped")]
     Typing {
         /// The name of the group.
         #[serde(borrow)]
@@ -30,7 +30,7 @@ pub enum EphemeralEvent<'a> {
         on: bool,
     },
     /// You also receive your own read positions, for your other devices. In a large group, you receive only your own.
-    #[schema(title = "Somebody has read so far")]
+    #[schema(title = "The read position of a member")]
     Read {
         /// The name of the group.
         #[serde(borrow)]
@@ -46,7 +46,7 @@ pub enum EphemeralEvent<'a> {
     },
     /// The event is about other members, never about yourself. In a large group, the event has `count` in place of
     /// `user` and `state`.
-    #[schema(title = "Somebody has come, or gone")]
+    #[schema(title = "A member goes online or offline")]
     Presence {
         /// The name of the group.
         #[serde(borrow)]

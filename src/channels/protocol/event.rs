@@ -18,13 +18,13 @@ const MAX_PAYLOAD_BYTES: usize = 64 * 1024;
 #[derive(Debug)]
 pub struct EncodedEvent {
     pub seq: i64,
-    /// The username of the actor. `None` if the actor was not a user.
+    /// The username of the actor. `None` for the command of an operator.
     pub actor: Option<Arc<str>>,
     pub effect: EventEffect,
     /// The frame of rich sockets, which nodes also send each other.
     frame: Utf8Bytes,
     /// The frame of base sockets. The first base socket that needs it has it encoded.
-    basic: OnceLock<Utf8Bytes>,
+    base: OnceLock<Utf8Bytes>,
 }
 
 impl EncodedEvent {
@@ -37,7 +37,7 @@ impl EncodedEvent {
             actor: event.by.clone(),
             effect: event.body.effect(),
             frame: to_json(&frame).into(),
-            basic: OnceLock::new(),
+            base: OnceLock::new(),
         }
     }
 
@@ -85,7 +85,7 @@ impl EncodedEvent {
                 seq: frame.seq,
                 actor: frame.by.as_deref().map(Into::into),
                 effect: EventData::effect_of_json(&frame.kind, frame.data),
-                basic: OnceLock::new(),
+                base: OnceLock::new(),
                 frame: payload.slice(begin..end).try_into().ok()?,
             });
             begin = end;
@@ -109,13 +109,13 @@ impl EncodedEvent {
     ///
     /// The frame names the author, or this user for a message of an operator. `clock` returns the time of day.
     #[must_use]
-    pub fn basic_frame(&self, username: &str, clock: impl FnOnce() -> String) -> Option<Utf8Bytes> {
+    pub fn base_frame(&self, username: &str, clock: impl FnOnce() -> String) -> Option<Utf8Bytes> {
         if self.effect != EventEffect::CreatesMessage {
             return None;
         }
         Some(match &self.actor {
             Some(by) => self
-                .basic
+                .base
                 .get_or_init(|| base::message_frame(by, &clock()))
                 .clone(),
             None => base::message_frame(username, &clock()),

@@ -30,19 +30,20 @@ pub(super) const MAX_SAFE_INTEGER: i64 = (1 << 53) - 1;
 const TYPE_FIELD: &str = "type";
 const ID_FIELD: &str = "id";
 
-const NOT_AN_OBJECT: &str = "A frame is a JSON object, not a deep one, of proper texts.";
-const UNKNOWN_TYPE: &str = "There is no such request.";
+const NOT_AN_OBJECT: &str =
+    "A frame must be a JSON object of valid Unicode that is not nested too deeply.";
+const UNKNOWN_TYPE: &str = "Unknown type of request.";
 const FIELD_REQUIRED: &str = "This field is required.";
-const NOT_A_STRING: &str = "This must be a text.";
+const NOT_A_STRING: &str = "This must be a string.";
 const NOT_A_BOOLEAN: &str = "This must be true or false.";
 const NOT_AN_ID: &str = "This must be a whole number.";
 const NOT_A_SEQ: &str = "This must be a whole number, 1 or more.";
-const NOT_A_CID: &str = "This must be 1 to 128 characters of ASCII, without spaces.";
-const BLANK_TEXT: &str = "This needs at least one visible character.";
-const TEXT_TOO_LONG: &str = "This has more characters than `limits.text`.";
-const NOT_GROUP_NAMES: &str = "This must be a list of names.";
+const NOT_A_CID: &str = "This must be 1 to 128 ASCII characters without spaces.";
+const BLANK_TEXT: &str = "This must have at least one visible character.";
+const TEXT_TOO_LONG: &str = "This must have at most `limits.text` characters.";
+const NOT_GROUP_NAMES: &str = "This must be a list of group names.";
 const NOT_GROUP_POSITIONS: &str =
-    r#"This must be a list of {"group": "…", "after": 41}; `after` may be left out."#;
+    r#"This must be a list of objects like {"group": "…", "after": 41}; `after` is optional."#;
 
 /// A frame of a rich client. A field that may be missing may also be null; fields that are not
 /// named here are ignored; whole numbers are written without a fraction.
@@ -51,31 +52,31 @@ const NOT_GROUP_POSITIONS: &str =
 pub enum Request {
     /// After the reply, each group has a frame `group`, the missed events, and `sync`. A single-group socket is
     /// subscribed from the start, and may subscribe again.
-    #[schema(title = "Tell me what happens in these groups")]
+    #[schema(title = "Subscribe to groups")]
     Sub(Subscribe),
     /// The socket no longer receives the events of these groups.
-    #[schema(title = "Tell me no more of these groups")]
+    #[schema(title = "Unsubscribe from groups")]
     Unsub(Unsubscribe),
     /// The reply is `ok` after the message is stored.
     #[schema(title = "Send a message")]
     Send(Send),
     /// Only the author can edit a message.
-    #[schema(title = "Give a message another text")]
+    #[schema(title = "Edit a message")]
     Edit(Edit),
     /// The author, admins and the owner can delete a message.
     #[schema(title = "Delete a message")]
     Delete(Delete),
     /// The reply has `seq`, and `dup` if the request changed nothing.
-    #[schema(title = "React to a message, or take it back")]
+    #[schema(title = "Add or remove a reaction")]
     React(React),
     /// The read position holds for all your devices, and never moves back. There is no reply.
-    #[schema(title = "I have read so far")]
+    #[schema(title = "Mark events as read")]
     Read(Read),
     /// Repeat the request every few seconds while the user types. There is no reply.
-    #[schema(title = "I write, or have stopped")]
+    #[schema(title = "Report typing")]
     Typing(Typing),
     /// The reply has the time until the server closes the socket.
-    #[schema(title = "Here is a new token")]
+    #[schema(title = "Renew the authentication")]
     Auth(Auth),
 }
 
@@ -317,10 +318,14 @@ impl RequestId {
     }
 
     fn schema() -> Object {
-        field(Type::Integer, "Your number for this request.", json!(7))
-            .minimum(Some(-MAX_SAFE_INTEGER))
-            .maximum(Some(MAX_SAFE_INTEGER))
-            .build()
+        field(
+            Type::Integer,
+            "Your number of this request; the reply has the same number.",
+            json!(7),
+        )
+        .minimum(Some(-MAX_SAFE_INTEGER))
+        .maximum(Some(MAX_SAFE_INTEGER))
+        .build()
     }
 }
 
@@ -423,7 +428,7 @@ pub struct MessageText(pub String);
 
 impl MessageText {
     fn schema() -> Object {
-        let what = "What is said: characters as Unicode counts them.";
+        let what = "The text of the message. Its length is counted in Unicode code points.";
         field(Type::String, what, json!("hi"))
             .min_length(Some(1))
             .max_length(Some(MAX_TEXT_CHARS))
@@ -450,7 +455,7 @@ pub struct Cid(pub String);
 
 impl Cid {
     fn schema() -> Object {
-        let what = "Your own id of what you want done: a retry with the same is done once.";
+        let what = "Your own id of this request. A retry with the same id has no second effect.";
         field(Type::String, what, json!("01JD3ZK8Q4"))
             .schema_type(SchemaType::from_iter([Type::String, Type::Null]))
             .pattern(Some(format!("^[!-~]{{1,{MAX_CID_CHARS}}}$")))

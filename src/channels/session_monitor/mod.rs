@@ -114,8 +114,9 @@ impl SessionMonitor {
         self.recheck_requested.notify_one();
     }
 
-    /// Checks the session of a new socket, if a recheck of its user was requested during the handshake.
-    pub fn recheck_new_socket(&self, socket: &SocketHandle) {
+    /// Checks the session that a socket has just received, if a recheck of its user was requested while the session
+    /// was read: during the handshake, or while the client authenticated again.
+    pub fn recheck_if_recent(&self, socket: &SocketHandle) {
         let is_requested = self.rechecks().request_if_recent(&socket.username);
         if is_requested {
             self.recheck_requested.notify_one();

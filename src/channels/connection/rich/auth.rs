@@ -61,11 +61,17 @@ impl RichProtocol<'_> {
                 return Err(rejected("token_expired", "This token has expired."));
             }
             Err(TokenError::Invalid) => {
-                return Err(rejected("unauthorized", "This is no access token."));
+                return Err(rejected(
+                    "unauthorized",
+                    "This is not a valid access token.",
+                ));
             }
         };
         if claims.user_id != self.actor.id {
-            return Err(rejected("unauthorized", "This token is of somebody else."));
+            return Err(rejected(
+                "unauthorized",
+                "This token belongs to another user.",
+            ));
         }
         let db = &self.channels.hub.db;
         let found = with_db_timeout(sessions::Model::find_active(db, &claims)).await;

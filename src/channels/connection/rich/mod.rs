@@ -15,7 +15,7 @@ use self::{
     group_state::GroupState,
     subscribe::{not_subscribed, resume},
 };
-use super::{FrameResults, SocketProtocol};
+use super::{FrameResults, ResumePoint, SocketProtocol};
 use crate::{
     channels::{
         Channels, Member,
@@ -38,15 +38,6 @@ use crate::{
     },
     views::format_time,
 };
-
-/// The position at which a client resumes a group.
-#[derive(Debug, Default)]
-pub struct ResumePoint {
-    /// The seq of the last event that the client has.
-    pub after: Option<i64>,
-    /// The epoch in which the client received it.
-    pub epoch: Option<String>,
-}
 
 /// The subscriptions of a rich socket.
 type RichSubscriptions<'a> = Subscriptions<GroupState<'a>>;
@@ -170,14 +161,14 @@ impl<'a> RichProtocol<'a> {
         cid: Option<String>,
         kind: CommandKind,
         subscriptions: &mut RichSubscriptions<'a>,
-    ) -> CommandReply {
+    ) -> Reply {
         let Some(subscription) = subscriptions.of_group_mut(group) else {
-            return CommandReply::Ready(not_subscribed(Some(id)));
+            return Reply::Ready(not_subscribed(Some(id)));
         };
         let state = &mut subscription.state;
         if let Err(rate_limited) = self.channels.check_send_rate(state.member.actor.id) {
             let error = ErrorReply::rate_limited(rate_limited).with_id(Some(id));
-            return CommandReply::Ready(Frame::Error(error).encode());
+            return Reply::Ready(Frame::Error(error).encode());
         }
         if let CommandKind::Send { .. } = kind {
             state.set_typing(false);
@@ -185,7 +176,7 @@ impl<'a> RichProtocol<'a> {
         let member = &state.member;
         let (group, command) = (member.group_name.clone(), member.command(cid.clone(), kind));
         let pending_result = self.channels.writer.submit(group, command, None).await;
-        CommandReply::Pending {
+        Reply::Pending {
             id,
             cid,
             pending_result,
@@ -201,7 +192,7 @@ impl<'a> RichProtocol<'a> {
         &mut self,
         request: Request,
         subscriptions: &mut RichSubscriptions<'a>,
-        replies: &mut Vec<CommandReply>,
+        replies: &mut Vec<Reply>,
     ) -> Result<(), CloseReason> {
         let (id, group, cid, kind) = match request {
             Request::Send(send) => {
@@ -232,30 +223,30 @@ impl<'a> RichProtocol<'a> {
             }
             Request::Read(read) => {
                 let error = self.mark_read(&read.group, read.seq.0, subscriptions);
-                replies.extend(error.map(CommandReply::Ready));
+                replies.extend(error.map(Reply::Ready));
                 return Ok(());
             }
             Request::Typing(typing) => {
                 let error = self.set_typing(&typing.group, typing.on, subscriptions);
-                replies.extend(error.map(CommandReply::Ready));
+                replies.extend(error.map(Reply::Ready));
                 return Ok(());
             }
             Request::Sub(sub) => {
                 let frames = self.handle_sub(sub.id.0, sub.epoch, &sub.groups, subscriptions);
                 let frames = Box::pin(frames).await?;
-                replies.extend(frames.into_iter().map(CommandReply::Ready));
+                replies.extend(frames.into_iter().map(Reply::Ready));
                 return Ok(());
             }
             Request::Unsub(unsub) => {
                 let id = unsub.id.0;
                 let reply = self.handle_unsub(id, &unsub.groups, subscriptions);
                 let reply = reply.unwrap_or_else(|error| error_frame(error.with_id(Some(id))));
-                replies.push(CommandReply::Ready(reply));
+                replies.push(Reply::Ready(reply));
                 return Ok(());
             }
             Request::Auth(auth) => {
                 let reply = self.handle_auth(auth.id.0, auth.token.as_deref(), subscriptions);
-                replies.push(CommandReply::Ready(Box::pin(reply).await?));
+                replies.push(Reply::Ready(Box::pin(reply).await?));
                 return Ok(());
             }
         };
@@ -278,7 +269,7 @@ fn error_frame(error: ErrorReply<'_>) -> Utf8Bytes {
 }
 
 /// The reply to a request.
-enum CommandReply {
+enum Reply {
     Ready(Utf8Bytes),
     /// The reply to a command that is not stored yet.
     Pending {
@@ -288,7 +279,7 @@ enum CommandReply {
     },
 }
 
-impl CommandReply {
+impl Reply {
     /// Waits for the outcome, and returns the reply.
     async fn into_frame(self) -> Utf8Bytes {
         let (id, cid, pending_result) = match self {
@@ -325,7 +316,7 @@ impl CommandReply {
 }
 
 /// Waits for the replies to the submitted commands.
-async fn collect_replies(pending: &mut Vec<CommandReply>, results: &mut FrameResults) {
+async fn collect_replies(pending: &mut Vec<Reply>, results: &mut FrameResults) {
     for reply in pending.drain(..) {
         results.replies.push(reply.into_frame().await);
     }
@@ -376,7 +367,7 @@ impl<'a> SocketProtocol for RichProtocol<'a> {
                         .await
                 }
                 Some(Err(error)) => {
-                    pending.push(CommandReply::Ready(error_frame(error)));
+                    pending.push(Reply::Ready(error_frame(error)));
                     Ok(())
                 }
                 None => Err(CloseReason::InvalidJson),
@@ -403,7 +394,7 @@ impl<'a> SocketProtocol for RichProtocol<'a> {
         }
     }
 
-    fn close_frame(&self, reason: CloseReason) -> Option<Utf8Bytes> {
+    fn last_frame(&self, reason: CloseReason) -> Option<Utf8Bytes> {
         Some(Frame::Bye(reason.into()).encode())
     }
 

@@ -5,7 +5,8 @@ use std::{collections::HashSet, sync::Arc};
 use axum::extract::ws::Utf8Bytes;
 
 use super::{
-    super::LOG_READ_RETRY_DELAY, ResumePoint, RichProtocol, RichSubscriptions,
+    super::{READ_RETRY_DELAY, ResumePoint},
+    RichProtocol, RichSubscriptions,
     group_state::GroupState,
 };
 use crate::channels::{
@@ -15,7 +16,7 @@ use crate::channels::{
     protocol::{
         CloseReason,
         request::{GroupName, GroupPosition},
-        rich::{ErrorReply, FailedGroup, Frame, GroupFrame, OkReply, ReplayMode, ResetReason},
+        rich::{ErrorReply, FailedGroup, Frame, GroupFrame, OkReply, ReplayMode},
     },
 };
 
@@ -130,7 +131,7 @@ impl<'a> RichProtocol<'a> {
             Ok(members) => members,
             Err(error) => {
                 tracing::warn!(%error, user = self.actor.id, "a new membership could not be read; trying again");
-                subscriptions.retry_new_groups(LOG_READ_RETRY_DELAY, groups);
+                subscriptions.retry_new_groups(READ_RETRY_DELAY, groups);
                 return Vec::new();
             }
         };
@@ -176,11 +177,17 @@ impl<'a> RichProtocol<'a> {
         subscriptions: &RichSubscriptions<'a>,
     ) -> Result<(), ErrorReply<'static>> {
         if positions.is_empty() {
-            return Err(ErrorReply::invalid("groups", "At least one."));
+            return Err(ErrorReply::invalid(
+                "groups",
+                "This must have at least one group.",
+            ));
         }
         let names: HashSet<_> = positions.iter().map(|position| &position.group).collect();
         if names.len() < positions.len() {
-            return Err(ErrorReply::invalid("groups", "Each group once."));
+            return Err(ErrorReply::invalid(
+                "groups",
+                "This must name each group once.",
+            ));
         }
         if self.scope == SocketScope::OneGroup
             && positions
@@ -189,7 +196,7 @@ impl<'a> RichProtocol<'a> {
         {
             return Err(ErrorReply::new(
                 "not_member",
-                "This socket is of one group; `/ws/` takes more.",
+                "This socket serves one group; connect to `/ws/` for several groups.",
             )
             .with_field("groups"));
         }
@@ -237,9 +244,13 @@ pub(super) fn resume(
     // The socket is subscribed already, so it receives every event after this head. The unread count includes the
     // events since the member was read.
     let (head, read, unread) = subscription.read_state(&subscription.state.member);
+    let (epoch, limit) = (
+        channels.hub.epoch.current(),
+        channels.settings.channels.replay_limit,
+    );
     let reset = resume_point
         .after
-        .and_then(|after| reset_reason(after, resume_point, head, channels));
+        .and_then(|after| resume_point.reset_reason(after, head, &epoch.name, limit.into()));
     let mode = match (reset, resume_point.after) {
         (Some(_), _) => ReplayMode::Reset,
         (None, Some(_)) => ReplayMode::Replay,
@@ -277,30 +288,12 @@ pub(super) fn resume(
         .collect()
 }
 
-fn reset_reason(
-    after: i64,
-    resume_point: &ResumePoint,
-    head: i64,
-    channels: &Channels,
-) -> Option<ResetReason> {
-    let limit = i64::from(channels.settings.channels.replay_limit);
-    if resume_point
-        .epoch
-        .as_ref()
-        .is_some_and(|epoch| **epoch != channels.hub.epoch.current().name)
-    {
-        Some(ResetReason::Epoch)
-    } else if after > head {
-        Some(ResetReason::Ahead)
-    } else if head - after > limit {
-        Some(ResetReason::TooFar)
-    } else {
-        None
-    }
-}
-
 fn too_many_groups() -> ErrorReply<'static> {
-    ErrorReply::new("limit_exceeded", "More groups than `limits.groups`.").with_field("groups")
+    ErrorReply::new(
+        "limit_exceeded",
+        "A socket can have at most `limits.groups` groups.",
+    )
+    .with_field("groups")
 }
 
 /// The reply to a request about a group without a subscription. A group of others and a missing group get the same

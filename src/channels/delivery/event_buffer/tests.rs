@@ -90,6 +90,8 @@ fn the_unread_count_follows_messages_and_deletions() {
     assert_eq!(buffer.read_state("bob", 12, (12, 0)), (12, 12, 0));
     assert_eq!(buffer.read_state("ann", 10, (8, 2)), (12, 12, 0));
     buffer.receive(deletion(13, 11));
+    // The deletion has emptied the buffer: the messages before it are not counted, so nothing is.
+    assert_eq!(buffer.read_state("bob", 10, (8, 2)), (10, 8, 2));
     assert_eq!(buffer.read_state("bob", 12, (8, 4)), (13, 8, 3));
     assert_eq!(buffer.read_state("bob", 12, (12, 0)), (13, 12, 0));
 }

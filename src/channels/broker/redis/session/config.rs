@@ -1,4 +1,4 @@
-//! The address of Redis and the account of this node.
+//! The connection settings of Redis, the names of channels, and the id of this node.
 
 use redis::{
     Client, ConnectionAddr, ConnectionInfo, ErrorKind, IntoConnectionInfo, ProtocolVersion,
@@ -46,7 +46,7 @@ impl RedisConfig {
         format!("{}{topic}", self.prefix)
     }
 
-    /// Returns the topic of a channel of this installation.
+    /// Returns the topic of a channel, or `None` for a channel of another installation.
     pub(super) fn topic_of<'a>(&self, channel: &'a str) -> Option<&'a str> {
         channel.strip_prefix(&self.prefix)
     }
@@ -69,15 +69,19 @@ impl RedisConfig {
                 self.master_from_sentinels(master, sentinels).await
             }
             (RedisServer::Single, None, [url]) => self.open_client(self.connection_info(url)?),
+            // `servers` is never empty.
             (RedisServer::Single, None, _) | (_, _, []) => Err(RedisError::from((
                 ErrorKind::InvalidClientConfig,
-                "REDIS_URL names several servers that are not a cluster",
+                "REDIS_URL names several servers, but they are not a cluster; name one server, nodes of \
+                 one cluster, or sentinels (redis+sentinel://)",
             ))),
         }
     }
 
-    /// Queries the sentinels before each connection, because another server may be the master by
-    /// now.
+    /// Returns a client for the master that the sentinels name.
+    ///
+    /// The sentinels are queried before each connection, because another server may have become the
+    /// master.
     async fn master_from_sentinels(
         &self,
         name: &str,
