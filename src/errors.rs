@@ -1,7 +1,7 @@
 //! The errors of requests. Each variant is one way in which a request can fail.
 //!
-//! A response describes the client's errors. Errors of the server are logged once, and the response is only
-//! `internal` or `unavailable`: see [`responses`].
+//! A response describes an error of the client in detail. An error of the server is logged, and the response states
+//! only `internal` or `unavailable`: see [`responses`].
 
 mod responses;
 
@@ -25,16 +25,19 @@ use crate::{
 /// The text for a required field that is missing.
 pub const FIELD_REQUIRED: &str = "This field is required.";
 
-/// The text for a password that an attacker would guess early.
+/// The text for a password that needs few guesses.
 pub const COMMON_PASSWORD: &str = "This password is too common.";
 
-/// An error of a request. Its text is for the log: `responses` has the texts for clients.
+/// An error of a request.
+///
+/// Clients receive the texts of `Rejected`, `FieldTooLarge` and `Invalid`. The other texts are for the log: for these
+/// errors, `responses` has the texts for clients.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// No valid access token, in the form of the base contract.
     #[error("no valid access token")]
-    BasicApiUnauthorized,
-    #[error("no access token")]
+    BaseApiUnauthorized,
+    #[error("no valid credential")]
     Unauthorized,
     #[error("the access token has expired")]
     TokenExpired,
@@ -73,14 +76,14 @@ pub enum Error {
     #[error("the body was not received in time")]
     RequestTimeout,
     #[error("too many connections from one client")]
-    TooManyConnections,
+    TooManyClientConnections,
     #[error("not found")]
     NotFound,
     #[error("the body is too large")]
     BodyTooLarge,
     #[error("the body is not declared as JSON")]
     UnsupportedMediaType,
-    #[error("the body is encoded")]
+    #[error("the body has a Content-Encoding")]
     UnsupportedContentEncoding,
     #[error("the body has a transfer coding other than chunked")]
     UnsupportedTransferCoding,
@@ -91,7 +94,7 @@ pub enum Error {
     UpgradeRequired,
     #[error("a WebSocket handshake without the subprotocol of rich sockets")]
     SubprotocolRequired,
-    #[error("overloaded")]
+    #[error("temporarily unavailable")]
     Unavailable,
     #[error("database unavailable: {}", .0.code())]
     DatabaseDown(Outage),
@@ -103,7 +106,7 @@ pub enum Error {
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 impl Error {
-    /// Returns an error with this text, not about a single field.
+    /// Returns an [`Error::Invalid`] that names no field.
     #[must_use]
     pub fn invalid(detail: impl Into<String>) -> Self {
         Self::Invalid {
@@ -132,10 +135,14 @@ impl From<DbErr> for Error {
         match kind {
             // Another request deleted the row after this request had read it.
             DbErrorKind::RowMissing => Self::NotFound,
-            DbErrorKind::UniqueViolation => Rejection::Conflict("This already exists.").into(),
-            DbErrorKind::ForeignKeyViolation => {
-                Rejection::Conflict("The referenced object does not exist.").into()
+            DbErrorKind::UniqueViolation => {
+                Rejection::Conflict("An object with this value already exists; send another value.")
+                    .into()
             }
+            DbErrorKind::ForeignKeyViolation => Rejection::Conflict(
+                "The referenced object does not exist; refer to another object.",
+            )
+            .into(),
             DbErrorKind::InvalidValue => Self::invalid("A value cannot be stored."),
             _ => Self::internal(error),
         }
@@ -146,15 +153,16 @@ impl From<CommandError> for Error {
     fn from(error: CommandError) -> Self {
         match error {
             CommandError::Rejected(rejection) => rejection.into(),
-            CommandError::Db(error) => match classify(&error) {
-                kind if kind.is_row_specific() || kind.outage().is_some() => error.into(),
-                // Nothing was stored, and a retry may succeed.
-                _ => {
-                    tracing::error!(%error, "command not stored");
-                    Self::Unavailable
+            CommandError::Db(error) => {
+                let kind = classify(&error);
+                if kind.is_row_specific() || kind.outage().is_some() {
+                    return error.into();
                 }
-            },
-            // The writer has logged the reason.
+                // The error is unknown. Nothing was stored, so the client may send the command again.
+                tracing::error!(%error, "command not stored");
+                Self::Unavailable
+            }
+            // The writer has logged these errors, except for `Aborted`: the server stops, or it forbids writes.
             CommandError::LogBehind(_)
             | CommandError::OutcomeUnknown(_)
             | CommandError::Aborted => Self::Unavailable,
@@ -166,7 +174,7 @@ impl From<TooManyConnections> for Error {
     fn from(reason: TooManyConnections) -> Self {
         match reason {
             TooManyConnections::Node => Self::Unavailable,
-            TooManyConnections::Client => Self::TooManyConnections,
+            TooManyConnections::Client => Self::TooManyClientConnections,
         }
     }
 }
@@ -191,6 +199,7 @@ impl From<UserError> for Error {
     fn from(error: UserError) -> Self {
         match error {
             UserError::UsernameTaken => Self::UsernameTaken,
+            // `register` handles this error itself, so `new` is the field of a password change.
             UserError::CommonPassword => Self::Invalid {
                 detail: COMMON_PASSWORD.to_owned(),
                 field: Some("new".into()),
@@ -217,6 +226,7 @@ impl From<loco_rs::Error> for Error {
 
 impl From<jsonwebtoken::errors::Error> for Error {
     fn from(error: jsonwebtoken::errors::Error) -> Self {
+        // Only signing ends here. `Tokens::verify` reports an invalid token as `TokenError`.
         Self::internal(error)
     }
 }

@@ -2,8 +2,8 @@
 
 use axum::{
     Json,
-    extract::{FromRequestParts, Path, State},
-    http::{HeaderMap, StatusCode, header, request::Parts},
+    extract::{Path, State},
+    http::{HeaderMap, StatusCode, header},
     response::{IntoResponse, Response},
 };
 use loco_rs::{
@@ -16,8 +16,8 @@ use serde::{Deserialize, Deserializer, de};
 use utoipa::ToSchema;
 
 use super::extractors::{
-    ApiJson, CurrentUser, GroupMember, PathNumber, QueryParams, Throttle, WholeNumber,
-    parse_media_type, parse_number,
+    ApiJson, Cid, CurrentUser, GroupMember, IdempotencyKey, PathNumber, QueryParams, Throttle,
+    WholeNumber, parse_media_type, parse_number,
 };
 use crate::{
     channels::{Channels, ResumePoint},
@@ -25,7 +25,7 @@ use crate::{
     models::{
         events,
         group_commands::{AppliedCommand, CommandKind},
-        messages::{self, HistoryContent, HistoryWindow, TextError, check_text, is_valid_cid},
+        messages::{self, HistoryContent, HistoryWindow, TextError, check_text},
     },
     views::{
         errors::{
@@ -73,60 +73,6 @@ pub struct EditParams {
     pub cid: Option<Cid>,
 }
 
-/// The client's own id of a request, in the header `Idempotency-Key`: a retry with the same id gets the first
-/// answer.
-pub struct IdempotencyKey(pub Option<String>);
-
-impl IdempotencyKey {
-    /// Returns the id of a request whose body may give it too, in the field `cid`.
-    ///
-    /// # Errors
-    /// [`Error::Invalid`] for a field that differs from the header.
-    fn merge_with_body(self, cid: Option<Cid>) -> Result<Option<String>> {
-        match (self.0, cid) {
-            (Some(header), Some(Cid(field))) if header != field => Err(Error::Invalid {
-                detail: "Idempotency-Key and cid differ; send one of them.".to_owned(),
-                field: Some("cid".into()),
-            }),
-            (header, field) => Ok(header.or(field.map(|Cid(field)| field))),
-        }
-    }
-}
-
-/// The client's own id of a request, in its body.
-#[derive(Deserialize)]
-#[serde(try_from = "String")]
-pub struct Cid(String);
-
-impl TryFrom<String> for Cid {
-    type Error = &'static str;
-
-    fn try_from(cid: String) -> Result<Self, &'static str> {
-        if is_valid_cid(&cid) {
-            Ok(Self(cid))
-        } else {
-            Err(CID_RULE)
-        }
-    }
-}
-
-const CID_RULE: &str = "1 to 128 characters of ASCII, without spaces.";
-
-impl<S: Send + Sync> FromRequestParts<S> for IdempotencyKey {
-    type Rejection = Error;
-
-    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self> {
-        let mut values = parts.headers.get_all("idempotency-key").iter();
-        let Some(value) = values.next() else {
-            return Ok(Self(None));
-        };
-        let cid = value.to_str().ok().filter(|cid| is_valid_cid(cid));
-        let cid = cid.filter(|_| values.next().is_none());
-        cid.map(|cid| Self(Some(cid.to_owned())))
-            .ok_or_else(|| Error::invalid(format!("Idempotency-Key: {CID_RULE}")))
-    }
-}
-
 /// List the messages of a group, the newest first.
 #[utoipa::path(
     get, path = "/api/groups/{group_name}/messages/", operation_id = "list_messages", tag = "messages",
@@ -147,12 +93,12 @@ pub async fn list(
     params: QueryParams,
 ) -> Result<Response> {
     let limit = params.page_limit(MESSAGES_PER_PAGE, MAX_MESSAGES_PER_PAGE)?;
-    let before = params.number("before", 1..=i64::MAX)?;
-    let window = match (before, params.number("after", 0..=i64::MAX)?) {
+    let before = params.number("before", 1)?;
+    let window = match (before, params.number("after", 0)?) {
         (None, None) => HistoryWindow::Newest,
         (Some(seq), None) => HistoryWindow::Before(seq),
         (None, Some(seq)) => HistoryWindow::After(seq),
-        (Some(_), Some(_)) => return Err(Error::invalid("Either before or after.")),
+        (Some(_), Some(_)) => return Err(Error::invalid("Send either before or after, not both.")),
     };
     let with_notes = params.flag("notes")?;
     let content = if with_notes {
@@ -278,7 +224,7 @@ pub async fn list_events(
     throttle: Throttle,
     headers: HeaderMap,
 ) -> Result<Response> {
-    let after = params.number("after", 0..=i64::MAX)?;
+    let after = params.number("after", 0)?;
     if prefers_event_stream(&headers) {
         let resume_point = ResumePoint {
             after: last_event_id(&headers)?.or(after),
@@ -356,7 +302,7 @@ fn last_event_id(headers: &HeaderMap) -> Result<Option<i64>> {
     };
     let id = id.to_str().ok().filter(|_| other.is_none());
     id.and_then(parse_number).map(Some).ok_or_else(|| {
-        Error::invalid("Last-Event-ID: the `seq` of one event, a whole number, 0 or more.")
+        Error::invalid("Last-Event-ID must be the `seq` of an event: a whole number, 0 or more.")
     })
 }
 

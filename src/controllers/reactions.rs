@@ -12,8 +12,8 @@ use loco_rs::{
 };
 
 use super::{
-    extractors::{CurrentUser, GroupMember, PathNumber},
-    messages::{IdempotencyKey, load_message, submit_command},
+    extractors::{CurrentUser, GroupMember, IdempotencyKey, PathNumber},
+    messages::{load_message, submit_command},
 };
 use crate::{
     channels::Channels,
@@ -34,7 +34,7 @@ use crate::{
         ("emoji" = String, Path, description = "Exactly one emoji of Unicode's list, with or without variation selectors.", example = "👍"),
         ("Idempotency-Key" = Option<String>, Header, description = "Your own id of this request.", max_length = 128),
     ),
-    responses((status = 200, description = "The changed message.", body = Message), Invalid, NotFound, Unauthorized, Conflict, Gone, RateLimited, Unavailable),
+    responses((status = 200, description = "The message with its current reactions.", body = Message), Invalid, NotFound, Unauthorized, Conflict, Gone, RateLimited, Unavailable),
 )]
 pub async fn add(
     member: GroupMember<CurrentUser>,
@@ -53,10 +53,10 @@ pub async fn add(
     security(("bearer" = [])),
     params(
         ("group_name" = String, Path, example = "chat_a1b2c3d4"), ("seq" = i64, Path, example = 41),
-        ("emoji" = String, Path, example = "👍"),
+        ("emoji" = String, Path, description = "Exactly one emoji of Unicode's list, with or without variation selectors.", example = "👍"),
         ("Idempotency-Key" = Option<String>, Header, description = "Your own id of this request.", max_length = 128),
     ),
-    responses((status = 204, description = "You have no reaction with this emoji."), Invalid, NotFound, Unauthorized, Conflict, Gone, RateLimited, Unavailable),
+    responses((status = 204, description = "The reaction was removed, or did not exist."), Invalid, NotFound, Unauthorized, Conflict, Gone, RateLimited, Unavailable),
 )]
 pub async fn remove(
     member: GroupMember<CurrentUser>,

@@ -14,7 +14,7 @@ use super::Error;
 use crate::{
     limits::RateLimited,
     models::rejections::Rejection,
-    views::errors::{self as views, Detail, FieldErrors, RegisterRefused},
+    views::errors::{self as views, ApiError, FieldErrors, RegisterErrors},
 };
 
 const RATE_LIMITED_TEXT: &str = "Too many requests; slow down.";
@@ -40,10 +40,10 @@ const SOCKET_RETRY_AFTER: Duration = Duration::from_secs(10);
 impl IntoResponse for Error {
     fn into_response(self) -> Response {
         match self {
-            Self::BasicApiUnauthorized => (
+            Self::BaseApiUnauthorized => (
                 StatusCode::UNAUTHORIZED,
                 [(header::WWW_AUTHENTICATE, "Bearer")],
-                basic_api_error("Authentication credentials were not provided"),
+                base_api_error("Authentication credentials were not provided"),
             )
                 .into_response(),
             Self::Unauthorized => (
@@ -77,7 +77,7 @@ impl IntoResponse for Error {
             }
             Self::Rejected(rejection) => (
                 rejection_status(&rejection),
-                Json(Detail {
+                Json(ApiError {
                     detail: rejection.to_string(),
                     code: rejection.code(),
                     field: rejection.field().map(Into::into),
@@ -86,7 +86,7 @@ impl IntoResponse for Error {
                 .into_response(),
             Self::FieldTooLarge { detail, field } => (
                 StatusCode::PAYLOAD_TOO_LARGE,
-                Json(Detail {
+                Json(ApiError {
                     detail,
                     code: "too_large",
                     field,
@@ -98,7 +98,7 @@ impl IntoResponse for Error {
             }
             Self::RegisterRateLimited(limited) => too_many_requests(
                 limited,
-                Json(RegisterRefused {
+                Json(RegisterErrors {
                     error: RATE_LIMITED_TEXT.to_owned(),
                     errors: FieldErrors::default(),
                 }),
@@ -116,20 +116,20 @@ impl IntoResponse for Error {
             ),
             Self::NoActiveAccount => (
                 StatusCode::UNAUTHORIZED,
-                basic_api_error("No active account found with the given credentials"),
+                base_api_error("No active account found with the given credentials"),
             )
                 .into_response(),
             Self::InvalidRefreshToken => (
                 StatusCode::UNAUTHORIZED,
-                basic_api_error("Token is invalid or expired"),
+                base_api_error("Token is invalid or expired"),
             )
                 .into_response(),
-            Self::UsernameTaken => bad_request(RegisterRefused {
+            Self::UsernameTaken => bad_request(RegisterErrors {
                 error: "Username already used".to_owned(),
                 errors: FieldErrors::default(),
             }),
             Self::InvalidFields(errors) => bad_request(errors),
-            Self::Invalid { detail, field } => bad_request(Detail {
+            Self::Invalid { detail, field } => bad_request(ApiError {
                 detail,
                 code: "invalid",
                 field,
@@ -145,7 +145,7 @@ impl IntoResponse for Error {
                 "This server does not serve this host name.",
             ),
             Self::RequestTimeout => status_error(StatusCode::REQUEST_TIMEOUT),
-            Self::TooManyConnections => (
+            Self::TooManyClientConnections => (
                 [(header::RETRY_AFTER, "10")],
                 status_error(StatusCode::TOO_MANY_REQUESTS),
             )
@@ -248,8 +248,8 @@ fn too_many_requests(limited: RateLimited, body: impl IntoResponse) -> Response 
         .into_response()
 }
 
-fn basic_api_error(detail: &str) -> Json<views::Refusal> {
-    Json(views::Refusal {
+fn base_api_error(detail: &str) -> Json<views::BaseError> {
+    Json(views::BaseError {
         detail: detail.to_owned(),
     })
 }
@@ -277,7 +277,7 @@ fn registration_error(error: Error) -> Response {
             (status, text, FieldErrors::default())
         }
     };
-    (status, Json(RegisterRefused { error, errors })).into_response()
+    (status, Json(RegisterErrors { error, errors })).into_response()
 }
 
 fn bad_request(body: impl Serialize) -> Response {
@@ -321,7 +321,7 @@ fn detail_error(status: StatusCode, code: &'static str, detail: &str) -> Respons
     let detail = detail.to_owned();
     (
         status,
-        Json(Detail {
+        Json(ApiError {
             detail,
             code,
             field: None,

@@ -1,7 +1,7 @@
 //! The kinds of events and their data.
 //!
-//! One definition serves the log, the sockets, the delivery and the published schema. A new kind is one entry of
-//! `event_kinds!` with the type of its data, and the compiler asks for its effect on delivery.
+//! The log, the sockets, the delivery and the published schema use one definition. A new kind needs one entry of
+//! `event_kinds!` with the type of its data. The compiler then requires the effect of the kind on delivery.
 
 use std::borrow::Cow;
 
@@ -11,12 +11,15 @@ use utoipa::ToSchema;
 
 use super::memberships::Role;
 
-/// Defines the kinds: the constant with the name that is stored and sent, the variant, and the type of the data.
+/// Defines each kind: the constant with its stored name, the variant, and the type of the data.
 macro_rules! event_kinds {
     ($($(#[doc = $doc:literal])+ $constant:ident = $name:tt => $variant:ident($data:ty),)+) => {
-        /// The names of the kinds. A node may meet other names while a newer node runs beside it.
+        /// The names of the kinds. A node may receive other names while a newer node runs in the cluster.
         pub mod kind {
             $($(#[doc = $doc])+ pub const $constant: &str = $name;)+
+
+            /// All names.
+            pub const ALL: &[&str] = &[$($constant,)+];
         }
 
         /// The kind of an event with its data.
@@ -35,8 +38,8 @@ macro_rules! event_kinds {
                 }
             }
 
-            /// Reads the data of an event of this kind. `None` for an unknown kind, and for data that lacks a
-            /// required field.
+            /// Parses the data of an event of this kind. Returns `None` for an unknown kind, and for data that does
+            /// not match the kind.
             #[must_use]
             pub fn parse(kind: &str, json: &RawValue) -> Option<Self> {
                 match kind {
@@ -51,7 +54,7 @@ macro_rules! event_kinds {
                 let json = match self {
                     $(Self::$variant(data) => to_raw_value(data),)+
                 };
-                // Strings, numbers and booleans in a struct always serialize.
+                // A struct of strings, numbers and booleans always serializes.
                 json.unwrap_or_else(|_| RawValue::NULL.to_owned())
             }
         }
@@ -59,44 +62,44 @@ macro_rules! event_kinds {
 }
 
 event_kinds! {
-    /// A message was sent.
+    /// A user sent a message.
     MESSAGE_CREATED = "message.created" => MessageCreated(MessageCreated),
-    /// Its author gave a message another text.
+    /// The author edited a message.
     MESSAGE_EDITED = "message.edited" => MessageEdited(MessageEdited),
-    /// A message was deleted, by its author or an admin; its text is gone from the log as well.
+    /// A message was deleted. The log no longer contains its text.
     MESSAGE_DELETED = "message.deleted" => MessageDeleted(MessageDeleted),
-    /// `by` has reacted to a message.
+    /// The user in `by` reacted to a message.
     REACTION_ADDED = "reaction.added" => ReactionAdded(ReactionData),
-    /// `by` has taken a reaction back.
+    /// The user in `by` removed a reaction from a message.
     REACTION_REMOVED = "reaction.removed" => ReactionRemoved(ReactionData),
-    /// Somebody has become a member.
+    /// A user became a member of the group.
     MEMBER_JOINED = "member.joined" => MemberJoined(MemberJoined),
-    /// Somebody is no member any more.
+    /// A member left the group, or was removed.
     MEMBER_LEFT = "member.left" => MemberLeft(MemberLeft),
-    /// A member has another role now.
+    /// The role of a member changed.
     MEMBER_ROLE = "member.role" => MemberRole(MemberRole),
-    /// The group has another title now.
+    /// The title of the group changed.
     GROUP_UPDATED = "group.updated" => GroupUpdated(GroupUpdated),
 }
 
-// The published schema takes over the comments of these types and fields. A type of data has none of its own: the
-// comment of its kind describes the event. The fields are in the order in which the log has always had them.
+// The published schema contains the comments of the fields below. The types have no comments: the comment of the kind
+// describes the event. The order of the fields is their order in the stored JSON, so it must not change.
 
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct MessageCreated {
-    /// True where the message was deleted since.
+    /// `true` if the message was deleted later.
     #[serde(default, skip_serializing_if = "is_false")]
     #[schema(required = false)]
     pub deleted: bool,
-    /// True where the message was edited since.
+    /// `true` if the message was edited later.
     #[serde(default, skip_serializing_if = "is_false")]
     #[schema(required = false)]
     pub edited: bool,
-    /// The `seq` of the message that it answers, where it answers one.
+    /// The `seq` of the message to which this message replies. Absent if it is not a reply.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(example = 41, required = false, nullable = false)]
     pub reply_to: Option<i64>,
-    /// The newest text, where the message was edited since; null where it was deleted.
+    /// The current text: the newest edit, if there is one. Null if the message was deleted.
     #[serde(default)]
     #[schema(example = "hi", required)]
     pub text: Option<String>,
@@ -104,18 +107,18 @@ pub struct MessageCreated {
 
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct MessageEdited {
-    /// True where the message was deleted since.
+    /// `true` if the message was deleted later.
     #[serde(default, skip_serializing_if = "is_false")]
     #[schema(required = false)]
     pub deleted: bool,
-    /// True where a later edit, which follows in the log, replaced the text.
+    /// `true` if a later edit in the log replaced this text.
     #[serde(default, skip_serializing_if = "is_false")]
     #[schema(required = false)]
     pub replaced: bool,
-    /// The `seq` of the message.
+    /// The `seq` of the edited message.
     #[schema(example = 41)]
     pub seq: i64,
-    /// Null where the message was deleted since; empty where a later edit replaced the text.
+    /// The new text. Null if the message was deleted later; empty if a later edit replaced this text.
     #[serde(default)]
     #[schema(example = "hi!", required)]
     pub text: Option<String>,
@@ -123,14 +126,14 @@ pub struct MessageEdited {
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct MessageDeleted {
-    /// The `seq` of the message.
+    /// The `seq` of the deleted message.
     #[schema(example = 41)]
     pub seq: i64,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct ReactionData {
-    /// The emoji.
+    /// The emoji of the reaction.
     #[schema(example = "👍")]
     pub emoji: String,
     /// The `seq` of the message.
@@ -140,43 +143,43 @@ pub struct ReactionData {
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct MemberJoined {
-    /// The name that others see.
+    /// The display name of the user.
     #[serde(default)]
     #[schema(example = "Bob Ray", required)]
     pub name: String,
-    /// `member`, `admin` or `owner`.
+    /// The role of the member: `member`, `admin` or `owner`.
     #[serde(default = "lowest_role")]
     #[schema(value_type = String, example = "member", required)]
     pub role: Role,
-    /// Their username.
+    /// The username of the member.
     #[schema(example = "bob")]
     pub user: String,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct MemberLeft {
-    /// `left`, `kicked` or `banned`.
+    /// The reason why the membership ended: `left`, `kicked` or `banned`.
     #[serde(default)]
     #[schema(value_type = String, example = "kicked", required)]
     pub reason: LeaveReason,
-    /// Their username.
+    /// The username of the member.
     #[schema(example = "bob")]
     pub user: String,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct MemberRole {
-    /// `member`, `admin` or `owner`.
+    /// The new role of the member: `member`, `admin` or `owner`.
     #[schema(value_type = String, example = "admin")]
     pub role: Role,
-    /// Their username.
+    /// The username of the member.
     #[schema(example = "bob")]
     pub user: String,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct GroupUpdated {
-    /// Null where it has none any more.
+    /// The new title. Null if the title was removed.
     #[serde(default)]
     #[schema(example = "Lunch", required)]
     pub title: Option<String>,
@@ -188,7 +191,8 @@ pub struct GroupUpdated {
 pub enum LeaveReason {
     Kicked,
     Banned,
-    /// A reason that only a newer node knows is read as this one: the user is not a member either way.
+    /// The member left. A reason that only a newer node knows is also read as `Left`, because the user is no longer a
+    /// member in either case.
     #[default]
     #[serde(other)]
     Left,
@@ -197,15 +201,15 @@ pub enum LeaveReason {
 /// The effect of an event on delivery.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum EventEffect {
-    /// Base sockets receive the message too.
+    /// A message was created. Base sockets also receive the message.
     CreatesMessage,
-    /// The message with this seq is deleted: nodes drop the texts that they keep.
+    /// The message with this seq was deleted: nodes drop the texts in their memory. 0 if the seq cannot be read.
     DeletesMessage(i64),
-    /// A text replaces another text: nodes drop the texts that they keep.
+    /// A message has a new text: nodes drop the old texts in their memory.
     EditsMessage,
-    /// The user with this username is a member from now on.
+    /// The user with this username became a member.
     AddsMember(String),
-    /// The user with this username is no longer a member: the sockets of the user are closed.
+    /// The user with this username is no longer a member: nodes close the sockets of the user.
     RemovesMember(String),
     Other,
 }
@@ -244,8 +248,7 @@ impl MessageEdited {
 
     /// Returns the data that the log keeps of an edit that a later edit replaced.
     ///
-    /// The text is empty and not null: clients take null for a deleted message, and the later edit follows in the
-    /// log.
+    /// The text is empty and not null, because null means a deleted message. The later edit follows in the log.
     #[must_use]
     pub fn replaced(seq: i64) -> Self {
         Self {
@@ -284,7 +287,7 @@ impl EventData {
 
     /// Returns the effect of an event that was read from the log or received from another node.
     ///
-    /// The frequent kinds have the same effect whatever their data is, so their JSON is not parsed.
+    /// The JSON of the frequent kinds is not parsed, because their effect does not depend on their data.
     #[must_use]
     pub fn effect_of_json(kind: &str, json: &RawValue) -> EventEffect {
         match kind {
@@ -293,7 +296,7 @@ impl EventData {
             kind::REACTION_ADDED | kind::REACTION_REMOVED => EventEffect::Other,
             _ => match Self::parse(kind, json) {
                 Some(data) => data.effect(),
-                // The texts that nodes keep are dropped, whichever message it is.
+                // Nodes must drop the texts in their memory, even if they cannot read which message was deleted.
                 None if kind == kind::MESSAGE_DELETED => EventEffect::DeletesMessage(0),
                 None => EventEffect::Other,
             },
@@ -310,7 +313,7 @@ impl EventData {
         }
     }
 
-    /// Returns whether the log no longer has the text with which the event was appended.
+    /// Returns `true` if the log no longer has the text with which the event was appended.
     #[must_use]
     pub const fn is_redacted(&self) -> bool {
         match self {
@@ -321,12 +324,15 @@ impl EventData {
     }
 }
 
-/// The kind and the data of an event as the log has them. The JSON is written or read once.
+/// The kind and the data of an event, as the log stores them.
+///
+/// The data of a new event is serialized once. The data of an event from the log is parsed by each call of
+/// [`EventBody::data`].
 #[derive(Debug, Clone)]
 pub struct EventBody {
     kind: Cow<'static, str>,
     json: Box<RawValue>,
-    /// `None` where the event was read from the log.
+    /// `None` if the event was read from the log.
     data: Option<EventData>,
 }
 
@@ -339,6 +345,16 @@ impl EventBody {
             json: data.to_json(),
             data: Some(data),
         }
+    }
+
+    /// Returns the body of an application's own event. `None` for a kind of Salam's own events.
+    #[must_use]
+    pub fn for_application(kind: &'static str, json: &RawValue) -> Option<Self> {
+        (!kind::ALL.contains(&kind)).then(|| Self {
+            kind: kind.into(),
+            json: json.to_owned(),
+            data: None,
+        })
     }
 
     /// Returns the body of an event that was read from the log, without parsing its data.
@@ -359,14 +375,19 @@ impl EventBody {
         &self.kind
     }
 
+    /// Returns the name of the kind, without a copy of the name for Salam's own kinds.
+    pub(super) fn stored_kind(&self) -> Cow<'static, str> {
+        self.kind.clone()
+    }
+
     /// Returns the data as JSON, without the kind.
     #[must_use]
     pub fn json(&self) -> &RawValue {
         &self.json
     }
 
-    /// Returns the typed data. An event that was read from the log is parsed here. `None` for a kind that only a
-    /// newer node knows.
+    /// Returns the typed data, parsed if the event was read from the log. Returns `None` for an unknown kind, and for
+    /// data that does not match the kind.
     #[must_use]
     pub fn data(&self) -> Option<Cow<'_, EventData>> {
         match &self.data {

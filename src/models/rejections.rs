@@ -14,7 +14,7 @@ pub enum Rejection {
     Forbidden,
     #[error("Not found.")]
     NotFound,
-    #[error("There is no such message.")]
+    #[error("This message does not exist.")]
     MessageNotFound { field: &'static str },
     #[error("This message was deleted.")]
     MessageDeleted,
@@ -36,6 +36,14 @@ pub enum Rejection {
 }
 
 impl Rejection {
+    /// Another row has a value that must be unique.
+    pub const DUPLICATE_VALUE: Self =
+        Self::Conflict("An object with this value already exists; send another value.");
+
+    /// The row refers to a row that does not exist.
+    pub const MISSING_REFERENCE: Self =
+        Self::Conflict("The referenced object does not exist; refer to another object.");
+
     /// Returns a fixed identifier for programs.
     #[must_use]
     pub const fn code(&self) -> &'static str {

@@ -2,12 +2,10 @@
 
 use loco_rs::prelude::*;
 
-use super::operator::{TaskUsage, print_line};
+use super::operator::{TaskUsage, print_line, publish_events};
 use crate::{
-    channels::{self, broker::BrokerUnavailable, protocol::event::EncodedEvent},
     models::{
         chat_groups,
-        events::Event,
         group_commands::{CommandKind, GroupCommand},
         messages::check_text,
         rejections::CommandError,
@@ -58,29 +56,15 @@ impl Task for GroupSend {
             }
             Err(error) => return Err(Error::wrap(error)),
         };
-        let settings = Settings::from_context(ctx)?;
-        let message = match publish_events(ctx, &settings, name, &applied.events).await {
-            Ok(()) => format!("sent to {name}"),
-            Err(_) => format!(
-                "stored for {name}; without Redis the servers deliver it within {} s",
-                settings.channels.sweep_every
-            ),
+        let events = [(name.to_owned(), applied.events)];
+        let message = if publish_events(ctx, &events).await? {
+            format!("sent to {name}")
+        } else {
+            let sweep_every = Settings::from_context(ctx)?.channels.sweep_every;
+            format!(
+                "stored for {name}; without Redis the servers deliver it within {sweep_every} s"
+            )
         };
         print_line(&message)
     }
-}
-
-/// Publishes events to the servers by the broker.
-async fn publish_events(
-    ctx: &AppContext,
-    settings: &Settings,
-    group: &str,
-    events: &[Event],
-) -> Result<(), BrokerUnavailable> {
-    let broker = channels::connect_broker(settings, &ctx.db).await?;
-    for event in events {
-        let payload = EncodedEvent::encode(group, event).frame().into();
-        broker.publish(group, payload).await?;
-    }
-    Ok(())
 }

@@ -118,27 +118,27 @@ pub async fn close_ended_sockets(ctx: &AppContext, user: &users::Model) -> Resul
     })
 }
 
-/// Publishes events of groups to the servers. Without Redis, the servers find the events in the
-/// log.
+/// Publishes events of groups to the servers. Returns `false` if Redis does not accept one: the servers find that event
+/// in the log, at their next sweep.
 ///
 /// # Errors
 /// When the settings were not loaded.
-pub async fn publish_events(ctx: &AppContext, groups: &[(String, Vec<Event>)]) -> Result<()> {
+pub async fn publish_events(ctx: &AppContext, groups: &[(String, Vec<Event>)]) -> Result<bool> {
     if groups.is_empty() {
-        return Ok(());
+        return Ok(true);
     }
     let settings = Settings::from_context(ctx)?;
     let Ok(broker) = channels::connect_broker(&settings, &ctx.db).await else {
-        return Ok(());
+        return Ok(false);
     };
+    let mut is_published = true;
     for (group, events) in groups {
         for event in events {
-            // The servers find an event that Redis does not accept in the log.
             let payload = EncodedEvent::encode(group, event).frame().into();
-            let _ = broker.publish(group, payload).await;
+            is_published &= broker.publish(group, payload).await.is_ok();
         }
     }
-    Ok(())
+    Ok(is_published)
 }
 
 /// Prints a line on standard output.

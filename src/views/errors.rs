@@ -1,7 +1,10 @@
 //! The JSON of errors, and the descriptions of error responses in the OpenAPI document.
 
 use std::borrow::Cow;
-#[allow(unused_imports, reason = "named by the document")]
+#[allow(
+    unused_imports,
+    reason = "named in the attributes of the OpenAPI document"
+)]
 use std::collections::HashMap;
 
 use serde::{Serialize, Serializer};
@@ -9,7 +12,7 @@ use utoipa::{IntoResponses, ToSchema};
 
 /// An error of the base contract. It has no other key.
 #[derive(Serialize, ToSchema)]
-pub struct Refusal {
+pub struct BaseError {
     /// The text of the error, for people.
     #[schema(example = "Authentication credentials were not provided")]
     pub detail: String,
@@ -17,7 +20,7 @@ pub struct Refusal {
 
 /// An error of all other endpoints.
 #[derive(Serialize, ToSchema)]
-pub struct Detail {
+pub struct ApiError {
     /// The text of the error, for people.
     #[schema(example = "Not found.")]
     pub detail: String,
@@ -35,10 +38,10 @@ pub struct Detail {
 pub enum BodyErrors {
     /// The body is larger than 64 KiB, or (with `field`) a text is too long.
     #[response(status = 413, example = json!({"detail": "The body is too large.", "code": "too_large"}))]
-    BodyTooLarge(#[allow(dead_code, reason = "read by the document")] Detail),
+    BodyTooLarge(#[allow(dead_code, reason = "read by the document")] ApiError),
     /// The body is not declared as JSON, or is encoded.
     #[response(status = 415, example = json!({"detail": "Send the body as application/json.", "code": "invalid"}))]
-    NotJson(#[allow(dead_code, reason = "read by the document")] Detail),
+    NotJson(#[allow(dead_code, reason = "read by the document")] ApiError),
 }
 
 /// The error response of endpoints that need the database.
@@ -46,7 +49,7 @@ pub enum BodyErrors {
 pub enum Unavailable {
     /// The database is unavailable, or too many users log in at once.
     #[response(status = 503, example = json!({"detail": "Temporarily unavailable; try again soon.", "code": "unavailable"}))]
-    Unavailable(#[allow(dead_code, reason = "read by the document")] Detail),
+    Unavailable(#[allow(dead_code, reason = "read by the document")] ApiError),
 }
 
 /// The error response of endpoints that need a login.
@@ -56,15 +59,15 @@ pub enum Unauthorized {
     /// the token.
     #[response(status = 401, headers(("WWW-Authenticate" = String, description = "`Bearer`")),
         example = json!({"detail": "The access token has expired; refresh it.", "code": "token_expired"}))]
-    Unauthorized(#[allow(dead_code, reason = "read by the document")] Detail),
+    Unauthorized(#[allow(dead_code, reason = "read by the document")] ApiError),
 }
 
 /// The error response of endpoints with parameters.
 #[derive(IntoResponses)]
 pub enum Invalid {
     /// A parameter or the body is invalid.
-    #[response(status = 400, example = json!({"detail": "A whole number, 1 or more.", "code": "invalid", "field": "limit"}))]
-    Invalid(#[allow(dead_code, reason = "read by the document")] Detail),
+    #[response(status = 400, example = json!({"detail": "This must be a whole number, 1 or more.", "code": "invalid", "field": "limit"}))]
+    Invalid(#[allow(dead_code, reason = "read by the document")] ApiError),
 }
 
 /// The error response of endpoints of a group or an invite.
@@ -73,7 +76,7 @@ pub enum NotFound {
     /// The group does not exist, you are not a member of the group, or the group does not have the requested
     /// object. Or: the invite does not exist, has expired, was revoked, or is used up.
     #[response(status = 404, example = json!({"detail": "Not found.", "code": "not_found"}))]
-    NotFound(#[allow(dead_code, reason = "read by the document")] Detail),
+    NotFound(#[allow(dead_code, reason = "read by the document")] ApiError),
 }
 
 /// The error response of endpoints that need a role.
@@ -81,7 +84,7 @@ pub enum NotFound {
 pub enum Forbidden {
     /// Your role does not allow this, or (`banned`) you are banned from the group.
     #[response(status = 403, example = json!({"detail": "You may not do this.", "code": "forbidden"}))]
-    Forbidden(#[allow(dead_code, reason = "read by the document")] Detail),
+    Forbidden(#[allow(dead_code, reason = "read by the document")] ApiError),
 }
 
 /// The error response of requests that conflict with the current state.
@@ -90,7 +93,7 @@ pub enum Conflict {
     /// The request conflicts with the current state, (`cid_reused`) this id was used for another request, or
     /// (`limit_exceeded`) a maximum number is reached.
     #[response(status = 409, example = json!({"detail": "Make somebody else the owner first.", "code": "conflict"}))]
-    Conflict(#[allow(dead_code, reason = "read by the document")] Detail),
+    Conflict(#[allow(dead_code, reason = "read by the document")] ApiError),
 }
 
 /// The error response of endpoints of a message.
@@ -98,7 +101,7 @@ pub enum Conflict {
 pub enum Gone {
     /// The message was deleted, or the group was deleted while the message was sent.
     #[response(status = 410, example = json!({"detail": "This message was deleted.", "code": "gone"}))]
-    Gone(#[allow(dead_code, reason = "read by the document")] Detail),
+    Gone(#[allow(dead_code, reason = "read by the document")] ApiError),
 }
 
 /// The error response of endpoints with a rate limit.
@@ -107,7 +110,7 @@ pub enum RateLimited {
     /// Too many requests. Retry after the time in `Retry-After`.
     #[response(status = 429, headers(("Retry-After" = u64, description = "Seconds.")),
         example = json!({"detail": "Too many requests; slow down.", "code": "rate_limited"}))]
-    RateLimited(#[allow(dead_code, reason = "read by the document")] Detail),
+    RateLimited(#[allow(dead_code, reason = "read by the document")] ApiError),
 }
 
 /// The error response to a handshake of a socket.
@@ -117,7 +120,7 @@ pub enum TooManySocketsResponse {
     /// gets a frame `bye` if the account has too many sockets.)
     #[response(status = 429, headers(("Retry-After" = u64, description = "Seconds.")),
         example = json!({"detail": "Too many sockets; close one.", "code": "rate_limited"}))]
-    TooManySockets(#[allow(dead_code, reason = "read by the document")] Detail),
+    TooManySockets(#[allow(dead_code, reason = "read by the document")] ApiError),
 }
 
 /// The error response of a registration over the rate limit.
@@ -126,23 +129,23 @@ pub enum RegistrationRateLimited {
     /// Too many registrations from your address.
     #[response(status = 429, headers(("Retry-After" = u64, description = "Seconds.")),
         example = json!({"error": "Too many requests; slow down."}))]
-    RateLimited(#[allow(dead_code, reason = "read by the document")] RegisterRefused),
+    RateLimited(#[allow(dead_code, reason = "read by the document")] RegisterErrors),
 }
 
 /// The error responses of a registration whose body cannot be read.
 #[derive(IntoResponses)]
 pub enum RegistrationBodyErrors {
-    /// The body is larger than 64 KiB, or (with `field`) a text is too long.
+    /// The body is larger than 64 KiB.
     #[response(status = 413, example = json!({"error": "The body is too large."}))]
-    BodyTooLarge(#[allow(dead_code, reason = "read by the document")] RegisterRefused),
+    BodyTooLarge(#[allow(dead_code, reason = "read by the document")] RegisterErrors),
     /// The body is not declared as JSON, or is encoded.
     #[response(status = 415, example = json!({"error": "Send the body as application/json."}))]
-    NotJson(#[allow(dead_code, reason = "read by the document")] RegisterRefused),
+    NotJson(#[allow(dead_code, reason = "read by the document")] RegisterErrors),
 }
 
 /// The error of a registration.
 #[derive(Serialize, ToSchema)]
-pub struct RegisterRefused {
+pub struct RegisterErrors {
     /// The text of the error, for people.
     #[schema(example = "Username already used")]
     pub error: String,

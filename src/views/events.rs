@@ -1,11 +1,17 @@
 //! The JSON of events, the same for sockets and for HTTP. `models::event_data` has the kinds and their data.
 
 use std::borrow::Cow;
-#[allow(unused_imports, reason = "named by the document")]
+#[allow(
+    unused_imports,
+    reason = "named in the attributes of the OpenAPI document"
+)]
 use std::collections::HashMap;
 
 use serde::{Deserialize, Serialize};
-#[allow(unused_imports, reason = "named by the document")]
+#[allow(
+    unused_imports,
+    reason = "named in the attributes of the OpenAPI document"
+)]
 use serde_json::{Value, value::RawValue};
 use utoipa::ToSchema;
 
@@ -30,7 +36,7 @@ pub struct Event<'a> {
     #[serde(borrow)]
     #[schema(example = "2026-11-22T14:05:09.123Z")]
     pub at: Cow<'a, str>,
-    /// The username of the actor; null if the actor was not a user.
+    /// The username of the actor; null for the command of an operator.
     #[serde(borrow)]
     #[schema(example = "ann", required)]
     pub by: Option<Cow<'a, str>>,
@@ -39,11 +45,11 @@ pub struct Event<'a> {
     #[serde(borrow)]
     #[schema(example = "message.created")]
     pub kind: Cow<'a, str>,
-    /// The `cid` of the command, if the author's client sent one.
+    /// The `cid` of the command, if the actor's client sent one.
     #[serde(borrow, skip_serializing_if = "Option::is_none", default)]
     #[schema(example = "01JD3ZK8Q4", nullable = false)]
     pub cid: Option<Cow<'a, str>>,
-    /// The data of the event. Their fields depend on the kind, see `/api-docs/`.
+    /// The data of the event. The fields depend on `kind`: see `/api-docs/`.
     #[serde(borrow)]
     #[schema(value_type = HashMap<String, Value>, example = json!({"text": "hi"}))]
     pub data: &'a RawValue,
@@ -71,13 +77,14 @@ impl<'a> Event<'a> {
 pub struct EventPage<'a> {
     /// The events in order.
     pub results: Vec<Event<'a>>,
-    /// The number of the log's last event when the page was read.
+    /// The `seq` of the log's last event when the page was read.
     #[schema(example = 58)]
     pub position: i64,
-    /// The epoch in which the numbers are valid: send it as `epoch`, with `after`.
+    /// The epoch in which these values of `seq` are valid. Send the epoch as `epoch`, together with `after`.
     #[schema(example = "7c9e6679742540de944be07fc1f90ae7")]
     pub epoch: &'a str,
-    /// Present if the log cannot continue from `after`: reload the data that you show, and continue after `head`.
+    /// Present if the events after `after` cannot be replayed. Reload the data that you show, and continue after
+    /// `reset.head`.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub reset: Option<PageReset>,
@@ -86,10 +93,10 @@ pub struct EventPage<'a> {
 /// The reason why a page of events does not follow the events that the client has.
 #[derive(Serialize, ToSchema)]
 pub struct PageReset {
-    /// `epoch`: the database was restored or replaced since then. `ahead`: the log ends before `after`.
+    /// `epoch`: the database was restored or replaced after you received `epoch`. `ahead`: the log ends before `after`.
     #[schema(example = "ahead")]
     pub reason: &'static str,
-    /// The number of the log's last event.
+    /// The `seq` of the log's last event.
     #[schema(example = 58)]
     pub head: i64,
 }

@@ -14,15 +14,36 @@ pub mod reference;
 pub mod sessions;
 pub mod texts;
 
+use axum::{
+    Json,
+    response::{IntoResponse, Response},
+};
 use chrono::{DateTime, SecondsFormat, TimeZone, Utc};
 use serde::Serialize;
 use utoipa::ToSchema;
+
+use crate::models::{group_commands::RowJson, rejections::CommandError};
 
 /// Returns a time as the API shows it: RFC 3339, UTC, milliseconds.
 #[must_use]
 pub fn format_time<Z: TimeZone>(at: &DateTime<Z>) -> String {
     at.with_timezone(&Utc)
         .to_rfc3339_opts(SecondsFormat::Millis, true)
+}
+
+/// A changed row of an application as the response to the request.
+impl IntoResponse for RowJson {
+    fn into_response(self) -> Response {
+        Json(self.get()).into_response()
+    }
+}
+
+/// Returns the JSON of a row, for [`RowChange::apply`](crate::models::group_commands::RowChange::apply).
+///
+/// # Errors
+/// When the view has a map whose keys are not strings.
+pub fn row_json<M, V: From<M> + Serialize>(row: M) -> Result<RowJson, CommandError> {
+    RowJson::new(&V::from(row))
 }
 
 /// One page of a list.

@@ -5,21 +5,34 @@ use loco_rs::{
     app::Hooks,
     task::{Tasks, Vars},
 };
-use salam::models::{
-    chat_groups,
-    rejections::{CommandError, Rejection},
-    users,
+use reqwest::Method;
+use salam::{
+    models::{
+        chat_groups,
+        events::Actor,
+        group_commands::{CommandKind, GroupCommand, SharedRowChange},
+        rejections::{CommandError, Rejection},
+        users,
+    },
+    views::row_json,
 };
 use salam_polls::{
     app::PollsApp,
-    models::{polls, votes},
+    models::{
+        polls::{self, PollAction, PollChange},
+        votes,
+    },
+    views::polls::Poll,
 };
 use sea_orm::{EntityTrait, PaginatorTrait};
 use serde_json::{Value, json};
 
 use crate::{
     requests::{access, docs},
-    support::{TestApp, one_line, openapi::OPENAPI_PATH, redact_text, wait_until},
+    support::{
+        GroupPath, TestApp, TestResponse, User, one_line, openapi::OPENAPI_PATH, redact_text,
+        wait_until,
+    },
 };
 
 /// Returns the body of a valid poll.
@@ -79,6 +92,7 @@ async fn access_depends_on_the_membership() {
             "401 404 201 201 201 404 404 401 POST /api/groups/{group_name}/polls/",
             "401 404 200 200 200 404 404 401 GET /api/groups/{group_name}/polls/{id}/",
             "401 404 200 200 200 404 404 401 PUT /api/groups/{group_name}/polls/{id}/vote/",
+            "401 404 403 200 200 404 404 401 PUT /api/groups/{group_name}/polls/{id}/close/",
         ],
     )
     .await;
@@ -109,27 +123,115 @@ async fn the_transaction_checks_the_membership_again() {
     let (name, [_, bob]) = app.group_of(["ann", "bob"]).await;
     let db = &app.ctx.db;
     let group = chat_groups::Model::find_by_name(db, &name).await;
-    let (group, member) = (
-        group.unwrap().unwrap(),
-        users::Model::find_by_username(db, "bob")
-            .await
-            .unwrap()
-            .unwrap(),
-    );
-    let create = async || {
-        let choices = vec!["yes".to_owned(), "no".to_owned()];
-        polls::Model::create(db, &group, &member, "Lunch?".to_owned(), choices).await
+    let group = group.unwrap().unwrap();
+    let user = users::Model::find_by_username(db, "bob").await;
+    let user = user.unwrap().unwrap();
+    let change = async |action: PollAction| {
+        let change = PollChange {
+            action,
+            to_json: row_json::<_, Poll>,
+        };
+        let command = GroupCommand {
+            group_id: group.id,
+            actor: Some(Actor::from_user(&user)),
+            cid: None,
+            kind: CommandKind::ChangeRow(SharedRowChange::new(change)),
+        };
+        command.apply_single(db).await
     };
-    let poll = create().await.unwrap().poll;
+    let create = || PollAction::Create {
+        question: "Lunch?".to_owned(),
+        choices: vec!["yes".to_owned(), "no".to_owned()],
+    };
+    change(create()).await.unwrap();
     bob.delete(&format!("/api/groups/{name}/members/bob/"))
         .await;
-    for refused in [create().await, poll.vote(db, &member, 0).await] {
-        let error = refused.err().unwrap();
+    for action in [
+        create(),
+        PollAction::Vote { id: 1, choice: 0 },
+        PollAction::Close { id: 1 },
+    ] {
+        let error = change(action).await.unwrap_err();
         assert!(
             matches!(error, CommandError::Rejected(Rejection::NotMember)),
             "{error}"
         );
     }
+    assert_eq!(polls::Entity::find().count(db).await.unwrap(), 1);
+}
+
+#[tokio::test]
+async fn members_receive_the_changes_of_a_poll_as_events() {
+    let app = TestApp::with_application::<PollsApp>(json!({})).await;
+    let (group, [ann, bob]) = app.group_of(["ann", "bob"]).await;
+    let all = format!("/api/groups/{group}/polls/");
+    let mut socket = bob.open_live(&group).await;
+    let create = async || {
+        let request = app.request(Method::POST, &all).bearer_auth(&ann.access);
+        let request = request.header("idempotency-key", "first").json(&poll());
+        TestResponse::from_request(request).await
+    };
+    let created = create().await;
+    assert_eq!(created.status, 201, "{created}");
+    // The response was lost, and the client sends the request again.
+    let retried = create().await;
+    assert_eq!(
+        (retried.status.as_u16(), retried.json()),
+        (200, created.json())
+    );
+    let one = format!("{all}{}/", created.json()["id"]);
+    let vote = async |user: &User<'_>, choice: i64| {
+        let path = format!("{one}vote/");
+        user.put(&path, json!({"choice": choice})).await.json()
+    };
+    let voted = vote(&bob, 1).await;
+    // The same vote again changes nothing, so it has no event.
+    assert_eq!(vote(&bob, 1).await, voted);
+    let closed = ann.put(&format!("{one}close/"), json!({})).await.json();
+    assert_eq!(
+        ann.put(&format!("{one}close/"), json!({})).await.json(),
+        closed
+    );
+
+    let expected = [
+        ("poll.created", "ann", created.json()),
+        ("poll.voted", "bob", voted),
+        ("poll.closed", "ann", closed),
+    ];
+    let mut first_seq = 0;
+    for (kind, by, data) in &expected {
+        let event = socket.next_event().await;
+        assert_eq!((&event["kind"], &event["by"]), (&json!(kind), &json!(by)));
+        assert_eq!(&event["data"], data);
+        if *kind == "poll.created" {
+            first_seq = event["seq"].as_i64().unwrap();
+        }
+    }
+    // A client that was away gets the events by replay, and from the log.
+    let query = format!("after={}", first_seq - 1);
+    let replayed = ann.open_rich(&group, &query).await.until_sync().await;
+    let kinds: Vec<_> = replayed
+        .iter()
+        .filter(|frame| frame["type"] == "event")
+        .map(|event| event["kind"].as_str().unwrap())
+        .collect();
+    assert_eq!(kinds, ["poll.created", "poll.voted", "poll.closed"]);
+    let log = ann.get(&group.path(&format!("events/?{query}"))).await;
+    assert_eq!(log.json()["results"][0]["data"], created.json());
+}
+
+#[tokio::test]
+async fn a_key_of_another_command_creates_no_poll() {
+    let app = TestApp::with_application::<PollsApp>(json!({})).await;
+    let ann = app.user("ann").await;
+    let group = ann.start_chat().await;
+    assert_eq!(ann.send_message(&group, "hi", "used").await.status, 201);
+    let path = format!("/api/groups/{group}/polls/");
+    let request = app.request(Method::POST, &path).bearer_auth(&ann.access);
+    let request = request.header("idempotency-key", "used").json(&poll());
+    let response = TestResponse::from_request(request).await;
+    assert_snapshot!(one_line(&response), @r#"409 Conflict {"detail":"This id was used for another request.","code":"cid_reused"}"#);
+    assert_eq!(ann.get(&path).await.json()["results"], json!([]));
 }
 
 #[tokio::test]

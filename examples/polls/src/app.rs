@@ -5,7 +5,7 @@ use std::{path::Path, sync::Arc};
 use async_trait::async_trait;
 use axum::Router;
 use loco_rs::{
-    Result,
+    Error, Result,
     app::{AppContext, Hooks, Initializer},
     bgworker::Queue,
     boot::{BootResult, ServeParams, StartMode, create_app},
@@ -58,6 +58,16 @@ impl Hooks for PollsApp {
     /// Creates the tables of the polls. Loco calls this hook after the migrations of Salam.
     async fn before_run(ctx: &AppContext) -> Result<()> {
         App::before_run(ctx).await?;
+        if !ctx.config.database.auto_migrate {
+            let pending = PollsMigrator::get_pending_migrations(&ctx.db).await?;
+            return match pending.len() {
+                0 => Ok(()),
+                _ => Err(Error::string(
+                    "the tables of the polls are not migrated, and database.auto_migrate is false; \
+                     start once with it on",
+                )),
+            };
+        }
         // Nodes that start together migrate one after the other.
         let connection = SchemaManagerConnection::Connection(&ctx.db);
         let _lock = MigrationLock::acquire(&connection).await?;

@@ -1,9 +1,12 @@
 //! The command line: `cargo run -p salam-polls -- start`, in the root of the project, where `config/` is.
+//!
+//! The commands are those of Salam: they read `.env`, and ask for consent before they delete data in production.
+
+use std::process::ExitCode;
 
 use migration::Migrator;
 use salam_polls::app::PollsApp;
 
-#[tokio::main]
-async fn main() -> loco_rs::Result<()> {
-    loco_rs::cli::main::<PollsApp, Migrator>().await
+fn main() -> ExitCode {
+    salam::cli::run::<PollsApp, Migrator>()
 }

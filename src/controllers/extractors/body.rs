@@ -54,9 +54,9 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for ApiJson<T> {
 ///
 /// The rejection names all fields at fault: [`Error::InvalidFields`]. A body that is not an object is
 /// rejected with [`Error::Invalid`].
-pub struct BasicApiJson<T>(pub T);
+pub struct BaseApiJson<T>(pub T);
 
-impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for BasicApiJson<T> {
+impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for BaseApiJson<T> {
     type Rejection = Error;
 
     async fn from_request(request: Request, state: &S) -> Result<Self> {
@@ -168,12 +168,12 @@ impl<'de, const MIN: usize, const MAX: usize> Deserialize<'de> for Text<MIN, MAX
     }
 }
 
-/// Reads a field whose absence and whose null differ, for `#[serde(default, deserialize_with = "present")]`:
+/// Reads a field whose absence and whose null differ, for `#[serde(default, deserialize_with = "nullable")]`:
 /// `None` for a missing field, `Some(None)` for null.
 ///
 /// # Errors
 /// The error of the field's type.
-pub fn present<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
+pub fn nullable<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
     deserializer: D,
 ) -> Result<Option<Option<T>>, D::Error> {
     Option::deserialize(deserializer).map(Some)

@@ -36,7 +36,7 @@ impl<S: Send + Sync> FromRequestParts<S> for Handshake {
         }
         if !has_valid_key(headers) {
             return Err(Error::invalid(
-                "Sec-WebSocket-Key: one line, the Base64 of 16 bytes.",
+                "Sec-WebSocket-Key must occur once, as the Base64 of 16 bytes.",
             ));
         }
         // axum reads the first line of each header, and treats it as one value.

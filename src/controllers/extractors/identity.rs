@@ -117,14 +117,14 @@ impl FromRequestParts<AppContext> for CurrentSession {
 }
 
 /// A [`CurrentUser`] for endpoints of the base contract, which defines the text of the 401.
-pub struct BasicApiUser(pub users::Model);
+pub struct BaseApiUser(pub users::Model);
 
-impl FromRequestParts<AppContext> for BasicApiUser {
+impl FromRequestParts<AppContext> for BaseApiUser {
     type Rejection = Error;
 
     async fn from_request_parts(parts: &mut Parts, ctx: &AppContext) -> Result<Self> {
         let authenticated = CurrentUser::authenticate(parts, ctx).await;
-        Ok(Self(authenticated.map_err(for_basic_api)?.user))
+        Ok(Self(authenticated.map_err(for_base_api)?.user))
     }
 }
 
@@ -137,7 +137,7 @@ impl Authenticator for BaseSocketUser {
     async fn authenticate(parts: &mut Parts, ctx: &AppContext) -> Result<AuthenticatedUser> {
         authenticate_by_cookie(parts, ctx)
             .await
-            .map_err(for_basic_api)
+            .map_err(for_base_api)
     }
 }
 
@@ -321,10 +321,10 @@ fn verify_access_token(access_token: &str, ctx: &AppContext) -> Result<TokenClai
 }
 
 /// Returns an error as the base contract defines it.
-fn for_basic_api(error: Error) -> Error {
+fn for_base_api(error: Error) -> Error {
     match error {
         Error::Unauthorized | Error::TokenExpired | Error::TokenInvalid => {
-            Error::BasicApiUnauthorized
+            Error::BaseApiUnauthorized
         }
         other => other,
     }

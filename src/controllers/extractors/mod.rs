@@ -4,18 +4,20 @@ mod body;
 mod client;
 mod confirmation;
 mod handshake;
+mod idempotency;
 mod identity;
 mod language;
 mod origin;
 mod params;
 mod throttle;
 
-pub use body::{ApiJson, BasicApiJson, Text, WholeNumber, lenient, parse_media_type, present};
+pub use body::{ApiJson, BaseApiJson, Text, WholeNumber, lenient, nullable, parse_media_type};
 pub use client::ClientAddress;
 pub use confirmation::Confirmation;
 pub use handshake::Handshake;
+pub use idempotency::{Cid, IdempotencyKey};
 pub use identity::{
-    ACCESS_COOKIE, AuthenticatedUser, Authenticator, BaseSocketUser, BasicApiUser, CurrentSession,
+    ACCESS_COOKIE, AuthenticatedUser, Authenticator, BaseApiUser, BaseSocketUser, CurrentSession,
     CurrentUser, GroupMember, RequestUser, RichSocketUser, SocketMember,
 };
 pub use language::Language;

@@ -1,6 +1,6 @@
 //! The parameters of a request: those of the query, and numbers in the path.
 
-use std::{collections::HashMap, fmt, ops::RangeInclusive};
+use std::{collections::HashMap, fmt};
 
 use axum::{
     RequestPartsExt,
@@ -34,17 +34,17 @@ impl QueryParams {
         Ok(self.single_value(name)?.filter(|text| !text.is_empty()))
     }
 
-    /// Returns a whole number within a range.
+    /// Returns a whole number, `min` or more.
     ///
     /// # Errors
     /// [`Error::Invalid`] for anything else.
-    pub fn number(&self, name: &'static str, range: RangeInclusive<i64>) -> Result<Option<i64>> {
+    pub fn number(&self, name: &'static str, min: i64) -> Result<Option<i64>> {
         let Some(text) = self.text(name)? else {
             return Ok(None);
         };
-        let number = parse_number(text).filter(|number| range.contains(number));
+        let number = parse_number(text).filter(|number| *number >= min);
         number.map(Some).ok_or_else(|| Error::Invalid {
-            detail: format!("A whole number, {} or more.", range.start()),
+            detail: format!("This must be a whole number, {min} or more."),
             field: Some(name.into()),
         })
     }
@@ -54,7 +54,7 @@ impl QueryParams {
     /// # Errors
     /// [`Error::Invalid`] for anything but a number above 0.
     pub fn page_limit(&self, default: u32, max: u32) -> Result<u32> {
-        let limit = self.number("limit", 1..=i64::MAX)?;
+        let limit = self.number("limit", 1)?;
         let limit = limit.map_or(default, |limit| u32::try_from(limit).unwrap_or(max));
         Ok(limit.min(max))
     }
@@ -69,7 +69,7 @@ impl QueryParams {
             None | Some("false" | "0") => Ok(false),
             Some("true" | "1") => Ok(true),
             Some(_) => Err(Error::Invalid {
-                detail: "Either true or false (or 1 or 0).".to_owned(),
+                detail: "This must be true or false (or 1 or 0).".to_owned(),
                 field: Some(name.into()),
             }),
         }
@@ -80,7 +80,7 @@ impl QueryParams {
             None | Some([]) => Ok(None),
             Some([value]) => Ok(Some(value)),
             Some(_) => Err(Error::Invalid {
-                detail: "Give this parameter once.".to_owned(),
+                detail: "This parameter must not be repeated.".to_owned(),
                 field: Some(name.into()),
             }),
         }

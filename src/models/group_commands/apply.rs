@@ -8,9 +8,9 @@ use sea_orm::{DatabaseTransaction, QuerySelect};
 
 use super::{
     AppliedCommand, CommandKind, CommandOutcome, CommandResult, CreatedInvite, GroupCommand,
-    JoinedGroup, ToggleLimiter,
+    JoinedGroup, RowJson, RowOutcome, RowScope, SharedRowChange, ToggleLimiter,
     authorize::authorize,
-    batch_state::{BatchState, PreviousEvent},
+    batch_state::BatchState,
     reaction_state::RequestedReaction,
     validate::{
         check_invite, check_leave, check_message, check_removal, check_role_change, repeat_outcome,
@@ -21,9 +21,11 @@ use crate::{
     limits::{Quotas, RateLimited},
     models::{
         bans, chat_groups,
-        event_data::{EventData, GroupUpdated, LeaveReason, MemberJoined, MemberLeft, MemberRole},
+        event_data::{
+            EventBody, EventData, GroupUpdated, LeaveReason, MemberJoined, MemberLeft, MemberRole,
+        },
         events::{Actor, Event, NewEvent},
-        invites,
+        invites::{self, InviteCode},
         log::LockedLogs,
         memberships::{self, MemberRow, Role},
         rejections::{CommandError, Rejection},
@@ -131,21 +133,13 @@ fn append_message_event(
         group_id: command.group_id,
         actor: command.actor.clone(),
         cid: command.cid.clone(),
-        data,
+        body: EventBody::new(data),
     })?;
     if let CommandKind::Edit { seq, text } = &command.kind {
         let message = (command.group_id, *seq);
         state.message_texts.insert(message, text.clone());
     }
-    state.count_messages(command.group_id, event.seq, logs);
-    if let Some(key) = command.cid_key() {
-        let previous = PreviousEvent {
-            seq: event.seq,
-            at: event.at,
-            body: event.body.clone(),
-        };
-        state.previous_events.insert(key, previous);
-    }
+    state.note_event(command, &event, logs);
     Some(event)
 }
 
@@ -204,12 +198,55 @@ impl Application<'_> {
             } => self.accept_invite(code, display_name, *quotas).await,
             CommandKind::DeleteGroup => self.delete_group().await,
             CommandKind::TransferOwnership { owner_id } => self.transfer_ownership(*owner_id).await,
+            CommandKind::ChangeRow(change) => self.change_row(role, change).await,
             CommandKind::Send { .. }
             | CommandKind::Edit { .. }
             | CommandKind::Delete { .. }
             | CommandKind::React { .. }
             | CommandKind::Read { .. } => Err(CommandError::Aborted),
         }
+    }
+
+    /// Changes rows of an application, and appends the event of the change.
+    async fn change_row(
+        &mut self,
+        role: Role,
+        change: &SharedRowChange,
+    ) -> Result<AppliedCommand, CommandError> {
+        let kind = change.event_kind();
+        if let Some(key) = self.command.cid_key()
+            && let Some(first) = self.state.previous_events.get(&key)
+        {
+            // The events of the same kind have the rows as data. A row of a retry is not compared with them, because
+            // the database gives the first row values of its own.
+            if kind != Some(first.body.kind()) {
+                return Err(Rejection::CidReused.into());
+            }
+            let row = RowJson::from_log(first.body.json());
+            return Ok(AppliedCommand {
+                result: CommandResult::Row(row),
+                ..AppliedCommand::unchanged(first.seq, first.at)
+            });
+        }
+        let scope = RowScope {
+            transaction: self.transaction,
+            group_id: self.group_id(),
+            actor: self.command.actor.as_ref(),
+            role,
+        };
+        let row = match change.apply(scope).await? {
+            RowOutcome::Changed(row) => row,
+            RowOutcome::Unchanged(row) => {
+                return self.applied_by_events(Vec::new(), CommandResult::Row(row));
+            }
+        };
+        let mut events = Vec::new();
+        if let Some(kind) = kind {
+            let body = EventBody::for_application(kind, row.get())
+                .ok_or_else(|| DbErr::Custom(format!("{kind} is a kind of Salam's own events")))?;
+            events.push(self.append_body(body)?);
+        }
+        self.applied(events, CommandResult::Row(row))
     }
 
     async fn set_title(&mut self, title: Option<&String>) -> Result<AppliedCommand, CommandError> {
@@ -392,7 +429,7 @@ impl Application<'_> {
     /// Makes the actor a member. A member keeps the membership, and does not count as a use of the invite.
     async fn accept_invite(
         &mut self,
-        code: &str,
+        code: &InviteCode,
         display_name: &str,
         quotas: Quotas,
     ) -> Result<AppliedCommand, CommandError> {
@@ -466,15 +503,18 @@ impl Application<'_> {
     }
 
     fn append(&mut self, data: EventData) -> Result<Event, CommandError> {
+        self.append_body(EventBody::new(data))
+    }
+
+    fn append_body(&mut self, body: EventBody) -> Result<Event, CommandError> {
         let event = self.logs.append(NewEvent {
             group_id: self.group_id(),
             actor: self.command.actor.clone(),
-            cid: None,
-            data,
+            cid: self.command.cid.clone(),
+            body,
         });
         let event = event.ok_or(Rejection::NotFound)?;
-        self.state
-            .count_messages(self.group_id(), event.seq, self.logs);
+        self.state.note_event(self.command, &event, self.logs);
         Ok(event)
     }
 

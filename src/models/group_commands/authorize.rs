@@ -26,7 +26,7 @@ struct AccessRule {
 
 impl CommandKind {
     /// Returns the row of the table. A new command gets its row here.
-    const fn access_rule(&self) -> AccessRule {
+    fn access_rule(&self) -> AccessRule {
         use AllowedActors::{Members, MembersAndOperators, Operators, Users};
         use Role::{Admin, Member, Owner};
         let (actors, others_messages) = match self {
@@ -45,6 +45,10 @@ impl CommandKind {
             Self::SetRole { .. } | Self::DeleteGroup => (Members(Owner), None),
             Self::AcceptInvite { .. } => (Users, None),
             Self::TransferOwnership { .. } => (Operators, None),
+            Self::ChangeRow(change) if change.is_for_operators() => {
+                (MembersAndOperators(change.lowest_role()), None)
+            }
+            Self::ChangeRow(change) => (Members(change.lowest_role()), None),
         };
         AccessRule {
             actors,

@@ -15,6 +15,7 @@ use crate::models::{
         bulk_select, bulk_select_many,
     },
     event_data::{EventBody, MessageCreated, MessageEdited},
+    events::Event,
     log::LockedLogs,
     memberships::{self, Role},
 };
@@ -223,10 +224,19 @@ impl BatchState {
         Some(Role::parse(&member.role))
     }
 
-    /// Notes the number of messages up to a new event, because a read position of the same batch may be the event.
-    pub fn count_messages(&mut self, group_id: i64, seq: i64, logs: &LockedLogs) {
+    /// Notes a new event, because a later command of the batch may have the same `cid`, or mark the event as read.
+    pub fn note_event(&mut self, command: &GroupCommand, event: &Event, logs: &LockedLogs) {
+        let group_id = command.group_id;
         if let Some(messages) = logs.message_count(group_id) {
-            self.message_counts.insert((group_id, seq), messages);
+            self.message_counts.insert((group_id, event.seq), messages);
+        }
+        if let Some(key) = command.cid_key() {
+            let previous = PreviousEvent {
+                seq: event.seq,
+                at: event.at,
+                body: event.body.clone(),
+            };
+            self.previous_events.insert(key, previous);
         }
     }
 

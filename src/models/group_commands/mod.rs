@@ -8,6 +8,7 @@ mod apply;
 mod authorize;
 mod batch_state;
 mod reaction_state;
+mod row_change;
 mod toggle_limiter;
 mod validate;
 
@@ -17,8 +18,11 @@ use loco_rs::prelude::*;
 use sea_orm::{DatabaseTransaction, DbBackend};
 use tokio::time::{Duration, sleep};
 
-pub use self::toggle_limiter::ToggleLimiter;
 use self::{apply::apply_command, batch_state::BatchState};
+pub use self::{
+    row_change::{RowChange, RowJson, RowOutcome, RowScope, SharedRowChange},
+    toggle_limiter::ToggleLimiter,
+};
 use super::{
     chat_groups,
     event_data::{EventData, MessageCreated, MessageDeleted, MessageEdited, ReactionData},
@@ -46,7 +50,7 @@ pub struct GroupCommand {
     pub group_id: i64,
     /// `None`: an operator gives the command.
     pub actor: Option<Actor>,
-    /// The client's own id of a command about messages: a retry with the same id gets the first outcome.
+    /// The client's own id of a command about messages or rows: a retry with the same id gets the first outcome.
     pub cid: Option<String>,
     pub kind: CommandKind,
 }
@@ -85,7 +89,7 @@ pub enum CommandKind {
     RevokeInvite { id: i64 },
     /// Makes the actor a member. [`invites::Model::find_group_for_code`] finds the group.
     AcceptInvite {
-        code: String,
+        code: InviteCode,
         /// The name of the actor that others see.
         display_name: String,
         quotas: Quotas,
@@ -94,6 +98,8 @@ pub enum CommandKind {
     DeleteGroup,
     /// Passes the group on from an owner whose account is deactivated.
     TransferOwnership { owner_id: i64 },
+    /// Changes rows of an application that belong to the group.
+    ChangeRow(SharedRowChange),
 }
 
 /// A command that was applied.
@@ -121,6 +127,8 @@ pub enum CommandResult {
     Member(Box<MemberRow>),
     Invite(Box<CreatedInvite>),
     Joined(Box<JoinedGroup>),
+    /// The changed row of a [`CommandKind::ChangeRow`].
+    Row(RowJson),
 }
 
 /// A new invite with its code.
@@ -236,6 +244,15 @@ impl AppliedCommand {
     pub fn into_invite(self) -> Option<CreatedInvite> {
         match self.result {
             CommandResult::Invite(created) => Some(*created),
+            _ => None,
+        }
+    }
+
+    /// Returns the changed row of a [`CommandKind::ChangeRow`]. A retry gets the row as the first request left it.
+    #[must_use]
+    pub fn into_row(self) -> Option<RowJson> {
+        match self.result {
+            CommandResult::Row(json) => Some(json),
             _ => None,
         }
     }

@@ -1,4 +1,6 @@
-//! HTTP handlers. Each handler has extractors, a body, one call of a model and a view.
+//! Controllers: the endpoints of polls.
+//!
+//! A handler takes extractors, calls the models and returns a view. [`openapi`] describes the endpoints.
 
 pub mod openapi;
 pub mod polls;

@@ -7,7 +7,7 @@ use super::polls;
 /// The endpoints and the tag that the polls add to the document of Salam.
 #[derive(OpenApi)]
 #[openapi(
-    paths(polls::list, polls::create, polls::show, polls::vote),
+    paths(polls::list, polls::create, polls::show, polls::vote, polls::close),
     tags((name = "polls", description = "Polls in a group")),
 )]
 pub struct PollsDocument;

@@ -7,23 +7,32 @@ use axum::{
 };
 use loco_rs::{
     app::AppContext,
-    controller::Routes,
+    controller::{Routes, extractor::shared_store::SharedStore},
     prelude::{get, put},
 };
 use salam::{
+    channels::Channels,
     controllers::extractors::{
-        ApiJson, CurrentUser, GroupMember, PathNumber, QueryParams, Text, Throttle,
+        ApiJson, CurrentUser, GroupMember, IdempotencyKey, PathNumber, QueryParams, Text, Throttle,
     },
     errors::{Error, Result},
+    models::group_commands::{CommandKind, RowJson, SharedRowChange},
     views::{
         Page,
-        errors::{BodyErrors, Conflict, Invalid, NotFound, RateLimited, Unauthorized, Unavailable},
+        errors::{
+            BodyErrors, Conflict, Forbidden, Invalid, NotFound, RateLimited, Unauthorized,
+            Unavailable,
+        },
+        row_json,
     },
 };
 use serde::{Deserialize, Deserializer, de};
 use utoipa::ToSchema;
 
-use crate::{models::polls, views::polls::Poll};
+use crate::{
+    models::polls::{self, PollAction, PollChange},
+    views::polls::Poll,
+};
 
 /// The number of polls on one page.
 const DEFAULT_PAGE_SIZE: u32 = 50;
@@ -67,8 +76,8 @@ fn choices<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Choice>, D:
     security(("bearer" = [])),
     params(
         ("group_name" = String, Path, example = "chat_a1b2c3d4"),
-        ("limit" = Option<u32>, Query, description = "50 by default, at most 100.", minimum = 1),
-        ("cursor" = Option<String>, Query, description = "The `next` of the page before."),
+        ("limit" = Option<u32>, Query, description = "Default 50, at most 100.", minimum = 1),
+        ("cursor" = Option<String>, Query, description = "The value `next` of the previous page."),
     ),
     responses((status = 200, description = "A page of polls.", body = Page<Poll>), Invalid, NotFound, Unauthorized, RateLimited, Unavailable),
 )]
@@ -78,7 +87,7 @@ pub async fn list(
     params: QueryParams,
 ) -> Result<Json<Page<Poll>>> {
     let limit = params.page_limit(DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE)?;
-    let after = params.number("cursor", 1..=i64::MAX)?.unwrap_or(0);
+    let after = params.number("cursor", 1)?.unwrap_or(0);
     let rows = polls::Model::list(&ctx.db, &member.group, after, u64::from(limit) + 1);
     let page = Page::from_rows(rows.await?, limit as usize, |row| row.poll.id);
     Ok(Json(page))
@@ -88,22 +97,32 @@ pub async fn list(
 #[utoipa::path(
     post, path = "/api/groups/{group_name}/polls/", operation_id = "create_poll", tag = "polls",
     security(("bearer" = [])),
-    params(("group_name" = String, Path, example = "chat_a1b2c3d4")),
+    params(
+        ("group_name" = String, Path, example = "chat_a1b2c3d4"),
+        ("Idempotency-Key" = Option<String>, Header, description = "Your own id of this request. A retry with the same id creates no second poll.", max_length = 128),
+    ),
     request_body = PollParams,
-    responses((status = 201, description = "The new poll.", body = Poll), Invalid, NotFound, Unauthorized, BodyErrors, RateLimited, Unavailable),
+    responses((status = 201, description = "The new poll. Rich sockets receive it as the event `poll.created`.", body = Poll), (status = 200, description = "An earlier request with this id created the poll.", body = Poll), Invalid, NotFound, Unauthorized, Conflict, BodyErrors, RateLimited, Unavailable),
 )]
 pub async fn create(
     member: GroupMember<CurrentUser>,
-    State(ctx): State<AppContext>,
+    SharedStore(channels): SharedStore<Channels>,
     throttle: Throttle,
+    IdempotencyKey(cid): IdempotencyKey,
     ApiJson(params): ApiJson<PollParams>,
-) -> Result<(StatusCode, Json<Poll>)> {
+) -> Result<(StatusCode, RowJson)> {
     throttle.check_change(Some(&member.user))?;
-    let question = params.question.into();
-    let choices = params.choices.into_iter().map(Into::into).collect();
-    let created =
-        polls::Model::create(&ctx.db, &member.group, &member.user, question, choices).await?;
-    Ok((StatusCode::CREATED, Json(created.into())))
+    let action = PollAction::Create {
+        question: params.question.into(),
+        choices: params.choices.into_iter().map(Into::into).collect(),
+    };
+    let (is_new, poll) = change(&channels, &member, cid, action).await?;
+    let status = if is_new {
+        StatusCode::CREATED
+    } else {
+        StatusCode::OK
+    };
+    Ok((status, poll))
 }
 
 /// Show a poll.
@@ -128,15 +147,16 @@ pub async fn show(
     security(("bearer" = [])),
     params(("group_name" = String, Path, example = "chat_a1b2c3d4"), ("id" = i64, Path, example = 1)),
     request_body = VoteParams,
-    responses((status = 200, description = "The poll with your vote.", body = Poll), Invalid, NotFound, Unauthorized, Conflict, BodyErrors, RateLimited, Unavailable),
+    responses((status = 200, description = "The poll with your vote. Rich sockets receive it as the event `poll.voted`.", body = Poll), Invalid, NotFound, Unauthorized, Conflict, BodyErrors, RateLimited, Unavailable),
 )]
 pub async fn vote(
     member: GroupMember<CurrentUser>,
     State(ctx): State<AppContext>,
+    SharedStore(channels): SharedStore<Channels>,
     Path((_, PathNumber(id))): Path<(String, PathNumber)>,
     throttle: Throttle,
     ApiJson(params): ApiJson<VoteParams>,
-) -> Result<Json<Poll>> {
+) -> Result<RowJson> {
     throttle.check_change(Some(&member.user))?;
     let poll = find(&ctx, &member, id).await?;
     let choice = usize::try_from(params.choice).ok();
@@ -149,8 +169,46 @@ pub async fn vote(
             field: Some("choice".into()),
         });
     }
-    let voted = poll.vote(&ctx.db, &member.user, params.choice).await?;
-    Ok(Json(voted.into()))
+    let choice = params.choice;
+    let (_, poll) = change(&channels, &member, None, PollAction::Vote { id, choice }).await?;
+    Ok(poll)
+}
+
+/// Close a poll. The author, admins and the owner may do so. A closed poll stays closed.
+#[utoipa::path(
+    put, path = "/api/groups/{group_name}/polls/{id}/close/", operation_id = "close_poll", tag = "polls",
+    security(("bearer" = [])),
+    params(("group_name" = String, Path, example = "chat_a1b2c3d4"), ("id" = i64, Path, example = 1)),
+    responses((status = 200, description = "The closed poll. Rich sockets receive it as the event `poll.closed`.", body = Poll), Forbidden, Invalid, NotFound, Unauthorized, RateLimited, Unavailable),
+)]
+pub async fn close(
+    member: GroupMember<CurrentUser>,
+    SharedStore(channels): SharedStore<Channels>,
+    Path((_, PathNumber(id))): Path<(String, PathNumber)>,
+    throttle: Throttle,
+) -> Result<RowJson> {
+    throttle.check_change(Some(&member.user))?;
+    let (_, poll) = change(&channels, &member, None, PollAction::Close { id }).await?;
+    Ok(poll)
+}
+
+/// Gives a change to the writer of the group. Returns `false` with the poll if it has not changed.
+async fn change(
+    channels: &Channels,
+    member: &GroupMember<CurrentUser>,
+    cid: Option<String>,
+    action: PollAction,
+) -> Result<(bool, RowJson)> {
+    let change = PollChange {
+        action,
+        to_json: row_json::<_, Poll>,
+    };
+    let command = member.command(cid, CommandKind::ChangeRow(SharedRowChange::new(change)));
+    let applied = channels.execute(&member.group.name, command).await?;
+    let has_changed = !applied.dup;
+    // An applied command of this kind always has its row.
+    let row = applied.into_row().ok_or(Error::Unavailable)?;
+    Ok((has_changed, row))
 }
 
 /// Finds a poll of the member's group.
@@ -173,4 +231,5 @@ pub fn routes() -> Routes {
         .add("/", get(list).post(create))
         .add("/{id}", get(show))
         .add("/{id}/vote", put(vote))
+        .add("/{id}/close", put(close))
 }

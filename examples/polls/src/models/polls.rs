@@ -1,12 +1,15 @@
 //! Polls. A poll has a question and choices. Each member of the group has one vote until the poll is closed.
+//!
+//! A [`PollChange`] is a command of the group: the writer checks the membership of the actor in the transaction of the
+//! change, and all members receive the event of the change.
 
+use async_trait::async_trait;
 use chrono::Utc;
 use salam::models::{
     chat_groups,
-    log::{LockedLogs, begin_write},
-    memberships,
+    group_commands::{RowChange, RowJson, RowOutcome, RowScope},
+    memberships::Role,
     rejections::{CommandError, Rejection},
-    users,
 };
 use sea_orm::{
     ActiveValue::Set, DatabaseTransaction, FromJsonQueryResult, IntoActiveModel, QueryOrder,
@@ -43,38 +46,115 @@ pub struct PollWithVotes {
     pub votes: Vec<i64>,
 }
 
+/// A change of a poll.
+#[derive(Debug)]
+pub struct PollChange {
+    pub action: PollAction,
+    /// Returns the JSON of the changed poll: the response, and the data of the event.
+    pub to_json: fn(PollWithVotes) -> Result<RowJson, CommandError>,
+}
+
+/// The kinds of changes.
+#[derive(Debug)]
+pub enum PollAction {
+    Create {
+        question: String,
+        choices: Vec<String>,
+    },
+    /// Votes for a choice by its index. The vote replaces the member's earlier vote.
+    Vote { id: i64, choice: i32 },
+    /// Ends the votes. The author, admins, the owner and operators may close a poll.
+    Close { id: i64 },
+}
+
+#[async_trait]
+impl RowChange for PollChange {
+    fn event_kind(&self) -> Option<&'static str> {
+        Some(match self.action {
+            PollAction::Create { .. } => "poll.created",
+            PollAction::Vote { .. } => "poll.voted",
+            PollAction::Close { .. } => "poll.closed",
+        })
+    }
+
+    fn is_for_operators(&self) -> bool {
+        matches!(self.action, PollAction::Close { .. })
+    }
+
+    async fn apply(&self, scope: &RowScope<'_>) -> Result<RowOutcome, CommandError> {
+        let db = scope.transaction;
+        let (poll, has_changed) = match &self.action {
+            PollAction::Create { question, choices } => {
+                (create(scope, question, choices).await?, true)
+            }
+            PollAction::Vote { id, choice } => {
+                let poll = find_in_group(scope, *id).await?;
+                let voter = scope.actor.ok_or(Rejection::Forbidden)?;
+                if poll.closed_at.is_some() {
+                    return Err(Rejection::Conflict("This poll is closed.").into());
+                }
+                let has_changed = votes::Model::cast(db, poll.id, voter.id, *choice).await?;
+                (poll, has_changed)
+            }
+            PollAction::Close { id } => {
+                let poll = find_in_group(scope, *id).await?;
+                let is_author = scope.actor.is_some_and(|actor| actor.id == poll.user_id);
+                if !is_author && scope.role < Role::Admin {
+                    return Err(Rejection::Forbidden.into());
+                }
+                if poll.closed_at.is_some() {
+                    (poll, false)
+                } else {
+                    (close(db, poll).await?, true)
+                }
+            }
+        };
+        let json = (self.to_json)(poll.with_votes(db).await?)?;
+        Ok(if has_changed {
+            RowOutcome::Changed(json)
+        } else {
+            RowOutcome::Unchanged(json)
+        })
+    }
+}
+
+async fn create(
+    scope: &RowScope<'_>,
+    question: &str,
+    choices: &[String],
+) -> Result<Model, CommandError> {
+    let author = scope.actor.ok_or(Rejection::Forbidden)?;
+    let now = Utc::now().into();
+    let poll = ActiveModel {
+        question: Set(question.to_owned()),
+        choices: Set(Choices(choices.to_vec())),
+        group_id: Set(scope.group_id),
+        user_id: Set(author.id),
+        created_at: Set(now),
+        updated_at: Set(now),
+        ..Default::default()
+    };
+    Ok(poll.insert(scope.transaction).await?)
+}
+
+async fn close(db: &DatabaseTransaction, poll: Model) -> Result<Model, CommandError> {
+    let now = Utc::now().into();
+    let mut row = poll.into_active_model();
+    row.closed_at = Set(Some(now));
+    row.updated_at = Set(now);
+    Ok(row.update(db).await?)
+}
+
+/// Returns a poll of the group of the change.
+async fn find_in_group(scope: &RowScope<'_>, id: i64) -> Result<Model, CommandError> {
+    let found = Entity::find_by_id(id).filter(Column::GroupId.eq(scope.group_id));
+    let found = found.one(scope.transaction).await?;
+    Ok(found.ok_or(Rejection::NotFound)?)
+}
+
 impl ActiveModelBehavior for ActiveModel {}
 
 impl Model {
-    /// Creates a poll. The author must be a member of the group.
-    ///
-    /// # Errors
-    /// [`Rejection::NotMember`] when the author is no longer a member, or when the database fails.
-    pub async fn create(
-        db: &DatabaseConnection,
-        group: &chat_groups::Model,
-        author: &users::Model,
-        question: String,
-        choices: Vec<String>,
-    ) -> Result<PollWithVotes, CommandError> {
-        let transaction = begin_write(db).await?;
-        // No member can leave the group between this check and the commit.
-        LockedLogs::lock(&transaction, [group.id].into()).await?;
-        memberships::Model::find_for_actor(&transaction, group.id, author).await?;
-        let poll = ActiveModel {
-            question: Set(question),
-            choices: Set(Choices(choices)),
-            group_id: Set(group.id),
-            user_id: Set(author.id),
-            created_at: Set(Utc::now().into()),
-            ..Default::default()
-        };
-        let poll = poll.insert(&transaction).await?;
-        transaction.commit().await?;
-        let votes = vec![0; poll.choices.0.len()];
-        Ok(PollWithVotes { poll, votes })
-    }
-
     /// Returns at most `limit` polls of a group with ids above `after`, the oldest first.
     ///
     /// # Errors
@@ -121,59 +201,6 @@ impl Model {
     pub async fn with_votes(self, db: &impl ConnectionTrait) -> Result<PollWithVotes, DbErr> {
         let counts = votes::Model::count(db, [self.id]).await?;
         Ok(PollWithVotes::new(self, &counts))
-    }
-
-    /// Stores the vote of a member. A vote replaces the member's earlier vote.
-    ///
-    /// # Errors
-    /// [`Rejection::NotMember`] when the voter is no longer a member, [`Rejection::Conflict`] when the poll
-    /// is closed, or when the database fails.
-    pub async fn vote(
-        &self,
-        db: &DatabaseConnection,
-        voter: &users::Model,
-        choice: i32,
-    ) -> Result<PollWithVotes, CommandError> {
-        let transaction = begin_write(db).await?;
-        let poll = Self::lock(&transaction, self.id).await?;
-        memberships::Model::find_for_actor(&transaction, poll.group_id, voter).await?;
-        if poll.closed_at.is_some() {
-            return Err(Rejection::Conflict("This poll is closed.").into());
-        }
-        votes::Model::cast(&transaction, poll.id, voter.id, choice).await?;
-        let poll = poll.with_votes(&transaction).await?;
-        transaction.commit().await?;
-        Ok(poll)
-    }
-
-    /// Closes a poll. A poll that is closed already does not change.
-    ///
-    /// # Errors
-    /// [`Rejection::NotFound`] when the poll does not exist, or when the database fails.
-    pub async fn close(db: &DatabaseConnection, id: i64) -> Result<Self, CommandError> {
-        let transaction = begin_write(db).await?;
-        let poll = Self::lock(&transaction, id).await?;
-        if poll.closed_at.is_some() {
-            return Ok(poll);
-        }
-        let mut row = poll.into_active_model();
-        row.closed_at = Set(Some(Utc::now().into()));
-        let closed = row.update(&transaction).await?;
-        transaction.commit().await?;
-        Ok(closed)
-    }
-
-    /// Locks the log of a poll's group until the transaction ends, and returns the poll.
-    async fn lock(transaction: &DatabaseTransaction, id: i64) -> Result<Self, CommandError> {
-        let group_id = Self::find_by_id(transaction, id).await?.group_id;
-        LockedLogs::lock(transaction, [group_id].into()).await?;
-        // Another transaction may have changed the poll before this one had the lock.
-        Self::find_by_id(transaction, id).await
-    }
-
-    async fn find_by_id(db: &impl ConnectionTrait, id: i64) -> Result<Self, CommandError> {
-        let found = Entity::find_by_id(id).one(db).await?;
-        Ok(found.ok_or(Rejection::NotFound)?)
     }
 }
 

@@ -23,7 +23,10 @@ pub type VoteCounts = HashMap<(i64, i32), i64>;
 impl ActiveModelBehavior for ActiveModel {}
 
 impl Model {
-    /// Stores a vote. A vote replaces the user's earlier vote in the poll.
+    /// Stores a vote, which replaces the user's earlier vote in the poll.
+    ///
+    /// Returns `false` if the user has voted for this choice before. The caller checks that the user is a member, that
+    /// the poll is open, and that the choice exists.
     ///
     /// # Errors
     /// When the database fails.
@@ -32,7 +35,11 @@ impl Model {
         poll_id: i64,
         user_id: i64,
         choice: i32,
-    ) -> Result<(), DbErr> {
+    ) -> Result<bool, DbErr> {
+        let earlier = Entity::find_by_id((poll_id, user_id)).one(db).await?;
+        if earlier.is_some_and(|vote| vote.choice == choice) {
+            return Ok(false);
+        }
         let vote = ActiveModel {
             poll_id: Set(poll_id),
             user_id: Set(user_id),
@@ -45,7 +52,7 @@ impl Model {
             .on_conflict(replace_choice)
             .exec_without_returning(db)
             .await?;
-        Ok(())
+        Ok(true)
     }
 
     /// Counts the votes in polls with one query. A choice without votes is absent.
@@ -54,13 +61,13 @@ impl Model {
     /// When the database fails.
     pub async fn count(
         db: &impl ConnectionTrait,
-        polls: impl IntoIterator<Item = i64>,
+        poll_ids: impl IntoIterator<Item = i64>,
     ) -> Result<VoteCounts, DbErr> {
         let rows: Vec<(i64, i32, i64)> = Entity::find()
             .select_only()
             .columns([Column::PollId, Column::Choice])
             .column_as(Column::UserId.count(), "votes")
-            .filter(Column::PollId.is_in(polls))
+            .filter(Column::PollId.is_in(poll_ids))
             .group_by(Column::PollId)
             .group_by(Column::Choice)
             .into_tuple()

@@ -2,11 +2,19 @@
 
 use loco_rs::prelude::*;
 use salam::{
-    models::rejections::{CommandError, Rejection},
-    tasks::operator::{TaskUsage, print_line},
+    models::{
+        chat_groups,
+        group_commands::{CommandKind, GroupCommand, SharedRowChange},
+        rejections::CommandError,
+    },
+    tasks::operator::{TaskUsage, print_line, publish_events},
+    views::row_json,
 };
 
-use crate::models::polls;
+use crate::{
+    models::polls::{self, PollAction, PollChange},
+    views::polls::Poll,
+};
 
 const USAGE: TaskUsage = TaskUsage {
     name: "poll:close",
@@ -28,14 +36,30 @@ impl Task for PollClose {
     async fn run(&self, ctx: &AppContext, vars: &task::Vars) -> Result<()> {
         let id = USAGE.required_argument(vars, "id")?;
         let number = id
-            .parse()
+            .parse::<i64>()
             .map_err(|_| USAGE.error(&format!("`{id}` is not the id of a poll")))?;
-        match polls::Model::close(&ctx.db, number).await {
-            Ok(poll) => print_line(&format!("{}: closed `{}`", USAGE.name, poll.question)),
-            Err(CommandError::Rejected(Rejection::NotFound)) => {
-                Err(USAGE.error(&format!("there is no poll {id}")))
-            }
-            Err(error) => Err(Error::wrap(error)),
-        }
+        let no_poll = || USAGE.error(&format!("there is no poll {id}"));
+        let poll = polls::Entity::find_by_id(number).one(&ctx.db).await?;
+        let poll = poll.ok_or_else(no_poll)?;
+        let group = chat_groups::Entity::find_by_id(poll.group_id);
+        let group = group.one(&ctx.db).await?.ok_or_else(no_poll)?;
+        let close = PollChange {
+            action: PollAction::Close { id: poll.id },
+            to_json: row_json::<_, Poll>,
+        };
+        let command = GroupCommand {
+            group_id: group.id,
+            actor: None,
+            cid: None,
+            kind: CommandKind::ChangeRow(SharedRowChange::new(close)),
+        };
+        let applied = match command.apply_single(&ctx.db).await {
+            Ok(applied) => applied,
+            // The poll was deleted with its group in the meantime.
+            Err(CommandError::Rejected(_)) => return Err(no_poll()),
+            Err(error) => return Err(Error::wrap(error)),
+        };
+        publish_events(ctx, &[(group.name, applied.events)]).await?;
+        print_line(&format!("{}: closed `{}`", USAGE.name, poll.question))
     }
 }

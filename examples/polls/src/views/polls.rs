@@ -27,7 +27,7 @@ pub struct Poll {
 pub struct Choice {
     #[schema(example = "At home")]
     pub text: String,
-    /// The number of members who voted for this choice.
+    /// The number of users who voted for this choice. The votes of former members count too.
     #[schema(example = 3)]
     pub votes: i64,
 }
