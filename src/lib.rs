@@ -9,14 +9,10 @@ pub mod app;
 pub mod assets;
 #[allow(clippy::disallowed_methods)] // The tasks of the channels live as long as the process.
 pub mod channels;
+pub mod cli;
 pub mod controllers;
 pub mod database;
-pub mod db_command;
-pub mod doctor;
 pub mod errors;
-pub mod explain;
-#[cfg(debug_assertions)] // As in Loco: release builds have no generators.
-pub mod generate;
 pub mod health;
 pub mod initializers;
 pub mod json_object;
@@ -24,11 +20,9 @@ pub mod limits;
 pub mod logging;
 pub mod middleware;
 pub mod models;
-pub mod overview;
 pub mod seed;
 pub mod server;
 pub mod settings;
-pub mod start_command;
 #[allow(clippy::disallowed_methods)] // The supervisor spawns the tasks of channels/.
 pub mod supervisor;
 pub mod tasks;

@@ -10,16 +10,17 @@
 {% elif ref.0 is not ending_with("?") %}{% set_global needy = true -%}
 {% endif -%}
 {% endfor -%}
+{% set events = get_env(name="SALAM_GENERATE_EVENT", default="") -%}
+{% set word = singular | replace(from="_", to=" ") -%}
 {% if grouped or owned %}{% set own = "&own, " %}{% else %}{% set own = "" %}{% endif -%}
 to: "tests/models/{{plural_snake}}.rs"
-message: "The model `{{plural_snake}}` was added, with finders and a test."
 skip_exists: true
 injections:
 - into: "tests/models/mod.rs"
   after_last: "^mod "
   content: "mod {{plural_snake}};"
 ---
-//! {{ words | capitalize }} as they are stored.
+//! The model of {{ words }}.
 
 use salam::models::{ {%- if grouped %}chat_groups, {% endif %}{{plural_snake}}{% if owned %}, users{% endif -%} };
 {% if not needy %}use sea_orm::{ActiveModelTrait, ActiveValue::Set};
@@ -45,7 +46,7 @@ async fn a_{{singular}}_is_found_by_its_{% if grouped %}group{% elif owned %}use
     };
 {% endif %}{% if owned and not grouped %}    let own = user("ann").await;
     let other = user("bob").await;
-{% endif %}{% if needy %}    // What it refers to has to be there first: make it, and then one of these, and go on as for others.
+{% endif %}{% if needy %}    // Create the rows to which a {{ word }} refers, then a {{ word }}, and test `find` and `list` with it.
     let found = {{plural_snake}}::Model::find(db, {{own}}1).await.unwrap();
     assert_eq!(found, None);
 {% if own %}    let listed = {{plural_snake}}::Model::list(db, &other, 0, 10).await.unwrap();
@@ -57,23 +58,32 @@ async fn a_{{singular}}_is_found_by_its_{% if grouped %}group{% elif owned %}use
 {% endif %}{% for column in columns %}{% if column.1 is not containing("Null") and column.1 is not containing("_null") %}        {{column.0}}: Set(Default::default()),
 {% endif %}{% endfor %}        ..Default::default()
     };
-    let made = row.insert(db).await.unwrap();
-    let found = {{plural_snake}}::Model::find(db, {{own}}made.id).await.unwrap();
-    assert_eq!(found.as_ref(), Some(&made));
-{% if own %}    let found = {{plural_snake}}::Model::find(db, &other, made.id).await.unwrap();
+    let created = row.insert(db).await.unwrap();
+{% if owned and grouped %}    let created = (created, "ann".to_owned());
+    let id = created.0.id;
+{% else %}    let id = created.id;
+{% endif %}    let found = {{plural_snake}}::Model::find(db, {{own}}id).await.unwrap();
+    assert_eq!(found.as_ref(), Some(&created));
+{% if own %}    let found = {{plural_snake}}::Model::find(db, &other, id).await.unwrap();
     assert_eq!(found, None);
 {% endif %}    let listed = {{plural_snake}}::Model::list(db, {{own}}0, 10).await.unwrap();
-    assert_eq!(listed, [made]);
+    assert_eq!(listed, [created]);
 {% endif %}}
 // ==> src/models/{{plural_snake}}.rs
-//! {{ words | capitalize }}{% if grouped %}, each of a group{% elif owned %}, each of the user who made it{% endif %}.
+//! {{ words | capitalize }}. {% if grouped and owned %}Each {{ word }} belongs to a group and to the member who created it.{% elif grouped %}Each {{ word }} belongs to a group.{% elif owned %}Each {{ word }} belongs to the user who created it.{% endif %}
 
 {% if with_tz %}use chrono::Utc;
 {% endif %}use loco_rs::prelude::*;
-use sea_orm::{QueryOrder, QuerySelect};
-
+{% if grouped %}use sea_orm::{ActiveValue::Unchanged, QueryOrder, QuerySelect};
+{% else %}use sea_orm::{QueryOrder, QuerySelect};
+{% endif %}
 pub use super::_entities::{{plural_snake}}::{ActiveModel, Column, Entity, Model};
-{% if grouped %}use super::chat_groups;
+{% if grouped %}use super::{
+    chat_groups,
+    group_commands::{RowChange, RowJson, RowOutcome, RowScope},
+    rejections::{CommandError, Rejection},
+{% if owned %}    users,
+{% endif %}};
 {% elif owned %}use super::users;
 {% endif %}
 {% if with_tz %}#[async_trait]
@@ -91,8 +101,71 @@ impl ActiveModelBehavior for ActiveModel {
 }
 {% else %}impl ActiveModelBehavior for ActiveModel {}
 {% endif %}
-impl Model {
-    /// {% if grouped %}Those of a group{% elif owned %}Those of a user{% else %}All of them{% endif %} after the one with the id `after`, the oldest first, at most `limit`.
+{% if grouped %}/// A {{ word }}{% if owned %} with the username of the member who created the {{ word }}{% endif %}.
+pub type Row = {% if owned %}(Model, String){% else %}Model{% endif %};
+
+/// A change of a {{ word }} by a member of the group.
+#[derive(Debug)]
+pub struct Change {
+    pub action: Action,
+    /// Returns the JSON of the changed {{ word }}: the response{% if events %}, and the data of the event{% endif %}.
+    pub to_json: fn(Row) -> Result<RowJson, CommandError>,
+}
+
+/// The kinds of changes.
+#[derive(Debug)]
+pub enum Action {
+    Create(Box<ActiveModel>),
+    Update { id: i64, values: Box<ActiveModel> },
+    Delete { id: i64 },
+}
+
+#[async_trait]
+impl RowChange for Change {
+    fn event_kind(&self) -> Option<&'static str> {
+{% if events %}        Some(match self.action {
+            Action::Create(_) => "{{ singular }}.created",
+            Action::Update { .. } => "{{ singular }}.updated",
+            Action::Delete { .. } => "{{ singular }}.deleted",
+        })
+{% else %}        // Sockets receive no event of the change.
+        None
+{% endif %}    }
+
+    async fn apply(&self, scope: &RowScope<'_>) -> Result<RowOutcome, CommandError> {
+        let row = match &self.action {
+            Action::Create(row) => (**row).clone().insert(scope.transaction).await?,
+            Action::Update { id, values } => {
+                let row = find_for_change(scope, *id).await?;
+                let changed = ActiveModel { id: Unchanged(row.id), ..(**values).clone() };
+                changed.update(scope.transaction).await?
+            }
+            Action::Delete { id } => {
+                let row = find_for_change(scope, *id).await?;
+                row.clone().delete(scope.transaction).await?;
+                row
+            }
+        };
+{% if owned %}        // Only the member who created the {{ word }} changes it.
+        let username = scope.actor.map(|actor| actor.username.to_string());
+        let json = (self.to_json)((row, username.unwrap_or_default()))?;
+        Ok(RowOutcome::Changed(json))
+{% else %}        Ok(RowOutcome::Changed((self.to_json)(row)?))
+{% endif %}    }
+}
+
+/// Returns a {{ word }} of the group{% if owned %} that the actor has created{% endif %}.
+async fn find_for_change(scope: &RowScope<'_>, id: i64) -> Result<Model, CommandError> {
+    let found = Entity::find_by_id(id).filter(Column::GroupId.eq(scope.group_id));
+    let row = found.one(scope.transaction).await?.ok_or(Rejection::NotFound)?;
+{% if owned %}    if scope.actor.is_none_or(|actor| actor.id != row.user_id) {
+        return Err(Rejection::Forbidden.into());
+    }
+{% endif %}    Ok(row)
+}
+
+{% endif %}impl Model {
+    /// Returns at most `limit` {{ words }}{% if grouped %} of a group{% elif owned %} of a user{% endif %} with ids above `after`, the oldest first.
     ///
     /// # Errors
     /// When the database fails.
@@ -102,18 +175,21 @@ impl Model {
 {% elif owned %}        user: &users::Model,
 {% endif %}        after: i64,
         limit: u64,
-    ) -> Result<Vec<Self>, DbErr> {
-        Entity::find()
+    ) -> Result<Vec<{% if grouped %}Row{% else %}Self{% endif %}>, DbErr> {
+        let rows = Entity::find()
 {% if grouped %}            .filter(Column::GroupId.eq(group.id))
 {% elif owned %}            .filter(Column::UserId.eq(user.id))
 {% endif %}            .filter(Column::Id.gt(after))
             .order_by_asc(Column::Id)
-            .limit(limit)
+            .limit(limit){% if grouped and owned %}
+            .find_also_related(users::Entity){% endif %}
             .all(db)
-            .await
-    }
+            .await?;
+{% if grouped and owned %}        Ok(rows.into_iter().map(with_username).collect())
+{% else %}        Ok(rows)
+{% endif %}    }
 
-    /// {% if grouped %}One of a group's{% elif owned %}One of a user's{% else %}The one with this id{% endif %}.
+    /// Returns a {{ word }}{% if grouped %} of a group{% elif owned %} of a user{% endif %}.
     ///
     /// # Errors
     /// When the database fails.
@@ -122,11 +198,20 @@ impl Model {
 {% if grouped %}        group: &chat_groups::Model,
 {% elif owned %}        user: &users::Model,
 {% endif %}        id: i64,
-    ) -> Result<Option<Self>, DbErr> {
-        Entity::find_by_id(id)
+    ) -> Result<Option<{% if grouped %}Row{% else %}Self{% endif %}>, DbErr> {
+        let row = Entity::find_by_id(id)
 {% if grouped %}            .filter(Column::GroupId.eq(group.id))
 {% elif owned %}            .filter(Column::UserId.eq(user.id))
+{% endif %}{% if grouped and owned %}            .find_also_related(users::Entity)
 {% endif %}            .one(db)
-            .await
-    }
+            .await?;
+{% if grouped and owned %}        Ok(row.map(with_username))
+{% else %}        Ok(row)
+{% endif %}    }
 }
+{% if grouped and owned %}
+fn with_username((row, user): (Model, Option<users::Model>)) -> Row {
+    // The user exists: a row is deleted together with its user.
+    (row, user.map(|user| user.username).unwrap_or_default())
+}
+{% endif %}

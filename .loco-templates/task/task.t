@@ -2,7 +2,7 @@
 {% set struct_name = file_name | pascal_case -%}
 to: "src/tasks/{{ file_name }}.rs"
 skip_exists: true
-message: "The task `{{ name }}` was added: `cargo loco task {{ name }}` runs it."
+message: "The task `{{ name }}` is new: run it with `cargo loco task {{ name }}`."
 injections:
 - into: "src/tasks/mod.rs"
   after_last: "^pub mod "
@@ -11,7 +11,7 @@ injections:
   before: "// tasks-inject"
   content: "        tasks.register(tasks::{{ file_name }}::{{ struct_name }});"
 ---
-//! What `cargo loco task {{ name }}` does.
+//! The task `{{ name }}`: finds a user.
 
 use loco_rs::prelude::*;
 
@@ -29,7 +29,7 @@ impl Task for {{ struct_name }} {
     fn task(&self) -> TaskInfo {
         TaskInfo {
             name: USAGE.name.to_owned(),
-            detail: format!("Say what it is for: {}", USAGE.example),
+            detail: format!("Find a user: {}", USAGE.example),
         }
     }
 

@@ -1,13 +1,12 @@
 {% set file_name = name | snake_case -%}
 to: tests/tasks/{{ file_name }}.rs
 skip_exists: true
-message: "Its tests are in tests/tasks/{{ file_name }}.rs."
 injections:
 - into: tests/tasks/mod.rs
   after_last: "^mod "
   content: "mod {{ file_name }};"
 ---
-//! `cargo loco task {{ name }}`.
+//! The task `{{ name }}`.
 
 use insta::assert_snapshot;
 
@@ -15,7 +14,7 @@ use super::run_task;
 use crate::support::TestApp;
 
 #[tokio::test]
-async fn it_finds_the_user_or_says_what_is_missing() {
+async fn {{ file_name }}_finds_the_user_or_names_the_missing_argument() {
     let app = TestApp::start().await;
     app.user("ann").await;
     let (ok, output) = run_task(&app, "", "{{ name }}", &["username:ann"]).await;

@@ -2,7 +2,6 @@
 {% set struct_name = module_name | pascal_case -%}
 to: "tests/workers/{{ module_name }}.rs"
 skip_exists: true
-message: "Its test is in tests/workers/{{ module_name }}.rs."
 injections:
 - into: tests/workers/mod.rs
   append: true
@@ -16,7 +15,7 @@ use salam::workers::{{ module_name }}::{Worker, WorkerArgs};
 use crate::support::TestApp;
 
 #[tokio::test]
-async fn {{ module_name }}_works_for_whoever_is_there() {
+async fn {{ module_name }}_runs_also_for_missing_users() {
     let app = TestApp::start().await;
     app.user("ann").await;
     for user_id in [1, 2] {

@@ -2,7 +2,7 @@
 {% set struct_name = module_name | pascal_case -%}
 to: "src/workers/{{ module_name }}.rs"
 skip_exists: true
-message: "The worker `{{ struct_name }}` was added: `{{ module_name }}::Worker::perform_later(&ctx, WorkerArgs { … })` has it work."
+message: "The worker `{{ struct_name }}` is new: `{{ module_name }}::Worker::perform_later(&ctx, WorkerArgs { … })` adds a job."
 injections:
 - into: "src/workers/mod.rs"
   append: true
@@ -11,7 +11,7 @@ injections:
   after: "fn connect_workers"
   content: "        queue.register(crate::workers::{{ module_name }}::Worker::build(ctx)).await?;"
 ---
-//! What is done in the background as `{{ struct_name }}`.
+//! The worker `{{ struct_name }}`, which runs jobs in the background.
 
 use loco_rs::prelude::*;
 use serde::{Deserialize, Serialize};
@@ -22,7 +22,7 @@ pub struct Worker {
     pub ctx: AppContext,
 }
 
-/// What it is to be done with. It is stored as JSON until somebody does it.
+/// The arguments of a job, which the queue stores as JSON.
 #[derive(Debug, Deserialize, Serialize)]
 pub struct WorkerArgs {
     pub user_id: i64,
@@ -38,13 +38,13 @@ impl BackgroundWorker<WorkerArgs> for Worker {
         "{{ struct_name }}".to_owned()
     }
 
-    /// May be done twice, should the process end in the middle: it must not matter.
+    /// Runs a job. A job may run twice, because a process may end in the middle of it.
     async fn perform(&self, args: WorkerArgs) -> Result<()> {
         let Some(user) = users::Model::find_active(&self.ctx.db, args.user_id).await? else {
-            // Gone meanwhile: nothing is left to do.
+            // The user was deleted or deactivated after the job was added.
             return Ok(());
         };
-        tracing::info!(user = user.id, "{{ struct_name }} was done");
+        tracing::info!(user = user.id, "{{ struct_name }}: job done");
         Ok(())
     }
 }

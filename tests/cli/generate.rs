@@ -32,19 +32,19 @@ async fn generate_rejects_unsupported_arguments() {
         ),
         (
             "post user:references?",
-            "`user:references?`: the column `user_id` is reserved",
+            "`user:references?`: the name `user_id` is reserved",
         ),
         (
             "post user_id:big_int",
-            "`user_id:big_int`: the column `user_id` is reserved",
+            "`user_id:big_int`: the name `user_id` is reserved",
         ),
         (
             "post group:references",
-            "`group:references`: the column `group_id` is reserved",
+            "`group:references`: the name `group_id` is reserved",
         ),
         (
             "post chat_group:references?:group_id",
-            "the column `group_id` is reserved",
+            "the name `group_id` is reserved",
         ),
         ("post kind:enum:2d,3d", "`2d` is not a valid enum value"),
         ("post kind:enum:a,,b!", "`` is not a valid enum value"),

@@ -96,7 +96,7 @@ async fn a_running_server_shows_the_seed_data() {
     let (output, _) = run_seed_successfully(&app.database, &[]).await;
     assert_snapshot!(output, @"
     The example data is complete.
-      users     ann (Ann Lee), bob (Bob Roy), leyla (لیلا)
+      users     ann (Ann Lee), bob (Bob Ray), leyla (لیلا)
       password  a staple of batteries
       groups    chat_5eed0001 (Lunch), chat_5eed0002 (سلام)
       invite    [code] (to chat_5eed0002, valid for 7 days)
@@ -185,7 +185,7 @@ async fn a_second_seed_changes_nothing() {
     assert_eq!(run.code, Some(0));
     assert_snapshot!(run.output, @"
     The example data already exists: nothing was changed.
-      users     ann (Ann Lee), bob (Bob Roy), leyla (لیلا)
+      users     ann (Ann Lee), bob (Bob Ray), leyla (لیلا)
       password  a staple of batteries
       groups    chat_5eed0001 (Lunch), chat_5eed0002 (سلام)
       invite    its code was shown when it was created; leyla can create another invite

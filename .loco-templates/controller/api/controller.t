@@ -1,11 +1,11 @@
 {% set file_name = name | snake_case -%}
 {% set plural = file_name | plural -%}
 {% set words = file_name | replace(from="_", to=" ") -%}
-{% if auth %}{% set security = "bearer" %}{% set codes = "204 401" %}{% set doors = "401 204 204 204 204 204 204 401" -%}
-{% else %}{% set security = "nobody in particular" %}{% set codes = "204" %}{% set doors = "204 204 204 204 204 204 204 204" %}{% endif -%}
+{% if auth %}{% set security = "bearer" %}{% set codes = "204 401" %}{% set access = "401 204 204 204 204 204 204 401" -%}
+{% else %}{% set security = "nobody in particular" %}{% set codes = "204" %}{% set access = "204 204 204 204 204 204 204 204" %}{% endif -%}
 to: src/controllers/{{ file_name }}.rs
 skip_exists: true
-message: "The endpoints /api/{{ plural }}/ were added{% if auth %}; they need an access token{% else %}, open to everybody; `--auth` has them need an access token{% endif %}."
+message: "The endpoints /api/{{ plural }}/ are new. {% if auth %}They need an access token.{% else %}Each client may call them; with `--auth`, they need an access token.{% endif %}"
 injections:
 - into: src/controllers/mod.rs
   after_last: "^pub mod "
@@ -18,12 +18,12 @@ injections:
   content: "        super::{{ file_name }}::index,{% for action in actions %}\n        super::{{ file_name }}::{{ action.name }},{% endfor %}"
 - into: tests/requests/access.rs
   before: "// access-inject"
-  content: "    \"{{ doors }} GET /api/{{ plural }}/\",{% for action in actions %}\n    \"{{ doors }} {{ action.verb | upper }} /api/{{ plural }}/{{ action.name }}/\",{% endfor %}"
+  content: "    \"{{ access }} GET /api/{{ plural }}/\",{% for action in actions %}\n    \"{{ access }} {{ action.verb | upper }} /api/{{ plural }}/{{ action.name }}/\",{% endfor %}"
 - into: tests/requests/docs.rs
   before: "// operations-inject"
-  content: "    \"GET /api/{{ plural }}/: Answer for {{ words }}. {{ codes }} {{ security }}\",{% for action in actions %}\n    \"{{ action.verb | upper }} /api/{{ plural }}/{{ action.name }}/: Do `{{ action.name }}` of {{ words }}. {{ codes }}{% if action.verb != 'get' %} 415{% endif %} {{ security }}\",{% endfor %}"
+  content: "    \"GET /api/{{ plural }}/: Get {{ words }}. {{ codes }} {{ security }}\",{% for action in actions %}\n    \"{{ action.verb | upper }} /api/{{ plural }}/{{ action.name }}/: Run the action {{ action.name }} of {{ words }}. {{ codes }}{% if action.verb != 'get' %} 415{% endif %} {{ security }}\",{% endfor %}"
 ---
-//! {{ words | capitalize }}.
+//! Endpoints of {{ words }}.
 
 use axum::http::StatusCode;
 use loco_rs::{controller::Routes, prelude::get};
@@ -33,21 +33,21 @@ use loco_rs::{controller::Routes, prelude::get};
 use crate::{errors::Result, views::errors::Unauthorized};
 {% else %}use crate::errors::Result;
 {% endif %}
-/// Answer for {{ words }}.
+/// Get {{ words }}.
 #[utoipa::path(
     get, path = "/api/{{ plural }}/", operation_id = "index_{{ plural }}", tag = "{{ words }}",
 {% if auth %}    security(("bearer" = [])),
-{% endif %}    responses((status = 204, description = "Nothing to say yet."){% if auth %}, Unauthorized{% endif %}),
+{% endif %}    responses((status = 204, description = "Nothing to return yet."){% if auth %}, Unauthorized{% endif %}),
 )]
 pub async fn index({% if auth %}CurrentUser(_user): CurrentUser{% endif %}) -> Result<StatusCode> {
     Ok(StatusCode::NO_CONTENT)
 }
 
-{% for action in actions %}/// Do `{{ action.name }}` of {{ words }}.
+{% for action in actions %}/// Run the action {{ action.name }} of {{ words }}.
 #[utoipa::path(
     {{ action.verb }}, path = "/api/{{ plural }}/{{ action.name }}/", operation_id = "{{ action.name }}_{{ plural }}", tag = "{{ words }}",
 {% if auth %}    security(("bearer" = [])),
-{% endif %}    responses((status = 204, description = "Nothing to say yet."){% if auth %}, Unauthorized{% endif %}),
+{% endif %}    responses((status = 204, description = "Nothing to return yet."){% if auth %}, Unauthorized{% endif %}),
 )]
 pub async fn {{ action.name }}({% if auth %}CurrentUser(_user): CurrentUser{% endif %}) -> Result<StatusCode> {
     Ok(StatusCode::NO_CONTENT)

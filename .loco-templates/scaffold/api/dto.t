@@ -1,13 +1,12 @@
 to: src/views/{{ snake_plural }}.rs
 skip_exists: true
-message: "The view `{{ pascal_singular }}` was added."
 injections:
 - into: src/views/mod.rs
   after_last: "^pub mod "
   content: "pub mod {{ snake_plural }};"
 ---
-{% set_global times = false %}{% for f in fields %}{% if f.rust_type is containing("DateTimeWithTimeZone") %}{% set_global times = true %}{% endif %}{% endfor -%}
-//! Answers about {{ snake_plural | replace(from="_", to=" ") }}.
+{% set_global times = false %}{% set_global owned = false %}{% set_global grouped = false %}{% for f in fields %}{% if f.field_name == "user_id" %}{% set_global owned = true %}{% endif %}{% if f.field_name == "group_id" %}{% set_global grouped = true %}{% endif %}{% if f.rust_type is containing("DateTimeWithTimeZone") %}{% set_global times = true %}{% endif %}{% endfor -%}
+//! The JSON of {{ snake_plural | replace(from="_", to=" ") }}.
 
 {% if prelude_use %}{{ prelude_use | replace(from="DateTimeWithTimeZone, ", to="") | replace(from=", DateTimeWithTimeZone", to="") | replace(from="use sea_orm::prelude::{DateTimeWithTimeZone};", to="") }}
 {% endif %}use serde::{ {%- if enums %}Deserialize, {% endif %}Serialize};
@@ -42,12 +41,15 @@ impl {{ e.enum_type }} {
 }
 
 {% endfor -%}
-/// As it is answered.
+{% set word = snake_singular | replace(from="_", to=" ") %}/// A {{ word }}.
 #[derive(Serialize, ToSchema)]
 pub struct {{ pascal_singular }} {
     #[schema(example = 1)]
     pub id: i64,
-{% for f in fields %}{% if f.field_name != "user_id" and f.field_name != "group_id" %}{% if f.rust_type is containing("DateTimeWithTimeZone") %}    #[schema(example = "2026-11-22T14:05:09.123Z")]
+{% if owned and grouped %}    /// The username of the member who created the {{ word }}.
+    #[schema(example = "ann")]
+    pub by: String,
+{% endif %}{% for f in fields %}{% if f.field_name != "user_id" and f.field_name != "group_id" %}{% if f.rust_type is containing("DateTimeWithTimeZone") %}    #[schema(example = "2026-11-22T14:05:09.123Z")]
     pub {{ f.field_name }}: {{ f.rust_type | replace(from="DateTimeWithTimeZone", to="String") }},
 {% else %}{% set t = f.rust_type | replace(from="Option<", to="") | replace(from=">", to="") %}{% if t == "Date" or t == "Time" or t == "DateTime" %}    #[schema(value_type = {{ f.rust_type | replace(from=t, to="String") }}{% if t == "Date" %}, format = Date{% endif %})]
 {% endif %}    pub {{ f.field_name }}: {{ f.rust_type }},
@@ -57,11 +59,16 @@ pub struct {{ pascal_singular }} {
     pub updated_at: String,
 {% endif %}}
 
-impl From<Model> for {{ pascal_singular }} {
+{% if owned and grouped %}impl From<(Model, String)> for {{ pascal_singular }} {
+    fn from((row, by): (Model, String)) -> Self {
+        Self {
+            id: row.id,
+            by,
+{% else %}impl From<Model> for {{ pascal_singular }} {
     fn from(row: Model) -> Self {
         Self {
             id: row.id,
-{% for f in fields %}{% if f.field_name != "user_id" and f.field_name != "group_id" %}            {{ f.field_name }}: {% if f.rust_type is starting_with("Option<DateTimeWithTimeZone") %}row.{{ f.field_name }}.as_ref().map(format_time){% elif f.rust_type is containing("DateTimeWithTimeZone") %}format_time(&row.{{ f.field_name }}){% elif f.is_enum %}{% if f.nullable %}row.{{ f.field_name }}.map({{ f.enum_type }}::from){% else %}row.{{ f.field_name }}.into(){% endif %}{% else %}row.{{ f.field_name }}{% endif %},
+{% endif %}{% for f in fields %}{% if f.field_name != "user_id" and f.field_name != "group_id" %}            {{ f.field_name }}: {% if f.rust_type is starting_with("Option<DateTimeWithTimeZone") %}row.{{ f.field_name }}.as_ref().map(format_time){% elif f.rust_type is containing("DateTimeWithTimeZone") %}format_time(&row.{{ f.field_name }}){% elif f.is_enum %}{% if f.nullable %}row.{{ f.field_name }}.map({{ f.enum_type }}::from){% else %}row.{{ f.field_name }}.into(){% endif %}{% else %}row.{{ f.field_name }}{% endif %},
 {% endif %}{% endfor %}{% if with_tz %}            created_at: format_time(&row.created_at),
             updated_at: format_time(&row.updated_at),
 {% endif %}        }

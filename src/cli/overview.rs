@@ -1,4 +1,4 @@
-//! The output of `--help` and `--version` of the program.
+//! The help and the version of the program. The help is also the output without arguments.
 //!
 //! Loco parses its own commands, and its help would introduce Loco. Debug builds also list commands
 //! for development.
@@ -50,13 +50,14 @@ enum OverviewText {
     Version,
 }
 
-/// Returns the help or the version if these arguments request it. The help of a single command is
-/// not included.
+/// Returns the help or the version, if the arguments request it. No arguments request the help.
+///
+/// The help of a single command comes from the command itself.
 #[must_use]
 pub fn requested_text(args: impl Iterator<Item = OsString>) -> Option<String> {
     let args: Vec<OsString> = args.skip(1).collect();
-    let args: Option<Vec<&str>> = args.iter().map(|arg| arg.to_str()).collect();
-    let requested = match args?.as_slice() {
+    let texts: Vec<&str> = args.iter().map(|arg| arg.to_str()).collect::<Option<_>>()?;
+    let requested = match texts.as_slice() {
         [] | ["-h" | "--help" | "help"] => OverviewText::Help,
         ["-V" | "--version" | "version"] => OverviewText::Version,
         _ => return None,

@@ -11,9 +11,7 @@ use loco_rs::{
     environment::{Environment, resolve_from_env},
     logger::Format,
 };
-use migration::Migrator;
-
-use crate::app::App;
+use migration::MigratorTrait;
 
 /// Start the server
 #[derive(Parser)]
@@ -47,20 +45,20 @@ pub struct StartCommand {
 }
 
 impl StartCommand {
-    /// Runs the server until a signal or a failed task stops it.
+    /// Runs the server of an app until a signal or a failed task stops it.
     ///
     /// # Errors
     /// When the configuration is faulty, the database or the port is not available, or a task of
     /// the server fails.
-    pub async fn run(self) -> Result<()> {
+    pub async fn run<A: Hooks, M: MigratorTrait>(self) -> Result<()> {
         let environment: Environment = match &self.environment {
             Some(name) => name.clone().into(),
             None => resolve_from_env().into(),
         };
-        let config = App::load_config(&environment).await?;
-        let ctx = create_context::<App>(&environment, config).await?;
-        if !App::init_logger(&ctx)? {
-            loco_rs::logger::init::<App>(&ctx.config.logger)?;
+        let config = A::load_config(&environment).await?;
+        let ctx = create_context::<A>(&environment, config).await?;
+        if !A::init_logger(&ctx)? {
+            loco_rs::logger::init::<A>(&ctx.config.logger)?;
         }
         let port = self.port.unwrap_or(ctx.config.server.port);
         if u16::try_from(port).is_err() {
@@ -71,13 +69,13 @@ impl StartCommand {
         }
         let no_banner = self.no_banner || matches!(ctx.config.logger.format, Format::Json);
         let binding = self.binding.clone();
-        let boot = create_app::<App, Migrator>(self.mode(), &environment, ctx.config).await?;
+        let boot = create_app::<A, M>(self.mode(), &environment, ctx.config).await?;
         let server = &boot.app_context.config.server;
         let serve = ServeParams {
             port,
             binding: binding.unwrap_or_else(|| server.binding.clone()),
         };
-        start::<App>(boot, serve, no_banner).await
+        start::<A>(boot, serve, no_banner).await
     }
 
     fn mode(self) -> StartMode {

@@ -11,12 +11,9 @@ use loco_rs::{
     db,
     environment::{Environment, resolve_from_env},
 };
-use migration::{Migrator, check_pooler};
+use migration::{MigratorTrait, check_pooler};
 
-use crate::{
-    app::App,
-    settings::{DatabaseSettings, is_production},
-};
+use crate::settings::{DatabaseSettings, is_production};
 
 /// Perform database operations
 #[derive(Parser)]
@@ -105,14 +102,14 @@ impl Action {
 }
 
 impl DbCommand {
-    /// Runs the command.
+    /// Runs the command on the database of an app.
     ///
     /// # Errors
     /// When the configuration is faulty, the database fails, or a command would delete data in
     /// production without `--yes-delete-everything`.
-    pub async fn run(self) -> Result<()> {
+    pub async fn run<A: Hooks, M: MigratorTrait>(self) -> Result<()> {
         let environment: Environment = self.environment.unwrap_or_else(resolve_from_env).into();
-        let config = App::load_config(&environment).await?;
+        let config = A::load_config(&environment).await?;
         let database = DatabaseSettings::from_config(&config);
         if is_production(&environment)
             && let Some((command, consent)) = self.action.destructive_command()
@@ -124,9 +121,9 @@ impl DbCommand {
                 database.describe()
             )));
         }
-        let mut ctx = create_context::<App>(&environment, config).await?;
-        if !App::init_logger(&ctx)? {
-            loco_rs::logger::init::<App>(&ctx.config.logger)?;
+        let mut ctx = create_context::<A>(&environment, config).await?;
+        if !A::init_logger(&ctx)? {
+            loco_rs::logger::init::<A>(&ctx.config.logger)?;
         }
         if !matches!(self.action, Action::Create) {
             check_pooler(&ctx.db).await?;
@@ -156,6 +153,6 @@ impl DbCommand {
             },
             Action::Schema => RunDbCommand::Schema,
         };
-        run_db::<App, Migrator>(&ctx, command).await
+        run_db::<A, M>(&ctx, command).await
     }
 }

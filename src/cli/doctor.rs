@@ -10,10 +10,10 @@ use migration::{SchemaState, check_pooler};
 use serde_json::{Value, json};
 use tokio::time::timeout;
 
+use super::explain::explain_error;
 use crate::{
     channels::broker::probe_redis,
     database::{open_pool, sqlite_file::check_wal_owner},
-    explain::explain_error,
     models::{epochs, users},
     settings::{ChannelSettings, ConfigCheck, Settings, sqlite_file},
 };
