@@ -58,7 +58,7 @@ const REPEAT_AFTER = 300;
 /** Milliseconds after a failure in which a quoted line is not requested again. */
 const QUOTE_RETRY_AFTER = 5000;
 
-/** The kinds of events that are shown as notes. */
+/** The kinds of Salam's own events that are shown as notes. */
 const NOTES = ['member.joined', 'member.left', 'member.role', 'group.updated'];
 
 /** The loaded lines and notes of one chat. */
@@ -88,12 +88,17 @@ export class Timeline {
   #loading = null;
   #unlisten;
 
+  /** The kinds of events that are shown as notes. @type {Set<string>} */
+  #noteKinds;
+
   /**
    * @param {Salam} salam
    * @param {Chat} chat
    * @param {(seqs: number[] | 'all') => void} onChange is called with the seqs of the changed items
+   * @param {{ kinds?: Iterable<string> }} [options] `kinds`: further kinds of events that are shown as notes
    */
-  constructor(salam, chat, onChange) {
+  constructor(salam, chat, onChange, { kinds = [] } = {}) {
+    this.#noteKinds = new Set([...NOTES, ...kinds]);
     this.#salam = salam;
     this.#chat = chat;
     this.#onChange = onChange;
@@ -228,7 +233,7 @@ export class Timeline {
       this.#items.set(message.seq, lineOf(message, position, this.#me));
       this.#rememberActivity(message, position);
     }
-    for (const note of notes) if (NOTES.includes(note.kind)) this.#items.set(note.seq, noteOf(note));
+    for (const note of notes) if (this.#noteKinds.has(note.kind)) this.#items.set(note.seq, noteOf(note));
     if (!this.#isLoaded) this.#last = position;
     [this.#first, this.#isLoaded, this.#isComplete] = [first, true, !hasMore];
     for (const event of this.#arrived) {
@@ -272,7 +277,7 @@ export class Timeline {
   #append(event) {
     const { seq, at, by, kind, data } = event;
     this.#last = seq;
-    if (NOTES.includes(kind)) this.#items.set(seq, noteOf(event));
+    if (this.#noteKinds.has(kind)) this.#items.set(seq, noteOf(event));
     if (kind !== 'message.created') return;
     const { text, reply_to: replyTo = null } = data;
     this.#items.set(seq, { type: 'line', seq, at, by, text, edited: Boolean(data.edited), replyTo, reactions: new Map(), position: seq });

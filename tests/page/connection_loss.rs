@@ -52,7 +52,7 @@ impl CrashingServer {
         ann.start_chat("Lunch").await;
         bob.sign_up("bob", "Bob").await;
         bob.open(&ann.create_invite_link().await).await;
-        bob.click("Join this chat").await;
+        bob.click("Join chat").await;
         bob.wait_until("the chat", async || bob.chat_title().await == "Lunch")
             .await;
         (ann, bob)
@@ -108,10 +108,10 @@ async fn a_server_crash_loses_and_duplicates_no_messages() {
         ann.expect_message("ann 4").await;
         crashing.crash();
     });
-    ann.expect_text("Offline. Trying again in").await;
+    ann.expect_text("Offline. Reconnecting in").await;
     bob.expect_text("Offline.").await;
     say(6).await;
-    ann.expect_text("Waiting for the connection").await;
+    ann.expect_text("Waiting for connection…").await;
     crashing.restart().await;
     ann.click("Try now").await;
     ann.expect_text("Connected").await;
@@ -137,7 +137,7 @@ async fn messages_written_offline_survive_closing_the_page() {
     let chat = ann.run("return location.href").await;
     ann.click("Account").await;
     ann.click("Sign out").await;
-    ann.expect_text("2 messages are not sent yet").await;
+    ann.expect_text("2 messages haven't been sent yet").await;
     ann.answer_dialog("Cancel").await;
     ann.open("about:blank").await;
     crashing.restart().await;

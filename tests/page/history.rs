@@ -51,19 +51,19 @@ async fn older_messages_load_without_moving_the_view() {
     // A new message does not move the view either, and is announced.
     let before = first_visible_line(&ann).await;
     bob.send_message(&group, "now", "now").await;
-    ann.expect_text("One new message").await;
+    ann.expect_text("1 new message").await;
     let after = first_visible_line(&ann).await;
     assert!((before.1 - after.1).abs() <= 2.0, "{before:?} {after:?}");
     ann.click_selector("[data-part=newer]").await;
     ann.wait_until("the end", async || {
-        !ann.has_control("body", "To the end").await
+        !ann.has_control("body", "Jump to latest").await
     })
     .await;
     ann.wait_until("the beginning", async || {
         ann.run_with(scroll, &[json!(0)]).await;
         ann.visible_text()
             .await
-            .contains("This is where the chat begins.")
+            .contains("This is the start of the chat.")
     })
     .await;
     let texts = ann.message_texts().await;
@@ -92,7 +92,7 @@ async fn many_reactions_cost_few_requests() {
     }
     let ann = sign_in_at(&app.url(&format!("/#/chat/{group}")), "ann").await;
     ann.expect_messages(&["line 1", "line 2", "line 3"]).await;
-    ann.expect_text("This is where the chat begins.").await;
+    ann.expect_text("This is the start of the chat.").await;
     let chips = EMOJIS.map(|emoji| format!("{emoji} 1"));
     for line in ["#m2", "#m3", "#m4"] {
         assert_eq!(ann.visible_texts(&format!("{line} .chip")).await, chips);

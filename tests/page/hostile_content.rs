@@ -128,7 +128,7 @@ async fn check_all_views(device: Device) {
     carol.sign_up("carol", "Carol").await;
     carol.expect_text("<img src=x onerror=alert(1)>").await;
     expect_no_harm(&carol, "the invite").await;
-    carol.click("Join this chat").await;
+    carol.click("Join chat").await;
     carol.expect_message("<i>Well</i>").await;
     expect_no_harm(&carol, "the conversation").await;
 
@@ -154,7 +154,7 @@ async fn check_all_views(device: Device) {
     carol.click("People and invites").await;
     carol.expect_text("@mallory").await;
     expect_no_harm(&carol, "the people").await;
-    carol.click_in("#people", "Leave this chat").await;
+    carol.click_in("#people", "Leave chat").await;
     expect_no_harm(&carol, "the question").await;
     carol.close_without_errors().await;
 
@@ -168,7 +168,7 @@ async fn check_all_views(device: Device) {
     expect_no_harm(&mallory, "the account").await;
     mallory.open(&app.url(&format!("/#/chat/{group}"))).await;
     mallory.click("People and invites").await;
-    mallory.click_in("#people", "Put out: ann").await;
+    mallory.click_in("#people", "Remove: ann").await;
     expect_no_harm(&mallory, "the question").await;
     mallory.close_without_errors().await;
 }

@@ -79,7 +79,7 @@ async fn sign_up_and_chat_creation_work_by_keyboard() {
     let app = TestApp::start().await;
     let ann = KeyboardUser(PageUser::visit(Device::desktop(), &app.url("/")).await);
     ann.expect_focus("Username").await;
-    ann.activate("Create an account").await;
+    ann.activate("Create account").await;
     ann.expect_focus("Your name").await;
     ann.0.type_text("Ann").await;
     ann.press(Key::Tab).await;
@@ -87,17 +87,19 @@ async fn sign_up_and_chat_creation_work_by_keyboard() {
     ann.press(Key::Tab).await;
     ann.0.type_text("short").await;
     ann.press(Key::Enter).await;
-    ann.0.expect_text("Password:").await;
+    ann.0
+        .expect_text("Your password needs at least 8 characters.")
+        .await;
     ann.expect_focus("Password").await;
     ann.0.type_text(" but longer by a staple").await;
     ann.press(Key::Enter).await;
-    ann.0.expect_text("You are in no chat yet.").await;
+    ann.0.expect_text("You don't have any chats yet.").await;
     ann.focused_name().await;
 
-    ann.activate("Start your first chat").await;
-    ann.expect_focus("Name of the chat").await;
+    ann.activate("Start a chat").await;
+    ann.expect_focus("Chat name").await;
     ann.press(Key::Escape).await;
-    ann.expect_focus("Start your first chat").await;
+    ann.expect_focus("Start a chat").await;
     ann.press(Key::Enter).await;
     ann.0.type_text("Lunch").await;
     ann.press(Key::Enter).await;
@@ -105,25 +107,25 @@ async fn sign_up_and_chat_creation_work_by_keyboard() {
     ann.tab_back_to("People and invites").await;
     ann.press(Key::Enter).await;
     ann.0.expect_text("@ann · owner").await;
-    ann.activate("Make a link").await;
-    ann.expect_focus("Link").await;
-    ann.activate("Withdraw").await;
-    ann.0.expect_no_text("Withdraw").await;
+    ann.activate("Create link").await;
+    ann.expect_focus("Invite link").await;
+    ann.activate("Revoke").await;
+    ann.0.expect_no_text("Revoke").await;
     ann.focused_name().await;
     ann.press(Key::Escape).await;
     ann.expect_focus("People and invites").await;
     ann.press(Key::Enter).await;
-    ann.activate("Delete this chat for everybody").await;
-    ann.0.expect_text("is deleted for everybody").await;
+    ann.activate("Delete chat").await;
+    ann.0.expect_text("will be deleted for everyone").await;
     ann.focused_name().await;
     ann.press(Key::Escape).await;
-    ann.expect_focus("Delete this chat for everybody").await;
+    ann.expect_focus("Delete chat").await;
     ann.press(Key::Escape).await;
     ann.expect_focus("People and invites").await;
 
     ann.tab_back_to("Account").await;
     ann.press(Key::Enter).await;
-    ann.0.expect_text("Where you are signed in").await;
+    ann.0.expect_text("Where you're signed in").await;
     ann.focused_name().await;
     ann.activate("Sign out").await;
     ann.expect_focus("Username").await;
@@ -221,7 +223,7 @@ async fn invites_and_chat_switching_work_by_keyboard() {
     super::start_titled_chat(&carol, "Alone").await;
     let code = owner.create_invite(&group).await;
     let carol = KeyboardUser(sign_in_at(&app.url(&format!("/#/invite/{code}")), "carol").await);
-    carol.expect_focus("Join this chat").await;
+    carol.expect_focus("Join chat").await;
     carol.press(Key::Enter).await;
     carol.expect_focus("Write a message").await;
     let chats = carol.0.listed_chats().await;

@@ -8,25 +8,24 @@ async fn the_owner_renames_the_chat_and_changes_roles() {
     let app = TestApp::start().await;
     let SharedChat { ann, bob, .. } = open_shared_chat(&app).await;
     ann.click("People and invites").await;
-    ann.fill("Name of the chat", "Dinner").await;
+    ann.fill("Chat name", "Dinner").await;
     ann.click_in("#people", "Save").await;
     bob.wait_until("the new name", async || bob.chat_title().await == "Dinner")
         .await;
-    bob.expect_text("ann calls this chat Dinner.").await;
+    bob.expect_text("ann renamed the chat to “Dinner”").await;
 
     bob.click("People and invites").await;
     bob.expect_text("@ann · owner").await;
-    assert!(!bob.has_control("#people", "Make a link").await);
+    assert!(!bob.has_control("#people", "Create link").await);
     ann.click_in("#people", "Make admin: bob").await;
-    bob.expect_text("ann has made bob an admin.").await;
-    bob.click_in("#people", "Make a link").await;
+    bob.expect_text("ann made bob an admin").await;
+    bob.click_in("#people", "Create link").await;
     ann.click_in("#people", "Make owner: bob").await;
-    ann.answer_dialog("Yes").await;
-    ann.expect_text("bob owns this chat now.").await;
+    ann.answer_dialog("Make owner").await;
+    ann.expect_text("bob is now the owner").await;
     bob.click_in("#people", "Make member: ann").await;
-    ann.expect_text("bob has made ann a member like others.")
-        .await;
-    ann.expect_no_text("Make a link").await;
+    ann.expect_text("bob changed ann's role to member").await;
+    ann.expect_no_text("Create link").await;
     ann.close_without_errors().await;
     bob.close_without_errors().await;
 }
@@ -36,34 +35,33 @@ async fn a_kicked_member_is_notified_and_may_rejoin_unless_banned() {
     let app = TestApp::start().await;
     let SharedChat { ann, bob, .. } = open_shared_chat(&app).await;
     let link = ann.create_invite_link().await;
-    let is_closed = async || {
-        bob.expect_text("You are not in this chat any more.").await;
+    let is_closed = async |reason: &str| {
+        bob.expect_text(reason).await;
         bob.wait_until("the chat to disappear", async || {
             bob.listed_chats().await.is_empty()
         })
         .await;
     };
     ann.click("People and invites").await;
-    ann.click_in("#people", "Put out: bob").await;
-    ann.answer_dialog("Yes").await;
-    is_closed().await;
-    ann.expect_text("ann has put out bob.").await;
+    ann.click_in("#people", "Remove: bob").await;
+    ann.answer_dialog("Remove").await;
+    is_closed("You were removed from this chat.").await;
+    ann.expect_text("ann removed bob").await;
 
     bob.open(&link).await;
-    bob.click("Join this chat").await;
+    bob.click("Join chat").await;
     bob.wait_until("the chat", async || bob.chat_title().await == "Lunch")
         .await;
     ann.click_in("#people", "Ban: bob").await;
-    ann.answer_dialog("Yes").await;
-    is_closed().await;
+    ann.answer_dialog("Ban").await;
+    is_closed("You were banned from this chat.").await;
     bob.open(&link).await;
-    bob.click("Join this chat").await;
-    bob.expect_text("You were put out of this chat for good.")
-        .await;
+    bob.click("Join chat").await;
+    bob.expect_text("You've been banned from this chat.").await;
 
-    ann.click_in("#people", "Let back in").await;
-    ann.expect_no_text("Let back in").await;
-    bob.click("Join this chat").await;
+    ann.click_in("#people", "Unban").await;
+    ann.expect_no_text("Unban").await;
+    bob.click("Join chat").await;
     bob.wait_until("the chat", async || bob.chat_title().await == "Lunch")
         .await;
     ann.close_without_errors().await;
@@ -75,23 +73,19 @@ async fn leaving_or_deleting_a_chat_removes_it_from_the_page() {
     let app = TestApp::start().await;
     let SharedChat { ann, bob, group } = open_shared_chat(&app).await;
     bob.click("People and invites").await;
-    assert!(
-        !bob.has_control("#people", "Delete this chat for everybody")
-            .await
-    );
-    bob.click_in("#people", "Leave this chat").await;
-    bob.answer_dialog("Leave this chat").await;
-    ann.expect_text("bob has left.").await;
-    bob.expect_text("You are in no chat yet.").await;
+    assert!(!bob.has_control("#people", "Delete chat").await);
+    bob.click_in("#people", "Leave chat").await;
+    bob.answer_dialog("Leave").await;
+    ann.expect_text("bob left").await;
+    bob.expect_text("You don't have any chats yet.").await;
     bob.open(&app.url(&format!("/#/chat/{group}"))).await;
-    bob.expect_text("There is no such thing here, or you may not see it.")
+    bob.expect_text("This chat doesn't exist, or you don't have access.")
         .await;
 
     ann.click("People and invites").await;
-    ann.click_in("#people", "Delete this chat for everybody")
-        .await;
+    ann.click_in("#people", "Delete chat").await;
     ann.answer_dialog("Delete").await;
-    ann.expect_text("You are in no chat yet.").await;
+    ann.expect_text("You don't have any chats yet.").await;
     ann.close_without_errors().await;
     bob.close_without_errors().await;
 }
@@ -122,7 +116,7 @@ async fn a_deactivated_member_is_marked_and_gets_no_role() {
     for (action, is_offered) in [
         ("Make admin: bob", false),
         ("Make owner: bob", false),
-        ("Put out: bob", true),
+        ("Remove: bob", true),
         ("Ban: bob", true),
     ] {
         let offers = ann.has_control("#people", action).await;

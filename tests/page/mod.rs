@@ -3,6 +3,7 @@
 mod accessibility;
 mod chat_list;
 mod connection_loss;
+mod extension;
 mod history;
 mod hostile_content;
 mod keyboard;

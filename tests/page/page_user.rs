@@ -27,9 +27,11 @@ impl PageUser {
         Self { browser }
     }
 
-    /// Works in any language.
+    /// Signs in, in any language of the page.
     pub async fn sign_in(&self, username: &str) {
+        // Waits for the form.
         self.click_selector("[name=username]").await;
+        // The form for a new account also asks for a display name.
         if self.visible_texts("[name=name]").await.len() == 1 {
             self.click_selector("[data-part=switch]").await;
             self.click_selector("[name=username]").await;
@@ -38,7 +40,7 @@ impl PageUser {
         self.click_selector("[name=password]").await;
         self.type_text(&TestApp::password_of(username)).await;
         self.press_key(Key::Enter).await;
-        self.wait_until("the room", async || {
+        self.wait_until("the page of a signed-in user", async || {
             self.visible_texts(".app").await.len() == 1
         })
         .await;
@@ -46,20 +48,20 @@ impl PageUser {
 
     pub async fn sign_up(&self, username: &str, name: &str) {
         if !self.has_control("body", "Your name").await {
-            self.click("Create an account").await;
+            self.click("Create account").await;
         }
         self.fill("Your name", name).await;
         self.fill("Username", username).await;
         self.fill("Password", &TestApp::password_of(username)).await;
-        self.click("Create an account").await;
+        self.click("Create account").await;
         self.expect_no_text("Password").await;
     }
 
     /// Starts a chat by the dialog, and opens it.
     pub async fn start_chat(&self, title: &str) {
         self.click("New chat").await;
-        self.fill("Name of the chat", title).await;
-        self.click_in("dialog", "Start").await;
+        self.fill("Chat name", title).await;
+        self.click_in("dialog", "Create chat").await;
         self.wait_until(title, async || self.chat_title().await == title)
             .await;
     }
@@ -72,11 +74,11 @@ impl PageUser {
     /// Creates an invite by the dialog. Returns its link.
     pub async fn create_invite_link(&self) -> String {
         self.click("People and invites").await;
-        self.click("Make a link").await;
-        let link = "return document.querySelector('[data-part=invite-link]').value";
-        self.wait_until("a link", async || self.run(link).await != json!(""))
+        self.click("Create link").await;
+        let read_link = "return document.querySelector('[data-part=invite-link]').value";
+        self.wait_until("a link", async || self.run(read_link).await != json!(""))
             .await;
-        let link = self.run(link).await.as_str().unwrap().to_owned();
+        let link = self.run(read_link).await.as_str().unwrap().to_owned();
         self.click_in("dialog", "Close").await;
         link
     }
@@ -85,8 +87,10 @@ impl PageUser {
     /// starts a new line.
     pub async fn send_message(&self, text: &str) {
         self.type_message(text).await;
-        let is_touched = self.run("return matchMedia('(pointer: coarse)').matches");
-        if is_touched.await == json!(true) {
+        let is_touch_device = self
+            .run("return matchMedia('(pointer: coarse)').matches")
+            .await;
+        if is_touch_device == json!(true) {
             self.click("Send").await;
         } else {
             self.press_key(Key::Enter).await;
@@ -99,7 +103,7 @@ impl PageUser {
         self.type_text(text).await;
     }
 
-    /// Returns all texts of the chat, first to last. A message that is not stored yet has a mark.
+    /// Returns all texts of the chat, first to last. The text of a message that is not stored yet is in parentheses.
     pub async fn message_texts(&self) -> Vec<String> {
         let stored = self.visible_texts("[data-part=lines] .line .text").await;
         let pending = self.visible_texts("[data-part=pending] .line .text").await;
@@ -122,7 +126,7 @@ impl PageUser {
         .await;
     }
 
-    /// Returns the selector of the message with this text.
+    /// Waits for a message with this text. Returns the selector of the last one.
     pub async fn message_selector(&self, text: &str) -> String {
         self.expect_message(text).await;
         let find = "return [...document.querySelectorAll('[data-part=lines] .line')].findLast((it) => plain(it.querySelector('.text').innerText) === arguments[0])?.id";

@@ -1,5 +1,6 @@
 //! The page in Persian: right to left, with its own digits.
 
+use fantoccini::key::Key;
 use serde_json::json;
 
 use super::{PageUser, group_of_two, sign_in_at};
@@ -56,15 +57,15 @@ async fn switching_the_language_keeps_the_view() {
     let app = TestApp::start().await;
     let (group, _, _) = group_of_two(&app).await;
     let ann = sign_in_at(&app.url("/#/account"), "ann").await;
-    ann.expect_text("Where you are signed in").await;
+    ann.expect_text("Where you're signed in").await;
     ann.click("فارسی").await;
-    ann.expect_text("جاهایی که وارد شده‌اید").await;
+    ann.expect_text("دستگاه‌های فعال").await;
     assert_eq!(ann.run("return location.hash").await, "#/account");
     assert_eq!(ann.run(READ_LAYOUT).await, json!(["fa", "rtl", true]));
     ann.open(&app.url(&format!("/#/chat/{group}"))).await;
-    ann.expect_text("کس دیگری اینجا نیست").await;
+    ann.expect_text("۲ عضو، کس دیگری آنلاین نیست").await;
     ann.reload().await;
-    ann.expect_text("کس دیگری اینجا نیست").await;
+    ann.expect_text("۲ عضو، کس دیگری آنلاین نیست").await;
     assert_eq!(ann.run(READ_LAYOUT).await, json!(["fa", "rtl", true]));
     let hash = ann.run("return location.hash").await;
     assert_eq!(hash, format!("#/chat/{group}"));
@@ -73,7 +74,39 @@ async fn switching_the_language_keeps_the_view() {
     assert_eq!(ann.run(READ_LAYOUT).await, json!(["fa", "rtl", null]));
     ann.open(&app.url("/#/account")).await;
     ann.click("English").await;
-    ann.expect_text("Where you are signed in").await;
+    ann.expect_text("Where you're signed in").await;
     assert_eq!(ann.run(READ_LAYOUT).await, json!(["en", "ltr", false]));
+    ann.close_without_errors().await;
+}
+
+#[tokio::test]
+async fn errors_are_in_the_language_of_the_page() {
+    let app = TestApp::start().await;
+    let device = Device::desktop().with_language("fa");
+    let ann = PageUser::visit(device, &app.url("/")).await;
+    ann.click_selector("[data-part=switch]").await;
+    ann.click_selector("[data-part=submit]").await;
+    ann.expect_text("گذرواژه باید حداقل ۸ کاراکتر داشته باشد.")
+        .await;
+    assert_eq!(
+        ann.visible_texts("[data-part=form] .error").await,
+        [
+            "نامی با حداقل یک کاراکتر قابل‌مشاهده وارد کنید. نام کاربری را وارد کنید. گذرواژه باید حداقل ۸ کاراکتر داشته باشد."
+        ]
+    );
+    ann.click_selector("[name=username]").await;
+    ann.type_text("ann lee").await;
+    ann.click_selector("[name=password]").await;
+    ann.type_text("password").await;
+    ann.click_selector("[data-part=submit]").await;
+    ann.expect_text("نام کاربری فقط می‌تواند حروف، اعداد و @ . + - _ داشته باشد.")
+        .await;
+    ann.click_selector("[name=username]").await;
+    ann.press_key(Key::Home).await;
+    for _ in 0..4 {
+        ann.press_key(Key::Delete).await;
+    }
+    ann.click_selector("[data-part=submit]").await;
+    ann.expect_text("حدس زدن این گذرواژه خیلی آسان است.").await;
     ann.close_without_errors().await;
 }

@@ -51,16 +51,16 @@ async fn the_phone_page_navigates_between_list_and_chat() {
     ann.send_message("Short").await;
     ann.expect_message("Short").await;
 
-    ann.click("Back to the chats").await;
+    ann.click("Back to chats").await;
     ann.wait_until("the list", async || is_list_visible(&ann).await)
         .await;
     assert!(ann.chat_title().await.is_empty());
     ann.click("Account").await;
-    ann.expect_text("Where you are signed in").await;
+    ann.expect_text("Where you're signed in").await;
     expect_to_fit(&ann, "the account").await;
-    ann.click("Back to the chats").await;
+    ann.click("Back to chats").await;
     ann.click("New chat").await;
-    ann.expect_text("Name of the chat").await;
+    ann.expect_text("Chat name").await;
     expect_to_fit(&ann, "a new chat").await;
     ann.click_in("#new-chat", "Cancel").await;
     for path in ["/playground/", "/#/invite/0123456789abcdef"] {
@@ -98,7 +98,7 @@ async fn a_tap_shows_message_actions_on_a_phone() {
     ann.answer_dialog("Delete").await;
     ann.expect_message("This message was deleted.").await;
     ann.click("People and invites").await;
-    ann.click("Make a link").await;
+    ann.click("Create link").await;
     ann.click("Copy").await;
     expect_to_fit(&ann, "the people").await;
     ann.close_without_errors().await;

@@ -21,7 +21,7 @@ async fn until_logged(user: &PageUser, mode: &str, text: &str) {
 async fn the_playground_shows_replay_after_a_reconnect() {
     let app = TestApp::start().await;
     let learner = PageUser::visit(Device::desktop(), &app.url("/playground/")).await;
-    learner.click("Do all four").await;
+    learner.click("Run all four steps").await;
     for mode in ["base", "rich"] {
         until_logged(&learner, mode, "The socket is open.").await;
     }
@@ -36,36 +36,36 @@ async fn the_playground_shows_replay_after_a_reconnect() {
     learner.type_text("by the rich socket").await;
     learner.click_in("#play-rich", "Send").await;
     until_logged(&learner, "rich", "by the rich socket").await;
-    learner.click("Send the last one again, same cid").await;
+    learner.click("Resend last message (same cid)").await;
     until_logged(&learner, "rich", "is not stored twice").await;
 
     for mode in ["base", "rich"] {
         learner
-            .click_in(&format!("#play-{mode}"), "Drop my connection now")
+            .click_in(&format!("#play-{mode}"), "Drop connection")
             .await;
     }
     for n in 1..=3 {
-        learner.click("Post something meanwhile").await;
+        learner.click("Post a message over HTTP").await;
         learner
             .expect_text(&format!("While you were away: {n}"))
             .await;
         learner.expect_text("201 Created").await;
     }
-    learner.click_in("#play-rich", "Come back").await;
+    learner.click_in("#play-rich", "Reconnect").await;
     until_logged(
         &learner,
         "rich",
-        "3 events were told again, in order; nothing was lost.",
+        "3 events were replayed in order: nothing was lost.",
     )
     .await;
     let replayed = learner.visible_texts("#play-rich .play-replayed").await;
     assert_eq!(replayed.len(), 3);
     for (n, entry) in replayed.iter().enumerate() {
         assert!(entry.contains(&format!("While you were away: {}", n + 1)));
-        assert!(entry.ends_with("told again"), "{entry}");
+        assert!(entry.ends_with("replayed"), "{entry}");
     }
-    learner.click_in("#play-base", "Come back").await;
-    until_logged(&learner, "base", "Base mode has no resume").await;
+    learner.click_in("#play-base", "Reconnect").await;
+    until_logged(&learner, "base", "A base socket can't resume").await;
     assert!(
         !socket_log(&learner, "base")
             .await
@@ -93,6 +93,6 @@ async fn the_playground_works_step_by_step_and_shows_errors() {
     learner.click_in("#play-sockets", "Open both").await;
     until_logged(&learner, "rich", "\"type\":\"sync\"").await;
     learner.click_in("#play-rich", "Close").await;
-    until_logged(&learner, "rich", "All is well: you have closed it.").await;
+    until_logged(&learner, "rich", "You closed it.").await;
     learner.close_without_errors().await;
 }

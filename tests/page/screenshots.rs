@@ -74,7 +74,7 @@ async fn screenshots() {
     ann.set_color_scheme("light").await;
     ann.click("People and invites").await;
     ann.expect_text("@leyla").await;
-    ann.click("Make a link").await;
+    ann.click("Create link").await;
     ann.wait_until_true(
         "return document.querySelectorAll('#people [data-part=invites] .row').length > 0",
     )
@@ -85,7 +85,7 @@ async fn screenshots() {
     }
 
     ann.open(&app.url("/playground/")).await;
-    ann.click("Do all four").await;
+    ann.click("Run all four steps").await;
     ann.wait_until_true("return document.querySelectorAll('.play-log > *').length > 5")
         .await;
     ann.run("document.getElementById('play-sockets').scrollIntoView()")

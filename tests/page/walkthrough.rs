@@ -11,20 +11,20 @@ async fn two_users_chat_after_an_invite() {
     let url = app.url("/");
     let ann = PageUser::visit(Device::desktop(), &url).await;
     ann.sign_up("ann", "Ann Lee").await;
-    ann.expect_text("You are in no chat yet.").await;
+    ann.expect_text("You don't have any chats yet.").await;
     ann.start_chat("Lunch").await;
     let link = ann.create_invite_link().await;
     assert!(link.starts_with(&format!("{url}#/invite/")), "{link}");
 
     let bob = PageUser::visit(Device::desktop(), &link).await;
-    bob.expect_text("You are invited to a chat.").await;
+    bob.expect_text("You're invited to a chat.").await;
     bob.sign_up("bob", "Bob Ray").await;
     bob.expect_text("Ann Lee (@ann) invites you to Lunch.")
         .await;
-    bob.click("Join this chat").await;
+    bob.click("Join chat").await;
     bob.wait_until("the chat", async || bob.chat_title().await == "Lunch")
         .await;
-    ann.expect_text("Bob Ray has joined.").await;
+    ann.expect_text("Bob Ray joined").await;
 
     ann.send_message("Hello Bob").await;
     bob.expect_message("Hello Bob").await;
@@ -42,21 +42,22 @@ async fn two_users_chat_after_an_invite() {
 async fn presence_and_typing_are_shown() {
     let app = TestApp::start().await;
     let SharedChat { ann, bob, .. } = open_shared_chat(&app).await;
-    ann.expect_text("Here: bob").await;
-    bob.expect_text("Here: ann").await;
+    for one in [&ann, &bob] {
+        one.expect_text("2 members, 2 online").await;
+    }
 
     bob.type_message("h").await;
-    ann.expect_text("bob is writing…").await;
+    ann.expect_text("bob is typing…").await;
     bob.press_key(Key::Backspace).await;
-    ann.expect_no_text("bob is writing…").await;
+    ann.expect_no_text("bob is typing…").await;
     ann.type_message("hi").await;
-    bob.expect_text("ann is writing…").await;
+    bob.expect_text("ann is typing…").await;
     ann.press_key(Key::Enter).await;
     bob.expect_message("hi").await;
-    bob.expect_no_text("ann is writing…").await;
+    bob.expect_no_text("ann is typing…").await;
 
     bob.close_without_errors().await;
-    ann.expect_text("Nobody else is here").await;
+    ann.expect_text("2 members, no one else is online").await;
     ann.close_without_errors().await;
 }
 
@@ -66,7 +67,7 @@ async fn messages_can_be_replied_to_reacted_to_edited_and_deleted() {
     let SharedChat { ann, bob, .. } = open_shared_chat(&app).await;
     ann.send_message("At noon?").await;
     bob.use_message_tool("Reply", "At noon?").await;
-    bob.expect_text("Reply to ann: At noon?").await;
+    bob.expect_text("Replying to ann: At noon?").await;
     bob.send_message("Yes").await;
     let response = ann.message_selector("Yes").await;
     let quote = ann.visible_texts(&format!("{response} .quote")).await;
@@ -134,7 +135,7 @@ async fn a_rate_limited_reaction_shows_a_toast() {
     ann.click_in("#emoji", "👍").await;
     ann.wait_until("a toast", async || {
         let toast = ann.visible_texts("#toast").await.concat();
-        toast.starts_with("That was too fast. Wait ")
+        toast.starts_with("Too many attempts. Try again in ")
     })
     .await;
     assert_eq!(ann.visible_texts(".chip").await, Vec::<String>::new());
@@ -176,13 +177,13 @@ async fn unread_messages_are_counted_and_marked() {
 
     // Bob has the list open, and not the chat.
     bob.click("Account").await;
-    bob.expect_text("Where you are signed in").await;
+    bob.expect_text("Where you're signed in").await;
     ann.send_message("Three").await;
     bob.wait_until("the count", async || {
         bob.listed_chats()
             .await
             .concat()
-            .contains("ann: Three 1 one unread message")
+            .contains("ann: Three 1 1 unread message")
     })
     .await;
     bob.click_in(".chats", &bob.listed_chats().await.concat())
@@ -201,14 +202,14 @@ async fn sessions_can_be_ended_here_and_from_another_browser() {
     let (here, there) = tokio::join!(sign_in_at(&url, "ann"), sign_in_at(&url, "ann"));
     here.click("Account").await;
     here.expect_text("this browser").await;
-    here.expect_text("Sign out everywhere else").await;
+    here.expect_text("Sign out of all other devices").await;
     // The test harness opened one more session.
     let ended = async || here.visible_texts("[data-part=sessions] .row").await.len();
     here.wait_until("the sessions", async || ended().await == 3)
         .await;
-    here.click("Sign out everywhere else").await;
+    here.click("Sign out of all other devices").await;
     there
-        .expect_text("You were signed out from elsewhere.")
+        .expect_text("You were signed out from another device.")
         .await;
     here.wait_until("the sessions", async || ended().await == 1)
         .await;
@@ -217,7 +218,7 @@ async fn sessions_can_be_ended_here_and_from_another_browser() {
     here.reload().await;
     here.click_in("[data-part=sessions]", "Sign out").await;
     there
-        .expect_text("You were signed out from elsewhere.")
+        .expect_text("You were signed out from another device.")
         .await;
     here.click("Sign out").await;
     here.expect_text("Username").await;

@@ -224,7 +224,7 @@ export class Outbox {
   /** Writes a message to the storage. @param {Pending} message */
   #save(message) {
     const { error } = message;
-    const kept = { ...message, error: error && { code: error.code, message: error.message } };
+    const kept = { ...message, error: error && { code: error.code, message: error.message, field: error.field } };
     this.#transport.store(message.cid, JSON.stringify(kept));
   }
 
@@ -235,7 +235,7 @@ export class Outbox {
     });
     for (const message of kept.sort((a, b) => a.at - b.at)) {
       const { error } = message;
-      if (message.state === 'failed') this.#pending.push({ ...message, error: error && new SalamError(error.code, error.message) });
+      if (message.state === 'failed') this.#pending.push({ ...message, error: error && new SalamError(error.code, error.message, { field: error.field }) });
       else {
         this.#recovered.add(message.cid);
         this.#enqueue({ ...message, state: 'waiting' }).catch(() => {});

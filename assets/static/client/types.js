@@ -74,7 +74,7 @@
  * @property {string} joined_at
  *
  * @typedef {{ username: string, name: string, banned_by: string | null, banned_at: string }} Ban
- * @typedef {{ id: number, code: string, url: string, expires_at: string, max_uses: number | null, uses: number }} NewInvite
+ * @typedef {{ id: number, code: string, url: string, api_url: string, expires_at: string, max_uses: number | null, uses: number }} NewInvite
  * @typedef {{ id: number, created_by: string, created_at: string, expires_at: string, max_uses: number | null, uses: number }} Invite
  * @typedef {{ title: string | null, invited_by: { username: string, name: string }, expires_at: string }} Offer
  * @typedef {{ id: string, created_at: string, last_used_at: string, expires_at: string, user_agent: string | null, current: boolean }} Session

@@ -2,7 +2,8 @@
 /** The view of the user's account: sessions, password, and sign-out. */
 
 import { ask, avatar, busy, button, clone, on, part, toast } from './dom.js';
-import { fault, fromNow, plain, text } from './texts.js';
+import { errorText } from './errors.js';
+import { fromNow, plain, text } from './texts.js';
 
 /** @typedef {import('../salam.js').Salam} Salam */
 
@@ -24,7 +25,7 @@ export function accountView(salam) {
     });
   });
   const end = async (/** @type {() => Promise<void>} */ action) => {
-    await action().catch((error) => toast(fault(error)));
+    await action().catch((error) => toast(errorText(error)));
     await sessions(salam, view, end);
   };
   sessions(salam, view, end);
@@ -56,12 +57,11 @@ async function sessions(salam, view, end) {
       part(row, 'name').textContent = device(session.user_agent);
       const when = text('last-used', { when: fromNow(new Date(session.last_used_at)) });
       part(row, 'detail').textContent = session.current ? `${text('this-device')} · ${when}` : when;
-      const label = text('end-session');
-      if (!session.current) part(row, 'actions').append(button(label, () => end(() => salam.endSession(session.id))));
+      if (!session.current) part(row, 'actions').append(button(text('sign-out'), () => end(() => salam.endSession(session.id))));
       return row;
     }));
   } catch (failed) {
-    error.textContent = fault(failed);
+    error.textContent = errorText(failed);
   }
 }
 
@@ -90,7 +90,7 @@ async function change(salam, view) {
     toast(text('password-changed'));
     return true;
   } catch (failed) {
-    error.textContent = fault(failed);
+    error.textContent = errorText(failed);
     form.elements[/** @type {any} */ (failed).field ?? 'old']?.focus();
     return false;
   }

@@ -6,9 +6,10 @@ import { accountView } from './account.js';
 import { Chats } from './chats.js';
 import { Conversation } from './conversation.js';
 import { avatar, busy, byId, clone, on, part, toast } from './dom.js';
+import { errorText } from './errors.js';
 import { offerText, signView } from './sign.js';
 import { showStatus, showTitle } from './status.js';
-import { fault, plain, text } from './texts.js';
+import { plain, text } from './texts.js';
 
 const salam = new Salam();
 const root = byId('app');
@@ -21,6 +22,9 @@ let signedIn = null;
 /** @type {Conversation | null} */
 let conversation = null;
 let signedOutBy = '';
+/** The ids of the texts for the reasons why a membership has ended. */
+const LOST = /** @type {Record<string, string>} */ ({ kicked: 'lost-removed', banned: 'lost-banned', left: 'lost-left' });
+
 /** A group that the server did not find, so that it is not requested again. */
 let notFound = '';
 
@@ -87,12 +91,22 @@ function enter() {
   const endStatus = showStatus(shell, connection);
   const lost = connection.on('lost', (chat) => {
     if (route().name !== chat.group) return;
-    toast(chat.lostBy === 'limit_exceeded' ? text('too-many-chats') : text('lost-chat'));
+    toast(lostText(chat.lostBy, conversation?.leftBy ?? ''));
     location.hash = '#/';
   });
   for (const name of ['new', 'first']) on(part(shell, name), 'click', newChat);
   const end = () => { chats.close(); endStatus(); lost(); };
   return { shell, chats, end };
+}
+
+/**
+ * Returns the text for the end of a subscription.
+ * @param {string} code
+ * @param {string} leftBy the reason of the event that ended the membership; empty if the page did not receive it
+ */
+function lostText(code, leftBy) {
+  if (code === 'limit_exceeded') return text('too-many-chats');
+  return text(code === 'gone' ? 'lost-deleted' : LOST[leftBy] ?? 'lost-other');
 }
 
 /** Is called when the list or the unread count has changed. */
@@ -118,7 +132,7 @@ async function showChat(group) {
   const { chats } = /** @type {NonNullable<typeof signedIn>} */ (signedIn);
   const chat = chats.chat(group);
   if (chat) {
-    conversation = new Conversation(salam, chat, () => chats.titleOf(group));
+    conversation = new Conversation(salam, chat, () => chats.titleOf(group), () => chats.membersOf(group));
     fill(conversation.view);
     conversation.shown();
     return;
@@ -128,7 +142,7 @@ async function showChat(group) {
   fill(view);
   if (!chats.isLoaded) return; // `changed` calls this function again
   if (!group || notFound === group) {
-    part(view, 'title').textContent = text('fault-not-found');
+    part(view, 'title').textContent = text('chat-not-found');
     return;
   }
   try {
@@ -137,7 +151,7 @@ async function showChat(group) {
     changed();
   } catch (error) {
     if (/** @type {any} */ (error).status) notFound = group;
-    part(view, 'title').textContent = fault(error);
+    part(view, 'title').textContent = errorText(error, { not_found: 'chat-not-found' });
   }
 }
 
@@ -151,8 +165,8 @@ function inviteView(code) {
     accept.hidden = false;
     accept.focus();
   }, (failure) => {
-    offer.textContent = failure.code === 'not_found' ? text('invite-over') : '';
-    if (failure.code !== 'not_found') error.textContent = fault(failure);
+    offer.textContent = failure.code === 'not_found' ? text('invite-invalid') : '';
+    if (failure.code !== 'not_found') error.textContent = errorText(failure);
   });
   on(accept, 'click', () => busy(accept, async () => {
     try {
@@ -161,7 +175,7 @@ function inviteView(code) {
       if (!view.isConnected) return; // meanwhile the user has opened another view
       location.replace(`#/chat/${group.group}`);
     } catch (failure) {
-      error.textContent = fault(failure);
+      error.textContent = errorText(failure, { not_found: 'invite-invalid', limit_exceeded: 'error-join-limit' });
     }
   }));
   return view;
@@ -182,7 +196,7 @@ function newChat() {
         dialog.close();
         location.hash = `#/chat/${group}`; // the socket adds it to the list, or its address finds it
       } catch (failure) {
-        part(dialog, 'error').textContent = fault(failure);
+        part(dialog, 'error').textContent = errorText(failure, { limit_exceeded: 'error-chat-limit' });
       }
     });
   };

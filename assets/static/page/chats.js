@@ -17,6 +17,8 @@ import { directionOf, number, plain, shortTime, text } from './texts.js';
  * @property {string} at the time of the last message, or of joining
  * @property {{ seq: number, by: string | null, text: string | null } | null} last
  * @property {string} others the names of the other members, for a chat without a title
+ * @property {number} members the number of members; 1000 stands for 1000 or more
+ * @property {number} countedTo the seq of the last event that `members` includes
  * @property {import('./dom.js').Part} element
  */
 
@@ -25,6 +27,9 @@ const PAGE = 100;
 
 /** Groups that the first load requests. The page finds other groups by their address. */
 const FIRST_LOAD = 500;
+
+/** The largest number of members that the server counts. */
+const MAX_MEMBERS = 1000;
 
 /** Milliseconds after which a failed load is repeated. */
 const RETRY_AFTER = 3000;
@@ -90,6 +95,9 @@ export class Chats {
     if (!row) return '';
     return row.chat.title === null ? row.others || text('untitled') : plain(row.chat.title);
   }
+
+  /** Returns the number of members of a chat; 1000 stands for 1000 or more. @param {string} group */
+  membersOf(group) { return this.#rows.get(group)?.members ?? 0; }
 
   /** Removes the listeners. */
   close() {
@@ -163,7 +171,7 @@ export class Chats {
     const { last_message: last } = group;
     const element = clone('chat');
     /** @type {Row} */
-    const row = { chat, last, at: last?.at ?? group.joined_at, others: names(group), element };
+    const row = { chat, last, at: last?.at ?? group.joined_at, others: names(group), members: group.member_count, countedTo: group.head, element };
     this.#rows.set(chat.group, row);
     part(element, 'link').href = `#/chat/${chat.group}`;
     chat.on('event', (event) => { if (this.#apply(row, event)) this.#show(row); });
@@ -187,7 +195,10 @@ export class Chats {
    * @returns {boolean} whether the row has changed
    */
   #apply(row, { kind, seq, at, by, data }) {
-    if (['member.joined', 'member.left'].includes(kind) && row.chat.title === null) this.#rename(row);
+    if (['member.joined', 'member.left'].includes(kind)) {
+      if (row.chat.title === null) this.#rename(row);
+      if (seq > row.countedTo && row.members < MAX_MEMBERS) row.members += kind === 'member.joined' ? 1 : -1;
+    }
     const { last } = row;
     if (kind === 'message.created') [row.last, row.at] = [{ seq, by, text: data.text }, at];
     else if (kind === 'message.edited' && last && last.seq === data.seq && !data.replaced) row.last = { ...last, text: data.text };
@@ -227,8 +238,10 @@ export class Chats {
     if (group && isListed()) this.#name(row, group);
   }
 
-  /** Sets the names of a row. @param {Row} row @param {Group} group */
+  /** Sets the names and the number of members of a row. @param {Row} row @param {Group} group */
   #name(row, group) {
+    // The row may already include newer events than the response.
+    if (group.head >= (row.chat.last ?? 0)) [row.members, row.countedTo] = [group.member_count, group.head];
     const others = names(group);
     if (row.others === others) return;
     row.others = others;
@@ -261,7 +274,7 @@ export class Chats {
     const time = part(element, 'time');
     time.textContent = shortTime(new Date(at));
     time.dateTime = at;
-    part(element, 'last').textContent = last ? this.#lastLine(last) : text('nothing-said');
+    part(element, 'last').textContent = last ? this.#lastLine(last) : text('no-messages');
     part(element, 'last').dir = directionOf(last?.text ?? '');
     part(element, 'unread').hidden = chat.unread === 0;
     part(element, 'count').textContent = number(chat.unread);
@@ -272,7 +285,7 @@ export class Chats {
   /** Returns the last message in one line. @param {{ by: string | null, text: string | null }} last */
   #lastLine({ by, text: words }) {
     const line = words === null ? text('deleted') : inline(words);
-    return by === this.#salam.user?.username ? text('you-said', { text: line }) : by ? text('they-said', { name: by, text: line }) : line;
+    return by === this.#salam.user?.username ? text('preview-own', { text: line }) : by ? text('preview', { name: by, text: line }) : line;
   }
 }
 
@@ -280,5 +293,5 @@ export class Chats {
 function names({ others = [], member_count: count = 0 }) {
   const listed = others.map(({ name }) => plain(name)).join(text('list-comma'));
   const more = count - 1 - others.length;
-  return listed && more > 0 ? plain(text('others', { names: listed, more })) : listed;
+  return listed && more > 0 ? plain(text('names-and-more', { names: listed, more })) : listed;
 }

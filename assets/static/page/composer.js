@@ -2,8 +2,9 @@
 /** The form for messages: sends, edits and replies. The storage keeps the draft. */
 
 import { on, part, toast } from './dom.js';
+import { errorText } from './errors.js';
 import { inline } from './prose.js';
-import { fault, number, text } from './texts.js';
+import { number, text } from './texts.js';
 
 /**
  * @typedef {import('../salam.js').Chat} Chat
@@ -175,7 +176,7 @@ export class Composer {
     try {
       await this.#chat.edit(line.seq, words);
     } catch (error) {
-      toast(fault(error));
+      toast(errorText(error));
       if (!this.#context && !this.#field.value && line.text !== null) this.#begin({ type: 'edit', line }, words);
     }
   }

@@ -3,6 +3,7 @@
 
 import { announce, avatar, clone, on, part } from './dom.js';
 import { Composer } from './composer.js';
+import { eventNotes } from './extensions.js';
 import { noteText } from './line.js';
 import { Lines } from './lines.js';
 import { People } from './people.js';
@@ -22,6 +23,7 @@ export class Conversation {
   #salam;
   #chat;
   #titleOf;
+  #memberCount;
   #lines;
   #composer;
   #people;
@@ -35,11 +37,15 @@ export class Conversation {
    * @param {Salam} salam
    * @param {Chat} chat
    * @param {() => string} titleOf returns the title of the chat
+   * @param {() => number} memberCount returns the number of members
    */
-  constructor(salam, chat, titleOf) {
+  constructor(salam, chat, titleOf, memberCount) {
     this.#salam = salam;
     this.#chat = chat;
     this.#titleOf = titleOf;
+    this.#memberCount = memberCount;
+    /** The reason why the user is no longer a member: `left`, `kicked` or `banned`; empty before. */
+    this.leftBy = '';
     this.view = clone('conversation');
     const nameOf = (/** @type {string | null} */ username) => this.#nameOf(username);
     this.#lines = new Lines(salam, chat, this.view, {
@@ -107,15 +113,17 @@ export class Conversation {
   #onEvent(event) {
     const { kind, by, data } = event;
     if (kind === 'member.joined') this.#names.set(data.user, plain(data.name));
+    if (kind === 'member.left' && data.user === this.#me) this.leftBy = data.reason;
+    if (kind.startsWith('member.')) this.#showHeading();
     if (kind === 'message.deleted') this.#composer.gone(data.seq);
     if (!this.#chat.isLive || by === this.#me) return;
-    if (kind === 'message.created') announce(text('they-said', { name: this.#nameOf(by), text: inline(data.text ?? '') }));
-    else if (kind.startsWith('member.')) announce(noteText(event, (username) => this.#nameOf(username)));
+    if (kind === 'message.created') announce(text('preview', { name: this.#nameOf(by), text: inline(data.text ?? '') }));
+    else if (kind.startsWith('member.') || eventNotes.has(kind)) announce(noteText(event, (username) => this.#nameOf(username)));
   }
 
   /** Returns the name of a member. Names are not unique: a shared name gets the username added. @param {string | null} username */
   #nameOf(username) {
-    if (username === null) return text('nobody');
+    if (username === null) return text('system');
     const name = this.#names.get(username) ?? plain(username);
     const isShared = [...this.#names].some(([other, its]) => its === name && other !== username);
     return isShared ? `${name} (${handle(username)})` : name;
@@ -126,16 +134,17 @@ export class Conversation {
     part(this.view, 'title').textContent = title;
     part(this.view, 'title').dir = directionOf(title);
     avatar(part(this.view, 'avatar'), this.#chat.group, title);
-    part(this.view, 'presence').textContent = this.#presence();
+    const presence = part(this.view, 'presence');
+    presence.textContent = text('presence', { members: this.#memberCount(), online: this.#chat.onlineCount });
+    presence.title = this.#onlineNames();
     this.#moved();
   }
 
-  #presence() {
-    const { online, onlineCount } = this.#chat;
-    if (!online) return text('here-count', { count: onlineCount });
-    const others = [...online].filter((username) => username !== this.#me).map((username) => this.#nameOf(username));
-    if (others.length === 0) return text('here-nobody');
-    return text('here', { names: others.slice(0, MAX_NAMES).join(text('list-comma')), more: Math.max(0, others.length - MAX_NAMES) });
+  /** Returns the names of the other members that are online; an empty text without any, and in a large group. */
+  #onlineNames() {
+    const others = [...this.#chat.online ?? []].filter((username) => username !== this.#me).map((username) => this.#nameOf(username));
+    if (others.length === 0) return '';
+    return text('online', { names: others.slice(0, MAX_NAMES).join(text('list-comma')), more: Math.max(0, others.length - MAX_NAMES) });
   }
 
   /** Shows who types. @param {string[]} typists */
@@ -151,6 +160,6 @@ export class Conversation {
     if (this.#lines.isAtEnd && this.#isSeen && last) this.#chat.read(last);
     const newer = part(this.view, 'newer');
     newer.hidden = this.#lines.isAtEnd || !this.view.isConnected;
-    newer.textContent = unread ? text('newer', { count: unread }) : text('to-end');
+    newer.textContent = unread ? text('newer', { count: unread }) : text('jump-to-latest');
   }
 }

@@ -2,8 +2,10 @@
 /** The elements of messages and notes. */
 
 import { avatar, button, clone, make, part } from './dom.js';
+import { errorText } from './errors.js';
+import { eventNotes } from './extensions.js';
 import { inline, isEmoji, prose } from './prose.js';
-import { dayOf, fault, fullTime, number, plain, text, timeOf } from './texts.js';
+import { dayOf, fullTime, number, plain, text, timeOf } from './texts.js';
 
 /**
  * @typedef {import('../timeline.js').Line} Line
@@ -22,8 +24,8 @@ import { dayOf, fault, fullTime, number, plain, text, timeOf } from './texts.js'
 /** The maximum of names in the title of a reaction. */
 const MAX_NAMES = 10;
 
-const STATES = { waiting: 'waiting', sending: 'sending', stored: 'stored', failed: 'failed' };
-const LEFT = /** @type {Record<string, string>} */ ({ left: 'note-left', kicked: 'note-kicked', banned: 'note-banned' });
+const STATES = { waiting: 'waiting', sending: 'sending', stored: 'sent', failed: 'failed' };
+const LEFT = /** @type {Record<string, string>} */ ({ left: 'note-left', kicked: 'note-removed', banned: 'note-banned' });
 const ROLE = /** @type {Record<string, string>} */ ({ owner: 'note-owner', admin: 'note-admin', member: 'note-member' });
 
 /**
@@ -125,7 +127,7 @@ export function pendingView(message, context, actions, element = clone('line')) 
   time.textContent = timeOf(new Date(message.at));
   time.dateTime = new Date(message.at).toISOString();
   const failed = message.state === 'failed';
-  part(element, 'state').textContent = failed ? text('failed', { why: fault(message.error) }) : text(STATES[message.state]);
+  part(element, 'state').textContent = failed ? text('failed', { why: errorText(message.error) }) : text(STATES[message.state]);
   part(element, 'remedy').hidden = !(failed || message.state === 'waiting');
   part(element, 'resend').hidden = !failed;
   part(element, 'resend').onclick = actions.retry;
@@ -148,11 +150,13 @@ export function noteView(note, nameOf) {
  * @param {(username: string | null) => string} nameOf
  */
 export function noteText({ kind, by, data }, nameOf) {
+  const extension = eventNotes.get(kind);
+  if (extension) return plain(extension({ kind, by, data }, nameOf(by)));
   const [name, actor] = [plain(data.name ?? nameOf(data.user ?? by)), nameOf(by)];
   if (kind === 'member.joined') return text('note-joined', { name });
   if (kind === 'member.left') return text(LEFT[data.reason] ?? 'note-left', { name, actor });
   if (kind === 'member.role') return text(ROLE[data.role] ?? 'note-member', { name, actor });
-  return data.title === null ? text('note-untitled', { actor }) : text('note-titled', { actor, title: data.title });
+  return data.title === null ? text('note-unnamed', { actor }) : text('note-renamed', { actor, title: data.title });
 }
 
 /** Returns the heading of a day. @param {string} at */

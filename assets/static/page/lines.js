@@ -3,9 +3,11 @@
 
 import { Timeline } from '../timeline.js';
 import { on, part } from './dom.js';
+import { errorText } from './errors.js';
+import { eventNotes } from './extensions.js';
 import { dayView, lineView, newView, noteView, pendingView } from './line.js';
 import { Tools } from './tools.js';
-import { dayOf, fault, text } from './texts.js';
+import { dayOf, text } from './texts.js';
 
 /**
  * @typedef {import('../salam.js').Salam} Salam
@@ -69,7 +71,7 @@ export class Lines {
     this.#view = view;
     this.#surroundings = surroundings;
     this.#freshAfter = chat.unread > 0 ? chat.readSeq : Infinity;
-    this.#timeline = new Timeline(salam, chat, (seqs) => this.show(seqs));
+    this.#timeline = new Timeline(salam, chat, (seqs) => this.show(seqs), { kinds: eventNotes.keys() });
     this.#tools = new Tools(chat, this.#me, (seq) => this.#line(seq), surroundings);
     this.#lineContext = {
       me: this.#me, nameOf: surroundings.nameOf, isInactive: (username) => this.#timeline.isInactive(username), react: (line, emoji) => this.#tools.react(line, emoji),
@@ -241,7 +243,7 @@ export class Lines {
   /** Shows above the list whether older items are loaded, are loading, or could not be loaded. */
   #showEdge() {
     const { error, isComplete } = this.#timeline;
-    part(this.#view, 'edge').textContent = error ? fault(error) : isComplete ? text('beginning') : text('loading');
+    part(this.#view, 'edge').textContent = error ? errorText(error) : isComplete ? text('beginning') : text('loading');
     part(this.#view, 'again').hidden = !error;
   }
 

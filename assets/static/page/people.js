@@ -2,7 +2,8 @@
 /** The dialog of a chat's members, invites and bans. */
 
 import { ask, avatar, busy, button, byId, clone, part } from './dom.js';
-import { fault, fromNow, handle, plain, text } from './texts.js';
+import { errorText } from './errors.js';
+import { fromNow, handle, plain, text } from './texts.js';
 
 /**
  * @typedef {import('../salam.js').Salam} Salam
@@ -79,26 +80,37 @@ export class People {
       close: () => this.#dialog.close(), copy: () => this.#copy(), more: () => this.#members(),
       leave: () => this.#leave(), delete: () => this.#delete(),
     });
-    for (const [name, act] of Object.entries(acts)) this.#part(name).onclick = () => busy(this.#part(name), () => this.#try(act));
+    // Only an owner cannot leave: the chat would have no owner.
+    const ids = { conflict: 'error-owner-leaves' };
+    for (const [name, act] of Object.entries(acts)) this.#part(name).onclick = () => busy(this.#part(name), () => this.#try(act, ids));
     this.#part('rename').onsubmit = (event) => { event.preventDefault(); this.#try(() => this.#rename()); };
     this.#part('invite-form').onsubmit = (event) => { event.preventDefault(); this.#try(() => this.#invite()); };
     this.#dialog.onclose = () => { this.#isOpen = false; };
     this.#dialog.onclick = (event) => { if (event.target === this.#dialog) this.#dialog.close(); };
   }
 
-  /** Runs an action, and shows its error. @param {() => unknown} act */
-  async #try(act) {
+  /**
+   * Runs an action, and shows its error.
+   * @param {() => unknown} act
+   * @param {Record<string, string>} [ids] see `errorText`
+   */
+  async #try(act, ids) {
     const opened = this.#opened;
     this.#part('error').textContent = '';
     try {
       await act();
     } catch (error) {
       if (this.#isLate(opened)) return;
-      this.#part('error').textContent = fault(error);
-      this.#part('error').scrollIntoView({ block: 'nearest' });
+      this.#showError(errorText(error, ids));
     }
     // The action may have removed the button that had the focus.
     if (!this.#isLate(opened) && document.activeElement === document.body) this.#part('close').focus();
+  }
+
+  /** Shows an error, and scrolls to it. @param {string} words */
+  #showError(words) {
+    this.#part('error').textContent = words;
+    this.#part('error').scrollIntoView({ block: 'nearest' });
   }
 
   /** Returns true if the dialog was closed, or opened again. @param {number} opened */
@@ -146,25 +158,29 @@ export class People {
   #actions({ username, name, role, active: isActive = true }) {
     const mine = this.#chat.role;
     const act = (/** @type {string} */ label, /** @type {() => Promise<unknown>} */ action) => {
-      const element = button(label, () => this.#try(async () => { await action(); await this.#load(); }));
+      // Only a new role for a deactivated member is a conflict.
+      const run = () => this.#try(async () => { await action(); await this.#load(); }, { conflict: 'error-deactivated' });
+      const element = button(label, run);
       element.ariaLabel = `${label}: ${plain(name)}`;
       return element;
     };
-    const confirmed = async (/** @type {string} */ question, /** @type {() => Promise<unknown>} */ action) => {
-      if (await ask({ title: plain(name), text: question, yes: text('yes') })) await action();
-    };
+    // The button of the question has the verb of the action.
+    /** @type {(verb: string, title: string, question: string, action: () => Promise<unknown>) => HTMLElement} */
+    const confirmed = (verb, title, question, action) => act(verb, async () => {
+      if (await ask({ title, text: question, yes: verb })) await action();
+    });
     const actions = [];
     if (mine === 'owner') {
       const other = role === 'admin' ? 'member' : 'admin';
       const toOther = act(text(other === 'admin' ? 'make-admin' : 'make-member'), () => this.#salam.setRole(this.#group, username, other));
-      const toOwner = act(text('make-owner'), () => confirmed(text('sure-owner'), () => this.#salam.setRole(this.#group, username, 'owner')));
+      const toOwner = confirmed(text('make-owner'), text('confirm-owner-title', { name }), text('confirm-owner'), () => this.#salam.setRole(this.#group, username, 'owner'));
       // The server rejects a higher role for a deactivated member.
       if (isActive) actions.push(toOther, toOwner);
       else if (other === 'member') actions.push(toOther);
     }
     if (mine === 'owner' || (mine === 'admin' && role === 'member')) {
-      actions.push(act(text('kick'), () => confirmed(text('sure-kick'), () => this.#salam.kick(this.#group, username))));
-      actions.push(act(text('ban'), () => confirmed(text('sure-ban'), () => this.#salam.kick(this.#group, username, { ban: true }))));
+      actions.push(confirmed(text('remove'), text('confirm-remove-title', { name }), text('confirm-remove'), () => this.#salam.kick(this.#group, username)));
+      actions.push(confirmed(text('ban'), text('confirm-ban-title', { name }), text('confirm-ban'), () => this.#salam.kick(this.#group, username, { ban: true })));
     }
     return actions;
   }
@@ -197,9 +213,13 @@ export class People {
   async #copy() {
     const field = this.#part('invite-link');
     field.select();
-    // Without https, only the older function works.
-    if (navigator.clipboard) await navigator.clipboard.writeText(field.value);
-    else document.execCommand('copy');
+    try {
+      // Without https, only the older function works.
+      if (navigator.clipboard) await navigator.clipboard.writeText(field.value);
+      else document.execCommand('copy');
+    } catch {
+      return this.#showError(text('copy-failed'));
+    }
     this.#part('copy').textContent = text('copied');
     setTimeout(() => { this.#part('copy').textContent = text('copy'); }, 2000);
   }
@@ -213,10 +233,10 @@ export class People {
       const row = clone('row');
       part(row, 'avatar').remove();
       const left = invite.max_uses === null ? text('used', { count: invite.uses }) : text('uses-left', { count: invite.max_uses - invite.uses });
-      part(row, 'name').textContent = text('invite-by', { name: invite.created_by });
-      part(row, 'detail').textContent = `${left} · ${text('ends', { when: fromNow(new Date(invite.expires_at)) })}`;
-      const withdraw = async () => { await this.#salam.withdrawInvite(this.#group, invite.id); await this.#invites(); };
-      part(row, 'actions').append(button(text('withdraw'), () => this.#try(withdraw)));
+      part(row, 'name').textContent = text('invite-by', { name: `@${invite.created_by}` });
+      part(row, 'detail').textContent = `${left} · ${text('expires', { when: fromNow(new Date(invite.expires_at)) })}`;
+      const revoke = async () => { await this.#salam.withdrawInvite(this.#group, invite.id); await this.#invites(); };
+      part(row, 'actions').append(button(text('revoke'), () => this.#try(revoke)));
       return row;
     }));
   }
@@ -233,18 +253,18 @@ export class People {
       part(row, 'name').textContent = plain(name);
       part(row, 'detail').textContent = handle(username);
       const lift = async () => { await this.#salam.liftBan(this.#group, username); await this.#bans(); };
-      part(row, 'actions').append(button(text('lift-ban'), () => this.#try(lift)));
+      part(row, 'actions').append(button(text('unban'), () => this.#try(lift)));
       return row;
     }));
   }
 
   async #leave() {
-    const isSure = await ask({ title: text('leave'), text: text('sure-leave', { title: this.#titleOf() }), yes: text('leave') });
+    const isSure = await ask({ title: text('confirm-leave-title', { title: this.#titleOf() }), text: text('confirm-leave'), yes: text('leave') });
     if (isSure) await this.#salam.leave(this.#group);
   }
 
   async #delete() {
-    const isSure = await ask({ title: text('delete-chat'), text: text('sure-delete', { title: this.#titleOf() }), yes: text('delete-yes') });
+    const isSure = await ask({ title: text('confirm-delete-title', { title: this.#titleOf() }), text: text('confirm-delete'), yes: text('delete') });
     if (isSure) await this.#salam.deleteGroup(this.#group);
   }
 }

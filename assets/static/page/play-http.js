@@ -42,14 +42,14 @@ export class Exchange {
   async post(request) {
     this.#show('asked', requestText(request));
     this.#show('answered', '');
-    part(this.root, 'status').textContent = text('play-asking');
+    part(this.root, 'status').textContent = text('play-waiting');
     const since = performance.now();
     try {
       const response = await fetch(address(location.origin, request.path), { method: 'POST', headers: headersOf(request), body: request.body });
       const body = await response.text();
       return this.#showResponse(response, body, Math.round(performance.now() - since));
     } catch (error) {
-      part(this.root, 'status').textContent = text('play-no-answer', { error: String(error) });
+      part(this.root, 'status').textContent = text('play-no-response', { error: String(error) });
       return { status: 0, json: undefined };
     }
   }
@@ -67,7 +67,7 @@ export class Exchange {
     const json = parsed(body);
     const lines = [status, ...headers.map((name) => `${name}: ${response.headers.get(name)}`)];
     this.#show('answered', `${lines.join('\n')}\n\n${json === undefined ? body : JSON.stringify(json, null, 2)}`);
-    part(this.root, 'status').textContent = text('play-answered', { status, took });
+    part(this.root, 'status').textContent = text('play-responded', { status, took });
     return { status: response.status, json };
   }
 

@@ -36,7 +36,7 @@ export class Log {
   received(raw, replayed = false) {
     const entry = this.#frame('←', text('play-received'), raw, replayed ? 'play-replayed' : 'play-received');
     // A colour alone is not accessible.
-    if (replayed) entry.append(make('span', { className: 'play-badge', dir: 'auto' }, text('play-again')));
+    if (replayed) entry.append(make('span', { className: 'play-badge', dir: 'auto' }, text('play-replay')));
   }
 
   /** Adds a note of the page between the frames. @param {string} words */

@@ -79,7 +79,7 @@ export class RichColumn extends Column {
     else if (frame?.type === 'event') this.#take(frame.seq);
     else if (frame?.type === 'sync') this.#caughtUp(frame.seq);
     else if (frame?.type === 'reset') this.#reset(frame.head);
-    else if (frame?.type === 'ok' && frame.dup) this.note(text('play-dup', { seq: String(frame.seq) }));
+    else if (frame?.type === 'ok' && frame.dup) this.note(text('play-duplicate', { seq: String(frame.seq) }));
     this.render();
   }
 
@@ -123,7 +123,7 @@ export class RichColumn extends Column {
   async #post() {
     const { target } = this;
     if (!target) return;
-    const body = JSON.stringify({ text: text('play-meanwhile', { number: ++this.#posts }) });
+    const body = JSON.stringify({ text: text('play-missed', { number: ++this.#posts }) });
     await this.exchange.post({ path: path`/api/groups/${target.group}/messages/`, body, access: target.access, key: hex(16) });
   }
 

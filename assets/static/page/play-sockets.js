@@ -11,7 +11,7 @@ import { text } from './texts.js';
  * @typedef {'away' | 'opening' | 'open' | 'closing'} State
  */
 
-const STATES = { away: 'play-away', opening: 'play-opening', open: 'play-open', closing: 'play-closing' };
+const STATES = { away: 'play-not-connected', opening: 'play-opening', open: 'play-open', closing: 'play-closing' };
 
 /** The close code of a socket that closed without a close frame. */
 const ABNORMAL = 1006;
@@ -211,7 +211,7 @@ export class Column {
   #closed(code, reason) {
     const isRejected = code === ABNORMAL && this.state === 'opening';
     this.#socket = null;
-    const words = isRejected ? text('play-refused') : text('play-closed', { code: String(code), close: `${code} ${reason}`.trim() });
+    const words = isRejected ? text('play-rejected') : text('play-closed', { code: String(code), close: `${code} ${reason}`.trim() });
     this.note(words);
     this.setState('away');
   }

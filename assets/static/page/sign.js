@@ -2,7 +2,8 @@
 /** The view for signing in and up. */
 
 import { busy, clone, on, part } from './dom.js';
-import { fault, plain, text } from './texts.js';
+import { errorText } from './errors.js';
+import { text } from './texts.js';
 
 /** @typedef {import('../salam.js').Salam} Salam */
 
@@ -23,6 +24,12 @@ export function signView(salam, options) {
     part(form, 'switch-text').textContent = text(isNew ? 'have-account' : 'no-account');
     part(form, 'switch').textContent = text(isNew ? 'sign-in' : 'sign-up');
     part(form, 'name-field').hidden = !isNew;
+    for (const field of ['username', 'password']) {
+      part(form, `${field}-hint`).hidden = !isNew;
+      // A screen reader would read a hidden hint too.
+      if (isNew) form.elements[field].setAttribute('aria-describedby', `${field}-hint`);
+      else form.elements[field].removeAttribute('aria-describedby');
+    }
     form.elements.password.autocomplete = isNew ? 'new-password' : 'current-password';
     part(form, 'error').textContent = '';
   };
@@ -55,27 +62,22 @@ async function submit(salam, form, isNew) {
     await salam.login({ username, password });
   } catch (failure) {
     // The text is set again, so that a screen reader reads the same error again.
-    error.textContent = errorText(failure);
-    const field = form.elements[/** @type {any} */ (failure).field ?? Object.keys(/** @type {any} */ (failure).errors ?? {})[0]];
-    if (field) {
-      field.ariaInvalid = 'true';
-      field.focus();
-    } else form.elements.password.focus();
+    error.textContent = signErrorText(failure);
+    const { field, errors = {} } = /** @type {any} */ (failure);
+    const invalid = [isTaken(failure) ? 'username' : field, ...Object.keys(errors)].map((name) => form.elements[name]).filter(Boolean);
+    for (const input of invalid) input.ariaInvalid = 'true';
+    (invalid[0] ?? form.elements.password).focus();
   }
 }
 
-/** Returns the text for an error. @param {any} failure */
-function errorText(failure) {
-  if (failure.status === 401) return text('fault-login');
-  if (failure.message === 'Username already used') return text('fault-taken');
-  const [first] = Object.entries(failure.errors ?? {});
-  if (!first) return fault(failure);
-  const [field, [what]] = first;
-  const label = { name: text('the-name'), username: text('the-username'), password: text('the-password') }[field] ?? field;
-  return text('fault-field', { field: label, what });
-}
+/** Returns true if another user has the username. @param {any} failure */
+const isTaken = (failure) => failure.message === 'Username already used';
+
+/** Returns the text of an error of signing in or up. @param {any} failure */
+const signErrorText = (failure) => (isTaken(failure) ? text('error-username-taken') : errorText(failure, { unauthorized: 'error-login' }));
 
 /** Returns the text of an invite. @param {{ title: string | null, invited_by: { username: string, name: string } }} offer */
-export function offerText({ title, invited_by: { name, username } }) {
-  return title ? text('offer', { name: plain(name), username, title }) : text('offer-untitled', { name: plain(name), username });
+export function offerText({ title, invited_by: { name, username: by } }) {
+  const username = `@${by}`;
+  return title ? text('offer', { name, username, title }) : text('offer-untitled', { name, username });
 }

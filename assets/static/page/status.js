@@ -29,7 +29,7 @@ export function showStatus(root, connection) {
     hint.textContent = isBlocked ? text('status-blocked-hint') : '';
     // A screen reader reads the state once, without seconds and counts that change.
     const spokenText = isBlocked ? `${text('status-blocked', { seconds: 0 })} ${hint.textContent}`
-      : state.name === 'waiting' ? text('status-offline') : state.name === 'catching-up' ? text('status-catching') : line.textContent;
+      : state.name === 'waiting' ? text('status-offline') : state.name === 'catching-up' ? text('status-catching-up') : line.textContent;
     if (spokenText !== last) spoken.textContent = last = spokenText;
   };
   on(retry, 'click', () => connection.retry());
@@ -44,9 +44,9 @@ function stateText({ name, missing, retryAt, code, blocked, error }) {
   const seconds = Math.max(0, Math.ceil((retryAt - Date.now()) / 1000));
   if (blocked && ['waiting', 'connecting'].includes(name)) return text('status-blocked', { seconds });
   if (name === 'waiting') return text('status-waiting', { seconds });
-  if (name === 'catching-up') return missing ? text('status-missing', { count: missing }) : text('status-catching');
+  if (name === 'catching-up') return missing ? text('status-missing', { count: missing }) : text('status-catching-up');
   if (name === 'over' && error) return text('status-no-socket', { why: error.message });
-  if (name === 'over') return text(code === 4409 ? 'status-too-many' : 'status-over', { code: String(code) });
+  if (name === 'over') return text(code === 4409 ? 'status-too-many' : 'status-closed', { code: String(code) });
   return text(name === 'live' ? 'status-live' : 'status-connecting');
 }
 

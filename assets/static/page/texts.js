@@ -110,17 +110,3 @@ export function fromNow(at) {
 
 /** Returns a text with a capital first letter. @param {string} words */
 const capital = (words) => words.charAt(0).toLocaleUpperCase(LANGUAGE) + words.slice(1);
-
-/** The ids of the texts of error codes. */
-const FAULTS = /** @type {Record<string, string>} */ ({
-  offline: 'fault-offline', unavailable: 'fault-unavailable', internal: 'fault-unavailable', not_member: 'fault-not-member',
-  not_found: 'fault-not-found', banned: 'fault-banned', forbidden: 'fault-forbidden', gone: 'fault-gone',
-});
-
-/** Returns the text of an error, in the language of the page if it has one. @param {any} error */
-export function fault(error) {
-  const seconds = Math.ceil((error?.retryAfter ?? 0) / 1000);
-  if (error?.code === 'rate_limited') return text('fault-rate', { seconds });
-  if (error?.code in FAULTS) return text(FAULTS[error.code]);
-  return error?.message ?? String(error);
-}

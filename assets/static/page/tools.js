@@ -3,8 +3,9 @@
 
 import { ask, clone, on, part, toast } from './dom.js';
 import { chooseEmoji } from './emoji.js';
+import { errorText } from './errors.js';
 import { inline } from './prose.js';
-import { fault, text } from './texts.js';
+import { text } from './texts.js';
 
 /**
  * @typedef {import('../salam.js').Chat} Chat
@@ -86,7 +87,7 @@ export class Tools {
       // The event may arrive after the reply.
       if (stored.seq > (this.#chat.last ?? 0)) await this.#waitForEvent(stored.seq);
     } catch (error) {
-      if (this.#wanted.get(key) === on) toast(fault(error));
+      if (this.#wanted.get(key) === on) toast(errorText(error, { limit_exceeded: 'error-reaction-limit' }));
     } finally {
       if (this.#wanted.get(key) === on) this.#wanted.delete(key);
     }
@@ -104,7 +105,7 @@ export class Tools {
 
   /** Deletes a message after a confirmation. @param {Line} line */
   async #delete(line) {
-    const isSure = await ask({ title: text('delete-title'), text: inline(line.text ?? ''), yes: text('delete-yes') });
-    if (isSure) await this.#chat.delete(line.seq).catch((error) => toast(fault(error)));
+    const isSure = await ask({ title: text('delete-title'), text: inline(line.text ?? ''), yes: text('delete') });
+    if (isSure) await this.#chat.delete(line.seq).catch((error) => toast(errorText(error)));
   }
 }
