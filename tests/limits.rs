@@ -42,9 +42,9 @@ fn a_rate_limit_refills_over_time() {
 #[test]
 fn rate_limiter_memory_is_bounded() {
     let rates = RateLimiter::new(1, HOUR);
-    for network in 0..400_000_u32 {
-        rates.check(user(network)).unwrap();
-        assert!(rates.key_count() <= 110_000, "{network}");
+    for id in 0..400_000_u32 {
+        rates.check(user(id)).unwrap();
+        assert!(rates.key_count() <= 50_000, "{id}");
     }
     rates.check(user(399_999)).unwrap_err();
 }
@@ -205,6 +205,24 @@ fn a_full_rate_limiter_evicts_the_oldest_keys() {
     }
     assert!(rates.key_count() <= 50_000, "{}", rates.key_count());
     rates.check(user(0)).unwrap();
+}
+
+#[test]
+fn requests_that_a_site_refuses_count_for_their_network() {
+    let rates = RateLimiter::new(2, HOUR);
+    let network = |number: u32| {
+        let network = format!("2001:db8:1:{number:x}::/64");
+        RateKey::Network(network.parse().unwrap())
+    };
+    for number in 0..32 {
+        rates.check(network(number / 2)).unwrap();
+    }
+    for _ in 0..2 {
+        let RateLimited { retry_after: wait } = rates.check(network(16)).unwrap_err();
+        assert!(wait <= HOUR / 32, "the site refuses: {wait:?}");
+    }
+    let RateLimited { retry_after: wait } = rates.check(network(16)).unwrap_err();
+    assert!(wait > HOUR / 4, "the network refuses: {wait:?}");
 }
 
 #[test]

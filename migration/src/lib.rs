@@ -25,7 +25,7 @@ pub use migration_lock::MigrationLock;
 pub use pooler::check_pooler;
 pub use schema_state::SchemaState;
 
-/// The migrations of Salam, run under a lock after checks of pooler and schema.
+/// The migrations of Salam. They run under a lock, after checks of the pooler and of the schema.
 pub struct Migrator;
 
 #[async_trait::async_trait]
@@ -55,31 +55,47 @@ impl MigratorTrait for Migrator {
         C: IntoSchemaManagerConnection<'c>,
     {
         let db = db.into_database_executor();
-        if let SchemaManagerConnection::Connection(pool) = &db {
-            check_pooler(pool).await?;
-        }
-        let lock = MigrationLock::acquire(&db).await?;
-        SchemaState::read_from(&db).await?.check_usable()?;
+        let lock = check_and_lock(&db).await?;
         let migrated = UnlockedMigrator::up(db, steps).await;
         drop(lock);
         migrated
     }
 
-    /// Rolls all migrations back and runs them again, because a table with references cannot be dropped first.
+    async fn down<'c, C>(db: C, steps: Option<u32>) -> Result<(), DbErr>
+    where
+        C: IntoSchemaManagerConnection<'c>,
+    {
+        let db = db.into_database_executor();
+        let lock = check_and_lock(&db).await?;
+        let migrated = UnlockedMigrator::down(db, steps).await;
+        drop(lock);
+        migrated
+    }
+
+    /// Rolls back all migrations, then runs them again.
+    ///
+    /// The default drops one table after the other. SQLite refuses to drop a table to which rows of another table
+    /// refer.
     async fn fresh<'c, C>(db: C) -> Result<(), DbErr>
     where
         C: IntoSchemaManagerConnection<'c>,
     {
         let db = db.into_database_executor();
-        if let SchemaManagerConnection::Connection(pool) = &db {
-            check_pooler(pool).await?;
-        }
-        let lock = MigrationLock::acquire(&db).await?;
-        SchemaState::read_from(&db).await?.check_usable()?;
+        let lock = check_and_lock(&db).await?;
         let migrated = UnlockedMigrator::refresh(db).await;
         drop(lock);
         migrated
     }
+}
+
+/// Checks the pooler and the schema, and returns the lock of the migrations.
+async fn check_and_lock(db: &SchemaManagerConnection<'_>) -> Result<MigrationLock, DbErr> {
+    if let SchemaManagerConnection::Connection(pool) = db {
+        check_pooler(pool).await?;
+    }
+    let lock = MigrationLock::acquire(db).await?;
+    SchemaState::read_from(db).await?.check_usable()?;
+    Ok(lock)
 }
 
 /// The same migrations for a caller that holds the lock.

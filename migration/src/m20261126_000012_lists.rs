@@ -1,4 +1,4 @@
-//! The indexes for lists of members and for deleted groups, at any size.
+//! The indexes for pages of members, and for deleted groups.
 
 use sea_orm_migration::prelude::*;
 
@@ -8,7 +8,8 @@ pub struct Migration;
 #[async_trait::async_trait]
 impl MigrationTrait for Migration {
     async fn up(&self, m: &SchemaManager) -> Result<(), DbErr> {
-        // The index has the order of a page of members. Without it, a page of a large group sorts all members.
+        // Pages of members have the order of this index. Without the index, the database sorts all members of the
+        // group for each page.
         m.create_index(
             Index::create()
                 .name("idx-memberships-group_id-id")
@@ -18,10 +19,11 @@ impl MigrationTrait for Migration {
                 .to_owned(),
         )
         .await?;
-        // Few groups are deleted at a time. A partial index, which both databases have, skips the others.
-        let closed = "CREATE INDEX \"idx-chat_groups-closed_at\" ON chat_groups (closed_at) \
-                      WHERE closed_at IS NOT NULL";
-        m.get_connection().execute_unprepared(closed).await?;
+        // Few groups are deleted at a time. The partial index omits the groups that are not deleted. Both databases
+        // support partial indexes.
+        let index = "CREATE INDEX \"idx-chat_groups-closed_at\" ON chat_groups (closed_at) \
+                     WHERE closed_at IS NOT NULL";
+        m.get_connection().execute_unprepared(index).await?;
         Ok(())
     }
 

@@ -7,8 +7,8 @@ pub struct Migration;
 
 /// The index of events that appear in the history of a group: messages, and notes such as a new member.
 ///
-/// A member can cause any number of other events, and a page of history must not read them. The queries of
-/// `models::messages` repeat this condition literally. Otherwise neither database uses the index.
+/// A member can cause any number of other events, and a page of history must not read them.
+/// `models::events::timeline_condition` repeats this condition literally. Otherwise neither database uses the index.
 const TIMELINE_INDEX: &str = "CREATE INDEX \"idx-events-timeline\" ON events (group_id, seq) \
     WHERE kind NOT IN ('message.edited', 'message.deleted', 'reaction.added', 'reaction.removed')";
 

@@ -2,8 +2,8 @@
 //!
 //! An example is `admin`, and the same word with a Cyrillic `а`.
 //!
-//! The computation is in this crate, because a migration computes the skeletons of existing names. Migration and
-//! accounts must have the same results.
+//! The computation is in this crate, because a migration computes the skeletons of existing names. The migration and
+//! the registration must compute the same skeletons.
 
 use std::collections::BTreeSet;
 
@@ -18,10 +18,13 @@ pub const ASCII_HOLDER: &str = "";
 
 /// The largest skeleton that is stored as it is, in bytes. A longer skeleton is stored as a hash.
 ///
-/// Some letters look like seven others, and an index of PostgreSQL accepts 2704 bytes of a row.
+/// The skeleton of one letter has up to 7 characters and 21 bytes, so 150 letters have up to 3150 bytes. An index of
+/// PostgreSQL accepts 2704 bytes of a row.
 const MAX_SKELETON_BYTES: usize = 1000;
 
-/// Returns the holder of a name's skeletons, so that no other name can have them.
+/// Returns the holder of a name's skeletons: [`ASCII_HOLDER`] for an ASCII name, the key of any other name.
+///
+/// Only names with the same holder can share a skeleton. `key` is the username with its letter case folded.
 #[must_use]
 pub fn holder<'a>(username: &str, key: &'a str) -> &'a str {
     if username.is_ascii() {
@@ -31,15 +34,16 @@ pub fn holder<'a>(username: &str, key: &'a str) -> &'a str {
     }
 }
 
-/// Returns the skeletons of a name: as written, and with its letter case folded.
+/// Returns the skeletons of a name: that of the name as written, and that of its key.
 ///
-/// An ASCII name, which other names imitate, also has the skeleton of its capitals. The set is sorted, so that all
-/// transactions take skeletons in the same order.
+/// `key` is the username with its letter case folded. An ASCII name also has the skeleton of its capitals, so that no
+/// name with foreign capitals imitates it: `admin` also reserves the skeleton of `ADMIN`. The set is sorted, so that
+/// all transactions take skeletons in the same order.
 #[must_use]
 pub fn compute(username: &str, key: &str) -> BTreeSet<String> {
-    let mut forms = BTreeSet::from([case_folded_skeleton(username), case_folded_skeleton(key)]);
+    let mut forms = BTreeSet::from([lowercase_skeleton(username), lowercase_skeleton(key)]);
     if username.is_ascii() {
-        forms.insert(case_folded_skeleton(&username.to_ascii_uppercase()));
+        forms.insert(lowercase_skeleton(&username.to_ascii_uppercase()));
     }
     forms
 }
@@ -47,12 +51,13 @@ pub fn compute(username: &str, key: &str) -> BTreeSet<String> {
 /// Returns the skeleton of a text in lower case: a Greek `Β` looks like a `B`, and a reader takes it for `b`.
 ///
 /// The skeleton is computed twice, because some letters look like others only in lower case.
-fn case_folded_skeleton(text: &str) -> String {
+fn lowercase_skeleton(text: &str) -> String {
     let visual: String = skeleton(text).collect();
     let skeleton: String = skeleton(&visual.to_lowercase()).collect();
     if skeleton.len() <= MAX_SKELETON_BYTES {
         return skeleton;
     }
-    // A name cannot have a colon.
+    // A skeleton has neither `0` nor `1`, which become `o` and `l`. Nearly every hash has one of the two digits, so a hash
+    // does not equal the skeleton of another name. The prefix alone does not ensure this: `ː` has the skeleton `:`.
     format!("sha256:{:x}", Sha256::digest(skeleton))
 }

@@ -4,7 +4,7 @@ use std::{collections::HashMap, hash::Hash};
 
 use ipnet::{IpNet, Ipv6Net};
 
-use super::rate_limiter::site_of;
+use super::rate_limiter::{site_limit, site_of};
 
 /// A count for each network, and for each site of IPv6. A network whose count is 0 takes no memory.
 #[derive(Default)]
@@ -21,7 +21,7 @@ impl NetworkCounts {
             return false;
         }
         *self.networks.entry(network).or_default() += 1;
-        if let Some((site, _)) = site_of(network, limit) {
+        if let Some(site) = site_of(network) {
             *self.sites.entry(site).or_default() += 1;
         }
         true
@@ -31,15 +31,15 @@ impl NetworkCounts {
     #[must_use]
     pub fn is_full(&self, network: IpNet, limit: u32) -> bool {
         let is_network_full = count_of(&self.networks, &network) >= limit;
-        let is_site_full = site_of(network, limit)
-            .is_some_and(|(site, most)| count_of(&self.sites, &site) >= most);
+        let is_site_full =
+            site_of(network).is_some_and(|site| count_of(&self.sites, &site) >= site_limit(limit));
         is_network_full || is_site_full
     }
 
     /// Subtracts one that [`NetworkCounts::try_add`] added for a network.
     pub fn remove(&mut self, network: IpNet) {
         decrement(&mut self.networks, &network);
-        if let Some((site, _)) = site_of(network, 0) {
+        if let Some(site) = site_of(network) {
             decrement(&mut self.sites, &site);
         }
     }

@@ -17,26 +17,26 @@ use tokio::time::sleep;
 
 use super::RateLimited;
 
-/// The largest number of keys that one limiter remembers. Beyond it, a new key replaces the key that was unused
-/// for the longest time. A key takes some 150 bytes.
+/// The largest number of keys that one [`KeyedLimiter`] remembers. Then a new key replaces the least recently used
+/// key. A key takes some 150 bytes.
 const MAX_KEYS: usize = 50_000;
 
-/// The number of idle keys that one request forgets, so that no request waits for many.
+/// The largest number of idle keys that one request evicts. More evictions would delay the request.
 const EVICTIONS_PER_REQUEST: usize = 4;
 
-/// The limit of a site of IPv6, as a multiple of the limit of one network.
+/// The limit of an IPv6 site, as a multiple of the limit of one network.
 ///
-/// A site has a /48 or less (RFC 6177), and so up to 65,536 networks.
+/// A site has at most a /48 (RFC 6177), which contains 65,536 networks (/64).
 const SITE_FACTOR: u32 = 16;
 
-/// The bits of an IPv6 address that a site has in common.
+/// The prefix length of an IPv6 site.
 const SITE_PREFIX_BITS: u8 = 48;
 
-/// The client that a rate limit counts by.
+/// A user or a network, whose requests a rate limit counts together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum RateKey {
     User(i64),
-    /// An IPv4 address, or an IPv6 /64. All networks of an IPv6 /48 count together too.
+    /// An IPv4 address, or an IPv6 /64. The requests of an IPv6 /64 also count for its site, a /48.
     Network(IpNet),
 }
 
@@ -48,12 +48,14 @@ pub struct RateLimiter {
 }
 
 impl RateLimiter {
-    /// Allows `count` requests at once, and `count` in each `per`, for each key. Settings allow no 0.
+    /// Allows `count` requests at once for each key, and then one more after each `per / count`.
+    ///
+    /// The settings refuse a `count` of 0, which would count as 1.
     #[must_use]
     pub fn new(count: u32, per: Duration) -> Self {
         Self {
             clients: Arc::new(KeyedLimiter::new(count, per)),
-            sites: Arc::new(KeyedLimiter::new(count.saturating_mul(SITE_FACTOR), per)),
+            sites: Arc::new(KeyedLimiter::new(site_limit(count), per)),
         }
     }
 
@@ -65,20 +67,21 @@ impl RateLimiter {
         self.check_n(key, NonZeroU32::MIN)
     }
 
-    /// Counts `count` requests, or none.
+    /// Counts `count` requests together.
+    ///
+    /// Requests that only the site's limit refuses still count for the key.
     ///
     /// # Errors
-    /// [`RateLimited`] when fewer requests are left for the key, or for its site.
+    /// [`RateLimited`] when fewer than `count` requests are left for the key, or for its site.
     pub fn check_n(&self, key: RateKey, count: NonZeroU32) -> Result<(), RateLimited> {
-        // A refused request of one network does not count for the other networks of the site.
+        // The key comes first: requests that the key's limit refuses do not count for the other networks of the site.
         self.clients.check_n(key, count)?;
-        match key {
-            RateKey::Network(network) => match site_of(network, 0) {
-                Some((site, _)) => self.sites.check_n(site, count),
-                None => Ok(()),
-            },
-            RateKey::User(_) => Ok(()),
+        if let RateKey::Network(network) = key
+            && let Some(site) = site_of(network)
+        {
+            self.sites.check_n(site, count)?;
         }
+        Ok(())
     }
 
     /// Waits until one request is allowed, and counts it.
@@ -91,14 +94,14 @@ impl RateLimiter {
     /// Returns the number of keys that are remembered, without sites.
     #[must_use]
     pub fn key_count(&self) -> usize {
-        self.clients.lock_limiters().len()
+        self.clients.lock_entries().len()
     }
 }
 
 /// A rate limit for each key of one kind.
 struct KeyedLimiter<K: Copy + Eq + Hash> {
-    quota: Quota,
-    limiters: Mutex<LruCache<K, KeyEntry>>,
+    rate: Quota,
+    entries: Mutex<LruCache<K, KeyEntry>>,
 }
 
 struct KeyEntry {
@@ -109,65 +112,70 @@ struct KeyEntry {
 impl<K: Copy + Eq + Hash> KeyedLimiter<K> {
     fn new(count: u32, per: Duration) -> Self {
         let burst = NonZeroU32::new(count).unwrap_or(NonZeroU32::MIN);
-        let quota = Quota::with_period(per / burst.get())
+        // `with_period` returns `None` for a period of 0: more than one request in a nanosecond.
+        let rate = Quota::with_period(per / burst.get())
             .unwrap_or(Quota::per_second(NonZeroU32::MAX))
             .allow_burst(burst);
         Self {
-            quota,
-            limiters: Mutex::new(LruCache::new(MAX_KEYS)),
+            rate,
+            entries: Mutex::new(LruCache::new(MAX_KEYS)),
         }
     }
 
     fn check_n(&self, key: K, count: NonZeroU32) -> Result<(), RateLimited> {
         let now = Instant::now();
-        let mut limiters = self.lock_limiters();
-        self.evict_idle(&mut limiters, now);
-        if limiters.get(&key).is_none() {
-            let limiter = DefaultDirectRateLimiter::direct(self.quota);
-            let used_at = now;
-            limiters.insert(key, KeyEntry { limiter, used_at });
-        }
-        let Some(KeyEntry { limiter, used_at }) = limiters.get_mut(&key) else {
-            return Ok(());
-        };
-        *used_at = now;
-        let retry_after = match limiter.check_n(count) {
+        let mut entries = self.lock_entries();
+        self.evict_idle(&mut entries, now);
+        let limiter = entries.remove(&key).map_or_else(
+            || DefaultDirectRateLimiter::direct(self.rate),
+            |entry| entry.limiter,
+        );
+        let checked = limiter.check_n(count);
+        // The key becomes the most recently used one.
+        let used_at = now;
+        entries.insert(key, KeyEntry { limiter, used_at });
+        let retry_after = match checked {
             Ok(Ok(())) => return Ok(()),
             Ok(Err(not_until)) => not_until.wait_time_from(DefaultClock::default().now()),
-            // The count is above the burst.
-            Err(_) => self.quota.burst_size_replenished_in(),
+            // No wait suffices, because `count` exceeds the limit. The client gets the longest wait.
+            Err(_) => self.rate.burst_size_replenished_in(),
         };
         Err(RateLimited { retry_after })
     }
 
-    /// Forgets keys whose whole limit is available again: they are equal to new keys.
-    fn evict_idle(&self, limiters: &mut LruCache<K, KeyEntry>, now: Instant) {
-        let replenished_in = self.quota.burst_size_replenished_in();
+    /// Evicts some keys whose whole limit is available again. Such a key behaves like a new key.
+    fn evict_idle(&self, entries: &mut LruCache<K, KeyEntry>, now: Instant) {
+        let replenished_in = self.rate.burst_size_replenished_in();
         for _ in 0..EVICTIONS_PER_REQUEST {
-            let oldest = limiters.iter().next();
-            let is_idle = oldest.is_some_and(|(_, oldest)| {
-                now.saturating_duration_since(oldest.used_at) > replenished_in
+            // The iterator begins with the least recently used key.
+            let is_oldest_idle = entries.iter().next().is_some_and(|(_, entry)| {
+                now.saturating_duration_since(entry.used_at) > replenished_in
             });
-            if !is_idle {
+            if !is_oldest_idle {
                 return;
             }
-            limiters.remove_lru();
+            entries.remove_lru();
         }
     }
 
-    fn lock_limiters(&self) -> MutexGuard<'_, LruCache<K, KeyEntry>> {
+    fn lock_entries(&self) -> MutexGuard<'_, LruCache<K, KeyEntry>> {
         // A panic elsewhere leaves the map as it was between two requests.
-        self.limiters.lock().unwrap_or_else(PoisonError::into_inner)
+        self.entries.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// Returns the site of an IPv6 network, and the limit of a site where `limit` is that of a network. An IPv4
-/// address has no site.
+/// Returns the site of an IPv6 network. An IPv4 address has no site.
 #[must_use]
-pub fn site_of(network: IpNet, limit: u32) -> Option<(Ipv6Net, u32)> {
+pub fn site_of(network: IpNet) -> Option<Ipv6Net> {
     let IpNet::V6(network) = network else {
         return None;
     };
-    let site = Ipv6Net::new(network.addr(), SITE_PREFIX_BITS).ok()?.trunc();
-    Some((site, limit.saturating_mul(SITE_FACTOR)))
+    let site = Ipv6Net::new(network.addr(), SITE_PREFIX_BITS).ok()?;
+    Some(site.trunc())
+}
+
+/// Returns the limit of a site, given the limit of one network.
+#[must_use]
+pub const fn site_limit(network_limit: u32) -> u32 {
+    network_limit.saturating_mul(SITE_FACTOR)
 }

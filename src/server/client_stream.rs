@@ -60,6 +60,8 @@ pub(super) struct ResponseHandle(Arc<ResponseState>);
 struct ResponseState {
     /// `true` if the response is a socket or a stream of events, which has no time limit.
     is_streaming: AtomicBool,
+    /// `true` if the connection has become a WebSocket.
+    is_socket: AtomicBool,
     /// The start of the response.
     started_at: Mutex<Option<Instant>>,
     /// `true` if the connection must be closed.
@@ -70,9 +72,13 @@ struct ResponseState {
 
 impl ResponseHandle {
     /// Marks the start of a response. `is_stream` lifts the time limit.
-    pub(super) fn start(&self, is_stream: bool) {
+    ///
+    /// `is_socket` states that the response is the last response of the connection, which is a
+    /// WebSocket from now on.
+    pub(super) fn start(&self, is_stream: bool, is_socket: bool) {
         *self.lock_started_at() = Some(Instant::now());
         self.0.is_streaming.store(is_stream, Ordering::Relaxed);
+        self.0.is_socket.store(is_socket, Ordering::Relaxed);
     }
 
     /// Closes the connection, if the connection waits for its client.
@@ -83,6 +89,10 @@ impl ResponseHandle {
 
     fn is_streaming(&self) -> bool {
         self.0.is_streaming.load(Ordering::Relaxed)
+    }
+
+    fn is_socket(&self) -> bool {
+        self.0.is_socket.load(Ordering::Relaxed)
     }
 
     /// Returns `true` if the response was cancelled or exceeds its time limit.
@@ -166,9 +176,10 @@ impl ClientStream {
         }
     }
 
-    fn check_line_endings(&mut self, bytes: &mut [u8]) {
+    fn replace_bare_feeds(&mut self, bytes: &mut [u8]) {
         let response = &self.response;
-        self.line_endings.check(bytes, || response.is_streaming());
+        self.line_endings
+            .replace_bare_feeds(bytes, || response.is_socket());
     }
 
     /// Records the result of a write. Fails a pending write when the client has stalled.
@@ -233,13 +244,13 @@ impl AsyncRead for ClientStream {
             let before = buffer.filled().len();
             ready!(Pin::new(&mut self.read).poll_read(cx, buffer))?;
             let (_, bytes) = buffer.filled_mut().split_at_mut(before);
-            self.check_line_endings(bytes);
+            self.replace_bare_feeds(bytes);
             return Poll::Ready(Ok(()));
         }
         let mut bytes = [MaybeUninit::uninit(); READ_BUFFER_BYTES];
         let mut read = ReadBuf::uninit(&mut bytes);
         ready!(Pin::new(&mut self.read).poll_read(cx, &mut read))?;
-        self.check_line_endings(read.filled_mut());
+        self.replace_bare_feeds(read.filled_mut());
         let (requested, ahead) = read.filled().split_at(capacity.min(read.filled().len()));
         buffer.put_slice(requested);
         self.read_ahead = Bytes::copy_from_slice(ahead);

@@ -70,7 +70,11 @@ pub(super) async fn serve(
             let response = call.await;
             // A stream may wait for events. Its own task checks whether the client reads the
             // events.
-            handle.start(response.as_ref().is_ok_and(is_streaming));
+            let is_stream = response.as_ref().is_ok_and(is_streaming);
+            let is_socket = response
+                .as_ref()
+                .is_ok_and(|response| response.status() == StatusCode::SWITCHING_PROTOCOLS);
+            handle.start(is_stream, is_socket);
             response
         }
     });

@@ -97,7 +97,7 @@ impl Scene {
 
     fn accept(&self, name: &str, code: &str) -> CommandKind {
         CommandKind::AcceptInvite {
-            code: code.to_owned(),
+            code: code.to_owned().into(),
             display_name: self.user(name).name.clone(),
             quotas: Quotas::UNLIMITED,
         }
@@ -176,7 +176,7 @@ async fn each_command_is_allowed_to_the_roles_of_the_table() {
         }),
         ("revoke invite", |_| CommandKind::RevokeInvite { id: -1 }),
         ("accept invite", |code| CommandKind::AcceptInvite {
-            code,
+            code: code.into(),
             display_name: "Name".to_owned(),
             quotas: Quotas::UNLIMITED,
         }),

@@ -1,10 +1,13 @@
 //! Line feeds without a carriage return, which proxies and servers may interpret differently.
 
-use tokio::{io::AsyncWriteExt, net::TcpStream};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+};
 use tokio_tungstenite::tungstenite::Message;
 
 use super::{raw_response, send_and_read_all};
-use crate::support::TestApp;
+use crate::support::{GroupPath, TestApp, with_timeout};
 
 /// Returns the status lines of all responses.
 fn statuses(responses: &str) -> Vec<&str> {
@@ -38,12 +41,68 @@ async fn bare_line_feeds_in_requests_are_rejected() {
         ),
         (1, format!("{chunked}f\n{body}\r\n0\r\n\r\n")),
         (1, format!("{chunked}f;a=b\n\r\n{body}\r\n0\r\n\r\n")),
+        (
+            1,
+            format!("{chunked}f\r\n{body}\r\n0\r\na: b\nc: d\r\n\r\n"),
+        ),
+        // hyper ignores a length after `Transfer-Encoding`.
+        (1, {
+            let chunked = chunked.replace("\r\n\r\n", "\r\ncontent-length: x\r\n\r\n");
+            format!("{chunked}f\r\n{body}\r\n0\r\na: b\nc: d\r\n\r\n")
+        }),
+        // A line that is too long.
+        (1, {
+            let zeros = "0".repeat(16 * 1024);
+            format!("{chunked}{zeros}f\r\n{body}\r\n0\r\n\r\n")
+        }),
     ] {
         let responses = raw_response(app.address, &request).await;
         let statuses = statuses(&responses);
         assert_eq!(statuses.len(), rejected, "{request:?}: {responses}");
         assert_eq!(statuses.last(), Some(&"400"), "{request:?}: {responses}");
     }
+}
+
+/// An event stream is not a socket: more requests can follow it on the same connection.
+#[tokio::test]
+async fn bare_line_feeds_after_an_event_stream_are_rejected() {
+    let app = TestApp::start().await;
+    let (group, [ann, bob, eve]) = app.group_of(["ann", "bob", "eve"]).await;
+    let bare = "GET /_ping HTTP/1.1\nhost: x\r\n\r\n";
+    let upgrade = "GET /_ping HTTP/1.1\r\nhost: x\r\nupgrade: x\r\n\r\n";
+    for (user, line, requests, expected) in [
+        (&bob, "upgrade: x\r\n", bare.to_owned(), &["400"][..]),
+        (&eve, "", format!("{upgrade}{bare}"), &["200", "400"][..]),
+    ] {
+        let mut connection = TcpStream::connect(app.address).await.unwrap();
+        let head = format!(
+            "GET {} HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {}\r\n\
+             accept: text/event-stream\r\n{line}\r\n",
+            group.path("events/"),
+            user.access
+        );
+        connection.write_all(head.as_bytes()).await.unwrap();
+        let stream = read_until(&mut connection, "event: sync").await;
+        assert_eq!(statuses(&stream), ["200"], "{stream}");
+        // A kick ends the stream, but not the connection.
+        let membership = group.path(&format!("members/{}/", user.username));
+        assert_eq!(ann.delete(&membership).await.status, 204);
+        let responses = send_and_read_all(connection, &requests).await;
+        assert_eq!(statuses(&responses), expected, "{responses}");
+    }
+}
+
+/// Reads until the response contains a text. Returns the part of the response that was read.
+async fn read_until(connection: &mut TcpStream, text: &str) -> String {
+    let mut response = String::new();
+    while !response.contains(text) {
+        let mut bytes = [0; 4096];
+        let reading = connection.read(&mut bytes);
+        let count = with_timeout("a part of a response", reading).await.unwrap();
+        assert!(count > 0, "the server closed the connection: {response}");
+        response += std::str::from_utf8(&bytes[..count]).unwrap();
+    }
+    response
 }
 
 #[tokio::test]
