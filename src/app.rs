@@ -117,6 +117,11 @@ impl Hooks for App {
     }
 
     async fn after_routes(router: axum::Router, ctx: &AppContext) -> Result<axum::Router> {
+        let router = if ctx.environment == Environment::Development {
+            controllers::docs::add_book(router)
+        } else {
+            router
+        };
         server::add_outer_layers(router, ctx)
     }
 

@@ -108,7 +108,7 @@ async fn migrate(ctx: &AppContext) -> Result<()> {
 
 /// Returns the text about the users and groups, with a first line and a text about the invite.
 fn summary(first_line: &str, invite: &str) -> String {
-    let people = SeedUser::ALL.map(|user| format!("{} ({})", user.username(), user.name()));
+    let people = SeedUser::ALL.map(|user| format!("{} ({})", user.username(), user.display_name()));
     let groups = [&LUNCH, &SALAM].map(|group| format!("{} ({})", group.name, group.title));
     format!(
         "{first_line}\n  users     {}\n  password  {SEED_PASSWORD}\n  groups    {}\n  invite    {invite}\n\
@@ -159,7 +159,7 @@ impl SeedUser {
             return Ok(user);
         }
         let user = NewUser {
-            name: parse_display_name(self.name()).map_err(Error::Message)?,
+            name: parse_display_name(self.display_name()).map_err(Error::Message)?,
             username: Username::parse(self.username()).map_err(Error::Message)?,
             password: Password::parse(SEED_PASSWORD).map_err(Error::Message)?,
         };
@@ -201,7 +201,7 @@ impl Story {
 
     fn is_complete(&self, group: &chat_groups::Model) -> bool {
         // The last act is a message, and deleting a message does not lower the counter.
-        usize::try_from(group.messages).is_ok_and(|messages| messages >= self.line_count())
+        usize::try_from(group.messages).is_ok_and(|messages| messages >= self.message_count())
     }
 
     async fn seed(&self, db: &DatabaseConnection, cast: &Cast) -> Result<chat_groups::Model> {
@@ -235,7 +235,7 @@ impl Story {
         group: &chat_groups::Model,
         cast: &Cast,
     ) -> Result<()> {
-        let mut lines: Vec<(&str, i64)> = Vec::new();
+        let mut messages: Vec<(&str, i64)> = Vec::new();
         for (index, (seed_user, act)) in self.acts.iter().enumerate() {
             let command = GroupCommand {
                 group_id: group.id,
@@ -243,10 +243,10 @@ impl Story {
                 // Like a client's retry: a repeated run does not repeat the acts of an interrupted
                 // run.
                 cid: Some(format!("seed-{index}")),
-                kind: act.command_kind(&lines)?,
+                kind: act.command_kind(&messages)?,
             };
             let applied = command.apply_single(db).await.map_err(Error::wrap)?;
-            lines.extend(act.text().map(|text| (text, applied.seq)));
+            messages.extend(act.text().map(|text| (text, applied.seq)));
         }
         Ok(())
     }
@@ -264,7 +264,7 @@ async fn add_member(
     if membership.is_none() {
         let code = create_invite(db, group, owner, Duration::minutes(1), Some(1)).await?;
         let accept = CommandKind::AcceptInvite {
-            code: code.as_str().to_owned(),
+            code,
             display_name: user.name.clone(),
             quotas: Quotas::UNLIMITED,
         };

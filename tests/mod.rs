@@ -13,6 +13,7 @@ mod channels;
 mod cli;
 mod clients;
 mod configuration;
+mod documents;
 mod extension;
 mod forged_tokens;
 mod json_object;

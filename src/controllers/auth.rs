@@ -1,6 +1,9 @@
 //! Registration, login, and the refresh of tokens.
 
-#[allow(unused_imports, reason = "named by the document")]
+#[allow(
+    unused_imports,
+    reason = "named in the attributes of the OpenAPI document"
+)]
 use std::collections::HashMap;
 
 use axum::{
@@ -23,7 +26,7 @@ use time::Duration;
 use tracing::Span;
 use utoipa::ToSchema;
 
-use super::extractors::{ACCESS_COOKIE, BasicApiJson, PublicBase, Throttle, lenient};
+use super::extractors::{ACCESS_COOKIE, BaseApiJson, PublicBase, Throttle, lenient};
 use crate::{
     channels::Channels,
     errors::{COMMON_PASSWORD, Error, Result},
@@ -38,7 +41,7 @@ use crate::{
     views::{
         auth::{AccessToken, Registered, TokenPair},
         errors::{
-            BodyErrors, Detail, FieldErrors, RateLimited, Refusal, RegisterRefused,
+            ApiError, BaseError, BodyErrors, FieldErrors, RateLimited, RegisterErrors,
             RegistrationBodyErrors, RegistrationRateLimited, Unavailable,
         },
     },
@@ -50,11 +53,11 @@ pub struct RegisterParams {
     /// The display name, which other users see. It need not be unique.
     #[schema(value_type = String, example = "Nora Lind", min_length = 1, max_length = 150)]
     pub name: DisplayName,
-    /// Letters and digits of any script and `@ . + - _`. Unique: names that differ only in letter case or in letters
-    /// that look alike are the same.
+    /// Letters and digits of any script and `@ . + - _`, at least one letter or digit. Unique: names that differ only in
+    /// letter case are the same. Names that look alike are the same, unless both consist of ASCII characters.
     #[schema(value_type = String, example = "nora", min_length = 1, max_length = 150)]
     pub username: Username,
-    /// 8 to 128 characters, not among the most common passwords.
+    /// 8 to 128 characters. A password that is easy to guess, also from the name or the username, is rejected.
     #[schema(value_type = String, example = "a staple of batteries", min_length = 8, max_length = 128, format = Password)]
     pub password: Password,
 }
@@ -71,7 +74,7 @@ pub struct TokenParams {
 /// A refresh token, exchanged for a new access token.
 #[derive(Deserialize, ToSchema)]
 pub struct RefreshParams {
-    // The contract answers 401 to a value of another type, as to an invalid token.
+    // The base contract requires 401 for a value of another type, as for an invalid token.
     #[serde(default, deserialize_with = "lenient")]
     #[schema(
         required, value_type = String,
@@ -90,7 +93,7 @@ pub struct RefreshParams {
     request_body = RegisterParams,
     responses(
         (status = 201, description = "The account was created.", body = Registered),
-        (status = 400, description = "The username is taken, or a field is invalid.", body = RegisterRefused),
+        (status = 400, description = "The username is taken, a field is invalid, or the body is not a JSON object.", body = RegisterErrors),
         RegistrationBodyErrors,
         RegistrationRateLimited,
         Unavailable,
@@ -99,11 +102,11 @@ pub struct RefreshParams {
 pub async fn register(
     State(ctx): State<AppContext>,
     throttle: Throttle,
-    body: Result<BasicApiJson<RegisterParams>>,
+    body: Result<BaseApiJson<RegisterParams>>,
 ) -> Result<impl IntoResponse> {
     let requester = throttle.check_registration()?;
-    let rejection = |error: Error| Error::InvalidRegistration(error.into());
-    let BasicApiJson(params) = body.map_err(rejection)?;
+    let for_registration = |error: Error| Error::InvalidRegistration(error.into());
+    let BaseApiJson(params) = body.map_err(for_registration)?;
     let new_user = NewUser {
         name: params.name.into(),
         username: params.username,
@@ -111,7 +114,7 @@ pub async fn register(
     };
     let user = users::Model::register(&ctx.db, new_user, requester).await;
     let user = user.map_err(|error| match error {
-        UserError::CommonPassword => rejection(Error::InvalidFields(FieldErrors::of(
+        UserError::CommonPassword => for_registration(Error::InvalidFields(FieldErrors::of(
             ["password"],
             COMMON_PASSWORD,
         ))),
@@ -130,10 +133,10 @@ pub async fn register(
     request_body = TokenParams,
     responses(
         (status = 200, description = "Logged in.", body = TokenPair,
-            headers(("Set-Cookie" = String, description = "`access=<jwt>; HttpOnly; SameSite=Lax; Path=/; Max-Age=…`"))),
-        (status = 400, description = "The body does not have these two strings. The response names each invalid field.",
+            headers(("Set-Cookie" = String, description = "`access=<jwt>; HttpOnly; SameSite=Lax; Path=/; Max-Age=…`, with `Secure` where clients use HTTPS."))),
+        (status = 400, description = "The field `username` or `password` is missing or not a string, or the body is not a JSON object. The response names each invalid field.",
             body = HashMap<String, Vec<String>>, example = json!({"password": ["This field is required."]})),
-        (status = 401, description = "Unknown user, wrong password or inactive account.", body = Refusal,
+        (status = 401, description = "Unknown user, wrong password or inactive account.", body = BaseError,
             example = json!({"detail": "No active account found with the given credentials"})),
         BodyErrors,
         RateLimited,
@@ -147,10 +150,10 @@ pub async fn login(
     throttle: Throttle,
     base: PublicBase,
     headers: HeaderMap,
-    body: Result<BasicApiJson<TokenParams>>,
+    body: Result<BaseApiJson<TokenParams>>,
 ) -> Result<impl IntoResponse> {
-    let BasicApiJson(TokenParams { username, password }) = body.map_err(|error| match error {
-        // The contract's answer names both fields, also if the body as a whole is invalid.
+    let BaseApiJson(TokenParams { username, password }) = body.map_err(|error| match error {
+        // The base contract requires an error for each of the two fields, also if the body is not a JSON object.
         Error::Invalid { detail, .. } => {
             Error::InvalidFields(FieldErrors::of(["username", "password"], &detail))
         }
@@ -197,16 +200,17 @@ pub(super) fn token_response(
 /// The refresh token stays valid, and the response sets the cookie `access` again. With `"rotate": true`, the response
 /// has a new refresh token too. All rotations of one refresh token within 10 s return the same new token, so that two
 /// tabs can refresh at the same time. The old refresh token is valid until 10 s after the first use of the new token,
-/// or until the new token is replaced. A later use of the old token means that somebody has a copy: the session ends.
+/// or until the first use of the new token's own successor. A later use of the old token means that somebody has a
+/// copy: the session ends.
 #[utoipa::path(
     post, path = "/api/token/refresh/", operation_id = "token_refresh", tag = "accounts",
     request_body = RefreshParams,
     responses(
         (status = 200, description = "A new access token.", body = AccessToken,
-            headers(("Set-Cookie" = String, description = "`access=<jwt>; HttpOnly; SameSite=Lax; Path=/; Max-Age=…`"))),
-        (status = 400, description = "The body is not a JSON object.", body = Detail,
+            headers(("Set-Cookie" = String, description = "`access=<jwt>; HttpOnly; SameSite=Lax; Path=/; Max-Age=…`, with `Secure` where clients use HTTPS."))),
+        (status = 400, description = "The body is not a JSON object.", body = ApiError,
             example = json!({"detail": "The body must be a JSON object.", "code": "invalid"})),
-        (status = 401, description = "The refresh token is invalid or expired.", body = Refusal,
+        (status = 401, description = "The refresh token is invalid or expired.", body = BaseError,
             example = json!({"detail": "Token is invalid or expired"})),
         BodyErrors,
         RateLimited,
@@ -219,10 +223,10 @@ pub async fn refresh(
     SharedStore(channels): SharedStore<Channels>,
     throttle: Throttle,
     base: PublicBase,
-    body: Result<BasicApiJson<RefreshParams>>,
+    body: Result<BaseApiJson<RefreshParams>>,
 ) -> Result<impl IntoResponse> {
     throttle.check_refresh()?;
-    let BasicApiJson(RefreshParams { refresh, rotate }) = body?;
+    let BaseApiJson(RefreshParams { refresh, rotate }) = body?;
     let refresh = refresh.ok_or(Error::InvalidRefreshToken)?;
     let claims = tokens
         .verify(TokenType::Refresh, &refresh)

@@ -10,7 +10,7 @@ use serde::Deserialize;
 use tracing::Span;
 use utoipa::ToSchema;
 
-use super::extractors::{ApiJson, BasicApiUser, PublicBase, Throttle};
+use super::extractors::{ApiJson, BaseApiUser, PublicBase, Throttle};
 use crate::{
     channels::Channels,
     errors::Result,
@@ -18,7 +18,7 @@ use crate::{
     settings::Settings,
     views::{
         chat::ChatStarted,
-        errors::{BodyErrors, Detail, RateLimited, Refusal, Unavailable},
+        errors::{ApiError, BaseError, BodyErrors, RateLimited, Unavailable},
     },
 };
 
@@ -37,11 +37,11 @@ pub struct StartChatParams {
     request_body(content = Option<StartChatParams>, description = "Can be empty."),
     responses(
         (status = 200, description = "The group was created.", body = ChatStarted),
-        (status = 400, description = "The body is not a JSON object, or the title is invalid.", body = Detail,
+        (status = 400, description = "The body is not a JSON object, or the title is invalid.", body = ApiError,
             example = json!({"detail": "This field may not be blank.", "code": "invalid", "field": "title"})),
-        (status = 401, description = "No valid access token in `Authorization`. A cookie is not accepted.", body = Refusal,
+        (status = 401, description = "No valid access token in `Authorization`. A cookie is not accepted.", body = BaseError,
             headers(("WWW-Authenticate" = String, description = "`Bearer`"))),
-        (status = 409, description = "You have reached the largest number of groups per user.", body = Detail,
+        (status = 409, description = "You have reached the largest number of groups per user.", body = ApiError,
             example = json!({"detail": "You are a member of as many groups as one user may be; leave one first.", "code": "limit_exceeded"})),
         BodyErrors,
         RateLimited,
@@ -49,7 +49,7 @@ pub struct StartChatParams {
     ),
 )]
 pub async fn start_chat(
-    BasicApiUser(user): BasicApiUser,
+    BaseApiUser(user): BaseApiUser,
     State(ctx): State<AppContext>,
     SharedStore(channels): SharedStore<Channels>,
     throttle: Throttle,

@@ -9,8 +9,8 @@ use axum::{
     Extension, Router,
     body::{Body, Bytes, to_bytes},
     extract::{Path, Request},
-    http::{HeaderMap, HeaderName, header},
-    response::{Html, Response},
+    http::{HeaderMap, HeaderName, HeaderValue, header},
+    response::{Html, IntoResponse, Response},
 };
 use loco_rs::{
     controller::{Routes, extractor::shared_store::SharedStore},
@@ -20,6 +20,7 @@ use serde_json::Value;
 use swagger_ui_dist::{ApiDefinition, OpenApiSource, generate_routes};
 use tokio::sync::OnceCell;
 use tower::ServiceExt;
+use tower_http::{services::ServeDir, set_header::SetResponseHeader};
 use utoipa::openapi::OpenApi;
 
 use super::{asyncapi, extractors::PublicBase, openapi};
@@ -33,6 +34,14 @@ use crate::{
 const OPENAPI_PATH: &str = "/api-docs/openapi.json";
 
 const ASYNCAPI_PATH: &str = "/api-docs/asyncapi.json";
+
+/// The folder of the website that `bin/docs` builds from the documents.
+const BOOK_FOLDER: &str = "target/docs";
+
+/// The policy of that website: mdBook writes scripts and styles into its pages.
+const BOOK_POLICY: &str = "default-src 'self'; script-src 'self' 'unsafe-inline'; \
+    style-src 'self' 'unsafe-inline'; img-src 'self' data:; font-src 'self' data:; \
+    frame-ancestors 'none'";
 
 /// The highest number of server addresses for which the document is cached.
 ///
@@ -202,4 +211,24 @@ pub fn routes(settings: Option<&Settings>) -> Routes {
         .add(OPENAPI_PATH, get(openapi_document))
         .add(ASYNCAPI_PATH, get(asyncapi_document))
         .add("/api-docs", get(asyncapi_page))
+}
+
+/// Adds the website of the documents at `/docs/`, for a server of development.
+pub fn add_book(router: Router) -> Router {
+    let files = ServeDir::new(BOOK_FOLDER).fallback(get(book_page_missing));
+    let policy = SetResponseHeader::if_not_present(
+        files,
+        header::CONTENT_SECURITY_POLICY,
+        HeaderValue::from_static(BOOK_POLICY),
+    );
+    router.nest_service("/docs", policy)
+}
+
+async fn book_page_missing() -> Response {
+    if std::path::Path::new(BOOK_FOLDER).exists() {
+        return Error::NotFound.into_response();
+    }
+    // With an error status, this response would become JSON.
+    "The website of the documents is not built. Run `bin/docs`, and load this page again.\n"
+        .into_response()
 }

@@ -10,7 +10,7 @@ use serde::Deserialize;
 use utoipa::ToSchema;
 
 use super::extractors::{
-    ApiJson, Confirmation, CurrentUser, GroupMember, QueryParams, Throttle, WholeNumber, present,
+    ApiJson, Confirmation, CurrentUser, GroupMember, QueryParams, Throttle, WholeNumber, nullable,
 };
 use crate::{
     channels::Channels,
@@ -36,7 +36,7 @@ const MAX_GROUPS_PER_PAGE: u32 = 100;
 #[derive(Deserialize, ToSchema)]
 pub struct GroupParams {
     /// The new title. Null removes the title.
-    #[serde(default, deserialize_with = "present")]
+    #[serde(default, deserialize_with = "nullable")]
     #[schema(value_type = Option<String>, example = "Dinner", min_length = 1, max_length = 150)]
     pub title: Option<Option<DisplayName>>,
 }
@@ -79,7 +79,7 @@ pub async fn list(
     params: QueryParams,
 ) -> Result<Json<Page<Group>>> {
     let limit = params.page_limit(GROUPS_PER_PAGE, MAX_GROUPS_PER_PAGE)?;
-    let before = params.number("cursor", 1..=i64::MAX)?.unwrap_or(i64::MAX);
+    let before = params.number("cursor", 1)?.unwrap_or(i64::MAX);
     let _permit = throttle.acquire_page_permit().await;
     let (groups, on_page) = MemberGroup::list(&ctx.db, &user, before, limit as usize).await?;
     Ok(Json(Page::from_rows(groups, on_page, |group| {
@@ -119,12 +119,13 @@ pub async fn update(
 ) -> Result<Json<Group>> {
     throttle.check_change(Some(&member.user))?;
     let title = params.title.ok_or_else(|| Error::Invalid {
-        detail: "This field is required; null takes the title away.".to_owned(),
+        detail: "This field is required; null removes the title.".to_owned(),
         field: Some("title".into()),
     })?;
     let title = title.map(Into::into);
     let command = member.command(None, CommandKind::SetTitle { title });
     let applied = channels.execute(&member.group.name, command).await?;
+    // An applied `SetTitle` always has its group.
     let group = applied.into_group().ok_or(Error::Unavailable)?;
     let group = MemberGroup::load(&ctx.db, group, member.membership).await?;
     Ok(Json(group.into()))

@@ -24,7 +24,7 @@ use crate::{
     models::{
         events::Actor,
         group_commands::{CommandKind, GroupCommand},
-        invites,
+        invites::{self, InviteCode},
         member_groups::MemberGroup,
         memberships::Role,
     },
@@ -91,6 +91,7 @@ pub async fn create(
         },
     );
     let applied = channels.execute(&member.group.name, command).await?;
+    // An applied `CreateInvite` always has its invite.
     let created = applied.into_invite().ok_or(Error::Unavailable)?;
     Ok((
         StatusCode::CREATED,
@@ -120,7 +121,7 @@ pub async fn list(
 ) -> Result<Json<Page<Invite>>> {
     member.require_role(Role::Admin)?;
     let limit = params.page_limit(INVITES_PER_PAGE, MAX_INVITES_PER_PAGE)?;
-    let after = params.number("cursor", 1..=i64::MAX)?.unwrap_or(0);
+    let after = params.number("cursor", 1)?.unwrap_or(0);
     let rows = invites::Model::list(&ctx.db, member.group.id, after, u64::from(limit) + 1);
     Ok(Json(Page::from_rows(rows.await?, limit as usize, |row| {
         row.id
@@ -158,7 +159,7 @@ pub async fn show(
     State(ctx): State<AppContext>,
     Path(code): Path<String>,
 ) -> Result<Json<Offer>> {
-    let offer = invites::Model::find_preview(&ctx.db, &code).await?;
+    let offer = invites::Model::find_preview(&ctx.db, &code.into()).await?;
     Ok(Json(offer.ok_or(Error::NotFound)?.into()))
 }
 
@@ -177,6 +178,7 @@ pub async fn accept(
     Path(code): Path<String>,
 ) -> Result<Json<Group>> {
     throttle.check_change(Some(&user))?;
+    let code = InviteCode::from(code);
     let group = invites::Model::find_group_for_code(&ctx.db, &code, &user).await?;
     let group = group.ok_or(Error::NotFound)?;
     Span::current().record("group", group.name.as_str());
@@ -191,6 +193,7 @@ pub async fn accept(
         },
     };
     let applied = channels.execute(&group.name, command).await?;
+    // An applied `AcceptInvite` always has its group and membership.
     let joined = applied.into_joined().ok_or(Error::Unavailable)?;
     let group = MemberGroup::load(&ctx.db, joined.group, joined.membership).await?;
     Ok(Json(group.into()))

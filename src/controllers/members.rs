@@ -40,12 +40,12 @@ const MAX_MEMBERS_PER_PAGE: u32 = 500;
 #[derive(Deserialize, ToSchema)]
 pub struct MemberParams {
     /// A new owner replaces you, and you become an admin.
-    #[serde(deserialize_with = "role")]
+    #[serde(deserialize_with = "deserialize_role")]
     #[schema(value_type = crate::views::members::Role, example = "admin")]
     pub role: Role,
 }
 
-/// List the members of a group, the first joined first.
+/// List the members of a group, the longest membership first.
 #[utoipa::path(
     get, path = "/api/groups/{group_name}/members/", operation_id = "list_members", tag = "members",
     security(("bearer" = [])),
@@ -62,7 +62,7 @@ pub async fn list(
     params: QueryParams,
 ) -> Result<Json<Page<Member>>> {
     let limit = params.page_limit(MEMBERS_PER_PAGE, MAX_MEMBERS_PER_PAGE)?;
-    let after = params.number("cursor", 1..=i64::MAX)?.unwrap_or(0);
+    let after = params.number("cursor", 1)?.unwrap_or(0);
     let rows = memberships::Model::list(&ctx.db, member.group.id, after, u64::from(limit) + 1);
     Ok(Json(Page::from_rows(rows.await?, limit as usize, |row| {
         row.id
@@ -87,11 +87,14 @@ pub async fn update(
     throttle.check_change(Some(&member.user))?;
     let command = member.command(None, CommandKind::SetRole { username, role });
     let applied = channels.execute(&member.group.name, command).await?;
+    // An applied `SetRole` always has its member.
     let changed = applied.into_member().ok_or(Error::Unavailable)?;
     Ok(Json(changed.into()))
 }
 
-/// Leave a group, or remove another member. Admins can remove members, and the owner can remove everybody else.
+/// Leave a group, or remove another member.
+///
+/// An admin can remove members with the role `member`, and the owner can remove every other member.
 #[utoipa::path(
     delete, path = "/api/groups/{group_name}/members/{username}/", operation_id = "remove_member", tag = "members",
     security(("bearer" = [])),
@@ -99,7 +102,7 @@ pub async fn update(
         ("group_name" = String, Path, example = "chat_a1b2c3d4"), ("username" = String, Path, example = "bob"),
         ("ban" = Option<bool>, Query, description = "`true`: also ban the user, who then cannot join again. The user does not have to be a member."),
     ),
-    responses((status = 204, description = "The member is removed, and the member's sockets in this group are closed with 4403."), Forbidden, Invalid, NotFound, Unauthorized, Conflict, RateLimited, Unavailable),
+    responses((status = 204, description = "The user is not a member now. The user's sockets of this group alone are closed with 4403. The user's sockets of many groups stay open, and get a frame `error` for this group."), Forbidden, Invalid, NotFound, Unauthorized, Conflict, RateLimited, Unavailable),
 )]
 pub async fn remove(
     member: GroupMember<CurrentUser>,
@@ -121,7 +124,7 @@ pub async fn remove(
     Ok(StatusCode::NO_CONTENT)
 }
 
-/// List the banned users of a group. Requires the role admin or owner.
+/// List the banned users of a group, the oldest ban first. Requires the role admin or owner.
 #[utoipa::path(
     get, path = "/api/groups/{group_name}/bans/", operation_id = "list_bans", tag = "members",
     security(("bearer" = [])),
@@ -139,7 +142,7 @@ pub async fn list_bans(
 ) -> Result<Json<Page<Ban>>> {
     member.require_role(Role::Admin)?;
     let limit = params.page_limit(MEMBERS_PER_PAGE, MAX_MEMBERS_PER_PAGE)?;
-    let after = params.number("cursor", 1..=i64::MAX)?.unwrap_or(0);
+    let after = params.number("cursor", 1)?.unwrap_or(0);
     let rows = bans::Model::list(&ctx.db, member.group.id, after, u64::from(limit) + 1);
     Ok(Json(Page::from_rows(rows.await?, limit as usize, |row| {
         row.id
@@ -148,7 +151,7 @@ pub async fn list_bans(
 
 /// Remove a ban. The user can then join again by an invite. Requires the role admin or owner.
 #[utoipa::path(
-    delete, path = "/api/groups/{group_name}/bans/{username}/", operation_id = "lift_ban", tag = "members",
+    delete, path = "/api/groups/{group_name}/bans/{username}/", operation_id = "unban", tag = "members",
     security(("bearer" = [])),
     params(("group_name" = String, Path, example = "chat_a1b2c3d4"), ("username" = String, Path, example = "bob")),
     responses((status = 204, description = "The ban is removed."), Forbidden, Invalid, NotFound, Unauthorized, RateLimited, Unavailable),
@@ -166,12 +169,11 @@ pub async fn unban(
 }
 
 /// Reads a role by its name.
-fn role<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Role, D::Error> {
+fn deserialize_role<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Role, D::Error> {
     let name = String::deserialize(deserializer)?;
-    let role = [Role::Owner, Role::Admin, Role::Member]
-        .into_iter()
-        .find(|role| role.as_str() == name);
-    role.ok_or_else(|| de::Error::custom("One of owner, admin, member."))
+    let mut roles = [Role::Owner, Role::Admin, Role::Member].into_iter();
+    let found = roles.find(|role| role.as_str() == name);
+    found.ok_or_else(|| de::Error::custom("One of owner, admin, member."))
 }
 
 pub fn routes() -> Routes {

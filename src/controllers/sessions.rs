@@ -44,7 +44,7 @@ const MAX_LISTED_SESSIONS: u64 = 200;
 pub struct PasswordParams {
     #[schema(example = "a staple of batteries", format = Password)]
     pub old: String,
-    /// 8 to 128 characters, not among the most common passwords.
+    /// 8 to 128 characters. A password that is easy to guess, also from the name or the username, is rejected.
     #[schema(value_type = String, example = "a battery of staples", min_length = 8, max_length = 128, format = Password)]
     pub new: Password,
 }
@@ -57,7 +57,7 @@ pub struct PasswordParams {
     security(("bearer" = [])),
     responses(
         (status = 204, description = "Logged out, and the cookie `access` is removed.",
-            headers(("Set-Cookie" = String, description = "`access=; HttpOnly; SameSite=Lax; Path=/; Max-Age=0`"))),
+            headers(("Set-Cookie" = String, description = "`access=; HttpOnly; SameSite=Lax; Path=/; Max-Age=0`, with `Secure` where clients use HTTPS."))),
         Unauthorized, RateLimited, Unavailable,
     ),
 )]
@@ -152,7 +152,7 @@ pub async fn end_other_sessions(
     request_body = PasswordParams,
     responses(
         (status = 200, description = "The password is changed. The response has the new tokens.", body = TokenPair,
-            headers(("Set-Cookie" = String, description = "`access=<jwt>; HttpOnly; SameSite=Lax; Path=/; Max-Age=…`"))),
+            headers(("Set-Cookie" = String, description = "`access=<jwt>; HttpOnly; SameSite=Lax; Path=/; Max-Age=…`, with `Secure` where clients use HTTPS."))),
         Invalid, Unauthorized, BodyErrors, RateLimited, Unavailable,
     ),
 )]

@@ -26,7 +26,7 @@ use crate::{
     },
     errors::{Error, Result},
     limits::TooManySockets,
-    views::errors::{Detail, Refusal, TooManySocketsResponse},
+    views::errors::{ApiError, BaseError, TooManySocketsResponse},
 };
 
 /// Open a socket for one group.
@@ -52,14 +52,14 @@ use crate::{
     ),
     responses(
         (status = 101, description = "The socket is open."),
-        (status = 401, description = "No valid access token in the cookie `access`.", body = Refusal),
-        (status = 403, description = "The request has the cookie, and comes from a page of another origin.", body = Detail,
+        (status = 401, description = "No valid access token in the cookie `access`.", body = BaseError),
+        (status = 403, description = "The request has the cookie, and comes from a page of another origin.", body = ApiError,
             example = json!({"detail": "This origin is not allowed to open a socket.", "code": "forbidden"})),
-        (status = 404, description = "The group does not exist, or you are not a member of it.", body = Detail,
+        (status = 404, description = "The group does not exist, or you are not a member of it.", body = ApiError,
             example = json!({"detail": "Not found.", "code": "not_found"})),
-        (status = 400, description = "`Sec-WebSocket-Key` is not the Base64 of 16 bytes.", body = Detail,
-            example = json!({"detail": "Sec-WebSocket-Key: one line, the Base64 of 16 bytes.", "code": "invalid"})),
-        (status = 426, description = "The request is not a WebSocket upgrade.", body = Detail,
+        (status = 400, description = "`Sec-WebSocket-Key` is not the Base64 of 16 bytes.", body = ApiError,
+            example = json!({"detail": "Sec-WebSocket-Key must occur once, as the Base64 of 16 bytes.", "code": "invalid"})),
+        (status = 426, description = "The request is not a WebSocket upgrade.", body = ApiError,
             example = json!({"detail": "This is a WebSocket; send an upgrade request.", "code": "invalid"})),
         TooManySocketsResponse,
     ),
@@ -85,7 +85,7 @@ pub async fn group_socket(
                 throttle.acquire_socket_permit(&channels, &socket_member.user)?,
                 shared_writer(&parts),
             );
-            Ok(channels.serve_basic(
+            Ok(channels.serve_base(
                 upgrade,
                 socket_member.member,
                 socket_member.session,
@@ -110,7 +110,7 @@ async fn open_rich_socket(
         .await;
     let resume_point = parts.extract::<QueryParams>().await.and_then(|params| {
         Ok(ResumePoint {
-            after: params.number("after", 0..=i64::MAX)?,
+            after: params.number("after", 0)?,
             epoch: params.text("epoch")?.map(ToOwned::to_owned),
         })
     });
@@ -148,11 +148,11 @@ async fn open_rich_socket(
     ),
     responses(
         (status = 101, description = "The socket is open. If the credential is invalid, the server sends a frame `bye` and closes the socket."),
-        (status = 403, description = "The request has the cookie, and comes from a page of another origin.", body = Detail,
+        (status = 403, description = "The request has the cookie, and comes from a page of another origin.", body = ApiError,
             example = json!({"detail": "This origin is not allowed to open a socket.", "code": "forbidden"})),
-        (status = 400, description = "`Sec-WebSocket-Key` is not the Base64 of 16 bytes.", body = Detail,
-            example = json!({"detail": "Sec-WebSocket-Key: one line, the Base64 of 16 bytes.", "code": "invalid"})),
-        (status = 426, description = "The request is not a WebSocket upgrade, or does not offer `chat.v1.json`.", body = Detail,
+        (status = 400, description = "`Sec-WebSocket-Key` is not the Base64 of 16 bytes.", body = ApiError,
+            example = json!({"detail": "Sec-WebSocket-Key must occur once, as the Base64 of 16 bytes.", "code": "invalid"})),
+        (status = 426, description = "The request is not a WebSocket upgrade, or does not offer `chat.v1.json`.", body = ApiError,
             example = json!({"detail": "Offer the subprotocol chat.v1.json.", "code": "invalid"})),
         TooManySocketsResponse,
     ),
@@ -196,7 +196,7 @@ fn reject_rich_socket(
             CloseReason::Unauthorized
         }
         Error::NotFound => CloseReason::NotMember,
-        Error::Unavailable => CloseReason::Overloaded,
+        Error::Unavailable | Error::DatabaseDown(_) => CloseReason::Overloaded,
         error => {
             tracing::error!(%error, "socket not opened");
             CloseReason::InternalError

@@ -1,9 +1,9 @@
-//! The example users, and what they write and do in the groups.
+//! The example users, the example groups, and the acts of the users in them.
 
 use loco_rs::prelude::*;
 
 use self::{
-    Act::{Answers, Deletes, Edits, Reacts, Reads, Says},
+    Act::{Deletes, Edits, Reacts, Reads, Replies, Says},
     SeedUser::{Ann, Bob, Leyla},
 };
 use crate::models::{
@@ -20,8 +20,8 @@ pub enum SeedUser {
 
 /// An example group with the acts of its members.
 pub struct Story {
-    /// The name of the group, the same on every installation. The next run finds the group by its
-    /// name, and an example may use the name.
+    /// The name of the group. It is the same on every installation, because the next run finds the
+    /// group by its name.
     pub name: &'static str,
     /// The title of the group.
     pub title: &'static str,
@@ -39,7 +39,7 @@ pub enum Act {
     /// Sends a message.
     Says(&'static str),
     /// Replies to an earlier message: its beginning, and the reply.
-    Answers(&'static str, &'static str),
+    Replies(&'static str, &'static str),
     /// Edits an earlier message: its beginning, and the new text.
     Edits(&'static str, &'static str),
     /// Deletes an earlier message.
@@ -67,12 +67,12 @@ pub static LUNCH: Story = Story {
         (Leyla, Says("عالیه! من هستم.")),
         (Bob, Reacts("عالیه", "👍")),
         (Bob, Says("Does that mean yes?")),
-        (Leyla, Answers("Does that mean yes?", "It does 😄")),
+        (Leyla, Replies("Does that mean yes?", "It does 😄")),
         (Ann, Says("Half past twelve?")),
         (Bob, Says("I have a call until one.")),
         (
             Ann,
-            Answers(
+            Replies(
                 "I have a call",
                 "Quarter past one, then. I'll book for three.",
             ),
@@ -131,10 +131,10 @@ impl SeedUser {
     }
 
     /// Returns the display name.
-    pub const fn name(self) -> &'static str {
+    pub const fn display_name(self) -> &'static str {
         match self {
             Self::Ann => "Ann Lee",
-            Self::Bob => "Bob Roy",
+            Self::Bob => "Bob Ray",
             Self::Leyla => "لیلا",
         }
     }
@@ -142,9 +142,9 @@ impl SeedUser {
 
 impl Story {
     /// Returns the number of messages in the story.
-    pub fn line_count(&self) -> usize {
-        let lines = self.acts.iter().filter_map(|(_, act)| act.text());
-        lines.count()
+    pub fn message_count(&self) -> usize {
+        let texts = self.acts.iter().filter_map(|(_, act)| act.text());
+        texts.count()
     }
 }
 
@@ -152,19 +152,21 @@ impl Act {
     /// Returns the text of the message, if the act sends a message.
     pub const fn text(&self) -> Option<&'static str> {
         match *self {
-            Self::Says(text) | Self::Answers(_, text) => Some(text),
+            Self::Says(text) | Self::Replies(_, text) => Some(text),
             _ => None,
         }
     }
 
-    /// Returns the command of the act. `lines` has the earlier messages with their seqs.
+    /// Returns the command of the act. `messages` has the texts of the earlier messages with their
+    /// seqs.
     ///
     /// # Errors
     /// When the act refers to a message that does not exist, or has an invalid text or emoji.
-    pub fn command_kind(&self, lines: &[(&str, i64)]) -> Result<CommandKind> {
+    pub fn command_kind(&self, messages: &[(&str, i64)]) -> Result<CommandKind> {
         let seq = |beginning: &str| {
-            let line = lines.iter().find(|(text, _)| text.starts_with(beginning));
-            let seq = line.map(|(_, seq)| *seq);
+            let mut messages = messages.iter();
+            let message = messages.find(|(text, _)| text.starts_with(beginning));
+            let seq = message.map(|(_, seq)| *seq);
             seq.ok_or_else(|| Error::Message(format!("no message begins with `{beginning}`")))
         };
         Ok(match *self {
@@ -172,22 +174,26 @@ impl Act {
                 text: checked_text(text)?,
                 reply_to: None,
             },
-            Self::Answers(line, text) => CommandKind::Send {
+            Self::Replies(beginning, text) => CommandKind::Send {
                 text: checked_text(text)?,
-                reply_to: Some(seq(line)?),
+                reply_to: Some(seq(beginning)?),
             },
-            Self::Edits(line, text) => CommandKind::Edit {
-                seq: seq(line)?,
+            Self::Edits(beginning, text) => CommandKind::Edit {
+                seq: seq(beginning)?,
                 text: checked_text(text)?,
             },
-            Self::Deletes(line) => CommandKind::Delete { seq: seq(line)? },
-            Self::Reacts(line, emoji) => CommandKind::React {
-                seq: seq(line)?,
+            Self::Deletes(beginning) => CommandKind::Delete {
+                seq: seq(beginning)?,
+            },
+            Self::Reacts(beginning, emoji) => CommandKind::React {
+                seq: seq(beginning)?,
                 emoji: Emoji::parse(emoji)
                     .ok_or_else(|| Error::string(Emoji::INVALID_EMOJI_TEXT))?,
                 on: true,
             },
-            Self::Reads(line) => CommandKind::Read { seq: seq(line)? },
+            Self::Reads(beginning) => CommandKind::Read {
+                seq: seq(beginning)?,
+            },
         })
     }
 }

@@ -81,12 +81,12 @@ async fn the_group_list_is_paginated() {
         responses += &one_line(&ann.get(&format!("/api/groups/?{query}")).await);
     }
     assert_snapshot!(responses, @r#"
-    400 Bad Request {"detail":"A whole number, 1 or more.","code":"invalid","field":"limit"}
-    400 Bad Request {"detail":"A whole number, 1 or more.","code":"invalid","field":"limit"}
-    400 Bad Request {"detail":"A whole number, 1 or more.","code":"invalid","field":"limit"}
-    400 Bad Request {"detail":"A whole number, 1 or more.","code":"invalid","field":"cursor"}
-    400 Bad Request {"detail":"A whole number, 1 or more.","code":"invalid","field":"cursor"}
-    400 Bad Request {"detail":"A whole number, 1 or more.","code":"invalid","field":"limit"}
+    400 Bad Request {"detail":"This must be a whole number, 1 or more.","code":"invalid","field":"limit"}
+    400 Bad Request {"detail":"This must be a whole number, 1 or more.","code":"invalid","field":"limit"}
+    400 Bad Request {"detail":"This must be a whole number, 1 or more.","code":"invalid","field":"limit"}
+    400 Bad Request {"detail":"This must be a whole number, 1 or more.","code":"invalid","field":"cursor"}
+    400 Bad Request {"detail":"This must be a whole number, 1 or more.","code":"invalid","field":"cursor"}
+    400 Bad Request {"detail":"This must be a whole number, 1 or more.","code":"invalid","field":"limit"}
     "#);
 }
 
@@ -112,7 +112,7 @@ async fn a_group_can_be_renamed_and_deleted() {
     200 OK {"group":"[group]","title":"Lunch","role":"owner","head":1,"read":0,"unread":0,"last_message":null,"member_count":1,"others":[],"created_at":"[now]","joined_at":"[now]"}
     200 OK {"group":"[group]","title":"Lunch","role":"owner","head":1,"read":0,"unread":0,"last_message":null,"member_count":1,"others":[],"created_at":"[now]","joined_at":"[now]"}
     200 OK {"group":"[group]","title":null,"role":"owner","head":2,"read":0,"unread":0,"last_message":null,"member_count":1,"others":[],"created_at":"[now]","joined_at":"[now]"}
-    400 Bad Request {"detail":"This field is required; null takes the title away.","code":"invalid","field":"title"}
+    400 Bad Request {"detail":"This field is required; null removes the title.","code":"invalid","field":"title"}
     400 Bad Request {"detail":"Not a valid string.","code":"invalid","field":"title"}
     400 Bad Request {"detail":"This field may not be blank.","code":"invalid","field":"title"}
     400 Bad Request {"detail":"Ensure this field has no more than 150 characters.","code":"invalid","field":"title"}

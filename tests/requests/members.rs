@@ -125,7 +125,7 @@ async fn roles_determine_who_may_kick_and_ban() {
     bob members/bob/?ban=true: 403 Forbidden {"detail":"You may not do this.","code":"forbidden"}
     bob members/nobody/: 404 Not Found {"detail":"Not found.","code":"not_found"}
     bob members/nobody/?ban=1: 404 Not Found {"detail":"Not found.","code":"not_found"}
-    bob members/dan/?ban=perhaps: 400 Bad Request {"detail":"Either true or false (or 1 or 0).","code":"invalid","field":"ban"}
+    bob members/dan/?ban=perhaps: 400 Bad Request {"detail":"This must be true or false (or 1 or 0).","code":"invalid","field":"ban"}
     ann members/ann/: 409 Conflict {"detail":"Make somebody else the owner first, or delete the group.","code":"conflict"}
     bob members/dan/: 204 No Content 
     bob members/dan/: 404 Not Found {"detail":"Not found.","code":"not_found"}

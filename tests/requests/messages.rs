@@ -125,12 +125,12 @@ async fn invalid_messages_are_rejected() {
     413 Payload Too Large {"detail":"A message may have at most 8000 characters.","code":"too_large","field":"text"}
     400 Bad Request {"detail":"A whole number from 1 to 9223372036854775807.","code":"invalid","field":"reply_to"}
     400 Bad Request {"detail":"A whole number from 1 to 9223372036854775807.","code":"invalid","field":"reply_to"}
-    400 Bad Request {"detail":"There is no such message.","code":"invalid","field":"reply_to"}
+    400 Bad Request {"detail":"This message does not exist.","code":"invalid","field":"reply_to"}
     400 Bad Request {"detail":"The body must be a JSON object.","code":"invalid"}
-    400 Bad Request {"detail":"Idempotency-Key: 1 to 128 characters of ASCII, without spaces.","code":"invalid"}
-    400 Bad Request {"detail":"Idempotency-Key: 1 to 128 characters of ASCII, without spaces.","code":"invalid"}
-    400 Bad Request {"detail":"Idempotency-Key: 1 to 128 characters of ASCII, without spaces.","code":"invalid"}
-    400 Bad Request {"detail":"Idempotency-Key: 1 to 128 characters of ASCII, without spaces.","code":"invalid"}
+    400 Bad Request {"detail":"Idempotency-Key: 1 to 128 ASCII characters without spaces.","code":"invalid"}
+    400 Bad Request {"detail":"Idempotency-Key: 1 to 128 ASCII characters without spaces.","code":"invalid"}
+    400 Bad Request {"detail":"Idempotency-Key: 1 to 128 ASCII characters without spaces.","code":"invalid"}
+    400 Bad Request {"detail":"Idempotency-Key: 1 to 128 ASCII characters without spaces.","code":"invalid"}
     0: 404 Not Found {"detail":"Not found.","code":"not_found"}
     0: 404 Not Found {"detail":"Not found.","code":"not_found"}
     -1: 400 Bad Request {"detail":"The request is malformed.","code":"invalid"}
@@ -143,12 +143,12 @@ async fn invalid_messages_are_rejected() {
     9223372036854775807: 404 Not Found {"detail":"Not found.","code":"not_found"}
     99999999999999999999: 400 Bad Request {"detail":"The request is malformed.","code":"invalid"}
     99999999999999999999: 400 Bad Request {"detail":"The request is malformed.","code":"invalid"}
-    before=0: 400 Bad Request {"detail":"A whole number, 1 or more.","code":"invalid","field":"before"}
-    before=x: 400 Bad Request {"detail":"A whole number, 1 or more.","code":"invalid","field":"before"}
-    after=-1: 400 Bad Request {"detail":"A whole number, 0 or more.","code":"invalid","field":"after"}
-    before=1&after=1: 400 Bad Request {"detail":"Either before or after.","code":"invalid"}
-    limit=0: 400 Bad Request {"detail":"A whole number, 1 or more.","code":"invalid","field":"limit"}
-    limit=%FF: 400 Bad Request {"detail":"A whole number, 1 or more.","code":"invalid","field":"limit"}
+    before=0: 400 Bad Request {"detail":"This must be a whole number, 1 or more.","code":"invalid","field":"before"}
+    before=x: 400 Bad Request {"detail":"This must be a whole number, 1 or more.","code":"invalid","field":"before"}
+    after=-1: 400 Bad Request {"detail":"This must be a whole number, 0 or more.","code":"invalid","field":"after"}
+    before=1&after=1: 400 Bad Request {"detail":"Send either before or after, not both.","code":"invalid"}
+    limit=0: 400 Bad Request {"detail":"This must be a whole number, 1 or more.","code":"invalid","field":"limit"}
+    limit=%FF: 400 Bad Request {"detail":"This must be a whole number, 1 or more.","code":"invalid","field":"limit"}
     "#);
     assert_eq!(
         ann.send_message(&group, &"é".repeat(8000), "c")

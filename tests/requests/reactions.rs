@@ -79,7 +79,7 @@ async fn reactions_are_added_counted_and_removed() {
     204 No Content 
     200 OK {"seq":2,"at":"[now]","by":"ann","by_active":true,"text":"hi","reply_to":null,"edited_at":null,"deleted":false,"cid":"c","reactions":[{"emoji":"❤️","count":2,"mine":true,"by":["bob","ann"]},{"emoji":"👨‍👩‍👧‍👦","count":1,"mine":true,"by":["ann"]}]}
     409 Conflict {"detail":"This id was used for another request.","code":"cid_reused"}
-    400 Bad Request {"detail":"Idempotency-Key: 1 to 128 characters of ASCII, without spaces.","code":"invalid"}
+    400 Bad Request {"detail":"Idempotency-Key: 1 to 128 ASCII characters without spaces.","code":"invalid"}
     200 OK {"group":"[group]","title":null,"role":"member","head":7,"read":1,"unread":1,"last_message":{"seq":2,"at":"[now]","by":"ann","by_active":true,"text":"hi","reply_to":null,"edited_at":null,"deleted":false,"cid":"c","reactions":[{"emoji":"❤️","count":2,"mine":true,"by":["bob","ann"]},{"emoji":"👨‍👩‍👧‍👦","count":1,"mine":false,"by":["ann"]}]},"member_count":2,"others":[{"username":"ann","name":"ann"}],"created_at":"[now]","joined_at":"[now]"}
     200 OK {"seq":2,"at":"[now]","by":"ann","by_active":true,"text":"hi!","reply_to":null,"edited_at":"[now]","deleted":false,"cid":"c","reactions":[{"emoji":"❤️","count":2,"mine":true,"by":["bob","ann"]},{"emoji":"👨‍👩‍👧‍👦","count":1,"mine":true,"by":["ann"]}]}
     200 OK {"seq":2,"at":"[now]","by":"ann","by_active":true,"text":"hi!","reply_to":null,"edited_at":"[now]","deleted":false,"cid":"c","reactions":[{"emoji":"❤️","count":2,"mine":true,"by":["bob","ann"]},{"emoji":"👨‍👩‍👧‍👦","count":1,"mine":true,"by":["ann"]}]}

@@ -19,20 +19,21 @@ use crate::{
 
 const SCHEMA_REF_PREFIX: &str = "#/components/schemas/";
 
-/// The messages of a socket by name. Each name begins with the sender.
+/// The messages of a socket by name, such as `client.send`, `server.event.message.created` and `base.client.post`.
 pub(super) struct MessageSchemas(Map<String, Value>);
 
 impl MessageSchemas {
     /// Returns the messages of a base socket.
     pub fn base() -> Self {
-        let title = "Post a message";
-        let post = merge_schemas([full_schema::<Post>(), json!({"title": title})]);
-        let title = "The greeting, an answer, or news of a message";
-        let kind = json!({"type": {
+        let post = merge_schemas([full_schema::<Post>(), json!({"title": "Post a message"})]);
+        let type_property = json!({"type": {
             "type": "string", "const": "chat_message", "examples": ["chat_message"],
         }});
-        let named = json!({"title": title, "properties": kind});
-        let shown = merge_schemas([full_schema::<ChatMessage<'static>>(), named]);
+        let details = json!({
+            "title": "A greeting, a reply, or a message",
+            "properties": type_property,
+        });
+        let chat_message = merge_schemas([full_schema::<ChatMessage<'static>>(), details]);
         Self(Map::from_iter([
             (
                 "base.client.post".to_owned(),
@@ -40,7 +41,7 @@ impl MessageSchemas {
             ),
             (
                 "base.server.chat_message".to_owned(),
-                describe_message("chat_message", shown),
+                describe_message("chat_message", chat_message),
             ),
         ]))
     }
@@ -114,18 +115,20 @@ fn describe_message(name: &str, mut payload: Value) -> Value {
     let (title, summary) = fields
         .map(|fields| (fields.remove("title"), fields.remove("description")))
         .unwrap_or_default();
-    // The `id` of a request correlates the reply with the request.
-    let correlation = payload
-        .pointer("/properties/id")
-        .map(|_| json!({"correlationId": {"location": "$message.payload#/id"}}));
-    let message = json!({
+    let has_id = payload.pointer("/properties/id").is_some();
+    let mut message = json!({
         "name": name,
         "title": title,
         "summary": summary,
         "examples": [{"payload": example}],
         "payload": payload,
     });
-    merge_schemas([message, correlation.unwrap_or_default()])
+    // A reply repeats the `id` of its request.
+    if has_id {
+        let correlation_id = json!({"correlationId": {"location": "$message.payload#/id"}});
+        message = merge_schemas([message, correlation_id]);
+    }
+    message
 }
 
 /// Returns the schemas of the variants of an enum.
@@ -139,9 +142,9 @@ fn variant_schemas<T: ToSchema>() -> Vec<Value> {
 
 /// Returns the schema of a type, without references to other schemas.
 fn full_schema<T: ToSchema>() -> Value {
-    let mut others = Vec::new();
-    T::schemas(&mut others);
-    resolve_schema(schema_to_json(&T::schema()), &others)
+    let mut referenced = Vec::new();
+    T::schemas(&mut referenced);
+    resolve_schema(schema_to_json(&T::schema()), &referenced)
 }
 
 fn schema_to_json(schema: &RefOr<Schema>) -> Value {
@@ -150,12 +153,14 @@ fn schema_to_json(schema: &RefOr<Schema>) -> Value {
 }
 
 /// Replaces each reference in a schema by the schema that it refers to, and converts the schema to AsyncAPI's form.
-fn resolve_schema(schema: Value, others: &[(String, RefOr<Schema>)]) -> Value {
+///
+/// `referenced` has the schemas to which the schema refers.
+fn resolve_schema(schema: Value, referenced: &[(String, RefOr<Schema>)]) -> Value {
     let fields = match schema {
         Value::Object(fields) => fields,
         Value::Array(items) => {
             let items = items.into_iter();
-            return items.map(|item| resolve_schema(item, others)).collect();
+            return items.map(|item| resolve_schema(item, referenced)).collect();
         }
         other => return other,
     };
@@ -164,15 +169,16 @@ fn resolve_schema(schema: Value, others: &[(String, RefOr<Schema>)]) -> Value {
         let part = match (key.as_str(), value) {
             ("$ref", Value::String(reference)) => {
                 let name = reference.trim_start_matches(SCHEMA_REF_PREFIX);
-                let target = others.iter().find(|(other, _)| other == name);
+                let target = referenced.iter().find(|(other, _)| other == name);
                 target.map_or(Value::Null, |(_, schema)| {
-                    resolve_schema(schema_to_json(schema), others)
+                    resolve_schema(schema_to_json(schema), referenced)
                 })
             }
             ("allOf", Value::Array(parts)) => {
-                merge_schemas(parts.into_iter().map(|part| resolve_schema(part, others)))
+                let parts = parts.into_iter();
+                merge_schemas(parts.map(|part| resolve_schema(part, referenced)))
             }
-            // Unchanged, because an example may look like a schema.
+            // The value of an example stays unchanged, because it may look like a schema.
             ("example", value) => json!({"examples": [value]}),
             ("examples", value) => json!({"examples": value}),
             ("enum", Value::Array(values)) => match values.as_slice() {
@@ -180,25 +186,29 @@ fn resolve_schema(schema: Value, others: &[(String, RefOr<Schema>)]) -> Value {
                 _ => json!({"enum": values}),
             },
             // The size of a number in memory does not matter to a client.
-            ("format", Value::String(format)) if format.starts_with("int") => Value::Null,
+            ("format", Value::String(format)) if format.starts_with("int") => json!({}),
             ("description", Value::String(text)) => json!({"description": text.replace('\n', " ")}),
+            // The keys are the names of fields, not keywords: a field may be named `format` or `example`.
             ("properties", Value::Object(properties)) => {
                 let properties = properties.into_iter();
                 let properties: Map<_, _> = properties
-                    .map(|(name, property)| (name, resolve_schema(property, others)))
+                    .map(|(name, property)| (name, resolve_schema(property, referenced)))
                     .collect();
                 json!({"properties": properties})
             }
-            (_, value) => json!({key: resolve_schema(value, others)}),
+            (_, value) => json!({key: resolve_schema(value, referenced)}),
         };
-        // "$ref" and "allOf" are the first keys in order. So the texts of the field itself overwrite the general
-        // texts of its type.
+        // serde_json sorts the keys: `$ref` and `allOf` come before `description`, `example` and `title`. So the texts
+        // of the field overwrite the texts of its type.
         whole = merge_schemas([whole, part]);
     }
     whole
 }
 
-/// Merges schemas that all hold. If two schemas differ, the later one counts.
+/// Merges schemas into one. A later value replaces an earlier value of the same key.
+///
+/// Objects, such as `properties`, are merged by key, one level deep. Lists `required` are joined. Values that are not
+/// objects are skipped.
 fn merge_schemas(parts: impl IntoIterator<Item = Value>) -> Value {
     let mut whole = Map::new();
     for part in parts {
@@ -219,7 +229,7 @@ fn merge_schemas(parts: impl IntoIterator<Item = Value>) -> Value {
     whole.into()
 }
 
-/// Returns the only value that a property may have.
+/// Returns the only value that a property may have, or an empty string if the schema has no such property.
 fn const_value(schema: &Value, property: &str) -> String {
     let property = schema.get("properties").and_then(|all| all.get(property));
     let value = property.and_then(|property| property.get("const"));

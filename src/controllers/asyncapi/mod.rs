@@ -15,10 +15,10 @@ use crate::channels::protocol::{
 };
 
 const DESCRIPTION: &str = "\
-The WebSockets of Salam. Without a subprotocol a socket is a base socket, which has one kind of \
-frame. With the subprotocol `chat.v1.json` it is a rich socket: every event of a group's log, once \
-and in order, also after it was lost. A frame is one JSON object in one text frame. Ignore fields, \
-frames and kinds of events that you do not know.";
+The WebSockets of Salam. A socket without a subprotocol is a base socket, which has one type of \
+frame. A socket with the subprotocol `chat.v1.json` is a rich socket: it receives each event of a \
+group's log once and in order, also after a lost connection. Each text frame contains one JSON \
+object. Ignore unknown fields, unknown types of frames and unknown kinds of events.";
 
 /// Returns the document of every frame of every socket.
 #[must_use]
@@ -32,8 +32,8 @@ pub fn document() -> Value {
             name: "base",
             address: "/ws/chat/{group}/",
             title: "A base socket of one group",
-            description: "The base contract, and nothing else ever. Its credential is the cookie \
-                          `access`; what is wrong refuses the handshake.",
+            description: "The socket of the base contract, which never changes. It requires the cookie \
+                          `access`. Without access, the server rejects the handshake.",
             subprotocol: None,
             is_resumable: false,
             messages: &base,
@@ -42,9 +42,9 @@ pub fn document() -> Value {
             name: "group",
             address: "/ws/chat/{group}/",
             title: "A rich socket of one group",
-            description: "Subscribed to the group from the start: what came after `after`, or what \
-                          comes from now on. What is wrong with the credential or the group is told \
-                          by `bye`.",
+            description: "The socket is subscribed to the group from the start. It receives the \
+                          events after `after`, or only new events. If the credential or the group is \
+                          invalid, the server sends `bye` and closes the socket.",
             subprotocol: Some(SUBPROTOCOL),
             is_resumable: true,
             messages: &rich,
@@ -53,8 +53,9 @@ pub fn document() -> Value {
             name: "groups",
             address: "/ws/",
             title: "A rich socket of many groups",
-            description: "After `hello` it is subscribed to nothing; ask with `sub`. A group of \
-                          which you become a member appears by itself, with its frame `group`.",
+            description: "After `hello`, the socket has no subscription: send `sub`. When you become a \
+                          member of a group, the socket is subscribed to it and receives its frame \
+                          `group`.",
             subprotocol: Some(SUBPROTOCOL),
             is_resumable: false,
             messages: &rich,
@@ -76,7 +77,7 @@ pub fn document() -> Value {
         "servers": {"this": {
             "host": "{host}",
             "protocol": "ws",
-            "description": "This server; `wss` where it is reached by https.",
+            "description": "This server. Use `wss` if the page uses https.",
             "variables": {"host": {"default": "127.0.0.1:8000", "description": "Host and port."}},
         }},
         "channels": channels,
@@ -108,7 +109,7 @@ impl ChannelSpec<'_> {
             .collect();
         let parameters = if self.address.contains("{group}") {
             json!({"group": {
-                "description": "The group's name, as start-chat gave it.",
+                "description": "The name of the group, as returned by start-chat.",
                 "examples": ["chat_a1b2c3d4"],
             }})
         } else {
@@ -126,9 +127,8 @@ impl ChannelSpec<'_> {
 
     fn handshake_bindings(&self) -> Value {
         let offer = self.subprotocol.map(|subprotocol| {
-            let text = format!(
-                "`{subprotocol}`, and, where it is the credential, `bearer.<access token>`."
-            );
+            let text =
+                format!("`{subprotocol}`, and `bearer.<access token>` if the token is sent here.");
             let example = format!("{subprotocol}, bearer.eyJ0eXAi…");
             (
                 "Sec-WebSocket-Protocol",
@@ -143,14 +143,14 @@ impl ChannelSpec<'_> {
                     "after",
                     json!({
                         "type": "integer", "minimum": 0, "examples": [41],
-                        "description": "The last event that you have.",
+                        "description": "The `seq` of the last event that you have.",
                     }),
                 ),
                 (
                     "epoch",
                     json!({
                         "type": "string",
-                        "description": "The `epoch` of the `after`.",
+                        "description": "The `epoch` in which you received that event.",
                     }),
                 ),
             ]
@@ -184,7 +184,7 @@ impl ChannelSpec<'_> {
             .collect();
         let receive = json!({
             "action": "receive",
-            "title": "What a client sends",
+            "title": "Frames of the client",
             "channel": channel,
             "security": security,
             "messages": references(self.messages.client_names()),
@@ -192,7 +192,7 @@ impl ChannelSpec<'_> {
         });
         let send = json!({
             "action": "send",
-            "title": "What the server sends",
+            "title": "Frames of the server",
             "channel": channel,
             "security": security,
             "messages": references(self.messages.server_names()),
@@ -213,8 +213,8 @@ fn security_schemes() -> Value {
     json!({
         "subprotocol": {
             "type": "httpApiKey", "in": "header", "name": "Sec-WebSocket-Protocol",
-            "description": "A second offered subprotocol, `bearer.<access token>`. It is never \
-                            selected and never logged. For rich sockets.",
+            "description": "A second offered subprotocol, `bearer.<access token>`. The server never \
+                            selects or logs it. For rich sockets.",
         },
         "bearer": {
             "type": "http", "scheme": "bearer", "bearerFormat": "JWT",
@@ -222,7 +222,7 @@ fn security_schemes() -> Value {
         },
         "cookie": {
             "type": "httpApiKey", "in": "cookie", "name": "access",
-            "description": "Set by the login. With a foreign `Origin` it is refused.",
+            "description": "The login sets the cookie. The server rejects it with a foreign `Origin`.",
         },
     })
 }

@@ -1,27 +1,29 @@
 //! The conventions of the whole OpenAPI document, for generated clients.
 //!
-//! The rules hold for each endpoint, also of applications on top of Salam, so no handler repeats them:
+//! The rules hold for every endpoint, including those of applications on top of Salam. So no handler repeats them:
 //!
-//! - A key of an answer that may be null is always sent, so it is required. A key that may be left out is never
+//! - A field of a response that may be null is always sent, so it is required. A field that may be absent is never
 //!   null.
 //! - A request body that may be absent is optional, and never null. Some generators treat a body without
 //!   `required` as required.
-//! - A page refers to its items, so that there is one type for each thing.
+//! - A page refers to the schema of its items, so that generators do not create a second type for the items.
 //! - Times are of the format `date-time`.
-//! - Parameters are never null, and have an example that works as it stands.
+//! - Parameters are never null. The parameters of pages and `Idempotency-Key` have an example that a client can send
+//!   unchanged; other examples are written at the handler.
 //! - An operation without credentials has an empty list `security`.
 
 use serde_json::{Map, Value, json};
 
 const SCHEMA_REF_PREFIX: &str = "#/components/schemas/";
 
-/// The end of the names of types of request bodies.
+/// The suffix of the names of request body types.
 const REQUEST_BODY_SUFFIX: &str = "Params";
 
-/// Returns the example of a parameter with this name. A tool that sends all examples gets no error.
+/// Returns the example of a parameter with this name, if the parameter has one.
 ///
-/// The page of Swagger UI removes the examples of optional parameters (assets/static/swagger-initializer.js), because
-/// a person who sends them by accident skips a page.
+/// The examples are valid, because some tools send all of them. Swagger UI does so, too, and the example of `cursor`
+/// would skip a page. So its page removes the examples of optional parameters
+/// (assets/static/swagger-initializer.js).
 fn parameter_example(parameter: &str) -> Option<Value> {
     Some(match parameter {
         "limit" => json!(50),
@@ -38,7 +40,7 @@ pub fn apply_conventions(document: &mut Value) {
     if let Some(Value::Object(schemas)) = document.pointer_mut("/components/schemas") {
         for (name, schema) in schemas {
             let is_request = name.ends_with(REQUEST_BODY_SUFFIX);
-            describe_fields(schema, !is_request);
+            complete_fields(schema, !is_request);
         }
     }
     let Some(Value::Object(paths)) = document.get_mut("paths") else {
@@ -49,20 +51,20 @@ pub fn apply_conventions(document: &mut Value) {
     for (number, operation) in operations.filter_map(Value::as_object_mut).enumerate() {
         operation.entry("security").or_insert_with(|| json!([]));
         if let Some(body) = operation.get_mut("requestBody") {
-            describe_body(body);
+            make_nullable_body_optional(body);
         }
         let parameters = operation
             .get_mut("parameters")
             .and_then(Value::as_array_mut);
         for parameter in parameters.into_iter().flatten() {
-            describe_parameter(parameter, number);
+            complete_parameter(parameter, number);
         }
     }
 }
 
 /// Makes each page refer to the type of its items, and names the page after that type.
 ///
-/// utoipa names the page of a `Group` `Page_Group`, and copies the group into it.
+/// utoipa gives a page of groups the name `Page_Group`, and copies the schema `Group` into the page.
 fn reference_page_items(document: &mut Value) {
     let Some(Value::Object(schemas)) = document.pointer_mut("/components/schemas") else {
         return;
@@ -110,8 +112,8 @@ fn rename_refs(value: &mut Value, renamed: &Map<String, Value>) {
     }
 }
 
-/// Describes the fields of an object and of the objects in it.
-fn describe_fields(schema: &mut Value, is_answer: bool) {
+/// Adds the formats of times and, in responses, the required nullable fields, to an object and the objects in it.
+fn complete_fields(schema: &mut Value, is_response: bool) {
     let Some(fields) = schema.as_object_mut() else {
         return;
     };
@@ -119,12 +121,12 @@ fn describe_fields(schema: &mut Value, is_answer: bool) {
     if let Some(Value::Object(properties)) = fields.get_mut("properties") {
         for (name, property) in properties {
             if name == "at" || name.ends_with("_at") {
-                describe_time(property);
+                add_time_format(property);
             }
-            if is_answer && is_nullable(property) {
+            if is_response && is_nullable(property) {
                 nullable.push(json!(name));
             }
-            describe_fields(property, is_answer);
+            complete_fields(property, is_response);
         }
     }
     if !nullable.is_empty() {
@@ -134,18 +136,18 @@ fn describe_fields(schema: &mut Value, is_answer: bool) {
             required.extend(nullable);
         }
     }
-    for of in ["oneOf", "allOf"] {
-        let parts = fields.get_mut(of).and_then(Value::as_array_mut);
+    for keyword in ["oneOf", "allOf"] {
+        let parts = fields.get_mut(keyword).and_then(Value::as_array_mut);
         for part in parts.into_iter().flatten() {
-            describe_fields(part, is_answer);
+            complete_fields(part, is_response);
         }
     }
     if let Some(items) = fields.get_mut("items") {
-        describe_fields(items, is_answer);
+        complete_fields(items, is_response);
     }
 }
 
-fn describe_time(property: &mut Value) {
+fn add_time_format(property: &mut Value) {
     let is_text = match property.get("type") {
         Some(Value::String(name)) => name == "string",
         Some(Value::Array(names)) => names.iter().any(|name| name == "string"),
@@ -168,7 +170,7 @@ fn is_nullable(schema: &Value) -> bool {
 }
 
 /// Changes a body that may be null to a body that may be absent.
-fn describe_body(body: &mut Value) {
+fn make_nullable_body_optional(body: &mut Value) {
     let mut is_optional = false;
     let contents = body.get_mut("content").and_then(Value::as_object_mut);
     for content in contents.into_iter().flat_map(Map::values_mut) {
@@ -185,7 +187,7 @@ fn describe_body(body: &mut Value) {
     }
 }
 
-fn describe_parameter(parameter: &mut Value, operation: usize) {
+fn complete_parameter(parameter: &mut Value, operation: usize) {
     let Some(fields) = parameter.as_object_mut() else {
         return;
     };
