@@ -15,7 +15,7 @@ use salam::{
     app::App,
     channels::{
         delivery::Sequencer,
-        protocol::{base::BasicRequest, event::EncodedEvent, request::Request},
+        protocol::{base::BaseRequest, event::EncodedEvent, request::Request},
     },
     models::{
         event_data::{EventBody, EventData, MessageCreated},
@@ -100,10 +100,10 @@ fn bench_parsing(criterion: &mut Criterion) {
     });
     let post = format!(r#"{{"message":"{MESSAGE_TEXT}"}}"#);
     group.bench_function("base post", |bencher| {
-        bencher.iter(|| BasicRequest::parse(black_box(&post)));
+        bencher.iter(|| BaseRequest::parse(black_box(&post)));
     });
     group.bench_function("base {}", |bencher| {
-        bencher.iter(|| BasicRequest::parse(black_box("{}")));
+        bencher.iter(|| BaseRequest::parse(black_box("{}")));
     });
     group.finish();
 }

@@ -213,9 +213,9 @@ pub fn measure_broadcast(
     let senders: Vec<_> = senders.into_iter().zip(0..).collect();
     send(&mut load, &senders, time / 4)?;
     load.stats.reset();
-    let before = testbed.process().cpu()?;
+    let before = testbed.process().cpu_time()?;
     send(&mut load, &senders, time)?;
-    let cpu = testbed.process().cpu()?.saturating_sub(before);
+    let cpu = testbed.process().cpu_time()?.saturating_sub(before);
     load.count_lost();
     load.check()?;
     Ok(Outcome {

@@ -1,6 +1,6 @@
-//! A child process: its use of the CPU and of memory, and its end.
+//! A child process: its CPU time and memory, and how it is stopped.
 //!
-//! Dropping the value kills the process, by its own id only, because other servers may run on the
+//! Dropping the value kills this process by its id, never by its name: other servers may run on the
 //! machine.
 
 use std::{
@@ -25,7 +25,7 @@ impl ChildProcess {
     pub fn start(name: &str, command: &mut Command) -> Result<Self> {
         let child = command.spawn();
         Ok(Self {
-            child: child.map_err(|error| format!("{name} does not start: {error}"))?,
+            child: child.map_err(|error| format!("{name} could not be started: {error}"))?,
             name: name.to_owned(),
         })
     }
@@ -34,18 +34,20 @@ impl ChildProcess {
     ///
     /// # Errors
     /// When the process has ended.
-    pub fn check(&mut self) -> Result<()> {
+    pub fn check_running(&mut self) -> Result<()> {
         match self.child.try_wait()? {
             None => Ok(()),
             Some(status) => Err(format!("{} has ended: {status}", self.name).into()),
         }
     }
 
-    /// Returns the CPU time of all running threads. The time of ended threads is not included.
+    /// Returns the CPU time of all threads that have not ended.
+    ///
+    /// On a kernel without `schedstat`, the result includes ended threads, in steps of 10 ms.
     ///
     /// # Errors
-    /// When the system is not Linux.
-    pub fn cpu(&self) -> Result<Duration> {
+    /// When the system is not Linux, or when the process has ended.
+    pub fn cpu_time(&self) -> Result<Duration> {
         let mut total = Duration::ZERO;
         for task in fs::read_dir(self.proc_path("task"))? {
             // A thread may end while its file is read.
@@ -55,18 +57,19 @@ impl ChildProcess {
             let nanos = text.split_whitespace().next().and_then(|n| n.parse().ok());
             total += Duration::from_nanos(nanos.unwrap_or_default());
         }
+        // Without `schedstat` in the kernel, no thread has the file.
         if total.is_zero() {
-            self.cpu_from_ticks()
+            self.cpu_time_from_ticks()
         } else {
             Ok(total)
         }
     }
 
-    /// Returns the CPU time in steps of 10 ms, for kernels without exact figures.
-    fn cpu_from_ticks(&self) -> Result<Duration> {
+    /// Returns the CPU time in steps of 10 ms, for kernels without `schedstat`.
+    fn cpu_time_from_ticks(&self) -> Result<Duration> {
         let text = fs::read_to_string(self.proc_path("stat"))?;
-        // The name is in brackets and may contain spaces. The 12th and 13th fields after it are
-        // user and system time.
+        // The second field is the program's name in parentheses, which may contain spaces. The 12th and
+        // 13th fields after the name are the user time and the system time.
         let fields = text.rsplit(')').next().unwrap_or_default();
         let spent = fields.split_whitespace().skip(11).take(2);
         let ticks: u64 = spent.filter_map(|n| n.parse::<u64>().ok()).sum();
@@ -76,15 +79,15 @@ impl ChildProcess {
     /// Returns the PSS in KiB: the process's own memory and its share of shared memory.
     ///
     /// # Errors
-    /// When the system does not report it.
+    /// When the system does not report the PSS.
     pub fn pss(&self) -> Result<u64> {
         self.read_kib("smaps_rollup", "Pss:")
     }
 
-    /// Returns the RSS in KiB: all memory that the process has mapped and that is present.
+    /// Returns the RSS in KiB: the resident memory, which includes all of the shared memory.
     ///
     /// # Errors
-    /// When the system does not report it.
+    /// When the system does not report the RSS.
     pub fn rss(&self) -> Result<u64> {
         self.read_kib("status", "VmRSS:")
     }

@@ -1,8 +1,8 @@
-//! Shared code of the benchmarks: the measured server, its stores, users, a load generator, and the
-//! use of the machine.
+//! Shared code of the benchmarks: the measured server, its stores and users, the load generator, the
+//! cores of each process, statistics and the page of the results.
 //!
-//! The rule: the measured server is another process, the release build, and is used as its users
-//! use it. Dropping a value stops everything that the value has started.
+//! The measured server is the release build in its own process. The load reaches it only by HTTP and
+//! WebSocket, as clients do. Dropping a value stops everything that the value has started.
 
 pub mod benchmarks_page;
 pub mod child_process;
@@ -26,7 +26,7 @@ pub fn log_progress(line: &str) {
     let _ = std::io::Write::write_all(&mut std::io::stderr(), format!("{line}\n").as_bytes());
 }
 
-/// Raises this process's limit of open files to its maximum. Returns the limit.
+/// Raises the soft limit of open files of this process to the hard limit. Returns the new limit.
 ///
 /// # Errors
 /// When the system refuses.

@@ -82,7 +82,7 @@ impl Node {
         let started_at = Instant::now();
         let mut process = ChildProcess::start("Salam", &mut command)?;
         wait_until("Salam answers", || {
-            process.check()?;
+            process.check_running()?;
             Ok(answers_ping(port))
         })?;
         Ok(Self {

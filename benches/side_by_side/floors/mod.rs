@@ -50,7 +50,7 @@ impl Baseline {
         command.args(["floor", kind, &port.to_string()]);
         let mut process = ChildProcess::start("a baseline server", &mut command)?;
         wait_until("a baseline server listens", || {
-            process.check()?;
+            process.check_running()?;
             Ok(TcpStream::connect(("127.0.0.1", port)).is_ok())
         })?;
         Ok((process, port))

@@ -48,9 +48,9 @@ fn round(context: &RunContext, results: &mut MeasureResults) -> Result<()> {
         let sockets = drive::open_all(&mut load, sockets)?;
         drive::request_and_repeat(&mut load, &sockets, context.load_time() / 4)?;
         load.stats.reset();
-        let before = testbed.process().cpu()?;
+        let before = testbed.process().cpu_time()?;
         let time = drive::request_and_repeat(&mut load, &sockets, context.load_time())?;
-        let spent = testbed.process().cpu()?.saturating_sub(before);
+        let spent = testbed.process().cpu_time()?.saturating_sub(before);
         load.check()?;
         let replies = load.stats.replies;
         results.add(CPU_ROW, contender, micros_each(spent, replies));

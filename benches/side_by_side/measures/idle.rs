@@ -101,9 +101,9 @@ fn open_and_measure(testbed: &Testbed, specs: Vec<SocketSpec>) -> Result<(f64, f
     let count = specs.len();
     // The first socket creates data that all others share.
     drive::open_all(&mut load, specs.first().cloned().into_iter().collect())?;
-    let (memory, cpu) = (server.pss()?, server.cpu()?);
+    let (memory, cpu) = (server.pss()?, server.cpu_time()?);
     drive::open_all(&mut load, specs)?;
-    let spent = server.cpu()?.saturating_sub(cpu);
+    let spent = server.cpu_time()?.saturating_sub(cpu);
     sleep(Duration::from_secs(1));
     let growth = server.pss()?.saturating_sub(memory);
     load.check()?;

@@ -78,7 +78,8 @@ fn measure(context: &RunContext, stores: &Stores, listeners: usize) -> Result<([
     let sender: Vec<_> = sender.into_iter().map(|index| (index, 0)).collect();
     drive::send_with_window(&mut load, &sender, IN_FLIGHT, context.load_time() / 4)?;
     load.stats.reset();
-    let cpu_times = || -> Result<[Duration; 2]> { Ok([far.process.cpu()?, near.process.cpu()?]) };
+    let cpu_times =
+        || -> Result<[Duration; 2]> { Ok([far.process.cpu_time()?, near.process.cpu_time()?]) };
     let before = cpu_times()?;
     drive::send_with_window(&mut load, &sender, IN_FLIGHT, context.load_time())?;
     let [far_after, near_after] = cpu_times()?;

@@ -107,13 +107,13 @@ fn measure(
         send_request()?;
     }
     let mut times = LatencyHistogram::new();
-    let before = node.process.cpu()?;
+    let before = node.process.cpu_time()?;
     for _ in 0..count {
         let started_at = Instant::now();
         send_request()?;
         times.record(nanos(started_at.elapsed()));
     }
-    let spent = node.process.cpu()?.saturating_sub(before);
+    let spent = node.process.cpu_time()?.saturating_sub(before);
     results.add(&format!("{label}, p50 ms"), SALAM, times.percentile(50.0));
     let each = micros_each(spent, times.count());
     results.add(&format!("{label}, µs of CPU"), SALAM, each);

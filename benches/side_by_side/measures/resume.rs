@@ -114,14 +114,14 @@ fn measure_reconnect(
         )
     });
     let specs: Vec<_> = specs.collect();
-    let (started_at, before) = (Instant::now(), testbed.process().cpu()?);
+    let (started_at, before) = (Instant::now(), testbed.process().cpu_time()?);
     if scenario.all_at_once {
         drive::open_all_at_once(&mut load, specs)?;
     } else {
         drive::open_all(&mut load, specs)?;
     }
     let time = started_at.elapsed();
-    let spent = testbed.process().cpu()?.saturating_sub(before);
+    let spent = testbed.process().cpu_time()?.saturating_sub(before);
     load.count_lost();
     load.check()?;
     senders.check()?;

@@ -11,7 +11,7 @@ use crate::clock::{Nanos, SECOND, micros, to_seconds};
 
 /// The pause before a retry of a failed subscription or of a failed log read.
 ///
-/// It is `RETRY_AFTER` of `src/channels/protocol/rich.rs` and `LOG_READ_RETRY_DELAY` of
+/// It is `RETRY_AFTER` of `src/channels/protocol/rich.rs` and `READ_RETRY_DELAY` of
 /// `connection/mod.rs`.
 const RETRY_AFTER: Nanos = SECOND;
 
