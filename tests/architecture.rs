@@ -46,8 +46,11 @@ fn paths_named_in_the_architecture_document_exist() {
 /// Each excerpt is preceded by a line with a link to its file. A line with `…` stands for any lines.
 #[test]
 fn each_excerpt_occurs_in_its_file() {
-    let document = include_str!("../docs/extending.md");
-    let mut lines = document.lines().map(str::trim);
+    let documents = [
+        include_str!("../docs/extending.md"),
+        include_str!("../docs/tutorial.md"),
+    ];
+    let mut lines = documents.into_iter().flat_map(str::lines).map(str::trim);
     let mut before = "";
     let mut count = 0;
     while let Some(line) = lines.next() {

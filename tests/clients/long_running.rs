@@ -21,7 +21,7 @@ window.received = [];
 window.chat = chat(url, token, group, (event) => received.push(event));
 window.chat.ended.catch((error) => { window.why = error.status; });";
 
-/// Starts `follow` of docs/frontend.md in a page of the server, with `send` beside it.
+/// Starts `follow` of docs/frontend.md in a page of the server, together with `send`.
 const START_FOLLOW_SAMPLE: &str = "
 const [, refresh, group] = arguments;
 localStorage.setItem('refresh', refresh);
@@ -48,7 +48,8 @@ fn browser_samples() -> [String; 2] {
     ]
 }
 
-/// Disconnects a client after its access token has expired. Both sides send messages meanwhile.
+/// Disconnects a client after its access token has expired. Both sides send messages during this
+/// time.
 async fn expect_to_survive_token_expiry(
     mut client: impl SampleClient,
     proxy: &Proxy,

@@ -7,6 +7,7 @@ mod proxy;
 mod python;
 mod recorded_session;
 mod salam_js;
+mod walkthroughs;
 
 use serde_json::{Value, json};
 

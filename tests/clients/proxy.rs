@@ -59,7 +59,7 @@ impl Proxy {
         old.cancel();
     }
 
-    /// Drops the next chunks from the server. A chunk is what the server wrote at once.
+    /// Drops the next chunks from the server. A chunk has the bytes of one write of the server.
     pub fn drop_next_chunks(&self, pieces: usize) {
         self.chunks_to_drop.store(pieces, Ordering::Relaxed);
     }

@@ -205,7 +205,7 @@ async fn every_username_survives_in_a_url_path() {
     browser.close().await;
 }
 
-/// Joins values that are not the name of a group, and returns what each call throws.
+/// Joins values that are not the name of a group, and returns the error of each call.
 const JOIN_INVALID_NAMES: &str = "
 const thrown = (group) => { try { salam.connect().join(group); return null; } catch (error) { return error.constructor.name; } };
 return [thrown('x'), thrown(undefined), thrown({ group_name: chat.group }), thrown(chat.group), salam.connect().chats.size];";

@@ -1,3 +1,3 @@
-//! The example application of docs/extending.md, which adds polls to Salam.
+//! The example application of docs/extending.md, which adds surveys to Salam.
 
-mod polls;
+mod surveys;

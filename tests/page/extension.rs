@@ -1,6 +1,6 @@
 //! The extension point of the page: kinds of events that an application registers.
 
-use salam_polls::app::PollsApp;
+use salam_surveys::app::SurveysApp;
 use serde_json::json;
 
 use super::{group_of_two, sign_in_at};
@@ -10,14 +10,14 @@ use crate::support::TestApp;
 const REGISTER_KINDS: &str = "
 const { src } = document.querySelector('script[src$=\"page/app.js\"]');
 import(src.replace('app.js', 'extensions.js')).then(({ eventNotes }) => {
-    eventNotes.set('poll.created', ({ data }, actor) => `${actor} asks: ${data.question}`);
-    eventNotes.set('poll.closed', ({ data }) => `<b>closed</b> ${data.question}`);
+    eventNotes.set('survey.created', ({ data }, actor) => `${actor} asks: ${data.question}`);
+    eventNotes.set('survey.closed', ({ data }) => `<b>closed</b> ${data.question}`);
     window.isRegistered = true;
 });";
 
 #[tokio::test]
 async fn the_page_shows_the_registered_kinds_of_an_application() {
-    let app = TestApp::with_application::<PollsApp>(json!({})).await;
+    let app = TestApp::with_application::<SurveysApp>(json!({})).await;
     let (group, ann, _) = group_of_two(&app).await;
     let in_chat = format!("/#/chat/{group}");
     let page = sign_in_at(&app.url("/"), "ann").await;
@@ -31,12 +31,12 @@ async fn the_page_shows_the_registered_kinds_of_an_application() {
     page.wait_until("the chat", async || page.chat_title().await == "Lunch")
         .await;
 
-    let polls = format!("/api/groups/{group}/polls/");
-    let poll = json!({"question": "Where do we eat?", "choices": ["At home", "In town"]});
-    let created = ann.post(&polls, poll).await;
+    let surveys = format!("/api/groups/{group}/surveys/");
+    let survey = json!({"question": "Where do we eat?", "choices": ["At home", "In town"]});
+    let created = ann.post(&surveys, survey).await;
     assert_eq!(created.status, 201, "{created}");
     page.expect_text("ann asks: Where do we eat?").await;
-    let one = format!("{polls}{}/", created.json()["id"]);
+    let one = format!("{surveys}{}/", created.json()["id"]);
     let voted = ann.put(&format!("{one}vote/"), json!({"choice": 0})).await;
     assert_eq!(voted.status, 200, "{voted}");
     let closed = ann.put(&format!("{one}close/"), json!({})).await;
@@ -44,8 +44,8 @@ async fn the_page_shows_the_registered_kinds_of_an_application() {
     page.expect_text("<b>closed</b> Where do we eat?").await;
 
     // A page without the registration shows no note, and goes on.
-    page.send_message("after the poll").await;
-    other.expect_message("after the poll").await;
+    page.send_message("after the survey").await;
+    other.expect_message("after the survey").await;
     other.expect_no_text("Where do we eat?").await;
     page.close_without_errors().await;
     other.close_without_errors().await;

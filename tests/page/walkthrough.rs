@@ -104,7 +104,7 @@ async fn messages_can_be_replied_to_reacted_to_edited_and_deleted() {
 
     let line = bob.message_selector("At noon? Or at one?").await;
     bob.hover(&format!("{line} .bubble")).await;
-    bob.wait_until("what he may do", async || {
+    bob.wait_until("the tools of the message", async || {
         bob.has_control(&line, "Reply").await
     })
     .await;

@@ -20,17 +20,17 @@ use salam::{app::App, controllers::docs::OpenApiDocument, settings::DatabaseSett
 use utoipa::OpenApi;
 
 use crate::{
-    controllers::{self, openapi::PollsDocument},
-    migrations::PollsMigrator,
-    models::{polls, votes},
-    tasks::poll_close::PollClose,
+    controllers::{self, openapi::SurveysDocument},
+    migrations::SurveysMigrator,
+    models::{surveys, votes},
+    tasks::survey_close::SurveyClose,
 };
 
-/// Salam with polls.
-pub struct PollsApp;
+/// Salam with surveys.
+pub struct SurveysApp;
 
 #[async_trait]
-impl Hooks for PollsApp {
+impl Hooks for SurveysApp {
     fn app_name() -> &'static str {
         env!("CARGO_CRATE_NAME")
     }
@@ -40,30 +40,30 @@ impl Hooks for PollsApp {
     }
 
     fn routes(ctx: &AppContext) -> AppRoutes {
-        App::routes(ctx).add_route(controllers::polls::routes())
+        App::routes(ctx).add_route(controllers::surveys::routes())
     }
 
     fn register_tasks(tasks: &mut Tasks) {
         App::register_tasks(tasks);
-        tasks.register(PollClose);
+        tasks.register(SurveyClose);
     }
 
     async fn after_context(ctx: AppContext) -> Result<AppContext> {
         let ctx = App::after_context(ctx).await?;
-        let document = OpenApiDocument::extended_by(PollsDocument::openapi());
+        let document = OpenApiDocument::extended_by(SurveysDocument::openapi());
         ctx.shared_store.insert(Arc::new(document));
         Ok(ctx)
     }
 
-    /// Creates the tables of the polls. Loco calls this hook after the migrations of Salam.
+    /// Creates the tables of the surveys. Loco calls this hook after the migrations of Salam.
     async fn before_run(ctx: &AppContext) -> Result<()> {
         App::before_run(ctx).await?;
         if !ctx.config.database.auto_migrate {
-            let pending = PollsMigrator::get_pending_migrations(&ctx.db).await?;
+            let pending = SurveysMigrator::get_pending_migrations(&ctx.db).await?;
             return match pending.len() {
                 0 => Ok(()),
                 _ => Err(Error::string(
-                    "the tables of the polls are not migrated, and database.auto_migrate is false; \
+                    "the tables of the surveys are not migrated, and database.auto_migrate is false; \
                      start once with it on",
                 )),
             };
@@ -71,14 +71,14 @@ impl Hooks for PollsApp {
         // Nodes that start together migrate one after the other.
         let connection = SchemaManagerConnection::Connection(&ctx.db);
         let _lock = MigrationLock::acquire(&connection).await?;
-        PollsMigrator::up(&ctx.db, None).await?;
+        SurveysMigrator::up(&ctx.db, None).await?;
         Ok(())
     }
 
     /// Deletes all rows. A table is emptied before the tables to which it refers.
     async fn truncate(ctx: &AppContext) -> Result<()> {
         truncate_table(&ctx.db, votes::Entity).await?;
-        truncate_table(&ctx.db, polls::Entity).await?;
+        truncate_table(&ctx.db, surveys::Entity).await?;
         App::truncate(ctx).await
     }
 

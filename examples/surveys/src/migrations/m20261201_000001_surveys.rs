@@ -1,10 +1,10 @@
-//! The tables `polls` and `poll_votes`.
+//! The tables `surveys` and `survey_votes`.
 
 use loco_rs::schema::{ColType, create_table, drop_table};
 use sea_orm_migration::{prelude::*, schema::*};
 
 #[derive(DeriveMigrationName)]
-/// Creates the tables `polls` and `poll_votes`.
+/// Creates the tables `surveys` and `survey_votes`.
 pub struct Migration;
 
 #[async_trait::async_trait]
@@ -12,7 +12,7 @@ impl MigrationTrait for Migration {
     async fn up(&self, m: &SchemaManager) -> Result<(), DbErr> {
         create_table(
             m,
-            "polls",
+            "surveys",
             &[
                 ("id", ColType::PkAuto),
                 ("question", ColType::String),
@@ -24,32 +24,32 @@ impl MigrationTrait for Migration {
         .await?;
         m.create_index(
             Index::create()
-                .name("idx-polls-group_id")
-                .table("polls")
+                .name("idx-surveys-group_id")
+                .table("surveys")
                 .col("group_id")
                 .to_owned(),
         )
         .await?;
         m.create_table(
             Table::create()
-                .table("poll_votes")
-                .col(big_integer("poll_id"))
+                .table("survey_votes")
+                .col(big_integer("survey_id"))
                 .col(big_integer("user_id"))
-                // The index of the choice in the poll.
+                // The index of the choice in the survey.
                 .col(integer("choice"))
-                // One vote for each user in each poll.
-                .primary_key(Index::create().col("poll_id").col("user_id"))
+                // One vote for each user in each survey.
+                .primary_key(Index::create().col("survey_id").col("user_id"))
                 .foreign_key(
                     ForeignKey::create()
-                        .name("fk-poll_votes-poll_id-to-polls")
-                        .from("poll_votes", "poll_id")
-                        .to("polls", "id")
+                        .name("fk-survey_votes-survey_id-to-surveys")
+                        .from("survey_votes", "survey_id")
+                        .to("surveys", "id")
                         .on_delete(ForeignKeyAction::Cascade),
                 )
                 .foreign_key(
                     ForeignKey::create()
-                        .name("fk-poll_votes-user_id-to-users")
-                        .from("poll_votes", "user_id")
+                        .name("fk-survey_votes-user_id-to-users")
+                        .from("survey_votes", "user_id")
                         .to("users", "id")
                         .on_delete(ForeignKeyAction::Cascade),
                 )
@@ -59,7 +59,7 @@ impl MigrationTrait for Migration {
     }
 
     async fn down(&self, m: &SchemaManager) -> Result<(), DbErr> {
-        drop_table(m, "poll_votes").await?;
-        drop_table(m, "polls").await
+        drop_table(m, "survey_votes").await?;
+        drop_table(m, "surveys").await
     }
 }

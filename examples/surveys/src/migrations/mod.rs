@@ -1,21 +1,21 @@
-//! The migrations of the polls.
+//! The migrations of the surveys.
 
-mod m20261201_000001_polls;
+mod m20261201_000001_surveys;
 
 use sea_orm_migration::prelude::*;
 
-/// Runs the migrations of the polls.
-pub struct PollsMigrator;
+/// Runs the migrations of the surveys.
+pub struct SurveysMigrator;
 
-impl MigratorTrait for PollsMigrator {
+impl MigratorTrait for SurveysMigrator {
     fn migrations() -> Vec<Box<dyn MigrationTrait>> {
-        vec![Box::new(m20261201_000001_polls::Migration)]
+        vec![Box::new(m20261201_000001_surveys::Migration)]
     }
 
     /// Returns the name of the table that records these migrations.
     ///
     /// The table of Salam cannot record them: Salam refuses a database with unknown migrations.
     fn migration_table_name() -> DynIden {
-        "polls_migrations".into_iden()
+        "surveys_migrations".into_iden()
     }
 }

@@ -1,4 +1,4 @@
 //! Stored data and the rules about it.
 
-pub mod polls;
+pub mod surveys;
 pub mod votes;

@@ -1,6 +1,6 @@
-//! Controllers: the endpoints of polls.
+//! Controllers: the endpoints of surveys.
 //!
 //! A handler takes extractors, calls the models and returns a view. [`openapi`] describes the endpoints.
 
 pub mod openapi;
-pub mod polls;
+pub mod surveys;

@@ -1,4 +1,4 @@
-//! Polls in groups: an application that depends on Salam and adds tables, endpoints and a task.
+//! Surveys in groups: an application that depends on Salam and adds tables, endpoints and a task.
 //!
 //! Start with [`app`], which registers the added parts. `docs/extending.md` explains each part.
 

@@ -1,14 +1,14 @@
-//! The JSON of polls.
+//! The JSON of surveys.
 
 use salam::views::format_time;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::models::polls::PollWithVotes;
+use crate::models::surveys::SurveyWithVotes;
 
-/// A poll of a group.
+/// A survey of a group.
 #[derive(Serialize, ToSchema)]
-pub struct Poll {
+pub struct Survey {
     #[schema(example = 1)]
     pub id: i64,
     #[schema(example = "Where do we eat?")]
@@ -17,12 +17,12 @@ pub struct Poll {
     pub choices: Vec<Choice>,
     #[schema(example = "2026-12-01T14:05:09.123Z")]
     pub created_at: String,
-    /// The time after which nobody may vote. Null while the poll is open.
+    /// The time after which nobody may vote. Null while the survey is open.
     #[schema(example = json!(null))]
     pub closed_at: Option<String>,
 }
 
-/// A choice of a poll.
+/// A choice of a survey.
 #[derive(Serialize, ToSchema)]
 pub struct Choice {
     #[schema(example = "At home")]
@@ -32,17 +32,17 @@ pub struct Choice {
     pub votes: i64,
 }
 
-impl From<PollWithVotes> for Poll {
-    fn from(PollWithVotes { poll, votes }: PollWithVotes) -> Self {
-        let choices = poll.choices.0.into_iter().zip(votes);
+impl From<SurveyWithVotes> for Survey {
+    fn from(SurveyWithVotes { survey, votes }: SurveyWithVotes) -> Self {
+        let choices = survey.choices.0.into_iter().zip(votes);
         Self {
-            id: poll.id,
-            question: poll.question,
+            id: survey.id,
+            question: survey.question,
             choices: choices
                 .map(|(text, votes)| Choice { text, votes })
                 .collect(),
-            created_at: format_time(&poll.created_at),
-            closed_at: poll.closed_at.as_ref().map(format_time),
+            created_at: format_time(&survey.created_at),
+            closed_at: survey.closed_at.as_ref().map(format_time),
         }
     }
 }

@@ -1,3 +1,3 @@
 //! The JSON of responses.
 
-pub mod polls;
+pub mod surveys;
