@@ -159,7 +159,7 @@ impl From<CommandError> for Error {
                     return error.into();
                 }
                 // The error is unknown. Nothing was stored, so the client may send the command again.
-                tracing::error!(%error, "command not stored");
+                tracing::error!(%error, "command of a request not stored");
                 Self::Unavailable
             }
             // The writer has logged these errors, except for `Aborted`: the server stops, or it forbids writes.

@@ -5,7 +5,7 @@
 //! API defines the text.
 //!
 //! - A field of the type `Option` may be missing or null. All other fields are required.
-//! - A field that the type does not declare is ignored. Of a repeated key the last value counts.
+//! - A field that the type does not declare is ignored. The last value of a repeated key counts.
 //! - A rule of a value belongs to its type: its `Deserialize` fails with a sentence, which ends with a
 //!   full stop. `de::Error::invalid_length` states that the value is too large.
 

@@ -49,7 +49,7 @@ struct Cast {
     leyla: users::Model,
 }
 
-/// Creates the missing users and groups, and prints what exists. A second run changes nothing, or
+/// Creates the missing users and groups, and prints all of them. A second run changes nothing, or
 /// completes an interrupted first run.
 ///
 /// # Errors
@@ -240,8 +240,8 @@ impl Story {
             let command = GroupCommand {
                 group_id: group.id,
                 actor: Some(Actor::from_user(cast.user(*seed_user))),
-                // Like a client's retry: a repeated run does not repeat the acts of an interrupted
-                // run.
+                // The `cid` works as for a client's retry: a second run does not repeat the acts of
+                // an interrupted run.
                 cid: Some(format!("seed-{index}")),
                 kind: act.command_kind(&messages)?,
             };

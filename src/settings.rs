@@ -43,7 +43,7 @@ const MAX_LEEWAY_SECONDS: u64 = 30;
 #[serde(deny_unknown_fields)]
 pub struct Settings {
     /// Seconds between the signal to stop (SIGTERM) and the end of new connections. The node is
-    /// unready meanwhile, so that load balancers notice.
+    /// unready during this time, so that load balancers notice.
     pub drain_delay: u32,
     /// `true` if the server has Swagger UI and the API documents.
     pub api_docs: bool,
@@ -136,9 +136,8 @@ impl Settings {
     /// Reads and checks the configuration.
     ///
     /// # Errors
-    /// All faults of the configuration, each in a line with what to do. A fault is a missing or
-    /// unknown key, a wrong type, a value out of range, or in production an unsafe value. No line
-    /// contains a secret.
+    /// All faults of the configuration, each in a line with a remedy. A fault is a missing or unknown key, a wrong
+    /// type, a value out of range, or in production an unsafe value. No line contains a secret.
     pub fn load(config: &Config, environment: &Environment) -> Result<Self> {
         let (settings, checks) = Self::load_with_checks(config, environment);
         let faults = checks.into_iter().flat_map(|check| check.faults);

@@ -1,8 +1,8 @@
 //! Signs and verifies access and refresh tokens: typed, short-lived, and valid as long as their
 //! session.
 //!
-//! The algorithm is fixed to HS256 in code, whatever a token's header contains (RFC 8725, section
-//! 3.1). A token of one type is never accepted as the other type (section 3.11).
+//! The algorithm is fixed to HS256 in code: the header of a token cannot select another one (RFC
+//! 8725, section 3.1). A token of one type is never accepted as the other type (section 3.11).
 
 use chrono::{Duration, Utc};
 use jsonwebtoken::{

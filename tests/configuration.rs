@@ -78,7 +78,7 @@ fn every_environment_variable_is_documented_with_its_keys() {
         let cells = cells.unwrap_or_else(|| panic!("`{name}` has no row"));
         assert_eq!(cells.len(), 5, "the row of `{name}` lacks cells");
         let named: BTreeSet<_> = backticked(cells[0]).map(str::to_owned).collect();
-        assert_eq!(named, keys_set_by(&name), "what `{name}` sets");
+        assert_eq!(named, keys_set_by(&name), "the settings of `{name}`");
         for (at, environment) in ENVIRONMENTS.into_iter().enumerate() {
             let template = read_template(environment);
             let variable = template_variables(&template)
@@ -229,8 +229,8 @@ fn parse_config(yaml: &str) -> Config {
     Config::from_folder(&Environment::Test, folder.path()).unwrap()
 }
 
-/// Returns the file of an environment with all variables at their defaults, whatever the environment of
-/// the tests. One variable can be set.
+/// Returns the file of an environment with all variables at their defaults, independent of the environment of the
+/// tests. One variable can be set.
 fn fill_defaults(environment: &str, set: Option<(&str, &str)>) -> String {
     let template = read_template(environment);
     let mut filled = template.clone();

@@ -1,9 +1,11 @@
-//! The documents: their links resolve, and the book has all of them.
+//! The documents: their links resolve, the book has all of them, and the page of log lines is complete.
 
 use std::{
     collections::HashSet,
     fs,
+    iter::Peekable,
     path::{Path, PathBuf},
+    str::Chars,
 };
 
 const ROOT: &str = env!("CARGO_MANIFEST_DIR");
@@ -39,7 +41,7 @@ fn prose(text: &str) -> Vec<&str> {
 fn link_targets(text: &str) -> Vec<String> {
     let mut targets = Vec::new();
     for line in prose(text) {
-        // A code span may contain what looks like a link.
+        // A code span may contain text that looks like a link.
         let parts: Vec<&str> = line.split('`').collect();
         let line: String = parts.iter().step_by(2).copied().collect();
         for rest in line.split("](").skip(1) {
@@ -114,4 +116,83 @@ fn the_book_has_all_pages() {
     for page in listed {
         assert!(Path::new(ROOT).join("docs").join(&page).exists(), "{page}");
     }
+}
+
+/// Returns the Rust files of a folder and of its folders.
+fn rust_files(folder: &Path) -> Vec<PathBuf> {
+    let mut files = Vec::new();
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            files.extend(rust_files(&path));
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            files.push(path);
+        }
+    }
+    files.sort();
+    files
+}
+
+/// Returns the phrase of each error and each warning that a source file logs.
+fn logged_phrases(source: &str) -> Vec<String> {
+    let macros = ["tracing::error!(", "tracing::warn!("];
+    let calls = macros.iter().flat_map(|name| source.split(name).skip(1));
+    calls.map(last_literal).collect()
+}
+
+/// Returns the last string literal of a macro call, which is its phrase. `call` begins after the opening parenthesis.
+fn last_literal(call: &str) -> String {
+    let mut chars = call.chars().peekable();
+    let mut last = String::new();
+    let mut depth = 1;
+    while depth > 0 {
+        match chars.next().expect("the call ends with a parenthesis") {
+            '"' => last = read_literal(&mut chars),
+            '(' => depth += 1,
+            ')' => depth -= 1,
+            _ => {}
+        }
+    }
+    last
+}
+
+/// Reads a string literal up to its closing quote. A backslash at the end of a line joins it with the next line.
+fn read_literal(chars: &mut Peekable<Chars<'_>>) -> String {
+    let mut text = String::new();
+    loop {
+        match chars.next().expect("the literal ends with a quote") {
+            '"' => return text,
+            '\\' if chars.next_if_eq(&'\n').is_some() => {
+                while chars.next_if(|c| c.is_whitespace()).is_some() {}
+            }
+            '\\' => text.extend(chars.next()),
+            c => text.push(c),
+        }
+    }
+}
+
+#[test]
+fn the_page_of_log_lines_has_every_error_and_warning() {
+    let page = fs::read_to_string(Path::new(ROOT).join("docs/logs.md")).unwrap();
+    let mut count = 0;
+    let mut missing = Vec::new();
+    for file in rust_files(&Path::new(ROOT).join("src")) {
+        for phrase in logged_phrases(&fs::read_to_string(&file).unwrap()) {
+            // A code span with a backtick in its text has two backticks at each end, and a space before the last two.
+            let code_span = match phrase.contains('`') {
+                true => format!("``{phrase} ``"),
+                false => format!("`{phrase}`"),
+            };
+            if !page.contains(&code_span) {
+                missing.push(format!("{}: {phrase}", file.display()));
+            }
+            count += 1;
+        }
+    }
+    assert!(count > 50, "{count}");
+    assert!(
+        missing.is_empty(),
+        "docs/logs.md lacks:\n{}",
+        missing.join("\n")
+    );
 }

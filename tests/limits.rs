@@ -133,7 +133,7 @@ proptest! {
         prop_assert!(count.required_wait() <= Duration::from_secs(60));
     }
 
-    /// A client that sends as fast as possible gets the burst and the rate, and no more.
+    /// A client that sends as fast as possible gets the burst and the rate, but not more.
     #[test]
     fn frames_are_never_read_above_the_rate_limit(
         per_second in 1..2_000_u32,

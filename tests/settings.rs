@@ -57,8 +57,8 @@ async fn redis_url_formats_are_validated() {
     ] {
         assert_eq!(error(url).await, "fine", "{url}");
     }
-    assert_snapshot!(error("127.0.0.1:6379").await, @"configuration: settings.channels.redis_url: must begin with redis://, rediss://, redis+sentinel:// or rediss+sentinel://");
-    assert_snapshot!(error("http://127.0.0.1").await, @"configuration: settings.channels.redis_url: must begin with redis://, rediss://, redis+sentinel:// or rediss+sentinel://");
+    assert_snapshot!(error("127.0.0.1:6379").await, @"configuration: settings.channels.redis_url: the URL must begin with redis://, rediss://, redis+sentinel:// or rediss+sentinel://");
+    assert_snapshot!(error("http://127.0.0.1").await, @"configuration: settings.channels.redis_url: the URL must begin with redis://, rediss://, redis+sentinel:// or rediss+sentinel://");
     assert_snapshot!(error("redis://").await, @"configuration: settings.channels.redis_url: not a URL (empty host); an example is redis://user:password@host:6379");
     assert_snapshot!(error("redis://:secret@one:port").await, @"configuration: settings.channels.redis_url: not a URL (invalid port number); an example is redis://user:password@host:6379");
     assert_snapshot!(error("redis://one,,two").await, @"configuration: settings.channels.redis_url: not a URL (empty host); an example is redis://user:password@host:6379");
@@ -85,7 +85,7 @@ async fn redis_ca_file_is_validated_at_startup() {
     std::fs::write(folder.path().join("ca.pem"), "-----BEGIN CERTIFICATE-----").unwrap();
     std::fs::write(folder.path().join("empty.pem"), "").unwrap();
     assert_eq!(error("ca.pem", "rediss://one").await, "fine");
-    assert_snapshot!(error("missing.pem", "rediss://one").await, @"configuration: settings.channels.redis_ca_file: `[folder]/missing.pem`: No such file or directory (os error 2)");
-    assert_snapshot!(error("empty.pem", "rediss://one").await, @"configuration: settings.channels.redis_ca_file: `[folder]/empty.pem`: the file contains no `-----BEGIN CERTIFICATE-----`; use a PEM file with certificates");
+    assert_snapshot!(error("missing.pem", "rediss://one").await, @"configuration: settings.channels.redis_ca_file: `[folder]/missing.pem` cannot be read: No such file or directory (os error 2); set REDIS_CA_FILE to a PEM file, or unset it");
+    assert_snapshot!(error("empty.pem", "rediss://one").await, @"configuration: settings.channels.redis_ca_file: `[folder]/empty.pem` contains no `-----BEGIN CERTIFICATE-----`; use a PEM file with certificates");
     assert_snapshot!(error("ca.pem", "redis://one").await, @"configuration: settings.channels.redis_ca_file needs a REDIS_URL with TLS: begin REDIS_URL with rediss:// or rediss+sentinel://, or unset REDIS_CA_FILE");
 }

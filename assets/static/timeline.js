@@ -201,9 +201,8 @@ export class Timeline {
   }
 
   /**
-   * Requests a page, and gives it to `take`. `#arrived` contains the events that arrived meanwhile.
-   * @param {{ before?: number, limit: number, notes?: boolean }} window
-   * @param {(page: MessagePage) => void} take
+   * Requests a page, and gives it to `take`. `#arrived` contains the events that arrived during the request. @param {{
+   * before?: number, limit: number, notes?: boolean }} window @param {(page: MessagePage) => void} take
    */
   async #page(window, take) {
     const generation = this.#generation;
@@ -224,7 +223,7 @@ export class Timeline {
     }
   }
 
-  /** Adds the items of a page, and applies the events that arrived meanwhile. @param {MessagePage} page */
+  /** Adds the items of a page, and applies the events that arrived during its request. @param {MessagePage} page */
   #take({ results, notes = [], first: given, position, has_more: hasMore }) {
     // A server of an older version sends no notes.
     const first = given ?? (hasMore ? results[results.length - 1]?.seq ?? 1 : 1);

@@ -1,4 +1,4 @@
-//! A measured server with users and groups, whichever server it is, and the sockets of a load.
+//! A measured server of any kind, with users and groups, and the sockets of a load.
 
 use std::{sync::Arc, time::Duration};
 

@@ -27,7 +27,7 @@ impl MigrationTrait for Migration {
             ("events", big_integer("messages").default(0).take()),
             // The message to which an event refers.
             ("events", big_integer_null("target")),
-            // For a message: the last event that edited or deleted it.
+            // The last event that edited or deleted this message.
             ("events", big_integer_null("revised")),
             // The last event that a member has read, and the number of messages up to that event.
             ("memberships", big_integer("read").default(0).take()),

@@ -30,14 +30,15 @@ impl MigrationLock {
             // The caller's transaction needs no lock.
             _ => return Ok(Self { _transaction: None }),
         };
-        if pool
+        let max_connections = pool
             .get_postgres_connection_pool()
             .options()
-            .get_max_connections()
-            < 2
-        {
-            let message = "on PostgreSQL, database.max_connections must be at least 2 to migrate";
-            return Err(DbErr::Custom(message.to_owned()));
+            .get_max_connections();
+        if max_connections < 2 {
+            return Err(DbErr::Custom(format!(
+                "database.max_connections is {max_connections}; on PostgreSQL it must be 2 or more \
+                 to migrate"
+            )));
         }
         let transaction = pool.begin().await?;
         let wait = format!("SELECT pg_advisory_xact_lock({ADVISORY_LOCK_KEY})");

@@ -65,7 +65,7 @@ impl SchemaState {
     /// Checks that this program may use and migrate the database.
     ///
     /// # Errors
-    /// The reason, and what to do.
+    /// The reason, with a remedy.
     pub fn check_usable(&self) -> Result<(), DbErr> {
         match self {
             Self::Pending(_) => Ok(()),

@@ -17,10 +17,10 @@ use tokio::{
 
 use crate::{database::with_db_timeout, supervisor::Supervisor};
 
-/// Requests that may wait. A further request waits for its place in the queue.
+/// The number of requests that may wait. A further request waits until the queue has room.
 const MAX_QUEUED_REQUESTS: usize = 1024;
 
-/// Keys from which on a query takes no further requests.
+/// The number of keys at which a query accepts no further requests.
 const MAX_BATCH_KEYS: usize = 256;
 
 /// Values of the database, by their keys.
@@ -36,7 +36,7 @@ where
     K: Clone + Eq + Hash + Send + 'static,
     V: Clone + Send + 'static,
 {
-    /// Starts the task that runs `query`, which returns the values of those keys that have one.
+    /// Starts the task that runs `query`, which returns the values that exist, by their keys.
     pub fn start<Q, F>(
         db: &DatabaseConnection,
         supervisor: &Supervisor,
@@ -48,11 +48,11 @@ where
         F: Future<Output = Result<HashMap<K, V>, DbErr>> + Send + 'static,
     {
         let (queue, requests) = mpsc::channel(MAX_QUEUED_REQUESTS);
-        supervisor.spawn(name, run_batches(requests, db.clone(), query));
+        supervisor.spawn(name, run_batches(name, requests, db.clone(), query));
         Self(queue)
     }
 
-    /// Returns the values of those of these keys that have one, in the order of the keys.
+    /// Returns the values that exist for these keys, in the order of the keys.
     ///
     /// # Errors
     /// When the database fails, or does not answer in time.
@@ -69,6 +69,7 @@ where
 }
 
 async fn run_batches<K, V, Q, F>(
+    loader: &'static str,
     mut queue: mpsc::Receiver<LoadRequest<K, V>>,
     db: DatabaseConnection,
     query: Q,
@@ -104,7 +105,7 @@ async fn run_batches<K, V, Q, F>(
             }
             // The tasks that wait notice that their channels close.
             Err(error) => {
-                tracing::warn!(%error, requests = requests.len(), "a batched query failed");
+                tracing::warn!(%error, loader, requests = requests.len(), "a batched query failed");
             }
         }
     }

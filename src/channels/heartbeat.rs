@@ -41,7 +41,7 @@ impl Heartbeat {
         self.has_received = true;
     }
 
-    /// Does a check that is due.
+    /// Runs a check that is due.
     pub fn tick(&mut self) -> HeartbeatAction {
         let action = match (self.has_received, self.is_ping_pending) {
             (true, _) => HeartbeatAction::Wait,

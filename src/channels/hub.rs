@@ -207,12 +207,12 @@ impl Hub {
     }
 
     async fn sweep(&self) {
-        // The next sweep tries again what fails.
+        // The next sweep repeats a step that fails.
         if let Err(error) = self.epoch.check().await {
-            tracing::warn!(%error, "the epoch could not be read");
+            tracing::warn!(%error, "the epoch could not be checked; the next sweep tries again");
         }
         if let Err(error) = self.memberships.notify_missed().await {
-            tracing::warn!(%error, "the new memberships could not be read");
+            tracing::warn!(%error, "the new memberships could not be read; the next sweep tries again");
         }
         self.gap_repair.repair_all().await;
         self.log_watch.resume_writes_if_complete().await;

@@ -59,7 +59,7 @@ impl LogWatch {
     /// for the operator.
     pub async fn stop_writes_if_behind(&self, why: &(impl Display + Sync)) {
         if let Err(error) = self.epoch.check().await {
-            tracing::warn!(%error, "the epoch could not be read");
+            tracing::warn!(%error, "the epoch could not be checked before the check for lost events");
         }
         match self.is_log_behind().await {
             Ok(false) => {}
@@ -72,8 +72,9 @@ impl LogWatch {
                     );
                 }
             }
-            // The next write, or the next sweep, tries again.
-            Err(error) => tracing::warn!(%error, "the log could not be read"),
+            Err(error) => {
+                tracing::warn!(%error, "the check for lost events failed; the next write or sweep tries again");
+            }
         }
     }
 
@@ -90,12 +91,14 @@ impl LogWatch {
                     "the log has all acknowledged events again: this node resumes writes"
                 );
             }
-            Err(error) => tracing::warn!(%error, "the log could not be read"),
+            Err(error) => {
+                tracing::warn!(%error, "the check for returned events failed: writes stay stopped; the next sweep tries again");
+            }
         }
     }
 
     async fn is_log_behind(&self) -> Result<bool, DbErr> {
-        // Before the heads are read, which may only grow meanwhile.
+        // The known heads are read first. A head that is read later is not lower, unless the database has lost events.
         let mut known = self.acknowledged_heads.snapshot();
         for room in self.rooms.all() {
             let head = known.entry(room.id).or_default();

@@ -35,8 +35,8 @@ impl MemberLoader {
         }
     }
 
-    /// Returns a user as a member of those of these groups that have the user as a member, in the order of the
-    /// groups.
+    /// Returns the memberships of a user in these groups, in the order of the groups. Groups without the user are left
+    /// out.
     ///
     /// # Errors
     /// When the database fails, or does not answer in time.

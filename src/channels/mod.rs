@@ -17,9 +17,9 @@
 //! 7. Ephemeral events bypass the log: typing, read positions, and [`presence`].
 //! 8. When the last subscriber leaves, the node unsubscribes from the topic, unless the user reconnects in time.
 //!
-//! The [`hub`] composes these parts. Besides the path of a message, the [`session_monitor`] closes sockets whose
-//! sessions have ended, the [`epoch`] watch closes all sockets when a backup was restored, and the [`log_watch`]
-//! stops writes when the database has lost events.
+//! The [`hub`] composes these parts. Apart from the path of a message, the [`session_monitor`] closes sockets whose
+//! sessions have ended, the [`epoch`] watch closes all sockets when a backup was restored, and the [`log_watch`] stops
+//! writes when the database has lost events.
 
 mod batch_loader;
 pub mod broker;
@@ -289,8 +289,8 @@ impl Channels {
     /// Executes a command in the group with this name, and broadcasts its effects on all nodes. When this returns,
     /// the command is committed or rejected.
     ///
-    /// A queued command is carried to its end, also if the request goes away: a kicked member must not stay because
-    /// an admin has closed the page. A drain waits for the command.
+    /// A queued command is completed even if the request is cancelled: a kicked member must not stay because an admin
+    /// has closed the page. A drain waits for the command.
     ///
     /// # Errors
     /// [`CommandError`] when the command is rejected, and when the database fails.
@@ -333,7 +333,7 @@ impl Channels {
 
     /// Ends sessions of a user, and with the sessions their sockets, on all nodes.
     ///
-    /// The future is carried to its end, also if the request goes away. A drain waits for it.
+    /// The future is completed even if the request is cancelled. A drain waits for it.
     ///
     /// # Errors
     /// [`CommandError::Aborted`] when the server stops before the future ends.
@@ -345,7 +345,7 @@ impl Channels {
         let (hub, user) = (self.hub.clone(), user.username.clone());
         let ended = self.tasks.spawn(async move {
             let result = ending.await;
-            // After an error, too: the sessions may have ended all the same.
+            // Also after an error, because the sessions may have ended despite the error.
             hub.sessions.recheck_everywhere(&user);
             result
         });

@@ -1,9 +1,9 @@
-//! Readiness: the answer to load balancers, which says if this node can serve.
+//! Readiness: the answer to load balancers, which states whether this node can serve.
 //!
-//! A request makes the node check itself, at most four times a second for all requests. The check does what requests
-//! do. It reads the schema over the pool of the readers. It writes a row and commits over the writer's connection, in
-//! its turn among the commands. A node whose writer is stuck, whose disk is full or whose database is unreachable
-//! reports it within a second.
+//! A request makes the node check itself, at most four times a second for all requests. The check uses the database as
+//! requests do. It reads the schema over the pool of the readers. It writes a row and commits over the writer's
+//! connection, in its turn among the commands. A node whose writer is stuck, whose disk is full or whose database is
+//! unreachable reports it within a second.
 
 use std::time::{Duration, Instant};
 

@@ -82,12 +82,12 @@ impl SocketWriter {
             .is_some_and(|state| !state.pending.is_empty())
     }
 
-    /// As of [`AsyncWrite`], for the library of the WebSocket.
+    /// Writes as [`AsyncWrite`] does, for the library of the WebSocket.
     pub fn poll_write(&self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         self.poll_write_with(cx, bytes.len(), |tcp, cx| tcp.poll_write(cx, bytes))
     }
 
-    /// As of [`AsyncWrite`], for the library of the WebSocket.
+    /// Writes as [`AsyncWrite`] does, for the library of the WebSocket.
     pub fn poll_write_vectored(
         &self,
         cx: &mut Context<'_>,
@@ -97,7 +97,7 @@ impl SocketWriter {
         self.poll_write_with(cx, length, |tcp, cx| tcp.poll_write_vectored(cx, slices))
     }
 
-    /// As of [`AsyncWrite`], with the bytes of direct writes.
+    /// Flushes as [`AsyncWrite`] does, with the bytes of direct writes.
     pub fn poll_flush(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let mut state = self.lock();
         let state = state.as_mut().ok_or(io::ErrorKind::BrokenPipe)?;
@@ -105,7 +105,7 @@ impl SocketWriter {
         Pin::new(&mut state.tcp).poll_flush(cx)
     }
 
-    /// As of [`AsyncWrite`].
+    /// Shuts the connection down as [`AsyncWrite`] does.
     pub fn poll_shutdown(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let mut state = self.lock();
         let state = state.as_mut().ok_or(io::ErrorKind::BrokenPipe)?;

@@ -1,4 +1,4 @@
-//! For tests alone: counts that show what a node keeps in memory.
+//! Counts of the things that a node keeps in memory, for tests.
 
 use super::Channels;
 

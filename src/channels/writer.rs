@@ -5,8 +5,7 @@
 //! last commit's time, so that its senders' next commands share one transaction: their answers reach them one after
 //! the other, and the first sender's next command would get a transaction of its own.
 //!
-//! A queued command is carried to its end, also if its request goes away. It is acknowledged and broadcast after its
-//! commit.
+//! A queued command is completed even if its request is cancelled. It is acknowledged and broadcast after its commit.
 
 use std::{
     collections::{HashMap, HashSet, VecDeque},
@@ -37,7 +36,7 @@ use crate::{
 const MAX_BATCH_ITEMS: usize = 256;
 
 /// The highest number of commands in one transaction that are not about messages. Such a command has several statements
-/// of its own, and the groups of the batch are locked meanwhile.
+/// of its own, and the groups of the batch stay locked until these statements end.
 const MAX_MANAGEMENT_COMMANDS: usize = 16;
 
 /// The number of commands that may wait in the queue. Further callers wait until the queue has room.
@@ -163,7 +162,7 @@ async fn collect_batch(
     let started_at = Instant::now();
     let max_wait = (last.duration / BATCH_WAIT_DIVISOR).min(MAX_BATCH_WAIT);
     while batch.len() < last.commands && started_at.elapsed() < max_wait {
-        // The timer of the runtime is too coarse. Other tasks run meanwhile.
+        // The timer of the runtime is too coarse. Other tasks run while this task yields.
         yield_now().await;
         while batch.len() < MAX_BATCH_ITEMS
             && let Ok(next) = waiting.try_recv()
@@ -317,8 +316,8 @@ async fn commit_batch(
         let check = duplicate_check;
         Ok(GroupCommand::apply_batch(db, &commands, check, acknowledged, toggles).await)
     };
-    // A database that does not answer must not block all senders for ever. A transaction that times out is rolled
-    // back, unless its commit has begun.
+    // A database that does not answer must not block all senders forever. A transaction that times out is rolled back,
+    // unless its commit has begun.
     let applied = with_db_timeout(applying).await;
     let mut outcomes = match applied
         .map_err(CommandError::OutcomeUnknown)
@@ -357,7 +356,7 @@ async fn commit_batch(
         if is_dup && queued.command.cid.is_some() {
             next_check = DuplicateCheck::Upfront;
         }
-        // The request or the socket may have gone away.
+        // The request or the socket may have ended.
         let _ = queued.result_sender.send(outcome.map_err(Into::into));
     }
     Ok(next_check)

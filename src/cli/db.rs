@@ -28,7 +28,7 @@ pub struct DbCommand {
 
 #[derive(Subcommand)]
 enum Action {
-    /// Create the database (PostgreSQL)
+    /// Create the database; only for PostgreSQL
     Create,
     /// Run the pending migrations
     Migrate,

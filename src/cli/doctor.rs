@@ -171,7 +171,13 @@ async fn check_database(database: &Database) -> CheckResult {
     }
     let inspection = match timeout(CHECK_TIMEOUT, inspect_database(database)).await {
         Err(_) => {
-            return CheckResult::failed(NAME, format!("did not respond within {CHECK_TIMEOUT:?}"));
+            return CheckResult::failed(
+                NAME,
+                format!(
+                    "did not respond within {CHECK_TIMEOUT:?}; check that the database of \
+                     DATABASE_URL runs and is reachable"
+                ),
+            );
         }
         Ok(inspection) => inspection,
     };
@@ -197,7 +203,10 @@ async fn check_database(database: &Database) -> CheckResult {
     if let Some(error) = write_error {
         return CheckResult::failed(
             NAME,
-            format!("is reachable, but accepts no writes: {error}"),
+            format!(
+                "is reachable, but accepts no writes: {error}; check the disk, and the rights of \
+                 the file or of the account"
+            ),
         );
     }
     match state {
@@ -286,6 +295,12 @@ async fn check_redis(settings: &ChannelSettings) -> CheckResult {
             NAME,
             format!("{error}; check that the Redis of REDIS_URL runs and is reachable"),
         ),
-        Err(_) => CheckResult::failed(NAME, format!("did not respond within {CHECK_TIMEOUT:?}")),
+        Err(_) => CheckResult::failed(
+            NAME,
+            format!(
+                "did not respond within {CHECK_TIMEOUT:?}; check that the Redis of REDIS_URL runs \
+                 and is reachable"
+            ),
+        ),
     }
 }

@@ -6,7 +6,7 @@ use loco_rs::Error;
 
 use crate::database::{Outage, classify};
 
-/// Returns the text of an error with its causes and a hint what to do.
+/// Returns the text of an error with its causes and a hint.
 #[must_use]
 pub fn explain_error(error: &Error) -> String {
     // The template engine of the configuration already prefixes its errors with `error: `.
@@ -27,9 +27,13 @@ pub fn explain_error(error: &Error) -> String {
         Some(Outage::Unreachable) => {
             "; check that the database of DATABASE_URL runs and is reachable"
         }
-        Some(Outage::Busy) => "; another process holds the locks of the database",
-        Some(Outage::DiskFull) => "; the disk of the database is full",
-        Some(Outage::ReadOnly) => "; the database accepts no writes",
+        Some(Outage::Busy) => {
+            "; another process holds the locks of the database: wait for the process, or end it"
+        }
+        Some(Outage::DiskFull) => "; the disk of the database is full: make space",
+        Some(Outage::ReadOnly) => {
+            "; the database accepts no writes: check the rights of its file or of its account"
+        }
         Some(Outage::StorageFailed) => {
             "; check the disk of the database and its free space; if the file is damaged, restore a backup"
         }

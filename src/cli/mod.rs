@@ -59,7 +59,8 @@ pub fn run<A: Hooks, M: MigratorTrait>() -> ExitCode {
         // The error omits the faulty line, which may contain a secret.
         Err(dotenvy::Error::LineParse(_, position)) => {
             return exit_with_error(&format!(
-                ".env: a line cannot be parsed, at its character {position}"
+                ".env: a line cannot be parsed, at its character {position}; write each line as \
+                 NAME=value"
             ));
         }
         Err(error) => return exit_with_error(&format!(".env: {error}")),

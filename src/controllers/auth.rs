@@ -53,11 +53,13 @@ pub struct RegisterParams {
     /// The display name, which other users see. It need not be unique.
     #[schema(value_type = String, example = "Nora Lind", min_length = 1, max_length = 150)]
     pub name: DisplayName,
-    /// Letters and digits of any script and `@ . + - _`, at least one letter or digit. Unique: names that differ only in
-    /// letter case are the same. Names that look alike are the same, unless both consist of ASCII characters.
+    /// The username consists of letters and digits of any script and `@ . + - _`, with at least one letter or digit. It
+    /// is unique: names that differ only in letter case are the same. Names that look alike are the same, unless both
+    /// consist of ASCII characters.
     #[schema(value_type = String, example = "nora", min_length = 1, max_length = 150)]
     pub username: Username,
-    /// 8 to 128 characters. A password that is easy to guess, also from the name or the username, is rejected.
+    /// The password has 8 to 128 characters. A password that is easy to guess, also from the name or the username, is
+    /// rejected.
     #[schema(value_type = String, example = "a staple of batteries", min_length = 8, max_length = 128, format = Password)]
     pub password: Password,
 }
@@ -81,7 +83,7 @@ pub struct RefreshParams {
         example = "eyJ0eXAiOiJKV1QiLCJhbGciOiJIUzI1NiJ9.eyJ0b2tlbl90eXBlIjoicmVmcmVzaCJ9.c2ln"
     )]
     pub refresh: Option<String>,
-    /// `true` for a new refresh token too. Otherwise the answer has `access` alone.
+    /// If `true`, the response also has a new refresh token. Otherwise the response has `access` alone.
     #[serde(default, deserialize_with = "lenient")]
     #[schema(example = false)]
     pub rotate: Option<bool>,
@@ -132,11 +134,11 @@ pub async fn register(
     post, path = "/api/token/", operation_id = "token", tag = "accounts",
     request_body = TokenParams,
     responses(
-        (status = 200, description = "Logged in.", body = TokenPair,
-            headers(("Set-Cookie" = String, description = "`access=<jwt>; HttpOnly; SameSite=Lax; Path=/; Max-Age=…`, with `Secure` where clients use HTTPS."))),
+        (status = 200, description = "The login succeeded. The response has the tokens.", body = TokenPair,
+            headers(("Set-Cookie" = String, description = "The cookie is `access=<jwt>; HttpOnly; SameSite=Lax; Path=/; Max-Age=…`, with `Secure` where clients use HTTPS."))),
         (status = 400, description = "The field `username` or `password` is missing or not a string, or the body is not a JSON object. The response names each invalid field.",
             body = HashMap<String, Vec<String>>, example = json!({"password": ["This field is required."]})),
-        (status = 401, description = "Unknown user, wrong password or inactive account.", body = BaseError,
+        (status = 401, description = "The user is unknown, the password is wrong, or the account is inactive.", body = BaseError,
             example = json!({"detail": "No active account found with the given credentials"})),
         BodyErrors,
         RateLimited,
@@ -200,14 +202,14 @@ pub(super) fn token_response(
 /// The refresh token stays valid, and the response sets the cookie `access` again. With `"rotate": true`, the response
 /// has a new refresh token too. All rotations of one refresh token within 10 s return the same new token, so that two
 /// tabs can refresh at the same time. The old refresh token is valid until 10 s after the first use of the new token,
-/// or until the first use of the new token's own successor. A later use of the old token means that somebody has a
-/// copy: the session ends.
+/// or until the first use of the new token's own successor. A later use of the old token can only come from a copy: the
+/// session ends.
 #[utoipa::path(
     post, path = "/api/token/refresh/", operation_id = "token_refresh", tag = "accounts",
     request_body = RefreshParams,
     responses(
-        (status = 200, description = "A new access token.", body = AccessToken,
-            headers(("Set-Cookie" = String, description = "`access=<jwt>; HttpOnly; SameSite=Lax; Path=/; Max-Age=…`, with `Secure` where clients use HTTPS."))),
+        (status = 200, description = "The response has a new access token.", body = AccessToken,
+            headers(("Set-Cookie" = String, description = "The cookie is `access=<jwt>; HttpOnly; SameSite=Lax; Path=/; Max-Age=…`, with `Secure` where clients use HTTPS."))),
         (status = 400, description = "The body is not a JSON object.", body = ApiError,
             example = json!({"detail": "The body must be a JSON object.", "code": "invalid"})),
         (status = 401, description = "The refresh token is invalid or expired.", body = BaseError,

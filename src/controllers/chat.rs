@@ -25,7 +25,7 @@ use crate::{
 /// A new group.
 #[derive(Deserialize, ToSchema)]
 pub struct StartChatParams {
-    /// The title of the group, which members see. May be left out.
+    /// The title of the group, which members see. The field is optional.
     #[schema(value_type = Option<String>, example = "Lunch", min_length = 1, max_length = 150)]
     pub title: Option<DisplayName>,
 }
@@ -34,13 +34,13 @@ pub struct StartChatParams {
 #[utoipa::path(
     post, path = "/api/start-chat/", operation_id = "start_chat", tag = "chat",
     security(("bearer" = [])),
-    request_body(content = Option<StartChatParams>, description = "Can be empty."),
+    request_body(content = Option<StartChatParams>, description = "The body can be empty."),
     responses(
         (status = 200, description = "The group was created.", body = ChatStarted),
         (status = 400, description = "The body is not a JSON object, or the title is invalid.", body = ApiError,
             example = json!({"detail": "This field may not be blank.", "code": "invalid", "field": "title"})),
-        (status = 401, description = "No valid access token in `Authorization`. A cookie is not accepted.", body = BaseError,
-            headers(("WWW-Authenticate" = String, description = "`Bearer`"))),
+        (status = 401, description = "`Authorization` has no valid access token. A cookie is not accepted.", body = BaseError,
+            headers(("WWW-Authenticate" = String, description = "The value is `Bearer`."))),
         (status = 409, description = "You have reached the largest number of groups per user.", body = ApiError,
             example = json!({"detail": "You are a member of as many groups as one user may be; leave one first.", "code": "limit_exceeded"})),
         BodyErrors,

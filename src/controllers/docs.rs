@@ -109,10 +109,10 @@ const SWAGGER_POLICY: &str = "default-src 'none'; script-src 'self'; style-src '
      img-src 'self' data:; connect-src 'self'; \
      base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
-/// For files that change only with the server, and are the same for all clients.
+/// The caching of files that change only with the server, and are the same for all clients.
 const CACHE_FOR_AN_HOUR: &str = "public, max-age=3600";
 
-/// For documents, which may change with the next version of the server.
+/// The caching of documents, which may change with the next version of the server.
 const ALWAYS_REVALIDATE: &str = "no-cache";
 
 /// A page, and the policy for its browser.

@@ -53,7 +53,7 @@ pub struct ReadParams {
 #[utoipa::path(
     get, path = "/api/me/", operation_id = "me", tag = "accounts",
     security(("bearer" = [])),
-    responses((status = 200, description = "Your account.", body = Me), Unauthorized, RateLimited, Unavailable),
+    responses((status = 200, description = "The response has your account.", body = Me), Unauthorized, RateLimited, Unavailable),
 )]
 pub async fn me(CurrentUser(user): CurrentUser) -> Json<Me> {
     Json(user.into())
@@ -64,11 +64,11 @@ pub async fn me(CurrentUser(user): CurrentUser) -> Json<Me> {
     get, path = "/api/groups/", operation_id = "list_groups", tag = "groups",
     security(("bearer" = [])),
     params(
-        ("limit" = Option<u32>, Query, description = "Default 50, at most 100.", minimum = 1),
+        ("limit" = Option<u32>, Query, description = "A page has at most this number of results. The default is 50, and the maximum is 100.", minimum = 1),
         ("cursor" = Option<String>, Query, description = "The value `next` of the previous page."),
     ),
     responses(
-        (status = 200, description = "A page of groups. It has fewer groups than the limit if their last messages are long. `next` is null on the last page.", body = Page<Group>),
+        (status = 200, description = "The response has a page of groups. A page has fewer groups than the limit if their last messages are long. `next` is null on the last page.", body = Page<Group>),
         Invalid, Unauthorized, RateLimited, Unavailable,
     ),
 )]
@@ -92,7 +92,7 @@ pub async fn list(
     get, path = "/api/groups/{group_name}/", operation_id = "show_group", tag = "groups",
     security(("bearer" = [])),
     params(("group_name" = String, Path, example = "chat_a1b2c3d4")),
-    responses((status = 200, description = "The group as you see it.", body = Group), Invalid, NotFound, Unauthorized, RateLimited, Unavailable),
+    responses((status = 200, description = "The response has the group as you see it.", body = Group), Invalid, NotFound, Unauthorized, RateLimited, Unavailable),
 )]
 pub async fn show(
     member: GroupMember<CurrentUser>,
@@ -108,7 +108,7 @@ pub async fn show(
     security(("bearer" = [])),
     params(("group_name" = String, Path, example = "chat_a1b2c3d4")),
     request_body = GroupParams,
-    responses((status = 200, description = "The changed group.", body = Group), Forbidden, Invalid, NotFound, Unauthorized, BodyErrors, RateLimited, Unavailable),
+    responses((status = 200, description = "The title is changed. The response has the group.", body = Group), Forbidden, Invalid, NotFound, Unauthorized, BodyErrors, RateLimited, Unavailable),
 )]
 pub async fn update(
     member: GroupMember<CurrentUser>,
@@ -140,7 +140,7 @@ pub async fn update(
     security(("bearer" = [])),
     params(
         ("group_name" = String, Path, example = "chat_a1b2c3d4"),
-        ("confirm" = Option<String>, Query, description = "The name of the group again, unless the body has it.", example = "chat_a1b2c3d4"),
+        ("confirm" = Option<String>, Query, description = "The name of the group again. The body can have the name instead.", example = "chat_a1b2c3d4"),
     ),
     responses((status = 204, description = "The group is deleted, and its sockets are closed with 4404."), Forbidden, Invalid, NotFound, Unauthorized, BodyErrors, RateLimited, Unavailable),
 )]
@@ -164,7 +164,7 @@ pub async fn delete(
     security(("bearer" = [])),
     params(("group_name" = String, Path, example = "chat_a1b2c3d4")),
     request_body = ReadParams,
-    responses((status = 200, description = "The group as you see it.", body = Group), Invalid, NotFound, Unauthorized, BodyErrors, RateLimited, Unavailable),
+    responses((status = 200, description = "The response has the group as you see it.", body = Group), Invalid, NotFound, Unauthorized, BodyErrors, RateLimited, Unavailable),
 )]
 pub async fn mark_read(
     member: GroupMember<CurrentUser>,

@@ -67,8 +67,8 @@ pub struct InviteParams {
     post, path = "/api/groups/{group_name}/invites/", operation_id = "create_invite", tag = "invites",
     security(("bearer" = [])),
     params(("group_name" = String, Path, example = "chat_a1b2c3d4")),
-    request_body(content = Option<InviteParams>, description = "Can be empty."),
-    responses((status = 201, description = "The invite. Only this response has its code.", body = NewInvite), Forbidden, Invalid, NotFound, Unauthorized, BodyErrors, RateLimited, Unavailable),
+    request_body(content = Option<InviteParams>, description = "The body can be empty."),
+    responses((status = 201, description = "The invite is created. Only this response has its code.", body = NewInvite), Forbidden, Invalid, NotFound, Unauthorized, BodyErrors, RateLimited, Unavailable),
 )]
 pub async fn create(
     member: GroupMember<CurrentUser>,
@@ -109,10 +109,10 @@ pub async fn create(
     security(("bearer" = [])),
     params(
         ("group_name" = String, Path, example = "chat_a1b2c3d4"),
-        ("limit" = Option<u32>, Query, description = "Default 50, at most 100.", minimum = 1),
+        ("limit" = Option<u32>, Query, description = "A page has at most this number of results. The default is 50, and the maximum is 100.", minimum = 1),
         ("cursor" = Option<String>, Query, description = "The value `next` of the previous page."),
     ),
-    responses((status = 200, description = "A page of the list.", body = Page<Invite>), Forbidden, Invalid, NotFound, Unauthorized, RateLimited, Unavailable),
+    responses((status = 200, description = "The response has a page of the list.", body = Page<Invite>), Forbidden, Invalid, NotFound, Unauthorized, RateLimited, Unavailable),
 )]
 pub async fn list(
     member: GroupMember<CurrentUser>,
@@ -152,7 +152,7 @@ pub async fn revoke(
     get, path = "/api/invites/{code}/", operation_id = "show_invite", tag = "invites",
     security(("bearer" = [])),
     params(("code" = String, Path, example = "9f86d081884c7d659a2feaa0c55ad015")),
-    responses((status = 200, description = "The preview of the group.", body = Offer), Invalid, NotFound, Unauthorized, RateLimited, Unavailable),
+    responses((status = 200, description = "The response has a preview of the group.", body = Offer), Invalid, NotFound, Unauthorized, RateLimited, Unavailable),
 )]
 pub async fn show(
     _: CurrentUser,
@@ -168,7 +168,7 @@ pub async fn show(
     post, path = "/api/invites/{code}/accept/", operation_id = "accept_invite", tag = "invites",
     security(("bearer" = [])),
     params(("code" = String, Path, example = "9f86d081884c7d659a2feaa0c55ad015")),
-    responses((status = 200, description = "The group. You are a member now, or were one already.", body = Group), Conflict, Forbidden, Invalid, NotFound, Unauthorized, RateLimited, Unavailable),
+    responses((status = 200, description = "You are a member now, or were a member already. The response has the group.", body = Group), Conflict, Forbidden, Invalid, NotFound, Unauthorized, RateLimited, Unavailable),
 )]
 pub async fn accept(
     CurrentUser(user): CurrentUser,

@@ -39,7 +39,7 @@ const MAX_MEMBERS_PER_PAGE: u32 = 500;
 /// The new role of a member.
 #[derive(Deserialize, ToSchema)]
 pub struct MemberParams {
-    /// A new owner replaces you, and you become an admin.
+    /// The new role. A member who becomes the owner replaces you, and you become an admin.
     #[serde(deserialize_with = "deserialize_role")]
     #[schema(value_type = crate::views::members::Role, example = "admin")]
     pub role: Role,
@@ -51,10 +51,10 @@ pub struct MemberParams {
     security(("bearer" = [])),
     params(
         ("group_name" = String, Path, example = "chat_a1b2c3d4"),
-        ("limit" = Option<u32>, Query, description = "Default 100, at most 500.", minimum = 1),
+        ("limit" = Option<u32>, Query, description = "A page has at most this number of results. The default is 100, and the maximum is 500.", minimum = 1),
         ("cursor" = Option<String>, Query, description = "The value `next` of the previous page."),
     ),
-    responses((status = 200, description = "A page of the list.", body = Page<Member>), Invalid, NotFound, Unauthorized, RateLimited, Unavailable),
+    responses((status = 200, description = "The response has a page of the list.", body = Page<Member>), Invalid, NotFound, Unauthorized, RateLimited, Unavailable),
 )]
 pub async fn list(
     member: GroupMember<CurrentUser>,
@@ -75,7 +75,7 @@ pub async fn list(
     security(("bearer" = [])),
     params(("group_name" = String, Path, example = "chat_a1b2c3d4"), ("username" = String, Path, example = "bob")),
     request_body = MemberParams,
-    responses((status = 200, description = "The changed member.", body = Member), Forbidden, Invalid, NotFound, Unauthorized, Conflict, BodyErrors, RateLimited, Unavailable),
+    responses((status = 200, description = "The role is changed. The response has the member.", body = Member), Forbidden, Invalid, NotFound, Unauthorized, Conflict, BodyErrors, RateLimited, Unavailable),
 )]
 pub async fn update(
     member: GroupMember<CurrentUser>,
@@ -100,7 +100,7 @@ pub async fn update(
     security(("bearer" = [])),
     params(
         ("group_name" = String, Path, example = "chat_a1b2c3d4"), ("username" = String, Path, example = "bob"),
-        ("ban" = Option<bool>, Query, description = "`true`: also ban the user, who then cannot join again. The user does not have to be a member."),
+        ("ban" = Option<bool>, Query, description = "`true` also bans the user, who then cannot join again. The user does not have to be a member."),
     ),
     responses((status = 204, description = "The user is not a member now. The user's sockets of this group alone are closed with 4403. The user's sockets of many groups stay open, and get a frame `error` for this group."), Forbidden, Invalid, NotFound, Unauthorized, Conflict, RateLimited, Unavailable),
 )]
@@ -130,10 +130,10 @@ pub async fn remove(
     security(("bearer" = [])),
     params(
         ("group_name" = String, Path, example = "chat_a1b2c3d4"),
-        ("limit" = Option<u32>, Query, description = "Default 100, at most 500.", minimum = 1),
+        ("limit" = Option<u32>, Query, description = "A page has at most this number of results. The default is 100, and the maximum is 500.", minimum = 1),
         ("cursor" = Option<String>, Query, description = "The value `next` of the previous page."),
     ),
-    responses((status = 200, description = "A page of the list.", body = Page<Ban>), Forbidden, Invalid, NotFound, Unauthorized, RateLimited, Unavailable),
+    responses((status = 200, description = "The response has a page of the list.", body = Page<Ban>), Forbidden, Invalid, NotFound, Unauthorized, RateLimited, Unavailable),
 )]
 pub async fn list_bans(
     member: GroupMember<CurrentUser>,

@@ -79,12 +79,12 @@ pub struct EditParams {
     security(("bearer" = [])),
     params(
         ("group_name" = String, Path, example = "chat_a1b2c3d4"),
-        ("limit" = Option<u32>, Query, description = "Default 50, at most 100.", minimum = 1),
+        ("limit" = Option<u32>, Query, description = "A page has at most this number of results. The default is 50, and the maximum is 100.", minimum = 1),
         ("before" = Option<i64>, Query, description = "Return messages just before this `seq`.", minimum = 1),
         ("after" = Option<i64>, Query, description = "Return messages just after this `seq`.", minimum = 0),
-        ("notes" = Option<bool>, Query, description = "`true`: include the other events that appear in the history, such as new members. The limit counts both.", example = false),
+        ("notes" = Option<bool>, Query, description = "`true` adds the other events that appear in the history, such as new members. The limit counts both.", example = false),
     ),
-    responses((status = 200, description = "A page of the history. A deleted message has no text.", body = History), Invalid, NotFound, Unauthorized, RateLimited, Unavailable),
+    responses((status = 200, description = "The response has a page of the history. A deleted message has no text.", body = History), Invalid, NotFound, Unauthorized, RateLimited, Unavailable),
 )]
 pub async fn list(
     member: GroupMember<CurrentUser>,
@@ -159,7 +159,7 @@ pub async fn create(
         ("Idempotency-Key" = Option<String>, Header, description = "Your own id of this request.", max_length = 128),
     ),
     request_body(content = EditParams, example = json!({"text": "hi!"})),
-    responses((status = 200, description = "The changed message.", body = Message), Forbidden, Invalid, NotFound, Unauthorized, Conflict, Gone, BodyErrors, RateLimited, Unavailable),
+    responses((status = 200, description = "The response has the changed message.", body = Message), Forbidden, Invalid, NotFound, Unauthorized, Conflict, Gone, BodyErrors, RateLimited, Unavailable),
 )]
 pub async fn edit(
     member: GroupMember<CurrentUser>,
@@ -194,24 +194,25 @@ pub async fn delete(
     Ok(StatusCode::NO_CONTENT)
 }
 
-/// List the events of a group's log, in order: the same events as on a rich socket.
+/// List the events of a group's log, in order.
 ///
-/// With `Accept: text/event-stream`, the response is a stream of Server-Sent Events, which continues with new events.
-/// An event of the log has its `seq` as its id and has no name. Three kinds of events have a name: `sync` when the
-/// stream has caught up, `reset` when the log cannot continue from the client's position, and `bye` before the end of
-/// the stream. Their data are the frames of the same type on a rich socket.
+/// The events are the same as on a rich socket. With `Accept: text/event-stream`, the response is a stream of
+/// Server-Sent Events, which continues with new events. An event of the log has its `seq` as its id and has no name.
+/// Three kinds of events have a name: `sync` when the stream has caught up, `reset` when the log cannot continue from
+/// the client's position, and `bye` before the end of the stream. Their data are the frames of the same type on a rich
+/// socket.
 #[utoipa::path(
     get, path = "/api/groups/{group_name}/events/", operation_id = "list_events", tag = "messages",
     security(("bearer" = [])),
     params(
         ("group_name" = String, Path, example = "chat_a1b2c3d4"),
-        ("limit" = Option<u32>, Query, description = "Default 100, at most 500. Not used for a stream.", minimum = 1),
-        ("after" = Option<i64>, Query, description = "The `seq` of the last event that you have. Default: start with the first event.", minimum = 0),
-        ("epoch" = Option<String>, Query, description = "The `epoch` in which you received it."),
-        ("Last-Event-ID" = Option<i64>, Header, description = "For a stream: the same as `after`, with priority over it.", minimum = 0),
+        ("limit" = Option<u32>, Query, description = "A page has at most this number of results. The default is 100, and the maximum is 500. A stream ignores the parameter.", minimum = 1),
+        ("after" = Option<i64>, Query, description = "The `seq` of the last event that you have. Without it, the response starts with the first event.", minimum = 0),
+        ("epoch" = Option<String>, Query, description = "The `epoch` in which you received that event."),
+        ("Last-Event-ID" = Option<i64>, Header, description = "For a stream, the header means the same as `after`, and has priority over `after`.", minimum = 0),
     ),
     responses(
-        (status = 200, description = "A page of the log. It has fewer events than the limit if they are long. The log is complete when the last event is `position`.",
+        (status = 200, description = "The response has a page of the log. A page has fewer events than the limit if the events are long. The log is complete when the last event is `position`.",
             content((EventPage = "application/json"), (String = "text/event-stream"))),
         Invalid, NotFound, Unauthorized, RateLimited, Unavailable,
     ),

@@ -18,8 +18,8 @@ use crate::views::errors::BodyErrors;
 #[openapi(
     info(
         title = "Salam",
-        description = "Accounts, chat groups and a WebSocket. Register, log in, press Authorize \
-                       with the access token, start a chat and open its `websocket_url`.",
+        description = "The API has accounts, chat groups and a WebSocket. Register, log in, press \
+                       Authorize with the access token, start a chat and open its `websocket_url`.",
         license(name = "MIT", identifier = "MIT"),
     ),
     paths(
@@ -60,12 +60,12 @@ use crate::views::errors::BodyErrors;
         // openapi-inject (do not remove this comment: new endpoints go above it)
     ),
     tags(
-        (name = "accounts", description = "Accounts and tokens"),
-        (name = "chat", description = "Chat groups: creation and sockets"),
-        (name = "groups", description = "Your groups"),
-        (name = "messages", description = "The messages of a group: history and log"),
-        (name = "members", description = "Members of a group, their roles, and bans"),
-        (name = "invites", description = "Invites to a group"),
+        (name = "accounts", description = "Accounts and tokens."),
+        (name = "chat", description = "The creation of chat groups, and their sockets."),
+        (name = "groups", description = "The groups of the current user."),
+        (name = "messages", description = "The messages of a group: its history and its log."),
+        (name = "members", description = "The members of a group, their roles, and bans."),
+        (name = "invites", description = "Invites to a group."),
     ),
     modifiers(&SecuritySchemes),
 )]
@@ -90,7 +90,7 @@ impl Modify for SecuritySchemes {
             "cookie",
             SecurityScheme::ApiKey(ApiKey::Cookie(ApiKeyValue::with_description(
                 "access",
-                "Set by the login; for the socket alone.",
+                "The login sets the cookie. Only sockets accept the cookie.",
             ))),
         );
     }
@@ -137,7 +137,7 @@ pub fn document(server: &str, added: openapi::OpenApi) -> Result<Value, serde_js
     let mut document = serde_json::to_value(document)?;
     conventions::apply_conventions(&mut document);
     if let Some(fields) = document.as_object_mut() {
-        let servers = json!([{"url": server, "description": "This server"}]);
+        let servers = json!([{"url": server, "description": "This server."}]);
         fields.insert("servers".to_owned(), servers);
     }
     Ok(document)

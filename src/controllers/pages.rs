@@ -29,10 +29,10 @@ const PAGE_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'sel
      img-src 'self' data:; connect-src 'self'; form-action 'none'; base-uri 'none'; \
      frame-ancestors 'none'; require-trusted-types-for 'script'; trusted-types 'none'";
 
-/// For a file at an address with its version, which never changes.
+/// The caching of a file at an address with its version, which never changes.
 const CACHE_FOREVER: &str = "public, max-age=31536000, immutable";
 
-/// For a response that a browser may cache, and must revalidate each time.
+/// The caching of a response that a browser must revalidate each time.
 const ALWAYS_REVALIDATE: &str = "no-cache";
 
 /// The chat page.

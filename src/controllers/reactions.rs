@@ -34,7 +34,7 @@ use crate::{
         ("emoji" = String, Path, description = "Exactly one emoji of Unicode's list, with or without variation selectors.", example = "👍"),
         ("Idempotency-Key" = Option<String>, Header, description = "Your own id of this request.", max_length = 128),
     ),
-    responses((status = 200, description = "The message with its current reactions.", body = Message), Invalid, NotFound, Unauthorized, Conflict, Gone, RateLimited, Unavailable),
+    responses((status = 200, description = "The response has the message with its current reactions.", body = Message), Invalid, NotFound, Unauthorized, Conflict, Gone, RateLimited, Unavailable),
 )]
 pub async fn add(
     member: GroupMember<CurrentUser>,

@@ -44,7 +44,8 @@ const MAX_LISTED_SESSIONS: u64 = 200;
 pub struct PasswordParams {
     #[schema(example = "a staple of batteries", format = Password)]
     pub old: String,
-    /// 8 to 128 characters. A password that is easy to guess, also from the name or the username, is rejected.
+    /// The password has 8 to 128 characters. A password that is easy to guess, also from the name or the username, is
+    /// rejected.
     #[schema(value_type = String, example = "a battery of staples", min_length = 8, max_length = 128, format = Password)]
     pub new: Password,
 }
@@ -56,8 +57,8 @@ pub struct PasswordParams {
     post, path = "/api/logout/", operation_id = "logout", tag = "accounts",
     security(("bearer" = [])),
     responses(
-        (status = 204, description = "Logged out, and the cookie `access` is removed.",
-            headers(("Set-Cookie" = String, description = "`access=; HttpOnly; SameSite=Lax; Path=/; Max-Age=0`, with `Secure` where clients use HTTPS."))),
+        (status = 204, description = "The session has ended, and the cookie `access` is removed.",
+            headers(("Set-Cookie" = String, description = "The cookie is `access=; HttpOnly; SameSite=Lax; Path=/; Max-Age=0`, with `Secure` where clients use HTTPS."))),
         Unauthorized, RateLimited, Unavailable,
     ),
 )]
@@ -70,7 +71,7 @@ pub async fn logout(
 ) -> Result<impl IntoResponse> {
     throttle.check_change(Some(&current.user))?;
     let id = current.session.id;
-    // Another request may have ended the session meanwhile: the answer is the same.
+    // Another request may have ended the session first: the response is the same.
     end_session_by_id(&ctx, &channels, current, id).await?;
     Ok((StatusCode::NO_CONTENT, expired_cookie(&base)))
 }
@@ -79,7 +80,7 @@ pub async fn logout(
 #[utoipa::path(
     get, path = "/api/sessions/", operation_id = "list_sessions", tag = "accounts",
     security(("bearer" = [])),
-    responses((status = 200, description = "Your sessions.", body = Sessions), Unauthorized, RateLimited, Unavailable),
+    responses((status = 200, description = "The response has your sessions.", body = Sessions), Unauthorized, RateLimited, Unavailable),
 )]
 pub async fn list(
     CurrentSession(AuthenticatedUser { user, session }): CurrentSession,
@@ -123,7 +124,7 @@ pub async fn end_session(
 #[utoipa::path(
     delete, path = "/api/sessions/", operation_id = "end_other_sessions", tag = "accounts",
     security(("bearer" = [])),
-    params(("confirm" = Option<String>, Query, description = "Your username, unless the body has it.", example = "nora")),
+    params(("confirm" = Option<String>, Query, description = "Your username. The body can have the username instead.", example = "nora")),
     responses((status = 204, description = "This session is your only session."), Invalid, Unauthorized, BodyErrors, RateLimited, Unavailable),
 )]
 pub async fn end_other_sessions(
@@ -152,7 +153,7 @@ pub async fn end_other_sessions(
     request_body = PasswordParams,
     responses(
         (status = 200, description = "The password is changed. The response has the new tokens.", body = TokenPair,
-            headers(("Set-Cookie" = String, description = "`access=<jwt>; HttpOnly; SameSite=Lax; Path=/; Max-Age=…`, with `Secure` where clients use HTTPS."))),
+            headers(("Set-Cookie" = String, description = "The cookie is `access=<jwt>; HttpOnly; SameSite=Lax; Path=/; Max-Age=…`, with `Secure` where clients use HTTPS."))),
         Invalid, Unauthorized, BodyErrors, RateLimited, Unavailable,
     ),
 )]

@@ -46,13 +46,13 @@ use crate::{
     security(("cookie" = []), ("bearer" = [])),
     params(
         ("group_name" = String, Path, description = "The `group_name` from start-chat.", example = "chat_a1b2c3d4"),
-        ("Sec-WebSocket-Protocol" = Option<String>, Header, description = "`chat.v1.json`, for a rich socket, and its credential.", example = "chat.v1.json, bearer.eyJ0eXAi.eyJ0b2tl.c2ln"),
-        ("after" = Option<i64>, Query, description = "Rich sockets: the `seq` of the last event that you have.", minimum = 0, example = 41),
-        ("epoch" = Option<String>, Query, description = "Rich sockets: the `epoch` in which you received it."),
+        ("Sec-WebSocket-Protocol" = Option<String>, Header, description = "The list of subprotocols. A rich socket requires `chat.v1.json`. The list can also have the credential.", example = "chat.v1.json, bearer.eyJ0eXAi.eyJ0b2tl.c2ln"),
+        ("after" = Option<i64>, Query, description = "The `seq` of the last event that you have. Base sockets ignore the parameter.", minimum = 0, example = 41),
+        ("epoch" = Option<String>, Query, description = "The `epoch` in which you received that event. Base sockets ignore the parameter."),
     ),
     responses(
         (status = 101, description = "The socket is open."),
-        (status = 401, description = "No valid access token in the cookie `access`.", body = BaseError),
+        (status = 401, description = "The cookie `access` has no valid access token.", body = BaseError),
         (status = 403, description = "The request has the cookie, and comes from a page of another origin.", body = ApiError,
             example = json!({"detail": "This origin is not allowed to open a socket.", "code": "forbidden"})),
         (status = 404, description = "The group does not exist, or you are not a member of it.", body = ApiError,
@@ -144,7 +144,7 @@ async fn open_rich_socket(
     get, path = "/ws/", operation_id = "socket", tag = "chat",
     security(("cookie" = []), ("bearer" = [])),
     params(
-        ("Sec-WebSocket-Protocol" = String, Header, description = "`chat.v1.json`, and the credential.", example = "chat.v1.json, bearer.eyJ0eXAi.eyJ0b2tl.c2ln"),
+        ("Sec-WebSocket-Protocol" = String, Header, description = "The list of subprotocols has `chat.v1.json`. It can also have the credential.", example = "chat.v1.json, bearer.eyJ0eXAi.eyJ0b2tl.c2ln"),
     ),
     responses(
         (status = 101, description = "The socket is open. If the credential is invalid, the server sends a frame `bye` and closes the socket."),

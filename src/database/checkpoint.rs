@@ -277,7 +277,8 @@ impl Checkpointer {
         if progress.wal_pages < MAX_WAL_PAGES {
             return Ok(progress);
         }
-        // A second step copies the pages that were written meanwhile. So few pages are left while the writer waits.
+        // A second step copies the pages that were written during the first step. So few pages are left while the
+        // writer waits.
         progress = self
             .checkpoint(CheckpointMode::Passive, Duration::ZERO)
             .await?;

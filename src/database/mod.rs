@@ -219,7 +219,7 @@ pub async fn close_all_pools() {
         if is_replaced {
             tracing::error!(
                 file = %file.display(),
-                "the file, its -wal or its -shm was moved, deleted or replaced: its write-ahead log is not merged"
+                "write-ahead log not merged: the database file, its -wal or its -shm was moved, deleted or replaced"
             );
         }
         !is_replaced

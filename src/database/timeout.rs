@@ -8,14 +8,14 @@ use tokio::time::timeout;
 /// A database that does not answer within this time counts as unreachable.
 pub const DB_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Runs a query, and fails when the database does not answer within [`DB_TIMEOUT`]. A task that serves many others
-/// must not wait for ever.
+/// Runs a query, and fails when the database does not answer within [`DB_TIMEOUT`]. A task that serves many others must
+/// not wait forever.
 ///
 /// # Errors
 /// The error of the query, or of the timeout.
 pub async fn with_db_timeout<T>(query: impl Future<Output = Result<T, DbErr>>) -> Result<T, DbErr> {
     timeout(DB_TIMEOUT, query).await.unwrap_or_else(|_| {
-        let message = "the database did not answer in time".to_owned();
+        let message = format!("the database did not answer within {DB_TIMEOUT:?}");
         Err(DbErr::Conn(RuntimeErr::Internal(message)))
     })
 }

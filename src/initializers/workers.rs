@@ -26,7 +26,9 @@ impl Initializer for WorkersInitializer {
         let (Some(channels), Some(supervisor)) =
             (store.get::<Channels>(), store.get::<Supervisor>())
         else {
-            return Err(Error::string("the channels start before the workers"));
+            return Err(Error::string(
+                "the channels have not started; their initializer must run before the workers",
+            ));
         };
         store.insert(RunningPurge::default());
         supervisor.spawn("worker schedule", schedule::run(ctx.clone(), channels));

@@ -1,4 +1,4 @@
-//! Limits: what one client may use of this server, and how often.
+//! Limits: the resources of this server that one client may use, and the rate of its requests.
 //!
 //! docs/configuration.md has the table of all limits, with their settings and answers. This is the map:
 //!
@@ -14,7 +14,7 @@
 //! | warnings in the log | [`log_throttle`] | kind of warning |
 //!
 //! The memory of responses that clients do not read is limited in `server::response_limiter`, and the queue for
-//! password hashing in `models::hashing`: each is a part of what it protects.
+//! password hashing in `models::hashing`: each limit is next to the code that it protects.
 //!
 //! There are two forms. A *rate* limits events over time: [`RateLimiter`] counts by a [`RateKey`], and refuses
 //! with [`RateLimited`]. A *permit* limits things that exist at the same time, and ends when it is dropped.

@@ -14,7 +14,7 @@ const HOUR: Duration = Duration::from_secs(60 * 60);
 /// The largest number of long pages that are read at once.
 const MAX_LONG_PAGE_READS: usize = 4;
 
-/// The rate limits of requests. Each field is named after what it limits.
+/// The rate limits of requests. The name of each field is the limited action.
 pub struct RequestLimits {
     /// Registrations of a network.
     pub registrations: RateLimiter,

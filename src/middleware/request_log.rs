@@ -53,9 +53,9 @@ async fn log_request(request: Request, next: Next) -> Response {
         let ms = started_at.elapsed().as_secs_f64() * 1000.0;
         let status = response.status();
         if status.is_server_error() {
-            tracing::warn!(status = status.as_u16(), ms, "answered");
+            tracing::warn!(status = status.as_u16(), ms, "request answered");
         } else {
-            tracing::info!(status = status.as_u16(), ms, "answered");
+            tracing::info!(status = status.as_u16(), ms, "request answered");
         }
         response
     };

@@ -28,7 +28,7 @@ impl Model {
 
     /// Begins the epoch after the epoch with the name `ended`, and returns the current epoch.
     ///
-    /// If another node began an epoch meanwhile, that epoch is returned.
+    /// If another node has begun an epoch first, the function returns that epoch.
     ///
     /// # Errors
     /// When the database fails.

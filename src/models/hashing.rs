@@ -140,7 +140,7 @@ pub async fn run_queued<T: Send + 'static>(
     let (sender, result) = oneshot::channel();
     let job = Box::new(move |memory: &mut HashMemory| {
         if !sender.is_closed() {
-            // The client may have disconnected meanwhile.
+            // The client may have disconnected while the job ran.
             let _ = sender.send(work(memory));
         }
     });

@@ -32,7 +32,7 @@ use super::{
 };
 use crate::database::{DbErrorKind, classify};
 
-/// The longest time for which [`was_committed`] asks the database, and the pause between two tries.
+/// The longest time for which [`was_committed`] queries the database, and the pause between two tries.
 const COMMIT_CHECK_TIMEOUT: Duration = Duration::from_secs(5);
 const COMMIT_CHECK_INTERVAL: Duration = Duration::from_millis(20);
 
@@ -199,11 +199,11 @@ pub async fn begin_snapshot(db: &DatabaseConnection) -> Result<DatabaseTransacti
     .await
 }
 
-/// Returns whether a transaction of PostgreSQL was committed whose COMMIT lost its connection. `None` if the
-/// database does not answer within 5 s.
+/// Returns whether PostgreSQL committed a transaction whose COMMIT lost its connection. `None` if the database does not
+/// answer within 5 s.
 ///
 /// The proof is an event of the transaction: it is in the log, or it is not, once the transaction is over. The id of
-/// the transaction is no proof: after a crash, PostgreSQL may give the id to the next transaction.
+/// the transaction is not a proof: after a crash, PostgreSQL may give the id to the next transaction.
 pub async fn was_committed(db: &DatabaseConnection, group: i64, event: &Event) -> Option<bool> {
     let settled = async {
         loop {
@@ -386,7 +386,7 @@ impl LockedLogs {
         (!self.closed_groups.contains(&group)).then_some(log)
     }
 
-    /// Writes the appended events and what follows from them. The caller commits the transaction.
+    /// Writes the appended events and the rows that depend on them. The caller commits the transaction.
     ///
     /// # Errors
     /// When the database fails, and when one of the groups has an event of the same user with the same `cid`.

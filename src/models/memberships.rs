@@ -338,7 +338,7 @@ impl Model {
         Ok(transferred)
     }
 
-    /// Passes on the groups of a user, who becomes active again, whose owner is deactivated.
+    /// Passes on the groups of a reactivated user that have a deactivated owner.
     ///
     /// Such a group had no other active member when its owner was deactivated. An active admin goes before the user.
     ///

@@ -151,7 +151,7 @@ impl Model {
             ..Default::default()
         };
         let transaction = begin_write(db).await?;
-        // If the password changed meanwhile, `current` is no longer the current password.
+        // If the password changed after the check, `current` is no longer the current password.
         let is_unchanged = Column::PasswordHash.eq(&self.password_hash);
         if !self
             .update_and_revoke_sessions(&transaction, changes, is_unchanged, Some(session))
@@ -162,7 +162,7 @@ impl Model {
         let renewed =
             sessions::Model::begin_next_generation(&transaction, session, refresh).await?;
         transaction.commit().await?;
-        // A session that ended meanwhile gets no tokens. The new password stays.
+        // A session that ended after the check gets no tokens. The new password stays.
         renewed.ok_or(UserError::SessionEnded)
     }
 

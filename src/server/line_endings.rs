@@ -43,7 +43,7 @@ enum ParseState {
     Unchecked,
 }
 
-/// The facts of a head that determine what follows the head.
+/// The facts of a head that determine the next part of the request.
 #[derive(Default)]
 struct RequestHead {
     has_lines: bool,

@@ -26,7 +26,7 @@ use crate::errors::Error;
 /// The time for the whole body. A body of 64 KiB needs 7 KB a second.
 const BODY_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Answers 408 if the body did not arrive in time, whatever the handler answered.
+/// Answers 408 if the body did not arrive in time, and drops the response of the handler.
 ///
 /// A body in another transfer coding than `chunked` is refused, because the server decodes no other
 /// coding (RFC 9112, section 6.1).

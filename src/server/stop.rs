@@ -13,11 +13,11 @@ use crate::supervisor::Supervisor;
 pub async fn wait_for_stop(supervisor: &Supervisor) -> bool {
     select! {
         () = wait_for_ctrl_c() => {
-            tracing::info!("stopping");
+            tracing::info!(signal = "Ctrl-C", "stopping");
             false
         }
         () = wait_for_sigterm() => {
-            tracing::info!("stopping");
+            tracing::info!(signal = "SIGTERM", "stopping");
             true
         }
         () = supervisor.wait_for_failure() => {

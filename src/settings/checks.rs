@@ -20,7 +20,7 @@ use super::{
 pub struct ConfigCheck {
     /// The name of the check.
     pub name: &'static str,
-    /// The faults, each with what to do. Empty when the check passed.
+    /// The faults, each with a remedy. Empty when the check passed.
     pub faults: Vec<String>,
 }
 

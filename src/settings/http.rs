@@ -18,10 +18,10 @@ pub struct HttpSettings {
     /// The proxies in front of the server. The server trusts their headers with the client's
     /// address and scheme.
     pub trusted_proxies: NetworkSet,
-    /// The allowed host names besides the host of the public URL.
+    /// The allowed host names, in addition to the host of the public URL.
     ///
-    /// With an empty list, production allows only loopback besides that host. Other environments
-    /// then allow every host.
+    /// With an empty list, production allows only that host and loopback. Other environments then
+    /// allow every host.
     pub allowed_hosts: Vec<Host>,
     /// The largest number of open connections. A low limit of open files lowers it.
     pub max_connections: u32,

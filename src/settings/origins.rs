@@ -3,7 +3,7 @@
 use serde::{Deserialize, Deserializer};
 use url::{Host, Url};
 
-/// Other origins than the server's own whose pages may open sockets with the cookie.
+/// Origins, in addition to the server's own, whose pages may open sockets with the cookie.
 #[derive(Clone, Default)]
 pub struct Origins {
     listed: Vec<Url>,

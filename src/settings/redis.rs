@@ -35,7 +35,7 @@ const PEM_CERTIFICATE: &str = "-----BEGIN CERTIFICATE-----";
 #[derive(Debug, thiserror::Error)]
 pub enum RedisUrlError {
     /// The scheme is not one of Redis.
-    #[error("must begin with {SCHEMES}")]
+    #[error("the URL must begin with {SCHEMES}")]
     Scheme,
     /// The text is not a URL.
     #[error("not a URL ({0}); an example is redis://user:password@host:6379")]
@@ -139,11 +139,14 @@ pub(super) fn certificates_or_empty<'de, D: Deserializer<'de>>(
     if path.is_empty() {
         return Ok(None);
     }
-    let fault = |reason: String| D::Error::custom(format!("`{path}`: {reason}"));
-    let pem = std::fs::read(path).map_err(|error| fault(error.to_string()))?;
+    let pem = std::fs::read(path).map_err(|error| {
+        D::Error::custom(format!(
+            "`{path}` cannot be read: {error}; set REDIS_CA_FILE to a PEM file, or unset it"
+        ))
+    })?;
     if !String::from_utf8_lossy(&pem).contains(PEM_CERTIFICATE) {
-        return Err(fault(format!(
-            "the file contains no `{PEM_CERTIFICATE}`; use a PEM file with certificates"
+        return Err(D::Error::custom(format!(
+            "`{path}` contains no `{PEM_CERTIFICATE}`; use a PEM file with certificates"
         )));
     }
     Ok(Some(pem))

@@ -42,7 +42,7 @@ impl Secret {
     }
 }
 
-/// Returns the fault of a secret, with what to do. The text contains no part of the secret.
+/// Returns the fault of a secret, with a remedy. The text contains no part of the secret.
 ///
 /// Every secret needs 32 bytes. In production, a secret also must withstand 2^64 guesses by the estimate of
 /// zxcvbn. If it contains words of samples, one part without them must pass alone, such as the last part of

@@ -14,8 +14,8 @@ impl Task for EpochBegin {
         TaskInfo {
             name: "epoch:begin".to_owned(),
             detail:
-                "After a backup was restored: begin a new epoch, so that all clients reload, because \
-                 their event numbers may now mean other events"
+                "Begin a new epoch after a backup was restored: all clients reload, because their \
+                 event numbers may now mean other events"
                     .to_owned(),
         }
     }

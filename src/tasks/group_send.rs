@@ -26,10 +26,7 @@ impl Task for GroupSend {
     fn task(&self) -> TaskInfo {
         TaskInfo {
             name: USAGE.name.to_owned(),
-            detail: format!(
-                "Send to all sockets of a group, on every node: {}",
-                USAGE.example
-            ),
+            detail: format!("Send a message to a group: {}", USAGE.example),
         }
     }
 

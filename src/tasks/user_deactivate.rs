@@ -19,7 +19,7 @@ impl Task for UserDeactivate {
         TaskInfo {
             name: USAGE.name.to_owned(),
             detail: format!(
-                "Deactivate a user: no login, no session, no socket: {}",
+                "Deactivate a user, who then cannot log in, and end all sessions of the user: {}",
                 USAGE.example
             ),
         }

@@ -30,12 +30,13 @@ impl From<users::Model> for Registered {
 /// The tokens of a login.
 #[derive(Serialize, ToSchema)]
 pub struct TokenPair {
-    /// Authenticates requests (`Authorization: Bearer …`) and base sockets (cookie `access`).
+    /// The access token. It authenticates requests by `Authorization: Bearer …`, and base sockets
+    /// by the cookie `access`.
     #[schema(
         example = "eyJ0eXAiOiJKV1QiLCJhbGciOiJIUzI1NiJ9.eyJ0b2tlbl90eXBlIjoiYWNjZXNzIn0.c2ln"
     )]
     pub access: String,
-    /// Exchanged for new access tokens.
+    /// The refresh token, which a client exchanges for new access tokens.
     #[schema(
         example = "eyJ0eXAiOiJKV1QiLCJhbGciOiJIUzI1NiJ9.eyJ0b2tlbl90eXBlIjoicmVmcmVzaCJ9.c2ln"
     )]
@@ -49,7 +50,7 @@ pub struct AccessToken {
         example = "eyJ0eXAiOiJKV1QiLCJhbGciOiJIUzI1NiJ9.eyJ0b2tlbl90eXBlIjoiYWNjZXNzIn0.c2ln"
     )]
     pub access: String,
-    /// A new refresh token, if the request has `rotate`.
+    /// A new refresh token, if `rotate` of the request is `true`.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub refresh: Option<String>,

@@ -36,7 +36,7 @@ pub struct ApiError {
 /// The error responses of endpoints with a request body.
 #[derive(IntoResponses)]
 pub enum BodyErrors {
-    /// The body is larger than 64 KiB, or (with `field`) a text is too long.
+    /// The body is larger than 64 KiB. If the error has `field`, a text is too long.
     #[response(status = 413, example = json!({"detail": "The body is too large.", "code": "too_large"}))]
     BodyTooLarge(#[allow(dead_code, reason = "read by the document")] ApiError),
     /// The body is not declared as JSON, or is encoded.
@@ -55,9 +55,9 @@ pub enum Unavailable {
 /// The error response of endpoints that need a login.
 #[derive(IntoResponses)]
 pub enum Unauthorized {
-    /// No valid access token in `Authorization`. A cookie is not accepted. If the code is `token_expired`, refresh
-    /// the token.
-    #[response(status = 401, headers(("WWW-Authenticate" = String, description = "`Bearer`")),
+    /// `Authorization` has no valid access token. A cookie is not accepted. If the code is `token_expired`, refresh the
+    /// token.
+    #[response(status = 401, headers(("WWW-Authenticate" = String, description = "The value is `Bearer` without a token, and `Bearer error=\"invalid_token\"` with an expired or invalid token.")),
         example = json!({"detail": "The access token has expired; refresh it.", "code": "token_expired"}))]
     Unauthorized(#[allow(dead_code, reason = "read by the document")] ApiError),
 }
@@ -73,8 +73,8 @@ pub enum Invalid {
 /// The error response of endpoints of a group or an invite.
 #[derive(IntoResponses)]
 pub enum NotFound {
-    /// The group does not exist, you are not a member of the group, or the group does not have the requested
-    /// object. Or: the invite does not exist, has expired, was revoked, or is used up.
+    /// The group does not exist, you are not a member of the group, or the group does not have the requested object.
+    /// For an invite: the invite does not exist, has expired, was revoked, or is used up.
     #[response(status = 404, example = json!({"detail": "Not found.", "code": "not_found"}))]
     NotFound(#[allow(dead_code, reason = "read by the document")] ApiError),
 }
@@ -82,7 +82,7 @@ pub enum NotFound {
 /// The error response of endpoints that need a role.
 #[derive(IntoResponses)]
 pub enum Forbidden {
-    /// Your role does not allow this, or (`banned`) you are banned from the group.
+    /// Your role does not allow this. If the code is `banned`, you are banned from the group.
     #[response(status = 403, example = json!({"detail": "You may not do this.", "code": "forbidden"}))]
     Forbidden(#[allow(dead_code, reason = "read by the document")] ApiError),
 }
@@ -90,9 +90,9 @@ pub enum Forbidden {
 /// The error response of requests that conflict with the current state.
 #[derive(IntoResponses)]
 pub enum Conflict {
-    /// The request conflicts with the current state, (`cid_reused`) this id was used for another request, or
-    /// (`limit_exceeded`) a maximum number is reached.
-    #[response(status = 409, example = json!({"detail": "Make somebody else the owner first.", "code": "conflict"}))]
+    /// The request conflicts with the current state. If the code is `cid_reused`, the id was used for another request.
+    /// If the code is `limit_exceeded`, a maximum number is reached.
+    #[response(status = 409, example = json!({"detail": "Make another member the owner first.", "code": "conflict"}))]
     Conflict(#[allow(dead_code, reason = "read by the document")] ApiError),
 }
 
@@ -107,8 +107,8 @@ pub enum Gone {
 /// The error response of endpoints with a rate limit.
 #[derive(IntoResponses)]
 pub enum RateLimited {
-    /// Too many requests. Retry after the time in `Retry-After`.
-    #[response(status = 429, headers(("Retry-After" = u64, description = "Seconds.")),
+    /// There were too many requests. Retry after the time in `Retry-After`.
+    #[response(status = 429, headers(("Retry-After" = u64, description = "The seconds to wait before the next attempt.")),
         example = json!({"detail": "Too many requests; slow down.", "code": "rate_limited"}))]
     RateLimited(#[allow(dead_code, reason = "read by the document")] ApiError),
 }
@@ -116,9 +116,9 @@ pub enum RateLimited {
 /// The error response to a handshake of a socket.
 #[derive(IntoResponses)]
 pub enum TooManySocketsResponse {
-    /// Too many sockets from your address, or, for a base socket, too many sockets of your account. (A rich socket
-    /// gets a frame `bye` if the account has too many sockets.)
-    #[response(status = 429, headers(("Retry-After" = u64, description = "Seconds.")),
+    /// Your address has too many sockets, or, for a base socket, your account has too many sockets. A rich socket gets
+    /// a frame `bye` if the account has too many sockets.
+    #[response(status = 429, headers(("Retry-After" = u64, description = "The seconds to wait before the next attempt.")),
         example = json!({"detail": "Too many sockets; close one.", "code": "rate_limited"}))]
     TooManySockets(#[allow(dead_code, reason = "read by the document")] ApiError),
 }
@@ -126,8 +126,8 @@ pub enum TooManySocketsResponse {
 /// The error response of a registration over the rate limit.
 #[derive(IntoResponses)]
 pub enum RegistrationRateLimited {
-    /// Too many registrations from your address.
-    #[response(status = 429, headers(("Retry-After" = u64, description = "Seconds.")),
+    /// There were too many registrations from your address.
+    #[response(status = 429, headers(("Retry-After" = u64, description = "The seconds to wait before the next attempt.")),
         example = json!({"error": "Too many requests; slow down."}))]
     RateLimited(#[allow(dead_code, reason = "read by the document")] RegisterErrors),
 }

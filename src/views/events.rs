@@ -21,7 +21,7 @@ use crate::models::events;
 /// A stored change of a group.
 #[derive(Serialize, Deserialize, ToSchema)]
 pub struct Event<'a> {
-    /// `event`.
+    /// The type of the frame, which is `event`.
     #[serde(borrow)]
     #[schema(example = "event")]
     pub r#type: Cow<'a, str>,
@@ -40,8 +40,9 @@ pub struct Event<'a> {
     #[serde(borrow)]
     #[schema(example = "ann", required)]
     pub by: Option<Cow<'a, str>>,
-    /// `message.created`, `message.edited`, `message.deleted`, `reaction.added`, `reaction.removed`, `member.joined`,
-    /// `member.left`, `member.role`, `group.updated`, or a kind that is newer than the client.
+    /// The kind of the event: `message.created`, `message.edited`, `message.deleted`, `reaction.added`,
+    /// `reaction.removed`, `member.joined`, `member.left`, `member.role`, `group.updated`, or a kind that is newer than
+    /// the client.
     #[serde(borrow)]
     #[schema(example = "message.created")]
     pub kind: Cow<'a, str>,
@@ -93,7 +94,8 @@ pub struct EventPage<'a> {
 /// The reason why a page of events does not follow the events that the client has.
 #[derive(Serialize, ToSchema)]
 pub struct PageReset {
-    /// `epoch`: the database was restored or replaced after you received `epoch`. `ahead`: the log ends before `after`.
+    /// The reason. `epoch`: the database was restored or replaced after you received `epoch`. `ahead`: the log ends
+    /// before `after`.
     #[schema(example = "ahead")]
     pub reason: &'static str,
     /// The `seq` of the log's last event.

@@ -20,7 +20,7 @@ pub struct Message {
     /// True while the author's account is active; null if the author is not a user.
     #[schema(example = true)]
     pub by_active: Option<bool>,
-    /// Null if the message was deleted.
+    /// The text of the message; null if the message was deleted.
     #[schema(example = "hi")]
     pub text: Option<String>,
     /// The `seq` of the message that this message replies to.
@@ -83,12 +83,12 @@ impl From<reactions::ReactionSummary> for Reaction {
 pub struct History<'a> {
     /// The messages, the newest first.
     pub results: Vec<Message>,
-    /// With `notes=true`: the other events that appear in the history, such as a new member, the newest first.
+    /// The other events that appear in the history, such as a new member, the newest first. Present with `notes=true`.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub notes: Option<Vec<Event<'a>>>,
-    /// With `notes=true`: the `seq` of the first event that the page covers. The page has every message and note from
-    /// there to its end. `before=<first>` returns the page before this page.
+    /// The `seq` of the first event that the page covers. Present with `notes=true`. The page has every message and
+    /// note from there to its end. `before=<first>` returns the page before this page.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(example = 12, nullable = false)]
     pub first: Option<i64>,

@@ -54,7 +54,7 @@ impl LanguageTexts {
     /// The first fault, with its file, and its line or message.
     pub fn parse(tag: &str, page: String, script: &str) -> Result<Self, TranslationError> {
         let id: LanguageIdentifier = tag.parse().map_err(|_| {
-            TranslationError::new(format!("assets/i18n/{tag}"), "the name of no language")
+            TranslationError::new(format!("assets/i18n/{tag}"), "not the tag of a language")
         })?;
         let mut language = Self {
             page: parse_bundle(id.clone(), &format!("assets/i18n/{tag}/page.ftl"), page)?,
@@ -82,7 +82,7 @@ impl LanguageTexts {
         let message = self.page.get_message(id);
         let pattern = message
             .and_then(|message| message.value())
-            .ok_or_else(|| TranslationError::new(place(), "there is no such message"))?;
+            .ok_or_else(|| TranslationError::new(place(), "the message does not exist"))?;
         let mut faults = Vec::new();
         let text = self
             .page

@@ -51,7 +51,8 @@ impl BackgroundWorker<WorkerArgs> for Worker {
         {
             running.is_requested.store(false, Ordering::SeqCst);
             let purged = chat_groups::Model::purge_deleted(&self.ctx.db).await;
-            // After an error too, because some events may be deleted. A task has no channels and no writer.
+            // The mark is also set after an error, because some events may be deleted. A task has no channels and no
+            // writer.
             if let Some(channels) = self.ctx.shared_store.get::<Channels>() {
                 channels.mark_texts_deleted();
             }

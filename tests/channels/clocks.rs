@@ -66,7 +66,7 @@ async fn expired_sessions_are_deleted_a_day_after_they_end() {
     ends_at((Utc::now() - Duration::hours(23)).into()).await;
     sessions::Model::delete_expired(db).await.unwrap();
     assert_eq!(sessions::Entity::find().all(db).await.unwrap().len(), 1);
-    assert!(!ann.is_logged_in().await, "it has ended all the same");
+    assert!(!ann.is_logged_in().await, "the session has ended");
     ends_at((Utc::now() - Duration::hours(25)).into()).await;
     sessions::Model::delete_expired(db).await.unwrap();
     assert_eq!(sessions::Entity::find().all(db).await.unwrap().len(), 0);

@@ -307,8 +307,8 @@ async fn a_member_added_again_receives_the_group_again() {
     }
 }
 
-/// The room writes to many sockets directly, besides the sockets' own tasks. An unsubscribed socket
-/// receives nothing, and a socket that subscribes again misses nothing and receives nothing twice.
+/// The room and the sockets' own tasks write to many sockets at the same time. An unsubscribed socket receives nothing,
+/// and a socket that subscribes again misses nothing and receives nothing twice.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn resubscribing_under_load_delivers_each_event_once() {
     let app = TestApp::start().await;

@@ -13,7 +13,7 @@ use crate::support::{
     RedisCluster, TEST_TIMEOUT, TestApp, User, connected_nodes_with, wait_until, with_timeout,
 };
 
-/// Starts nodes whose sweep is too rare to repair what Redis loses.
+/// Starts nodes whose sweep is too rare to repair the losses of Redis.
 async fn cluster_nodes(cluster: &RedisCluster) -> (TestApp, TestApp) {
     let channels = json!({"redis_url": cluster.url(), "sweep_every": 3600});
     connected_nodes_with(channels).await

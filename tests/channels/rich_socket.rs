@@ -242,7 +242,7 @@ async fn refreshing_a_session_extends_all_its_sockets() {
     assert!(left(&mut rich).await >= 3, "it was less than that");
     let done = rich.request(json!({"type": "auth", "token": access})).await;
     assert_eq!(done["type"], "ok", "{done}");
-    wait_until("what it had at first to be over", async || {
+    wait_until("the end of the first lifetime", async || {
         at_first < Instant::now()
     })
     .await;

@@ -286,7 +286,7 @@ async fn no_secrets_are_logged_and_every_line_names_its_request() {
         .collect();
     let response = lines
         .iter()
-        .filter(|line| line["fields"]["message"] == "answered");
+        .filter(|line| line["fields"]["message"] == "request answered");
     for line in response.clone() {
         let request = request_span(line).unwrap();
         assert!(

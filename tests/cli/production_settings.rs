@@ -335,7 +335,7 @@ async fn the_process_prints_all_problems_and_exits() {
     .await;
     assert_eq!(run.code, Some(1));
     assert_snapshot!(run.output, @"
-    error: configuration: settings.channels.redis_url: must begin with redis://, rediss://, redis+sentinel:// or rediss+sentinel://
+    error: configuration: settings.channels.redis_url: the URL must begin with redis://, rediss://, redis+sentinel:// or rediss+sentinel://
     error: configuration: JWT_SECRET is a sample, or too easy to guess; generate a secret with `openssl rand -base64 48`
     error: configuration: DATABASE_URL has the name of a development or test database; use a separate database with another name in production
     error: configuration: PUBLIC_URL has more than scheme, host and port; remove the rest
@@ -354,7 +354,7 @@ async fn multiline_variables_cannot_inject_configuration() {
     .await;
     assert_eq!(run.code, Some(1));
     assert_snapshot!(run.output, @"
-    error: configuration: settings.channels.redis_url: must begin with redis://, rediss://, redis+sentinel:// or rediss+sentinel://
+    error: configuration: settings.channels.redis_url: the URL must begin with redis://, rediss://, redis+sentinel:// or rediss+sentinel://
     error: configuration: DATABASE_URL must begin with postgres:// or sqlite://, such as postgres://user:password@host:5432/name or sqlite://file.sqlite?mode=rwc
     ");
 }

@@ -232,7 +232,7 @@ async fn a_stopping_server_is_unready_before_it_closes() {
     assert_eq!(
         status("/_ping").await,
         200,
-        "it takes connections meanwhile"
+        "it accepts connections during the delay"
     );
     // A second signal ends the wait.
     server.terminate();

@@ -34,7 +34,7 @@ async fn a_taken_group_name_is_regenerated() {
     assert_eq!(second.name, "chat_00000002");
     assert!(
         start(&["chat_00000001"; 8]).await.is_err(),
-        "it does not try for ever"
+        "the number of attempts is limited"
     );
     assert_eq!(chat_groups::Entity::find().count(db).await.unwrap(), 2);
     assert_eq!(

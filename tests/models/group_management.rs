@@ -1,4 +1,4 @@
-//! Commands about members, invites and groups: who may give them, and what the next commands of their batch see.
+//! Commands about members, invites and groups: their actors, and their effect on the next commands of their batch.
 
 use insta::assert_snapshot;
 use salam::limits::Quotas;
@@ -287,7 +287,7 @@ async fn later_commands_of_a_batch_see_removals_and_new_members() {
     5 other member.left {"reason":"left","user":"other"}
     6 owner member.role {"role":"member","user":"admin"}
     "#);
-    // The new member has read what preceded the own message.
+    // The new member has read all events before the own message.
     let own = memberships::Model::find(&scene.app.ctx.db, group.id, scene.user("stranger").id);
     let own = own.await.unwrap().unwrap();
     assert_eq!((own.read, own.read_messages), (4, 2));

@@ -147,7 +147,7 @@ proptest! {
     }
 }
 
-/// Sockets receive the log once and in order, whatever another node publishes.
+/// Sockets receive the log once and in order, even if another node publishes arbitrary messages.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn foreign_payloads_do_not_break_the_event_order() {
     let redis = RedisServer::start().await;

@@ -1,4 +1,4 @@
-//! The OpenAPI document describes what the server does.
+//! The OpenAPI document describes the behaviour of the server.
 
 use std::collections::BTreeSet;
 
@@ -173,7 +173,7 @@ const REVIEWED_OPERATIONS: &[&str] = &[
     "PATCH /api/groups/{group_name}/: Change the title of a group. Requires the role admin or owner. 200 400 401 403 404 413 415 429 503 bearer",
     "GET /api/groups/{group_name}/bans/: List the banned users of a group, the oldest ban first. Requires the role admin or owner. 200 400 401 403 404 429 503 bearer",
     "DELETE /api/groups/{group_name}/bans/{username}/: Remove a ban. The user can then join again by an invite. Requires the role admin or owner. 204 400 401 403 404 415 429 503 bearer",
-    "GET /api/groups/{group_name}/events/: List the events of a group's log, in order: the same events as on a rich socket. 200 400 401 404 429 503 bearer",
+    "GET /api/groups/{group_name}/events/: List the events of a group's log, in order. 200 400 401 404 429 503 bearer",
     "GET /api/groups/{group_name}/invites/: List the invites that can still be used. Requires the role admin or owner. 200 400 401 403 404 429 503 bearer",
     "POST /api/groups/{group_name}/invites/: Create an invite. Requires the role admin or owner. 201 400 401 403 404 413 415 429 503 bearer",
     "DELETE /api/groups/{group_name}/invites/{id}/: Revoke an invite. Requires the role admin or owner. 204 400 401 403 404 415 429 503 bearer",
@@ -192,13 +192,13 @@ const REVIEWED_OPERATIONS: &[&str] = &[
     "POST /api/logout/: Log out. 204 401 415 429 503 bearer",
     "GET /api/me/: Show your account. 200 401 429 503 bearer",
     "PUT /api/me/password/: Change your password. All your other sessions end. 200 400 401 413 415 429 503 bearer",
-    "POST /api/register/: Create an account. 201 400 413 415 429 503 nobody in particular",
+    "POST /api/register/: Create an account. 201 400 413 415 429 503 no credentials",
     "DELETE /api/sessions/: End all your other sessions. Their sockets are closed with 4410. 204 400 401 413 415 429 503 bearer",
     "GET /api/sessions/: List your sessions, the last used first, at most 200. 200 401 429 503 bearer",
     "DELETE /api/sessions/{id}/: End one of your sessions. Its sockets are closed with 4410. 204 401 404 415 429 503 bearer",
     "POST /api/start-chat/: Create a chat group. You become its owner. 200 400 401 409 413 415 429 503 bearer",
-    "POST /api/token/: Log in. 200 400 401 413 415 429 503 nobody in particular",
-    "POST /api/token/refresh/: Get a new access token. 200 400 401 413 415 429 503 nobody in particular",
+    "POST /api/token/: Log in. 200 400 401 413 415 429 503 no credentials",
+    "POST /api/token/refresh/: Get a new access token. 200 400 401 413 415 429 503 no credentials",
     "GET /ws/: Open a socket for many groups. 101 400 403 426 429 cookie,bearer",
     "GET /ws/chat/{group_name}/: Open a socket for one group. 101 400 401 403 404 426 429 cookie,bearer",
     // operations-inject (do not remove this comment: the generators write above it)
@@ -213,7 +213,7 @@ async fn the_openapi_document_matches_the_review() {
         let responses: Vec<_> = operation["responses"].as_object().unwrap().keys().collect();
         let responses: Vec<_> = responses.into_iter().map(String::as_str).collect();
         let security = match &operation["security"] {
-            Value::Array(schemes) if schemes.is_empty() => "nobody in particular".to_owned(),
+            Value::Array(schemes) if schemes.is_empty() => "no credentials".to_owned(),
             schemes => schemes
                 .to_string()
                 .replace(['"', '[', ']', '{', '}', ':'], ""),

@@ -145,7 +145,7 @@ async fn a_demoted_admin_cannot_withdraw_invites() {
     assert_eq!(bob.get(&format!("/api/invites/{code}/")).await.status, 200);
 }
 
-/// More commands than one batch takes wait for the next batches, and messages go on beside them.
+/// Commands beyond the limit of a batch wait for the next batches, and messages are still sent.
 #[tokio::test]
 async fn many_users_accept_an_invite_while_messages_are_sent() {
     let app = TestApp::start().await;

@@ -55,7 +55,7 @@ async fn roles_determine_who_may_change_roles() {
     bob makes bob owner: 403 Forbidden {"detail":"You may not do this.","code":"forbidden"}
     ann makes nobody admin: 404 Not Found {"detail":"Not found.","code":"not_found"}
     ann makes cat king: 400 Bad Request {"detail":"One of owner, admin, member.","code":"invalid","field":"role"}
-    ann makes ann member: 409 Conflict {"detail":"Make somebody else the owner first.","code":"conflict"}
+    ann makes ann member: 409 Conflict {"detail":"Make another member the owner first.","code":"conflict"}
     ann makes bob admin: 200 OK {"username":"bob","name":"bob","role":"admin","active":true,"joined_at":"[now]"}
     ann makes BOB member: 200 OK {"username":"bob","name":"bob","role":"member","active":true,"joined_at":"[now]"}
     ann makes cat owner: 200 OK {"username":"cat","name":"cat","role":"owner","active":true,"joined_at":"[now]"}
@@ -126,7 +126,7 @@ async fn roles_determine_who_may_kick_and_ban() {
     bob members/nobody/: 404 Not Found {"detail":"Not found.","code":"not_found"}
     bob members/nobody/?ban=1: 404 Not Found {"detail":"Not found.","code":"not_found"}
     bob members/dan/?ban=perhaps: 400 Bad Request {"detail":"This must be true or false (or 1 or 0).","code":"invalid","field":"ban"}
-    ann members/ann/: 409 Conflict {"detail":"Make somebody else the owner first, or delete the group.","code":"conflict"}
+    ann members/ann/: 409 Conflict {"detail":"Make another member the owner first, or delete the group.","code":"conflict"}
     bob members/dan/: 204 No Content 
     bob members/dan/: 404 Not Found {"detail":"Not found.","code":"not_found"}
     bob members/dan/?ban=true: 204 No Content 

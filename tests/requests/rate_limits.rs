@@ -214,7 +214,7 @@ async fn networks_of_one_ipv6_site_share_a_rate_limit() {
             taken += 1;
         }
     }
-    assert_eq!(taken, 32, "sixteen times what one network may");
+    assert_eq!(taken, 32, "sixteen times the limit of one network");
     let elsewhere = post_from(&app, "2001:db8:8::1", "/api/token/refresh/", &body).await;
     assert_ne!(elsewhere.status, 429);
     let v4 = post_from(&app, "192.0.2.1", "/api/token/refresh/", &body).await;

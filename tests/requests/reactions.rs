@@ -222,7 +222,7 @@ async fn invalid_reactions_are_rejected() {
     for emoji in &all[..20] {
         assert_eq!(add_reaction(&ann, &group, 1, emoji).await.status, 200);
     }
-    assert_snapshot!(one_line(&add_reaction(&ann, &group, 1, all[20]).await), @r#"409 Conflict {"detail":"You may react to a message by 20 different emojis.","code":"limit_exceeded"}"#);
+    assert_snapshot!(one_line(&add_reaction(&ann, &group, 1, all[20]).await), @r#"409 Conflict {"detail":"You may react to a message with at most 20 different emojis.","code":"limit_exceeded"}"#);
     assert_eq!(
         visible_reactions(&ann, &group).await[0]
             .as_array()

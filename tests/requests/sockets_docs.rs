@@ -68,7 +68,7 @@ fn every_message_has_a_title_a_summary_and_a_valid_example() {
 fn assert_described(name: &str, schema: &Value) {
     for (field, property) in schema["properties"].as_object().into_iter().flatten() {
         let is_described = property["description"].is_string() || property.get("const").is_some();
-        assert!(is_described, "{name}: what is `{field}`?");
+        assert!(is_described, "{name}: `{field}` has no description");
         assert_described(name, property);
         assert_described(name, &property["items"]);
     }

@@ -103,7 +103,7 @@ async fn pages_have_a_content_security_policy() {
     x-content-type-options: nosniff
     x-frame-options: DENY
     "#);
-    // Public files have these headers besides the common ones.
+    // Public files have these headers in addition to the common ones.
     let file = app.get("/static/docs.css").await;
     let header_lines = common_headers(&file.headers);
     assert_snapshot!(header_lines.replace(file.header("etag"), "[tag]"), @"

@@ -89,7 +89,7 @@ async fn only_allowed_hosts_are_served() {
     "#);
 }
 
-/// An absolute request target sets the host, whatever the header `Host`.
+/// An absolute request target sets the host, even if the header `Host` differs.
 #[tokio::test]
 async fn an_absolute_request_target_sets_the_host() {
     let app = TestApp::with_settings(json!({"door": {"allowed_hosts": ["chat.example"]}})).await;

@@ -18,7 +18,7 @@ use tokio::{
 
 use crate::support::with_timeout;
 
-/// Sends a text. Returns all that comes back until the server closes.
+/// Sends a text. Returns all bytes that the server sends until it closes the connection.
 async fn raw_response(address: SocketAddr, text: &str) -> String {
     let stream = TcpStream::connect(address).await.unwrap();
     send_and_read_all(stream, text).await

@@ -317,15 +317,3 @@ fn free_port() -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     listener.local_addr().unwrap().port()
 }
-
-#[test]
-fn links_in_the_deployment_document_exist() {
-    let links = DEPLOYING_MD
-        .split("](")
-        .skip(1)
-        .filter_map(|rest| rest.split(')').next());
-    for link in links {
-        let docs = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs");
-        assert!(docs.join(link).exists(), "{link}");
-    }
-}

@@ -19,7 +19,7 @@ impl User<'_> {
             };
             let (other, ..) = operations(document)
                 .find(|(other, method, _)| *method == "post" && is_collection_of(other, name))
-                .unwrap_or_else(|| panic!("no endpoint makes what {key} refers to"));
+                .unwrap_or_else(|| panic!("no endpoint creates the object of {key}"));
             *value = Box::pin(self.create_from_example(document, other, group))
                 .await
                 .into();

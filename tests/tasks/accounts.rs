@@ -58,9 +58,12 @@ async fn a_deactivated_user_is_logged_out_until_reactivated() {
     let (ok, output) = run_task(&app, &redis.url(), "user:activate", &["username:ann"]).await;
     assert_eq!((ok, output.trim()), (true, "ann can log in"));
     assert_eq!(login_status(&app, "the staple of ann").await, 200);
-    assert!(!ann.is_logged_in().await, "what has ended has ended");
+    assert!(!ann.is_logged_in().await, "an ended session stays ended");
     let (ok, _) = run_task(&app, &redis.url(), "user:activate", &["username:bob"]).await;
-    assert!(ok && bob.is_logged_in().await, "who is active stays so");
+    assert!(
+        ok && bob.is_logged_in().await,
+        "an active user stays active"
+    );
 }
 
 /// A task that ignores a wrong argument could do more than requested.

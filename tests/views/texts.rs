@@ -251,15 +251,15 @@ fn unsupported_fluent_syntax_in_script_messages_is_rejected() {
     ];
     let errors: Vec<_> = faults.map(compile_script).to_vec();
     assert_snapshot!(errors.join("\n"), @r#"
-    assets/i18n/en/script.ftl, b: functions are for page.ftl alone
-    assets/i18n/en/script.ftl, a: functions are for page.ftl alone
-    assets/i18n/en/script.ftl, a: only a variable selects
-    assets/i18n/en/script.ftl, a: attributes are for page.ftl alone
-    assets/i18n/en/script.ftl, b: references are for page.ftl alone
-    assets/i18n/en/script.ftl, -brand: terms are for page.ftl alone
-    assets/i18n/en/script.ftl, a: references are for page.ftl alone
-    assets/i18n/en/script.ftl, a: is there twice
-    assets/i18n/en/script.ftl, a: a case is there twice
+    assets/i18n/en/script.ftl, b: functions are allowed only in page.ftl
+    assets/i18n/en/script.ftl, a: functions are allowed only in page.ftl
+    assets/i18n/en/script.ftl, a: a selector must be a variable
+    assets/i18n/en/script.ftl, a: attributes are allowed only in page.ftl
+    assets/i18n/en/script.ftl, b: references are allowed only in page.ftl
+    assets/i18n/en/script.ftl, -brand: terms are allowed only in page.ftl
+    assets/i18n/en/script.ftl, a: references are allowed only in page.ftl
+    assets/i18n/en/script.ftl, a: the message occurs twice
+    assets/i18n/en/script.ftl, a: a case occurs twice
     assets/i18n/en/script.ftl, line 5: The select expression must have a default variant
     assets/i18n/en/script.ftl, line 2: Expected a token starting with "="
     assets/i18n/en/script.ftl, line 1: Expected a token starting with "}"
@@ -289,7 +289,7 @@ fn errors_in_page_messages_name_their_location() {
     let unknown = LanguageTexts::parse("f", String::new(), "")
         .map(drop)
         .unwrap_err();
-    assert_snapshot!(unknown, @"assets/i18n/f: the name of no language");
+    assert_snapshot!(unknown, @"assets/i18n/f: not the tag of a language");
     let language = LanguageTexts::parse(
         "en",
         "language-name = English\nhi = Hi { $name }".to_owned(),

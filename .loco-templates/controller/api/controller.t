@@ -2,7 +2,7 @@
 {% set plural = file_name | plural -%}
 {% set words = file_name | replace(from="_", to=" ") -%}
 {% if auth %}{% set security = "bearer" %}{% set codes = "204 401" %}{% set access = "401 204 204 204 204 204 204 401" -%}
-{% else %}{% set security = "nobody in particular" %}{% set codes = "204" %}{% set access = "204 204 204 204 204 204 204 204" %}{% endif -%}
+{% else %}{% set security = "no credentials" %}{% set codes = "204" %}{% set access = "204 204 204 204 204 204 204 204" %}{% endif -%}
 to: src/controllers/{{ file_name }}.rs
 skip_exists: true
 message: "The endpoints /api/{{ plural }}/ are new. {% if auth %}They need an access token.{% else %}Each client may call them; with `--auth`, they need an access token.{% endif %}"

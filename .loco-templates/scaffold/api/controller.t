@@ -61,7 +61,7 @@
 {% set access_remove = "401 404 404 404 204 404 404 401" -%}
 {% else -%}
 {% set base = "/api/" ~ snake_plural -%}
-{% set security = "nobody in particular" -%}
+{% set security = "no credentials" -%}
 {% set codes_list = "200 400 429 503" -%}
 {% set codes_create = "201 400 409 413 415 429 503" -%}
 {% set codes_get = "200 400 404 429 503" -%}
@@ -165,10 +165,10 @@ impl {{ pascal_singular }}Params {
 {% if auth %}    security(("bearer" = [])),
 {% endif %}    params(
 {% if grouped %}        ("group_name" = String, Path, example = "chat_a1b2c3d4"),
-{% endif %}        ("limit" = Option<u32>, Query, description = "Default 50, at most 100.", minimum = 1),
+{% endif %}        ("limit" = Option<u32>, Query, description = "A page has at most this number of results. The default is 50, and the maximum is 100.", minimum = 1),
         ("cursor" = Option<String>, Query, description = "The value `next` of the previous page."),
     ),
-    responses((status = 200, description = "A page of {{ words }}.", body = Page<{{ pascal_singular }}>), Invalid{% if grouped %}, NotFound{% endif %}{% if auth %}, Unauthorized{% endif %}, RateLimited, Unavailable),
+    responses((status = 200, description = "The response has a page of {{ words }}.", body = Page<{{ pascal_singular }}>), Invalid{% if grouped %}, NotFound{% endif %}{% if auth %}, Unauthorized{% endif %}, RateLimited, Unavailable),
 )]
 pub async fn list(
 {% if grouped %}    member: GroupMember<CurrentUser>,
@@ -191,7 +191,7 @@ pub async fn list(
 {% if events %}        ("Idempotency-Key" = Option<String>, Header, description = "Your own id of this request. A retry with the same id creates no second {{ word }}.", max_length = 128),
 {% endif %}    ),
 {% endif %}    request_body = {{ pascal_singular }}Params,
-    responses((status = 201, description = "The new {{ word }}.{% if events %} Rich sockets receive it as the event `{{ snake_singular }}.created`.{% endif %}", body = {{ pascal_singular }}), {% if events %}(status = 200, description = "An earlier request with this id created the {{ word }}.", body = {{ pascal_singular }}), {% endif %}Invalid{% if grouped %}, NotFound{% endif %}{% if auth %}, Unauthorized{% endif %}, Conflict, BodyErrors, RateLimited, Unavailable),
+    responses((status = 201, description = "The {{ word }} is created.{% if events %} Rich sockets receive it as the event `{{ snake_singular }}.created`.{% endif %}", body = {{ pascal_singular }}), {% if events %}(status = 200, description = "An earlier request with this id created the {{ word }}.", body = {{ pascal_singular }}), {% endif %}Invalid{% if grouped %}, NotFound{% endif %}{% if auth %}, Unauthorized{% endif %}, Conflict, BodyErrors, RateLimited, Unavailable),
 )]
 pub async fn create(
 {% if grouped %}    member: GroupMember<CurrentUser>,
@@ -226,7 +226,7 @@ pub async fn create(
     get, path = "{{ base }}/{id}/", operation_id = "show_{{ snake_singular }}", tag = "{{ words }}",
 {% if auth %}    security(("bearer" = [])),
 {% endif %}    params({% if grouped %}("group_name" = String, Path, example = "chat_a1b2c3d4"), {% endif %}("id" = i64, Path, example = 1)),
-    responses((status = 200, description = "The {{ word }}.", body = {{ pascal_singular }}), Invalid, NotFound{% if auth %}, Unauthorized{% endif %}, RateLimited, Unavailable),
+    responses((status = 200, description = "The response has the {{ word }}.", body = {{ pascal_singular }}), Invalid, NotFound{% if auth %}, Unauthorized{% endif %}, RateLimited, Unavailable),
 )]
 pub async fn show(
 {% if grouped %}    member: GroupMember<CurrentUser>,
@@ -247,7 +247,7 @@ pub async fn show(
 {% if events %}        ("Idempotency-Key" = Option<String>, Header, description = "Your own id of this request.", max_length = 128),
 {% endif %}    ),
     request_body = {{ pascal_singular }}Params,
-    responses((status = 200, description = "The changed {{ word }}.", body = {{ pascal_singular }}), Invalid{% if grouped and owned %}, Forbidden{% endif %}, NotFound{% if auth %}, Unauthorized{% endif %}, Conflict, BodyErrors, RateLimited, Unavailable),
+    responses((status = 200, description = "The {{ word }} is changed.", body = {{ pascal_singular }}), Invalid{% if grouped and owned %}, Forbidden{% endif %}, NotFound{% if auth %}, Unauthorized{% endif %}, Conflict, BodyErrors, RateLimited, Unavailable),
 )]
 pub async fn update(
 {% if grouped %}    member: GroupMember<CurrentUser>,

@@ -196,9 +196,7 @@ export class Salam extends Session {
   async withdrawInvite(group, id) { return this._call('DELETE', groupPath(group) + path`invites/${id}/`); }
 
   /**
-   * Returns what an invite shows before it is accepted.
-   * @param {string} code
-   * @returns {Promise<Offer>}
+   * Returns the preview of the group that an invite is for. @param {string} code @returns {Promise<Offer>}
    */
   async offer(code) { return this._call('GET', path`/api/invites/${code}/`); }
 

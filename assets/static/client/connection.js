@@ -334,7 +334,7 @@ export class Connection extends Emitter {
     this.#failedHandshakes += 1;
     if (this.#failedHandshakes < FAILED_HANDSHAKES) return;
     const status = await this.#salam.me().then(() => 200, (/** @type {any} */ error) => error?.status ?? 0);
-    if (this.#failedHandshakes === 0) return; // meanwhile the connection was opened or closed
+    if (this.#failedHandshakes === 0) return; // the connection was opened or closed in between
     if (status === 200) this.#httpAnswers += 1;
     else if (status === 0 || status >= 500) this.#httpAnswers = 0;
     this.#setState(this.#state);
@@ -550,7 +550,7 @@ function discard(socket) {
   // A socket of the package `ws` throws an error for which it has no listener.
   socket.onerror = () => {};
   socket.close();
-  // Such a socket also waits 30 s for the close of the other end, and keeps the program running meanwhile.
+  // Such a socket also waits 30 s for the close of the other end, and keeps the program running for this time.
   const { terminate } = /** @type {any} */ (socket);
   if (terminate) later(() => terminate.call(socket), TERMINATE_AFTER);
 }

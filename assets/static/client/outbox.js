@@ -103,7 +103,7 @@ export class Outbox {
     this.#transport.request(request.frame, (reply) => this.#onReply(request, reply));
   }
 
-  /** Drops recovered messages that another tab has sent or discarded meanwhile. */
+  /** Drops recovered messages that another tab has sent or discarded since. */
   #dropDiscarded() {
     const dropped = this.#queue.filter(({ message }) => message && this.#recovered.has(message.cid) && !this.#transport.isStored(message.cid));
     this.#queue = this.#queue.filter((request) => !dropped.includes(request));
@@ -151,7 +151,7 @@ export class Outbox {
       return;
     }
     this.#isBusy = false;
-    // The command may have been discarded meanwhile.
+    // The command may have been discarded in between.
     this.#queue = this.#queue.filter((it) => it !== request);
     const { message } = request;
     if (reply.type === 'ok') {

@@ -95,7 +95,7 @@ export class Reading {
     const { seq } = this;
     const last = this.#context.lastSeq();
     const group = await this.#context.markRead(seq).catch(() => null);
-    // If the position or the log has moved meanwhile, the count is outdated. The next call requests it again.
+    // If the position or the log has moved in between, the count is outdated. The next call requests it again.
     if (!group || this.seq !== seq || this.#context.lastSeq() !== last) return;
     this.#unsent = 0;
     this.update(group);

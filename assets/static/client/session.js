@@ -254,7 +254,7 @@ export class Session extends Emitter {
    */
   async #requestWithToken(request, renew) {
     const me = this.user?.id;
-    // Another user may have logged in meanwhile. A request must never be sent for this other user.
+    // Another user may log in before the request is sent. A request must never be sent for this other user.
     const mine = (/** @type {string} */ access) => {
       if (this.#user?.id !== me) throw new SalamError('unauthorized', 'Another user is logged in now.', { status: 401 });
       return access;

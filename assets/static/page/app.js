@@ -172,7 +172,7 @@ function inviteView(code) {
     try {
       const group = await salam.accept(code);
       signedIn?.chats.add(group);
-      if (!view.isConnected) return; // meanwhile the user has opened another view
+      if (!view.isConnected) return; // the user has opened another view in between
       location.replace(`#/chat/${group.group}`);
     } catch (failure) {
       error.textContent = errorText(failure, { not_found: 'invite-invalid', limit_exceeded: 'error-join-limit' });

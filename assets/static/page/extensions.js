@@ -4,7 +4,7 @@
  *
  * A kind that is registered here appears as a note between the messages, like a new member:
  *
- *     eventNotes.set('poll.created', ({ data }, actor) => `${actor} asks: ${data.question}`);
+ *     eventNotes.set('survey.created', ({ data }, actor) => `${actor} asks: ${data.question}`);
  *
  * Events of other kinds do not appear. `chat.on('event', …)` of the client reports all kinds.
  */

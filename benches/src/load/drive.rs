@@ -1,7 +1,7 @@
 //! Schedules of the load: which socket sends which message, and when.
 //!
 //! Each schedule ends only when all messages were delivered and all requests were answered. So the
-//! CPU time of the server belongs to what was counted.
+//! CPU time of the server belongs to the counted messages.
 
 use std::time::Duration;
 

@@ -171,7 +171,7 @@ impl LoadGenerator {
     /// Polls until a condition is met.
     ///
     /// # Errors
-    /// When the condition is not met within `limit`, or when a socket fails meanwhile.
+    /// When the condition is not met within `limit`, or when a socket fails before.
     pub fn run_until(
         &mut self,
         condition: &str,

@@ -1,4 +1,4 @@
-//! The load of a large group besides its messages: typing, read receipts and presence.
+//! The load of a large group in addition to its messages: typing, read receipts and presence.
 //!
 //! These figures are calculated, not simulated.
 

@@ -1,9 +1,9 @@
 //! Simulates a group so large that it has sockets on every node.
 //!
 //! On each node, one task writes each event to all sockets of a group, one after the other
-//! (`Room::run_broadcast`). Events that arrive meanwhile share the next round, in one write for
-//! each socket. The sockets' own tasks, which run on all cores, deliver events that do not fit into
-//! one write.
+//! (`Room::run_broadcast`). Events that arrive during a round share the next round, in one write
+//! for each socket. The sockets' own tasks, which run on all cores, deliver events that do not fit
+//! into one write.
 
 mod broadcaster;
 mod ephemeral;

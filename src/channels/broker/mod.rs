@@ -169,7 +169,7 @@ impl Broker {
     }
 }
 
-/// Waits for the next connection to Redis; for ever where there is no Redis. Messages may be lost between two
+/// Waits for the next connection to Redis; forever if Redis is not configured. Messages may be lost between two
 /// connections.
 pub(super) async fn next_reconnect(reconnects: &mut Option<watch::Receiver<u64>>) {
     if let Some(reconnects) = reconnects

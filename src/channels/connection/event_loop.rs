@@ -81,7 +81,7 @@ async fn run_event_loop<P: SocketProtocol>(
     let mut alarm = pin!(sleep_until(heartbeat.next_check));
     while written.is_ok() {
         if subscriptions.session().remaining().is_zero() {
-            // A socket that may have to close receives nothing meanwhile.
+            // The socket receives nothing during the check, because the socket may have to close.
             subscriptions.set_direct_write_paused(true);
             let checked = Box::pin(subscriptions.session_expiry().check()).await;
             subscriptions.set_direct_write_paused(false);
@@ -89,8 +89,8 @@ async fn run_event_loop<P: SocketProtocol>(
                 return reason.into();
             }
         }
-        // In each round, and not by the alarm alone, which a client that never stops to send would keep from its
-        // turn.
+        // The timer work runs in each round. With the alarm alone, a client that never stops sending would delay the
+        // work forever.
         let next_timer = protocol.on_timer(&mut subscriptions);
         let due = heartbeat
             .next_check
@@ -142,7 +142,7 @@ async fn run_event_loop<P: SocketProtocol>(
             },
         };
         written = match replies {
-            // After frames too: a client that never stops to send still receives events.
+            // Events are also sent after frames, so that a client that never stops sending receives events.
             Ok(replies) if !is_timer => {
                 let sending = send_ready(replies, socket, &mut subscriptions, channels, protocol);
                 Box::pin(until_closed(sending, &close_signal)).await
@@ -229,7 +229,7 @@ async fn collect_frames<P: SocketProtocol>(
 ) -> Option<CloseReason> {
     let close_reason = subscription.close_reason();
     let next = match close_reason {
-        // The last events of a lost subscription, as far as they are at hand.
+        // The last events of a lost subscription, as far as the buffer has them.
         Some(_) => subscription.next_buffered(),
         None if subscription.is_waiting_to_retry() => return None,
         None => match subscription.next_events().await {

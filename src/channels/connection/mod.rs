@@ -1,6 +1,6 @@
 //! One socket or event stream, in one task: its event loop, and the protocols that sockets speak.
 //!
-//! [`event_loop`] reads frames and writes frames. A [`SocketProtocol`] decides what they contain: the base contract
+//! [`event_loop`] reads frames and writes frames. A [`SocketProtocol`] decides their content: the base contract
 //! ([`base`]) or the rich protocol ([`rich`]). [`sse`] serves event streams.
 
 mod base;

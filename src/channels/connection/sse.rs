@@ -40,7 +40,7 @@ const KEEP_ALIVE_COMMENT: Bytes = Bytes::from_static(b":\n");
 /// they do not all reconnect at once.
 const RETRY_MS: std::ops::Range<u64> = 500..5000;
 
-/// Events that may wait for the client, besides the batch that is being sent.
+/// The number of events that may wait for the client, in addition to the batch that is being sent.
 const EVENT_QUEUE_CAPACITY: usize = 16;
 
 /// Tells a proxy to pass on each event at once.
@@ -61,7 +61,7 @@ pub(in crate::channels) fn serve_event_stream(
     permit: SocketPermit,
 ) -> Response {
     let (sender, receiver) = mpsc::channel(EVENT_QUEUE_CAPACITY);
-    // A place in the queue for the last event, however many events wait.
+    // The last event has a reserved place, so that a full queue accepts it.
     let last = sender.clone().try_reserve_owned();
     let task_channels = channels.clone();
     channels.tasks.spawn(async move {
@@ -205,7 +205,7 @@ impl EventSender<'_> {
     /// # Errors
     /// When a client receives nothing within the stall timeout.
     async fn send(&mut self, event: Event) -> StreamResult {
-        // In the block of an event: some parsers make an empty event of a block without data.
+        // `retry` is in the block of an event, because some parsers make an empty event of a block without data.
         let event = match self.retry.take() {
             Some(retry) => event.retry(retry),
             None => event,

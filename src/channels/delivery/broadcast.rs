@@ -1,6 +1,6 @@
-//! The broadcast of new events to the subscribers of a room, in a task beside the sender of the events.
+//! The broadcast of new events to the subscribers of a room, in a task of its own.
 //!
-//! The writer stores the next commands while this task writes to the sockets. Events that arrive meanwhile are
+//! The writer stores the next commands while this task writes to the sockets. Events that arrive during a write are
 //! written together.
 //!
 //! A large room is written in rounds over its subscribers. Events that arrive during a round join the batch at the
@@ -42,7 +42,7 @@ pub(super) struct BroadcastQueue(Mutex<QueueState>);
 
 #[derive(Default)]
 struct QueueState {
-    /// In order, and no more than one direct write contains.
+    /// The events in order, at most as many as one direct write contains.
     events: Vec<Arc<EncodedEvent>>,
     /// `true` if more events arrived. The event buffer has all of them.
     has_overflowed: bool,
@@ -137,7 +137,7 @@ impl Drop for PanicGuard<'_> {
     }
 }
 
-/// Broadcasts all events that wait, and the events that arrive meanwhile.
+/// Broadcasts all events that wait, and the events that arrive during the broadcast.
 pub(super) async fn run_broadcast(room: Arc<Room>) {
     let _panic_guard = PanicGuard(&room);
     while let Some(step) = room.broadcast_queue.next_step() {

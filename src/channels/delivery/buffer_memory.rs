@@ -11,7 +11,7 @@ use std::sync::{
 
 use tokio::sync::Notify;
 
-/// Bytes that an event takes besides its text.
+/// The bytes that an event takes in addition to its text.
 const EVENT_OVERHEAD: usize = 256;
 
 /// The share of the limit that an eviction leaves free, so that the next eviction is not due at once.

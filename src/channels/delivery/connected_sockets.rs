@@ -14,7 +14,7 @@ use tokio::time::{Instant, sleep_until};
 use super::socket_handle::SocketHandle;
 use crate::channels::protocol::CloseReason;
 
-/// The sockets of this node, whatever groups they are subscribed to.
+/// The sockets of this node, in all groups.
 #[derive(Default)]
 pub(in crate::channels) struct ConnectedSockets {
     by_user: Mutex<HashMap<Arc<str>, Vec<Arc<SocketHandle>>>>,
@@ -29,7 +29,7 @@ impl ConnectedSockets {
         let sockets = by_user.entry(socket.username.clone()).or_default();
         sockets.push(socket.clone());
         drop(by_user);
-        // After the insertion: a drain that begins now finds the socket in the map.
+        // The check follows the insertion: a drain that begins now finds the socket in the map.
         if self.is_draining.load(Ordering::SeqCst) {
             socket.close(CloseReason::ServerRestart);
         }

@@ -75,7 +75,7 @@ impl GapRepair {
             return;
         }
         let repair = async {
-            // Of many sockets that join at once, one reads.
+            // If many sockets join at once, one socket reads.
             let _reading = room.log_read_lock.lock().await;
             if room.last_seq() < head {
                 self.repair(room).await?;
@@ -83,21 +83,20 @@ impl GapRepair {
             Ok(())
         };
         if let Err(error) = with_db_timeout(repair).await {
-            tracing::warn!(%error, "the log could not be read; some messages are late");
+            tracing::warn!(%error, group = %room.name, "a group could not catch up with its log; the next sweep tries again");
         }
     }
 
     async fn repair_rooms(&self, rooms: Vec<Arc<Room>>) {
         for rooms in rooms.chunks(MAX_GROUPS_PER_COMPARISON) {
             if let Err(error) = self.repair_lagging(rooms).await {
-                // The next sweep tries again.
-                tracing::warn!(%error, "the log could not be read; some messages are late");
+                tracing::warn!(%error, groups = rooms.len(), "groups could not be compared with their logs; the next sweep tries again");
             }
         }
     }
 
     async fn repair_lagging(&self, rooms: &[Arc<Room>]) -> Result<(), DbErr> {
-        // Before the heads are read, which may only grow meanwhile.
+        // The seqs are read first. A head that is read later is not lower, unless the database has lost events.
         let last_seqs: Vec<(&Arc<Room>, i64)> =
             rooms.iter().map(|room| (room, room.last_seq())).collect();
         let ids = rooms.iter().map(|room| room.id).collect();

@@ -22,7 +22,7 @@ pub(super) enum PageSize {
 }
 
 impl PageSize {
-    /// Events in one read, and bytes that are kept until they are sent. The first event is kept whatever its size.
+    /// Events in one read, and bytes that are kept until they are sent. The first event is kept even if it is larger.
     const fn limits(&self) -> (u64, usize) {
         match self {
             Self::Full => (64, 256 * 1024),
@@ -33,7 +33,7 @@ impl PageSize {
 
 /// Events that were read from the log.
 pub(super) struct LogPage {
-    /// In order. Empty if the log has no event after the requested seq.
+    /// The events in order. Empty if the log has no event after the requested seq.
     pub events: Vec<Arc<EncodedEvent>>,
     /// The room's content version before the read.
     pub content_version: u64,

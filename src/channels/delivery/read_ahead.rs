@@ -20,7 +20,7 @@ pub(in crate::channels) struct ReadAheadBytes(Arc<AtomicUsize>);
 
 /// The events of one subscription.
 pub(super) struct ReadAhead {
-    /// In order.
+    /// The events in order.
     events: VecDeque<Arc<EncodedEvent>>,
     bytes: usize,
     /// The room's content version before the read.

@@ -175,11 +175,11 @@ impl Room {
             }
         }
         let has_gap = event_buffer.has_gap();
-        // Under the lock of the buffer, so that the queue keeps the order.
+        // The push holds the lock of the buffer, so that the queue keeps the order.
         let must_run = self.broadcast_queue.push(ready);
         drop(event_buffer);
         if must_run {
-            // Not supervised: the task ends when the queue is empty, and a panic wakes the sockets' own tasks.
+            // The task is not supervised. It ends when the queue is empty, and a panic wakes the sockets' own tasks.
             tokio::spawn(run_broadcast(self.clone()));
         }
         ReceiveOutcome {

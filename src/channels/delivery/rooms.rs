@@ -55,7 +55,7 @@ impl Rooms {
 
     /// Closes a room if no socket is subscribed and no user may reconnect.
     pub fn close_if_empty(&self, room: &Arc<Room>) {
-        // First without the lock of all rooms, because most rooms are not empty.
+        // The first check needs no lock of all rooms, because most rooms are not empty.
         if !room.is_empty() {
             return;
         }

@@ -18,10 +18,10 @@ use crate::{
     models::sessions::ActiveSession,
 };
 
-/// The groups of a socket, and what the socket receives of them.
+/// The groups of a socket, and the kinds of events that the socket receives.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::channels) enum SocketScope {
-    /// The events of one group, or those of them that the base contract knows.
+    /// The events of one group. A base socket receives only the events that the base contract knows.
     EventsOnly,
     /// Events and ephemeral events of one group.
     OneGroup,

@@ -206,7 +206,7 @@ impl Subscriber {
 
     /// Begins a turn: the next [`Subscriber::notify`] requests another one.
     pub fn clear_notified(&self) {
-        // A swap and not a store, so that this turn sees everything that came before a notification in vain.
+        // A swap, not a store: this turn must see all changes before a notification that found the flag already set.
         self.is_notified.swap(false, Ordering::AcqRel);
     }
 }

@@ -1,5 +1,5 @@
-//! A socket's subscription to one group, as the socket's task knows it: the position in the log, the next events,
-//! and what the socket's protocol keeps for the group.
+//! A socket's subscription to one group, as the socket's task knows it: the position in the log, the next events, and
+//! the state of the socket's protocol for the group.
 
 use std::{sync::Arc, time::Duration};
 
@@ -131,7 +131,7 @@ impl<S> Subscription<S> {
     pub fn retry_after(&mut self, pause: Duration) {
         self.retry_at = Some(Instant::now() + pause);
         let subscriber = self.subscriber.clone();
-        // Not supervised: the task ends after the pause, and changes nothing where the socket has ended.
+        // The task is not supervised. It ends after the pause, and changes nothing if the socket has ended.
         tokio::spawn(async move {
             sleep(pause).await;
             subscriber.notify();

@@ -44,7 +44,8 @@ impl<S> Subscriptions<S> {
 
     /// Subscribes to groups that the socket is not subscribed to. `new_state` makes the state for each member.
     ///
-    /// Each event after [`Member::head`] is delivered, whichever node stores it, before or after this call.
+    /// Each event after [`Member::head`] is delivered, also if another node stores the event, before or after this
+    /// call.
     pub async fn join(&mut self, members: &[Member], new_state: impl Fn(&Member) -> S) {
         let is_free = |slot: &usize| self.slots.get(*slot).is_none_or(Option::is_none);
         let slots: Vec<_> = (0..).filter(is_free).take(members.len()).collect();
@@ -62,7 +63,7 @@ impl<S> Subscriptions<S> {
             joined.extend(join_all(joining).await);
         }
         let length = slots.last().map_or(0, |last| last + 1);
-        // Exact, because most sockets have one group for all their life.
+        // The reservation is exact, because most sockets have one group until they close.
         self.slots
             .reserve_exact(length.saturating_sub(self.slots.len()));
         for (slot, subscription) in slots.into_iter().zip(joined) {
@@ -122,7 +123,7 @@ impl<S> Subscriptions<S> {
         self.socket.wait_for_events_or_close().await;
     }
 
-    /// The groups of the socket, and what the socket receives of them.
+    /// The groups of the socket, and the kinds of events that the socket receives.
     pub fn scope(&self) -> SocketScope {
         self.socket.scope
     }
@@ -152,7 +153,7 @@ impl<S> Subscriptions<S> {
     /// Reports groups as new again after a pause.
     pub fn retry_new_groups(&self, pause: Duration, groups: Vec<Arc<str>>) {
         let socket = self.socket.clone();
-        // Not supervised: the task ends after the pause, and changes nothing where the socket has ended.
+        // The task is not supervised. It ends after the pause, and changes nothing if the socket has ended.
         tokio::spawn(async move {
             sleep(pause).await;
             groups

@@ -72,7 +72,7 @@ impl RoomPresence {
 
     /// Waits until all other nodes have answered.
     pub async fn wait_complete(&self) {
-        // It cannot fail, because the room has the sender.
+        // The wait cannot fail, because the room has the sender.
         let _ = self
             .is_complete
             .subscribe()

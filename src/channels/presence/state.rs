@@ -74,8 +74,8 @@ impl Presence {
         self.remove_user(user)
     }
 
-    /// Removes a user from this node, whatever sockets the user has. Returns `None` if the user was not on this
-    /// node, else the change, if the user went offline.
+    /// Removes a user from this node, even if the user has sockets. Returns `None` if the user was not on this node,
+    /// else the change, if the user went offline.
     pub fn remove_user(&mut self, user: &Arc<str>) -> Option<Option<PresenceChange>> {
         self.local.remove(user)?;
         Some(self.change_since(user, true))

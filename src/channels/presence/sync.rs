@@ -42,7 +42,7 @@ use crate::{
 /// Heartbeats in the time of one lease.
 const HEARTBEATS_PER_LEASE: u32 = 3;
 
-/// The interval of checks for users and nodes that have gone.
+/// The interval of checks for users and nodes that have gone offline.
 const PRESENCE_TICK: Duration = Duration::from_millis(250);
 
 /// The shortest time between two broadcasts of the number of online users of a large group.
@@ -277,8 +277,8 @@ impl PresenceSync {
     /// if the presence was requested before.
     pub fn query_room_once(&self, room: &Room) -> bool {
         let mut state = room.presence.state();
-        // With the nodes that are awaited, under one lock: a message between the two steps would find a query without
-        // awaited nodes, and count the presence as complete.
+        // One lock covers the mark and the awaited nodes. Otherwise a message between the two steps would find a query
+        // without awaited nodes, and count the presence as complete.
         if !room.presence.mark_queried() {
             return false;
         }
@@ -345,7 +345,7 @@ impl PresenceSync {
         let local = state.iter().flat_map(|state| state.local_users());
         let users = local.map(|user| user.to_string().into()).collect();
         let node = self.node_id();
-        // With the lock of the state still held.
+        // The lock of the state is still held.
         self.publish(group, &NodeMessage::PresenceSnapshot { node, users })
     }
 

@@ -34,8 +34,8 @@ impl BaseRequest {
 
 /// Returns the `message` of a JSON object, if the object has one and it is a text.
 ///
-/// A text with a lone surrogate counts as absent, although it is JSON by its grammar. Of a repeated key the last
-/// value counts, as in a browser's `JSON.parse`.
+/// A text with a lone surrogate counts as absent, although it is JSON by its grammar. The last value of a repeated key
+/// counts, as in a browser's `JSON.parse`.
 fn message_field(text: &str) -> Option<String> {
     let fields: HashMap<String, &RawValue> = serde_json::from_str(text).ok()?;
     serde_json::from_str(fields.get("message")?.get()).ok()
@@ -62,10 +62,10 @@ pub fn message_frame(username: &str, clock: &str) -> Utf8Bytes {
 /// The only kind of frame that a base socket receives.
 #[derive(Serialize, ToSchema)]
 pub struct ChatMessage<'a> {
-    /// `chat_message`.
+    /// The type of the frame, which is `chat_message`.
     #[schema(example = "chat_message", pattern = "^chat_message$")]
     r#type: &'static str,
-    /// `hi <you> now is HH:MM:SS` once; `now is HH:MM:SS` for each frame that you send;
+    /// The text of the frame. `hi <you> now is HH:MM:SS` once; `now is HH:MM:SS` for each frame that you send;
     /// `<username> now is HH:MM:SS` for each message that this socket did not send.
     #[schema(example = "now is 14:05:09")]
     message: &'a str,

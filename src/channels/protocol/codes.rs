@@ -35,18 +35,21 @@ pub const ERROR_CODES: [ErrorCode; 15] = [
     ),
     permanent("gone", "The message or the group was deleted."),
     permanent("too_large", "A value exceeds a limit of the frame `hello`."),
-    permanent("conflict", "Conflicts with the current state."),
+    permanent("conflict", "The request conflicts with the current state."),
     permanent("cid_reused", "This `cid` was used for another request."),
     permanent(
         "limit_exceeded",
         "A maximum number is reached, for example of groups, members or emojis.",
     ),
-    retryable("rate_limited", "Too many requests; wait `retry_after_ms`."),
+    retryable(
+        "rate_limited",
+        "There are too many requests; wait `retry_after_ms`.",
+    ),
     retryable(
         "unavailable",
         "The request was not stored, or its outcome is unknown; retry with the same `cid`.",
     ),
-    retryable("internal", "Internal server error."),
+    retryable("internal", "The server has an internal error."),
 ];
 
 const fn permanent(code: &'static str, description: &'static str) -> ErrorCode {
@@ -88,7 +91,7 @@ impl CloseReason {
         Self::RateLimited,
     ];
 
-    /// Returns what the client should do, for the API documents.
+    /// Returns the advice for the client, for the API documents.
     #[must_use]
     pub const fn client_advice(self) -> &'static str {
         match self {
@@ -106,7 +109,7 @@ impl CloseReason {
             Self::Unauthorized => {
                 "Refresh the token once and reconnect. If the refresh is refused, the user must log in."
             }
-            Self::NotMember => "Do not reconnect until the user is a member (again).",
+            Self::NotMember => "Do not reconnect until the user is a member of the group.",
             Self::GroupDeleted => "Do not reconnect, and remove the group from the client.",
             Self::TooManySockets => "Close another socket of the user first.",
             Self::SessionRevoked => {

@@ -60,7 +60,7 @@ pub enum EphemeralEvent<'a> {
         #[serde(skip_serializing_if = "Option::is_none", default)]
         #[schema(example = "online", nullable = false)]
         state: Option<PresenceState>,
-        /// In a large group: the number of online members.
+        /// The number of online members, in a large group.
         #[serde(skip_serializing_if = "Option::is_none", default)]
         #[schema(nullable = false)]
         count: Option<usize>,

@@ -240,8 +240,8 @@ impl Request {
 
     /// Reads the fields by the type that the frame names.
     ///
-    /// This match stands in for `#[derive(Deserialize)]`: serde's parser of a tagged enum copies all fields
-    /// into a buffer first, and its errors do not name the field.
+    /// This match replaces `#[derive(Deserialize)]`: serde's parser of a tagged enum copies all fields into a buffer
+    /// first, and its errors do not name the field.
     fn from_fields(mut fields: Fields) -> Result<Self, FieldError> {
         let kind = match fields.get_mut(TYPE_FIELD).map(mem::take) {
             Some(Value::String(kind)) => kind,

@@ -49,7 +49,7 @@ pub enum Frame<'a> {
         #[schema(example = 58)]
         seq: i64,
     },
-    /// The missed events are not replayed: load what you need from the history, and continue from `head`.
+    /// The missed events are not replayed. Load the messages that you show from the history, and continue from `head`.
     #[schema(title = "No replay")]
     Reset {
         /// The name of the group.
@@ -104,8 +104,8 @@ pub struct GroupFrame<'a> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 #[schema(
-    description = "What follows: `live`: new events; `replay`: first the missed events, then new \
-                   events; `reset`: new events, and the client must load the missed ones.",
+    description = "The kind of events that follow. `live`: new events. `replay`: first the missed events, \
+                   then new events. `reset`: new events; the client must load the missed events.",
     example = "replay"
 )]
 pub enum ReplayMode {
@@ -121,8 +121,8 @@ pub enum ReplayMode {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 #[schema(
-    description = "`too_far`: you have missed more than `limits.replay` events; `ahead`: `after` is past \
-                   the end of the log; `epoch`: your `after` belongs to another epoch of the database.",
+    description = "The reason. `too_far`: you have missed more than `limits.replay` events. `ahead`: `after` \
+                   is past the end of the log. `epoch`: your `after` belongs to another epoch of the database.",
     example = "too_far"
 )]
 pub enum ResetReason {
@@ -155,11 +155,11 @@ pub struct OkReply<'a> {
     /// `true` if the request was executed before, or changes nothing. A retry gets the first reply again.
     #[serde(skip_serializing_if = "is_false")]
     pub dup: bool,
-    /// In replies to `auth`: the seconds until the socket is closed.
+    /// The seconds until the socket is closed, in replies to `auth`.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub auth_expires_in: Option<i64>,
-    /// In replies to `sub`: the requested groups to which the socket was not subscribed.
+    /// The requested groups to which the socket was not subscribed, in replies to `sub`.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub refused: Vec<FailedGroup<'a>>,
 }
@@ -176,7 +176,7 @@ pub struct FailedGroup<'a> {
 }
 
 impl<'a> FailedGroup<'a> {
-    /// Returns the entry for a group that does not exist or whose member the user is not.
+    /// Returns the entry for a group that does not exist, or of which the user is not a member.
     ///
     /// Both cases have the same code, so a client cannot find out which groups exist.
     #[must_use]

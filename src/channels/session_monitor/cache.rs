@@ -1,4 +1,4 @@
-//! The sessions that were read from the database lately, so that a client that reconnects soon needs no query.
+//! The sessions that were read from the database recently, so that a client that reconnects soon needs no query.
 
 use std::{
     collections::HashMap,
@@ -14,8 +14,8 @@ use crate::models::{
     users,
 };
 
-/// The time for which a session admits new sockets without another read, if no recheck of its user is requested.
-/// Open sockets are checked all the same.
+/// The time for which a session admits new sockets without another read, if no recheck of its user is requested. Open
+/// sockets are still checked.
 const SESSION_CACHE_TTL: Duration = Duration::from_secs(30);
 
 // Requests of rechecks are remembered for at least as long.

@@ -1,4 +1,4 @@
-//! The session monitor: it closes each socket when the session that authenticates it ends, on whichever node.
+//! The session monitor: it closes each socket whose session has ended, also if another node ended the session.
 //!
 //! The database has the sessions. A message from another node names a user whose sessions must be checked at once.
 //! A check of all sessions finds the changes without a message: Redis was unreachable, or a task ended a session.
@@ -208,7 +208,7 @@ impl SessionMonitor {
 
     async fn check_all(&self) -> Result<(), DbErr> {
         for sockets in self.connected.all().chunks(MAX_SESSIONS_PER_QUERY) {
-            // A recheck that is requested meanwhile does not wait for the check of all sessions.
+            // A recheck that is requested during the check of all sessions does not wait for its end.
             self.check_pending().await?;
             self.check_sockets(sockets).await?;
         }

@@ -69,7 +69,7 @@ impl SessionRechecks {
         mem::take(&mut self.pending_users)
     }
 
-    /// Gives users back whose check has failed.
+    /// Restores the requests of users whose check has failed.
     pub fn restore_pending(&mut self, users: HashSet<Arc<str>>) {
         self.pending_users.extend(users);
     }
@@ -79,7 +79,7 @@ impl SessionRechecks {
         mem::take(&mut self.is_all_pending)
     }
 
-    /// Gives the request for all users back, after a check that has failed.
+    /// Restores the request for all users after a failed check.
     pub fn restore_all_pending(&mut self) {
         self.is_all_pending = true;
     }

@@ -227,7 +227,9 @@ pub(super) fn check_code(kind: &str, args: &[String]) -> Result<()> {
             check_rust_keyword(action)?;
             if action == "routes" {
                 return Err(refuse(
-                    "`routes` is the name of the function that lists the routes".to_owned(),
+                    "`routes` is the name of the function that lists the routes; choose another \
+                     name"
+                        .to_owned(),
                 ));
             }
         }

@@ -65,6 +65,9 @@ const SHOWN_LOG_LINES: usize = 30;
 /// The command that undoes the last command, also when the code does not compile.
 const UNDO_COMMAND: &str = "bin/generate-undo";
 
+/// The option that leaves out the compilation of the generated code.
+const NO_BUILD_OPTION: &str = "--no-build";
+
 /// Returns the arguments if they call a generator.
 #[must_use]
 pub fn generator_args(args: impl Iterator<Item = OsString>) -> Option<Vec<String>> {
@@ -81,7 +84,9 @@ pub fn generator_args(args: impl Iterator<Item = OsString>) -> Option<Vec<String
 /// # Errors
 /// When a required program is missing, when an argument is not accepted, when the generated code does
 /// not compile, or when a command cannot be undone.
-pub fn run<A: Hooks, M: MigratorTrait>(args: Vec<String>) -> Result<ExitCode> {
+pub fn run<A: Hooks, M: MigratorTrait>(mut args: Vec<String>) -> Result<ExitCode> {
+    let is_built = !args.iter().any(|arg| arg == NO_BUILD_OPTION);
+    args.retain(|arg| arg != NO_BUILD_OPTION);
     let kind = args.get(1).cloned().unwrap_or_default();
     let is_help = args.iter().any(|arg| arg == "--help" || arg == "-h");
     if kind == "undo" {
@@ -121,13 +126,14 @@ pub fn run<A: Hooks, M: MigratorTrait>(args: Vec<String>) -> Result<ExitCode> {
         // Loco's other generators write files for deployment and data.
         _ => return run_loco(&args, &[], None),
     }
-    generate(&args, &loco_args, &variables)
+    generate(&args, &loco_args, &variables, is_built)
 }
 
 fn generate(
     args: &[String],
     loco_args: &[String],
     variables: &[(&str, String)],
+    is_built: bool,
 ) -> Result<ExitCode> {
     let before = read_sources()?;
     let existing: HashSet<_> = source_files(&UNPACKED_FOLDERS).into_iter().collect();
@@ -150,20 +156,22 @@ fn generate(
     if status != ExitCode::SUCCESS {
         print_error(&last_lines(&fs::read_to_string(&log)?))?;
         return Err(Error::Message(format!(
-            "the generator failed; {} has its whole output. `{UNDO_COMMAND}` removes what it wrote",
+            "the generator failed; {} has its whole output. `{UNDO_COMMAND}` removes its files",
             log.display()
         )));
     }
-    let built = cargo_command("cargo").args(["build", "--quiet"]).output()?;
-    if !built.status.success() {
-        print_error(&String::from_utf8_lossy(&built.stderr))?;
-        return Err(Error::Message(format!(
-            "the generated code does not compile: see the errors above. Repair it, or remove it with \
-             `{UNDO_COMMAND}`"
-        )));
+    if is_built {
+        let built = cargo_command("cargo").args(["build", "--quiet"]).output()?;
+        if !built.status.success() {
+            print_error(&String::from_utf8_lossy(&built.stderr))?;
+            return Err(Error::Message(format!(
+                "the generated code does not compile: see the errors above. Repair it, or remove it with \
+                 `{UNDO_COMMAND}`"
+            )));
+        }
     }
     if let Some(entry) = journal.last() {
-        print_summary(entry, &fs::read_to_string(&log)?)?;
+        print_summary(entry, &fs::read_to_string(&log)?, is_built)?;
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -331,7 +339,7 @@ fn format_all() -> Result<()> {
 }
 
 /// Prints the files of a command, the messages of the templates, and the next steps.
-fn print_summary(entry: &JournalEntry, log: &str) -> Result<()> {
+fn print_summary(entry: &JournalEntry, log: &str, is_built: bool) -> Result<()> {
     print_line(&format!("  added: {}", join_paths(entry.created())))?;
     print_line(&format!("  changed: {}", join_paths(entry.changed())))?;
     for message in log.lines().filter_map(|line| line.strip_prefix("* ")) {
@@ -340,8 +348,19 @@ fn print_summary(entry: &JournalEntry, log: &str) -> Result<()> {
             print_line(&format!("  {message}"))?;
         }
     }
+    for migration in entry.created().filter(|path| path.starts_with("migration")) {
+        // Loco writes this macro where it cannot read the change from the name.
+        if fs::read_to_string(migration)?.contains("todo!(") {
+            print_line(&format!(
+                "  {} is empty, because its name does not name a change: write `up` and `down` \
+                 before the next start of the server",
+                migration.display()
+            ))?;
+        }
+    }
+    let result = if is_built { "It compiles. " } else { "" };
     print_line(&format!(
-        "It compiles. Test it with `cargo nextest run` or `cargo test`; undo it with `{UNDO_COMMAND}`."
+        "{result}Test it with `cargo nextest run` or `cargo test`; undo it with `{UNDO_COMMAND}`."
     ))
 }
 

@@ -33,7 +33,7 @@ pub fn document() -> Value {
             address: "/ws/chat/{group}/",
             title: "A base socket of one group",
             description: "The socket of the base contract, which never changes. It requires the cookie \
-                          `access`. Without access, the server rejects the handshake.",
+                          `access`. Without a valid cookie, the server rejects the handshake.",
             subprotocol: None,
             is_resumable: false,
             messages: &base,
@@ -78,7 +78,7 @@ pub fn document() -> Value {
             "host": "{host}",
             "protocol": "ws",
             "description": "This server. Use `wss` if the page uses https.",
-            "variables": {"host": {"default": "127.0.0.1:8000", "description": "Host and port."}},
+            "variables": {"host": {"default": "127.0.0.1:8000", "description": "The host and the port."}},
         }},
         "channels": channels,
         "operations": operations,
@@ -127,8 +127,10 @@ impl ChannelSpec<'_> {
 
     fn handshake_bindings(&self) -> Value {
         let offer = self.subprotocol.map(|subprotocol| {
-            let text =
-                format!("`{subprotocol}`, and `bearer.<access token>` if the token is sent here.");
+            let text = format!(
+                "The list of subprotocols has `{subprotocol}`. It can also have \
+                 `bearer.<access token>`."
+            );
             let example = format!("{subprotocol}, bearer.eyJ0eXAi…");
             (
                 "Sec-WebSocket-Protocol",
@@ -213,12 +215,12 @@ fn security_schemes() -> Value {
     json!({
         "subprotocol": {
             "type": "httpApiKey", "in": "header", "name": "Sec-WebSocket-Protocol",
-            "description": "A second offered subprotocol, `bearer.<access token>`. The server never \
-                            selects or logs it. For rich sockets.",
+            "description": "A rich socket offers `bearer.<access token>` as a second subprotocol. The \
+                            server never selects or logs it.",
         },
         "bearer": {
             "type": "http", "scheme": "bearer", "bearerFormat": "JWT",
-            "description": "The access token in the header `Authorization`. For rich sockets.",
+            "description": "A rich socket can send the access token in the header `Authorization`.",
         },
         "cookie": {
             "type": "httpApiKey", "in": "cookie", "name": "access",

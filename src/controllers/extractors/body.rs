@@ -202,7 +202,7 @@ async fn read_body<S: Send + Sync>(request: Request, state: &S) -> Result<Bytes>
             if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE {
                 Error::BodyTooLarge
             } else {
-                Error::invalid("The body broke off.")
+                Error::invalid("The body is incomplete.")
             }
         })
 }

@@ -97,8 +97,8 @@ fn warn_untrusted_proxy(peer: IpAddr) {
     if is_private && !WARNED.swap(true, Ordering::Relaxed) {
         tracing::warn!(
             %peer,
-            "X-Forwarded-For of a peer that is not in settings.door.trusted_proxies: if it is your proxy, list it, \
-             or all its clients share the limits of one"
+            "X-Forwarded-For from an untrusted peer; if the peer is your proxy, add it to \
+             settings.door.trusted_proxies, or all its clients share the limits of one client"
         );
     }
 }

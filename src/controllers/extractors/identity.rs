@@ -130,7 +130,7 @@ impl FromRequestParts<AppContext> for BaseApiUser {
 
 /// The active user of the access token in the cookie `access`; 401 without a valid token.
 ///
-/// For base sockets alone, after the check of [`AllowedOrigin`].
+/// Only base sockets use it, after the check of [`AllowedOrigin`].
 pub struct BaseSocketUser;
 
 impl Authenticator for BaseSocketUser {

@@ -166,8 +166,8 @@ impl Application<'_> {
         self.applied_by_events(events, CommandResult::Group(Box::new(group)))
     }
 
-    /// Closes the group for ever. [`chat_groups::Model::purge_deleted`] deletes the events later, because they may be
-    /// many.
+    /// Closes the group permanently. [`chat_groups::Model::purge_deleted`] deletes the events later, because they may
+    /// be many.
     async fn delete_group(&mut self) -> Result<AppliedCommand, CommandError> {
         let (transaction, group_id) = (self.transaction, self.group_id());
         memberships::Model::remove_all(transaction, group_id).await?;

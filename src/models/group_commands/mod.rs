@@ -94,7 +94,7 @@ pub enum CommandKind {
         display_name: String,
         quotas: Quotas,
     },
-    /// Deletes the group for ever.
+    /// Deletes the group permanently.
     DeleteGroup,
     /// Passes the group on from an owner whose account is deactivated.
     TransferOwnership { owner_id: i64 },
@@ -151,9 +151,10 @@ pub type CommandOutcome = Result<AppliedCommand, Rejection>;
 /// The time at which a batch looks for earlier events with the same `cid`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum DuplicateCheck {
-    /// Before the commands are applied.
+    /// The batch looks for them before it applies the commands.
     Upfront,
-    /// After the unique index has refused an event. The batch then begins again, with the check upfront.
+    /// The batch looks for them after the unique index has refused an event. It then begins again, with the check
+    /// upfront.
     #[default]
     OnConflict,
 }
@@ -425,7 +426,8 @@ impl GroupCommand {
                 outcomes.push(applying.await?);
             }
             state.write_reactions(&transaction).await?;
-            // After the reactions: a deletion removes those that the same batch added to the message.
+            // The logs are written after the reactions: a deletion removes the reactions that the same batch added to
+            // the message.
             let is_written = match duplicate_check {
                 DuplicateCheck::Upfront => logs.flush(&transaction).await.map(|()| true)?,
                 DuplicateCheck::OnConflict => {

@@ -90,7 +90,7 @@ impl ReactionState {
     /// # Errors
     /// [`Rejection::LimitExceeded`] when the user has reached the limit of emojis on the message.
     pub fn is_already_applied(&self, reaction: &RequestedReaction) -> Result<bool, Rejection> {
-        const TOO_MANY: &str = "You may react to a message by 20 different emojis.";
+        const TOO_MANY: &str = "You may react to a message with at most 20 different emojis.";
         const _: () = assert!(MAX_EMOJIS_PER_USER == 20, "as the text says");
         let now = self.current.get(&reaction.key);
         let is_there = now.is_some_and(|now| now.contains(reaction.emoji.as_str()));

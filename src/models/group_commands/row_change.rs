@@ -1,7 +1,7 @@
-//! Changes of an application's own rows, such as the polls of a group.
+//! Changes of an application's own rows, such as the surveys of a group.
 //!
-//! A [`RowChange`] is a command of a group like each other: the writer checks the membership of the actor, changes
-//! the rows in the transaction that has locked the group, and appends an event that all members receive.
+//! A [`RowChange`] is a command of a group like any other: the writer checks the membership of the actor, changes the
+//! rows in the transaction that has locked the group, and appends an event that all members receive.
 
 use std::{fmt, sync::Arc};
 
@@ -25,7 +25,7 @@ const MAX_EVENT_BYTES: usize = 64 * 1024;
 /// A change of an application's own rows that belong to a group.
 #[async_trait]
 pub trait RowChange: fmt::Debug + Send + Sync + 'static {
-    /// The kind of the event that the members receive, such as `poll.created`. The data of the event is the JSON that
+    /// The kind of the event that the members receive, such as `survey.created`. The data of the event is the JSON that
     /// [`RowChange::apply`] returns. `None`: the change has no event.
     ///
     /// A kind of Salam's own events, such as `message.created`, is refused.
@@ -88,7 +88,7 @@ impl SharedRowChange {
     /// Applies the change under a savepoint.
     ///
     /// # Errors
-    /// Those of [`RowChange::apply`]. Violations of a unique index and of a reference are rejections.
+    /// The errors of [`RowChange::apply`]. Violations of a unique index and of a reference are rejections.
     pub(super) async fn apply(&self, scope: RowScope<'_>) -> Result<RowOutcome, CommandError> {
         let savepoint = scope.transaction.begin().await?;
         let nested = RowScope {

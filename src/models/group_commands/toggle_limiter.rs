@@ -1,9 +1,9 @@
 //! The limit of changes of one reaction by one user.
 //!
-//! Each change of a reaction is an event for ever, which all members read. So a reaction that is added and removed all
-//! day costs all members. Only stored changes count: a request that changes nothing and a retry do not.
-//! The rate limiter of requests counts a request when it checks the request. This limiter checks first, and counts the
-//! change after the change is stored.
+//! Each change of a reaction is a permanent event, which all members read. So a reaction that is added and removed all
+//! day costs all members. Only stored changes count: a request that changes nothing and a retry do not. The rate
+//! limiter of requests counts a request when it checks the request. This limiter checks first, and counts the change
+//! after the change is stored.
 
 use std::{
     sync::{Mutex, MutexGuard, PoisonError},

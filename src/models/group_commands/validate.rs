@@ -12,8 +12,8 @@ use super::{
 use crate::models::{event_data::kind, invites, memberships::Role, rejections::Rejection, users};
 
 const DEACTIVATED_ACCOUNT: &str = "This account is deactivated; it cannot be given a role.";
-const OWNER_CHANGES_OWN_ROLE: &str = "Make somebody else the owner first.";
-const OWNER_LEAVES: &str = "Make somebody else the owner first, or delete the group.";
+const OWNER_CHANGES_OWN_ROLE: &str = "Make another member the owner first.";
+const OWNER_LEAVES: &str = "Make another member the owner first, or delete the group.";
 
 /// Checks the message that a command requires: it exists, the actor may give the command about it, and it is not
 /// deleted. A reply may refer to a deleted message.

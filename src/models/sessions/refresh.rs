@@ -84,7 +84,7 @@ pub enum RefreshOutcome {
         /// The successor of the token, if one was requested.
         next_token: Option<UnsignedRefreshToken>,
     },
-    /// The token was replaced longer ago than the grace. Somebody else has a copy, so the session has ended.
+    /// The token was replaced longer ago than the grace. Another party has a copy, so the session has ended.
     TokenReused { user: users::Model },
     /// The session does not exist.
     SessionNotFound,
@@ -131,7 +131,7 @@ impl Model {
                 let deleted = Entity::delete_many()
                     .filter(Column::Id.eq(id))
                     .filter(Column::UserId.eq(user_id))
-                    // A password change may have renewed the session meanwhile.
+                    // A password change may have renewed the session after the read.
                     .filter(Column::RefreshJti.eq(previous.0))
                     .filter(Column::Generation.eq(generation))
                     .exec(db)

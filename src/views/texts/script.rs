@@ -54,14 +54,14 @@ pub(super) fn compile(
             Entry::Message(message) => (message.id.name.to_owned(), compile_message(message)),
             Entry::Term(term) => {
                 let name = format!("-{}", term.id.name);
-                (name, Err("terms are for page.ftl alone"))
+                (name, Err("terms are allowed only in page.ftl"))
             }
             _ => continue,
         };
         let place = format!("{file}, {name}");
         let compiled = compiled.map_err(|reason| TranslationError::new(&place, reason))?;
         if messages.insert(name, compiled).is_some() {
-            return Err(TranslationError::new(place, "is there twice"));
+            return Err(TranslationError::new(place, "the message occurs twice"));
         }
     }
     Ok(messages)
@@ -70,7 +70,7 @@ pub(super) fn compile(
 fn compile_message(message: &Message<&str>) -> Result<Pattern, UnsupportedReason> {
     match &message.value {
         Some(value) if message.attributes.is_empty() => compile_pattern(&value.elements),
-        _ => Err("attributes are for page.ftl alone"),
+        _ => Err("attributes are allowed only in page.ftl"),
     }
 }
 
@@ -108,11 +108,11 @@ fn compile_piece(expression: &Expression<&str>) -> Result<Piece, UnsupportedReas
         }
         Expression::Inline(InlineExpression::Placeable { expression }) => compile_piece(expression),
         Expression::Inline(InlineExpression::FunctionReference { .. }) => {
-            Err("functions are for page.ftl alone")
+            Err("functions are allowed only in page.ftl")
         }
         Expression::Inline(
             InlineExpression::MessageReference { .. } | InlineExpression::TermReference { .. },
-        ) => Err("references are for page.ftl alone"),
+        ) => Err("references are allowed only in page.ftl"),
     }
 }
 
@@ -121,7 +121,7 @@ fn compile_select(
     variants: &[Variant<&str>],
 ) -> Result<Piece, UnsupportedReason> {
     let InlineExpression::VariableReference { id } = selector else {
-        return Err("only a variable selects");
+        return Err("a selector must be a variable");
     };
     let mut cases = BTreeMap::new();
     let mut default = String::new();
@@ -133,7 +133,7 @@ fn compile_select(
         }
         let case = compile_pattern(&variant.value.elements)?;
         if cases.insert(key.to_owned(), case).is_some() {
-            return Err("a case is there twice");
+            return Err("a case occurs twice");
         }
     }
     Ok(Piece::Select {

@@ -1,8 +1,8 @@
 // The flow that every TypeScript client runs.
 //
-// Each client implements `Salam` with the functions that its generator wrote. The interfaces below contain
-// what the server always sends, so `tsc --strict` fails where a generated type is weaker: a key that is always
-// sent is optional, a role is any string, an optional body is required.
+// Each client implements `Salam` with the functions that its generator wrote. The interfaces below contain the keys
+// that the server always sends, so `tsc --strict` fails where a generated type is weaker: a key that is always sent is
+// optional, a role is any string, an optional body is required.
 
 export type Role = 'owner' | 'admin' | 'member';
 

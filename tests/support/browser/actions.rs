@@ -1,4 +1,4 @@
-//! Actions of a user on a page: to click what is visible, to type, and to read.
+//! Actions of a user on a page: to click visible elements, to type, and to read.
 
 use std::time::Duration;
 
@@ -79,7 +79,7 @@ impl Browser {
         .await;
     }
 
-    /// Clicks the first element of a selector, whatever its name in the language of the page.
+    /// Clicks the first element of a selector, independent of its name in the language of the page.
     pub async fn click_selector(&self, selector: &str) {
         let find = "return [...document.querySelectorAll(arguments[0])].find(isOnTop) ?? null";
         self.wait_until(&format!("{selector} to be pressed"), async || {

@@ -135,8 +135,8 @@ impl Link {
         }
     }
 
-    /// Waits for a future while there is no session. Records subscriptions and rejects publications
-    /// meanwhile.
+    /// Waits for a future while there is no session. During the wait, the link records
+    /// subscriptions and rejects publications.
     ///
     /// Returns `None` when this node no longer needs the server.
     async fn run_while_disconnected<T>(&mut self, future: impl Future<Output = T>) -> Option<T> {

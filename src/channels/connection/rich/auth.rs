@@ -88,7 +88,7 @@ impl RichProtocol<'_> {
     }
 
     fn session_unavailable(&self, error: &DbErr) -> ErrorReply<'static> {
-        tracing::warn!(%error, user = self.actor.id, "a session could not be read");
+        tracing::warn!(%error, user = self.actor.id, "the session of an auth request could not be read");
         ErrorReply::unavailable()
     }
 }

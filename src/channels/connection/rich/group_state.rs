@@ -73,7 +73,7 @@ impl<'a> GroupState<'a> {
         });
     }
 
-    /// Does what is due by the clock.
+    /// Runs the work whose time has come.
     pub fn on_timer(&mut self, now: Instant) {
         if self.typing.expires_at().is_some_and(|end| end <= now) {
             self.set_typing(false);
@@ -83,7 +83,7 @@ impl<'a> GroupState<'a> {
         }
     }
 
-    /// The time at which something is due by the clock.
+    /// The time of the next work.
     pub fn next_timer(&self) -> Option<Instant> {
         let typing = self.typing.expires_at();
         let reading = self

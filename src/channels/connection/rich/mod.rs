@@ -54,7 +54,7 @@ pub(in crate::channels) struct RichProtocol<'a> {
     initial: Option<Box<(Member, ResumePoint)>>,
     /// Groups that the client has unsubscribed from, with the ids of the memberships.
     unsubscribed: BTreeMap<Arc<str>, i64>,
-    /// The time at which something is due in one of the groups.
+    /// The time of the next work in one of the groups.
     next_timer: Option<Instant>,
 }
 

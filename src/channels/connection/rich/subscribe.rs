@@ -41,7 +41,7 @@ impl<'a> RichProtocol<'a> {
         let members = match found.await {
             Ok(members) => members,
             Err(error) => {
-                tracing::warn!(%error, user = self.actor.id, "a member could not be read");
+                tracing::warn!(%error, user = self.actor.id, "the memberships of a sub request could not be read");
                 let error = ErrorReply::unavailable().with_id(Some(id));
                 return Ok(vec![Frame::Error(error).encode()]);
             }
@@ -140,7 +140,7 @@ impl<'a> RichProtocol<'a> {
         };
         let mut members: Vec<_> = members.into_iter().filter(is_wanted).collect();
         members.retain(|member| !is_subscribed(member, subscriptions));
-        // First the groups that are subscribed by an earlier membership, which need no further slot.
+        // Groups that are subscribed by an earlier membership come first, because they need no further slot.
         members.sort_by_key(|member| !subscriptions.contains(&member.group_name));
         for member in &members {
             subscriptions.take_group(&member.group_name);
@@ -149,7 +149,7 @@ impl<'a> RichProtocol<'a> {
         self.add_groups(&members, subscriptions).await;
         let mut frames = Vec::new();
         for member in &members {
-            // From the event by which the user became a member, or from a later read position.
+            // The socket starts at the event by which the user became a member, or at a later read position.
             let resume_point = ResumePoint {
                 after: Some((member.read_seq - 1).max(0)),
                 epoch: None,

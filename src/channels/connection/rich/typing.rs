@@ -35,7 +35,7 @@ impl TypingState {
             .last_broadcast
             .is_some_and(|at| now < at + BROADCAST_INTERVAL);
         if is_recent && self.expires_at.is_none() {
-            // A client that starts and stops again and again is broadcast no more often than one that types.
+            // A client that starts and stops again and again is broadcast at most as often as a client that types.
             return false;
         }
         self.expires_at = Some(now + TYPING_TIMEOUT);

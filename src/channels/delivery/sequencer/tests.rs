@@ -1,4 +1,4 @@
-//! The sequencer returns each event once and in order, in whatever order the events arrive.
+//! The sequencer returns each event once and in order, in any order of arrival.
 
 use proptest::{collection::vec, prelude::*};
 
