@@ -10,6 +10,13 @@
 {% elif ref.0 is not ending_with("?") %}{% set_global needy = true -%}
 {% endif -%}
 {% endfor -%}
+{% set_global sets = false -%}
+{% if owned or grouped %}{% set_global sets = true %}{% endif -%}
+{% for column in columns -%}
+{% if column.1 is not containing("Null") and column.1 is not containing("_null") %}{% set_global sets = true %}{% endif -%}
+{% endfor -%}
+{% set_global names_user = false -%}
+{% if owned %}{% if not grouped or not needy %}{% set_global names_user = true %}{% endif %}{% endif -%}
 {% set events = get_env(name="SALAM_GENERATE_EVENT", default="") -%}
 {% set word = singular | replace(from="_", to=" ") -%}
 {% if grouped or owned %}{% set own = "&own, " %}{% else %}{% set own = "" %}{% endif -%}
@@ -22,8 +29,8 @@ injections:
 ---
 //! The model of {{ words }}.
 
-use salam::models::{ {%- if grouped %}chat_groups, {% endif %}{{plural_snake}}{% if owned %}, users{% endif -%} };
-{% if not needy %}use sea_orm::{ActiveModelTrait, ActiveValue::Set};
+use salam::models::{ {%- if grouped %}chat_groups, {% endif %}{{plural_snake}}{% if names_user %}, users{% endif -%} };
+{% if not needy %}use sea_orm::{% if sets %}{ActiveModelTrait, ActiveValue::Set}{% else %}ActiveModelTrait{% endif %};
 {% endif %}
 use crate::support::TestApp;
 
@@ -40,7 +47,7 @@ async fn a_{{singular}}_is_found_by_its_{% if grouped %}group{% elif owned %}use
     let other = group(bob.start_chat().await).await;
 {% elif owned %}    app.user("ann").await;
     app.user("bob").await;
-{% endif %}{% if owned %}    let user = async |name: &str| {
+{% endif %}{% if names_user %}    let user = async |name: &str| {
         let found = users::Model::find_by_username(db, name).await;
         found.unwrap().unwrap()
     };
@@ -76,6 +83,8 @@ async fn a_{{singular}}_is_found_by_its_{% if grouped %}group{% elif owned %}use
 {% endif %}use loco_rs::prelude::*;
 {% if grouped %}use sea_orm::{ActiveValue::Unchanged, QueryOrder, QuerySelect};
 {% else %}use sea_orm::{QueryOrder, QuerySelect};
+{% endif %}{% if grouped and events %}use serde::Deserialize;
+use serde_json::value::RawValue;
 {% endif %}
 pub use super::_entities::{{plural_snake}}::{ActiveModel, Column, Entity, Model};
 {% if grouped %}use super::{
@@ -120,7 +129,13 @@ pub enum Action {
     Delete { id: i64 },
 }
 
-#[async_trait]
+{% if events %}/// The id in the JSON of a {{ word }}.
+#[derive(Deserialize)]
+struct RowId {
+    id: i64,
+}
+
+{% endif %}#[async_trait]
 impl RowChange for Change {
     fn event_kind(&self) -> Option<&'static str> {
 {% if events %}        Some(match self.action {
@@ -132,7 +147,17 @@ impl RowChange for Change {
         None
 {% endif %}    }
 
-    async fn apply(&self, scope: &RowScope<'_>) -> Result<RowOutcome, CommandError> {
+{% if events %}    fn is_retry_of(&self, first: &RawValue) -> bool {
+        match &self.action {
+            Action::Create(_) => true,
+            Action::Update { id, .. } | Action::Delete { id } => {
+                let first: Option<RowId> = serde_json::from_str(first.get()).ok();
+                first.is_some_and(|first| first.id == *id)
+            }
+        }
+    }
+
+{% endif %}    async fn apply(&self, scope: &RowScope<'_>) -> Result<RowOutcome, CommandError> {
         let row = match &self.action {
             Action::Create(row) => (**row).clone().insert(scope.transaction).await?,
             Action::Update { id, values } => {

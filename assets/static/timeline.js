@@ -90,6 +90,8 @@ export class Timeline {
 
   /** The kinds of events that are shown as notes. @type {Set<string>} */
   #noteKinds;
+  /** The kinds of an application, separated by commas, for requests of pages. @type {string | undefined} */
+  #extraKinds;
 
   /**
    * @param {Salam} salam
@@ -98,7 +100,9 @@ export class Timeline {
    * @param {{ kinds?: Iterable<string> }} [options] `kinds`: further kinds of events that are shown as notes
    */
   constructor(salam, chat, onChange, { kinds = [] } = {}) {
-    this.#noteKinds = new Set([...NOTES, ...kinds]);
+    const extra = [...kinds];
+    this.#noteKinds = new Set([...NOTES, ...extra]);
+    this.#extraKinds = extra.length ? extra.join(',') : undefined;
     this.#salam = salam;
     this.#chat = chat;
     this.#onChange = onChange;
@@ -193,7 +197,8 @@ export class Timeline {
     // An empty log needs no request.
     if (!this.#isLoaded && this.#chat.last === 0) this.#take({ results: [], notes: [], first: 1, position: 0, has_more: false });
     else {
-      await this.#page({ notes: true, limit: before === undefined ? FIRST_PAGE : PAGE, before }, (page) => {
+      const window = { notes: true, kinds: this.#extraKinds, limit: before === undefined ? FIRST_PAGE : PAGE, before };
+      await this.#page(window, (page) => {
         if (generation === this.#generation && !this.#isClosed) this.#take(page);
       });
     }
@@ -202,7 +207,7 @@ export class Timeline {
 
   /**
    * Requests a page, and gives it to `take`. `#arrived` contains the events that arrived during the request. @param {{
-   * before?: number, limit: number, notes?: boolean }} window @param {(page: MessagePage) => void} take
+   * before?: number, limit: number, notes?: boolean, kinds?: string }} window @param {(page: MessagePage) => void} take
    */
   async #page(window, take) {
     const generation = this.#generation;

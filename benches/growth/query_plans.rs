@@ -234,7 +234,7 @@ impl<'a> QueryRunner<'a> {
                 LARGE_GROUP,
                 VISITOR,
                 window,
-                HistoryContent::Messages,
+                &HistoryContent::Messages,
                 50,
             )
         };

@@ -41,7 +41,7 @@ const BOOK_FOLDER: &str = "target/docs";
 /// The policy of that website: mdBook writes scripts and styles into its pages.
 const BOOK_POLICY: &str = "default-src 'self'; script-src 'self' 'unsafe-inline'; \
     style-src 'self' 'unsafe-inline'; img-src 'self' data:; font-src 'self' data:; \
-    frame-ancestors 'none'";
+    base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
 /// The highest number of server addresses for which the document is cached.
 ///

@@ -23,6 +23,7 @@ use crate::{
     channels::{Channels, ResumePoint},
     errors::{Error, Result},
     models::{
+        event_data::EventKind,
         events,
         group_commands::{AppliedCommand, CommandKind},
         messages::{self, HistoryContent, HistoryWindow, TextError, check_text},
@@ -40,6 +41,9 @@ use crate::{
 /// The default and the highest number of messages on one page.
 const MESSAGES_PER_PAGE: u32 = 50;
 const MAX_MESSAGES_PER_PAGE: u32 = 100;
+
+/// The highest number of kinds of an application that a page of history includes.
+const MAX_NOTE_KINDS: usize = 20;
 
 /// The default and the highest number of events on one page.
 const EVENTS_PER_PAGE: u32 = 100;
@@ -83,6 +87,7 @@ pub struct EditParams {
         ("before" = Option<i64>, Query, description = "Return messages just before this `seq`.", minimum = 1),
         ("after" = Option<i64>, Query, description = "Return messages just after this `seq`.", minimum = 0),
         ("notes" = Option<bool>, Query, description = "`true` adds the other events that appear in the history, such as new members. The limit counts both.", example = false),
+        ("kinds" = Option<String>, Query, description = "With `notes=true`, the notes include the events of these kinds of an application. The names are separated by commas. The maximum is 20 kinds.", example = "poll.created"),
     ),
     responses((status = 200, description = "The response has a page of the history. A deleted message has no text.", body = History), Invalid, NotFound, Unauthorized, RateLimited, Unavailable),
 )]
@@ -102,16 +107,31 @@ pub async fn list(
     };
     let with_notes = params.flag("notes")?;
     let content = if with_notes {
-        HistoryContent::MessagesAndNotes
+        HistoryContent::MessagesAndNotes(note_kinds(&params)?)
     } else {
         HistoryContent::Messages
     };
     let (db, group, viewer) = (&ctx.db, &member.group, member.user.id);
     let _permit = throttle.acquire_page_permit().await;
     let page =
-        messages::StoredMessage::find_page(db, group.id, viewer, window, content, limit.into());
+        messages::StoredMessage::find_page(db, group.id, viewer, window, &content, limit.into());
     let page = page.await?.ok_or(Error::NotFound)?;
     Ok(Json(History::new(&group.name, &page, with_notes)).into_response())
+}
+
+/// Returns the kinds of an application that the parameter `kinds` names.
+fn note_kinds(params: &QueryParams) -> Result<Vec<EventKind>> {
+    let Some(names) = params.text("kinds")? else {
+        return Ok(Vec::new());
+    };
+    let kinds: Option<Vec<_>> = names.split(',').map(EventKind::parse).collect();
+    kinds
+        .filter(|kinds| kinds.len() <= MAX_NOTE_KINDS)
+        .ok_or_else(|| Error::Invalid {
+            detail: "This must be a list of at most 20 names of kinds, separated by commas."
+                .to_owned(),
+            field: Some("kinds".into()),
+        })
 }
 
 /// Send a message.

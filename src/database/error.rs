@@ -194,7 +194,11 @@ fn classify_sqlite(code: u32, message: &str) -> DbErrorKind {
             unavailable(Outage::SchemaMissing)
         }
         // SQLite rolled back by itself, as it does when a disk is full or fails.
-        1 if message.contains("no transaction is active") => unavailable(Outage::StorageFailed),
+        1 if message.contains("no transaction is active")
+            || message.starts_with("no such savepoint") =>
+        {
+            unavailable(Outage::StorageFailed)
+        }
         _ => DbErrorKind::Other,
     }
 }

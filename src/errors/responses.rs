@@ -225,7 +225,8 @@ const fn rejection_status(rejection: &Rejection) -> StatusCode {
     match rejection {
         Rejection::NotMember | Rejection::NotFound => StatusCode::NOT_FOUND,
         Rejection::Forbidden | Rejection::Banned => StatusCode::FORBIDDEN,
-        Rejection::MessageNotFound { .. } => StatusCode::BAD_REQUEST,
+        Rejection::MessageNotFound { .. } | Rejection::InvalidValue => StatusCode::BAD_REQUEST,
+        Rejection::Failed => StatusCode::INTERNAL_SERVER_ERROR,
         Rejection::MessageDeleted | Rejection::GroupDeleted => StatusCode::GONE,
         Rejection::RateLimited(_) => StatusCode::TOO_MANY_REQUESTS,
         // The client can remove the conflict and send the request again (RFC 9110, section 15.5.10).

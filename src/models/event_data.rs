@@ -17,9 +17,6 @@ macro_rules! event_kinds {
         /// The names of the kinds. A node may receive other names while a newer node runs in the cluster.
         pub mod kind {
             $($(#[doc = $doc])+ pub const $constant: &str = $name;)+
-
-            /// All names.
-            pub const ALL: &[&str] = &[$($constant,)+];
         }
 
         /// The kind of an event with its data.
@@ -198,6 +195,34 @@ pub enum LeaveReason {
     Left,
 }
 
+/// The longest name of a kind in a request, in characters.
+const MAX_KIND_CHARS: usize = 64;
+
+/// The name of a kind of events that a client names: letters, digits, `_` and `.`, at most 64 characters.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EventKind(String);
+
+impl EventKind {
+    /// Returns the kind with this name. `None` for a text that is not the name of a kind.
+    #[must_use]
+    pub fn parse(name: &str) -> Option<Self> {
+        let is_name = (1..=MAX_KIND_CHARS).contains(&name.len())
+            && name
+                .bytes()
+                .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.'));
+        is_name.then(|| Self(name.to_owned()))
+    }
+
+    /// Returns the name.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// The prefixes of the kinds of Salam. A later version may add kinds with these prefixes.
+const RESERVED_PREFIXES: [&str; 4] = ["group.", "member.", "message.", "reaction."];
+
 /// The effect of an event on delivery.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum EventEffect {
@@ -303,6 +328,14 @@ impl EventData {
         }
     }
 
+    /// Returns whether a kind belongs to Salam, so that the events of an application cannot have the kind.
+    #[must_use]
+    pub fn is_reserved_kind(kind: &str) -> bool {
+        RESERVED_PREFIXES
+            .iter()
+            .any(|prefix| kind.starts_with(prefix))
+    }
+
     /// Returns the seq of the message that the event edits or deletes.
     #[must_use]
     pub const fn revised_message(&self) -> Option<i64> {
@@ -347,14 +380,14 @@ impl EventBody {
         }
     }
 
-    /// Returns the body of an application's own event. `None` for a kind of Salam's own events.
+    /// Returns the body of an application's own event, whose kind is not [reserved](EventData::is_reserved_kind).
     #[must_use]
-    pub fn for_application(kind: &'static str, json: &RawValue) -> Option<Self> {
-        (!kind::ALL.contains(&kind)).then(|| Self {
+    pub fn for_application(kind: &'static str, json: &RawValue) -> Self {
+        Self {
             kind: kind.into(),
             json: json.to_owned(),
             data: None,
-        })
+        }
     }
 
     /// Returns the body of an event that was read from the log, without parsing its data.

@@ -9,7 +9,7 @@ use serde::Deserialize;
 use super::{
     bulk_query::{InputColumn::Int, bulk_select_many, fetch_many},
     chat_groups,
-    event_data::{EventBody, MessageCreated, MessageEdited, kind},
+    event_data::{EventBody, EventKind, MessageCreated, MessageEdited, kind},
     events::{self, Event},
     log::begin_snapshot,
     reactions::ReactionSummary,
@@ -105,12 +105,21 @@ const HISTORY_PAGE_BYTES: i64 = 256 * 1024;
 const MAX_STORED_MESSAGE_BYTES: usize = 6 * MAX_TEXT_CHARS + 1024;
 
 /// The content of a page of history.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum HistoryContent {
     Messages,
-    /// Messages, and the other events that stand on their own, such as a new member.
-    MessagesAndNotes,
+    /// Messages, the other events that stand on their own, such as a new member, and the events of these kinds of an
+    /// application. Events of its other kinds are left out, because a member can cause any number of them.
+    MessagesAndNotes(Vec<EventKind>),
 }
+
+/// The kinds of Salam that stand on their own between the messages.
+const NOTE_KINDS: [&str; 4] = [
+    kind::MEMBER_JOINED,
+    kind::MEMBER_LEFT,
+    kind::MEMBER_ROLE,
+    kind::GROUP_UPDATED,
+];
 
 /// The position of a page of messages in the history.
 #[derive(Debug, Clone, Copy)]
@@ -218,7 +227,7 @@ impl StoredMessage {
         group_id: i64,
         viewer: i64,
         window: HistoryWindow,
-        content: HistoryContent,
+        content: &HistoryContent,
         limit: u64,
     ) -> Result<Option<HistoryPage>, DbErr> {
         let (comparison, seq, direction) = window.sql_parts();
@@ -274,7 +283,7 @@ impl StoredMessage {
         db: &impl ConnectionTrait,
         group_id: i64,
         window: HistoryWindow,
-        content: HistoryContent,
+        content: &HistoryContent,
         limit: u64,
         rows: &[MessageRow],
     ) -> Result<bool, DbErr> {
@@ -364,11 +373,16 @@ impl HistoryPage {
 
 impl HistoryContent {
     /// Returns the SQL condition for the events of the page, where `table` is the name of the events.
-    fn sql_condition(self, table: &str) -> String {
+    fn sql_condition(&self, table: &str) -> String {
         let timeline = events::timeline_condition(table);
         match self {
             Self::Messages => format!("{timeline} AND {table}.kind = '{}'", kind::MESSAGE_CREATED),
-            Self::MessagesAndNotes => timeline,
+            Self::MessagesAndNotes(kinds) => {
+                let own = [kind::MESSAGE_CREATED].into_iter().chain(NOTE_KINDS);
+                let kinds: Vec<_> = own.chain(kinds.iter().map(EventKind::as_str)).collect();
+                // The condition of the index comes first, so that a database uses the index.
+                format!("{timeline} AND {table}.kind IN ('{}')", kinds.join("', '"))
+            }
         }
     }
 }

@@ -33,6 +33,12 @@ pub enum Rejection {
     /// The command would exceed a limit. The text names the limit.
     #[error("{0}")]
     LimitExceeded(&'static str),
+    /// The database refuses a value, such as a text with the character NUL.
+    #[error("A value cannot be stored.")]
+    InvalidValue,
+    /// The code of an application failed. The log has the reason.
+    #[error("Internal server error; it has been logged.")]
+    Failed,
 }
 
 impl Rejection {
@@ -51,13 +57,14 @@ impl Rejection {
             Self::NotMember => "not_member",
             Self::Forbidden => "forbidden",
             Self::NotFound => "not_found",
-            Self::MessageNotFound { .. } => "invalid",
+            Self::MessageNotFound { .. } | Self::InvalidValue => "invalid",
             Self::MessageDeleted | Self::GroupDeleted => "gone",
             Self::CidReused => "cid_reused",
             Self::Banned => "banned",
             Self::Conflict(_) => "conflict",
             Self::RateLimited(_) => "rate_limited",
             Self::LimitExceeded(_) => "limit_exceeded",
+            Self::Failed => "internal",
         }
     }
 

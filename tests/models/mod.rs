@@ -9,6 +9,7 @@ mod ownership;
 mod passwords;
 mod pooler;
 mod reactions;
+mod row_changes;
 mod sessions;
 pub mod skeletons;
 mod usernames;

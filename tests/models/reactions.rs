@@ -180,7 +180,7 @@ impl ReactionFixture {
         let db = &self.app.ctx.db;
         let (window, content) = (HistoryWindow::Newest, HistoryContent::Messages);
         let page =
-            StoredMessage::find_page(db, self.group.id, self.ann.id, window, content, 10).await;
+            StoredMessage::find_page(db, self.group.id, self.ann.id, window, &content, 10).await;
         let messages = page.unwrap().unwrap().messages;
         let line = |message: &StoredMessage| -> String {
             let reactions = message.reactions.iter();

@@ -25,10 +25,8 @@ injections:
 ---
 //! Endpoints of {{ words }}.
 
-use axum::http::StatusCode;
+{% set_global others = false %}{% for action in actions %}{% if action.verb != "get" %}{% set_global others = true %}{% endif %}{% endfor %}use axum::{% if others %}{http::StatusCode, routing}{% else %}http::StatusCode{% endif %};
 use loco_rs::{controller::Routes, prelude::get};
-{% set_global others = "" %}{% for action in actions %}{% if action.verb != "get" and others is not containing(action.verb) %}{% set_global others = others ~ action.verb ~ ", " %}{% endif %}{% endfor %}{% if others %}use loco_rs::prelude::{ {{- others -}} };
-{% endif %}
 {% if auth %}use super::extractors::CurrentUser;
 use crate::{errors::Result, views::errors::Unauthorized};
 {% else %}use crate::errors::Result;
@@ -57,5 +55,5 @@ pub async fn {{ action.name }}({% if auth %}CurrentUser(_user): CurrentUser{% en
     Routes::new()
         .prefix("/api/{{ plural }}")
         .add("/", get(index))
-{% for action in actions %}        .add("/{{ action.name }}", {{ action.verb }}({{ action.name }}))
+{% for action in actions %}        .add("/{{ action.name }}", {% if action.verb == "get" %}get{% else %}routing::{{ action.verb }}{% endif %}({{ action.name }}))
 {% endfor %}}

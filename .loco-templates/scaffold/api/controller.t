@@ -348,7 +348,7 @@ use serde_json::{Value, json};
 use crate::support::{TestApp, TestResponse, one_line, redact_text};
 
 /// Returns a valid body.
-fn {{ snake_singular }}() -> Value {
+fn valid_{{ snake_singular }}() -> Value {
     json!({ {{- fields_sent | trim_end_matches(pat=", ") -}} })
 }
 
@@ -358,18 +358,18 @@ async fn a_{{ snake_singular }}_is_created_read_replaced_and_deleted() {
     let ann = app.user("ann").await;
 {% if grouped %}    let all = format!("/api/groups/{}/{{ snake_plural }}/", ann.start_chat().await);
 {% else %}    let all = "{{ base }}/".to_owned();
-{% endif %}    let created = ann.post(&all, {{ snake_singular }}()).await;
+{% endif %}    let created = ann.post(&all, valid_{{ snake_singular }}()).await;
     assert_eq!(created.status, 201, "{created}");
     assert_snapshot!(redact_text(&created.body, &created.json()), @r#"{"id":1,{% if owned and grouped %}"by":"ann",{% endif %}{% if with_tz %}{{ sample }}"created_at":"[now]","updated_at":"[now]"{% else %}{{ sample | trim_end_matches(pat=",") }}{% endif %}}"#);
     let one = format!("{all}{}/", created.json()["id"]);
     assert_eq!(ann.get(&one).await.json(), created.json());
     let listed = ann.get(&all).await.json();
     assert_eq!(listed, json!({"results": [created.json()], "next": null}));
-    let changed = ann.put(&one, {{ snake_singular }}()).await;
+    let changed = ann.put(&one, valid_{{ snake_singular }}()).await;
     assert_eq!(changed.status, 200, "{changed}");
     assert_eq!(changed.json()["id"], created.json()["id"]);
     assert_eq!(ann.delete(&one).await.status, 204);
-    for deleted in [ann.get(&one).await, ann.put(&one, {{ snake_singular }}()).await, ann.delete(&one).await] {
+    for deleted in [ann.get(&one).await, ann.put(&one, valid_{{ snake_singular }}()).await, ann.delete(&one).await] {
         insta::allow_duplicates! {
             assert_snapshot!(one_line(&deleted), @r#"404 Not Found {"detail":"Not found.","code":"not_found"}"#);
         }
@@ -382,14 +382,14 @@ async fn {% if auth %}strangers_and_clients_without_a_login_find_no_{{ snake_sin
     let [ann, bob] = [app.user("ann").await, app.user("bob").await];
 {% if grouped %}    let all = format!("/api/groups/{}/{{ snake_plural }}/", ann.start_chat().await);
 {% else %}    let all = "{{ base }}/".to_owned();
-{% endif %}    let created = ann.post(&all, {{ snake_singular }}()).await.json();
+{% endif %}    let created = ann.post(&all, valid_{{ snake_singular }}()).await.json();
     let one = format!("{all}{}/", created["id"]);
-{% if grouped %}    for response in [bob.get(&all).await, bob.post(&all, {{ snake_singular }}()).await] {
+{% if grouped %}    for response in [bob.get(&all).await, bob.post(&all, valid_{{ snake_singular }}()).await] {
         assert_eq!(response.status, 404, "{response}");
     }
 {% elif auth %}    assert_eq!(bob.get(&all).await.json(), json!({"results": [], "next": null}));
 {% else %}    assert_eq!(bob.get(&all).await.json(), json!({"results": [created], "next": null}));
-{% endif %}{% if auth %}    for response in [bob.get(&one).await, bob.put(&one, {{ snake_singular }}()).await, bob.delete(&one).await] {
+{% endif %}{% if auth %}    for response in [bob.get(&one).await, bob.put(&one, valid_{{ snake_singular }}()).await, bob.delete(&one).await] {
         assert_eq!(response.status, 404, "{response}");
     }
     for path in [&all, &one] {
@@ -408,7 +408,7 @@ async fn an_invalid_{{ snake_singular }}_is_rejected() {
 {% if grouped %}    let all = format!("/api/groups/{}/{{ snake_plural }}/", ann.start_chat().await);
 {% else %}    let all = "{{ base }}/".to_owned();
 {% endif %}{% if required or texts %}    let rejected = async |field: &str, value: Option<Value>| {
-        let mut body = {{ snake_singular }}();
+        let mut body = valid_{{ snake_singular }}();
         match value {
             Some(value) => body[field] = value,
             None => drop(body.as_object_mut().unwrap().remove(field)),
@@ -439,10 +439,10 @@ async fn {{ snake_plural }}_have_a_rate_limit() {
     let ann = app.user("ann").await;
 {% if grouped %}    let all = format!("/api/groups/{}/{{ snake_plural }}/", ann.start_chat().await);
 {% else %}    let all = "{{ base }}/".to_owned();
-{% endif %}    let created = ann.post(&all, {{ snake_singular }}()).await;
+{% endif %}    let created = ann.post(&all, valid_{{ snake_singular }}()).await;
     assert_eq!(created.status, 201, "{created}");
     let one = format!("{all}{}/", created.json()["id"]);
-    for rejected in [ann.post(&all, {{ snake_singular }}()).await, ann.put(&one, {{ snake_singular }}()).await, ann.delete(&one).await] {
+    for rejected in [ann.post(&all, valid_{{ snake_singular }}()).await, ann.put(&one, valid_{{ snake_singular }}()).await, ann.delete(&one).await] {
         assert_eq!(rejected.status, 429, "{rejected}");
     }
 }
@@ -455,7 +455,7 @@ async fn rich_sockets_receive_the_changes_of_a_{{ snake_singular }}() {
     let mut socket = bob.open_live(&group).await;
     let create = async || {
         let request = app.request(Method::POST, &all).bearer_auth(&ann.access);
-        let request = request.header("idempotency-key", "first").json(&{{ snake_singular }}());
+        let request = request.header("idempotency-key", "first").json(&valid_{{ snake_singular }}());
         TestResponse::from_request(request).await
     };
     let created = create().await;
@@ -464,7 +464,7 @@ async fn rich_sockets_receive_the_changes_of_a_{{ snake_singular }}() {
     let retried = create().await;
     assert_eq!((retried.status.as_u16(), retried.json()), (200, created.json()));
     let one = format!("{all}{}/", created.json()["id"]);
-    assert_eq!(ann.put(&one, {{ snake_singular }}()).await.status, 200);
+    assert_eq!(ann.put(&one, valid_{{ snake_singular }}()).await.status, 200);
     assert_eq!(ann.delete(&one).await.status, 204);
     for kind in ["created", "updated", "deleted"] {
         let event = socket.next_event().await;

@@ -213,12 +213,13 @@ export class Salam extends Session {
    *
    * With `notes: true`, `notes` has the other events that a reader sees between the messages: members that
    * join and leave, new roles, new titles. The limit counts messages and notes together. The page has all
-   * messages and notes from the seq `first` on. The next older page is `before: first`.
+   * messages and notes from the seq `first` on. The next older page is `before: first`. `kinds` names kinds of an
+   * application, separated by commas, whose events are notes too.
    *
    * A page may have fewer messages than `limit` although there are more. `has_more` is true when there are
    * more: newer messages for `after`, older messages otherwise.
    * @param {string} group
-   * @param {{ before?: number, after?: number, limit?: number, notes?: boolean }} [window]
+   * @param {{ before?: number, after?: number, limit?: number, notes?: boolean, kinds?: string }} [window]
    * @returns {Promise<MessagePage>}
    */
   async messages(group, window = {}) { return this._call('GET', `${groupPath(group)}messages/${query(checkedWindow(window))}`); }

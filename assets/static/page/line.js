@@ -151,7 +151,14 @@ export function noteView(note, nameOf) {
  */
 export function noteText({ kind, by, data }, nameOf) {
   const extension = eventNotes.get(kind);
-  if (extension) return plain(extension({ kind, by, data }, nameOf(by)));
+  if (extension) {
+    try {
+      return plain(String(extension({ kind, by, data }, nameOf(by)) ?? kind));
+    } catch (error) {
+      console.warn(`The text of the note ${kind} failed.`, error);
+      return kind;
+    }
+  }
   const [name, actor] = [plain(data.name ?? nameOf(data.user ?? by)), nameOf(by)];
   if (kind === 'member.joined') return text('note-joined', { name });
   if (kind === 'member.left') return text(LEFT[data.reason] ?? 'note-left', { name, actor });

@@ -1,6 +1,6 @@
 //! The checks of a generator's arguments. They run before anything is written.
 
-use std::{collections::HashSet, path::Path};
+use std::{collections::HashSet, fs, path::Path};
 
 use cruet::Inflector;
 use loco_rs::{Error, Result};
@@ -29,8 +29,11 @@ const COLUMN_TYPES: [&str; 16] = [
 const USER_FIELD: &str = "user:references";
 const GROUP_FIELD: &str = "chat_group:references:group_id";
 
-/// Columns that a generated table has without a field.
-const OWN_COLUMNS: [&str; 3] = ["id", "created_at", "updated_at"];
+/// Columns that a generated table has without a field, and two names that Loco drops.
+const OWN_COLUMNS: [&str; 5] = ["id", "created_at", "updated_at", "create_at", "update_at"];
+
+/// The names that the owner of a row has in the table, in the entity or in the JSON.
+const RESERVED_COLUMNS: [&str; 5] = ["user_id", "group_id", "by", "users", "chat_groups"];
 
 /// The words of Rust that cannot be names (The Rust Reference, "Keywords", edition 2024).
 const RUST_KEYWORDS: &str = "abstract as async await become box break const continue crate do dyn \
@@ -52,27 +55,39 @@ const SQL_KEYWORDS: &str = "all analyse analyze and any array as asc asymmetric 
     user using values variadic verbose when where window with";
 
 /// The names of types that the generated code uses, so that a row cannot have one of these names.
-const USED_TYPES: [&str; 42] = [
-    "Actor",
+const USED_TYPES: [&str; 62] = [
+    "Action",
     "ActiveModel",
+    "ActiveModelTrait",
+    "Actor",
     "ApiJson",
     "AppContext",
     "BodyErrors",
     "Box",
+    "Change",
+    "Channels",
     "Column",
     "CommandError",
+    "CommandKind",
     "Conflict",
     "CurrentUser",
+    "Date",
+    "DateTime",
+    "DateTimeWithTimeZone",
     "Default",
+    "Deserialize",
     "Entity",
     "Err",
     "Error",
     "Event",
     "Forbidden",
     "GroupMember",
+    "IdempotencyKey",
+    "IntoActiveModel",
     "Invalid",
     "Json",
     "Model",
+    "ModelTrait",
     "None",
     "NotFound",
     "Ok",
@@ -80,21 +95,29 @@ const USED_TYPES: [&str; 42] = [
     "Page",
     "Path",
     "PathNumber",
+    "Query",
     "QueryParams",
     "RateLimited",
     "Rejection",
     "Result",
     "Routes",
+    "RowJson",
     "Self",
+    "Serialize",
     "Set",
+    "SharedRowChange",
+    "SharedStore",
     "Some",
     "State",
     "StatusCode",
     "String",
     "Text",
     "Throttle",
+    "Time",
+    "ToSchema",
     "Unauthorized",
     "Unavailable",
+    "Uuid",
 ];
 
 /// The arguments of a generator that writes a table.
@@ -183,8 +206,14 @@ pub(super) fn check_table(args: &[String]) -> Result<TableArguments> {
         }
     }
     check_new(name)?;
+    // Loco makes the kinds of events and the names of types of this name, so it gets the singular.
+    let row_name = snake_case(name).to_singular();
     let is_own = |arg: &&String| *arg != "--event" && !is_unique_argument(arg);
-    parsed.loco_args = args.iter().filter(is_own).cloned().collect();
+    let loco_args = args.iter().filter(is_own);
+    parsed.loco_args = loco_args
+        .map(|arg| if arg == name { &row_name } else { arg })
+        .cloned()
+        .collect();
     if parsed.has_default_owner {
         parsed.loco_args.push(USER_FIELD.to_owned());
     }
@@ -211,26 +240,32 @@ pub(super) fn check_code(kind: &str, args: &[String]) -> Result<()> {
     check_identifier(name, "name")?;
     check_rust_keyword(name)?;
     let snake = snake_case(name);
-    let file = match kind {
-        "controller" => format!("src/controllers/{snake}.rs"),
-        "task" => format!("src/tasks/{snake}.rs"),
-        _ => format!("src/workers/{snake}.rs"),
+    let folder = match kind {
+        "controller" => "src/controllers",
+        "task" => "src/tasks",
+        _ => "src/workers",
     };
-    if Path::new(&file).exists() {
+    let mut paths = vec![format!("{folder}/{snake}.rs"), format!("{folder}/{snake}")];
+    if kind == "controller" {
+        // The path of the endpoints has the plural.
+        paths.push(format!("{folder}/{}.rs", snake.to_plural()));
+        paths.push(format!("tests/requests/{snake}.rs"));
+    }
+    if let Some(path) = paths.iter().find(|path| Path::new(path).exists()) {
         return Err(refuse(format!(
-            "{file} already exists; choose another name"
+            "{path} already exists; choose another name"
         )));
     }
     if kind == "controller" {
+        let mut names = HashSet::from(["get", "index", "routes"].map(ToOwned::to_owned));
         for action in positional {
             check_identifier(action, "action")?;
             check_rust_keyword(action)?;
-            if action == "routes" {
-                return Err(refuse(
-                    "`routes` is the name of the function that lists the routes; choose another \
-                     name"
-                        .to_owned(),
-                ));
+            if *action != snake_case(action) || !names.insert(action.clone()) {
+                return Err(refuse(format!(
+                    "`{action}`: the controller has this name already, or the name is not in snake \
+                     case; choose another name"
+                )));
             }
         }
     }
@@ -284,20 +319,40 @@ fn check_row_name(name: &str) -> Result<()> {
 /// Checks that no file of a table with this name exists.
 fn check_new(name: &str) -> Result<()> {
     let plural = snake_case(name).to_plural();
-    for folder in ["models", "controllers", "views"] {
-        for path in [
-            format!("src/{folder}/{plural}.rs"),
-            format!("src/{folder}/{plural}"),
-        ] {
-            if Path::new(&path).exists() {
-                return Err(refuse(format!(
-                    "{path} already exists, and was not changed; choose another name. To add a \
-                     column to a table, use `cargo loco generate migration`"
-                )));
-            }
-        }
+    let sources = [
+        "src/models",
+        "src/controllers",
+        "src/views",
+        "src/models/_entities",
+    ];
+    let tests = ["tests/models", "tests/requests"];
+    let files = sources.into_iter().chain(tests);
+    let paths = files.flat_map(|folder| {
+        [
+            format!("{folder}/{plural}.rs"),
+            format!("{folder}/{plural}"),
+        ]
+    });
+    let migrations = fs::read_dir("migration/src")
+        .into_iter()
+        .flatten()
+        .flatten();
+    let suffix = format!("_{plural}.rs");
+    // The names begin with `m20261130_120000`, and Loco skips a table that has a migration.
+    let migrations = migrations
+        .filter_map(|entry| entry.file_name().into_string().ok())
+        .filter(|file| file.get(16..) == Some(&suffix))
+        .map(|file| format!("migration/src/{file}"));
+    let mut existing = paths
+        .chain(migrations)
+        .filter(|path| Path::new(path).exists());
+    match existing.next() {
+        None => Ok(()),
+        Some(path) => Err(refuse(format!(
+            "{path} already exists, and was not changed; choose another name. To add a column to \
+             a table, use `cargo loco generate migration`"
+        ))),
     }
-    Ok(())
 }
 
 /// Checks a field, and returns its column.
@@ -335,7 +390,7 @@ fn check_field(field: &str, name: &str, spec: &str) -> Result<String> {
         )));
     }
     let is_owner = [USER_FIELD, GROUP_FIELD].contains(&field);
-    if !is_owner && ["user_id", "group_id", "by"].contains(&column.as_str()) {
+    if !is_owner && RESERVED_COLUMNS.contains(&column.as_str()) {
         return Err(refuse(format!(
             "`{field}`: the name `{column}` is reserved for the owner of a row; write \
              `{USER_FIELD}` or `{GROUP_FIELD}`, or use another name"
@@ -348,15 +403,50 @@ fn check_field(field: &str, name: &str, spec: &str) -> Result<String> {
             COLUMN_TYPES.join(", ")
         )));
     }
+    check_type_form(field, type_name, base_type, rest)?;
+    if base_type == "references" && !is_owner {
+        let table = snake_case(name.trim_end_matches('?')).to_plural();
+        if !Path::new(&format!("src/models/_entities/{table}.rs")).exists() {
+            return Err(refuse(format!(
+                "`{field}`: there is no table `{table}`; generate it first"
+            )));
+        }
+    }
     if base_type == "enum" {
         check_enum_values(field, rest.unwrap_or_default())?;
     }
     Ok(column)
 }
 
+/// Refuses forms of a type that Loco or the templates do not support.
+fn check_type_form(
+    field: &str,
+    type_name: &str,
+    base_type: &str,
+    rest: Option<&str>,
+) -> Result<()> {
+    let flags = type_name.get(base_type.len()..).unwrap_or_default();
+    let is_reference = base_type == "references";
+    let is_supported = match base_type {
+        "references" => !flags.contains(['!', '^']),
+        "enum" => flags.is_empty(),
+        "bool" | "tstz" | "json" | "jsonb" => !flags.contains(['?', '^']),
+        _ => !flags.contains('?'),
+    };
+    let takes_rest = is_reference || base_type == "enum";
+    if !is_supported || (rest.is_some() && !takes_rest) || (rest.is_none() && base_type == "enum") {
+        return Err(refuse(format!(
+            "`{field}`: this form of the type `{base_type}` is not supported; see docs/extending.md"
+        )));
+    }
+    Ok(())
+}
+
 /// Refuses enum values that cannot be the name of a variant.
 fn check_enum_values(field: &str, values: &str) -> Result<()> {
-    for value in values.trim_end_matches(['!', '^']).split(',') {
+    let values: Vec<&str> = values.trim_end_matches(['!', '^']).split(',').collect();
+    let mut variants = HashSet::new();
+    for value in &values {
         let is_name = value.starts_with(|c: char| c.is_ascii_alphabetic())
             && value
                 .chars()
@@ -367,6 +457,17 @@ fn check_enum_values(field: &str, values: &str) -> Result<()> {
                  `-`, and begin with a letter"
             )));
         }
+        let variant = heck::ToUpperCamelCase::to_upper_camel_case(*value);
+        if variant == "Self" || !variants.insert(variant) {
+            return Err(refuse(format!(
+                "`{field}`: `{value}` is a keyword of Rust, or occurs twice"
+            )));
+        }
+    }
+    if values.len() < 2 {
+        return Err(refuse(format!(
+            "`{field}`: an enum needs two values or more"
+        )));
     }
     Ok(())
 }
@@ -455,8 +556,8 @@ mod tests {
                 "uses a type `Text` already",
             ),
             (
-                "generate scaffold user label:string",
-                "src/models/users.rs already exists",
+                "generate scaffold reaction label:string",
+                "src/models/reactions.rs already exists",
             ),
             (
                 "generate scaffold vote id:int",
@@ -491,6 +592,39 @@ mod tests {
                 "generate scaffold vote kind:enum:a,1",
                 "`1` is not a valid enum value",
             ),
+            (
+                "generate scaffold vote kind:enum:a",
+                "an enum needs two values",
+            ),
+            (
+                "generate scaffold vote kind:enum:self,b",
+                "`self` is a keyword of Rust",
+            ),
+            ("generate scaffold vote kind:enum:a-b,a_b", "occurs twice"),
+            (
+                "generate scaffold vote parent:references",
+                "there is no table `parents`",
+            ),
+            (
+                "generate scaffold vote sent:bool^",
+                "this form of the type `bool`",
+            ),
+            (
+                "generate scaffold vote x:string?",
+                "this form of the type `string`",
+            ),
+            (
+                "generate scaffold vote x:string:5",
+                "this form of the type `string`",
+            ),
+            (
+                "generate scaffold vote create_at:tstz",
+                "a column `create_at` already",
+            ),
+            (
+                "generate scaffold query x:int",
+                "uses a type `Query` already",
+            ),
         ] {
             let told = check(line);
             assert!(told.contains(problem), "{line}: {told}");
@@ -508,6 +642,11 @@ mod tests {
         assert_eq!(
             check("generate scaffold vote x:int"),
             "generate scaffold vote x:int user:references"
+        );
+        // The kinds of events are made of the singular.
+        assert_eq!(
+            check("generate model votes x:int"),
+            "generate model vote x:int"
         );
         assert_eq!(
             check("generate model vote x:int"),

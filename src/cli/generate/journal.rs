@@ -10,7 +10,7 @@ use loco_rs::{Error, Result};
 use serde::{Deserialize, Serialize};
 
 /// The folders in which generators write.
-const FOLDERS: [&str; 4] = ["migration/src", "src", "tests", "docs"];
+const FOLDERS: [&str; 3] = ["migration/src", "src", "tests"];
 
 /// The number of commands that the journal keeps.
 const MAX_ENTRIES: usize = 50;
@@ -53,10 +53,17 @@ pub(super) struct UndoPlan {
     pub conflicts: Vec<PathBuf>,
 }
 
-/// Reads the source files.
+/// A command that has begun.
+#[derive(Debug, Serialize, Deserialize)]
+struct PendingCommand {
+    command: String,
+    before: Sources,
+}
+
+/// Reads the source files. Links are not followed.
 ///
 /// # Errors
-/// When a file cannot be read.
+/// When a file cannot be read. The text names the file.
 pub(super) fn read_sources() -> Result<Sources> {
     let mut sources = Sources::new();
     let mut folders: Vec<PathBuf> = FOLDERS.iter().map(PathBuf::from).collect();
@@ -65,14 +72,14 @@ pub(super) fn read_sources() -> Result<Sources> {
             continue;
         };
         for entry in entries {
-            let path = entry?.path();
-            if path.is_dir() {
+            let entry = entry?;
+            let (path, kind) = (entry.path(), entry.file_type()?);
+            let is_source = path.extension().is_some_and(|extension| extension == "rs");
+            if kind.is_dir() {
                 folders.push(path);
-            } else if path
-                .extension()
-                .is_some_and(|extension| extension == "rs" || extension == "md")
-            {
-                let text = fs::read_to_string(&path)?;
+            } else if kind.is_file() && is_source {
+                let text = fs::read_to_string(&path)
+                    .map_err(|error| Error::Message(format!("{}: {error}", path.display())))?;
                 sources.insert(path, text);
             }
         }
@@ -127,8 +134,9 @@ impl JournalEntry {
         };
         for file in &self.files {
             if !file.path.exists() {
-                // A file that was deleted by hand needs no step; a file that existed before is restored.
+                // A new file that was deleted by hand needs no step. Another file may have been moved.
                 if let Some(before) = &file.before {
+                    plan.conflicts.push(file.path.clone());
                     plan.writes.push((file.path.clone(), before.clone()));
                 }
                 continue;
@@ -155,10 +163,39 @@ impl JournalEntry {
 }
 
 impl Journal {
-    /// Reads the journal. A journal that does not exist or cannot be read is empty.
-    pub fn load() -> Self {
+    /// Notes that a command begins. If the command is interrupted, [`Journal::load`] makes it the last entry.
+    ///
+    /// # Errors
+    /// When the note cannot be written.
+    pub fn begin(command: String, before: &Sources) -> Result<()> {
+        // A command that was interrupted earlier gets its entry first.
+        Self::load()?;
+        let pending = PendingCommand {
+            command,
+            before: before.clone(),
+        };
+        let text = serde_json::to_string(&pending).map_err(Error::wrap)?;
+        fs::write(pending_path(), text)?;
+        Ok(())
+    }
+
+    /// Reads the journal, and adds the command that has begun. A journal that does not exist or cannot be read is
+    /// empty.
+    ///
+    /// # Errors
+    /// When a source file cannot be read, or the journal cannot be written.
+    pub fn load() -> Result<Self> {
         let text = fs::read_to_string(journal_path()).unwrap_or_default();
-        serde_json::from_str(&text).unwrap_or_default()
+        let mut journal: Self = serde_json::from_str(&text).unwrap_or_default();
+        let pending = fs::read_to_string(pending_path()).unwrap_or_default();
+        if let Ok(PendingCommand { command, before }) = serde_json::from_str(&pending) {
+            let entry = JournalEntry::new(command, &before, read_sources()?);
+            if !entry.files.is_empty() {
+                journal.push(entry)?;
+            }
+            fs::remove_file(pending_path())?;
+        }
+        Ok(journal)
     }
 
     /// The last command.
@@ -170,7 +207,7 @@ impl Journal {
     ///
     /// # Errors
     /// When the journal cannot be written.
-    pub fn push(&mut self, entry: JournalEntry) -> Result<()> {
+    fn push(&mut self, entry: JournalEntry) -> Result<()> {
         self.entries.push(entry);
         let surplus = self.entries.len().saturating_sub(MAX_ENTRIES);
         self.entries.drain(..surplus);
@@ -208,20 +245,27 @@ fn journal_path() -> PathBuf {
     work_folder().join("journal.json")
 }
 
+fn pending_path() -> PathBuf {
+    work_folder().join("pending.json")
+}
+
 /// Removes the lines from a text that a command has inserted. Returns `None` if the command did more than insert
 /// lines, or if the lines are not found exactly once.
 fn remove_insertions(before: &str, after: &str, current: &str) -> Option<String> {
     if current == after {
         return Some(before.to_owned());
     }
-    let mut text = current.to_owned();
+    let mut lines: Vec<&str> = current.split_inclusive('\n').collect();
     for block in insertions(before, after)? {
-        if text.matches(&block).count() != 1 {
+        let block: Vec<&str> = block.split_inclusive('\n').collect();
+        let mut places =
+            (0..lines.len()).filter(|place| lines.get(*place..place + block.len()) == Some(&block));
+        let (place, None) = (places.next()?, places.next()) else {
             return None;
-        }
-        text = text.replacen(&block, "", 1);
+        };
+        lines.drain(place..place + block.len());
     }
-    Some(text)
+    Some(lines.concat())
 }
 
 /// Returns the blocks of lines that must be inserted into `before` to get `after`; `None` if lines were removed.
@@ -258,6 +302,9 @@ mod tests {
             // The line was changed, or is there twice.
             ("a\nnew!\nb\nc\nlast\n", None),
             ("a\nnew\nb\nnew\nc\nlast\n", None),
+            // The line is a part of another line now.
+            ("a\npub new\nb\nc\nlast\n", None),
+            ("a\n//new\nb\nc\nlast\n", None),
         ] {
             let result = remove_insertions(before, after, current);
             assert_eq!(result.as_deref(), undone, "{current}");

@@ -31,6 +31,8 @@ use loco_rs::{
 };
 use migration::MigratorTrait;
 
+use crate::settings::is_production;
+
 use self::{
     arguments::{check_code, check_migration, check_table},
     journal::{Journal, JournalEntry, UndoPlan, read_sources, work_folder},
@@ -65,6 +67,9 @@ const SHOWN_LOG_LINES: usize = 30;
 /// The command that undoes the last command, also when the code does not compile.
 const UNDO_COMMAND: &str = "bin/generate-undo";
 
+/// A template that shows that the folder is a project with the templates of Salam.
+const TEMPLATE: &str = ".loco-templates/scaffold/api/controller.t";
+
 /// The option that leaves out the compilation of the generated code.
 const NO_BUILD_OPTION: &str = "--no-build";
 
@@ -75,8 +80,12 @@ pub fn generator_args(args: impl Iterator<Item = OsString>) -> Option<Vec<String
     if env::var_os(CHILD_ENV).is_some() {
         return None;
     }
-    let args: Option<Vec<String>> = args.skip(1).map(|arg| arg.into_string().ok()).collect();
-    args.filter(|args| matches!(args.first().map(String::as_str), Some("generate" | "g")))
+    let args: Vec<OsString> = args.collect();
+    let mut names = ["generate", "g"].into_iter();
+    let called = names.find_map(|name| super::command_args(name, args.iter().cloned()))?;
+    let rest = called.into_iter().skip(1);
+    let rest: Option<Vec<String>> = rest.map(|arg| arg.into_string().ok()).collect();
+    rest.map(|rest| [vec!["generate".to_owned()], rest].concat())
 }
 
 /// Generates code and prints the next steps, or undoes the last command.
@@ -89,6 +98,9 @@ pub fn run<A: Hooks, M: MigratorTrait>(mut args: Vec<String>) -> Result<ExitCode
     args.retain(|arg| arg != NO_BUILD_OPTION);
     let kind = args.get(1).cloned().unwrap_or_default();
     let is_help = args.iter().any(|arg| arg == "--help" || arg == "-h");
+    if !is_help {
+        check_environment(&args)?;
+    }
     if kind == "undo" {
         if is_help {
             return print_line(&format!(
@@ -129,30 +141,49 @@ pub fn run<A: Hooks, M: MigratorTrait>(mut args: Vec<String>) -> Result<ExitCode
     generate(&args, &loco_args, &variables, is_built)
 }
 
+/// Checks that the generators run on the environment of development.
+fn check_environment(args: &[String]) -> Result<()> {
+    let has_option = args
+        .iter()
+        .any(|arg| arg == "-e" || arg.starts_with("--environment"));
+    let environment: Environment = resolve_from_env().into();
+    if has_option || is_production(&environment) {
+        return Err(Error::Message(format!(
+            "the generators change the code and the database of development; leave out -e and \
+             LOCO_ENV, which is {environment}. Nothing was changed"
+        )));
+    }
+    Ok(())
+}
+
 fn generate(
     args: &[String],
     loco_args: &[String],
     variables: &[(&str, String)],
     is_built: bool,
 ) -> Result<ExitCode> {
+    if !Path::new(TEMPLATE).exists() {
+        return Err(Error::Message(format!(
+            "{TEMPLATE} does not exist; run the generators in the root of a project that has the \
+             templates of Salam"
+        )));
+    }
+    fs::create_dir_all(work_folder())?;
+    let _lock = lock_journal()?;
     let before = read_sources()?;
     let existing: HashSet<_> = source_files(&UNPACKED_FOLDERS).into_iter().collect();
-    fs::create_dir_all(work_folder())?;
     let log = work_folder().join("log");
     print_line("Generating and compiling; this takes a minute or two…")?;
+    // An interrupted command is in the journal too, so that it can be undone.
+    Journal::begin(args.get(1..).unwrap_or_default().join(" "), &before)?;
     let status = run_loco(loco_args, variables, Some(File::create(&log)?))?;
     for bundle in source_files(&BUNDLE_FOLDERS) {
-        unpack_bundle(&bundle, &existing)?;
+        if !before.contains_key(&bundle) {
+            unpack_bundle(&bundle, &existing)?;
+        }
     }
     format_all()?;
-    // Also after an error, so that the files that were written can be removed.
-    let entry = JournalEntry::new(
-        args.get(1..).unwrap_or_default().join(" "),
-        &before,
-        read_sources()?,
-    );
-    let mut journal = Journal::load();
-    journal.push(entry)?;
+    let journal = Journal::load()?;
     if status != ExitCode::SUCCESS {
         print_error(&last_lines(&fs::read_to_string(&log)?))?;
         return Err(Error::Message(format!(
@@ -211,7 +242,9 @@ fn cargo_command(program: impl AsRef<std::ffi::OsStr>) -> Command {
 
 /// Reverts the migrations and the changes of files of the last command.
 async fn undo<A: Hooks, M: MigratorTrait>(is_forced: bool) -> Result<ExitCode> {
-    let mut journal = Journal::load();
+    fs::create_dir_all(work_folder())?;
+    let _lock = lock_journal()?;
+    let mut journal = Journal::load()?;
     let Some(entry) = journal.last() else {
         return Err(Error::Message(
             "the journal of the generators is empty: nothing was generated here, or all of it is undone"
@@ -235,6 +268,7 @@ async fn undo<A: Hooks, M: MigratorTrait>(is_forced: bool) -> Result<ExitCode> {
             files.join("\n")
         )));
     }
+    let copies = copy_files(writes.iter().map(|(path, _)| path).chain(&deletions))?;
     revert_migrations::<A, M>(&entry.migrations).await?;
     for (path, text) in &writes {
         fs::write(path, text)?;
@@ -243,13 +277,39 @@ async fn undo<A: Hooks, M: MigratorTrait>(is_forced: bool) -> Result<ExitCode> {
         fs::remove_file(path)?;
     }
     print_line(&format!(
-        "Undone: cargo loco generate {}\n  deleted: {}\n  restored: {}",
+        "Undone: cargo loco generate {}\n  deleted: {}\n  restored: {}\n  copies of these files: {}",
         entry.command,
         join_paths(deletions.iter().map(PathBuf::as_path)),
-        join_paths(writes.iter().map(|(path, _)| path.as_path()))
+        join_paths(writes.iter().map(|(path, _)| path.as_path())),
+        copies.display()
     ))?;
     journal.pop()?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// Locks the journal, so that one generator at a time changes this project.
+fn lock_journal() -> Result<File> {
+    let lock = File::create(work_folder().join("lock"))?;
+    if lock.try_lock().is_err() {
+        return Err(Error::Message(
+            "another generator runs in this project; wait until it has ended".to_owned(),
+        ));
+    }
+    Ok(lock)
+}
+
+/// Copies files before they are changed. Returns the folder of the copies.
+fn copy_files<'a>(paths: impl Iterator<Item = &'a PathBuf>) -> Result<PathBuf> {
+    let time = chrono::Utc::now().format("%Y%m%dT%H%M%S%3f").to_string();
+    let folder = work_folder().join("undone").join(time);
+    for path in paths.filter(|path| path.exists()) {
+        let copy = folder.join(path);
+        if let Some(parent) = copy.parent() {
+            fs::create_dir_all(parent)?;
+        }
+        fs::copy(path, copy)?;
+    }
+    Ok(folder)
 }
 
 /// Reverts those of these migrations that ran on the development database.
@@ -260,25 +320,19 @@ async fn revert_migrations<A: Hooks, M: MigratorTrait>(migrations: &[String]) ->
     let environment: Environment = resolve_from_env().into();
     let config = A::load_config(&environment).await?;
     let ctx = create_context::<A>(&environment, config).await?;
-    let mut applied = M::get_migration_models(&ctx.db).await?;
-    applied.sort_by(|a, b| a.version.cmp(&b.version));
-    let count = applied
-        .iter()
-        .filter(|row| migrations.contains(&row.version))
-        .count();
+    // In the order of `Migrator::migrations`, in which `down` reverts.
+    let applied = M::get_applied_migrations(&ctx.db).await?;
+    let is_own = |name: &str| migrations.iter().any(|own| own == name);
+    let count = applied.iter().filter(|row| is_own(row.name())).count();
     if count == 0 {
         return Ok(());
     }
-    if let Some(later) = applied
-        .iter()
-        .rev()
-        .take(count)
-        .find(|row| !migrations.contains(&row.version))
-    {
+    let mut last = applied.iter().rev().take(count);
+    if let Some(later) = last.find(|row| !is_own(row.name())) {
         return Err(Error::Message(format!(
-            "the migration {} ran after those of this command; nothing was undone. Revert it first \
-             with `cargo loco db down`",
-            later.version
+            "the migration {} comes after those of this command; nothing was undone. Revert it \
+             first with `cargo loco db down`",
+            later.name()
         )));
     }
     M::down(&ctx.db, u32::try_from(count).ok()).await?;
@@ -322,6 +376,17 @@ fn unpack_bundle(bundle: &Path, existing: &HashSet<PathBuf>) -> Result<()> {
     for file in files {
         let (name, content) = file.split_once('\n').unwrap_or((file, ""));
         let path = PathBuf::from(name.trim());
+        let is_allowed = UNPACKED_FOLDERS
+            .iter()
+            .any(|folder| path.parent() == Some(Path::new(folder)));
+        if !is_allowed {
+            return Err(Error::Message(format!(
+                "{}: the template writes the file {}, which is not in {}",
+                bundle.display(),
+                path.display(),
+                UNPACKED_FOLDERS.join(" or ")
+            )));
+        }
         if !existing.contains(&path) {
             fs::write(&path, content)?;
         }

@@ -112,12 +112,14 @@ impl Application<'_> {
         change: &SharedRowChange,
     ) -> Result<AppliedCommand, CommandError> {
         let kind = change.event_kind();
+        if let Some(kind) = kind.filter(|kind| EventData::is_reserved_kind(kind)) {
+            tracing::error!(kind, "an application's event has a kind of Salam");
+            return Err(Rejection::Failed.into());
+        }
         if let Some(key) = self.command.cid_key()
             && let Some(first) = self.state.previous_events.get(&key)
         {
-            // The events of the same kind have the rows as data. A row of a retry is not compared with them, because
-            // the database gives the first row values of its own.
-            if kind != Some(first.body.kind()) {
+            if kind != Some(first.body.kind()) || !change.is_retry_of(first.body.json()) {
                 return Err(Rejection::CidReused.into());
             }
             let row = RowJson::from_log(first.body.json());
@@ -140,9 +142,8 @@ impl Application<'_> {
         };
         let mut events = Vec::new();
         if let Some(kind) = kind {
-            let body = EventBody::for_application(kind, row.get())
-                .ok_or_else(|| DbErr::Custom(format!("{kind} is a kind of Salam's own events")))?;
-            events.push(self.append_body(body)?);
+            let body = EventBody::for_application(kind, row.get());
+            events.push(self.append_body(body, self.command.cid.clone())?);
         }
         self.applied(events, CommandResult::Row(row))
     }
@@ -182,14 +183,15 @@ impl Application<'_> {
     }
 
     fn append(&mut self, data: EventData) -> Result<Event, CommandError> {
-        self.append_body(EventBody::new(data))
+        self.append_body(EventBody::new(data), None)
     }
 
-    fn append_body(&mut self, body: EventBody) -> Result<Event, CommandError> {
+    /// Appends an event. A later command with the same `cid` gets the first outcome again.
+    fn append_body(&mut self, body: EventBody, cid: Option<String>) -> Result<Event, CommandError> {
         let event = self.logs.append(NewEvent {
             group_id: self.group_id(),
             actor: self.command.actor.clone(),
-            cid: self.command.cid.clone(),
+            cid,
             body,
         });
         let event = event.ok_or(Rejection::NotFound)?;

@@ -230,7 +230,9 @@ impl BatchState {
         if let Some(messages) = logs.message_count(group_id) {
             self.message_counts.insert((group_id, event.seq), messages);
         }
-        if let Some(key) = command.cid_key() {
+        if event.cid.is_some()
+            && let Some(key) = command.cid_key()
+        {
             let previous = PreviousEvent {
                 seq: event.seq,
                 at: event.at,

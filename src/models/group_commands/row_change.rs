@@ -3,12 +3,14 @@
 //! A [`RowChange`] is a command of a group like any other: the writer checks the membership of the actor, changes the
 //! rows in the transaction that has locked the group, and appends an event that all members receive.
 
-use std::{fmt, sync::Arc};
+use std::{fmt, panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
-use sea_orm::{DatabaseTransaction, DbErr, TransactionTrait};
+use futures_util::FutureExt;
+use sea_orm::{ConnectionTrait, DatabaseTransaction, DbBackend, DbErr, TransactionTrait};
 use serde::Serialize;
 use serde_json::value::{RawValue, to_raw_value};
+use tokio::time::timeout;
 
 use crate::{
     database::{DbErrorKind, classify},
@@ -19,8 +21,11 @@ use crate::{
     },
 };
 
-/// The largest JSON of an event, in bytes. A socket receives an event in one frame.
-const MAX_EVENT_BYTES: usize = 64 * 1024;
+/// The largest data of an event, in bytes. The frame with the event has at most 64 KiB.
+const MAX_EVENT_BYTES: usize = 63 * 1024;
+
+/// The longest time of one change. The other commands of the node wait for the change.
+const MAX_APPLY_TIME: Duration = Duration::from_secs(2);
 
 /// A change of an application's own rows that belong to a group.
 #[async_trait]
@@ -28,7 +33,7 @@ pub trait RowChange: fmt::Debug + Send + Sync + 'static {
     /// The kind of the event that the members receive, such as `survey.created`. The data of the event is the JSON that
     /// [`RowChange::apply`] returns. `None`: the change has no event.
     ///
-    /// A kind of Salam's own events, such as `message.created`, is refused.
+    /// A kind that begins with `group.`, `member.`, `message.` or `reaction.` is refused: these are kinds of Salam.
     fn event_kind(&self) -> Option<&'static str>;
 
     /// The lowest role that may make the change.
@@ -39,6 +44,13 @@ pub trait RowChange: fmt::Debug + Send + Sync + 'static {
     /// Returns `true` if an operator may make the change, in a task.
     fn is_for_operators(&self) -> bool {
         false
+    }
+
+    /// Returns `true` if an earlier request with the same `cid` was the same request as this one. `first` is the JSON of
+    /// the earlier request. An update or a deletion compares the id of the row.
+    fn is_retry_of(&self, first: &RawValue) -> bool {
+        let _ = first;
+        true
     }
 
     /// Changes the rows by `scope.transaction`, and returns the JSON of the row.
@@ -85,35 +97,88 @@ impl SharedRowChange {
         Self(Arc::new(change))
     }
 
-    /// Applies the change under a savepoint.
+    /// Applies the change under a savepoint. A change that fails has no effect on the other commands of the batch.
     ///
     /// # Errors
-    /// The errors of [`RowChange::apply`]. Violations of a unique index and of a reference are rejections.
+    /// [`CommandError::Rejected`] for this command alone: the errors of [`RowChange::apply`], values that the database
+    /// refuses, a panic, and a change that takes longer than 2 s. [`CommandError::Db`] when the database is unavailable.
     pub(super) async fn apply(&self, scope: RowScope<'_>) -> Result<RowOutcome, CommandError> {
+        let is_postgres = scope.transaction.get_database_backend() == DbBackend::Postgres;
         let savepoint = scope.transaction.begin().await?;
         let nested = RowScope {
             transaction: &savepoint,
             ..scope
         };
-        let applied = self.0.apply(&nested).await;
-        let applied = applied.and_then(|outcome| match &outcome {
+        // A panic would end the writer, and the process with it.
+        let applying = AssertUnwindSafe(self.0.apply(&nested)).catch_unwind();
+        let applied = match timeout(MAX_APPLY_TIME, applying).await {
+            Ok(Ok(applied)) => applied.and_then(|outcome| self.check_size(outcome)),
+            Ok(Err(_)) => Err(self.failed("a change of rows panicked")),
+            Err(_) => Err(self.failed("a change of rows took too long")),
+        };
+        let error = match applied {
+            Ok(outcome) => match savepoint.commit().await {
+                Ok(()) => return Ok(outcome),
+                // The change has hidden the error of a statement, and the dropped savepoint rolls back.
+                Err(error) if is_postgres && classify(&error) == DbErrorKind::Other => error.into(),
+                // SQLite has ended the whole transaction.
+                Err(error) => return Err(error.into()),
+            },
+            Err(error) => match (savepoint.rollback().await, error) {
+                (Ok(()), error) => error,
+                // The transaction has ended with the savepoint. The first error has the reason.
+                (Err(_), CommandError::Db(first)) => return Err(first.into()),
+                (Err(lost), _) => return Err(lost.into()),
+            },
+        };
+        Err(self.reject_error(error))
+    }
+
+    fn check_size(&self, outcome: RowOutcome) -> Result<RowOutcome, CommandError> {
+        match &outcome {
             RowOutcome::Changed(json)
                 if self.0.event_kind().is_some() && json.0.get().len() > MAX_EVENT_BYTES =>
             {
-                Err(Rejection::LimitExceeded("The row is larger than 64 KiB.").into())
+                Err(Rejection::LimitExceeded("The row is larger than 63 KiB.").into())
             }
             _ => Ok(outcome),
-        });
-        match applied {
-            Ok(outcome) => {
-                savepoint.commit().await?;
-                Ok(outcome)
+        }
+    }
+
+    /// Makes a rejection of an error that this change alone has caused.
+    fn reject_error(&self, error: CommandError) -> CommandError {
+        let CommandError::Db(error) = error else {
+            return match error {
+                CommandError::Rejected(rejection) => rejection.into(),
+                _ => self.failed("a change of rows failed"),
+            };
+        };
+        let kind = classify(&error);
+        match kind {
+            // Another command deleted the row after the request had read it.
+            DbErrorKind::RowMissing => Rejection::NotFound.into(),
+            DbErrorKind::UniqueViolation => Rejection::DUPLICATE_VALUE.into(),
+            DbErrorKind::ForeignKeyViolation => Rejection::MISSING_REFERENCE.into(),
+            DbErrorKind::InvalidValue | DbErrorKind::ConstraintViolation => {
+                Rejection::InvalidValue.into()
             }
-            Err(error) => {
-                savepoint.rollback().await?;
-                Err(reject_row_error(error))
+            DbErrorKind::ConnectionLost | DbErrorKind::LockConflict => CommandError::Db(error),
+            _ if kind.outage().is_some() => CommandError::Db(error),
+            _ => {
+                // Without the values of the row, which the log must not have.
+                tracing::error!(%error, kind = self.0.event_kind(), "a change of rows failed");
+                Rejection::Failed.into()
             }
         }
+    }
+
+    fn failed(&self, phrase: &'static str) -> CommandError {
+        tracing::error!(
+            reason = phrase,
+            kind = self.0.event_kind(),
+            "a change of rows was rolled back"
+        );
+        Rejection::Failed.into()
     }
 }
 
@@ -168,17 +233,3 @@ impl PartialEq for RowJson {
 }
 
 impl Eq for RowJson {}
-
-/// Makes a rejection of an error that a row of the client caused.
-fn reject_row_error(error: CommandError) -> CommandError {
-    let CommandError::Db(error) = error else {
-        return error;
-    };
-    match classify(&error) {
-        // Another command deleted the row after the request had read it.
-        DbErrorKind::RowMissing => Rejection::NotFound.into(),
-        DbErrorKind::UniqueViolation => Rejection::DUPLICATE_VALUE.into(),
-        DbErrorKind::ForeignKeyViolation => Rejection::MISSING_REFERENCE.into(),
-        _ => CommandError::Db(error),
-    }
-}

@@ -59,7 +59,12 @@ impl Task for SurveyClose {
             Err(CommandError::Rejected(_)) => return Err(no_survey()),
             Err(error) => return Err(Error::wrap(error)),
         };
+        let state = if applied.dup {
+            "was closed before"
+        } else {
+            "is closed"
+        };
         publish_events(ctx, &[(group.name, applied.events)]).await?;
-        print_line(&format!("{}: closed `{}`", USAGE.name, survey.question))
+        print_line(&format!("{}: `{}` {state}", USAGE.name, survey.question))
     }
 }
