@@ -58,7 +58,7 @@ async fn a_{{singular}}_is_found_by_its_{% if grouped %}group{% elif owned %}use
     assert_eq!(found, None);
 {% if own %}    let listed = {{plural_snake}}::Model::list(db, &other, 0, 10).await.unwrap();
 {% else %}    let listed = {{plural_snake}}::Model::list(db, 0, 10).await.unwrap();
-{% endif %}    assert_eq!(listed, []);
+{% endif %}    assert!(listed.is_empty());
 {% else %}    let row = {{plural_snake}}::ActiveModel {
 {% if owned %}        user_id: Set({% if grouped %}user("ann").await{% else %}own{% endif %}.id),
 {% endif %}{% if grouped %}        group_id: Set(own.id),
@@ -171,9 +171,9 @@ impl RowChange for Change {
                 row
             }
         };
-{% if owned %}        // Only the member who created the {{ word }} changes it.
-        let username = scope.actor.map(|actor| actor.username.to_string());
-        let json = (self.to_json)((row, username.unwrap_or_default()))?;
+{% if owned %}        let author = users::Entity::find_by_id(row.user_id);
+        let author = author.one(scope.transaction).await?;
+        let json = (self.to_json)(with_username((row, author)))?;
         Ok(RowOutcome::Changed(json))
 {% else %}        Ok(RowOutcome::Changed((self.to_json)(row)?))
 {% endif %}    }

@@ -40,6 +40,7 @@ impl CommandRun {
             "LOCO_ENV",
             "DATABASE_URL",
             "JWT_SECRET",
+            "PORT",
             "REDIS_URL",
             "RUST_LOG",
         ] {

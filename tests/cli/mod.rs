@@ -21,6 +21,11 @@ async fn start_migrates_serves_and_stops_on_sigterm() {
     for url in &addresses {
         assert_eq!(reqwest::get(url).await.unwrap().status(), 200, "{url}");
     }
+    // A server of development serves the website of the documents, which its folder here does not have.
+    let book = reqwest::get(format!("{}docs/", addresses[0]))
+        .await
+        .unwrap();
+    assert!(book.text().await.unwrap().contains("Run `bin/docs`"));
     assert!(server.stop().await.success());
 }
 

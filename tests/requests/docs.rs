@@ -233,6 +233,12 @@ fn object_keys(value: &Value) -> BTreeSet<String> {
 }
 
 #[tokio::test]
+async fn only_servers_of_development_serve_the_book() {
+    let app = TestApp::start().await;
+    assert_eq!(app.get("/docs/").await.status, 404);
+}
+
+#[tokio::test]
 async fn api_docs_can_be_disabled() {
     let app = TestApp::with_settings(json!({"api_docs": false})).await;
     for path in [

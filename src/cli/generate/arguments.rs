@@ -525,11 +525,11 @@ mod tests {
     fn arguments_that_would_not_compile_are_refused() {
         for (line, problem) in [
             (
-                "generate scaffold vote type:string",
+                "generate scaffold zebra type:string",
                 "`type:string`: `type` is a keyword of Rust",
             ),
             (
-                "generate scaffold vote order:int",
+                "generate scaffold zebra order:int",
                 "`order:int`: `order` is a keyword of SQL",
             ),
             (
@@ -537,12 +537,12 @@ mod tests {
                 "the name is missing",
             ),
             ("generate scaffold", "the name is missing"),
-            ("generate scaffold vote", "there are no fields"),
+            ("generate scaffold zebra", "there are no fields"),
             (
-                "generate scaffold vote user:references",
+                "generate scaffold zebra user:references",
                 "there are no fields",
             ),
-            ("generate scaffold vote label", "`label` has no type"),
+            ("generate scaffold zebra label", "`label` has no type"),
             (
                 "generate scaffold type label:string",
                 "`type` is a keyword of Rust",
@@ -560,65 +560,65 @@ mod tests {
                 "src/models/reactions.rs already exists",
             ),
             (
-                "generate scaffold vote id:int",
+                "generate scaffold zebra id:int",
                 "each table has a column `id` already",
             ),
             (
-                "generate scaffold vote x:int x:int",
+                "generate scaffold zebra x:int x:int",
                 "the column `x` occurs twice",
             ),
             (
-                "generate scaffold vote Title:string",
+                "generate scaffold zebra Title:string",
                 "write the name in snake case: `title`",
             ),
             (
-                "generate scaffold vote x:int unique:x,y",
+                "generate scaffold zebra x:int unique:x,y",
                 "the table has no column `y`",
             ),
             (
-                "generate scaffold vote x:money",
+                "generate scaffold zebra x:money",
                 "the type `money` is not supported",
             ),
-            ("generate scaffold vote x:int --event", "`--event` needs"),
+            ("generate scaffold zebra x:int --event", "`--event` needs"),
             (
-                "generate scaffold vo-te x:int",
-                "`vo-te` is not a valid name",
+                "generate scaffold ze-bra x:int",
+                "`ze-bra` is not a valid name",
             ),
             (
-                "generate scaffold vote by:string",
+                "generate scaffold zebra by:string",
                 "the name `by` is reserved",
             ),
             (
-                "generate scaffold vote kind:enum:a,1",
+                "generate scaffold zebra kind:enum:a,1",
                 "`1` is not a valid enum value",
             ),
             (
-                "generate scaffold vote kind:enum:a",
+                "generate scaffold zebra kind:enum:a",
                 "an enum needs two values",
             ),
             (
-                "generate scaffold vote kind:enum:self,b",
+                "generate scaffold zebra kind:enum:self,b",
                 "`self` is a keyword of Rust",
             ),
-            ("generate scaffold vote kind:enum:a-b,a_b", "occurs twice"),
+            ("generate scaffold zebra kind:enum:a-b,a_b", "occurs twice"),
             (
-                "generate scaffold vote parent:references",
+                "generate scaffold zebra parent:references",
                 "there is no table `parents`",
             ),
             (
-                "generate scaffold vote sent:bool^",
+                "generate scaffold zebra sent:bool^",
                 "this form of the type `bool`",
             ),
             (
-                "generate scaffold vote x:string?",
+                "generate scaffold zebra x:string?",
                 "this form of the type `string`",
             ),
             (
-                "generate scaffold vote x:string:5",
+                "generate scaffold zebra x:string:5",
                 "this form of the type `string`",
             ),
             (
-                "generate scaffold vote create_at:tstz",
+                "generate scaffold zebra create_at:tstz",
                 "a column `create_at` already",
             ),
             (
@@ -635,22 +635,22 @@ mod tests {
     fn arguments_for_loco_lack_those_of_salam() {
         assert_eq!(
             check(
-                "generate scaffold vote x:int chat_group:references:group_id unique:group_id,x --event"
+                "generate scaffold zebra x:int chat_group:references:group_id unique:group_id,x --event"
             ),
-            "generate scaffold vote x:int chat_group:references:group_id"
+            "generate scaffold zebra x:int chat_group:references:group_id"
         );
         assert_eq!(
-            check("generate scaffold vote x:int"),
-            "generate scaffold vote x:int user:references"
+            check("generate scaffold zebra x:int"),
+            "generate scaffold zebra x:int user:references"
         );
         // The kinds of events are made of the singular.
         assert_eq!(
-            check("generate model votes x:int"),
-            "generate model vote x:int"
+            check("generate model zebras x:int"),
+            "generate model zebra x:int"
         );
         assert_eq!(
-            check("generate model vote x:int"),
-            "generate model vote x:int"
+            check("generate model zebra x:int"),
+            "generate model zebra x:int"
         );
     }
 }
