@@ -80,6 +80,7 @@ install_typescript() { install_npm typescript 5.9.3 target/typescript; }
 install_for_tests() {
   command -v redis-server >/dev/null || install redis-server redis
   command -v openssl >/dev/null || install openssl openssl
+  command -v curl >/dev/null || install curl curl
   command -v nginx >/dev/null || [ -x /usr/sbin/nginx ] || install_proxy nginx-light nginx
   command -v caddy >/dev/null || install_proxy caddy caddy
   command -v chromedriver >/dev/null || { install chromium-driver chromedriver; install chromium chromium; }
