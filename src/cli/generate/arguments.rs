@@ -29,13 +29,13 @@ const COLUMN_TYPES: [&str; 16] = [
 const USER_FIELD: &str = "user:references";
 const GROUP_FIELD: &str = "chat_group:references:group_id";
 
-/// Columns that a generated table has without a field, and two names that Loco drops.
+/// Columns that each generated table has, and two names of fields that Loco ignores.
 const OWN_COLUMNS: [&str; 5] = ["id", "created_at", "updated_at", "create_at", "update_at"];
 
 /// The names that the owner of a row has in the table, in the entity or in the JSON.
 const RESERVED_COLUMNS: [&str; 5] = ["user_id", "group_id", "by", "users", "chat_groups"];
 
-/// The words of Rust that cannot be names (The Rust Reference, "Keywords", edition 2024).
+/// The keywords of Rust (The Rust Reference, "Keywords", edition 2024).
 const RUST_KEYWORDS: &str = "abstract as async await become box break const continue crate do dyn \
     else enum extern false final fn for gen if impl in let loop macro match mod move mut override \
     priv pub ref return self static struct super trait true try type typeof union unsafe unsized \
@@ -129,7 +129,7 @@ pub(super) struct TableArguments {
     pub unique_columns: Vec<String>,
     /// `true` with `--event`: each change of a row is an event of the group's log.
     pub is_event: bool,
-    /// `true` if rows of a user were requested by nothing, so that the owner was added.
+    /// `true` if the arguments name no owner, so that `user:references` was added.
     pub has_default_owner: bool,
 }
 
@@ -206,7 +206,7 @@ pub(super) fn check_table(args: &[String]) -> Result<TableArguments> {
         }
     }
     check_new(name)?;
-    // Loco makes the kinds of events and the names of types of this name, so it gets the singular.
+    // The templates name events and types after this name, so Loco gets the singular.
     let row_name = snake_case(name).to_singular();
     let is_own = |arg: &&String| *arg != "--event" && !is_unique_argument(arg);
     let loco_args = args.iter().filter(is_own);

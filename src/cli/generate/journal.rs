@@ -22,6 +22,9 @@ pub(super) type Sources = BTreeMap<PathBuf, String>;
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub(super) struct Journal {
     entries: Vec<JournalEntry>,
+    /// `true` if [`Journal::load`] has added the entry of the command that had begun.
+    #[serde(skip)]
+    has_new_entry: bool,
 }
 
 /// One command of a generator.
@@ -190,8 +193,10 @@ impl Journal {
         let pending = fs::read_to_string(pending_path()).unwrap_or_default();
         if let Ok(PendingCommand { command, before }) = serde_json::from_str(&pending) {
             let entry = JournalEntry::new(command, &before, read_sources()?);
+            // A command that wrote no file has nothing to undo.
             if !entry.files.is_empty() {
                 journal.push(entry)?;
+                journal.has_new_entry = true;
             }
             fs::remove_file(pending_path())?;
         }
@@ -201,6 +206,11 @@ impl Journal {
     /// The last command.
     pub fn last(&self) -> Option<&JournalEntry> {
         self.entries.last()
+    }
+
+    /// The command that has begun, if it wrote files.
+    pub fn new_entry(&self) -> Option<&JournalEntry> {
+        self.last().filter(|_| self.has_new_entry)
     }
 
     /// Adds a command, and writes the journal.

@@ -31,12 +31,11 @@ use loco_rs::{
 };
 use migration::MigratorTrait;
 
-use crate::settings::is_production;
-
 use self::{
     arguments::{check_code, check_migration, check_table},
     journal::{Journal, JournalEntry, UndoPlan, read_sources, work_folder},
 };
+use crate::settings::is_production;
 
 /// The variable that marks the child process, which runs Loco's generators.
 const CHILD_ENV: &str = "SALAM_GENERATES";
@@ -145,7 +144,7 @@ pub fn run<A: Hooks, M: MigratorTrait>(mut args: Vec<String>) -> Result<ExitCode
 fn check_environment(args: &[String]) -> Result<()> {
     let has_option = args
         .iter()
-        .any(|arg| arg == "-e" || arg.starts_with("--environment"));
+        .any(|arg| arg.starts_with("-e") || arg.starts_with("--environment"));
     let environment: Environment = resolve_from_env().into();
     if has_option || is_production(&environment) {
         return Err(Error::Message(format!(
@@ -186,8 +185,13 @@ fn generate(
     let journal = Journal::load()?;
     if status != ExitCode::SUCCESS {
         print_error(&last_lines(&fs::read_to_string(&log)?))?;
+        // Without an entry of this command, the undo would undo the command before.
+        let remedy = match journal.new_entry() {
+            Some(_) => format!("`{UNDO_COMMAND}` removes its files"),
+            None => "It wrote no file, so there is nothing to undo".to_owned(),
+        };
         return Err(Error::Message(format!(
-            "the generator failed; {} has its whole output. `{UNDO_COMMAND}` removes its files",
+            "the generator failed; {} has the whole output. {remedy}",
             log.display()
         )));
     }
@@ -201,7 +205,7 @@ fn generate(
             )));
         }
     }
-    if let Some(entry) = journal.last() {
+    if let Some(entry) = journal.new_entry() {
         print_summary(entry, &fs::read_to_string(&log)?, is_built)?;
     }
     Ok(ExitCode::SUCCESS)
