@@ -172,7 +172,11 @@ fn generate(
     let before = read_sources()?;
     let existing: HashSet<_> = source_files(&UNPACKED_FOLDERS).into_iter().collect();
     let log = work_folder().join("log");
-    print_line("Generating and compiling; this takes a minute or two…")?;
+    print_line(if is_built {
+        "Generating and compiling; this takes a minute or two…"
+    } else {
+        "Generating…"
+    })?;
     // An interrupted command is in the journal too, so that it can be undone.
     Journal::begin(args.get(1..).unwrap_or_default().join(" "), &before)?;
     let status = run_loco(loco_args, variables, Some(File::create(&log)?))?;
