@@ -103,6 +103,9 @@ async fn a_server_crash_loses_and_duplicates_no_messages() {
         }
     };
     say(0).await;
+    // Ann's page waits minutes for its next attempt, so that only "Try now" reconnects it.
+    ann.run("window.random = Math.random; Math.random = () => 60")
+        .await;
     // Some sends are acknowledged, some are not, and the results of some are unknown.
     tokio::join!(say(3), async {
         ann.expect_message("ann 4").await;
@@ -113,6 +116,7 @@ async fn a_server_crash_loses_and_duplicates_no_messages() {
     say(6).await;
     ann.expect_text("Waiting for connection…").await;
     crashing.restart().await;
+    ann.run("Math.random = window.random").await;
     ann.click("Try now").await;
     ann.expect_text("Connected").await;
     say(9).await;
