@@ -141,7 +141,15 @@ impl Hooks for App {
             stop.cancel();
             Self::on_shutdown(ctx).await;
         };
-        tokio::join!(serving, stopping);
+        // The metrics show the drain, so their listener closes last.
+        let metrics_stop = CancellationToken::new();
+        let channels = ctx.shared_store.get::<Channels>();
+        let metrics = server::serve_metrics(&settings.metrics, channels, metrics_stop.clone());
+        let stopping = async {
+            tokio::join!(serving, stopping);
+            metrics_stop.cancel();
+        };
+        tokio::join!(metrics, stopping);
         if supervisor.has_failed() {
             return Err(loco_rs::Error::string(
                 "a task of the server failed, see the log; restart the server",

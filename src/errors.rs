@@ -13,6 +13,7 @@ pub use self::responses::ensure_json_errors;
 use crate::{
     database::{DbErrorKind, Outage, classify},
     limits::{RateLimited, TooManyConnections, TooManySockets},
+    metrics::METRICS,
     models::{
         hashing::HashingBusy,
         passwords::PasswordError,
@@ -123,6 +124,7 @@ impl Error {
 impl From<DbErr> for Error {
     fn from(error: DbErr) -> Self {
         let kind = classify(&error);
+        METRICS.database_errors.inc([kind.class()]);
         if let Some(outage) = kind.outage() {
             let reason = outage.code();
             if outage.is_transient() {

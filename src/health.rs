@@ -1,4 +1,4 @@
-//! The faults that make this node unready or forbid writes.
+//! The faults of this node: those that make it unready or forbid writes, and those that only slow it down.
 
 use std::{
     collections::BTreeSet,
@@ -9,9 +9,11 @@ use std::{
     time::{Duration, Instant},
 };
 
+use serde::Serialize;
+
 use crate::database::Outage;
 
-/// A reason why a node is not ready.
+/// A reason why a node is not ready, or works with restrictions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Fault {
     /// The process has received a signal to stop.
@@ -30,6 +32,52 @@ pub enum Fault {
     SchemaNewer,
     /// The writer does not respond.
     WriterStalled,
+    /// The canary of this node does not come back: its writer or its inbox does not work.
+    CanaryMissing,
+    /// A server of Redis is not connected. Events of other nodes arrive seconds late.
+    RedisUnreachable,
+    /// Redis is connected, and does not bring the canary of this node back. Events of other nodes arrive late.
+    RedisDeaf,
+    /// The canaries of another node do not arrive, and the node has not announced its stop.
+    PeerSilent,
+    /// The clock of this node differs from the clock of the database.
+    ClockSkew,
+}
+
+/// The state of a node in one word.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum NodeState {
+    /// The node serves.
+    Ok,
+    /// The node serves with restrictions.
+    Degraded,
+    /// The node cannot serve.
+    Failing,
+    /// The node stops.
+    Draining,
+}
+
+impl NodeState {
+    /// Returns the state of a node with these faults.
+    #[must_use]
+    pub fn of(faults: &[Fault]) -> Self {
+        if faults.contains(&Fault::Stopping) {
+            Self::Draining
+        } else if !faults.iter().all(|fault| fault.is_degradation()) {
+            Self::Failing
+        } else if faults.is_empty() {
+            Self::Ok
+        } else {
+            Self::Degraded
+        }
+    }
+
+    /// Returns `true` if load balancers may send requests to the node.
+    #[must_use]
+    pub const fn is_ready(self) -> bool {
+        matches!(self, Self::Ok | Self::Degraded)
+    }
 }
 
 impl Fault {
@@ -45,7 +93,21 @@ impl Fault {
             Self::SchemaPending => "database_schema_missing",
             Self::SchemaNewer => "database_schema_newer",
             Self::WriterStalled => "writer_stalled",
+            Self::CanaryMissing => "canary_missing",
+            Self::RedisUnreachable => "redis_unreachable",
+            Self::RedisDeaf => "redis_deaf",
+            Self::PeerSilent => "peer_silent",
+            Self::ClockSkew => "clock_skew",
         }
+    }
+
+    /// Returns `true` if the node still serves all requests. Nothing is lost, and something is late.
+    #[must_use]
+    pub const fn is_degradation(self) -> bool {
+        matches!(
+            self,
+            Self::RedisUnreachable | Self::RedisDeaf | Self::PeerSilent | Self::ClockSkew
+        )
     }
 }
 

@@ -7,6 +7,7 @@ mod database;
 mod hosts;
 mod http;
 mod limits;
+mod metrics;
 mod origins;
 mod redis;
 mod secret;
@@ -19,12 +20,15 @@ use loco_rs::{Error, Result, app::AppContext, config::Config, environment::Envir
 use serde::{Deserialize, Deserializer};
 use url::Url;
 
+use crate::node::NodeName;
+
 pub use self::{
     checks::{ConfigCheck, encode_settings, is_production},
     database::{DatabaseSettings, sqlite_file},
     hosts::Host,
     http::{HttpSettings, NetworkSet},
     limits::LimitSettings,
+    metrics::MetricsSettings,
     origins::Origins,
     redis::RedisUrl,
     secret::Secret,
@@ -47,6 +51,10 @@ pub struct Settings {
     pub drain_delay: u32,
     /// `true` if the server has Swagger UI and the API documents.
     pub api_docs: bool,
+    /// The name of this node in the log and on connections. An empty name becomes the host name and
+    /// the port.
+    #[serde(default)]
+    pub node_name: NodeName,
     /// The time zone of every `HH:MM:SS`.
     pub time_zone: Tz,
     /// The URL under which clients reach the server. `None` takes it from each request.
@@ -62,6 +70,9 @@ pub struct Settings {
     pub channels: ChannelSettings,
     /// Limits of one client.
     pub limits: LimitSettings,
+    /// The metrics listener. Without the key, there is no listener.
+    #[serde(default)]
+    pub metrics: MetricsSettings,
     /// The database that the app opens itself. No file contains it, see
     /// [`DatabaseSettings::stash`].
     #[serde(skip)]
@@ -208,6 +219,7 @@ impl Settings {
         }
         faults.extend(self.limits.range_faults());
         faults.extend(self.door.answer_bytes_fault());
+        faults.extend(self.metrics.canary_every_fault());
         let has_tls = channels.redis_url.as_ref().is_some_and(RedisUrl::is_tls);
         if channels.redis_ca.is_some() && !has_tls {
             faults.push(

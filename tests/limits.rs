@@ -22,7 +22,7 @@ fn limited(retry_after: Duration) -> RateLimited {
 
 #[test]
 fn a_rate_limit_refills_over_time() {
-    let rates = RateLimiter::new(4, HOUR);
+    let rates = RateLimiter::new("test", 4, HOUR);
     let two = NonZeroU32::new(2).unwrap();
     rates.check_n(user(1), two).unwrap();
     rates.check(user(1)).unwrap();
@@ -41,7 +41,7 @@ fn a_rate_limit_refills_over_time() {
 
 #[test]
 fn rate_limiter_memory_is_bounded() {
-    let rates = RateLimiter::new(1, HOUR);
+    let rates = RateLimiter::new("test", 1, HOUR);
     for id in 0..400_000_u32 {
         rates.check(user(id)).unwrap();
         assert!(rates.key_count() <= 50_000, "{id}");
@@ -189,7 +189,7 @@ fn frame_rate_excess_resets_after_a_pause() {
 
 #[test]
 fn a_full_rate_limiter_evicts_the_oldest_keys() {
-    let rates = RateLimiter::new(1, HOUR);
+    let rates = RateLimiter::new("test", 1, HOUR);
     rates.check(user(u32::MAX)).unwrap();
     for network in 0..49_000_u32 {
         rates.check(user(network)).unwrap();
@@ -209,7 +209,7 @@ fn a_full_rate_limiter_evicts_the_oldest_keys() {
 
 #[test]
 fn requests_that_a_site_refuses_count_for_their_network() {
-    let rates = RateLimiter::new(2, HOUR);
+    let rates = RateLimiter::new("test", 2, HOUR);
     let network = |number: u32| {
         let network = format!("2001:db8:1:{number:x}::/64");
         RateKey::Network(network.parse().unwrap())

@@ -13,6 +13,7 @@ use tokio::{
 
 use super::{
     broker::{Broker, Inbox, next_reconnect},
+    canary::CanaryWatch,
     delivery::{ConnectedSockets, Delivery, GapRepair, LogReader, Rooms},
     epoch::EpochWatch,
     log_watch::LogWatch,
@@ -47,6 +48,7 @@ pub(super) struct Hub {
     pub gap_repair: Arc<GapRepair>,
     pub log_reader: LogReader,
     pub log_watch: Arc<LogWatch>,
+    pub canary: Arc<CanaryWatch>,
     pub epoch: Arc<EpochWatch>,
     pub presence: Arc<PresenceSync>,
     pub sessions: Arc<SessionMonitor>,
@@ -102,6 +104,7 @@ impl Hub {
         let (delivery, gap_reports) =
             Delivery::new(rooms.clone(), broker.clone(), presence.clone());
         let delivery = Arc::new(delivery);
+        let canary = CanaryWatch::new(broker.clone(), presence.own_id(), &settings);
         let gap_repair = GapRepair::new(delivery.clone(), db.clone(), log_watch.clone());
         let hub = Arc::new(Self {
             gap_repair: Arc::new(gap_repair),
@@ -115,6 +118,7 @@ impl Hub {
             connected,
             delivery,
             log_watch,
+            canary: Arc::new(canary),
             epoch,
             presence,
             memberships,
@@ -176,6 +180,15 @@ impl Hub {
                 membership_id,
             } => self.memberships.notify(user, group, *membership_id),
             NodeMessage::SessionsChanged { user } => self.sessions.recheck(user),
+            NodeMessage::Canary {
+                node,
+                name,
+                sent_at,
+            } => self.canary.on_message(topic, node, name, *sent_at),
+            NodeMessage::NodeLeaving { node } => {
+                self.canary.on_node_left(node);
+                self.presence.on_message(topic, message);
+            }
             _ => self.presence.on_message(topic, message),
         }
     }

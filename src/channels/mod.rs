@@ -23,10 +23,12 @@
 
 mod batch_loader;
 pub mod broker;
+mod canary;
 mod connection;
 pub mod delivery;
 mod effects;
 mod epoch;
+mod gauges;
 mod heartbeat;
 mod hub;
 mod log_watch;
@@ -43,7 +45,11 @@ mod text_frame;
 pub mod transport;
 mod writer;
 
-use std::{num::NonZeroU32, sync::Arc, time::Duration};
+use std::{
+    num::NonZeroU32,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use axum::{
     extract::ws::{WebSocket, WebSocketUpgrade},
@@ -64,10 +70,14 @@ use self::{
     socket_writer::SocketWriter,
     writer::Writer,
 };
-pub use self::{connection::ResumePoint, member::Member, test_support::ChannelCounts};
+pub use self::{
+    canary::CanaryReport, connection::ResumePoint, member::Member, readiness::HealthReport,
+    test_support::ChannelCounts,
+};
 use crate::{
     database::{self, checkpoint::Checkpointer},
     limits::{RateKey, RateLimited, RateLimiter, SocketLimiter, SocketPermit, TooManySockets},
+    metrics::{METRICS, Transport},
     models::{
         chat_groups, epochs,
         events::Actor,
@@ -107,6 +117,8 @@ struct SocketGuard {
 pub struct Channels {
     hub: Arc<Hub>,
     writer: Writer,
+    /// The pool of the writer's connection, for metrics.
+    writer_db: DatabaseConnection,
     settings: Arc<Settings>,
     tokens: Arc<Tokens>,
     send_limiter: RateLimiter,
@@ -141,14 +153,25 @@ impl Channels {
         let run_on_start = settings.database.as_ref();
         let run_on_start = run_on_start.and_then(|database| database.run_on_start.as_deref());
         let writing = database::open_writer_pool(&db, run_on_start);
+        let writer = Writer::start(writing.clone(), hub.clone(), writer_lock, &supervisor);
+        supervisor.spawn("canary", hub.canary.clone().run(writer.clone()));
         Ok(Self {
-            writer: Writer::start(writing, hub.clone(), writer_lock, &supervisor),
+            writer,
+            writer_db: writing,
             hub,
             supervisor,
             readiness: Arc::default(),
             tokens: Arc::new(Tokens::new(&settings.tokens)),
-            send_limiter: RateLimiter::new(settings.channels.sends_per_10s, RATE_LIMIT_WINDOW),
-            subscribe_limiter: RateLimiter::new(settings.limits.subs_per_10s, RATE_LIMIT_WINDOW),
+            send_limiter: RateLimiter::new(
+                "sends",
+                settings.channels.sends_per_10s,
+                RATE_LIMIT_WINDOW,
+            ),
+            subscribe_limiter: RateLimiter::new(
+                "subscriptions",
+                settings.limits.subs_per_10s,
+                RATE_LIMIT_WINDOW,
+            ),
             socket_limiter: SocketLimiter::new(
                 settings.limits.sockets_per_user,
                 settings.limits.sockets_per_network,
@@ -299,9 +322,13 @@ impl Channels {
         group: &str,
         command: GroupCommand,
     ) -> Result<AppliedCommand, CommandError> {
+        let started_at = Instant::now();
         let token = Some(self.tasks.token());
         let pending = self.writer.submit(group.into(), command, token).await?;
-        pending.outcome().await
+        let outcome = pending.outcome().await;
+        let histogram = METRICS.ack_seconds.of(Transport::Http);
+        histogram.observe(started_at.elapsed());
+        outcome
     }
 
     /// Returns the session of a token that opens a socket, if the session and its user are active.

@@ -10,10 +10,10 @@ use std::time::{Duration, Instant};
 use migration::SchemaState;
 use tokio::{join, sync::Mutex, time::timeout};
 
-use super::Channels;
+use super::{Channels, canary::CanaryReport, gauges::database_kind};
 use crate::{
-    database::{Outage, classify},
-    health::Fault,
+    database::{Outage, PoolCounts, classify, clock, pool_counts},
+    health::{Fault, NodeState},
     models::epochs,
 };
 
@@ -26,13 +26,30 @@ const PROBE_TIMEOUT: Duration = Duration::from_millis(700);
 /// The readers' pool did not answer in time.
 struct PoolTimeout;
 
+/// The state of a node in detail.
+pub struct HealthReport {
+    pub state: NodeState,
+    pub faults: Vec<Fault>,
+    pub epoch: String,
+    /// The canaries of this node.
+    pub own_canary: CanaryReport,
+    /// The canaries of the other nodes.
+    pub peers: Vec<CanaryReport>,
+    /// The numbers of servers of Redis that should be connected and that are connected. `None` without Redis.
+    pub redis_servers: Option<(usize, usize)>,
+    /// `sqlite` or `postgresql`.
+    pub database: &'static str,
+    /// The connections of requests to the database.
+    pub pool: PoolCounts,
+}
+
 /// The last result.
 #[derive(Default)]
 pub(super) struct ReadinessCache(Mutex<Option<(Instant, Vec<Fault>)>>);
 
 impl Channels {
-    /// Returns the faults because of which this node cannot serve; empty if it can. Takes less than a second.
-    pub async fn readiness_faults(&self) -> Vec<Fault> {
+    /// Returns the faults of this node; empty if it serves without restrictions. Takes less than a second.
+    pub async fn faults(&self) -> Vec<Fault> {
         let health = self.supervisor.health();
         let active = health.active_faults();
         if !active.is_empty() {
@@ -51,6 +68,8 @@ impl Channels {
             read.unwrap_or_else(|PoolTimeout| write.map(|_| Fault::Database(Outage::Unreachable)));
         let mut faults: Vec<_> = [read, write].into_iter().flatten().collect();
         faults.extend(health.active_faults());
+        faults.extend(self.hub.canary.faults());
+        faults.extend(clock::is_skewed().then_some(Fault::ClockSkew));
         faults.sort_unstable();
         faults.dedup();
         let before = last.replace((Instant::now(), faults.clone()));
@@ -60,6 +79,31 @@ impl Channels {
             tracing::warn!(reasons = reasons.join(", "), "readiness changed");
         }
         faults
+    }
+
+    /// Returns the faults that only a restart of the process can repair.
+    #[must_use]
+    pub fn liveness_faults(&self) -> Vec<Fault> {
+        let health = self.supervisor.health();
+        let failed = health.has_fault(Fault::TaskFailed);
+        let failed = failed.then_some(Fault::TaskFailed);
+        let stalled = self.hub.canary.is_stalled().then_some(Fault::CanaryMissing);
+        failed.into_iter().chain(stalled).collect()
+    }
+
+    /// Returns the state of this node in detail, for its operator.
+    pub async fn health_report(&self) -> HealthReport {
+        let faults = self.faults().await;
+        HealthReport {
+            state: NodeState::of(&faults),
+            faults,
+            epoch: self.epoch(),
+            own_canary: self.hub.canary.own_report(),
+            peers: self.hub.canary.peer_reports(),
+            redis_servers: self.hub.broker.server_counts(),
+            database: database_kind(&self.hub.db),
+            pool: pool_counts(&self.hub.db),
+        }
     }
 
     async fn check_read(&self) -> Result<Option<Fault>, PoolTimeout> {

@@ -24,6 +24,7 @@ use super::{effects, hub::Hub};
 use crate::{
     database::{DbErrorKind, Outage, checkpoint::WriterLock, classify, with_db_timeout},
     health::Health,
+    metrics::METRICS,
     models::{
         epochs,
         group_commands::{AppliedCommand, DuplicateCheck, GroupCommand, ToggleLimiter},
@@ -75,6 +76,11 @@ impl Writer {
         let health = supervisor.health().clone();
         supervisor.spawn("writer", run_writer(waiting, db, hub, writer_lock, health));
         Self(queue)
+    }
+
+    /// The number of commands that wait.
+    pub fn queue_length(&self) -> usize {
+        self.0.max_capacity() - self.0.capacity()
     }
 
     /// Checks whether the database accepts writes, after the queued commands.
@@ -213,6 +219,9 @@ async fn run_writer(
             let (started_at, commands) = (Instant::now(), batch.len());
             let (duplicate_check, error) =
                 store_batch(&db, &hub, &toggles, batch, last.duplicate_check).await;
+            if let Some(CommandError::Db(error)) = &error {
+                METRICS.database_errors.inc([classify(error).class()]);
+            }
             if let Some(outage) = error.as_ref().and_then(outage_of) {
                 health.record_failed_write(outage);
             }
@@ -310,6 +319,7 @@ async fn commit_batch(
     batch: Vec<QueuedCommand>,
     duplicate_check: DuplicateCheck,
 ) -> Result<DuplicateCheck, FailedBatch> {
+    let started_at = Instant::now();
     let commands: Vec<_> = batch.iter().map(|queued| &queued.command).collect();
     let acknowledged = hub.log_watch.acknowledged_heads();
     let applying = async {
@@ -325,6 +335,7 @@ async fn commit_batch(
     {
         Ok(outcomes) => outcomes,
         Err(error) => {
+            METRICS.commit_failures.inc([error.class()]);
             match &error {
                 CommandError::LogBehind(_) => hub.log_watch.stop_writes_if_behind(&error).await,
                 CommandError::Db(error) if classify(error).is_row_specific() => {}
@@ -339,6 +350,16 @@ async fn commit_batch(
             return Err(FailedBatch { error, batch });
         }
     };
+    METRICS.commit_seconds.observe(started_at.elapsed());
+    METRICS.commit_commands.observe_count(batch.len());
+    for (queued, outcome) in batch.iter().zip(&outcomes) {
+        let result = match outcome {
+            Ok(applied) if applied.dup => "duplicate",
+            Ok(_) => "stored",
+            Err(_) => "rejected",
+        };
+        METRICS.commands.inc([queued.command.kind.name(), result]);
+    }
     let appended = || {
         batch.iter().zip(&outcomes).filter_map(|(queued, outcome)| {
             let last = outcome.as_ref().ok()?.events.last()?;
@@ -393,6 +414,7 @@ fn split_batch(
 /// Sends the error to all callers of a batch.
 fn reject_all(batch: Vec<QueuedCommand>, error: &CommandError) {
     for queued in batch {
+        METRICS.commands.inc([queued.command.kind.name(), "failed"]);
         let _ = queued.result_sender.send(Err(error.clone()));
     }
 }

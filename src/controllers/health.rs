@@ -14,22 +14,35 @@ use crate::{
     views::health::{Liveness, Readiness},
 };
 
-/// Returns 200 while the process runs. The handler checks nothing else: a restart would not repair a database.
-async fn liveness() -> Json<Liveness> {
-    Json(Liveness::default())
+/// Returns 200 while the process runs, and checks nothing else.
+async fn ping() -> Json<Liveness> {
+    Json(Liveness::new(&[]))
+}
+
+/// Returns 200 while a restart of the process would not help: no task has failed, and the inbox of the node is handled.
+///
+/// The handler does not check the database, because a restart would not repair a database.
+async fn liveness(SharedStore(channels): SharedStore<Channels>) -> (StatusCode, Json<Liveness>) {
+    let liveness = Liveness::new(&channels.liveness_faults());
+    (status_of(liveness.ok), Json(liveness))
 }
 
 /// Returns 200 if the node can serve requests, within a second.
 ///
-/// A ready node is not stopping, none of its tasks has failed, and the database accepts reads and writes.
+/// A ready node is not stopping, none of its tasks has failed, the database accepts reads and writes, and the canary of
+/// the node comes back. A node without Redis is degraded and ready.
 async fn readiness(SharedStore(channels): SharedStore<Channels>) -> (StatusCode, Json<Readiness>) {
-    let faults = channels.readiness_faults().await;
-    let status = if faults.is_empty() {
+    let readiness = Readiness::new(&channels.faults().await);
+    (status_of(readiness.ok), Json(readiness))
+}
+
+/// Returns the status of a probe.
+pub(super) const fn status_of(is_ok: bool) -> StatusCode {
+    if is_ok {
         StatusCode::OK
     } else {
         StatusCode::SERVICE_UNAVAILABLE
-    };
-    (status, Json(Readiness::new(&faults)))
+    }
 }
 
 /// Lists the methods of a probe (RFC 9110, section 9.3.7), for load balancers that send OPTIONS.
@@ -42,7 +55,7 @@ async fn probe_options() -> (StatusCode, [(HeaderName, &'static str); 1]) {
 
 pub fn routes() -> Routes {
     Routes::new()
-        .add("/_ping", get(liveness).options(probe_options))
+        .add("/_ping", get(ping).options(probe_options))
         .add("/_health", get(liveness).options(probe_options))
         .add("/_readiness", get(readiness).options(probe_options))
 }

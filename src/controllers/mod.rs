@@ -12,6 +12,7 @@ pub mod health;
 pub mod invites;
 pub mod members;
 pub mod messages;
+pub mod metrics;
 pub mod openapi;
 pub mod pages;
 pub mod reactions;

@@ -75,6 +75,26 @@ impl DbErrorKind {
         }
     }
 
+    /// Returns the class of the error, for metrics.
+    #[must_use]
+    pub const fn class(self) -> &'static str {
+        match self {
+            Self::ConnectionLost | Self::Unavailable(Outage::Unreachable) => "unreachable",
+            Self::Unavailable(Outage::Busy) => "busy",
+            Self::Unavailable(Outage::DiskFull) => "full",
+            Self::Unavailable(Outage::ReadOnly) => "read_only",
+            Self::Unavailable(Outage::StorageFailed) => "storage_failed",
+            Self::Unavailable(Outage::SchemaMissing) => "schema_missing",
+            Self::LockConflict => "lock_conflict",
+            Self::UniqueViolation
+            | Self::ForeignKeyViolation
+            | Self::ConstraintViolation
+            | Self::RowMissing
+            | Self::InvalidValue => "row",
+            Self::Other => "other",
+        }
+    }
+
     /// Returns whether some rows of a batch cause the error, so that smaller parts may succeed.
     #[must_use]
     pub const fn is_row_specific(self) -> bool {

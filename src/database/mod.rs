@@ -197,6 +197,43 @@ pub fn open_writer_pool(db: &DatabaseConnection, run_on_start: Option<&str>) -> 
     db.clone()
 }
 
+/// The numbers of connections of a pool.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PoolCounts {
+    /// Open connections that are not in use.
+    pub idle: usize,
+    /// Open connections that are in use.
+    pub used: usize,
+    /// The limit of open connections.
+    pub max: usize,
+}
+
+/// Returns the numbers of connections of a pool.
+#[must_use]
+pub fn pool_counts(db: &DatabaseConnection) -> PoolCounts {
+    let (size, idle, max) = if let Some(pool) = postgres_pool(db) {
+        (
+            pool.size(),
+            pool.num_idle(),
+            pool.options().get_max_connections(),
+        )
+    } else {
+        let pool = db.get_sqlite_connection_pool();
+        (
+            pool.size(),
+            pool.num_idle(),
+            pool.options().get_max_connections(),
+        )
+    };
+    let to_usize = |count| usize::try_from(count).unwrap_or(usize::MAX);
+    PoolCounts {
+        idle,
+        // The two numbers are not read at the same moment.
+        used: to_usize(size).saturating_sub(idle),
+        max: to_usize(max),
+    }
+}
+
 /// Registers all pools that open from now on, so that [`close_all_pools`] closes them at the end of the process.
 pub fn track_pools() {
     lock_open_pools().get_or_insert_default();

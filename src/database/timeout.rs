@@ -5,6 +5,9 @@ use std::time::Duration;
 use sea_orm::{DbErr, RuntimeErr};
 use tokio::time::timeout;
 
+use super::classify;
+use crate::metrics::METRICS;
+
 /// A database that does not answer within this time counts as unreachable.
 pub const DB_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -14,8 +17,12 @@ pub const DB_TIMEOUT: Duration = Duration::from_secs(10);
 /// # Errors
 /// The error of the query, or of the timeout.
 pub async fn with_db_timeout<T>(query: impl Future<Output = Result<T, DbErr>>) -> Result<T, DbErr> {
-    timeout(DB_TIMEOUT, query).await.unwrap_or_else(|_| {
+    let result = timeout(DB_TIMEOUT, query).await.unwrap_or_else(|_| {
         let message = format!("the database did not answer within {DB_TIMEOUT:?}");
         Err(DbErr::Conn(RuntimeErr::Internal(message)))
-    })
+    });
+    if let Err(error) = &result {
+        METRICS.database_errors.inc([classify(error).class()]);
+    }
+    result
 }

@@ -16,6 +16,7 @@ use ipnet::{IpNet, Ipv6Net};
 use tokio::time::sleep;
 
 use super::RateLimited;
+use crate::metrics::METRICS;
 
 /// The largest number of keys that one [`KeyedLimiter`] remembers. Then a new key replaces the least recently used
 /// key. A key takes some 150 bytes.
@@ -43,17 +44,21 @@ pub enum RateKey {
 /// A rate limit for each [`RateKey`]. Clones share the counts.
 #[derive(Clone)]
 pub struct RateLimiter {
+    /// The name of the limit in the metrics.
+    name: &'static str,
     clients: Arc<KeyedLimiter<RateKey>>,
     sites: Arc<KeyedLimiter<Ipv6Net>>,
 }
 
 impl RateLimiter {
-    /// Allows `count` requests at once for each key, and then one more after each `per / count`.
+    /// Allows `count` requests at once for each key, and then one more after each `per / count`. Metrics show the
+    /// refused requests by `name`.
     ///
     /// The settings refuse a `count` of 0, which would count as 1.
     #[must_use]
-    pub fn new(count: u32, per: Duration) -> Self {
+    pub fn new(name: &'static str, count: u32, per: Duration) -> Self {
         Self {
+            name,
             clients: Arc::new(KeyedLimiter::new(count, per)),
             sites: Arc::new(KeyedLimiter::new(site_limit(count), per)),
         }
@@ -74,6 +79,14 @@ impl RateLimiter {
     /// # Errors
     /// [`RateLimited`] when fewer than `count` requests are left for the key, or for its site.
     pub fn check_n(&self, key: RateKey, count: NonZeroU32) -> Result<(), RateLimited> {
+        let checked = self.check_key_and_site(key, count);
+        if checked.is_err() {
+            METRICS.rate_limited.inc([self.name]);
+        }
+        checked
+    }
+
+    fn check_key_and_site(&self, key: RateKey, count: NonZeroU32) -> Result<(), RateLimited> {
         // The key comes first: requests that the key's limit refuses do not count for the other networks of the site.
         self.clients.check_n(key, count)?;
         if let RateKey::Network(network) = key

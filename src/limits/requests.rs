@@ -46,16 +46,24 @@ impl RequestLimits {
     #[must_use]
     pub fn new(settings: &LimitSettings) -> Self {
         Self {
-            registrations: RateLimiter::new(settings.registrations_per_hour, HOUR),
-            logins: RateLimiter::new(settings.logins_per_minute, MINUTE),
-            refreshes: RateLimiter::new(settings.refreshes_per_minute, MINUTE),
-            sockets: RateLimiter::new(settings.sockets_per_minute, MINUTE),
-            reads: RateLimiter::new(settings.reads_per_10s, TEN_SECONDS),
-            network_reads: RateLimiter::new(settings.network_reads_per_10s, TEN_SECONDS),
-            group_creations: RateLimiter::new(settings.starts_per_hour, HOUR),
-            invite_creations: RateLimiter::new(settings.invites_per_hour, HOUR),
-            changes: RateLimiter::new(settings.changes_per_minute, MINUTE),
-            network_changes: RateLimiter::new(settings.changes_per_minute, MINUTE),
+            registrations: RateLimiter::new("registrations", settings.registrations_per_hour, HOUR),
+            logins: RateLimiter::new("logins", settings.logins_per_minute, MINUTE),
+            refreshes: RateLimiter::new("refreshes", settings.refreshes_per_minute, MINUTE),
+            sockets: RateLimiter::new("sockets", settings.sockets_per_minute, MINUTE),
+            reads: RateLimiter::new("reads", settings.reads_per_10s, TEN_SECONDS),
+            network_reads: RateLimiter::new(
+                "network_reads",
+                settings.network_reads_per_10s,
+                TEN_SECONDS,
+            ),
+            group_creations: RateLimiter::new("group_creations", settings.starts_per_hour, HOUR),
+            invite_creations: RateLimiter::new("invite_creations", settings.invites_per_hour, HOUR),
+            changes: RateLimiter::new("changes", settings.changes_per_minute, MINUTE),
+            network_changes: RateLimiter::new(
+                "network_changes",
+                settings.changes_per_minute,
+                MINUTE,
+            ),
             long_page_reads: Semaphore::new(MAX_LONG_PAGE_READS),
         }
     }

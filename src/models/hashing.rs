@@ -16,14 +16,14 @@ use std::{
     panic::{AssertUnwindSafe, catch_unwind},
     sync::{Condvar, LazyLock, Mutex, MutexGuard, PoisonError},
     thread::{self, available_parallelism},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use argon2::Block;
 use ipnet::IpNet;
 use tokio::{sync::oneshot, time::timeout};
 
-use crate::limits::LogThrottle;
+use crate::{limits::LogThrottle, metrics::METRICS};
 
 /// The number of requests that may wait: about 5 s of work on two cores.
 const MAX_WAITING_JOBS: usize = 512;
@@ -137,6 +137,7 @@ pub async fn run_queued<T: Send + 'static>(
     requester: Requester,
     work: impl FnOnce(&mut HashMemory) -> T + Send + 'static,
 ) -> Result<T, HashingBusy> {
+    let started_at = Instant::now();
     let (sender, result) = oneshot::channel();
     let job = Box::new(move |memory: &mut HashMemory| {
         if !sender.is_closed() {
@@ -150,12 +151,22 @@ pub async fn run_queued<T: Send + 'static>(
         .map_err(|_| log_queue_full())?;
     HASH_POOL.job_added.notify_one();
     match timeout(JOB_TIMEOUT, result).await {
-        Ok(Ok(result)) => Ok(result),
+        Ok(Ok(result)) => {
+            METRICS.hashing_seconds.observe(started_at.elapsed());
+            Ok(result)
+        }
         _ => Err(HashingBusy),
     }
 }
 
+/// The number of jobs that wait in the queue.
+#[must_use]
+pub fn queue_length() -> usize {
+    HASH_POOL.lock_queue().waiting
+}
+
 fn log_queue_full() -> HashingBusy {
+    METRICS.hashing_rejected.inc();
     if let Some(suppressed) = QUEUE_FULL_LOG.allow() {
         tracing::warn!(
             suppressed,

@@ -3,7 +3,7 @@
 use sea_orm::DbErr;
 
 use super::log::LogBehind;
-use crate::limits::RateLimited;
+use crate::{database::classify, limits::RateLimited};
 
 /// The reason why a rule forbids a command. Its text is for the client.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -74,6 +74,20 @@ impl Rejection {
         match self {
             Self::MessageNotFound { field } => Some(*field),
             _ => None,
+        }
+    }
+}
+
+impl CommandError {
+    /// Returns the class of the error, for metrics.
+    #[must_use]
+    pub fn class(&self) -> &'static str {
+        match self {
+            Self::Rejected(_) => "rejected",
+            Self::Db(error) => classify(error).class(),
+            Self::LogBehind(_) => "log_behind",
+            Self::OutcomeUnknown(_) => "outcome_unknown",
+            Self::Aborted => "aborted",
         }
     }
 }

@@ -51,10 +51,11 @@ use tower_http::normalize_path::NormalizePathLayer;
 pub use self::stop::{delay_drain, wait_for_stop};
 use self::{hosts::AllowedHosts, response_limiter::ResponseLimiter};
 use crate::{
-    controllers::extractors::ClientAddress,
+    channels::Channels,
+    controllers::{self, extractors::ClientAddress},
     errors,
     limits::ConnectionLimiter,
-    settings::{HttpSettings, Settings},
+    settings::{HttpSettings, MetricsSettings, NetworkSet, Settings},
     supervisor::Supervisor,
     views,
 };
@@ -71,6 +72,9 @@ const LISTEN_BACKLOG: u32 = 4096;
 /// The pause after a failed `accept`. Without a free file descriptor or memory, the next call would
 /// fail at once.
 const ACCEPT_RETRY_DELAY: Duration = Duration::from_millis(100);
+
+/// The number of open connections to the metrics listener. Prometheus and an operator need a few.
+const MAX_METRICS_CONNECTIONS: usize = 32;
 
 /// The number of rejected connections that get an answer at the same time. Others are closed
 /// without an answer.
@@ -203,6 +207,48 @@ pub async fn serve(
         file_limit::raise_limit_for_connections(settings.max_connections),
         settings.connections_per_address,
     );
+    accept_connections(listener, router, &limiter, &settings.trusted_proxies, stop).await;
+}
+
+/// Serves the metrics of this node until `stop` is cancelled. Does nothing without a binding.
+///
+/// If the address is not available, the log has an error and the node works without metrics: people who chat must not
+/// depend on the monitoring.
+pub async fn serve_metrics(
+    settings: &MetricsSettings,
+    channels: Option<Channels>,
+    stop: CancellationToken,
+) {
+    let (Some(address), Some(channels)) = (settings.binding, channels) else {
+        return;
+    };
+    let listener = match listen_on(address) {
+        Ok(listener) => listener,
+        Err(error) => {
+            tracing::error!(
+                %error,
+                %address,
+                "metrics listener not started; METRICS_BINDING chooses another address"
+            );
+            return;
+        }
+    };
+    if let Ok(address) = listener.local_addr() {
+        tracing::info!(%address, "metrics listener started");
+    }
+    let limiter = ConnectionLimiter::new(MAX_METRICS_CONNECTIONS, MAX_METRICS_CONNECTIONS as u32);
+    let router = controllers::metrics::router(channels);
+    accept_connections(listener, router, &limiter, &NetworkSet::default(), stop).await;
+}
+
+/// Accepts and serves connections within their limits until `stop` is cancelled.
+async fn accept_connections(
+    listener: TcpListener,
+    router: Router,
+    limiter: &ConnectionLimiter,
+    trusted_proxies: &NetworkSet,
+    stop: CancellationToken,
+) {
     let rejections = Arc::new(Semaphore::new(MAX_CONCURRENT_REJECTIONS));
     let connections = TaskTracker::new();
     loop {
@@ -220,7 +266,7 @@ pub async fn serve(
                 continue;
             }
         };
-        let is_proxy = settings.trusted_proxies.contains(peer.ip());
+        let is_proxy = trusted_proxies.contains(peer.ip());
         let client = (!is_proxy).then(|| ClientAddress::from(peer.ip()).network());
         match limiter.try_acquire(client) {
             Ok(permit) => {

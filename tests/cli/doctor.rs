@@ -174,14 +174,14 @@ async fn doctor_reports_an_invalid_configuration() {
 #[tokio::test]
 async fn doctor_config_hides_secrets() {
     let variables = [
-        ("JWT_SECRET", "canary"),
-        ("DATABASE_URL", "postgres://canary:canary@host/salam"),
-        ("REDIS_URL", "redis://canary:canary@host"),
+        ("JWT_SECRET", "sesame"),
+        ("DATABASE_URL", "postgres://sesame:sesame@host/salam"),
+        ("REDIS_URL", "redis://sesame:sesame@host"),
         ("PUBLIC_URL", "https://chat.example"),
     ];
     let run = CommandRun::run(&["doctor", "--config", "-e", "production"], &variables).await;
     assert_eq!(run.code, Some(0));
-    assert!(!run.output.contains("canary"), "{}", run.output);
+    assert!(!run.output.contains("sesame"), "{}", run.output);
     assert!(
         run.output.contains("https://chat.example"),
         "{}",

@@ -6,6 +6,7 @@ mod csp;
 mod headers;
 mod hosts;
 mod line_endings;
+mod metrics;
 mod proxies;
 mod response_limiter;
 

@@ -29,6 +29,7 @@ struct BusNode {
 pub struct LocalBroker {
     bus: LocalBus,
     id: usize,
+    inbox_sender: mpsc::Sender<(String, Bytes)>,
 }
 
 impl LocalBus {
@@ -41,12 +42,13 @@ impl LocalBus {
         nodes.push(BusNode {
             id,
             topics: HashSet::new(),
-            inbox_sender: sender,
+            inbox_sender: sender.clone(),
         });
         (
             LocalBroker {
                 bus: self.clone(),
                 id,
+                inbox_sender: sender,
             },
             inbox,
         )
@@ -58,6 +60,11 @@ impl LocalBus {
 }
 
 impl LocalBroker {
+    /// The sender to the inbox of this node.
+    pub const fn inbox(&self) -> &mpsc::Sender<(String, Bytes)> {
+        &self.inbox_sender
+    }
+
     /// Subscribes this node to a topic, at once.
     pub fn subscribe(&self, topic: &str) -> SubscriptionReady {
         self.update_topics(|topics| {

@@ -20,6 +20,7 @@ use tokio::{
 pub use self::local::{LocalBroker, LocalBus};
 pub use self::message_signer::MessageSigner;
 pub use self::redis::{RedisBroker, RedisScript, RedisScripts, probe as probe_redis};
+use super::protocol::node_message::CANARY_TOPIC_PREFIX;
 use crate::{settings::Settings, supervisor::Supervisor};
 
 /// The messages that reach this node, each with its topic.
@@ -109,6 +110,26 @@ impl Broker {
         }
     }
 
+    /// The topics for canaries: one on each server. The broker brings a canary also to the node that published it,
+    /// except by a local bus.
+    #[must_use]
+    pub fn canary_topics(&self) -> Vec<String> {
+        match self {
+            Self::Local(_) => vec![format!("{CANARY_TOPIC_PREFIX}0")],
+            Self::Redis(redis) => redis.canary_topics(),
+        }
+    }
+
+    /// Puts a payload into the inbox of this node, on the empty topic. Drops the payload if the inbox is full.
+    pub fn echo(&self, payload: Bytes) {
+        let inbox = match self {
+            Self::Local(local) => local.inbox(),
+            Self::Redis(redis) => redis.inbox(),
+        };
+        // A full inbox is what a missing canary reports.
+        let _ = inbox.try_send((String::new(), payload));
+    }
+
     /// Binds all messages from now on to an epoch of the database. The broker ignores messages of
     /// other epochs.
     pub fn set_epoch(&self, epoch: &str) {
@@ -133,6 +154,15 @@ impl Broker {
         match self {
             Self::Local(_) => false,
             Self::Redis(redis) => redis.is_connected(),
+        }
+    }
+
+    /// The numbers of servers of Redis that should be connected and that are connected. `None` without Redis.
+    #[must_use]
+    pub fn server_counts(&self) -> Option<(usize, usize)> {
+        match self {
+            Self::Local(_) => None,
+            Self::Redis(redis) => Some(redis.server_counts()),
         }
     }
 

@@ -15,6 +15,7 @@ use crate::{
             event::EncodedEvent,
         },
     },
+    metrics::Transport,
     models::{
         group_commands::CommandKind,
         rejections::{CommandError, Rejection},
@@ -74,6 +75,8 @@ impl<'a> BaseProtocol<'a> {
 impl SocketProtocol for BaseProtocol<'_> {
     type GroupState = ();
 
+    const TRANSPORT: Transport = Transport::Base;
+
     const CLOSES_ON_FLOOD: bool = false;
 
     /// Each frame is answered before the next is read.
@@ -94,7 +97,9 @@ impl SocketProtocol for BaseProtocol<'_> {
     ) -> FrameResults {
         let mut results = FrameResults::default();
         for text in texts {
-            let handled = match BaseRequest::parse(text) {
+            let request = BaseRequest::parse(text);
+            let is_post = matches!(request, Some(BaseRequest::Post(_)));
+            let handled = match request {
                 Some(BaseRequest::Post(text)) => Box::pin(self.post(text, subscriptions)).await,
                 Some(BaseRequest::Other) => Ok(()),
                 None => Err(CloseReason::InvalidJson),
@@ -105,6 +110,7 @@ impl SocketProtocol for BaseProtocol<'_> {
             }
             let reply = base::reply_frame(&self.channels.settings.time_of_day());
             results.replies.push(reply);
+            results.command_replies += u32::from(is_post);
         }
         results
     }

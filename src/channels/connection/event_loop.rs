@@ -12,7 +12,7 @@ use tokio::{
 };
 
 use super::{
-    ConnectionEnd, READ_RETRY_DELAY, SocketProtocol,
+    ConnectionEnd, FrameResults, READ_RETRY_DELAY, SocketProtocol,
     receive::{handle_frames, read_available},
     wire::{flush, with_stall_timeout, write_frames},
 };
@@ -23,10 +23,14 @@ use crate::{
             CloseSignal, NextEvents, SocketHandle, SocketScope, Subscription, Subscriptions,
         },
         heartbeat::{Heartbeat, HeartbeatAction},
-        protocol::CloseReason,
+        protocol::{
+            CloseReason,
+            event::{EncodedEvent, EventEffect},
+        },
         transport::{answer_close, close},
     },
     limits::FrameRateLimiter,
+    metrics::{METRICS, WritePath},
 };
 
 /// The time that the reply to a running request may take when the server stops.
@@ -113,10 +117,11 @@ async fn run_event_loop<P: SocketProtocol>(
             () = &mut alarm => Wakeup::Timer,
         };
         let is_timer = matches!(wakeup, Wakeup::Timer);
-        let replies = match wakeup {
+        let woken_at = Instant::now();
+        let results = match wakeup {
             Wakeup::Received(received) => {
                 heartbeat.record_received();
-                frame_rate.record_frame(Instant::now());
+                frame_rate.record_frame(woken_at);
                 let flood_limit = u64::from(channels.settings.limits.frames_held);
                 if P::CLOSES_ON_FLOOD && frame_rate.over_limit_for().as_secs() >= flood_limit {
                     return CloseReason::RateLimited.into();
@@ -128,26 +133,32 @@ async fn run_event_loop<P: SocketProtocol>(
                     handle_frames(frames, socket, &mut subscriptions, channels, protocol);
                 Box::pin(until_closed(handling, &close_signal)).await
             }
-            Wakeup::Ready => Ok(Vec::new()),
+            Wakeup::Ready => Ok(FrameResults::default()),
             // The alarm of the protocol, which the next round handles.
-            Wakeup::Timer if heartbeat.next_check > Instant::now() => Ok(Vec::new()),
+            Wakeup::Timer if heartbeat.next_check > woken_at => Ok(FrameResults::default()),
             Wakeup::Timer => match heartbeat.tick() {
-                HeartbeatAction::Wait => Ok(Vec::new()),
+                HeartbeatAction::Wait => Ok(FrameResults::default()),
                 HeartbeatAction::Ping => {
                     let ping = socket.send(Message::Ping(Default::default()));
                     let sent = Box::pin(with_stall_timeout(ping, &close_signal, channels)).await;
-                    sent.map(|()| Vec::new())
+                    sent.map(|()| FrameResults::default())
                 }
                 HeartbeatAction::Close => Err(CloseReason::PongTimeout.into()),
             },
         };
-        written = match replies {
+        written = match results {
             // Events are also sent after frames, so that a client that never stops sending receives events.
-            Ok(replies) if !is_timer => {
+            Ok(results) if !is_timer => {
+                let replies = results.replies;
                 let sending = send_ready(replies, socket, &mut subscriptions, channels, protocol);
-                Box::pin(until_closed(sending, &close_signal)).await
+                let sent = Box::pin(until_closed(sending, &close_signal)).await;
+                if sent.is_ok() && results.command_replies > 0 {
+                    let histogram = METRICS.ack_seconds.of(P::TRANSPORT);
+                    histogram.observe_n(woken_at.elapsed(), results.command_replies.into());
+                }
+                sent
             }
-            replies => replies.map(drop),
+            results => results.map(drop),
         };
     }
     written.err().unwrap_or(ConnectionEnd::ConnectionLost)
@@ -196,9 +207,11 @@ async fn send_ready<P: SocketProtocol>(
     }
     let replies = frames.len();
     let user = subscriptions.session().user_id;
+    let mut new_events = Vec::new();
     if let Some(slot) = ready
         && let Some(subscription) = subscriptions.get_mut(slot)
-        && let Some(reason) = collect_frames(subscription, protocol, &mut frames, user).await
+        && let Some(reason) =
+            collect_frames(subscription, protocol, &mut frames, &mut new_events, user).await
     {
         if subscriptions.scope() != SocketScope::ManyGroups {
             frames.truncate(replies);
@@ -210,6 +223,7 @@ async fn send_ready<P: SocketProtocol>(
         }
     }
     write_frames(socket, frames, subscriptions, channels).await?;
+    observe_writes(&new_events, subscriptions.scope());
     if subscriptions.has_pending_bytes() {
         flush(socket, subscriptions, channels).await?;
     }
@@ -220,11 +234,28 @@ async fn send_ready<P: SocketProtocol>(
     Ok(())
 }
 
-/// Adds the frames of the next events of a subscription. Returns the reason, if the subscription is lost.
+/// Observes the delays of the events that a socket's task has just written.
+fn observe_writes(events: &[Arc<EncodedEvent>], scope: SocketScope) {
+    let now = std::time::Instant::now();
+    for event in events {
+        // A base socket receives no frame for other events.
+        if scope != SocketScope::EventsOnly || event.effect == EventEffect::CreatesMessage {
+            let delay = now.saturating_duration_since(event.committed_at);
+            METRICS
+                .delivery_seconds
+                .of(event.origin, WritePath::Task)
+                .observe(delay);
+        }
+    }
+}
+
+/// Adds the frames of the next events of a subscription, and the events themselves to `new_events` unless the socket
+/// replays them. Returns the reason, if the subscription is lost.
 async fn collect_frames<P: SocketProtocol>(
     subscription: &mut Subscription<P::GroupState>,
     protocol: &mut P,
     frames: &mut Vec<Utf8Bytes>,
+    new_events: &mut Vec<Arc<EncodedEvent>>,
     user: i64,
 ) -> Option<CloseReason> {
     let close_reason = subscription.close_reason();
@@ -263,6 +294,9 @@ async fn collect_frames<P: SocketProtocol>(
     }
     if !events.is_empty() {
         subscription.notify();
+    }
+    if subscription.is_live() {
+        new_events.clone_from(&events);
     }
     protocol.encode(subscription, &events, frames);
     close_reason

@@ -24,6 +24,7 @@ use super::{
     delivery::{Subscription, Subscriptions},
     protocol::{CloseReason, event::EncodedEvent},
 };
+use crate::metrics::Transport;
 
 /// The pause before the retry of a failed read of the log or of memberships.
 const READ_RETRY_DELAY: Duration = Duration::from_secs(1);
@@ -47,6 +48,8 @@ impl From<CloseReason> for ConnectionEnd {
 #[derive(Default)]
 pub(super) struct FrameResults {
     pub replies: Vec<Utf8Bytes>,
+    /// The number of replies that acknowledge or reject a command.
+    pub command_replies: u32,
     /// The reason to close the socket after the replies.
     pub close_reason: Option<CloseReason>,
 }
@@ -57,6 +60,9 @@ pub(super) struct FrameResults {
 pub(super) trait SocketProtocol: Send {
     /// The protocol's state of a group.
     type GroupState: Send;
+
+    /// The name of the protocol in the metrics.
+    const TRANSPORT: Transport;
 
     /// `true` if a client that sends too many frames is disconnected. If not, its frames are only read more slowly.
     const CLOSES_ON_FLOOD: bool;

@@ -9,7 +9,7 @@ use futures_util::FutureExt;
 use tokio::time::Instant;
 
 use super::{
-    ConnectionEnd, SocketProtocol,
+    ConnectionEnd, FrameResults, SocketProtocol,
     wire::{end_after_read_error, write_frames},
 };
 use crate::{
@@ -61,21 +61,21 @@ pub(super) fn read_available<P: SocketProtocol>(
     }
 }
 
-/// Handles frames, and returns the replies. Where the frames end the connection, writes the replies and returns the
-/// end.
+/// Handles frames, and returns the results with the replies. Where the frames end the connection, writes the replies
+/// and returns the end.
 pub(super) async fn handle_frames<P: SocketProtocol>(
     frames: ReceivedFrames,
     socket: &mut WebSocket,
     subscriptions: &mut Subscriptions<P::GroupState>,
     channels: &Channels,
     protocol: &mut P,
-) -> Result<Vec<Utf8Bytes>, ConnectionEnd> {
+) -> Result<FrameResults, ConnectionEnd> {
     let results = protocol.on_frames(&frames.texts, subscriptions).await;
     let end = match (results.close_reason, frames.non_text) {
         (Some(reason), _) => reason.into(),
         // The library answers pings.
         (None, None | Some(Some(Ok(Message::Text(_) | Message::Ping(_) | Message::Pong(_))))) => {
-            return Ok(results.replies);
+            return Ok(results);
         }
         (None, Some(Some(Ok(Message::Binary(_))))) => CloseReason::BinaryFrame.into(),
         (None, Some(Some(Ok(Message::Close(_))))) => ConnectionEnd::ClosedByPeer,

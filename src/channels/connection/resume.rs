@@ -1,6 +1,6 @@
 //! The position at which a client continues to read a log.
 
-use crate::channels::protocol::rich::ResetReason;
+use crate::{channels::protocol::rich::ResetReason, metrics::METRICS};
 
 /// The position at which a client resumes a group.
 #[derive(Debug, Default)]
@@ -35,4 +35,17 @@ impl ResumePoint {
             None
         }
     }
+}
+
+/// Counts the start of a subscription. `is_resumed` is `true` if the client has sent its position.
+pub(super) fn record_resume(mode: &'static str, reset: Option<ResetReason>, is_resumed: bool) {
+    let result = match (reset, is_resumed) {
+        (Some(reason), _) => {
+            METRICS.resets.inc([reason.code()]);
+            "reset"
+        }
+        (None, true) => "replay",
+        (None, false) => "live",
+    };
+    METRICS.resumes.inc([mode, result]);
 }

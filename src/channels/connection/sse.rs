@@ -18,7 +18,7 @@ use tokio::{
     time::{sleep, timeout},
 };
 
-use super::{READ_RETRY_DELAY, ResumePoint};
+use super::{READ_RETRY_DELAY, ResumePoint, resume::record_resume};
 use crate::{
     channels::{
         Channels, Member,
@@ -26,6 +26,7 @@ use crate::{
         protocol::{CloseReason, rich::Frame},
     },
     limits::SocketPermit,
+    metrics::{METRICS, WritePath},
     models::sessions::ActiveSession,
 };
 
@@ -153,6 +154,7 @@ async fn resume(
     // A stream may replay the whole log, because its client cannot load the history at the same time.
     let epoch = channels.hub.epoch.current();
     let reset = resume_point.reset_reason(after, head, &epoch.name, i64::MAX);
+    record_resume("stream", reset, resume_point.after.is_some());
     subscription.resume(if reset.is_some() { head } else { after }, head);
     if let Some(reason) = reset {
         let group = &*member.group_name;
@@ -172,6 +174,7 @@ async fn stream_events(
     events: &mut EventSender<'_>,
 ) -> StreamResult {
     loop {
+        let is_live = subscription.is_live();
         match subscription.next_events().await {
             Err(error) => {
                 let (user, group) = (member.actor.id, &member.group_name);
@@ -186,8 +189,13 @@ async fn stream_events(
                         return Err(CloseReason::NotMember);
                     }
                     let id = event.seq.to_string();
-                    let event = Event::default().id(id).data(event.frame().as_str());
-                    events.send(event).await?;
+                    let frame = Event::default().id(id).data(event.frame().as_str());
+                    events.send(frame).await?;
+                    if is_live {
+                        let delay = event.committed_at.elapsed();
+                        let histogram = METRICS.delivery_seconds.of(event.origin, WritePath::Task);
+                        histogram.observe(delay);
+                    }
                 }
             }
         }

@@ -15,6 +15,7 @@ use std::{
     mem::{replace, take},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     thread::panicking,
+    time::Instant,
 };
 
 use axum::body::Bytes;
@@ -26,6 +27,7 @@ use crate::{
         protocol::event::{EncodedEvent, EventEffect},
         text_frame::encode_text_frames,
     },
+    metrics::{METRICS, WritePath},
     settings::Settings,
 };
 
@@ -35,6 +37,9 @@ const MAX_DIRECT_BYTES: usize = 64 * 1024;
 
 /// Subscribers that are written before other tasks get the thread.
 const MAX_CONSECUTIVE_WRITES: usize = 128;
+
+/// Subscribers that are written before the metrics read the clock.
+const WRITES_PER_OBSERVATION: usize = 16;
 
 /// The events of a room that wait for a broadcast.
 #[derive(Default)]
@@ -60,9 +65,16 @@ enum BroadcastStep {
 /// Events with consecutive numbers that are written together.
 #[derive(Default)]
 struct BroadcastBatch {
-    events: VecDeque<Arc<EncodedEvent>>,
+    events: VecDeque<BatchEvent>,
     bytes: usize,
     frame_cache: FrameCache,
+}
+
+/// An event of a batch.
+struct BatchEvent {
+    event: Arc<EncodedEvent>,
+    /// The number of sockets that received the event since the last observation.
+    unobserved_writes: u64,
 }
 
 /// The encoded frames of a batch, by the seq of the first event that a subscriber lacks.
@@ -152,10 +164,13 @@ async fn write_batch(room: &Room, mut batch: BroadcastBatch) {
     while let Some(last) = batch.last_seq() {
         // A socket that subscribes from now on finds the events in the event buffer.
         for subscribers in room.subscribers_snapshot().chunks(MAX_CONSECUTIVE_WRITES) {
-            for subscriber in subscribers {
-                if !batch.write_direct_to(subscriber, &room.settings) {
-                    subscriber.notify();
+            for subscribers in subscribers.chunks(WRITES_PER_OBSERVATION) {
+                for subscriber in subscribers {
+                    if !batch.write_direct_to(subscriber, &room.settings) {
+                        subscriber.notify();
+                    }
                 }
+                batch.observe_writes();
             }
             yield_now().await;
             room.broadcast_queue.append_waiting(&mut batch);
@@ -176,7 +191,7 @@ async fn notify_all(room: &Room) {
 impl BroadcastBatch {
     /// The seq of the last event; `None` in an empty batch.
     fn last_seq(&self) -> Option<i64> {
-        Some(self.events.back()?.seq)
+        Some(self.events.back()?.event.seq)
     }
 
     /// Returns `true` if events may be written together with this batch. Deletions, removals, gaps and large
@@ -201,15 +216,19 @@ impl BroadcastBatch {
     fn extend(&mut self, events: Vec<Arc<EncodedEvent>>) {
         if !events.is_empty() {
             self.bytes += events.iter().map(|event| event.size()).sum::<usize>();
-            self.events.extend(events);
+            self.events
+                .extend(events.into_iter().map(|event| BatchEvent {
+                    event,
+                    unobserved_writes: 0,
+                }));
             self.frame_cache = FrameCache::default();
         }
     }
 
     /// Drops the events that all subscribers have received.
     fn drop_through(&mut self, last: i64) {
-        while let Some(event) = self.events.pop_front_if(|event| event.seq <= last) {
-            self.bytes -= event.size();
+        while let Some(passed) = self.events.pop_front_if(|it| it.event.seq <= last) {
+            self.bytes -= passed.event.size();
         }
     }
 
@@ -217,16 +236,54 @@ impl BroadcastBatch {
     fn write_direct_to(&mut self, subscriber: &Subscriber, settings: &Settings) -> bool {
         self.last_seq().is_none_or(|last| {
             let scope = subscriber.socket.scope;
-            subscriber.write_direct(last, |seq| self.encode_after(seq, scope, settings))
+            let mut first_seq = None;
+            let has_all = subscriber.write_direct(last, |seq| {
+                first_seq = Some(seq + 1);
+                self.encode_after(seq, scope, settings)
+            });
+            if has_all && let Some(first_seq) = first_seq {
+                self.count_writes(first_seq, scope);
+            }
+            has_all
         })
+    }
+
+    /// Counts that a socket has received the events from a seq on.
+    fn count_writes(&mut self, first_seq: i64, scope: SocketScope) {
+        for written in self.events.iter_mut().rev() {
+            if written.event.seq < first_seq {
+                break;
+            }
+            // A base socket receives no frame for other events.
+            if scope != SocketScope::EventsOnly
+                || written.event.effect == EventEffect::CreatesMessage
+            {
+                written.unobserved_writes += 1;
+            }
+        }
+    }
+
+    /// Observes the delays of the writes since the last observation.
+    fn observe_writes(&mut self) {
+        let now = Instant::now();
+        for written in &mut self.events {
+            let count = take(&mut written.unobserved_writes);
+            if count > 0 {
+                let delay = now.saturating_duration_since(written.event.committed_at);
+                let histogram = METRICS
+                    .delivery_seconds
+                    .of(written.event.origin, WritePath::Direct);
+                histogram.observe_n(delay, count);
+            }
+        }
     }
 
     /// Returns the frames of the events after a seq. `None` if the batch lacks some of the events, or not all
     /// sockets receive the same frames.
     fn encode_after(&mut self, seq: i64, scope: SocketScope, settings: &Settings) -> Option<Bytes> {
         let next = seq + 1;
-        let skipped = usize::try_from(next - self.events.front()?.seq).ok()?;
-        let events = self.events.iter().skip(skipped);
+        let skipped = usize::try_from(next - self.events.front()?.event.seq).ok()?;
+        let events = self.events.iter().skip(skipped).map(|it| &it.event);
         if scope == SocketScope::EventsOnly {
             get_or_encode(&mut self.frame_cache.base, next, || {
                 encode_base_frames(events, settings)

@@ -14,7 +14,8 @@ use crate::{
         log_watch::LogWatch,
         protocol::{CloseReason, event::EncodedEvent},
     },
-    database::with_db_timeout,
+    database::{clock, with_db_timeout},
+    metrics::METRICS,
     models::{chat_groups, events},
 };
 
@@ -123,6 +124,7 @@ impl GapRepair {
 
     /// Reads the events that a room lacks from the log.
     async fn repair(&self, room: &Arc<Room>) -> Result<(), DbErr> {
+        let mut is_first_page = true;
         loop {
             let last = room.last_seq();
             let page = with_db_timeout(events::Model::list_after(
@@ -132,11 +134,19 @@ impl GapRepair {
                 REPAIR_PAGE_EVENTS as u64,
             ))
             .await?;
+            if let Some(oldest) = page.first() {
+                METRICS.gap_events.inc_by(page.len() as u64);
+                if is_first_page {
+                    METRICS.gaps_repaired.inc();
+                    METRICS.gap_age_seconds.observe(clock::age_of(oldest.at));
+                }
+            }
+            is_first_page = false;
             for event in &page {
                 // An event that the log lacks cannot arrive later.
                 room.advance_to(event.seq - 1);
                 self.delivery
-                    .ingest(room, [EncodedEvent::encode(&room.name, event)]);
+                    .ingest(room, [EncodedEvent::encode_logged(&room.name, event)]);
             }
             if page.len() < REPAIR_PAGE_EVENTS {
                 return Ok(());

@@ -1,6 +1,9 @@
 //! Reads of the log by sockets that are behind the event buffer.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use sea_orm::{DatabaseConnection, DbErr};
 use tokio::{sync::Semaphore, time::timeout};
@@ -9,7 +12,10 @@ use super::{
     event_buffer::{BATCH_BYTES, NextEvents, take_batch},
     room::Room,
 };
-use crate::{channels::protocol::event::EncodedEvent, database::with_db_timeout, models::events};
+use crate::{
+    channels::protocol::event::EncodedEvent, database::with_db_timeout, metrics::METRICS,
+    models::events,
+};
 
 /// Sockets that read the log at the same time. The database has other work too.
 const MAX_CONCURRENT_LOG_READS: usize = 4;
@@ -68,6 +74,7 @@ impl LogReader {
         size: PageSize,
         turn_timeout: Duration,
     ) -> Result<Option<LogPage>, DbErr> {
+        let started_at = Instant::now();
         let turn = async {
             (
                 // One socket reads for all sockets that are as far behind.
@@ -89,9 +96,10 @@ impl LogReader {
         .await?;
         let encoded = page
             .iter()
-            .map(|event| Arc::new(EncodedEvent::encode(&room.name, event)));
+            .map(|event| Arc::new(EncodedEvent::encode_logged(&room.name, event)));
         let events = take_batch(encoded, page.len(), max_bytes);
         room.cache_older(&events, content_version);
+        METRICS.log_read_seconds.observe(started_at.elapsed());
         Ok(Some(LogPage {
             events,
             content_version,

@@ -82,7 +82,7 @@ use super::{
         node_message::NodeMessage,
     },
 };
-use crate::models::events::Event;
+use crate::{metrics::METRICS, models::events::Event};
 
 /// The interval of checks for typing users that have stopped without an event.
 const TYPING_TICK: Duration = Duration::from_millis(250);
@@ -141,8 +141,9 @@ impl Delivery {
     pub fn receive_events(&self, group: &str, events: impl IntoIterator<Item = EncodedEvent>) {
         if let Some(room) = self.rooms.get(group)
             && self.ingest(&room, events)
+            && self.report_gap(&room)
         {
-            self.report_gap(&room);
+            METRICS.gaps_found.inc();
         }
     }
 
@@ -232,11 +233,14 @@ impl Delivery {
         }
     }
 
-    fn report_gap(&self, room: &Room) {
-        if room.mark_gap_reported() {
+    /// Requests a comparison of a room with the log. Returns `false` if a comparison was requested before.
+    fn report_gap(&self, room: &Room) -> bool {
+        let is_new = room.mark_gap_reported();
+        if is_new {
             // The gap repair runs as long as the process.
             let _ = self.gap_reports.send(room.name.clone());
         }
+        is_new
     }
 
     fn typing_rooms(&self) -> MutexGuard<'_, HashMap<i64, Arc<Room>>> {

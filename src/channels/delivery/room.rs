@@ -126,7 +126,7 @@ impl Room {
     }
 
     /// The subscribers at this moment.
-    pub(super) fn subscribers_snapshot(&self) -> Arc<Vec<Arc<Subscriber>>> {
+    pub fn subscribers_snapshot(&self) -> Arc<Vec<Arc<Subscriber>>> {
         self.subscribers().clone()
     }
 

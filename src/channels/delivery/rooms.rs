@@ -11,6 +11,7 @@ use std::{
 use super::{buffer_memory::BufferMemory, room::Room, subscriber::Subscriber};
 use crate::{
     channels::{Member, broker::Broker},
+    metrics::METRICS,
     settings::Settings,
 };
 
@@ -123,6 +124,7 @@ impl Rooms {
                     break;
                 }
                 room.evict_buffer();
+                METRICS.buffer_evictions.inc();
                 evicted += 1;
             }
             let used = self.buffer_memory.used();

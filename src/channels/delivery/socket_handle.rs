@@ -140,26 +140,28 @@ impl SocketHandle {
         *self.lock_session() = session;
     }
 
-    /// Updates the session from the sessions that exist, or closes the socket if its session is missing.
-    /// `queried` is the session of the socket when the sessions were read.
-    pub fn refresh_session(&self, existing: &HashMap<Uuid, ActiveSession>, queried: Uuid) {
+    /// Updates the session from the sessions that exist, or closes the socket if its session is missing. Returns
+    /// `true` if this call closes the socket. `queried` is the session of the socket when the sessions were read.
+    pub fn refresh_session(&self, existing: &HashMap<Uuid, ActiveSession>, queried: Uuid) -> bool {
         let mut session = self.lock_session();
         match existing.get(&session.id) {
             Some(stored) => {
                 session.ends_at = stored.ends_at;
                 session.generation = stored.generation;
+                false
             }
             None if session.id == queried => self.close(CloseReason::SessionRevoked),
             // The socket has another session since then, which was not read.
-            None => {}
+            None => false,
         }
     }
 
-    /// Closes the socket. The first reason counts.
-    pub fn close(&self, reason: CloseReason) {
-        let _ = self.close_reason.set(reason);
+    /// Closes the socket. The first reason counts. Returns `true` if this reason is the first.
+    pub fn close(&self, reason: CloseReason) -> bool {
+        let is_first = self.close_reason.set(reason).is_ok();
         self.close_requested.notify_one();
         self.wakeup.notify_one();
+        is_first
     }
 
     /// Pauses or resumes direct writes to the socket.

@@ -4,20 +4,23 @@ use std::{
     collections::VecDeque,
     sync::{
         Arc, Mutex, MutexGuard, OnceLock, PoisonError,
-        atomic::{AtomicBool, AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering},
     },
 };
 
 use axum::body::Bytes;
 
 use super::socket_handle::{SocketHandle, SocketScope};
-use crate::channels::{
-    protocol::{
-        CloseReason,
-        ephemeral::{EncodedEphemeral, EphemeralKind},
-        event::EncodedEvent,
+use crate::{
+    channels::{
+        protocol::{
+            CloseReason,
+            ephemeral::{EncodedEphemeral, EphemeralKind},
+            event::EncodedEvent,
+        },
+        socket_writer::WriteOutcome,
     },
-    socket_writer::WriteOutcome,
+    metrics::METRICS,
 };
 
 /// Ephemeral events that may wait for one subscription.
@@ -46,6 +49,8 @@ pub(in crate::channels) struct Subscriber {
     /// The ephemeral events that wait. `None` for a socket that receives none.
     pending_ephemerals: Option<Mutex<VecDeque<Arc<EncodedEphemeral>>>>,
     direct_write: Mutex<DirectWrite>,
+    /// The seq of the last event that the socket's task wrote or skipped.
+    task_seq: AtomicI64,
     /// The reason for the loss of the subscription, where the socket has others.
     close_reason: OnceLock<CloseReason>,
 }
@@ -61,6 +66,7 @@ impl Subscriber {
             index: AtomicUsize::new(0),
             is_notified: AtomicBool::new(false),
             direct_write: Mutex::default(),
+            task_seq: AtomicI64::new(joined_at_seq),
             close_reason: OnceLock::new(),
         }
     }
@@ -122,6 +128,7 @@ impl Subscriber {
                 .position(|older| older.kind != EphemeralKind::Presence)
         {
             pending.remove(oldest);
+            METRICS.ephemeral_dropped.inc();
         }
         pending.push_back(event.clone());
         drop(pending);
@@ -152,7 +159,14 @@ impl Subscriber {
         let outcome = if frames.is_empty() {
             WriteOutcome::Written
         } else {
-            writer.try_write(frames)
+            let outcome = writer.try_write(frames);
+            let counters = &METRICS.direct_writes;
+            match outcome {
+                WriteOutcome::Written => counters.written.inc(),
+                WriteOutcome::Partial => counters.partial.inc(),
+                WriteOutcome::Blocked | WriteOutcome::Closed => counters.refused.inc(),
+            };
+            outcome
         };
         let is_written = matches!(outcome, WriteOutcome::Written | WriteOutcome::Partial);
         if is_written {
@@ -180,6 +194,20 @@ impl Subscriber {
         let mut direct_write = self.direct_write();
         let was_enabled = std::mem::take(&mut direct_write.is_enabled);
         was_enabled.then_some(direct_write.delivered_seq)
+    }
+
+    /// Notes the seq of the last event that the socket's task wrote or skipped.
+    pub fn set_task_seq(&self, seq: i64) {
+        self.task_seq.store(seq, Ordering::Relaxed);
+    }
+
+    /// The number of events that the socket lacks, of those up to the room's last event. A socket that the room
+    /// writes to lacks none.
+    pub fn lag(&self, room_last_seq: i64) -> i64 {
+        if self.direct_write().is_enabled {
+            return 0;
+        }
+        (room_last_seq - self.task_seq.load(Ordering::Relaxed)).max(0)
     }
 
     fn direct_write(&self) -> MutexGuard<'_, DirectWrite> {

@@ -23,6 +23,7 @@ use crate::{
         protocol::{CloseReason, event::EncodedEvent},
     },
     database::DB_TIMEOUT,
+    metrics::METRICS,
 };
 
 /// The time that the other groups of a socket wait for one group's turn to read the log.
@@ -95,7 +96,7 @@ impl<S> Subscription<S> {
     /// [`Subscription::take_sync`].
     pub fn resume(&mut self, seq: i64, head: i64) {
         self.subscriber.disable_direct_write();
-        self.delivered_seq = seq;
+        self.set_delivered_seq(seq);
         self.sync_at = Some(head);
         self.read_ahead.clear();
         self.notify();
@@ -159,9 +160,19 @@ impl<S> Subscription<S> {
 
     fn stop_direct_write(&mut self) {
         if let Some(seq) = self.subscriber.disable_direct_write() {
-            self.delivered_seq = seq;
+            self.set_delivered_seq(seq);
             self.read_ahead.drop_through(seq);
         }
+    }
+
+    fn set_delivered_seq(&mut self, seq: i64) {
+        self.delivered_seq = seq;
+        self.subscriber.set_task_seq(seq);
+    }
+
+    /// Returns `true` if the next events are new: the socket is not replaying older ones.
+    pub fn is_live(&self) -> bool {
+        self.sync_at.is_none()
     }
 
     /// Returns `true` if the next event must be read from the log.
@@ -187,8 +198,13 @@ impl<S> Subscription<S> {
     /// When the log cannot be read. No event is lost: the next call tries again.
     pub async fn next_events(&mut self) -> Result<NextEvents, DbErr> {
         let mut events = self.room.next_events(self.delivered_seq);
-        if matches!(events, NextEvents::InLog) {
-            events = self.next_from_log().await?;
+        match events {
+            NextEvents::InLog => {
+                METRICS.buffer_reads.log.inc();
+                events = self.next_from_log().await?;
+            }
+            NextEvents::Events(_) => drop(METRICS.buffer_reads.buffer.inc()),
+            NextEvents::None => {}
         }
         self.mark_delivered(&events);
         Ok(events)
@@ -205,7 +221,7 @@ impl<S> Subscription<S> {
         if let NextEvents::Events(events) = events
             && let Some(last) = events.last()
         {
-            self.delivered_seq = last.seq;
+            self.set_delivered_seq(last.seq);
             self.read_ahead.drop_through(last.seq);
         }
     }
@@ -260,7 +276,7 @@ impl<S> Subscription<S> {
         if let Some(page) = page {
             if page.events.is_empty() {
                 // The log lacks the events, so there is nothing to wait for.
-                self.delivered_seq = page.room_last_seq;
+                self.set_delivered_seq(page.room_last_seq);
             }
             self.read_ahead.replace(page.events, page.content_version);
         }

@@ -55,6 +55,11 @@ impl Cluster {
         self.nodes().contains_key(node)
     }
 
+    /// The number of nodes that are alive.
+    pub fn alive_count(&self) -> usize {
+        self.nodes().values().filter(|node| !node.has_left).count()
+    }
+
     /// Marks a node as stopping. Its users have `grace` to reconnect to other nodes.
     pub fn mark_left(&self, node: &str, grace: Duration) {
         if let Some(node) = self.nodes().get_mut(node) {

@@ -36,6 +36,7 @@ use crate::{
             node_message::{CLUSTER_TOPIC, NodeMessage},
         },
     },
+    metrics::METRICS,
     settings::Settings,
 };
 
@@ -132,6 +133,16 @@ impl PresenceSync {
             grace: Duration::from_secs(channels.presence_grace.into()),
         };
         (sync, PresenceQueries(received))
+    }
+
+    /// The id of this node among the nodes.
+    pub fn own_id(&self) -> &str {
+        &self.node_id
+    }
+
+    /// The number of other nodes that are alive.
+    pub fn peer_count(&self) -> usize {
+        self.cluster.alive_count()
     }
 
     /// Renews this node's lease, expires users and other nodes, and answers queries.
@@ -363,6 +374,7 @@ impl PresenceSync {
     }
 
     fn on_node_lost(&self, node: &Arc<str>) {
+        METRICS.presence_leases_expired.inc();
         tracing::warn!(%node, "node lost: its users go offline");
         for room in self.rooms.all() {
             let mut state = room.presence.state();

@@ -1,12 +1,18 @@
 //! Encoded events: the bytes of an event for the sockets and for other nodes.
 
-use std::sync::{Arc, OnceLock};
+use std::{
+    sync::{Arc, OnceLock},
+    time::Instant,
+};
 
 use axum::{body::Bytes, extract::ws::Utf8Bytes};
+use chrono::{DateTime, FixedOffset};
 
 use super::{base, to_json};
 pub use crate::models::event_data::EventEffect;
 use crate::{
+    database::clock,
+    metrics::EventOrigin,
     models::{event_data::EventData, events::Event},
     views,
 };
@@ -21,6 +27,10 @@ pub struct EncodedEvent {
     /// The username of the actor. `None` for the command of an operator.
     pub actor: Option<Arc<str>>,
     pub effect: EventEffect,
+    pub origin: EventOrigin,
+    /// The time of the commit, for metrics. For an event of another node or of the log, it is the stored time, which
+    /// is a little earlier.
+    pub committed_at: Instant,
     /// The frame of rich sockets, which nodes also send each other.
     frame: Utf8Bytes,
     /// The frame of base sockets. The first base socket that needs it has it encoded.
@@ -28,14 +38,26 @@ pub struct EncodedEvent {
 }
 
 impl EncodedEvent {
-    /// Encodes an event of the group with this name.
+    /// Encodes an event of the group with this name, which this node has just committed.
     #[must_use]
     pub fn encode(group: &str, event: &Event) -> Self {
+        Self::new(group, event, EventOrigin::Local, Instant::now())
+    }
+
+    /// Encodes an event of the group with this name that was read from the log.
+    #[must_use]
+    pub fn encode_logged(group: &str, event: &Event) -> Self {
+        Self::new(group, event, EventOrigin::Log, instant_of(event.at))
+    }
+
+    fn new(group: &str, event: &Event, origin: EventOrigin, committed_at: Instant) -> Self {
         let frame = views::events::Event::new(group, event);
         Self {
             seq: event.seq,
             actor: event.by.clone(),
             effect: event.body.effect(),
+            origin,
+            committed_at,
             frame: to_json(&frame).into(),
             base: OnceLock::new(),
         }
@@ -85,6 +107,9 @@ impl EncodedEvent {
                 seq: frame.seq,
                 actor: frame.by.as_deref().map(Into::into),
                 effect: EventData::effect_of_json(&frame.kind, frame.data),
+                origin: EventOrigin::Remote,
+                committed_at: DateTime::parse_from_rfc3339(&frame.at)
+                    .map_or_else(|_| Instant::now(), instant_of),
                 base: OnceLock::new(),
                 frame: payload.slice(begin..end).try_into().ok()?,
             });
@@ -127,4 +152,10 @@ impl EncodedEvent {
     pub fn removes_member(&self, username: &str) -> bool {
         matches!(&self.effect, EventEffect::RemovesMember(left) if left == username)
     }
+}
+
+/// Returns the time of this process at which the database stored an event.
+fn instant_of(at: DateTime<FixedOffset>) -> Instant {
+    let now = Instant::now();
+    now.checked_sub(clock::age_of(at)).unwrap_or(now)
 }

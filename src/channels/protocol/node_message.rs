@@ -13,6 +13,9 @@ use super::to_json;
 /// The topic to which all nodes are subscribed. No group has this name.
 pub const CLUSTER_TOPIC: &str = "nodes";
 
+/// The prefix of the topics for canaries. No group has a name with it.
+pub const CANARY_TOPIC_PREFIX: &str = "canary-";
+
 /// A message from one node to others.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "type")]
@@ -70,6 +73,17 @@ pub enum NodeMessage<'a> {
         #[serde(borrow)]
         node: Cow<'a, str>,
         users: Vec<Cow<'a, str>>,
+    },
+    /// A node shows that its messages arrive. Nodes of earlier versions are not subscribed to the topics of canaries.
+    #[serde(rename = "canary")]
+    Canary {
+        #[serde(borrow)]
+        node: Cow<'a, str>,
+        /// The name of the node, for operators.
+        #[serde(borrow)]
+        name: Cow<'a, str>,
+        /// The begin of the canary's commit, in microseconds since 1970 by the clock of the database.
+        sent_at: i64,
     },
     /// A user is online in a group by this node.
     #[serde(rename = "came")]

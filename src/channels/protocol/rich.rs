@@ -134,6 +134,18 @@ pub enum ResetReason {
     Epoch,
 }
 
+impl ResetReason {
+    /// Returns the reason as clients and metrics see it.
+    #[must_use]
+    pub const fn code(self) -> &'static str {
+        match self {
+            Self::TooFar => "too_far",
+            Self::Ahead => "ahead",
+            Self::Epoch => "epoch",
+        }
+    }
+}
+
 /// The only reply to a request that succeeded.
 #[derive(Serialize, Default, ToSchema)]
 pub struct OkReply<'a> {

@@ -35,6 +35,7 @@ use super::{
 };
 use crate::{
     database::with_db_timeout,
+    metrics::METRICS,
     models::{
         sessions::{self, ActiveSession, TokenClaims},
         users,
@@ -236,7 +237,12 @@ impl SessionMonitor {
             let existing =
                 with_db_timeout(sessions::Model::find_all_existing(&self.db, ids)).await?;
             for (socket, queried) in sockets.iter().zip(queried) {
-                socket.refresh_session(&existing, queried);
+                let is_closed = socket.refresh_session(&existing, queried);
+                if is_closed
+                    && let Some(requested_at) = self.rechecks().requested_at(&socket.username)
+                {
+                    METRICS.revocation_seconds.observe(requested_at.elapsed());
+                }
             }
         }
         Ok(())

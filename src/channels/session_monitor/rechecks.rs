@@ -64,6 +64,12 @@ impl SessionRechecks {
         requested.copied().any(|at| at >= then)
     }
 
+    /// The time of the last request for this user, or for all users.
+    pub fn requested_at(&self, user: &str) -> Option<Instant> {
+        let of_user = self.requested_at.get(user).copied();
+        of_user.max(self.all_requested_at)
+    }
+
     /// Takes the users who are not checked yet. A user who is requested from now on is checked again.
     pub fn take_pending(&mut self) -> HashSet<Arc<str>> {
         mem::take(&mut self.pending_users)

@@ -28,6 +28,7 @@ use self::local_store::LocalStore;
 use crate::{
     channels::broker::{RedisScript, RedisScripts},
     limits::RateLimited,
+    metrics::METRICS,
     models::{
         hashing::{HashPriority, Requester},
         usernames,
@@ -115,6 +116,7 @@ impl LoginThrottle {
                 self.lock_local().set_count(scope, id, count);
                 match u64::try_from(*wait) {
                     Ok(wait @ 1..) => {
+                        METRICS.logins.inc(["throttled"]);
                         return Err(RateLimited {
                             retry_after: Duration::from_millis(wait),
                         });
@@ -122,7 +124,10 @@ impl LoginThrottle {
                     _ => scope,
                 }
             }
-            _ => self.lock_local().record_attempt(&account, &network, now)?,
+            _ => {
+                let counted = self.lock_local().record_attempt(&account, &network, now);
+                counted.inspect_err(|_| METRICS.logins.inc(["throttled"]))?
+            }
         };
         Ok(LoginAttempt {
             throttle: self.clone(),
@@ -190,6 +195,11 @@ impl LoginAttempt {
         check: impl Future<Output = Result<Option<T>, E>>,
     ) -> Result<Option<T>, E> {
         let result = check.await;
+        METRICS.logins.inc([match &result {
+            Ok(Some(_)) => "success",
+            Ok(None) => "failed",
+            Err(_) => "error",
+        }]);
         match &result {
             Ok(Some(_)) => self.succeed().await,
             Ok(None) => {}

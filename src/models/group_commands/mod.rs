@@ -269,6 +269,30 @@ impl AppliedCommand {
 }
 
 impl CommandKind {
+    /// Returns the name of the kind, for metrics and logs.
+    #[must_use]
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Send { .. } => "send",
+            Self::Edit { .. } => "edit",
+            Self::Delete { .. } => "delete",
+            Self::React { .. } => "react",
+            Self::Read { .. } => "read",
+            Self::SetTitle { .. } => "set_title",
+            Self::SetRole { .. } => "set_role",
+            Self::Kick { .. } => "kick",
+            Self::Ban { .. } => "ban",
+            Self::Unban { .. } => "unban",
+            Self::Leave => "leave",
+            Self::CreateInvite { .. } => "create_invite",
+            Self::RevokeInvite { .. } => "revoke_invite",
+            Self::AcceptInvite { .. } => "accept_invite",
+            Self::DeleteGroup => "delete_group",
+            Self::TransferOwnership { .. } => "transfer_ownership",
+            Self::ChangeRow(_) => "change_row",
+        }
+    }
+
     /// Returns whether the command is about messages: it may have a `cid`, and the state of its batch decides it.
     #[must_use]
     pub const fn is_about_messages(&self) -> bool {

@@ -24,6 +24,11 @@ impl ServerCounts {
         self.expected == Some(self.connected)
     }
 
+    /// The numbers of servers that should be connected and that are connected.
+    pub fn counts(&self) -> (usize, usize) {
+        (self.expected.unwrap_or(1), self.connected)
+    }
+
     /// Returns `true` once the servers are discovered.
     pub fn is_discovered(&self) -> bool {
         self.expected.is_some()

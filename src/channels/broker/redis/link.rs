@@ -20,6 +20,7 @@ use super::{
     session::{Publication, PushEvent, RedisConfig, RedisSession, ScriptClient},
     slot_map::{RedisServer, SlotMap},
 };
+use crate::metrics::METRICS;
 
 /// The interval of pings. A ping detects a connection that is open but silent, which PUBLISH alone
 /// may not detect.
@@ -181,6 +182,7 @@ impl Link {
         self.script_client
             .send_replace(Some(session.script_client()));
         self.reconnects.send_modify(|count| *count += 1);
+        METRICS.redis_sessions.inc();
         tracing::info!(topics = topics.len(), server = %self.server, "Redis is connected");
 
         self.report_missed(&mut session).await?;
@@ -225,6 +227,7 @@ impl Link {
         let accepted = accepted.copied().chain(std::iter::repeat(false));
         for (publication, accepted) in publications.into_iter().zip(accepted) {
             if accepted {
+                METRICS.redis_messages.inc(["published"]);
                 // The publisher does not always wait for the result.
                 let _ = publication.ack.send(Ok(()));
             } else {
@@ -238,6 +241,7 @@ impl Link {
     }
 
     fn fail_publication(&self, publication: Publication) {
+        METRICS.redis_publish_failures.inc();
         self.missed_topics.record(publication.topic);
         let _ = publication.ack.send(Err(BrokerUnavailable));
     }

@@ -23,10 +23,15 @@ use super::{
     session::{Publication, RedisConfig, ScriptClient},
     slot_map::{self, RedisServer, SlotMap, SlotRange},
 };
-use crate::supervisor::Supervisor;
+use crate::{
+    channels::protocol::node_message::CANARY_TOPIC_PREFIX, metrics::METRICS, supervisor::Supervisor,
+};
 
 /// The number of publications that may wait for a link.
 const MAX_QUEUED_PUBLICATIONS: usize = 8192;
+
+/// The names that are tried to find a topic for canaries on each server.
+const MAX_CANARY_NAMES: u32 = 10_000;
 
 /// All links of this node, and the topics that the links carry.
 pub(super) struct RedisLinks {
@@ -129,6 +134,7 @@ impl RedisLinks {
     ) -> EnqueueResult {
         let server = self.slot_map.server_for(topic);
         let Some(link) = self.link(server.as_ref()) else {
+            METRICS.redis_publish_failures.inc();
             self.missed_topics.record(topic.to_owned());
             return EnqueueResult::NoServer;
         };
@@ -140,10 +146,22 @@ impl RedisLinks {
         match link.publications.try_send(publication) {
             Ok(()) => EnqueueResult::Queued,
             Err(TrySendError::Full(publication) | TrySendError::Closed(publication)) => {
+                METRICS.redis_publish_failures.inc();
                 self.missed_topics.record(publication.topic);
                 EnqueueResult::Full
             }
         }
+    }
+
+    /// Returns a topic for canaries on each server: the first name that has its slot there.
+    pub fn canary_topics(&self) -> Vec<String> {
+        let mut servers: HashSet<&RedisServer> = self.links.keys().collect();
+        let names = (0..MAX_CANARY_NAMES).map(|n| format!("{CANARY_TOPIC_PREFIX}{n}"));
+        let topics = names.filter(|name| {
+            let server = self.slot_map.server_for(name);
+            server.is_some_and(|server| servers.remove(&server))
+        });
+        topics.take(self.links.len()).collect()
     }
 
     /// Returns the client for scripts on the server that has the slot of a key, if that server is

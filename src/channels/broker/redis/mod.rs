@@ -37,6 +37,7 @@ pub use self::{scripts::RedisScripts, session::RedisScript};
 use super::{BrokerUnavailable, INBOX_CAPACITY, Inbox, MessageSigner, SubscriptionReady};
 use crate::{
     limits::LogThrottle,
+    metrics::METRICS,
     settings::{ChannelSettings, RedisUrl},
     supervisor::Supervisor,
 };
@@ -93,8 +94,12 @@ impl VerifiedInbox {
     async fn deliver(&self, topic: String, signed: &Bytes) {
         match self.signer.verify(&topic, signed) {
             // The inbox is closed only after the hub has ended.
-            Some(message) => drop(self.inbox.send((topic, message)).await),
+            Some(message) => {
+                METRICS.redis_messages.inc(["received"]);
+                drop(self.inbox.send((topic, message)).await);
+            }
             None => {
+                METRICS.redis_messages.inc(["rejected"]);
                 if let Some(suppressed) = self.rejected_log.allow() {
                     tracing::warn!(
                         topic,
@@ -116,6 +121,7 @@ pub struct RedisBroker {
     /// once.
     has_warned_full: AtomicBool,
     signer: MessageSigner,
+    inbox: mpsc::Sender<(String, Bytes)>,
 }
 
 impl RedisBroker {
@@ -131,7 +137,7 @@ impl RedisBroker {
         let (connection_status, status) = ConnectionStatus::new();
         let (reconnects_sender, reconnects) = watch::channel(0);
         let config = Arc::new(RedisConfig::new(url, settings));
-        let verified_inbox = VerifiedInbox::new(to_inbox, signer.clone());
+        let verified_inbox = VerifiedInbox::new(to_inbox.clone(), signer.clone());
         let links = RedisLinks::new(
             config,
             verified_inbox,
@@ -149,6 +155,7 @@ impl RedisBroker {
                 reconnects,
                 has_warned_full: AtomicBool::new(false),
                 signer,
+                inbox: to_inbox,
             },
             inbox,
         )
@@ -185,6 +192,23 @@ impl RedisBroker {
             }
         }
         outcome
+    }
+
+    /// The sender to the inbox of this node.
+    pub const fn inbox(&self) -> &mpsc::Sender<(String, Bytes)> {
+        &self.inbox
+    }
+
+    /// The topics for canaries, one on each server.
+    #[must_use]
+    pub fn canary_topics(&self) -> Vec<String> {
+        lock_links(&self.links).canary_topics()
+    }
+
+    /// The numbers of servers that should be connected and that are connected.
+    #[must_use]
+    pub fn server_counts(&self) -> (usize, usize) {
+        self.status.borrow().counts()
     }
 
     /// Returns `true` if all servers of Redis are connected.

@@ -29,6 +29,7 @@ use crate::{
         },
         writer::PendingResult,
     },
+    metrics::Transport,
     models::{
         events::Actor,
         group_commands::CommandKind,
@@ -318,12 +319,15 @@ impl Reply {
 /// Waits for the replies to the submitted commands.
 async fn collect_replies(pending: &mut Vec<Reply>, results: &mut FrameResults) {
     for reply in pending.drain(..) {
+        results.command_replies += u32::from(matches!(reply, Reply::Pending { .. }));
         results.replies.push(reply.into_frame().await);
     }
 }
 
 impl<'a> SocketProtocol for RichProtocol<'a> {
     type GroupState = GroupState<'a>;
+
+    const TRANSPORT: Transport = Transport::Rich;
 
     const CLOSES_ON_FLOOD: bool = true;
 

@@ -5,7 +5,7 @@ use std::{collections::HashSet, sync::Arc};
 use axum::extract::ws::Utf8Bytes;
 
 use super::{
-    super::{READ_RETRY_DELAY, ResumePoint},
+    super::{READ_RETRY_DELAY, ResumePoint, resume::record_resume},
     RichProtocol, RichSubscriptions,
     group_state::GroupState,
 };
@@ -256,6 +256,7 @@ pub(super) fn resume(
         (None, Some(_)) => ReplayMode::Replay,
         (None, None) => ReplayMode::Live,
     };
+    record_resume("rich", reset, resume_point.after.is_some());
     let after = resume_point.after.filter(|_| reset.is_none());
     subscription.resume(after.unwrap_or(head), head);
     let online_users = subscription.online_users();

@@ -18,7 +18,7 @@ mod cluster_layout;
 mod config;
 mod script_client;
 
-use crate::limits::LogThrottle;
+use crate::{channels::protocol::node_message::CANARY_TOPIC_PREFIX, limits::LogThrottle};
 use std::{
     sync::{
         Arc,
@@ -292,7 +292,7 @@ impl RedisSession {
             }
             return PushEvent::Ignored;
         };
-        if *node == self.config.node_id {
+        if *node == self.config.node_id && !topic.starts_with(CANARY_TOPIC_PREFIX) {
             return PushEvent::Ignored;
         }
         PushEvent::Message(topic.to_owned(), Bytes::from(framed).slice(NODE_ID_BYTES..))
