@@ -20,6 +20,7 @@ pub mod limits;
 pub mod logging;
 pub mod middleware;
 pub mod models;
+pub mod node;
 pub mod seed;
 pub mod server;
 pub mod settings;

@@ -19,6 +19,8 @@ use loco_rs::{Error, Result, app::AppContext, config::Config, environment::Envir
 use serde::{Deserialize, Deserializer};
 use url::Url;
 
+use crate::node::NodeName;
+
 pub use self::{
     checks::{ConfigCheck, encode_settings, is_production},
     database::{DatabaseSettings, sqlite_file},
@@ -47,6 +49,10 @@ pub struct Settings {
     pub drain_delay: u32,
     /// `true` if the server has Swagger UI and the API documents.
     pub api_docs: bool,
+    /// The name of this node in the log and on connections. An empty name becomes the host name and
+    /// the port.
+    #[serde(default)]
+    pub node_name: NodeName,
     /// The time zone of every `HH:MM:SS`.
     pub time_zone: Tz,
     /// The URL under which clients reach the server. `None` takes it from each request.

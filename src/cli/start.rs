@@ -55,12 +55,14 @@ impl StartCommand {
             Some(name) => name.clone().into(),
             None => resolve_from_env().into(),
         };
-        let config = A::load_config(&environment).await?;
+        let mut config = A::load_config(&environment).await?;
+        // The name of the node contains the port.
+        config.server.port = self.port.unwrap_or(config.server.port);
         let ctx = create_context::<A>(&environment, config).await?;
         if !A::init_logger(&ctx)? {
             loco_rs::logger::init::<A>(&ctx.config.logger)?;
         }
-        let port = self.port.unwrap_or(ctx.config.server.port);
+        let port = ctx.config.server.port;
         if u16::try_from(port).is_err() {
             // This check runs before the app creates anything.
             return Err(Error::Message(format!(

@@ -103,8 +103,9 @@ pub const fn is_production(environment: &Environment) -> bool {
 fn read_settings(config: &Config) -> Result<Settings, String> {
     let mut block = config.settings.clone().unwrap_or_default();
     let database = database::DatabaseSettings::take_stashed(config, &mut block);
-    let read = serde_path_to_error::deserialize(block).map(|settings| Settings {
+    let read = serde_path_to_error::deserialize(block).map(|settings: Settings| Settings {
         database,
+        node_name: settings.node_name.or_default(config.server.port),
         ..settings
     });
     read.map_err(|error| match error.path().to_string().as_str() {
