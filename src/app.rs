@@ -1,7 +1,7 @@
 //! Connects the parts of the app. The generators add code here, next to the comments that name the
 //! generators.
 
-use std::{path::Path, sync::Arc};
+use std::{path::Path, sync::Arc, time::Instant};
 
 use async_trait::async_trait;
 #[allow(unused_imports)] // The generators' lines use it.
@@ -73,7 +73,12 @@ impl Hooks for App {
     async fn after_context(mut ctx: AppContext) -> Result<AppContext> {
         let settings = Settings::load(&ctx.config, &ctx.environment)?;
         let DatabaseSettings { uri, run_on_start } = DatabaseSettings::from_config(&ctx.config);
-        ctx.db = database::open_pool(&uri, run_on_start.as_deref(), &ctx.config.database)?;
+        ctx.db = database::open_pool(
+            &uri,
+            run_on_start.as_deref(),
+            &ctx.config.database,
+            &settings.node_name.client_name(),
+        )?;
         settings::encode_settings(&mut ctx.config)?;
         ctx.shared_store.insert(Tokens::new(&settings.tokens));
         ctx.shared_store.insert(Arc::new(settings));
@@ -83,7 +88,7 @@ impl Hooks for App {
     }
 
     fn init_logger(ctx: &AppContext) -> Result<bool> {
-        Ok(logging::init::<Self>(&ctx.config.logger))
+        Ok(logging::init::<Self>(ctx, &Self::app_version()))
     }
 
     fn middlewares(ctx: &AppContext) -> Vec<Box<dyn MiddlewareLayer>> {
@@ -128,28 +133,34 @@ impl Hooks for App {
     async fn serve(app: axum::Router, ctx: &AppContext, params: &ServeParams) -> Result<()> {
         let settings = Settings::from_context(ctx)?;
         let listener = server::bind(&params.binding, params.port).await?;
-        server::print_addresses(listener.local_addr()?, &ctx.config.logger.format)?;
+        server::log_start(ctx, &settings);
+        server::print_addresses(listener.local_addr()?, ctx)?;
         let stop = CancellationToken::new();
         let serving = server::serve(listener, app, &settings.door, stop.clone());
         let supervisor = ctx.shared_store.get::<Supervisor>().unwrap_or_default();
         let stopping = async {
-            let delays_drain = server::wait_for_stop(&supervisor).await;
+            let reason = server::wait_for_stop(&supervisor).await;
+            let since = Instant::now();
             supervisor.health().add_fault(Fault::Stopping);
-            if delays_drain {
+            if reason.delays_drain() {
                 server::delay_drain(settings.drain_delay).await;
             }
             stop.cancel();
             Self::on_shutdown(ctx).await;
+            (reason, since)
         };
         // The metrics show the drain, so their listener closes last.
         let metrics_stop = CancellationToken::new();
         let channels = ctx.shared_store.get::<Channels>();
         let metrics = server::serve_metrics(&settings.metrics, channels, metrics_stop.clone());
         let stopping = async {
-            tokio::join!(serving, stopping);
+            let ((), stopped) = tokio::join!(serving, stopping);
             metrics_stop.cancel();
+            stopped
         };
-        tokio::join!(metrics, stopping);
+        let ((), (reason, since)) = tokio::join!(metrics, stopping);
+        let drain_seconds = since.elapsed().as_secs_f64();
+        tracing::info!(reason = reason.name(), drain_seconds, "stopped");
         if supervisor.has_failed() {
             return Err(loco_rs::Error::string(
                 "a task of the server failed, see the log; restart the server",

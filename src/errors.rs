@@ -103,6 +103,10 @@ pub enum Error {
     Internal(Box<dyn std::error::Error + Send + Sync>),
 }
 
+/// The reason why a client was refused, as an extension of the response. The server logs it with the client.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Refusal(pub &'static str);
+
 /// The result of a request.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
@@ -114,6 +118,20 @@ impl Error {
             detail: detail.into(),
             field: None,
         }
+    }
+
+    /// Returns the reason, if a limit or the origin of the request refuses a client.
+    fn refusal(&self) -> Option<Refusal> {
+        Some(Refusal(match self {
+            Self::RateLimited(_) | Self::Rejected(Rejection::RateLimited(_)) => "too many requests",
+            Self::RegisterRateLimited(_) => "too many registrations",
+            Self::TooManySockets(TooManySockets::User) => "too many sockets of a user",
+            Self::TooManySockets(TooManySockets::Network) => "too many sockets of a network",
+            Self::TooManyClientConnections => "too many connections",
+            Self::ForeignOrigin => "foreign origin",
+            Self::ForeignHost => "unknown host",
+            _ => return None,
+        }))
     }
 
     fn internal(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {

@@ -3,27 +3,36 @@
 //! The configuration has the format and the level. A thread of its own writes the log. If the
 //! output is not read, the log drops lines and the server continues.
 
+mod json_lines;
+
 use std::{
     io::{IsTerminal, stderr, stdout},
+    panic,
     sync::{
-        Mutex, PoisonError,
+        Mutex, OnceLock, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
+    thread,
 };
 
 use loco_rs::{
-    app::Hooks,
-    config::Logger,
-    logger::{init_env_filter, init_layer},
+    app::{AppContext, Hooks},
+    logger::{Format, init_env_filter, init_layer},
 };
-use tracing_appender::non_blocking::{NonBlockingBuilder, WorkerGuard};
-use tracing_subscriber::{layer::SubscriberExt, util::SubscriberInitExt};
+use tracing_appender::non_blocking::{ErrorCounter, NonBlockingBuilder, WorkerGuard};
+use tracing_subscriber::{Layer, fmt, layer::SubscriberExt, util::SubscriberInitExt};
+
+use self::json_lines::JsonLines;
+use crate::settings::Settings;
 
 /// The number of lines that may wait to be written: some megabytes.
 const MAX_QUEUED_LINES: usize = 16_384;
 
 /// The guard of the writer thread. Dropping the guard writes all waiting lines.
 static WRITER_GUARD: Mutex<Option<WorkerGuard>> = Mutex::new(None);
+
+/// The counter of lines that were dropped because nothing read the output.
+static DROPPED_LINES: OnceLock<ErrorCounter> = OnceLock::new();
 
 /// `true` when the log goes to standard error.
 static TO_STANDARD_ERROR: AtomicBool = AtomicBool::new(false);
@@ -35,9 +44,11 @@ pub fn use_standard_error() {
     TO_STANDARD_ERROR.store(true, Ordering::Relaxed);
 }
 
-/// Opens the log. Returns `false` if the log is disabled or goes to files, which Loco handles
-/// itself.
-pub fn init<H: Hooks>(config: &Logger) -> bool {
+/// Opens the log. Each line in JSON has the name of the node and the version.
+///
+/// Returns `false` if the log is disabled or goes to files, which Loco handles itself.
+pub fn init<H: Hooks>(ctx: &AppContext, version: &str) -> bool {
+    let config = &ctx.config.logger;
     let file_appender = config.file_appender.as_ref();
     if file_appender.is_some_and(|file| file.enable) || !config.enable {
         return false;
@@ -48,14 +59,49 @@ pub fn init<H: Hooks>(config: &Logger) -> bool {
     } else {
         (builder.finish(stdout()), stdout().is_terminal())
     };
+    // A second log in one process, which only tests have, does not replace the counter.
+    let _ = DROPPED_LINES.set(writer.error_counter());
     let filter = init_env_filter::<H>(config.override_filter.as_ref(), &config.level);
-    let layer = init_layer(writer, &config.format, is_terminal);
+    let layer = match config.format {
+        Format::Json => {
+            log_panics();
+            let settings = Settings::from_context(ctx);
+            let node = settings.map(|settings| settings.node_name.clone());
+            fmt::layer()
+                .json()
+                .event_format(JsonLines::new(&node.unwrap_or_default(), version))
+                .with_writer(writer)
+                .boxed()
+        }
+        Format::Compact | Format::Pretty => init_layer(writer, &config.format, is_terminal),
+    };
     tracing_subscriber::registry()
         .with(vec![layer])
         .with(filter)
         .init();
     *WRITER_GUARD.lock().unwrap_or_else(PoisonError::into_inner) = Some(guard);
     true
+}
+
+/// Returns the number of lines that the log has dropped because nothing read the output.
+#[must_use]
+pub fn dropped_lines() -> usize {
+    DROPPED_LINES.get().map_or(0, ErrorCounter::dropped_lines)
+}
+
+/// Logs each panic, in addition to its text on standard error.
+fn log_panics() {
+    let print_panic = panic::take_hook();
+    panic::set_hook(Box::new(move |panic| {
+        let location = panic.location().map(ToString::to_string);
+        tracing::error!(
+            panic = panic.payload_as_str().unwrap_or("unknown"),
+            location,
+            thread = thread::current().name(),
+            "thread panicked"
+        );
+        print_panic(panic);
+    }));
 }
 
 /// Writes all waiting lines and closes the log. Call this when the process ends.

@@ -129,8 +129,8 @@ impl SeedUser {
             users::Model::authenticate(db, username.as_str(), SEED_PASSWORD, Requester::OPERATOR)
                 .await
                 .map_err(Error::wrap)?;
-        if user.is_some() {
-            return Ok(user);
+        if let Ok(user) = user {
+            return Ok(Some(user));
         }
         let other = users::Model::find_by_username(db, username.as_str()).await?;
         if other.is_some()

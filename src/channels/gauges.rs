@@ -6,6 +6,7 @@ use super::Channels;
 use crate::{
     database::{clock, pool_counts},
     health::Fault,
+    logging,
     metrics::Samples,
     models::hashing,
 };
@@ -30,6 +31,12 @@ impl Channels {
             "hashing_queue",
             "Password hashes that wait for a thread",
             hashing,
+        );
+        let dropped = to_f64(logging::dropped_lines());
+        samples.counter(
+            "log_lines_dropped",
+            "Lines of the log that nothing read",
+            dropped,
         );
         let tasks = tokio::runtime::Handle::current()
             .metrics()

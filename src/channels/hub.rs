@@ -185,7 +185,7 @@ impl Hub {
                 name,
                 sent_at,
             } => self.canary.on_message(topic, node, name, *sent_at),
-            NodeMessage::NodeLeaving { node } => {
+            NodeMessage::NodeLeaving { node, .. } => {
                 self.canary.on_node_left(node);
                 self.presence.on_message(topic, message);
             }

@@ -46,6 +46,7 @@ pub mod transport;
 mod writer;
 
 use std::{
+    net::IpAddr,
     num::NonZeroU32,
     sync::Arc,
     time::{Duration, Instant},
@@ -62,7 +63,7 @@ use tokio_util::task::{TaskTracker, task_tracker::TaskTrackerToken};
 
 use self::{
     broker::{Broker, BrokerUnavailable, RedisScripts},
-    connection::{BaseProtocol, RichProtocol},
+    connection::{BaseProtocol, RichProtocol, SocketMode, SocketRecord},
     delivery::{SocketHandle, SocketScope},
     hub::Hub,
     protocol::{CloseReason, rich::SUBPROTOCOL},
@@ -110,6 +111,16 @@ const DRAIN_CLOSE_TIMEOUT: Duration = Duration::from_secs(10);
 struct SocketGuard {
     _permit: Option<SocketPermit>,
     _drain_token: TaskTrackerToken,
+}
+
+/// The right to open a socket or an event stream, and its connection.
+pub struct SocketAdmission {
+    /// Counts the socket until it has ended.
+    pub permit: SocketPermit,
+    /// The writer of the connection. `None` where only the socket's task can write.
+    pub writer: Option<Arc<SocketWriter>>,
+    /// The address of the client.
+    pub client: IpAddr,
 }
 
 /// The real-time part of one process, as controllers call it. Clones share it.
@@ -200,14 +211,21 @@ impl Channels {
         upgrade: WebSocketUpgrade,
         member: Member,
         session: ActiveSession,
-        (permit, writer): (SocketPermit, Option<Arc<SocketWriter>>),
+        admission: SocketAdmission,
     ) -> Response {
+        let SocketAdmission {
+            permit,
+            writer,
+            client,
+        } = admission;
+        let (user, group) = (member.actor.id, Some(member.group_name.clone()));
+        let record = SocketRecord::new(SocketMode::Base, user, group, client);
         self.clone()
             .upgrade(upgrade, Some(permit), async move |socket, _guard| {
                 let scope = SocketScope::EventsOnly;
                 let handle = self.new_socket_handle(&member.actor, scope, session, writer);
                 let mut protocol = BaseProtocol::new(&member, &self);
-                connection::run(socket, handle, &self, &mut protocol).await;
+                connection::run(socket, handle, &self, &mut protocol, record).await;
             })
     }
 
@@ -218,8 +236,15 @@ impl Channels {
         member: Member,
         session: ActiveSession,
         resume_point: ResumePoint,
-        (permit, writer): (SocketPermit, Option<Arc<SocketWriter>>),
+        admission: SocketAdmission,
     ) -> Response {
+        let SocketAdmission {
+            permit,
+            writer,
+            client,
+        } = admission;
+        let (user, group) = (member.actor.id, Some(member.group_name.clone()));
+        let record = SocketRecord::new(SocketMode::RichGroup, user, group, client);
         // Boxed, because the socket's task needs it only at its start.
         let initial = Box::new((member, resume_point));
         let upgrade = upgrade.protocols([SUBPROTOCOL]);
@@ -228,7 +253,7 @@ impl Channels {
                 let scope = SocketScope::OneGroup;
                 let handle = self.new_socket_handle(&initial.0.actor, scope, session, writer);
                 let mut protocol = RichProtocol::for_group(initial, &self);
-                connection::run(socket, handle, &self, &mut protocol).await;
+                connection::run(socket, handle, &self, &mut protocol, record).await;
             })
     }
 
@@ -238,15 +263,21 @@ impl Channels {
         upgrade: WebSocketUpgrade,
         user: users::Model,
         session: ActiveSession,
-        (permit, writer): (SocketPermit, Option<Arc<SocketWriter>>),
+        admission: SocketAdmission,
     ) -> Response {
+        let SocketAdmission {
+            permit,
+            writer,
+            client,
+        } = admission;
+        let record = SocketRecord::new(SocketMode::RichGroups, user.id, None, client);
         let upgrade = upgrade.protocols([SUBPROTOCOL]);
         self.clone()
             .upgrade(upgrade, Some(permit), async move |socket, _guard| {
                 let (actor, scope) = (Actor::from_user(&user), SocketScope::ManyGroups);
                 let handle = self.new_socket_handle(&actor, scope, session, writer);
                 let mut protocol = RichProtocol::for_groups(&user, &self);
-                connection::run(socket, handle, &self, &mut protocol).await;
+                connection::run(socket, handle, &self, &mut protocol, record).await;
             })
     }
 
@@ -266,9 +297,9 @@ impl Channels {
         member: Member,
         session: ActiveSession,
         resume_point: ResumePoint,
-        permit: SocketPermit,
+        admission: SocketAdmission,
     ) -> Response {
-        connection::serve_event_stream(self, member, session, resume_point, permit)
+        connection::serve_event_stream(self, member, session, resume_point, admission)
     }
 
     /// The handle of a socket or stream that a session authenticates.

@@ -11,7 +11,7 @@ use axum::{
 };
 use futures_util::SinkExt;
 use tokio::time::{sleep, timeout};
-use tungstenite::error::CapacityError;
+use tungstenite::error::{CapacityError, ProtocolError};
 
 use super::protocol::CloseReason;
 
@@ -76,6 +76,8 @@ pub fn close_reason_of_error(error: Error) -> Option<CloseReason> {
             Some(CloseReason::FrameTooBig)
         }
         tungstenite::Error::Utf8(_) => Some(CloseReason::InvalidJson),
+        // The connection ended without a close frame.
+        tungstenite::Error::Protocol(ProtocolError::ResetWithoutClosingHandshake) => None,
         tungstenite::Error::Protocol(_) => Some(CloseReason::ProtocolError),
         _ => None,
     }

@@ -27,7 +27,9 @@ use crate::{
     metrics::METRICS,
     models::{
         epochs,
-        group_commands::{AppliedCommand, DuplicateCheck, GroupCommand, ToggleLimiter},
+        group_commands::{
+            AppliedCommand, CommandKind, DuplicateCheck, GroupCommand, ToggleLimiter,
+        },
         rejections::CommandError,
     },
     supervisor::Supervisor,
@@ -374,6 +376,9 @@ async fn commit_batch(
     let mut next_check = DuplicateCheck::OnConflict;
     for (queued, outcome) in batch.into_iter().zip(outcomes) {
         let is_dup = outcome.as_ref().is_ok_and(|applied| applied.dup);
+        if let Ok(applied) = &outcome {
+            log_stored_message(&queued, applied);
+        }
         if is_dup && queued.command.cid.is_some() {
             next_check = DuplicateCheck::Upfront;
         }
@@ -381,6 +386,19 @@ async fn commit_batch(
         let _ = queued.result_sender.send(outcome.map_err(Into::into));
     }
     Ok(next_check)
+}
+
+/// Logs a new message, without its text.
+fn log_stored_message(queued: &QueuedCommand, applied: &AppliedCommand) {
+    if matches!(queued.command.kind, CommandKind::Send { .. }) && !applied.dup {
+        tracing::debug!(
+            user = queued.command.actor.as_ref().map(|actor| actor.id),
+            group = &*queued.group,
+            seq = applied.seq,
+            has_cid = queued.command.cid.is_some(),
+            "message stored"
+        );
+    }
 }
 
 /// Splits a batch into smaller parts that may succeed after an error of this kind: by group, or into single commands.

@@ -25,6 +25,9 @@ const CHECK_TIMEOUT: Duration = Duration::from_secs(4);
 /// its reason.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 
+/// The name of the connections to PostgreSQL and Redis.
+const DOCTOR_CLIENT_NAME: &str = "salam/doctor";
+
 /// Keys of the configuration whose values may be or contain secrets.
 const SECRET_KEYS: [&str; 5] = ["secret", "password", "uri", "url", "redis_url"];
 
@@ -253,7 +256,12 @@ async fn inspect_database(database: &Database) -> Result<DatabaseStatus> {
         min_connections: 0,
         ..database.clone()
     };
-    let db = open_pool(&database.uri, database.run_on_start.as_deref(), &config)?;
+    let db = open_pool(
+        &database.uri,
+        database.run_on_start.as_deref(),
+        &config,
+        DOCTOR_CLIENT_NAME,
+    )?;
     let inspection = async {
         // The check of the pooler comes first, because it connects without the pool. The pool would
         // hide the reason behind its timeout.
@@ -285,7 +293,12 @@ async fn check_redis(settings: &ChannelSettings) -> CheckResult {
     let Some(url) = &settings.redis_url else {
         return CheckResult::passed(NAME, "is not configured, which is right for a single node");
     };
-    match timeout(CHECK_TIMEOUT, probe_redis(url, settings)).await {
+    match timeout(
+        CHECK_TIMEOUT,
+        probe_redis(url, settings, DOCTOR_CLIENT_NAME),
+    )
+    .await
+    {
         Ok(Ok(())) => CheckResult::passed(NAME, "is reachable"),
         // Redis is reachable, and the error itself states what to change.
         Ok(Err(error)) if error.to_string().contains("ACL") => {

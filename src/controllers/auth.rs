@@ -34,7 +34,7 @@ use crate::{
         passwords::Password,
         sessions::{self, ActiveSession, RefreshId, RefreshOutcome, UnsignedRefreshToken},
         usernames::{DisplayName, Username},
-        users::{self, NewUser, UserError},
+        users::{self, LoginFailure, NewUser, UserError},
     },
     settings::Settings,
     tokens::{TokenType, Tokens},
@@ -164,10 +164,8 @@ pub async fn login(
     let attempt = throttle.begin_login_attempt(&username).await?;
     let requester = attempt.requester();
     let authenticating = users::Model::authenticate(&ctx.db, &username, &password, requester);
-    let user = attempt
-        .finish(authenticating)
-        .await?
-        .ok_or(Error::NoActiveAccount)?;
+    let authenticated = attempt.finish(authenticating).await?;
+    let user = authenticated.map_err(|failure| reject_login(&throttle, failure))?;
     Span::current().record("user", user.id);
     let refresh = RefreshId::for_login();
     let lifetime = tokens.lifetime(TokenType::Refresh);
@@ -176,11 +174,28 @@ pub async fn login(
     let (session, has_ended_others) =
         sessions::Model::create_for_login(&ctx.db, &user, agent, lifetime, refresh, max_sessions)
             .await?
-            .ok_or(Error::NoActiveAccount)?;
+            .ok_or_else(|| {
+                // The account became inactive after the check.
+                reject_login(&throttle, LoginFailure::Inactive { user: user.id })
+            })?;
     if has_ended_others {
         channels.recheck_sessions(&user);
     }
     token_response(&tokens, &base, &session, refresh)
+}
+
+/// Logs a failed login, and returns the error, which does not reveal the reason.
+///
+/// The username is not logged, because users type passwords into this field. The limit of logins of a network bounds the
+/// number of these lines.
+fn reject_login(throttle: &Throttle, failure: LoginFailure) -> Error {
+    tracing::warn!(
+        client = %throttle.client(),
+        user = failure.user(),
+        reason = failure.reason(),
+        "login failed"
+    );
+    Error::NoActiveAccount
 }
 
 /// Returns the response with a new pair of tokens and the cookie.

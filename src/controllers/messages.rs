@@ -253,12 +253,12 @@ pub async fn list_events(
         };
         throttle.check_socket_open()?;
         channels.check_send_rate(member.user.id)?;
-        let permit = throttle.acquire_socket_permit(&channels, &member.user)?;
+        let admission = throttle.admit_socket(&channels, &member.user, None)?;
         return Ok(channels.serve_event_stream(
             member.channel_member(),
             member.session,
             resume_point,
-            permit,
+            admission,
         ));
     }
     let limit = params.page_limit(EVENTS_PER_PAGE, MAX_EVENTS_PER_PAGE)?;

@@ -168,6 +168,7 @@ pub async fn change_password(
 ) -> Result<impl IntoResponse> {
     let attempt = throttle.begin_password_attempt(&user).await?;
     let (db, account, refresh) = (ctx.db.clone(), user.clone(), RefreshId::for_login());
+    let client = throttle.client();
     let changing = async move {
         let requester = Requester {
             priority: HashPriority::AccountChange,
@@ -176,7 +177,10 @@ pub async fn change_password(
         let changing = account.change_password(&db, &old, new, session.id, refresh, requester);
         let changed = changing.await;
         match &changed {
-            Err(UserError::WrongPassword) => drop(attempt),
+            Err(UserError::WrongPassword) => {
+                tracing::warn!(%client, user = account.id, "password not changed: wrong current password");
+                drop(attempt);
+            }
             Ok(_) | Err(UserError::CommonPassword | UserError::SessionEnded) => {
                 attempt.succeed().await;
             }

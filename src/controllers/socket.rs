@@ -24,7 +24,7 @@ use crate::{
         protocol::{CloseReason, rich::SUBPROTOCOL},
         socket_writer::SocketWriter,
     },
-    errors::{Error, Result},
+    errors::{Error, Refusal, Result},
     limits::TooManySockets,
     views::errors::{ApiError, BaseError, TooManySocketsResponse},
 };
@@ -81,15 +81,13 @@ pub async fn group_socket(
             let socket_member: SocketMember<BaseSocketUser> =
                 parts.extract_with_state(&ctx).await?;
             let Handshake(upgrade) = handshake?;
-            let permit_and_writer = (
-                throttle.acquire_socket_permit(&channels, &socket_member.user)?,
-                shared_writer(&parts),
-            );
+            let admission =
+                throttle.admit_socket(&channels, &socket_member.user, shared_writer(&parts))?;
             Ok(channels.serve_base(
                 upgrade,
                 socket_member.member,
                 socket_member.session,
-                permit_and_writer,
+                admission,
             ))
         }
     }
@@ -116,21 +114,22 @@ async fn open_rich_socket(
     });
     match (socket_member, resume_point) {
         (Ok(socket_member), Ok(resume_point)) => {
-            match throttle.acquire_socket_permit(&channels, &socket_member.user) {
-                Ok(permit) => {
-                    let permit_and_writer = (permit, shared_writer(&parts));
-                    Ok(channels.serve_rich_group(
-                        upgrade,
-                        socket_member.member,
-                        socket_member.session,
-                        resume_point,
-                        permit_and_writer,
-                    ))
-                }
+            match throttle.admit_socket(&channels, &socket_member.user, shared_writer(&parts)) {
+                Ok(admission) => Ok(channels.serve_rich_group(
+                    upgrade,
+                    socket_member.member,
+                    socket_member.session,
+                    resume_point,
+                    admission,
+                )),
                 Err(error) => reject_rich_socket(&channels, upgrade, error.into()),
             }
         }
-        (Ok(_), Err(_)) => Ok(channels.reject_rich(upgrade, CloseReason::InvalidQuery)),
+        (Ok(_), Err(_)) => Ok(close_rejected(
+            &channels,
+            upgrade,
+            CloseReason::InvalidQuery,
+        )),
         (Err(error), _) => reject_rich_socket(&channels, upgrade, error),
     }
 }
@@ -170,13 +169,13 @@ pub async fn multi_group_socket(
     }
     let authenticated = RichSocketUser::authenticate(&mut parts, &ctx).await;
     let permitted = authenticated.and_then(|authenticated| {
-        let permit = throttle.acquire_socket_permit(&channels, &authenticated.user)?;
-        Ok((authenticated, permit))
+        let writer = shared_writer(&parts);
+        let admission = throttle.admit_socket(&channels, &authenticated.user, writer)?;
+        Ok((authenticated, admission))
     });
     match permitted {
-        Ok((AuthenticatedUser { user, session }, permit)) => {
-            let permit_and_writer = (permit, shared_writer(&parts));
-            Ok(channels.serve_rich_groups(upgrade, user, session, permit_and_writer))
+        Ok((AuthenticatedUser { user, session }, admission)) => {
+            Ok(channels.serve_rich_groups(upgrade, user, session, admission))
         }
         Err(error) => reject_rich_socket(&channels, upgrade, error),
     }
@@ -202,7 +201,14 @@ fn reject_rich_socket(
             CloseReason::InternalError
         }
     };
-    Ok(channels.clone().reject_rich(upgrade, reason))
+    Ok(close_rejected(channels, upgrade, reason))
+}
+
+/// Opens a socket that only closes. The log contains the reason.
+fn close_rejected(channels: &Channels, upgrade: WebSocketUpgrade, reason: CloseReason) -> Response {
+    let mut response = channels.clone().reject_rich(upgrade, reason);
+    response.extensions_mut().insert(Refusal(reason.text()));
+    response
 }
 
 /// Returns the writer of the request's connection, if the accept loop of this server made the connection.

@@ -97,8 +97,9 @@ static OPEN_POOLS: Mutex<Option<Vec<DatabaseConnection>>> = Mutex::new(None);
 
 /// Makes the pool of a database. The pool connects on first use.
 ///
-/// `uri` is the value of `DATABASE_URL`. The pool runs `run_on_start` on every new connection. The other values
-/// come from the framework's configuration.
+/// `uri` is the value of `DATABASE_URL`. The pool runs `run_on_start` on every new connection. PostgreSQL shows
+/// `application_name` for each session, unless the URI has another name. The other values come from the framework's
+/// configuration.
 ///
 /// # Errors
 /// When the URI is invalid.
@@ -106,6 +107,7 @@ pub fn open_pool(
     uri: &str,
     run_on_start: Option<&str>,
     config: &config::Database,
+    application_name: &str,
 ) -> Result<DatabaseConnection, DbErr> {
     let acquire = config.acquire_timeout.unwrap_or(config.connect_timeout);
     let db = if uri.starts_with("sqlite:") {
@@ -135,6 +137,9 @@ pub fn open_pool(
         SqlxSqliteConnector::from_sqlx_sqlite_pool(pool)
     } else {
         let mut connect = postgres_options(uri)?;
+        if connect.get_application_name().is_none() {
+            connect = connect.application_name(application_name);
+        }
         if !config.enable_logging {
             connect = connect.disable_statement_logging();
         }

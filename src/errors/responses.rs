@@ -39,6 +39,17 @@ const SOCKET_RETRY_AFTER: Duration = Duration::from_secs(10);
 
 impl IntoResponse for Error {
     fn into_response(self) -> Response {
+        let refusal = self.refusal();
+        let mut response = self.into_json_response();
+        if let Some(refusal) = refusal {
+            response.extensions_mut().insert(refusal);
+        }
+        response
+    }
+}
+
+impl Error {
+    fn into_json_response(self) -> Response {
         match self {
             Self::BaseApiUnauthorized => (
                 StatusCode::UNAUTHORIZED,

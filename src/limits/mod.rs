@@ -34,7 +34,7 @@ use std::time::Duration;
 pub use self::{
     connections::{ConnectionLimiter, ConnectionPermit, TooManyConnections},
     frames::FrameRateLimiter,
-    log_throttle::LogThrottle,
+    log_throttle::{ClientLogThrottle, LogThrottle},
     logins::{LoginAttempt, LoginThrottle},
     network_counts::NetworkCounts,
     quotas::Quotas,

@@ -167,6 +167,49 @@ impl DirectWriteCounters {
     }
 }
 
+/// The open sockets and event streams, and those that opened and ended so far.
+pub struct SocketMetrics {
+    open: Family<Labels<1>, Gauge>,
+    opened: Counters<1>,
+    closed: Counters<2>,
+}
+
+impl SocketMetrics {
+    fn register(registry: &mut Registry) -> Self {
+        const MODES: [[&str; 1]; 4] = [["base"], ["rich_group"], ["rich_groups"], ["stream"]];
+        let open = register(
+            registry,
+            "sockets",
+            "Open sockets and event streams",
+            Family::default(),
+        );
+        for mode in MODES {
+            drop(open.get_or_create(&labels(["mode"], mode)));
+        }
+        let help = "Sockets and event streams that opened";
+        let opened = counters(registry, "sockets_opened", help, ["mode"]).starting_at_zero(&MODES);
+        let help = "Sockets and event streams that ended, by close code";
+        let closed = counters(registry, "sockets_closed", help, ["mode", "code"]);
+        Self {
+            open,
+            opened,
+            closed,
+        }
+    }
+
+    /// Counts a socket that has opened.
+    pub fn record_opened(&self, mode: &'static str) {
+        self.opened.inc([mode]);
+        self.open.get_or_create(&labels(["mode"], [mode])).inc();
+    }
+
+    /// Counts a socket that has ended. `code` is a close code, or one of few words.
+    pub fn record_closed(&self, mode: &'static str, code: Cow<'static, str>) {
+        self.closed.inc([mode.into(), code]);
+        self.open.get_or_create(&labels(["mode"], [mode])).dec();
+    }
+}
+
 /// The kind of connection by which a command arrives.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Transport {
@@ -205,8 +248,7 @@ impl AckHistograms {
 /// the suffix `_total`.
 pub struct Metrics {
     registry: Registry,
-    pub sockets_opened: Counters<1>,
-    pub sockets_closed: Counters<2>,
+    pub sockets: SocketMetrics,
     pub http_requests: Counters<3>,
     http_request_seconds: HistogramFamily<1>,
     pub commands: Counters<2>,
@@ -247,9 +289,7 @@ impl Metrics {
         let build = Info::new([("version", env!("CARGO_PKG_VERSION")), ("profile", profile)]);
         r.register("build", "The build of this node", build);
         Self {
-            sockets_opened: counters(r, "sockets_opened", "Sockets and event streams that opened", ["mode"])
-                .starting_at_zero(&[["base"], ["rich_group"], ["rich_groups"], ["stream"]]),
-            sockets_closed: counters(r, "sockets_closed", "Sockets and event streams that ended, by close code", ["mode", "code"]),
+            sockets: SocketMetrics::register(r),
             http_requests: counters(r, "http_requests", "Answered requests", ["method", "route", "status"]),
             http_request_seconds: histograms(r, "http_request_seconds", "Time from a request to its answer"),
             commands: counters(r, "commands", "Commands about groups, by their outcome", ["kind", "result"]),

@@ -9,6 +9,7 @@ use std::time::Instant;
 use axum::{
     Router,
     extract::{MatchedPath, Request},
+    http::Method,
     middleware::{Next, from_fn},
     response::Response,
 };
@@ -18,6 +19,8 @@ use loco_rs::{
     controller::middleware::{MiddlewareLayer, request_id::LocoRequestId},
 };
 use tracing::{Instrument, Span, field::Empty};
+
+use crate::metrics::METRICS;
 
 /// The name of Loco's own logger, which is also its key in the configuration.
 pub const MIDDLEWARE_NAME: &str = "logger";
@@ -47,11 +50,16 @@ impl MiddlewareLayer for RequestLog {
 
 async fn log_request(request: Request, next: Next) -> Response {
     let span = request_span(&request);
+    let method = method_name(request.method());
+    let route = request.extensions().get::<MatchedPath>().cloned();
     let logged_request = async {
         let started_at = Instant::now();
         let response = next.run(request).await;
-        let ms = started_at.elapsed().as_secs_f64() * 1000.0;
+        let took = started_at.elapsed();
+        let ms = took.as_secs_f64() * 1000.0;
         let status = response.status();
+        let route = route.as_ref().map_or("none", MatchedPath::as_str);
+        METRICS.record_request(method, route, status.as_u16(), took);
         if status.is_server_error() {
             tracing::warn!(status = status.as_u16(), ms, "request answered");
         } else {
@@ -60,6 +68,20 @@ async fn log_request(request: Request, next: Next) -> Response {
         response
     };
     logged_request.instrument(span).await
+}
+
+/// Returns the name of a method for the metrics. A client may send any other method, and a label has few values.
+const fn method_name(method: &Method) -> &'static str {
+    match *method {
+        Method::GET => "GET",
+        Method::HEAD => "HEAD",
+        Method::POST => "POST",
+        Method::PUT => "PUT",
+        Method::PATCH => "PATCH",
+        Method::DELETE => "DELETE",
+        Method::OPTIONS => "OPTIONS",
+        _ => "other",
+    }
 }
 
 /// Creates the span of a request. Its level is `error`, so that a log of errors alone keeps the

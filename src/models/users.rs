@@ -41,6 +41,41 @@ pub enum UserError {
     Db(#[from] DbErr),
 }
 
+/// The reason why a login failed. Only the log contains it: the client could find accounts by it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LoginFailure {
+    UnknownUser,
+    WrongPassword {
+        /// The id of the account.
+        user: i64,
+    },
+    Inactive {
+        /// The id of the account.
+        user: i64,
+    },
+}
+
+impl LoginFailure {
+    /// Returns the id of the account, if the account exists.
+    #[must_use]
+    pub const fn user(self) -> Option<i64> {
+        match self {
+            Self::UnknownUser => None,
+            Self::WrongPassword { user } | Self::Inactive { user } => Some(user),
+        }
+    }
+
+    /// Returns the reason in words.
+    #[must_use]
+    pub const fn reason(self) -> &'static str {
+        match self {
+            Self::UnknownUser => "unknown user",
+            Self::WrongPassword { .. } => "wrong password",
+            Self::Inactive { .. } => "inactive account",
+        }
+    }
+}
+
 impl ActiveModelBehavior for ActiveModel {}
 
 impl Model {
@@ -92,7 +127,7 @@ impl Model {
         Ok(inserted)
     }
 
-    /// Returns the active user with this username and password.
+    /// Returns the active user with this username and password, or the reason why there is none.
     ///
     /// The call takes the same time for an unknown user, a wrong password and an inactive account.
     ///
@@ -105,7 +140,7 @@ impl Model {
         username: &str,
         password: &str,
         requester: Requester,
-    ) -> Result<Option<Self>, UserError> {
+    ) -> Result<Result<Self, LoginFailure>, UserError> {
         let mut user = Self::find_by_username_key(db, &usernames::username_key(username)).await?;
         if let (None, Some(former)) = (&user, Username::parse_former(username)) {
             user = Self::find_by_former_username(db, &former).await?;
@@ -114,7 +149,12 @@ impl Model {
         let matches = Password::from_input(password)
             .matches(requester, hash)
             .await?;
-        Ok(user.filter(|user| matches && user.is_active))
+        Ok(match user {
+            None => Err(LoginFailure::UnknownUser),
+            Some(user) if !matches => Err(LoginFailure::WrongPassword { user: user.id }),
+            Some(user) if !user.is_active => Err(LoginFailure::Inactive { user: user.id }),
+            Some(user) => Ok(user),
+        })
     }
 
     /// Replaces the password and ends all other sessions. Returns the session, for which the caller issues new tokens.

@@ -14,9 +14,10 @@ use axum::{
 use loco_rs::environment::Environment;
 
 use crate::{
+    controllers::extractors::ClientAddress,
     errors::{Error, Result},
     limits::LogThrottle,
-    settings::{Host, Settings, is_production},
+    settings::{Host, NetworkSet, Settings, is_production},
 };
 
 /// The paths of probes. Load balancers call them by address.
@@ -26,6 +27,7 @@ pub(super) const PROBE_PATHS: [&str; 3] = ["/_ping", "/_health", "/_readiness"];
 pub(super) struct AllowedHosts {
     /// `None` allows every host.
     hosts: Option<Vec<Host>>,
+    trusted_proxies: NetworkSet,
     foreign_log: LogThrottle,
 }
 
@@ -39,6 +41,7 @@ impl AllowedHosts {
         let public = settings.public_url.as_ref().and_then(Host::from_url);
         Self {
             hosts: (!allows_any).then(|| names.iter().cloned().chain(public).collect()),
+            trusted_proxies: settings.door.trusted_proxies.clone(),
             foreign_log: LogThrottle::default(),
         }
     }
@@ -71,7 +74,11 @@ pub(super) async fn check_host(
             .map_or(allowed.hosts.is_none(), |host| allowed.allows(host));
         if !is_allowed {
             if let Some(suppressed) = allowed.foreign_log.allow() {
+                let trusted = &allowed.trusted_proxies;
+                let client =
+                    ClientAddress::of_request(request.extensions(), request.headers(), trusted);
                 tracing::warn!(
+                    client = client.map(|client| client.ip().to_string()),
                     host = authority.unwrap_or_default(),
                     suppressed,
                     "request for an unknown host refused; if the host is yours, add it to PUBLIC_URL \

@@ -6,12 +6,13 @@
 //! The layers around the routes are, from the outside:
 //!
 //! 1. the default headers ([`headers`]),
-//! 2. the memory of responses ([`response_limiter`]),
-//! 3. errors as JSON ([`errors::ensure_json_errors`]),
-//! 4. the limits of connections ([`connection`]),
-//! 5. the allowed hosts ([`hosts`]),
-//! 6. the check for forbidden writes ([`write_guard`]),
-//! 7. the timeout of bodies ([`request_body`]).
+//! 2. the log of refused clients ([`refusal_log`]),
+//! 3. the memory of responses ([`response_limiter`]),
+//! 4. errors as JSON ([`errors::ensure_json_errors`]),
+//! 5. the limits of connections ([`connection`]),
+//! 6. the allowed hosts ([`hosts`]),
+//! 7. the check for forbidden writes ([`write_guard`]),
+//! 8. the timeout of bodies ([`request_body`]).
 
 mod client_stream;
 mod connection;
@@ -19,6 +20,7 @@ mod file_limit;
 mod headers;
 mod hosts;
 mod line_endings;
+mod refusal_log;
 mod request_body;
 mod response_limiter;
 mod stop;
@@ -37,6 +39,7 @@ use axum::{
 };
 use chrono::Utc;
 use loco_rs::{Result, app::AppContext, logger::Format};
+use sea_orm::DbBackend;
 use serde_json::json;
 use tokio::{
     net::{TcpListener, TcpSocket, lookup_host},
@@ -48,13 +51,13 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tower::Layer;
 use tower_http::normalize_path::NormalizePathLayer;
 
-pub use self::stop::{delay_drain, wait_for_stop};
+pub use self::stop::{StopReason, delay_drain, wait_for_stop};
 use self::{hosts::AllowedHosts, response_limiter::ResponseLimiter};
 use crate::{
     channels::Channels,
     controllers::{self, extractors::ClientAddress},
     errors,
-    limits::ConnectionLimiter,
+    limits::{ClientLogThrottle, ConnectionLimiter},
     settings::{HttpSettings, MetricsSettings, NetworkSet, Settings},
     supervisor::Supervisor,
     views,
@@ -136,21 +139,38 @@ fn listen_on(address: SocketAddr) -> io::Result<TcpListener> {
     socket.listen(LISTEN_BACKLOG)
 }
 
+/// Logs that this process serves from now on. A start without the line `stopped` before it follows a crash.
+pub fn log_start(ctx: &AppContext, settings: &Settings) {
+    let database = match ctx.db.get_database_backend() {
+        DbBackend::Sqlite => "SQLite",
+        _ => "PostgreSQL",
+    };
+    tracing::info!(
+        pid = std::process::id(),
+        database,
+        redis = settings.channels.redis_url.is_some(),
+        "started"
+    );
+}
+
 /// Prints the URLs of the page, the documents and the API, at every log level.
 ///
 /// If the log is JSON, the output is a line of JSON, because programs then read standard output.
 ///
 /// # Errors
 /// When standard output is closed.
-pub fn print_addresses(address: SocketAddr, format: &Format) -> Result<()> {
+pub fn print_addresses(address: SocketAddr, ctx: &AppContext) -> Result<()> {
     let base = format!("http://{address}");
-    if matches!(format, Format::Json) {
+    if matches!(ctx.config.logger.format, Format::Json) {
+        let settings = Settings::from_context(ctx)?;
         let line = json!({
             "timestamp": views::format_time(&Utc::now()),
             "level": "INFO",
             "fields": {"message": "Salam is ready", "page": format!("{base}/"),
                        "docs": format!("{base}/swagger/"), "api": format!("{base}/api-docs/openapi.json")},
             "target": "salam::server",
+            "node": settings.node_name.as_str(),
+            "version": env!("CARGO_PKG_VERSION"),
         });
         writeln!(std::io::stdout(), "{line}")?;
         return Ok(());
@@ -173,6 +193,7 @@ pub fn add_outer_layers(router: Router, ctx: &AppContext) -> Result<Router> {
     let supervisor = ctx.shared_store.get::<Supervisor>().unwrap_or_default();
     ctx.shared_store
         .insert(ResponseLimiter::new(&settings.door));
+    ctx.shared_store.insert(Arc::<ClientLogThrottle>::default());
     let any_slash = NormalizePathLayer::trim_trailing_slash().layer(router);
     Ok(Router::new()
         .fallback_service(any_slash)
@@ -188,6 +209,7 @@ pub fn add_outer_layers(router: Router, ctx: &AppContext) -> Result<Router> {
             ctx.clone(),
             response_limiter::limit_responses,
         ))
+        .layer(from_fn_with_state(ctx.clone(), refusal_log::log_refusals))
         .layer(from_fn_with_state(
             ctx.clone(),
             headers::add_default_headers,

@@ -6,23 +6,46 @@ use tokio::{select, time::sleep};
 
 use crate::supervisor::Supervisor;
 
+/// The reason why the server stops.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StopReason {
+    CtrlC,
+    Sigterm,
+    TaskFailed,
+}
+
+impl StopReason {
+    /// Returns `true` if new connections stay possible for a while, so that load balancers notice the
+    /// stop. At Ctrl-C, a person waits.
+    #[must_use]
+    pub const fn delays_drain(self) -> bool {
+        !matches!(self, Self::CtrlC)
+    }
+
+    /// Returns the reason for the log.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::CtrlC | Self::Sigterm => "signal",
+            Self::TaskFailed => "failure",
+        }
+    }
+}
+
 /// Waits for Ctrl-C, SIGTERM or the failure of a task.
-///
-/// Returns `true` if new connections stay possible for a while, so that load balancers notice the
-/// stop. Ctrl-C returns `false`, because a person waits.
-pub async fn wait_for_stop(supervisor: &Supervisor) -> bool {
+pub async fn wait_for_stop(supervisor: &Supervisor) -> StopReason {
     select! {
         () = wait_for_ctrl_c() => {
             tracing::info!(signal = "Ctrl-C", "stopping");
-            false
+            StopReason::CtrlC
         }
         () = wait_for_sigterm() => {
             tracing::info!(signal = "SIGTERM", "stopping");
-            true
+            StopReason::Sigterm
         }
         () = supervisor.wait_for_failure() => {
             tracing::error!("stopping: a task has failed");
-            true
+            StopReason::TaskFailed
         }
     }
 }

@@ -56,6 +56,21 @@ pub async fn connected_node(url: &str, prefix: &str) -> BrokerNode {
     node
 }
 
+#[tokio::test]
+async fn connections_to_redis_have_the_name_of_the_node() {
+    let redis = RedisServer::start().await;
+    let _node = connected_node(&redis.url(), "salam").await;
+    let clients = redis.query("CLIENT LIST");
+    let named = clients
+        .lines()
+        .filter(|client| client.contains(" name=salam/") && client.contains(":8001 "));
+    assert!(named.count() >= 1, "{clients}");
+
+    // An account may lack the right to set the name.
+    redis.run_command("ACL SETUSER default -client|setname");
+    let _unnamed = connected_node(&redis.url(), "salam").await;
+}
+
 pub(super) async fn next_payload(inbox: &mut Inbox) -> (String, Bytes) {
     with_timeout("a payload", inbox.recv()).await.unwrap()
 }

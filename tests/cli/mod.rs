@@ -4,6 +4,7 @@ mod command;
 mod disk_faults;
 mod doctor;
 mod generate;
+mod incidents;
 mod logging;
 mod overview;
 mod production_settings;

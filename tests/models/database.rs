@@ -78,6 +78,19 @@ async fn every_postgresql_connection_has_a_lock_timeout() {
     }
     assert_eq!(show_parameter(&writing, "enable_seqscan").await, "off");
     assert_eq!(show_parameter(&writing, "search_path").await, "public");
+    for db in [&app.ctx.db, &writing] {
+        let name = show_parameter(db, "application_name").await;
+        assert!(
+            name.starts_with("salam/") && name.ends_with(":8001"),
+            "{name}"
+        );
+    }
+    let uri = format!("{}?application_name=mine", app.database.uri);
+    let config = &app.ctx.config.database;
+    let db = database::open_pool(&uri, None, config, "salam/test").unwrap();
+    for db in [&db, &open_writer_pool(&db, None)] {
+        assert_eq!(show_parameter(db, "application_name").await, "mine");
+    }
     // The operator's own options replace the defaults, and an empty option means no option.
     for (options, timeout) in [
         ("?options=-c%20lock_timeout%3D7s", "7s"),
@@ -85,7 +98,7 @@ async fn every_postgresql_connection_has_a_lock_timeout() {
     ] {
         let uri = format!("{}{options}", app.database.uri);
         let config = &app.ctx.config.database;
-        let db = database::open_pool(&uri, None, config).unwrap();
+        let db = database::open_pool(&uri, None, config, "salam/test").unwrap();
         assert_eq!(show_parameter(&db, "lock_timeout").await, timeout);
         assert_eq!(
             show_parameter(&open_writer_pool(&db, None), "lock_timeout").await,

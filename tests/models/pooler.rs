@@ -13,7 +13,7 @@ use crate::support::{PgBouncer, TestApp, TestDatabase, skip_unless, wait_until};
 
 async fn check_pooler_at(uri: &str) -> Result<(), DbErr> {
     let config = App::load_config(&Environment::Test).await.unwrap();
-    check_pooler(&database::open_pool(uri, None, &config.database).unwrap()).await
+    check_pooler(&database::open_pool(uri, None, &config.database, "salam/test").unwrap()).await
 }
 
 #[tokio::test]

@@ -27,7 +27,7 @@ fn node_payloads(group: &str) -> Vec<String> {
         json!({"type": "gone"}),
         json!({"type": "joined", "user": "ann", "group": group, "membership": 7}),
         json!({"type": "sessions", "user": "ann"}),
-        json!({"type": "pulse", "node": "x"}),
+        json!({"type": "pulse", "node": "x", "name": "chat-1"}),
         json!({"type": "part", "node": "x"}),
         json!({"type": "who", "node": "x", "of": null, "groups": [group]}),
         json!({"type": "here", "node": "x", "users": ["ann", "bob"]}),
@@ -72,11 +72,21 @@ fn node_messages_keep_their_names_on_the_wire() {
             json!({"type": "sessions", "user": "ann"}),
         ),
         (
-            NodeMessage::Heartbeat { node },
+            NodeMessage::Heartbeat { node, name: None },
             json!({"type": "pulse", "node": "x"}),
         ),
         (
-            NodeMessage::NodeLeaving { node: "x".into() },
+            NodeMessage::Heartbeat {
+                node: "x".into(),
+                name: Some("chat-1".into()),
+            },
+            json!({"type": "pulse", "node": "x", "name": "chat-1"}),
+        ),
+        (
+            NodeMessage::NodeLeaving {
+                node: "x".into(),
+                name: None,
+            },
             json!({"type": "part", "node": "x"}),
         ),
         (

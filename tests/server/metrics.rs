@@ -11,8 +11,8 @@ use serde_json::{Value, json};
 use tower::ServiceExt;
 
 use crate::support::{
-    EventStream, RedisServer, Server, TestApp, TestDatabase, connected_nodes_with,
-    skip_unless, wait_until,
+    EventStream, RedisServer, Server, TestApp, TestDatabase, connected_nodes_with, skip_unless,
+    wait_until,
 };
 
 /// Returns the status and the body of a page of the metrics listener.

@@ -83,6 +83,13 @@ impl Server {
         (server, recording)
     }
 
+    /// Records the standard output of a server that is not recorded yet.
+    pub fn record_standard_output(&mut self) -> RecordedOutput {
+        let recording = RecordedOutput::default();
+        recording.record(self.process.stdout.take().unwrap());
+        recording
+    }
+
     /// Starts a server in the production environment, with some lines of its configuration changed. An
     /// empty URL means no URL.
     pub fn start_in_production(
@@ -237,6 +244,31 @@ impl RecordedOutput {
 
     pub fn lines(&self) -> Vec<String> {
         self.0.lock().unwrap().clone()
+    }
+
+    /// Returns the lines of a log in JSON whose `message` is this phrase.
+    pub fn lines_with_message(&self, phrase: &str) -> Vec<Value> {
+        let lines = self.lines().into_iter();
+        lines
+            .filter_map(|line| serde_json::from_str::<Value>(&line).ok())
+            .filter(|line| line["fields"]["message"] == phrase)
+            .collect()
+    }
+
+    /// Waits for a number of lines of a log in JSON whose `message` is this phrase, and returns them.
+    pub async fn wait_for_messages(&self, phrase: &str, count: usize) -> Vec<Value> {
+        wait_until(phrase, async || {
+            self.lines_with_message(phrase).len() >= count
+        })
+        .await;
+        self.lines_with_message(phrase)
+    }
+
+    /// Returns the address of the listener, from a log in JSON.
+    pub async fn listen_address(&self) -> SocketAddr {
+        let ready = self.wait_for_messages("Salam is ready", 1).await.remove(0);
+        let page = url::Url::parse(ready["fields"]["page"].as_str().unwrap()).unwrap();
+        page.socket_addrs(|| None).unwrap()[0]
     }
 
     /// Waits for the first line that contains a text, and returns it.

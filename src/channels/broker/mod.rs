@@ -55,7 +55,9 @@ impl Broker {
             None => Self::local(&LocalBus::default()),
             Some(url) => {
                 let signer = MessageSigner::new(&settings.tokens.secret);
-                let (redis, inbox) = RedisBroker::open(url, &settings.channels, signer, supervisor);
+                let name = settings.node_name.client_name();
+                let (redis, inbox) =
+                    RedisBroker::open(url, &settings.channels, &name, signer, supervisor);
                 (Self::Redis(redis), inbox)
             }
         }

@@ -6,6 +6,7 @@
 mod base;
 mod event_loop;
 mod receive;
+mod record;
 mod resume;
 mod rich;
 mod sse;
@@ -13,12 +14,17 @@ mod wire;
 
 use std::{future::Future, sync::Arc, time::Duration};
 
-use axum::extract::ws::Utf8Bytes;
+use axum::extract::ws::{CloseCode, Utf8Bytes};
 use tokio::time::Instant;
 
 pub use self::resume::ResumePoint;
 pub(super) use self::{
-    base::BaseProtocol, event_loop::run, rich::RichProtocol, sse::serve_event_stream, wire::reject,
+    base::BaseProtocol,
+    event_loop::run,
+    record::{SocketMode, SocketRecord},
+    rich::RichProtocol,
+    sse::serve_event_stream,
+    wire::reject,
 };
 use super::{
     delivery::{Subscription, Subscriptions},
@@ -31,8 +37,8 @@ const READ_RETRY_DELAY: Duration = Duration::from_secs(1);
 
 /// The end of a connection.
 enum ConnectionEnd {
-    /// The client sent a close frame.
-    ClosedByPeer,
+    /// The client sent a close frame, with this code.
+    ClosedByPeer(Option<CloseCode>),
     /// The connection was lost without a close frame.
     ConnectionLost,
     ClosedByServer(CloseReason),

@@ -27,6 +27,13 @@ pub(super) struct ReceivedFrames {
     non_text: Option<Option<Result<Message, Error>>>,
 }
 
+impl ReceivedFrames {
+    /// The number of frames.
+    pub fn count(&self) -> usize {
+        self.texts.len() + usize::from(matches!(&self.non_text, Some(Some(Ok(_)))))
+    }
+}
+
 /// Takes the frames that have arrived with the first one, as far as the rate limit admits.
 pub(super) fn read_available<P: SocketProtocol>(
     first: Option<Result<Message, Error>>,
@@ -78,7 +85,9 @@ pub(super) async fn handle_frames<P: SocketProtocol>(
             return Ok(results);
         }
         (None, Some(Some(Ok(Message::Binary(_))))) => CloseReason::BinaryFrame.into(),
-        (None, Some(Some(Ok(Message::Close(_))))) => ConnectionEnd::ClosedByPeer,
+        (None, Some(Some(Ok(Message::Close(frame))))) => {
+            ConnectionEnd::ClosedByPeer(frame.map(|frame| frame.code))
+        }
         (None, Some(Some(Err(error)))) => end_after_read_error(error),
         (None, Some(None)) => ConnectionEnd::ConnectionLost,
     };

@@ -18,14 +18,15 @@ use tokio::{
     time::{sleep, timeout},
 };
 
-use super::{READ_RETRY_DELAY, ResumePoint, resume::record_resume};
+use super::{
+    ConnectionEnd, READ_RETRY_DELAY, ResumePoint, SocketMode, SocketRecord, resume::record_resume,
+};
 use crate::{
     channels::{
-        Channels, Member,
+        Channels, Member, SocketAdmission,
         delivery::{NextEvents, SocketScope, Subscription, Subscriptions},
         protocol::{CloseReason, rich::Frame},
     },
-    limits::SocketPermit,
     metrics::{METRICS, WritePath},
     models::sessions::ActiveSession,
 };
@@ -59,15 +60,24 @@ pub(in crate::channels) fn serve_event_stream(
     member: Member,
     session: ActiveSession,
     resume_point: ResumePoint,
-    permit: SocketPermit,
+    admission: SocketAdmission,
 ) -> Response {
     let (sender, receiver) = mpsc::channel(EVENT_QUEUE_CAPACITY);
     // The last event has a reserved place, so that a full queue accepts it.
     let last = sender.clone().try_reserve_owned();
     let task_channels = channels.clone();
+    let SocketAdmission { permit, client, .. } = admission;
+    let group = Some(member.group_name.clone());
+    let mut record = SocketRecord::new(SocketMode::Stream, member.actor.id, group, client);
     channels.tasks.spawn(async move {
+        record.opened();
         let streaming = run_stream(&task_channels, &member, session, &resume_point, &sender);
-        if let Err(reason) = Box::pin(streaming).await {
+        let streamed = Box::pin(streaming).await;
+        record.ended(&match streamed {
+            Ok(()) => ConnectionEnd::ClosedByPeer(None),
+            Err(reason) => ConnectionEnd::ClosedByServer(reason),
+        });
+        if let Err(reason) = streamed {
             let mut bye = named_event("bye", &Frame::Bye(reason.into()));
             if reason == CloseReason::EpochChanged {
                 // The client's last id means nothing in the new epoch, so the client must not resume after it.

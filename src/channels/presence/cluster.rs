@@ -6,6 +6,15 @@ use std::{
     time::{Duration, Instant},
 };
 
+/// A node whose lease has expired.
+pub(super) struct ExpiredNode {
+    pub id: Arc<str>,
+    /// The name of the node, or its id.
+    pub name: String,
+    /// `true` if the node has announced its stop.
+    pub has_left: bool,
+}
+
 /// The other nodes from which this node has received messages.
 pub(super) struct Cluster {
     /// The time for which a node counts as alive after its last message.
@@ -15,6 +24,8 @@ pub(super) struct Cluster {
 
 struct PeerNode {
     expires_at: Instant,
+    /// The name of the node for the log, once the node has sent its name.
+    name: Option<Box<str>>,
     /// `true` if the node did not answer a query, or has left. No socket waits for an answer of this node. The next
     /// message of the node clears the mark, unless the node has left.
     is_unresponsive: bool,
@@ -39,15 +50,29 @@ impl Cluster {
     /// Renews the lease of a node, unless the node has left. Returns `true` if the node was unknown.
     pub fn mark_seen(&self, node: &Arc<str>) -> bool {
         let mut nodes = self.nodes();
-        if nodes.get(node).is_some_and(|known| known.has_left) {
+        let expires_at = Instant::now() + self.lease;
+        if let Some(known) = nodes.get_mut(node) {
+            if !known.has_left {
+                known.expires_at = expires_at;
+                known.is_unresponsive = false;
+            }
             return false;
         }
-        let renewed = PeerNode {
-            expires_at: Instant::now() + self.lease,
+        let new = PeerNode {
+            expires_at,
+            name: None,
             is_unresponsive: false,
             has_left: false,
         };
-        nodes.insert(node.clone(), renewed).is_none()
+        nodes.insert(node.clone(), new);
+        true
+    }
+
+    /// Sets the name of a known node. Returns `true` if the node had no name before.
+    pub fn set_name(&self, node: &str, name: &str) -> bool {
+        let mut nodes = self.nodes();
+        let unnamed = nodes.get_mut(node).filter(|node| node.name.is_none());
+        unnamed.map(|node| node.name = Some(name.into())).is_some()
     }
 
     /// Returns `true` if the node is alive.
@@ -87,11 +112,16 @@ impl Cluster {
     }
 
     /// Removes and returns the nodes whose lease has expired.
-    pub fn take_expired(&self) -> Vec<Arc<str>> {
+    pub fn take_expired(&self) -> Vec<ExpiredNode> {
         let now = Instant::now();
         let mut nodes = self.nodes();
         let expired = nodes.extract_if(|_, node| node.expires_at <= now);
-        expired.map(|(id, _)| id).collect()
+        let expired = expired.map(|(id, node)| ExpiredNode {
+            name: node.name.as_deref().unwrap_or(&id).to_owned(),
+            has_left: node.has_left,
+            id,
+        });
+        expired.collect()
     }
 
     fn nodes(&self) -> MutexGuard<'_, HashMap<Arc<str>, PeerNode>> {

@@ -26,7 +26,10 @@ use tokio::{
 };
 use uuid::Uuid;
 
-use super::{Presence, PresenceChange, cluster::Cluster};
+use super::{
+    Presence, PresenceChange,
+    cluster::{Cluster, ExpiredNode},
+};
 use crate::{
     channels::{
         broker::{Broker, BrokerUnavailable, next_reconnect},
@@ -37,6 +40,7 @@ use crate::{
         },
     },
     metrics::METRICS,
+    node::NodeName,
     settings::Settings,
 };
 
@@ -69,6 +73,8 @@ pub(in crate::channels) struct PresenceSync {
     cluster: Cluster,
     /// The id of this node among the nodes.
     node_id: Box<str>,
+    /// The name of this node, for the logs of the other nodes.
+    node_name: NodeName,
     /// `true` if this node has announced its stop.
     has_left: AtomicBool,
     /// Users whose last socket here has closed, in the order of time.
@@ -127,6 +133,7 @@ impl PresenceSync {
             broker,
             cluster: Cluster::new(Duration::from_secs(channels.presence_lease.into())),
             node_id: Uuid::new_v4().simple().to_string().into(),
+            node_name: settings.node_name.clone(),
             has_left: AtomicBool::new(false),
             pending_offline: Mutex::default(),
             queries,
@@ -160,11 +167,11 @@ impl PresenceSync {
                 Some(groups) = queries.0.recv() => self.publish_snapshots(groups).await,
             }
             if heartbeat.take_due() && !self.has_left.load(Ordering::Relaxed) {
-                let node = self.node_id();
-                drop(self.publish(CLUSTER_TOPIC, &NodeMessage::Heartbeat { node }));
+                let (node, name) = (self.node_id(), Some(self.node_name()));
+                drop(self.publish(CLUSTER_TOPIC, &NodeMessage::Heartbeat { node, name }));
             }
             for node in self.cluster.take_expired() {
-                self.on_node_lost(&node);
+                self.on_node_expired(&node);
             }
             self.expire_pending_offline();
             if online_count.take_due() {
@@ -188,18 +195,18 @@ impl PresenceSync {
     /// Announces that this node stops: its users reconnect to other nodes, or go offline.
     pub async fn announce_leaving(&self) {
         self.has_left.store(true, Ordering::Relaxed);
-        let node = self.node_id();
+        let (node, name) = (self.node_id(), Some(self.node_name()));
         // If Redis is unreachable, the lease expires instead.
         let _ = self
-            .publish(CLUSTER_TOPIC, &NodeMessage::NodeLeaving { node })
+            .publish(CLUSTER_TOPIC, &NodeMessage::NodeLeaving { node, name })
             .await;
     }
 
     /// Applies a message of another node about presence, on the topic of a group or of all nodes. Ignores all other
     /// messages.
     pub fn on_message(&self, topic: &str, message: &NodeMessage<'_>) {
-        let (NodeMessage::Heartbeat { node }
-        | NodeMessage::NodeLeaving { node }
+        let (NodeMessage::Heartbeat { node, .. }
+        | NodeMessage::NodeLeaving { node, .. }
         | NodeMessage::PresenceQuery { node, .. }
         | NodeMessage::PresenceSnapshot { node, .. }
         | NodeMessage::UserOnline { node, .. }
@@ -210,7 +217,18 @@ impl PresenceSync {
         let node: Arc<str> = node.as_ref().into();
         let is_new = self.cluster.mark_seen(&node);
         match message {
-            NodeMessage::NodeLeaving { .. } => self.cluster.mark_left(&node, self.grace),
+            NodeMessage::Heartbeat {
+                name: Some(name), ..
+            } => {
+                if self.cluster.set_name(&node, name) {
+                    tracing::info!(node = &**name, "node joined");
+                }
+            }
+            NodeMessage::NodeLeaving { name, .. } => {
+                self.cluster.mark_left(&node, self.grace);
+                let node = name.as_deref().unwrap_or(&node);
+                tracing::info!(node, "node left: its users move to other nodes");
+            }
             NodeMessage::PresenceQuery {
                 recipient, groups, ..
             } => self.on_query(recipient.as_deref(), groups),
@@ -373,9 +391,13 @@ impl PresenceSync {
         self.broker.publish(topic, message.encode())
     }
 
-    fn on_node_lost(&self, node: &Arc<str>) {
-        METRICS.presence_leases_expired.inc();
-        tracing::warn!(%node, "node lost: its users go offline");
+    /// Sets the users of a node offline. After an announced stop, the other users have moved to other nodes.
+    fn on_node_expired(&self, expired: &ExpiredNode) {
+        let node = &expired.id;
+        if !expired.has_left {
+            METRICS.presence_leases_expired.inc();
+            tracing::warn!(node = expired.name, "node lost: its users go offline");
+        }
         for room in self.rooms.all() {
             let mut state = room.presence.state();
             let changes = state.remove_node(node);
@@ -468,6 +490,10 @@ impl PresenceSync {
 
     fn node_id(&self) -> Cow<'_, str> {
         Cow::Borrowed(&self.node_id)
+    }
+
+    fn node_name(&self) -> Cow<'_, str> {
+        Cow::Borrowed(self.node_name.as_str())
     }
 
     fn pending_offline(&self) -> MutexGuard<'_, VecDeque<PendingOffline>> {

@@ -45,12 +45,18 @@ pub enum NodeMessage<'a> {
     Heartbeat {
         #[serde(borrow)]
         node: Cow<'a, str>,
+        /// The name of the node for the log. Nodes of older versions send no name.
+        #[serde(borrow, skip_serializing_if = "Option::is_none", default)]
+        name: Option<Cow<'a, str>>,
     },
     /// A node stops.
     #[serde(rename = "part")]
     NodeLeaving {
         #[serde(borrow)]
         node: Cow<'a, str>,
+        /// As for a heartbeat.
+        #[serde(borrow, skip_serializing_if = "Option::is_none", default)]
+        name: Option<Cow<'a, str>>,
     },
     /// A node requests snapshots of the presence in these groups.
     #[serde(rename = "who")]

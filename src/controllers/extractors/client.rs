@@ -47,6 +47,17 @@ impl ClientAddress {
         client
     }
 
+    /// Returns the address of the client that sent a request. `None` for a request without a connection.
+    #[must_use]
+    pub fn of_request(
+        extensions: &Extensions,
+        headers: &HeaderMap,
+        trusted: &NetworkSet,
+    ) -> Option<Self> {
+        let peer = peer_address(extensions)?;
+        Some(Self::resolve(peer, headers, trusted))
+    }
+
     /// Returns the IP address.
     #[must_use]
     pub fn ip(self) -> IpAddr {

@@ -7,7 +7,7 @@ use axum::{
 use loco_rs::app::AppContext;
 use url::Url;
 
-use super::client::peer_address;
+use super::client::{ClientAddress, peer_address};
 use crate::{
     errors::{Error, Result},
     limits::LogThrottle,
@@ -115,7 +115,10 @@ fn reject_origin(origin: &HeaderValue, parts: &Parts, settings: &Settings) -> Er
             .map(|url| url.origin().ascii_serialization())
             .collect();
         let host = request_authority(parts).map(|own| own.to_string());
+        let trusted = &settings.door.trusted_proxies;
+        let client = ClientAddress::of_request(&parts.extensions, &parts.headers, trusted);
         tracing::warn!(
+            client = client.map(|client| client.ip().to_string()),
             ?origin,
             host = host.as_deref().unwrap_or("none"),
             by_https = is_https_request(parts, settings),

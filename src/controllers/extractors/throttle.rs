@@ -1,6 +1,6 @@
 //! The rate limits of a request's client, checked by handlers before they act.
 
-use std::sync::Arc;
+use std::{net::IpAddr, sync::Arc};
 
 use axum::{extract::FromRequestParts, http::request::Parts};
 use ipnet::IpNet;
@@ -9,12 +9,9 @@ use tokio::sync::SemaphorePermit;
 
 use super::ClientAddress;
 use crate::{
-    channels::Channels,
+    channels::{Channels, SocketAdmission, socket_writer::SocketWriter},
     errors::{Error, Result},
-    limits::{
-        LoginAttempt, LoginThrottle, RateKey, RateLimited, RequestLimits, SocketPermit,
-        TooManySockets,
-    },
+    limits::{LoginAttempt, LoginThrottle, RateKey, RateLimited, RequestLimits, TooManySockets},
     models::{
         hashing::{self, HashPriority, Requester},
         users,
@@ -25,6 +22,8 @@ use crate::{
 pub struct Throttle {
     limits: Arc<RequestLimits>,
     logins: LoginThrottle,
+    client: ClientAddress,
+    /// The network of the client, which the limits count.
     network: IpNet,
 }
 
@@ -108,16 +107,27 @@ impl Throttle {
         self.limits.sockets.check(self.network_key())
     }
 
-    /// Returns a permit for an open socket or event stream of a user.
+    /// Admits a socket or event stream of a user. `writer` is the writer of its connection.
     ///
     /// # Errors
     /// [`TooManySockets`] when the user or the network has reached its limit.
-    pub fn acquire_socket_permit(
+    pub fn admit_socket(
         &self,
         channels: &Channels,
         user: &users::Model,
-    ) -> Result<SocketPermit, TooManySockets> {
-        channels.acquire_socket_permit(user.id, self.network)
+        writer: Option<Arc<SocketWriter>>,
+    ) -> Result<SocketAdmission, TooManySockets> {
+        Ok(SocketAdmission {
+            permit: channels.acquire_socket_permit(user.id, self.network)?,
+            writer,
+            client: self.client(),
+        })
+    }
+
+    /// Returns the address of the client, for the log.
+    #[must_use]
+    pub fn client(&self) -> IpAddr {
+        self.client.ip()
     }
 
     const fn network_key(&self) -> RateKey {
@@ -140,6 +150,7 @@ impl FromRequestParts<AppContext> for Throttle {
         Ok(Self {
             limits,
             logins,
+            client,
             network: client.network(),
         })
     }

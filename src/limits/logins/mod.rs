@@ -185,24 +185,24 @@ impl LoginAttempt {
         Requester::client(priority, self.client_network)
     }
 
-    /// Checks the password, and counts the result: `Some` is a success, `None` a failure. An error takes the
-    /// attempt back.
+    /// Checks the password, and counts the result: a login or a failure. An error of the check takes the attempt
+    /// back.
     ///
     /// # Errors
     /// The error of the check.
-    pub async fn finish<T, E>(
+    pub async fn finish<T, F, E>(
         self,
-        check: impl Future<Output = Result<Option<T>, E>>,
-    ) -> Result<Option<T>, E> {
+        check: impl Future<Output = Result<Result<T, F>, E>>,
+    ) -> Result<Result<T, F>, E> {
         let result = check.await;
         METRICS.logins.inc([match &result {
-            Ok(Some(_)) => "success",
-            Ok(None) => "failed",
+            Ok(Ok(_)) => "success",
+            Ok(Err(_)) => "failed",
             Err(_) => "error",
         }]);
         match &result {
-            Ok(Some(_)) => self.succeed().await,
-            Ok(None) => {}
+            Ok(Ok(_)) => self.succeed().await,
+            Ok(Err(_)) => {}
             Err(_) => self.undo().await,
         }
         result

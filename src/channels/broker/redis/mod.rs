@@ -51,8 +51,12 @@ const PROBE_TOPICS: u32 = 10_000;
 ///
 /// # Errors
 /// The reason, without parts that may be a password.
-pub async fn probe(url: &RedisUrl, settings: &ChannelSettings) -> Result<(), RedisSessionError> {
-    let config = Arc::new(RedisConfig::new(url, settings));
+pub async fn probe(
+    url: &RedisUrl,
+    settings: &ChannelSettings,
+    client_name: &str,
+) -> Result<(), RedisSessionError> {
+    let config = Arc::new(RedisConfig::new(url, settings, client_name));
     let ranges = config.cluster_layout(&[]).await?;
     let servers: HashSet<_> = ranges.iter().map(|range| range.server.clone()).collect();
     let map = SlotMap::new(config.clone());
@@ -130,13 +134,14 @@ impl RedisBroker {
     pub fn open(
         url: &RedisUrl,
         settings: &ChannelSettings,
+        client_name: &str,
         signer: MessageSigner,
         supervisor: &Supervisor,
     ) -> (Self, Inbox) {
         let (to_inbox, inbox) = mpsc::channel(INBOX_CAPACITY);
         let (connection_status, status) = ConnectionStatus::new();
         let (reconnects_sender, reconnects) = watch::channel(0);
-        let config = Arc::new(RedisConfig::new(url, settings));
+        let config = Arc::new(RedisConfig::new(url, settings, client_name));
         let verified_inbox = VerifiedInbox::new(to_inbox.clone(), signer.clone());
         let links = RedisLinks::new(
             config,

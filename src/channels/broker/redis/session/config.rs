@@ -20,17 +20,20 @@ pub struct RedisConfig {
     ca: Option<Vec<u8>>,
     prefix: String,
     pub(super) node_id: [u8; NODE_ID_BYTES],
+    /// The name of this node's connections, which `CLIENT LIST` shows.
+    pub(super) client_name: String,
 }
 
 impl RedisConfig {
     /// Takes the configuration from the settings and creates the id of this node.
     #[must_use]
-    pub fn new(url: &RedisUrl, settings: &ChannelSettings) -> Self {
+    pub fn new(url: &RedisUrl, settings: &ChannelSettings, client_name: &str) -> Self {
         Self {
             url: url.clone(),
             ca: settings.redis_ca.clone(),
             prefix: format!("{}:", settings.topic_prefix),
             node_id: *Uuid::new_v4().as_bytes(),
+            client_name: client_name.to_owned(),
         }
     }
 

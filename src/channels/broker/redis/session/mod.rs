@@ -135,9 +135,10 @@ impl RedisSession {
                 sent
             });
         let client = config.client_for(&server).await?;
-        let redis = client
+        let mut redis = client
             .get_multiplexed_async_connection_with_config(&connection_config)
             .await?;
+        set_client_name(&mut redis, &config.client_name).await?;
         Ok(Self {
             config,
             commands: match server {
@@ -296,6 +297,18 @@ impl RedisSession {
             return PushEvent::Ignored;
         }
         PushEvent::Message(topic.to_owned(), Bytes::from(framed).slice(NODE_ID_BYTES..))
+    }
+}
+
+/// Sets the name of a connection. An account of Redis that may not set the name has connections without a name.
+async fn set_client_name(
+    connection: &mut MultiplexedConnection,
+    name: &str,
+) -> Result<(), RedisError> {
+    let set_name = redis::cmd("CLIENT").arg("SETNAME").arg(name).clone();
+    match set_name.exec_async(connection).await {
+        Err(error) if error.code().is_none() => Err(error),
+        _ => Ok(()),
     }
 }
 
