@@ -3,11 +3,11 @@
 
 as_root() { if [ "$(id -u)" = 0 ]; then "$@"; else sudo "$@"; fi; }
 
-install() { # <package of apt> <package of brew>
+install() { # <package of apt> <package of brew> <option of apt-get…>
   echo "==> installing $1"
   if command -v apt-get >/dev/null; then
     as_root apt-get update -qq
-    DEBIAN_FRONTEND=noninteractive as_root apt-get install -y -qq "$1" >/dev/null
+    DEBIAN_FRONTEND=noninteractive as_root apt-get install -y -qq "${@:3}" "$1" >/dev/null
   elif command -v brew >/dev/null; then
     brew install --quiet "$2"
   else
@@ -16,9 +16,9 @@ install() { # <package of apt> <package of brew>
   fi
 }
 
-# Installs a proxy, and stops it: Debian starts installed servers, but the tests start their own.
-install_proxy() { # <package of apt> <name of the service, and package of brew>
-  install "$1" "$2"
+# Installs a server, and stops it: Debian starts installed servers, but the tests start their own.
+install_server() { # <package of apt> <name of the service, and package of brew> <option of apt-get…>
+  install "$@"
   if command -v systemctl >/dev/null; then
     as_root systemctl disable --now "$2" >/dev/null 2>&1 || true
   elif command -v service >/dev/null; then
@@ -81,17 +81,25 @@ install_for_tests() {
   command -v redis-server >/dev/null || install redis-server redis
   command -v openssl >/dev/null || install openssl openssl
   command -v curl >/dev/null || install curl curl
-  command -v nginx >/dev/null || [ -x /usr/sbin/nginx ] || install_proxy nginx-light nginx
-  command -v caddy >/dev/null || install_proxy caddy caddy
+  command -v nginx >/dev/null || [ -x /usr/sbin/nginx ] || install_server nginx-light nginx
+  command -v caddy >/dev/null || install_server caddy caddy
   command -v chromedriver >/dev/null || { install chromium-driver chromedriver; install chromium chromium; }
   python_with_websockets >/dev/null || install_websockets
+  install_promtool
   install_axe
+}
+
+# Installs promtool, which is part of Prometheus and checks the alert rules. Its absence is no reason to stop:
+# tests/operations reports the checks that it skips.
+install_promtool() {
+  command -v promtool >/dev/null && return
+  (install_server prometheus prometheus --no-install-recommends) || echo "==> promtool could not be installed"
 }
 
 # Installs the further tools of `bin/test`.
 install_postgres() {
   if [ -z "$(postgres_bin)" ]; then install postgresql postgresql; fi
-  command -v pgbouncer >/dev/null || [ -x /usr/sbin/pgbouncer ] || install_proxy pgbouncer pgbouncer
+  command -v pgbouncer >/dev/null || [ -x /usr/sbin/pgbouncer ] || install_server pgbouncer pgbouncer
 }
 
 # Installs the further tools of `bin/test --all`.
