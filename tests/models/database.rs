@@ -80,7 +80,10 @@ async fn every_postgresql_connection_has_a_lock_timeout() {
     assert_eq!(show_parameter(&writing, "search_path").await, "public");
     for db in [&app.ctx.db, &writing] {
         let name = show_parameter(db, "application_name").await;
-        assert!(name.starts_with("salam/") && name.ends_with(":8001"), "{name}");
+        assert!(
+            name.starts_with("salam/") && name.ends_with(":8001"),
+            "{name}"
+        );
     }
     let uri = format!("{}?application_name=mine", app.database.uri);
     let config = &app.ctx.config.database;
