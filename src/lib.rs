@@ -29,5 +29,6 @@ pub mod settings;
 pub mod supervisor;
 pub mod tasks;
 pub mod tokens;
+pub mod trace;
 pub mod views;
 pub mod workers;

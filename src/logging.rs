@@ -20,10 +20,17 @@ use loco_rs::{
     logger::{Format, init_env_filter, init_layer},
 };
 use tracing_appender::non_blocking::{ErrorCounter, NonBlockingBuilder, WorkerGuard};
-use tracing_subscriber::{Layer, fmt, layer::SubscriberExt, util::SubscriberInitExt};
+use tracing_subscriber::{
+    EnvFilter, Layer, Registry, fmt, layer::SubscriberExt, util::SubscriberInitExt,
+};
 
 use self::json_lines::JsonLines;
 use crate::settings::Settings;
+#[cfg(feature = "otlp")]
+use crate::trace;
+
+/// A layer that writes the log.
+type LogLayer = Box<dyn Layer<Registry> + Send + Sync>;
 
 /// The number of lines that may wait to be written: some megabytes.
 const MAX_QUEUED_LINES: usize = 16_384;
@@ -75,12 +82,49 @@ pub fn init<H: Hooks>(ctx: &AppContext, version: &str) -> bool {
         }
         Format::Compact | Format::Pretty => init_layer(writer, &config.format, is_terminal),
     };
+    open_subscriber(layer, filter, ctx, version);
+    *WRITER_GUARD.lock().unwrap_or_else(PoisonError::into_inner) = Some(guard);
+    true
+}
+
+/// Opens the subscriber of all lines and, with the feature `otlp`, of all exported spans.
+///
+/// The filter of the log applies to the log alone, so that each level exports the same spans.
+#[cfg(feature = "otlp")]
+fn open_subscriber(layer: LogLayer, filter: EnvFilter, ctx: &AppContext, version: &str) {
+    let settings = Settings::from_context(ctx).ok();
+    let export = settings.and_then(|settings| {
+        let endpoint = settings.otlp_endpoint.as_ref()?;
+        Some(trace::open_export(endpoint, &settings.node_name, version))
+    });
+    let (export, error) = match export {
+        Some(Ok(export)) => (Some(export), None),
+        Some(Err(error)) => (None, Some(error)),
+        None => (None, None),
+    };
+    let layers = [layer.with_filter(filter).boxed()]
+        .into_iter()
+        .chain(export);
+    tracing_subscriber::registry()
+        .with(layers.collect::<Vec<_>>())
+        .init();
+    if let Some(error) = error {
+        tracing::warn!(%error, "the export of traces did not start");
+    }
+}
+
+#[cfg(not(feature = "otlp"))]
+fn open_subscriber(layer: LogLayer, filter: EnvFilter, ctx: &AppContext, _version: &str) {
     tracing_subscriber::registry()
         .with(vec![layer])
         .with(filter)
         .init();
-    *WRITER_GUARD.lock().unwrap_or_else(PoisonError::into_inner) = Some(guard);
-    true
+    let settings = Settings::from_context(ctx);
+    if settings.is_ok_and(|settings| settings.otlp_endpoint.is_some()) {
+        tracing::warn!(
+            "otlp_endpoint is set, but this program was built without the feature otlp: no traces are exported"
+        );
+    }
 }
 
 /// Returns the number of lines that the log has dropped because nothing read the output.

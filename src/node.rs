@@ -76,14 +76,14 @@ mod tests {
     use super::NodeName;
 
     fn named(text: &str) -> NodeName {
-        serde_json::from_value(text.into()).unwrap()
+        serde_json::from_value(text.into()).expect("a valid name")
     }
 
     #[test]
     fn an_empty_name_becomes_the_host_and_the_port() {
         for empty in ["", "  "] {
             let name = named(empty).or_default(8000);
-            let (host, port) = name.as_str().rsplit_once(':').unwrap();
+            let (host, port) = name.as_str().rsplit_once(':').expect("a port");
             assert!(!host.is_empty());
             assert_eq!(port, "8000");
         }

@@ -55,6 +55,10 @@ pub struct Settings {
     /// the port.
     #[serde(default)]
     pub node_name: NodeName,
+    /// The URL of a collector that receives the spans of requests by OTLP. With `None`, no spans are
+    /// exported.
+    #[serde(default, deserialize_with = "url_or_empty")]
+    pub otlp_endpoint: Option<Url>,
     /// The time zone of every `HH:MM:SS`.
     pub time_zone: Tz,
     /// The URL under which clients reach the server. `None` takes it from each request.

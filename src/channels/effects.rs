@@ -2,10 +2,15 @@
 
 use std::{collections::HashMap, sync::Arc};
 
+use tracing::Span;
+
 use super::{hub::Hub, protocol::ephemeral::EphemeralEvent, writer::QueuedCommand};
-use crate::models::{
-    events::Event,
-    group_commands::{AppliedCommand, CommandKind, CommandOutcome, CommandResult},
+use crate::{
+    models::{
+        events::Event,
+        group_commands::{AppliedCommand, CommandKind, CommandOutcome, CommandResult},
+    },
+    trace,
 };
 
 /// Broadcasts the changes of a batch on all nodes. The events move out of the outcomes.
@@ -21,6 +26,13 @@ pub(super) fn broadcast(hub: &Hub, batch: &[QueuedCommand], outcomes: &mut [Comm
         }
     }
     for (group, events) in events_by_group {
+        let of_group = batch.iter().filter(|queued| queued.group == *group);
+        let spans = trace::spans_of(
+            of_group,
+            |queued| tracing::info_span!(parent: &queued.span, "deliver", group = &**group, events = events.len()),
+        );
+        // The span `publish` belongs to the first of the commands, whose events are delivered together.
+        let _entered = spans.first().map(Span::enter);
         hub.delivery.deliver_events(group, &events);
     }
     for (queued, outcome) in batch.iter().zip(outcomes) {

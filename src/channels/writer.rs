@@ -19,6 +19,7 @@ use tokio::{
     task::yield_now,
 };
 use tokio_util::task::task_tracker::TaskTrackerToken;
+use tracing::Span;
 
 use super::{effects, hub::Hub};
 use crate::{
@@ -33,6 +34,7 @@ use crate::{
         rejections::CommandError,
     },
     supervisor::Supervisor,
+    trace,
 };
 
 /// The highest number of commands in one transaction.
@@ -62,6 +64,8 @@ pub(super) struct QueuedCommand {
     pub group: Arc<str>,
     pub command: GroupCommand,
     result_sender: oneshot::Sender<Result<AppliedCommand, CommandError>>,
+    /// The span of the request that sent the command, for the trace of the request.
+    pub span: Span,
     /// Makes a drain wait for the command. A command of a socket has no token, because its socket has one.
     _drain_token: Option<TaskTrackerToken>,
 }
@@ -121,10 +125,12 @@ impl Writer {
         drain_token: Option<TaskTrackerToken>,
     ) -> Result<PendingResult, CommandError> {
         let (result_sender, result) = oneshot::channel();
+        let span = trace::command_span();
         let queued = QueuedCommand {
             group,
             command,
             result_sender,
+            span,
             _drain_token: drain_token,
         };
         let sent = self.0.send(QueueItem::Command(queued)).await;
@@ -328,9 +334,14 @@ async fn commit_batch(
         let check = duplicate_check;
         Ok(GroupCommand::apply_batch(db, &commands, check, acknowledged, toggles).await)
     };
+    let commit_spans = trace::spans_of(
+        &batch,
+        |queued| tracing::info_span!(parent: &queued.span, "commit", group = &*queued.group, commands = batch.len()),
+    );
     // A database that does not answer must not block all senders forever. A transaction that times out is rolled back,
     // unless its commit has begun.
     let applied = with_db_timeout(applying).await;
+    drop(commit_spans);
     let mut outcomes = match applied
         .map_err(CommandError::OutcomeUnknown)
         .and_then(|applied| applied)
@@ -392,6 +403,7 @@ async fn commit_batch(
 fn log_stored_message(queued: &QueuedCommand, applied: &AppliedCommand) {
     if matches!(queued.command.kind, CommandKind::Send { .. }) && !applied.dup {
         tracing::debug!(
+            parent: &queued.span,
             user = queued.command.actor.as_ref().map(|actor| actor.id),
             group = &*queued.group,
             seq = applied.seq,

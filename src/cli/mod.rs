@@ -26,7 +26,7 @@ use loco_rs::{
 use migration::MigratorTrait;
 
 use self::{db::DbCommand, explain::explain_error, start::StartCommand};
-use crate::{database, logging};
+use crate::{database, logging, trace};
 
 /// Check the configuration, the database and Redis, and name each problem.
 ///
@@ -89,6 +89,7 @@ pub fn run<A: Hooks, M: MigratorTrait>() -> ExitCode {
         ignore_file_size_signal();
         let result = run_command::<A, M>().await;
         database::close_all_pools().await;
+        trace::flush_and_close().await;
         result
     });
     logging::flush_and_close();

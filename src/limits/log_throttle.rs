@@ -15,10 +15,10 @@ const LOG_INTERVAL: Duration = Duration::from_secs(10);
 const MAX_CLIENTS: usize = 1000;
 
 /// A limit of one warning of a kind in 10 s.
-#[derive(Default)]
+#[derive(Debug, Default)]
 pub struct LogThrottle(Mutex<LogThrottleState>);
 
-#[derive(Default)]
+#[derive(Debug, Default)]
 struct LogThrottleState {
     last: Option<Instant>,
     suppressed: u64,

@@ -14,6 +14,9 @@ use tracing_subscriber::{
 
 use crate::node::NodeName;
 
+/// The prefix of fields that only the export of spans reads.
+const EXPORT_PREFIX: &str = "otel.";
+
 /// Formats each event as one JSON object on one line.
 ///
 /// The library would write the innermost span as `span`, and all spans as `spans`. A line has one object `span` instead,
@@ -78,7 +81,9 @@ where
         // The fields of a span are a JSON object.
         let fields = fields.and_then(|fields| serde_json::from_str(fields).ok());
         for (name, value) in fields.unwrap_or_else(Map::new) {
-            merged.entry(name).or_insert(value);
+            if !name.starts_with(EXPORT_PREFIX) {
+                merged.entry(name).or_insert(value);
+            }
         }
     }
     merged.insert("name".to_owned(), innermost?.into());

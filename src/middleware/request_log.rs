@@ -1,6 +1,6 @@
 //! The request log: one line for each request, and the fields of all lines that a request causes.
 //!
-//! The fields are the request's id (`X-Request-Id`), the route, the user and the group. The log
+//! The fields are the ids of the trace and of the request (`X-Request-Id`), the route, the user and the group. The log
 //! contains the route of the router, such as `/api/invites/{code}`, and never the path or the
 //! query. The code of an invite admits to a group, and clients may put other secrets into a URL.
 
@@ -20,7 +20,10 @@ use loco_rs::{
 };
 use tracing::{Instrument, Span, field::Empty};
 
-use crate::metrics::METRICS;
+use crate::{
+    metrics::METRICS,
+    trace::{self, TRACEPARENT},
+};
 
 /// The name of Loco's own logger, which is also its key in the configuration.
 pub const MIDDLEWARE_NAME: &str = "logger";
@@ -52,14 +55,19 @@ async fn log_request(request: Request, next: Next) -> Response {
     let span = request_span(&request);
     let method = method_name(request.method());
     let route = request.extensions().get::<MatchedPath>().cloned();
+    let trace_parent = trace::begin_request(&span, request.headers());
     let logged_request = async {
         let started_at = Instant::now();
-        let response = next.run(request).await;
+        let mut response = next.run(request).await;
         let took = started_at.elapsed();
         let ms = took.as_secs_f64() * 1000.0;
         let status = response.status();
         let route = route.as_ref().map_or("none", MatchedPath::as_str);
         METRICS.record_request(method, route, status.as_u16(), took);
+        if let Some(value) = trace_parent.header_value() {
+            response.headers_mut().insert(TRACEPARENT, value);
+        }
+        trace::end_request(&Span::current(), status);
         if status.is_server_error() {
             tracing::warn!(status = status.as_u16(), ms, "request answered");
         } else {
@@ -90,11 +98,17 @@ fn request_span(request: &Request) -> Span {
     let extensions = request.extensions();
     let request_id = extensions.get::<LocoRequestId>();
     let route = extensions.get::<MatchedPath>();
+    let route = route.map_or("none", MatchedPath::as_str);
+    // The export shows the name and the kind of the span.
+    let name = trace::is_exporting().then(|| format!("{} {route}", request.method()));
     tracing::error_span!(
         "request",
+        otel.kind = name.as_ref().map(|_| "server"),
+        otel.name = name,
+        trace_id = Empty,
         request_id = request_id.map_or("", LocoRequestId::get),
         method = %request.method(),
-        route = route.map_or("none", MatchedPath::as_str),
+        route,
         // Extractors set these fields by `Span::record`.
         user = Empty,
         group = Empty,

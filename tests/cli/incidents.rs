@@ -214,6 +214,47 @@ async fn each_socket_has_a_line_at_its_start_and_at_its_end() {
     );
 }
 
+/// The example of the standard.
+const TRACE_PARENT: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+
+#[tokio::test]
+async fn the_lines_of_a_request_have_the_trace_of_its_traceparent() {
+    let database = TestDatabase::create().await;
+    let node = LoggedServer::start(&database, "", &[]).await;
+    let mut traces = Vec::new();
+    for header in [Some(TRACE_PARENT), Some("00-not-valid-00"), None] {
+        let request = node.request(Method::GET, "/api/me/");
+        let request = match header {
+            Some(header) => request.header("traceparent", header),
+            None => request,
+        };
+        let response = TestResponse::from_request(request).await;
+        let parent = response.header("traceparent");
+        let [version, trace_id, span_id, flags] =
+            <[_; 4]>::try_from(parent.split('-').collect::<Vec<_>>()).unwrap();
+        assert_eq!(
+            (version, trace_id.len(), span_id.len()),
+            ("00", 32, 16),
+            "{parent}"
+        );
+        assert_ne!(span_id, "00f067aa0ba902b7");
+        assert_eq!(
+            flags,
+            if header == Some(TRACE_PARENT) {
+                "01"
+            } else {
+                "02"
+            }
+        );
+        traces.push(trace_id.to_owned());
+    }
+    assert_eq!(traces[0], "4bf92f3577b34da6a3ce929d0e0e4736");
+    assert!(traces[1] != traces[0] && traces[2] != traces[1]);
+    let lines = node.log.wait_for_messages("request answered", 3).await;
+    let logged: Vec<_> = lines.iter().map(|line| &line["span"]["trace_id"]).collect();
+    assert_eq!(logged, traces.iter().collect::<Vec<_>>());
+}
+
 #[tokio::test]
 async fn a_stored_message_is_logged_without_its_text() {
     let database = TestDatabase::create().await;

@@ -10,6 +10,8 @@ mod overview;
 mod production_settings;
 mod seed;
 mod shutdown;
+#[cfg(feature = "otlp")]
+mod traces;
 
 use crate::support::{Certificates, RedisServer, Server, TestDatabase, skip_unless};
 

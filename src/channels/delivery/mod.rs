@@ -82,7 +82,7 @@ use super::{
         node_message::NodeMessage,
     },
 };
-use crate::{metrics::METRICS, models::events::Event};
+use crate::{metrics::METRICS, models::events::Event, trace};
 
 /// The interval of checks for typing users that have stopped without an event.
 const TYPING_TICK: Duration = Duration::from_millis(250);
@@ -131,9 +131,11 @@ impl Delivery {
             .map(|event| EncodedEvent::encode(group, event))
             .collect();
         // Other nodes find an event in the log that the broker does not take: at the next gap or sweep.
+        let publish_span = trace::is_exporting().then(|| tracing::info_span!("publish"));
         for payload in EncodedEvent::batch_payloads(&encoded) {
             drop(self.broker.publish(group, payload));
         }
+        drop(publish_span);
         self.receive_events(group, encoded);
     }
 

@@ -219,10 +219,8 @@ impl PresenceSync {
         match message {
             NodeMessage::Heartbeat {
                 name: Some(name), ..
-            } => {
-                if self.cluster.set_name(&node, name) {
-                    tracing::info!(node = &**name, "node joined");
-                }
+            } if self.cluster.set_name(&node, name) => {
+                tracing::info!(node = &**name, "node joined");
             }
             NodeMessage::NodeLeaving { name, .. } => {
                 self.cluster.mark_left(&node, self.grace);
