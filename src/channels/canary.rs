@@ -12,18 +12,13 @@ use std::{
     time::{Duration, Instant},
 };
 
-use chrono::{DateTime, Utc};
-use tokio::time::{MissedTickBehavior, interval, timeout};
-
-use super::{broker::Broker, protocol::node_message::NodeMessage, writer::Writer};
+use super::{broker::Broker, protocol::node_message::NodeMessage};
 use crate::{database::clock, health::Fault, settings::Settings};
+use chrono::{DateTime, Utc};
 
 /// The age of a canary above which it is missing: this many times the time between two canaries, and a second.
 const MAX_AGE_FACTOR: u32 = 2;
 const MAX_AGE_SLACK: Duration = Duration::from_secs(1);
-
-/// The time that a commit may take. A canary without a commit is not published.
-const COMMIT_TIMEOUT: Duration = Duration::from_secs(4);
 
 /// The time for which the inbox may not handle a canary until the process counts as stalled.
 const MAX_INBOX_DELAY: Duration = Duration::from_secs(30);
@@ -100,23 +95,13 @@ impl CanaryWatch {
         }
     }
 
-    /// Sends a canary at regular times.
-    pub async fn run(self: Arc<Self>, writer: Writer) {
-        let mut tick = interval(self.every);
-        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        loop {
-            tick.tick().await;
-            self.follow_topics();
-            let started_at = Utc::now();
-            // The writer has logged the reason of a failure.
-            if let Ok(Ok(())) = timeout(COMMIT_TIMEOUT, writer.probe()).await {
-                self.send(started_at);
-            }
-        }
+    /// The time between two canaries.
+    pub const fn every(&self) -> Duration {
+        self.every
     }
 
     /// Subscribes to the topics of canaries. A cluster of Redis may have other servers now.
-    fn follow_topics(&self) {
+    pub fn follow_topics(&self) {
         let topics: HashSet<String> = self.broker.canary_topics().into_iter().collect();
         let mut state = self.state();
         let ended = state.topics.extract_if(|topic, _| !topics.contains(topic));
@@ -131,7 +116,8 @@ impl CanaryWatch {
         }
     }
 
-    fn send(&self, started_at: DateTime<Utc>) {
+    /// Publishes a canary whose commit began at `started_at`, and hands one to the inbox of this node.
+    pub fn send(&self, started_at: DateTime<Utc>) {
         let message = NodeMessage::Canary {
             node: (&*self.node_id).into(),
             name: (&*self.node_name).into(),

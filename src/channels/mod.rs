@@ -165,7 +165,8 @@ impl Channels {
         let run_on_start = run_on_start.and_then(|database| database.run_on_start.as_deref());
         let writing = database::open_writer_pool(&db, run_on_start);
         let writer = Writer::start(writing.clone(), hub.clone(), writer_lock, &supervisor);
-        supervisor.spawn("canary", hub.canary.clone().run(writer.clone()));
+        let canary = readiness::run_canary(hub.canary.clone(), writer.clone());
+        supervisor.spawn("canary", canary);
         Ok(Self {
             writer,
             writer_db: writing,

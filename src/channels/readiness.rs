@@ -5,12 +5,25 @@
 //! connection, in its turn among the commands. A node whose writer is stuck, whose disk is full or whose database is
 //! unreachable reports it within a second.
 
-use std::time::{Duration, Instant};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
+use chrono::Utc;
 use migration::SchemaState;
-use tokio::{join, sync::Mutex, time::timeout};
+use tokio::{
+    join,
+    sync::Mutex,
+    time::{MissedTickBehavior, interval, timeout},
+};
 
-use super::{Channels, canary::CanaryReport, gauges::database_kind};
+use super::{
+    Channels,
+    canary::{CanaryReport, CanaryWatch},
+    gauges::database_kind,
+    writer::Writer,
+};
 use crate::{
     database::{Outage, PoolCounts, classify, clock, pool_counts},
     health::{Fault, NodeState},
@@ -22,6 +35,24 @@ const READINESS_CACHE_TTL: Duration = Duration::from_millis(250);
 
 /// The time that the database may take. A load balancer gets an answer within a second.
 const PROBE_TIMEOUT: Duration = Duration::from_millis(700);
+
+/// The time that the commit of a canary may take. A canary without a commit is not published.
+const CANARY_COMMIT_TIMEOUT: Duration = Duration::from_secs(4);
+
+/// Sends the canaries of this node at regular times.
+pub(super) async fn run_canary(canary: Arc<CanaryWatch>, writer: Writer) {
+    let mut tick = interval(canary.every());
+    tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        tick.tick().await;
+        canary.follow_topics();
+        let started_at = Utc::now();
+        // The writer has logged the reason of a failure.
+        if let Ok(Ok(())) = timeout(CANARY_COMMIT_TIMEOUT, writer.probe()).await {
+            canary.send(started_at);
+        }
+    }
+}
 
 /// The readers' pool did not answer in time.
 struct PoolTimeout;

@@ -265,7 +265,7 @@ async fn a_log_rollback_blocks_writes_until_a_new_epoch() {
     assert_eq!(readiness.status, 503);
     assert_eq!(
         readiness.json(),
-        json!({"ok": false, "reasons": ["log_behind"]})
+        json!({"ok": false, "state": "failing", "reasons": ["log_behind"]})
     );
     // All writes fail, and reads still work.
     let account = json!({"name": "Bob", "username": "bob", "password": "the staple of bob"});
