@@ -50,6 +50,36 @@ pub async fn now(db: &impl ConnectionTrait) -> Result<DateTime<Utc>, DbErr> {
     row.try_get("", "now")
 }
 
+/// The lead of the clock of this node over the clock of the database.
+#[derive(Debug, Clone, Copy)]
+pub struct ClockLead {
+    /// The lead, which is negative if the clock of this node is behind.
+    pub lead: chrono::Duration,
+    /// The duration of the measurement, by which the lead may be wrong.
+    slack: chrono::Duration,
+}
+
+impl ClockLead {
+    /// Returns whether the clocks differ by more than 2 s.
+    #[must_use]
+    pub fn is_too_large(&self) -> bool {
+        self.lead.abs() > MAX_DIFFERENCE + self.slack
+    }
+}
+
+/// Measures the lead of the clock of this node over the clock of the database.
+///
+/// # Errors
+/// When the database fails.
+pub async fn measure_lead(db: &impl ConnectionTrait) -> Result<ClockLead, DbErr> {
+    let (node_time, begin) = (Utc::now(), Instant::now());
+    let database_time = now(db).await?;
+    Ok(ClockLead {
+        lead: node_time - database_time,
+        slack: chrono::Duration::from_std(begin.elapsed()).unwrap_or_default(),
+    })
+}
+
 /// Compares the clock of this node with the clock of the database at regular times, and warns the operator of a
 /// difference.
 ///
@@ -57,16 +87,13 @@ pub async fn now(db: &impl ConnectionTrait) -> Result<DateTime<Utc>, DbErr> {
 /// longer time on other nodes.
 pub async fn run_check(db: DatabaseConnection) {
     loop {
-        let (node_time, begin) = (Utc::now(), Instant::now());
-        if let Ok(database_time) = with_db_timeout(now(&db)).await {
-            let difference = node_time - database_time;
-            let slack = chrono::Duration::from_std(begin.elapsed()).unwrap_or_default();
-            if difference.abs() > MAX_DIFFERENCE + slack {
-                tracing::warn!(
-                    seconds_ahead = difference.num_seconds(),
-                    "the clock of this node differs from the clock of the database"
-                );
-            }
+        if let Ok(clock) = with_db_timeout(measure_lead(&db)).await
+            && clock.is_too_large()
+        {
+            tracing::warn!(
+                seconds_ahead = clock.lead.num_seconds(),
+                "the clock of this node differs from the clock of the database"
+            );
         }
         sleep(CHECK_EVERY).await;
     }

@@ -48,6 +48,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tower::Layer;
 use tower_http::normalize_path::NormalizePathLayer;
 
+pub use self::file_limit::hard_limit_connections;
 pub use self::stop::{delay_drain, wait_for_stop};
 use self::{hosts::AllowedHosts, response_limiter::ResponseLimiter};
 use crate::{
