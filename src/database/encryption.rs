@@ -67,7 +67,10 @@ mod tests {
         ] {
             assert!(is_local_uri(local), "{local}");
         }
-        for remote in ["postgres://user@db.example/salam", "postgres://user@10.0.0.7/salam"] {
+        for remote in [
+            "postgres://user@db.example/salam",
+            "postgres://user@10.0.0.7/salam",
+        ] {
             assert!(!is_local_uri(remote), "{remote}");
         }
     }

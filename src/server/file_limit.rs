@@ -27,7 +27,11 @@ pub(super) fn raise_limit_for_connections(wanted: u32) -> usize {
 #[must_use]
 pub const fn permitted_connections(files: u64) -> u64 {
     let fifth = files / 5;
-    let reserved = if RESERVED_FILES < fifth { RESERVED_FILES } else { fifth };
+    let reserved = if RESERVED_FILES < fifth {
+        RESERVED_FILES
+    } else {
+        fifth
+    };
     files - reserved
 }
 

@@ -117,6 +117,8 @@ pub struct Report<W> {
     /// The key and the value of the object of the checks, such as the environment.
     subject: (&'static str, String),
     checks: Vec<Check>,
+    /// `true` if some checks did not run, because the command was interrupted.
+    is_interrupted: bool,
     /// The first error of the output. A check that runs then still cleans up after itself.
     written: io::Result<()>,
 }
@@ -130,6 +132,7 @@ impl<W: Write> Report<W> {
             name_width: NAME_WIDTH,
             subject,
             checks: Vec::new(),
+            is_interrupted: false,
             written: Ok(()),
         }
     }
@@ -143,7 +146,8 @@ impl<W: Write> Report<W> {
     /// Prints a line of text. A report in JSON has no such lines.
     pub fn write_line(&mut self, line: &str) {
         if self.format == Format::Text && self.written.is_ok() {
-            self.written = writeln!(self.out, "{}", line.trim_end()).and_then(|()| self.out.flush());
+            self.written =
+                writeln!(self.out, "{}", line.trim_end()).and_then(|()| self.out.flush());
         }
     }
 
@@ -171,13 +175,19 @@ impl<W: Write> Report<W> {
         }
     }
 
+    /// Records that the command was interrupted. Such a report never passes.
+    pub fn interrupt(&mut self) {
+        self.is_interrupted = true;
+    }
+
     /// Ends the report. Returns `true` if no check failed.
     ///
     /// # Errors
     /// When the output could not be written.
     pub fn finish(mut self) -> io::Result<bool> {
         self.written?;
-        let has_passed = !self.checks.iter().any(|check| check.finding.has_failed());
+        let has_failed = self.checks.iter().any(|check| check.finding.has_failed());
+        let has_passed = !has_failed && !self.is_interrupted;
         if self.format == Format::Json {
             let (key, value) = self.subject;
             let mut object = Map::new();

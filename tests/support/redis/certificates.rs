@@ -13,7 +13,7 @@ const NAMES: &str = "subjectAltName=IP:127.0.0.1,DNS:chat.example";
 
 /// The settings of `openssl ca`, which can issue a certificate for the past.
 const AUTHORITY_CONFIG: &str = "[ca]\ndefault_ca = own\n[own]\ndatabase = index\nnew_certs_dir = .\n\
-     default_md = sha256\npolicy = any\n[any]\ncommonName = supplied\n";
+     serial = serial\ndefault_md = sha256\npolicy = any\n[any]\ncommonName = supplied\n";
 
 impl Certificates {
     pub fn generate() -> Self {
@@ -31,8 +31,9 @@ impl Certificates {
     pub fn generate_expired() -> Self {
         let made = Self::prepare(NAMES);
         std::fs::write(made.path("index"), "").unwrap();
+        std::fs::write(made.path("serial"), "01").unwrap();
         std::fs::write(made.path("ca.conf"), AUTHORITY_CONFIG).unwrap();
-        made.openssl("ca -batch -notext -rand_serial -config ca.conf -cert ca.pem -keyfile ca.key -startdate 20240101000000Z -enddate 20240201000000Z -extfile names -in server.csr -out server.pem");
+        made.openssl("ca -batch -notext -config ca.conf -cert ca.pem -keyfile ca.key -startdate 20240101000000Z -enddate 20240201000000Z -extfile names -in server.csr -out server.pem");
         made
     }
 

@@ -244,26 +244,26 @@ fn judge_encryption(encryption: &Encryption) -> Finding {
 }
 
 fn judge_clock(clock: ClockLead) -> Finding {
-    let message = format!(
-        "the clock of this machine is {} the clock of the database",
-        describe_lead(clock.lead)
-    );
+    let message = compare_clocks("the clock of this machine", clock.lead);
     if clock.is_too_large() {
-        return Finding::warning(message, "run a time service such as chrony on both machines");
+        return Finding::warning(
+            message,
+            "run a time service such as chrony on both machines",
+        );
     }
     Finding::passed(message)
 }
 
-/// Describes the lead of one clock over another one, such as `3.2 s ahead of`.
-pub fn describe_lead(lead: TimeDelta) -> String {
-    let tenths = lead.num_milliseconds().unsigned_abs().div_ceil(100);
+/// Compares a clock with the clock of the database, of which the clock has this lead.
+pub fn compare_clocks(clock: &str, lead: TimeDelta) -> String {
+    let tenths = lead.num_milliseconds().unsigned_abs().saturating_add(50) / 100;
     let (whole, part) = (tenths / 10, tenths % 10);
-    let side = if lead < TimeDelta::zero() {
-        "behind"
-    } else {
-        "ahead of"
+    let side = match lead {
+        _ if tenths == 0 => return format!("{clock} agrees with the clock of the database"),
+        lead if lead < TimeDelta::zero() => "behind",
+        _ => "ahead of",
     };
-    format!("{whole}.{part} s {side}")
+    format!("{clock} is {whole}.{part} s {side} the clock of the database")
 }
 
 /// Measures commits. They change the time stamp of a row, as each request for `/_readiness` does.
@@ -322,9 +322,20 @@ mod tests {
     }
 
     #[test]
-    fn leads_are_described() {
-        assert_eq!(describe_lead(TimeDelta::milliseconds(3_200)), "3.2 s ahead of");
-        assert_eq!(describe_lead(TimeDelta::milliseconds(-1)), "0.1 s behind");
-        assert_eq!(describe_lead(TimeDelta::zero()), "0.0 s ahead of");
+    fn clocks_are_compared() {
+        let of = |millis| compare_clocks("the clock of Redis", TimeDelta::milliseconds(millis));
+        let database = "the clock of the database";
+        assert_eq!(
+            of(3_210),
+            format!("the clock of Redis is 3.2 s ahead of {database}")
+        );
+        assert_eq!(
+            of(-99),
+            format!("the clock of Redis is 0.1 s behind {database}")
+        );
+        assert_eq!(
+            of(-49),
+            format!("the clock of Redis agrees with {database}")
+        );
     }
 }

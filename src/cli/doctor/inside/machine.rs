@@ -15,7 +15,9 @@ const MIN_FREE_PERCENT: u64 = 10;
 
 /// Checks the free space of the disk that has the file of SQLite. Returns `None` if the system does not report it.
 pub fn check_disk(file: &Path) -> Option<Finding> {
-    let parent = file.parent().filter(|folder| !folder.as_os_str().is_empty());
+    let parent = file
+        .parent()
+        .filter(|folder| !folder.as_os_str().is_empty());
     let folder = parent.unwrap_or(Path::new("."));
     let space = read_disk_space(folder).ok()?;
     Some(judge_disk(space))
@@ -73,8 +75,8 @@ pub fn check_open_files(max_connections: u32) -> Option<Finding> {
     if permitted < wanted {
         return Some(Finding::warning(
             format!(
-                "the limit of open files permits {permitted} connections, and \
-                 settings.door.max_connections is {wanted}"
+                "the limit permits {permitted} connections, which are fewer than the {wanted} of \
+                 settings.door.max_connections"
             ),
             "raise the limit of the service, such as LimitNOFILE of systemd, or lower the setting",
         ));

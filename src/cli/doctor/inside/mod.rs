@@ -3,9 +3,9 @@
 //! Each check runs by itself, so one fault does not hide the others. The checks change only the time stamp of one row
 //! of the database, as each request for `/_readiness` does.
 
+mod broker;
 mod database;
 mod machine;
-mod redis;
 
 use std::{io::Write, time::Duration};
 
@@ -57,10 +57,13 @@ pub async fn run_checks<W: Write>(
         report.add("database", Finding::failed_with(message));
     }
     if let Some(settings) = &settings {
-        let findings = redis::check(&settings.channels, database_lead).await;
+        let findings = broker::check(&settings.channels, database_lead).await;
         add_all(&mut report, findings);
         let open_files = machine::check_open_files(settings.door.max_connections);
-        add_all(&mut report, open_files.map(|finding| ("open files", finding)));
+        add_all(
+            &mut report,
+            open_files.map(|finding| ("open files", finding)),
+        );
     }
     Ok(report.finish()?)
 }

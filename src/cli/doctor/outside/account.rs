@@ -74,7 +74,7 @@ impl Credentials {
     }
 
     /// Logs in. Returns the session if the login succeeded.
-    pub async fn log_in(self, http: &Http) -> (Finding, Option<Account>) {
+    pub async fn log_in(&self, http: &Http) -> (Finding, Option<Account<'_>>) {
         let reply = match http.fetch(self.login_request(http, &self.password)).await {
             Ok(reply) => reply,
             Err(error) => {
@@ -101,6 +101,32 @@ impl Credentials {
         (finding, Some(account))
     }
 
+    /// Describes the things that remain, also the temporary account, which the API cannot delete.
+    pub fn describe_rest(&self, done: &str, remains: &[String]) -> Finding {
+        let mut message = match remains {
+            [] => done.to_owned(),
+            remains => format!("these remain: {}", remains.join(", ")),
+        };
+        if self.is_temporary {
+            message += &format!(
+                "; the account {} remains, because the API deletes no accounts; nobody has its password",
+                self.username
+            );
+        }
+        let remedy = match self.is_temporary {
+            true => format!(
+                "to deactivate it, run `salam-cli task user:deactivate username:{}` on the server",
+                self.username
+            ),
+            false => "delete the group and end the session in a client".to_owned(),
+        };
+        match (remains, self.is_temporary) {
+            ([], false) => Finding::passed(message),
+            ([], true) => Finding::passed(message).with_remedy(remedy),
+            _ => Finding::warning(message, remedy),
+        }
+    }
+
     /// Begins a login with any password.
     pub fn login_request(&self, http: &Http, password: &str) -> RequestBuilder {
         let body = json!({"username": self.username, "password": password});
@@ -109,9 +135,8 @@ impl Credentials {
 }
 
 fn read_password(file: &Path) -> Result<String, String> {
-    let text = fs::read_to_string(file).map_err(|error| {
-        format!("--password-file {} cannot be read: {error}", file.display())
-    })?;
+    let text = fs::read_to_string(file)
+        .map_err(|error| format!("--password-file {} cannot be read: {error}", file.display()))?;
     Ok(text.trim_end_matches(['\r', '\n']).to_owned())
 }
 
@@ -127,14 +152,14 @@ fn variable_password() -> Result<String, String> {
 }
 
 /// An account with a session.
-pub struct Account {
-    pub credentials: Credentials,
+pub struct Account<'a> {
+    pub credentials: &'a Credentials,
     pub access: String,
     /// The answer to the login, with the cookie.
     pub login: Reply,
 }
 
-impl Account {
+impl Account<'_> {
     /// Returns the value of the header `Cookie`.
     pub fn cookie(&self) -> String {
         format!("access={}", self.access)
@@ -154,40 +179,17 @@ impl Account {
             let confirm: String = form_urlencoded::byte_serialize(username.as_bytes()).collect();
             let path = format!("/api/sessions/?confirm={confirm}");
             if !self.is_done(http, Method::DELETE, &path).await {
-                remains.push("sessions that nobody uses".to_owned());
+                remains.push("other sessions of this run".to_owned());
             }
         }
         if !self.is_done(http, Method::POST, "/api/logout/").await {
             remains.push("the session of this run".to_owned());
         }
-        self.describe_rest(&remains)
-    }
-
-    /// Describes the things that remain, also the temporary account, which the API cannot delete.
-    fn describe_rest(&self, remains: &[String]) -> Finding {
-        let username = &self.credentials.username;
-        let is_temporary = self.credentials.is_temporary;
-        let account = format!(
-            "the account {username} remains, because the API deletes no accounts; nobody has its password"
-        );
-        let deactivate = format!(
-            "to deactivate it, run `salam-cli task user:deactivate username:{username}` on the server"
-        );
-        match (remains.is_empty(), is_temporary) {
-            (true, false) => Finding::passed("the group is deleted, and the session has ended"),
-            (true, true) => {
-                let message = "the group is deleted, and the sessions have ended";
-                Finding::passed(format!("{message}; {account}")).with_remedy(deactivate)
-            }
-            (false, false) => Finding::warning(
-                format!("these remain: {}", remains.join(", ")),
-                "delete the group and end the session in a client",
-            ),
-            (false, true) => Finding::warning(
-                format!("these remain: {}; {account}", remains.join(", ")),
-                deactivate,
-            ),
-        }
+        let done = match group {
+            Some(_) => "the group is deleted, and the session has ended",
+            None => "the session has ended",
+        };
+        self.credentials.describe_rest(done, &remains)
     }
 
     async fn is_done(&self, http: &Http, method: Method, path: &str) -> bool {

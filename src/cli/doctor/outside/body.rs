@@ -20,13 +20,16 @@ const LIMIT_REMEDY: &str = "set the limit of the proxy for bodies above the 64 K
      client_max_body_size 128k)";
 
 /// Sends a body below the limit of the server.
-pub async fn check_accepted(http: &Http, account: &Account, chat: &Chat) -> Finding {
+pub async fn check_accepted(http: &Http, account: &Account<'_>, chat: &Chat) -> Finding {
     match send(http, account, chat, ACCEPTED_KIB).await {
         Ok(reply) if reply.status == 200 => {
             Finding::passed(format!("a body of {ACCEPTED_KIB} KiB reaches the server"))
         }
         Ok(reply) => Finding::failed(
-            format!("a body of {ACCEPTED_KIB} KiB is refused: {}", reply.summary()),
+            format!(
+                "a body of {ACCEPTED_KIB} KiB is refused: {}",
+                reply.summary()
+            ),
             LIMIT_REMEDY,
         ),
         Err(error) => Finding::failed(
@@ -37,7 +40,7 @@ pub async fn check_accepted(http: &Http, account: &Account, chat: &Chat) -> Find
 }
 
 /// Sends a body above the limit of the server, which answers 413 in JSON.
-pub async fn check_refused(http: &Http, account: &Account, chat: &Chat) -> Finding {
+pub async fn check_refused(http: &Http, account: &Account<'_>, chat: &Chat) -> Finding {
     match send(http, account, chat, REFUSED_KIB).await {
         Ok(reply) if reply.status == 413 && reply.is_api_error() => Finding::passed(format!(
             "a body of {REFUSED_KIB} KiB gets 413 in JSON from the server"
@@ -63,7 +66,7 @@ pub async fn check_refused(http: &Http, account: &Account, chat: &Chat) -> Findi
 /// Stores the read position, with a key that the server ignores.
 async fn send(
     http: &Http,
-    account: &Account,
+    account: &Account<'_>,
     chat: &Chat,
     kib: usize,
 ) -> Result<Reply, String> {

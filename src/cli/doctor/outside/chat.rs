@@ -31,7 +31,7 @@ pub struct Chat {
 }
 
 /// Starts a chat, and compares its `websocket_url` with the target.
-pub async fn start(http: &Http, target: &Target, account: &Account) -> (Finding, Option<Chat>) {
+pub async fn start(http: &Http, target: &Target, account: &Account<'_>) -> (Finding, Option<Chat>) {
     let request = http.post("/api/start-chat/", &json!({"title": TITLE}));
     let reply = match http.fetch(request.bearer_auth(&account.access)).await {
         Ok(reply) => reply,

@@ -24,7 +24,7 @@ const MAX_FAILURES: usize = 14;
 pub async fn check(
     http: &Http,
     connector: &Connector,
-    account: &Account,
+    account: &Account<'_>,
     ping: &Reply,
 ) -> Finding {
     if !account.credentials.is_temporary {
@@ -40,9 +40,9 @@ pub async fn check(
     }
     // The failures may also be on another node. Then a client has never to wait.
     match has_to_wait_after(http, account, None).await {
-        Ok(Some(true)) if is_direct(connector, ping) => Finding::skipped(
-            "there is no proxy, and the server trusts this machine as a proxy",
-        ),
+        Ok(Some(true)) if is_direct(connector, ping) => {
+            Finding::skipped("there is no proxy, and the server trusts this machine as a proxy")
+        }
         Ok(Some(true)) => Finding::failed(
             "the server believes an address that a client forged in X-Forwarded-For",
             "let the proxy replace X-Forwarded-For (nginx: proxy_set_header X-Forwarded-For \
@@ -78,7 +78,7 @@ fn is_direct(connector: &Connector, ping: &Reply) -> bool {
 /// address, then has to wait too. Returns `None` if the client never had to wait.
 async fn has_to_wait_after(
     http: &Http,
-    account: &Account,
+    account: &Account<'_>,
     forged: Option<&str>,
 ) -> Result<Option<bool>, String> {
     let forge = |request: RequestBuilder| match forged {

@@ -48,7 +48,10 @@ pub async fn resolve(
             return (Finding::failed(message, REMEDY), Vec::new());
         }
         Err(_) => {
-            let message = format!("the name {} was not resolved within {limit:?}", target.host());
+            let message = format!(
+                "the name {} was not resolved within {limit:?}",
+                target.host()
+            );
             return (Finding::failed(message, REMEDY), Vec::new());
         }
     };
@@ -58,10 +61,7 @@ pub async fn resolve(
 }
 
 /// Connects to each address. Returns the finding, and the reachable addresses.
-pub async fn check_tcp(
-    addresses: Vec<SocketAddr>,
-    limit: Duration,
-) -> (Finding, Vec<SocketAddr>) {
+pub async fn check_tcp(addresses: Vec<SocketAddr>, limit: Duration) -> (Finding, Vec<SocketAddr>) {
     let results = join_all(addresses.iter().map(|address| connect(*address, limit))).await;
     let mut reachable = Vec::new();
     let (mut errors, mut without_route) = (Vec::new(), Vec::new());
@@ -167,11 +167,18 @@ impl Connector {
     ) -> io::Result<TlsStream<TcpStream>> {
         let name = match self.target.ip() {
             Some(ip) => ServerName::from(ip),
-            None => ServerName::try_from(self.target.host().to_owned()).map_err(io::Error::other)?,
+            None => {
+                ServerName::try_from(self.target.host().to_owned()).map_err(io::Error::other)?
+            }
         };
         let connector = TlsConnector::from(Arc::clone(&tls.config));
         timeout(self.limit, connector.connect(name, stream))
             .await
-            .unwrap_or_else(|_| Err(io::Error::other(format!("no answer within {:?}", self.limit))))
+            .unwrap_or_else(|_| {
+                Err(io::Error::other(format!(
+                    "no answer within {:?}",
+                    self.limit
+                )))
+            })
     }
 }

@@ -80,16 +80,16 @@ pub struct OutsideOptions {
     /// Read the password of --username from this file instead of SALAM_DOCTOR_PASSWORD
     #[arg(long, value_name = "FILE", requires = "username")]
     password_file: Option<PathBuf>,
-    /// Keep a socket idle for this number of seconds
+    /// Keep a socket idle for this number of seconds [default: 60]
     #[arg(long, value_name = "SECONDS", default_value_t = 60, requires = "url")]
-    #[arg(value_parser = value_parser!(u64).range(1..=3600))]
+    #[arg(hide_default_value = true, value_parser = value_parser!(u64).range(1..=3600))]
     idle_seconds: u64,
     /// Skip the check of an idle socket
     #[arg(long, requires = "url", conflicts_with = "idle_seconds")]
     no_idle: bool,
-    /// Wait for each answer at most this number of seconds
+    /// Wait for each answer at most this number of seconds [default: 10]
     #[arg(long, value_name = "SECONDS", default_value_t = 10, requires = "url")]
-    #[arg(value_parser = value_parser!(u64).range(1..=600))]
+    #[arg(hide_default_value = true, value_parser = value_parser!(u64).range(1..=600))]
     timeout: u64,
 }
 
@@ -127,9 +127,12 @@ pub async fn run_checks<W: Write>(
         tls,
         limit: options.limit(),
     };
-    let is_complete = check_all(connector, credentials, options, &mut report).await;
-    let reason = match (is_complete, report.last_failed()) {
-        (Some(Interrupted), _) => "was not checked: the command was interrupted".to_owned(),
+    let interrupted = check_all(connector, &credentials, options, &mut report).await;
+    let reason = match (interrupted, report.last_failed()) {
+        (Some(Interrupted), _) => {
+            report.interrupt();
+            INTERRUPTED.to_owned()
+        }
         (None, Some(failed)) => format!("was not checked: see {failed}"),
         (None, None) => "was not checked".to_owned(),
     };
@@ -143,7 +146,7 @@ struct Interrupted;
 /// Runs the checks until one fails on which all others depend.
 async fn check_all<W: Write>(
     connector: Connector,
-    credentials: Credentials,
+    credentials: &Credentials,
     options: &OutsideOptions,
     report: &mut Report<W>,
 ) -> Option<Interrupted> {
@@ -162,7 +165,12 @@ async fn check_all<W: Write>(
     }
     let (finding, account) = credentials.log_in(&probe.http).await;
     report.add("login", finding);
-    let account = account?;
+    let Some(account) = account else {
+        report.skip_missing(&CHECKS, "was not checked: see login");
+        let rest = credentials.describe_rest("nothing was started", &[]);
+        report.add(CLEAN_UP, rest);
+        return None;
+    };
     let (finding, chat) = chat::start(&probe.http, &probe.connector.target, &account).await;
     report.add("start-chat", finding);
     let interrupted = match &chat {
@@ -182,7 +190,7 @@ async fn check_all<W: Write>(
     };
     let group = chat.as_ref().map(|chat| chat.group.as_str());
     let reason = match interrupted {
-        Some(Interrupted) => "was not checked: the command was interrupted",
+        Some(Interrupted) => INTERRUPTED,
         None => "was not checked: see start-chat",
     };
     report.skip_missing(&CHECKS, reason);
@@ -226,7 +234,11 @@ async fn reach<W: Write>(
     report.add("/_health", finding);
     let finding = probes::check_readiness(&http, "/_readiness").await;
     report.add("/_readiness", finding);
-    add_required(report, "host name", probes::check_host(&http, &target).await)?;
+    add_required(
+        report,
+        "host name",
+        probes::check_host(&http, &target).await,
+    )?;
     Some((Probe { connector, http }, ping))
 }
 
@@ -244,7 +256,7 @@ fn add_required<W: Write>(
 /// The checks with an account and a group.
 struct Session<'a> {
     probe: &'a Probe,
-    account: &'a Account,
+    account: &'a Account<'a>,
     chat: &'a Chat,
     ping: &'a Reply,
 }
@@ -280,7 +292,10 @@ impl Session<'_> {
         let Self { account, chat, .. } = *self;
         let connector = &self.probe.connector;
         if !has_sockets {
-            report.skip_missing(&["base socket", "foreign origin", "no credential"], NO_SOCKETS);
+            report.skip_missing(
+                &["base socket", "foreign origin", "no credential"],
+                NO_SOCKETS,
+            );
             return;
         }
         let base = sockets::check_base(connector, account, chat).await;
@@ -310,5 +325,7 @@ impl Session<'_> {
         report.add("client address", address);
     }
 }
+
+const INTERRUPTED: &str = "was not checked: the command was interrupted";
 
 const NO_SOCKETS: &str = "was not checked: see rich socket";

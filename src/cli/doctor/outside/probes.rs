@@ -2,6 +2,7 @@
 
 use chrono::{DateTime, Utc};
 use reqwest::Method;
+use serde_json::Value;
 
 use super::{
     super::report::Finding,
@@ -27,7 +28,7 @@ pub async fn check_liveness(http: &Http, path: &str) -> (Finding, Option<Reply>)
         }
     };
     let finding = match reply.status {
-        200 if reply.json()["ok"] == true => Finding::passed("answers 200"),
+        200 if is_ok(&reply.json()) == Some(true) => Finding::passed("answers 200"),
         500.. => {
             let finding = Finding::failed(
                 format!("the answer is {}", reply.summary()),
@@ -38,6 +39,11 @@ pub async fn check_liveness(http: &Http, path: &str) -> (Finding, Option<Reply>)
         _ => not_forwarded(&reply),
     };
     (finding, Some(reply))
+}
+
+/// Returns `ok` of the body of a probe.
+fn is_ok(body: &Value) -> Option<bool> {
+    body.get("ok")?.as_bool()
 }
 
 /// Returns the finding for a health path that the proxy does not forward. Some proxies hide these paths on purpose.
@@ -55,10 +61,10 @@ pub async fn check_readiness(http: &Http, path: &str) -> Finding {
         Err(error) => return Finding::failed(error, "look at the log of the server"),
     };
     let body = reply.json();
-    match (reply.status, body["ok"].as_bool()) {
+    match (reply.status, is_ok(&body)) {
         (200, Some(true)) => Finding::passed("the node is ready"),
         (503, Some(false)) => {
-            let reasons = body["reasons"].as_array();
+            let reasons = body.get("reasons").and_then(Value::as_array);
             let reasons = reasons.into_iter().flatten().filter_map(|one| one.as_str());
             let reasons: Vec<_> = reasons.take(20).collect();
             Finding::failed(
@@ -109,15 +115,21 @@ async fn check_plain_port(http: &Http, target: &Target) -> Finding {
         return Finding::skipped("the port is not 443, so no port is known for http://");
     }
     let url = format!("http://{}/", target.authority());
-    match http.fetch(http.request_url(Method::GET, &url)).await {
-        Err(_) => Finding::passed(format!("nothing answers at {url}")),
-        Ok(reply) => match https_location(&reply) {
-            Some(location) => Finding::passed(format!("{url} redirects to {location}")),
-            None => Finding::warning(
-                format!("{url} answers {} without encryption", reply.summary()),
-                "let the proxy redirect http:// to https://",
-            ),
-        },
+    let reply = http.fetch(http.request_url(Method::GET, &url)).await;
+    judge_plain_port(&url, reply.ok().as_ref())
+}
+
+/// Judges the answer of the port for `http://`. `None` is a port that nobody serves.
+fn judge_plain_port(url: &str, reply: Option<&Reply>) -> Finding {
+    let Some(reply) = reply else {
+        return Finding::passed(format!("nothing answers at {url}"));
+    };
+    match https_location(reply) {
+        Some(location) => Finding::passed(format!("{url} redirects to {location}")),
+        None => Finding::warning(
+            format!("{url} answers {} without encryption", reply.summary()),
+            "let the proxy redirect http:// to https://",
+        ),
     }
 }
 
@@ -189,13 +201,57 @@ pub async fn check_foreign_host(http: &Http, target: &Target) -> Finding {
             "let the proxy pass the header Host of the client (nginx: proxy_set_header Host \
              $http_host), and run the server in production",
         ),
-        Err(error) => Finding::passed(format!(
-            "the name {FOREIGN_HOST} gets no answer: {error}"
-        )),
+        Err(error) => Finding::passed(format!("the name {FOREIGN_HOST} gets no answer: {error}")),
     }
 }
 
 /// Returns whether Salam answered a request without a token.
 fn is_answer_to_stranger(reply: &Reply) -> bool {
     reply.status == 401 && reply.is_api_error()
+}
+
+#[cfg(test)]
+mod tests {
+    use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
+
+    use super::{super::super::report::Status, *};
+
+    fn reply(status: u16, header: &'static str, value: &str) -> Reply {
+        let value = HeaderValue::from_str(value).expect("a value");
+        Reply {
+            status,
+            headers: HeaderMap::from_iter([(HeaderName::from_static(header), value)]),
+            body: String::new(),
+        }
+    }
+
+    #[test]
+    fn a_port_without_encryption_has_to_redirect() {
+        let status =
+            |reply: Option<Reply>| judge_plain_port("http://chat.example/", reply.as_ref()).status;
+        assert_eq!(status(None), Status::Passed);
+        let secure = reply(308, "location", "https://chat.example/");
+        assert_eq!(status(Some(secure)), Status::Passed);
+        let plain = reply(302, "location", "http://chat.example/login");
+        assert_eq!(status(Some(plain)), Status::Warning);
+        assert_eq!(
+            status(Some(reply(200, "content-type", "text/html"))),
+            Status::Warning
+        );
+    }
+
+    #[test]
+    fn a_wrong_clock_is_a_warning() {
+        let now = Utc::now();
+        let status = |seconds| {
+            let date = (now - chrono::TimeDelta::seconds(seconds)).to_rfc2822();
+            check_clock(&reply(200, "date", &date.replace("+0000", "GMT")), now).status
+        };
+        assert_eq!(status(29), Status::Passed);
+        assert_eq!(status(-29), Status::Passed);
+        assert_eq!(status(32), Status::Warning);
+        assert_eq!(status(-32), Status::Warning);
+        let without = reply(200, "server", "nginx");
+        assert_eq!(check_clock(&without, now).status, Status::Skipped);
+    }
 }

@@ -15,7 +15,7 @@ use tungstenite::{
 
 use super::{
     connection::{Connection, Connector},
-    text::{foreign, root_cause},
+    text::{foreign, root_cause, text_of},
 };
 
 /// The subprotocol of rich sockets.
@@ -126,7 +126,7 @@ impl SocketClient {
             if is_wanted(&frame) {
                 return Ok(frame);
             }
-            if frame["type"] == "bye" {
+            if text_of(&frame, "type") == "bye" {
                 return Err(describe_bye(&frame));
             }
         }
@@ -159,11 +159,11 @@ impl SocketClient {
 }
 
 fn describe_bye(frame: &Value) -> String {
-    let reason = frame["reason"].as_str().unwrap_or_default();
+    let code = frame.get("code").map(Value::to_string).unwrap_or_default();
     format!(
         "the server closed the socket with {}: {}",
-        foreign(&frame["code"].to_string()),
-        foreign(reason)
+        foreign(&code),
+        foreign(text_of(frame, "reason"))
     )
 }
 

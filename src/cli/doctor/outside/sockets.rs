@@ -11,7 +11,7 @@ use super::{
     chat::{Chat, OwnAddress},
     connection::Connector,
     socket::{RICH_PROTOCOL, Refusal, SocketClient},
-    text::describe_millis,
+    text::{describe_millis, foreign, text_of},
 };
 
 /// The number of messages whose round trip is measured.
@@ -27,10 +27,16 @@ const UPGRADE_REMEDY: &str = "let the proxy forward WebSockets: HTTP/1.1, and th
      (docs/deploying.md has the lines for nginx)";
 
 /// Opens a rich socket, and measures the round trip of messages.
-pub async fn check_rich(connector: &Connector, account: &Account, chat: &Chat) -> Finding {
+pub async fn check_rich(connector: &Connector, account: &Account<'_>, chat: &Chat) -> Finding {
     let path = format!("/ws/chat/{}/", chat.group);
     let mut socket = match open_rich(connector, &path, account).await {
         Ok(socket) => socket,
+        Err(Refusal::Status(401)) => {
+            return Finding::failed(
+                "the handshake was answered with 401, as without a credential",
+                "let the proxy pass the header Sec-WebSocket-Protocol unchanged",
+            );
+        }
         Err(refusal) => return Finding::failed(refusal.describe(), UPGRADE_REMEDY),
     };
     match exchange_rich(&mut socket, chat).await {
@@ -48,7 +54,7 @@ pub async fn check_rich(connector: &Connector, account: &Account, chat: &Chat) -
 async fn open_rich(
     connector: &Connector,
     path: &str,
-    account: &Account,
+    account: &Account<'_>,
 ) -> Result<SocketClient, Refusal> {
     let offers = format!("{RICH_PROTOCOL}, bearer.{}", account.access);
     let origin = connector.target.origin();
@@ -62,7 +68,7 @@ async fn open_rich(
 /// Sends messages one after the other. Returns the median of the times until both the reply and the event are there.
 async fn exchange_rich(socket: &mut SocketClient, chat: &Chat) -> Result<Duration, String> {
     for kind in ["hello", "group", "sync"] {
-        let of_kind = |frame: &Value| frame["type"] == kind;
+        let of_kind = |frame: &Value| text_of(frame, "type") == kind;
         socket.wait_for(&format!("frame {kind}"), of_kind).await?;
     }
     let mut durations = Vec::new();
@@ -77,11 +83,12 @@ async fn exchange_rich(socket: &mut SocketClient, chat: &Chat) -> Result<Duratio
         let mut has_reply = false;
         let mut has_event = false;
         while !(has_reply && has_event) {
-            let is_wanted = |frame: &Value| frame["cid"] == *cid || frame["type"] == "error";
+            let is_wanted =
+                |frame: &Value| text_of(frame, "cid") == cid || text_of(frame, "type") == "error";
             let frame = socket.wait_for("reply to a message", is_wanted).await?;
-            match frame["type"].as_str() {
-                Some("ok") => has_reply = true,
-                Some("event") => has_event = true,
+            match text_of(&frame, "type") {
+                "ok" => has_reply = true,
+                "event" => has_event = true,
                 _ => return Err(describe_error_frame(&frame)),
             }
         }
@@ -95,16 +102,15 @@ async fn exchange_rich(socket: &mut SocketClient, chat: &Chat) -> Result<Duratio
 }
 
 fn describe_error_frame(frame: &Value) -> String {
-    let text = |key: &str| super::text::foreign(frame[key].as_str().unwrap_or_default());
     format!(
         "the message is refused: {} ({})",
-        text("message"),
-        text("code")
+        foreign(text_of(frame, "message")),
+        foreign(text_of(frame, "code"))
     )
 }
 
 /// Opens two base sockets with the cookie, and sends a message from one to the other.
-pub async fn check_base(connector: &Connector, account: &Account, chat: &Chat) -> Finding {
+pub async fn check_base(connector: &Connector, account: &Account<'_>, chat: &Chat) -> Finding {
     if chat.own_address != OwnAddress::Right {
         // The server compares `Origin` with its own address.
         return Finding::skipped("was not checked: see start-chat");
@@ -141,7 +147,7 @@ pub async fn check_base(connector: &Connector, account: &Account, chat: &Chat) -
 
 async fn open_base(
     connector: &Connector,
-    account: &Account,
+    account: &Account<'_>,
     chat: &Chat,
 ) -> Result<SocketClient, Refusal> {
     let (cookie, origin) = (account.cookie(), connector.target.origin());
@@ -153,7 +159,7 @@ async fn exchange_base(
     receiver: &mut SocketClient,
     sender: &mut SocketClient,
 ) -> Result<(), String> {
-    let is_message = |frame: &Value| frame["type"] == "chat_message";
+    let is_message = |frame: &Value| text_of(frame, "type") == "chat_message";
     receiver.wait_for("greeting", is_message).await?;
     sender.wait_for("greeting", is_message).await?;
     sender.say(&json!({"message": "Salam doctor"})).await?;
@@ -167,7 +173,7 @@ async fn exchange_base(
 /// Opens a socket with the cookie as a page of a foreign origin, which the server has to refuse.
 pub async fn check_foreign_origin(
     connector: &Connector,
-    account: &Account,
+    account: &Account<'_>,
     chat: &Chat,
 ) -> Finding {
     let cookie = account.cookie();
@@ -209,7 +215,7 @@ pub async fn check_no_credential(connector: &Connector, chat: &Chat) -> Finding 
 /// Keeps a rich socket idle for a time, and then expects a reply.
 ///
 /// The socket is subscribed to no group, so that only pings travel over it.
-pub async fn check_idle(connector: &Connector, account: &Account, seconds: u64) -> Finding {
+pub async fn check_idle(connector: &Connector, account: &Account<'_>, seconds: u64) -> Finding {
     let mut socket = match open_rich(connector, "/ws/", account).await {
         Ok(socket) => socket,
         Err(refusal) => return Finding::failed(refusal.describe(), UPGRADE_REMEDY),
@@ -233,7 +239,7 @@ async fn idle(
     duration: Duration,
 ) -> Result<usize, String> {
     socket
-        .wait_for("frame hello", |frame| frame["type"] == "hello")
+        .wait_for("frame hello", |frame| text_of(frame, "type") == "hello")
         .await?;
     let end = begin + duration;
     let (mut now, mut pings) = (begin, 0);
@@ -244,7 +250,7 @@ async fn idle(
     }
     socket.say(&json!({"type": "auth", "id": 1})).await?;
     socket
-        .wait_for("reply to auth", |frame| frame["type"] == "ok")
+        .wait_for("reply to auth", |frame| text_of(frame, "type") == "ok")
         .await?;
     Ok(pings)
 }

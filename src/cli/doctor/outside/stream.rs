@@ -28,12 +28,15 @@ const BUFFERING_REMEDY: &str = "switch off buffering for /api/groups/<group>/eve
      proxy_ignore_headers X-Accel-Buffering)";
 
 /// Opens the stream of the group, sends a message, and expects its event in time.
-pub async fn check(http: &Http, limit: Duration, account: &Account, chat: &Chat) -> Finding {
+pub async fn check(http: &Http, limit: Duration, account: &Account<'_>, chat: &Chat) -> Finding {
     let mut stream = match EventStream::open(http, limit, account, chat).await {
         Ok(stream) => stream,
         Err(finding) => return *finding,
     };
-    if let Err(error) = stream.read_until("event: sync", BEGIN_LIMIT.min(limit)).await {
+    if let Err(error) = stream
+        .read_until("event: sync", BEGIN_LIMIT.min(limit))
+        .await
+    {
         let message = format!("the stream does not begin: {error}");
         return Finding::failed(message, BUFFERING_REMEDY);
     }
@@ -80,7 +83,7 @@ impl EventStream {
     async fn open(
         http: &Http,
         limit: Duration,
-        account: &Account,
+        account: &Account<'_>,
         chat: &Chat,
     ) -> Result<Self, Box<Finding>> {
         let limit = BEGIN_LIMIT.min(limit);
@@ -135,7 +138,7 @@ impl EventStream {
     }
 }
 
-fn stream_request(http: &Http, account: &Account, chat: &Chat) -> RequestBuilder {
+fn stream_request(http: &Http, account: &Account<'_>, chat: &Chat) -> RequestBuilder {
     let path = format!("/api/groups/{}/events/", chat.group);
     http.request(Method::GET, &path)
         .bearer_auth(&account.access)
@@ -146,7 +149,7 @@ fn stream_request(http: &Http, account: &Account, chat: &Chat) -> RequestBuilder
 async fn find_compression(
     http: &Http,
     limit: Duration,
-    account: &Account,
+    account: &Account<'_>,
     chat: &Chat,
 ) -> Option<String> {
     let request = stream_request(http, account, chat).header("accept-encoding", "gzip, br, zstd");

@@ -15,7 +15,9 @@ impl FromStr for Target {
         const EXAMPLE: &str = "such as https://chat.example";
         let url = Url::parse(text).map_err(|error| format!("not a URL ({error}), {EXAMPLE}"))?;
         if !matches!(url.scheme(), "http" | "https") {
-            return Err(format!("the URL must begin with https:// or http://, {EXAMPLE}"));
+            return Err(format!(
+                "the URL must begin with https:// or http://, {EXAMPLE}"
+            ));
         }
         if !url.username().is_empty() || url.password().is_some() {
             return Err(format!(

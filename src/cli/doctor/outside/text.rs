@@ -2,6 +2,8 @@
 
 use std::{error::Error, time::Duration};
 
+use serde_json::Value;
+
 /// The longest text of a server in a message, in characters.
 const MAX_CHARS: usize = 160;
 
@@ -15,6 +17,11 @@ pub fn foreign(text: &str) -> String {
         shown.push('…');
     }
     shown
+}
+
+/// Returns a text of an object; an empty text if there is none.
+pub fn text_of<'a>(object: &'a Value, key: &str) -> &'a str {
+    object.get(key).and_then(Value::as_str).unwrap_or_default()
 }
 
 /// Returns the last cause of an error, which is the most exact one.

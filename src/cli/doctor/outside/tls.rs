@@ -173,7 +173,11 @@ pub async fn check(connector: &Connector) -> Finding {
     match handshake.await {
         Ok(stream) => {
             let (_, session) = stream.get_ref();
-            judge_certificate(session.protocol_version(), tls.certificate_end(), Utc::now())
+            judge_certificate(
+                session.protocol_version(),
+                tls.certificate_end(),
+                Utc::now(),
+            )
         }
         Err(error) => explain_failure(&error, connector.target.host()),
     }
@@ -181,9 +185,7 @@ pub async fn check(connector: &Connector) -> Finding {
 
 fn plain_finding(connector: &Connector) -> Finding {
     if connector.target.is_loopback() {
-        return Finding::skipped(
-            "http:// is not encrypted, which is right only on this machine",
-        );
+        return Finding::skipped("http:// is not encrypted, which is right only on this machine");
     }
     Finding::warning(
         "http:// is not encrypted: everybody on the way can read passwords, tokens and messages",
@@ -267,7 +269,10 @@ fn explain_certificate(fault: &CertificateError, host: &str) -> Finding {
              private authority, pass --ca-file",
         ),
         other => Finding::failed(
-            format!("the certificate is not valid: {}", foreign(&format!("{other:?}"))),
+            format!(
+                "the certificate is not valid: {}",
+                foreign(&format!("{other:?}"))
+            ),
             "replace the certificate; for a private authority, pass --ca-file",
         ),
     }
@@ -277,7 +282,10 @@ fn explain_certificate(fault: &CertificateError, host: &str) -> Finding {
 fn names_of(fault: &CertificateError) -> String {
     match fault {
         CertificateError::NotValidForNameContext { presented, .. } if !presented.is_empty() => {
-            format!(", but for {}", foreign(&presented.join(", ")))
+            // rustls writes a name as `DnsName("chat.example")`.
+            let name_of = |name: &String| name.split('"').nth(1).unwrap_or(name).to_owned();
+            let names: Vec<_> = presented.iter().map(name_of).collect();
+            format!(", but for {}", foreign(&names.join(", ")))
         }
         _ => String::new(),
     }

@@ -1,9 +1,9 @@
-//! The checks of Redis: its reachability, its permissions and its clock.
+//! The checks of the broker, Redis: its reachability, its permissions and its clock.
 
 use chrono::TimeDelta;
 use tokio::time::timeout;
 
-use super::{super::report::Finding, CHECK_TIMEOUT, database::describe_lead};
+use super::{super::report::Finding, CHECK_TIMEOUT, database::compare_clocks};
 use crate::{channels::broker::probe_redis, settings::ChannelSettings};
 
 /// The difference of the clocks of Redis and of the database above which the check warns.
@@ -44,12 +44,24 @@ async fn probe(settings: &ChannelSettings) -> (Finding, Option<TimeDelta>) {
 
 /// Judges the lead of the clock of Redis over the clock of the database.
 fn judge_clock(lead: TimeDelta) -> Finding {
-    let message = format!(
-        "the clock of Redis is {} the clock of the database",
-        describe_lead(lead)
-    );
+    let message = compare_clocks("the clock of Redis", lead);
     if lead.abs() > MAX_DIFFERENCE {
-        return Finding::warning(message, "run a time service such as chrony on both machines");
+        return Finding::warning(
+            message,
+            "run a time service such as chrony on both machines",
+        );
     }
     Finding::passed(message)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{super::super::report::Status, *};
+
+    #[test]
+    fn a_clock_that_differs_by_more_than_two_seconds_is_a_warning() {
+        let status = |millis| judge_clock(TimeDelta::milliseconds(millis)).status;
+        assert_eq!(status(2_000), Status::Passed);
+        assert_eq!(status(-2_001), Status::Warning);
+    }
 }
