@@ -103,8 +103,8 @@ async fn doctor_measures_the_database_and_this_machine() {
         assert!(message("disk").unwrap().contains("GiB are free"));
         assert_eq!((message("encryption"), message("clock")), (None, None));
     } else {
-        let local = "the connection to PostgreSQL is not encrypted, and stays on this machine";
-        assert_eq!(message("encryption").as_deref(), Some(local));
+        let encryption = message("encryption").unwrap();
+        assert!(encryption.starts_with("the connection to PostgreSQL is "));
         assert!(
             message("clock")
                 .unwrap()

@@ -49,7 +49,7 @@ async fn doctor_checks_a_server_without_a_proxy() {
       passed  too large body a body of 70 KiB gets 413 in JSON from the server
       warning foreign host   the server accepts every name, as in development; set PUBLIC_URL in production
       skipped client address there is no proxy, and the server trusts this machine as a proxy
-      passed  idle socket    a silent socket is open after [n] s; the server sent 0 pings
+      passed  idle socket    a silent socket is open after [n] s; pings of the server: 0
       passed  clean-up       the group is deleted, and the session has ended; the account doctor-[random] remains, because the API deletes no accounts; nobody has its password; to deactivate it, run `salam-cli task user:deactivate username:doctor-[random]` on the server
     ");
 }
@@ -84,7 +84,7 @@ async fn doctor_passes_behind_the_documented_nginx() {
       passed  too large body a body of 70 KiB gets 413 in JSON from the server
       passed  foreign host   the name doctor.invalid is refused with 421
       passed  client address a forged X-Forwarded-For is ignored; the API does not show the address that the server sees
-      passed  idle socket    a silent socket is open after [n] s; the server sent 0 pings
+      passed  idle socket    a silent socket is open after [n] s; pings of the server: 0
       passed  clean-up       the group is deleted, and the session has ended; the account doctor-[random] remains, because the API deletes no accounts; nobody has its password; to deactivate it, run `salam-cli task user:deactivate username:doctor-[random]` on the server
     ");
 }
@@ -119,7 +119,7 @@ async fn doctor_passes_behind_the_documented_caddy() {
       passed  too large body a body of 70 KiB gets 413 in JSON from the server
       passed  foreign host   the proxy does not forward the name doctor.invalid; its answer is 200
       passed  client address a forged X-Forwarded-For is ignored; the API does not show the address that the server sees
-      passed  idle socket    a silent socket is open after [n] s; the server sent 0 pings
+      passed  idle socket    a silent socket is open after [n] s; pings of the server: 0
       passed  clean-up       the group is deleted, and the session has ended; the account doctor-[random] remains, because the API deletes no accounts; nobody has its password; to deactivate it, run `salam-cli task user:deactivate username:doctor-[random]` on the server
     ");
 }

@@ -69,7 +69,10 @@ impl Credentials {
                 format!("the registration is refused: {}", reply.summary()),
                 remedy,
             ),
-            Err(error) => Finding::failed(error, remedy),
+            Err(error) => Finding::failed(
+                format!("{error}; the account {} may exist now", self.username),
+                remedy,
+            ),
         }
     }
 

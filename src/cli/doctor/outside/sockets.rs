@@ -223,7 +223,7 @@ pub async fn check_idle(connector: &Connector, account: &Account<'_>, seconds: u
     let begin = Instant::now();
     match idle(&mut socket, begin, Duration::from_secs(seconds)).await {
         Ok(pings) => Finding::passed(format!(
-            "a silent socket is open after {seconds} s; the server sent {pings} pings"
+            "a silent socket is open after {seconds} s; pings of the server: {pings}"
         )),
         Err(error) => Finding::failed(
             format!("{error}, after {} s", begin.elapsed().as_secs()),
