@@ -5,7 +5,10 @@
 //! with a forged address. If the same network without a forged address has to wait too, then the server counted the
 //! failures for this network, and did not believe the forged address.
 
+use std::time::Duration;
+
 use reqwest::RequestBuilder;
+use tokio::time::sleep;
 
 use super::{
     super::report::Finding,
@@ -16,6 +19,12 @@ use super::{
 
 /// An address of documentation (RFC 5737), which no client has.
 const FORGED_ADDRESS: &str = "203.0.113.7";
+
+/// The number of logins until the server must have ended a wait, which is a few seconds after a few failures too many.
+const MAX_RETRIES: usize = 8;
+
+/// The time between these logins.
+const RETRY_INTERVAL: Duration = Duration::from_secs(1);
 
 /// The highest number of failed logins. The server lets a client wait after 10.
 const MAX_FAILURES: usize = 14;
@@ -32,37 +41,62 @@ pub async fn check(
             "the check fails to log in ten times, so it needs a temporary account",
         );
     }
-    match has_to_wait_after(http, account, Some(FORGED_ADDRESS)).await {
-        Ok(Some(true)) => return passed(),
-        Ok(Some(false)) => {}
-        Ok(None) => return unobservable(),
-        Err(error) => return Finding::skipped(error),
-    }
-    // The failures may also be on another node. Then a client has never to wait.
-    match has_to_wait_after(http, account, None).await {
-        Ok(Some(true)) if is_direct(connector, ping) => {
+    match observe(http, account).await {
+        Ok(Observation::Ignored) => Finding::passed(
+            "a forged X-Forwarded-For is ignored; the API does not show the address that the server sees",
+        ),
+        Ok(Observation::Believed) if is_direct(connector, ping) => {
             Finding::skipped("there is no proxy, and the server trusts this machine as a proxy")
         }
-        Ok(Some(true)) => Finding::failed(
+        Ok(Observation::Believed) => Finding::failed(
             "the server believes an address that a client forged in X-Forwarded-For",
             "let the proxy replace X-Forwarded-For (nginx: proxy_set_header X-Forwarded-For \
              $remote_addr), and list only proxies in settings.door.trusted_proxies",
         ),
-        Ok(_) => unobservable(),
+        Ok(Observation::Unclear) => Finding::skipped(
+            "cannot be seen from outside: the nodes count failed logins separately, or by another rule",
+        ),
         Err(error) => Finding::skipped(error),
     }
 }
 
-fn passed() -> Finding {
-    Finding::passed(
-        "a forged X-Forwarded-For is ignored; the API does not show the address that the server sees",
-    )
+/// What the waits after failed logins show.
+enum Observation {
+    Ignored,
+    Believed,
+    Unclear,
 }
 
-fn unobservable() -> Finding {
-    Finding::skipped(
-        "cannot be seen from outside: the nodes count failed logins separately, or by another rule",
-    )
+async fn observe(http: &Http, account: &Account<'_>) -> Result<Observation, String> {
+    // Failures may also be on another node, where they make no client wait. And a slow answer may outlast a wait. So
+    // the forged address has to differ from the own address, twice.
+    for is_second in [false, true] {
+        match has_to_wait_after(http, account, Some(FORGED_ADDRESS)).await? {
+            Some(true) => return Ok(Observation::Ignored),
+            Some(false) if is_second => return Ok(Observation::Believed),
+            Some(false) => {}
+            None => return Ok(Observation::Unclear),
+        }
+        if has_to_wait_after(http, account, None).await? != Some(true)
+            || !is_allowed_again(http, account).await?
+        {
+            return Ok(Observation::Unclear);
+        }
+    }
+    Ok(Observation::Unclear)
+}
+
+/// Waits until a login succeeds, which resets the count of failures of this network.
+async fn is_allowed_again(http: &Http, account: &Account<'_>) -> Result<bool, String> {
+    let credentials = account.credentials;
+    for _ in 0..MAX_RETRIES {
+        sleep(RETRY_INTERVAL).await;
+        let request = credentials.login_request(http, &credentials.password);
+        if http.fetch(request).await?.status == 200 {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 /// Returns whether no proxy is in the way, as far as the answers show it.
