@@ -19,31 +19,11 @@ use std::{
 };
 
 use clap::Parser;
-use loco_rs::{
-    app::Hooks,
-    environment::{Environment, resolve_from_env},
-};
+use loco_rs::app::Hooks;
 use migration::MigratorTrait;
 
-use self::{db::DbCommand, explain::explain_error, start::StartCommand};
+use self::{db::DbCommand, doctor::DoctorCommand, explain::explain_error, start::StartCommand};
 use crate::{database, logging, trace};
-
-/// Check the configuration, the database and Redis, and name each problem.
-///
-/// The exit code is 1 if a check fails. The output contains no secret.
-#[derive(Parser)]
-#[command(name = "doctor", bin_name = "cargo loco doctor")]
-struct DoctorCommand {
-    /// Specify the environment [default: development]
-    #[arg(short, long)]
-    environment: Option<String>,
-    /// Show the configuration instead, with its secrets hidden
-    #[arg(short, long)]
-    config: bool,
-    /// The same as `--environment production`
-    #[arg(short, long)]
-    production: bool,
-}
 
 /// Runs the command that the arguments of the process name, and returns the exit code. Prints errors on standard
 /// error.
@@ -99,7 +79,7 @@ pub fn run<A: Hooks, M: MigratorTrait>() -> ExitCode {
 /// Runs the command: `start`, `doctor` and `db` of this program, or a command of Loco.
 async fn run_command<A: Hooks, M: MigratorTrait>() -> loco_rs::Result<ExitCode> {
     if let Some(args) = command_args("doctor", args_os()) {
-        return run_doctor(DoctorCommand::parse_from(args)).await;
+        return DoctorCommand::parse_from(args).run().await;
     }
     if let Some(args) = command_args("start", args_os()).or_else(|| command_args("s", args_os())) {
         StartCommand::parse_from(args).run::<A, M>().await?;
@@ -148,23 +128,6 @@ fn command_args(command: &str, args: impl Iterator<Item = OsString>) -> Option<V
         }
     }
     None
-}
-
-async fn run_doctor(command: DoctorCommand) -> loco_rs::Result<ExitCode> {
-    let environment = match command.environment {
-        _ if command.production => Environment::Production,
-        Some(name) => name.into(),
-        None => resolve_from_env().into(),
-    };
-    if command.config {
-        doctor::show_config(&environment, &mut stdout())?;
-        return Ok(ExitCode::SUCCESS);
-    }
-    Ok(if doctor::run_checks(&environment, &mut stdout()).await? {
-        ExitCode::SUCCESS
-    } else {
-        ExitCode::FAILURE
-    })
 }
 
 fn exit_with_error(text: &str) -> ExitCode {

@@ -22,7 +22,7 @@ struct Overview {
 enum Command {
     /// Start the server
     Start,
-    /// Check the configuration, the database and Redis, and name each problem
+    /// Check the configuration and its services, or check a deployment from outside
     Doctor,
     /// Migrate, seed or reset the database
     Db,

@@ -92,6 +92,38 @@ pub fn is_skewed() -> bool {
     ahead.abs() > MAX_DIFFERENCE
 }
 
+/// The lead of the clock of this node over the clock of the database.
+#[derive(Debug, Clone, Copy)]
+pub struct ClockLead {
+    /// The lead, which is negative if the clock of this node is behind.
+    pub lead: chrono::Duration,
+    /// The duration of the measurement, by which the lead may be wrong.
+    slack: chrono::Duration,
+}
+
+impl ClockLead {
+    /// Returns whether the clocks differ by more than 2 s.
+    #[must_use]
+    pub fn is_too_large(&self) -> bool {
+        self.lead.abs() > MAX_DIFFERENCE + self.slack
+    }
+}
+
+/// Measures the lead of the clock of this node over the clock of the database.
+///
+/// # Errors
+/// When the database fails.
+pub async fn measure_lead(db: &impl ConnectionTrait) -> Result<ClockLead, DbErr> {
+    let (node_time, begin) = (Utc::now(), Instant::now());
+    let database_time = now(db).await?;
+    let slack = chrono::Duration::from_std(begin.elapsed()).unwrap_or_default();
+    Ok(ClockLead {
+        // The database has read its clock in the middle of the query, as far as this node can know.
+        lead: node_time + slack / 2 - database_time,
+        slack,
+    })
+}
+
 /// Compares the clock of this node with the clock of the database at regular times, and warns the operator of a
 /// difference.
 ///
@@ -101,17 +133,13 @@ pub async fn run_check(db: DatabaseConnection) {
     let mut checks_until_warning = 0_u32;
     loop {
         checks_until_warning = checks_until_warning.saturating_sub(1);
-        let (node_time, begin) = (Utc::now(), Instant::now());
-        if let Ok(database_time) = with_db_timeout(now(&db)).await {
-            let slack = chrono::Duration::from_std(begin.elapsed()).unwrap_or_default();
-            // The database has read its clock in the middle of the query, as far as this node can know.
-            let difference = node_time + slack / 2 - database_time;
-            let micros = difference.num_microseconds().unwrap_or(i64::MAX);
+        if let Ok(clock) = with_db_timeout(measure_lead(&db)).await {
+            let micros = clock.lead.num_microseconds().unwrap_or(i64::MAX);
             MICROS_AHEAD.store(micros, Ordering::Relaxed);
-            if difference.abs() > MAX_DIFFERENCE + slack && checks_until_warning == 0 {
+            if clock.is_too_large() && checks_until_warning == 0 {
                 checks_until_warning = CHECKS_PER_WARNING;
                 tracing::warn!(
-                    seconds_ahead = difference.num_seconds(),
+                    seconds_ahead = clock.lead.num_seconds(),
                     "the clock of this node differs from the clock of the database"
                 );
             }

@@ -14,6 +14,7 @@
 
 pub mod checkpoint;
 pub mod clock;
+mod encryption;
 mod error;
 pub mod sqlite_file;
 mod timeout;
@@ -40,6 +41,7 @@ use sea_orm::{
 use tokio::time::timeout;
 
 pub use self::{
+    encryption::{Encryption, read_encryption},
     error::{DbErrorKind, Outage, classify},
     timeout::{DB_TIMEOUT, with_db_timeout},
 };

@@ -2,6 +2,8 @@
 //!
 //! After a backup was restored, the same seq may be another event.
 
+use std::time::{Duration, Instant};
+
 use chrono::Utc;
 use loco_rs::prelude::*;
 use sea_orm::{DatabaseTransaction, Statement, sea_query::Expr};
@@ -66,6 +68,29 @@ impl Model {
     /// When the database does not accept writes.
     pub async fn check_writable_dry_run(db: &DatabaseConnection) -> Result<(), DbErr> {
         Self::update_timestamp(db).await?.rollback().await
+    }
+
+    /// Measures the time of a commit several times, by the write of [`Self::check_writable`].
+    ///
+    /// Returns no time if the database has no epoch yet: a commit without a change writes nothing.
+    ///
+    /// # Errors
+    /// When the database does not accept writes.
+    pub async fn measure_commits(
+        db: &DatabaseConnection,
+        count: usize,
+    ) -> Result<Vec<Duration>, DbErr> {
+        let mut durations = Vec::new();
+        if Self::find_last(db).await?.is_none() {
+            return Ok(durations);
+        }
+        for _ in 0..count {
+            let transaction = Self::update_timestamp(db).await?;
+            let begin = Instant::now();
+            transaction.commit().await?;
+            durations.push(begin.elapsed());
+        }
+        Ok(durations)
     }
 
     async fn update_timestamp(db: &DatabaseConnection) -> Result<DatabaseTransaction, DbErr> {

@@ -18,7 +18,27 @@ pub(super) fn raise_limit_for_connections(wanted: u32) -> usize {
             Resource::NOFILE.get_soft().unwrap_or(1024)
         }
     };
-    let connections = (files - RESERVED_FILES.min(files / 5)).min(wanted.into());
+    let connections = permitted_connections(files).min(wanted.into());
     tracing::info!(files, connections, "limits of open files and connections");
     usize::try_from(connections).unwrap_or(usize::MAX)
+}
+
+/// Returns the number of connections that a limit of open files permits.
+#[must_use]
+pub const fn permitted_connections(files: u64) -> u64 {
+    let fifth = files / 5;
+    let reserved = if RESERVED_FILES < fifth {
+        RESERVED_FILES
+    } else {
+        fifth
+    };
+    files - reserved
+}
+
+/// Returns the number of connections that the hard limit of this process permits.
+///
+/// # Errors
+/// When the system does not report the limit.
+pub fn hard_limit_connections() -> std::io::Result<u64> {
+    Ok(permitted_connections(Resource::NOFILE.get_hard()?))
 }

@@ -51,6 +51,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tower::Layer;
 use tower_http::normalize_path::NormalizePathLayer;
 
+pub use self::file_limit::hard_limit_connections;
 pub use self::stop::{StopReason, delay_drain, wait_for_stop};
 use self::{hosts::AllowedHosts, response_limiter::ResponseLimiter};
 use crate::{

@@ -1,9 +1,20 @@
 //! `cargo loco doctor`: the checks, their faults and the remedies.
 
 use insta::assert_snapshot;
+use serde_json::Value;
 
 use super::command::CommandRun;
-use crate::support::{RedisServer, Server, TestDatabase};
+use crate::support::{RedisServer, Server, TestDatabase, database_name};
+
+/// The checks whose messages depend on this machine and on the database.
+const MEASUREMENTS: [&str; 6] = [
+    "encryption",
+    "commit",
+    "clock",
+    "disk",
+    "Redis clock",
+    "open files",
+];
 
 const GOOD_SECRET: &str = "q3vT7Qm3yq1yQm0bq3H1nJ5y0aWvFqk0n8ZrUc4Lx2E=";
 
@@ -11,7 +22,7 @@ const GOOD_SECRET: &str = "q3vT7Qm3yq1yQm0bq3H1nJ5y0aWvFqk0n8ZrUc4Lx2E=";
 async fn doctor_reports_everything_that_blocks_production() {
     let run = CommandRun::run(&["doctor", "-e", "production"], &[]).await;
     assert_eq!(run.code, Some(1));
-    assert_snapshot!(run.output, @"
+    assert_snapshot!(without_measurements(&run.output), @"
     Salam 0.1.0 in production
 
       passed  settings
@@ -30,7 +41,7 @@ async fn doctor_passes_in_development_and_test() {
         let run = CommandRun::run(&["doctor", "--environment", environment], &[]).await;
         assert_eq!(run.code, Some(0), "{}", run.output);
         if environment == "development" {
-            assert_snapshot!(run.output, @"
+            assert_snapshot!(without_measurements(&run.output), @"
             Salam 0.1.0 in development
 
               passed  settings
@@ -57,7 +68,7 @@ async fn doctor_connects_to_the_database_and_redis() {
     Server::start(&database).read_addresses().await;
     let run = CommandRun::run(&["-e", "production", "doctor"], &variables).await;
     assert_eq!(run.code, Some(0), "{}", run.output);
-    assert_snapshot!(run.output, @"
+    assert_snapshot!(without_measurements(&run.output), @"
     Salam 0.1.0 in production
 
       passed  settings
@@ -68,6 +79,61 @@ async fn doctor_connects_to_the_database_and_redis() {
       passed  database      is reachable and migrated
       passed  Redis         is reachable
     ");
+    let clock = "passed  Redis clock   the clock of Redis";
+    assert!(run.output.contains(clock), "{}", run.output);
+}
+
+#[tokio::test]
+async fn doctor_measures_the_database_and_this_machine() {
+    let database = TestDatabase::create().await;
+    Server::start(&database).read_addresses().await;
+    let variables = [("DATABASE_URL", database.uri.as_str())];
+    let run = CommandRun::run(&["doctor", "--json"], &variables).await;
+    assert_eq!(run.code, Some(0), "{}", run.output);
+    let report: Value = serde_json::from_str(&run.output).unwrap();
+    assert_eq!(report["environment"], "development");
+    let message = |name: &str| {
+        let mut checks = report["checks"].as_array().unwrap().iter();
+        let check = checks.find(|check| check["name"] == name);
+        check.map(|check| check["message"].as_str().unwrap().to_owned())
+    };
+    assert!(message("commit").unwrap().starts_with("a commit takes "));
+    assert!(message("open files").unwrap().contains("connections"));
+    if database_name() == "SQLite" {
+        assert!(message("disk").unwrap().contains("GiB are free"));
+        assert_eq!((message("encryption"), message("clock")), (None, None));
+    } else {
+        let encryption = message("encryption").unwrap();
+        assert!(encryption.starts_with("the connection to PostgreSQL is "));
+        assert!(
+            message("clock")
+                .unwrap()
+                .ends_with("the clock of the database")
+        );
+        assert_eq!(message("disk"), None);
+    }
+}
+
+/// A JSON report of a configuration that cannot be read.
+#[tokio::test]
+async fn doctor_reports_faults_as_json() {
+    let run = CommandRun::run(&["doctor", "-e", "nowhere", "--json"], &[]).await;
+    assert_eq!(run.code, Some(1), "{}", run.output);
+    let report: Value = serde_json::from_str(&run.output).unwrap();
+    assert_eq!(report["passed"], false);
+    assert_eq!(report["checks"][0]["status"], "failed");
+}
+
+/// Returns the output without the lines of [`MEASUREMENTS`].
+fn without_measurements(output: &str) -> String {
+    let is_measured = |line: &&str| {
+        let name = line.get(10..).unwrap_or_default();
+        MEASUREMENTS
+            .iter()
+            .any(|check| name.starts_with(&format!("{check} ")))
+    };
+    let lines = output.lines().filter(|line| !is_measured(line));
+    lines.map(|line| format!("{line}\n")).collect()
 }
 
 #[tokio::test]
@@ -110,7 +176,7 @@ async fn doctor_reports_unreachable_services() {
     .await;
     assert_eq!(run.code, Some(1));
     assert!(!run.output.contains("canary"), "{}", run.output);
-    assert_snapshot!(run.output, @"
+    assert_snapshot!(without_measurements(&run.output), @"
     Salam 0.1.0 in production
 
       passed  settings
@@ -193,11 +259,17 @@ async fn doctor_config_hides_secrets() {
 async fn doctor_has_its_own_help_and_rejects_unknown_options() {
     let run = CommandRun::run(&["doctor", "--help"], &[]).await;
     assert_snapshot!(run.output, @"
-    Check the configuration, the database and Redis, and name each problem.
+    Check the configuration and its services, or check a deployment from outside.
+
+    Without a URL, the command checks the configuration, the database, Redis and this machine. With a URL, the command tries the proxy and the server as a client does, and needs no configuration.
 
     The exit code is 1 if a check fails. The output contains no secret.
 
-    Usage: cargo loco doctor [OPTIONS]
+    Usage: cargo loco doctor [OPTIONS] [URL]
+
+    Arguments:
+      [URL]
+              The URL at which clients reach the server, such as https://chat.example
 
     Options:
       -e, --environment <ENVIRONMENT>
@@ -209,8 +281,33 @@ async fn doctor_has_its_own_help_and_rejects_unknown_options() {
       -p, --production
               The same as `--environment production`
 
+          --json
+              Print one JSON object instead of lines
+
       -h, --help
               Print help (see a summary with '-h')
+
+    Options with a URL:
+          --address <IP>
+              Connect to this IP address instead of the addresses of the name
+
+          --ca-file <FILE>
+              Also trust the authorities of this PEM file
+
+          --username <NAME>
+              Log in as this user instead of registering a temporary account
+
+          --password-file <FILE>
+              Read the password of --username from this file instead of SALAM_DOCTOR_PASSWORD
+
+          --idle-seconds <SECONDS>
+              Keep a socket idle for this number of seconds [default: 60]
+
+          --no-idle
+              Skip the check of an idle socket
+
+          --timeout <SECONDS>
+              Wait for each answer at most this number of seconds [default: 10]
     ");
     let run = CommandRun::run(&["--help"], &[]).await;
     assert!(

@@ -3,6 +3,7 @@
 mod command;
 mod disk_faults;
 mod doctor;
+mod doctor_outside;
 mod generate;
 mod incidents;
 mod logging;

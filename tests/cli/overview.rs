@@ -28,7 +28,7 @@ async fn help_and_version_describe_salam() {
 
     Commands:
       start       Start the server
-      doctor      Check the configuration, the database and Redis, and name each problem
+      doctor      Check the configuration and its services, or check a deployment from outside
       db          Migrate, seed or reset the database
       task        Run an operator task, or list the tasks if no name is given
       routes      List the endpoints

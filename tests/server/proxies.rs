@@ -2,133 +2,35 @@
 
 use std::{
     fs,
-    net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener},
-    path::Path,
-    process::{Child, Command, Stdio},
+    net::{IpAddr, Ipv4Addr},
 };
 
 use futures_util::{SinkExt, StreamExt};
 use reqwest::{Client, Method, RequestBuilder, StatusCode, Upgraded};
 use serde_json::{Value, json};
-use tempfile::TempDir;
-use tokio::net::TcpStream;
 use tokio_tungstenite::{
     WebSocketStream,
     tungstenite::{Message, protocol::Role},
 };
 
-use crate::support::{Certificates, Server, TestDatabase, TestResponse, wait_until, with_timeout};
-
-const DEPLOYING_MD: &str = include_str!("../../docs/deploying.md");
-
-/// The host name of the document, which the test replaces.
-const HOST_NAME: &str = "chat.example";
-const SALAM_ADDRESS: &str = "127.0.0.1:8000";
+use crate::support::{
+    PROXY_HOST, Proxy, ProxyKind, Server, TestDatabase, TestResponse, with_timeout,
+};
 
 /// The connection limit of a client in this test.
 const CONNECTION_LIMIT: usize = 8;
 
 #[tokio::test]
 async fn the_documented_nginx_configuration_works() {
-    check_proxy("nginx", |example, here| {
-        let ports = [
-            ("listen 80;", here.plain_port),
-            ("listen 443 ssl;", here.port),
-        ];
-        let example = ports.iter().fold(example, |example, (line, port)| {
-            assert!(example.contains(line), "{line}");
-            let ssl = if line.contains("ssl") { " ssl" } else { "" };
-            example.replace(line, &format!("listen 127.0.0.1:{port}{ssl};"))
-        });
-        let folder = here.folder.path().display();
-        let certificate = here.certificates.server_certificate().display().to_string();
-        let key = here.certificates.server_key().display().to_string();
-        let example = example
-            .replace("/etc/ssl/chat.example.pem", &certificate)
-            .replace("/etc/ssl/chat.example.key", &key)
-            .replace("/run/nginx.pid", &format!("{folder}/pid"));
-        let paths = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
-            .map(|kind| format!("{kind}_temp_path {folder}/{kind};"));
-        let own = format!("http {{\naccess_log off;\n{}", paths.join("\n"));
-        let file = here.write("nginx.conf", &example.replace("http {", &own));
-        // Debian installs nginx outside the PATH.
-        let debian = Path::new("/usr/sbin/nginx");
-        let mut nginx = Command::new(if debian.exists() {
-            debian
-        } else {
-            "nginx".as_ref()
-        });
-        nginx
-            .args(["-e", "stderr", "-g", "daemon off;", "-c"])
-            .arg(file);
-        nginx
-    })
-    .await;
+    check_proxy(ProxyKind::Nginx).await;
 }
 
 #[tokio::test]
 async fn the_documented_caddy_configuration_works() {
-    check_proxy("caddy", |example, here| {
-        let certificate = here.certificates.server_certificate().display().to_string();
-        let key = here.certificates.server_key().display().to_string();
-        let own = format!(
-            "{{\n\tadmin off\n\tauto_https disable_redirects\n\thttp_port {}\n\thttps_port {}\n",
-            here.plain_port, here.port
-        );
-        let site = format!("{HOST_NAME} {{\n\tbind 127.0.0.1\n\ttls {certificate} {key}\n");
-        let example = example
-            .replacen("{\n", &own, 1)
-            .replace(&format!("{HOST_NAME} {{\n"), &site);
-        let file = here.write("Caddyfile", &example);
-        let mut caddy = Command::new("caddy");
-        caddy
-            .args(["run", "--adapter", "caddyfile", "--config"])
-            .arg(file);
-        // The folder in which Caddy stores its data.
-        caddy
-            .env("HOME", here.folder.path())
-            .env("XDG_DATA_HOME", here.folder.path());
-        caddy
-    })
-    .await;
+    check_proxy(ProxyKind::Caddy).await;
 }
 
-/// The files and ports of a proxy for this run.
-struct ProxySetup {
-    folder: TempDir,
-    certificates: Certificates,
-    port: u16,
-    plain_port: u16,
-}
-
-impl ProxySetup {
-    fn write(&self, name: &str, text: &str) -> std::path::PathBuf {
-        let file = self.folder.path().join(name);
-        fs::write(&file, text).unwrap();
-        file
-    }
-}
-
-struct ProxyProcess(Child);
-
-impl Drop for ProxyProcess {
-    fn drop(&mut self) {
-        // The workers of nginx end only if nginx is asked to end.
-        let _ = Command::new("kill").arg(self.0.id().to_string()).status();
-        let _ = self.0.wait();
-    }
-}
-
-/// Returns the only block of the document in this language.
-fn config_example(language: &str) -> String {
-    let begin = format!("```{language}\n");
-    let mut blocks = DEPLOYING_MD.split(&begin).skip(1);
-    let block = blocks.next().unwrap().split("```").next().unwrap();
-    assert!(blocks.next().is_none(), "two blocks of {language}");
-    block.to_owned()
-}
-
-async fn check_proxy(language: &str, command: impl FnOnce(String, &ProxySetup) -> Command) {
+async fn check_proxy(kind: ProxyKind) {
     let database = TestDatabase::create().await;
     // The public URL is not set: the proxy forwards host and scheme.
     let limit = format!("connections_per_address: {CONNECTION_LIMIT}");
@@ -142,24 +44,7 @@ async fn check_proxy(language: &str, command: impl FnOnce(String, &ProxySetup) -
     ];
     let mut server = Server::start_in_production(&database, "", &changes);
     let salam = server.listen_address().await;
-    let here = ProxySetup {
-        folder: tempfile::tempdir().unwrap(),
-        certificates: Certificates::generate(),
-        port: free_port(),
-        plain_port: free_port(),
-    };
-    let example = config_example(language);
-    assert!(example.contains(SALAM_ADDRESS));
-    let mut command = command(example.replace(SALAM_ADDRESS, &salam.to_string()), &here);
-    let process = command.stderr(Stdio::null()).stdout(Stdio::null()).spawn();
-    let _proxy = ProxyProcess(
-        process.unwrap_or_else(|error| panic!("{language}: {error}; bin/test installs it")),
-    );
-    let address = SocketAddr::from((Ipv4Addr::LOCALHOST, here.port));
-    wait_until("the proxy", async || {
-        TcpStream::connect(address).await.is_ok()
-    })
-    .await;
+    let here = Proxy::start(kind, salam).await;
 
     let remote = ProxiedClient::new(&here, Ipv4Addr::new(127, 0, 0, 2));
     let ann = remote.register_and_start_chat().await;
@@ -197,16 +82,16 @@ struct Account {
 type ProxiedSocket = WebSocketStream<Upgraded>;
 
 impl ProxiedClient {
-    fn new(here: &ProxySetup, from: Ipv4Addr) -> Self {
+    fn new(here: &Proxy, from: Ipv4Addr) -> Self {
         let authority = fs::read(here.certificates.ca_certificate()).unwrap();
         let certificate = reqwest::Certificate::from_pem(&authority).unwrap();
         let client = Client::builder()
             .local_address(IpAddr::V4(from))
             .add_root_certificate(certificate)
-            .resolve(HOST_NAME, (Ipv4Addr::LOCALHOST, here.port).into())
+            .resolve(PROXY_HOST, (Ipv4Addr::LOCALHOST, here.port).into())
             .build()
             .unwrap();
-        let base = format!("https://{HOST_NAME}:{}", here.port);
+        let base = here.url();
         Self { client, base }
     }
 
@@ -311,9 +196,4 @@ async fn next_text(socket: &mut ProxiedSocket) -> String {
         Some(Ok(Message::Text(text))) => text.to_string(),
         other => panic!("a text was due, not {other:?}"),
     }
-}
-
-fn free_port() -> u16 {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    listener.local_addr().unwrap().port()
 }

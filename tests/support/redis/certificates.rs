@@ -8,20 +8,44 @@ pub struct Certificates {
     folder: TempDir,
 }
 
+/// The names of the certificate, as a line of openssl.
+const NAMES: &str = "subjectAltName=IP:127.0.0.1,DNS:chat.example";
+
+/// The settings of `openssl ca`, which can issue a certificate for the past.
+const AUTHORITY_CONFIG: &str = "[ca]\ndefault_ca = own\n[own]\ndatabase = index\nnew_certs_dir = .\n\
+     serial = serial\ndefault_md = sha256\npolicy = any\n[any]\ncommonName = supplied\n";
+
 impl Certificates {
     pub fn generate() -> Self {
+        Self::generate_for(NAMES)
+    }
+
+    /// Generates a certificate for other names, which are a line of openssl.
+    pub fn generate_for(names: &str) -> Self {
+        let made = Self::prepare(names);
+        made.openssl("x509 -req -in server.csr -CA ca.pem -CAkey ca.key -CAcreateserial -days 90 -extfile names -out server.pem");
+        made
+    }
+
+    /// Generates a certificate that has expired.
+    pub fn generate_expired() -> Self {
+        let made = Self::prepare(NAMES);
+        std::fs::write(made.path("index"), "").unwrap();
+        std::fs::write(made.path("serial"), "01").unwrap();
+        std::fs::write(made.path("ca.conf"), AUTHORITY_CONFIG).unwrap();
+        made.openssl("ca -batch -notext -config ca.conf -cert ca.pem -keyfile ca.key -startdate 20240101000000Z -enddate 20240201000000Z -extfile names -in server.csr -out server.pem");
+        made
+    }
+
+    /// Makes the authority, and the request for a certificate.
+    fn prepare(names: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let made = Self { folder };
-        std::fs::write(
-            made.path("names"),
-            "subjectAltName=IP:127.0.0.1,DNS:chat.example",
-        )
-        .unwrap();
-        made.openssl("req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=Authority -keyout ca.key -out ca.pem");
+        std::fs::write(made.path("names"), names).unwrap();
+        made.openssl("req -x509 -newkey rsa:2048 -nodes -days 90 -subj /CN=Authority -keyout ca.key -out ca.pem");
         made.openssl(
             "req -newkey rsa:2048 -nodes -subj /CN=Server -keyout server.key -out server.csr",
         );
-        made.openssl("x509 -req -in server.csr -CA ca.pem -CAkey ca.key -CAcreateserial -days 2 -extfile names -out server.pem");
         made
     }
 

@@ -22,6 +22,7 @@ use std::{
 };
 
 use axum::body::Bytes;
+use chrono::{TimeDelta, Utc};
 use tokio::{
     sync::{mpsc, oneshot, watch},
     time::timeout,
@@ -49,13 +50,17 @@ const PROBE_TOPICS: u32 = 10_000;
 /// Checks once that all servers of Redis are reachable, and that this account may publish and
 /// subscribe.
 ///
+/// Returns the lead of the clock of this node over the clock of Redis: of several servers, over the one that differs
+/// most. Returns `None` if no server reports its time, for example because of an ACL.
+///
 /// # Errors
 /// The reason, without parts that may be a password.
 pub async fn probe(
     url: &RedisUrl,
     settings: &ChannelSettings,
     client_name: &str,
-) -> Result<(), RedisSessionError> {
+) -> Result<Option<TimeDelta>, RedisSessionError> {
+    let mut leads = Vec::new();
     let config = Arc::new(RedisConfig::new(url, settings, client_name));
     let ranges = config.cluster_layout(&[]).await?;
     let servers: HashSet<_> = ranges.iter().map(|range| range.server.clone()).collect();
@@ -69,8 +74,12 @@ pub async fn probe(
         if let Some(topic) = topic {
             session.check_channel_access(&topic).await?;
         }
+        let node_time = Utc::now();
+        if let Ok(time) = session.time().await {
+            leads.push(node_time - time);
+        }
     }
-    Ok(())
+    Ok(leads.into_iter().max_by_key(TimeDelta::abs))
 }
 
 type PublishResult = Result<(), BrokerUnavailable>;

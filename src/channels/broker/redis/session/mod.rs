@@ -28,6 +28,7 @@ use std::{
 };
 
 use axum::body::Bytes;
+use chrono::{DateTime, TimeDelta, Utc};
 use redis::{
     AsyncConnectionConfig, ErrorKind, PushInfo, PushKind, RedisError, RedisResult, Value,
     aio::MultiplexedConnection,
@@ -223,6 +224,15 @@ impl RedisSession {
     /// Sends a PING and waits for the reply.
     pub async fn ping(&mut self) -> Result<(), RedisError> {
         redis::cmd("PING").exec_async(&mut self.connection).await
+    }
+
+    /// Returns the time of the server's clock.
+    pub async fn time(&mut self) -> Result<DateTime<Utc>, RedisError> {
+        let (seconds, micros): (i64, i64) =
+            redis::cmd("TIME").query_async(&mut self.connection).await?;
+        let time = DateTime::from_timestamp(seconds, 0);
+        let time = time.ok_or_else(unexpected_reply)?;
+        Ok(time + TimeDelta::microseconds(micros))
     }
 
     /// Publishes in one write, and returns for each publication whether Redis accepted it.
