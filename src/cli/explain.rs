@@ -88,3 +88,12 @@ fn environment_hint(file: &str, error: &str) -> String {
         ),
     }
 }
+
+/// Returns the text of the last cause of an error, which is the most exact one.
+pub fn root_cause(error: &dyn std::error::Error) -> String {
+    let mut cause = error;
+    while let Some(source) = cause.source() {
+        cause = source;
+    }
+    cause.to_string()
+}

@@ -8,6 +8,7 @@ mod doctor;
 mod explain;
 #[cfg(debug_assertions)] // As in Loco: release builds have no generators.
 mod generate;
+mod health;
 mod overview;
 mod start;
 
@@ -22,7 +23,10 @@ use clap::Parser;
 use loco_rs::app::Hooks;
 use migration::MigratorTrait;
 
-use self::{db::DbCommand, doctor::DoctorCommand, explain::explain_error, start::StartCommand};
+use self::{
+    db::DbCommand, doctor::DoctorCommand, explain::explain_error, health::HealthCommand,
+    start::StartCommand,
+};
 use crate::{database, logging, trace};
 
 /// Runs the command that the arguments of the process name, and returns the exit code. Prints errors on standard
@@ -76,10 +80,13 @@ pub fn run<A: Hooks, M: MigratorTrait>() -> ExitCode {
     result.unwrap_or_else(|error| exit_with_error(&explain_error(&error)))
 }
 
-/// Runs the command: `start`, `doctor` and `db` of this program, or a command of Loco.
+/// Runs the command: `start`, `doctor`, `health` and `db` of this program, or a command of Loco.
 async fn run_command<A: Hooks, M: MigratorTrait>() -> loco_rs::Result<ExitCode> {
     if let Some(args) = command_args("doctor", args_os()) {
         return DoctorCommand::parse_from(args).run().await;
+    }
+    if let Some(args) = command_args("health", args_os()) {
+        return HealthCommand::parse_from(args).run(&mut stdout()).await;
     }
     if let Some(args) = command_args("start", args_os()).or_else(|| command_args("s", args_os())) {
         StartCommand::parse_from(args).run::<A, M>().await?;

@@ -24,6 +24,8 @@ enum Command {
     Start,
     /// Check the configuration and its services, or check a deployment from outside
     Doctor,
+    /// Ask the node on this machine whether it serves
+    Health,
     /// Migrate, seed or reset the database
     Db,
     /// Run an operator task, or list the tasks if no name is given

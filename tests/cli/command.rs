@@ -38,6 +38,8 @@ impl CommandRun {
             .env("LOCO_CONFIG_FOLDER", folder.path());
         for name in [
             "LOCO_ENV",
+            "METRICS_BINDING",
+            "NODE_NAME",
             "DATABASE_URL",
             "JWT_SECRET",
             "PORT",

@@ -5,6 +5,7 @@ mod disk_faults;
 mod doctor;
 mod doctor_outside;
 mod generate;
+mod health;
 mod incidents;
 mod logging;
 mod overview;

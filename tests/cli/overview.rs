@@ -29,6 +29,7 @@ async fn help_and_version_describe_salam() {
     Commands:
       start       Start the server
       doctor      Check the configuration and its services, or check a deployment from outside
+      health      Ask the node on this machine whether it serves
       db          Migrate, seed or reset the database
       task        Run an operator task, or list the tasks if no name is given
       routes      List the endpoints

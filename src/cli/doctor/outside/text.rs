@@ -4,6 +4,8 @@ use std::{error::Error, time::Duration};
 
 use serde_json::Value;
 
+use crate::cli::explain;
+
 /// The longest text of a server in a message, in characters.
 const MAX_CHARS: usize = 160;
 
@@ -26,11 +28,7 @@ pub fn text_of<'a>(object: &'a Value, key: &str) -> &'a str {
 
 /// Returns the last cause of an error, which is the most exact one.
 pub fn root_cause(error: &dyn Error) -> String {
-    let mut cause = error;
-    while let Some(source) = cause.source() {
-        cause = source;
-    }
-    foreign(&cause.to_string())
+    foreign(&explain::root_cause(error))
 }
 
 /// Describes a duration in whole milliseconds.
