@@ -39,6 +39,7 @@ pub mod presence;
 pub mod protocol;
 mod readiness;
 mod session_monitor;
+mod socket_record;
 pub(crate) mod socket_writer;
 mod test_support;
 mod text_frame;
@@ -63,11 +64,12 @@ use tokio_util::task::{TaskTracker, task_tracker::TaskTrackerToken};
 
 use self::{
     broker::{Broker, BrokerUnavailable, RedisScripts},
-    connection::{BaseProtocol, RichProtocol, SocketMode, SocketRecord},
+    connection::{BaseProtocol, RichProtocol},
     delivery::{SocketHandle, SocketScope},
     hub::Hub,
     protocol::{CloseReason, rich::SUBPROTOCOL},
     readiness::ReadinessCache,
+    socket_record::{SocketMode, SocketRecord},
     socket_writer::SocketWriter,
     writer::Writer,
 };
@@ -214,19 +216,12 @@ impl Channels {
         session: ActiveSession,
         admission: SocketAdmission,
     ) -> Response {
-        let SocketAdmission {
-            permit,
-            writer,
-            client,
-        } = admission;
-        let (user, group) = (member.actor.id, Some(member.group_name.clone()));
-        let record = SocketRecord::new(SocketMode::Base, user, group, client);
+        let (mode, group) = (SocketMode::Base, Some(member.group_name.clone()));
+        let (permit, handle) = self.open_handle(mode, &member.actor, group, session, admission);
         self.clone()
             .upgrade(upgrade, Some(permit), async move |socket, _guard| {
-                let scope = SocketScope::EventsOnly;
-                let handle = self.new_socket_handle(&member.actor, scope, session, writer);
                 let mut protocol = BaseProtocol::new(&member, &self);
-                connection::run(socket, handle, &self, &mut protocol, record).await;
+                connection::run(socket, handle, &self, &mut protocol).await;
             })
     }
 
@@ -239,22 +234,15 @@ impl Channels {
         resume_point: ResumePoint,
         admission: SocketAdmission,
     ) -> Response {
-        let SocketAdmission {
-            permit,
-            writer,
-            client,
-        } = admission;
-        let (user, group) = (member.actor.id, Some(member.group_name.clone()));
-        let record = SocketRecord::new(SocketMode::RichGroup, user, group, client);
+        let (mode, group) = (SocketMode::RichGroup, Some(member.group_name.clone()));
+        let (permit, handle) = self.open_handle(mode, &member.actor, group, session, admission);
         // Boxed, because the socket's task needs it only at its start.
         let initial = Box::new((member, resume_point));
         let upgrade = upgrade.protocols([SUBPROTOCOL]);
         self.clone()
             .upgrade(upgrade, Some(permit), async move |socket, _guard| {
-                let scope = SocketScope::OneGroup;
-                let handle = self.new_socket_handle(&initial.0.actor, scope, session, writer);
                 let mut protocol = RichProtocol::for_group(initial, &self);
-                connection::run(socket, handle, &self, &mut protocol, record).await;
+                connection::run(socket, handle, &self, &mut protocol).await;
             })
     }
 
@@ -266,19 +254,13 @@ impl Channels {
         session: ActiveSession,
         admission: SocketAdmission,
     ) -> Response {
-        let SocketAdmission {
-            permit,
-            writer,
-            client,
-        } = admission;
-        let record = SocketRecord::new(SocketMode::RichGroups, user.id, None, client);
+        let (mode, actor) = (SocketMode::RichGroups, Actor::from_user(&user));
+        let (permit, handle) = self.open_handle(mode, &actor, None, session, admission);
         let upgrade = upgrade.protocols([SUBPROTOCOL]);
         self.clone()
             .upgrade(upgrade, Some(permit), async move |socket, _guard| {
-                let (actor, scope) = (Actor::from_user(&user), SocketScope::ManyGroups);
-                let handle = self.new_socket_handle(&actor, scope, session, writer);
                 let mut protocol = RichProtocol::for_groups(&user, &self);
-                connection::run(socket, handle, &self, &mut protocol, record).await;
+                connection::run(socket, handle, &self, &mut protocol).await;
             })
     }
 
@@ -303,16 +285,31 @@ impl Channels {
         connection::serve_event_stream(self, member, session, resume_point, admission)
     }
 
-    /// The handle of a socket or stream that a session authenticates.
-    fn new_socket_handle(
+    /// Returns the permit and the handle of a socket or stream that a session authenticates. `group` is `None` for a
+    /// socket of many groups.
+    fn open_handle(
         &self,
+        mode: SocketMode,
         user: &Actor,
-        scope: SocketScope,
+        group: Option<Arc<str>>,
         session: ActiveSession,
-        writer: Option<Arc<SocketWriter>>,
-    ) -> Arc<SocketHandle> {
+        admission: SocketAdmission,
+    ) -> (SocketPermit, Arc<SocketHandle>) {
+        let SocketAdmission {
+            permit,
+            writer,
+            client,
+        } = admission;
+        let scope = match mode {
+            SocketMode::Base | SocketMode::Stream => SocketScope::EventsOnly,
+            SocketMode::RichGroup => SocketScope::OneGroup,
+            SocketMode::RichGroups => SocketScope::ManyGroups,
+        };
         let session = session.with_token_ttl(self.settings.tokens.socket_lifetime);
-        SocketHandle::new(user.username.clone(), scope, session, writer)
+        let record = SocketRecord::new(mode, user.id, group, client);
+        let username = user.username.clone();
+        let handle = SocketHandle::new(username, scope, session, writer, record);
+        (permit, handle)
     }
 
     fn upgrade<F>(

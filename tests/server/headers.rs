@@ -7,7 +7,7 @@ use serde_json::json;
 use crate::support::{GroupPath, TestApp, TestResponse};
 
 /// Headers that depend on the response.
-const RESPONSE_SPECIFIC_HEADERS: [&str; 8] = [
+const RESPONSE_SPECIFIC_HEADERS: [&str; 9] = [
     "allow",
     "connection",
     "content-length",
@@ -15,6 +15,7 @@ const RESPONSE_SPECIFIC_HEADERS: [&str; 8] = [
     "date",
     "sec-websocket-accept",
     "upgrade",
+    "traceparent",
     "x-request-id",
 ];
 

@@ -130,6 +130,13 @@ async fn metrics_count_commands_and_deliveries() {
         now.get(r#"salam_delivery_seconds_count{origin="local",path="direct"}"#)
             + now.get(r#"salam_delivery_seconds_count{origin="local",path="task"}"#)
     );
+    for mode in ["base", "rich_group", "stream"] {
+        assert_eq!(
+            now.get(&format!("salam_sockets{{mode=\"{mode}\"}}")),
+            1.0,
+            "{mode}"
+        );
+    }
     assert_eq!(now.get("salam_subscriptions"), 3.0);
     assert_eq!(now.get("salam_active_groups"), 1.0);
     assert_eq!(now.get("salam_slowest_socket_lag_events"), 0.0);
@@ -361,6 +368,14 @@ async fn every_metric_is_documented_with_its_type() {
     socket.next_event().await;
     ann.post("/api/logout/", json!({})).await;
     assert_eq!(socket.bye_code().await, 4410);
+    until_series_is(
+        &app,
+        r#"salam_sockets_closed_total{mode="rich_group",code="4410"}"#,
+        1.0,
+    )
+    .await;
+    let revocations = Scrape::of(&app).await;
+    assert_eq!(revocations.get("salam_revocation_seconds_count"), 1.0);
     redis.kill();
     until_state_is(&app, "degraded", &["redis_unreachable"]).await;
     let (_, text) = page(&app, "/metrics").await;

@@ -36,7 +36,7 @@ class Client:
         text = response.read()
         took = time.perf_counter() - begin
         headers = {name.lower(): value for name, value in response.getheaders()}
-        for name in ("date", "x-request-id"):
+        for name in ("date", "traceparent", "x-request-id"):
             headers.pop(name, None)
         return (response.status, headers, text), took
 

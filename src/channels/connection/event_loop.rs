@@ -12,7 +12,7 @@ use tokio::{
 };
 
 use super::{
-    ConnectionEnd, FrameResults, READ_RETRY_DELAY, SocketProtocol, SocketRecord,
+    ConnectionEnd, FrameResults, READ_RETRY_DELAY, SocketProtocol,
     receive::{handle_frames, read_available},
     wire::{flush, with_stall_timeout, write_frames},
 };
@@ -49,13 +49,14 @@ pub(in crate::channels) async fn run<P: SocketProtocol>(
     handle: Arc<SocketHandle>,
     channels: &Channels,
     protocol: &mut P,
-    mut record: SocketRecord,
 ) {
-    record.opened();
+    handle.record.opened();
     // An idle socket pays for the largest state of its task. So all work but the wait is boxed.
-    let subscriptions = Subscriptions::new(channels.hub.clone(), handle);
-    let end = run_event_loop(&mut socket, subscriptions, channels, protocol, &mut record).await;
-    record.ended(&end);
+    let subscriptions = Subscriptions::new(channels.hub.clone(), handle.clone());
+    let end = run_event_loop(&mut socket, subscriptions, channels, protocol).await;
+    let (code, reason) = end.describe();
+    handle.record.ended(code, reason);
+    drop(handle);
     match end {
         ConnectionEnd::ClosedByServer(reason) => {
             Box::pin(close(socket, protocol.last_frame(reason), reason)).await
@@ -71,7 +72,6 @@ async fn run_event_loop<P: SocketProtocol>(
     mut subscriptions: Subscriptions<P::GroupState>,
     channels: &Channels,
     protocol: &mut P,
-    record: &mut SocketRecord,
 ) -> ConnectionEnd {
     let greeting = Box::pin(protocol.on_open(&mut subscriptions)).await;
     let settings = &channels.settings.channels;
@@ -134,7 +134,7 @@ async fn run_event_loop<P: SocketProtocol>(
                 // The client receives the reply before the events of its request.
                 subscriptions.set_direct_write_paused(true);
                 let frames = read_available::<P>(received, socket, &mut frame_rate);
-                record.count_received(frames.count());
+                subscriptions.record().count_received(frames.count());
                 let handling =
                     handle_frames(frames, socket, &mut subscriptions, channels, protocol);
                 Box::pin(until_closed(handling, &close_signal)).await

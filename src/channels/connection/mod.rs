@@ -6,7 +6,6 @@
 mod base;
 mod event_loop;
 mod receive;
-mod record;
 mod resume;
 mod rich;
 mod sse;
@@ -14,17 +13,12 @@ mod wire;
 
 use std::{future::Future, sync::Arc, time::Duration};
 
-use axum::extract::ws::{CloseCode, Utf8Bytes};
+use axum::extract::ws::{CloseCode, Utf8Bytes, close_code};
 use tokio::time::Instant;
 
 pub use self::resume::ResumePoint;
 pub(super) use self::{
-    base::BaseProtocol,
-    event_loop::run,
-    record::{SocketMode, SocketRecord},
-    rich::RichProtocol,
-    sse::serve_event_stream,
-    wire::reject,
+    base::BaseProtocol, event_loop::run, rich::RichProtocol, sse::serve_event_stream, wire::reject,
 };
 use super::{
     delivery::{Subscription, Subscriptions},
@@ -42,6 +36,17 @@ enum ConnectionEnd {
     /// The connection was lost without a close frame.
     ConnectionLost,
     ClosedByServer(CloseReason),
+}
+
+impl ConnectionEnd {
+    /// Returns the code of the close frame, and the reason in words.
+    fn describe(&self) -> (CloseCode, &'static str) {
+        match self {
+            Self::ClosedByPeer(code) => (code.unwrap_or(close_code::STATUS), "client"),
+            Self::ConnectionLost => (close_code::ABNORMAL, "lost"),
+            Self::ClosedByServer(reason) => (reason.code(), reason.text()),
+        }
+    }
 }
 
 impl From<CloseReason> for ConnectionEnd {

@@ -1,6 +1,6 @@
 //! An event stream (Server-Sent Events; WHATWG HTML, section 9.2): a group's log, for clients that only read.
 
-use std::{convert::Infallible, slice, time::Duration};
+use std::{convert::Infallible, slice, sync::Arc, time::Duration};
 
 use axum::{
     body::{Body, BodyDataStream, Bytes},
@@ -18,14 +18,13 @@ use tokio::{
     time::{sleep, timeout},
 };
 
-use super::{
-    ConnectionEnd, READ_RETRY_DELAY, ResumePoint, SocketMode, SocketRecord, resume::record_resume,
-};
+use super::{ConnectionEnd, READ_RETRY_DELAY, ResumePoint, resume::record_resume};
 use crate::{
     channels::{
         Channels, Member, SocketAdmission,
-        delivery::{NextEvents, SocketScope, Subscription, Subscriptions},
+        delivery::{NextEvents, SocketHandle, Subscription, Subscriptions},
         protocol::{CloseReason, rich::Frame},
+        socket_record::SocketMode,
     },
     metrics::{METRICS, WritePath},
     models::sessions::ActiveSession,
@@ -66,17 +65,20 @@ pub(in crate::channels) fn serve_event_stream(
     // The last event has a reserved place, so that a full queue accepts it.
     let last = sender.clone().try_reserve_owned();
     let task_channels = channels.clone();
-    let SocketAdmission { permit, client, .. } = admission;
     let group = Some(member.group_name.clone());
-    let mut record = SocketRecord::new(SocketMode::Stream, member.actor.id, group, client);
+    let (permit, socket) =
+        channels.open_handle(SocketMode::Stream, &member.actor, group, session, admission);
     channels.tasks.spawn(async move {
-        record.opened();
-        let streaming = run_stream(&task_channels, &member, session, &resume_point, &sender);
+        socket.record.opened();
+        let subscriber = socket.clone();
+        let streaming = run_stream(&task_channels, &member, subscriber, &resume_point, &sender);
         let streamed = Box::pin(streaming).await;
-        record.ended(&match streamed {
+        let end = match streamed {
             Ok(()) => ConnectionEnd::ClosedByPeer(None),
             Err(reason) => ConnectionEnd::ClosedByServer(reason),
-        });
+        };
+        let (code, text) = end.describe();
+        socket.record.ended(code, text);
         if let Err(reason) = streamed {
             let mut bye = named_event("bye", &Frame::Bye(reason.into()));
             if reason == CloseReason::EpochChanged {
@@ -121,11 +123,10 @@ struct EventSender<'a> {
 async fn run_stream(
     channels: &Channels,
     member: &Member,
-    session: ActiveSession,
+    socket: Arc<SocketHandle>,
     resume_point: &ResumePoint,
     queue: &mpsc::Sender<Event>,
 ) -> StreamResult {
-    let socket = channels.new_socket_handle(&member.actor, SocketScope::EventsOnly, session, None);
     let mut subscriptions = Subscriptions::new(channels.hub.clone(), socket);
     subscriptions.join(slice::from_ref(member), |_| ()).await;
     let (close_signal, expiry) = (subscriptions.close_signal(), subscriptions.session_expiry());

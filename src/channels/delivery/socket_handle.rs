@@ -14,7 +14,7 @@ use uuid::Uuid;
 
 use super::read_ahead::ReadAheadBytes;
 use crate::{
-    channels::{protocol::CloseReason, socket_writer::SocketWriter},
+    channels::{protocol::CloseReason, socket_record::SocketRecord, socket_writer::SocketWriter},
     models::sessions::ActiveSession,
 };
 
@@ -45,6 +45,8 @@ pub(in crate::channels) struct SocketHandle {
     ready: Mutex<ReadyQueue>,
     /// Wakes the socket's task when something is ready, and when the socket must close.
     wakeup: Notify,
+    /// The lines of the socket in the log.
+    pub record: SocketRecord,
     /// The writer for direct writes, where direct writes are possible.
     pub socket_writer: Option<Arc<SocketWriter>>,
     /// The bytes that all subscriptions have read from the log and not sent.
@@ -77,10 +79,12 @@ impl SocketHandle {
         scope: SocketScope,
         session: ActiveSession,
         writer: Option<Arc<SocketWriter>>,
+        record: SocketRecord,
     ) -> Arc<Self> {
         Arc::new(Self {
             username,
             scope,
+            record,
             session: Mutex::new(session),
             ready: Mutex::default(),
             wakeup: Notify::new(),

@@ -10,7 +10,7 @@ use super::{CloseSignal, SocketHandle, SocketScope, Subscriber, Subscription};
 use crate::{
     channels::{
         Member, hub::Hub, protocol::CloseReason, session_monitor::SessionExpiry,
-        socket_writer::SocketWriter,
+        socket_record::SocketRecord, socket_writer::SocketWriter,
     },
     models::sessions::ActiveSession,
 };
@@ -126,6 +126,11 @@ impl<S> Subscriptions<S> {
     /// The groups of the socket, and the kinds of events that the socket receives.
     pub fn scope(&self) -> SocketScope {
         self.socket.scope
+    }
+
+    /// The lines of the socket in the log.
+    pub fn record(&self) -> &SocketRecord {
+        &self.socket.record
     }
 
     /// The writer that bypasses the library of the WebSocket, where there is one.
