@@ -2,7 +2,7 @@
 //!
 //! A payload that a node publishes to a topic reaches the [`Inbox`] of every *other* subscribed
 //! node at most once. Payloads of one publisher arrive in order. The publisher does not receive its
-//! own payload, because its hub has already served its own sockets. Topics are names of groups, and
+//! own payload, because its hub has already served its own sockets, except for canaries. Topics are names of groups, and
 //! the topic of the cluster. An empty payload reports that a payload of the topic was lost.
 
 mod local;
@@ -20,11 +20,14 @@ use tokio::{
 pub use self::local::{LocalBroker, LocalBus};
 pub use self::message_signer::MessageSigner;
 pub use self::redis::{RedisBroker, RedisScript, RedisScripts, probe as probe_redis};
-use super::protocol::node_message::CANARY_TOPIC_PREFIX;
 use crate::{settings::Settings, supervisor::Supervisor};
 
 /// The messages that reach this node, each with its topic.
 pub type Inbox = mpsc::Receiver<(String, Bytes)>;
+
+/// The prefix of the topics for canaries, whose payloads also come back to their publisher. No group has a name with
+/// this prefix.
+const CANARY_TOPIC_PREFIX: &str = "canary-";
 
 /// The number of messages that may wait for the hub. The hub itself never waits while it handles a
 /// message.

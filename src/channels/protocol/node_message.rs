@@ -13,9 +13,6 @@ use super::to_json;
 /// The topic to which all nodes are subscribed. No group has this name.
 pub const CLUSTER_TOPIC: &str = "nodes";
 
-/// The prefix of the topics for canaries. No group has a name with it.
-pub const CANARY_TOPIC_PREFIX: &str = "canary-";
-
 /// A message from one node to others.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "type")]

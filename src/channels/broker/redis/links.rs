@@ -16,6 +16,7 @@ use tokio::sync::{
 };
 
 use super::{
+    super::CANARY_TOPIC_PREFIX,
     PublishResult, VerifiedInbox,
     connection_status::ConnectionStatus,
     link::{Link, LinkCommand},
@@ -23,9 +24,7 @@ use super::{
     session::{Publication, RedisConfig, ScriptClient},
     slot_map::{self, RedisServer, SlotMap, SlotRange},
 };
-use crate::{
-    channels::protocol::node_message::CANARY_TOPIC_PREFIX, metrics::METRICS, supervisor::Supervisor,
-};
+use crate::{metrics::METRICS, supervisor::Supervisor};
 
 /// The number of publications that may wait for a link.
 const MAX_QUEUED_PUBLICATIONS: usize = 8192;

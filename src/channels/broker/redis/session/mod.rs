@@ -18,7 +18,7 @@ mod cluster_layout;
 mod config;
 mod script_client;
 
-use crate::{channels::protocol::node_message::CANARY_TOPIC_PREFIX, limits::LogThrottle};
+use crate::limits::LogThrottle;
 use std::{
     sync::{
         Arc,
@@ -38,7 +38,7 @@ use tokio::sync::{mpsc, oneshot};
 use self::config::NODE_ID_BYTES;
 pub use self::config::RedisConfig;
 pub use self::script_client::{RedisScript, ScriptClient};
-use super::{BrokerUnavailable, slot_map::RedisServer};
+use super::{super::CANARY_TOPIC_PREFIX, BrokerUnavailable, slot_map::RedisServer};
 
 /// The timeout of a reply. Within a data centre a reply takes a millisecond, so this timeout means
 /// a network partition.
