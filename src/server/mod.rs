@@ -259,7 +259,7 @@ pub async fn serve_metrics(
     if let Ok(address) = listener.local_addr() {
         tracing::info!(%address, "metrics listener started");
     }
-    let limiter = ConnectionLimiter::new(MAX_METRICS_CONNECTIONS, MAX_METRICS_CONNECTIONS as u32);
+    let limiter = ConnectionLimiter::new(MAX_METRICS_CONNECTIONS, u32::MAX);
     let router = controllers::metrics::router(channels);
     accept_connections(listener, router, &limiter, &NetworkSet::default(), stop).await;
 }
