@@ -269,7 +269,7 @@ async fn doctor_has_its_own_help_and_rejects_unknown_options() {
 
     Arguments:
       [URL]
-              The URL at which clients reach the server, such as https://chat.example
+              The URL at which clients reach the server, such as `https://chat.example`
 
     Options:
       -e, --environment <ENVIRONMENT>

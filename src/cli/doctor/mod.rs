@@ -36,7 +36,7 @@ use self::{
 #[derive(Parser)]
 #[command(name = "doctor", bin_name = "cargo loco doctor")]
 pub struct DoctorCommand {
-    /// The URL at which clients reach the server, such as https://chat.example
+    /// The URL at which clients reach the server, such as `https://chat.example`
     #[arg(conflicts_with_all = ["environment", "config", "production"])]
     url: Option<Target>,
     /// Specify the environment [default: development]
