@@ -1,10 +1,10 @@
 //! The canary: a message that goes the way of every message, and shows whether messages flow.
 //!
-//! Every 5 s (`settings.metrics.canary_every`), each node commits over the connection of its writer, in turn with the commands. It then publishes a
-//! canary to topics to which all nodes are subscribed, one on each server of Redis. It also hands a canary to its own
-//! inbox. Each node notes when a canary of each node has arrived, its own ones included. So a subscription that is
-//! dead while all connections are open is noticed, as well as a stuck writer and a stuck inbox. Canaries are not
-//! events, so the logs of groups do not grow.
+//! Every 5 s (`settings.metrics.canary_every`), each node commits over the connection of its writer, in turn with the
+//! commands. The node then publishes a canary to topics to which all nodes are subscribed, one on each server of Redis.
+//! The node also puts a canary into its own inbox. Each node records the arrival of the canaries of all nodes, and of its
+//! own canaries. So the node notices a dead subscription while all connections are open, a stuck writer, and a stuck
+//! inbox. Canaries are not events, so the logs of groups do not grow.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -12,21 +12,25 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{broker::Broker, protocol::node_message::NodeMessage};
-use crate::{database::clock, health::Fault, settings::Settings};
 use chrono::{DateTime, Utc};
 
-/// The age of a canary above which it is missing: this many times the time between two canaries, and a second.
+use super::{
+    broker::{Broker, ECHO_TOPIC},
+    protocol::node_message::NodeMessage,
+};
+use crate::{database::clock, health::Fault, settings::Settings};
+
+/// A canary is missing after this many times the time between two canaries, and this slack.
 const MAX_AGE_FACTOR: u32 = 2;
 const MAX_AGE_SLACK: Duration = Duration::from_secs(1);
 
-/// The time for which the inbox may not handle a canary until the process counts as stalled.
+/// The time that a canary may wait in the inbox. After this time, the process counts as stalled.
 const MAX_INBOX_DELAY: Duration = Duration::from_secs(30);
 
 /// The time for which a node counts as silent after its last canary. Later it is forgotten.
 const PEER_MEMORY: Duration = Duration::from_secs(300);
 
-/// Sends the canaries of this node, and notes the canaries that arrive.
+/// Sends the canaries of this node, and records the canaries that arrive.
 pub(super) struct CanaryWatch {
     broker: Arc<Broker>,
     /// The id of this node among the nodes.
@@ -38,13 +42,12 @@ pub(super) struct CanaryWatch {
 }
 
 struct CanaryState {
-    /// The time since which this node waits for its first canary.
-    started_at: Instant,
-    /// The last canary that this node handed to its own inbox, and its arrival.
+    /// The time at which this node put its last canary into its own inbox.
     echo_sent_at: Option<Instant>,
-    echo: Option<Arrival>,
-    /// The topics of the broker, each with the time since which a canary is expected, and the last own canary.
-    topics: HashMap<String, (Instant, Option<Arrival>)>,
+    /// The last canary that arrived by the inbox alone.
+    echo: Expected,
+    /// The last own canary on each topic of the broker.
+    topics: HashMap<String, Expected>,
     /// The other nodes, by id.
     peers: HashMap<String, Peer>,
 }
@@ -53,8 +56,31 @@ struct CanaryState {
 #[derive(Debug, Clone, Copy)]
 struct Arrival {
     at: Instant,
-    /// The time from the begin of the canary's commit.
+    /// The time since the canary's commit began.
     delay: Duration,
+}
+
+/// Canaries that a node expects on one way.
+#[derive(Debug, Clone, Copy)]
+struct Expected {
+    /// The time since which the node expects canaries.
+    since: Instant,
+    /// The last arrival.
+    last: Option<Arrival>,
+}
+
+impl Expected {
+    fn from_now() -> Self {
+        Self {
+            since: Instant::now(),
+            last: None,
+        }
+    }
+
+    /// The time since the last arrival, or since a canary is expected.
+    fn age(&self) -> Duration {
+        self.last.map_or(self.since, |last| last.at).elapsed()
+    }
 }
 
 struct Peer {
@@ -71,7 +97,7 @@ pub struct CanaryReport {
     pub id: String,
     /// The time since the last canary arrived, or since this node waits for the first one.
     pub age: Duration,
-    /// The time that the last canary took from the begin of its commit; `None` before the first one.
+    /// The time from the begin of the last canary's commit to its arrival. `None` before the first canary.
     pub delay: Option<Duration>,
     /// `true` if a canary is missing.
     pub is_silent: bool,
@@ -86,9 +112,8 @@ impl CanaryWatch {
             node_name: settings.node_name.as_str().into(),
             every: Duration::from_secs(settings.metrics.canary_every.into()),
             state: Mutex::new(CanaryState {
-                started_at: Instant::now(),
                 echo_sent_at: None,
-                echo: None,
+                echo: Expected::from_now(),
                 topics: HashMap::new(),
                 peers: HashMap::new(),
             }),
@@ -103,20 +128,21 @@ impl CanaryWatch {
     /// Subscribes to the topics of canaries. A cluster of Redis may have other servers now.
     pub fn follow_topics(&self) {
         let topics: HashSet<String> = self.broker.canary_topics().into_iter().collect();
-        let mut state = self.state();
-        let ended = state.topics.extract_if(|topic, _| !topics.contains(topic));
-        for (topic, _) in ended {
-            self.broker.unsubscribe(&topic);
+        // Only one task calls this, so the topics do not change in the meantime.
+        let known: HashSet<String> = self.state().topics.keys().cloned().collect();
+        for ended in known.difference(&topics) {
+            self.broker.unsubscribe(ended);
+            self.state().topics.remove(ended);
         }
-        for topic in topics {
-            state.topics.entry(topic).or_insert_with_key(|topic| {
-                self.broker.subscribe(topic);
-                (Instant::now(), None)
-            });
+        for new in topics.difference(&known) {
+            self.broker.subscribe(new);
+            self.state()
+                .topics
+                .insert(new.clone(), Expected::from_now());
         }
     }
 
-    /// Publishes a canary whose commit began at `started_at`, and hands one to the inbox of this node.
+    /// Publishes a canary whose commit began at `started_at`, and puts one into the inbox of this node.
     pub fn send(&self, started_at: DateTime<Utc>) {
         let message = NodeMessage::Canary {
             node: (&*self.node_id).into(),
@@ -124,16 +150,15 @@ impl CanaryWatch {
             sent_at: clock::to_database_time(started_at).timestamp_micros(),
         };
         let payload = message.encode();
-        let mut state = self.state();
-        for topic in state.topics.keys() {
-            drop(self.broker.publish(topic, payload.clone()));
+        let topics: Vec<String> = self.state().topics.keys().cloned().collect();
+        for topic in topics {
+            drop(self.broker.publish(&topic, payload.clone()));
         }
-        state.echo_sent_at = Some(Instant::now());
-        drop(state);
+        self.state().echo_sent_at = Some(Instant::now());
         self.broker.echo(payload);
     }
 
-    /// Notes a canary that has arrived on a topic; on the empty topic, a canary that this node handed to its own inbox.
+    /// Records a canary that has arrived on a topic.
     pub fn on_message(&self, topic: &str, node: &str, name: &str, sent_at: i64) {
         let sent_at = DateTime::from_timestamp_micros(sent_at);
         let arrival = Arrival {
@@ -142,10 +167,10 @@ impl CanaryWatch {
         };
         let mut state = self.state();
         if *node == *self.node_id {
-            if topic.is_empty() {
-                state.echo = Some(arrival);
-            } else if let Some((_, last)) = state.topics.get_mut(topic) {
-                *last = Some(arrival);
+            if topic == ECHO_TOPIC {
+                state.echo.last = Some(arrival);
+            } else if let Some(expected) = state.topics.get_mut(topic) {
+                expected.last = Some(arrival);
             }
             return;
         }
@@ -169,14 +194,11 @@ impl CanaryWatch {
     /// The canaries of this node. The age is that of the canary that is missing for the longest time.
     pub fn own_report(&self) -> CanaryReport {
         let state = self.state();
-        let echo = (state.started_at, state.echo);
-        let ways = state
-            .topics
-            .values()
-            .copied()
-            .filter(|_| self.expects_topics());
-        let report = oldest(ways.chain([echo]));
-        self.report(&self.node_id, &self.node_name, report)
+        let mut expected = vec![state.echo];
+        if self.returns_canaries() {
+            expected.extend(state.topics.values());
+        }
+        self.report(&self.node_id, &self.node_name, &expected)
     }
 
     /// The canaries of the other nodes, in the order of their names.
@@ -184,11 +206,11 @@ impl CanaryWatch {
         let mut state = self.state();
         let CanaryState { topics, peers, .. } = &mut *state;
         let report_of = |id: &String, peer: &Peer| {
-            let ways = topics.keys().map(|topic| {
-                let arrival = peer.topics.get(topic).copied();
-                (peer.first_seen_at, arrival)
+            let expected = topics.keys().map(|topic| Expected {
+                since: peer.first_seen_at,
+                last: peer.topics.get(topic).copied(),
             });
-            self.report(id, &peer.name, oldest(ways))
+            self.report(id, &peer.name, &expected.collect::<Vec<_>>())
         };
         peers.retain(|id, peer| report_of(id, peer).age < PEER_MEMORY);
         let mut reports: Vec<_> = peers.iter().map(|(id, peer)| report_of(id, peer)).collect();
@@ -201,17 +223,16 @@ impl CanaryWatch {
         let mut faults = Vec::new();
         let state = self.state();
         let max_age = self.max_age();
-        if age_of((state.started_at, state.echo)) > max_age {
+        let is_missing = state.echo.age() > max_age;
+        // Without a commit, this node publishes no canary.
+        let is_deaf = !is_missing && state.topics.values().any(|topic| topic.age() > max_age);
+        drop(state);
+        if is_missing {
             faults.push(Fault::CanaryMissing);
         }
-        // Without a commit, no canary is published.
-        let publishes = state.echo.is_some_and(|echo| echo.at.elapsed() < max_age);
-        let mut ways = state.topics.values().copied();
-        let is_deaf = ways.any(|way| age_of(way) > max_age);
-        drop(state);
         if self.broker.is_disconnected() {
             faults.push(Fault::RedisUnreachable);
-        } else if self.expects_topics() && is_deaf && publishes {
+        } else if self.returns_canaries() && is_deaf {
             faults.push(Fault::RedisDeaf);
         } else if self.peer_reports().iter().any(|peer| peer.is_silent) {
             faults.push(Fault::PeerSilent);
@@ -225,21 +246,20 @@ impl CanaryWatch {
         let Some(sent_at) = state.echo_sent_at else {
             return false;
         };
-        let is_handled = state.echo.is_some_and(|echo| echo.at >= sent_at);
+        let is_handled = state.echo.last.is_some_and(|echo| echo.at >= sent_at);
         !is_handled && sent_at.elapsed() > MAX_INBOX_DELAY
     }
 
-    /// Returns `true` if the canaries of this node come back by the broker. A local bus does not return them.
-    fn expects_topics(&self) -> bool {
+    /// Returns `true` if the broker returns the canaries of this node. A local bus does not return them.
+    fn returns_canaries(&self) -> bool {
         self.broker.is_connected()
     }
 
-    fn report(
-        &self,
-        id: &str,
-        name: &str,
-        (age, delay): (Duration, Option<Duration>),
-    ) -> CanaryReport {
+    /// Reports the oldest of the last canaries, and the longest delay.
+    fn report(&self, id: &str, name: &str, expected: &[Expected]) -> CanaryReport {
+        let age = expected.iter().map(Expected::age).max().unwrap_or_default();
+        let delays = expected.iter().map(|expected| expected.last);
+        let delay = delays.flatten().map(|last| last.delay).max();
         CanaryReport {
             name: name.to_owned(),
             id: id.to_owned(),
@@ -257,19 +277,4 @@ impl CanaryWatch {
         // A panic elsewhere leaves the state as it was between two calls.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-/// The time since a canary arrived, or since it is expected.
-fn age_of((expected_since, arrival): (Instant, Option<Arrival>)) -> Duration {
-    arrival
-        .map_or(expected_since, |arrival| arrival.at)
-        .elapsed()
-}
-
-/// The age of the oldest of the last canaries, and the longest delay.
-fn oldest(ways: impl Iterator<Item = (Instant, Option<Arrival>)>) -> (Duration, Option<Duration>) {
-    ways.fold((Duration::ZERO, None), |(age, delay), way| {
-        let way_delay = way.1.map(|arrival| arrival.delay);
-        (age.max(age_of(way)), delay.max(way_delay))
-    })
 }

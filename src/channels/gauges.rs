@@ -1,13 +1,11 @@
 //! The gauges of a node, which are read for each scrape of the metrics.
 
-use sea_orm::{DatabaseConnection, DbBackend};
-
 use super::Channels;
 use crate::{
     database::{clock, pool_counts},
     health::Fault,
     logging,
-    metrics::Samples,
+    metrics::{Samples, to_f64},
     models::hashing,
 };
 
@@ -24,24 +22,18 @@ impl Channels {
         self.add_delivery(&mut samples);
         self.add_health(&mut samples, faults);
         self.add_database(&mut samples);
-        let waiting = to_f64(self.writer.queue_length());
-        samples.gauge("writer_queue", "Commands that wait for the writer", waiting);
-        let hashing = to_f64(hashing::queue_length());
-        samples.gauge(
-            "hashing_queue",
-            "Password hashes that wait for a thread",
-            hashing,
-        );
-        let dropped = to_f64(logging::dropped_lines());
-        samples.counter(
-            "log_lines_dropped",
-            "Lines of the log that nothing read",
-            dropped,
-        );
+        let waiting = self.writer.queue_length();
+        samples.count("writer_queue", "Commands that wait for the writer", waiting);
+        let hashing = hashing::queue_length();
+        let help = "Password hashes that wait for a thread";
+        samples.count("hashing_queue", help, hashing);
+        let dropped = to_f64(logging::dropped_lines() as u64);
+        let help = "Lines of the log that were dropped because nothing read them";
+        samples.counter("log_lines_dropped", help, dropped);
         let tasks = tokio::runtime::Handle::current()
             .metrics()
             .num_alive_tasks();
-        samples.gauge("runtime_tasks", "Tasks of the runtime", to_f64(tasks));
+        samples.count("runtime_tasks", "Tasks of the runtime", tasks);
         samples
     }
 
@@ -90,11 +82,11 @@ impl Channels {
                 self.hub.presence.peer_count(),
             ),
         ] {
-            samples.gauge(name, help, to_f64(value));
+            samples.count(name, help, value);
         }
         if let Some((expected, connected)) = self.hub.broker.server_counts() {
             let counts = [(["expected"], expected), (["connected"], connected)];
-            let counts = counts.map(|(state, count)| (state, to_f64(count)));
+            let counts = counts.map(|(state, count)| (state, to_f64(count as u64)));
             let help = "Servers of Redis that should be connected, and that are";
             samples.gauges("redis_servers", help, ["state"], counts);
         }
@@ -139,30 +131,14 @@ impl Channels {
         let counts = pools.map(|(pool, db)| (pool, pool_counts(db)));
         let help = "Open connections to the database";
         let connections = counts.iter().flat_map(|(pool, counts)| {
-            let idle = ([*pool, "idle"], to_f64(counts.idle));
-            [idle, ([*pool, "used"], to_f64(counts.used))]
+            let idle = ([*pool, "idle"], to_f64(counts.idle as u64));
+            [idle, ([*pool, "used"], to_f64(counts.used as u64))]
         });
         samples.gauges("database_connections", help, ["pool", "state"], connections);
         let help = "Largest number of connections to the database";
         let limits = counts
             .iter()
-            .map(|(pool, counts)| ([*pool], to_f64(counts.max)));
+            .map(|(pool, counts)| ([*pool], to_f64(counts.max as u64)));
         samples.gauges("database_connections_max", help, ["pool"], limits);
     }
-}
-
-/// The kind of the database, for operators.
-pub(super) fn database_kind(db: &DatabaseConnection) -> &'static str {
-    match db.get_database_backend() {
-        DbBackend::Sqlite => "sqlite",
-        _ => "postgresql",
-    }
-}
-
-#[allow(
-    clippy::cast_precision_loss,
-    reason = "the values of metrics are floats"
-)]
-const fn to_f64(value: usize) -> f64 {
-    value as f64
 }

@@ -104,7 +104,7 @@ impl Hub {
         let (delivery, gap_reports) =
             Delivery::new(rooms.clone(), broker.clone(), presence.clone());
         let delivery = Arc::new(delivery);
-        let canary = CanaryWatch::new(broker.clone(), presence.own_id(), &settings);
+        let canary = CanaryWatch::new(broker.clone(), presence.node_id(), &settings);
         let gap_repair = GapRepair::new(delivery.clone(), db.clone(), log_watch.clone());
         let hub = Arc::new(Self {
             gap_repair: Arc::new(gap_repair),

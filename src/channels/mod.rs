@@ -29,6 +29,7 @@ pub mod delivery;
 mod effects;
 mod epoch;
 mod gauges;
+mod health_checks;
 mod heartbeat;
 mod hub;
 mod log_watch;
@@ -37,7 +38,6 @@ mod member_loader;
 mod membership_notifier;
 pub mod presence;
 pub mod protocol;
-mod readiness;
 mod session_monitor;
 mod socket_record;
 pub(crate) mod socket_writer;
@@ -66,15 +66,15 @@ use self::{
     broker::{Broker, BrokerUnavailable, RedisScripts},
     connection::{BaseProtocol, RichProtocol},
     delivery::{SocketHandle, SocketScope},
+    health_checks::ReadinessCache,
     hub::Hub,
     protocol::{CloseReason, rich::SUBPROTOCOL},
-    readiness::ReadinessCache,
     socket_record::{SocketMode, SocketRecord},
     socket_writer::SocketWriter,
     writer::Writer,
 };
 pub use self::{
-    canary::CanaryReport, connection::ResumePoint, member::Member, readiness::HealthReport,
+    canary::CanaryReport, connection::ResumePoint, health_checks::HealthReport, member::Member,
     test_support::ChannelCounts,
 };
 use crate::{
@@ -167,7 +167,7 @@ impl Channels {
         let run_on_start = run_on_start.and_then(|database| database.run_on_start.as_deref());
         let writing = database::open_writer_pool(&db, run_on_start);
         let writer = Writer::start(writing.clone(), hub.clone(), writer_lock, &supervisor);
-        let canary = readiness::run_canary(hub.canary.clone(), writer.clone());
+        let canary = health_checks::run_canary(hub.canary.clone(), writer.clone());
         supervisor.spawn("canary", canary);
         Ok(Self {
             writer,

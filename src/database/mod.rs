@@ -204,6 +204,15 @@ pub fn open_writer_pool(db: &DatabaseConnection, run_on_start: Option<&str>) -> 
     db.clone()
 }
 
+/// Returns the name of the database's kind, for operators.
+#[must_use]
+pub fn kind_name(db: &DatabaseConnection) -> &'static str {
+    match db.get_database_backend() {
+        DbBackend::Sqlite => "SQLite",
+        _ => "PostgreSQL",
+    }
+}
+
 /// The numbers of connections of a pool.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PoolCounts {

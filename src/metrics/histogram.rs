@@ -162,7 +162,7 @@ impl EncodeMetric for Histogram {
     clippy::cast_precision_loss,
     reason = "the values of metrics are floats"
 )]
-pub(super) const fn to_f64(value: u64) -> f64 {
+pub const fn to_f64(value: u64) -> f64 {
     value as f64
 }
 

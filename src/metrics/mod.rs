@@ -21,8 +21,8 @@ use prometheus_client::{
 
 pub use prometheus_client::encoding::prometheus_text::CONTENT_TYPE;
 
-pub use self::histogram::Histogram;
 use self::histogram::{BATCH_SIZES, Buckets, DELAYS};
+pub use self::histogram::{Histogram, to_f64};
 
 /// The prefix of all names, except those of the process.
 const PREFIX: &str = "salam";
@@ -67,15 +67,13 @@ impl<const N: usize> Counters<N> {
         self
     }
 
-    /// The count of these values.
-    #[must_use]
-    pub fn get(&self, values: [impl Into<Cow<'static, str>>; N]) -> u64 {
-        let counter = self.family.get(&labels(self.names, values));
-        counter.map_or(0, |counter| counter.get())
+    /// Returns the counter of each of these values. Each counter starts at 0.
+    fn counters_of<const K: usize>(&self, values: [[&'static str; N]; K]) -> [Counter; K] {
+        values.map(|values| self.family.get_or_create_owned(&labels(self.names, values)))
     }
 }
 
-/// The way of an event to this node.
+/// The source of an event at this node.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum EventOrigin {
     /// This node committed the event.
@@ -135,12 +133,9 @@ pub struct BufferReadCounters {
 impl BufferReadCounters {
     fn register(registry: &mut Registry) -> Self {
         let help = "Reads of events by the tasks of sockets, by source";
-        let family = counters(registry, "buffer_reads", help, ["source"]).family;
-        let of = |source| family.get_or_create_owned(&labels(["source"], [source]));
-        Self {
-            buffer: of("buffer"),
-            log: of("log"),
-        }
+        let counters = counters(registry, "buffer_reads", help, ["source"]);
+        let [buffer, log] = counters.counters_of([["buffer"], ["log"]]);
+        Self { buffer, log }
     }
 }
 
@@ -157,12 +152,13 @@ pub struct DirectWriteCounters {
 impl DirectWriteCounters {
     fn register(registry: &mut Registry) -> Self {
         let help = "Writes of broadcasts to sockets, by outcome";
-        let family = counters(registry, "direct_writes", help, ["outcome"]).family;
-        let of = |outcome| family.get_or_create_owned(&labels(["outcome"], [outcome]));
+        let counters = counters(registry, "direct_writes", help, ["outcome"]);
+        let outcomes = [["written"], ["partial"], ["refused"]];
+        let [written, partial, refused] = counters.counters_of(outcomes);
         Self {
-            written: of("written"),
-            partial: of("partial"),
-            refused: of("refused"),
+            written,
+            partial,
+            refused,
         }
     }
 }
@@ -311,7 +307,7 @@ impl Metrics {
             resets: counters(r, "resets", "Subscriptions whose position could not be replayed, by reason", ["reason"])
                 .starting_at_zero(&[["epoch"], ["ahead"], ["too_far"]]),
             ephemeral_dropped: counter(r, "ephemeral_dropped", "Ephemeral events that slow sockets did not get"),
-            presence_leases_expired: counter(r, "presence_leases_expired", "Other nodes that vanished without a farewell"),
+            presence_leases_expired: counter(r, "presence_leases_expired", "Other nodes whose lease expired without an announced stop"),
             redis_sessions: counter(r, "redis_sessions", "Connections to servers of Redis"),
             redis_publish_failures: counter(r, "redis_publish_failures", "Messages that Redis did not accept"),
             redis_messages: counters(r, "redis_messages", "Messages between nodes", ["direction"])
@@ -344,7 +340,7 @@ impl Metrics {
 /// Returns the text of all metrics: those of this process, and the gauges of its node.
 ///
 /// # Errors
-/// Never: a string accepts all text.
+/// When a metric cannot be encoded.
 pub fn encode(gauges: &Samples) -> Result<String, fmt::Error> {
     let mut process = Samples::default();
     process::add_process_metrics(&mut process);
@@ -371,6 +367,11 @@ impl Samples {
         let gauge = Gauge::<f64, AtomicU64>::default();
         gauge.set(value);
         self.0.register(name, help, gauge);
+    }
+
+    /// Adds a gauge with a number of things.
+    pub fn count(&mut self, name: &'static str, help: &'static str, count: usize) {
+        self.gauge(name, help, to_f64(count as u64));
     }
 
     /// Adds a gauge for each combination of the values of its labels.

@@ -39,7 +39,6 @@ use axum::{
 };
 use chrono::Utc;
 use loco_rs::{Result, app::AppContext, logger::Format};
-use sea_orm::DbBackend;
 use serde_json::json;
 use tokio::{
     net::{TcpListener, TcpSocket, lookup_host},
@@ -57,7 +56,7 @@ use self::{hosts::AllowedHosts, response_limiter::ResponseLimiter};
 use crate::{
     channels::Channels,
     controllers::{self, extractors::ClientAddress},
-    errors,
+    database, errors,
     limits::{ClientLogThrottle, ConnectionLimiter},
     settings::{HttpSettings, MetricsSettings, NetworkSet, Settings},
     supervisor::Supervisor,
@@ -142,13 +141,9 @@ fn listen_on(address: SocketAddr) -> io::Result<TcpListener> {
 
 /// Logs that this process serves from now on. A start without the line `stopped` before it follows a crash.
 pub fn log_start(ctx: &AppContext, settings: &Settings) {
-    let database = match ctx.db.get_database_backend() {
-        DbBackend::Sqlite => "SQLite",
-        _ => "PostgreSQL",
-    };
     tracing::info!(
         pid = std::process::id(),
-        database,
+        database = database::kind_name(&ctx.db),
         redis = settings.channels.redis_url.is_some(),
         "started"
     );

@@ -2,8 +2,9 @@
 //!
 //! A payload that a node publishes to a topic reaches the [`Inbox`] of every *other* subscribed
 //! node at most once. Payloads of one publisher arrive in order. The publisher does not receive its
-//! own payload, because its hub has already served its own sockets, except for canaries. Topics are names of groups, and
-//! the topic of the cluster. An empty payload reports that a payload of the topic was lost.
+//! own payload, because its hub has already served its own sockets. Canaries are the exception. Topics
+//! are names of groups, the topic of the cluster, and the topics of canaries. An empty payload reports
+//! that a payload of the topic was lost.
 
 mod local;
 mod message_signer;
@@ -25,9 +26,11 @@ use crate::{settings::Settings, supervisor::Supervisor};
 /// The messages that reach this node, each with its topic.
 pub type Inbox = mpsc::Receiver<(String, Bytes)>;
 
-/// The prefix of the topics for canaries, whose payloads also come back to their publisher. No group has a name with
-/// this prefix.
+/// The prefix of the topics for canaries. Their publisher receives them too. No group has a name with this prefix.
 const CANARY_TOPIC_PREFIX: &str = "canary-";
+
+/// The topic of payloads that a node puts into its own inbox.
+pub const ECHO_TOPIC: &str = "";
 
 /// The number of messages that may wait for the hub. The hub itself never waits while it handles a
 /// message.
@@ -115,8 +118,8 @@ impl Broker {
         }
     }
 
-    /// The topics for canaries: one on each server. The broker brings a canary also to the node that published it,
-    /// except by a local bus.
+    /// The topics for canaries: one on each server. Redis returns a canary also to the node that published it; a local
+    /// bus does not.
     #[must_use]
     pub fn canary_topics(&self) -> Vec<String> {
         match self {
@@ -125,14 +128,14 @@ impl Broker {
         }
     }
 
-    /// Puts a payload into the inbox of this node, on the empty topic. Drops the payload if the inbox is full.
+    /// Puts a payload into the inbox of this node, on [`ECHO_TOPIC`]. Drops the payload if the inbox is full.
     pub fn echo(&self, payload: Bytes) {
         let inbox = match self {
             Self::Local(local) => local.inbox(),
             Self::Redis(redis) => redis.inbox(),
         };
-        // A full inbox is what a missing canary reports.
-        let _ = inbox.try_send((String::new(), payload));
+        // The missing canary reports that the inbox is full.
+        let _ = inbox.try_send((ECHO_TOPIC.to_owned(), payload));
     }
 
     /// Binds all messages from now on to an epoch of the database. The broker ignores messages of

@@ -143,7 +143,7 @@ impl PresenceSync {
     }
 
     /// The id of this node among the nodes.
-    pub fn own_id(&self) -> &str {
+    pub fn node_id(&self) -> &str {
         &self.node_id
     }
 
@@ -167,7 +167,7 @@ impl PresenceSync {
                 Some(groups) = queries.0.recv() => self.publish_snapshots(groups).await,
             }
             if heartbeat.take_due() && !self.has_left.load(Ordering::Relaxed) {
-                let (node, name) = (self.node_id(), Some(self.node_name()));
+                let (node, name) = (self.node_id().into(), Some(self.node_name.as_str().into()));
                 drop(self.publish(CLUSTER_TOPIC, &NodeMessage::Heartbeat { node, name }));
             }
             for node in self.cluster.take_expired() {
@@ -195,7 +195,7 @@ impl PresenceSync {
     /// Announces that this node stops: its users reconnect to other nodes, or go offline.
     pub async fn announce_leaving(&self) {
         self.has_left.store(true, Ordering::Relaxed);
-        let (node, name) = (self.node_id(), Some(self.node_name()));
+        let (node, name) = (self.node_id().into(), Some(self.node_name.as_str().into()));
         // If Redis is unreachable, the lease expires instead.
         let _ = self
             .publish(CLUSTER_TOPIC, &NodeMessage::NodeLeaving { node, name })
@@ -269,7 +269,7 @@ impl PresenceSync {
         let (change, is_new) = state.add_socket(user, subscriber.id());
         // The snapshot of a room that has just opened follows, with all its users.
         if is_new && room.presence.is_queried() {
-            let (node, user) = (self.node_id(), user.as_ref().into());
+            let (node, user) = (self.node_id().into(), user.as_ref().into());
             drop(self.publish(&room.name, &NodeMessage::UserOnline { node, user }));
         }
         Self::broadcast_changes(room, change);
@@ -355,7 +355,7 @@ impl PresenceSync {
     fn publish_query(&self, recipient: Option<&str>, groups: &[String]) {
         for groups in groups.chunks(MAX_GROUPS_PER_QUERY) {
             let query = NodeMessage::PresenceQuery {
-                node: self.node_id(),
+                node: self.node_id().into(),
                 recipient: recipient.map(Into::into),
                 groups: groups.iter().map(|group| group.as_str().into()).collect(),
             };
@@ -371,13 +371,13 @@ impl PresenceSync {
         let state = room.as_ref().map(|room| room.presence.state());
         let local = state.iter().flat_map(|state| state.local_users());
         let users = local.map(|user| user.to_string().into()).collect();
-        let node = self.node_id();
+        let node = self.node_id().into();
         // The lock of the state is still held.
         self.publish(group, &NodeMessage::PresenceSnapshot { node, users })
     }
 
     fn publish_offline(&self, room: &Room, user: &str) {
-        let (node, user) = (self.node_id(), user.into());
+        let (node, user) = (self.node_id().into(), user.into());
         drop(self.publish(&room.name, &NodeMessage::UserOffline { node, user }));
     }
 
@@ -484,14 +484,6 @@ impl PresenceSync {
             };
             room.broadcast_ephemeral(&Arc::new(EncodedEphemeral::encode(&event)));
         }
-    }
-
-    fn node_id(&self) -> Cow<'_, str> {
-        Cow::Borrowed(&self.node_id)
-    }
-
-    fn node_name(&self) -> Cow<'_, str> {
-        Cow::Borrowed(self.node_name.as_str())
     }
 
     fn pending_offline(&self) -> MutexGuard<'_, VecDeque<PendingOffline>> {

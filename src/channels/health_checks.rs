@@ -1,6 +1,6 @@
-//! Readiness: the answer to load balancers, which states whether this node can serve.
+//! The health of this node: its readiness for load balancers, its liveness, and its state in detail for operators.
 //!
-//! A request makes the node check itself, at most four times a second for all requests. The check uses the database as
+//! A request for the readiness makes the node check itself, at most four times a second for all requests. The check uses the database as
 //! requests do. It reads the schema over the pool of the readers. It writes a row and commits over the writer's
 //! connection, in its turn among the commands. A node whose writer is stuck, whose disk is full or whose database is
 //! unreachable reports it within a second.
@@ -21,11 +21,10 @@ use tokio::{
 use super::{
     Channels,
     canary::{CanaryReport, CanaryWatch},
-    gauges::database_kind,
     writer::Writer,
 };
 use crate::{
-    database::{Outage, PoolCounts, classify, clock, pool_counts},
+    database::{Outage, PoolCounts, classify, clock, kind_name, pool_counts},
     health::{Fault, NodeState},
     models::epochs,
 };
@@ -68,7 +67,7 @@ pub struct HealthReport {
     pub peers: Vec<CanaryReport>,
     /// The numbers of servers of Redis that should be connected and that are connected. `None` without Redis.
     pub redis_servers: Option<(usize, usize)>,
-    /// `sqlite` or `postgresql`.
+    /// The kind of the database: `SQLite` or `PostgreSQL`.
     pub database: &'static str,
     /// The connections of requests to the database.
     pub pool: PoolCounts,
@@ -132,7 +131,7 @@ impl Channels {
             own_canary: self.hub.canary.own_report(),
             peers: self.hub.canary.peer_reports(),
             redis_servers: self.hub.broker.server_counts(),
-            database: database_kind(&self.hub.db),
+            database: kind_name(&self.hub.db),
             pool: pool_counts(&self.hub.db),
         }
     }
