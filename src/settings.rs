@@ -74,7 +74,7 @@ pub struct Settings {
     pub channels: ChannelSettings,
     /// Limits of one client.
     pub limits: LimitSettings,
-    /// The metrics listener. Without the key, there is no listener.
+    /// Metrics and health. Without the key, the node has no metrics listener.
     #[serde(default)]
     pub metrics: MetricsSettings,
     /// The database that the app opens itself. No file contains it, see

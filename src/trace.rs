@@ -60,8 +60,8 @@ pub fn end_request(span: &Span, status: StatusCode) {
     let _ = (span, status);
 }
 
-/// Returns the span to which a command belongs: the request's, or a span of its own. Without an export and without a log
-/// of commands, there is none.
+/// Returns the span to which a command belongs: the span of the request, or a span of its own. Returns no span without
+/// an export and without a log of commands.
 pub(crate) fn command_span() -> Span {
     if is_exporting() {
         let current = Span::current();

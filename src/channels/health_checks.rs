@@ -1,9 +1,9 @@
 //! The health of this node: its readiness for load balancers, its liveness, and its state in detail for operators.
 //!
-//! A request for the readiness makes the node check itself, at most four times a second for all requests. The check uses the database as
-//! requests do. It reads the schema over the pool of the readers. It writes a row and commits over the writer's
-//! connection, in its turn among the commands. A node whose writer is stuck, whose disk is full or whose database is
-//! unreachable reports it within a second.
+//! A request for the readiness makes the node check itself, at most four times a second for all requests. The check uses
+//! the database as requests do. It reads the schema over the pool of the readers. It writes a row and commits over the
+//! writer's connection, in its turn among the commands. A node whose writer is stuck, whose disk is full or whose
+//! database is unreachable reports it within a second.
 
 use std::{
     sync::Arc,

@@ -1,6 +1,7 @@
-//! The record of one socket or event stream: its lines in the log, from its opening to its end.
+//! The record of one socket or event stream: its lines in the log and its metrics, from its opening to its end.
 
 use std::{
+    borrow::Cow,
     net::IpAddr,
     sync::{
         Arc, LazyLock,
@@ -11,6 +12,7 @@ use std::{
 
 use axum::extract::ws::{CloseCode, close_code};
 
+use super::protocol::CloseReason;
 use crate::metrics::METRICS;
 
 /// The time from which records count. A time of 8 bytes needs less memory than an [`Instant`].
@@ -37,6 +39,55 @@ impl SocketMode {
             Self::RichGroup => "rich_group",
             Self::RichGroups => "rich_groups",
             Self::Stream => "stream",
+        }
+    }
+}
+
+/// The end of a connection.
+pub(super) enum ConnectionEnd {
+    /// The client sent a close frame, with this code.
+    ClosedByPeer(Option<CloseCode>),
+    /// The connection was lost without a close frame.
+    ConnectionLost,
+    ClosedByServer(CloseReason),
+    /// The task of the socket panicked or was cancelled.
+    TaskFailed,
+}
+
+impl From<CloseReason> for ConnectionEnd {
+    fn from(reason: CloseReason) -> Self {
+        Self::ClosedByServer(reason)
+    }
+}
+
+impl ConnectionEnd {
+    /// Returns the code of the close frame. Without a frame, returns the code that stands for its absence (RFC 6455,
+    /// section 7.4.1).
+    const fn code(&self) -> CloseCode {
+        match self {
+            Self::ClosedByPeer(Some(code)) => *code,
+            Self::ClosedByPeer(None) => close_code::STATUS,
+            Self::ConnectionLost | Self::TaskFailed => close_code::ABNORMAL,
+            Self::ClosedByServer(reason) => reason.code(),
+        }
+    }
+
+    /// Returns the reason in words, for the log.
+    const fn reason(&self) -> &'static str {
+        match self {
+            Self::ClosedByPeer(_) => "client",
+            Self::ConnectionLost => "lost",
+            Self::ClosedByServer(reason) => reason.text(),
+            Self::TaskFailed => "aborted",
+        }
+    }
+
+    /// Returns the label in the metrics: the code of the server, or the reason of another end. The codes of clients are
+    /// too many for a label.
+    fn label(&self) -> Cow<'static, str> {
+        match self {
+            Self::ClosedByServer(reason) => reason.code().to_string().into(),
+            other => other.reason().into(),
         }
     }
 }
@@ -90,20 +141,12 @@ impl SocketRecord {
         self.frames_received.fetch_add(frames, Ordering::Relaxed);
     }
 
-    /// Records the end of the socket, with the code of the close frame and the reason in words. Only the first end of an
-    /// open socket counts.
-    pub fn ended(&self, code: CloseCode, reason: &str) {
+    /// Records the end of the socket. Only the first end of an open socket counts.
+    pub fn ended(&self, end: &ConnectionEnd) {
         if !self.is_open.swap(false, Ordering::Relaxed) {
             return;
         }
-        let label = match reason {
-            // The ends without a close code of the server.
-            "client" => "client".into(),
-            "lost" => "lost".into(),
-            "aborted" => "aborted".into(),
-            _ => code.to_string().into(),
-        };
-        METRICS.sockets.record_closed(self.mode.name(), label);
+        METRICS.sockets.record_closed(self.mode.name(), end.label());
         let opened_at = self.opened_at.load(Ordering::Relaxed);
         let frames_received = self.frames_received.load(Ordering::Relaxed);
         // A stream has no frames of its client, and no code.
@@ -115,8 +158,8 @@ impl SocketRecord {
             client = %self.client,
             ms = now().saturating_sub(opened_at),
             frames_received = has_frames.then_some(frames_received),
-            code = has_frames.then_some(code),
-            reason,
+            code = has_frames.then_some(end.code()),
+            reason = end.reason(),
             "socket ended"
         );
     }
@@ -124,7 +167,7 @@ impl SocketRecord {
 
 impl Drop for SocketRecord {
     fn drop(&mut self) {
-        self.ended(close_code::ABNORMAL, "aborted");
+        self.ended(&ConnectionEnd::TaskFailed);
     }
 }
 

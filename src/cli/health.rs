@@ -20,8 +20,8 @@ const MAX_BODY_BYTES: usize = 64 * 1024;
 
 /// Ask the node on this machine whether it serves, and print its answer
 ///
-/// The command asks `/health` of the metrics listener, or `/_readiness` if there is no such listener. The exit code is
-/// 0 if the node serves, also with restrictions, and 1 if it does not serve or does not answer.
+/// The command asks `/health` of the metrics listener. Without this listener, the command asks `/_readiness`. The exit
+/// code is 0 if the node serves, also with restrictions, and 1 if it does not serve or does not answer.
 #[derive(Parser)]
 #[command(name = "health", bin_name = "cargo loco health")]
 pub struct HealthCommand {

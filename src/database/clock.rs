@@ -5,7 +5,7 @@
 //! comparison also runs there. SQLite runs in the process, and its clock is the clock of the machine.
 
 use std::{
-    sync::atomic::{AtomicI64, Ordering},
+    sync::atomic::{AtomicBool, AtomicI64, Ordering},
     time::{Duration, Instant},
 };
 
@@ -26,6 +26,9 @@ const CHECKS_PER_WARNING: u32 = 10;
 
 /// The microseconds that the clock of this node is ahead of the clock of the database.
 static MICROS_AHEAD: AtomicI64 = AtomicI64::new(0);
+
+/// `true` if the last comparison found a difference that is too large.
+static IS_SKEWED: AtomicBool = AtomicBool::new(false);
 
 /// Returns the SQL expression of the present time.
 ///
@@ -85,41 +88,40 @@ pub fn seconds_ahead() -> f64 {
     if micros < 0 { -seconds } else { seconds }
 }
 
-/// Returns `true` if the clocks of this node and of the database differ by more than 2 s.
+/// Returns `true` if the clocks of this node and of the database differed by more than 2 s at the last comparison.
 #[must_use]
 pub fn is_skewed() -> bool {
-    let ahead = chrono::Duration::microseconds(MICROS_AHEAD.load(Ordering::Relaxed));
-    ahead.abs() > MAX_DIFFERENCE
+    IS_SKEWED.load(Ordering::Relaxed)
 }
 
-/// The lead of the clock of this node over the clock of the database.
+/// The offset of the clock of this node from the clock of the database.
 #[derive(Debug, Clone, Copy)]
-pub struct ClockLead {
-    /// The lead, which is negative if the clock of this node is behind.
-    pub lead: chrono::Duration,
-    /// The duration of the measurement, by which the lead may be wrong.
+pub struct ClockOffset {
+    /// The offset: positive if the clock of this node is ahead.
+    pub offset: chrono::Duration,
+    /// The duration of the measurement. The offset may be wrong by half of it.
     slack: chrono::Duration,
 }
 
-impl ClockLead {
+impl ClockOffset {
     /// Returns whether the clocks differ by more than 2 s.
     #[must_use]
     pub fn is_too_large(&self) -> bool {
-        self.lead.abs() > MAX_DIFFERENCE + self.slack
+        self.offset.abs() > MAX_DIFFERENCE + self.slack
     }
 }
 
-/// Measures the lead of the clock of this node over the clock of the database.
+/// Measures the offset of the clock of this node from the clock of the database.
 ///
 /// # Errors
 /// When the database fails.
-pub async fn measure_lead(db: &impl ConnectionTrait) -> Result<ClockLead, DbErr> {
+pub async fn measure_offset(db: &impl ConnectionTrait) -> Result<ClockOffset, DbErr> {
     let (node_time, begin) = (Utc::now(), Instant::now());
     let database_time = now(db).await?;
     let slack = chrono::Duration::from_std(begin.elapsed()).unwrap_or_default();
-    Ok(ClockLead {
+    Ok(ClockOffset {
         // The database has read its clock in the middle of the query, as far as this node can know.
-        lead: node_time + slack / 2 - database_time,
+        offset: node_time + slack / 2 - database_time,
         slack,
     })
 }
@@ -133,13 +135,15 @@ pub async fn run_check(db: DatabaseConnection) {
     let mut checks_until_warning = 0_u32;
     loop {
         checks_until_warning = checks_until_warning.saturating_sub(1);
-        if let Ok(clock) = with_db_timeout(measure_lead(&db)).await {
-            let micros = clock.lead.num_microseconds().unwrap_or(i64::MAX);
+        if let Ok(clock) = with_db_timeout(measure_offset(&db)).await {
+            let micros = clock.offset.num_microseconds().unwrap_or(i64::MAX);
             MICROS_AHEAD.store(micros, Ordering::Relaxed);
+            // A slow answer of the database alone is not a difference.
+            IS_SKEWED.store(clock.is_too_large(), Ordering::Relaxed);
             if clock.is_too_large() && checks_until_warning == 0 {
                 checks_until_warning = CHECKS_PER_WARNING;
                 tracing::warn!(
-                    seconds_ahead = clock.lead.num_seconds(),
+                    seconds_ahead = clock.offset.num_seconds(),
                     "the clock of this node differs from the clock of the database"
                 );
             }

@@ -8,7 +8,7 @@ use sea_orm::{
 
 use super::postgres_pool;
 
-/// Whether a connection to PostgreSQL is encrypted.
+/// The encryption of a connection to PostgreSQL.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Encryption {
     /// The connection uses this version of TLS.

@@ -14,7 +14,7 @@ const MAX_CANARY_EVERY: u32 = 60;
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct MetricsSettings {
-    /// The address of the listener. `None`: there is no listener.
+    /// The address of the listener. `None` means no listener.
     #[serde(default, deserialize_with = "address_or_empty")]
     pub binding: Option<SocketAddr>,
     /// Seconds between two canaries, from 1 to 60.

@@ -48,7 +48,7 @@ async fn doctor_checks_a_server_without_a_proxy() {
       passed  large body     a body of 60 KiB reaches the server
       passed  too large body a body of 70 KiB gets 413 in JSON from the server
       warning foreign host   the server accepts every name, as in development; set PUBLIC_URL in production
-      skipped client address there is no proxy, and the server trusts this machine as a proxy
+      skipped client address no proxy is in use, and the server trusts this machine as a proxy
       passed  idle socket    a silent socket is open after [n] s; pings of the server: 0
       passed  clean-up       the group is deleted, and the session has ended; the account doctor-[random] remains, because the API deletes no accounts; nobody has its password; to deactivate it, run `salam-cli task user:deactivate username:doctor-[random]` on the server
     ");
@@ -444,7 +444,7 @@ async fn doctor_reports_an_unreachable_deployment() {
     assert!(faults_of(&run).starts_with("FAILED  DNS"), "{}", run.output);
 }
 
-/// Whatever a server answers, the command ends with a report.
+/// The command ends with a report for each answer of a hostile server.
 #[tokio::test]
 async fn doctor_survives_hostile_servers() {
     let answers: [(&str, Answer); 6] = [

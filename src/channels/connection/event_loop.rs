@@ -23,10 +23,7 @@ use crate::{
             CloseSignal, NextEvents, SocketHandle, SocketScope, Subscription, Subscriptions,
         },
         heartbeat::{Heartbeat, HeartbeatAction},
-        protocol::{
-            CloseReason,
-            event::{EncodedEvent, EventEffect},
-        },
+        protocol::{CloseReason, event::EncodedEvent},
         transport::{answer_close, close},
     },
     limits::FrameRateLimiter,
@@ -54,15 +51,14 @@ pub(in crate::channels) async fn run<P: SocketProtocol>(
     // An idle socket pays for the largest state of its task. So all work but the wait is boxed.
     let subscriptions = Subscriptions::new(channels.hub.clone(), handle.clone());
     let end = run_event_loop(&mut socket, subscriptions, channels, protocol).await;
-    let (code, reason) = end.describe();
-    handle.record.ended(code, reason);
+    handle.record.ended(&end);
     drop(handle);
     match end {
         ConnectionEnd::ClosedByServer(reason) => {
             Box::pin(close(socket, protocol.last_frame(reason), reason)).await
         }
         ConnectionEnd::ClosedByPeer(_) => Box::pin(answer_close(socket)).await,
-        ConnectionEnd::ConnectionLost => {}
+        ConnectionEnd::ConnectionLost | ConnectionEnd::TaskFailed => {}
     }
 }
 
@@ -244,8 +240,7 @@ async fn send_ready<P: SocketProtocol>(
 fn observe_writes(events: &[Arc<EncodedEvent>], scope: SocketScope) {
     let now = std::time::Instant::now();
     for event in events {
-        // A base socket receives no frame for other events.
-        if scope != SocketScope::EventsOnly || event.effect == EventEffect::CreatesMessage {
+        if scope.receives_frame_of(&event.effect) {
             let delay = now.saturating_duration_since(event.committed_at);
             METRICS
                 .delivery_seconds

@@ -13,7 +13,7 @@ mod wire;
 
 use std::{future::Future, sync::Arc, time::Duration};
 
-use axum::extract::ws::{CloseCode, Utf8Bytes, close_code};
+use axum::extract::ws::Utf8Bytes;
 use tokio::time::Instant;
 
 pub use self::resume::ResumePoint;
@@ -23,37 +23,12 @@ pub(super) use self::{
 use super::{
     delivery::{Subscription, Subscriptions},
     protocol::{CloseReason, event::EncodedEvent},
+    socket_record::ConnectionEnd,
 };
 use crate::metrics::Transport;
 
 /// The pause before the retry of a failed read of the log or of memberships.
 const READ_RETRY_DELAY: Duration = Duration::from_secs(1);
-
-/// The end of a connection.
-enum ConnectionEnd {
-    /// The client sent a close frame, with this code.
-    ClosedByPeer(Option<CloseCode>),
-    /// The connection was lost without a close frame.
-    ConnectionLost,
-    ClosedByServer(CloseReason),
-}
-
-impl ConnectionEnd {
-    /// Returns the code of the close frame, and the reason in words.
-    fn describe(&self) -> (CloseCode, &'static str) {
-        match self {
-            Self::ClosedByPeer(code) => (code.unwrap_or(close_code::STATUS), "client"),
-            Self::ConnectionLost => (close_code::ABNORMAL, "lost"),
-            Self::ClosedByServer(reason) => (reason.code(), reason.text()),
-        }
-    }
-}
-
-impl From<CloseReason> for ConnectionEnd {
-    fn from(reason: CloseReason) -> Self {
-        Self::ClosedByServer(reason)
-    }
-}
 
 /// The result of handling a client's frames.
 #[derive(Default)]

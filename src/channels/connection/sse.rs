@@ -77,8 +77,7 @@ pub(in crate::channels) fn serve_event_stream(
             Ok(()) => ConnectionEnd::ClosedByPeer(None),
             Err(reason) => ConnectionEnd::ClosedByServer(reason),
         };
-        let (code, text) = end.describe();
-        socket.record.ended(code, text);
+        socket.record.ended(&end);
         if let Err(reason) = streamed {
             let mut bye = named_event("bye", &Frame::Bye(reason.into()));
             if reason == CloseReason::EpochChanged {

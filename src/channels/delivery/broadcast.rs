@@ -254,10 +254,7 @@ impl BroadcastBatch {
             if written.event.seq < first_seq {
                 break;
             }
-            // A base socket receives no frame for other events.
-            if scope != SocketScope::EventsOnly
-                || written.event.effect == EventEffect::CreatesMessage
-            {
+            if scope.receives_frame_of(&written.event.effect) {
                 written.unobserved_writes += 1;
             }
         }

@@ -14,7 +14,11 @@ use uuid::Uuid;
 
 use super::read_ahead::ReadAheadBytes;
 use crate::{
-    channels::{protocol::CloseReason, socket_record::SocketRecord, socket_writer::SocketWriter},
+    channels::{
+        protocol::{CloseReason, event::EventEffect},
+        socket_record::SocketRecord,
+        socket_writer::SocketWriter,
+    },
     models::sessions::ActiveSession,
 };
 
@@ -30,6 +34,12 @@ pub(in crate::channels) enum SocketScope {
 }
 
 impl SocketScope {
+    /// Returns `true` if a socket of this scope receives a frame for an event with this effect. A base socket receives
+    /// only new messages.
+    pub fn receives_frame_of(self, effect: &EventEffect) -> bool {
+        self != Self::EventsOnly || *effect == EventEffect::CreatesMessage
+    }
+
     /// Returns `true` if the socket receives ephemeral events.
     pub fn receives_ephemerals(self) -> bool {
         self != Self::EventsOnly
@@ -45,7 +55,7 @@ pub(in crate::channels) struct SocketHandle {
     ready: Mutex<ReadyQueue>,
     /// Wakes the socket's task when something is ready, and when the socket must close.
     wakeup: Notify,
-    /// The lines of the socket in the log.
+    /// The record of the socket in the log and the metrics.
     pub record: SocketRecord,
     /// The writer for direct writes, where direct writes are possible.
     pub socket_writer: Option<Arc<SocketWriter>>,

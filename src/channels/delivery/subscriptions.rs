@@ -128,7 +128,7 @@ impl<S> Subscriptions<S> {
         self.socket.scope
     }
 
-    /// The lines of the socket in the log.
+    /// The record of the socket in the log and the metrics.
     pub fn record(&self) -> &SocketRecord {
         &self.socket.record
     }

@@ -50,8 +50,8 @@ const PROBE_TOPICS: u32 = 10_000;
 /// Checks once that all servers of Redis are reachable, and that this account may publish and
 /// subscribe.
 ///
-/// Returns the lead of the clock of this node over the clock of Redis: of several servers, over the one that differs
-/// most. Returns `None` if no server reports its time, for example because of an ACL.
+/// Returns the offset of the clock of this node from the clock of Redis. With several servers, the largest offset counts.
+/// Returns `None` if no server reports its time, for example because of an ACL.
 ///
 /// # Errors
 /// The reason, without parts that may be a password.
@@ -60,7 +60,7 @@ pub async fn probe(
     settings: &ChannelSettings,
     client_name: &str,
 ) -> Result<Option<TimeDelta>, RedisSessionError> {
-    let mut leads = Vec::new();
+    let mut offsets = Vec::new();
     let config = Arc::new(RedisConfig::new(url, settings, client_name));
     let ranges = config.cluster_layout(&[]).await?;
     let servers: HashSet<_> = ranges.iter().map(|range| range.server.clone()).collect();
@@ -76,10 +76,10 @@ pub async fn probe(
         }
         let node_time = Utc::now();
         if let Ok(time) = session.time().await {
-            leads.push(node_time - time);
+            offsets.push(node_time - time);
         }
     }
-    Ok(leads.into_iter().max_by_key(TimeDelta::abs))
+    Ok(offsets.into_iter().max_by_key(TimeDelta::abs))
 }
 
 type PublishResult = Result<(), BrokerUnavailable>;

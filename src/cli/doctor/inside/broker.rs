@@ -3,7 +3,7 @@
 use chrono::TimeDelta;
 use tokio::time::timeout;
 
-use super::{super::report::Finding, CHECK_TIMEOUT, CLIENT_NAME, database::compare_clocks};
+use super::{super::report::Finding, CHECK_TIMEOUT, CLIENT_NAME, database::describe_offset};
 use crate::{channels::broker::probe_redis, settings::ChannelSettings};
 
 /// The difference of the clocks of Redis and of the database above which the check warns.
@@ -11,14 +11,14 @@ const MAX_DIFFERENCE: TimeDelta = TimeDelta::seconds(2);
 
 /// Checks Redis, and compares its clock with the clock of the database.
 ///
-/// `database_lead` is the lead of the clock of this node over the clock of the database, if it is known.
+/// `database_offset` is the offset of the clock of this node from the clock of the database, if it is known.
 pub async fn check(
     settings: &ChannelSettings,
-    database_lead: Option<TimeDelta>,
+    database_offset: Option<TimeDelta>,
 ) -> Vec<(&'static str, Finding)> {
-    let (finding, redis_lead) = probe(settings).await;
+    let (finding, redis_offset) = probe(settings).await;
     let mut findings = vec![("Redis", finding)];
-    if let (Some(redis), Some(database)) = (redis_lead, database_lead) {
+    if let (Some(redis), Some(database)) = (redis_offset, database_offset) {
         findings.push(("Redis clock", judge_clock(database - redis)));
     }
     findings
@@ -31,7 +31,7 @@ async fn probe(settings: &ChannelSettings) -> (Finding, Option<TimeDelta>) {
         return (finding, None);
     };
     let finding = match timeout(CHECK_TIMEOUT, probe_redis(url, settings, CLIENT_NAME)).await {
-        Ok(Ok(lead)) => return (Finding::passed("is reachable"), lead),
+        Ok(Ok(offset)) => return (Finding::passed("is reachable"), offset),
         // Redis is reachable, and the error itself states what to change.
         Ok(Err(error)) if error.to_string().contains("ACL") => {
             Finding::failed_with(error.to_string())
@@ -42,10 +42,10 @@ async fn probe(settings: &ChannelSettings) -> (Finding, Option<TimeDelta>) {
     (finding, None)
 }
 
-/// Judges the lead of the clock of Redis over the clock of the database.
-fn judge_clock(lead: TimeDelta) -> Finding {
-    let message = compare_clocks("the clock of Redis", lead);
-    if lead.abs() > MAX_DIFFERENCE {
+/// Judges the offset of the clock of Redis from the clock of the database.
+fn judge_clock(offset: TimeDelta) -> Finding {
+    let message = describe_offset("the clock of Redis", offset);
+    if offset.abs() > MAX_DIFFERENCE {
         return Finding::warning(
             message,
             "run a time service such as chrony on both machines",

@@ -15,7 +15,7 @@ use super::{
 use crate::{
     database::{
         Encryption,
-        clock::{ClockLead, measure_lead},
+        clock::{ClockOffset, measure_offset},
         open_pool, read_encryption,
         sqlite_file::check_wal_owner,
     },
@@ -36,8 +36,8 @@ const SLOW_COMMIT: Duration = Duration::from_millis(50);
 /// The findings about a database, each with its name.
 pub struct DatabaseFindings {
     pub findings: Vec<(&'static str, Finding)>,
-    /// The lead of the clock of this node over the clock of the database, if the database answered.
-    pub clock_lead: Option<TimeDelta>,
+    /// The offset of the clock of this node from the clock of the database, if the database answered.
+    pub clock_offset: Option<TimeDelta>,
 }
 
 /// Checks the database of the configuration.
@@ -63,7 +63,7 @@ pub async fn check(database: &Database) -> DatabaseFindings {
     }
     DatabaseFindings {
         findings,
-        clock_lead: clock.map(|clock| clock.lead),
+        clock_offset: clock.map(|clock| clock.offset),
     }
 }
 
@@ -99,13 +99,13 @@ struct DatabaseStatus {
     write_error: Option<String>,
     /// The accounts whose usernames were replaced, at most 100.
     renamed_users: Vec<users::Model>,
-    clock: ClockLead,
+    clock: ClockOffset,
     encryption: Option<Encryption>,
 }
 
 /// The measurements of a reachable database.
 struct Measurements {
-    clock: ClockLead,
+    clock: ClockOffset,
     encryption: Option<Encryption>,
     /// The time of a commit, if the database is migrated and accepts writes.
     commit: Option<Finding>,
@@ -182,7 +182,7 @@ async fn inspect(db: &DatabaseConnection) -> Result<DatabaseStatus> {
         state,
         write_error: write_error.map(|error| error.to_string()),
         renamed_users,
-        clock: measure_lead(db).await?,
+        clock: measure_offset(db).await?,
         encryption: read_encryption(db).await?,
     })
 }
@@ -248,8 +248,8 @@ fn judge_encryption(encryption: &Encryption) -> Finding {
     }
 }
 
-fn judge_clock(clock: ClockLead) -> Finding {
-    let message = compare_clocks("the clock of this machine", clock.lead);
+fn judge_clock(clock: ClockOffset) -> Finding {
+    let message = describe_offset("the clock of this machine", clock.offset);
     if clock.is_too_large() {
         return Finding::warning(
             message,
@@ -259,13 +259,13 @@ fn judge_clock(clock: ClockLead) -> Finding {
     Finding::passed(message)
 }
 
-/// Compares a clock with the clock of the database, of which the clock has this lead.
-pub fn compare_clocks(clock: &str, lead: TimeDelta) -> String {
-    let tenths = lead.num_milliseconds().unsigned_abs().saturating_add(50) / 100;
+/// Describes the offset of a clock from the clock of the database.
+pub fn describe_offset(clock: &str, offset: TimeDelta) -> String {
+    let tenths = offset.num_milliseconds().unsigned_abs().saturating_add(50) / 100;
     let (whole, part) = (tenths / 10, tenths % 10);
-    let side = match lead {
+    let side = match offset {
         _ if tenths == 0 => return format!("{clock} agrees with the clock of the database"),
-        lead if lead < TimeDelta::zero() => "behind",
+        offset if offset < TimeDelta::zero() => "behind",
         _ => "ahead of",
     };
     format!("{clock} is {whole}.{part} s {side} the clock of the database")
@@ -328,7 +328,7 @@ mod tests {
 
     #[test]
     fn clocks_are_compared() {
-        let of = |millis| compare_clocks("the clock of Redis", TimeDelta::milliseconds(millis));
+        let of = |millis| describe_offset("the clock of Redis", TimeDelta::milliseconds(millis));
         let database = "the clock of the database";
         assert_eq!(
             of(3_210),

@@ -50,17 +50,17 @@ pub async fn run_checks<W: Write>(
     for check in checks {
         add_config_check(&mut report, check);
     }
-    let mut database_lead = None;
+    let mut database_offset = None;
     if has_database_url {
         let checked = database::check(&config.database).await;
-        database_lead = checked.clock_lead;
+        database_offset = checked.clock_offset;
         add_all(&mut report, checked.findings);
     } else {
         let message = "was not checked: see DATABASE_URL";
         report.add("database", Finding::failed_with(message));
     }
     if let Some(settings) = &settings {
-        let findings = broker::check(&settings.channels, database_lead).await;
+        let findings = broker::check(&settings.channels, database_offset).await;
         add_all(&mut report, findings);
         let open_files = machine::check_open_files(settings.door.max_connections);
         add_all(

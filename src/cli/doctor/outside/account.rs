@@ -14,7 +14,7 @@ use super::{
     http::{Http, Reply},
 };
 
-/// The variable with the password of `--username`, if there is no `--password-file`.
+/// The variable with the password of `--username`. The option `--password-file` replaces it.
 const PASSWORD_VARIABLE: &str = "SALAM_DOCTOR_PASSWORD";
 
 /// The number of random bytes of a temporary password.
@@ -32,7 +32,7 @@ impl Credentials {
     /// Returns the account of the options, or a new random one.
     ///
     /// # Errors
-    /// When there is a username without a password, or the file of the password cannot be read.
+    /// When a username has no password, or the file of the password cannot be read.
     pub fn from_options(options: &OutsideOptions) -> Result<Self, String> {
         let Some(username) = options.username.clone() else {
             return Ok(Self {

@@ -15,7 +15,7 @@ use super::{
 /// The title of the group, which a user sees if the group remains.
 const TITLE: &str = "Salam doctor";
 
-/// Whether the server knows its own public address.
+/// The result of the comparison of the server's public address with the target.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum OwnAddress {
     Right,

@@ -1,9 +1,9 @@
 //! The check whether the server believes a forged `X-Forwarded-For`.
 //!
-//! No answer of the API has the address of the client. But the server counts failed logins by network: a network from
-//! which a login to the account succeeded has a count of its own. So the check fails to log in until it has to wait,
-//! with a forged address. If the same network without a forged address has to wait too, then the server counted the
-//! failures for this network, and did not believe the forged address.
+//! No answer of the API has the address of the client. But the server counts failed logins by network. A network from
+//! which a login to the account succeeded has a count of its own. So the check sends wrong passwords with a forged
+//! address until the server makes the client wait. The check then logs in without the forged address. If this login
+//! has to wait too, the server counted the failures for the real network, and ignored the forged address.
 
 use std::time::Duration;
 
@@ -46,7 +46,7 @@ pub async fn check(
             "a forged X-Forwarded-For is ignored; the API does not show the address that the server sees",
         ),
         Ok(Observation::Believed) if is_direct(connector, ping) => {
-            Finding::skipped("there is no proxy, and the server trusts this machine as a proxy")
+            Finding::skipped("no proxy is in use, and the server trusts this machine as a proxy")
         }
         Ok(Observation::Believed) => Finding::failed(
             "the server believes an address that a client forged in X-Forwarded-For",
@@ -60,7 +60,7 @@ pub async fn check(
     }
 }
 
-/// What the waits after failed logins show.
+/// The conclusion from the waits after failed logins.
 enum Observation {
     Ignored,
     Believed,
@@ -99,7 +99,7 @@ async fn is_allowed_again(http: &Http, account: &Account<'_>) -> Result<bool, St
     Ok(false)
 }
 
-/// Returns whether no proxy is in the way, as far as the answers show it.
+/// Returns `true` if the answers show no proxy between this machine and the server.
 fn is_direct(connector: &Connector, ping: &Reply) -> bool {
     let is_loopback = connector
         .addresses

@@ -74,7 +74,7 @@ impl Http {
     /// Sends a request, and reads the answer.
     ///
     /// # Errors
-    /// A text that describes why there is no answer.
+    /// A text that describes why the request has no answer.
     pub async fn fetch(&self, request: RequestBuilder) -> Result<Reply, String> {
         let limit = self.connector.limit;
         timeout(limit, read_reply(request))

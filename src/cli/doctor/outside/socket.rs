@@ -24,11 +24,11 @@ pub const RICH_PROTOCOL: &str = "chat.v1.json";
 /// The largest message that is read. The server sends none that is as long.
 const MAX_MESSAGE_BYTES: usize = 1024 * 1024;
 
-/// Why a socket did not open.
+/// The reason why a socket did not open.
 pub enum Refusal {
     /// The answer has another status than 101.
     Status(u16),
-    /// There is no answer, or the answer is not a handshake.
+    /// The server did not answer, or the answer is not a handshake.
     Failed(String),
 }
 

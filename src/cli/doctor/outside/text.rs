@@ -21,7 +21,7 @@ pub fn foreign(text: &str) -> String {
     shown
 }
 
-/// Returns a text of an object; an empty text if there is none.
+/// Returns a text of an object, or an empty text if the object lacks it.
 pub fn text_of<'a>(object: &'a Value, key: &str) -> &'a str {
     object.get(key).and_then(Value::as_str).unwrap_or_default()
 }

@@ -39,7 +39,7 @@ impl TlsClient {
     /// Trusts the authorities of this machine, and those of a PEM file.
     ///
     /// # Errors
-    /// When there is no authority, or the file is not a PEM file with certificates.
+    /// When this machine has no trusted authority, or the file is not a PEM file with certificates.
     pub fn new(ca_file: Option<&Path>) -> Result<Self, String> {
         let mut roots = RootCertStore::empty();
         // A system may have authorities that cannot be parsed, and others.
