@@ -29,7 +29,8 @@ use crate::{
     models::{
         epochs,
         group_commands::{
-            AppliedCommand, CommandKind, DuplicateCheck, GroupCommand, ToggleLimiter,
+            AppliedCommand, CommandKind, CommandOutcome, DuplicateCheck, GroupCommand,
+            ToggleLimiter,
         },
         rejections::CommandError,
     },
@@ -365,14 +366,7 @@ async fn commit_batch(
     };
     METRICS.commit_seconds.observe(started_at.elapsed());
     METRICS.commit_commands.observe_count(batch.len());
-    for (queued, outcome) in batch.iter().zip(&outcomes) {
-        let result = match outcome {
-            Ok(applied) if applied.dup => "duplicate",
-            Ok(_) => "stored",
-            Err(_) => "rejected",
-        };
-        METRICS.commands.inc([queued.command.kind.name(), result]);
-    }
+    count_results(&batch, &outcomes);
     let appended = || {
         batch.iter().zip(&outcomes).filter_map(|(queued, outcome)| {
             let last = outcome.as_ref().ok()?.events.last()?;
@@ -397,6 +391,30 @@ async fn commit_batch(
         let _ = queued.result_sender.send(outcome.map_err(Into::into));
     }
     Ok(next_check)
+}
+
+/// Counts the results of a batch. Neighbours mostly have the same kind and the same result.
+fn count_results(batch: &[QueuedCommand], outcomes: &[CommandOutcome]) {
+    let mut last = None;
+    let mut count = 0;
+    for (queued, outcome) in batch.iter().zip(outcomes) {
+        let result = match outcome {
+            Ok(applied) if applied.dup => "duplicate",
+            Ok(_) => "stored",
+            Err(_) => "rejected",
+        };
+        let labels = [queued.command.kind.name(), result];
+        if let Some(before) = last.replace(labels)
+            && before != labels
+        {
+            METRICS.commands.inc_by(before, count);
+            count = 0;
+        }
+        count += 1;
+    }
+    if let Some(labels) = last {
+        METRICS.commands.inc_by(labels, count);
+    }
 }
 
 /// Logs a new message, without its text.

@@ -111,15 +111,75 @@ impl Histogram {
     }
 
     fn record(&self, value: u64, count: u64) {
+        self.add(self.bucket_of(value), count, value.wrapping_mul(count));
+    }
+
+    /// The index of the bucket of a value.
+    fn bucket_of(&self, value: u64) -> usize {
+        let bounds = self.0.buckets.bounds;
+        bounds.partition_point(|bound| *bound < value)
+    }
+
+    fn add(&self, bucket: usize, count: u64, sum: u64) {
         let state = &*self.0;
-        let index = state.buckets.bounds.partition_point(|bound| *bound < value);
-        if let Some(bucket) = state.counts.get(index) {
+        if let Some(bucket) = state.counts.get(bucket) {
             bucket.fetch_add(count, Ordering::Relaxed);
         }
         // The sum wraps around after 584 years of delays.
-        state
-            .sum
-            .fetch_add(value.wrapping_mul(count), Ordering::Relaxed);
+        state.sum.fetch_add(sum, Ordering::Relaxed);
+    }
+}
+
+/// Equal observations that follow each other, before they are added to their histogram.
+///
+/// All cores share the counts of a histogram. Each addition to them costs much more than an addition here.
+#[derive(Default)]
+pub struct PendingObservations<'a>(Option<PendingBucket<'a>>);
+
+struct PendingBucket<'a> {
+    histogram: &'a Histogram,
+    bucket: usize,
+    count: u64,
+    sum: u64,
+}
+
+impl<'a> PendingObservations<'a> {
+    /// Observes `count` equal delays.
+    pub fn observe_n(&mut self, histogram: &'a Histogram, delay: Duration, count: u64) {
+        let value = u64::try_from(delay.as_nanos()).unwrap_or(u64::MAX);
+        let bucket = histogram.bucket_of(value);
+        let sum = value.wrapping_mul(count);
+        match &mut self.0 {
+            Some(pending)
+                if pending.bucket == bucket && Arc::ptr_eq(&pending.histogram.0, &histogram.0) =>
+            {
+                pending.count += count;
+                pending.sum = pending.sum.wrapping_add(sum);
+            }
+            _ => {
+                self.flush();
+                self.0 = Some(PendingBucket {
+                    histogram,
+                    bucket,
+                    count,
+                    sum,
+                });
+            }
+        }
+    }
+
+    fn flush(&mut self) {
+        if let Some(pending) = self.0.take() {
+            pending
+                .histogram
+                .add(pending.bucket, pending.count, pending.sum);
+        }
+    }
+}
+
+impl Drop for PendingObservations<'_> {
+    fn drop(&mut self) {
+        self.flush();
     }
 }
 

@@ -11,7 +11,7 @@ use std::{
     borrow::Cow,
     fmt,
     sync::{LazyLock, atomic::AtomicU64},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use prometheus_client::{
@@ -21,7 +21,7 @@ use prometheus_client::{
 
 pub use prometheus_client::encoding::prometheus_text::CONTENT_TYPE;
 
-use self::histogram::{BATCH_SIZES, Buckets, DELAYS};
+use self::histogram::{BATCH_SIZES, Buckets, DELAYS, PendingObservations};
 pub use self::histogram::{Histogram, to_f64};
 
 /// The prefix of all names, except those of the process.
@@ -56,7 +56,14 @@ pub struct Counters<const N: usize> {
 impl<const N: usize> Counters<N> {
     /// Counts one. The values must be few: fixed texts of the code, or patterns of routes.
     pub fn inc(&self, values: [impl Into<Cow<'static, str>>; N]) {
-        self.family.get_or_create(&labels(self.names, values)).inc();
+        self.inc_by(values, 1);
+    }
+
+    /// Counts several.
+    pub fn inc_by(&self, values: [impl Into<Cow<'static, str>>; N], count: u64) {
+        self.family
+            .get_or_create(&labels(self.names, values))
+            .inc_by(count);
     }
 
     /// Starts a series of each value at 0. Without it, a rate of the first change cannot be computed.
@@ -120,6 +127,27 @@ impl DeliveryHistograms {
         match path {
             WritePath::Direct => direct,
             WritePath::Task => task,
+        }
+    }
+}
+
+impl DeliveryHistograms {
+    /// Observes writes that have just ended: for each event its origin, the time of its commit, and the number of
+    /// sockets.
+    pub fn observe_writes(
+        &self,
+        path: WritePath,
+        writes: impl IntoIterator<Item = (EventOrigin, Instant, u64)>,
+    ) {
+        let mut writes = writes.into_iter().peekable();
+        if writes.peek().is_none() {
+            return;
+        }
+        let now = Instant::now();
+        let mut pending = PendingObservations::default();
+        for (origin, committed_at, sockets) in writes {
+            let delay = now.saturating_duration_since(committed_at);
+            pending.observe_n(self.of(origin, path), delay, sockets);
         }
     }
 }

@@ -27,7 +27,7 @@ use crate::{
         transport::{answer_close, close},
     },
     limits::FrameRateLimiter,
-    metrics::{METRICS, WritePath},
+    metrics::{EventOrigin, METRICS, WritePath},
 };
 
 /// The time that the reply to a running request may take when the server stops.
@@ -209,7 +209,8 @@ async fn send_ready<P: SocketProtocol>(
     }
     let replies = frames.len();
     let user = subscriptions.session().user_id;
-    let mut new_events = Vec::new();
+    let scope = subscriptions.scope();
+    let mut new_events = NewEvents::new(scope);
     if let Some(slot) = ready
         && let Some(subscription) = subscriptions.get_mut(slot)
         && let Some(reason) =
@@ -225,7 +226,7 @@ async fn send_ready<P: SocketProtocol>(
         }
     }
     write_frames(socket, frames, subscriptions, channels).await?;
-    observe_writes(&new_events, subscriptions.scope());
+    new_events.observe_writes();
     if subscriptions.has_pending_bytes() {
         flush(socket, subscriptions, channels).await?;
     }
@@ -236,27 +237,47 @@ async fn send_ready<P: SocketProtocol>(
     Ok(())
 }
 
-/// Observes the delays of the events that a socket's task has just written.
-fn observe_writes(events: &[Arc<EncodedEvent>], scope: SocketScope) {
-    let now = std::time::Instant::now();
-    for event in events {
-        if scope.receives_frame_of(&event.effect) {
-            let delay = now.saturating_duration_since(event.committed_at);
-            METRICS
-                .delivery_seconds
-                .of(event.origin, WritePath::Task)
-                .observe(delay);
+/// The new events of a write to a socket, for the metrics.
+struct NewEvents {
+    scope: SocketScope,
+    /// The origin and the time of the commit of each event.
+    events: Vec<(EventOrigin, std::time::Instant)>,
+}
+
+impl NewEvents {
+    const fn new(scope: SocketScope) -> Self {
+        Self {
+            scope,
+            events: Vec::new(),
         }
+    }
+
+    /// Adds the events whose frames the socket receives.
+    fn extend(&mut self, events: &[Arc<EncodedEvent>]) {
+        let received = events
+            .iter()
+            .filter(|event| self.scope.receives_frame_of(&event.effect));
+        self.events
+            .extend(received.map(|event| (event.origin, event.committed_at)));
+    }
+
+    /// Observes the delays of the events, after their write.
+    fn observe_writes(self) {
+        let writes = self.events.into_iter();
+        METRICS.delivery_seconds.observe_writes(
+            WritePath::Task,
+            writes.map(|(origin, committed_at)| (origin, committed_at, 1)),
+        );
     }
 }
 
-/// Adds the frames of the next events of a subscription, and the events themselves to `new_events` unless the socket
+/// Adds the frames of the next events of a subscription, and the events to `new_events` unless the socket
 /// replays them. Returns the reason, if the subscription is lost.
 async fn collect_frames<P: SocketProtocol>(
     subscription: &mut Subscription<P::GroupState>,
     protocol: &mut P,
     frames: &mut Vec<Utf8Bytes>,
-    new_events: &mut Vec<Arc<EncodedEvent>>,
+    new_events: &mut NewEvents,
     user: i64,
 ) -> Option<CloseReason> {
     let close_reason = subscription.close_reason();
@@ -297,7 +318,7 @@ async fn collect_frames<P: SocketProtocol>(
         subscription.notify();
     }
     if subscription.is_live() {
-        new_events.clone_from(&events);
+        new_events.extend(&events);
     }
     protocol.encode(subscription, &events, frames);
     close_reason

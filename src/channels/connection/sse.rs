@@ -202,9 +202,10 @@ async fn stream_events(
                     let frame = Event::default().id(id).data(event.frame().as_str());
                     events.send(frame).await?;
                     if is_live {
-                        let delay = event.committed_at.elapsed();
-                        let histogram = METRICS.delivery_seconds.of(event.origin, WritePath::Task);
-                        histogram.observe(delay);
+                        let write = (event.origin, event.committed_at, 1);
+                        METRICS
+                            .delivery_seconds
+                            .observe_writes(WritePath::Task, [write]);
                     }
                 }
             }

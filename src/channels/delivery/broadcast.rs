@@ -15,7 +15,6 @@ use std::{
     mem::{replace, take},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     thread::panicking,
-    time::Instant,
 };
 
 use axum::body::Bytes;
@@ -262,17 +261,14 @@ impl BroadcastBatch {
 
     /// Observes the delays of the writes since the last observation.
     fn observe_writes(&mut self) {
-        let now = Instant::now();
-        for written in &mut self.events {
+        let writes = self.events.iter_mut().filter_map(|written| {
             let count = take(&mut written.unobserved_writes);
-            if count > 0 {
-                let delay = now.saturating_duration_since(written.event.committed_at);
-                let histogram = METRICS
-                    .delivery_seconds
-                    .of(written.event.origin, WritePath::Direct);
-                histogram.observe_n(delay, count);
-            }
-        }
+            let event = &written.event;
+            (count > 0).then_some((event.origin, event.committed_at, count))
+        });
+        METRICS
+            .delivery_seconds
+            .observe_writes(WritePath::Direct, writes);
     }
 
     /// Returns the frames of the events after a seq. `None` if the batch lacks some of the events, or not all
