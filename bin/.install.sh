@@ -96,6 +96,21 @@ install_promtool() {
   (install_server prometheus prometheus --no-install-recommends) || echo "==> promtool could not be installed"
 }
 
+# Installs the tools of tests/deployment. Their absence is no reason to stop: tests/deployment reports the checks that it
+# skips.
+install_deployment_tools() {
+  local problem="could not be installed"
+  command -v docker-compose >/dev/null || (install docker-compose docker-compose) || echo "==> docker-compose $problem"
+  if [ "$(uname)" = Linux ]; then
+    command -v buildah >/dev/null || (install buildah - --no-install-recommends) || echo "==> buildah $problem"
+  fi
+  if ! target/python/bin/python3 -c 'import kubernetes_validate' 2>/dev/null; then
+    echo "==> installing kubernetes-validate from PyPI into target/python"
+    ([ -x target/python/bin/pip ] || python3 -m venv target/python) &&
+      target/python/bin/pip install --quiet kubernetes-validate==1.37.0 || echo "==> kubernetes-validate $problem"
+  fi
+}
+
 # Installs the further tools of `bin/test`.
 install_postgres() {
   if [ -z "$(postgres_bin)" ]; then install postgresql postgresql; fi

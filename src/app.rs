@@ -29,7 +29,8 @@ use crate::{
     models::{
         bans, chat_groups, events, invites, memberships, reactions, sessions, skeletons, users,
     },
-    seed, server,
+    seed,
+    server::{self, StopSignals, service_manager},
     settings::{self, DatabaseSettings, Settings},
     supervisor::Supervisor,
     tasks,
@@ -50,7 +51,7 @@ impl Hooks for App {
     }
 
     async fn load_config(environment: &Environment) -> Result<Config> {
-        let mut config = environment.load()?;
+        let mut config = settings::load_config(environment)?;
         // A faulty setting is reported before anything is opened.
         Settings::load(&config, environment)?;
         // This check runs before the SQLite file is opened.
@@ -134,16 +135,23 @@ impl Hooks for App {
         let settings = Settings::from_context(ctx)?;
         let listener = server::bind(&params.binding, params.port).await?;
         server::log_start(ctx, &settings);
+        let channels = ctx.shared_store.get::<Channels>();
+        if let Some(channels) = &channels {
+            channels.wait_for_broker().await;
+        }
+        let mut signals = StopSignals::listen();
         server::print_addresses(listener.local_addr()?, ctx)?;
+        service_manager::notify_ready();
         let stop = CancellationToken::new();
         let serving = server::serve(listener, app, &settings.door, stop.clone());
         let supervisor = ctx.shared_store.get::<Supervisor>().unwrap_or_default();
         let stopping = async {
-            let reason = server::wait_for_stop(&supervisor).await;
+            let reason = signals.wait(&supervisor).await;
             let since = Instant::now();
+            service_manager::notify_stopping();
             supervisor.health().add_fault(Fault::Stopping);
             if reason.delays_drain() {
-                server::delay_drain(settings.drain_delay).await;
+                signals.delay_drain(settings.drain_delay).await;
             }
             stop.cancel();
             Self::on_shutdown(ctx).await;
@@ -151,14 +159,18 @@ impl Hooks for App {
         };
         // The metrics show the drain, so their listener closes last.
         let metrics_stop = CancellationToken::new();
-        let channels = ctx.shared_store.get::<Channels>();
+        let watchdog = service_manager::serve_watchdog(channels.clone());
         let metrics = server::serve_metrics(&settings.metrics, channels, metrics_stop.clone());
         let stopping = async {
             let ((), stopped) = tokio::join!(serving, stopping);
             metrics_stop.cancel();
             stopped
         };
-        let ((), (reason, since)) = tokio::join!(metrics, stopping);
+        let serving = async { tokio::join!(metrics, stopping) };
+        let ((), (reason, since)) = tokio::select! {
+            stopped = serving => stopped,
+            never = watchdog => never,
+        };
         let drain_seconds = since.elapsed().as_secs_f64();
         tracing::info!(reason = reason.name(), drain_seconds, "stopped");
         if supervisor.has_failed() {

@@ -250,3 +250,13 @@ impl From<jsonwebtoken::errors::Error> for Error {
         Self::internal(error)
     }
 }
+
+/// Returns the text of the last cause of an error, which is the most exact one.
+#[must_use]
+pub fn root_cause(error: &dyn std::error::Error) -> String {
+    let mut cause = error;
+    while let Some(source) = cause.source() {
+        cause = source;
+    }
+    cause.to_string()
+}

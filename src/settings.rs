@@ -11,6 +11,7 @@ mod metrics;
 mod origins;
 mod redis;
 mod secret;
+mod sources;
 
 use std::sync::Arc;
 
@@ -31,12 +32,16 @@ pub use self::{
     metrics::MetricsSettings,
     origins::Origins,
     redis::RedisUrl,
-    secret::Secret,
+    secret::{AcceptedSecrets, Secret},
+    sources::load_config,
 };
 
 /// The longest drain delay, in seconds. Service managers kill a process that takes much longer to
 /// stop.
 const MAX_DRAIN_DELAY_SECONDS: u32 = 300;
+
+/// The longest wait of a start, in seconds. Later, the service manager should start the process again.
+const MAX_START_TIMEOUT_SECONDS: u32 = 3600;
 
 /// The largest tolerance between the clocks of nodes, in seconds. A larger difference should be
 /// repaired.
@@ -46,6 +51,8 @@ const MAX_LEEWAY_SECONDS: u64 = 30;
 #[derive(Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Settings {
+    /// Seconds for which the start waits for a database that is not reachable.
+    pub start_timeout: u32,
     /// Seconds between the signal to stop (SIGTERM) and the end of new connections. The node is
     /// unready during this time, so that load balancers notice.
     pub drain_delay: u32,
@@ -87,8 +94,11 @@ pub struct Settings {
 #[derive(Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TokenSettings {
-    /// The secret of the installation.
+    /// The secret of the installation, which signs all tokens.
     pub secret: Secret,
+    /// Other secrets whose tokens are valid too, while the secret is replaced.
+    #[serde(default)]
+    pub accepted_secrets: AcceptedSecrets,
     /// The claim `iss`.
     pub issuer: String,
     /// The claim `aud`.
@@ -190,6 +200,12 @@ impl Settings {
             faults.push(format!(
                 "settings.tokens.leeway is {}; it must be {MAX_LEEWAY_SECONDS} or less",
                 self.tokens.leeway
+            ));
+        }
+        if self.start_timeout > MAX_START_TIMEOUT_SECONDS {
+            faults.push(format!(
+                "settings.start_timeout is {}; it must be {MAX_START_TIMEOUT_SECONDS} or less",
+                self.start_timeout
             ));
         }
         if self.drain_delay > MAX_DRAIN_DELAY_SECONDS {

@@ -3,19 +3,31 @@
 //!
 //! The algorithm is fixed to HS256 in code: the header of a token cannot select another one (RFC
 //! 8725, section 3.1). A token of one type is never accepted as the other type (section 3.11).
+//!
+//! An operator replaces the secret without ending sessions: tokens of the accepted secrets stay valid. While there are
+//! several secrets, each new token names its secret (`kid`, RFC 7515, section 4.1.4).
 
+use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 use chrono::{Duration, Utc};
+use hmac::{Hmac, Mac};
 use jsonwebtoken::{
     Algorithm, DecodingKey, EncodingKey, Header, TokenData, Validation, decode, encode,
     errors::{Error, ErrorKind},
 };
 use serde::{Deserialize, Serialize};
+use sha2::Sha256;
 use uuid::Uuid;
 
 use crate::{
     models::sessions::{ActiveSession, RefreshId, TokenClaims, UnsignedRefreshToken},
-    settings::TokenSettings,
+    settings::{Secret, TokenSettings},
 };
+
+/// The purpose of the key ids. No other use of a secret yields the same codes.
+const KEY_ID_PURPOSE: &[u8] = b"salam key id 1";
+
+/// The length of a key id before its encoding. An id only has to tell a few secrets apart.
+const KEY_ID_BYTES: usize = 9;
 
 /// The type of a token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -69,16 +81,47 @@ pub enum TokenError {
 #[derive(Clone)]
 pub struct Tokens {
     signing_key: EncodingKey,
-    verifying_key: DecodingKey,
+    /// The header of new tokens.
+    header: Header,
+    /// The keys of all accepted secrets. The first one signs.
+    keys: Vec<VerifyingKey>,
     validation: Validation,
     settings: TokenSettings,
+}
+
+/// The key that verifies the tokens of one secret.
+#[derive(Clone)]
+struct VerifyingKey {
+    id: String,
+    key: DecodingKey,
+}
+
+impl VerifyingKey {
+    fn new(secret: &Secret) -> Self {
+        let secret = secret.expose().as_bytes();
+        // HMAC accepts a key of any length (RFC 2104, section 2), so the error case cannot occur.
+        let mac = Hmac::<Sha256>::new_from_slice(secret)
+            .unwrap_or_else(|_| Hmac::new(&Default::default()));
+        let code = mac.chain_update(KEY_ID_PURPOSE).finalize().into_bytes();
+        let code: Vec<u8> = code.into_iter().take(KEY_ID_BYTES).collect();
+        Self {
+            id: BASE64_URL_SAFE_NO_PAD.encode(code),
+            key: DecodingKey::from_secret(secret),
+        }
+    }
 }
 
 impl Tokens {
     /// Takes keys and claims from the settings.
     #[must_use]
     pub fn new(settings: &TokenSettings) -> Self {
-        let secret = settings.secret.expose().as_bytes();
+        let secrets = std::iter::once(&settings.secret).chain(settings.accepted_secrets.iter());
+        let keys: Vec<_> = secrets.map(VerifyingKey::new).collect();
+        let mut header = Header::new(Algorithm::HS256);
+        // Versions before 0.2.0 refuse a token with an id. They have a single secret.
+        if keys.len() > 1 {
+            header.kid = keys.first().map(|key| key.id.clone());
+        }
         let mut validation = Validation::new(Algorithm::HS256);
         validation.leeway = settings.leeway;
         validation.set_issuer(&[&settings.issuer]);
@@ -86,8 +129,9 @@ impl Tokens {
         validation.set_required_spec_claims(&["exp", "iss", "aud"]);
         validation.validate_nbf = true;
         Self {
-            signing_key: EncodingKey::from_secret(secret),
-            verifying_key: DecodingKey::from_secret(secret),
+            signing_key: EncodingKey::from_secret(settings.secret.expose().as_bytes()),
+            header,
+            keys,
             validation,
             settings: settings.clone(),
         }
@@ -147,7 +191,29 @@ impl Tokens {
             iss: self.settings.issuer.clone(),
             aud: self.settings.audience.clone(),
         };
-        encode(&Header::new(Algorithm::HS256), &claims, &self.signing_key)
+        encode(&self.header, &claims, &self.signing_key)
+    }
+
+    /// Returns the claims and the header without `kid`, if an accepted secret has signed the token. A token without `kid`
+    /// may be of any accepted secret.
+    fn decode(&self, token: &str) -> Result<TokenData<Claims>, TokenError> {
+        for VerifyingKey { id, key } in &self.keys {
+            match decode::<Claims>(token, key, &self.validation) {
+                Ok(mut data) => {
+                    let named = data.header.kid.take();
+                    return match named.is_none_or(|named| named == *id) {
+                        true => Ok(data),
+                        false => Err(TokenError::Invalid),
+                    };
+                }
+                Err(error) => match error.kind() {
+                    ErrorKind::InvalidSignature => {}
+                    ErrorKind::ExpiredSignature => return Err(TokenError::Expired),
+                    _ => return Err(TokenError::Invalid),
+                },
+            }
+        }
+        Err(TokenError::Invalid)
     }
 
     /// Returns the claims of a valid token of this type. The database decides whether the session
@@ -159,15 +225,9 @@ impl Tokens {
     /// # Errors
     /// [`TokenError`] for any other token.
     pub fn verify(&self, token_type: TokenType, token: &str) -> Result<TokenClaims, TokenError> {
-        let TokenData { header, claims } =
-            decode::<Claims>(token, &self.verifying_key, &self.validation).map_err(|error| {
-                match error.kind() {
-                    ErrorKind::ExpiredSignature => TokenError::Expired,
-                    _ => TokenError::Invalid,
-                }
-            })?;
+        let TokenData { header, claims } = self.decode(token)?;
         let now = Utc::now().timestamp();
-        // Another header has extensions that the library does not support, or names a key (RFC
+        // Another header has extensions that the library does not support, or a key of its own (RFC
         // 7515, section 4.1.11; RFC 8725, sections 3.10 and 3.11).
         let has_expected_header = header == Header::new(Algorithm::HS256);
         // A longer lifetime belongs to a token from before the operator shortened the setting. The

@@ -22,6 +22,7 @@ mod models;
 mod page;
 mod properties;
 mod requests;
+mod secret_rotation;
 mod security;
 mod server;
 mod settings;

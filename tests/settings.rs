@@ -24,7 +24,7 @@ async fn unknown_or_out_of_range_settings_are_rejected() {
     };
     assert_eq!(error("/time_zone", json!("Asia/Tehran")).await, "fine");
     assert_snapshot!(error("/time_zone", json!("Mars/Olympus")).await, @"configuration: settings.time_zone: failed to parse timezone: 'Mars/Olympus'");
-    assert_snapshot!(error("/tokens/acess_lifetime", json!(5)).await, @"configuration: settings.tokens.acess_lifetime: unknown field `acess_lifetime`, expected one of `secret`, `issuer`, `audience`, `access_lifetime`, `refresh_lifetime`, `socket_lifetime`, `leeway`");
+    assert_snapshot!(error("/tokens/acess_lifetime", json!(5)).await, @"configuration: settings.tokens.acess_lifetime: unknown field `acess_lifetime`, expected one of `secret`, `accepted_secrets`, `issuer`, `audience`, `access_lifetime`, `refresh_lifetime`, `socket_lifetime`, `leeway`");
     assert_snapshot!(error("/tokens/access_lifetime", json!(0)).await, @"configuration: settings.tokens.access_lifetime is 0; it must be above 0");
     assert_snapshot!(error("/tokens/leeway", json!(31)).await, @"configuration: settings.tokens.leeway is 31; it must be 30 or less");
     assert_snapshot!(error("/tokens/secret", json!("short")).await, @"configuration: JWT_SECRET has 5 bytes and needs at least 32; generate a secret with `openssl rand -base64 48`");

@@ -55,8 +55,13 @@ impl MigratorTrait for Migrator {
         C: IntoSchemaManagerConnection<'c>,
     {
         let db = db.into_database_executor();
-        let lock = check_and_lock(&db).await?;
-        let migrated = UnlockedMigrator::up(db, steps).await;
+        let (lock, state) = check_and_lock(&db).await?;
+        state.check_usable()?;
+        let migrated = match state {
+            // The newer version has run all migrations of this version too.
+            SchemaState::Newer { .. } => Ok(()),
+            _ => UnlockedMigrator::up(db, steps).await,
+        };
         drop(lock);
         migrated
     }
@@ -66,7 +71,8 @@ impl MigratorTrait for Migrator {
         C: IntoSchemaManagerConnection<'c>,
     {
         let db = db.into_database_executor();
-        let lock = check_and_lock(&db).await?;
+        let (lock, state) = check_and_lock(&db).await?;
+        state.check_reversible()?;
         let migrated = UnlockedMigrator::down(db, steps).await;
         drop(lock);
         migrated
@@ -81,21 +87,24 @@ impl MigratorTrait for Migrator {
         C: IntoSchemaManagerConnection<'c>,
     {
         let db = db.into_database_executor();
-        let lock = check_and_lock(&db).await?;
+        let (lock, state) = check_and_lock(&db).await?;
+        state.check_reversible()?;
         let migrated = UnlockedMigrator::refresh(db).await;
         drop(lock);
         migrated
     }
 }
 
-/// Checks the pooler and the schema, and returns the lock of the migrations.
-async fn check_and_lock(db: &SchemaManagerConnection<'_>) -> Result<MigrationLock, DbErr> {
+/// Checks the pooler, and returns the lock of the migrations and the state of the schema.
+async fn check_and_lock(
+    db: &SchemaManagerConnection<'_>,
+) -> Result<(MigrationLock, SchemaState), DbErr> {
     if let SchemaManagerConnection::Connection(pool) = db {
         check_pooler(pool).await?;
     }
     let lock = MigrationLock::acquire(db).await?;
-    SchemaState::read_from(db).await?.check_usable()?;
-    Ok(lock)
+    let state = SchemaState::read_from(db).await?;
+    Ok((lock, state))
 }
 
 /// The same migrations for a caller that holds the lock.

@@ -11,13 +11,23 @@ use super::Migrator;
 /// A table that the first migration creates.
 const FIRST_TABLE: &str = "users";
 
+/// The end of the name of a migration after which older versions do not work.
+///
+/// Every other migration only expands the schema, so that a node of an older version works until it is replaced.
+const BREAKING_SUFFIX: &str = "_breaking";
+
 /// The state of a schema. Reading it changes nothing.
 #[derive(Debug, PartialEq, Eq)]
 pub enum SchemaState {
     /// The database has tables, but none of these migrations has run.
     Foreign,
-    /// Migrations that this program does not have were run by a newer version.
-    Newer(Vec<String>),
+    /// A newer version ran migrations that this program does not have.
+    Newer {
+        /// The names of these migrations.
+        unknown: Vec<String>,
+        /// `true` if this version works with the schema, because the migrations only expand it.
+        is_compatible: bool,
+    },
     /// The number of migrations that have not run yet.
     Pending(usize),
 }
@@ -58,22 +68,53 @@ impl SchemaState {
         Ok(if unknown.is_empty() {
             Self::Pending(migrations.len().saturating_sub(run_count))
         } else {
-            Self::Newer(unknown)
+            let is_compatible = unknown.iter().all(|name| !name.ends_with(BREAKING_SUFFIX));
+            Self::Newer {
+                unknown,
+                is_compatible,
+            }
         })
     }
 
-    /// Checks that this program may use and migrate the database.
+    /// Returns `true` if all migrations that this program needs have run.
+    #[must_use]
+    pub const fn is_migrated(&self) -> bool {
+        matches!(
+            self,
+            Self::Pending(0)
+                | Self::Newer {
+                    is_compatible: true,
+                    ..
+                }
+        )
+    }
+
+    /// Checks that this program may use the database, and run its own migrations in it.
     ///
     /// # Errors
     /// The reason, with a remedy.
     pub fn check_usable(&self) -> Result<(), DbErr> {
+        match self {
+            Self::Newer {
+                is_compatible: true,
+                ..
+            } => Ok(()),
+            _ => self.check_reversible(),
+        }
+    }
+
+    /// Checks that this program may roll migrations back: it must have all of them.
+    ///
+    /// # Errors
+    /// The reason, with a remedy.
+    pub(super) fn check_reversible(&self) -> Result<(), DbErr> {
         match self {
             Self::Pending(_) => Ok(()),
             Self::Foreign => Err(DbErr::Migration(
                 "the database has tables of another program; use a separate database for Salam"
                     .to_owned(),
             )),
-            Self::Newer(unknown) => Err(DbErr::Migration(format!(
+            Self::Newer { unknown, .. } => Err(DbErr::Migration(format!(
                 "the database was migrated by a newer version, with migrations that this version \
                  does not have: {}; start the newer version, restore a backup from before the \
                  migrations, or, in development, delete the database",

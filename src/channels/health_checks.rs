@@ -144,9 +144,9 @@ impl Channels {
             Ok(state)
         };
         Ok(match timeout(PROBE_TIMEOUT, reading).await {
-            Ok(Ok(SchemaState::Pending(0))) => None,
+            Ok(Ok(state)) if state.is_migrated() => None,
             Ok(Ok(SchemaState::Pending(_) | SchemaState::Foreign)) => Some(Fault::SchemaPending),
-            Ok(Ok(SchemaState::Newer(_))) => Some(Fault::SchemaNewer),
+            Ok(Ok(SchemaState::Newer { .. })) => Some(Fault::SchemaNewer),
             Ok(Err(error)) => Some(Fault::Database(
                 classify(&error).outage().unwrap_or(Outage::StorageFailed),
             )),

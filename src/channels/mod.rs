@@ -95,7 +95,7 @@ use crate::{
     tokens::Tokens,
 };
 
-/// The time for which [`connect_broker`] tries to reach Redis.
+/// The time for which the start and [`connect_broker`] try to reach Redis.
 const REDIS_CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The time over which the sends and subscriptions of a user are counted.
@@ -194,6 +194,21 @@ impl Channels {
             settings,
             tasks: TaskTracker::new(),
         })
+    }
+
+    /// Waits some seconds for Redis, if Redis is configured, so that the node starts without restrictions.
+    ///
+    /// A node without Redis serves too, so an unreachable Redis does not stop the start.
+    pub async fn wait_for_broker(&self) {
+        let broker = &self.hub.broker;
+        if self.settings.channels.redis_url.is_some()
+            && broker
+                .wait_until_connected(REDIS_CONNECT_TIMEOUT)
+                .await
+                .is_err()
+        {
+            tracing::warn!("starting without Redis: messages of other nodes arrive late");
+        }
     }
 
     /// Acquires a permit for a socket or stream of a user in a network.

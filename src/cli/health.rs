@@ -9,8 +9,10 @@ use loco_rs::{
 };
 use reqwest::{Client, Url};
 
-use super::explain::root_cause;
-use crate::settings::Settings;
+use crate::{
+    errors::root_cause,
+    settings::{Settings, load_config},
+};
 
 /// The time within which the node must answer. The node answers within a second.
 const TIMEOUT: Duration = Duration::from_secs(3);
@@ -79,7 +81,7 @@ impl HealthCommand {
 
 /// Returns the URL of the metrics listener; without a listener, the URL of the readiness probe.
 fn configured_url(environment: &Environment) -> Result<Url> {
-    let config = environment.load()?;
+    let config = load_config(environment)?;
     let settings = Settings::load(&config, environment)?;
     let url = match settings.metrics.binding {
         Some(address) => {

@@ -3,6 +3,8 @@
 //! Loco prints a banner. If the log is JSON, programs read standard output, and a banner would
 //! break them.
 
+use std::time::Duration;
+
 use clap::{ArgGroup, Parser};
 use loco_rs::{
     Error, Result,
@@ -12,6 +14,8 @@ use loco_rs::{
     logger::Format,
 };
 use migration::MigratorTrait;
+
+use crate::{database, settings::Settings};
 
 /// Start the server
 #[derive(Parser)]
@@ -69,6 +73,9 @@ impl StartCommand {
                 "the port {port} is not a number from 0 to 65535; check --port, PORT and server.port"
             )));
         }
+        let wait = Settings::from_context(&ctx)?.start_timeout;
+        let wait = Duration::from_secs(wait.into());
+        database::wait_until_reachable(&ctx.db, wait).await?;
         let no_banner = self.no_banner || matches!(ctx.config.logger.format, Format::Json);
         let binding = self.binding.clone();
         let boot = create_app::<A, M>(self.mode(), &environment, ctx.config).await?;

@@ -152,6 +152,17 @@ pub fn classify(error: &DbErr) -> DbErrorKind {
     }
 }
 
+/// Returns the code with which the database refused a statement or a connection.
+pub(super) fn sqlstate(error: &DbErr) -> Option<String> {
+    let (DbErr::Exec(RuntimeErr::SqlxError(cause))
+    | DbErr::Query(RuntimeErr::SqlxError(cause))
+    | DbErr::Conn(RuntimeErr::SqlxError(cause))) = error
+    else {
+        return None;
+    };
+    Some(cause.as_database_error()?.code()?.into_owned())
+}
+
 /// Returns the kind of an SQLSTATE. <https://www.postgresql.org/docs/current/errcodes-appendix.html>
 fn classify_postgres(code: &str) -> DbErrorKind {
     let unavailable = DbErrorKind::Unavailable;

@@ -17,6 +17,7 @@ pub mod clock;
 mod encryption;
 mod error;
 pub mod sqlite_file;
+mod start_wait;
 mod timeout;
 
 use std::{
@@ -43,6 +44,7 @@ use tokio::time::timeout;
 pub use self::{
     encryption::{Encryption, read_encryption},
     error::{DbErrorKind, Outage, classify},
+    start_wait::wait_until_reachable,
     timeout::{DB_TIMEOUT, with_db_timeout},
 };
 

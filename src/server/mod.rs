@@ -23,6 +23,7 @@ mod line_endings;
 mod refusal_log;
 mod request_body;
 mod response_limiter;
+pub mod service_manager;
 mod stop;
 mod write_guard;
 
@@ -51,7 +52,7 @@ use tower::Layer;
 use tower_http::normalize_path::NormalizePathLayer;
 
 pub use self::file_limit::hard_limit_connections;
-pub use self::stop::{StopReason, delay_drain, wait_for_stop};
+pub use self::stop::{StopReason, StopSignals};
 use self::{hosts::AllowedHosts, response_limiter::ResponseLimiter};
 use crate::{
     channels::Channels,

@@ -1,6 +1,9 @@
 //! The signals that stop the server, and the delay before the drain.
 
-use std::time::Duration;
+use std::{
+    io::{IsTerminal, stdin},
+    time::Duration,
+};
 
 use tokio::{select, time::sleep};
 
@@ -11,6 +14,8 @@ use crate::supervisor::Supervisor;
 pub enum StopReason {
     CtrlC,
     Sigterm,
+    /// The terminal of the process was closed.
+    Hangup,
     TaskFailed,
 }
 
@@ -19,68 +24,146 @@ impl StopReason {
     /// stop. At Ctrl-C, a person waits.
     #[must_use]
     pub const fn delays_drain(self) -> bool {
-        !matches!(self, Self::CtrlC)
+        !matches!(self, Self::CtrlC | Self::Hangup)
     }
 
     /// Returns the reason for the log.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
-            Self::CtrlC | Self::Sigterm => "signal",
+            Self::CtrlC | Self::Sigterm | Self::Hangup => "signal",
             Self::TaskFailed => "failure",
         }
     }
 }
 
-/// Waits for Ctrl-C, SIGTERM or the failure of a task.
-pub async fn wait_for_stop(supervisor: &Supervisor) -> StopReason {
-    select! {
-        () = wait_for_ctrl_c() => {
-            tracing::info!(signal = "Ctrl-C", "stopping");
-            StopReason::CtrlC
+/// The signals that stop the server. From its creation on, no such signal ends the process at once.
+pub struct StopSignals {
+    ctrl_c: StopSignal,
+    sigterm: StopSignal,
+    hangup: StopSignal,
+    /// `true` if a person has started the server in a terminal.
+    has_terminal: bool,
+}
+
+impl StopSignals {
+    /// Handles the signals from now on. The log has an error for each signal that cannot be handled.
+    #[must_use]
+    pub fn listen() -> Self {
+        Self {
+            ctrl_c: StopSignal::listen("Ctrl-C", SignalNumber::interrupt()),
+            sigterm: StopSignal::listen("SIGTERM", SignalNumber::terminate()),
+            hangup: StopSignal::listen("SIGHUP", SignalNumber::hangup()),
+            has_terminal: stdin().is_terminal(),
         }
-        () = wait_for_sigterm() => {
-            tracing::info!(signal = "SIGTERM", "stopping");
-            StopReason::Sigterm
-        }
-        () = supervisor.wait_for_failure() => {
-            tracing::error!("stopping: a task has failed");
-            StopReason::TaskFailed
+    }
+
+    /// Waits for Ctrl-C, SIGTERM, the end of the terminal, or the failure of a task.
+    pub async fn wait(&mut self, supervisor: &Supervisor) -> StopReason {
+        let (reason, signal) = select! {
+            () = self.ctrl_c.received() => (StopReason::CtrlC, "Ctrl-C"),
+            () = self.sigterm.received() => (StopReason::Sigterm, "SIGTERM"),
+            () = terminal_closed(&mut self.hangup, self.has_terminal) => (StopReason::Hangup, "SIGHUP"),
+            () = supervisor.wait_for_failure() => {
+                tracing::error!("stopping: a task has failed");
+                return StopReason::TaskFailed;
+            }
+        };
+        tracing::info!(signal, "stopping");
+        reason
+    }
+
+    /// Keeps serving for some seconds. Another signal ends the delay at once.
+    pub async fn delay_drain(&mut self, seconds: u32) {
+        select! {
+            () = sleep(Duration::from_secs(seconds.into())) => {}
+            () = self.ctrl_c.received() => {}
+            () = self.sigterm.received() => {}
         }
     }
 }
 
-/// Keeps serving for some seconds. Another signal ends the delay at once.
-pub async fn delay_drain(seconds: u32) {
-    select! {
-        () = sleep(Duration::from_secs(seconds.into())) => {}
-        () = wait_for_ctrl_c() => {}
-        () = wait_for_sigterm() => {}
-    }
-}
-
-async fn wait_for_ctrl_c() {
-    if let Err(error) = tokio::signal::ctrl_c().await {
-        tracing::error!(%error, "no handler for Ctrl-C");
-        std::future::pending::<()>().await;
+/// Waits for the end of the terminal in which a person has started the server.
+///
+/// Otherwise SIGHUP stops nothing: programs send the signal to a service to make it read its configuration again. The
+/// log states that a restart does that.
+async fn terminal_closed(hangup: &mut StopSignal, has_terminal: bool) {
+    loop {
+        hangup.received().await;
+        if has_terminal {
+            return;
+        }
+        tracing::warn!("SIGHUP ignored: a restart reads the configuration again");
     }
 }
 
 #[cfg(unix)]
-async fn wait_for_sigterm() {
-    use tokio::signal::unix::{SignalKind, signal};
-    match signal(SignalKind::terminate()) {
-        Ok(mut terminate) => {
-            terminate.recv().await;
-        }
-        Err(error) => {
-            tracing::error!(%error, "no handler for SIGTERM");
+type SignalNumber = tokio::signal::unix::SignalKind;
+
+/// A signal of the operating system. `None` if it cannot be handled.
+#[cfg(unix)]
+struct StopSignal(Option<tokio::signal::unix::Signal>);
+
+#[cfg(unix)]
+impl StopSignal {
+    fn listen(name: &str, number: SignalNumber) -> Self {
+        let signal = tokio::signal::unix::signal(number);
+        Self(
+            signal
+                .inspect_err(
+                    |error| tracing::error!(%error, signal = name, "signal handler not installed"),
+                )
+                .ok(),
+        )
+    }
+
+    /// Waits for the next signal. Waits forever if the signal cannot be handled.
+    async fn received(&mut self) {
+        let received = match &mut self.0 {
+            Some(signal) => signal.recv().await,
+            None => None,
+        };
+        if received.is_none() {
             std::future::pending::<()>().await;
         }
     }
 }
 
+/// The only signal of systems other than Unix is Ctrl-C.
 #[cfg(not(unix))]
-async fn wait_for_sigterm() {
-    std::future::pending::<()>().await;
+#[derive(PartialEq, Eq)]
+enum SignalNumber {
+    Interrupt,
+    Other,
+}
+
+#[cfg(not(unix))]
+impl SignalNumber {
+    const fn interrupt() -> Self {
+        Self::Interrupt
+    }
+
+    const fn terminate() -> Self {
+        Self::Other
+    }
+
+    const fn hangup() -> Self {
+        Self::Other
+    }
+}
+
+#[cfg(not(unix))]
+struct StopSignal(SignalNumber);
+
+#[cfg(not(unix))]
+impl StopSignal {
+    fn listen(_name: &str, number: SignalNumber) -> Self {
+        Self(number)
+    }
+
+    async fn received(&mut self) {
+        if self.0 != SignalNumber::Interrupt || tokio::signal::ctrl_c().await.is_err() {
+            std::future::pending::<()>().await;
+        }
+    }
 }

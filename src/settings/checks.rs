@@ -54,7 +54,10 @@ impl Settings {
                     .collect(),
             ),
             // The other checks also run when the block as a whole cannot be read.
-            ("JWT_SECRET", secret_faults(config, in_production)),
+            (
+                "JWT_SECRET",
+                secret_faults(config, settings.as_ref(), in_production),
+            ),
             ("DATABASE_URL", database::faults(config, in_production)),
             ("origins", origin_faults(config, in_production)),
             ("framework", loco_faults(config, in_production)),
@@ -114,13 +117,21 @@ fn read_settings(config: &Config) -> Result<Settings, String> {
     })
 }
 
-fn secret_faults(config: &Config, in_production: bool) -> Vec<String> {
+/// Checks the secret although other settings may be unreadable, and the accepted secrets if the settings are readable.
+fn secret_faults(config: &Config, settings: Option<&Settings>, in_production: bool) -> Vec<String> {
     let block = config.settings.as_ref();
     let secret = block.and_then(|block| block.pointer("/tokens/secret")?.as_str());
     // If the secret is missing or not a text, the check of the settings reports it.
-    secret
-        .and_then(|secret| secret::secret_fault(secret, in_production))
+    let secret = secret.map(|secret| ("JWT_SECRET", secret));
+    let accepted = settings.map(|settings| settings.tokens.accepted_secrets.iter());
+    let accepted = accepted
         .into_iter()
+        .flatten()
+        .map(|secret| ("JWT_ACCEPTED_SECRETS", secret.expose()));
+    secret
+        .into_iter()
+        .chain(accepted)
+        .filter_map(|(name, secret)| secret::secret_fault(name, secret, in_production))
         .collect()
 }
 

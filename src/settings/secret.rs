@@ -1,6 +1,6 @@
 //! The secret that signs all tokens. An attacker who guesses the secret can act as any user.
 
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 
 /// The least length. HMAC-SHA256 needs a key at least as long as its output (RFC 7518, section 3.2).
 const MIN_SECRET_BYTES: usize = 32;
@@ -42,18 +42,51 @@ impl Secret {
     }
 }
 
-/// Returns the fault of a secret, with a remedy. The text contains no part of the secret.
+/// Secrets whose tokens are valid although another secret signs new tokens.
+///
+/// The configuration has them as a list, or as a text in which white space separates them.
+#[derive(Clone, Default)]
+pub struct AcceptedSecrets(Vec<Secret>);
+
+impl AcceptedSecrets {
+    /// Returns the secrets.
+    pub fn iter(&self) -> impl Iterator<Item = &Secret> {
+        self.0.iter()
+    }
+}
+
+impl<'de> Deserialize<'de> for AcceptedSecrets {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        #[serde(
+            untagged,
+            expecting = "neither a list of texts nor a text with spaces between the secrets"
+        )]
+        enum Form {
+            Text(String),
+            List(Vec<String>),
+        }
+        let secrets = match Form::deserialize(deserializer)? {
+            Form::Text(text) => text.split_whitespace().map(str::to_owned).collect(),
+            Form::List(list) => list,
+        };
+        Ok(Self(secrets.into_iter().map(Secret).collect()))
+    }
+}
+
+/// Returns the fault of a secret, with a remedy. The text contains no part of the secret. `name` is the variable of the
+/// secret.
 ///
 /// Every secret needs 32 bytes. In production, a secret also must withstand 2^64 guesses by the estimate of
 /// zxcvbn. If it contains words of samples, one part without them must pass alone, such as the last part of
 /// `my-secret-3f8a91c07be24d65a1f09c8e7d6b5a43`. 32 random bytes in hex or base64 pass.
-pub(super) fn secret_fault(secret: &str, in_production: bool) -> Option<String> {
+pub(super) fn secret_fault(name: &str, secret: &str, in_production: bool) -> Option<String> {
     if secret.is_empty() {
-        return Some(format!("JWT_SECRET is not set; {SECRET_HINT}"));
+        return Some(format!("{name} is not set; {SECRET_HINT}"));
     }
     if secret.len() < MIN_SECRET_BYTES {
         return Some(format!(
-            "JWT_SECRET has {} bytes and needs at least {MIN_SECRET_BYTES}; {SECRET_HINT}",
+            "{name} has {} bytes and needs at least {MIN_SECRET_BYTES}; {SECRET_HINT}",
             secret.len()
         ));
     }
@@ -66,13 +99,13 @@ pub(super) fn secret_fault(secret: &str, in_production: bool) -> Option<String> 
         .any(|marker| lower.contains(marker))
     {
         return Some(format!(
-            "JWT_SECRET is a public development value; {SECRET_HINT}"
+            "{name} is a public development value; {SECRET_HINT}"
         ));
     }
     let own = own_part(secret);
     let is_weak = own.len() < MIN_SECRET_BYTES
         || zxcvbn::zxcvbn(own, &[]).guesses_log10() < MIN_GUESSES_LOG10;
-    is_weak.then(|| format!("JWT_SECRET is a sample, or too easy to guess; {SECRET_HINT}"))
+    is_weak.then(|| format!("{name} is a sample, or too easy to guess; {SECRET_HINT}"))
 }
 
 /// Returns the secret if it has no word of a sample, or else its longest part without one.

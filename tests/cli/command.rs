@@ -31,12 +31,17 @@ impl CommandRun {
         // In a folder without a developer's `.env`, which would set missing variables.
         let folder = tempfile::tempdir().unwrap();
         write_config(&folder, changes);
+        let config_folder = folder.path().to_str().unwrap();
+        let variables = [variables, &[("LOCO_CONFIG_FOLDER", config_folder)]].concat();
+        Self::run_in(folder.path(), args, &variables).await
+    }
+
+    /// Runs a command in a folder, with only these variables.
+    pub async fn run_in(folder: &Path, args: &[&str], variables: &[(&str, &str)]) -> Self {
         let mut command = Command::new(env!("CARGO_BIN_EXE_salam-cli"));
-        command
-            .args(args)
-            .current_dir(folder.path())
-            .env("LOCO_CONFIG_FOLDER", folder.path());
+        command.args(args).current_dir(folder);
         for name in [
+            "LOCO_CONFIG_FOLDER",
             "LOCO_ENV",
             "METRICS_BINDING",
             "NODE_NAME",
@@ -56,7 +61,11 @@ impl CommandRun {
             code: output.status.code(),
             output: String::from_utf8(text)
                 .unwrap()
-                .replace(folder.path().to_str().unwrap(), "[folder]"),
+                .replace(folder.to_str().unwrap(), "[folder]")
+                .replace(
+                    &format!("Salam {}", env!("CARGO_PKG_VERSION")),
+                    "Salam [version]",
+                ),
         }
     }
 }

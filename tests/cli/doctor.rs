@@ -23,7 +23,7 @@ async fn doctor_reports_everything_that_blocks_production() {
     let run = CommandRun::run(&["doctor", "-e", "production"], &[]).await;
     assert_eq!(run.code, Some(1));
     assert_snapshot!(without_measurements(&run.output), @"
-    Salam 0.1.0 in production
+    Salam [version] in production
 
       passed  settings
       FAILED  JWT_SECRET    JWT_SECRET is not set; generate a secret with `openssl rand -base64 48`
@@ -42,7 +42,7 @@ async fn doctor_passes_in_development_and_test() {
         assert_eq!(run.code, Some(0), "{}", run.output);
         if environment == "development" {
             assert_snapshot!(without_measurements(&run.output), @"
-            Salam 0.1.0 in development
+            Salam [version] in development
 
               passed  settings
               passed  JWT_SECRET
@@ -69,7 +69,7 @@ async fn doctor_connects_to_the_database_and_redis() {
     let run = CommandRun::run(&["-e", "production", "doctor"], &variables).await;
     assert_eq!(run.code, Some(0), "{}", run.output);
     assert_snapshot!(without_measurements(&run.output), @"
-    Salam 0.1.0 in production
+    Salam [version] in production
 
       passed  settings
       passed  JWT_SECRET
@@ -177,7 +177,7 @@ async fn doctor_reports_unreachable_services() {
     assert_eq!(run.code, Some(1));
     assert!(!run.output.contains("canary"), "{}", run.output);
     assert_snapshot!(without_measurements(&run.output), @"
-    Salam 0.1.0 in production
+    Salam [version] in production
 
       passed  settings
       passed  JWT_SECRET
@@ -220,20 +220,20 @@ async fn doctor_creates_no_files() {
 
 #[tokio::test]
 async fn doctor_reports_an_invalid_configuration() {
-    let port = [("server:\n  port:", "server:\n  prot:")];
-    let run = CommandRun::run_with_config(&["doctor"], &[], &port).await;
+    let format = [("format: compact", "format: loud")];
+    let run = CommandRun::run_with_config(&["doctor"], &[], &format).await;
     assert_eq!(run.code, Some(1));
     assert_snapshot!(run.output, @"
-    Salam 0.1.0 in development
+    Salam [version] in development
 
-      FAILED  configuration cannot parse `[folder]/development.yaml`: missing field `port`
+      FAILED  configuration the configuration has a wrong value: logger.format: unknown variant `loud`, expected one of `compact`, `pretty`, `json`
     ");
     let run = CommandRun::run(&["doctor", "-e", "nowhere"], &[]).await;
     assert_eq!(run.code, Some(1));
     assert_snapshot!(run.output, @"
-    Salam 0.1.0 in nowhere
+    Salam [version] in nowhere
 
-      FAILED  configuration no configuration file found in folder: [folder]; run the command in the project's folder, with LOCO_ENV set to development, test or production
+      FAILED  configuration LOCO_CONFIG_FOLDER names the folder [folder], which has no nowhere.yaml; create the file, or unset the variable
     ");
 }
 

@@ -25,7 +25,7 @@ async fn doctor_checks_a_server_without_a_proxy() {
     let run = run_doctor(&app.url(""), &IDLE, &[]).await;
     assert_eq!(run.code, Some(0), "{}", run.output);
     assert_snapshot!(redacted(&run.output), @"
-    Salam 0.1.0 checks http://127.0.0.1:[port]
+    Salam [version] checks http://127.0.0.1:[port]
 
       skipped DNS            the host is an address
       passed  TCP            connects to 127.0.0.1:[port]
@@ -60,7 +60,7 @@ async fn doctor_passes_behind_the_documented_nginx() {
     let run = deployment.check(&IDLE).await;
     assert_eq!(run.code, Some(0), "{}", run.output);
     assert_snapshot!(redacted(&run.output), @"
-    Salam 0.1.0 checks https://chat.example:[port]
+    Salam [version] checks https://chat.example:[port]
 
       skipped DNS            --address gives the address 127.0.0.1
       passed  TCP            connects to 127.0.0.1:[port]
@@ -95,7 +95,7 @@ async fn doctor_passes_behind_the_documented_caddy() {
     let run = deployment.check(&IDLE).await;
     assert_eq!(run.code, Some(0), "{}", run.output);
     assert_snapshot!(redacted(&run.output), @"
-    Salam 0.1.0 checks https://chat.example:[port]
+    Salam [version] checks https://chat.example:[port]
 
       skipped DNS            --address gives the address 127.0.0.1
       passed  TCP            connects to 127.0.0.1:[port]

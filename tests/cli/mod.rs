@@ -1,6 +1,7 @@
 //! The commands of the program, each in a process of its own.
 
 mod command;
+mod configuration;
 mod disk_faults;
 mod doctor;
 mod doctor_outside;
@@ -12,6 +13,7 @@ mod overview;
 mod production_settings;
 mod seed;
 mod shutdown;
+mod start;
 #[cfg(feature = "otlp")]
 mod traces;
 

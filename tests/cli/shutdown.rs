@@ -239,3 +239,19 @@ async fn a_stopping_server_is_unready_before_it_closes() {
     wait_until("the server to close", async || status("/_ping").await == 0).await;
     assert!(server.wait_for_exit().await.success());
 }
+
+/// Programs send SIGHUP to a service to make it read its configuration again.
+#[tokio::test]
+async fn sighup_does_not_end_a_server_without_a_terminal() {
+    let database = TestDatabase::create().await;
+    let (server, output) = Server::start_recorded(&database, "", &[], |command| {
+        command.stdin(std::process::Stdio::null());
+    });
+    output.wait_for_line("Salam is ready").await;
+    server.send_signal("HUP");
+    output.wait_for_line("SIGHUP ignored").await;
+    let address = output.wait_for_line("page  http").await;
+    let page = address.split_whitespace().last().unwrap();
+    assert_eq!(reqwest::get(page).await.unwrap().status(), 200);
+    assert!(server.stop().await.success());
+}

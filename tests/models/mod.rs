@@ -5,6 +5,7 @@ mod event_data;
 mod group_commands;
 mod group_management;
 mod hashing;
+mod migrations;
 mod ownership;
 mod passwords;
 mod pooler;

@@ -65,13 +65,13 @@ async fn readiness_reports_a_missing_or_newer_schema() {
     }
     run_sql(
         &app,
-        "INSERT INTO seaql_migrations (version, applied_at) VALUES ('m2999_x', 0)",
+        "INSERT INTO seaql_migrations (version, applied_at) VALUES ('m2999_x_breaking', 0)",
     )
     .await;
     until_reasons_are(&app, json!(["database_schema_newer"])).await;
     run_sql(
         &app,
-        "DELETE FROM seaql_migrations WHERE version = 'm2999_x'",
+        "DELETE FROM seaql_migrations WHERE version = 'm2999_x_breaking'",
     )
     .await;
     until_reasons_are(&app, Value::Null).await;

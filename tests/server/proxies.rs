@@ -3,18 +3,21 @@
 use std::{
     fs,
     net::{IpAddr, Ipv4Addr},
+    time::Duration,
 };
 
 use futures_util::{SinkExt, StreamExt};
 use reqwest::{Client, Method, RequestBuilder, StatusCode, Upgraded};
 use serde_json::{Value, json};
+use tokio::time::interval;
 use tokio_tungstenite::{
     WebSocketStream,
     tungstenite::{Message, protocol::Role},
 };
 
 use crate::support::{
-    PROXY_HOST, Proxy, ProxyKind, Server, TestDatabase, TestResponse, with_timeout,
+    PROXY_HOST, Proxy, ProxyKind, Server, TestDatabase, TestResponse, free_port, skip_unless,
+    with_timeout,
 };
 
 /// The connection limit of a client in this test.
@@ -28,6 +31,113 @@ async fn the_documented_nginx_configuration_works() {
 #[tokio::test]
 async fn the_documented_caddy_configuration_works() {
     check_proxy(ProxyKind::Caddy).await;
+}
+
+/// The number of sockets, which the proxy distributes over two nodes.
+const SOCKETS: usize = 8;
+
+/// The time between two messages while a node restarts.
+const SEND_INTERVAL: Duration = Duration::from_millis(20);
+
+#[tokio::test]
+async fn nodes_behind_nginx_restart_without_a_failed_request() {
+    restart_nodes_behind(ProxyKind::Nginx).await;
+}
+
+#[tokio::test]
+async fn nodes_behind_caddy_restart_without_a_failed_request() {
+    restart_nodes_behind(ProxyKind::Caddy).await;
+}
+
+/// Restarts one node after the other while a client sends messages. Only the sockets of the restarted node close.
+async fn restart_nodes_behind(kind: ProxyKind) {
+    skip_unless!(PostgreSQL);
+    let database = TestDatabase::create().await;
+    let changes = [
+        (
+            "trusted_proxies: [127.0.0.0/8, \"::1\"]",
+            "trusted_proxies: [127.0.0.1]",
+        ),
+        ("allowed_hosts: []", "allowed_hosts: [chat.example]"),
+        ("sends_per_10s: 20", "sends_per_10s: 100000"),
+        // Longer than the proxies need to notice that the other node is ready again.
+        ("drain_delay: 5", "drain_delay: 4"),
+    ];
+    let ports = [(); 2].map(|()| free_port());
+    let start = |port| Server::start_in_production_on_port(&database, &changes, port);
+    let mut nodes = Vec::new();
+    for port in ports {
+        let mut node = start(port);
+        node.listen_address().await;
+        nodes.push(node);
+    }
+    let addresses = ports.map(|port| (Ipv4Addr::LOCALHOST, port).into());
+    let proxy = Proxy::start_for_nodes(kind, addresses).await;
+    let client = ProxiedClient::new(&proxy, Ipv4Addr::new(127, 0, 0, 2));
+    let ann = client.register_and_start_chat().await;
+    let offers = format!("chat.v1.json, bearer.{}", ann.access);
+    let mut sockets = Vec::new();
+    for _ in 0..SOCKETS {
+        let offers = [("sec-websocket-protocol", offers.as_str())];
+        let mut socket = client.open_socket(&ann, &offers).await.unwrap();
+        while !next_text(&mut socket).await.contains(r#""type":"sync""#) {}
+        sockets.push(socket);
+    }
+
+    let path = format!("/api/groups/{}/messages/", ann.group);
+    let mut sent = 0;
+    for (index, port) in ports.into_iter().enumerate() {
+        let stopping = nodes.remove(0);
+        let stopped = tokio::spawn(stopping.stop());
+        let mut pace = interval(SEND_INTERVAL);
+        while !stopped.is_finished() {
+            pace.tick().await;
+            let text = format!("message {sent}");
+            let response = client
+                .post(&path, &ann.access, json!({ "text": text }))
+                .await;
+            assert_eq!(response.status, 201, "{response}");
+            sent += 1;
+        }
+        assert!(stopped.await.unwrap().success());
+        let mut node = start(port);
+        node.listen_address().await;
+        nodes.push(node);
+        if index == 0 {
+            // The sockets of the other node have received every message.
+            let mut open = Vec::new();
+            for mut socket in sockets {
+                if has_received(&mut socket, &format!("message {}", sent - 1)).await {
+                    open.push(socket);
+                }
+            }
+            assert!(
+                (1..SOCKETS).contains(&open.len()),
+                "{} are open",
+                open.len()
+            );
+            sockets = open;
+        }
+    }
+    assert!(sent > 10, "{sent}");
+}
+
+/// Reads up to a message. Returns `false` if the server closes the socket before.
+async fn has_received(socket: &mut ProxiedSocket, text: &str) -> bool {
+    let mut messages = 0;
+    while let Some(Ok(frame)) = with_timeout("a frame", socket.next()).await {
+        let Message::Text(frame) = frame else {
+            continue;
+        };
+        if frame.contains(r#""kind":"message.created""#) {
+            assert!(frame.contains(&format!("message {messages}\"")), "{frame}");
+            messages += 1;
+        }
+        if frame.contains(&format!("{text}\"")) {
+            return true;
+        }
+    }
+    false
 }
 
 async fn check_proxy(kind: ProxyKind) {

@@ -25,7 +25,7 @@ pub use event_stream::EventStream;
 pub use nodes::{connected_nodes, connected_nodes_with, start_nodes};
 pub use pgbouncer::PgBouncer;
 pub use postgres_proxy::{CommitFault, FaultyPostgresProxy};
-pub use proxy::{PROXY_HOST, Proxy, ProxyKind};
+pub use proxy::{PROXY_HOST, Proxy, ProxyKind, free_port};
 pub use redact::{redact_frame, redact_frames, redact_text};
 pub use redis::{Certificates, RedisCluster, RedisServer, SentinelRedis};
 pub use response::{TestResponse, one_line};

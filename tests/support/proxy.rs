@@ -53,6 +53,28 @@ impl Proxy {
         let example = config_example(kind);
         assert!(example.contains(SALAM_ADDRESS));
         let example = change(example.replace(SALAM_ADDRESS, &salam.to_string()));
+        Self::start_with(kind, example, certificates).await
+    }
+
+    /// Starts the configuration of `deploy/` in front of two nodes.
+    pub async fn start_for_nodes(kind: ProxyKind, nodes: [SocketAddr; 2]) -> Self {
+        let mut config = match kind {
+            ProxyKind::Nginx => include_str!("../../deploy/nginx/salam.conf").to_owned(),
+            ProxyKind::Caddy => {
+                let config = include_str!("../../deploy/caddy/Caddyfile");
+                config
+                    .replace("{$PUBLIC_URL}", PROXY_HOST)
+                    .replace("{$SALAM_NODES}", "10.0.0.11:8000 10.0.0.12:8000")
+            }
+        };
+        for (example, node) in ["10.0.0.11:8000", "10.0.0.12:8000"].into_iter().zip(nodes) {
+            assert!(config.contains(example), "{example}");
+            config = config.replace(example, &node.to_string());
+        }
+        Self::start_with(kind, config, Certificates::generate()).await
+    }
+
+    async fn start_with(kind: ProxyKind, example: String, certificates: Certificates) -> Self {
         let here = ProxySetup {
             folder: tempfile::tempdir().unwrap(),
             certificates,
@@ -182,7 +204,8 @@ fn config_example(kind: ProxyKind) -> String {
     block.to_owned()
 }
 
-fn free_port() -> u16 {
+/// Returns a port that no program uses at the moment.
+pub fn free_port() -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     listener.local_addr().unwrap().port()
 }

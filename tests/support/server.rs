@@ -17,13 +17,22 @@ use super::{TestDatabase, wait_until, with_timeout};
 pub struct Server {
     process: Child,
     /// The working folder, where no `.env` of a developer is in effect.
-    _folder: TempDir,
+    folder: TempDir,
 }
 
 /// The environment variables of a development server.
 fn development_variables(redis: &str) -> [(&str, &str); 2] {
     let secret = "development-only-secret-of-the-tests";
     [("REDIS_URL", redis), ("JWT_SECRET", secret)]
+}
+
+/// The environment variables of a production server without Redis.
+fn production_variables(public_url: &str) -> [(&str, &str); 3] {
+    [
+        ("PUBLIC_URL", public_url),
+        ("JWT_SECRET", "vFqk0n3vT7Qm3yq1yQm0bq3H1nJ5y0aW"),
+        ("REDIS_URL", ""),
+    ]
 }
 
 impl Server {
@@ -97,13 +106,43 @@ impl Server {
         public_url: &str,
         changes: &[(&str, &str)],
     ) -> Self {
-        let secret = "vFqk0n3vT7Qm3yq1yQm0bq3H1nJ5y0aW";
-        let variables = [
-            ("PUBLIC_URL", public_url),
-            ("JWT_SECRET", secret),
-            ("REDIS_URL", ""),
-        ];
+        let variables = production_variables(public_url);
         Self::spawn("production", database, &variables, changes, |_| {})
+    }
+
+    /// Starts a server in the production environment on a given port, such as the port of an earlier server.
+    pub fn start_in_production_on_port(
+        database: &TestDatabase,
+        changes: &[(&str, &str)],
+        port: u16,
+    ) -> Self {
+        let variables = production_variables("");
+        Self::spawn("production", database, &variables, changes, |command| {
+            command
+                .env("PORT", port.to_string())
+                .env("METRICS_BINDING", "");
+        })
+    }
+
+    /// Starts a server with no file, and with no variable except for the port.
+    pub fn start_in_an_empty_folder() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let mut command = Command::new(env!("CARGO_BIN_EXE_salam-cli"));
+        command
+            .arg("start")
+            .current_dir(folder.path())
+            .env_clear()
+            .env("PORT", "0")
+            .stdout(Stdio::piped());
+        Self {
+            process: command.spawn().unwrap(),
+            folder,
+        }
+    }
+
+    /// The working folder.
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
     }
 
     fn spawn(
@@ -142,7 +181,7 @@ impl Server {
         prepare(&mut command);
         Self {
             process: command.spawn().unwrap(),
-            _folder: folder,
+            folder,
         }
     }
 
@@ -197,8 +236,13 @@ impl Server {
 
     /// Sends SIGTERM.
     pub fn terminate(&self) {
+        self.send_signal("TERM");
+    }
+
+    /// Sends a signal, such as `HUP`.
+    pub fn send_signal(&self, signal: &str) {
         let pid = self.process.id().to_string();
-        let status = Command::new("kill").args(["-TERM", &pid]).status();
+        let status = Command::new("kill").args(["-s", signal, &pid]).status();
         assert!(status.unwrap().success());
     }
 

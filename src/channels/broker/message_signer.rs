@@ -3,6 +3,9 @@
 //! Without the code, a program that can write to Redis could forge events and close sockets. The
 //! key is derived from the secret of the installation. The code covers the topic and the epoch of
 //! the database. So a message cannot be moved to another group, or replayed after a restore.
+//!
+//! While an operator replaces the secret, the nodes have different secrets. Each node then also accepts the codes of
+//! the other accepted secrets.
 
 use std::sync::{Arc, PoisonError, RwLock};
 
@@ -10,7 +13,7 @@ use axum::body::Bytes;
 use hmac::{Hmac, Mac};
 use sha2::Sha256;
 
-use crate::settings::Secret;
+use crate::settings::{Secret, TokenSettings};
 
 /// The length of the code before each message: an HMAC truncated to 128 bits (RFC 2104, section 5).
 const TAG_BYTES: usize = 16;
@@ -23,20 +26,21 @@ const KEY_PURPOSE: &[u8] = b"salam node messages 1";
 pub struct MessageSigner(Arc<Inner>);
 
 struct Inner {
-    /// The state of the HMAC after the key.
+    /// The state of the HMAC after the key of the secret.
     mac: Hmac<Sha256>,
+    /// The same for each other accepted secret.
+    accepted_macs: Vec<Hmac<Sha256>>,
     epoch: RwLock<Arc<str>>,
 }
 
 impl MessageSigner {
-    /// Derives the key from the secret of the installation. The epoch is empty until `set_epoch`.
+    /// Derives the keys from the secrets of the installation. The epoch is empty until `set_epoch`.
     #[must_use]
-    pub fn new(secret: &Secret) -> Self {
-        let key = new_mac(secret.expose().as_bytes())
-            .chain_update(KEY_PURPOSE)
-            .finalize();
+    pub fn new(settings: &TokenSettings) -> Self {
+        let accepted = settings.accepted_secrets.iter();
         Self(Arc::new(Inner {
-            mac: new_mac(&key.into_bytes()),
+            mac: mac_of(&settings.secret),
+            accepted_macs: accepted.map(mac_of).collect(),
             epoch: RwLock::default(),
         }))
     }
@@ -49,7 +53,8 @@ impl MessageSigner {
     /// Returns the message with its code before it.
     #[must_use]
     pub fn sign(&self, topic: &str, message: &[u8]) -> Bytes {
-        let tag = self.mac(topic, message).finalize().into_bytes();
+        let mac = self.covering(&self.0.mac, topic, message);
+        let tag = mac.finalize().into_bytes();
         let mut signed = Vec::with_capacity(TAG_BYTES + message.len());
         signed.extend(tag.into_iter().take(TAG_BYTES));
         signed.extend_from_slice(message);
@@ -62,20 +67,30 @@ impl MessageSigner {
     #[must_use]
     pub fn verify(&self, topic: &str, signed: &Bytes) -> Option<Bytes> {
         let (tag, message) = signed.split_at_checked(TAG_BYTES)?;
-        let mac = self.mac(topic, message);
-        mac.verify_truncated_left(tag).ok()?;
-        Some(signed.slice(TAG_BYTES..))
+        let mut macs = [&self.0.mac].into_iter().chain(&self.0.accepted_macs);
+        let is_right = macs.any(|mac| {
+            let mac = self.covering(mac, topic, message);
+            mac.verify_truncated_left(tag).is_ok()
+        });
+        is_right.then(|| signed.slice(TAG_BYTES..))
     }
 
-    fn mac(&self, topic: &str, message: &[u8]) -> Hmac<Sha256> {
+    /// Returns the code of a message and its topic in this epoch.
+    fn covering(&self, mac: &Hmac<Sha256>, topic: &str, message: &[u8]) -> Hmac<Sha256> {
         let epoch = self.0.epoch.read().unwrap_or_else(PoisonError::into_inner);
-        let mut mac = self.0.mac.clone();
+        let mut mac = mac.clone();
         for part in [topic, &epoch] {
             mac.update(&(part.len() as u64).to_be_bytes());
             mac.update(part.as_bytes());
         }
         mac.chain_update(message)
     }
+}
+
+/// Returns the state of the HMAC after the key that a secret yields.
+fn mac_of(secret: &Secret) -> Hmac<Sha256> {
+    let key = new_mac(secret.expose().as_bytes()).chain_update(KEY_PURPOSE);
+    new_mac(&key.finalize().into_bytes())
 }
 
 fn new_mac(key: &[u8]) -> Hmac<Sha256> {

@@ -60,7 +60,7 @@ impl Broker {
         match &settings.channels.redis_url {
             None => Self::local(&LocalBus::default()),
             Some(url) => {
-                let signer = MessageSigner::new(&settings.tokens.secret);
+                let signer = MessageSigner::new(&settings.tokens);
                 let name = settings.node_name.client_name();
                 let (redis, inbox) =
                     RedisBroker::open(url, &settings.channels, &name, signer, supervisor);

@@ -5,15 +5,24 @@ use std::io::Write;
 use loco_rs::{Result, config::Config, environment::Environment};
 use serde_json::{Value, json};
 
+use crate::settings::load_config;
+
 /// Keys of the configuration whose values may be or contain secrets.
-const SECRET_KEYS: [&str; 5] = ["secret", "password", "uri", "url", "redis_url"];
+const SECRET_KEYS: [&str; 6] = [
+    "secret",
+    "accepted_secrets",
+    "password",
+    "uri",
+    "url",
+    "redis_url",
+];
 
 /// Prints the configuration as the server reads it, with its secrets hidden.
 ///
 /// # Errors
 /// When the configuration cannot be read, or the output cannot be written.
 pub fn show(environment: &Environment, out: &mut impl Write) -> Result<()> {
-    let config: Config = environment.load()?;
+    let config: Config = load_config(environment)?;
     let mut shown = serde_json::to_value(config)?;
     hide_secrets(&mut shown);
     writeln!(out, "{shown:#}\nEnvironment: {environment}")?;
@@ -24,13 +33,13 @@ fn hide_secrets(value: &mut Value) {
     match value {
         Value::Object(fields) => {
             for (key, value) in fields {
-                match value {
-                    Value::String(text)
-                        if SECRET_KEYS.contains(&key.as_str()) && !text.is_empty() =>
-                    {
-                        *value = json!("(hidden)");
-                    }
-                    value => hide_secrets(value),
+                let is_empty = matches!(value, Value::Null)
+                    || value.as_str().is_some_and(str::is_empty)
+                    || value.as_array().is_some_and(Vec::is_empty);
+                if !SECRET_KEYS.contains(&key.as_str()) {
+                    hide_secrets(value);
+                } else if !is_empty {
+                    *value = json!("(hidden)");
                 }
             }
         }

@@ -30,13 +30,7 @@ impl Browser {
 
     /// Starts a browser with options of ChromeDriver.
     async fn launch(options: Value) -> Self {
-        let mut driver = std::process::Command::new("chromedriver")
-            .arg("--port=0")
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
-            .expect("chromedriver is installed (bin/test does it)");
-        let port = driver_port(&mut driver);
+        let (driver, port) = start_driver();
         let mut capabilities = Capabilities::new();
         capabilities.insert("goog:chromeOptions".to_owned(), options);
         let all = json!({"browser": "ALL"});
@@ -122,14 +116,34 @@ impl Browser {
     }
 }
 
-/// Returns the port that the driver has chosen.
-fn driver_port(driver: &mut Child) -> u16 {
-    let lines = BufReader::new(driver.stdout.take().unwrap()).lines();
-    let mut lines = lines.map_while(Result::ok);
-    let line = lines.find(|line| line.contains("started successfully on port"));
-    let line = line.expect("ChromeDriver starts");
-    let port = line.rsplit(' ').next().unwrap().trim_end_matches('.');
-    port.parse().unwrap()
+/// The number of attempts to start ChromeDriver.
+const DRIVER_ATTEMPTS: usize = 5;
+
+/// Starts ChromeDriver, and returns the port that it has chosen.
+///
+/// ChromeDriver takes a free port of IPv6, and ends if another program uses the same port of IPv4.
+fn start_driver() -> (Child, u16) {
+    let attempt = || {
+        let mut driver = std::process::Command::new("chromedriver")
+            .arg("--port=0")
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("chromedriver is installed (bin/test does it)");
+        let lines = BufReader::new(driver.stdout.take().unwrap()).lines();
+        let mut lines = lines.map_while(Result::ok);
+        let Some(line) = lines.find(|line| line.contains("started successfully on port")) else {
+            // The process has closed its output, so it ends.
+            let _ = driver.wait();
+            return None;
+        };
+        let port = line.rsplit(' ').next().unwrap().trim_end_matches('.');
+        Some((driver, port.parse().unwrap()))
+    };
+    let mut attempts = (0..DRIVER_ATTEMPTS).map(|_| attempt());
+    attempts
+        .find_map(|started| started)
+        .expect("ChromeDriver starts")
 }
 
 impl Drop for Browser {

@@ -149,8 +149,7 @@ async fn inspect_and_measure(
         Ok(Err(error)) => return (Finding::failed_with(explain_error(&error)), None),
         Ok(Ok(status)) => status,
     };
-    let is_writable =
-        matches!(status.state, SchemaState::Pending(0)) && status.write_error.is_none();
+    let is_writable = status.state.is_migrated() && status.write_error.is_none();
     let commit = match is_writable {
         true => check_commits(db).await,
         false => None,
@@ -168,7 +167,7 @@ async fn inspect(db: &DatabaseConnection) -> Result<DatabaseStatus> {
     // hide the reason behind its timeout.
     check_pooler(db).await?;
     let state = SchemaState::read(db).await?;
-    let is_migrated = matches!(state, SchemaState::Pending(0));
+    let is_migrated = state.is_migrated();
     // The test write is rolled back, so it changes nothing.
     let write_error = match is_migrated {
         true => epochs::Model::check_writable_dry_run(db).await.err(),
@@ -194,10 +193,10 @@ fn judge_status(status: DatabaseStatus, database: &Database) -> Finding {
             "check the disk, and the rights of the file or of the account",
         );
     }
+    if !status.renamed_users.is_empty() {
+        return Finding::passed(describe_renamed_users(&status.renamed_users));
+    }
     match status.state {
-        SchemaState::Pending(0) if !status.renamed_users.is_empty() => {
-            Finding::passed(describe_renamed_users(&status.renamed_users))
-        }
         SchemaState::Pending(0) => Finding::passed("is reachable and migrated"),
         SchemaState::Pending(count) if database.auto_migrate => Finding::passed(format!(
             "is reachable; migrations that the next start runs: {count}"
@@ -207,7 +206,9 @@ fn judge_status(status: DatabaseStatus, database: &Database) -> Finding {
             "run them with `db migrate`",
         ),
         state => match state.check_usable() {
-            Ok(()) => Finding::passed("is reachable"),
+            Ok(()) => Finding::passed(
+                "is reachable; a newer version has migrated it, and this version works with it",
+            ),
             Err(error) => Finding::failed_with(error.to_string()),
         },
     }

@@ -15,7 +15,7 @@ use super::{
     super::explain::explain_error,
     report::{Finding, Report},
 };
-use crate::settings::{ConfigCheck, Settings};
+use crate::settings::{ConfigCheck, Settings, load_config};
 
 /// The timeout of the database check and of the Redis check.
 const CHECK_TIMEOUT: Duration = Duration::from_secs(4);
@@ -36,7 +36,7 @@ pub async fn run_checks<W: Write>(
     let version = env!("CARGO_PKG_VERSION");
     report.write_line(&format!("Salam {version} in {environment}"));
     report.write_line("");
-    let config = match environment.load() {
+    let config = match load_config(environment) {
         Ok(config) => config,
         Err(error) => {
             report.add("configuration", Finding::failed_with(explain_error(&error)));

@@ -4,7 +4,7 @@ use std::{error::Error, time::Duration};
 
 use serde_json::Value;
 
-use crate::cli::explain;
+use crate::errors;
 
 /// The longest text of a server in a message, in characters.
 const MAX_CHARS: usize = 160;
@@ -28,7 +28,7 @@ pub fn text_of<'a>(object: &'a Value, key: &str) -> &'a str {
 
 /// Returns the last cause of an error, which is the most exact one.
 pub fn root_cause(error: &dyn Error) -> String {
-    foreign(&explain::root_cause(error))
+    foreign(&errors::root_cause(error))
 }
 
 /// Describes a duration in whole milliseconds.
