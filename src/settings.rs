@@ -193,6 +193,13 @@ impl Settings {
             .to_string()
     }
 
+    /// Returns `true` if the server accepts only requests to the names of this machine. In development and in tests, the
+    /// server accepts all names nevertheless.
+    #[must_use]
+    pub fn accepts_only_local_hosts(&self) -> bool {
+        self.public_url.is_none() && self.door.allowed_hosts.is_empty()
+    }
+
     /// Returns a fault for each value out of range.
     fn range_faults(&self) -> Vec<String> {
         let mut faults = Vec::new();

@@ -52,6 +52,25 @@ async fn tokens_of_an_accepted_secret_stay_valid() {
 }
 
 #[tokio::test]
+async fn accepted_secrets_are_a_list_or_a_text() {
+    let database = Arc::new(TestDatabase::create().await);
+    let before = TestApp::start_node(database.clone(), secrets(OLD, "")).await;
+    let ann = before.user("ann").await;
+    let other = "development-only-secret-of-another";
+    for accepted in [
+        json!([other, OLD]),
+        json!(format!("{other} {OLD}\n")),
+        json!(format!("{other},{OLD}")),
+        json!(format!("[{other}, \"{OLD}\"]")),
+    ] {
+        let settings = json!({"tokens": {"secret": NEW, "accepted_secrets": accepted}});
+        let app = TestApp::start_node(database.clone(), settings).await;
+        let there = ann.on_node(&app);
+        assert_eq!(there.get("/api/groups/").await.status, 200, "{accepted}");
+    }
+}
+
+#[tokio::test]
 async fn a_token_must_name_the_secret_that_signed_it() {
     let app = TestApp::with_settings(secrets(NEW, OLD)).await;
     let ann = app.user("ann").await;

@@ -97,7 +97,7 @@ pub struct CanaryReport {
     pub id: String,
     /// The time since the last canary arrived, or since this node waits for the first one.
     pub age: Duration,
-    /// The time from the begin of the last canary's commit to its arrival. `None` before the first canary.
+    /// The time from the start of the last canary's commit to its arrival. `None` before the first canary.
     pub delay: Option<Duration>,
     /// `true` if a canary is missing.
     pub is_silent: bool,

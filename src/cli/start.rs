@@ -15,7 +15,7 @@ use loco_rs::{
 };
 use migration::MigratorTrait;
 
-use crate::{database, settings::Settings};
+use crate::{database, server::ignore_hangup_without_terminal, settings::Settings};
 
 /// Start the server
 #[derive(Parser)]
@@ -59,6 +59,7 @@ impl StartCommand {
             Some(name) => name.clone().into(),
             None => resolve_from_env().into(),
         };
+        ignore_hangup_without_terminal();
         let mut config = A::load_config(&environment).await?;
         // The name of the node contains the port.
         config.server.port = self.port.unwrap_or(config.server.port);

@@ -52,14 +52,14 @@ use tower::Layer;
 use tower_http::normalize_path::NormalizePathLayer;
 
 pub use self::file_limit::hard_limit_connections;
-pub use self::stop::{StopReason, StopSignals};
+pub use self::stop::{StopReason, StopSignals, ignore_hangup_without_terminal};
 use self::{hosts::AllowedHosts, response_limiter::ResponseLimiter};
 use crate::{
     channels::Channels,
     controllers::{self, extractors::ClientAddress},
     database, errors,
     limits::{ClientLogThrottle, ConnectionLimiter},
-    settings::{HttpSettings, MetricsSettings, NetworkSet, Settings},
+    settings::{self, HttpSettings, MetricsSettings, NetworkSet, Settings},
     supervisor::Supervisor,
     views,
 };
@@ -148,6 +148,9 @@ pub fn log_start(ctx: &AppContext, settings: &Settings) {
         redis = settings.channels.redis_url.is_some(),
         "started"
     );
+    if settings::is_production(&ctx.environment) && settings.accepts_only_local_hosts() {
+        tracing::warn!("PUBLIC_URL is not set: clients on other machines get 421");
+    }
 }
 
 /// Prints the URLs of the page, the documents and the API, at every log level.

@@ -46,6 +46,14 @@ pub struct StopSignals {
     has_terminal: bool,
 }
 
+/// Ignores SIGHUP from now on, unless the process has a terminal: then the end of the terminal ends the process.
+pub fn ignore_hangup_without_terminal() {
+    if !stdin().is_terminal() {
+        // The handler stays installed when the stream of signals is dropped.
+        drop(StopSignal::listen("SIGHUP", SignalNumber::hangup()));
+    }
+}
+
 impl StopSignals {
     /// Handles the signals from now on. The log has an error for each signal that cannot be handled.
     #[must_use]

@@ -103,7 +103,7 @@ pub const fn is_production(environment: &Environment) -> bool {
     !matches!(environment, Environment::Development | Environment::Test)
 }
 
-fn read_settings(config: &Config) -> Result<Settings, String> {
+pub(super) fn read_settings(config: &Config) -> Result<Settings, String> {
     let mut block = config.settings.clone().unwrap_or_default();
     let database = database::DatabaseSettings::take_stashed(config, &mut block);
     let read = serde_path_to_error::deserialize(block).map(|settings: Settings| Settings {

@@ -1,6 +1,6 @@
 //! The secret that signs all tokens. An attacker who guesses the secret can act as any user.
 
-use serde::{Deserialize, Deserializer};
+use serde::{Deserialize, Deserializer, de::Error};
 
 /// The least length. HMAC-SHA256 needs a key at least as long as its output (RFC 7518, section 3.2).
 const MIN_SECRET_BYTES: usize = 32;
@@ -44,7 +44,8 @@ impl Secret {
 
 /// Secrets whose tokens are valid although another secret signs new tokens.
 ///
-/// The configuration has them as a list, or as a text in which white space separates them.
+/// The configuration has them as a list, or as a text: white space or commas separate the secrets, or the text is a list of
+/// YAML.
 #[derive(Clone, Default)]
 pub struct AcceptedSecrets(Vec<Secret>);
 
@@ -67,8 +68,17 @@ impl<'de> Deserialize<'de> for AcceptedSecrets {
             List(Vec<String>),
         }
         let secrets = match Form::deserialize(deserializer)? {
-            Form::Text(text) => text.split_whitespace().map(str::to_owned).collect(),
             Form::List(list) => list,
+            Form::Text(text) if text.trim_start().starts_with('[') => {
+                // The error of the parser could contain a part of a secret.
+                serde_yaml_ng::from_str(&text)
+                    .map_err(|_| D::Error::custom("begins with [ and is not a list of texts"))?
+            }
+            Form::Text(text) => {
+                let parts = text.split(|c: char| c.is_whitespace() || c == ',');
+                let parts = parts.filter(|part| !part.is_empty());
+                parts.map(str::to_owned).collect()
+            }
         };
         Ok(Self(secrets.into_iter().map(Secret).collect()))
     }

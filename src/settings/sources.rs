@@ -27,6 +27,7 @@ use rust_embed::RustEmbed;
 use serde_json::{Map, Value};
 use tera::{Context, Kwargs, State, Tera};
 
+use super::checks::read_settings;
 use crate::errors::root_cause;
 
 /// The variable that names the folder of the files.
@@ -43,6 +44,10 @@ const KEY_SEPARATOR: &str = "__";
 
 /// The end of a variable that names a file with the value.
 const FILE_SUFFIX: &str = "_FILE";
+
+/// The hint for a value that cannot be read.
+const VALUE_HINT: &str =
+    "; write a number or true or false as it is, and a list in brackets: [10.0.0.5, \"::1\"]";
 
 /// The limit of a file with the value of a variable.
 const MAX_VALUE_BYTES: u64 = 64 * 1024;
@@ -83,7 +88,31 @@ pub fn load_config(environment: &Environment) -> Result<Config> {
         Error::Message(text + &hint)
     })?;
     reject_unknown_keys(&config, &overrides)?;
+    reject_faulty_settings(&config, &overrides)?;
     Ok(config)
+}
+
+/// Refuses a variable whose value the settings cannot read, with the name of the variable.
+fn reject_faulty_settings(config: &Config, overrides: &BTreeMap<String, Override>) -> Result<()> {
+    let Err(fault) = read_settings(config) else {
+        return Ok(());
+    };
+    let is_cause = |key: &str| {
+        let rest = fault.strip_prefix(key);
+        rest.is_some_and(|rest| rest.starts_with([':', '.', '[']))
+    };
+    let hint = if fault.contains("invalid type") {
+        VALUE_HINT
+    } else {
+        ""
+    };
+    match overrides.iter().find(|(key, _)| is_cause(key)) {
+        Some((_, Override { variable, .. })) => {
+            Err(Error::Message(format!("{variable}: {fault}{hint}")))
+        }
+        // The check of the settings reports the fault of a file.
+        None => Ok(()),
+    }
 }
 
 /// Refuses a variable whose key Loco would ignore. The check of the settings refuses unknown keys of `settings:`.
@@ -299,7 +328,7 @@ impl Variables {
             let value = match lookup(tree, &key) {
                 Some(Value::String(_)) => Value::String(text),
                 _ => serde_yaml_ng::from_str(&text)
-                    .map_err(|error| Error::Message(format!("{variable}: {error}")))?,
+                    .map_err(|error| Error::Message(format!("{variable}: {error}{VALUE_HINT}")))?,
             };
             let variable = variable.to_owned();
             overrides.insert(key, Override { variable, value });
@@ -317,7 +346,8 @@ impl Variables {
             Some((name, value.to_string_lossy()))
         });
         let (suspects, others): (Vec<_>, Vec<_>) = set.partition(|(_, value)| {
-            value.trim().is_empty() || error.contains(&format!("\"{value}\""))
+            let is_shown = |quote| error.contains(&format!("{quote}{value}{quote}"));
+            value.trim().is_empty() || is_shown('"') || is_shown('`')
         });
         let named = if suspects.is_empty() {
             others

@@ -30,6 +30,7 @@ async fn doctor_reports_everything_that_blocks_production() {
       FAILED  DATABASE_URL  DATABASE_URL is not set; set it to the URL of a database, such as postgres://user:password@host:5432/name or sqlite://file.sqlite?mode=rwc
       passed  origins
       passed  framework
+      warning host names    clients on other machines get 421, because PUBLIC_URL and settings.door.allowed_hosts are empty; set PUBLIC_URL to the URL at which clients reach the server
       FAILED  database      was not checked: see DATABASE_URL
       passed  Redis         is not configured, which is right for a single node
     ");
@@ -76,6 +77,7 @@ async fn doctor_connects_to_the_database_and_redis() {
       passed  DATABASE_URL
       passed  origins
       passed  framework
+      warning host names    clients on other machines get 421, because PUBLIC_URL and settings.door.allowed_hosts are empty; set PUBLIC_URL to the URL at which clients reach the server
       passed  database      is reachable and migrated
       passed  Redis         is reachable
     ");
@@ -184,6 +186,7 @@ async fn doctor_reports_unreachable_services() {
       passed  DATABASE_URL
       passed  origins
       passed  framework
+      warning host names    clients on other machines get 421, because PUBLIC_URL and settings.door.allowed_hosts are empty; set PUBLIC_URL to the URL at which clients reach the server
       FAILED  database      Connection Error: error communicating with database: Connection refused (os error 111); check that the database of DATABASE_URL runs and is reachable
       FAILED  Redis         Connection refused (os error 111); check that the Redis of REDIS_URL runs and is reachable
     ");

@@ -45,3 +45,14 @@ async fn health_asks_the_readiness_probe_without_a_metrics_listener() {
     let run = CommandRun::run(&["health", "--url", &url], &[]).await;
     assert_eq!(run.code, Some(1));
 }
+
+/// A person runs the command in a shell that lacks the secrets of the node.
+#[tokio::test]
+async fn health_needs_no_secrets() {
+    let folder = tempfile::tempdir().unwrap();
+    let variables = [("METRICS_BINDING", "127.0.0.1:1")];
+    let args = ["health", "-e", "production"];
+    let run = CommandRun::run_in(folder.path(), &args, &variables).await;
+    assert_eq!(run.code, Some(1));
+    assert!(run.output.contains("no answer from"), "{}", run.output);
+}

@@ -43,10 +43,13 @@ async fn the_start_waits_for_a_late_postgresql() {
         "",
         &[("start_timeout: 10", "start_timeout: 60")],
         |command| {
-            command.env("DATABASE_URL", url.as_str());
+            command
+                .env("DATABASE_URL", url.as_str())
+                .stdin(std::process::Stdio::null());
         },
     );
     output.wait_for_line("waiting for the database").await;
+    server.send_signal("HUP");
     let listener = TcpListener::bind(address).unwrap();
     let forwarding = tokio::spawn(forward(listener, postgres));
     output

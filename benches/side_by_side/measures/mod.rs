@@ -12,6 +12,7 @@ mod rest;
 mod resume;
 mod start;
 mod steady;
+mod storm;
 
 use std::fmt;
 
@@ -57,7 +58,7 @@ pub enum Target {
 }
 
 /// All measures.
-pub const MEASURES: [Measure; 9] = [
+pub const MEASURES: [Measure; 10] = [
     idle::MEASURE,
     fan_out::MEASURE,
     steady::MEASURE,
@@ -65,6 +66,7 @@ pub const MEASURES: [Measure; 9] = [
     durable::MEASURE,
     path::MEASURE,
     resume::MEASURE,
+    storm::MEASURE,
     rest::MEASURE,
     start::MEASURE,
 ];

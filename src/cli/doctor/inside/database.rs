@@ -81,6 +81,14 @@ fn find_obstacle(database: &Database) -> Option<Finding> {
         .parent()
         .filter(|folder| !folder.as_os_str().is_empty());
     Some(match folder.filter(|folder| !folder.is_dir()) {
+        None if !creates_file(&database.uri) => Finding::failed(
+            "does not exist, and DATABASE_URL does not let the server create it",
+            "add ?mode=rwc to DATABASE_URL",
+        ),
+        None if !is_writable(folder.unwrap_or(Path::new("."))) => Finding::failed(
+            "cannot be created: this user may not write into the folder",
+            "change the owner of the folder, or the user of the server",
+        ),
         None => Finding::passed("does not exist yet; the first start creates it"),
         Some(missing) => Finding::failed(
             format!(
@@ -90,6 +98,20 @@ fn find_obstacle(database: &Database) -> Option<Finding> {
             "create it",
         ),
     })
+}
+
+/// Returns `true` if a URL lets SQLite create a missing file.
+fn creates_file(uri: &str) -> bool {
+    let query = uri.split_once('?').map_or("", |(_, query)| query);
+    query.split('&').any(|parameter| parameter == "mode=rwc")
+}
+
+/// Returns `true` if this process may create files in a folder.
+fn is_writable(folder: &Path) -> bool {
+    #[cfg(unix)]
+    return rustix::fs::access(folder, rustix::fs::Access::WRITE_OK).is_ok();
+    #[cfg(not(unix))]
+    return folder.is_dir();
 }
 
 /// The state of a reachable database.

@@ -15,7 +15,7 @@ use super::{
     super::explain::explain_error,
     report::{Finding, Report},
 };
-use crate::settings::{ConfigCheck, Settings, load_config};
+use crate::settings::{ConfigCheck, Settings, is_production, load_config};
 
 /// The timeout of the database check and of the Redis check.
 const CHECK_TIMEOUT: Duration = Duration::from_secs(4);
@@ -50,6 +50,12 @@ pub async fn run_checks<W: Write>(
     for check in checks {
         add_config_check(&mut report, check);
     }
+    let is_local = settings
+        .as_ref()
+        .is_some_and(Settings::accepts_only_local_hosts);
+    if is_production(environment) && is_local {
+        report.add("host names", warn_about_host_names());
+    }
     let mut database_offset = None;
     if has_database_url {
         let checked = database::check(&config.database).await;
@@ -69,6 +75,13 @@ pub async fn run_checks<W: Write>(
         );
     }
     Ok(report.finish()?)
+}
+
+fn warn_about_host_names() -> Finding {
+    Finding::warning(
+        "clients on other machines get 421, because PUBLIC_URL and settings.door.allowed_hosts are empty",
+        "set PUBLIC_URL to the URL at which clients reach the server",
+    )
 }
 
 fn add_all<W: Write>(
