@@ -16,8 +16,8 @@ use tokio_tungstenite::{
 };
 
 use crate::support::{
-    PROXY_HOST, Proxy, ProxyKind, Server, TestDatabase, TestResponse, free_port, skip_unless,
-    with_timeout,
+    PROXY_HOST, Proxy, ProxyKind, RecordedOutput, Server, TestDatabase, TestResponse, free_port,
+    skip_unless, with_timeout,
 };
 
 /// The connection limit of a client in this test.
@@ -35,6 +35,9 @@ async fn the_documented_caddy_configuration_works() {
 
 /// The number of sockets, which the proxy distributes over two nodes.
 const SOCKETS: usize = 8;
+
+/// The time between two sockets that a client opens to notice a restarted node.
+const SOCKET_INTERVAL: Duration = Duration::from_millis(200);
 
 /// The time between two messages while a node restarts.
 const SEND_INTERVAL: Duration = Duration::from_millis(20);
@@ -64,12 +67,15 @@ async fn restart_nodes_behind(kind: ProxyKind) {
         ("drain_delay: 5", "drain_delay: 4"),
     ];
     let ports = [(); 2].map(|()| free_port());
-    let start = |port| Server::start_in_production_on_port(&database, &changes, port);
+    let start = async |port| {
+        let mut node = Server::start_in_production_on_port(&database, &changes, port);
+        let output = node.record_standard_output();
+        output.listen_address().await;
+        (node, output)
+    };
     let mut nodes = Vec::new();
     for port in ports {
-        let mut node = start(port);
-        node.listen_address().await;
-        nodes.push(node);
+        nodes.push(start(port).await.0);
     }
     let addresses = ports.map(|port| (Ipv4Addr::LOCALHOST, port).into());
     let proxy = Proxy::start_for_nodes(kind, addresses).await;
@@ -100,8 +106,7 @@ async fn restart_nodes_behind(kind: ProxyKind) {
             sent += 1;
         }
         assert!(stopped.await.unwrap().success());
-        let mut node = start(port);
-        node.listen_address().await;
+        let (node, output) = start(port).await;
         nodes.push(node);
         if index == 0 {
             // The sockets of the other node have received every message.
@@ -118,6 +123,7 @@ async fn restart_nodes_behind(kind: ProxyKind) {
             );
             sockets = open;
         }
+        client.until_used_by_proxy(&ann, &offers, &output).await;
     }
     assert!(sent > 10, "{sent}");
 }
@@ -239,6 +245,20 @@ impl ProxiedClient {
             access,
             group,
         }
+    }
+
+    /// Opens sockets until the proxy gives one to a node that was restarted.
+    async fn until_used_by_proxy(&self, user: &Account, offers: &str, output: &RecordedOutput) {
+        let mut pace = interval(SOCKET_INTERVAL);
+        let opening = async {
+            while output.lines_with_message("socket opened").is_empty() {
+                pace.tick().await;
+                let offers = [("sec-websocket-protocol", offers)];
+                // A proxy that knows no node answers 503.
+                drop(self.open_socket(user, &offers).await);
+            }
+        };
+        with_timeout("the proxy to use the restarted node", opening).await;
     }
 
     async fn open_socket(
