@@ -30,7 +30,7 @@ use crate::{
         bans, chat_groups, events, invites, memberships, reactions, sessions, skeletons, users,
     },
     seed,
-    server::{self, StopSignals, service_manager},
+    server::{self, SharedStopSignals, service_manager},
     settings::{self, DatabaseSettings, Settings},
     supervisor::Supervisor,
     tasks,
@@ -135,11 +135,14 @@ impl Hooks for App {
         let settings = Settings::from_context(ctx)?;
         let listener = server::bind(&params.binding, params.port).await?;
         server::log_start(ctx, &settings);
+        // The start has listened for signals since its beginning.
+        let signals = ctx.shared_store.get::<SharedStopSignals>();
+        let signals = signals.unwrap_or_else(SharedStopSignals::listen);
+        let mut signals = signals.0.lock().await;
         let channels = ctx.shared_store.get::<Channels>();
         if let Some(channels) = &channels {
             channels.wait_for_broker().await;
         }
-        let mut signals = StopSignals::listen();
         server::print_addresses(listener.local_addr()?, ctx)?;
         service_manager::notify_ready();
         let stop = CancellationToken::new();

@@ -25,11 +25,18 @@ pub enum SchemaState {
     Newer {
         /// The names of these migrations.
         unknown: Vec<String>,
-        /// `true` if this version works with the schema, because the migrations only expand it.
+        /// `true` if this version works with the schema: all its own migrations have run, and the others only expand
+        /// the schema.
         is_compatible: bool,
     },
     /// The number of migrations that have not run yet.
     Pending(usize),
+}
+
+/// Returns `true` if the name of a migration promises that older versions work after it.
+fn only_expands(name: &str) -> bool {
+    let name = name.trim().to_lowercase();
+    !name.is_empty() && !name.ends_with(BREAKING_SUFFIX)
 }
 
 impl SchemaState {
@@ -68,7 +75,8 @@ impl SchemaState {
         Ok(if unknown.is_empty() {
             Self::Pending(migrations.len().saturating_sub(run_count))
         } else {
-            let is_compatible = unknown.iter().all(|name| !name.ends_with(BREAKING_SUFFIX));
+            let pending = (migrations.len() + unknown.len()).saturating_sub(run_count);
+            let is_compatible = pending == 0 && unknown.iter().all(|name| only_expands(name));
             Self::Newer {
                 unknown,
                 is_compatible,

@@ -24,7 +24,9 @@ use super::{
     writer::Writer,
 };
 use crate::{
-    database::{Outage, PoolCounts, classify, clock, kind_name, pool_counts},
+    database::{
+        Outage, PoolCounts, classify, clock, kind_name, pool_counts, sqlite_file::is_disk_full,
+    },
     health::{Fault, NodeState},
     models::epochs,
 };
@@ -156,6 +158,8 @@ impl Channels {
 
     async fn check_write(&self) -> Option<Fault> {
         match timeout(PROBE_TIMEOUT, self.writer.probe()).await {
+            // The probe fits into space that the files have already, and a message may not.
+            Ok(Ok(())) if is_disk_full(&self.hub.db) => Some(Fault::Database(Outage::DiskFull)),
             Ok(Ok(())) => None,
             Ok(Err(Some(outage))) => Some(Fault::Database(outage)),
             Ok(Err(None)) => Some(Fault::TaskFailed),

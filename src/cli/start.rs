@@ -9,13 +9,14 @@ use clap::{ArgGroup, Parser};
 use loco_rs::{
     Error, Result,
     app::Hooks,
-    boot::{ServeParams, StartMode, create_app, create_context, start},
+    boot::{BootResult, ServeParams, StartMode, create_app, create_context, start},
     environment::{Environment, resolve_from_env},
     logger::Format,
 };
 use migration::MigratorTrait;
+use tokio::select;
 
-use crate::{database, server::ignore_hangup_without_terminal, settings::Settings};
+use crate::{database, server::SharedStopSignals, settings::Settings};
 
 /// Start the server
 #[derive(Parser)]
@@ -48,6 +49,13 @@ pub struct StartCommand {
     environment: Option<String>,
 }
 
+/// An app that is ready to run.
+struct Prepared {
+    boot: BootResult,
+    serve: ServeParams,
+    no_banner: bool,
+}
+
 impl StartCommand {
     /// Runs the server of an app until a signal or a failed task stops it.
     ///
@@ -59,11 +67,43 @@ impl StartCommand {
             Some(name) => name.clone().into(),
             None => resolve_from_env().into(),
         };
-        ignore_hangup_without_terminal();
-        let mut config = A::load_config(&environment).await?;
+        let signals = SharedStopSignals::listen();
+        let preparing = self.prepare::<A, M>(&environment);
+        let prepared = {
+            let mut signals = signals.0.lock().await;
+            select! {
+                prepared = preparing => prepared?,
+                () = signals.wait_during_start() => return Ok(()),
+            }
+        };
+        let Prepared {
+            boot,
+            serve,
+            no_banner,
+        } = prepared;
+        boot.app_context.shared_store.insert(signals.clone());
+        let has_server = boot.router.is_some();
+        let running = start::<A>(boot, serve, no_banner);
+        if has_server {
+            return running.await;
+        }
+        // Without a server, only this process listens for the signals.
+        let mut signals = signals.0.lock().await;
+        select! {
+            ended = running => ended,
+            () = signals.wait_during_start() => Ok(()),
+        }
+    }
+
+    /// Loads the configuration, waits for the database and boots the app.
+    async fn prepare<A: Hooks, M: MigratorTrait>(
+        self,
+        environment: &Environment,
+    ) -> Result<Prepared> {
+        let mut config = A::load_config(environment).await?;
         // The name of the node contains the port.
         config.server.port = self.port.unwrap_or(config.server.port);
-        let ctx = create_context::<A>(&environment, config).await?;
+        let ctx = create_context::<A>(environment, config).await?;
         if !A::init_logger(&ctx)? {
             loco_rs::logger::init::<A>(&ctx.config.logger)?;
         }
@@ -79,17 +119,21 @@ impl StartCommand {
         database::wait_until_reachable(&ctx.db, wait).await?;
         let no_banner = self.no_banner || matches!(ctx.config.logger.format, Format::Json);
         let binding = self.binding.clone();
-        let boot = create_app::<A, M>(self.mode(), &environment, ctx.config).await?;
+        let boot = create_app::<A, M>(self.mode(), environment, ctx.config).await?;
         let server = &boot.app_context.config.server;
         let serve = ServeParams {
             port,
             binding: binding.unwrap_or_else(|| server.binding.clone()),
         };
-        start::<A>(boot, serve, no_banner).await
+        Ok(Prepared {
+            boot,
+            serve,
+            no_banner,
+        })
     }
 
-    fn mode(self) -> StartMode {
-        match (self.worker, self.scheduler) {
+    fn mode(&self) -> StartMode {
+        match (self.worker.clone(), self.scheduler) {
             _ if self.all || (self.server_and_worker && self.scheduler) => StartMode::All,
             _ if self.server_and_worker => StartMode::ServerAndWorker,
             (Some(tags), true) => StartMode::WorkerAndScheduler { tags },

@@ -30,11 +30,44 @@ use super::sqlite_file_pool;
 /// The offset of `user_version` in a file's header. <https://sqlite.org/fileformat2.html#user_version_number>
 const USER_VERSION_OFFSET: u64 = 60;
 
+/// The free space below which a disk counts as full: a few commits and a part of a checkpoint.
+const MIN_FREE_BYTES: u64 = 128 * 1024;
+
 /// Returns the path of a database's file; `None` unless the database is a file of SQLite.
 #[must_use]
 pub fn sqlite_path(db: &DatabaseConnection) -> Option<PathBuf> {
     let pool = sqlite_file_pool(db)?;
     Some(pool.connect_options().get_filename().to_owned())
+}
+
+/// Returns `true` if the disk of a file of SQLite has hardly any free space for this user. Returns `false` where the system
+/// does not report the space.
+#[must_use]
+pub fn is_disk_full(db: &DatabaseConnection) -> bool {
+    let Some(file) = sqlite_path(db) else {
+        return false;
+    };
+    let folder = file
+        .parent()
+        .filter(|folder| !folder.as_os_str().is_empty());
+    free_bytes(folder.unwrap_or(Path::new("."))).is_some_and(|free| free < MIN_FREE_BYTES)
+}
+
+#[cfg(unix)]
+fn free_bytes(folder: &Path) -> Option<u64> {
+    let status = rustix::fs::statvfs(folder).ok()?;
+    // Only root may use the reserved blocks.
+    let blocks = if rustix::process::geteuid().is_root() {
+        status.f_bfree
+    } else {
+        status.f_bavail
+    };
+    Some(blocks.saturating_mul(status.f_frsize))
+}
+
+#[cfg(not(unix))]
+fn free_bytes(_: &Path) -> Option<u64> {
+    None
 }
 
 /// Returns the path of a file's companion with this suffix.

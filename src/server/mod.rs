@@ -52,7 +52,7 @@ use tower::Layer;
 use tower_http::normalize_path::NormalizePathLayer;
 
 pub use self::file_limit::hard_limit_connections;
-pub use self::stop::{StopReason, StopSignals, ignore_hangup_without_terminal};
+pub use self::stop::{SharedStopSignals, StopReason, StopSignals};
 use self::{hosts::AllowedHosts, response_limiter::ResponseLimiter};
 use crate::{
     channels::Channels,

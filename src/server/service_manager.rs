@@ -9,10 +9,13 @@ use crate::channels::Channels;
 /// The watchdog is served this many times in its time.
 const KEEPALIVES_PER_WATCHDOG_TIME: u32 = 3;
 
+/// The shortest time between two messages to the watchdog.
+const MIN_KEEPALIVE_INTERVAL: Duration = Duration::from_millis(100);
+
 /// Reports that the server accepts connections.
 pub fn notify_ready() {
     #[cfg(target_os = "linux")]
-    notify(&[
+    sending::send(vec![
         sd_notify::NotifyState::Ready,
         sd_notify::NotifyState::Status("serving"),
     ]);
@@ -21,7 +24,7 @@ pub fn notify_ready() {
 /// Reports that the server stops.
 pub fn notify_stopping() {
     #[cfg(target_os = "linux")]
-    notify(&[
+    sending::send(vec![
         sd_notify::NotifyState::Stopping,
         sd_notify::NotifyState::Status("draining"),
     ]);
@@ -32,26 +35,67 @@ pub fn notify_stopping() {
 /// Without messages for the time of the watchdog, the service manager restarts the process.
 pub async fn serve_watchdog<T>(channels: Option<Channels>) -> T {
     #[cfg(target_os = "linux")]
-    if let (Some(limit), Some(channels)) = (sd_notify::watchdog_enabled(), channels) {
-        let mut ticks = tokio::time::interval(keepalive_interval(limit));
+    if let (Some(limit), Some(channels)) = (sd_notify::watchdog_enabled(), channels)
+        && !limit.is_zero()
+    {
+        let interval = (limit / KEEPALIVES_PER_WATCHDOG_TIME).max(MIN_KEEPALIVE_INTERVAL);
+        let mut ticks = tokio::time::interval(interval);
         loop {
             ticks.tick().await;
             if channels.liveness_faults().is_empty() {
-                notify(&[sd_notify::NotifyState::Watchdog]);
+                sending::send(vec![sd_notify::NotifyState::Watchdog]);
             }
         }
     }
     std::future::pending().await
 }
 
-/// Returns the time between two messages to a watchdog.
-fn keepalive_interval(limit: Duration) -> Duration {
-    (limit / KEEPALIVES_PER_WATCHDOG_TIME).max(Duration::from_millis(1))
-}
-
 #[cfg(target_os = "linux")]
-fn notify(states: &[sd_notify::NotifyState<'_>]) {
-    if let Err(error) = sd_notify::notify(states) {
-        tracing::warn!(%error, "the service manager received no message");
+mod sending {
+    use std::{
+        sync::{
+            Mutex, PoisonError,
+            atomic::{AtomicBool, Ordering},
+            mpsc::{SyncSender, sync_channel},
+        },
+        thread,
+    };
+
+    use sd_notify::NotifyState;
+
+    /// The messages that may wait for a service manager that does not read.
+    const MAX_WAITING: usize = 4;
+
+    type Message = Vec<NotifyState<'static>>;
+
+    /// The queue of the thread that sends. `None` before the first message.
+    static QUEUE: Mutex<Option<SyncSender<Message>>> = Mutex::new(None);
+
+    static HAS_FAILED: AtomicBool = AtomicBool::new(false);
+
+    /// Sends a message on a thread of its own, because a service manager that does not read blocks the sender. A message
+    /// is dropped while others wait.
+    pub fn send(message: Message) {
+        let mut queue = QUEUE.lock().unwrap_or_else(PoisonError::into_inner);
+        let sender = queue.get_or_insert_with(|| {
+            let (sender, messages) = sync_channel::<Message>(MAX_WAITING);
+            thread::spawn(move || {
+                for message in messages {
+                    report(sd_notify::notify(&message));
+                }
+            });
+            sender
+        });
+        // The queue is full.
+        let _ = sender.try_send(message);
+    }
+
+    /// Logs the first failure.
+    fn report(sent: std::io::Result<()>) {
+        if let Err(error) = sent
+            && !HAS_FAILED.swap(true, Ordering::Relaxed)
+        {
+            tracing::warn!(%error, "the service manager received no message");
+        }
     }
 }

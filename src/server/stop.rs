@@ -2,10 +2,11 @@
 
 use std::{
     io::{IsTerminal, stdin},
+    sync::Arc,
     time::Duration,
 };
 
-use tokio::{select, time::sleep};
+use tokio::{select, sync::Mutex, time::sleep};
 
 use crate::supervisor::Supervisor;
 
@@ -46,11 +47,15 @@ pub struct StopSignals {
     has_terminal: bool,
 }
 
-/// Ignores SIGHUP from now on, unless the process has a terminal: then the end of the terminal ends the process.
-pub fn ignore_hangup_without_terminal() {
-    if !stdin().is_terminal() {
-        // The handler stays installed when the stream of signals is dropped.
-        drop(StopSignal::listen("SIGHUP", SignalNumber::hangup()));
+/// The signals of a process, which its start and its server handle one after the other.
+#[derive(Clone)]
+pub struct SharedStopSignals(pub Arc<Mutex<StopSignals>>);
+
+impl SharedStopSignals {
+    /// Handles the signals from now on.
+    #[must_use]
+    pub fn listen() -> Self {
+        Self(Arc::new(Mutex::new(StopSignals::listen())))
     }
 }
 
@@ -79,6 +84,11 @@ impl StopSignals {
         };
         tracing::info!(signal, "stopping");
         reason
+    }
+
+    /// Waits for a signal while the server starts.
+    pub async fn wait_during_start(&mut self) {
+        self.wait(&Supervisor::default()).await;
     }
 
     /// Keeps serving for some seconds. Another signal ends the delay at once.

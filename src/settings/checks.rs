@@ -13,6 +13,7 @@ use super::{
     Settings, database,
     origins::{self, OriginSettings},
     secret,
+    sources::without_value,
 };
 
 /// The result of one check.
@@ -112,9 +113,13 @@ pub(super) fn read_settings(config: &Config) -> Result<Settings, String> {
         ..settings
     });
     read.map_err(|error| match error.path().to_string().as_str() {
-        "." => format!("the block `settings:`: {}", error.inner()),
-        path => format!("settings.{path}: {}", error.inner()),
+        "." => format!("the block `settings:`: {}", fault_of(&error)),
+        path => format!("settings.{path}: {}", fault_of(&error)),
     })
+}
+
+fn fault_of(error: &serde_path_to_error::Error<serde_json::Error>) -> String {
+    without_value(&error.inner().to_string())
 }
 
 /// Checks the secret although other settings may be unreadable, and the accepted secrets if the settings are readable.

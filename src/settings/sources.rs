@@ -19,7 +19,7 @@ use std::{
     fs::File,
     io::Read,
     path::Path,
-    sync::Arc,
+    sync::{Arc, Mutex, PoisonError},
 };
 
 use loco_rs::{Error, Result, config::Config, environment::Environment};
@@ -77,15 +77,15 @@ pub fn load_config(environment: &Environment) -> Result<Config> {
     }
     let config: Config = serde_path_to_error::deserialize(tree).map_err(|error| {
         let key = error.path().to_string();
-        let text = format!(
-            "the configuration has a wrong value: {key}: {}",
-            error.inner()
-        );
+        let fault = error.inner().to_string();
         let hint = match overrides.get(&key) {
             Some(Override { variable, .. }) => variable_hint(&[variable]),
-            None => variables.hint(&files, &text),
+            None => variables.hint(&files, &fault),
         };
-        Error::Message(text + &hint)
+        let fault = without_value(&fault);
+        Error::Message(format!(
+            "the configuration has a wrong value: {key}: {fault}{hint}"
+        ))
     })?;
     reject_unknown_keys(&config, &overrides)?;
     reject_faulty_settings(&config, &overrides)?;
@@ -113,6 +113,21 @@ fn reject_faulty_settings(config: &Config, overrides: &BTreeMap<String, Override
         // The check of the settings reports the fault of a file.
         None => Ok(()),
     }
+}
+
+/// Returns an error of a reader without the value that it quotes, which may be a secret at a wrong place.
+pub(super) fn without_value(error: &str) -> String {
+    for begin in ["invalid type: ", "invalid value: "] {
+        let parts = error
+            .split_once(begin)
+            .and_then(|(before, rest)| Some((before, rest.rsplit_once(", expected")?)));
+        if let Some((before, (found, expected))) = parts {
+            // The kind of the value comes before its quotes: `string "…"`, `integer `…``.
+            let kind = found.split(['"', '`']).next().unwrap_or_default().trim();
+            return format!("{before}{begin}{kind}, expected{expected}");
+        }
+    }
+    error.to_owned()
 }
 
 /// Refuses a variable whose key Loco would ignore. The check of the settings refuses unknown keys of `settings:`.
@@ -260,7 +275,11 @@ fn template_syntax(file: &str) -> Result<String, String> {
 }
 
 /// The variables of the environment.
-struct Variables(BTreeMap<OsString, OsString>);
+struct Variables {
+    values: BTreeMap<OsString, OsString>,
+    /// The values from files, by the name of the variable. A pipe can be read only once.
+    from_files: Mutex<BTreeMap<String, String>>,
+}
 
 /// A key that a variable sets.
 struct Override {
@@ -270,7 +289,10 @@ struct Override {
 
 impl Variables {
     fn of_process() -> Self {
-        Self(env::vars_os().collect())
+        Self {
+            values: env::vars_os().collect(),
+            from_files: Mutex::default(),
+        }
     }
 
     /// Returns the value of a variable, or of the file that `<NAME>_FILE` names. An empty variable with such a file
@@ -282,13 +304,26 @@ impl Variables {
             (Some(value), Some(_)) if !value.is_empty() => Err(Error::Message(format!(
                 "both {name} and {file_variable} are set; unset one of them"
             ))),
-            (_, Some(path)) => read_value(&file_variable, path).map(Some),
+            (_, Some(path)) => self.read_file_once(&file_variable, path).map(Some),
             (value, None) => Ok(value.map(str::to_owned)),
         }
     }
 
+    fn read_file_once(&self, variable: &str, path: &str) -> Result<String> {
+        let mut from_files = self
+            .from_files
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        if let Some(value) = from_files.get(variable) {
+            return Ok(value.clone());
+        }
+        let value = read_value(variable, path)?;
+        from_files.insert(variable.to_owned(), value.clone());
+        Ok(value)
+    }
+
     fn text(&self, name: &str) -> Result<Option<&str>> {
-        let value = self.0.get(OsStr::new(name));
+        let value = self.values.get(OsStr::new(name));
         let text = value.map(|value| value.to_str().ok_or(name));
         text.transpose()
             .map_err(|name| Error::Message(format!("{name} is not UTF-8")))
@@ -311,12 +346,23 @@ impl Variables {
     ///
     /// A text replaces a text, and any other value is YAML: `[a.example, b.example]` is a list.
     fn overrides(&self, tree: &Value) -> Result<BTreeMap<String, Override>> {
-        let names = self.0.keys().filter_map(|name| name.to_str());
-        let mut overrides = BTreeMap::new();
-        for variable in names.filter(|name| name.starts_with(OVERRIDE_PREFIX)) {
-            let path = variable.trim_start_matches(OVERRIDE_PREFIX);
+        let names = self.values.keys().filter_map(|name| name.to_str());
+        let mut overrides: BTreeMap<String, Override> = BTreeMap::new();
+        for variable in names {
+            let Some(path) = variable.strip_prefix(OVERRIDE_PREFIX) else {
+                continue;
+            };
+            if !path
+                .bytes()
+                .all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
+            {
+                return Err(Error::Message(format!(
+                    "{variable}: the name of a key has only letters, digits and underscores"
+                )));
+            }
             let key_of = |path: &str| path.to_lowercase().replace(KEY_SEPARATOR, ".");
             let file_path = path.strip_suffix(FILE_SUFFIX);
+            let file_path = file_path.filter(|path| !path.ends_with('_'));
             // A key such as `redis_ca_file` ends like the name of a variable for a file.
             let file_path = file_path.filter(|_| lookup(tree, &key_of(path)).is_none());
             let key = key_of(file_path.unwrap_or(path));
@@ -330,6 +376,12 @@ impl Variables {
                 _ => serde_yaml_ng::from_str(&text)
                     .map_err(|error| Error::Message(format!("{variable}: {error}{VALUE_HINT}")))?,
             };
+            if let Some(other) = overrides.get(&key) {
+                return Err(Error::Message(format!(
+                    "both {} and {variable} set the key {key}; unset one of them",
+                    other.variable
+                )));
+            }
             let variable = variable.to_owned();
             overrides.insert(key, Override { variable, value });
         }
@@ -342,7 +394,7 @@ impl Variables {
     fn hint(&self, files: &[ConfigFile], error: &str) -> String {
         let read: BTreeSet<&str> = files.iter().flat_map(ConfigFile::variable_names).collect();
         let set = read.into_iter().filter_map(|name| {
-            let value = self.0.get(OsStr::new(name))?;
+            let value = self.values.get(OsStr::new(name))?;
             Some((name, value.to_string_lossy()))
         });
         let (suspects, others): (Vec<_>, Vec<_>) = set.partition(|(_, value)| {
@@ -372,8 +424,19 @@ fn variable_hint(names: &[&str]) -> String {
 /// Reads the file that a variable names. The line feed at the end is not a part of the value.
 fn read_value(variable: &str, path: &str) -> Result<String> {
     let mut value = String::new();
+    if is_named_pipe(path) {
+        // Without a writer, the start would wait forever.
+        return Err(Error::Message(format!(
+            "{variable}: {path} is a named pipe; name a file"
+        )));
+    }
     let read = File::open(path).and_then(|file| {
         file.take(MAX_VALUE_BYTES + 1).read_to_string(&mut value)?;
+        if value.trim().is_empty() {
+            return Err(std::io::Error::other(
+                "the file is empty; write the value into the file, or unset the variable",
+            ));
+        }
         if value.len() as u64 > MAX_VALUE_BYTES {
             return Err(std::io::Error::other(format!(
                 "the file is larger than {MAX_VALUE_BYTES} bytes"
@@ -384,6 +447,18 @@ fn read_value(variable: &str, path: &str) -> Result<String> {
     read.map_err(|error| Error::Message(format!("{variable}: cannot read {path}: {error}")))?;
     let line = value.strip_suffix('\n').unwrap_or(&value);
     Ok(line.strip_suffix('\r').unwrap_or(line).to_owned())
+}
+
+/// Returns `true` for a pipe that is not an open file of this process, such as `/dev/stdin`.
+fn is_named_pipe(path: &str) -> bool {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::FileTypeExt;
+        let is_pipe = std::fs::metadata(path).is_ok_and(|metadata| metadata.file_type().is_fifo());
+        is_pipe && !path.starts_with("/dev/") && !path.starts_with("/proc/")
+    }
+    #[cfg(not(unix))]
+    false
 }
 
 /// Overrides the keys of a tree by those of another one. A list replaces a list.

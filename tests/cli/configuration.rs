@@ -144,13 +144,17 @@ async fn a_variable_with_an_unknown_key_or_a_wrong_value_is_refused() {
         config_error(folder.path(), "production", &[(name, value)]).await
     };
     assert_snapshot!(error("SALAM__LOGER__LEVEL", "warn").await, @"error: SALAM__LOGER__LEVEL: the key loger.level is unknown");
-    assert_snapshot!(error("SALAM__DATABASE__MAX_CONNECTIONS", "many").await, @r#"error: the configuration has a wrong value: database.max_connections: invalid type: string "many", expected u32; check the environment variable SALAM__DATABASE__MAX_CONNECTIONS: set it to a valid value, or unset it"#);
+    assert_snapshot!(error("SALAM__DATABASE__MAX_CONNECTIONS", "many").await, @r#"error: the configuration has a wrong value: database.max_connections: invalid type: string, expected u32; check the environment variable SALAM__DATABASE__MAX_CONNECTIONS: set it to a valid value, or unset it"#);
     assert_snapshot!(error("SALAM__DATABASE__MAX_CONNECTIONS", "").await, @"error: the configuration has a wrong value: database.max_connections: invalid type: null, expected u32; check the environment variable SALAM__DATABASE__MAX_CONNECTIONS: set it to a valid value, or unset it");
     assert_snapshot!(error("SALAM__DATABASE__MAX_CONNECTIONS", "[").await, @r#"error: SALAM__DATABASE__MAX_CONNECTIONS: did not find expected node content at line 2 column 1, while parsing a flow node; write a number or true or false as it is, and a list in brackets: [10.0.0.5, "::1"]"#);
-    assert_snapshot!(error("SALAM__SETTINGS__LIMITS__LOGINS_PER_MINUTE", "many").await, @r#"error: SALAM__SETTINGS__LIMITS__LOGINS_PER_MINUTE: settings.limits.logins_per_minute: invalid type: string "many", expected u32; write a number or true or false as it is, and a list in brackets: [10.0.0.5, "::1"]"#);
-    assert_snapshot!(error("SALAM__SETTINGS__DOOR__TRUSTED_PROXIES", "10.0.0.5").await, @r#"error: SALAM__SETTINGS__DOOR__TRUSTED_PROXIES: settings.door.trusted_proxies: invalid type: string "10.0.0.5", expected a sequence; write a number or true or false as it is, and a list in brackets: [10.0.0.5, "::1"]"#);
+    assert_snapshot!(error("SALAM__SETTINGS__LIMITS__LOGINS_PER_MINUTE", "many").await, @r#"error: SALAM__SETTINGS__LIMITS__LOGINS_PER_MINUTE: settings.limits.logins_per_minute: invalid type: string, expected u32; write a number or true or false as it is, and a list in brackets: [10.0.0.5, "::1"]"#);
+    assert_snapshot!(error("SALAM__SETTINGS__DOOR__TRUSTED_PROXIES", "10.0.0.5").await, @r#"error: SALAM__SETTINGS__DOOR__TRUSTED_PROXIES: settings.door.trusted_proxies: invalid type: string, expected a sequence; write a number or true or false as it is, and a list in brackets: [10.0.0.5, "::1"]"#);
     assert_snapshot!(error("SALAM__SETTINGS__DOOR__TRUSTED_PROXIES", "[::1]").await, @r#"error: SALAM__SETTINGS__DOOR__TRUSTED_PROXIES: did not find expected node content at line 1 column 2, while parsing a flow node; write a number or true or false as it is, and a list in brackets: [10.0.0.5, "::1"]"#);
     assert_snapshot!(error("SALAM__SETTINGS__TIME_ZONE", "Mars/Base").await, @"error: SALAM__SETTINGS__TIME_ZONE: settings.time_zone: failed to parse timezone: 'Mars/Base'");
+    assert_snapshot!(error("SALAM__SETTINGS__TOKENS", "a-secret-at-a-wrong-place").await, @r#"error: SALAM__SETTINGS__TOKENS: settings.tokens: invalid type: string, expected struct TokenSettings; write a number or true or false as it is, and a list in brackets: [10.0.0.5, "::1"]"#);
+    assert_snapshot!(error("SALAM__SERVER/PORT", "1").await, @"error: SALAM__SERVER/PORT: the name of a key has only letters, digits and underscores");
+    let twice = [("SALAM__SERVER__PORT", "1"), ("SALAM__server__port", "2")];
+    assert_snapshot!(config_error(folder.path(), "production", &twice).await, @"error: both SALAM__SERVER__PORT and SALAM__server__port set the key server.port; unset one of them");
     let unknown = error("SALAM__SETTINGS__LIMITS__LOGINS_PER_MINUT", "7").await;
     assert!(
         unknown.starts_with(
@@ -168,7 +172,11 @@ async fn secrets_come_from_files() {
         ("short", "short\n"),
         ("large", &"x".repeat(70_000)),
         ("url", "sqlite:salam.sqlite?mode=rwc"),
+        ("empty", "\n"),
     ]);
+    let pipe = folder.path().join("pipe");
+    let made = std::process::Command::new("mkfifo").arg(&pipe).status();
+    assert!(made.unwrap().success());
     let check = async |variables: &[(&str, &str)]| {
         let run =
             CommandRun::run_in(folder.path(), &["doctor", "-e", "production"], variables).await;
@@ -208,6 +216,8 @@ async fn secrets_come_from_files() {
     ");
     assert_snapshot!(check(&[("JWT_SECRET_FILE", "missing")]).await, @"  FAILED  configuration JWT_SECRET_FILE: cannot read missing: No such file or directory (os error 2)");
     assert_snapshot!(check(&[("JWT_SECRET_FILE", "large")]).await, @"  FAILED  configuration JWT_SECRET_FILE: cannot read large: the file is larger than 65536 bytes");
+    assert_snapshot!(check(&[("JWT_SECRET_FILE", "empty")]).await, @"  FAILED  configuration JWT_SECRET_FILE: cannot read empty: the file is empty; write the value into the file, or unset the variable");
+    assert_snapshot!(check(&[("JWT_SECRET_FILE", "pipe")]).await, @"  FAILED  configuration JWT_SECRET_FILE: pipe is a named pipe; name a file");
     assert_snapshot!(check(&[("JWT_SECRET_FILE", ".")]).await, @"  FAILED  configuration JWT_SECRET_FILE: cannot read .: Is a directory (os error 21)");
     assert_snapshot!(check(&[("JWT_SECRET_FILE", "secret"), ("JWT_SECRET", "x")]).await, @"  FAILED  configuration both JWT_SECRET and JWT_SECRET_FILE are set; unset one of them");
 }
@@ -229,7 +239,7 @@ async fn a_missing_or_faulty_file_is_named() {
     assert_snapshot!(error("nowhere", &[]).await, @"error: the environment nowhere has no file config/nowhere.yaml; create the file, or set LOCO_ENV to development or production");
     assert_snapshot!(error("test", &[]).await, @"error: the environment test has no file config/test.yaml; create the file, or set LOCO_ENV to development or production");
     assert_snapshot!(error("production", &[("LOCO_CONFIG_FOLDER", "empty")]).await, @"error: LOCO_CONFIG_FOLDER names the folder empty, which has no production.yaml; create the file, or unset the variable");
-    assert_snapshot!(error("production", &[("PORT", "x")]).await, @r#"error: the configuration has a wrong value: server.port: invalid type: string "x", expected i32; check the environment variable PORT: set it to a valid value, or unset it"#);
+    assert_snapshot!(error("production", &[("PORT", "x")]).await, @r#"error: the configuration has a wrong value: server.port: invalid type: string, expected i32; check the environment variable PORT: set it to a valid value, or unset it"#);
 }
 
 #[tokio::test]

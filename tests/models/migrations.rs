@@ -221,6 +221,14 @@ async fn a_node_works_on_a_schema_that_a_newer_version_has_expanded() {
     let rejected = Migrator::down(db, None).await.unwrap_err().to_string();
     assert!(rejected.contains("m20990101_000001_colours"), "{rejected}");
     assert!(SchemaState::read(db).await.unwrap().is_migrated());
+    // Without a migration of this version, the schema of the other version is of no use.
+    let last = format!("DELETE FROM seaql_migrations WHERE version = '{LAST_RELEASED}'");
+    db.execute_unprepared(&last).await.unwrap();
+    let state = SchemaState::read(db).await.unwrap();
+    assert!(
+        !state.is_migrated() && state.check_usable().is_err(),
+        "{state:?}"
+    );
     drop(app);
     let database = TestDatabase::create().await;
     let db = Database::connect(&database.uri).await.unwrap();

@@ -8,13 +8,14 @@ use serde_json::{Value, json};
 use crate::settings::load_config;
 
 /// Keys of the configuration whose values may be or contain secrets.
-const SECRET_KEYS: [&str; 6] = [
+const SECRET_KEYS: [&str; 7] = [
     "secret",
     "accepted_secrets",
     "password",
     "uri",
     "url",
     "redis_url",
+    "otlp_endpoint",
 ];
 
 /// Prints the configuration as the server reads it, with its secrets hidden.
