@@ -83,6 +83,20 @@ impl Testbed {
         Ok(Self::Floor { process, port })
     }
 
+    /// Sends messages to each group. Returns the load, whose sockets stay connected, and the heads of the groups.
+    pub fn send_history(&self, groups: usize, messages: u64) -> Result<(LoadGenerator, Vec<u64>)> {
+        let mut load = LoadGenerator::new()?;
+        let senders = (0..groups).map(|group| self.sender_spec(group)).collect();
+        let senders = drive::open_all(&mut load, senders)?;
+        for _ in 0..messages {
+            drive::request_and_repeat(&mut load, &senders, Duration::ZERO)?;
+        }
+        let heads = (0..groups)
+            .map(|group| load.stats.last_seq(group))
+            .collect();
+        Ok((load, heads))
+    }
+
     /// Returns the process of the measured server.
     pub fn process(&self) -> &ChildProcess {
         match self {

@@ -1,10 +1,10 @@
 //! Measures sockets that reconnect and receive missed events.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use salam_benches::{
     Result,
-    load::{LoadGenerator, SocketSpec, drive},
+    load::{LoadGenerator, drive},
     log_progress,
     node::Installation,
     statistics::micros_each,
@@ -100,7 +100,7 @@ fn measure_reconnect(
     scenario: &ReconnectScenario,
 ) -> Result<()> {
     let testbed = Testbed::start_salam(context, &Installation::sqlite()?, scenario.groups)?;
-    let (senders, heads) = send_history(&testbed, scenario.groups)?;
+    let (senders, heads) = testbed.send_history(scenario.groups, MESSAGES_BEFORE)?;
     let mut load = LoadGenerator::new()?;
     for (group, &head) in heads.iter().enumerate() {
         load.stats.set_last_seq(group, head);
@@ -108,10 +108,8 @@ fn measure_reconnect(
     let specs = (0..scenario.sockets).map(|index| {
         let group = index % scenario.groups;
         let head = heads.get(group).copied().unwrap_or_default();
-        resume_spec(
-            testbed.listener_spec(group, index / scenario.groups),
-            head - scenario.behind,
-        )
+        let spec = testbed.listener_spec(group, index / scenario.groups);
+        spec.resuming_after(head - scenario.behind)
     });
     let specs: Vec<_> = specs.collect();
     let (started_at, before) = (Instant::now(), testbed.process().cpu_time()?);
@@ -138,29 +136,4 @@ fn measure_reconnect(
     results.add(&row("p99 ms to `sync`"), SALAM, readiness.percentile(99.0));
     results.add_flaws(&row("µs of CPU each"), load.stats.flaws);
     Ok(())
-}
-
-/// Sends messages to each group. Returns the load, whose sockets stay connected, and the heads of
-/// the groups.
-fn send_history(testbed: &Testbed, groups: usize) -> Result<(LoadGenerator, Vec<u64>)> {
-    let mut load = LoadGenerator::new()?;
-    let senders = (0..groups)
-        .map(|group| testbed.sender_spec(group))
-        .collect();
-    let senders = drive::open_all(&mut load, senders)?;
-    for _ in 0..MESSAGES_BEFORE {
-        drive::request_and_repeat(&mut load, &senders, Duration::ZERO)?;
-    }
-    let heads = (0..groups)
-        .map(|group| load.stats.last_seq(group))
-        .collect();
-    Ok((load, heads))
-}
-
-fn resume_spec(spec: SocketSpec, after: u64) -> SocketSpec {
-    SocketSpec {
-        path: format!("{}?after={after}", spec.path),
-        after: Some(after),
-        ..spec
-    }
 }

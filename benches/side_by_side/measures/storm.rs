@@ -82,24 +82,16 @@ fn round(context: &RunContext, results: &mut MeasureResults) -> Result<()> {
         return Ok(());
     }
     let testbed = Testbed::start_salam(context, &Installation::sqlite()?, GROUPS + BYSTANDERS)?;
-    let mut history = LoadGenerator::new()?;
-    let senders = (0..GROUPS)
-        .map(|group| testbed.sender_spec(group))
-        .collect();
-    let senders = drive::open_all(&mut history, senders)?;
-    for _ in 0..MESSAGES_BEFORE {
-        drive::request_and_repeat(&mut history, &senders, Duration::ZERO)?;
-    }
+    let (senders, heads) = testbed.send_history(GROUPS, MESSAGES_BEFORE)?;
     let mut storm = LoadGenerator::new()?;
-    for group in 0..GROUPS {
-        storm
-            .stats
-            .set_last_seq(group, history.stats.last_seq(group));
+    for (group, &head) in heads.iter().enumerate() {
+        storm.stats.set_last_seq(group, head);
     }
     let specs = (0..SOCKETS).map(|index| {
         let group = index % GROUPS;
-        let after = history.stats.last_seq(group).saturating_sub(BEHIND);
-        returning_spec(testbed.listener_spec(group, index / GROUPS), index, after)
+        let head = heads.get(group).copied().unwrap_or_default();
+        let spec = testbed.listener_spec(group, index / GROUPS);
+        in_network(spec.resuming_after(head - BEHIND), index % NETWORKS)
     });
     let specs: Vec<_> = specs.collect();
 
@@ -119,6 +111,7 @@ fn round(context: &RunContext, results: &mut MeasureResults) -> Result<()> {
     let spent = testbed.process().cpu_time()?.saturating_sub(before);
     storm.count_lost();
     storm.check()?;
+    senders.check()?;
     let sockets = u64::try_from(SOCKETS)?;
     let mut add = |label: &str, value: f64| results.add(label, SALAM, value);
     add(
@@ -190,12 +183,9 @@ impl Bystanders {
     }
 }
 
-/// Returns a socket of one of the networks that has missed events.
-fn returning_spec(spec: SocketSpec, index: usize, after: u64) -> SocketSpec {
-    let network = index % NETWORKS;
+/// Returns the socket of a client in a network, as a proxy reports the client.
+fn in_network(spec: SocketSpec, network: usize) -> SocketSpec {
     SocketSpec {
-        path: format!("{}?after={after}", spec.path),
-        after: Some(after),
         headers: format!("{}X-Forwarded-For: 192.0.2.{network}\r\n", spec.headers),
         ..spec
     }

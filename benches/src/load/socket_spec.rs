@@ -22,6 +22,16 @@ pub struct SocketSpec {
 }
 
 impl SocketSpec {
+    /// Returns the socket of a client that resumes after an event.
+    #[must_use]
+    pub fn resuming_after(self, after: u64) -> Self {
+        Self {
+            path: format!("{}?after={after}", self.path),
+            after: Some(after),
+            ..self
+        }
+    }
+
     pub(super) fn upgrade_request(&self) -> String {
         let (path, headers) = (&self.path, &self.headers);
         format!(
