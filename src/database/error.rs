@@ -122,13 +122,10 @@ pub fn classify(error: &DbErr) -> DbErrorKind {
         DbErr::RecordNotUpdated => return DbErrorKind::RowMissing,
         _ => {}
     }
-    let (DbErr::Exec(RuntimeErr::SqlxError(cause))
-    | DbErr::Query(RuntimeErr::SqlxError(cause))
-    | DbErr::Conn(RuntimeErr::SqlxError(cause))) = error
-    else {
+    let Some(cause) = driver_error(error) else {
         return DbErrorKind::Other;
     };
-    match &**cause {
+    match cause {
         SqlxError::Io(_) | SqlxError::WorkerCrashed => DbErrorKind::ConnectionLost,
         // The server closed the connection before it sent anything.
         SqlxError::Protocol(_) if matches!(error, DbErr::Conn(_)) => DbErrorKind::ConnectionLost,
@@ -152,15 +149,20 @@ pub fn classify(error: &DbErr) -> DbErrorKind {
     }
 }
 
-/// Returns the code with which the database refused a statement or a connection.
+/// Returns the SQLSTATE with which PostgreSQL refused a statement or a connection.
 pub(super) fn sqlstate(error: &DbErr) -> Option<String> {
-    let (DbErr::Exec(RuntimeErr::SqlxError(cause))
-    | DbErr::Query(RuntimeErr::SqlxError(cause))
-    | DbErr::Conn(RuntimeErr::SqlxError(cause))) = error
-    else {
-        return None;
-    };
-    Some(cause.as_database_error()?.code()?.into_owned())
+    let cause = driver_error(error)?.as_database_error()?;
+    Some(cause.code()?.into_owned())
+}
+
+/// Returns the error of the driver, if the error comes from the driver.
+fn driver_error(error: &DbErr) -> Option<&SqlxError> {
+    match error {
+        DbErr::Exec(RuntimeErr::SqlxError(cause))
+        | DbErr::Query(RuntimeErr::SqlxError(cause))
+        | DbErr::Conn(RuntimeErr::SqlxError(cause)) => Some(cause),
+        _ => None,
+    }
 }
 
 /// Returns the kind of an SQLSTATE. <https://www.postgresql.org/docs/current/errcodes-appendix.html>

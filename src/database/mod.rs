@@ -14,6 +14,7 @@
 
 pub mod checkpoint;
 pub mod clock;
+pub mod disk_space;
 mod encryption;
 mod error;
 pub mod sqlite_file;

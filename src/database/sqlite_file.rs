@@ -25,7 +25,7 @@ use sea_orm::{
     sqlx::{ConnectOptions, Connection, raw_sql, sqlite::SqliteConnectOptions},
 };
 
-use super::sqlite_file_pool;
+use super::{disk_space::DiskSpace, sqlite_file_pool};
 
 /// The offset of `user_version` in a file's header. <https://sqlite.org/fileformat2.html#user_version_number>
 const USER_VERSION_OFFSET: u64 = 60;
@@ -47,27 +47,7 @@ pub fn is_disk_full(db: &DatabaseConnection) -> bool {
     let Some(file) = sqlite_path(db) else {
         return false;
     };
-    let folder = file
-        .parent()
-        .filter(|folder| !folder.as_os_str().is_empty());
-    free_bytes(folder.unwrap_or(Path::new("."))).is_some_and(|free| free < MIN_FREE_BYTES)
-}
-
-#[cfg(unix)]
-fn free_bytes(folder: &Path) -> Option<u64> {
-    let status = rustix::fs::statvfs(folder).ok()?;
-    // Only root may use the reserved blocks.
-    let blocks = if rustix::process::geteuid().is_root() {
-        status.f_bfree
-    } else {
-        status.f_bavail
-    };
-    Some(blocks.saturating_mul(status.f_frsize))
-}
-
-#[cfg(not(unix))]
-fn free_bytes(_: &Path) -> Option<u64> {
-    None
+    DiskSpace::of_file(&file).is_ok_and(|space| space.free < MIN_FREE_BYTES)
 }
 
 /// Returns the path of a file's companion with this suffix.

@@ -1,4 +1,4 @@
-//! The wait for a database that starts later than the server, as when a machine or a cluster boots.
+//! The wait for a database that starts later than the server, for example when a machine or a cluster boots.
 
 use std::time::Duration;
 
@@ -30,7 +30,7 @@ pub async fn wait_until_reachable(db: &DatabaseConnection, limit: Duration) -> R
             }
             return Ok(());
         };
-        if !may_come(&error) || started_at.elapsed() + RETRY_DELAY > limit {
+        if !may_end_by_itself(&error) || started_at.elapsed() + RETRY_DELAY > limit {
             return Err(error);
         }
         if logged_at.is_none_or(|at: Instant| at.elapsed() >= LOG_INTERVAL) {
@@ -42,8 +42,8 @@ pub async fn wait_until_reachable(db: &DatabaseConnection, limit: Duration) -> R
     }
 }
 
-/// Returns `true` if the error may end without an operator: the server does not run yet, starts, or is overloaded.
-fn may_come(error: &DbErr) -> bool {
+/// Returns `true` for an error that may end without an operator: the database does not run yet, starts, or is overloaded.
+fn may_end_by_itself(error: &DbErr) -> bool {
     match classify(error) {
         DbErrorKind::ConnectionLost | DbErrorKind::Unavailable(Outage::Busy) => true,
         // With a code, the server has refused the account or the name of the database.

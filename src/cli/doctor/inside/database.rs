@@ -16,6 +16,7 @@ use crate::{
     database::{
         Encryption,
         clock::{ClockOffset, measure_offset},
+        disk_space::folder_of,
         open_pool, read_encryption,
         sqlite_file::check_wal_owner,
     },
@@ -77,26 +78,27 @@ fn find_obstacle(database: &Database) -> Option<Finding> {
         return None;
     }
     // Opening the database would create its file.
-    let folder = file
-        .parent()
-        .filter(|folder| !folder.as_os_str().is_empty());
-    Some(match folder.filter(|folder| !folder.is_dir()) {
-        None if !creates_file(&database.uri) => Finding::failed(
-            "does not exist, and DATABASE_URL does not let the server create it",
-            "add ?mode=rwc to DATABASE_URL",
-        ),
-        None if !is_writable(folder.unwrap_or(Path::new("."))) => Finding::failed(
-            "cannot be created: this user may not write into the folder",
-            "change the owner of the folder, or the user of the server",
-        ),
-        None => Finding::passed("does not exist yet; the first start creates it"),
-        Some(missing) => Finding::failed(
+    let folder = folder_of(file);
+    Some(if !folder.is_dir() {
+        Finding::failed(
             format!(
                 "cannot be created: the folder {} does not exist",
-                missing.display()
+                folder.display()
             ),
             "create it",
-        ),
+        )
+    } else if !creates_file(&database.uri) {
+        Finding::failed(
+            "does not exist, and DATABASE_URL does not let the server create it",
+            "add ?mode=rwc to DATABASE_URL",
+        )
+    } else if !is_writable(folder) {
+        Finding::failed(
+            "cannot be created: this user may not write into the folder",
+            "change the owner of the folder, or the user of the server",
+        )
+    } else {
+        Finding::passed("does not exist yet; the first start creates it")
     })
 }
 

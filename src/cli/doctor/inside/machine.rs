@@ -1,9 +1,9 @@
 //! The resources of this machine: the disk of the database, and the limit of open files.
 
-use std::{io, path::Path};
+use std::path::Path;
 
 use super::super::report::Finding;
-use crate::server::hard_limit_connections;
+use crate::{database::disk_space::DiskSpace, server::hard_limit_connections};
 
 const GIB: u64 = 1024 * 1024 * 1024;
 
@@ -15,34 +15,7 @@ const MIN_FREE_PERCENT: u64 = 10;
 
 /// Checks the free space of the disk that has the file of SQLite. Returns `None` if the system does not report it.
 pub fn check_disk(file: &Path) -> Option<Finding> {
-    let parent = file
-        .parent()
-        .filter(|folder| !folder.as_os_str().is_empty());
-    let folder = parent.unwrap_or(Path::new("."));
-    let space = read_disk_space(folder).ok()?;
-    Some(judge_disk(space))
-}
-
-/// The space of a disk, in bytes.
-#[derive(Debug, Clone, Copy)]
-struct DiskSpace {
-    /// The free space for a process without special rights.
-    free: u64,
-    total: u64,
-}
-
-#[cfg(unix)]
-fn read_disk_space(folder: &Path) -> io::Result<DiskSpace> {
-    let status = rustix::fs::statvfs(folder)?;
-    Ok(DiskSpace {
-        free: status.f_bavail.saturating_mul(status.f_frsize),
-        total: status.f_blocks.saturating_mul(status.f_frsize),
-    })
-}
-
-#[cfg(not(unix))]
-fn read_disk_space(_folder: &Path) -> io::Result<DiskSpace> {
-    Err(io::ErrorKind::Unsupported.into())
+    DiskSpace::of_file(file).ok().map(judge_disk)
 }
 
 fn judge_disk(space: DiskSpace) -> Finding {
