@@ -32,7 +32,7 @@ pub use self::{
     metrics::MetricsSettings,
     origins::Origins,
     redis::RedisUrl,
-    secret::{AcceptedSecrets, Secret},
+    secret::{AcceptedSecrets, Secret, hmac_sha256},
     sources::load_config,
 };
 

@@ -9,13 +9,11 @@
 
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 use chrono::{Duration, Utc};
-use hmac::{Hmac, Mac};
 use jsonwebtoken::{
     Algorithm, DecodingKey, EncodingKey, Header, TokenData, Validation, decode, encode,
     errors::{Error, ErrorKind},
 };
 use serde::{Deserialize, Serialize};
-use sha2::Sha256;
 use uuid::Uuid;
 
 use crate::{
@@ -98,15 +96,11 @@ struct VerifyingKey {
 
 impl VerifyingKey {
     fn new(secret: &Secret) -> Self {
-        let secret = secret.expose().as_bytes();
-        // HMAC accepts a key of any length (RFC 2104, section 2), so the error case cannot occur.
-        let mac = Hmac::<Sha256>::new_from_slice(secret)
-            .unwrap_or_else(|_| Hmac::new(&Default::default()));
-        let code = mac.chain_update(KEY_ID_PURPOSE).finalize().into_bytes();
-        let code: Vec<u8> = code.into_iter().take(KEY_ID_BYTES).collect();
+        let id = secret.derive_key(KEY_ID_PURPOSE).into_iter();
+        let id: Vec<u8> = id.take(KEY_ID_BYTES).collect();
         Self {
-            id: BASE64_URL_SAFE_NO_PAD.encode(code),
-            key: DecodingKey::from_secret(secret),
+            id: BASE64_URL_SAFE_NO_PAD.encode(id),
+            key: DecodingKey::from_secret(secret.expose().as_bytes()),
         }
     }
 }

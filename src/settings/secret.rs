@@ -1,6 +1,11 @@
 //! The secret that signs all tokens. An attacker who guesses the secret can act as any user.
 
+use hmac::{Hmac, Mac};
 use serde::{Deserialize, Deserializer, de::Error};
+use sha2::Sha256;
+
+/// The length of a derived key: the output of SHA-256.
+const DERIVED_KEY_BYTES: usize = 32;
 
 /// The least length. HMAC-SHA256 needs a key at least as long as its output (RFC 7518, section 3.2).
 const MIN_SECRET_BYTES: usize = 32;
@@ -40,12 +45,30 @@ impl Secret {
     pub fn expose(&self) -> &str {
         &self.0
     }
+
+    /// Returns a key for one purpose: HMAC-SHA256 of the purpose under the secret (RFC 2104). The key does not reveal the
+    /// secret, nor the keys for other purposes.
+    #[must_use]
+    pub fn derive_key(&self, purpose: &[u8]) -> [u8; DERIVED_KEY_BYTES] {
+        hmac_sha256(self.0.as_bytes())
+            .chain_update(purpose)
+            .finalize()
+            .into_bytes()
+            .into()
+    }
+}
+
+/// Returns the state of HMAC-SHA256 after a key.
+#[must_use]
+pub fn hmac_sha256(key: &[u8]) -> Hmac<Sha256> {
+    // HMAC accepts a key of any length (RFC 2104, section 2), so the error case cannot occur.
+    Hmac::new_from_slice(key).unwrap_or_else(|_| Hmac::new(&Default::default()))
 }
 
 /// Secrets whose tokens are valid although another secret signs new tokens.
 ///
-/// The configuration has them as a list, or as a text: white space or commas separate the secrets, or the text is a list of
-/// YAML.
+/// The configuration has a list, or a text. White space or commas separate the secrets of a text. A text that begins with
+/// a bracket is a list of YAML.
 #[derive(Clone, Default)]
 pub struct AcceptedSecrets(Vec<Secret>);
 

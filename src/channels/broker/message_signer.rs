@@ -13,7 +13,7 @@ use axum::body::Bytes;
 use hmac::{Hmac, Mac};
 use sha2::Sha256;
 
-use crate::settings::{Secret, TokenSettings};
+use crate::settings::{Secret, TokenSettings, hmac_sha256};
 
 /// The length of the code before each message: an HMAC truncated to 128 bits (RFC 2104, section 5).
 const TAG_BYTES: usize = 16;
@@ -39,8 +39,8 @@ impl MessageSigner {
     pub fn new(settings: &TokenSettings) -> Self {
         let accepted = settings.accepted_secrets.iter();
         Self(Arc::new(Inner {
-            mac: mac_of(&settings.secret),
-            accepted_macs: accepted.map(mac_of).collect(),
+            mac: mac_for_secret(&settings.secret),
+            accepted_macs: accepted.map(mac_for_secret).collect(),
             epoch: RwLock::default(),
         }))
     }
@@ -53,7 +53,7 @@ impl MessageSigner {
     /// Returns the message with its code before it.
     #[must_use]
     pub fn sign(&self, topic: &str, message: &[u8]) -> Bytes {
-        let mac = self.covering(&self.0.mac, topic, message);
+        let mac = self.mac_of_message(&self.0.mac, topic, message);
         let tag = mac.finalize().into_bytes();
         let mut signed = Vec::with_capacity(TAG_BYTES + message.len());
         signed.extend(tag.into_iter().take(TAG_BYTES));
@@ -69,14 +69,14 @@ impl MessageSigner {
         let (tag, message) = signed.split_at_checked(TAG_BYTES)?;
         let mut macs = [&self.0.mac].into_iter().chain(&self.0.accepted_macs);
         let is_right = macs.any(|mac| {
-            let mac = self.covering(mac, topic, message);
+            let mac = self.mac_of_message(mac, topic, message);
             mac.verify_truncated_left(tag).is_ok()
         });
         is_right.then(|| signed.slice(TAG_BYTES..))
     }
 
     /// Returns the code of a message and its topic in this epoch.
-    fn covering(&self, mac: &Hmac<Sha256>, topic: &str, message: &[u8]) -> Hmac<Sha256> {
+    fn mac_of_message(&self, mac: &Hmac<Sha256>, topic: &str, message: &[u8]) -> Hmac<Sha256> {
         let epoch = self.0.epoch.read().unwrap_or_else(PoisonError::into_inner);
         let mut mac = mac.clone();
         for part in [topic, &epoch] {
@@ -87,13 +87,7 @@ impl MessageSigner {
     }
 }
 
-/// Returns the state of the HMAC after the key that a secret yields.
-fn mac_of(secret: &Secret) -> Hmac<Sha256> {
-    let key = new_mac(secret.expose().as_bytes()).chain_update(KEY_PURPOSE);
-    new_mac(&key.finalize().into_bytes())
-}
-
-fn new_mac(key: &[u8]) -> Hmac<Sha256> {
-    // HMAC accepts a key of any length (RFC 2104, section 2), so the error case cannot occur.
-    Hmac::new_from_slice(key).unwrap_or_else(|_| Hmac::new(&Default::default()))
+/// Returns the state of the HMAC after the key of a secret.
+fn mac_for_secret(secret: &Secret) -> Hmac<Sha256> {
+    hmac_sha256(&secret.derive_key(KEY_PURPOSE))
 }
