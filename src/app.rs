@@ -149,7 +149,7 @@ impl Hooks for App {
         let serving = server::serve(listener, app, &settings.door, stop.clone());
         let supervisor = ctx.shared_store.get::<Supervisor>().unwrap_or_default();
         let stopping = async {
-            let reason = signals.wait(&supervisor).await;
+            let reason = signals.wait_for_signal_or_failure(&supervisor).await;
             let since = Instant::now();
             service_manager::notify_stopping();
             supervisor.health().add_fault(Fault::Stopping);
@@ -162,18 +162,16 @@ impl Hooks for App {
         };
         // The metrics show the drain, so their listener closes last.
         let metrics_stop = CancellationToken::new();
-        let watchdog = service_manager::serve_watchdog(channels.clone());
+        if let Some(channels) = channels.clone() {
+            supervisor.spawn("watchdog", service_manager::serve_watchdog(channels));
+        }
         let metrics = server::serve_metrics(&settings.metrics, channels, metrics_stop.clone());
         let stopping = async {
             let ((), stopped) = tokio::join!(serving, stopping);
             metrics_stop.cancel();
             stopped
         };
-        let serving = async { tokio::join!(metrics, stopping) };
-        let ((), (reason, since)) = tokio::select! {
-            stopped = serving => stopped,
-            never = watchdog => never,
-        };
+        let ((), (reason, since)) = tokio::join!(metrics, stopping);
         let drain_seconds = since.elapsed().as_secs_f64();
         tracing::info!(reason = reason.name(), drain_seconds, "stopped");
         if supervisor.has_failed() {

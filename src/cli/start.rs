@@ -73,7 +73,7 @@ impl StartCommand {
             let mut signals = signals.0.lock().await;
             select! {
                 prepared = preparing => prepared?,
-                () = signals.wait_during_start() => return Ok(()),
+                _ = signals.wait_for_signal() => return Ok(()),
             }
         };
         let Prepared {
@@ -91,7 +91,7 @@ impl StartCommand {
         let mut signals = signals.0.lock().await;
         select! {
             ended = running => ended,
-            () = signals.wait_during_start() => Ok(()),
+            _ = signals.wait_for_signal() => Ok(()),
         }
     }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::channels::Channels;
 
-/// The watchdog is served this many times in its time.
+/// The number of messages to the watchdog in its time.
 const KEEPALIVES_PER_WATCHDOG_TIME: u32 = 3;
 
 /// The shortest time between two messages to the watchdog.
@@ -30,12 +30,12 @@ pub fn notify_stopping() {
     ]);
 }
 
-/// Serves the watchdog (`WatchdogSec=`) for as long as a restart would not help the node. Never returns.
+/// Sends messages to the watchdog (`WatchdogSec=`) while the node needs no restart. Returns at once without a watchdog.
 ///
-/// Without messages for the time of the watchdog, the service manager restarts the process.
-pub async fn serve_watchdog<T>(channels: Option<Channels>) -> T {
+/// If the watchdog receives no message in its time, the service manager restarts the process.
+pub async fn serve_watchdog(channels: Channels) {
     #[cfg(target_os = "linux")]
-    if let (Some(limit), Some(channels)) = (sd_notify::watchdog_enabled(), channels)
+    if let Some(limit) = sd_notify::watchdog_enabled()
         && !limit.is_zero()
     {
         let interval = (limit / KEEPALIVES_PER_WATCHDOG_TIME).max(MIN_KEEPALIVE_INTERVAL);
@@ -47,7 +47,8 @@ pub async fn serve_watchdog<T>(channels: Option<Channels>) -> T {
             }
         }
     }
-    std::future::pending().await
+    #[cfg(not(target_os = "linux"))]
+    drop(channels);
 }
 
 #[cfg(target_os = "linux")]
@@ -86,7 +87,7 @@ mod sending {
             });
             sender
         });
-        // The queue is full.
+        // A full queue drops the message.
         let _ = sender.try_send(message);
     }
 

@@ -64,31 +64,33 @@ impl StopSignals {
     #[must_use]
     pub fn listen() -> Self {
         Self {
-            ctrl_c: StopSignal::listen("Ctrl-C", SignalNumber::interrupt()),
-            sigterm: StopSignal::listen("SIGTERM", SignalNumber::terminate()),
-            hangup: StopSignal::listen("SIGHUP", SignalNumber::hangup()),
+            ctrl_c: StopSignal::listen("Ctrl-C", SignalKind::interrupt()),
+            sigterm: StopSignal::listen("SIGTERM", SignalKind::terminate()),
+            hangup: StopSignal::listen("SIGHUP", SignalKind::hangup()),
             has_terminal: stdin().is_terminal(),
         }
     }
 
-    /// Waits for Ctrl-C, SIGTERM, the end of the terminal, or the failure of a task.
-    pub async fn wait(&mut self, supervisor: &Supervisor) -> StopReason {
+    /// Waits for Ctrl-C, SIGTERM, or the end of the terminal.
+    pub async fn wait_for_signal(&mut self) -> StopReason {
         let (reason, signal) = select! {
             () = self.ctrl_c.received() => (StopReason::CtrlC, "Ctrl-C"),
             () = self.sigterm.received() => (StopReason::Sigterm, "SIGTERM"),
             () = terminal_closed(&mut self.hangup, self.has_terminal) => (StopReason::Hangup, "SIGHUP"),
-            () = supervisor.wait_for_failure() => {
-                tracing::error!("stopping: a task has failed");
-                return StopReason::TaskFailed;
-            }
         };
         tracing::info!(signal, "stopping");
         reason
     }
 
-    /// Waits for a signal while the server starts.
-    pub async fn wait_during_start(&mut self) {
-        self.wait(&Supervisor::default()).await;
+    /// Waits for a signal, or for the failure of a task.
+    pub async fn wait_for_signal_or_failure(&mut self, supervisor: &Supervisor) -> StopReason {
+        select! {
+            reason = self.wait_for_signal() => reason,
+            () = supervisor.wait_for_failure() => {
+                tracing::error!("stopping: a task has failed");
+                StopReason::TaskFailed
+            }
+        }
     }
 
     /// Keeps serving for some seconds. Another signal ends the delay at once.
@@ -116,7 +118,7 @@ async fn terminal_closed(hangup: &mut StopSignal, has_terminal: bool) {
 }
 
 #[cfg(unix)]
-type SignalNumber = tokio::signal::unix::SignalKind;
+type SignalKind = tokio::signal::unix::SignalKind;
 
 /// A signal of the operating system. `None` if it cannot be handled.
 #[cfg(unix)]
@@ -124,8 +126,8 @@ struct StopSignal(Option<tokio::signal::unix::Signal>);
 
 #[cfg(unix)]
 impl StopSignal {
-    fn listen(name: &str, number: SignalNumber) -> Self {
-        let signal = tokio::signal::unix::signal(number);
+    fn listen(name: &str, kind: SignalKind) -> Self {
+        let signal = tokio::signal::unix::signal(kind);
         Self(
             signal
                 .inspect_err(
@@ -150,13 +152,13 @@ impl StopSignal {
 /// The only signal of systems other than Unix is Ctrl-C.
 #[cfg(not(unix))]
 #[derive(PartialEq, Eq)]
-enum SignalNumber {
+enum SignalKind {
     Interrupt,
     Other,
 }
 
 #[cfg(not(unix))]
-impl SignalNumber {
+impl SignalKind {
     const fn interrupt() -> Self {
         Self::Interrupt
     }
@@ -171,16 +173,16 @@ impl SignalNumber {
 }
 
 #[cfg(not(unix))]
-struct StopSignal(SignalNumber);
+struct StopSignal(SignalKind);
 
 #[cfg(not(unix))]
 impl StopSignal {
-    fn listen(_name: &str, number: SignalNumber) -> Self {
-        Self(number)
+    fn listen(_name: &str, kind: SignalKind) -> Self {
+        Self(kind)
     }
 
     async fn received(&mut self) {
-        if self.0 != SignalNumber::Interrupt || tokio::signal::ctrl_c().await.is_err() {
+        if self.0 != SignalKind::Interrupt || tokio::signal::ctrl_c().await.is_err() {
             std::future::pending::<()>().await;
         }
     }
