@@ -13,7 +13,7 @@ use super::{
     Settings, database,
     origins::{self, OriginSettings},
     secret,
-    sources::without_value,
+    sources::plain_fault,
 };
 
 /// The result of one check.
@@ -119,7 +119,7 @@ pub(super) fn read_settings(config: &Config) -> Result<Settings, String> {
 }
 
 fn fault_of(error: &serde_path_to_error::Error<serde_json::Error>) -> String {
-    without_value(&error.inner().to_string())
+    plain_fault(&error.inner().to_string())
 }
 
 /// Checks the secret although other settings may be unreadable, and the accepted secrets if the settings are readable.
