@@ -89,15 +89,15 @@ install_for_tests() {
   install_axe
 }
 
-# Installs promtool, which is part of Prometheus and checks the alert rules. Its absence is no reason to stop:
+# Installs promtool, which is part of Prometheus and checks the alert rules. The script continues without it:
 # tests/operations reports the checks that it skips.
 install_promtool() {
   command -v promtool >/dev/null && return
   (install_server prometheus prometheus --no-install-recommends) || echo "==> promtool could not be installed"
 }
 
-# Installs the tools of tests/deployment. Their absence is no reason to stop: tests/deployment reports the checks that it
-# skips.
+# Installs the tools of tests/deployment. The script continues without them: tests/deployment reports the checks that
+# it skips.
 install_deployment_tools() {
   local problem="could not be installed"
   command -v docker-compose >/dev/null || (install docker-compose docker-compose) || echo "==> docker-compose $problem"

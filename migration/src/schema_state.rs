@@ -11,7 +11,7 @@ use super::Migrator;
 /// A table that the first migration creates.
 const FIRST_TABLE: &str = "users";
 
-/// The end of the name of a migration after which older versions do not work.
+/// The suffix of a migration with which older versions do not work.
 ///
 /// Every other migration only expands the schema, so that a node of an older version works until it is replaced.
 const BREAKING_SUFFIX: &str = "_breaking";
@@ -33,7 +33,7 @@ pub enum SchemaState {
     Pending(usize),
 }
 
-/// Returns `true` if the name of a migration promises that older versions work after it.
+/// Returns `true` if the name of a migration states that older versions work with it.
 fn only_expands(name: &str) -> bool {
     let name = name.trim().to_lowercase();
     !name.is_empty() && !name.ends_with(BREAKING_SUFFIX)

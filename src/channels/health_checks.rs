@@ -158,7 +158,7 @@ impl Channels {
 
     async fn check_write(&self) -> Option<Fault> {
         match timeout(PROBE_TIMEOUT, self.writer.probe()).await {
-            // The probe fits into space that the files have already, and a message may not.
+            // The row of the probe fits into space that the files already own. A new message may need more.
             Ok(Ok(())) if is_disk_full(&self.hub.db) => Some(Fault::Database(Outage::DiskFull)),
             Ok(Ok(())) => None,
             Ok(Err(Some(outage))) => Some(Fault::Database(outage)),

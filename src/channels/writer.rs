@@ -393,7 +393,7 @@ async fn commit_batch(
     Ok(next_check)
 }
 
-/// Counts the results of a batch. Neighbours mostly have the same kind and the same result.
+/// Counts the results of a batch. Commands next to each other mostly have the same kind and result.
 fn count_results(batch: &[QueuedCommand], outcomes: &[CommandOutcome]) {
     let mut last = None;
     let mut count = 0;

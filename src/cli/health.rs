@@ -82,7 +82,7 @@ impl HealthCommand {
 /// Returns the URL of the metrics listener; without a listener, the URL of the readiness probe.
 fn configured_url(environment: &Environment) -> Result<Url> {
     let config = load_config(environment)?;
-    // A person may run the command without the secrets of the node, so faults of other settings do not matter.
+    // A person may run the command without the secrets of the node. So the command ignores faults of other settings.
     let (settings, _) = Settings::load_with_checks(&config, environment);
     let settings = match settings {
         Some(settings) => settings,

@@ -59,7 +59,7 @@ impl<const N: usize> Counters<N> {
         self.inc_by(values, 1);
     }
 
-    /// Counts several.
+    /// Adds a number to the counter of these values.
     pub fn inc_by(&self, values: [impl Into<Cow<'static, str>>; N], count: u64) {
         self.family
             .get_or_create(&labels(self.names, values))

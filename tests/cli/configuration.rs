@@ -148,13 +148,13 @@ async fn a_variable_with_an_unknown_key_or_a_wrong_value_is_refused() {
     assert_snapshot!(error("SALAM__DATABASE__MAX_CONNECTIONS", "").await, @"error: the configuration has a wrong value: database.max_connections: invalid type: null, expected u32; check the environment variable SALAM__DATABASE__MAX_CONNECTIONS: set it to a valid value, or unset it");
     assert_snapshot!(error("SALAM__DATABASE__MAX_CONNECTIONS", "[").await, @r#"error: SALAM__DATABASE__MAX_CONNECTIONS: did not find expected node content at line 2 column 1, while parsing a flow node; write a number or true or false as it is, and a list in brackets: [10.0.0.5, "::1"]"#);
     assert_snapshot!(error("SALAM__SETTINGS__LIMITS__LOGINS_PER_MINUTE", "many").await, @r#"error: SALAM__SETTINGS__LIMITS__LOGINS_PER_MINUTE: settings.limits.logins_per_minute: invalid type: string, expected u32; write a number or true or false as it is, and a list in brackets: [10.0.0.5, "::1"]"#);
-    assert_snapshot!(error("SALAM__SETTINGS__DOOR__TRUSTED_PROXIES", "10.0.0.5").await, @r#"error: SALAM__SETTINGS__DOOR__TRUSTED_PROXIES: settings.door.trusted_proxies: invalid type: string, expected a sequence; write a number or true or false as it is, and a list in brackets: [10.0.0.5, "::1"]"#);
+    assert_snapshot!(error("SALAM__SETTINGS__DOOR__TRUSTED_PROXIES", "10.0.0.5").await, @r#"error: SALAM__SETTINGS__DOOR__TRUSTED_PROXIES: settings.door.trusted_proxies: invalid type: string, expected a list; write a number or true or false as it is, and a list in brackets: [10.0.0.5, "::1"]"#);
     assert_snapshot!(error("SALAM__SETTINGS__DOOR__TRUSTED_PROXIES", "[::1]").await, @r#"error: SALAM__SETTINGS__DOOR__TRUSTED_PROXIES: did not find expected node content at line 1 column 2, while parsing a flow node; write a number or true or false as it is, and a list in brackets: [10.0.0.5, "::1"]"#);
     assert_snapshot!(error("SALAM__SETTINGS__TIME_ZONE", "Mars/Base").await, @"error: SALAM__SETTINGS__TIME_ZONE: settings.time_zone: failed to parse timezone: 'Mars/Base'");
-    assert_snapshot!(error("SALAM__SETTINGS__TOKENS", "a-secret-at-a-wrong-place").await, @r#"error: SALAM__SETTINGS__TOKENS: settings.tokens: invalid type: string, expected struct TokenSettings; write a number or true or false as it is, and a list in brackets: [10.0.0.5, "::1"]"#);
+    assert_snapshot!(error("SALAM__SETTINGS__TOKENS", "a-secret-at-a-wrong-place").await, @r#"error: SALAM__SETTINGS__TOKENS: settings.tokens: invalid type: string, expected a block of keys; write a number or true or false as it is, and a list in brackets: [10.0.0.5, "::1"]"#);
     assert_snapshot!(error("SALAM__SERVER/PORT", "1").await, @"error: SALAM__SERVER/PORT: the name of a key has only letters, digits and underscores");
     let twice = [("SALAM__SERVER__PORT", "1"), ("SALAM__server__port", "2")];
-    assert_snapshot!(config_error(folder.path(), "production", &twice).await, @"error: both SALAM__SERVER__PORT and SALAM__server__port set the key server.port; unset one of them");
+    assert_snapshot!(config_error(folder.path(), "production", &twice).await, @"error: two variables set the key server.port, one of them is SALAM__SERVER__PORT; unset one of them");
     let unknown = error("SALAM__SETTINGS__LIMITS__LOGINS_PER_MINUT", "7").await;
     assert!(
         unknown.starts_with(

@@ -32,7 +32,7 @@ async fn the_start_waits_for_a_late_postgresql() {
     let database = TestDatabase::create().await;
     let mut url = url::Url::parse(&database.uri).unwrap();
     let postgres = url.socket_addrs(|| Some(5432)).unwrap()[0];
-    // The port is free until the server has noticed it.
+    // Nothing listens on the port until the server has logged the wait.
     let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
     let address = port.local_addr().unwrap();
     drop(port);

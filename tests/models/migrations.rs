@@ -10,7 +10,7 @@ use crate::support::{Server, TestApp, TestDatabase};
 /// The last migration of the previous release. A release sets the name of its own last migration here.
 const LAST_RELEASED: &str = "m20261130_000014_timeline";
 
-/// The end of the name of a migration that older versions do not survive.
+/// The suffix of a migration with which older versions do not work.
 const BREAKING_SUFFIX: &str = "_breaking";
 
 /// The parts of a schema on which an older version relies.
@@ -204,7 +204,7 @@ async fn changes_that_break_the_previous_release_are_noticed() {
     }
 }
 
-/// A newer version has run a migration while a node of this version serves. The node goes on, and can restart.
+/// A newer version has run a migration while a node of this version serves. The node continues, and can restart.
 #[tokio::test]
 async fn a_node_works_on_a_schema_that_a_newer_version_has_expanded() {
     let app = TestApp::start().await;
@@ -216,12 +216,12 @@ async fn a_node_works_on_a_schema_that_a_newer_version_has_expanded() {
     assert!(state.is_migrated());
     assert_eq!(app.get("/_readiness").await.status, 200);
     app.user("ann").await.start_chat().await;
-    // The start of another node runs no migration, and rolls none back.
+    // The start of another node neither runs nor rolls back a migration.
     Migrator::up(db, None).await.unwrap();
     let rejected = Migrator::down(db, None).await.unwrap_err().to_string();
     assert!(rejected.contains("m20990101_000001_colours"), "{rejected}");
     assert!(SchemaState::read(db).await.unwrap().is_migrated());
-    // Without a migration of this version, the schema of the other version is of no use.
+    // A schema that lacks a migration of this version is not compatible.
     let last = format!("DELETE FROM seaql_migrations WHERE version = '{LAST_RELEASED}'");
     db.execute_unprepared(&last).await.unwrap();
     let state = SchemaState::read(db).await.unwrap();

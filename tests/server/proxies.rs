@@ -20,6 +20,15 @@ use crate::support::{
     skip_unless, with_timeout,
 };
 
+/// The change of the configuration that trusts only the proxy of this machine.
+const TRUSTED_PROXIES: (&str, &str) = (
+    "trusted_proxies: [127.0.0.0/8, \"::1\"]",
+    "trusted_proxies: [127.0.0.1]",
+);
+
+/// The change of the configuration that accepts the host name of the documents.
+const ALLOWED_HOSTS: (&str, &str) = ("allowed_hosts: []", "allowed_hosts: [chat.example]");
+
 /// The connection limit of a client in this test.
 const CONNECTION_LIMIT: usize = 8;
 
@@ -57,11 +66,8 @@ async fn restart_nodes_behind(kind: ProxyKind) {
     skip_unless!(PostgreSQL);
     let database = TestDatabase::create().await;
     let changes = [
-        (
-            "trusted_proxies: [127.0.0.0/8, \"::1\"]",
-            "trusted_proxies: [127.0.0.1]",
-        ),
-        ("allowed_hosts: []", "allowed_hosts: [chat.example]"),
+        TRUSTED_PROXIES,
+        ALLOWED_HOSTS,
         ("sends_per_10s: 20", "sends_per_10s: 100000"),
         // Longer than the proxies need to notice that the other node is ready again.
         ("drain_delay: 5", "drain_delay: 4"),
@@ -151,11 +157,8 @@ async fn check_proxy(kind: ProxyKind) {
     // The public URL is not set: the proxy forwards host and scheme.
     let limit = format!("connections_per_address: {CONNECTION_LIMIT}");
     let changes = [
-        (
-            "trusted_proxies: [127.0.0.0/8, \"::1\"]",
-            "trusted_proxies: [127.0.0.1]",
-        ),
-        ("allowed_hosts: []", "allowed_hosts: [chat.example]"),
+        TRUSTED_PROXIES,
+        ALLOWED_HOSTS,
         ("connections_per_address: 1200", limit.as_str()),
     ];
     let mut server = Server::start_in_production(&database, "", &changes);
@@ -254,7 +257,7 @@ impl ProxiedClient {
             while output.lines_with_message("socket opened").is_empty() {
                 pace.tick().await;
                 let offers = [("sec-websocket-protocol", offers)];
-                // A proxy that knows no node answers 503.
+                // A proxy without a ready node answers 503.
                 drop(self.open_socket(user, &offers).await);
             }
         };
